@@ -1,0 +1,190 @@
+package state
+
+import (
+	"slices"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+)
+
+// Index is the index of an entry of the Raft log. It orders every change of
+// the State; 0 means "none".
+type Index uint64
+
+// Incarnation names one life of one instance process. It is the Index of the
+// Register command that announced it: unique, rising, never used again.
+type Incarnation uint64
+
+// State is the replicated state at one Index. It is immutable: Apply returns a
+// new State that shares what did not change, so that any number of readers use
+// one without a lock. The zero value is the state before the first command.
+type State struct {
+	// Index is the index of the last command applied.
+	Index Index
+	// ClusterID is the random id that the first command of the log brought.
+	ClusterID string
+	// Instances are the live incarnations, by rising Incarnation. An
+	// incarnation that is not here is retired, and its commands are refused.
+	Instances []Instance
+	// VirtualStorages are sorted by name.
+	VirtualStorages []VirtualStorage
+
+	// ledger holds the repositories that are not ordinary, by Key.bytes.
+	ledger *iradix.Tree[*Entry]
+	// answers remembers what recent requests were answered.
+	answers answers
+}
+
+// Instance is one live incarnation of a praefect process.
+type Instance struct {
+	Incarnation Incarnation `json:"incarnation"`
+	// ID is the random id kept in the instance's data directory.
+	ID string `json:"id"`
+	// Name is the operator's label for it.
+	Name string `json:"name"`
+	// Address is where clients reach it, for display and forwarding.
+	Address string `json:"address,omitempty"`
+	// Version is the version of the program.
+	Version string `json:"version,omitempty"`
+	// Number is the number of the last batch with ledger commands applied.
+	Number uint64 `json:"number"`
+}
+
+// VirtualStorage is the agreed part of one virtual storage.
+type VirtualStorage struct {
+	Name string `json:"name"`
+	// Epoch rises whenever a role is taken away or given.
+	Epoch uint64 `json:"epoch"`
+	// Succession is the order in which storages become primary.
+	Succession []Storage `json:"succession"`
+	// History holds the last changes of standing, oldest first, at most HistoryLength.
+	History []Change `json:"history,omitempty"`
+}
+
+// HistoryLength bounds VirtualStorage.History.
+const HistoryLength = 200
+
+// Standing says what a storage is used for.
+type Standing string
+
+// The standings of a storage.
+const (
+	// Serving storages are read, and are destinations of writes.
+	Serving Standing = "serving"
+	// Fenced storages are no destination, but keep their place: a repository
+	// whose first in-sync storage is fenced has no primary.
+	Fenced Standing = "fenced"
+	// Out storages are neither read nor written; they fall behind.
+	Out Standing = "out"
+	// Filling storages are new, or have another disk: they fall behind while a
+	// scan copies every repository onto them.
+	Filling Standing = "filling"
+)
+
+// Storage is the agreed part of one storage of a virtual storage.
+type Storage struct {
+	Name     string   `json:"name"`
+	Standing Standing `json:"standing"`
+	// Why tells why the storage is out: "dead" or "drained".
+	Why string `json:"why,omitempty"`
+	// FilesystemID is the id of the disk that the standing speaks of; empty
+	// until the storage was first reached.
+	FilesystemID string `json:"filesystem_id,omitempty"`
+	// Since is the index at which Standing or FilesystemID last changed.
+	Since Index `json:"since"`
+	// New is true from the definition of the storage until it first serves:
+	// what only such a storage has was never ours to remove.
+	New bool `json:"new,omitempty"`
+	// FencedEpoch is the epoch that its last fence raised; 0 if never fenced.
+	FencedEpoch uint64 `json:"fenced_epoch,omitempty"`
+}
+
+// Change is one line of a virtual storage's history, for people.
+type Change struct {
+	Index   Index    `json:"index"`
+	Epoch   uint64   `json:"epoch"`
+	Time    int64    `json:"time"` // Unix milliseconds, as the proposer had it
+	Storage string   `json:"storage"`
+	To      Standing `json:"to"`
+	Why     string   `json:"why,omitempty"`
+}
+
+// Key names a repository.
+type Key struct {
+	VirtualStorage string `json:"virtual_storage"`
+	RelativePath   string `json:"relative_path"`
+}
+
+// MarkKind says what may be under way under a mark.
+type MarkKind string
+
+// The kinds of a mark. Open may become solo, never back.
+const (
+	// Open: a write that votes may be under way.
+	Open MarkKind = "open"
+	// Solo: a write that does not vote may be under way.
+	Solo MarkKind = "solo"
+)
+
+// Mark says that one incarnation may have a write of the repository under way
+// (Kind is set), or that a write of it ended without full account (Dirty is
+// set), or both.
+type Mark struct {
+	Incarnation Incarnation `json:"incarnation"`
+	// Kind is empty when only Dirty is left.
+	Kind MarkKind `json:"kind,omitempty"`
+	Scope
+	// Dirty is what a write that ended without full account left; only Settle
+	// removes it.
+	Dirty *Dirty `json:"dirty,omitempty"`
+}
+
+// Scope bounds what the writes under a mark can do and for how long.
+type Scope struct {
+	// BoundMillis is how long after the end of their process an effect of
+	// them may still come, in milliseconds.
+	BoundMillis int64 `json:"bound_ms,omitempty"`
+	// RefsOnly is true while every write under the mark is of a method that
+	// changes refs only, so that equal checksums prove equal replicas.
+	RefsOnly bool `json:"refs_only,omitempty"`
+	// Targets are the storages that they may change, sorted.
+	Targets []string `json:"targets,omitempty"`
+}
+
+// Dirty is left by a write that ended without full account.
+type Dirty struct {
+	// At is the index of the last command that made it; with the incarnation
+	// it names the dirty mark.
+	At Index `json:"at"`
+	Scope
+}
+
+// Entry is what the ledger says of one repository that is not ordinary. It is
+// immutable.
+type Entry struct {
+	// Marks are sorted by incarnation, one each.
+	Marks []Mark `json:"marks,omitempty"`
+	// Behind are the storages that miss an acknowledged write, sorted.
+	Behind []string `json:"behind,omitempty"`
+	// Deleted tells that storages which are behind must remove the repository
+	// if its primary does not have it.
+	Deleted bool `json:"deleted,omitempty"`
+	// Changed is the index of the last command that touched the entry.
+	Changed Index `json:"changed"`
+}
+
+// VirtualStorage returns the virtual storage of that name, or nil.
+func (s *State) VirtualStorage(name string) *VirtualStorage {
+	i, found := slices.BinarySearchFunc(s.VirtualStorages, name, func(v VirtualStorage, name string) int {
+		switch {
+		case v.Name < name:
+			return -1
+		case v.Name > name:
+			return 1
+		}
+		return 0
+	})
+	if !found {
+		return nil
+	}
+	return &s.VirtualStorages[i]
+}
