@@ -2,6 +2,7 @@ package state
 
 import (
 	"slices"
+	"strings"
 
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 )
@@ -28,7 +29,7 @@ type State struct {
 	// VirtualStorages are sorted by name.
 	VirtualStorages []VirtualStorage
 
-	// ledger holds the repositories that are not ordinary, by Key.bytes.
+	// ledger holds the repositories that are not ordinary, by Key.appendTo.
 	ledger *iradix.Tree[*Entry]
 	// answers remembers what recent requests were answered.
 	answers answers
@@ -172,16 +173,11 @@ type Entry struct {
 	Changed Index `json:"changed"`
 }
 
-// VirtualStorage returns the virtual storage of that name, or nil.
+// VirtualStorage returns the virtual storage of that name, or nil. What it
+// points to must not be changed.
 func (s *State) VirtualStorage(name string) *VirtualStorage {
 	i, found := slices.BinarySearchFunc(s.VirtualStorages, name, func(v VirtualStorage, name string) int {
-		switch {
-		case v.Name < name:
-			return -1
-		case v.Name > name:
-			return 1
-		}
-		return 0
+		return strings.Compare(v.Name, name)
 	})
 	if !found {
 		return nil
