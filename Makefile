@@ -1,0 +1,61 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export CGO_ENABLED ?= 0
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+PROGRAMS := cmd/praefect cmd/praefectctl cmd/git-remote-gitaly test/gitaly/test-gitaly
+# How long each fuzz target runs in `make fuzz`.
+FUZZTIME ?= 60s
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the programs into build/
+	@mkdir -p build
+	go build -trimpath -ldflags '$(LDFLAGS)' -o build/ $(addprefix ./,$(PROGRAMS))
+
+.PHONY: needs
+needs:
+	@test/needs.sh
+
+.PHONY: demo
+demo: needs build ## Start a cluster on this machine, push and clone through it
+	go run ./test/demo up
+
+.PHONY: demo-down
+demo-down: ## Stop what make demo started
+	go run ./test/demo down
+
+.PHONY: test
+test: needs ## Run all tests (CI=1: a skipped test is a failure)
+	go vet ./...
+	go test -json -count=1 -timeout 14m ./... | go run ./test/report
+
+.PHONY: race
+race: needs ## Run all tests with the race detector
+	CGO_ENABLED=1 go test -race -json -count=1 -timeout 40m ./... | go run ./test/report
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME
+	@go list -f '{{$$p := .}}{{range .TestGoFiles}}{{$$p.ImportPath}} {{$$p.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$p.ImportPath}} {{$$p.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | \
+	while read -r package file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+.PHONY: lint
+lint: ## Check format, vet and staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+
+.PHONY: bench
+bench: needs build ## Measure direct against proxied, and the queue; writes build/bench.json
+	go run ./test/bench

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Finds what the tests and the demo need beside Go, git and make. What is
+# missing is installed when we are root on a Debian, else named.
+set -euo pipefail
+
+missing=()
+
+have_postgres() {
+	command -v initdb >/dev/null && command -v postgres >/dev/null && return 0
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null
+}
+
+have_postgres || missing+=(postgresql)
+command -v git >/dev/null || missing+=(git)
+# Race-detector builds link with the C compiler.
+[ "${CGO_ENABLED:-}" != 1 ] || command -v cc >/dev/null || missing+=(gcc libc6-dev)
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	echo "installing: ${missing[*]}"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends "${missing[@]}"
+	exit 0
+fi
+echo "missing: ${missing[*]}. Install them first, on Debian with: sudo apt-get install ${missing[*]}" >&2
+exit 1
