@@ -1,0 +1,25 @@
+package router
+
+import "praefect/fsm/state"
+
+// Reach is what this instance knows of its connection to one storage.
+type Reach struct {
+	// OK is true while a verified connection exists.
+	OK bool
+	// FilesystemID is the id of the disk behind that connection. A storage is
+	// used only while it is the one that the view speaks of: another disk under
+	// the same name holds other data.
+	FilesystemID string
+	// Outstanding counts the requests under way on the connection.
+	Outstanding int64
+	// Why tells people why OK is false.
+	Why error
+}
+
+// Reacher tells how the storages of one virtual storage can be reached.
+type Reacher func(storage string) Reach
+
+// usable tells whether requests may go to s over the connection r.
+func usable(s *state.Storage, r Reach) bool {
+	return r.OK && r.FilesystemID == s.FilesystemID
+}

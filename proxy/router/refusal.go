@@ -1,0 +1,57 @@
+package router
+
+import "fmt"
+
+// Kind says why nothing could be routed; the proxy maps it to a gRPC code.
+type Kind int
+
+// The kinds of a Refusal.
+const (
+	// UnknownVirtualStorage: the request names a virtual storage that is not configured.
+	UnknownVirtualStorage Kind = iota
+	// NoPrimary: no in-sync storage may take writes of the repository now.
+	NoPrimary
+	// PrimaryUnreachable: the primary is known, and this instance cannot reach it.
+	PrimaryUnreachable
+	// NoInSync: no storage that has every acknowledged write can be reached.
+	NoInSync
+	// NoStorage: no serving storage of the virtual storage can be reached.
+	NoStorage
+)
+
+// Refusal is the error of a request that cannot be routed.
+type Refusal struct {
+	Kind           Kind
+	VirtualStorage string
+	// Storage is the primary, where one is known.
+	Storage string
+	// Why is the state of the connection that stood in the way, if one did.
+	Why error
+}
+
+// Error says what is wrong and what to do next.
+func (r *Refusal) Error() string {
+	switch r.Kind {
+	case UnknownVirtualStorage:
+		return "storage name not found"
+	case NoPrimary:
+		return "repository has no primary that takes writes; see `praefectctl dataloss`"
+	case PrimaryUnreachable:
+		return fmt.Sprintf("primary %q cannot be reached: %v", r.Storage, r.Why)
+	case NoInSync:
+		return fmt.Sprintf("no in-sync storage of the repository can be reached%s; see `praefectctl dataloss`", because(r.Why))
+	case NoStorage:
+		return fmt.Sprintf("no serving storage of %q can be reached%s", r.VirtualStorage, because(r.Why))
+	}
+	return "not routed"
+}
+
+// Unwrap gives the state of the connection.
+func (r *Refusal) Unwrap() error { return r.Why }
+
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
+}

@@ -1,0 +1,79 @@
+package router
+
+import (
+	"fmt"
+
+	"praefect/fsm/state"
+)
+
+// Write is where a write goes.
+type Write struct {
+	// Primary is the repository's primary at the view's index.
+	Primary string
+	// Epoch is the virtual storage's epoch there; `wrote` is refused if the
+	// primary was fenced after it.
+	Epoch uint64
+}
+
+// RouteWrite names the primary of every one of the keys, which are of one
+// virtual storage. There is no second choice: only a change of the agreed
+// state makes another storage the primary.
+func RouteWrite(view *state.State, keys []state.Key, reach Reacher) (Write, error) {
+	vs := view.VirtualStorage(keys[0].VirtualStorage)
+	if vs == nil {
+		return Write{}, &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: keys[0].VirtualStorage}
+	}
+	var primary state.Storage
+	for i, key := range keys {
+		p, ok := vs.Primary(view.Entry(key))
+		if !ok || (i > 0 && p.Name != primary.Name) {
+			return Write{}, &Refusal{Kind: NoPrimary, VirtualStorage: vs.Name, Storage: p.Name}
+		}
+		primary = p
+	}
+	if r := reach(primary.Name); !usable(&primary, r) {
+		return Write{}, &Refusal{Kind: PrimaryUnreachable, VirtualStorage: vs.Name, Storage: primary.Name, Why: unusable(&primary, r)}
+	}
+	return Write{Primary: primary.Name, Epoch: vs.Epoch}, nil
+}
+
+// RouteMaintenance names every reachable serving storage that is in sync for
+// the repository: one that is behind may be under repair, where pruning could
+// remove objects that a copy is about to refer to.
+func RouteMaintenance(view *state.State, key state.Key, reach Reacher) ([]string, error) {
+	vs := view.VirtualStorage(key.VirtualStorage)
+	if vs == nil {
+		return nil, &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: key.VirtualStorage}
+	}
+	entry := view.Entry(key)
+	var names []string
+	var why error
+	for i := range vs.Succession {
+		s := &vs.Succession[i]
+		if s.Standing != state.Serving || entry.IsBehind(s.Name) {
+			continue
+		}
+		if r := reach(s.Name); !usable(s, r) {
+			why = unusable(s, r)
+			continue
+		}
+		names = append(names, s.Name)
+	}
+	if len(names) == 0 {
+		return nil, &Refusal{Kind: NoInSync, VirtualStorage: vs.Name, Why: why}
+	}
+	return names, nil
+}
+
+// unusable says why a storage is not used although the view would have it.
+func unusable(s *state.Storage, r Reach) error {
+	switch {
+	case !r.OK && r.Why != nil:
+		return r.Why
+	case !r.OK:
+		return fmt.Errorf("no connection to storage %q yet", s.Name)
+	case s.FilesystemID == "":
+		return fmt.Errorf("the disk of storage %q is not recorded yet", s.Name)
+	}
+	return fmt.Errorf("storage %q has another disk (%s, was %s)", s.Name, r.FilesystemID, s.FilesystemID)
+}
