@@ -1,0 +1,96 @@
+package rules
+
+import (
+	"strings"
+	"testing"
+)
+
+// under tells whether an import path is pkg or below it.
+func under(path, pkg string) bool { return path == pkg || strings.HasPrefix(path, pkg+"/") }
+
+// TestImports_layers holds the layers of the architecture apart: consensus,
+// proxy and replicator know nothing of each other, and only cmd and test join
+// them.
+func TestImports_layers(t *testing.T) {
+	layers := []string{"praefect/proxy", "praefect/replicator", "praefect/consensus"}
+	for _, f := range files(t) {
+		if f.isTest || under(f.pkg, "praefect/cmd") || under(f.pkg, "praefect/test") {
+			continue
+		}
+		for _, path := range f.imports {
+			for _, layer := range layers {
+				if under(path, layer) && !under(f.pkg, layer) {
+					t.Errorf("%s: %s imports %s", f.path, f.pkg, path)
+				}
+			}
+			if under(path, "praefect/cmd") || under(path, "praefect/test") {
+				t.Errorf("%s: %s imports %s", f.path, f.pkg, path)
+			}
+		}
+	}
+}
+
+// TestImports_pureCore keeps what decides free of what acts.
+func TestImports_pureCore(t *testing.T) {
+	allowed := map[string][]string{
+		"praefect/fsm/state":        {},
+		"praefect/proxy/router":     {"praefect/fsm/state"},
+		"praefect/proxy/ledger":     {"praefect/fsm/state"},
+		"praefect/proxy/stream":     {"praefect/fsm/state"},
+		"praefect/proxy/method":     {},
+		"praefect/config":           {},
+		"praefect/replicator":       {"praefect/fsm/state", "praefect/replicator/queue"},
+		"praefect/proxy/admin":      {"praefect/fsm/state"},
+		"praefect/replicator/queue": {},
+	}
+	for _, f := range files(t) {
+		may, restricted := allowed[f.pkg]
+		if f.isTest || !restricted {
+			continue
+		}
+		for _, path := range f.imports {
+			if !under(path, "praefect") {
+				continue
+			}
+			ok := false
+			for _, a := range may {
+				ok = ok || path == a
+			}
+			if !ok {
+				t.Errorf("%s: %s may not import %s", f.path, f.pkg, path)
+			}
+		}
+	}
+}
+
+// TestImports_owners keeps each technology behind the package that owns it.
+func TestImports_owners(t *testing.T) {
+	owners := []struct {
+		library string
+		owners  []string
+	}{
+		{"github.com/lib/pq", []string{"praefect/replicator/postgres", "praefect/test/postgres"}},
+		{"database/sql", []string{"praefect/replicator/postgres", "praefect/test/postgres"}},
+		{"github.com/hashicorp/raft", []string{"praefect/fsm", "praefect/consensus"}},
+		{"github.com/hashicorp/raft-boltdb", []string{"praefect/consensus"}},
+	}
+	for _, f := range files(t) {
+		if f.isTest {
+			continue
+		}
+		for _, path := range f.imports {
+			for _, o := range owners {
+				if !under(path, o.library) {
+					continue
+				}
+				ok := false
+				for _, owner := range o.owners {
+					ok = ok || under(f.pkg, owner)
+				}
+				if !ok {
+					t.Errorf("%s: %s imports %s, which belongs to %v", f.path, f.pkg, path, o.owners)
+				}
+			}
+		}
+	}
+}
