@@ -1,0 +1,51 @@
+package method
+
+// What the annotations of the API do not say. Keys are "Service/Method"; a test refuses a key that is no method.
+
+// existenceChanges lists the mutators that do more than update an existing repository.
+var existenceChanges = map[string]Change{
+	"ObjectPoolService/CreateObjectPool":             ChangeCreate,
+	"ObjectPoolService/DeleteObjectPool":             ChangeDelete,
+	"RepositoryService/CreateFork":                   ChangeCreate,
+	"RepositoryService/CreateRepository":             ChangeCreate,
+	"RepositoryService/CreateRepositoryFromBundle":   ChangeCreate,
+	"RepositoryService/CreateRepositoryFromSnapshot": ChangeCreate,
+	"RepositoryService/CreateRepositoryFromURL":      ChangeCreate,
+	"RepositoryService/RemoveRepository":             ChangeDelete,
+	"RepositoryService/ReplicateRepository":          ChangeCreate,
+	"RepositoryService/RestoreRepository":            ChangeCreate,
+}
+
+// packingDependent lists the accessors that report sizes on disk.
+var packingDependent = map[string]bool{
+	"RepositoryService/GetObjectDirectorySize": true,
+	"RepositoryService/RepositorySize":         true,
+}
+
+// refsOnly lists the mutators whose lasting effect a checksum over all refs covers entirely.
+//
+// Left out on purpose: WriteRef can point HEAD at another branch of the same commit, which no checksum over object ids
+// shows, and so can FetchBundle; UserSquash leaves a commit that no ref reaches and that a later call names; FetchRemote and
+// FetchSourceBranch pick up whatever the other side has at that moment; ResolveConflicts and ApplyBfgObjectMapStream touch
+// more than the one branch; everything else writes configuration, hooks, attributes or alternates.
+var refsOnly = map[string]bool{
+	"OperationService/UserApplyPatch":        true,
+	"OperationService/UserCherryPick":        true,
+	"OperationService/UserCommitFiles":       true,
+	"OperationService/UserCreateBranch":      true,
+	"OperationService/UserCreateTag":         true,
+	"OperationService/UserDeleteBranch":      true,
+	"OperationService/UserDeleteTag":         true,
+	"OperationService/UserFFBranch":          true,
+	"OperationService/UserMergeBranch":       true,
+	"OperationService/UserMergeToRef":        true,
+	"OperationService/UserRebaseConfirmable": true,
+	"OperationService/UserRebaseToRef":       true,
+	"OperationService/UserRevert":            true,
+	"OperationService/UserUpdateBranch":      true,
+	"OperationService/UserUpdateSubmodule":   true,
+	"RefService/DeleteRefs":                  true,
+	"RefService/UpdateReferences":            true,
+	"SmartHTTPService/PostReceivePack":       true,
+	"SSHService/SSHReceivePack":              true,
+}

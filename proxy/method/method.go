@@ -1,0 +1,122 @@
+// Package method owns what the proxy knows of each Gitaly RPC: its kind, its scope, and where in the request the
+// repository or storage sits that it acts on.
+//
+// It promises that the target it reads from a first message is the one that the storage will act on after [Method.Rewrite],
+// whatever the client sent, and that a message it cannot read unambiguously is an error.
+//
+// It is called by the proxy for every call; all of it is immutable after [New] and safe for concurrent use.
+package method
+
+import "strconv"
+
+// Kind says what an RPC does to what it addresses, and so how it is routed.
+type Kind uint8
+
+const (
+	// Intercepted RPCs are answered by the proxy itself and never forwarded as they are. It is the zero value, so that a
+	// method of which nothing is known is not forwarded either.
+	Intercepted Kind = iota
+	// Accessor RPCs only read.
+	Accessor
+	// Mutator RPCs change what clients can observe.
+	Mutator
+	// Maintenance RPCs change how a repository is stored, not what is in it.
+	Maintenance
+)
+
+// String returns the kind in lower case, as it appears in logs and metric labels.
+func (k Kind) String() string {
+	switch k {
+	case Intercepted:
+		return "intercepted"
+	case Accessor:
+		return "accessor"
+	case Mutator:
+		return "mutator"
+	case Maintenance:
+		return "maintenance"
+	}
+	return "kind " + strconv.Itoa(int(k))
+}
+
+// Scope says what an RPC addresses.
+type Scope uint8
+
+const (
+	// ScopeNone is the scope of intercepted RPCs: nothing in the request says where to forward it.
+	ScopeNone Scope = iota
+	// ScopeRepository RPCs name a target repository.
+	ScopeRepository
+	// ScopeStorage RPCs name a storage.
+	ScopeStorage
+)
+
+// String returns the scope in lower case, as it appears in logs and metric labels.
+func (s Scope) String() string {
+	switch s {
+	case ScopeNone:
+		return "none"
+	case ScopeRepository:
+		return "repository"
+	case ScopeStorage:
+		return "storage"
+	}
+	return "scope " + strconv.Itoa(int(s))
+}
+
+// Change says what a repository-scoped mutator does to the existence of its target.
+type Change uint8
+
+const (
+	// ChangeNone is the change of everything but repository-scoped mutators.
+	ChangeNone Change = iota
+	// ChangeUpdate leaves an existing repository in existence.
+	ChangeUpdate
+	// ChangeCreate brings a repository into existence. ReplicateRepository and RestoreRepository are of this kind although
+	// the repository may exist already.
+	ChangeCreate
+	// ChangeDelete removes a repository.
+	ChangeDelete
+)
+
+// String returns the change in lower case, as it appears in logs.
+func (c Change) String() string {
+	switch c {
+	case ChangeNone:
+		return "none"
+	case ChangeUpdate:
+		return "update"
+	case ChangeCreate:
+		return "create"
+	case ChangeDelete:
+		return "delete"
+	}
+	return "change " + strconv.Itoa(int(c))
+}
+
+// Method is one RPC of the Gitaly API.
+type Method struct {
+	// FullName is the name on the wire, "/gitaly.RefService/FindCommit".
+	FullName string
+	// Kind says how the call is routed.
+	Kind Kind
+	// Scope says whether the request names a repository, a storage, or neither.
+	Scope Scope
+	// Change is what a repository-scoped mutator does to the existence of its target.
+	Change Change
+	// ClientStreams reports whether the client may send more than one message.
+	ClientStreams bool
+	// ServerStreams reports whether the server may send more than one message.
+	ServerStreams bool
+	// ForcePrimary marks accessors whose answer depends on how the repository is packed: two replicas with equal content
+	// answer differently, so that successive answers are comparable only if they come from one place.
+	ForcePrimary bool
+	// RefsOnly marks mutators whose whole lasting effect is on refs and on what these reach, so that equal checksums of two
+	// replicas prove that such a write left both equal. False where that is not certain.
+	RefsOnly bool
+
+	plan plan
+}
+
+// HasAdditional reports whether requests of the method may name a second repository, which [Method.Rewrite] rewrites too.
+func (m Method) HasAdditional() bool { return len(m.plan.additional) > 0 }

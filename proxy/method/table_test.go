@@ -1,0 +1,185 @@
+package method
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+)
+
+func newTable(tb testing.TB) *Table {
+	tb.Helper()
+	table, err := New()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return table
+}
+
+func lookup(tb testing.TB, table *Table, fullName string) Method {
+	tb.Helper()
+	m, ok := table.Lookup(fullName)
+	if !ok {
+		tb.Fatalf("no method %q", fullName)
+	}
+	return m
+}
+
+// descriptorOf finds the method's descriptor by its name, without help of the table.
+func descriptorOf(tb testing.TB, fullName string) protoreflect.MethodDescriptor {
+	tb.Helper()
+	name := strings.ReplaceAll(strings.TrimPrefix(fullName, "/"), "/", ".")
+	d, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d.(protoreflect.MethodDescriptor)
+}
+
+func TestTable_holdsEveryMethodAsAnnotated(t *testing.T) {
+	table := newTable(t)
+
+	type group struct {
+		Kind  Kind
+		Scope Scope
+	}
+	counts := make(map[group]int)
+	for m := range table.All() {
+		counts[group{m.Kind, m.Scope}]++
+
+		md := descriptorOf(t, m.FullName)
+		if m.ClientStreams != md.IsStreamingClient() || m.ServerStreams != md.IsStreamingServer() {
+			t.Errorf("%s: streams (%t, %t), want (%t, %t)",
+				m.FullName, m.ClientStreams, m.ServerStreams, md.IsStreamingClient(), md.IsStreamingServer())
+		}
+		op := proto.GetExtension(md.Options(), gitalypb.E_OpType).(*gitalypb.OperationMsg)
+		if got, want := m.Kind.String(), strings.ToLower(op.GetOp().String()); m.Kind != Intercepted && got != want {
+			t.Errorf("%s: kind %s, want %s", m.FullName, got, want)
+		}
+		if got, want := m.Scope.String(), strings.ToLower(op.GetScopeLevel().String()); m.Kind != Intercepted && got != want {
+			t.Errorf("%s: scope %s, want %s", m.FullName, got, want)
+		}
+		if m.Kind == Intercepted && (m.Scope != ScopeNone || m.plan.root != nil) {
+			t.Errorf("%s: intercepted, yet scope is %s", m.FullName, m.Scope)
+		}
+	}
+
+	want := map[group]int{
+		{Accessor, ScopeRepository}:    94,
+		{Mutator, ScopeRepository}:     45,
+		{Maintenance, ScopeRepository}: 2,
+		{Accessor, ScopeStorage}:       2,
+		{Mutator, ScopeStorage}:        1,
+		{Intercepted, ScopeNone}:       12,
+	}
+	if diff := cmp.Diff(want, counts); diff != "" {
+		t.Errorf("methods of Gitaly 16.11 (-want +got):\n%s", diff)
+	}
+
+	inDescriptors := 0
+	protoregistry.GlobalFiles.RangeFilesByPackage("gitaly", func(fd protoreflect.FileDescriptor) bool {
+		for i := range fd.Services().Len() {
+			inDescriptors += fd.Services().Get(i).Methods().Len()
+		}
+		return true
+	})
+	if got := len(table.methods); got != inDescriptors {
+		t.Errorf("table has %d methods, the descriptors %d", got, inDescriptors)
+	}
+}
+
+func TestTable_allIsOrderedAndComplete(t *testing.T) {
+	table := newTable(t)
+	last, n := "", 0
+	for m := range table.All() {
+		if m.FullName <= last {
+			t.Errorf("%q after %q", m.FullName, last)
+		}
+		last = m.FullName
+		n++
+	}
+	if n != len(table.methods) {
+		t.Errorf("All yields %d methods, the table has %d", n, len(table.methods))
+	}
+	for range table.All() {
+		break // an early end is allowed
+	}
+}
+
+func TestTable_unknownMethod(t *testing.T) {
+	for _, name := range []string{"", "/", "FindCommit", "gitaly.CommitService/FindCommit", "/gitaly.CommitService/findcommit", "/other.Service/Method"} {
+		if m, ok := newTable(t).Lookup(name); ok {
+			t.Errorf("Lookup(%q) = %v", name, m)
+		}
+	}
+}
+
+func TestFacts_nameMethodsTheyCanApplyTo(t *testing.T) {
+	table := newTable(t)
+	check := func(name string, kind Kind) {
+		m := lookup(t, table, "/gitaly."+name)
+		if m.Kind != kind || m.Scope != ScopeRepository {
+			t.Errorf("%q is of kind %s and scope %s", name, m.Kind, m.Scope)
+		}
+	}
+	for name := range existenceChanges {
+		check(name, Mutator)
+		if refsOnly[name] {
+			t.Errorf("%q changes the existence of its repository, and refs only", name)
+		}
+	}
+	for name := range refsOnly {
+		check(name, Mutator)
+	}
+	for name := range packingDependent {
+		check(name, Accessor)
+	}
+}
+
+func TestTable_factsBesidesAnnotations(t *testing.T) {
+	table := newTable(t)
+	for _, tc := range []struct {
+		name         string
+		change       Change
+		refsOnly     bool
+		forcePrimary bool
+	}{
+		{name: "RepositoryService/CreateRepository", change: ChangeCreate},
+		{name: "RepositoryService/ReplicateRepository", change: ChangeCreate},
+		{name: "RepositoryService/RemoveRepository", change: ChangeDelete},
+		{name: "ObjectPoolService/DeleteObjectPool", change: ChangeDelete},
+		{name: "RepositoryService/WriteRef", change: ChangeUpdate},
+		{name: "OperationService/UserSquash", change: ChangeUpdate},
+		{name: "OperationService/UserCommitFiles", change: ChangeUpdate, refsOnly: true},
+		{name: "SSHService/SSHReceivePack", change: ChangeUpdate, refsOnly: true},
+		{name: "RepositoryService/RepositorySize", forcePrimary: true},
+		{name: "RepositoryService/OptimizeRepository"},
+		{name: "RepositoryService/RemoveAll"},
+		{name: "RefService/ListRefs"},
+	} {
+		m := lookup(t, table, "/gitaly."+tc.name)
+		if m.Change != tc.change || m.RefsOnly != tc.refsOnly || m.ForcePrimary != tc.forcePrimary {
+			t.Errorf("%s: change %s, refs only %t, force primary %t; want %s, %t, %t",
+				tc.name, m.Change, m.RefsOnly, m.ForcePrimary, tc.change, tc.refsOnly, tc.forcePrimary)
+		}
+	}
+}
+
+func TestEnums_print(t *testing.T) {
+	for got, want := range map[string]string{
+		Maintenance.String():     "maintenance",
+		Kind(9).String():         "kind 9",
+		ScopeRepository.String(): "repository",
+		Scope(9).String():        "scope 9",
+		ChangeDelete.String():    "delete",
+		Change(9).String():       "change 9",
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
