@@ -1,0 +1,160 @@
+// Package queue owns the contract of the replication queue: what a job is, how it is claimed and finished, and which
+// errors tell what happened; and an implementation of it in memory, for tests and simulations.
+// It promises that a path has at most one job, that an attempt which lost its claim can finish nothing, and that a change
+// enqueued while a job runs is not lost with it.
+// The replicator calls a Queue; queuetest.Exercise is the contract in executable form, and every implementation passes it.
+package queue
+
+import (
+	"cmp"
+	"context"
+	"time"
+)
+
+// Key names the repository that a job points to, as clients name it.
+type Key struct {
+	VirtualStorage string
+	RelativePath   string
+}
+
+// State is where a stored job stands. A completed job has no state: it is removed.
+type State string
+
+// The states of a job. Ready and failed jobs wait until they are due, the failed ones after an attempt that failed; dead
+// jobs wait for a change of their repository or for Retry.
+const (
+	Ready      State = "ready"
+	InProgress State = "in_progress"
+	Failed     State = "failed"
+	Dead       State = "dead"
+)
+
+// Job points to a repository that may need repair. It is no order: whoever runs it finds out what is needed by then.
+type Job struct {
+	ID int64 // rises with the age of the job; never used twice
+	Key
+	Targets       []string // storages that were behind when the job was made: for display
+	Reason        string   // why the job was made: for display
+	CorrelationID string   // of the request that made it: for the logs
+
+	State     State
+	Attempt   int    // claims so far: the number of the last or running attempt; it never falls
+	Failures  int    // attempts that failed or were lost, since the last one that did not
+	Again     bool   // enqueued once more while in progress: it gets another attempt
+	Worker    string // who runs it, or ran it last
+	LastError string // why the last failed attempt failed
+
+	Created      time.Time
+	Updated      time.Time
+	NotBefore    time.Time // due from then on, on the queue's clock
+	ClaimedUntil time.Time // end of the lease while in progress, else zero
+}
+
+// Current is the job's last or running attempt.
+func (j Job) Current() Attempt { return Attempt{JobID: j.ID, Number: j.Attempt} }
+
+// Attempt is one try at a job: the token that a worker shows to finish it.
+type Attempt struct {
+	JobID  int64
+	Number int
+}
+
+// Request asks for a job.
+type Request struct {
+	Key
+	Targets       []string
+	Reason        string
+	CorrelationID string
+	Delay         time.Duration // due that long from now
+}
+
+// Claim asks for jobs to work on. All fields must be set.
+type Claim struct {
+	VirtualStorage string
+	Worker         string        // who asks: for display
+	Limit          int           // at most that many jobs, and at most MaxBatch
+	Lease          time.Duration // the claim holds that long unless a Heartbeat extends it
+}
+
+// ListFilter chooses jobs to show. Its zero value is the first MaxBatch jobs.
+type ListFilter struct {
+	VirtualStorage string // "" is all
+	State          State  // "" is all
+	After          int64  // only jobs with a higher id: the last one of the page before
+	Limit          int    // 0, or more than MaxBatch, is MaxBatch
+}
+
+// RetryFilter chooses dead jobs to bring back. Its zero value is the first MaxBatch ones.
+type RetryFilter struct {
+	VirtualStorage string        // "" is all
+	RelativePath   string        // "" is all
+	DeadFor        time.Duration // only those that died at least that long ago
+	Limit          int           // 0, or more than MaxBatch, is MaxBatch
+}
+
+// Depth counts the jobs of a virtual storage in one state.
+type Depth struct {
+	VirtualStorage string
+	State          State
+	Count          int
+	AtLeast        bool // there may be more: the count stopped at its limit
+}
+
+// Compare orders counts by virtual storage, then state.
+func (d Depth) Compare(other Depth) int {
+	return cmp.Or(cmp.Compare(d.VirtualStorage, other.VirtualStorage), cmp.Compare(d.State, other.State))
+}
+
+// MaxBatch bounds what one call claims, lists or brings back.
+const MaxBatch = 1000
+
+// DepthLimit is how far Depth counts when it is not told.
+const DepthLimit = 10_000
+
+// Queue is the durable list of repair work. All methods may be called concurrently, from any number of processes.
+//
+// Every method may be repeated after any error: repeating a call that had taken effect changes nothing that matters. An
+// error that matches ErrUnavailable means that the queue cannot be used now; one that also matches ErrOutcomeUnknown
+// leaves open whether the call took effect. A call that ends because its context was cancelled returns the context's error.
+//
+// Times are those of the queue's own clock; callers pass durations only.
+type Queue interface {
+	// Enqueue makes sure that an attempt starts after this call for the key of each request. A key without a job gets
+	// one. A waiting job stays, due at the earlier of the two times, unless it is backing off after a failure: then its
+	// time stays. A job in progress will run once more. A dead job gets one more attempt, with its failures still counted.
+	// Requests that are not Valid are left out and named in an error that matches ErrInvalid; the others are enqueued.
+	// Beyond MaxBatch requests it is not atomic.
+	Enqueue(ctx context.Context, requests []Request) error
+
+	// Dequeue claims due jobs of one virtual storage, the longest due first. Nobody else gets them until the lease ends.
+	// Its cost does not grow with the queue. A due job may be passed over for some seconds, never for ever. If the
+	// outcome is unknown, jobs that were claimed come back by Reclaim when the lease has ended.
+	Dequeue(ctx context.Context, claim Claim) ([]Job, error)
+
+	// Heartbeat lets the leases of running attempts end that long from now, and returns those that are not running any
+	// more: their workers stop and acknowledge nothing.
+	Heartbeat(ctx context.Context, lease time.Duration, running []Attempt) (lost []Attempt, err error)
+
+	// Acknowledge ends a running attempt. It returns ErrStaleAttempt, and changes nothing, if the attempt does not run
+	// any more: it was reclaimed or has ended.
+	Acknowledge(ctx context.Context, attempt Attempt, outcome Outcome) error
+
+	// Reclaim takes back up to MaxBatch jobs whose lease has ended: they are due at once, and the lost attempt counts as
+	// a failure. It returns how many, or fewer when it had to be repeated.
+	Reclaim(ctx context.Context) (int, error)
+
+	// Retry makes dead jobs ready and due, with no failures counted. It returns how many, or fewer when it had to be
+	// repeated.
+	Retry(ctx context.Context, filter RetryFilter) (int, error)
+
+	// List returns jobs by rising id.
+	List(ctx context.Context, filter ListFilter) ([]Job, error)
+
+	// Depth counts jobs by virtual storage and state, in that order, without the zeroes. It looks at no more than limit
+	// jobs for each count, so that its cost does not grow with the queue; a limit of 0 is DepthLimit.
+	Depth(ctx context.Context, limit int) ([]Depth, error)
+
+	// Missing returns those of the keys that have no job at all, in the order given. A dead job counts as one: it is up
+	// to Retry.
+	Missing(ctx context.Context, keys []Key) ([]Key, error)
+}
