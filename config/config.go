@@ -1,0 +1,169 @@
+package config
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"strings"
+)
+
+// Config is everything an operator may set. A value that Load, Read or Parse
+// returned is complete and valid; it may be printed and logged, since its
+// secrets hide themselves.
+type Config struct {
+	// ListenAddr is the host:port for clients without TLS; upstream's "tcp://"
+	// before it is removed. Default: no such listener.
+	ListenAddr string `toml:"listen_addr"`
+	// TLSListenAddr is the host:port for clients with TLS; "tls://" before it is
+	// removed. It needs the [tls] section. Default: no such listener.
+	TLSListenAddr string `toml:"tls_listen_addr"`
+	// SocketPath is the Unix socket for clients; "unix:" before it is removed.
+	// Default: no such listener.
+	SocketPath string `toml:"socket_path"`
+	// PrometheusListenAddr is the host:port of /metrics, /livez and /readyz.
+	// Default: not served.
+	PrometheusListenAddr string `toml:"prometheus_listen_addr"`
+	// GracefulStopTimeout bounds how long a stopping instance waits for running
+	// calls before it cuts them off. Default 1m; 0 = cut off at once.
+	GracefulStopTimeout Duration `toml:"graceful_stop_timeout"`
+	// DrainWait is how long a stopping instance fails readiness before it stops
+	// accepting: at least two checks of the load balancer. Default 0s, which is
+	// right for an instance that stands alone.
+	DrainWait Duration `toml:"drain_wait"`
+	// ConfigCommand is an executable, run once at start without arguments; the
+	// JSON object that it prints is laid over this file: tables are merged key
+	// by key, anything else, arrays too, is replaced. Default: none.
+	ConfigCommand string `toml:"config_command"`
+	// ConfigCommandTimeout bounds the run of ConfigCommand. Default 30s.
+	ConfigCommandTimeout Duration `toml:"config_command_timeout"`
+
+	// TLS is the certificate shown to clients on TLSListenAddr.
+	TLS TLS `toml:"tls"`
+	// Auth is what clients must present.
+	Auth Auth `toml:"auth"`
+	// Logging is the form and amount of the log.
+	Logging Logging `toml:"logging"`
+	// Prometheus shapes the metrics.
+	Prometheus Prometheus `toml:"prometheus"`
+	// Database is the Postgres that holds the queue of repair work.
+	Database Database `toml:"database"`
+	// Failover says whether a dead primary is replaced without an operator.
+	Failover Failover `toml:"failover"`
+	// Replication is the pace and the bounds of repair work.
+	Replication Replication `toml:"replication"`
+	// Reconciliation is the search for repair work that has no job.
+	Reconciliation Reconciliation `toml:"reconciliation"`
+	// Consistency is what an acknowledged write and an answered read promise.
+	Consistency Consistency `toml:"consistency"`
+	// Detection is how the health of storages is observed.
+	Detection Detection `toml:"detection"`
+	// Yamux bounds the channels multiplexed on one connection to a storage.
+	Yamux Yamux `toml:"yamux"`
+	// Raft is this instance's part in the replicated state.
+	Raft Raft `toml:"raft"`
+	// Admin is what an operator must present to change the cluster.
+	Admin Admin `toml:"admin"`
+	// VirtualStorages are the names that clients use, each with its storages.
+	// At least one.
+	VirtualStorages []VirtualStorage `toml:"virtual_storage"`
+
+	// Ignored are the keys of the text that upstream knows and this project has
+	// no use for, in the order of the text. The daemon names each once at start.
+	Ignored []Ignored `toml:"-"`
+}
+
+// TLS is the certificate of the listener with TLS.
+type TLS struct {
+	// CertificatePath is a PEM file: the certificate, then its intermediates.
+	CertificatePath string `toml:"certificate_path"`
+	// KeyPath is the PEM file of the certificate's private key.
+	KeyPath string `toml:"key_path"`
+	// Key is the private key itself, in PEM, in place of KeyPath.
+	Key Secret `toml:"key"`
+	// MinVersion is the oldest TLS that clients may speak: "1.2" or "1.3".
+	// Default "1.2".
+	MinVersion string `toml:"min_version"`
+}
+
+// MinVersionID returns MinVersion as crypto/tls names it, never below TLS 1.2.
+func (t TLS) MinVersionID() uint16 {
+	if t.MinVersion == "1.3" {
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
+}
+
+// Auth is the secret shared with clients.
+type Auth struct {
+	// Token is the secret. Default: none, and then every client is let in.
+	Token Secret `toml:"token"`
+	// TokenFile is a file that holds the token, in place of Token.
+	TokenFile string `toml:"token_file"`
+	// Transitioning lets clients with a wrong or missing token in, but counts
+	// them, so that a token can be introduced without an outage. Default false.
+	Transitioning bool `toml:"transitioning"`
+}
+
+// Logging is the form and amount of the log.
+type Logging struct {
+	// Format is "text" or "json". Default "text".
+	Format string `toml:"format"`
+	// Level is "debug", "info", "warn" or "error"; upstream's other names mean
+	// the nearest of these. Default "info".
+	Level string `toml:"level"`
+}
+
+// SlogLevel returns Level as slog knows it.
+func (l Logging) SlogLevel() slog.Level {
+	level, _ := slogLevel(l.Level)
+	return level
+}
+
+// slogLevel tells what a level's name means, and whether it is one at all.
+func slogLevel(name string) (slog.Level, bool) {
+	switch strings.ToLower(name) {
+	case "trace", "debug":
+		return slog.LevelDebug, true
+	case "info":
+		return slog.LevelInfo, true
+	case "warn", "warning":
+		return slog.LevelWarn, true
+	case "error", "fatal", "panic":
+		return slog.LevelError, true
+	}
+	return slog.LevelInfo, false
+}
+
+// Prometheus shapes the metrics.
+type Prometheus struct {
+	// ScrapeTimeout bounds what a scrape asks of Postgres. Default 10s.
+	ScrapeTimeout Duration `toml:"scrape_timeout"`
+	// GRPCLatencyBuckets are the upper bounds, in seconds and rising, of the
+	// histogram of call times. Default upstream's, from 1ms to 25min.
+	GRPCLatencyBuckets []float64 `toml:"grpc_latency_buckets"`
+}
+
+// Failover says who replaces a dead primary.
+type Failover struct {
+	// Enabled lets the instances do it by themselves; false leaves it to the
+	// operator's promote. Default true. failover_enabled is an older spelling.
+	Enabled bool `toml:"enabled"`
+}
+
+// Yamux bounds the channels multiplexed on one connection to a storage.
+type Yamux struct {
+	// MaximumStreamWindowSizeBytes is how much one channel may have in flight,
+	// in bytes. Default and minimum 262144.
+	MaximumStreamWindowSizeBytes uint32 `toml:"maximum_stream_window_size_bytes"`
+	// AcceptBacklog is how many channels may wait to be accepted. Default 256,
+	// minimum 1.
+	AcceptBacklog int `toml:"accept_backlog"`
+}
+
+// Admin is the secret of operators.
+type Admin struct {
+	// Token is the secret. Default: none, and then changes are accepted on the
+	// Unix socket only.
+	Token Secret `toml:"token"`
+	// TokenFile is a file that holds the token, in place of Token.
+	TokenFile string `toml:"token_file"`
+}

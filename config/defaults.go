@@ -1,0 +1,100 @@
+package config
+
+import (
+	"os"
+	"strings"
+	"time"
+)
+
+// defaultDataDir is where the replicated state lies when neither the file nor
+// systemd says otherwise.
+const defaultDataDir = "/var/lib/praefect/raft"
+
+// defaults is the only place where a setting gets the value that it has when
+// nobody sets it. Those that depend on the machine are in fillIn.
+func defaults() Config {
+	return Config{
+		GracefulStopTimeout:  Duration(time.Minute),
+		DrainWait:            0,
+		ConfigCommandTimeout: Duration(30 * time.Second),
+		TLS:                  TLS{MinVersion: "1.2"},
+		Logging:              Logging{Format: "text", Level: "info"},
+		Prometheus: Prometheus{
+			ScrapeTimeout:      Duration(10 * time.Second),
+			GRPCLatencyBuckets: []float64{0.001, 0.005, 0.025, 0.1, 0.5, 1, 10, 30, 60, 300, 1500},
+		},
+		Database: Database{
+			Port:           5432,
+			ConnectTimeout: Duration(5 * time.Second),
+		},
+		Failover: Failover{Enabled: true},
+		Replication: Replication{
+			BatchSize:                        10,
+			ParallelStorageProcessingWorkers: 1,
+			CopyTimeout:                      Duration(time.Hour),
+			HoldBudget:                       Duration(5 * time.Second),
+			RetryMin:                         Duration(time.Second),
+			RetryMax:                         Duration(5 * time.Minute),
+			Attempts:                         10,
+		},
+		Reconciliation: Reconciliation{SchedulingInterval: Duration(5 * time.Minute)},
+		Consistency: Consistency{
+			Mode:              "eventual",
+			Copies:            2,
+			WhenShort:         "degrade",
+			ReadsWithoutLease: "serve",
+			WriteTimeout:      Duration(time.Hour),
+			MarkLinger:        Duration(3 * time.Second),
+			HoldTimeout:       Duration(10 * time.Second),
+			HoldLimit:         1000,
+		},
+		Detection: Detection{
+			ProbeInterval: Duration(500 * time.Millisecond),
+			ProbeTimeout:  Duration(time.Second),
+		},
+		Yamux: Yamux{MaximumStreamWindowSizeBytes: 256 << 10, AcceptBacklog: 256},
+		Raft:  Raft{Profile: "fast"},
+	}
+}
+
+// fillIn adds the defaults that depend on the machine, and brings tolerated
+// spellings of values to one form.
+func (c *Config) fillIn(getenv func(string) string, found *findings) {
+	normal := defaults()
+	for _, enum := range []struct{ value, fallback *string }{
+		{&c.TLS.MinVersion, &normal.TLS.MinVersion},
+		{&c.Logging.Format, &normal.Logging.Format},
+		{&c.Logging.Level, &normal.Logging.Level},
+		{&c.Consistency.Mode, &normal.Consistency.Mode},
+		{&c.Consistency.WhenShort, &normal.Consistency.WhenShort},
+		{&c.Consistency.ReadsWithoutLease, &normal.Consistency.ReadsWithoutLease},
+		{&c.Raft.Profile, &normal.Raft.Profile},
+	} {
+		// Generated files set keys to nothing where they mean the default.
+		if *enum.value == "" {
+			*enum.value = *enum.fallback
+		}
+	}
+	c.ListenAddr = strings.TrimPrefix(c.ListenAddr, "tcp://")
+	c.TLSListenAddr = strings.TrimPrefix(c.TLSListenAddr, "tls://")
+	c.PrometheusListenAddr = strings.TrimPrefix(c.PrometheusListenAddr, "tcp://")
+	if path, ok := strings.CutPrefix(c.SocketPath, "unix:"); ok {
+		c.SocketPath = strings.TrimPrefix(path, "//")
+	}
+	c.TLS.MinVersion = strings.TrimPrefix(c.TLS.MinVersion, "tls")
+	c.Database.SSLMode = c.Database.sslMode()
+	if c.Raft.Name == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			found.add(keyPath("raft", "name"), "not set, and the host has no name to take its place: %v", err)
+		}
+		c.Raft.Name = name
+	}
+	if c.Raft.DataDir == "" {
+		// systemd lists several directories with colons between them.
+		c.Raft.DataDir, _, _ = strings.Cut(getenv("STATE_DIRECTORY"), ":")
+	}
+	if c.Raft.DataDir == "" {
+		c.Raft.DataDir = defaultDataDir
+	}
+}

@@ -1,0 +1,89 @@
+package config
+
+import "os"
+
+// secretSource is a secret that may be written as it is or as a file.
+type secretSource struct {
+	section []string
+	// key names the secret; its file is named by key + "_file".
+	key   string
+	value *Secret
+	file  string
+}
+
+func (s secretSource) fileKey() []string {
+	return append(s.section[:len(s.section):len(s.section)], s.key+"_file")
+}
+
+func (c *Config) secretSources() []secretSource {
+	sources := []secretSource{
+		{keyPath("auth"), "token", &c.Auth.Token, c.Auth.TokenFile},
+		{keyPath("database"), "password", &c.Database.Password, c.Database.PasswordFile},
+		{keyPath("admin"), "token", &c.Admin.Token, c.Admin.TokenFile},
+		{keyPath("raft"), "secret", &c.Raft.Secret, c.Raft.SecretFile},
+	}
+	for i, v := range c.VirtualStorages {
+		for j := range v.Nodes {
+			node := &v.Nodes[j]
+			sources = append(sources, secretSource{keyPath("virtual_storage", i, "node", j), "token", &node.Token, node.TokenFile})
+		}
+	}
+	return sources
+}
+
+// checkSecretSources refuses a secret that is given twice.
+func (c *Config) checkSecretSources(found *findings) {
+	for _, s := range c.secretSources() {
+		if *s.value != "" && s.file != "" {
+			found.add(s.fileKey(), "%s is set too: remove one of them", s.key)
+		}
+	}
+}
+
+// readSecretFiles puts what the files hold in the place of the plain values.
+func (c *Config) readSecretFiles(found *findings) {
+	for _, s := range c.secretSources() {
+		if *s.value != "" || s.file == "" {
+			continue
+		}
+		secret, err := readSecret(s.file)
+		if err != nil {
+			found.add(s.fileKey(), "%v", err)
+			continue
+		}
+		*s.value = secret
+	}
+}
+
+// checkFiles finds out early that a certificate or key is not where the
+// configuration says. What it holds is judged by whoever uses it.
+func (c *Config) checkFiles(found *findings) {
+	rootCert := c.Database.SSLRootCert
+	if rootCert == systemRoots {
+		rootCert = ""
+	}
+	for _, file := range []struct {
+		key  []string
+		path string
+	}{
+		{keyPath("tls", "certificate_path"), c.TLS.CertificatePath},
+		{keyPath("tls", "key_path"), c.TLS.KeyPath},
+		{keyPath("database", "sslcert"), c.Database.SSLCert},
+		{keyPath("database", "sslkey"), c.Database.SSLKey},
+		{keyPath("database", "sslrootcert"), rootCert},
+		{keyPath("raft", "certificate_path"), c.Raft.CertificatePath},
+		{keyPath("raft", "key_path"), c.Raft.KeyPath},
+		{keyPath("raft", "ca_path"), c.Raft.CAPath},
+	} {
+		if file.path == "" {
+			continue
+		}
+		info, err := os.Stat(file.path)
+		switch {
+		case err != nil:
+			found.add(file.key, "%v", err)
+		case info.IsDir():
+			found.add(file.key, "%q is a directory: write the path of a PEM file", file.path)
+		}
+	}
+}

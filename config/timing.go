@@ -1,0 +1,69 @@
+package config
+
+// Consistency is what an acknowledged write and an answered read promise.
+type Consistency struct {
+	// Mode is "eventual": a write is acknowledged when the primary has it, and
+	// the other storages follow. Default "eventual".
+	Mode string `toml:"mode"`
+	// Copies is how many storages must have a voted write before it is
+	// acknowledged. Default 2, minimum 1.
+	Copies int `toml:"copies"`
+	// WhenShort says what becomes of a voted write while fewer than Copies
+	// storages serve: "degrade" acknowledges it all the same, "block" refuses
+	// it. Default "degrade".
+	WhenShort string `toml:"when_short"`
+	// ReadsWithoutLease says what an instance without a lease does with reads:
+	// "serve" answers from its last view and marks the answer, "refuse" does
+	// not answer. Default "serve".
+	ReadsWithoutLease string `toml:"reads_without_lease"`
+	// WriteTimeout is the deadline of a write whose client sent none. A deadline
+	// of the client's own is kept, a longer one too. Default 1h.
+	WriteTimeout Duration `toml:"write_timeout"`
+	// MarkLinger is how long a repository stays marked after its last write, so
+	// that a busy one pays for its mark once. Default 3s.
+	MarkLinger Duration `toml:"mark_linger"`
+	// HoldTimeout bounds how long a new write waits for a primary before it is
+	// answered UNAVAILABLE. Default 10s; 0 = writes never wait.
+	HoldTimeout Duration `toml:"hold_timeout"`
+	// HoldLimit is how many writes may wait at a time; those beyond it are
+	// answered UNAVAILABLE at once. Default 1000.
+	HoldLimit int `toml:"hold_limit"`
+}
+
+// Replication is the pace and the bounds of repair work.
+type Replication struct {
+	// BatchSize is how many jobs one claim takes. Default 10, minimum 1.
+	BatchSize int `toml:"batch_size"`
+	// ParallelStorageProcessingWorkers is how many jobs of one virtual storage
+	// run at a time on this instance. Default 1, minimum 1.
+	ParallelStorageProcessingWorkers int `toml:"parallel_storage_processing_workers"`
+	// CopyTimeout is the deadline of one copy of one repository. Default 1h.
+	CopyTimeout Duration `toml:"copy_timeout"`
+	// HoldBudget bounds how long the writes of a busy repository wait for the
+	// last increment of a copy. Default 5s; 0 = they never wait.
+	HoldBudget Duration `toml:"hold_budget"`
+	// RetryMin is the wait after a job's first failure; it doubles with each
+	// further one, with jitter. Default 1s.
+	RetryMin Duration `toml:"retry_min"`
+	// RetryMax is the longest wait between two attempts. Default 5m.
+	RetryMax Duration `toml:"retry_max"`
+	// Attempts is how often a job is tried before it is dead. Default 10,
+	// minimum 1.
+	Attempts int `toml:"attempts"`
+}
+
+// Reconciliation is the search for repair work that has no job.
+type Reconciliation struct {
+	// SchedulingInterval is the time from one search to the next. Default 5m;
+	// 0 = no search.
+	SchedulingInterval Duration `toml:"scheduling_interval"`
+}
+
+// Detection is how the health of storages is observed.
+type Detection struct {
+	// ProbeInterval is the time from one probe of a storage to the next.
+	// Default 500ms.
+	ProbeInterval Duration `toml:"probe_interval"`
+	// ProbeTimeout bounds one probe. Default 1s.
+	ProbeTimeout Duration `toml:"probe_timeout"`
+}

@@ -1,0 +1,100 @@
+package config
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Bounds that upstream sets for the channels to storages.
+const (
+	minStreamWindowBytes = 256 << 10
+	minAcceptBacklog     = 1
+)
+
+// validate notes everything that is wrong with the values themselves. It looks
+// at nothing outside of them.
+func (c *Config) validate(found *findings) {
+	c.checkListeners(found)
+	c.checkTLS(found)
+	c.Database.check(found)
+	c.checkVirtualStorages(found)
+	c.checkRaft(found)
+	c.checkConsistency(found)
+	c.checkTimes(found)
+
+	oneOf(found, keyPath("logging", "format"), c.Logging.Format, "text", "json")
+	if _, ok := slogLevel(c.Logging.Level); !ok {
+		found.add(keyPath("logging", "level"), "%q is not known: write 'debug', 'info', 'warn' or 'error'", c.Logging.Level)
+	}
+	for i, bound := range c.Prometheus.GRPCLatencyBuckets {
+		key := keyPath("prometheus", "grpc_latency_buckets", i)
+		if math.IsNaN(bound) || math.IsInf(bound, 0) {
+			found.add(key, "%v is not a bound: write finite numbers", bound)
+		} else if i > 0 && bound <= c.Prometheus.GRPCLatencyBuckets[i-1] {
+			found.add(key, "%v comes after %v: write the bounds in rising order", bound, c.Prometheus.GRPCLatencyBuckets[i-1])
+		}
+	}
+	atLeast(found, keyPath("replication", "batch_size"), c.Replication.BatchSize, 1)
+	atLeast(found, keyPath("replication", "parallel_storage_processing_workers"), c.Replication.ParallelStorageProcessingWorkers, 1)
+	atLeast(found, keyPath("replication", "attempts"), c.Replication.Attempts, 1)
+	atLeast(found, keyPath("yamux", "maximum_stream_window_size_bytes"), c.Yamux.MaximumStreamWindowSizeBytes, minStreamWindowBytes)
+	atLeast(found, keyPath("yamux", "accept_backlog"), c.Yamux.AcceptBacklog, minAcceptBacklog)
+}
+
+func (c *Config) checkConsistency(found *findings) {
+	if c.Consistency.Mode == "strong" {
+		found.add(keyPath("consistency", "mode"), "'strong' comes with the support of votes, which this version lacks: write 'eventual'")
+	} else {
+		oneOf(found, keyPath("consistency", "mode"), c.Consistency.Mode, "eventual")
+	}
+	oneOf(found, keyPath("consistency", "when_short"), c.Consistency.WhenShort, "degrade", "block")
+	oneOf(found, keyPath("consistency", "reads_without_lease"), c.Consistency.ReadsWithoutLease, "serve", "refuse")
+	atLeast(found, keyPath("consistency", "copies"), c.Consistency.Copies, 1)
+	atLeast(found, keyPath("consistency", "hold_limit"), c.Consistency.HoldLimit, 0)
+}
+
+func (c *Config) checkTimes(found *findings) {
+	positive(found, keyPath("config_command_timeout"), c.ConfigCommandTimeout)
+	positive(found, keyPath("prometheus", "scrape_timeout"), c.Prometheus.ScrapeTimeout)
+	positive(found, keyPath("replication", "copy_timeout"), c.Replication.CopyTimeout)
+	positive(found, keyPath("replication", "retry_min"), c.Replication.RetryMin)
+	positive(found, keyPath("consistency", "write_timeout"), c.Consistency.WriteTimeout)
+	positive(found, keyPath("detection", "probe_interval"), c.Detection.ProbeInterval)
+	positive(found, keyPath("detection", "probe_timeout"), c.Detection.ProbeTimeout)
+	if c.Replication.RetryMax < c.Replication.RetryMin {
+		found.add(keyPath("replication", "retry_max"), "%v is less than retry_min (%v): raise it", c.Replication.RetryMax, c.Replication.RetryMin)
+	}
+
+	notNegative(found, keyPath("graceful_stop_timeout"), c.GracefulStopTimeout)
+	notNegative(found, keyPath("drain_wait"), c.DrainWait)
+	notNegative(found, keyPath("replication", "hold_budget"), c.Replication.HoldBudget)
+	notNegative(found, keyPath("reconciliation", "scheduling_interval"), c.Reconciliation.SchedulingInterval)
+	notNegative(found, keyPath("consistency", "mark_linger"), c.Consistency.MarkLinger)
+	notNegative(found, keyPath("consistency", "hold_timeout"), c.Consistency.HoldTimeout)
+}
+
+func oneOf(found *findings, key []string, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		found.add(key, "%q is not known: write '%s'", value, strings.Join(allowed, "' or '"))
+	}
+}
+
+func atLeast[N cmp.Ordered](found *findings, key []string, value, minimum N) {
+	if value < minimum {
+		found.add(key, "%v is too small: write %v or more", value, minimum)
+	}
+}
+
+func positive(found *findings, key []string, d Duration) {
+	if d <= 0 {
+		found.add(key, "%v is not a time that can pass: write more than 0s", d)
+	}
+}
+
+func notNegative(found *findings, key []string, d Duration) {
+	if d < 0 {
+		found.add(key, "%v is negative: write 0s or more", d)
+	}
+}
