@@ -1,0 +1,94 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"praefect/fsm/state"
+)
+
+// node applies commands to a real state at once, as a cluster of one does. The
+// callback decides whether a proposal is applied and what its proposer hears.
+type node struct {
+	mu       sync.Mutex
+	state    *state.State
+	inc      state.Incarnation
+	number   uint64
+	batches  [][]state.Command
+	callback func(cmds []state.Command) (apply bool, err error)
+}
+
+func newNode(t *testing.T) *node {
+	t.Helper()
+	n := &node{state: &state.State{}}
+	results := n.apply(t.Context(), state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "c"}})
+	n.inc = results[0].Incarnation
+	n.apply(t.Context(), state.Command{Define: &state.Define{VirtualStorage: "default", Storages: []string{"gitaly-1", "gitaly-2", "gitaly-3"}}})
+	for _, s := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
+		n.apply(t.Context(), state.Command{Return: &state.Return{VirtualStorage: "default", Storage: s, FilesystemID: "disk-" + s}})
+		if since := n.state.VirtualStorage("default").Storage(s); since.Standing == state.Filling {
+			n.apply(t.Context(), state.Command{Return: &state.Return{VirtualStorage: "default", Storage: s, FilesystemID: "disk-" + s, Filled: since.Since}})
+		}
+	}
+	n.batches = nil
+	return n
+}
+
+func (n *node) apply(_ context.Context, cmds ...state.Command) []state.Result {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.number++
+	index := n.state.Index + 1
+	next, results := n.state.Apply(index, state.Batch{
+		Version: state.CommandVersion, RequestID: fmt.Sprint("r", n.number), Incarnation: n.inc, Number: n.number, Commands: cmds,
+	})
+	if err := next.Check(); err != nil {
+		panic(fmt.Sprintf("state after %v: %v", cmds, err))
+	}
+	n.state = next
+	n.batches = append(n.batches, cmds)
+	return results
+}
+
+func (n *node) View() *state.State {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state
+}
+
+func (n *node) Propose(ctx context.Context, cmds ...state.Command) ([]state.Result, error) {
+	n.mu.Lock()
+	callback := n.callback
+	n.mu.Unlock()
+	apply, err := true, error(nil)
+	if callback != nil {
+		apply, err = callback(cmds)
+	}
+	var results []state.Result
+	if apply {
+		results = n.apply(ctx, cmds...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// proposed is how many commands of all kinds were applied.
+func (n *node) proposed() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	total := 0
+	for _, b := range n.batches {
+		total += len(b)
+	}
+	return total
+}
+
+func (n *node) setCallback(f func(cmds []state.Command) (bool, error)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.callback = f
+}
