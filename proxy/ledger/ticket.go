@@ -13,9 +13,9 @@ type Ticket struct {
 	ledger  *Ledger
 	repo    *repo
 	spoiled chan struct{} // closed by the first write that passed; under Ledger.mu
-	done    chan struct{} // closed by Release: held writes go on
 
 	// guarded by Ledger.mu
+	done     chan struct{} // closed by Unhold and Release: held writes look again
 	hold     bool // new writes wait
 	sealed   bool // new writes wait because a verdict is being committed
 	isSpoilt bool
@@ -38,10 +38,14 @@ type Settlement struct {
 // while a write is in flight, and writes that begin later spoil the ticket;
 // with hold=true new writes wait and Repair returns when the ones in flight
 // have ended. There is one ticket a repository. The caller calls Release.
+//
+// It is busy, too, while something ended without account and the mark over it
+// is not yet dirty for all to see: a late effect of that must not meet a copy
+// which does not know of it.
 func (l *Ledger) Repair(ctx context.Context, key state.Key, hold bool) (*Ticket, error) {
 	l.mu.Lock()
 	r := l.get(key)
-	if r.ticket != nil || !hold && r.writes > 0 {
+	if r.ticket != nil || r.dirty || !hold && r.writes > 0 {
 		l.mu.Unlock()
 		return nil, ErrBusy
 	}
@@ -86,6 +90,20 @@ func (t *Ticket) admit() <-chan struct{} {
 
 // Spoiled is closed when a write began that this ticket did not keep waiting.
 func (t *Ticket) Spoiled() <-chan struct{} { return t.spoiled }
+
+// Unhold lets the writes go on that a holding ticket keeps waiting; they spoil
+// it. It may be called at any time, by any goroutine.
+func (t *Ticket) Unhold() {
+	t.ledger.mu.Lock()
+	defer t.ledger.mu.Unlock()
+	if t.hold && t.repo.ticket == t {
+		t.hold = false
+		if !t.sealed {
+			close(t.done)
+			t.done = make(chan struct{})
+		}
+	}
+}
 
 // Mark makes the instance's mark live and wide enough for scope. The view that
 // it returns is at or after the mark; from here on the replicas may be changed

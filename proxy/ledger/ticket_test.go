@@ -203,3 +203,43 @@ func TestTicket_settleThenInSync(t *testing.T) {
 		}
 	})
 }
+
+func TestTicket_unholdLetsWritesPassAndSpoil(t *testing.T) {
+	run(t, func(t *testing.T, n *node, l *Ledger) {
+		ticket := repair(t, l, true)
+		began := make(chan *Write, 1)
+		go func() {
+			w, err := l.Begin(t.Context(), []state.Key{repository})
+			if err != nil {
+				t.Error(err)
+			}
+			began <- w
+		}()
+		synctest.Wait()
+		ticket.Unhold()
+		ticket.Unhold()
+		w := <-began
+		if err := ticket.InSync(t.Context(), []string{"gitaly-2"}); !errors.Is(err, ErrSpoiled) {
+			t.Errorf("got %v, want ErrSpoiled", err)
+		}
+		w.End(true)
+		ticket.Release(true)
+		ticket.Unhold()
+	})
+}
+
+func TestLedger_repairWaitsUntilDirtIsRecorded(t *testing.T) {
+	run(t, func(t *testing.T, n *node, l *Ledger) {
+		first, second := begin(t, l, repository), begin(t, l, repository)
+		prepare(t, first, account())
+		first.End(false)
+		for _, hold := range []bool{false, true} {
+			if _, err := l.Repair(t.Context(), repository, hold); !errors.Is(err, ErrBusy) {
+				t.Errorf("hold=%v: got %v, want ErrBusy", hold, err)
+			}
+		}
+		second.End(true)
+		synctest.Wait()
+		repair(t, l, false).Release(true)
+	})
+}
