@@ -1,13 +1,14 @@
 package state
 
 // CommandVersion is the version of the command encoding that this program
-// writes. A batch with a higher one stops the process that should apply it.
+// writes. A batch with another one stops the process that should apply it.
 const CommandVersion = 1
 
 // Batch is one entry of the log: commands of one proposer, applied in order,
 // each of which ends as applied or refused on its own.
 type Batch struct {
-	Version int `json:"v"`
+	// Version is the first byte of the encoding.
+	Version int `json:"-"`
 	// RequestID is random; repeating it repeats the answers.
 	RequestID string `json:"id"`
 	// Incarnation is the proposer. Ledger commands and Retire need a live one;
@@ -35,9 +36,38 @@ type Command struct {
 	Settle   *Settle   `json:"settle,omitempty"`
 }
 
+// one returns the command that is set, nil unless exactly one is.
+func (c *Command) one() command {
+	var set command
+	n := 0
+	for _, f := range []struct {
+		set bool
+		cmd command
+	}{
+		{c.Register != nil, c.Register},
+		{c.Retire != nil, c.Retire},
+		{c.Define != nil, c.Define},
+		{c.Return != nil, c.Return},
+		{c.Open != nil, c.Open},
+		{c.Close != nil, c.Close},
+		{c.Wrote != nil, c.Wrote},
+		{c.InSync != nil, c.InSync},
+		{c.Settle != nil, c.Settle},
+	} {
+		if f.set {
+			set, n = f.cmd, n+1
+		}
+	}
+	if n != 1 {
+		return nil
+	}
+	return set
+}
+
 // Register announces a new incarnation of an instance; Result.Incarnation
-// names it. ClusterID becomes the cluster's when it has none yet; otherwise a
-// different one is refused, and an empty one accepted.
+// names it. ClusterID becomes the cluster's when it has none yet, and the first
+// registration must bring one; otherwise a different one is refused, and an
+// empty one accepted.
 type Register struct {
 	ID        string `json:"id"`
 	Name      string `json:"name"`
@@ -67,13 +97,15 @@ type Define struct {
 
 // Return reports a storage that was reached, with the id of its disk.
 //   - The first id of a storage is recorded.
-//   - The same id again brings an out (dead) storage back to serving.
-//   - Another id means another disk: the storage becomes filling, which is
-//     refused while it is the primary.
+//   - The same id again brings an out (dead) storage back to serving; a
+//     drained one is refused.
+//   - Another id means another disk: the storage becomes filling, or begins to
+//     anew, which is refused while it is the primary or fenced.
 //   - Filled, if not 0, claims that the filling which began at that index
 //     (Storage.Since) is complete: the storage serves.
 //
-// Whatever becomes serving goes to the end of the succession.
+// Whatever becomes serving goes to the end of the succession; whatever becomes
+// filling becomes behind for every repository in the ledger.
 type Return struct {
 	VirtualStorage string `json:"virtual_storage"`
 	Storage        string `json:"storage"`
@@ -110,7 +142,7 @@ const (
 )
 
 // Wrote accounts for a write before its effect: every storage of the virtual
-// storage that is not named in Agreeing becomes behind.
+// storage becomes behind that is not named in Agreeing, in sync and serving.
 type Wrote struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Paths          []string `json:"paths"`
@@ -124,11 +156,14 @@ type Wrote struct {
 }
 
 // InSync says that Storages are equal to the repository's primary, as of an
-// index at or after the proposer's own mark.
+// index at or after the proposer's own mark. When no storage is left behind,
+// Entry.Deleted ends.
 type InSync struct {
 	Key
 	Storages []string `json:"storages"`
-	AsOf     Index    `json:"as_of"`
+	// AsOf is the index of the last change of the entry that the proposer knew
+	// of when it began.
+	AsOf Index `json:"as_of"`
 }
 
 // DirtyRef names a dirty mark.
@@ -138,13 +173,14 @@ type DirtyRef struct {
 }
 
 // Settle removes the named dirty marks: the storages in Equal were compared
-// with the authority and found equal, every other one becomes behind.
+// with the authority and found equal, every other one becomes behind. One that
+// was behind before stays so; InSync ends that.
 type Settle struct {
 	Key
 	Marks []DirtyRef `json:"marks"`
 	// Authority is the repository's primary; or, with PrimaryLacks, another
 	// in-sync serving storage that has the repository while the primary does
-	// not: settling never deletes.
+	// not: settling never deletes, and Entry.Deleted ends.
 	Authority    string   `json:"authority"`
 	PrimaryLacks bool     `json:"primary_lacks,omitempty"`
 	Equal        []string `json:"equal,omitempty"`
@@ -183,7 +219,8 @@ const (
 	RefusedBusy       Reason = "busy"         // another live incarnation has a mark
 	RefusedInUse      Reason = "in-use"       // primary, or the only one not behind
 	RefusedNoProof    Reason = "no-proof"     // nothing proves the process gone
-	RefusedCluster    Reason = "cluster"      // another cluster's id
+	RefusedCluster    Reason = "cluster"      // another cluster's id, or none yet
+	RefusedDrained    Reason = "drained"      // only an operator returns the storage
 )
 
 // Error implements error.

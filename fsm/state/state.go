@@ -53,7 +53,8 @@ type Instance struct {
 // VirtualStorage is the agreed part of one virtual storage.
 type VirtualStorage struct {
 	Name string `json:"name"`
-	// Epoch rises whenever a role is taken away or given.
+	// Epoch starts at 1 and rises whenever a role is taken away or given: when
+	// a storage begins or ceases to serve.
 	Epoch uint64 `json:"epoch"`
 	// Succession is the order in which storages become primary.
 	Succession []Storage `json:"succession"`
@@ -85,7 +86,7 @@ const (
 type Storage struct {
 	Name     string   `json:"name"`
 	Standing Standing `json:"standing"`
-	// Why tells why the storage is out: "dead" or "drained".
+	// Why tells why the storage is out: WhyDead or WhyDrained.
 	Why string `json:"why,omitempty"`
 	// FilesystemID is the id of the disk that the standing speaks of; empty
 	// until the storage was first reached.
@@ -105,7 +106,7 @@ type Change struct {
 	Epoch   uint64   `json:"epoch"`
 	Time    int64    `json:"time"` // Unix milliseconds, as the proposer had it
 	Storage string   `json:"storage"`
-	To      Standing `json:"to"`
+	To      Standing `json:"to,omitempty"` // empty: it was removed
 	Why     string   `json:"why,omitempty"`
 }
 

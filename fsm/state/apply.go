@@ -1,0 +1,189 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+
+	iradix "github.com/hashicorp/go-immutable-radix/v2"
+)
+
+// Apply returns the state after the batch, which is the log's entry at index,
+// and one result for each of its commands. The receiver stays as it is; what
+// is returned must not be changed. An index that does not rise is a broken
+// log and panics.
+//
+//   - A batch whose request id is remembered gets the remembered results and
+//     changes nothing but Index.
+//   - A batch of an incarnation that is not live is refused as a whole, except
+//     for a Register.
+//   - The ledger commands of a batch whose number does not rise within its
+//     incarnation are refused.
+func (s *State) Apply(index Index, b Batch) (*State, []Result) {
+	if index <= s.Index {
+		panic(fmt.Sprintf("state: entry %d applied after entry %d", index, s.Index))
+	}
+	t := s.begin(index, b)
+	if a := s.answers.find(b.RequestID); a != nil {
+		return t.end(), a.Results
+	}
+	stale := t.claimNumber(b)
+	results := make([]Result, len(b.Commands))
+	for i := range b.Commands {
+		results[i] = t.apply(b.Commands[i].one(), stale)
+	}
+	if b.RequestID != "" {
+		t.next.answers = s.answers.add(&answer{RequestID: b.RequestID, Index: index, Results: results})
+	}
+	return t.end(), results
+}
+
+// command is what each of the commands in a Command implements.
+type command interface {
+	// invalid tells how the command contradicts itself, "" if it does not. It
+	// needs no state, so that a proposer can ask before anybody applies.
+	invalid() string
+	// apply changes the state or tells why not; then it has changed nothing.
+	apply(*transition) *Refusal
+}
+
+// touchesLedger tells the commands that a number orders.
+func touchesLedger(c command) bool {
+	switch c.(type) {
+	case *OpenMark, *Close, *Wrote, *InSync, *Settle:
+		return true
+	}
+	return false
+}
+
+// transition is one Apply under way: the next state, which shares with the
+// former one all that did not change.
+type transition struct {
+	index    Index
+	time     int64
+	proposer Incarnation
+	next     State
+	ledger   *iradix.Txn[*Entry]
+}
+
+func (s *State) begin(index Index, b Batch) *transition {
+	t := &transition{index: index, time: b.Time, proposer: b.Incarnation, next: *s}
+	t.next.Index = index
+	if t.next.ledger == nil {
+		t.next.ledger = iradix.New[*Entry]()
+	}
+	t.ledger = t.next.ledger.Txn()
+	return t
+}
+
+func (t *transition) end() *State {
+	t.next.ledger = t.ledger.Commit()
+	return &t.next
+}
+
+// claimNumber notes the number of a batch with ledger commands and reports
+// whether it is stale: not higher than the last one of its incarnation.
+func (t *transition) claimNumber(b Batch) (stale bool) {
+	in := t.next.Instance(b.Incarnation)
+	ordered := slices.ContainsFunc(b.Commands, func(c Command) bool { return touchesLedger(c.one()) })
+	if in == nil || !ordered {
+		return false
+	}
+	if b.Number <= in.Number {
+		return true
+	}
+	t.next.Instances = slices.Clone(t.next.Instances)
+	t.next.Instance(b.Incarnation).Number = b.Number
+	return false
+}
+
+func (t *transition) apply(c command, stale bool) Result {
+	r := Result{Index: t.index, Refusal: t.tryApply(c, stale)}
+	if _, ok := c.(*Register); ok && r.Refusal == nil {
+		r.Incarnation = Incarnation(t.index)
+	}
+	return r
+}
+
+func (t *transition) tryApply(c command, stale bool) *Refusal {
+	if c == nil {
+		return refuse(RefusedInvalid, "a command has exactly one field set")
+	}
+	if _, ok := c.(*Register); !ok && t.next.Instance(t.proposer) == nil {
+		return refuse(RefusedRetired, "incarnation %d is not live", t.proposer)
+	}
+	if stale && touchesLedger(c) {
+		return refuse(RefusedOutOfOrder, "incarnation %d has had a later batch applied", t.proposer)
+	}
+	if why := c.invalid(); why != "" {
+		return refuse(RefusedInvalid, "%s", why)
+	}
+	return c.apply(t)
+}
+
+func refuse(why Reason, format string, args ...any) *Refusal {
+	return &Refusal{Reason: why, Detail: fmt.Sprintf(format, args...)}
+}
+
+// virtualStorage returns the virtual storage, or the refusal that there is none.
+func (t *transition) virtualStorage(name string) (*VirtualStorage, *Refusal) {
+	if vs := t.next.VirtualStorage(name); vs != nil {
+		return vs, nil
+	}
+	return nil, refuse(RefusedUnknown, "no virtual storage %q", name)
+}
+
+// entry returns the entry as this batch has left it, nil for an ordinary
+// repository.
+func (t *transition) entry(k Key) *Entry {
+	e, _ := t.ledger.Get(k.appendTo(nil))
+	return e
+}
+
+// put replaces the entry and notes that this command touched it. One that says
+// nothing any more is removed: Deleted alone tells nothing, as no storage is
+// behind.
+func (t *transition) put(k Key, e *Entry) {
+	key := k.appendTo(nil)
+	if len(e.Marks) == 0 && len(e.Behind) == 0 {
+		t.ledger.Delete(key)
+		return
+	}
+	e.Changed = t.index
+	t.ledger.Insert(key, e)
+}
+
+// each is State.Each as this batch has left the ledger; fn must not change it.
+func (t *transition) each(vs string, fn func(Key, *Entry) bool) {
+	(&State{ledger: t.ledger.Commit()}).Each(vs, fn)
+}
+
+// rewrite puts what fn makes of each entry of the virtual storage (of all when
+// vs is empty); nil leaves the entry untouched.
+func (t *transition) rewrite(vs string, fn func(*Entry) *Entry) {
+	type changed struct {
+		key   Key
+		entry *Entry
+	}
+	var all []changed
+	t.each(vs, func(k Key, e *Entry) bool {
+		if c := fn(e); c != nil {
+			all = append(all, changed{k, c})
+		}
+		return true
+	})
+	for _, c := range all {
+		t.put(c.key, c.entry)
+	}
+}
+
+// clone returns a copy to be changed, an empty one for an ordinary repository.
+// What marks point to is shared: it is replaced, never changed.
+func (e *Entry) clone() *Entry {
+	if e == nil {
+		return &Entry{}
+	}
+	c := *e
+	c.Marks = slices.Clone(e.Marks)
+	c.Behind = slices.Clone(e.Behind)
+	return &c
+}

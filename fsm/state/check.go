@@ -1,0 +1,177 @@
+package state
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+)
+
+// Check returns the first invariant that the state breaks, nil if it is sound.
+// Apply keeps all of them; tests ask after each one, and a snapshot that breaks
+// one is not restored.
+func (s *State) Check() error {
+	if err := s.checkInstances(); err != nil {
+		return err
+	}
+	if !rising(s.VirtualStorages, func(v VirtualStorage) string { return v.Name }) {
+		return errors.New("virtual storages are not sorted")
+	}
+	for i := range s.VirtualStorages {
+		if err := s.VirtualStorages[i].check(s.Index); err != nil {
+			return fmt.Errorf("virtual storage %q: %w", s.VirtualStorages[i].Name, err)
+		}
+	}
+	var err error
+	s.Each("", func(k Key, e *Entry) bool {
+		if err = s.checkEntry(k, e); err != nil {
+			err = fmt.Errorf("entry %q in %q: %w", k.RelativePath, k.VirtualStorage, err)
+		}
+		return err == nil
+	})
+	return err
+}
+
+func (s *State) checkInstances() error {
+	if len(s.Instances) > 0 && s.ClusterID == "" {
+		return errors.New("instances, but no cluster id")
+	}
+	if !rising(s.Instances, func(in Instance) Incarnation { return in.Incarnation }) {
+		return errors.New("instances are not sorted")
+	}
+	for _, in := range s.Instances {
+		if in.Incarnation == 0 || Index(in.Incarnation) > s.Index || in.ID == "" {
+			return fmt.Errorf("instance %q of incarnation %d at index %d", in.ID, in.Incarnation, s.Index)
+		}
+	}
+	return nil
+}
+
+func (v *VirtualStorage) check(index Index) error {
+	switch {
+	case badName("name", v.Name) != "":
+		return errors.New(badName("name", v.Name))
+	case v.Epoch == 0:
+		return errors.New("no epoch")
+	case len(v.Succession) == 0:
+		return errors.New("no storage")
+	case len(v.History) > HistoryLength:
+		return fmt.Errorf("history of %d lines", len(v.History))
+	}
+	if why := badNames("storage", v.names(func(*Storage) bool { return true })); why != "" {
+		return errors.New(why)
+	}
+	for _, s := range v.Succession {
+		if err := s.check(index, v.Epoch); err != nil {
+			return fmt.Errorf("storage %q: %w", s.Name, err)
+		}
+	}
+	last := Change{}
+	for _, c := range v.History {
+		if c.Index < last.Index || c.Index > index || c.Epoch < last.Epoch || c.Epoch > v.Epoch {
+			return fmt.Errorf("history goes back at index %d", c.Index)
+		}
+		last = c
+	}
+	return nil
+}
+
+func (s *Storage) check(index Index, epoch uint64) error {
+	switch s.Standing {
+	case Serving, Fenced, Out, Filling:
+	default:
+		return fmt.Errorf("no standing %q", s.Standing)
+	}
+	switch {
+	case s.Why != "" && s.Standing != Out:
+		return fmt.Errorf("%s because %q", s.Standing, s.Why)
+	case s.New && s.holds():
+		return fmt.Errorf("%s, but never served", s.Standing)
+	case s.Since == 0 || s.Since > index:
+		return fmt.Errorf("%s since index %d of %d", s.Standing, s.Since, index)
+	case s.FencedEpoch > epoch:
+		return fmt.Errorf("fenced at epoch %d of %d", s.FencedEpoch, epoch)
+	}
+	return nil
+}
+
+func (s *State) checkEntry(k Key, e *Entry) error {
+	vs := s.VirtualStorage(k.VirtualStorage)
+	switch {
+	case k.bad() != "":
+		return errors.New(k.bad())
+	case vs == nil:
+		return errors.New("of no virtual storage")
+	case len(e.Marks) == 0 && len(e.Behind) == 0:
+		return errors.New("is empty")
+	case e.Changed == 0 || e.Changed > s.Index:
+		return fmt.Errorf("changed at index %d of %d", e.Changed, s.Index)
+	case !rising(e.Marks, func(m Mark) Incarnation { return m.Incarnation }):
+		return errors.New("marks are not sorted")
+	}
+	if err := vs.checkSet(e.Behind); err != nil {
+		return fmt.Errorf("behind: %w", err)
+	}
+	for _, m := range e.Marks {
+		if err := s.checkMark(vs, e, &m); err != nil {
+			return fmt.Errorf("mark of incarnation %d: %w", m.Incarnation, err)
+		}
+	}
+	return nil
+}
+
+func (s *State) checkMark(vs *VirtualStorage, e *Entry, m *Mark) error {
+	switch m.Kind {
+	case Open, Solo:
+		if s.Instance(m.Incarnation) == nil {
+			return errors.New("is live, but the incarnation is not")
+		}
+	case "":
+		if m.Dirty == nil {
+			return errors.New("neither live nor dirty")
+		}
+		if m.BoundMillis != 0 || m.RefsOnly || len(m.Targets) != 0 {
+			return errors.New("has a scope, but is not live")
+		}
+	default:
+		return fmt.Errorf("no kind %q", m.Kind)
+	}
+	scopes := []Scope{m.Scope}
+	if m.Dirty != nil {
+		if m.Dirty.At == 0 || m.Dirty.At > e.Changed {
+			return fmt.Errorf("dirty since index %d, after the last change", m.Dirty.At)
+		}
+		scopes = append(scopes, m.Dirty.Scope)
+	}
+	for _, scope := range scopes {
+		if scope.BoundMillis < 0 {
+			return errors.New("negative bound")
+		}
+		if err := vs.checkSet(scope.Targets); err != nil {
+			return fmt.Errorf("targets: %w", err)
+		}
+	}
+	return nil
+}
+
+// checkSet checks a sorted set of storages.
+func (v *VirtualStorage) checkSet(set []string) error {
+	if !rising(set, func(s string) string { return s }) {
+		return fmt.Errorf("%q is not sorted", set)
+	}
+	for _, name := range set {
+		if v.Storage(name) == nil {
+			return fmt.Errorf("no storage %q", name)
+		}
+	}
+	return nil
+}
+
+// rising reports whether the keys rise, without duplicates.
+func rising[T any, K cmp.Ordered](list []T, key func(T) K) bool {
+	for i := 1; i < len(list); i++ {
+		if key(list[i-1]) >= key(list[i]) {
+			return false
+		}
+	}
+	return true
+}

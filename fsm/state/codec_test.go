@@ -1,0 +1,132 @@
+package state
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// everyCommand is one of each.
+func everyCommand() []Command {
+	return []Command{
+		{Register: &Register{ID: "a", Name: "one", Address: "h:1", Version: "v1", ClusterID: "c"}},
+		{Retire: &Retire{Incarnation: 1, Successor: 2}},
+		define("p", "q"),
+		{Return: &Return{VirtualStorage: vs, Storage: "p", FilesystemID: "disk", Filled: 3}},
+		{Open: &OpenMark{VirtualStorage: vs, Paths: []string{"@hashed/\u00fc & <b>.git"}, Kind: Solo,
+			Scope: Scope{BoundMillis: 10, RefsOnly: true, Targets: []string{"p"}}}},
+		closing(true),
+		deleting(DeletedSet, "p", "q"),
+		insync(3, "q"),
+		{Settle: &Settle{Key: Key{vs, repo}, Marks: []DirtyRef{{1, 2}}, Authority: "p", PrimaryLacks: true,
+			Equal: []string{"q"}, AsOf: 3}},
+	}
+}
+
+func TestCodec_roundTrip(t *testing.T) {
+	want := Batch{Version: CommandVersion, RequestID: "r", Incarnation: 1<<63 + 1, Number: 1<<64 - 1, Time: 5, Commands: everyCommand()}
+	data, err := EncodeBatch(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeBatch(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if fields := reflect.TypeFor[Command]().NumField(); len(want.Commands) != fields {
+		t.Errorf("%d of %d kinds of command", len(want.Commands), fields)
+	}
+}
+
+func TestDecodeBatch_refuses(t *testing.T) {
+	for name, data := range map[string]string{
+		"nothing":            "",
+		"no body":            "\x01",
+		"version 0":          "\x00" + `{"id":"r","c":[{"close":{"virtual_storage":"v","paths":["a"]}}]}`,
+		"a later version":    "\x02" + `{"id":"r","c":[{"close":{"virtual_storage":"v","paths":["a"]}}]}`,
+		"no request id":      "\x01" + `{"c":[{"close":{"virtual_storage":"v","paths":["a"]}}]}`,
+		"no command":         "\x01" + `{"id":"r","c":[]}`,
+		"an empty command":   "\x01" + `{"id":"r","c":[{}]}`,
+		"a double command":   "\x01" + `{"id":"r","c":[{"close":{"virtual_storage":"v","paths":["a"]},"retire":{"incarnation":1,"successor":2}}]}`,
+		"an unknown command": "\x01" + `{"id":"r","c":[{"explode":{}}]}`,
+		"an unknown field":   "\x01" + `{"id":"r","c":[{"close":{"virtual_storage":"v","paths":["a"],"x":1}}]}`,
+		"trailing data":      "\x01" + `{"id":"r","c":[{"close":{"virtual_storage":"v","paths":["a"]}}]} x`,
+		"a second batch":     "\x01" + `{"id":"r","c":[{"close":{"virtual_storage":"v","paths":["a"]}}]}{}`,
+		"cut short":          "\x01" + `{"id":"r","c":[{"close":{"virtual_storage":"v"`,
+	} {
+		if b, err := DecodeBatch([]byte(data)); err == nil {
+			t.Errorf("%s: decoded %+v", name, b)
+		}
+	}
+}
+
+func TestEncodeBatch_refusesWhatApplyWould(t *testing.T) {
+	for name, c := range map[string]Command{
+		"no field":            {},
+		"a path not in UTF-8": paths(closing(false), "a\xff.git"),
+		"no path":             paths(closing(false)),
+		"no kind":             open(""),
+	} {
+		_, err := EncodeBatch(Batch{Version: CommandVersion, RequestID: "r", Commands: []Command{c}})
+		var refusal *Refusal
+		if !errors.As(err, &refusal) || refusal.Reason != RefusedInvalid {
+			t.Errorf("%s: got %v, want refused (%s)", name, err, RefusedInvalid)
+		}
+	}
+	for name, b := range map[string]Batch{
+		"no request id": {Version: CommandVersion, Commands: []Command{closing(false)}},
+		"no command":    {Version: CommandVersion, RequestID: "r"},
+		"no version":    {RequestID: "r", Commands: []Command{closing(false)}},
+		"a wrong one":   {Version: CommandVersion + 1, RequestID: "r", Commands: []Command{closing(false)}},
+		"past one byte": {Version: CommandVersion + 256, RequestID: "r", Commands: []Command{closing(false)}},
+	} {
+		if _, err := EncodeBatch(b); err == nil {
+			t.Errorf("%s: encoded", name)
+		}
+	}
+}
+
+func FuzzDecodeBatch(f *testing.F) {
+	for _, c := range everyCommand() {
+		data, err := EncodeBatch(Batch{Version: CommandVersion, RequestID: "r", Incarnation: alpha, Number: 1000, Commands: []Command{c}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	start := busyWorld(f).State
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := DecodeBatch(data)
+		if err != nil {
+			return
+		}
+		encoded, err := b.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := DecodeBatch(encoded)
+		if err != nil {
+			t.Fatalf("%v in %q", err, encoded)
+		}
+		recoded, err := again.encode()
+		if err != nil || string(recoded) != string(encoded) {
+			t.Fatalf("%q became %q, %v", encoded, recoded, err)
+		}
+		for _, s := range []*State{{}, start} {
+			next, results := s.Apply(s.Index+1, b)
+			if len(results) != len(b.Commands) {
+				t.Fatalf("%d results for %d commands", len(results), len(b.Commands))
+			}
+			if err := next.Check(); err != nil {
+				t.Fatalf("%v after %q", err, data)
+			}
+			if _, err := ReadSnapshot(strings.NewReader(snapshotOf(t, next))); err != nil {
+				t.Fatalf("%v after %q", err, data)
+			}
+		}
+	})
+}

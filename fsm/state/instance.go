@@ -1,0 +1,73 @@
+package state
+
+import (
+	"slices"
+	"unicode/utf8"
+)
+
+func (c *Register) invalid() string {
+	for _, text := range []string{c.Name, c.Address, c.Version, c.ClusterID} {
+		if !utf8.ValidString(text) {
+			return "the description of the instance is not UTF-8"
+		}
+	}
+	return badName("instance id", c.ID)
+}
+
+func (c *Register) apply(t *transition) *Refusal {
+	inc := Incarnation(t.index)
+	switch {
+	case t.next.Instance(inc) != nil:
+		return refuse(RefusedInvalid, "a batch registers one instance")
+	case t.next.ClusterID == "" && c.ClusterID == "":
+		return refuse(RefusedCluster, "the first instance brings the id of the cluster")
+	case t.next.ClusterID == "":
+		t.next.ClusterID = c.ClusterID
+	case c.ClusterID != "" && c.ClusterID != t.next.ClusterID:
+		return refuse(RefusedCluster, "this is cluster %q, not %q", t.next.ClusterID, c.ClusterID)
+	}
+	// Indices rise, so that the new one is the last.
+	t.next.Instances = append(slices.Clone(t.next.Instances), Instance{
+		Incarnation: inc,
+		ID:          c.ID,
+		Name:        c.Name,
+		Address:     c.Address,
+		Version:     c.Version,
+	})
+	return nil
+}
+
+func (c *Retire) invalid() string {
+	if c.Incarnation == 0 {
+		return "no incarnation"
+	}
+	return ""
+}
+
+// apply removes the incarnation. From here on no command of it is applied, so
+// that what it left under way is what its marks say, which become dirty.
+func (c *Retire) apply(t *transition) *Refusal {
+	if c.Incarnation == t.proposer {
+		return refuse(RefusedInvalid, "incarnation %d would retire itself", c.Incarnation)
+	}
+	gone := t.next.Instance(c.Incarnation)
+	if gone == nil {
+		return refuse(RefusedUnknown, "incarnation %d is not live", c.Incarnation)
+	}
+	successor := t.next.Instance(c.Successor)
+	if successor == nil || successor.ID != gone.ID || successor.Incarnation <= gone.Incarnation {
+		return refuse(RefusedNoProof, "%d is no later live incarnation of the instance of %d", c.Successor, c.Incarnation)
+	}
+	t.next.Instances = slices.DeleteFunc(slices.Clone(t.next.Instances), func(in Instance) bool {
+		return in.Incarnation == c.Incarnation
+	})
+	t.rewrite("", func(e *Entry) *Entry {
+		if e.Live(c.Incarnation) == nil {
+			return nil
+		}
+		e = e.clone()
+		e.closeMark(c.Incarnation, t.index, true)
+		return e
+	})
+	return nil
+}

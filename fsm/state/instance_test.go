@@ -1,0 +1,117 @@
+package state
+
+import "testing"
+
+func TestRegister(t *testing.T) {
+	for _, r := range []struct {
+		name    string
+		first   bool
+		cmd     Register
+		refused Reason
+	}{
+		{name: "the first brings the cluster's id", first: true, cmd: Register{ID: "a", ClusterID: "cluster"}},
+		{name: "the first without it", first: true, cmd: Register{ID: "a"}, refused: RefusedCluster},
+		{name: "a later one without it", cmd: Register{ID: "c"}},
+		{name: "a later one with the same", cmd: Register{ID: "c", ClusterID: "cluster"}},
+		{name: "a later one with another", cmd: Register{ID: "c", ClusterID: "other"}, refused: RefusedCluster},
+		{name: "the next life of an instance", cmd: Register{ID: "a"}},
+		{name: "no id", cmd: Register{Name: "c"}, refused: RefusedInvalid},
+		{name: "not UTF-8", cmd: Register{ID: "c", Name: "\xff"}, refused: RefusedInvalid},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			w := &world{t: t, State: &State{}}
+			if !r.first {
+				w = newWorld(t)
+			}
+			live := len(w.Instances)
+			got := w.try(0, Command{Register: &r.cmd})
+			if r.refused != "" {
+				if got.Refusal == nil || got.Refusal.Reason != r.refused || len(w.Instances) != live {
+					t.Errorf("got %v with %d instances, want refused (%s)", got.Refusal, len(w.Instances), r.refused)
+				}
+				return
+			}
+			if got.Refusal != nil {
+				t.Fatal(got.Refusal)
+			}
+			if got.Incarnation != Incarnation(w.Index) {
+				t.Errorf("incarnation %d, want %d", got.Incarnation, w.Index)
+			}
+			if in := w.Instance(got.Incarnation); in == nil || in.ID != r.cmd.ID {
+				t.Errorf("registered %+v", in)
+			}
+			if w.ClusterID != "cluster" {
+				t.Errorf("cluster id %q", w.ClusterID)
+			}
+		})
+	}
+}
+
+func TestRegister_twiceInOneBatch(t *testing.T) {
+	w := newWorld(t)
+	got := w.batch(Batch{Commands: []Command{{Register: &Register{ID: "c"}}, {Register: &Register{ID: "d"}}}})
+	if got[0].Refusal != nil || got[1].Refusal == nil || got[1].Refusal.Reason != RefusedInvalid {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestRetire(t *testing.T) {
+	retire := func(inc, successor Incarnation) Command {
+		return Command{Retire: &Retire{Incarnation: inc, Successor: successor}}
+	}
+	next := func(w *world) Incarnation { return w.Instances[len(w.Instances)-1].Incarnation }
+	reborn := func(w *world) { w.must(0, Command{Register: &Register{ID: "a"}}) }
+	runRows(t, []row{
+		{name: "its marks become dirty", given: func(w *world) { w.must(alpha, scoped(500, true, "p")); reborn(w) }, by: beta,
+			do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "dirty(1) 500ms refs on p"},
+		{name: "beside what was dirty", given: func(w *world) {
+			given(scoped(500, true, "p"), closing(true), scoped(100, false, "q"))(w)
+			reborn(w)
+		}, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "dirty(1) 500ms on p+q"},
+		{name: "marks of others stay", given: func(w *world) {
+			w.must(alpha, open(Open))
+			w.must(beta, open(Solo))
+			reborn(w)
+		}, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "dirty(1), solo(2)"},
+		{name: "without marks", given: reborn, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) },
+			entry: "ordinary"},
+
+		{name: "itself", given: reborn, do: func(w *world) Command { return retire(alpha, next(w)) }, refused: RefusedInvalid},
+		{name: "nobody", do: do(retire(0, 1)), refused: RefusedInvalid},
+		{name: "one that is not live", do: do(retire(77, 78)), refused: RefusedUnknown},
+		{name: "by no successor", by: beta, do: do(retire(alpha, 99)), refused: RefusedNoProof},
+		{name: "by another instance", given: reborn, do: do(retire(beta, 99)), refused: RefusedNoProof},
+		{name: "by another instance that is live", given: reborn,
+			do: func(w *world) Command { return retire(beta, next(w)) }, refused: RefusedNoProof},
+		{name: "by a former life", given: reborn, by: beta,
+			do: func(w *world) Command { return retire(next(w), alpha) }, refused: RefusedNoProof},
+	})
+}
+
+func TestRetire_endsTheIncarnation(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, open(Open))
+	w.must(alpha, paths(open(Open), "quiet.git"))
+	w.must(alpha, paths(closing(true), "quiet.git"))
+	quiet := w.Entry(Key{vs, "quiet.git"})
+	next := w.must(0, Command{Register: &Register{ID: "a"}}).Incarnation
+	w.must(next, Command{Retire: &Retire{Incarnation: alpha, Successor: next}})
+
+	if w.Instance(alpha) != nil {
+		t.Error("the incarnation is still live")
+	}
+	if at := w.entry().Mark(alpha).Dirty.At; at != w.Index || w.entry().Changed != w.Index {
+		t.Errorf("dirty at %d, changed at %d, want %d", at, w.entry().Changed, w.Index)
+	}
+	if w.Entry(Key{vs, "quiet.git"}) != quiet {
+		t.Error("an entry without a live mark was touched")
+	}
+	for _, c := range []Command{
+		open(Open), closing(false), wrote("p"), insync(w.Index, "q"), settle(w, "p", "q", "r"),
+		define("p", "q", "r"), reach("q", "disk-q"), {Retire: &Retire{Incarnation: next, Successor: next + 1}},
+	} {
+		if r := w.try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedRetired {
+			t.Errorf("%s: got %v, want refused (%s)", describeCommand(c), r.Refusal, RefusedRetired)
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package state
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestDefine_new(t *testing.T) {
+	w := &world{t: t, State: &State{}}
+	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
+	w.must(alpha, define("p", "q"))
+	if got, want := w.succession(), "p serving, q filling new"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := w.VirtualStorage(vs).Epoch; got != 1 {
+		t.Errorf("epoch %d, want 1", got)
+	}
+	if got := len(w.VirtualStorage(vs).History); got != 2 {
+		t.Errorf("history of %d lines, want 2", got)
+	}
+}
+
+func TestDefine_sortsVirtualStorages(t *testing.T) {
+	w := &world{t: t, State: &State{}}
+	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
+	for _, name := range []string{"b", "c", "a"} {
+		w.must(alpha, Command{Define: &Define{VirtualStorage: name, Storages: []string{"p"}}})
+	}
+	for i, want := range []string{"a", "b", "c"} {
+		if got := w.VirtualStorages[i].Name; got != want {
+			t.Errorf("virtual storage %d is %q, want %q", i, got, want)
+		}
+		if w.VirtualStorage(want) == nil {
+			t.Errorf("virtual storage %q is not found", want)
+		}
+	}
+}
+
+// TestDefine covers changes of p, q, r, which all serve unless given otherwise.
+func TestDefine(t *testing.T) {
+	dead := func(name string) func(*world) { return func(w *world) { w.out(name, WhyDead) } }
+	for _, r := range []struct {
+		name    string
+		given   func(*world)
+		list    []string
+		refused Reason
+		want    string
+		entry   string
+	}{
+		{name: "the same", list: []string{"p", "q", "r"}, want: "p serving, q serving, r serving", entry: "ordinary"},
+		{name: "in other order", list: []string{"r", "q", "p"}, want: "p serving, q serving, r serving", entry: "ordinary"},
+		{name: "a new one", list: []string{"s", "p", "q", "r"},
+			want: "p serving, q serving, r serving, s filling new", entry: "ordinary"},
+		{name: "a new one is behind where marked", given: given(open(Open)), list: []string{"p", "q", "r", "s"},
+			want: "p serving, q serving, r serving, s filling new", entry: "open(1), behind s"},
+		{name: "a new one is behind where dirty", given: given(open(Open), closing(true)), list: []string{"p", "q", "r", "s"},
+			want: "p serving, q serving, r serving, s filling new", entry: "dirty(1), behind s"},
+		{name: "a new one is behind where another is", given: given(open(Open), wrote("p", "q"), closing(false)),
+			list: []string{"p", "q", "r", "s"},
+			want: "p serving, q serving, r serving, s filling new", entry: "behind r+s"},
+		{name: "one less", list: []string{"p", "q"}, want: "p serving, q serving", entry: "ordinary"},
+		{name: "one less is forgotten", given: given(open(Open, "q", "r"), wrote("p"), closing(true), open(Open, "r")),
+			list: []string{"p", "q"}, want: "p serving, q serving", entry: "open(1), dirty(1) on q, behind q"},
+		{name: "an empty entry vanishes", given: given(open(Open), wrote("p", "q"), closing(false)),
+			list: []string{"p", "q"}, want: "p serving, q serving", entry: "ordinary"},
+		{name: "one replaced", list: []string{"p", "q", "s"}, want: "p serving, q serving, s filling new", entry: "ordinary"},
+		{name: "the first is out", given: dead("p"), list: []string{"q", "r"}, want: "q serving, r serving", entry: "ordinary"},
+		{name: "the primary", list: []string{"q", "r"}, refused: RefusedInUse},
+		{name: "the fenced primary", given: func(w *world) { w.fence("p") }, list: []string{"q", "r"}, refused: RefusedInUse},
+		{name: "the primary since another is out", given: dead("p"), list: []string{"p", "r"}, refused: RefusedInUse},
+		{name: "the only one not behind", given: func(w *world) {
+			w.out("p", WhyDead)
+			w.must(alpha, open(Open))
+			w.must(alpha, wrote("q")) // r is behind as well
+			w.set("p", func(_ *VirtualStorage, s *Storage) { s.Standing, s.Why = Serving, "" })
+		}, list: []string{"p", "r"}, refused: RefusedInUse},
+		{name: "the only two not behind", given: func(w *world) {
+			w.out("p", WhyDead)
+			w.must(alpha, open(Open))
+			w.must(alpha, wrote("q", "r"))
+			w.set("p", func(_ *VirtualStorage, s *Storage) { s.Standing, s.Why = Serving, "" })
+		}, list: []string{"p"}, refused: RefusedInUse},
+		{name: "all others are out", given: func(w *world) { w.out("p", WhyDead); w.out("q", WhyDead); w.out("r", WhyDead) },
+			list: []string{"p", "q"}, refused: RefusedInUse},
+		{name: "none", refused: RefusedInvalid},
+		{name: "one twice", list: []string{"p", "q", "r", "p"}, refused: RefusedInvalid},
+		{name: "one without a name", list: []string{"p", "q", "r", ""}, refused: RefusedInvalid},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			w := newWorld(t)
+			if r.given != nil {
+				r.given(w)
+			}
+			before := w.succession()
+			got := w.try(alpha, define(r.list...))
+			if r.refused != "" {
+				if got.Refusal == nil || got.Refusal.Reason != r.refused {
+					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
+				}
+				if w.succession() != before {
+					t.Errorf("a refused command made %q", w.succession())
+				}
+				return
+			}
+			if got.Refusal != nil {
+				t.Fatal(got.Refusal)
+			}
+			if w.succession() != r.want {
+				t.Errorf("got %q, want %q", w.succession(), r.want)
+			}
+			if got := w.entry().String(); got != r.entry {
+				t.Errorf("got %q, want %q", got, r.entry)
+			}
+		})
+	}
+}
+
+// TestReturn covers q, which serves after p and before r unless given otherwise.
+func TestReturn(t *testing.T) {
+	filling := func(w *world) { w.must(alpha, reach("q", "new")) }
+	filled := func(since int, disk string) func(*world) Command {
+		return func(w *world) Command {
+			c := reach("q", disk)
+			c.Return.Filled = w.VirtualStorage(vs).Storage("q").Since + Index(since)
+			return c
+		}
+	}
+	added := func(w *world) { w.must(alpha, define("p", "r", "q2", "q")) }
+	for _, r := range []struct {
+		name    string
+		given   func(*world)
+		do      func(*world) Command
+		refused Reason
+		want    string
+	}{
+		{name: "the same disk", do: do(reach("q", "disk-q")), want: "p serving, q serving, r serving"},
+		{name: "the first disk of a new one", given: added, do: do(reach("q2", "disk")),
+			want: "p serving, q serving, r serving, q2 filling new"},
+		{name: "dead", given: func(w *world) { w.out("q", WhyDead) }, do: do(reach("q", "disk-q")),
+			want: "p serving, r serving, q serving"},
+		{name: "dead, with another disk", given: func(w *world) { w.out("q", WhyDead) }, do: do(reach("q", "new")),
+			want: "p serving, q filling, r serving"},
+		{name: "another disk", do: do(reach("q", "new")), want: "p serving, q filling, r serving"},
+		{name: "yet another disk while filling", given: filling, do: do(reach("q", "newer")),
+			want: "p serving, q filling, r serving"},
+		{name: "filled", given: filling, do: filled(0, "new"), want: "p serving, r serving, q serving"},
+		{name: "fenced, the same disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "disk-q")),
+			want: "p serving, q fenced, r serving"},
+
+		{name: "drained", given: func(w *world) { w.out("q", WhyDrained) }, do: do(reach("q", "disk-q")),
+			refused: RefusedDrained},
+		{name: "drained, with another disk", given: func(w *world) { w.out("q", WhyDrained) }, do: do(reach("q", "new")),
+			refused: RefusedDrained},
+		{name: "the primary has another disk", do: do(reach("p", "new")), refused: RefusedInUse},
+		{name: "fenced, with another disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "new")),
+			refused: RefusedInUse},
+		{name: "filled, but not since then", given: filling, do: filled(-1, "new"), refused: RefusedChanged},
+		{name: "filled on another disk", given: filling, do: filled(0, "newer"), refused: RefusedChanged},
+		{name: "filled, but serving", do: filled(0, "disk-q"), refused: RefusedChanged},
+		{name: "filled before the disk was known", given: added, do: func(w *world) Command {
+			c := reach("q2", "disk")
+			c.Return.Filled = w.VirtualStorage(vs).Storage("q2").Since
+			return c
+		}, refused: RefusedChanged},
+		{name: "no such storage", do: do(reach("x", "disk")), refused: RefusedUnknown},
+		{name: "no such virtual storage", do: func(*world) Command {
+			c := reach("q", "disk")
+			c.Return.VirtualStorage = "other"
+			return c
+		}, refused: RefusedUnknown},
+		{name: "no disk", do: do(reach("q", "")), refused: RefusedInvalid},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			w := newWorld(t)
+			if r.given != nil {
+				r.given(w)
+			}
+			before := fmt.Sprintf("%+v", w.VirtualStorages)
+			got := w.try(alpha, r.do(w))
+			if r.refused != "" {
+				if got.Refusal == nil || got.Refusal.Reason != r.refused {
+					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
+				}
+				if after := fmt.Sprintf("%+v", w.VirtualStorages); after != before {
+					t.Errorf("a refused command changed %s to %s", before, after)
+				}
+				return
+			}
+			if got.Refusal != nil {
+				t.Fatal(got.Refusal)
+			}
+			if w.succession() != r.want {
+				t.Errorf("got %q, want %q", w.succession(), r.want)
+			}
+		})
+	}
+}
+
+func TestReturn_anotherDiskIsBehindForTheWholeLedger(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, paths(open(Open), "marked", "dirty", "behind"))
+	w.must(alpha, paths(closing(true), "dirty"))
+	w.must(alpha, paths(wrote("p", "q"), "behind"))
+	w.must(alpha, paths(closing(false), "behind"))
+	w.must(alpha, reach("q", "new"))
+	for path, want := range map[string]string{
+		"marked": "open(1), behind q",
+		"dirty":  "dirty(1), behind q",
+		"behind": "behind q+r",
+	} {
+		if got := w.Entry(Key{vs, path}).String(); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestReturn_startsTheFillingOver(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, reach("q", "new"))
+	first := w.VirtualStorage(vs).Storage("q").Since
+	w.must(alpha, reach("q", "newer"))
+	if got := w.VirtualStorage(vs).Storage("q"); got.Since <= first || got.FilesystemID != "newer" {
+		t.Errorf("filling since %d on %q, want since after %d on the newer disk", got.Since, got.FilesystemID, first)
+	}
+}
+
+func TestVirtualStorage_epochRisesWithEachRole(t *testing.T) {
+	w := newWorld(t)
+	epoch := w.VirtualStorage(vs).Epoch
+	step := func(name string, c Command, by uint64) {
+		w.must(alpha, c)
+		if got := w.VirtualStorage(vs).Epoch; got != epoch+by {
+			t.Errorf("%s: epoch %d, want %d", name, got, epoch+by)
+		}
+		epoch = w.VirtualStorage(vs).Epoch
+	}
+	step("another disk", reach("q", "new"), 1)
+	step("yet another", reach("q", "newer"), 0)
+	step("a new storage", define("p", "q", "r", "s"), 0)
+	step("a filling one removed", define("p", "q", "r"), 0)
+	step("a serving one removed", define("p", "q"), 1)
+	w.fill("q")
+	if got := w.VirtualStorage(vs).Epoch; got != epoch+1 {
+		t.Errorf("filled: epoch %d, want %d", got, epoch+1)
+	}
+}
+
+func TestVirtualStorage_historyIsBounded(t *testing.T) {
+	w := newWorld(t)
+	for i := range HistoryLength + 10 {
+		w.must(alpha, reach("q", fmt.Sprint("disk ", i)))
+	}
+	h := w.VirtualStorage(vs).History
+	if len(h) != HistoryLength {
+		t.Fatalf("history of %d lines, want %d", len(h), HistoryLength)
+	}
+	last := h[len(h)-1]
+	if last.Index != w.Index || last.Storage != "q" || last.To != Filling || last.Time != int64(w.Index)*1000 {
+		t.Errorf("the last line is %+v at index %d", last, w.Index)
+	}
+}

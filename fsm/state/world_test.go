@@ -1,0 +1,236 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The incarnations, virtual storage and repository of a world.
+const (
+	alpha Incarnation = 1 // of instance "a"
+	beta  Incarnation = 2 // of instance "b"
+	vs                = "v"
+	repo              = "a.git"
+)
+
+// world applies commands to a state and checks every state that results.
+type world struct {
+	t testing.TB
+	*State
+	number uint64
+}
+
+// newWorld has two live instances and one virtual storage with the serving
+// storages p, q and r.
+func newWorld(t testing.TB) *world {
+	w := &world{t: t, State: &State{}}
+	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
+	w.must(0, Command{Register: &Register{ID: "b"}})
+	w.must(alpha, define("p", "q", "r"))
+	for _, name := range []string{"p", "q", "r"} {
+		w.must(alpha, reach(name, "disk-"+name))
+	}
+	w.fill("q")
+	w.fill("r")
+	return w
+}
+
+// try applies one command as a batch of its own.
+func (w *world) try(by Incarnation, c Command) Result {
+	w.t.Helper()
+	w.number++
+	return w.batch(Batch{Incarnation: by, Number: w.number, Commands: []Command{c}})[0]
+}
+
+// must is try for a command that is to be applied.
+func (w *world) must(by Incarnation, c Command) Result {
+	w.t.Helper()
+	r := w.try(by, c)
+	if r.Refusal != nil {
+		w.t.Fatalf("%s: %v", describeCommand(c), r.Refusal)
+	}
+	return r
+}
+
+// batch applies the batch at the next index, with a request id of its own
+// unless it has one.
+func (w *world) batch(b Batch) []Result {
+	w.t.Helper()
+	index := w.Index + 1
+	if b.RequestID == "" {
+		b.RequestID = fmt.Sprint("request-", index)
+	}
+	b.Version, b.Time = CommandVersion, int64(index)*1000
+	next, results := w.Apply(index, b)
+	if err := next.Check(); err != nil {
+		w.t.Fatalf("after %+v: %v", b, err)
+	}
+	w.State = next
+	return results
+}
+
+// fill ends the filling of the storage.
+func (w *world) fill(name string) {
+	w.t.Helper()
+	s := w.VirtualStorage(vs).Storage(name)
+	w.must(alpha, Command{Return: &Return{
+		VirtualStorage: vs, Storage: name, FilesystemID: s.FilesystemID, Filled: s.Since,
+	}})
+}
+
+// set changes a storage as commands that come later will.
+func (w *world) set(name string, change func(*VirtualStorage, *Storage)) {
+	next := *w.State
+	next.VirtualStorages = slices.Clone(w.VirtualStorages)
+	v := next.VirtualStorage(vs)
+	v.Succession = slices.Clone(v.Succession)
+	change(v, v.Storage(name))
+	w.State = &next
+}
+
+func (w *world) fence(name string) {
+	w.set(name, func(v *VirtualStorage, s *Storage) {
+		v.Epoch++
+		s.Standing, s.FencedEpoch = Fenced, v.Epoch
+	})
+}
+
+func (w *world) out(name, why string) {
+	w.set(name, func(v *VirtualStorage, s *Storage) {
+		v.Epoch++
+		s.Standing, s.Why = Out, why
+	})
+}
+
+func (w *world) entry() *Entry { return w.Entry(Key{vs, repo}) }
+
+// succession prints the succession.
+func (w *world) succession() string {
+	var all []string
+	for _, s := range w.VirtualStorage(vs).Succession {
+		text := s.Name + " " + string(s.Standing)
+		if s.New {
+			text += " new"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, ", ")
+}
+
+// String prints the entry without what depends on indices.
+func (e *Entry) String() string {
+	if e == nil {
+		return "ordinary"
+	}
+	var all []string
+	for _, m := range e.Marks {
+		if m.Kind != "" {
+			all = append(all, fmt.Sprintf("%s(%d)%s", m.Kind, m.Incarnation, m.Scope))
+		}
+		if m.Dirty != nil {
+			all = append(all, fmt.Sprintf("dirty(%d)%s", m.Incarnation, m.Dirty.Scope))
+		}
+	}
+	if len(e.Behind) > 0 {
+		all = append(all, "behind "+strings.Join(e.Behind, "+"))
+	}
+	if e.Deleted {
+		all = append(all, "deleted")
+	}
+	return strings.Join(all, ", ")
+}
+
+func (s Scope) String() string {
+	text := ""
+	if s.BoundMillis > 0 {
+		text += fmt.Sprint(" ", s.BoundMillis, "ms")
+	}
+	if s.RefsOnly {
+		text += " refs"
+	}
+	if len(s.Targets) > 0 {
+		text += " on " + strings.Join(s.Targets, "+")
+	}
+	return text
+}
+
+func describeCommand(c Command) string {
+	if cmd := c.one(); cmd != nil {
+		return fmt.Sprintf("%T%+v", cmd, cmd)
+	}
+	return "no command"
+}
+
+func define(storages ...string) Command {
+	return Command{Define: &Define{VirtualStorage: vs, Storages: storages}}
+}
+
+func reach(storage, disk string) Command {
+	return Command{Return: &Return{VirtualStorage: vs, Storage: storage, FilesystemID: disk}}
+}
+
+func open(kind MarkKind, targets ...string) Command {
+	return Command{Open: &OpenMark{
+		VirtualStorage: vs, Paths: []string{repo}, Kind: kind, Scope: Scope{Targets: targets},
+	}}
+}
+
+func closing(dirty bool) Command {
+	return Command{Close: &Close{VirtualStorage: vs, Paths: []string{repo}, Dirty: dirty}}
+}
+
+func wrote(primary string, agreeing ...string) Command {
+	return Command{Wrote: &Wrote{
+		VirtualStorage: vs, Paths: []string{repo}, Primary: primary, Epoch: 1,
+		Agreeing: append([]string{primary}, agreeing...),
+	}}
+}
+
+func insync(asOf Index, storages ...string) Command {
+	return Command{InSync: &InSync{Key: Key{vs, repo}, Storages: storages, AsOf: asOf}}
+}
+
+// rows of a table of commands: what is given, what is done, and either the
+// reason of a refusal, which changes nothing, or the entry that results.
+type row struct {
+	name    string
+	given   func(*world)
+	by      Incarnation // alpha unless set
+	do      func(*world) Command
+	refused Reason
+	entry   string
+}
+
+func runRows(t *testing.T, rows []row) {
+	t.Helper()
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			w := newWorld(t)
+			if r.given != nil {
+				r.given(w)
+			}
+			before := w.entry()
+			got := w.try(max(r.by, alpha), r.do(w))
+			if r.refused != "" {
+				if got.Refusal == nil || got.Refusal.Reason != r.refused {
+					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
+				}
+				if w.entry() != before {
+					t.Errorf("a refused command changed %q to %q", before, w.entry())
+				}
+				return
+			}
+			if got.Refusal != nil {
+				t.Fatal(got.Refusal)
+			}
+			if got := w.entry().String(); got != r.entry {
+				t.Errorf("got %q, want %q", got, r.entry)
+			}
+			if e := w.entry(); e != nil && e.Changed != w.Index {
+				t.Errorf("changed at %d, want %d", e.Changed, w.Index)
+			}
+		})
+	}
+}
