@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -42,7 +41,7 @@ func (b *binder) table(path []string, name string, raw map[string]any, into refl
 	}
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
 		value := raw[key]
-		here := append(path[:len(path):len(path)], key)
+		here := under(path, key)
 		dotted := name + key
 		if field, ok := fields[key]; ok {
 			b.value(here, dotted, value, field)
@@ -158,8 +157,7 @@ func (b *binder) integer(path []string, value int64, into reflect.Value) {
 func (b *binder) list(path []string, dotted string, raw []any, into reflect.Value) {
 	elements := reflect.MakeSlice(into.Type(), len(raw), len(raw))
 	for i, value := range raw {
-		here := append(path[:len(path):len(path)], strconv.Itoa(i))
-		b.value(here, dotted, value, elements.Index(i))
+		b.value(under(path, i), dotted, value, elements.Index(i))
 	}
 	into.Set(elements)
 }

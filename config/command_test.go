@@ -84,6 +84,13 @@ func TestRead_configCommandFails(t *testing.T) {
 	}
 }
 
+func TestRead_configCommandTimeoutIsJudged(t *testing.T) {
+	_, err := readWithCommand(t, "echo '{}'", "config_command_timeout = '-1s'"+minimal)
+	if faults := faultsIn(t, err); len(faults) != 1 || dotted(faults[0]) != "config_command_timeout" {
+		t.Errorf("faults:\n%v\nwant one, of config_command_timeout", faults)
+	}
+}
+
 func TestRead_configCommandMissing(t *testing.T) {
 	_, err := Read(t.Context(), strings.NewReader("config_command = '/does/not/exist'"+minimal), noEnv)
 	if faults := faultsIn(t, err); len(faults) != 1 || dotted(faults[0]) != "config_command" {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -73,7 +74,7 @@ func (d *document) merge(over map[string]any) { d.mergeTable(nil, d.root, over) 
 
 func (d *document) mergeTable(path []string, into, over map[string]any) {
 	for key, value := range over {
-		here := append(path[:len(path):len(path)], key)
+		here := under(path, key)
 		below, wasTable := into[key].(map[string]any)
 		if above, isTable := value.(map[string]any); isTable && wasTable {
 			d.mergeTable(here, below, above)
@@ -152,7 +153,7 @@ func (l *locator) header(expression *unstable.Node) []string {
 }
 
 func (l *locator) keyValue(table []string, expression *unstable.Node) {
-	path := table[:len(table):len(table)]
+	path := slices.Clone(table)
 	var place unstable.Range
 	for keys := expression.Key(); keys.Next(); {
 		place = keys.Node().Raw
@@ -173,7 +174,7 @@ func (l *locator) value(path []string, value *unstable.Node, key unstable.Range)
 	case unstable.Array:
 		n := 0
 		for elements := value.Children(); elements.Next(); n++ {
-			element := append(path[:len(path):len(path)], strconv.Itoa(n))
+			element := under(path, n)
 			place := elements.Node().Raw
 			if place.Length == 0 {
 				place = key

@@ -141,3 +141,9 @@ func keyPath(parts ...any) []string {
 	}
 	return path
 }
+
+// under returns the key path of something inside of another; the other one
+// stays as it is.
+func under(path []string, parts ...any) []string {
+	return slices.Concat(path, keyPath(parts...))
+}

@@ -119,6 +119,8 @@ func TestParse_faults(t *testing.T) {
 		{name: "unknown election strategy", after: "[failover]\nelection_strategy = 'best'", key: "failover.election_strategy", line: 11, column: 1, says: "per_repository"},
 		{name: "node with two names", after: "name = 'other'", key: "virtual_storage.0.node.0.name", line: 10, column: 1, says: "differs from storage"},
 
+		{name: "node with two names of no use", after: "[[virtual_storage.node]]\nname = []\nstorage = []\naddress = 'unix:a'", key: "virtual_storage.0.node.1.storage", line: 12, column: 1, says: "must be a string"},
+
 		{name: "two secrets", after: "token = 'a'\ntoken_file = 'b'", key: "virtual_storage.0.node.0.token_file", line: 11, column: 1, says: "token is set too"},
 		{name: "two passwords", before: "database.password = 'a'\ndatabase.password_file = 'b'\ndatabase.host = 'db'", key: "database.password_file", line: 2, column: 10, says: "password is set too"},
 		{name: "two private keys", after: "[tls]\ncertificate_path = 'a'\nkey_path = 'b'\nkey = 'c'", key: "tls.key", line: 13, column: 1, says: "remove one"},

@@ -11,9 +11,7 @@ type secretSource struct {
 	file  string
 }
 
-func (s secretSource) fileKey() []string {
-	return append(s.section[:len(s.section):len(s.section)], s.key+"_file")
-}
+func (s secretSource) fileKey() []string { return under(s.section, s.key+"_file") }
 
 func (c *Config) secretSources() []secretSource {
 	sources := []secretSource{

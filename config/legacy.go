@@ -1,5 +1,7 @@
 package config
 
+import "reflect"
+
 // legacy brings older spellings to today's, and refuses the keys that would
 // ask for behaviour which this project does not have. It works on the document,
 // so that the Config knows one spelling of everything.
@@ -17,7 +19,7 @@ func (l legacy) rewrite() {
 	for i, v := range tables(l.doc.root["virtual_storage"]) {
 		at := keyPath("virtual_storage", i)
 		for j, node := range tables(v["node"]) {
-			l.nodeName(append(at[:len(at):len(at)], keyPath("node", j)...), node)
+			l.nodeName(under(at, "node", j), node)
 		}
 		l.replicationFactor(at, v)
 	}
@@ -114,11 +116,11 @@ func (l legacy) soleVirtualStorage() {
 	v := map[string]any{}
 	if named {
 		v["name"] = name
-		l.doc.move(keyPath(oldName), append(at[:2:2], "name"))
+		l.doc.move(keyPath(oldName), under(at, "name"))
 	}
 	if hasNodes {
 		v["node"] = nodes
-		l.doc.move(keyPath(oldNodes), append(at[:2:2], "node"))
+		l.doc.move(keyPath(oldNodes), under(at, "node"))
 	}
 	delete(l.doc.root, oldName)
 	delete(l.doc.root, oldNodes)
@@ -132,9 +134,10 @@ func (l legacy) nodeName(at []string, node map[string]any) {
 		return
 	}
 	delete(node, "name")
-	old, current := append(at[:len(at):len(at)], "name"), append(at[:len(at):len(at)], "storage")
+	old, current := under(at, "name"), under(at, "storage")
 	if other, both := node["storage"]; both {
-		if other != name {
+		// Either may be of a type that cannot be compared.
+		if !reflect.DeepEqual(other, name) {
 			l.found.add(old, "differs from storage: remove this older spelling")
 		}
 		return
@@ -151,7 +154,7 @@ func (l legacy) replicationFactor(at []string, v map[string]any) {
 		return
 	}
 	delete(v, name)
-	key := append(at[:len(at):len(at)], name)
+	key := under(at, name)
 	factor, ok := value.(int64)
 	nodes := tables(v["node"])
 	switch {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -271,5 +272,40 @@ func TestLoad_cancelled(t *testing.T) {
 	_, err := Read(ctx, strings.NewReader("config_command = '/bin/true'"+minimal), noEnv)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error is %v, want context.Canceled", err)
+	}
+}
+
+func TestLogging_slogLevel(t *testing.T) {
+	for name, want := range map[string]slog.Level{
+		"trace": slog.LevelDebug, "debug": slog.LevelDebug, "info": slog.LevelInfo, "INFO": slog.LevelInfo,
+		"warn": slog.LevelWarn, "warning": slog.LevelWarn,
+		"error": slog.LevelError, "fatal": slog.LevelError, "panic": slog.LevelError,
+	} {
+		c := parseText(t, minimal+"[logging]\nlevel = '"+name+"'")
+		if got := c.Logging.SlogLevel(); got != want {
+			t.Errorf("level %q is %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestTLS_minVersionID(t *testing.T) {
+	for text, want := range map[string]uint16{
+		"": tls.VersionTLS12, "1.2": tls.VersionTLS12, "tls1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13, "tls1.3": tls.VersionTLS13,
+	} {
+		c := parseText(t, minimal+"[tls]\nmin_version = '"+text+"'")
+		if got := c.TLS.MinVersionID(); got != want {
+			t.Errorf("min_version %q is %#x, want %#x", text, got, want)
+		}
+	}
+}
+
+func TestIgnored_notice(t *testing.T) {
+	for want, key := range map[string]Ignored{
+		"logging.dir (line 7) has no effect: why": {Key: "logging.dir", Line: 7, Why: "why"},
+		"logging.dir has no effect: why":          {Key: "logging.dir", Why: "why"},
+	} {
+		if got := key.String(); got != want {
+			t.Errorf("notice is %q, want %q", got, want)
+		}
 	}
 }

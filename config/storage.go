@@ -60,25 +60,24 @@ func (c *Config) checkVirtualStorages(found *findings) {
 }
 
 func (v VirtualStorage) checkNodes(found *findings, at []string) {
-	inside := func(parts ...any) []string { return append(at[:len(at):len(at)], keyPath(parts...)...) }
 	if len(v.Nodes) == 0 {
-		found.add(inside("node"), "not set: a virtual storage needs at least one [[virtual_storage.node]]")
+		found.add(under(at, "node"), "not set: a virtual storage needs at least one [[virtual_storage.node]]")
 	}
 	names := map[string]bool{}
 	primary := -1
 	for i, node := range v.Nodes {
-		checkName(found, inside("node", i, "storage"), node.Storage, names, "storage of this virtual storage")
+		checkName(found, under(at, "node", i, "storage"), node.Storage, names, "storage of this virtual storage")
 		if node.Address == "" {
-			found.add(inside("node", i, "address"), "not set: write where its Gitaly server listens, such as 'tcp://host:8075'")
+			found.add(under(at, "node", i, "address"), "not set: write where its Gitaly server listens, such as 'tcp://host:8075'")
 		} else if err := checkStorageAddress(node.Address); err != nil {
-			found.add(inside("node", i, "address"), "%v", err)
+			found.add(under(at, "node", i, "address"), "%v", err)
 		}
 		switch {
 		case !node.Primary:
 		case primary < 0:
 			primary = i
 		default:
-			found.add(inside("node", i, "primary"), "node %d (%q) is the primary already: keep the key at one of them",
+			found.add(under(at, "node", i, "primary"), "node %d (%q) is the primary already: keep the key at one of them",
 				primary, v.Nodes[primary].Storage)
 		}
 	}
