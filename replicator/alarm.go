@@ -1,0 +1,83 @@
+package replicator
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"praefect/fsm/state"
+)
+
+// alarmsKept bounds the memory of alarms; those beyond it are only logged.
+const alarmsKept = 1000
+
+// AlarmReason says why a repository needs somebody to look at it.
+type AlarmReason string
+
+// The reasons of an alarm.
+const (
+	// AlarmBusy: writes never pause long enough for a copy to catch up.
+	AlarmBusy AlarmReason = "busy"
+	// AlarmForeign: a storage that is being filled for the first time came with
+	// a repository that nothing else has. It is not removed, and the storage
+	// does not serve before it is gone.
+	AlarmForeign AlarmReason = "foreign"
+)
+
+// Alarm is one repository that repairs alone do not bring in order.
+type Alarm struct {
+	state.Key
+	Reason AlarmReason `json:"reason"`
+	// Detail is the last error, for people.
+	Detail string `json:"detail"`
+}
+
+// alarms remembers what was raised until a repair of the repository succeeds.
+type alarms struct {
+	log *slog.Logger
+
+	mu     sync.Mutex
+	raised map[state.Key]Alarm // guarded by mu
+}
+
+// raise raises an alarm, and warns the first time.
+func (a *alarms) raise(key state.Key, reason AlarmReason, cause error) {
+	a.mu.Lock()
+	before, known := a.raised[key]
+	if known || len(a.raised) < alarmsKept {
+		if a.raised == nil {
+			a.raised = make(map[state.Key]Alarm)
+		}
+		a.raised[key] = Alarm{Key: key, Reason: reason, Detail: cause.Error()}
+	}
+	a.mu.Unlock()
+	if !known || before.Reason != reason {
+		a.log.Warn("a repository cannot be repaired", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
+			"reason", string(reason), "err", cause)
+	}
+}
+
+func (a *alarms) clear(key state.Key) {
+	a.mu.Lock()
+	_, known := a.raised[key]
+	delete(a.raised, key)
+	a.mu.Unlock()
+	if known {
+		a.log.Info("the repository is repaired after all", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath)
+	}
+}
+
+// list returns the alarms by repository.
+func (a *alarms) list() []Alarm {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := make([]Alarm, 0, len(a.raised))
+	for _, alarm := range a.raised {
+		list = append(list, alarm)
+	}
+	slices.SortFunc(list, func(x, y Alarm) int {
+		return cmp.Or(cmp.Compare(x.VirtualStorage, y.VirtualStorage), cmp.Compare(x.RelativePath, y.RelativePath))
+	})
+	return list
+}

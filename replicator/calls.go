@@ -1,0 +1,169 @@
+package replicator
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+)
+
+// calls are the RPCs that repairs make. Each error names the storage.
+type calls struct {
+	storages Storages
+	watch    Watch
+	// lookTimeout bounds one RPC that changes nothing, and the wait for the next
+	// answer of a walk.
+	lookTimeout time.Duration
+}
+
+// reachable reports whether the storage can be called, and is the disk that the
+// state speaks of.
+func (c *calls) reachable(virtualStorage, storage string) bool {
+	_, err := c.storages.Conn(virtualStorage, storage)
+	return err == nil
+}
+
+// look makes one RPC that changes nothing.
+func (c *calls) look(ctx context.Context, key state.Key, storage, what string, call func(context.Context, grpc.ClientConnInterface, *gitalypb.Repository) error) error {
+	conn, err := c.storages.Conn(key.VirtualStorage, storage)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.lookTimeout)
+	defer cancel()
+	if err := call(ctx, conn, repository(key, storage)); err != nil {
+		return fmt.Errorf("%s %q: %w", what, storage, err)
+	}
+	return nil
+}
+
+// exists asks a storage whether it has the repository.
+func (c *calls) exists(ctx context.Context, key state.Key, storage string) (has bool, err error) {
+	err = c.look(ctx, key, storage, "look for the repository on", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		answer, err := gitalypb.NewRepositoryServiceClient(conn).RepositoryExists(ctx, &gitalypb.RepositoryExistsRequest{Repository: repo})
+		has = answer.GetExists()
+		return err
+	})
+	return has, err
+}
+
+// checksum asks a storage for the checksum of all refs of the repository.
+func (c *calls) checksum(ctx context.Context, key state.Key, storage string) (sum string, err error) {
+	err = c.look(ctx, key, storage, "calculate the checksum on", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		answer, err := gitalypb.NewRepositoryServiceClient(conn).CalculateChecksum(ctx, &gitalypb.CalculateChecksumRequest{Repository: repo})
+		sum = answer.GetChecksum()
+		return err
+	})
+	return sum, err
+}
+
+// size asks a storage how many bytes the repository takes there.
+func (c *calls) size(ctx context.Context, key state.Key, storage string) (bytes int64, err error) {
+	err = c.look(ctx, key, storage, "measure the repository on", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
+		answer, err := gitalypb.NewRepositoryServiceClient(conn).RepositorySize(ctx, &gitalypb.RepositorySizeRequest{Repository: repo})
+		bytes = answer.GetSize() << 10
+		return err
+	})
+	return bytes, err
+}
+
+// replicate makes the target's replica equal to the source's; the target
+// fetches from there. ctx carries the deadline that the mark records. ended
+// tells whether nothing of it can happen any more.
+func (c *calls) replicate(ctx context.Context, key state.Key, source, target string) (ended bool, err error) {
+	conn, err := c.storages.Conn(key.VirtualStorage, target)
+	if err != nil {
+		return true, err
+	}
+	address, token := c.storages.Server(key.VirtualStorage, source)
+	header, err := serversHeader(source, address, token)
+	if err != nil {
+		return true, err
+	}
+	ctx, arrived := c.watch(metadata.AppendToOutgoingContext(ctx, "gitaly-servers", header))
+	_, err = gitalypb.NewRepositoryServiceClient(conn).ReplicateRepository(ctx, &gitalypb.ReplicateRepositoryRequest{
+		Repository: repository(key, target),
+		Source:     repository(key, source),
+	})
+	ended = arrived(err)
+	if err != nil {
+		return ended, fmt.Errorf("replicate from %q to %q: %w", source, target, err)
+	}
+	return ended, nil
+}
+
+// remove removes the replica of a storage, if there is one; ctx and ended are
+// as those of replicate.
+func (c *calls) remove(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
+	conn, err := c.storages.Conn(key.VirtualStorage, storage)
+	if err != nil {
+		return true, err
+	}
+	ctx, arrived := c.watch(ctx)
+	_, err = gitalypb.NewRepositoryServiceClient(conn).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{Repository: repository(key, storage)})
+	ended = arrived(err)
+	if err != nil && !(ended && status.Code(err) == codes.NotFound) {
+		return ended, fmt.Errorf("remove the repository from %q: %w", storage, err)
+	}
+	return ended, nil
+}
+
+// walk yields the relative path of every repository on a storage. An error is
+// the last thing that it yields. A walk may take as long as its consumer does;
+// only the storage is given a bounded time for each answer.
+func (c *calls) walk(ctx context.Context, virtualStorage, storage string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		conn, err := c.storages.Conn(virtualStorage, storage)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		silence := time.AfterFunc(c.lookTimeout, cancel)
+		defer silence.Stop()
+		stream, err := gitalypb.NewInternalGitalyClient(conn).WalkRepos(ctx, &gitalypb.WalkReposRequest{StorageName: storage})
+		for err == nil {
+			var found *gitalypb.WalkReposResponse
+			silence.Reset(c.lookTimeout)
+			found, err = stream.Recv()
+			silence.Stop()
+			if err == nil && !yield(found.GetRelativePath(), nil) {
+				return
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			yield("", fmt.Errorf("walk the repositories of %q: %w", storage, err))
+		}
+	}
+}
+
+func repository(key state.Key, storage string) *gitalypb.Repository {
+	return &gitalypb.Repository{StorageName: storage, RelativePath: key.RelativePath}
+}
+
+// serversHeader is the value of gitaly-servers: how the target of a copy
+// reaches its source.
+func serversHeader(storage, address, token string) (string, error) {
+	type server struct {
+		Address string `json:"address"`
+		Token   string `json:"token"`
+	}
+	text, err := json.Marshal(map[string]server{storage: {address, token}})
+	if err != nil {
+		return "", fmt.Errorf("encode the address of %q: %w", storage, err)
+	}
+	return base64.StdEncoding.EncodeToString(text), nil
+}

@@ -1,0 +1,116 @@
+package replicator
+
+import "time"
+
+// Config sets the pace and the bounds of repairs. Fields that are 0 get a
+// default, unless their comment gives 0 a meaning.
+type Config struct {
+	// Name names this instance in the queue, for people. Default "praefect".
+	Name string
+
+	// Workers is how many jobs of one virtual storage run at a time. Default 4.
+	Workers int
+	// Lease is how long a job stays claimed without a sign of life. Default 30s.
+	Lease time.Duration
+	// PollInterval is the time between two looks into the queue while nothing
+	// happens here. Default 1s.
+	PollInterval time.Duration
+	// QueueTimeout bounds one call to the queue. Default 5s.
+	QueueTimeout time.Duration
+	// EnqueueLimit is how many repositories are remembered while the queue is
+	// away. Those beyond it are found by the reconciler. Default 10,000.
+	EnqueueLimit int
+
+	// ReconcileInterval is the time between two searches for repositories that
+	// need a repair and have no job. 0: only at the start, after the queue or a
+	// storage was away, and after an overflow.
+	ReconcileInterval time.Duration
+	// DeadRetry is how long a dead job rests before the reconciler has it tried
+	// once more. Default 1h; negative: for ever.
+	DeadRetry time.Duration
+
+	// CopyFloor is how long a copy may take however small the repository is,
+	// and CopyRate, in bytes a second, what is added for its size. A copy that
+	// failed gets twice the time; none gets more than CopyTimeout. After a
+	// crash the targets of a copy are not touched for as long. Defaults 30s,
+	// 4 MiB, 1h.
+	CopyFloor   time.Duration
+	CopyRate    int64
+	CopyTimeout time.Duration
+	// LookTimeout bounds one RPC that changes nothing. Default 1m.
+	LookTimeout time.Duration
+
+	// HoldBudget is how long the writes of a busy repository wait for a copy to
+	// catch up. 0: they never wait.
+	HoldBudget time.Duration
+	// HoldTries is how many holds in a row may be in vain before an alarm is
+	// raised. Default 5.
+	HoldTries int
+
+	// RetryMin is the wait after a job's first failure; it doubles with each
+	// further one, up to RetryMax. Defaults 1s, 5m.
+	RetryMin, RetryMax time.Duration
+	// Attempts is how often in a row a job may fail before it is dead.
+	// Default 10.
+	Attempts int
+
+	// FillWorkers is how many repositories are copied at a time while a storage
+	// is filled. Default 4.
+	FillWorkers int
+	// FillTries is how often a repository is tried in a row before the scan
+	// leaves it for later. Default 5.
+	FillTries int
+	// FillRetry is the longest wait before a scan that was interrupted, or what
+	// one left for later, is tried again. Default 1m.
+	FillRetry time.Duration
+
+	// StopGrace is how long copies may go on when the replicator stops. What
+	// has not ended by then leaves a dirty mark. Default 5s.
+	StopGrace time.Duration
+}
+
+// withDefaults returns the configuration with all defaults filled in.
+func (c Config) withDefaults() Config {
+	if c.Name == "" {
+		c.Name = "praefect"
+	}
+	for _, number := range []struct {
+		value    *int
+		fallback int
+	}{
+		{&c.Workers, 4},
+		{&c.EnqueueLimit, 10_000},
+		{&c.HoldTries, 5},
+		{&c.Attempts, 10},
+		{&c.FillWorkers, 4},
+		{&c.FillTries, 5},
+	} {
+		if *number.value <= 0 {
+			*number.value = number.fallback
+		}
+	}
+	for _, duration := range []struct {
+		value    *time.Duration
+		fallback time.Duration
+	}{
+		{&c.Lease, 30 * time.Second},
+		{&c.PollInterval, time.Second},
+		{&c.QueueTimeout, 5 * time.Second},
+		{&c.DeadRetry, time.Hour},
+		{&c.CopyFloor, 30 * time.Second},
+		{&c.CopyTimeout, time.Hour},
+		{&c.LookTimeout, time.Minute},
+		{&c.RetryMin, time.Second},
+		{&c.RetryMax, 5 * time.Minute},
+		{&c.FillRetry, time.Minute},
+		{&c.StopGrace, 5 * time.Second},
+	} {
+		if *duration.value == 0 {
+			*duration.value = duration.fallback
+		}
+	}
+	if c.CopyRate <= 0 {
+		c.CopyRate = 4 << 20
+	}
+	return c
+}

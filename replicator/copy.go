@@ -1,0 +1,183 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// proposeTimeout bounds the wait for one verdict. Writes wait as long.
+const proposeTimeout = 10 * time.Second
+
+// copy makes the targets equal to the primary, and declares in sync those with
+// which it succeeded.
+func (r *repairer) copy(ctx context.Context, o order, p plan, held bool) (synced []string, err error) {
+	limit := r.copyLimit(ctx, o, p.primary)
+	ticket, done, err := r.take(ctx, o.key, held)
+	if err != nil {
+		return nil, err
+	}
+	// Until every call is known to have ended, a panic included, the mark ends
+	// dirty.
+	ended := false
+	defer func() { done(ended) }()
+
+	// The deadline is counted from before the mark: a process that is paused in
+	// between wakes up to find it past, and sends nothing that outlives the
+	// bound. If we die from here on, the mark becomes dirty and nobody copies
+	// onto the targets before its bound; they are behind all the while.
+	copying, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	view, err := ticket.Mark(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: p.targets})
+	if err != nil {
+		ended = true
+		return nil, fmt.Errorf("mark the repository to repair it: %w", err)
+	}
+	wanted := p.targets
+	p = r.plan(view, o.key, false)
+	p.targets = slices.DeleteFunc(p.targets, func(t string) bool { return !slices.Contains(wanted, t) })
+	if p.action != actCopy || len(p.targets) == 0 {
+		ended = true
+		return nil, nil // it changed meanwhile; the next step sees how
+	}
+	results, err := r.equalise(ctx, copying, o.key, view, p)
+	if err != nil {
+		ended = true
+		return nil, err
+	}
+
+	var equal []string
+	var faults []error
+	ended = true
+	for _, result := range results {
+		ended = ended && result.ended
+		if result.err != nil {
+			faults = append(faults, result.err)
+			continue
+		}
+		equal = append(equal, result.target)
+	}
+	switch err := r.declare(ctx, ticket, o.key, equal); {
+	case err == nil:
+		return equal, errors.Join(faults...)
+	case metWrite(err) && len(faults) > 0:
+		return nil, errors.Join(faults...) // which count as failures; the write does not
+	default:
+		return nil, errors.Join(append(faults, err)...)
+	}
+}
+
+// declare commits that the storages are in sync. If we die before, they stay
+// behind and are copied to again; if after, the mark is dirty and is settled.
+func (r *repairer) declare(ctx context.Context, ticket Ticket, key state.Key, storages []string) error {
+	switch {
+	case len(storages) == 0:
+		return nil
+	case spoiled(ticket):
+		return ErrSpoiled
+	}
+	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	if err := ticket.InSync(proposing, storages); err != nil {
+		return fmt.Errorf("declare %q in sync: %w", storages, err)
+	}
+	r.log.Info("repository repaired", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storages", storages)
+	return nil
+}
+
+// copyLimit is how long a copy may take: a floor and what its size calls for,
+// doubled by each failure, and never more than the setting. It is short where
+// it can be, because after a crash nobody touches the targets for as long.
+func (r *repairer) copyLimit(ctx context.Context, o order, source string) time.Duration {
+	size, err := r.calls.size(ctx, o.key, source)
+	if err != nil {
+		// It may be gone, or be a storage that does not tell; the doubling
+		// finds the time that it takes.
+		r.log.Debug("the size of a repository is not known", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath, "err", err)
+	}
+	limit := r.cfg.CopyFloor + time.Duration(float64(size)/float64(r.cfg.CopyRate)*float64(time.Second))
+	for range o.failures {
+		if limit >= r.cfg.CopyTimeout {
+			break
+		}
+		limit *= 2
+	}
+	return min(limit, r.cfg.CopyTimeout)
+}
+
+// result is what became of one target. ended tells that nothing of the call can
+// happen any more.
+type result struct {
+	target string
+	ended  bool
+	err    error
+}
+
+// equalise makes each target equal to the primary, all at once. One that fails
+// does not stop the others. copying carries the deadline that the mark records;
+// an error means that nothing was begun.
+func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan) ([]result, error) {
+	has, err := r.calls.exists(ctx, key, p.primary)
+	if err != nil {
+		return nil, err
+	}
+	found := finding{source: has, deleted: view.Entry(key).Deleted}
+	vs := view.VirtualStorage(key.VirtualStorage)
+	results := make([]result, len(p.targets))
+	var working sync.WaitGroup // as many as a virtual storage has storages
+	for i, target := range p.targets {
+		working.Go(func() {
+			res := &results[i]
+			res.target = target
+			defer func() {
+				if cause := recover(); cause != nil {
+					res.ended, res.err = false, fmt.Errorf("repairing %q panicked: %v\n%s", target, cause, debug.Stack())
+				}
+			}()
+			*res = r.equaliseOne(ctx, copying, key, p, vs.Storage(target), found)
+		})
+	}
+	working.Wait()
+	return results, nil
+}
+
+// equaliseOne makes one target equal to the primary.
+func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, p plan, target *state.Storage, found finding) result {
+	failed := func(err error) result { return result{target: target.Name, ended: true, err: err} }
+	if !found.source && !found.deleted {
+		has, err := r.calls.exists(ctx, key, target.Name)
+		if err != nil {
+			return failed(err)
+		}
+		found.target = has
+		if mustAsk(target, found) {
+			keepers, err := r.keepers(ctx, key, p.witnesses)
+			if err != nil {
+				return failed(err)
+			}
+			if len(keepers) > 0 {
+				found.witness = keepers[0]
+			}
+		}
+	}
+	verb, err := chooseVerb(target, found)
+	if err != nil {
+		return failed(err)
+	}
+	res := result{target: target.Name, ended: true}
+	switch verb {
+	case verbCopy:
+		defer r.metrics.change(key.VirtualStorage, target.Name, changeUpdate)()
+		res.ended, res.err = r.calls.replicate(copying, key, p.primary, target.Name)
+	case verbRemove:
+		defer r.metrics.change(key.VirtualStorage, target.Name, changeDelete)()
+		res.ended, res.err = r.calls.remove(copying, key, target.Name)
+	}
+	return res
+}

@@ -1,0 +1,105 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+
+	"praefect/fsm/state"
+)
+
+// Errors of a Gate and its tickets. A command that was refused comes as a
+// *state.Refusal.
+var (
+	// ErrBusy refuses a ticket: another repair, or a write, is under way, or
+	// something of this instance ended without its status and is not yet
+	// recorded as dirty.
+	ErrBusy = errors.New("repository is busy")
+	// ErrSpoiled refuses a verdict: a write began during the repair, and what
+	// was copied may miss it.
+	ErrSpoiled = errors.New("a write began during the repair")
+)
+
+// Ledger is this instance's view of the replicated state.
+type Ledger interface {
+	// View returns the newest view; its Index never falls.
+	View() *state.State
+	// Incarnation is this process's own.
+	Incarnation() state.Incarnation
+	// Changed is closed when there is a newer view than there was at the call.
+	Changed() <-chan struct{}
+	// Propose returns when the local view has applied the commands, with their
+	// results in order. After an error their outcome is unknown.
+	Propose(ctx context.Context, cmds ...state.Command) ([]state.Result, error)
+}
+
+// Gate keeps this instance's writes and repairs of one repository apart.
+type Gate interface {
+	// Repair takes the gate of a repository. With hold=false it fails with
+	// ErrBusy while a write of this instance is in flight, and writes that
+	// begin later spoil the ticket. With hold=true new writes wait, and it
+	// returns when those in flight have ended, or ctx has. There is one ticket
+	// a repository (ErrBusy).
+	//
+	// While an RPC of this instance has ended without its status and the mark
+	// over it is not yet dirty in the view, it fails with ErrBusy: a late
+	// effect must not meet a copy that knows nothing of it.
+	Repair(ctx context.Context, key state.Key, hold bool) (Ticket, error)
+}
+
+// Ticket is the gate of one repository in the hands of one repair. Only
+// Unhold may be called by another goroutine than the repair's.
+type Ticket interface {
+	// Mark opens or widens this instance's solo mark so that it covers scope.
+	// The view that it returns is at or after the mark.
+	Mark(ctx context.Context, scope state.Scope) (*state.State, error)
+	// Unhold lets waiting writes go on, and new ones pass; they spoil the
+	// ticket. Repeating it, or calling it on a ticket that does not hold or was
+	// released, does nothing.
+	Unhold()
+	// Spoiled is closed when a write began that was not kept waiting.
+	Spoiled() <-chan struct{}
+	// InSync declares storages equal to the primary, as of the mark. New writes
+	// wait from here to Release.
+	InSync(ctx context.Context, storages []string) error
+	// Settle accounts for dirty marks, as of the mark. New writes wait from
+	// here to Release.
+	Settle(ctx context.Context, s Settlement) error
+	// Release gives the gate back. ended tells that every RPC that could change
+	// a replica has ended at its storage; otherwise the mark ends dirty.
+	Release(ended bool)
+}
+
+// Settlement is what a repair found out about dirty marks; see state.Settle.
+type Settlement struct {
+	Marks        []state.DirtyRef
+	Authority    string
+	PrimaryLacks bool
+	Equal        []string
+}
+
+// Storages are the connections to the storages.
+type Storages interface {
+	// Conn returns the connection to a storage, which adds the storage's own
+	// credentials to each call. It fails while the storage cannot be reached,
+	// or is another disk than the replicated state says. It does not block.
+	Conn(virtualStorage, storage string) (grpc.ClientConnInterface, error)
+	// Server returns where other storages reach a storage, and the token to
+	// show there.
+	Server(virtualStorage, storage string) (address, token string)
+	// Changed is closed when a connection comes or goes after the call.
+	Changed() <-chan struct{}
+}
+
+// Watch prepares one call to a storage, to be made with the context that it
+// returns. When the call has returned err, ended tells whether its status
+// arrived from the storage; one that was made up on this side of the connection
+// (cancelled, timed out, connection lost) does not count.
+type Watch func(ctx context.Context) (call context.Context, ended func(err error) bool)
+
+// watchNothing is the Watch that knows nothing: only success cannot have been
+// made up.
+func watchNothing(ctx context.Context) (context.Context, func(error) bool) {
+	return ctx, func(err error) bool { return err == nil }
+}

@@ -1,0 +1,2 @@
+// Package replicator owns the repair of replicas.
+package replicator

@@ -1,0 +1,119 @@
+package replicator
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"praefect/replicator/queue"
+)
+
+// The changes that a repair makes to a replica, by upstream's names.
+const (
+	changeUpdate = "update"
+	changeDelete = "delete_replica"
+)
+
+// Metrics are the collectors of the replicator. No collector asks the queue or
+// a storage when it is scraped.
+type Metrics struct {
+	delay      *prometheus.HistogramVec
+	latency    *prometheus.HistogramVec
+	jobs       *prometheus.GaugeVec
+	ended      *prometheus.CounterVec
+	scheduling prometheus.Histogram
+	available  prometheus.Gauge
+	dropped    prometheus.Counter
+	settled    prometheus.Counter
+	holds      prometheus.Counter
+	filled     *prometheus.GaugeVec
+
+	mu     sync.Mutex
+	depths []queue.Depth // as last seen; guarded by mu
+}
+
+// NewMetrics registers the collectors with reg, those of the replicated state
+// over ledger.
+func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
+	auto := promauto.With(reg)
+	seconds := []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1500}
+	m := &Metrics{
+		delay: auto.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gitaly_praefect_replication_delay", Buckets: seconds,
+			Help: "Seconds that replication jobs waited after they were due.",
+		}, []string{"type"}),
+		latency: auto.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gitaly_praefect_replication_latency", Buckets: seconds,
+			Help: "Seconds that replication jobs ran.",
+		}, []string{"type"}),
+		jobs: auto.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gitaly_praefect_replication_jobs",
+			Help: "Replicas being changed by a repair now.",
+		}, []string{"virtual_storage", "gitaly_storage", "change_type"}),
+		ended: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "gitaly_praefect_replication_attempts_total",
+			Help: "Attempts at replication jobs, by how they ended.",
+		}, []string{"virtual_storage", "outcome"}),
+		scheduling: auto.NewHistogram(prometheus.HistogramOpts{
+			Name: "gitaly_praefect_reconciliation_scheduling_seconds", Buckets: seconds,
+			Help: "Seconds that one search for repositories without a job took.",
+		}),
+		available: auto.NewGauge(prometheus.GaugeOpts{
+			Name: "gitaly_praefect_replication_queue_available",
+			Help: "1 while the replication queue answers.",
+		}),
+		dropped: auto.NewCounter(prometheus.CounterOpts{
+			Name: "gitaly_praefect_replication_enqueue_dropped_total",
+			Help: "Repositories left to the reconciler because too many waited for the queue.",
+		}),
+		settled: auto.NewCounter(prometheus.CounterOpts{
+			Name: "gitaly_praefect_settlements_total",
+			Help: "Settlements of writes that ended without full account.",
+		}),
+		holds: auto.NewCounter(prometheus.CounterOpts{
+			Name: "gitaly_praefect_repair_holds_total",
+			Help: "Repairs for which the writes of a busy repository waited.",
+		}),
+		filled: auto.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gitaly_praefect_fill_repositories",
+			Help: "Repositories of the scan that fills storages, by what became of them.",
+		}, []string{"virtual_storage", "state"}),
+	}
+	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})
+	return m
+}
+
+// change counts a replica as being changed until the function that it returns
+// is called.
+func (m *Metrics) change(virtualStorage, storage, change string) (done func()) {
+	gauge := m.jobs.WithLabelValues(virtualStorage, storage, change)
+	gauge.Inc()
+	return gauge.Dec
+}
+
+// setDepths replaces what scrapes see of the queue.
+func (m *Metrics) setDepths(depths []queue.Depth) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.depths = depths
+}
+
+var depthDesc = prometheus.NewDesc("gitaly_praefect_replication_queue_depth",
+	"Replication jobs, as counted a short while ago; counting stops at some thousands. One job repairs every storage, so target_node is empty.",
+	[]string{"virtual_storage", "target_node", "state"}, nil)
+
+// depthCollector shows the jobs as they were last counted.
+type depthCollector struct{ metrics *Metrics }
+
+// Describe implements prometheus.Collector.
+func (c *depthCollector) Describe(ch chan<- *prometheus.Desc) { ch <- depthDesc }
+
+// Collect implements prometheus.Collector.
+func (c *depthCollector) Collect(ch chan<- prometheus.Metric) {
+	c.metrics.mu.Lock()
+	defer c.metrics.mu.Unlock()
+	for _, d := range c.metrics.depths {
+		ch <- prometheus.MustNewConstMetric(depthDesc, prometheus.GaugeValue, float64(d.Count), d.VirtualStorage, "", string(d.State))
+	}
+}

@@ -1,0 +1,90 @@
+package replicator
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+const (
+	// spoiledBeforeHold and busyBeforeHold are how often in a row a repair is
+	// spoiled, or finds a write in flight, before it makes writes wait. A
+	// spoiled one has copied, so that the next has less to do.
+	spoiledBeforeHold = 2
+	busyBeforeHold    = 10
+	// busyDelayMin and busyDelayMax bound the wait before a repair that met a
+	// write is tried again.
+	busyDelayMin = 200 * time.Millisecond
+	busyDelayMax = 2 * time.Second
+	// streaksKept bounds the memory of streaks; a repository beyond it is
+	// treated as if it had been quiet so far.
+	streaksKept = 4096
+)
+
+// streak counts what kept a repair from its end, since it last got there.
+type streak struct {
+	busy, spoiled, holds int
+}
+
+// hold reports whether the next repair should make writes wait.
+func (s streak) hold() bool { return s.spoiled >= spoiledBeforeHold || s.busy >= busyBeforeHold }
+
+// delay is how long to wait before the next repair; random is from [0,1).
+func (s streak) delay(longest time.Duration, random float64) time.Duration {
+	if s.holds > 0 {
+		// Writers have waited in vain: give them more and more time between.
+		return backoff(busyDelayMax, longest, s.holds, random)
+	}
+	return backoff(busyDelayMin, busyDelayMax, s.busy+s.spoiled, random)
+}
+
+// backoff is the wait after the n-th failure in a row, the first being 1: from
+// shortest, doubling, up to longest, and ±20 % by random, from [0,1).
+func backoff(shortest, longest time.Duration, n int, random float64) time.Duration {
+	d := float64(shortest) * math.Pow(2, float64(max(n, 1)-1))
+	d = min(d, float64(longest))
+	return time.Duration(d * (0.8 + 0.4*random))
+}
+
+// patience remembers the streaks of the repositories that this process could
+// not repair for the writes that go on there.
+type patience struct {
+	mu      sync.Mutex
+	streaks map[state.Key]streak // guarded by mu
+}
+
+func (p *patience) get(key state.Key) streak {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.streaks[key]
+}
+
+// add counts one more repair that met a write, and returns the streak.
+func (p *patience) add(key state.Key, held, spoiled bool) streak {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, known := p.streaks[key]
+	switch {
+	case held:
+		s.holds++
+	case spoiled:
+		s.spoiled++
+	default:
+		s.busy++
+	}
+	if p.streaks == nil {
+		p.streaks = make(map[state.Key]streak)
+	}
+	if known || len(p.streaks) < streaksKept {
+		p.streaks[key] = s
+	}
+	return s
+}
+
+func (p *patience) forget(key state.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.streaks, key)
+}

@@ -1,0 +1,207 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/replicator/queue"
+)
+
+const (
+	// reconcilePage bounds what a search holds in memory.
+	reconcilePage = 500
+	// watchInterval is how often the reconciler looks for storages that can be
+	// repaired again; changes of connections it sees at once.
+	watchInterval = time.Second
+)
+
+// reconciler finds the repositories that need a repair and have no job: what
+// was behind while the queue, or a storage, was away; and what this process or
+// another forgot when it died.
+type reconciler struct {
+	backlog  *backlog
+	ledger   Ledger
+	storages Storages
+	request  func(key state.Key, reason string) (queue.Request, bool)
+	cfg      Config
+	log      *slog.Logger
+	metrics  *Metrics
+	flushed  func() // called when jobs were enqueued
+
+	wake chan struct{} // holds 1: something was lost, search now
+}
+
+// run searches at the start, each interval, and whenever something calls for
+// it, until ctx ends.
+func (r *reconciler) run(ctx context.Context) {
+	known := make(map[place]bool)
+	next := time.Now() // of the next search; zero: none is planned
+	failures := 0
+	for ctx.Err() == nil {
+		changed := r.storages.Changed()
+		arrived := r.arrived(known)
+		if arrived || !next.IsZero() && !time.Now().Before(next) {
+			_, err := r.search(ctx, arrived)
+			switch {
+			case err != nil:
+				if ctx.Err() == nil {
+					r.log.Debug("search for repositories without a job", "err", err)
+				}
+				failures++
+				clear(known) // what arrived is still to be seen to
+				next = time.Now().Add(backoff(queueDelayMin, r.cfg.RetryMax, failures, rand.Float64()))
+				// Until then a storage that arrives must not make it sooner.
+				r.rest(ctx, nil, time.Until(next))
+				continue
+			case r.cfg.ReconcileInterval > 0:
+				next = time.Now().Add(r.cfg.ReconcileInterval)
+			default:
+				next = time.Time{}
+			}
+			failures = 0
+		}
+		if r.rest(ctx, changed, watchInterval) {
+			next = time.Now()
+		}
+	}
+}
+
+// rest waits for d, for a change, or to be woken, which it reports.
+func (r *reconciler) rest(ctx context.Context, changed <-chan struct{}, d time.Duration) (woken bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-r.wake:
+		return true
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// place is a storage of a virtual storage.
+type place struct{ virtualStorage, storage string }
+
+// arrived notes in known which storages can be repaired or copied from now, and
+// reports whether there is a new one.
+func (r *reconciler) arrived(known map[place]bool) bool {
+	view, arrived := r.ledger.View(), false
+	for i := range view.VirtualStorages {
+		vs := &view.VirtualStorages[i]
+		for j := range vs.Succession {
+			st := &vs.Succession[j]
+			_, err := r.storages.Conn(vs.Name, st.Name)
+			usable := err == nil && (st.Standing == state.Serving || st.Standing == state.Filling)
+			p := place{vs.Name, st.Name}
+			if usable && !known[p] {
+				arrived = true
+			}
+			known[p] = usable
+		}
+	}
+	return arrived
+}
+
+// search enqueues the repositories that need a repair, page by page, and
+// returns how many. With all it does not ask which of them have a job: one that
+// is running may have looked just before the storage arrived, and one that is
+// dead deserves another try. Its cost grows with what is wrong, not with what
+// exists.
+func (r *reconciler) search(ctx context.Context, all bool) (enqueued int, err error) {
+	began := time.Now()
+	defer func() { r.metrics.scheduling.Observe(time.Since(began).Seconds()) }()
+	page := make([]queue.Request, 0, reconcilePage)
+	flush := func() bool {
+		var n int
+		n, err = r.enqueue(ctx, page, all)
+		enqueued += n
+		page = page[:0]
+		return err == nil
+	}
+	r.ledger.View().Each("", func(key state.Key, _ *state.Entry) bool {
+		request, due := r.request(key, "reconcile")
+		if !due {
+			return true
+		}
+		page = append(page, request)
+		return len(page) < reconcilePage || flush()
+	})
+	if err == nil && len(page) > 0 {
+		flush()
+	}
+	if err != nil {
+		return enqueued, err
+	}
+	if enqueued > 0 {
+		r.log.Info("replication jobs made for repositories that had none", "count", enqueued)
+	}
+	return enqueued, r.revive(ctx)
+}
+
+// enqueue enqueues those of a page that have no job, or all.
+func (r *reconciler) enqueue(ctx context.Context, page []queue.Request, all bool) (int, error) {
+	if !all {
+		keys := make([]queue.Key, len(page))
+		for i := range page {
+			keys[i] = page[i].Key
+		}
+		var missing []queue.Key
+		err := r.backlog.call(ctx, func(ctx context.Context) (err error) {
+			missing, err = r.backlog.queue.Missing(ctx, keys)
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+		page = only(page, missing)
+	}
+	if len(page) == 0 {
+		return 0, nil
+	}
+	err := r.backlog.call(ctx, func(ctx context.Context) error { return r.backlog.queue.Enqueue(ctx, page) })
+	if errors.Is(err, queue.ErrInvalid) {
+		r.log.Error("repositories that the queue cannot name are not repaired", "err", err)
+		err = nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	r.flushed()
+	return len(page), nil
+}
+
+// revive has dead jobs tried once more that rested long enough: what they
+// failed of may be gone.
+func (r *reconciler) revive(ctx context.Context) error {
+	if r.cfg.DeadRetry < 0 {
+		return nil
+	}
+	return r.backlog.call(ctx, func(ctx context.Context) error {
+		n, err := r.backlog.queue.Retry(ctx, queue.RetryFilter{DeadFor: r.cfg.DeadRetry})
+		if n > 0 {
+			r.log.Info("dead replication jobs are tried once more", "count", n)
+			r.flushed()
+		}
+		return err
+	})
+}
+
+// only returns the requests for the keys.
+func only(requests []queue.Request, keys []queue.Key) []queue.Request {
+	wanted := make(map[queue.Key]bool, len(keys))
+	for _, key := range keys {
+		wanted[key] = true
+	}
+	kept := requests[:0]
+	for _, request := range requests {
+		if wanted[request.Key] {
+			kept = append(kept, request)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,187 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+const (
+	// maxSteps bounds the steps of one repair: a settlement, the copies that it
+	// made necessary, and whatever changed meanwhile, twice over.
+	maxSteps = 6
+	// markedDelay is the wait for another instance's mark, which lingers for
+	// some seconds.
+	markedDelay = 2 * time.Second
+	// waitLongest bounds how long a repair that must wait is put off at a time.
+	waitLongest = 5 * time.Minute
+)
+
+// repairer repairs one repository at a time for each caller, and may have many
+// callers. It keeps no state of a repair beyond its end: whoever comes next
+// finds everything in the ledger.
+type repairer struct {
+	ledger    Ledger
+	gate      Gate
+	calls     *calls
+	cfg       Config
+	log       *slog.Logger
+	metrics   *Metrics
+	alarms    *alarms
+	sightings *sightings
+	patience  *patience
+}
+
+// order asks for a repair.
+type order struct {
+	key state.Key
+	// filling asks for copies onto the filling storages, too, whether or not
+	// they are behind.
+	filling bool
+	// failures is how often this has failed in a row; copies get more time.
+	failures int
+	// stopped reports that no further step shall begin; nil means never.
+	stopped func() bool
+}
+
+// outcome is how a repair ended: it failed with err; or it is to be repeated
+// after again; or nothing is left that can be done now.
+type outcome struct {
+	err   error
+	again time.Duration
+	// synced are the storages that it declared in sync.
+	synced []string
+}
+
+// repair does what the ledger says is needed now, step by step: each step takes
+// the gate, does one thing, and gives the gate back. ctx ends the calls under
+// way, too; their effects are then unknown, and recorded as such.
+//
+// A panic ends this repair only.
+func (r *repairer) repair(ctx context.Context, o order) (out outcome) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			out.err = fmt.Errorf("repair panicked: %v", cause)
+			r.log.Error("repair panicked", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath,
+				"err", out.err, "stack", string(debug.Stack()))
+		}
+	}()
+	out.again, out.err = r.steps(ctx, o, &out.synced)
+	return out
+}
+
+// steps does step after step, and adds to synced what they declared in sync. It
+// returns as repair does.
+func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again time.Duration, err error) {
+	for range maxSteps {
+		if ctx.Err() != nil || o.stopped != nil && o.stopped() {
+			return busyDelayMin, nil
+		}
+		p := r.plan(r.ledger.View(), o.key, o.filling)
+		step := r.copy
+		switch p.action {
+		case actRest:
+			r.patience.forget(o.key)
+			r.log.Debug("nothing to repair", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath, "why", p.why)
+			return 0, nil
+		case actWait:
+			if p.wait == 0 {
+				return backoff(markedDelay, markedDelay, 1, rand.Float64()), nil
+			}
+			return min(p.wait, waitLongest), nil
+		case actSettle:
+			step = r.settle
+		}
+		held := r.cfg.HoldBudget > 0 && r.patience.get(o.key).hold()
+		equal, err := step(ctx, o, p, held)
+		*synced = append(*synced, equal...)
+		switch {
+		case err == nil:
+			if p.action == actCopy {
+				// The ledger knows of the filling storages from here on.
+				o.filling = false
+				r.patience.forget(o.key)
+				r.alarms.clear(o.key)
+			}
+		case metWrite(err):
+			return r.metWrite(o.key, held, err), nil
+		case ctx.Err() != nil:
+			return busyDelayMin, nil
+		default:
+			if foreign, ok := errors.AsType[*foreignError](err); ok {
+				r.alarms.raise(o.key, AlarmForeign, foreign)
+			}
+			return 0, err
+		}
+	}
+	return busyDelayMax, nil
+}
+
+// plan decides what to do next about a repository by what is known now.
+func (r *repairer) plan(view *state.State, key state.Key, filling bool) plan {
+	r.sightings.look(view.Index)
+	return makePlan(situation{
+		vs:        view.VirtualStorage(key.VirtualStorage),
+		entry:     view.Entry(key),
+		self:      r.ledger.Incarnation(),
+		filling:   filling,
+		reachable: func(storage string) bool { return r.calls.reachable(key.VirtualStorage, storage) },
+		left:      r.sightings.left,
+	})
+}
+
+// metWrite reports that err is no fault: a write, or another repair, was under
+// way, and what was found out or copied may have missed it.
+func metWrite(err error) bool {
+	if refusal, ok := errors.AsType[*state.Refusal](err); ok {
+		return refusal.Reason == state.RefusedChanged || refusal.Reason == state.RefusedBusy || refusal.Reason == state.RefusedNoMark
+	}
+	return errors.Is(err, ErrBusy) || errors.Is(err, ErrSpoiled)
+}
+
+// metWrite counts a repair that a write got in the way of, and returns when to
+// try again. After HoldTries in which writes waited in vain it raises an alarm,
+// and goes on.
+func (r *repairer) metWrite(key state.Key, held bool, err error) time.Duration {
+	streak := r.patience.add(key, held, errors.Is(err, ErrSpoiled))
+	if streak.holds >= r.cfg.HoldTries {
+		r.alarms.raise(key, AlarmBusy, err)
+	}
+	return streak.delay(r.cfg.RetryMax, rand.Float64())
+}
+
+// take takes the gate of a repository. When held, new writes wait from now until the
+// ticket is released, or for the hold budget, whichever is sooner; the caller
+// calls done in place of Release.
+func (r *repairer) take(ctx context.Context, key state.Key, held bool) (ticket Ticket, done func(ended bool), err error) {
+	if !held {
+		ticket, err = r.gate.Repair(ctx, key, false)
+		if err != nil {
+			return nil, nil, err
+		}
+		return ticket, ticket.Release, nil
+	}
+	r.metrics.holds.Inc()
+	begin := time.Now()
+	draining, cancel := context.WithTimeout(ctx, r.cfg.HoldBudget)
+	defer cancel()
+	ticket, err = r.gate.Repair(draining, key, true)
+	switch {
+	case err == nil:
+	case ctx.Err() == nil && draining.Err() != nil:
+		// The writes in flight did not end within the budget.
+		return nil, nil, ErrBusy
+	default:
+		return nil, nil, err
+	}
+	// A copy that is not done by then goes on without a hold, and leaves less
+	// to do for the next one.
+	timer := time.AfterFunc(r.cfg.HoldBudget-time.Since(begin), ticket.Unhold)
+	return ticket, func(ended bool) { timer.Stop(); ticket.Release(ended) }, nil
+}

@@ -1,0 +1,157 @@
+package replicator
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/replicator/queue"
+)
+
+// depthInterval is how often the jobs are counted for the metrics.
+const depthInterval = 15 * time.Second
+
+// Deps are what a Replicator works on.
+type Deps struct {
+	Ledger   Ledger
+	Gate     Gate
+	Storages Storages
+	Queue    queue.Queue
+	// Watch tells which calls have ended at their storage; nil knows of
+	// successful ones only.
+	Watch   Watch
+	Log     *slog.Logger
+	Metrics *Metrics
+}
+
+// Replicator repairs replicas. Its methods may be called by anybody at any
+// time, also before and after Run.
+type Replicator struct {
+	cfg        Config
+	backlog    *backlog
+	sightings  *sightings
+	ledger     Ledger
+	enqueuer   *enqueuer
+	worker     *worker
+	reconciler *reconciler
+	filler     *filler
+	alarms     *alarms
+	log        *slog.Logger
+	metrics    *Metrics
+}
+
+// New makes a replicator. It does no I/O and starts nothing.
+func New(deps Deps, cfg Config) *Replicator {
+	cfg = cfg.withDefaults()
+	if deps.Watch == nil {
+		deps.Watch = watchNothing
+	}
+	log, metrics := deps.Log, deps.Metrics
+	r := &Replicator{
+		cfg: cfg, ledger: deps.Ledger, log: log, metrics: metrics,
+		sightings: &sightings{},
+		alarms:    &alarms{log: log},
+	}
+	calls := &calls{storages: deps.Storages, watch: deps.Watch, lookTimeout: cfg.LookTimeout}
+	repairer := &repairer{
+		ledger: deps.Ledger, gate: deps.Gate, calls: calls, cfg: cfg, log: log, metrics: metrics,
+		alarms: r.alarms, sightings: r.sightings, patience: &patience{},
+	}
+	request := func(key state.Key, reason string) (queue.Request, bool) {
+		view := deps.Ledger.View()
+		p := repairer.plan(view, key, false)
+		if p.action == actRest {
+			return queue.Request{}, false
+		}
+		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(p.wait, waitLongest)}
+		if entry := view.Entry(key); entry != nil {
+			req.Targets = slices.Clone(entry.Behind)
+		}
+		return req, true
+	}
+	r.worker = &worker{
+		ledger: deps.Ledger, repair: repairer.repair, cfg: cfg, log: log, metrics: metrics,
+		wake: make(chan struct{}, 1), running: make(map[queue.Attempt]*atomic.Bool), busy: make(map[string]int),
+	}
+	hasJobs := func() { wake(r.worker.wake) }
+	r.reconciler = &reconciler{
+		ledger: deps.Ledger, storages: deps.Storages, request: request, cfg: cfg, log: log, metrics: metrics,
+		flushed: hasJobs, wake: make(chan struct{}, 1),
+	}
+	search := func() { wake(r.reconciler.wake) }
+	r.enqueuer = &enqueuer{
+		request: request, limit: cfg.EnqueueLimit, log: log, metrics: metrics,
+		flushed: hasJobs, overflow: search, wake: make(chan struct{}, 1), pending: make(map[state.Key]struct{}),
+	}
+	r.filler = &filler{
+		ledger: deps.Ledger, calls: calls, repair: repairer.repair, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
+		fills: make(map[string]*Fill),
+	}
+	r.backlog = &backlog{queue: deps.Queue, timeout: cfg.QueueTimeout, log: log, metrics: metrics, recovered: search}
+	r.worker.backlog, r.reconciler.backlog, r.enqueuer.backlog = r.backlog, r.backlog, r.backlog
+	return r
+}
+
+// Run repairs until ctx ends. Then it begins nothing new, gives the copies under
+// way Config.StopGrace to end, and returns. It is called once, when the
+// replicated state is ready.
+func (r *Replicator) Run(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+
+	var helpers, workers sync.WaitGroup
+	helpers.Go(func() {
+		select {
+		case <-ctx.Done():
+			pause(work, r.cfg.StopGrace)
+			cancel()
+		case <-work.Done():
+		}
+	})
+	helpers.Go(func() { r.sightings.run(work, r.ledger) })
+	helpers.Go(func() { r.worker.keep(work) })
+	workers.Go(func() { r.enqueuer.run(ctx) })
+	workers.Go(func() { r.worker.run(ctx, work) })
+	workers.Go(func() { r.reconciler.run(ctx) })
+	workers.Go(func() { r.filler.run(ctx, work) })
+	workers.Go(func() { r.count(ctx) })
+	workers.Wait()
+	cancel()
+	helpers.Wait()
+	return nil
+}
+
+// Enqueue asks for a repair of a repository whose ledger entry says that
+// storages are behind. It never waits, and nothing is lost if it is not called:
+// the reconciler would find the entry later.
+func (r *Replicator) Enqueue(key state.Key) { r.enqueuer.add(key) }
+
+// QueueAnswers reports whether the queue answered the last call.
+func (r *Replicator) QueueAnswers() bool { return r.backlog.answers() }
+
+// Fills returns how far the filling of storages is, by virtual storage.
+func (r *Replicator) Fills() []Fill { return r.filler.list() }
+
+// Alarms returns the repositories that repairs alone do not bring in order.
+func (r *Replicator) Alarms() []Alarm { return r.alarms.list() }
+
+// count counts the jobs for the metrics until ctx ends.
+func (r *Replicator) count(ctx context.Context) {
+	for ctx.Err() == nil {
+		var depths []queue.Depth
+		err := r.backlog.call(ctx, func(ctx context.Context) (err error) {
+			depths, err = r.backlog.queue.Depth(ctx, 0)
+			return err
+		})
+		if err == nil {
+			r.metrics.setDepths(depths)
+		} else if ctx.Err() == nil {
+			r.log.Debug("count the replication jobs", "err", err)
+		}
+		pause(ctx, depthInterval)
+	}
+}

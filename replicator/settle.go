@@ -1,0 +1,131 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"praefect/fsm/state"
+)
+
+// settle accounts for the dirty marks whose bound has passed: storages that are
+// proven equal to the authority stay in sync, all others become behind.
+//
+// Nothing of it changes a replica, so dying at any point leaves what was there,
+// and at most one more mark, which is dirty then and bounds nothing.
+func (r *repairer) settle(ctx context.Context, o order, _ plan, held bool) (synced []string, err error) {
+	ticket, done, err := r.take(ctx, o.key, held)
+	if err != nil {
+		return nil, err
+	}
+	defer done(true)
+	view, err := ticket.Mark(ctx, state.Scope{RefsOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("mark the repository to settle it: %w", err)
+	}
+	p := r.plan(view, o.key, false)
+	if p.action != actSettle {
+		return nil, nil // it changed meanwhile; the next step sees how
+	}
+	settlement, err := r.compare(ctx, o.key, p)
+	if err != nil {
+		return nil, err
+	}
+	if spoiled(ticket) {
+		return nil, ErrSpoiled
+	}
+	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	if err := ticket.Settle(proposing, settlement); err != nil {
+		return nil, fmt.Errorf("settle: %w", err)
+	}
+	r.metrics.settled.Inc()
+	r.log.Info("dirty marks settled", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath,
+		"marks", len(settlement.Marks), "authority", settlement.Authority, "equal", settlement.Equal)
+	return nil, nil
+}
+
+// compare finds the authority, and which in-sync storages are equal to it.
+func (r *repairer) compare(ctx context.Context, key state.Key, p plan) (Settlement, error) {
+	s := Settlement{Marks: p.marks, Authority: p.primary}
+	has, err := r.calls.exists(ctx, key, p.primary)
+	if err != nil {
+		return Settlement{}, err
+	}
+	var keepers []string
+	if !has {
+		// Settling never deletes: what any of them has becomes the authority.
+		// One that cannot be asked may have it, so that nothing is settled.
+		if keepers, err = r.keepers(ctx, key, p.witnesses); err != nil {
+			return Settlement{}, err
+		}
+		if len(keepers) > 0 {
+			s.Authority, s.PrimaryLacks = keepers[0], true
+		}
+	}
+	switch {
+	case !p.refsOnly:
+	case !has && !s.PrimaryLacks:
+		s.Equal = p.witnesses // all lack it
+	case s.PrimaryLacks:
+		s.Equal, err = r.equal(ctx, key, s.Authority, keepers[1:])
+	default:
+		s.Equal, err = r.equal(ctx, key, s.Authority, p.witnesses)
+	}
+	return s, err
+}
+
+// keepers are those of storages that have the repository, in their order. It
+// fails if any cannot tell.
+func (r *repairer) keepers(ctx context.Context, key state.Key, storages []string) ([]string, error) {
+	var keepers []string
+	for _, storage := range storages {
+		has, err := r.calls.exists(ctx, key, storage)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			keepers = append(keepers, storage)
+		}
+	}
+	return keepers, nil
+}
+
+// equal are those of storages whose checksum is the authority's. One that
+// cannot tell is not.
+func (r *repairer) equal(ctx context.Context, key state.Key, authority string, storages []string) ([]string, error) {
+	want, err := r.calls.checksum(ctx, key, authority)
+	if err != nil {
+		return nil, err
+	}
+	same := make([]bool, len(storages))
+	var asked sync.WaitGroup // as many as a virtual storage has storages
+	for i, storage := range storages {
+		asked.Go(func() {
+			sum, err := r.calls.checksum(ctx, key, storage)
+			if err != nil {
+				r.log.Info("a replica could not be compared and counts as behind", "virtual_storage", key.VirtualStorage,
+					"relative_path", key.RelativePath, "storage", storage, "err", err)
+			}
+			same[i] = err == nil && sum == want
+		})
+	}
+	asked.Wait()
+	var equal []string
+	for i, storage := range storages {
+		if same[i] {
+			equal = append(equal, storage)
+		}
+	}
+	return equal, nil
+}
+
+// spoiled reports whether a write began that the ticket did not keep waiting.
+func spoiled(t Ticket) bool {
+	select {
+	case <-t.Spoiled():
+		return true
+	default:
+		return false
+	}
+}

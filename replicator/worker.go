@@ -1,0 +1,207 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/replicator/queue"
+)
+
+// worker takes jobs from the queue and repairs what they point to. A claim only
+// keeps two workers from the same effort; that two repairs of one repository do
+// no harm is up to the gate and the marks.
+type worker struct {
+	backlog *backlog
+	ledger  Ledger
+	repair  func(context.Context, order) outcome
+	cfg     Config
+	log     *slog.Logger
+	metrics *Metrics
+
+	wake chan struct{} // holds 1: there may be jobs, or room for them
+
+	jobs    sync.WaitGroup
+	mu      sync.Mutex
+	running map[queue.Attempt]*atomic.Bool // set when the claim was lost; guarded by mu
+	busy    map[string]int                 // jobs running, by virtual storage; guarded by mu
+}
+
+// run dequeues until ctx ends, and returns when the last job has ended. work
+// ends the calls of jobs that are still running.
+func (w *worker) run(ctx, work context.Context) {
+	defer w.jobs.Wait()
+	failures := 0
+	for ctx.Err() == nil {
+		claimed, err := w.dequeue(ctx, work)
+		switch {
+		case err != nil:
+			failures++
+			pause(ctx, backoff(queueDelayMin, queueDelayMax, failures, rand.Float64()))
+			continue
+		case claimed:
+			failures = 0
+			continue
+		}
+		failures = 0
+		timer := time.NewTimer(w.cfg.PollInterval)
+		select {
+		case <-w.wake:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// dequeue starts as many jobs of each virtual storage as there is room for, and
+// reports whether there were any.
+func (w *worker) dequeue(ctx, work context.Context) (claimed bool, err error) {
+	view := w.ledger.View()
+	for i := range view.VirtualStorages {
+		vs := view.VirtualStorages[i].Name
+		w.mu.Lock()
+		room := w.cfg.Workers - w.busy[vs]
+		w.mu.Unlock()
+		if room <= 0 {
+			continue
+		}
+		var jobs []queue.Job
+		err := w.backlog.call(ctx, func(ctx context.Context) (err error) {
+			jobs, err = w.backlog.queue.Dequeue(ctx, queue.Claim{VirtualStorage: vs, Worker: w.cfg.Name, Limit: room, Lease: w.cfg.Lease})
+			return err
+		})
+		if err != nil {
+			return claimed, fmt.Errorf("dequeue jobs of %q: %w", vs, err)
+		}
+		for _, job := range jobs {
+			claimed = true
+			w.start(ctx, work, job)
+		}
+	}
+	return claimed, nil
+}
+
+func (w *worker) start(ctx, work context.Context, job queue.Job) {
+	lost := new(atomic.Bool)
+	w.mu.Lock()
+	w.running[job.Current()] = lost
+	w.busy[job.VirtualStorage]++
+	w.mu.Unlock()
+	w.jobs.Go(func() {
+		out := w.attempt(work, job, func() bool { return lost.Load() || ctx.Err() != nil })
+		w.acknowledge(ctx, work, job, out)
+		w.mu.Lock()
+		delete(w.running, job.Current())
+		w.busy[job.VirtualStorage]--
+		w.mu.Unlock()
+		wake(w.wake)
+	})
+}
+
+// attempt repairs what a job points to.
+func (w *worker) attempt(work context.Context, job queue.Job, stopped func() bool) outcome {
+	began := time.Now()
+	defer func() { w.metrics.latency.WithLabelValues(changeUpdate).Observe(time.Since(began).Seconds()) }()
+	// Both times are of the queue's clock: when it was claimed, and due.
+	w.metrics.delay.WithLabelValues(changeUpdate).Observe(max(0, job.Updated.Sub(job.NotBefore)).Seconds())
+	return w.repair(work, order{key: state.Key(job.Key), failures: job.Failures, stopped: stopped})
+}
+
+// verdict is how the attempt at a job ended, in the queue's terms; random is
+// from [0,1).
+func (w *worker) verdict(job queue.Job, out outcome, random float64) (name string, verdict queue.Outcome) {
+	switch {
+	case out.err == nil && out.again > 0:
+		return "postponed", queue.Postpone(out.again)
+	case out.err == nil:
+		return "completed", queue.Complete()
+	}
+	delay := backoff(w.cfg.RetryMin, w.cfg.RetryMax, job.Failures+1, random)
+	if job.Failures+1 >= w.cfg.Attempts {
+		return "dead", queue.Bury(delay, out.err)
+	}
+	return "failed", queue.Fail(delay, out.err)
+}
+
+// acknowledge tells the queue how the attempt ended. It goes on while the queue
+// is away: nobody could do anything else with the job either. If we die, or
+// stop, before, the job comes back when its lease has ended, and whoever takes
+// it finds nothing left to do.
+func (w *worker) acknowledge(ctx, work context.Context, job queue.Job, out outcome) {
+	name, verdict := w.verdict(job, out, rand.Float64())
+	w.metrics.ended.WithLabelValues(job.VirtualStorage, name).Inc()
+	log := w.log.With("job_id", job.ID, "attempt", job.Attempt, "virtual_storage", job.VirtualStorage, "relative_path", job.RelativePath)
+	switch verdict.Kind() {
+	case queue.OutcomeFailed:
+		log.Warn("replication job failed", "err", out.err, "retry_in", verdict.Delay().String())
+	case queue.OutcomeDead:
+		log.Error("replication job is dead", "err", out.err)
+	default:
+		log.Debug("replication job ended", "outcome", name)
+	}
+	for failures := 1; ; failures++ {
+		err := w.backlog.call(work, func(ctx context.Context) error {
+			return w.backlog.queue.Acknowledge(ctx, job.Current(), verdict)
+		})
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, queue.ErrStaleAttempt):
+			log.Debug("the attempt was reclaimed meanwhile")
+			return
+		case ctx.Err() != nil || errors.Is(err, queue.ErrInvalid):
+			log.Warn("a replication job is left to its lease", "err", err)
+			return
+		}
+		pause(ctx, backoff(queueDelayMin, queueDelayMax, failures, rand.Float64()))
+	}
+}
+
+// keep extends the claims of the running jobs, and takes back those of workers
+// that died, until ctx ends. It outlives run, whose last jobs need it.
+func (w *worker) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		pause(ctx, w.cfg.Lease/3)
+		if err := w.heartbeat(ctx); err != nil && ctx.Err() == nil {
+			w.log.Debug("heartbeat of replication jobs", "err", err)
+		}
+	}
+}
+
+func (w *worker) heartbeat(ctx context.Context) error {
+	var attempts, lost []queue.Attempt
+	w.mu.Lock()
+	for attempt := range w.running {
+		attempts = append(attempts, attempt)
+	}
+	w.mu.Unlock()
+	err := w.backlog.call(ctx, func(ctx context.Context) (err error) {
+		if len(attempts) > 0 {
+			if lost, err = w.backlog.queue.Heartbeat(ctx, w.cfg.Lease, attempts); err != nil {
+				return err
+			}
+		}
+		n, err := w.backlog.queue.Reclaim(ctx)
+		if n > 0 {
+			w.log.Info("replication jobs of lost workers reclaimed", "count", n)
+			wake(w.wake)
+		}
+		return err
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, attempt := range lost {
+		// It may have ended since; then nobody listens any more.
+		if flag := w.running[attempt]; flag != nil {
+			flag.Store(true)
+		}
+	}
+	return err
+}
