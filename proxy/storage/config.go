@@ -1,0 +1,105 @@
+package storage
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+)
+
+// Target names one storage of one virtual storage and says how to reach it.
+// Two targets may share an address; each has its own connection.
+type Target struct {
+	VirtualStorage string
+	Storage        string
+	// Address is tcp://host:port, tls://host:port, unix:path or
+	// dns:[//server/]host:port.
+	Address string
+	// Token is the storage's secret; empty means that it asks for none.
+	Token string
+}
+
+// Config holds the settings of all connections. The zero value of each field
+// means its default.
+type Config struct {
+	// ProbeInterval is the pause between two health checks (500 ms). It must be
+	// shorter than Silence.
+	ProbeInterval time.Duration
+	// ProbeTimeout is when a health check counts as slow (1 s).
+	ProbeTimeout time.Duration
+	// Silence is how long a storage that was asked may send nothing at all
+	// before its connection is given up (1.5 s).
+	Silence time.Duration
+	// DialTimeout bounds the making of the network connection (2 s).
+	DialTimeout time.Duration
+	// VerifyTimeout bounds dial, health check and ServerInfo together (5 s).
+	VerifyTimeout time.Duration
+	// BackoffMin and BackoffMax bound the pause between two attempts to connect
+	// (100 ms, 1 s); the first attempt after a loss is made at once.
+	BackoffMin, BackoffMax time.Duration
+	// KeepaliveTime is the interval of HTTP/2 pings on an idle connection
+	// (20 s; servers of Gitaly's kind refuse less than 10 s).
+	KeepaliveTime time.Duration
+
+	// StreamWindow is how many bytes a storage may send on one stream ahead of
+	// its reader (1 MiB): enough not to bind a bulk stream in a data centre, and
+	// what one stalled client can cost in memory.
+	StreamWindow int32
+	// ConnectionWindow is the same for a connection (16 MiB).
+	ConnectionWindow int32
+	// ReadBuffer and WriteBuffer are the sizes in bytes of what is read or
+	// written with one system call (128 KiB).
+	ReadBuffer, WriteBuffer int
+
+	// TLS is the base of the configuration for tls:// addresses. Default: the
+	// system's roots. Versions below 1.2 are never spoken.
+	TLS *tls.Config
+	// Dial opens network connections; nil for the network. Tests give it.
+	Dial func(ctx context.Context, network, endpoint string) (net.Conn, error)
+	// DialOptions come after all others, such as a stats.Handler.
+	DialOptions []grpc.DialOption
+}
+
+// withDefaults returns c with every unset field set, or what contradicts.
+func (c Config) withDefaults() (Config, error) {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.ProbeInterval, 500 * time.Millisecond},
+		{&c.ProbeTimeout, time.Second},
+		{&c.Silence, 1500 * time.Millisecond},
+		{&c.DialTimeout, 2 * time.Second},
+		{&c.VerifyTimeout, 5 * time.Second},
+		{&c.BackoffMin, 100 * time.Millisecond},
+		{&c.BackoffMax, time.Second},
+		{&c.KeepaliveTime, 20 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+		if *d.field < 0 {
+			return c, fmt.Errorf("storage connections: negative duration %v", *d.field)
+		}
+	}
+	setDefault(&c.StreamWindow, 1<<20)
+	setDefault(&c.ConnectionWindow, 16<<20)
+	setDefault(&c.ReadBuffer, 128<<10)
+	setDefault(&c.WriteBuffer, 128<<10)
+	if c.ProbeInterval >= c.Silence {
+		return c, fmt.Errorf("storage connections: probe interval %v is not shorter than silence %v", c.ProbeInterval, c.Silence)
+	}
+	if c.BackoffMin > c.BackoffMax {
+		return c, fmt.Errorf("storage connections: least pause %v is longer than the longest %v", c.BackoffMin, c.BackoffMax)
+	}
+	return c, nil
+}
+
+func setDefault[T int | int32](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}

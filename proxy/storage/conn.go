@@ -1,0 +1,173 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Conn is one network connection to a storage, verified before it was handed
+// out. It never becomes another connection: when it is lost, every RPC started
+// on it fails with UNAVAILABLE and has sent nothing. It implements
+// grpc.ClientConnInterface and is safe for concurrent use.
+type Conn struct {
+	target     Target
+	generation uint64
+	identity   identity
+	cc         *grpc.ClientConn
+	wire       *wire
+
+	// outstanding counts the RPCs under way; finished takes one off, once for
+	// each, when it has ended in whatever way.
+	outstanding atomic.Int64
+	finished    grpc.CallOption
+
+	// lost is closed when the connection is given up, after cause was set.
+	// idle is closed when it is lost and its last RPC has ended.
+	lost, idle chan struct{}
+	cause      error
+	closeIdle  func()
+}
+
+var _ grpc.ClientConnInterface = (*Conn)(nil)
+
+// dial makes one network connection and verifies what is behind it.
+func dial(ctx context.Context, target Target, addr address, cfg Config) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.VerifyTimeout)
+	defer cancel()
+	c := &Conn{target: target, wire: newWire(), lost: make(chan struct{}), idle: make(chan struct{})}
+	c.finished = grpc.OnFinish(func(error) { c.release() })
+	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })
+
+	open := cfg.Dial
+	if open == nil {
+		open = addr.dialer()
+	}
+	var spent atomic.Bool
+	cc, err := newClientConn(addr, target.Token, cfg, func(ctx context.Context, _ string) (net.Conn, error) {
+		if spent.Swap(true) {
+			return nil, errSpent
+		}
+		ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
+		defer cancel()
+		conn, err := open(ctx, addr.network, addr.endpoint)
+		if err != nil {
+			c.wire.end(err)
+			return nil, err
+		}
+		return c.wire.around(conn), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.cc = cc
+	if c.identity, err = verify(ctx, cc, target.Storage); err != nil {
+		return nil, errors.Join(c.wire.why(err), cc.Close())
+	}
+	return c, nil
+}
+
+// Target returns what the connection was made to.
+func (c *Conn) Target() Target { return c.target }
+
+// Generation counts the connections to this storage that were published since
+// the process began; the first is 1.
+func (c *Conn) Generation() uint64 { return c.generation }
+
+// FilesystemID is the id of the disk behind the connection, never empty. It
+// cannot change while the connection lives.
+func (c *Conn) FilesystemID() string { return c.identity.filesystemID }
+
+// ServerVersion is the version of the storage's server.
+func (c *Conn) ServerVersion() string { return c.identity.serverVersion }
+
+// GitVersion is the version of git that the storage runs.
+func (c *Conn) GitVersion() string { return c.identity.gitVersion }
+
+// Outstanding is the number of RPCs under way, health checks not counted.
+func (c *Conn) Outstanding() int64 { return c.outstanding.Load() }
+
+// Lost returns a channel that is closed once the connection is given up: it
+// broke, was closed by the storage, or fell silent. RPCs under way on it may
+// still end by themselves: after an orderly shutdown of the storage they
+// usually do, after silence only when the storage comes back.
+func (c *Conn) Lost() <-chan struct{} { return c.lost }
+
+// Err says why the connection was given up; nil while it was not.
+func (c *Conn) Err() error {
+	select {
+	case <-c.lost:
+		return c.cause
+	default:
+		return nil
+	}
+}
+
+// Invoke performs a unary RPC; see grpc.ClientConn.
+func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	if err := c.acquire(); err != nil {
+		return err
+	}
+	return c.cc.Invoke(ctx, method, args, reply, c.counted(opts)...)
+}
+
+// NewStream begins a streaming RPC; see grpc.ClientConn. An error means that
+// the storage never learnt of the RPC.
+func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := c.acquire(); err != nil {
+		return nil, err
+	}
+	return c.cc.NewStream(ctx, desc, method, c.counted(opts)...)
+}
+
+// counted adds the option that ends what acquire began, into an array of its
+// own: that of opts is the caller's.
+func (c *Conn) counted(opts []grpc.CallOption) []grpc.CallOption {
+	return append(opts[:len(opts):len(opts)], c.finished)
+}
+
+// acquire counts an RPC before it looks whether the connection is lost, so that
+// drain, which does it in the other order, misses none.
+func (c *Conn) acquire() error {
+	c.outstanding.Add(1)
+	if err := c.Err(); err != nil {
+		c.release()
+		return status.Error(codes.Unavailable, unreachable(c.target, err).Error())
+	}
+	return nil
+}
+
+func (c *Conn) release() {
+	if c.outstanding.Add(-1) == 0 && c.Err() != nil {
+		c.closeIdle()
+	}
+}
+
+// giveUp makes the connection lost. Its owner calls it, once.
+func (c *Conn) giveUp(cause error) {
+	c.cause = cause
+	close(c.lost)
+}
+
+// drain closes the connection when its last RPC has ended, or at the end of
+// ctx, which ends them. The connection must be lost.
+func (c *Conn) drain(ctx context.Context) error {
+	if c.outstanding.Load() == 0 {
+		c.closeIdle()
+	}
+	select {
+	case <-c.idle:
+	case <-ctx.Done():
+	}
+	if err := c.cc.Close(); err != nil {
+		return fmt.Errorf("close connection to storage %q: %w", c.target.Storage, err)
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package storage
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+)
+
+// errSpent is what a ClientConn learns when it wants a second network
+// connection. It never gets one: what was routed over the first must not
+// travel over another, behind which there may be another disk.
+var errSpent = errors.New("the connection is gone and is never made anew")
+
+// NewClient returns an ordinary gRPC client, one that connects again by itself,
+// for tools that speak to a storage or to an instance: address forms, token
+// and message sizes are those of this package. It does no I/O.
+func NewClient(addr, token string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	a, err := parseAddress(addr)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := Config{DialOptions: opts}.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	dial := a.dialer()
+	return newClientConn(a, token, cfg, func(ctx context.Context, _ string) (net.Conn, error) {
+		return dial(ctx, a.network, a.endpoint)
+	})
+}
+
+// newClientConn makes a ClientConn that gets its network connections from dial
+// and does nothing by itself: no retries, no service config, no idling.
+func newClientConn(a address, token string, cfg Config, dial func(context.Context, string) (net.Conn, error)) (*grpc.ClientConn, error) {
+	transport := insecure.NewCredentials()
+	if a.tls {
+		base := cfg.TLS.Clone()
+		if base == nil {
+			base = &tls.Config{}
+		}
+		base.MinVersion = max(base.MinVersion, tls.VersionTLS12)
+		transport = credentials.NewTLS(base)
+	}
+	opts := append([]grpc.DialOption{
+		grpc.WithTransportCredentials(transport),
+		grpc.WithPerRPCCredentials(Credentials(token)),
+		grpc.WithContextDialer(dial),
+		grpc.WithAuthority(a.authority()),
+		grpc.WithNoProxy(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+		grpc.WithIdleTimeout(0),
+		grpc.WithInitialWindowSize(cfg.StreamWindow),
+		grpc.WithInitialConnWindowSize(cfg.ConnectionWindow),
+		grpc.WithReadBufferSize(cfg.ReadBuffer),
+		grpc.WithWriteBufferSize(cfg.WriteBuffer),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: cfg.KeepaliveTime, PermitWithoutStream: true}),
+	}, cfg.DialOptions...)
+	return grpc.NewClient("passthrough:///"+a.authority(), opts...)
+}
+
+// identity is what a storage says of itself on a new connection.
+type identity struct {
+	filesystemID  string
+	serverVersion string
+	gitVersion    string
+}
+
+// verify asks a storage on a new connection whether it is well and which disk
+// it serves the named storage from. Nothing else is sent before.
+func verify(ctx context.Context, cc *grpc.ClientConn, storageName string) (identity, error) {
+	if err := checkHealth(ctx, cc); err != nil {
+		return identity{}, err
+	}
+	info, err := gitalypb.NewServerServiceClient(cc).ServerInfo(ctx, &gitalypb.ServerInfoRequest{})
+	if err != nil {
+		return identity{}, fmt.Errorf("ServerInfo: %w", err)
+	}
+	for _, s := range info.GetStorageStatuses() {
+		if s.GetStorageName() != storageName {
+			continue
+		}
+		if s.GetFilesystemId() == "" {
+			// Without an id another disk would not be noticed.
+			return identity{}, fmt.Errorf("storage %q has no file system id", storageName)
+		}
+		return identity{
+			filesystemID:  s.GetFilesystemId(),
+			serverVersion: info.GetServerVersion(),
+			gitVersion:    info.GetGitVersion(),
+		}, nil
+	}
+	return identity{}, fmt.Errorf("the server has no storage %q", storageName)
+}
+
+func checkHealth(ctx context.Context, cc *grpc.ClientConn) error {
+	health, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{})
+	if err != nil {
+		return fmt.Errorf("health check: %w", err)
+	}
+	if s := health.GetStatus(); s != healthpb.HealthCheckResponse_SERVING {
+		return fmt.Errorf("health check: %s", s)
+	}
+	return nil
+}

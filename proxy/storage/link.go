@@ -1,0 +1,208 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
+)
+
+var (
+	errNotTried = errors.New("no attempt has ended yet")
+	errStopped  = errors.New("this instance stops")
+	// errTransport is why a connection ended if the network gave no reason:
+	// the storage announced that it stops, or left a ping unanswered.
+	errTransport = errors.New("connection closed by the storage or by a missed ping")
+)
+
+// link keeps one storage connected. Its goroutine, run, owns every field but
+// current, which it publishes for anybody to load.
+type link struct {
+	target  Target
+	addr    address
+	cfg     Config
+	log     *slog.Logger
+	metrics storageMetrics
+	changed func()
+
+	current    atomic.Pointer[published]
+	generation uint64
+}
+
+// published is what readers see of a link. It is immutable.
+type published struct {
+	conn *Conn             // nil if unreachable
+	err  *UnreachableError // nil if reachable
+	slow error             // why the last health check was not well, of a reachable storage
+
+	since   time.Time // when the storage became reachable or unreachable
+	last    identity  // of the last verified connection
+	latency time.Duration
+}
+
+// run connects, watches the connection until it is lost, and begins again. It
+// returns when ctx has ended and every connection is closed.
+func (l *link) run(ctx context.Context) {
+	var lost sync.WaitGroup
+	defer lost.Wait()
+	for failures := 0; ctx.Err() == nil; {
+		conn, err := dial(ctx, l.target, l.addr, l.cfg)
+		if err != nil {
+			l.unreachable(ctx, err)
+			failures++
+			pause(ctx, l.backoff(failures))
+			continue
+		}
+		born := time.Now()
+		l.reachable(conn)
+		err = l.watch(ctx, conn)
+		// Unpublished first: who learns of the loss must not be given it again.
+		l.unreachable(ctx, err)
+		conn.giveUp(err)
+		l.metrics.lost.Inc()
+		lost.Go(func() {
+			if err := conn.drain(ctx); err != nil {
+				l.log.Warn("closing a lost connection", "err", err)
+			}
+		})
+		// The first new attempt is made at once, so that a storage which only
+		// broke the connection is missed for a moment; not if the connection
+		// was lost as soon as it was made.
+		failures = 0
+		if time.Since(born) < l.cfg.BackoffMax {
+			failures = 1
+			pause(ctx, l.backoff(failures))
+		}
+	}
+}
+
+// watch returns why conn is of no more use.
+func (l *link) watch(ctx context.Context, conn *Conn) error {
+	for {
+		wait := min(l.cfg.ProbeInterval, max(l.cfg.Silence-conn.wire.silence(), 0))
+		if leftReady(ctx, conn, wait) {
+			break
+		}
+		if err := l.probe(ctx, conn); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return errStopped
+	}
+	return conn.wire.why(errTransport)
+}
+
+// leftReady waits for a time and reports whether the transport ended in it, or
+// before it, or ctx did.
+func leftReady(ctx context.Context, conn *Conn, wait time.Duration) bool {
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return conn.cc.WaitForStateChange(waiting, connectivity.Ready) || ctx.Err() != nil
+}
+
+// probe asks the storage for its health. It returns an error only if the
+// storage was silent for too long; every other failure makes it slow.
+func (l *link) probe(ctx context.Context, conn *Conn) error {
+	timeout := l.cfg.patience(conn.wire.silence())
+	asked := time.Now()
+	asking, cancel := context.WithTimeout(ctx, timeout)
+	err := checkHealth(asking, conn.cc)
+	cancel()
+	took := time.Since(asked)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if status.Code(err) == codes.Unavailable && leftReady(ctx, conn, l.cfg.Silence/10) {
+		return nil // it was the transport, and watch sees that
+	}
+	silence := conn.wire.silence()
+	switch l.cfg.judge(err, took, timeout, silence) {
+	case well:
+		l.metrics.latency.Observe(took.Seconds())
+		l.wellness(conn, nil, took)
+	case slow:
+		l.wellness(conn, err, took)
+	case silent:
+		return fmt.Errorf("nothing was heard for %v", silence.Round(time.Millisecond))
+	case late:
+		conn.wire.touch()
+	}
+	return nil
+}
+
+// reachable publishes a verified connection.
+func (l *link) reachable(conn *Conn) {
+	l.generation++
+	conn.generation = l.generation
+	l.current.Store(&published{conn: conn, since: time.Now(), last: conn.identity})
+	l.metrics.made.Inc()
+	l.metrics.reachable.Set(1)
+	l.metrics.healthy.Set(1)
+	l.log.Info("storage is reachable", "address", l.target.Address,
+		"filesystem_id", conn.FilesystemID(), "version", conn.ServerVersion())
+	l.changed()
+}
+
+// unreachable publishes that there is no connection, and why.
+func (l *link) unreachable(ctx context.Context, cause error) {
+	before := l.current.Load()
+	now := &published{err: unreachable(l.target, cause), since: before.since, last: before.last}
+	if before.conn != nil {
+		now.since = time.Now()
+	}
+	l.current.Store(now)
+	l.metrics.reachable.Set(0)
+	l.metrics.healthy.Set(0)
+	if before.conn != nil {
+		l.changed()
+	}
+	switch {
+	case ctx.Err() != nil:
+	case before.conn != nil || before.err.Cause == errNotTried:
+		l.log.Warn("storage is unreachable", "address", l.target.Address, "err", cause)
+	default:
+		l.log.Debug("storage is still unreachable", "address", l.target.Address, "err", cause)
+	}
+}
+
+// wellness publishes how the last health check went.
+func (l *link) wellness(conn *Conn, slow error, took time.Duration) {
+	before := l.current.Load()
+	now := *before
+	now.slow, now.latency = slow, took
+	l.current.Store(&now)
+	l.metrics.healthy.Set(gaugeValue(slow == nil))
+	switch {
+	case slow != nil && before.slow == nil:
+		l.log.Warn("storage is slow", "address", conn.target.Address, "err", slow)
+	case slow == nil && before.slow != nil:
+		l.log.Info("storage is well again", "address", conn.target.Address)
+	}
+}
+
+// backoff is the pause after so many failures in a row: doubling, and random by
+// half so that many instances do not come back at one moment.
+func (l *link) backoff(failures int) time.Duration {
+	d := l.cfg.BackoffMin << min(failures-1, 16)
+	d = min(max(d, l.cfg.BackoffMin), l.cfg.BackoffMax)
+	return d/2 + rand.N(d/2+1)
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

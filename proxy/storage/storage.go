@@ -1,0 +1,170 @@
+// Package storage owns the connections from this instance to the storages.
+// It promises that what it hands out is one network connection, verified to
+// lead to a known disk, which never turns into another one; and that a storage
+// that is gone or silent is known to be so within a stated time. The proxy and
+// the replicator get their connections here; cmd runs it.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Set keeps one connection to each of its storages.
+type Set struct {
+	links []*link // in the order of the targets
+	byKey map[key]*link
+
+	mu      sync.Mutex
+	changed chan struct{} // guarded by mu; closed and replaced at each change
+}
+
+type key struct{ virtualStorage, storage string }
+
+// New checks the targets and settings, and reports all faults of the targets
+// at once. It does no I/O.
+func New(targets []Target, log *slog.Logger, metrics *Metrics, cfg Config) (*Set, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{byKey: make(map[key]*link, len(targets)), changed: make(chan struct{})}
+	var faults []error
+	for _, t := range targets {
+		addr, err := parseAddress(t.Address)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("storage %q of virtual storage %q: %w", t.Storage, t.VirtualStorage, err))
+		}
+		k := key{t.VirtualStorage, t.Storage}
+		if _, twice := s.byKey[k]; twice {
+			faults = append(faults, fmt.Errorf("storage %q of virtual storage %q is given twice", t.Storage, t.VirtualStorage))
+		}
+		l := &link{
+			target: t, addr: addr, cfg: cfg,
+			log:     log.With("virtual_storage", t.VirtualStorage, "storage", t.Storage),
+			metrics: metrics.of(t),
+			changed: s.announce,
+		}
+		l.current.Store(&published{err: unreachable(t, errNotTried)})
+		s.byKey[k] = l
+		s.links = append(s.links, l)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Run connects to the storages and keeps them connected until ctx ends. RPCs
+// that are still under way then end with an error; all connections are closed
+// when it returns. It is called once.
+func (s *Set) Run(ctx context.Context) error {
+	var links sync.WaitGroup
+	for _, l := range s.links {
+		links.Go(func() { l.run(ctx) })
+	}
+	links.Wait()
+	return nil
+}
+
+// Conn returns the current connection to a storage. The error is an
+// *UnreachableError, or ErrUnknown. It takes no lock and allocates nothing for
+// a storage that is reachable.
+func (s *Set) Conn(virtualStorage, storage string) (*Conn, error) {
+	l, err := s.link(virtualStorage, storage)
+	if err != nil {
+		return nil, err
+	}
+	p := l.current.Load()
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p.conn, nil
+}
+
+// Target returns address and token of a storage, for the gitaly-servers header
+// by which another storage reaches it. The error is ErrUnknown.
+func (s *Set) Target(virtualStorage, storage string) (Target, error) {
+	l, err := s.link(virtualStorage, storage)
+	if err != nil {
+		return Target{}, err
+	}
+	return l.target, nil
+}
+
+func (s *Set) link(virtualStorage, storage string) (*link, error) {
+	l := s.byKey[key{virtualStorage, storage}]
+	if l == nil {
+		return nil, fmt.Errorf("%w %q of virtual storage %q", ErrUnknown, storage, virtualStorage)
+	}
+	return l, nil
+}
+
+// Changed returns a channel that is closed when a connection comes or goes
+// after this call. To miss nothing, call it before States or Conn.
+func (s *Set) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+func (s *Set) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Reach is what is known of the way to one storage at one moment.
+type Reach struct {
+	VirtualStorage, Storage, Address string
+
+	// Reachable tells that there is a verified connection.
+	Reachable bool
+	// Err is why there is none; for a reachable storage, why the last health
+	// check was not well (the storage is slow), or nil.
+	Err error
+	// Since is when Reachable last changed; zero if the storage was never
+	// reached.
+	Since time.Time
+	// FilesystemID, ServerVersion and GitVersion are those of the current
+	// connection, or of the last one; empty if the storage was never reached.
+	FilesystemID, ServerVersion, GitVersion string
+	// Generation is that of the current connection, 0 if there is none.
+	Generation uint64
+	// Outstanding is the number of RPCs under way on the current connection.
+	Outstanding int64
+	// Latency is how long the last health check took, 0 if there was none.
+	Latency time.Duration
+}
+
+// Slow reports whether the storage is reachable but fails its health checks.
+func (r Reach) Slow() bool { return r.Reachable && r.Err != nil }
+
+// States returns the state of every storage, in the order of the targets.
+func (s *Set) States() []Reach {
+	states := make([]Reach, len(s.links))
+	for i, l := range s.links {
+		states[i] = l.reach()
+	}
+	return states
+}
+
+func (l *link) reach() Reach {
+	p := l.current.Load()
+	r := Reach{
+		VirtualStorage: l.target.VirtualStorage, Storage: l.target.Storage, Address: l.target.Address,
+		Reachable: p.conn != nil, Err: p.slow, Since: p.since, Latency: p.latency,
+		FilesystemID: p.last.filesystemID, ServerVersion: p.last.serverVersion, GitVersion: p.last.gitVersion,
+	}
+	if p.conn == nil {
+		r.Err = p.err.Cause
+		return r
+	}
+	r.Generation, r.Outstanding = p.conn.generation, p.conn.Outstanding()
+	return r
+}

@@ -1,0 +1,36 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrUnreachable is what every error of Set.Conn is that a later attempt may
+// not find again.
+var ErrUnreachable = errors.New("storage is unreachable")
+
+// ErrUnknown is the error of Set for a storage that it was not given.
+var ErrUnknown = errors.New("unknown storage")
+
+// UnreachableError says why there is no connection to a storage.
+type UnreachableError struct {
+	Target Target
+	// Cause is what ended the last connection or the last attempt to make one.
+	Cause error
+}
+
+func unreachable(target Target, cause error) *UnreachableError {
+	return &UnreachableError{Target: target, Cause: cause}
+}
+
+// Error implements error. It names no token.
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("storage %q of virtual storage %q (%s) is unreachable: %v",
+		e.Target.Storage, e.Target.VirtualStorage, e.Target.Address, e.Cause)
+}
+
+// Is reports that e is an ErrUnreachable.
+func (e *UnreachableError) Is(target error) bool { return target == ErrUnreachable }
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Cause }

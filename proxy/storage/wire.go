@@ -1,0 +1,61 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// wire notes when the other end of a network connection was last heard,
+// whatever it said, and why the connection ended.
+type wire struct {
+	born  time.Time
+	heard atomic.Int64 // nanoseconds after born
+	ended atomic.Pointer[error]
+}
+
+func newWire() *wire { return &wire{born: time.Now()} }
+
+// touch makes now the last time that the storage was heard.
+func (w *wire) touch() { w.heard.Store(int64(time.Since(w.born))) }
+
+// silence is the time since the storage was last heard.
+func (w *wire) silence() time.Duration {
+	return time.Since(w.born) - time.Duration(w.heard.Load())
+}
+
+// end notes what ended the connection. That this side closed it is no reason.
+func (w *wire) end(err error) {
+	if !errors.Is(err, net.ErrClosed) {
+		w.ended.CompareAndSwap(nil, &err)
+	}
+}
+
+// why returns what ended the connection, or otherwise if nothing was noted.
+func (w *wire) why(otherwise error) error {
+	if err := w.ended.Load(); err != nil {
+		return *err
+	}
+	return otherwise
+}
+
+func (w *wire) around(conn net.Conn) net.Conn { return &listened{Conn: conn, wire: w} }
+
+type listened struct {
+	net.Conn
+	wire *wire
+}
+
+// Read implements net.Conn.
+func (l *listened) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if n > 0 {
+		l.wire.touch()
+	}
+	if err != nil {
+		l.wire.end(fmt.Errorf("connection ended: %w", err))
+	}
+	return n, err
+}
