@@ -16,8 +16,8 @@ type Ticket struct {
 
 	// guarded by Ledger.mu
 	done     chan struct{} // closed by Unhold and Release: held writes look again
-	hold     bool // new writes wait
-	sealed   bool // new writes wait because a verdict is being committed
+	hold     bool          // new writes wait
+	sealed   bool          // new writes wait because a verdict is being committed
 	isSpoilt bool
 
 	// asOf is the index that the verdicts of this repair speak of, and inSync
