@@ -1,0 +1,144 @@
+package admin
+
+import (
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// Schema is the version of the documents in this file. It rises when a field
+// changes its meaning or goes; a new field alone does not raise it.
+const Schema = 1
+
+// StatusRequest asks how the virtual storages are.
+type StatusRequest struct {
+	Schema int `json:"schema"`
+	// VirtualStorage limits the answer to one; empty for all.
+	VirtualStorage string `json:"virtual_storage,omitempty"`
+}
+
+// StatusResponse tells how they are, as the answering instance sees them.
+type StatusResponse struct {
+	Schema int `json:"schema"`
+	// Instance is the name of the instance that answered.
+	Instance        string           `json:"instance"`
+	VirtualStorages []VirtualStorage `json:"virtual_storages"`
+}
+
+// VirtualStorage is one virtual storage in a StatusResponse.
+type VirtualStorage struct {
+	Name string `json:"name"`
+	// Primary is the storage that takes the writes of every repository which
+	// the ledger does not list; empty if none does.
+	Primary string `json:"primary"`
+	Epoch   uint64 `json:"epoch"`
+	// Paused tells that automatic failover is switched off for now.
+	Paused bool `json:"paused"`
+	// Unavailable is how many repositories have no in-sync storage that serves
+	// and is reachable, of those that the ledger lists.
+	Unavailable int       `json:"unavailable_repositories"`
+	Storages    []Storage `json:"storages"`
+}
+
+// Storage is one storage in a StatusResponse, in the order of succession.
+type Storage struct {
+	Name     string         `json:"name"`
+	Standing state.Standing `json:"standing"`
+	// Why tells why a storage is out: dead or drained.
+	Why string `json:"why,omitempty"`
+	// Reachable tells that the answering instance can send requests to it.
+	Reachable bool `json:"reachable"`
+	// Slow tells that it is reachable but fails its health checks.
+	Slow bool `json:"slow,omitempty"`
+	// Error says what is the matter with one that is slow or not reachable.
+	Error string `json:"error,omitempty"`
+	// Since is when it became reachable or unreachable.
+	Since *time.Time `json:"since,omitempty"`
+	// Behind is how many repositories miss acknowledged writes on it.
+	Behind int `json:"behind"`
+	// Filling is how far the filling of a storage is that is being filled.
+	Filling *Filling `json:"filling,omitempty"`
+}
+
+// Filling is how far a scan is that copies every repository onto a storage.
+type Filling struct {
+	// Total is how many repositories it looks at, as counted at its start.
+	Total int `json:"total"`
+	// Done is how many of them it has dealt with, Left how many it has put off.
+	Done int `json:"done"`
+	Left int `json:"left,omitempty"`
+}
+
+// DatalossRequest asks for the repositories of which some storage misses an
+// acknowledged write. Its answer comes in pages.
+type DatalossRequest struct {
+	Schema         int    `json:"schema"`
+	VirtualStorage string `json:"virtual_storage,omitempty"`
+	// After is the last repository of the page before; nil for the first page.
+	After *state.Key `json:"after,omitempty"`
+	// Limit bounds the page; 0, or more than MaxPage, is MaxPage.
+	Limit int `json:"limit,omitempty"`
+}
+
+// DatalossResponse is one page of them, by virtual storage and path.
+type DatalossResponse struct {
+	Schema       int          `json:"schema"`
+	Repositories []Repository `json:"repositories"`
+	// More tells that there is another page.
+	More bool `json:"more,omitempty"`
+}
+
+// Repository is one repository in a DatalossResponse.
+type Repository struct {
+	VirtualStorage string `json:"virtual_storage"`
+	RelativePath   string `json:"relative_path"`
+	// Available tells that a storage that is in sync for it serves and is
+	// reachable: it can be read, and nothing is lost.
+	Available bool `json:"available"`
+	// Behind are the storages that miss an acknowledged write.
+	Behind []string `json:"behind"`
+}
+
+// QueueListRequest asks for replication jobs. Its answer comes in pages.
+type QueueListRequest struct {
+	Schema         int    `json:"schema"`
+	VirtualStorage string `json:"virtual_storage,omitempty"`
+	// State limits the answer to ready, in_progress, failed or dead jobs.
+	State string `json:"state,omitempty"`
+	// After is the id of the last job of the page before.
+	After int64 `json:"after,omitempty"`
+	// Limit bounds the page; 0, or more than MaxPage, is MaxPage.
+	Limit int `json:"limit,omitempty"`
+}
+
+// QueueListResponse is one page of them, by rising id.
+type QueueListResponse struct {
+	Schema int   `json:"schema"`
+	Jobs   []Job `json:"jobs"`
+	// More tells that there may be another page.
+	More bool `json:"more,omitempty"`
+}
+
+// Job is one replication job: a repository that may need repair.
+type Job struct {
+	ID             int64  `json:"id"`
+	VirtualStorage string `json:"virtual_storage"`
+	RelativePath   string `json:"relative_path"`
+	// Target names the storages that were behind when the job was made, with
+	// commas between.
+	Target string `json:"target"`
+	// State is ready, in_progress, failed or dead.
+	State string `json:"state"`
+	// Attempt is how often it was begun.
+	Attempt int    `json:"attempt"`
+	Reason  string `json:"reason,omitempty"`
+	// Error is why the last attempt failed.
+	Error   string    `json:"error,omitempty"`
+	Created time.Time `json:"created"`
+	// NotBefore is when a waiting job is due.
+	NotBefore time.Time `json:"not_before"`
+}
+
+// MaxPage is the most repositories or jobs that one answer holds; with paths
+// of usual length it stays far below gRPC's limit of 4 MiB.
+const MaxPage = 1000

@@ -1,0 +1,79 @@
+package admin
+
+import (
+	"context"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+)
+
+// Dataloss lists the repositories of which a storage misses an acknowledged
+// write. Each page is taken from the newest state.
+func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (DatalossResponse, error) {
+	view := s.node.View()
+	if err := known(view, request.VirtualStorage); err != nil {
+		return DatalossResponse{}, err
+	}
+	reachable := make(map[string]map[string]bool, len(view.VirtualStorages))
+	for i := range view.VirtualStorages {
+		reachable[view.VirtualStorages[i].Name] = s.reachable(&view.VirtualStorages[i])
+	}
+	response := DatalossResponse{Schema: Schema, Repositories: []Repository{}}
+	limit := page(request.Limit)
+	view.Each(request.VirtualStorage, func(k state.Key, e *state.Entry) bool {
+		if len(e.Behind) == 0 || request.After != nil && !less(*request.After, k) {
+			return true
+		}
+		if len(response.Repositories) == limit {
+			response.More = true
+			return false
+		}
+		response.Repositories = append(response.Repositories, Repository{
+			VirtualStorage: k.VirtualStorage, RelativePath: k.RelativePath,
+			Available: available(view.VirtualStorage(k.VirtualStorage), e, reachable[k.VirtualStorage]),
+			Behind:    e.Behind,
+		})
+		return true
+	})
+	return response, nil
+}
+
+// less is the order of the ledger.
+func less(a, b state.Key) bool {
+	if a.VirtualStorage != b.VirtualStorage {
+		return a.VirtualStorage < b.VirtualStorage
+	}
+	return a.RelativePath < b.RelativePath
+}
+
+// QueueList lists replication jobs. It is UNAVAILABLE while Postgres is.
+func (s *Service) QueueList(ctx context.Context, request QueueListRequest) (QueueListResponse, error) {
+	if err := known(s.node.View(), request.VirtualStorage); err != nil {
+		return QueueListResponse{}, err
+	}
+	if states := []string{"", "ready", "in_progress", "failed", "dead"}; !slices.Contains(states, request.State) {
+		return QueueListResponse{}, status.Errorf(codes.InvalidArgument, "no state %q of a job: want one of %q", request.State, states[1:])
+	}
+	request.Limit = page(request.Limit)
+	jobs, err := s.repair.Jobs(ctx, request)
+	if err != nil {
+		if ctx.Err() != nil {
+			return QueueListResponse{}, status.FromContextError(ctx.Err()).Err()
+		}
+		return QueueListResponse{}, status.Error(codes.Unavailable, err.Error())
+	}
+	if jobs == nil {
+		jobs = []Job{}
+	}
+	return QueueListResponse{Schema: Schema, Jobs: jobs, More: len(jobs) == request.Limit}, nil
+}
+
+func page(limit int) int {
+	if limit <= 0 || limit > MaxPage {
+		return MaxPage
+	}
+	return limit
+}
