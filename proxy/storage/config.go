@@ -31,7 +31,7 @@ type Config struct {
 	// ProbeTimeout is when a health check counts as slow (1 s).
 	ProbeTimeout time.Duration
 	// Silence is how long a storage that was asked may send nothing at all
-	// before its connection is given up (1.5 s).
+	// before its connection is given up (1.5 s, but at least three intervals).
 	Silence time.Duration
 	// DialTimeout bounds the making of the network connection (2 s).
 	DialTimeout time.Duration
@@ -71,7 +71,7 @@ func (c Config) withDefaults() (Config, error) {
 	}{
 		{&c.ProbeInterval, 500 * time.Millisecond},
 		{&c.ProbeTimeout, time.Second},
-		{&c.Silence, 1500 * time.Millisecond},
+		{&c.Silence, max(1500*time.Millisecond, 3*c.ProbeInterval)},
 		{&c.DialTimeout, 2 * time.Second},
 		{&c.VerifyTimeout, 5 * time.Second},
 		{&c.BackoffMin, 100 * time.Millisecond},
