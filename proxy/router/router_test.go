@@ -1,0 +1,234 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"praefect/fsm/state"
+)
+
+var key = state.Key{VirtualStorage: "default", RelativePath: "a.git"}
+
+// world is a state in which everything of interest can be brought about.
+type world struct {
+	state *state.State
+	inc   state.Incarnation
+}
+
+func (w *world) apply(cmds ...state.Command) []state.Result {
+	index := w.state.Index + 1
+	next, results := w.state.Apply(index, state.Batch{
+		Version: state.CommandVersion, RequestID: fmt.Sprint(index), Incarnation: w.inc, Number: uint64(index), Commands: cmds,
+	})
+	w.state = next
+	return results
+}
+
+// newWorld has three serving storages with disks A, B and C.
+func newWorld() *world {
+	w := &world{state: &state.State{}}
+	w.inc = w.apply(state.Command{Register: &state.Register{ID: "i", Name: "i", ClusterID: "c"}})[0].Incarnation
+	w.apply(state.Command{Define: &state.Define{VirtualStorage: "default", Storages: []string{"gitaly-1", "gitaly-2", "gitaly-3"}}})
+	for name, disk := range map[string]string{"gitaly-1": "A", "gitaly-2": "B", "gitaly-3": "C"} {
+		w.reach(name, disk)
+	}
+	for _, name := range []string{"gitaly-2", "gitaly-3"} {
+		w.fill(name)
+	}
+	return w
+}
+
+func (w *world) reach(name, disk string) {
+	w.apply(state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: disk}})
+}
+
+func (w *world) fill(name string) {
+	s := w.state.VirtualStorage("default").Storage(name)
+	w.apply(state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: s.FilesystemID, Filled: s.Since}})
+}
+
+func (w *world) open() {
+	w.apply(state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.Solo}})
+}
+
+func (w *world) wrote(agreeing ...string) {
+	w.apply(state.Command{Wrote: &state.Wrote{VirtualStorage: "default", Paths: []string{"a.git"}, Primary: "gitaly-1", Epoch: 1, Agreeing: agreeing}})
+}
+
+func (w *world) close(dirty bool) {
+	w.apply(state.Command{Close: &state.Close{VirtualStorage: "default", Paths: []string{"a.git"}, Dirty: dirty}})
+}
+
+// all is a Reacher for whom every storage is up but those named.
+func all(except ...string) Reacher {
+	disks := map[string]string{"gitaly-1": "A", "gitaly-2": "B", "gitaly-3": "C"}
+	return func(name string) Reach {
+		if slices.Contains(except, name) {
+			return Reach{Why: errors.New("connection refused")}
+		}
+		return Reach{OK: true, FilesystemID: disks[name]}
+	}
+}
+
+// choices are the storages that a read may go to.
+func choices(t *testing.T, view *state.State, read Read, reach Reacher) []string {
+	t.Helper()
+	found := make(map[string]bool)
+	for n := range 6 {
+		// intn answers as every draw could.
+		draw := n
+		name, err := RouteRead(view, read, reach, func(max int) int { v := draw % max; draw /= max; return v })
+		if err != nil {
+			return nil
+		}
+		found[name] = true
+	}
+	var names []string
+	for _, name := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
+		if found[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestRouteRead_choices(t *testing.T) {
+	three := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
+	for _, tc := range []struct {
+		name  string
+		given func(w *world)
+		read  Read
+		reach Reacher
+		want  []string
+	}{
+		{"ordinary", func(*world) {}, Read{}, all(), three},
+		{"ordinary, primary only", func(*world) {}, Read{PrimaryOnly: true}, all(), three[:1]},
+		{"ordinary, primary gone", func(*world) {}, Read{}, all("gitaly-1"), three[1:]},
+		{"ordinary, primary only and gone", func(*world) {}, Read{PrimaryOnly: true}, all("gitaly-1"), nil},
+		{"one was tried", func(*world) {}, Read{Tried: three[1:2]}, all(), []string{"gitaly-1", "gitaly-3"}},
+		{"all were tried", func(*world) {}, Read{Tried: three}, all(), nil},
+		{"solo mark", func(w *world) { w.open() }, Read{}, all(), three[:1]},
+		{"solo mark, primary gone", func(w *world) { w.open() }, Read{}, all("gitaly-1"), nil},
+		{"behind", func(w *world) { w.open(); w.wrote("gitaly-1", "gitaly-3"); w.close(false) }, Read{}, all(), []string{"gitaly-1", "gitaly-3"}},
+		{"all others behind, primary gone", func(w *world) { w.open(); w.wrote("gitaly-1"); w.close(false) }, Read{}, all("gitaly-1"), nil},
+		{"dirty", func(w *world) { w.open(); w.wrote(three...); w.close(true) }, Read{}, all(), three[:1]},
+		{"dirty, primary gone", func(w *world) { w.open(); w.wrote(three...); w.close(true) }, Read{}, all("gitaly-1"), three[1:]},
+		{"another disk at one", func(*world) {}, Read{}, func(name string) Reach {
+			r := all()(name)
+			if name == "gitaly-2" {
+				r.FilesystemID = "X"
+			}
+			return r
+		}, []string{"gitaly-1", "gitaly-3"}},
+		{"one is filling", func(w *world) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reach {
+			r := all()(name)
+			if name == "gitaly-2" {
+				r.FilesystemID = "X"
+			}
+			return r
+		}, []string{"gitaly-1", "gitaly-3"}},
+		{"fewest requests under way", func(*world) {}, Read{}, func(name string) Reach {
+			r := all()(name)
+			if name != "gitaly-3" {
+				r.Outstanding = 1
+			}
+			return r
+		}, three[2:]},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld()
+			tc.given(w)
+			tc.read.Key = key
+			if got := choices(t, w.state, tc.read, tc.reach); !slices.Equal(got, tc.want) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestRoute_refusals(t *testing.T) {
+	w := newWorld()
+	elsewhere := state.Key{VirtualStorage: "elsewhere", RelativePath: "a.git"}
+	none := all("gitaly-1", "gitaly-2", "gitaly-3")
+	zero := func(int) int { return 0 }
+	for _, tc := range []struct {
+		name string
+		call func() error
+		want Kind
+	}{
+		{"read elsewhere", func() error { _, err := RouteRead(w.state, Read{Key: elsewhere}, all(), zero); return err }, UnknownVirtualStorage},
+		{"read, all gone", func() error { _, err := RouteRead(w.state, Read{Key: key}, none, zero); return err }, NoInSync},
+		{"write elsewhere", func() error { _, err := RouteWrite(w.state, []state.Key{elsewhere}, all()); return err }, UnknownVirtualStorage},
+		{"write, primary gone", func() error { _, err := RouteWrite(w.state, []state.Key{key}, all("gitaly-1")); return err }, PrimaryUnreachable},
+		{"storage elsewhere", func() error { _, err := RouteStorage(w.state, "elsewhere", all(), zero); return err }, UnknownVirtualStorage},
+		{"storage, all gone", func() error { _, err := RouteStorage(w.state, "default", none, zero); return err }, NoStorage},
+		{"maintenance elsewhere", func() error { _, err := RouteMaintenance(w.state, elsewhere, all()); return err }, UnknownVirtualStorage},
+		{"maintenance, all gone", func() error { _, err := RouteMaintenance(w.state, key, none); return err }, NoInSync},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var refusal *Refusal
+			if err := tc.call(); !errors.As(err, &refusal) || refusal.Kind != tc.want || err.Error() == "" {
+				t.Errorf("got %v, want kind %d", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestRouteWrite_goesToThePrimaryOfAllKeys(t *testing.T) {
+	w := newWorld()
+	other := state.Key{VirtualStorage: "default", RelativePath: "b.git"}
+	got, err := RouteWrite(w.state, []state.Key{key, other}, all())
+	if err != nil || got.Primary != "gitaly-1" || got.Epoch != w.state.VirtualStorage("default").Epoch {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// TestRoute_neverNamesAStorageThatMayMissAWrite checks the router against the
+// words of the promise (P4), on random entries and connections.
+func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld()
+		for range rapid.IntRange(0, 6).Draw(t, "steps") {
+			switch rapid.IntRange(0, 4).Draw(t, "step") {
+			case 0:
+				w.open()
+			case 1:
+				w.wrote(append([]string{"gitaly-1"}, rapid.SampledFrom([][]string{nil, {"gitaly-2"}, {"gitaly-3"}}).Draw(t, "agreeing")...)...)
+			case 2:
+				w.close(rapid.Bool().Draw(t, "dirty"))
+			case 3:
+				w.reach("gitaly-2", rapid.SampledFrom([]string{"B", "X"}).Draw(t, "disk"))
+			case 4:
+				w.fill("gitaly-2")
+			}
+		}
+		reach := map[string]Reach{}
+		for _, name := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
+			reach[name] = Reach{
+				OK:           rapid.Bool().Draw(t, "ok"),
+				FilesystemID: rapid.SampledFrom([]string{"A", "B", "C", "X"}).Draw(t, "id"),
+				Outstanding:  rapid.Int64Range(0, 2).Draw(t, "outstanding"),
+			}
+		}
+		vs, entry := w.state.VirtualStorage("default"), w.state.Entry(key)
+		name, err := RouteRead(w.state, Read{Key: key}, func(name string) Reach { return reach[name] }, func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "draw") })
+		if err == nil {
+			s := vs.Storage(name)
+			if s.Standing != state.Serving || entry.IsBehind(name) || !reach[name].OK || reach[name].FilesystemID != s.FilesystemID {
+				t.Errorf("read routed to %+v, entry %+v, reach %+v", s, entry, reach[name])
+			}
+			if p, _ := vs.Primary(entry); entry.HasSolo() && p.Name != name {
+				t.Errorf("read of a marked repository routed to %q", name)
+			}
+		}
+		if write, err := RouteWrite(w.state, []state.Key{key}, func(name string) Reach { return reach[name] }); err == nil {
+			if p, ok := vs.Primary(entry); !ok || p.Name != write.Primary || !reach[p.Name].OK {
+				t.Errorf("write routed to %q", write.Primary)
+			}
+		}
+	})
+}
