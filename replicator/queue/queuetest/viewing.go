@@ -90,16 +90,18 @@ func viewing() behaviours {
 		},
 
 		"depth stops counting": func(h *harness) {
-			for i := range 5 {
+			for i := range 8 {
 				h.enqueue(fmt.Sprintf("ready-%d.git", i))
 			}
 			for _, job := range h.dequeue(2) {
 				h.ack(job.Current(), queue.Bury(0, nil))
 			}
+			h.dequeue(3)
 			got, err := h.Depth(h.Context(), 2)
 			h.must(err)
 			want := []queue.Depth{
 				{VirtualStorage: storage, State: queue.Dead, Count: 2},
+				{VirtualStorage: storage, State: queue.InProgress, Count: 2, AtLeast: true},
 				{VirtualStorage: storage, State: queue.Ready, Count: 2, AtLeast: true},
 			}
 			if diff := cmp.Diff(want, got); diff != "" {

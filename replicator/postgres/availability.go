@@ -1,0 +1,44 @@
+package postgres
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// availability remembers whether the database could be used the last time, and logs each change once.
+type availability struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	known bool      // guarded by mu: false before the first call has ended
+	up    bool      // guarded by mu
+	since time.Time // guarded by mu
+}
+
+func newAvailability(log *slog.Logger) *availability { return &availability{log: log} }
+
+// note takes the end of a call: nil if the database served it. That it can be used from the start is no change.
+func (a *availability) note(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	up := err == nil
+	if a.known && up == a.up {
+		return
+	}
+	lasted, first := time.Since(a.since), !a.known
+	a.known, a.up, a.since = true, up, time.Now()
+	switch {
+	case !up:
+		a.log.Warn("postgres is unavailable: repair waits, requests go on", "err", err)
+	case !first:
+		a.log.Info("postgres is available again", "after", lasted.Round(time.Millisecond).String())
+	}
+}
+
+// available says whether the last call was served.
+func (a *availability) available() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.up
+}

@@ -1,0 +1,112 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	migrate "github.com/rubenv/sql-migrate"
+)
+
+const (
+	schema          = "praefect_raft"
+	migrationsTable = "schema_migrations"
+	// migrateLock is the key of the advisory lock that keeps two instances from migrating at once: "praefect" in ASCII.
+	migrateLock = 0x7072616566656374
+	// migrateLockTimeout bounds how long a migration waits for a table, and others behind it.
+	migrateLockTimeout = 5 * time.Second
+)
+
+// Migrate brings the schema up to date and returns how many migrations it applied. Instances that start together wait
+// for each other; a call that fails may be repeated. Migrations of a newer release are left alone.
+func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
+	bound, cancel := context.WithTimeout(ctx, db.config.MigrateTimeout)
+	defer cancel()
+	// Connections of its own, that break when the time is up: sql-migrate takes no context for some of what it does.
+	pool := db.newPool(bound, 2, prologue(0, migrateLockTimeout))
+	applied, err = db.migrate(bound, pool)
+	err = errors.Join(err, pool.Close())
+	if err != nil {
+		return applied, db.failed(ctx, bound, fmt.Errorf("migrate the schema: %w", err), false)
+	}
+	db.availability.note(nil)
+	return applied, nil
+}
+
+// migrate does its work while a transaction on another connection holds the lock.
+func (db *DB) migrate(ctx context.Context, pool *sql.DB) (applied int, err error) {
+	lock, err := pool.BeginTx(ctx, nil)
+	if err != nil {
+		return 0, fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if rollback := lock.Rollback(); rollback != nil && err == nil {
+			err = fmt.Errorf("release the lock: %w", rollback)
+		}
+	}()
+	patience := fmt.Sprintf("set local lock_timeout = %d", db.config.MigrateTimeout.Milliseconds())
+	if _, err := lock.ExecContext(ctx, patience); err != nil {
+		return 0, fmt.Errorf("prepare to wait for another instance: %w", err)
+	}
+	if _, err := lock.ExecContext(ctx, "select pg_advisory_xact_lock($1)", int64(migrateLock)); err != nil {
+		return 0, fmt.Errorf("wait for another instance: %w", err)
+	}
+	if err := createSchema(ctx, pool); err != nil {
+		return 0, err
+	}
+	records, err := readRecords(ctx, pool)
+	if err != nil {
+		return 0, err
+	}
+	known, err := knownMigrations()
+	if err != nil {
+		return 0, err
+	}
+	for _, foreign := range foreignIDs(known, records) {
+		db.log.Warn("the schema has a migration of a newer release", "migration", foreign)
+		// As one without statements it keeps the library's reckoning right, which else stops at what it does not know.
+		known = append(known, &migrate.Migration{Id: foreign})
+	}
+	set := migrate.MigrationSet{SchemaName: schema, TableName: migrationsTable, DisableCreateTable: true}
+	applied, err = set.ExecContext(ctx, pool, "postgres", migrate.MemoryMigrationSource{Migrations: known}, migrate.Up)
+	if failed, ok := errors.AsType[*migrate.TxError](err); ok { // it does not unwrap
+		err = fmt.Errorf("migration %q: %w", failed.Migration.Id, failed.Err)
+	}
+	if err != nil {
+		return applied, fmt.Errorf("apply: %w", err)
+	}
+	return applied, nil
+}
+
+// createSchema makes what the migrations are recorded in. A schema that is there is not created even "if not exists",
+// which needs a right on the database that its owner may have kept to himself.
+func createSchema(ctx context.Context, pool *sql.DB) (err error) {
+	tx, err := pool.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tx.Rollback())
+		}
+	}()
+	var exists bool
+	if err := tx.QueryRowContext(ctx, "select exists (select from pg_namespace where nspname = $1)", schema).Scan(&exists); err != nil {
+		return fmt.Errorf("look for the schema %s: %w", schema, err)
+	}
+	if !exists {
+		if _, err := tx.ExecContext(ctx, "create schema "+schema); err != nil {
+			return fmt.Errorf("create the schema %s: %w", schema, err)
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "create table if not exists "+schema+"."+migrationsTable+
+		" (id text collate \"C\" primary key, applied_at timestamptz not null)"); err != nil {
+		return fmt.Errorf("create the table of migrations: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}

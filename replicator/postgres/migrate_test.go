@@ -1,0 +1,164 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	migrate "github.com/rubenv/sql-migrate"
+)
+
+func TestDB_migrateOnce(t *testing.T) {
+	db := open(t, newDatabase(t), Config{})
+	wantStatus(t, db, "0001_jobs.sql no")
+	n, err := db.Migrate(t.Context())
+	must(t, err)
+	if n != 1 {
+		t.Errorf("applied %d migrations, want 1", n)
+	}
+	wantStatus(t, db, "0001_jobs.sql yes")
+	if n, err = db.Migrate(t.Context()); n != 0 || err != nil {
+		t.Errorf("the second run: got %d, %v, want nothing to do", n, err)
+	}
+}
+
+func TestDB_migrateAtOnce(t *testing.T) {
+	dsn := newDatabase(t)
+	var applied atomic.Int64
+	var all sync.WaitGroup
+	for range 6 {
+		db := open(t, dsn, Config{})
+		all.Go(func() {
+			n, err := db.Migrate(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			applied.Add(int64(n))
+		})
+	}
+	all.Wait()
+	if applied.Load() != 1 {
+		t.Errorf("%d migrations were applied, want 1", applied.Load())
+	}
+}
+
+func TestDB_migrateWaitsWithinItsBound(t *testing.T) {
+	dsn := newDatabase(t)
+	other := open(t, dsn, Config{Timeout: time.Minute})
+	tx, err := other.pool.BeginTx(t.Context(), nil)
+	must(t, err)
+	_, err = tx.ExecContext(t.Context(), "select pg_advisory_xact_lock($1)", int64(migrateLock))
+	must(t, err)
+	db := open(t, dsn, Config{MigrateTimeout: 100 * time.Millisecond})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := db.Migrate(ctx); !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
+		t.Errorf("got %v while another instance migrates, want unavailable", err)
+	}
+	must(t, tx.Rollback())
+	await(t, "the migration", func() bool { _, err := db.Migrate(t.Context()); return err == nil })
+}
+
+func TestDB_migrateToleratesANewerRelease(t *testing.T) {
+	dsn := newDatabase(t)
+	log := new(lines)
+	db, err := Open(dsn, slog.New(log), Config{})
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	_, err = db.Migrate(t.Context())
+	must(t, err)
+	// The newer release has applied its own migrations, and one of ours, between them, is to apply.
+	for _, statement := range []string{
+		"insert into praefect_raft.schema_migrations values ('0000_theirs.sql', now()), ('9999_theirs.sql', now())",
+		"drop table praefect_raft.jobs",
+		"delete from praefect_raft.schema_migrations where id = '0001_jobs.sql'",
+	} {
+		_, err := db.pool.ExecContext(t.Context(), statement)
+		must(t, err)
+	}
+	n, err := db.Migrate(t.Context())
+	must(t, err)
+	if n != 1 {
+		t.Errorf("applied %d, want our own", n)
+	}
+	wantStatus(t, db, "0000_theirs.sql unknown", "0001_jobs.sql yes", "9999_theirs.sql unknown")
+	if got := log.messages(); len(got) != 2 || !strings.Contains(got[0], "newer release") {
+		t.Errorf("logged %q, want a warning for each", got)
+	}
+}
+
+func TestDB_migrateStaysInItsSchema(t *testing.T) {
+	db := open(t, newDatabase(t), Config{})
+	for _, statement := range []string{
+		"create table public.schema_migrations (id text primary key, applied_at timestamptz)",
+		"insert into public.schema_migrations values ('0001_jobs.sql', now())",
+		"create table public.jobs (theirs int)",
+	} {
+		_, err := db.pool.ExecContext(t.Context(), statement)
+		must(t, err)
+	}
+	if n, err := db.Migrate(t.Context()); n != 1 || err != nil {
+		t.Errorf("got %d, %v, want our migration applied beside theirs", n, err)
+	}
+	var names string
+	must(t, db.pool.QueryRowContext(t.Context(), `select string_agg(schemaname || '.' || tablename, ' ' order by schemaname, tablename)
+		from pg_tables where schemaname in ('public', 'praefect_raft')`).Scan(&names))
+	want := "praefect_raft.jobs praefect_raft.schema_migrations public.jobs public.schema_migrations"
+	if names != want {
+		t.Errorf("got tables %q, want %q", names, want)
+	}
+}
+
+func TestMigrations_haveAWayBack(t *testing.T) {
+	db := migrated(t, newDatabase(t), Config{})
+	known, err := knownMigrations()
+	must(t, err)
+	set := migrate.MigrationSet{SchemaName: schema, TableName: migrationsTable, DisableCreateTable: true}
+	n, err := set.ExecContext(t.Context(), db.pool, "postgres", migrate.MemoryMigrationSource{Migrations: known}, migrate.Down)
+	must(t, err)
+	if n != len(known) {
+		t.Errorf("took back %d, want %d", n, len(known))
+	}
+	if n, err := db.Migrate(t.Context()); n != len(known) || err != nil {
+		t.Errorf("again: got %d, %v, want %d", n, err, len(known))
+	}
+}
+
+func TestDB_migrateReportsWhatIsWrong(t *testing.T) {
+	db := open(t, newDatabase(t), Config{})
+	for _, statement := range []string{"create schema praefect_raft", "create table praefect_raft.jobs (id int)"} {
+		_, err := db.pool.ExecContext(t.Context(), statement)
+		must(t, err)
+	}
+	_, err := db.Migrate(t.Context())
+	if err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), `"0001_jobs.sql"`) || !strings.Contains(err.Error(), "already exists") {
+		t.Errorf("got %v, want the migration and the server's complaint", err)
+	}
+}
+
+// wantStatus compares lines of an id and whether it is applied.
+func wantStatus(t *testing.T, db *DB, want ...string) {
+	t.Helper()
+	status, err := db.MigrationStatus(t.Context())
+	must(t, err)
+	var got []string
+	for _, m := range status {
+		word := "yes"
+		switch {
+		case m.Unknown:
+			word = "unknown"
+		case m.AppliedAt.IsZero():
+			word = "no"
+		}
+		got = append(got, m.ID+" "+word)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("status (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"time"
+
+	migrate "github.com/rubenv/sql-migrate"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// Migration is a change of the schema.
+type Migration struct {
+	ID        string
+	AppliedAt time.Time // zero if it is not applied
+	Unknown   bool      // applied by a newer release, which this one works beside
+}
+
+// MigrationStatus lists the migrations of this release and those that the database has besides, by their ids.
+func (db *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
+	known, err := knownMigrations()
+	if err != nil {
+		return nil, err
+	}
+	var applied map[string]time.Time
+	err = db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+		var exists bool
+		if err := tx.QueryRowContext(ctx, "select to_regclass($1) is not null", schema+"."+migrationsTable).Scan(&exists); err != nil {
+			return fmt.Errorf("look for the table of migrations: %w", err)
+		}
+		if !exists {
+			return nil
+		}
+		var err error
+		applied, err = readRecords(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the status of migrations: %w", err)
+	}
+	var status []Migration
+	for _, m := range known {
+		status = append(status, Migration{ID: m.Id, AppliedAt: applied[m.Id]})
+	}
+	for _, id := range foreignIDs(known, applied) {
+		status = append(status, Migration{ID: id, AppliedAt: applied[id], Unknown: true})
+	}
+	slices.SortFunc(status, func(a, b Migration) int { return cmp.Compare(a.ID, b.ID) })
+	return status, nil
+}
+
+// readRecords returns when each migration was applied.
+func readRecords(ctx context.Context, from interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}) (map[string]time.Time, error) {
+	rows, err := from.QueryContext(ctx, "select id, applied_at from "+schema+"."+migrationsTable)
+	if err != nil {
+		return nil, fmt.Errorf("read the applied migrations: %w", err)
+	}
+	applied := make(map[string]time.Time)
+	err = scanAll(rows, func() error {
+		var id string
+		var at time.Time
+		err := rows.Scan(&id, &at)
+		applied[id] = at.UTC()
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the applied migrations: %w", err)
+	}
+	return applied, nil
+}
+
+// foreignIDs are the ids of applied migrations that this release does not know, in order.
+func foreignIDs(known []*migrate.Migration, applied map[string]time.Time) []string {
+	var foreign []string
+	for id := range applied {
+		if !slices.ContainsFunc(known, func(m *migrate.Migration) bool { return m.Id == id }) {
+			foreign = append(foreign, id)
+		}
+	}
+	slices.Sort(foreign)
+	return foreign
+}
+
+// knownMigrations parses the embedded files, in their order.
+func knownMigrations() ([]*migrate.Migration, error) {
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return nil, fmt.Errorf("list the migrations: %w", err)
+	}
+	known := make([]*migrate.Migration, 0, len(names))
+	for _, name := range names {
+		file, err := migrationFiles.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("read migration %q: %w", name, err)
+		}
+		m, err := migrate.ParseMigration(path.Base(name), bytes.NewReader(file))
+		if err != nil {
+			return nil, fmt.Errorf("parse migration %q: %w", name, err)
+		}
+		known = append(known, m)
+	}
+	return known, nil
+}

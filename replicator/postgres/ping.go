@@ -1,0 +1,40 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// oldestServer is the first version that lib/pq supports, as server_version_num counts.
+const oldestServer = 14_00_00
+
+// ErrServerTooOld means that the server's version is not supported.
+var ErrServerTooOld = errors.New("postgres 14 or newer is required")
+
+// Server is what Ping learns of the server.
+type Server struct {
+	Version string // as it names itself
+	Number  int    // 150018 is 15.18
+}
+
+// Ping asks the server for its version. An old one is ErrServerTooOld.
+func (db *DB) Ping(ctx context.Context) (Server, error) {
+	var server Server
+	err := db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+		return tx.QueryRowContext(ctx, `select current_setting('server_version'), current_setting('server_version_num')::int`).
+			Scan(&server.Version, &server.Number)
+	})
+	if err != nil {
+		return Server{}, fmt.Errorf("ping postgres: %w", err)
+	}
+	return server, server.supported()
+}
+
+func (s Server) supported() error {
+	if s.Number < oldestServer {
+		return fmt.Errorf("server version %s: %w", s.Version, ErrServerTooOld)
+	}
+	return nil
+}
