@@ -1,0 +1,191 @@
+package gitaly
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// fetch runs git fetch in target. Its transport is a socket, with an
+// upload-pack at the source at the other end.
+func (s *source) fetch(ctx context.Context, target *repository) error {
+	local, remote, err := socketPair()
+	if err != nil {
+		return err
+	}
+	// The first failure ends the rest: it tells git to end, which hangs up.
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		_, err := target.git.output(ctx, command{
+			repo:   target,
+			config: []string{"fetch.negotiationAlgorithm=skipping", "fetch.writeCommitGraph=false"},
+			args: []string{
+				"fetch", "--quiet", "--no-auto-maintenance", "--no-write-fetch-head", "--no-tags", "--atomic", "--prune",
+				fmt.Sprintf("fd::%d/source", passedFrom), "+refs/*:refs/*",
+			},
+			pass: []*os.File{remote},
+		})
+		return err
+	})
+	group.Go(func() error { return s.uploadPack(ctx, group, local) })
+	err = group.Wait()
+	if closeErr := local.Close(); err == nil && closeErr != nil {
+		return fmt.Errorf("close socket: %w", closeErr)
+	}
+	return err
+}
+
+// socketPair returns two connected sockets: ours, and one for git. Not pipes:
+// git keeps a second descriptor of what it is passed, so only a shutdown tells
+// the other side that no more will come.
+func socketPair() (local *net.UnixConn, remote *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open socket pair: %w", err)
+	}
+	ours, remote := os.NewFile(uintptr(fds[0]), "local"), os.NewFile(uintptr(fds[1]), "remote")
+	conn, err := net.FileConn(ours) // a duplicate
+	if err = errors.Join(err, ours.Close()); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("open socket pair: %w", err), remote.Close())
+	}
+	return conn.(*net.UnixConn), remote, nil
+}
+
+// uploadPack starts an upload-pack at the source, and adds to group the two
+// goroutines that connect it with the socket. They end with the stream and
+// with git, whichever is first.
+func (s *source) uploadPack(ctx context.Context, group *errgroup.Group, local *net.UnixConn) error {
+	stream, err := gitalypb.NewSSHServiceClient(s.conn).SSHUploadPack(wire.PeerContext(ctx))
+	if err == nil {
+		err = stream.Send(&gitalypb.SSHUploadPackRequest{Repository: s.repo, GitProtocol: "version=2"})
+	}
+	if err != nil && !errors.Is(err, io.EOF) { // EOF: the receiver learns why
+		return wire.Fault(err, "start upload-pack")
+	}
+	group.Go(func() error {
+		err := wire.Drain(local, func() ([]byte, error) {
+			resp, err := stream.Recv()
+			return resp.GetStdout(), err
+		})
+		if err == nil {
+			err = local.CloseWrite()
+		}
+		if hungUp(err) {
+			return nil
+		}
+		return wire.Fault(err, "receive from source")
+	})
+	group.Go(func() error {
+		_, err := wire.Sender(func(chunk []byte) error {
+			return stream.Send(&gitalypb.SSHUploadPackRequest{Stdin: chunk})
+		}).ReadFrom(local)
+		if err == nil {
+			err = stream.CloseSend()
+		}
+		if hungUp(err) || errors.Is(err, io.EOF) { // EOF: the receiver learns why
+			return nil
+		}
+		return wire.Fault(err, "send to source")
+	})
+	return nil
+}
+
+// hungUp reports whether git ended before its peer; it is git that says why.
+func hungUp(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ENOTCONN)
+}
+
+// removeConflicts removes the references of target that the source does not
+// have and whose names cannot exist beside one that it has. It reports whether
+// there were any.
+func (s *source) removeConflicts(ctx context.Context, target *repository) (bool, error) {
+	theirs, err := s.references(ctx)
+	if err != nil {
+		return false, err
+	}
+	var deletions bytes.Buffer
+	err = target.run(ctx, command{
+		args: []string{"for-each-ref", "--format=%(refname) %(objectname)"},
+		stdout: &lineWriter{each: func(line []byte) error {
+			name, _, _ := strings.Cut(string(line), " ")
+			if !theirs.has[name] && theirs.conflict(name) {
+				fmt.Fprintf(&deletions, "delete %s\n", line)
+			}
+			return nil
+		}},
+	})
+	if err != nil || deletions.Len() == 0 {
+		return false, wire.Fault(err, "list references")
+	}
+	err = target.run(ctx, command{args: []string{"update-ref", "--no-deref", "--stdin"}, stdin: &deletions})
+	return err == nil, wire.Fault(err, "remove conflicting references")
+}
+
+// names is a set of references and the directories in which they are.
+type names struct {
+	has map[string]bool
+	dir map[string]bool
+}
+
+// references asks the source for the names of its references.
+func (s *source) references(ctx context.Context) (*names, error) {
+	stream, err := gitalypb.NewRefServiceClient(s.conn).ListRefs(wire.PeerContext(ctx), &gitalypb.ListRefsRequest{
+		Repository: s.repo,
+		Patterns:   [][]byte{[]byte("refs/")},
+	})
+	if err != nil {
+		return nil, wire.Fault(err, "list references of source")
+	}
+	all := &names{has: make(map[string]bool), dir: make(map[string]bool)}
+	for {
+		resp, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, wire.Fault(err, "list references of source")
+		}
+		for _, ref := range resp.GetReferences() {
+			name := string(ref.GetName())
+			all.has[name] = true
+			for dir := range parents(name) {
+				all.dir[dir] = true
+			}
+		}
+	}
+}
+
+// conflict reports whether name cannot exist beside the set: one of them is
+// where the other one has a directory.
+func (n *names) conflict(name string) bool {
+	for dir := range parents(name) {
+		if n.has[dir] {
+			return true
+		}
+	}
+	return n.dir[name]
+}
+
+// parents yields the directories of a reference, the nearest first.
+func parents(name string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for i := strings.LastIndexByte(name, '/'); i > 0; i = strings.LastIndexByte(name, '/') {
+			name = name[:i]
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package gitalytest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Subject is a fresh storage server to exercise. It serves two storages and
+// asks for a token.
+type Subject struct {
+	// Conn is a connection with the token.
+	Conn *grpc.ClientConn
+	// Address and Token are for other connections.
+	Address string
+	Token   string
+	// Storage and Other are the names of its two storages.
+	Storage string
+	Other   string
+	// Seed puts objects into an existing repository, and no reference.
+	Seed func(t *testing.T, repo *gitalypb.Repository) Objects
+}
+
+// Objects are what a repository was seeded with: the same in each of them.
+type Objects struct {
+	Commits  []string // three different ones
+	Blob     string
+	BlobSize int64
+}
+
+// Exercise checks that a storage keeps the contract of test/gitaly, as far as
+// its in-memory twin serves it too, errors included. newSubject returns a
+// server that nobody else uses.
+func Exercise(t *testing.T, newSubject func(t *testing.T) Subject) {
+	for name, check := range map[string]func(*suite, *testing.T){
+		"token":         (*suite).token,
+		"addressing":    (*suite).addressing,
+		"unimplemented": (*suite).unimplemented,
+		"server":        (*suite).server,
+		"repositories":  (*suite).repositories,
+		"walk":          (*suite).walk,
+		"write ref":     (*suite).writeRef,
+		"list refs":     (*suite).listRefs,
+		"head":          (*suite).head,
+		"checksum":      (*suite).checksum,
+		"replicate":     (*suite).replicate,
+		"blob":          (*suite).blob,
+		"bundle":        (*suite).bundle,
+		"push":          (*suite).push,
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			subject := newSubject(t)
+			check(&suite{
+				Subject: subject,
+				ctx:     ctx,
+				repos:   gitalypb.NewRepositoryServiceClient(subject.Conn),
+				refs:    gitalypb.NewRefServiceClient(subject.Conn),
+			}, t)
+		})
+	}
+}
+
+// suite is what every check of Exercise has at hand.
+type suite struct {
+	Subject
+	ctx   context.Context
+	repos gitalypb.RepositoryServiceClient
+	refs  gitalypb.RefServiceClient
+}
+
+// repository names a repository of the first storage.
+func (s *suite) repository(path string) *gitalypb.Repository {
+	return &gitalypb.Repository{StorageName: s.Storage, RelativePath: path}
+}
+
+// create makes an empty repository.
+func (s *suite) create(t *testing.T, repo *gitalypb.Repository) {
+	t.Helper()
+	if _, err := s.repos.CreateRepository(s.ctx, &gitalypb.CreateRepositoryRequest{Repository: repo}); err != nil {
+		t.Fatalf("create repository %q: %v", repo.GetRelativePath(), err)
+	}
+}
+
+// seeded makes a repository with objects, and the references given as pairs of
+// a name and the number of a commit.
+func (s *suite) seeded(t *testing.T, repo *gitalypb.Repository, refs map[string]int) Objects {
+	t.Helper()
+	s.create(t, repo)
+	objects := s.Seed(t, repo)
+	for name, commit := range refs {
+		s.write(t, repo, name, objects.Commits[commit], "")
+	}
+	return objects
+}
+
+// write sets a reference and fails the test if it cannot.
+func (s *suite) write(t *testing.T, repo *gitalypb.Repository, ref, revision, old string) {
+	t.Helper()
+	if err := s.tryWrite(repo, ref, revision, old); err != nil {
+		t.Fatalf("write %q: %v", ref, err)
+	}
+}
+
+func (s *suite) tryWrite(repo *gitalypb.Repository, ref, revision, old string) error {
+	_, err := s.repos.WriteRef(s.ctx, &gitalypb.WriteRefRequest{
+		Repository: repo, Ref: []byte(ref), Revision: []byte(revision), OldRevision: []byte(old),
+	})
+	return err
+}
+
+func (s *suite) sum(t *testing.T, repo *gitalypb.Repository) string {
+	t.Helper()
+	resp, err := s.repos.CalculateChecksum(s.ctx, &gitalypb.CalculateChecksumRequest{Repository: repo})
+	if err != nil {
+		t.Fatalf("checksum of %q: %v", repo.GetRelativePath(), err)
+	}
+	return resp.GetChecksum()
+}
+
+// wantCode fails the test unless err has the code.
+func wantCode(t *testing.T, what string, err error, want codes.Code) {
+	t.Helper()
+	if got := status.Code(err); got != want {
+		t.Errorf("%s: got %v (%v), want %v", what, got, err, want)
+	}
+}

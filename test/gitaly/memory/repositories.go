@@ -1,0 +1,170 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// CreateRepository makes a repository without references.
+func (h *handlers) CreateRepository(ctx context.Context, req *gitalypb.CreateRepositoryRequest) (*gitalypb.CreateRepositoryResponse, error) {
+	err := h.hooked(ctx, req.GetRepository(), func() error {
+		head := mainBranch
+		if branch := req.GetDefaultBranch(); len(branch) > 0 {
+			head = "refs/heads/" + string(branch)
+		}
+		return h.create(req.GetRepository(), newRepository(head))
+	})
+	return answer(&gitalypb.CreateRepositoryResponse{}, err)
+}
+
+// RemoveRepository removes a repository.
+func (h *handlers) RemoveRepository(ctx context.Context, req *gitalypb.RemoveRepositoryRequest) (*gitalypb.RemoveRepositoryResponse, error) {
+	err := h.hooked(ctx, req.GetRepository(), func() error {
+		h.server.mu.Lock()
+		defer h.server.mu.Unlock()
+		disk, path, err := h.locate(req.GetRepository())
+		if err != nil {
+			return err
+		}
+		if _, exists := disk.repos[path]; !exists {
+			return wire.NothingToRemove()
+		}
+		delete(disk.repos, path)
+		return nil
+	})
+	return answer(&gitalypb.RemoveRepositoryResponse{}, err)
+}
+
+// RepositoryExists reports whether there is a repository.
+func (h *handlers) RepositoryExists(ctx context.Context, req *gitalypb.RepositoryExistsRequest) (*gitalypb.RepositoryExistsResponse, error) {
+	resp := &gitalypb.RepositoryExistsResponse{}
+	err := h.hooked(ctx, req.GetRepository(), func() error {
+		h.server.mu.RLock()
+		defer h.server.mu.RUnlock()
+		disk, path, err := h.locate(req.GetRepository())
+		if err != nil {
+			return err
+		}
+		_, resp.Exists = disk.repos[path]
+		return nil
+	})
+	return answer(resp, err)
+}
+
+// RepositorySize returns as many KiB as there are references.
+func (h *handlers) RepositorySize(ctx context.Context, req *gitalypb.RepositorySizeRequest) (*gitalypb.RepositorySizeResponse, error) {
+	resp := &gitalypb.RepositorySizeResponse{}
+	err := h.hooked(ctx, req.GetRepository(), func() error {
+		return h.read(req.GetRepository(), func(r *repository) error {
+			resp.Size = int64(len(r.refs))
+			return nil
+		})
+	})
+	return answer(resp, err)
+}
+
+// CalculateChecksum returns the checksum of all references.
+func (h *handlers) CalculateChecksum(ctx context.Context, req *gitalypb.CalculateChecksumRequest) (*gitalypb.CalculateChecksumResponse, error) {
+	resp := &gitalypb.CalculateChecksumResponse{}
+	err := h.hooked(ctx, req.GetRepository(), func() error {
+		return h.read(req.GetRepository(), func(r *repository) error {
+			resp.Checksum = r.checksum()
+			return nil
+		})
+	})
+	return answer(resp, err)
+}
+
+// ReplicateRepository makes the repository's references those of the source.
+func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*gitalypb.ReplicateRepositoryResponse, error) {
+	err := h.hooked(ctx, req.GetRepository(), func() error {
+		h.server.mu.RLock()
+		_, _, err := h.locate(req.GetRepository())
+		h.server.mu.RUnlock()
+		if err != nil {
+			return err
+		}
+		copied, err := h.copySource(ctx, req)
+		if err != nil {
+			return err
+		}
+		h.server.mu.Lock()
+		defer h.server.mu.Unlock()
+		disk, path, err := h.locate(req.GetRepository())
+		if err != nil {
+			return err
+		}
+		disk.repos[path] = copied
+		return nil
+	})
+	return answer(&gitalypb.ReplicateRepositoryResponse{}, err)
+}
+
+// copySource reads the source of a replication from its server.
+func (h *handlers) copySource(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*repository, error) {
+	source := req.GetSource()
+	if source == nil {
+		return nil, wire.InvalidArgument("source repository cannot be empty")
+	}
+	if err := wire.CheckFields(source); err != nil {
+		return nil, wire.Fault(err, "source")
+	}
+	if source.GetStorageName() == req.GetRepository().GetStorageName() {
+		return nil, wire.InvalidArgument("repository and source have the same storage")
+	}
+	conn, err := wire.DialPeer(ctx, source.GetStorageName())
+	if err != nil {
+		return nil, wire.Fault(err, "new client")
+	}
+	copied, err := readRepository(wire.PeerContext(ctx), conn, source)
+	if closeErr := conn.Close(); err == nil && closeErr != nil {
+		return nil, wire.Fault(closeErr, "close connection to source")
+	}
+	return copied, err
+}
+
+func readRepository(ctx context.Context, conn *grpc.ClientConn, source *gitalypb.Repository) (*repository, error) {
+	exists, err := gitalypb.NewRepositoryServiceClient(conn).RepositoryExists(ctx, &gitalypb.RepositoryExistsRequest{Repository: source})
+	if err != nil {
+		return nil, wire.Fault(err, "checking for repo existence")
+	}
+	if !exists.GetExists() {
+		return nil, wire.InvalidSource()
+	}
+	refs := gitalypb.NewRefServiceClient(conn)
+	head, err := refs.FindDefaultBranchName(ctx, &gitalypb.FindDefaultBranchNameRequest{Repository: source, HeadOnly: true})
+	if err != nil {
+		return nil, wire.Fault(err, "getting remote default branch")
+	}
+	stream, err := refs.ListRefs(ctx, &gitalypb.ListRefsRequest{Repository: source, Patterns: [][]byte{[]byte("refs/")}})
+	if err != nil {
+		return nil, wire.Fault(err, "list references of source")
+	}
+	copied := newRepository(string(head.GetName()))
+	for {
+		resp, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return copied, nil
+		}
+		if err != nil {
+			return nil, wire.Fault(err, "list references of source")
+		}
+		for _, ref := range resp.GetReferences() {
+			copied.refs[string(ref.GetName())] = ref.GetTarget()
+		}
+	}
+}
+
+// answer returns the response, or the error alone.
+func answer[T any](resp *T, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	return resp, nil
+}

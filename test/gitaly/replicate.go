@@ -1,0 +1,117 @@
+package gitaly
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// ReplicateRepository makes the repository equal to the source, which it
+// reaches as the gitaly-servers header says: all references, those that the
+// source lacks removed, and HEAD. References change in one transaction; a
+// repository that is absent (or none) appears when it is complete.
+func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*gitalypb.ReplicateRepositoryResponse, error) {
+	target, err := h.locate(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	source, err := h.openSource(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	defer h.closeSource(source)
+	missing, err := missingEntry(target.path)
+	switch {
+	case err == nil && missing == "":
+		err = source.copyTo(ctx, target)
+	case err == nil:
+		if err = h.discard(target); err != nil {
+			break
+		}
+		h.log.Warn("invalid repository replaced", "path", target.path, "missing", missing)
+		fallthrough
+	case errors.Is(err, fs.ErrNotExist):
+		err = h.create(ctx, target, nil, func(draft *repository) error {
+			return source.copyTo(ctx, draft)
+		})
+	}
+	if err != nil {
+		return nil, wire.Fault(err, "replicating repository")
+	}
+	return &gitalypb.ReplicateRepositoryResponse{}, nil
+}
+
+// source is a repository on another server.
+type source struct {
+	repo *gitalypb.Repository
+	conn *grpc.ClientConn
+}
+
+// openSource checks the request and that its source exists; the caller closes
+// it. Its errors are statuses.
+func (h *handlers) openSource(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*source, error) {
+	repo := req.GetSource()
+	if repo == nil {
+		return nil, wire.InvalidArgument("source repository cannot be empty")
+	}
+	if err := wire.CheckFields(repo); err != nil {
+		return nil, wire.Fault(err, "source")
+	}
+	if repo.GetStorageName() == req.GetRepository().GetStorageName() {
+		return nil, wire.InvalidArgument("repository and source have the same storage")
+	}
+	conn, err := wire.DialPeer(ctx, repo.GetStorageName())
+	if err != nil {
+		return nil, wire.Fault(err, "new client")
+	}
+	s := &source{repo: repo, conn: conn}
+	answer, err := gitalypb.NewRepositoryServiceClient(conn).RepositoryExists(wire.PeerContext(ctx), &gitalypb.RepositoryExistsRequest{Repository: repo})
+	switch {
+	case err != nil:
+		err = wire.Fault(err, "checking for repo existence")
+	case !answer.GetExists():
+		err = wire.InvalidSource()
+	default:
+		return s, nil
+	}
+	h.closeSource(s)
+	return nil, err
+}
+
+func (h *handlers) closeSource(s *source) {
+	if err := s.conn.Close(); err != nil {
+		h.log.Warn("close connection to source", "err", err)
+	}
+}
+
+// copyTo makes target's references and HEAD those of the source.
+func (s *source) copyTo(ctx context.Context, target *repository) error {
+	err := s.fetch(ctx, target)
+	if _, refused := errors.AsType[*gitError](err); refused {
+		// No transaction of git's can replace the reference a by a/b, or a/b by
+		// a. Where the source did that, what is in the way goes first.
+		removed, conflictErr := s.removeConflicts(ctx, target)
+		if err = errors.Join(err, conflictErr); removed {
+			err = s.fetch(ctx, target)
+		}
+	}
+	if err != nil {
+		return wire.Fault(err, "fetch")
+	}
+	head, err := gitalypb.NewRefServiceClient(s.conn).FindDefaultBranchName(wire.PeerContext(ctx), &gitalypb.FindDefaultBranchNameRequest{
+		Repository: s.repo,
+		HeadOnly:   true,
+	})
+	if err != nil {
+		return wire.Fault(err, "getting remote default branch")
+	}
+	if _, err := target.output(ctx, "symbolic-ref", "HEAD", string(head.GetName())); err != nil {
+		return wire.Fault(err, "setting default branch")
+	}
+	return nil
+}

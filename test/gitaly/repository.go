@@ -1,0 +1,160 @@
+package gitaly
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// CreateRepository makes an empty repository; HEAD names the wanted branch,
+// main if none is.
+func (h *handlers) CreateRepository(ctx context.Context, req *gitalypb.CreateRepositoryRequest) (*gitalypb.CreateRepositoryResponse, error) {
+	target, err := h.locate(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	var options []string
+	if branch := req.GetDefaultBranch(); len(branch) > 0 {
+		options = append(options, "--initial-branch="+string(branch))
+	}
+	switch req.GetObjectFormat() {
+	case gitalypb.ObjectFormat_OBJECT_FORMAT_UNSPECIFIED, gitalypb.ObjectFormat_OBJECT_FORMAT_SHA1:
+	default:
+		return nil, wire.InvalidArgument("object format %v is not served", req.GetObjectFormat())
+	}
+	if err := h.create(ctx, target, options, nil); err != nil {
+		return nil, err
+	}
+	return &gitalypb.CreateRepositoryResponse{}, nil
+}
+
+// RemoveRepository removes the repository at once from sight, then from disk.
+func (h *handlers) RemoveRepository(_ context.Context, req *gitalypb.RemoveRepositoryRequest) (*gitalypb.RemoveRepositoryResponse, error) {
+	target, err := h.locate(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if err := h.discard(target); err != nil {
+		return nil, err
+	}
+	return &gitalypb.RemoveRepositoryResponse{}, nil
+}
+
+// RepositoryExists reports whether a valid repository is at the place named.
+func (h *handlers) RepositoryExists(_ context.Context, req *gitalypb.RepositoryExistsRequest) (*gitalypb.RepositoryExistsResponse, error) {
+	target, err := h.locate(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	missing, err := missingEntry(target.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, wire.Fault(err, "check repository")
+	}
+	return &gitalypb.RepositoryExistsResponse{Exists: err == nil && missing == ""}, nil
+}
+
+// RepositorySize returns the size of all files in KiB, rounded down.
+func (h *handlers) RepositorySize(ctx context.Context, req *gitalypb.RepositorySizeRequest) (*gitalypb.RepositorySizeResponse, error) {
+	target, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	var bytes int64
+	err = filepath.WalkDir(target.path, func(_ string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			var info fs.FileInfo
+			if info, err = entry.Info(); err == nil {
+				bytes += info.Size()
+			}
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // gone meanwhile: git tidies up
+			return err
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return nil, wire.Fault(err, "measure repository")
+	}
+	return &gitalypb.RepositorySizeResponse{Size: bytes / 1024}, nil
+}
+
+// OptimizeRepository packs objects and references. Either strategy does all of
+// it: which work Gitaly's heuristics would spare is not visible to clients.
+func (h *handlers) OptimizeRepository(ctx context.Context, req *gitalypb.OptimizeRepositoryRequest) (*gitalypb.OptimizeRepositoryResponse, error) {
+	target, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := gitalypb.OptimizeRepositoryRequest_Strategy_name[int32(req.GetStrategy())]; !ok {
+		return nil, wire.InvalidArgument("unsupported optimization strategy %d", req.GetStrategy())
+	}
+	if _, err := target.output(ctx, "gc", "--quiet"); err != nil {
+		return nil, wire.Fault(err, "optimize repository")
+	}
+	return &gitalypb.OptimizeRepositoryResponse{}, nil
+}
+
+// create makes a repository out of sight, lets seed fill it, and moves it to
+// its place: nobody sees half of it, and of two creations one wins. Its errors
+// are statuses.
+func (h *handlers) create(ctx context.Context, target *repository, options []string, seed func(*repository) error) error {
+	if _, err := os.Lstat(target.path); err == nil {
+		return wire.Fault(wire.RepositoryExists(), "creating repository")
+	}
+	err := target.storage.inTemp(func(dir string) error {
+		draft := &repository{git: h.git, storage: target.storage, path: filepath.Join(dir, "repository")}
+		if _, err := draft.output(ctx, append([]string{"init", "--bare", "--quiet", "--template="}, options...)...); err != nil {
+			return err
+		}
+		if seed != nil {
+			if err := seed(draft); err != nil {
+				return err
+			}
+		}
+		// From here on the repository is there, even if we die on the next line.
+		return place(draft.path, target.path)
+	})
+	return wire.Fault(err, "creating repository")
+}
+
+// place moves a repository to where nothing is yet.
+func place(from, to string) error {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	err := os.Rename(from, to)
+	if errors.Is(err, fs.ErrExist) { // a directory with something in it is never replaced
+		return wire.RepositoryExists()
+	}
+	return err
+}
+
+// discard moves what is at the place out of sight, then deletes it. Its errors
+// are statuses: NotFound if nothing is there.
+func (h *handlers) discard(target *repository) error {
+	if _, err := os.Lstat(target.path); errors.Is(err, fs.ErrNotExist) {
+		return wire.NothingToRemove()
+	}
+	dir, err := target.storage.tempDir()
+	if err != nil {
+		return wire.Fault(err, "remove repository")
+	}
+	err = os.Rename(target.path, filepath.Join(dir, "removed"))
+	if err := os.RemoveAll(dir); err != nil {
+		// It is removed for everybody; the next start deletes the rest.
+		h.log.Warn("removed repository left on disk", "dir", dir, "err", err)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // another call was faster
+		return wire.NothingToRemove()
+	}
+	if err != nil {
+		return wire.Fault(err, "remove repository")
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package gitaly
+
+import (
+	"errors"
+	"fmt"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// InfoRefsUploadPack sends what a fetch over HTTP begins with.
+func (h *handlers) InfoRefsUploadPack(req *gitalypb.InfoRefsRequest, stream gitalypb.SmartHTTPService_InfoRefsUploadPackServer) error {
+	return h.advertise("upload-pack", req, stream)
+}
+
+// InfoRefsReceivePack sends what a push over HTTP begins with.
+func (h *handlers) InfoRefsReceivePack(req *gitalypb.InfoRefsRequest, stream gitalypb.SmartHTTPService_InfoRefsReceivePackServer) error {
+	return h.advertise("receive-pack", req, stream)
+}
+
+func (h *handlers) advertise(service string, req *gitalypb.InfoRefsRequest, stream gitalypb.SmartHTTPService_InfoRefsUploadPackServer) error {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return err
+	}
+	config, err := configOptions(req.GetGitConfigOptions())
+	if err != nil {
+		return err
+	}
+	out := wire.Sender(func(chunk []byte) error {
+		return stream.Send(&gitalypb.InfoRefsResponse{Data: chunk})
+	})
+	announcement := fmt.Sprintf("# service=git-%s\n", service)
+	if _, err := fmt.Fprintf(out, "%04x%s0000", len(announcement)+4, announcement); err != nil {
+		return wire.Fault(err, "send announcement")
+	}
+	err = repo.run(stream.Context(), command{
+		config: config,
+		args:   []string{service, "--stateless-rpc", "--advertise-refs", repo.path},
+		env:    protocol(req.GetGitProtocol()),
+		stdout: out,
+	})
+	return wire.Fault(err, "advertise references")
+}
+
+// PostReceivePack serves a push over HTTP. The first message has the header
+// and no data. git's own quarantine and reference transactions see to it that
+// a push which is cut off leaves nothing, or all of it.
+func (h *handlers) PostReceivePack(stream gitalypb.SmartHTTPService_PostReceivePackServer) error {
+	req, err := stream.Recv()
+	if err != nil {
+		return wire.Fault(err, "receive first message")
+	}
+	if req.GetGlId() == "" {
+		return wire.InvalidArgument("empty GlId")
+	}
+	if len(req.GetData()) > 0 {
+		return wire.InvalidArgument("non-empty Data")
+	}
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return err
+	}
+	config, err := configOptions(req.GetGitConfigOptions())
+	if err != nil {
+		return err
+	}
+	feed, err := h.feed(stream.Context(), func() ([]byte, error) {
+		req, err := stream.Recv()
+		return req.GetData(), err
+	})
+	if err != nil {
+		return wire.Fault(err, "receive push")
+	}
+	defer feed.stop()
+	err = repo.run(feed.ctx, command{
+		config: config,
+		args:   []string{"receive-pack", "--stateless-rpc", repo.path},
+		env:    protocol(req.GetGitProtocol()),
+		stdin:  feed.stdin,
+		stdout: wire.Sender(func(chunk []byte) error {
+			return stream.Send(&gitalypb.PostReceivePackResponse{Data: chunk})
+		}),
+	})
+	return failedAs(codes.FailedPrecondition, err, "waiting for receive-pack")
+}
+
+// failedAs is wire.Fault, but a git process that failed gets that code.
+func failedAs(code codes.Code, err error, tried string) error {
+	if failed, ok := errors.AsType[*gitError](err); ok {
+		return status.Errorf(code, "%s: %v", tried, failed)
+	}
+	return wire.Fault(err, tried)
+}

@@ -1,0 +1,113 @@
+// Command test-gitaly serves directories of bare git repositories as Gitaly
+// does. It owns only its command line; package test/gitaly is the server.
+// It promises to print one line, the address that clients dial, once it
+// listens, and to let running calls end for a bounded time on SIGTERM.
+// Tests, the demo and operators who try things out may call it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/test/gitaly"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := command(os.Stdout, os.Stderr).Run(ctx, os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "test-gitaly:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// command returns the command line; the address goes to stdout, logs to stderr.
+func command(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:            "test-gitaly",
+		Usage:           "serve directories of git repositories as Gitaly does",
+		HideHelpCommand: true,
+		// A directory may have a comma in its name.
+		DisableSliceFlagSeparator: true,
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "listen", Usage: "address, tcp://`HOST:PORT` or unix:PATH", Value: "tcp://127.0.0.1:0"},
+			&cli.StringSliceFlag{Name: "storage", Usage: "`NAME=DIR` of a storage; repeat for more", Required: true},
+			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with the token that clients must know; none: no check"},
+			&cli.DurationFlag{Name: "grace", Usage: "how long calls may run on after SIGTERM", Value: gitaly.DefaultGrace},
+			&cli.StringFlag{Name: "git", Usage: "git `PROGRAM`", Value: "git"},
+			&cli.BoolFlag{Name: "debug", Usage: "log every call"},
+		},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return fmt.Errorf("unexpected argument %q", c.Args().First())
+			}
+			return serve(ctx, c, stdout, stderr)
+		},
+	}
+}
+
+func serve(ctx context.Context, c *cli.Command, stdout, stderr io.Writer) error {
+	config, err := config(c)
+	if err != nil {
+		return err
+	}
+	level := slog.LevelInfo
+	if c.Bool("debug") {
+		level = slog.LevelDebug
+	}
+	config.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
+	server, err := gitaly.New(config)
+	if err != nil {
+		return err
+	}
+	lis, address, err := gitaly.Listen(ctx, c.String("listen"))
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(stdout, address); err != nil {
+		return errors.Join(fmt.Errorf("print address: %w", err), lis.Close())
+	}
+	config.Logger.Info("serving", "address", address, "storages", len(config.Storages))
+	start := time.Now()
+	err = server.Run(ctx, lis)
+	config.Logger.Info("stopped", "uptime", time.Since(start), "err", err)
+	return err
+}
+
+// config turns flags into the server's configuration.
+func config(c *cli.Command) (gitaly.Config, error) {
+	config := gitaly.Config{Storages: make(map[string]string), Grace: c.Duration("grace"), Git: c.String("git")}
+	for _, pair := range c.StringSlice("storage") {
+		name, dir, ok := strings.Cut(pair, "=")
+		if !ok {
+			return config, fmt.Errorf("storage %q is not NAME=DIR", pair)
+		}
+		if _, twice := config.Storages[name]; twice {
+			return config, fmt.Errorf("storage %q is given twice", name)
+		}
+		config.Storages[name] = dir
+	}
+	if file := c.String("token-file"); file != "" {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			return config, fmt.Errorf("read token: %w", err)
+		}
+		if config.Token = strings.TrimSpace(string(raw)); config.Token == "" {
+			return config, fmt.Errorf("token file %q is empty", file)
+		}
+	}
+	return config, nil
+}
