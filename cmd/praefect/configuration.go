@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/config"
+)
+
+func (p *program) configuration() *cli.Command {
+	return &cli.Command{
+		Name:  "configuration",
+		Usage: "work with settings",
+		Commands: []*cli.Command{{
+			Name:  "validate",
+			Usage: "judge the settings on standard input",
+			Description: "Prints what is wrong with them as JSON, and nothing if nothing is.\n" +
+				"Exit code: 0 valid, 2 not valid or no TOML, 1 another error.",
+			Action: p.validate,
+		}},
+	}
+}
+
+// validate keeps to upstream's form, because scripts read it.
+func (p *program) validate(ctx context.Context, cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return errors.New("invalid argument(s)")
+	}
+	_, err := config.Read(ctx, p.stdin, p.getenv)
+	if syntax, ok := errors.AsType[*config.SyntaxError](err); ok {
+		return coded{exitUsage, syntax}
+	}
+	faults, ok := errors.AsType[config.Faults](err)
+	if !ok {
+		return err
+	}
+	text, err := json.MarshalIndent(faults.Report(), "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the findings: %w", err)
+	}
+	if err := p.println(string(text)); err != nil {
+		return err
+	}
+	return coded{code: exitUsage}
+}

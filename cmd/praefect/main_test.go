@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"praefect/test/postgres"
+)
+
+// database is the server that the tests of this package share.
+var database *postgres.Server
+
+func TestMain(m *testing.M) { os.Exit(postgres.Main(m, &database, postgres.Options{})) }
+
+// outcome is what a command left behind.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+// praefect runs the program with the arguments.
+func praefect(t *testing.T, stdin string, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	p := &program{
+		version: "1.2.3", stdin: strings.NewReader(stdin), stdout: &stdout, stderr: &stderr,
+		getenv: func(string) string { return "" },
+	}
+	code := p.run(t.Context(), append([]string{"praefect"}, args...))
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// settings are those of a configuration file.
+type settings struct {
+	database string   // the section's lines
+	nodes    []string // address of each storage: gitaly-1, gitaly-2, …
+}
+
+// write writes the settings to a file and returns its path.
+func (s settings) write(t *testing.T) string {
+	t.Helper()
+	if s.database == "" {
+		s.database = "host = \"127.0.0.1\"\nport = 1\nsslmode = \"disable\"\nconnect_timeout = \"1s\""
+	}
+	if s.nodes == nil {
+		s.nodes = []string{"tcp://127.0.0.1:1"}
+	}
+	dir := t.TempDir()
+	text := fmt.Sprintf("listen_addr = \"127.0.0.1:0\"\n[raft]\ndata_dir = %q\n[database]\n%s\n", filepath.Join(dir, "raft"), s.database)
+	for _, vs := range []string{"default", "other"} {
+		text += fmt.Sprintf("[[virtual_storage]]\nname = %q\n", vs)
+		for i, address := range s.nodes {
+			text += fmt.Sprintf("[[virtual_storage.node]]\nstorage = \"gitaly-%d\"\naddress = %q\ntoken = \"secret\"\n", i+1, address)
+		}
+	}
+	path := filepath.Join(dir, "config.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// gitaly is a server with some storages, until the test ends.
+type gitaly struct {
+	gitalypb.UnimplementedServerServiceServer
+	storages []*gitalypb.ServerInfoResponse_StorageStatus
+}
+
+func (g gitaly) ServerInfo(context.Context, *gitalypb.ServerInfoRequest) (*gitalypb.ServerInfoResponse, error) {
+	return &gitalypb.ServerInfoResponse{StorageStatuses: g.storages}, nil
+}
+
+// serve returns the address of the server.
+func (g gitaly) serve(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := grpc.NewServer()
+	gitalypb.RegisterServerServiceServer(s, g)
+	healthpb.RegisterHealthServer(s, health.NewServer())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		s.Stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return "tcp://" + l.Addr().String()
+}

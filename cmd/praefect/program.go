@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/config"
+)
+
+// The exit codes, beside 0.
+const (
+	exitError       = 1
+	exitUsage       = 2 // also: findings of configuration validate
+	exitInterrupted = 130
+)
+
+// program is the command line: what the process gave it, and nothing else of
+// the world.
+type program struct {
+	version        string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+}
+
+// coded is an error with an exit code of its own.
+type coded struct {
+	code int
+	err  error // nil if everything was said
+}
+
+func (c coded) Error() string {
+	if c.err == nil {
+		return ""
+	}
+	return c.err.Error()
+}
+
+// run runs the command that args name and returns the code to exit with. The
+// end of ctx asks it to end.
+func (p *program) run(ctx context.Context, args []string) int {
+	err := p.root().Run(ctx, args)
+	if err == nil {
+		return 0
+	}
+	code := exitError
+	if c, ok := errors.AsType[coded](err); ok {
+		code = c.code
+	} else if ctx.Err() != nil {
+		code = exitInterrupted
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(p.stderr, text)
+	}
+	return code
+}
+
+func (p *program) root() *cli.Command {
+	return &cli.Command{
+		Name:            "praefect",
+		Usage:           "a router, proxy and coordinator for Gitaly storages",
+		UsageText:       "praefect -config FILE [COMMAND [OPTIONS]]",
+		Writer:          p.stdout,
+		ErrWriter:       p.stderr,
+		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run does it
+		HideVersion:     true,
+		HideHelpCommand: true,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Usage: "load the settings from `FILE`"},
+			&cli.BoolFlag{Name: "version", Usage: "print the version", Local: true},
+		},
+		Action: p.versionOrHelp,
+		Commands: []*cli.Command{
+			p.configuration(),
+			p.dialNodes(),
+			p.sqlPing(),
+			p.sqlMigrate(),
+			{Name: "version", Usage: "print the version", Action: p.printVersion},
+		},
+	}
+}
+
+func (p *program) versionOrHelp(ctx context.Context, cmd *cli.Command) error {
+	if cmd.Bool("version") {
+		return p.printVersion(ctx, cmd)
+	}
+	if err := noArguments(cmd); err != nil {
+		return err
+	}
+	if err := cli.ShowAppHelp(cmd); err != nil {
+		return fmt.Errorf("print the help: %w", err)
+	}
+	return coded{code: exitUsage}
+}
+
+func (p *program) printVersion(_ context.Context, cmd *cli.Command) error {
+	if err := noArguments(cmd); err != nil {
+		return err
+	}
+	return p.println("Praefect, version " + p.version)
+}
+
+// noArguments refuses positional arguments, which no command takes.
+func noArguments(cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return fmt.Errorf("%s doesn't accept positional arguments", cmd.Name)
+	}
+	return nil
+}
+
+// load reads the settings that a sub-command works with.
+func (p *program) load(ctx context.Context, cmd *cli.Command) (*config.Config, error) {
+	if err := noArguments(cmd); err != nil {
+		return nil, err
+	}
+	path := cmd.String("config")
+	if path == "" {
+		return nil, fmt.Errorf("no settings: write praefect -config FILE %s", cmd.Name)
+	}
+	return config.Load(ctx, path, p.getenv)
+}
+
+// log is the logger of sub-commands: errors only, for people.
+func (p *program) log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+func (p *program) println(line string) error {
+	if _, err := fmt.Fprintln(p.stdout, line); err != nil {
+		return fmt.Errorf("write to standard output: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/replicator/postgres"
+)
+
+// openTimeout bounds how long a sub-command waits for Postgres to be there.
+const openTimeout = 30 * time.Second
+
+func (p *program) sqlPing() *cli.Command {
+	return &cli.Command{
+		Name:  "sql-ping",
+		Usage: "check that Postgres can be reached and is recent enough",
+		Action: func(ctx context.Context, cmd *cli.Command) error {
+			return p.withDatabase(ctx, cmd, func(ctx context.Context, _ *postgres.DB) error {
+				return p.println("praefect sql-ping: OK")
+			})
+		},
+	}
+}
+
+// withDatabase calls do with the configured database once it has answered.
+func (p *program) withDatabase(ctx context.Context, cmd *cli.Command, do func(context.Context, *postgres.DB) error) (err error) {
+	cfg, err := p.load(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	db, err := postgres.Open(cfg.Database.DSN(), p.log(), postgres.Config{ConnectTimeout: time.Duration(cfg.Database.ConnectTimeout)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	if _, err := db.Ping(opening); err != nil {
+		return err
+	}
+	return do(ctx, db)
+}
