@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"fmt"
+
+	"praefect/test/postgres"
+)
+
+// Options describe a cluster. Only Binaries is required; the rest of the zero
+// value is one instance in front of the virtual storage "default" with the
+// storages gitaly-1 to gitaly-3, and a Postgres of its own.
+type Options struct {
+	// Binaries are the programs to run.
+	Binaries Binaries
+	// Dir holds configuration, state, repositories and logs. Empty: a temporary
+	// directory that Stop removes. Otherwise it is made when missing, and kept.
+	Dir string
+	// VirtualStorages are what clients see, and the storages behind it.
+	VirtualStorages []VirtualStorage
+	// Settings is TOML laid over the generated configuration of every instance:
+	// tables are merged key by key, anything else, arrays too, is replaced.
+	Settings string
+	// Env are further variables ("NAME=value") of every instance, in all its lives.
+	Env []string
+	// ClientAddr is where the first instance listens for clients, if nothing else
+	// does. Empty or taken: a free port.
+	ClientAddr string
+
+	// Postgres is a running server that clusters share, each with a database of
+	// its own; Stop leaves it. Nil: a server of the cluster's own.
+	Postgres *postgres.Server
+	// PostgresTLS lets the cluster's own server refuse connections without TLS and
+	// client certificate.
+	PostgresTLS bool
+	// WithoutPostgres starts the instances while their Postgres is down: it is
+	// prepared and stopped before. Cluster.Postgres.Start brings it up.
+	WithoutPostgres bool
+
+	// Detached leaves all processes running when their owner ends, with Postgres
+	// in Dir, which must then be given. Whoever sets it sees to their end.
+	Detached bool
+	// Progress is called after each step of the start with what serves now and
+	// its address. Nil: nobody is told.
+	Progress func(what, addr string)
+}
+
+// VirtualStorage is the name that clients use and its storages. Storages of one
+// name in two virtual storages are two servers.
+type VirtualStorage struct {
+	Name     string
+	Storages []string
+}
+
+// Numbered is a virtual storage with the storages gitaly-1 to gitaly-n.
+func Numbered(name string, n int) VirtualStorage {
+	v := VirtualStorage{Name: name}
+	for i := range n {
+		v.Storages = append(v.Storages, fmt.Sprintf("gitaly-%d", i+1))
+	}
+	return v
+}
+
+func (o *Options) applyDefaults() {
+	if len(o.VirtualStorages) == 0 {
+		o.VirtualStorages = []VirtualStorage{Numbered("default", 3)}
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, string) {}
+	}
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Binaries == "":
+		return fmt.Errorf("start a cluster: no programs given: see Build")
+	case o.Detached && o.Dir == "":
+		return fmt.Errorf("start a cluster: a detached one needs a directory")
+	case o.Postgres != nil && (o.PostgresTLS || o.WithoutPostgres || o.Detached):
+		return fmt.Errorf("start a cluster: a shared Postgres can be neither configured nor stopped nor left behind")
+	}
+	return nil
+}

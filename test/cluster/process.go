@@ -1,0 +1,229 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// killLimit bounds the wait for the end of a process that was sent SIGKILL: the
+// kernel may need a moment for a large or swapped one.
+const killLimit = 20 * time.Second
+
+// Process is a program that can be started again and again, with the same
+// arguments and the same log. Its methods may be called at any time by several
+// goroutines.
+type Process struct {
+	name     string
+	program  string
+	args     []string
+	env      []string
+	log      string
+	detached bool // outlives us
+
+	mu  sync.Mutex
+	run *run // the latest one, nil before the first; guarded by mu
+}
+
+// run is one life of a process.
+type run struct {
+	process *os.Process
+	logFrom int64         // where its part of the log begins
+	ended   chan struct{} // closed once it has ended and state is set
+	state   *os.ProcessState
+	noted   bool // somebody ended it or knows how it ended; guarded by the Process's mu
+}
+
+// Start starts the process, which must not run, with further variables
+// ("NAME=value") for this one life. It returns when the program was executed,
+// not when it serves.
+func (p *Process) Start(env ...string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run.alive() {
+		return fmt.Errorf("start %s: it is running", p.name)
+	}
+	r, err := p.spawn(env)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", p.name, err)
+	}
+	p.run = r
+	return nil
+}
+
+// Running tells whether the process was started and has not ended. A paused one
+// is running.
+func (p *Process) Running() bool { return p.current().alive() }
+
+// PID is the process id of the latest life, 0 before the first.
+func (p *Process) PID() int {
+	if r := p.current(); r != nil {
+		return r.process.Pid
+	}
+	return 0
+}
+
+// Label is the name of the process in errors and diagnoses; an instance has it in
+// its configuration too.
+func (p *Process) Label() string { return p.name }
+
+// Log is the path of the file that takes what the process writes, in all its lives.
+func (p *Process) Log() string { return p.log }
+
+// Ended is closed when the process has ended, and nil (never ready) before the
+// first Start.
+func (p *Process) Ended() <-chan struct{} {
+	if r := p.current(); r != nil {
+		return r.ended
+	}
+	return nil
+}
+
+// Kill ends the process as kill -9 does, whatever it is doing, and returns when
+// it is gone. It does nothing to a process that has ended.
+func (p *Process) Kill() error {
+	r := p.note()
+	if r == nil {
+		return nil
+	}
+	if err := r.signal(syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill %s: %w", p.name, err)
+	}
+	limit := time.NewTimer(killLimit)
+	defer limit.Stop()
+	select {
+	case <-r.ended:
+		return nil
+	case <-limit.C:
+		return fmt.Errorf("kill %s: process %d is still there after %v", p.name, r.process.Pid, killLimit)
+	}
+}
+
+// Terminate asks the process to end with SIGTERM, a paused one too, and returns
+// when it is gone. One that is there when ctx ends is killed. The error says so,
+// or is an *ExitError if it ended otherwise than with status 0. It does nothing
+// to a process that has ended.
+func (p *Process) Terminate(ctx context.Context) error {
+	r := p.note()
+	if !r.alive() {
+		return nil
+	}
+	if err := errors.Join(r.signal(syscall.SIGTERM), r.signal(syscall.SIGCONT)); err != nil {
+		return fmt.Errorf("terminate %s: %w", p.name, err)
+	}
+	select {
+	case <-r.ended:
+		return p.exit(r)
+	case <-ctx.Done():
+		err := fmt.Errorf("terminate %s: %w; killed; the end of its log %s:\n%s", p.name, context.Cause(ctx), p.log, p.tail(r))
+		return errors.Join(err, p.Kill())
+	}
+}
+
+// Pause stops the process with SIGSTOP: its connections stay open, and it does
+// nothing.
+func (p *Process) Pause() error { return p.send(syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (p *Process) Resume() error { return p.send(syscall.SIGCONT) }
+
+// Wait waits for the end of the process. It returns nil for status 0, else an
+// *ExitError; or another error when ctx ended first.
+func (p *Process) Wait(ctx context.Context) error {
+	r := p.current()
+	if r == nil {
+		return fmt.Errorf("wait for the end of %s: it was never started", p.name)
+	}
+	select {
+	case <-r.ended:
+		p.note()
+		return p.exit(r)
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the end of %s: %w", p.name, context.Cause(ctx))
+	}
+}
+
+func (p *Process) send(signal syscall.Signal) error {
+	r := p.current()
+	if !r.alive() {
+		return fmt.Errorf("send %v to %s: it is not running", signal, p.name)
+	}
+	if err := r.signal(signal); err != nil {
+		return fmt.Errorf("send %v to %s: %w", signal, p.name, err)
+	}
+	return nil
+}
+
+func (p *Process) current() *run {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.run
+}
+
+// note returns the current life and marks its end as no surprise.
+func (p *Process) note() *run {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run != nil {
+		p.run.noted = true
+	}
+	return p.run
+}
+
+// surprise is the end of a life that nobody asked for or has seen, if it was a
+// bad one.
+func (p *Process) surprise() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run == nil || p.run.noted || p.run.alive() {
+		return nil
+	}
+	return p.exit(p.run)
+}
+
+func (r *run) alive() bool {
+	if r == nil {
+		return false
+	}
+	select {
+	case <-r.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// signal sends a signal; to a process that has ended it does nothing.
+func (r *run) signal(signal syscall.Signal) error {
+	if err := r.process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// command is the process as the next life of it is executed.
+func (p *Process) command(env []string) *exec.Cmd {
+	cmd := exec.Command(p.program, p.args...)
+	cmd.Env = append(append(cmd.Env, p.env...), env...)
+	// The directory of the one who started it may go before it does.
+	cmd.Dir = "/"
+	if p.detached {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	} else {
+		// A group of its own: a Ctrl-C in the terminal is for its owner, who stops it.
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	}
+	return cmd
+}
+
+func (c *Cluster) newProcess(label, program, log string, env ...string) *Process {
+	return &Process{
+		name: label, program: c.Binaries.Path(program), log: log, detached: c.options.Detached,
+		env: append(c.Binaries.environment(), env...),
+	}
+}

@@ -1,0 +1,29 @@
+package cluster
+
+import (
+	"context"
+	"strings"
+	"testing"
+)
+
+// Run starts a cluster for a test, which it fails if that is not possible. At the
+// test's end the cluster is stopped; if the test failed, its log then has the
+// ends of all processes' logs.
+func Run(t testing.TB, options Options) *Cluster {
+	t.Helper()
+	c, err := Start(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			var text strings.Builder
+			c.Diagnose(&text)
+			t.Log(text.String())
+		}
+		if err := c.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
