@@ -20,6 +20,7 @@ type world struct {
 	t testing.TB
 	*State
 	number uint64
+	log    []Batch
 }
 
 // newWorld has two live instances and one virtual storage with the serving
@@ -63,6 +64,7 @@ func (w *world) batch(b Batch) []Result {
 		b.RequestID = fmt.Sprint("request-", index)
 	}
 	b.Version, b.Time = CommandVersion, int64(index)*1000
+	w.log = append(w.log, b)
 	next, results := w.Apply(index, b)
 	if err := next.Check(); err != nil {
 		w.t.Fatalf("after %+v: %v", b, err)
@@ -104,6 +106,7 @@ func (w *world) out(name, why string) {
 	})
 }
 
+// entry returns the entry of the repository.
 func (w *world) entry() *Entry { return w.Entry(Key{vs, repo}) }
 
 // succession prints the succession.

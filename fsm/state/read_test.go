@@ -1,0 +1,270 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestState_Each(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, Command{Define: &Define{VirtualStorage: "v2", Storages: []string{"p"}}})
+	w.must(alpha, paths(open(Open), "b", "a/b", "a"))
+	elsewhere := paths(open(Open), "c")
+	elsewhere.Open.VirtualStorage = "v2"
+	w.must(alpha, elsewhere)
+	walk := func(vs string, limit int) string {
+		var keys []string
+		w.Each(vs, func(k Key, e *Entry) bool {
+			if e != w.Entry(k) {
+				t.Errorf("%v: another entry than Entry returns", k)
+			}
+			keys = append(keys, k.VirtualStorage+":"+k.RelativePath)
+			return len(keys) < limit
+		})
+		return strings.Join(keys, " ")
+	}
+	for _, r := range []struct {
+		vs    string
+		limit int
+		want  string
+	}{
+		{"", 99, "v:a v:a/b v:b v2:c"},
+		{"v", 99, "v:a v:a/b v:b"},
+		{"v2", 99, "v2:c"},
+		{"x", 99, ""},
+		{"", 2, "v:a v:a/b"},
+	} {
+		if got := walk(r.vs, r.limit); got != r.want {
+			t.Errorf("%q up to %d: got %q, want %q", r.vs, r.limit, got, r.want)
+		}
+	}
+	if w.Len() != 4 {
+		t.Errorf("length %d, want 4", w.Len())
+	}
+}
+
+func TestState_zeroValue(t *testing.T) {
+	s := &State{}
+	s.Each("", func(Key, *Entry) bool { t.Error("an entry"); return true })
+	if s.Entry(Key{vs, repo}) != nil || s.Len() != 0 || s.VirtualStorage(vs) != nil || s.Instance(1) != nil {
+		t.Error("the zero state is not empty")
+	}
+	if err := s.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestVirtualStorage_roles(t *testing.T) {
+	for _, r := range []struct {
+		name        string
+		standings   map[string]Standing // of p, q, r; serving unless named
+		behind      []string
+		inSync      string
+		primary     string
+		unavailable bool
+	}{
+		{name: "ordinary", inSync: "p q r", primary: "p"},
+		{name: "the first is behind", behind: []string{"p"}, inSync: "q r", primary: "q"},
+		{name: "the first is out", standings: map[string]Standing{"p": Out}, inSync: "q r", primary: "q"},
+		{name: "the first is filling", standings: map[string]Standing{"p": Filling}, inSync: "q r", primary: "q"},
+		{name: "the first is fenced", standings: map[string]Standing{"p": Fenced}, inSync: "p q r"},
+		{name: "the first is fenced and behind", standings: map[string]Standing{"p": Fenced}, behind: []string{"p"},
+			inSync: "q r", primary: "q"},
+		{name: "only a fenced one", standings: map[string]Standing{"q": Fenced}, behind: []string{"p", "r"},
+			inSync: "q", unavailable: true},
+		{name: "none", behind: []string{"p", "q", "r"}, unavailable: true},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			v := &VirtualStorage{}
+			for _, name := range []string{"p", "q", "r"} {
+				s := Storage{Name: name, Standing: Serving}
+				if standing, ok := r.standings[name]; ok {
+					s.Standing = standing
+				}
+				v.Succession = append(v.Succession, s)
+			}
+			var e *Entry
+			if r.behind != nil {
+				e = &Entry{Behind: r.behind}
+			}
+			var inSync []string
+			for s := range v.InSync(e) {
+				inSync = append(inSync, s.Name)
+			}
+			if got := strings.Join(inSync, " "); got != r.inSync {
+				t.Errorf("in sync: got %q, want %q", got, r.inSync)
+			}
+			p, ok := v.Primary(e)
+			if ok != (r.primary != "") || (ok && p.Name != r.primary) {
+				t.Errorf("primary: got %q %t, want %q", p.Name, ok, r.primary)
+			}
+			if got := v.Unavailable(e); got != r.unavailable {
+				t.Errorf("unavailable: got %t, want %t", got, r.unavailable)
+			}
+		})
+	}
+}
+
+func TestEntry_marks(t *testing.T) {
+	e := &Entry{Behind: []string{"r"}, Marks: []Mark{
+		{Incarnation: 1, Kind: Open},
+		{Incarnation: 2, Dirty: &Dirty{At: 1}},
+		{Incarnation: 5, Kind: Solo, Dirty: &Dirty{At: 1}},
+	}}
+	if !e.HasLive() || !e.HasSolo() || !e.HasDirty() || !e.IsBehind("r") || e.IsBehind("p") {
+		t.Error("the entry does not tell its marks")
+	}
+	for inc, want := range map[Incarnation][2]bool{1: {true, true}, 2: {true, false}, 3: {}, 5: {true, true}} {
+		if got := [2]bool{e.Mark(inc) != nil, e.Live(inc) != nil}; got != want {
+			t.Errorf("incarnation %d: marked and live %v, want %v", inc, got, want)
+		}
+	}
+	if open := (&Entry{Marks: e.Marks[:1]}); open.HasSolo() || open.HasDirty() {
+		t.Error("an open mark is neither solo nor dirty")
+	}
+	if dirty := (&Entry{Marks: e.Marks[1:2]}); dirty.HasLive() || dirty.HasSolo() {
+		t.Error("a dirty mark is not live")
+	}
+	var ordinary *Entry
+	if ordinary.HasLive() || ordinary.HasSolo() || ordinary.HasDirty() || ordinary.IsBehind("p") ||
+		ordinary.Mark(1) != nil || ordinary.Live(1) != nil {
+		t.Error("an ordinary repository has marks")
+	}
+}
+
+func TestRouting_doesNotAllocate(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, open(Open))
+	w.must(alpha, wrote("p", "q"))
+	k := Key{vs, "@hashed/6b/86/" + strings.Repeat("6b86b273ff34fce19d6b804eff5a3f57", 2) + ".git"}
+	if n := testing.AllocsPerRun(100, func() {
+		v := w.VirtualStorage(vs)
+		for _, e := range []*Entry{w.Entry(k), w.entry()} {
+			if _, ok := v.Primary(e); !ok || v.Unavailable(e) {
+				t.Fatal("no primary")
+			}
+			for s := range v.InSync(e) {
+				if s.Standing != Serving {
+					t.Fatal("not serving")
+				}
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestState_Check_findsWhatIsBroken(t *testing.T) {
+	entry := func(change func(*Entry)) func(*State) {
+		return func(s *State) {
+			e := s.Entry(Key{vs, repo}).clone()
+			change(e)
+			s.ledger, _, _ = s.ledger.Insert(Key{vs, repo}.appendTo(nil), e)
+		}
+	}
+	virtual := func(change func(*VirtualStorage)) func(*State) {
+		return func(s *State) {
+			v := *s.VirtualStorage(vs)
+			v.Succession, v.History = slices.Clone(v.Succession), slices.Clone(v.History)
+			change(&v)
+			s.VirtualStorages = []VirtualStorage{v}
+		}
+	}
+	for name, breaks := range map[string]func(*State){
+		"no cluster id":        func(s *State) { s.ClusterID = "" },
+		"instances unsorted":   func(s *State) { s.Instances = []Instance{s.Instances[1], s.Instances[0]} },
+		"instance to come":     func(s *State) { s.Instances = []Instance{{Incarnation: 99, ID: "a"}} },
+		"storages unsorted":    func(s *State) { s.VirtualStorages = append(s.VirtualStorages, VirtualStorage{Name: "a"}) },
+		"no name":              virtual(func(v *VirtualStorage) { v.Name = "" }),
+		"no epoch":             virtual(func(v *VirtualStorage) { v.Epoch = 0 }),
+		"no storage":           virtual(func(v *VirtualStorage) { v.Succession = nil }),
+		"storage twice":        virtual(func(v *VirtualStorage) { v.Succession = append(v.Succession, v.Succession[0]) }),
+		"no standing":          virtual(func(v *VirtualStorage) { v.Succession[0].Standing = "well" }),
+		"why, but serving":     virtual(func(v *VirtualStorage) { v.Succession[0].Why = WhyDead }),
+		"new, but serving":     virtual(func(v *VirtualStorage) { v.Succession[0].New = true }),
+		"since never":          virtual(func(v *VirtualStorage) { v.Succession[0].Since = 0 }),
+		"fenced in the future": virtual(func(v *VirtualStorage) { v.Succession[0].FencedEpoch = 99 }),
+		"history goes back":    virtual(func(v *VirtualStorage) { v.History[1].Index = 1 }),
+		"history without end":  virtual(func(v *VirtualStorage) { v.History = slices.Repeat(v.History[:1], HistoryLength+1) }),
+		"entry empty":          entry(func(e *Entry) { e.Marks, e.Behind = nil, nil }),
+		"entry never changed":  entry(func(e *Entry) { e.Changed = 0 }),
+		"entry of another":     func(s *State) { s.ledger, _, _ = s.ledger.Insert([]byte("x\x00a"), s.Entry(Key{vs, repo})) },
+		"entry without path":   func(s *State) { s.ledger, _, _ = s.ledger.Insert([]byte("v\x00"), s.Entry(Key{vs, repo})) },
+		"behind unsorted":      entry(func(e *Entry) { e.Behind = []string{"r", "q"} }),
+		"behind unknown":       entry(func(e *Entry) { e.Behind = []string{"x"} }),
+		"marks unsorted":       entry(func(e *Entry) { e.Marks = append(e.Marks, e.Marks[0]) }),
+		"mark of nothing":      entry(func(e *Entry) { e.Marks[0].Kind, e.Marks[0].Dirty = "", nil }),
+		"mark without kind":    entry(func(e *Entry) { e.Marks[0].Kind = "ajar" }),
+		"mark of the retired":  entry(func(e *Entry) { e.Marks[0].Incarnation = 99 }),
+		"scope without a mark": entry(func(e *Entry) { e.Marks[0].Kind = "" }),
+		"negative bound":       entry(func(e *Entry) { e.Marks[0].BoundMillis = -1 }),
+		"dirty since never":    entry(func(e *Entry) { e.Marks[0].Dirty = &Dirty{} }),
+		"dirty after a change": entry(func(e *Entry) { e.Marks[0].Dirty = &Dirty{At: e.Changed + 1} }),
+		"target that is none":  entry(func(e *Entry) { e.Marks[0].Targets = []string{"x"} }),
+		"targets not sorted":   entry(func(e *Entry) { e.Marks[0].Targets = []string{"q", "p"} }),
+	} {
+		w := newWorld(t)
+		w.must(alpha, open(Open, "p"))
+		w.must(alpha, closing(true))
+		w.must(alpha, open(Open, "p"))
+		w.must(alpha, wrote("p"))
+		s := *w.State
+		breaks(&s)
+		if err := s.Check(); err == nil {
+			t.Errorf("%s: not found", name)
+		}
+		if err := w.Check(); err != nil {
+			t.Errorf("%s: the case broke the state that it copied: %v", name, err)
+		}
+	}
+}
+
+// BenchmarkState_Apply is a write in eventual mode and its repair, beside a
+// ledger of other entries.
+func BenchmarkState_Apply(b *testing.B) {
+	for _, n := range []int{0, 100_000} {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			w := newWorld(b)
+			s, number := w.State, w.number
+			apply := func(c Command) Result {
+				number++
+				next, results := s.Apply(s.Index+1, Batch{
+					RequestID: fmt.Sprint(number), Incarnation: alpha, Number: number, Commands: []Command{c},
+				})
+				s = next
+				return results[0]
+			}
+			for i := range n {
+				apply(paths(open(Open), fmt.Sprintf("@hashed/%02x/%02x/%d.git", i%256, i/256%256, i)))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				apply(open(Solo, "p"))
+				apply(wrote("p"))
+				apply(insync(s.Index, "q", "r"))
+				if r := apply(closing(false)); r.Refusal != nil {
+					b.Fatal(r.Refusal)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkState_WriteSnapshot is a snapshot and its restore.
+func BenchmarkState_WriteSnapshot(b *testing.B) {
+	w := newWorld(b)
+	s := w.State
+	for i := range 100_000 {
+		s, _ = s.Apply(s.Index+1, Batch{Incarnation: alpha, Number: w.number + uint64(i) + 1, Commands: []Command{
+			paths(open(Open, "p", "q"), fmt.Sprintf("@hashed/%02x/%02x/%d.git", i%256, i/256%256, i)),
+		}})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ReadSnapshot(strings.NewReader(snapshotOf(b, s))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
