@@ -138,7 +138,7 @@ func TestPlan_next(t *testing.T) {
 		{
 			name: "one dirty mark is due", vs: three(nil),
 			entry: &state.Entry{Marks: []state.Mark{dirty(3, time.Minute), refsOnly(dirty(4, 0))}},
-			want: plan{action: actSettle, primary: "g1", refsOnly: true, marks: []state.DirtyRef{{Incarnation: 4, At: 4}}, witnesses: []string{"g2", "g3"}},
+			want:  plan{action: actSettle, primary: "g1", refsOnly: true, marks: []state.DirtyRef{{Incarnation: 4, At: 4}}, witnesses: []string{"g2", "g3"}},
 		},
 		{
 			name: "dirty before its bound", vs: three(nil),

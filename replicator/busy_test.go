@@ -1,0 +1,262 @@
+package replicator
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"pgregory.net/rapid"
+)
+
+// busy writes to a.git without a pause, two writes at a time, each a second
+// long, until the function that it returns is called. It counts the writes and
+// the longest that one took.
+func (w *world) busy(t *testing.T) (stop func() (writes int, longest time.Duration)) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var mu sync.Mutex
+	var writers sync.WaitGroup
+	writes, longest := 0, time.Duration(0)
+	for i := range 2 {
+		writers.Go(func() {
+			pause(ctx, time.Duration(i)*500*time.Millisecond)
+			for n := 0; ctx.Err() == nil; n++ {
+				began := time.Now()
+				err := w.writeFor(ctx, "a.git", strconv.Itoa(n), false, time.Second)
+				if err != nil && ctx.Err() == nil {
+					t.Errorf("write: %v", err)
+				}
+				mu.Lock()
+				writes, longest = writes+1, max(longest, time.Since(began))
+				mu.Unlock()
+			}
+		})
+	}
+	return func() (int, time.Duration) {
+		cancel()
+		writers.Wait()
+		return writes, longest
+	}
+}
+
+// replicates makes copies take as long as copying lasts.
+func (w *world) replicates(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = func(_, method string) fate {
+		if method == "ReplicateRepository" {
+			return fate{slow: d}
+		}
+		return fate{}
+	}
+}
+
+func TestRepair_holdsABusyRepository(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		repair := w.repairing(t, repairs)
+		w.replicates(2 * time.Second)
+		stop := w.busy(t)
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		repaired(t, repair, "a.git")
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("took %v", took)
+		}
+		writes, longest := stop()
+		if writes < 10 || longest > repairs.HoldBudget+2*time.Second {
+			t.Errorf("%d writes, the longest took %v", writes, longest)
+		}
+	})
+}
+
+func TestRepair_copyLongerThanTheHoldLetsWritesGoOn(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		cfg := repairs
+		cfg.CopyFloor = time.Minute
+		r := w.replicator(cfg)
+		stopLedger := w.running()
+		defer stopLedger()
+		w.replicates(30 * time.Second)
+		stop := w.busy(t)
+		time.Sleep(5 * time.Second)
+		spoilt := 0
+		for began := time.Now(); time.Since(began) < 20*time.Minute; {
+			out := r.worker.repair(t.Context(), order{key: key("a.git")})
+			if out.err != nil || out.again == 0 {
+				t.Fatalf("outcome: %+v", out)
+			}
+			spoilt++
+			time.Sleep(out.again)
+		}
+		if alarms := r.Alarms(); len(alarms) != 1 || alarms[0].Reason != AlarmBusy {
+			t.Errorf("alarms after %d repairs: %+v", spoilt, alarms)
+		}
+		if w.entry("a.git").HasDirty() {
+			t.Error("a copy was cut off")
+		}
+		writes, longest := stop()
+		if writes < 1000 || longest > cfg.HoldBudget+2*time.Second {
+			t.Errorf("%d writes, the longest took %v", writes, longest)
+		}
+		if out := r.worker.repair(t.Context(), order{key: key("a.git")}); out.err != nil || out.again != 0 {
+			t.Errorf("when it was quiet: %+v", out)
+		}
+		if alarms := r.Alarms(); len(alarms) != 0 {
+			t.Errorf("alarms: %+v", alarms)
+		}
+	})
+}
+
+func TestRepair_withoutAHoldBudgetWritesNeverWait(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		cfg := repairs
+		cfg.HoldBudget = 0
+		repair := w.repairing(t, cfg)
+		stop := w.busy(t)
+		time.Sleep(5 * time.Second)
+		for began := time.Now(); time.Since(began) < 5*time.Minute; {
+			out := repair(order{key: key("a.git")})
+			if out.err != nil || out.again == 0 || out.again > 3*time.Second {
+				t.Fatalf("outcome: %+v", out)
+			}
+			time.Sleep(out.again)
+		}
+		if _, longest := stop(); longest > time.Second {
+			t.Errorf("a write took %v", longest)
+		}
+		repaired(t, repair, "a.git")
+	})
+}
+
+// TestRepair_aWriteDuringTheCopySpoilsIt lets the write come at each step of a
+// repair.
+func TestRepair_aWriteDuringTheCopySpoilsIt(t *testing.T) {
+	for _, method := range []string{"RepositorySize", "RepositoryExists", "ReplicateRepository"} {
+		t.Run(method, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				repair := w.repairing(t, repairs)
+				w.mustWrite(t, "a.git", "1", false)
+				w.faults = func(_, m string) fate {
+					if m == method {
+						return fate{slow: 2 * time.Second}
+					}
+					return fate{}
+				}
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					time.Sleep(time.Second)
+					w.mustWrite(t, "a.git", "2", false)
+				}()
+				out := repair(order{key: key("a.git")})
+				<-ended
+				if spoilt := method != "RepositorySize"; spoilt != (out.again > 0) || out.err != nil {
+					t.Errorf("outcome: %+v", out)
+				}
+				w.expect(t, repair, "2")
+			})
+		})
+	}
+}
+
+func TestStreak_delays(t *testing.T) {
+	longest := time.Minute
+	for _, row := range []struct {
+		streak streak
+		want   time.Duration
+		hold   bool
+	}{
+		{streak{busy: 1}, 200 * time.Millisecond, false},
+		{streak{busy: 2}, 400 * time.Millisecond, false},
+		{streak{spoiled: 1}, 200 * time.Millisecond, false},
+		{streak{busy: 9}, 2 * time.Second, false},
+		{streak{busy: 10}, 2 * time.Second, true},
+		{streak{spoiled: 2}, 400 * time.Millisecond, true},
+		{streak{spoiled: 2, holds: 1}, 2 * time.Second, true},
+		{streak{spoiled: 2, holds: 3}, 8 * time.Second, true},
+		{streak{spoiled: 2, holds: 30}, time.Minute, true},
+	} {
+		if got := row.streak.delay(longest, 0.5); got != row.want {
+			t.Errorf("%+v: delay %v, want %v", row.streak, got, row.want)
+		}
+		if got := row.streak.hold(); got != row.hold {
+			t.Errorf("%+v: hold %v, want %v", row.streak, got, row.hold)
+		}
+	}
+}
+
+func TestBackoff_growsWithinItsBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		shortest := time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "shortest"))
+		longest := shortest + time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "more"))
+		n := rapid.IntRange(0, 10_000).Draw(t, "n")
+		random := rapid.Float64Range(0, 0.999).Draw(t, "random")
+		got := backoff(shortest, longest, n, random)
+		if got < shortest*79/100 || got > longest*121/100 {
+			t.Fatalf("%v is not within %v and %v", got, shortest, longest)
+		}
+		if n > 0 && backoff(shortest, longest, n+1, random) < got {
+			t.Fatal("it shrinks")
+		}
+	})
+}
+
+func TestPatience_isBounded(t *testing.T) {
+	var p patience
+	for i := range 2 * streaksKept {
+		p.add(key(strconv.Itoa(i)), false, false)
+	}
+	if len(p.streaks) != streaksKept {
+		t.Errorf("%d streaks", len(p.streaks))
+	}
+	if s := p.add(key("0"), true, false); s.busy != 1 || s.holds != 1 {
+		t.Errorf("streak: %+v", s)
+	}
+	p.forget(key("0"))
+	if s := p.get(key("0")); s != (streak{}) {
+		t.Errorf("streak: %+v", s)
+	}
+}
+
+func TestCopyLimit_growsWithSizeAndFailures(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		r := w.replicator(Config{CopyFloor: 10 * time.Second, CopyRate: 1 << 10, CopyTimeout: 5 * time.Minute})
+		rep := &repairer{cfg: r.cfg, calls: r.filler.calls, log: r.log}
+		w.put("a.git", "12345", "g1") // 5 KiB in the world's measure
+		for _, row := range []struct {
+			path     string
+			failures int
+			want     time.Duration
+		}{
+			{"none.git", 0, 10 * time.Second},
+			{"a.git", 0, 15 * time.Second},
+			{"a.git", 1, 30 * time.Second},
+			{"a.git", 4, 4 * time.Minute},
+			{"a.git", 5, 5 * time.Minute},
+			{"a.git", 1000, 5 * time.Minute},
+		} {
+			if got := rep.copyLimit(t.Context(), order{key: key(row.path), failures: row.failures}, "g1"); got != row.want {
+				t.Errorf("%q after %d failures: %v, want %v", row.path, row.failures, got, row.want)
+			}
+		}
+	})
+}
+
+func TestMetWrite_tellsFaultsFromWrites(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want bool
+	}{
+		{ErrBusy, true},
+		{ErrSpoiled, true},
+		{status.Error(codes.Unavailable, "gone"), false},
+		{context.DeadlineExceeded, false},
+	} {
+		if got := metWrite(row.err); got != row.want {
+			t.Errorf("%v: %v", row.err, got)
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package replicator
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+)
+
+// fate is what becomes of one call. The zero fate is success.
+type fate struct {
+	// err is answered; unless happens, in place of the effect.
+	err     error
+	happens bool
+	// lost tells that err is made up on the way: nothing came from the storage.
+	lost bool
+	// slow is how long the call takes, and late how much later than the answer
+	// the effect comes, at the deadline at the latest.
+	slow, late time.Duration
+}
+
+// lostError is an error that was made up on the way.
+type lostError struct{ error }
+
+// GRPCStatus lets status.Code see it.
+func (e lostError) GRPCStatus() *status.Status { return status.Convert(e.error) }
+
+// watchLost is the Watch that knows lostError.
+func watchLost(ctx context.Context) (context.Context, func(error) bool) {
+	return ctx, func(err error) bool {
+		_, lost := errors.AsType[lostError](err)
+		return !lost
+	}
+}
+
+// Invoke implements grpc.ClientConnInterface.
+func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...grpc.CallOption) error {
+	method = path.Base(method)
+	w := d.world
+	w.mu.Lock()
+	w.calls[method+" "+d.name]++
+	var f fate
+	if w.faults != nil {
+		f = w.faults(d.name, method)
+	}
+	if method == "ReplicateRepository" || method == "RemoveRepository" {
+		d.checkTarget(method, args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository().GetRelativePath())
+	}
+	w.mu.Unlock()
+	pause(ctx, f.slow)
+	if err := ctx.Err(); err != nil {
+		f = fate{err: status.FromContextError(err).Err(), lost: true, happens: f.happens || f.err == nil, late: f.late}
+	}
+	answer := func() error { return nil }
+	if f.err == nil || f.happens {
+		answer = func() error { return d.serve(ctx, method, args.(proto.Message), reply.(proto.Message)) }
+	}
+	if f.late > 0 {
+		if deadline, ok := ctx.Deadline(); ok {
+			f.late = min(f.late, time.Until(deadline))
+		}
+		// The storage goes on by itself.
+		go func() { time.Sleep(f.late); w.mu.Lock(); defer w.mu.Unlock(); _ = answer() }()
+	} else {
+		w.mu.Lock()
+		err := answer()
+		w.mu.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	if f.lost {
+		return lostError{f.err}
+	}
+	return f.err
+}
+
+// checkTarget notes a copy onto an in-sync storage. The caller holds world.mu.
+func (d *disk) checkTarget(method, relativePath string) {
+	vs, entry := d.world.view.VirtualStorage(vsName), d.world.view.Entry(key(relativePath))
+	for st := range vs.InSync(entry) {
+		if st.Name == d.name {
+			d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which is in sync", method, relativePath, d.name))
+		}
+	}
+}
+
+// serve answers a call. The caller holds world.mu.
+func (d *disk) serve(ctx context.Context, method string, args, reply proto.Message) error {
+	repo := args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository()
+	if repo.GetStorageName() != d.name {
+		return status.Errorf(codes.InvalidArgument, "this is %q, not %q", d.name, repo.GetStorageName())
+	}
+	content, has := d.repos[repo.GetRelativePath()]
+	switch method {
+	case "RepositoryExists":
+		proto.Merge(reply, &gitalypb.RepositoryExistsResponse{Exists: has})
+		return nil
+	case "RemoveRepository":
+		if !has {
+			return status.Error(codes.NotFound, "repository does not exist")
+		}
+		d.world.set(d.name, repo.GetRelativePath(), "")
+		return nil
+	case "ReplicateRepository":
+		source := args.(*gitalypb.ReplicateRepositoryRequest).GetSource()
+		if err := checkServers(ctx, source.GetStorageName()); err != nil {
+			return err
+		}
+		content, has = d.world.disks[source.GetStorageName()].repos[source.GetRelativePath()]
+		if !has {
+			return status.Error(codes.NotFound, "invalid source repository")
+		}
+		d.world.set(d.name, repo.GetRelativePath(), content)
+		return nil
+	}
+	if !has {
+		return status.Error(codes.NotFound, "repository not found")
+	}
+	switch method {
+	case "CalculateChecksum":
+		proto.Merge(reply, &gitalypb.CalculateChecksumResponse{Checksum: content})
+	case "RepositorySize":
+		proto.Merge(reply, &gitalypb.RepositorySizeResponse{Size: int64(len(content))})
+	default:
+		return status.Error(codes.Unimplemented, method)
+	}
+	return nil
+}
+
+// checkServers checks that the call says how to reach its source.
+func checkServers(ctx context.Context, source string) error {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	text, err := base64.StdEncoding.DecodeString(strings.Join(md.Get("gitaly-servers"), ""))
+	if want := fmt.Sprintf(`{%q:{"address":"tcp://%s","token":"token of %s"}}`, source, source, source); err != nil || string(text) != want {
+		return status.Errorf(codes.InvalidArgument, "gitaly-servers: %s, want %s", text, want)
+	}
+	return nil
+}
+
+// NewStream implements grpc.ClientConnInterface, for WalkRepos.
+func (d *disk) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
+	w := d.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	method = path.Base(method)
+	w.calls[method+" "+d.name]++
+	var f fate
+	if w.faults != nil {
+		f = w.faults(d.name, method)
+	}
+	return &walkStream{ctx: ctx, paths: slices.Sorted(maps.Keys(d.repos)), fate: f}, nil
+}
+
+// walkStream yields the paths that were there at its start; with an error in
+// its fate, after the first one.
+type walkStream struct {
+	grpc.ClientStream
+	ctx   context.Context
+	paths []string
+	fate  fate
+	sent  int
+}
+
+func (s *walkStream) SendMsg(any) error { return nil }
+func (s *walkStream) CloseSend() error  { return nil }
+
+func (s *walkStream) RecvMsg(m any) error {
+	pause(s.ctx, s.fate.slow)
+	switch {
+	case s.ctx.Err() != nil:
+		return status.FromContextError(s.ctx.Err()).Err()
+	case s.fate.err != nil && s.sent > 0:
+		return s.fate.err
+	case s.sent == len(s.paths):
+		return io.EOF
+	}
+	m.(*gitalypb.WalkReposResponse).RelativePath = s.paths[s.sent]
+	s.sent++
+	return nil
+}

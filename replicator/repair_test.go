@@ -1,0 +1,411 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+)
+
+var repairs = Config{HoldBudget: 5 * time.Second, HoldTries: 3, CopyFloor: 10 * time.Second, LookTimeout: 10 * time.Second}
+
+// bubble runs a test in a bubble, in a new world.
+func bubble(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		test(t, w)
+		for _, broken := range w.verdict() {
+			t.Error(broken)
+		}
+	})
+}
+
+// repairing runs what a repair needs beside it, until the test ends.
+func (w *world) repairing(t *testing.T, cfg Config) func(order) outcome {
+	r := w.replicator(cfg)
+	ctx, cancel := context.WithCancel(context.Background())
+	stop, seen := w.running(), make(chan struct{})
+	go func() { defer close(seen); r.sightings.run(ctx, w.node) }()
+	t.Cleanup(func() { cancel(); <-seen; stop() })
+	return func(o order) outcome { return r.worker.repair(ctx, o) }
+}
+
+// repaired repairs until nothing is left, as the queue would.
+func repaired(t *testing.T, repair func(order) outcome, path string) {
+	t.Helper()
+	for began, failures := time.Now(), 0; ; {
+		out := repair(order{key: key(path), failures: failures})
+		if out.err == nil && out.again == 0 {
+			return
+		}
+		if out.err != nil {
+			failures++
+			out.again = backoff(time.Second, time.Minute, failures, 0.5)
+		}
+		if time.Since(began) > time.Hour {
+			t.Fatalf("not repaired within an hour: %v", out.err)
+		}
+		time.Sleep(out.again)
+	}
+}
+
+// scenarios leave a.git in need of repair.
+var scenarios = []struct {
+	name  string
+	setUp func(t *testing.T, w *world)
+	want  string // content in the end
+}{
+	{name: "written", want: "1", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "0", "g1", "g2", "g3")
+		w.mustWrite(t, "a.git", "1", false)
+	}},
+	{name: "created", want: "1", setUp: func(t *testing.T, w *world) { w.mustWrite(t, "a.git", "1", false) }},
+	{name: "deleted", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "0", "g1", "g2", "g3")
+		w.mustWrite(t, "a.git", "", false)
+	}},
+	{name: "written without a status", want: "1", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "0", "g1", "g2", "g3")
+		w.mustWrite(t, "a.git", "1", true)
+	}},
+	{name: "deleted without a status", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "0", "g1", "g2", "g3")
+		w.mustWrite(t, "a.git", "", true)
+	}},
+	{name: "dirty and equal", want: "1", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "1", "g1", "g2", "g3")
+		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2"}})
+	}},
+	{name: "dirty and perhaps different", want: "1", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "1", "g1")
+		w.put("a.git", "0", "g2", "g3")
+		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2", "g3"}})
+	}},
+	{name: "dirty with more than refs", want: "1", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "1", "g1", "g2", "g3")
+		w.dirty("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
+	}},
+	{name: "dirty and lost on the primary", want: "1", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "1", "g2", "g3")
+		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1"}})
+	}},
+	{name: "dirty and nowhere", setUp: func(t *testing.T, w *world) {
+		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1"}})
+	}},
+}
+
+func (w *world) mustWrite(t *testing.T, path, content string, lost bool) {
+	t.Helper()
+	if err := w.write(t.Context(), path, content, lost); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dirty leaves a dirty mark.
+func (w *world) dirty(path string, scope state.Scope) {
+	w.must(
+		state.Command{Open: &state.OpenMark{VirtualStorage: vsName, Paths: []string{path}, Kind: state.Solo, Scope: scope}},
+		state.Command{Close: &state.Close{VirtualStorage: vsName, Paths: []string{path}, Dirty: true}},
+	)
+}
+
+func TestRepair_everyScenarioEndsEqual(t *testing.T) {
+	for _, scenario := range scenarios {
+		t.Run(scenario.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				repair := w.repairing(t, repairs)
+				scenario.setUp(t, w)
+				w.expect(t, repair, scenario.want)
+			})
+		})
+	}
+}
+
+// expect repairs a.git, as often as something is found to be wrong with it, and
+// expects the content everywhere.
+func (w *world) expect(t *testing.T, repair func(order) outcome, content string) {
+	t.Helper()
+	for range 5 {
+		repaired(t, repair, "a.git")
+		time.Sleep(time.Minute) // late effects and lingering marks end
+		if w.equal() == "" {
+			break
+		}
+	}
+	if faults := w.equal(); faults != "" {
+		t.Error(faults)
+	}
+	if got := w.content("g1", "a.git"); got != content {
+		t.Errorf("content %q, want %q", got, content)
+	}
+}
+
+// TestRepair_survivesAnyFailedCall lets the first call of each method to each
+// storage end in every possible way.
+func TestRepair_survivesAnyFailedCall(t *testing.T) {
+	broken := status.Error(codes.Internal, "broken")
+	gone := status.Error(codes.Unavailable, "connection lost")
+	fates := map[string]fate{
+		"refused":                  {err: broken},
+		"refused after the effect": {err: broken, happens: true},
+		"lost":                     {err: gone, lost: true},
+		"lost after the effect":    {err: gone, lost: true, happens: true},
+		"lost before the effect":   {err: gone, lost: true, happens: true, late: 8 * time.Second},
+		"too slow":                 {slow: time.Hour},
+		"too slow, effect later":   {slow: time.Hour, late: time.Second},
+	}
+	for _, method := range []string{"RepositoryExists", "RepositorySize", "CalculateChecksum", "ReplicateRepository", "RemoveRepository"} {
+		for _, storage := range []string{"g1", "g2"} {
+			for name, f := range fates {
+				t.Run(method+" "+storage+" "+name, func(t *testing.T) {
+					met := 0
+					for _, scenario := range scenarios {
+						bubble(t, func(t *testing.T, w *world) {
+							repair := w.repairing(t, repairs)
+							scenario.setUp(t, w)
+							spent := false
+							w.faults = func(s, m string) fate {
+								if spent || s != storage || m != method {
+									return fate{}
+								}
+								spent = true
+								met++
+								return f
+							}
+							w.expect(t, repair, scenario.want)
+						})
+						if t.Failed() {
+							t.Fatalf("scenario: %s", scenario.name)
+						}
+					}
+					if met == 0 && storage == "g2" {
+						t.Error("no scenario made the call")
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestRepair_survivesAnyFailedProposal lets the first proposal of each command
+// fail, with and without having been applied.
+func TestRepair_survivesAnyFailedProposal(t *testing.T) {
+	kinds := map[string]func(state.Command) bool{
+		"open":    func(c state.Command) bool { return c.Open != nil },
+		"close":   func(c state.Command) bool { return c.Close != nil },
+		"in-sync": func(c state.Command) bool { return c.InSync != nil },
+		"settle":  func(c state.Command) bool { return c.Settle != nil },
+	}
+	for kind, is := range kinds {
+		for _, applied := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s applied=%v", kind, applied), func(t *testing.T) {
+				met := 0
+				for _, scenario := range scenarios {
+					bubble(t, func(t *testing.T, w *world) {
+						repair := w.repairing(t, repairs)
+						scenario.setUp(t, w)
+						synctest.Wait()
+						spent := false
+						w.mu.Lock()
+						w.fate = func(cmds []state.Command) (bool, error) {
+							if spent || !is(cmds[0]) {
+								return true, nil
+							}
+							spent = true
+							met++
+							return applied, errors.New("leadership lost")
+						}
+						w.mu.Unlock()
+						w.expect(t, repair, scenario.want)
+					})
+					if t.Failed() {
+						t.Fatalf("scenario: %s", scenario.name)
+					}
+				}
+				if met == 0 {
+					t.Error("no scenario proposed it")
+				}
+			})
+		}
+	}
+}
+
+// TestRepair_survivesADeath ends the process while a call is under way; its
+// effect comes later, at the deadline at the latest.
+func TestRepair_survivesADeath(t *testing.T) {
+	for _, scenario := range scenarios {
+		for _, method := range []string{"RepositoryExists", "CalculateChecksum", "ReplicateRepository", "RemoveRepository"} {
+			t.Run(scenario.name+" "+method, func(t *testing.T) {
+				bubble(t, func(t *testing.T, w *world) {
+					scenario.setUp(t, w)
+					ctx, die := context.WithCancel(t.Context())
+					r, stop := w.replicator(repairs), w.running()
+					w.mu.Lock()
+					w.faults = func(_, m string) fate {
+						if m == method {
+							w.node.dead = true
+							die()
+							return fate{happens: true, slow: time.Second, late: 9 * time.Second}
+						}
+						return fate{}
+					}
+					w.mu.Unlock()
+					seen := make(chan struct{})
+					go func() { defer close(seen); r.sightings.run(ctx, w.node) }()
+					for ctx.Err() == nil {
+						out := r.worker.repair(ctx, order{key: key("a.git")})
+						if out.err == nil && out.again == 0 {
+							break
+						}
+						time.Sleep(max(out.again, time.Second))
+					}
+					die()
+					<-seen
+					w.mu.Lock()
+					w.faults, w.node.dead = nil, true
+					w.mu.Unlock()
+					stop()
+					w.start()
+					w.expect(t, w.repairing(t, repairs), scenario.want)
+				})
+			})
+		}
+	}
+}
+
+func TestRepair_copiesInParallelAndTellsTheSource(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		repair := w.repairing(t, repairs)
+		w.mustWrite(t, "a.git", "1", false)
+		w.faults = func(_, method string) fate {
+			if method == "ReplicateRepository" {
+				return fate{slow: 3 * time.Second}
+			}
+			return fate{}
+		}
+		began := time.Now()
+		if out := repair(order{key: key("a.git")}); out.err != nil || out.again != 0 || len(out.synced) != 2 {
+			t.Errorf("outcome: %+v", out)
+		}
+		if took := time.Since(began); took != 3*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestRepair_oneFailedTargetDoesNotStopTheOther(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		repair := w.repairing(t, repairs)
+		w.mustWrite(t, "a.git", "1", false)
+		w.faults = func(storage, method string) fate {
+			if method == "ReplicateRepository" && storage == "g2" {
+				return fate{err: status.Error(codes.Internal, "disk full")}
+			}
+			return fate{}
+		}
+		out := repair(order{key: key("a.git")})
+		if status.Code(out.err) != codes.Internal {
+			t.Errorf("outcome: %+v", out)
+		}
+		if entry := w.entry("a.git"); !entry.IsBehind("g2") || entry.IsBehind("g3") {
+			t.Errorf("entry: %+v", entry)
+		}
+	})
+}
+
+func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		repair := w.repairing(t, repairs)
+		w.mustWrite(t, "a.git", "1", false)
+		first := true
+		w.faults = func(storage, method string) fate {
+			if method == "ReplicateRepository" && storage == "g2" && first {
+				first = false
+				return fate{err: status.Error(codes.Unavailable, "connection lost"), lost: true, happens: true, late: 9 * time.Second}
+			}
+			return fate{}
+		}
+		if out := repair(order{key: key("a.git")}); out.err == nil {
+			t.Fatal("the lost copy did not fail")
+		}
+		lost := time.Now()
+		synctest.Wait() // the mark closes, dirty
+		if entry := w.entry("a.git"); !entry.HasDirty() || entry.IsBehind("g3") {
+			t.Fatalf("entry: %+v", entry)
+		}
+		out := repair(order{key: key("a.git")})
+		if out.err != nil || out.again < 9*time.Second {
+			t.Errorf("before the bound: %+v", out)
+		}
+		repaired(t, repair, "a.git")
+		if waited := time.Since(lost); waited < repairs.CopyFloor {
+			t.Errorf("copied again after %v", waited)
+		}
+		if faults := w.equal(); faults != "" {
+			t.Error(faults)
+		}
+	})
+}
+
+func TestRepair_neverSettlesWhileOneThatMayHaveItIsAway(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		repair := w.repairing(t, repairs)
+		w.put("a.git", "1", "g3")
+		w.dirty("a.git", state.Scope{RefsOnly: true, Targets: []string{"g1"}})
+		w.reach("g3", false)
+		if out := repair(order{key: key("a.git")}); out.err == nil {
+			t.Errorf("outcome: %+v", out)
+		}
+		if !w.entry("a.git").HasDirty() {
+			t.Error("settled")
+		}
+		w.reach("g3", true)
+		w.expect(t, repair, "1")
+	})
+}
+
+func TestRepair_saysWhatThePrimaryLacks(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		repair := w.repairing(t, repairs)
+		w.mustWrite(t, "a.git", "1", false)
+		w.put("a.git", "", "g1")
+		w.mu.Lock()
+		delete(w.disks["g1"].repos, "a.git")
+		w.mu.Unlock()
+		w.put("a.git", "0", "g2")
+		out := repair(order{key: key("a.git")})
+		if got, want := errorText(out.err), `the primary lacks a repository that "g2" has`; got != want {
+			t.Errorf("error %q, want %q", got, want)
+		}
+		if entry := w.entry("a.git"); !entry.IsBehind("g2") || entry.IsBehind("g3") || w.content("g2", "a.git") != "0" {
+			t.Errorf("entry: %+v", entry)
+		}
+	})
+}
+
+func TestRepair_aPanicEndsOneRepair(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		repair := w.repairing(t, repairs)
+		w.mustWrite(t, "a.git", "1", false)
+		w.faults = func(_, method string) fate {
+			if method == "ReplicateRepository" {
+				w.faults = nil
+				w.mu.Unlock() // the caller will not come to it
+				panic("planted")
+			}
+			return fate{}
+		}
+		if out := repair(order{key: key("a.git")}); out.err == nil {
+			t.Error("the panic went unnoticed")
+		}
+		w.expect(t, repair, "1")
+	})
+}

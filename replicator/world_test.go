@@ -1,0 +1,401 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+
+	"praefect/fsm/state"
+	"praefect/proxy/ledger"
+	"praefect/replicator/queue"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const vsName = "default"
+
+func key(path string) state.Key { return state.Key{VirtualStorage: vsName, RelativePath: path} }
+
+// world is what a replicator lives in: the agreed state, this instance's ledger
+// of writes, and storages whose repositories are a string each. Every change of
+// the state or of a storage is checked.
+type world struct {
+	t     *testing.T
+	mu    sync.Mutex
+	disks map[string]*disk // immutable map; the disks are guarded by mu
+	view  *state.State     // guarded by mu
+	// faults decides what becomes of a call, fate of a proposal.
+	faults func(storage, method string) fate                  // guarded by mu
+	fate   func(cmds []state.Command) (apply bool, err error) // guarded by mu
+	broken []string                                           // rules that were broken; guarded by mu
+	calls  map[string]int                                     // by method and storage; guarded by mu
+	moved  chan struct{}                                      // closed when a connection comes or goes; guarded by mu
+	node   *node                                              // of the living incarnation
+	gate   *ledger.Ledger                                     // likewise
+	queue  queue.Queue
+	faultQ func(queue.Operation) (bool, error) // guarded by mu
+}
+
+// disk is a storage.
+type disk struct {
+	world *world
+	name  string
+	away  bool
+	repos map[string]string // content by path
+}
+
+// node is one incarnation's door to the state.
+type node struct {
+	world   *world
+	inc     state.Incarnation
+	number  uint64
+	changed chan struct{}
+	dead    bool // the process is gone: nothing of it reaches the log; guarded by world.mu
+}
+
+// newWorld makes a world in which g1, g2 and g3 serve.
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, view: &state.State{}, disks: make(map[string]*disk), calls: make(map[string]int), moved: make(chan struct{})}
+	w.queue = queue.NewMemory(func(op queue.Operation) (bool, error) {
+		w.mu.Lock()
+		fault := w.faultQ
+		w.mu.Unlock()
+		if fault == nil {
+			return true, nil
+		}
+		return fault(op)
+	})
+	names := []string{"g1", "g2", "g3"}
+	for _, name := range names {
+		w.disks[name] = &disk{world: w, name: name, repos: make(map[string]string)}
+	}
+	w.start()
+	w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: names}})
+	for _, name := range names {
+		w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name}})
+	}
+	for _, name := range names[1:] {
+		since := w.storage(name).Since
+		w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name, Filled: since}})
+	}
+	return w
+}
+
+// start begins a new incarnation; the former one, if any, is retired.
+func (w *world) start() {
+	old := w.node
+	w.node = &node{world: w, changed: make(chan struct{})}
+	results, err := w.node.Propose(context.Background(), state.Command{Register: &state.Register{ID: "one", ClusterID: "cluster"}})
+	if err != nil || results[0].Refusal != nil {
+		w.t.Fatalf("register: %v, %v", results, err)
+	}
+	w.node.inc = results[0].Incarnation
+	if old != nil {
+		w.must(state.Command{Retire: &state.Retire{Incarnation: old.inc, Successor: w.node.inc}})
+	}
+	w.gate = ledger.New(w.node, ledger.Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 100})
+}
+
+// running runs the ledger until the function that it returns is called.
+func (w *world) running() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	gate := w.gate
+	go func() { defer close(done); _ = gate.Run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+func (w *world) must(cmds ...state.Command) {
+	w.t.Helper()
+	results, err := w.node.Propose(context.Background(), cmds...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, result := range results {
+		if result.Refusal != nil {
+			w.t.Fatal(result.Refusal)
+		}
+	}
+}
+
+func (w *world) storage(name string) state.Storage {
+	return *w.node.View().VirtualStorage(vsName).Storage(name)
+}
+
+func (w *world) entry(path string) *state.Entry { return w.node.View().Entry(key(path)) }
+
+// replicator makes a replicator in this world.
+func (w *world) replicator(cfg Config) *Replicator {
+	return New(Deps{
+		Ledger: w.node, Gate: gate{w.gate}, Storages: w, Queue: w.queue, Watch: watchLost,
+		Log:     slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Metrics: NewMetrics(prometheus.NewRegistry(), w.node),
+	}, cfg)
+}
+
+// put gives repositories the same content on storages, as if it had always been
+// there.
+func (w *world) put(path, content string, storages ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, name := range storages {
+		w.disks[name].repos[path] = content
+	}
+}
+
+func (w *world) content(storage, path string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.disks[storage].repos[path]
+}
+
+func (w *world) called(method, storage string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.calls[method+" "+storage]
+}
+
+// write writes to the primary as an eventual write does. content "" deletes.
+// lost tells that its status does not arrive.
+func (w *world) write(ctx context.Context, path, content string, lost bool) error {
+	return w.writeFor(ctx, path, content, lost, 0)
+}
+
+// writeFor is a write that is in flight for a while.
+func (w *world) writeFor(ctx context.Context, path, content string, lost bool, d time.Duration) error {
+	write, err := w.gate.Begin(ctx, []state.Key{key(path)})
+	if err != nil {
+		return err
+	}
+	ended := true
+	defer func() { write.End(ended) }()
+	vs := w.node.View().VirtualStorage(vsName)
+	primary, ok := vs.Primary(w.entry(path))
+	if !ok {
+		return errors.New("no primary")
+	}
+	account := ledger.Account{
+		Scope:   state.Scope{BoundMillis: 5000, RefsOnly: content != "", Targets: []string{primary.Name}},
+		Primary: primary.Name, Epoch: vs.Epoch, Deleted: state.DeletedClear,
+	}
+	if content == "" {
+		account.Deleted = state.DeletedSet
+	}
+	if _, err := write.Prepare(ctx, account); err != nil {
+		return err
+	}
+	pause(ctx, d)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.set(primary.Name, path, content)
+	ended = !lost
+	return nil
+}
+
+// set changes a disk. The caller holds mu.
+func (w *world) set(storage, path, content string) {
+	if content == "" {
+		delete(w.disks[storage].repos, path)
+	} else {
+		w.disks[storage].repos[path] = content
+	}
+	w.check("a change of " + storage)
+}
+
+// reach makes a storage reachable or not.
+func (w *world) reach(storage string, reachable bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.disks[storage].away = !reachable
+	close(w.moved)
+	w.moved = make(chan struct{})
+}
+
+// replace gives a storage an empty disk, and reports it.
+func (w *world) replace(storage, filesystemID string) {
+	w.t.Helper()
+	w.mu.Lock()
+	w.disks[storage].repos = make(map[string]string)
+	w.mu.Unlock()
+	w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: storage, FilesystemID: filesystemID}})
+}
+
+// check notes where a storage is in sync, nothing is under way, and the content
+// differs. The caller holds mu.
+func (w *world) check(when string) {
+	vs := w.view.VirtualStorage(vsName)
+	if vs == nil {
+		return
+	}
+	paths := make(map[string]bool)
+	for _, d := range w.disks {
+		for path := range d.repos {
+			paths[path] = true
+		}
+	}
+	for path := range paths {
+		entry := w.view.Entry(key(path))
+		primary, ok := vs.Primary(entry)
+		if !ok || entry.HasLive() || entry.HasDirty() {
+			continue
+		}
+		for st := range vs.InSync(entry) {
+			if got, want := w.disks[st.Name].repos[path], w.disks[primary.Name].repos[path]; got != want {
+				w.broken = append(w.broken, fmt.Sprintf("after %s, index %d: %q is in sync on %s with %q, and %s has %q (entry %+v)",
+					when, w.view.Index, path, st.Name, got, primary.Name, want, entry))
+			}
+		}
+	}
+}
+
+// verdict returns the rules that were broken.
+func (w *world) verdict() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken
+}
+
+// equal returns what keeps the replicas from being equal and ordinary.
+func (w *world) equal() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var faults []string
+	w.view.Each("", func(k state.Key, e *state.Entry) bool {
+		if len(e.Behind) > 0 || e.HasDirty() {
+			faults = append(faults, fmt.Sprintf("%s: %+v", k.RelativePath, e))
+		}
+		return true
+	})
+	for name, d := range w.disks {
+		if !maps.Equal(d.repos, w.disks["g1"].repos) {
+			faults = append(faults, fmt.Sprintf("%s has %v, g1 has %v", name, d.repos, w.disks["g1"].repos))
+		}
+	}
+	slices.Sort(faults)
+	return strings.Join(faults, "\n")
+}
+
+// View implements Ledger.
+func (n *node) View() *state.State {
+	n.world.mu.Lock()
+	defer n.world.mu.Unlock()
+	return n.world.view
+}
+
+// Incarnation implements Ledger.
+func (n *node) Incarnation() state.Incarnation { return n.inc }
+
+// Changed implements Ledger.
+func (n *node) Changed() <-chan struct{} {
+	n.world.mu.Lock()
+	defer n.world.mu.Unlock()
+	return n.changed
+}
+
+// Propose implements Ledger.
+func (n *node) Propose(ctx context.Context, cmds ...state.Command) ([]state.Result, error) {
+	w := n.world
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := ctx.Err(); err != nil || n.dead {
+		return nil, errors.Join(err, errors.New("not proposed"))
+	}
+	apply, err := true, error(nil)
+	if w.fate != nil {
+		apply, err = w.fate(cmds)
+	}
+	if !apply {
+		return nil, err
+	}
+	n.number++
+	next, results := w.view.Apply(w.view.Index+1, state.Batch{
+		Version: state.CommandVersion, RequestID: fmt.Sprintf("%d of %d", n.number, n.inc),
+		Incarnation: n.inc, Number: n.number, Commands: cmds,
+	})
+	w.view = next
+	w.check(fmt.Sprintf("%+v", cmds))
+	close(n.changed)
+	n.changed = make(chan struct{})
+	if err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// gate joins the instance's ledger to the replicator, as cmd does.
+type gate struct{ ledger *ledger.Ledger }
+
+type ticket struct{ *ledger.Ticket }
+
+// Repair implements Gate.
+func (g gate) Repair(ctx context.Context, k state.Key, hold bool) (Ticket, error) {
+	t, err := g.ledger.Repair(ctx, k, hold)
+	if err != nil {
+		return nil, translate(err)
+	}
+	return ticket{t}, nil
+}
+
+// InSync implements Ticket.
+func (t ticket) InSync(ctx context.Context, storages []string) error {
+	return translate(t.Ticket.InSync(ctx, storages))
+}
+
+// Settle implements Ticket.
+func (t ticket) Settle(ctx context.Context, s Settlement) error {
+	return translate(t.Ticket.Settle(ctx, ledger.Settlement(s)))
+}
+
+func translate(err error) error {
+	switch {
+	case errors.Is(err, ledger.ErrBusy):
+		return ErrBusy
+	case errors.Is(err, ledger.ErrSpoiled):
+		return ErrSpoiled
+	}
+	return err
+}
+
+// Conn implements Storages.
+func (w *world) Conn(_, storage string) (grpc.ClientConnInterface, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.disks[storage]
+	if d == nil || d.away {
+		return nil, fmt.Errorf("storage %q is away", storage)
+	}
+	return d, nil
+}
+
+// Server implements Storages.
+func (w *world) Server(_, storage string) (address, token string) {
+	return "tcp://" + storage, "token of " + storage
+}
+
+// Changed implements Storages.
+func (w *world) Changed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.moved
+}
+
+// until waits until the condition holds, for at most a given time of the bubble.
+func until(t *testing.T, most time.Duration, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(most); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v", most)
+		}
+	}
+}
