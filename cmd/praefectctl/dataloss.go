@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+)
+
+func (p *program) dataloss() *cli.Command {
+	return &cli.Command{
+		Name:  "dataloss",
+		Usage: "list the repositories of which a storage misses an acknowledged write",
+		Description: "A repository that is available can be read, and its storages that are behind are\n" +
+			"being repaired. One that is not available has no reachable storage with every\n" +
+			"acknowledged write: then the exit code is 4.",
+		Flags: []cli.Flag{virtualStorageFlag()},
+		Action: p.queryAction(func(cmd *cli.Command) query {
+			return func(ctx context.Context, e endpoints, out *output) error {
+				answer, err := ask(ctx, e, func(ctx context.Context, c *admin.Client) (admin.DatalossResponse, error) {
+					return allDataloss(ctx, c, cmd.String("virtual-storage"))
+				})
+				if err != nil {
+					return err
+				}
+				unavailable := 0
+				for _, r := range answer.Repositories {
+					if !r.Available {
+						unavailable++
+					}
+				}
+				if out.json {
+					if err := out.document(answer); err != nil {
+						return err
+					}
+				} else {
+					showDataloss(out, answer, unavailable)
+				}
+				if unavailable > 0 {
+					return coded{code: exitUnavailable}
+				}
+				return nil
+			}
+		}),
+	}
+}
+
+// allDataloss collects the pages into one answer.
+func allDataloss(ctx context.Context, c *admin.Client, virtualStorage string) (admin.DatalossResponse, error) {
+	all := admin.DatalossResponse{Schema: admin.Schema, Repositories: []admin.Repository{}}
+	request := admin.DatalossRequest{VirtualStorage: virtualStorage}
+	for {
+		page, err := c.Dataloss(ctx, request)
+		if err != nil {
+			return admin.DatalossResponse{}, err
+		}
+		all.Repositories = append(all.Repositories, page.Repositories...)
+		if !page.More || len(page.Repositories) == 0 {
+			return all, nil
+		}
+		last := page.Repositories[len(page.Repositories)-1]
+		request.After = &state.Key{VirtualStorage: last.VirtualStorage, RelativePath: last.RelativePath}
+	}
+}
+
+func showDataloss(out *output, answer admin.DatalossResponse, unavailable int) {
+	if len(answer.Repositories) == 0 {
+		out.printf("%s every repository is on every storage that serves\n", out.mark(good))
+		return
+	}
+	rows := make([][]string, 0, len(answer.Repositories))
+	for _, r := range answer.Repositories {
+		mark := busy
+		if !r.Available {
+			mark = bad
+		}
+		rows = append(rows, []string{out.mark(mark), r.VirtualStorage, r.RelativePath, yesNo(r.Available), strings.Join(r.Behind, ", ")})
+	}
+	out.table([]string{"", "VIRTUAL STORAGE", "REPOSITORY", "AVAILABLE", "BEHIND"}, rows)
+	out.printf("\nrepositories: %d behind on a storage, %d of them unavailable\n", len(answer.Repositories), unavailable)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"praefect/config"
+)
+
+// closedPort is a host:port where nobody listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l := silentPort(t)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return l.Addr().String()
+}
+
+// silentPort accepts connections and says nothing.
+func silentPort(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestProgram_findsAnInstance(t *testing.T) {
+	i := newInstance(t).filled()
+	address := i.serve()
+	_, port, _ := net.SplitHostPort(address)
+	token := writeFile(t, "secret\n")
+	settings := writeFile(t, fmt.Sprintf("listen_addr = \"127.0.0.1:%s\"\n[auth]\ntoken = \"secret\"\n[database]\nhost = \"/run\"\n"+
+		"[[virtual_storage]]\nname = \"default\"\n[[virtual_storage.node]]\nstorage = \"s\"\naddress = \"tcp://h:1\"\n", port))
+	for _, row := range []struct {
+		name  string
+		env   map[string]string
+		args  []string
+		token bool
+	}{
+		{"flag", nil, []string{"-endpoints", address}, false},
+		{"one of several", nil, []string{"--endpoints", closedPort(t) + ", tcp://" + address, "--token-file", token}, true},
+		{"environment", map[string]string{"PRAEFECT_ENDPOINTS": address, "PRAEFECT_TOKEN_FILE": token}, nil, true},
+		{"settings", map[string]string{"PRAEFECT_ENDPOINTS": closedPort(t)}, []string{"-config", settings}, true},
+		{"flag before settings", nil, []string{"-config", "/none", "-endpoints", address}, false},
+	} {
+		if got := praefectctl(t, row.env, append(row.args, "status")...); got.code != 0 {
+			t.Errorf("%s: got %+v", row.name, got)
+		}
+		if token := *i.token.Load(); strings.HasPrefix(token, "Bearer v2.") != row.token {
+			t.Errorf("%s: the token was %q", row.name, token)
+		}
+	}
+}
+
+func TestProgram_exitCodes(t *testing.T) {
+	silent := silentPort(t)
+	defer func() {
+		if err := silent.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	address := newInstance(t).serve()
+	for _, row := range []struct {
+		name   string
+		args   []string
+		code   int
+		stderr string
+	}{
+		{"nobody there", []string{"-endpoints", closedPort(t), "status"}, 4, "refused"},
+		{"nobody answers", []string{"-endpoints", silent.Addr().String(), "-timeout", "100ms", "status"}, 7, ""},
+		{"nobody to ask", []string{"status"}, 2, "PRAEFECT_ENDPOINTS"},
+		{"not an address", []string{"-endpoints", "http://h:1", "status"}, 2, "http://h:1"},
+		{"not a format", []string{"-endpoints", address, "-o", "xml", "status"}, 2, "xml"},
+		{"not a timeout", []string{"-endpoints", address, "-timeout", "0s", "status"}, 2, "timeout"},
+		{"an argument", []string{"-endpoints", address, "status", "default"}, 2, "takes no arguments"},
+		{"an unknown flag", []string{"status", "-fast"}, 2, "fast"},
+		{"an unknown command", []string{"stat"}, 2, `"stat"`},
+		{"an unknown sub-command", []string{"queue", "clear"}, 2, `"clear"`},
+		{"no command", nil, 2, ""},
+		{"no token file", []string{"-endpoints", address, "-token-file", "/none", "status"}, 1, "/none"},
+		{"no settings file", []string{"-config", "/none", "status"}, 1, "/none"},
+		{"help", []string{"-help"}, 0, ""},
+		{"version", []string{"-version"}, 0, ""},
+	} {
+		got := praefectctl(t, nil, row.args...)
+		if got.code != row.code || !strings.Contains(got.stderr, row.stderr) {
+			t.Errorf("%s: got %+v", row.name, got)
+		}
+	}
+}
+
+func TestDialable(t *testing.T) {
+	for _, row := range []struct {
+		cfg  config.Config
+		want string
+	}{
+		{config.Config{SocketPath: "/s", ListenAddr: "h:1", TLSListenAddr: "h:2"}, "unix:/s"},
+		{config.Config{ListenAddr: "h:1", TLSListenAddr: "h:2"}, "tcp://h:1"},
+		{config.Config{ListenAddr: ":1"}, "tcp://localhost:1"},
+		{config.Config{ListenAddr: "0.0.0.0:1"}, "tcp://localhost:1"},
+		{config.Config{TLSListenAddr: "[::]:2"}, "tls://localhost:2"},
+	} {
+		if got, err := dialable(&row.cfg); err != nil || got != row.want {
+			t.Errorf("got %q, %v, want %q", got, err, row.want)
+		}
+	}
+	if _, err := dialable(&config.Config{}); err == nil {
+		t.Error("no address: got no error")
+	}
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/urfave/cli/v3"
+	"golang.org/x/sys/unix"
+)
+
+// query answers one command: it asks the instances, prints what they say, and
+// returns the error that carries the exit code.
+type query func(ctx context.Context, e endpoints, out *output) error
+
+// queryAction is the action of a command that asks something.
+func (p *program) queryAction(q func(cmd *cli.Command) query) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		if cmd.Args().Present() {
+			return usage("%s takes no arguments", cmd.FullName())
+		}
+		out := &output{w: p.stdout, terminal: p.terminal, utf8: p.utf8(), colour: p.terminal && p.getenv("NO_COLOR") == "" && !cmd.Bool("no-color")}
+		switch format := cmd.String("output"); format {
+		case "json":
+			out.json = true
+		case "table":
+		default:
+			return usage("-output is %q: want table or json", format)
+		}
+		timeout := cmd.Duration("timeout")
+		if timeout <= 0 {
+			return usage("-timeout is %v: want more than 0", timeout)
+		}
+		e, err := p.endpoints(ctx, cmd)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		if err := q(cmd)(ctx, e, out); err != nil {
+			return err
+		}
+		return out.err
+	}
+}
+
+// utf8 tells whether the terminal is said to show more than ASCII.
+func (p *program) utf8() bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if value := strings.ToUpper(p.getenv(name)); value != "" {
+			return strings.Contains(value, "UTF-8") || strings.Contains(value, "UTF8")
+		}
+	}
+	return false
+}
+
+// isTerminal tells whether f is one.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// output prints answers.
+type output struct {
+	w                            io.Writer
+	json, terminal, utf8, colour bool
+	err                          error // the first of writing
+}
+
+func (o *output) printf(format string, args ...any) {
+	if _, err := fmt.Fprintf(o.w, format, args...); err != nil && o.err == nil {
+		o.err = fmt.Errorf("write to standard output: %w", err)
+	}
+}
+
+// document prints an answer as JSON.
+func (o *output) document(answer any) error {
+	text, err := json.MarshalIndent(answer, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	o.printf("%s\n", text)
+	return nil
+}
+
+// table prints rows under a header. An empty column is left out: it has nothing
+// to say today.
+func (o *output) table(header []string, rows [][]string) {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	style.Format.Header = text.FormatDefault
+	t.SetStyle(style)
+	t.SuppressTrailingSpaces()
+	t.AppendHeader(asRow(header))
+	for _, row := range rows {
+		t.AppendRow(asRow(row))
+	}
+	var columns []table.ColumnConfig
+	for i := range header {
+		empty := !slices.ContainsFunc(rows, func(row []string) bool { return row[i] != "" })
+		columns = append(columns, table.ColumnConfig{Number: i + 1, Hidden: empty})
+	}
+	t.SetColumnConfigs(columns)
+	o.printf("%s\n", t.Render())
+}
+
+func asRow(cells []string) table.Row {
+	row := make(table.Row, len(cells))
+	for i, cell := range cells {
+		row[i] = cell
+	}
+	return row
+}
+
+// sign is the first thing that is seen of a line. What it means is always said
+// in words beside it.
+type sign int
+
+const (
+	good sign = iota
+	busy
+	warning
+	bad
+)
+
+// mark shows a sign as this output can.
+func (o *output) mark(s sign) string {
+	mark := [...]string{good: "*", busy: "~", warning: "!", bad: "x"}[s]
+	if o.terminal && o.utf8 {
+		mark = [...]string{good: "●", busy: "◐", warning: "▲", bad: "✗"}[s]
+	}
+	if !o.colour {
+		return mark
+	}
+	number := [...]int{good: 32, busy: 36, warning: 33, bad: 31}[s]
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", number, mark)
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// The exit codes, beside 0. description tells people what they mean.
+const (
+	exitError       = 1
+	exitUsage       = 2
+	exitDegraded    = 3
+	exitUnavailable = 4
+	exitTimeout     = 7
+	exitInterrupted = 130
+)
+
+const description = `Where to ask, in this order: -endpoints, -config, PRAEFECT_ENDPOINTS. The
+instances are asked one after the other until one answers.
+
+Exit codes:
+  0  done; for status: everything is healthy
+  1  error
+  2  the command line is wrong
+  3  status: degraded, a storage is away, slow or not serving
+  4  no instance answers; status: a virtual storage cannot be written or a
+     repository cannot be read; dataloss: a repository cannot be read;
+     queue list: Postgres is away
+  7  no answer within -timeout
+  130  interrupted`
+
+// program is the command line: what the process gave it, and nothing else of
+// the world.
+type program struct {
+	version        string
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	// terminal tells that stdout is one.
+	terminal bool
+}
+
+// coded is an error with an exit code of its own.
+type coded struct {
+	code int
+	err  error // nil if everything was said
+}
+
+func (c coded) Error() string {
+	if c.err == nil {
+		return ""
+	}
+	return c.err.Error()
+}
+
+func (c coded) Unwrap() error { return c.err }
+
+func usage(format string, args ...any) error { return coded{exitUsage, fmt.Errorf(format, args...)} }
+
+// run runs the command that args name and returns the code to exit with.
+func (p *program) run(ctx context.Context, args []string) int {
+	err := p.root().Run(ctx, args)
+	if err == nil {
+		return 0
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(p.stderr, "praefectctl: "+text)
+	}
+	if c, ok := errors.AsType[coded](err); ok {
+		return c.code
+	}
+	switch {
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
+		return exitTimeout
+	case status.Code(err) == codes.Unavailable:
+		return exitUnavailable
+	}
+	return exitError
+}
+
+func (p *program) root() *cli.Command {
+	root := &cli.Command{
+		Name:            "praefectctl",
+		Usage:           "ask a running praefect how the cluster is",
+		UsageText:       "praefectctl [OPTIONS] COMMAND [OPTIONS]",
+		Description:     description,
+		Writer:          p.stdout,
+		ErrWriter:       p.stderr,
+		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run does it
+		HideVersion:     true,
+		HideHelpCommand: true,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "config", Usage: "take address and token from praefect's settings in `FILE`"},
+			&cli.StringFlag{Name: "endpoints", Usage: "ask the instances at these `ADDRESSES` (host:port, tls://…, unix:…), with commas between"},
+			&cli.StringFlag{Name: "token-file", Usage: "take the token from `FILE`; default $PRAEFECT_TOKEN_FILE"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "print a `table` or json"},
+			&cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "give up after this `TIME`"},
+			&cli.BoolFlag{Name: "no-color", Usage: "print no colours; so does NO_COLOR in the environment"},
+			&cli.BoolFlag{Name: "version", Usage: "print the version", Local: true},
+		},
+		Action: p.versionOrHelp,
+		Commands: []*cli.Command{
+			p.status(),
+			p.dataloss(),
+			{Name: "queue", Usage: "the replication queue", Action: helpIsMissing, Commands: []*cli.Command{p.queueList()}},
+		},
+	}
+	onUsageError(root)
+	return root
+}
+
+// onUsageError gives a wrong command line its exit code, everywhere.
+func onUsageError(cmd *cli.Command) {
+	cmd.OnUsageError = func(_ context.Context, _ *cli.Command, err error, _ bool) error { return coded{exitUsage, err} }
+	for _, sub := range cmd.Commands {
+		onUsageError(sub)
+	}
+}
+
+func (p *program) versionOrHelp(ctx context.Context, cmd *cli.Command) error {
+	if !cmd.Bool("version") {
+		return helpIsMissing(ctx, cmd)
+	}
+	_, err := fmt.Fprintln(p.stdout, "praefectctl, version "+p.version)
+	return err
+}
+
+// helpIsMissing ends a command line that names no command, or one that is not
+// known.
+func helpIsMissing(_ context.Context, cmd *cli.Command) error {
+	if name := cmd.Args().First(); name != "" {
+		return usage("there is no command %q; see %s -help", name, cmd.FullName())
+	}
+	if err := cli.ShowSubcommandHelp(cmd); err != nil {
+		return fmt.Errorf("print the help: %w", err)
+	}
+	return coded{code: exitUsage}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/proxy/admin"
+)
+
+func withJobs(t *testing.T) *instance {
+	i := newInstance(t)
+	due := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	i.jobs = []admin.Job{
+		{ID: 1, VirtualStorage: "default", RelativePath: "a.git", Target: "gitaly-2", State: "failed", Attempt: 2, Error: "no route", NotBefore: due},
+		{ID: 2, VirtualStorage: "default", RelativePath: "b.git", Target: "gitaly-2", State: "in_progress", Attempt: 1, NotBefore: due},
+		{ID: 3, VirtualStorage: "default", RelativePath: "c.git", Target: "gitaly-2", State: "dead", Attempt: 10, Error: "broken", NotBefore: due},
+	}
+	return i
+}
+
+func TestQueueList_table(t *testing.T) {
+	got := praefectctl(t, nil, "-endpoints", withJobs(t).serve(), "queue", "list")
+	want := `   ID  VIRTUAL STORAGE  REPOSITORY  TARGET    STATE        ATTEMPT  DUE                   ERROR
+!  1   default          a.git       gitaly-2  failed       2        2026-01-02T03:04:05Z  no route
+~  2   default          b.git       gitaly-2  in_progress  1
+x  3   default          c.git       gitaly-2  dead         10                             broken
+
+jobs: 3
+`
+	if got != (outcome{0, want, ""}) {
+		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
+	}
+	got = praefectctl(t, nil, "-endpoints", newInstance(t).serve(), "queue", "list")
+	if got != (outcome{0, "* no jobs\n", ""}) {
+		t.Errorf("none: got %+v", got)
+	}
+}
+
+func TestQueueList_chooses(t *testing.T) {
+	i := withJobs(t)
+	address := i.serve()
+	for _, row := range []struct {
+		args []string
+		ids  []int64
+		more bool
+	}{
+		{nil, []int64{1, 2, 3}, false},
+		{[]string{"-limit", "0"}, []int64{1, 2, 3}, false},
+		{[]string{"-limit", "2"}, []int64{1, 2}, true},
+		{[]string{"-state", "dead"}, []int64{3}, false},
+	} {
+		got := praefectctl(t, nil, append([]string{"-endpoints", address, "-o", "json", "queue", "list"}, row.args...)...)
+		var answer admin.QueueListResponse
+		if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.More != row.more || len(answer.Jobs) != len(row.ids) {
+			t.Errorf("%v: got %v, %+v", row.args, err, answer)
+			continue
+		}
+		for n, id := range row.ids {
+			if answer.Jobs[n].ID != id {
+				t.Errorf("%v: got %+v", row.args, answer.Jobs)
+			}
+		}
+	}
+	if got := praefectctl(t, nil, "-endpoints", address, "queue", "list", "-limit", "-1"); got.code != exitUsage {
+		t.Errorf("a negative limit: got %+v", got)
+	}
+	i.err = errors.New("queue unavailable: connection refused")
+	got := praefectctl(t, nil, "-endpoints", address, "queue", "list")
+	if got.code != exitUnavailable || !strings.Contains(got.stderr, "queue unavailable") {
+		t.Errorf("without Postgres: got %+v", got)
+	}
+}
