@@ -154,6 +154,15 @@ func (s *Set) States() []Reach {
 	return states
 }
 
+// Reach returns the state of one storage. The error is ErrUnknown.
+func (s *Set) Reach(virtualStorage, storage string) (Reach, error) {
+	l, err := s.link(virtualStorage, storage)
+	if err != nil {
+		return Reach{}, err
+	}
+	return l.reach(), nil
+}
+
 func (l *link) reach() Reach {
 	p := l.current.Load()
 	r := Reach{

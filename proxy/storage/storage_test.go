@@ -48,8 +48,8 @@ func TestSet_handsOutAVerifiedConnection(t *testing.T) {
 			t.Errorf("token: got %q", call.token)
 		}
 	}
-	r := s.States()[0]
-	if r.Since.IsZero() || r.FilesystemID != "disk-1" || r.Err != nil || r.Slow() {
+	r, err := s.Reach("default", "gitaly-1")
+	if err != nil || r.Since.IsZero() || r.FilesystemID != "disk-1" || r.Err != nil || r.Slow() {
 		t.Errorf("state: got %+v", r)
 	}
 }
@@ -121,6 +121,9 @@ func TestSet_saysWhyAStorageIsUnreachable(t *testing.T) {
 	}
 	if _, err := s.Conn("other", "gitaly-1"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("unknown storage: got %v", err)
+	}
+	if _, err := s.Reach("default", "gitaly-2"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("reach of an unknown storage: got %v", err)
 	}
 	if got, err := s.Target("default", "gitaly-1"); err != nil || got.Token != "secret" {
 		t.Errorf("target: got %+v, %v", got, err)
