@@ -1,0 +1,73 @@
+// Package stream owns the byte path of the proxy: it carries one gRPC call between a client and a storage without knowing
+// what is in it.
+//
+// It promises that both ends see what they would see of each other, that its own code copies and allocates nothing per
+// message, and that an [Outcome] claims no more about the storage than the storage has said.
+//
+// It is called by the proxy's handler of unknown services, which decides where a call goes.
+//
+// # One call
+//
+// The handler peeks the first message ([Peek]), decides, opens a leg at a storage with that message rewritten ([Open]), and
+// forwards ([Forwarder.Forward]):
+//
+//	peeked ──Open──▶ open ──▶ flowing ──▶ ended ──BeforeStatus──▶ released ──handler returns──▶ status at the client
+//
+// While it flows there are two pumps. The one for responses runs on the handler's goroutine; the one for requests gets a
+// goroutine of its own, and only where the client streams. Elsewhere [Peek] has already seen the end of the requests, so that
+// there is nothing left to pump and no goroutine to start.
+//
+// Headers go to the client when they come, because client or storage may wait for what the other does about them; only those
+// of a unary call travel with its response. Messages of a streaming method go when they come. The response of a method that
+// has only one is kept until the end, without which it says nothing. Then BeforeStatus is asked, then the kept response and
+// the trailers are handed to the client's connection, and the status follows when the handler returns Outcome.Err. So nothing
+// of the end of a write is out before it is accounted for; of a streaming write it is the status alone that can wait.
+//
+// # How it can end
+//
+// At a storage a call has ended only when its status arrived from there; Outcome.Ended says that, and errs only towards
+// false. gRPC makes up a status of the same kind whenever a call ends on this side, hence [StatsHandler].
+//
+//	what happens                                   status at the client        Ended
+//	status arrives, whatever its code              that status                 true
+//	storage dies, or the connection to it          Unavailable                 false
+//	storage resets the stream                      what gRPC makes of the code false
+//	client cancels or vanishes                     Canceled                    false
+//	client's deadline passes                       DeadlineExceeded            false
+//	client sends what gRPC refuses                 gRPC's, ResourceExhausted   false
+//	Leg.Cancel(cause)                              the status in cause         false
+//	two responses where one is due                 Internal                    false
+//	Open fails                                     gRPC's, Unavailable         no leg, nothing sent
+//	BeforeStatus refuses                           its error                   as before
+//
+// Where two happen at once the storage's status wins if it arrived, then the client's end, then the reason of the cancel.
+// One corner: a response that gRPC itself refuses, for its size say, gives the client a status made here, while Ended may be
+// true, since the trailers behind that response arrived. That is what Ended says: it is over at the storage.
+//
+// If gRPC retries a leg by itself, Ended covers every attempt that a storage may have worked on.
+//
+// # Who owns a frame
+//
+// A [Frame] holds one reference to each of its buffers, and exactly one holder frees it.
+//
+//   - Received: [Codec] takes references for the Frame, because gRPC frees its own when RecvMsg returns.
+//   - Sent: Codec gives gRPC references of its own, because gRPC sends later; the pump frees the Frame after SendMsg.
+//   - First: Peek gives it to the caller. Open takes over the one it is given, also when it fails.
+//   - Kept response: the exchange frees it, sent or not.
+//
+// Each pump has one Frame for the whole call. Its slice of buffers is replaced by the next message and never written to, as
+// gRPC may still be reading it.
+//
+// # Goroutines
+//
+// The request pump ends with the client's half-close, when the leg has ended and it tries to send, or when the client's
+// stream is over. If a storage answers a client that is still sending, the last of these is yet to come: the pump waits in
+// RecvMsg, which nothing but the return of the handler can end. It touches neither side any more but to drop one message. The
+// [Forwarder] owns it, and Wait waits for it.
+//
+// # More than one destination
+//
+// A [Leg] is one destination. A write that goes to several adds the other legs to the [Call]: each request is then sent to
+// all, one reference more for each, and responses of the others are read and dropped, each by a goroutine of its own; headers,
+// messages, trailers and status come from one leg, as they do now.
+package stream

@@ -1,0 +1,215 @@
+package stream
+
+import (
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// exchange is one call under way. Only Forward's goroutine uses it, but for what pumpRequests says.
+type exchange struct {
+	ss   grpc.ServerStream
+	call Call
+	leg  *Leg
+	out  Outcome
+
+	// response is the message of a method with one response, kept until the end is released. It came if responded.
+	response  Frame
+	responded bool
+
+	// requested is closed when no more requests are passed on; nil if there is only the first message. It is closed by
+	// pumpRequests, which before that sets requestErr, the reason if it was not the client's half-close.
+	requested  chan struct{}
+	requestErr error
+}
+
+// pumpRequests passes the client's messages on after the first, until its half-close or until either side has ended.
+func (x *exchange) pumpRequests() {
+	err := x.requests()
+	if err != nil {
+		x.requestErr = clientError(err)
+	}
+	close(x.requested)
+	if err != nil {
+		x.leg.cancel(x.requestErr)
+	}
+}
+
+// requests returns the error by which the client's messages ended early, if the leg did not end before.
+func (x *exchange) requests() error {
+	frame := new(Frame)
+	for {
+		if err := x.ss.RecvMsg(frame); err == io.EOF {
+			return x.leg.stream.CloseSend()
+		} else if err != nil {
+			return err
+		}
+		err := x.leg.stream.SendMsg(frame)
+		frame.Free()
+		if err != nil {
+			return nil // the leg has ended, and its RecvMsg says how
+		}
+	}
+}
+
+// pumpResponses passes the storage's side on until it ends, and returns the error by which it did: io.EOF for status OK.
+func (x *exchange) pumpResponses() error {
+	// A client that still sends may wait for the headers before it sends more, and one that reads a stream may act on them.
+	// In a unary call they can do nothing for the client before the response is there, and travel with it.
+	if x.call.ClientStreams || x.call.ServerStreams {
+		if header := x.header(); header != nil {
+			if err := x.ss.SendHeader(header); err != nil {
+				return x.clientFailed(err)
+			}
+			x.out.Responded = true
+		}
+	}
+	if !x.call.ServerStreams {
+		return x.keepResponse()
+	}
+
+	frame := new(Frame)
+	for {
+		if err := x.leg.stream.RecvMsg(frame); err != nil {
+			return err
+		}
+		err := x.ss.SendMsg(frame)
+		frame.Free()
+		if err != nil {
+			return x.clientFailed(err)
+		}
+		x.out.Responded = true
+	}
+}
+
+// keepResponse waits for the end of a method with one response and keeps that: without a status it says nothing to the
+// client, and where the end has to wait for an account the response must wait too.
+func (x *exchange) keepResponse() error {
+	if err := x.leg.stream.RecvMsg(&x.response); err != nil {
+		return err
+	}
+	x.responded = true
+
+	var second Frame
+	err := x.leg.stream.RecvMsg(&second)
+	if err == nil {
+		second.Free()
+		err = status.Errorf(codes.Internal, "storage sent more than one response to %q", x.call.Method)
+		x.leg.cancel(err)
+	}
+	return err
+}
+
+// header returns the storage's headers, nil if it sent none, and blocks until that is known.
+func (x *exchange) header() metadata.MD {
+	header, err := x.leg.stream.Header()
+	if err != nil {
+		return nil // the leg has ended, and its RecvMsg says how
+	}
+	return header
+}
+
+// clientFailed gives the leg up because the client cannot be reached.
+func (x *exchange) clientFailed(err error) error {
+	x.out.ClientErr = clientError(err)
+	x.leg.cancel(x.out.ClientErr)
+	return x.out.ClientErr
+}
+
+// finish decides what the error by which the leg ended means, and lets the client have the end if the caller agrees.
+func (x *exchange) finish(end error) {
+	defer x.response.Free()
+
+	x.settle(end)
+	if x.call.BeforeStatus != nil {
+		if err := x.call.BeforeStatus(x.out); err != nil {
+			x.out.Err = err
+			return
+		}
+	}
+	if x.out.Ended || x.out.Err == nil {
+		x.release()
+	}
+}
+
+// settle fills in the outcome. The storage's own status comes before all else: it is how the call ended. Then comes what
+// the client did, then the reason for which the leg was cancelled, and last what gRPC says of a lost connection.
+func (x *exchange) settle(end error) {
+	if x.out.ClientErr == nil {
+		x.out.Ended = x.leg.arrival.ended(x.leg.ctx, end)
+		if !x.out.Ended {
+			x.out.ClientErr = x.clientEnded()
+		}
+	}
+	switch {
+	case end == io.EOF:
+		x.out.Err = nil
+	case x.out.Ended:
+		x.out.Err = end
+	case x.out.ClientErr != nil:
+		x.out.Err = x.out.ClientErr
+	default:
+		x.out.Err = x.leg.localError(end)
+	}
+	if x.out.Ended {
+		x.out.Trailer = x.leg.stream.Trailer()
+	}
+}
+
+// clientEnded returns why the client's side ended, nil if it did not or ended by its half-close.
+func (x *exchange) clientEnded() error {
+	ctxErr := x.ss.Context().Err()
+	if x.requested != nil {
+		if ctxErr != nil {
+			<-x.requested // soon: both ends of the pump are closed
+		}
+		select {
+		case <-x.requested:
+			if x.requestErr != nil {
+				return x.requestErr
+			}
+		default:
+		}
+	}
+	if ctxErr != nil {
+		return status.FromContextError(ctxErr).Err()
+	}
+	return nil
+}
+
+// release hands what was kept for the client to its connection. The status follows when the handler returns.
+func (x *exchange) release() {
+	if !x.call.ClientStreams && !x.call.ServerStreams {
+		if header := x.header(); header != nil {
+			if err := x.ss.SetHeader(header); err != nil {
+				x.out.Err = x.clientFailed(err)
+				return
+			}
+			x.out.Responded = true
+		}
+	}
+	if x.responded {
+		if err := x.ss.SendMsg(&x.response); err != nil {
+			x.out.Err = x.clientFailed(err)
+			return
+		}
+		x.out.Responded = true
+	}
+	x.ss.SetTrailer(x.out.Trailer)
+}
+
+// clientError makes a status of an error of the client's stream. Whatever way gRPC notices that a client is gone, to the
+// call it was cancelled.
+func clientError(err error) error {
+	st, ok := status.FromError(err)
+	switch {
+	case !ok:
+		return status.FromContextError(err).Err()
+	case st.Code() == codes.Unavailable:
+		return status.Error(codes.Canceled, st.Message())
+	}
+	return err
+}

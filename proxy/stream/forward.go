@@ -1,0 +1,56 @@
+package stream
+
+import (
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+)
+
+// Outcome says how a forwarded call ended.
+type Outcome struct {
+	// Err is what the handler returns to gRPC: nil, or an error that carries the status for the client.
+	Err error
+	// Ended reports that the status arrived from the storage, so that the call has ended there and can have no further
+	// effect. Without it an effect may still come, whatever Err says.
+	Ended bool
+	// Sent reports that the first message was handed to the connection. Without it the storage cannot have done anything.
+	Sent bool
+	// Responded reports that a header or a message was handed to the client's connection, so that the client cannot be
+	// answered by another storage any more. Neither can it if the client streams: its messages are then partly used up.
+	Responded bool
+	// ClientErr is the reason, as a status, if it was the client's side that ended the call: it hung up, its deadline
+	// passed, or it sent what gRPC refuses.
+	ClientErr error
+	// Trailer is what the storage sent beside the status; nil if that did not arrive.
+	Trailer metadata.MD
+}
+
+// Forwarder forwards calls between clients and storages. The zero value is ready, and safe for concurrent use.
+type Forwarder struct {
+	pumps sync.WaitGroup
+}
+
+// Forward passes everything on between a client and the storage of a leg, in both directions, until it is known how the
+// call ended, and says so. Messages pass as they come. The status is left to the caller, who returns it from the handler
+// and so releases the end to the client.
+//
+// It takes over the leg, which is given up when it returns. If the client streams and the storage answered before the
+// client had finished, a goroutine may still wait for the client's next message; gRPC ends that wait when the handler
+// returns, and [Forwarder.Wait] waits for it.
+func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, leg *Leg) Outcome {
+	defer leg.cancel(nil)
+
+	x := &exchange{ss: ss, call: call, leg: leg}
+	x.out.Sent = leg.sendFirst()
+	if call.ClientStreams && leg.first != nil && x.out.Sent {
+		x.requested = make(chan struct{})
+		f.pumps.Go(x.pumpRequests)
+	}
+	x.finish(x.pumpResponses())
+	return x.out
+}
+
+// Wait returns when no goroutine of any Forward is left. It is called when the server has stopped, after which no Forward
+// may begin.
+func (f *Forwarder) Wait() { f.pumps.Wait() }

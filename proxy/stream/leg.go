@@ -1,0 +1,111 @@
+package stream
+
+import (
+	"context"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Call is what is known of a call before it is forwarded.
+type Call struct {
+	// Method is the full name on the wire, "/service/method".
+	Method string
+	// ClientStreams and ServerStreams report which side may send more than one message.
+	ClientStreams, ServerStreams bool
+	// BeforeStatus, if set, is called once when it is known how the call ended, whichever way, and before the client gets
+	// its end: the trailers and the status, and with a method of one response the response too. An error replaces the
+	// status, and neither response nor trailers are sent. It runs on the caller's goroutine and may block.
+	BeforeStatus func(Outcome) error
+}
+
+// Peek reads the first message of a client, which the caller then owns. A client that half-closes without any message gets
+// io.EOF, where the method permits that.
+//
+// Of a method with one request it also reads the end of the requests, so that a client which sends another is refused here,
+// before anything reached a storage, in gRPC's own words.
+func Peek(ss grpc.ServerStream, call Call) (*Frame, error) {
+	first := new(Frame)
+	switch err := ss.RecvMsg(first); {
+	case err == io.EOF && call.ClientStreams:
+		return nil, io.EOF
+	case err == io.EOF:
+		return nil, status.Error(codes.Internal, "cardinality violation: received no request message from non-client-streaming RPC")
+	case err != nil:
+		return nil, clientError(err)
+	case call.ClientStreams:
+		return first, nil
+	}
+
+	second := new(Frame)
+	err := ss.RecvMsg(second)
+	if err == io.EOF {
+		return first, nil
+	}
+	first.Free()
+	if err != nil {
+		return nil, clientError(err)
+	}
+	second.Free()
+	return nil, status.Error(codes.Internal, "cardinality violation: received multiple request messages for non-client-streaming RPC")
+}
+
+// Leg is a call opened at one destination.
+type Leg struct {
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	stream  grpc.ClientStream
+	first   *Frame
+	arrival *arrival
+}
+
+// Open opens a call at a destination. No message is sent yet, so that after an error, whose status is meant for the client,
+// the destination can have done nothing.
+//
+// The leg lives no longer than ctx, which carries the outgoing metadata and should descend from the client's context, so
+// that cancellation and deadline pass through. Open takes over first, the message that the destination is to get first; nil
+// is that of a client that sent none. A leg that was opened must be forwarded to.
+func Open(ctx context.Context, conn grpc.ClientConnInterface, call Call, first *Frame) (*Leg, error) {
+	leg := &Leg{first: first, arrival: new(arrival)}
+	leg.ctx, leg.cancel = context.WithCancelCause(ctx)
+
+	// Every method is opened as one that streams responses: gRPC would otherwise keep a response back until the status, and
+	// drop it beside an error.
+	desc := &grpc.StreamDesc{ClientStreams: call.ClientStreams, ServerStreams: true}
+	var err error
+	leg.stream, err = conn.NewStream(context.WithValue(leg.ctx, arrivalKey{}, leg.arrival), desc, call.Method, grpc.ForceCodecV2(Codec{}))
+	if err != nil {
+		if first != nil {
+			first.Free()
+		}
+		err = leg.localError(err)
+		leg.cancel(nil)
+		return nil, err // not wrapped: the client would see the text
+	}
+	return leg, nil
+}
+
+// Cancel gives the leg up. If cause carries a gRPC status, the client gets that status, unless the storage's own had arrived
+// before. It may be called at any time, by any goroutine, more than once.
+func (l *Leg) Cancel(cause error) { l.cancel(cause) }
+
+// sendFirst hands the first message to the connection and reports whether that was done.
+func (l *Leg) sendFirst() bool {
+	if l.first == nil {
+		return l.stream.CloseSend() == nil
+	}
+	defer l.first.Free()
+	return l.stream.SendMsg(l.first) == nil
+}
+
+// localError says what a status made up here means: the leg was cancelled for a reason, or err itself.
+func (l *Leg) localError(err error) error {
+	if cause := context.Cause(l.ctx); cause != nil {
+		if _, ok := status.FromError(cause); ok {
+			return cause
+		}
+	}
+	return err
+}

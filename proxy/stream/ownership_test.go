@@ -1,0 +1,230 @@
+package stream
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/experimental"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// strictPool counts its buffers and fills those that come back with rubbish, which it never hands out again: a use after the
+// free shows in the bytes, a missing free in the count, and a second free at once.
+type strictPool struct {
+	tb  testing.TB
+	mu  sync.Mutex
+	out map[*byte]bool // buffers handed out, by address; false once they are back
+}
+
+func newStrictPool(tb testing.TB) *strictPool {
+	return &strictPool{tb: tb, out: make(map[*byte]bool)}
+}
+
+func (p *strictPool) Get(length int) *[]byte {
+	buf := make([]byte, max(length, 2048)) // large enough for package mem to count its references
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out[&buf[0]] = true
+	buf = buf[:length]
+	return &buf
+}
+
+func (p *strictPool) Put(buf *[]byte) {
+	full := (*buf)[:cap(*buf)]
+	for i := range full {
+		full[i] = 0xdb
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.out[&full[0]] {
+		p.tb.Error("a buffer came back that was not out")
+	}
+	p.out[&full[0]] = false
+}
+
+// buffer returns a message in one buffer of the pool.
+func (p *strictPool) buffer(content string) mem.BufferSlice {
+	buf := p.Get(len(content))
+	copy(*buf, content)
+	return mem.BufferSlice{mem.NewBuffer(buf, p)}
+}
+
+func (p *strictPool) outstanding() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, out := range p.out {
+		if out {
+			n++
+		}
+	}
+	return n
+}
+
+func TestCodec_ownsWhatItHolds(t *testing.T) {
+	pool := newStrictPool(t)
+	frame := new(Frame)
+	for _, content := range []string{"first", "second", ""} {
+		msg := pool.buffer(content)
+		if err := (Codec{}).Unmarshal(msg, frame); err != nil {
+			t.Fatal(err)
+		}
+		msg.Free() // as gRPC does
+		if got := string(frame.Data().Materialize()); got != content {
+			t.Errorf("holds %q, want %q", got, content)
+		}
+	}
+	if got := pool.outstanding(); got != 1 {
+		t.Errorf("%d buffers out while one is held", got)
+	}
+
+	sent, err := Codec{}.Marshal(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame.Free()
+	frame.Free()
+	if got := pool.outstanding(); got != 1 {
+		t.Errorf("%d buffers out while gRPC sends one", got)
+	}
+	sent.Free()
+	if got := pool.outstanding(); got != 0 {
+		t.Errorf("%d buffers left", got)
+	}
+}
+
+func TestCodec_otherMessagesAreProtobuf(t *testing.T) {
+	want := wrapperspb.String("text")
+	data, err := Codec{}.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got wrapperspb.StringValue
+	if err := (Codec{}).Unmarshal(data, &got); err != nil || got.GetValue() != "text" {
+		t.Errorf("got %v, %v", &got, err)
+	}
+	if _, err := (Codec{}).Marshal("no message"); err == nil {
+		t.Error("a string was marshalled")
+	}
+	if err := (Codec{}).Unmarshal(data, new(int)); err == nil {
+		t.Error("an int was unmarshalled")
+	}
+}
+
+// Every way through the exchange gives back every reference, with fakes that behave as gRPC does.
+func TestForwarder_freesEveryFrame(t *testing.T) {
+	lost := io.ErrUnexpectedEOF
+	agree := func(err error) func(Outcome) error { return func(Outcome) error { return err } }
+	for _, method := range []string{unary, clientStream, serverStream, bidi} {
+		for _, tc := range []struct {
+			desc                string
+			requests, responses int
+			sendErr, end        error
+			beforeStatus        func(Outcome) error
+		}{
+			{"nothing", 0, 0, nil, nil, nil},
+			{"one each", 1, 1, nil, nil, nil},
+			{"several", 5, 5, nil, nil, nil},
+			{"client unreachable", 2, 1, lost, nil, nil},
+			{"storage lost", 2, 1, nil, lost, nil},
+			{"agreed", 2, 1, nil, nil, agree(nil)},
+			{"refused", 2, 1, nil, nil, agree(lost)},
+		} {
+			t.Run(tc.desc+method, func(t *testing.T) {
+				pool := newStrictPool(t)
+				fill := func(n int) (list []mem.BufferSlice) {
+					for range n {
+						list = append(list, pool.buffer(strings.Repeat("x", 2000)))
+					}
+					return list
+				}
+				client := &fakeClient{ctx: t.Context(), sendErr: tc.sendErr}
+				storage := &fakeStorage{end: tc.end, responses: fill(tc.responses)}
+				call := shape(method)
+				call.BeforeStatus = tc.beforeStatus
+				if call.ClientStreams {
+					client.requests = fill(tc.requests)
+				}
+				leg := fakeLeg(t, storage, true)
+				leg.first = NewFrame(pool.buffer("first"))
+
+				var f Forwarder
+				f.Forward(client, call, leg)
+				f.Wait()
+				for _, left := range append(client.requests, storage.responses...) {
+					left.Free() // never received
+				}
+				if got := pool.outstanding(); got != 0 {
+					t.Errorf("%d buffers left", got)
+				}
+			})
+		}
+	}
+}
+
+// The same with gRPC itself on both sides of the proxy, in all shapes: buffers that are returned too early would show in the
+// bytes, and none may be left when all is closed.
+func TestForwarder_sharesBuffersWithGRPC(t *testing.T) {
+	pool := newStrictPool(t)
+	storage := new(shapes)
+	storage.behave(func(ss grpc.ServerStream) error {
+		// Echo what came, all at the end: the proxy's connection has to hold much on the way.
+		var all []*wrapperspb.BytesValue
+		for {
+			msg := new(wrapperspb.BytesValue)
+			if err := ss.RecvMsg(msg); err == io.EOF {
+				break
+			} else if err != nil {
+				return err
+			}
+			all = append(all, msg)
+		}
+		for _, msg := range all {
+			if err := ss.SendMsg(msg); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	storageServer := grpc.NewServer()
+	storageServer.RegisterService(storage.desc(), nil)
+
+	p := &proxy{outcomes: make(chan Outcome, 10)}
+	conn := dial(t, listen(t, storageServer), grpc.WithStatsHandler(StatsHandler{}), experimental.WithBufferPool(pool))
+	p.storage = conn
+	server := grpc.NewServer(grpc.ForceServerCodecV2(Codec{}), grpc.UnknownServiceHandler(p.handle), experimental.BufferPool(pool))
+	clientConn := dial(t, listen(t, server))
+
+	sizes := []int{0, 1, 100, 1023, 1024, 1025, 16 << 10, 100_000, 1 << 20, 3 << 20}
+	c := newClient(t, t.Context(), clientConn, bidi)
+	for i, size := range sizes {
+		c.send(strings.Repeat(string(rune('a'+i)), size))
+	}
+	c.closeSend()
+	for i, size := range sizes {
+		var msg wrapperspb.BytesValue
+		if err := c.stream.RecvMsg(&msg); err != nil {
+			t.Fatal(err)
+		}
+		if want := bytes.Repeat([]byte{byte('a' + i)}, size); !bytes.Equal(msg.GetValue(), want) {
+			t.Errorf("message %d of %d bytes came back different", i, size)
+		}
+	}
+	if c.recv() {
+		t.Error("a message too many")
+	}
+	p.outcome(t)
+
+	clientConn.Close()
+	server.Stop()
+	conn.Close()
+	p.forwarder.Wait()
+	if got := pool.outstanding(); got != 0 {
+		t.Errorf("%d of %d buffers left", got, len(pool.out))
+	}
+}
