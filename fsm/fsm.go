@@ -1,0 +1,133 @@
+// Package fsm joins the replicated state to the Raft library: it applies the
+// entries of the log to a state.State and publishes each state that results.
+//
+// It promises that a reader sees only whole states, each later than the one
+// before, without a lock; that an entry which cannot be decoded stops the
+// process; and that no change of the state is missed by who waits for it.
+//
+// Package consensus hands an FSM to the library, which alone calls the methods
+// of raft.BatchingFSM; anybody may call the others.
+package fsm
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"praefect/fsm/state"
+)
+
+// FSM is the replicated state of one instance. It implements raft.BatchingFSM.
+type FSM struct {
+	current atomic.Pointer[view]
+}
+
+// view is a state together with the channel that is closed when a later one
+// replaces it.
+type view struct {
+	state    *state.State
+	replaced chan struct{}
+}
+
+// New returns an FSM before the first entry of the log.
+func New() *FSM {
+	f := &FSM{}
+	f.current.Store(&view{state: &state.State{}, replaced: make(chan struct{})})
+	return f
+}
+
+// View returns the latest state.
+func (f *FSM) View() *state.State { return f.current.Load().state }
+
+// Changed returns a channel that is closed once the state is later than at the
+// time of the call. Who calls Changed first and View then misses nothing.
+func (f *FSM) Changed() <-chan struct{} { return f.current.Load().replaced }
+
+// Wait returns once the view has applied the command of that index, or with an
+// error when ctx ends. The index must be one of a command (state.Result.Index):
+// other entries of the log do not move the view.
+func (f *FSM) Wait(ctx context.Context, index state.Index) error {
+	for {
+		v := f.current.Load()
+		if v.state.Index >= index {
+			return nil
+		}
+		select {
+		case <-v.replaced:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for index %d at %d: %w", index, v.state.Index, context.Cause(ctx))
+		}
+	}
+}
+
+func (f *FSM) publish(s *state.State) {
+	old := f.current.Swap(&view{state: s, replaced: make(chan struct{})})
+	close(old.replaced)
+}
+
+// Apply implements raft.FSM.
+func (f *FSM) Apply(entry *raft.Log) any {
+	return f.ApplyBatch([]*raft.Log{entry})[0]
+}
+
+// ApplyBatch implements raft.BatchingFSM: it answers each command with its
+// []state.Result, and publishes once, before it returns.
+func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
+	before := f.View()
+	s, answers := before, make([]any, len(entries))
+	for i, entry := range entries {
+		if entry.Type != raft.LogCommand {
+			continue // a change of the cluster's members is the library's own
+		}
+		b, err := state.DecodeBatch(entry.Data)
+		if err != nil {
+			panic(fmt.Sprintf("fsm: entry %d of term %d of the Raft log cannot be applied, and skipping it would let "+
+				"instances differ; it needs another version of this program: %v", entry.Index, entry.Term, err))
+		}
+		next, results := s.Apply(state.Index(entry.Index), b)
+		s, answers[i] = next, results
+	}
+	if s != before {
+		f.publish(s)
+	}
+	return answers
+}
+
+// Snapshot implements raft.FSM. The state is immutable, so that taking one
+// costs nothing; writing it does not hold up Apply.
+func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
+	return snapshot{f.View()}, nil
+}
+
+// Restore implements raft.FSM. On an error the view stays as it was.
+func (f *FSM) Restore(r io.ReadCloser) error {
+	s, err := state.ReadSnapshot(r)
+	if err != nil {
+		return err
+	}
+	f.publish(s)
+	return nil
+}
+
+// snapshot implements raft.FSMSnapshot.
+type snapshot struct{ state *state.State }
+
+// Persist implements raft.FSMSnapshot.
+func (s snapshot) Persist(sink raft.SnapshotSink) error {
+	if err := s.state.WriteSnapshot(sink); err != nil {
+		if cancelErr := sink.Cancel(); cancelErr != nil {
+			return fmt.Errorf("%w; and cancel the snapshot: %w", err, cancelErr)
+		}
+		return err
+	}
+	if err := sink.Close(); err != nil {
+		return fmt.Errorf("close snapshot of index %d: %w", s.state.Index, err)
+	}
+	return nil
+}
+
+// Release implements raft.FSMSnapshot; the garbage collector does the work.
+func (s snapshot) Release() {}
