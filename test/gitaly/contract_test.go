@@ -15,7 +15,12 @@ import (
 	"praefect/test/gitaly/gitalytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(serveDir); dir != "" {
+		serveForKilling(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestServer_keepsTheContract(t *testing.T) {
 	gitalytest.Exercise(t, func(t *testing.T) gitalytest.Subject {

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -111,35 +110,6 @@ func (s *storage) inTemp(use func(dir string) error) error {
 		return fmt.Errorf("remove temporary directory: %w", removeErr)
 	}
 	return err
-}
-
-// sweep removes temporary directories, and the lock files of git processes
-// that were killed: none of ours runs now, and a lock that stayed would fail
-// every later write of its reference.
-func (s *storage) sweep() error {
-	left, err := os.ReadDir(s.temp())
-	if err != nil {
-		return err
-	}
-	for _, entry := range left {
-		if err := os.RemoveAll(filepath.Join(s.temp(), entry.Name())); err != nil {
-			return err
-		}
-	}
-	return s.walk(func(relative string, _ fs.FileInfo) error {
-		path := filepath.Join(s.dir, relative)
-		return filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
-			switch {
-			case err != nil:
-				return err
-			case entry.IsDir() && file == filepath.Join(path, "objects"):
-				return fs.SkipDir
-			case !entry.IsDir() && strings.HasSuffix(file, ".lock"):
-				return os.Remove(file)
-			}
-			return nil
-		})
-	})
 }
 
 // metadata is what the file of that name holds, in Gitaly's format.

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/test/gitaly/gitalytest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestCommand_servesUntilToldToStop(t *testing.T) {
+	dir := t.TempDir()
+	tokenFile := filepath.Join(dir, "token")
+	if err := os.WriteFile(tokenFile, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, listen := range []string{"tcp://127.0.0.1:0", "unix:" + filepath.Join(t.TempDir(), "s")} {
+		stdout, printed := io.Pipe()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- command(printed, io.Discard).Run(ctx, []string{
+				"test-gitaly", "-listen", listen, "-storage", "a=" + filepath.Join(dir, "x,y"), "-storage", "b=" + filepath.Join(dir, "b"), "-token-file", tokenFile,
+			})
+		}()
+		address, err := bufio.NewReader(stdout).ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		address = strings.TrimSpace(address)
+		info, err := gitalypb.NewServerServiceClient(gitalytest.Dial(t, address, "secret")).ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{})
+		if err != nil || len(info.GetStorageStatuses()) != 2 {
+			t.Errorf("%s: got %v, %v, want two storages", listen, info, err)
+		}
+		_, err = gitalypb.NewServerServiceClient(gitalytest.Dial(t, address, "")).ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{})
+		if status.Code(err) != codes.Unauthenticated {
+			t.Errorf("%s: no token: got %v, want Unauthenticated", listen, err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("%s: %v", listen, err)
+		}
+	}
+}
+
+func TestCommand_refusesBadFlags(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	storage := "a=" + t.TempDir()
+	for _, row := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "storage"},
+		{[]string{"-storage", "a"}, "NAME=DIR"},
+		{[]string{"-storage", storage, "-storage", storage}, "twice"},
+		{[]string{"-storage", storage, "-token-file", empty}, "empty"},
+		{[]string{"-storage", storage, "-token-file", empty + "x"}, "no such file"},
+		{[]string{"-storage", storage, "-listen", "127.0.0.1:0"}, "neither"},
+		{[]string{"-storage", storage, "surplus"}, "surplus"},
+	} {
+		err := command(io.Discard, io.Discard).Run(t.Context(), append([]string{"test-gitaly"}, row.args...))
+		if err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%q: got %v, want it to say %q", row.args, err, row.want)
+		}
+	}
+}
