@@ -1,0 +1,155 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+	"praefect/proxy/method"
+	"praefect/proxy/storage"
+	"praefect/proxy/stream"
+)
+
+// request is one call that is to be forwarded, after its first message was
+// read. It belongs to the goroutine of the call.
+type request struct {
+	stream grpc.ServerStream
+	ctx    context.Context
+	call   *call
+	method method.Method
+	// wire is the call as the byte path needs to know it.
+	wire stream.Call
+	// first is the client's first message; the request owns it.
+	first *stream.Frame
+	// named is what the first message names, as the client sees it.
+	named method.Request
+	// keys are the repositories of a repository-scoped call: the target and, if
+	// the client named one, the additional one.
+	keys []state.Key
+}
+
+// direct handles every call that no service of this instance answers.
+func (s *Server) direct(_ any, ss grpc.ServerStream) error {
+	name, ok := grpc.MethodFromServerStream(ss)
+	if !ok {
+		return status.Error(codes.Internal, "the call has no method name")
+	}
+	m, ok := s.methods.Lookup(name)
+	if !ok || m.Kind == method.Intercepted {
+		return status.Errorf(codes.Unimplemented, "method %s is not known to this version", name)
+	}
+	call := stream.Call{Method: name, ClientStreams: m.ClientStreams, ServerStreams: m.ServerStreams}
+	first, err := stream.Peek(ss, call)
+	if err != nil {
+		if err == io.EOF {
+			err = invalid(method.ErrRepositoryNotSet) // the client closed without a message
+		}
+		return err
+	}
+	defer first.Free()
+
+	r := &request{stream: ss, ctx: ss.Context(), call: callOf(ss.Context()), method: m, wire: call, first: first}
+	r.call.kind = m.Kind.String()
+	if err := r.read(); err != nil {
+		return invalid(err)
+	}
+	r.call.virtualStorage = r.named.Target.StorageName + r.named.Storage
+	r.call.relativePath = r.named.Target.RelativePath
+
+	switch {
+	case m.Scope == method.ScopeStorage && m.Kind == method.Accessor:
+		return s.readStorage(r)
+	case m.Scope == method.ScopeStorage:
+		return status.Errorf(codes.Unimplemented, "method %s changes a whole storage, which is not offered for virtual storages", name)
+	case m.Kind == method.Accessor:
+		return s.read(r)
+	case m.Kind == method.Maintenance:
+		return s.maintain(r)
+	}
+	return s.write(r)
+}
+
+// read finds what the first message names and refuses what no storage should
+// be asked for. Nothing was touched before it.
+func (r *request) read() error {
+	named, err := r.method.Read(r.first.Data())
+	if err != nil {
+		return err
+	}
+	r.named = named
+	if r.method.Scope == method.ScopeStorage {
+		if named.Storage == "" {
+			return errors.New("storage scoped: target storage is invalid")
+		}
+		return nil
+	}
+	if err := named.Target.Validate(); err != nil {
+		return err
+	}
+	r.keys = []state.Key{{VirtualStorage: named.Target.StorageName, RelativePath: named.Target.RelativePath}}
+	if (named.Additional == method.Repository{}) {
+		return nil
+	}
+	if err := named.Additional.Validate(); err != nil {
+		return fmt.Errorf("additional repository: %w", err)
+	}
+	if named.Additional.StorageName != named.Target.StorageName {
+		return errors.New("resolving additional repository on different storage than target repository is not supported")
+	}
+	additional := state.Key{VirtualStorage: named.Additional.StorageName, RelativePath: named.Additional.RelativePath}
+	if !slices.Contains(r.keys, additional) {
+		r.keys = append(r.keys, additional)
+	}
+	return nil
+}
+
+// outgoing is the context of a call to a storage: the client's metadata but not
+// its credentials, which are for us alone.
+func (r *request) outgoing(ctx context.Context) context.Context {
+	md, _ := metadata.FromIncomingContext(ctx) // a copy of our own
+	delete(md, "authorization")
+	md.Set(correlationHeader, r.call.correlationID)
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
+// firstFor is the first message as a storage is to get it: with the storage's
+// own name. The caller owns it.
+func (r *request) firstFor(name string) *stream.Frame {
+	named := r.named
+	if named.Target.StorageName != "" {
+		named.Target.StorageName = name
+	}
+	if named.Additional.StorageName != "" {
+		named.Additional.StorageName = name
+	}
+	if named.Storage != "" {
+		named.Storage = name
+	}
+	return stream.NewFrame(r.method.Rewrite(r.first.Data(), named))
+}
+
+// target is a connection that knows what it leads to.
+type target interface {
+	grpc.ClientConnInterface
+	Target() storage.Target
+}
+
+// forward passes the call on to one storage and returns how it ended.
+func (s *Server) forward(ctx context.Context, r *request, conn target, beforeStatus func(stream.Outcome) error) stream.Outcome {
+	call := r.wire
+	call.BeforeStatus = beforeStatus
+	leg, err := stream.Open(r.outgoing(ctx), conn, call, r.firstFor(conn.Target().Storage))
+	if err != nil {
+		// Nothing was sent, so nothing can come of it.
+		return stream.Outcome{Err: err, Ended: true}
+	}
+	return s.forwarder.Forward(r.stream, call, leg)
+}

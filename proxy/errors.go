@@ -1,0 +1,63 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"praefect/fsm/state"
+	"praefect/proxy/ledger"
+	"praefect/proxy/router"
+	"praefect/proxy/storage"
+)
+
+// retryAfter is what RetryInfo asks of a client whose request may succeed when
+// it is simply repeated.
+const retryAfter = time.Second
+
+// invalid is the client's mistake: repeating the request is of no use.
+func invalid(err error) error { return status.Error(codes.InvalidArgument, err.Error()) }
+
+// toStatus gives an error of ours its gRPC code; this is the only place that
+// decides one. What has a code already, as a storage's status has, passes
+// through untouched.
+func toStatus(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	var (
+		routed  *router.Refusal
+		refused *state.Refusal
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return status.Error(codes.Canceled, err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return status.Error(codes.DeadlineExceeded, err.Error())
+	case errors.As(err, &routed):
+		if routed.Kind == router.UnknownVirtualStorage {
+			return invalid(err)
+		}
+		return unavailable(err)
+	case errors.As(err, &refused), errors.Is(err, ledger.ErrHeld), errors.Is(err, storage.ErrUnreachable):
+		return unavailable(err)
+	}
+	return status.Error(codes.Internal, err.Error())
+}
+
+// unavailable is a request that may succeed later.
+func unavailable(err error) error {
+	st := status.New(codes.Unavailable, err.Error())
+	if detailed, detailErr := st.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)}); detailErr == nil {
+		st = detailed
+	}
+	return st.Err()
+}

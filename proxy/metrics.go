@@ -1,0 +1,61 @@
+package proxy
+
+import (
+	"strconv"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the proxy's own; names that upstream has are kept, because
+// dashboards know them.
+type metrics struct {
+	grpc          *grpcprom.ServerMetrics
+	connections   *prometheus.CounterVec
+	methods       *prometheus.CounterVec
+	reads         *prometheus.CounterVec
+	retriedReads  *prometheus.CounterVec
+	authenticated *prometheus.CounterVec
+	held          prometheus.Counter
+	panics        prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
+	m := &metrics{
+		grpc: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(latencyBuckets))),
+		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gitaly_praefect_connections_total",
+			Help: "Connections accepted from clients.",
+		}, []string{"type"}),
+		methods: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gitaly_praefect_method_types",
+			Help: "Calls by kind of method.",
+		}, []string{"method_type"}),
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gitaly_praefect_read_distribution",
+			Help: "Reads by the storage that they were routed to.",
+		}, []string{"virtual_storage", "storage"}),
+		retriedReads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "praefect_reads_retried_total",
+			Help: "Reads that failed on a storage before it answered, and went to another one.",
+		}, []string{"virtual_storage", "storage"}),
+		authenticated: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gitaly_authentications_total",
+			Help: "Calls by outcome of authentication.",
+		}, []string{"enforced", "status"}),
+		held: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "praefect_held_writes_refused_total",
+			Help: "Writes that waited too long, or among too many, for a repair to end.",
+		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "praefect_panics_total",
+			Help: "Panics caught while a call was handled.",
+		}),
+	}
+	r.MustRegister(m.grpc, m.connections, m.methods, m.reads, m.retriedReads, m.authenticated, m.held, m.panics)
+	return m
+}
+
+func (m *metrics) authentication(a Auth, outcome string) {
+	m.authenticated.WithLabelValues(strconv.FormatBool(!a.Transitioning), outcome).Inc()
+}

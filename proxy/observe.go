@@ -1,0 +1,140 @@
+package proxy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"praefect/proxy/ledger"
+)
+
+// correlationHeader carries the id that ties the log lines of all parts of
+// GitLab for one request together.
+const correlationHeader = "x-gitlab-correlation-id"
+
+// call is what is learnt of one call on its way, for its log line. It belongs
+// to the goroutine of the call.
+type call struct {
+	correlationID  string
+	kind           string
+	virtualStorage string
+	relativePath   string
+	storage        string
+}
+
+type callKey struct{}
+
+// callOf returns the record of the call that ctx belongs to.
+func callOf(ctx context.Context) *call {
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		return &call{}
+	}
+	return c
+}
+
+// observe runs handler for one call: it authenticates, catches a panic, gives
+// the error its code, and writes the one log line of the call.
+func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ctx context.Context) error) (err error) {
+	start := time.Now()
+	c := &call{kind: "intercepted", correlationID: correlationID(ctx)}
+	ctx = context.WithValue(ctx, callKey{}, c)
+	defer func() {
+		if p := recover(); p != nil {
+			s.metrics.panics.Inc()
+			s.log.Error("panic in a call", "method", fullMethod, "correlation_id", c.correlationID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = status.Error(codes.Internal, "internal error; the instance's log has a line with this correlation id: "+c.correlationID)
+		}
+		s.metrics.methods.WithLabelValues(c.kind).Inc()
+		s.logCall(ctx, c, fullMethod, start, err)
+	}()
+	outcome, err := s.cfg.Auth.check(ctx, fullMethod)
+	s.metrics.authentication(s.cfg.Auth, outcome)
+	if err != nil {
+		return err
+	}
+	err = handler(ctx)
+	if errors.Is(err, ledger.ErrHeld) {
+		s.metrics.held.Inc()
+	}
+	return toStatus(err)
+}
+
+// logCall writes at info, health checks at debug.
+func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start time.Time, err error) {
+	level := slog.LevelInfo
+	if path.Dir(fullMethod)+"/" == healthService {
+		level = slog.LevelDebug
+	}
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs,
+		slog.String("method", fullMethod),
+		slog.String("grpc.code", status.Code(err).String()),
+		slog.Float64("grpc.time_ms", float64(time.Since(start).Microseconds())/1000),
+		slog.String("grpc.meta.method_type", c.kind),
+		slog.String("correlation_id", c.correlationID))
+	if p, ok := peer.FromContext(ctx); ok {
+		attrs = append(attrs, slog.String("peer.address", p.Addr.String()))
+	}
+	for _, fact := range [...]struct{ key, value string }{
+		{"virtual_storage", c.virtualStorage},
+		{"relative_path", c.relativePath},
+		{"storage", c.storage},
+	} {
+		if fact.value != "" {
+			attrs = append(attrs, slog.String(fact.key, fact.value))
+		}
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("err", err.Error()))
+	}
+	s.log.LogAttrs(ctx, level, "finished call", attrs...)
+}
+
+// correlationID is the client's, or a new one.
+func correlationID(ctx context.Context) string {
+	if ids := metadata.ValueFromIncomingContext(ctx, correlationHeader); len(ids) > 0 && ids[0] != "" {
+		return ids[0]
+	}
+	var id [16]byte
+	rand.Read(id[:]) // never fails
+	return hex.EncodeToString(id[:])
+}
+
+func (s *Server) observeUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	err = s.observe(ctx, info.FullMethod, func(ctx context.Context) error {
+		var err error
+		resp, err = handler(ctx, req)
+		return err
+	})
+	return resp, err
+}
+
+func (s *Server) observeStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	return s.observe(ss.Context(), info.FullMethod, func(ctx context.Context) error {
+		return handler(srv, observedStream{ServerStream: ss, ctx: ctx})
+	})
+}
+
+// observedStream is a stream whose context leads to its call.
+type observedStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s observedStream) Context() context.Context { return s.ctx }

@@ -1,0 +1,72 @@
+package proxy
+
+import (
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"praefect/proxy/router"
+	"praefect/proxy/stream"
+)
+
+// accessorPolicyHeader lets a client ask for the primary.
+const accessorPolicyHeader = "gitaly-route-repository-accessor-policy"
+
+// read forwards an accessor to a storage that is in sync. One that fails before
+// the client saw anything of the answer is made up for by another.
+func (s *Server) read(r *request) error {
+	read := router.Read{Key: r.keys[0], PrimaryOnly: r.method.ForcePrimary || wantsPrimary(r)}
+	vs := read.Key.VirtualStorage
+	var failure error
+	for {
+		name, err := router.RouteRead(s.node.View(), read, s.reacher(vs), s.intn)
+		if err != nil {
+			if failure != nil {
+				return failure // what the storages said tells more
+			}
+			return err
+		}
+		read.Tried = append(read.Tried, name)
+		conn, err := s.storages.Conn(vs, name)
+		if err != nil {
+			failure = err
+			continue
+		}
+		r.call.storage = name
+		s.metrics.reads.WithLabelValues(vs, name).Inc()
+		outcome := s.forward(r.ctx, r, conn, nil)
+		if !repeatable(r, outcome) {
+			return outcome.Err
+		}
+		failure = outcome.Err
+		s.metrics.retriedReads.WithLabelValues(vs, name).Inc()
+	}
+}
+
+// repeatable tells whether another storage may answer instead: this one was
+// lost, and neither side of the client's has been used up.
+func repeatable(r *request, o stream.Outcome) bool {
+	lost := o.Err != nil && status.Code(o.Err) == codes.Unavailable && o.ClientErr == nil
+	untouched := !o.Responded && (!r.method.ClientStreams || !o.Sent)
+	return lost && untouched && (!o.Ended || !o.Sent)
+}
+
+func wantsPrimary(r *request) bool {
+	policy := metadata.ValueFromIncomingContext(r.ctx, accessorPolicyHeader)
+	return len(policy) > 0 && policy[0] == "primary-only"
+}
+
+// readStorage forwards an accessor that names a storage to any that serves.
+func (s *Server) readStorage(r *request) error {
+	vs := r.named.Storage
+	name, err := router.RouteStorage(s.node.View(), vs, s.reacher(vs), s.intn)
+	if err != nil {
+		return err
+	}
+	conn, err := s.storages.Conn(vs, name)
+	if err != nil {
+		return err
+	}
+	r.call.storage = name
+	return s.forward(r.ctx, r, conn, nil).Err
+}

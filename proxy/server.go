@@ -1,0 +1,196 @@
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"praefect/fsm/state"
+	"praefect/proxy/ledger"
+	"praefect/proxy/method"
+	"praefect/proxy/router"
+	"praefect/proxy/storage"
+	"praefect/proxy/stream"
+)
+
+// Node is what the proxy needs of the consensus node.
+type Node interface {
+	// View is the replicated state as this instance has applied it.
+	View() *state.State
+}
+
+// Storages are the connections to the storages.
+type Storages interface {
+	// Conn is the verified connection to a storage, or why there is none.
+	Conn(virtualStorage, storage string) (*storage.Conn, error)
+}
+
+// Deps are what a Server works on. All are needed but Register.
+type Deps struct {
+	Node     Node
+	Storages Storages
+	Ledger   *ledger.Ledger
+	// Behind is told of repositories whose storages fell behind by a write; it
+	// must not block.
+	Behind func(keys ...state.Key)
+	Logger *slog.Logger
+	// Register adds services that this instance answers itself.
+	Register func(grpc.ServiceRegistrar)
+}
+
+// Config sets what a Server asks of its clients and how long it waits.
+type Config struct {
+	Auth Auth
+	// WriteTimeout is the deadline of a write whose client sent none: every
+	// write has one, because an effect that may still come must have an end.
+	WriteTimeout time.Duration
+	// InfoTimeout bounds what the proxy asks storages on its own account; 10 s
+	// if zero.
+	InfoTimeout time.Duration
+	// LatencyBuckets are the buckets of grpc_server_handling_seconds.
+	LatencyBuckets []float64
+	// Step is called after each step of a write with its name; crash tests end
+	// the process there. It may be nil.
+	Step func(name string)
+}
+
+// Server answers gRPC calls on any number of listeners.
+type Server struct {
+	node     Node
+	storages Storages
+	ledger   *ledger.Ledger
+	behind   func(keys ...state.Key)
+	log      *slog.Logger
+	register func(grpc.ServiceRegistrar)
+	cfg      Config
+	metrics  *metrics
+	methods  *method.Table
+	health   *health.Server
+
+	forwarder stream.Forwarder
+
+	mu      sync.Mutex
+	servers []*grpc.Server // guarded by mu
+	stopped bool           // guarded by mu
+}
+
+// New makes a Server whose metrics are registered with r.
+func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
+	methods, err := method.New()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.InfoTimeout == 0 {
+		cfg.InfoTimeout = 10 * time.Second
+	}
+	if deps.Register == nil {
+		deps.Register = func(grpc.ServiceRegistrar) {}
+	}
+	return &Server{
+		node:     deps.Node,
+		storages: deps.Storages,
+		ledger:   deps.Ledger,
+		behind:   deps.Behind,
+		log:      deps.Logger,
+		register: deps.Register,
+		cfg:      cfg,
+		metrics:  newMetrics(r, cfg.LatencyBuckets),
+		methods:  methods,
+		health:   health.NewServer(),
+	}, nil
+}
+
+// Serve accepts connections until Shutdown. kind is "tcp", "tls" or "unix",
+// for the metric; creds is nil for a listener without TLS.
+func (s *Server) Serve(lis net.Listener, kind string, creds credentials.TransportCredentials) error {
+	opts := []grpc.ServerOption{
+		grpc.ForceServerCodecV2(stream.Codec{}),
+		grpc.UnknownServiceHandler(s.direct),
+		grpc.ChainUnaryInterceptor(s.metrics.grpc.UnaryServerInterceptor(), s.observeUnary),
+		grpc.ChainStreamInterceptor(s.metrics.grpc.StreamServerInterceptor(), s.observeStream),
+		// GitLab's clients ping every 20 s; more than one in 10 s is abuse.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Minute}),
+		grpc.InitialWindowSize(1 << 20),
+		grpc.InitialConnWindowSize(16 << 20),
+		grpc.ReadBufferSize(128 << 10),
+		grpc.WriteBufferSize(128 << 10),
+	}
+	if creds != nil {
+		opts = append(opts, grpc.Creds(creds))
+	}
+	server := grpc.NewServer(opts...)
+	healthpb.RegisterHealthServer(server, s.health)
+	gitalypb.RegisterServerServiceServer(server, serverService{server: s})
+	s.register(server)
+	reflection.Register(server)
+
+	s.mu.Lock()
+	if s.stopped {
+		s.mu.Unlock()
+		return lis.Close()
+	}
+	s.servers = append(s.servers, server)
+	s.mu.Unlock()
+	return server.Serve(countingListener{Listener: lis, accepted: s.metrics.connections.WithLabelValues(kind)})
+}
+
+// Shutdown stops accepting, tells clients to go elsewhere, and waits for the
+// calls under way until ctx ends; then it cuts them off.
+func (s *Server) Shutdown(ctx context.Context) {
+	s.health.Shutdown()
+	s.mu.Lock()
+	s.stopped = true
+	servers := s.servers
+	s.mu.Unlock()
+
+	var wg sync.WaitGroup
+	for _, server := range servers {
+		wg.Go(func() {
+			stop := context.AfterFunc(ctx, server.Stop)
+			defer stop()
+			server.GracefulStop()
+		})
+	}
+	wg.Wait()
+	s.forwarder.Wait()
+}
+
+// reacher looks at the connections of one virtual storage for the router.
+func (s *Server) reacher(virtualStorage string) router.Reacher {
+	return func(name string) router.Reach {
+		conn, err := s.storages.Conn(virtualStorage, name)
+		if err != nil {
+			return router.Reach{Why: err}
+		}
+		return router.Reach{OK: true, FilesystemID: conn.FilesystemID(), Outstanding: conn.Outstanding()}
+	}
+}
+
+func (s *Server) intn(n int) int { return rand.IntN(n) }
+
+// countingListener counts the connections that it accepts.
+type countingListener struct {
+	net.Listener
+	accepted prometheus.Counter
+}
+
+func (l countingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.accepted.Inc()
+	}
+	return conn, err
+}
