@@ -89,8 +89,7 @@ func TestServer_badInput(t *testing.T) {
 		{"storage scope, no storage", func() error { return walk(ctx, w.conn, "") }, codes.InvalidArgument, ""},
 		{"storage scope, unknown", func() error { return walk(ctx, w.conn, "elsewhere") }, codes.InvalidArgument, ""},
 		{"mutator of a whole storage", func() error {
-			_, err := repositories.RemoveAll(ctx, &gitalypb.RemoveAllRequest{StorageName: "default"})
-			return err
+			return raw(ctx, w.conn, "/gitaly.RepositoryService/RemoveAll", []byte("\x0a\x07default"))
 		}, codes.Unimplemented, ""},
 		{"no message at all", func() error {
 			stream, err := gitalypb.NewOperationServiceClient(w.conn).UserCommitFiles(ctx)
