@@ -20,6 +20,9 @@ type exchange struct {
 	response  Frame
 	responded bool
 
+	// givenUp is set if the exchange ended the call itself, with this status.
+	givenUp error
+
 	// requested is closed when no more requests are passed on; nil if there is only the first message. It is closed by
 	// pumpRequests, which before that sets requestErr, the reason if it was not the client's half-close.
 	requested  chan struct{}
@@ -43,7 +46,8 @@ func (x *exchange) requests() error {
 	frame := new(Frame)
 	for {
 		if err := x.ss.RecvMsg(frame); err == io.EOF {
-			return x.leg.stream.CloseSend()
+			_ = x.leg.stream.CloseSend() // an error would mean what it means below
+			return nil
 		} else if err != nil {
 			return err
 		}
@@ -97,8 +101,7 @@ func (x *exchange) keepResponse() error {
 	err := x.leg.stream.RecvMsg(&second)
 	if err == nil {
 		second.Free()
-		err = status.Errorf(codes.Internal, "storage sent more than one response to %q", x.call.Method)
-		x.leg.cancel(err)
+		err = x.giveUp(status.Errorf(codes.Internal, "storage sent more than one response to %q", x.call.Method))
 	}
 	return err
 }
@@ -112,11 +115,17 @@ func (x *exchange) header() metadata.MD {
 	return header
 }
 
-// clientFailed gives the leg up because the client cannot be reached.
+// clientFailed ends the call because the client cannot be reached.
 func (x *exchange) clientFailed(err error) error {
 	x.out.ClientErr = clientError(err)
-	x.leg.cancel(x.out.ClientErr)
-	return x.out.ClientErr
+	return x.giveUp(x.out.ClientErr)
+}
+
+// giveUp ends the call with a status of our own.
+func (x *exchange) giveUp(err error) error {
+	x.givenUp = err
+	x.leg.cancel(err)
+	return err
 }
 
 // finish decides what the error by which the leg ended means, and lets the client have the end if the caller agrees.
@@ -138,24 +147,22 @@ func (x *exchange) finish(end error) {
 // settle fills in the outcome. The storage's own status comes before all else: it is how the call ended. Then comes what
 // the client did, then the reason for which the leg was cancelled, and last what gRPC says of a lost connection.
 func (x *exchange) settle(end error) {
-	if x.out.ClientErr == nil {
-		x.out.Ended = x.leg.arrival.ended(x.leg.ctx, end)
-		if !x.out.Ended {
-			x.out.ClientErr = x.clientEnded()
-		}
+	if x.givenUp != nil {
+		x.out.Err = x.givenUp
+		return
 	}
-	switch {
-	case end == io.EOF:
-		x.out.Err = nil
-	case x.out.Ended:
-		x.out.Err = end
-	case x.out.ClientErr != nil:
-		x.out.Err = x.out.ClientErr
-	default:
-		x.out.Err = x.leg.localError(end)
-	}
-	if x.out.Ended {
+	x.out.Ended = x.leg.arrival.ended(x.leg.ctx, end)
+	if x.out.Ended || end == io.EOF {
 		x.out.Trailer = x.leg.stream.Trailer()
+		if end != io.EOF {
+			x.out.Err = end
+		}
+		return
+	}
+	x.out.ClientErr = x.clientEnded()
+	x.out.Err = x.out.ClientErr
+	if x.out.Err == nil {
+		x.out.Err = x.leg.localError(end)
 	}
 }
 

@@ -22,7 +22,7 @@ type Outcome struct {
 	// ClientErr is the reason, as a status, if it was the client's side that ended the call: it hung up, its deadline
 	// passed, or it sent what gRPC refuses.
 	ClientErr error
-	// Trailer is what the storage sent beside the status; nil if that did not arrive.
+	// Trailer is what the storage sent beside the status.
 	Trailer metadata.MD
 }
 
@@ -35,7 +35,8 @@ type Forwarder struct {
 // call ended, and says so. Messages pass as they come. The status is left to the caller, who returns it from the handler
 // and so releases the end to the client.
 //
-// It takes over the leg, which is given up when it returns. If the client streams and the storage answered before the
+// It takes over the leg, which is given up when it returns. The context of ss ends only together with the stream, as
+// gRPC's does: a caller that wants to end the call cancels the leg. If the client streams and the storage answered before the
 // client had finished, a goroutine may still wait for the client's next message; gRPC ends that wait when the handler
 // returns, and [Forwarder.Wait] waits for it.
 func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, leg *Leg) Outcome {

@@ -111,15 +111,21 @@ func TestForwarder_clientUnreachable(t *testing.T) {
 }
 
 func TestForwarder_secondResponseIsNoResponse(t *testing.T) {
-	client := &fakeClient{ctx: t.Context()}
-	var f Forwarder
-	got := f.Forward(client, shape(unary), fakeLeg(t, &fakeStorage{responses: messages(2)}, false))
-	if status.Code(got.Err) != codes.Internal || got.Ended || len(client.events) != 0 {
-		t.Errorf("got %+v, the client saw %q", got, client.events)
+	for _, arrived := range []bool{false, true} {
+		client := &fakeClient{ctx: t.Context()}
+		leg := fakeLeg(t, &fakeStorage{responses: messages(2)}, arrived)
+		var f Forwarder
+		got := f.Forward(client, shape(unary), leg)
+		if status.Code(got.Err) != codes.Internal || got.Ended || got.ClientErr != nil || len(client.events) != 0 {
+			t.Errorf("got %+v, the client saw %q", got, client.events)
+		}
+		if leg.ctx.Err() == nil {
+			t.Error("the leg was not given up")
+		}
 	}
 }
 
-// The storage's answer is not kept up by a client that has more to say.
+// A client that has more to say does not hold the storage's answer up.
 func TestForwarder_waitsForItsPump(t *testing.T) {
 	hold := make(chan struct{})
 	client := &fakeClient{ctx: t.Context(), hold: hold}

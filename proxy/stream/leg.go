@@ -24,8 +24,8 @@ type Call struct {
 // Peek reads the first message of a client, which the caller then owns. A client that half-closes without any message gets
 // io.EOF, where the method permits that.
 //
-// Of a method with one request it also reads the end of the requests, so that a client which sends another is refused here,
-// before anything reached a storage, in gRPC's own words.
+// Of a method with one request it also reads the end of the requests, which clients send together with it, as gRPC's servers
+// do. A client that sends another request is refused here, before anything reached a storage, in gRPC's own words.
 func Peek(ss grpc.ServerStream, call Call) (*Frame, error) {
 	first := new(Frame)
 	switch err := ss.RecvMsg(first); {
