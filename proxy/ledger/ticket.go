@@ -153,6 +153,7 @@ func (t *Ticket) verdict(ctx context.Context, cmd state.Command) (state.Index, e
 	if spoilt {
 		return 0, ErrSpoiled
 	}
+	t.ledger.cfg.Step("repair-before-verdict")
 	results, err := t.ledger.node.Propose(ctx, cmd)
 	if err != nil {
 		return 0, err
@@ -160,6 +161,7 @@ func (t *Ticket) verdict(ctx context.Context, cmd state.Command) (state.Index, e
 	if refusal := results[0].Refusal; refusal != nil {
 		return 0, refusal
 	}
+	t.ledger.cfg.Step("repair-after-verdict")
 	return results[0].Index, nil
 }
 
