@@ -81,7 +81,7 @@ func Dial(address, token string) (*grpc.ClientConn, error) {
 	default:
 		return nil, InvalidArgument("invalid connection string: %q", address)
 	}
-	options := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig()}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig(), grpc.WithNoProxy()}
 	if token != "" {
 		options = append(options, grpc.WithPerRPCCredentials(gitalyauth.RPCCredentialsV2(token)))
 	}
