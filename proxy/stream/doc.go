@@ -26,7 +26,8 @@
 // # How it can end
 //
 // At a storage a call has ended only when its status arrived from there; Outcome.Ended says that, and errs only towards
-// false. gRPC makes up a status of the same kind whenever a call ends on this side, hence [StatsHandler].
+// false. gRPC makes up a status of the same kind whenever a call ends on this side, hence [StatsHandler]; [Watch] says the same
+// of a call made without a leg.
 //
 //	what happens                                   status at the client        Ended
 //	status arrives, whatever its code              that status                 true
