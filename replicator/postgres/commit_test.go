@@ -178,7 +178,7 @@ func TestQueue_commitNeverAnswered(t *testing.T) {
 	dsn := newDatabase(t)
 	direct := NewQueue(migrated(t, dsn, Config{}))
 	relay, through := throughRelay(t, dsn, shared.Addr())
-	q := NewQueue(open(t, through, quick()))
+	q := NewQueue(open(t, through, Config{Timeout: 3 * time.Second}))
 	relay.cut.Store(int32(atCommit))
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -24,7 +24,8 @@ type Config struct {
 	MaxLifetime time.Duration
 	// MaxIdleTime of a connection that nobody uses. Default 1m.
 	MaxIdleTime time.Duration
-	// ConnectTimeout bounds the making of a connection, authentication included. Default 2s.
+	// ConnectTimeout bounds the making of a connection, authentication included, unless the connection string has a
+	// connect_timeout. Default 2s.
 	ConnectTimeout time.Duration
 	// Timeout bounds each call, from asking for a connection to the answer of the commit; the server gets the same bound
 	// for each statement. Default 5s.
@@ -72,7 +73,9 @@ func Open(dsn string, log *slog.Logger, config Config) (*DB, error) {
 		return nil, fmt.Errorf("read the connection string: %w", err)
 	}
 	config = config.withDefaults()
-	driver.ConnectTimeout = config.ConnectTimeout
+	if driver.ConnectTimeout <= 0 {
+		driver.ConnectTimeout = config.ConnectTimeout
+	}
 	if driver.TargetSessionAttrs == "" {
 		driver.TargetSessionAttrs = pq.TargetSessionAttrsReadWrite
 	}

@@ -19,7 +19,8 @@ import (
 var shared *pgtest.Server
 
 func TestMain(m *testing.M) {
-	code := pgtest.Main(m, &shared, pgtest.Options{})
+	// Nobody kills the shared server: it need not wait for the disk.
+	code := pgtest.Main(m, &shared, pgtest.Options{Settings: map[string]string{"fsync": "off"}})
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1

@@ -35,6 +35,35 @@ func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
 	return applied, nil
 }
 
+// Pauses between the tries of AwaitSchema, the first and the longest.
+const (
+	firstPause   = 500 * time.Millisecond
+	longestPause = 10 * time.Second
+)
+
+// AwaitSchema migrates as soon as the server lets it: it returns nil once Migrate has succeeded, or the context's error.
+// A daemon runs it beside everything else. What is wrong other than an unavailable server is logged, once for each cause.
+func (db *DB) AwaitSchema(ctx context.Context) error {
+	logged := ""
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		_, err := db.Migrate(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil && !errors.Is(err, ErrUnavailable) && err.Error() != logged {
+			logged = err.Error()
+			db.log.Error("the schema of postgres cannot be brought up to date: repair waits", "err", err)
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		case <-timer.C:
+		}
+	}
+}
+
 // migrate does its work while a transaction on another connection holds the lock.
 func (db *DB) migrate(ctx context.Context, pool *sql.DB) (applied int, err error) {
 	lock, err := pool.BeginTx(ctx, nil)
@@ -42,8 +71,10 @@ func (db *DB) migrate(ctx context.Context, pool *sql.DB) (applied int, err error
 		return 0, fmt.Errorf("begin: %w", err)
 	}
 	defer func() {
-		if rollback := lock.Rollback(); rollback != nil && err == nil {
-			err = fmt.Errorf("release the lock: %w", rollback)
+		if err != nil {
+			err = rollBack(lock, err)
+		} else if err = lock.Commit(); err != nil {
+			err = fmt.Errorf("release the lock: %w", err)
 		}
 	}()
 	patience := fmt.Sprintf("set local lock_timeout = %d", db.config.MigrateTimeout.Milliseconds())
@@ -89,7 +120,7 @@ func createSchema(ctx context.Context, pool *sql.DB) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, tx.Rollback())
+			err = rollBack(tx, err)
 		}
 	}()
 	var exists bool

@@ -142,6 +142,32 @@ func TestDB_migrateReportsWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestDB_awaitSchemaGoesOnUntilItMayMigrate(t *testing.T) {
+	dsn := newDatabase(t)
+	log := new(lines)
+	db, err := Open(dsn, slog.New(log), Config{})
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	for _, statement := range []string{"create schema praefect_raft", "create table praefect_raft.jobs (id int)"} {
+		_, err := db.pool.ExecContext(t.Context(), statement)
+		must(t, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- db.AwaitSchema(ctx) }()
+	await(t, "the complaint", func() bool { return len(log.messages()) > 0 })
+	cancel()
+	if err := <-stopped; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the end of the context", err)
+	}
+	_, err = db.pool.ExecContext(t.Context(), "drop table praefect_raft.jobs")
+	must(t, err)
+	must(t, db.AwaitSchema(t.Context()))
+	if got := log.messages(); len(got) != 1 {
+		t.Errorf("logged %q, want one line for one cause", got)
+	}
+}
+
 // wantStatus compares lines of an id and whether it is applied.
 func wantStatus(t *testing.T, db *DB, want ...string) {
 	t.Helper()

@@ -39,6 +39,9 @@ type request struct {
 
 // Enqueue implements queue.Queue. A key is the id of its own that makes it safe to repeat.
 func (q *Queue) Enqueue(ctx context.Context, requests []queue.Request) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("enqueue: %w", err)
+	}
 	valid, refused := queue.Prepare(requests)
 	for batch := range slices.Chunk(valid, queue.MaxBatch) {
 		if err := q.enqueue(ctx, batch); err != nil {
@@ -48,7 +51,7 @@ func (q *Queue) Enqueue(ctx context.Context, requests []queue.Request) error {
 	if refused != nil {
 		return fmt.Errorf("enqueue: %w", refused)
 	}
-	return ctx.Err()
+	return nil
 }
 
 func (q *Queue) enqueue(ctx context.Context, batch []queue.Request) error {

@@ -24,32 +24,33 @@ const (
 // transact runs work in a transaction and commits it. This is the only way to the server: a statement outside an explicit
 // transaction would silently be repeated by database/sql when its connection breaks. A run that broke is repeated on
 // another connection; when that fails too the error says whether a commit may have been executed.
-func (db *DB) transact(caller context.Context, work work) error {
+func (db *DB) transact(caller context.Context, do work) error {
 	ctx, cancel := context.WithTimeout(caller, db.config.Timeout)
 	defer cancel()
 	unknown, broken, conflicts := false, 0, 0
 	for {
-		committed, err := db.once(ctx, work, unknown)
+		fate, err := db.once(ctx, do, unknown)
 		if err == nil {
 			db.availability.note(nil)
 			return nil
 		}
-		unknown = unknown || committed == maybe
-		switch kindOf(err) {
-		case kindBroken:
+		unknown = unknown || fate == maybe
+		again := false
+		switch kind := kindOf(err); {
+		case caller.Err() != nil: // the connection was cut because the caller has gone
+		case ctx.Err() != nil:
+			db.retire() // of a server that hangs no connection is worth keeping
+		case kind == kindBroken:
 			db.retire()
 			broken++
-		case kindConflict:
+			again = broken < brokenRuns
+		case kind == kindConflict:
 			conflicts++
-		default:
-			broken = brokenRuns
+			again = conflicts < conflictRuns
 		}
-		if ctx.Err() != nil {
-			db.retire() // of a server that hangs no connection is worth keeping
-		} else if broken < brokenRuns && conflicts < conflictRuns {
-			continue
+		if !again {
+			return db.failed(caller, ctx, err, unknown)
 		}
-		return db.failed(caller, ctx, err, unknown)
 	}
 }
 
@@ -78,22 +79,29 @@ const (
 )
 
 // once runs work in one transaction.
-func (db *DB) once(ctx context.Context, work work, repeated bool) (fate, error) {
+func (db *DB) once(ctx context.Context, do work, repeated bool) (fate, error) {
 	tx, err := db.pool.BeginTx(ctx, nil)
 	if err != nil {
 		return never, fmt.Errorf("begin: %w", err)
 	}
-	if err := work(ctx, tx, repeated); err != nil {
-		if rollback := tx.Rollback(); rollback != nil && kindOf(rollback) == kindOther && !errors.Is(rollback, sql.ErrTxDone) {
-			err = errors.Join(err, fmt.Errorf("roll back: %w", rollback))
-		}
-		return never, err
+	if err := do(ctx, tx, repeated); err != nil {
+		return never, rollBack(tx, err)
 	}
 	err = tx.Commit()
 	if err == nil {
 		return never, nil
 	}
 	return fateOf(ctx, err), fmt.Errorf("commit: %w", err)
+}
+
+// rollBack ends a transaction because of an error, beside which it keeps its own: unless that says only that the
+// transaction, or the connection, is no more.
+func rollBack(tx *sql.Tx, cause error) error {
+	err := tx.Rollback()
+	if err == nil || errors.Is(err, sql.ErrTxDone) || kindOf(err) == kindBroken {
+		return cause
+	}
+	return errors.Join(cause, fmt.Errorf("roll back: %w", err))
 }
 
 // fateOf judges the error of a commit. database/sql refuses, with the context's error or ErrTxDone, what it never sent;

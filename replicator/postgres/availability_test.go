@@ -1,0 +1,39 @@
+package postgres
+
+import (
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAvailability_logsChangesOnce(t *testing.T) {
+	const down, up = "postgres is unavailable: repair waits, requests go on", "postgres is available again"
+	away := errors.New("away")
+	for name, row := range map[string]struct {
+		calls []error
+		want  []string
+	}{
+		"always there":       {[]error{nil, nil}, nil},
+		"never there":        {[]error{away, away}, []string{down}},
+		"comes late":         {[]error{away, away, nil, nil}, []string{down, up}},
+		"goes and returns":   {[]error{nil, away, away, nil}, []string{down, up}},
+		"goes for good":      {[]error{nil, away, nil, away, away}, []string{down, up, down}},
+		"not asked to speak": {nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := new(lines)
+			a := newAvailability(slog.New(log))
+			for _, err := range row.calls {
+				a.note(err)
+			}
+			if diff := cmp.Diff(row.want, log.messages()); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if want := len(row.calls) > 0 && row.calls[len(row.calls)-1] == nil; a.available() != want {
+				t.Errorf("available is %v, want %v", a.available(), want)
+			}
+		})
+	}
+}
