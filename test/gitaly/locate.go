@@ -38,6 +38,9 @@ func (h *handlers) locate(named *gitalypb.Repository) (*repository, error) {
 	if err := wire.CheckFields(named); err != nil {
 		return nil, err
 	}
+	if named.GetGitObjectDirectory() != "" || len(named.GetGitAlternateObjectDirectories()) > 0 {
+		return nil, status.Error(codes.Unimplemented, "quarantined objects are not served")
+	}
 	s, err := h.storage(named.GetStorageName())
 	if err != nil {
 		return nil, err

@@ -26,19 +26,21 @@ func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.Replic
 	}
 	defer h.closeSource(source)
 	missing, err := missingEntry(target.path)
+	absent := errors.Is(err, fs.ErrNotExist)
 	switch {
-	case err == nil && missing == "":
-		err = source.copyTo(ctx, target)
-	case err == nil:
-		if err = h.discard(target); err != nil {
-			break
+	case err != nil && !absent:
+		return nil, wire.Fault(err, "check repository")
+	case missing != "":
+		h.log.Warn("replace invalid repository", "path", target.path, "missing", missing)
+		if err := h.discard(target); err != nil {
+			return nil, err
 		}
-		h.log.Warn("invalid repository replaced", "path", target.path, "missing", missing)
-		fallthrough
-	case errors.Is(err, fs.ErrNotExist):
-		err = h.create(ctx, target, nil, func(draft *repository) error {
-			return source.copyTo(ctx, draft)
-		})
+		absent = true
+	}
+	if absent {
+		err = h.create(ctx, target, nil, func(draft *repository) error { return source.copyTo(ctx, draft) })
+	} else {
+		err = source.copyTo(ctx, target)
 	}
 	if err != nil {
 		return nil, wire.Fault(err, "replicating repository")

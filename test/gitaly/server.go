@@ -14,6 +14,8 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,7 +48,7 @@ type Config struct {
 type Server struct {
 	host     *wire.Host
 	git      *git
-	storages []*storage
+	storages []*storage // by name
 	log      *slog.Logger
 }
 
@@ -91,12 +93,14 @@ func New(config Config) (*Server, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("storage server: %w", err)
 	}
+	slices.SortFunc(s.storages, func(a, b *storage) int { return strings.Compare(a.name, b.name) })
 	return s, nil
 }
 
 // Run opens the storages and serves them on lis until ctx ends (then running
 // calls get the grace) or Kill is called. It closes lis. When it returns no
-// goroutine and no git process of this server is left. It runs once.
+// goroutine of this server is left, and every git process was waited for. It
+// runs once.
 func (s *Server) Run(ctx context.Context, lis net.Listener) (err error) {
 	defer func() {
 		err = errors.Join(err, s.close())
@@ -152,7 +156,7 @@ type handlers struct {
 
 	git        *git
 	gitVersion string
-	storages   []*storage // in no order; few
+	storages   []*storage // by name; few
 	log        *slog.Logger
 	feeds      *sync.WaitGroup // goroutines that copy a stream into git, waited for by Run
 }

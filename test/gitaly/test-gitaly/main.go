@@ -83,7 +83,7 @@ func serve(ctx context.Context, c *cli.Command, stdout, stderr io.Writer) error 
 	config.Logger.Info("serving", "address", address, "storages", len(config.Storages))
 	start := time.Now()
 	err = server.Run(ctx, lis)
-	config.Logger.Info("stopped", "uptime", time.Since(start), "err", err)
+	config.Logger.Info("stopped", "uptime", time.Since(start))
 	return err
 }
 

@@ -133,5 +133,9 @@ func (h *Host) logCall(ctx context.Context, method string, start time.Time, err 
 	case codes.Internal, codes.Unknown, codes.DataLoss:
 		level = slog.LevelWarn
 	}
-	h.log.Log(ctx, level, "finished call", "method", method, "code", code.String(), "duration", time.Since(start), "err", err)
+	attrs := []slog.Attr{slog.String("method", method), slog.String("code", code.String()), slog.Duration("duration", time.Since(start))}
+	if err != nil {
+		attrs = append(attrs, slog.Any("err", err))
+	}
+	h.log.LogAttrs(ctx, level, "finished call", attrs...)
 }
