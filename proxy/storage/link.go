@@ -154,7 +154,7 @@ func (l *link) reachable(conn *Conn) {
 
 // unreachable publishes that there is no connection, and why.
 func (l *link) unreachable(ctx context.Context, cause error) {
-	before := l.current.Load()
+	before, untried := l.current.Load(), l.untried()
 	now := &published{err: unreachable(l.target, cause), since: before.since, last: before.last}
 	if before.conn != nil {
 		now.since = time.Now()
@@ -162,16 +162,23 @@ func (l *link) unreachable(ctx context.Context, cause error) {
 	l.current.Store(now)
 	l.metrics.reachable.Set(0)
 	l.metrics.healthy.Set(0)
-	if before.conn != nil {
+	news := before.conn != nil || untried
+	if news {
 		l.changed()
 	}
 	switch {
 	case ctx.Err() != nil:
-	case before.conn != nil || before.err.Cause == errNotTried:
+	case news:
 		l.log.Warn("storage is unreachable", "address", l.target.Address, "err", cause)
 	default:
 		l.log.Debug("storage is still unreachable", "address", l.target.Address, "err", cause)
 	}
+}
+
+// untried reports whether no attempt to connect has ended yet.
+func (l *link) untried() bool {
+	p := l.current.Load()
+	return p.err != nil && p.err.Cause == errNotTried
 }
 
 // wellness publishes how the last health check went.

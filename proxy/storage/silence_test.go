@@ -162,3 +162,22 @@ func TestSet_growsItsPauses(t *testing.T) {
 		}
 	})
 }
+
+func TestSet_settledWaitsForEveryFirstAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		s := start(t, Config{Dial: slow}, target("tcp://storage:1"))
+		early, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := s.Settled(early); err != context.DeadlineExceeded {
+			t.Errorf("before the first attempt has ended: got %v", err)
+		}
+		begun := time.Now()
+		if err := s.Settled(t.Context()); err != nil || time.Since(begun) > 2*time.Second {
+			t.Errorf("got %v after %v", err, time.Since(begun))
+		}
+	})
+}

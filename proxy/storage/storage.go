@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -104,12 +105,29 @@ func (s *Set) link(virtualStorage, storage string) (*link, error) {
 	return l, nil
 }
 
-// Changed returns a channel that is closed when a connection comes or goes
-// after this call. To miss nothing, call it before States or Conn.
+// Changed returns a channel that is closed when a connection comes or goes, or
+// the first attempt to make one fails, after this call. To miss nothing, call it
+// before States or Conn.
 func (s *Set) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.changed
+}
+
+// Settled returns when the first attempt to reach each storage has ended, well
+// or not, or with the error of ctx. Run must be running.
+func (s *Set) Settled(ctx context.Context) error {
+	for {
+		changed := s.Changed()
+		if !slices.ContainsFunc(s.links, (*link).untried) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (s *Set) announce() {
