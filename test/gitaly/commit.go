@@ -3,7 +3,6 @@ package gitaly
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -128,7 +127,7 @@ func (r *repository) trailers(ctx context.Context, oid string) ([]*gitalypb.Comm
 		}
 		key, value, ok := strings.Cut(pair, ":")
 		if !ok {
-			return nil, errors.New("malformed trailer " + strconv.Quote(pair))
+			return nil, fmt.Errorf("malformed trailer %q", pair)
 		}
 		trailers = append(trailers, &gitalypb.CommitTrailer{Key: []byte(key), Value: []byte(strings.TrimSpace(value))})
 	}

@@ -76,12 +76,13 @@ func (g *git) run(ctx context.Context, c command) error {
 	cmd.WaitDelay = killAfter
 
 	started := cmd.Start()
-	if err := errors.Join(started, c.handOver()); err != nil {
-		return fmt.Errorf("start git %s: %w", c.args[0], err)
+	handedOver := c.handOver()
+	if started != nil {
+		return fmt.Errorf("start git %s: %w", c.args[0], errors.Join(started, handedOver))
 	}
 	err := cmd.Wait()
 	if err == nil {
-		return nil
+		return handedOver
 	}
 	if ctx.Err() != nil {
 		// Whatever of the group withstood the first signal goes now.

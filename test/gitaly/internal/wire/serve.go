@@ -87,6 +87,9 @@ func (h *Host) Run(ctx context.Context, lis net.Listener, register func(grpc.Ser
 
 // drain waits until the running calls have ended, at most for the grace.
 func (h *Host) drain(server *grpc.Server) {
+	if h.grace <= 0 {
+		return
+	}
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
