@@ -25,8 +25,16 @@ func (s *source) fetch(ctx context.Context, target *repository) error {
 	if err != nil {
 		return err
 	}
-	// The first failure ends the rest: it tells git to end, which hangs up.
+	// The first failure ends the rest: git is told to end, and hung up on.
 	group, ctx := errgroup.WithContext(ctx)
+	hangUp := func() error {
+		if err := local.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return fmt.Errorf("close socket: %w", err)
+		}
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { _ = hangUp() }) // the failure is known already
+	defer stop()
 	group.Go(func() error {
 		_, err := target.git.output(ctx, command{
 			repo:   target,
@@ -41,8 +49,8 @@ func (s *source) fetch(ctx context.Context, target *repository) error {
 	})
 	group.Go(func() error { return s.uploadPack(ctx, group, local) })
 	err = group.Wait()
-	if closeErr := local.Close(); err == nil && closeErr != nil {
-		return fmt.Errorf("close socket: %w", closeErr)
+	if closeErr := hangUp(); err == nil {
+		err = closeErr
 	}
 	return err
 }
@@ -102,9 +110,10 @@ func (s *source) uploadPack(ctx context.Context, group *errgroup.Group, local *n
 	return nil
 }
 
-// hungUp reports whether git ended before its peer; it is git that says why.
+// hungUp reports whether git ended before its peer, or was hung up on after
+// another failure; why is said elsewhere.
 func hungUp(err error) bool {
-	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ENOTCONN)
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ENOTCONN)
 }
 
 // removeConflicts removes the references of target that the source does not

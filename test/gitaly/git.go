@@ -17,6 +17,9 @@ import (
 const (
 	// killAfter is how long a git process may take to end once it was told to.
 	killAfter = 5 * time.Second
+	// repeatAfter is when it is told again. git forks with signals blocked: a
+	// child made at that moment does not get the signal that its parent gets.
+	repeatAfter = 200 * time.Millisecond
 	// stderrKept is how much of the end of git's complaints an error carries.
 	stderrKept = 2 << 10
 )
@@ -72,7 +75,13 @@ func (g *git) run(ctx context.Context, c command) error {
 	// A group of its own, so that what git starts ends with it. Should this
 	// process be killed, the kernel tells git to end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	cmd.Cancel = func() error { return signalGroup(cmd.Process.Pid, syscall.SIGTERM) }
+	var repeat *time.Timer // written by Cancel, which has ended when Wait has
+	cmd.Cancel = func() error {
+		repeat = time.AfterFunc(repeatAfter, func() {
+			_ = signalGroup(cmd.Process.Pid, syscall.SIGTERM) // mostly none is left
+		})
+		return signalGroup(cmd.Process.Pid, syscall.SIGTERM)
+	}
 	cmd.WaitDelay = killAfter
 
 	started := cmd.Start()
@@ -81,6 +90,9 @@ func (g *git) run(ctx context.Context, c command) error {
 		return fmt.Errorf("start git %s: %w", c.args[0], errors.Join(started, handedOver))
 	}
 	err := cmd.Wait()
+	if repeat != nil {
+		repeat.Stop()
+	}
 	if err == nil {
 		return handedOver
 	}

@@ -126,7 +126,7 @@ func TestServer_pushOverHTTP(t *testing.T) {
 // A push that is cut off leaves nothing behind, wherever it is cut.
 func TestServer_pushCutOff(t *testing.T) {
 	f := newRestartable(t)
-	dir, commit := work(t, 4<<20)
+	dir, commit := work(t, 1<<20)
 	data := pushOf(t, dir, "refs/heads/main", zero, commit)
 	for i, sent := range []int{0, 50, len(data) / 2, len(data) - 1} {
 		repo := f.create(t, fmt.Sprintf("%d.git", i))
