@@ -1,0 +1,55 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+// openBolt opens the file of log and values, or makes it.
+func openBolt(path string) (*raftboltdb.BoltStore, error) {
+	return raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: boltOptions()})
+}
+
+// boltOptions: the list of free pages is rebuilt at the start, not written with
+// each commit, which keeps commits cheap when the file has many.
+func boltOptions() *bbolt.Options {
+	return &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: time.Second}
+}
+
+// verifyBolt reads the whole file, as opening it for writing will in goroutines
+// whose panics would end the process without a word of what to do.
+func verifyBolt(path string) (err error) {
+	options := boltOptions()
+	options.ReadOnly = true
+	db, err := bbolt.Open(path, 0o600, options)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	defer recoverAs(&err)
+	return db.View(func(tx *bbolt.Tx) error {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("%d bytes long instead of %d", info.Size(), tx.Size())
+		}
+		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(_, _ []byte) error { return nil })
+		})
+	})
+}
+
+// recoverAs turns a panic into an error: bbolt and raft panic at the start on
+// what they cannot read.
+func recoverAs(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%v", p)
+	}
+}

@@ -1,0 +1,78 @@
+package consensus
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+const identityFile = "instance.json"
+
+// identity is what the data directory says of the instance that owns it. The
+// id is random, so that a directory that was lost can never come back under the
+// id of the former one and vote twice.
+type identity struct {
+	Version int    `json:"version"`
+	ID      string `json:"id"`
+	// Bootstrapped is true once the log has had its first entry: from then on
+	// a missing log is a loss, not a beginning.
+	Bootstrapped bool `json:"bootstrapped"`
+}
+
+// readIdentity returns the identity kept in the directory, or a new one that
+// it keeps there first. The directory must be locked.
+func readIdentity(dir string) (identity, error) {
+	data, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(dir, logFile)); err == nil {
+			return identity{}, fmt.Errorf("there is a log, but no %s", identityFile)
+		}
+		id := identity{Version: 1, ID: rand.Text()}
+		return id, id.write(dir)
+	}
+	if err != nil {
+		return identity{}, err
+	}
+	var id identity
+	if err := json.Unmarshal(data, &id); err != nil {
+		return identity{}, fmt.Errorf("%s is damaged: %w", identityFile, err)
+	}
+	if id.Version != 1 || id.ID == "" {
+		return identity{}, fmt.Errorf("%s is damaged, or of another version of this program", identityFile)
+	}
+	return id, nil
+}
+
+// write replaces the file as a whole: whatever happens, either the former
+// content is there or the new one, and after write has returned the new one.
+func (id identity) write(dir string) error {
+	data, err := json.Marshal(id)
+	if err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(dir, identityFile+".*")
+	if err != nil {
+		return err
+	}
+	_, err = temp.Write(append(data, '\n'))
+	err = errors.Join(err, temp.Sync(), temp.Close())
+	if err == nil {
+		err = os.Rename(temp.Name(), filepath.Join(dir, identityFile))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temp.Name()))
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the names in the directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

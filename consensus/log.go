@@ -1,0 +1,49 @@
+package consensus
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+)
+
+// libraryLog passes the lines of the Raft library on, which come one a Write:
+//
+//	2006-01-02T15:04:05.000Z [INFO]  raft: entering leader state: leader=...
+//
+// The message ends at the first colon; what follows are the facts.
+type libraryLog struct{ to *slog.Logger }
+
+// Write implements io.Writer; it never fails.
+func (l *libraryLog) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	level := slog.LevelInfo
+	if _, rest, found := strings.Cut(text, " ["); found {
+		name, rest, _ := strings.Cut(rest, "]")
+		level, text = levelOf(name), strings.TrimSpace(rest)
+	}
+	message, facts := text, ""
+	if source, rest, found := strings.Cut(text, ": "); found {
+		var what string
+		what, facts, _ = strings.Cut(rest, ": ")
+		message = source + ": " + what
+	}
+	var attrs []slog.Attr
+	if facts != "" {
+		attrs = append(attrs, slog.String("facts", facts))
+	}
+	l.to.LogAttrs(context.Background(), level, message, attrs...)
+	return len(line), nil
+}
+
+// levelOf returns our name of the library's level.
+func levelOf(name string) slog.Level {
+	switch name {
+	case "TRACE", "DEBUG":
+		return slog.LevelDebug
+	case "WARN":
+		return slog.LevelWarn
+	case "ERROR":
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}

@@ -1,0 +1,215 @@
+package consensus
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"praefect/fsm/state"
+)
+
+// The errors of Propose. Each that it returns is one of the first two.
+var (
+	// ErrNotProposed: the commands are not in the log and never will be.
+	ErrNotProposed = errors.New("not proposed")
+	// ErrUnknown: the commands may have been applied, or may yet be. Read the
+	// state to find out; never send them again as new ones.
+	ErrUnknown = errors.New("proposed with unknown outcome")
+	// ErrBusy is an ErrNotProposed: too many commands wait.
+	ErrBusy = fmt.Errorf("%w: the queue is full", ErrNotProposed)
+)
+
+func notProposed(why string) error { return fmt.Errorf("%w: %s", ErrNotProposed, why) }
+
+const (
+	enqueueTimeout = time.Second // until the library's main loop has taken an entry
+	firstRetry     = 10 * time.Millisecond
+	lastRetry      = 500 * time.Millisecond
+	// stopGrace is for the batch that is under way when the node is stopped.
+	stopGrace = 2 * time.Second
+)
+
+// applier is the part of raft.Raft that puts an entry into the log.
+type applier interface {
+	Apply(entry []byte, enqueue time.Duration) raft.ApplyFuture
+}
+
+// proposer turns the requests of any number of goroutines into batches, one at
+// a time: the next is proposed when the answers to the former are known, so
+// that batches are applied in the order of their numbers, and grow with load.
+type proposer struct {
+	raft    applier
+	guard   *guard
+	queue   *queue
+	limit   int // commands of a batch
+	metrics *metrics
+	// attempts counts the goroutines that wait for the library.
+	attempts sync.WaitGroup
+
+	// Only the goroutine of register and run:
+	incarnation state.Incarnation
+	number      uint64
+}
+
+// propose is Node.Propose.
+func (p *proposer) propose(ctx context.Context, commands []state.Command) ([]state.Result, error) {
+	if len(commands) == 0 || len(commands) > p.limit {
+		return nil, fmt.Errorf("%w: %d commands, the limit is %d", ErrNotProposed, len(commands), p.limit)
+	}
+	for _, c := range commands {
+		if err := c.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotProposed, err)
+		}
+	}
+	r := &request{commands: commands, done: make(chan struct{})}
+	if err := p.queue.add(r); err != nil {
+		return nil, err
+	}
+	select {
+	case <-r.done:
+		return r.results, r.err
+	case <-ctx.Done():
+	}
+	if p.queue.remove(r) {
+		return nil, fmt.Errorf("%w: %w", ErrNotProposed, context.Cause(ctx))
+	}
+	select {
+	case <-r.done:
+		return r.results, r.err
+	default:
+		return nil, fmt.Errorf("%w: %w", ErrUnknown, context.Cause(ctx))
+	}
+}
+
+// run proposes what is queued until ctx ends or the store fails.
+func (p *proposer) run(ctx context.Context) {
+	defer p.queue.close(notProposed("the instance stops"))
+	lingering, cancel := linger(ctx, stopGrace)
+	defer cancel()
+	for {
+		requests := p.queue.take(ctx, p.limit)
+		if requests == nil {
+			return
+		}
+		var commands []state.Command
+		for _, r := range requests {
+			commands = append(commands, r.commands...)
+		}
+		results, err := p.commit(lingering, commands)
+		for _, r := range requests {
+			if err != nil {
+				r.answer(nil, err)
+				continue
+			}
+			n := len(r.commands)
+			r.answer(results[:n:n], nil)
+			results = results[n:]
+		}
+		if errors.Is(err, ErrUnknown) {
+			return // a later batch must not overtake one that may yet be applied
+		}
+	}
+}
+
+// linger returns a context that ends d after ctx.
+func linger(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	l, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return l, func() { stop(); cancel() }
+}
+
+// commit proposes the commands as one batch and returns its answers once the
+// view has applied it. While the outcome is unknown it proposes the same batch
+// again, under the same request id, until ctx ends or the store fails.
+func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]state.Result, error) {
+	begun := time.Now()
+	p.number++
+	data, err := state.EncodeBatch(state.Batch{
+		Version:     state.CommandVersion,
+		RequestID:   rand.Text(),
+		Incarnation: p.incarnation,
+		Number:      p.number,
+		Time:        begun.UnixMilli(),
+		Commands:    commands,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotProposed, err)
+	}
+	p.metrics.batches.Inc()
+	p.metrics.commands.Add(float64(len(commands)))
+	outcome := ErrNotProposed
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		results, err := p.attempt(ctx, data)
+		if err == nil {
+			p.metrics.seconds.Observe(time.Since(begun).Seconds())
+			return results, nil
+		}
+		if !isNotInLog(err) {
+			outcome = ErrUnknown
+		}
+		if p.pause(ctx, wait) {
+			p.metrics.retries.Inc()
+			continue
+		}
+		if failure := p.guard.failure(); failure != nil {
+			err = failure
+		}
+		return nil, fmt.Errorf("%w: %w", outcome, err)
+	}
+}
+
+// attempt hands the batch to the library once.
+func (p *proposer) attempt(ctx context.Context, data []byte) ([]state.Result, error) {
+	f, err := await(ctx, p, func() raft.ApplyFuture { return p.raft.Apply(data, enqueueTimeout) })
+	if err != nil {
+		return nil, err
+	}
+	return f.Response().([]state.Result), nil
+}
+
+// await starts something in the library and waits until it has ended, ctx ends
+// or the store fails. The library's futures can only be waited for without
+// bound, and some never end when it is shut down in between.
+func await[F raft.Future](ctx context.Context, p *proposer, start func() F) (F, error) {
+	ended := make(chan F, 1)
+	p.attempts.Go(func() {
+		f := start()
+		_ = f.Error() // waits; whoever takes the future asks again
+		ended <- f
+	})
+	var none F
+	select {
+	case f := <-ended:
+		return f, f.Error()
+	case <-p.guard.healthy.Done():
+		return none, p.guard.failure()
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	}
+}
+
+// pause waits before the next attempt; it reports false if there is none.
+func (p *proposer) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-p.guard.healthy.Done():
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// isNotInLog tells the errors by which the library says that it has not written
+// an entry. Any other leaves open whether it has.
+func isNotInLog(err error) bool {
+	return errors.Is(err, raft.ErrNotLeader) ||
+		errors.Is(err, raft.ErrEnqueueTimeout) ||
+		errors.Is(err, raft.ErrLeadershipTransferInProgress)
+}

@@ -1,0 +1,147 @@
+package consensus
+
+import (
+	"errors"
+	"reflect"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"praefect/fsm/state"
+)
+
+// doubtful is a library that loses leadership around every entry: it answers
+// the first times with errors, and applies the entry nevertheless or not.
+type doubtful struct {
+	applier
+	script  []doubt
+	asked   atomic.Int32
+	entries []string // the entries that were handed over
+}
+
+// doubt is one answer to one Apply.
+type doubt struct {
+	apply bool
+	err   error
+}
+
+func (d *doubtful) Apply(entry []byte, timeout time.Duration) raft.ApplyFuture {
+	d.entries = append(d.entries, string(entry))
+	n := int(d.asked.Add(1)) - 1
+	if n >= len(d.script) {
+		return d.applier.Apply(entry, timeout)
+	}
+	if d.script[n].apply {
+		if err := d.applier.Apply(entry, timeout).Error(); err != nil {
+			panic(err)
+		}
+	}
+	return failed{err: d.script[n].err}
+}
+
+// failed is a future that ended with an error.
+type failed struct {
+	raft.ApplyFuture
+	err error
+}
+
+func (f failed) Error() error { return f.err }
+
+func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
+	lost, refused := raft.ErrLeadershipLost, raft.ErrNotLeader
+	for name, script := range map[string][]doubt{
+		"answered at once":              nil,
+		"not taken":                     {{false, refused}, {false, raft.ErrEnqueueTimeout}},
+		"lost":                          {{false, lost}},
+		"applied, but not answered":     {{true, lost}},
+		"applied, and then not taken":   {{true, lost}, {false, refused}},
+		"applied twice, never answered": {{true, lost}, {true, lost}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := begin(t, t.TempDir()).ready(t)
+			i.must(t, define())
+			d := &doubtful{applier: i.raft, script: script}
+			i.proposer.raft = d // the proposer rests, and looks at it next in Propose
+			results, err := i.Propose(t.Context(), mark("a"), unmark("a"), unmark("a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []state.Reason
+			for _, r := range results {
+				if r.Refusal != nil {
+					got = append(got, r.Refusal.Reason)
+				} else {
+					got = append(got, "")
+				}
+			}
+			if want := []state.Reason{"", "", state.RefusedNoMark}; !reflect.DeepEqual(got, want) {
+				t.Errorf("got %q, want %q", got, want)
+			}
+			for _, e := range d.entries {
+				if e != d.entries[0] {
+					t.Errorf("repeated\n%q\nas\n%q", d.entries[0], e)
+				}
+			}
+			if len(d.entries) != len(script)+1 {
+				t.Errorf("handed over %d times, want %d", len(d.entries), len(script)+1)
+			}
+			i.must(t, mark("b")) // the numbers go on
+		})
+	}
+}
+
+func TestNode_stopWhileUnknown(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want error
+	}{
+		"never taken": {raft.ErrNotLeader, ErrNotProposed},
+		"lost":        {raft.ErrLeadershipLost, ErrUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := begin(t, t.TempDir()).ready(t)
+			d := &doubtful{applier: i.raft, script: make([]doubt, 100_000)}
+			for n := range d.script {
+				d.script[n].err = c.err
+			}
+			i.proposer.raft = d
+			answered := proposing(t.Context(), i, define())
+			eventually(t, "it was tried", func() bool { return d.asked.Load() > 1 })
+			i.cancel()
+			if err := <-answered; !errors.Is(err, c.want) || !errors.Is(err, c.err) {
+				t.Errorf("got %v, want %v because of %v", err, c.want, c.err)
+			}
+			if err := i.end(t); err != nil {
+				t.Errorf("ended with %v", err)
+			}
+		})
+	}
+}
+
+func TestQueue_take(t *testing.T) {
+	q := newQueue(10)
+	q.open()
+	var all []*request
+	for _, n := range []int{2, 1, 3, 2} {
+		r := &request{commands: make([]state.Command, n), done: make(chan struct{})}
+		if err := q.add(r); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	if !q.remove(all[1]) || q.remove(all[1]) {
+		t.Error("a request is removed once")
+	}
+	for _, want := range [][]*request{{all[0]}, {all[2]}, {all[3]}} {
+		if got := q.take(t.Context(), 4); !reflect.DeepEqual(got, want) {
+			t.Errorf("took %d requests", len(got))
+		}
+	}
+	if q.len() != 0 || q.remove(all[0]) {
+		t.Errorf("%d commands are left", q.len())
+	}
+}

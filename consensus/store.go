@@ -1,0 +1,83 @@
+package consensus
+
+import (
+	"io"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// store is what raft-boltdb offers: the log and a few values beside it.
+type store interface {
+	raft.LogStore
+	raft.StableStore
+	io.Closer
+}
+
+// guardedStore makes every call to the store through a guard and measures it.
+// It is the only user of the store.
+type guardedStore struct {
+	store   store
+	guard   *guard
+	seconds *prometheus.HistogramVec // by operation
+}
+
+func (s *guardedStore) do(op string, call func() error) error {
+	begun := time.Now()
+	defer func() { s.seconds.WithLabelValues(op).Observe(time.Since(begun).Seconds()) }()
+	return s.guard.do(op, call)
+}
+
+// FirstIndex implements raft.LogStore.
+func (s *guardedStore) FirstIndex() (index uint64, err error) {
+	err = s.do("first index", func() (err error) { index, err = s.store.FirstIndex(); return err })
+	return index, err
+}
+
+// LastIndex implements raft.LogStore.
+func (s *guardedStore) LastIndex() (index uint64, err error) {
+	err = s.do("last index", func() (err error) { index, err = s.store.LastIndex(); return err })
+	return index, err
+}
+
+// GetLog implements raft.LogStore.
+func (s *guardedStore) GetLog(index uint64, log *raft.Log) error {
+	return s.do("read log", func() error { return s.store.GetLog(index, log) })
+}
+
+// StoreLog implements raft.LogStore.
+func (s *guardedStore) StoreLog(log *raft.Log) error {
+	return s.do("append log", func() error { return s.store.StoreLog(log) })
+}
+
+// StoreLogs implements raft.LogStore.
+func (s *guardedStore) StoreLogs(logs []*raft.Log) error {
+	return s.do("append log", func() error { return s.store.StoreLogs(logs) })
+}
+
+// deleteChunk bounds the entries that one transaction deletes, so that appends
+// get their turn while an old part of the log goes.
+const deleteChunk = 4096
+
+// DeleteRange implements raft.LogStore. Entries go from the front in chunks:
+// what is left is a log at each moment. From the end they go at once, as the
+// library truncates there before it appends others.
+func (s *guardedStore) DeleteRange(first, last uint64) error {
+	oldest, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	if oldest == first {
+		for ; first+deleteChunk <= last; first += deleteChunk {
+			if err := s.deleteRange(first, first+deleteChunk-1); err != nil {
+				return err
+			}
+		}
+	}
+	return s.deleteRange(first, last)
+}
+
+func (s *guardedStore) deleteRange(first, last uint64) error {
+	return s.do("delete log", func() error { return s.store.DeleteRange(first, last) })
+}
