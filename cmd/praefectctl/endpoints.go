@@ -95,7 +95,7 @@ func ask[Answer any](ctx context.Context, e endpoints, question func(context.Con
 		if err == nil {
 			return answer, nil
 		}
-		errs = append(errs, fmt.Errorf("ask %s: %w", address, err))
+		errs = append(errs, &askError{address, err})
 		if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded {
 			break // another instance would say the same
 		}
@@ -103,6 +103,26 @@ func ask[Answer any](ctx context.Context, e endpoints, question func(context.Con
 	var none Answer
 	return none, errors.Join(errs...)
 }
+
+// askError is what came of asking one instance. It says what the instance said,
+// without gRPC's frame around it.
+type askError struct {
+	address string
+	err     error
+}
+
+func (e *askError) Error() string {
+	text := e.err.Error()
+	if s, ok := errors.AsType[interface {
+		error
+		GRPCStatus() *status.Status
+	}](e.err); ok {
+		text = s.GRPCStatus().Message()
+	}
+	return "ask " + e.address + ": " + text
+}
+
+func (e *askError) Unwrap() error { return e.err }
 
 func askOne[Answer any](ctx context.Context, address, token string, question func(context.Context, *admin.Client) (Answer, error)) (answer Answer, err error) {
 	cc, err := storage.NewClient(address, token)
