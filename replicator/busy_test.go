@@ -207,41 +207,44 @@ func TestBackoff_growsWithinItsBounds(t *testing.T) {
 func TestPatience_isBounded(t *testing.T) {
 	var p patience
 	for i := range 2 * streaksKept {
-		p.add(key(strconv.Itoa(i)), false, false)
+		p.metWrite(key(strconv.Itoa(i)), false, false)
 	}
 	if len(p.streaks) != streaksKept {
 		t.Errorf("%d streaks", len(p.streaks))
 	}
-	if s := p.add(key("0"), true, false); s.busy != 1 || s.holds != 1 {
+	last := key(strconv.Itoa(2*streaksKept - 1))
+	if s := p.metWrite(last, true, false); s.busy != 1 || s.holds != 1 {
 		t.Errorf("streak: %+v", s)
 	}
-	p.forget(key("0"))
-	if s := p.get(key("0")); s != (streak{}) {
+	p.forget(last)
+	if s := p.get(last); s != (streak{}) {
 		t.Errorf("streak: %+v", s)
 	}
 }
 
-func TestCopyLimit_growsWithSizeAndFailures(t *testing.T) {
+func TestCopyLimit_growsWithSizeAndTimeouts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		r := w.replicator(Config{CopyFloor: 10 * time.Second, CopyRate: 1 << 10, CopyTimeout: 5 * time.Minute})
-		rep := &repairer{cfg: r.cfg, calls: r.filler.calls, log: r.log}
+		rep := &repairer{cfg: r.cfg, calls: r.filler.calls, log: r.log, patience: &patience{}}
 		w.put("a.git", "12345", "g1") // 5 KiB in the world's measure
-		for _, row := range []struct {
-			path     string
-			failures int
-			want     time.Duration
-		}{
-			{"none.git", 0, 10 * time.Second},
-			{"a.git", 0, 15 * time.Second},
-			{"a.git", 1, 30 * time.Second},
-			{"a.git", 4, 4 * time.Minute},
-			{"a.git", 5, 5 * time.Minute},
-			{"a.git", 1000, 5 * time.Minute},
-		} {
-			if got := rep.copyLimit(t.Context(), order{key: key(row.path), failures: row.failures}, "g1"); got != row.want {
-				t.Errorf("%q after %d failures: %v, want %v", row.path, row.failures, got, row.want)
+		expect := func(path string, want time.Duration) {
+			t.Helper()
+			if got := rep.copyLimit(t.Context(), key(path), "g1"); got != want {
+				t.Errorf("%q: %v, want %v", path, got, want)
 			}
 		}
+		expect("none.git", 10*time.Second)
+		expect("a.git", 15*time.Second)
+		rep.patience.timedOut(key("a.git"))
+		expect("a.git", 30*time.Second)
+		for range 3 {
+			rep.patience.timedOut(key("a.git"))
+		}
+		expect("a.git", 4*time.Minute)
+		for range 1000 {
+			rep.patience.timedOut(key("a.git"))
+		}
+		expect("a.git", 5*time.Minute)
 	})
 }
 

@@ -30,8 +30,9 @@ type Config struct {
 	DeadRetry time.Duration
 
 	// CopyFloor is how long a copy may take however small the repository is,
-	// and CopyRate, in bytes a second, what is added for its size. A copy that
-	// failed gets twice the time; none gets more than CopyTimeout. After a
+	// and CopyRate, in bytes a second, what is added for its size. After one
+	// that did not end in its time the next gets twice as much; none gets more
+	// than CopyTimeout. After a
 	// crash the targets of a copy are not touched for as long. Defaults 30s,
 	// 4 MiB, 1h.
 	CopyFloor   time.Duration

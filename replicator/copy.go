@@ -18,7 +18,7 @@ const proposeTimeout = 10 * time.Second
 // copy makes the targets equal to the primary, and declares in sync those with
 // which it succeeded.
 func (r *repairer) copy(ctx context.Context, o order, p plan, held bool) (synced []string, err error) {
-	limit := r.copyLimit(ctx, o, p.primary)
+	limit := r.copyLimit(ctx, o.key, p.primary)
 	ticket, done, err := r.take(ctx, o.key, held)
 	if err != nil {
 		return nil, err
@@ -52,6 +52,9 @@ func (r *repairer) copy(ctx context.Context, o order, p plan, held bool) (synced
 		return nil, err
 	}
 
+	if errors.Is(copying.Err(), context.DeadlineExceeded) {
+		r.patience.timedOut(o.key)
+	}
 	var equal []string
 	var faults []error
 	ended = true
@@ -92,23 +95,25 @@ func (r *repairer) declare(ctx context.Context, ticket Ticket, key state.Key, st
 }
 
 // copyLimit is how long a copy may take: a floor and what its size calls for,
-// doubled by each failure, and never more than the setting. It is short where
-// it can be, because after a crash nobody touches the targets for as long.
-func (r *repairer) copyLimit(ctx context.Context, o order, source string) time.Duration {
-	size, err := r.calls.size(ctx, o.key, source)
+// doubled by each that did not end in its time, and never more than the
+// setting. It is short where it can be, because after a crash nobody touches
+// the targets for as long.
+func (r *repairer) copyLimit(ctx context.Context, key state.Key, source string) time.Duration {
+	size, err := r.calls.size(ctx, key, source)
 	if err != nil {
 		// It may be gone, or be a storage that does not tell; the doubling
 		// finds the time that it takes.
-		r.log.Debug("the size of a repository is not known", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath, "err", err)
+		r.log.Debug("the size of a repository is not known", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "err", err)
 	}
 	limit := r.cfg.CopyFloor + time.Duration(float64(size)/float64(r.cfg.CopyRate)*float64(time.Second))
-	for range o.failures {
+	for range r.patience.get(key).timeouts {
 		if limit >= r.cfg.CopyTimeout {
 			break
 		}
 		limit *= 2
 	}
-	return min(limit, r.cfg.CopyTimeout)
+	// The mark counts whole milliseconds.
+	return min(limit, r.cfg.CopyTimeout).Truncate(time.Millisecond)
 }
 
 // result is what became of one target. ended tells that nothing of the call can

@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"praefect/fsm/state"
 )
 
 // fate is what becomes of one call. The zero fate is success.
@@ -57,12 +59,15 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 		f = w.faults(d.name, method)
 	}
 	if method == "ReplicateRepository" || method == "RemoveRepository" {
-		d.checkTarget(method, args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository().GetRelativePath())
+		d.checkTarget(ctx, method, args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository().GetRelativePath())
 	}
 	w.mu.Unlock()
 	pause(ctx, f.slow)
 	if err := ctx.Err(); err != nil {
 		f = fate{err: status.FromContextError(err).Err(), lost: true, happens: f.happens || f.err == nil, late: f.late}
+	}
+	if !f.lost {
+		f.late = 0 // a status is sent after the effect
 	}
 	answer := func() error { return nil }
 	if f.err == nil || f.happens {
@@ -88,9 +93,18 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	return f.err
 }
 
-// checkTarget notes a copy onto an in-sync storage. The caller holds world.mu.
-func (d *disk) checkTarget(method, relativePath string) {
+// checkTarget notes a copy onto an in-sync storage, and one that no live mark
+// covers: the storage, and the time that it may take. The caller holds world.mu.
+func (d *disk) checkTarget(ctx context.Context, method, relativePath string) {
 	vs, entry := d.world.view.VirtualStorage(vsName), d.world.view.Entry(key(relativePath))
+	deadline, bounded := ctx.Deadline()
+	covered := slices.ContainsFunc(d.world.view.Instances, func(i state.Instance) bool {
+		mark := entry.Live(i.Incarnation)
+		return mark != nil && slices.Contains(mark.Targets, d.name) && time.Until(deadline) <= time.Duration(mark.BoundMillis)*time.Millisecond
+	})
+	if !covered || !bounded {
+		d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which no mark covers: %+v", method, relativePath, d.name, entry))
+	}
 	for st := range vs.InSync(entry) {
 		if st.Name == d.name {
 			d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which is in sync", method, relativePath, d.name))
@@ -132,7 +146,8 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 	}
 	switch method {
 	case "CalculateChecksum":
-		proto.Merge(reply, &gitalypb.CalculateChecksumResponse{Checksum: content})
+		refs, _, _ := strings.Cut(content, "+")
+		proto.Merge(reply, &gitalypb.CalculateChecksumResponse{Checksum: refs})
 	case "RepositorySize":
 		proto.Merge(reply, &gitalypb.RepositorySizeResponse{Size: int64(len(content))})
 	default:

@@ -1,2 +1,81 @@
-// Package replicator owns the repair of replicas.
+// Package replicator owns the repair of replicas: it finds out which storages
+// miss something, copies it, and has the ledger say so. It promises that
+// nothing is declared in sync that is not equal to the primary, that nothing is
+// ever copied onto an in-sync storage, and that whatever is wrong is found
+// again after any failure. cmd makes one Replicator and runs it; the write path
+// calls Enqueue.
+//
+// # What is true where
+//
+// The ledger (fsm/state) says which storages are behind and which writes ended
+// without full account. That is the whole truth, and enough to repair from.
+// The queue in Postgres only holds pointers: "look at this repository". It may
+// lose jobs, repeat them, or be away; the reconciler compares it with the
+// ledger. A job exists while something can be done about its repository: what
+// waits for a storage that is away has none until the storage is back.
+//
+// # One repair
+//
+// makePlan decides by the view alone what comes next. Each step takes the gate
+// of the repository, opens this instance's mark, decides again under it, acts,
+// and gives the gate back; then the next step is decided.
+//
+//	          ┌──────────────── plan ◄───────────────────────────┐
+//	          │                  │                                │
+//	   nothing can be    a mark is dirty      storages are        │
+//	   done: rest        and due: settle      behind: copy        │
+//	          │                  │                 │              │
+//	          │           compare the         primary has it: replicate
+//	     too early,       in-sync storages    deleted: remove
+//	     or another       with the primary    both lack it: equal │
+//	     instance's mark:        │            else: somebody looks│
+//	     again later             ▼                 ▼              │
+//	                          settle            in-sync ──────────┘
+//
+// A copy never runs before the bound of a dirty mark that names its target has
+// passed, counted from when this process first saw the mark (sightings). The
+// mark of a copy carries its targets and its deadline, which is counted from
+// before the mark was opened.
+//
+// # Writes go first
+//
+// A repair begins with a ticket that lets writes pass; one that does spoils it,
+// and what was copied only shortens the next try. After two of those, or ten
+// that found a write in flight, writes wait (HoldBudget) while the copy is
+// made; a copy that takes longer lets them go on and is spoiled. A copy is
+// never cut off for a write: its effect would be unknown. HoldTries holds in
+// vain raise an alarm; the tries go on, further and further apart.
+//
+// # Each failure's end
+//
+//   - We die before the mark: nothing happened.
+//   - We die under the mark, or a call ends without a status from its storage
+//     (cancelled, timed out, connection lost): the mark becomes dirty. Nothing
+//     is copied onto its targets before its bound; then it is settled, which
+//     makes every storage behind that is not proven equal, and they are copied.
+//   - A call is answered with an error: its target stays behind, the others go
+//     on, the job fails and is tried again with back-off. After Attempts in a
+//     row it is dead, stays visible, and is tried once more every DeadRetry, or
+//     when a storage comes back.
+//   - A proposal has no answer: what it says is in the ledger or not; the next
+//     repair sees which.
+//   - We die after `in-sync` and before the mark is closed: the mark is dirty,
+//     and is settled by comparison.
+//   - The queue is away: repairs wait, writes do not. Up to EnqueueLimit
+//     repositories are remembered; when it answers again the reconciler finds
+//     the rest. An attempt that cannot be acknowledged comes back when its lease
+//     has ended, and whoever takes it finds nothing to do.
+//   - The primary lacks a repository that nobody deleted: nothing is removed.
+//     If a storage which is not behind has it, settling makes that one the
+//     authority; otherwise the job fails with a text that says who has it.
+//
+// # Filling
+//
+// A storage that is new, or came back with another disk, is filled by a scan
+// that needs no queue: every repository on each serving storage, every entry of
+// the ledger, and at last what only that storage has, which is removed, unless
+// the storage is new: then it was never ours, and an alarm names it. A
+// repository counts as dealt with when the scan has declared it in sync, or when
+// the ledger says that the storage is behind. Only then the storage serves. A
+// scan that is interrupted begins anew.
 package replicator

@@ -18,14 +18,17 @@ const (
 	// write is tried again.
 	busyDelayMin = 200 * time.Millisecond
 	busyDelayMax = 2 * time.Second
-	// streaksKept bounds the memory of streaks; a repository beyond it is
-	// treated as if it had been quiet so far.
+	// streaksKept bounds the memory of streaks. For one beyond it another is
+	// forgotten: that repository is treated as if nothing had been the matter.
 	streaksKept = 4096
 )
 
-// streak counts what kept a repair from its end, since it last got there.
+// streak counts what kept repairs of a repository from their end, since one last
+// got there.
 type streak struct {
 	busy, spoiled, holds int
+	// timeouts is how often a copy did not end in its time.
+	timeouts int
 }
 
 // hold reports whether the next repair should make writes wait.
@@ -49,7 +52,7 @@ func backoff(shortest, longest time.Duration, n int, random float64) time.Durati
 }
 
 // patience remembers the streaks of the repositories that this process could
-// not repair for the writes that go on there.
+// not repair so far.
 type patience struct {
 	mu      sync.Mutex
 	streaks map[state.Key]streak // guarded by mu
@@ -61,25 +64,38 @@ func (p *patience) get(key state.Key) streak {
 	return p.streaks[key]
 }
 
-// add counts one more repair that met a write, and returns the streak.
-func (p *patience) add(key state.Key, held, spoiled bool) streak {
+// metWrite counts one more repair that met a write, and returns the streak.
+func (p *patience) metWrite(key state.Key, held, spoiled bool) streak {
+	return p.add(key, func(s *streak) {
+		switch {
+		case held:
+			s.holds++
+		case spoiled:
+			s.spoiled++
+		default:
+			s.busy++
+		}
+	})
+}
+
+// timedOut counts one more repair whose copies did not end in their time.
+func (p *patience) timedOut(key state.Key) { p.add(key, func(s *streak) { s.timeouts++ }) }
+
+func (p *patience) add(key state.Key, count func(*streak)) streak {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s, known := p.streaks[key]
-	switch {
-	case held:
-		s.holds++
-	case spoiled:
-		s.spoiled++
-	default:
-		s.busy++
-	}
 	if p.streaks == nil {
 		p.streaks = make(map[state.Key]streak)
 	}
-	if known || len(p.streaks) < streaksKept {
-		p.streaks[key] = s
+	s, known := p.streaks[key]
+	count(&s)
+	if !known && len(p.streaks) >= streaksKept {
+		for other := range p.streaks {
+			delete(p.streaks, other)
+			break
+		}
 	}
+	p.streaks[key] = s
 	return s
 }
 

@@ -44,8 +44,6 @@ type order struct {
 	// filling asks for copies onto the filling storages, too, whether or not
 	// they are behind.
 	filling bool
-	// failures is how often this has failed in a row; copies get more time.
-	failures int
 	// stopped reports that no further step shall begin; nil means never.
 	stopped func() bool
 }
@@ -149,7 +147,7 @@ func metWrite(err error) bool {
 // try again. After HoldTries in which writes waited in vain it raises an alarm,
 // and goes on.
 func (r *repairer) metWrite(key state.Key, held bool, err error) time.Duration {
-	streak := r.patience.add(key, held, errors.Is(err, ErrSpoiled))
+	streak := r.patience.metWrite(key, held, errors.Is(err, ErrSpoiled))
 	if streak.holds >= r.cfg.HoldTries {
 		r.alarms.raise(key, AlarmBusy, err)
 	}

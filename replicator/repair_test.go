@@ -42,7 +42,7 @@ func (w *world) repairing(t *testing.T, cfg Config) func(order) outcome {
 func repaired(t *testing.T, repair func(order) outcome, path string) {
 	t.Helper()
 	for began, failures := time.Now(), 0; ; {
-		out := repair(order{key: key(path), failures: failures})
+		out := repair(order{key: key(path)})
 		if out.err == nil && out.again == 0 {
 			return
 		}
@@ -91,6 +91,11 @@ var scenarios = []struct {
 	}},
 	{name: "dirty with more than refs", want: "1", setUp: func(t *testing.T, w *world) {
 		w.put("a.git", "1", "g1", "g2", "g3")
+		w.dirty("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
+	}},
+	{name: "dirty and different beyond the refs", want: "1+config", setUp: func(t *testing.T, w *world) {
+		w.put("a.git", "1+config", "g1")
+		w.put("a.git", "1", "g2", "g3")
 		w.dirty("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
 	}},
 	{name: "dirty and lost on the primary", want: "1", setUp: func(t *testing.T, w *world) {
@@ -297,6 +302,34 @@ func TestRepair_copiesInParallelAndTellsTheSource(t *testing.T) {
 		}
 		if took := time.Since(began); took != 3*time.Second {
 			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// TestRepair_looksAgainUnderItsMark has another repair come first while one
+// gets ready.
+func TestRepair_looksAgainUnderItsMark(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		repair := w.repairing(t, repairs)
+		w.mustWrite(t, "a.git", "1", false)
+		slow := true
+		w.faults = func(_, method string) fate {
+			if method == "RepositorySize" && slow {
+				slow = false
+				return fate{slow: 5 * time.Second}
+			}
+			return fate{}
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			time.Sleep(time.Second)
+			repaired(t, repair, "a.git")
+		}()
+		repaired(t, repair, "a.git")
+		<-ended
+		if n := w.called("ReplicateRepository", "g2"); n != 1 {
+			t.Errorf("copied %d times", n)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,15 +37,17 @@ type world struct {
 	disks map[string]*disk // immutable map; the disks are guarded by mu
 	view  *state.State     // guarded by mu
 	// faults decides what becomes of a call, fate of a proposal.
-	faults func(storage, method string) fate                  // guarded by mu
-	fate   func(cmds []state.Command) (apply bool, err error) // guarded by mu
-	broken []string                                           // rules that were broken; guarded by mu
-	calls  map[string]int                                     // by method and storage; guarded by mu
-	moved  chan struct{}                                      // closed when a connection comes or goes; guarded by mu
-	node   *node                                              // of the living incarnation
-	gate   *ledger.Ledger                                     // likewise
-	queue  queue.Queue
-	faultQ func(queue.Operation) (bool, error) // guarded by mu
+	faults    func(storage, method string) fate                  // guarded by mu
+	fate      func(cmds []state.Command) (apply bool, err error) // guarded by mu
+	broken    []string                                           // rules that were broken; guarded by mu
+	log       []string                                           // of the commands; guarded by mu
+	untracked string                                             // a path that was put on some storages behind our back
+	calls     map[string]int                                     // by method and storage; guarded by mu
+	moved     chan struct{}                                      // closed when a connection comes or goes; guarded by mu
+	node      *node                                              // of the living incarnation
+	gate      *ledger.Ledger                                     // likewise
+	queue     queue.Queue
+	faultQ    func(queue.Operation) (bool, error) // guarded by mu
 }
 
 // disk is a storage.
@@ -52,7 +55,7 @@ type disk struct {
 	world *world
 	name  string
 	away  bool
-	repos map[string]string // content by path
+	repos map[string]string // content by path: refs, and perhaps + and something else
 }
 
 // node is one incarnation's door to the state.
@@ -189,8 +192,11 @@ func (w *world) writeFor(ctx context.Context, path, content string, lost bool, d
 		Scope:   state.Scope{BoundMillis: 5000, RefsOnly: content != "", Targets: []string{primary.Name}},
 		Primary: primary.Name, Epoch: vs.Epoch, Deleted: state.DeletedClear,
 	}
-	if content == "" {
+	switch {
+	case content == "":
 		account.Deleted = state.DeletedSet
+	case w.content(primary.Name, path) != "":
+		account.Deleted = state.DeletedKeep
 	}
 	if _, err := write.Prepare(ctx, account); err != nil {
 		return err
@@ -235,8 +241,8 @@ func (w *world) replace(storage, filesystemID string) {
 // differs. The caller holds mu.
 func (w *world) check(when string) {
 	vs := w.view.VirtualStorage(vsName)
-	if vs == nil {
-		return
+	if vs == nil || len(w.broken) > 0 {
+		return // one broken rule breaks more
 	}
 	paths := make(map[string]bool)
 	for _, d := range w.disks {
@@ -244,6 +250,7 @@ func (w *world) check(when string) {
 			paths[path] = true
 		}
 	}
+	delete(paths, w.untracked)
 	for path := range paths {
 		entry := w.view.Entry(key(path))
 		primary, ok := vs.Primary(entry)
@@ -320,11 +327,13 @@ func (n *node) Propose(ctx context.Context, cmds ...state.Command) ([]state.Resu
 	}
 	n.number++
 	next, results := w.view.Apply(w.view.Index+1, state.Batch{
-		Version: state.CommandVersion, RequestID: fmt.Sprintf("%d of %d", n.number, n.inc),
+		Version: state.CommandVersion, RequestID: fmt.Sprint(w.view.Index + 1),
 		Incarnation: n.inc, Number: n.number, Commands: cmds,
 	})
 	w.view = next
-	w.check(fmt.Sprintf("%+v", cmds))
+	text, _ := json.Marshal(cmds)
+	w.log = append(w.log, fmt.Sprintf("%d by %d: %s: %+v", next.Index, n.inc, text, results))
+	w.check(string(text))
 	close(n.changed)
 	n.changed = make(chan struct{})
 	if err != nil {

@@ -1,0 +1,326 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+)
+
+// filling runs a replicator with a queue that is away.
+func (w *world) filling(t *testing.T) (r *Replicator, stop func()) {
+	w.setQueueFault(away)
+	return w.replicatingAs(t, Config{HoldBudget: 5 * time.Second, LookTimeout: 10 * time.Second})
+}
+
+func (w *world) serves(storage string) bool { return w.storage(storage).Standing == state.Serving }
+
+// fill puts repositories on storages.
+func (w *world) fill(n int, storages ...string) {
+	for i := range n {
+		w.put(fmt.Sprintf("%03d.git", i), fmt.Sprint(i), storages...)
+	}
+}
+
+func TestFiller_fillsAnEmptyDisk(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.fill(50, "g1", "g2", "g3")
+		w.mustWrite(t, "007.git", "changed", false)
+		r, stop := w.filling(t)
+		defer stop()
+		w.replicates(time.Second)
+		w.replace("g2", "another disk")
+		until(t, 10*time.Second, func() bool {
+			fills := r.Fills()
+			return len(fills) == 1 && fills[0].Total == 50 && fills[0].Done > 3 && fills[0].Storages[0] == "g2" && fills[0].Current != ""
+		})
+		until(t, time.Minute, func() bool { return w.serves("g2") })
+		if len(r.Fills()) != 0 {
+			t.Errorf("fills: %+v", r.Fills())
+		}
+		w.setQueueFault(nil) // for g3, which was behind all the time
+		until(t, time.Minute, func() bool { return w.equal() == "" })
+	})
+}
+
+func TestFiller_firstDefinitionFillsFromTheFirst(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1"}}})
+		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}})
+		w.fill(20, "g1")
+		w.fill(10, "g2") // as an upstream cluster that is taken over would
+		_, stop := w.filling(t)
+		defer stop()
+		time.Sleep(10 * time.Second)
+		if w.serves("g2") {
+			t.Error("g2 serves before its disk is known")
+		}
+		for _, name := range []string{"g2", "g3"} {
+			w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name}})
+		}
+		until(t, 10*time.Second, func() bool { return w.serves("g2") && w.serves("g3") })
+		if faults := w.equal(); faults != "" {
+			t.Error(faults)
+		}
+	})
+}
+
+func TestFiller_underWrites(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.fill(100, "g1", "g2", "g3")
+		r, stop := w.filling(t)
+		defer stop()
+		w.replicates(2 * time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		writing := make(chan struct{})
+		go func() {
+			defer close(writing)
+			for n := 0; ctx.Err() == nil; n++ {
+				path := fmt.Sprintf("%03d.git", n*7%110) // some are created, some deleted
+				content := fmt.Sprint("new ", n)
+				if n%10 == 9 {
+					content = ""
+				}
+				if err := w.writeFor(ctx, path, content, false, 300*time.Millisecond); err == nil {
+					r.Enqueue(key(path))
+				}
+			}
+		}()
+		w.replace("g3", "another disk")
+		until(t, 5*time.Minute, func() bool { return w.serves("g3") })
+		cancel()
+		<-writing
+		w.setQueueFault(nil)
+		until(t, 10*time.Minute, func() bool { return w.equal() == "" })
+	})
+}
+
+func TestFiller_removesWhatNobodyElseHas(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.fill(5, "g1", "g2", "g3")
+		w.replace("g2", "a disk restored from a backup")
+		w.put("001.git", "old", "g2")
+		w.put("deleted long ago.git", "x", "g2")
+		_, stop := w.filling(t)
+		defer stop()
+		until(t, time.Minute, func() bool { return w.serves("g2") })
+		if faults := w.equal(); faults != "" {
+			t.Error(faults)
+		}
+	})
+}
+
+func TestFiller_leavesAloneWhatANewStorageCameWith(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2"}}})
+		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}})
+		w.fill(5, "g1", "g2")
+		w.put("foreign.git", "precious", "g3")
+		w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: "g3", FilesystemID: "disk of g3"}})
+		r, stop := w.filling(t)
+		defer stop()
+		time.Sleep(10 * time.Minute)
+		if w.serves("g3") || w.content("g3", "foreign.git") != "precious" || w.content("g3", "004.git") != "4" {
+			t.Error("g3 serves, or was touched")
+		}
+		alarms := r.Alarms()
+		if len(alarms) != 1 || alarms[0].Reason != AlarmForeign || alarms[0].RelativePath != "foreign.git" || !strings.Contains(alarms[0].Detail, `"g3"`) {
+			t.Errorf("alarms: %+v", alarms)
+		}
+		if fills := r.Fills(); len(fills) != 1 || fills[0].Left != 1 {
+			t.Errorf("fills: %+v", fills)
+		}
+		walks := w.called("WalkRepos", "g1")
+		w.mu.Lock()
+		delete(w.disks["g3"].repos, "foreign.git") // the operator moves it away
+		w.mu.Unlock()
+		until(t, 5*time.Minute, func() bool { return w.serves("g3") })
+		if again := w.called("WalkRepos", "g1"); again != walks {
+			t.Errorf("everything was walked again: %d, %d", walks, again)
+		}
+		if alarms := r.Alarms(); len(alarms) != 0 {
+			t.Errorf("alarms: %+v", alarms)
+		}
+	})
+}
+
+func TestFiller_whatCannotBeCopiedStaysBehind(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.fill(5, "g1", "g2", "g3")
+		w.faults = func(storage, method string) fate {
+			if storage == "g3" && method == "ReplicateRepository" {
+				return fate{err: status.Error(codes.Internal, "object missing")}
+			}
+			return fate{}
+		}
+		r, stop := w.filling(t)
+		defer stop()
+		w.replace("g3", "another disk")
+		until(t, 10*time.Minute, func() bool { return w.serves("g3") })
+		for i := range 5 {
+			if path := fmt.Sprintf("%03d.git", i); !w.entry(path).IsBehind("g3") {
+				t.Errorf("%s is not behind on g3", path)
+			}
+		}
+		if more, err := r.enqueuer.flush(t.Context()); err == nil || !more {
+			t.Error("nothing was to be enqueued")
+		}
+		w.mu.Lock()
+		w.faults = nil
+		w.mu.Unlock()
+		w.setQueueFault(nil)
+		until(t, 10*time.Minute, func() bool { return w.equal() == "" })
+	})
+}
+
+// TestFiller_neverServesWithoutAccount lets marks fail, so that the ledger
+// cannot say that the storage is behind.
+func TestFiller_neverServesWithoutAccount(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.fill(5, "g1", "g2", "g3")
+		w.replace("g3", "another disk")
+		w.mu.Lock()
+		w.fate = func(cmds []state.Command) (bool, error) {
+			if open := cmds[0].Open; open != nil && open.Paths[0] == "003.git" {
+				return false, errors.New("no leader")
+			}
+			return true, nil
+		}
+		w.mu.Unlock()
+		r, stop := w.filling(t)
+		defer stop()
+		time.Sleep(10 * time.Minute)
+		if w.serves("g3") {
+			t.Error("g3 serves")
+		}
+		if fills := r.Fills(); len(fills) != 1 || fills[0].Left != 1 {
+			t.Errorf("fills: %+v", fills)
+		}
+		w.mu.Lock()
+		w.fate = nil
+		w.mu.Unlock()
+		until(t, 5*time.Minute, func() bool { return w.serves("g3") && w.equal() == "" })
+	})
+}
+
+func TestFiller_waitsForEveryServingStorage(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.fill(5, "g1", "g2", "g3")
+		w.untracked = "only here.git"
+		w.put("only here.git", "x", "g2")
+		w.reach("g2", false)
+		w.replace("g3", "another disk")
+		w.put("only here.git", "x", "g3")
+		_, stop := w.filling(t)
+		defer stop()
+		time.Sleep(10 * time.Minute)
+		if w.serves("g3") || w.content("g3", "only here.git") != "x" {
+			t.Error("g3 serves, or lost what g2 may have")
+		}
+		w.reach("g2", true)
+		until(t, 5*time.Minute, func() bool { return w.serves("g3") })
+		if w.content("g3", "only here.git") != "x" || !w.entry("only here.git").IsBehind("g3") {
+			t.Errorf("entry: %+v", w.entry("only here.git"))
+		}
+	})
+}
+
+// TestFiller_beginsAnewWhenInterrupted breaks the scan in every way.
+func TestFiller_beginsAnewWhenInterrupted(t *testing.T) {
+	for name, interrupt := range map[string]func(w *world){
+		"another disk again": func(w *world) { w.replace("g3", "a third disk") },
+		"the storage goes away for long": func(w *world) {
+			w.reach("g3", false)
+			time.Sleep(10 * time.Minute)
+			w.reach("g3", true)
+		},
+		"the storage goes away for a moment": func(w *world) {
+			w.reach("g3", false)
+			time.Sleep(10 * time.Second)
+			w.reach("g3", true)
+		},
+		"the source goes away": func(w *world) {
+			w.reach("g1", false)
+			time.Sleep(10 * time.Minute)
+			w.reach("g1", true)
+		},
+		"a walk breaks": func(w *world) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			broken := false
+			w.faults = func(storage, method string) fate {
+				if method == "WalkRepos" && storage == "g2" && !broken {
+					broken = true
+					return fate{err: status.Error(codes.Unavailable, "lost")}
+				}
+				return fate{}
+			}
+		},
+		"a walk hangs": func(w *world) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			hung := false
+			w.faults = func(storage, method string) fate {
+				if method == "WalkRepos" && storage == "g2" && !hung {
+					hung = true
+					return fate{slow: time.Hour}
+				}
+				return fate{}
+			}
+		},
+		"the claim that it is filled gets lost": func(w *world) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			lost := false
+			w.fate = func(cmds []state.Command) (bool, error) {
+				if cmds[0].Return != nil && !lost {
+					lost = true
+					return false, errors.New("no leader")
+				}
+				return true, nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, w *world) {
+				w.fill(100, "g1", "g2", "g3")
+				_, stop := w.filling(t)
+				defer stop()
+				w.replace("g3", "another disk")
+				w.replicates(time.Second)
+				time.Sleep(10 * time.Second)
+				interrupt(w)
+				until(t, 10*time.Minute, func() bool { return w.serves("g3") })
+				w.setQueueFault(nil)
+				until(t, 10*time.Minute, func() bool { return w.equal() == "" })
+			})
+		})
+	}
+}
+
+func TestFiller_stopsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.fill(100, "g1", "g2", "g3")
+		_, stop := w.filling(t)
+		w.replace("g3", "another disk")
+		w.replicates(3 * time.Second)
+		time.Sleep(10 * time.Second)
+		began := time.Now()
+		stop()
+		synctest.Wait()
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("took %v", took)
+		}
+		if w.serves("g3") {
+			t.Error("g3 serves")
+		}
+	})
+}
