@@ -71,13 +71,13 @@ func TestMemory_keepsTheClockOfABubble(t *testing.T) {
 	})
 }
 
-func TestFill_andClaimAndFinishKeepTheDepth(t *testing.T) {
+func TestInTurns_keepsTheDepth(t *testing.T) {
 	const waiting, rounds = 2500, 250
 	m := queue.NewMemory(nil)
 	if err := queuetest.Fill(t.Context(), m, "default", waiting); err != nil {
 		t.Fatal(err)
 	}
-	took, err := queuetest.ClaimAndFinish(t.Context(), m, "default", rounds)
+	took, err := queuetest.InTurns(t.Context(), []queue.Queue{m, m}, "default", rounds)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestFill_andClaimAndFinishKeepTheDepth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(took) != rounds || len(depth) != 1 || depth[0].Count != waiting {
-		t.Errorf("got %d rounds and depth %+v, want %d and %d", len(took), depth, rounds, waiting)
+	if len(took[0]) != rounds || len(took[1]) != rounds || len(depth) != 1 || depth[0].Count != waiting {
+		t.Errorf("got %d and %d rounds, and depth %+v, want %d and %d", len(took[0]), len(took[1]), depth, rounds, waiting)
 	}
 }

@@ -45,6 +45,22 @@ func ClaimAndFinish(ctx context.Context, q queue.Queue, virtualStorage string, r
 	return took, nil
 }
 
+// InTurns runs ClaimAndFinish on several queues, some rounds at a time on each, so that whatever else the machine does
+// strikes all of them alike and their figures can be compared.
+func InTurns(ctx context.Context, queues []queue.Queue, virtualStorage string, rounds int) ([][]time.Duration, error) {
+	took := make([][]time.Duration, len(queues))
+	for done := 0; done < rounds; done += refill {
+		for i, q := range queues {
+			turn, err := ClaimAndFinish(ctx, q, virtualStorage, min(refill, rounds-done))
+			if err != nil {
+				return nil, fmt.Errorf("queue %d: %w", i, err)
+			}
+			took[i] = append(took[i], turn...)
+		}
+	}
+	return took, nil
+}
+
 // enqueueNumbers enqueues n new paths, a batch at a time.
 func enqueueNumbers(ctx context.Context, q queue.Queue, virtualStorage, prefix string, n int) error {
 	requests := make([]queue.Request, 0, queue.MaxBatch)
