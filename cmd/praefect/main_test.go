@@ -43,8 +43,10 @@ func praefect(t *testing.T, stdin string, args ...string) outcome {
 
 // settings are those of a configuration file.
 type settings struct {
+	listen   string   // for clients; empty for a free port
 	database string   // the section's lines
 	nodes    []string // address of each storage: gitaly-1, gitaly-2, …
+	more     string   // further sections
 }
 
 // write writes the settings to a file and returns its path.
@@ -56,8 +58,12 @@ func (s settings) write(t *testing.T) string {
 	if s.nodes == nil {
 		s.nodes = []string{"tcp://127.0.0.1:1"}
 	}
+	if s.listen == "" {
+		s.listen = "127.0.0.1:0"
+	}
 	dir := t.TempDir()
-	text := fmt.Sprintf("listen_addr = \"127.0.0.1:0\"\n[raft]\ndata_dir = %q\n[database]\n%s\n", filepath.Join(dir, "raft"), s.database)
+	text := fmt.Sprintf("listen_addr = %q\nprometheus_listen_addr = \"127.0.0.1:0\"\n[logging]\nformat = \"json\"\n[raft]\ndata_dir = %q\n[database]\n%s\n%s",
+		s.listen, filepath.Join(dir, "raft"), s.database, s.more)
 	for _, vs := range []string{"default", "other"} {
 		text += fmt.Sprintf("[[virtual_storage]]\nname = %q\n", vs)
 		for i, address := range s.nodes {

@@ -74,8 +74,9 @@ func (p *program) root() *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "load the settings from `FILE`"},
 			&cli.BoolFlag{Name: "version", Usage: "print the version", Local: true},
 		},
-		Action: p.versionOrHelp,
+		Action: p.versionOrServe,
 		Commands: []*cli.Command{
+			{Name: "serve", Usage: "run the daemon; the default", Action: p.serve},
 			p.configuration(),
 			p.dialNodes(),
 			p.sqlPing(),
@@ -85,17 +86,11 @@ func (p *program) root() *cli.Command {
 	}
 }
 
-func (p *program) versionOrHelp(ctx context.Context, cmd *cli.Command) error {
+func (p *program) versionOrServe(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Bool("version") {
 		return p.printVersion(ctx, cmd)
 	}
-	if err := noArguments(cmd); err != nil {
-		return err
-	}
-	if err := cli.ShowAppHelp(cmd); err != nil {
-		return fmt.Errorf("print the help: %w", err)
-	}
-	return coded{code: exitUsage}
+	return p.serve(ctx, cmd)
 }
 
 func (p *program) printVersion(_ context.Context, cmd *cli.Command) error {

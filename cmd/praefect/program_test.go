@@ -26,6 +26,7 @@ func TestProgram_usage(t *testing.T) {
 		stderr string
 	}{
 		{"no settings for the daemon", nil, 2, "praefect -config FILE", ""},
+		{"no settings for serve", []string{"serve"}, 2, "praefect -config FILE", ""},
 		{"no settings for a sub-command", []string{"sql-ping"}, 1, "", "-config FILE sql-ping"},
 		{"no such file", []string{"-config", "/none", "sql-ping"}, 1, "", "/none"},
 		{"a surplus argument", []string{"-config", config, "sql-ping", "now"}, 1, "", "sql-ping doesn't accept positional arguments"},

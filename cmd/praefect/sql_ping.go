@@ -31,7 +31,7 @@ func (p *program) withDatabase(ctx context.Context, cmd *cli.Command, do func(co
 	if err != nil {
 		return err
 	}
-	db, err := postgres.Open(cfg.Database.DSN(), p.log(), postgres.Config{ConnectTimeout: time.Duration(cfg.Database.ConnectTimeout)})
+	db, err := postgres.Open(cfg.Database.DSN(), p.log(), postgres.Config{})
 	if err != nil {
 		return err
 	}

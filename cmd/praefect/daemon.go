@@ -1,0 +1,189 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"google.golang.org/grpc"
+
+	"praefect/config"
+	"praefect/consensus"
+	"praefect/consensus/elector"
+	"praefect/fsm/state"
+	"praefect/proxy"
+	"praefect/proxy/admin"
+	"praefect/proxy/ledger"
+	"praefect/proxy/storage"
+	"praefect/proxy/stream"
+	"praefect/replicator"
+	"praefect/replicator/postgres"
+)
+
+// daemon is one instance.
+type daemon struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	version string
+	// step is called at each step of a write; nil but in builds for crash tests.
+	step func(name string)
+}
+
+// run opens what the instance needs of its machine, and runs it. The replicated
+// state comes last: it is touched only by a process that can serve.
+func (d *daemon) run(ctx context.Context) (err error) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.buildInfo())
+
+	db, err := postgres.Open(d.cfg.Database.DSN(), d.log, postgres.Config{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.Register(registry); err != nil {
+		return fmt.Errorf("register the metrics of postgres: %w", err)
+	}
+	if err := consensus.ExportRaftMetrics(registry); err != nil {
+		return err
+	}
+
+	clients, err := listenForClients(ctx, d.cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, l := range clients {
+			l.close(d.log)
+		}
+	}()
+	node, err := d.openNode(ctx, registry)
+	if err != nil {
+		return err
+	}
+	parts, err := d.assemble(ctx, registry, db, node, clients)
+	if err != nil {
+		return errors.Join(err, node.Close())
+	}
+	return runAll(ctx, d.log, parts)
+}
+
+func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer) (*consensus.Node, error) {
+	return consensus.Open(ctx, consensus.Config{
+		DataDir: d.cfg.Raft.DataDir, Profile: consensus.Profile(d.cfg.Raft.Profile),
+		Name: d.cfg.Raft.Name, Version: d.version,
+		Address: cmp.Or(d.cfg.ListenAddr, d.cfg.TLSListenAddr, d.cfg.SocketPath),
+		Logger:  d.log, Registerer: registry,
+	})
+}
+
+// assemble makes the parts of the instance and puts them in the order in which
+// they start. Each uses only what stands before it.
+func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db *postgres.DB, node *consensus.Node, clients []clientListener) ([]part, error) {
+	cfg, log := d.cfg, d.log
+	storages, err := storage.New(targets(cfg), log, storage.NewMetrics(registry), storage.Config{
+		ProbeInterval: time.Duration(cfg.Detection.ProbeInterval),
+		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
+		DialOptions:   []grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})},
+	})
+	if err != nil {
+		return nil, err
+	}
+	marks := ledger.New(node, ledger.Config{
+		Linger:      time.Duration(cfg.Consistency.MarkLinger),
+		HoldTimeout: time.Duration(cfg.Consistency.HoldTimeout),
+		HoldLimit:   cfg.Consistency.HoldLimit,
+		Step:        d.step,
+	})
+	elect := elector.New(node, seen(storages), log, configured(cfg), elector.Config{})
+	jobs := postgres.NewQueue(db)
+	repair := replicator.New(replicator.Deps{
+		Ledger: node, Gate: gate{marks}, Storages: repairStorages{storages, node.View}, Queue: jobs,
+		Watch: stream.Watch, Log: log, Metrics: replicator.NewMetrics(registry, node),
+	}, d.replication())
+	operators := admin.New(cfg.Raft.Name, node, adminStorages{storages}, adminRepair{repair.Fills, jobs})
+	server, err := proxy.New(proxy.Deps{
+		Node: node, Storages: storages, Ledger: marks, Logger: log, Register: operators.Register,
+		Behind: func(keys ...state.Key) {
+			for _, key := range keys {
+				repair.Enqueue(key)
+			}
+		},
+	}, registry, proxy.Config{
+		Auth:           proxy.Auth{Token: cfg.Auth.Token.Reveal(), Transitioning: cfg.Auth.Transitioning},
+		WriteTimeout:   time.Duration(cfg.Consistency.WriteTimeout),
+		LatencyBuckets: cfg.Prometheus.GRPCLatencyBuckets,
+		Step:           d.step,
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	ready := newReadiness(func() error { return leads(node.Status()) })
+	var parts []part
+	if cfg.PrometheusListenAddr != "" {
+		listener, err := listen(ctx, "tcp", cfg.PrometheusListenAddr)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, httpPart(listener, registry, ready.check, log))
+	}
+	return append(parts,
+		part{name: "consensus", run: node.Run, ready: func(ctx context.Context) error {
+			select {
+			case <-node.Ready():
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}},
+		part{name: "connections to storages", run: storages.Run, ready: func(ctx context.Context) error {
+			return triedStorages(ctx, storages)
+		}},
+		part{name: "ledger", run: marks.Run},
+		part{name: "elector", run: elect.Run, ready: func(ctx context.Context) error {
+			return agreed(ctx, node, configured(cfg), seen(storages))
+		}},
+		part{name: "migrations", run: func(ctx context.Context) error { return migrate(ctx, db, log) }},
+		part{name: "replicator", run: repair.Run},
+		serverPart(server, clients, time.Duration(cfg.GracefulStopTimeout), log),
+		ready.part(time.Duration(cfg.DrainWait)),
+	), nil
+}
+
+func (d *daemon) replication() replicator.Config {
+	r := d.cfg.Replication
+	return replicator.Config{
+		Name:              d.cfg.Raft.Name,
+		Workers:           r.ParallelStorageProcessingWorkers,
+		ReconcileInterval: time.Duration(d.cfg.Reconciliation.SchedulingInterval),
+		CopyTimeout:       time.Duration(r.CopyTimeout),
+		HoldBudget:        time.Duration(r.HoldBudget),
+		RetryMin:          time.Duration(r.RetryMin),
+		RetryMax:          time.Duration(r.RetryMax),
+		Attempts:          r.Attempts,
+	}
+}
+
+// migrate brings the schema in Postgres up to date as soon as Postgres is there,
+// and then rests. Nothing waits for it: until then the queue is unavailable.
+func migrate(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
+	if err := db.AwaitSchema(ctx); err != nil {
+		return err
+	}
+	log.Info("the schema in postgres is up to date")
+	<-ctx.Done()
+	return nil
+}
+
+// buildInfo is a metric that tells the version.
+func (d *daemon) buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gitlab_build_info", Help: "Always 1; the label tells the version of the program.",
+		ConstLabels: prometheus.Labels{"version": d.version},
+	}, func() float64 { return 1 })
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"praefect/proxy/admin"
+	"praefect/proxy/storage"
+)
+
+// instance is a daemon that runs in this process.
+type instance struct {
+	t      *testing.T
+	cancel func()
+	code   chan int
+	stderr bytes.Buffer // read it when code was received
+
+	http, grpc string // its addresses
+}
+
+// serve starts the daemon with the settings and waits until it listens.
+func serve(t *testing.T, config string) *instance {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	i := &instance{t: t, cancel: cancel, code: make(chan int, 1)}
+	log, stdout := io.Pipe()
+	p := &program{version: "1.2.3", stdin: strings.NewReader(""), stdout: stdout, stderr: &i.stderr, getenv: func(string) string { return "" }}
+	go func() {
+		i.code <- p.run(ctx, []string{"praefect", "-config", config})
+		_ = stdout.Close() // a pipe's end never fails
+	}()
+	addresses := make(chan [2]string, 2)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for lines := bufio.NewScanner(log); lines.Scan(); {
+			t.Log(lines.Text())
+			var line struct{ Msg, Schema, Address string }
+			if err := json.Unmarshal(lines.Bytes(), &line); err == nil && line.Msg == "listening" {
+				addresses <- [2]string{line.Schema, line.Address}
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-read
+	})
+	for range 2 {
+		select {
+		case a := <-addresses:
+			if a[0] == "http" {
+				i.http = "http://" + a[1]
+			} else {
+				i.grpc = a[0] + "://" + a[1]
+			}
+		case <-read:
+			t.Fatalf("the daemon ended with code %d: %s", <-i.code, i.stderr.String())
+		}
+	}
+	return i
+}
+
+// stop ends the daemon and returns its exit code.
+func (i *instance) stop() int {
+	i.cancel()
+	return <-i.code
+}
+
+// eventually waits until check returns nil.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatal(err)
+		}
+	}
+}
+
+func (i *instance) awaitReady() {
+	i.t.Helper()
+	eventually(i.t, func() error {
+		if code, body := get(i.t, i.http+"/readyz"); code != http.StatusOK {
+			return errors.New(body)
+		}
+		return nil
+	})
+}
+
+// status asks the daemon as praefectctl does.
+func (i *instance) status() (admin.StatusResponse, error) {
+	cc, err := storage.NewClient(i.grpc, "")
+	if err != nil {
+		return admin.StatusResponse{}, err
+	}
+	answer, err := admin.NewClient(cc).Status(i.t.Context(), admin.StatusRequest{})
+	return answer, errors.Join(err, cc.Close())
+}
+
+func TestServe_withoutPostgres(t *testing.T) {
+	node := gitaly{storages: []*gitalypb.ServerInfoResponse_StorageStatus{{
+		StorageName: "gitaly-1", FilesystemId: "disk-1", Readable: true, Writeable: true,
+	}}}.serve(t)
+	config := settings{nodes: []string{node}}.write(t)
+	for life := range 2 { // the second one finds what the first one left
+		i := serve(t, config)
+		i.awaitReady()
+		eventually(t, func() error {
+			answer, err := i.status()
+			if err != nil || answer.Health() == admin.Healthy {
+				return err
+			}
+			return errors.New("not healthy")
+		})
+		answer, err := i.status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, name := range []string{"default", "other"} {
+			if vs := answer.VirtualStorages[n]; vs.Name != name || vs.Primary != "gitaly-1" {
+				t.Errorf("life %d: got %+v", life, vs)
+			}
+		}
+		if _, body := get(t, i.http+"/metrics"); !strings.Contains(body, `gitlab_build_info{version="1.2.3"} 1`) ||
+			!strings.Contains(body, `gitaly_praefect_node_last_healthcheck_up{gitaly_storage="gitaly-1",virtual_storage="default"} 1`) {
+			t.Errorf("metrics: got\n%s", body)
+		}
+		cc, err := storage.NewClient(i.grpc, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = admin.NewClient(cc).QueueList(t.Context(), admin.QueueListRequest{})
+		if grpcstatus.Code(err) != codes.Unavailable {
+			t.Errorf("queue list: got %v", err)
+		}
+		if err := cc.Close(); err != nil {
+			t.Error(err)
+		}
+		if code := i.stop(); code != 0 {
+			t.Errorf("life %d: exit code %d: %s", life, code, i.stderr.String())
+		}
+	}
+}
+
+func TestServe_failsIfItCannotListen(t *testing.T) {
+	l := loopback(t)
+	defer func() {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	}()
+	config := settings{listen: l.Addr().String()}.write(t)
+	got := praefect(t, "", "-config", config, "serve")
+	if got.code != 1 || !strings.Contains(got.stdout, "address already in use") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestServe_namesSettingsWithoutEffect(t *testing.T) {
+	l := loopback(t)
+	defer func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	config := settings{listen: l.Addr().String(), more: "[sentry]\nsentry_dsn = \"x\"\n"}.write(t)
+	got := praefect(t, "", "-config", config)
+	if n := strings.Count(got.stdout, `"key":"sentry.sentry_dsn"`); n != 1 {
+		t.Errorf("named %d times in %s", n, got.stdout)
+	}
+}
+
+func TestServe_migratesAndAnswersFromTheQueue(t *testing.T) {
+	node := gitaly{storages: []*gitalypb.ServerInfoResponse_StorageStatus{{
+		StorageName: "gitaly-1", FilesystemId: "disk-1", Readable: true, Writeable: true,
+	}}}.serve(t)
+	i := serve(t, settings{nodes: []string{node}, database: databaseSettings(t)}.write(t))
+	i.awaitReady()
+	cc, err := storage.NewClient(i.grpc, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error {
+		_, err := admin.NewClient(cc).QueueList(t.Context(), admin.QueueListRequest{})
+		return err
+	})
+	if err := cc.Close(); err != nil {
+		t.Error(err)
+	}
+	if code := i.stop(); code != 0 {
+		t.Errorf("exit code %d: %s", code, i.stderr.String())
+	}
+}

@@ -1,0 +1,36 @@
+//go:build failpoint
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// steps returns what ends the process, as kill -9 does, at the step that
+// PRAEFECT_FAILPOINT names: "after-open" the first time, "after-open:3" the
+// third. Only builds for crash tests have it.
+func steps(getenv func(string) string) func(string) {
+	name, times, _ := strings.Cut(getenv("PRAEFECT_FAILPOINT"), ":")
+	if name == "" {
+		return nil
+	}
+	n, err := strconv.ParseInt(times, 10, 64)
+	if times != "" && err != nil {
+		panic(fmt.Sprintf("PRAEFECT_FAILPOINT: %q is no number", times))
+	}
+	var passed atomic.Int64
+	return func(step string) {
+		if step != name || passed.Add(1) != max(n, 1) {
+			return
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			panic(err)
+		}
+		select {} // nothing more happens here
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// httpStop bounds how long answers under way may take when the daemon ends.
+const httpStop = 2 * time.Second
+
+// httpPart serves /metrics, /livez, /readyz and /debug/pprof on a listener.
+// ready says why the instance should get no requests now, or nil.
+func httpPart(listener net.Listener, registry *prometheus.Registry, ready func() error, log *slog.Logger) part {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.HandleFunc("GET /livez", answer(log, func() error { return nil }))
+	mux.HandleFunc("GET /readyz", answer(log, ready))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return part{name: "metrics server", run: func(ctx context.Context) error {
+		log.Info("listening", "schema", "http", "address", listener.Addr().String())
+		ended := make(chan error, 1)
+		go func() { ended <- server.Serve(listener) }()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+		}
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpStop)
+		defer cancel()
+		err := server.Shutdown(stopping)
+		if err != nil {
+			err = errors.Join(err, server.Close())
+		}
+		<-ended
+		return err
+	}}
+}
+
+// answer tells in a status and a line whether all is well.
+func answer(log *slog.Logger, check func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		text, code := "ok", http.StatusOK
+		if err := check(); err != nil {
+			text, code = err.Error(), http.StatusServiceUnavailable
+		}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(code)
+		if _, err := fmt.Fprintln(w, text); err != nil {
+			log.Debug("answer a check of health", "err", err)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// loopback is a listener on a free port.
+func loopback(t *testing.T) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// get returns the status and body of an answer.
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+func TestHTTPPart(t *testing.T) {
+	var notReady atomic.Pointer[error]
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "praefect_test_gauge", Help: "A gauge."}))
+	l := loopback(t)
+	p := httpPart(l, registry, func() error {
+		if err := notReady.Load(); err != nil {
+			return *err
+		}
+		return nil
+	}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.run(ctx) }()
+
+	url := "http://" + l.Addr().String()
+	for path, want := range map[string]string{
+		"/livez": "ok", "/readyz": "ok", "/metrics": "praefect_test_gauge 0", "/debug/pprof/": "goroutine",
+	} {
+		if code, body := get(t, url+path); code != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: got %d %q", path, code, body)
+		}
+	}
+	stopping := errors.New("stopping")
+	notReady.Store(&stopping)
+	if code, body := get(t, url+"/readyz"); code != http.StatusServiceUnavailable || body != "stopping\n" {
+		t.Errorf("/readyz of one that stops: got %d %q", code, body)
+	}
+	if code, _ := get(t, url+"/livez"); code != http.StatusOK {
+		t.Errorf("/livez of one that stops: got %d", code)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}

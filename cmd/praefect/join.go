@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc"
+
+	"praefect/config"
+	"praefect/consensus/elector"
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+	"praefect/proxy/ledger"
+	"praefect/proxy/storage"
+	"praefect/replicator"
+	"praefect/replicator/queue"
+)
+
+// The packages of the project do not import each other where they could do
+// without. What each of them needs of another one is put into its terms here.
+
+// targets are the storages to connect to.
+func targets(cfg *config.Config) []storage.Target {
+	var list []storage.Target
+	for _, vs := range cfg.VirtualStorages {
+		for _, node := range vs.Nodes {
+			list = append(list, storage.Target{
+				VirtualStorage: vs.Name, Storage: node.Storage, Address: node.Address, Token: node.Token.Reveal(),
+			})
+		}
+	}
+	return list
+}
+
+// configured are the virtual storages as the operator wrote them. The storage
+// that is to be the first primary comes first.
+func configured(cfg *config.Config) []elector.Configured {
+	var list []elector.Configured
+	for _, vs := range cfg.VirtualStorages {
+		c := elector.Configured{VirtualStorage: vs.Name}
+		for _, node := range vs.Nodes {
+			if node.Primary {
+				c.Storages = append([]string{node.Storage}, c.Storages...)
+			} else {
+				c.Storages = append(c.Storages, node.Storage)
+			}
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// seen are the storages that are reached now, for the elector.
+func seen(set *storage.Set) func() []elector.Seen {
+	return func() []elector.Seen {
+		var list []elector.Seen
+		for _, r := range set.States() {
+			if r.Reachable {
+				list = append(list, elector.Seen{VirtualStorage: r.VirtualStorage, Storage: r.Storage, FilesystemID: r.FilesystemID})
+			}
+		}
+		return list
+	}
+}
+
+// repairStorages are the connections for the replicator: none to a disk that
+// is not the agreed one.
+type repairStorages struct {
+	*storage.Set
+	view func() *state.State
+}
+
+func (s repairStorages) Conn(virtualStorage, name string) (grpc.ClientConnInterface, error) {
+	conn, err := s.Set.Conn(virtualStorage, name)
+	if err != nil {
+		return nil, err
+	}
+	var agreed *state.Storage
+	if vs := s.view().VirtualStorage(virtualStorage); vs != nil {
+		agreed = vs.Storage(name)
+	}
+	if agreed == nil || agreed.FilesystemID != conn.FilesystemID() {
+		return nil, fmt.Errorf("storage %q of virtual storage %q has the disk %q, which is not the agreed one",
+			name, virtualStorage, conn.FilesystemID())
+	}
+	return conn, nil
+}
+
+func (s repairStorages) Server(virtualStorage, name string) (address, token string) {
+	t, err := s.Target(virtualStorage, name)
+	if err != nil {
+		return "", "" // no storage of that name: there is no connection to ask by either
+	}
+	return t.Address, t.Token
+}
+
+// gate is the ledger's gate for the replicator.
+type gate struct{ *ledger.Ledger }
+
+func (g gate) Repair(ctx context.Context, key state.Key, hold bool) (replicator.Ticket, error) {
+	t, err := g.Ledger.Repair(ctx, key, hold)
+	if err != nil {
+		return nil, gateError(err)
+	}
+	return ticket{t}, nil
+}
+
+type ticket struct{ *ledger.Ticket }
+
+func (t ticket) InSync(ctx context.Context, storages []string) error {
+	return gateError(t.Ticket.InSync(ctx, storages))
+}
+
+func (t ticket) Settle(ctx context.Context, s replicator.Settlement) error {
+	return gateError(t.Ticket.Settle(ctx, ledger.Settlement(s)))
+}
+
+// gateError is err in the replicator's terms.
+func gateError(err error) error {
+	switch {
+	case errors.Is(err, ledger.ErrBusy):
+		return replicator.ErrBusy
+	case errors.Is(err, ledger.ErrSpoiled):
+		return replicator.ErrSpoiled
+	}
+	return err
+}
+
+// adminStorages tells the operators' service which storages are reached.
+type adminStorages struct{ *storage.Set }
+
+func (s adminStorages) Reach(virtualStorage, name string) admin.Reach {
+	r, err := s.Set.Reach(virtualStorage, name)
+	if err != nil {
+		// Agreed on, but in the settings of this instance no longer.
+		return admin.Reach{Err: err}
+	}
+	return admin.Reach{Reachable: r.Reachable, Err: r.Err, FilesystemID: r.FilesystemID, Since: r.Since}
+}
+
+// adminRepair tells the operators' service how repair goes.
+type adminRepair struct {
+	fills func() []replicator.Fill
+	queue queue.Queue
+}
+
+func (r adminRepair) Filling(virtualStorage, name string) *admin.Filling {
+	for _, fill := range r.fills() {
+		if fill.VirtualStorage != virtualStorage {
+			continue
+		}
+		for _, s := range fill.Storages {
+			if s == name {
+				return &admin.Filling{Total: fill.Total, Done: fill.Done, Left: fill.Left}
+			}
+		}
+	}
+	return nil
+}
+
+func (r adminRepair) Jobs(ctx context.Context, request admin.QueueListRequest) ([]admin.Job, error) {
+	jobs, err := r.queue.List(ctx, queue.ListFilter{
+		VirtualStorage: request.VirtualStorage, State: queue.State(request.State), After: request.After, Limit: request.Limit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := make([]admin.Job, 0, len(jobs))
+	for _, j := range jobs {
+		list = append(list, admin.Job{
+			ID: j.ID, VirtualStorage: j.VirtualStorage, RelativePath: j.RelativePath, Target: strings.Join(j.Targets, ","),
+			State: string(j.State), Attempt: j.Attempt, Reason: j.Reason, Error: j.LastError,
+			Created: j.Created.UTC(), NotBefore: j.NotBefore.UTC(),
+		})
+	}
+	return list, nil
+}

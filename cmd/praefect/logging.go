@@ -1,0 +1,44 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"praefect/config"
+)
+
+// newLogger makes the daemon's logger. Names and forms of time, level, msg and
+// pid are upstream's, because log pipelines parse them.
+func newLogger(w io.Writer, cfg config.Logging, instance string) *slog.Logger {
+	options := &slog.HandlerOptions{
+		Level: cfg.SlogLevel(),
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) > 0 {
+				return a
+			}
+			switch a.Key {
+			case slog.TimeKey:
+				a.Value = slog.StringValue(a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
+			case slog.LevelKey:
+				level := strings.ToLower(a.Value.String())
+				if level == "warn" {
+					level = "warning"
+				}
+				a.Value = slog.StringValue(level)
+			default:
+				if d, ok := a.Value.Any().(time.Duration); ok {
+					a.Value = slog.StringValue(d.String()) // JSON would count nanoseconds
+				}
+			}
+			return a
+		},
+	}
+	var handler slog.Handler = slog.NewTextHandler(w, options)
+	if cfg.Format == "json" {
+		handler = slog.NewJSONHandler(w, options)
+	}
+	return slog.New(handler).With("pid", os.Getpid(), "instance", instance)
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/config"
+)
+
+func TestNewLogger(t *testing.T) {
+	var out bytes.Buffer
+	log := newLogger(&out, config.Logging{Format: "json", Level: "info"}, "praefect-1")
+	log.Debug("not shown")
+	log.Warn("a line", "err", errors.New("broken"), "took", 1500*time.Millisecond)
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{"level": "warning", "msg": "a line", "instance": "praefect-1", "err": "broken", "took": "1.5s"} {
+		if line[key] != want {
+			t.Errorf("%s: got %v, want %v", key, line[key], want)
+		}
+	}
+	if stamp, _ := line["time"].(string); !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`).MatchString(stamp) {
+		t.Errorf("time: got %v", line["time"])
+	}
+
+	out.Reset()
+	newLogger(&out, config.Logging{Format: "text", Level: "info"}, "praefect-1").Info("a line")
+	if got := out.String(); !strings.Contains(got, "level=info") || !strings.Contains(got, `msg="a line"`) {
+		t.Errorf("text: got %s", got)
+	}
+}

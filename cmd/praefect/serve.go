@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v3"
+)
+
+// serve runs the daemon until ctx ends, or a part of it does.
+func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
+	if cmd.String("config") == "" {
+		if err := cli.ShowAppHelp(cmd.Root()); err != nil {
+			return fmt.Errorf("print the help: %w", err)
+		}
+		return coded{code: exitUsage}
+	}
+	cfg, err := p.load(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	log := newLogger(p.stdout, cfg.Logging, cfg.Raft.Name)
+	log.Info("starting praefect", "version", p.version)
+	for _, i := range cfg.Ignored {
+		log.Warn("a setting has no effect", "key", i.Key, "line", i.Line, "why", i.Why)
+	}
+	d := &daemon{cfg: cfg, log: log, version: p.version, step: steps(p.getenv)}
+	if err := d.run(ctx); err != nil {
+		log.Error("praefect ends", "err", err)
+		return coded{code: exitError}
+	}
+	log.Info("praefect ends")
+	return nil
+}
