@@ -32,8 +32,9 @@ func Build(ctx context.Context, dir string, flags ...string) (Binaries, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the directory of the programs: %w", err)
 	}
-	// -trimpath as in the Makefile: both then share the build cache.
-	args := append([]string{"build", "-trimpath", "-o", dir + string(filepath.Separator)}, flags...)
+	// -trimpath as in the Makefile, so that both share the build cache; without what
+	// debuggers need the programs are linked faster.
+	args := append([]string{"build", "-trimpath", "-ldflags=-w", "-o", dir + string(filepath.Separator)}, flags...)
 	args = append(args, "praefect/cmd/"+Praefect, "praefect/cmd/"+Praefectctl, "praefect/cmd/"+GitRemoteGitaly,
 		"praefect/test/gitaly/"+TestGitaly)
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {

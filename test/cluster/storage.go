@@ -18,11 +18,11 @@ type Storage struct {
 	VirtualStorage string // whose storage it is
 	Name           string // as the configuration calls it
 	Addr           string // host:port
-	TokenFile      string // what holds its secret
+	Token          string // its secret
+	TokenFile      string // what holds the secret
 	Dir            string // its disk: the repositories
 
-	token string
-	conn  *grpc.ClientConn
+	conn *grpc.ClientConn
 }
 
 // Conn is a connection straight to the storage, past the proxy, with the
@@ -75,7 +75,7 @@ func (c *Cluster) newStorage(virtualStorage, name string) (*Storage, error) {
 		return nil, fmt.Errorf("make the disk of storage %q: %w", name, err)
 	}
 	var err error
-	if s.token, err = newToken(s.TokenFile); err != nil {
+	if s.Token, err = newToken(s.TokenFile); err != nil {
 		return nil, err
 	}
 	label := name
@@ -91,7 +91,7 @@ func (s *Storage) launch(ctx context.Context, c *Cluster) (err error) {
 	if s.Addr, err = c.ports.free(ctx); err != nil {
 		return err
 	}
-	if s.conn, err = redial(s.conn, s.Addr, s.token); err != nil {
+	if s.conn, err = redial(s.conn, s.Addr, s.Token); err != nil {
 		return err
 	}
 	s.args = []string{"-listen", "tcp://" + s.Addr, "-storage", s.Name + "=" + s.Dir, "-token-file", s.TokenFile}
