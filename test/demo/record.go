@@ -1,0 +1,116 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"praefect/test/cluster"
+)
+
+// record is the content of demo.json: where everything of a demo is. People, tests
+// and other tools read it; its names stay.
+type record struct {
+	ClientAddr string           `json:"client_addr"`
+	TokenFile  string           `json:"token_file"`
+	StateDir   string           `json:"state_dir"`
+	Instances  []instanceRecord `json:"instances"`
+	Storages   []storageRecord  `json:"storages"`
+	Postgres   postgresRecord   `json:"postgres"`
+	// HAProxy is null as long as a single instance has clients connect to itself.
+	HAProxy *haproxyRecord `json:"haproxy"`
+}
+
+type instanceRecord struct {
+	Name        string `json:"name"`
+	Addr        string `json:"addr"`
+	MetricsAddr string `json:"metrics_addr"`
+	PID         int    `json:"pid"`
+}
+
+type storageRecord struct {
+	VirtualStorage string `json:"virtual_storage"`
+	Name           string `json:"name"`
+	Addr           string `json:"addr"`
+	TokenFile      string `json:"token_file"`
+	Dir            string `json:"dir"`
+	PID            int    `json:"pid"`
+}
+
+type postgresRecord struct {
+	DSN string `json:"dsn"`
+	PID int    `json:"pid"`
+}
+
+type haproxyRecord struct {
+	Addr string `json:"addr"`
+	PID  int    `json:"pid"`
+}
+
+func newRecord(c *cluster.Cluster) *record {
+	r := &record{
+		ClientAddr: c.Instances[0].Addr, TokenFile: c.TokenFile, StateDir: c.Dir,
+		Postgres: postgresRecord{DSN: c.DSN, PID: c.Postgres.PID()},
+	}
+	for _, i := range c.Instances {
+		r.Instances = append(r.Instances, instanceRecord{Name: i.Label(), Addr: i.Addr, MetricsAddr: i.MetricsAddr, PID: i.PID()})
+	}
+	for _, s := range c.Storages {
+		r.Storages = append(r.Storages, storageRecord{
+			VirtualStorage: s.VirtualStorage, Name: s.Name, Addr: s.Addr, TokenFile: s.TokenFile, Dir: s.Dir, PID: s.PID(),
+		})
+	}
+	return r
+}
+
+func readRecord(path string) (*record, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the description of the demo: %w", err)
+	}
+	r := new(record)
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// write puts the description where readers never see half of it.
+func (r *record) write(paths ...string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the description of the demo: %w", err)
+	}
+	for _, path := range paths {
+		draft := path + ".new"
+		// For its owner alone: the connection string has a password.
+		if err := os.WriteFile(draft, append(text, '\n'), 0o600); err != nil {
+			return fmt.Errorf("write the description of the demo: %w", err)
+		}
+		if err := os.Rename(draft, path); err != nil {
+			return fmt.Errorf("publish the description of the demo: %w", err)
+		}
+	}
+	return nil
+}
+
+// part is one process of a demo, as people know it.
+type part struct {
+	name, addr string
+	pid        int
+}
+
+// parts are all processes that the record names.
+func (r *record) parts() []part {
+	parts := []part{{"postgres", "", r.Postgres.PID}}
+	for _, s := range r.Storages {
+		parts = append(parts, part{s.Name, s.Addr, s.PID})
+	}
+	for _, i := range r.Instances {
+		parts = append(parts, part{i.Name, i.Addr, i.PID})
+	}
+	if r.HAProxy != nil {
+		parts = append(parts, part{"haproxy", r.HAProxy.Addr, r.HAProxy.PID})
+	}
+	return parts
+}
