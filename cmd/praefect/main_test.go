@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -21,7 +22,14 @@ import (
 // database is the server that the tests of this package share.
 var database *postgres.Server
 
-func TestMain(m *testing.M) { os.Exit(postgres.Main(m, &database, postgres.Options{})) }
+func TestMain(m *testing.M) {
+	code := postgres.Main(m, &database, postgres.Options{})
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // outcome is what a command left behind.
 type outcome struct {
