@@ -18,7 +18,8 @@ const (
 )
 
 // backlog is the queue as the replicator uses it: each call is bounded, and
-// whether the queue answers at all is logged once a change.
+// what recovers when the queue is back is told. That it is away is logged by the
+// queue itself, once a change.
 type backlog struct {
 	queue     queue.Queue
 	timeout   time.Duration
@@ -28,6 +29,9 @@ type backlog struct {
 
 	mu   sync.Mutex
 	away bool // guarded by mu
+	// fault is the last error that was no outage, "" since the last success;
+	// guarded by mu.
+	fault string
 }
 
 // call makes one call to the queue and notes whether it answered.
@@ -39,15 +43,18 @@ func (b *backlog) call(ctx context.Context, call func(context.Context) error) er
 		return err // we stopped; that says nothing about the queue
 	}
 	away := errors.Is(err, queue.ErrUnavailable) || bounded.Err() != nil && err != nil
+	fault := ""
+	if err != nil && !away && !errors.Is(err, queue.ErrInvalid) && !errors.Is(err, queue.ErrStaleAttempt) {
+		fault = err.Error()
+	}
 	b.mu.Lock()
-	changed := away != b.away
-	b.away = away
+	back, news := b.away && !away, fault != "" && fault != b.fault
+	b.away, b.fault = away, fault
 	b.mu.Unlock()
-	switch {
-	case away && changed:
-		b.log.Warn("replication queue is away; repairs wait", "err", err)
-	case changed:
-		b.log.Info("replication queue answers again")
+	if news {
+		b.log.Error("the replication queue fails", "err", err)
+	}
+	if back {
 		b.recovered()
 	}
 	if away {

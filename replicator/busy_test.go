@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
@@ -59,7 +60,7 @@ func TestRepair_holdsABusyRepository(t *testing.T) {
 		repair := w.repairing(t, repairs)
 		w.replicates(2 * time.Second)
 		stop := w.busy(t)
-		time.Sleep(5 * time.Second)
+		wait(5 * time.Second)
 		began := time.Now()
 		repaired(t, repair, "a.git")
 		if took := time.Since(began); took > time.Minute {
@@ -81,7 +82,7 @@ func TestRepair_copyLongerThanTheHoldLetsWritesGoOn(t *testing.T) {
 		defer stopLedger()
 		w.replicates(30 * time.Second)
 		stop := w.busy(t)
-		time.Sleep(5 * time.Second)
+		wait(5 * time.Second)
 		spoilt := 0
 		for began := time.Now(); time.Since(began) < 20*time.Minute; {
 			out := r.worker.repair(t.Context(), order{key: key("a.git")})
@@ -89,7 +90,7 @@ func TestRepair_copyLongerThanTheHoldLetsWritesGoOn(t *testing.T) {
 				t.Fatalf("outcome: %+v", out)
 			}
 			spoilt++
-			time.Sleep(out.again)
+			wait(out.again)
 		}
 		if alarms := r.Alarms(); len(alarms) != 1 || alarms[0].Reason != AlarmBusy {
 			t.Errorf("alarms after %d repairs: %+v", spoilt, alarms)
@@ -110,19 +111,44 @@ func TestRepair_copyLongerThanTheHoldLetsWritesGoOn(t *testing.T) {
 	})
 }
 
+func TestRepair_jobsThatComeTooSoonDisturbNobody(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		r := w.replicator(repairs)
+		stopLedger := w.running()
+		defer stopLedger()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- w.writeFor(ctx, "a.git", "1", false, time.Hour) }()
+		wait(time.Second)
+		for began := time.Now(); time.Since(began) < 10*time.Minute; wait(10 * time.Millisecond) {
+			// As if each of many writes had a job made at once.
+			if out := r.worker.repair(t.Context(), order{key: key("a.git")}); out.err != nil || out.again == 0 {
+				t.Fatalf("outcome: %+v", out)
+			}
+		}
+		if holds := testutil.ToFloat64(r.metrics.holds); holds < 5 || holds > 12 {
+			t.Errorf("writes were held %v times in ten minutes", holds)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestRepair_withoutAHoldBudgetWritesNeverWait(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		cfg := repairs
 		cfg.HoldBudget = 0
 		repair := w.repairing(t, cfg)
 		stop := w.busy(t)
-		time.Sleep(5 * time.Second)
+		wait(5 * time.Second)
 		for began := time.Now(); time.Since(began) < 5*time.Minute; {
 			out := repair(order{key: key("a.git")})
 			if out.err != nil || out.again == 0 || out.again > 3*time.Second {
 				t.Fatalf("outcome: %+v", out)
 			}
-			time.Sleep(out.again)
+			wait(out.again)
 		}
 		if _, longest := stop(); longest > time.Second {
 			t.Errorf("a write took %v", longest)
@@ -148,7 +174,7 @@ func TestRepair_aWriteDuringTheCopySpoilsIt(t *testing.T) {
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
-					time.Sleep(time.Second)
+					wait(time.Second)
 					w.mustWrite(t, "a.git", "2", false)
 				}()
 				out := repair(order{key: key("a.git")})
@@ -207,13 +233,13 @@ func TestBackoff_growsWithinItsBounds(t *testing.T) {
 func TestPatience_isBounded(t *testing.T) {
 	var p patience
 	for i := range 2 * streaksKept {
-		p.metWrite(key(strconv.Itoa(i)), false, false)
+		p.metWrite(key(strconv.Itoa(i)), false, false, time.Second, 0)
 	}
 	if len(p.streaks) != streaksKept {
 		t.Errorf("%d streaks", len(p.streaks))
 	}
 	last := key(strconv.Itoa(2*streaksKept - 1))
-	if s := p.metWrite(last, true, false); s.busy != 1 || s.holds != 1 {
+	if s := p.metWrite(last, true, false, time.Second, 0); s.busy != 1 || s.holds != 1 {
 		t.Errorf("streak: %+v", s)
 	}
 	p.forget(last)

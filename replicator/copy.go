@@ -90,7 +90,7 @@ func (r *repairer) declare(ctx context.Context, ticket Ticket, key state.Key, st
 	if err := ticket.InSync(proposing, storages); err != nil {
 		return fmt.Errorf("declare %q in sync: %w", storages, err)
 	}
-	r.log.Info("repository repaired", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storages", storages)
+	r.log.Debug("repository repaired", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storages", storages)
 	return nil
 }
 
@@ -142,7 +142,9 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 			res.target = target
 			defer func() {
 				if cause := recover(); cause != nil {
-					res.ended, res.err = false, fmt.Errorf("repairing %q panicked: %v\n%s", target, cause, debug.Stack())
+					res.ended, res.err = false, fmt.Errorf("repair of %q panicked: %v", target, cause)
+					r.log.Error("repair panicked", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
+						"storage", target, "err", res.err, "stack", string(debug.Stack()))
 				}
 			}()
 			*res = r.equaliseOne(ctx, copying, key, p, vs.Storage(target), found)

@@ -78,7 +78,7 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 			f.late = min(f.late, time.Until(deadline))
 		}
 		// The storage goes on by itself.
-		go func() { time.Sleep(f.late); w.mu.Lock(); defer w.mu.Unlock(); _ = answer() }()
+		go func() { wait(f.late); w.mu.Lock(); defer w.mu.Unlock(); _ = answer() }()
 	} else {
 		w.mu.Lock()
 		err := answer()

@@ -20,17 +20,17 @@
 // of the repository, opens this instance's mark, decides again under it, acts,
 // and gives the gate back; then the next step is decided.
 //
-//	          ┌──────────────── plan ◄───────────────────────────┐
-//	          │                  │                                │
-//	   nothing can be    a mark is dirty      storages are        │
-//	   done: rest        and due: settle      behind: copy        │
-//	          │                  │                 │              │
-//	          │           compare the         primary has it: replicate
-//	     too early,       in-sync storages    deleted: remove
-//	     or another       with the primary    both lack it: equal │
-//	     instance's mark:        │            else: somebody looks│
-//	     again later             ▼                 ▼              │
-//	                          settle            in-sync ──────────┘
+//	       ┌──────────────── plan ◄───────────────────────────┐
+//	       │                  │                                │
+//	nothing can be    a mark is dirty      storages are        │
+//	done: rest        and due: settle      behind: copy        │
+//	       │                  │                 │              │
+//	       │           compare the         primary has it: replicate
+//	  too early,       in-sync storages    deleted: remove
+//	  or another       with the primary    both lack it: equal │
+//	  instance's mark:        │            else: somebody looks│
+//	  again later             ▼                 ▼              │
+//	                       settle            in-sync ──────────┘
 //
 // A copy never runs before the bound of a dirty mark that names its target has
 // passed, counted from when this process first saw the mark (sightings). The

@@ -29,6 +29,9 @@ type streak struct {
 	busy, spoiled, holds int
 	// timeouts is how often a copy did not end in its time.
 	timeouts int
+	// until is when the next repair may begin. A job may come sooner: each
+	// write asks for one.
+	until time.Time
 }
 
 // hold reports whether the next repair should make writes wait.
@@ -64,8 +67,14 @@ func (p *patience) get(key state.Key) streak {
 	return p.streaks[key]
 }
 
-// metWrite counts one more repair that met a write, and returns the streak.
-func (p *patience) metWrite(key state.Key, held, spoiled bool) streak {
+// left is how long the next repair of the repository has to wait.
+func (p *patience) left(key state.Key) time.Duration {
+	return max(0, time.Until(p.get(key).until))
+}
+
+// metWrite counts one more repair that met a write, and returns the streak; the
+// next begins after a delay, of at most longest, and random from [0,1).
+func (p *patience) metWrite(key state.Key, held, spoiled bool, longest time.Duration, random float64) streak {
 	return p.add(key, func(s *streak) {
 		switch {
 		case held:
@@ -75,6 +84,7 @@ func (p *patience) metWrite(key state.Key, held, spoiled bool) streak {
 		default:
 			s.busy++
 		}
+		s.until = time.Now().Add(s.delay(longest, random))
 	})
 }
 

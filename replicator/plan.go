@@ -42,8 +42,10 @@ type situation struct {
 // plan is what to do next about one repository.
 type plan struct {
 	action action
-	// why says so for people, of actRest and actWait.
-	why string
+	// why says so for people, of actRest and actWait; well tells that nothing
+	// is wrong at all.
+	why  string
+	well bool
 	// wait is how long, at most, of actWait; 0 if nobody can tell.
 	wait time.Duration
 	// primary is the repository's primary, of actSettle and actCopy.
@@ -68,7 +70,7 @@ func makePlan(s situation) plan {
 	early, due, refsOnly, soonest := s.dirty()
 	targets, absent := s.targets(early)
 	if len(targets)+len(absent)+len(early)+len(due) == 0 {
-		return plan{action: actRest, why: "nothing is wrong"}
+		return plan{action: actRest, why: "nothing is wrong", well: true}
 	}
 	primary, ok := s.vs.Primary(s.entry)
 	switch {

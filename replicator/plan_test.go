@@ -54,10 +54,10 @@ func TestPlan_next(t *testing.T) {
 		want    plan
 	}{
 		{name: "virtual storage gone", want: plan{why: "its virtual storage is not defined"}},
-		{name: "ordinary", vs: three(nil), want: plan{why: "nothing is wrong"}},
+		{name: "ordinary", vs: three(nil), want: plan{why: "nothing is wrong", well: true}},
 		{
 			name: "only our own lingering mark", vs: three(nil), entry: &state.Entry{Marks: []state.Mark{own}},
-			want: plan{why: "nothing is wrong"},
+			want: plan{why: "nothing is wrong", well: true},
 		},
 		{
 			name: "two behind", vs: three(nil), entry: &state.Entry{Behind: []string{"g2", "g3"}},
@@ -97,11 +97,11 @@ func TestPlan_next(t *testing.T) {
 		},
 		{
 			name: "out and behind", vs: three(standing("g3", state.Out)), entry: &state.Entry{Behind: []string{"g3"}},
-			want: plan{why: "nothing is wrong"},
+			want: plan{why: "nothing is wrong", well: true},
 		},
 		{
 			name: "fenced and behind", vs: three(standing("g3", state.Fenced)), entry: &state.Entry{Behind: []string{"g3"}},
-			want: plan{why: "nothing is wrong"},
+			want: plan{why: "nothing is wrong", well: true},
 		},
 		{
 			name: "filling and behind", vs: three(standing("g3", state.Filling)), entry: &state.Entry{Behind: []string{"g3"}},
@@ -109,7 +109,7 @@ func TestPlan_next(t *testing.T) {
 		},
 		{
 			name: "filling, not asked for", vs: three(standing("g3", state.Filling)),
-			want: plan{why: "nothing is wrong"},
+			want: plan{why: "nothing is wrong", well: true},
 		},
 		{
 			name: "filling, asked for", vs: three(standing("g3", state.Filling)), filling: true,

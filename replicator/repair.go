@@ -86,6 +86,9 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 		switch p.action {
 		case actRest:
 			r.patience.forget(o.key)
+			if p.well {
+				r.alarms.clear(o.key)
+			}
 			r.log.Debug("nothing to repair", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath, "why", p.why)
 			return 0, nil
 		case actWait:
@@ -95,6 +98,9 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 			return min(p.wait, waitLongest), nil
 		case actSettle:
 			step = r.settle
+		}
+		if left := r.patience.left(o.key); left > 0 {
+			return left, nil
 		}
 		held := r.cfg.HoldBudget > 0 && r.patience.get(o.key).hold()
 		equal, err := step(ctx, o, p, held)
@@ -147,16 +153,16 @@ func metWrite(err error) bool {
 // try again. After HoldTries in which writes waited in vain it raises an alarm,
 // and goes on.
 func (r *repairer) metWrite(key state.Key, held bool, err error) time.Duration {
-	streak := r.patience.metWrite(key, held, errors.Is(err, ErrSpoiled))
+	streak := r.patience.metWrite(key, held, errors.Is(err, ErrSpoiled), r.cfg.RetryMax, rand.Float64())
 	if streak.holds >= r.cfg.HoldTries {
 		r.alarms.raise(key, AlarmBusy, err)
 	}
-	return streak.delay(r.cfg.RetryMax, rand.Float64())
+	return time.Until(streak.until)
 }
 
-// take takes the gate of a repository. When held, new writes wait from now until the
-// ticket is released, or for the hold budget, whichever is sooner; the caller
-// calls done in place of Release.
+// take takes the gate of a repository. When held, new writes wait from now
+// until the ticket is released, or for the hold budget, whichever is sooner; the
+// caller calls done in place of Release.
 func (r *repairer) take(ctx context.Context, key state.Key, held bool) (ticket Ticket, done func(ended bool), err error) {
 	if !held {
 		ticket, err = r.gate.Repair(ctx, key, false)

@@ -16,18 +16,6 @@ import (
 
 var repairs = Config{HoldBudget: 5 * time.Second, HoldTries: 3, CopyFloor: 10 * time.Second, LookTimeout: 10 * time.Second}
 
-// bubble runs a test in a bubble, in a new world.
-func bubble(t *testing.T, test func(t *testing.T, w *world)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		test(t, w)
-		for _, broken := range w.verdict() {
-			t.Error(broken)
-		}
-	})
-}
-
 // repairing runs what a repair needs beside it, until the test ends.
 func (w *world) repairing(t *testing.T, cfg Config) func(order) outcome {
 	r := w.replicator(cfg)

@@ -67,7 +67,7 @@ func New(deps Deps, cfg Config) *Replicator {
 		if p.action == actRest {
 			return queue.Request{}, false
 		}
-		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(p.wait, waitLongest)}
+		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(max(p.wait, repairer.patience.left(key)), waitLongest)}
 		if entry := view.Entry(key); entry != nil {
 			req.Targets = slices.Clone(entry.Behind)
 		}

@@ -140,7 +140,11 @@ func (w *worker) acknowledge(ctx, work context.Context, job queue.Job, out outco
 	log := w.log.With("job_id", job.ID, "attempt", job.Attempt, "virtual_storage", job.VirtualStorage, "relative_path", job.RelativePath)
 	switch verdict.Kind() {
 	case queue.OutcomeFailed:
-		log.Warn("replication job failed", "err", out.err, "retry_in", verdict.Delay().String())
+		level := slog.LevelDebug
+		if job.Failures == 0 {
+			level = slog.LevelWarn
+		}
+		log.Log(work, level, "replication job failed", "err", out.err, "retry_in", verdict.Delay().String())
 	case queue.OutcomeDead:
 		log.Error("replication job is dead", "err", out.err)
 	default:

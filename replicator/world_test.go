@@ -398,13 +398,3 @@ func (w *world) Changed() <-chan struct{} {
 	defer w.mu.Unlock()
 	return w.moved
 }
-
-// until waits until the condition holds, for at most a given time of the bubble.
-func until(t *testing.T, most time.Duration, condition func() bool) {
-	t.Helper()
-	for end := time.Now().Add(most); !condition(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v", most)
-		}
-	}
-}
