@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+)
+
+// asDemo makes a re-executed test binary the command.
+const asDemo = "DEMO_TEST_AS_DEMO"
+
+// programs are those of this package's tests. Only TestMain sets it.
+var programs cluster.Binaries
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asDemo) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(cluster.Main(m, &programs))
+}
+
+// world is a place for a demo of a test's own.
+type world struct {
+	t           *testing.T
+	build, home string
+}
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	// Root's Postgres runs as another user, who must get there.
+	root, err := os.MkdirTemp("", "demo-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := world{t, filepath.Join(root, "build"), filepath.Join(root, "state home")}
+	t.Cleanup(func() {
+		w.run("down")
+		if err := os.RemoveAll(root); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := errors.Join(os.Chmod(root, 0o755), os.Mkdir(w.build, 0o755), os.Mkdir(w.home, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, program := range []string{cluster.Praefect, cluster.Praefectctl, cluster.GitRemoteGitaly, cluster.TestGitaly} {
+		if err := os.Symlink(programs.Path(program), filepath.Join(w.build, program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
+}
+
+func (w world) state() string { return filepath.Join(w.home, stateName) }
+
+// run runs the command as a process that ends before the demo does.
+func (w world) run(args ...string) (stdout, stderr string, code int) {
+	w.t.Helper()
+	// The cleanup needs it when the test's context has ended.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, os.Args[0], append([]string{"-build", w.build}, args...)...)
+	command.Env = append(os.Environ(), asDemo+"=1", "XDG_STATE_HOME="+w.home)
+	var out, complaints bytes.Buffer
+	command.Stdout, command.Stderr = &out, &complaints
+	err := command.Run()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		w.t.Fatal(err)
+	}
+	return out.String(), complaints.String(), command.ProcessState.ExitCode()
+}
+
+// must runs the command, which must succeed, and returns what it printed.
+func (w world) must(args ...string) string {
+	w.t.Helper()
+	stdout, stderr, code := w.run(args...)
+	if code != 0 || stderr != "" {
+		w.t.Fatalf("%v: exit code %d\n%s\n%s", args, code, stdout, stderr)
+	}
+	return stdout
+}
+
+func (w world) wantNothingLeft() {
+	w.t.Helper()
+	left, err := processesOf(w.state())
+	if err != nil || len(left) > 0 {
+		w.t.Errorf("left: %v, %v", left, err)
+	}
+	if _, err := os.Stat(filepath.Join(w.build, "demo.json")); !errors.Is(err, fs.ErrNotExist) {
+		w.t.Errorf("the description is left: %v", err)
+	}
+}
+
+func (w world) record() *record {
+	w.t.Helper()
+	r, err := readRecord(filepath.Join(w.build, "demo.json"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func TestDemo_staysUpUntilItIsTakenDown(t *testing.T) {
+	w := newWorld(t)
+	up := w.must("up")
+	for _, want := range []string{"git push", "git clone", "gitaly-3", "praefectctl status", "make demo-down"} {
+		if !strings.Contains(up, want) {
+			t.Errorf("up does not mention %q:\n%s", want, up)
+		}
+	}
+	first := w.record()
+	running, err := processesOf(w.state())
+	if err != nil || len(running) != 5 {
+		t.Errorf("got %v, %v; want five processes", running, err)
+	}
+	if again := w.must("up"); !strings.Contains(again, "up already") || !strings.Contains(again, first.ClientAddr) {
+		t.Errorf("a second up says:\n%s", again)
+	}
+	if again := w.record(); again.Instances[0] != first.Instances[0] {
+		t.Errorf("a second up changed %v to %v", first.Instances[0], again.Instances[0])
+	}
+	w.must("status")
+
+	if err := syscall.Kill(first.Storages[1].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := w.run("status"); code != 1 || !strings.Contains(stderr, "1 processes ended") {
+		t.Errorf("status with a dead storage: exit code %d, %q", code, stderr)
+	}
+	if again := w.must("up"); !strings.Contains(again, "gitaly-2 ended") || !strings.Contains(again, "git clone") {
+		t.Errorf("up with a dead storage says:\n%s", again)
+	}
+	if second := w.record(); second.Postgres.PID == first.Postgres.PID {
+		t.Error("up with a dead storage kept the old cluster")
+	}
+
+	if down := w.must("down"); !strings.Contains(down, "stopped 5 processes") {
+		t.Errorf("down says:\n%s", down)
+	}
+	w.wantNothingLeft()
+	if _, err := os.Stat(w.state()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the state is left: %v", err)
+	}
+	if again := w.must("down"); !strings.Contains(again, "No demo is up") {
+		t.Errorf("a second down says:\n%s", again)
+	}
+}
+
+func TestDemo_describesItselfInTheAgreedForm(t *testing.T) {
+	text, err := json.Marshal(record{
+		ClientAddr: "a", TokenFile: "b", StateDir: "c",
+		Instances: []instanceRecord{{"n", "a", "m", 1}},
+		Storages:  []storageRecord{{"v", "n", "a", "t", "d", 2}},
+		Postgres:  postgresRecord{"dsn", 3},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"client_addr":"a","token_file":"b","state_dir":"c",` +
+		`"instances":[{"name":"n","addr":"a","metrics_addr":"m","pid":1}],` +
+		`"storages":[{"virtual_storage":"v","name":"n","addr":"a","token_file":"t","dir":"d","pid":2}],` +
+		`"postgres":{"dsn":"dsn","pid":3},"haproxy":null}`
+	if string(text) != want {
+		t.Errorf("got  %s\nwant %s", text, want)
+	}
+}
+
+func TestDemo_aFailedUpLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	praefect := filepath.Join(w.build, cluster.Praefect)
+	if err := errors.Join(os.Remove(praefect), os.WriteFile(praefect, []byte("#!/bin/sh\necho out of luck\nexit 1\n"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code := w.run("up")
+	if code != 1 || !strings.Contains(stderr, "out of luck") || !strings.Contains(stderr, w.state()) {
+		t.Errorf("exit code %d, want 1, and praefect's log:\n%s\n%s", code, stdout, stderr)
+	}
+	w.wantNothingLeft()
+}
+
+func TestDemo_refusesACommandLineItDoesNotKnow(t *testing.T) {
+	w := newWorld(t)
+	for _, args := range [][]string{nil, {"sideways"}, {"up", "down"}, {"-no-such-flag"}} {
+		if _, stderr, code := w.run(args...); code != 2 || !strings.Contains(stderr, "usage") {
+			t.Errorf("%v: exit code %d, %q; want 2 and the usage", args, code, stderr)
+		}
+	}
+}
