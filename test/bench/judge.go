@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+)
+
+// aim is a value that we want, and one that is a defect; between them lies a
+// note with a profile.
+type aim struct {
+	what         string
+	value        float64
+	unit         string
+	want, defect float64
+	atLeast      bool // want is a lower bound
+}
+
+func (a aim) verdict() string {
+	reached := func(bound float64) bool {
+		if a.atLeast {
+			return a.value >= bound
+		}
+		return a.value <= bound
+	}
+	switch {
+	case reached(a.want):
+		return "as aimed"
+	case reached(a.defect):
+		return "MISSES THE AIM"
+	}
+	return "DEFECT"
+}
+
+// judge holds what was measured against the aims.
+func judge(w io.Writer, all figures) {
+	for _, a := range aims(all) {
+		fmt.Fprintf(w, "%-48s %9.3f %-6s (aim %v, defect %v): %s\n", a.what, a.value, a.unit, a.want, a.defect, a.verdict())
+	}
+}
+
+func aims(all figures) []aim {
+	var found []aim
+	for _, name := range []string{"accessor_p50", "mutator_p50"} {
+		for _, clients := range unaryClients {
+			d, ok := all.find(name, direct, clients)
+			p, also := all.find(name, proxied, clients)
+			// With more clients than cores the difference is queueing, not cost:
+			// the aim is for a client that has the machine to itself.
+			if ok && also && clients == 1 {
+				found = append(found, aim{what: fmt.Sprintf("%s added, %d client(s)", name, clients), value: p.Median - d.Median, unit: "ms", want: 0.25, defect: 0.5})
+			}
+		}
+	}
+	for _, name := range []string{"down_git", "up_git"} {
+		d, ok := all.find(name, direct, 1)
+		p, also := all.find(name, proxied, 1)
+		if ok && also {
+			found = append(found, aim{what: name + " proxied of direct", value: 100 * p.Median / d.Median, unit: "%", want: 90, defect: 75, atLeast: true})
+		}
+	}
+	if f, ok := all.find("frame_allocs", proxied, 1); ok {
+		found = append(found, aim{what: "allocations per frame", value: f.Median, unit: "", want: 0, defect: 0})
+	}
+	small, ok := all.find("queue_1000", direct, 1)
+	for _, name := range []string{"queue_100000", "queue_1000000"} {
+		if large, also := all.find(name, direct, 1); ok && also {
+			found = append(found, aim{what: name + " to queue_1000", value: large.Median / small.Median, unit: "", want: 1.5, defect: 3})
+		}
+	}
+	return found
+}
