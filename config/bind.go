@@ -26,8 +26,13 @@ type Ignored struct {
 // command take the same way, and no fault hides another.
 type binder struct {
 	found   *findings
-	unused  map[string]string
+	unused  map[string]string // keys without a field
+	idle    map[string]string // keys with a field that nothing reads yet
 	ignored []Ignored
+}
+
+func (b *binder) ignore(path []string, dotted, why string) {
+	b.ignored = append(b.ignored, Ignored{Key: dotted, Line: b.found.doc.position(path).line, Why: why})
 }
 
 // table binds the keys of one table. name is the table's dotted key, ending in
@@ -45,8 +50,11 @@ func (b *binder) table(path []string, name string, raw map[string]any, into refl
 		dotted := name + key
 		if field, ok := fields[key]; ok {
 			b.value(here, dotted, value, field)
+			if why, ok := b.idle[dotted]; ok {
+				b.ignore(here, dotted, why)
+			}
 		} else if why, ok := b.unused[dotted]; ok {
-			b.ignored = append(b.ignored, Ignored{Key: dotted, Line: b.found.doc.position(here).line, Why: why})
+			b.ignore(here, dotted, why)
 		} else if inner, ok := value.(map[string]any); ok && b.unusedBelow(dotted) {
 			b.table(here, dotted+".", inner, reflect.ValueOf(struct{}{}))
 		} else {

@@ -82,7 +82,7 @@ func (l loader) load(ctx context.Context, text []byte) (*Config, error) {
 // bind returns the defaults with the values of the document over them.
 func bind(found *findings) Config {
 	c := defaults()
-	b := binder{found: found, unused: unusedKeys()}
+	b := binder{found: found, unused: unusedKeys(), idle: idleKeys()}
 	b.table(nil, "", found.doc.root, reflect.ValueOf(&c).Elem())
 	slices.SortStableFunc(b.ignored, func(x, y Ignored) int { return cmp.Compare(x.Line, y.Line) })
 	c.Ignored = b.ignored
