@@ -119,7 +119,7 @@ func TestNode_storeErrorWhileItStarts(t *testing.T) {
 			return true, nil
 		})
 		dir := t.TempDir()
-		if n, err := open(t, dir, f.with); err == nil || !strings.Contains(err.Error(), errDisk.Error()) {
+		if n, err := open(t, dir, f.with); !errors.Is(err, errDisk) {
 			t.Errorf("%s: got %v, want %v", op, err, errDisk)
 			if err == nil {
 				n.Close()

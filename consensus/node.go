@@ -45,6 +45,9 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	n := &Node{config: c, disk: d, guard: newGuard(c.StoreTimeout), fsm: fsm.New(), ready: make(chan struct{})}
 	m := newMetrics()
 	if err := n.start(m); err != nil {
+		if failure := n.guard.failure(); failure != nil {
+			err = failure // the library does not wrap it
+		}
 		return nil, fmt.Errorf("raft.data_dir %q: %w", c.DataDir, errors.Join(err, d.close()))
 	}
 	if err := m.register(c.Registerer, n); err != nil {
@@ -178,7 +181,8 @@ func (n *Node) close() error {
 
 // Propose hands the commands to the log, adjacent and in order, and returns one
 // result for each once View has applied them; a refusal is a result. Any number
-// of goroutines may call it. An error is ErrNotProposed or ErrUnknown.
+// of goroutines may call it. An error is ErrNotProposed or ErrUnknown. What is
+// returned must not be changed.
 func (n *Node) Propose(ctx context.Context, commands ...state.Command) ([]state.Result, error) {
 	return n.proposer.propose(ctx, commands)
 }
@@ -190,7 +194,8 @@ func (n *Node) Ready() <-chan struct{} { return n.ready }
 // ID returns the random id kept in the data directory.
 func (n *Node) ID() string { return n.disk.identity.ID }
 
-// Incarnation returns this life's name in the state, 0 before Ready.
+// Incarnation returns this life's name in the state, 0 until it is registered;
+// it is set before Ready is closed.
 func (n *Node) Incarnation() state.Incarnation { return state.Incarnation(n.incarnation.Load()) }
 
 // View returns the latest state that this instance has applied.

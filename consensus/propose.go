@@ -110,7 +110,7 @@ func (p *proposer) run(ctx context.Context) {
 			r.answer(results[:n:n], nil)
 			results = results[n:]
 		}
-		if errors.Is(err, ErrUnknown) {
+		if p.guard.failure() != nil {
 			return // a later batch must not overtake one that may yet be applied
 		}
 	}
@@ -147,7 +147,7 @@ func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]stat
 		results, err := p.attempt(ctx, data)
 		if err == nil {
 			p.metrics.seconds.Observe(time.Since(begun).Seconds())
-			return results, nil
+			return results, unlessForgotten(results)
 		}
 		if !isNotInLog(err) {
 			outcome = ErrUnknown
@@ -161,6 +161,18 @@ func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]stat
 		}
 		return nil, fmt.Errorf("%w: %w", outcome, err)
 	}
+}
+
+// unlessForgotten tells a batch that was applied at a former attempt and whose
+// answers are remembered no more: as batches go one after the other, only the
+// batch itself can have claimed its number.
+func unlessForgotten(results []state.Result) error {
+	for _, r := range results {
+		if r.Refusal != nil && r.Refusal.Reason == state.RefusedOutOfOrder {
+			return fmt.Errorf("%w: the answers are remembered no more", ErrUnknown)
+		}
+	}
+	return nil
 }
 
 // attempt hands the batch to the library once.

@@ -2,7 +2,9 @@ package consensus
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,6 +27,7 @@ type doubtful struct {
 type doubt struct {
 	apply bool
 	err   error
+	then  func()
 }
 
 func (d *doubtful) Apply(entry []byte, timeout time.Duration) raft.ApplyFuture {
@@ -37,6 +40,9 @@ func (d *doubtful) Apply(entry []byte, timeout time.Duration) raft.ApplyFuture {
 		if err := d.applier.Apply(entry, timeout).Error(); err != nil {
 			panic(err)
 		}
+	}
+	if then := d.script[n].then; then != nil {
+		then()
 	}
 	return failed{err: d.script[n].err}
 }
@@ -53,11 +59,11 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 	lost, refused := raft.ErrLeadershipLost, raft.ErrNotLeader
 	for name, script := range map[string][]doubt{
 		"answered at once":              nil,
-		"not taken":                     {{false, refused}, {false, raft.ErrEnqueueTimeout}},
-		"lost":                          {{false, lost}},
-		"applied, but not answered":     {{true, lost}},
-		"applied, and then not taken":   {{true, lost}, {false, refused}},
-		"applied twice, never answered": {{true, lost}, {true, lost}},
+		"not taken":                     {{err: refused}, {err: raft.ErrEnqueueTimeout}},
+		"lost":                          {{err: lost}},
+		"applied, but not answered":     {{apply: true, err: lost}},
+		"applied, and then not taken":   {{apply: true, err: lost}, {err: refused}},
+		"applied twice, never answered": {{apply: true, err: lost}, {apply: true, err: lost}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,6 +96,33 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 			}
 			i.must(t, mark("b")) // the numbers go on
 		})
+	}
+}
+
+func TestNode_Propose_answersForgotten(t *testing.T) {
+	i := begin(t, t.TempDir()).ready(t)
+	i.must(t, define())
+	others := func() { // as other instances may, in the meantime
+		var wg sync.WaitGroup
+		for n := range state.AnswersKept {
+			data, err := state.EncodeBatch(state.Batch{
+				Version: state.CommandVersion, RequestID: fmt.Sprint(n), Commands: []state.Command{define()},
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			wg.Go(func() {
+				if err := i.raft.Apply(data, patience).Error(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	i.proposer.raft = &doubtful{applier: i.raft, script: []doubt{{apply: true, err: raft.ErrLeadershipLost, then: others}}}
+	if _, err := i.Propose(t.Context(), mark("a")); !errors.Is(err, ErrUnknown) {
+		t.Errorf("got %v, want %v", err, ErrUnknown)
 	}
 }
 
