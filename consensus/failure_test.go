@@ -130,8 +130,9 @@ func TestNode_storeErrorWhileItStarts(t *testing.T) {
 }
 
 func TestNode_storeHangs(t *testing.T) {
+	t.Parallel() // it waits for the timeout, which a disk that is merely slow must not reach
 	dir, f := t.TempDir(), &faultyStore{}
-	i := begin(t, dir, f.with, func(c *Config) { c.StoreTimeout = 300 * time.Millisecond }).ready(t)
+	i := begin(t, dir, f.with, func(c *Config) { c.StoreTimeout = 3 * time.Second }).ready(t)
 	i.must(t, define())
 	entered, release := stall(f)
 	first := proposing(t.Context(), i, mark("a"))
