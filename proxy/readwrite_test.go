@@ -90,9 +90,20 @@ func TestWrite_deleteIsInTheLedgerBeforeItsEffect(t *testing.T) {
 	if !<-deleted {
 		t.Error("the delete reached the storage before the ledger")
 	}
+	// A create that fails leaves it to the storages that are behind to remove
+	// the repository; one that succeeds takes that back.
+	w.storages["gitaly-1"].setHook(func(context.Context, memory.Call) (bool, error) {
+		deleted <- w.node.View().Entry(keyOf("a.git")).Deleted
+		return false, status.Error(codes.ResourceExhausted, "disk full")
+	})
+	_, err := gitalypb.NewRepositoryServiceClient(w.conn).CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{Repository: repository("a.git")})
+	if status.Code(err) != codes.ResourceExhausted || !<-deleted || !w.node.View().Entry(keyOf("a.git")).Deleted {
+		t.Errorf("after a create that failed with %v, the delete is forgotten", err)
+	}
+	w.storages["gitaly-1"].setHook(nil)
 	w.create("a.git")
-	if deleted := w.node.View().Entry(keyOf("a.git")).Deleted; deleted {
-		t.Error("the create did not clear what the delete had set")
+	if w.node.View().Entry(keyOf("a.git")).Deleted {
+		t.Error("the create did not take back what the delete had set")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ func (s *Server) write(r *request) error {
 	ctx, cancel := r.deadline(s.cfg.WriteTimeout)
 	defer cancel()
 
-	conn, routed, behind, err := s.prepare(ctx, r, w)
+	conn, account, routed, behind, err := s.prepare(ctx, r, w)
 	// Whatever becomes of the write, what the ledger says has to be repaired.
 	enqueue := sync.OnceFunc(func() {
 		if behind {
@@ -56,6 +57,7 @@ func (s *Server) write(r *request) error {
 	outcome := s.forward(ctx, r, s.stepped(conn), func(o stream.Outcome) error {
 		if o.Ended && o.Err == nil {
 			s.step("after-success")
+			s.undelete(ctx, r, w, account)
 		}
 		enqueue()
 		s.step("after-enqueue")
@@ -68,33 +70,52 @@ func (s *Server) write(r *request) error {
 
 // prepare routes the write and has its mark and account committed. It returns
 // when the route was decided, and whether storages fell behind in the ledger.
-func (s *Server) prepare(ctx context.Context, r *request, w *ledger.Write) (conn *storage.Conn, routed time.Time, behind bool, err error) {
+func (s *Server) prepare(ctx context.Context, r *request, w *ledger.Write) (conn *storage.Conn, account ledger.Account, routed time.Time, behind bool, err error) {
 	vs := r.keys[0].VirtualStorage
 	for range routeAttempts {
 		routed = time.Now()
 		route, err := router.RouteWrite(s.node.View(), r.keys, s.reacher(vs))
 		if err != nil {
-			return nil, routed, behind, err
+			return nil, account, routed, behind, err
 		}
 		if conn, err = s.storages.Conn(vs, route.Primary); err != nil {
-			return nil, routed, behind, err
+			return nil, account, routed, behind, err
 		}
-		changed, err := w.Prepare(ctx, ledger.Account{
-			Scope:   r.scope(ctx, route.Primary),
-			Primary: route.Primary,
-			Epoch:   route.Epoch,
-			Deleted: deletedChange(r.method.Change),
-		})
+		account = ledger.Account{Scope: r.scope(ctx, route.Primary), Primary: route.Primary, Epoch: route.Epoch}
+		if r.method.Change == method.ChangeDelete {
+			account.Deleted = state.DeletedSet
+		}
+		changed, err := w.Prepare(ctx, account)
 		behind = behind || changed
 		if err == nil {
-			return conn, routed, behind, nil
+			return conn, account, routed, behind, nil
 		}
 		var refusal *state.Refusal
 		if !errors.As(err, &refusal) {
-			return nil, routed, behind, fmt.Errorf("mark the repository: %w", err)
+			return nil, account, routed, behind, fmt.Errorf("mark the repository: %w", err)
 		}
 	}
-	return nil, routed, behind, errRouting
+	return nil, account, routed, behind, errRouting
+}
+
+// undelete takes back, once a write has succeeded, what an earlier delete told
+// the storages that are behind: remove the repository if the primary lacks it.
+// A create must not take it back before its effect: if it then fails, nobody
+// would remove what the delete has left. A repair looks at the primary first,
+// so it does no harm if we die, or fail, before this.
+func (s *Server) undelete(ctx context.Context, r *request, w *ledger.Write, account ledger.Account) {
+	if r.method.Change == method.ChangeDelete {
+		return
+	}
+	view := s.node.View()
+	deleted := func(key state.Key) bool { e := view.Entry(key); return e != nil && e.Deleted }
+	if !slices.ContainsFunc(r.keys, deleted) {
+		return
+	}
+	account.Deleted = state.DeletedClear
+	if _, err := w.Prepare(ctx, account); err != nil {
+		s.log.Info("a delete was not taken back", "virtual_storage", r.keys[0].VirtualStorage, "relative_path", r.keys[0].RelativePath, "err", err)
+	}
 }
 
 // errRouting ends a write whose repository changed its primary, or whose
@@ -127,14 +148,4 @@ func bound(d time.Duration) time.Duration {
 		rounded *= 2
 	}
 	return rounded
-}
-
-func deletedChange(c method.Change) state.DeletedChange {
-	switch c {
-	case method.ChangeCreate:
-		return state.DeletedClear
-	case method.ChangeDelete:
-		return state.DeletedSet
-	}
-	return state.DeletedKeep
 }

@@ -138,7 +138,7 @@ type DeletedChange string
 const (
 	DeletedKeep  DeletedChange = ""
 	DeletedSet   DeletedChange = "set"   // before the effect of a delete
-	DeletedClear DeletedChange = "clear" // before the effect of a create
+	DeletedClear DeletedChange = "clear" // once a write after a delete has succeeded
 )
 
 // Wrote accounts for a write before its effect: every storage of the virtual
