@@ -32,7 +32,7 @@ func (n *Node) register(ctx context.Context) error {
 	if err := n.retireFormer(ctx); err != nil {
 		return fmt.Errorf("retire former incarnations: %w", err)
 	}
-	n.config.Logger.InfoContext(ctx, "registered", "instance", n.ID(), "incarnation", uint64(own),
+	n.config.Logger.InfoContext(ctx, "registered", "id", n.ID(), "incarnation", uint64(own),
 		"cluster_id", n.View().ClusterID, "term", n.raft.CurrentTerm(), "index", uint64(results[0].Index))
 	n.proposer.queue.open()
 	return nil
