@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	startLimit = 2 * time.Minute // of a whole cluster, on a busy machine
-	stopLimit  = 30 * time.Second
+	startLimit  = 2 * time.Minute  // of a whole cluster, on a busy machine
+	stopLimit   = 30 * time.Second // of all instances, then of all storages
+	removeLimit = 20 * time.Second
 )
 
 // Cluster is a running cluster. Make one with Start or Run; its owner calls Stop.
@@ -134,7 +135,7 @@ func (c *Cluster) stop(ctx context.Context) error {
 		faults = append(faults, c.Postgres.Close())
 	}
 	if c.temporary {
-		faults = append(faults, os.RemoveAll(c.Dir))
+		faults = append(faults, removeAll(ctx, c.Dir))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("stop a cluster: %w", err)

@@ -55,13 +55,28 @@ func (s *Storage) ReplaceDisk(ctx context.Context) error {
 	}
 	// Renamed first: git processes of the old life may still write there.
 	old := s.Dir + ".replaced"
-	if err := errors.Join(os.Rename(s.Dir, old), os.Mkdir(s.Dir, 0o755), os.RemoveAll(old)); err != nil {
+	err := errors.Join(os.Rename(s.Dir, old), os.Mkdir(s.Dir, 0o755))
+	if err == nil {
+		err = removeAll(ctx, old)
+	}
+	if err != nil {
 		return fmt.Errorf("replace the disk of %s: %w", s.Label(), err)
 	}
 	if err := s.Start(); err != nil {
 		return err
 	}
 	return s.WaitReady(ctx)
+}
+
+// removeAll removes a directory in which git processes of a killed storage may
+// still write for a moment.
+func removeAll(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, removeLimit)
+	defer cancel()
+	return poll(ctx, pollEvery, func(context.Context) (bool, error) {
+		err := os.RemoveAll(dir)
+		return err == nil, err
+	})
 }
 
 // newStorage prepares a storage that was not launched yet.

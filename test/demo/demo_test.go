@@ -91,6 +91,14 @@ func (w world) must(args ...string) string {
 	return stdout
 }
 
+// kill ends a process of the demo and returns when it is gone.
+func (w world) kill(p process) {
+	w.t.Helper()
+	if err := end(w.t.Context(), w.state(), []process{p}, syscall.SIGKILL, time.Minute); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w world) wantNothingLeft() {
 	w.t.Helper()
 	left, err := processesOf(w.state())
@@ -132,10 +140,8 @@ func TestDemo_staysUpUntilItIsTakenDown(t *testing.T) {
 	}
 	w.must("status")
 
-	if err := syscall.Kill(first.Storages[1].PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	if _, stderr, code := w.run("status"); code != 1 || !strings.Contains(stderr, "1 processes ended") {
+	w.kill(process{first.Storages[1].PID, cluster.TestGitaly})
+	if _, stderr, code := w.run("status"); code != 1 || !strings.Contains(stderr, "1 of 5 processes ended") {
 		t.Errorf("status with a dead storage: exit code %d, %q", code, stderr)
 	}
 	if again := w.must("up"); !strings.Contains(again, "gitaly-2 ended") || !strings.Contains(again, "git clone") {

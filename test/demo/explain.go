@@ -59,7 +59,8 @@ func (d *demo) status(context.Context) error {
 	}
 	fmt.Fprintln(d.stdout, rows.Render())
 	if len(dead) > 0 {
-		return fmt.Errorf("%d processes ended: make demo starts all anew, logs are in %s", len(dead), d.state)
+		return fmt.Errorf("%d of %d processes ended: make demo starts all anew, logs are in %s",
+			len(dead), len(d.record.parts()), d.state)
 	}
 	d.explain()
 	return nil
