@@ -1,0 +1,136 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+)
+
+// client speaks to the repositories of one virtual storage as GitLab does.
+type client struct {
+	conn           *grpc.ClientConn
+	virtualStorage string
+}
+
+func (c client) repository(path string) *gitalypb.Repository {
+	return &gitalypb.Repository{StorageName: c.virtualStorage, RelativePath: path}
+}
+
+// connected waits until the connection has followed a restart of the server:
+// from then on a request that fails was refused by nobody else.
+func (c client) connected(ctx context.Context) error {
+	_, err := healthpb.NewHealthClient(c.conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return nil
+}
+
+func (c client) create(ctx context.Context, path string) error {
+	request := &gitalypb.CreateRepositoryRequest{Repository: c.repository(path)}
+	_, err := gitalypb.NewRepositoryServiceClient(c.conn).CreateRepository(ctx, request)
+	if err != nil {
+		return fmt.Errorf("create %q: %w", path, err)
+	}
+	return nil
+}
+
+func (c client) remove(ctx context.Context, path string) error {
+	request := &gitalypb.RemoveRepositoryRequest{Repository: c.repository(path)}
+	_, err := gitalypb.NewRepositoryServiceClient(c.conn).RemoveRepository(ctx, request)
+	if err != nil {
+		return fmt.Errorf("remove %q: %w", path, err)
+	}
+	return nil
+}
+
+// commit adds a commit to a branch, which is made if need be, and returns its id.
+func (c client) commit(ctx context.Context, path, branch, subject string) (id string, err error) {
+	call, err := c.beginCommit(ctx, path, branch, subject)
+	if err == nil {
+		id, err = call.end()
+	}
+	if err != nil {
+		return "", fmt.Errorf("commit %q to %s of %q: %w", subject, branch, path, err)
+	}
+	return id, nil
+}
+
+// commitCall is a commit of which the first message was sent.
+type commitCall struct {
+	stream gitalypb.OperationService_UserCommitFilesClient
+	file   string
+}
+
+func (c client) beginCommit(ctx context.Context, path, branch, subject string) (*commitCall, error) {
+	stream, err := gitalypb.NewOperationServiceClient(c.conn).UserCommitFiles(ctx)
+	if err != nil {
+		return nil, err
+	}
+	header := &gitalypb.UserCommitFilesRequestHeader{
+		Repository:    c.repository(path),
+		User:          &gitalypb.User{GlId: "user-1", GlUsername: "author", Name: []byte("Author"), Email: []byte("author@example.com")},
+		BranchName:    []byte(branch),
+		CommitMessage: []byte(subject),
+	}
+	call := &commitCall{stream: stream, file: subject + ".txt"}
+	return call, call.send(&gitalypb.UserCommitFilesRequest{
+		UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: header},
+	})
+}
+
+// end sends the rest and returns the id of the commit.
+func (c *commitCall) end() (id string, err error) {
+	create := &gitalypb.UserCommitFilesActionHeader{Action: gitalypb.UserCommitFilesActionHeader_CREATE, FilePath: []byte(c.file)}
+	for _, action := range []*gitalypb.UserCommitFilesAction{
+		{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Header{Header: create}},
+		{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Content{Content: []byte(c.file)}},
+	} {
+		if err := c.send(&gitalypb.UserCommitFilesRequest{
+			UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Action{Action: action},
+		}); err != nil {
+			return "", err
+		}
+	}
+	answer, err := c.stream.CloseAndRecv()
+	if err != nil {
+		return "", err
+	}
+	if complaint := answer.GetIndexError() + answer.GetPreReceiveError(); complaint != "" {
+		return "", errors.New(complaint)
+	}
+	return answer.GetBranchUpdate().GetCommitId(), nil
+}
+
+// send leaves it to the answer to tell why a stream has ended.
+func (c *commitCall) send(message *gitalypb.UserCommitFilesRequest) error {
+	if err := c.stream.Send(message); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil
+}
+
+// point sets a reference to a commit, whatever it was before.
+func (c client) point(ctx context.Context, path, ref, id string) error {
+	request := &gitalypb.WriteRefRequest{Repository: c.repository(path), Ref: []byte(ref), Revision: []byte(id)}
+	_, err := gitalypb.NewRepositoryServiceClient(c.conn).WriteRef(ctx, request)
+	if err != nil {
+		return fmt.Errorf("point %s of %q to %s: %w", ref, path, id, err)
+	}
+	return nil
+}
+
+// find returns the commit that a revision leads to, "" if there is none.
+func (c client) find(ctx context.Context, path, revision string) (id string, err error) {
+	request := &gitalypb.FindCommitRequest{Repository: c.repository(path), Revision: []byte(revision)}
+	answer, err := gitalypb.NewCommitServiceClient(c.conn).FindCommit(ctx, request)
+	if err != nil {
+		return "", fmt.Errorf("find %s of %q: %w", revision, path, err)
+	}
+	return answer.GetCommit().GetId(), nil
+}

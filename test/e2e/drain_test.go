@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+)
+
+// TestDrain_finishesWhatIsInFlight asks the instance to end while clients are at
+// work: what it has taken on it finishes, and it leaves nothing in doubt.
+func TestDrain_finishesWhatIsInFlight(t *testing.T) {
+	c := start(t, cluster.Options{Settings: impatient})
+	i, h, to := c.Instances[0], newHistory(), clientOf(c, vs)
+	paths := []string{"drain/0.git", "drain/1.git", "drain/2.git"}
+	made(t, to, h, paths...)
+	// One request that ends only after the instance was asked to.
+	ctx, cancel := context.WithTimeout(t.Context(), 2*operationLimit)
+	defer cancel()
+	long, err := to.beginCommit(ctx, paths[1], "long", "long")
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, func(ctx context.Context) error { return inFlight(ctx, c, 1) })
+
+	l := startLoad(t, c, h, operationLimit)
+	for n, path := range paths {
+		l.committer(to, path, fmt.Sprintf("api-%d", n))
+		l.reader(to, path)
+	}
+	l.pusher(clone(t, c, vs, paths[0]), vs, paths[0], "git")
+
+	eventually(t, time.Minute, func(context.Context) error {
+		if l.counts("commit") < 5 || l.counts("push") < 2 {
+			return errors.New("the clients have hardly begun")
+		}
+		return nil
+	})
+	terminated := make(chan error, 1) // one result, so that nobody has to wait for us
+	go func() { terminated <- i.Terminate(ctx) }()
+	eventually(t, time.Minute, func(ctx context.Context) error {
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if i.WaitReady(asking) == nil {
+			return errors.New("it is ready still")
+		}
+		return nil
+	})
+	_, err = long.end()
+	h.commit(place{vs, paths[1]}, "long", "long", err)
+	if err != nil {
+		t.Errorf("a request in flight: %v", err)
+	}
+	if err := <-terminated; err != nil {
+		t.Errorf("the end of the instance: %v, want status 0", err)
+	}
+	l.end()
+	for _, fault := range l.faults {
+		// Nobody listens any more: git has it from its helper.
+		if !strings.Contains(fault, "Unavailable") && !strings.Contains(fault, "refused") {
+			t.Errorf("a request that came too late: %s, want UNAVAILABLE", fault)
+		}
+	}
+
+	restart(t, c)
+	metrics, err := i.Metrics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if dirty, found := metrics.Sum("gitaly_praefect_dirty_repositories"); !found || dirty != 0 {
+		t.Errorf("%v repositories are in doubt after the start (%v), want none", dirty, found)
+	}
+	settled(t, c, h)
+	l.neverStale(t)
+}

@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"slices"
+	"sync"
+)
+
+// history is what clients know of their writes. A write without an error is
+// acknowledged; one with an error may or may not have had its effect. Each
+// branch and reference has one writer, which does one thing after the other, and
+// each commit has a subject of its own. Its methods may be called by several
+// goroutines.
+type history struct {
+	mu           sync.Mutex
+	repositories map[place]*record // guarded by mu
+	acknowledged int               // guarded by mu
+	refused      int               // not acknowledged, whatever became of them; guarded by mu
+	surprises    int               // of these, commits that were found all the same; guarded by mu
+}
+
+// place is a repository as a client names it.
+type place struct{ virtualStorage, path string }
+
+// record is what is known of one repository.
+type record struct {
+	// there are the possible answers to whether it exists: one, unless a create
+	// or a remove ended without an answer.
+	there []bool
+	// branches has the commits of each branch, by subject, and whether they were
+	// acknowledged, in the order in which they were made.
+	branches map[string][]attempt
+	// refs has the possible commits of each reference; "" is none.
+	refs map[string][]string
+}
+
+type attempt struct {
+	subject      string
+	acknowledged bool
+	// inherited tells that the branch began with it, if it was made at all.
+	inherited bool
+}
+
+func newHistory() *history { return &history{repositories: make(map[place]*record)} }
+
+// note counts a write and gives the record of its repository. Caller holds mu.
+func (h *history) note(p place, err error) *record {
+	if err == nil {
+		h.acknowledged++
+	} else {
+		h.refused++
+	}
+	r := h.repositories[p]
+	if r == nil {
+		r = &record{there: []bool{false}, branches: make(map[string][]attempt), refs: make(map[string][]string)}
+		h.repositories[p] = r
+	}
+	return r
+}
+
+// existence takes the end of a create (there) or a remove.
+func (h *history) existence(p place, there bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.note(p, err)
+	r.there = possible(r.there, there, err)
+}
+
+// commit takes the end of a commit, or of the push of one.
+func (h *history) commit(p place, branch, subject string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.note(p, err)
+	r.branches[branch] = append(r.branches[branch], attempt{subject: subject, acknowledged: err == nil})
+}
+
+// inherits says that a branch will begin with a commit of another one.
+func (h *history) inherits(p place, branch, subject string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.repositories[p]
+	r.branches[branch] = append(r.branches[branch], attempt{subject: subject, inherited: true})
+}
+
+// pointed takes the end of a change of a reference.
+func (h *history) pointed(p place, ref, id string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.note(p, err)
+	before := r.refs[ref]
+	if before == nil {
+		before = []string{""}
+	}
+	r.refs[ref] = possible(before, id, err)
+}
+
+// possible is what may be true after a write of value that ended with err.
+func possible[T comparable](before []T, value T, err error) []T {
+	switch {
+	case err == nil:
+		return []T{value}
+	case slices.Contains(before, value):
+		return before
+	}
+	return append(slices.Clone(before), value)
+}
+
+// counts are the writes that were acknowledged, those that were not, and how many
+// of the latter are in effect, as of the last check.
+func (h *history) counts() (acknowledged, refused, surprises int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.acknowledged, h.refused, h.surprises
+}

@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+)
+
+// load is clients at work, each doing one thing after the other. What they did
+// stands in the history; what failed is kept.
+type load struct {
+	limit   time.Duration // of one operation
+	history *history
+	cluster *cluster.Cluster
+
+	stop    chan struct{} // closed by end
+	workers sync.WaitGroup
+
+	mu     sync.Mutex
+	done   map[string]int // operations that succeeded, by kind; guarded by mu
+	faults []string       // those that did not; guarded by mu
+	stale  []string       // reads that missed what was acknowledged; guarded by mu
+}
+
+// startLoad makes a load without clients. A test that does not end it by itself
+// has it ended.
+func startLoad(t *testing.T, c *cluster.Cluster, h *history, limit time.Duration) *load {
+	l := &load{limit: limit, history: h, cluster: c, stop: make(chan struct{}), done: make(map[string]int)}
+	t.Cleanup(l.end)
+	return l
+}
+
+// end lets every client finish what it is doing, and returns when all have.
+func (l *load) end() {
+	l.mu.Lock()
+	select {
+	case <-l.stop:
+	default:
+		close(l.stop)
+	}
+	l.mu.Unlock()
+	l.workers.Wait()
+}
+
+// worker repeats step until the load ends, at most once in every interval.
+func (l *load) worker(every time.Duration, step func(ctx context.Context, n int)) {
+	l.workers.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-l.stop:
+				return
+			case <-tick.C:
+			}
+			// Not ended by the end of the load: an operation that its client gives up is in doubt.
+			ctx, cancel := context.WithTimeout(context.Background(), l.limit)
+			step(ctx, n)
+			cancel()
+		}
+	})
+}
+
+// note counts an operation by how it ended.
+func (l *load) note(kind string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.done[kind]++
+	} else {
+		l.faults = append(l.faults, time.Now().Format("15:04:05.000 ")+kind+": "+err.Error())
+	}
+}
+
+// committer commits to a branch of its own through the API, moves a reference
+// along, and reads back what was acknowledged.
+func (l *load) committer(to client, path, name string) {
+	p, ref := place{to.virtualStorage, path}, "refs/keep/"+name
+	l.worker(50*time.Millisecond, func(ctx context.Context, n int) {
+		subject := fmt.Sprintf("%s-%d", name, n)
+		id, err := to.commit(ctx, path, name, subject)
+		l.history.commit(p, name, subject, err)
+		l.note("commit", err)
+		if err != nil {
+			return
+		}
+		l.readBack(ctx, to, path, "refs/heads/"+name, id)
+		err = to.point(ctx, path, ref, id)
+		l.history.pointed(p, ref, id, err)
+		l.note("point", err)
+		if err != nil {
+			ref = "refs/keep/" + subject // a late effect must not meet the next change
+			return
+		}
+		l.readBack(ctx, to, path, ref, id)
+	})
+}
+
+// readBack reads a revision that nobody else changes: it must be what was
+// acknowledged (P4).
+func (l *load) readBack(ctx context.Context, to client, path, revision, want string) {
+	got, err := to.find(ctx, path, revision)
+	l.note("read back", err)
+	if err == nil && got != want {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.stale = append(l.stale, fmt.Sprintf("%s %s of %q is %q, acknowledged was %q",
+			time.Now().Format("15:04:05.000"), revision, path, got, want))
+	}
+}
+
+// pusher pushes to a branch of its own with git.
+func (l *load) pusher(w *checkout, virtualStorage, path, name string) {
+	p := place{virtualStorage, path}
+	l.history.inherits(p, name, "first")
+	l.worker(200*time.Millisecond, func(ctx context.Context, n int) {
+		subject := fmt.Sprintf("%s-%d", name, n)
+		err := w.push(ctx, name, subject)
+		l.history.commit(p, name, subject, err)
+		l.note("push", err)
+	})
+}
+
+// mayfly makes a repository, commits to it, and removes every other one.
+func (l *load) mayfly(to client, prefix string) {
+	l.worker(300*time.Millisecond, func(ctx context.Context, n int) {
+		path := fmt.Sprintf("%s-%d.git", prefix, n)
+		p := place{to.virtualStorage, path}
+		err := to.create(ctx, path)
+		l.history.existence(p, true, err)
+		l.note("create", err)
+		if err != nil {
+			return
+		}
+		_, err = to.commit(ctx, path, "main", "only")
+		l.history.commit(p, "main", "only", err)
+		l.note("commit", err)
+		if err != nil || n%2 == 0 {
+			return
+		}
+		err = to.remove(ctx, path)
+		l.history.existence(p, false, err)
+		l.note("remove", err)
+	})
+}
+
+// reader reads a repository that nobody writes to.
+func (l *load) reader(to client, path string) {
+	l.worker(20*time.Millisecond, func(ctx context.Context, _ int) {
+		id, err := to.find(ctx, path, "refs/heads/main")
+		if err == nil && id == "" {
+			err = fmt.Errorf("%q has no branch main", path)
+		}
+		l.note("read", err)
+	})
+}
+
+// counts are the operations of some kinds that succeeded so far.
+func (l *load) counts(kinds ...string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, kind := range kinds {
+		n += l.done[kind]
+	}
+	return n
+}
+
+// fine fails the test if any operation did so far, or a read was stale.
+func (l *load) fine(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.Logf("operations: %v", l.done)
+	const shown = 10
+	if n := len(l.faults); n > 0 {
+		t.Errorf("%d operations failed, such as:\n%s", n, strings.Join(l.faults[:min(n, shown)], "\n"))
+	}
+	l.neverStale(t)
+}
+
+// neverStale fails the test if a read was stale. Caller holds mu, or has ended
+// the load.
+func (l *load) neverStale(t *testing.T) {
+	t.Helper()
+	if len(l.stale) > 0 {
+		t.Errorf("%d reads were stale:\n%s", len(l.stale), strings.Join(l.stale, "\n"))
+	}
+}

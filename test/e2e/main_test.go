@@ -1,0 +1,15 @@
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	"praefect/test/cluster"
+)
+
+// programs are built once, with the points to die at.
+var programs cluster.Binaries
+
+func TestMain(m *testing.M) {
+	os.Exit(cluster.Main(m, &programs, "-tags=failpoint"))
+}

@@ -1,0 +1,197 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+)
+
+// vs is the virtual storage of the tests that need only one.
+const vs = "default"
+
+// impatient makes what takes minutes in production take seconds: the effects of
+// a write whose end nobody saw are waited for as long as its deadline, those of
+// a copy as long as its.
+const impatient = `
+[consistency]
+write_timeout = "4s"
+mark_linger = "300ms"
+[replication]
+parallel_storage_processing_workers = 4
+copy_timeout = "4s"
+hold_budget = "2s"
+retry_min = "100ms"
+retry_max = "1s"
+attempts = 1000
+[reconciliation]
+scheduling_interval = "1s"
+[logging]
+level = "debug"
+`
+
+// operationLimit bounds one operation of a client where none may fail: it is
+// longer than writes are ever held.
+const operationLimit = 20 * time.Second
+
+// briefLimit bounds one where the end of it may be lost: its effects are waited
+// for as long.
+const briefLimit = 4 * time.Second
+
+// start starts a cluster whose storages all serve.
+func start(t *testing.T, options cluster.Options) *cluster.Cluster {
+	t.Helper()
+	options.Binaries = programs
+	c := cluster.Run(t, options)
+	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
+	defer cancel()
+	if !options.WithoutPostgres {
+		if err := c.WaitConverged(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c
+}
+
+// clientOf is a client of the first instance.
+func clientOf(c *cluster.Cluster, virtualStorage string) client {
+	return client{conn: c.Instances[0].Conn(), virtualStorage: virtualStorage}
+}
+
+// restart starts the first instance, which must not run, and returns when
+// clients reach it and it reaches the storages.
+func restart(t *testing.T, c *cluster.Cluster, env ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	i := c.Instances[0]
+	if err := endClaims(ctx, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Start(env...); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := clientOf(c, vs).connected(ctx); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, func(ctx context.Context) error { return allServe(ctx, c) })
+}
+
+// endClaims has the claims of an instance that died end at once, not when their
+// lease has ended, half a minute later.
+func endClaims(ctx context.Context, c *cluster.Cluster) error {
+	_, err := c.Postgres.SQL(ctx, "praefect", `update praefect_raft.jobs
+		set state = 'ready', again = false, claimed_until = null, claim_id = null where state = 'in_progress'`)
+	return err
+}
+
+// made makes repositories, with a first commit on main each.
+func made(t *testing.T, to client, h *history, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
+		p := place{to.virtualStorage, path}
+		err := to.create(ctx, path)
+		h.existence(p, true, err)
+		if err == nil {
+			const subject = "first"
+			_, err = to.commit(ctx, path, "main", subject)
+			h.commit(p, "main", subject, err)
+		}
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// checkout is a clone on the disk of a developer, who pushes from it.
+type checkout struct {
+	cluster *cluster.Cluster
+	dir     string
+	url     string
+}
+
+// clone clones a repository through the first instance.
+func clone(t *testing.T, c *cluster.Cluster, virtualStorage, path string) *checkout {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	w := &checkout{cluster: c, dir: filepath.Join(t.TempDir(), "clone"), url: c.Instances[0].URL(virtualStorage, path)}
+	if _, err := c.Git(ctx, os.TempDir(), "clone", "--quiet", w.url, w.dir); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// push makes a commit and pushes it to a branch.
+func (w *checkout) push(ctx context.Context, branch, subject string) error {
+	if _, err := w.cluster.Git(ctx, w.dir, "commit", "--quiet", "--allow-empty", "--message", subject); err != nil {
+		return err
+	}
+	_, err := w.cluster.Git(ctx, w.dir, "push", "--quiet", w.url, "HEAD:refs/heads/"+branch)
+	return err
+}
+
+// logged counts the lines of a log that hold a text, from an offset on.
+func logged(t *testing.T, p *cluster.Process, from int64, text string) int {
+	t.Helper()
+	content, err := os.ReadFile(p.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(content[from:])) {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}
+
+// logEnd is where a log ends now.
+func logEnd(t *testing.T, p *cluster.Process) int64 {
+	t.Helper()
+	info, err := os.Stat(p.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// eventually polls until attempt returns nil, within a limit.
+func eventually(t *testing.T, limit time.Duration, attempt func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := attempt(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("after %v: %v", limit, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// pass lets a time go by, in which others do their work.
+func pass(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
