@@ -15,7 +15,9 @@ type Config struct {
 	// PollInterval is the time between two looks into the queue while nothing
 	// happens here. Default 1s.
 	PollInterval time.Duration
-	// QueueTimeout bounds one call to the queue. Default 5s.
+	// QueueTimeout bounds one call to the queue. It should be longer than the
+	// queue's own bound, which says that the server hangs and not that a caller
+	// was impatient. Default 10s.
 	QueueTimeout time.Duration
 	// EnqueueLimit is how many repositories are remembered while the queue is
 	// away. Those beyond it are found by the reconciler. Default 10,000.
@@ -96,7 +98,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.Lease, 30 * time.Second},
 		{&c.PollInterval, time.Second},
-		{&c.QueueTimeout, 5 * time.Second},
+		{&c.QueueTimeout, 10 * time.Second},
 		{&c.DeadRetry, time.Hour},
 		{&c.CopyFloor, 30 * time.Second},
 		{&c.CopyTimeout, time.Hour},
