@@ -70,7 +70,7 @@ func TestReplicator_queueAwayForAWhile(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				w.setQueueFault(row.fault)
-				r, stop := w.replicatingAs(t, Config{})
+				r, stop := w.replicatingAs(t, Config{QueueTimeout: 5 * time.Second})
 				defer stop()
 				time.Sleep(10 * time.Second)
 				for i := range 10 {
