@@ -30,7 +30,7 @@ type chaos struct {
 func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	seed, seconds := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), fromEnv(t, "E2E_SECONDS", 25)
 	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
-	c := start(t, cluster.Options{Settings: impatient, Dir: os.Getenv("E2E_DIR")})
+	c := start(t, cluster.Options{Settings: impatient})
 	h, to := newHistory(), clientOf(c, vs)
 	paths := []string{"chaos/0.git", "chaos/1.git", "chaos/2.git", "chaos/3.git"}
 	made(t, to, h, paths...)

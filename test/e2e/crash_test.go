@@ -66,6 +66,7 @@ var victims = []victim{
 // TestCrash_atEveryStepOfEveryWrite kills the instance at each step of each kind
 // of write. Each start but the last finds what all the crashes before have left.
 func TestCrash_atEveryStepOfEveryWrite(t *testing.T) {
+	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient})
 	h := newHistory()
 	writes := prepare(t, c, h, victims, crashes)
@@ -90,6 +91,7 @@ func TestCrash_atEveryStepOfEveryWrite(t *testing.T) {
 // TestCrash_atEveryStepAfterAWrite kills the instance when a write was answered,
 // and its mark is closed or its repair under way.
 func TestCrash_atEveryStepAfterAWrite(t *testing.T) {
+	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient})
 	h := newHistory()
 	repaired := []victim{victims[1], victims[3]} // by a copy and by a removal

@@ -7,4 +7,5 @@
 //
 //	E2E_SEED     the seed of the random kills (printed; default: the time)
 //	E2E_SECONDS  how long the random kills go on (default 25)
+//	E2E_DIR      an empty directory to keep repositories, logs and states in
 package e2e

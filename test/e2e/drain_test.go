@@ -14,6 +14,7 @@ import (
 // TestDrain_finishesWhatIsInFlight asks the instance to end while clients are at
 // work: what it has taken on it finishes, and it leaves nothing in doubt.
 func TestDrain_finishesWhatIsInFlight(t *testing.T) {
+	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient})
 	i, h, to := c.Instances[0], newHistory(), clientOf(c, vs)
 	paths := []string{"drain/0.git", "drain/1.git", "drain/2.git"}

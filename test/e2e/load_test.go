@@ -21,16 +21,17 @@ type load struct {
 	stop    chan struct{} // closed by end
 	workers sync.WaitGroup
 
-	mu     sync.Mutex
-	done   map[string]int // operations that succeeded, by kind; guarded by mu
-	faults []string       // those that did not; guarded by mu
-	stale  []string       // reads that missed what was acknowledged; guarded by mu
+	mu      sync.Mutex
+	done    map[string]int           // operations that succeeded, by kind; guarded by mu
+	slowest map[string]time.Duration // how long any took at most; guarded by mu
+	faults  []string                 // those that did not succeed; guarded by mu
+	stale   []string                 // reads that missed what was acknowledged; guarded by mu
 }
 
 // startLoad makes a load without clients. A test that does not end it by itself
 // has it ended.
 func startLoad(t *testing.T, c *cluster.Cluster, h *history, limit time.Duration) *load {
-	l := &load{limit: limit, history: h, cluster: c, stop: make(chan struct{}), done: make(map[string]int)}
+	l := &load{limit: limit, history: h, cluster: c, stop: make(chan struct{}), done: make(map[string]int), slowest: make(map[string]time.Duration)}
 	t.Cleanup(l.end)
 	return l
 }
@@ -66,33 +67,45 @@ func (l *load) worker(every time.Duration, step func(ctx context.Context, n int)
 	})
 }
 
-// note counts an operation by how it ended.
-func (l *load) note(kind string, err error) {
+// do does one operation and notes how it ended.
+func (l *load) do(kind string, operation func() error) error {
+	began := time.Now()
+	err := operation()
+	took := time.Since(began)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.slowest[kind] = max(l.slowest[kind], took.Round(time.Millisecond))
 	if err == nil {
 		l.done[kind]++
 	} else {
-		l.faults = append(l.faults, time.Now().Format("15:04:05.000 ")+kind+": "+err.Error())
+		l.faults = append(l.faults, fmt.Sprintf("%s after %v: %s: %v", time.Now().Format(clock), took, kind, err))
 	}
+	return err
 }
+
+// clock is how moments are written, to find them in logs.
+const clock = "15:04:05.000"
 
 // committer commits to a branch of its own through the API, moves a reference
 // along, and reads back what was acknowledged.
 func (l *load) committer(to client, path, name string) {
 	p, ref := place{to.virtualStorage, path}, "refs/keep/"+name
 	l.worker(50*time.Millisecond, func(ctx context.Context, n int) {
-		subject := fmt.Sprintf("%s-%d", name, n)
-		id, err := to.commit(ctx, path, name, subject)
-		l.history.commit(p, name, subject, err)
-		l.note("commit", err)
+		subject, id := fmt.Sprintf("%s-%d", name, n), ""
+		err := l.do("commit", func() (err error) {
+			id, err = to.commit(ctx, path, name, subject)
+			l.history.commit(p, name, subject, err)
+			return err
+		})
 		if err != nil {
 			return
 		}
 		l.readBack(ctx, to, path, "refs/heads/"+name, id)
-		err = to.point(ctx, path, ref, id)
-		l.history.pointed(p, ref, id, err)
-		l.note("point", err)
+		err = l.do("point", func() error {
+			err := to.point(ctx, path, ref, id)
+			l.history.pointed(p, ref, id, err)
+			return err
+		})
 		if err != nil {
 			ref = "refs/keep/" + subject // a late effect must not meet the next change
 			return
@@ -104,13 +117,15 @@ func (l *load) committer(to client, path, name string) {
 // readBack reads a revision that nobody else changes: it must be what was
 // acknowledged (P4).
 func (l *load) readBack(ctx context.Context, to client, path, revision, want string) {
-	got, err := to.find(ctx, path, revision)
-	l.note("read back", err)
+	var got string
+	err := l.do("read back", func() (err error) {
+		got, err = to.find(ctx, path, revision)
+		return err
+	})
 	if err == nil && got != want {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		l.stale = append(l.stale, fmt.Sprintf("%s %s of %q is %q, acknowledged was %q",
-			time.Now().Format("15:04:05.000"), revision, path, got, want))
+		l.stale = append(l.stale, fmt.Sprintf("%s %s of %q is %q, acknowledged was %q", time.Now().Format(clock), revision, path, got, want))
 	}
 }
 
@@ -119,10 +134,12 @@ func (l *load) pusher(w *checkout, virtualStorage, path, name string) {
 	p := place{virtualStorage, path}
 	l.history.inherits(p, name, "first")
 	l.worker(200*time.Millisecond, func(ctx context.Context, n int) {
-		subject := fmt.Sprintf("%s-%d", name, n)
-		err := w.push(ctx, name, subject)
-		l.history.commit(p, name, subject, err)
-		l.note("push", err)
+		_ = l.do("push", func() error {
+			subject := fmt.Sprintf("%s-%d", name, n)
+			err := w.push(ctx, name, subject)
+			l.history.commit(p, name, subject, err)
+			return err
+		})
 	})
 }
 
@@ -131,32 +148,40 @@ func (l *load) mayfly(to client, prefix string) {
 	l.worker(300*time.Millisecond, func(ctx context.Context, n int) {
 		path := fmt.Sprintf("%s-%d.git", prefix, n)
 		p := place{to.virtualStorage, path}
-		err := to.create(ctx, path)
-		l.history.existence(p, true, err)
-		l.note("create", err)
+		err := l.do("create", func() error {
+			err := to.create(ctx, path)
+			l.history.existence(p, true, err)
+			return err
+		})
 		if err != nil {
 			return
 		}
-		_, err = to.commit(ctx, path, "main", "only")
-		l.history.commit(p, "main", "only", err)
-		l.note("commit", err)
+		err = l.do("commit", func() error {
+			_, err := to.commit(ctx, path, "main", "only")
+			l.history.commit(p, "main", "only", err)
+			return err
+		})
 		if err != nil || n%2 == 0 {
 			return
 		}
-		err = to.remove(ctx, path)
-		l.history.existence(p, false, err)
-		l.note("remove", err)
+		_ = l.do("remove", func() error {
+			err := to.remove(ctx, path)
+			l.history.existence(p, false, err)
+			return err
+		})
 	})
 }
 
 // reader reads a repository that nobody writes to.
 func (l *load) reader(to client, path string) {
 	l.worker(20*time.Millisecond, func(ctx context.Context, _ int) {
-		id, err := to.find(ctx, path, "refs/heads/main")
-		if err == nil && id == "" {
-			err = fmt.Errorf("%q has no branch main", path)
-		}
-		l.note("read", err)
+		_ = l.do("read", func() error {
+			id, err := to.find(ctx, path, "refs/heads/main")
+			if err == nil && id == "" {
+				err = fmt.Errorf("%q has no branch main", path)
+			}
+			return err
+		})
 	})
 }
 
@@ -175,7 +200,7 @@ func (l *load) fine(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t.Logf("operations: %v", l.done)
+	t.Logf("operations: %v, slowest: %v", l.done, l.slowest)
 	const shown = 10
 	if n := len(l.faults); n > 0 {
 		t.Errorf("%d operations failed, such as:\n%s", n, strings.Join(l.faults[:min(n, shown)], "\n"))

@@ -47,6 +47,7 @@ func readOnly(ctx context.Context, p *postgres.Server, value string) error {
 // and write (P6): no request fails, what was not repaired is made up for, and
 // the log says once what happened.
 func TestPostgres_isNotInTheWay(t *testing.T) {
+	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient, WithoutPostgres: true})
 	i, h := c.Instances[0], newHistory()
 	pid := i.PID()
@@ -116,6 +117,7 @@ func suffer(t *testing.T, c *cluster.Cluster, h *history, o outage, from int64) 
 // TestPostgres_withTLSAndClientCertificates has a Postgres that refuses anything
 // else.
 func TestPostgres_withTLSAndClientCertificates(t *testing.T) {
+	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient, PostgresTLS: true, VirtualStorages: []cluster.VirtualStorage{cluster.Numbered(vs, 2)}})
 	h := newHistory()
 	made(t, clientOf(c, vs), h, "tls.git")

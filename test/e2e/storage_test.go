@@ -95,6 +95,7 @@ func moreReads(t *testing.T, c *cluster.Cluster, s *cluster.Storage) {
 // while clients read and write: it is filled and serves again, and no request
 // fails meanwhile.
 func TestStorage_secondaryWithAnEmptyDiskIsRefilled(t *testing.T) {
+	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient})
 	h, to, s := newHistory(), clientOf(c, vs), c.Storages[1]
 	const quiet = 20
@@ -132,26 +133,39 @@ func TestStorage_secondaryWithAnEmptyDiskIsRefilled(t *testing.T) {
 // TestStorage_primaryGoneMeansNoWritesButReads kills the primary and starts it
 // again: nobody takes its place, and nothing else stops.
 func TestStorage_primaryGoneMeansNoWritesButReads(t *testing.T) {
+	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient})
 	h, to, primary := newHistory(), clientOf(c, vs), c.Storages[0]
-	made(t, to, h, "quiet.git", "written.git")
+	made(t, to, h, "quiet.git", "refused.git", "met.git")
 	settled(t, c, h)
 	l := startLoad(t, c, h, operationLimit)
 	l.reader(to, "quiet.git")
-	l.reader(to, "written.git")
+	l.reader(to, "refused.git")
 	moreReads(t, c, primary)
+	write := func(path, subject string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), briefLimit)
+		defer cancel()
+		_, err := to.commit(ctx, path, "main", subject)
+		h.commit(place{vs, path}, "main", subject, err)
+		return err
+	}
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	write := func(subject string) error {
-		ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
-		defer cancel()
-		_, err := to.commit(ctx, "written.git", "main", subject)
-		h.commit(place{vs, "written.git"}, "main", subject, err)
-		return err
+	// This one may be forwarded before the loss is known, and then nobody has the
+	// repository for certain.
+	if err := write("met.git", "met"); status.Code(err) != codes.Unavailable {
+		t.Errorf("a write that meets the death of the primary: %v, want UNAVAILABLE", err)
 	}
+	eventually(t, time.Minute, func(ctx context.Context) error {
+		found, err := statusOf(ctx, c, primary)
+		if err == nil && found.Reachable {
+			err = errors.New("the dead primary counts as reachable")
+		}
+		return err
+	})
 	for n := range 5 {
-		if err := write(fmt.Sprintf("refused-%d", n)); status.Code(err) != codes.Unavailable {
+		if err := write("refused.git", fmt.Sprintf("refused-%d", n)); status.Code(err) != codes.Unavailable {
 			t.Errorf("a write without the primary: %v, want UNAVAILABLE", err)
 		}
 	}
@@ -168,7 +182,7 @@ func TestStorage_primaryGoneMeansNoWritesButReads(t *testing.T) {
 	tries := 0
 	eventually(t, time.Minute, func(context.Context) error {
 		tries++
-		return write(fmt.Sprintf("back-%d", tries))
+		return write("refused.git", fmt.Sprintf("back-%d", tries))
 	})
 	l.end()
 	settled(t, c, h)
@@ -178,6 +192,7 @@ func TestStorage_primaryGoneMeansNoWritesButReads(t *testing.T) {
 // TestStorage_ofOneNameInTwoVirtualStorages has the same names twice, for
 // different servers.
 func TestStorage_ofOneNameInTwoVirtualStorages(t *testing.T) {
+	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient, VirtualStorages: []cluster.VirtualStorage{
 		cluster.Numbered("one", 2), cluster.Numbered("two", 2),
 	}})

@@ -36,7 +36,7 @@ level = "debug"
 
 // operationLimit bounds one operation of a client where none may fail: it is
 // longer than writes are ever held.
-const operationLimit = 20 * time.Second
+const operationLimit = 8 * time.Second
 
 // briefLimit bounds one where the end of it may be lost: its effects are waited
 // for as long.
@@ -46,6 +46,9 @@ const briefLimit = 4 * time.Second
 func start(t *testing.T, options cluster.Options) *cluster.Cluster {
 	t.Helper()
 	options.Binaries = programs
+	if dir := os.Getenv("E2E_DIR"); dir != "" {
+		options.Dir = filepath.Join(dir, t.Name())
+	}
 	c := cluster.Run(t, options)
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
