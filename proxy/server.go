@@ -66,6 +66,9 @@ type Config struct {
 	Step func(name string)
 }
 
+// streamWorkers is how many goroutines of a listener wait for calls.
+const streamWorkers = 64
+
 // Server answers gRPC calls on any number of listeners.
 type Server struct {
 	node     Node
@@ -125,6 +128,9 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Minute}),
 		grpc.InitialWindowSize(1 << 20),
 		grpc.InitialConnWindowSize(16 << 20),
+		// Goroutines that have grown their stacks already serve most calls; a call
+		// that finds none of them free gets its own.
+		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ReadBufferSize(128 << 10),
 		grpc.WriteBufferSize(128 << 10),
 	}
