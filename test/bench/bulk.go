@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc"
 
 	"praefect/test/cluster"
-	"praefect/test/gitaly/memory"
 )
 
 // chunk is how much one message of an upload carries.
@@ -96,7 +95,7 @@ func bulkGit(ctx context.Context, binaries cluster.Binaries, s settings, dir str
 }
 
 func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
-	c, conns, stop, err := memoryCluster(ctx, binaries, 1, memory.Config{BlobSize: s.bulkSize})
+	c, conns, stop, err := memoryCluster(ctx, binaries, 1, s.bulkSize)
 	if err != nil {
 		return nil, err
 	}

@@ -33,6 +33,13 @@ func (a aim) verdict() string {
 
 // judge holds what was measured against the aims.
 func judge(w io.Writer, all figures) {
+	for _, name := range []string{"accessor", "mutator"} {
+		p, ok := all.find(name+"_p50", proxied, 1)
+		b, also := all.find(name+"_bare_p50", proxied, 1)
+		if ok && also {
+			fmt.Fprintf(w, "%-48s %9.3f ms     (of the added time; the rest is gRPC and a process in between)\n", name+"_p50 over a bare pass-through", p.Median-b.Median)
+		}
+	}
 	for _, a := range aims(all) {
 		fmt.Fprintf(w, "%-48s %9.3f %-6s (aim %v, defect %v): %s\n", a.what, a.value, a.unit, a.want, a.defect, a.verdict())
 	}

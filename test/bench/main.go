@@ -33,14 +33,27 @@ func main() {
 	flag.DurationVar(&s.slice, "slice", time.Second, "how long one unary measurement lasts")
 	flag.Int64Var(&s.bulkSize, "bulk", 200<<20, "bytes of one bulk transfer")
 	flag.StringVar(&s.only, "only", "", "unary, bulk, frame or queue; empty: all")
+	serve := flag.String("serve-memory", "", "be a storage in memory of that name (for this program's own use)")
+	passTo := flag.String("pass-to", "", "pass calls on to a storage (for this program's own use)")
 	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
 	flag.Parse()
+	if *serve != "" {
+		exit(serveMemory(*serve, s.bulkSize))
+	}
+	if *passTo != "" {
+		exit(servePassThrough(*passTo))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, s, *out); err != nil {
+	exit(run(ctx, s, *out))
+}
+
+func exit(err error) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+	os.Exit(0)
 }
 
 func run(ctx context.Context, s settings, out string) error {

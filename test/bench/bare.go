@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"net"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"praefect/proxy/stream"
+)
+
+// bare is the path through a proxy that does nothing but pass unary calls on:
+// what gRPC and one more process cost on this machine, whatever a proxy does.
+const bare = "bare"
+
+// servePassThrough is this program as such a proxy.
+func servePassThrough(storage string) error {
+	conn, err := grpc.NewClient(storage, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var forwarder stream.Forwarder
+	server := grpc.NewServer(grpc.ForceServerCodecV2(stream.Codec{}), grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
+		method, _ := grpc.MethodFromServerStream(ss)
+		call := stream.Call{Method: method}
+		first, err := stream.Peek(ss, call)
+		if err != nil {
+			return err
+		}
+		md, _ := metadata.FromIncomingContext(ss.Context())
+		leg, err := stream.Open(metadata.NewOutgoingContext(ss.Context(), md), conn, call, first)
+		if err != nil {
+			return err
+		}
+		return forwarder.Forward(ss, call, leg).Err
+	}))
+	return serveUntilEOF(func(ctx context.Context, lis net.Listener) error {
+		stop := context.AfterFunc(ctx, server.Stop)
+		defer stop()
+		return server.Serve(lis)
+	})
+}
