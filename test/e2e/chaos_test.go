@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,18 +33,22 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
 	c := start(t, cluster.Options{Settings: impatient})
 	h, to := newHistory(), clientOf(c, vs)
-	paths := []string{"chaos/0.git", "chaos/1.git", "chaos/2.git", "chaos/3.git"}
+	paths := []string{"busy/0.git", "busy/1.git", "busy/2.git", "calm/0.git", "calm/1.git", "calm/2.git", "calm/3.git"}
 	made(t, to, h, paths...)
 	settled(t, c, h)
 	l := startLoad(t, c, h, briefLimit)
 	for n, path := range paths {
-		l.committer(to, path, fmt.Sprintf("api-%d", n))
+		if strings.HasPrefix(path, "calm/") {
+			l.stutterer(to, path, fmt.Sprintf("api-%d", n), rand.New(rand.NewPCG(seed, uint64(10+n))))
+		} else {
+			l.committer(to, path, fmt.Sprintf("api-%d", n))
+		}
 	}
 	for n, path := range paths[:2] { // several writers in one repository, and git at once
 		l.committer(to, path, fmt.Sprintf("more-%d", n))
 		l.pusher(clone(t, c, vs, path), vs, path, fmt.Sprintf("git-%d", n))
 	}
-	l.mayfly(to, "chaos/mayfly")
+	l.mayfly(to, "mayfly")
 
 	x := &chaos{cluster: c, seed: seed, kills: make(map[string]int)}
 	x.run(t.Context(), time.Duration(seconds)*time.Second)

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,32 @@ func (l *load) readBack(ctx context.Context, to client, path, revision, want str
 		defer l.mu.Unlock()
 		l.stale = append(l.stale, fmt.Sprintf("%s %s of %q is %q, acknowledged was %q", time.Now().Format(clock), revision, path, got, want))
 	}
+}
+
+// stutterer commits twice in a while, so that the second commit meets the repair
+// that the first one called for, then waits until the mark has closed and any
+// storage may answer, and reads back.
+func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
+	p := place{to.virtualStorage, path}
+	l.worker(time.Second, func(ctx context.Context, n int) {
+		id := ""
+		for half := range 2 {
+			subject := fmt.Sprintf("%s-%d-%d", name, n, half)
+			err := l.do("commit", func() (err error) {
+				id, err = to.commit(ctx, path, name, subject)
+				l.history.commit(p, name, subject, err)
+				return err
+			})
+			if err != nil {
+				return
+			}
+			pass(ctx, from(random, 0, 150*time.Millisecond))
+		}
+		pass(ctx, markClosed)
+		for range 5 {
+			l.readBack(ctx, to, path, "refs/heads/"+name, id)
+		}
+	})
 }
 
 // pusher pushes to a branch of its own with git.

@@ -34,6 +34,9 @@ scheduling_interval = "1s"
 level = "debug"
 `
 
+// markClosed is after how long the mark of a write, which lingers, has closed.
+const markClosed = 400 * time.Millisecond
+
 // operationLimit bounds one operation of a client where none may fail: it is
 // longer than writes are ever held.
 const operationLimit = 8 * time.Second
