@@ -83,7 +83,8 @@ type Settlement struct {
 type Storages interface {
 	// Conn returns the connection to a storage, which adds the storage's own
 	// credentials to each call. It fails while the storage cannot be reached,
-	// or is another disk than the replicated state says. It does not block.
+	// or is another disk than the replicated state says. It does not block. A
+	// connection that replaced a lost one is another value.
 	Conn(virtualStorage, storage string) (grpc.ClientConnInterface, error)
 	// Server returns where other storages reach a storage, and the token to
 	// show there.

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"praefect/fsm/state"
 	"praefect/replicator/queue"
 )
@@ -38,7 +40,7 @@ type reconciler struct {
 // run searches at the start, each interval, and whenever something calls for
 // it, until ctx ends.
 func (r *reconciler) run(ctx context.Context) {
-	known := make(map[place]bool)
+	known := make(map[place]grpc.ClientConnInterface)
 	next := time.Now() // of the next search; zero: none is planned
 	failures := 0
 	for ctx.Err() == nil {
@@ -87,21 +89,25 @@ func (r *reconciler) rest(ctx context.Context, changed <-chan struct{}, d time.D
 // place is a storage of a virtual storage.
 type place struct{ virtualStorage, storage string }
 
-// arrived notes in known which storages can be repaired or copied from now, and
-// reports whether there is a new one.
-func (r *reconciler) arrived(known map[place]bool) bool {
+// arrived notes in known over which connections storages can be repaired or
+// copied from now, and reports whether there is a new one. A storage that was
+// lost and is back counts even if nobody looked in between: the job that found
+// it away has ended meanwhile.
+func (r *reconciler) arrived(known map[place]grpc.ClientConnInterface) bool {
 	view, arrived := r.ledger.View(), false
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]
 		for j := range vs.Succession {
 			st := &vs.Succession[j]
-			_, err := r.storages.Conn(vs.Name, st.Name)
-			usable := err == nil && (st.Standing == state.Serving || st.Standing == state.Filling)
+			conn, err := r.storages.Conn(vs.Name, st.Name)
+			if err != nil || st.Standing != state.Serving && st.Standing != state.Filling {
+				conn = nil
+			}
 			p := place{vs.Name, st.Name}
-			if usable && !known[p] {
+			if conn != nil && conn != known[p] {
 				arrived = true
 			}
-			known[p] = usable
+			known[p] = conn
 		}
 	}
 	return arrived

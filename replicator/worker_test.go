@@ -357,6 +357,11 @@ func TestReconciler_searchesWhenSomethingCallsForIt(t *testing.T) {
 			after:  func(_ *testing.T, w *world) { w.reach("g2", true) },
 		},
 		{
+			name:   "a storage was lost and is back before anybody looked",
+			before: func(*testing.T, *world) {},
+			after:  func(_ *testing.T, w *world) { w.reach("g2", false); w.reach("g2", true) },
+		},
+		{
 			name:   "the primary comes back",
 			before: func(_ *testing.T, w *world) { w.reach("g1", false) },
 			after:  func(_ *testing.T, w *world) { w.reach("g1", true) },

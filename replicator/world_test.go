@@ -55,6 +55,7 @@ type disk struct {
 	world *world
 	name  string
 	away  bool
+	links int               // connections so far
 	repos map[string]string // content by path: refs, and perhaps + and something else
 }
 
@@ -224,6 +225,7 @@ func (w *world) reach(storage string, reachable bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.disks[storage].away = !reachable
+	w.disks[storage].links++
 	close(w.moved)
 	w.moved = make(chan struct{})
 }
@@ -384,7 +386,13 @@ func (w *world) Conn(_, storage string) (grpc.ClientConnInterface, error) {
 	if d == nil || d.away {
 		return nil, fmt.Errorf("storage %q is away", storage)
 	}
-	return d, nil
+	return link{d, d.links}, nil
+}
+
+// link is one connection to a disk; the next one is another value.
+type link struct {
+	*disk
+	number int
 }
 
 // Server implements Storages.
