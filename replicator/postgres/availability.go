@@ -18,11 +18,15 @@ type availability struct {
 
 func newAvailability(log *slog.Logger) *availability { return &availability{log: log} }
 
-// note takes the end of a call: nil if the database served it. That it can be used from the start is no change.
+// note takes the end of a call: nil if the database served it. That it can be used from the start is no change, nor is it
+// that on a fresh one calls come before the schema is there: its migration is under way.
 func (a *availability) note(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	up := err == nil
+	if !a.known && notMigrated(err) {
+		return
+	}
 	if a.known && up == a.up {
 		return
 	}

@@ -2,15 +2,19 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 func TestAvailability_logsChangesOnce(t *testing.T) {
 	const down, up = "postgres is unavailable: repair waits, requests go on", "postgres is available again"
 	away := errors.New("away")
+	early := fmt.Errorf("enqueue: %w", &pq.Error{Code: pqerror.UndefinedTable})
 	for name, row := range map[string]struct {
 		calls []error
 		want  []string
@@ -20,6 +24,8 @@ func TestAvailability_logsChangesOnce(t *testing.T) {
 		"comes late":         {[]error{away, away, nil, nil}, []string{down, up}},
 		"goes and returns":   {[]error{nil, away, away, nil}, []string{down, up}},
 		"goes for good":      {[]error{nil, away, nil, away, away}, []string{down, up, down}},
+		"asked too early":    {[]error{early, early, nil}, nil},
+		"loses its schema":   {[]error{nil, early, nil}, []string{down, up}},
 		"not asked to speak": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -50,8 +50,10 @@ func kindOfCode(code pqerror.Code) kind {
 		return kindBroken // it was demoted, or told not to write: another host may have become the primary
 	case pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected:
 		return kindConflict
-	case pqerror.LockNotAvailable, pqerror.QueryCanceled, // our own bounds at the server
-		pqerror.UndefinedTable, pqerror.UndefinedColumn, pqerror.InvalidSchemaName, pqerror.InvalidCatalogName: // not migrated yet
+	case pqerror.LockNotAvailable, pqerror.QueryCanceled: // our own bounds at the server
+		return kindUnavailable
+	}
+	if schemaMissing(code) || code == pqerror.InvalidCatalogName {
 		return kindUnavailable
 	}
 	switch code.Class() {
@@ -61,6 +63,20 @@ func kindOfCode(code pqerror.Code) kind {
 		return kindUnavailable
 	}
 	return kindOther
+}
+
+// notMigrated tells whether the server said that our schema is not there, or not all of it.
+func notMigrated(err error) bool {
+	server, ok := errors.AsType[*pq.Error](err)
+	return ok && schemaMissing(server.Code)
+}
+
+func schemaMissing(code pqerror.Code) bool {
+	switch code {
+	case pqerror.UndefinedTable, pqerror.UndefinedColumn, pqerror.InvalidSchemaName:
+		return true
+	}
+	return false
 }
 
 // explain turns an error of a call into one that callers can act on. caller is the context that the caller gave, bound
