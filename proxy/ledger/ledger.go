@@ -131,6 +131,9 @@ func (l *Ledger) settleDown(r *repo, prompt bool) {
 		r.since = time.Now()
 		r.idle = l.lingering.PushBack(r)
 	}
+	if l.lingering.Front() != r.idle {
+		return // Run sleeps no longer than the first one lets it
+	}
 	select {
 	case l.wake <- struct{}{}:
 	default:
