@@ -36,24 +36,13 @@ func RouteRead(view *state.State, read Read, reach Reacher, intn func(int) int) 
 			return name, nil
 		}
 	}
-	choice := pick{intn: intn}
-	var why error
-	for i := range vs.Succession {
-		s := &vs.Succession[i]
-		if !inSync(s, entry) || slices.Contains(read.Tried, s.Name) {
-			continue
-		}
-		r := reach(s.Name)
-		if !usable(s, r) {
-			why = unusable(s, r)
-			continue
-		}
-		choice.offer(s.Name, r.Outstanding)
-	}
-	if choice.name == "" {
+	name, why := choose(vs, reach, intn, func(s *state.Storage) bool {
+		return inSync(s, entry) && !slices.Contains(read.Tried, s.Name)
+	})
+	if name == "" {
 		return "", &Refusal{Kind: NoInSync, VirtualStorage: vs.Name, Why: why}
 	}
-	return choice.name, nil
+	return name, nil
 }
 
 // readPrimary reads from the first in-sync storage; unlike a write it may do so
@@ -81,11 +70,22 @@ func RouteStorage(view *state.State, virtualStorage string, reach Reacher, intn 
 	if vs == nil {
 		return "", &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: virtualStorage}
 	}
-	choice := pick{intn: intn}
-	var why error
+	name, why := choose(vs, reach, intn, func(s *state.Storage) bool { return s.Standing == state.Serving })
+	if name == "" {
+		return "", &Refusal{Kind: NoStorage, VirtualStorage: vs.Name, Why: why}
+	}
+	return name, nil
+}
+
+// choose names the usable storage with the fewest requests under way among
+// those that may serve, each of equals with equal chance; or none, and what
+// stood in the way of the last one.
+func choose(vs *state.VirtualStorage, reach Reacher, intn func(int) int, may func(*state.Storage) bool) (name string, why error) {
+	var load int64
+	equal := 0
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
-		if s.Standing != state.Serving {
+		if !may(s) {
 			continue
 		}
 		r := reach(s.Name)
@@ -93,35 +93,20 @@ func RouteStorage(view *state.State, virtualStorage string, reach Reacher, intn 
 			why = unusable(s, r)
 			continue
 		}
-		choice.offer(s.Name, r.Outstanding)
+		switch {
+		case name == "" || r.Outstanding < load:
+			name, load, equal = s.Name, r.Outstanding, 1
+		case r.Outstanding == load:
+			equal++
+			if intn(equal) == 0 {
+				name = s.Name
+			}
+		}
 	}
-	if choice.name == "" {
-		return "", &Refusal{Kind: NoStorage, VirtualStorage: vs.Name, Why: why}
-	}
-	return choice.name, nil
+	return name, why
 }
 
 // inSync tells whether s has every acknowledged write of the repository.
 func inSync(s *state.Storage, entry *state.Entry) bool {
 	return (s.Standing == state.Serving || s.Standing == state.Fenced) && !entry.IsBehind(s.Name)
-}
-
-// pick keeps the offer with the least load, each of equals with equal chance.
-type pick struct {
-	intn  func(int) int
-	name  string
-	load  int64
-	equal int
-}
-
-func (p *pick) offer(name string, load int64) {
-	switch {
-	case p.name == "" || load < p.load:
-		p.name, p.load, p.equal = name, load, 1
-	case load == p.load:
-		p.equal++
-		if p.intn(p.equal) == 0 {
-			p.name = name
-		}
-	}
 }
