@@ -34,20 +34,11 @@ func targets(cfg *config.Config) []storage.Target {
 	return list
 }
 
-// configured are the virtual storages as the operator wrote them. The storage
-// that is to be the first primary comes first.
+// configured are the virtual storages as the operator wrote them.
 func configured(cfg *config.Config) []elector.Configured {
 	var list []elector.Configured
 	for _, vs := range cfg.VirtualStorages {
-		c := elector.Configured{VirtualStorage: vs.Name}
-		for _, node := range vs.Nodes {
-			if node.Primary {
-				c.Storages = append([]string{node.Storage}, c.Storages...)
-			} else {
-				c.Storages = append(c.Storages, node.Storage)
-			}
-		}
-		list = append(list, c)
+		list = append(list, elector.Configured{VirtualStorage: vs.Name, Storages: vs.Succession()})
 	}
 	return list
 }
