@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
@@ -51,8 +52,14 @@ func (c client) remove(ctx context.Context, path string) error {
 
 // commit adds a commit to a branch, which is made if need be, and returns its id.
 func (c client) commit(ctx context.Context, path, branch, subject string) (id string, err error) {
+	return c.commitSlowly(ctx, path, branch, subject, 0)
+}
+
+// commitSlowly is a commit of a client who thinks for a while in the middle.
+func (c client) commitSlowly(ctx context.Context, path, branch, subject string, think time.Duration) (id string, err error) {
 	call, err := c.beginCommit(ctx, path, branch, subject)
 	if err == nil {
+		pass(ctx, think)
 		id, err = call.end()
 	}
 	if err != nil {

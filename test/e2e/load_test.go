@@ -130,29 +130,47 @@ func (l *load) readBack(ctx context.Context, to client, path, revision, want str
 	}
 }
 
-// stutterer commits twice in a while, so that the second commit meets the repair
-// that the first one called for, then waits until the mark has closed and any
-// storage may answer, and reads back.
+// stutterer commits twice in a while, the second time slowly, so that it is in
+// flight when the repair begins that the first one called for, or comes into it.
+// Then it waits until the mark has closed and any storage may answer, and reads
+// back.
 func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
 	p := place{to.virtualStorage, path}
 	l.worker(time.Second, func(ctx context.Context, n int) {
 		id := ""
-		for half := range 2 {
+		for half, longest := range []time.Duration{time.Millisecond, 150 * time.Millisecond} {
+			pass(ctx, from(random, 0, longest))
 			subject := fmt.Sprintf("%s-%d-%d", name, n, half)
 			err := l.do("commit", func() (err error) {
-				id, err = to.commit(ctx, path, name, subject)
+				id, err = to.commitSlowly(ctx, path, name, subject, from(random, 0, longest))
 				l.history.commit(p, name, subject, err)
 				return err
 			})
 			if err != nil {
 				return
 			}
-			pass(ctx, from(random, 0, 150*time.Millisecond))
 		}
 		pass(ctx, markClosed)
 		for range 5 {
 			l.readBack(ctx, to, path, "refs/heads/"+name, id)
 		}
+	})
+}
+
+// hasty hangs up on its commits, mostly before their end.
+func (l *load) hasty(to client, path, name string, random *rand.Rand) {
+	p := place{to.virtualStorage, path}
+	l.worker(500*time.Millisecond, func(ctx context.Context, n int) {
+		patience, cancel := context.WithCancel(ctx)
+		defer cancel()
+		hangUp := time.AfterFunc(from(random, time.Millisecond, 80*time.Millisecond), cancel)
+		defer hangUp.Stop()
+		subject := fmt.Sprintf("%s-%d", name, n)
+		_ = l.do("hasty commit", func() error {
+			_, err := to.commit(patience, path, name, subject)
+			l.history.commit(p, name, subject, err)
+			return err
+		})
 	})
 }
 
