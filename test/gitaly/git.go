@@ -84,8 +84,12 @@ func (g *git) run(ctx context.Context, c command) error {
 	}
 	cmd.WaitDelay = killAfter
 
+	if err := c.repo.storage.running.enter(c.repo.path); err != nil {
+		return fmt.Errorf("start git %s: %w", c.args[0], errors.Join(err, c.handOver()))
+	}
 	started := cmd.Start()
 	handedOver := c.handOver()
+	defer func() { c.repo.storage.running.leave(c.repo.path, ctx.Err() != nil) }()
 	if started != nil {
 		return fmt.Errorf("start git %s: %w", c.args[0], errors.Join(started, handedOver))
 	}

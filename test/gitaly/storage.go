@@ -32,6 +32,8 @@ type storage struct {
 	// lock is held from open to close, and inherited by every git process of
 	// the storage: while any of them lives, no other server opens the directory.
 	lock *os.File
+
+	running running
 }
 
 // open makes the directory ready for use by this process alone. What a killed
