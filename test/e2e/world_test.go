@@ -91,11 +91,16 @@ func restart(t *testing.T, c *cluster.Cluster, env ...string) {
 }
 
 // endClaims has the claims of an instance that died end at once, not when their
-// lease has ended, half a minute later.
+// lease has ended, half a minute later. The server may still be busy with what
+// the instance asked for last, and then one of both has to give way.
 func endClaims(ctx context.Context, c *cluster.Cluster) error {
-	_, err := c.Postgres.SQL(ctx, "praefect", `update praefect_raft.jobs
-		set state = 'ready', again = false, claimed_until = null, claim_id = null where state = 'in_progress'`)
-	return err
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return until(ctx, func(ctx context.Context) error {
+		_, err := c.Postgres.SQL(ctx, "praefect", `update praefect_raft.jobs
+			set state = 'ready', again = false, claimed_until = null, claim_id = null where state = 'in_progress'`)
+		return err
+	})
 }
 
 // made makes repositories, with a first commit on main each.
@@ -177,16 +182,24 @@ func eventually(t *testing.T, limit time.Duration, attempt func(context.Context)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
+	if err := until(ctx, attempt); err != nil {
+		t.Fatalf("after %v: %v", limit, err)
+	}
+}
+
+// until polls until attempt returns nil, and returns its last error if ctx ends
+// first.
+func until(ctx context.Context, attempt func(context.Context) error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := attempt(ctx)
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("after %v: %v", limit, err)
+			return err
 		case <-tick.C:
 		}
 	}
