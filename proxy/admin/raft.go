@@ -1,0 +1,96 @@
+package admin
+
+import "time"
+
+// Local is what an instance knows by itself of its part in the cluster.
+type Local struct {
+	// Leader is the name of the leader, empty if none is known.
+	Leader string
+	// Lease is how much of its lease is left; 0 if it has none.
+	Lease time.Duration
+	// Warnings are what an operator should know, one sentence each: settings
+	// that differ between the instances, a succession that is not as written.
+	Warnings []string
+}
+
+// RaftStatusRequest asks how the instances are.
+type RaftStatusRequest struct {
+	Schema int `json:"schema"`
+}
+
+// RaftStatusResponse tells how they are.
+type RaftStatusResponse struct {
+	Schema int `json:"schema"`
+	// Instance is the name of the instance that answered.
+	Instance string `json:"instance"`
+	RaftView
+	// CanLose is how many more voters may fail before there is no quorum.
+	CanLose int `json:"can_lose"`
+}
+
+// RaftView is what one instance sees of all of them.
+type RaftView struct {
+	ClusterID   string `json:"cluster_id"`
+	Term        uint64 `json:"term"`
+	CommitIndex uint64 `json:"commit_index"`
+	// Leader is the name of the leader, empty if there is none.
+	Leader string `json:"leader"`
+	// OwnView tells that no leader could be asked: this is what the instance
+	// that answered knows by itself.
+	OwnView bool `json:"own_view,omitempty"`
+	// Instances are all members, by name.
+	Instances []Instance `json:"instances"`
+}
+
+// InstanceState is what an instance is doing.
+type InstanceState string
+
+// The states of an instance.
+const (
+	Leader    InstanceState = "leader"
+	Follower  InstanceState = "follower"
+	Candidate InstanceState = "candidate"
+	// Joining is a non-voter that catches up.
+	Joining InstanceState = "joining"
+	// Unreachable instances do not answer the one that was asked.
+	Unreachable InstanceState = "unreachable"
+)
+
+// Instance is one member in a RaftView.
+type Instance struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	// Addr is the host:port of its Raft port.
+	Addr string `json:"addr"`
+	// ClientAddr is where clients reach it.
+	ClientAddr string        `json:"client_addr,omitempty"`
+	State      InstanceState `json:"state"`
+	Voter      bool          `json:"voter"`
+	Version    string        `json:"version"`
+	// LastContactMillis is how long ago it and the leader heard of each other:
+	// 0 for the leader, nil if that is not known.
+	LastContactMillis *int64 `json:"last_contact_ms"`
+	AppliedIndex      uint64 `json:"applied_index"`
+	// Behind is how many entries it has not applied of those that are committed.
+	Behind uint64 `json:"behind"`
+	// LeaseMillis is what is left of its lease; 0 if it has none.
+	LeaseMillis int64 `json:"lease_ms"`
+	// Error is why it is not well, if it is not.
+	Error string `json:"error,omitempty"`
+}
+
+// canLose is how many of the voters that answer may fail until the rest is
+// less than a majority of all voters.
+func canLose(instances []Instance) int {
+	voters, alive := 0, 0
+	for _, i := range instances {
+		if !i.Voter {
+			continue
+		}
+		voters++
+		if i.State != Unreachable {
+			alive++
+		}
+	}
+	return max(0, alive-(voters/2+1))
+}
