@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 )
 
 // proposeTimeout bounds the wait for one verdict. Writes wait as long.
@@ -17,8 +18,8 @@ const proposeTimeout = 10 * time.Second
 
 // copy makes the targets equal to the primary, and declares in sync those with
 // which it succeeded.
-func (r *repairer) copy(ctx context.Context, o order, p plan, held bool) (synced []string, err error) {
-	limit := r.copyLimit(ctx, o.key, p.primary)
+func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (synced []string, err error) {
+	limit := r.copyLimit(ctx, o.key, p.Primary)
 	ticket, done, err := r.take(ctx, o.key, held)
 	if err != nil {
 		return nil, err
@@ -34,15 +35,15 @@ func (r *repairer) copy(ctx context.Context, o order, p plan, held bool) (synced
 	// onto the targets before its bound; they are behind all the while.
 	copying, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	view, err := ticket.Mark(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: p.targets})
+	view, err := ticket.Mark(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: p.Targets})
 	if err != nil {
 		ended = true
 		return nil, fmt.Errorf("mark the repository to repair it: %w", err)
 	}
-	wanted := p.targets
+	wanted := p.Targets
 	p = r.plan(view, o.key, false)
-	p.targets = slices.DeleteFunc(p.targets, func(t string) bool { return !slices.Contains(wanted, t) })
-	if p.action != actCopy || len(p.targets) == 0 {
+	p.Targets = slices.DeleteFunc(p.Targets, func(t string) bool { return !slices.Contains(wanted, t) })
+	if p.Action != plan.Copy || len(p.Targets) == 0 {
 		ended = true
 		return nil, nil // it changed meanwhile; the next step sees how
 	}
@@ -127,16 +128,16 @@ type result struct {
 // equalise makes each target equal to the primary, all at once. One that fails
 // does not stop the others. copying carries the deadline that the mark records;
 // an error means that nothing was begun.
-func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan) ([]result, error) {
-	has, err := r.calls.exists(ctx, key, p.primary)
+func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan) ([]result, error) {
+	has, err := r.calls.exists(ctx, key, p.Primary)
 	if err != nil {
 		return nil, err
 	}
-	found := finding{source: has, deleted: view.Entry(key).Deleted}
+	found := plan.Finding{Source: has, Deleted: view.Entry(key).Deleted}
 	vs := view.VirtualStorage(key.VirtualStorage)
-	results := make([]result, len(p.targets))
+	results := make([]result, len(p.Targets))
 	var working sync.WaitGroup // as many as a virtual storage has storages
-	for i, target := range p.targets {
+	for i, target := range p.Targets {
 		working.Go(func() {
 			res := &results[i]
 			res.target = target
@@ -155,34 +156,34 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 }
 
 // equaliseOne makes one target equal to the primary.
-func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, p plan, target *state.Storage, found finding) result {
+func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, p plan.Plan, target *state.Storage, found plan.Finding) result {
 	failed := func(err error) result { return result{target: target.Name, ended: true, err: err} }
-	if !found.source && !found.deleted {
+	if !found.Source && !found.Deleted {
 		has, err := r.calls.exists(ctx, key, target.Name)
 		if err != nil {
 			return failed(err)
 		}
-		found.target = has
-		if mustAsk(target, found) {
-			keepers, err := r.keepers(ctx, key, p.witnesses)
+		found.Target = has
+		if plan.MustAsk(target, found) {
+			keepers, err := r.keepers(ctx, key, p.Witnesses)
 			if err != nil {
 				return failed(err)
 			}
 			if len(keepers) > 0 {
-				found.witness = keepers[0]
+				found.Witness = keepers[0]
 			}
 		}
 	}
-	verb, err := chooseVerb(target, found)
+	verb, err := plan.Choose(target, found)
 	if err != nil {
 		return failed(err)
 	}
 	res := result{target: target.Name, ended: true}
 	switch verb {
-	case verbCopy:
+	case plan.VerbCopy:
 		defer r.metrics.change(key.VirtualStorage, target.Name, changeUpdate)()
-		res.ended, res.err = r.calls.replicate(copying, key, p.primary, target.Name)
-	case verbRemove:
+		res.ended, res.err = r.calls.replicate(copying, key, p.Primary, target.Name)
+	case plan.VerbRemove:
 		defer r.metrics.change(key.VirtualStorage, target.Name, changeDelete)()
 		res.ended, res.err = r.calls.remove(copying, key, target.Name)
 	}

@@ -16,7 +16,7 @@
 //
 // # One repair
 //
-// makePlan decides by the view alone what comes next. Each step takes the gate
+// plan.Make decides by the view alone what comes next. Each step takes the gate
 // of the repository, opens this instance's mark, decides again under it, acts,
 // and gives the gate back; then the next step is decided.
 //

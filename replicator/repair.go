@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 )
 
 const (
@@ -83,20 +84,20 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 		}
 		p := r.plan(r.ledger.View(), o.key, o.filling)
 		step := r.copy
-		switch p.action {
-		case actRest:
+		switch p.Action {
+		case plan.Rest:
 			r.patience.forget(o.key)
-			if p.well {
+			if p.Well {
 				r.alarms.clear(o.key)
 			}
-			r.log.Debug("nothing to repair", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath, "why", p.why)
+			r.log.Debug("nothing to repair", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath, "why", p.Why)
 			return 0, nil
-		case actWait:
-			if p.wait == 0 {
+		case plan.Wait:
+			if p.Wait == 0 {
 				return backoff(markedDelay, markedDelay, 1, rand.Float64()), nil
 			}
-			return min(p.wait, waitLongest), nil
-		case actSettle:
+			return min(p.Wait, waitLongest), nil
+		case plan.Settle:
 			step = r.settle
 		}
 		if left := r.patience.left(o.key); left > 0 {
@@ -107,7 +108,7 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 		*synced = append(*synced, equal...)
 		switch {
 		case err == nil:
-			if p.action == actCopy {
+			if p.Action == plan.Copy {
 				// The ledger knows of the filling storages from here on.
 				o.filling = false
 				r.patience.forget(o.key)
@@ -118,7 +119,7 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 		case ctx.Err() != nil:
 			return busyDelayMin, nil
 		default:
-			if foreign, ok := errors.AsType[*foreignError](err); ok {
+			if foreign, ok := errors.AsType[*plan.ForeignError](err); ok {
 				r.alarms.raise(o.key, AlarmForeign, foreign)
 			}
 			return 0, err
@@ -128,15 +129,15 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 }
 
 // plan decides what to do next about a repository by what is known now.
-func (r *repairer) plan(view *state.State, key state.Key, filling bool) plan {
+func (r *repairer) plan(view *state.State, key state.Key, filling bool) plan.Plan {
 	r.sightings.look(view.Index)
-	return makePlan(situation{
-		vs:        view.VirtualStorage(key.VirtualStorage),
-		entry:     view.Entry(key),
-		self:      r.ledger.Incarnation(),
-		filling:   filling,
-		reachable: func(storage string) bool { return r.calls.reachable(key.VirtualStorage, storage) },
-		left:      r.sightings.left,
+	return plan.Make(plan.Situation{
+		VS:        view.VirtualStorage(key.VirtualStorage),
+		Entry:     view.Entry(key),
+		Self:      r.ledger.Incarnation(),
+		Filling:   filling,
+		Reachable: func(storage string) bool { return r.calls.reachable(key.VirtualStorage, storage) },
+		Left:      r.sightings.left,
 	})
 }
 

@@ -430,3 +430,10 @@ func TestRepair_aPanicEndsOneRepair(t *testing.T) {
 		w.expect(t, repair, "1")
 	})
 }
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 	"praefect/replicator/queue"
 )
 
@@ -53,7 +54,7 @@ func New(deps Deps, cfg Config) *Replicator {
 	log, metrics := deps.Log, deps.Metrics
 	r := &Replicator{
 		cfg: cfg, ledger: deps.Ledger, log: log, metrics: metrics,
-		sightings: &sightings{},
+		sightings: newSightings(),
 		alarms:    &alarms{log: log},
 	}
 	calls := &calls{storages: deps.Storages, watch: deps.Watch, lookTimeout: cfg.LookTimeout}
@@ -64,10 +65,10 @@ func New(deps Deps, cfg Config) *Replicator {
 	request := func(key state.Key, reason string) (queue.Request, bool) {
 		view := deps.Ledger.View()
 		p := repairer.plan(view, key, false)
-		if p.action == actRest {
+		if p.Action == plan.Rest {
 			return queue.Request{}, false
 		}
-		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(max(p.wait, repairer.patience.left(key)), waitLongest)}
+		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(max(p.Wait, repairer.patience.left(key)), waitLongest)}
 		if entry := view.Entry(key); entry != nil {
 			req.Targets = slices.Clone(entry.Behind)
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 )
 
 // leftLimit bounds how many repositories a scan puts off. Beyond it something
@@ -218,7 +219,7 @@ func (s *scan) try(ctx context.Context, path string) error {
 				continue
 			}
 		}
-		if foreign, ok := errors.AsType[*foreignError](out.err); ok {
+		if foreign, ok := errors.AsType[*plan.ForeignError](out.err); ok {
 			// It would serve what was never ours; an alarm has been raised.
 			return foreign
 		}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 )
 
 // settle accounts for the dirty marks whose bound has passed: storages that are
@@ -13,7 +14,7 @@ import (
 //
 // Nothing of it changes a replica, so dying at any point leaves what was there,
 // and at most one more mark, which is dirty then and bounds nothing.
-func (r *repairer) settle(ctx context.Context, o order, _ plan, held bool) (synced []string, err error) {
+func (r *repairer) settle(ctx context.Context, o order, _ plan.Plan, held bool) (synced []string, err error) {
 	ticket, done, err := r.take(ctx, o.key, held)
 	if err != nil {
 		return nil, err
@@ -24,7 +25,7 @@ func (r *repairer) settle(ctx context.Context, o order, _ plan, held bool) (sync
 		return nil, fmt.Errorf("mark the repository to settle it: %w", err)
 	}
 	p := r.plan(view, o.key, false)
-	if p.action != actSettle {
+	if p.Action != plan.Settle {
 		return nil, nil // it changed meanwhile; the next step sees how
 	}
 	settlement, err := r.compare(ctx, o.key, p)
@@ -46,9 +47,9 @@ func (r *repairer) settle(ctx context.Context, o order, _ plan, held bool) (sync
 }
 
 // compare finds the authority, and which in-sync storages are equal to it.
-func (r *repairer) compare(ctx context.Context, key state.Key, p plan) (Settlement, error) {
-	s := Settlement{Marks: p.marks, Authority: p.primary}
-	has, err := r.calls.exists(ctx, key, p.primary)
+func (r *repairer) compare(ctx context.Context, key state.Key, p plan.Plan) (Settlement, error) {
+	s := Settlement{Marks: p.Marks, Authority: p.Primary}
+	has, err := r.calls.exists(ctx, key, p.Primary)
 	if err != nil {
 		return Settlement{}, err
 	}
@@ -56,7 +57,7 @@ func (r *repairer) compare(ctx context.Context, key state.Key, p plan) (Settleme
 	if !has {
 		// Settling never deletes: what any of them has becomes the authority.
 		// One that cannot be asked may have it, so that nothing is settled.
-		if keepers, err = r.keepers(ctx, key, p.witnesses); err != nil {
+		if keepers, err = r.keepers(ctx, key, p.Witnesses); err != nil {
 			return Settlement{}, err
 		}
 		if len(keepers) > 0 {
@@ -64,13 +65,13 @@ func (r *repairer) compare(ctx context.Context, key state.Key, p plan) (Settleme
 		}
 	}
 	switch {
-	case !p.refsOnly:
+	case !p.RefsOnly:
 	case !has && !s.PrimaryLacks:
-		s.Equal = p.witnesses // all lack it
+		s.Equal = p.Witnesses // all lack it
 	case s.PrimaryLacks:
 		s.Equal, err = r.equal(ctx, key, s.Authority, keepers[1:])
 	default:
-		s.Equal, err = r.equal(ctx, key, s.Authority, p.witnesses)
+		s.Equal, err = r.equal(ctx, key, s.Authority, p.Witnesses)
 	}
 	return s, err
 }

@@ -39,7 +39,8 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/proxy/stream":     {"praefect/fsm/state"},
 		"praefect/proxy/method":     {},
 		"praefect/config":           {},
-		"praefect/replicator":       {"praefect/fsm/state", "praefect/replicator/queue"},
+		"praefect/replicator":       {"praefect/fsm/state", "praefect/replicator/plan", "praefect/replicator/queue"},
+		"praefect/replicator/plan":  {"praefect/fsm/state"},
 		"praefect/proxy/admin":      {"praefect/fsm/state"},
 		"praefect/replicator/queue": {},
 	}

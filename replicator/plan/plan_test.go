@@ -1,4 +1,4 @@
-package replicator
+package plan
 
 import (
 	"slices"
@@ -51,130 +51,130 @@ func TestPlan_next(t *testing.T) {
 		entry   *state.Entry
 		filling bool
 		away    []string
-		want    plan
+		want    Plan
 	}{
-		{name: "virtual storage gone", want: plan{why: "its virtual storage is not defined"}},
-		{name: "ordinary", vs: three(nil), want: plan{why: "nothing is wrong", well: true}},
+		{name: "virtual storage gone", want: Plan{Why: "its virtual storage is not defined"}},
+		{name: "ordinary", vs: three(nil), want: Plan{Why: "nothing is wrong", Well: true}},
 		{
 			name: "only our own lingering mark", vs: three(nil), entry: &state.Entry{Marks: []state.Mark{own}},
-			want: plan{why: "nothing is wrong", well: true},
+			want: Plan{Why: "nothing is wrong", Well: true},
 		},
 		{
 			name: "two behind", vs: three(nil), entry: &state.Entry{Behind: []string{"g2", "g3"}},
-			want: plan{action: actCopy, primary: "g1", targets: []string{"g2", "g3"}},
+			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g2", "g3"}},
 		},
 		{
 			name: "behind, under our own mark", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}, Marks: []state.Mark{own}},
-			want: plan{action: actCopy, primary: "g1", targets: []string{"g2"}, witnesses: []string{"g3"}},
+			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g2"}, Witnesses: []string{"g3"}},
 		},
 		{
 			name: "behind, under another's mark", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}, Marks: []state.Mark{foreign}},
-			want: plan{action: actWait, why: "another instance has marked it"},
+			want: Plan{Action: Wait, Why: "another instance has marked it"},
 		},
 		{
 			name: "the first of the succession is behind", vs: three(nil), entry: &state.Entry{Behind: []string{"g1"}},
-			want: plan{action: actCopy, primary: "g2", targets: []string{"g1"}, witnesses: []string{"g3"}},
+			want: Plan{Action: Copy, Primary: "g2", Targets: []string{"g1"}, Witnesses: []string{"g3"}},
 		},
 		{
 			name: "one of two targets away", vs: three(nil), entry: &state.Entry{Behind: []string{"g2", "g3"}}, away: []string{"g2"},
-			want: plan{action: actCopy, primary: "g1", targets: []string{"g3"}},
+			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g3"}},
 		},
 		{
 			name: "the only target away", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}}, away: []string{"g2"},
-			want: plan{why: "what is behind cannot be reached"},
+			want: Plan{Why: "what is behind cannot be reached"},
 		},
 		{
 			name: "primary away", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}}, away: []string{"g1"},
-			want: plan{why: "its primary cannot be reached"},
+			want: Plan{Why: "its primary cannot be reached"},
 		},
 		{
 			name: "unavailable", vs: three(nil), entry: &state.Entry{Behind: []string{"g1", "g2", "g3"}},
-			want: plan{why: "it has no primary"},
+			want: Plan{Why: "it has no primary"},
 		},
 		{
 			name: "first in-sync storage fenced", vs: three(standing("g1", state.Fenced)), entry: &state.Entry{Behind: []string{"g2"}},
-			want: plan{why: "it has no primary"},
+			want: Plan{Why: "it has no primary"},
 		},
 		{
 			name: "out and behind", vs: three(standing("g3", state.Out)), entry: &state.Entry{Behind: []string{"g3"}},
-			want: plan{why: "nothing is wrong", well: true},
+			want: Plan{Why: "nothing is wrong", Well: true},
 		},
 		{
 			name: "fenced and behind", vs: three(standing("g3", state.Fenced)), entry: &state.Entry{Behind: []string{"g3"}},
-			want: plan{why: "nothing is wrong", well: true},
+			want: Plan{Why: "nothing is wrong", Well: true},
 		},
 		{
 			name: "filling and behind", vs: three(standing("g3", state.Filling)), entry: &state.Entry{Behind: []string{"g3"}},
-			want: plan{action: actCopy, primary: "g1", targets: []string{"g3"}, witnesses: []string{"g2"}},
+			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g3"}, Witnesses: []string{"g2"}},
 		},
 		{
 			name: "filling, not asked for", vs: three(standing("g3", state.Filling)),
-			want: plan{why: "nothing is wrong", well: true},
+			want: Plan{Why: "nothing is wrong", Well: true},
 		},
 		{
 			name: "filling, asked for", vs: three(standing("g3", state.Filling)), filling: true,
-			want: plan{action: actCopy, primary: "g1", targets: []string{"g3"}, witnesses: []string{"g2"}},
+			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g3"}, Witnesses: []string{"g2"}},
 		},
 		{
 			name: "dirty and due", vs: three(nil), entry: &state.Entry{Marks: []state.Mark{dirty(3, 0, "g1")}},
-			want: plan{action: actSettle, primary: "g1", marks: []state.DirtyRef{{Incarnation: 3, At: 3}}, witnesses: []string{"g2", "g3"}},
+			want: Plan{Action: Settle, Primary: "g1", Marks: []state.DirtyRef{{Incarnation: 3, At: 3}}, Witnesses: []string{"g2", "g3"}},
 		},
 		{
 			name: "all dirty marks change refs only", vs: three(nil),
 			entry: &state.Entry{Marks: []state.Mark{refsOnly(dirty(3, 0)), refsOnly(dirty(4, 0))}},
-			want: plan{
-				action: actSettle, primary: "g1", refsOnly: true, witnesses: []string{"g2", "g3"},
-				marks: []state.DirtyRef{{Incarnation: 3, At: 3}, {Incarnation: 4, At: 4}},
+			want: Plan{
+				Action: Settle, Primary: "g1", RefsOnly: true, Witnesses: []string{"g2", "g3"},
+				Marks: []state.DirtyRef{{Incarnation: 3, At: 3}, {Incarnation: 4, At: 4}},
 			},
 		},
 		{
 			name: "one dirty mark does not", vs: three(nil),
 			entry: &state.Entry{Marks: []state.Mark{refsOnly(dirty(3, 0)), dirty(4, 0)}},
-			want: plan{
-				action: actSettle, primary: "g1", witnesses: []string{"g2", "g3"},
-				marks: []state.DirtyRef{{Incarnation: 3, At: 3}, {Incarnation: 4, At: 4}},
+			want: Plan{
+				Action: Settle, Primary: "g1", Witnesses: []string{"g2", "g3"},
+				Marks: []state.DirtyRef{{Incarnation: 3, At: 3}, {Incarnation: 4, At: 4}},
 			},
 		},
 		{
 			name: "one dirty mark is due", vs: three(nil),
 			entry: &state.Entry{Marks: []state.Mark{dirty(3, time.Minute), refsOnly(dirty(4, 0))}},
-			want:  plan{action: actSettle, primary: "g1", refsOnly: true, marks: []state.DirtyRef{{Incarnation: 4, At: 4}}, witnesses: []string{"g2", "g3"}},
+			want:  Plan{Action: Settle, Primary: "g1", RefsOnly: true, Marks: []state.DirtyRef{{Incarnation: 4, At: 4}}, Witnesses: []string{"g2", "g3"}},
 		},
 		{
 			name: "dirty before its bound", vs: three(nil),
 			entry: &state.Entry{Marks: []state.Mark{dirty(3, time.Minute, "g1"), dirty(4, time.Second, "g1")}},
-			want:  plan{action: actWait, why: "a write that ended unseen may still have an effect", wait: time.Second},
+			want:  Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: time.Second},
 		},
 		{
 			name: "behind and target of a dirty mark", vs: three(nil),
 			entry: &state.Entry{Behind: []string{"g2"}, Marks: []state.Mark{dirty(3, time.Minute, "g2")}},
-			want:  plan{action: actWait, why: "a write that ended unseen may still have an effect", wait: time.Minute},
+			want:  Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: time.Minute},
 		},
 		{
 			name: "behind beside a dirty mark of the primary", vs: three(nil),
 			entry: &state.Entry{Behind: []string{"g2"}, Marks: []state.Mark{dirty(3, time.Minute, "g1")}},
-			want:  plan{action: actCopy, primary: "g1", targets: []string{"g2"}, witnesses: []string{"g3"}},
+			want:  Plan{Action: Copy, Primary: "g1", Targets: []string{"g2"}, Witnesses: []string{"g3"}},
 		},
 		{
 			name: "dirty and unavailable", vs: three(nil),
 			entry: &state.Entry{Behind: []string{"g1", "g2", "g3"}, Marks: []state.Mark{dirty(3, 0)}},
-			want:  plan{why: "it has no primary"},
+			want:  Plan{Why: "it has no primary"},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got := makePlan(situation{
-				vs: row.vs, entry: row.entry, self: self, filling: row.filling, left: bound,
-				reachable: func(s string) bool { return !slices.Contains(row.away, s) },
+			got := Make(Situation{
+				VS: row.vs, Entry: row.entry, Self: self, Filling: row.filling, Left: bound,
+				Reachable: func(s string) bool { return !slices.Contains(row.away, s) },
 			})
-			if diff := cmp.Diff(row.want, got, cmp.AllowUnexported(plan{})); diff != "" {
+			if diff := cmp.Diff(row.want, got); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-// drawSituation draws a situation; away holds the storages that it cannot reach.
-func drawSituation(t *rapid.T) (s situation, away []string) {
+// drawSituation draws a Situation; away holds the storages that it cannot reach.
+func drawSituation(t *rapid.T) (s Situation, away []string) {
 	names := []string{"g1", "g2", "g3", "g4"}
 	vs := &state.VirtualStorage{Name: "default"}
 	for _, name := range rapid.Permutation(names).Draw(t, "succession") {
@@ -200,28 +200,28 @@ func drawSituation(t *rapid.T) (s situation, away []string) {
 		entry.Marks = append(entry.Marks, mark)
 	}
 	away = subset("away")
-	return situation{
-		vs: vs, entry: entry, self: 1, filling: rapid.Bool().Draw(t, "filling"), left: bound,
-		reachable: func(s string) bool { return !slices.Contains(away, s) },
+	return Situation{
+		VS: vs, Entry: entry, Self: 1, Filling: rapid.Bool().Draw(t, "filling"), Left: bound,
+		Reachable: func(s string) bool { return !slices.Contains(away, s) },
 	}, away
 }
 
 func TestPlan_keepsItsRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, away := drawSituation(t)
-		p := makePlan(s)
-		if p.action == actRest || p.action == actWait {
-			if p.why == "" {
+		p := Make(s)
+		if p.Action == Rest || p.Action == Wait {
+			if p.Why == "" {
 				t.Fatalf("nothing says why: %+v", p)
 			}
 			return
 		}
-		primary, ok := s.vs.Primary(s.entry)
-		if !ok || p.primary != primary.Name || slices.Contains(away, p.primary) {
-			t.Fatalf("acts from %q; the primary is %q", p.primary, primary.Name)
+		primary, ok := s.VS.Primary(s.Entry)
+		if !ok || p.Primary != primary.Name || slices.Contains(away, p.Primary) {
+			t.Fatalf("acts from %q; the primary is %q", p.Primary, primary.Name)
 		}
-		for _, mark := range s.entry.Marks {
-			if mark.Kind != "" && mark.Incarnation != s.self {
+		for _, mark := range s.Entry.Marks {
+			if mark.Kind != "" && mark.Incarnation != s.Self {
 				t.Fatalf("acts beside the live mark of %d", mark.Incarnation)
 			}
 			if mark.Dirty == nil {
@@ -229,23 +229,23 @@ func TestPlan_keepsItsRules(t *testing.T) {
 			}
 			ref := state.DirtyRef{Incarnation: mark.Incarnation, At: mark.Dirty.At}
 			late := mark.Dirty.BoundMillis > 0
-			if slices.Contains(p.marks, ref) && late {
+			if slices.Contains(p.Marks, ref) && late {
 				t.Fatalf("settles a mark that may still have an effect")
 			}
-			if p.action == actSettle && !late && !slices.Contains(p.marks, ref) {
+			if p.Action == Settle && !late && !slices.Contains(p.Marks, ref) {
 				t.Fatalf("does not settle a mark that is due")
 			}
-			if p.refsOnly && slices.Contains(p.marks, ref) && !mark.Dirty.RefsOnly {
+			if p.RefsOnly && slices.Contains(p.Marks, ref) && !mark.Dirty.RefsOnly {
 				t.Fatalf("compares refs where more may have changed")
 			}
-			for _, target := range p.targets {
+			for _, target := range p.Targets {
 				if late && slices.Contains(mark.Dirty.Targets, target) {
 					t.Fatalf("copies onto %q, which a late effect may change", target)
 				}
 			}
 		}
-		for _, target := range p.targets {
-			for st := range s.vs.InSync(s.entry) {
+		for _, target := range p.Targets {
+			for st := range s.VS.InSync(s.Entry) {
 				if st.Name == target {
 					t.Fatalf("copies onto %q, which is in sync", target)
 				}
@@ -254,8 +254,8 @@ func TestPlan_keepsItsRules(t *testing.T) {
 				t.Fatalf("copies onto %q, which is away", target)
 			}
 		}
-		for _, witness := range p.witnesses {
-			if st := s.vs.Storage(witness); st.Standing != state.Serving || s.entry.IsBehind(witness) || witness == p.primary {
+		for _, witness := range p.Witnesses {
+			if st := s.VS.Storage(witness); st.Standing != state.Serving || s.Entry.IsBehind(witness) || witness == p.Primary {
 				t.Fatalf("%q is no witness", witness)
 			}
 		}

@@ -1,0 +1,162 @@
+// Package plan owns the decisions of a repair: what to do next about one
+// repository, what to do to one replica, and how long a late effect must still
+// be expected. It promises to be pure, so that every schedule of them can be
+// tried. Package replicator acts on it, and the simulation.
+package plan
+
+import (
+	"slices"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// Action is what a repair of a repository does next.
+type Action int
+
+const (
+	// Rest: nothing can be done now. Either nothing is wrong, or what is
+	// wrong waits for a storage, and the reconciler finds the repository again
+	// when that one can be called.
+	Rest Action = iota
+	// Wait: something is to be done, and it is too early for it.
+	Wait
+	// Settle: account for the dirty marks whose bound has passed.
+	Settle
+	// Copy: make the targets equal to the primary.
+	Copy
+)
+
+// Situation is all that a plan depends on. Nothing in it is changed.
+type Situation struct {
+	VS    *state.VirtualStorage // nil if it is not defined
+	Entry *state.Entry          // nil if the repository is ordinary
+	Self  state.Incarnation
+	// Filling asks for a copy onto the filling storages even if the ledger does
+	// not say that they are behind: the scan that fills them has come by.
+	Filling bool
+	// Reachable tells whether a storage can be called, and is the disk that the
+	// state speaks of.
+	Reachable func(storage string) bool
+	// Left is how long an effect of what the dirty mark stands for may still
+	// come.
+	Left func(*state.Dirty) time.Duration
+}
+
+// Plan is what to do next about one repository.
+type Plan struct {
+	Action Action
+	// Why says so for people, of Rest and Wait; Well tells that nothing
+	// is wrong at all.
+	Why  string
+	Well bool
+	// Wait is how long, at most, of Wait; 0 if nobody can tell.
+	Wait time.Duration
+	// Primary is the repository's primary, of Settle and Copy.
+	Primary string
+	// Marks are the dirty marks to settle, and RefsOnly tells that equal
+	// checksums prove equal replicas under each of them.
+	Marks    []state.DirtyRef
+	RefsOnly bool
+	// Witnesses are the in-sync serving storages beside the primary: settling
+	// compares them, and none of them may have what the primary lacks.
+	Witnesses []string
+	// Targets are the storages to make equal to the primary.
+	Targets []string
+}
+
+// Make decides what to do next about one repository. It never names an
+// in-sync storage as a target, nor one that a dirty mark may still change.
+func Make(s Situation) Plan {
+	if s.VS == nil {
+		return Plan{Action: Rest, Why: "its virtual storage is not defined"}
+	}
+	early, due, refsOnly, soonest := s.dirty()
+	targets, absent := s.targets(early)
+	if len(targets)+len(absent)+len(early)+len(due) == 0 {
+		return Plan{Action: Rest, Why: "nothing is wrong", Well: true}
+	}
+	primary, ok := s.VS.Primary(s.Entry)
+	switch {
+	case !ok:
+		return Plan{Action: Rest, Why: "it has no primary"}
+	case !s.Reachable(primary.Name):
+		return Plan{Action: Rest, Why: "its primary cannot be reached"}
+	case s.markedByAnother():
+		return Plan{Action: Wait, Why: "another instance has marked it"}
+	case len(due) > 0:
+		return Plan{Action: Settle, Primary: primary.Name, Marks: due, RefsOnly: refsOnly, Witnesses: s.witnesses(primary.Name)}
+	case len(targets) > 0:
+		return Plan{Action: Copy, Primary: primary.Name, Targets: targets, Witnesses: s.witnesses(primary.Name)}
+	case len(early) > 0:
+		return Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: soonest}
+	}
+	return Plan{Action: Rest, Why: "what is behind cannot be reached"}
+}
+
+// dirty divides the dirty marks into those whose bound has not passed, with the
+// shortest time left, and those that can be settled.
+func (s Situation) dirty() (early []*state.Dirty, due []state.DirtyRef, refsOnly bool, soonest time.Duration) {
+	refsOnly = true
+	if s.Entry == nil {
+		return nil, nil, refsOnly, 0
+	}
+	for i := range s.Entry.Marks {
+		mark := &s.Entry.Marks[i]
+		if mark.Dirty == nil {
+			continue
+		}
+		if left := s.Left(mark.Dirty); left > 0 {
+			early = append(early, mark.Dirty)
+			if soonest == 0 || left < soonest {
+				soonest = left
+			}
+			continue
+		}
+		due = append(due, state.DirtyRef{Incarnation: mark.Incarnation, At: mark.Dirty.At})
+		refsOnly = refsOnly && mark.Dirty.RefsOnly
+	}
+	return early, due, refsOnly, soonest
+}
+
+// targets are the storages to be copied to now. Absent are those that would be
+// if they could be called. One that a mark in early may still change is
+// neither: a late effect must not meet a fresh copy.
+func (s Situation) targets(early []*state.Dirty) (now, absent []string) {
+	for i := range s.VS.Succession {
+		st := &s.VS.Succession[i]
+		due := false
+		switch st.Standing {
+		case state.Serving:
+			due = s.Entry.IsBehind(st.Name)
+		case state.Filling:
+			due = s.Filling || s.Entry.IsBehind(st.Name)
+		}
+		switch {
+		case !due || slices.ContainsFunc(early, func(d *state.Dirty) bool { return slices.Contains(d.Targets, st.Name) }):
+		case s.Reachable(st.Name):
+			now = append(now, st.Name)
+		default:
+			absent = append(absent, st.Name)
+		}
+	}
+	return now, absent
+}
+
+// markedByAnother reports whether another live incarnation has a live mark:
+// whatever were found out now would be refused.
+func (s Situation) markedByAnother() bool {
+	return s.Entry != nil && slices.ContainsFunc(s.Entry.Marks, func(m state.Mark) bool {
+		return m.Kind != "" && m.Incarnation != s.Self
+	})
+}
+
+func (s Situation) witnesses(primary string) []string {
+	var names []string
+	for st := range s.VS.InSync(s.Entry) {
+		if st.Standing == state.Serving && st.Name != primary {
+			names = append(names, st.Name)
+		}
+	}
+	return names
+}
