@@ -43,8 +43,8 @@ END`, strings.Replace(minimal, "[database]", "[database]\nuser = 'kept'\npasswor
 	if len(c.VirtualStorages) != 1 || c.VirtualStorages[0].Name != "other" {
 		t.Errorf("virtual storages are %+v, want the command's only", c.VirtualStorages)
 	}
-	if len(c.Ignored) != 2 || c.Ignored[0].Line != 0 || c.Ignored[1].Line != 0 {
-		t.Errorf("ignored keys are %+v, want two without a line", c.Ignored)
+	if len(c.Ignored) != 1 || c.Ignored[0].Line != 0 {
+		t.Errorf("ignored keys are %+v, want one without a line", c.Ignored)
 	}
 }
 

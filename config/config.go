@@ -142,13 +142,6 @@ type Prometheus struct {
 	GRPCLatencyBuckets []float64 `toml:"grpc_latency_buckets"`
 }
 
-// Failover says who replaces a dead primary.
-type Failover struct {
-	// Enabled lets the instances do it by themselves; false leaves it to the
-	// operator's promote. Default true. failover_enabled is an older spelling.
-	Enabled bool `toml:"enabled"`
-}
-
 // Yamux bounds the channels multiplexed on one connection to a storage.
 type Yamux struct {
 	// MaximumStreamWindowSizeBytes is how much one channel may have in flight,

@@ -113,7 +113,15 @@ func TestParse_faults(t *testing.T) {
 		{name: "replication factor of another type", after: "[[virtual_storage]]\nname = 'b'\ndefault_replication_factor = 'all'\nnode = [{storage = 'a', address = 'unix:a'}]",
 			key: "virtual_storage.1.default_replication_factor", line: 12, column: 1, says: "whole number"},
 		{name: "strong mode", after: "[consistency]\nmode = 'strong'", key: "consistency.mode", line: 11, column: 1, says: "this version lacks"},
-		{name: "several instances", after: "[[raft.peer]]\nname = 'a'\naddr = 'a:2307'", key: "raft.peer", line: 10, column: 8, says: "not available in this version"},
+		{name: "two instances", after: cluster + "name = 'a'\n[[raft.peer]]\nname = 'a'\naddr = 'a:2307'\n[[raft.peer]]\nname = 'b'\naddr = 'b:2307'", key: "raft.peer", line: 14, column: 8, says: "list 3 or 5"},
+		{name: "two others and nowhere to listen", after: "[raft]\nname = 'a'\nsecret_file = 's'\n" + others, key: "raft.listen_addr", line: 10, column: 2, says: "connect to"},
+		{name: "nothing to show to others", after: "[raft]\nname = 'a'\nlisten_addr = 'a:2307'\n" + others, key: "raft.certificate_path", line: 10, column: 2, says: "nor is secret_file"},
+		{name: "certificates and a secret", after: cluster + "advertise_addr = 'a:2307'\ncertificate_path = 'c'\nkey_path = 'c'\nca_path = 'c'", key: "raft.secret_file", line: 12, column: 1, says: "remove one"},
+		{name: "no address for others", after: "[raft]\nlisten_addr = ':2307'\nsecret_file = 's'", key: "raft.advertise_addr", line: 10, column: 2, says: "in its place"},
+		{name: "one address of two peers", after: cluster + "name = 'a'\nadvertise_addr = 'a:2307'\n[[raft.peer]]\nname = 'b'\naddr = 'b:2307'\n[[raft.peer]]\nname = 'c'\naddr = 'b:2307'", key: "raft.peer.1.addr", line: 20, column: 1, says: "another peer"},
+		{name: "two addresses of this instance", after: cluster + "name = 'b'\nadvertise_addr = 'c:2307'\n" + others + "[[raft.peer]]\nname = 'a'\naddr = 'a:2307'", key: "raft.advertise_addr", line: 14, column: 1, says: "differs from the addr of peer"},
+		{name: "report age", after: "[detection]\nreport_age = '100ms'", key: "detection.report_age", line: 11, column: 1, says: "200ms or more"},
+		{name: "return upside down", after: "[failover]\nreturn_after = '10m'", key: "failover.return_after_max", line: 10, column: 2, says: "less than return_after"},
 		{name: "failover both ways", before: "failover_enabled = true", after: "[failover]\nenabled = false", key: "failover_enabled", line: 1, column: 1, says: "remove this older spelling"},
 		{name: "failover_enabled of another type", before: "failover_enabled = 'yes'", key: "failover_enabled", line: 1, column: 1, says: "true or false"},
 		{name: "unknown election strategy", after: "[failover]\nelection_strategy = 'best'", key: "failover.election_strategy", line: 11, column: 1, says: "per_repository"},
@@ -159,7 +167,7 @@ func TestParse_faults(t *testing.T) {
 
 		{name: "raft profile", after: "[raft]\nprofile = 'slow'", key: "raft.profile", line: 11, column: 1, says: "'fast' or 'cautious'"},
 		{name: "unreachable advertise_addr", after: "[raft]\nadvertise_addr = '0.0.0.0:2307'", key: "raft.advertise_addr", line: 11, column: 1, says: "others can reach"},
-		{name: "raft on the clients' address", after: "[raft]\nlisten_addr = '10.0.0.1:2305'", key: "raft.listen_addr", line: 11, column: 1, says: "taken by listen_addr"},
+		{name: "raft on the clients' address", after: "[raft]\nsecret_file = 's'\nlisten_addr = '10.0.0.1:2305'", key: "raft.listen_addr", line: 12, column: 1, says: "taken by listen_addr"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			text := tt.before + minimal + tt.after
@@ -196,6 +204,7 @@ addr = ":2307"
 	want := []string{
 		"11 raft.key_path",
 		"11 raft.ca_path",
+		"11 raft.listen_addr",
 		"13 raft.peer",
 		"17 raft.peer.1.name",
 		"18 raft.peer.1.addr",

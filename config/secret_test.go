@@ -79,7 +79,7 @@ func TestLoad_secretFiles(t *testing.T) {
 		"token_file = '" + write("node", "two\n\n") + "'\n" +
 		"[auth]\ntoken_file = '" + write("auth", "three") + "'\n" +
 		"[admin]\ntoken_file = '" + write("admin", " four \n") + "'\n" +
-		"[raft]\nsecret_file = '" + write("raft", "five\n") + "'\n"
+		"[raft]\nsecret_file = '" + write("raft", "five: no less than 16\n") + "'\n"
 	c, err := Load(t.Context(), write("config.toml", text), noEnv)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestLoad_secretFiles(t *testing.T) {
 		{"virtual_storage.0.node.0.token_file", c.VirtualStorages[0].Nodes[0].Token, "two\n"},
 		{"auth.token_file", c.Auth.Token, "three"},
 		{"admin.token_file", c.Admin.Token, " four "},
-		{"raft.secret_file", c.Raft.Secret, "five"},
+		{"raft.secret_file", c.Raft.Secret, "five: no less than 16"},
 	} {
 		if tt.got.Reveal() != tt.want {
 			t.Errorf("%s gives %q, want %q", tt.key, tt.got.Reveal(), tt.want)

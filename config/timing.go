@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Consistency is what an acknowledged write and an answered read promise.
 type Consistency struct {
 	// Mode is "eventual": a write is acknowledged when the primary has it, and
@@ -28,6 +30,10 @@ type Consistency struct {
 	// HoldLimit is how many writes may wait at a time; those beyond it are
 	// answered UNAVAILABLE at once. Default 1000.
 	HoldLimit int `toml:"hold_limit"`
+	// LeaseWait bounds how long a write waits at an instance that has no lease
+	// before it is answered UNAVAILABLE: long enough for the instances to elect
+	// a leader. Default 2s; 0 = it does not wait.
+	LeaseWait Duration `toml:"lease_wait"`
 }
 
 // Replication is the pace and the bounds of repair work.
@@ -66,4 +72,38 @@ type Detection struct {
 	ProbeInterval Duration `toml:"probe_interval"`
 	// ProbeTimeout bounds one probe. Default 1s.
 	ProbeTimeout Duration `toml:"probe_timeout"`
+	// Silence is how long a storage may say nothing at all before an instance
+	// takes it for dead. Default 1.5s.
+	Silence Duration `toml:"silence"`
+	// ReportAge is how old an instance's opinion of a storage may be to count
+	// when the leader looks for a majority. Default 300ms, minimum 200ms:
+	// opinions are repeated every 100ms.
+	ReportAge Duration `toml:"report_age"`
+}
+
+// minReportAge lets an opinion that is repeated every 100 ms be late once.
+const minReportAge = Duration(200 * time.Millisecond)
+
+// Failover says who replaces a dead primary, and with what patience.
+type Failover struct {
+	// Enabled lets the instances do it by themselves; false leaves it to the
+	// operator's promote. Default true. failover_enabled is an older spelling.
+	Enabled bool `toml:"enabled"`
+	// ReturnAfter is how long a storage that was dead must be well before it
+	// serves again. It doubles with each further failure. Default 10s.
+	ReturnAfter Duration `toml:"return_after"`
+	// ReturnAfterMax is the most that ReturnAfter doubles to. Default 5m.
+	ReturnAfterMax Duration `toml:"return_after_max"`
+	// MassFailureWindow: when more than half of all storages die within it, no
+	// primary is replaced, as the fault is hardly theirs. Default 5s.
+	MassFailureWindow Duration `toml:"mass_failure_window"`
+	// WarmUp is how long a new leader looks before it replaces a primary.
+	// Default 5s; 0 = it does not wait.
+	WarmUp Duration `toml:"warm_up"`
+	// HoldDeadline bounds how long the writes of a virtual storage wait while an
+	// operator moves its primary. Default 8s.
+	HoldDeadline Duration `toml:"hold_deadline"`
+	// RetireAfter is how long an instance must be silent before the others take
+	// it for gone without any other proof. Default 10m.
+	RetireAfter Duration `toml:"retire_after"`
 }

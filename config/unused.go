@@ -59,22 +59,15 @@ func idleKeys() map[string]string {
 	const (
 		noBatches  = "a worker claims as many jobs as it has room for"
 		noScrapes  = "no metric asks Postgres while it is scraped"
-		noFailover = "this version does not fail over: an operator brings the primary back"
 		noChannels = "this version opens no channels on a connection"
 		noVotes    = "it is for writes that vote, and this version has none"
-		noLeases   = "an instance that is alone needs no lease"
-		noChanges  = "operators can look at this version, and change nothing through it"
 	)
 	return map[string]string{
 		"replication.batch_size":                 noBatches,
 		"prometheus.scrape_timeout":              noScrapes,
-		"failover.enabled":                       noFailover,
 		"yamux.maximum_stream_window_size_bytes": noChannels,
 		"yamux.accept_backlog":                   noChannels,
 		"consistency.copies":                     noVotes,
 		"consistency.when_short":                 noVotes,
-		"consistency.reads_without_lease":        noLeases,
-		"admin.token":                            noChanges,
-		"admin.token_file":                       noChanges,
 	}
 }

@@ -63,6 +63,14 @@ func (c *Config) checkTimes(found *findings) {
 	positive(found, keyPath("consistency", "write_timeout"), c.Consistency.WriteTimeout)
 	positive(found, keyPath("detection", "probe_interval"), c.Detection.ProbeInterval)
 	positive(found, keyPath("detection", "probe_timeout"), c.Detection.ProbeTimeout)
+	positive(found, keyPath("detection", "silence"), c.Detection.Silence)
+	atLeast(found, keyPath("detection", "report_age"), c.Detection.ReportAge, minReportAge)
+	positive(found, keyPath("failover", "return_after"), c.Failover.ReturnAfter)
+	positive(found, keyPath("failover", "hold_deadline"), c.Failover.HoldDeadline)
+	positive(found, keyPath("failover", "retire_after"), c.Failover.RetireAfter)
+	if c.Failover.ReturnAfterMax < c.Failover.ReturnAfter {
+		found.add(keyPath("failover", "return_after_max"), "%v is less than return_after (%v): raise it", c.Failover.ReturnAfterMax, c.Failover.ReturnAfter)
+	}
 	if c.Replication.RetryMax < c.Replication.RetryMin {
 		found.add(keyPath("replication", "retry_max"), "%v is less than retry_min (%v): raise it", c.Replication.RetryMax, c.Replication.RetryMin)
 	}
@@ -73,6 +81,9 @@ func (c *Config) checkTimes(found *findings) {
 	notNegative(found, keyPath("reconciliation", "scheduling_interval"), c.Reconciliation.SchedulingInterval)
 	notNegative(found, keyPath("consistency", "mark_linger"), c.Consistency.MarkLinger)
 	notNegative(found, keyPath("consistency", "hold_timeout"), c.Consistency.HoldTimeout)
+	notNegative(found, keyPath("consistency", "lease_wait"), c.Consistency.LeaseWait)
+	notNegative(found, keyPath("failover", "mass_failure_window"), c.Failover.MassFailureWindow)
+	notNegative(found, keyPath("failover", "warm_up"), c.Failover.WarmUp)
 }
 
 func oneOf(found *findings, key []string, value string, allowed ...string) {
