@@ -1,0 +1,152 @@
+package machine
+
+import (
+	"errors"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// Effect is what is to be done.
+type Effect interface{ effect() }
+
+// Forward lets a write pass to its primary. It must be sent over exactly the
+// connection that it names, with a token dated at At or before; if that is
+// gone, NotSent says so.
+type Forward struct {
+	Write      ID
+	Storage    string
+	Generation uint64
+	// Epoch is that of the virtual storage by which the write was routed.
+	Epoch uint64
+	// At is when the lease was checked.
+	At time.Duration
+}
+
+// Held tells, once a write, that it waits for what Why says.
+type Held struct {
+	Write ID
+	Why   Why
+}
+
+// Reject ends a write that was not forwarded; nothing of it can happen. Err is
+// one of this package, a *router.Refusal, a *state.Refusal, or wraps what a
+// proposal ended with.
+type Reject struct {
+	Write ID
+	// Why is what it last waited for.
+	Why Why
+	Err error
+}
+
+// Doom ends the RPC of a forwarded write; its Ended is awaited all the same.
+type Doom struct {
+	Write ID
+	Err   error
+}
+
+// Finish ends a forwarded write: the client may have the storage's status, or
+// must have Err instead if that is set.
+type Finish struct {
+	Write ID
+	Err   error
+}
+
+// Propose is to be answered by Answer.
+type Propose struct {
+	Proposal ProposalID
+	Commands []state.Command
+}
+
+// Behind names repositories that need a repair since storages fell behind by
+// writes that have ended.
+type Behind struct{ Keys []state.Key }
+
+// Done answers Take, Mark, Declare and Settle. View is set for a Mark: it is at
+// or after the mark, and from here on the replicas may be changed within its
+// scope.
+type Done struct {
+	Ticket ID
+	View   *state.State
+	Err    error
+}
+
+// Spoiled tells a ticket, once, that a write passed which began after it.
+type Spoiled struct{ Ticket ID }
+
+// HoldReport tells how far a hold is.
+type HoldReport struct {
+	ID string
+	// Applied tells that new writes wait.
+	Applied bool
+	// InFlight counts the writes of the virtual storage that may still have an
+	// effect, Marks the repositories marked for writes.
+	InFlight, Marks int
+}
+
+// Report is to be told to the leader: the view that the routing uses, and the
+// holds.
+type Report struct {
+	Applied state.Index
+	Holding []HoldReport
+}
+
+func (Forward) effect() {}
+func (Held) effect()    {}
+func (Reject) effect()  {}
+func (Doom) effect()    {}
+func (Finish) effect()  {}
+func (Propose) effect() {}
+func (Behind) effect()  {}
+func (Done) effect()    {}
+func (Spoiled) effect() {}
+func (Report) effect()  {}
+
+// Why says what a write waits for.
+type Why string
+
+// What a write waits for.
+const (
+	// WhyGate: a repair holds the repository.
+	WhyGate Why = "repair"
+	// WhyHold: a switchover is under way.
+	WhyHold Why = "switchover"
+	// WhyLease: this instance may not route now.
+	WhyLease Why = "lease"
+	// WhyFenced: the primary was failed over, and has no successor yet.
+	WhyFenced Why = "fenced"
+	// WhyUnreachable: the primary serves, and cannot be reached.
+	WhyUnreachable Why = "unreachable"
+	// WhyProposal: what the write must have in the ledger is being committed.
+	WhyProposal Why = "proposal"
+	// WhyWatermark: another instance may not know yet what is in the ledger.
+	WhyWatermark Why = "watermark"
+)
+
+// Errors of writes and repairs. Those of writes end in a status that tells the
+// client to try again.
+var (
+	// ErrHeld ends a write that waited too long, or among too many.
+	ErrHeld = errors.New("the write could not be let pass in time; try again")
+	// ErrNoLease ends a write at an instance that is cut off from the others.
+	ErrNoLease = errors.New("this instance is cut off from the others and may not write; try again at another one")
+	// ErrRerouted ends a write whose repository changed its primary at every
+	// attempt to mark it.
+	ErrRerouted = errors.New("the agreed state of the repository keeps changing; try again")
+	// ErrDoomed replaces the status of a write whose storage ceased to be the
+	// primary, or whose instance lost its lease: whether it had its effect is
+	// not known.
+	ErrDoomed = errors.New("the primary was taken away during the write, whose outcome is unknown; look before you try again")
+	// ErrRetired ends everything of an incarnation that was retired.
+	ErrRetired = errors.New("this instance was replaced and stops")
+	// ErrStopping ends what comes while the instance stops.
+	ErrStopping = errors.New("this instance stops")
+	// ErrUnknown is wrapped in what ends a write or repair because the outcome
+	// of a proposal is not known. A write was not forwarded.
+	ErrUnknown = errors.New("the outcome of a proposal is not known")
+	// ErrBusy refuses a repair: another one, or a write, is under way, or
+	// something that ended without account is not recorded as dirty yet.
+	ErrBusy = errors.New("repository is busy")
+	// ErrSpoiled ends a repair during which a write began.
+	ErrSpoiled = errors.New("a write began during the repair")
+)

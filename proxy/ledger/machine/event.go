@@ -1,0 +1,168 @@
+package machine
+
+import (
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/router"
+)
+
+// ID names a write or a ticket; its maker gives each its own.
+type ID uint64
+
+// ProposalID names a proposal; the machine counts them.
+type ProposalID uint64
+
+// Event is what happened.
+type Event interface{ event() }
+
+// Begin brings a new write. It is answered by one Forward or Reject, now or
+// later, unless Cancel comes first.
+type Begin struct {
+	Write ID
+	// Keys are the repositories of the write, one or two of one virtual storage.
+	Keys []state.Key
+	// Scope bounds what the write can do; the machine adds the targets.
+	Scope state.Scope
+	// Deletes is set for a write that removes its repository.
+	Deletes bool
+	// Bytes is what the write occupies while it waits.
+	Bytes int
+}
+
+// Cancel ends a write that was not forwarded: its client is gone.
+type Cancel struct{ Write ID }
+
+// NotSent answers a Forward: the connection that it names was gone, and
+// nothing was sent. The write waits for another way.
+type NotSent struct{ Write ID }
+
+// Ended says that the RPC of a forwarded write is over on this side; it is
+// answered by one Finish, before which the client must not get the status.
+type Ended struct {
+	Write ID
+	// Succeeded tells that the storage's status was OK.
+	Succeeded bool
+	// Arrived tells that the status came from the storage, so that no effect
+	// can follow any more.
+	Arrived bool
+}
+
+// View brings a newer view of the replicated state. Older ones are ignored.
+type View struct{ State *state.State }
+
+// Lease allows this instance to route.
+type Lease struct {
+	// Until is when it ends. The zero Lease has ended.
+	Until time.Duration
+	// Index is the view that it needs.
+	Index state.Index
+}
+
+// Hold advises to keep the new writes of a virtual storage waiting.
+type Hold struct {
+	ID             string
+	VirtualStorage string
+	// Until is when it ends by itself.
+	Until time.Duration
+}
+
+// Session brings what the leader last said.
+type Session struct {
+	Lease Lease
+	// Watermark is the index that every leased instance has applied.
+	Watermark state.Index
+	Holds     []Hold
+}
+
+// Reached is what this instance knows of the way to one storage.
+type Reached struct {
+	VirtualStorage, Storage string
+	// Generation names the connection; it is another one for every connection.
+	Generation uint64
+	router.Reach
+}
+
+// Reach brings the state of the connections to all storages.
+type Reach struct{ Storages []Reached }
+
+// Answer ends a proposal.
+type Answer struct {
+	Proposal ProposalID
+	// Results are those of the commands in order, applied in a view that was
+	// brought before; nil if the outcome is unknown, and Err says why.
+	Results []state.Result
+	Err     error
+}
+
+// Tick says that time has passed.
+type Tick struct{}
+
+// Stop closes the marks with nothing in flight at once, and rejects whatever
+// comes new. Stopped tells when all of it is done.
+type Stop struct{}
+
+// Take asks for the gate of a repository, for a repair. Without Hold it is
+// refused while a write is in flight, and spoiled by the next one; with it new
+// writes wait, and it is granted when those in flight have ended.
+type Take struct {
+	Ticket ID
+	Key    state.Key
+	Hold   bool
+}
+
+// Mark has the instance's mark made wide enough for what the repair does.
+type Mark struct {
+	Ticket ID
+	Scope  state.Scope
+}
+
+// Declare has the storages declared in sync, as of the mark.
+type Declare struct {
+	Ticket   ID
+	Storages []string
+}
+
+// Settlement is what a repair found about the dirty marks of its repository.
+type Settlement struct {
+	Marks        []state.DirtyRef
+	Authority    string
+	PrimaryLacks bool
+	Equal        []string
+}
+
+// Settle has a settlement committed, as of the mark. What the ticket declares
+// afterwards speaks of the index at which that was applied.
+type Settle struct {
+	Ticket     ID
+	Settlement Settlement
+}
+
+// Unhold lets the writes go on that a holding ticket keeps waiting; they spoil
+// it.
+type Unhold struct{ Ticket ID }
+
+// Release gives a gate back, or the wait for it up.
+type Release struct {
+	Ticket ID
+	// Arrived tells that every RPC of the repair has ended at its storage;
+	// otherwise the mark ends dirty.
+	Arrived bool
+}
+
+func (Begin) event()   {}
+func (Cancel) event()  {}
+func (NotSent) event() {}
+func (Ended) event()   {}
+func (View) event()    {}
+func (Session) event() {}
+func (Reach) event()   {}
+func (Answer) event()  {}
+func (Tick) event()    {}
+func (Stop) event()    {}
+func (Take) event()    {}
+func (Mark) event()    {}
+func (Declare) event() {}
+func (Settle) event()  {}
+func (Unhold) event()  {}
+func (Release) event() {}
