@@ -87,6 +87,7 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 			panic(fmt.Sprintf("fsm: entry %d of term %d of the Raft log cannot be applied, and skipping it would let "+
 				"instances differ; it needs another version of this program: %v", entry.Index, entry.Term, err))
 		}
+		b.EntryTerm = entry.Term
 		next, results := s.Apply(state.Index(entry.Index), b)
 		s, answers[i] = next, results
 	}

@@ -21,8 +21,9 @@ func (c *Wrote) invalid() string {
 }
 
 // apply accounts for every storage, whatever its standing: one that is not an
-// in-sync serving storage which agrees is behind from here on. A name in
-// Agreeing that is no storage was removed since, and has nothing to account for.
+// in-sync serving storage which agrees is behind from here on. So is one that was
+// fenced after the write's epoch: what was sent to it may have been cut off. A name
+// in Agreeing that is no storage was removed since, and has nothing to account for.
 func (c *Wrote) apply(t *transition) *Refusal {
 	vs, refusal := t.marked(c.VirtualStorage, c.Paths...)
 	if refusal != nil {
@@ -40,7 +41,8 @@ func (c *Wrote) apply(t *transition) *Refusal {
 		k := Key{c.VirtualStorage, path}
 		e := t.entry(k).clone()
 		e.Behind = vs.names(func(s *Storage) bool {
-			return s.Standing != Serving || e.IsBehind(s.Name) || !slices.Contains(c.Agreeing, s.Name)
+			agrees := s.Standing == Serving && s.FencedEpoch <= c.Epoch && slices.Contains(c.Agreeing, s.Name)
+			return !agrees || e.IsBehind(s.Name)
 		})
 		switch c.Deleted {
 		case DeletedSet:

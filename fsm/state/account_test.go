@@ -55,15 +55,13 @@ func TestWrote(t *testing.T) {
 			do: do(deleting(DeletedClear, "p", "q")), entry: "open(1), behind r"},
 		{name: "a fence before the write's epoch", given: func(w *world) {
 			marked(w)
-			w.fence("p")
-			w.set("p", func(_ *VirtualStorage, s *Storage) { s.Standing = Serving })
+			w.roundTrip()
 		}, do: func(w *world) Command { return at(w.VirtualStorage(vs).Epoch, wrote("p"))(w) },
 			entry: "open(1), behind q+r"},
 
 		{name: "a fence after the write's epoch", given: func(w *world) {
 			marked(w)
-			w.fence("p")
-			w.set("p", func(_ *VirtualStorage, s *Storage) { s.Standing = Serving })
+			w.roundTrip()
 		}, do: do(wrote("p")), refused: RefusedNotPrimary},
 		{name: "not the primary", given: marked, do: do(wrote("q", "p")), refused: RefusedNotPrimary},
 		{name: "no storage", given: marked, do: do(wrote("x")), refused: RefusedNotPrimary},
@@ -102,7 +100,8 @@ func TestWrote_refusedForOnePathChangesNone(t *testing.T) {
 	w.must(alpha, paths(open(Open), repo, "pool.git"))
 	w.out("p", WhyDead)
 	w.must(alpha, paths(wrote("q", "r"), "pool.git")) // p is behind for the pool only
-	w.set("p", func(_ *VirtualStorage, s *Storage) { s.Standing, s.Why = Serving, "" })
+	w.must(alpha, reach("p", "disk-p"))
+	w.switchover("q", "r") // so that p is the first again
 	before := w.entry().String()
 	r := w.try(alpha, paths(wrote("q", "r"), "pool.git", repo))
 	if r.Refusal == nil || r.Refusal.Reason != RefusedNotPrimary {

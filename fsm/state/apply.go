@@ -16,6 +16,7 @@ import (
 //     changes nothing but Index.
 //   - A batch of an incarnation that is not live is refused as a whole, except
 //     for a Register.
+//   - A batch that names another term than that of its entry is refused as a whole.
 //   - The ledger commands of a batch whose number does not rise within its
 //     incarnation are refused.
 func (s *State) Apply(index Index, b Batch) (*State, []Result) {
@@ -29,6 +30,10 @@ func (s *State) Apply(index Index, b Batch) (*State, []Result) {
 	stale := t.claimNumber(b)
 	results := make([]Result, len(b.Commands))
 	for i := range b.Commands {
+		if b.Term != 0 && b.Term != b.EntryTerm {
+			results[i] = Result{Index: index, Refusal: refuse(RefusedTerm, "decided in term %d, proposed in term %d", b.Term, b.EntryTerm)}
+			continue
+		}
 		results[i] = t.apply(b.Commands[i].one(), stale)
 	}
 	if b.RequestID != "" {
@@ -49,7 +54,7 @@ type command interface {
 // touchesLedger tells the commands that a number orders.
 func touchesLedger(c command) bool {
 	switch c.(type) {
-	case *OpenMark, *Close, *Wrote, *InSync, *Settle:
+	case *OpenMark, *Close, *Wrote, *InSync, *Settle, *AcceptLoss:
 		return true
 	}
 	return false
@@ -63,6 +68,8 @@ type transition struct {
 	proposer Incarnation
 	next     State
 	ledger   *iradix.Txn[*Entry]
+	// ownCounts is true once next.behind is a copy that this transition may change.
+	ownCounts bool
 }
 
 func (s *State) begin(index Index, b Batch) *transition {
@@ -124,14 +131,6 @@ func refuse(why Reason, format string, args ...any) *Refusal {
 	return &Refusal{Reason: why, Detail: fmt.Sprintf(format, args...)}
 }
 
-// virtualStorage returns the virtual storage, or the refusal that there is none.
-func (t *transition) virtualStorage(name string) (*VirtualStorage, *Refusal) {
-	if vs := t.next.VirtualStorage(name); vs != nil {
-		return vs, nil
-	}
-	return nil, refuse(RefusedUnknown, "no virtual storage %q", name)
-}
-
 // entry returns the entry as this batch has left it, nil for an ordinary
 // repository.
 func (t *transition) entry(k Key) *Entry {
@@ -144,9 +143,15 @@ func (t *transition) entry(k Key) *Entry {
 // behind.
 func (t *transition) put(k Key, e *Entry) {
 	key := k.appendTo(nil)
+	before, _ := t.ledger.Get(key)
+	t.recount(k.VirtualStorage, before, e)
 	if len(e.Marks) == 0 && len(e.Behind) == 0 {
 		t.ledger.Delete(key)
 		return
+	}
+	e.shrunk = before.Shrunk()
+	if slices.ContainsFunc(e.Behind, func(name string) bool { return !before.IsBehind(name) }) {
+		e.shrunk = t.index
 	}
 	e.Changed = t.index
 	t.ledger.Insert(key, e)

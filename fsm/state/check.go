@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Check returns the first invariant that the state breaks, nil if it is sound.
@@ -32,6 +33,9 @@ func (s *State) Check() error {
 }
 
 func (s *State) checkInstances() error {
+	if why := badLease(s.LeaseMillis); why != "" {
+		return errors.New(why)
+	}
 	if len(s.Instances) > 0 && s.ClusterID == "" {
 		return errors.New("instances, but no cluster id")
 	}
@@ -52,8 +56,8 @@ func (v *VirtualStorage) check(index Index) error {
 		return errors.New(badName("name", v.Name))
 	case v.Epoch == 0:
 		return errors.New("no epoch")
-	case len(v.Succession) == 0:
-		return errors.New("no storage")
+	case !v.ServesBeside():
+		return errors.New("no storage serves")
 	case len(v.History) > HistoryLength:
 		return fmt.Errorf("history of %d lines", len(v.History))
 	}
@@ -76,14 +80,21 @@ func (v *VirtualStorage) check(index Index) error {
 }
 
 func (s *Storage) check(index Index, epoch uint64) error {
+	whys := []string{""}
 	switch s.Standing {
-	case Serving, Fenced, Out, Filling:
+	case Serving, Filling:
+	case Fenced:
+		whys = []string{WhyDead, WhyDrained, WhySwitchover}
+	case Out:
+		whys = []string{WhyDead, WhyDrained}
 	default:
 		return fmt.Errorf("no standing %q", s.Standing)
 	}
 	switch {
-	case s.Why != "" && s.Standing != Out:
+	case !slices.Contains(whys, s.Why):
 		return fmt.Errorf("%s because %q", s.Standing, s.Why)
+	case s.Standing == Fenced && s.FencedEpoch == 0:
+		return errors.New("fenced at no epoch")
 	case s.New && s.holds():
 		return fmt.Errorf("%s, but never served", s.Standing)
 	case s.Since == 0 || s.Since > index:

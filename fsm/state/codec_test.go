@@ -10,10 +10,18 @@ import (
 // everyCommand is one of each.
 func everyCommand() []Command {
 	return []Command{
-		{Register: &Register{ID: "a", Name: "one", Address: "h:1", Version: "v1", ClusterID: "c"}},
-		{Retire: &Retire{Incarnation: 1, Successor: 2}},
+		{Register: &Register{ID: "a", Name: "one", Address: "h:1", RaftAddress: "h:2", Version: "v1", ClusterID: "c",
+			LeaseMillis: 2000}},
+		{Retire: &Retire{Incarnation: 1, Proof: ProofRefused}},
 		define("p", "q"),
 		{Return: &Return{VirtualStorage: vs, Storage: "p", FilesystemID: "disk", Filled: 3}},
+		{Fence: &Fence{VirtualStorage: vs, Storages: []string{"p"}, Why: WhySwitchover, Epoch: 3, By: "operator"}},
+		{Admit: &Admit{VirtualStorage: vs, Epoch: 4, By: "operator", Storages: []Admission{
+			{Storage: "p", As: Serving, FilesystemID: "disk"}, {Storage: "q", As: Out, Why: WhyDrained}}}},
+		{Drain: &Drain{VirtualStorage: vs, Storage: "q", By: "operator"}},
+		{Undrain: &Undrain{VirtualStorage: vs, Storage: "q", By: "operator"}},
+		{Pause: &Pause{VirtualStorage: vs, Until: 1000, Why: "maintenance", By: "operator"}},
+		{Resume: &Resume{VirtualStorage: vs, By: "operator"}},
 		{Open: &OpenMark{VirtualStorage: vs, Paths: []string{"@hashed/\u00fc & <b>.git"}, Kind: Solo,
 			Scope: Scope{BoundMillis: 10, RefsOnly: true, Targets: []string{"p"}}}},
 		closing(true),
@@ -21,11 +29,13 @@ func everyCommand() []Command {
 		insync(3, "q"),
 		{Settle: &Settle{Key: Key{vs, repo}, Marks: []DirtyRef{{1, 2}}, Authority: "p", PrimaryLacks: true,
 			Equal: []string{"q"}, AsOf: 3}},
+		{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q"}},
 	}
 }
 
 func TestCodec_roundTrip(t *testing.T) {
-	want := Batch{Version: CommandVersion, RequestID: "r", Incarnation: 1<<63 + 1, Number: 1<<64 - 1, Time: 5, Commands: everyCommand()}
+	want := Batch{Version: CommandVersion, RequestID: "r", Incarnation: 1<<63 + 1, Number: 1<<64 - 1, Time: 5, Term: 6,
+		Commands: everyCommand()}
 	data, err := EncodeBatch(want)
 	if err != nil {
 		t.Fatal(err)

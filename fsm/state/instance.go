@@ -1,15 +1,16 @@
 package state
 
 import (
+	"fmt"
 	"slices"
-	"unicode/utf8"
 )
 
 func (c *Register) invalid() string {
-	for _, text := range []string{c.Name, c.Address, c.Version, c.ClusterID} {
-		if !utf8.ValidString(text) {
-			return "the description of the instance is not UTF-8"
-		}
+	if why := badText("the description of the instance", c.Name, c.Address, c.RaftAddress, c.Version, c.ClusterID); why != "" {
+		return why
+	}
+	if why := badLease(c.LeaseMillis); why != "" {
+		return why
 	}
 	return badName("instance id", c.ID)
 }
@@ -22,7 +23,7 @@ func (c *Register) apply(t *transition) *Refusal {
 	case t.next.ClusterID == "" && c.ClusterID == "":
 		return refuse(RefusedCluster, "the first instance brings the id of the cluster")
 	case t.next.ClusterID == "":
-		t.next.ClusterID = c.ClusterID
+		t.next.ClusterID, t.next.LeaseMillis = c.ClusterID, c.LeaseMillis
 	case c.ClusterID != "" && c.ClusterID != t.next.ClusterID:
 		return refuse(RefusedCluster, "this is cluster %q, not %q", t.next.ClusterID, c.ClusterID)
 	}
@@ -32,6 +33,7 @@ func (c *Register) apply(t *transition) *Refusal {
 		ID:          c.ID,
 		Name:        c.Name,
 		Address:     c.Address,
+		RaftAddress: c.RaftAddress,
 		Version:     c.Version,
 	})
 	return nil
@@ -40,6 +42,15 @@ func (c *Register) apply(t *transition) *Refusal {
 func (c *Retire) invalid() string {
 	if c.Incarnation == 0 {
 		return "no incarnation"
+	}
+	switch c.Proof {
+	case ProofSuccessor:
+	case ProofRefused, ProofOperator, ProofSilent:
+		if c.Successor != 0 {
+			return fmt.Sprintf("a successor, but the proof is %q", c.Proof)
+		}
+	default:
+		return fmt.Sprintf("no proof %q", c.Proof)
 	}
 	return ""
 }
@@ -54,9 +65,11 @@ func (c *Retire) apply(t *transition) *Refusal {
 	if gone == nil {
 		return refuse(RefusedUnknown, "incarnation %d is not live", c.Incarnation)
 	}
-	successor := t.next.Instance(c.Successor)
-	if successor == nil || successor.ID != gone.ID || successor.Incarnation <= gone.Incarnation {
-		return refuse(RefusedNoProof, "%d is no later live incarnation of the instance of %d", c.Successor, c.Incarnation)
+	if c.Proof == ProofSuccessor {
+		successor := t.next.Instance(c.Successor)
+		if successor == nil || successor.ID != gone.ID || successor.Incarnation <= gone.Incarnation {
+			return refuse(RefusedNoProof, "%d is no later live incarnation of the instance of %d", c.Successor, c.Incarnation)
+		}
 	}
 	t.next.Instances = slices.DeleteFunc(slices.Clone(t.next.Instances), func(in Instance) bool {
 		return in.Incarnation == c.Incarnation

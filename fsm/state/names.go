@@ -22,6 +22,16 @@ func badName(what, name string) string {
 	return ""
 }
 
+// badText tells what is wrong with texts for people.
+func badText(what string, texts ...string) string {
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return fmt.Sprintf("%s is not UTF-8: %q", what, text)
+		}
+	}
+	return ""
+}
+
 // badNames tells what is wrong with a list of names; duplicates are wrong. The
 // lists are as long as a virtual storage has storages, or an RPC repositories.
 func badNames(what string, names []string) string {

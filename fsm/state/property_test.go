@@ -37,8 +37,6 @@ func TestState_properties(t *testing.T) {
 			switch rapid.IntRange(0, 19).Draw(t, "step") {
 			case 0:
 				h.restoreTwin()
-			case 1:
-				h.fenceOrAdmit()
 			case 2:
 				h.apply(rapid.SampledFrom(h.sent).Draw(t, "repeated"))
 			default:
@@ -132,37 +130,6 @@ func printed(t *rapid.T, s *State) string {
 		t.Fatal(err)
 	}
 	return b.String()
-}
-
-// fenceOrAdmit does what commands that come later will: it fences a storage
-// while another one serves, or takes a fenced one out.
-func (h *history) fenceOrAdmit() {
-	name := rapid.SampledFrom(allStorages).Draw(h.t, "storage")
-	change := func(s *State) *State {
-		next := *s
-		next.VirtualStorages = slices.Clone(s.VirtualStorages)
-		v := next.VirtualStorage(vs)
-		i := slices.IndexFunc(v.Succession, func(s Storage) bool { return s.Name == name })
-		if i < 0 || !v.Succession[i].holds() {
-			return s
-		}
-		v.Epoch++
-		v.Succession = slices.Clone(v.Succession)
-		st := v.Succession[i]
-		if st.Standing == Serving {
-			st.Standing, st.FencedEpoch = Fenced, v.Epoch
-			v.Succession[i] = st
-			return &next
-		}
-		st.Standing, st.Why = Out, rapid.SampledFrom([]string{WhyDead, WhyDead, WhyDrained}).Draw(h.t, "why")
-		v.Succession = append(slices.Delete(v.Succession, i, i+1), st)
-		return &next
-	}
-	h.state = change(h.state)
-	twin := *h.twin
-	twin.VirtualStorages = h.state.VirtualStorages
-	h.twin = &twin
-	h.compare()
 }
 
 // drawPath draws the path of a repository, rather one that fits.

@@ -13,14 +13,16 @@ func (c *Return) apply(t *transition) *Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	s := vs.Storage(c.Storage)
+	s, refusal := vs.storage(c.Storage)
+	if refusal != nil {
+		return refusal
+	}
 	switch {
-	case s == nil:
-		return refuse(RefusedUnknown, "no storage %q in %q", c.Storage, vs.Name)
 	case c.Filled != 0:
 		return c.filled(t, s)
 	case s.FilesystemID == "":
-		t.recordDisk(vs.Name, s.Name, c.FilesystemID)
+		s = t.edit(vs.Name).Storage(s.Name)
+		s.FilesystemID, s.Since = c.FilesystemID, t.index
 		return nil
 	case s.Standing == Out && s.Why == WhyDrained:
 		return refuse(RefusedDrained, "storage %q was drained", s.Name)
@@ -28,9 +30,16 @@ func (c *Return) apply(t *transition) *Refusal {
 		return c.otherDisk(t, vs, s)
 	}
 	if s.Standing == Out {
-		t.stand(t.edit(vs.Name), s.Name, Serving, "returned")
+		t.serve(vs.Name, s.Name, "returned")
 	}
 	return nil
+}
+
+// serve gives the storage the role of one that serves.
+func (t *transition) serve(vs, storage, why string) {
+	v := t.edit(vs)
+	v.Epoch++
+	t.stand(v, storage, Serving, why, "")
 }
 
 // filled ends a filling, if it is still the one that began at the index named.
@@ -39,7 +48,7 @@ func (c *Return) filled(t *transition, s *Storage) *Refusal {
 		return refuse(RefusedChanged, "storage %q is %s since index %d with file system %q",
 			s.Name, s.Standing, s.Since, s.FilesystemID)
 	}
-	t.stand(t.edit(c.VirtualStorage), s.Name, Serving, "filled")
+	t.serve(c.VirtualStorage, s.Name, "filled")
 	return nil
 }
 
@@ -52,14 +61,15 @@ func (c *Return) otherDisk(t *transition, vs *VirtualStorage, s *Storage) *Refus
 	if s.Standing == Fenced {
 		return refuse(RefusedInUse, "%q is fenced and keeps its place until it is admitted", s.Name)
 	}
-	t.recordDisk(vs.Name, s.Name, c.FilesystemID)
-	t.stand(t.edit(vs.Name), s.Name, Filling, "another disk")
-	t.fallBehind(vs.Name, []string{s.Name})
+	if !vs.ServesBeside(s.Name) {
+		return refuse(RefusedLast, "%q has another disk, and no other storage of %q serves", s.Name, vs.Name)
+	}
+	vs = t.edit(vs.Name)
+	if s.Standing == Serving {
+		vs.Epoch++
+	}
+	vs.Storage(s.Name).FilesystemID = c.FilesystemID
+	t.stand(vs, s.Name, Filling, "another disk", "")
+	t.fallBehind(vs.Name, []string{c.Storage})
 	return nil
-}
-
-// recordDisk notes the id of the disk that the standing speaks of from here on.
-func (t *transition) recordDisk(vs, storage, id string) {
-	s := t.edit(vs).Storage(storage)
-	s.FilesystemID, s.Since = id, t.index
 }

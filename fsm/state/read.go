@@ -98,6 +98,45 @@ func (v *VirtualStorage) Unavailable(e *Entry) bool {
 	return true
 }
 
+// PrimaryOf is VirtualStorage.Primary of the repository; false also if there is
+// no such virtual storage.
+func (s *State) PrimaryOf(k Key) (Storage, bool) {
+	vs := s.VirtualStorage(k.VirtualStorage)
+	if vs == nil {
+		return Storage{}, false
+	}
+	return vs.Primary(s.Entry(k))
+}
+
+// Changed returns the index of the last change of the virtual storage, at or after
+// the one at which a storage last ceased to be in sync for whole repositories.
+func (v *VirtualStorage) Changed() Index {
+	if len(v.History) == 0 {
+		return 0
+	}
+	return v.History[len(v.History)-1].Index
+}
+
+// Fenced returns the storages that are fenced, in the order of the succession,
+// nil if none is. Storage.Why tells how each fence is to end.
+func (v *VirtualStorage) Fenced() []Storage {
+	var fenced []Storage
+	for _, s := range v.Succession {
+		if s.Standing == Fenced {
+			fenced = append(fenced, s)
+		}
+	}
+	return fenced
+}
+
+// ServesBeside reports whether a storage serves that is not among those named:
+// whether they could be fenced.
+func (v *VirtualStorage) ServesBeside(names ...string) bool {
+	return slices.ContainsFunc(v.Succession, func(s Storage) bool {
+		return s.Standing == Serving && !slices.Contains(names, s.Name)
+	})
+}
+
 // holds reports whether the storage has what it is not behind on: it serves, or
 // did until it was fenced.
 func (s *Storage) holds() bool { return s.Standing == Serving || s.Standing == Fenced }
@@ -122,6 +161,21 @@ func (e *Entry) Live(inc Incarnation) *Mark {
 		return m
 	}
 	return nil
+}
+
+// Shrunk returns an index at or after the one at which the last storage that is
+// behind became so: once every leased instance has applied it, none of them reads
+// the repository from a storage that misses a write. It is 0 while none is behind.
+// Instances may answer differently, as one that has restored a snapshot knows no
+// better than Changed. See VirtualStorage.Changed for the standings.
+func (e *Entry) Shrunk() Index {
+	switch {
+	case e == nil || len(e.Behind) == 0:
+		return 0
+	case e.shrunk == 0:
+		return e.Changed
+	}
+	return e.shrunk
 }
 
 // HasLive reports whether any incarnation has an open or solo mark.

@@ -13,7 +13,7 @@ func (c *InSync) invalid() string {
 }
 
 // apply takes the storages off what is behind. A name that is no storage was
-// removed since; one that is out has fallen behind again or will.
+// removed since; one that is fenced or out is no target of a repair any more.
 func (c *InSync) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
@@ -24,8 +24,8 @@ func (c *InSync) apply(t *transition) *Refusal {
 		return refuse(RefusedNotPrimary, "%q in %q has no primary to be equal to", c.RelativePath, vs.Name)
 	}
 	for _, name := range c.Storages {
-		if s := vs.Storage(name); s != nil && s.Standing == Out {
-			return refuse(RefusedChanged, "storage %q is out", name)
+		if s := vs.Storage(name); s != nil && s.Standing != Serving && s.Standing != Filling {
+			return refuse(RefusedChanged, "storage %q is %s", name, s.Standing)
 		}
 	}
 	e.setBehind(without(e.Behind, c.Storages))

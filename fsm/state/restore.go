@@ -116,7 +116,7 @@ func (sr *snapshotReader) add(l *line) error {
 		if l.Header.Version != SnapshotVersion {
 			return fmt.Errorf("version %d, this program knows version %d", l.Header.Version, SnapshotVersion)
 		}
-		sr.state.Index, sr.state.ClusterID = l.Header.Index, l.Header.ClusterID
+		sr.state.Index, sr.state.ClusterID, sr.state.LeaseMillis = l.Header.Index, l.Header.ClusterID, l.Header.LeaseMillis
 	case l.Instance != nil:
 		sr.state.Instances = append(sr.state.Instances, *l.Instance)
 	case l.VirtualStorage != nil:
@@ -140,6 +140,7 @@ func (sr *snapshotReader) addEntry(e *keyedEntry) error {
 	}
 	sr.lastKey = key
 	sr.ledger.Insert(key, &e.Entry)
+	sr.state.behind.count(e.VirtualStorage, nil, e.Behind)
 	return nil
 }
 

@@ -29,9 +29,10 @@ type line struct {
 }
 
 type header struct {
-	Version   int    `json:"version"`
-	Index     Index  `json:"index"`
-	ClusterID string `json:"cluster_id,omitempty"`
+	Version     int    `json:"version"`
+	Index       Index  `json:"index"`
+	ClusterID   string `json:"cluster_id,omitempty"`
+	LeaseMillis int64  `json:"lease_ms,omitempty"`
 }
 
 type keyedEntry struct {
@@ -49,7 +50,7 @@ type trailer struct {
 // that depends on nothing but the state.
 func (s *State) WriteSnapshot(w io.Writer) error {
 	sw := &snapshotWriter{w: bufio.NewWriter(w), sum: newSum()}
-	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID}})
+	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, LeaseMillis: s.LeaseMillis}})
 	for i := range s.Instances {
 		sw.put(line{Instance: &s.Instances[i]})
 	}

@@ -23,6 +23,9 @@ type State struct {
 	Index Index
 	// ClusterID is the random id that the first command of the log brought.
 	ClusterID string
+	// LeaseMillis is the length of a lease as the first registration fixed it; 0
+	// stands for DefaultLease. See LeaseLength.
+	LeaseMillis int64
 	// Instances are the live incarnations, by rising Incarnation. An
 	// incarnation that is not here is retired, and its commands are refused.
 	Instances []Instance
@@ -31,6 +34,8 @@ type State struct {
 
 	// ledger holds the repositories that are not ordinary, by Key.appendTo.
 	ledger *iradix.Tree[*Entry]
+	// behind counts the entries in which a storage is behind.
+	behind behindCounts
 	// answers remembers what recent requests were answered.
 	answers answers
 }
@@ -44,6 +49,8 @@ type Instance struct {
 	Name string `json:"name"`
 	// Address is where clients reach it, for display and forwarding.
 	Address string `json:"address,omitempty"`
+	// RaftAddress is where its peers reach it.
+	RaftAddress string `json:"raft_address,omitempty"`
 	// Version is the version of the program.
 	Version string `json:"version,omitempty"`
 	// Number is the number of the last batch with ledger commands applied.
@@ -54,12 +61,23 @@ type Instance struct {
 type VirtualStorage struct {
 	Name string `json:"name"`
 	// Epoch starts at 1 and rises whenever a role is taken away or given: when
-	// a storage begins or ceases to serve.
+	// a storage begins or ceases to serve, and when a fence ends.
 	Epoch uint64 `json:"epoch"`
 	// Succession is the order in which storages become primary.
 	Succession []Storage `json:"succession"`
-	// History holds the last changes of standing, oldest first, at most HistoryLength.
+	// Paused is set while automatic failover is to wait.
+	Paused *Pausing `json:"paused,omitempty"`
+	// History holds the last changes, oldest first, at most HistoryLength.
 	History []Change `json:"history,omitempty"`
+}
+
+// Pausing says who asked automatic failover to wait, for what and for how long.
+// It is immutable.
+type Pausing struct {
+	// Until is when it ends by itself, Unix milliseconds; 0 is never.
+	Until int64  `json:"until,omitempty"`
+	Why   string `json:"why,omitempty"`
+	By    string `json:"by,omitempty"`
 }
 
 // HistoryLength bounds VirtualStorage.History.
@@ -86,12 +104,13 @@ const (
 type Storage struct {
 	Name     string   `json:"name"`
 	Standing Standing `json:"standing"`
-	// Why tells why the storage is out: WhyDead or WhyDrained.
+	// Why tells why the storage is fenced or out: WhyDead, WhyDrained or, only
+	// fenced, WhySwitchover.
 	Why string `json:"why,omitempty"`
 	// FilesystemID is the id of the disk that the standing speaks of; empty
 	// until the storage was first reached.
 	FilesystemID string `json:"filesystem_id,omitempty"`
-	// Since is the index at which Standing or FilesystemID last changed.
+	// Since is the index at which Standing, Why or FilesystemID last changed.
 	Since Index `json:"since"`
 	// New is true from the definition of the storage until it first serves:
 	// what only such a storage has was never ours to remove.
@@ -102,13 +121,23 @@ type Storage struct {
 
 // Change is one line of a virtual storage's history, for people.
 type Change struct {
-	Index   Index    `json:"index"`
-	Epoch   uint64   `json:"epoch"`
-	Time    int64    `json:"time"` // Unix milliseconds, as the proposer had it
-	Storage string   `json:"storage"`
+	Index Index  `json:"index"`
+	Epoch uint64 `json:"epoch"`
+	Time  int64  `json:"time"` // Unix milliseconds, as the proposer had it
+	// What is empty for a change of the standing of Storage, and otherwise tells
+	// what befell the virtual storage: ChangePaused or ChangeResumed.
+	What    string   `json:"what,omitempty"`
+	Storage string   `json:"storage,omitempty"`
 	To      Standing `json:"to,omitempty"` // empty: it was removed
 	Why     string   `json:"why,omitempty"`
+	By      string   `json:"by,omitempty"` // who asked for it
 }
+
+// What befell a virtual storage as a whole.
+const (
+	ChangePaused  = "paused"
+	ChangeResumed = "resumed"
+)
 
 // Key names a repository.
 type Key struct {
@@ -172,6 +201,10 @@ type Entry struct {
 	Deleted bool `json:"deleted,omitempty"`
 	// Changed is the index of the last command that touched the entry.
 	Changed Index `json:"changed"`
+
+	// shrunk is what Shrunk tells, 0 if it is not known. It is no part of the
+	// agreed state: a snapshot does not carry it.
+	shrunk Index
 }
 
 // VirtualStorage returns the virtual storage of that name, or nil. What it

@@ -5,14 +5,6 @@ import (
 	"strings"
 )
 
-// Why a storage is out.
-const (
-	// WhyDead: it was failed over, and returns by itself.
-	WhyDead = "dead"
-	// WhyDrained: an operator took it out, and returns it.
-	WhyDrained = "drained"
-)
-
 func (c *Define) invalid() string {
 	if len(c.Storages) == 0 {
 		return "no storage"
@@ -38,11 +30,9 @@ func (c *Define) apply(t *transition) *Refusal {
 	t.remove(vs, gone)
 	for _, name := range added {
 		vs.Succession = append(vs.Succession, Storage{Name: name, New: true})
-		t.stand(vs, name, Filling, "defined")
+		t.stand(vs, name, Filling, "defined", "")
 	}
-	if len(added) > 0 {
-		t.fallBehind(vs.Name, added)
-	}
+	t.fallBehind(vs.Name, added)
 	return nil
 }
 
@@ -56,7 +46,7 @@ func (t *transition) found(c *Define) {
 			s.Standing, s.New = Filling, true
 		}
 		vs.Succession = append(vs.Succession, s)
-		t.note(&vs, name, s.Standing, "defined")
+		t.note(&vs, Change{Storage: name, To: s.Standing, Why: "defined"})
 	}
 	i, _ := slices.BinarySearchFunc(t.next.VirtualStorages, vs.Name, func(v VirtualStorage, name string) int {
 		return strings.Compare(v.Name, name)
@@ -64,14 +54,23 @@ func (t *transition) found(c *Define) {
 	t.next.VirtualStorages = slices.Insert(slices.Clone(t.next.VirtualStorages), i, vs)
 }
 
-// mayRemove refuses while the storages are needed: as the primary, or because
-// a repository, ordinary or in the ledger, is in sync on no other one.
+// mayRemove refuses while the storages are needed: as the primary, because of a
+// fence that is not yet ended, as the last ones that serve, or because a
+// repository, ordinary or in the ledger, is in sync on no other one.
 func (t *transition) mayRemove(vs *VirtualStorage, gone []string) *Refusal {
 	if len(gone) == 0 {
 		return nil
 	}
 	if primary, _ := vs.Primary(nil); slices.Contains(gone, primary.Name) {
 		return refuse(RefusedInUse, "%q is the primary of %q", primary.Name, vs.Name)
+	}
+	for _, name := range gone {
+		if vs.Storage(name).Standing == Fenced {
+			return refuse(RefusedInUse, "%q is fenced and keeps its place until it is admitted", name)
+		}
+	}
+	if !vs.ServesBeside(gone...) {
+		return refuse(RefusedLast, "no other storage of %q serves", vs.Name)
 	}
 	if only := vs.onlyOn(gone, nil); only != "" {
 		return refuse(RefusedInUse, "only %q has the ordinary repositories of %q", only, vs.Name)
@@ -112,7 +111,7 @@ func (t *transition) remove(vs *VirtualStorage, gone []string) {
 		if vs.Storage(name).Standing == Serving {
 			vs.Epoch++
 		}
-		t.note(vs, name, "", "removed")
+		t.note(vs, Change{Storage: name, Why: "removed"})
 	}
 	vs.Succession = slices.DeleteFunc(vs.Succession, func(s Storage) bool { return slices.Contains(gone, s.Name) })
 	if len(gone) == 0 {
@@ -148,46 +147,12 @@ func (e *Entry) forget(gone []string) *Entry {
 // fallBehind records the storages as behind for every repository in the ledger:
 // a scan fills them with the ordinary ones, all others are left to repair.
 func (t *transition) fallBehind(vs string, names []string) {
+	if len(names) == 0 {
+		return
+	}
 	t.rewrite(vs, func(e *Entry) *Entry {
 		e = e.clone()
 		e.Behind = union(e.Behind, names)
 		return e
 	})
-}
-
-// edit returns the virtual storage to be changed.
-func (t *transition) edit(name string) *VirtualStorage {
-	t.next.VirtualStorages = slices.Clone(t.next.VirtualStorages)
-	vs := t.next.VirtualStorage(name)
-	vs.Succession = slices.Clone(vs.Succession)
-	vs.History = slices.Clone(vs.History)
-	return vs
-}
-
-// stand gives the storage another standing. Serving is a role: the epoch rises
-// when it is given or taken, and whoever gets it goes to the end, so that no
-// storage overtakes one that serves. vs is to be changed.
-func (t *transition) stand(vs *VirtualStorage, name string, to Standing, why string) {
-	i := slices.IndexFunc(vs.Succession, func(s Storage) bool { return s.Name == name })
-	s := vs.Succession[i]
-	if s.Standing == Serving || to == Serving {
-		vs.Epoch++
-	}
-	s.Standing, s.Why, s.Since = to, "", t.index
-	vs.Succession[i] = s
-	if to == Serving {
-		s.New = false
-		vs.Succession = append(slices.Delete(vs.Succession, i, i+1), s)
-	}
-	t.note(vs, name, to, why)
-}
-
-// note adds a line to the history. vs is to be changed.
-func (t *transition) note(vs *VirtualStorage, storage string, to Standing, why string) {
-	vs.History = append(vs.History, Change{
-		Index: t.index, Epoch: vs.Epoch, Time: t.time, Storage: storage, To: to, Why: why,
-	})
-	if extra := len(vs.History) - HistoryLength; extra > 0 {
-		vs.History = slices.Delete(vs.History, 0, extra)
-	}
 }

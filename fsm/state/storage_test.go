@@ -64,7 +64,7 @@ func TestDefine(t *testing.T) {
 		{name: "an empty entry vanishes", given: given(open(Open), wrote("p", "q"), closing(false)),
 			list: []string{"p", "q"}, want: "p serving, q serving", entry: "ordinary"},
 		{name: "one replaced", list: []string{"p", "q", "s"}, want: "p serving, q serving, s filling new", entry: "ordinary"},
-		{name: "the first is out", given: dead("p"), list: []string{"q", "r"}, want: "q serving, r serving", entry: "ordinary"},
+		{name: "the last is out", given: dead("p"), list: []string{"q", "r"}, want: "q serving, r serving", entry: "ordinary"},
 		{name: "the primary", list: []string{"q", "r"}, refused: RefusedInUse},
 		{name: "the fenced primary", given: func(w *world) { w.fence("p") }, list: []string{"q", "r"}, refused: RefusedInUse},
 		{name: "the primary since another is out", given: dead("p"), list: []string{"p", "r"}, refused: RefusedInUse},
@@ -72,16 +72,19 @@ func TestDefine(t *testing.T) {
 			w.out("p", WhyDead)
 			w.must(alpha, open(Open))
 			w.must(alpha, wrote("q")) // r is behind as well
-			w.set("p", func(_ *VirtualStorage, s *Storage) { s.Standing, s.Why = Serving, "" })
+			w.must(alpha, reach("p", "disk-p"))
+			w.switchover("q", "r")
 		}, list: []string{"p", "r"}, refused: RefusedInUse},
 		{name: "the only two not behind", given: func(w *world) {
 			w.out("p", WhyDead)
 			w.must(alpha, open(Open))
 			w.must(alpha, wrote("q", "r"))
-			w.set("p", func(_ *VirtualStorage, s *Storage) { s.Standing, s.Why = Serving, "" })
+			w.must(alpha, reach("p", "disk-p"))
+			w.switchover("q", "r")
 		}, list: []string{"p"}, refused: RefusedInUse},
-		{name: "all others are out", given: func(w *world) { w.out("p", WhyDead); w.out("q", WhyDead); w.out("r", WhyDead) },
-			list: []string{"p", "q"}, refused: RefusedInUse},
+		{name: "a fenced one that is not the primary", given: func(w *world) { w.fence("q") }, list: []string{"p", "r"},
+			refused: RefusedInUse},
+		{name: "all that serve", given: func(w *world) { w.fence("p") }, list: []string{"p"}, refused: RefusedLast},
 		{name: "none", refused: RefusedInvalid},
 		{name: "one twice", list: []string{"p", "q", "r", "p"}, refused: RefusedInvalid},
 		{name: "one without a name", list: []string{"p", "q", "r", ""}, refused: RefusedInvalid},
@@ -139,7 +142,7 @@ func TestReturn(t *testing.T) {
 		{name: "dead", given: func(w *world) { w.out("q", WhyDead) }, do: do(reach("q", "disk-q")),
 			want: "p serving, r serving, q serving"},
 		{name: "dead, with another disk", given: func(w *world) { w.out("q", WhyDead) }, do: do(reach("q", "new")),
-			want: "p serving, q filling, r serving"},
+			want: "p serving, r serving, q filling"},
 		{name: "another disk", do: do(reach("q", "new")), want: "p serving, q filling, r serving"},
 		{name: "yet another disk while filling", given: filling, do: do(reach("q", "newer")),
 			want: "p serving, q filling, r serving"},
@@ -152,6 +155,8 @@ func TestReturn(t *testing.T) {
 		{name: "drained, with another disk", given: func(w *world) { w.out("q", WhyDrained) }, do: do(reach("q", "new")),
 			refused: RefusedDrained},
 		{name: "the primary has another disk", do: do(reach("p", "new")), refused: RefusedInUse},
+		{name: "the last that serves has another disk", given: func(w *world) { w.out("r", WhyDead); w.fence("p") },
+			do: do(reach("q", "new")), refused: RefusedLast},
 		{name: "fenced, with another disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "new")),
 			refused: RefusedInUse},
 		{name: "filled, but not since then", given: filling, do: filled(-1, "new"), refused: RefusedChanged},

@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -82,28 +81,55 @@ func (w *world) fill(name string) {
 	}})
 }
 
-// set changes a storage as commands that come later will.
-func (w *world) set(name string, change func(*VirtualStorage, *Storage)) {
-	next := *w.State
-	next.VirtualStorages = slices.Clone(w.VirtualStorages)
-	v := next.VirtualStorage(vs)
-	v.Succession = slices.Clone(v.Succession)
-	change(v, v.Storage(name))
-	w.State = &next
+// fence fences the storages as dead.
+func (w *world) fence(names ...string) {
+	w.t.Helper()
+	w.must(alpha, w.fencing(WhyDead, names...))
 }
 
-func (w *world) fence(name string) {
-	w.set(name, func(v *VirtualStorage, s *Storage) {
-		v.Epoch++
-		s.Standing, s.FencedEpoch = Fenced, v.Epoch
-	})
+// fencing is a fence at the present epoch.
+func (w *world) fencing(why string, names ...string) Command {
+	return Command{Fence: &Fence{VirtualStorage: vs, Storages: names, Why: why, Epoch: w.VirtualStorage(vs).Epoch}}
 }
 
+// admit ends fences: as out for the reason, or as serving, on the same disk,
+// without one.
+func (w *world) admit(why string, names ...string) {
+	w.t.Helper()
+	w.must(alpha, w.admitting(why, names...))
+}
+
+func (w *world) admitting(why string, names ...string) Command {
+	c := &Admit{VirtualStorage: vs, Epoch: w.VirtualStorage(vs).Epoch}
+	for _, name := range names {
+		a := Admission{Storage: name, As: Out, Why: why}
+		if why == "" {
+			a.As, a.FilesystemID = Serving, w.VirtualStorage(vs).Storage(name).FilesystemID
+		}
+		c.Storages = append(c.Storages, a)
+	}
+	return Command{Admit: c}
+}
+
+// out takes the storage out.
 func (w *world) out(name, why string) {
-	w.set(name, func(v *VirtualStorage, s *Storage) {
-		v.Epoch++
-		s.Standing, s.Why = Out, why
-	})
+	w.t.Helper()
+	w.fence(name)
+	w.admit(why, name)
+}
+
+// switchover passes over the storages.
+func (w *world) switchover(names ...string) {
+	w.t.Helper()
+	w.must(alpha, w.fencing(WhySwitchover, names...))
+	w.admit("", names...)
+}
+
+// roundTrip fences p, and makes it the primary again.
+func (w *world) roundTrip() {
+	w.t.Helper()
+	w.switchover("p")
+	w.switchover("q", "r")
 }
 
 // entry returns the entry of the repository.

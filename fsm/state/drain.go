@@ -1,0 +1,48 @@
+package state
+
+func (c *Drain) invalid() string {
+	return badRequest(c.VirtualStorage, c.Storage, c.By)
+}
+
+func (c *Drain) apply(t *transition) *Refusal {
+	return t.staysOut(c.VirtualStorage, c.Storage, WhyDead, WhyDrained, c.By)
+}
+
+func (c *Undrain) invalid() string {
+	return badRequest(c.VirtualStorage, c.Storage, c.By)
+}
+
+func (c *Undrain) apply(t *transition) *Refusal {
+	return t.staysOut(c.VirtualStorage, c.Storage, WhyDrained, WhyDead, c.By)
+}
+
+// badRequest tells what is wrong with a request that concerns one storage.
+func badRequest(vs, storage, by string) string {
+	return firstOf(badName("virtual storage", vs), badName("storage", storage), badText("who asks", by))
+}
+
+// staysOut changes why the storage is out. No role is given or taken: the epoch
+// stays.
+func (t *transition) staysOut(vsName, storage, from, to, by string) *Refusal {
+	vs, refusal := t.virtualStorage(vsName)
+	if refusal != nil {
+		return refusal
+	}
+	s, refusal := vs.storage(storage)
+	if refusal != nil {
+		return refusal
+	}
+	if s.Standing != Out || s.Why != from {
+		return refuse(RefusedStanding, "storage %q is %s, not out (%s)", s.Name, s.describe(), from)
+	}
+	t.stand(t.edit(vs.Name), s.Name, Out, to, by)
+	return nil
+}
+
+// describe returns the standing with its reason.
+func (s *Storage) describe() string {
+	if s.Why == "" {
+		return string(s.Standing)
+	}
+	return string(s.Standing) + " (" + s.Why + ")"
+}

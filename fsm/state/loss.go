@@ -1,0 +1,41 @@
+package state
+
+func (c *AcceptLoss) invalid() string {
+	return firstOf(c.Key.bad(), badName("storage", c.Storage))
+}
+
+// apply makes the storage the only one that is not behind. A filling storage is
+// never chosen: the next mark would make it behind again, and nobody would be left.
+func (c *AcceptLoss) apply(t *transition) *Refusal {
+	vs, refusal := t.virtualStorage(c.VirtualStorage)
+	if refusal != nil {
+		return refusal
+	}
+	s, refusal := vs.storage(c.Storage)
+	if refusal != nil {
+		return refusal
+	}
+	e := t.entry(c.Key)
+	switch {
+	case e == nil:
+		return refuse(RefusedUnknown, "%q in %q is ordinary, nothing of it is lost", c.RelativePath, vs.Name)
+	case e.HasLive():
+		return refuse(RefusedBusy, "%q in %q has a live mark", c.RelativePath, vs.Name)
+	case s.Standing == Serving:
+	case s.Standing == Filling || vs.inSyncAnywhere(e):
+		return refuse(RefusedStanding, "storage %q is %s", s.Name, s.describe())
+	}
+	e = e.clone()
+	e.Behind = vs.names(func(s *Storage) bool { return s.Name != c.Storage })
+	e.Deleted = false // what the storage has is copied, wherever it was deleted
+	t.put(c.Key, e)
+	return nil
+}
+
+// inSyncAnywhere reports whether any storage is in sync for the repository.
+func (v *VirtualStorage) inSyncAnywhere(e *Entry) bool {
+	for range v.InSync(e) {
+		return true
+	}
+	return false
+}

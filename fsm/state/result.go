@@ -1,0 +1,44 @@
+package state
+
+// Result is the answer to one command.
+type Result struct {
+	// Index is where the command was applied or refused.
+	Index Index `json:"index"`
+	// Refusal is nil if the command was applied.
+	Refusal *Refusal `json:"refusal,omitempty"`
+	// Incarnation answers Register.
+	Incarnation Incarnation `json:"incarnation,omitempty"`
+}
+
+// Refusal says why a command was refused; it is an error value for callers.
+type Refusal struct {
+	Reason Reason `json:"reason"`
+	// Detail names what stood in the way, for people.
+	Detail string `json:"detail"`
+}
+
+// Reason is the closed list of why a command is refused.
+type Reason string
+
+// The reasons of a refusal.
+const (
+	RefusedRetired    Reason = "retired"      // the incarnation is not live
+	RefusedOutOfOrder Reason = "out-of-order" // a newer batch was applied before
+	RefusedUnknown    Reason = "unknown"      // no such virtual storage, storage, mark
+	RefusedInvalid    Reason = "invalid"      // the command contradicts itself
+	RefusedNotPrimary Reason = "not-primary"  // the named primary is not, or was fenced
+	RefusedNoMark     Reason = "no-mark"      // the proposer has no live mark
+	RefusedChanged    Reason = "changed"      // the entry changed after the named index
+	RefusedBusy       Reason = "busy"         // another live incarnation has a mark
+	RefusedInUse      Reason = "in-use"       // primary, or the only one not behind
+	RefusedNoProof    Reason = "no-proof"     // nothing proves the process gone
+	RefusedCluster    Reason = "cluster"      // another cluster's id, or none yet
+	RefusedDrained    Reason = "drained"      // only an operator returns the storage
+	RefusedTerm       Reason = "term"         // decided by the leader of another term
+	RefusedEpoch      Reason = "epoch"        // the virtual storage is at another epoch
+	RefusedStanding   Reason = "standing"     // the storage's standing does not allow it
+	RefusedLast       Reason = "last"         // no other storage would serve
+)
+
+// Error implements error.
+func (r *Refusal) Error() string { return "refused (" + string(r.Reason) + "): " + r.Detail }
