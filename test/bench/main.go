@@ -35,6 +35,7 @@ func main() {
 	flag.StringVar(&s.only, "only", "", "unary, bulk, frame or queue; empty: all")
 	serve := flag.String("serve-memory", "", "be a storage in memory of that name (for this program's own use)")
 	passTo := flag.String("pass-to", "", "pass calls on to a storage (for this program's own use)")
+	copyTo := flag.String("copy-to", "", "copy bytes to and from a storage (for this program's own use)")
 	out := flag.String("o", filepath.Join("build", "bench.json"), "where to write the figures")
 	flag.Parse()
 	if *serve != "" {
@@ -42,6 +43,9 @@ func main() {
 	}
 	if *passTo != "" {
 		exit(servePassThrough(*passTo))
+	}
+	if *copyTo != "" {
+		exit(serveCopying(*copyTo))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -78,7 +78,8 @@ func startSelf(args ...string) (addr string, stop func() error, err error) {
 
 // memoryCluster is one instance in front of storages in memory: what is left
 // to measure is the proxy. The returned connections lead to the first storage
-// directly, through the instance, and through a bare pass-through.
+// directly, through the instance, and through processes that do less. Behind
+// the virtual storage "alone" there is only the first storage.
 func memoryCluster(ctx context.Context, binaries cluster.Binaries, storages int, blobSize int64) (c *cluster.Cluster, conns map[string]*grpc.ClientConn, stop func(), err error) {
 	var undo []func() error
 	stop = func() {
@@ -95,6 +96,9 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, storages int,
 	}()
 	var text strings.Builder
 	text.WriteString("[logging]\nlevel = \"warn\"\n[[virtual_storage]]\nname = \"default\"\n")
+	node := func(name, addr string) {
+		fmt.Fprintf(&text, "[[virtual_storage.node]]\nstorage = %q\naddress = \"tcp://%s\"\ntoken = %q\n", name, addr, memoryToken)
+	}
 	var first string
 	for n := range storages {
 		name := fmt.Sprint("gitaly-", n+1)
@@ -106,8 +110,10 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, storages int,
 		if n == 0 {
 			first = addr
 		}
-		fmt.Fprintf(&text, "[[virtual_storage.node]]\nstorage = %q\naddress = \"tcp://%s\"\ntoken = %q\n", name, addr, memoryToken)
+		node(name, addr)
 	}
+	text.WriteString("[[virtual_storage]]\nname = \"alone\"\n")
+	node("gitaly-1", first)
 	if c, err = cluster.Start(ctx, cluster.Options{Binaries: binaries, Settings: text.String()}); err != nil {
 		return nil, nil, nil, err
 	}
@@ -116,20 +122,23 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, storages int,
 		defer cancel()
 		return c.Stop(ctx)
 	})
-	straight, err := cluster.Dial(first, memoryToken)
-	if err != nil {
-		return nil, nil, nil, err
+	conns = map[string]*grpc.ClientConn{proxied: c.Instances[0].Conn(), alone: c.Instances[0].Conn()}
+	for path, flag := range map[string]string{direct: "", bare: "-pass-to", copying: "-copy-to"} {
+		addr := first
+		if flag != "" {
+			through, stopThrough, err := startSelf(flag, first)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			undo = append(undo, stopThrough)
+			addr = through
+		}
+		conn, err := cluster.Dial(addr, memoryToken)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		undo = append(undo, conn.Close)
+		conns[path] = conn
 	}
-	undo = append(undo, straight.Close)
-	through, stopThrough, err := startSelf("-pass-to", first)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	undo = append(undo, stopThrough)
-	passed, err := cluster.Dial(through, memoryToken)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	undo = append(undo, passed.Close)
-	return c, map[string]*grpc.ClientConn{direct: straight, proxied: c.Instances[0].Conn(), bare: passed}, stop, nil
+	return c, conns, stop, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -12,6 +13,10 @@ import (
 )
 
 var unaryClients = []int{1, 16, 64}
+
+// alone is the path through the instance to a virtual storage of one storage:
+// reads are not spread there, and no write has to be repaired elsewhere.
+const alone = "alone"
 
 // repositories is how many repositories the calls go round.
 const repositories = 64
@@ -24,7 +29,7 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 		return nil, err
 	}
 	defer stop()
-	names := map[string]string{direct: "gitaly-1", proxied: "default", bare: "gitaly-1"}
+	names := map[string]string{direct: "gitaly-1", proxied: "default", bare: "gitaly-1", copying: "gitaly-1", alone: "alone"}
 	for path, conn := range conns {
 		for n := range repositories {
 			_, err := gitalypb.NewRepositoryServiceClient(conn).CreateRepository(ctx, &gitalypb.CreateRepositoryRequest{Repository: benchRepository(path, names[path], n)})
@@ -40,38 +45,46 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 	}{{"accessor", refExists}, {"mutator", writeRef}} {
 		for _, clients := range unaryClients {
 			p50, rate, cpu := map[string][]float64{}, map[string][]float64{}, []float64(nil)
-			for range s.runs {
-				for _, path := range []string{direct, proxied, bare} {
-					before, err := cpuSeconds(c.Instances[0].PID())
-					if err != nil {
-						return nil, err
-					}
-					load := load{clients: clients, slice: s.slice, call: func(n int) error {
-						return kind.call(ctx, conns[path], benchRepository(path, names[path], n%repositories), n)
-					}}
-					latencies, err := load.run()
-					if err != nil {
-						return nil, fmt.Errorf("%s, %s, %d clients: %w", kind.name, path, clients, err)
-					}
-					after, err := cpuSeconds(c.Instances[0].PID())
-					if err != nil {
-						return nil, err
-					}
-					p50[path] = append(p50[path], float64(latencies[len(latencies)/2])/float64(time.Millisecond))
-					rate[path] = append(rate[path], float64(len(latencies))/s.slice.Seconds())
-					if path == proxied {
-						cpu = append(cpu, 1000*(after-before)/float64(len(latencies)))
-					}
+			for _, path := range turns(s.runs) {
+				before, err := cpuSeconds(c.Instances[0].PID())
+				if err != nil {
+					return nil, err
+				}
+				load := load{clients: clients, slice: s.slice, call: func(n int) error {
+					return kind.call(ctx, conns[path], benchRepository(path, names[path], n%repositories), n)
+				}}
+				latencies, err := load.run()
+				if err != nil {
+					return nil, fmt.Errorf("%s, %s, %d clients: %w", kind.name, path, clients, err)
+				}
+				after, err := cpuSeconds(c.Instances[0].PID())
+				if err != nil {
+					return nil, err
+				}
+				p50[path] = append(p50[path], float64(latencies[len(latencies)/2])/float64(time.Millisecond))
+				rate[path] = append(rate[path], float64(len(latencies))/s.slice.Seconds())
+				if path == proxied {
+					cpu = append(cpu, 1000*(after-before)/float64(len(latencies)))
 				}
 			}
 			for _, path := range []string{direct, proxied} {
 				all = append(all, of(kind.name+"_p50", path, clients, "ms", p50[path]), of(kind.name+"_rate", path, clients, "calls/s", rate[path]))
 			}
-			all = append(all, of(kind.name+"_bare_p50", proxied, clients, "ms", p50[bare]))
+			for _, path := range []string{alone, bare, copying} {
+				all = append(all, of(kind.name+"_"+path+"_p50", proxied, clients, "ms", p50[path]))
+			}
 			all = append(all, of(kind.name+"_cpu_per_1000_calls", proxied, clients, "s", cpu))
 		}
 	}
 	return all, nil
+}
+
+// turns is the order in which the paths are measured: those that are compared
+// most take turns, and the slice after a proxied one has its repairs to bear.
+func turns(runs int) []string {
+	return slices.Concat(
+		slices.Repeat([]string{direct, proxied, bare}, runs),
+		slices.Repeat([]string{alone, copying}, runs))
 }
 
 // benchRepository is the n-th repository of a path: the paths share none, so
