@@ -1,0 +1,41 @@
+package peer
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+)
+
+// Addr is the address of an authenticated peer. The remote address of every
+// connection is one, so that gRPC's peer.FromContext tells who calls.
+type Addr struct {
+	net.Addr
+	// Name and ID are the peer's.
+	Name, ID string
+}
+
+// Conn is an authenticated, encrypted connection to a peer.
+type Conn struct {
+	*tls.Conn
+	plain   net.Conn
+	remote  Addr
+	onClose func(*Conn)
+	closing sync.Once
+	closed  error // set by closing
+}
+
+// RemoteAddr implements net.Conn; it is an Addr.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// Peer returns who is at the other end.
+func (c *Conn) Peer() Addr { return c.remote }
+
+// Close implements net.Conn. It does not say good-bye, which could wait for a
+// peer that does not read: what comes over these connections knows its end.
+func (c *Conn) Close() error {
+	c.closing.Do(func() {
+		c.closed = c.plain.Close()
+		c.onClose(c)
+	})
+	return c.closed
+}

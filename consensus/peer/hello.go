@@ -1,0 +1,178 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+)
+
+// kind is what a connection is for.
+type kind string
+
+const (
+	raftKind kind = "raft"
+	callKind kind = "call"
+)
+
+const (
+	helloVersion = 1
+	maxHello     = 4 << 10 // bytes
+)
+
+// hello opens a connection.
+type hello struct {
+	Version int    `json:"version"`
+	Kind    kind   `json:"kind"`
+	Name    string `json:"name"`
+	ID      string `json:"id"`
+	// Cluster is the id of the dialler's cluster, empty if it has none yet.
+	Cluster string `json:"cluster,omitempty"`
+	// For is the id of the instance that is meant, empty for any.
+	For   string `json:"for,omitempty"`
+	Proof []byte `json:"proof,omitempty"`
+}
+
+// answer ends the opening. With a refusal the rest is empty.
+type answer struct {
+	Refusal string `json:"refusal,omitempty"`
+	Name    string `json:"name,omitempty"`
+	ID      string `json:"id,omitempty"`
+	Cluster string `json:"cluster,omitempty"`
+	Proof   []byte `json:"proof,omitempty"`
+}
+
+// ErrRefused is in the error of a connection that the peer did not want.
+var ErrRefused = errors.New("refused by the peer")
+
+// open makes the dialler's side of the opening on a plain connection. ctx bounds
+// it by its deadline; the connection is the caller's to close.
+func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, id string) (*Conn, error) {
+	c := tls.Client(plain, t.guard.tls())
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	state := c.ConnectionState()
+	proof, err := t.guard.prove(dialler, state, t.config.Name)
+	if err != nil {
+		return nil, err
+	}
+	h := hello{
+		Version: helloVersion, Kind: k, Name: t.config.Name, ID: t.config.ID, Cluster: t.config.Cluster(), For: id, Proof: proof,
+	}
+	if err := writeFrame(c, h); err != nil {
+		return nil, err
+	}
+	var a answer
+	if err := readFrame(c, &a); err != nil {
+		return nil, err
+	}
+	if a.Refusal != "" {
+		return nil, fmt.Errorf("%w: %s", ErrRefused, a.Refusal)
+	}
+	if err := t.guard.check(acceptor, state, a.Name, a.Proof); err != nil {
+		return nil, err
+	}
+	if err := t.admit(a.Name, a.ID, a.Cluster); err != nil {
+		return nil, err
+	}
+	if id != "" && a.ID != id {
+		return nil, fmt.Errorf("%q has the id %s, not %s", a.Name, a.ID, id)
+	}
+	return t.newConn(c, plain, a.Name, a.ID), nil
+}
+
+// accept makes the acceptor's side of it.
+func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, error) {
+	c := tls.Server(plain, t.guard.tls())
+	if err := c.HandshakeContext(ctx); err != nil {
+		return nil, "", err
+	}
+	state := c.ConnectionState()
+	var h hello
+	if err := readFrame(c, &h); err != nil {
+		return nil, "", err
+	}
+	if err := t.end(); err != nil {
+		return nil, "", err
+	}
+	if err := t.judge(h, state); err != nil {
+		return nil, "", errors.Join(err, writeFrame(c, answer{Refusal: err.Error()}))
+	}
+	proof, err := t.guard.prove(acceptor, state, t.config.Name)
+	if err != nil {
+		return nil, "", err
+	}
+	a := answer{Name: t.config.Name, ID: t.config.ID, Cluster: t.config.Cluster(), Proof: proof}
+	if err := writeFrame(c, a); err != nil {
+		return nil, "", err
+	}
+	return t.newConn(c, plain, h.Name, h.ID), h.Kind, nil
+}
+
+func (t *Transport) newConn(c *tls.Conn, plain net.Conn, name, id string) *Conn {
+	return &Conn{Conn: c, plain: plain, remote: Addr{Addr: plain.RemoteAddr(), Name: name, ID: id}, onClose: t.forget}
+}
+
+func (t *Transport) judge(h hello, state tls.ConnectionState) error {
+	if h.Version != helloVersion {
+		return fmt.Errorf("version %d of the opening is not known here, %d is", h.Version, helloVersion)
+	}
+	if h.Kind != raftKind && h.Kind != callKind {
+		return fmt.Errorf("no connections of kind %q", h.Kind)
+	}
+	if err := t.guard.check(dialler, state, h.Name, h.Proof); err != nil {
+		return err
+	}
+	if h.For != "" && h.For != t.config.ID {
+		return fmt.Errorf("this is the instance %s, not %s", t.config.ID, h.For)
+	}
+	return t.admit(h.Name, h.ID, h.Cluster)
+}
+
+// admit judges a peer that has proved its name.
+func (t *Transport) admit(name, id, cluster string) error {
+	if id == t.config.ID {
+		return errors.New("this is the instance itself: each instance needs a data directory and an address of its own")
+	}
+	if own := t.config.Cluster(); own != "" && cluster != "" && own != cluster {
+		return fmt.Errorf("%q is of cluster %s, %q of cluster %s", name, cluster, t.config.Name, own)
+	}
+	if !t.config.Admit(name, id) {
+		return fmt.Errorf("%q is no peer of %q", name, t.config.Name)
+	}
+	return nil
+}
+
+// writeFrame sends a document behind its length.
+func writeFrame(w io.Writer, document any) error {
+	text, err := json.Marshal(document)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxHello {
+		return fmt.Errorf("%d bytes to say hello are too many", len(text))
+	}
+	_, err = w.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(text))), text...))
+	return err
+}
+
+func readFrame(r io.Reader, document any) error {
+	var head [2]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	size := binary.BigEndian.Uint16(head[:])
+	if size > maxHello {
+		return fmt.Errorf("%d bytes to say hello are too many", size)
+	}
+	text := make([]byte, size)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return err
+	}
+	return json.Unmarshal(text, document)
+}

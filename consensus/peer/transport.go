@@ -1,0 +1,291 @@
+package peer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Config is what a Transport needs; all fields but the last three.
+type Config struct {
+	// Name and ID are this instance's.
+	Name, ID string
+	// ListenAddr is where it listens, AdvertiseAddr how others name that place;
+	// empty: as the listener does.
+	ListenAddr, AdvertiseAddr string
+	// Credentials are what is shown to peers.
+	Credentials Credentials
+	// Cluster returns the id of this instance's cluster, empty while it has none.
+	Cluster func() string
+	// Admit tells whether the instance of that name and id is a peer. It is
+	// called by any number of goroutines.
+	Admit func(name, id string) bool
+	// HandshakeTimeout bounds the opening of a connection that comes in; it
+	// defaults to 5 s.
+	HandshakeTimeout time.Duration
+	// Logger defaults to none.
+	Logger *slog.Logger
+	// Dial makes plain connections; it defaults to TCP.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+}
+
+// handshakes bounds the connections that have not proved anything yet.
+const handshakes = 64
+
+var (
+	// ErrKilled: this instance has taken itself out.
+	ErrKilled = errors.New("this instance takes no part any more")
+	errClosed = fmt.Errorf("the port for peers is closed: %w", net.ErrClosed)
+)
+
+// Transport is the port for peers, and the connections through it and to others.
+type Transport struct {
+	config   Config
+	guard    *guard
+	listener net.Listener
+	raft     *streams
+	calls    *streams
+	opening  chan struct{} // a slot for each handshake
+
+	mu     sync.Mutex
+	conns  map[*Conn]bool // open ones
+	ended  error          // why there are no more
+	closed bool           // the listener too
+}
+
+// Listen opens the port. Connections are let in by Run.
+func Listen(ctx context.Context, c Config) (*Transport, error) {
+	if c.HandshakeTimeout == 0 {
+		c.HandshakeTimeout = 5 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Dial == nil {
+		c.Dial = dialTCP
+	}
+	g, err := newGuard(c.Credentials)
+	if err != nil {
+		return nil, err
+	}
+	l, err := listenTCP(ctx, c.ListenAddr)
+	if err != nil {
+		return nil, err
+	}
+	if c.AdvertiseAddr == "" {
+		c.AdvertiseAddr = l.Addr().String()
+	}
+	t := &Transport{config: c, guard: g, listener: l, opening: make(chan struct{}, handshakes), conns: make(map[*Conn]bool)}
+	t.raft, t.calls = newStreams(t, raftKind), newStreams(t, callKind)
+	return t, nil
+}
+
+// AdvertiseAddr returns the host:port at which others reach this instance.
+func (t *Transport) AdvertiseAddr() string { return t.config.AdvertiseAddr }
+
+// Calls returns the listener for calls of peers, whose connections are *Conn.
+func (t *Transport) Calls() net.Listener { return t.calls }
+
+// DialCalls connects to the instance at addr for calls; id may be empty.
+func (t *Transport) DialCalls(ctx context.Context, addr, id string) (*Conn, error) {
+	return t.dial(ctx, addr, callKind, id)
+}
+
+// Run lets connections in until Close. After Kill it takes them and drops them:
+// the port stays open as long as the process may still do something.
+func (t *Transport) Run() error {
+	var openings sync.WaitGroup
+	defer openings.Wait()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for {
+		plain, err := t.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil { // out of file descriptors, most likely
+			t.config.Logger.Warn("the port for peers takes no connection", "err", err)
+			if !pause(ctx, 50*time.Millisecond) {
+				return err
+			}
+			continue
+		}
+		select {
+		case t.opening <- struct{}{}:
+			openings.Go(func() {
+				t.letIn(ctx, plain)
+				<-t.opening
+			})
+		default: // so many strangers that none is listened to
+			t.drop(plain)
+		}
+	}
+}
+
+func (t *Transport) letIn(ctx context.Context, plain net.Conn) {
+	ctx, cancel := context.WithTimeout(ctx, t.config.HandshakeTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { t.drop(plain) })
+	c, k, err := t.accept(ctx, plain)
+	if err == nil && !stop() {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = t.keep(c)
+	}
+	if err == nil {
+		if err = t.of(k).put(ctx, c); err != nil {
+			t.forget(c)
+		}
+	}
+	if err != nil {
+		t.drop(plain)
+		t.config.Logger.Warn("a connection to the port for peers was not let in", "remote", plain.RemoteAddr().String(), "err", err)
+	}
+}
+
+func (t *Transport) of(k kind) *streams {
+	if k == raftKind {
+		return t.raft
+	}
+	return t.calls
+}
+
+// drop closes a connection that has come to nothing.
+func (t *Transport) drop(plain net.Conn) {
+	if err := plain.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		t.config.Logger.Debug("close a connection", "remote", plain.RemoteAddr().String(), "err", err)
+	}
+}
+
+// dial connects and makes the opening within ctx.
+func (t *Transport) dial(ctx context.Context, addr string, k kind, id string) (*Conn, error) {
+	if err := t.end(); err != nil {
+		return nil, err
+	}
+	plain, err := t.config.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { t.drop(plain) })
+	c, err := t.open(ctx, plain, k, id)
+	if err == nil && !stop() {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = t.keep(c)
+	}
+	if err != nil {
+		t.drop(plain)
+		return nil, fmt.Errorf("connect to the peer at %s: %w", addr, err)
+	}
+	return c, nil
+}
+
+// keep notes an open connection, so that Kill finds it.
+func (t *Transport) keep(c *Conn) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended != nil {
+		return t.ended
+	}
+	t.conns[c] = true
+	return nil
+}
+
+func (t *Transport) forget(c *Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.conns, c)
+}
+
+// end returns why there are no connections any more, or nil.
+func (t *Transport) end() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ended
+}
+
+// Kill drops every connection, and takes and makes none from here on, so that
+// the others do without this instance. The port stays open.
+func (t *Transport) Kill() { t.shut(ErrKilled) }
+
+// Close is Kill, and closes the port too.
+func (t *Transport) Close() error {
+	t.shut(errClosed)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
+	t.closed = true
+	t.raft.end()
+	t.calls.end()
+	return t.listener.Close()
+}
+
+func (t *Transport) shut(why error) {
+	t.mu.Lock()
+	if t.ended == nil {
+		t.ended = why
+	}
+	var open []*Conn
+	for c := range t.conns {
+		open = append(open, c)
+	}
+	t.mu.Unlock()
+	for _, c := range open {
+		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.config.Logger.Debug("close a connection", "remote", c.RemoteAddr().String(), "err", err)
+		}
+	}
+}
+
+// userTimeout ends a connection whose data the other host has not acknowledged
+// for so long; without any data to send, keepalive does.
+const userTimeout = time.Second
+
+func keepAlive() net.KeepAliveConfig {
+	return net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}
+}
+
+func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
+	d := net.Dialer{KeepAliveConfig: keepAlive(), Control: setUserTimeout}
+	return d.DialContext(ctx, "tcp", addr)
+}
+
+func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
+	lc := net.ListenConfig{KeepAliveConfig: keepAlive(), Control: setUserTimeout}
+	return lc.Listen(ctx, "tcp", addr)
+}
+
+// Refuses tells whether the port at addr refuses connections, which proves that
+// no process has it open. An error means that it cannot be told.
+func Refuses(ctx context.Context, addr string) (bool, error) {
+	c, err := dialTCP(ctx, addr)
+	if err == nil {
+		return false, c.Close()
+	}
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return true, nil
+	}
+	return false, err
+}
+
+// pause waits; it reports false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
