@@ -105,7 +105,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Ledger: node, Gate: gate{marks}, Storages: repairStorages{storages, node.View}, Queue: jobs,
 		Watch: stream.Watch, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
-	operators := admin.New(cfg.Raft.Name, node, adminStorages{storages}, adminRepair{repair.Fills, jobs})
+	operators := admin.New(admin.Deps{
+		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Fills, jobs}, Local: adminLocal(node),
+	}, admin.Config{Instance: cfg.Raft.Name, Access: admin.Access{Token: cfg.Admin.Token.Reveal()}})
 	server, err := proxy.New(proxy.Deps{
 		Node: node, Storages: storages, Ledger: marks, Logger: log, Register: operators.Register,
 		Behind: func(keys ...state.Key) {

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"praefect/config"
+	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
@@ -117,6 +118,19 @@ func gateError(err error) error {
 		return replicator.ErrSpoiled
 	}
 	return err
+}
+
+// adminLocal is what the node knows of its part in the cluster, for operators.
+func adminLocal(node *consensus.Node) func() admin.Local {
+	return func() admin.Local {
+		leader := node.Status().Leader
+		for _, instance := range node.View().Instances {
+			if instance.ID == leader {
+				return admin.Local{Leader: instance.Name}
+			}
+		}
+		return admin.Local{}
+	}
 }
 
 // adminStorages tells the operators' service which storages are reached.

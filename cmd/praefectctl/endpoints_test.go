@@ -30,8 +30,8 @@ func silentPort(t *testing.T) net.Listener {
 }
 
 func TestProgram_findsAnInstance(t *testing.T) {
-	i := newInstance(t).filled()
-	address := i.serve()
+	i := newInstance(t)
+	address := i.serve(t)
 	_, port, _ := net.SplitHostPort(address)
 	token := writeFile(t, "secret\n")
 	settings := writeFile(t, fmt.Sprintf("listen_addr = \"127.0.0.1:%s\"\n[auth]\ntoken = \"secret\"\n[database]\nhost = \"/run\"\n"+
@@ -64,7 +64,7 @@ func TestProgram_exitCodes(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	address := newInstance(t).serve()
+	address := newInstance(t).serve(t)
 	for _, row := range []struct {
 		name   string
 		args   []string

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,99 +15,35 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
-	"praefect/fsm/state"
 	"praefect/proxy/admin"
+	"praefect/proxy/admin/admintest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// instance is an instance with one virtual storage of gitaly-1 (primary) and
-// gitaly-2.
+// instance is an instance of a cluster that the tools can ask.
 type instance struct {
-	t     *testing.T
-	state *state.State
-	away  map[string]bool
-	jobs  []admin.Job
-	err   error // of the queue
-
+	*admintest.Cluster
 	token atomic.Pointer[string] // that the last caller showed
 }
 
+// newInstance makes one with the storages gitaly-1 (primary) and gitaly-2.
 func newInstance(t *testing.T) *instance {
-	i := &instance{t: t, state: &state.State{}, away: map[string]bool{}}
-	i.apply(state.Command{Register: &state.Register{ID: "a", ClusterID: "cluster"}})
-	i.apply(state.Command{Define: &state.Define{VirtualStorage: "default", Storages: []string{"gitaly-1", "gitaly-2"}}})
-	i.reached("gitaly-1", 0)
-	i.reached("gitaly-2", 0)
-	return i
-}
-
-// reached reports a storage; filled is the index at which its filling began.
-func (i *instance) reached(name string, filled state.Index) {
-	i.t.Helper()
-	i.apply(state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: "disk", Filled: filled}})
-}
-
-// filled makes gitaly-2, which begins by being filled, serve.
-func (i *instance) filled() *instance {
-	i.t.Helper()
-	i.reached("gitaly-2", i.state.VirtualStorage("default").Storage("gitaly-2").Since)
-	return i
-}
-
-// wrote makes a repository one that only gitaly-1 has.
-func (i *instance) wrote(path string) {
-	i.t.Helper()
-	paths := []string{path}
-	i.apply(state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: paths, Kind: state.Solo}})
-	i.apply(state.Command{Wrote: &state.Wrote{
-		VirtualStorage: "default", Paths: paths, Primary: "gitaly-1",
-		Epoch: i.state.VirtualStorage("default").Epoch, Agreeing: []string{"gitaly-1"},
-	}})
-}
-
-func (i *instance) apply(command state.Command) {
-	i.t.Helper()
-	index := i.state.Index + 1
-	batch := state.Batch{Version: state.CommandVersion, RequestID: fmt.Sprint(index), Number: uint64(index), Commands: []state.Command{command}}
-	if command.Register == nil {
-		batch.Incarnation = 1
-	}
-	next, results := i.state.Apply(index, batch)
-	if refusal := results[0].Refusal; refusal != nil {
-		i.t.Fatal(refusal)
-	}
-	i.state = next
-}
-
-func (i *instance) View() *state.State { return i.state }
-
-func (i *instance) Reach(_, storage string) admin.Reach {
-	if i.away[storage] {
-		return admin.Reach{Err: errors.New("connection refused")}
-	}
-	return admin.Reach{Reachable: true, FilesystemID: "disk"}
-}
-
-func (i *instance) Filling(string, string) *admin.Filling { return &admin.Filling{Total: 10, Done: 4} }
-
-func (i *instance) Jobs(_ context.Context, r admin.QueueListRequest) ([]admin.Job, error) {
-	var jobs []admin.Job
-	for _, j := range i.jobs {
-		if j.ID > r.After && (r.State == "" || r.State == j.State) && len(jobs) < r.Limit {
-			jobs = append(jobs, j)
-		}
-	}
-	return jobs, i.err
+	return &instance{Cluster: admintest.New(t, "gitaly-1", "gitaly-2")}
 }
 
 // serve returns the host:port at which the instance answers until the test
-// ends.
-func (i *instance) serve() string {
-	i.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// ends. Changes are free.
+func (i *instance) serve(t *testing.T) string {
+	return i.serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", admin.Access{Peers: true})
+}
+
+// serveAs serves under another name, elsewhere, to those who have access.
+func (i *instance) serveAs(t *testing.T, name, network, address string, access admin.Access) string {
+	t.Helper()
+	l, err := net.Listen(network, address)
 	if err != nil {
-		i.t.Fatal(err)
+		t.Fatal(err)
 	}
 	server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		md, _ := metadata.FromIncomingContext(ctx)
@@ -117,13 +51,15 @@ func (i *instance) serve() string {
 		i.token.Store(&token)
 		return handler(ctx, req)
 	}))
-	admin.New("praefect-1", i, i, i).Register(server)
+	service := admin.New(i.Deps(), admin.Config{Instance: name, Access: access})
+	service.Register(server)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
-	i.t.Cleanup(func() {
+	t.Cleanup(func() {
 		server.Stop()
+		service.Wait()
 		if err := <-done; err != nil {
-			i.t.Error(err)
+			t.Error(err)
 		}
 	})
 	return l.Addr().String()

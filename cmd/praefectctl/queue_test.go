@@ -2,26 +2,26 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"testing"
 	"time"
 
 	"praefect/proxy/admin"
+	"praefect/proxy/admin/admintest"
 )
 
 func withJobs(t *testing.T) *instance {
 	i := newInstance(t)
 	due := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	i.jobs = []admin.Job{
+	i.SetJobs([]admin.Job{
 		{ID: 1, VirtualStorage: "default", RelativePath: "a.git", Target: "gitaly-2", State: "failed", Attempt: 2, Error: "no route", NotBefore: due},
 		{ID: 2, VirtualStorage: "default", RelativePath: "b.git", Target: "gitaly-2", State: "in_progress", Attempt: 1, NotBefore: due},
 		{ID: 3, VirtualStorage: "default", RelativePath: "c.git", Target: "gitaly-2", State: "dead", Attempt: 10, Error: "broken", NotBefore: due},
-	}
+	}, nil)
 	return i
 }
 
 func TestQueueList_table(t *testing.T) {
-	got := praefectctl(t, nil, "-endpoints", withJobs(t).serve(), "queue", "list")
+	got := praefectctl(t, nil, "-endpoints", withJobs(t).serve(t), "queue", "list")
 	want := `   ID  VIRTUAL STORAGE  REPOSITORY  TARGET    STATE        ATTEMPT  DUE                   ERROR
 !  1   default          a.git       gitaly-2  failed       2        2026-01-02T03:04:05Z  no route
 ~  2   default          b.git       gitaly-2  in_progress  1
@@ -32,7 +32,7 @@ jobs: 3
 	if got != (outcome{0, want, ""}) {
 		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
 	}
-	got = praefectctl(t, nil, "-endpoints", newInstance(t).serve(), "queue", "list")
+	got = praefectctl(t, nil, "-endpoints", newInstance(t).serve(t), "queue", "list")
 	if got != (outcome{0, "* no jobs\n", ""}) {
 		t.Errorf("none: got %+v", got)
 	}
@@ -40,7 +40,7 @@ jobs: 3
 
 func TestQueueList_chooses(t *testing.T) {
 	i := withJobs(t)
-	address := i.serve()
+	address := i.serve(t)
 	for _, row := range []struct {
 		args []string
 		ids  []int64
@@ -66,7 +66,7 @@ func TestQueueList_chooses(t *testing.T) {
 	if got := praefectctl(t, nil, "-endpoints", address, "queue", "list", "-limit", "-1"); got.code != exitUsage {
 		t.Errorf("a negative limit: got %+v", got)
 	}
-	i.err = errors.New("queue unavailable: connection refused")
+	i.SetJobs(nil, admintest.ErrQueue)
 	got := praefectctl(t, nil, "-endpoints", address, "queue", "list")
 	if got.code != exitUnavailable || got.stderr != "praefectctl: ask tcp://"+address+": queue unavailable: connection refused\n" {
 		t.Errorf("without Postgres: got %+v", got)

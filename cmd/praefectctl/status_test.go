@@ -11,13 +11,14 @@ import (
 
 func TestStatus_table(t *testing.T) {
 	filling := newInstance(t)
-	healthy := newInstance(t).filled()
-	degraded := newInstance(t).filled()
-	degraded.away["gitaly-2"] = true
-	degraded.wrote("a.git")
-	unavailable := newInstance(t).filled()
-	unavailable.wrote("a.git")
-	unavailable.away["gitaly-1"] = true
+	filling.Returned("default", "gitaly-2", "another disk")
+	healthy := newInstance(t)
+	degraded := newInstance(t)
+	degraded.Lose("gitaly-2")
+	degraded.Wrote("a.git", "gitaly-1")
+	unavailable := newInstance(t)
+	unavailable.Wrote("a.git", "gitaly-1")
+	unavailable.Lose("gitaly-1")
 	for _, row := range []struct {
 		name     string
 		instance *instance
@@ -33,7 +34,7 @@ func TestStatus_table(t *testing.T) {
 healthy; answered by praefect-1
 `},
 		{"filling", filling, 3, `
-! default: degraded, primary gitaly-1, epoch 1
+! default: degraded, primary gitaly-1, epoch 3
    STORAGE   ROLE       STANDING      REACHABLE  BEHIND
 *  gitaly-1  primary    serving       yes        0
 ~  gitaly-2  secondary  filling 4/10  yes        0
@@ -59,7 +60,7 @@ unavailable; answered by praefect-1
 `},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got := praefectctl(t, nil, "-endpoints", row.instance.serve(), "status")
+			got := praefectctl(t, nil, "-endpoints", row.instance.serve(t), "status")
 			if got.code != row.code || "\n"+got.stdout != row.want || got.stderr != "" {
 				t.Errorf("got %d, %s\n%swant\n%s", got.code, got.stderr, got.stdout, row.want)
 			}
@@ -68,7 +69,7 @@ unavailable; answered by praefect-1
 }
 
 func TestStatus_onATerminal(t *testing.T) {
-	address := newInstance(t).filled().serve()
+	address := newInstance(t).serve(t)
 	for _, row := range []struct {
 		env  map[string]string
 		args []string
@@ -87,9 +88,9 @@ func TestStatus_onATerminal(t *testing.T) {
 }
 
 func TestStatus_json(t *testing.T) {
-	i := newInstance(t).filled()
-	i.away["gitaly-2"] = true
-	got := praefectctl(t, nil, "status", "-endpoints", i.serve(), "-virtual-storage", "default", "-o", "json")
+	i := newInstance(t)
+	i.Lose("gitaly-2")
+	got := praefectctl(t, nil, "status", "-endpoints", i.serve(t), "-virtual-storage", "default", "-o", "json")
 	var answer admin.StatusResponse
 	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil {
 		t.Fatalf("%v: %s", err, got.stdout)
@@ -97,20 +98,20 @@ func TestStatus_json(t *testing.T) {
 	if got.code != exitDegraded || answer.Schema != 1 || answer.VirtualStorages[0].Storages[1].Error != "connection refused" {
 		t.Errorf("got %d, %+v", got.code, answer)
 	}
-	if got := praefectctl(t, nil, "status", "-endpoints", i.serve(), "-virtual-storage", "no"); got.code != exitError || !strings.Contains(got.stderr, `no virtual storage "no"`) {
+	if got := praefectctl(t, nil, "status", "-endpoints", i.serve(t), "-virtual-storage", "no"); got.code != exitError || !strings.Contains(got.stderr, `no virtual storage "no"`) {
 		t.Errorf("an unknown virtual storage: got %+v", got)
 	}
 }
 
 func TestDataloss(t *testing.T) {
-	i := newInstance(t).filled()
-	address := i.serve()
+	i := newInstance(t)
+	address := i.serve(t)
 	got := praefectctl(t, nil, "-endpoints", address, "dataloss")
 	if want := (outcome{0, "* every repository is on every storage that serves\n", ""}); got != want {
 		t.Errorf("nothing: got %+v", got)
 	}
 
-	i.wrote("a.git")
+	i.Wrote("a.git", "gitaly-1")
 	got = praefectctl(t, nil, "-endpoints", address, "dataloss")
 	if want := `   VIRTUAL STORAGE  REPOSITORY  AVAILABLE  BEHIND
 ~  default          a.git       yes        gitaly-2
@@ -120,7 +121,7 @@ repositories: 1 behind on a storage, 0 of them unavailable
 		t.Errorf("behind: got %d\n%s", got.code, got.stdout)
 	}
 
-	i.away["gitaly-1"] = true
+	i.Lose("gitaly-1")
 	got = praefectctl(t, nil, "-endpoints", address, "-o", "json", "dataloss")
 	if want := `{
   "schema": 1,
@@ -141,12 +142,12 @@ repositories: 1 behind on a storage, 0 of them unavailable
 }
 
 func TestDataloss_ofMoreThanOnePage(t *testing.T) {
-	i := newInstance(t).filled()
+	i := newInstance(t)
 	const count = admin.MaxPage + 1
 	for n := range count {
-		i.wrote(fmt.Sprintf("%d.git", n))
+		i.Wrote(fmt.Sprintf("%d.git", n), "gitaly-1")
 	}
-	got := praefectctl(t, nil, "-endpoints", i.serve(), "-o", "json", "dataloss")
+	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "dataloss")
 	var answer admin.DatalossResponse
 	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || len(answer.Repositories) != count {
 		t.Errorf("got %d repositories, %v", len(answer.Repositories), err)

@@ -27,9 +27,6 @@ type Control interface {
 
 // Membership is about the instances and their part in Raft.
 type Membership interface {
-	// Local is what this instance itself knows of its part in the cluster. It
-	// asks nobody, and takes no time.
-	Local() Local
 	// Instances asks every instance how it is, and the leader how far each has
 	// come. Without a leader it tells what this instance knows, and sets
 	// OwnView; that is no error.

@@ -21,8 +21,15 @@ type StatusRequest struct {
 type StatusResponse struct {
 	Schema int `json:"schema"`
 	// Instance is the name of the instance that answered.
-	Instance        string           `json:"instance"`
+	Instance string `json:"instance"`
+	// Leader is the name of the leader, empty if the instance knows of none.
+	Leader string `json:"leader"`
+	// OwnView tells that the instance knows of no leader: the others may have
+	// agreed on something newer, and nothing can be written here for long.
+	OwnView         bool             `json:"own_view,omitempty"`
 	VirtualStorages []VirtualStorage `json:"virtual_storages"`
+	// Warnings are what an operator should know, one sentence each.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // VirtualStorage is one virtual storage in a StatusResponse.
@@ -32,19 +39,28 @@ type VirtualStorage struct {
 	// the ledger does not list; empty if none does.
 	Primary string `json:"primary"`
 	Epoch   uint64 `json:"epoch"`
-	// Paused tells that automatic failover is switched off for now.
-	Paused bool `json:"paused"`
+	// Paused tells that automatic failover is switched off for now, Pause how.
+	Paused bool   `json:"paused"`
+	Pause  *Pause `json:"pause,omitempty"`
 	// Unavailable is how many repositories have no in-sync storage that serves
 	// and is reachable, of those that the ledger lists.
 	Unavailable int       `json:"unavailable_repositories"`
 	Storages    []Storage `json:"storages"`
 }
 
+// Pause is an operator's word that there is to be no automatic failover.
+type Pause struct {
+	// Until is when it ends by itself; nil if it does not.
+	Until *time.Time `json:"until,omitempty"`
+	Why   string     `json:"why,omitempty"`
+	By    string     `json:"by,omitempty"`
+}
+
 // Storage is one storage in a StatusResponse, in the order of succession.
 type Storage struct {
 	Name     string         `json:"name"`
 	Standing state.Standing `json:"standing"`
-	// Why tells why a storage is out: dead or drained.
+	// Why tells why a storage is fenced or out.
 	Why string `json:"why,omitempty"`
 	// Reachable tells that the answering instance can send requests to it.
 	Reachable bool `json:"reachable"`
@@ -67,6 +83,37 @@ type Filling struct {
 	// Done is how many of them it has dealt with, Left how many it has put off.
 	Done int `json:"done"`
 	Left int `json:"left,omitempty"`
+}
+
+// HistoryRequest asks what has changed about the virtual storages.
+type HistoryRequest struct {
+	Schema         int    `json:"schema"`
+	VirtualStorage string `json:"virtual_storage,omitempty"`
+	// Limit is how many changes at most, the newest; 0, or more than MaxPage, is
+	// MaxPage.
+	Limit int `json:"limit,omitempty"`
+}
+
+// HistoryResponse tells it, oldest first. The cluster remembers the last
+// state.HistoryLength changes of each virtual storage.
+type HistoryResponse struct {
+	Schema   int     `json:"schema"`
+	Instance string  `json:"instance"`
+	Changes  []Event `json:"changes"`
+}
+
+// Event is one change in a HistoryResponse.
+type Event struct {
+	VirtualStorage string      `json:"virtual_storage"`
+	Index          state.Index `json:"index"`
+	Epoch          uint64      `json:"epoch"`
+	Time           time.Time   `json:"time"`
+	// Change is the storage's new standing, "removed", "paused" or "resumed".
+	Change string `json:"change"`
+	// Storage is empty if the change is one of the whole virtual storage.
+	Storage string `json:"storage,omitempty"`
+	Why     string `json:"why,omitempty"`
+	By      string `json:"by,omitempty"`
 }
 
 // DatalossRequest asks for the repositories of which some storage misses an

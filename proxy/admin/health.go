@@ -16,11 +16,12 @@ const (
 	Unavailable Health = "unavailable"
 )
 
-// Health is the worst of the virtual storages; without any it is Unavailable.
+// Health is the worst of the virtual storages; without any, and without a
+// leader, it is Unavailable.
 // That a storage is behind is no matter of health while it is being repaired:
 // in eventual mode every write leaves some behind for a moment.
 func (r StatusResponse) Health() Health {
-	if len(r.VirtualStorages) == 0 {
+	if len(r.VirtualStorages) == 0 || r.OwnView {
 		return Unavailable
 	}
 	worst := Healthy
@@ -50,4 +51,19 @@ func (v VirtualStorage) Health() Health {
 		return Unavailable
 	}
 	return health
+}
+
+// Health sums up how the instances are: without a leader they are Unavailable,
+// and Degraded while one is away, has no lease or says that something is wrong
+// with it. One that joins is no harm.
+func (r RaftStatusResponse) Health() Health {
+	if r.OwnView || r.Leader == "" {
+		return Unavailable
+	}
+	for _, i := range r.Instances {
+		if i.State == Unreachable || i.Error != "" || i.Voter && i.LeaseMillis <= 0 {
+			return Degraded
+		}
+	}
+	return Healthy
 }

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -13,8 +15,8 @@ import (
 // Dataloss lists the repositories of which a storage misses an acknowledged
 // write. Each page is taken from the newest state.
 func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (DatalossResponse, error) {
-	view := s.node.View()
-	if err := known(view, request.VirtualStorage); err != nil {
+	view := s.Node.View()
+	if err := exists(view, request.VirtualStorage); err != nil {
 		return DatalossResponse{}, err
 	}
 	reachable := make(map[string]map[string]bool, len(view.VirtualStorages))
@@ -41,6 +43,33 @@ func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (Dataloss
 	return response, nil
 }
 
+// History tells what has changed about the virtual storages, in the order in
+// which it was agreed on.
+func (s *Service) History(_ context.Context, request HistoryRequest) (HistoryResponse, error) {
+	view := s.Node.View()
+	if err := exists(view, request.VirtualStorage); err != nil {
+		return HistoryResponse{}, err
+	}
+	changes := []Event{}
+	for i := range view.VirtualStorages {
+		vs := &view.VirtualStorages[i]
+		if request.VirtualStorage != "" && request.VirtualStorage != vs.Name {
+			continue
+		}
+		for _, c := range vs.History {
+			changes = append(changes, Event{
+				VirtualStorage: vs.Name, Index: c.Index, Epoch: c.Epoch, Time: time.UnixMilli(c.Time).UTC(),
+				Change: cmp.Or(c.What, string(c.To), "removed"), Storage: c.Storage, Why: c.Why, By: c.By,
+			})
+		}
+	}
+	slices.SortStableFunc(changes, func(a, b Event) int { return cmp.Compare(a.Index, b.Index) })
+	if limit := page(request.Limit); len(changes) > limit {
+		changes = changes[len(changes)-limit:]
+	}
+	return HistoryResponse{Schema: Schema, Instance: s.cfg.Instance, Changes: changes}, nil
+}
+
 // less is the order of the ledger.
 func less(a, b state.Key) bool {
 	if a.VirtualStorage != b.VirtualStorage {
@@ -51,14 +80,14 @@ func less(a, b state.Key) bool {
 
 // QueueList lists replication jobs. It is UNAVAILABLE while Postgres is.
 func (s *Service) QueueList(ctx context.Context, request QueueListRequest) (QueueListResponse, error) {
-	if err := known(s.node.View(), request.VirtualStorage); err != nil {
+	if err := exists(s.Node.View(), request.VirtualStorage); err != nil {
 		return QueueListResponse{}, err
 	}
 	if states := []string{"", "ready", "in_progress", "failed", "dead"}; !slices.Contains(states, request.State) {
 		return QueueListResponse{}, status.Errorf(codes.InvalidArgument, "no state %q of a job: want one of %q", request.State, states[1:])
 	}
 	request.Limit = page(request.Limit)
-	jobs, err := s.repair.Jobs(ctx, request)
+	jobs, err := s.Repair.Jobs(ctx, request)
 	if err != nil {
 		if ctx.Err() != nil {
 			return QueueListResponse{}, status.FromContextError(ctx.Err()).Err()

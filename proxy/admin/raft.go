@@ -1,13 +1,9 @@
 package admin
 
-import "time"
-
 // Local is what an instance knows by itself of its part in the cluster.
 type Local struct {
 	// Leader is the name of the leader, empty if none is known.
 	Leader string
-	// Lease is how much of its lease is left; 0 if it has none.
-	Lease time.Duration
 	// Warnings are what an operator should know, one sentence each: settings
 	// that differ between the instances, a succession that is not as written.
 	Warnings []string
@@ -80,10 +76,13 @@ type Instance struct {
 }
 
 // canLose is how many of the voters that answer may fail until the rest is
-// less than a majority of all voters.
-func canLose(instances []Instance) int {
+// less than a majority of all voters. Without a leader there is nothing to lose.
+func canLose(view RaftView) int {
+	if view.Leader == "" || view.OwnView {
+		return 0
+	}
 	voters, alive := 0, 0
-	for _, i := range instances {
+	for _, i := range view.Instances {
 		if !i.Voter {
 			continue
 		}

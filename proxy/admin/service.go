@@ -1,20 +1,20 @@
 // Package admin owns the service praefect.Admin, by which operators' tools ask
-// an instance about the cluster, and its client. Every method takes and returns
+// an instance about the cluster and change it, and its client. Every message is
 // a google.protobuf.BytesValue that holds a JSON document of this package.
-// It promises that a document says which schema it has, and that questions
-// about the replicated state are answered without Postgres. The daemon
-// registers the service on its listeners, behind its authentication; tools
-// call it by Client.
+// It promises that a document says which schema it has, that questions about
+// the replicated state are answered without Postgres and without a leader, and
+// that an error tells whether something may have changed. The daemon registers
+// the service on its listeners, behind its authentication; tools and other
+// instances call it by Client.
 package admin
 
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"praefect/fsm/state"
 )
@@ -52,29 +52,54 @@ type Repair interface {
 	Jobs(ctx context.Context, request QueueListRequest) ([]Job, error)
 }
 
-// Service answers praefect.Admin.
-type Service struct {
-	instance string
-	node     Node
-	storages Storages
-	repair   Repair
+// Deps are what a Service works on.
+type Deps struct {
+	Node     Node
+	Storages Storages
+	Repair   Repair
+	// Local is what this instance itself knows of its part in the cluster. It
+	// asks nobody, and takes no time.
+	Local func() Local
+	// Control changes the cluster. Without one every change is NotAvailable.
+	Control Control
 }
 
-// New makes the service of the instance of that name.
-func New(instance string, node Node, storages Storages, repair Repair) *Service {
-	return &Service{instance: instance, node: node, storages: storages, repair: repair}
+// Config names the instance and its operators.
+type Config struct {
+	// Instance is the name of this instance.
+	Instance string
+	Access   Access
 }
+
+// Service answers praefect.Admin.
+type Service struct {
+	Deps
+	cfg Config
+	// receivers are the goroutines that wait for a word of a client.
+	receivers sync.WaitGroup
+}
+
+// New makes a Service. All of deps are needed but Control.
+func New(deps Deps, cfg Config) *Service { return &Service{Deps: deps, cfg: cfg} }
 
 // Register adds the service to a gRPC server.
 func (s *Service) Register(r grpc.ServiceRegistrar) { r.RegisterService(serviceDesc(), s) }
 
+// Wait waits until nothing of the service runs any more. It is called after
+// the servers have stopped.
+func (s *Service) Wait() { s.receivers.Wait() }
+
 // Status tells how the virtual storages are.
 func (s *Service) Status(_ context.Context, request StatusRequest) (StatusResponse, error) {
-	view := s.node.View()
-	if err := known(view, request.VirtualStorage); err != nil {
+	view := s.Node.View()
+	if err := exists(view, request.VirtualStorage); err != nil {
 		return StatusResponse{}, err
 	}
-	response := StatusResponse{Schema: Schema, Instance: s.instance, VirtualStorages: []VirtualStorage{}}
+	local := s.Local()
+	response := StatusResponse{
+		Schema: Schema, Instance: s.cfg.Instance, Leader: local.Leader, OwnView: local.Leader == "",
+		Warnings: local.Warnings, VirtualStorages: []VirtualStorage{},
+	}
 	for i := range view.VirtualStorages {
 		if vs := &view.VirtualStorages[i]; request.VirtualStorage == "" || request.VirtualStorage == vs.Name {
 			response.VirtualStorages = append(response.VirtualStorages, s.virtualStorage(view, vs))
@@ -84,7 +109,8 @@ func (s *Service) Status(_ context.Context, request StatusRequest) (StatusRespon
 }
 
 func (s *Service) virtualStorage(view *state.State, vs *state.VirtualStorage) VirtualStorage {
-	answer := VirtualStorage{Name: vs.Name, Epoch: vs.Epoch}
+	answer := VirtualStorage{Name: vs.Name, Epoch: vs.Epoch, Pause: pausing(vs.Paused, time.Now())}
+	answer.Paused = answer.Pause != nil
 	if primary, ok := vs.Primary(nil); ok {
 		answer.Primary = primary.Name
 	}
@@ -105,6 +131,23 @@ func (s *Service) virtualStorage(view *state.State, vs *state.VirtualStorage) Vi
 	return answer
 }
 
+// pausing is the pause that holds now, nil if none does. The leader judges its
+// end by its own clock; this one is for display.
+func pausing(p *state.Pausing, now time.Time) *Pause {
+	if p == nil {
+		return nil
+	}
+	answer := &Pause{Why: p.Why, By: p.By}
+	if p.Until != 0 {
+		until := time.UnixMilli(p.Until).UTC()
+		if !until.After(now) {
+			return nil
+		}
+		answer.Until = &until
+	}
+	return answer
+}
+
 func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 	reach := s.reach(vs, st)
 	answer := Storage{
@@ -119,7 +162,7 @@ func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 		answer.Since = &since
 	}
 	if st.Standing == state.Filling {
-		answer.Filling = s.repair.Filling(vs, st.Name)
+		answer.Filling = s.Repair.Filling(vs, st.Name)
 	}
 	return answer
 }
@@ -129,7 +172,7 @@ var errOtherDisk = errors.New("the server has another disk than the one agreed o
 // reach is what is known of the way to a storage as the state knows it: one
 // with another disk cannot be used, whoever answers there.
 func (s *Service) reach(vs string, st *state.Storage) Reach {
-	reach := s.storages.Reach(vs, st.Name)
+	reach := s.Storages.Reach(vs, st.Name)
 	if reach.Reachable && st.FilesystemID != "" && reach.FilesystemID != st.FilesystemID {
 		reach.Reachable = false
 		reach.Err = errOtherDisk
@@ -156,13 +199,4 @@ func available(vs *state.VirtualStorage, e *state.Entry, reachable map[string]bo
 		}
 	}
 	return false
-}
-
-// known refuses the name of a virtual storage that does not exist; empty means
-// all of them.
-func known(view *state.State, vs string) error {
-	if vs != "" && view.VirtualStorage(vs) == nil {
-		return status.Errorf(codes.NotFound, "no virtual storage %q", vs)
-	}
-	return nil
 }

@@ -20,8 +20,22 @@ func serviceDesc() *grpc.ServiceDesc {
 		HandlerType: (*any)(nil),
 		Methods: []grpc.MethodDesc{
 			method("Status", (*Service).Status),
+			method("RaftStatus", (*Service).RaftStatus),
+			method("History", (*Service).History),
 			method("Dataloss", (*Service).Dataloss),
 			method("QueueList", (*Service).QueueList),
+			method("AddInstance", (*Service).addInstance),
+			method("RemoveInstance", (*Service).removeInstance),
+			method("TransferLeadership", (*Service).transferLeadership),
+			method("Undrain", (*Service).undrain),
+			method("Pause", (*Service).pause),
+			method("Resume", (*Service).resume),
+			method("AcceptLoss", (*Service).acceptLoss),
+			method("RetryJobs", (*Service).retryJobs),
+		},
+		Streams: []grpc.StreamDesc{
+			switching("Promote", (*Service).promote),
+			switching("Drain", (*Service).drain),
 		},
 	}
 }
@@ -30,19 +44,15 @@ func serviceDesc() *grpc.ServiceDesc {
 func method[Request, Response any](name string, answer func(*Service, context.Context, Request) (Response, error)) grpc.MethodDesc {
 	handle := func(srv any) grpc.UnaryHandler {
 		return func(ctx context.Context, in any) (any, error) {
-			var request Request
-			if err := decode(in.(*wrapperspb.BytesValue).GetValue(), &request); err != nil {
-				return nil, status.Error(codes.InvalidArgument, err.Error())
+			request, err := decodeRequest[Request](in.(*wrapperspb.BytesValue))
+			if err != nil {
+				return nil, err
 			}
 			response, err := answer(srv.(*Service), ctx, request)
 			if err != nil {
 				return nil, err
 			}
-			text, err := json.Marshal(response)
-			if err != nil {
-				return nil, status.Errorf(codes.Internal, "encode the answer: %v", err)
-			}
-			return wrapperspb.Bytes(text), nil
+			return encode(response)
 		}
 	}
 	return grpc.MethodDesc{
@@ -60,7 +70,94 @@ func method[Request, Response any](name string, answer func(*Service, context.Co
 	}
 }
 
+// word is what a client says after its request in a call that takes long.
+type word struct {
+	Schema int `json:"schema"`
+	// Cancel asks to give up, if it is not too late.
+	Cancel bool `json:"cancel"`
+}
+
+// report is what it hears meanwhile: progress, and at last the response.
+type report struct {
+	Schema   int             `json:"schema"`
+	Progress *Progress       `json:"progress,omitempty"`
+	Response *SwitchResponse `json:"response,omitempty"`
+}
+
+// switching describes a call that takes long, reports on its way and can be
+// given up: the client sends its request and later, maybe, a word; it hears
+// reports. That a client is gone, or has nothing more to say, are not the same:
+// only the former gives up.
+func switching(name string, answer func(*Service, context.Context, SwitchRequest, func(Progress)) (SwitchResponse, error)) grpc.StreamDesc {
+	return grpc.StreamDesc{
+		StreamName:    name,
+		ClientStreams: true,
+		ServerStreams: true,
+		Handler: func(srv any, stream grpc.ServerStream) error {
+			s := srv.(*Service)
+			in := &wrapperspb.BytesValue{}
+			if err := stream.RecvMsg(in); err != nil {
+				return err
+			}
+			request, err := decodeRequest[SwitchRequest](in)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithCancel(stream.Context())
+			defer cancel()
+			s.receivers.Go(func() { awaitCancel(stream, cancel) }) // gRPC ends it when this handler returns
+			response, err := answer(s, ctx, request, func(p Progress) {
+				if err := sendReport(stream, report{Progress: &p}); err != nil {
+					cancel() // nobody listens any more
+				}
+			})
+			if err != nil {
+				return err
+			}
+			return sendReport(stream, report{Response: &response})
+		},
+	}
+}
+
+func awaitCancel(stream grpc.ServerStream, cancel func()) {
+	for {
+		in := &wrapperspb.BytesValue{}
+		if err := stream.RecvMsg(in); err != nil {
+			return // if the client is gone, the stream's context has ended
+		}
+		if w, err := decodeRequest[word](in); err == nil && w.Cancel {
+			cancel()
+		}
+	}
+}
+
+func sendReport(stream grpc.ServerStream, r report) error {
+	r.Schema = Schema
+	out, err := encode(r)
+	if err != nil {
+		return err
+	}
+	return stream.SendMsg(out)
+}
+
 func fullMethod(name string) string { return "/" + serviceName + "/" + name }
+
+// encode makes the message of a document. Its error is a status.
+func encode(document any) (*wrapperspb.BytesValue, error) {
+	text, err := json.Marshal(document)
+	if err != nil {
+		return nil, status.Errorf(codes.Internal, "encode %T: %v", document, err)
+	}
+	return wrapperspb.Bytes(text), nil
+}
+
+// decodeRequest reads what a client sent. Its error is a status.
+func decodeRequest[Request any](in *wrapperspb.BytesValue) (request Request, err error) {
+	if err := decode(in.GetValue(), &request); err != nil {
+		return request, status.Error(codes.InvalidArgument, err.Error())
+	}
+	return request, nil
+}
 
 // decode reads a document if it has the schema that this program knows. Fields
 // that it does not know are of a newer program, and say nothing to this one.
@@ -78,45 +175,4 @@ func decode(text []byte, document any) error {
 		return fmt.Errorf("a document of another form: %w", err)
 	}
 	return nil
-}
-
-// Client calls the service.
-type Client struct{ cc grpc.ClientConnInterface }
-
-// NewClient makes a client on a connection, which the caller keeps.
-func NewClient(cc grpc.ClientConnInterface) *Client { return &Client{cc: cc} }
-
-// Status asks how the virtual storages are. The request's schema is set by the
-// client, here and below; errors are gRPC statuses.
-func (c *Client) Status(ctx context.Context, request StatusRequest) (StatusResponse, error) {
-	request.Schema = Schema
-	return call[StatusResponse](ctx, c.cc, "Status", request)
-}
-
-// Dataloss asks for one page of repositories of which a storage is behind.
-func (c *Client) Dataloss(ctx context.Context, request DatalossRequest) (DatalossResponse, error) {
-	request.Schema = Schema
-	return call[DatalossResponse](ctx, c.cc, "Dataloss", request)
-}
-
-// QueueList asks for one page of replication jobs.
-func (c *Client) QueueList(ctx context.Context, request QueueListRequest) (QueueListResponse, error) {
-	request.Schema = Schema
-	return call[QueueListResponse](ctx, c.cc, "QueueList", request)
-}
-
-func call[Response any](ctx context.Context, cc grpc.ClientConnInterface, name string, request any) (Response, error) {
-	var response Response
-	text, err := json.Marshal(request)
-	if err != nil {
-		return response, fmt.Errorf("encode the request: %w", err)
-	}
-	out := &wrapperspb.BytesValue{}
-	if err := cc.Invoke(ctx, fullMethod(name), wrapperspb.Bytes(text), out); err != nil {
-		return response, err
-	}
-	if err := decode(out.GetValue(), &response); err != nil {
-		return response, fmt.Errorf("read the answer of %s: %w", name, err)
-	}
-	return response, nil
 }

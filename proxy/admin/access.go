@@ -1,0 +1,61 @@
+package admin
+
+import (
+	"context"
+	"time"
+
+	gitalyauth "gitlab.com/gitlab-org/gitaly/v16/auth"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+)
+
+// Access tells who may change the cluster. Asking is free to everybody whom the
+// listener lets in.
+type Access struct {
+	// Token is the secret that operators prove to know. Without one, changes are
+	// taken on Unix sockets only: whoever may open the socket is an operator.
+	Token string
+	// Peers takes changes from every caller. It is for a listener that only
+	// other instances can use, which have judged the operator already.
+	Peers bool
+}
+
+// header carries the proof that a caller knows the admin token, in the form in
+// which the authorization header carries that of the client token: it is
+// bound to the present half minute, and does not tell the secret.
+const header = "praefect-admin-authorization"
+
+// check refuses callers that may not change anything.
+func (a Access) check(ctx context.Context) error {
+	if a.Peers {
+		return nil
+	}
+	if a.Token == "" {
+		if p, ok := peer.FromContext(ctx); ok && p.Addr.Network() == "unix" {
+			return nil
+		}
+		return Errorf(Denied, "this instance has no admin token, so it takes changes on its Unix socket only: "+
+			"set socket_path and ask there, or set admin.token_file in its settings")
+	}
+	shown := metadata.ValueFromIncomingContext(ctx, header)
+	if len(shown) != 1 {
+		return Errorf(Denied, "changes need the admin token: give -admin-token-file, or set PRAEFECT_ADMIN_TOKEN_FILE")
+	}
+	asAuthorization := metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", shown[0]))
+	if err := gitalyauth.CheckToken(asAuthorization, a.Token, time.Now()); err != nil {
+		return Errorf(Denied, "this instance has another admin token, or its clock differs by more than %v", gitalyauth.TokenValidityDuration())
+	}
+	return nil
+}
+
+// show adds the proof to what a client sends; without a secret it adds nothing.
+func show(ctx context.Context, secret string) (context.Context, error) {
+	if secret == "" {
+		return ctx, nil
+	}
+	proof, err := gitalyauth.RPCCredentialsV2(secret).GetRequestMetadata(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return metadata.AppendToOutgoingContext(ctx, header, proof["authorization"]), nil
+}

@@ -1,0 +1,227 @@
+// Package admintest owns a cluster in memory that operators can ask and change:
+// everything that an admin.Service works on.
+// It promises that changes go through a real replicated state, and that a
+// repeated request is carried out once.
+// Tests of the service and of its tools use it.
+package admintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+)
+
+// Epoch is the time of the cluster's first entry; each later one comes a second
+// after the one before. It lies in the future, so that no pause has ended.
+var Epoch = time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// VirtualStorage is the name of the only virtual storage at the beginning.
+const VirtualStorage = "default"
+
+// incarnation is that of the instance that proposes everything.
+const incarnation = state.Incarnation(1)
+
+// Cluster is a cluster in memory. It implements admin.Node, admin.Storages,
+// admin.Repair and admin.Control, each safe for concurrent use.
+type Cluster struct {
+	t testing.TB
+
+	// At, if set, is asked at each stage of each change; changes without stages
+	// have only StagePlan. apply tells whether the change goes on; an error ends
+	// it, after the stage if apply is true. It is set before the cluster is used.
+	At func(ctx context.Context, method string, stage admin.Stage) (apply bool, err error)
+
+	mu      sync.Mutex
+	state   *state.State
+	reach   map[string]admin.Reach
+	jobs    []admin.Job
+	jobsErr error
+	raft    admin.RaftView
+	warns   []string
+	asked   []admin.Change
+	answers map[string]any
+}
+
+// New makes a cluster of the instances praefect-1 (the leader), praefect-2 and
+// praefect-3 with one virtual storage of the named storages, all serving; the
+// first one is the primary.
+func New(t testing.TB, storages ...string) *Cluster {
+	c := &Cluster{t: t, state: &state.State{}, reach: map[string]admin.Reach{}, answers: map[string]any{}, raft: threeInstances()}
+	c.Apply(state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "cluster"}})
+	c.Define(VirtualStorage, storages...)
+	return c
+}
+
+// Define adds a virtual storage all of whose storages serve.
+func (c *Cluster) Define(virtualStorage string, storages ...string) {
+	c.t.Helper()
+	c.Apply(state.Command{Define: &state.Define{VirtualStorage: virtualStorage, Storages: storages}})
+	for _, name := range storages {
+		c.Returned(virtualStorage, name, "disk-"+name)
+		if st := c.View().VirtualStorage(virtualStorage).Storage(name); st.Standing == state.Filling {
+			c.Apply(state.Command{Return: &state.Return{
+				VirtualStorage: virtualStorage, Storage: name, FilesystemID: st.FilesystemID, Filled: st.Since,
+			}})
+		}
+	}
+}
+
+// Returned reports a storage that was reached; with another disk it is filling.
+func (c *Cluster) Returned(virtualStorage, storage, filesystemID string) {
+	c.t.Helper()
+	c.Apply(state.Command{Return: &state.Return{VirtualStorage: virtualStorage, Storage: storage, FilesystemID: filesystemID}})
+}
+
+// Wrote makes a repository one that only the agreeing storages have, the
+// primary first.
+func (c *Cluster) Wrote(path string, agreeing ...string) {
+	c.t.Helper()
+	paths := []string{path}
+	epoch := c.View().VirtualStorage(VirtualStorage).Epoch
+	c.Apply(state.Command{Open: &state.OpenMark{VirtualStorage: VirtualStorage, Paths: paths, Kind: state.Solo}})
+	c.Apply(state.Command{Wrote: &state.Wrote{
+		VirtualStorage: VirtualStorage, Paths: paths, Primary: agreeing[0], Epoch: epoch, Agreeing: agreeing,
+	}})
+	c.Apply(state.Command{Close: &state.Close{VirtualStorage: VirtualStorage, Paths: paths}})
+}
+
+// Apply applies a command and fails the test if it is refused.
+func (c *Cluster) Apply(command state.Command) {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.apply(command); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// apply needs mu.
+func (c *Cluster) apply(command state.Command) error {
+	index := c.state.Index + 1
+	batch := state.Batch{
+		Version: state.CommandVersion, RequestID: fmt.Sprint(index), Number: uint64(index), Time: c.now().UnixMilli(),
+		Commands: []state.Command{command},
+	}
+	if command.Register == nil {
+		batch.Incarnation = incarnation
+	}
+	next, results := c.state.Apply(index, batch)
+	if refusal := results[0].Refusal; refusal != nil {
+		return refusal
+	}
+	c.state = next
+	return nil
+}
+
+// now is the cluster's clock. It needs mu.
+func (c *Cluster) now() time.Time { return Epoch.Add(time.Duration(c.state.Index) * time.Second) }
+
+// SetReach changes what is known of the way to a storage of any virtual storage;
+// at first each is reachable and has the disk agreed on.
+func (c *Cluster) SetReach(storage string, reach admin.Reach) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reach[storage] = reach
+}
+
+// Lose makes a storage unreachable.
+func (c *Cluster) Lose(storage string) {
+	c.SetReach(storage, admin.Reach{Err: errors.New("connection refused")})
+}
+
+// SetJobs makes the queue hold the jobs, or fail.
+func (c *Cluster) SetJobs(jobs []admin.Job, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.jobs, c.jobsErr = jobs, err
+}
+
+// Raft changes what is to be told of the instances.
+func (c *Cluster) Raft(change func(*admin.RaftView)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.raft)
+}
+
+// Warn makes the instance warn operators.
+func (c *Cluster) Warn(warnings ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.warns = warnings
+}
+
+// Asked are the changes that were asked for, repetitions included.
+func (c *Cluster) Asked() []admin.Change {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.asked)
+}
+
+// Deps are the cluster as a Service needs it.
+func (c *Cluster) Deps() admin.Deps {
+	return admin.Deps{Node: c, Storages: c, Repair: c, Local: c.local, Control: c}
+}
+
+func (c *Cluster) local() admin.Local {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return admin.Local{Leader: c.raft.Leader, Warnings: c.warns}
+}
+
+// View implements admin.Node.
+func (c *Cluster) View() *state.State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+// Reach implements admin.Storages.
+func (c *Cluster) Reach(virtualStorage, storage string) admin.Reach {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if reach, changed := c.reach[storage]; changed {
+		return reach
+	}
+	return admin.Reach{Reachable: true, FilesystemID: c.state.VirtualStorage(virtualStorage).Storage(storage).FilesystemID}
+}
+
+// Filling implements admin.Repair: every filling is at 4 of 10.
+func (c *Cluster) Filling(string, string) *admin.Filling { return &admin.Filling{Total: 10, Done: 4} }
+
+// Jobs implements admin.Repair.
+func (c *Cluster) Jobs(_ context.Context, r admin.QueueListRequest) ([]admin.Job, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var jobs []admin.Job
+	for _, j := range c.jobs {
+		if j.ID > r.After && (r.State == "" || r.State == j.State) && len(jobs) < r.Limit {
+			jobs = append(jobs, j)
+		}
+	}
+	return jobs, c.jobsErr
+}
+
+// ErrQueue is what the queue says while it is away, for SetJobs.
+var ErrQueue = errors.New("queue unavailable: connection refused")
+
+func threeInstances() admin.RaftView {
+	contact := func(ms int64) *int64 { return &ms }
+	instance := func(n int, s admin.InstanceState, ms int64) admin.Instance {
+		return admin.Instance{
+			Name: fmt.Sprintf("praefect-%d", n), ID: fmt.Sprintf("id-%d", n), Addr: fmt.Sprintf("10.0.0.%d:2307", n),
+			ClientAddr: fmt.Sprintf("10.0.0.%d:2305", n), State: s, Voter: true, Version: "1.2.3",
+			LastContactMillis: contact(ms), AppliedIndex: 18442, LeaseMillis: 800,
+		}
+	}
+	return admin.RaftView{
+		ClusterID: "cluster", Term: 7, CommitIndex: 18442, Leader: "praefect-1",
+		Instances: []admin.Instance{instance(1, admin.Leader, 0), instance(2, admin.Follower, 12), instance(3, admin.Follower, 40)},
+	}
+}

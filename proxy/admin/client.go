@@ -1,0 +1,167 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+// Client calls the service. Of a change it tells, whatever happens to the
+// connection, whether it may have taken effect: an *Error of any kind but
+// OutcomeUnknown, and any other error, say that it has not.
+type Client struct {
+	cc         grpc.ClientConnInterface
+	adminToken string
+}
+
+var _ Control = (*Client)(nil)
+
+// NewClient makes a client on a connection, which the caller keeps.
+func NewClient(cc grpc.ClientConnInterface) *Client { return &Client{cc: cc} }
+
+// WithAdminToken returns a client on the same connection that proves to know
+// the secret wherever it changes something.
+func (c *Client) WithAdminToken(secret string) *Client {
+	return &Client{cc: c.cc, adminToken: secret}
+}
+
+// lastWord is how long a client that gave up waits for the instance to say what
+// has become of its request.
+const lastWord = 10 * time.Second
+
+// exchange is one call: a request, words that may follow, and what comes back.
+type exchange struct {
+	stream grpc.ClientStream
+	cancel context.CancelFunc
+	// release undoes what ties the call to its context.
+	release func()
+}
+
+// begin opens a call and sends its request. After an error nothing has reached
+// a service, so that nothing can have changed.
+//
+// When ctx ends, a call that can be given up is told so and has lastWord to end;
+// any other one is cut off.
+func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any) (*exchange, error) {
+	out, err := encode(request)
+	if err != nil {
+		return nil, err
+	}
+	outgoing, err := show(ctx, c.adminToken)
+	if err != nil {
+		return nil, err
+	}
+	detached, cancel := context.WithCancel(context.WithoutCancel(outgoing))
+	connected := context.AfterFunc(ctx, cancel)
+	stream, err := c.cc.NewStream(detached, desc, fullMethod(desc.StreamName))
+	if !connected() {
+		err = status.FromContextError(ctx.Err()).Err()
+	}
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	// io.EOF is the end of the call, of which receiving tells more.
+	if err := stream.SendMsg(out); err != nil && !errors.Is(err, io.EOF) {
+		cancel()
+		return nil, err
+	}
+	x := &exchange{stream: stream, cancel: cancel}
+	x.release = x.heed(ctx, desc.ClientStreams)
+	return x, nil
+}
+
+// heed lets the end of ctx reach the call, until the returned function is
+// called.
+func (x *exchange) heed(ctx context.Context, tell bool) (release func()) {
+	heeded := make(chan struct{})
+	bound := time.AfterFunc(math.MaxInt64, x.cancel)
+	stop := context.AfterFunc(ctx, func() {
+		defer close(heeded)
+		if !tell {
+			x.cancel()
+			return
+		}
+		bound.Reset(lastWord)
+		if out, err := encode(word{Schema: Schema, Cancel: true}); err == nil {
+			_ = x.stream.SendMsg(out) // if it fails the call has ended, and says how
+		}
+	})
+	return func() {
+		if !stop() {
+			<-heeded
+		}
+		bound.Stop()
+	}
+}
+
+func (x *exchange) end() {
+	x.release()
+	x.cancel()
+}
+
+// receive waits for the next document.
+func (x *exchange) receive(document any) error {
+	in := &wrapperspb.BytesValue{}
+	if err := x.stream.RecvMsg(in); err != nil {
+		return err
+	}
+	return decode(in.GetValue(), document)
+}
+
+// outcome makes of the end of a change what is known of its effect.
+func outcome(ctx context.Context, err error) error {
+	if known := fromStatus(err); known != nil {
+		if known.Kind == Canceled && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			known.Kind = TimedOut
+		}
+		return known
+	}
+	switch status.Code(err) {
+	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented, codes.InvalidArgument, codes.ResourceExhausted:
+		return err // said before the service was asked
+	}
+	return Errorf(OutcomeUnknown, "the answer did not arrive: %s", status.Convert(err).Message())
+}
+
+// change carries out one change.
+func change[Response any](ctx context.Context, c *Client, name string, request any) (response Response, err error) {
+	x, err := c.begin(ctx, &grpc.StreamDesc{StreamName: name}, request)
+	if err != nil {
+		return response, err
+	}
+	defer x.end()
+	if err := x.receive(&response); err != nil {
+		return response, outcome(ctx, err)
+	}
+	return response, nil
+}
+
+// switchover carries out a change that reports on its way.
+func (c *Client) switchover(ctx context.Context, name string, request SwitchRequest, progress func(Progress)) (SwitchResponse, error) {
+	request.Schema = Schema
+	x, err := c.begin(ctx, &grpc.StreamDesc{StreamName: name, ClientStreams: true, ServerStreams: true}, request)
+	if err != nil {
+		return SwitchResponse{}, err
+	}
+	defer x.end()
+	for {
+		var r report
+		if err := x.receive(&r); err != nil {
+			return SwitchResponse{}, outcome(ctx, err)
+		}
+		switch {
+		case r.Response != nil:
+			return *r.Response, nil
+		case r.Progress != nil:
+			progress(*r.Progress)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"unicode"
+
+	"praefect/fsm/state"
+)
+
+// What a request may bring that ends up in the replicated state, in bytes.
+const (
+	maxRequestID = 64
+	maxBy        = 200
+	maxWhy       = 1000
+)
+
+func errNoControl() error {
+	return Errorf(NotAvailable, "this instance has no part in a cluster yet")
+}
+
+// prepare judges who asks for a change and whether the request is well formed,
+// before a Control sees it. what is the request in the words of an operator.
+func (s *Service) prepare(ctx context.Context, c *Change, what string) error {
+	if err := s.cfg.Access.check(ctx); err != nil {
+		return err
+	}
+	return s.form(c, what)
+}
+
+// form judges a request without regard to who asks.
+func (s *Service) form(c *Change, what string) error {
+	if c.RequestID == "" {
+		return Errorf(Invalid, "the request has no id")
+	}
+	for _, text := range []struct {
+		name, text string
+		limit      int
+	}{{"id", c.RequestID, maxRequestID}, {"by", c.By, maxBy}, {"why", c.Why, maxWhy}} {
+		switch {
+		case len(text.text) > text.limit:
+			return Errorf(Invalid, "%q of the request has %d bytes: want at most %d", text.name, len(text.text), text.limit)
+		case strings.ContainsFunc(text.text, unicode.IsControl):
+			return Errorf(Invalid, "%q of the request has control characters: %q", text.name, text.text)
+		}
+	}
+	if s.Control == nil {
+		return errNoControl()
+	}
+	if !s.cfg.Access.Peers { // they have done it already
+		who := c.By
+		c.By = "operator: " + what
+		if who != "" {
+			c.By += " (" + who + ")"
+		}
+	}
+	return nil
+}
+
+// finish says in an answer who gave it to what.
+func (s *Service) finish(done Done, c Change) Done {
+	done.Schema, done.Instance, done.RequestID = Schema, s.cfg.Instance, c.RequestID
+	return done
+}
+
+// asError makes sure that an error of a Control says whether something may have
+// changed.
+func asError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if told, ok := errors.AsType[*Error](err); ok {
+		return told
+	}
+	if refusal, ok := errors.AsType[*state.Refusal](err); ok {
+		return Errorf(Refused, "%v", refusal)
+	}
+	return Errorf(OutcomeUnknown, "%v", err)
+}
+
+// exists refuses the name of a virtual storage that does not exist; empty means
+// all of them.
+func exists(view *state.State, vs string) error {
+	if vs != "" && view.VirtualStorage(vs) == nil {
+		return Errorf(NotFound, "no virtual storage %q", vs)
+	}
+	return nil
+}
+
+// resolve makes sure that a storage exists, and finds its virtual storage if
+// none is named.
+func (s *Service) resolve(vs *string, storage string) error {
+	view := s.Node.View()
+	if err := exists(view, *vs); err != nil {
+		return err
+	}
+	if storage == "" {
+		return Errorf(Invalid, "no storage is named")
+	}
+	var found []string
+	for i := range view.VirtualStorages {
+		v := &view.VirtualStorages[i]
+		if (*vs == "" || *vs == v.Name) && v.Storage(storage) != nil {
+			found = append(found, v.Name)
+		}
+	}
+	switch {
+	case len(found) > 1:
+		return Errorf(Invalid, "storage %q is in %d virtual storages, name one of them: %s", storage, len(found), strings.Join(found, ", "))
+	case len(found) == 1:
+		*vs = found[0]
+		return nil
+	case *vs != "":
+		return Errorf(NotFound, "virtual storage %q has no storage %q", *vs, storage)
+	}
+	return Errorf(NotFound, "no virtual storage has a storage %q", storage)
+}
