@@ -18,40 +18,36 @@ func (p *program) dataloss() *cli.Command {
 			"being repaired. One that is not available has no reachable storage with every\n" +
 			"acknowledged write: then the exit code is 4.",
 		Flags: []cli.Flag{virtualStorageFlag()},
-		Action: p.queryAction(func(cmd *cli.Command) query {
-			return func(ctx context.Context, e endpoints, out *output) error {
-				answer, err := ask(ctx, e, func(ctx context.Context, c *admin.Client) (admin.DatalossResponse, error) {
-					return allDataloss(ctx, c, cmd.String("virtual-storage"))
-				})
-				if err != nil {
-					return err
-				}
-				unavailable := 0
-				for _, r := range answer.Repositories {
-					if !r.Available {
-						unavailable++
-					}
-				}
-				if out.json {
-					if err := out.document(answer); err != nil {
-						return err
-					}
-				} else {
-					showDataloss(out, answer, unavailable)
-				}
-				if unavailable > 0 {
-					return coded{code: exitUnavailable}
-				}
-				return nil
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			ctx, cancel := r.bounded(ctx)
+			defer cancel()
+			request := admin.DatalossRequest{VirtualStorage: r.cmd.String("virtual-storage")}
+			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.DatalossResponse, error) {
+				return allDataloss(ctx, c, request)
+			})
+			if err != nil {
+				return err
 			}
+			unavailable := 0
+			for _, r := range answer.Repositories {
+				if !r.Available {
+					unavailable++
+				}
+			}
+			if err := r.answer(answer, func(out *output) { showDataloss(out, answer, unavailable) }); err != nil {
+				return err
+			}
+			if unavailable > 0 {
+				return coded{code: exitUnavailable}
+			}
+			return nil
 		}),
 	}
 }
 
 // allDataloss collects the pages into one answer.
-func allDataloss(ctx context.Context, c *admin.Client, virtualStorage string) (admin.DatalossResponse, error) {
+func allDataloss(ctx context.Context, c *admin.Client, request admin.DatalossRequest) (admin.DatalossResponse, error) {
 	all := admin.DatalossResponse{Schema: admin.Schema, Repositories: []admin.Repository{}}
-	request := admin.DatalossRequest{VirtualStorage: virtualStorage}
 	for {
 		page, err := c.Dataloss(ctx, request)
 		if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,44 +10,8 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
-	"github.com/urfave/cli/v3"
 	"golang.org/x/sys/unix"
 )
-
-// query answers one command: it asks the instances, prints what they say, and
-// returns the error that carries the exit code.
-type query func(ctx context.Context, e endpoints, out *output) error
-
-// queryAction is the action of a command that asks something.
-func (p *program) queryAction(q func(cmd *cli.Command) query) cli.ActionFunc {
-	return func(ctx context.Context, cmd *cli.Command) error {
-		if cmd.Args().Present() {
-			return usage("%s takes no arguments", cmd.FullName())
-		}
-		out := &output{w: p.stdout, terminal: p.terminal, utf8: p.utf8(), colour: p.terminal && p.getenv("NO_COLOR") == "" && !cmd.Bool("no-color")}
-		switch format := cmd.String("output"); format {
-		case "json":
-			out.json = true
-		case "table":
-		default:
-			return usage("-output is %q: want table or json", format)
-		}
-		timeout := cmd.Duration("timeout")
-		if timeout <= 0 {
-			return usage("-timeout is %v: want more than 0", timeout)
-		}
-		e, err := p.endpoints(ctx, cmd)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		if err := q(cmd)(ctx, e, out); err != nil {
-			return err
-		}
-		return out.err
-	}
-}
 
 // utf8 tells whether the terminal is said to show more than ASCII.
 func (p *program) utf8() bool {

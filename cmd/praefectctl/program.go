@@ -10,6 +10,8 @@ import (
 	"github.com/urfave/cli/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"praefect/proxy/admin"
 )
 
 // The exit codes, beside 0. description tells people what they mean.
@@ -18,32 +20,47 @@ const (
 	exitUsage       = 2
 	exitDegraded    = 3
 	exitUnavailable = 4
+	exitRefused     = 5
+	exitUnknown     = 6
 	exitTimeout     = 7
 	exitInterrupted = 130
 )
 
 const description = `Where to ask, in this order: -endpoints, -config, PRAEFECT_ENDPOINTS. The
-instances are asked one after the other until one answers.
+instances are asked one after the other until one answers; any of them will do,
+it passes on to the leader what only the leader can do.
+
+Changes need the admin token, as -admin-token-file, PRAEFECT_ADMIN_TOKEN_FILE or in
+the settings given by -config. An instance without one takes changes on its Unix
+socket only.
 
 Exit codes:
-  0  done; for status: everything is healthy
+  0  done; status, raft status: everything is healthy
   1  error
   2  the command line is wrong
-  3  status: degraded, a storage is away, slow or not serving
-  4  no instance answers; status: a virtual storage cannot be written or a
-     repository cannot be read; dataloss: a repository cannot be read;
-     queue list: Postgres is away
-  7  no answer within -timeout
-  130  interrupted`
+  3  status: degraded, a storage is away, slow or not serving;
+     raft status: degraded, an instance is away or has no lease
+  4  no instance answers, or none leads; status: a virtual storage cannot be
+     written or a repository cannot be read; dataloss: a repository cannot be
+     read; queue: Postgres is away
+  5  refused by a safety check; nothing was changed
+  6  the outcome is unknown: repeat the command with the -request-id that it names
+  7  it took longer than -timeout; nothing was changed
+  130  interrupted; nothing was changed`
 
 // program is the command line: what the process gave it, and nothing else of
 // the world.
 type program struct {
 	version        string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	// terminal tells that stdout is one.
-	terminal bool
+	hostname       func() (string, error)
+	// terminal tells that stdout is one, interactive that somebody at one can
+	// be asked: stdin and stderr are.
+	terminal, interactive bool
+	// newID makes the id of a request.
+	newID func() string
 }
 
 // coded is an error with an exit code of its own.
@@ -72,11 +89,24 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(p.stderr, "praefectctl: "+text)
 	}
+	return exitCode(ctx, err)
+}
+
+// exitCode is the code for an error.
+func exitCode(ctx context.Context, err error) int {
 	if c, ok := errors.AsType[coded](err); ok {
 		return c.code
 	}
+	switch admin.KindOf(err) {
+	case admin.Invalid:
+		return exitUsage
+	case admin.Refused:
+		return exitRefused
+	case admin.OutcomeUnknown:
+		return exitUnknown
+	}
 	switch {
-	case ctx.Err() != nil:
+	case errors.Is(ctx.Err(), context.Canceled):
 		return exitInterrupted
 	case errors.Is(err, context.DeadlineExceeded), status.Code(err) == codes.DeadlineExceeded:
 		return exitTimeout
@@ -89,7 +119,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 func (p *program) root() *cli.Command {
 	root := &cli.Command{
 		Name:            "praefectctl",
-		Usage:           "ask a running praefect how the cluster is",
+		Usage:           "ask a running praefect how the cluster is, and change it",
 		UsageText:       "praefectctl [OPTIONS] COMMAND [OPTIONS]",
 		Description:     description,
 		Writer:          p.stdout,
@@ -98,23 +128,32 @@ func (p *program) root() *cli.Command {
 		HideVersion:     true,
 		HideHelpCommand: true,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Usage: "take address and token from praefect's settings in `FILE`"},
+			&cli.StringFlag{Name: "config", Usage: "take address and tokens from praefect's settings in `FILE`"},
 			&cli.StringFlag{Name: "endpoints", Usage: "ask the instances at these `ADDRESSES` (host:port, tls://…, unix:…), with commas between"},
 			&cli.StringFlag{Name: "token-file", Usage: "take the token from `FILE`; default $PRAEFECT_TOKEN_FILE"},
+			&cli.StringFlag{Name: "admin-token-file", Usage: "take the admin token from `FILE`; default $PRAEFECT_ADMIN_TOKEN_FILE"},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "print a `table` or json"},
-			&cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "give up after this `TIME`"},
+			&cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "give up after this `TIME`; for promote and drain 5m unless given"},
 			&cli.BoolFlag{Name: "no-color", Usage: "print no colours; so does NO_COLOR in the environment"},
 			&cli.BoolFlag{Name: "version", Usage: "print the version", Local: true},
 		},
 		Action: p.versionOrHelp,
 		Commands: []*cli.Command{
 			p.status(),
-			p.dataloss(),
-			{Name: "queue", Usage: "the replication queue", Action: helpIsMissing, Commands: []*cli.Command{p.queueList()}},
+			group("raft", "the instances and their part in Raft", p.raftStatus(), p.raftPeers(), p.raftAdd(), p.raftRemove(), p.raftTransfer()),
+			p.promote(), p.drain(), p.undrain(),
+			p.pause(), p.resume(),
+			p.history(),
+			p.dataloss(), p.acceptDataloss(),
+			group("queue", "the replication queue", p.queueList(), p.queueRetry()),
 		},
 	}
 	onUsageError(root)
 	return root
+}
+
+func group(name, about string, commands ...*cli.Command) *cli.Command {
+	return &cli.Command{Name: name, Usage: about, Action: helpIsMissing, Commands: commands}
 }
 
 // onUsageError gives a wrong command line its exit code, everywhere.

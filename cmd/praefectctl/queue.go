@@ -19,24 +19,42 @@ func (p *program) queueList() *cli.Command {
 			&cli.StringFlag{Name: "state", Usage: "only jobs in this `STATE`: ready, in_progress, failed or dead"},
 			&cli.IntFlag{Name: "limit", Value: 1000, Usage: "at most this `NUMBER` of jobs; 0 is all"},
 		},
-		Action: p.queryAction(func(cmd *cli.Command) query {
-			return func(ctx context.Context, e endpoints, out *output) error {
-				if cmd.Int("limit") < 0 {
-					return usage("-limit is %d: want 0 or more", cmd.Int("limit"))
-				}
-				request := admin.QueueListRequest{VirtualStorage: cmd.String("virtual-storage"), State: cmd.String("state")}
-				answer, err := ask(ctx, e, func(ctx context.Context, c *admin.Client) (admin.QueueListResponse, error) {
-					return queueUpTo(ctx, c, request, cmd.Int("limit"))
-				})
-				if err != nil {
-					return err
-				}
-				if out.json {
-					return out.document(answer)
-				}
-				showQueue(out, answer)
-				return nil
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			limit := r.cmd.Int("limit")
+			if limit < 0 {
+				return usage("-limit is %d: want 0 or more", limit)
 			}
+			ctx, cancel := r.bounded(ctx)
+			defer cancel()
+			request := admin.QueueListRequest{VirtualStorage: r.cmd.String("virtual-storage"), State: r.cmd.String("state")}
+			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.QueueListResponse, error) {
+				return queueUpTo(ctx, c, request, limit)
+			})
+			if err != nil {
+				return err
+			}
+			return r.answer(answer, func(out *output) { showQueue(out, answer) })
+		}),
+	}
+}
+
+func (p *program) queueRetry() *cli.Command {
+	return &cli.Command{
+		Name:  "retry",
+		Usage: "make dead replication jobs ready",
+		Flags: changeFlags(virtualStorageFlag(),
+			&cli.StringFlag{Name: "repository", Usage: "only jobs of the repository with this relative `PATH`"}),
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			request := admin.RetryRequest{
+				Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.cmd.String("repository"),
+			}
+			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.RetryResponse, error) {
+				return c.RetryJobs(ctx, request)
+			})
+			if err != nil {
+				return err
+			}
+			return r.done(answer.Done, answer, "jobs made ready: %d", answer.Retried)
 		}),
 	}
 }

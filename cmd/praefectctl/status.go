@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -16,31 +17,68 @@ func (p *program) status() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "show the virtual storages and their storages",
-		Flags: []cli.Flag{virtualStorageFlag()},
-		Action: p.queryAction(func(cmd *cli.Command) query {
-			return func(ctx context.Context, e endpoints, out *output) error {
-				answer, err := ask(ctx, e, func(ctx context.Context, c *admin.Client) (admin.StatusResponse, error) {
-					return c.Status(ctx, admin.StatusRequest{VirtualStorage: cmd.String("virtual-storage")})
-				})
-				if err != nil {
-					return err
-				}
-				if out.json {
-					if err := out.document(answer); err != nil {
-						return err
-					}
-				} else {
-					showStatus(out, answer)
-				}
-				switch answer.Health() {
-				case admin.Unavailable:
-					return coded{code: exitUnavailable}
-				case admin.Degraded:
-					return coded{code: exitDegraded}
-				}
-				return nil
+		Description: "Without a leader it shows what the instance that answers knows by itself, and\n" +
+			"says so; the exit code is 4.",
+		Flags: []cli.Flag{
+			virtualStorageFlag(),
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again and again, until Ctrl-C; then the exit code is 0"},
+			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "the `TIME` between two looks of -watch"},
+		},
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			if !r.cmd.Bool("watch") {
+				return r.status(ctx)
 			}
+			return r.watch(ctx)
 		}),
+	}
+}
+
+// status shows once how the virtual storages are. It prefers an answer of an
+// instance that knows a leader.
+func (r *run) status(ctx context.Context) error {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	request := admin.StatusRequest{VirtualStorage: r.cmd.String("virtual-storage")}
+	led := func(a admin.StatusResponse) bool { return !a.OwnView }
+	answer, err := askFor(ctx, r.to, led, func(ctx context.Context, _ string, c *admin.Client) (admin.StatusResponse, error) {
+		return c.Status(ctx, request)
+	})
+	if err != nil {
+		return err
+	}
+	if r.cmd.Bool("watch") && r.out.terminal {
+		r.out.printf("\x1b[H\x1b[2J")
+	}
+	if err := r.answer(answer, func(out *output) { showStatus(out, answer) }); err != nil {
+		return err
+	}
+	return healthError(answer.Health())
+}
+
+// watch shows the status until ctx ends. That nobody answers is a thing to see,
+// too; only a wrong request ends it.
+func (r *run) watch(ctx context.Context) error {
+	interval := r.cmd.Duration("interval")
+	if interval <= 0 {
+		return usage("-interval is %v: want more than 0", interval)
+	}
+	for {
+		if err := r.status(ctx); err != nil && ctx.Err() == nil {
+			switch exitCode(ctx, err) {
+			case exitUnavailable, exitDegraded, exitTimeout:
+				if text := err.Error(); text != "" {
+					fmt.Fprintln(r.stderr, "praefectctl: "+text)
+				}
+			default:
+				return err
+			}
+		}
+		if r.out.err != nil || !rest(ctx, interval) {
+			return nil
+		}
+		if !r.out.json && !r.out.terminal {
+			r.out.printf("\n")
+		}
 	}
 }
 
@@ -52,6 +90,9 @@ func showStatus(out *output, answer admin.StatusResponse) {
 	for _, vs := range answer.VirtualStorages {
 		health := vs.Health()
 		out.printf("%s %s: %s, primary %s, epoch %d\n", out.mark(healthSign(health)), vs.Name, health, cmp.Or(vs.Primary, "none"), vs.Epoch)
+		if vs.Pause != nil {
+			out.printf("%s automatic failover is paused %s\n", out.mark(warning), pauseText(*vs.Pause))
+		}
 		rows := make([][]string, 0, len(vs.Storages))
 		for _, st := range vs.Storages {
 			role := "secondary"
@@ -68,7 +109,30 @@ func showStatus(out *output, answer admin.StatusResponse) {
 		}
 		out.printf("\n")
 	}
-	out.printf("%s; answered by %s\n", answer.Health(), answer.Instance)
+	for _, text := range answer.Warnings {
+		out.printf("%s %s\n", out.mark(warning), text)
+	}
+	if answer.OwnView {
+		out.printf("%s no leader: this is what %s knows by itself; it takes no writes without a lease\n", out.mark(bad), answer.Instance)
+		out.printf("%s; no leader; answered by %s\n", answer.Health(), answer.Instance)
+		return
+	}
+	out.printf("%s; leader %s; answered by %s\n", answer.Health(), answer.Leader, answer.Instance)
+}
+
+// pauseText says how long a pause lasts, why, and who wanted it.
+func pauseText(p admin.Pause) string {
+	text := "until resume"
+	if p.Until != nil {
+		text = "until " + p.Until.UTC().Format(time.RFC3339)
+	}
+	if p.Why != "" {
+		text += ": " + p.Why
+	}
+	if p.By != "" {
+		text += " [" + p.By + "]"
+	}
+	return text
 }
 
 func healthSign(h admin.Health) sign {

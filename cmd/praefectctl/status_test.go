@@ -31,7 +31,7 @@ func TestStatus_table(t *testing.T) {
 *  gitaly-1  primary    serving   yes        0
 *  gitaly-2  secondary  serving   yes        0
 
-healthy; answered by praefect-1
+healthy; leader praefect-1; answered by praefect-1
 `},
 		{"filling", filling, 3, `
 ! default: degraded, primary gitaly-1, epoch 3
@@ -39,7 +39,7 @@ healthy; answered by praefect-1
 *  gitaly-1  primary    serving       yes        0
 ~  gitaly-2  secondary  filling 4/10  yes        0
 
-degraded; answered by praefect-1
+degraded; leader praefect-1; answered by praefect-1
 `},
 		{"degraded", degraded, 3, `
 ! default: degraded, primary gitaly-1, epoch 2
@@ -47,7 +47,7 @@ degraded; answered by praefect-1
 *  gitaly-1  primary    serving   yes        0
 x  gitaly-2  secondary  serving   no         1       connection refused
 
-degraded; answered by praefect-1
+degraded; leader praefect-1; answered by praefect-1
 `},
 		{"unavailable", unavailable, 4, `
 x default: unavailable, primary gitaly-1, epoch 2
@@ -56,7 +56,7 @@ x  gitaly-1  primary    serving   no         0       connection refused
 *  gitaly-2  secondary  serving   yes        1
 x unavailable repositories: 1; list: praefectctl dataloss -virtual-storage default
 
-unavailable; answered by praefect-1
+unavailable; leader praefect-1; answered by praefect-1
 `},
 	} {
 		t.Run(row.name, func(t *testing.T) {

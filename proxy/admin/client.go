@@ -47,9 +47,9 @@ type exchange struct {
 // begin opens a call and sends its request. After an error nothing has reached
 // a service, so that nothing can have changed.
 //
-// When ctx ends, a call that can be given up is told so and has lastWord to end;
-// any other one is cut off.
-func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any) (*exchange, error) {
+// When ctx ends the call is cut off; with tell it is told so instead, and has
+// lastWord to end.
+func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any, tell bool) (*exchange, error) {
 	out, err := encode(request)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any) 
 		return nil, err
 	}
 	x := &exchange{stream: stream, cancel: cancel}
-	x.release = x.heed(ctx, desc.ClientStreams)
+	x.release = x.heed(ctx, tell)
 	return x, nil
 }
 
@@ -116,6 +116,18 @@ func (x *exchange) receive(document any) error {
 	return decode(in.GetValue(), document)
 }
 
+// KindOf is the kind of an error that came from a service, empty if the error
+// came from elsewhere and so has none.
+func KindOf(err error) Kind {
+	if told, ok := errors.AsType[*Error](err); ok {
+		return told.Kind
+	}
+	if told := fromStatus(err); told != nil {
+		return told.Kind
+	}
+	return ""
+}
+
 // outcome makes of the end of a change what is known of its effect.
 func outcome(ctx context.Context, err error) error {
 	if known := fromStatus(err); known != nil {
@@ -133,7 +145,7 @@ func outcome(ctx context.Context, err error) error {
 
 // change carries out one change.
 func change[Response any](ctx context.Context, c *Client, name string, request any) (response Response, err error) {
-	x, err := c.begin(ctx, &grpc.StreamDesc{StreamName: name}, request)
+	x, err := c.begin(ctx, &grpc.StreamDesc{StreamName: name}, request, false)
 	if err != nil {
 		return response, err
 	}
@@ -147,7 +159,8 @@ func change[Response any](ctx context.Context, c *Client, name string, request a
 // switchover carries out a change that reports on its way.
 func (c *Client) switchover(ctx context.Context, name string, request SwitchRequest, progress func(Progress)) (SwitchResponse, error) {
 	request.Schema = Schema
-	x, err := c.begin(ctx, &grpc.StreamDesc{StreamName: name, ClientStreams: true, ServerStreams: true}, request)
+	desc := &grpc.StreamDesc{StreamName: name, ClientStreams: true, ServerStreams: true}
+	x, err := c.begin(ctx, desc, request, !request.DryRun)
 	if err != nil {
 		return SwitchResponse{}, err
 	}

@@ -121,6 +121,8 @@ type Event struct {
 type DatalossRequest struct {
 	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"`
+	// RelativePath limits the answer to the repositories of that path.
+	RelativePath string `json:"relative_path,omitempty"`
 	// After is the last repository of the page before; nil for the first page.
 	After *state.Key `json:"after,omitempty"`
 	// Limit bounds the page; 0, or more than MaxPage, is MaxPage.

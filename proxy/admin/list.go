@@ -26,7 +26,9 @@ func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (Dataloss
 	response := DatalossResponse{Schema: Schema, Repositories: []Repository{}}
 	limit := page(request.Limit)
 	view.Each(request.VirtualStorage, func(k state.Key, e *state.Entry) bool {
-		if len(e.Behind) == 0 || request.After != nil && !less(*request.After, k) {
+		wanted := len(e.Behind) > 0 && (request.RelativePath == "" || request.RelativePath == k.RelativePath) &&
+			(request.After == nil || less(*request.After, k))
+		if !wanted {
 			return true
 		}
 		if len(response.Repositories) == limit {

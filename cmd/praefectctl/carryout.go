@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
+
+	"praefect/proxy/admin"
+	"praefect/proxy/storage"
+)
+
+const (
+	// connectTime is how long a change waits for a connection to an instance.
+	connectTime = 3 * time.Second
+	// patience is how long a change that nobody could carry out is tried again,
+	// betweenRounds the time until the next try.
+	patience      = 10 * time.Second
+	betweenRounds = 500 * time.Millisecond
+)
+
+// changeFlags are those of every command that changes something.
+func changeFlags(more ...cli.Flag) []cli.Flag {
+	return append(more,
+		&cli.StringFlag{Name: "why", Usage: "the `REASON`, for the history"},
+		&cli.StringFlag{Name: "request-id", Usage: "repeat the request of this `ID`, whose outcome is unknown"})
+}
+
+// change begins a request: it says who wants it, and under which id.
+func (r *run) change() admin.Change {
+	id := r.cmd.String("request-id")
+	if id == "" {
+		id = r.newID()
+	}
+	by := r.getenv("SUDO_USER")
+	if by == "" {
+		by = r.getenv("USER")
+	}
+	if host, err := r.hostname(); err == nil { // without it the name alone will do
+		by += "@" + host
+	}
+	return admin.Change{RequestID: id, By: by, Why: r.cmd.String("why")}
+}
+
+// carryOut gets a change done by one instance after the other, until one says
+// what has become of it: always the same change, with one request id. While
+// nobody leads or the outcome is unknown it goes round again, for patience.
+// With shared, each instance gets its share of the time that ctx leaves.
+func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared bool, change func(context.Context, *admin.Client) (Answer, error)) (Answer, error) {
+	var none Answer
+	until := time.Now().Add(patience)
+	unknown := false // an instance may have done it
+	for {
+		var errs []error
+		again := false
+		for i, address := range to.addresses {
+			share, cancel := ctx, context.CancelFunc(func() {})
+			if shared {
+				share, cancel = shareOf(ctx, len(to.addresses)-i)
+			}
+			answer, err := attempt(share, address, to, change)
+			cancel()
+			if err == nil {
+				return answer, nil
+			}
+			errs = append(errs, &askError{address, err})
+			kind := admin.KindOf(err)
+			switch {
+			case kind == admin.OutcomeUnknown:
+				unknown, again = true, true
+			case kind == admin.NoLeader:
+				again = true
+			case kind == "" && status.Code(err) == codes.Unavailable:
+				// It was not reached: the next one, please.
+			case unknown:
+				// That is no word on what the earlier attempt has done.
+				return none, uncertain(id, errs)
+			default:
+				return none, errors.Join(errs...)
+			}
+		}
+		if again && time.Now().Before(until) && rest(ctx, betweenRounds) {
+			continue
+		}
+		if unknown {
+			return none, uncertain(id, errs)
+		}
+		return none, errors.Join(errs...)
+	}
+}
+
+// once carries out a change that does not take long.
+func once[Answer any](ctx context.Context, r *run, id string, change func(context.Context, *admin.Client) (Answer, error)) (Answer, error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	return carryOut(ctx, r.to, id, true, change)
+}
+
+// uncertain is the error of a change that may have happened.
+func uncertain(id string, errs []error) error {
+	return coded{exitUnknown, fmt.Errorf("%w\nthe change may have happened: repeat the command with -request-id %s, nothing is done twice", errors.Join(errs...), id)}
+}
+
+// rest waits, unless ctx ends before.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func attempt[Answer any](ctx context.Context, address string, to endpoints, change func(context.Context, *admin.Client) (Answer, error)) (answer Answer, err error) {
+	cc, err := storage.NewClient(address, to.token)
+	if err != nil {
+		return answer, coded{exitUsage, err}
+	}
+	defer func() { err = errors.Join(err, cc.Close()) }()
+	if err := connect(ctx, cc); err != nil {
+		return answer, err
+	}
+	return change(ctx, admin.NewClient(cc).WithAdminToken(to.adminToken))
+}
+
+// connect waits until there is a connection or it is clear that there will be
+// none; then the call says why.
+func connect(ctx context.Context, cc *grpc.ClientConn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	cc.Connect()
+	for s := cc.GetState(); s == connectivity.Idle || s == connectivity.Connecting; s = cc.GetState() {
+		if !cc.WaitForStateChange(ctx, s) {
+			return status.Errorf(codes.Unavailable, "no connection within %v", connectTime)
+		}
+	}
+	return nil
+}
+
+// done prints that a change was made.
+func (r *run) done(done admin.Done, document any, format string, args ...any) error {
+	return r.answer(document, func(out *output) {
+		text := fmt.Sprintf(format, args...)
+		if done.Already {
+			text += " already; nothing was changed"
+		}
+		out.printf("%s %s; answered by %s\n", out.mark(good), text, done.Instance)
+		if done.Note != "" {
+			out.printf("  %s\n", done.Note)
+		}
+	})
+}

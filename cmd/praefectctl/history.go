@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/proxy/admin"
+)
+
+func (p *program) history() *cli.Command {
+	return &cli.Command{
+		Name:  "history",
+		Usage: "list what has changed about the storages, oldest first",
+		Flags: []cli.Flag{
+			virtualStorageFlag(),
+			&cli.IntFlag{Name: "limit", Value: 50, Usage: "at most this `NUMBER` of changes, the newest"},
+		},
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			request := admin.HistoryRequest{VirtualStorage: r.cmd.String("virtual-storage"), Limit: r.cmd.Int("limit")}
+			if request.Limit <= 0 || request.Limit > admin.MaxPage {
+				return usage("-limit is %d: want 1 to %d", request.Limit, admin.MaxPage)
+			}
+			ctx, cancel := r.bounded(ctx)
+			defer cancel()
+			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.HistoryResponse, error) {
+				return c.History(ctx, request)
+			})
+			if err != nil {
+				return err
+			}
+			return r.answer(answer, func(out *output) { showHistory(out, answer) })
+		}),
+	}
+}
+
+func showHistory(out *output, answer admin.HistoryResponse) {
+	rows := make([][]string, 0, len(answer.Changes))
+	for _, e := range answer.Changes {
+		rows = append(rows, []string{
+			e.Time.UTC().Format(time.RFC3339), e.VirtualStorage, strconv.FormatUint(e.Epoch, 10), e.Storage, e.Change, e.Why, e.By,
+		})
+	}
+	out.table([]string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "CHANGE", "WHY", "BY"}, rows)
+	out.printf("\nchanges: %d; answered by %s\n", len(rows), answer.Instance)
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/proxy/admin"
+)
+
+func (p *program) acceptDataloss() *cli.Command {
+	return &cli.Command{
+		Name:  "accept-dataloss",
+		Usage: "declare one storage's replica of a repository the right one",
+		Description: "What only the other storages have of the repository is given up for ever. So the\n" +
+			"name of the storage has to be typed once more: when asked, on standard input, or\n" +
+			"by -confirm.",
+		Flags: changeFlags(
+			&cli.StringFlag{Name: "virtual-storage", Required: true, Usage: "the repository's virtual storage: `NAME`"},
+			&cli.StringFlag{Name: "repository", Required: true, Usage: "the repository's relative `PATH`"},
+			&cli.StringFlag{Name: "authoritative-storage", Required: true, Usage: "the `STORAGE` whose replica is right"},
+			&cli.StringFlag{Name: "confirm", Usage: "the name of the `STORAGE` once more"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, and change nothing"},
+		),
+		Action: p.action(nil, func(ctx context.Context, r *run) error { return r.acceptLoss(ctx) }),
+	}
+}
+
+func (r *run) acceptLoss(ctx context.Context) error {
+	request := admin.AcceptLossRequest{
+		Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.cmd.String("repository"),
+		Storage: r.cmd.String("authoritative-storage"),
+	}
+	lost, err := r.lossOf(ctx, request)
+	if err != nil {
+		return err
+	}
+	if r.cmd.Bool("dry-run") {
+		return r.answer(lost, func(out *output) { showLoss(out, request, lost) })
+	}
+	showLoss(&output{w: r.stderr}, request, lost)
+	if err := r.confirm(ctx, request.Storage); err != nil {
+		return err
+	}
+	done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
+		return c.AcceptLoss(ctx, request)
+	})
+	if err != nil {
+		return err
+	}
+	return r.done(done, done, "%s has the right replica of %s; the others are repaired from it", request.Storage, request.RelativePath)
+}
+
+// lossOf asks what is lost of the repository now.
+func (r *run) lossOf(ctx context.Context, request admin.AcceptLossRequest) (admin.Repository, error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.DatalossResponse, error) {
+		return c.Dataloss(ctx, admin.DatalossRequest{VirtualStorage: request.VirtualStorage, RelativePath: request.RelativePath})
+	})
+	switch {
+	case err != nil:
+		return admin.Repository{}, err
+	case len(answer.Repositories) == 0:
+		return admin.Repository{}, coded{exitRefused, fmt.Errorf("nothing is lost of %q: no storage misses a write; nothing was changed", request.RelativePath)}
+	}
+	return answer.Repositories[0], nil
+}
+
+func showLoss(out *output, request admin.AcceptLossRequest, lost admin.Repository) {
+	out.printf("%s in %s: available %s, behind: %s\n", lost.RelativePath, lost.VirtualStorage, yesNo(lost.Available), strings.Join(lost.Behind, ", "))
+	if slices.Contains(lost.Behind, request.Storage) {
+		out.printf("  %s misses acknowledged writes: THEY ARE LOST\n", request.Storage)
+	}
+	if lost.Available {
+		out.printf("  a storage that serves has every acknowledged write: repair does this without loss\n")
+	}
+	out.printf("  what the other storages have more than %s is given up\n", request.Storage)
+}
+
+// confirm makes sure that data is lost on purpose: the name has to come twice.
+func (r *run) confirm(ctx context.Context, name string) error {
+	typed := r.cmd.String("confirm")
+	if !r.cmd.IsSet("confirm") {
+		fmt.Fprint(r.stderr, "Type the storage's name to go on: ")
+		var err error
+		if typed, err = readLine(ctx, r.stdin); err != nil {
+			return err
+		}
+		if !r.interactive {
+			fmt.Fprintln(r.stderr)
+		}
+	}
+	if typed != name {
+		return coded{exitRefused, errors.New("not confirmed: nothing was changed")}
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"praefect/proxy/admin"
+)
+
+// progressLines shows how far a switchover is: one line that is written anew on
+// a terminal, elsewhere one line for each stage.
+type progressLines struct {
+	w       io.Writer
+	rewrite bool
+	last    admin.Stage
+	dirty   bool // a line is there that has not ended
+}
+
+func (l *progressLines) show(p admin.Progress) {
+	text := stageText(p)
+	switch {
+	case text == "":
+	case l.rewrite:
+		fmt.Fprintf(l.w, "\r\x1b[K  %s", text)
+		l.dirty = true
+	case p.Stage != l.last:
+		fmt.Fprintf(l.w, "  %s\n", text)
+	}
+	l.last = p.Stage
+}
+
+// end leaves the cursor at the beginning of an empty line.
+func (l *progressLines) end() {
+	if l.dirty {
+		fmt.Fprint(l.w, "\r\x1b[K")
+		l.dirty = false
+	}
+}
+
+func stageText(p admin.Progress) string {
+	switch p.Stage {
+	case admin.StageCatchUp:
+		return fmt.Sprintf("catching up: %d repositories to go", p.Behind)
+	case admin.StageHold:
+		return fmt.Sprintf("new writes wait: %d still under way%s", p.InFlight, waiting(p))
+	case admin.StageFence:
+		return "flipping" + waiting(p)
+	case admin.StageAdmit:
+		return "flipped: every instance knows"
+	}
+	return ""
+}
+
+func waiting(p admin.Progress) string {
+	if len(p.Waiting) == 0 {
+		return ""
+	}
+	return ", waiting for " + strings.Join(p.Waiting, ", ")
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/proxy/admin"
+)
+
+func (p *program) raftStatus() *cli.Command {
+	return &cli.Command{
+		Name:  "status",
+		Usage: "show how the instances are",
+		Description: "Without a leader it shows what the instance that answers knows by itself, and\n" +
+			"says so; the exit code is 4.",
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			return r.raft(ctx, func(answer admin.RaftStatusResponse) error {
+				return r.answer(answer, func(out *output) { showRaft(out, answer) })
+			})
+		}),
+	}
+}
+
+func (p *program) raftPeers() *cli.Command {
+	return &cli.Command{
+		Name:  "peers",
+		Usage: "list the instances and their addresses",
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			return r.raft(ctx, func(answer admin.RaftStatusResponse) error {
+				return r.answer(peersOf(answer), func(out *output) { showPeers(out, answer) })
+			})
+		}),
+	}
+}
+
+// raft asks how the instances are, prefers an answer of one that knows a leader,
+// and makes the exit code of it.
+func (r *run) raft(ctx context.Context, show func(admin.RaftStatusResponse) error) error {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	led := func(a admin.RaftStatusResponse) bool { return a.Leader != "" && !a.OwnView }
+	answer, err := askFor(ctx, r.to, led, func(ctx context.Context, _ string, c *admin.Client) (admin.RaftStatusResponse, error) {
+		return c.RaftStatus(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	if err := show(answer); err != nil {
+		return err
+	}
+	return healthError(answer.Health())
+}
+
+// healthError carries the exit code of what was shown.
+func healthError(h admin.Health) error {
+	switch h {
+	case admin.Unavailable:
+		return coded{code: exitUnavailable}
+	case admin.Degraded:
+		return coded{code: exitDegraded}
+	}
+	return nil
+}
+
+func showRaft(out *output, answer admin.RaftStatusResponse) {
+	out.printf("cluster %s  term %d  commit %d  leader %s\n", cmp.Or(answer.ClusterID, "?"), answer.Term, answer.CommitIndex, cmp.Or(answer.Leader, "none"))
+	rows := make([][]string, 0, len(answer.Instances))
+	voters, alive := 0, 0
+	for _, i := range answer.Instances {
+		if i.Voter {
+			voters++
+			if i.State != admin.Unreachable {
+				alive++
+			}
+		}
+		rows = append(rows, []string{
+			out.mark(instanceSign(i)), i.Name, string(i.State), yesNo(i.Voter), i.Version, contact(i),
+			strconv.FormatUint(i.AppliedIndex, 10), strconv.FormatUint(i.Behind, 10), lease(i), i.Addr, i.Error,
+		})
+	}
+	out.table([]string{"", "INSTANCE", "STATE", "VOTER", "VERSION", "LAST CONTACT", "APPLIED", "BEHIND", "LEASE", "ADDRESS", "PROBLEM"}, rows)
+	if answer.OwnView || answer.Leader == "" {
+		out.printf("%s no leader: this is what %s knows by itself\n", out.mark(bad), answer.Instance)
+	}
+	quorum := "quorum ok"
+	if answer.OwnView || answer.Leader == "" {
+		quorum = "no quorum known"
+	}
+	out.printf("\n%d/%d voters, %s, can lose %d; answered by %s\n", alive, voters, quorum, answer.CanLose, answer.Instance)
+}
+
+func instanceSign(i admin.Instance) sign {
+	switch {
+	case i.State == admin.Unreachable:
+		return bad
+	case i.State == admin.Joining:
+		return busy
+	case i.Error != "" || i.LeaseMillis <= 0:
+		return warning
+	}
+	return good
+}
+
+func contact(i admin.Instance) string {
+	switch {
+	case i.State == admin.Leader:
+		return "-"
+	case i.LastContactMillis == nil:
+		return "?"
+	}
+	return ms(*i.LastContactMillis)
+}
+
+func lease(i admin.Instance) string {
+	if i.LeaseMillis <= 0 {
+		return "none"
+	}
+	return ms(i.LeaseMillis)
+}
+
+// ms is a time for a table: exact where it is short.
+func ms(n int64) string {
+	d := time.Duration(n) * time.Millisecond
+	if d >= 10*time.Second {
+		d = d.Round(time.Second)
+	}
+	return d.String()
+}
+
+// peersResponse is what raft peers prints as JSON.
+type peersResponse struct {
+	Schema   int    `json:"schema"`
+	Instance string `json:"instance"`
+	Leader   string `json:"leader"`
+	Peers    []peer `json:"peers"`
+}
+
+type peer struct {
+	Name       string              `json:"name"`
+	ID         string              `json:"id"`
+	Addr       string              `json:"addr"`
+	ClientAddr string              `json:"client_addr"`
+	Voter      bool                `json:"voter"`
+	State      admin.InstanceState `json:"state"`
+}
+
+func peersOf(answer admin.RaftStatusResponse) peersResponse {
+	response := peersResponse{Schema: admin.Schema, Instance: answer.Instance, Leader: answer.Leader, Peers: []peer{}}
+	for _, i := range answer.Instances {
+		response.Peers = append(response.Peers, peer{i.Name, i.ID, i.Addr, i.ClientAddr, i.Voter, i.State})
+	}
+	return response
+}
+
+func showPeers(out *output, answer admin.RaftStatusResponse) {
+	rows := make([][]string, 0, len(answer.Instances))
+	for _, i := range answer.Instances {
+		rows = append(rows, []string{out.mark(instanceSign(i)), i.Name, i.ID, i.Addr, i.ClientAddr, yesNo(i.Voter), string(i.State)})
+	}
+	out.table([]string{"", "INSTANCE", "ID", "RAFT ADDRESS", "CLIENT ADDRESS", "VOTER", "STATE"}, rows)
+	out.printf("\ninstances: %d; answered by %s\n", len(rows), answer.Instance)
+}

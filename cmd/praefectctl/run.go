@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/urfave/cli/v3"
+)
+
+// run is one command being carried out: its command line, whom to ask and where
+// to print.
+type run struct {
+	*program
+	cmd  *cli.Command
+	args []string // as many as the command takes
+	to   endpoints
+	out  *output
+}
+
+// action is the action of a command that takes arguments of these names, some
+// of which may be left out if their names end in "?". do asks the instances,
+// prints what they say, and returns the error that carries the exit code.
+func (p *program) action(names []string, do func(ctx context.Context, r *run) error) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		args := cmd.Args().Slice()
+		if err := checkArguments(cmd.FullName(), names, args); err != nil {
+			return err
+		}
+		out := &output{w: p.stdout, terminal: p.terminal, utf8: p.utf8(), colour: p.terminal && p.getenv("NO_COLOR") == "" && !cmd.Bool("no-color")}
+		switch format := cmd.String("output"); format {
+		case "json":
+			out.json = true
+		case "table":
+		default:
+			return usage("-output is %q: want table or json", format)
+		}
+		if timeout := cmd.Duration("timeout"); timeout <= 0 {
+			return usage("-timeout is %v: want more than 0", timeout)
+		}
+		to, err := p.endpoints(ctx, cmd)
+		if err != nil {
+			return err
+		}
+		if err := do(ctx, &run{program: p, cmd: cmd, args: args, to: to, out: out}); err != nil {
+			return err
+		}
+		return out.err
+	}
+}
+
+func checkArguments(command string, names, args []string) error {
+	least := 0
+	for _, name := range names {
+		if name[len(name)-1] != '?' {
+			least++
+		}
+	}
+	switch {
+	case len(names) == 0 && len(args) > 0:
+		return usage("%s takes no arguments", command)
+	case len(args) < least:
+		return usage("%s: %s is missing", command, names[len(args)])
+	case len(args) > len(names):
+		return usage("%s: %q is one argument too many", command, args[len(names)])
+	}
+	return nil
+}
+
+// arg is an argument that may have been left out.
+func (r *run) arg(i int) string {
+	if i < len(r.args) {
+		return r.args[i]
+	}
+	return ""
+}
+
+// bounded ends with the command's timeout.
+func (r *run) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, r.cmd.Duration("timeout"))
+}
+
+// answer prints an answer, as JSON or as show does.
+func (r *run) answer(document any, show func(*output)) error {
+	if r.out.json {
+		return r.out.document(document)
+	}
+	show(r.out)
+	return nil
+}
+
+// shareOf bounds one of several attempts that have to fit into ctx.
+func shareOf(ctx context.Context, attempts int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(attempts))
+}

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"praefect/proxy/admin"
+)
+
+// switchTimeout bounds the time until the flip if -timeout does not, and
+// finishTime what comes after it.
+const (
+	switchTimeout = 5 * time.Minute
+	finishTime    = 30 * time.Second
+)
+
+// verb is one way to move the role of the primary.
+type verb struct {
+	name  string
+	call  func(*admin.Client, context.Context, admin.SwitchRequest, func(admin.Progress)) (admin.SwitchResponse, error)
+	plan  func(admin.SwitchRequest, admin.Plan) string
+	done  func(admin.SwitchRequest, admin.SwitchResponse) string
+	undo  func(admin.SwitchRequest, admin.SwitchResponse) string
+	about string
+}
+
+func (p *program) promote() *cli.Command {
+	return p.switchCommand("make a storage the primary, without failing a request", verb{
+		name: "promote",
+		call: (*admin.Client).Promote,
+		plan: func(r admin.SwitchRequest, plan admin.Plan) string {
+			if plan.Already {
+				return r.Storage + " is the primary already"
+			}
+			return fmt.Sprintf("primary %s -> %s", cmp.Or(plan.Primary, "none"), plan.Successor)
+		},
+		done: func(_ admin.SwitchRequest, a admin.SwitchResponse) string {
+			return fmt.Sprintf("%s is the primary of %s", a.Primary, a.Plan.VirtualStorage)
+		},
+		undo: func(_ admin.SwitchRequest, a admin.SwitchResponse) string {
+			if a.Plan.Primary == "" {
+				return ""
+			}
+			return fmt.Sprintf("promote %s -virtual-storage %s", a.Plan.Primary, a.Plan.VirtualStorage)
+		},
+		about: "The storage is caught up, new writes are held while running ones end, then it\n" +
+			"becomes the primary and the held writes go on. The former primary serves on as a\n" +
+			"secondary. Until the flip everything is as before, and Ctrl-C gives up.",
+	})
+}
+
+func (p *program) drain() *cli.Command {
+	return p.switchCommand("take a storage out of use, until undrain", verb{
+		name: "drain",
+		call: (*admin.Client).Drain,
+		plan: func(r admin.SwitchRequest, plan admin.Plan) string {
+			switch {
+			case plan.Already:
+				return r.Storage + " is drained already"
+			case plan.Primary == plan.Successor:
+				return fmt.Sprintf("%s goes out of use, primary %s stays", r.Storage, plan.Primary)
+			}
+			return fmt.Sprintf("%s goes out of use, primary %s -> %s", r.Storage, cmp.Or(plan.Primary, "none"), plan.Successor)
+		},
+		done: func(r admin.SwitchRequest, a admin.SwitchResponse) string {
+			return fmt.Sprintf("%s is drained, %s is the primary of %s", r.Storage, cmp.Or(a.Primary, "none"), a.Plan.VirtualStorage)
+		},
+		undo: func(r admin.SwitchRequest, a admin.SwitchResponse) string {
+			return fmt.Sprintf("undrain %s -virtual-storage %s", r.Storage, a.Plan.VirtualStorage)
+		},
+		about: "If it is the primary, the next storage is promoted first, as by promote. A drained\n" +
+			"storage is neither read nor written; what it misses is copied after undrain.",
+	})
+}
+
+func (p *program) switchCommand(short string, v verb) *cli.Command {
+	return &cli.Command{
+		Name:        v.name,
+		Usage:       short,
+		ArgsUsage:   "STORAGE",
+		Description: v.about,
+		Flags: changeFlags(
+			&cli.StringFlag{Name: "virtual-storage", Usage: "the virtual storage's `NAME`, if more than one has such a storage"},
+			&cli.BoolFlag{Name: "force", Usage: "do not wait for what is dead: repositories that cannot be caught up stay unavailable"},
+			&cli.BoolFlag{Name: "dry-run", Usage: "show the plan, and change nothing"},
+			yesFlag(),
+		),
+		Action: p.action([]string{"STORAGE"}, func(ctx context.Context, r *run) error { return r.switchover(ctx, v) }),
+	}
+}
+
+func (r *run) switchover(ctx context.Context, v verb) error {
+	timeout := switchTimeout
+	if r.cmd.IsSet("timeout") {
+		timeout = r.cmd.Duration("timeout")
+	}
+	request := admin.SwitchRequest{
+		Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), Storage: r.args[0],
+		Force: r.cmd.Bool("force"), TimeoutMillis: timeout.Milliseconds(),
+	}
+	planned, first, err := r.plan(ctx, v, request)
+	if err != nil {
+		return err
+	}
+	if r.cmd.Bool("dry-run") || planned.Already {
+		return r.answer(planned, func(out *output) { showPlan(out, v, request, planned) })
+	}
+	showPlan(&output{w: r.stderr}, v, request, planned)
+	if r.interactive && !r.cmd.Bool("yes") {
+		if err := r.proceed(ctx); err != nil {
+			return err
+		}
+		request.Epoch = planned.Epoch // what was looked at, and nothing else
+	}
+	request.VirtualStorage = planned.Plan.VirtualStorage
+	to := r.to
+	to.addresses = append([]string{first}, slices.DeleteFunc(slices.Clone(to.addresses), func(a string) bool { return a == first })...)
+	bounded, cancel := context.WithTimeout(ctx, timeout+finishTime)
+	defer cancel()
+	lines := &progressLines{w: r.stderr, rewrite: r.interactive}
+	answer, err := carryOut(bounded, to, request.RequestID, false, func(ctx context.Context, c *admin.Client) (admin.SwitchResponse, error) {
+		defer lines.end()
+		return v.call(c, ctx, request, lines.show)
+	})
+	if err != nil {
+		return gaveUp(ctx, err)
+	}
+	return r.answer(answer, func(out *output) {
+		out.printf("%s %s, epoch %d, in %s; writes waited at most %s; answered by %s\n", out.mark(good),
+			v.done(request, answer), answer.Epoch, ms(answer.TookMillis), ms(answer.HeldMillis), answer.Instance)
+		if undo := v.undo(request, answer); undo != "" {
+			out.printf("  undo: praefectctl %s\n", undo)
+		}
+	})
+}
+
+// plan asks what a switchover would do, and says who answered.
+func (r *run) plan(ctx context.Context, v verb, request admin.SwitchRequest) (planned admin.SwitchResponse, address string, err error) {
+	request.DryRun = true
+	ctx, cancel := context.WithTimeout(ctx, min(request.Timeout(), patience))
+	defer cancel()
+	any := func(admin.SwitchResponse) bool { return true }
+	planned, err = askFor(ctx, r.to, any, func(ctx context.Context, at string, c *admin.Client) (admin.SwitchResponse, error) {
+		address = at
+		return v.call(c, ctx, request, func(admin.Progress) {})
+	})
+	return planned, address, err
+}
+
+// gaveUp says that nothing has changed where that is certain.
+func gaveUp(ctx context.Context, err error) error {
+	switch kind := admin.KindOf(err); {
+	case kind == admin.Canceled && ctx.Err() != nil:
+		return coded{exitInterrupted, fmt.Errorf("interrupted before the flip: nothing was changed")}
+	case kind == admin.TimedOut:
+		return coded{exitTimeout, fmt.Errorf("%w; nothing was changed", err)}
+	}
+	return err
+}
+
+func showPlan(out *output, v verb, request admin.SwitchRequest, planned admin.SwitchResponse) {
+	plan := planned.Plan
+	out.printf("%s: %s, epoch %d\n", plan.VirtualStorage, v.plan(request, plan), plan.Epoch)
+	if plan.Already {
+		return
+	}
+	if plan.Primary != plan.Successor {
+		out.printf("  behind on %s: %d repositories\n", plan.Successor, plan.Behind)
+	}
+	out.printf("  writes under way: %d; new ones wait, for %s at most\n", plan.InFlight, ms(plan.HoldMillis))
+	if plan.Unavailable > 0 {
+		out.printf("  %s unavailable unless caught up: %d repositories; list: praefectctl dataloss -virtual-storage %s\n",
+			out.mark(bad), plan.Unavailable, plan.VirtualStorage)
+	}
+	for _, text := range plan.Warnings {
+		out.printf("  %s %s\n", out.mark(warning), text)
+	}
+}
