@@ -149,12 +149,20 @@ func (t *transition) put(k Key, e *Entry) {
 		t.ledger.Delete(key)
 		return
 	}
-	e.shrunk = before.Shrunk()
-	if slices.ContainsFunc(e.Behind, func(name string) bool { return !before.IsBehind(name) }) {
+	if t.shrinks(k.VirtualStorage, before, e) {
 		e.shrunk = t.index
 	}
 	e.Changed = t.index
 	t.ledger.Insert(key, e)
+}
+
+// shrinks reports whether the change takes a storage out of the repository's
+// in-sync set: those that are neither serving nor fenced are not in it anyway.
+func (t *transition) shrinks(vs string, before, after *Entry) bool {
+	v := t.next.VirtualStorage(vs)
+	return slices.ContainsFunc(after.Behind, func(name string) bool {
+		return !before.IsBehind(name) && v.Storage(name).holds()
+	})
 }
 
 // each is State.Each as this batch has left the ledger; fn must not change it.

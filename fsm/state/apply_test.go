@@ -117,6 +117,42 @@ func TestState_Apply_commandsOfABatchSeeEachOther(t *testing.T) {
 	}
 }
 
+func TestState_Apply_terms(t *testing.T) {
+	commands := func(w *world) []Command {
+		return []Command{open(Open), w.fencing(WhyDead, "p"), {Register: &Register{ID: "c"}}}
+	}
+	for _, r := range []struct {
+		term uint64
+		want string
+	}{
+		{0, "ok ok ok "},
+		{7, "ok ok ok "},
+		{6, "term term term "},
+		{8, "term term term "},
+	} {
+		w := newWorld(t)
+		before := snapshotOf(t, &State{VirtualStorages: w.VirtualStorages, Instances: w.Instances[1:], ClusterID: "c", Index: w.Index})
+		b := Batch{RequestID: "once", Incarnation: alpha, Number: 100, Term: r.term, EntryTerm: 7, Commands: commands(w)}
+		if got := reasons(w.batch(b)); got != r.want {
+			t.Errorf("term %d: got %q, want %q", r.term, got, r.want)
+		}
+		b.EntryTerm = 9
+		if got := reasons(w.batch(b)); got != r.want {
+			t.Errorf("term %d: repeated in another term: got %q, want %q", r.term, got, r.want)
+		}
+		if r.want[:2] == "ok" {
+			continue
+		}
+		w.Index -= 2
+		if got := snapshotOf(t, &State{VirtualStorages: w.VirtualStorages, Instances: w.Instances[1:], ClusterID: "c", Index: w.Index}); got != before {
+			t.Errorf("term %d: a refused batch changed\n%s\nto\n%s", r.term, before, got)
+		}
+		if w.Len() != 0 {
+			t.Errorf("term %d: a refused batch left %d entries", r.term, w.Len())
+		}
+	}
+}
+
 func TestState_Apply_brokenLog(t *testing.T) {
 	w := newWorld(t)
 	defer func() {
@@ -138,7 +174,9 @@ func TestState_Apply_leavesFormerStatesAsTheyWere(t *testing.T) {
 	keep()
 	for _, c := range []Command{
 		open(Open, "q"), open(Solo, "r"), wrote("p", "q"), closing(true), open(Open), wrote("p"),
-		reach("q", "new"), define("p", "q", "r", "s"), insync(0, "r"), closing(true), define("p", "q"),
+		reach("q", "new"), define("p", "q", "r", "s"), insync(0, "r"), closing(true), define("p", "q", "r"),
+		w.fencing(WhyDead, "p"), {Pause: &Pause{}},
+		{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "r"}}, {Resume: &Resume{}},
 	} {
 		w.try(alpha, c)
 		keep()

@@ -1,6 +1,9 @@
 package state
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestRegister(t *testing.T) {
 	for _, r := range []struct {
@@ -15,6 +18,11 @@ func TestRegister(t *testing.T) {
 		{name: "a later one with the same", cmd: Register{ID: "c", ClusterID: "cluster"}},
 		{name: "a later one with another", cmd: Register{ID: "c", ClusterID: "other"}, refused: RefusedCluster},
 		{name: "the next life of an instance", cmd: Register{ID: "a"}},
+		{name: "with a lease", first: true, cmd: Register{ID: "a", ClusterID: "cluster", LeaseMillis: 3000, RaftAddress: "h:2307"}},
+		{name: "with a lease too short", cmd: Register{ID: "c", LeaseMillis: 99}, refused: RefusedInvalid},
+		{name: "with a lease too long", cmd: Register{ID: "c", LeaseMillis: 3001}, refused: RefusedInvalid},
+		{name: "with a negative lease", cmd: Register{ID: "c", LeaseMillis: -1000}, refused: RefusedInvalid},
+		{name: "a raft address not in UTF-8", cmd: Register{ID: "c", RaftAddress: "\xff"}, refused: RefusedInvalid},
 		{name: "no id", cmd: Register{Name: "c"}, refused: RefusedInvalid},
 		{name: "not UTF-8", cmd: Register{ID: "c", Name: "\xff"}, refused: RefusedInvalid},
 	} {
@@ -37,13 +45,32 @@ func TestRegister(t *testing.T) {
 			if got.Incarnation != Incarnation(w.Index) {
 				t.Errorf("incarnation %d, want %d", got.Incarnation, w.Index)
 			}
-			if in := w.Instance(got.Incarnation); in == nil || in.ID != r.cmd.ID {
+			if in := w.Instance(got.Incarnation); in == nil || in.ID != r.cmd.ID || in.RaftAddress != r.cmd.RaftAddress {
 				t.Errorf("registered %+v", in)
 			}
 			if w.ClusterID != "cluster" {
 				t.Errorf("cluster id %q", w.ClusterID)
 			}
 		})
+	}
+}
+
+func TestRegister_theFirstFixesTheLease(t *testing.T) {
+	for _, r := range []struct {
+		first, later int64
+		want         time.Duration
+	}{
+		{0, 0, time.Second},
+		{0, 2000, time.Second},
+		{2000, 3000, 2 * time.Second},
+		{2000, 0, 2 * time.Second},
+	} {
+		w := &world{t: t, State: &State{}}
+		w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster", LeaseMillis: r.first}})
+		w.must(0, Command{Register: &Register{ID: "b", LeaseMillis: r.later}})
+		if got := w.LeaseLength(); got != r.want {
+			t.Errorf("%d ms, then %d: got %s, want %s", r.first, r.later, got, r.want)
+		}
 	}
 }
 
@@ -76,6 +103,18 @@ func TestRetire(t *testing.T) {
 		{name: "without marks", given: reborn, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) },
 			entry: "ordinary"},
 
+		{name: "whose port refuses connections", given: given(open(Open)), by: beta,
+			do: do(proved(alpha, ProofRefused)), entry: "dirty(1)"},
+		{name: "by an operator", given: given(open(Solo)), by: beta, do: do(proved(alpha, ProofOperator)), entry: "dirty(1)"},
+		{name: "that is silent", given: given(open(Open)), by: beta, do: do(proved(alpha, ProofSilent)), entry: "dirty(1)"},
+
+		{name: "itself, that is silent", do: do(proved(alpha, ProofSilent)), refused: RefusedInvalid},
+		{name: "twice", given: func(w *world) { w.must(beta, proved(alpha, ProofSilent)) }, by: beta,
+			do: do(proved(alpha, ProofSilent)), refused: RefusedUnknown},
+		{name: "by no proof", by: beta, do: do(proved(alpha, "hearsay")), refused: RefusedInvalid},
+		{name: "by two proofs", given: reborn, by: beta, do: func(w *world) Command {
+			return Command{Retire: &Retire{Incarnation: alpha, Proof: ProofSilent, Successor: next(w)}}
+		}, refused: RefusedInvalid},
 		{name: "itself", given: reborn, do: func(w *world) Command { return retire(alpha, next(w)) }, refused: RefusedInvalid},
 		{name: "nobody", do: do(retire(0, 1)), refused: RefusedInvalid},
 		{name: "one that is not live", do: do(retire(77, 78)), refused: RefusedUnknown},
@@ -86,6 +125,10 @@ func TestRetire(t *testing.T) {
 		{name: "by a former life", given: reborn, by: beta,
 			do: func(w *world) Command { return retire(next(w), alpha) }, refused: RefusedNoProof},
 	})
+}
+
+func proved(inc Incarnation, by Proof) Command {
+	return Command{Retire: &Retire{Incarnation: inc, Proof: by}}
 }
 
 func TestRetire_endsTheIncarnation(t *testing.T) {
@@ -109,6 +152,7 @@ func TestRetire_endsTheIncarnation(t *testing.T) {
 	for _, c := range []Command{
 		open(Open), closing(false), wrote("p"), insync(w.Index, "q"), settle(w, "p", "q", "r"),
 		define("p", "q", "r"), reach("q", "disk-q"), {Retire: &Retire{Incarnation: next, Successor: next + 1}},
+		w.fencing(WhyDead, "p"), {Pause: &Pause{}}, {AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}},
 	} {
 		if r := w.try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedRetired {
 			t.Errorf("%s: got %v, want refused (%s)", describeCommand(c), r.Refusal, RefusedRetired)

@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -16,12 +15,17 @@ type history struct {
 	t     *rapid.T
 	state *State
 	twin  *State
-	truth truth
+	truth *truth
+	laws  *laws
 
-	lives  []Incarnation // ever registered
+	lives  []Incarnation  // ever registered
+	seen   map[string]int // commands applied, by type
 	number uint64
 	sent   []Batch
 }
+
+// entryTerm is the term of every entry of the log.
+const entryTerm = 7
 
 var (
 	allPaths    = []string{"a", "b", "pool"}
@@ -29,15 +33,23 @@ var (
 )
 
 func TestState_properties(t *testing.T) {
+	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		h := &history{t: t, state: &State{}, twin: &State{}, truth: truth{}}
+		h := &history{t: t, state: &State{}, twin: &State{}, truth: newTruth(), laws: newLaws(), seen: seen}
 		h.send(Batch{Commands: []Command{{Register: &Register{ID: "1", ClusterID: "cluster"}}}})
-		h.send(Batch{Incarnation: h.lives[0], Commands: []Command{define("p", "q", "r")}})
-		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			switch rapid.IntRange(0, 19).Draw(t, "step") {
+		h.send(Batch{Incarnation: h.lives[0], Commands: []Command{
+			define("p", "q", "r"), reach("p", "1"), reach("q", "1"), reach("r", "1"),
+		}})
+		for _, name := range []string{"q", "r"} {
+			c := reach(name, "1")
+			c.Return.Filled = h.state.VirtualStorage(vs).Storage(name).Since
+			h.send(Batch{Incarnation: h.lives[0], Commands: []Command{c}})
+		}
+		for range rapid.IntRange(20, 80).Draw(t, "steps") {
+			switch die(t, 4, "step") {
 			case 0:
 				h.restoreTwin()
-			case 2:
+			case 1:
 				h.apply(rapid.SampledFrom(h.sent).Draw(t, "repeated"))
 			default:
 				h.send(h.draw())
@@ -45,6 +57,11 @@ func TestState_properties(t *testing.T) {
 		}
 		h.restoreTwin()
 	})
+	for _, c := range everyCommand() {
+		if kind := fmt.Sprintf("%T", c.one()); seen[kind] == 0 && !t.Failed() {
+			t.Errorf("no %s was ever applied", kind)
+		}
+	}
 }
 
 func (h *history) draw() Batch {
@@ -56,6 +73,9 @@ func (h *history) draw() Batch {
 	b := Batch{Incarnation: by, Commands: rapid.SliceOfN(drawn, 1, 3).Draw(h.t, "commands")}
 	if rapid.IntRange(0, 9).Draw(h.t, "late") == 9 && h.number > 3 {
 		b.Number = h.number - 3
+	}
+	if rapid.IntRange(0, 19).Draw(h.t, "term") == 19 {
+		b.Term = rapid.Uint64Range(entryTerm, entryTerm+1).Draw(h.t, "of")
 	}
 	return b
 }
@@ -80,6 +100,7 @@ func (h *history) apply(b Batch) {
 	if b, err = DecodeBatch(data); err != nil {
 		h.t.Fatal(err)
 	}
+	b.EntryTerm = entryTerm
 	before, repeated := h.state, h.state.answers.find(b.RequestID) != nil
 	index := before.Index + 1
 	next, results := before.Apply(index, b)
@@ -95,18 +116,37 @@ func (h *history) apply(b Batch) {
 	if repeated {
 		return
 	}
+	soFar := before
 	for i, r := range results {
+		part := b
+		part.Commands = b.Commands[:i+1]
+		after, _ := before.Apply(index, part)
 		if r.Refusal == nil {
-			part := b
-			part.Commands = b.Commands[:i]
-			soFar, _ := before.Apply(index, part)
+			h.seen[fmt.Sprintf("%T", b.Commands[i].one())]++
 			h.truth.happened(index, b.Commands[i], soFar)
+			h.written(b.Commands[i].Wrote, after)
 		}
 		if r.Incarnation != 0 {
 			h.lives = append(h.lives, r.Incarnation)
 		}
+		h.laws.check(h.t, soFar, after)
+		soFar = after
 	}
 	h.truth.check(h.t, next)
+	h.laws.checkReads(h.t, next)
+	h.laws.checkReads(h.t, twin)
+}
+
+// written is promise P3 for one write: it is on the repository's primary.
+func (h *history) written(c *Wrote, after *State) {
+	if c == nil {
+		return
+	}
+	for _, path := range c.Paths {
+		if p, ok := after.PrimaryOf(Key{vs, path}); !ok || p.Name != c.Primary {
+			h.t.Fatalf("%q was written to %q, and its primary is %q (%t)", path, c.Primary, p.Name, ok)
+		}
+	}
 }
 
 func (h *history) compare() {
@@ -130,101 +170,4 @@ func printed(t *rapid.T, s *State) string {
 		t.Fatal(err)
 	}
 	return b.String()
-}
-
-// drawPath draws the path of a repository, rather one that fits.
-func (h *history) drawPath(t *rapid.T, fits func(*Entry) bool) string {
-	fitting := slices.DeleteFunc(slices.Clone(allPaths), func(p string) bool { return !fits(h.state.Entry(Key{vs, p})) })
-	if len(fitting) > 0 && rapid.IntRange(0, 9).Draw(t, "fits") < 9 {
-		return rapid.SampledFrom(fitting).Draw(t, "path")
-	}
-	return rapid.SampledFrom(allPaths).Draw(t, "path")
-}
-
-func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
-	marked := func(e *Entry) bool { return e.Live(by) != nil }
-	storages := rapid.SliceOfDistinct(rapid.SampledFrom(allStorages), rapid.ID[string]).Draw(t, "storages")
-	v := h.state.VirtualStorage(vs)
-	asOf := h.state.Index - min(h.state.Index, Index(max(0, rapid.IntRange(0, 9).Draw(t, "ago")-7)))
-	primaryOf := func(path string) string {
-		if p, ok := v.Primary(h.state.Entry(Key{vs, path})); ok && rapid.IntRange(0, 9).Draw(t, "right") < 9 {
-			return p.Name
-		}
-		return rapid.SampledFrom(allStorages).Draw(t, "storage")
-	}
-	switch kind := rapid.IntRange(0, 29).Draw(t, "command"); {
-	case kind <= 6:
-		return Command{Open: &OpenMark{
-			VirtualStorage: vs,
-			Paths:          rapid.SliceOfNDistinct(rapid.SampledFrom(allPaths), 1, 2, rapid.ID[string]).Draw(t, "paths"),
-			Kind:           rapid.SampledFrom([]MarkKind{Open, Solo}).Draw(t, "kind"),
-			Scope: Scope{
-				BoundMillis: rapid.Int64Range(0, 9).Draw(t, "bound"),
-				RefsOnly:    rapid.Bool().Draw(t, "refs"),
-				Targets:     slices.DeleteFunc(slices.Clone(storages), func(s string) bool { return v.Storage(s) == nil }),
-			},
-		}}
-	case kind <= 11:
-		path := h.drawPath(t, marked)
-		primary := primaryOf(path)
-		return Command{Wrote: &Wrote{
-			VirtualStorage: vs, Paths: []string{path}, Primary: primary,
-			Epoch:    v.Epoch - uint64(rapid.IntRange(0, 1).Draw(t, "late")),
-			Agreeing: union(storages, []string{primary}),
-			Deleted:  rapid.SampledFrom([]DeletedChange{DeletedKeep, DeletedSet, DeletedClear}).Draw(t, "deleted"),
-		}}
-	case kind <= 15:
-		return Command{InSync: &InSync{Key: Key{vs, h.drawPath(t, marked)}, Storages: storages, AsOf: asOf}}
-	case kind <= 19:
-		path := h.drawPath(t, func(e *Entry) bool { return marked(e) && e.HasDirty() })
-		if e := h.state.Entry(Key{vs, path}); marked(e) && !e.HasDirty() {
-			return Command{Close: &Close{VirtualStorage: vs, Paths: []string{path}, Dirty: true}}
-		}
-		return Command{Settle: h.drawSettle(t, path, primaryOf(path), storages, asOf)}
-	case kind <= 22:
-		return Command{Close: &Close{
-			VirtualStorage: vs, Paths: []string{h.drawPath(t, marked)}, Dirty: rapid.Bool().Draw(t, "dirty"),
-		}}
-	case kind <= 25:
-		return h.drawReturn(t)
-	case kind == 26:
-		return define(storages...)
-	case kind == 27:
-		return Command{Register: &Register{ID: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "id")}}
-	default:
-		return Command{Retire: &Retire{
-			Incarnation: rapid.SampledFrom(h.lives).Draw(t, "inc"),
-			Successor:   rapid.SampledFrom(h.lives).Draw(t, "successor"),
-		}}
-	}
-}
-
-func (h *history) drawSettle(t *rapid.T, path, primary string, equal []string, asOf Index) *Settle {
-	c := &Settle{Key: Key{vs, path}, Authority: primary, Equal: equal, AsOf: asOf}
-	e := h.state.Entry(c.Key)
-	others := h.state.VirtualStorage(vs).names(func(s *Storage) bool { return s.Name != primary && !e.IsBehind(s.Name) })
-	if len(others) > 0 && rapid.Bool().Draw(t, "lacks") {
-		c.PrimaryLacks, c.Authority = true, rapid.SampledFrom(others).Draw(t, "authority")
-	}
-	if e != nil {
-		for _, m := range e.Marks {
-			if m.Dirty != nil {
-				c.Marks = append(c.Marks, DirtyRef{m.Incarnation, m.Dirty.At})
-			}
-		}
-	}
-	return c
-}
-
-// drawReturn returns a storage on the disk it has, on another one, or filled.
-func (h *history) drawReturn(t *rapid.T) Command {
-	c := reach(rapid.SampledFrom(allStorages).Draw(t, "storage"), rapid.SampledFrom([]string{"1", "2"}).Draw(t, "disk"))
-	s := h.state.VirtualStorage(vs).Storage(c.Return.Storage)
-	if s != nil && s.FilesystemID != "" && rapid.IntRange(0, 2).Draw(t, "same") < 2 {
-		c.Return.FilesystemID = s.FilesystemID
-		if s.Standing == Filling {
-			c.Return.Filled = s.Since
-		}
-	}
-	return c
 }

@@ -108,9 +108,9 @@ func (s *State) PrimaryOf(k Key) (Storage, bool) {
 	return vs.Primary(s.Entry(k))
 }
 
-// Changed returns the index of the last change of the virtual storage, at or after
-// the one at which a storage last ceased to be in sync for whole repositories.
-func (v *VirtualStorage) Changed() Index {
+// changed returns the index of the last change of the virtual storage: at or after
+// the one at which a storage last ceased to be in sync for all repositories.
+func (v *VirtualStorage) changed() Index {
 	if len(v.History) == 0 {
 		return 0
 	}
@@ -163,19 +163,19 @@ func (e *Entry) Live(inc Incarnation) *Mark {
 	return nil
 }
 
-// Shrunk returns an index at or after the one at which the last storage that is
-// behind became so: once every leased instance has applied it, none of them reads
-// the repository from a storage that misses a write. It is 0 while none is behind.
-// Instances may answer differently, as one that has restored a snapshot knows no
-// better than Changed. See VirtualStorage.Changed for the standings.
-func (e *Entry) Shrunk() Index {
-	switch {
-	case e == nil || len(e.Behind) == 0:
-		return 0
-	case e.shrunk == 0:
-		return e.Changed
+// Shrunk returns an index at or after the last one at which the repository's
+// in-sync set lost a storage that has not come back, whoever committed it; 0 if
+// there is none. An instance that restored a snapshot knows no better than the
+// last change of before, so that instances may answer differently.
+func (s *State) Shrunk(k Key) Index {
+	var index Index
+	if vs := s.VirtualStorage(k.VirtualStorage); vs != nil {
+		index = vs.changed()
 	}
-	return e.shrunk
+	if e := s.Entry(k); e != nil && len(e.Behind) > 0 {
+		index = max(index, e.shrunk)
+	}
+	return index
 }
 
 // HasLive reports whether any incarnation has an open or solo mark.

@@ -156,6 +156,92 @@ func TestRouting_doesNotAllocate(t *testing.T) {
 	}
 }
 
+func TestState_Behind(t *testing.T) {
+	w := newWorld(t)
+	behind := func(p, q, r int) {
+		t.Helper()
+		if got, want := [3]int{w.Behind(vs, "p"), w.Behind(vs, "q"), w.Behind(vs, "r")}, [3]int{p, q, r}; got != want {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+	behind(0, 0, 0)
+	w.must(alpha, paths(open(Open), repo, "b.git"))
+	w.must(alpha, paths(wrote("p"), repo, "b.git"))
+	before := w.State
+	behind(0, 2, 2)
+	w.must(alpha, insync(w.Index, "q"))
+	behind(0, 1, 2)
+	w.must(alpha, define("p", "q"))
+	behind(0, 1, 0)
+	w.must(alpha, paths(closing(false), repo, "b.git"))
+	behind(0, 1, 0)
+	if got := before.Behind(vs, "q"); got != 2 {
+		t.Errorf("a former state says %d now, want 2", got)
+	}
+	if w.Behind("other", "q") != 0 || w.Behind(vs, "x") != 0 {
+		t.Error("storages that are none are behind")
+	}
+}
+
+func TestState_Shrunk(t *testing.T) {
+	w := newWorld(t)
+	k := Key{vs, repo}
+	is := func(what string, want Index) {
+		t.Helper()
+		if got := w.Shrunk(k); got != want {
+			t.Errorf("%s: got %d, want %d", what, got, want)
+		}
+	}
+	last := w.Index
+	is("an ordinary repository", last)
+	w.must(alpha, open(Open))
+	is("a mark", last)
+	r := w.must(alpha, wrote("p", "q")).Index
+	is("behind", r)
+	w.must(beta, open(Open))
+	w.must(beta, wrote("p", "q"))
+	w.must(beta, closing(false))
+	is("behind before", r)
+	q := w.must(alpha, wrote("p")).Index
+	is("one more", q)
+	w.must(alpha, insync(w.Index, "q"))
+	is("one less", q)
+	w.must(alpha, insync(w.Index, "r"))
+	is("none", last)
+	w.must(alpha, wrote("p", "q"))
+	w.fence("q")
+	is("a fence", w.Index)
+	w.admit(WhyDead, "q")
+	out := w.Index
+	is("one is out", out)
+	w.must(alpha, open(Open))
+	w.must(alpha, wrote("p"))
+	is("what is out falls behind", out)
+
+	restored, err := ReadSnapshot(strings.NewReader(snapshotOf(t, w.State)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.State = restored
+	is("restored", w.entry().Changed)
+	changed := w.entry().Changed
+	w.must(alpha, closing(false))
+	is("restored and touched", changed)
+	if got := (&State{}).Shrunk(k); got != 0 {
+		t.Errorf("of no virtual storage: got %d, want 0", got)
+	}
+}
+
+func TestState_PrimaryOf(t *testing.T) {
+	w := newWorld(t)
+	if p, ok := w.PrimaryOf(Key{vs, repo}); !ok || p.Name != "p" {
+		t.Errorf("got %q (%t), want p", p.Name, ok)
+	}
+	if p, ok := w.PrimaryOf(Key{"other", repo}); ok {
+		t.Errorf("no virtual storage: got %q", p.Name)
+	}
+}
+
 func TestState_Check_findsWhatIsBroken(t *testing.T) {
 	entry := func(change func(*Entry)) func(*State) {
 		return func(s *State) {
@@ -172,6 +258,10 @@ func TestState_Check_findsWhatIsBroken(t *testing.T) {
 			s.VirtualStorages = []VirtualStorage{v}
 		}
 	}
+	fence := func(v *VirtualStorage, i int) {
+		s := &v.Succession[i]
+		s.Standing, s.Why, s.FencedEpoch = Fenced, WhySwitchover, v.Epoch
+	}
 	for name, breaks := range map[string]func(*State){
 		"no cluster id":        func(s *State) { s.ClusterID = "" },
 		"instances unsorted":   func(s *State) { s.Instances = []Instance{s.Instances[1], s.Instances[0]} },
@@ -180,6 +270,11 @@ func TestState_Check_findsWhatIsBroken(t *testing.T) {
 		"no name":              virtual(func(v *VirtualStorage) { v.Name = "" }),
 		"no epoch":             virtual(func(v *VirtualStorage) { v.Epoch = 0 }),
 		"no storage":           virtual(func(v *VirtualStorage) { v.Succession = nil }),
+		"none that serves":     virtual(func(v *VirtualStorage) { fence(v, 0); fence(v, 1); fence(v, 2) }),
+		"fenced for nothing":   virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].Why = "" }),
+		"fenced at no epoch":   virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].FencedEpoch = 0 }),
+		"out for a switchover": virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].Standing = Out }),
+		"lease too long":       func(s *State) { s.LeaseMillis = 3001 },
 		"storage twice":        virtual(func(v *VirtualStorage) { v.Succession = append(v.Succession, v.Succession[0]) }),
 		"no standing":          virtual(func(v *VirtualStorage) { v.Succession[0].Standing = "well" }),
 		"why, but serving":     virtual(func(v *VirtualStorage) { v.Succession[0].Why = WhyDead }),

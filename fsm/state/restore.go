@@ -139,6 +139,7 @@ func (sr *snapshotReader) addEntry(e *keyedEntry) error {
 		return fmt.Errorf("entry %q in %q is out of order", e.RelativePath, e.VirtualStorage)
 	}
 	sr.lastKey = key
+	e.shrunk = e.Changed
 	sr.ledger.Insert(key, &e.Entry)
 	sr.state.behind.count(e.VirtualStorage, nil, e.Behind)
 	return nil

@@ -202,8 +202,8 @@ type Entry struct {
 	// Changed is the index of the last command that touched the entry.
 	Changed Index `json:"changed"`
 
-	// shrunk is what Shrunk tells, 0 if it is not known. It is no part of the
-	// agreed state: a snapshot does not carry it.
+	// shrunk is the index at which a storage in sync last became behind, or after
+	// it. It is no part of the agreed state: a snapshot does not carry it.
 	shrunk Index
 }
 

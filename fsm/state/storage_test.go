@@ -129,13 +129,7 @@ func TestReturn(t *testing.T) {
 		}
 	}
 	added := func(w *world) { w.must(alpha, define("p", "r", "q2", "q")) }
-	for _, r := range []struct {
-		name    string
-		given   func(*world)
-		do      func(*world) Command
-		refused Reason
-		want    string
-	}{
+	runStandingRows(t, []standingRow{
 		{name: "the same disk", do: do(reach("q", "disk-q")), want: "p serving, q serving, r serving"},
 		{name: "the first disk of a new one", given: added, do: do(reach("q2", "disk")),
 			want: "p serving, q serving, r serving, q2 filling new"},
@@ -148,7 +142,7 @@ func TestReturn(t *testing.T) {
 			want: "p serving, q filling, r serving"},
 		{name: "filled", given: filling, do: filled(0, "new"), want: "p serving, r serving, q serving"},
 		{name: "fenced, the same disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "disk-q")),
-			want: "p serving, q fenced, r serving"},
+			want: "p serving, q fenced (dead), r serving"},
 
 		{name: "drained", given: func(w *world) { w.out("q", WhyDrained) }, do: do(reach("q", "disk-q")),
 			refused: RefusedDrained},
@@ -174,31 +168,7 @@ func TestReturn(t *testing.T) {
 			return c
 		}, refused: RefusedUnknown},
 		{name: "no disk", do: do(reach("q", "")), refused: RefusedInvalid},
-	} {
-		t.Run(r.name, func(t *testing.T) {
-			w := newWorld(t)
-			if r.given != nil {
-				r.given(w)
-			}
-			before := fmt.Sprintf("%+v", w.VirtualStorages)
-			got := w.try(alpha, r.do(w))
-			if r.refused != "" {
-				if got.Refusal == nil || got.Refusal.Reason != r.refused {
-					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
-				}
-				if after := fmt.Sprintf("%+v", w.VirtualStorages); after != before {
-					t.Errorf("a refused command changed %s to %s", before, after)
-				}
-				return
-			}
-			if got.Refusal != nil {
-				t.Fatal(got.Refusal)
-			}
-			if w.succession() != r.want {
-				t.Errorf("got %q, want %q", w.succession(), r.want)
-			}
-		})
-	}
+	})
 }
 
 func TestReturn_anotherDiskIsBehindForTheWholeLedger(t *testing.T) {

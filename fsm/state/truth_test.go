@@ -6,40 +6,53 @@ import (
 	"pgregory.net/rapid"
 )
 
-// truth is a slow and obvious model of what is on the disks: for each
-// repository and storage the indices of what it lacks.
-type truth map[string]map[string][]Index
+// truth is a slow and obvious model of what is on the disks.
+type truth struct {
+	// lacks holds, for each repository and storage, the indices of what it lacks.
+	lacks map[string]map[string][]Index
+	// fenced is the epoch of each storage's last fence.
+	fenced map[string]uint64
+}
 
-func (tr truth) lack(index Index, path string, storages ...string) {
-	if tr[path] == nil {
-		tr[path] = map[string][]Index{}
+func newTruth() *truth {
+	return &truth{lacks: map[string]map[string][]Index{}, fenced: map[string]uint64{}}
+}
+
+func (tr *truth) lack(index Index, path string, storages ...string) {
+	if tr.lacks[path] == nil {
+		tr.lacks[path] = map[string][]Index{}
 	}
 	for _, s := range storages {
-		tr[path][s] = append(tr[path][s], index)
+		tr.lacks[path][s] = append(tr.lacks[path][s], index)
 	}
 }
 
 // happened notes what an applied command says has happened on the disks.
-func (tr truth) happened(index Index, c Command, before *State) {
+func (tr *truth) happened(index Index, c Command, before *State) {
 	switch {
 	case c.Open != nil: // a write on which all agree leaves no other trace
 		v := before.VirtualStorage(vs)
 		for _, path := range c.Open.Paths {
 			tr.lack(index, path, v.names(func(s *Storage) bool { return s.Standing == Filling })...)
 		}
-	case c.Wrote != nil:
+	case c.Wrote != nil: // an instance cuts off what it sent before a fence that it learns of
+		reached := slices.DeleteFunc(slices.Clone(c.Wrote.Agreeing), func(s string) bool { return tr.fenced[s] > c.Wrote.Epoch })
 		for _, path := range c.Wrote.Paths {
-			tr.lack(index, path, without(allStorages, c.Wrote.Agreeing)...)
+			tr.lack(index, path, without(allStorages, reached)...)
 		}
 	case c.InSync != nil: // copied at AsOf: what came later is not in the copy
 		tr.lack(0, c.InSync.RelativePath) // makes the map
-		lacks := tr[c.InSync.RelativePath]
+		lacks := tr.lacks[c.InSync.RelativePath]
 		for _, s := range c.InSync.Storages {
 			lacks[s] = slices.DeleteFunc(lacks[s], func(i Index) bool { return i <= c.InSync.AsOf })
 		}
 	case c.Settle != nil:
 		rest := without(allStorages, append(slices.Clone(c.Settle.Equal), c.Settle.Authority))
 		tr.lack(index, c.Settle.RelativePath, rest...)
+	case c.AcceptLoss != nil: // what it has is all that there is
+		path := c.AcceptLoss.RelativePath
+		tr.lack(index, path, without(allStorages, []string{c.AcceptLoss.Storage})...)
+		delete(tr.lacks[path], c.AcceptLoss.Storage)
 	case c.Define != nil:
 		for _, s := range allStorages {
 			if v := before.VirtualStorage(vs); v == nil || v.Storage(s) == nil {
@@ -47,32 +60,47 @@ func (tr truth) happened(index Index, c Command, before *State) {
 			}
 		}
 	case c.Return != nil && c.Return.Filled != 0: // by a scan of the ordinary ones
-		for path, lacks := range tr {
+		for path, lacks := range tr.lacks {
 			if before.Entry(Key{vs, path}) == nil {
 				delete(lacks, c.Return.Storage)
 			}
 		}
 	case c.Return != nil:
-		if s := before.VirtualStorage(vs).Storage(c.Return.Storage); s.FilesystemID != "" && s.FilesystemID != c.Return.FilesystemID {
-			tr.emptied(index, c.Return.Storage)
+		tr.disk(index, before, c.Return.Storage, c.Return.FilesystemID)
+	case c.Fence != nil:
+		for _, s := range c.Fence.Storages {
+			tr.fenced[s] = before.VirtualStorage(vs).Epoch + 1
+		}
+	case c.Admit != nil:
+		for _, a := range c.Admit.Storages {
+			if a.As == Serving {
+				tr.disk(index, before, a.Storage, a.FilesystemID)
+			}
 		}
 	}
 }
 
+// disk notes which disk the storage has now.
+func (tr *truth) disk(index Index, before *State, storage, id string) {
+	if s := before.VirtualStorage(vs).Storage(storage); s.FilesystemID != "" && s.FilesystemID != id {
+		tr.emptied(index, storage)
+	}
+}
+
 // emptied notes a new disk, for the repositories that were ever written.
-func (tr truth) emptied(index Index, storage string) {
-	for path := range tr {
+func (tr *truth) emptied(index Index, storage string) {
+	for path := range tr.lacks {
 		tr.lack(index, path, storage)
 	}
 }
 
 // check is promise P3: whatever is in sync has every acknowledged write.
-func (tr truth) check(t *rapid.T, s *State) {
+func (tr *truth) check(t *rapid.T, s *State) {
 	v := s.VirtualStorage(vs)
 	if v == nil {
 		return
 	}
-	for path, lacks := range tr {
+	for path, lacks := range tr.lacks {
 		for st := range v.InSync(s.Entry(Key{vs, path})) {
 			if len(lacks[st.Name]) > 0 {
 				t.Fatalf("%q is in sync for %q, but lacks %v", st.Name, path, lacks[st.Name])

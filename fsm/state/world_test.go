@@ -139,7 +139,7 @@ func (w *world) entry() *Entry { return w.Entry(Key{vs, repo}) }
 func (w *world) succession() string {
 	var all []string
 	for _, s := range w.VirtualStorage(vs).Succession {
-		text := s.Name + " " + string(s.Standing)
+		text := s.Name + " " + s.describe()
 		if s.New {
 			text += " new"
 		}
@@ -219,47 +219,4 @@ func wrote(primary string, agreeing ...string) Command {
 
 func insync(asOf Index, storages ...string) Command {
 	return Command{InSync: &InSync{Key: Key{vs, repo}, Storages: storages, AsOf: asOf}}
-}
-
-// rows of a table of commands: what is given, what is done, and either the
-// reason of a refusal, which changes nothing, or the entry that results.
-type row struct {
-	name    string
-	given   func(*world)
-	by      Incarnation // alpha unless set
-	do      func(*world) Command
-	refused Reason
-	entry   string
-}
-
-func runRows(t *testing.T, rows []row) {
-	t.Helper()
-	for _, r := range rows {
-		t.Run(r.name, func(t *testing.T) {
-			w := newWorld(t)
-			if r.given != nil {
-				r.given(w)
-			}
-			before := w.entry()
-			got := w.try(max(r.by, alpha), r.do(w))
-			if r.refused != "" {
-				if got.Refusal == nil || got.Refusal.Reason != r.refused {
-					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
-				}
-				if w.entry() != before {
-					t.Errorf("a refused command changed %q to %q", before, w.entry())
-				}
-				return
-			}
-			if got.Refusal != nil {
-				t.Fatal(got.Refusal)
-			}
-			if got := w.entry().String(); got != r.entry {
-				t.Errorf("got %q, want %q", got, r.entry)
-			}
-			if e := w.entry(); e != nil && e.Changed != w.Index {
-				t.Errorf("changed at %d, want %d", e.Changed, w.Index)
-			}
-		})
-	}
 }

@@ -1,0 +1,53 @@
+package state
+
+import "testing"
+
+func TestDrain(t *testing.T) {
+	drain := do(Command{Drain: &Drain{VirtualStorage: vs, Storage: "p", By: "operator"}})
+	out := func(why string) func(*world) { return func(w *world) { w.out("p", why) } }
+	runStandingRows(t, []standingRow{
+		{name: "dead", given: out(WhyDead), do: drain, want: "q serving, r serving, p out (drained)"},
+		{name: "drained", given: out(WhyDrained), do: drain, refused: RefusedStanding},
+		{name: "serving", do: drain, refused: RefusedStanding},
+		{name: "fenced", given: fenced("p"), do: drain, refused: RefusedStanding},
+		{name: "filling", given: func(w *world) { out(WhyDead)(w); w.must(alpha, reach("p", "new")) }, do: drain,
+			refused: RefusedStanding},
+		{name: "no such storage", do: do(Command{Drain: &Drain{VirtualStorage: vs, Storage: "x"}}), refused: RefusedUnknown},
+		{name: "no such virtual storage", do: do(Command{Drain: &Drain{VirtualStorage: "x", Storage: "p"}}),
+			refused: RefusedUnknown},
+		{name: "no storage", do: do(Command{Drain: &Drain{VirtualStorage: vs}}), refused: RefusedInvalid},
+	})
+}
+
+func TestUndrain(t *testing.T) {
+	undrain := do(Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p", By: "operator"}})
+	out := func(why string) func(*world) { return func(w *world) { w.out("p", why) } }
+	runStandingRows(t, []standingRow{
+		{name: "drained", given: out(WhyDrained), do: undrain, want: "q serving, r serving, p out (dead)"},
+		{name: "dead", given: out(WhyDead), do: undrain, refused: RefusedStanding},
+		{name: "serving", do: undrain, refused: RefusedStanding},
+		{name: "fenced to be drained", given: func(w *world) { w.must(alpha, w.fencing(WhyDrained, "p")) }, do: undrain,
+			refused: RefusedStanding},
+		{name: "no such storage", do: do(Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "x"}}), refused: RefusedUnknown},
+		{name: "no such virtual storage", do: do(Command{Undrain: &Undrain{VirtualStorage: "x", Storage: "p"}}),
+			refused: RefusedUnknown},
+		{name: "no virtual storage", do: do(Command{Undrain: &Undrain{Storage: "p"}}), refused: RefusedInvalid},
+	})
+}
+
+func TestUndrain_letsTheStorageReturn(t *testing.T) {
+	w := newWorld(t)
+	w.out("p", WhyDrained)
+	epoch := w.VirtualStorage(vs).Epoch
+	if r := w.try(alpha, reach("p", "disk-p")); r.Refusal == nil || r.Refusal.Reason != RefusedDrained {
+		t.Fatalf("got %v, want refused (%s)", r.Refusal, RefusedDrained)
+	}
+	w.must(alpha, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p"}})
+	if got := w.VirtualStorage(vs).Epoch; got != epoch {
+		t.Errorf("undrained: epoch %d, want %d", got, epoch)
+	}
+	w.must(alpha, reach("p", "disk-p"))
+	if got, want := w.succession(), "q serving, r serving, p serving"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,94 @@
+package state
+
+import "testing"
+
+func TestAcceptLoss(t *testing.T) {
+	accept := func(storage string) func(*world) Command {
+		return do(Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: storage}})
+	}
+	// lost leaves p, which alone has the repository, out.
+	lost := func(w *world) {
+		w.must(alpha, open(Solo, "p"))
+		w.must(alpha, deleting(DeletedSet, "p"))
+		w.must(alpha, closing(false))
+		w.out("p", WhyDead)
+	}
+	runRows(t, []row{
+		{name: "one that is behind", given: lost, do: accept("q"), entry: "behind p+r"},
+		{name: "one that is not", given: given(open(Open), wrote("p"), closing(false)), do: accept("p"), entry: "behind q+r"},
+		{name: "dirty marks stay", given: func(w *world) {
+			w.must(beta, scoped(500, true, "p", "q"))
+			w.must(beta, closing(true))
+			lost(w)
+		}, do: accept("q"), entry: "dirty(2) 500ms refs on p+q, behind p+r"},
+		{name: "one that is out, of those", given: lost, do: accept("p"), entry: "behind q+r"},
+		{name: "a fenced one, where none is in sync", given: func(w *world) { lost(w); w.fence("q") }, do: accept("q"),
+			entry: "behind p+r"},
+
+		{name: "an ordinary one", do: accept("p"), refused: RefusedUnknown},
+		{name: "a live mark", given: given(open(Open)), do: accept("p"), refused: RefusedBusy},
+		{name: "a live mark of another", given: func(w *world) { w.must(beta, open(Solo)); lost(w) }, do: accept("q"),
+			refused: RefusedBusy},
+		{name: "one that is out, while one is in sync", given: func(w *world) {
+			w.must(alpha, open(Open))
+			w.must(alpha, closing(true))
+			w.out("q", WhyDead)
+		}, do: accept("q"), refused: RefusedStanding},
+		{name: "a fenced one, while one is in sync", given: func(w *world) {
+			w.must(alpha, open(Open))
+			w.must(alpha, closing(true))
+			w.fence("q")
+		}, do: accept("q"), refused: RefusedStanding},
+		{name: "a filling one", given: func(w *world) { lost(w); w.must(alpha, reach("r", "new")) }, do: accept("r"),
+			refused: RefusedStanding},
+		{name: "no such storage", given: lost, do: accept("x"), refused: RefusedUnknown},
+		{name: "no such virtual storage", do: do(Command{AcceptLoss: &AcceptLoss{Key: Key{"x", repo}, Storage: "p"}}),
+			refused: RefusedUnknown},
+		{name: "no storage", do: accept(""), refused: RefusedInvalid},
+		{name: "no path", do: do(Command{AcceptLoss: &AcceptLoss{Key: Key{vs, ""}, Storage: "p"}}), refused: RefusedInvalid},
+	})
+}
+
+// TestAcceptLoss_healsFromTheChosenOne goes on to an ordinary repository.
+func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
+	w := newWorld(t)
+	w.must(beta, open(Solo, "p"))
+	w.must(beta, wrote("p"))
+	w.must(beta, closing(true))
+	w.out("p", WhyDead)
+	if !w.VirtualStorage(vs).Unavailable(w.entry()) {
+		t.Fatal("the repository is available")
+	}
+	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "r"}})
+	if p, ok := w.PrimaryOf(Key{vs, repo}); !ok || p.Name != "r" {
+		t.Fatalf("the primary is %q (%t), want r", p.Name, ok)
+	}
+	w.must(alpha, reach("p", "disk-p"))
+	w.must(alpha, open(Open, "p", "q"))
+	w.must(alpha, settle(w, "r"))
+	w.must(alpha, insync(w.Index, "p", "q"))
+	w.must(alpha, closing(false))
+	if e := w.entry(); e != nil {
+		t.Errorf("got %q, want an ordinary repository", e)
+	}
+}
+
+// TestAcceptLoss_ofOneThatIsOut: the repository is available once that storage
+// serves, on the disk that it had.
+func TestAcceptLoss_ofOneThatIsOut(t *testing.T) {
+	for disk, want := range map[string]string{"disk-p": "behind q+r", "new": "behind p+q+r"} {
+		w := newWorld(t)
+		w.must(alpha, open(Solo, "p"))
+		w.must(alpha, wrote("p"))
+		w.must(alpha, closing(false))
+		w.out("p", WhyDead)
+		w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}})
+		if _, ok := w.PrimaryOf(Key{vs, repo}); ok {
+			t.Errorf("disk %q: a primary before it is back", disk)
+		}
+		w.must(alpha, reach("p", disk))
+		if got := w.entry().String(); got != want {
+			t.Errorf("disk %q: got %q, want %q", disk, got, want)
+		}
+	}
+}

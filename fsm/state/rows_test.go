@@ -1,0 +1,96 @@
+package state
+
+import (
+	"fmt"
+	"testing"
+)
+
+// rows of a table of commands: what is given, what is done, and either the
+// reason of a refusal, which changes nothing, or the entry that results.
+type row struct {
+	name    string
+	given   func(*world)
+	by      Incarnation // alpha unless set
+	do      func(*world) Command
+	refused Reason
+	entry   string
+}
+
+func runRows(t *testing.T, rows []row) {
+	t.Helper()
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			w := newWorld(t)
+			if r.given != nil {
+				r.given(w)
+			}
+			before := w.entry()
+			got := w.try(max(r.by, alpha), r.do(w))
+			if r.refused != "" {
+				if got.Refusal == nil || got.Refusal.Reason != r.refused {
+					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
+				}
+				if w.entry() != before {
+					t.Errorf("a refused command changed %q to %q", before, w.entry())
+				}
+				return
+			}
+			if got.Refusal != nil {
+				t.Fatal(got.Refusal)
+			}
+			if got := w.entry().String(); got != r.entry {
+				t.Errorf("got %q, want %q", got, r.entry)
+			}
+			if e := w.entry(); e != nil && e.Changed != w.Index {
+				t.Errorf("changed at %d, want %d", e.Changed, w.Index)
+			}
+		})
+	}
+}
+
+// standingRow is a row of a table of commands that change standings: what is
+// given, what is done, and the reason of a refusal, which changes nothing, or the
+// succession that results.
+type standingRow struct {
+	name    string
+	given   func(*world)
+	do      func(*world) Command
+	refused Reason
+	want    string
+	entry   string // of the repository, ordinary unless set
+}
+
+func runStandingRows(t *testing.T, rows []standingRow) {
+	t.Helper()
+	for _, r := range rows {
+		t.Run(r.name, func(t *testing.T) {
+			w := newWorld(t)
+			if r.given != nil {
+				r.given(w)
+			}
+			before := fmt.Sprintf("%+v", w.VirtualStorages)
+			got := w.try(alpha, r.do(w))
+			if r.refused != "" {
+				if got.Refusal == nil || got.Refusal.Reason != r.refused {
+					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
+				}
+				if after := fmt.Sprintf("%+v", w.VirtualStorages); after != before {
+					t.Errorf("a refused command changed %s to %s", before, after)
+				}
+				return
+			}
+			if got.Refusal != nil {
+				t.Fatal(got.Refusal)
+			}
+			if w.succession() != r.want {
+				t.Errorf("got %q, want %q", w.succession(), r.want)
+			}
+			if r.entry == "" {
+				r.entry = "ordinary"
+			}
+			if got := w.entry().String(); got != r.entry {
+				t.Errorf("got %q, want %q", got, r.entry)
+			}
+		})
+	}
+}
