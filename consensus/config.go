@@ -1,13 +1,17 @@
 package consensus
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"praefect/consensus/peer"
 )
 
 // Profile names a set of timings, the same at every instance of a cluster.
@@ -32,6 +36,13 @@ func (p Profile) timeout() (time.Duration, error) {
 	return 0, fmt.Errorf("no profile %q: %q or %q", p, Fast, Cautious)
 }
 
+// Peer is another instance of the cluster, as the operator lists it.
+type Peer struct {
+	// Name is its label, unique in the list; Addr the host:port of its port for
+	// peers.
+	Name, Addr string
+}
+
 // Config is what a Node needs. All but DataDir has a working zero value.
 type Config struct {
 	// DataDir holds identity, log and snapshots; it is made if it is missing.
@@ -39,11 +50,24 @@ type Config struct {
 	DataDir string
 	// Name, Address and Version describe the instance to the others.
 	Name, Address, Version string
+	// ListenAddr is the host:port for peers. An instance without it stands
+	// alone. AdvertiseAddr is how peers name that place; it defaults to where
+	// the instance listens.
+	ListenAddr, AdvertiseAddr string
+	// Peers are the other instances. An empty data directory with peers begins
+	// or joins a cluster with them, one without begins a cluster of one.
+	Peers []Peer
+	// Credentials are shown to peers; they go with ListenAddr.
+	Credentials peer.Credentials
+	// Now is the time since boot, suspended time included, from which
+	// Leadership.Since is taken; it defaults to CLOCK_BOOTTIME.
+	Now func() time.Duration
 	// Profile defaults to Fast.
 	Profile Profile
 	// StoreTimeout is how long a call to the log's disk may take before the
-	// instance gives up on itself; it defaults to 10 s. The library would keep
-	// a leader whose disk hangs for ever.
+	// instance gives up on itself, as the library would keep a leader whose disk
+	// hangs for ever. It defaults to 2 s, after which the others do without this
+	// instance, and to 10 s alone, where nobody could.
 	StoreTimeout time.Duration
 	// LockTimeout is how long Open waits for a process that still has DataDir;
 	// it defaults to 5 s.
@@ -58,13 +82,19 @@ type Config struct {
 	// Registerer takes the metrics; it defaults to none.
 	Registerer prometheus.Registerer
 
-	// wrapStore lets tests put faults below everything of ours.
+	// wrapStore and dial let tests put faults below everything of ours, tune
+	// lets them change the library's settings.
 	wrapStore func(store) store
+	dial      func(ctx context.Context, addr string) (net.Conn, error)
+	tune      func(*raft.Config)
 }
 
 // withDefaults fills in the defaults and reports all that is wrong.
 func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Profile, Fast)
+	if c.ListenAddr != "" {
+		setDefault(&c.StoreTimeout, 2*time.Second)
+	}
 	setDefault(&c.StoreTimeout, 10*time.Second)
 	setDefault(&c.LockTimeout, 5*time.Second)
 	setDefault(&c.BatchLimit, 256)
@@ -75,9 +105,15 @@ func (c Config) withDefaults() (Config, error) {
 	if c.wrapStore == nil {
 		c.wrapStore = func(s store) store { return s }
 	}
+	if c.Now == nil {
+		c.Now = sinceBoot
+	}
 	_, err := c.Profile.timeout()
 	if c.DataDir == "" {
 		err = errors.Join(err, errors.New("raft.data_dir is empty"))
+	}
+	if c.ListenAddr == "" && len(c.Peers) > 0 {
+		err = errors.Join(err, errors.New("raft.listen_addr is empty, but there are peers"))
 	}
 	if c.StoreTimeout < 0 || c.LockTimeout < 0 || c.BatchLimit < 0 || c.QueueLimit < c.BatchLimit {
 		err = errors.Join(err, errors.New("a limit of consensus is negative, or a batch exceeds the queue"))
@@ -101,7 +137,7 @@ func (c Config) raft(id string) (*raft.Config, error) {
 	rc := raft.DefaultConfig()
 	rc.LocalID = raft.ServerID(id)
 	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = timeout, timeout, timeout
-	rc.CommitTimeout = 10 * time.Millisecond // followers learn of a commit after 1 to 2 times this
+	rc.CommitTimeout = 5 * time.Millisecond // followers learn of a commit after 1 to 2 times this
 	rc.ShutdownOnRemove = false
 	rc.NoLegacyTelemetry = true
 	rc.LogLevel = "INFO"
@@ -113,5 +149,8 @@ func (c Config) raft(id string) (*raft.Config, error) {
 	// bounded by this interval (the library takes once to twice of it).
 	rc.SnapshotThreshold = 4096
 	rc.SnapshotInterval = time.Minute
+	if c.tune != nil {
+		c.tune(rc)
+	}
 	return rc, nil
 }

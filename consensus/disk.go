@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -24,10 +26,36 @@ const (
 // disk is the data directory, locked, with what is open in it.
 type disk struct {
 	dir       string
-	identity  identity
+	id        string // the instance's, for ever
 	store     store
 	snapshots raft.SnapshotStore
 	lock      *os.File
+
+	mu       sync.Mutex
+	identity identity // as it is kept in the directory
+}
+
+// known returns what the directory says of the instance.
+func (d *disk) known() identity {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.identity
+}
+
+// note changes what the directory says; after an error it says what it did.
+func (d *disk) note(change func(*identity)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := d.identity
+	change(&next)
+	if reflect.DeepEqual(next, d.identity) {
+		return nil
+	}
+	if err := next.write(d.dir); err != nil {
+		return fmt.Errorf("write %s: %w", identityFile, err)
+	}
+	d.identity = next
+	return nil
 }
 
 // openDisk locks the directory and opens what it holds. It changes nothing in
@@ -48,6 +76,7 @@ func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
 	if d.identity, err = readIdentity(c.DataDir); err != nil {
 		return nil, err
 	}
+	d.id = d.identity.ID
 	if err := d.openStore(c.wrapStore); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func used(t *testing.T) string {
 	for n := range 200 {
 		i.must(t, mark(strings.Repeat("a", n+1)))
 	}
-	if err := i.raft.Snapshot().Error(); err != nil {
+	if err := i.raft().Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
 	i.stop(t)
@@ -215,14 +216,14 @@ func TestIdentity(t *testing.T) {
 	if err != nil || first.ID == "" || first.Bootstrapped {
 		t.Fatalf("%+v, %v", first, err)
 	}
-	if second, err := readIdentity(dir); err != nil || second != first {
+	if second, err := readIdentity(dir); err != nil || !reflect.DeepEqual(second, first) {
 		t.Errorf("%+v, %v, want %+v", second, err, first)
 	}
 	first.Bootstrapped = true
 	if err := first.write(dir); err != nil {
 		t.Fatal(err)
 	}
-	if third, err := readIdentity(dir); err != nil || third != first {
+	if third, err := readIdentity(dir); err != nil || !reflect.DeepEqual(third, first) {
 		t.Errorf("%+v, %v, want %+v", third, err, first)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 1 {

@@ -20,6 +20,15 @@ type identity struct {
 	// Bootstrapped is true once the log has had its first entry: from then on
 	// a missing log is a loss, not a beginning.
 	Bootstrapped bool `json:"bootstrapped"`
+	// Founders are the instances with which this one is about to begin a
+	// cluster, or has begun it; none in a cluster of one and in one that was
+	// joined.
+	Founders []founder `json:"founders,omitempty"`
+	// Member is true once the instance has seen itself among the cluster's
+	// members: if it is not one later, it was removed.
+	Member bool `json:"member,omitempty"`
+	// ClusterID is the cluster's, once it is known.
+	ClusterID string `json:"cluster_id,omitempty"`
 }
 
 // readIdentity returns the identity kept in the directory, or a new one that

@@ -6,13 +6,13 @@ import (
 
 	gometrics "github.com/hashicorp/go-metrics"
 	gometricsprom "github.com/hashicorp/go-metrics/prometheus"
-	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // metrics are the collectors of one Node.
 type metrics struct {
 	batches, commands, retries prometheus.Counter
+	forwarded                  prometheus.Counter
 	seconds                    prometheus.Histogram
 	store                      *prometheus.HistogramVec
 }
@@ -25,9 +25,10 @@ func newMetrics() *metrics {
 	}
 	buckets := prometheus.ExponentialBucketsRange(0.000_1, 10, 16)
 	return &metrics{
-		batches:  counter("batches_total", "Batches of commands proposed."),
-		commands: counter("commands_total", "Commands proposed."),
-		retries:  counter("retries_total", "Batches handed to Raft again because it had not answered, or not taken them."),
+		batches:   counter("batches_total", "Batches of commands proposed."),
+		commands:  counter("commands_total", "Commands proposed."),
+		retries:   counter("retries_total", "Batches handed to Raft again because it had not answered, or not taken them."),
+		forwarded: counter("forwarded_total", "Batches handed to the leader, another instance; each attempt counts."),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "commit_seconds", Help: "From proposing a batch until it is applied.", Buckets: buckets,
 		}),
@@ -47,15 +48,22 @@ func (m *metrics) register(reg prometheus.Registerer, n *Node) error {
 	}
 	var err error
 	for _, c := range []prometheus.Collector{
-		m.batches, m.commands, m.retries, m.seconds, m.store,
-		gauge("term", "Raft's current term.", func() float64 { return float64(n.raft.CurrentTerm()) }),
-		gauge("commit_index", "Index of the last committed entry.", func() float64 { return float64(n.raft.CommitIndex()) }),
-		gauge("applied_index", "Index of the last entry handed to the state.", func() float64 { return float64(n.raft.AppliedIndex()) }),
+		m.batches, m.commands, m.retries, m.forwarded, m.seconds, m.store,
+		gauge("term", "Raft's current term.", func() float64 { return float64(n.Term()) }),
+		gauge("commit_index", "Index of the last committed entry.", func() float64 { return float64(n.CommitIndex()) }),
+		gauge("applied_index", "Index of the last entry handed to the state.", func() float64 { return float64(n.appliedIndex()) }),
 		gauge("is_leader", "1 if this instance is the leader, else 0.", func() float64 {
-			if n.raft.State() == raft.Leader {
+			if n.local() != nil {
 				return 1
 			}
 			return 0
+		}),
+		gauge("voters", "Instances that vote.", func() float64 { return float64(n.voters()) }),
+		gauge("leader_known", "1 if this instance knows who leads, else 0.", func() float64 {
+			if _, err := n.Leader(); err != nil {
+				return 0
+			}
+			return 1
 		}),
 		gauge("ledger_entries", "Repositories that are not ordinary.", func() float64 { return float64(n.View().Len()) }),
 		gauge("queue_commands", "Commands that wait for a batch.", func() float64 { return float64(n.proposer.queue.len()) }),

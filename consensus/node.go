@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,8 +10,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"google.golang.org/grpc"
 
+	"praefect/consensus/peer"
 	"praefect/fsm"
 	"praefect/fsm/state"
 )
@@ -21,18 +23,31 @@ type Node struct {
 	disk        *disk
 	guard       *guard
 	fsm         *fsm.FSM
-	raft        *raft.Raft
+	metrics     *metrics
+	transport   *peer.Transport // nil alone
+	calls       *calls          // nil alone
 	proposer    *proposer
+	leads       leadership
 	incarnation atomic.Uint64 // 0 until registered
 	ready       chan struct{} // closed once commands are taken
-	closing     sync.Once
-	closed      error // set by closing
+	services    Services      // set before Run
+	server      *grpc.Server  // only Run
+
+	// What the library is started with, and the library once it is.
+	settings *raft.Config
+	stores   stores
+	network  raft.Transport
+	library  atomic.Pointer[raft.Raft]
+
+	ending, closing sync.Once
+	ended, closed   error // set by those
 }
 
-// Open locks the data directory, restores the state and starts the library.
-// ctx bounds the wait for the lock. Whoever has opened a Node must Run or Close
-// it. Errors name the key of the configuration to look at; nothing is ever
-// removed or begun anew because it could not be read.
+// Open locks the data directory, opens the port for peers, and, if there is
+// state or this instance stands alone, restores it and starts the library. ctx
+// bounds the wait for the lock. Whoever has opened a Node must Run or Close it.
+// Errors name the key of the configuration to look at; nothing is ever removed
+// or begun anew because it could not be read.
 func Open(ctx context.Context, c Config) (*Node, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -42,120 +57,156 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{config: c, disk: d, guard: newGuard(c.StoreTimeout), fsm: fsm.New(), ready: make(chan struct{})}
-	m := newMetrics()
-	if err := n.start(m); err != nil {
+	n := &Node{
+		config: c, disk: d, guard: newGuard(c.StoreTimeout), fsm: fsm.New(), metrics: newMetrics(),
+		ready: make(chan struct{}), leads: newLeadership(),
+	}
+	n.proposer = newProposer(n)
+	if err := n.listen(ctx); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	if err := n.prepare(); err != nil {
 		if failure := n.guard.failure(); failure != nil {
 			err = failure // the library does not wrap it
 		}
-		return nil, fmt.Errorf("raft.data_dir %q: %w", c.DataDir, errors.Join(err, d.close()))
+		return nil, fmt.Errorf("raft.data_dir %q: %w", c.DataDir, errors.Join(err, n.Close()))
 	}
-	if err := m.register(c.Registerer, n); err != nil {
+	if err := n.metrics.register(c.Registerer, n); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
 }
 
-// start starts the library on what the disk holds.
-func (n *Node) start(m *metrics) (err error) {
-	defer recoverAs(&err)
-	id := raft.ServerID(n.disk.identity.ID)
-	rc, err := n.config.raft(string(id))
+// listen opens the port for peers, if there is to be one.
+func (n *Node) listen(ctx context.Context) (err error) {
+	c := n.config
+	if c.ListenAddr == "" {
+		return nil
+	}
+	n.transport, err = peer.Listen(ctx, peer.Config{
+		Name: c.Name, ID: n.disk.id, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
+		Cluster: func() string { return n.disk.known().ClusterID },
+		Admit:   n.admits, Logger: c.Logger, Dial: c.dial,
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("raft.listen_addr %q: %w", c.ListenAddr, err)
 	}
-	stored := &guardedStore{store: n.disk.store, guard: n.guard, seconds: m.store}
-	logs, err := raft.NewLogCache(512, stored)
-	if err != nil {
-		return err
+	if c.Credentials.CertificatePath == "" {
+		c.Logger.Warn("peers know each other by a shared secret: keep raft.listen_addr on a private network, or use certificates")
 	}
-	stable := &stableStore{guardedStore: stored}
-	// Alone an instance needs no network; its address changes when it gets one.
-	address, transport := raft.NewInmemTransport(raft.ServerAddress(id))
-	members := raft.Configuration{Servers: []raft.Server{{ID: id, Address: address}}}
-	if err := n.disk.bootstrap(rc, logs, stable, transport, members); err != nil {
-		return err
-	}
-	if n.raft, err = raft.NewRaft(rc, n.fsm, logs, stable, n.disk.snapshots, transport); err != nil {
-		return err
-	}
-	n.guard.armed.Store(true)
-	n.proposer = &proposer{
-		raft: n.raft, guard: n.guard, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: m,
-	}
+	n.calls = newCalls(n.transport)
+	// Nothing that hangs on this may be waited for by those who do without us.
+	context.AfterFunc(n.guard.healthy, n.transport.Kill)
 	return nil
 }
 
-// bootstrap writes the first entry of a log that has none. If we die before the
-// identity says so, the next start finds the entry and says it then.
-func (d *disk) bootstrap(rc *raft.Config, logs raft.LogStore, stable raft.StableStore, t raft.Transport, members raft.Configuration) error {
-	term, err := stable.GetUint64([]byte(keyTerm))
-	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
-		return fmt.Errorf("look for a term: %w", err)
-	}
-	last, err := logs.LastIndex()
-	if err != nil {
-		return fmt.Errorf("look for a log: %w", err)
-	}
-	snapshots, err := d.snapshots.List()
-	if err != nil {
-		return fmt.Errorf("look for snapshots: %w", err)
-	}
-	begun := last > 0 || len(snapshots) > 0
-	switch {
-	case d.identity.Bootstrapped && begun && term > 0:
-		return nil
-	case d.identity.Bootstrapped:
-		return fmt.Errorf("%s has lost what it held: %s", logFile, remedy)
-	case !begun:
-		// The library writes the term, then the entry. It takes a term without
-		// an entry, which a death in between leaves, for a log.
-		if err := stable.SetUint64([]byte(keyTerm), 0); err != nil {
-			return fmt.Errorf("begin the log: %w", err)
-		}
-		if err := raft.BootstrapCluster(rc, logs, stable, d.snapshots, t, members); err != nil {
-			return fmt.Errorf("begin the log: %w", err)
-		}
-	}
-	d.identity.Bootstrapped = true
-	return d.identity.write(d.dir)
-}
+var (
+	// ErrRetired ends Run: the cluster has given this incarnation up, and
+	// refuses all its commands. Whatever it has under way must end.
+	ErrRetired = errors.New("the cluster has retired this incarnation")
+	// ErrRemoved ends Run: the instance is no member of the cluster any more.
+	ErrRemoved = errors.New("this instance was removed from the cluster; to join again it needs an empty raft.data_dir")
+)
 
 // Run takes part in the cluster until ctx ends, and returns nil once all is
-// closed. Any other end is an error, after which the process must exit: the
-// store failed, the instance could not register, or the library did not stop.
-// It is called once.
+// closed. Before that it hands leadership over, so ctx should end after the
+// parts that propose have ended. Any other end is an error, after which the
+// process must exit: the store failed, the instance could not register or was
+// given up by the cluster, or the library did not stop. Then the port for peers
+// stays open until Close or the end of the process: that it refuses connections
+// proves to the others that this process can do no more harm. Run is called
+// once.
 func (n *Node) Run(ctx context.Context) error {
-	working, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(n.guard.healthy, cancel)
-	defer stop()
-	err := n.register(working)
-	if err == nil {
-		close(n.ready)
-		n.proposer.run(working)
+	working, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	defer context.AfterFunc(n.guard.healthy, func() { stop(n.guard.failure()) })()
+
+	var tasks sync.WaitGroup
+	n.serve(working, &tasks)
+	err := n.takePart(working, stop, &tasks)
+	if ctx.Err() != nil && n.guard.failure() == nil {
+		n.handOver()
 	}
+	stop(nil)
+	n.stopServing()
 	if failure := n.guard.failure(); failure != nil {
 		err = fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, failure)
 	} else if ctx.Err() != nil {
 		err = nil // told to stop: what that interrupted is no failure
 	}
-	return errors.Join(err, n.Close())
+	if err != nil {
+		err = errors.Join(err, n.end())
+	} else {
+		err = n.Close()
+	}
+	tasks.Wait()
+	return err
+}
+
+// takePart comes to a cluster, registers, and proposes until ctx ends.
+func (n *Node) takePart(ctx context.Context, stop context.CancelCauseFunc, tasks *sync.WaitGroup) error {
+	if n.raft() == nil {
+		if err := n.found(ctx); err != nil {
+			return fmt.Errorf("come to a cluster: %w", err)
+		}
+	}
+	tasks.Go(func() { n.watchLeadership(ctx) })
+	tasks.Go(func() { n.watchMembership(ctx, stop) })
+	if err := n.register(ctx); err != nil {
+		return cmp.Or(context.Cause(ctx), err)
+	}
+	tasks.Go(func() { n.watchRetirement(ctx, stop) })
+	close(n.ready)
+	n.proposer.run(ctx)
+	return context.Cause(ctx)
+}
+
+// watchRetirement ends Run when the cluster has retired this incarnation.
+func (n *Node) watchRetirement(ctx context.Context, stop context.CancelCauseFunc) {
+	for {
+		changed := n.Changed()
+		if n.View().Instance(n.Incarnation()) == nil {
+			stop(ErrRetired)
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // stopTimeout bounds the wait for the library's goroutines. One that hangs in a
 // call to the disk may never end.
 const stopTimeout = time.Second
 
-// Close ends the library and closes the data directory. Run does it itself. If
-// the library does not stop, the directory stays locked until the process ends:
-// a write that hangs may yet be carried out.
+// Close ends the library, and closes the data directory and the port for peers.
+// Run does it itself unless it returns an error. If the library does not stop,
+// the directory stays locked until the process ends: a write that hangs may yet
+// be carried out.
 func (n *Node) Close() error {
-	n.closing.Do(func() { n.closed = n.close() })
+	n.closing.Do(func() {
+		n.closed = n.end()
+		if n.transport != nil {
+			n.closed = errors.Join(n.closed, n.transport.Close())
+		}
+	})
 	return n.closed
 }
 
-func (n *Node) close() error {
+// end is Close, but for the port.
+func (n *Node) end() error {
+	n.ending.Do(func() { n.ended = n.stop() })
+	return n.ended
+}
+
+func (n *Node) stop() error {
+	var err error
+	if n.transport != nil {
+		n.transport.Kill() // the library's goroutines wait on connections
+		err = n.calls.close()
+	}
 	timeout := stopTimeout
 	if n.guard.failure() == nil {
 		timeout += n.config.StoreTimeout
@@ -163,7 +214,7 @@ func (n *Node) close() error {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		_ = n.raft.Shutdown().Error() // the library returns none
+		n.shutdown()
 		n.proposer.attempts.Wait()
 	}()
 	late := time.NewTimer(timeout)
@@ -171,18 +222,29 @@ func (n *Node) close() error {
 	select {
 	case <-stopped:
 	case <-late.C:
-		return fmt.Errorf("raft has not stopped for %v", timeout)
+		return errors.Join(err, fmt.Errorf("raft has not stopped for %v", timeout))
 	}
-	if err := n.disk.close(); err != nil {
-		return fmt.Errorf("raft.data_dir %q: close: %w", n.config.DataDir, err)
+	if failure := n.disk.close(); failure != nil {
+		err = errors.Join(err, fmt.Errorf("raft.data_dir %q: close: %w", n.config.DataDir, failure))
 	}
-	return nil
+	return err
 }
 
-// Propose hands the commands to the log, adjacent and in order, and returns one
-// result for each once View has applied them; a refusal is a result. Any number
-// of goroutines may call it. An error is ErrNotProposed or ErrUnknown. What is
-// returned must not be changed.
+// shutdown stops the library, or the transport that was made for it.
+func (n *Node) shutdown() {
+	if r := n.raft(); r != nil {
+		_ = r.Shutdown().Error() // the library returns none
+		return
+	}
+	if t, ok := n.network.(raft.WithClose); ok {
+		_ = t.Close() // the library's transport returns none
+	}
+}
+
+// Propose hands the commands to the log, adjacent and in order, by way of the
+// leader, and returns one result for each once View has applied them; a refusal
+// is a result. Any number of goroutines may call it. An error is ErrNotProposed
+// or ErrUnknown. What is returned must not be changed.
 func (n *Node) Propose(ctx context.Context, commands ...state.Command) ([]state.Result, error) {
 	return n.proposer.propose(ctx, commands)
 }
@@ -192,7 +254,7 @@ func (n *Node) Propose(ctx context.Context, commands ...state.Command) ([]state.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
 
 // ID returns the random id kept in the data directory.
-func (n *Node) ID() string { return n.disk.identity.ID }
+func (n *Node) ID() string { return n.disk.id }
 
 // Incarnation returns this life's name in the state, 0 until it is registered;
 // it is set before Ready is closed.

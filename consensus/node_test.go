@@ -67,7 +67,7 @@ func TestNode_snapshotAndRestore(t *testing.T) {
 	dir := t.TempDir()
 	first := begin(t, dir).ready(t)
 	first.must(t, define(), mark("a"))
-	if err := first.raft.Snapshot().Error(); err != nil {
+	if err := first.raft().Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
 	first.must(t, mark("b")) // in the log only

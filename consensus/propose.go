@@ -39,11 +39,22 @@ type applier interface {
 	Apply(entry []byte, enqueue time.Duration) raft.ApplyFuture
 }
 
+// way is how an entry gets into the log from here.
+type way interface {
+	// local returns the library if this instance leads, else nil.
+	local() applier
+	// forward brings the entry to the leader, and returns its answers once the
+	// view has applied them. It ends early when gone is closed.
+	forward(ctx context.Context, entry []byte, gone <-chan struct{}) ([]state.Result, error)
+	// LeadershipChanged tells when another attempt may do better.
+	LeadershipChanged() <-chan struct{}
+}
+
 // proposer turns the requests of any number of goroutines into batches, one at
 // a time: the next is proposed when the answers to the former are known, so
 // that batches are applied in the order of their numbers, and grow with load.
 type proposer struct {
-	raft    applier
+	way     way
 	guard   *guard
 	queue   *queue
 	limit   int // commands of a batch
@@ -56,15 +67,16 @@ type proposer struct {
 	number      uint64
 }
 
+func newProposer(n *Node) *proposer {
+	return &proposer{
+		way: n, guard: n.guard, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: n.metrics,
+	}
+}
+
 // propose is Node.Propose.
 func (p *proposer) propose(ctx context.Context, commands []state.Command) ([]state.Result, error) {
-	if len(commands) == 0 || len(commands) > p.limit {
-		return nil, fmt.Errorf("%w: %d commands, the limit is %d", ErrNotProposed, len(commands), p.limit)
-	}
-	for _, c := range commands {
-		if err := c.Validate(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNotProposed, err)
-		}
+	if err := p.check(commands); err != nil {
+		return nil, err
 	}
 	r := &request{commands: commands, done: make(chan struct{})}
 	if err := p.queue.add(r); err != nil {
@@ -84,6 +96,19 @@ func (p *proposer) propose(ctx context.Context, commands []state.Command) ([]sta
 	default:
 		return nil, fmt.Errorf("%w: %w", ErrUnknown, context.Cause(ctx))
 	}
+}
+
+// check refuses commands that cannot be proposed whatever the state.
+func (p *proposer) check(commands []state.Command) error {
+	if len(commands) == 0 || len(commands) > p.limit {
+		return fmt.Errorf("%w: %d commands, the limit is %d", ErrNotProposed, len(commands), p.limit)
+	}
+	for _, c := range commands {
+		if err := c.Validate(); err != nil {
+			return fmt.Errorf("%w: %w", ErrNotProposed, err)
+		}
+	}
+	return nil
 }
 
 // run proposes what is queued until ctx ends or the store fails.
@@ -129,30 +154,25 @@ func linger(ctx context.Context, d time.Duration) (context.Context, context.Canc
 func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]state.Result, error) {
 	begun := time.Now()
 	p.number++
-	data, err := state.EncodeBatch(state.Batch{
-		Version:     state.CommandVersion,
-		RequestID:   rand.Text(),
-		Incarnation: p.incarnation,
-		Number:      p.number,
-		Time:        begun.UnixMilli(),
-		Commands:    commands,
-	})
+	data, err := p.encode(state.Batch{Incarnation: p.incarnation, Number: p.number, Time: begun.UnixMilli(), Commands: commands})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotProposed, err)
+		return nil, err
 	}
-	p.metrics.batches.Inc()
-	p.metrics.commands.Add(float64(len(commands)))
 	outcome := ErrNotProposed
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		results, err := p.attempt(ctx, data)
+		changed := p.way.LeadershipChanged()
+		results, err := p.attempt(ctx, data, changed)
 		if err == nil {
 			p.metrics.seconds.Observe(time.Since(begun).Seconds())
 			return results, unlessForgotten(results)
 		}
+		if errors.Is(err, errRejected) {
+			return nil, fmt.Errorf("%w: %w", outcome, err)
+		}
 		if !isNotInLog(err) {
 			outcome = ErrUnknown
 		}
-		if p.pause(ctx, wait) {
+		if p.pause(ctx, wait, changed) {
 			p.metrics.retries.Inc()
 			continue
 		}
@@ -161,6 +181,37 @@ func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]stat
 		}
 		return nil, fmt.Errorf("%w: %w", outcome, err)
 	}
+}
+
+// encode makes an entry of the log out of a batch.
+func (p *proposer) encode(b state.Batch) ([]byte, error) {
+	b.Version, b.RequestID = state.CommandVersion, rand.Text()
+	data, err := state.EncodeBatch(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotProposed, err)
+	}
+	p.metrics.batches.Inc()
+	p.metrics.commands.Add(float64(len(b.Commands)))
+	return data, nil
+}
+
+// commitAs proposes the commands once, as the leader of the term, beside the
+// batches of run.
+func (p *proposer) commitAs(ctx context.Context, here applier, term uint64, own state.Incarnation, commands []state.Command) ([]state.Result, error) {
+	begun := time.Now()
+	data, err := p.encode(state.Batch{Incarnation: own, Term: term, Time: begun.UnixMilli(), Commands: commands})
+	if err != nil {
+		return nil, err
+	}
+	results, err := p.apply(ctx, here, data)
+	switch {
+	case err == nil:
+		p.metrics.seconds.Observe(time.Since(begun).Seconds())
+		return results, nil
+	case isNotInLog(err):
+		return nil, fmt.Errorf("%w: %w", ErrNotProposed, err)
+	}
+	return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 }
 
 // unlessForgotten tells a batch that was applied at a former attempt and whose
@@ -175,9 +226,16 @@ func unlessForgotten(results []state.Result) error {
 	return nil
 }
 
-// attempt hands the batch to the library once.
-func (p *proposer) attempt(ctx context.Context, data []byte) ([]state.Result, error) {
-	f, err := await(ctx, p, func() raft.ApplyFuture { return p.raft.Apply(data, enqueueTimeout) })
+// attempt hands the batch to the library once, here or at the leader.
+func (p *proposer) attempt(ctx context.Context, data []byte, changed <-chan struct{}) ([]state.Result, error) {
+	if here := p.way.local(); here != nil {
+		return p.apply(ctx, here, data)
+	}
+	return p.way.forward(ctx, data, changed)
+}
+
+func (p *proposer) apply(ctx context.Context, here applier, data []byte) ([]state.Result, error) {
+	f, err := await(ctx, p, func() raft.ApplyFuture { return here.Apply(data, enqueueTimeout) })
 	if err != nil {
 		return nil, err
 	}
@@ -205,12 +263,15 @@ func await[F raft.Future](ctx context.Context, p *proposer, start func() F) (F, 
 	}
 }
 
-// pause waits before the next attempt; it reports false if there is none.
-func (p *proposer) pause(ctx context.Context, d time.Duration) bool {
+// pause waits before the next attempt, until it may do better; it reports false
+// if there is none.
+func (p *proposer) pause(ctx context.Context, d time.Duration, changed <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-changed:
 		return true
 	case <-p.guard.healthy.Done():
 	case <-ctx.Done():
@@ -223,5 +284,6 @@ func (p *proposer) pause(ctx context.Context, d time.Duration) bool {
 func isNotInLog(err error) bool {
 	return errors.Is(err, raft.ErrNotLeader) ||
 		errors.Is(err, raft.ErrEnqueueTimeout) ||
-		errors.Is(err, raft.ErrLeadershipTransferInProgress)
+		errors.Is(err, raft.ErrLeadershipTransferInProgress) ||
+		errors.Is(err, ErrNoLeader) || errors.Is(err, errNotTaken)
 }

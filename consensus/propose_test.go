@@ -47,6 +47,14 @@ func (d *doubtful) Apply(entry []byte, timeout time.Duration) raft.ApplyFuture {
 	return failed{err: d.script[n].err}
 }
 
+// byLibrary is the way of a node by another library than its own.
+type byLibrary struct {
+	way
+	here applier
+}
+
+func (b byLibrary) local() applier { return b.here }
+
 // failed is a future that ended with an error.
 type failed struct {
 	raft.ApplyFuture
@@ -69,8 +77,8 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 			t.Parallel()
 			i := begin(t, t.TempDir()).ready(t)
 			i.must(t, define())
-			d := &doubtful{applier: i.raft, script: script}
-			i.proposer.raft = d // the proposer rests, and looks at it next in Propose
+			d := &doubtful{applier: i.raft(), script: script}
+			i.proposer.way = byLibrary{i.Node, d} // the proposer rests, and looks at it next in Propose
 			results, err := i.Propose(t.Context(), mark("a"), unmark("a"), unmark("a"))
 			if err != nil {
 				t.Fatal(err)
@@ -113,14 +121,14 @@ func TestNode_Propose_answersForgotten(t *testing.T) {
 				return
 			}
 			wg.Go(func() {
-				if err := i.raft.Apply(data, patience).Error(); err != nil {
+				if err := i.raft().Apply(data, patience).Error(); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
 	}
-	i.proposer.raft = &doubtful{applier: i.raft, script: []doubt{{apply: true, err: raft.ErrLeadershipLost, then: others}}}
+	i.proposer.way = byLibrary{i.Node, &doubtful{applier: i.raft(), script: []doubt{{apply: true, err: raft.ErrLeadershipLost, then: others}}}}
 	if _, err := i.Propose(t.Context(), mark("a")); !errors.Is(err, ErrUnknown) {
 		t.Errorf("got %v, want %v", err, ErrUnknown)
 	}
@@ -137,11 +145,11 @@ func TestNode_stopWhileUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			i := begin(t, t.TempDir()).ready(t)
-			d := &doubtful{applier: i.raft, script: make([]doubt, 100_000)}
+			d := &doubtful{applier: i.raft(), script: make([]doubt, 100_000)}
 			for n := range d.script {
 				d.script[n].err = c.err
 			}
-			i.proposer.raft = d
+			i.proposer.way = byLibrary{i.Node, d}
 			answered := proposing(t.Context(), i, define())
 			eventually(t, "it was tried", func() bool { return d.asked.Load() > 1 })
 			i.cancel()

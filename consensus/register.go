@@ -1,66 +1,102 @@
 package consensus
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 
-	"github.com/hashicorp/raft"
-
 	"praefect/fsm/state"
 )
 
-// register waits until this instance leads and its view has all that was ever
-// committed, announces its new incarnation, and retires the former ones: that
-// the data directory could be locked proves their processes gone. From then on
-// commands are taken.
+// register announces the new incarnation and retires the former ones: that the
+// data directory could be locked proves their processes gone. From then on
+// commands are taken, and the view has all that was committed before.
 func (n *Node) register(ctx context.Context) error {
-	if err := n.lead(ctx); err != nil {
-		return err
-	}
-	results, err := n.proposer.commit(ctx, []state.Command{{Register: n.registration()}})
+	result, err := n.announce(ctx)
 	if err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return fmt.Errorf("register: %w", refusal)
+	if err := n.noteCluster(n.View().ClusterID); err != nil {
+		return err
 	}
-	own := results[0].Incarnation
+	own := result.Incarnation
 	n.proposer.incarnation, n.proposer.number = own, 0
 	n.incarnation.Store(uint64(own))
 	if err := n.retireFormer(ctx); err != nil {
 		return fmt.Errorf("retire former incarnations: %w", err)
 	}
 	n.config.Logger.InfoContext(ctx, "registered", "id", n.ID(), "incarnation", uint64(own),
-		"cluster_id", n.View().ClusterID, "term", n.raft.CurrentTerm(), "index", uint64(results[0].Index))
+		"cluster_id", n.View().ClusterID, "term", n.Term(), "index", uint64(result.Index))
 	n.proposer.queue.open()
 	return nil
 }
 
-// lead returns once a barrier has passed: an entry of this term is applied, and
-// so is every one before it.
-func (n *Node) lead(ctx context.Context) error {
-	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		_, err := await(ctx, n.proposer, func() raft.Future { return n.raft.Barrier(enqueueTimeout) })
-		if err == nil {
+// announce proposes the registration. The first instance of a cluster brings the
+// id of it. As the view may be behind before the first answer, each answer may
+// tell that there is none yet, or another one.
+func (n *Node) announce(ctx context.Context) (state.Result, error) {
+	if members := n.Members(); len(members) == 1 && members[0].ID == n.disk.id {
+		if err := n.awaitLeading(ctx); err != nil {
+			return state.Result{}, err
+		}
+	}
+	cluster := n.View().ClusterID
+	if cluster == "" {
+		if _, leading := n.Leading(); leading {
+			cluster = rand.Text() // View has all that was ever committed
+		}
+	}
+	for {
+		results, err := n.proposer.commit(ctx, []state.Command{{Register: n.registration(cluster)}})
+		if err != nil {
+			return state.Result{}, err
+		}
+		refusal := results[0].Refusal
+		if refusal == nil {
+			return results[0], nil
+		}
+		next := cmp.Or(n.View().ClusterID, rand.Text())
+		if refusal.Reason != state.RefusedCluster || cluster == n.View().ClusterID && cluster != "" {
+			return state.Result{}, refusal
+		}
+		cluster = next
+	}
+}
+
+// awaitLeading returns once this instance leads and View is complete.
+func (n *Node) awaitLeading(ctx context.Context) error {
+	for {
+		changed := n.LeadershipChanged()
+		if _, leading := n.Leading(); leading {
 			return nil
 		}
-		if !n.proposer.pause(ctx, wait) {
-			return fmt.Errorf("wait for leadership: %w", err)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for leadership: %w", context.Cause(ctx))
 		}
 	}
 }
 
-func (n *Node) registration() *state.Register {
+func (n *Node) registration(cluster string) *state.Register {
 	r := &state.Register{
-		ID: n.ID(), Name: n.config.Name, Address: n.config.Address, Version: n.config.Version,
-		ClusterID: n.View().ClusterID,
+		ID: n.ID(), Name: n.config.Name, Address: n.config.Address, Version: n.config.Version, ClusterID: cluster,
 	}
-	if r.ClusterID == "" {
-		r.ClusterID = rand.Text()
+	if n.transport != nil {
+		r.RaftAddress = n.transport.AdvertiseAddr()
 	}
 	return r
+}
+
+// noteCluster keeps the cluster's id in the data directory: it is known there
+// before the log is, and keeps this instance from those of another cluster.
+func (n *Node) noteCluster(id string) error {
+	if known := n.disk.known().ClusterID; known != "" && known != id {
+		return fmt.Errorf("raft.data_dir %q is of cluster %s, and this is cluster %s", n.config.DataDir, known, id)
+	}
+	return n.disk.note(func(i *identity) { i.ClusterID = id })
 }
 
 func (n *Node) retireFormer(ctx context.Context) error {

@@ -1,6 +1,10 @@
 package consensus
 
-import "time"
+import (
+	"context"
+	"sync"
+	"time"
+)
 
 // Status is what the instance knows of its own part in the cluster.
 type Status struct {
@@ -8,7 +12,8 @@ type Status struct {
 	ID, Name string
 	// ClusterID is the same at every instance; empty before the first entry.
 	ClusterID string
-	// State is "Leader", "Follower", "Candidate" or "Shutdown".
+	// State is "Leader", "Follower", "Candidate", "Shutdown", or "Founding"
+	// before the instance belongs to a cluster.
 	State string
 	// Leader is the id of the leader, empty if it is not known.
 	Leader string
@@ -23,22 +28,97 @@ type Status struct {
 
 // Status returns the present status.
 func (n *Node) Status() Status {
-	_, leader := n.raft.LeaderWithID()
-	s := Status{
-		ID:           n.ID(),
-		Name:         n.config.Name,
-		ClusterID:    n.View().ClusterID,
-		State:        n.raft.State().String(),
-		Leader:       string(leader),
-		Term:         n.raft.CurrentTerm(),
-		CommitIndex:  n.raft.CommitIndex(),
-		AppliedIndex: n.raft.AppliedIndex(),
+	s := Status{ID: n.disk.id, Name: n.config.Name, ClusterID: n.View().ClusterID, State: "Founding", LastContact: -1}
+	r := n.raft()
+	if r == nil {
+		return s
 	}
-	if s.Leader != s.ID {
-		s.LastContact = -1
-		if at := n.raft.LastContact(); !at.IsZero() {
-			s.LastContact = time.Since(at)
-		}
+	_, leader := r.LeaderWithID()
+	s.State, s.Leader, s.Term = r.State().String(), string(leader), r.CurrentTerm()
+	s.CommitIndex, s.AppliedIndex = r.CommitIndex(), r.AppliedIndex()
+	if s.Leader == s.ID {
+		s.LastContact = 0
+	} else if at := r.LastContact(); !at.IsZero() {
+		s.LastContact = time.Since(at)
 	}
 	return s
+}
+
+func (n *Node) appliedIndex() uint64 {
+	if r := n.raft(); r != nil {
+		return r.AppliedIndex()
+	}
+	return 0
+}
+
+// InstanceStatus is one instance's status, as it tells others.
+type InstanceStatus struct {
+	Status
+	// Address is that of its port for peers, ClientAddress where clients reach
+	// it.
+	Address, ClientAddress string
+	Version                string
+	// Voter is what the instance that was asked takes it for.
+	Voter bool
+	// Profile must be the same everywhere.
+	Profile Profile
+	// LeaseLeft is what is left of its lease.
+	LeaseLeft time.Duration
+	// Err is why it did not answer; then of the rest only ID, Name, Address and
+	// Voter are known.
+	Err string
+}
+
+// ownStatus is what this instance tells others.
+func (n *Node) ownStatus() InstanceStatus {
+	s := InstanceStatus{
+		Status: n.Status(), ClientAddress: n.config.Address, Version: n.config.Version, Profile: n.config.Profile,
+	}
+	if n.transport != nil {
+		s.Address = n.transport.AdvertiseAddr()
+	}
+	if n.services.LeaseLeft != nil {
+		s.LeaseLeft = n.services.LeaseLeft()
+	}
+	return s
+}
+
+// PeersStatus asks every member, this one included, how it is, and returns their
+// answers in the order of Members. Those that do not answer before ctx ends, and
+// after 2 s at the latest, say so in Err.
+func (n *Node) PeersStatus(ctx context.Context) []InstanceStatus {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	members := n.Members()
+	all := make([]InstanceStatus, len(members))
+	var wg sync.WaitGroup
+	for i, m := range members {
+		wg.Go(func() {
+			all[i] = n.statusOf(ctx, m)
+			all[i].Voter = m.Voter
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+func (n *Node) statusOf(ctx context.Context, m Member) InstanceStatus {
+	if m.ID == n.disk.id {
+		return n.ownStatus()
+	}
+	failed := InstanceStatus{Status: Status{ID: m.ID, Name: m.Name}, Address: m.Address}
+	if n.calls == nil {
+		failed.Err = "this instance has no way to others"
+		return failed
+	}
+	s, err := to[InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
+	switch {
+	case err != nil:
+		failed.Err = err.Error()
+	case s.ID != m.ID:
+		failed.Err = "another instance answers at its address: " + s.ID
+	default:
+		return s
+	}
+	return failed
 }

@@ -44,7 +44,7 @@ func (c *Clients) To(addr string) (grpc.ClientConnInterface, error) {
 	cc, err := grpc.NewClient("passthrough:///"+addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // the connection is secured below gRPC
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-			return c.transport.DialCalls(ctx, addr, "")
+			return c.transport.dial(ctx, addr, callKind, wanted{})
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: 500 * time.Millisecond},

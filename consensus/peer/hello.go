@@ -51,7 +51,7 @@ var ErrRefused = errors.New("refused by the peer")
 
 // open makes the dialler's side of the opening on a plain connection. ctx bounds
 // it by its deadline; the connection is the caller's to close.
-func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, id string) (*Conn, error) {
+func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted) (*Conn, error) {
 	c := tls.Client(plain, t.guard.tls())
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, id string)
 		return nil, err
 	}
 	h := hello{
-		Version: helloVersion, Kind: k, Name: t.config.Name, ID: t.config.ID, Cluster: t.config.Cluster(), For: id, Proof: proof,
+		Version: helloVersion, Kind: k, Name: t.config.Name, ID: t.config.ID, Cluster: t.config.Cluster(), For: who.id, Proof: proof,
 	}
 	if err := writeFrame(c, h); err != nil {
 		return nil, err
@@ -77,11 +77,8 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, id string)
 	if err := t.guard.check(acceptor, state, a.Name, a.Proof); err != nil {
 		return nil, err
 	}
-	if err := t.admit(a.Name, a.ID, a.Cluster); err != nil {
+	if err := t.meets(a, who); err != nil {
 		return nil, err
-	}
-	if id != "" && a.ID != id {
-		return nil, fmt.Errorf("%q has the id %s, not %s", a.Name, a.ID, id)
 	}
 	return t.newConn(c, plain, a.Name, a.ID), nil
 }
@@ -134,16 +131,38 @@ func (t *Transport) judge(h hello, state tls.ConnectionState) error {
 	return t.admit(h.Name, h.ID, h.Cluster)
 }
 
+// meets judges whether the acceptor is who was wanted.
+func (t *Transport) meets(a answer, who wanted) error {
+	if who.id != "" && a.ID != who.id {
+		return fmt.Errorf("%q has the id %s, not %s", a.Name, a.ID, who.id)
+	}
+	if who.name == "" {
+		return t.admit(a.Name, a.ID, a.Cluster)
+	}
+	if a.Name != who.name {
+		return fmt.Errorf("this is %q, not %q", a.Name, who.name)
+	}
+	return t.related(a.Name, a.ID, a.Cluster)
+}
+
 // admit judges a peer that has proved its name.
 func (t *Transport) admit(name, id, cluster string) error {
+	if err := t.related(name, id, cluster); err != nil {
+		return err
+	}
+	if !t.config.Admit(name, id) {
+		return fmt.Errorf("%q is no peer of %q", name, t.config.Name)
+	}
+	return nil
+}
+
+// related judges what no setting can allow.
+func (t *Transport) related(name, id, cluster string) error {
 	if id == t.config.ID {
 		return errors.New("this is the instance itself: each instance needs a data directory and an address of its own")
 	}
 	if own := t.config.Cluster(); own != "" && cluster != "" && own != cluster {
 		return fmt.Errorf("%q is of cluster %s, %q of cluster %s", name, cluster, t.config.Name, own)
-	}
-	if !t.config.Admit(name, id) {
-		return fmt.Errorf("%q is no peer of %q", name, t.config.Name)
 	}
 	return nil
 }

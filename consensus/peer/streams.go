@@ -68,5 +68,5 @@ func (s *streams) Dial(target raft.ServerAddress, timeout time.Duration) (net.Co
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	id, addr, _ := strings.Cut(string(target), idMark)
-	return s.transport.dial(ctx, addr, raftKind, id)
+	return s.transport.dial(ctx, addr, raftKind, wanted{id: id})
 }

@@ -48,7 +48,7 @@ var (
 type Transport struct {
 	config   Config
 	guard    *guard
-	listener net.Listener
+	listener *net.TCPListener
 	raft     *streams
 	calls    *streams
 	opening  chan struct{} // a slot for each handshake
@@ -92,28 +92,38 @@ func (t *Transport) AdvertiseAddr() string { return t.config.AdvertiseAddr }
 // Calls returns the listener for calls of peers, whose connections are *Conn.
 func (t *Transport) Calls() net.Listener { return t.calls }
 
-// DialCalls connects to the instance at addr for calls; id may be empty.
-func (t *Transport) DialCalls(ctx context.Context, addr, id string) (*Conn, error) {
-	return t.dial(ctx, addr, callKind, id)
+// Meet connects to the instance of that name at addr, whether Config.Admit lets
+// it in or not: somebody vouches for it. Nothing can be done with the connection
+// but to see who is there.
+func (t *Transport) Meet(ctx context.Context, addr, name string) (Addr, error) {
+	c, err := t.dial(ctx, addr, callKind, wanted{name: name})
+	if err != nil {
+		return Addr{}, err
+	}
+	return c.Peer(), c.Close()
 }
 
-// Run lets connections in until Close. After Kill it takes them and drops them:
-// the port stays open as long as the process may still do something.
-func (t *Transport) Run() error {
+// Run lets connections in until ctx ends or the port is closed. The port stays
+// open after it; what comes then waits for the end of the process, or for Close.
+func (t *Transport) Run(ctx context.Context) {
 	var openings sync.WaitGroup
 	defer openings.Wait()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		// The only way to end an Accept without closing the port. Should it
+		// fail the port is closed already, which ends the Accept too.
+		_ = t.listener.SetDeadline(time.Unix(1, 0))
+	})()
 	for {
 		plain, err := t.listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
+		if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			if err == nil {
+				t.drop(plain)
+			}
+			return
 		}
 		if err != nil { // out of file descriptors, most likely
 			t.config.Logger.Warn("the port for peers takes no connection", "err", err)
-			if !pause(ctx, 50*time.Millisecond) {
-				return err
-			}
+			pause(ctx, 50*time.Millisecond)
 			continue
 		}
 		select {
@@ -164,8 +174,12 @@ func (t *Transport) drop(plain net.Conn) {
 	}
 }
 
+// wanted is who is to be at the other end: anybody that is let in, or the one of
+// that id, or the one of that name, let in or not.
+type wanted struct{ id, name string }
+
 // dial connects and makes the opening within ctx.
-func (t *Transport) dial(ctx context.Context, addr string, k kind, id string) (*Conn, error) {
+func (t *Transport) dial(ctx context.Context, addr string, k kind, who wanted) (*Conn, error) {
 	if err := t.end(); err != nil {
 		return nil, err
 	}
@@ -174,7 +188,7 @@ func (t *Transport) dial(ctx context.Context, addr string, k kind, id string) (*
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { t.drop(plain) })
-	c, err := t.open(ctx, plain, k, id)
+	c, err := t.open(ctx, plain, k, who)
 	if err == nil && !stop() {
 		err = context.Cause(ctx)
 	}
@@ -260,9 +274,13 @@ func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
-func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
+func listenTCP(ctx context.Context, addr string) (*net.TCPListener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive(), Control: setUserTimeout}
-	return lc.Listen(ctx, "tcp", addr)
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil // as the network says
 }
 
 // Refuses tells whether the port at addr refuses connections, which proves that
@@ -278,14 +296,12 @@ func Refuses(ctx context.Context, addr string) (bool, error) {
 	return false, err
 }
 
-// pause waits; it reports false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
+// pause waits, at most until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
 	case <-ctx.Done():
-		return false
 	}
 }

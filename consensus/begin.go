@@ -1,0 +1,83 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+// keyBegun is ours: a log that was begun, though it may have no entry yet. An
+// instance that joins writes it before it takes the first one, so that a log
+// that is lost later cannot be mistaken for one that never was.
+const keyBegun = "PraefectBegun"
+
+// stores are what the library keeps its things in.
+type stores struct {
+	logs   raft.LogStore
+	stable *stableStore
+}
+
+// begun tells whether the log was begun. If it should have been and is not,
+// that is an error: whatever it held is lost.
+func (d *disk) begun(s stores) (bool, error) {
+	term, err := orZero(s.stable.GetUint64([]byte(keyTerm)))
+	if err != nil {
+		return false, fmt.Errorf("look for a term: %w", err)
+	}
+	mark, err := orZero(s.stable.GetUint64([]byte(keyBegun)))
+	if err != nil {
+		return false, fmt.Errorf("look for the beginning: %w", err)
+	}
+	last, err := s.logs.LastIndex()
+	if err != nil {
+		return false, fmt.Errorf("look for a log: %w", err)
+	}
+	snapshots, err := d.snapshots.List()
+	if err != nil {
+		return false, fmt.Errorf("look for snapshots: %w", err)
+	}
+	has := last > 0 || len(snapshots) > 0
+	switch {
+	case d.known().Bootstrapped && (mark > 0 || has && term > 0):
+		return true, nil
+	case d.known().Bootstrapped:
+		return false, fmt.Errorf("%s has lost what it held: %s", logFile, remedy)
+	case !has && mark == 0:
+		return false, nil
+	}
+	// We died before the directory said so; it says so now.
+	return true, d.note(func(id *identity) { id.Bootstrapped = true })
+}
+
+// orZero takes a value that was never written for 0.
+func orZero(value uint64, err error) (uint64, error) {
+	if errors.Is(err, raftboltdb.ErrKeyNotFound) {
+		return 0, nil
+	}
+	return value, err
+}
+
+// beginWith writes the first entry of the log: the members of a new cluster.
+// If we die before the directory says so, the next start finds the entry and
+// says it then.
+func (d *disk) beginWith(rc *raft.Config, s stores, t raft.Transport, members raft.Configuration) error {
+	// The library writes the term, then the entry. It takes a term without an
+	// entry, which a death in between leaves, for a log.
+	if err := s.stable.SetUint64([]byte(keyTerm), 0); err != nil {
+		return fmt.Errorf("begin the log: %w", err)
+	}
+	if err := raft.BootstrapCluster(rc, s.logs, s.stable, d.snapshots, t, members); err != nil {
+		return fmt.Errorf("begin the log: %w", err)
+	}
+	return d.note(func(id *identity) { id.Bootstrapped = true })
+}
+
+// beginEmpty makes the log ready to take what the leader of a cluster sends.
+func (d *disk) beginEmpty(s stores) error {
+	if err := s.stable.SetUint64([]byte(keyBegun), 1); err != nil {
+		return fmt.Errorf("begin an empty log: %w", err)
+	}
+	return d.note(func(id *identity) { id.Bootstrapped = true })
+}

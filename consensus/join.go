@@ -1,0 +1,212 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/consensus/peer"
+)
+
+// application is an instance's wish to be a member under its address.
+type application struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	Addr string `json:"addr"`
+	// Member tells that it has been one.
+	Member bool `json:"member,omitempty"`
+}
+
+// verdict is the leader's answer; it comes from nobody else.
+type verdict struct {
+	// Removed tells a former member that it was removed.
+	Removed bool `json:"removed,omitempty"`
+	// Why the wish is not granted; empty if it is.
+	Why string `json:"why,omitempty"`
+}
+
+const (
+	tendInterval = 250 * time.Millisecond
+	// missed is how long a member that hears of no leader waits before it asks
+	// the others whether it still is one.
+	missed = 3 * time.Second
+)
+
+// watchMembership sees to it that this instance is a member under its present
+// address, and as the leader that non-voters become voters. It stops Run if the
+// instance was removed. An instance alone has nothing to see to.
+func (n *Node) watchMembership(ctx context.Context, stop context.CancelCauseFunc) {
+	if n.transport == nil {
+		return
+	}
+	w := membershipWatch{node: n, caughtUp: make(map[string]time.Time), heard: time.Now()}
+	for {
+		if err := w.look(ctx); err != nil {
+			stop(err)
+			return
+		}
+		if !pause(ctx, tendInterval) {
+			return
+		}
+	}
+}
+
+// membershipWatch is what one watch remembers; only its goroutine uses it.
+type membershipWatch struct {
+	node     *Node
+	told     string               // the last complaint
+	heard    time.Time            // when a leader was last known
+	caughtUp map[string]time.Time // since when each non-voter has been
+}
+
+// look does one round. Its error ends this instance.
+func (w *membershipWatch) look(ctx context.Context) error {
+	n := w.node
+	servers, _, err := n.configuration()
+	if err != nil {
+		return nil // the library stops
+	}
+	var own *raft.Server
+	for i := range servers {
+		if string(servers[i].ID) == n.disk.id {
+			own = &servers[i]
+		}
+	}
+	if own != nil {
+		if err := n.disk.note(func(id *identity) { id.Member = true }); err != nil {
+			return fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, err)
+		}
+	}
+	if _, leading := n.Leading(); leading {
+		w.tell(ctx, w.lead(ctx, own))
+		return nil
+	}
+	if _, err := n.Leader(); err == nil {
+		w.heard = time.Now()
+	}
+	settled := own != nil && string(own.Address) == n.transport.AdvertiseAddr()
+	if settled && time.Since(w.heard) < missed {
+		return nil
+	}
+	removed, why := w.apply(ctx)
+	if removed {
+		return ErrRemoved
+	}
+	if !settled {
+		w.tell(ctx, why)
+	}
+	return nil
+}
+
+// tell logs a complaint when it is a new one.
+func (w *membershipWatch) tell(ctx context.Context, why string) {
+	if why != "" && why != w.told {
+		w.node.config.Logger.WarnContext(ctx, "the members of the cluster are not yet as they should be", "why", why)
+	}
+	w.told = why
+}
+
+// apply asks all peers, of which the leader answers.
+func (w *membershipWatch) apply(ctx context.Context) (removed bool, why string) {
+	n := w.node
+	a := application{Name: n.config.Name, ID: n.disk.id, Addr: n.transport.AdvertiseAddr(), Member: n.disk.known().Member}
+	why = "no leader was found to ask for it"
+	for _, addr := range n.addresses() {
+		call, cancel := context.WithTimeout(ctx, askTimeout)
+		v, err := to[verdict](call, n.calls, addr, callJoin, a)
+		cancel()
+		if err == nil {
+			return v.Removed, v.Why
+		}
+		if ctx.Err() != nil {
+			return false, ""
+		}
+	}
+	return false, why
+}
+
+// addresses are those at which there may be a leader, the one that is known
+// first.
+func (n *Node) addresses() []string {
+	seen := map[string]bool{"": true, n.transport.AdvertiseAddr(): true}
+	var all []string
+	add := func(addr string) {
+		if !seen[addr] {
+			seen[addr] = true
+			all = append(all, addr)
+		}
+	}
+	if leader, err := n.Leader(); err == nil {
+		add(leader.Address)
+	}
+	for _, m := range n.Members() {
+		add(m.Address)
+	}
+	for _, p := range n.config.Peers {
+		add(p.Addr)
+	}
+	return all
+}
+
+// letJoin answers an application, if this instance leads.
+func (n *Node) letJoin(ctx context.Context, from peer.Addr, a application) (verdict, error) {
+	if _, leading := n.Leading(); !leading {
+		return verdict{}, status.Error(codes.FailedPrecondition, ErrNotLeader.Error())
+	}
+	if a.Name != from.Name || a.ID != from.ID || a.Addr == "" {
+		return verdict{}, status.Error(codes.InvalidArgument, "an instance applies for itself, with its address")
+	}
+	servers, index, err := n.configuration()
+	if err != nil {
+		return verdict{}, status.Error(codes.Unavailable, err.Error())
+	}
+	if v, ok := judge(a, n.members(servers), n.disk.id, n.transport.AdvertiseAddr()); !ok {
+		return v, nil
+	}
+	if err := n.place(ctx, servers, index, a); err != nil {
+		return verdict{Why: err.Error()}, nil
+	}
+	return verdict{}, nil
+}
+
+// judge tells whether the leader places the applicant among the members.
+func judge(a application, members []Member, leader, leaderAddr string) (verdict, bool) {
+	known := false
+	for _, m := range members {
+		switch {
+		case m.ID == leader && m.Address != leaderAddr:
+			return verdict{Why: "the leader has no address for others yet"}, false
+		case m.ID == a.ID && m.Address == a.Addr:
+			return verdict{}, false // it only has not heard of it yet
+		case m.ID == a.ID:
+			known = true
+		case m.Address == a.Addr:
+			return verdict{Why: fmt.Sprintf("%s is the address of the member %s (%s): if that one is gone for good, remove it (praefectctl raft remove)",
+				a.Addr, m, m.ID)}, false
+		case m.Name == a.Name:
+			return verdict{Why: fmt.Sprintf("there is a member %s already, with the id %s at %s: if that one is gone for good, remove it (praefectctl raft remove)",
+				m, m.ID, m.Address)}, false
+		}
+	}
+	if !known && a.Member {
+		return verdict{Removed: true}, false
+	}
+	return verdict{}, true
+}
+
+// place makes the applicant a member, as a non-voter, or gives the member that
+// it is its present address.
+func (n *Node) place(ctx context.Context, servers []raft.Server, index uint64, a application) error {
+	id, addr := raft.ServerID(a.ID), raft.ServerAddress(a.Addr)
+	for _, s := range servers {
+		if s.ID == id && s.Suffrage == raft.Voter {
+			return n.change(ctx, func() raft.IndexFuture { return n.raft().AddVoter(id, addr, index, enqueueTimeout) })
+		}
+	}
+	n.config.Logger.Info("an instance joins", "peer", a.Name, "id", a.ID, "addr", a.Addr)
+	return n.change(ctx, func() raft.IndexFuture { return n.raft().AddNonvoter(id, addr, index, enqueueTimeout) })
+}

@@ -1,0 +1,104 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// prepare makes what the library needs, and starts it if the log was begun, or
+// if this instance begins one by itself. Otherwise Run does, with the peers.
+func (n *Node) prepare() (err error) {
+	defer recoverAs(&err)
+	stored := &guardedStore{store: n.disk.store, guard: n.guard, seconds: n.metrics.store}
+	logs, err := raft.NewLogCache(512, stored)
+	if err != nil {
+		return err
+	}
+	n.stores = stores{logs: logs, stable: &stableStore{guardedStore: stored}}
+	if n.settings, err = n.config.raft(n.disk.id); err != nil {
+		return err
+	}
+	n.network = n.newNetwork()
+	begun, err := n.disk.begun(n.stores)
+	if err != nil {
+		return err
+	}
+	if !begun {
+		if len(n.config.Peers) > 0 {
+			return nil
+		}
+		self := raft.Server{ID: raft.ServerID(n.disk.id), Address: n.network.LocalAddr()}
+		members := raft.Configuration{Servers: []raft.Server{self}}
+		if err := n.disk.beginWith(n.settings, n.stores, n.network, members); err != nil {
+			return err
+		}
+	}
+	return n.startLibrary()
+}
+
+// newNetwork returns the library's way to peers. Alone an instance needs none;
+// its address changes when it gets one.
+func (n *Node) newNetwork() raft.Transport {
+	if n.transport == nil {
+		_, alone := raft.NewInmemTransport(raft.ServerAddress(n.disk.id))
+		return alone
+	}
+	timeout := max(2*n.settings.HeartbeatTimeout, minCallTimeout)
+	return n.transport.NewRaftTransport(timeout, &libraryLog{n.config.Logger})
+}
+
+// minCallTimeout bounds the library's calls to peers from below.
+const minCallTimeout = 500 * time.Millisecond
+
+// startLibrary starts the library on what the disk holds.
+func (n *Node) startLibrary() (err error) {
+	defer recoverAs(&err)
+	r, err := raft.NewRaft(n.settings, n.fsm, n.stores.logs, n.stores.stable, n.disk.snapshots, n.network)
+	if err != nil {
+		return err
+	}
+	n.library.Store(r)
+	n.guard.armed.Store(true)
+	if n.transport == nil {
+		return n.standsAlone(r)
+	}
+	return nil
+}
+
+// standsAlone finds an instance of a larger cluster whose settings lost the way
+// to the others: it would wait for them for ever.
+func (n *Node) standsAlone(r *raft.Raft) error {
+	f := r.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return err
+	}
+	for _, s := range f.Configuration().Servers {
+		if string(s.ID) != n.disk.id {
+			return fmt.Errorf("it belongs to a cluster of several instances, one at %s: raft.listen_addr and raft.peer are missing", s.Address)
+		}
+	}
+	return nil
+}
+
+// errNoState is why there is nothing to ask the library for.
+var errNoState = errors.New("this instance belongs to no cluster yet")
+
+// raft returns the library, nil before this instance has come to a cluster.
+func (n *Node) raft() *raft.Raft { return n.library.Load() }
+
+// configuration returns the latest members and the index of that entry of the
+// log; it may not be committed yet.
+func (n *Node) configuration() ([]raft.Server, uint64, error) {
+	r := n.raft()
+	if r == nil {
+		return nil, 0, errNoState
+	}
+	f := r.GetConfiguration()
+	if err := f.Error(); err != nil {
+		return nil, 0, err
+	}
+	return f.Configuration().Servers, f.Index(), nil
+}

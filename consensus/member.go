@@ -1,0 +1,94 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/raft"
+
+	"praefect/consensus/peer"
+	"praefect/fsm/state"
+)
+
+// Member is one instance of the cluster.
+type Member struct {
+	// ID is its random id, Name the operator's label; empty if nobody has said
+	// it yet. Address is the host:port of its port for peers.
+	ID, Name, Address string
+	// Voter tells a voter from one that only follows.
+	Voter bool
+}
+
+// String names the member for people.
+func (m Member) String() string {
+	if m.Name == "" {
+		return fmt.Sprintf("%s at %s", m.ID, m.Address)
+	}
+	return fmt.Sprintf("%q", m.Name)
+}
+
+// Members returns the members by name, as the latest entry of the log about
+// them has it; it may not be committed yet. None before this instance belongs
+// to a cluster.
+func (n *Node) Members() []Member {
+	servers, _, err := n.configuration()
+	if err != nil {
+		return nil // no cluster yet, or none any more: there are no members
+	}
+	return n.members(servers)
+}
+
+func (n *Node) members(servers []raft.Server) []Member {
+	view := n.View()
+	members := make([]Member, 0, len(servers))
+	for _, s := range servers {
+		m := Member{ID: string(s.ID), Address: string(s.Address), Voter: s.Suffrage == raft.Voter}
+		m.Name = n.nameOf(view, m)
+		members = append(members, m)
+	}
+	slices.SortFunc(members, func(a, b Member) int {
+		return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID)
+	})
+	return members
+}
+
+// nameOf returns what the instance calls itself in its latest registration, or
+// what the settings call the one at its address.
+func (n *Node) nameOf(view *state.State, m Member) string {
+	if m.ID == n.disk.id {
+		return n.config.Name
+	}
+	for _, in := range slices.Backward(view.Instances) {
+		if in.ID == m.ID {
+			return in.Name
+		}
+	}
+	for _, p := range n.config.Peers {
+		if p.Addr == m.Address {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+// admits tells whether an instance may connect: one of the settings, or a
+// member, which an operator may have added without them.
+func (n *Node) admits(name, id string) bool {
+	if slices.ContainsFunc(n.config.Peers, func(p Peer) bool { return p.Name == name }) {
+		return true
+	}
+	return slices.ContainsFunc(n.Members(), func(m Member) bool { return m.ID == id })
+}
+
+// Refuses tells whether the member's port for peers refuses connections, which
+// proves that its process is gone: nothing else closes the port. An error means
+// that it cannot be told.
+func (n *Node) Refuses(ctx context.Context, m Member) (bool, error) {
+	if m.Address == "" {
+		return false, errors.New("its address is not known")
+	}
+	return peer.Refuses(ctx, m.Address)
+}

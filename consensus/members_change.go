@@ -1,0 +1,128 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// The errors of a change of members, besides ErrNotLeader and those of the
+// library, after which the change may yet come.
+var (
+	// ErrNoMember: no member has that name or id.
+	ErrNoMember = errors.New("no such member")
+	// ErrUnsafe: the others would not be a quorum.
+	ErrUnsafe = errors.New("not safe")
+)
+
+// AddPeer lets the instance of that name, whose port for peers is at addr, join
+// as a non-voter; it becomes a voter when it has caught up. One that lists this
+// cluster's instances in its settings joins by itself if it is listed there, too;
+// this is for one that is not. Only the leader can do it.
+func (n *Node) AddPeer(ctx context.Context, name, addr string) error {
+	if _, leading := n.Leading(); !leading || n.transport == nil {
+		return ErrNotLeader
+	}
+	met, err := n.transport.Meet(ctx, addr, name)
+	if err != nil {
+		return err
+	}
+	servers, index, err := n.configuration()
+	if err != nil {
+		return err
+	}
+	a := application{Name: name, ID: met.ID, Addr: addr}
+	v, ok := judge(a, n.members(servers), n.disk.id, n.transport.AdvertiseAddr())
+	switch {
+	case ok:
+		return n.place(ctx, servers, index, a)
+	case v.Why != "":
+		return fmt.Errorf("%w: %s", ErrUnsafe, v.Why)
+	}
+	return nil // it is a member already
+}
+
+// RemovePeer takes the member of that name or id out of the cluster, for ever:
+// to come back it begins with an empty data directory. It is ErrUnsafe if the
+// voters that are left and answer would not be a quorum, unless forced, and for
+// the leader itself, which is to hand over first. Only the leader can do it.
+func (n *Node) RemovePeer(ctx context.Context, name string, force bool) error {
+	m, err := n.memberToChange(name)
+	if err != nil {
+		return err
+	}
+	if m.ID == n.disk.id {
+		return fmt.Errorf("%w: %s leads; transfer leadership first", ErrUnsafe, m)
+	}
+	if m.Voter && !force {
+		left, alive := 0, 0
+		for _, s := range n.PeersStatus(ctx) {
+			if s.Voter && s.ID != m.ID {
+				left++
+				if s.Err == "" {
+					alive++
+				}
+			}
+		}
+		if alive <= left/2 {
+			return fmt.Errorf("%w: of the %d voters that would be left only %d answer", ErrUnsafe, left, alive)
+		}
+	}
+	return n.change(ctx, func() raft.IndexFuture { return n.raft().RemoveServer(raft.ServerID(m.ID), 0, enqueueTimeout) })
+}
+
+// Transfer makes the named voter the leader, or the one that is best prepared if
+// name is empty. Only the leader can do it.
+func (n *Node) Transfer(ctx context.Context, name string) error {
+	var start func() raft.Future
+	if name == "" {
+		if _, leading := n.Leading(); !leading {
+			return ErrNotLeader
+		}
+		start = n.raft().LeadershipTransfer
+	} else {
+		m, err := n.memberToChange(name)
+		switch {
+		case err != nil:
+			return err
+		case m.ID == n.disk.id:
+			return nil
+		case !m.Voter:
+			return fmt.Errorf("%w: %s does not vote yet", ErrUnsafe, m)
+		}
+		start = func() raft.Future {
+			return n.raft().LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.Address))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	_, err := await(ctx, n.proposer, start)
+	return err
+}
+
+// changeTimeout bounds the wait for a change of the members, or of the leader.
+const changeTimeout = 5 * time.Second
+
+// change waits until the library has committed a change of the members.
+func (n *Node) change(ctx context.Context, start func() raft.IndexFuture) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	_, err := await(ctx, n.proposer, start)
+	return err
+}
+
+// memberToChange finds a member, if this instance leads.
+func (n *Node) memberToChange(name string) (Member, error) {
+	if _, leading := n.Leading(); !leading || n.transport == nil {
+		return Member{}, ErrNotLeader
+	}
+	for _, m := range n.Members() {
+		if m.Name == name || m.ID == name {
+			return m, nil
+		}
+	}
+	return Member{}, fmt.Errorf("%w: %q", ErrNoMember, name)
+}

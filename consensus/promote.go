@@ -1,0 +1,101 @@
+package consensus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// maxLag is how many entries a non-voter may lack, and steadyFor how long
+	// it must have lacked no more, to become a voter.
+	maxLag    = 256
+	steadyFor = 2 * time.Second
+)
+
+// lead does a leader's part of one round.
+func (w *membershipWatch) lead(ctx context.Context, own *raft.Server) (why string) {
+	n := w.node
+	w.heard = time.Now()
+	if own == nil {
+		return "the leader is no member"
+	}
+	if addr := n.transport.AdvertiseAddr(); string(own.Address) != addr {
+		// It stood alone until now, or has moved.
+		if err := n.change(ctx, func() raft.IndexFuture {
+			return n.raft().AddVoter(own.ID, raft.ServerAddress(addr), 0, enqueueTimeout)
+		}); err != nil {
+			return fmt.Sprintf("take the address %s: %v", addr, err)
+		}
+	}
+	members := n.Members()
+	steady := w.steady(ctx, members)
+	for _, id := range promotable(members, steady) {
+		i := slices.IndexFunc(members, func(m Member) bool { return m.ID == id })
+		if err := n.change(ctx, func() raft.IndexFuture {
+			return n.raft().AddVoter(raft.ServerID(id), raft.ServerAddress(members[i].Address), 0, enqueueTimeout)
+		}); err != nil {
+			return fmt.Sprintf("make %s a voter: %v", members[i], err)
+		}
+		n.config.Logger.InfoContext(ctx, "an instance has become a voter", "peer", members[i].Name, "id", id)
+	}
+	return ""
+}
+
+// promotable returns the non-voters, of those that are steady, that become
+// voters now: as many as make the number of voters odd. An even number survives
+// no more failures than one less, and stops where that would go on.
+func promotable(members []Member, steady []string) []string {
+	voters := 0
+	for _, m := range members {
+		if m.Voter {
+			voters++
+		}
+	}
+	needed := 1 + voters%2
+	if len(steady) < needed {
+		return nil
+	}
+	return steady[:needed]
+}
+
+// steady returns the non-voters that have been up to date for a while.
+func (w *membershipWatch) steady(ctx context.Context, members []Member) []string {
+	n := w.node
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	upTo := n.CommitIndex()
+	ready := make([]bool, len(members))
+	var wg sync.WaitGroup
+	for i, m := range members {
+		if m.Voter {
+			continue
+		}
+		wg.Go(func() {
+			s, err := to[InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
+			ready[i] = err == nil && s.ID == m.ID && s.AppliedIndex+maxLag >= upTo
+		})
+	}
+	wg.Wait()
+	var steady []string
+	since := make(map[string]time.Time)
+	for i, m := range members {
+		if !ready[i] {
+			continue
+		}
+		begun, ok := w.caughtUp[m.ID]
+		if !ok {
+			begun = time.Now()
+		}
+		since[m.ID] = begun
+		if time.Since(begun) >= steadyFor {
+			steady = append(steady, m.ID)
+		}
+	}
+	w.caughtUp = since
+	return steady
+}

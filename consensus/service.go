@@ -1,0 +1,177 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/consensus/lease"
+	"praefect/consensus/peer"
+	"praefect/fsm/state"
+)
+
+// Services are what the daemon answers to peers, on the node's port.
+type Services struct {
+	// Lease serves the stream of one instance while this one leads, until ctx
+	// ends. Nil refuses them.
+	Lease func(ctx context.Context, from peer.Addr, stream LeaseServer) error
+	// LeaseLeft is what is left of this instance's lease, for people. Nil: none.
+	LeaseLeft func() time.Duration
+	// Register adds services of the daemon's own, which peers reach through
+	// LeaderConn. Nil adds none.
+	Register func(grpc.ServiceRegistrar)
+}
+
+// LeaseServer is the leader's end of a stream to an instance.
+type LeaseServer interface {
+	Send(*lease.FromLeader) error
+	Recv() (*lease.ToLeader, error)
+}
+
+// LeaseClient is an instance's end of the stream to the leader. One goroutine
+// may send while another receives; Close ends both.
+type LeaseClient interface {
+	Send(*lease.ToLeader) error
+	Recv() (*lease.FromLeader, error)
+	Close()
+}
+
+// Provide sets what the daemon answers to peers. It is called at most once,
+// before Run.
+func (n *Node) Provide(s Services) { n.services = s }
+
+// The calls between instances.
+const (
+	callIntroduce = "Introduce"
+	callJoin      = "Join"
+	callPropose   = "Propose"
+	callStatus    = "Status"
+	callLease     = "Lease"
+)
+
+// nothing is a request without content.
+type nothing struct{}
+
+// proposal is a batch on its way to the leader.
+type proposal struct {
+	// Batch is the entry of the log.
+	Batch []byte `json:"batch"`
+}
+
+// outcome is what became of a proposal at the leader.
+type outcome string
+
+const (
+	outcomeApplied  outcome = "applied"
+	outcomeNotInLog outcome = "not-in-log" // and it will not be, by this call
+	outcomeUnknown  outcome = "unknown"
+	outcomeRejected outcome = "rejected" // it cannot be proposed at all
+)
+
+type proposalAnswer struct {
+	Outcome outcome        `json:"outcome"`
+	Why     string         `json:"why,omitempty"`
+	Results []state.Result `json:"results,omitempty"`
+}
+
+// serve answers peers until stopServing; what it starts is in tasks.
+func (n *Node) serve(ctx context.Context, tasks *sync.WaitGroup) {
+	if n.transport == nil {
+		return
+	}
+	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.MaxRecvMsgSize(peer.MaxMessage), grpc.MaxSendMsgSize(peer.MaxMessage))
+	server.RegisterService(n.service(), nil)
+	if n.services.Register != nil {
+		n.services.Register(server)
+	}
+	n.server = server
+	tasks.Go(func() { n.transport.Run(ctx) })
+	tasks.Go(func() {
+		if err := server.Serve(n.transport.Calls()); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			n.config.Logger.Error("answer peers", "err", err)
+		}
+	})
+}
+
+// stopServing ends the calls of peers that are under way.
+func (n *Node) stopServing() {
+	if n.server != nil {
+		n.server.Stop()
+	}
+}
+
+func (n *Node) service() *grpc.ServiceDesc {
+	return peer.Service([]grpc.MethodDesc{
+		peer.Method(callIntroduce, func(context.Context, peer.Addr, nothing) (introduction, error) { return n.introduce(), nil }),
+		peer.Method(callJoin, n.letJoin),
+		peer.Method(callPropose, n.takeProposal),
+		peer.Method(callStatus, func(context.Context, peer.Addr, nothing) (InstanceStatus, error) { return n.ownStatus(), nil }),
+	}, []grpc.StreamDesc{
+		peer.StreamMethod(callLease, func(ctx context.Context, from peer.Addr, s *peer.Stream[lease.ToLeader, lease.FromLeader]) error {
+			if n.services.Lease == nil {
+				return status.Error(codes.Unimplemented, "no leases here")
+			}
+			return n.services.Lease(ctx, from, s)
+		}),
+	})
+}
+
+// calls are the calls to other instances.
+type calls struct{ clients *peer.Clients }
+
+func newCalls(t *peer.Transport) *calls { return &calls{peer.NewClients(t)} }
+
+func (c *calls) close() error { return c.clients.Close() }
+
+// to makes one call to the instance at addr.
+func to[Response, Request any](ctx context.Context, c *calls, addr, name string, request Request) (Response, error) {
+	cc, err := c.clients.To(addr)
+	if err != nil {
+		var none Response
+		return none, err
+	}
+	response, err := peer.Call[Response](ctx, cc, name, request)
+	if err != nil {
+		return response, fmt.Errorf("call %s of the peer at %s: %w", name, addr, err)
+	}
+	return response, nil
+}
+
+func (c *calls) introduce(ctx context.Context, addr string) (introduction, error) {
+	return to[introduction](ctx, c, addr, callIntroduce, nothing{})
+}
+
+// LeaderConn returns a connection to the port of the leader's for what
+// Services.Register adds there, with the leader. It is an ErrLeads if this
+// instance leads itself, and an ErrNoLeader if nobody is known to.
+func (n *Node) LeaderConn() (grpc.ClientConnInterface, Member, error) {
+	m, err := n.Leader()
+	if err != nil {
+		return nil, m, err
+	}
+	if m.ID == n.disk.id || n.calls == nil {
+		return nil, m, ErrLeads
+	}
+	cc, err := n.calls.clients.To(m.Address)
+	return cc, m, err
+}
+
+// DialLeader opens a stream to the leader, which is to be closed. It ends with
+// ctx, too. Errors are as those of LeaderConn, or gRPC's.
+func (n *Node) DialLeader(ctx context.Context) (LeaseClient, error) {
+	cc, m, err := n.LeaderConn()
+	if err != nil {
+		return nil, err
+	}
+	s, err := peer.OpenStream[lease.FromLeader, lease.ToLeader](ctx, cc, callLease)
+	if err != nil {
+		return nil, fmt.Errorf("open a stream to the leader %s: %w", m, err)
+	}
+	return s, nil
+}
