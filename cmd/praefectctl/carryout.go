@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,10 +39,7 @@ func (r *run) change() admin.Change {
 	if id == "" {
 		id = r.newID()
 	}
-	by := r.getenv("SUDO_USER")
-	if by == "" {
-		by = r.getenv("USER")
-	}
+	by := cmp.Or(r.getenv("SUDO_USER"), r.getenv("USER"), "somebody")
 	if host, err := r.hostname(); err == nil { // without it the name alone will do
 		by += "@" + host
 	}

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,6 +41,24 @@ func (i *instance) serve(t *testing.T) string {
 	return i.serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", admin.Access{Peers: true})
 }
 
+// socket serves on a Unix socket, where operators need no token, and returns its
+// address.
+func (i *instance) socket(t *testing.T) string { return i.socketFor(t, admin.Access{}) }
+
+func (i *instance) socketFor(t *testing.T, access admin.Access) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return "unix:" + i.serveAs(t, "praefect-1", "unix", filepath.Join(dir, "s"), access)
+}
+
 // serveAs serves under another name, elsewhere, to those who have access.
 func (i *instance) serveAs(t *testing.T, name, network, address string, access admin.Access) string {
 	t.Helper()
@@ -58,7 +79,8 @@ func (i *instance) serveAs(t *testing.T, name, network, address string, access a
 	t.Cleanup(func() {
 		server.Stop()
 		service.Wait()
-		if err := <-done; err != nil {
+		// A server may be stopped before it has begun.
+		if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Error(err)
 		}
 	})
@@ -78,12 +100,44 @@ var terminal = map[string]string{"LANG": "en_US.UTF-8"}
 // output is a terminal.
 func praefectctl(t *testing.T, env map[string]string, args ...string) outcome {
 	t.Helper()
+	return operator{env: env}.run(t, args...)
+}
+
+// operator is somebody, or a script, that uses the program.
+type operator struct {
+	env map[string]string
+	// types is what comes on standard input; with asked, somebody sits there, who
+	// does what thinks does before.
+	types  string
+	asked  bool
+	thinks func()
+	// ctx ends with Ctrl-C; nil if there is none.
+	ctx context.Context
+}
+
+// Read is standard input.
+func (o operator) Read(p []byte) (int, error) {
+	if o.thinks != nil {
+		o.thinks()
+	}
+	return copy(p, o.types), io.EOF
+}
+
+func (o operator) run(t *testing.T, args ...string) outcome {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	p := &program{
-		version: "1.2.3", stdout: &stdout, stderr: &stderr, terminal: env != nil,
-		getenv: func(name string) string { return env[name] },
+		version: "1.2.3", stdin: o, stdout: &stdout, stderr: &stderr,
+		terminal: o.env["LANG"] != "", interactive: o.asked,
+		getenv:   func(name string) string { return o.env[name] },
+		hostname: func() (string, error) { return "desk", nil },
+		newID:    rand.Text,
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx := o.ctx
+	if ctx == nil {
+		ctx = t.Context()
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	code := p.run(ctx, append([]string{"praefectctl"}, args...))
 	return outcome{code, stdout.String(), stderr.String()}

@@ -120,17 +120,14 @@ func showStatus(out *output, answer admin.StatusResponse) {
 	out.printf("%s; leader %s; answered by %s\n", answer.Health(), answer.Leader, answer.Instance)
 }
 
-// pauseText says how long a pause lasts, why, and who wanted it.
+// pauseText says how long a pause lasts, who wanted it and why.
 func pauseText(p admin.Pause) string {
 	text := "until resume"
 	if p.Until != nil {
 		text = "until " + p.Until.UTC().Format(time.RFC3339)
 	}
-	if p.Why != "" {
-		text += ": " + p.Why
-	}
-	if p.By != "" {
-		text += " [" + p.By + "]"
+	if p.By != "" { // it contains the reason
+		text += "; " + p.By
 	}
 	return text
 }

@@ -19,20 +19,24 @@ const (
 	finishTime    = 30 * time.Second
 )
 
-// verb is one way to move the role of the primary.
+// verb is one way to move the role of the primary: promote or drain.
 type verb struct {
-	name  string
-	call  func(*admin.Client, context.Context, admin.SwitchRequest, func(admin.Progress)) (admin.SwitchResponse, error)
-	plan  func(admin.SwitchRequest, admin.Plan) string
-	done  func(admin.SwitchRequest, admin.SwitchResponse) string
-	undo  func(admin.SwitchRequest, admin.SwitchResponse) string
-	about string
+	name, short, about string
+	call               func(*admin.Client, context.Context, admin.SwitchRequest, func(admin.Progress)) (admin.SwitchResponse, error)
+	// plan says what is going to happen, done what has happened, undo by which
+	// command it is undone, if there is one.
+	plan func(admin.SwitchRequest, admin.Plan) string
+	done func(admin.SwitchRequest, admin.SwitchResponse) string
+	undo func(admin.SwitchRequest, admin.SwitchResponse) string
 }
 
-func (p *program) promote() *cli.Command {
-	return p.switchCommand("make a storage the primary, without failing a request", verb{
-		name: "promote",
-		call: (*admin.Client).Promote,
+func (p *program) promote() *cli.Command { return p.switchCommand(promoting()) }
+
+func promoting() verb {
+	return verb{
+		name:  "promote",
+		short: "make a storage the primary, without failing a request",
+		call:  (*admin.Client).Promote,
 		plan: func(r admin.SwitchRequest, plan admin.Plan) string {
 			if plan.Already {
 				return r.Storage + " is the primary already"
@@ -51,13 +55,16 @@ func (p *program) promote() *cli.Command {
 		about: "The storage is caught up, new writes are held while running ones end, then it\n" +
 			"becomes the primary and the held writes go on. The former primary serves on as a\n" +
 			"secondary. Until the flip everything is as before, and Ctrl-C gives up.",
-	})
+	}
 }
 
-func (p *program) drain() *cli.Command {
-	return p.switchCommand("take a storage out of use, until undrain", verb{
-		name: "drain",
-		call: (*admin.Client).Drain,
+func (p *program) drain() *cli.Command { return p.switchCommand(draining()) }
+
+func draining() verb {
+	return verb{
+		name:  "drain",
+		short: "take a storage out of use, until undrain",
+		call:  (*admin.Client).Drain,
 		plan: func(r admin.SwitchRequest, plan admin.Plan) string {
 			switch {
 			case plan.Already:
@@ -75,13 +82,13 @@ func (p *program) drain() *cli.Command {
 		},
 		about: "If it is the primary, the next storage is promoted first, as by promote. A drained\n" +
 			"storage is neither read nor written; what it misses is copied after undrain.",
-	})
+	}
 }
 
-func (p *program) switchCommand(short string, v verb) *cli.Command {
+func (p *program) switchCommand(v verb) *cli.Command {
 	return &cli.Command{
 		Name:        v.name,
-		Usage:       short,
+		Usage:       v.short,
 		ArgsUsage:   "STORAGE",
 		Description: v.about,
 		Flags: changeFlags(

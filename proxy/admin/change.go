@@ -8,9 +8,11 @@ type Change struct {
 	// RequestID names what is wanted: random, made once by whoever wants it,
 	// kept over every repetition.
 	RequestID string `json:"request_id"`
-	// By names who asks, for the history. Nobody has checked it.
+	// By is, from a client, who asks; nobody has checked it. A Control gets text
+	// for the history that says what is asked for by whom, such as
+	// "operator: promote gitaly-2 (alice@desk): new kernel".
 	By string `json:"by,omitempty"`
-	// Why is the reason that was given, for the history.
+	// Why is the reason that was given. By contains it.
 	Why string `json:"why,omitempty"`
 }
 

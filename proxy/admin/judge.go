@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"unicode"
 
@@ -12,8 +13,8 @@ import (
 // What a request may bring that ends up in the replicated state, in bytes.
 const (
 	maxRequestID = 64
-	maxBy        = 200
-	maxWhy       = 1000
+	maxBy        = 100
+	maxWhy       = 200
 )
 
 func errNoControl() error {
@@ -26,7 +27,11 @@ func (s *Service) prepare(ctx context.Context, c *Change, what string) error {
 	if err := s.cfg.Access.check(ctx); err != nil {
 		return err
 	}
-	return s.form(c, what)
+	if err := s.form(c, what); err != nil {
+		return err
+	}
+	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "change asked for", slog.String("by", c.By), slog.String("why", c.Why), slog.String("request_id", c.RequestID))
+	return nil
 }
 
 // form judges a request without regard to who asks.
@@ -50,9 +55,12 @@ func (s *Service) form(c *Change, what string) error {
 	}
 	if !s.cfg.Access.Peers { // they have done it already
 		who := c.By
-		c.By = "operator: " + what
+		c.By = "operator: " + strings.TrimSpace(what)
 		if who != "" {
 			c.By += " (" + who + ")"
+		}
+		if c.Why != "" {
+			c.By += ": " + c.Why
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -69,6 +70,8 @@ type Config struct {
 	// Instance is the name of this instance.
 	Instance string
 	Access   Access
+	// Log gets a line for each change that is asked for; nil for none.
+	Log *slog.Logger
 }
 
 // Service answers praefect.Admin.
@@ -80,7 +83,12 @@ type Service struct {
 }
 
 // New makes a Service. All of deps are needed but Control.
-func New(deps Deps, cfg Config) *Service { return &Service{Deps: deps, cfg: cfg} }
+func New(deps Deps, cfg Config) *Service {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{Deps: deps, cfg: cfg}
+}
 
 // Register adds the service to a gRPC server.
 func (s *Service) Register(r grpc.ServiceRegistrar) { r.RegisterService(serviceDesc(), s) }

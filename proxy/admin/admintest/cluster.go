@@ -38,15 +38,16 @@ type Cluster struct {
 	// it, after the stage if apply is true. It is set before the cluster is used.
 	At func(ctx context.Context, method string, stage admin.Stage) (apply bool, err error)
 
-	mu      sync.Mutex
-	state   *state.State
-	reach   map[string]admin.Reach
-	jobs    []admin.Job
-	jobsErr error
-	raft    admin.RaftView
-	warns   []string
-	asked   []admin.Change
-	answers map[string]any
+	mu       sync.Mutex
+	state    *state.State
+	reach    map[string]admin.Reach
+	jobs     []admin.Job
+	jobsErr  error
+	raft     admin.RaftView
+	warns    []string
+	asked    []admin.Change
+	switches []admin.SwitchRequest
+	answers  map[string]any
 }
 
 // New makes a cluster of the instances praefect-1 (the leader), praefect-2 and
@@ -66,9 +67,7 @@ func (c *Cluster) Define(virtualStorage string, storages ...string) {
 	for _, name := range storages {
 		c.Returned(virtualStorage, name, "disk-"+name)
 		if st := c.View().VirtualStorage(virtualStorage).Storage(name); st.Standing == state.Filling {
-			c.Apply(state.Command{Return: &state.Return{
-				VirtualStorage: virtualStorage, Storage: name, FilesystemID: st.FilesystemID, Filled: st.Since,
-			}})
+			c.Filled(virtualStorage, name)
 		}
 	}
 }
@@ -162,6 +161,23 @@ func (c *Cluster) Asked() []admin.Change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.asked)
+}
+
+// Switched are the switchovers that were asked for, plans and repetitions
+// included.
+func (c *Cluster) Switched() []admin.SwitchRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.switches)
+}
+
+// Filled makes a storage serve that is being filled.
+func (c *Cluster) Filled(virtualStorage, storage string) {
+	c.t.Helper()
+	st := c.View().VirtualStorage(virtualStorage).Storage(storage)
+	c.Apply(state.Command{Return: &state.Return{
+		VirtualStorage: virtualStorage, Storage: storage, FilesystemID: st.FilesystemID, Filled: st.Since,
+	}})
 }
 
 // Deps are the cluster as a Service needs it.

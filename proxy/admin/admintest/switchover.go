@@ -11,13 +11,13 @@ import (
 // and StageAdmit, and until the former it heeds the end of ctx.
 func (c *Cluster) switchover(ctx context.Context, method string, r admin.SwitchRequest, progress func(admin.Progress)) (admin.SwitchResponse, error) {
 	c.mu.Lock()
-	c.asked = append(c.asked, r.Change)
+	c.asked, c.switches = append(c.asked, r.Change), append(c.switches, r)
 	answer, answered := c.answers[r.RequestID].(admin.SwitchResponse)
 	led := c.raft.Leader != ""
 	plan, err := c.plan(method, r)
 	c.mu.Unlock()
 	switch {
-	case answered:
+	case answered && !r.DryRun:
 		return answer, nil
 	case !led:
 		return answer, admin.Errorf(admin.NoLeader, "nobody leads")

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"praefect/proxy/admin"
+	"praefect/proxy/admin/admintest"
+)
+
+func TestPause(t *testing.T) {
+	i := newInstance(t)
+	address := i.socket(t)
+	alice := operator{env: map[string]string{"USER": "alice"}}
+	for _, row := range []struct {
+		args   []string
+		stdout string
+	}{
+		{[]string{"pause", "--for", "30m", "--why", "new switch"}, "* automatic failover of default is paused until 2100-01-02T03:34:10Z; answered by praefect-1\n"},
+		{[]string{"status"}, `* default: healthy, primary gitaly-1, epoch 2
+! automatic failover is paused until 2100-01-02T03:34:10Z; operator: pause (alice@desk): new switch
+   STORAGE   ROLE       STANDING  REACHABLE  BEHIND
+*  gitaly-1  primary    serving   yes        0
+*  gitaly-2  secondary  serving   yes        0
+
+healthy; leader praefect-1; answered by praefect-1
+`},
+		{[]string{"resume"}, "* automatic failover of default is on; answered by praefect-1\n"},
+		{[]string{"pause", "-virtual-storage", "default"}, "* automatic failover of default is paused until resume; answered by praefect-1\n"},
+		{[]string{"history", "-limit", "3"}, `TIME                  VIRTUAL STORAGE  EPOCH  CHANGE   WHY         BY
+2100-01-02T03:04:10Z  default          2      paused   new switch  operator: pause (alice@desk): new switch
+2100-01-02T03:04:11Z  default          2      resumed              operator: resume (alice@desk)
+2100-01-02T03:04:12Z  default          2      paused               operator: pause (alice@desk)
+
+changes: 3; answered by praefect-1
+`},
+	} {
+		if got := alice.run(t, append([]string{"-endpoints", address}, row.args...)...); got != (outcome{0, row.stdout, ""}) {
+			t.Errorf("%v: got %d %s\n%s", row.args, got.code, got.stderr, got.stdout)
+		}
+	}
+	if got := alice.run(t, "-endpoints", address, "pause", "-for", "-1s"); got.code != exitUsage {
+		t.Errorf("a pause of less than nothing: got %+v", got)
+	}
+}
+
+func TestHistory_json(t *testing.T) {
+	i := newInstance(t)
+	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "history", "-limit", "1")
+	want := `{
+  "schema": 1,
+  "instance": "praefect-1",
+  "changes": [
+    {
+      "virtual_storage": "default",
+      "index": 5,
+      "epoch": 2,
+      "time": "2100-01-02T03:04:09Z",
+      "change": "serving",
+      "storage": "gitaly-2",
+      "why": "filled"
+    }
+  ]
+}
+`
+	if got != (outcome{0, want, ""}) {
+		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
+	}
+}
+
+func TestAcceptDataloss(t *testing.T) {
+	flags := func(more ...string) []string {
+		return append([]string{"accept-dataloss", "-virtual-storage", "default", "-repository", "a.git", "-authoritative-storage", "gitaly-2"}, more...)
+	}
+	const shown = `a.git in default: available no, behind: gitaly-2
+  gitaly-2 misses acknowledged writes: THEY ARE LOST
+  what the other storages have more than gitaly-2 is given up
+`
+	const asked = shown + "Type the storage's name to go on: \n"
+	const accepted = "* gitaly-2 has the right replica of a.git; the others are repaired from it; answered by praefect-1\n"
+	for _, row := range []struct {
+		name  string
+		types string
+		args  []string
+		want  outcome
+	}{
+		{"dry run", "", flags("-dry-run"), outcome{0, shown, ""}},
+		{"nothing typed", "", flags(), outcome{5, "", asked + "praefectctl: not confirmed: nothing was changed\n"}},
+		{"another name", "gitaly-1\n", flags(), outcome{5, "", asked + "praefectctl: not confirmed: nothing was changed\n"}},
+		{"another name by flag", "", flags("-confirm", "yes"), outcome{5, "", shown + "praefectctl: not confirmed: nothing was changed\n"}},
+		{"typed", "gitaly-2\n", flags(), outcome{0, accepted, asked}},
+		{"by flag", "", flags("-confirm", "gitaly-2"), outcome{0, accepted, shown}},
+	} {
+		i := newInstance(t)
+		i.Wrote("a.git", "gitaly-1")
+		i.Lose("gitaly-1")
+		got := operator{types: row.types}.run(t, append([]string{"-endpoints", i.serve(t)}, row.args...)...)
+		if got != row.want {
+			t.Errorf("%s: got %d\n%s%s", row.name, got.code, got.stdout, got.stderr)
+		}
+	}
+
+	i := newInstance(t)
+	got := praefectctl(t, nil, append([]string{"-endpoints", i.serve(t)}, flags("-confirm", "gitaly-2")...)...)
+	if got.code != exitRefused || !strings.Contains(got.stderr, "nothing is lost") {
+		t.Errorf("a repository that is whole: got %+v", got)
+	}
+	if got := praefectctl(t, nil, "-endpoints", i.serve(t), "accept-dataloss"); got.code != exitUsage {
+		t.Errorf("no repository: got %+v", got)
+	}
+}
+
+func TestQueueRetry(t *testing.T) {
+	i := withJobs(t)
+	address := i.serve(t)
+	for _, row := range []struct {
+		args []string
+		want outcome
+	}{
+		{[]string{"-repository", "other.git"}, outcome{0, "* jobs made ready: 0; answered by praefect-1\n", ""}},
+		{nil, outcome{0, "* jobs made ready: 1; answered by praefect-1\n", ""}},
+	} {
+		if got := praefectctl(t, nil, append([]string{"-endpoints", address, "queue", "retry"}, row.args...)...); got != row.want {
+			t.Errorf("%v: got %+v", row.args, got)
+		}
+	}
+	i.SetJobs(nil, admintest.ErrQueue)
+	if got := praefectctl(t, nil, "-endpoints", address, "queue", "retry"); got.code != exitUnavailable {
+		t.Errorf("without Postgres: got %+v", got)
+	}
+}
+
+// TestProgram_whoMayChange goes through who has which token where.
+func TestProgram_whoMayChange(t *testing.T) {
+	right, wrong := writeFile(t, "secret\n"), writeFile(t, "another")
+	const onSocketOnly, needed, another = "takes changes on its Unix socket only", "changes need the admin token", "another admin token"
+	for _, row := range []struct {
+		name   string
+		token  string // of the instance
+		socket bool
+		env    map[string]string
+		args   []string
+		want   string // "" is allowed
+	}{
+		{"a socket", "", true, nil, nil, ""},
+		{"a socket with a token", "secret", true, nil, nil, needed},
+		{"no token there", "", false, nil, nil, onSocketOnly},
+		{"a token for none", "", false, nil, []string{"-admin-token-file", right}, onSocketOnly},
+		{"no token here", "secret", false, nil, nil, needed},
+		{"another token", "secret", false, nil, []string{"-admin-token-file", wrong}, another},
+		{"the token", "secret", false, nil, []string{"-admin-token-file", right}, ""},
+		{"the environment", "secret", false, map[string]string{"PRAEFECT_ADMIN_TOKEN_FILE": right}, nil, ""},
+	} {
+		i := newInstance(t)
+		i.Wrote("a.git", "gitaly-1")
+		access := admin.Access{Token: row.token}
+		address := i.serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", access)
+		if row.socket {
+			address = i.socketFor(t, access)
+		}
+		args := append([]string{"-endpoints", address}, row.args...)
+		for _, change := range [][]string{
+			{"promote", "gitaly-2"}, {"drain", "gitaly-1"}, {"undrain", "gitaly-1"}, {"pause"}, {"resume"},
+			{"raft", "add", "praefect-4", "h:1"}, {"raft", "remove", "praefect-4"}, {"raft", "transfer", "praefect-1"},
+			{"accept-dataloss", "-virtual-storage", "default", "-repository", "a.git", "-authoritative-storage", "gitaly-2", "-confirm", "gitaly-2"},
+			{"queue", "retry"},
+		} {
+			before := i.View()
+			got := operator{env: row.env}.run(t, append(args, change...)...)
+			if row.want == "" {
+				if got.code != 0 {
+					t.Errorf("%s: %v: got %+v", row.name, change, got)
+				}
+			} else if got.code != exitError || !strings.Contains(got.stderr, row.want) || i.View() != before {
+				t.Errorf("%s: %v: got %+v", row.name, change, got)
+			}
+		}
+		for _, question := range [][]string{
+			{"status"}, {"raft", "status"}, {"raft", "peers"}, {"history"}, {"dataloss"}, {"queue", "list"}, {"drain", "gitaly-2", "-dry-run"},
+		} {
+			if got := (operator{env: row.env}).run(t, append(args, question...)...); got.stderr != "" {
+				t.Errorf("%s: %v: got %+v", row.name, question, got)
+			}
+		}
+	}
+}
+
+// The settings of an instance have everything that its operator needs.
+func TestProgram_changesByTheSettings(t *testing.T) {
+	_, port, _ := net.SplitHostPort(newInstance(t).serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", admin.Access{Token: "secret"}))
+	settings := writeFile(t, fmt.Sprintf("listen_addr = \"127.0.0.1:%s\"\n[admin]\ntoken = \"secret\"\n[database]\nhost = \"/run\"\n"+
+		"[[virtual_storage]]\nname = \"default\"\n[[virtual_storage.node]]\nstorage = \"s\"\naddress = \"tcp://h:1\"\n", port))
+	if got := praefectctl(t, nil, "-config", settings, "pause"); got.code != 0 {
+		t.Errorf("got %+v", got)
+	}
+	got := praefectctl(t, nil, "-config", settings, "-admin-token-file", writeFile(t, "another"), "pause")
+	if got.code != exitError || !strings.Contains(got.stderr, "another admin token") {
+		t.Errorf("a flag before the settings: got %+v", got)
+	}
+}

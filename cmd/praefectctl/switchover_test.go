@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"praefect/proxy/admin"
+)
+
+// caughtBehind is an instance whose gitaly-2 misses a write.
+func caughtBehind(t *testing.T) *instance {
+	i := newInstance(t)
+	i.Wrote("a.git", "gitaly-1")
+	return i
+}
+
+const plan = `default: primary gitaly-1 -> gitaly-2, epoch 2
+  behind on gitaly-2: 1 repositories
+  writes under way: 3; new ones wait, for 8s at most
+`
+
+const progress = `  catching up: 1 repositories to go
+  new writes wait: 3 still under way
+  flipping, waiting for praefect-3
+  flipped: every instance knows
+`
+
+func TestPromote(t *testing.T) {
+	i := caughtBehind(t)
+	address := i.socket(t)
+	got := praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2")
+	want := outcome{0, `* gitaly-2 is the primary of default, epoch 4, in 1.8s; writes waited at most 210ms; answered by praefect-1
+  undo: praefectctl promote gitaly-1 -virtual-storage default
+`, plan + progress}
+	if got != want {
+		t.Errorf("got %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+	got = praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2", "--dry-run")
+	if got != (outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""}) {
+		t.Errorf("again: got %+v", got)
+	}
+	got = praefectctl(t, nil, "-endpoints", address, "history", "-limit", "2")
+	if want := `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   CHANGE   WHY         BY
+2100-01-02T03:04:13Z  default          3      gitaly-1  fenced   switchover  operator: promote gitaly-2 (somebody@desk)
+2100-01-02T03:04:14Z  default          4      gitaly-1  serving  admitted    operator: promote gitaly-2 (somebody@desk)
+
+changes: 2; answered by praefect-1
+`; got != (outcome{0, want, ""}) {
+		t.Errorf("history: got %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestPromote_json(t *testing.T) {
+	address := caughtBehind(t).serve(t)
+	got := praefectctl(t, nil, "-o", "json", "-endpoints", address, "promote", "gitaly-2", "-why", "kernel", "-request-id", "request-1")
+	want := `{
+  "schema": 1,
+  "instance": "praefect-1",
+  "request_id": "request-1",
+  "plan": {
+    "virtual_storage": "default",
+    "epoch": 2,
+    "primary": "gitaly-1",
+    "successor": "gitaly-2",
+    "fenced": [
+      "gitaly-1"
+    ],
+    "behind": 1,
+    "unavailable_repositories": 0,
+    "in_flight": 3,
+    "hold_ms": 8000
+  },
+  "epoch": 4,
+  "primary": "gitaly-2",
+  "took_ms": 1800,
+  "held_ms": 210
+}
+`
+	if got.code != 0 || got.stdout != want {
+		t.Errorf("got %d\n%s%s", got.code, got.stdout, got.stderr)
+	}
+}
+
+func TestPromote_dryRunChangesNothing(t *testing.T) {
+	i := caughtBehind(t)
+	// Asking is free: the instance takes no changes over TCP.
+	address := i.serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", admin.Access{})
+	before := i.View()
+	got := praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2", "--dry-run")
+	if got != (outcome{0, plan, ""}) || i.View() != before {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestDrain(t *testing.T) {
+	i := newInstance(t)
+	address := i.serve(t)
+	for _, row := range []struct {
+		args   []string
+		stdout string
+		stderr string
+	}{
+		{[]string{"drain", "gitaly-1"}, `* gitaly-1 is drained, gitaly-2 is the primary of default, epoch 4, in 1.8s; writes waited at most 210ms; answered by praefect-1
+  undo: praefectctl undrain gitaly-1 -virtual-storage default
+`, `default: gitaly-1 goes out of use, primary gitaly-1 -> gitaly-2, epoch 2
+  behind on gitaly-2: 0 repositories
+  writes under way: 3; new ones wait, for 8s at most
+` + strings.Replace(progress, "1 repositories", "0 repositories", 1)},
+		{[]string{"drain", "gitaly-1"}, "default: gitaly-1 is drained already, epoch 4\n", ""},
+		{[]string{"undrain", "gitaly-1"}, "* gitaly-1 may return; answered by praefect-1\n", ""},
+	} {
+		if got := praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...); got != (outcome{0, row.stdout, row.stderr}) {
+			t.Errorf("%v: got %d\n%s%s", row.args, got.code, got.stdout, got.stderr)
+		}
+	}
+	if st := i.View().VirtualStorage("default").Storage("gitaly-1"); st.Why != "dead" {
+		t.Errorf("the storage: got %+v", st)
+	}
+}
+
+func TestPromote_asksWhoeverSitsThere(t *testing.T) {
+	for _, row := range []struct {
+		types string
+		args  []string
+		code  int
+		text  string
+	}{
+		{"y\n", nil, 0, "Proceed? [y/N] "},
+		{"n\n", nil, exitRefused, "nothing was changed"},
+		{"", nil, exitRefused, "nothing was changed"},
+		{"n\n", []string{"-y"}, 0, "\r\x1b[K  flipping"},
+	} {
+		i := newInstance(t)
+		args := append([]string{"-endpoints", i.serve(t), "promote", "gitaly-2"}, row.args...)
+		got := operator{types: row.types, asked: true}.run(t, args...)
+		if got.code != row.code || !strings.Contains(got.stderr, row.text) {
+			t.Errorf("%q %v: got %d\n%s", row.types, row.args, got.code, got.stderr)
+		}
+		if primary, _ := i.View().VirtualStorage("default").Primary(nil); (primary.Name == "gitaly-2") != (row.code == 0) {
+			t.Errorf("%q %v: the primary is %s", row.types, row.args, primary.Name)
+		}
+	}
+}
+
+// What somebody has looked at is carried out, and nothing else.
+func TestPromote_refusesAnotherPlanThanConfirmed(t *testing.T) {
+	i := newInstance(t)
+	address := i.serve(t)
+	think := func() { // meanwhile something else happens
+		i.Returned("default", "gitaly-2", "another disk")
+		i.Filled("default", "gitaly-2")
+	}
+	got := operator{types: "y\n", asked: true, thinks: think}.run(t, "-endpoints", address, "promote", "gitaly-2")
+	if got.code != exitRefused || !strings.Contains(got.stderr, "at epoch") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestPromote_interrupted(t *testing.T) {
+	for _, row := range []struct {
+		at     admin.Stage
+		code   int
+		text   string
+		serves string
+	}{
+		{admin.StageCatchUp, exitInterrupted, "interrupted before the flip: nothing was changed", "gitaly-1"},
+		{admin.StageHold, exitInterrupted, "interrupted before the flip: nothing was changed", "gitaly-1"},
+		{admin.StageFence, 0, "", "gitaly-2"}, // too late
+		{admin.StageRelease, 0, "", "gitaly-2"},
+	} {
+		i := newInstance(t)
+		ctx, ctrlC := context.WithCancel(t.Context())
+		i.At = func(ctx context.Context, _ string, stage admin.Stage) (bool, error) {
+			if stage == row.at {
+				ctrlC()
+				<-ctx.Done()
+			}
+			return true, nil
+		}
+		got := operator{ctx: ctx}.run(t, "-endpoints", i.serve(t), "promote", "gitaly-2")
+		primary, _ := i.View().VirtualStorage("default").Primary(nil)
+		if got.code != row.code || !strings.Contains(got.stderr, row.text) || primary.Name != row.serves {
+			t.Errorf("%s: got %d, primary %s\n%s", row.at, got.code, primary.Name, got.stderr)
+		}
+	}
+}
+
+func TestPromote_inAnyOfSeveralVirtualStorages(t *testing.T) {
+	i := newInstance(t)
+	i.Define("other", "gitaly-1", "gitaly-2", "gitaly-3")
+	address := i.serve(t)
+	for _, row := range []struct {
+		args []string
+		code int
+		text string
+	}{
+		{[]string{"promote", "gitaly-2"}, exitUsage, "in 2 virtual storages, name one of them: default, other"},
+		{[]string{"promote", "gitaly-4"}, exitError, `no virtual storage has a storage "gitaly-4"`},
+		{[]string{"promote", "gitaly-3", "-virtual-storage", "default"}, exitError, `virtual storage "default" has no storage "gitaly-3"`},
+		{[]string{"promote", "gitaly-3"}, 0, "other: primary gitaly-1 -> gitaly-3"},
+		{[]string{"promote", "gitaly-2", "-virtual-storage", "default"}, 0, "default: primary gitaly-1 -> gitaly-2"},
+	} {
+		got := praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...)
+		if got.code != row.code || !strings.Contains(got.stderr, row.text) {
+			t.Errorf("%v: got %+v", row.args, got)
+		}
+	}
+}
+
+// A plan that warns shows what it warns of.
+func TestShowPlan_warns(t *testing.T) {
+	var text strings.Builder
+	planned := admin.SwitchResponse{Plan: admin.Plan{
+		VirtualStorage: "default", Primary: "gitaly-1", Successor: "gitaly-2", Epoch: 3, Behind: 2, Unavailable: 2, HoldMillis: 8000,
+		Warnings: []string{"gitaly-3 is away"},
+	}}
+	showPlan(&output{w: &text}, promoting(), admin.SwitchRequest{Storage: "gitaly-2"}, planned)
+	want := `default: primary gitaly-1 -> gitaly-2, epoch 3
+  behind on gitaly-2: 2 repositories
+  writes under way: 0; new ones wait, for 8s at most
+  x unavailable unless caught up: 2 repositories; list: praefectctl dataloss -virtual-storage default
+  ! gitaly-3 is away
+`
+	if text.String() != want {
+		t.Errorf("got\n%s", text.String())
+	}
+}
+
+// What is asked for reaches the Control whole.
+func TestSwitchRequest_fromFlags(t *testing.T) {
+	i := newInstance(t)
+	address := i.socket(t)
+	got := operator{env: map[string]string{"USER": "alice"}}.run(t, "-endpoints", address, "-o", "json",
+		"drain", "gitaly-2", "--force", "--why", "disk", "--timeout", "7s", "--request-id", "again")
+	var answer admin.SwitchResponse
+	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.RequestID != "again" {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	want := admin.Change{Schema: 1, RequestID: "again", By: "operator: drain gitaly-2 (alice@desk): disk", Why: "disk"}
+	for _, r := range i.Switched() {
+		if r.Change != want || !r.Force || r.TimeoutMillis != 7000 {
+			t.Errorf("got %+v", r)
+		}
+	}
+	if n := len(i.Switched()); n != 2 { // the plan and the switch
+		t.Errorf("%d requests", n)
+	}
+}
