@@ -113,6 +113,8 @@ type operator struct {
 	thinks func()
 	// ctx ends with Ctrl-C; nil if there is none.
 	ctx context.Context
+	// stdout is nil for the outcome.
+	stdout io.Writer
 }
 
 // Read is standard input.
@@ -132,6 +134,9 @@ func (o operator) run(t *testing.T, args ...string) outcome {
 		getenv:   func(name string) string { return o.env[name] },
 		hostname: func() (string, error) { return "desk", nil },
 		newID:    rand.Text,
+	}
+	if o.stdout != nil {
+		p.stdout = o.stdout
 	}
 	ctx := o.ctx
 	if ctx == nil {

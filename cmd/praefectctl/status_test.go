@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -99,6 +100,81 @@ func TestStatus_json(t *testing.T) {
 		t.Errorf("got %d, %+v", got.code, answer)
 	}
 	if got := praefectctl(t, nil, "status", "-endpoints", i.serve(t), "-virtual-storage", "no"); got.code != exitError || !strings.Contains(got.stderr, `no virtual storage "no"`) {
+		t.Errorf("an unknown virtual storage: got %+v", got)
+	}
+}
+
+func TestStatus_withoutALeader(t *testing.T) {
+	alone, led := newInstance(t), newInstance(t)
+	alone.Raft(func(v *admin.RaftView) { v.Leader = "" })
+	alone.Warn(`gitaly-2 has primary = true in the settings: praefectctl promote gitaly-2`)
+	address := alone.serve(t)
+	got := praefectctl(t, nil, "-endpoints", address, "status")
+	if want := `* default: healthy, primary gitaly-1, epoch 2
+   STORAGE   ROLE       STANDING  REACHABLE  BEHIND
+*  gitaly-1  primary    serving   yes        0
+*  gitaly-2  secondary  serving   yes        0
+
+! gitaly-2 has primary = true in the settings: praefectctl promote gitaly-2
+x no leader: this is what praefect-1 knows by itself; it takes no writes without a lease
+unavailable; no leader; answered by praefect-1
+`; got != (outcome{4, want, ""}) {
+		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
+	}
+	got = praefectctl(t, nil, "-endpoints", address, "-o", "json", "status")
+	if got.code != 4 || !strings.Contains(got.stdout, `"leader": "",
+  "own_view": true,`) {
+		t.Errorf("as JSON: got %+v", got)
+	}
+	// Somebody who knows a leader knows better.
+	other := led.serveAs(t, "praefect-2", "tcp", "127.0.0.1:0", admin.Access{})
+	got = praefectctl(t, nil, "-endpoints", address+","+other, "status")
+	if got.code != 0 || !strings.HasSuffix(got.stdout, "healthy; leader praefect-1; answered by praefect-2\n") {
+		t.Errorf("of two: got %+v", got)
+	}
+	got = praefectctl(t, nil, "-endpoints", closedPort(t)+","+address, "raft", "status")
+	if got.code != 4 || !strings.Contains(got.stdout, "x no leader: this is what praefect-1 knows by itself") {
+		t.Errorf("raft status: got %+v", got)
+	}
+}
+
+// watched is standard output; it ends the watch when it has seen enough.
+type watched struct {
+	strings.Builder
+	enough func(sofar string) bool
+	stop   func()
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.Builder.Write(p)
+	if w.enough(w.String()) {
+		w.stop()
+	}
+	return n, err
+}
+
+func TestStatus_watch(t *testing.T) {
+	i := newInstance(t)
+	i.Lose("gitaly-2") // being degraded is no reason to end
+	for _, row := range []struct {
+		terminal bool
+		between  string
+	}{
+		{false, "\n\n! default"},
+		{true, "\x1b[H\x1b[2J"},
+	} {
+		ctx, stop := context.WithCancel(t.Context())
+		out := &watched{stop: stop, enough: func(sofar string) bool { return strings.Count(sofar, "answered by") == 3 }}
+		got := operator{ctx: ctx, stdout: out, env: map[string]string{"LANG": map[bool]string{true: "C"}[row.terminal]}}.run(t,
+			"-endpoints", i.serve(t), "-no-color", "status", "--watch", "--interval", "1ms")
+		if got.code != 0 || strings.Count(out.String(), row.between) < 2 {
+			t.Errorf("terminal %t: got %+v\n%q", row.terminal, got, out.String())
+		}
+	}
+	if got := praefectctl(t, nil, "-endpoints", i.serve(t), "status", "-w", "-interval", "0s"); got.code != exitUsage {
+		t.Errorf("without a pause: got %+v", got)
+	}
+	if got := praefectctl(t, nil, "-endpoints", i.serve(t), "status", "-w", "-virtual-storage", "no"); got.code != exitError {
 		t.Errorf("an unknown virtual storage: got %+v", got)
 	}
 }

@@ -48,12 +48,12 @@ func dial(t *testing.T, service *admin.Service) *grpc.ClientConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := cc.Close(); err != nil {
+		if err := cc.Close(); err != nil && status.Code(err) != codes.Canceled { // the test has closed it
 			t.Error(err)
 		}
 		server.Stop()
 		service.Wait()
-		if err := <-done; err != nil {
+		if err := <-done; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			t.Error(err)
 		}
 	})

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"praefect/proxy/admin"
+)
+
+// fails makes the first changes of an instance end with these errors, after
+// they have taken effect if done is set.
+func (i *instance) fails(done bool, errs ...error) *instance {
+	i.At = func(_ context.Context, _ string, stage admin.Stage) (bool, error) {
+		if len(errs) == 0 || stage != admin.StagePlan {
+			return true, nil
+		}
+		err := errs[0]
+		errs = errs[1:]
+		return done, err
+	}
+	return i
+}
+
+// requestIDs are the ids of the changes that an instance was asked for.
+func (i *instance) requestIDs() map[string]int {
+	ids := map[string]int{}
+	for _, c := range i.Asked() {
+		ids[c.RequestID]++
+	}
+	return ids
+}
+
+func TestCarryOut_asksTheNextWithTheSameID(t *testing.T) {
+	lost := admin.Errorf(admin.OutcomeUnknown, "leadership was lost on the way")
+	for _, row := range []struct {
+		name string
+		errs []error
+		done bool
+		asks int
+	}{
+		{"nobody leads for a moment", []error{admin.Errorf(admin.NoLeader, "nobody leads"), admin.Errorf(admin.NoLeader, "nobody leads")}, false, 3},
+		{"unknown, and it was not done", []error{lost}, false, 2},
+		{"unknown, but it was done", []error{lost}, true, 2},
+		{"not an error of a Control", []error{errors.New("what is that?")}, true, 2},
+	} {
+		i := newInstance(t).fails(row.done, row.errs...)
+		endpoints := strings.Join([]string{closedPort(t), i.serve(t), i.serveAs(t, "praefect-2", "tcp", "127.0.0.1:0", admin.Access{Peers: true})}, ",")
+		epoch := i.View().Index
+		got := praefectctl(t, nil, "-endpoints", endpoints, "pause")
+		if got.code != 0 || i.View().Index != epoch+1 {
+			t.Errorf("%s: got %+v, %d commands", row.name, got, i.View().Index-epoch)
+		}
+		if ids := i.requestIDs(); len(ids) != 1 {
+			t.Errorf("%s: more than one id: %v", row.name, ids)
+		} else {
+			for _, n := range ids {
+				if n != row.asks {
+					t.Errorf("%s: asked %d times, want %d", row.name, n, row.asks)
+				}
+			}
+		}
+	}
+}
+
+// An instance that dies in the middle of a switchover leaves the rest of it to
+// the next one.
+func TestCarryOut_switchover(t *testing.T) {
+	i := newInstance(t).fails(true, admin.Errorf(admin.OutcomeUnknown, "the leader is gone"))
+	endpoints := i.serve(t) + "," + i.serveAs(t, "praefect-2", "tcp", "127.0.0.1:0", admin.Access{Peers: true})
+	got := praefectctl(t, nil, "-endpoints", endpoints, "promote", "gitaly-2")
+	if got.code != 0 || !strings.Contains(got.stdout, "answered by praefect-2") {
+		t.Errorf("got %+v", got)
+	}
+	if ids := i.requestIDs(); len(ids) != 1 {
+		t.Errorf("more than one id: %v", ids)
+	}
+}
+
+// TestProgram_exitCodesOfChanges goes through everything that can become of a
+// change.
+func TestProgram_exitCodesOfChanges(t *testing.T) {
+	forever := func(err error) []error { return []error{err, err, err, err, err, err} }
+	for _, row := range []struct {
+		name string
+		errs []error
+		code int
+		text string
+	}{
+		{"done", nil, 0, ""},
+		{"invalid", []error{admin.Errorf(admin.Invalid, "no")}, 2, ""},
+		{"not found", []error{admin.Errorf(admin.NotFound, "no")}, 1, ""},
+		{"denied", []error{admin.Errorf(admin.Denied, "no")}, 1, ""},
+		{"refused", []error{admin.Errorf(admin.Refused, "the last one")}, 5, "the last one"},
+		{"nobody leads", forever(admin.Errorf(admin.NoLeader, "nobody leads")), 4, "nobody leads"},
+		{"not available", []error{admin.Errorf(admin.NotAvailable, "no queue")}, 4, ""},
+		{"unknown", forever(admin.Errorf(admin.OutcomeUnknown, "lost")), 6, "repeat the command with -request-id again"},
+		{"unknown, then no", []error{admin.Errorf(admin.OutcomeUnknown, "lost"), admin.Errorf(admin.Refused, "not now")}, 6, "not now"},
+		{"too slow", []error{admin.Errorf(admin.TimedOut, "not caught up in time")}, 7, "not caught up in time"},
+	} {
+		i := newInstance(t).fails(false, row.errs...)
+		got := praefectctl(t, nil, "-endpoints", i.serve(t), "-timeout", "1s", "pause", "-request-id", "again")
+		if got.code != row.code || !strings.Contains(got.stderr, row.text) {
+			t.Errorf("%s: got %+v", row.name, got)
+		}
+	}
+	if got := praefectctl(t, nil, "-endpoints", closedPort(t), "pause"); got.code != exitUnavailable || !strings.Contains(got.stderr, "refused") {
+		t.Errorf("nobody there: got %+v", got)
+	}
+}
+
+// An instance that hangs costs its share of the time, and leaves the outcome
+// open only until another one tells.
+func TestCarryOut_hangingInstance(t *testing.T) {
+	hangs, well := newInstance(t), newInstance(t)
+	hangs.At = func(ctx context.Context, _ string, _ admin.Stage) (bool, error) {
+		<-ctx.Done()
+		return false, ctx.Err()
+	}
+	got := praefectctl(t, nil, "-endpoints", hangs.serve(t)+","+well.serve(t), "-timeout", "2s", "pause")
+	if got.code != 0 {
+		t.Errorf("got %+v", got)
+	}
+	got = praefectctl(t, nil, "-endpoints", hangs.serve(t), "-timeout", "200ms", "pause")
+	if got.code != exitUnknown {
+		t.Errorf("alone: got %+v", got)
+	}
+}

@@ -1,0 +1,343 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+	"praefect/proxy/admin/admintest"
+)
+
+func asked(id string) admin.Change { return admin.Change{RequestID: id, By: "alice@desk"} }
+
+func ignore(admin.Progress) {}
+
+// change is a call of one of the methods that change something.
+type change struct {
+	name string
+	call func(context.Context, admin.Change) error
+}
+
+// everyChange are calls of all of them, in an order in which all succeed if a
+// write of a.git was lost before.
+func everyChange(c admin.Control) []change {
+	return []change{
+		{"AcceptLoss", func(ctx context.Context, r admin.Change) error {
+			_, err := c.AcceptLoss(ctx, admin.AcceptLossRequest{Change: r, VirtualStorage: "default", RelativePath: "a.git", Storage: "gitaly-1"})
+			return err
+		}},
+		{"Promote", func(ctx context.Context, r admin.Change) error {
+			_, err := c.Promote(ctx, admin.SwitchRequest{Change: r, Storage: "gitaly-2"}, ignore)
+			return err
+		}},
+		{"Drain", func(ctx context.Context, r admin.Change) error {
+			_, err := c.Drain(ctx, admin.SwitchRequest{Change: r, Storage: "gitaly-3"}, ignore)
+			return err
+		}},
+		{"Undrain", func(ctx context.Context, r admin.Change) error {
+			_, err := c.Undrain(ctx, admin.UndrainRequest{Change: r, Storage: "gitaly-3"})
+			return err
+		}},
+		{"Pause", func(ctx context.Context, r admin.Change) error {
+			_, err := c.Pause(ctx, admin.PauseRequest{Change: r})
+			return err
+		}},
+		{"Resume", func(ctx context.Context, r admin.Change) error {
+			_, err := c.Resume(ctx, admin.ResumeRequest{Change: r})
+			return err
+		}},
+		{"RetryJobs", func(ctx context.Context, r admin.Change) error {
+			_, err := c.RetryJobs(ctx, admin.RetryRequest{Change: r})
+			return err
+		}},
+		{"AddInstance", func(ctx context.Context, r admin.Change) error {
+			_, err := c.AddInstance(ctx, admin.AddRequest{Change: r, Name: "praefect-4", Addr: "h:1"})
+			return err
+		}},
+		{"RemoveInstance", func(ctx context.Context, r admin.Change) error {
+			_, err := c.RemoveInstance(ctx, admin.RemoveRequest{Change: r, Name: "praefect-3"})
+			return err
+		}},
+		{"TransferLeadership", func(ctx context.Context, r admin.Change) error {
+			_, err := c.TransferLeadership(ctx, admin.TransferRequest{Change: r, Name: "praefect-2"})
+			return err
+		}},
+	}
+}
+
+func TestService_whoMayChange(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		access admin.Access
+		shown  string
+		want   admin.Kind
+	}{
+		{"no token", admin.Access{}, "", admin.Denied},
+		{"a token that is not asked for", admin.Access{}, "secret", admin.Denied},
+		{"nothing shown", admin.Access{Token: "secret"}, "", admin.Denied},
+		{"another token", admin.Access{Token: "secret"}, "terces", admin.Denied},
+		{"the token", admin.Access{Token: "secret"}, "secret", ""},
+		{"a peer", admin.Access{Token: "secret", Peers: true}, "", ""},
+	} {
+		c := admintest.New(t, three...)
+		operator := client(t, c, row.access).WithAdminToken(row.shown)
+		c.Wrote("a.git", "gitaly-1")
+		for _, change := range everyChange(operator) {
+			if err := change.call(t.Context(), asked(change.name)); admin.KindOf(err) != row.want || row.want == "" && err != nil {
+				t.Errorf("%s: %s: got %v", row.name, change.name, err)
+			}
+		}
+		if len(c.Asked()) > 0 && row.want != "" {
+			t.Errorf("%s: got %v", row.name, c.Asked())
+		}
+		if _, err := operator.Drain(t.Context(), admin.SwitchRequest{Change: asked("plan"), Storage: "gitaly-2", DryRun: true}, ignore); err != nil {
+			t.Errorf("%s: a plan: got %v", row.name, err)
+		}
+		if _, err := operator.RaftStatus(t.Context()); err != nil {
+			t.Errorf("%s: a question: got %v", row.name, err)
+		}
+	}
+}
+
+// The proof that is shown cannot be used as the client token, nor for long.
+func TestService_refusesOtherProofs(t *testing.T) {
+	operator := client(t, admintest.New(t, three...), admin.Access{Token: "secret"})
+	for _, proof := range [][]string{{""}, {"Bearer secret"}, {"Bearer v2.00.1"}, {"Basic x"}, {"a", "b"}} {
+		ctx := t.Context()
+		for _, p := range proof {
+			ctx = metadata.AppendToOutgoingContext(ctx, "praefect-admin-authorization", p)
+		}
+		if _, err := operator.Pause(ctx, admin.PauseRequest{Change: asked("1")}); admin.KindOf(err) != admin.Denied {
+			t.Errorf("%q: got %v", proof, err)
+		}
+	}
+}
+
+func TestService_refusesWhatIsNotWellFormed(t *testing.T) {
+	c := admintest.New(t, three...)
+	c.Define("other", "gitaly-1")
+	operator := client(t, c, admin.Access{Peers: true})
+	before := c.View()
+	pause := func(r admin.PauseRequest) error { _, err := operator.Pause(t.Context(), r); return err }
+	promote := func(r admin.SwitchRequest) error {
+		_, err := operator.Promote(t.Context(), r, ignore)
+		return err
+	}
+	for _, row := range []struct {
+		name string
+		err  error
+		want admin.Kind
+	}{
+		{"no id", pause(admin.PauseRequest{}), admin.Invalid},
+		{"a long id", pause(admin.PauseRequest{Change: asked(strings.Repeat("x", 65))}), admin.Invalid},
+		{"a long reason", pause(admin.PauseRequest{Change: admin.Change{RequestID: "1", Why: strings.Repeat("x", 201)}}), admin.Invalid},
+		{"a reason that rings", pause(admin.PauseRequest{Change: admin.Change{RequestID: "1", Why: "\a"}}), admin.Invalid},
+		{"somebody in red", pause(admin.PauseRequest{Change: admin.Change{RequestID: "1", By: "\x1b[31m"}}), admin.Invalid},
+		{"a negative time", pause(admin.PauseRequest{Change: asked("1"), ForMillis: -1}), admin.Invalid},
+		{"for ages", pause(admin.PauseRequest{Change: asked("1"), ForMillis: 1 << 62}), admin.Invalid},
+		{"an unknown virtual storage", pause(admin.PauseRequest{Change: asked("1"), VirtualStorage: "no"}), admin.NotFound},
+		{"no storage", promote(admin.SwitchRequest{Change: asked("1")}), admin.Invalid},
+		{"an unknown storage", promote(admin.SwitchRequest{Change: asked("1"), Storage: "no"}), admin.NotFound},
+		{"an unknown storage of one", promote(admin.SwitchRequest{Change: asked("1"), VirtualStorage: "other", Storage: "gitaly-2"}), admin.NotFound},
+		{"a storage of two", promote(admin.SwitchRequest{Change: asked("1"), Storage: "gitaly-1"}), admin.Invalid},
+		{"a negative timeout", promote(admin.SwitchRequest{Change: asked("1"), Storage: "gitaly-2", TimeoutMillis: -1}), admin.Invalid},
+	} {
+		if admin.KindOf(row.err) != row.want {
+			t.Errorf("%s: got %v", row.name, row.err)
+		}
+	}
+	if c.View() != before || len(c.Asked()) != 0 {
+		t.Errorf("got as far as the control: %v", c.Asked())
+	}
+}
+
+func TestService_saysWhoAsks(t *testing.T) {
+	c := admintest.New(t, three...)
+	operator := client(t, c, admin.Access{Token: "secret"}).WithAdminToken("secret")
+	for _, r := range []admin.Change{{RequestID: "1"}, {RequestID: "2", By: "alice@desk"}, {RequestID: "3", By: "alice@desk", Why: "kernel"}} {
+		if _, err := operator.Drain(t.Context(), admin.SwitchRequest{Change: r, Storage: "gitaly-2"}, ignore); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, r := range c.Asked() {
+		got = append(got, r.By)
+	}
+	want := []string{"operator: drain gitaly-2", "operator: drain gitaly-2 (alice@desk)", "operator: drain gitaly-2 (alice@desk): kernel"}
+	if !cmp.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+// forwarding is a service whose Control is a client of another one, as that of
+// an instance which does not lead.
+func forwarding(t *testing.T, c *admintest.Cluster) *admin.Client {
+	t.Helper()
+	leader := admin.NewClient(dial(t, admin.New(c.Deps(), admin.Config{Instance: "praefect-1", Access: admin.Access{Peers: true}})))
+	deps := c.Deps()
+	deps.Control = leader
+	return admin.NewClient(dial(t, admin.New(deps, admin.Config{Instance: "praefect-2", Access: admin.Access{Token: "secret"}}))).WithAdminToken("secret")
+}
+
+func TestClient_forwardsAsAControl(t *testing.T) {
+	c := admintest.New(t, three...)
+	operator := forwarding(t, c)
+	var stages []admin.Stage
+	got, err := operator.Promote(t.Context(), admin.SwitchRequest{Change: asked("the one"), Storage: "gitaly-2"}, func(p admin.Progress) {
+		if p.Stage == admin.StagePlan && (p.Plan == nil || p.Plan.Successor != "gitaly-2") {
+			t.Errorf("the plan: got %+v", p)
+		}
+		stages = append(stages, p.Stage)
+	})
+	if err != nil || got.Primary != "gitaly-2" || got.Instance != "praefect-2" || got.RequestID != "the one" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	want := []admin.Stage{admin.StagePlan, admin.StageCatchUp, admin.StageHold, admin.StageFence, admin.StageAdmit, admin.StageRelease}
+	if !cmp.Equal(stages, want) {
+		t.Errorf("stages: got %v", stages)
+	}
+	if r := c.Asked(); len(r) != 1 || r[0] != (admin.Change{Schema: 1, RequestID: "the one", By: "operator: promote gitaly-2 (alice@desk)"}) {
+		t.Errorf("what arrived: got %+v", r)
+	}
+	c.Wrote("a.git", "gitaly-2")
+	for _, change := range everyChange(operator) {
+		if err := change.call(t.Context(), asked(change.name)); err != nil {
+			t.Errorf("%s: got %v", change.name, err)
+		}
+	}
+	view, err := operator.Instances(t.Context())
+	if err != nil || len(view.Instances) != 3 || view.Leader != "praefect-2" {
+		t.Errorf("instances: got %+v, %v", view, err)
+	}
+}
+
+// Whatever kind of error a Control returns arrives as that, over a hop too.
+func TestClient_errorsKeepTheirKind(t *testing.T) {
+	var returned error
+	c := admintest.New(t, three...)
+	c.At = func(context.Context, string, admin.Stage) (bool, error) { return false, returned }
+	operator := forwarding(t, c)
+	for n, row := range []struct {
+		err  error
+		want admin.Error
+		code codes.Code
+	}{
+		{admin.Errorf(admin.Invalid, "a"), admin.Error{Kind: admin.Invalid, Message: "a"}, codes.InvalidArgument},
+		{admin.Errorf(admin.NotFound, "a"), admin.Error{Kind: admin.NotFound, Message: "a"}, codes.NotFound},
+		{admin.Errorf(admin.Denied, "a"), admin.Error{Kind: admin.Denied, Message: "a"}, codes.PermissionDenied},
+		{admin.Errorf(admin.Refused, "a"), admin.Error{Kind: admin.Refused, Message: "a"}, codes.FailedPrecondition},
+		{admin.Errorf(admin.NoLeader, "a"), admin.Error{Kind: admin.NoLeader, Message: "a"}, codes.Unavailable},
+		{admin.Errorf(admin.NotAvailable, "a"), admin.Error{Kind: admin.NotAvailable, Message: "a"}, codes.Unavailable},
+		{admin.Errorf(admin.TimedOut, "a"), admin.Error{Kind: admin.TimedOut, Message: "a"}, codes.DeadlineExceeded},
+		{admin.Errorf(admin.Canceled, "a"), admin.Error{Kind: admin.Canceled, Message: "a"}, codes.Canceled},
+		{admin.Errorf(admin.OutcomeUnknown, "a"), admin.Error{Kind: admin.OutcomeUnknown, Message: "a"}, codes.Aborted},
+		{fmt.Errorf("propose: %w", admin.Errorf(admin.NoLeader, "a")), admin.Error{Kind: admin.NoLeader, Message: "a"}, codes.Unavailable},
+		{&state.Refusal{Reason: state.RefusedLast, Detail: "b"}, admin.Error{Kind: admin.Refused, Message: "refused (last): b"}, codes.FailedPrecondition},
+		{errors.New("what is that?"), admin.Error{Kind: admin.OutcomeUnknown, Message: "what is that?"}, codes.Aborted},
+	} {
+		returned = row.err
+		_, err := operator.Pause(t.Context(), admin.PauseRequest{Change: asked(fmt.Sprint(n))})
+		got, ok := errors.AsType[*admin.Error](err)
+		if !ok || *got != row.want || status.Code(err) != row.code {
+			t.Errorf("%v: got %#v", row.err, err)
+		}
+		_, err = operator.Promote(t.Context(), admin.SwitchRequest{Change: asked(fmt.Sprint(n)), Storage: "gitaly-2"}, ignore)
+		if got, ok := errors.AsType[*admin.Error](err); !ok || *got != row.want {
+			t.Errorf("promote: %v: got %#v", row.err, err)
+		}
+	}
+}
+
+// blocking makes a cluster wait in a stage for the end of the request.
+func blocking(c *admintest.Cluster, at admin.Stage) (there chan struct{}) {
+	there = make(chan struct{})
+	c.At = func(ctx context.Context, _ string, stage admin.Stage) (bool, error) {
+		if stage == at {
+			close(there)
+			<-ctx.Done()
+		}
+		return true, nil
+	}
+	return there
+}
+
+func TestClient_givesUpOverAHop(t *testing.T) {
+	for _, row := range []struct {
+		at   admin.Stage
+		want admin.Kind
+	}{{admin.StageHold, admin.Canceled}, {admin.StageFence, ""}} {
+		c := admintest.New(t, three...)
+		there := blocking(c, row.at)
+		operator := forwarding(t, c)
+		ctx, giveUp := context.WithCancel(t.Context())
+		go func() {
+			<-there
+			giveUp()
+		}()
+		_, err := operator.Promote(ctx, admin.SwitchRequest{Change: asked("1"), Storage: "gitaly-2"}, ignore)
+		primary, _ := c.View().VirtualStorage("default").Primary(nil)
+		if admin.KindOf(err) != row.want || (err == nil) != (primary.Name == "gitaly-2") {
+			t.Errorf("at %s: got %v, primary %s", row.at, err, primary.Name)
+		}
+	}
+}
+
+func TestClient_deadlineIsATimeout(t *testing.T) {
+	c := admintest.New(t, three...)
+	blocking(c, admin.StageCatchUp)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := client(t, c, admin.Access{Peers: true}).Promote(ctx, admin.SwitchRequest{Change: asked("1"), Storage: "gitaly-2"}, ignore)
+	if admin.KindOf(err) != admin.TimedOut {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A client that is gone has given up, and one whose connection breaks does not
+// know how it ended.
+func TestService_clientIsGone(t *testing.T) {
+	c := admintest.New(t, three...)
+	there := blocking(c, admin.StageHold)
+	cc := dial(t, admin.New(c.Deps(), admin.Config{Access: admin.Access{Peers: true}}))
+	go func() {
+		<-there
+		if err := cc.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	_, err := admin.NewClient(cc).Promote(t.Context(), admin.SwitchRequest{Change: asked("1"), Storage: "gitaly-2"}, ignore)
+	if admin.KindOf(err) != admin.OutcomeUnknown {
+		t.Errorf("got %v", err)
+	}
+	if _, err := admin.NewClient(cc).Pause(t.Context(), admin.PauseRequest{Change: asked("2")}); err == nil || admin.KindOf(err) != "" {
+		t.Errorf("over no connection: got %v", err)
+	}
+	if primary, _ := c.View().VirtualStorage("default").Primary(nil); primary.Name != "gitaly-1" {
+		t.Errorf("the primary is %s", primary.Name)
+	}
+}
+
+func TestService_withoutAControl(t *testing.T) {
+	c := admintest.New(t, three...)
+	deps := c.Deps()
+	deps.Control = nil
+	operator := admin.NewClient(dial(t, admin.New(deps, admin.Config{Access: admin.Access{Peers: true}})))
+	for _, change := range everyChange(operator) {
+		if err := change.call(t.Context(), asked(change.name)); admin.KindOf(err) != admin.NotAvailable {
+			t.Errorf("%s: got %v", change.name, err)
+		}
+	}
+	if _, err := operator.RaftStatus(t.Context()); admin.KindOf(err) != admin.NotAvailable {
+		t.Errorf("raft status: got %v", err)
+	}
+}
