@@ -27,12 +27,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // instance is an instance of a cluster that the tools can ask.
 type instance struct {
 	*admintest.Cluster
+	t     *testing.T
 	token atomic.Pointer[string] // that the last caller showed
 }
 
 // newInstance makes one with the storages gitaly-1 (primary) and gitaly-2.
 func newInstance(t *testing.T) *instance {
-	return &instance{Cluster: admintest.New(t, "gitaly-1", "gitaly-2")}
+	return &instance{t: t, Cluster: admintest.New(t, "gitaly-1", "gitaly-2")}
 }
 
 // serve returns the host:port at which the instance answers until the test
@@ -113,8 +114,8 @@ type operator struct {
 	thinks func()
 	// ctx ends with Ctrl-C; nil if there is none.
 	ctx context.Context
-	// stdout is nil for the outcome.
-	stdout io.Writer
+	// stdout, and both for stderr too, are nil for the outcome.
+	stdout, both io.Writer
 }
 
 // Read is standard input.
@@ -137,6 +138,9 @@ func (o operator) run(t *testing.T, args ...string) outcome {
 	}
 	if o.stdout != nil {
 		p.stdout = o.stdout
+	}
+	if o.both != nil {
+		p.stdout, p.stderr = o.both, o.both
 	}
 	ctx := o.ctx
 	if ctx == nil {

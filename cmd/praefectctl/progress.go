@@ -41,9 +41,9 @@ func (l *progressLines) end() {
 func stageText(p admin.Progress) string {
 	switch p.Stage {
 	case admin.StageCatchUp:
-		return fmt.Sprintf("catching up: %d repositories to go", p.Behind)
+		return fmt.Sprintf("catching up; repositories to go: %d", p.Behind)
 	case admin.StageHold:
-		return fmt.Sprintf("new writes wait: %d still under way%s", p.InFlight, waiting(p))
+		return fmt.Sprintf("new writes wait; still under way: %d%s", p.InFlight, waiting(p))
 	case admin.StageFence:
 		return "flipping" + waiting(p)
 	case admin.StageAdmit:

@@ -177,11 +177,11 @@ func showPlan(out *output, v verb, request admin.SwitchRequest, planned admin.Sw
 		return
 	}
 	if plan.Primary != plan.Successor {
-		out.printf("  behind on %s: %d repositories\n", plan.Successor, plan.Behind)
+		out.printf("  repositories behind on %s: %d\n", plan.Successor, plan.Behind)
 	}
 	out.printf("  writes under way: %d; new ones wait, for %s at most\n", plan.InFlight, ms(plan.HoldMillis))
 	if plan.Unavailable > 0 {
-		out.printf("  %s unavailable unless caught up: %d repositories; list: praefectctl dataloss -virtual-storage %s\n",
+		out.printf("  %s repositories unavailable unless caught up: %d; list: praefectctl dataloss -virtual-storage %s\n",
 			out.mark(bad), plan.Unavailable, plan.VirtualStorage)
 	}
 	for _, text := range plan.Warnings {

@@ -17,12 +17,12 @@ func caughtBehind(t *testing.T) *instance {
 }
 
 const plan = `default: primary gitaly-1 -> gitaly-2, epoch 2
-  behind on gitaly-2: 1 repositories
+  repositories behind on gitaly-2: 1
   writes under way: 3; new ones wait, for 8s at most
 `
 
-const progress = `  catching up: 1 repositories to go
-  new writes wait: 3 still under way
+const progress = `  catching up; repositories to go: 1
+  new writes wait; still under way: 3
   flipping, waiting for praefect-3
   flipped: every instance knows
 `
@@ -105,9 +105,9 @@ func TestDrain(t *testing.T) {
 		{[]string{"drain", "gitaly-1"}, `* gitaly-1 is drained, gitaly-2 is the primary of default, epoch 4, in 1.8s; writes waited at most 210ms; answered by praefect-1
   undo: praefectctl undrain gitaly-1 -virtual-storage default
 `, `default: gitaly-1 goes out of use, primary gitaly-1 -> gitaly-2, epoch 2
-  behind on gitaly-2: 0 repositories
+  repositories behind on gitaly-2: 0
   writes under way: 3; new ones wait, for 8s at most
-` + strings.Replace(progress, "1 repositories", "0 repositories", 1)},
+` + strings.Replace(progress, "to go: 1", "to go: 0", 1)},
 		{[]string{"drain", "gitaly-1"}, "default: gitaly-1 is drained already, epoch 4\n", ""},
 		{[]string{"undrain", "gitaly-1"}, "* gitaly-1 may return; answered by praefect-1\n", ""},
 	} {
@@ -218,9 +218,9 @@ func TestShowPlan_warns(t *testing.T) {
 	}}
 	showPlan(&output{w: &text}, promoting(), admin.SwitchRequest{Storage: "gitaly-2"}, planned)
 	want := `default: primary gitaly-1 -> gitaly-2, epoch 3
-  behind on gitaly-2: 2 repositories
+  repositories behind on gitaly-2: 2
   writes under way: 0; new ones wait, for 8s at most
-  x unavailable unless caught up: 2 repositories; list: praefectctl dataloss -virtual-storage default
+  x repositories unavailable unless caught up: 2; list: praefectctl dataloss -virtual-storage default
   ! gitaly-3 is away
 `
 	if text.String() != want {

@@ -21,6 +21,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/admin/admintest"
+	"praefect/proxy/stream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,7 +39,7 @@ func client(t *testing.T, c *admintest.Cluster, access admin.Access) *admin.Clie
 func dial(t *testing.T, service *admin.Service) *grpc.ClientConn {
 	t.Helper()
 	l := bufconn.Listen(1 << 20)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.ForceServerCodecV2(stream.Codec{})) // as that of the proxy
 	service.Register(server)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

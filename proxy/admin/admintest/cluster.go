@@ -18,9 +18,9 @@ import (
 	"praefect/proxy/admin"
 )
 
-// Epoch is the time of the cluster's first entry; each later one comes a second
-// after the one before. It lies in the future, so that no pause has ended.
-var Epoch = time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)
+// epoch is the time of the cluster's first entry unless it is told; it lies in
+// the future, so that no pause has ended.
+var epoch = time.Date(2100, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // VirtualStorage is the name of the only virtual storage at the beginning.
 const VirtualStorage = "default"
@@ -31,7 +31,8 @@ const incarnation = state.Incarnation(1)
 // Cluster is a cluster in memory. It implements admin.Node, admin.Storages,
 // admin.Repair and admin.Control, each safe for concurrent use.
 type Cluster struct {
-	t testing.TB
+	t     testing.TB
+	begin time.Time
 
 	// At, if set, is asked at each stage of each change; changes without stages
 	// have only StagePlan. apply tells whether the change goes on; an error ends
@@ -53,8 +54,11 @@ type Cluster struct {
 // New makes a cluster of the instances praefect-1 (the leader), praefect-2 and
 // praefect-3 with one virtual storage of the named storages, all serving; the
 // first one is the primary.
-func New(t testing.TB, storages ...string) *Cluster {
-	c := &Cluster{t: t, state: &state.State{}, reach: map[string]admin.Reach{}, answers: map[string]any{}, raft: threeInstances()}
+func New(t testing.TB, storages ...string) *Cluster { return NewAt(t, epoch, storages...) }
+
+// NewAt is New at a time: each entry comes a second after the one before.
+func NewAt(t testing.TB, begin time.Time, storages ...string) *Cluster {
+	c := &Cluster{t: t, begin: begin, state: &state.State{}, reach: map[string]admin.Reach{}, answers: map[string]any{}, raft: threeInstances()}
 	c.Apply(state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "cluster"}})
 	c.Define(VirtualStorage, storages...)
 	return c
@@ -120,7 +124,7 @@ func (c *Cluster) apply(command state.Command) error {
 }
 
 // now is the cluster's clock. It needs mu.
-func (c *Cluster) now() time.Time { return Epoch.Add(time.Duration(c.state.Index) * time.Second) }
+func (c *Cluster) now() time.Time { return c.begin.Add(time.Duration(c.state.Index) * time.Second) }
 
 // SetReach changes what is known of the way to a storage of any virtual storage;
 // at first each is reachable and has the disk agreed on.

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/proxy/admin"
+	"praefect/proxy/admin/admintest"
+)
+
+// manual is where people read what the commands print.
+const manual = "../../docs/operations.md"
+
+// scenes are the clusters that the samples in the manual are taken from, by the
+// word after "console".
+var scenes = map[string]func(*instance){
+	"":         func(*instance) {},
+	"degraded": func(i *instance) { i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-2"); i.Lose("gitaly-3") },
+	"leaderless": func(i *instance) {
+		i.Raft(func(v *admin.RaftView) { v.Leader = "" })
+	},
+	"peer-away": func(i *instance) {
+		i.Raft(func(v *admin.RaftView) {
+			away, contact := &v.Instances[2], int64(252_000)
+			away.State, away.LastContactMillis, away.LeaseMillis = admin.Unreachable, &contact, 0
+			away.AppliedIndex, away.Behind, away.Error = 17903, 539, "connection refused"
+		})
+	},
+	"behind": func(i *instance) { i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-3") },
+	"switched": func(i *instance) {
+		for _, r := range []admin.SwitchRequest{
+			{Change: admin.Change{RequestID: "1", By: "operator: promote gitaly-2 (alice@desk): kernel of gitaly-1"}, Storage: "gitaly-2"},
+		} {
+			r.VirtualStorage = admintest.VirtualStorage
+			if _, err := i.Promote(i.t.Context(), r, func(admin.Progress) {}); err != nil {
+				i.t.Fatal(err)
+			}
+		}
+	},
+	"lost": func(i *instance) {
+		i.Wrote("@hashed/ab/cd.git", "gitaly-1")
+		i.Wrote("@hashed/ef/01.git", "gitaly-1", "gitaly-2")
+		i.Lose("gitaly-1")
+	},
+	"jobs": func(i *instance) {
+		due := time.Date(2026, 11, 23, 9, 14, 3, 0, time.UTC)
+		i.SetJobs([]admin.Job{
+			{ID: 87, VirtualStorage: "default", RelativePath: "@hashed/ab/cd.git", Target: "gitaly-2", State: "failed", Attempt: 2, Error: "copy: deadline exceeded", NotBefore: due},
+			{ID: 88, VirtualStorage: "default", RelativePath: "@hashed/ef/01.git", Target: "gitaly-2", State: "dead", Attempt: 10, Error: "copy: no space left on device", NotBefore: due},
+		}, nil)
+	},
+}
+
+// TestManual_samples runs every command that the manual shows, and compares. To
+// write the samples anew: UPDATE_MANUAL=1 go test ./cmd/praefectctl -run TestManual
+func TestManual_samples(t *testing.T) {
+	text, err := os.ReadFile(manual)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	samples := 0
+	for rest := string(text); ; {
+		before, after, found := strings.Cut(rest, "```console")
+		out.WriteString(before)
+		if !found {
+			break
+		}
+		scene, after, _ := strings.Cut(after, "\n")
+		sample, after, closed := strings.Cut(after, "```\n")
+		set := scenes[strings.TrimSpace(scene)]
+		if !closed || set == nil {
+			t.Fatalf("a sample of %q that has no end or no scene", scene)
+		}
+		now := replay(t, set, sample)
+		if now != sample {
+			t.Errorf("the manual shows\n%swhat is printed is\n%s", sample, now)
+		}
+		out.WriteString("```console" + scene + "\n" + now + "```\n")
+		rest = after
+		samples++
+	}
+	if samples < 10 {
+		t.Errorf("only %d samples: are they found?", samples)
+	}
+	if os.Getenv("UPDATE_MANUAL") != "" {
+		if err := os.WriteFile(manual, []byte(out.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// replay runs the commands of a sample in a cluster of their own and returns
+// the sample as it is now.
+func replay(t *testing.T, set func(*instance), sample string) string {
+	i := &instance{t: t, Cluster: admintest.NewAt(t, time.Date(2026, 11, 23, 9, 14, 3, 0, time.UTC), "gitaly-1", "gitaly-2", "gitaly-3")}
+	set(i)
+	env := map[string]string{"PRAEFECT_ENDPOINTS": i.socket(t), "USER": "alice", "LANG": "C.UTF-8"}
+	var out bytes.Buffer
+	code := "0"
+	for line := range strings.Lines(sample) {
+		command, shown := strings.CutPrefix(line, "$ ")
+		if !shown {
+			continue
+		}
+		out.WriteString(line)
+		if strings.HasPrefix(command, "echo $?") {
+			out.WriteString(code + "\n")
+			continue
+		}
+		words := shellWords(strings.TrimSpace(command))
+		got := operator{env: env, both: &out}.run(t, append([]string{"-no-color"}, words[1:]...)...)
+		code = string(rune('0' + got.code))
+	}
+	return out.String()
+}
+
+// shellWords splits a command at spaces that do not stand in double quotes.
+func shellWords(command string) (words []string) {
+	for n, part := range strings.Split(command, `"`) {
+		if n%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
+}
