@@ -12,6 +12,14 @@ have_postgres() {
 
 have_postgres || missing+=(postgresql)
 command -v git >/dev/null || missing+=(git)
+# Debian keeps it in /usr/sbin, which not everybody has on the path.
+PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || missing+=(haproxy)
+# Network namespaces and their faults are for root alone.
+if [ "$(id -u)" = 0 ]; then
+	command -v ip >/dev/null || missing+=(iproute2)
+	command -v iptables >/dev/null || missing+=(iptables)
+	command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+fi
 # Race-detector builds link with the C compiler.
 [ "${CGO_ENABLED:-}" != 1 ] || command -v cc >/dev/null || missing+=(gcc libc6-dev)
 

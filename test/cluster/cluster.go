@@ -38,6 +38,8 @@ type Cluster struct {
 	Storages []*Storage
 	// Instances are the instances of praefect.
 	Instances []*Instance
+	// Balancer is in front of them; nil without Options.Balancer.
+	Balancer *Balancer
 
 	options   Options
 	ports     ports
@@ -58,7 +60,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	defer cancel()
 	c := &Cluster{Binaries: options.Binaries, options: options, ports: ports{given: make(map[string]bool)}}
 	for _, step := range []func(context.Context) error{
-		c.prepare, c.startPostgres, c.startStorages, c.startInstances,
+		c.prepare, c.startPostgres, c.startStorages, c.startInstances, c.startBalancer,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("start a cluster: %w", err), c.Stop(context.WithoutCancel(ctx)))
@@ -125,6 +127,11 @@ func (c *Cluster) stop(ctx context.Context) error {
 	for _, s := range c.Storages {
 		storages, conns = append(storages, s.Process), append(conns, s.conn)
 	}
+	if c.Balancer != nil {
+		// It keeps nothing, and to end in good order it would wait for all clients.
+		faults = append(faults, c.Balancer.Kill())
+		conns = append(conns, c.Balancer.conn)
+	}
 	faults = append(faults, terminateAll(ctx, instances), terminateAll(ctx, storages))
 	for _, conn := range conns {
 		if conn != nil { // not so if its launch failed
@@ -156,7 +163,7 @@ func terminateAll(ctx context.Context, processes []*Process) error {
 	return errors.Join(faults...)
 }
 
-// processes are the instances and the storages; Postgres keeps its own.
+// processes are all but Postgres, which keeps its own.
 func (c *Cluster) processes() []*Process {
 	var all []*Process
 	for _, i := range c.Instances {
@@ -164,6 +171,9 @@ func (c *Cluster) processes() []*Process {
 	}
 	for _, s := range c.Storages {
 		all = append(all, s.Process)
+	}
+	if c.Balancer != nil {
+		all = append(all, c.Balancer.Process)
 	}
 	return all
 }
@@ -191,6 +201,10 @@ func (c *Cluster) prepare(context.Context) error {
 	if c.Token, err = newToken(c.TokenFile); err != nil {
 		return err
 	}
-	_, err = newToken(c.AdminTokenFile)
-	return err
+	for _, path := range []string{c.AdminTokenFile, filepath.Join(c.Dir, raftSecret)} {
+		if _, err := newToken(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -189,3 +189,29 @@ func TestStart_saysWhyItFailsAndLeavesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestCluster_clientsComeInThroughTheBalancer(t *testing.T) {
+	c := Run(t, Options{Binaries: programs, WithoutPostgres: true, Balancer: true})
+	ctx := limited(t)
+	if c.ClientAddr() != c.Balancer.Addr || c.Balancer.Addr == c.Instances[0].Addr {
+		t.Errorf("clients come in at %s, the balancer is at %s", c.ClientAddr(), c.Balancer.Addr)
+	}
+	path := "group/project.git"
+	if _, err := c.CreateRepository(ctx, "default", path); err != nil {
+		t.Fatal(err)
+	}
+	w := newWork(t, c, c.URL("default", path))
+	w.push("first")
+
+	i := c.Instances[0]
+	if err := i.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Balancer.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w.push("second")
+}

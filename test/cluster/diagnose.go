@@ -20,9 +20,9 @@ func (c *Cluster) Diagnose(w io.Writer) {
 		condition := "never started"
 		switch r := p.current(); {
 		case r.alive():
-			condition = fmt.Sprintf("process %d is running", r.process.Pid)
+			condition = fmt.Sprintf("process %d is running", r.command.Process.Pid)
 		case r != nil:
-			condition = fmt.Sprintf("process %d ended: %v", r.process.Pid, r.state)
+			condition = fmt.Sprintf("process %d ended: %v", r.command.Process.Pid, r.state())
 		}
 		report(p.name, condition, p.log)
 	}

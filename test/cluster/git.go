@@ -31,10 +31,10 @@ func (c *Cluster) Git(ctx context.Context, dir string, args ...string) (string, 
 	return c.Binaries.Git(ctx, c.TokenFile, dir, args...)
 }
 
-// CreateRepository makes an empty repository through the first instance and
+// CreateRepository makes an empty repository where clients come in and
 // returns its URL there.
 func (c *Cluster) CreateRepository(ctx context.Context, virtualStorage, relativePath string) (url string, err error) {
-	url = c.Instances[0].URL(virtualStorage, relativePath)
+	url = c.URL(virtualStorage, relativePath)
 	return url, c.Binaries.CreateRepository(ctx, c.TokenFile, url)
 }
 

@@ -13,12 +13,15 @@ import (
 	"praefect/proxy/admin"
 )
 
-// Instance is one instance of praefect and its process. The fields are set once.
+// Instance is one instance of praefect and its process. Its addresses are set
+// while it is launched, the other fields once.
 type Instance struct {
 	*Process
 	Addr        string // host:port for clients
 	MetricsAddr string // host:port of /metrics, /livez and /readyz
-	Dir         string // all that it keeps
+	RaftAddr    string // host:port for the other instances
+	Dir         string // its configuration, its log and, unless it is elsewhere, its state
+	RaftDir     string // its replicated state
 	Config      string // the path of its configuration
 
 	conn *grpc.ClientConn
@@ -36,13 +39,17 @@ func (i *Instance) URL(virtualStorage, relativePath string) string {
 	return gitalyURL(i.Addr, virtualStorage, relativePath)
 }
 
+// Ready tells whether the instance says on /readyz that it takes requests; the
+// error says why not.
+func (i *Instance) Ready(ctx context.Context) error {
+	_, err := i.get(ctx, "/readyz")
+	return err
+}
+
 // WaitReady waits until the instance says on /readyz that it takes requests. Its
 // error wraps an *ExitError if the process ended badly.
 func (i *Instance) WaitReady(ctx context.Context) error {
-	return i.await(ctx, "be ready", func(ctx context.Context) error {
-		_, err := i.get(ctx, "/readyz")
-		return err
-	})
+	return i.await(ctx, "be ready", i.Ready)
 }
 
 // Metrics are the instance's metrics now.
@@ -77,33 +84,37 @@ func (i *Instance) get(ctx context.Context, path string) (string, error) {
 }
 
 // newInstance prepares an instance that was not launched yet.
-func (c *Cluster) newInstance(name string) (*Instance, error) {
-	i := &Instance{Dir: filepath.Join(c.Dir, name)}
+func (c *Cluster) newInstance(ctx context.Context, name string) (_ *Instance, err error) {
+	i := &Instance{Dir: filepath.Join(c.Dir, name), RaftDir: c.options.RaftDir(name)}
 	i.Config = filepath.Join(i.Dir, "config.toml")
+	if i.RaftDir == "" {
+		i.RaftDir = filepath.Join(i.Dir, "raft")
+	}
 	if err := os.MkdirAll(i.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the directory of %s: %w", name, err)
 	}
-	i.Process = c.newProcess(name, Praefect, filepath.Join(i.Dir, "log"), c.options.Env...)
+	i.Process = c.newProcess(name, c.Binaries.Path(Praefect), filepath.Join(i.Dir, "log"), c.options.Env...)
 	i.args = []string{"-config", i.Config}
+	if i.place, err = c.options.Place(ctx, name); err != nil {
+		return nil, fmt.Errorf("find a place for %s: %w", name, err)
+	}
 	return i, nil
 }
 
-// launch configures the instance and starts it, for clients at the wanted address
-// if that is free.
-func (i *Instance) launch(ctx context.Context, c *Cluster, wanted string) (err error) {
-	if wanted != "" && c.ports.take(ctx, wanted) {
+// address chooses where the instance listens, for clients at the wanted address if
+// that is free.
+func (i *Instance) address(ctx context.Context, c *Cluster, wanted string) (err error) {
+	if wanted != "" && i.place.Here() && c.ports.take(ctx, wanted) {
 		i.Addr = wanted
-	} else if i.Addr, err = c.ports.free(ctx); err != nil {
+	} else if i.Addr, err = c.ports.in(ctx, i.place, clientPort); err != nil {
 		return err
 	}
-	if i.MetricsAddr, err = c.ports.free(ctx); err != nil {
+	if i.MetricsAddr, err = c.ports.in(ctx, i.place, metricsPort); err != nil {
 		return err
 	}
-	if i.conn, err = redial(i.conn, i.Addr, c.Token); err != nil {
+	if i.RaftAddr, err = c.ports.in(ctx, i.place, raftPort); err != nil {
 		return err
 	}
-	if err := c.writeConfig(i); err != nil {
-		return err
-	}
-	return i.Start()
+	i.conn, err = redial(i.conn, i.Addr, c.Token)
+	return err
 }

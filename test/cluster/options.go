@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 
+	"praefect/test/place"
 	"praefect/test/postgres"
 )
 
@@ -17,14 +19,27 @@ type Options struct {
 	Dir string
 	// VirtualStorages are what clients see, and the storages behind it.
 	VirtualStorages []VirtualStorage
+	// Instances is how many instances there are: 0 or 1 for one that stands alone,
+	// else they form one Raft cluster.
+	Instances int
+	// Balancer puts HAProxy in front of the instances, of which it knows three.
+	Balancer bool
 	// Settings is TOML laid over the generated configuration of every instance:
 	// tables are merged key by key, anything else, arrays too, is replaced.
 	Settings string
 	// Env are further variables ("NAME=value") of every instance, in all its lives.
 	Env []string
-	// ClientAddr is where the first instance listens for clients, if nothing else
-	// does. Empty or taken: a free port.
+	// ClientAddr is where clients come in, at the balancer or the first instance, if
+	// nothing else listens there. Empty or taken: a free port.
 	ClientAddr string
+
+	// Place says where the process with a label runs: "postgres", "haproxy", an
+	// instance or a storage. It is asked once for each. Nil: all run on the loopback
+	// address.
+	Place func(ctx context.Context, label string) (place.Place, error)
+	// RaftDir is the directory of an instance's replicated state, by its label; it
+	// must exist. Nil, or empty: one within Dir.
+	RaftDir func(label string) string
 
 	// Postgres is a running server that clusters share, each with a database of
 	// its own; Stop leaves it. Nil: a server of the cluster's own.
@@ -64,6 +79,13 @@ func (o *Options) applyDefaults() {
 	if len(o.VirtualStorages) == 0 {
 		o.VirtualStorages = []VirtualStorage{Numbered("default", 3)}
 	}
+	o.Instances = max(o.Instances, 1)
+	if o.Place == nil {
+		o.Place = func(context.Context, string) (place.Place, error) { return place.Place{}, nil }
+	}
+	if o.RaftDir == nil {
+		o.RaftDir = func(string) string { return "" }
+	}
 	if o.Progress == nil {
 		o.Progress = func(string, string) {}
 	}
@@ -75,6 +97,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("start a cluster: no programs given: see Build")
 	case o.Detached && o.Dir == "":
 		return fmt.Errorf("start a cluster: a detached one needs a directory")
+	case o.Balancer && o.Instances > balanced:
+		return fmt.Errorf("start a cluster: the balancer knows %d instances, not %d", balanced, o.Instances)
 	case o.Postgres != nil && (o.PostgresTLS || o.WithoutPostgres || o.Detached):
 		return fmt.Errorf("start a cluster: a shared Postgres can be neither configured nor stopped nor left behind")
 	}

@@ -7,6 +7,16 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"praefect/test/place"
+)
+
+// The ports of processes in places of their own.
+const (
+	clientPort  = 2305
+	raftPort    = 2307
+	storagePort = 8075
+	metricsPort = 9652
 )
 
 // ports hands out addresses on which nothing listens.
@@ -26,6 +36,15 @@ func (p *ports) free(ctx context.Context) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("no free port between %d and %d in %d tries", lowest, highest, tries)
+}
+
+// in picks an address in a place: a free port here, else the given one, as nobody
+// else is there.
+func (p *ports) in(ctx context.Context, where place.Place, port int) (string, error) {
+	if where.Here() {
+		return p.free(ctx)
+	}
+	return net.JoinHostPort(where.Address(), strconv.Itoa(port)), nil
 }
 
 // take tells whether the address was free; it is not given again.

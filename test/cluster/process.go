@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"praefect/test/place"
 )
 
 // killLimit bounds the wait for the end of a process that was sent SIGKILL: the
@@ -25,6 +27,7 @@ type Process struct {
 	env      []string
 	log      string
 	detached bool // outlives us
+	place    place.Place
 
 	mu  sync.Mutex
 	run *run // the latest one, nil before the first; guarded by mu
@@ -32,11 +35,10 @@ type Process struct {
 
 // run is one life of a process.
 type run struct {
-	process *os.Process
-	logFrom int64         // where its part of the log begins
-	ended   chan struct{} // closed once it has ended and state is set
-	state   *os.ProcessState
-	noted   bool // somebody ended it or knows how it ended; guarded by the Process's mu
+	command *exec.Cmd
+	logFrom int64           // where its part of the log begins
+	ended   <-chan struct{} // closed once it has ended and there is a state
+	noted   bool            // somebody ended it or knows how it ended; guarded by the Process's mu
 }
 
 // Start starts the process, which must not run, with further variables
@@ -63,7 +65,7 @@ func (p *Process) Running() bool { return p.current().alive() }
 // PID is the process id of the latest life, 0 before the first.
 func (p *Process) PID() int {
 	if r := p.current(); r != nil {
-		return r.process.Pid
+		return r.command.Process.Pid
 	}
 	return 0
 }
@@ -100,7 +102,7 @@ func (p *Process) Kill() error {
 	case <-r.ended:
 		return nil
 	case <-limit.C:
-		return fmt.Errorf("kill %s: process %d is still there after %v", p.name, r.process.Pid, killLimit)
+		return fmt.Errorf("kill %s: process %d is still there after %v", p.name, r.command.Process.Pid, killLimit)
 	}
 }
 
@@ -186,6 +188,9 @@ func (p *Process) surprise() error {
 	return p.exit(p.run)
 }
 
+// state is how it ended; only after that.
+func (r *run) state() *os.ProcessState { return r.command.ProcessState }
+
 func (r *run) alive() bool {
 	if r == nil {
 		return false
@@ -200,7 +205,7 @@ func (r *run) alive() bool {
 
 // signal sends a signal; to a process that has ended it does nothing.
 func (r *run) signal(signal syscall.Signal) error {
-	if err := r.process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := r.command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	return nil
@@ -223,7 +228,7 @@ func (p *Process) command(env []string) *exec.Cmd {
 
 func (c *Cluster) newProcess(label, program, log string, env ...string) *Process {
 	return &Process{
-		name: label, program: c.Binaries.Path(program), log: log, detached: c.options.Detached,
+		name: label, program: program, log: log, detached: c.options.Detached,
 		env: append(c.Binaries.environment(), env...),
 	}
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
+// raftSecret is the file with the secret that the instances share.
+const raftSecret = "raft-secret"
+
 // table is a TOML table.
 type table = map[string]any
 
@@ -26,7 +29,7 @@ func (c *Cluster) writeConfig(i *Instance) error {
 		"graceful_stop_timeout":  "10s",
 		"auth":                   table{"token_file": c.TokenFile},
 		"admin":                  table{"token_file": c.AdminTokenFile},
-		"raft":                   table{"name": i.Label(), "data_dir": filepath.Join(i.Dir, "raft")},
+		"raft":                   c.raftSettings(i),
 		"database":               database,
 		"virtual_storage":        c.virtualStorageSettings(),
 	}
@@ -42,6 +45,22 @@ func (c *Cluster) writeConfig(i *Instance) error {
 		return fmt.Errorf("write the configuration of %s: %w", i.Label(), err)
 	}
 	return nil
+}
+
+// raftSettings are those of one instance: several name each other and share a
+// secret.
+func (c *Cluster) raftSettings(i *Instance) table {
+	settings := table{"name": i.Label(), "data_dir": i.RaftDir}
+	if len(c.Instances) < 2 {
+		return settings
+	}
+	settings["listen_addr"], settings["secret_file"] = i.RaftAddr, filepath.Join(c.Dir, raftSecret)
+	var peers []table
+	for _, peer := range c.Instances {
+		peers = append(peers, table{"name": peer.Label(), "addr": peer.RaftAddr})
+	}
+	settings["peer"] = peers
+	return settings
 }
 
 func (c *Cluster) virtualStorageSettings() []table {

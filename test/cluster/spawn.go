@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 )
 
@@ -22,27 +21,11 @@ func (p *Process) spawn(env []string) (*run, error) {
 	}
 	cmd := p.command(env)
 	cmd.Stdout, cmd.Stderr = log, log
-	r := &run{logFrom: end, ended: make(chan struct{})}
-	started := make(chan error, 1) // one result, so that the goroutine never waits for us
-	go func() {
-		// The kernel sends the death signal when the thread that forked ends, not the process; this
-		// goroutine keeps its thread for as long as the child lives.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		if err := cmd.Start(); err != nil {
-			started <- err
-			return
-		}
-		r.process = cmd.Process
-		started <- nil
-		_ = cmd.Wait() // an error tells no more than the state
-		r.state = cmd.ProcessState
-		close(r.ended)
-	}()
-	if err := <-started; err != nil {
+	ended, err := p.place.Start(cmd)
+	if err != nil {
 		return nil, err
 	}
-	return r, nil
+	return &run{logFrom: end, command: cmd, ended: ended}, nil
 }
 
 // ExitError is the end of a process that ended otherwise than with status 0.
@@ -61,10 +44,10 @@ func (e *ExitError) Error() string {
 
 // exit is how a life ended, as an error unless it ended well.
 func (p *Process) exit(r *run) error {
-	if r.state.Success() {
+	if r.state().Success() {
 		return nil
 	}
-	return &ExitError{Process: p.name, State: r.state, Log: p.log, Tail: p.tail(r)}
+	return &ExitError{Process: p.name, State: r.state(), Log: p.log, Tail: p.tail(r)}
 }
 
 // tail is the end of what a life wrote to the log.

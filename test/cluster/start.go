@@ -18,6 +18,9 @@ func (c *Cluster) startPostgres(ctx context.Context) (err error) {
 		return err
 	}
 	launch := postgres.Options{TLS: c.options.PostgresTLS, Detached: c.options.Detached}
+	if launch.Place, err = c.options.Place(ctx, "postgres"); err != nil {
+		return fmt.Errorf("find a place for postgres: %w", err)
+	}
 	if c.options.Detached {
 		launch.Dir = filepath.Join(c.Dir, "postgres")
 	}
@@ -39,7 +42,7 @@ func (c *Cluster) startPostgres(ctx context.Context) (err error) {
 func (c *Cluster) startStorages(ctx context.Context) error {
 	for _, v := range c.options.VirtualStorages {
 		for _, name := range v.Storages {
-			s, err := c.newStorage(v.Name, name)
+			s, err := c.newStorage(ctx, v.Name, name)
 			if err != nil {
 				return err
 			}
@@ -55,28 +58,6 @@ func (c *Cluster) startStorages(ctx context.Context) error {
 		}
 		c.options.Progress(s.Label(), s.Addr)
 	}
-	return nil
-}
-
-func (c *Cluster) startInstances(ctx context.Context) error {
-	i, err := c.newInstance("praefect-1")
-	if err != nil {
-		return err
-	}
-	c.Instances = append(c.Instances, i)
-	wanted := c.options.ClientAddr
-	launch := func() error {
-		addr := wanted
-		wanted = "" // taken, if there is a second time
-		return i.launch(ctx, c, addr)
-	}
-	if err := launch(); err != nil {
-		return err
-	}
-	if err := serving(ctx, i.WaitReady, launch); err != nil {
-		return err
-	}
-	c.options.Progress(i.Label(), i.Addr)
 	return nil
 }
 

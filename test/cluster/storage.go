@@ -80,7 +80,7 @@ func removeAll(ctx context.Context, dir string) error {
 }
 
 // newStorage prepares a storage that was not launched yet.
-func (c *Cluster) newStorage(virtualStorage, name string) (*Storage, error) {
+func (c *Cluster) newStorage(ctx context.Context, virtualStorage, name string) (*Storage, error) {
 	home := filepath.Join(c.Dir, "storages", url.PathEscape(virtualStorage), url.PathEscape(name))
 	s := &Storage{
 		VirtualStorage: virtualStorage, Name: name,
@@ -97,13 +97,16 @@ func (c *Cluster) newStorage(virtualStorage, name string) (*Storage, error) {
 	if len(c.options.VirtualStorages) > 1 {
 		label = virtualStorage + "/" + name
 	}
-	s.Process = c.newProcess(label, TestGitaly, filepath.Join(home, "log"))
+	s.Process = c.newProcess(label, c.Binaries.Path(TestGitaly), filepath.Join(home, "log"))
+	if s.place, err = c.options.Place(ctx, label); err != nil {
+		return nil, fmt.Errorf("find a place for %s: %w", label, err)
+	}
 	return s, nil
 }
 
-// launch starts the storage at a free address.
+// launch starts the storage, at a free address if it is here.
 func (s *Storage) launch(ctx context.Context, c *Cluster) (err error) {
-	if s.Addr, err = c.ports.free(ctx); err != nil {
+	if s.Addr, err = c.ports.in(ctx, s.place, storagePort); err != nil {
 		return err
 	}
 	if s.conn, err = redial(s.conn, s.Addr, s.Token); err != nil {

@@ -24,8 +24,8 @@ const (
 // process is a running server: the postmaster and, unless detached, the watchdog that outlives us for its sake.
 type process struct {
 	server   *exec.Cmd
-	exited   chan struct{} // closed when the postmaster is gone
-	watchdog *exec.Cmd     // nil when detached
+	exited   <-chan struct{} // closed when the postmaster is gone
+	watchdog *exec.Cmd       // nil when detached
 	leash    io.WriteCloser
 }
 
@@ -46,14 +46,11 @@ func (s *Server) spawn(ctx context.Context) (*process, error) {
 	server.Dir, server.Stdout, server.Stderr = s.dir, log, log
 	// A group of its own: a Ctrl-C in the terminal is for us, and we stop the server.
 	server.SysProcAttr.Setpgid = true
-	if err := server.Start(); err != nil {
+	exited, err := s.options.Place.Start(server)
+	if err != nil {
 		return nil, err
 	}
-	p := &process{server: server, exited: make(chan struct{})}
-	go func() {
-		defer close(p.exited)
-		_ = server.Wait() // how it ended is in its log
-	}()
+	p := &process{server: server, exited: exited}
 	if !s.options.Detached {
 		if err := p.tie(ctx, s); err != nil {
 			return nil, errors.Join(err, p.stop(Immediate))

@@ -1,5 +1,5 @@
 // Package postgres owns private, real PostgreSQL servers: one is initialised in a directory of its own, started on a
-// free port of the loopback address, stopped, killed, paused and removed.
+// free port of the loopback address or in a place of its own, stopped, killed, paused and removed.
 // It promises that no server outlives the process that launched it, however that process ends (unless Options.Detached
 // says so), and that a machine without PostgreSQL gets an error which says what to install.
 // Tests and the demo may use it; nothing of the product may.
@@ -16,10 +16,15 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"praefect/test/place"
 )
 
 // launchConf holds the settings of the last launch, beside postgresql.conf.
 const launchConf = "launch.conf"
+
+// elsewherePort is the port in a place of its own.
+const elsewherePort = 5432
 
 // role is the unprivileged role that DSN and NewDatabase hand out; superuser is the one that initdb makes.
 const (
@@ -38,6 +43,8 @@ type Options struct {
 	TLS bool
 	// Settings are written into postgresql.conf, over the defaults of this package.
 	Settings map[string]string
+	// Place is where the server runs. Elsewhere than here it listens on a fixed port, without TLS.
+	Place place.Place
 	// Detached leaves the server running when the launching process ends. Whoever sets it stops the server by PID.
 	Detached bool
 }
@@ -60,6 +67,9 @@ func Launch(ctx context.Context, options Options) (*Server, error) {
 	found, err := findPrograms()
 	if err != nil {
 		return nil, err
+	}
+	if !options.Place.Here() {
+		options.Port = elsewherePort // nobody else listens there
 	}
 	s := &Server{options: options, programs: found, port: options.Port}
 	if err := s.prepare(ctx); err != nil {
@@ -177,7 +187,9 @@ func (s *Server) PID() int {
 }
 
 // Addr is the server's host:port.
-func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+func (s *Server) Addr() string {
+	return net.JoinHostPort(s.options.Place.Address(), strconv.Itoa(s.port))
+}
 
 // Log is the path of the server's log file.
 func (s *Server) Log() string { return filepath.Join(s.dir, "log") }
@@ -230,6 +242,12 @@ func (s *Server) initialise(ctx context.Context, passwordFile string) error {
 			return err
 		}
 	}
+	if !s.options.Place.Here() {
+		const admission = "local all all scram-sha-256\nhost all all all scram-sha-256\n"
+		if err := s.programs.writeFile(filepath.Join(s.data(), "pg_hba.conf"), []byte(admission)); err != nil {
+			return err
+		}
+	}
 	conf, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open postgresql.conf: %w", err)
@@ -245,7 +263,7 @@ func (s *Server) initialise(ctx context.Context, passwordFile string) error {
 // SYSTEM still overrides it.
 func (s *Server) configure() error {
 	settings := map[string]string{
-		"listen_addresses":        "127.0.0.1",
+		"listen_addresses":        s.options.Place.Address(),
 		"unix_socket_permissions": "0700",
 		"max_connections":         "60",
 		"shared_buffers":          "64MB",

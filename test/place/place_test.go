@@ -1,0 +1,45 @@
+package place
+
+import (
+	"errors"
+	"os/exec"
+	"testing"
+)
+
+func TestPlace_startTellsHowItEnded(t *testing.T) {
+	command := exec.Command("/bin/sh", "-c", "exit 3")
+	ended, err := Place{}.Start(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if got := command.ProcessState.ExitCode(); got != 3 {
+		t.Errorf("got status %d, want 3", got)
+	}
+}
+
+func TestPlace_startsNothingWhereItCannotEnter(t *testing.T) {
+	closed := errors.New("closed")
+	command := exec.Command("/bin/true")
+	if _, err := (Place{Enter: func() error { return closed }}).Start(command); !errors.Is(err, closed) {
+		t.Errorf("got %v, want %v", err, closed)
+	}
+	if command.Process != nil {
+		t.Error("it was started")
+	}
+}
+
+func TestPlace_startSaysWhatIsMissing(t *testing.T) {
+	if _, err := (Place{}).Start(exec.Command("/no/such/program")); err == nil {
+		t.Error("a missing program was started")
+	}
+}
+
+func TestPlace_zeroIsTheLoopbackAddress(t *testing.T) {
+	if p := (Place{}); !p.Here() || p.Address() != "127.0.0.1" {
+		t.Errorf("got %v, %q", p.Here(), p.Address())
+	}
+	if p := (Place{IP: "10.0.0.7", Enter: func() error { return nil }}); p.Here() || p.Address() != "10.0.0.7" {
+		t.Errorf("got %v, %q", p.Here(), p.Address())
+	}
+}
