@@ -74,6 +74,32 @@ func TestFSM_Apply(t *testing.T) {
 	}
 }
 
+// TestFSM_ApplyBatch_tellsTheTerm: the term comes from the log's entry, whatever
+// the proposer says.
+func TestFSM_ApplyBatch_tellsTheTerm(t *testing.T) {
+	for term, want := range map[uint64]state.Reason{4: "", 3: state.RefusedTerm} {
+		data, err := state.EncodeBatch(state.Batch{
+			Version:   state.CommandVersion,
+			RequestID: "r",
+			Term:      term,
+			EntryTerm: 3,
+			Commands:  []state.Command{{Register: &state.Register{ID: "a", ClusterID: "cluster"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got state.Reason
+		for _, r := range New().Apply(&raft.Log{Index: 1, Term: 4, Type: raft.LogCommand, Data: data}).([]state.Result) {
+			if r.Refusal != nil {
+				got = r.Refusal.Reason
+			}
+		}
+		if got != want {
+			t.Errorf("decided in term %d: refused %q, want %q", term, got, want)
+		}
+	}
+}
+
 func TestFSM_Apply_undecodableStopsTheProcess(t *testing.T) {
 	for name, data := range map[string]string{
 		"nothing":            "",

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// Check returns the first invariant that the state breaks, nil if it is sound.
+// Check returns the first of the invariants I1 to I8 that the state breaks, nil if it
+// is sound.
 // Apply keeps all of them; tests ask after each one, and a snapshot that breaks
 // one is not restored.
 func (s *State) Check() error {
@@ -32,6 +33,7 @@ func (s *State) Check() error {
 	return err
 }
 
+// checkInstances checks I1 to I3.
 func (s *State) checkInstances() error {
 	if why := badLease(s.LeaseMillis); why != "" {
 		return errors.New(why)
@@ -50,6 +52,7 @@ func (s *State) checkInstances() error {
 	return nil
 }
 
+// check checks I1, I2 and I4, and the storages.
 func (v *VirtualStorage) check(index Index) error {
 	switch {
 	case badName("name", v.Name) != "":
@@ -79,6 +82,7 @@ func (v *VirtualStorage) check(index Index) error {
 	return nil
 }
 
+// check checks I2 and I5.
 func (s *Storage) check(index Index, epoch uint64) error {
 	whys := []string{""}
 	switch s.Standing {
@@ -105,6 +109,7 @@ func (s *Storage) check(index Index, epoch uint64) error {
 	return nil
 }
 
+// checkEntry checks I1, I2 and I6, and the marks.
 func (s *State) checkEntry(k Key, e *Entry) error {
 	vs := s.VirtualStorage(k.VirtualStorage)
 	switch {
@@ -130,6 +135,7 @@ func (s *State) checkEntry(k Key, e *Entry) error {
 	return nil
 }
 
+// checkMark checks I6 to I8.
 func (s *State) checkMark(vs *VirtualStorage, e *Entry, m *Mark) error {
 	switch m.Kind {
 	case Open, Solo:

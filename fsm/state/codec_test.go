@@ -108,7 +108,13 @@ func FuzzDecodeBatch(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	start := busyWorld(f).State
+	old, err := EncodeBatch(Batch{Version: CommandVersion, RequestID: "r", Incarnation: alpha, Term: 1, Commands: []Command{proved(beta, ProofSilent)}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(old)
+	busy, fenced := busyWorld(f), newWorld(f)
+	fenced.fence("p", "q")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := DecodeBatch(data)
 		if err != nil {
@@ -126,7 +132,8 @@ func FuzzDecodeBatch(f *testing.F) {
 		if err != nil || string(recoded) != string(encoded) {
 			t.Fatalf("%q became %q, %v", encoded, recoded, err)
 		}
-		for _, s := range []*State{{}, start} {
+		for _, s := range []*State{{}, busy.State, fenced.State} {
+			b.EntryTerm = b.Term
 			next, results := s.Apply(s.Index+1, b)
 			if len(results) != len(b.Commands) {
 				t.Fatalf("%d results for %d commands", len(results), len(b.Commands))

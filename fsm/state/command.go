@@ -11,8 +11,8 @@ type Batch struct {
 	Version int `json:"-"`
 	// RequestID is random; repeating it repeats the answers.
 	RequestID string `json:"id"`
-	// Incarnation is the proposer. Ledger commands and Retire need a live one;
-	// Register has none yet.
+	// Incarnation is the proposer. Every command needs a live one, but Register,
+	// which has none yet.
 	Incarnation Incarnation `json:"inc,omitempty"`
 	// Number rises by batch within an incarnation. A batch whose number is not
 	// higher than the last one applied has its ledger commands refused: one

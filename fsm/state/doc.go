@@ -17,17 +17,40 @@
 //
 // # A storage
 //
-//	define ──▶ filling ──filled──▶ serving ──fence──▶ fenced ──admit──▶ out
-//	              ▲                   │  ▲                               │
-//	              ├───another disk────┘  └──────────same disk────────────┤
-//	              └─────────────────────another disk─────────────────────┘
+//	define ──▶ filling ──filled──▶ serving ──fence──▶ fenced ──admit──▶ out (dead)
+//	              ▲                 │ ▲ ▲               │                │ │ drain, undrain
+//	              ├──another disk───┘ │ └───────admit───┤                │ ▼
+//	              ├───────────────────┼──another disk───┘                │ out (drained)
+//	              │                   └────────────same disk─────────────┤
+//	              └────────────────────────another disk──────────────────┘
 //
 // The first storage of a new virtual storage serves at once: there is nothing
-// that it could lack. Whatever becomes serving goes to the end of the
-// succession, so that storages which serve never change their order. A storage
-// that becomes filling becomes behind for the whole ledger: a scan copies the
-// ordinary repositories onto it, repair does the others. (The commands for
-// fencing, admitting and draining come with failover.)
+// that it could lack. Whatever becomes serving goes to the end of the succession,
+// and so does whose fence ends, so that storages which serve never change their
+// order. A storage that becomes filling becomes behind for the whole ledger: a scan
+// copies the ordinary repositories onto it, repair does the others.
+//
+// # Who writes where
+//
+// The primary of a repository is its first in-sync storage, provided that it
+// serves. To give the role to another one takes two commands. Fence takes it from
+// the present holders: nothing that was routed to them earlier counts any more, and
+// as they keep their places, nobody else is primary yet. Then the leader waits until
+// every instance has applied the fence, or its lease must have ended. Admit moves
+// the fenced ones to the end: the next in the succession is primary.
+//
+// Both name the epoch at which they were decided, so that of two decisions about one
+// state only one is applied; and Admit, like Retire, names the Raft term in which its
+// leader waited: the table of leases which it has seen run out was its own.
+//
+// A leader that dies between the two leaves a state that says it all. The storages
+// are fenced since an index that everybody must have applied, and Storage.Why tells
+// how to end it: WhyDead and WhyDrained as out, WhySwitchover as serving.
+//
+// A fence says nothing of marks. What is under way on a fenced storage ends at its
+// instance, which accounts for it; a storage that was fenced after a write's epoch
+// counts as behind in Wrote even if it serves again; and no repair is vouched for on
+// a fenced storage.
 //
 // # A repository
 //
@@ -38,26 +61,50 @@
 // Behind and the marks are independent: Wrote adds to Behind, InSync and Settle
 // account for it. An entry without marks and without Behind is removed.
 //
+// A repository that is in sync nowhere is unavailable: what has its latest writes is
+// out, or lost. It heals when that storage returns; or an operator accepts the loss
+// and names the storage that counts. AcceptLoss leaves dirty marks: they tell what
+// may still happen, on the chosen storage too.
+//
 // # Invariants
 //
-// Check states them all. Those that others rely on:
+// Of each state, as Check finds them:
 //
-//   - A storage in sync for a repository (serving or fenced, and not behind)
-//     has every write that was acknowledged. Wrote makes everything behind
-//     that is not known to agree; only InSync and Settle vouch, and only if
-//     nobody touched the entry since they looked and nobody else may write.
-//   - A live mark is of a live incarnation: Retire makes those of the retired
-//     one dirty, and no command of it is applied afterwards.
-//   - A dirty mark goes by Settle only, which names it by its index.
-//   - Epochs, indices and incarnations only rise.
+//	I1  What is a set is sorted and names nothing twice; names are text.
+//	I2  Nothing is of an index or epoch to come.
+//	I3  The cluster has an id, and one length of leases.
+//	I4  A virtual storage is never without a storage that serves, so that an
+//	    ordinary repository is always in sync somewhere.
+//	I5  A storage is fenced or out for a reason that fits, and fenced at an epoch; it
+//	    is New only until it serves.
+//	I6  An entry says something, and of storages that there are.
+//	I7  A live mark is of a live incarnation: Retire makes those of the retired one
+//	    dirty, and no command of it is applied afterwards.
+//	I8  A dirty mark is named by an index not later than the last change.
+//
+// Of each change, as the property tests find them:
+//
+//	I9   Epochs, indices and incarnations only rise. The epoch rises with each role
+//	     that is given or taken: a virtual storage has one primary an epoch (P1).
+//	I10  Storages that serve never change their order, and one that is fenced keeps
+//	     its place among them until Admit.
+//	I11  A storage in sync for a repository (serving or fenced, and not behind) has
+//	     every write that was acknowledged (P3). Wrote makes everything behind that
+//	     is not known to agree; only InSync and Settle vouch, and only if nobody
+//	     touched the entry since they looked and nobody else may write.
+//	I12  A dirty mark goes by Settle only, which names it by its index.
+//	I13  An applied Wrote was made on the repository's primary, and no fence of it
+//	     came between the write's epoch and here.
 //
 // # How failures end
 //
 //   - A proposer that does not learn the answer repeats its batch: the request
 //     id is remembered for the next AnswersKept batches, and later its number
 //     keeps the ledger commands from being applied again.
-//   - A proposer that dies is retired by its next incarnation; what it left
-//     under way is dirty, and is settled by comparison.
+//   - A proposer that dies is retired, by its next incarnation or upon other
+//     proof; what it left under way is dirty, and is settled by comparison.
+//   - A leader that loses its term has what it decided refused, if the command
+//     reaches the log by way of another leader; the other one decides anew.
 //   - A command that may not be applied is refused, as a value; the others of
 //     its batch are applied. A refused command has changed nothing.
 //   - A log entry that cannot be decoded stops the process (package fsm):

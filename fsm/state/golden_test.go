@@ -4,17 +4,21 @@ import (
 	"bufio"
 	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write testdata anew; only for a new version of log or snapshot")
+var update = flag.Bool("update", false, "write the latest golden log and snapshot anew, as long as no release has them")
 
+// The golden logs, each with the snapshot of the state that it gives. All but the
+// latest were released, and are never written again.
 const (
-	goldenLog      = "testdata/v1.log"
-	goldenSnapshot = "testdata/v1.snapshot"
+	goldenFirst    = "testdata/v1"       // before failover
+	goldenFailover = "testdata/failover" // fences, pauses, losses accepted; terms
+	goldenLatest   = goldenFailover
 )
 
 // TestGolden shows that a log and a snapshot once written load for ever, and
@@ -23,66 +27,103 @@ func TestGolden(t *testing.T) {
 	if *update {
 		writeGolden(t)
 	}
-	s := &State{}
-	f, err := os.Open(goldenLog)
+	for _, name := range []string{goldenFirst, goldenFailover} {
+		t.Run(name, func(t *testing.T) {
+			s := &State{}
+			for index, b := range readGolden(t, name+".log") {
+				s, _ = s.Apply(index, b)
+			}
+			want, err := os.ReadFile(name + ".snapshot")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := snapshotOf(t, s); got != string(want) {
+				t.Errorf("the log gives\n%s\nwant\n%s", got, want)
+			}
+			restored, err := ReadSnapshot(strings.NewReader(string(want)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := snapshotOf(t, restored); got != string(want) {
+				t.Errorf("the snapshot became\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// readGolden returns the batches of the log by their index. A line has the index,
+// the term of the entry unless it is 0, and the entry.
+func readGolden(t *testing.T, name string) iter.Seq2[Index, Batch] {
+	t.Helper()
+	f, err := os.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		number, quoted, _ := strings.Cut(lines.Text(), " ")
-		index, err := strconv.ParseUint(number, 10, 64)
-		if err != nil {
+	t.Cleanup(func() { _ = f.Close() }) // it was only read
+	return func(yield func(Index, Batch) bool) {
+		lines := bufio.NewScanner(f)
+		for lines.Scan() {
+			var index, term uint64
+			number, quoted, _ := strings.Cut(lines.Text(), " ")
+			if _, err := fmt.Sscan(number, &index); err != nil {
+				t.Fatal(err)
+			}
+			if number, rest, _ := strings.Cut(quoted, " "); !strings.HasPrefix(quoted, `"`) {
+				if _, err := fmt.Sscan(number, &term); err != nil {
+					t.Fatal(err)
+				}
+				quoted = rest
+			}
+			data, err := strconv.Unquote(quoted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := DecodeBatch([]byte(data))
+			if err != nil {
+				t.Fatalf("entry %d: %v", index, err)
+			}
+			b.EntryTerm = term
+			if !yield(Index(index), b) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
 			t.Fatal(err)
 		}
-		data, err := strconv.Unquote(quoted)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := DecodeBatch([]byte(data))
-		if err != nil {
-			t.Fatalf("entry %d: %v", index, err)
-		}
-		s, _ = s.Apply(Index(index), b)
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
-	}
-	want, err := os.ReadFile(goldenSnapshot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := snapshotOf(t, s); got != string(want) {
-		t.Errorf("the log gives\n%s\nwant\n%s", got, want)
-	}
-	restored, err := ReadSnapshot(strings.NewReader(string(want)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := snapshotOf(t, restored); got != string(want) {
-		t.Errorf("the snapshot became\n%s\nwant\n%s", got, want)
 	}
 }
 
 // writeGolden writes a log with every command, applied and refused.
 func writeGolden(t *testing.T) {
-	w := newWorld(t)
-	w.must(alpha, scoped(10000, true, "p", "q"))
-	w.must(alpha, deleting(DeletedSet, "p", "q"))
-	w.must(alpha, insync(w.Index, "r"))
-	w.must(alpha, closing(true))
-	w.must(beta, paths(open(Solo, "p"), "pool.git", "fork.git"))
-	w.must(beta, paths(wrote("p"), "pool.git", "fork.git"))
-	w.must(beta, paths(closing(false), "fork.git"))
-	w.must(beta, open(Open, "r"))
-	w.must(beta, settle(w, "p", "q"))
-	w.must(alpha, define("p", "q", "s"))
-	w.must(alpha, reach("q", "another disk"))
-	next := w.must(0, Command{Register: &Register{ID: "b", Name: "two", Address: "h:2", Version: "1.0"}}).Incarnation
-	w.must(next, Command{Retire: &Retire{Incarnation: beta, Successor: next}})
+	w := &world{t: t, State: &State{}, term: 2}
+	w.must(0, Command{Register: &Register{ID: "a", Name: "one", Address: "h1:2305", RaftAddress: "h1:2307", Version: "1.0",
+		ClusterID: "cluster", LeaseMillis: 2000}})
+	w.must(0, Command{Register: &Register{ID: "b", Name: "two", Address: "h2:2305", RaftAddress: "h2:2307", LeaseMillis: 500}})
+	w.populate()
+	w.must(beta, open(Solo, "p"))
+	w.must(beta, wrote("p"))
+	w.must(beta, closing(true))
+	w.must(beta, paths(open(Open, "p", "q"), "busy.git"))
+	w.out("p", WhyDead)
+	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "r"}})
+	w.must(alpha, Command{Drain: &Drain{VirtualStorage: vs, Storage: "p", By: "operator: drain p"}})
+	w.must(alpha, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p", By: "operator: undrain p"}})
+	w.must(alpha, reach("p", "disk-p"))
+	w.term = 3
+	w.must(alpha, Command{Pause: &Pause{Until: 1_800_000_000_000, Why: "maintenance", By: "operator: pause"}})
+	w.switchover("q", "r")
+	w.must(alpha, Command{Resume: &Resume{VirtualStorage: vs, By: "operator: resume"}})
+	w.must(alpha, Command{Pause: &Pause{VirtualStorage: vs}})
+	w.fence("q")
+	another := w.admitting("", "q")
+	another.Admit.Storages[0].FilesystemID = "another disk"
+	w.must(alpha, another)
+	for _, term := range []uint64{2, 3} { // the first one is refused
+		w.batch(Batch{Incarnation: alpha, Term: term, Commands: []Command{proved(beta, ProofSilent)}})
+	}
+	w.fence("p")
 	for _, c := range everyCommand() {
-		w.try(beta, c)
+		w.try(alpha, c)
 	}
 	w.batch(w.log[0])
 	var log strings.Builder
@@ -91,10 +132,10 @@ func writeGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(&log, "%d %q\n", i+1, data)
+		fmt.Fprintf(&log, "%d %d %q\n", i+1, b.EntryTerm, data)
 	}
-	for name, text := range map[string]string{goldenLog: log.String(), goldenSnapshot: snapshotOf(t, w.State)} {
-		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+	for ending, text := range map[string]string{".log": log.String(), ".snapshot": snapshotOf(t, w.State)} {
+		if err := os.WriteFile(goldenLatest+ending, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// laws are what must hold between one state and a later one.
+// laws are what must hold between one state and a later one: I9 and I10.
 type laws struct {
 	// primaries holds who was the primary of the virtual storage at each epoch.
 	primaries map[uint64]string
@@ -18,7 +18,7 @@ func newLaws() *laws {
 	return &laws{primaries: map[uint64]string{}, inSync: map[string]map[string]Index{}}
 }
 
-// check compares the states before and after one command.
+// check compares the states before and after one command, I9 and I10.
 func (l *laws) check(t *rapid.T, before, after *State) {
 	was, is := before.VirtualStorage(vs), after.VirtualStorage(vs)
 	if is == nil {

@@ -137,7 +137,7 @@ func (h *history) apply(b Batch) {
 	h.laws.checkReads(h.t, twin)
 }
 
-// written is promise P3 for one write: it is on the repository's primary.
+// written is I13 for one write: it is on the repository's primary.
 func (h *history) written(c *Wrote, after *State) {
 	if c == nil {
 		return

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -312,54 +311,6 @@ func TestState_Check_findsWhatIsBroken(t *testing.T) {
 		}
 		if err := w.Check(); err != nil {
 			t.Errorf("%s: the case broke the state that it copied: %v", name, err)
-		}
-	}
-}
-
-// BenchmarkState_Apply is a write in eventual mode and its repair, beside a
-// ledger of other entries.
-func BenchmarkState_Apply(b *testing.B) {
-	for _, n := range []int{0, 100_000} {
-		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
-			w := newWorld(b)
-			s, number := w.State, w.number
-			apply := func(c Command) Result {
-				number++
-				next, results := s.Apply(s.Index+1, Batch{
-					RequestID: fmt.Sprint(number), Incarnation: alpha, Number: number, Commands: []Command{c},
-				})
-				s = next
-				return results[0]
-			}
-			for i := range n {
-				apply(paths(open(Open), fmt.Sprintf("@hashed/%02x/%02x/%d.git", i%256, i/256%256, i)))
-			}
-			b.ReportAllocs()
-			for b.Loop() {
-				apply(open(Solo, "p"))
-				apply(wrote("p"))
-				apply(insync(s.Index, "q", "r"))
-				if r := apply(closing(false)); r.Refusal != nil {
-					b.Fatal(r.Refusal)
-				}
-			}
-		})
-	}
-}
-
-// BenchmarkState_WriteSnapshot is a snapshot and its restore.
-func BenchmarkState_WriteSnapshot(b *testing.B) {
-	w := newWorld(b)
-	s := w.State
-	for i := range 100_000 {
-		s, _ = s.Apply(s.Index+1, Batch{Incarnation: alpha, Number: w.number + uint64(i) + 1, Commands: []Command{
-			paths(open(Open, "p", "q"), fmt.Sprintf("@hashed/%02x/%02x/%d.git", i%256, i/256%256, i)),
-		}})
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := ReadSnapshot(strings.NewReader(snapshotOf(b, s))); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

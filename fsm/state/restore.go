@@ -3,6 +3,7 @@ package state
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash"
@@ -15,7 +16,7 @@ import (
 // snapshot that is truncated, corrupt, of another version, or of a state that
 // fails Check.
 func ReadSnapshot(r io.Reader) (*State, error) {
-	sr := &snapshotReader{ledger: iradix.New[*Entry]().Txn(), sum: newSum()}
+	sr := newSnapshotReader()
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
 	lines.Split(scanWholeLine)
@@ -83,14 +84,41 @@ type snapshotReader struct {
 	ledger  *iradix.Txn[*Entry]
 	lastKey []byte
 
+	// json decodes what line holds, one line after the other, and has read upTo
+	// bytes once the last one is decoded.
+	json *json.Decoder
+	line *bytes.Reader
+	upTo int64
+
 	rank  int
 	lines int
 	sum   hash.Hash32
 }
 
+func newSnapshotReader() *snapshotReader {
+	line := bytes.NewReader(nil)
+	d := json.NewDecoder(line)
+	d.DisallowUnknownFields()
+	return &snapshotReader{ledger: iradix.New[*Entry]().Txn(), sum: newSum(), line: line, json: d}
+}
+
+// decode is strictJSON for a line with its newline. A decoder for all lines makes
+// a restore a good deal faster than one for each.
+func (sr *snapshotReader) decode(data []byte, l *line) error {
+	sr.line.Reset(data)
+	if err := sr.json.Decode(l); err != nil {
+		return err
+	}
+	sr.upTo += int64(len(data))
+	if sr.json.InputOffset() != sr.upTo-1 {
+		return errors.New("data after the end")
+	}
+	return nil
+}
+
 func (sr *snapshotReader) take(data []byte) error {
 	var l line
-	if err := strictJSON(data, &l); err != nil {
+	if err := sr.decode(data, &l); err != nil {
 		return err
 	}
 	rank, err := l.rank()

@@ -171,3 +171,29 @@ func FuzzSnapshot(f *testing.F) {
 		s.Apply(s.Index+1, Batch{RequestID: "next", Commands: []Command{{Register: &Register{ID: "z"}}}})
 	})
 }
+
+// TestState_ordinaryRepositoriesCostNothing: however many repositories there are
+// and are written to, the state has none of them once the marks are closed.
+func TestState_ordinaryRepositoriesCostNothing(t *testing.T) {
+	w := newWorld(t)
+	s, number := w.State, w.number
+	lines := func() int { return strings.Count(snapshotOf(t, s), "\n") }
+	before := lines()
+	for i := range 200 {
+		all := make([]string, 100)
+		for j := range all {
+			all[j] = fmt.Sprintf("@hashed/%02x/%02x/%d-%d.git", i, j, i, j)
+		}
+		for _, c := range []Command{paths(open(Open, "p", "q", "r"), all...), paths(closing(false), all...)} {
+			number++
+			next, results := s.Apply(s.Index+1, Batch{Incarnation: alpha, Number: number, Commands: []Command{c}})
+			if results[0].Refusal != nil {
+				t.Fatal(results[0].Refusal)
+			}
+			s = next
+		}
+	}
+	if s.Len() != 0 || lines() != before {
+		t.Errorf("%d entries and %d lines of snapshot, want 0 and %d", s.Len(), lines(), before)
+	}
+}

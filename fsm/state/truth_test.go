@@ -94,7 +94,7 @@ func (tr *truth) emptied(index Index, storage string) {
 	}
 }
 
-// check is promise P3: whatever is in sync has every acknowledged write.
+// check is I11, promise P3: whatever is in sync has every acknowledged write.
 func (tr *truth) check(t *rapid.T, s *State) {
 	v := s.VirtualStorage(vs)
 	if v == nil {

@@ -19,6 +19,7 @@ type world struct {
 	t testing.TB
 	*State
 	number uint64
+	term   uint64 // of the entries to come
 	log    []Batch
 }
 
@@ -28,13 +29,19 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
 	w.must(0, Command{Register: &Register{ID: "b"}})
+	w.populate()
+	return w
+}
+
+// populate makes p, q and r serve.
+func (w *world) populate() {
+	w.t.Helper()
 	w.must(alpha, define("p", "q", "r"))
 	for _, name := range []string{"p", "q", "r"} {
 		w.must(alpha, reach(name, "disk-"+name))
 	}
 	w.fill("q")
 	w.fill("r")
-	return w
 }
 
 // try applies one command as a batch of its own.
@@ -63,6 +70,9 @@ func (w *world) batch(b Batch) []Result {
 		b.RequestID = fmt.Sprint("request-", index)
 	}
 	b.Version, b.Time = CommandVersion, int64(index)*1000
+	if b.EntryTerm == 0 {
+		b.EntryTerm = w.term
+	}
 	w.log = append(w.log, b)
 	next, results := w.Apply(index, b)
 	if err := next.Check(); err != nil {

@@ -1,0 +1,122 @@
+package state
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+	"testing"
+)
+
+// BenchmarkState_Apply is a write in eventual mode and its repair, beside a
+// ledger of other entries.
+func BenchmarkState_Apply(b *testing.B) {
+	for _, n := range []int{0, 100_000} {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			w := newWorld(b)
+			s, number := w.State, w.number
+			apply := func(c Command) Result {
+				number++
+				next, results := s.Apply(s.Index+1, Batch{
+					RequestID: fmt.Sprint(number), Incarnation: alpha, Number: number, Commands: []Command{c},
+				})
+				s = next
+				return results[0]
+			}
+			for i := range n {
+				apply(paths(open(Open), fmt.Sprintf("@hashed/%02x/%02x/%d.git", i%256, i/256%256, i)))
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				apply(open(Solo, "p"))
+				apply(wrote("p"))
+				apply(insync(s.Index, "q", "r"))
+				if r := apply(closing(false)); r.Refusal != nil {
+					b.Fatal(r.Refusal)
+				}
+			}
+		})
+	}
+}
+
+// ledgerOf is a state with that many entries, as a storage that is away leaves
+// them: a third with a mark on top.
+func ledgerOf(tb testing.TB, entries int) *State {
+	w := newWorld(tb)
+	s, number := w.State, w.number
+	apply := func(c Command) {
+		number++
+		next, results := s.Apply(s.Index+1, Batch{
+			RequestID: fmt.Sprint("request-", number), Incarnation: alpha, Number: number, Commands: []Command{c},
+		})
+		if results[0].Refusal != nil {
+			tb.Fatal(results[0].Refusal)
+		}
+		s = next
+	}
+	for i := range entries {
+		path := fmt.Sprintf("@hashed/%02x/%02x/%064x.git", i%256, i/256%256, i)
+		apply(paths(open(Open, "p", "q"), path))
+		apply(paths(wrote("p", "q"), path))
+		if i%3 != 0 {
+			apply(paths(closing(false), path))
+		}
+	}
+	return s
+}
+
+// heap returns the bytes that are in use once the garbage is gone.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkSnapshot is what Raft does with a state of 100,000 entries, and what
+// such a state costs in memory.
+func BenchmarkSnapshot(b *testing.B) {
+	const entries = 100_000
+	before := heap()
+	s := ledgerOf(b, entries)
+	size := heap() - before
+	var snapshot bytes.Buffer
+	if err := s.WriteSnapshot(&snapshot); err != nil {
+		b.Fatal(err)
+	}
+	b.Run(fmt.Sprintf("write/entries=%d", entries), func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if err := s.WriteSnapshot(io.Discard); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(snapshot.Len())/entries, "snapshot-B/entry")
+		b.ReportMetric(float64(size)/entries, "heap-B/entry")
+	})
+	b.Run(fmt.Sprintf("restore/entries=%d", entries), func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			restored, err := ReadSnapshot(bytes.NewReader(snapshot.Bytes()))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if restored.Len() != s.Len() {
+				b.Fatalf("restored %d entries, want %d", restored.Len(), s.Len())
+			}
+		}
+	})
+}
+
+// BenchmarkState_Each is a walk over the ledger, as dataloss and the reconciler do.
+func BenchmarkState_Each(b *testing.B) {
+	s := ledgerOf(b, 100_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		s.Each(vs, func(Key, *Entry) bool { n++; return true })
+		if n != s.Len() {
+			b.Fatalf("%d entries, want %d", n, s.Len())
+		}
+	}
+}
