@@ -72,8 +72,8 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 			switch {
 			case kind == admin.OutcomeUnknown:
 				unknown, again = true, true
-			case kind == admin.NoLeader:
-				again = true
+			case kind == admin.NoLeader, kind == admin.Canceled && ctx.Err() == nil:
+				again = true // nobody leads, or the instance stops: nothing was changed
 			case kind == "" && status.Code(err) == codes.Unavailable:
 				// It was not reached: the next one, please.
 			case unknown:
@@ -132,12 +132,15 @@ func attempt[Answer any](ctx context.Context, address string, to endpoints, chan
 // connect waits until there is a connection or it is clear that there will be
 // none; then the call says why.
 func connect(ctx context.Context, cc *grpc.ClientConn) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	bounded, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
 	cc.Connect()
 	for s := cc.GetState(); s == connectivity.Idle || s == connectivity.Connecting; s = cc.GetState() {
-		if !cc.WaitForStateChange(ctx, s) {
-			return status.Errorf(codes.Unavailable, "no connection within %v", connectTime)
+		if !cc.WaitForStateChange(bounded, s) {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return status.FromContextError(ctx.Err()).Err()
+			}
+			return status.Error(codes.Unavailable, "no connection in time")
 		}
 	}
 	return nil

@@ -41,6 +41,7 @@ func TestCarryOut_asksTheNextWithTheSameID(t *testing.T) {
 		asks int
 	}{
 		{"nobody leads for a moment", []error{admin.Errorf(admin.NoLeader, "nobody leads"), admin.Errorf(admin.NoLeader, "nobody leads")}, false, 3},
+		{"the instance stops", []error{admin.Errorf(admin.Canceled, "stopping")}, false, 2},
 		{"unknown, and it was not done", []error{lost}, false, 2},
 		{"unknown, but it was done", []error{lost}, true, 2},
 		{"not an error of a Control", []error{errors.New("what is that?")}, true, 2},
@@ -100,7 +101,11 @@ func TestProgram_exitCodesOfChanges(t *testing.T) {
 		{"too slow", []error{admin.Errorf(admin.TimedOut, "not caught up in time")}, 7, "not caught up in time"},
 	} {
 		i := newInstance(t).fails(false, row.errs...)
-		got := praefectctl(t, nil, "-endpoints", i.serve(t), "-timeout", "1s", "pause", "-request-id", "again")
+		timeout := "30s"
+		if len(row.errs) > 2 { // goes on until the end
+			timeout = "1s"
+		}
+		got := praefectctl(t, nil, "-endpoints", i.serve(t), "-timeout", timeout, "pause", "-request-id", "again")
 		if got.code != row.code || !strings.Contains(got.stderr, row.text) {
 			t.Errorf("%s: got %+v", row.name, got)
 		}
@@ -118,12 +123,37 @@ func TestCarryOut_hangingInstance(t *testing.T) {
 		<-ctx.Done()
 		return false, ctx.Err()
 	}
-	got := praefectctl(t, nil, "-endpoints", hangs.serve(t)+","+well.serve(t), "-timeout", "2s", "pause")
+	got := praefectctl(t, nil, "-endpoints", hangs.serve(t)+","+well.serve(t), "-timeout", "4s", "pause")
 	if got.code != 0 {
 		t.Errorf("got %+v", got)
 	}
-	got = praefectctl(t, nil, "-endpoints", hangs.serve(t), "-timeout", "200ms", "pause")
+	got = praefectctl(t, nil, "-endpoints", hangs.serve(t), "-timeout", "1s", "pause")
 	if got.code != exitUnknown {
 		t.Errorf("alone: got %+v", got)
+	}
+}
+
+func TestCarryOut_interrupted(t *testing.T) {
+	silent := silentPort(t)
+	defer func() {
+		if err := silent.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, ctrlC := context.WithCancel(t.Context())
+	ctrlC()
+	if got := (operator{ctx: ctx}).run(t, "-endpoints", silent.Addr().String(), "pause"); got.code != exitInterrupted {
+		t.Errorf("before there was a connection: got %+v", got)
+	}
+	i := newInstance(t)
+	ctx, ctrlC = context.WithCancel(t.Context())
+	i.At = func(ctx context.Context, _ string, _ admin.Stage) (bool, error) {
+		ctrlC()
+		<-ctx.Done()
+		return true, nil
+	}
+	got := operator{ctx: ctx}.run(t, "-endpoints", i.serve(t), "pause")
+	if got.code != exitUnknown || !strings.Contains(got.stderr, "-request-id") {
+		t.Errorf("under way: got %+v", got)
 	}
 }

@@ -232,8 +232,8 @@ func TestShowPlan_warns(t *testing.T) {
 func TestSwitchRequest_fromFlags(t *testing.T) {
 	i := newInstance(t)
 	address := i.socket(t)
-	got := operator{env: map[string]string{"USER": "alice"}}.run(t, "-endpoints", address, "-o", "json",
-		"drain", "gitaly-2", "--force", "--why", "disk", "--timeout", "7s", "--request-id", "again")
+	got := operator{env: map[string]string{"USER": "alice"}}.run(t, "-endpoints", address, "-o", "json", "-timeout", "7s",
+		"drain", "gitaly-2", "--force", "--why", "disk", "--request-id", "again")
 	var answer admin.SwitchResponse
 	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.RequestID != "again" {
 		t.Fatalf("got %+v, %v", got, err)

@@ -143,6 +143,17 @@ func outcome(ctx context.Context, err error) error {
 	return Errorf(OutcomeUnknown, "the answer did not arrive: %s", status.Convert(err).Message())
 }
 
+// asked makes of the end of a question why there is no answer.
+func asked(ctx context.Context, err error) error {
+	if known := fromStatus(err); known != nil {
+		return known
+	}
+	if ctx.Err() != nil {
+		return status.FromContextError(ctx.Err()).Err()
+	}
+	return err
+}
+
 // change carries out one change.
 func change[Response any](ctx context.Context, c *Client, name string, request any) (response Response, err error) {
 	x, err := c.begin(ctx, &grpc.StreamDesc{StreamName: name}, request, false)
@@ -168,6 +179,9 @@ func (c *Client) switchover(ctx context.Context, name string, request SwitchRequ
 	for {
 		var r report
 		if err := x.receive(&r); err != nil {
+			if request.DryRun {
+				return SwitchResponse{}, asked(ctx, err)
+			}
 			return SwitchResponse{}, outcome(ctx, err)
 		}
 		switch {
