@@ -24,7 +24,7 @@ type identity struct {
 	// cluster, or has begun it; none in a cluster of one and in one that was
 	// joined.
 	Founders []founder `json:"founders,omitempty"`
-	// Member is true once the instance has seen itself among the cluster's
+	// Member is true once the instance was sure to be one of the cluster's
 	// members: if it is not one later, it was removed.
 	Member bool `json:"member,omitempty"`
 	// ClusterID is the cluster's, once it is known.

@@ -91,12 +91,13 @@ func (n *Node) registration(cluster string) *state.Register {
 }
 
 // noteCluster keeps the cluster's id in the data directory: it is known there
-// before the log is, and keeps this instance from those of another cluster.
+// before the log is, and keeps this instance from those of another cluster. Who
+// can register is a member, as nobody else is sent the log.
 func (n *Node) noteCluster(id string) error {
 	if known := n.disk.known().ClusterID; known != "" && known != id {
 		return fmt.Errorf("raft.data_dir %q is of cluster %s, and this is cluster %s", n.config.DataDir, known, id)
 	}
-	return n.disk.note(func(i *identity) { i.ClusterID = id })
+	return n.disk.note(func(i *identity) { i.ClusterID, i.Member = id, true })
 }
 
 func (n *Node) retireFormer(ctx context.Context) error {

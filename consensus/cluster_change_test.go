@@ -1,0 +1,332 @@
+package consensus
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"testing"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// empty replaces the data directory of a seat by an empty one.
+func (s *seat) empty(t *testing.T) {
+	t.Helper()
+	if err := os.RemoveAll(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	s.dir = t.TempDir()
+}
+
+func TestCluster_oneGrowsToThree(t *testing.T) {
+	c := newCluster(t, 3)
+	first := c.seats[0]
+	first.instance = begin(t, first.dir).ready(t) // alone, as before there were clusters
+	first.must(t, define(), mark("a"))
+	id, clusterID := first.ID(), first.View().ClusterID
+	first.stop(t)
+
+	c.start(first).ready(t)
+	first.must(t, mark("b"))
+	c.voters(first, first)
+	c.start(c.seats[1]).ready(t)
+	if voters := first.voters(); voters != 1 {
+		t.Errorf("%d voters while the third is missing: two survive no more failures than one", voters)
+	}
+	c.start(c.seats[2]).ready(t)
+	for _, s := range c.seats {
+		c.voters(s, c.seats...)
+		s.must(t, mark(s.peer.Name))
+	}
+	c.agree()
+	for _, s := range c.seats {
+		if s.View().ClusterID != clusterID {
+			t.Errorf("%q is of cluster %q, want %q", s.peer.Name, s.View().ClusterID, clusterID)
+		}
+		for _, path := range []string{"a", "b", "praefect-2"} {
+			if s.entry(path) == nil {
+				t.Errorf("%q lacks %q", s.peer.Name, path)
+			}
+		}
+	}
+	if first.ID() != id {
+		t.Errorf("the first has the id %q, want %q", first.ID(), id)
+	}
+	// The state outlives the instance that brought it.
+	c.crash(first)
+	c.seats[1].must(t, mark("without the first"))
+	if c.seats[1].entry("a") == nil {
+		t.Error("what the first had brought is lost")
+	}
+}
+
+func TestCluster_replacesADeadOne(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	leader.must(t, define(), mark("a"))
+	dead := c.others(leader)[0]
+	former := dead.ID()
+	c.crash(dead)
+	dead.empty(t)
+	c.start(dead)
+	// It has the name and the address of a member that may only be away, and
+	// is let in when an operator says that it is not.
+	leader.must(t, mark("b"))
+	for _, m := range leader.Members() {
+		if m.ID == dead.ID() {
+			t.Errorf("the new %q is a member before the former one was removed", m.Name)
+		}
+	}
+	if err := leader.RemovePeer(t.Context(), former, false); err != nil {
+		t.Fatal(err)
+	}
+	dead.ready(t)
+	for _, s := range c.seats {
+		c.voters(s, c.seats...)
+	}
+	dead.must(t, mark("c"))
+	c.agree()
+	for _, path := range []string{"a", "b", "c"} {
+		if dead.entry(path) == nil {
+			t.Errorf("the new one lacks %q", path)
+		}
+	}
+	// It is one of three by now: another one may die.
+	c.crash(c.others(dead)[0])
+	dead.must(t, mark("d"))
+}
+
+func TestCluster_emptiedNeverBeginsAnew(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	last := c.leader()
+	last.must(t, define(), mark("a"))
+	emptied := c.others(last)
+	for _, s := range emptied {
+		c.crash(s)
+		s.empty(t)
+	}
+	last.stop(t) // the only one with state is away
+	for _, s := range emptied {
+		c.start(s)
+	}
+	for _, s := range emptied {
+		eventually(t, "it sees the other emptied one", func() bool {
+			_, missing := s.askPeers(t.Context())
+			return len(missing) == 1
+		})
+		if s.raft() != nil {
+			t.Errorf("%q has begun a cluster without all of its peers", s.peer.Name)
+		}
+	}
+	c.start(last)
+	for _, s := range emptied {
+		eventually(t, "it asks to join", func() bool { return s.raft() != nil })
+		if members := s.Members(); len(members) > 0 {
+			t.Errorf("%q has begun a cluster beside the one that is there: %+v", s.peer.Name, members)
+		}
+		select {
+		case <-s.Ready():
+			t.Errorf("%q is ready, though two of three are lost", s.peer.Name)
+		default:
+		}
+	}
+	if _, leading := last.Leading(); leading {
+		t.Error("one of three leads: emptied ones have voted in the place of their former selves")
+	}
+}
+
+func TestCluster_removedOneEnds(t *testing.T) {
+	c := newCluster(t, 5).startAll()
+	leader := c.leader()
+	removed := c.others(leader)[0]
+	if err := leader.RemovePeer(t.Context(), removed.peer.Name, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
+		t.Errorf("the removed one ended with %v", err)
+	}
+	if refuses, err := leader.Refuses(t.Context(), Member{Address: removed.peer.Addr}); refuses || err != nil {
+		t.Errorf("its port refuses (%t, %v) before its process ends", refuses, err)
+	}
+	if err := removed.Close(); err != nil {
+		t.Error(err)
+	}
+	c.start(removed)
+	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
+		t.Errorf("started again it ended with %v", err)
+	}
+}
+
+func TestCluster_removeRefusesWhatIsUnsafe(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	others := c.others(leader)
+	c.crash(others[0])
+	for name, want := range map[string]error{
+		others[1].peer.Name: ErrUnsafe, // of the two that are left one is dead
+		leader.peer.Name:    ErrUnsafe,
+		"praefect-9":        ErrNoMember,
+	} {
+		if err := leader.RemovePeer(t.Context(), name, false); !errors.Is(err, want) {
+			t.Errorf("remove %q: %v, want %v", name, err, want)
+		}
+	}
+	if err := others[1].RemovePeer(t.Context(), leader.peer.Name, true); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("a follower has answered %v, want %v", err, ErrNotLeader)
+	}
+	if err := leader.RemovePeer(t.Context(), others[0].peer.Name, false); err != nil {
+		t.Errorf("remove the dead one: %v", err)
+	}
+	c.voters(leader, leader, others[1])
+}
+
+func TestCluster_addsOneThatIsNotListed(t *testing.T) {
+	c := newCluster(t, 4)
+	listed, added := c.seats[:3], c.seats[3]
+	for _, s := range listed {
+		c.startWith(s, listed...)
+	}
+	for _, s := range listed {
+		s.ready(t)
+	}
+	leader := c.leader(listed...)
+	c.startWith(added, listed...)
+	if err := leader.AddPeer(t.Context(), "praefect-9", added.peer.Addr); err == nil {
+		t.Error("added under another name")
+	}
+	if err := leader.AddPeer(t.Context(), added.peer.Name, added.peer.Addr); err != nil {
+		t.Fatal(err)
+	}
+	// It has seen nobody with state until now, and waits for all of its list.
+	added.ready(t)
+	added.must(t, define(), mark("a"))
+	if voters := leader.voters(); voters != 3 {
+		t.Errorf("%d voters, want 3 and one that follows", voters)
+	}
+	if err := leader.AddPeer(t.Context(), added.peer.Name, added.peer.Addr); err != nil {
+		t.Errorf("added again: %v", err)
+	}
+}
+
+func TestCluster_addressChanges(t *testing.T) {
+	c := newCluster(t, 4)
+	listed, moved := c.seats[:3], c.seats[3].peer
+	for _, s := range listed {
+		c.startWith(s, listed...)
+	}
+	for _, s := range listed {
+		s.ready(t)
+	}
+	s := listed[0]
+	s.stop(t)
+	moved.Name = s.peer.Name
+	s.peer = moved
+	c.startWith(s, listed...).ready(t)
+	eventually(t, "the others know the address", func() bool {
+		for _, m := range listed[1].Members() {
+			if m.ID == s.ID() {
+				return m.Address == moved.Addr && m.Voter
+			}
+		}
+		return false
+	})
+	c.crash(listed[1]) // the one that moved is needed from here on
+	listed[2].must(t, define())
+}
+
+func TestNode_retiredOneEnds(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	retired := c.others(leader)[0]
+	leader.must(t, state.Command{Retire: &state.Retire{Incarnation: retired.Incarnation(), Proof: state.ProofOperator}})
+	if err := retired.end(t); !errors.Is(err, ErrRetired) {
+		t.Errorf("ended with %v, want %v", err, ErrRetired)
+	}
+	if err := retired.Close(); err != nil {
+		t.Error(err)
+	}
+	c.start(retired).ready(t)
+	retired.must(t, define())
+}
+
+func TestPromotable(t *testing.T) {
+	members := func(voters, others int) (all []Member) {
+		for n := range voters + others {
+			all = append(all, Member{ID: string(rune('a' + n)), Voter: n < voters})
+		}
+		return all
+	}
+	for _, tt := range []struct {
+		name           string
+		voters, others int
+		steady         []string
+		want           []string
+	}{
+		{"one and one that is steady", 1, 1, []string{"b"}, nil},
+		{"one and two that are", 1, 2, []string{"b", "c"}, []string{"b", "c"}},
+		{"one and two, one of them steady", 1, 2, []string{"c"}, nil},
+		{"two, as one was removed", 2, 1, []string{"c"}, []string{"c"}},
+		{"two and two", 2, 2, []string{"c", "d"}, []string{"c"}},
+		{"three and one", 3, 1, []string{"d"}, nil},
+		{"three and two", 3, 2, []string{"d", "e"}, []string{"d", "e"}},
+		{"nobody is steady", 2, 2, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := promotable(members(tt.voters, tt.others), tt.steady); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNextStep(t *testing.T) {
+	who := func(name, id string) founder { return founder{Name: name, ID: id, Addr: name + ":1"} }
+	a, b, c, emptied := who("a", "1"), who("b", "2"), who("c", "3"), who("c", "4")
+	abc := []founder{a, b, c}
+	intro := func(f founder, founders ...founder) introduction {
+		return introduction{founder: f, List: "same", Founders: founders}
+	}
+	begun := func(i introduction) introduction { i.Begun = true; return i }
+	for _, tt := range []struct {
+		name    string
+		own     introduction
+		others  []introduction
+		missing []string
+		want    step
+	}{
+		{"one is missing", intro(a), []introduction{intro(b)}, []string{"c"}, stepWait},
+		{"one is missing, one has state", intro(a), []introduction{begun(intro(b, abc...))}, []string{"c"}, stepJoin},
+		{"all are empty", intro(a), []introduction{intro(c), intro(b)}, nil, stepKeep},
+		{"only this one has kept it", intro(a, abc...), []introduction{intro(c), intro(b)}, nil, stepWait},
+		{"one has not kept it", intro(a, abc...), []introduction{intro(c), intro(b, abc...)}, nil, stepWait},
+		{"all have kept it", intro(a, abc...), []introduction{intro(c, abc...), intro(b, abc...)}, nil, stepBegin},
+		{"one has begun", intro(a, abc...), []introduction{intro(c, abc...), begun(intro(b, abc...))}, nil, stepJoin},
+		{"one was emptied meanwhile", intro(a, abc...), []introduction{intro(emptied), intro(b, abc...)}, nil, stepKeep},
+		{"another list", intro(a), []introduction{{founder: c, List: "other"}, intro(b)}, nil, stepWait},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, founders, why := nextStep(tt.own, tt.others, tt.missing)
+			if got != tt.want {
+				t.Errorf("got %v (%s), want %v", got, why, tt.want)
+			}
+			if (got == stepWait || got == stepJoin) == (why == "") {
+				t.Errorf("says %q", why)
+			}
+			if got == stepBegin && !reflect.DeepEqual(founders, abc) {
+				t.Errorf("begins with %+v", founders)
+			}
+		})
+	}
+}
+
+// Keep the constants of the library's patience and ours apart: a member asks
+// whether it still is one only when an election has long been over.
+func TestConfig_missedIsLongerThanAnElection(t *testing.T) {
+	for _, p := range []Profile{Fast, Cautious} {
+		timeout, err := p.timeout()
+		if err != nil || 3*timeout > missed || missed > time.Minute {
+			t.Errorf("%s: %v, %v", p, timeout, err)
+		}
+	}
+}

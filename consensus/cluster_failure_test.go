@@ -1,0 +1,349 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"praefect/consensus/lease"
+	"praefect/consensus/peer"
+	"praefect/fsm/state"
+)
+
+func TestCluster_hungDiskTakesTheLeaderOut(t *testing.T) {
+	c := newCluster(t, 3)
+	for _, s := range c.seats {
+		s.change = append(s.change, func(config *Config) { config.StoreTimeout = 3 * time.Second })
+	}
+	c.startAll()
+	hung := c.leader()
+	hung.must(t, define())
+	entered, release := stall(hung.faults)
+	doubtful := proposing(t.Context(), hung.instance, mark("under way"))
+	within(t, "the append", entered)
+	for _, s := range c.others(hung) {
+		s.must(t, mark(s.peer.Name)) // as soon as another one leads
+	}
+	if err := hung.end(t); err == nil || !strings.Contains(err.Error(), "has not answered") {
+		t.Errorf("ended with %v", err)
+	}
+	if err := <-doubtful; !errors.Is(err, ErrUnknown) {
+		t.Errorf("under way: got %v, want %v", err, ErrUnknown)
+	}
+	leader := c.leader(c.others(hung)...)
+	if refuses, err := leader.Refuses(t.Context(), Member{Address: hung.peer.Addr}); refuses || err != nil {
+		t.Errorf("its port refuses (%t, %v) while a write may still be carried out", refuses, err)
+	}
+	if _, err := hung.Propose(t.Context(), mark("late")); !errors.Is(err, ErrNotProposed) {
+		t.Errorf("afterwards got %v, want %v", err, ErrNotProposed)
+	}
+	release()
+	hung.proposer.attempts.Wait()
+	if err := errors.Join(hung.Close(), hung.disk.close()); err == nil {
+		t.Error("closed without a word about what had not stopped")
+	}
+}
+
+func TestCluster_diskErrorTakesAFollowerOut(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	leader.must(t, define())
+	bad := c.others(leader)[0]
+	bad.faults.set(func(string) (bool, error) { return false, errDisk })
+	leader.must(t, mark("a"))
+	if err := bad.end(t); !errors.Is(err, errDisk) {
+		t.Errorf("ended with %v, want %v", err, errDisk)
+	}
+	leader.must(t, mark("b"))
+	if err := bad.Close(); err != nil {
+		t.Error(err)
+	}
+	c.start(bad).ready(t)
+	c.agree()
+}
+
+func TestCluster_leaderCutOff(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	cut := c.leader()
+	cut.must(t, define())
+	c.net.setCut(t, cut.peer.Addr, true)
+	// What it proposes now gets into its own log only, a tail that differs from
+	// what the others agree on meanwhile.
+	lonely, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	doubtful := proposing(lonely, cut.instance, mark("cut off"))
+	left := c.others(cut)
+	for n := range 20 {
+		left[n%2].must(t, mark(fmt.Sprint("meanwhile ", n)))
+	}
+	eventually(t, "it does not lead any more", func() bool { _, leading := cut.Leading(); return !leading })
+	if _, err := cut.ProposeAs(t.Context(), cut.Term(), define()); !errors.Is(err, ErrNotProposed) || !errors.Is(err, ErrNotLeader) {
+		t.Errorf("as the leader that it was: %v, want %v", err, ErrNotLeader)
+	}
+	c.net.setCut(t, cut.peer.Addr, false)
+	if err := <-doubtful; err != nil {
+		t.Errorf("what was under way when it was cut off: %v", err)
+	}
+	c.agree()
+	for _, s := range c.seats {
+		if s.View().Len() != 21 || s.entry("cut off") == nil {
+			t.Errorf("%q has %d entries, want 21", s.peer.Name, s.View().Len())
+		}
+	}
+}
+
+func TestCluster_awayForLongerThanTheLog(t *testing.T) {
+	for _, divergent := range []bool{false, true} {
+		t.Run(fmt.Sprintf("divergent %t", divergent), func(t *testing.T) {
+			c := newCluster(t, 3)
+			for _, s := range c.seats {
+				s.change = append(s.change, func(config *Config) {
+					config.tune = func(rc *raft.Config) { rc.TrailingLogs = 16 }
+				})
+			}
+			c.startAll()
+			away := c.leader()
+			if !divergent {
+				away = c.others(away)[0]
+			}
+			away.must(t, define(), mark("before"))
+			c.net.setCut(t, away.peer.Addr, true)
+			leaving, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			doubtful := proposing(leaving, away.instance, mark("cut off"))
+			left := c.others(away)
+			for n := range 100 {
+				left[n%2].must(t, mark(fmt.Sprint(n)))
+			}
+			for _, s := range left {
+				if err := s.raft().Snapshot().Error(); err != nil {
+					t.Fatal(err)
+				}
+				if first, err := s.stores.logs.FirstIndex(); err != nil || first <= away.raft().LastIndex() {
+					t.Fatalf("the log of %q begins at %d (%v): nothing is missing in it", s.peer.Name, first, err)
+				}
+			}
+			for n := range 10 { // behind the snapshot
+				left[0].must(t, mark(fmt.Sprint("behind ", n)))
+			}
+			c.net.setCut(t, away.peer.Addr, false)
+			if err := <-doubtful; err != nil {
+				t.Errorf("what was under way when it was cut off: %v", err)
+			}
+			c.agree()
+			if got := away.View().Len(); got != 112 {
+				t.Errorf("%d entries, want 112", got)
+			}
+			// It has all that it needs to go on by itself.
+			away.stop(t)
+			c.start(away).ready(t)
+			c.crash(left[0])
+			away.must(t, mark("after"))
+			c.agree(away, left[1])
+		})
+	}
+}
+
+func TestCluster_strangers(t *testing.T) {
+	c := newCluster(t, 4)
+	listed, stranger := c.seats[:3], c.seats[3]
+	for _, s := range listed {
+		c.startWith(s, listed...)
+	}
+	for _, s := range listed {
+		s.ready(t)
+	}
+	stranger.change = []func(*Config){func(config *Config) { config.Credentials = peer.Credentials{Secret: "another one of that length"} }}
+	c.startWith(stranger, listed...)
+	stranger2 := newCluster(t, 1)
+	stranger2.seats[0].peer.Name = "praefect-9" // knows the secret, but nobody knows it
+	other := stranger2.startWith(stranger2.seats[0], append(slices.Clone(listed), stranger2.seats[0])...)
+	for _, s := range []*seat{stranger, other} {
+		_, missing := s.askPeers(t.Context())
+		if len(missing) != 3 {
+			t.Errorf("%q was answered by some: missing %q", s.peer.Name, missing)
+		}
+		if s.raft() != nil {
+			t.Errorf("%q has come to a cluster", s.peer.Name)
+		}
+	}
+	if members := c.leader(listed...).Members(); len(members) != 3 {
+		t.Errorf("members are %+v", members)
+	}
+}
+
+func TestCluster_otherClusterIsNoPeer(t *testing.T) {
+	c := newCluster(t, 2)
+	a, b := c.seats[0], c.seats[1]
+	for _, s := range c.seats {
+		s.instance = begin(t, s.dir).ready(t)
+		s.stop(t)
+	}
+	c.start(a).ready(t)
+	c.start(b).ready(t)
+	if _, err := a.calls.introduce(t.Context(), b.peer.Addr); err == nil || !strings.Contains(err.Error(), "of cluster") {
+		t.Errorf("two clusters have met: %v", err)
+	}
+}
+
+func TestOpen_clusterWithoutPeers(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	s := c.seats[0]
+	s.stop(t)
+	n, err := open(t, s.dir)
+	if err == nil {
+		n.Close()
+		t.Fatal("an instance of three was opened as one that stands alone")
+	}
+	if !strings.Contains(err.Error(), "raft.peer") {
+		t.Errorf("the error does not name the key: %v", err)
+	}
+	c.start(s).ready(t) // nothing was changed
+}
+
+func TestNode_ProposeAs(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	follower := c.others(leader)[0]
+	own, ok := leader.Leading()
+	if !ok {
+		t.Fatal("the leader does not lead")
+	}
+	results, err := leader.ProposeAs(t.Context(), own.Term, define(), define())
+	if err != nil || len(refusals(results)) > 0 || results[0].Index != leader.View().Index {
+		t.Errorf("%+v, %v", results, err)
+	}
+	for name, err := range map[string]error{
+		"another term":   func() error { _, err := leader.ProposeAs(t.Context(), own.Term+1, define()); return err }(),
+		"a former term":  func() error { _, err := leader.ProposeAs(t.Context(), own.Term-1, define()); return err }(),
+		"a follower":     func() error { _, err := follower.ProposeAs(t.Context(), own.Term, define()); return err }(),
+		"nothing at all": func() error { _, err := leader.ProposeAs(t.Context(), own.Term); return err }(),
+	} {
+		if !errors.Is(err, ErrNotProposed) {
+			t.Errorf("%s: got %v, want %v", name, err, ErrNotProposed)
+		}
+	}
+	// Even if another leader's log took it, it would not be applied.
+	late, err := leader.proposer.commitAs(t.Context(), leader.raft(), own.Term-1, leader.Incarnation(), []state.Command{define()})
+	if err != nil || !slices.Equal(refusals(late), []state.Reason{state.RefusedTerm}) {
+		t.Errorf("%+v, %v", late, err)
+	}
+	// A batch that names a term goes no other way.
+	entry, err := state.EncodeBatch(state.Batch{Version: state.CommandVersion, RequestID: "r", Term: own.Term, Commands: []state.Command{define()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := follower.forward(t.Context(), entry, nil); !errors.Is(err, errRejected) {
+		t.Errorf("forwarded: %v, want %v", err, errRejected)
+	}
+}
+
+func TestNode_Leading(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	first := c.leader()
+	was, _ := first.Leading()
+	if now := sinceBoot(); was.Term != first.Term() || was.Since > now || was.Since < now-patience {
+		t.Errorf("leads since %v in term %d; it is %v in term %d", was.Since, was.Term, now, first.Term())
+	}
+	next := c.others(first)[0]
+	changed := next.LeadershipChanged()
+	if err := first.Transfer(t.Context(), next.peer.Name); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "the change", changed)
+	c.leader()
+	eventually(t, "the next one leads", func() bool {
+		now, ok := next.Leading()
+		return ok && now.Term > was.Term && now.Since > was.Since
+	})
+	if _, ok := first.Leading(); ok {
+		t.Error("the former one leads still")
+	}
+	if err := first.Transfer(t.Context(), ""); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("a follower transfers: %v, want %v", err, ErrNotLeader)
+	}
+	if err := next.Transfer(t.Context(), "praefect-9"); !errors.Is(err, ErrNoMember) {
+		t.Errorf("to nobody: %v, want %v", err, ErrNoMember)
+	}
+}
+
+func TestNode_PeersStatus(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	dead := c.others(leader)[0]
+	c.crash(dead)
+	all := leader.PeersStatus(t.Context())
+	if len(all) != 3 {
+		t.Fatalf("%d instances", len(all))
+	}
+	for n, s := range all {
+		seat := c.seats[n]
+		if s.Name != seat.peer.Name || s.ID != seat.ID() || s.Address != seat.peer.Addr || !s.Voter {
+			t.Errorf("%d is %+v", n, s)
+		}
+		if (s.Err != "") != (seat == dead) {
+			t.Errorf("%q: err %q", s.Name, s.Err)
+		}
+		if seat != dead && (s.Leader != leader.ID() || s.Term == 0 || s.AppliedIndex == 0 || s.Profile != Fast || s.LastContact < 0) {
+			t.Errorf("%q is %+v", s.Name, s)
+		}
+	}
+}
+
+func TestNode_DialLeader(t *testing.T) {
+	c := newCluster(t, 3)
+	// Each serves streams by answering with the term of the instance that asks.
+	for _, s := range c.seats {
+		s.before = func(n *Node) {
+			n.Provide(Services{
+				Lease: func(_ context.Context, from peer.Addr, s LeaseServer) error {
+					for {
+						m, err := s.Recv()
+						if err != nil {
+							return err
+						}
+						if m.InstanceID != from.ID {
+							return errors.New("somebody else")
+						}
+						if err := s.Send(&lease.FromLeader{Term: m.Term}); err != nil {
+							return err
+						}
+					}
+				},
+				LeaseLeft: func() time.Duration { return time.Second },
+			})
+		}
+	}
+	c.startAll()
+	leader := c.leader()
+	if _, err := leader.DialLeader(t.Context()); !errors.Is(err, ErrLeads) {
+		t.Errorf("the leader dials itself: %v, want %v", err, ErrLeads)
+	}
+	s := c.others(leader)[0]
+	stream, err := s.DialLeader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	for term := range uint64(3) {
+		if err := stream.Send(&lease.ToLeader{InstanceID: s.ID(), Term: term + 1}); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := stream.Recv(); err != nil || m.Term != term+1 {
+			t.Fatalf("%+v, %v", m, err)
+		}
+	}
+	if left := leader.PeersStatus(t.Context())[0].LeaseLeft; left != time.Second {
+		t.Errorf("%v left of the lease", left)
+	}
+	leader.stop(t)
+	if _, err := stream.Recv(); err == nil {
+		t.Error("the stream goes on after its leader")
+	}
+}
