@@ -11,6 +11,9 @@ const (
 	UnknownVirtualStorage Kind = iota
 	// NoPrimary: no in-sync storage may take writes of the repository now.
 	NoPrimary
+	// PrimaryFenced: the primary was taken its role, and its successor is not
+	// admitted yet.
+	PrimaryFenced
 	// PrimaryUnreachable: the primary is known, and this instance cannot reach it.
 	PrimaryUnreachable
 	// NoInSync: no storage that has every acknowledged write can be reached.
@@ -36,6 +39,8 @@ func (r *Refusal) Error() string {
 		return "storage name not found"
 	case NoPrimary:
 		return "repository has no primary that takes writes; see `praefectctl dataloss`"
+	case PrimaryFenced:
+		return fmt.Sprintf("primary %q is fenced, and has no successor yet; try again", r.Storage)
 	case PrimaryUnreachable:
 		return fmt.Sprintf("primary %q cannot be reached: %v", r.Storage, r.Why)
 	case NoInSync:

@@ -26,7 +26,10 @@ func RouteWrite(view *state.State, keys []state.Key, reach Reacher) (Write, erro
 	var primary state.Storage
 	for i, key := range keys {
 		p, ok := vs.Primary(view.Entry(key))
-		if !ok || (i > 0 && p.Name != primary.Name) {
+		switch {
+		case !ok && p.Name != "": // ▲ it keeps its place: nobody else is written to
+			return Write{}, &Refusal{Kind: PrimaryFenced, VirtualStorage: vs.Name, Storage: p.Name}
+		case !ok || i > 0 && p.Name != primary.Name:
 			return Write{}, &Refusal{Kind: NoPrimary, VirtualStorage: vs.Name, Storage: p.Name}
 		}
 		primary = p

@@ -64,10 +64,11 @@ type Behind struct{ Keys []state.Key }
 
 // Done answers Take, Mark, Declare and Settle. View is set for a Mark: it is at
 // or after the mark, and from here on the replicas may be changed within its
-// scope.
+// scope, with tokens dated at At or before.
 type Done struct {
 	Ticket ID
 	View   *state.State
+	At     time.Duration
 	Err    error
 }
 

@@ -49,7 +49,11 @@ type Ended struct {
 }
 
 // View brings a newer view of the replicated state. Older ones are ignored.
-type View struct{ State *state.State }
+type View struct {
+	State *state.State
+	// Incarnation is this process's own, 0 until it has one.
+	Incarnation state.Incarnation
+}
 
 // Lease allows this instance to route.
 type Lease struct {

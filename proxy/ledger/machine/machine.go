@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"container/list"
 	"time"
 
 	"praefect/fsm/state"
@@ -10,7 +11,8 @@ import (
 type Config struct {
 	// Linger is how long a mark is kept after the last write under it.
 	Linger time.Duration
-	// HoldTimeout is how long a write waits at most to be forwarded.
+	// HoldTimeout is how long a write waits at most for a primary, a repair or
+	// a switchover.
 	HoldTimeout time.Duration
 	// HoldLimit is how many writes may wait at once, and HoldBytes how much
 	// they may occupy (0: any amount). Waits for the ledger do not count.
@@ -20,15 +22,193 @@ type Config struct {
 	LeaseWait time.Duration
 }
 
-// Machine is the step machine of one incarnation. It belongs to its driver,
-// one goroutine at a time.
+// Machine is the step machine of one instance. It belongs to its driver, one
+// goroutine at a time.
 type Machine struct {
-	cfg Config
-	inc state.Incarnation
+	cfg     Config
+	now     time.Duration // of the Step under way
+	effects []Effect      // of the Step under way
+
+	// What others have told.
+	view        *state.State
+	incarnation state.Incarnation
+	lease       Lease
+	watermark   state.Index
+	holds       []Hold // those that have not ended
+	reach       map[storageName]*Reached
+	leased      bool // as of the last Step
+	retired     bool
+	stopped     bool
+
+	// What is under way.
+	repos        map[state.Key]*repo
+	writes       map[ID]*write
+	tickets      map[ID]*ticket
+	proposals    map[ProposalID]*proposal
+	lastProposal ProposalID
+	touched      []*repo // looked at before the Step ends
+
+	waiting *list.List // of *write; see wait
+	counted int        // those of waiting that count towards the limits
+	bytes   int        // what those occupy
+	alarm   time.Duration
+	scratch []*write
+
+	lingering *list.List // of *repo with an idle mark, the longest idle first
+	closing   bool       // a proposal of closes is under way
+
+	counts   map[string]*counts // by virtual storage
+	reported Report
 }
 
-// New makes a machine for the writes of an incarnation. It knows no view, no
-// lease and no connection until events bring them.
-func New(inc state.Incarnation, cfg Config) *Machine {
-	return &Machine{cfg: cfg, inc: inc}
+type storageName struct{ virtualStorage, storage string }
+
+// never is an instant that does not come.
+const never = time.Duration(1<<63 - 1)
+
+// New makes a machine. It knows no view, no lease and no connection until
+// events bring them.
+func New(cfg Config) *Machine {
+	return &Machine{
+		cfg:       cfg,
+		view:      &state.State{},
+		repos:     make(map[state.Key]*repo),
+		writes:    make(map[ID]*write),
+		tickets:   make(map[ID]*ticket),
+		proposals: make(map[ProposalID]*proposal),
+		waiting:   list.New(),
+		alarm:     never,
+		lingering: list.New(),
+		counts:    make(map[string]*counts),
+	}
+}
+
+// Step lets the machine know of an event at now, which does not fall. The
+// effects are valid until the next Step.
+func (m *Machine) Step(now time.Duration, e Event) []Effect {
+	m.now = max(m.now, now)
+	m.effects = m.effects[:0]
+	ended := m.endHolds()
+	switch e := e.(type) {
+	case Begin:
+		m.begin(e)
+	case Cancel:
+		m.cancel(e.Write)
+	case NotSent:
+		m.notSent(e.Write)
+	case Ended:
+		m.ended(e)
+	case View:
+		m.see(e)
+	case Session:
+		m.hear(e)
+	case Reach:
+		m.reached(e.Storages)
+	case Answer:
+		m.answered(e)
+	case Stop:
+		m.stop()
+	case Take:
+		m.take(e)
+	case Mark:
+		m.mark(e)
+	case Declare:
+		m.declare(e)
+	case Settle:
+		m.settle(e)
+	case Unhold:
+		m.unhold(e.Ticket)
+	case Release:
+		m.release(e)
+	}
+	if leased := m.mayRoute(); leased != m.leased || ended {
+		m.leased = leased
+		m.reconsider(everyWrite)
+	}
+	if m.now >= m.alarm {
+		m.expire()
+	}
+	m.tidy()
+	m.closeDue()
+	m.report()
+	return m.effects
+}
+
+// Next is when the machine is to get a Tick at the latest; false if it waits
+// for nothing but other events.
+func (m *Machine) Next() (at time.Duration, ok bool) {
+	at = m.alarm
+	for _, h := range m.holds {
+		at = min(at, h.Until)
+	}
+	if front := m.lingering.Front(); front != nil && !m.closing {
+		at = min(at, front.Value.(*repo).due(m.cfg.Linger))
+	}
+	return at, at != never
+}
+
+// View is the view by which the machine routes.
+func (m *Machine) View() *state.State { return m.view }
+
+// InFlight counts the writes that may have an effect, or may get one without
+// waiting for anything but the ledger, and the marks kept.
+func (m *Machine) InFlight() (writes, marks int) {
+	for _, w := range m.writes {
+		if w.registered {
+			writes++
+		}
+	}
+	for _, r := range m.repos {
+		if r.live {
+			marks++
+		}
+	}
+	return writes, marks
+}
+
+// Stopped reports whether everything has ended after a Stop.
+func (m *Machine) Stopped() bool {
+	return m.stopped && len(m.proposals) == 0 && m.lingering.Len() == 0
+}
+
+func (m *Machine) emit(e Effect) { m.effects = append(m.effects, e) }
+
+// stop closes what is idle; the marks of writes that do not end stay, and are
+// dirty once this incarnation is retired.
+func (m *Machine) stop() {
+	m.stopped = true
+	for e := m.waiting.Front(); e != nil; e = m.waiting.Front() {
+		m.reject(e.Value.(*write), ErrStopping)
+	}
+	m.hasten(func(*repo) bool { return true })
+}
+
+// tidy looks at every repository that the Step has touched, until none is
+// left: at whoever waits for it, and at whether it is idle.
+func (m *Machine) tidy() {
+	for i := 0; i < len(m.touched); i++ {
+		r := m.touched[i]
+		r.touched = false
+		if r.woken {
+			r.woken = false
+			m.serve(r)
+		}
+		m.rest(r)
+	}
+	clear(m.touched)
+	m.touched = m.touched[:0]
+}
+
+// touch has the repository looked at before the Step ends.
+func (m *Machine) touch(r *repo) {
+	if !r.touched {
+		r.touched = true
+		m.touched = append(m.touched, r)
+	}
+}
+
+// wake lets those look again, before the Step ends, who wait for the repository.
+func (m *Machine) wake(r *repo) {
+	r.woken = true
+	m.touch(r)
 }

@@ -1,0 +1,165 @@
+package machine
+
+import (
+	"fmt"
+
+	"praefect/fsm/state"
+)
+
+// proposal is what was proposed and not answered yet.
+type proposal struct {
+	repos    []*repo
+	commands int
+	then     func(Answer)
+}
+
+// propose proposes commands that touch repos, none of which is busy. then gets
+// the answer, before anybody who waits for the repositories.
+func (m *Machine) propose(repos []*repo, commands []state.Command, then func(Answer)) {
+	for _, r := range repos {
+		m.stir(r)
+		m.touch(r)
+		r.busy = true
+	}
+	m.lastProposal++
+	m.proposals[m.lastProposal] = &proposal{repos: repos, commands: len(commands), then: then}
+	m.emit(Propose{Proposal: m.lastProposal, Commands: commands})
+}
+
+func (m *Machine) answered(a Answer) {
+	p := m.proposals[a.Proposal]
+	if p == nil {
+		return
+	}
+	delete(m.proposals, a.Proposal)
+	for _, r := range p.repos {
+		r.busy = false
+		m.wake(r)
+	}
+	if a.Err == nil && len(a.Results) != p.commands {
+		a.Err = fmt.Errorf("%d answers to %d commands", len(a.Results), p.commands)
+	}
+	if a.Err != nil {
+		a.Results, a.Err = nil, fmt.Errorf("%w: %w", ErrUnknown, a.Err)
+	}
+	p.then(a)
+}
+
+// account is the command that makes everything behind but the primary.
+func (w *write) account(deleted state.DeletedChange) state.Command {
+	wrote := &state.Wrote{
+		VirtualStorage: w.keys[0].VirtualStorage,
+		Primary:        w.route.Primary,
+		Epoch:          w.route.Epoch,
+		Agreeing:       []string{w.route.Primary},
+		Deleted:        deleted,
+	}
+	for _, key := range w.keys {
+		wrote.Paths = append(wrote.Paths, key.RelativePath)
+	}
+	return state.Command{Wrote: wrote}
+}
+
+// commit proposes what the write must have in the ledger before it has an
+// effect, and reports whether there was anything to propose: a mark that covers
+// it, and an account by which every storage but the primary is behind.
+func (m *Machine) commit(w *write) bool {
+	scope := w.scope
+	scope.Targets = []string{w.route.Primary}
+	covered := true
+	for _, r := range w.on() {
+		covered = covered && r.live && covers(r.scope, scope)
+	}
+	// Beside a fresh mark the account costs nothing; and until the mark is
+	// applied another instance may still remove what the ledger says.
+	if covered && m.accounted(w) {
+		return false
+	}
+	var commands []state.Command
+	if !covered {
+		open := &state.OpenMark{VirtualStorage: w.keys[0].VirtualStorage, Kind: state.Solo, Scope: scope}
+		for _, key := range w.keys {
+			open.Paths = append(open.Paths, key.RelativePath)
+		}
+		commands = append(commands, state.Command{Open: open})
+	}
+	deleted := state.DeletedKeep
+	if w.deletes {
+		deleted = state.DeletedSet
+	}
+	commands = append(commands, w.account(deleted))
+	m.leave(w)
+	w.proposing = true
+	m.propose(append([]*repo(nil), w.on()...), commands, func(a Answer) {
+		w.proposing = false
+		m.committed(w, !covered, scope, a)
+	})
+	return true
+}
+
+// committed goes on with a write whose mark and account have an answer.
+func (m *Machine) committed(w *write, opens bool, scope state.Scope, a Answer) {
+	results := a.Results
+	var refusal *state.Refusal
+	if opens {
+		at := state.Index(0) // the mark may be there or not: it is closed and settled if it is
+		if a.Err == nil {
+			at, refusal = results[0].Index, results[0].Refusal
+			results = results[1:]
+		}
+		for _, r := range w.on() {
+			if refusal == nil {
+				m.opened(r, scope, at)
+			}
+		}
+	}
+	if a.Err == nil && refusal == nil {
+		if refusal = results[0].Refusal; refusal == nil {
+			w.changed = true
+			for _, r := range w.on() {
+				r.distrusted = false
+			}
+		}
+	}
+	switch {
+	case w.canceled:
+		m.forget(w)
+	case a.Err != nil:
+		m.reject(w, a.Err)
+	case refusal == nil:
+		m.advance(w)
+	case refusal.Reason == state.RefusedRetired:
+		m.reject(w, refusal)
+	default: // the agreed state has changed
+		if w.attempts++; w.attempts >= routeAttempts {
+			m.reject(w, fmt.Errorf("%w: %w", ErrRerouted, refusal))
+			return
+		}
+		m.advance(w)
+	}
+}
+
+// accounted tells whether the view has already all that the write would say:
+// every other storage is behind. The write is registered, so that no repair of
+// this instance removes that before it ends, and its live mark keeps every
+// other instance from doing so.
+func (m *Machine) accounted(w *write) bool {
+	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
+	for _, r := range w.on() {
+		// ▲ What an earlier verdict of ours takes back may still be in the view:
+		// only what was said after it counts.
+		if r.distrusted {
+			return false
+		}
+		entry := m.view.Entry(r.key)
+		if entry == nil || w.deletes && !entry.Deleted {
+			return false
+		}
+		for i := range vs.Succession {
+			if name := vs.Succession[i].Name; name != w.route.Primary && !entry.IsBehind(name) {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,60 @@
+package machine
+
+import (
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// closeBatch bounds how many marks one proposal closes.
+const closeBatch = 256
+
+// closeRetry is the shortest time between two attempts to close a mark.
+const closeRetry = time.Second
+
+// closeDue proposes to close the marks that have been idle long enough, clean
+// and dirty ones together. There is one such proposal at a time, so that they
+// gather while it is under way. A mark counts as closed from here on: a write
+// that comes waits for the answer, and opens a new one. ▲
+func (m *Machine) closeDue() {
+	if m.closing {
+		return
+	}
+	var repos []*repo
+	var commands []state.Command
+	for front := m.lingering.Front(); front != nil && len(repos) < closeBatch; front = m.lingering.Front() {
+		r := front.Value.(*repo)
+		if r.due(m.cfg.Linger) > m.now {
+			break
+		}
+		m.stir(r)
+		r.live = false
+		repos = append(repos, r)
+		commands = append(commands, state.Command{Close: &state.Close{
+			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, Dirty: r.dirty,
+		}})
+	}
+	if len(repos) == 0 {
+		return
+	}
+	m.closing = true
+	m.propose(repos, commands, func(a Answer) {
+		m.closing = false
+		for _, r := range repos {
+			m.closed(r, a.Err == nil)
+		}
+	})
+}
+
+// closed ends what closeDue began. A refused close is of a mark that is not
+// there. Without an answer the mark may still be there: it counts as live, and
+// as dirty, and is closed again after a while; or, if we stop, by the retirement
+// of this incarnation.
+func (m *Machine) closed(r *repo, answered bool) {
+	if answered || m.stopped {
+		r.dirty, r.distrusted, r.scope, r.markedAt = false, false, state.Scope{}, 0
+		return
+	}
+	r.live, r.dirty = true, true
+	r.retryAt = m.now + max(m.cfg.Linger, closeRetry)
+}

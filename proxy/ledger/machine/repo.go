@@ -1,0 +1,150 @@
+package machine
+
+import (
+	"container/list"
+	"slices"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// repo is what this instance has under way on one repository.
+type repo struct {
+	key    state.Key
+	counts *counts // of its virtual storage
+	writes int     // registered ones
+	ticket *ticket // the repair that has the gate, or waits for it
+	// busy is true while a proposal of ours touches the repository: the next
+	// one waits for its answer.
+	busy bool
+	// waiters wait for the gate or for the answer, in the order in which they came.
+	waiters []*write
+
+	live     bool        // our mark is in the replicated state
+	scope    state.Scope // what that mark covers
+	markedAt state.Index // where it was last opened or widened
+	dirty    bool        // something under it ended without full account
+	// distrusted is true from the proposal of a repair's verdict until a
+	// `wrote` of ours was applied after it: what the ledger says of storages
+	// that are behind may be what the verdict takes back.
+	distrusted bool
+
+	idle    *list.Element // its place in lingering
+	since   time.Duration // when it became idle
+	prompt  bool          // its mark is not to linger
+	retryAt time.Duration // when to close it again, after a close without answer
+	touched bool          // in Machine.touched
+	woken   bool          // and whoever waits for it may go on
+	counted bool          // in counts.marks
+}
+
+// due is when the idle mark is to be closed.
+func (r *repo) due(linger time.Duration) time.Duration {
+	if r.retryAt > 0 {
+		return r.retryAt
+	}
+	if r.prompt || r.dirty {
+		return 0
+	}
+	return r.since + linger
+}
+
+// get returns the record of a repository, made if need be. Whoever makes it
+// touches it, or keeps it busy.
+func (m *Machine) get(key state.Key) *repo {
+	r := m.repos[key]
+	if r == nil {
+		r = &repo{key: key, counts: m.countsOf(key.VirtualStorage)}
+		m.repos[key] = r
+	}
+	return r
+}
+
+// serve lets those go on who wait for the repository.
+func (m *Machine) serve(r *repo) {
+	if t := r.ticket; t != nil {
+		m.serveTicket(t)
+	}
+	waiters := r.waiters
+	r.waiters = nil
+	for _, w := range waiters {
+		w.at = nil
+		m.advance(w)
+	}
+}
+
+// rest puts a repository with nothing under way among the lingering ones, or
+// forgets it if it has no mark.
+func (m *Machine) rest(r *repo) {
+	m.count(r)
+	if r.writes > 0 || r.ticket != nil || r.busy || len(r.waiters) > 0 || r.idle != nil {
+		return
+	}
+	if !r.live {
+		delete(m.repos, r.key)
+		return
+	}
+	r.since = m.now
+	r.prompt = r.prompt || m.stopped || m.held(r.key.VirtualStorage)
+	if (r.prompt || r.dirty) && r.retryAt == 0 { // a repair waits for that close, or a switchover
+		r.idle = m.lingering.PushFront(r)
+	} else {
+		r.idle = m.lingering.PushBack(r)
+	}
+}
+
+// stir takes a repository out of the lingering ones.
+func (m *Machine) stir(r *repo) {
+	if r.idle != nil {
+		m.lingering.Remove(r.idle)
+		r.idle, r.prompt, r.retryAt = nil, false, 0
+	}
+}
+
+// hasten has the idle marks closed at once that fn picks.
+func (m *Machine) hasten(fn func(*repo) bool) {
+	var next *list.Element
+	for e := m.lingering.Front(); e != nil; e = next {
+		next = e.Next()
+		if r := e.Value.(*repo); fn(r) && !r.prompt {
+			r.prompt, r.retryAt = true, 0
+			m.lingering.MoveToFront(e)
+		}
+	}
+}
+
+// opened notes that a mark of scope was applied at the index, or that it may
+// have been (0).
+func (m *Machine) opened(r *repo, scope state.Scope, at state.Index) {
+	if r.live {
+		scope = union(r.scope, scope)
+	}
+	r.live, r.scope = true, scope
+	r.markedAt = max(r.markedAt, at)
+	r.dirty = r.dirty || at == 0
+}
+
+// covers tells whether a mark of scope have also stands for want.
+func covers(have, want state.Scope) bool {
+	if have.BoundMillis < want.BoundMillis || have.RefsOnly && !want.RefsOnly {
+		return false
+	}
+	for _, t := range want.Targets {
+		if !slices.Contains(have.Targets, t) {
+			return false
+		}
+	}
+	return true
+}
+
+// union is the scope of a mark after it was widened, as the replicated state
+// computes it.
+func union(a, b state.Scope) state.Scope {
+	targets := slices.Concat(a.Targets, b.Targets)
+	slices.Sort(targets)
+	return state.Scope{
+		BoundMillis: max(a.BoundMillis, b.BoundMillis),
+		RefsOnly:    a.RefsOnly && b.RefsOnly,
+		Targets:     slices.Compact(targets),
+	}
+}

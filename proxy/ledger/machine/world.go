@@ -1,0 +1,147 @@
+package machine
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+
+	"praefect/fsm/state"
+	"praefect/proxy/router"
+)
+
+// see takes a newer view. What is doomed by it is doomed before the index is
+// reported as applied: whoever waits for that report may then give the role to
+// another storage.
+func (m *Machine) see(e View) {
+	if e.Incarnation != 0 {
+		m.incarnation = e.Incarnation
+	}
+	if e.State.Index <= m.view.Index {
+		return
+	}
+	before := m.view
+	m.view = e.State
+	if m.incarnation != 0 && !m.retired && m.view.Instance(m.incarnation) == nil {
+		m.retire()
+	}
+	if same(before.VirtualStorages, m.view.VirtualStorages) {
+		m.reconsider(func(w *write) bool { return w.why == WhyFenced && m.changedSince(w, before) })
+		return
+	}
+	m.doomFenced()
+	m.reconsider(everyWrite)
+}
+
+// same reports whether two slices are one: states share what did not change.
+func same(a, b []state.VirtualStorage) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+func (m *Machine) changedSince(w *write, before *state.State) bool {
+	return slices.ContainsFunc(w.keys, func(k state.Key) bool { return before.Entry(k) != m.view.Entry(k) })
+}
+
+// doomFenced dooms the writes under way on storages that are no destination
+// any more, or were none for a while.
+func (m *Machine) doomFenced() {
+	for _, w := range m.ordered() {
+		if !w.forwarded && !w.clearing {
+			continue
+		}
+		vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
+		var s *state.Storage
+		if vs != nil {
+			s = vs.Storage(w.route.Primary)
+		}
+		// ▲ A fence that is applied ends the writes on its storage: the successor
+		// is admitted once every instance says so.
+		if s == nil || s.Standing != state.Serving || s.FencedEpoch > w.route.Epoch {
+			m.doom(w, ErrDoomed)
+		}
+	}
+}
+
+// retire ends everything: no command of ours is applied any more.
+func (m *Machine) retire() {
+	m.retired = true
+	for _, w := range m.ordered() {
+		switch {
+		case w.forwarded || w.clearing:
+			m.doom(w, ErrRetired)
+		case !w.proposing:
+			m.reject(w, ErrRetired)
+		}
+	}
+}
+
+// ordered are the writes in the order of their names, so that the same events
+// give the same effects.
+func (m *Machine) ordered() []*write {
+	return slices.SortedFunc(maps.Values(m.writes), func(a, b *write) int { return cmp.Compare(a.id, b.id) })
+}
+
+// hear takes what the leader last said.
+func (m *Machine) hear(e Session) {
+	m.lease = e.Lease
+	m.watermark = max(m.watermark, e.Watermark)
+	was := m.holds
+	m.holds = slices.DeleteFunc(slices.Clone(e.Holds), func(h Hold) bool { return h.Until <= m.now })
+	if !slices.Equal(was, m.holds) {
+		m.hasten(func(r *repo) bool { return m.held(r.key.VirtualStorage) })
+		m.reconsider(everyWrite)
+		return
+	}
+	m.reconsider(func(w *write) bool { return w.why == WhyWatermark && m.watermark >= w.need })
+}
+
+// endHolds forgets the holds whose time is up.
+func (m *Machine) endHolds() (ended bool) {
+	over := func(h Hold) bool { return h.Until <= m.now }
+	if !slices.ContainsFunc(m.holds, over) {
+		return false
+	}
+	m.holds = slices.DeleteFunc(m.holds, over)
+	return true
+}
+
+// held reports whether new writes of the virtual storage are to wait.
+func (m *Machine) held(virtualStorage string) bool {
+	return slices.ContainsFunc(m.holds, func(h Hold) bool { return h.VirtualStorage == virtualStorage })
+}
+
+// mayRoute reports whether this instance has a lease now, and the view that it
+// was given for: an older one may not know of a fence or a mark that others
+// took for granted. ▲
+func (m *Machine) mayRoute() bool {
+	return m.now < m.lease.Until && m.view.Index >= m.lease.Index
+}
+
+// errGone is why a storage is not used whose connection turned out to be gone.
+var errGone = errors.New("the connection was lost")
+
+// reached takes the state of all connections.
+func (m *Machine) reached(storages []Reached) {
+	m.reach = make(map[storageName]*Reached, len(storages))
+	for _, r := range storages {
+		m.reach[storageName{r.VirtualStorage, r.Storage}] = &r
+	}
+	m.reconsider(func(w *write) bool { return w.why == WhyUnreachable })
+}
+
+// lost notes that a connection is of no use.
+func (m *Machine) lost(name storageName, generation uint64) {
+	if r := m.reach[name]; r != nil && r.Generation == generation {
+		r.Reach = router.Reach{Why: errGone}
+	}
+}
+
+// reacher looks at the connections of one virtual storage for the router.
+func (m *Machine) reacher(virtualStorage string) router.Reacher {
+	return func(storage string) router.Reach {
+		if r := m.reach[storageName{virtualStorage, storage}]; r != nil {
+			return r.Reach
+		}
+		return router.Reach{}
+	}
+}
