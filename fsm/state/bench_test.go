@@ -120,3 +120,22 @@ func BenchmarkState_Each(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkState_Apply_wholeLedger are the commands that look at every entry, and
+// keep everybody waiting meanwhile.
+func BenchmarkState_Apply_wholeLedger(b *testing.B) {
+	s := ledgerOf(b, 100_000)
+	for name, c := range map[string]Command{
+		"another disk": reach("q", "new"), // changes each entry
+		"retire":       proved(alpha, ProofSilent),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, results := s.Apply(s.Index+1, Batch{Incarnation: beta, Commands: []Command{c}}); results[0].Refusal != nil {
+					b.Fatal(results[0].Refusal)
+				}
+			}
+		})
+	}
+}
