@@ -1,0 +1,79 @@
+package lease
+
+import (
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// ToLeader is what an instance tells the leader. Every message carries all of
+// it, so that one that is lost is made good by the next. Term was read after the
+// ask was made and after the echoed question came in.
+type ToLeader struct {
+	InstanceID  string            `json:"instance_id"`
+	Incarnation state.Incarnation `json:"incarnation"`
+	// AskNumber is the last ask of the instance's Holder, 0 if there was none.
+	AskNumber uint64 `json:"ask,omitempty"`
+	// Term is the instance's own Raft term.
+	Term uint64 `json:"term"`
+	// Echo is the number of the last question of this leader.
+	Echo uint64 `json:"echo,omitempty"`
+	// Applied is the index of the view by which the instance routes.
+	Applied state.Index `json:"applied"`
+	// Verdicts are what the instance thinks of the storages; nil if it has no
+	// opinion.
+	Verdicts []verdict.Report `json:"verdicts,omitempty"`
+	// Refused are the incarnations that were live in the instance's view
+	// before it found that their Raft port refuses connections.
+	Refused []state.Incarnation `json:"refused,omitempty"`
+	// Holding answers FromLeader.Holds.
+	Holding []HoldReport `json:"holding,omitempty"`
+	// Settings is a fingerprint of the storages that the instance has in its
+	// settings.
+	Settings string `json:"settings,omitempty"`
+	// Stopping gives the lease back: the instance has stopped to use it, and
+	// asks for none any more.
+	Stopping bool `json:"stopping,omitempty"`
+}
+
+// FromLeader is what the leader tells an instance. Every message carries all of
+// it.
+type FromLeader struct {
+	// Term is the leader's.
+	Term uint64 `json:"term"`
+	// GrantFor is the number of the ask that was last granted, 0 if none was.
+	GrantFor uint64 `json:"grant_for,omitempty"`
+	// GrantIndex is the index that the leader had applied at that grant.
+	GrantIndex state.Index `json:"grant_index,omitempty"`
+	// LeaseMillis is the length of the lease, before any margin.
+	LeaseMillis int64 `json:"lease_ms,omitempty"`
+	// Question is to be echoed at once, with the term.
+	Question uint64 `json:"question,omitempty"`
+	// Watermark is an index that every leased instance has applied.
+	Watermark state.Index `json:"watermark,omitempty"`
+	// Holds are the holds in force.
+	Holds []Hold `json:"holds,omitempty"`
+	// Probe are incarnations that the leader does not hear of: does their Raft
+	// port refuse connections?
+	Probe []state.Incarnation `json:"probe,omitempty"`
+}
+
+// Hold is the advice to keep new writes of a virtual storage waiting. It is
+// never needed for safety.
+type Hold struct {
+	ID             string `json:"id"`
+	VirtualStorage string `json:"virtual_storage"`
+	// RemainingMillis is the time until the hold ends by itself, counted from
+	// when the message comes in.
+	RemainingMillis int64 `json:"remaining_ms"`
+}
+
+// HoldReport tells how far an instance is with a hold.
+type HoldReport struct {
+	ID string `json:"id"`
+	// Applied tells that new writes are kept waiting.
+	Applied bool `json:"applied"`
+	// InFlight and Marks count what the instance still has of the virtual
+	// storage: writes under way, and marks in the ledger.
+	InFlight int `json:"in_flight"`
+	Marks    int `json:"marks"`
+}

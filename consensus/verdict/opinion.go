@@ -1,0 +1,74 @@
+package verdict
+
+import (
+	"time"
+)
+
+// Evidence is what one instance knows of its way to one storage.
+type Evidence struct {
+	VirtualStorage, Storage string
+	// Reachable tells that there is a verified connection, to the disk
+	// FilesystemID; Slow that it answers late or badly.
+	Reachable, Slow bool
+	FilesystemID    string
+	// Agreed is the disk that the replicated state speaks of, empty if it does
+	// not know one yet.
+	Agreed string
+	// Refused tells that nothing listens there: the connection was lost, or
+	// there was none, and the attempt to make another one was refused or reset.
+	Refused bool
+	// Silent tells that nothing was heard for too long.
+	Silent bool
+	// Err explains what is not well.
+	Err error
+}
+
+// Doubt is what makes an instance doubt itself.
+type Doubt struct {
+	// Late is by how much its own timers were late lately.
+	Late time.Duration
+	// Limit is how late they may be.
+	Limit time.Duration
+}
+
+// Opine makes the reports of one instance. They are nil if it has reason to
+// doubt itself: its timers run late, or it lost every storage at once, of
+// several.
+func Opine(all []Evidence, d Doubt) []Report {
+	if d.Late > d.Limit || len(all) > 1 && !anyReachable(all) {
+		return nil
+	}
+	reports := make([]Report, 0, len(all))
+	for _, e := range all {
+		reports = append(reports, e.opine())
+	}
+	return reports
+}
+
+func anyReachable(all []Evidence) bool {
+	for _, e := range all {
+		if e.Reachable {
+			return true
+		}
+	}
+	return false
+}
+
+func (e Evidence) opine() Report {
+	r := Report{VirtualStorage: e.VirtualStorage, Storage: e.Storage}
+	if e.Err != nil {
+		r.Why = e.Err.Error()
+	}
+	switch {
+	case e.Reachable && e.Agreed != "" && e.FilesystemID != e.Agreed:
+		// ▲ another disk is another storage: what it held is gone
+		r.Opinion, r.FilesystemID, r.Why = Dead, e.FilesystemID, "it has another disk"
+	case e.Reachable && e.Slow:
+		r.Opinion, r.FilesystemID = Slow, e.FilesystemID
+	case e.Reachable:
+		r.Opinion, r.FilesystemID = Well, e.FilesystemID
+	case e.Refused || e.Silent:
+		r.Opinion = Dead
+	}
+	return r
+}

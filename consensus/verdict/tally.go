@@ -1,0 +1,90 @@
+package verdict
+
+import (
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// Name names a storage.
+type Name struct{ VirtualStorage, Storage string }
+
+// Ballot is what one instance last reported, and when that came in by the
+// leader's clock.
+type Ballot struct {
+	At      time.Duration
+	Reports []Report
+}
+
+// Count is what the voters say of one storage.
+type Count struct {
+	// Dead tells that a majority of all voters call it dead.
+	Dead bool
+	// Why is what one of those says.
+	Why string
+	// Disks counts the voters with a connection, by the disk behind it.
+	Disks map[string]int
+	// connected are, of the voters that call it well, the indices of their
+	// connections.
+	connected []state.Index
+	disk      string
+	voters    int
+}
+
+// WellSince tells whether a majority of all voters call the storage well, over
+// connections made after they had applied the index: what a connection did
+// before the index is over.
+func (c Count) WellSince(index state.Index) bool {
+	n := 0
+	for _, at := range c.connected {
+		if at >= index {
+			n++
+		}
+	}
+	return n > c.voters/2
+}
+
+// Disk is the disk that voters see, empty if none sees one or they differ.
+func (c Count) Disk() string {
+	if len(c.Disks) == 1 {
+		return c.disk
+	}
+	return ""
+}
+
+// Tally counts what the voters have reported not longer ago than age. Who said
+// nothing, or nothing lately, has no opinion; it is counted all the same, so
+// that two of three decide although the third is silent, and one alone never
+// does.
+func Tally(now, age time.Duration, voters []string, ballots map[string]Ballot) map[Name]Count {
+	tally := make(map[Name]Count)
+	dead := make(map[Name]int)
+	for _, id := range voters {
+		b, ok := ballots[id]
+		if !ok || now-b.At > age {
+			continue
+		}
+		for _, r := range b.Reports {
+			name := Name{r.VirtualStorage, r.Storage}
+			c := tally[name]
+			c.voters = len(voters)
+			if r.FilesystemID != "" {
+				if c.Disks == nil {
+					c.Disks = make(map[string]int)
+				}
+				c.Disks[r.FilesystemID]++
+				c.disk = r.FilesystemID
+			}
+			switch r.Opinion {
+			case Dead:
+				dead[name]++
+				c.Why = r.Why
+			case Well:
+				c.connected = append(c.connected, r.ConnectedAt)
+			}
+			c.Dead = dead[name] > len(voters)/2
+			tally[name] = c
+		}
+	}
+	return tally
+}
