@@ -15,6 +15,7 @@ import (
 	"praefect/config"
 	"praefect/consensus"
 	"praefect/consensus/elector"
+	"praefect/consensus/peer"
 	"praefect/fsm/state"
 	"praefect/proxy"
 	"praefect/proxy/admin"
@@ -73,11 +74,20 @@ func (d *daemon) run(ctx context.Context) (err error) {
 }
 
 func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer) (*consensus.Node, error) {
+	raft := d.cfg.Raft
+	var peers []consensus.Peer
+	for _, p := range raft.Others() {
+		peers = append(peers, consensus.Peer{Name: p.Name, Addr: p.Addr})
+	}
 	return consensus.Open(ctx, consensus.Config{
-		DataDir: d.cfg.Raft.DataDir, Profile: consensus.Profile(d.cfg.Raft.Profile),
-		Name: d.cfg.Raft.Name, Version: d.version,
-		Address: cmp.Or(d.cfg.ListenAddr, d.cfg.TLSListenAddr, d.cfg.SocketPath),
-		Logger:  d.log, Registerer: registry,
+		DataDir: raft.DataDir, Profile: consensus.Profile(raft.Profile),
+		Name: raft.Name, Version: d.version,
+		Address:    cmp.Or(d.cfg.ListenAddr, d.cfg.TLSListenAddr, d.cfg.SocketPath),
+		ListenAddr: raft.ListenAddr, AdvertiseAddr: raft.AdvertisedAddr(), Peers: peers,
+		Credentials: peer.Credentials{
+			CertificatePath: raft.CertificatePath, KeyPath: raft.KeyPath, CAPath: raft.CAPath, Secret: raft.Secret.Reveal(),
+		},
+		Logger: d.log, Registerer: registry,
 	})
 }
 
