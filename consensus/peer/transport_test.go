@@ -1,0 +1,325 @@
+package peer
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience = time.Minute // bounds waits that only a defect makes long
+	secret   = "sixteen or more characters"
+)
+
+// listen opens a port and lets connections in until the end of the test.
+func listen(t *testing.T, c Config) *Transport {
+	t.Helper()
+	if c.Cluster == nil {
+		c.Cluster = func() string { return "" }
+	}
+	if c.Admit == nil {
+		c.Admit = func(name, _ string) bool { return slices.Contains([]string{"a", "b"}, name) }
+	}
+	c.ListenAddr, c.Logger = "127.0.0.1:0", slog.New(slog.NewTextHandler(t.Output(), nil))
+	tr, err := Listen(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { tr.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+		running.Wait()
+	})
+	return tr
+}
+
+// authority signs certificates.
+type authority struct {
+	path string
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{}
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	a.path = write(t, filepath.Join(t.TempDir(), "ca.pem"), "CERTIFICATE", der)
+	return a
+}
+
+func write(t *testing.T, path, kind string, der []byte) string {
+	t.Helper()
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// sign returns credentials with a certificate for the name.
+func (a *authority) sign(t *testing.T, name string, change ...func(*x509.Certificate)) Credentials {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, f := range change {
+		f(template)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	return Credentials{
+		CertificatePath: write(t, filepath.Join(dir, "cert.pem"), "CERTIFICATE", der),
+		KeyPath:         write(t, filepath.Join(dir, "key.pem"), "EC PRIVATE KEY", keyDER),
+		CAPath:          a.path,
+	}
+}
+
+func TestTransport_whoIsLetIn(t *testing.T) {
+	good, bad := newAuthority(t), newAuthority(t)
+	shared := Credentials{Secret: secret}
+	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }
+	cluster := func(id string) func() string { return func() string { return id } }
+	for _, tt := range []struct {
+		name string
+		a, b Config
+		who  wanted
+		says string // why not; empty if they meet
+	}{
+		{name: "the same secret", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared}},
+		{name: "certificates", a: Config{Name: "a", Credentials: good.sign(t, "a")}, b: Config{Name: "b", Credentials: good.sign(t, "b")}},
+		{name: "names in other letters", a: Config{Name: "a", Credentials: good.sign(t, "A")}, b: Config{Name: "b", Credentials: good.sign(t, "B")}},
+		{name: "the id that was meant", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared}, who: wanted{id: "id of b"}},
+		{name: "the same cluster", a: Config{Name: "a", Credentials: shared, Cluster: cluster("x")}, b: Config{Name: "b", Credentials: shared, Cluster: cluster("x")}},
+		{name: "one has no cluster yet", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared, Cluster: cluster("x")}},
+		{
+			name: "somebody vouches for it",
+			a:    Config{Name: "a", Credentials: shared, Admit: func(string, string) bool { return false }},
+			b:    Config{Name: "b", Credentials: shared}, who: wanted{name: "b"},
+		},
+
+		{name: "another secret", a: Config{Name: "a", Credentials: Credentials{Secret: secret + "!"}}, b: Config{Name: "b", Credentials: shared}, says: "does not know the secret"},
+		{name: "no certificate but a secret", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: good.sign(t, "b")}, says: "bad certificate"},
+		{name: "no secret but a certificate", a: Config{Name: "a", Credentials: good.sign(t, "a")}, b: Config{Name: "b", Credentials: shared}, says: "unknown authority"},
+		{name: "another authority", a: Config{Name: "a", Credentials: bad.sign(t, "a")}, b: Config{Name: "b", Credentials: good.sign(t, "b")}, says: "unknown authority"},
+		{name: "the acceptor's authority is another", a: Config{Name: "a", Credentials: good.sign(t, "a")}, b: Config{Name: "b", Credentials: bad.sign(t, "b")}, says: "unknown authority"},
+		{name: "another's certificate", a: Config{Name: "a", Credentials: good.sign(t, "b")}, b: Config{Name: "b", Credentials: good.sign(t, "b")}, says: `the certificate of "a" is for ["b"]`},
+		{name: "an expired certificate", a: Config{Name: "a", Credentials: good.sign(t, "a", expired)}, b: Config{Name: "b", Credentials: good.sign(t, "b")}, says: "certificate"},
+		{name: "a name that is not listed", a: Config{Name: "c", Credentials: shared}, b: Config{Name: "b", Credentials: shared}, says: `"c" is no peer of "b"`},
+		{name: "an acceptor that is not listed", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "c", Credentials: shared}, says: `"c" is no peer of "a"`},
+		{name: "another id than was meant", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared}, who: wanted{id: "former id of b"}, says: "this is the instance id of b"},
+		{name: "another name than was meant", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared}, who: wanted{name: "d"}, says: `this is "b", not "d"`},
+		{name: "another cluster", a: Config{Name: "a", Credentials: shared, Cluster: cluster("x")}, b: Config{Name: "b", Credentials: shared, Cluster: cluster("y")}, says: "of cluster x"},
+		{name: "itself", a: Config{Name: "a", ID: "one", Credentials: shared}, b: Config{Name: "b", ID: "one", Credentials: shared}, says: "the instance itself"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, c := range []*Config{&tt.a, &tt.b} {
+				if c.ID == "" {
+					c.ID = "id of " + c.Name
+				}
+			}
+			a, b := listen(t, tt.a), listen(t, tt.b)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			c, err := a.dial(ctx, b.AdvertiseAddr(), callKind, tt.who)
+			if tt.says != "" {
+				if err == nil {
+					t.Fatal("let in")
+				}
+				if !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("got %v, want it to say %q", err, tt.says)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			accepted, err := b.Calls().Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer accepted.Close()
+			if p := c.Peer(); p.Name != tt.b.Name || p.ID != tt.b.ID {
+				t.Errorf("met %+v", p)
+			}
+			if p := accepted.RemoteAddr().(Addr); p.Name != tt.a.Name || p.ID != tt.a.ID {
+				t.Errorf("was met by %+v", p)
+			}
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Error(err)
+			}
+			if _, err := io.ReadFull(accepted, make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestListen_credentials(t *testing.T) {
+	good := newAuthority(t).sign(t, "a")
+	missing := good
+	missing.KeyPath = "/does/not/exist"
+	noCA := good
+	noCA.CAPath = good.KeyPath
+	for name, c := range map[string]Credentials{"none": {}, "no key": missing, "no authority": noCA} {
+		if tr, err := Listen(t.Context(), Config{Name: "a", ListenAddr: "127.0.0.1:0", Credentials: c}); err == nil {
+			t.Errorf("%s: listens", name)
+			tr.Close()
+		}
+	}
+}
+
+func TestTransport_strangersCostLittle(t *testing.T) {
+	shared := Credentials{Secret: secret}
+	b := listen(t, Config{Name: "b", ID: "b", Credentials: shared, HandshakeTimeout: 50 * time.Millisecond})
+	a := listen(t, Config{Name: "a", ID: "a", Credentials: shared})
+	// More silent ones than there are slots: they go by themselves.
+	for range 2 * handshakes {
+		c, err := net.Dial("tcp", b.AdvertiseAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		c, err := a.dial(ctx, b.AdvertiseAddr(), callKind, wanted{})
+		if err == nil {
+			c.Close()
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("strangers keep peers out: %v", err)
+		}
+	}
+}
+
+func TestTransport_kill(t *testing.T) {
+	shared := Credentials{Secret: secret}
+	a := listen(t, Config{Name: "a", ID: "a", Credentials: shared})
+	b := listen(t, Config{Name: "b", ID: "b", Credentials: shared})
+	out, err := a.dial(t.Context(), b.AdvertiseAddr(), callKind, wanted{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := b.Calls().Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Kill()
+	for what, c := range map[string]net.Conn{"its own": in, "its peer's": out} {
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Errorf("%s end goes on", what)
+		}
+	}
+	if _, err := b.dial(t.Context(), a.AdvertiseAddr(), callKind, wanted{}); !errors.Is(err, ErrKilled) {
+		t.Errorf("dials: %v, want %v", err, ErrKilled)
+	}
+	if _, err := a.dial(t.Context(), b.AdvertiseAddr(), callKind, wanted{}); err == nil {
+		t.Error("lets others in")
+	}
+	if refuses, err := Refuses(t.Context(), b.AdvertiseAddr()); refuses || err != nil {
+		t.Errorf("the port refuses (%t, %v) before the end", refuses, err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if refuses, err := Refuses(t.Context(), b.AdvertiseAddr()); !refuses || err != nil {
+		t.Errorf("the port is open after the end (%t, %v)", refuses, err)
+	}
+}
+
+func TestTransport_portStaysOpenAfterRun(t *testing.T) {
+	tr, err := Listen(t.Context(), Config{Name: "a", ListenAddr: "127.0.0.1:0", Credentials: Credentials{Secret: secret}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	tr.Run(ctx)
+	if refuses, err := Refuses(t.Context(), tr.AdvertiseAddr()); refuses || err != nil {
+		t.Errorf("the port refuses (%t, %v)", refuses, err)
+	}
+	for range 2 {
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTransport_certificatesAreReadAnew(t *testing.T) {
+	ca := newAuthority(t)
+	a := listen(t, Config{Name: "a", ID: "a", Credentials: ca.sign(t, "a")})
+	expired := ca.sign(t, "b", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })
+	b := listen(t, Config{Name: "b", ID: "b", Credentials: expired})
+	if c, err := a.dial(t.Context(), b.AdvertiseAddr(), callKind, wanted{}); err == nil {
+		c.Close()
+		t.Fatal("an expired certificate is good enough")
+	}
+	fresh := ca.sign(t, "b")
+	for from, to := range map[string]string{fresh.CertificatePath: expired.CertificatePath, fresh.KeyPath: expired.KeyPath} {
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := a.dial(t.Context(), b.AdvertiseAddr(), callKind, wanted{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
