@@ -39,7 +39,7 @@ func askFor[Answer any](ctx context.Context, to endpoints, willDo func(Answer) b
 			continue
 		}
 		errs = append(errs, &askError{address, err})
-		if !slices.Contains([]codes.Code{codes.Unavailable, codes.DeadlineExceeded, codes.Aborted}, status.Code(err)) {
+		if !slices.Contains([]codes.Code{codes.Unavailable, codes.DeadlineExceeded}, status.Code(err)) {
 			break // another instance would say the same
 		}
 	}

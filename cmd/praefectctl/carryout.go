@@ -9,9 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/status"
 
 	"praefect/proxy/admin"
 	"praefect/proxy/storage"
@@ -50,7 +48,7 @@ func (r *run) change() admin.Change {
 // what has become of it: always the same change, with one request id. While
 // nobody leads or the outcome is unknown it goes round again, for patience.
 // With shared, each instance gets its share of the time that ctx leaves.
-func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared bool, change func(context.Context, *admin.Client) (Answer, error)) (Answer, error) {
+func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared bool, put question[Answer]) (Answer, error) {
 	var none Answer
 	until := time.Now().Add(patience)
 	unknown := false // an instance may have done it
@@ -62,7 +60,7 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 			if shared {
 				share, cancel = shareOf(ctx, len(to.addresses)-i)
 			}
-			answer, err := attempt(share, address, to, change)
+			answer, err := attempt(share, address, to, put)
 			cancel()
 			if err == nil {
 				return answer, nil
@@ -74,8 +72,8 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 				unknown, again = true, true
 			case kind == admin.NoLeader, kind == admin.Canceled && ctx.Err() == nil:
 				again = true // nobody leads, or the instance stops: nothing was changed
-			case kind == "" && status.Code(err) == codes.Unavailable:
-				// It was not reached: the next one, please.
+			case kind == admin.NotReached:
+				// The next one, please.
 			case unknown:
 				// That is no word on what the earlier attempt has done.
 				return none, uncertain(id, errs)
@@ -97,7 +95,7 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 func once[Answer any](ctx context.Context, r *run, id string, change func(context.Context, *admin.Client) (Answer, error)) (Answer, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	return carryOut(ctx, r.to, id, true, change)
+	return carryOut(ctx, r.to, id, true, func(ctx context.Context, _ string, c *admin.Client) (Answer, error) { return change(ctx, c) })
 }
 
 // uncertain is the error of a change that may have happened.
@@ -117,7 +115,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-func attempt[Answer any](ctx context.Context, address string, to endpoints, change func(context.Context, *admin.Client) (Answer, error)) (answer Answer, err error) {
+func attempt[Answer any](ctx context.Context, address string, to endpoints, put question[Answer]) (answer Answer, err error) {
 	cc, err := storage.NewClient(address, to.token)
 	if err != nil {
 		return answer, coded{exitUsage, err}
@@ -126,7 +124,7 @@ func attempt[Answer any](ctx context.Context, address string, to endpoints, chan
 	if err := connect(ctx, cc); err != nil {
 		return answer, err
 	}
-	return change(ctx, admin.NewClient(cc).WithAdminToken(to.adminToken))
+	return put(ctx, address, admin.NewClient(cc).WithAdminToken(to.adminToken))
 }
 
 // connect waits until there is a connection or it is clear that there will be
@@ -138,9 +136,9 @@ func connect(ctx context.Context, cc *grpc.ClientConn) error {
 	for s := cc.GetState(); s == connectivity.Idle || s == connectivity.Connecting; s = cc.GetState() {
 		if !cc.WaitForStateChange(bounded, s) {
 			if errors.Is(ctx.Err(), context.Canceled) {
-				return status.FromContextError(ctx.Err()).Err()
+				return admin.Errorf(admin.Canceled, "given up; nothing was changed")
 			}
-			return status.Error(codes.Unavailable, "no connection in time")
+			return admin.Errorf(admin.NotReached, "no connection in time")
 		}
 	}
 	return nil

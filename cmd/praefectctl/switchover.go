@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -130,7 +131,7 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 	bounded, cancel := context.WithTimeout(ctx, timeout+finishTime)
 	defer cancel()
 	lines := &progressLines{w: r.stderr, rewrite: r.interactive}
-	answer, err := carryOut(bounded, to, request.RequestID, false, func(ctx context.Context, c *admin.Client) (admin.SwitchResponse, error) {
+	answer, err := carryOut(bounded, to, request.RequestID, false, func(ctx context.Context, _ string, c *admin.Client) (admin.SwitchResponse, error) {
 		defer lines.end()
 		return v.call(c, ctx, request, lines.show)
 	})
@@ -151,8 +152,7 @@ func (r *run) plan(ctx context.Context, v verb, request admin.SwitchRequest) (pl
 	request.DryRun = true
 	ctx, cancel := context.WithTimeout(ctx, min(request.Timeout(), patience))
 	defer cancel()
-	any := func(admin.SwitchResponse) bool { return true }
-	planned, err = askFor(ctx, r.to, any, func(ctx context.Context, at string, c *admin.Client) (admin.SwitchResponse, error) {
+	planned, err = carryOut(ctx, r.to, request.RequestID, true, func(ctx context.Context, at string, c *admin.Client) (admin.SwitchResponse, error) {
 		address = at
 		return v.call(c, ctx, request, func(admin.Progress) {})
 	})
@@ -161,9 +161,12 @@ func (r *run) plan(ctx context.Context, v verb, request admin.SwitchRequest) (pl
 
 // gaveUp says that nothing has changed where that is certain.
 func gaveUp(ctx context.Context, err error) error {
+	if _, judged := errors.AsType[coded](err); judged {
+		return err
+	}
 	switch kind := admin.KindOf(err); {
 	case kind == admin.Canceled && ctx.Err() != nil:
-		return coded{exitInterrupted, fmt.Errorf("interrupted before the flip: nothing was changed")}
+		return coded{exitInterrupted, errors.New("interrupted before the flip: nothing was changed")}
 	case kind == admin.TimedOut:
 		return coded{exitTimeout, fmt.Errorf("%w; nothing was changed", err)}
 	}

@@ -36,10 +36,10 @@ func client(t *testing.T, c *admintest.Cluster, access admin.Access) *admin.Clie
 }
 
 // dial serves a service until the test ends and returns a connection to it.
-func dial(t *testing.T, service *admin.Service) *grpc.ClientConn {
+func dial(t *testing.T, service *admin.Service, options ...grpc.ServerOption) *grpc.ClientConn {
 	t.Helper()
 	l := bufconn.Listen(1 << 20)
-	server := grpc.NewServer(grpc.ForceServerCodecV2(stream.Codec{})) // as that of the proxy
+	server := grpc.NewServer(append(options, grpc.ForceServerCodecV2(stream.Codec{}))...) // as that of the proxy
 	service.Register(server)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -14,8 +15,7 @@ import (
 )
 
 // Client calls the service. Of a change it tells, whatever happens to the
-// connection, whether it may have taken effect: an *Error of any kind but
-// OutcomeUnknown, and any other error, say that it has not.
+// connection, whether it may have taken effect: every error is an *Error.
 type Client struct {
 	cc         grpc.ClientConnInterface
 	adminToken string
@@ -44,34 +44,34 @@ type exchange struct {
 	release func()
 }
 
-// begin opens a call and sends its request. After an error nothing has reached
-// a service, so that nothing can have changed.
+// begin opens a call and sends its request. After an error, which is an *Error,
+// nothing has reached a service, so that nothing can have changed.
 //
 // When ctx ends the call is cut off; with tell it is told so instead, and has
 // lastWord to end.
 func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any, tell bool) (*exchange, error) {
 	out, err := encode(request)
 	if err != nil {
-		return nil, err
+		return nil, Errorf(Invalid, "%v", err)
 	}
 	outgoing, err := show(ctx, c.adminToken)
 	if err != nil {
-		return nil, err
+		return nil, Errorf(Denied, "show the admin token: %v", err)
 	}
 	detached, cancel := context.WithCancel(context.WithoutCancel(outgoing))
 	connected := context.AfterFunc(ctx, cancel)
 	stream, err := c.cc.NewStream(detached, desc, fullMethod(desc.StreamName))
 	if !connected() {
-		err = status.FromContextError(ctx.Err()).Err()
-	}
-	if err != nil {
 		cancel()
-		return nil, err
+		return nil, gaveUp(ctx)
+	}
+	if err == nil {
+		err = stream.SendMsg(out)
 	}
 	// io.EOF is the end of the call, of which receiving tells more.
-	if err := stream.SendMsg(out); err != nil && !errors.Is(err, io.EOF) {
+	if err != nil && !errors.Is(err, io.EOF) {
 		cancel()
-		return nil, err
+		return nil, Errorf(cmp.Or(refusal(err), NotReached), "%s", status.Convert(err).Message())
 	}
 	x := &exchange{stream: stream, cancel: cancel}
 	x.release = x.heed(ctx, tell)
@@ -128,30 +128,54 @@ func KindOf(err error) Kind {
 	return ""
 }
 
+// refusal is what the front of an instance, or gRPC, says before the service is
+// asked; empty if the service may have been asked.
+func refusal(err error) Kind {
+	switch status.Code(err) {
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return Denied
+	case codes.InvalidArgument:
+		return Invalid
+	case codes.ResourceExhausted, codes.Unimplemented: // the latter: another version
+		return NotAvailable
+	}
+	return ""
+}
+
+// gaveUp is the error of a request that the caller ended before it had arrived.
+func gaveUp(ctx context.Context) *Error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return Errorf(TimedOut, "not done in time")
+	}
+	return Errorf(Canceled, "given up")
+}
+
 // outcome makes of the end of a change what is known of its effect.
-func outcome(ctx context.Context, err error) error {
+func outcome(ctx context.Context, err error) *Error {
 	if known := fromStatus(err); known != nil {
 		if known.Kind == Canceled && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			known.Kind = TimedOut
 		}
 		return known
 	}
-	switch status.Code(err) {
-	case codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented, codes.InvalidArgument, codes.ResourceExhausted:
-		return err // said before the service was asked
+	if kind := refusal(err); kind != "" {
+		return Errorf(kind, "%s", status.Convert(err).Message())
 	}
 	return Errorf(OutcomeUnknown, "the answer did not arrive: %s", status.Convert(err).Message())
 }
 
-// asked makes of the end of a question why there is no answer.
-func asked(ctx context.Context, err error) error {
-	if known := fromStatus(err); known != nil {
+// asked makes of the end of a question why there is no answer: it has changed
+// nothing, however it ended.
+func asked(ctx context.Context, err error) *Error {
+	known := outcome(ctx, err)
+	switch {
+	case known.Kind != OutcomeUnknown:
 		return known
+	case ctx.Err() != nil:
+		return gaveUp(ctx)
 	}
-	if ctx.Err() != nil {
-		return status.FromContextError(ctx.Err()).Err()
-	}
-	return err
+	known.Kind = NotReached
+	return known
 }
 
 // change carries out one change.

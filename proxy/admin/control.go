@@ -13,8 +13,9 @@ import "context"
 //   - RequestID names what somebody wants, not one attempt: the same id again
 //     waits for what is under way under that id, or answers as before. Doing
 //     it twice must not be possible.
-//   - An error is an [*Error], or it is reported as OutcomeUnknown: what is not
-//     known to have changed nothing may have changed something.
+//   - An error is an [*Error], or a [*state.Refusal], or it is reported as
+//     OutcomeUnknown: what is not known to have changed nothing may have changed
+//     something.
 //   - The end of ctx asks for an early end. A method that returns because of
 //     it says by Error.Kind whether anything has changed: Canceled and TimedOut
 //     promise that nothing has; otherwise it goes on to its end, or returns

@@ -79,6 +79,9 @@ func asError(err error) error {
 		return nil
 	}
 	if told, ok := errors.AsType[*Error](err); ok {
+		if told.Kind == NotReached { // not this instance, but the one that it asked
+			return Errorf(NoLeader, "the leader was not reached: %s", told.Message)
+		}
 		return told
 	}
 	if refusal, ok := errors.AsType[*state.Refusal](err); ok {

@@ -26,6 +26,9 @@ const (
 	// NoLeader: nobody leads, or the leader could not be reached. Asking again,
 	// or another instance, may help.
 	NoLeader Kind = "NO_LEADER"
+	// NotReached: the instance that was to be asked could not be reached. Only a
+	// Client says so.
+	NotReached Kind = "NOT_REACHED"
 	// NotAvailable: something else that is needed is away, such as Postgres.
 	NotAvailable Kind = "UNAVAILABLE"
 	// TimedOut: it took longer than allowed and was given up.
@@ -75,7 +78,7 @@ func (k Kind) code() codes.Code {
 		return codes.PermissionDenied
 	case Refused:
 		return codes.FailedPrecondition
-	case NoLeader, NotAvailable:
+	case NoLeader, NotReached, NotAvailable:
 		return codes.Unavailable
 	case TimedOut:
 		return codes.DeadlineExceeded
