@@ -83,12 +83,14 @@ func showRaft(out *output, answer admin.RaftStatusResponse) {
 		})
 	}
 	out.table([]string{"", "INSTANCE", "STATE", "VOTER", "VERSION", "LAST CONTACT", "APPLIED", "BEHIND", "LEASE", "ADDRESS", "PROBLEM"}, rows)
-	if answer.OwnView || answer.Leader == "" {
-		out.printf("%s no leader: this is what %s knows by itself\n", out.mark(bad), answer.Instance)
-	}
 	quorum := "quorum ok"
 	if answer.OwnView || answer.Leader == "" {
 		quorum = "no quorum known"
+		problem := "no leader"
+		if answer.Leader != "" {
+			problem = "the leader was not reached"
+		}
+		out.printf("%s %s: this is what %s knows by itself\n", out.mark(bad), problem, answer.Instance)
 	}
 	out.printf("\n%d/%d voters, %s, can lose %d; answered by %s\n", alive, voters, quorum, answer.CanLose, answer.Instance)
 }

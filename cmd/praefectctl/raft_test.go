@@ -24,12 +24,25 @@ func TestRaftStatus_table(t *testing.T) {
 		v.Instances = v.Instances[:1]
 		v.Instances[0].State, v.Instances[0].LastContactMillis, v.Instances[0].LeaseMillis = admin.Candidate, nil, 0
 	})
+	unreached := newInstance(t)
+	unreached.Raft(func(v *admin.RaftView) {
+		v.Leader, v.OwnView, v.Instances = "praefect-2", true, v.Instances[:1]
+		v.Instances[0].State = admin.Follower
+	})
 	for _, row := range []struct {
 		name     string
 		instance *instance
 		code     int
 		want     string
 	}{
+		{"the leader is not reached", unreached, 4, `
+cluster cluster  term 7  commit 18442  leader praefect-2
+   INSTANCE    STATE     VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
+*  praefect-1  follower  yes    1.2.3    0s            18442    0       800ms  10.0.0.1:2307
+x the leader was not reached: this is what praefect-1 knows by itself
+
+1/1 voters, no quorum known, can lose 0; answered by praefect-1
+`},
 		{"healthy", healthy, 0, `
 cluster cluster  term 7  commit 18442  leader praefect-1
    INSTANCE    STATE     VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
