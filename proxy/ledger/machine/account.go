@@ -68,7 +68,7 @@ func (m *Machine) commit(w *write) bool {
 	scope.Targets = []string{w.route.Primary}
 	covered := true
 	for _, r := range w.on() {
-		covered = covered && r.live && covers(r.scope, scope)
+		covered = covered && r.marked(scope)
 	}
 	// Beside a fresh mark the account costs nothing; and until the mark is
 	// applied another instance may still remove what the ledger says.

@@ -49,12 +49,12 @@ func (m *Machine) closeDue() {
 // closed ends what closeDue began. A refused close is of a mark that is not
 // there. Without an answer the mark may still be there: it counts as live, and
 // as dirty, and is closed again after a while; or, if we stop, by the retirement
-// of this incarnation.
+// of this incarnation. Or it is gone, or goes in a moment: no write relies on it.
 func (m *Machine) closed(r *repo, answered bool) {
 	if answered || m.stopped {
 		r.dirty, r.distrusted, r.scope, r.markedAt = false, false, state.Scope{}, 0
 		return
 	}
-	r.live, r.dirty = true, true
+	r.live, r.dirty, r.unsure = true, true, true
 	r.retryAt = m.now + max(m.cfg.Linger, closeRetry)
 }

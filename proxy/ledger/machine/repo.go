@@ -20,7 +20,8 @@ type repo struct {
 	// waiters wait for the gate or for the answer, in the order in which they came.
 	waiters []*write
 
-	live     bool        // our mark is in the replicated state
+	live     bool        // our mark is in the replicated state, or may be
+	unsure   bool        // it may also not be: nothing may rely on it
 	scope    state.Scope // what that mark covers
 	markedAt state.Index // where it was last opened or widened
 	dirty    bool        // something under it ended without full account
@@ -119,9 +120,15 @@ func (m *Machine) opened(r *repo, scope state.Scope, at state.Index) {
 	if r.live {
 		scope = union(r.scope, scope)
 	}
-	r.live, r.scope = true, scope
+	r.live, r.scope, r.unsure = true, scope, at == 0
 	r.markedAt = max(r.markedAt, at)
 	r.dirty = r.dirty || at == 0
+}
+
+// marked tells whether our mark is in the replicated state for certain, and
+// covers scope. A proposal without an answer may yet open or close it. ▲
+func (r *repo) marked(scope state.Scope) bool {
+	return r.live && !r.unsure && covers(r.scope, scope)
 }
 
 // covers tells whether a mark of scope have also stands for want.

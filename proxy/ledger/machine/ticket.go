@@ -80,7 +80,7 @@ func (m *Machine) done(t *ticket, view *state.State, err error) {
 func (m *Machine) mark(e Mark) {
 	m.ask(e.Ticket, func(t *ticket) {
 		r := t.repo
-		if r.live && covers(r.scope, e.Scope) {
+		if r.marked(e.Scope) {
 			m.marked(t)
 			return
 		}

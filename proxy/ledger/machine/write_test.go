@@ -408,6 +408,25 @@ func TestMachine_unknownMarkEndsDirty(t *testing.T) {
 	}
 }
 
+// TestMachine_reliesOnNoMarkThatMayBeGone has a close without an answer, which may
+// yet be applied: a write that comes then needs a mark of its own.
+func TestMachine_reliesOnNoMarkThatMayBeGone(t *testing.T) {
+	r := newRig(t, settings)
+	r.begin(1, alpha)
+	r.end(1, true, true)
+	r.keep = true
+	r.pass(settings.Linger)
+	r.step(Answer{Proposal: r.kept[0].Proposal, Err: errLost})
+	r.apply(r.own, r.kept[0].Commands...)
+	r.kept = nil
+	r.begin(2, alpha)
+	if len(r.kept) != 1 || r.kept[0].Commands[0].Open == nil {
+		t.Fatalf("proposed %+v, want a mark", r.kept)
+	}
+	r.answerKept()
+	r.forwarded(2)
+}
+
 func TestMachine_canceledWriteLeavesItsMark(t *testing.T) {
 	r := newRig(t, settings)
 	r.keep = true
