@@ -27,6 +27,8 @@ func TestInSync(t *testing.T) {
 			refused: RefusedChanged},
 		{name: "a storage is out", given: func(w *world) { rBehind(w); w.out("r", WhyDead) }, do: now("r"),
 			refused: RefusedChanged},
+		{name: "a storage is fenced", given: func(w *world) { rBehind(w); w.fence("r") }, do: now("r"),
+			refused: RefusedChanged},
 		{name: "another's live mark", given: func(w *world) { rBehind(w); w.must(beta, open(Open)) }, do: now("r"),
 			refused: RefusedBusy},
 		{name: "no mark", given: func(w *world) { rBehind(w); w.must(alpha, closing(false)) }, do: now("r"),

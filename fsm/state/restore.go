@@ -102,15 +102,17 @@ func newSnapshotReader() *snapshotReader {
 	return &snapshotReader{ledger: iradix.New[*Entry]().Txn(), sum: newSum(), line: line, json: d}
 }
 
-// decode is strictJSON for a line with its newline. A decoder for all lines makes
-// a restore a good deal faster than one for each.
+// decode is strictJSON for a line. A decoder for all lines makes a restore a good
+// deal faster than one for each; it may stop reading where the object ends, so that
+// it gets the line without its newline, and nothing of it is left.
 func (sr *snapshotReader) decode(data []byte, l *line) error {
-	sr.line.Reset(data)
+	object := bytes.TrimSuffix(data, []byte{'\n'})
+	sr.line.Reset(object)
 	if err := sr.json.Decode(l); err != nil {
 		return err
 	}
-	sr.upTo += int64(len(data))
-	if sr.json.InputOffset() != sr.upTo-1 {
+	sr.upTo += int64(len(object))
+	if sr.json.InputOffset() != sr.upTo {
 		return errors.New("data after the end")
 	}
 	return nil

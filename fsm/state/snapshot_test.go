@@ -51,6 +51,25 @@ func TestSnapshot_restoresTheSame(t *testing.T) {
 	}
 }
 
+// TestSnapshot_linesOfEveryLength: wherever a buffer of the reader ends, a line may
+// end there.
+func TestSnapshot_linesOfEveryLength(t *testing.T) {
+	s := &State{}
+	for i := range 1700 {
+		s, _ = s.Apply(s.Index+1, Batch{Commands: []Command{
+			{Register: &Register{ID: "a", Name: strings.Repeat("n", i), ClusterID: "c"}},
+		}})
+	}
+	first := snapshotOf(t, s)
+	restored, err := ReadSnapshot(strings.NewReader(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if snapshotOf(t, restored) != first {
+		t.Error("the restored state is another one")
+	}
+}
+
 // iotestOneByte reads a byte at a time.
 type iotestOneByte struct{ r io.Reader }
 
