@@ -1,6 +1,11 @@
 package lease
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"praefect/fsm/state"
+)
 
 // asksKept bounds how many asks a Holder remembers: an answer that is later than
 // that many further asks could only bring a lease that has ended.
@@ -8,7 +13,10 @@ const asksKept = 16
 
 // Holder is an instance's side. The zero value holds no lease.
 type Holder struct {
-	lease Lease
+	// leases are what is held, by rising Until and by rising Index: a longer one
+	// may need a view that the instance does not have yet, and a shorter one
+	// serves until then. There are never more of them than asks.
+	leases []Lease
 	// last is the number of the latest ask; asked[n%asksKept] is the instant
 	// noted for ask n.
 	last  uint64
@@ -37,20 +45,39 @@ func (h *Holder) Granted(g Grant) bool {
 		return false
 	}
 	until := h.asked[g.For%asksKept] + g.Length - Margin(g.Length)
-	if until <= h.lease.Until {
+	if until <= h.Lease().Until {
 		return false
 	}
-	// The later lease needs the later view: that of the former may have been
-	// enough for less.
-	h.lease = Lease{Until: until, Index: max(g.Index, h.lease.Index)}
+	h.leases = slices.DeleteFunc(h.leases, func(l Lease) bool { return l.Index >= g.Index })
+	if len(h.leases) == asksKept {
+		h.leases = slices.Delete(h.leases, 0, 1)
+	}
+	h.leases = append(h.leases, Lease{Until: until, Index: g.Index})
 	return true
 }
 
-// Lease returns what is held. It may have ended.
-func (h *Holder) Lease() Lease { return h.lease }
+// Lease returns the longest lease that is held. It may have ended, or need a
+// later view than the instance has.
+func (h *Holder) Lease() Lease {
+	if len(h.leases) == 0 {
+		return Lease{}
+	}
+	return h.leases[len(h.leases)-1]
+}
+
+// Usable returns the longest lease that can be used by the view of that index;
+// if there is none, the longest at all.
+func (h *Holder) Usable(view state.Index) Lease {
+	for _, l := range slices.Backward(h.leases) {
+		if l.Index <= view {
+			return l
+		}
+	}
+	return h.Lease()
+}
 
 // GiveBack ends the lease. Whatever was asked before brings none any more.
 func (h *Holder) GiveBack() {
 	h.last += asksKept
-	h.lease = Lease{Index: h.lease.Index}
+	h.leases = nil
 }

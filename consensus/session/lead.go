@@ -1,0 +1,256 @@
+package session
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"praefect/consensus"
+	"praefect/consensus/elector"
+	"praefect/consensus/lease"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// term is a term in which this instance leads.
+type term struct {
+	consensus.Leadership
+	s     *Session
+	wake  chan struct{} // holds 1
+	ended chan struct{}
+
+	mu       sync.Mutex
+	grantor  *lease.Grantor
+	ballots  map[string]verdict.Ballot                       // by instance id
+	refusals map[state.Incarnation]map[string]time.Duration // who found the port refusing, and when
+	holding  map[state.Incarnation]lease.HoldReport
+	settings map[string]string // fingerprints, by instance id
+	probe    []state.Incarnation
+	holds    []lease.Hold
+	news     chan struct{} // closed when there is something to tell the instances
+	running  *run          // the switchover under way
+	last     *run          // the one before
+
+	// only lead:
+	memory    elector.Memory
+	told      map[string]bool
+	watermark state.Index
+	proposing chan []state.Result // the answer to what is under way; nil while nothing is
+	flip      bool                // what is under way is the fence of the switchover
+}
+
+// lead leads whenever this instance does.
+func (s *Session) lead(ctx context.Context) {
+	started := s.cfg.Now()
+	for ctx.Err() == nil {
+		changed := s.node.LeadershipChanged()
+		if own, leads := s.node.Leading(); leads {
+			s.leadTerm(ctx, own, started)
+			continue
+		}
+		select {
+		case <-changed:
+		case <-time.After(lastTry):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// term returns the term in which this instance leads, nil if it does not.
+func (s *Session) term() *term {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leading
+}
+
+func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, started time.Duration) {
+	t := &term{
+		Leadership: own, s: s, wake: make(chan struct{}, 1), ended: make(chan struct{}), news: make(chan struct{}),
+		grantor: lease.NewGrantor(lease.Election{
+			Term: own.Term, Since: own.Since, Self: s.node.ID(), Length: s.node.View().LeaseLength(),
+		}),
+		ballots: make(map[string]verdict.Ballot), refusals: make(map[state.Incarnation]map[string]time.Duration),
+		holding: make(map[state.Incarnation]lease.HoldReport), settings: make(map[string]string), told: make(map[string]bool),
+	}
+	s.mu.Lock()
+	s.leading = t
+	s.mu.Unlock()
+	t.run(ctx, started)
+	s.mu.Lock()
+	s.leading, s.alarms = nil, nil
+	s.mu.Unlock()
+	close(t.ended)
+	t.drop()
+}
+
+// run looks at what has come in, and acts on it, until the term ends or ctx does.
+func (t *term) run(ctx context.Context, started time.Duration) {
+	var proposals sync.WaitGroup
+	defer proposals.Wait()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	proposal, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for {
+		// The own term is read after what came in was noted, and before it is
+		// acted upon: that makes the leader a witness of its own term.
+		if own, leads := t.s.node.Leading(); !leads || own != t.Leadership {
+			return
+		}
+		t.step(proposal, &proposals, started)
+		pause := time.NewTimer(gap)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		}
+		select {
+		case <-t.wake:
+		case results := <-t.proposing:
+			t.answered(results)
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look wakes run.
+func (t *term) look() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// step grants, decides and proposes.
+func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time.Duration) {
+	now, view := t.s.cfg.Now(), t.s.node.View()
+	var voters []string
+	for _, m := range t.s.node.Members() {
+		if m.Voter {
+			voters = append(voters, m.ID)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.grantor.Voters(voters)
+	t.grantor.Committed(now, view.Index)
+	news := len(t.grantor.Grant(now, view.Index)) > 0
+	if t.grantor.Waits() {
+		t.grantor.Ask()
+		news = true
+	}
+	if w := t.grantor.Watermark(now); w != t.watermark {
+		t.watermark, news = w, true
+	}
+	tally := verdict.Tally(now, t.s.cfg.ReportAge, voters, t.ballots)
+	if t.proposing == nil {
+		d := elector.Decide(elector.Input{
+			Settings: t.s.cfg.Failover, Configured: t.s.cfg.Configured, Now: now, Wall: time.Now(), Started: started, Since: t.Since,
+			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now),
+		}, t.memory)
+		t.memory = d.Memory
+		t.warn(append(d.Alarms, t.drift()...))
+		if !slices.Equal(d.Probe, t.probe) {
+			t.probe, news = d.Probe, true
+		}
+		t.propose(ctx, proposals, d.Commands)
+	}
+	if t.advance(ctx, proposals, elector.Moment{Now: now, View: view, Tally: tally, Leases: t.grantor, Holding: t.holding}) {
+		news = true
+	}
+	if news {
+		close(t.news)
+		t.news = make(chan struct{})
+	}
+}
+
+// refused counts who lately found the port of an incarnation refusing.
+func (t *term) refused(now time.Duration) map[state.Incarnation]int {
+	counts := make(map[state.Incarnation]int)
+	for inc, by := range t.refusals {
+		for _, at := range by {
+			if now-at <= 10*repeat {
+				counts[inc]++
+			}
+		}
+	}
+	return counts
+}
+
+// drift names the instances whose settings differ from those of the leader.
+func (t *term) drift() []string {
+	var alarms []string
+	for _, id := range slices.Sorted(maps.Keys(t.settings)) {
+		if t.settings[id] == t.s.cfg.Fingerprint {
+			continue
+		}
+		name := id
+		for _, in := range t.s.node.View().Instances {
+			if in.ID == id {
+				name = in.Name
+			}
+		}
+		alarms = append(alarms, "instance "+name+" has other storages in its settings than the leader: compare their config.toml")
+	}
+	return alarms
+}
+
+// warn logs each alarm once for as long as it holds.
+func (t *term) warn(alarms []string) {
+	told := make(map[string]bool, len(alarms))
+	for _, a := range alarms {
+		if !t.told[a] {
+			t.s.cfg.Logger.Warn("an operator should know", "err", a)
+		}
+		told[a] = true
+	}
+	t.told = told
+	t.s.mu.Lock()
+	t.s.alarms = alarms
+	t.s.mu.Unlock()
+}
+
+// proposeTimeout bounds a proposal of the leader.
+const proposeTimeout = 5 * time.Second
+
+// propose proposes in this term, one proposal at a time. Caller holds mu.
+func (t *term) propose(ctx context.Context, proposals *sync.WaitGroup, commands []state.Command) {
+	if len(commands) == 0 {
+		return
+	}
+	answer := make(chan []state.Result, 1)
+	t.proposing = answer
+	proposals.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+		defer cancel()
+		results, err := t.s.node.ProposeAs(ctx, t.Term, commands...)
+		if err != nil && ctx.Err() == nil {
+			t.s.cfg.Logger.Warn("a proposal of the leader has failed; the next decision looks at the state", "term", t.Term, "err", err)
+		}
+		for i, r := range results {
+			if r.Refusal != nil {
+				t.s.cfg.Logger.Warn("a proposal of the leader was refused", "term", t.Term, "index", uint64(r.Index), "command", commands[i].Name(), "err", r.Refusal)
+			}
+		}
+		answer <- results
+	})
+}
+
+// answered takes the answer to what was proposed; nil if it is not known.
+func (t *term) answered(results []state.Result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.proposing = nil
+	if t.flip && t.running != nil {
+		t.running.fenced = &state.Result{Refusal: &state.Refusal{Reason: state.RefusedTerm, Detail: "the outcome of the fence is not known"}}
+		if len(results) > 0 {
+			t.running.fenced = &results[0]
+		}
+	}
+	t.flip = false
+}

@@ -1,0 +1,228 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"praefect/consensus"
+	"praefect/consensus/elector"
+	"praefect/consensus/lease"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// Node is what a Session needs of the consensus node.
+type Node interface {
+	ID() string
+	Incarnation() state.Incarnation
+	View() *state.State
+	Changed() <-chan struct{}
+	// Term is this instance's own Raft term, read when it is called.
+	Term() uint64
+	Leading() (consensus.Leadership, bool)
+	LeadershipChanged() <-chan struct{}
+	DialLeader(ctx context.Context) (consensus.LeaseClient, error)
+	Members() []consensus.Member
+	Refuses(ctx context.Context, m consensus.Member) (bool, error)
+	ProposeAs(ctx context.Context, term uint64, cmds ...state.Command) ([]state.Result, error)
+}
+
+// Storages is what a Session needs of the connections to the storages.
+type Storages interface {
+	// Evidence is what is known of the way to each storage; Agreed is left empty.
+	Evidence() []Evidence
+	// Changed is closed when a connection has come or gone since the call.
+	Changed() <-chan struct{}
+	// Renew replaces the connection of that generation, if it is still there. It
+	// does not wait.
+	Renew(virtualStorage, storage string, generation uint64)
+}
+
+// Evidence is what is known of the way to one storage.
+type Evidence struct {
+	verdict.Evidence
+	// Generation names the connection; it is another one for every connection.
+	Generation uint64
+}
+
+// Config sets the times of a Session.
+type Config struct {
+	// Now is the clock of the leases, the time since boot; it is needed.
+	Now func() time.Duration
+	// Failover are the elector's times.
+	Failover elector.Settings
+	// Configured are the virtual storages of the settings, and Fingerprint tells
+	// instances with other ones.
+	Configured  []elector.Configured
+	Fingerprint string
+	// ReportAge is for how long what an instance said of the storages counts
+	// (300 ms if zero).
+	ReportAge time.Duration
+	// LateLimit is how late this instance's own timers may be before it has no
+	// opinion of others (200 ms if zero).
+	LateLimit time.Duration
+	// CatchUp and Hold bound the waits of a switchover (1 min and 8 s if zero).
+	CatchUp, Hold time.Duration
+	// Logger defaults to none.
+	Logger *slog.Logger
+}
+
+const (
+	tick     = 25 * time.Millisecond // how often a leader and a talk look without being woken
+	gap      = time.Millisecond      // between two messages of one side
+	repeat   = 100 * time.Millisecond
+	firstTry = 10 * time.Millisecond
+	lastTry  = 250 * time.Millisecond
+)
+
+// Hold advises to keep the new writes of a virtual storage waiting.
+type Hold struct {
+	ID             string
+	VirtualStorage string
+	// Until is when it ends by itself, by Config.Now.
+	Until time.Duration
+}
+
+// published is what readers see. It is immutable.
+type published struct {
+	lease     lease.Lease
+	watermark state.Index
+	holds     []Hold
+	replaced  chan struct{} // closed when there is a newer one
+}
+
+// Session is one instance's. Run is its life.
+type Session struct {
+	node     Node
+	storages Storages
+	cfg      Config
+
+	current atomic.Pointer[published]
+	// late is by how much the own timers were late lately, in nanoseconds.
+	late atomic.Int64
+
+	// connected is what is known of the connections, and looked the index of the
+	// view when they were last looked at; only the sender.
+	connected map[verdict.Name]connected
+	looked    state.Index
+
+	mu      sync.Mutex
+	holder  lease.Holder       // guarded by mu
+	routed  state.Index        // guarded by mu; by Report
+	holding []lease.HoldReport // guarded by mu; by Report
+	refused []state.Incarnation
+	news    chan struct{} // guarded by mu; closed when there is something to tell
+	leading *term         // guarded by mu; nil while this instance does not lead
+	alarms  []string      // guarded by mu; of the latest decision
+}
+
+// New makes a Session. Run must be running while it is used.
+func New(node Node, storages Storages, cfg Config) *Session {
+	setDefault(&cfg.ReportAge, 300*time.Millisecond)
+	setDefault(&cfg.LateLimit, 200*time.Millisecond)
+	setDefault(&cfg.CatchUp, time.Minute)
+	setDefault(&cfg.Hold, 8*time.Second)
+	cfg.Failover = cfg.Failover.WithDefaults()
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Session{node: node, storages: storages, cfg: cfg, news: make(chan struct{}), connected: make(map[verdict.Name]connected)}
+	s.current.Store(&published{replaced: make(chan struct{})})
+	return s
+}
+
+func setDefault(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}
+
+// Now is the clock of the leases.
+func (s *Session) Now() time.Duration { return s.cfg.Now() }
+
+// Lease returns this instance's lease; it may have ended. It takes no lock.
+func (s *Session) Lease() lease.Lease { return s.current.Load().lease }
+
+// Watermark returns an index that every leased instance has applied.
+func (s *Session) Watermark() state.Index { return s.current.Load().watermark }
+
+// Holds returns the holds in force. What it returns must not be changed.
+func (s *Session) Holds() []Hold { return s.current.Load().holds }
+
+// Changed returns a channel that is closed when lease, watermark or holds have
+// changed since the call. Who calls it first and the others then misses nothing.
+func (s *Session) Changed() <-chan struct{} { return s.current.Load().replaced }
+
+// Report tells which view the routing of writes uses, and how far the holds are.
+func (s *Session) Report(applied state.Index, holding []lease.HoldReport) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.routed, s.holding = applied, holding
+	s.tell()
+}
+
+// Leads tells whether this instance leads now. What hangs on it must not need
+// it to stay so.
+func (s *Session) Leads() bool {
+	_, leads := s.node.Leading()
+	return leads
+}
+
+// Alarms returns what the leader wants an operator to know; nothing at the
+// other instances.
+func (s *Session) Alarms() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.alarms
+}
+
+// tell wakes whoever talks to the leader. Caller holds mu.
+func (s *Session) tell() {
+	close(s.news)
+	s.news = make(chan struct{})
+}
+
+// publish makes the next published state. Caller holds mu.
+func (s *Session) publish(next published) {
+	next.replaced = make(chan struct{})
+	before := s.current.Swap(&next)
+	close(before.replaced)
+}
+
+// Run talks and leads until ctx ends; then it gives the lease back. The node
+// must be ready, and be closed after it.
+func (s *Session) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	loops.Go(func() { s.lead(ctx) })
+	loops.Go(func() { s.talk(ctx) })
+	loops.Go(func() { s.watchStorages(ctx) })
+	loops.Wait()
+	return nil
+}
+
+// watchStorages has every change of a connection told at once, and notices when
+// this process is starved.
+func (s *Session) watchStorages(ctx context.Context) {
+	for {
+		changed := s.storages.Changed()
+		asked := s.cfg.Now()
+		t := time.NewTimer(repeat)
+		select {
+		case <-changed:
+			s.late.Store(0)
+		case <-t.C:
+			s.late.Store(int64(s.cfg.Now() - asked - repeat))
+		case <-ctx.Done():
+		}
+		t.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+		s.mu.Lock()
+		s.tell()
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,291 @@
+package session
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"praefect/consensus"
+	"praefect/consensus/lease"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// talk keeps a stream to whoever leads, until ctx ends.
+func (s *Session) talk(ctx context.Context) {
+	for wait := firstTry; ctx.Err() == nil; {
+		changed := s.node.LeadershipChanged()
+		began := s.cfg.Now()
+		if client, err := s.open(ctx); err == nil {
+			s.exchange(ctx, client, changed)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if s.cfg.Now()-began > lastTry {
+			wait = firstTry
+		}
+		t := time.NewTimer(wait/2 + rand.N(wait/2+1))
+		select {
+		case <-changed:
+			wait = firstTry
+		case <-t.C:
+			wait = min(2*wait, lastTry)
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+// open opens a stream to the leader: to this instance itself if it leads.
+func (s *Session) open(ctx context.Context) (consensus.LeaseClient, error) {
+	if t := s.term(); t != nil {
+		return t.pipe(ctx, s.node.ID()), nil
+	}
+	return s.node.DialLeader(ctx)
+}
+
+// exchange talks over one stream until it breaks, another instance leads, or
+// ctx ends; then the lease is given back by a last word.
+func (s *Session) exchange(ctx context.Context, client consensus.LeaseClient, changed <-chan struct{}) {
+	w := &words{s: s}
+	ended := make(chan struct{})
+	var receiving sync.WaitGroup
+	receiving.Go(func() {
+		defer close(ended)
+		for {
+			m, err := client.Recv()
+			if err != nil {
+				return
+			}
+			s.hear(m)
+			w.hear(ctx, m)
+		}
+	})
+	s.send(ctx, client, w, changed, ended)
+	client.Close()
+	receiving.Wait()
+	w.probes.Wait()
+}
+
+// send says what there is to say.
+func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *words, changed, ended <-chan struct{}) {
+	var nextAsk time.Duration
+	for {
+		s.mu.Lock()
+		news := s.news
+		if now := s.cfg.Now(); now >= nextAsk {
+			s.holder.Ask(now) // ▲ noted before the message is made
+			nextAsk = now + s.node.View().LeaseLength()/4
+		}
+		s.mu.Unlock()
+		if client.Send(w.say(false)) != nil {
+			return
+		}
+		pause := time.NewTimer(gap)
+		select {
+		case <-pause.C:
+		case <-ended:
+		}
+		wait := time.NewTimer(min(repeat, max(0, nextAsk-s.cfg.Now())))
+		select {
+		case <-news:
+		case <-wait.C:
+		case <-changed:
+		case <-ended:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+		wait.Stop()
+		switch {
+		case ctx.Err() != nil:
+			s.giveBack()
+			_ = client.Send(w.say(true)) // if it is lost, the lease is waited for
+			return
+		case isClosed(changed), isClosed(ended):
+			return
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// giveBack ends the lease here, before the leader is told.
+func (s *Session) giveBack() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holder.GiveBack()
+	next := *s.current.Load()
+	next.lease = s.holder.Lease()
+	s.publish(next)
+}
+
+// hear takes what the leader says of lease, watermark and holds.
+func (s *Session) hear(m *lease.FromLeader) {
+	now := s.cfg.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.current.Load()
+	next := *before
+	s.holder.Granted(m.Grant())
+	next.lease = s.holder.Lease()
+	// What every leased instance has applied stays so, whoever leads.
+	next.watermark = max(next.watermark, m.Watermark)
+	next.holds = nil
+	for _, h := range m.Holds {
+		next.holds = append(next.holds, s.hold(before.holds, h, now))
+	}
+	if next.lease != before.lease || next.watermark != before.watermark || !slices.Equal(next.holds, before.holds) {
+		s.publish(next)
+	}
+}
+
+// hold keeps the end of a hold where the first message about it put it.
+func (s *Session) hold(before []Hold, h lease.Hold, now time.Duration) Hold {
+	for _, b := range before {
+		if b.ID == h.ID && b.VirtualStorage == h.VirtualStorage {
+			return b
+		}
+	}
+	return Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Until: now + time.Duration(h.RemainingMillis)*time.Millisecond}
+}
+
+// words are what is said over one stream.
+type words struct {
+	s *Session
+
+	mu       sync.Mutex
+	question uint64 // guarded by mu; the last one of this stream
+
+	probes  sync.WaitGroup
+	probing sync.Mutex
+}
+
+// connected is which connection a storage has, and an index that this instance
+// had applied before it was made.
+type connected struct {
+	generation uint64
+	at         state.Index
+}
+
+// hear takes the question, and looks at the instances that the leader misses.
+func (w *words) hear(ctx context.Context, m *lease.FromLeader) {
+	w.mu.Lock()
+	fresh := m.Question > w.question
+	w.question = max(w.question, m.Question)
+	w.mu.Unlock()
+	if fresh {
+		w.s.mu.Lock()
+		w.s.tell()
+		w.s.mu.Unlock()
+	}
+	if w.probing.TryLock() {
+		w.probes.Go(func() {
+			defer w.probing.Unlock()
+			w.s.probe(ctx, m.Probe)
+		})
+	}
+}
+
+// say makes a message. The term is read last: after the ask was made and the
+// question came in.
+func (w *words) say(stopping bool) *lease.ToLeader {
+	s := w.s
+	view := s.node.View()
+	m := &lease.ToLeader{
+		InstanceID: s.node.ID(), Incarnation: s.node.Incarnation(), Settings: s.cfg.Fingerprint, Stopping: stopping,
+		Verdicts: w.verdicts(view),
+	}
+	s.mu.Lock()
+	m.AskNumber, m.Applied, m.Holding, m.Refused = s.holder.Asked(), s.routed, s.holding, s.refused
+	s.mu.Unlock()
+	w.mu.Lock()
+	m.Echo = w.question
+	w.mu.Unlock()
+	m.Term = s.node.Term()
+	return m
+}
+
+// verdicts are what this instance thinks of the storages.
+func (w *words) verdicts(view *state.State) []verdict.Report {
+	defer func() { w.s.looked = view.Index }()
+	evidence := w.s.storages.Evidence()
+	all := make([]verdict.Evidence, len(evidence))
+	for i, e := range evidence {
+		if vs := view.VirtualStorage(e.VirtualStorage); vs != nil {
+			if st := vs.Storage(e.Storage); st != nil {
+				e.Agreed = st.FilesystemID
+			}
+		}
+		all[i] = e.Evidence
+	}
+	reports := verdict.Opine(all, verdict.Doubt{Late: time.Duration(w.s.late.Load()), Limit: w.s.cfg.LateLimit})
+	for i := range reports {
+		name := verdict.Name{VirtualStorage: reports[i].VirtualStorage, Storage: reports[i].Storage}
+		reports[i].ConnectedAt = w.s.connectedAt(name, evidence[i], view)
+	}
+	return reports
+}
+
+// connectedAt returns an index that was applied before the connection was made:
+// that of the view when it was last seen not to be there, or our registration,
+// before which no connection is made. A connection to a storage that went out
+// over it is renewed: what was sent over it must not come after the return.
+func (s *Session) connectedAt(name verdict.Name, e Evidence, view *state.State) state.Index {
+	c, known := s.connected[name]
+	switch {
+	case !known:
+		c.at = state.Index(s.node.Incarnation())
+	case !e.Reachable:
+		c.at = view.Index
+	}
+	c.generation = e.Generation
+	if known && e.Reachable && c.generation != s.connected[name].generation && s.connected[name].generation != 0 {
+		// It was lost and made anew between two looks: after the one before.
+		c.at = s.looked
+	}
+	s.connected[name] = c
+	if !e.Reachable {
+		return 0
+	}
+	if vs := view.VirtualStorage(name.VirtualStorage); vs != nil {
+		if st := vs.Storage(name.Storage); st != nil && st.Standing == state.Out && c.at < st.Since {
+			s.storages.Renew(name.VirtualStorage, name.Storage, e.Generation)
+		}
+	}
+	return c.at
+}
+
+// probe looks whether the Raft ports of instances refuse connections.
+func (s *Session) probe(ctx context.Context, missing []state.Incarnation) {
+	view, members := s.node.View(), s.node.Members()
+	var refused []state.Incarnation
+	for _, inc := range missing {
+		in := view.Instance(inc)
+		if in == nil {
+			continue
+		}
+		i := slices.IndexFunc(members, func(m consensus.Member) bool { return m.ID == in.ID })
+		if i < 0 {
+			continue
+		}
+		if is, err := s.node.Refuses(ctx, members[i]); err == nil && is {
+			refused = append(refused, inc)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(refused, s.refused) {
+		s.refused = refused
+		s.tell()
+	}
+}
