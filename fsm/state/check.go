@@ -7,10 +7,9 @@ import (
 	"slices"
 )
 
-// Check returns the first of the invariants I1 to I8 that the state breaks, nil if it
-// is sound.
-// Apply keeps all of them; tests ask after each one, and a snapshot that breaks
-// one is not restored.
+// Check returns the first of the invariants I1 to I8 that the state breaks, nil if
+// it is sound. Apply keeps all of them; tests ask after each one, and a snapshot
+// that breaks one is not restored.
 func (s *State) Check() error {
 	if err := s.checkInstances(); err != nil {
 		return err

@@ -22,7 +22,7 @@ func badRequest(vs, storage, by string) string {
 }
 
 // staysOut changes why the storage is out. No role is given or taken: the epoch
-// stays.
+// stays, and so does since when it is out.
 func (t *transition) staysOut(vsName, storage, from, to, by string) *Refusal {
 	vs, refusal := t.virtualStorage(vsName)
 	if refusal != nil {
@@ -35,7 +35,9 @@ func (t *transition) staysOut(vsName, storage, from, to, by string) *Refusal {
 	if s.Standing != Out || s.Why != from {
 		return refuse(RefusedStanding, "storage %q is %s, not out (%s)", s.Name, s.describe(), from)
 	}
-	t.stand(t.edit(vs.Name), s.Name, Out, to, by)
+	vs = t.edit(vs.Name)
+	vs.Storage(storage).Why = to
+	t.note(vs, Change{Storage: storage, To: Out, Why: to, By: by})
 	return nil
 }
 

@@ -38,13 +38,14 @@ func TestUndrain(t *testing.T) {
 func TestUndrain_letsTheStorageReturn(t *testing.T) {
 	w := newWorld(t)
 	w.out("p", WhyDrained)
-	epoch := w.VirtualStorage(vs).Epoch
+	epoch, since := w.VirtualStorage(vs).Epoch, w.VirtualStorage(vs).Storage("p").Since
 	if r := w.try(alpha, reach("p", "disk-p")); r.Refusal == nil || r.Refusal.Reason != RefusedDrained {
 		t.Fatalf("got %v, want refused (%s)", r.Refusal, RefusedDrained)
 	}
 	w.must(alpha, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p"}})
-	if got := w.VirtualStorage(vs).Epoch; got != epoch {
-		t.Errorf("undrained: epoch %d, want %d", got, epoch)
+	v := w.VirtualStorage(vs)
+	if got := v.Storage("p").Since; v.Epoch != epoch || got != since {
+		t.Errorf("undrained: epoch %d, out since %d, want %d and %d", v.Epoch, got, epoch, since)
 	}
 	w.must(alpha, reach("p", "disk-p"))
 	if got, want := w.succession(), "q serving, r serving, p serving"; got != want {

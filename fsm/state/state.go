@@ -110,7 +110,7 @@ type Storage struct {
 	// FilesystemID is the id of the disk that the standing speaks of; empty
 	// until the storage was first reached.
 	FilesystemID string `json:"filesystem_id,omitempty"`
-	// Since is the index at which Standing, Why or FilesystemID last changed.
+	// Since is the index at which Standing or FilesystemID last changed.
 	Since Index `json:"since"`
 	// New is true from the definition of the storage until it first serves:
 	// what only such a storage has was never ours to remove.
