@@ -3,8 +3,8 @@ package state
 // Define makes the set of storages of a virtual storage. For a new virtual
 // storage the first one serves and the others are filling; later a new storage
 // is filling and goes to the end. A storage that is not listed is removed,
-// which is refused while it is the primary or while it is the only one that is
-// not behind for any repository.
+// which is refused while it is the primary or fenced, while no other one serves, or
+// while it is the only one that is not behind for any repository.
 type Define struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Storages       []string `json:"storages"`
@@ -15,7 +15,8 @@ type Define struct {
 //   - The same id again brings an out (dead) storage back to serving; a
 //     drained one is refused.
 //   - Another id means another disk: the storage becomes filling, or begins to
-//     anew, which is refused while it is the primary or fenced.
+//     anew, which is refused while it is the primary or fenced, or while no other
+//     one serves: then a fence comes first, if there is who could take over.
 //   - Filled, if not 0, claims that the filling which began at that index
 //     (Storage.Since) is complete: the storage serves.
 //
