@@ -3,63 +3,90 @@ package elector
 import (
 	"fmt"
 	"slices"
+	"time"
 
+	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
 
-// Configured is one virtual storage as the operator wrote it, its storages in
-// the order of the first succession.
-type Configured struct {
-	VirtualStorage string
-	Storages       []string
-}
-
-// Seen is a storage that was reached, and the id of the disk behind it.
-type Seen struct {
-	VirtualStorage string
-	Storage        string
-	FilesystemID   string
-}
-
-// decision is what to propose, and what only a person can resolve.
-type decision struct {
-	commands []state.Command
-	alarms   []string
-}
-
-// decide compares the agreed state with what is configured and what was seen.
-func decide(view *state.State, configured []Configured, seen []Seen) decision {
-	var d decision
-	for _, c := range configured {
-		vs := view.VirtualStorage(c.VirtualStorage)
-		if vs == nil || !sameStorages(vs, c.Storages) {
-			d.commands = append(d.commands, state.Command{Define: &state.Define{VirtualStorage: c.VirtualStorage, Storages: c.Storages}})
-		}
+// Decide compares what is agreed with what is configured and with what the
+// instances say.
+func Decide(in Input, memory Memory) Decision {
+	d := &decider{Input: in}
+	d.out.Memory = d.remember(memory)
+	for _, c := range in.Configured {
+		d.define(c)
 	}
-	for _, s := range seen {
-		vs := view.VirtualStorage(s.VirtualStorage)
-		if vs == nil {
-			continue // defined first
+	massive := d.massive()
+	for i := range in.View.VirtualStorages {
+		vs := &in.View.VirtualStorages[i]
+		if d.admit(vs) {
+			continue // one thing at a time: the epoch changes
 		}
-		agreed := vs.Storage(s.Storage)
-		if agreed == nil || agreed.FilesystemID == s.FilesystemID {
+		if d.failOver(vs, massive) {
 			continue
 		}
-		if primary, _ := vs.Primary(nil); agreed.FilesystemID != "" && primary.Name == s.Storage {
-			d.alarms = append(d.alarms, fmt.Sprintf(
-				"primary %q of %q has another disk (%s, was %s) and is not used; bring the former disk back",
-				s.Storage, s.VirtualStorage, s.FilesystemID, agreed.FilesystemID))
-			continue
-		}
-		d.commands = append(d.commands, state.Command{Return: &state.Return{
-			VirtualStorage: s.VirtualStorage, Storage: s.Storage, FilesystemID: s.FilesystemID,
-		}})
+		d.returns(vs)
 	}
-	return d
+	d.retire()
+	return d.out
 }
 
-// sameStorages compares as sets: another order in the file is no command, it is
-// drift that people are told of.
+type decider struct {
+	Input
+	out Decision
+}
+
+func (d *decider) propose(c state.Command) { d.out.Commands = append(d.out.Commands, c) }
+
+func (d *decider) alarm(format string, args ...any) {
+	d.out.Alarms = append(d.out.Alarms, fmt.Sprintf(format, args...))
+}
+
+// remember notes since when each storage is dead or well.
+func (d *decider) remember(before Memory) Memory {
+	now := Memory{dead: make(map[verdict.Name]time.Duration), well: make(map[verdict.Name]wellness)}
+	for i := range d.View.VirtualStorages {
+		vs := &d.View.VirtualStorages[i]
+		for j := range vs.Succession {
+			s := &vs.Succession[j]
+			name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
+			count := d.Tally[name]
+			if count.Dead {
+				now.dead[name] = d.Now
+				if since, ok := before.dead[name]; ok {
+					now.dead[name] = since
+				}
+			}
+			disk := count.Disk()
+			// What a connection older than the standing says is over.
+			if disk == "" || disk == s.FilesystemID && !count.WellSince(s.Since) || disk != s.FilesystemID && !count.Agreed() {
+				continue
+			}
+			now.well[name] = wellness{d.Now, disk}
+			if w, ok := before.well[name]; ok && w.disk == disk {
+				now.well[name] = w
+			}
+		}
+	}
+	return now
+}
+
+// define proposes the storages of a virtual storage that differ from the
+// settings, and tells of a primary that is not the one of the settings.
+func (d *decider) define(c Configured) {
+	vs := d.View.VirtualStorage(c.VirtualStorage)
+	if vs == nil || !sameStorages(vs, c.Storages) {
+		d.propose(state.Command{Define: &state.Define{VirtualStorage: c.VirtualStorage, Storages: c.Storages}})
+		return
+	}
+	if primary, ok := vs.Primary(nil); ok && c.Primary != "" && primary.Name != c.Primary {
+		d.alarm("the primary of %q is %q, not %q as in the settings, which order the first succession only; "+
+			"to change it: praefectctl promote %s --virtual-storage %s", vs.Name, primary.Name, c.Primary, c.Primary, vs.Name)
+	}
+}
+
+// sameStorages compares as sets: another order in the file is no command.
 func sameStorages(vs *state.VirtualStorage, names []string) bool {
 	if len(vs.Succession) != len(names) {
 		return false
@@ -70,4 +97,112 @@ func sameStorages(vs *state.VirtualStorage, names []string) bool {
 		}
 	}
 	return true
+}
+
+// admit ends the fences of a virtual storage once nobody can act by what was
+// before them. It reports whether there are any.
+func (d *decider) admit(vs *state.VirtualStorage) bool {
+	fenced := vs.Fenced()
+	if len(fenced) == 0 {
+		return false
+	}
+	for _, s := range fenced {
+		if !d.Leases.AppliedByAll(s.Since, d.Now) { // ▲ fence, wait, admit
+			return true
+		}
+	}
+	admit := &state.Admit{VirtualStorage: vs.Name, Epoch: vs.Epoch}
+	for _, s := range fenced {
+		count := d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]
+		a := state.Admission{Storage: s.Name, As: state.Out, Why: s.Why}
+		if s.Why == state.WhySwitchover {
+			a.Why = state.WhyDead
+			if disk := count.Disk(); disk != "" && !count.Dead {
+				a = state.Admission{Storage: s.Name, As: state.Serving, FilesystemID: disk}
+			}
+		}
+		admit.Storages = append(admit.Storages, a)
+	}
+	d.propose(state.Command{Admit: admit})
+	return true
+}
+
+// failOver fences the storages of a virtual storage that serve and are dead. It
+// reports whether it does.
+func (d *decider) failOver(vs *state.VirtualStorage, massive bool) bool {
+	var dead []string
+	for _, s := range vs.Succession {
+		name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
+		if count := d.Tally[name]; count.Dead && s.Standing == state.Serving {
+			dead = append(dead, s.Name)
+		}
+	}
+	if len(dead) == 0 {
+		return false
+	}
+	switch why := d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: dead[0]}].Why; {
+	case !d.successor(vs, dead):
+		d.alarm("%q of %q is dead (%s), and no other storage could serve in its place", dead, vs.Name, why)
+	case !d.Settings.Failover:
+		d.alarm("%q of %q is dead (%s); automatic failover is switched off: praefectctl promote", dead, vs.Name, why)
+	case d.paused(vs):
+		d.alarm("%q of %q is dead (%s); automatic failover is paused: praefectctl promote, or praefectctl resume", dead, vs.Name, why)
+	case massive:
+		d.alarm("%q of %q is dead (%s), and so are more than half of all storages, which the network may be to blame for: praefectctl promote", dead, vs.Name, why)
+	case d.Now < d.Started+d.Settings.WarmUp:
+		// Nothing was promised yet to anybody; what starts late is not dead.
+	default:
+		d.propose(state.Command{Fence: &state.Fence{
+			VirtualStorage: vs.Name, Storages: dead, Why: state.WhyDead, Epoch: vs.Epoch, By: automatic,
+		}})
+		return true
+	}
+	return false
+}
+
+// automatic says in the history that nobody asked.
+const automatic = "automatic"
+
+// successor tells whether a storage that is not dead serves, and is well.
+func (d *decider) successor(vs *state.VirtualStorage, dead []string) bool {
+	return slices.ContainsFunc(vs.Succession, func(s state.Storage) bool {
+		return s.Standing == state.Serving && !slices.Contains(dead, s.Name) &&
+			d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].WellSince(0)
+	})
+}
+
+func (d *decider) paused(vs *state.VirtualStorage) bool {
+	return vs.Paused != nil && (vs.Paused.Until == 0 || d.Wall.UnixMilli() < vs.Paused.Until)
+}
+
+// massive tells whether more than half of all storages that could die have died
+// at about the same time.
+func (d *decider) massive() bool {
+	var serving int
+	var times []time.Duration
+	for i := range d.View.VirtualStorages {
+		vs := &d.View.VirtualStorages[i]
+		for _, s := range vs.Succession {
+			if s.Standing == state.Out {
+				continue
+			}
+			serving++
+			if since, ok := d.out.Memory.dead[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]; ok {
+				times = append(times, since)
+			}
+		}
+	}
+	slices.Sort(times)
+	for i := range times {
+		together := 0
+		for _, t := range times[i:] {
+			if t-times[i] <= d.Settings.MassWindow {
+				together++
+			}
+		}
+		if 2*together > serving {
+			return true
+		}
+	}
+	return false
 }

@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -23,12 +25,11 @@ type term struct {
 
 	mu       sync.Mutex
 	grantor  *lease.Grantor
-	ballots  map[string]verdict.Ballot                       // by instance id
+	ballots  map[string]verdict.Ballot                      // by instance id
 	refusals map[state.Incarnation]map[string]time.Duration // who found the port refusing, and when
 	holding  map[state.Incarnation]lease.HoldReport
 	settings map[string]string // fingerprints, by instance id
 	probe    []state.Incarnation
-	holds    []lease.Hold
 	news     chan struct{} // closed when there is something to tell the instances
 	running  *run          // the switchover under way
 	last     *run          // the one before
@@ -37,8 +38,10 @@ type term struct {
 	memory    elector.Memory
 	told      map[string]bool
 	watermark state.Index
-	proposing chan []state.Result // the answer to what is under way; nil while nothing is
-	flip      bool                // what is under way is the fence of the switchover
+	proposing chan answer // for the answer to what is under way; nil while nothing is
+	flip      bool        // what is under way is the fence of the switchover
+	// refusals of the state, by command, and until when it is not asked again
+	turnedDown map[string]turnedDown
 }
 
 // lead leads whenever this instance does.
@@ -73,6 +76,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 		}),
 		ballots: make(map[string]verdict.Ballot), refusals: make(map[state.Incarnation]map[string]time.Duration),
 		holding: make(map[state.Incarnation]lease.HoldReport), settings: make(map[string]string), told: make(map[string]bool),
+		turnedDown: make(map[string]turnedDown),
 	}
 	s.mu.Lock()
 	s.leading = t
@@ -109,8 +113,8 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 		}
 		select {
 		case <-t.wake:
-		case results := <-t.proposing:
-			t.answered(results)
+		case a := <-t.proposing:
+			t.answered(a)
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
@@ -154,11 +158,12 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now),
 		}, t.memory)
 		t.memory = d.Memory
-		t.warn(append(d.Alarms, t.drift()...))
+		commands, refused := t.allowed(now, d.Commands)
+		t.warn(slices.Concat(d.Alarms, refused, t.drift()))
 		if !slices.Equal(d.Probe, t.probe) {
 			t.probe, news = d.Probe, true
 		}
-		t.propose(ctx, proposals, d.Commands)
+		t.propose(ctx, proposals, commands)
 	}
 	if t.advance(ctx, proposals, elector.Moment{Now: now, View: view, Tally: tally, Leases: t.grantor, Holding: t.holding}) {
 		news = true
@@ -218,39 +223,83 @@ func (t *term) warn(alarms []string) {
 // proposeTimeout bounds a proposal of the leader.
 const proposeTimeout = 5 * time.Second
 
+// askAgain is the pause before a command that was refused is proposed again:
+// every proposal is an entry of the log.
+const askAgain = 30 * time.Second
+
+// turnedDown is why the state refused a command.
+type turnedDown struct {
+	why   string
+	until time.Duration
+}
+
+// allowed leaves out what was refused lately, and says so.
+func (t *term) allowed(now time.Duration, commands []state.Command) (rest []state.Command, alarms []string) {
+	for name, r := range t.turnedDown {
+		if now >= r.until {
+			delete(t.turnedDown, name)
+		}
+	}
+	for _, c := range commands {
+		if r, ok := t.turnedDown[describe(c)]; ok {
+			alarms = append(alarms, r.why)
+			continue
+		}
+		rest = append(rest, c)
+	}
+	return rest, alarms
+}
+
+// describe names a command for people, and for telling two apart.
+func describe(c state.Command) string {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return fmt.Sprintf("%+v", c)
+	}
+	return string(text)
+}
+
+// answer is how a proposal ended: with err its outcome is not known, or it was
+// not made.
+type answer struct {
+	commands []state.Command
+	results  []state.Result
+	err      error
+}
+
 // propose proposes in this term, one proposal at a time. Caller holds mu.
 func (t *term) propose(ctx context.Context, proposals *sync.WaitGroup, commands []state.Command) {
 	if len(commands) == 0 {
 		return
 	}
-	answer := make(chan []state.Result, 1)
-	t.proposing = answer
+	ended := make(chan answer, 1)
+	t.proposing = ended
 	proposals.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 		defer cancel()
 		results, err := t.s.node.ProposeAs(ctx, t.Term, commands...)
-		if err != nil && ctx.Err() == nil {
-			t.s.cfg.Logger.Warn("a proposal of the leader has failed; the next decision looks at the state", "term", t.Term, "err", err)
-		}
-		for i, r := range results {
-			if r.Refusal != nil {
-				t.s.cfg.Logger.Warn("a proposal of the leader was refused", "term", t.Term, "index", uint64(r.Index), "command", commands[i].Name(), "err", r.Refusal)
-			}
-		}
-		answer <- results
+		ended <- answer{commands, results, err}
 	})
 }
 
-// answered takes the answer to what was proposed; nil if it is not known.
-func (t *term) answered(results []state.Result) {
+// answered takes the answer to what was proposed.
+func (t *term) answered(a answer) {
+	now := t.s.cfg.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.proposing = nil
-	if t.flip && t.running != nil {
-		t.running.fenced = &state.Result{Refusal: &state.Refusal{Reason: state.RefusedTerm, Detail: "the outcome of the fence is not known"}}
-		if len(results) > 0 {
-			t.running.fenced = &results[0]
+	if a.err != nil {
+		t.s.cfg.Logger.Warn("a proposal of the leader has failed; the next decision looks at the state", "term", t.Term, "err", a.err)
+	}
+	for i, r := range a.results {
+		// Another epoch, or another term: what is decided next is something else.
+		if r.Refusal != nil && r.Refusal.Reason != state.RefusedEpoch && r.Refusal.Reason != state.RefusedTerm {
+			what := describe(a.commands[i])
+			t.turnedDown[what] = turnedDown{why: what + " was refused: " + r.Refusal.Error(), until: now + askAgain}
 		}
+	}
+	if t.flip && t.running != nil {
+		t.running.flipped(a)
 	}
 	t.flip = false
 }

@@ -161,6 +161,11 @@ func (s *Session) Report(applied state.Index, holding []lease.HoldReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.routed, s.holding = applied, holding
+	// A later view may make a longer lease usable.
+	if next := *s.current.Load(); next.lease != s.holder.Usable(applied) {
+		next.lease = s.holder.Usable(applied)
+		s.publish(next)
+	}
 	s.tell()
 }
 

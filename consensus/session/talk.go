@@ -137,7 +137,7 @@ func (s *Session) hear(m *lease.FromLeader) {
 	before := s.current.Load()
 	next := *before
 	s.holder.Granted(m.Grant())
-	next.lease = s.holder.Lease()
+	next.lease = s.holder.Usable(s.routed)
 	// What every leased instance has applied stays so, whoever leads.
 	next.watermark = max(next.watermark, m.Watermark)
 	next.holds = nil

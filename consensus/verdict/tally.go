@@ -44,6 +44,9 @@ func (c Count) WellSince(index state.Index) bool {
 	return n > c.voters/2
 }
 
+// Agreed tells whether a majority of all voters see one and the same disk.
+func (c Count) Agreed() bool { return len(c.Disks) == 1 && c.Disks[c.disk] > c.voters/2 }
+
 // Disk is the disk that voters see, empty if none sees one or they differ.
 func (c Count) Disk() string {
 	if len(c.Disks) == 1 {

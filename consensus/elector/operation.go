@@ -1,0 +1,275 @@
+package elector
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"praefect/consensus/lease"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// Verb is what an operator asks for.
+type Verb string
+
+// The verbs.
+const (
+	Promote Verb = "promote"
+	Drain   Verb = "drain"
+)
+
+// Request asks for a switchover.
+type Request struct {
+	// ID names it; a hold is named after it.
+	ID             string
+	Verb           Verb
+	VirtualStorage string
+	Storage        string
+	// Epoch, if not 0, is what the virtual storage's must be.
+	Epoch uint64
+	// Force waits neither for copies nor for writes in flight.
+	Force bool
+	// CatchUpFor bounds the wait for copies, HoldFor the time that writes wait.
+	CatchUpFor, HoldFor time.Duration
+	By                  string
+}
+
+// Phase is where an operation is.
+type Phase string
+
+// The phases in their order. Until Flip nothing has changed.
+const (
+	CatchUp Phase = "catch-up" // repositories are copied to the successor
+	Hold    Phase = "hold"     // new writes wait, running ones end
+	Flip    Phase = "fence"    // the fence is proposed
+	Settle  Phase = "admit"    // the fence is agreed; Decide ends it
+	Release Phase = "release"  // it is done
+)
+
+// Errors of an operation. All but ErrOvertaken say that nothing was changed.
+var (
+	// ErrRefused is wrapped in why an operation cannot be, or not now.
+	ErrRefused = errors.New("refused")
+	// ErrTimeout is wrapped in what was waited for too long.
+	ErrTimeout = errors.New("it took too long")
+	// ErrOvertaken: the fence was agreed, and then something else happened.
+	ErrOvertaken = errors.New("the switchover was overtaken by events")
+)
+
+// Operation is one switchover under way. It is a value; Step returns the next.
+type Operation struct {
+	Request
+	Phase Phase
+	// Began is when it began, HeldSince when the hold did, 0 before.
+	Began, HeldSince time.Duration
+	// epoch is that which the fence has brought.
+	epoch uint64
+}
+
+// Moment is what an operation depends on.
+type Moment struct {
+	Now    time.Duration
+	View   *state.State
+	Tally  map[verdict.Name]verdict.Count
+	Leases Leases
+	// Holding is what each instance last said of the hold, of those that did.
+	Holding map[state.Incarnation]lease.HoldReport
+	// Fenced is the answer to the fence that was proposed; nil before it came.
+	Fenced *state.Result
+}
+
+// Progress is what people are told.
+type Progress struct {
+	Phase Phase
+	// Behind is how many repositories are waited for, InFlight how many writes.
+	Behind, InFlight int
+	// Waiting are the instances that are waited for.
+	Waiting []state.Incarnation
+}
+
+// Begin checks a request. It returns the plan as an operation, and whether there
+// is nothing to do.
+func Begin(r Request, m Moment) (op Operation, already bool, err error) {
+	op = Operation{Request: r, Phase: CatchUp, Began: m.Now}
+	vs := m.View.VirtualStorage(r.VirtualStorage)
+	if vs == nil {
+		return op, false, fmt.Errorf("%w: no virtual storage %q", ErrRefused, r.VirtualStorage)
+	}
+	s := vs.Storage(r.Storage)
+	switch {
+	case s == nil:
+		return op, false, fmt.Errorf("%w: no storage %q in %q", ErrRefused, r.Storage, vs.Name)
+	case r.Epoch != 0 && r.Epoch != vs.Epoch:
+		return op, false, fmt.Errorf("%w: the epoch of %q is %d, not %d: look at the plan again", ErrRefused, vs.Name, vs.Epoch, r.Epoch)
+	case len(vs.Fenced()) > 0:
+		return op, false, fmt.Errorf("%w: %q is in the middle of another change", ErrRefused, vs.Name)
+	case r.Verb == Drain && s.Standing == state.Out && s.Why == state.WhyDrained:
+		return op, true, nil
+	case r.Verb == Drain && s.Standing == state.Out:
+		return op, false, nil
+	case s.Standing != state.Serving:
+		return op, false, fmt.Errorf("%w: %q is %s; only a storage that serves can be part of a switchover", ErrRefused, s.Name, s.Standing)
+	case r.Verb == Drain && !vs.ServesBeside(s.Name):
+		return op, false, fmt.Errorf("%w: no other storage of %q serves", ErrRefused, vs.Name)
+	case r.Verb == Promote && !m.Tally[name(vs, s.Name)].WellSince(0):
+		return op, false, fmt.Errorf("%w: %q is not well at a majority of the instances: %s", ErrRefused, s.Name, m.Tally[name(vs, s.Name)].Why)
+	case r.Verb == Promote && len(op.Passes(m.View)) == 0:
+		return op, true, nil
+	}
+	return op, false, nil
+}
+
+func name(vs *state.VirtualStorage, storage string) verdict.Name {
+	return verdict.Name{VirtualStorage: vs.Name, Storage: storage}
+}
+
+// Passes are the storages that are to be fenced: those that serve and stand
+// before the one to promote, or the one to drain.
+func (o Operation) Passes(view *state.State) []string {
+	if o.Verb == Drain {
+		return []string{o.Storage}
+	}
+	var passed []string
+	for _, s := range view.VirtualStorage(o.VirtualStorage).Succession {
+		if s.Name == o.Storage {
+			break
+		}
+		if s.Standing == state.Serving {
+			passed = append(passed, s.Name)
+		}
+	}
+	return passed
+}
+
+// Waits counts the repositories that are waited for: for a promotion those that
+// the storage misses writes of and that nobody is writing to, for a drain those
+// that nobody else could serve.
+func (o Operation) Waits(view *state.State) int {
+	vs := view.VirtualStorage(o.VirtualStorage)
+	if vs == nil || o.Verb == Promote && view.Behind(vs.Name, o.Storage) == 0 {
+		return 0
+	}
+	n := 0
+	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
+		switch o.Verb {
+		case Promote:
+			if e.IsBehind(o.Storage) && !e.HasLive() {
+				n++
+			}
+		case Drain:
+			if onlyOn(vs, e, o.Storage) {
+				n++
+			}
+		}
+		return true
+	})
+	return n
+}
+
+// onlyOn tells whether no other storage could serve a repository that this one
+// serves.
+func onlyOn(vs *state.VirtualStorage, e *state.Entry, storage string) bool {
+	here := false
+	for s := range vs.InSync(e) {
+		if s.Name != storage && s.Standing == state.Serving {
+			return false
+		}
+		here = here || s.Name == storage
+	}
+	return here
+}
+
+// Holds tells whether new writes are to wait now, and for how long at most.
+func (o Operation) Holds(now time.Duration) (lease.Hold, bool) {
+	if o.Phase != Hold && o.Phase != Flip && o.Phase != Settle {
+		return lease.Hold{}, false
+	}
+	left := o.HeldSince + o.HoldFor - now
+	return lease.Hold{ID: o.ID, VirtualStorage: o.VirtualStorage, RemainingMillis: left.Milliseconds()}, left > 0
+}
+
+// Step goes on as far as it can. A command that it returns is proposed once, and
+// its answer comes with the next Moment. The operation has ended when its phase is Release, or
+// with an error.
+func (o Operation) Step(m Moment) (Operation, *state.Command, Progress, error) {
+	vs := m.View.VirtualStorage(o.VirtualStorage)
+	if vs == nil || vs.Storage(o.Storage) == nil {
+		return o, nil, Progress{Phase: o.Phase}, fmt.Errorf("%w: the storage was removed", ErrOvertaken)
+	}
+	p := Progress{Phase: o.Phase}
+	switch o.Phase {
+	case CatchUp:
+		p.Behind = o.Waits(m.View)
+		// A drain ends its wait under the hold: a repository that is written to
+		// all the time is never anywhere else.
+		if o.Force || p.Behind == 0 || o.Verb == Drain && m.Now >= o.Began+o.CatchUpFor {
+			o.Phase, o.HeldSince = Hold, m.Now
+			break
+		}
+		if m.Now >= o.Began+o.CatchUpFor {
+			return o, nil, p, fmt.Errorf("%w: %q still misses writes of %d repositories; --force leaves them to their present primary", ErrTimeout, o.Storage, p.Behind)
+		}
+	case Hold:
+		p.InFlight, p.Waiting = o.waiting(m)
+		if o.Verb == Drain {
+			p.Behind = o.Waits(m.View)
+		}
+		if o.Force || p.InFlight == 0 && len(p.Waiting) == 0 && p.Behind == 0 {
+			o.Phase = Flip
+			return o, o.fence(vs, m), p, nil
+		}
+		if m.Now >= o.HeldSince+o.HoldFor {
+			return o, nil, p, fmt.Errorf("%w: after %v of hold there are %d writes under way, %d instances to wait for and %d repositories that nobody else has; --force does not wait",
+				ErrTimeout, o.HoldFor, p.InFlight, len(p.Waiting), p.Behind)
+		}
+	case Flip:
+		if m.Fenced == nil {
+			break
+		}
+		if m.Fenced.Refusal != nil {
+			return o, nil, p, fmt.Errorf("%w: %w", ErrRefused, m.Fenced.Refusal)
+		}
+		o.Phase, o.epoch = Settle, vs.Epoch
+	case Settle:
+		if len(vs.Fenced()) > 0 {
+			break // Decide admits them
+		}
+		if primary, ok := vs.Primary(nil); o.Verb == Promote && (!ok || primary.Name != o.Storage) {
+			return o, nil, p, fmt.Errorf("%w: the primary is %q", ErrOvertaken, primary.Name)
+		}
+		o.Phase = Release
+	}
+	p.Phase = o.Phase
+	return o, nil, p, nil
+}
+
+// waiting counts the writes that have not ended, and names the instances that
+// may write and have not said that they hold.
+func (o Operation) waiting(m Moment) (inFlight int, waiting []state.Incarnation) {
+	for _, in := range m.View.Instances {
+		if !m.Leases.Leased(in.Incarnation, m.Now) {
+			continue
+		}
+		r, ok := m.Holding[in.Incarnation]
+		if !ok || r.ID != o.ID || !r.Applied || r.InFlight > 0 || r.Marks > 0 {
+			waiting = append(waiting, in.Incarnation)
+		}
+		if ok && r.ID == o.ID {
+			inFlight += r.InFlight
+		}
+	}
+	return inFlight, waiting
+}
+
+// fence is the flip. What is dead is not to be admitted as serving.
+func (o Operation) fence(vs *state.VirtualStorage, m Moment) *state.Command {
+	f := &state.Fence{VirtualStorage: vs.Name, Storages: o.Passes(m.View), Why: state.WhySwitchover, Epoch: vs.Epoch, By: o.By}
+	if o.Verb == Drain {
+		f.Why = state.WhyDrained
+		if vs.Storage(o.Storage).Standing == state.Out {
+			return &state.Command{Drain: &state.Drain{VirtualStorage: vs.Name, Storage: o.Storage, By: o.By}}
+		}
+	}
+	return &state.Command{Fence: f}
+}

@@ -1,0 +1,101 @@
+package elector
+
+import (
+	"time"
+
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// returns proposes what was found out about the disks of storages, and lets
+// storages serve again that have been well for long enough.
+func (d *decider) returns(vs *state.VirtualStorage) {
+	for i := range vs.Succession {
+		s := &vs.Succession[i]
+		name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
+		count := d.Tally[name]
+		if len(count.Disks) > 1 {
+			d.alarm("the instances see different disks behind %q of %q: their addresses for it differ", s.Name, vs.Name)
+			continue
+		}
+		disk := count.Disk()
+		if disk == "" || !d.due(vs, s, disk, count) {
+			continue
+		}
+		d.propose(state.Command{Return: &state.Return{VirtualStorage: vs.Name, Storage: s.Name, FilesystemID: disk}})
+	}
+}
+
+// due tells whether a storage with that disk is to be reported now.
+func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, count verdict.Count) bool {
+	switch {
+	case s.FilesystemID == "":
+		return true // its first disk
+	case s.Standing == state.Filling:
+		return disk != s.FilesystemID && count.Agreed()
+	case s.Standing != state.Out || s.Why == state.WhyDrained:
+		return false // one that serves with another disk is dead, and failed over
+	}
+	w, ok := d.out.Memory.well[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]
+	return ok && (d.Now-w.since >= d.patience(vs, s.Name) || !d.serves(vs))
+}
+
+// serves tells whether anything of the virtual storage serves that is not dead.
+func (d *decider) serves(vs *state.VirtualStorage) bool {
+	for _, s := range vs.Succession {
+		if s.Standing == state.Serving && !d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].Dead {
+			return true
+		}
+	}
+	return false
+}
+
+// patience is how long a storage must be well before it serves again: longer the
+// oftener it died lately.
+func (d *decider) patience(vs *state.VirtualStorage, name string) time.Duration {
+	wait := d.Settings.ReturnAfter
+	died := 0
+	for _, c := range vs.History {
+		lately := d.Wall.Sub(time.UnixMilli(c.Time)) < d.Settings.FlapWindow
+		if c.Storage == name && c.To == state.Out && c.Why == state.WhyDead && lately {
+			died++
+		}
+	}
+	for range max(0, died-1) {
+		wait = min(2*wait, d.Settings.ReturnAfterMax)
+	}
+	return wait
+}
+
+// retire ends incarnations of which it is proved that their process is gone, and
+// has the others looked at that are not heard of.
+func (d *decider) retire() {
+	for _, instance := range d.View.Instances {
+		inc := instance.Incarnation
+		if inc == d.Self {
+			continue
+		}
+		heard, ok := d.Leases.LastHeard(inc)
+		if !ok {
+			heard = d.Since
+		}
+		silence := d.Now - heard
+		if silence < d.Settings.ProbeAfter {
+			continue
+		}
+		d.out.Probe = append(d.out.Probe, inc)
+		if d.Leases.Leased(inc, d.Now) {
+			continue // ▲ never before its lease must have ended
+		}
+		retire := &state.Retire{Incarnation: inc}
+		switch {
+		case d.Refusals[inc] >= 2:
+			retire.Proof = state.ProofRefused
+		case silence >= d.Settings.RetireAfter:
+			retire.Proof = state.ProofSilent
+		default:
+			continue
+		}
+		d.propose(state.Command{Retire: retire})
+	}
+}

@@ -1,0 +1,210 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"praefect/consensus"
+	"praefect/consensus/lease"
+	"praefect/consensus/peer"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// errNotLeading ends a stream to an instance that does not lead, or no more.
+var errNotLeading = errors.New("this instance does not lead")
+
+// Serve is the leader's end of a stream, until ctx or the term ends. It is
+// consensus.Services.Lease.
+func (s *Session) Serve(ctx context.Context, from peer.Addr, stream consensus.LeaseServer) error {
+	t := s.term()
+	if t == nil {
+		return errNotLeading
+	}
+	return t.serve(ctx, from.ID, stream)
+}
+
+// serve hears what an instance says and tells it what there is to tell.
+func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServer) error {
+	heard := make(chan state.Incarnation, 1) // holds 1: who it is
+	broken := make(chan error, 1)
+	go func() { // ends with the stream, which ends when serve has returned
+		broken <- t.listen(ctx, id, stream, heard)
+	}()
+	var inc state.Incarnation
+	select {
+	case inc = <-heard:
+	case err := <-broken:
+		return err
+	case <-t.ended:
+		return errNotLeading
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for {
+		message, news := t.message(inc)
+		if err := stream.Send(message); err != nil {
+			return err
+		}
+		pause := time.NewTimer(gap)
+		select {
+		case <-pause.C:
+		case <-t.ended:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+		again := time.NewTimer(repeat)
+		select {
+		case <-news:
+		case <-again.C:
+		case err := <-broken:
+			again.Stop()
+			return err
+		case <-t.ended:
+			again.Stop()
+			return errNotLeading
+		case <-ctx.Done():
+			again.Stop()
+			return ctx.Err()
+		}
+		again.Stop()
+	}
+}
+
+// listen takes what one instance says until the stream ends.
+func (t *term) listen(ctx context.Context, id string, stream consensus.LeaseServer, heard chan<- state.Incarnation) error {
+	told := false
+	for ctx.Err() == nil {
+		m, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case m.InstanceID != id:
+			return errors.New("the instance speaks for another one")
+		}
+		t.hear(m)
+		if !told {
+			heard <- m.Incarnation
+			told = true
+		}
+	}
+	return ctx.Err()
+}
+
+// hear notes what an instance says.
+func (t *term) hear(m *lease.ToLeader) {
+	now := t.s.cfg.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.grantor.Heard(now, m)
+	t.ballots[m.InstanceID] = verdict.Ballot{At: now, Reports: m.Verdicts}
+	t.settings[m.InstanceID] = m.Settings
+	delete(t.holding, m.Incarnation)
+	for _, h := range m.Holding {
+		if t.running != nil && h.ID == t.running.op.ID {
+			t.holding[m.Incarnation] = h
+		}
+	}
+	for _, by := range t.refusals {
+		delete(by, m.InstanceID)
+	}
+	for _, inc := range m.Refused {
+		if t.refusals[inc] == nil {
+			t.refusals[inc] = make(map[string]time.Duration)
+		}
+		t.refusals[inc][m.InstanceID] = now
+	}
+	t.look()
+}
+
+// message is what there is to tell an instance, and the channel that is closed
+// when there is more.
+func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{}) {
+	now := t.s.cfg.Now()
+	m := &lease.FromLeader{}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.grantor.Fill(now, inc, m)
+	m.Probe = slices.Clone(t.probe)
+	if t.running != nil {
+		if hold, ok := t.running.op.Holds(now); ok {
+			m.Holds = []lease.Hold{hold}
+		}
+	}
+	return m, t.news
+}
+
+// pipe is a stream to this instance itself.
+func (t *term) pipe(ctx context.Context, id string) consensus.LeaseClient {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &pipe{to: make(chan *lease.ToLeader), from: make(chan *lease.FromLeader), ended: ctx.Done(), cancel: cancel}
+	p.serving.Go(func() {
+		defer cancel()
+		_ = t.serve(ctx, id, leaderEnd{p}) // why it ended is the same here as there
+	})
+	return p
+}
+
+// pipe is an instance's end of a stream within one process.
+type pipe struct {
+	to      chan *lease.ToLeader
+	from    chan *lease.FromLeader
+	ended   <-chan struct{}
+	cancel  context.CancelFunc
+	serving sync.WaitGroup
+}
+
+// Send implements consensus.LeaseClient.
+func (p *pipe) Send(m *lease.ToLeader) error {
+	select {
+	case p.to <- m:
+		return nil
+	case <-p.ended:
+		return io.EOF
+	}
+}
+
+// Recv implements consensus.LeaseClient.
+func (p *pipe) Recv() (*lease.FromLeader, error) {
+	select {
+	case m := <-p.from:
+		return m, nil
+	case <-p.ended:
+		return nil, io.EOF
+	}
+}
+
+// Close implements consensus.LeaseClient.
+func (p *pipe) Close() {
+	p.cancel()
+	p.serving.Wait()
+}
+
+// leaderEnd is the leader's.
+type leaderEnd struct{ *pipe }
+
+// Send implements consensus.LeaseServer.
+func (e leaderEnd) Send(m *lease.FromLeader) error {
+	select {
+	case e.from <- m:
+		return nil
+	case <-e.ended:
+		return io.EOF
+	}
+}
+
+// Recv implements consensus.LeaseServer.
+func (e leaderEnd) Recv() (*lease.ToLeader, error) {
+	select {
+	case m := <-e.to:
+		return m, nil
+	case <-e.ended:
+		return nil, io.EOF
+	}
+}

@@ -1,0 +1,287 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"praefect/consensus/elector"
+	"praefect/consensus/lease"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// Errors of Switch, besides those of package elector.
+var (
+	// ErrNotLeading: only the leader can do it; nothing was changed.
+	ErrNotLeading = errNotLeading
+	// ErrBusy: another switchover is under way; nothing was changed.
+	ErrBusy = errors.New("another switchover is under way")
+	// ErrCanceled: it was given up in time; nothing was changed.
+	ErrCanceled = errors.New("given up before the flip")
+	// ErrUnknown: the fence may be agreed. If it is, whoever leads carries the
+	// switchover to its end.
+	ErrUnknown = errors.New("the outcome of the switchover is not known")
+)
+
+// Plan is what a switchover would do.
+type Plan struct {
+	// Already tells that there is nothing to do.
+	Already bool
+	Epoch   uint64
+	// Primary is the present one, empty if there is none; Successor the one
+	// afterwards.
+	Primary, Successor string
+	// Fenced are the storages that are fenced on the way.
+	Fenced []string
+	// Behind is how many repositories are waited for.
+	Behind int
+	Hold   time.Duration
+}
+
+// Outcome is how a switchover ended.
+type Outcome struct {
+	Plan Plan
+	// Epoch and Primary are those afterwards.
+	Epoch   uint64
+	Primary string
+	// Held is the time from the hold to the release.
+	Held time.Duration
+}
+
+// run is one switchover under way. It is guarded by term.mu.
+type run struct {
+	op       elector.Operation
+	plan     Plan
+	progress elector.Progress
+	fenced   *state.Result
+	unknown  error
+	given    bool // up, by everybody who asked
+	askers   int
+
+	outcome Outcome
+	err     error
+	done    chan struct{}
+	moved   chan struct{} // closed at each progress
+}
+
+// flipped takes the answer to the fence.
+func (r *run) flipped(a answer) {
+	if a.err != nil || len(a.results) == 0 {
+		r.unknown = a.err
+		return
+	}
+	r.fenced = &a.results[0]
+}
+
+// Plan tells what a switchover would do; it changes nothing.
+func (s *Session) Plan(r elector.Request) (Plan, error) {
+	t := s.term()
+	if t == nil {
+		return Plan{}, ErrNotLeading
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, plan, err := t.plan(s.request(r))
+	return plan, err
+}
+
+func (s *Session) request(r elector.Request) elector.Request {
+	setDefault(&r.CatchUpFor, s.cfg.CatchUp)
+	setDefault(&r.HoldFor, s.cfg.Hold)
+	return r
+}
+
+// plan begins an operation without carrying it out. Caller holds mu.
+func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
+	now, view := t.s.cfg.Now(), t.s.node.View()
+	op, already, err := elector.Begin(r, elector.Moment{Now: now, View: view, Tally: t.tally(now), Leases: t.grantor})
+	if err != nil {
+		return op, Plan{}, err
+	}
+	vs := view.VirtualStorage(r.VirtualStorage)
+	plan := Plan{Already: already, Epoch: vs.Epoch, Behind: op.Waits(view), Hold: r.HoldFor, Successor: r.Storage}
+	if primary, ok := vs.Primary(nil); ok {
+		plan.Primary = primary.Name
+	}
+	if !already {
+		plan.Fenced = op.Passes(view)
+	}
+	if r.Verb == elector.Drain {
+		plan.Successor = plan.Primary
+		for s := range vs.InSync(nil) {
+			if s.Name != r.Storage && s.Standing == state.Serving {
+				plan.Successor = s.Name
+				break
+			}
+		}
+		if plan.Primary != r.Storage {
+			plan.Successor = plan.Primary
+		}
+	}
+	return op, plan, nil
+}
+
+// tally counts what the voters say now. Caller holds mu.
+func (t *term) tally(now time.Duration) map[verdict.Name]verdict.Count {
+	var voters []string
+	for _, m := range t.s.node.Members() {
+		if m.Voter {
+			voters = append(voters, m.ID)
+		}
+	}
+	return verdict.Tally(now, t.s.cfg.ReportAge, voters, t.ballots)
+}
+
+// Switch carries out a switchover, if this instance leads; one goes on at a
+// time. The same request again joins the one under way, or learns how the last
+// one ended. progress is called now and then, from this goroutine. When ctx ends
+// the switchover is given up if there is still time: then the error wraps
+// ErrCanceled.
+func (s *Session) Switch(ctx context.Context, request elector.Request, progress func(Plan, elector.Progress)) (Outcome, error) {
+	t := s.term()
+	if t == nil {
+		return Outcome{}, ErrNotLeading
+	}
+	r, err := t.begin(s.request(request))
+	if err != nil {
+		return Outcome{}, err
+	}
+	left := context.AfterFunc(ctx, func() { t.leave(r) })
+	defer left()
+	for {
+		t.mu.Lock()
+		p, moved := r.progress, r.moved
+		t.mu.Unlock()
+		progress(r.plan, p)
+		select {
+		case <-moved:
+		case <-r.done:
+			return r.outcome, r.err
+		}
+	}
+}
+
+// begin starts a switchover, or finds the one of that request.
+func (t *term) begin(request elector.Request) (*run, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.isOver():
+		return nil, ErrNotLeading
+	case t.running != nil && t.running.op.ID == request.ID:
+		t.running.askers++
+		return t.running, nil
+	case t.running != nil:
+		return nil, fmt.Errorf("%w: %s %s", ErrBusy, t.running.op.Verb, t.running.op.Storage)
+	case t.last != nil && t.last.op.ID == request.ID:
+		return t.last, nil
+	}
+	op, plan, err := t.plan(request)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{op: op, plan: plan, askers: 1, done: make(chan struct{}), moved: make(chan struct{}), progress: elector.Progress{Phase: op.Phase}}
+	t.running = r
+	if plan.Already {
+		t.finish(r, nil)
+	}
+	t.look()
+	return r, nil
+}
+
+func (t *term) isOver() bool {
+	select {
+	case <-t.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// leave notes that one asker has given up; the last one gives the run up.
+func (t *term) leave(r *run) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r.askers--
+	r.given = r.askers <= 0
+	t.look()
+}
+
+// advance goes on with the switchover, if there is one. It reports whether there
+// is something new to tell the instances. Caller holds mu.
+func (t *term) advance(ctx context.Context, proposals *sync.WaitGroup, m elector.Moment) bool {
+	r := t.running
+	if r == nil {
+		return false
+	}
+	early := r.op.Phase == elector.CatchUp || r.op.Phase == elector.Hold
+	switch {
+	case r.given && early:
+		t.finish(r, ErrCanceled)
+		return true
+	case r.unknown != nil:
+		t.finish(r, fmt.Errorf("%w: %w", ErrUnknown, r.unknown))
+		return true
+	case early && t.proposing != nil:
+		return false // the fence could not be proposed now
+	}
+	before := r.op.Phase
+	m.Fenced = r.fenced
+	next, command, progress, err := r.op.Step(m)
+	r.op = next
+	if before != elector.Hold && next.Phase == elector.Hold {
+		t.holding = make(map[state.Incarnation]lease.HoldReport)
+	}
+	if command != nil {
+		t.flip = true
+		t.propose(ctx, proposals, []state.Command{*command})
+	}
+	if !equal(progress, r.progress) {
+		r.progress = progress
+		close(r.moved)
+		r.moved = make(chan struct{})
+	}
+	if err != nil || next.Phase == elector.Release {
+		t.finish(r, err)
+	}
+	return r.op.Phase != before || err != nil
+}
+
+func equal(a, b elector.Progress) bool {
+	return a.Phase == b.Phase && a.Behind == b.Behind && a.InFlight == b.InFlight && len(a.Waiting) == len(b.Waiting)
+}
+
+// finish ends a switchover. Caller holds mu.
+func (t *term) finish(r *run, err error) {
+	r.err = err
+	r.outcome = Outcome{Plan: r.plan}
+	if r.op.HeldSince > 0 {
+		r.outcome.Held = t.s.cfg.Now() - r.op.HeldSince
+	}
+	if vs := t.s.node.View().VirtualStorage(r.op.VirtualStorage); vs != nil {
+		r.outcome.Epoch = vs.Epoch
+		if primary, ok := vs.Primary(nil); ok {
+			r.outcome.Primary = primary.Name
+		}
+	}
+	close(r.done)
+	t.running, t.last = nil, r
+}
+
+// drop ends what is under way when the term is over.
+func (t *term) drop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.running
+	if r == nil {
+		return
+	}
+	if r.op.Phase == elector.CatchUp || r.op.Phase == elector.Hold {
+		t.finish(r, fmt.Errorf("%w any more: the switchover was given up before the flip", errNotLeading))
+		return
+	}
+	t.finish(r, fmt.Errorf("%w: leadership was lost after the flip had begun; the next leader carries it to its end", ErrUnknown))
+}
