@@ -10,10 +10,11 @@ import (
 
 // repo is what this instance has under way on one repository.
 type repo struct {
-	key    state.Key
-	counts *counts // of its virtual storage
-	writes int     // registered ones
-	ticket *ticket // the repair that has the gate, or waits for it
+	key     state.Key
+	counts  *counts // of its virtual storage
+	writes  int     // registered ones
+	deletes int     // those of them that delete
+	ticket  *ticket // the repair that has the gate, or waits for it
 	// busy is true while a proposal of ours touches the repository: the next
 	// one waits for its answer.
 	busy bool

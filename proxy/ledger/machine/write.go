@@ -35,6 +35,7 @@ type write struct {
 	need       state.Index // the watermark that it needs
 	attempts   int
 	changed    bool  // by it storages fell behind
+	beside     bool  // a delete of one of its repositories was under way with it
 	canceled   bool  // its client went away while it was proposing
 	doomed     error // its status is not to be passed on
 
@@ -173,6 +174,11 @@ func (m *Machine) register(w *write) {
 	for _, r := range w.on() {
 		m.stir(r)
 		r.writes++
+		w.beside = w.beside || r.deletes > 0
+		if w.deletes {
+			r.deletes++
+			m.deleting(r)
+		}
 		if t := r.ticket; t != nil && !t.spoiled {
 			t.spoiled = true
 			m.emit(Spoiled{Ticket: t.id})
@@ -187,10 +193,22 @@ func (m *Machine) unregister(w *write) {
 	w.registered = false
 	w.repos[0].counts.inFlight--
 	for _, r := range w.on() {
+		if w.deletes {
+			r.deletes--
+		}
 		if r.writes--; r.ticket != nil {
 			m.wake(r)
 		}
 		m.touch(r)
+	}
+}
+
+// deleting tells the writes of a repository that a delete is under way with them.
+func (m *Machine) deleting(r *repo) {
+	for _, w := range m.writes {
+		if w.registered && slices.Contains(w.on(), r) {
+			w.beside = true
+		}
 	}
 }
 
@@ -238,11 +256,11 @@ func (m *Machine) ended(e Ended) {
 // takeDeleteBack, once a write has succeeded, takes back what an earlier delete
 // told the storages that are behind: remove the repository if the primary lacks
 // it. A create must not take it back before its effect: if it then failed,
-// nobody would remove what the delete has left. A repair looks at the primary
-// first, so that no harm is done if this fails, or we die before.
+// nobody would remove what the delete has left. Nor must a write beside which a
+// delete was under way: nobody knows which came first. A repair looks at the
+// primary first, so that no harm is done if this is left out, or we die before.
 func (m *Machine) takeDeleteBack(w *write) {
-	deleted := func(k state.Key) bool { e := m.view.Entry(k); return e != nil && e.Deleted }
-	if w.deletes || w.doomed != nil || !m.mayRoute() || !slices.ContainsFunc(w.keys, deleted) {
+	if w.deletes || w.beside || w.doomed != nil || !m.mayRoute() || !slices.ContainsFunc(w.keys, m.wasDeleted) {
 		m.finish(w, true)
 		return
 	}
@@ -253,6 +271,15 @@ func (m *Machine) takeDeleteBack(w *write) {
 		}
 	}
 	m.propose(slices.Clone(w.on()), []state.Command{w.account(state.DeletedClear)}, func(Answer) { m.finish(w, true) })
+}
+
+// wasDeleted tells whether a delete can be taken back: it is in the ledger, and no
+// other instance can have one under way, whose effect may come after ours.
+func (m *Machine) wasDeleted(k state.Key) bool {
+	e := m.view.Entry(k)
+	return e != nil && e.Deleted && !slices.ContainsFunc(e.Marks, func(mark state.Mark) bool {
+		return mark.Incarnation != m.incarnation || mark.Dirty != nil
+	})
 }
 
 // finish ends a write that was forwarded.

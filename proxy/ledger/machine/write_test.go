@@ -490,6 +490,41 @@ func TestMachine_deleteIsTakenBackAfterTheEffect(t *testing.T) {
 	}
 }
 
+func TestMachine_deleteUnderWayIsNotTakenBack(t *testing.T) {
+	begin := func(r *rig, id ID, deletes bool) {
+		r.step(Begin{Write: id, Keys: []state.Key{alpha}, Scope: state.Scope{BoundMillis: 8000}, Deletes: deletes})
+		r.forwarded(id)
+	}
+	for name, act := range map[string]func(r *rig){
+		"begun before": func(r *rig) { begin(r, 1, true); begin(r, 2, false); r.end(1, true, true); r.end(2, true, true) },
+		"begun after":  func(r *rig) { begin(r, 2, false); begin(r, 1, true); r.end(1, true, true); r.end(2, true, true) },
+		"ends after":   func(r *rig) { begin(r, 2, false); begin(r, 1, true); r.end(2, true, true); r.end(1, true, true) },
+		"of another life": func(r *rig) {
+			begin(r, 1, true)
+			r.end(1, true, false)
+			r.pass(0)
+			begin(r, 2, false)
+			r.end(2, true, true)
+		},
+		"of another instance": func(r *rig) {
+			begin(r, 1, true)
+			r.end(1, true, true)
+			r.must(r.other, state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.Solo}})
+			r.catchUp()
+			begin(r, 2, false)
+			r.end(2, true, true)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, settings)
+			act(r)
+			if !r.state.Entry(alpha).Deleted {
+				t.Error("a delete was taken back whose effect may be the last one")
+			}
+		})
+	}
+}
+
 func TestMachine_retiredEndsEverything(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
