@@ -16,7 +16,10 @@ func (c *Cluster) OperatorEnv() []string {
 	for _, i := range c.Instances {
 		endpoints = append(endpoints, i.Addr)
 	}
-	return []string{"PRAEFECT_ENDPOINTS=" + strings.Join(endpoints, ","), "PRAEFECT_TOKEN_FILE=" + c.TokenFile}
+	return []string{
+		"PRAEFECT_ENDPOINTS=" + strings.Join(endpoints, ","),
+		"PRAEFECT_TOKEN_FILE=" + c.TokenFile, "PRAEFECT_ADMIN_TOKEN_FILE=" + c.AdminTokenFile,
+	}
 }
 
 // Praefectctl runs the operator's tool and returns its standard output and exit

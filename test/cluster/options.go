@@ -37,6 +37,10 @@ type Options struct {
 	// instance or a storage. It is asked once for each. Nil: all run on the loopback
 	// address.
 	Place func(ctx context.Context, label string) (place.Place, error)
+	// Disk puts repositories into the directory of each storage before it starts; as
+	// all storages of a new virtual storage count as equal, they must be. Nil: they
+	// begin empty.
+	Disk func(ctx context.Context, virtualStorage, dir string) error
 	// RaftDir is the directory of an instance's replicated state, by its label; it
 	// must exist. Nil, or empty: one within Dir.
 	RaftDir func(label string) string
@@ -82,6 +86,9 @@ func (o *Options) applyDefaults() {
 	o.Instances = max(o.Instances, 1)
 	if o.Place == nil {
 		o.Place = func(context.Context, string) (place.Place, error) { return place.Place{}, nil }
+	}
+	if o.Disk == nil {
+		o.Disk = func(context.Context, string, string) error { return nil }
 	}
 	if o.RaftDir == nil {
 		o.RaftDir = func(string) string { return "" }

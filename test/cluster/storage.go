@@ -89,6 +89,9 @@ func (c *Cluster) newStorage(ctx context.Context, virtualStorage, name string) (
 	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make the disk of storage %q: %w", name, err)
 	}
+	if err := c.options.Disk(ctx, virtualStorage, s.Dir); err != nil {
+		return nil, fmt.Errorf("fill the disk of storage %q: %w", name, err)
+	}
 	var err error
 	if s.Token, err = newToken(s.TokenFile); err != nil {
 		return nil, err

@@ -1,0 +1,116 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"praefect/test/cluster"
+)
+
+// Client speaks to the repositories of one virtual storage as GitLab does. The
+// connection belongs to whoever made it.
+type Client struct {
+	Conn           *grpc.ClientConn
+	VirtualStorage string
+}
+
+// Connect makes the connection of a client that a balancer has put to one instance,
+// at home: the first time it connects there. After that it connects to wherever
+// the balancer sends it. The caller closes the connection.
+func Connect(home, balancer, token string) (*grpc.ClientConn, error) {
+	var placed atomic.Bool
+	return cluster.Dial(balancer, token, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+		var dialer net.Dialer
+		if placed.CompareAndSwap(false, true) {
+			addr = home
+		}
+		return dialer.DialContext(ctx, "tcp", addr)
+	}))
+}
+
+// Connected waits until the connection stands, wherever it leads.
+func (c Client) Connected(ctx context.Context) error {
+	_, err := healthpb.NewHealthClient(c.Conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	return nil
+}
+
+// Repository is how the requests name a repository.
+func (c Client) Repository(path string) *gitalypb.Repository {
+	return &gitalypb.Repository{StorageName: c.VirtualStorage, RelativePath: path}
+}
+
+// Commit adds a commit with a file of its own to a branch, which is made if need
+// be, and returns its id. An error may mean that it was made all the same.
+func (c Client) Commit(ctx context.Context, path, branch, subject string) (id string, err error) {
+	if id, err = c.commit(ctx, path, branch, subject); err != nil {
+		return "", fmt.Errorf("commit %q to %s of %q: %w", subject, branch, path, err)
+	}
+	return id, nil
+}
+
+func (c Client) commit(ctx context.Context, path, branch, subject string) (string, error) {
+	stream, err := gitalypb.NewOperationServiceClient(c.Conn).UserCommitFiles(ctx)
+	if err != nil {
+		return "", err
+	}
+	action := func(a *gitalypb.UserCommitFilesAction) *gitalypb.UserCommitFilesRequest {
+		return &gitalypb.UserCommitFilesRequest{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Action{Action: a}}
+	}
+	for _, message := range []*gitalypb.UserCommitFilesRequest{
+		{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: &gitalypb.UserCommitFilesRequestHeader{
+			Repository: c.Repository(path),
+			User:       &gitalypb.User{GlId: "user-1", GlUsername: "author", Name: []byte("Author"), Email: []byte("author@example.com")},
+			BranchName: []byte(branch), CommitMessage: []byte(subject),
+		}}},
+		action(&gitalypb.UserCommitFilesAction{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Header{
+			Header: &gitalypb.UserCommitFilesActionHeader{Action: gitalypb.UserCommitFilesActionHeader_CREATE, FilePath: []byte(subject + ".txt")},
+		}}),
+		action(&gitalypb.UserCommitFilesAction{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Content{Content: []byte(subject)}}),
+	} {
+		// The end of a stream says nothing here: the answer tells why.
+		if err := stream.Send(message); err != nil && !errors.Is(err, io.EOF) {
+			return "", err
+		}
+	}
+	answer, err := stream.CloseAndRecv()
+	if err != nil {
+		return "", err
+	}
+	if complaint := answer.GetIndexError() + answer.GetPreReceiveError(); complaint != "" {
+		return "", errors.New(complaint)
+	}
+	return answer.GetBranchUpdate().GetCommitId(), nil
+}
+
+// Find returns the commit that a revision leads to, "" if there is none.
+func (c Client) Find(ctx context.Context, path, revision string, options ...grpc.CallOption) (id string, err error) {
+	request := &gitalypb.FindCommitRequest{Repository: c.Repository(path), Revision: []byte(revision)}
+	answer, err := gitalypb.NewCommitServiceClient(c.Conn).FindCommit(ctx, request, options...)
+	if err != nil {
+		return "", fmt.Errorf("find %s of %q: %w", revision, path, err)
+	}
+	return answer.GetCommit().GetId(), nil
+}
+
+// Point sets a reference to a commit if it leads to old; an old of "" is for
+// whatever it leads to, one of 40 zeros for a reference that is not there.
+func (c Client) Point(ctx context.Context, path, ref, id, old string) error {
+	request := &gitalypb.WriteRefRequest{
+		Repository: c.Repository(path), Ref: []byte(ref), Revision: []byte(id), OldRevision: []byte(old),
+	}
+	if _, err := gitalypb.NewRepositoryServiceClient(c.Conn).WriteRef(ctx, request); err != nil {
+		return fmt.Errorf("point %s of %q to %s: %w", ref, path, id, err)
+	}
+	return nil
+}

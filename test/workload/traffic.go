@@ -1,0 +1,230 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+	"praefect/test/cluster"
+)
+
+// Config says who works, and how hard. Zero values are defaults.
+type Config struct {
+	// Writers and Readers are how many clients of each kind there are. Default: 16
+	// and 4.
+	Writers, Readers int
+	// WriteEvery and ReadEvery are the least times between the begins of two
+	// operations of one client. Default: 100 ms and 50 ms.
+	WriteEvery, ReadEvery time.Duration
+	// Limit bounds one operation. Default: 15 s, longer than writes are ever held.
+	Limit time.Duration
+	// Homes are the instances that the balancer has put the clients to, in turn.
+	// Empty: the balancer puts them to where it will, and nobody knows.
+	Homes []*cluster.Instance
+	// Reserve is Pool.Reserve until Rush. Default: half of the repositories.
+	Reserve int
+}
+
+func (c *Config) applyDefaults(repositories int) {
+	set := func(value *time.Duration, fallback time.Duration) {
+		if *value == 0 {
+			*value = fallback
+		}
+	}
+	set(&c.WriteEvery, 100*time.Millisecond)
+	set(&c.ReadEvery, 50*time.Millisecond)
+	set(&c.Limit, 15*time.Second)
+	if c.Writers == 0 {
+		c.Writers = 16
+	}
+	if c.Readers == 0 {
+		c.Readers = 4
+	}
+	if c.Reserve == 0 {
+		c.Reserve = repositories / 2
+	}
+}
+
+// Traffic is clients at work on the seeded repositories of a cluster. Make one with
+// Start; its owner calls Stop.
+type Traffic struct {
+	c              *cluster.Cluster
+	virtualStorage string
+	config         Config
+	pool           *Pool
+	clients        []Client
+	homes          []string // of the clients; empty without one
+
+	stop    chan struct{}
+	ended   sync.Once
+	workers sync.WaitGroup
+
+	mu     sync.Mutex
+	events []Event           // guarded by mu
+	made   []acknowledgement // guarded by mu
+}
+
+// Start connects the clients and lets them begin.
+func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths []string, config Config) (*Traffic, error) {
+	config.applyDefaults(len(paths))
+	t := &Traffic{c: c, virtualStorage: virtualStorage, config: config, pool: NewPool(paths), stop: make(chan struct{})}
+	t.pool.Reserve(config.Reserve)
+	for n := range config.Writers + config.Readers {
+		home, label := c.ClientAddr(), ""
+		if len(config.Homes) > 0 {
+			instance := config.Homes[n%len(config.Homes)]
+			home, label = instance.Addr, instance.Label()
+		}
+		conn, err := Connect(home, c.ClientAddr(), c.Token)
+		if err != nil {
+			t.Stop()
+			return nil, err
+		}
+		client := Client{Conn: conn, VirtualStorage: virtualStorage}
+		t.clients, t.homes = append(t.clients, client), append(t.homes, label)
+		if err := client.Connected(ctx); err != nil {
+			t.Stop()
+			return nil, err
+		}
+	}
+	for n := range t.clients {
+		if n < config.Writers {
+			t.worker(config.WriteEvery, func(turn int) { t.write(n, turn) })
+		} else {
+			t.worker(config.ReadEvery, func(int) { t.read(n) })
+		}
+	}
+	t.workers.Go(t.watch)
+	return t, nil
+}
+
+// Rush lets the writers use repositories up: there is no reserve any more.
+func (t *Traffic) Rush() { t.pool.Reserve(0) }
+
+// Stop lets every client finish what it is doing, and returns when all have.
+func (t *Traffic) Stop() {
+	t.ended.Do(func() {
+		close(t.stop)
+		t.workers.Wait()
+		for _, client := range t.clients {
+			_ = client.Conn.Close() // nothing is under way
+		}
+	})
+}
+
+// worker repeats a step until the end, at most once in every interval.
+func (t *Traffic) worker(every time.Duration, step func(turn int)) {
+	t.workers.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for turn := 0; ; turn++ {
+			select {
+			case <-t.stop:
+				return
+			case <-tick.C:
+				step(turn)
+			}
+		}
+	})
+}
+
+// write commits to the branch of a writer in some repository.
+func (t *Traffic) write(n, turn int) {
+	path, found := t.pool.Take()
+	if !found {
+		return // the next tick tries again
+	}
+	defer t.pool.Done(path)
+	// Not ended by Stop: an operation that its client gives up is in doubt.
+	ctx, cancel := context.WithTimeout(context.Background(), t.config.Limit)
+	defer cancel()
+	a := acknowledgement{path: path, branch: fmt.Sprintf("writer-%d", n)}
+	e := Event{Kind: Write, Client: n, Home: t.homes[n], Path: path, Began: time.Now()}
+	a.id, e.Err = t.clients[n].Commit(ctx, path, a.branch, fmt.Sprintf("writer-%d-%d", n, turn))
+	e.Ended = time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.events = append(t.events, e)
+	if e.Err == nil {
+		t.made = append(t.made, a)
+	}
+}
+
+func (t *Traffic) read(n int) {
+	path, found := t.pool.Any()
+	if !found {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), t.config.Limit)
+	defer cancel()
+	e := Event{Kind: Read, Client: n, Home: t.homes[n], Path: path, Began: time.Now()}
+	id, err := t.clients[n].Find(ctx, path, Branch)
+	if err == nil && id == "" {
+		err = fmt.Errorf("%q has no branch %s", path, Branch)
+	}
+	e.Err, e.Ended = err, time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.events = append(t.events, e)
+}
+
+// watch keeps asking which repositories are not ordinary.
+func (t *Traffic) watch() {
+	const every = 50 * time.Millisecond
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.stop:
+			return
+		case <-tick.C:
+		}
+		asked := time.Now()
+		if behind, err := Behind(context.Background(), t.c, t.virtualStorage); err == nil {
+			t.pool.Listed(asked, behind) // otherwise the next one tells
+		}
+	}
+}
+
+// Behind are the repositories of which a storage is behind, and whether each is
+// available, as an instance says that is ready: another one's view may be old.
+func Behind(ctx context.Context, c *cluster.Cluster, virtualStorage string) (map[string]bool, error) {
+	const patience = time.Second
+	var faults []error
+	for _, i := range c.Instances {
+		limited, cancel := context.WithTimeout(ctx, patience)
+		err := i.Ready(limited)
+		var behind map[string]bool
+		if err == nil {
+			behind, err = behindAt(limited, i.Admin(), virtualStorage)
+		}
+		cancel()
+		if err == nil {
+			return behind, nil
+		}
+		faults = append(faults, err)
+	}
+	return nil, fmt.Errorf("ask which repositories are behind: %w", errors.Join(faults...))
+}
+
+func behindAt(ctx context.Context, client *admin.Client, virtualStorage string) (map[string]bool, error) {
+	behind := make(map[string]bool)
+	request := admin.DatalossRequest{VirtualStorage: virtualStorage}
+	for {
+		page, err := client.Dataloss(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.Repositories {
+			behind[r.RelativePath] = r.Available
+			request.After = &state.Key{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath}
+		}
+		if !page.More {
+			return behind, nil
+		}
+	}
+}

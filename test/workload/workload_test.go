@@ -1,0 +1,145 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"praefect/test/cluster"
+)
+
+// programs are those of this package's tests. Only TestMain sets it.
+var programs cluster.Binaries
+
+func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
+
+// at is a moment, in milliseconds after the begin of a window.
+func at(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
+
+var errAway = errors.New("away")
+
+func event(kind Kind, client int, home, path string, began, ended int, err error) Event {
+	return Event{Kind: kind, Client: client, Home: home, Path: path, Began: at(began), Ended: at(ended), Err: err}
+}
+
+func TestFigures_countWhatEndedInTheWindow(t *testing.T) {
+	events := []Event{
+		event(Write, 1, "a", "p", -200, -100, errAway), // before
+		event(Write, 1, "a", "p", -100, -50, nil),      // begins the gap
+		event(Write, 2, "b", "q", -20, 400, nil),       // ends it
+		event(Read, 3, "b", "q", 10, 60, nil),
+		event(Read, 3, "b", "lost", 70, 80, errAway), // not expected to succeed
+		event(Read, 3, "b", "q", 90, 95, errAway),
+		event(Write, 2, "b", "q", 410, 420, errAway),
+		event(Write, 4, "hit", "q", -10, 30, errAway),
+		event(Write, 4, "hit", "q", 40, 300, nil),
+		event(Write, 4, "hit", "q", 310, 500, nil),
+		event(Read, 5, "hit", "q", 40, 320, nil),
+	}
+	got := figures(events, Window{From: at(0), Hit: "hit", Unavailable: map[string]bool{"lost": true}})
+	got.Faults = nil
+	want := Figures{
+		Gap: 350 * time.Millisecond, Writes: 1, Reads: 1, WritesFailed: 1, ReadsFailed: 1,
+		Slowest: 400 * time.Millisecond, HitFailed: 1, HitUntil: 500 * time.Millisecond, HitBack: 320 * time.Millisecond,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFigures_withoutAnAcknowledgementTheGapIsTheWholeWindow(t *testing.T) {
+	got := figures([]Event{event(Write, 1, "a", "p", 0, 900, errAway)}, Window{From: at(0)})
+	if got.Gap != 900*time.Millisecond {
+		t.Errorf("got %v, want 900ms", got.Gap)
+	}
+}
+
+func TestSpread_ofAnEvenNumberTakesTheMiddleOfTwo(t *testing.T) {
+	got := Spread([]time.Duration{4 * time.Millisecond, time.Millisecond, 2 * time.Millisecond, 9 * time.Millisecond})
+	if want := (Several{1, 3, 9}); got != want {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := Spread(nil); got != (Several{}) {
+		t.Errorf("got %v of nothing", got)
+	}
+}
+
+func TestPool_givesOutOrdinaryRepositories(t *testing.T) {
+	p := NewPool([]string{"a", "b", "c"})
+	p.Reserve(1)
+	take := func(want string) {
+		t.Helper()
+		if got, found := p.Take(); got != want || found != (want != "") {
+			t.Errorf("got %q, %v; want %q", got, found, want)
+		}
+	}
+	before := time.Now()
+	take("a")
+	take("b")
+	take("") // the last one is kept
+	p.Done("a")
+	p.Listed(before, nil) // knows nothing of the write
+	take("")
+	p.Listed(time.Now(), map[string]bool{"a": true})
+	take("")
+	p.Done("b")
+	p.Listed(time.Now(), map[string]bool{"a": true})
+	take("c") // b was repaired
+	p.Reserve(0)
+	take("b") // the next in the round, as a is not ordinary
+	take("a") // behind, but can be written
+	p.Done("a")
+	p.Listed(time.Now(), map[string]bool{"a": false})
+	take("")
+	if got, _ := p.Any(); got != "b" && got != "c" {
+		t.Errorf("a reader got %q, want one that can be read", got)
+	}
+}
+
+func TestTraffic_writesAndReadsAndFindsItAllAgain(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	seeds, err := NewSeeds(ctx, t.TempDir(), 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.Run(t, cluster.Options{
+		Binaries: programs, Disk: seeds.Disk, Settings: "[consistency]\nmark_linger = '100ms'\n",
+	})
+	if err := c.WaitConverged(ctx); err != nil {
+		t.Fatal(err)
+	}
+	from := time.Now()
+	traffic, err := Start(ctx, c, "default", seeds.Paths(), Config{Writers: 3, Readers: 1, Homes: c.Instances})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for traffic.Acknowledged() < 20 {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("only %d writes were acknowledged", traffic.Acknowledged())
+		case <-tick.C:
+		}
+	}
+	traffic.Stop()
+	got := traffic.Figures(Window{From: from})
+	if got.WritesFailed+got.ReadsFailed > 0 || got.Reads == 0 || got.Writes != traffic.Acknowledged() {
+		t.Errorf("got %+v", got)
+	}
+	if err := c.WaitConverged(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := traffic.Verify(ctx); err != nil {
+		t.Error(err)
+	}
+	traffic.made = append(traffic.made, acknowledgement{seeds.Paths()[0], Branch, "0123"})
+	if traffic.Verify(ctx) == nil {
+		t.Error("what was never written is not missed")
+	}
+}
