@@ -38,7 +38,8 @@ type Conn struct {
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
 
-// dial makes one network connection and verifies what is behind it.
+// dial makes one network connection and verifies what is behind it. Errors are
+// *dialError.
 func dial(ctx context.Context, target Target, addr address, cfg Config) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, cfg.VerifyTimeout)
 	defer cancel()
@@ -65,11 +66,11 @@ func dial(ctx context.Context, target Target, addr address, cfg Config) (*Conn, 
 		return c.wire.around(conn), nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, &dialError{cause: err}
 	}
 	c.cc = cc
 	if c.identity, err = verify(ctx, cc, target.Storage); err != nil {
-		return nil, errors.Join(c.wire.why(err), cc.Close())
+		return nil, &dialError{cause: errors.Join(c.wire.why(err), cc.Close()), answered: c.wire.answered()}
 	}
 	return c, nil
 }

@@ -18,6 +18,7 @@ import (
 var (
 	errNotTried = errors.New("no attempt has ended yet")
 	errStopped  = errors.New("this instance stops")
+	errRenewed  = errors.New("this instance makes the connection anew")
 	// errTransport is why a connection ended if the network gave no reason:
 	// the storage announced that it stops, or left a ping unanswered.
 	errTransport = errors.New("connection closed by the storage or by a missed ping")
@@ -35,6 +36,17 @@ type link struct {
 
 	current    atomic.Pointer[published]
 	generation uint64
+	heard      time.Time // when the storage last said anything; at first, the start of run
+
+	// watched is the connection that is watched now; its end may be called by
+	// anybody.
+	watched atomic.Pointer[watched]
+}
+
+// watched is a connection that can be ended from outside.
+type watched struct {
+	generation uint64
+	end        context.CancelCauseFunc
 }
 
 // published is what readers see of a link. It is immutable.
@@ -42,6 +54,11 @@ type published struct {
 	conn *Conn             // nil if unreachable
 	err  *UnreachableError // nil if reachable
 	slow error             // why the last health check was not well, of a reachable storage
+
+	// refused and heard are of an unreachable storage: the last attempt found
+	// nobody there; when it last said anything.
+	refused bool
+	heard   time.Time
 
 	since   time.Time // when the storage became reachable or unreachable
 	last    identity  // of the last verified connection
@@ -53,20 +70,26 @@ type published struct {
 func (l *link) run(ctx context.Context) {
 	var lost sync.WaitGroup
 	defer lost.Wait()
+	l.heard = time.Now()
 	for failures := 0; ctx.Err() == nil; {
 		conn, err := dial(ctx, l.target, l.addr, l.cfg)
 		if err != nil {
-			l.unreachable(ctx, err)
+			failure, _ := errors.AsType[*dialError](err)
+			if failure.answered {
+				l.heard = time.Now()
+			}
+			l.unreachable(ctx, err, failure.refused())
 			failures++
 			pause(ctx, l.backoff(failures))
 			continue
 		}
 		born := time.Now()
 		l.reachable(conn)
-		err = l.watch(ctx, conn)
+		cause := l.watch(ctx, conn)
+		l.heard = time.Now().Add(-conn.wire.silence())
 		// Unpublished first: who learns of the loss must not be given it again.
-		l.unreachable(ctx, err)
-		conn.giveUp(err)
+		l.unreachable(ctx, cause, false)
+		conn.giveUp(cause)
 		l.metrics.lost.Inc()
 		lost.Go(func() {
 			if err := conn.drain(ctx); err != nil {
@@ -86,6 +109,9 @@ func (l *link) run(ctx context.Context) {
 
 // watch returns why conn is of no more use.
 func (l *link) watch(ctx context.Context, conn *Conn) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	l.watched.Store(&watched{conn.generation, end})
 	for {
 		wait := min(l.cfg.ProbeInterval, max(l.cfg.Silence-conn.wire.silence(), 0))
 		if leftReady(ctx, conn, wait) {
@@ -95,10 +121,20 @@ func (l *link) watch(ctx context.Context, conn *Conn) error {
 			return err
 		}
 	}
-	if ctx.Err() != nil {
+	switch {
+	case context.Cause(ctx) == errRenewed:
+		return errRenewed
+	case ctx.Err() != nil:
 		return errStopped
 	}
 	return conn.wire.why(errTransport)
+}
+
+// renew ends the connection of that generation if it is still watched.
+func (l *link) renew(generation uint64) {
+	if w := l.watched.Load(); w != nil && w.generation == generation {
+		w.end(errRenewed)
+	}
 }
 
 // leftReady waits for a time and reports whether the transport ended in it, or
@@ -152,10 +188,13 @@ func (l *link) reachable(conn *Conn) {
 	l.changed()
 }
 
-// unreachable publishes that there is no connection, and why.
-func (l *link) unreachable(ctx context.Context, cause error) {
+// unreachable publishes that there is no connection, and why; refused tells that
+// nobody was there to make one with.
+func (l *link) unreachable(ctx context.Context, cause error, refused bool) {
 	before, untried := l.current.Load(), l.untried()
-	now := &published{err: unreachable(l.target, cause), since: before.since, last: before.last}
+	now := &published{
+		err: unreachable(l.target, cause), refused: refused, heard: l.heard, since: before.since, last: before.last,
+	}
 	if before.conn != nil {
 		now.since = time.Now()
 	}
@@ -163,11 +202,13 @@ func (l *link) unreachable(ctx context.Context, cause error) {
 	l.metrics.reachable.Set(0)
 	l.metrics.healthy.Set(0)
 	news := before.conn != nil || untried
-	if news {
+	if news || refused != before.refused {
 		l.changed()
 	}
 	switch {
 	case ctx.Err() != nil:
+	case cause == errRenewed:
+		l.log.Info("the connection to the storage is made anew", "address", l.target.Address)
 	case news:
 		l.log.Warn("storage is unreachable", "address", l.target.Address, "err", cause)
 	default:

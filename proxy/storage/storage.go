@@ -105,9 +105,18 @@ func (s *Set) link(virtualStorage, storage string) (*link, error) {
 	return l, nil
 }
 
-// Changed returns a channel that is closed when a connection comes or goes, or
-// the first attempt to make one fails, after this call. To miss nothing, call it
-// before States or Conn.
+// Renew gives up the connection of that generation, if it is still the current
+// one, and has another one made. RPCs under way on it may end by themselves. It
+// does not wait. An unknown storage has none.
+func (s *Set) Renew(virtualStorage, storage string, generation uint64) {
+	if l, err := s.link(virtualStorage, storage); err == nil {
+		l.renew(generation)
+	}
+}
+
+// Changed returns a channel that is closed when a connection comes or goes, the
+// first attempt to make one fails, or Reach.Refused changes, after this call. To
+// miss nothing, call it before States or Conn.
 func (s *Set) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,6 +155,12 @@ type Reach struct {
 	// Err is why there is none; for a reachable storage, why the last health
 	// check was not well (the storage is slow), or nil.
 	Err error
+	// Refused tells that nobody listens there: the last attempt to connect,
+	// which is made at once when a connection is lost, was refused or reset.
+	Refused bool
+	// Silent tells that the storage is not reachable and has said nothing for
+	// Config.Silence or longer.
+	Silent bool
 	// Since is when Reachable last changed; zero if the storage was never
 	// reached.
 	Since time.Time
@@ -189,7 +204,8 @@ func (l *link) reach() Reach {
 		FilesystemID: p.last.filesystemID, ServerVersion: p.last.serverVersion, GitVersion: p.last.gitVersion,
 	}
 	if p.conn == nil {
-		r.Err = p.err.Cause
+		r.Err, r.Refused = p.err.Cause, p.refused
+		r.Silent = p.err.Cause != errNotTried && time.Since(p.heard) >= l.cfg.Silence
 		return r
 	}
 	r.Generation, r.Outstanding = p.conn.generation, p.conn.Outstanding()

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // ErrUnreachable is what every error of Set.Conn is that a later attempt may
@@ -34,3 +35,30 @@ func (e *UnreachableError) Is(target error) bool { return target == ErrUnreachab
 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Cause }
+
+// dialError says why no connection was made.
+type dialError struct {
+	cause error
+	// answered tells that the storage said something, if nothing useful.
+	answered bool
+}
+
+// Error implements error.
+func (e *dialError) Error() string { return e.cause.Error() }
+
+// Unwrap returns the cause.
+func (e *dialError) Unwrap() error { return e.cause }
+
+// refused reports whether the attempt has shown that no process listens there:
+// the host refused or reset the connection, or the socket file is gone.
+func (e *dialError) refused() bool {
+	if e.answered {
+		return false
+	}
+	for _, no := range []error{syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, syscall.ENOENT} {
+		if errors.Is(e.cause, no) {
+			return true
+		}
+	}
+	return false
+}

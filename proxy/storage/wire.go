@@ -12,14 +12,17 @@ import (
 // whatever it said, and why the connection ended.
 type wire struct {
 	born  time.Time
-	heard atomic.Int64 // nanoseconds after born
+	heard atomic.Int64 // nanoseconds after born, 0 for never
 	ended atomic.Pointer[error]
 }
 
 func newWire() *wire { return &wire{born: time.Now()} }
 
 // touch makes now the last time that the storage was heard.
-func (w *wire) touch() { w.heard.Store(int64(time.Since(w.born))) }
+func (w *wire) touch() { w.heard.Store(max(1, int64(time.Since(w.born)))) }
+
+// answered reports whether the storage was ever heard.
+func (w *wire) answered() bool { return w.heard.Load() > 0 }
 
 // silence is the time since the storage was last heard.
 func (w *wire) silence() time.Duration {
