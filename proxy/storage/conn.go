@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 )
 
@@ -71,6 +72,10 @@ func dial(ctx context.Context, target Target, addr address, cfg Config) (*Conn, 
 	c.cc = cc
 	if c.identity, err = verify(ctx, cc, target.Storage); err != nil {
 		return nil, &dialError{cause: errors.Join(c.wire.why(err), cc.Close()), answered: c.wire.answered()}
+	}
+	// The library answers RPCs a moment before it says that it is ready; until
+	// then the connection would look lost.
+	for cc.GetState() == connectivity.Connecting && cc.WaitForStateChange(ctx, connectivity.Connecting) {
 	}
 	return c, nil
 }
