@@ -59,11 +59,36 @@ fuzz: ## Run every fuzz target for FUZZTIME
 		done; \
 	done
 
+# Schedules of the simulation: N seeds from SEED on.
+SEED ?= 1
+N ?= 10000
+
+.PHONY: sim
+sim: ## Simulate N schedules from SEED on (TRACE=1: print what happens)
+	@go run ./test/sim/simulate -seed $(SEED) -n $(N) $(if $(TRACE),-trace)
+
+.PHONY: soak
+soak: ## Simulate for ever, from a seed that was not tried before
+	@go run ./test/sim/simulate -seed $$(date +%s)000000 -n $(N) -soak
+
+.PHONY: mutants
+mutants: ## Show that the simulation finds every planted defect
+	@go run ./test/mutants
+
 .PHONY: lint
 lint: ## Check format, vet and staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
+
+# How often each step of `make failover-bench` is run, and which steps: all if none is named.
+RUNS ?= 20
+ONLY ?=
+MODE ?= eventual
+
+.PHONY: failover-bench
+failover-bench: needs build ## Measure how clients fare while things fail; writes build/failover.json
+	go run ./test/failover -runs $(RUNS) -only '$(ONLY)' -mode $(MODE)
 
 .PHONY: bench
 bench: needs build ## Measure direct against proxied, and the queue; writes build/bench.json

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"praefect/test/cluster"
+	"praefect/test/postgres"
+	"praefect/test/workload"
+)
+
+// bench runs steps and keeps what they have shown.
+type bench struct {
+	settings
+	binaries cluster.Binaries
+	seeds    *workload.Seeds
+	postgres *postgres.Server // where it is not in a namespace
+	stdout   io.Writer
+}
+
+// figure is one entry of failover.json; its names stay.
+type figure struct {
+	Step string `json:"step"`
+	Mode string `json:"mode"`
+	Runs int    `json:"runs"`
+	// WritersGap is the longest time of a run without an acknowledged write of
+	// anybody.
+	WritersGap workload.Several `json:"writers_gap_ms"`
+	// WritesFailed and ReadsFailed are sums over all runs. The clients of an
+	// instance that is hit, and reads of unavailable repositories, are not in them.
+	WritesFailed int `json:"writes_failed"`
+	ReadsFailed  int `json:"reads_failed"`
+	// UnavailableRepositories is a sum over all runs: what dataloss names until the
+	// storage is back.
+	UnavailableRepositories int `json:"unavailable_repositories"`
+	// Slowest is the longest that a client waited in a run for any answer, if it was
+	// not of the instance that is hit.
+	Slowest workload.Several `json:"slowest_ms"`
+	// HitUntil is when the last write of the hit instance's clients was
+	// acknowledged, HitBack when all of them were served again; with how many of
+	// their operations had failed in all runs.
+	HitUntil  *workload.Several `json:"hit_until_ms,omitempty"`
+	HitBack   *workload.Several `json:"hit_back_ms,omitempty"`
+	HitFailed int               `json:"hit_failed,omitempty"`
+}
+
+// run runs every step, and writes the figures after each. A run that went wrong
+// does not keep the others from being run.
+func (b *bench) run(ctx context.Context) error {
+	var all []figure
+	var faults []error
+	for _, s := range b.steps {
+		var outcomes []outcome
+		for run := range b.runs {
+			began := time.Now()
+			o, err := b.once(ctx, s, run)
+			if ctx.Err() != nil {
+				return errors.Join(append(faults, context.Cause(ctx))...)
+			}
+			if err != nil {
+				faults = append(faults, fmt.Errorf("%s, run %d: %w", s.name, run, err))
+				fmt.Fprintf(b.stdout, "%-16s %3d  FAILED: %v\n", s.name, run, err)
+				continue
+			}
+			b.tell(s, run, o, time.Since(began))
+			outcomes = append(outcomes, o)
+		}
+		if len(outcomes) == 0 {
+			continue
+		}
+		f := sum(s, b.mode, outcomes)
+		b.judge(s, f)
+		all = append(all, f)
+		if err := write(b.out, all); err != nil {
+			return errors.Join(append(faults, err)...)
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// tell prints one line for a run, and some of the failures that it counts.
+func (b *bench) tell(s step, run int, o outcome, took time.Duration) {
+	fmt.Fprintf(b.stdout, "%-16s %3d  gap %6d ms  slowest %6d ms  writes %d (%d failed)  reads %d (%d failed)  unavailable %d",
+		s.name, run, o.Gap.Milliseconds(), o.Slowest.Milliseconds(), o.Writes, o.WritesFailed, o.Reads, o.ReadsFailed, o.unavailable)
+	if s.hit != nil {
+		fmt.Fprintf(b.stdout, "  hit: until %d ms, back %d ms, %d failed", o.HitUntil.Milliseconds(), o.HitBack.Milliseconds(), o.HitFailed)
+	}
+	fmt.Fprintf(b.stdout, "  (%v)\n", took.Round(time.Second))
+	const shown = 3
+	for _, fault := range o.Faults[:min(shown, len(o.Faults))] {
+		fmt.Fprintln(b.stdout, "    ", fault)
+	}
+}
+
+func (b *bench) judge(s step, f figure) {
+	fmt.Fprintf(b.stdout, "%-16s %d runs, gap %.0f / %.0f / %.0f ms, failed %d writes and %d reads, %d repositories unavailable\n",
+		s.name, f.Runs, f.WritersGap.Min, f.WritersGap.Median, f.WritersGap.Max, f.WritesFailed, f.ReadsFailed, f.UnavailableRepositories)
+	for _, a := range s.aims {
+		verdict := "as aimed"
+		if !a.met(f) {
+			verdict = "MISSES THE AIM"
+		}
+		fmt.Fprintf(b.stdout, "%-16s   %s: %s\n", "", a.what, verdict)
+	}
+}
+
+// sum makes one figure of several runs.
+func sum(s step, mode string, outcomes []outcome) figure {
+	f := figure{Step: s.name, Mode: mode, Runs: len(outcomes)}
+	var gaps, slowest, until, back []time.Duration
+	for _, o := range outcomes {
+		gaps, slowest = append(gaps, o.Gap), append(slowest, o.Slowest)
+		until, back = append(until, o.HitUntil), append(back, o.HitBack)
+		f.WritesFailed += o.WritesFailed
+		f.ReadsFailed += o.ReadsFailed
+		f.UnavailableRepositories += o.unavailable
+		f.HitFailed += o.HitFailed
+	}
+	f.WritersGap, f.Slowest = workload.Spread(gaps), workload.Spread(slowest)
+	if s.hit != nil {
+		hitUntil, hitBack := workload.Spread(until), workload.Spread(back)
+		f.HitUntil, f.HitBack = &hitUntil, &hitBack
+	}
+	return f
+}
+
+// write puts the figures where readers never see half of them.
+func write(path string, all []figure) error {
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the figures: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("make the directory of the figures: %w", err)
+	}
+	draft := path + ".new"
+	if err := os.WriteFile(draft, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the figures: %w", err)
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return fmt.Errorf("publish the figures: %w", err)
+	}
+	return nil
+}

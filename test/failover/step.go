@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"praefect/test/postgres"
+)
+
+// step is one thing that happens to a cluster at work.
+type step struct {
+	name string
+	// network says that it needs namespaces, and with them root.
+	network bool
+	// balanced says that the balancer puts the clients to where it will; else they
+	// are spread over the instances in turn.
+	balanced bool
+	// hit names the instance whose clients are counted apart; nil if none is.
+	hit func(ctx context.Context, w *world, run int) (string, error)
+	// fault lets it happen, and returns when it has.
+	fault func(context.Context, *world) error
+	// watch is for how long after its begin clients are watched, at least.
+	watch time.Duration
+	// mend takes it back, for the check of what is left.
+	mend func(context.Context, *world) error
+	// aims are what we want to see of it.
+	aims []aim
+}
+
+// postgresAway is how long Postgres is down.
+const postgresAway = 30 * time.Second
+
+// steps are all steps, in the order in which they are run.
+func steps() []step {
+	return []step{
+		{
+			name: "kill-primary", watch: 5 * time.Second,
+			fault: func(_ context.Context, w *world) error { return w.primary.Kill() },
+			mend:  func(ctx context.Context, w *world) error { return w.primary.Start() },
+			aims:  []aim{medianGap(500 * time.Millisecond), longestGap(time.Second), noReadFailed()},
+		},
+		{
+			name: "stop-primary", watch: 7 * time.Second,
+			fault: func(_ context.Context, w *world) error { return w.primary.Pause() },
+			mend:  func(_ context.Context, w *world) error { return w.primary.Resume() },
+			aims:  []aim{longestGap(3 * time.Second), noReadFailed()},
+		},
+		{
+			name: "kill-leader", watch: 5 * time.Second, hit: leader,
+			fault: func(_ context.Context, w *world) error { return w.instance().Kill() },
+			mend:  func(ctx context.Context, w *world) error { return w.instance().Start() },
+			aims:  []aim{noWriteFailed(), noReadFailed(), slowest(2 * time.Second), backWithin(time.Second)},
+		},
+		{
+			name: "cut-instance", watch: 6 * time.Second, network: true, hit: someInstance,
+			fault: func(ctx context.Context, w *world) error { return w.lab.Isolate(ctx, w.hit) },
+			mend:  func(ctx context.Context, w *world) error { return w.lab.Heal(ctx) },
+			aims:  []aim{noWriteFailed(), noReadFailed(), slowest(2 * time.Second), refusedWithin(time.Second)},
+		},
+		{
+			name: "promote", watch: 3 * time.Second, fault: promote,
+			aims: []aim{noWriteFailed(), noReadFailed()},
+		},
+		{
+			name: "postgres-down", watch: postgresAway, fault: withoutPostgres,
+			aims: []aim{noWriteFailed(), noReadFailed()},
+		},
+		{
+			name: "rolling-restart", balanced: true, watch: 5 * time.Second, fault: restartAll,
+			aims: []aim{noWriteFailed(), noReadFailed()},
+		},
+	}
+}
+
+func leader(ctx context.Context, w *world, _ int) (string, error) {
+	i, err := w.c.Leader(ctx)
+	if err != nil {
+		return "", err
+	}
+	return i.Label(), nil
+}
+
+// someInstance is the leader in every other run, and a follower in the others.
+func someInstance(ctx context.Context, w *world, run int) (string, error) {
+	label, err := leader(ctx, w, run)
+	if err != nil || run%2 == 0 {
+		return label, err
+	}
+	for _, i := range w.c.Instances {
+		if i.Label() != label {
+			return i.Label(), nil
+		}
+	}
+	return "", fmt.Errorf("there is no follower beside %s", label)
+}
+
+// promote makes the next storage the primary.
+func promote(ctx context.Context, w *world) error {
+	for _, s := range w.c.Storages {
+		if s == w.primary {
+			continue
+		}
+		out, code, err := w.c.Praefectctl(ctx, "promote", s.Name, "-virtual-storage", virtualStorage)
+		if err == nil && code != 0 {
+			err = fmt.Errorf("praefectctl promote %s: exit code %d: %s", s.Name, code, out)
+		}
+		return err
+	}
+	return fmt.Errorf("there is no storage beside %s", w.primary.Label())
+}
+
+func withoutPostgres(ctx context.Context, w *world) error {
+	if err := w.c.Postgres.Stop(postgres.Immediate); err != nil {
+		return err
+	}
+	if err := pass(ctx, postgresAway); err != nil {
+		return err
+	}
+	return w.c.Postgres.Start(ctx)
+}
+
+// restartAll restarts one instance after the other, as an upgrade does.
+func restartAll(ctx context.Context, w *world) error {
+	for _, i := range w.c.Instances {
+		if err := i.Terminate(ctx); err != nil {
+			return err
+		}
+		if err := i.Start(); err != nil {
+			return err
+		}
+		if err := i.WaitReady(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"praefect/test/cluster"
+	"praefect/test/netns"
+	"praefect/test/workload"
+)
+
+const (
+	virtualStorage = "default"
+	// repositories is how many there are.
+	repositories = 64
+	// steady is how long clients are at work before something happens. A leader does
+	// not replace a primary in its first seconds ([failover] warm_up).
+	steady = 6 * time.Second
+	// runLimit bounds one run, its check too.
+	runLimit = 5 * time.Minute
+)
+
+// tuning lets what is left to repair be repaired soon, so that a run ends soon and
+// few repositories are behind at any time. Nothing that detects, decides or holds is
+// other than it is without settings.
+const tuning = `
+drain_wait = "1s"
+[consistency]
+mode = %q
+mark_linger = "300ms"
+[replication]
+parallel_storage_processing_workers = 4
+copy_timeout = "10s"
+retry_min = "100ms"
+retry_max = "1s"
+attempts = 1000
+[reconciliation]
+scheduling_interval = "1s"
+[failover]
+return_after = "2s"
+`
+
+// world is the cluster of one run.
+type world struct {
+	c       *cluster.Cluster
+	lab     *netns.Lab // nil without namespaces
+	primary *cluster.Storage
+	hit     string // label of the instance whose clients are counted apart
+	traffic *workload.Traffic
+}
+
+// instance is the one that is hit.
+func (w *world) instance() *cluster.Instance {
+	for _, i := range w.c.Instances {
+		if i.Label() == w.hit {
+			return i
+		}
+	}
+	return nil
+}
+
+// outcome is what one run has shown.
+type outcome struct {
+	workload.Figures
+	unavailable int
+}
+
+// once runs a step on a fresh cluster.
+func (b *bench) once(ctx context.Context, s step, run int) (_ outcome, err error) {
+	ctx, cancel := context.WithTimeout(ctx, runLimit)
+	defer cancel()
+	w, err := b.start(ctx, s)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer func() {
+		if w.traffic != nil {
+			w.traffic.Stop()
+		}
+		if err != nil {
+			err = errors.Join(err, b.keepDiagnosis(w, s, run))
+		}
+		err = errors.Join(err, w.c.Stop(context.WithoutCancel(ctx)))
+		if w.lab != nil {
+			err = errors.Join(err, w.lab.Close())
+		}
+	}()
+	return w.play(ctx, s, b.seeds.Paths(), run)
+}
+
+// start starts the cluster.
+func (b *bench) start(ctx context.Context, s step) (*world, error) {
+	w := &world{}
+	options := cluster.Options{
+		Binaries: b.binaries, Instances: 3, Balancer: true, Disk: b.seeds.Disk, Postgres: b.postgres,
+		Settings: fmt.Sprintf(tuning, b.mode),
+	}
+	if s.network {
+		lab, err := netns.Open(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("run %s: %w", s.name, err)
+		}
+		w.lab = lab
+		options.Postgres, options.Place = nil, lab.Place
+	}
+	c, err := cluster.Start(ctx, options)
+	if err != nil {
+		if w.lab != nil {
+			err = errors.Join(err, w.lab.Close())
+		}
+		return nil, err
+	}
+	w.c = c
+	return w, nil
+}
+
+// play has clients work, lets it happen, and checks what is left.
+func (w *world) play(ctx context.Context, s step, paths []string, run int) (outcome, error) {
+	if err := w.c.WaitConverged(ctx); err != nil {
+		return outcome{}, err
+	}
+	config := workload.Config{}
+	if !s.balanced {
+		config.Homes = w.c.Instances
+	}
+	var err error
+	if w.traffic, err = workload.Start(ctx, w.c, virtualStorage, paths, config); err != nil {
+		return outcome{}, err
+	}
+	if err := pass(ctx, steady); err != nil {
+		return outcome{}, err
+	}
+	if w.primary, err = w.c.Primary(ctx, virtualStorage); err != nil {
+		return outcome{}, err
+	}
+	if s.hit != nil {
+		if w.hit, err = s.hit(ctx, w, run); err != nil {
+			return outcome{}, err
+		}
+	}
+	before := w.traffic.Acknowledged()
+	if before == 0 {
+		return outcome{}, errors.New("no write was acknowledged before anything happened")
+	}
+	w.traffic.Rush()
+	from := time.Now()
+	if err := s.fault(ctx, w); err != nil {
+		return outcome{}, fmt.Errorf("let %s happen: %w", s.name, err)
+	}
+	if err := pass(ctx, time.Until(from.Add(s.watch))); err != nil {
+		return outcome{}, err
+	}
+	return w.conclude(ctx, s, from)
+}
+
+// conclude stops the clients, takes the figures, and checks that nothing is lost.
+func (w *world) conclude(ctx context.Context, s step, from time.Time) (outcome, error) {
+	w.traffic.Stop()
+	behind, err := workload.Behind(ctx, w.c, virtualStorage)
+	if err != nil {
+		return outcome{}, err
+	}
+	unavailable := make(map[string]bool)
+	for path, available := range behind {
+		if !available {
+			unavailable[path] = true
+		}
+	}
+	o := outcome{unavailable: len(unavailable)}
+	o.Figures = w.traffic.Figures(workload.Window{From: from, Hit: w.hit, Unavailable: unavailable})
+	if s.mend != nil {
+		if err := s.mend(ctx, w); err != nil {
+			return o, fmt.Errorf("mend what %s has broken: %w", s.name, err)
+		}
+	}
+	if err := w.c.WaitConverged(ctx); err != nil {
+		return o, err
+	}
+	return o, w.traffic.Verify(ctx)
+}
+
+// keepDiagnosis writes the ends of all logs of a run that failed to a file.
+func (b *bench) keepDiagnosis(w *world, s step, run int) error {
+	path := fmt.Sprintf("%s-%s-%d.log", b.out, s.name, run)
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("keep the logs: %w", err)
+	}
+	if w.traffic != nil {
+		for _, fault := range w.traffic.Figures(workload.Window{}).Faults {
+			fmt.Fprintln(file, fault)
+		}
+	}
+	w.c.Diagnose(file)
+	return errors.Join(fmt.Errorf("the ends of the logs are in %s", path), file.Close())
+}
+
+// pass lets a time go by.
+func pass(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
