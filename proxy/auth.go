@@ -19,13 +19,13 @@ type Auth struct {
 	Transitioning bool
 }
 
-// healthService is exempt, as it is for newer Gitalys: a load balancer that
+// healthPath is exempt, as it is for newer Gitalys: a load balancer that
 // asks for health has no secret.
-const healthService = "/grpc.health.v1.Health/"
+const healthPath = "/grpc.health.v1.Health/"
 
 // check authenticates one call. The result names the outcome for the metric.
 func (a Auth) check(ctx context.Context, fullMethod string) (outcome string, err error) {
-	if a.Token == "" || strings.HasPrefix(fullMethod, healthService) {
+	if a.Token == "" || strings.HasPrefix(fullMethod, healthPath) {
 		return "ok", nil
 	}
 	err = gitalyauth.CheckToken(ctx, a.Token, time.Now())

@@ -148,8 +148,7 @@ func (s *Server) forward(ctx context.Context, r *request, conn target, beforeSta
 	call.BeforeStatus = beforeStatus
 	leg, err := stream.Open(r.outgoing(ctx), conn, call, r.firstFor(conn.Target().Storage))
 	if err != nil {
-		// Nothing was sent, so nothing can come of it.
-		return stream.Outcome{Err: err, Ended: true}
+		return stream.Outcome{Err: err} // nothing was sent
 	}
 	return s.forwarder.Forward(r.stream, call, leg)
 }

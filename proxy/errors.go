@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -42,15 +43,22 @@ func toStatus(err error) error {
 		return status.Error(codes.Canceled, err.Error())
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded, err.Error())
+	case errors.Is(err, ledger.ErrDoomed), errors.Is(err, ledger.ErrRetired):
+		// It may have had its effect: nobody is told to just try again.
+		return status.Error(codes.Unavailable, err.Error())
 	case errors.As(err, &routed):
 		if routed.Kind == router.UnknownVirtualStorage {
 			return invalid(err)
 		}
 		return unavailable(err)
-	case errors.As(err, &refused), errors.Is(err, ledger.ErrHeld), errors.Is(err, storage.ErrUnreachable):
+	case errors.As(err, &refused), isAny(err, ledger.ErrHeld, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable):
 		return unavailable(err)
 	}
 	return status.Error(codes.Internal, err.Error())
+}
+
+func isAny(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 }
 
 // unavailable is a request that may succeed later.

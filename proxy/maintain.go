@@ -6,6 +6,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"praefect/proxy/ledger"
 	"praefect/proxy/router"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
@@ -14,10 +15,15 @@ import (
 // maintain sends a maintenance call to every reachable storage that is in sync,
 // best effort: the first one's answer is the client's, and the first error in
 // route order is reported when all have ended. It changes no content, so it
-// needs no mark.
+// needs no mark; but it needs a lease, as an older view may not know of a repair
+// that it would disturb.
 func (s *Server) maintain(r *request) error {
 	vs := r.keys[0].VirtualStorage
-	names, err := router.RouteMaintenance(s.node.View(), r.keys[0], s.reacher(vs))
+	view, leased := s.ledger.Reading()
+	if !leased {
+		return ledger.ErrNoLease
+	}
+	names, err := router.RouteMaintenance(view, r.keys[0], s.reacher(vs))
 	if err != nil {
 		return err
 	}

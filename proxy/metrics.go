@@ -16,7 +16,7 @@ type metrics struct {
 	reads         *prometheus.CounterVec
 	retriedReads  *prometheus.CounterVec
 	authenticated *prometheus.CounterVec
-	held          prometheus.Counter
+	unleased      *prometheus.CounterVec
 	panics        prometheus.Counter
 }
 
@@ -43,16 +43,16 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 			Name: "gitaly_authentications_total",
 			Help: "Calls by outcome of authentication.",
 		}, []string{"enforced", "status"}),
-		held: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "praefect_held_writes_refused_total",
-			Help: "Writes that waited too long, or among too many, for a repair to end.",
-		}),
+		unleased: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "praefect_reads_without_lease_total",
+			Help: "Reads that came while this instance had no lease: passed_on to a leased peer, served by the last view, or refused.",
+		}, []string{"outcome"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "praefect_panics_total",
 			Help: "Panics caught while a call was handled.",
 		}),
 	}
-	r.MustRegister(m.grpc, m.connections, m.methods, m.reads, m.retriedReads, m.authenticated, m.held, m.panics)
+	r.MustRegister(m.grpc, m.connections, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics)
 	return m
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path"
@@ -16,8 +15,6 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-
-	"praefect/proxy/ledger"
 )
 
 // correlationHeader carries the id that ties the log lines of all parts of
@@ -65,17 +62,13 @@ func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ct
 	if err != nil {
 		return err
 	}
-	err = handler(ctx)
-	if errors.Is(err, ledger.ErrHeld) {
-		s.metrics.held.Inc()
-	}
-	return toStatus(err)
+	return toStatus(handler(ctx))
 }
 
 // logCall writes at info, health checks at debug.
 func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start time.Time, err error) {
 	level := slog.LevelInfo
-	if path.Dir(fullMethod)+"/" == healthService {
+	if path.Dir(fullMethod)+"/" == healthPath {
 		level = slog.LevelDebug
 	}
 	if !s.log.Enabled(ctx, level) {

@@ -18,8 +18,15 @@ func (s *Server) read(r *request) error {
 	read := router.Read{Key: r.keys[0], PrimaryOnly: r.method.ForcePrimary || wantsPrimary(r)}
 	vs := read.Key.VirtualStorage
 	var failure error
-	for {
-		name, err := router.RouteRead(s.node.View(), read, s.reacher(vs), s.intn)
+	for old := false; ; {
+		view, leased := s.ledger.Reading()
+		if !leased && !old { // ▲ others may know of writes that the view does not
+			if answered, err := s.readWithoutLease(r); answered {
+				return err
+			}
+			old = true
+		}
+		name, err := router.RouteRead(view, read, s.reacher(vs), s.intn)
 		if err != nil {
 			if failure != nil {
 				return failure // what the storages said tells more
@@ -43,8 +50,8 @@ func (s *Server) read(r *request) error {
 	}
 }
 
-// repeatable tells whether another storage may answer instead: this one was
-// lost, and neither side of the client's has been used up.
+// repeatable tells whether somebody else may answer instead: this one was lost,
+// and neither side of the client's has been used up.
 func repeatable(r *request, o stream.Outcome) bool {
 	lost := o.Err != nil && status.Code(o.Err) == codes.Unavailable && o.ClientErr == nil
 	untouched := !o.Responded && (!r.method.ClientStreams || !o.Sent)
@@ -59,7 +66,13 @@ func wantsPrimary(r *request) bool {
 // readStorage forwards an accessor that names a storage to any that serves.
 func (s *Server) readStorage(r *request) error {
 	vs := r.named.Storage
-	name, err := router.RouteStorage(s.node.View(), vs, s.reacher(vs), s.intn)
+	view, leased := s.ledger.Reading()
+	if !leased {
+		if answered, err := s.readWithoutLease(r); answered {
+			return err
+		}
+	}
+	name, err := router.RouteStorage(view, vs, s.reacher(vs), s.intn)
 	if err != nil {
 		return err
 	}

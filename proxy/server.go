@@ -37,14 +37,14 @@ type Storages interface {
 	Conn(virtualStorage, storage string) (*storage.Conn, error)
 }
 
-// Deps are what a Server works on. All are needed but Register.
+// Deps are what a Server works on. All are needed but Peers and Register.
 type Deps struct {
 	Node     Node
 	Storages Storages
 	Ledger   *ledger.Ledger
-	// Behind is told of repositories whose storages fell behind by a write; it
-	// must not block.
-	Behind func(keys ...state.Key)
+	// Peers lists the other instances, to which reads are passed on while this
+	// one has no lease. It may be nil, and must not block.
+	Peers  func() []Peer
 	Logger *slog.Logger
 	// Register adds services that this instance answers itself.
 	Register func(grpc.ServiceRegistrar)
@@ -56,6 +56,9 @@ type Config struct {
 	// WriteTimeout is the deadline of a write whose client sent none: every
 	// write has one, because an effect that may still come must have an end.
 	WriteTimeout time.Duration
+	// RefuseReads has reads refused while this instance has no lease and reaches
+	// no peer that has one; otherwise they are served by its last view, and marked.
+	RefuseReads bool
 	// InfoTimeout bounds what the proxy asks storages on its own account; 10 s
 	// if zero.
 	InfoTimeout time.Duration
@@ -74,7 +77,7 @@ type Server struct {
 	node     Node
 	storages Storages
 	ledger   *ledger.Ledger
-	behind   func(keys ...state.Key)
+	peers    *peers
 	log      *slog.Logger
 	register func(grpc.ServiceRegistrar)
 	cfg      Config
@@ -98,6 +101,9 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 	if cfg.InfoTimeout == 0 {
 		cfg.InfoTimeout = 10 * time.Second
 	}
+	if deps.Peers == nil {
+		deps.Peers = func() []Peer { return nil }
+	}
 	if deps.Register == nil {
 		deps.Register = func(grpc.ServiceRegistrar) {}
 	}
@@ -105,7 +111,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		node:     deps.Node,
 		storages: deps.Storages,
 		ledger:   deps.Ledger,
-		behind:   deps.Behind,
+		peers:    newPeers(deps.Peers, deps.Logger),
 		log:      deps.Logger,
 		register: deps.Register,
 		cfg:      cfg,
@@ -138,7 +144,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		opts = append(opts, grpc.Creds(creds))
 	}
 	server := grpc.NewServer(opts...)
-	healthpb.RegisterHealthServer(server, s.health)
+	healthpb.RegisterHealthServer(server, healthService{Server: s.health, ledger: s.ledger})
 	gitalypb.RegisterServerServiceServer(server, serverService{server: s})
 	s.register(server)
 	reflection.Register(server)
@@ -172,6 +178,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	wg.Wait()
 	s.forwarder.Wait()
+	s.peers.close()
 }
 
 // reacher looks at the connections of one virtual storage for the router.

@@ -40,6 +40,7 @@ type world struct {
 	t        *testing.T
 	server   *Server
 	node     *node
+	session  *session
 	storages map[string]*backend // by storage name
 	conn     *grpc.ClientConn    // a client with the right token
 	dial     func(context.Context, string) (net.Conn, error)
@@ -48,6 +49,7 @@ type world struct {
 
 	mu     sync.Mutex
 	behind []state.Key // what was given to be repaired; guarded by mu
+	peers  []Peer      // guarded by mu
 }
 
 // sent notes which method was sent to which address.
@@ -114,7 +116,7 @@ func (b *backend) ask(ctx context.Context, call memory.Call) (bool, error) {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, node: newNode(), storages: make(map[string]*backend),
+		t: t, node: newNode(), session: newSession(), storages: make(map[string]*backend),
 		sent: &sent{Handler: stream.StatsHandler{}, count: make(map[[2]string]int)},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -137,15 +139,22 @@ func newWorld(t *testing.T) *world {
 	}
 	running.Go(func() { set.Run(ctx) })
 
-	l := ledger.New(w.node, ledger.Config{Linger: 50 * time.Millisecond, HoldTimeout: time.Second, HoldLimit: 10})
-	running.Go(func() { l.Run(ctx) })
-
-	w.server, err = New(Deps{
-		Node: w.node, Storages: set, Ledger: l, Logger: slog.New(slog.DiscardHandler),
+	l := ledger.New(w.node, w.session, Reached(set), ledger.Config{
+		Linger: 50 * time.Millisecond, HoldTimeout: time.Second, HoldLimit: 10, LeaseWait: 5 * time.Second,
 		Behind: func(keys ...state.Key) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.behind = append(w.behind, keys...)
+		},
+	})
+	running.Go(func() { l.Run(ctx) })
+
+	w.server, err = New(Deps{
+		Node: w.node, Storages: set, Ledger: l, Logger: slog.New(slog.DiscardHandler),
+		Peers: func() []Peer {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.peers
 		},
 	}, prometheus.NewRegistry(), Config{Auth: Auth{Token: clientToken}, WriteTimeout: time.Minute})
 	if err != nil {
@@ -298,14 +307,15 @@ func (w *world) closed(path string) {
 
 // node applies commands to a real state at once.
 type node struct {
-	mu     sync.Mutex
-	state  *state.State
-	inc    state.Incarnation
-	number uint64
+	mu      sync.Mutex
+	changed chan struct{} // guarded by mu
+	state   *state.State
+	inc     state.Incarnation
+	number  uint64
 }
 
 func newNode() *node {
-	n := &node{state: &state.State{}}
+	n := &node{state: &state.State{}, changed: make(chan struct{})}
 	n.inc = n.apply(state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "c"}})[0].Incarnation
 	return n
 }
@@ -318,8 +328,18 @@ func (n *node) apply(cmds ...state.Command) []state.Result {
 		Version: state.CommandVersion, RequestID: fmt.Sprint("r", n.number), Incarnation: n.inc, Number: n.number, Commands: cmds,
 	})
 	n.state = next
+	close(n.changed)
+	n.changed = make(chan struct{})
 	return results
 }
+
+func (n *node) Changed() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.changed
+}
+
+func (n *node) Incarnation() state.Incarnation { return n.inc }
 
 func (n *node) View() *state.State {
 	n.mu.Lock()

@@ -5,7 +5,8 @@ import "time"
 // Config sets the pace and the bounds of repairs. Fields that are 0 get a
 // default, unless their comment gives 0 a meaning.
 type Config struct {
-	// Name names this instance in the queue, for people. Default "praefect".
+	// Name names this instance in the queue, and no other: what it had claimed
+	// when it died is its own again at the next start. Default "praefect".
 	Name string
 
 	// Workers is how many jobs of one virtual storage run at a time. Default 4.

@@ -38,6 +38,7 @@ type Fill struct {
 // nothing that the replicated state does not.
 type filler struct {
 	ledger  Ledger
+	leads   func() bool
 	calls   *calls
 	repair  func(context.Context, order) outcome
 	enqueue func(state.Key)
@@ -78,12 +79,12 @@ func (f *filler) tend(ctx, work context.Context, virtualStorage string) {
 	failures, last := 0, ""
 	for ctx.Err() == nil {
 		fillings := f.due(virtualStorage)
-		if len(fillings) == 0 {
+		if len(fillings) == 0 || !f.leads() {
 			failures, last = 0, ""
 			pause(ctx, fillPoll)
 			continue
 		}
-		err := f.fill(ctx, work, virtualStorage, fillings)
+		err := f.fillAsLeader(ctx, work, virtualStorage, fillings)
 		if err == nil || ctx.Err() != nil {
 			failures = 0
 			continue
@@ -95,6 +96,26 @@ func (f *filler) tend(ctx, work context.Context, virtualStorage string) {
 		failures++
 		pause(ctx, backoff(fillPoll, f.cfg.FillRetry, failures, rand.Float64()))
 	}
+}
+
+// fillAsLeader is fill while this instance leads. Two at a time would do no
+// harm, only the work twice.
+func (f *filler) fillAsLeader(ctx, work context.Context, virtualStorage string, fillings []filling) error {
+	leading, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	watching.Go(func() {
+		for leading.Err() == nil && f.leads() {
+			pause(leading, fillPoll)
+		}
+		cancel()
+	})
+	err := f.fill(leading, work, virtualStorage, fillings)
+	if err != nil && leading.Err() != nil {
+		return nil // somebody else goes on
+	}
+	return err
 }
 
 // due returns the storages that can be filled now: they are reached, with the

@@ -22,6 +22,9 @@ type Deps struct {
 	Gate     Gate
 	Storages Storages
 	Queue    queue.Queue
+	// Leads tells whether this instance fills storages: one of all does, the
+	// leader. nil means yes.
+	Leads func() bool
 	// Watch tells which calls have ended at their storage; nil knows of
 	// successful ones only.
 	Watch   Watch
@@ -50,6 +53,9 @@ func New(deps Deps, cfg Config) *Replicator {
 	cfg = cfg.withDefaults()
 	if deps.Watch == nil {
 		deps.Watch = watchNothing
+	}
+	if deps.Leads == nil {
+		deps.Leads = func() bool { return true }
 	}
 	log, metrics := deps.Log, deps.Metrics
 	r := &Replicator{
@@ -89,7 +95,7 @@ func New(deps Deps, cfg Config) *Replicator {
 		flushed: hasJobs, overflow: search, wake: make(chan struct{}, 1), pending: make(map[state.Key]struct{}),
 	}
 	r.filler = &filler{
-		ledger: deps.Ledger, calls: calls, repair: repairer.repair, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
+		ledger: deps.Ledger, leads: deps.Leads, calls: calls, repair: repairer.repair, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
 		fills: make(map[string]*Fill),
 	}
 	r.backlog = &backlog{queue: deps.Queue, timeout: cfg.QueueTimeout, log: log, metrics: metrics, recovered: search}

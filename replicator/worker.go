@@ -37,9 +37,13 @@ type worker struct {
 // ends the calls of jobs that are still running.
 func (w *worker) run(ctx, work context.Context) {
 	defer w.jobs.Wait()
-	failures := 0
+	failures, inherited := 0, false
 	for ctx.Err() == nil {
-		claimed, err := w.dequeue(ctx, work)
+		var claimed bool
+		err := w.inherit(ctx, &inherited)
+		if err == nil {
+			claimed, err = w.dequeue(ctx, work)
+		}
 		switch {
 		case err != nil:
 			failures++
@@ -58,6 +62,26 @@ func (w *worker) run(ctx, work context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// inherit takes back, once and before anything is claimed, what this instance
+// had claimed when it died: nobody else would before the leases end.
+func (w *worker) inherit(ctx context.Context, done *bool) error {
+	for !*done {
+		var n int
+		err := w.backlog.call(ctx, func(ctx context.Context) (err error) {
+			n, err = w.backlog.queue.Reclaim(ctx, w.cfg.Name)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("reclaim the jobs of the process before: %w", err)
+		}
+		if n > 0 {
+			w.log.Info("replication jobs of the process before reclaimed", "count", n)
+		}
+		*done = n < queue.MaxBatch
+	}
+	return nil
 }
 
 // dequeue starts as many jobs of each virtual storage as there is room for, and
@@ -192,7 +216,7 @@ func (w *worker) heartbeat(ctx context.Context) error {
 				return err
 			}
 		}
-		n, err := w.backlog.queue.Reclaim(ctx)
+		n, err := w.backlog.queue.Reclaim(ctx, "")
 		if n > 0 {
 			w.log.Info("replication jobs of lost workers reclaimed", "count", n)
 			wake(w.wake)

@@ -157,7 +157,7 @@ func TestWorker_stopsAJobWhoseClaimWasLost(t *testing.T) {
 			return true, nil
 		})
 		time.Sleep(5 * time.Second)
-		if n, err := w.queue.Reclaim(t.Context()); n != 1 || err != nil {
+		if n, err := w.queue.Reclaim(t.Context(), ""); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 		w.setQueueFault(nil)

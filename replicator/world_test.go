@@ -19,6 +19,8 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/proxy/ledger"
+	"praefect/proxy/ledger/ledgertest"
+	"praefect/proxy/router"
 	"praefect/replicator/queue"
 )
 
@@ -108,7 +110,7 @@ func (w *world) start() {
 	if old != nil {
 		w.must(state.Command{Retire: &state.Retire{Incarnation: old.inc, Successor: w.node.inc}})
 	}
-	w.gate = ledger.New(w.node, ledger.Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 100})
+	w.gate = ledger.New(w.node, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 100})
 }
 
 // running runs the ledger until the function that it returns is called.
@@ -178,36 +180,31 @@ func (w *world) write(ctx context.Context, path, content string, lost bool) erro
 
 // writeFor is a write that is in flight for a while.
 func (w *world) writeFor(ctx context.Context, path, content string, lost bool, d time.Duration) error {
-	write, err := w.gate.Begin(ctx, []state.Key{key(path)})
+	write, err := w.gate.Begin(ctx, ledger.Request{
+		Keys: []state.Key{key(path)}, Scope: state.Scope{BoundMillis: 5000, RefsOnly: content != ""}, Deletes: content == "",
+	})
 	if err != nil {
-		return err
-	}
-	ended := true
-	defer func() { write.End(ended) }()
-	vs := w.node.View().VirtualStorage(vsName)
-	primary, ok := vs.Primary(w.entry(path))
-	if !ok {
-		return errors.New("no primary")
-	}
-	account := ledger.Account{
-		Scope:   state.Scope{BoundMillis: 5000, RefsOnly: content != "", Targets: []string{primary.Name}},
-		Primary: primary.Name, Epoch: vs.Epoch, Deleted: state.DeletedClear,
-	}
-	switch {
-	case content == "":
-		account.Deleted = state.DeletedSet
-	case w.content(primary.Name, path) != "":
-		account.Deleted = state.DeletedKeep
-	}
-	if _, err := write.Prepare(ctx, account); err != nil {
 		return err
 	}
 	pause(ctx, d)
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.set(primary.Name, path, content)
-	ended = !lost
-	return nil
+	w.set(write.Route().Storage, path, content)
+	w.mu.Unlock()
+	return write.End(!lost, !lost)
+}
+
+// reached is the ledger's way to the storages: a write in this world reaches
+// its primary whatever becomes of the connections of repairs.
+type reached struct{ world *world }
+
+func (r reached) Changed() <-chan struct{} { return r.world.Changed() }
+
+func (r reached) Reach() []ledger.Reached {
+	var all []ledger.Reached
+	for _, s := range r.world.node.View().VirtualStorage(vsName).Succession {
+		all = append(all, ledger.Reached{VirtualStorage: vsName, Storage: s.Name, Generation: 1, Reach: router.Reach{OK: true, FilesystemID: s.FilesystemID}})
+	}
+	return all
 }
 
 // set changes a disk. The caller holds mu.
@@ -237,6 +234,10 @@ func (w *world) replace(storage, filesystemID string) {
 	w.disks[storage].repos = make(map[string]string)
 	w.mu.Unlock()
 	w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: storage, FilesystemID: filesystemID}})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.moved)
+	w.moved = make(chan struct{})
 }
 
 // check notes where a storage is in sync, nothing is under way, and the content

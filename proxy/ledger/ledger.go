@@ -1,174 +1,237 @@
 package ledger
 
 import (
-	"container/list"
 	"context"
-	"errors"
-	"slices"
 	"sync"
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
 )
 
-// Node is what the ledger needs of the consensus node. Propose returns when the
-// local view has applied the commands; its results are in their order.
+// proposeTimeout bounds the wait for the answer to a proposal. Past it the
+// outcome is unknown.
+const proposeTimeout = 10 * time.Second
+
+// Node is what the ledger needs of the consensus node.
 type Node interface {
+	// View is the replicated state as this instance has applied it; its Index
+	// never falls.
 	View() *state.State
+	// Changed is closed when there is a newer view than there was at the call.
+	Changed() <-chan struct{}
+	// Incarnation is this process's own, 0 before it has one.
+	Incarnation() state.Incarnation
+	// Propose returns when the local view has applied the commands; its results
+	// are in their order. After an error the outcome is unknown.
 	Propose(ctx context.Context, cmds ...state.Command) ([]state.Result, error)
+}
+
+// What the leader says, and hears.
+type (
+	// Lease allows this instance to route.
+	Lease = machine.Lease
+	// Hold advises to keep the new writes of a virtual storage waiting.
+	Hold = machine.Hold
+	// HoldReport tells how far a hold is.
+	HoldReport = machine.HoldReport
+)
+
+// Session is what the ledger needs of this instance's talk with the leader. Its
+// methods must not block, nor call the ledger.
+type Session interface {
+	// Now is the clock of the leases: the time since boot.
+	Now() time.Duration
+	// Lease is this instance's; the zero Lease if it has none. It takes no lock.
+	Lease() Lease
+	// Watermark is the index that every leased instance has applied.
+	Watermark() state.Index
+	// Holds are the virtual storages whose new writes are to wait.
+	Holds() []Hold
+	// Changed is closed when any of that has changed since the call.
+	Changed() <-chan struct{}
+	// Report tells the leader which view the routing of writes uses: what that
+	// view dooms is doomed. Calls are made one at a time, in order.
+	Report(applied state.Index, holding []HoldReport)
+}
+
+// Reached is what is known of the way to one storage.
+type Reached = machine.Reached
+
+// Storages is what the ledger needs of the connections to the storages.
+type Storages interface {
+	// Reach is the state of all of them.
+	Reach() []Reached
+	// Changed is closed when a connection has come or gone since the call.
+	Changed() <-chan struct{}
 }
 
 // Config sets the ledger's times and bounds.
 type Config struct {
 	// Linger is how long a mark is kept after the last write under it.
 	Linger time.Duration
-	// HoldTimeout is how long a write waits at most for the gate.
+	// HoldTimeout is how long a write waits at most for a primary, a repair or
+	// a switchover.
 	HoldTimeout time.Duration
-	// HoldLimit is how many writes may wait for gates at once.
-	HoldLimit int
+	// HoldLimit is how many writes may wait at once, and HoldBytes how much
+	// their first messages may occupy (0: any amount).
+	HoldLimit, HoldBytes int
+	// LeaseWait is how long a write waits at most for a lease.
+	LeaseWait time.Duration
+	// Behind is told of repositories whose storages fell behind by writes that
+	// have ended. It must not block, nor call the ledger. It may be nil.
+	Behind func(keys ...state.Key)
+	// Metrics may be nil.
+	Metrics *Metrics
 	// Step, if set, is called after each step of a write or repair with the
 	// step's name; crash tests end the process there.
 	Step func(name string)
 }
 
-// Errors of writes and repairs. Refusals of the replicated state come as
-// *state.Refusal.
-var (
-	// ErrHeld ends a write that waited too long, or among too many, for a
-	// repair to let go of the repository. Nothing was done.
-	ErrHeld = errors.New("repository is held for a repair; try again")
-	// ErrBusy refuses a repair: another one, or a write, is under way.
-	ErrBusy = errors.New("repository is busy")
-	// ErrSpoiled ends a repair during which a write began.
-	ErrSpoiled = errors.New("a write began during the repair")
-)
-
-// Ledger is safe for use by any number of goroutines. Run owns its only one.
+// Ledger is safe for use by any number of goroutines. Run owns those that it
+// starts.
 type Ledger struct {
-	node Node
-	cfg  Config
-	wake chan struct{} // holds 1: Run looks at lingering again
+	node     Node
+	session  Session
+	storages Storages
+	cfg      Config
 
-	mu    sync.Mutex
-	repos map[state.Key]*repo // guarded by mu
-	held  int                 // writes waiting for a gate; guarded by mu
-	// lingering holds the *repo with an idle mark, the longest idle first;
-	// guarded by mu.
-	lingering *list.List
+	wake      chan struct{} // holds 1: Run looks at the time again
+	proposals sync.WaitGroup
+
+	mu      sync.Mutex
+	machine *machine.Machine       // guarded by mu
+	lastID  machine.ID             // guarded by mu
+	writes  map[machine.ID]*Write  // guarded by mu
+	tickets map[machine.ID]*Ticket // guarded by mu
+	begun   bool                   // the machine knows the connections of some time; guarded by mu
+	lease   Lease                  // the one that the machine knows; guarded by mu
+	next    time.Duration          // when Run wakes by itself; guarded by mu
+	ended   bool                   // Run has; guarded by mu
+	pending int                    // proposals without an answer; guarded by mu
+	drained chan struct{}          // closed when the machine has stopped, if not nil; guarded by mu
 }
 
-// repo is what this instance has under way on one repository. All of it is
-// guarded by Ledger.mu.
-type repo struct {
-	key    state.Key
-	writes int     // begun and not ended
-	ticket *Ticket // the repair that holds the gate
-	// drained is closed when writes reaches 0; a holding ticket waits for it.
-	drained chan struct{}
-
-	live  bool        // our mark is in the replicated state
-	scope state.Scope // what that mark covers
-	dirty bool        // something under it ended without full account
-	// closing is closed when the close that was proposed has an answer; nil
-	// while none is under way.
-	closing chan struct{}
-	idle    *list.Element // its place in lingering
-	since   time.Time     // when it became idle
-}
-
-// New makes a ledger over node. Run must be running while it is used.
-func New(node Node, cfg Config) *Ledger {
+// New makes a ledger. Run must be running while it is used.
+func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
 	if cfg.Step == nil {
 		cfg.Step = func(string) {}
 	}
+	if cfg.Behind == nil {
+		cfg.Behind = func(...state.Key) {}
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
 	return &Ledger{
-		node:      node,
-		cfg:       cfg,
-		wake:      make(chan struct{}, 1),
-		repos:     make(map[state.Key]*repo),
-		lingering: list.New(),
+		node: node, session: session, storages: storages, cfg: cfg,
+		wake: make(chan struct{}, 1),
+		machine: machine.New(machine.Config{
+			Linger: cfg.Linger, HoldTimeout: cfg.HoldTimeout, HoldLimit: cfg.HoldLimit, HoldBytes: cfg.HoldBytes, LeaseWait: cfg.LeaseWait,
+		}),
+		writes:  make(map[machine.ID]*Write),
+		tickets: make(map[machine.ID]*Ticket),
 	}
 }
 
-// InFlight counts the writes begun and not ended, and the marks kept.
+// Reading returns the view by which reads are to be routed, and whether this
+// instance has a lease for it: without one, others may know of acknowledged
+// writes that the view does not. It takes no lock.
+func (l *Ledger) Reading() (view *state.State, leased bool) {
+	lease := l.session.Lease()
+	view = l.node.View()
+	// ▲ A lease counts from the view on that it was given for.
+	return view, l.session.Now() < lease.Until && view.Index >= lease.Index
+}
+
+// InFlight counts the writes that may have an effect, and the marks kept.
 func (l *Ledger) InFlight() (writes, marks int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, r := range l.repos {
-		writes += r.writes
-		if r.live {
-			marks++
+	return l.machine.InFlight()
+}
+
+// step lets the machine know of an event, and of the newest view and lease
+// before it, and carries out what it says. Caller holds mu.
+func (l *Ledger) step(e machine.Event) {
+	// ▲ Read before the clock of the lease: what is dated by it is not dated later
+	// than the lease was looked at.
+	wall := time.Now()
+	now := l.session.Now()
+	if view := l.node.View(); view.Index > l.machine.View().Index {
+		l.carryOut(l.machine.Step(now, machine.View{State: view, Incarnation: l.node.Incarnation()}), wall)
+	}
+	if !l.begun {
+		l.begun = true
+		l.carryOut(l.machine.Step(now, machine.Reach{Storages: l.storages.Reach()}), wall)
+	}
+	if lease := l.session.Lease(); lease != l.lease {
+		l.lease = lease
+		l.carryOut(l.machine.Step(now, machine.Session{Lease: lease, Watermark: l.session.Watermark(), Holds: l.session.Holds()}), wall)
+	}
+	l.carryOut(l.machine.Step(now, e), wall)
+	if at, ok := l.machine.Next(); ok && at < l.next {
+		l.next = at
+		select {
+		case l.wake <- struct{}{}:
+		default:
 		}
 	}
-	return writes, marks
-}
-
-// get returns the record of a repository, made if need be. Caller holds mu.
-func (l *Ledger) get(key state.Key) *repo {
-	r := l.repos[key]
-	if r == nil {
-		r = &repo{key: key}
-		l.repos[key] = r
-	}
-	return r
-}
-
-// settleDown puts a repository with nothing under way among the lingering
-// ones, or forgets it if it has no mark. prompt, or a dirty mark, puts it in
-// front: a repair waits for that close. Caller holds mu.
-func (l *Ledger) settleDown(r *repo, prompt bool) {
-	if r.writes > 0 || r.ticket != nil || r.closing != nil || r.idle != nil {
-		return
-	}
-	switch {
-	case !r.live:
-		delete(l.repos, r.key)
-		return
-	case prompt || r.dirty:
-		r.since = time.Time{}
-		r.idle = l.lingering.PushFront(r)
-	default:
-		r.since = time.Now()
-		r.idle = l.lingering.PushBack(r)
-	}
-	if l.lingering.Front() != r.idle {
-		return // Run sleeps no longer than the first one lets it
-	}
-	select {
-	case l.wake <- struct{}{}:
-	default:
+	if l.drained != nil && l.pending == 0 && l.machine.Stopped() {
+		close(l.drained)
+		l.drained, l.ended = nil, true
 	}
 }
 
-// stir takes a repository out of the lingering ones. Caller holds mu.
-func (l *Ledger) stir(r *repo) {
-	if r.idle != nil {
-		l.lingering.Remove(r.idle)
-		r.idle = nil
-	}
-}
-
-// covers tells whether a mark of scope have also stands for want.
-func covers(have, want state.Scope) bool {
-	if have.BoundMillis < want.BoundMillis || have.RefsOnly && !want.RefsOnly {
-		return false
-	}
-	for _, t := range want.Targets {
-		if !slices.Contains(have.Targets, t) {
-			return false
+// carryOut does what the machine says. Caller holds mu.
+func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
+	for _, effect := range effects {
+		switch e := effect.(type) {
+		case machine.Forward:
+			l.writes[e.Write].pass(e, wall)
+		case machine.Held:
+			l.writes[e.Write].held(e.Why)
+		case machine.Reject:
+			l.writes[e.Write].reject(e)
+		case machine.Doom:
+			l.writes[e.Write].doom(e.Err)
+		case machine.Finish:
+			l.writes[e.Write].finish(e.Err)
+		case machine.Propose:
+			l.start(e)
+		case machine.Behind:
+			l.cfg.Behind(e.Keys...)
+		case machine.Done:
+			if t := l.tickets[e.Ticket]; t != nil {
+				t.done(e, wall)
+			}
+		case machine.Spoiled:
+			if t := l.tickets[e.Ticket]; t != nil {
+				close(t.spoiled)
+			}
+		case machine.Report:
+			l.session.Report(e.Applied, e.Holding)
 		}
 	}
-	return true
 }
 
-// union is the scope of a mark after it was widened, as the replicated state
-// computes it.
-func union(a, b state.Scope) state.Scope {
-	targets := slices.Concat(a.Targets, b.Targets)
-	slices.Sort(targets)
-	return state.Scope{
-		BoundMillis: max(a.BoundMillis, b.BoundMillis),
-		RefsOnly:    a.RefsOnly && b.RefsOnly,
-		Targets:     slices.Compact(targets),
+// start proposes beside whoever waits: a client that hangs up must not leave the
+// outcome unknown, as the answer is a moment away. Caller holds mu.
+func (l *Ledger) start(p machine.Propose) {
+	if l.ended {
+		return // the mark stays, and becomes dirty when we are retired
 	}
+	l.pending++
+	l.proposals.Go(func() {
+		if p.Commands[0].Close != nil {
+			l.cfg.Step("during-close")
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), proposeTimeout)
+		results, err := l.node.Propose(ctx, p.Commands...)
+		cancel()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.pending--
+		l.step(machine.Answer{Proposal: p.Proposal, Results: results, Err: err})
+	})
 }

@@ -15,22 +15,29 @@ import (
 var (
 	repository = state.Key{VirtualStorage: "default", RelativePath: "a.git"}
 	other      = state.Key{VirtualStorage: "default", RelativePath: "b.git"}
-	config     = Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 2}
+	config     = Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 2, LeaseWait: 2 * time.Second}
 )
 
-func account() Account {
-	return Account{Scope: state.Scope{BoundMillis: 8000, RefsOnly: true, Targets: []string{"gitaly-1"}}, Primary: "gitaly-1", Epoch: 1}
+// world is a ledger whose Run is going on inside a bubble.
+type world struct {
+	*Ledger
+	n *node
+	s *session
 }
 
-// run gives the test a ledger whose Run is going on inside a bubble.
-func run(t *testing.T, test func(t *testing.T, n *node, l *Ledger)) {
+func run(t *testing.T, test func(t *testing.T, w world)) { runBelow(t, 1<<62, test) }
+
+// runBelow is run where everybody has applied so much.
+func runBelow(t *testing.T, watermark state.Index, test func(t *testing.T, w world)) {
 	synctest.Test(t, func(t *testing.T) {
-		n := newNode(t)
-		l := New(n, config)
+		n, s := newNode(t), newSession()
+		s.watermark = watermark
+		l := New(n, s, reach{}, config)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- l.Run(ctx) }()
-		test(t, n, l)
+		synctest.Wait()
+		test(t, world{l, n, s})
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
@@ -38,217 +45,270 @@ func run(t *testing.T, test func(t *testing.T, n *node, l *Ledger)) {
 	})
 }
 
-func begin(t *testing.T, l *Ledger, keys ...state.Key) *Write {
+func request(keys ...state.Key) Request {
+	return Request{Keys: keys, Scope: state.Scope{BoundMillis: 8000, RefsOnly: true}}
+}
+
+func begin(t *testing.T, l world, keys ...state.Key) *Write {
 	t.Helper()
-	w, err := l.Begin(t.Context(), keys)
+	w, err := l.Begin(t.Context(), request(keys...))
 	if err != nil {
 		t.Fatalf("begin: %v", err)
 	}
 	return w
 }
 
-func prepare(t *testing.T, w *Write, a Account) bool {
+// beginBeside begins a write that has to wait.
+func beginBeside(t *testing.T, ctx context.Context, l world) (<-chan *Write, <-chan error) {
 	t.Helper()
-	changed, err := w.Prepare(t.Context(), a)
-	if err != nil {
-		t.Fatalf("prepare: %v", err)
+	began, failed := make(chan *Write, 1), make(chan error, 1)
+	go func() {
+		if w, err := l.Begin(ctx, request(repository)); err != nil {
+			failed <- err
+		} else {
+			began <- w
+		}
+	}()
+	synctest.Wait()
+	if len(began)+len(failed) != 0 {
+		t.Fatal("the write does not wait")
 	}
-	return changed
+	return began, failed
 }
 
-func TestWrite_isInTheLedgerBeforeItIsForwarded(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
+func TestLedger_writeIsInTheLedgerBeforeItMayPass(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		before := time.Now()
 		w := begin(t, l, repository)
-		if !prepare(t, w, account()) {
-			t.Error("the first write says that nothing changed")
-		}
-		entry := n.View().Entry(repository)
+		entry := l.n.View().Entry(repository)
 		if !entry.HasSolo() || !slices.Equal(entry.Behind, []string{"gitaly-2", "gitaly-3"}) {
-			t.Errorf("entry before the forward: %+v", entry)
+			t.Errorf("entry: %+v", entry)
 		}
-		w.End(true)
-	})
-}
-
-func TestWrite_secondOnBusyRepositoryCommitsNothing(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		w := begin(t, l, repository)
-		prepare(t, w, account())
-		w.End(true)
-		before := n.proposed()
-		time.Sleep(config.Linger - time.Millisecond)
-		w = begin(t, l, repository)
-		if prepare(t, w, account()) {
-			t.Error("the second write says that the ledger changed")
+		if got := w.Route(); got.Storage != "gitaly-1" || got.Generation != 1 || !got.At.Equal(before) {
+			t.Errorf("route: %+v", got)
 		}
-		if got := n.proposed(); got != before {
-			t.Errorf("the second write proposed %d commands", got-before)
+		if err := w.End(true, true); err != nil {
+			t.Error(err)
 		}
-		w.End(true)
-	})
-}
-
-func TestWrite_widensMarkForLongerBound(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		w := begin(t, l, repository)
-		defer w.End(true)
-		prepare(t, w, account())
-		longer := account()
-		longer.Scope.BoundMillis = 16000
-		longer.Scope.RefsOnly = false
-		prepare(t, w, longer)
-		mark := n.View().Entry(repository).Live(n.inc)
-		if mark.BoundMillis != 16000 || mark.RefsOnly {
-			t.Errorf("mark was not widened: %+v", mark)
-		}
-	})
-}
-
-func TestLedger_closesMarkAfterLinger(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		w := begin(t, l, repository)
-		prepare(t, w, account())
-		w.End(true)
 		time.Sleep(config.Linger + time.Millisecond)
 		synctest.Wait()
-		if entry := n.View().Entry(repository); entry.HasLive() || entry.HasDirty() || len(entry.Behind) != 2 {
+		if entry := l.n.View().Entry(repository); entry.HasLive() || entry.HasDirty() || len(entry.Behind) != 2 {
 			t.Errorf("entry after the linger: %+v", entry)
 		}
 		if writes, marks := l.InFlight(); writes != 0 || marks != 0 {
 			t.Errorf("in flight: %d writes, %d marks", writes, marks)
 		}
+		if applied, _ := l.s.reported(); applied != l.n.View().Index {
+			t.Errorf("reported %d, want %d", applied, l.n.View().Index)
+		}
 	})
 }
 
-func TestLedger_closesDirtyAtOnceWhenRPCDidNotEnd(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		first, second := begin(t, l, repository), begin(t, l, repository)
-		prepare(t, first, account())
-		prepare(t, second, account())
-		first.End(false)
+func TestLedger_secondWriteCommitsNothing(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		begin(t, l, repository).End(true, true)
+		before := l.n.proposed()
+		time.Sleep(config.Linger - time.Millisecond)
+		begin(t, l, repository).End(true, true)
+		if got := l.n.proposed(); got != before {
+			t.Errorf("the second write proposed %d commands", got-before)
+		}
+	})
+}
+
+func TestLedger_writeAwaitsTheLease(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		l.s.say(func(s *session) { s.lease = Lease{} })
 		synctest.Wait()
-		if !n.View().Entry(repository).HasLive() {
-			t.Fatal("the mark closed while a write was in flight")
+		if _, leased := l.Reading(); leased {
+			t.Error("reads as if there was a lease")
 		}
-		second.End(true)
-		synctest.Wait()
-		entry := n.View().Entry(repository)
-		if entry.HasLive() || !entry.HasDirty() {
-			t.Errorf("entry: %+v", entry)
+		began, _ := beginBeside(t, t.Context(), l)
+		l.s.say(func(s *session) { s.lease = Lease{Until: s.Now() + time.Second} })
+		(<-began).End(true, true)
+		if _, leased := l.Reading(); !leased {
+			t.Error("reads as if there was no lease")
 		}
-	})
-}
-
-func TestLedger_neverForwardedWriteLeavesNoDirt(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		w := begin(t, l, repository)
-		w.End(true)
-		if n.View().Entry(repository) != nil || n.proposed() != 0 {
-			t.Error("a write that was never forwarded left something")
+		time.Sleep(time.Second)
+		start := time.Now()
+		if _, err := l.Begin(t.Context(), request(repository)); !errors.Is(err, ErrNoLease) || time.Since(start) != config.LeaseWait {
+			t.Errorf("got %v after %v", err, time.Since(start))
 		}
 	})
 }
 
-func TestWrite_twoRepositoriesInOneCommand(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		w := begin(t, l, other, repository)
-		prepare(t, w, account())
-		if len(n.batches) != 1 || len(n.batches[0]) != 2 || len(n.batches[0][0].Open.Paths) != 2 || len(n.batches[0][1].Wrote.Paths) != 2 {
-			t.Errorf("batches: %+v", n.batches)
+func TestLedger_readingNeedsTheViewOfTheLease(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		l.s.say(func(s *session) { s.lease.Index = l.n.View().Index + 1 })
+		if _, leased := l.Reading(); leased {
+			t.Error("reads by a view that is older than the lease")
 		}
-		w.End(true)
 	})
 }
 
-func TestWrite_waitsForCloseThatWasProposed(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		w := begin(t, l, repository)
-		prepare(t, w, account())
-		w.End(true)
-		release := make(chan struct{})
-		n.setCallback(func(cmds []state.Command) (bool, error) {
-			if cmds[0].Close != nil {
-				<-release
-			}
-			return true, nil
-		})
-		time.Sleep(config.Linger + time.Millisecond)
-		synctest.Wait() // the close is on its way
+func TestLedger_writeAwaitsTheWatermark(t *testing.T) {
+	runBelow(t, 1, func(t *testing.T, l world) {
+		began, _ := beginBeside(t, t.Context(), l)
+		l.s.say(func(s *session) { s.watermark = l.n.View().Index })
+		(<-began).End(true, true)
+	})
+}
 
-		w = begin(t, l, repository)
-		prepared := make(chan error, 1)
-		go func() {
-			_, err := w.Prepare(t.Context(), account())
-			prepared <- err
-		}()
-		synctest.Wait()
-		if len(prepared) != 0 {
-			t.Fatal("the write overtook the close")
-		}
-		close(release)
-		if err := <-prepared; err != nil {
+func TestLedger_fenceDoomsWritesUnderWay(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		doomed := make(chan error, 1)
+		r := request(repository)
+		r.Doom = func(err error) { doomed <- err }
+		w, err := l.Begin(t.Context(), r)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if !n.View().Entry(repository).HasSolo() {
-			t.Error("the close undid the newer mark")
+		l.n.fence("gitaly-1")
+		if err := <-doomed; !errors.Is(err, ErrDoomed) {
+			t.Errorf("doomed by %v", err)
 		}
-		w.End(true)
+		began, _ := beginBeside(t, t.Context(), l)
+		if err := w.End(true, true); !errors.Is(err, ErrDoomed) {
+			t.Errorf("status: %v", err)
+		}
+		l.n.unfence("gitaly-1")
+		(<-began).End(true, true)
 	})
 }
 
-func TestWrite_refusedAccountIsARefusal(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
+func TestLedger_holdIsReported(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
 		w := begin(t, l, repository)
-		wrong := account()
-		wrong.Primary = "gitaly-2"
-		_, err := w.Prepare(t.Context(), wrong)
-		var refusal *state.Refusal
-		if !errors.As(err, &refusal) || refusal.Reason != state.RefusedNotPrimary {
-			t.Errorf("got %v, want a refusal", err)
+		l.s.say(func(s *session) {
+			s.holds = []Hold{{ID: "promote", VirtualStorage: "default", Until: s.Now() + 8*time.Second}}
+		})
+		synctest.Wait()
+		if _, holding := l.s.reported(); len(holding) != 1 || !holding[0].Applied || holding[0].InFlight != 1 {
+			t.Errorf("reported: %+v", holding)
 		}
-		prepare(t, w, account())
-		w.End(true)
+		began, _ := beginBeside(t, t.Context(), l)
+		w.End(true, true)
+		synctest.Wait()
+		if _, holding := l.s.reported(); len(holding) != 1 || holding[0].InFlight+holding[0].Marks != 0 {
+			t.Errorf("reported: %+v", holding)
+		}
+		(<-began).End(true, true) // the hold ends by itself
 	})
 }
 
-func TestWrite_unknownOutcomeEndsDirty(t *testing.T) {
-	for name, applied := range map[string]bool{"applied": true, "not applied": false} {
-		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, n *node, l *Ledger) {
-				lost := errors.New("leadership lost")
-				n.setCallback(func([]state.Command) (bool, error) { return applied, lost })
-				w := begin(t, l, repository)
-				if _, err := w.Prepare(t.Context(), account()); !errors.Is(err, lost) {
-					t.Fatalf("got %v", err)
-				}
-				n.setCallback(nil)
-				w.End(true)
-				synctest.Wait()
-				entry := n.View().Entry(repository)
-				if entry.HasLive() || entry.HasDirty() != applied {
-					t.Errorf("entry: %+v", entry)
-				}
-			})
-		})
-	}
+func TestWrite_notSentGoesAnotherWay(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		w := begin(t, l, repository)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		// There is no other way, as nothing tells of another connection.
+		if err := w.NotSent(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		if writes, _ := l.InFlight(); writes != 0 {
+			t.Errorf("%d writes are left", writes)
+		}
+	})
+}
+
+func TestWrite_impatientClient(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		ticket := repair(t, l, true)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, failed := beginBeside(t, ctx, l)
+		cancel()
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		ticket.Release(true)
+		begin(t, l, repository).End(true, true)
+	})
+}
+
+func TestWrite_impatientClientLeavesNoUnknownOutcome(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		proceed := make(chan struct{})
+		l.n.setCallback(func([]state.Command) (bool, error) { <-proceed; return true, nil })
+		ctx, cancel := context.WithCancel(t.Context())
+		_, failed := beginBeside(t, ctx, l)
+		cancel()
+		<-failed
+		close(proceed)
+		time.Sleep(config.Linger + time.Millisecond)
+		synctest.Wait()
+		if e := l.n.View().Entry(repository); e.HasLive() || e.HasDirty() || len(e.Behind) != 2 {
+			t.Errorf("entry: %+v", e)
+		}
+	})
+}
+
+func TestLedger_unansweredProposalIsUnknown(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		lost := errors.New("leadership lost")
+		l.n.setCallback(func([]state.Command) (bool, error) { return true, lost })
+		if _, err := l.Begin(t.Context(), request(repository)); !errors.Is(err, lost) || !errors.Is(err, ErrUnknown) {
+			t.Fatalf("got %v", err)
+		}
+		l.n.setCallback(nil)
+		time.Sleep(2 * config.Linger)
+		synctest.Wait()
+		if e := l.n.View().Entry(repository); e.HasLive() || !e.HasDirty() {
+			t.Errorf("entry: %+v", e)
+		}
+	})
 }
 
 func TestLedger_unansweredCloseIsRepeated(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		w := begin(t, l, repository)
-		prepare(t, w, account())
-		w.End(true)
+	run(t, func(t *testing.T, l world) {
+		begin(t, l, repository).End(true, true)
 		var failed atomic.Int32
-		n.setCallback(func([]state.Command) (bool, error) { failed.Add(1); return false, errors.New("no leader") })
+		l.n.setCallback(func([]state.Command) (bool, error) { failed.Add(1); return false, errors.New("no leader") })
 		time.Sleep(2*config.Linger + time.Second)
 		if times := failed.Load(); times == 0 || times > 3 {
 			t.Errorf("the close was proposed %d times in %v", times, 2*config.Linger)
 		}
-		n.setCallback(nil)
+		l.n.setCallback(nil)
 		time.Sleep(config.Linger)
 		synctest.Wait()
-		if entry := n.View().Entry(repository); entry.HasLive() {
-			t.Errorf("entry: %+v", entry)
+		if e := l.n.View().Entry(repository); e.HasLive() {
+			t.Errorf("entry: %+v", e)
 		}
+	})
+}
+
+func TestLedger_runClosesIdleMarksAtItsEnd(t *testing.T) {
+	var n *node
+	run(t, func(t *testing.T, l world) {
+		n = l.n
+		begin(t, l, repository).End(true, true)
+		begin(t, l, other) // and does not end
+	})
+	if n.state.Entry(repository).HasLive() || !n.state.Entry(other).HasLive() {
+		t.Errorf("entries: %+v, %+v", n.state.Entry(repository), n.state.Entry(other))
+	}
+}
+
+func TestLedger_tellsOfRepositoriesToRepair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config
+		var behind []state.Key
+		cfg.Behind = func(keys ...state.Key) { behind = append(behind, keys...) }
+		l := New(newNode(t), newSession(), reach{}, cfg)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- l.Run(ctx) }()
+		w, err := l.Begin(t.Context(), request(repository, other))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(behind) != 0 {
+			t.Error("a repair is asked for while the write is under way")
+		}
+		w.End(true, true)
+		if !slices.Equal(behind, []state.Key{repository, other}) {
+			t.Errorf("to be repaired: %v", behind)
+		}
+		cancel()
+		<-done
 	})
 }

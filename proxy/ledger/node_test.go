@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"praefect/fsm/state"
+	"praefect/proxy/router"
 )
 
 // node applies commands to a real state at once, as a cluster of one does. The
@@ -18,11 +19,12 @@ type node struct {
 	number   uint64
 	batches  [][]state.Command
 	callback func(cmds []state.Command) (apply bool, err error)
+	changed  chan struct{}
 }
 
 func newNode(t *testing.T) *node {
 	t.Helper()
-	n := &node{state: &state.State{}}
+	n := &node{state: &state.State{}, changed: make(chan struct{})}
 	results := n.apply(t.Context(), state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "c"}})
 	n.inc = results[0].Incarnation
 	n.apply(t.Context(), state.Command{Define: &state.Define{VirtualStorage: "default", Storages: []string{"gitaly-1", "gitaly-2", "gitaly-3"}}})
@@ -49,7 +51,30 @@ func (n *node) apply(_ context.Context, cmds ...state.Command) []state.Result {
 	}
 	n.state = next
 	n.batches = append(n.batches, cmds)
+	close(n.changed)
+	n.changed = make(chan struct{})
 	return results
+}
+
+func (n *node) Changed() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.changed
+}
+
+func (n *node) Incarnation() state.Incarnation { return n.inc }
+
+// reach is the way to storages that are all reached.
+type reach struct{}
+
+func (reach) Changed() <-chan struct{} { return nil }
+
+func (reach) Reach() []Reached {
+	var all []Reached
+	for _, s := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
+		all = append(all, Reached{VirtualStorage: "default", Storage: s, Generation: 1, Reach: router.Reach{OK: true, FilesystemID: "disk-" + s}})
+	}
+	return all
 }
 
 func (n *node) View() *state.State {
@@ -91,4 +116,18 @@ func (n *node) setCallback(f func(cmds []state.Command) (bool, error)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.callback = f
+}
+
+// fence and unfence are what a leader does.
+func (n *node) fence(storage string) {
+	n.apply(context.Background(), state.Command{Fence: &state.Fence{
+		VirtualStorage: "default", Storages: []string{storage}, Why: state.WhyDead, Epoch: n.View().VirtualStorage("default").Epoch,
+	}})
+}
+
+func (n *node) unfence(storage string) {
+	n.apply(context.Background(), state.Command{Admit: &state.Admit{
+		VirtualStorage: "default", Epoch: n.View().VirtualStorage("default").Epoch,
+		Storages: []state.Admission{{Storage: storage, As: state.Serving, FilesystemID: "disk-" + storage}},
+	}})
 }

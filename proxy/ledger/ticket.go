@@ -2,36 +2,29 @@ package ledger
 
 import (
 	"context"
-	"slices"
+	"time"
 
 	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
 )
+
+// Settlement is what a repair found about the dirty marks of its repository.
+type Settlement = machine.Settlement
 
 // Ticket is the gate of one repository in the hands of one repair. It belongs
 // to the repair's goroutine.
 type Ticket struct {
 	ledger  *Ledger
-	repo    *repo
+	id      machine.ID
 	spoiled chan struct{} // closed by the first write that passed; under Ledger.mu
-
-	// guarded by Ledger.mu
-	done     chan struct{} // closed by Unhold and Release: held writes look again
-	hold     bool          // new writes wait
-	sealed   bool          // new writes wait because a verdict is being committed
-	isSpoilt bool
-
-	// asOf is the index that the verdicts of this repair speak of, and inSync
-	// tells that one was given; both belong to the repair's goroutine.
-	asOf   state.Index
-	inSync bool
+	answer  chan answer   // holds 1; made for each question; guarded by Ledger.mu
+	marked  time.Time
 }
 
-// Settlement is what a repair found about the dirty marks of its repository.
-type Settlement struct {
-	Marks        []state.DirtyRef
-	Authority    string
-	PrimaryLacks bool
-	Equal        []string
+// answer is a Done, and when it was given.
+type answer struct {
+	machine.Done
+	wall time.Time
 }
 
 // Repair takes the gate of a repository. With hold=false it fails with ErrBusy
@@ -40,52 +33,42 @@ type Settlement struct {
 // have ended. There is one ticket a repository. The caller calls Release.
 //
 // It is busy, too, while something ended without account and the mark over it
-// is not yet dirty for all to see: a late effect of that must not meet a copy
-// which does not know of it.
+// is not yet dirty for all to see, and while this instance has no lease.
 func (l *Ledger) Repair(ctx context.Context, key state.Key, hold bool) (*Ticket, error) {
+	t := &Ticket{ledger: l, spoiled: make(chan struct{})}
 	l.mu.Lock()
-	r := l.get(key)
-	if r.ticket != nil || r.dirty || !hold && r.writes > 0 {
-		l.mu.Unlock()
-		return nil, ErrBusy
-	}
-	t := &Ticket{ledger: l, repo: r, spoiled: make(chan struct{}), done: make(chan struct{}), hold: hold}
-	r.ticket = t
-	l.stir(r)
-	var drained chan struct{}
-	if r.writes > 0 {
-		drained = make(chan struct{})
-		r.drained = drained
-	}
+	l.lastID++
+	t.id = l.lastID
+	l.tickets[t.id] = t
 	l.mu.Unlock()
-
-	if drained != nil {
-		select {
-		case <-drained:
-		case <-ctx.Done():
-			l.mu.Lock()
-			r.drained = nil
-			l.mu.Unlock()
-			t.Release(true)
-			return nil, ctx.Err()
-		}
+	if _, err := t.ask(ctx, machine.Take{Ticket: t.id, Key: key, Hold: hold}); err != nil {
+		t.Release(true)
+		return nil, err
 	}
 	return t, nil
 }
 
-// admit lets a write pass, or returns what it must wait for. Caller holds mu;
-// t may be nil.
-func (t *Ticket) admit() <-chan struct{} {
-	switch {
-	case t == nil:
-		return nil
-	case t.hold || t.sealed:
-		return t.done
-	case !t.isSpoilt:
-		t.isSpoilt = true
-		close(t.spoiled)
+// ask waits for what the machine answers to e.
+func (t *Ticket) ask(ctx context.Context, e machine.Event) (answer, error) {
+	pending := make(chan answer, 1)
+	t.ledger.mu.Lock()
+	t.answer = pending
+	t.ledger.step(e)
+	t.ledger.mu.Unlock()
+	select {
+	case a := <-pending:
+		return a, a.Err
+	case <-ctx.Done():
+		return answer{}, ctx.Err()
 	}
-	return nil
+}
+
+// done is what the machine says to a ticket. Caller holds mu.
+func (t *Ticket) done(d machine.Done, wall time.Time) {
+	if t.answer != nil {
+		t.answer <- answer{d, wall}
+		t.answer = nil
+	}
 }
 
 // Spoiled is closed when a write began that this ticket did not keep waiting.
@@ -93,87 +76,52 @@ func (t *Ticket) Spoiled() <-chan struct{} { return t.spoiled }
 
 // Unhold lets the writes go on that a holding ticket keeps waiting; they spoil
 // it. It may be called at any time, by any goroutine.
-func (t *Ticket) Unhold() {
-	t.ledger.mu.Lock()
-	defer t.ledger.mu.Unlock()
-	if t.hold && t.repo.ticket == t {
-		t.hold = false
-		if !t.sealed {
-			close(t.done)
-			t.done = make(chan struct{})
-		}
-	}
-}
+func (t *Ticket) Unhold() { t.ledger.tell(machine.Unhold{Ticket: t.id}) }
 
 // Mark makes the instance's mark live and wide enough for scope. The view that
 // it returns is at or after the mark; from here on the replicas may be changed
 // within scope.
 func (t *Ticket) Mark(ctx context.Context, scope state.Scope) (*state.State, error) {
-	view, err := t.ledger.mark(ctx, []*repo{t.repo}, scope, func(*state.State, bool) []state.Command { return nil })
+	a, err := t.ask(ctx, machine.Mark{Ticket: t.id, Scope: scope})
 	if err != nil {
 		return nil, err
 	}
-	if entry := view.Entry(t.repo.key); entry != nil {
-		t.asOf = entry.Changed
-	}
+	t.marked = a.wall
 	t.ledger.cfg.Step("repair-after-open")
-	return view, nil
+	return a.View, nil
 }
+
+// Marked dates what the repair sends to change a replica: when the lease was
+// looked at, after the mark.
+func (t *Ticket) Marked() time.Time { return t.marked }
 
 // InSync commits that storages are equal to the primary, as of the mark. No
 // write of this instance is in flight meanwhile, and none starts before
 // Release, which closes the mark at once.
 func (t *Ticket) InSync(ctx context.Context, storages []string) error {
-	index, err := t.verdict(ctx, state.Command{InSync: &state.InSync{
-		Key: t.repo.key, Storages: slices.Clone(storages), AsOf: t.asOf,
-	}})
-	t.inSync = err == nil
-	t.asOf = max(t.asOf, index)
-	return err
+	return t.verdict(ctx, machine.Declare{Ticket: t.id, Storages: storages})
 }
 
 // Settle commits a settlement as of the mark. What this ticket declares
 // afterwards speaks of the index at which that was applied.
 func (t *Ticket) Settle(ctx context.Context, s Settlement) error {
-	index, err := t.verdict(ctx, state.Command{Settle: &state.Settle{
-		Key: t.repo.key, Marks: slices.Clone(s.Marks), Authority: s.Authority,
-		PrimaryLacks: s.PrimaryLacks, Equal: slices.Clone(s.Equal), AsOf: t.asOf,
-	}})
-	t.asOf = max(t.asOf, index)
-	return err
+	return t.verdict(ctx, machine.Settle{Ticket: t.id, Settlement: s})
 }
 
-// verdict commits cmd while new writes wait, from here to Release; it fails if
-// one passed before.
-func (t *Ticket) verdict(ctx context.Context, cmd state.Command) (state.Index, error) {
-	t.ledger.mu.Lock()
-	spoilt := t.isSpoilt
-	t.sealed = !spoilt
-	t.ledger.mu.Unlock()
-	if spoilt {
-		return 0, ErrSpoiled
-	}
+func (t *Ticket) verdict(ctx context.Context, e machine.Event) error {
 	t.ledger.cfg.Step("repair-before-verdict")
-	results, err := t.ledger.node.Propose(ctx, cmd)
-	if err != nil {
-		return 0, err
-	}
-	if refusal := results[0].Refusal; refusal != nil {
-		return 0, refusal
+	if _, err := t.ask(ctx, e); err != nil {
+		return err
 	}
 	t.ledger.cfg.Step("repair-after-verdict")
-	return results[0].Index, nil
+	return nil
 }
 
-// Release gives the gate back. ended tells that every RPC of the repair has
+// Release gives the gate back. arrived tells that every RPC of the repair has
 // ended at its storage; otherwise the mark ends dirty.
-func (t *Ticket) Release(ended bool) {
-	l := t.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r := t.repo
-	r.ticket = nil
-	r.dirty = r.dirty || !ended && r.live
-	close(t.done)
-	l.settleDown(r, t.inSync)
+func (t *Ticket) Release(arrived bool) {
+	t.ledger.mu.Lock()
+	defer t.ledger.mu.Unlock()
+	delete(t.ledger.tickets, t.id)
+	t.ledger.step(machine.Release{Ticket: t.id, Arrived: arrived})
 }

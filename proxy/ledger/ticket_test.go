@@ -13,17 +13,16 @@ import (
 var copying = state.Scope{BoundMillis: 4000, Targets: []string{"gitaly-2", "gitaly-3"}}
 
 // fallBehind leaves the repository behind on the secondaries, with no mark.
-func fallBehind(t *testing.T, l *Ledger) {
+func fallBehind(t *testing.T, l world) {
 	t.Helper()
-	w := begin(t, l, repository)
-	prepare(t, w, account())
-	w.End(true)
+	begin(t, l, repository).End(true, true)
 	time.Sleep(config.Linger + time.Millisecond)
 	synctest.Wait()
 }
 
-func repair(t *testing.T, l *Ledger, hold bool) *Ticket {
+func repair(t *testing.T, l world, hold bool) *Ticket {
 	t.Helper()
+	synctest.Wait() // until there is a lease
 	ticket, err := l.Repair(t.Context(), repository, hold)
 	if err != nil {
 		t.Fatalf("repair: %v", err)
@@ -35,22 +34,25 @@ func repair(t *testing.T, l *Ledger, hold bool) *Ticket {
 }
 
 func TestTicket_inSyncMakesRepositoryOrdinary(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
+	run(t, func(t *testing.T, l world) {
 		fallBehind(t, l)
 		ticket := repair(t, l, false)
+		if !ticket.Marked().Equal(time.Now()) {
+			t.Errorf("marked at %v", ticket.Marked())
+		}
 		if err := ticket.InSync(t.Context(), []string{"gitaly-2", "gitaly-3"}); err != nil {
 			t.Fatal(err)
 		}
 		ticket.Release(true)
 		synctest.Wait() // no linger: the mark closes at once
-		if entry := n.View().Entry(repository); entry != nil {
+		if entry := l.n.View().Entry(repository); entry != nil {
 			t.Errorf("entry: %+v", entry)
 		}
 	})
 }
 
 func TestTicket_writeSpoilsOptimisticRepair(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
+	run(t, func(t *testing.T, l world) {
 		fallBehind(t, l)
 		ticket := repair(t, l, false)
 		w := begin(t, l, repository)
@@ -62,21 +64,18 @@ func TestTicket_writeSpoilsOptimisticRepair(t *testing.T) {
 		if err := ticket.InSync(t.Context(), []string{"gitaly-2"}); !errors.Is(err, ErrSpoiled) {
 			t.Errorf("got %v, want ErrSpoiled", err)
 		}
-		w.End(true)
+		w.End(true, true)
 		ticket.Release(true)
-		if !n.View().Entry(repository).IsBehind("gitaly-2") {
-			t.Error("declared in sync although a write had begun")
-		}
 	})
 }
 
 func TestLedger_repairIsBusyWhileWriteIsInFlight(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
+	run(t, func(t *testing.T, l world) {
 		w := begin(t, l, repository)
 		if _, err := l.Repair(t.Context(), repository, false); !errors.Is(err, ErrBusy) {
 			t.Errorf("got %v, want ErrBusy", err)
 		}
-		w.End(true)
+		w.End(true, true)
 		ticket, err := l.Repair(t.Context(), repository, false)
 		if err != nil {
 			t.Fatal(err)
@@ -88,10 +87,9 @@ func TestLedger_repairIsBusyWhileWriteIsInFlight(t *testing.T) {
 	})
 }
 
-func TestTicket_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
+func TestTicket_holdKeepsWritesWaiting(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
 		first := begin(t, l, repository)
-		prepare(t, first, account())
 		got := make(chan *Ticket, 1)
 		go func() {
 			ticket, err := l.Repair(t.Context(), repository, true)
@@ -104,15 +102,8 @@ func TestTicket_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
 		if len(got) != 0 {
 			t.Fatal("held while a write was in flight")
 		}
-		began := make(chan *Write, 1)
-		go func() {
-			w, err := l.Begin(t.Context(), []state.Key{repository})
-			if err != nil {
-				t.Error(err)
-			}
-			began <- w
-		}()
-		first.End(true)
+		began, _ := beginBeside(t, t.Context(), l)
+		first.End(true, true)
 		ticket := <-got
 		if _, err := ticket.Mark(t.Context(), copying); err != nil {
 			t.Fatal(err)
@@ -121,26 +112,21 @@ func TestTicket_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
 		if len(began) != 0 {
 			t.Fatal("a new write passed a holding ticket")
 		}
-		if err := ticket.InSync(t.Context(), []string{"gitaly-2", "gitaly-3"}); err != nil {
-			t.Fatal(err)
-		}
+		ticket.Unhold()
+		(<-began).End(true, true)
 		ticket.Release(true)
-		w := <-began
-		if !prepare(t, w, account()) {
-			t.Error("the write after the repair did not account anew")
-		}
-		w.End(true)
+		ticket.Unhold()
 	})
 }
 
 func TestLedger_heldWritesAreBounded(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
+	run(t, func(t *testing.T, l world) {
 		ticket := repair(t, l, true)
 		errs := make(chan error, 3)
 		start := time.Now()
 		for range 3 {
 			go func() {
-				_, err := l.Begin(t.Context(), []state.Key{repository})
+				_, err := l.Begin(t.Context(), request(repository))
 				errs <- err
 			}()
 		}
@@ -152,39 +138,15 @@ func TestLedger_heldWritesAreBounded(t *testing.T) {
 				t.Errorf("held: %v after %v", err, time.Since(start))
 			}
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if _, err := l.Begin(ctx, []state.Key{repository}); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("impatient client: %v", err)
-		}
 		ticket.Release(true)
-		begin(t, l, repository).End(true)
-	})
-}
-
-func TestTicket_unendedCopyLeavesDirtyMark(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		fallBehind(t, l)
-		ticket := repair(t, l, false)
-		if err := ticket.InSync(t.Context(), []string{"gitaly-2"}); err != nil {
-			t.Fatal(err)
-		}
-		ticket.Release(false)
-		synctest.Wait()
-		entry := n.View().Entry(repository)
-		if !entry.HasDirty() || entry.HasLive() || !entry.IsBehind("gitaly-3") || entry.IsBehind("gitaly-2") {
-			t.Errorf("entry: %+v", entry)
-		}
 	})
 }
 
 func TestTicket_settleThenInSync(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		w := begin(t, l, repository)
-		prepare(t, w, account())
-		w.End(false)
+	run(t, func(t *testing.T, l world) {
+		begin(t, l, repository).End(false, false)
 		synctest.Wait()
-		dirty := n.View().Entry(repository).Marks[0]
+		dirty := l.n.View().Entry(repository).Marks[0]
 		ticket := repair(t, l, false)
 		err := ticket.Settle(t.Context(), Settlement{
 			Marks:     []state.DirtyRef{{Incarnation: dirty.Incarnation, At: dirty.Dirty.At}},
@@ -198,48 +160,39 @@ func TestTicket_settleThenInSync(t *testing.T) {
 		}
 		ticket.Release(true)
 		synctest.Wait()
-		if entry := n.View().Entry(repository); entry != nil {
+		if entry := l.n.View().Entry(repository); entry != nil {
 			t.Errorf("entry: %+v", entry)
 		}
 	})
 }
 
-func TestTicket_unholdLetsWritesPassAndSpoil(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		ticket := repair(t, l, true)
-		began := make(chan *Write, 1)
+func TestTicket_impatientRepairKeepsTheOrder(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		fallBehind(t, l)
+		ticket := repair(t, l, false)
+		proceed := make(chan struct{})
+		l.n.setCallback(func(cmds []state.Command) (bool, error) {
+			if cmds[0].InSync != nil {
+				<-proceed
+			}
+			return true, nil
+		})
+		failed := make(chan error, 1)
 		go func() {
-			w, err := l.Begin(t.Context(), []state.Key{repository})
-			if err != nil {
-				t.Error(err)
-			}
-			began <- w
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			failed <- ticket.InSync(ctx, []string{"gitaly-2", "gitaly-3"})
+			ticket.Release(true)
 		}()
-		synctest.Wait()
-		ticket.Unhold()
-		ticket.Unhold()
+		if err := <-failed; err == nil {
+			t.Fatal("no error")
+		}
+		began, _ := beginBeside(t, t.Context(), l)
+		close(proceed)
 		w := <-began
-		if err := ticket.InSync(t.Context(), []string{"gitaly-2"}); !errors.Is(err, ErrSpoiled) {
-			t.Errorf("got %v, want ErrSpoiled", err)
+		if e := l.n.View().Entry(repository); len(e.Behind) != 2 {
+			t.Errorf("a late verdict took back what the write relies on: %+v", e)
 		}
-		w.End(true)
-		ticket.Release(true)
-		ticket.Unhold()
-	})
-}
-
-func TestLedger_repairWaitsUntilDirtIsRecorded(t *testing.T) {
-	run(t, func(t *testing.T, n *node, l *Ledger) {
-		first, second := begin(t, l, repository), begin(t, l, repository)
-		prepare(t, first, account())
-		first.End(false)
-		for _, hold := range []bool{false, true} {
-			if _, err := l.Repair(t.Context(), repository, hold); !errors.Is(err, ErrBusy) {
-				t.Errorf("hold=%v: got %v, want ErrBusy", hold, err)
-			}
-		}
-		second.End(true)
-		synctest.Wait()
-		repair(t, l, false).Release(true)
+		w.End(true, true)
 	})
 }

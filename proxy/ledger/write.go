@@ -2,168 +2,178 @@ package ledger
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
 )
+
+// Request describes a write.
+type Request struct {
+	// Keys are its repositories, one or two of one virtual storage.
+	Keys []state.Key
+	// Scope bounds what it can do; the ledger adds the targets.
+	Scope state.Scope
+	// Deletes is set for a write that removes its repository.
+	Deletes bool
+	// Bytes is what its first message occupies.
+	Bytes int
+	// Doom ends its RPC, for a reason; its End must be called all the same. It
+	// must not block.
+	Doom func(error)
+}
+
+// Route is where a write goes, and over which connection.
+type Route struct {
+	Storage string
+	// Generation names the connection: another one must not be used.
+	Generation uint64
+	// At dates what is sent: when the lease was looked at.
+	At time.Time
+}
 
 // Write is one write in flight, on one repository or on two of one virtual
 // storage. It belongs to the goroutine of its request.
 type Write struct {
 	ledger *Ledger
-	repos  []*repo
+	id     machine.ID
+	ended  func(error) // Request.Doom
+
+	// What the machine said last; guarded by Ledger.mu until answered.
+	answered bool
+	route    Route
+	err      error
+	answer   chan struct{} // closed when answered, if somebody waits
+	waited   bool          // it was held, and counts as waiting
 }
 
-// Begin registers a write as in flight on keys. Only then may the caller read
-// the view and route it: a repair that declares a storage in sync afterwards
-// knows of the write. It waits while a repair holds the gate.
+// Begin lets a write pass: when it returns, the write is in flight, its mark and
+// account are in the ledger, everybody who may read knows of them, and it may be
+// sent along Route. Until then it waits: for a repair of the repository, for a
+// primary, for a lease. An error means that the write ended without any effect:
+// one of package machine, a *router.Refusal, a *state.Refusal, or that of ctx.
 //
-// The caller calls End exactly once, whatever happens.
-func (l *Ledger) Begin(ctx context.Context, keys []state.Key) (*Write, error) {
-	// Sorted, so that two writes of the same two repositories cannot wait for
-	// each other's.
-	keys = slices.Clone(keys)
-	slices.SortFunc(keys, func(a, b state.Key) int { return strings.Compare(a.RelativePath, b.RelativePath) })
-	w := &Write{ledger: l}
-	for _, key := range slices.Compact(keys) {
-		if err := l.enter(ctx, w, key); err != nil {
-			w.End(true)
-			return nil, err
-		}
+// The caller calls End, or NotSent, exactly once for each nil error.
+func (l *Ledger) Begin(ctx context.Context, r Request) (*Write, error) {
+	w := &Write{ledger: l, ended: r.Doom}
+	l.mu.Lock()
+	l.lastID++
+	w.id = l.lastID
+	l.writes[w.id] = w
+	l.step(machine.Begin{Write: w.id, Keys: r.Keys, Scope: r.Scope, Deletes: r.Deletes, Bytes: r.Bytes})
+	if err := w.await(ctx); err != nil {
+		return nil, err
 	}
+	l.cfg.Step("after-wrote")
 	return w, nil
 }
 
-// enter counts w on one repository, after its gate has opened.
-func (l *Ledger) enter(ctx context.Context, w *Write, key state.Key) error {
-	var timeout <-chan time.Time
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for {
-		r := l.get(key)
-		gate := r.ticket.admit()
-		if gate == nil {
-			r.writes++
-			l.stir(r)
-			w.repos = append(w.repos, r)
-			return nil
-		}
-		if timeout == nil {
-			if l.held >= l.cfg.HoldLimit {
-				return ErrHeld
-			}
-			timer := time.NewTimer(l.cfg.HoldTimeout)
-			defer timer.Stop()
-			timeout = timer.C
-		}
-		l.held++
+// Route is where the write may be sent.
+func (w *Write) Route() Route { return w.route }
+
+// NotSent says that the connection of Route is gone and nothing was sent. It
+// waits for another route, as Begin does.
+func (w *Write) NotSent(ctx context.Context) error {
+	w.ledger.mu.Lock()
+	w.answered = false
+	w.ledger.step(machine.NotSent{Write: w.id})
+	return w.await(ctx)
+}
+
+// End ends a write. succeeded tells that the storage's status was OK, arrived
+// that the status came from there, or that the write was never sent: otherwise
+// an effect may still come, and the marks end dirty. If it returns an error the
+// client gets that, and must not get the status. It may wait, for a moment, for
+// what a success has to leave in the ledger.
+func (w *Write) End(succeeded, arrived bool) error {
+	w.ledger.mu.Lock()
+	w.answered = false
+	w.ledger.step(machine.Ended{Write: w.id, Succeeded: succeeded, Arrived: arrived})
+	return w.await(context.Background()) // every proposal has an end
+}
+
+// await waits for what the machine says of the write. Caller holds mu, which is
+// given up.
+func (w *Write) await(ctx context.Context) error {
+	l := w.ledger
+	if w.answered {
+		err := w.err
 		l.mu.Unlock()
-		var err error
-		select {
-		case <-gate:
-		case <-timeout:
-			err = ErrHeld
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+		return err
+	}
+	answer := make(chan struct{})
+	w.answer = answer
+	l.mu.Unlock()
+	select {
+	case <-answer:
+	case <-ctx.Done():
 		l.mu.Lock()
-		l.held--
-		if err != nil {
-			return err
+		defer l.mu.Unlock()
+		if !w.answered {
+			w.over(ctx.Err())
+			l.step(machine.Cancel{Write: w.id})
+		} else if w.err == nil { // it may pass, and nobody wants it any more
+			l.step(machine.Ended{Write: w.id, Arrived: true})
+			w.err = ctx.Err()
 		}
+	}
+	return w.err
+}
+
+// pass, held, reject, doom and finish are what the machine says of a write.
+// Caller holds mu.
+
+func (w *Write) pass(f machine.Forward, wall time.Time) {
+	w.route = Route{Storage: f.Storage, Generation: f.Generation, At: wall}
+	w.settle(nil)
+	if w.waited {
+		w.ledger.cfg.Metrics.released.Inc()
+	}
+	w.leave()
+}
+
+func (w *Write) held(why machine.Why) {
+	w.waited = true
+	w.ledger.cfg.Metrics.held.WithLabelValues(string(why)).Inc()
+	w.ledger.cfg.Metrics.waiting.Inc()
+}
+
+func (w *Write) reject(r machine.Reject) {
+	if w.waited || r.Why != "" {
+		w.ledger.cfg.Metrics.evicted.WithLabelValues(string(r.Why)).Inc()
+	}
+	w.over(r.Err)
+}
+
+func (w *Write) doom(err error) {
+	w.ledger.cfg.Metrics.doomed.Inc()
+	if w.ended != nil {
+		w.ended(err)
 	}
 }
 
-// Account is what a solo write must have in the ledger before it is forwarded.
-type Account struct {
-	// Scope bounds what the write can do.
-	Scope state.Scope
-	// Primary and Epoch are its route.
-	Primary string
-	Epoch   uint64
-	// Deleted is set for deletes and creates.
-	Deleted state.DeletedChange
+func (w *Write) finish(err error) { w.over(err) }
+
+// over ends the write with err.
+func (w *Write) over(err error) {
+	w.leave()
+	delete(w.ledger.writes, w.id)
+	w.settle(err)
 }
 
-// Prepare commits the mark of a solo write and, unless the ledger already says
-// so, that every storage but the primary is behind. When it returns nil the
-// write may be forwarded to the primary. A *state.Refusal means that the
-// agreed state has changed: route anew. After any other error the write must
-// not be forwarded either; what may have been committed is settled later.
-// changed tells that storages became behind by it.
-func (w *Write) Prepare(ctx context.Context, a Account) (changed bool, err error) {
-	l := w.ledger
-	_, err = l.mark(ctx, w.repos, a.Scope, func(view *state.State, live bool) []state.Command {
-		// Beside a fresh mark the account costs nothing; and until the mark is
-		// applied another instance may still remove what the ledger says.
-		if live && w.accounted(view, a) {
-			return nil
-		}
-		changed = true
-		wrote := state.Wrote{
-			VirtualStorage: w.repos[0].key.VirtualStorage,
-			Primary:        a.Primary,
-			Epoch:          a.Epoch,
-			Agreeing:       []string{a.Primary},
-			Deleted:        a.Deleted,
-		}
-		for _, r := range w.repos {
-			wrote.Paths = append(wrote.Paths, r.key.RelativePath)
-		}
-		return []state.Command{{Wrote: &wrote}}
-	})
-	if err == nil {
-		l.cfg.Step("after-wrote")
+// leave has the write count as waiting no longer.
+func (w *Write) leave() {
+	if w.waited {
+		w.waited = false
+		w.ledger.cfg.Metrics.waiting.Dec()
 	}
-	return changed, err
 }
 
-// accounted tells whether the view has already all that the write would say:
-// the same primary, and every other storage behind. The write is registered,
-// so no repair of this instance removes that before it ends, and its live mark
-// keeps every other instance from doing so.
-func (w *Write) accounted(view *state.State, a Account) bool {
-	vs := view.VirtualStorage(w.repos[0].key.VirtualStorage)
-	if vs == nil {
-		return false
+// settle answers whoever waits.
+func (w *Write) settle(err error) {
+	w.answered, w.err = true, err
+	if w.answer != nil {
+		close(w.answer)
+		w.answer = nil
 	}
-	for _, r := range w.repos {
-		entry := view.Entry(r.key)
-		if entry == nil {
-			return false
-		}
-		if p, ok := vs.Primary(entry); !ok || p.Name != a.Primary || p.FencedEpoch > a.Epoch {
-			return false
-		}
-		if a.Deleted == state.DeletedSet && !entry.Deleted || a.Deleted == state.DeletedClear && entry.Deleted {
-			return false
-		}
-		for i := range vs.Succession {
-			if name := vs.Succession[i].Name; name != a.Primary && !entry.IsBehind(name) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// End ends the write. ended tells that its RPC has ended at every storage that
-// it was forwarded to (the status arrived from there), or that it was never
-// forwarded; otherwise an effect may still come, and the marks end dirty.
-func (w *Write) End(ended bool) {
-	l := w.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, r := range w.repos {
-		r.writes--
-		r.dirty = r.dirty || !ended && r.live
-		if r.writes == 0 && r.drained != nil {
-			close(r.drained)
-			r.drained = nil
-		}
-		l.settleDown(r, false)
-	}
-	w.repos = nil
 }

@@ -47,7 +47,7 @@ func wantUnavailable(t *testing.T, db *DB, q *Queue) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, dequeue := q.Dequeue(ctx, claimOf(1))
-	_, reclaim := q.Reclaim(ctx)
+	_, reclaim := q.Reclaim(ctx, "")
 	_, list := q.List(ctx, queue.ListFilter{})
 	_, migrate := db.Migrate(ctx)
 	_, ping := db.Ping(ctx)

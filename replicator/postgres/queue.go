@@ -172,8 +172,8 @@ func end(ctx context.Context, tx *sql.Tx, a queue.Attempt, outcome queue.Outcome
 }
 
 // Reclaim implements queue.Queue.
-func (q *Queue) Reclaim(ctx context.Context) (int, error) {
-	n, err := q.change(ctx, reclaimSQL, queue.MaxBatch, queue.LostCause)
+func (q *Queue) Reclaim(ctx context.Context, gone string) (int, error) {
+	n, err := q.change(ctx, reclaimSQL, queue.MaxBatch, queue.LostCause, queue.CleanText(gone))
 	if err != nil {
 		return 0, fmt.Errorf("reclaim jobs: %w", err)
 	}

@@ -112,7 +112,7 @@ func (l *load) round(ctx context.Context, q *Queue, claim queue.Claim) bool {
 	if len(jobs) > 0 {
 		return true
 	}
-	if _, err := q.Reclaim(ctx); err != nil {
+	if _, err := q.Reclaim(ctx, ""); err != nil {
 		l.refused(err)
 	}
 	left, err := q.List(ctx, queue.ListFilter{Limit: 1})

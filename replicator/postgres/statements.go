@@ -82,7 +82,7 @@ update praefect_raft.jobs as j set
 	claimed_until = null, claim_id = null
 where j.state = 'in_progress' and j.id = any (array(
 	select l.id from praefect_raft.jobs as l
-	where l.state = 'in_progress' and l.claimed_until < now()
+	where l.state = 'in_progress' and (l.claimed_until < now() or $3 <> '' and l.worker = $3)
 	order by l.id
 	limit $1
 	for update skip locked))`

@@ -186,9 +186,12 @@ func (m *Memory) Acknowledge(ctx context.Context, attempt Attempt, outcome Outco
 }
 
 // Reclaim implements Queue.
-func (m *Memory) Reclaim(ctx context.Context) (n int, err error) {
+func (m *Memory) Reclaim(ctx context.Context, gone string) (n int, err error) {
 	err = m.do(ctx, OpReclaim, func(now time.Time) error {
-		lost := m.find(func(j *Job) bool { return j.State == InProgress && j.ClaimedUntil.Before(now) })
+		gone := CleanText(gone)
+		lost := m.find(func(j *Job) bool {
+			return j.State == InProgress && (j.ClaimedUntil.Before(now) || gone != "" && j.Worker == gone)
+		})
 		for _, job := range lost[:min(MaxBatch, len(lost))] {
 			job.LastError = LostCause
 			job.release(now, now)

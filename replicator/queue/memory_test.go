@@ -61,11 +61,11 @@ func TestMemory_keepsTheClockOfABubble(t *testing.T) {
 			t.Fatalf("got %v, %v, want the job due after an hour", jobs, err)
 		}
 		time.Sleep(time.Minute)
-		if n, err := m.Reclaim(t.Context()); n != 0 || err != nil {
+		if n, err := m.Reclaim(t.Context(), ""); n != 0 || err != nil {
 			t.Errorf("reclaimed %d, %v at the end of the lease, want none before it is over", n, err)
 		}
 		time.Sleep(time.Nanosecond)
-		if n, err := m.Reclaim(t.Context()); n != 1 || err != nil {
+		if n, err := m.Reclaim(t.Context(), ""); n != 1 || err != nil {
 			t.Errorf("reclaimed %d, %v, want one", n, err)
 		}
 	})

@@ -71,7 +71,7 @@ type Request struct {
 // Claim asks for jobs to work on. All fields must be set.
 type Claim struct {
 	VirtualStorage string
-	Worker         string        // who asks: for display
+	Worker         string        // who asks: for display, and for Reclaim
 	Limit          int           // at most that many jobs, and at most MaxBatch
 	Lease          time.Duration // the claim holds that long unless a Heartbeat extends it
 }
@@ -140,8 +140,9 @@ type Queue interface {
 	Acknowledge(ctx context.Context, attempt Attempt, outcome Outcome) error
 
 	// Reclaim takes back up to MaxBatch jobs whose lease has ended: they are due at once, and the lost attempt counts as
-	// a failure. It returns how many, or fewer when it had to be repeated.
-	Reclaim(ctx context.Context) (int, error)
+	// a failure. So it does with all that gone has claimed, if that is not empty: a worker of which the caller knows that
+	// it runs nothing any more. It returns how many, or fewer when it had to be repeated.
+	Reclaim(ctx context.Context, gone string) (int, error)
 
 	// Retry makes dead jobs ready and due, with no failures counted. It returns how many, or fewer when it had to be
 	// repeated.

@@ -129,8 +129,8 @@ const (
 var (
 	// ErrHeld ends a write that waited too long, or among too many.
 	ErrHeld = errors.New("the write could not be let pass in time; try again")
-	// ErrNoLease ends a write at an instance that is cut off from the others.
-	ErrNoLease = errors.New("this instance is cut off from the others and may not write; try again at another one")
+	// ErrNoLease ends a request at an instance that is cut off from the others.
+	ErrNoLease = errors.New("this instance is cut off from the others; try again at another one")
 	// ErrRerouted ends a write whose repository changed its primary at every
 	// attempt to mark it.
 	ErrRerouted = errors.New("the agreed state of the repository keeps changing; try again")

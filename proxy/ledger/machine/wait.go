@@ -2,6 +2,7 @@ package machine
 
 import (
 	"container/list"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -38,7 +39,7 @@ func (m *Machine) wait(w *write, why Why, at *repo) {
 	w.why = why
 	deadline := m.deadline(w)
 	if full || deadline <= m.now {
-		m.reject(w, tooLate(why))
+		m.reject(w, w.tooLate())
 		return
 	}
 	if w.place == nil {
@@ -99,9 +100,13 @@ func (m *Machine) deadline(w *write) time.Duration {
 	return w.begun + m.cfg.HoldTimeout
 }
 
-func tooLate(why Why) error {
-	if why == WhyLease {
+// tooLate is why a write is rejected that may not wait any longer.
+func (w *write) tooLate() error {
+	switch w.why {
+	case WhyLease:
 		return ErrNoLease
+	case WhyFenced, WhyUnreachable:
+		return fmt.Errorf("%w: %w", ErrHeld, w.obstacle)
 	}
 	return ErrHeld
 }
@@ -123,7 +128,7 @@ func (m *Machine) expire() {
 	m.alarm = never
 	for _, w := range m.pick(everyWrite) {
 		if at := m.deadline(w); at <= m.now {
-			m.reject(w, tooLate(w.why))
+			m.reject(w, w.tooLate())
 		} else {
 			m.alarm = min(m.alarm, at)
 		}

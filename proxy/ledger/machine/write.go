@@ -40,12 +40,13 @@ type write struct {
 	doomed     error // its status is not to be passed on
 
 	// What it waits for; see wait.
-	why     Why
-	place   waitingPlace
-	at      *repo
-	noLease time.Duration // since when, for WhyLease
-	counted bool          // towards the limits
-	told    bool
+	why      Why
+	obstacle error // the router's, for WhyFenced and WhyUnreachable
+	place    waitingPlace
+	at       *repo
+	noLease  time.Duration // since when, for WhyLease
+	counted  bool          // towards the limits
+	told     bool
 }
 
 func (m *Machine) begin(e Begin) {
@@ -138,6 +139,7 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	}
 	route, err := router.RouteWrite(m.view, w.keys, m.reacher(vs))
 	if refusal, ok := errors.AsType[*router.Refusal](err); ok {
+		w.obstacle = err
 		switch refusal.Kind {
 		case router.PrimaryFenced:
 			return WhyFenced, nil

@@ -124,7 +124,7 @@ func claiming() behaviours {
 			cancel()
 			_, dequeue := h.Dequeue(ctx, queue.Claim{VirtualStorage: storage, Worker: "w", Limit: 1, Lease: long})
 			_, heartbeat := h.Heartbeat(ctx, long, []queue.Attempt{job.Current()})
-			_, reclaim := h.Reclaim(ctx)
+			_, reclaim := h.Reclaim(ctx, "")
 			_, retry := h.Retry(ctx, queue.RetryFilter{})
 			_, list := h.List(ctx, queue.ListFilter{})
 			_, depth := h.Depth(ctx, 0)

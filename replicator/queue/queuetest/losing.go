@@ -18,7 +18,7 @@ func (h *harness) lapse(path string) queue.Job {
 		h.Fatalf("got %d jobs, want one", len(jobs))
 	}
 	h.await("the lease to end", func() bool {
-		n, err := h.Reclaim(h.Context())
+		n, err := h.Reclaim(h.Context(), "")
 		h.must(err)
 		return n == 1
 	})
@@ -49,12 +49,37 @@ func losing() behaviours {
 		"reclaim leaves running attempts alone": func(h *harness) {
 			h.claim("a.git")
 			before := h.all()
-			n, err := h.Reclaim(h.Context())
+			n, err := h.Reclaim(h.Context(), "")
 			h.must(err)
 			if n != 0 {
 				h.Errorf("reclaimed %d jobs, want none", n)
 			}
 			h.wantSame(before)
+		},
+
+		"reclaim takes back what a worker had that is gone": func(h *harness) {
+			h.enqueue("a.git", "b.git")
+			for _, worker := range []string{"gone", "alive"} {
+				jobs, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: worker, Limit: 1, Lease: long})
+				h.must(err)
+				if len(jobs) != 1 {
+					h.Fatalf("%s got %d jobs, want one", worker, len(jobs))
+				}
+			}
+			n, err := h.Reclaim(h.Context(), "gone")
+			h.must(err)
+			if n != 1 {
+				h.Errorf("reclaimed %d jobs, want one", n)
+			}
+			for _, job := range h.all() {
+				want := queue.Ready
+				if job.Worker == "alive" {
+					want = queue.InProgress
+				}
+				if job.State != want {
+					h.Errorf("job of %q is %s, want %s", job.Worker, job.State, want)
+				}
+			}
 		},
 
 		"a lost attempt finishes nothing": func(h *harness) {
@@ -75,7 +100,7 @@ func losing() behaviours {
 			h.must(err)
 			h.enqueue("a.git")
 			h.await("the lease to end", func() bool {
-				n, err := h.Reclaim(h.Context())
+				n, err := h.Reclaim(h.Context(), "")
 				h.must(err)
 				return n == 1
 			})
@@ -97,7 +122,7 @@ func losing() behaviours {
 			if got := h.only(); !got.ClaimedUntil.After(got.Created.Add(long / 2)) {
 				h.Errorf("the lease ends at %v, want it an hour after %v", got.ClaimedUntil, got.Updated)
 			}
-			n, err := h.Reclaim(h.Context())
+			n, err := h.Reclaim(h.Context(), "")
 			h.must(err)
 			if n != 0 {
 				h.Errorf("reclaimed %d, want none", n)

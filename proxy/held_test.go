@@ -1,0 +1,104 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+	"praefect/test/gitaly/memory"
+)
+
+// fence takes the role from a storage, as a leader does.
+func (w *world) fence(name string) {
+	w.t.Helper()
+	w.node.must(w.t, state.Command{Fence: &state.Fence{
+		VirtualStorage: "default", Storages: []string{name}, Why: state.WhyDead, Epoch: w.node.View().VirtualStorage("default").Epoch,
+	}})
+}
+
+// admit lets the successor of a fenced storage serve.
+func (w *world) admit(name string) {
+	w.t.Helper()
+	w.node.must(w.t, state.Command{Admit: &state.Admit{
+		VirtualStorage: "default", Epoch: w.node.View().VirtualStorage("default").Epoch,
+		Storages: []state.Admission{{Storage: name, As: state.Out, Why: state.WhyDead}},
+	}})
+}
+
+func TestWrite_isHeldAndReleasedToTheSuccessor(t *testing.T) {
+	w := newWorld(t)
+	w.fence("gitaly-1")
+	done := make(chan error, 1)
+	go func() { done <- w.writeRef(t.Context(), "a.git", "refs/heads/main", revision) }()
+	w.admit("gitaly-1")
+	if err := <-done; status.Code(err) != codes.NotFound { // the repository is nowhere
+		t.Errorf("got %v", err)
+	}
+	if n := len(w.storages["gitaly-2"].asked()); n != 1 {
+		t.Errorf("the successor was asked %d times", n)
+	}
+}
+
+func TestWrite_heldTooLongIsToBeRepeated(t *testing.T) {
+	w := newWorld(t)
+	w.fence("gitaly-1")
+	err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision)
+	isRetryInfo := func(detail any) bool { _, ok := detail.(*errdetails.RetryInfo); return ok }
+	if st := status.Convert(err); st.Code() != codes.Unavailable || !slices.ContainsFunc(st.Details(), isRetryInfo) {
+		t.Errorf("got %v", err)
+	}
+	w.untouched()
+}
+
+// TestWrite_fencedMidCall: the client hears that the outcome is unknown, at once
+// although the storage says nothing, and the repository is compared.
+func TestWrite_fencedMidCall(t *testing.T) {
+	w := newWorld(t)
+	w.create("a.git")
+	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
+		w.fence("gitaly-1")
+		<-ctx.Done()
+		return true, nil
+	})
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v, want Unavailable", err)
+	}
+	w.eventually(func() error {
+		if !w.node.View().Entry(keyOf("a.git")).HasDirty() {
+			return errors.New("the entry is not dirty")
+		}
+		return nil
+	})
+}
+
+// TestWrite_fencedBeforeItsStatus: a status that arrived is not passed on.
+func TestWrite_fencedBeforeItsStatus(t *testing.T) {
+	w := newWorld(t)
+	w.create("a.git")
+	w.storages["gitaly-1"].setHook(func(context.Context, memory.Call) (bool, error) {
+		w.fence("gitaly-1")
+		return true, nil
+	})
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v, want Unavailable", err)
+	}
+}
+
+func TestWrite_withoutLeaseHasNoStatus(t *testing.T) {
+	w := newWorld(t)
+	w.create("a.git")
+	w.storages["gitaly-1"].setHook(func(context.Context, memory.Call) (bool, error) {
+		w.session.lose(true)
+		return true, nil
+	})
+	err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision)
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v, want Unavailable", err)
+	}
+}

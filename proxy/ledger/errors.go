@@ -1,0 +1,17 @@
+package ledger
+
+import "praefect/proxy/ledger/machine"
+
+// Errors of writes and repairs; see package machine. Refusals of the replicated
+// state come as *state.Refusal, those of the router as *router.Refusal.
+var (
+	ErrHeld     = machine.ErrHeld
+	ErrNoLease  = machine.ErrNoLease
+	ErrRerouted = machine.ErrRerouted
+	ErrDoomed   = machine.ErrDoomed
+	ErrRetired  = machine.ErrRetired
+	ErrStopping = machine.ErrStopping
+	ErrUnknown  = machine.ErrUnknown
+	ErrBusy     = machine.ErrBusy
+	ErrSpoiled  = machine.ErrSpoiled
+)

@@ -1,0 +1,40 @@
+// Package ledgertest has stand-ins for what a ledger needs of others. It
+// promises the behaviour of an instance that has nobody to agree with. Tests
+// and benchmarks use it.
+package ledgertest
+
+import (
+	"math"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/ledger"
+)
+
+// Alone is the Session of an instance that is always leased, and after which
+// everybody has applied everything.
+type Alone struct {
+	start   time.Time
+	changed chan struct{}
+}
+
+// NewAlone makes an Alone.
+func NewAlone() *Alone { return &Alone{start: time.Now(), changed: make(chan struct{})} }
+
+// Now is the time since NewAlone.
+func (a *Alone) Now() time.Duration { return time.Since(a.start) }
+
+// Lease never ends.
+func (a *Alone) Lease() ledger.Lease { return ledger.Lease{Until: math.MaxInt64} }
+
+// Watermark is beyond every index.
+func (a *Alone) Watermark() state.Index { return math.MaxUint64 }
+
+// Holds are none.
+func (a *Alone) Holds() []ledger.Hold { return nil }
+
+// Changed is never closed.
+func (a *Alone) Changed() <-chan struct{} { return a.changed }
+
+// Report goes nowhere.
+func (a *Alone) Report(state.Index, []ledger.HoldReport) {}

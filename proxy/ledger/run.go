@@ -1,0 +1,71 @@
+package ledger
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"praefect/proxy/ledger/machine"
+)
+
+// longest bounds a sleep of Run, which has nothing to wait for.
+const longest = time.Hour
+
+// Run tells the machine what has changed, and that time passes, until ctx ends.
+// Then it closes the marks with nothing in flight at once, and returns when all
+// proposals have ended; marks of writes that did not end stay, and are dirty
+// once this incarnation is retired.
+func (l *Ledger) Run(ctx context.Context) error {
+	reached := l.storages.Changed()
+	l.tell(machine.Reach{Storages: l.storages.Reach()})
+	for ctx.Err() == nil {
+		viewed, said := l.node.Changed(), l.session.Changed()
+		timer := time.NewTimer(l.hear())
+		select {
+		case <-timer.C:
+		case <-l.wake:
+		case <-viewed:
+		case <-said:
+		case <-reached:
+			reached = l.storages.Changed()
+			l.tell(machine.Reach{Storages: l.storages.Reach()})
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	l.stop()
+	l.proposals.Wait()
+	return nil
+}
+
+func (l *Ledger) tell(e machine.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.step(e)
+}
+
+// hear tells the machine what the leader says, and the time and the view with
+// it. It returns how long Run may sleep.
+func (l *Ledger) hear() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = 0 // Run is awake
+	l.lease = l.session.Lease()
+	l.step(machine.Session{Lease: l.lease, Watermark: l.session.Watermark(), Holds: l.session.Holds()})
+	at, ok := l.machine.Next()
+	if !ok {
+		at = math.MaxInt64
+	}
+	l.next = at
+	return min(max(0, at-l.session.Now()), longest)
+}
+
+// stop ends what is idle, and waits until it has.
+func (l *Ledger) stop() {
+	drained := make(chan struct{})
+	l.mu.Lock()
+	l.drained = drained
+	l.step(machine.Stop{})
+	l.mu.Unlock()
+	<-drained // every proposal has an end
+}

@@ -1,0 +1,73 @@
+package ledger
+
+import (
+	"sync"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// session is what a leader says, at the test's will. Its clock is the bubble's.
+type session struct {
+	start time.Time
+
+	mu        sync.Mutex
+	lease     Lease
+	watermark state.Index
+	holds     []Hold
+	changed   chan struct{}
+	applied   state.Index
+	holding   []HoldReport
+}
+
+// newSession has a lease for ever, and everybody has applied everything.
+func newSession() *session {
+	return &session{start: time.Now(), lease: Lease{Until: 1 << 62}, watermark: 1 << 62, changed: make(chan struct{})}
+}
+
+// say changes what the leader says.
+func (s *session) say(change func(*session)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *session) Now() time.Duration { return time.Since(s.start) }
+
+func (s *session) Lease() Lease {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lease
+}
+
+func (s *session) Watermark() state.Index {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watermark
+}
+
+func (s *session) Holds() []Hold {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.holds
+}
+
+func (s *session) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+func (s *session) Report(applied state.Index, holding []HoldReport) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.applied, s.holding = applied, holding
+}
+
+func (s *session) reported() (state.Index, []HoldReport) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.applied, s.holding
+}
