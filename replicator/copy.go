@@ -40,6 +40,9 @@ func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (s
 		ended = true
 		return nil, fmt.Errorf("mark the repository to repair it: %w", err)
 	}
+	// ▲ Dated when the mark was answered under a lease: a process that is paused
+	// here cannot begin a copy after others have stopped to reckon with it.
+	copying = r.stamp(copying, ticket.Marked())
 	wanted := p.Targets
 	p = r.plan(view, o.key, false)
 	p.Targets = slices.DeleteFunc(p.Targets, func(t string) bool { return !slices.Contains(wanted, t) })

@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"errors"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -54,6 +55,9 @@ type Ticket interface {
 	// Mark opens or widens this instance's solo mark so that it covers scope.
 	// The view that it returns is at or after the mark.
 	Mark(ctx context.Context, scope state.Scope) (*state.State, error)
+	// Marked is when the last Mark was answered: what the repair sends to change
+	// a replica is dated then.
+	Marked() time.Time
 	// Unhold lets waiting writes go on, and new ones pass; they spoil the
 	// ticket. Repeating it, or calling it on a ticket that does not hold or was
 	// released, does nothing.
@@ -98,6 +102,10 @@ type Storages interface {
 // arrived from the storage; one that was made up on this side of the connection
 // (cancelled, timed out, connection lost) does not count.
 type Watch func(ctx context.Context) (call context.Context, ended func(err error) bool)
+
+// Stamp dates what proves to a storage that a call made with ctx comes from us:
+// the storage refuses one that is much older.
+type Stamp func(ctx context.Context, t time.Time) context.Context
 
 // watchNothing is the Watch that knows nothing: only success cannot have been
 // made up.

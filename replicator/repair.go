@@ -31,6 +31,7 @@ type repairer struct {
 	ledger    Ledger
 	gate      Gate
 	calls     *calls
+	stamp     Stamp
 	cfg       Config
 	log       *slog.Logger
 	metrics   *Metrics

@@ -27,7 +27,9 @@ type Deps struct {
 	Leads func() bool
 	// Watch tells which calls have ended at their storage; nil knows of
 	// successful ones only.
-	Watch   Watch
+	Watch Watch
+	// Stamp dates the calls that change a replica; nil leaves them undated.
+	Stamp   Stamp
 	Log     *slog.Logger
 	Metrics *Metrics
 }
@@ -54,6 +56,9 @@ func New(deps Deps, cfg Config) *Replicator {
 	if deps.Watch == nil {
 		deps.Watch = watchNothing
 	}
+	if deps.Stamp == nil {
+		deps.Stamp = func(ctx context.Context, _ time.Time) context.Context { return ctx }
+	}
 	if deps.Leads == nil {
 		deps.Leads = func() bool { return true }
 	}
@@ -65,7 +70,7 @@ func New(deps Deps, cfg Config) *Replicator {
 	}
 	calls := &calls{storages: deps.Storages, watch: deps.Watch, lookTimeout: cfg.LookTimeout}
 	repairer := &repairer{
-		ledger: deps.Ledger, gate: deps.Gate, calls: calls, cfg: cfg, log: log, metrics: metrics,
+		ledger: deps.Ledger, gate: deps.Gate, calls: calls, stamp: deps.Stamp, cfg: cfg, log: log, metrics: metrics,
 		alarms: r.alarms, sightings: r.sightings, patience: &patience{},
 	}
 	request := func(key state.Key, reason string) (queue.Request, bool) {
