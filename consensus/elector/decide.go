@@ -45,18 +45,27 @@ func (d *decider) alarm(format string, args ...any) {
 
 // remember notes since when each storage is dead or well.
 func (d *decider) remember(before Memory) Memory {
-	now := Memory{dead: make(map[verdict.Name]time.Duration), well: make(map[verdict.Name]wellness)}
+	now := Memory{
+		died: make(map[verdict.Name]time.Duration), alive: make(map[verdict.Name]bool),
+		well: make(map[verdict.Name]wellness), unseen: make(map[verdict.Name]time.Duration),
+	}
 	for i := range d.View.VirtualStorages {
 		vs := &d.View.VirtualStorages[i]
 		for j := range vs.Succession {
 			s := &vs.Succession[j]
 			name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
 			count := d.Tally[name]
-			if count.Dead {
-				now.dead[name] = d.Now
-				if since, ok := before.dead[name]; ok {
-					now.dead[name] = since
-				}
+			// Of one that was out already nobody knows here when it died.
+			if since, ok := before.died[name]; count.Dead && ok {
+				now.died[name] = since
+			} else if count.Dead && s.Standing != state.Out {
+				now.died[name] = d.Now
+			}
+			if before.alive[name] || !count.Dead && count.Agreed() {
+				now.alive[name] = true
+			}
+			if since, ok := before.unseen[name]; ok && s.Standing == state.Fenced && count.Disk() == "" {
+				now.unseen[name] = since
 			}
 			disk := count.Disk()
 			// What a connection older than the standing says is over.
@@ -77,6 +86,11 @@ func (d *decider) remember(before Memory) Memory {
 func (d *decider) define(c Configured) {
 	vs := d.View.VirtualStorage(c.VirtualStorage)
 	if vs == nil || !sameStorages(vs, c.Storages) {
+		if vs != nil && len(d.Differing) > 0 {
+			// Each would undo what the other has defined whenever leadership moves.
+			d.alarm("the storages of %q in the settings of the leader are not those agreed on; they change when all instances have the same settings, and %q do not", c.VirtualStorage, d.Differing)
+			return
+		}
 		d.propose(state.Command{Define: &state.Define{VirtualStorage: c.VirtualStorage, Storages: c.Storages}})
 		return
 	}
@@ -111,20 +125,36 @@ func (d *decider) admit(vs *state.VirtualStorage) bool {
 			return true
 		}
 	}
-	admit := &state.Admit{VirtualStorage: vs.Name, Epoch: vs.Epoch}
+	admit := &state.Admit{VirtualStorage: vs.Name, Epoch: vs.Epoch, By: automatic}
 	for _, s := range fenced {
-		count := d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]
 		a := state.Admission{Storage: s.Name, As: state.Out, Why: s.Why}
 		if s.Why == state.WhySwitchover {
-			a.Why = state.WhyDead
-			if disk := count.Disk(); disk != "" && !count.Dead {
-				a = state.Admission{Storage: s.Name, As: state.Serving, FilesystemID: disk}
+			var known bool
+			if a, known = d.afterSwitchover(vs, s.Name); !known {
+				return true
 			}
 		}
 		admit.Storages = append(admit.Storages, a)
 	}
 	d.propose(state.Command{Admit: admit})
 	return true
+}
+
+// afterSwitchover says what becomes of a storage that was fenced for a
+// switchover: it serves on, unless it died meanwhile. False means that this has
+// to be waited for.
+func (d *decider) afterSwitchover(vs *state.VirtualStorage, storage string) (state.Admission, bool) {
+	name := verdict.Name{VirtualStorage: vs.Name, Storage: storage}
+	count := d.Tally[name]
+	if disk := count.Disk(); disk != "" && !count.Dead {
+		return state.Admission{Storage: storage, As: state.Serving, FilesystemID: disk}, true
+	}
+	since, ok := d.out.Memory.unseen[name]
+	if !ok {
+		since = d.Now
+		d.out.Memory.unseen[name] = since
+	}
+	return state.Admission{Storage: storage, As: state.Out, Why: state.WhyDead}, count.Dead || d.Now-since >= d.Settings.AdmitWait
 }
 
 // failOver fences the storages of a virtual storage that serve and are dead. It
@@ -149,8 +179,8 @@ func (d *decider) failOver(vs *state.VirtualStorage, massive bool) bool {
 		d.alarm("%q of %q is dead (%s); automatic failover is paused: praefectctl promote, or praefectctl resume", dead, vs.Name, why)
 	case massive:
 		d.alarm("%q of %q is dead (%s), and so are more than half of all storages, which the network may be to blame for: praefectctl promote", dead, vs.Name, why)
-	case d.Now < d.Started+d.Settings.WarmUp:
-		// Nothing was promised yet to anybody; what starts late is not dead.
+	case d.Now < d.Started+d.Settings.WarmUp && !d.wereAlive(vs, dead):
+		// What starts late is not dead.
 	default:
 		d.propose(state.Command{Fence: &state.Fence{
 			VirtualStorage: vs.Name, Storages: dead, Why: state.WhyDead, Epoch: vs.Epoch, By: automatic,
@@ -163,11 +193,22 @@ func (d *decider) failOver(vs *state.VirtualStorage, massive bool) bool {
 // automatic says in the history that nobody asked.
 const automatic = "automatic"
 
-// successor tells whether a storage that is not dead serves, and is well.
+// wereAlive tells whether all of the storages were seen alive in this term.
+func (d *decider) wereAlive(vs *state.VirtualStorage, names []string) bool {
+	for _, n := range names {
+		if !d.out.Memory.alive[verdict.Name{VirtualStorage: vs.Name, Storage: n}] {
+			return false
+		}
+	}
+	return true
+}
+
+// successor tells whether a storage serves that is not dead, and a majority is
+// connected to it.
 func (d *decider) successor(vs *state.VirtualStorage, dead []string) bool {
 	return slices.ContainsFunc(vs.Succession, func(s state.Storage) bool {
 		return s.Standing == state.Serving && !slices.Contains(dead, s.Name) &&
-			d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].WellSince(0)
+			d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].Agreed()
 	})
 }
 
@@ -175,19 +216,16 @@ func (d *decider) paused(vs *state.VirtualStorage) bool {
 	return vs.Paused != nil && (vs.Paused.Until == 0 || d.Wall.UnixMilli() < vs.Paused.Until)
 }
 
-// massive tells whether more than half of all storages that could die have died
-// at about the same time.
+// massive tells whether more than half of all storages have died at about the
+// same time. Those that were failed over in that time count, too.
 func (d *decider) massive() bool {
-	var serving int
+	var all int
 	var times []time.Duration
 	for i := range d.View.VirtualStorages {
 		vs := &d.View.VirtualStorages[i]
 		for _, s := range vs.Succession {
-			if s.Standing == state.Out {
-				continue
-			}
-			serving++
-			if since, ok := d.out.Memory.dead[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]; ok {
+			all++
+			if since, ok := d.out.Memory.died[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]; ok {
 				times = append(times, since)
 			}
 		}
@@ -200,7 +238,7 @@ func (d *decider) massive() bool {
 				together++
 			}
 		}
-		if 2*together > serving {
+		if 2*together > all {
 			return true
 		}
 	}

@@ -32,8 +32,8 @@ type Leases interface {
 type Settings struct {
 	// Failover switches automatic failover on.
 	Failover bool
-	// WarmUp is how long after the start of the leader's process nothing is
-	// failed over: the storages may still be starting.
+	// WarmUp is how long after the start of the leader's process no storage is
+	// failed over that was not seen alive: it may still be starting.
 	WarmUp time.Duration
 	// MassWindow is the time within which more than half of all storages must
 	// die for automatic failover to wait for an operator.
@@ -42,6 +42,9 @@ type Settings struct {
 	// doubles, up to ReturnAfterMax, with every time that it died in the last
 	// FlapWindow.
 	ReturnAfter, ReturnAfterMax, FlapWindow time.Duration
+	// AdmitWait is how long a fenced storage that is to serve again is waited
+	// for if no instance is connected to it.
+	AdmitWait time.Duration
 	// ProbeAfter is the silence after which an instance's Raft port is looked at.
 	ProbeAfter time.Duration
 	// RetireAfter is the silence that proves that an instance is gone.
@@ -59,6 +62,7 @@ func (s Settings) WithDefaults() Settings {
 		{&s.ReturnAfter, 10 * time.Second},
 		{&s.ReturnAfterMax, 5 * time.Minute},
 		{&s.FlapWindow, time.Hour},
+		{&s.AdmitWait, 500 * time.Millisecond},
 		{&s.ProbeAfter, time.Second},
 		{&s.RetireAfter, 10 * time.Minute},
 	} {
@@ -87,13 +91,22 @@ type Input struct {
 	// Refusals counts the instances that lately found the Raft port of an
 	// incarnation refusing connections.
 	Refusals map[state.Incarnation]int
+	// Differing are the names of instances whose settings list other storages
+	// than the leader's.
+	Differing []string
 }
 
 // Memory is what a leader remembers between decisions. The zero value remembers
 // nothing.
 type Memory struct {
-	dead map[verdict.Name]time.Duration // since when
-	well map[verdict.Name]wellness
+	// died is since when a storage is dead that was in use then; alive are those
+	// that were seen to be so in this term.
+	died  map[verdict.Name]time.Duration
+	alive map[verdict.Name]bool
+	well  map[verdict.Name]wellness
+	// unseen is since when a storage could be admitted as serving, and nobody
+	// knows its disk.
+	unseen map[verdict.Name]time.Duration
 }
 
 // wellness is since when a storage is well, on which disk.

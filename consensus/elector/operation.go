@@ -63,8 +63,6 @@ type Operation struct {
 	Phase Phase
 	// Began is when it began, HeldSince when the hold did, 0 before.
 	Began, HeldSince time.Duration
-	// epoch is that which the fence has brought.
-	epoch uint64
 }
 
 // Moment is what an operation depends on.
@@ -230,7 +228,7 @@ func (o Operation) Step(m Moment) (Operation, *state.Command, Progress, error) {
 		if m.Fenced.Refusal != nil {
 			return o, nil, p, fmt.Errorf("%w: %w", ErrRefused, m.Fenced.Refusal)
 		}
-		o.Phase, o.epoch = Settle, vs.Epoch
+		o.Phase = Settle
 	case Settle:
 		if len(vs.Fenced()) > 0 {
 			break // Decide admits them

@@ -35,6 +35,8 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 		return disk != s.FilesystemID && count.Agreed()
 	case s.Standing != state.Out || s.Why == state.WhyDrained:
 		return false // one that serves with another disk is dead, and failed over
+	case disk != s.FilesystemID:
+		return count.Agreed() // it is filled, and serves only then
 	}
 	w, ok := d.out.Memory.well[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]
 	return ok && (d.Now-w.since >= d.patience(vs, s.Name) || !d.serves(vs))

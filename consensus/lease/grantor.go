@@ -30,6 +30,8 @@ type Grantor struct {
 	echoes map[string]uint64
 	// holders are all instances that were heard of in this term.
 	holders map[state.Incarnation]*holder
+	// barred are being retired.
+	barred map[state.Incarnation]bool
 	// commits are what was committed when, oldest first.
 	commits []commit
 	// mark never falls.
@@ -62,7 +64,10 @@ type commit struct {
 
 // NewGrantor returns the Grantor of a term, which has granted nothing yet.
 func NewGrantor(e Election) *Grantor {
-	return &Grantor{Election: e, echoes: make(map[string]uint64), holders: make(map[state.Incarnation]*holder)}
+	return &Grantor{
+		Election: e, echoes: make(map[string]uint64),
+		holders: make(map[state.Incarnation]*holder), barred: make(map[state.Incarnation]bool),
+	}
 }
 
 // ends is when a lease that is granted now has ended everywhere: its holder
@@ -141,14 +146,22 @@ func (g *Grantor) Heard(now time.Duration, m *ToLeader) {
 	}
 }
 
+// Bar keeps an incarnation that is being retired from getting a lease, or lets it
+// again: it had none when that was decided, and is to have none when it is
+// applied.
+func (g *Grantor) Bar(inc state.Incarnation, barred bool) {
+	g.barred[inc] = barred
+}
+
 // Grant grants what can be granted now. applied is the index that the leader
-// itself has applied, an entry of its own term included. It returns the
-// incarnations that have a new grant.
+// itself has applied, an entry of its own term included. The caller has read now,
+// and then that its own term still is Term ▲, after the last message was Heard.
+// It returns the incarnations that have a new grant.
 func (g *Grantor) Grant(now time.Duration, applied state.Index) []state.Incarnation {
 	var granted []state.Incarnation
 	for _, inc := range slices.Sorted(maps.Keys(g.holders)) {
 		h := g.holders[inc]
-		if h.ask == 0 || !g.witnessed(h) || h.applied < g.needed(now) { // ▲ a view older than what was committed a lease ago gets none
+		if h.ask == 0 || g.barred[inc] || !g.witnessed(h) || h.applied < g.needed(now) { // ▲ a view older than what was committed a lease ago gets none
 			continue
 		}
 		h.granted, h.ask = h.ask, 0

@@ -98,8 +98,6 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 	proposal, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
-		// The own term is read after what came in was noted, and before it is
-		// acted upon: that makes the leader a witness of its own term.
 		if own, leads := t.s.node.Leading(); !leads || own != t.Leadership {
 			return
 		}
@@ -132,15 +130,16 @@ func (t *term) look() {
 
 // step grants, decides and proposes.
 func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time.Duration) {
-	now, view := t.s.cfg.Now(), t.s.node.View()
-	var voters []string
-	for _, m := range t.s.node.Members() {
-		if m.Voter {
-			voters = append(voters, m.ID)
-		}
-	}
+	voters := t.s.voters()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	// ▲ Nothing comes in while mu is held: whatever ask is granted below came in
+	// before this instant, from which the leader counts, and before the own term
+	// was read, which makes the leader a witness.
+	now, view := t.s.cfg.Now(), t.s.node.View()
+	if t.s.node.Term() != t.Term {
+		return
+	}
 	t.grantor.Voters(voters)
 	t.grantor.Committed(now, view.Index)
 	news := len(t.grantor.Grant(now, view.Index)) > 0
@@ -153,13 +152,15 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	}
 	tally := verdict.Tally(now, t.s.cfg.ReportAge, voters, t.ballots)
 	if t.proposing == nil {
+		differing := t.differing(now)
 		d := elector.Decide(elector.Input{
 			Settings: t.s.cfg.Failover, Configured: t.s.cfg.Configured, Now: now, Wall: time.Now(), Started: started, Since: t.Since,
-			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now),
+			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now), Differing: differing,
 		}, t.memory)
 		t.memory = d.Memory
 		commands, refused := t.allowed(now, d.Commands)
-		t.warn(slices.Concat(d.Alarms, refused, t.drift()))
+		t.bar(commands, true)
+		t.warn(slices.Concat(d.Alarms, refused, drift(differing)))
 		if !slices.Equal(d.Probe, t.probe) {
 			t.probe, news = d.Probe, true
 		}
@@ -174,12 +175,36 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	}
 }
 
+// lately is for how long counts what an instance said of itself and of others.
+const lately = time.Second
+
+// voters are the ids of the instances that vote.
+func (s *Session) voters() []string {
+	var ids []string
+	for _, m := range s.node.Members() {
+		if m.Voter {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
+// bar keeps instances that are being retired from getting a lease meanwhile.
+// Caller holds mu.
+func (t *term) bar(commands []state.Command, barred bool) {
+	for _, c := range commands {
+		if c.Retire != nil {
+			t.grantor.Bar(c.Retire.Incarnation, barred)
+		}
+	}
+}
+
 // refused counts who lately found the port of an incarnation refusing.
 func (t *term) refused(now time.Duration) map[state.Incarnation]int {
 	counts := make(map[state.Incarnation]int)
 	for inc, by := range t.refusals {
 		for _, at := range by {
-			if now-at <= 10*repeat {
+			if now-at <= lately {
 				counts[inc]++
 			}
 		}
@@ -187,11 +212,12 @@ func (t *term) refused(now time.Duration) map[state.Incarnation]int {
 	return counts
 }
 
-// drift names the instances whose settings differ from those of the leader.
-func (t *term) drift() []string {
-	var alarms []string
+// differing names the instances that are heard of and have other settings than
+// the leader. Caller holds mu.
+func (t *term) differing(now time.Duration) []string {
+	var names []string
 	for _, id := range slices.Sorted(maps.Keys(t.settings)) {
-		if t.settings[id] == t.s.cfg.Fingerprint {
+		if t.settings[id] == t.s.cfg.Fingerprint || now-t.ballots[id].At > lately {
 			continue
 		}
 		name := id
@@ -200,6 +226,15 @@ func (t *term) drift() []string {
 				name = in.Name
 			}
 		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// drift tells of instances with other settings.
+func drift(names []string) []string {
+	var alarms []string
+	for _, name := range names {
 		alarms = append(alarms, "instance "+name+" has other storages in its settings than the leader: compare their config.toml")
 	}
 	return alarms
@@ -288,6 +323,8 @@ func (t *term) answered(a answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.proposing = nil
+	// Whoever is retired now is not let in any more.
+	t.bar(a.commands, false)
 	if a.err != nil {
 		t.s.cfg.Logger.Warn("a proposal of the leader has failed; the next decision looks at the state", "term", t.Term, "err", a.err)
 	}

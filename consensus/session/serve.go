@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -88,7 +89,13 @@ func (t *term) listen(ctx context.Context, id string, stream consensus.LeaseServ
 		case m.InstanceID != id:
 			return errors.New("the instance speaks for another one")
 		}
+		if in := t.s.node.View().Instance(m.Incarnation); in == nil || in.ID != id {
+			return fmt.Errorf("incarnation %d is not live here: it is retired, or the news has not come yet", m.Incarnation)
+		}
 		t.hear(m)
+		if m.Stopping {
+			return nil
+		}
 		if !told {
 			heard <- m.Incarnation
 			told = true

@@ -76,6 +76,13 @@ const (
 	repeat   = 100 * time.Millisecond
 	firstTry = 10 * time.Millisecond
 	lastTry  = 250 * time.Millisecond
+	// silence is after which a stream is given up: the other side speaks every
+	// repeat.
+	silence = 700 * time.Millisecond
+	// doubtFor is how long an instance that was starved has no opinion.
+	doubtFor = 500 * time.Millisecond
+	// farewell bounds the wait until the leader has taken back the lease.
+	farewell = 250 * time.Millisecond
 )
 
 // Hold advises to keep the new writes of a virtual storage waiting.
@@ -211,20 +218,28 @@ func (s *Session) Run(ctx context.Context) error {
 // watchStorages has every change of a connection told at once, and notices when
 // this process is starved.
 func (s *Session) watchStorages(ctx context.Context) {
+	doubted := -doubtFor
 	for {
 		changed := s.storages.Changed()
 		asked := s.cfg.Now()
 		t := time.NewTimer(repeat)
 		select {
 		case <-changed:
-			s.late.Store(0)
 		case <-t.C:
-			s.late.Store(int64(s.cfg.Now() - asked - repeat))
 		case <-ctx.Done():
 		}
 		t.Stop()
 		if ctx.Err() != nil {
 			return
+		}
+		// After a pause of this process both may have happened: what the
+		// connections look like then says more about this process than about them.
+		now := s.cfg.Now()
+		if late := now - asked - repeat; late > s.cfg.LateLimit {
+			doubted = now
+			s.late.Store(int64(late))
+		} else if now-doubted >= doubtFor {
+			s.late.Store(0)
 		}
 		s.mu.Lock()
 		s.tell()

@@ -126,13 +126,7 @@ func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 
 // tally counts what the voters say now. Caller holds mu.
 func (t *term) tally(now time.Duration) map[verdict.Name]verdict.Count {
-	var voters []string
-	for _, m := range t.s.node.Members() {
-		if m.Voter {
-			voters = append(voters, m.ID)
-		}
-	}
-	return verdict.Tally(now, t.s.cfg.ReportAge, voters, t.ballots)
+	return verdict.Tally(now, t.s.cfg.ReportAge, t.s.voters(), t.ballots)
 }
 
 // Switch carries out a switchover, if this instance leads; one goes on at a

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"praefect/consensus"
@@ -15,6 +16,7 @@ import (
 
 // talk keeps a stream to whoever leads, until ctx ends.
 func (s *Session) talk(ctx context.Context) {
+	defer s.giveBack()
 	for wait := firstTry; ctx.Err() == nil; {
 		changed := s.node.LeadershipChanged()
 		began := s.cfg.Now()
@@ -47,31 +49,69 @@ func (s *Session) open(ctx context.Context) (consensus.LeaseClient, error) {
 	return s.node.DialLeader(ctx)
 }
 
-// exchange talks over one stream until it breaks, another instance leads, or
-// ctx ends; then the lease is given back by a last word.
+// exchange talks over one stream until it breaks, the leader is silent, another
+// instance leads, or ctx ends; then the lease is given back by a last word.
 func (s *Session) exchange(ctx context.Context, client consensus.LeaseClient, changed <-chan struct{}) {
 	w := &words{s: s}
+	w.heard.Store(int64(s.cfg.Now()))
 	ended := make(chan struct{})
-	var receiving sync.WaitGroup
-	receiving.Go(func() {
+	var tasks sync.WaitGroup
+	tasks.Go(func() {
 		defer close(ended)
 		for {
 			m, err := client.Recv()
 			if err != nil {
 				return
 			}
+			w.heard.Store(int64(s.cfg.Now()))
 			s.hear(m)
 			w.hear(ctx, m)
 		}
 	})
-	s.send(ctx, client, w, changed, ended)
+	tasks.Go(func() {
+		// A leader that hangs takes no more messages: only the end of the stream
+		// ends the sending of one.
+		w.watch(ctx, changed, ended)
+		client.Close()
+	})
+	s.send(ctx, client, w, ended)
 	client.Close()
-	receiving.Wait()
+	tasks.Wait()
 	w.probes.Wait()
 }
 
-// send says what there is to say.
-func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *words, changed, ended <-chan struct{}) {
+// watch returns when the stream is of no more use.
+func (w *words) watch(ctx context.Context, changed, ended <-chan struct{}) {
+	for {
+		left := silence - (w.s.cfg.Now() - time.Duration(w.heard.Load()))
+		if left <= 0 {
+			return
+		}
+		t := time.NewTimer(left)
+		select {
+		case <-t.C:
+		case <-changed:
+		case <-ended:
+		case <-ctx.Done():
+		}
+		t.Stop()
+		switch {
+		case ctx.Err() != nil:
+			late := time.NewTimer(farewell)
+			defer late.Stop()
+			select {
+			case <-ended:
+			case <-late.C:
+			}
+			return
+		case isClosed(changed), isClosed(ended):
+			return
+		}
+	}
+}
+
+// send says what there is to say until the stream has ended.
+func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *words, ended <-chan struct{}) {
 	var nextAsk time.Duration
 	for {
 		s.mu.Lock()
@@ -93,18 +133,19 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *wor
 		select {
 		case <-news:
 		case <-wait.C:
-		case <-changed:
 		case <-ended:
 		case <-ctx.Done():
 		}
 		pause.Stop()
 		wait.Stop()
 		switch {
+		case isClosed(ended):
+			return
 		case ctx.Err() != nil:
 			s.giveBack()
-			_ = client.Send(w.say(true)) // if it is lost, the lease is waited for
-			return
-		case isClosed(changed), isClosed(ended):
+			if client.Send(w.say(true)) == nil { // if it is lost, the lease is waited for
+				<-ended // the leader answers by ending the stream
+			}
 			return
 		}
 	}
@@ -161,7 +202,8 @@ func (s *Session) hold(before []Hold, h lease.Hold, now time.Duration) Hold {
 
 // words are what is said over one stream.
 type words struct {
-	s *Session
+	s     *Session
+	heard atomic.Int64 // when the leader was, by Config.Now
 
 	mu       sync.Mutex
 	question uint64 // guarded by mu; the last one of this stream
@@ -229,9 +271,12 @@ func (w *words) verdicts(view *state.State) []verdict.Report {
 		all[i] = e.Evidence
 	}
 	reports := verdict.Opine(all, verdict.Doubt{Late: time.Duration(w.s.late.Load()), Limit: w.s.cfg.LateLimit})
-	for i := range reports {
-		name := verdict.Name{VirtualStorage: reports[i].VirtualStorage, Storage: reports[i].Storage}
-		reports[i].ConnectedAt = w.s.connectedAt(name, evidence[i], view)
+	// Looked at with every look, doubt or not: none may be missed.
+	for i, e := range evidence {
+		at := w.s.connectedAt(verdict.Name{VirtualStorage: e.VirtualStorage, Storage: e.Storage}, e, view)
+		if reports != nil {
+			reports[i].ConnectedAt = at
+		}
 	}
 	return reports
 }
