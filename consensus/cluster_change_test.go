@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"testing"
@@ -78,9 +79,7 @@ func TestCluster_replacesADeadOne(t *testing.T) {
 			t.Errorf("the new %q is a member before the former one was removed", m.Name)
 		}
 	}
-	if err := leader.RemovePeer(t.Context(), former, false); err != nil {
-		t.Fatal(err)
-	}
+	c.byLeader(c.others(dead), func(leader *seat) error { return leader.RemovePeer(t.Context(), former, false) })
 	dead.ready(t)
 	for _, s := range c.seats {
 		c.voters(s, c.seats...)
@@ -138,15 +137,17 @@ func TestCluster_emptiedNeverBeginsAnew(t *testing.T) {
 
 func TestCluster_removedOneEnds(t *testing.T) {
 	c := newCluster(t, 5).startAll()
-	leader := c.leader()
-	removed := c.others(leader)[0]
-	if err := leader.RemovePeer(t.Context(), removed.peer.Name, false); err != nil {
-		t.Fatal(err)
-	}
+	removed := c.others(c.leader())[0]
+	c.byLeader(nil, func(leader *seat) error {
+		if leader == removed {
+			return errors.Join(ErrNotLeader, leader.Transfer(t.Context(), ""))
+		}
+		return leader.RemovePeer(t.Context(), removed.peer.Name, false)
+	})
 	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
 		t.Errorf("the removed one ended with %v", err)
 	}
-	if refuses, err := leader.Refuses(t.Context(), Member{Address: removed.peer.Addr}); refuses || err != nil {
+	if refuses, err := removed.Refuses(t.Context(), Member{Address: removed.peer.Addr}); refuses || err != nil {
 		t.Errorf("its port refuses (%t, %v) before its process ends", refuses, err)
 	}
 	if err := removed.Close(); err != nil {
@@ -160,25 +161,25 @@ func TestCluster_removedOneEnds(t *testing.T) {
 
 func TestCluster_removeRefusesWhatIsUnsafe(t *testing.T) {
 	c := newCluster(t, 3).startAll()
-	leader := c.leader()
-	others := c.others(leader)
-	c.crash(others[0])
-	for name, want := range map[string]error{
-		others[1].peer.Name: ErrUnsafe, // of the two that are left one is dead
-		leader.peer.Name:    ErrUnsafe,
-		"praefect-9":        ErrNoMember,
-	} {
-		if err := leader.RemovePeer(t.Context(), name, false); !errors.Is(err, want) {
-			t.Errorf("remove %q: %v, want %v", name, err, want)
+	dead := c.others(c.leader())[0]
+	c.crash(dead)
+	left := c.others(dead)
+	for _, s := range left { // itself, and the one without whom it has no quorum
+		c.byLeader(left, func(leader *seat) error {
+			if err := leader.RemovePeer(t.Context(), s.peer.Name, false); !errors.Is(err, ErrUnsafe) {
+				return fmt.Errorf("remove %q: %w, want %w", s.peer.Name, err, ErrUnsafe)
+			}
+			return nil
+		})
+	}
+	c.byLeader(left, func(leader *seat) error {
+		if err := leader.RemovePeer(t.Context(), "praefect-9", false); !errors.Is(err, ErrNoMember) {
+			return fmt.Errorf("remove nobody: %w, want %w", err, ErrNoMember)
 		}
-	}
-	if err := others[1].RemovePeer(t.Context(), leader.peer.Name, true); !errors.Is(err, ErrNotLeader) {
-		t.Errorf("a follower has answered %v, want %v", err, ErrNotLeader)
-	}
-	if err := leader.RemovePeer(t.Context(), others[0].peer.Name, false); err != nil {
-		t.Errorf("remove the dead one: %v", err)
-	}
-	c.voters(leader, leader, others[1])
+		return nil
+	})
+	c.byLeader(left, func(leader *seat) error { return leader.RemovePeer(t.Context(), dead.peer.Name, false) })
+	c.voters(left[0], left...)
 }
 
 func TestCluster_addsOneThatIsNotListed(t *testing.T) {
@@ -190,23 +191,19 @@ func TestCluster_addsOneThatIsNotListed(t *testing.T) {
 	for _, s := range listed {
 		s.ready(t)
 	}
-	leader := c.leader(listed...)
 	c.startWith(added, listed...)
-	if err := leader.AddPeer(t.Context(), "praefect-9", added.peer.Addr); err == nil {
+	if err := c.leader(listed...).AddPeer(t.Context(), "praefect-9", added.peer.Addr); err == nil {
 		t.Error("added under another name")
 	}
-	if err := leader.AddPeer(t.Context(), added.peer.Name, added.peer.Addr); err != nil {
-		t.Fatal(err)
-	}
+	add := func(leader *seat) error { return leader.AddPeer(t.Context(), added.peer.Name, added.peer.Addr) }
+	c.byLeader(listed, add)
 	// It has seen nobody with state until now, and waits for all of its list.
 	added.ready(t)
 	added.must(t, define(), mark("a"))
-	if voters := leader.voters(); voters != 3 {
+	if voters := added.voters(); voters != 3 {
 		t.Errorf("%d voters, want 3 and one that follows", voters)
 	}
-	if err := leader.AddPeer(t.Context(), added.peer.Name, added.peer.Addr); err != nil {
-		t.Errorf("added again: %v", err)
-	}
+	c.byLeader(listed, add) // once more changes nothing
 }
 
 func TestCluster_addressChanges(t *testing.T) {

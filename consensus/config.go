@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"praefect/consensus/lease"
 	"praefect/consensus/peer"
 )
 
@@ -60,7 +61,7 @@ type Config struct {
 	// Credentials are shown to peers; they go with ListenAddr.
 	Credentials peer.Credentials
 	// Now is the time since boot, suspended time included, from which
-	// Leadership.Since is taken; it defaults to CLOCK_BOOTTIME.
+	// Leadership.Since is taken; it defaults to lease.Now.
 	Now func() time.Duration
 	// Profile defaults to Fast.
 	Profile Profile
@@ -106,7 +107,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.wrapStore = func(s store) store { return s }
 	}
 	if c.Now == nil {
-		c.Now = sinceBoot
+		c.Now = lease.Now
 	}
 	_, err := c.Profile.timeout()
 	if c.DataDir == "" {

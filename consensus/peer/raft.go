@@ -30,7 +30,11 @@ func meaning(id raft.ServerID, addr raft.ServerAddress) raft.ServerAddress {
 
 // AppendEntriesPipeline implements raft.Transport.
 func (t *raftTransport) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress) (raft.AppendPipeline, error) {
-	return t.NetworkTransport.AppendEntriesPipeline(id, meaning(id, target))
+	inner, err := t.NetworkTransport.AppendEntriesPipeline(id, meaning(id, target))
+	if err != nil {
+		return nil, err
+	}
+	return newPipeline(inner), nil
 }
 
 // AppendEntries implements raft.Transport.
