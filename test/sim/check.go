@@ -1,0 +1,288 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// check holds what really happened, and compares it with the promises.
+type check struct {
+	w     *world
+	ops   []*write // by op; 0 is none
+	repos map[string]*repository
+	// primaries are those of each epoch (P1).
+	primaries map[uint64]string
+	// watermark is the highest that any leader has told.
+	watermark state.Index
+	// quorumLost is since when no majority of the instances could agree (P7);
+	// negative while one can.
+	quorumLost time.Duration
+}
+
+// write is one write of a client, as it really went.
+type write struct {
+	op      op
+	path    string
+	deletes bool
+	by      *instance
+	// effects are where it happened, and when first.
+	at      *storage
+	effect  time.Duration
+	acked   bool
+	ackedAt time.Duration
+	// removed tells that a delete came upon it, removedBy which one.
+	removed   bool
+	removedBy *write
+	// lost tells that an operator accepted its loss.
+	lost bool
+}
+
+// repository is what was acknowledged of one repository, in that order.
+type repository struct {
+	path  string
+	acked []*write
+}
+
+func newCheck(w *world) *check {
+	c := &check{w: w, ops: []*write{nil}, repos: make(map[string]*repository), primaries: make(map[uint64]string), quorumLost: -1}
+	for _, path := range w.paths {
+		c.repos[path] = &repository{path: path}
+	}
+	return c
+}
+
+// begin numbers a write.
+func (c *check) begin(r *request, in *instance) *write {
+	wr := &write{op: op(len(c.ops)), path: r.path, deletes: r.deletes, by: in}
+	c.ops = append(c.ops, wr)
+	return wr
+}
+
+// effect notes that a replica has changed.
+func (c *check) effect(s *storage, cl *call) {
+	c.w.tracef("%s: %s of %s (op %d) has its effect", s.name, cl.verb, cl.path, cl.op)
+	if cl.verb == verbWrite || cl.verb == verbDelete {
+		wr := c.ops[cl.op]
+		if wr.at == nil {
+			wr.at, wr.effect = s, c.w.now
+		}
+	}
+	c.replicas(cl.path)
+}
+
+// deleted notes what a client's delete has removed.
+func (c *check) deleted(before *content, by op) {
+	if before == nil {
+		return
+	}
+	for _, o := range before.ops {
+		if wr := c.ops[o]; !wr.removed {
+			wr.removed, wr.removedBy = true, c.ops[by]
+		}
+	}
+}
+
+// ack notes that a client was told of a write's success, which was decided upon
+// a moment before.
+func (c *check) ack(wr *write, decided time.Duration) {
+	w := c.w
+	wr.acked, wr.ackedAt = true, decided
+	w.cov.Acks++
+	if w.postgres.away {
+		w.cov.AcksWithoutPostgres++
+	}
+	if wr.at == nil && !wr.deletes {
+		w.failf("P3: op %d of %s is acknowledged and happened nowhere", wr.op, wr.path)
+		return
+	}
+	repo := c.repos[wr.path]
+	for _, other := range repo.acked {
+		if wr.at != nil && other.at != nil && other.at != wr.at && other.effect < wr.ackedAt && wr.effect < other.ackedAt {
+			w.failf("P2: op %d on %s and op %d on %s are acknowledged at one time for %s",
+				wr.op, wr.at.name, other.op, other.at.name, wr.path)
+		}
+		// A successor has had an effect: nothing of the former primary counts.
+		if wr.at != nil && other.at != nil && other.at != wr.at && other.effect > wr.effect && other.effect < decided {
+			w.failf("P2: op %d of %s is acknowledged for %s, after op %d on %s", wr.op, wr.path, wr.at.name, other.op, other.at.name)
+		}
+	}
+	repo.acked = append(repo.acked, wr)
+	if c.quorumLost >= 0 && decided-c.quorumLost > w.setup.lease {
+		w.failf("P7: op %d of %s is acknowledged %v after the quorum was lost", wr.op, wr.path, decided-c.quorumLost)
+	}
+	c.replicas(wr.path)
+}
+
+// must reports whether a content has what it must: every one of the writes
+// which no delete may have removed, and nothing that an acknowledged one has.
+func (c *check) must(found *content, acked []*write) *write {
+	for _, wr := range acked {
+		switch {
+		case wr.lost:
+		case wr.deletes:
+			if found != nil && slices.ContainsFunc(found.ops, func(o op) bool { return c.ops[o].removedBy == wr }) {
+				return wr
+			}
+		case !wr.removed && !found.has(wr.op):
+			return wr
+		}
+	}
+	return nil
+}
+
+// onDisk is the replica that the agreed state speaks of; false if the storage
+// has another disk by now.
+func (c *check) onDisk(s *state.Storage, path string) (*content, bool) {
+	st := c.w.storage(s.Name)
+	if st.disk.id != s.FilesystemID {
+		return nil, false
+	}
+	return st.disk.repos[path], true
+}
+
+// replicas checks P3 and P5 for one repository against the newest agreed state.
+func (c *check) replicas(path string) {
+	s := c.w.history.last()
+	vs := s.VirtualStorage(virtualStorage)
+	if vs == nil {
+		return
+	}
+	entry := s.Entry(key(path))
+	marked := entry != nil && len(entry.Marks) > 0
+	var first *content
+	var firstName string
+	for i := range vs.Succession {
+		st := &vs.Succession[i]
+		if st.Standing == state.Filling || entry.IsBehind(st.Name) {
+			continue
+		}
+		found, ok := c.onDisk(st, path)
+		if !ok {
+			continue
+		}
+		if lacks := c.must(found, c.repos[path].acked); lacks != nil {
+			c.w.failf("P3: %s is in sync for %s (%v) and lacks op %d", st.Name, path, entry, lacks.op)
+		}
+		switch {
+		case firstName == "":
+			first, firstName = found, st.Name
+		case !marked && !first.equal(found):
+			c.w.failf("P5: %s and %s differ for %s, and the ledger says %v", firstName, st.Name, path, entry)
+		}
+	}
+}
+
+// read checks P4 for an answer that is not marked as possibly old. acked is how
+// many writes had been acknowledged when it began.
+func (c *check) read(path string, acked int, found *content) {
+	if lacks := c.must(found, c.repos[path].acked[:acked]); lacks != nil {
+		c.w.failf("P4: a read of %s lacks op %d, acknowledged before it began", path, lacks.op)
+	}
+}
+
+// loss notes that an operator took one storage's replica for the truth.
+func (c *check) loss(path, storage string) {
+	found := c.w.storage(storage).disk.repos[path]
+	for _, wr := range c.repos[path].acked {
+		if c.must(found, []*write{wr}) != nil {
+			wr.lost = true
+			c.w.cov.LostWrites++
+		}
+	}
+}
+
+// routes checks that no instance under a lease routes by a view older than one
+// that a leader took for known to all.
+func (c *check) routes() {
+	for _, in := range c.w.instances {
+		if !in.up || in.ledger == nil {
+			continue
+		}
+		l, view := in.session.lease(), in.ledger.view().Index
+		if in.now() < l.Until && view >= l.Index && view < c.watermark {
+			c.w.failf("P4: %s routes by %d, and the watermark is %d", in.name, view, c.watermark)
+		}
+	}
+}
+
+// admits checks that a leader ends a fence only when no instance under a lease
+// routes by a view without it (P2).
+func (c *check) admits(l *leader, commands []state.Command) {
+	for _, cmd := range commands {
+		if cmd.Admit == nil {
+			continue
+		}
+		for _, in := range c.w.instances {
+			if !in.up || in.ledger == nil {
+				continue
+			}
+			le, view := in.session.lease(), in.ledger.view()
+			vs := view.VirtualStorage(virtualStorage)
+			if in.now() >= le.Until || view.Index < le.Index || vs == nil {
+				continue
+			}
+			for _, a := range cmd.Admit.Storages {
+				if s := vs.Storage(a.Storage); s.FencedEpoch < l.in.raft.view.VirtualStorage(virtualStorage).Storage(a.Storage).FencedEpoch {
+					c.w.failf("P2: %s admits %s while %s may write to it", l.in.name, a.Storage, in.name)
+				}
+			}
+		}
+	}
+}
+
+// quorum notes whether a majority of the instances can agree.
+func (c *check) quorum() {
+	w := c.w
+	for _, in := range w.instances {
+		n := 0
+		for _, peer := range w.instances {
+			if in.up && peer.up && in.paused <= w.now && peer.paused <= w.now && (in == peer || w.net.both(in.node, peer.node)) {
+				n++
+			}
+		}
+		if 2*n > len(w.instances) {
+			c.quorumLost = -1
+			return
+		}
+	}
+	if c.quorumLost < 0 {
+		c.quorumLost = w.now
+	}
+}
+
+// checkState checks what a committed entry has made of the agreed state.
+func (w *world) checkState(before, after *state.State, e entry, results []state.Result) {
+	c := w.check
+	if err := after.Check(); err != nil {
+		w.failf("the agreed state is not sound: %v", err)
+	}
+	for i, cmd := range e.batch.Commands {
+		w.trace2(after.Index, e, cmd, results[i])
+		if results[i].Refusal == nil {
+			w.count(cmd)
+		} else {
+			w.cov.Refusals++
+		}
+		if cmd.AcceptLoss != nil && results[i].Refusal == nil {
+			c.loss(cmd.AcceptLoss.RelativePath, cmd.AcceptLoss.Storage)
+		}
+	}
+	vs := after.VirtualStorage(virtualStorage)
+	if vs == nil {
+		return
+	}
+	if was := before.VirtualStorage(virtualStorage); was != nil && vs.Epoch < was.Epoch {
+		w.failf("P1: the epoch fell from %d to %d", was.Epoch, vs.Epoch)
+	}
+	if p, ok := vs.Primary(nil); ok {
+		if was, known := c.primaries[vs.Epoch]; known && was != p.Name {
+			w.failf("P1: epoch %d has the primaries %s and %s", vs.Epoch, was, p.Name)
+		}
+		c.primaries[vs.Epoch] = p.Name
+	}
+	for _, path := range w.paths {
+		c.replicas(path)
+	}
+}

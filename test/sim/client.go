@@ -1,0 +1,124 @@
+package sim
+
+import (
+	"slices"
+	"time"
+)
+
+// client reads and writes a few repositories through the instances, one request
+// at a time.
+type client struct {
+	w  *world
+	in *instance // that it likes
+	// tired tells that the last request failed: the next one waits.
+	tired bool
+}
+
+// next thinks, and then makes a request.
+func (c *client) next() {
+	w := c.w
+	pause := w.between(0, w.setup.think)
+	if w.chance(0.2) {
+		pause = 0
+	}
+	if c.tired {
+		pause += w.between(50*time.Millisecond, 300*time.Millisecond)
+		c.tired = false
+	}
+	w.after(pause, func() {
+		if w.quiet {
+			return
+		}
+		if w.chance(0.1) || !c.in.up {
+			c.in = pick(w, w.instances...)
+		}
+		c.request()
+	})
+}
+
+func (c *client) request() {
+	w, in := c.w, c.in
+	if !in.up || in.ledger == nil {
+		w.after(20*time.Millisecond, c.next)
+		return
+	}
+	r := &request{path: pick(w, w.paths...), timeout: pick[time.Duration](w, 2, 4, 4, 4, 8) * time.Second}
+	finish := func(result func()) func() {
+		return func() {
+			if i := slices.Index(w.underway, r); i >= 0 {
+				w.underway = slices.Delete(w.underway, i, i+1)
+				result()
+				c.next()
+			}
+		}
+	}
+	unknown := finish(func() {})
+	w.underway = append(w.underway, r)
+	in.lost[r] = unknown
+	w.after(r.timeout+2*time.Second, unknown)
+	if w.chance(0.4) {
+		c.read(r, in, finish)
+		return
+	}
+	c.write(r, in, finish)
+}
+
+func (c *client) write(r *request, in *instance, finish func(func()) func()) {
+	w := c.w
+	w.cov.Writes++
+	r.deletes = w.chance(w.setup.deletes)
+	if !r.deletes && w.chance(0.05) {
+		if r.pool = pick(w, w.paths...); r.pool == r.path {
+			r.pool = ""
+		}
+	}
+	for _, other := range w.underway {
+		if other.op != 0 && other.path == r.path {
+			w.cov.ConcurrentWriters++
+			break
+		}
+	}
+	wr := w.check.begin(r, in)
+	r.op = wr.op
+	w.tracef("op %d: write of %s at %s", r.op, r.path, in.name)
+	life := in.life
+	r.done = func(a answered) {
+		finish(func() {
+			if a.err != nil {
+				w.tracef("op %d: %v", r.op, a.err)
+				c.tired = true
+				return
+			}
+			w.tracef("op %d is acknowledged by %s", r.op, in.name)
+			w.check.ack(wr, a.decided)
+		})()
+	}
+	in.afterTrue(w.between(0, 200*time.Microsecond), func() {
+		if in.life == life && in.ledger != nil {
+			in.run(func(t *task) { in.ledger.write(t, r) })
+		}
+	})
+}
+
+func (c *client) read(r *request, in *instance, finish func(func()) func()) {
+	w := c.w
+	w.cov.Reads++
+	acked := len(w.check.repos[r.path].acked)
+	r.done = func(a answered) {
+		finish(func() {
+			switch {
+			case a.err != nil:
+				c.tired = true
+			case a.marked:
+				w.cov.MarkedReads++
+			default:
+				w.check.read(r.path, acked, a.found)
+			}
+		})()
+	}
+	in.afterTrue(w.between(0, 200*time.Microsecond), func() {
+		if in.ledger != nil {
+			in.run(func(t *task) { in.ledger.read(t, r, true) })
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package sim
+
+import "praefect/fsm/state"
+
+// Coverage counts what schedules went through. A run that saw too little of
+// something has shown nothing about it.
+type Coverage struct {
+	Schedules int   `json:"schedules"`
+	Events    int64 `json:"events"`
+
+	Elections       int `json:"elections"`
+	UnknownOutcomes int `json:"unknown_outcomes"`
+	LaggingViews    int `json:"lagging_views"`
+	Leases          int `json:"leases"`
+	Crashes         int `json:"crashes"`
+	Pauses          int `json:"pauses"`
+	Partitions      int `json:"partitions"`
+
+	Writes              int `json:"writes"`
+	Acks                int `json:"acks"`
+	AcksWithoutPostgres int `json:"acks_without_postgres"`
+	ConcurrentWriters   int `json:"concurrent_writers"`
+	HeldWrites          int `json:"held_writes"`
+	DoomedWrites        int `json:"doomed_writes"`
+	RefusedAcks         int `json:"refused_acks"`
+	RefusedTokens       int `json:"refused_tokens"`
+	LateEffects         int `json:"late_effects"`
+	LostWrites          int `json:"lost_writes"`
+
+	Reads        int `json:"reads"`
+	MarkedReads  int `json:"marked_reads"`
+	PassedOn     int `json:"passed_on_reads"`
+	RetriedReads int `json:"retried_reads"`
+
+	Refusals   int `json:"refusals"`
+	Fences     int `json:"fences"`
+	Admits     int `json:"admits"`
+	Returns    int `json:"returns"`
+	Retires    int `json:"retires"`
+	DirtyMarks int `json:"dirty_marks"`
+	Repairs    int `json:"repairs"`
+	InSyncs    int `json:"in_syncs"`
+	Settles    int `json:"settles"`
+	Fills      int `json:"fills"`
+	NewDisks   int `json:"new_disks"`
+	Holds      int `json:"holds"`
+	Promotions int `json:"promotions"`
+	Drains     int `json:"drains"`
+	Alarms     int `json:"alarms"`
+	Losses     int `json:"accepted_losses"`
+	Mended     int `json:"mended"`
+}
+
+// count counts a command that was applied.
+func (w *world) count(c state.Command) {
+	switch {
+	case c.Fence != nil:
+		w.cov.Fences++
+	case c.Admit != nil:
+		w.cov.Admits++
+	case c.Return != nil:
+		w.cov.Returns++
+	case c.Retire != nil:
+		w.cov.Retires++
+	case c.InSync != nil:
+		w.cov.InSyncs++
+	case c.Settle != nil:
+		w.cov.Settles++
+	case c.AcceptLoss != nil:
+		w.cov.Losses++
+	}
+}
+
+// rare says of the counts that need not come to one a schedule in how many they
+// must come to one.
+var rare = map[string]int{
+	"doomed_writes": 20, "refused_acks": 40, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
+	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "fills": 2, "new_disks": 50, "holds": 10,
+	"promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "mended": 1000,
+}

@@ -1,0 +1,171 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
+	"praefect/proxy/router"
+)
+
+// driver carries out what the machine of one life of an instance decides, as
+// package ledger does.
+type driver struct {
+	in      *instance
+	inc     state.Incarnation
+	machine *machine.Machine
+	ids     machine.ID
+	writes  map[machine.ID]*passage
+	tickets map[machine.ID]*ticket
+	ticks   uint64 // counts timers, so that an old one finds itself replaced
+	reports machine.Report
+}
+
+// passage is what the machine says of one write.
+type passage struct {
+	forward *machine.Forward // not yet seen to
+	dated   time.Duration    // the wall clock when the lease was checked
+	over    bool             // Reject or Finish came
+	err     error
+	doomed  error
+	call    *pending
+	decided time.Duration // true time of Finish
+	news    signal
+}
+
+// ticket is what the machine says of one repair.
+type ticket struct {
+	done    *machine.Done // not yet seen
+	spoiled bool
+	news    signal
+}
+
+func newDriver(in *instance, inc state.Incarnation) *driver {
+	return &driver{
+		in: in, inc: inc,
+		machine: machine.New(machine.Config{
+			Linger: in.w.setup.linger, HoldTimeout: 10 * time.Second, HoldLimit: 100, LeaseWait: 2 * time.Second,
+		}),
+		writes: make(map[machine.ID]*passage), tickets: make(map[machine.ID]*ticket),
+	}
+}
+
+func (d *driver) id() machine.ID {
+	d.ids++
+	return d.ids
+}
+
+// step brings an event to the machine, after the newest view, and carries out
+// what it answers.
+func (d *driver) step(e machine.Event) {
+	if view := d.in.raft.view; view.Index > d.view().Index {
+		d.one(machine.View{State: view, Incarnation: d.inc})
+	}
+	d.one(e)
+	d.ticks++
+	ticks := d.ticks
+	next, ok := d.machine.Next()
+	if !ok {
+		return
+	}
+	d.in.after(max(0, next-d.in.now()), func() {
+		if d.ticks == ticks {
+			d.step(machine.Tick{})
+		}
+	})
+}
+
+func (d *driver) one(e machine.Event) {
+	for _, effect := range slices.Clone(d.machine.Step(d.in.now(), e)) {
+		d.carryOut(effect)
+	}
+}
+
+func (d *driver) carryOut(effect machine.Effect) {
+	w := d.in.w
+	switch e := effect.(type) {
+	case machine.Forward:
+		p := d.writes[e.Write]
+		p.forward, p.dated = &e, w.wall()-(d.in.now()-e.At)
+		p.news.notify()
+	case machine.Held:
+		w.cov.HeldWrites++
+	case machine.Reject:
+		p := d.writes[e.Write]
+		delete(d.writes, e.Write)
+		p.over, p.err = true, e.Err
+		p.news.notify()
+	case machine.Doom:
+		w.cov.DoomedWrites++
+		p := d.writes[e.Write]
+		p.doomed = e.Err
+		if p.call != nil {
+			p.call.cancel(errCanceled)
+		}
+		p.news.notify()
+	case machine.Finish:
+		p := d.writes[e.Write]
+		delete(d.writes, e.Write)
+		p.over, p.err, p.decided = true, e.Err, w.now
+		p.news.notify()
+	case machine.Propose:
+		d.in.run(func(t *task) { d.propose(t, e) })
+	case machine.Behind:
+		for _, key := range e.Keys {
+			d.in.worker.enqueue(key.RelativePath)
+		}
+	case machine.Done:
+		if t := d.tickets[e.Ticket]; t != nil {
+			t.done = &e
+			t.news.notify()
+		}
+	case machine.Spoiled:
+		if t := d.tickets[e.Ticket]; t != nil {
+			t.spoiled = true
+		}
+	case machine.Report:
+		d.reports = e
+		d.in.session.report()
+	default:
+		w.failf("the machine has an effect %T", effect)
+	}
+}
+
+func (d *driver) propose(t *task, e machine.Propose) {
+	results, err := d.in.proposer.propose(t, d.in.w.setup.patience, e.Commands...)
+	if err != nil {
+		d.step(machine.Answer{Proposal: e.Proposal, Err: fmt.Errorf("%w: %w", machine.ErrUnknown, err)})
+		return
+	}
+	d.step(machine.Answer{Proposal: e.Proposal, Results: results})
+}
+
+// view is the view by which the instance routes.
+func (d *driver) view() *state.State { return d.machine.View() }
+
+// reach tells the machine what the links look like.
+func (d *driver) reach() machine.Reach {
+	var r machine.Reach
+	for _, l := range d.in.links {
+		r.Storages = append(r.Storages, machine.Reached{
+			VirtualStorage: virtualStorage, Storage: l.st.name, Generation: l.generation, Reach: l.reach(),
+		})
+	}
+	return r
+}
+
+var errUnreachable = errors.New("the storage cannot be reached")
+
+func (l *link) reach() router.Reach {
+	r := router.Reach{OK: l.conn != nil, FilesystemID: l.fs, Outstanding: int64(len(l.pending))}
+	if !r.OK {
+		r.Why = errUnreachable
+	}
+	return r
+}
+
+// seeView brings the newest view to the machine.
+func (d *driver) seeView() { d.step(machine.Tick{}) }

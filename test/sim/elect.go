@@ -1,0 +1,177 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"praefect/consensus/elector"
+	"praefect/consensus/lease"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+// electorSettings are the shipped ones, but for the length of a schedule.
+var electorSettings = elector.Settings{
+	Failover: true, WarmUp: 500 * time.Millisecond, MassWindow: 200 * time.Millisecond,
+	ReturnAfter: 500 * time.Millisecond, ReturnAfterMax: 4 * time.Second, FlapWindow: 10 * time.Second,
+	ProbeAfter: 300 * time.Millisecond, RetireAfter: 8 * time.Second,
+}
+
+// reportAge is how old a verdict may be.
+const reportAge = 300 * time.Millisecond
+
+// electing is what the leader knows beyond its table of leases.
+type electing struct {
+	memory  elector.Memory
+	ballots map[string]verdict.Ballot
+	holding map[state.Incarnation]lease.HoldReport
+	refused map[string]refusals // by who found out
+	probe   []state.Incarnation
+	running []*elector.Operation
+}
+
+// refusals are the incarnations whose Raft port an instance found refusing.
+type refusals struct {
+	at   time.Duration
+	incs []state.Incarnation
+}
+
+func newElecting() electing {
+	return electing{
+		ballots: make(map[string]verdict.Ballot), holding: make(map[state.Incarnation]lease.HoldReport),
+		refused: make(map[string]refusals),
+	}
+}
+
+func (e *electing) heard(now time.Duration, m *lease.ToLeader) {
+	e.ballots[m.InstanceID] = verdict.Ballot{At: now, Reports: m.Verdicts}
+	e.refused[m.InstanceID] = refusals{now, m.Refused}
+	delete(e.holding, m.Incarnation)
+	for _, h := range m.Holding {
+		e.holding[m.Incarnation] = h
+	}
+}
+
+func (e *electing) holds(now time.Duration) []lease.Hold {
+	var holds []lease.Hold
+	for _, op := range e.running {
+		if h, ok := op.Holds(now); ok {
+			holds = append(holds, h)
+		}
+	}
+	return holds
+}
+
+func (l *leader) tally() map[verdict.Name]verdict.Count {
+	return verdict.Tally(l.in.now(), reportAge, l.voters(), l.electing.ballots)
+}
+
+func (l *leader) voters() []string {
+	var ids []string
+	for _, in := range l.in.w.instances {
+		ids = append(ids, in.id)
+	}
+	return ids
+}
+
+// elect decides about storages and instances as long as the term lasts.
+func (l *leader) elect(t *task) {
+	in, w := l.in, l.in.w
+	configured := elector.Configured{VirtualStorage: virtualStorage}
+	for _, st := range w.storages {
+		configured.Storages = append(configured.Storages, st.name)
+	}
+	for l.leading() {
+		now := in.now()
+		refused := make(map[state.Incarnation]int)
+		for _, peer := range w.instances {
+			if r := l.electing.refused[peer.id]; now-r.at < reportAge {
+				for _, inc := range r.incs {
+					refused[inc]++
+				}
+			}
+		}
+		d := elector.Decide(elector.Input{
+			Settings: electorSettings, Configured: []elector.Configured{configured},
+			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started, Since: l.since,
+			Self: in.ledger.inc, View: in.raft.view, Leases: l.grantor, Tally: l.tally(), Refusals: refused,
+		}, l.electing.memory)
+		l.electing.memory = d.Memory
+		if !slices.Equal(l.electing.probe, d.Probe) {
+			l.electing.probe = d.Probe
+			l.soon()
+		}
+		w.cov.Alarms += len(d.Alarms)
+		t.pause() // between the decision and the proposal
+		if len(d.Commands) > 0 {
+			w.check.admits(l, d.Commands)
+			if _, err := in.raft.proposeAs(t, l.term, in.ledger.inc, d.Commands...); err != nil {
+				w.cov.UnknownOutcomes++
+			}
+		}
+		t.sleep(w.between(10*time.Millisecond, 60*time.Millisecond))
+	}
+}
+
+func (l *leader) moment() elector.Moment {
+	return elector.Moment{
+		Now: l.in.now(), View: l.in.raft.view, Tally: l.tally(), Leases: l.grantor, Holding: l.electing.holding,
+	}
+}
+
+// operate carries out what an operator asks for.
+func (l *leader) operate(t *task, r elector.Request) {
+	w := l.in.w
+	op, already, err := elector.Begin(r, l.moment())
+	w.tracef("%s: %s %s: already %v, %v", l.in.name, r.Verb, r.Storage, already, err)
+	if err != nil || already {
+		return
+	}
+	running := &op
+	l.electing.running = append(l.electing.running, running)
+	defer func() {
+		l.electing.running = slices.DeleteFunc(l.electing.running, func(o *elector.Operation) bool { return o == running })
+	}()
+	m := l.moment()
+	for l.leading() {
+		next, cmd, _, err := running.Step(m)
+		if next.Phase != running.Phase {
+			w.tracef("%s: %s of %s is at %s", l.in.name, r.Verb, r.Storage, next.Phase)
+			w.cov.Holds += btoi(next.Phase == elector.Hold)
+			l.soon()
+		}
+		*running = next
+		if err != nil {
+			w.tracef("%s: %s of %s ends: %v", l.in.name, r.Verb, r.Storage, err)
+			return
+		}
+		if next.Phase == elector.Release {
+			w.cov.Promotions += btoi(r.Verb == elector.Promote)
+			w.cov.Drains += btoi(r.Verb == elector.Drain)
+			return
+		}
+		var fenced *state.Result
+		if cmd != nil {
+			t.pause()
+			results, err := l.in.raft.proposeAs(t, l.term, l.in.ledger.inc, *cmd)
+			if err != nil {
+				return // whoever leads next finds the fence, or not
+			}
+			fenced = &results[0]
+			if fenced.Refusal == nil && cmd.Drain != nil {
+				return
+			}
+		} else {
+			t.sleep(w.between(5*time.Millisecond, 30*time.Millisecond))
+		}
+		m = l.moment()
+		m.Fenced = fenced
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,245 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// fault begins one fault, and has it end after a while.
+type fault struct {
+	weight int
+	begin  func(w *world)
+}
+
+var faults = []fault{
+	{4, (*world).crashInstance},
+	{3, (*world).pauseInstance},
+	{4, (*world).crashStorage},
+	{2, (*world).pauseStorage},
+	{5, (*world).partition},
+	{3, (*world).isolate},
+	{2, (*world).slowDown},
+	{1, (*world).lose},
+	{2, (*world).postgresAway},
+	{2, (*world).lagBehind},
+	{3, (*world).operate},
+}
+
+// trouble begins faults, one after the other, until the span is over.
+func (w *world) trouble() {
+	if w.quiet {
+		return
+	}
+	total := 0
+	for _, f := range faults {
+		total += f.weight
+	}
+	n := w.rand.IntN(total)
+	for _, f := range faults {
+		if n -= f.weight; n < 0 {
+			f.begin(w)
+			break
+		}
+	}
+	w.after(w.between(w.setup.faults/2, w.setup.faults*3/2), w.trouble)
+}
+
+// while draws how long a fault lasts.
+func (w *world) while() time.Duration {
+	switch {
+	case w.chance(0.04):
+		return w.between(4*time.Second, 12*time.Second)
+	case w.chance(0.3):
+		return w.between(0, 300*time.Millisecond)
+	}
+	return w.between(200*time.Millisecond, 4*time.Second)
+}
+
+func (w *world) restart(in *instance) {
+	if in.up {
+		in.crash()
+	}
+	w.after(w.between(100*time.Millisecond, 500*time.Millisecond), func() {
+		if !in.up {
+			in.begin()
+		}
+	})
+}
+
+func (w *world) crashInstance() {
+	in := pick(w, w.instances...)
+	if w.chance(0.4) {
+		for _, other := range w.instances {
+			if other.up && other.raft.leading {
+				in = other
+			}
+		}
+	}
+	if !in.up {
+		return
+	}
+	in.crash()
+	w.after(w.while(), func() {
+		if !in.up {
+			in.begin()
+		}
+	})
+}
+
+func (w *world) pauseInstance() {
+	in := pick(w, w.instances...)
+	w.stop(in.process)
+}
+
+func (w *world) stop(p *process) {
+	d := w.while()
+	p.paused = max(p.paused, w.now+d)
+	w.cov.Pauses++
+	w.tracef("%s is paused for %v", p.name, d)
+	w.check.quorum()
+	w.at(p.paused, w.check.quorum)
+}
+
+func (w *world) crashStorage() {
+	s := pick(w, w.storages...)
+	if w.chance(0.4) {
+		s = w.primary()
+	}
+	if !s.up {
+		return
+	}
+	w.tracef("%s dies", s.name)
+	s.crash()
+	empty := w.setup.disks && w.chance(0.2)
+	w.after(w.while(), func() {
+		if s.up {
+			return
+		}
+		if empty && w.serveBeside(s) {
+			s.newDisk()
+			w.cov.NewDisks++
+		}
+		w.tracef("%s starts on %s", s.name, s.disk.id)
+		s.start()
+	})
+}
+
+// serveBeside reports whether another storage serves, on the disk that the
+// agreed state speaks of: the last one is never thrown away.
+func (w *world) serveBeside(s *storage) bool {
+	vs := w.history.last().VirtualStorage(virtualStorage)
+	return vs != nil && slices.ContainsFunc(vs.Succession, func(st state.Storage) bool {
+		return st.Name != s.name && st.Standing == state.Serving && w.storage(st.Name).disk.id == st.FilesystemID
+	})
+}
+
+// primary is the storage that most repositories have as primary.
+func (w *world) primary() *storage {
+	if vs := w.history.last().VirtualStorage(virtualStorage); vs != nil {
+		if p, _ := vs.Primary(nil); p.Name != "" {
+			return w.storage(p.Name)
+		}
+	}
+	return w.storages[0]
+}
+
+func (w *world) pauseStorage() {
+	s := pick(w, w.storages...)
+	if w.chance(0.4) {
+		s = w.primary()
+	}
+	// What a stopped storage does after the bound of a call is a known limit:
+	// its calls end with the pause.
+	w.stop(s.process)
+}
+
+// partition cuts one link, in one direction or both.
+func (w *world) partition() {
+	a, b := w.rand.IntN(w.net.nodes), w.rand.IntN(w.net.nodes)
+	if a == b {
+		return
+	}
+	w.cut([][2]int{{a, b}}, w.chance(0.4))
+}
+
+// isolate cuts one host off from the instances, or from everybody.
+func (w *world) isolate() {
+	a := w.rand.IntN(w.net.nodes)
+	others := w.net.nodes
+	if w.chance(0.5) {
+		others = len(w.instances)
+	}
+	var links [][2]int
+	for b := range others {
+		if b != a {
+			links = append(links, [2]int{a, b})
+		}
+	}
+	w.cut(links, w.chance(0.25))
+}
+
+// cut cuts links for a while.
+func (w *world) cut(links [][2]int, oneWay bool) {
+	w.cov.Partitions++
+	reverse := w.chance(0.5)
+	set := func(cut bool) {
+		for _, l := range links {
+			if !oneWay || !reverse {
+				w.net.set(l[0], l[1], cut)
+			}
+			if !oneWay || reverse {
+				w.net.set(l[1], l[0], cut)
+			}
+		}
+		w.check.quorum()
+	}
+	w.tracef("cut: %v, one way: %v, reverse: %v", links, oneWay, reverse)
+	set(true)
+	w.after(w.while(), func() {
+		w.tracef("healed: %v", links)
+		set(false)
+	})
+}
+
+func (w *world) slowDown() {
+	a, b := w.rand.IntN(w.net.nodes), w.rand.IntN(w.net.nodes)
+	w.net.slow[a*w.net.nodes+b] = w.between(5*time.Millisecond, 200*time.Millisecond)
+	w.after(w.while(), func() { w.net.slow[a*w.net.nodes+b] = 0 })
+}
+
+func (w *world) lose() {
+	w.net.loss = w.rand.Float64() * 0.3
+	w.after(w.while(), func() { w.net.loss = 0 })
+}
+
+func (w *world) postgresAway() {
+	w.postgres.away = true
+	w.after(w.while(), func() { w.postgres.away = false })
+}
+
+func (w *world) lagBehind() {
+	pick(w, w.instances...).lagging = w.now + w.while()
+}
+
+// heal ends all faults.
+func (w *world) heal() {
+	w.quiet, w.quietSince = true, w.now
+	w.tracef("all faults are over")
+	w.net.heal()
+	w.postgres.away = false
+	for _, in := range w.instances {
+		in.paused, in.lagging = min(in.paused, w.now), 0
+		if !in.up {
+			in.begin()
+		}
+	}
+	for _, s := range w.storages {
+		s.paused = min(s.paused, w.now)
+		if !s.up {
+			s.start()
+		}
+	}
+	w.check.quorum()
+}

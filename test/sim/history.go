@@ -1,0 +1,49 @@
+package sim
+
+import (
+	"praefect/fsm/state"
+)
+
+// history is the log as it was committed, and the states that it leads to.
+// Every instance applies the same, so that it is computed once; that it is the
+// same is checked.
+type history struct {
+	w       *world
+	entries []entry
+	states  []*state.State // after each entry
+	results [][]state.Result
+}
+
+// last is the state that the newest committed entry known to anybody leads to.
+func (h *history) last() *state.State {
+	if len(h.states) == 0 {
+		return &state.State{}
+	}
+	return h.states[len(h.states)-1]
+}
+
+// apply returns the state after the entry at a place of the log, from 1.
+func (h *history) apply(at int, e entry) (*state.State, []state.Result) {
+	if at <= len(h.entries) {
+		if h.entries[at-1] != e {
+			h.w.failf("the log has two entries at %d", at)
+		}
+		return h.states[at-1], h.results[at-1]
+	}
+	if at != len(h.entries)+1 {
+		h.w.failf("entry %d is applied after entry %d", at, len(h.entries))
+		return h.last(), nil
+	}
+	before := h.last()
+	after, results := before, []state.Result(nil)
+	if e.batch != nil {
+		b := *e.batch
+		b.EntryTerm = e.term
+		after, results = before.Apply(state.Index(at), b)
+	}
+	h.entries, h.states, h.results = append(h.entries, e), append(h.states, after), append(h.results, results)
+	if e.batch != nil {
+		h.w.checkState(before, after, e, results)
+	}
+	return after, results
+}

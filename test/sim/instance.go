@@ -1,0 +1,151 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/replicator/plan"
+)
+
+// instance is one praefect, through all its lives.
+type instance struct {
+	*process
+	index   int
+	id      string
+	disk    *durable
+	lagging time.Duration // until when its view is slow, true time
+
+	// Of this life:
+	raft      *raft
+	proposer  *proposer
+	links     []*link
+	session   *session
+	sightings plan.Sightings
+	ledger    *driver // once registered
+	worker    *worker
+	started   time.Duration
+	leads     *leader // while it leads
+	// lost is called when the process dies, for each request under way.
+	lost map[*request]func()
+}
+
+// begin starts a life of the instance.
+func (in *instance) begin() {
+	in.start()
+	in.w.check.quorum()
+	in.w.tracef("%s starts", in.name)
+	in.started = in.now()
+	in.lost = make(map[*request]func())
+	in.sightings = plan.Sightings{}
+	in.ledger, in.worker, in.leads = nil, nil, nil
+	in.raft = newRaft(in)
+	in.proposer = &proposer{in: in}
+	in.links = nil
+	for _, st := range in.w.storages {
+		l := &link{in: in, st: st}
+		in.links = append(in.links, l)
+		in.run(l.run)
+	}
+	in.session = newSession(in)
+	in.run(in.register)
+}
+
+// crash ends the process.
+func (in *instance) crash() {
+	in.w.tracef("%s dies", in.name)
+	in.w.cov.Crashes++
+	in.end()
+	in.w.check.quorum()
+	in.ledger, in.leads = nil, nil
+	lost := in.lost
+	in.lost = nil
+	for _, r := range in.w.underway {
+		if fn := lost[r]; fn != nil {
+			fn()
+		}
+	}
+}
+
+func (in *instance) link(name string) *link {
+	for _, l := range in.links {
+		if l.st.name == name {
+			return l
+		}
+	}
+	return nil
+}
+
+// register announces the new incarnation and retires the former ones, and then
+// takes requests.
+func (in *instance) register(t *task) {
+	results := in.proposer.commit(t, []state.Command{{Register: &state.Register{
+		ID: in.id, Name: in.name, Address: in.name, RaftAddress: in.name, Version: "sim",
+		ClusterID: "sim", LeaseMillis: in.w.setup.lease.Milliseconds(),
+	}}})
+	if results[0].Refusal != nil {
+		in.w.failf("%s is not registered: %v", in.name, results[0].Refusal)
+		return
+	}
+	inc := results[0].Incarnation
+	in.proposer.inc, in.proposer.number = inc, 0
+	var retire []state.Command
+	for _, other := range in.raft.view.Instances {
+		if other.ID == in.id && other.Incarnation < inc {
+			retire = append(retire, state.Command{Retire: &state.Retire{
+				Incarnation: other.Incarnation, Successor: inc, Proof: state.ProofSuccessor,
+			}})
+		}
+	}
+	if len(retire) > 0 {
+		in.proposer.commit(t, retire)
+	}
+	in.w.tracef("%s is incarnation %d", in.name, inc)
+	in.run(in.proposer.run)
+	in.ledger = newDriver(in, inc)
+	in.worker = &worker{d: in.ledger}
+	in.viewChanged()
+	in.reachChanged()
+	in.session.registered(inc)
+	in.leadership()
+	in.run(in.worker.flush)
+	in.run(in.worker.reconcile)
+	in.run(in.worker.run)
+	in.run(in.ledger.fill)
+}
+
+// viewChanged brings the view to all who live by it.
+func (in *instance) viewChanged() {
+	if in.ledger == nil {
+		return
+	}
+	in.sightings.Look(in.now(), in.raft.view.Index)
+	in.ledger.seeView()
+	in.leadership()
+	if in.raft.view.Instance(in.ledger.inc) == nil {
+		in.w.tracef("%s learns that %d is retired", in.name, in.ledger.inc)
+		in.w.after(0, func() { in.w.restart(in) })
+	}
+}
+
+// reachChanged brings what the links look like to all who route by it.
+func (in *instance) reachChanged() {
+	in.session.evidence()
+	if in.ledger != nil {
+		in.ledger.step(in.ledger.reach())
+	}
+}
+
+// newInstance makes an instance that never ran.
+func newInstance(w *world, index int) *instance {
+	name := fmt.Sprintf("praefect-%d", index+1)
+	return &instance{
+		process: &process{w: w, name: name, node: index, clock: w.newClock()},
+		index:   index, id: fmt.Sprint("id-", index+1), disk: &durable{},
+	}
+}
+
+// newClock draws a clock that is wrong by up to 1 %.
+func (w *world) newClock() clock {
+	return clock{offset: w.between(time.Minute, time.Hour), rate: 0.99 + 0.02*w.rand.Float64()}
+}

@@ -1,0 +1,112 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"praefect/consensus/lease"
+)
+
+// leader is what an instance does while it leads one term: it grants leases,
+// counts verdicts, and decides about storages.
+type leader struct {
+	in      *instance
+	term    uint64
+	grantor *lease.Grantor
+	streams []*stream
+	since   time.Duration // when the term began
+	electing
+	pending bool // something is to be told to all
+}
+
+// leadership begins and ends the term's work with the leadership.
+func (in *instance) leadership() {
+	r := in.raft
+	switch {
+	case r.leading && r.ready && (in.leads == nil || in.leads.term != r.term) && in.ledger != nil:
+		in.leads = &leader{
+			in: in, term: r.term, since: in.now(), electing: newElecting(),
+			grantor: lease.NewGrantor(lease.Election{
+				Term: r.term, Since: in.now(), Self: in.id, Length: r.view.LeaseLength(),
+			}),
+		}
+		in.w.tracef("%s begins its work as leader of term %d", in.name, r.term)
+		l := in.leads
+		in.every(repeatEvery/2, l.tick)
+		in.run(l.elect)
+	case in.leads != nil && (!r.leading || r.term != in.leads.term):
+		for _, st := range in.leads.streams {
+			st.conn.close(1)
+		}
+		in.leads = nil
+	}
+}
+
+// leading reports whether the term still lasts, as far as the leader knows.
+func (l *leader) leading() bool {
+	return l.in.leads == l && l.in.raft.leading && l.in.raft.term == l.term
+}
+
+func (l *leader) heard(st *stream, m *lease.ToLeader) {
+	if !l.leading() {
+		return
+	}
+	now := l.in.now()
+	l.grantor.Heard(now, m)
+	l.electing.heard(now, m)
+	l.advance()
+}
+
+func (l *leader) tick() {
+	if l.leading() {
+		l.advance()
+		l.tell()
+	}
+}
+
+// advance grants what can be granted, and asks what is to be asked.
+func (l *leader) advance() {
+	now, r := l.in.now(), l.in.raft
+	l.grantor.Voters(l.voters())
+	l.grantor.Committed(now, r.view.Index)
+	before := l.grantor.Watermark(now)
+	if l.grantor.Waits() {
+		l.grantor.Ask()
+		l.soon()
+	}
+	if granted := l.grantor.Grant(now, r.view.Index); len(granted) > 0 || l.grantor.Watermark(now) > before {
+		l.soon()
+	}
+	l.in.w.check.watermark = max(l.in.w.check.watermark, l.grantor.Watermark(now))
+	l.in.w.check.routes()
+}
+
+// soon tells all, after others had a chance to say something, too.
+func (l *leader) soon() {
+	if l.pending {
+		return
+	}
+	l.pending = true
+	l.in.after(l.in.w.between(0, time.Millisecond), func() {
+		if l.leading() {
+			l.tell()
+		}
+	})
+}
+
+// tell tells everything to all.
+func (l *leader) tell() {
+	l.pending = false
+	l.streams = slices.DeleteFunc(l.streams, func(st *stream) bool { return !st.conn.alive(1) })
+	for _, st := range l.streams {
+		m := &lease.FromLeader{}
+		l.grantor.Fill(l.in.now(), st.from.inc, m)
+		m.Holds = l.holds(l.in.now())
+		m.Probe = l.probe
+		st.conn.send(1, func() {
+			if st.from.stream == st {
+				st.from.heard(st, m)
+			}
+		})
+	}
+}

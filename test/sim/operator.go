@@ -1,0 +1,132 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"praefect/consensus/elector"
+	"praefect/fsm/state"
+)
+
+// operate lets an operator do something, at whoever leads.
+func (w *world) operate() {
+	l := w.leader()
+	if l == nil {
+		return
+	}
+	st := pick(w, w.storages...)
+	r := elector.Request{Verb: elector.Promote, Storage: st.name, Force: w.chance(0.3)}
+	var cmd state.Command
+	switch w.rand.IntN(10) {
+	case 0, 1:
+		r.Verb = elector.Drain
+	case 2, 3:
+		cmd.Undrain = &state.Undrain{VirtualStorage: virtualStorage, Storage: st.name}
+	case 4:
+		cmd.Pause = &state.Pause{VirtualStorage: virtualStorage, Until: (w.wall() + 2*time.Second).Milliseconds()}
+	case 5:
+		cmd.Resume = &state.Resume{VirtualStorage: virtualStorage}
+	}
+	if cmd == (state.Command{}) {
+		w.ask(l, r)
+		return
+	}
+	l.in.run(func(t *task) { l.in.proposer.propose(t, time.Second, cmd) })
+}
+
+// ask has the leader carry out a request.
+func (w *world) ask(l *leader, r elector.Request) {
+	w.asked++
+	r.ID, r.VirtualStorage, r.By = fmt.Sprint("op-", w.asked), virtualStorage, "operator"
+	r.CatchUpFor, r.HoldFor = 3*time.Second, w.between(300*time.Millisecond, 3*time.Second)
+	l.in.run(func(t *task) { l.operate(t, r) })
+}
+
+func (w *world) leader() *leader {
+	for _, in := range w.instances {
+		if in.up && in.leads != nil && in.leads.leading() {
+			return in.leads
+		}
+	}
+	return nil
+}
+
+// mend does what people do once the faults are over, about what does not heal by
+// itself.
+func (w *world) mend() {
+	l := w.leader()
+	vs := w.history.last().VirtualStorage(virtualStorage)
+	if l == nil || vs == nil {
+		return
+	}
+	var cmds []state.Command
+	if vs.Paused != nil {
+		cmds = append(cmds, state.Command{Resume: &state.Resume{VirtualStorage: virtualStorage}})
+	}
+	for _, s := range vs.Succession {
+		if s.Standing == state.Out && s.Why == state.WhyDrained {
+			cmds = append(cmds, state.Command{Undrain: &state.Undrain{VirtualStorage: virtualStorage, Storage: s.Name}})
+		}
+	}
+	if w.now-w.quietSince > 30*time.Second {
+		// More than half of all storages were lost at once, so that nobody is
+		// failed over before people have looked.
+		for _, s := range vs.Succession {
+			st := w.storage(s.Name)
+			if s.Standing != state.Serving || st.disk.id == s.FilesystemID {
+				continue
+			}
+			if w.serveBeside(st) {
+				w.ask(l, elector.Request{Verb: elector.Drain, Storage: s.Name, Force: true})
+			} else {
+				st.bringBack(s.FilesystemID)
+			}
+			break
+		}
+		for _, path := range w.paths {
+			cmds = append(cmds, w.mendRepository(l.in, vs, path)...)
+		}
+	}
+	if len(cmds) > 0 {
+		l.in.run(func(t *task) { l.in.proposer.propose(t, time.Second, cmds...) })
+	}
+}
+
+// mendRepository resolves what only people can: a repository of which no storage
+// has every write; or one that its primary lacks and others have, of which nobody
+// can tell whether it was deleted.
+func (w *world) mendRepository(in *instance, vs *state.VirtualStorage, path string) []state.Command {
+	e := w.history.last().Entry(key(path))
+	if e == nil {
+		return nil
+	}
+	p, ok := vs.Primary(e)
+	if !ok && vs.Unavailable(e) {
+		for _, s := range vs.Succession {
+			if s.Standing == state.Serving && w.storage(s.Name).disk.id == s.FilesystemID {
+				return []state.Command{{AcceptLoss: &state.AcceptLoss{Key: key(path), Storage: s.Name}}}
+			}
+		}
+	}
+	if !ok || e.Deleted || e.HasDirty() {
+		return nil
+	}
+	if found, onDisk := w.check.onDisk(&p, path); onDisk && found == nil {
+		w.deleteAgain(in, path)
+	}
+	return nil
+}
+
+func (w *world) deleteAgain(in *instance, path string) {
+	r := &request{path: path, deletes: true, timeout: time.Second}
+	wr := w.check.begin(r, in)
+	r.op = wr.op
+	r.done = func(a answered) {
+		if a.err == nil {
+			w.check.ack(wr, a.decided)
+		}
+	}
+	w.cov.Mended++
+	w.tracef("op %d: %s is deleted again", r.op, path)
+	in.run(func(t *task) { in.ledger.write(t, r) })
+}

@@ -1,0 +1,228 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"praefect/consensus/lease"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
+)
+
+const (
+	// repeatEvery is how often an instance says again what it thinks.
+	repeatEvery = 100 * time.Millisecond
+	// streamSilence is after which an instance looks for the leader anew.
+	streamSilence = 700 * time.Millisecond
+	// starved is by how much timers may be late before an instance doubts
+	// itself.
+	starved = 200 * time.Millisecond
+)
+
+// session is an instance's side of the talk with the leader.
+type session struct {
+	in     *instance
+	holder lease.Holder
+	inc    state.Incarnation
+	routed state.Index // the view that the ledger has reported
+
+	stream    *stream // to the leader it believes in
+	echo      uint64
+	watermark state.Index
+	holds     []machine.Hold
+	late      time.Duration // by how much the last timer was
+	lateAt    time.Duration
+	refused   []refusal
+	dirty     bool // there is something to tell
+}
+
+// refusal says that the Raft port of an incarnation refuses.
+type refusal struct {
+	inc state.Incarnation
+	at  time.Duration
+}
+
+// stream connects an instance with a leader.
+type stream struct {
+	conn   *conn
+	leader *leader
+	from   *session
+	heard  time.Duration // by the instance's clock
+}
+
+func newSession(in *instance) *session { return &session{in: in} }
+
+func (s *session) lease() machine.Lease {
+	l := s.holder.Usable(s.routed)
+	return machine.Lease{Until: l.Until, Index: l.Index}
+}
+
+// registered begins the talk.
+func (s *session) registered(inc state.Incarnation) {
+	s.inc = inc
+	d := s.in.w.setup.lease
+	s.in.every(d/4, func() {
+		s.holder.Ask(s.in.now())
+		s.dirty = true
+		s.flush()
+	})
+	due := s.in.now() + repeatEvery
+	s.in.every(repeatEvery, func() {
+		late := s.in.now() - due
+		due = s.in.now() + repeatEvery + repeatEvery/8
+		if late > s.late || s.in.now()-s.lateAt > time.Second {
+			s.late, s.lateAt = max(0, late), s.in.now()
+		}
+		s.connect()
+		s.dirty = true
+		s.flush()
+	})
+}
+
+// connect keeps a stream to whom the instance believes to lead.
+func (s *session) connect() {
+	at := s.in.raft.leader
+	if st := s.stream; st != nil {
+		if at == st.leader.in.index && s.in.now()-st.heard < streamSilence && st.conn.alive(0) {
+			return
+		}
+		st.conn.close(0)
+		s.stream = nil
+	}
+	if at < 0 {
+		return
+	}
+	to := s.in.w.instances[at]
+	if !to.up || to.leads == nil || !s.in.w.net.both(s.in.node, to.node) {
+		return
+	}
+	st := &stream{leader: to.leads, from: s, heard: s.in.now()}
+	st.conn = s.in.w.net.dial(s.in.process, to.process, func() {
+		if s.stream == st {
+			s.stream = nil
+		}
+	}, nil)
+	s.stream, s.echo = st, 0
+	to.leads.streams = append(to.leads.streams, st)
+}
+
+// report has the leader told of what the ledger did, soon.
+func (s *session) report() {
+	s.routed = s.in.ledger.reports.Applied
+	s.soon()
+}
+
+// evidence has the leader told of what the links look like, soon.
+func (s *session) evidence() { s.soon() }
+
+func (s *session) soon() {
+	if s.inc == 0 || s.dirty {
+		return
+	}
+	s.dirty = true
+	s.in.after(s.in.w.between(0, time.Millisecond), s.flush)
+}
+
+// flush tells the leader everything.
+func (s *session) flush() {
+	if s.inc == 0 || !s.dirty || s.stream == nil {
+		return
+	}
+	s.dirty = false
+	st, ledger := s.stream, s.in.ledger
+	m := &lease.ToLeader{
+		InstanceID: s.in.id, Incarnation: s.inc, AskNumber: s.holder.Asked(), Echo: s.echo,
+		Applied: s.routed, Verdicts: s.opine(),
+	}
+	for _, h := range ledger.reports.Holding {
+		m.Holding = append(m.Holding, lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Marks: h.Marks})
+	}
+	for _, r := range s.refused {
+		if s.in.now()-r.at < 500*time.Millisecond {
+			m.Refused = append(m.Refused, r.inc)
+		}
+	}
+	m.Term = s.in.raft.term
+	st.conn.send(0, func() { st.leader.heard(st, m) })
+}
+
+// opine makes the verdicts of this instance.
+func (s *session) opine() []verdict.Report {
+	view := s.in.raft.view
+	vs := view.VirtualStorage(virtualStorage)
+	var all []verdict.Evidence
+	for _, l := range s.in.links {
+		e := verdict.Evidence{
+			VirtualStorage: virtualStorage, Storage: l.st.name, Reachable: l.conn != nil,
+			Refused: l.cause == causeRefused && l.redialled, Silent: l.cause == causeSilent,
+		}
+		if e.Reachable {
+			e.FilesystemID = l.fs
+		}
+		if vs != nil && vs.Storage(l.st.name) != nil {
+			e.Agreed = vs.Storage(l.st.name).FilesystemID
+		}
+		all = append(all, e)
+	}
+	reports := verdict.Opine(all, verdict.Doubt{Late: s.late, Limit: starved})
+	for i := range reports {
+		reports[i].ConnectedAt = s.in.links[i].connectedAt
+	}
+	return reports
+}
+
+// heard takes what a leader says.
+func (s *session) heard(st *stream, m *lease.FromLeader) {
+	now := s.in.now()
+	st.heard = now
+	if s.holder.Granted(m.Grant()) {
+		s.in.w.cov.Leases++
+	}
+	s.watermark = max(s.watermark, m.Watermark)
+	if m.Question > s.echo && st == s.stream {
+		s.echo = m.Question
+		s.dirty = true
+	}
+	holds := make([]machine.Hold, 0, len(m.Holds))
+	for _, h := range m.Holds {
+		until := now + time.Duration(h.RemainingMillis)*time.Millisecond
+		if i := slices.IndexFunc(s.holds, func(o machine.Hold) bool { return o.ID == h.ID }); i >= 0 {
+			until = min(until, s.holds[i].Until)
+		}
+		holds = append(holds, machine.Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Until: until})
+	}
+	s.holds = holds
+	for _, inc := range m.Probe {
+		s.probe(inc)
+	}
+	s.in.ledger.step(machine.Session{Lease: s.lease(), Watermark: s.watermark, Holds: s.holds})
+	s.in.w.check.routes()
+	if s.dirty {
+		s.dirty = false
+		s.soon()
+	}
+}
+
+// probe finds out whether the Raft port of an incarnation refuses: nothing but
+// the end of its process closes it.
+func (s *session) probe(inc state.Incarnation) {
+	known := s.in.raft.view.Instance(inc)
+	i := slices.IndexFunc(s.refused, func(r refusal) bool { return r.inc == inc })
+	if known == nil || i >= 0 && s.in.now()-s.refused[i].at < 200*time.Millisecond {
+		return
+	}
+	at := slices.IndexFunc(s.in.w.instances, func(o *instance) bool { return o.id == known.ID })
+	peer := s.in.w.instances[at]
+	if peer == s.in {
+		return
+	}
+	s.in.afterTrue(s.in.w.net.delay(s.in.node, peer.node), func() {
+		if peer.up || !s.in.w.net.both(s.in.node, peer.node) {
+			return
+		}
+		s.refused = slices.DeleteFunc(s.refused, func(r refusal) bool { return r.inc == inc })
+		s.refused = append(s.refused, refusal{inc, s.in.now()})
+		s.soon()
+	})
+}

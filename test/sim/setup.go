@@ -1,0 +1,72 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// setup is what a schedule is made of; the seed draws it.
+type setup struct {
+	instances, storages, paths, clients int
+	// span is for how long things go wrong, and how often a fault begins.
+	span, faults time.Duration
+	// think is how long clients wait between requests at most, and deletes how
+	// many of their writes are one.
+	think   time.Duration
+	deletes float64
+	lease   time.Duration
+	linger  time.Duration
+	// patience is after which a proposal counts as unknown.
+	patience time.Duration
+	// zombies are leaders that do not notice that nobody follows.
+	zombies bool
+	// disks may be replaced by empty ones.
+	disks bool
+}
+
+// quietSpan is how long everything has to converge once nothing is wrong.
+const quietSpan = 180 * time.Second
+
+func (w *world) draw() {
+	w.setup = setup{
+		instances: pick(w, 3, 3, 3, 3, 3, 3, 5, 1),
+		storages:  pick(w, 3, 3, 3, 2, 4),
+		paths:     pick(w, 1, 2, 2, 3),
+		clients:   pick(w, 2, 3, 4),
+		span:      w.between(3*time.Second, 9*time.Second),
+		faults:    w.between(150*time.Millisecond, 1200*time.Millisecond),
+		think:     pick[time.Duration](w, 20, 60, 150, 400) * time.Millisecond,
+		lease:     pick[time.Duration](w, 400, 1000, 1000) * time.Millisecond,
+		linger:    pick[time.Duration](w, 50, 400, 2000) * time.Millisecond,
+		patience:  pick[time.Duration](w, 50, 300, 1000, 3000) * time.Millisecond,
+		zombies:   w.chance(0.4),
+		disks:     w.chance(0.3),
+	}
+	if w.chance(0.3) {
+		w.setup.deletes = 0.1
+	}
+}
+
+func (w *world) build() {
+	w.draw()
+	for i := range w.setup.paths {
+		w.paths = append(w.paths, fmt.Sprintf("%c.git", 'a'+i))
+	}
+	w.net = newNetwork(w, w.setup.instances+w.setup.storages)
+	w.postgres = &postgres{w: w}
+	w.history = &history{w: w}
+	w.check = newCheck(w)
+	for i := range w.setup.instances {
+		w.instances = append(w.instances, newInstance(w, i))
+	}
+	for i := range w.setup.storages {
+		name := fmt.Sprintf("gitaly-%d", i+1)
+		s := &storage{index: i, process: &process{w: w, name: name, node: w.setup.instances + i, clock: w.newClock()}}
+		s.newDisk()
+		s.start()
+		w.storages = append(w.storages, s)
+	}
+	for _, in := range w.instances {
+		w.after(w.between(0, 200*time.Millisecond), in.begin)
+	}
+}

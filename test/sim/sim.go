@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// Run plays the schedule of a seed, adds to the coverage what it went through,
+// and returns how it broke a promise, or nil. The trace, if not nil, is written
+// to as it goes.
+func Run(seed uint64, cov *Coverage, trace io.Writer) error {
+	w := &world{seed: seed, rand: rand.New(rand.NewPCG(seed, 0x5eed)), cov: cov, out: trace}
+	defer w.close()
+	w.build()
+	w.every(200*time.Millisecond, w.check.quorum)
+	w.run(2 * time.Second)
+	for range w.setup.clients {
+		(&client{w: w, in: pick(w, w.instances...)}).next()
+	}
+	w.after(0, w.trouble)
+	w.run(2*time.Second + w.setup.span)
+	w.heal()
+	w.converge()
+	cov.Schedules++
+	cov.Events += w.events
+	if w.failure != nil {
+		return fmt.Errorf("seed %d, after %v: %w", seed, w.now.Round(time.Millisecond), w.failure)
+	}
+	return nil
+}
+
+// every runs fn again and again, by the true time.
+func (w *world) every(d time.Duration, fn func()) {
+	w.after(d, func() {
+		fn()
+		w.every(d, fn)
+	})
+}
+
+// close ends what is left of the tasks.
+func (w *world) close() {
+	for _, in := range w.instances {
+		in.end()
+	}
+	for _, s := range w.storages {
+		s.end()
+	}
+}
+
+// converge lets time pass until all is well again, which must come.
+func (w *world) converge() {
+	limit := w.now + quietSpan
+	for w.failure == nil {
+		w.run(w.now + 500*time.Millisecond)
+		why := w.unwell()
+		if why == "" {
+			return
+		}
+		if w.now > limit {
+			w.failf("it does not converge: %s", why)
+		}
+		w.mend()
+	}
+}
+
+// unwell tells what is not as it should be in the end, "" if all is well.
+func (w *world) unwell() string {
+	s := w.history.last()
+	vs := s.VirtualStorage(virtualStorage)
+	if vs == nil {
+		return "nothing is defined"
+	}
+	for _, st := range vs.Succession {
+		if st.Standing != state.Serving {
+			return fmt.Sprintf("%s is %s", st.Name, st.Standing)
+		}
+	}
+	for _, path := range w.paths {
+		if e := s.Entry(key(path)); e != nil {
+			return fmt.Sprintf("%s: %v", path, e)
+		}
+		for _, st := range vs.Succession {
+			if found, ok := w.check.onDisk(&st, path); !ok {
+				return fmt.Sprintf("%s has another disk", st.Name)
+			} else if first, _ := w.check.onDisk(&vs.Succession[0], path); !first.equal(found) {
+				w.failf("P5: %s of %s differs in the end", path, st.Name)
+			}
+		}
+	}
+	for _, in := range w.instances {
+		if in.ledger == nil || !in.leased() {
+			return in.name + " has no lease"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,255 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// tokenLife is for how long a storage takes a token: 30 s in truth, and as much
+// shorter here as electorSettings.RetireAfter is.
+const tokenLife = 3 * time.Second
+
+// verbs of the calls to storages.
+type verb int
+
+const (
+	verbLook   verb = iota // reads what is there
+	verbWrite              // an effect of a client
+	verbDelete             // of a client
+	verbReplicate
+	verbRemove
+)
+
+func (v verb) String() string {
+	return [...]string{"look", "write", "delete", "copy", "removal"}[v]
+}
+
+// call is one RPC at a storage.
+type call struct {
+	verb verb
+	path string
+	pool string // of verbWrite: a repository that must be there, or ""
+	op   op
+	// timeout is what was left until the deadline when it was sent.
+	timeout time.Duration
+	// dated is the wall clock of its token.
+	dated time.Duration
+	// source is where a copy comes from.
+	source *storage
+	sent   time.Duration // true time
+}
+
+// status is how a call ended at the storage.
+type status struct {
+	err   error
+	found *content // of verbLook
+}
+
+var (
+	errToken    = errors.New("the token is too old")
+	errConflict = errors.New("the write conflicts")
+	errGone     = errors.New("there is no such repository")
+	errSource   = errors.New("the source cannot be reached")
+	errDeadline = errors.New("the deadline has passed")
+	errLost     = errors.New("the connection was lost")
+	errCanceled = errors.New("canceled")
+)
+
+// storage is one storage server.
+type storage struct {
+	*process
+	index int
+	disk  *disk
+	// calls under way, in the order of their coming.
+	calls []*running
+	disks []*disk // all that it has had
+}
+
+// running is a call under way at a storage.
+type running struct {
+	call
+	conn     *conn
+	deadline time.Duration // by the clock of the storage
+	over     bool
+	answer   func(status)
+}
+
+// newDisk puts an empty disk into the storage.
+func (s *storage) newDisk() {
+	s.disk = &disk{id: fmt.Sprintf("%s-disk-%d", s.name, len(s.disks)+1), repos: make(map[string]*content)}
+	s.disks = append(s.disks, s.disk)
+}
+
+// bringBack puts a former disk back.
+func (s *storage) bringBack(id string) {
+	s.crash()
+	for _, d := range s.disks {
+		if d.id == id {
+			s.disk = d
+		}
+	}
+	s.start()
+}
+
+// wall is the wall clock, which all hosts keep near enough.
+func (w *world) wall() time.Duration { return w.now }
+
+// arrive begins a call. answer is called once, unless the storage dies.
+func (s *storage) arrive(c call, conn *conn, answer func(status)) *running {
+	r := &running{call: c, conn: conn, deadline: s.now() + c.timeout, answer: answer}
+	if c.verb != verbLook && s.w.wall()-c.dated > tokenLife {
+		s.w.cov.RefusedTokens++
+		s.w.tracef("%s refuses the token of %s %d", s.name, c.path, c.op)
+		r.finish(status{err: errToken})
+		return r
+	}
+	s.calls = append(s.calls, r)
+	s.after(s.duration(c), func() { s.effect(r) })
+	return r
+}
+
+// duration draws how long a call takes until its effect.
+func (s *storage) duration(c call) time.Duration {
+	switch {
+	case c.verb == verbLook:
+		return s.w.between(50*time.Microsecond, time.Millisecond)
+	case s.w.chance(0.05):
+		return s.w.between(0, c.timeout) // up to its bound
+	}
+	return s.w.between(time.Millisecond, 25*time.Millisecond)
+}
+
+func (r *running) finish(st status) {
+	if !r.over {
+		r.over = true
+		r.answer(st)
+	}
+}
+
+// effect lets the effect of a call happen, if it still may, and answers.
+func (s *storage) effect(r *running) {
+	defer s.forget(r)
+	if r.over {
+		return
+	}
+	if r.verb != verbLook && s.now() > r.deadline {
+		r.finish(status{err: errDeadline})
+		return
+	}
+	st := status{}
+	before := s.disk.repos[r.path]
+	switch r.verb {
+	case verbLook:
+		st.found = before
+	case verbWrite:
+		switch {
+		case r.pool != "" && s.disk.repos[r.pool] == nil:
+			st.err = errGone
+		case s.w.chance(0.03): // nothing happened
+			st.err = errConflict
+		case s.w.chance(0.02): // half of it happened
+			st.err = errConflict
+			s.put(r, before.with(r.op))
+		default:
+			s.put(r, before.with(r.op))
+		}
+	case verbDelete:
+		if before == nil {
+			st.err = errGone
+		}
+		s.w.check.deleted(before, r.op)
+		s.put(r, nil)
+	case verbRemove:
+		s.put(r, nil)
+	case verbReplicate:
+		if !r.source.up || !s.w.net.both(s.node, r.source.node) || r.source.paused > s.w.now {
+			st.err = errSource
+			break
+		}
+		found := r.source.disk.repos[r.path]
+		if found == nil {
+			st.err = errGone
+			break
+		}
+		// It takes a while more; what comes meanwhile may be missed.
+		if before.equal(found) && !s.w.chance(0.3) {
+			break
+		}
+		s.put(r, newContent(slices.Clone(found.ops), true))
+		s.calls = append(s.calls, r) // goes on
+		s.after(s.w.between(time.Millisecond, 10*time.Millisecond), func() { s.complete(r, found) })
+		return
+	}
+	s.respond(r, st)
+}
+
+// complete ends a copy.
+func (s *storage) complete(r *running, found *content) {
+	defer s.forget(r)
+	switch {
+	case r.over:
+	case s.now() > r.deadline:
+		r.finish(status{err: errDeadline})
+	default:
+		s.put(r, found)
+		s.respond(r, status{})
+	}
+}
+
+// respond sends the status a moment after the effect.
+func (s *storage) respond(r *running, st status) {
+	d := s.w.between(0, time.Millisecond)
+	if s.w.chance(0.02) {
+		d = s.w.between(0, time.Second)
+	}
+	s.after(d, func() { r.finish(st) })
+}
+
+// put changes a replica.
+func (s *storage) put(r *running, c *content) {
+	before := s.disk.repos[r.path]
+	if c == nil {
+		delete(s.disk.repos, r.path)
+	} else {
+		s.disk.repos[r.path] = c
+	}
+	if !before.equal(c) {
+		s.w.check.effect(s, &r.call)
+	}
+}
+
+// abandon tells the storage that nobody waits for a call any more: it may end
+// it there and then, or go on until its bound.
+func (s *storage) abandon(r *running) {
+	if r.verb == verbLook || s.w.chance(0.5) {
+		r.over = true
+	} else {
+		s.w.cov.LateEffects++
+	}
+}
+
+// hungUp tells the storage that a connection is gone, and who called over it.
+func (s *storage) hungUp(c *conn) {
+	for _, r := range s.calls {
+		if r.conn == c {
+			s.abandon(r)
+		}
+	}
+}
+
+func (s *storage) forget(r *running) {
+	if i := slices.Index(s.calls, r); i >= 0 {
+		s.calls = slices.Delete(s.calls, i, i+1)
+	}
+}
+
+// crash ends the process: what was under way stops where it is.
+func (s *storage) crash() {
+	for _, r := range s.calls {
+		r.over = true
+	}
+	s.calls = nil
+	s.end()
+}

@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// virtualStorage is the one of a schedule.
+const virtualStorage = "default"
+
+// world is everything of one schedule.
+type world struct {
+	seed   uint64
+	rand   *rand.Rand
+	now    time.Duration // the true time
+	seq    uint64
+	agenda agenda
+	events int64
+	out    io.Writer // of the trace; nil: none
+
+	setup      setup
+	paths      []string
+	net        *network
+	instances  []*instance
+	storages   []*storage
+	postgres   *postgres
+	history    *history
+	check      *check
+	cov        *Coverage
+	requests   int
+	asked      int  // by operators
+	quiet      bool // the faults are over
+	quietSince time.Duration
+	underway   []*request // of clients
+	failure    error
+}
+
+// failf ends the schedule: a promise is broken.
+func (w *world) failf(format string, args ...any) {
+	if w.failure == nil {
+		w.failure = fmt.Errorf(format, args...)
+		w.tracef("FAILED: "+format, args...)
+	}
+}
+
+// tracef writes a line of the trace.
+func (w *world) tracef(format string, args ...any) {
+	if w.out != nil {
+		fmt.Fprintf(w.out, "%10.4f  %s\n", w.now.Seconds(), fmt.Sprintf(format, args...))
+	}
+}
+
+// trace2 writes what the log says.
+func (w *world) trace2(index state.Index, e entry, c state.Command, r state.Result) {
+	if w.out == nil {
+		return
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		text = []byte(err.Error())
+	}
+	verdict := "applied"
+	if r.Refusal != nil {
+		verdict = r.Refusal.Error()
+	}
+	w.tracef("log %d, term %d, by %d: %s: %s", index, e.term, e.batch.Incarnation, text, verdict)
+}
+
+// moment draws how long a process takes between two instructions: mostly no
+// time at all.
+func (w *world) moment() time.Duration {
+	if w.chance(0.02) {
+		return w.between(0, 3*time.Millisecond)
+	}
+	return w.between(0, 50*time.Microsecond)
+}
+
+func (w *world) storage(name string) *storage {
+	for _, s := range w.storages {
+		if s.name == name {
+			return s
+		}
+	}
+	return nil
+}
