@@ -23,7 +23,7 @@ type repo struct {
 
 	live     bool        // our mark is in the replicated state, or may be
 	unsure   bool        // it may also not be: nothing may rely on it
-	scope    state.Scope // what that mark covers
+	scope    state.Scope // what that mark covers for certain
 	markedAt state.Index // where it was last opened or widened
 	dirty    bool        // something under it ended without full account
 	// distrusted is true from the proposal of a repair's verdict until a
@@ -116,14 +116,18 @@ func (m *Machine) hasten(fn func(*repo) bool) {
 }
 
 // opened notes that a mark of scope was applied at the index, or that it may
-// have been (0).
+// have been (0): then nothing more is certain than before.
 func (m *Machine) opened(r *repo, scope state.Scope, at state.Index) {
-	if r.live {
-		scope = union(r.scope, scope)
+	switch {
+	case at == 0:
+		r.unsure, r.dirty = true, true
+	case r.live && !r.unsure:
+		r.scope = union(r.scope, scope)
+	default:
+		r.scope, r.unsure = scope, false
 	}
-	r.live, r.scope, r.unsure = true, scope, at == 0
+	r.live = true
 	r.markedAt = max(r.markedAt, at)
-	r.dirty = r.dirty || at == 0
 }
 
 // marked tells whether our mark is in the replicated state for certain, and

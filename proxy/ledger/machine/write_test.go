@@ -427,6 +427,24 @@ func TestMachine_reliesOnNoMarkThatMayBeGone(t *testing.T) {
 	r.forwarded(2)
 }
 
+// TestMachine_reliesOnNoScopeThatMayBeMissing has a mark whose opening has no
+// answer, and was not applied: the next one, for a copy, covers no write.
+func TestMachine_reliesOnNoScopeThatMayBeMissing(t *testing.T) {
+	r := newRig(t, settings)
+	r.keep = true
+	r.step(Take{Ticket: 10, Key: alpha})
+	r.step(Mark{Ticket: 10, Scope: state.Scope{BoundMillis: 8000, Targets: []string{"gitaly-1"}}})
+	r.step(Answer{Proposal: r.kept[0].Proposal, Err: errLost})
+	r.kept = nil
+	r.step(Mark{Ticket: 10, Scope: copying})
+	r.answerKept()
+	r.begin(1, alpha)
+	r.forwarded(1)
+	if mark := r.state.Entry(alpha).Live(r.own); !slices.Contains(mark.Targets, "gitaly-1") {
+		t.Errorf("mark: %+v", mark)
+	}
+}
+
 func TestMachine_canceledWriteLeavesItsMark(t *testing.T) {
 	r := newRig(t, settings)
 	r.keep = true

@@ -1,0 +1,348 @@
+package machine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/router"
+)
+
+// player plays a machine against a state that others change, too, at random, and
+// checks each effect against what is true then.
+type player struct {
+	*rig
+	random *rand.Rand
+	lease  Lease
+	mark   state.Index // the watermark
+
+	writing           map[ID]*Forward    // forwarded writes
+	keys              map[ID][]state.Key // of all writes
+	begun             map[ID]bool        // not ended
+	repairs           map[ID]state.Key   // tickets granted
+	doomed, succeeded map[ID]bool
+	marked            map[ID]bool // of those, the marked ones
+	lastID            ID
+	seen              map[string]int
+}
+
+func (p *player) chance(n int) bool { return p.random.IntN(n) == 0 }
+
+func (p *player) key() state.Key {
+	return state.Key{VirtualStorage: "default", RelativePath: fmt.Sprint(p.random.IntN(3), ".git")}
+}
+
+// one picks one of the names that a map has; false if there is none.
+func one[V any](p *player, m map[ID]V) (ID, bool) {
+	if len(m) == 0 {
+		return 0, false
+	}
+	ids := make([]ID, 0, len(m))
+	for id := range m {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids[p.random.IntN(len(ids))], true
+}
+
+// play makes one move.
+func (p *player) play() {
+	switch p.random.IntN(17) {
+	case 0, 1, 2:
+		p.lastID++
+		keys := []state.Key{p.key()}
+		if p.chance(4) {
+			keys = append(keys, p.key())
+		}
+		p.keys[p.lastID], p.begun[p.lastID] = keys, true
+		p.do(Begin{Write: p.lastID, Keys: keys, Bytes: 10, Deletes: p.chance(8),
+			Scope: state.Scope{BoundMillis: int64(1000 << p.random.IntN(3)), RefsOnly: p.chance(2)}})
+	case 3, 4, 5:
+		if id, ok := one(p, p.writing); ok {
+			delete(p.writing, id)
+			if p.chance(6) {
+				delete(p.doomed, id)
+				p.do(NotSent{Write: id})
+			} else {
+				p.succeeded[id] = p.chance(2)
+				p.do(Ended{Write: id, Succeeded: p.succeeded[id], Arrived: p.succeeded[id] || !p.chance(4)})
+			}
+		}
+	case 6:
+		// Whoever has told the end of its RPC waits for the answer to that.
+		if id, ok := one(p, p.begun); ok && p.writing[id] == nil && !p.m.writes[id].clearing && p.chance(3) {
+			delete(p.begun, id)
+			p.do(Cancel{Write: id})
+		}
+	case 7:
+		p.now += time.Duration(p.random.Int64N(int64(2 * second)))
+		p.do(Tick{})
+	case 8, 9:
+		p.lead()
+	case 10, 11:
+		p.catchUp()
+	case 12:
+		p.others()
+	case 13, 14:
+		if len(p.kept) > 0 {
+			p.reply(p.random.IntN(len(p.kept)))
+		}
+	case 15:
+		p.lastID++
+		p.do(Take{Ticket: p.lastID, Key: p.key(), Hold: p.chance(2)})
+	case 16:
+		if id, ok := one(p, p.repairs); ok {
+			p.repair(id)
+		}
+	}
+}
+
+// repair makes a move of a repair.
+func (p *player) repair(id ID) {
+	switch {
+	case p.chance(3):
+		delete(p.repairs, id)
+		delete(p.marked, id)
+		p.do(Release{Ticket: id, Arrived: !p.chance(4)})
+	case p.marked[id]:
+		p.do(Declare{Ticket: id, Storages: []string{"gitaly-2", "gitaly-3"}})
+	case p.chance(4):
+		p.do(Unhold{Ticket: id})
+	default:
+		p.do(Mark{Ticket: id, Scope: copying})
+	}
+}
+
+// lead says what a leader may say.
+func (p *player) lead() {
+	s := Session{Lease: p.lease, Watermark: p.mark}
+	if p.chance(2) {
+		s.Lease = Lease{Until: p.now + time.Duration(p.random.Int64N(int64(3*second))), Index: p.state.Index}
+	}
+	if p.chance(2) {
+		s.Watermark = max(p.mark, p.report.Applied)
+	}
+	if p.chance(8) {
+		s.Holds = []Hold{{ID: fmt.Sprint(p.now), VirtualStorage: "default", Until: p.now + second}}
+	}
+	p.lease, p.mark = s.Lease, s.Watermark
+	p.do(s)
+}
+
+// others changes the state behind our back.
+func (p *player) others() {
+	vs := p.state.VirtualStorage("default")
+	k := p.key()
+	switch s := vs.Succession[p.random.IntN(3)]; {
+	case p.chance(3):
+		p.apply(p.other, state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{k.RelativePath}, Kind: state.Solo}})
+	case p.chance(2):
+		p.apply(p.other, state.Command{Close: &state.Close{VirtualStorage: "default", Paths: []string{k.RelativePath}}})
+	case s.Standing == state.Serving:
+		p.apply(p.other, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{s.Name}, Why: state.WhyDead, Epoch: vs.Epoch}})
+	case s.Standing == state.Fenced:
+		p.apply(p.other, state.Command{Admit: &state.Admit{VirtualStorage: "default", Epoch: vs.Epoch,
+			Storages: []state.Admission{{Storage: s.Name, As: state.Out, Why: state.WhyDead}}}})
+	default:
+		p.apply(p.other, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: s.Name, FilesystemID: "disk of " + s.Name}})
+	}
+}
+
+// reply answers a proposal: applied, or not, and perhaps nobody knows. Those of
+// one repository are never two.
+func (p *player) reply(i int) {
+	proposal := p.kept[i]
+	p.kept = slices.Delete(p.kept, i, i+1)
+	applied, known := !p.chance(8), !p.chance(6)
+	var results []state.Result
+	if applied {
+		results = p.apply(p.own, proposal.Commands...)
+	}
+	if !applied || !known {
+		p.do(Answer{Proposal: proposal.Proposal, Err: errLost})
+		return
+	}
+	p.catchUp()
+	p.do(Answer{Proposal: proposal.Proposal, Results: results})
+}
+
+func (p *player) catchUp() { p.do(View{State: p.state, Incarnation: p.own}) }
+
+// do steps the machine and checks what it says.
+func (p *player) do(e Event) {
+	p.t.Helper()
+	before := len(p.log)
+	p.step(e)
+	for i := before; i < len(p.log); i++ {
+		p.check(p.log[i])
+	}
+}
+
+func (p *player) check(effect Effect) {
+	p.t.Helper()
+	p.seen[fmt.Sprintf("%T", effect)]++
+	switch e := effect.(type) {
+	case Forward:
+		p.checkForward(e)
+		p.writing[e.Write] = &e
+	case Reject:
+		if !p.begun[e.Write] || p.writing[e.Write] != nil {
+			p.t.Fatalf("write %d is rejected, begun %v", e.Write, p.begun[e.Write])
+		}
+		delete(p.begun, e.Write)
+	case Finish:
+		if !p.begun[e.Write] || p.writing[e.Write] != nil {
+			p.t.Fatalf("write %d is finished, begun %v", e.Write, p.begun[e.Write])
+		}
+		if e.Err == nil && (p.doomed[e.Write] || p.succeeded[e.Write] && !p.mayRoute()) {
+			p.t.Fatalf("the status of write %d is passed on: doomed %v, succeeded %v", e.Write, p.doomed[e.Write], p.succeeded[e.Write])
+		}
+		delete(p.begun, e.Write)
+	case Doom:
+		if p.writing[e.Write] == nil {
+			p.t.Fatalf("write %d is doomed, and is not under way", e.Write)
+		}
+		p.doomed[e.Write] = true
+	case Done:
+		if e.Err == nil && e.View != nil {
+			p.marked[e.Ticket] = true
+		} else if e.Err == nil && !p.marked[e.Ticket] {
+			p.repairs[e.Ticket] = state.Key{}
+		}
+	case Propose:
+		p.checkPropose(e)
+	}
+}
+
+func (p *player) mayRoute() bool {
+	return p.now < p.lease.Until && p.m.View().Index >= p.lease.Index
+}
+
+// checkForward has all the rules of a write that is let pass.
+func (p *player) checkForward(f Forward) {
+	p.t.Helper()
+	if !p.begun[f.Write] {
+		p.t.Fatalf("write %d is forwarded, and nobody wants it", f.Write)
+	}
+	if !p.mayRoute() {
+		p.t.Fatalf("write %d is forwarded without a lease", f.Write)
+	}
+	for _, k := range p.keys[f.Write] {
+		// Our mark and the account are in the state for certain: nobody else
+		// can take them back while the mark is live.
+		entry := p.state.Entry(k)
+		mark := entry.Live(p.own)
+		if mark == nil || !slices.Contains(mark.Targets, f.Storage) {
+			p.t.Fatalf("write %d is forwarded to %q under the mark %+v", f.Write, f.Storage, mark)
+		}
+		for _, name := range storages {
+			if name != f.Storage && !entry.IsBehind(name) {
+				p.t.Fatalf("write %d is forwarded to %q, and %q is not behind: %+v", f.Write, f.Storage, name, entry)
+			}
+		}
+		if shrunk := p.m.View().Shrunk(k); p.mark < shrunk {
+			p.t.Fatalf("write %d is forwarded below the watermark: %d, shrunk at %d", f.Write, p.mark, shrunk)
+		}
+	}
+	if s := p.m.View().VirtualStorage("default").Storage(f.Storage); s.Standing != state.Serving {
+		p.t.Fatalf("write %d is forwarded to %q, which is %s", f.Write, f.Storage, s.Standing)
+	}
+}
+
+// checkPropose has the rules of closes and verdicts.
+func (p *player) checkPropose(e Propose) {
+	p.t.Helper()
+	for _, cmd := range e.Commands {
+		var paths []string
+		switch {
+		case cmd.Close != nil:
+			paths = cmd.Close.Paths
+			p.seen["close"]++
+		case cmd.InSync != nil:
+			paths = []string{cmd.InSync.RelativePath}
+			p.seen["in-sync"]++
+		}
+		for id := range p.writing {
+			for _, k := range p.keys[id] {
+				if slices.Contains(paths, k.RelativePath) {
+					p.t.Fatalf("%+v is proposed while write %d is under way", cmd, id)
+				}
+			}
+		}
+	}
+}
+
+func TestMachine_holdsItsRulesAtRandom(t *testing.T) {
+	seen := make(map[string]int)
+	for seed := range uint64(400) {
+		p := newPlayer(t, seed, seen)
+		for range 300 {
+			p.play()
+		}
+		p.wrapUp()
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	for _, what := range []string{
+		"machine.Forward", "machine.Held", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Spoiled", "close", "in-sync",
+	} {
+		if seen[what] < 50 {
+			t.Errorf("saw %s %d times only: %v", what, seen[what], seen)
+		}
+	}
+}
+
+func newPlayer(t *testing.T, seed uint64, seen map[string]int) *player {
+	p := &player{
+		rig: newRig(t, settings), random: rand.New(rand.NewPCG(seed, 1)), seen: seen,
+		writing: make(map[ID]*Forward), keys: make(map[ID][]state.Key), begun: make(map[ID]bool),
+		doomed: make(map[ID]bool), succeeded: make(map[ID]bool),
+		repairs: make(map[ID]state.Key), marked: make(map[ID]bool),
+	}
+	p.m = New(settings) // the watermark of the rig is beyond all
+	p.keep = true
+	var reach []Reached
+	for i, name := range storages {
+		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reach: router.Reach{OK: true, FilesystemID: "disk of " + name}})
+	}
+	p.do(Reach{Storages: reach})
+	p.catchUp()
+	return p
+}
+
+// wrapUp ends all that is under way, and wants nothing to be left.
+func (p *player) wrapUp() {
+	p.t.Helper()
+	p.keep = true
+	for range 10 {
+		for id := range p.writing {
+			delete(p.writing, id)
+			p.succeeded[id] = true
+			p.do(Ended{Write: id, Succeeded: true, Arrived: true})
+		}
+		for id := range p.repairs {
+			delete(p.repairs, id)
+			p.do(Release{Ticket: id, Arrived: true})
+		}
+		for len(p.kept) > 0 {
+			p.reply(0)
+		}
+		p.now += time.Minute
+		p.do(Tick{})
+	}
+	p.do(Stop{})
+	for len(p.kept) > 0 {
+		p.reply(0)
+	}
+	if len(p.begun) > 0 {
+		p.t.Errorf("writes without an end: %v", p.begun)
+	}
+	for id := range p.m.tickets { // not granted, and not released either
+		p.do(Release{Ticket: id, Arrived: true})
+	}
+	p.idle()
+}
