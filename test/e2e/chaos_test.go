@@ -154,7 +154,7 @@ func (x *chaos) run(ctx context.Context, d time.Duration) {
 
 func (x *chaos) killInstance(ctx context.Context, away time.Duration) {
 	i := x.cluster.Instances[0]
-	if !x.kill(ctx, i.Process, away, func(ctx context.Context) error { return endClaims(ctx, x.cluster) }) {
+	if !x.kill(ctx, i.Process, away) {
 		return
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -175,7 +175,7 @@ func (x *chaos) killInstance(ctx context.Context, away time.Duration) {
 }
 
 func (x *chaos) killStorage(ctx context.Context, s *cluster.Storage, away time.Duration) {
-	if !x.kill(ctx, s.Process, away, func(context.Context) error { return nil }) {
+	if !x.kill(ctx, s.Process, away) {
 		return
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -185,9 +185,8 @@ func (x *chaos) killStorage(ctx context.Context, s *cluster.Storage, away time.D
 	}
 }
 
-// kill kills a process and starts it again after a while; between is done while
-// it is away.
-func (x *chaos) kill(ctx context.Context, p *cluster.Process, away time.Duration, between func(context.Context) error) (killed bool) {
+// kill kills a process and starts it again after a while.
+func (x *chaos) kill(ctx context.Context, p *cluster.Process, away time.Duration) (killed bool) {
 	if ctx.Err() != nil {
 		return false
 	}
@@ -195,9 +194,6 @@ func (x *chaos) kill(ctx context.Context, p *cluster.Process, away time.Duration
 	x.kills[p.Label()]++
 	x.mu.Unlock()
 	if err := p.Kill(); err != nil {
-		x.failed(err)
-	}
-	if err := between(context.WithoutCancel(ctx)); err != nil {
 		x.failed(err)
 	}
 	pass(ctx, away)

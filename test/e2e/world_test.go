@@ -16,10 +16,15 @@ const vs = "default"
 
 // impatient makes what takes minutes in production take seconds: the effects of
 // a write whose end nobody saw are waited for as long as its deadline, those of
-// a copy as long as its.
+// a copy as long as its. A write whose primary is away is given up soon, and no
+// other storage takes its place: what one instance does about a loss is shown
+// here, what several agree on is shown elsewhere.
 const impatient = `
+[failover]
+enabled = false
 [consistency]
 write_timeout = "4s"
+hold_timeout = "1s"
 mark_linger = "300ms"
 [replication]
 parallel_storage_processing_workers = 4
@@ -75,9 +80,6 @@ func restart(t *testing.T, c *cluster.Cluster, env ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	i := c.Instances[0]
-	if err := endClaims(ctx, c); err != nil {
-		t.Fatal(err)
-	}
 	if err := i.Start(env...); err != nil {
 		t.Fatal(err)
 	}
@@ -88,19 +90,6 @@ func restart(t *testing.T, c *cluster.Cluster, env ...string) {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, func(ctx context.Context) error { return allServe(ctx, c) })
-}
-
-// endClaims has the claims of an instance that died end at once, not when their
-// lease has ended, half a minute later. The server may still be busy with what
-// the instance asked for last, and then one of both has to give way.
-func endClaims(ctx context.Context, c *cluster.Cluster) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	return until(ctx, func(ctx context.Context) error {
-		_, err := c.Postgres.SQL(ctx, "praefect", `update praefect_raft.jobs
-			set state = 'ready', again = false, claimed_until = null, claim_id = null where state = 'in_progress'`)
-		return err
-	})
 }
 
 // made makes repositories, with a first commit on main each.
