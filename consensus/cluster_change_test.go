@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -274,6 +275,19 @@ func TestPromotable(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestDifferingProfile(t *testing.T) {
+	status := func(name string, p Profile, err string) InstanceStatus {
+		return InstanceStatus{Status: Status{Name: name}, Profile: p, Err: err}
+	}
+	same := []InstanceStatus{status("a", Fast, ""), status("b", Fast, ""), status("c", "", "away")}
+	if got := differingProfile(Fast, same); got != "" {
+		t.Errorf("says %q of equal ones", got)
+	}
+	if got := differingProfile(Fast, append(same, status("d", Cautious, ""))); !strings.Contains(got, `"d"`) {
+		t.Errorf("says %q, want it to name the one that differs", got)
 	}
 }
 

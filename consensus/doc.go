@@ -1,26 +1,49 @@
 // Package consensus owns this instance's part in the Raft cluster: its
-// identity, its log on disk, and the way of commands into the log.
+// identity, its membership, its log on disk, and the way of commands into the
+// log.
 //
 // It promises that a command is answered only when it is durable and applied in
 // the instance's own view; that an answer which is not known is never guessed;
 // and that an instance whose disk errs or hangs takes itself out.
 //
-// The command line program opens and runs a Node; proxy and replicator see the
-// few methods of it that they declare.
+// The command line program opens and runs a Node; proxy, replicator and the
+// session see the few methods of it that they declare.
 //
 // # The life of a node
 //
-//	Open      lock the data directory, verify and restore what it holds
-//	Run       lead ─▶ register ─▶ retire former lives ─▶ ready ─▶ propose
-//	ctx ends  finish the batch under way, stop the library, close, unlock
+//	Open      lock the data directory, open the port for peers, and, if there is
+//	          state or the instance is alone, verify and restore it
+//	Run       come to a cluster ─▶ register ─▶ retire former lives ─▶ ready ─▶ propose
+//	ctx ends  finish the batch under way, hand leadership over, stop the
+//	          library, close the directory, close the port
 //
 // Alone, an instance is a cluster of one in the same code and on the same disk
-// format as a larger one; only the network is missing.
+// format as a larger one; only the network is missing. It becomes the first of
+// three when it gets a port and peers: it takes its address, and the others, who
+// are empty, join.
+//
+// # How instances come together
+//
+// An instance without state asks all peers of its settings. If one of them has
+// state it makes ready to join. Otherwise, once all have answered that they have
+// none, each writes down the ids of all, and when each has written down the same
+// ones each begins the log with the same first entry (nextStep). So an instance
+// that was emptied can neither begin a second cluster beside the one that is
+// there, nor vote under its former id: it has another one, and connections say
+// which one they are meant for (package peer).
+//
+// To join, an instance asks the leader until it is a member under its present
+// address. It follows without a vote, and the leader makes it a voter when it
+// has kept up for a while and the number of voters becomes odd by it. Nobody is
+// removed without an operator: an instance under the name or at the address of
+// another member waits until that one is removed. One that was removed learns it
+// from the leader, and ends.
 //
 // # The data directory
 //
 //	lock           held while a process has the directory, by flock
-//	instance.json  the random id, and whether a log was ever begun
+//	instance.json  the random id, whether a log was ever begun and with whom, the
+//	               cluster's id
 //	raft.db        log, term and vote (raft-boltdb, each append synced)
 //	snapshots/     the last three
 //
@@ -31,22 +54,34 @@
 // # A command
 //
 // Propose queues it; one goroutine gathers what is queued into a batch, gives it
-// a request id, the incarnation and the next number, and proposes it. Its end:
+// a request id, the incarnation and the next number, and proposes it, by itself
+// or by way of the leader, one hop. Its end:
 //
-//   - applied or refused: results, once the view has them;
+//   - applied or refused: results, once the view of this instance has them;
 //   - ErrNotProposed: certainly not in the log (the queue was full, the caller
 //     left while it waited, the node is not ready or stops);
 //   - ErrUnknown: it may be. The node proposes the batch again under the same
-//     request id until it learns the answer, and proposes nothing else before,
-//     as a later batch would make the former one's number stale. Only a caller
-//     that leaves, or the end of the node, ends without it.
+//     request id, to whoever leads by then, until it learns the answer, and
+//     proposes nothing else before, as a later batch would make the former one's
+//     number stale. Only a caller that leaves, or the end of the node, ends
+//     without it.
+//
+// ProposeAs goes beside all that, once, and only into the log of its own term.
 //
 // # How failures end
 //
-//   - The disk errs, or has not answered for Config.StoreTimeout: every
-//     goroutine of the library that needs it ends, Run returns the error, and
-//     the process must exit. A failed fsync is never retried. What was under
-//     way is unknown; the next life finds it in the log, or does not.
+//   - The disk errs, or has not answered for Config.StoreTimeout: all connections
+//     to peers are dropped and none is made any more, so that the others elect
+//     another leader; every goroutine of the library that needs the disk ends,
+//     Run returns the error, and the process must exit. A failed fsync is never
+//     retried. What was under way is unknown; the next life finds it in the
+//     log, or does not.
+//   - The port for peers refuses connections only when the process has ended, or
+//     Run has ended in order: others take that for proof that nothing of this
+//     incarnation can come any more, and retire it.
+//   - The cluster retires this incarnation, or removes the instance: Run returns
+//     ErrRetired or ErrRemoved, and the process must end.
+//   - The quorum is lost: nothing is committed, and everybody waits.
 //   - The process dies at any point: the next life replays the log, registers
 //     as a new incarnation and retires this one, whose marks become dirty.
 //   - A second process on the same directory waits for the lock and gives up

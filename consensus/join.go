@@ -43,7 +43,7 @@ func (n *Node) watchMembership(ctx context.Context, stop context.CancelCauseFunc
 	if n.transport == nil {
 		return
 	}
-	w := membershipWatch{node: n, caughtUp: make(map[string]time.Time), heard: time.Now()}
+	w := membershipWatch{node: n, caughtUp: make(map[string]time.Time), heard: time.Now(), compared: time.Now()}
 	for {
 		if err := w.look(ctx); err != nil {
 			stop(err)
@@ -61,6 +61,8 @@ type membershipWatch struct {
 	told     string               // the last complaint
 	heard    time.Time            // when a leader was last known
 	caughtUp map[string]time.Time // since when each non-voter has been
+	compared time.Time            // when the profiles were, last
+	differ   string               // what came of it
 }
 
 // look does one round. Its error ends this instance.

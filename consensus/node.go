@@ -95,8 +95,10 @@ func (n *Node) listen(ctx context.Context) (err error) {
 		c.Logger.Warn("peers know each other by a shared secret: keep raft.listen_addr on a private network, or use certificates")
 	}
 	n.calls = newCalls(n.transport)
-	// Nothing that hangs on this may be waited for by those who do without us.
-	context.AfterFunc(n.guard.healthy, n.transport.Kill)
+	context.AfterFunc(n.guard.healthy, func() {
+		n.transport.Kill()
+		c.Logger.Error("this instance takes itself out of the cluster", "err", n.guard.failure())
+	})
 	return nil
 }
 

@@ -43,6 +43,24 @@ func (w *membershipWatch) lead(ctx context.Context, own *raft.Server) (why strin
 		}
 		n.config.Logger.InfoContext(ctx, "an instance has become a voter", "peer", members[i].Name, "id", id)
 	}
+	if time.Since(w.compared) >= compareEvery {
+		w.differ, w.compared = differingProfile(n.config.Profile, n.PeersStatus(ctx)), time.Now()
+	}
+	return w.differ
+}
+
+// compareEvery is how often the leader compares the settings that must be equal.
+const compareEvery = 30 * time.Second
+
+// differingProfile names an instance with other times than the leader's: the
+// slowest one governs how long the others take to miss it, the fastest one
+// elects without need.
+func differingProfile(own Profile, all []InstanceStatus) string {
+	for _, s := range all {
+		if s.Err == "" && s.Profile != own {
+			return fmt.Sprintf("raft.profile of %q is %q, and %q at the leader: make it the same everywhere", s.Name, s.Profile, own)
+		}
+	}
 	return ""
 }
 
