@@ -22,7 +22,7 @@ type node struct {
 	changed  chan struct{}
 }
 
-func newNode(t *testing.T) *node {
+func newNode(t testing.TB) *node {
 	t.Helper()
 	n := &node{state: &state.State{}, changed: make(chan struct{})}
 	results := n.apply(t.Context(), state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "c"}})
