@@ -46,6 +46,17 @@ func (v VirtualStorage) Succession() []string {
 	return order
 }
 
+// ConfiguredPrimary is the node that the file calls the primary, empty if it
+// calls none so.
+func (v VirtualStorage) ConfiguredPrimary() string {
+	for _, node := range v.Nodes {
+		if node.Primary {
+			return node.Storage
+		}
+	}
+	return ""
+}
+
 // checkVirtualStorages judges the virtual storages and their nodes.
 func (c *Config) checkVirtualStorages(found *findings) {
 	if len(c.VirtualStorages) == 0 {

@@ -97,8 +97,9 @@ type Failover struct {
 	// MassFailureWindow: when more than half of all storages die within it, no
 	// primary is replaced, as the fault is hardly theirs. Default 5s.
 	MassFailureWindow Duration `toml:"mass_failure_window"`
-	// WarmUp is how long a new leader looks before it replaces a primary.
-	// Default 5s; 0 = it does not wait.
+	// WarmUp is how long after its own start a leader replaces no primary: where
+	// all is started at once, some storages come later. Default 5s; 0 = it does
+	// not wait.
 	WarmUp Duration `toml:"warm_up"`
 	// HoldDeadline bounds how long the writes of a virtual storage wait while an
 	// operator moves its primary. Default 8s.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +14,9 @@ import (
 	"praefect/config"
 	"praefect/consensus"
 	"praefect/consensus/elector"
+	"praefect/consensus/lease"
 	"praefect/consensus/peer"
+	"praefect/consensus/session"
 	"praefect/fsm/state"
 	"praefect/proxy"
 	"praefect/proxy/admin"
@@ -82,7 +83,7 @@ func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer) (
 	return consensus.Open(ctx, consensus.Config{
 		DataDir: raft.DataDir, Profile: consensus.Profile(raft.Profile),
 		Name: raft.Name, Version: d.version,
-		Address:    cmp.Or(d.cfg.ListenAddr, d.cfg.TLSListenAddr, d.cfg.SocketPath),
+		Address:    clientAddress(d.cfg),
 		ListenAddr: raft.ListenAddr, AdvertiseAddr: raft.AdvertisedAddr(), Peers: peers,
 		Credentials: peer.Credentials{
 			CertificatePath: raft.CertificatePath, KeyPath: raft.KeyPath, CAPath: raft.CAPath, Secret: raft.Secret.Reveal(),
@@ -98,36 +99,53 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	storages, err := storage.New(targets(cfg), log, storage.NewMetrics(registry), storage.Config{
 		ProbeInterval: time.Duration(cfg.Detection.ProbeInterval),
 		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
+		Silence:       time.Duration(cfg.Detection.Silence),
 		DialOptions:   []grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})},
 	})
 	if err != nil {
 		return nil, err
 	}
-	marks := ledger.New(node, ledger.Config{
+	talks := session.New(node, sights{storages}, d.session())
+	var repair *replicator.Replicator // made below; nothing runs before
+	marks := ledger.New(node, talk{talks}, proxy.Reached(storages), ledger.Config{
 		Linger:      time.Duration(cfg.Consistency.MarkLinger),
 		HoldTimeout: time.Duration(cfg.Consistency.HoldTimeout),
 		HoldLimit:   cfg.Consistency.HoldLimit,
-		Step:        d.step,
-	})
-	elect := elector.New(node, seen(storages), log, configured(cfg), elector.Config{})
-	jobs := postgres.NewQueue(db)
-	repair := replicator.New(replicator.Deps{
-		Ledger: node, Gate: gate{marks}, Storages: repairStorages{storages, node.View}, Queue: jobs,
-		Watch: stream.Watch, Log: log, Metrics: replicator.NewMetrics(registry, node),
-	}, d.replication())
-	operators := admin.New(admin.Deps{
-		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Fills, jobs}, Local: adminLocal(node),
-	}, admin.Config{Instance: cfg.Raft.Name, Access: admin.Access{Token: cfg.Admin.Token.Reveal()}})
-	server, err := proxy.New(proxy.Deps{
-		Node: node, Storages: storages, Ledger: marks, Logger: log, Register: operators.Register,
+		LeaseWait:   time.Duration(cfg.Consistency.LeaseWait),
 		Behind: func(keys ...state.Key) {
 			for _, key := range keys {
 				repair.Enqueue(key)
 			}
 		},
+		Metrics: ledger.NewMetrics(registry),
+		Step:    d.step,
+	})
+	jobs := postgres.NewQueue(db)
+	repair = replicator.New(replicator.Deps{
+		Ledger: node, Gate: gate{marks}, Storages: repairStorages{storages, node.View}, Queue: jobs, Leads: talks.Leads,
+		Watch: stream.Watch, Log: log, Metrics: replicator.NewMetrics(registry, node),
+	}, d.replication())
+
+	deps := admin.Deps{
+		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Fills, jobs}, Local: adminLocal(node, talks),
+		Control: newControl(way{node: node}, talks, jobs),
+	}
+	operators := admin.New(deps, admin.Config{
+		Instance: cfg.Raft.Name, Access: admin.Access{Token: cfg.Admin.Token.Reveal()}, Log: log,
+	})
+	deps.Control = newControl(way{node: node, last: true}, talks, jobs)
+	peers := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: admin.Access{Peers: true}, Log: log})
+	node.Provide(consensus.Services{
+		Lease:     talks.Serve,
+		LeaseLeft: func() time.Duration { return talks.Lease().Left(talks.Now()) },
+		Register:  peers.Register,
+	})
+	server, err := proxy.New(proxy.Deps{
+		Node: node, Storages: storages, Ledger: marks, Peers: otherInstances(node), Logger: log, Register: operators.Register,
 	}, registry, proxy.Config{
 		Auth:           proxy.Auth{Token: cfg.Auth.Token.Reveal(), Transitioning: cfg.Auth.Transitioning},
 		WriteTimeout:   time.Duration(cfg.Consistency.WriteTimeout),
+		RefuseReads:    cfg.Consistency.ReadsWithoutLease == "refuse",
 		LatencyBuckets: cfg.Prometheus.GRPCLatencyBuckets,
 		Step:           d.step,
 	})
@@ -135,7 +153,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, err
 	}
 
-	ready := newReadiness(func() error { return leads(node.Status()) })
+	ready := newReadiness(func() error { return leased(marks) })
 	var parts []part
 	if cfg.PrometheusListenAddr != "" {
 		listener, err := listen(ctx, "tcp", cfg.PrometheusListenAddr)
@@ -145,7 +163,10 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		parts = append(parts, httpPart(listener, registry, ready.check, log))
 	}
 	return append(parts,
-		part{name: "consensus", run: node.Run, ready: func(ctx context.Context) error {
+		part{name: "consensus", run: func(ctx context.Context) error {
+			defer peers.Wait()
+			return node.Run(ctx)
+		}, ready: func(ctx context.Context) error {
 			select {
 			case <-node.Ready():
 				return nil
@@ -156,15 +177,33 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		part{name: "connections to storages", run: storages.Run, ready: func(ctx context.Context) error {
 			return triedStorages(ctx, storages)
 		}},
-		part{name: "ledger", run: marks.Run},
-		part{name: "elector", run: elect.Run, ready: func(ctx context.Context) error {
-			return agreed(ctx, node, configured(cfg), seen(storages))
+		part{name: "session", run: talks.Run, ready: func(ctx context.Context) error {
+			return agreed(ctx, node, cfg, storages.States)
 		}},
+		part{name: "ledger", run: marks.Run},
 		part{name: "migrations", run: func(ctx context.Context) error { return migrate(ctx, db, log) }},
 		part{name: "replicator", run: repair.Run},
+		part{name: "operators", run: func(ctx context.Context) error {
+			<-ctx.Done() // the server has stopped: it stops before what it uses
+			operators.Wait()
+			return nil
+		}},
 		serverPart(server, clients, time.Duration(cfg.GracefulStopTimeout), log),
 		ready.part(time.Duration(cfg.DrainWait)),
 	), nil
+}
+
+func (d *daemon) session() session.Config {
+	f := d.cfg.Failover
+	return session.Config{
+		Now: lease.Now,
+		Failover: elector.Settings{
+			Failover: f.Enabled, WarmUp: max(1, time.Duration(f.WarmUp)), MassWindow: time.Duration(f.MassFailureWindow),
+			ReturnAfter: time.Duration(f.ReturnAfter), ReturnAfterMax: time.Duration(f.ReturnAfterMax), RetireAfter: time.Duration(f.RetireAfter),
+		},
+		Configured: configured(d.cfg), Fingerprint: fingerprint(d.cfg),
+		ReportAge: time.Duration(d.cfg.Detection.ReportAge), Hold: time.Duration(f.HoldDeadline), Logger: d.log,
+	}
 }
 
 func (d *daemon) replication() replicator.Config {

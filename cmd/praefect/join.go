@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -11,7 +12,11 @@ import (
 	"praefect/config"
 	"praefect/consensus"
 	"praefect/consensus/elector"
+	"praefect/consensus/lease"
+	"praefect/consensus/session"
+	"praefect/consensus/verdict"
 	"praefect/fsm/state"
+	"praefect/proxy"
 	"praefect/proxy/admin"
 	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
@@ -39,21 +44,85 @@ func targets(cfg *config.Config) []storage.Target {
 func configured(cfg *config.Config) []elector.Configured {
 	var list []elector.Configured
 	for _, vs := range cfg.VirtualStorages {
-		list = append(list, elector.Configured{VirtualStorage: vs.Name, Storages: vs.Succession()})
+		list = append(list, elector.Configured{VirtualStorage: vs.Name, Storages: vs.Succession(), Primary: vs.ConfiguredPrimary()})
 	}
 	return list
 }
 
-// seen are the storages that are reached now, for the elector.
-func seen(set *storage.Set) func() []elector.Seen {
-	return func() []elector.Seen {
-		var list []elector.Seen
-		for _, r := range set.States() {
-			if r.Reachable {
-				list = append(list, elector.Seen{VirtualStorage: r.VirtualStorage, Storage: r.Storage, FilesystemID: r.FilesystemID})
+// sights are the connections for the session.
+type sights struct{ *storage.Set }
+
+func (s sights) Evidence() []session.Evidence {
+	states := s.States()
+	all := make([]session.Evidence, len(states))
+	for i, r := range states {
+		all[i] = session.Evidence{Generation: r.Generation, Evidence: verdict.Evidence{
+			VirtualStorage: r.VirtualStorage, Storage: r.Storage, Reachable: r.Reachable, Slow: r.Slow(),
+			FilesystemID: r.FilesystemID, Refused: r.Refused, Silent: r.Silent, Err: r.Err,
+		}}
+		if !r.Reachable {
+			all[i].FilesystemID = "" // that of a former connection says nothing of now
+		}
+	}
+	return all
+}
+
+// talk is the session in the ledger's terms.
+type talk struct{ *session.Session }
+
+func (t talk) Lease() ledger.Lease {
+	l := t.Session.Lease()
+	return ledger.Lease{Until: l.Until, Index: l.Index}
+}
+
+func (t talk) Holds() []ledger.Hold {
+	var holds []ledger.Hold
+	for _, h := range t.Session.Holds() {
+		holds = append(holds, ledger.Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Until: h.Until})
+	}
+	return holds
+}
+
+func (t talk) Report(applied state.Index, holding []ledger.HoldReport) {
+	reports := make([]lease.HoldReport, len(holding))
+	for i, h := range holding {
+		reports[i] = lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Marks: h.Marks}
+	}
+	t.Session.Report(applied, reports)
+}
+
+// clientAddress is how peers name the place where this instance serves clients:
+// where it listens on every address, the host is that of its port for peers.
+func clientAddress(cfg *config.Config) string {
+	scheme, listen := "tcp://", cfg.ListenAddr
+	if listen == "" {
+		scheme, listen = "tls://", cfg.TLSListenAddr
+	}
+	if listen == "" {
+		return "unix:" + cfg.SocketPath
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return scheme + listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if peers, _, err := net.SplitHostPort(cfg.Raft.AdvertisedAddr()); err == nil {
+			host = peers
+		}
+	}
+	return scheme + net.JoinHostPort(host, port)
+}
+
+// otherInstances are the instances that reads may be passed on to.
+func otherInstances(node *consensus.Node) func() []proxy.Peer {
+	return func() []proxy.Peer {
+		var peers []proxy.Peer
+		for _, in := range node.View().Instances {
+			if in.ID != node.ID() && in.Address != "" {
+				peers = append(peers, proxy.Peer{Name: in.Name, Address: in.Address})
 			}
 		}
-		return list
+		return peers
 	}
 }
 
@@ -121,15 +190,13 @@ func gateError(err error) error {
 }
 
 // adminLocal is what the node knows of its part in the cluster, for operators.
-func adminLocal(node *consensus.Node) func() admin.Local {
+func adminLocal(node *consensus.Node, talks *session.Session) func() admin.Local {
 	return func() admin.Local {
-		leader := node.Status().Leader
-		for _, instance := range node.View().Instances {
-			if instance.ID == leader {
-				return admin.Local{Leader: instance.Name}
-			}
+		local := admin.Local{Warnings: talks.Alarms()}
+		if leader, err := node.Leader(); err == nil {
+			local.Leader = leader.Name
 		}
-		return admin.Local{}
+		return local
 	}
 }
 

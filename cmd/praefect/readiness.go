@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
-	"praefect/consensus"
-	"praefect/consensus/elector"
+	"praefect/config"
 	"praefect/fsm/state"
+	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
 )
 
@@ -18,11 +17,13 @@ var (
 	errStopping = errors.New("stopping")
 )
 
-// leads says why an instance that stands alone cannot use its state, or nil:
-// only a leader commits and knows what is committed.
-func leads(s consensus.Status) error {
-	if s.ID != s.Leader {
-		return fmt.Errorf("the instance is not the leader but %q", s.State)
+var errNoLease = errors.New("no lease: this instance does not hear from a majority of the others")
+
+// leased says why an instance may not route requests by the agreed state now, or
+// nil: it has no lease, or its view is older than that of the lease.
+func leased(marks *ledger.Ledger) error {
+	if _, ok := marks.Reading(); !ok {
+		return errNoLease
 	}
 	return nil
 }
@@ -51,10 +52,10 @@ type agreer interface {
 // agreed waits until the virtual storages of the settings, and the disks of the
 // storages that are reached, are in the replicated state: requests that come
 // before would find names unknown that the operator has configured.
-func agreed(ctx context.Context, node agreer, configured []elector.Configured, seen func() []elector.Seen) error {
+func agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []storage.Reach) error {
 	for {
 		changed := node.Changed()
-		if isAgreed(node.View(), configured, seen()) {
+		if isAgreed(node.View(), cfg, reached()) {
 			return nil
 		}
 		select {
@@ -65,15 +66,15 @@ func agreed(ctx context.Context, node agreer, configured []elector.Configured, s
 	}
 }
 
-func isAgreed(view *state.State, configured []elector.Configured, seen []elector.Seen) bool {
-	for _, c := range configured {
-		if view.VirtualStorage(c.VirtualStorage) == nil {
+func isAgreed(view *state.State, cfg *config.Config, reached []storage.Reach) bool {
+	for _, c := range cfg.VirtualStorages {
+		if view.VirtualStorage(c.Name) == nil {
 			return false
 		}
 	}
-	for _, s := range seen {
-		vs := view.VirtualStorage(s.VirtualStorage)
-		if st := vs.Storage(s.Storage); st != nil && st.FilesystemID == "" {
+	for _, r := range reached {
+		vs := view.VirtualStorage(r.VirtualStorage)
+		if st := vs.Storage(r.Storage); r.Reachable && st != nil && st.FilesystemID == "" {
 			return false
 		}
 	}

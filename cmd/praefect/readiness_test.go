@@ -7,9 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"praefect/consensus"
-	"praefect/consensus/elector"
+	"praefect/config"
 	"praefect/fsm/state"
+	"praefect/proxy/storage"
 )
 
 func TestReadiness_followsTheDaemon(t *testing.T) {
@@ -42,15 +42,6 @@ func TestReadiness_followsTheDaemon(t *testing.T) {
 	})
 }
 
-func TestLeads(t *testing.T) {
-	if err := leads(consensus.Status{ID: "a", Leader: "a", State: "Leader"}); err != nil {
-		t.Error(err)
-	}
-	if err := leads(consensus.Status{ID: "a", State: "Candidate"}); err == nil {
-		t.Error("a candidate is ready")
-	}
-}
-
 func TestIsAgreed(t *testing.T) {
 	view := &state.State{VirtualStorages: []state.VirtualStorage{{Name: "default", Succession: []state.Storage{
 		{Name: "known", FilesystemID: "disk"}, {Name: "new"},
@@ -67,15 +58,15 @@ func TestIsAgreed(t *testing.T) {
 		{"a storage that the cluster refused", []string{"default"}, []string{"refused"}, true},
 		{"a new virtual storage", []string{"default", "other"}, nil, false},
 	} {
-		var configured []elector.Configured
+		cfg := &config.Config{}
 		for _, name := range row.configured {
-			configured = append(configured, elector.Configured{VirtualStorage: name})
+			cfg.VirtualStorages = append(cfg.VirtualStorages, config.VirtualStorage{Name: name})
 		}
-		var seen []elector.Seen
+		var seen []storage.Reach
 		for _, name := range row.seen {
-			seen = append(seen, elector.Seen{VirtualStorage: "default", Storage: name})
+			seen = append(seen, storage.Reach{VirtualStorage: "default", Storage: name, Reachable: true})
 		}
-		if got := isAgreed(view, configured, seen); got != row.want {
+		if got := isAgreed(view, cfg, seen); got != row.want {
 			t.Errorf("%s: got %v, want %v", row.name, got, row.want)
 		}
 	}

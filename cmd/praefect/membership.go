@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"praefect/consensus"
+	"praefect/proxy/admin"
+)
+
+// membership is what operators do about the instances. What only the leader can
+// do is passed on to it.
+type membership struct {
+	node *consensus.Node
+	way  way
+}
+
+// way leads a request to the leader, over one hop.
+type way struct {
+	node *consensus.Node
+	// last is true at the port for peers: what came from another instance goes
+	// no further.
+	last bool
+}
+
+// leader returns a client of the leader's service, nil if this instance leads.
+func (w way) leader() (*admin.Client, error) {
+	cc, leader, err := w.node.LeaderConn()
+	switch {
+	case errors.Is(err, consensus.ErrLeads):
+		return nil, nil
+	case err != nil:
+		return nil, noLeader(w.node, err)
+	case w.last:
+		return nil, admin.Errorf(admin.NoLeader, "this instance does not lead any more; %s does", leader)
+	}
+	return admin.NewClient(cc), nil
+}
+
+// noLeader says why there is nobody to ask, and who could help.
+func noLeader(node *consensus.Node, err error) *admin.Error {
+	ctx := context.Background() // PeersStatus has a bound of its own
+	var silent []string
+	for _, s := range node.PeersStatus(ctx) {
+		if s.Err != "" {
+			silent = append(silent, s.Name)
+		}
+	}
+	if len(silent) == 0 {
+		return admin.Errorf(admin.NoLeader, "%v; every instance answers, so one is about to be elected: ask again", err)
+	}
+	return admin.Errorf(admin.NoLeader, "%v; these instances do not answer from here: %s", err, strings.Join(silent, ", "))
+}
+
+// atLeader carries a request out here if this instance leads, else there.
+func atLeader[Response any](w way, here func() (Response, error), there func(*admin.Client) (Response, error)) (Response, error) {
+	client, err := w.leader()
+	switch {
+	case err != nil:
+		var none Response
+		return none, err
+	case client != nil:
+		return there(client)
+	}
+	return here()
+}
+
+// Instances implements admin.Membership.
+func (m membership) Instances(ctx context.Context) (admin.RaftView, error) {
+	client, err := m.way.leader()
+	if err == nil && client != nil {
+		view, err := client.Instances(ctx)
+		if err == nil || ctx.Err() != nil {
+			return view, err
+		}
+	}
+	return m.ownView(ctx), nil
+}
+
+// ownView is what this instance finds out by itself.
+func (m membership) ownView(ctx context.Context) admin.RaftView {
+	self := m.node.Status()
+	_, leads := m.node.Leading()
+	view := admin.RaftView{ClusterID: self.ClusterID, Term: self.Term, CommitIndex: self.CommitIndex, OwnView: !leads}
+	for _, s := range m.node.PeersStatus(ctx) {
+		if s.ID == self.Leader {
+			view.Leader = s.Name
+		}
+		view.Instances = append(view.Instances, describeInstance(s, self.CommitIndex))
+	}
+	return view
+}
+
+func describeInstance(s consensus.InstanceStatus, committed uint64) admin.Instance {
+	i := admin.Instance{
+		Name: s.Name, ID: s.ID, Addr: s.Address, ClientAddr: s.ClientAddress, Voter: s.Voter, Version: s.Version,
+		AppliedIndex: s.AppliedIndex, Behind: max(committed, s.AppliedIndex) - s.AppliedIndex,
+		LeaseMillis: s.LeaseLeft.Milliseconds(), Error: s.Err,
+	}
+	switch {
+	case s.Err != "":
+		i.State, i.Behind = admin.Unreachable, 0
+	case s.State == "Leader":
+		i.State = admin.Leader
+	case s.State == "Candidate":
+		i.State = admin.Candidate
+	case !s.Voter:
+		i.State = admin.Joining
+	default:
+		i.State = admin.Follower
+	}
+	if s.Err == "" && s.LastContact >= 0 {
+		contact := s.LastContact.Milliseconds()
+		i.LastContactMillis = &contact
+	}
+	return i
+}
+
+// AddInstance implements admin.Membership.
+func (m membership) AddInstance(ctx context.Context, r admin.AddRequest) (admin.Done, error) {
+	return atLeader(m.way, func() (admin.Done, error) {
+		if err := m.node.AddPeer(ctx, r.Name, r.Addr); err != nil {
+			return admin.Done{}, memberError(err)
+		}
+		return admin.Done{Note: "it takes part as a non-voter now, and votes once it has caught up"}, nil
+	}, func(c *admin.Client) (admin.Done, error) { return c.AddInstance(ctx, r) })
+}
+
+// RemoveInstance implements admin.Membership.
+func (m membership) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (admin.Done, error) {
+	return atLeader(m.way, func() (admin.Done, error) {
+		err := m.node.RemovePeer(ctx, r.Name, r.Force)
+		if err != nil {
+			return admin.Done{}, memberError(err)
+		}
+		return admin.Done{Note: "it never comes back under its former id: to take part again it begins with an empty raft.data_dir"}, nil
+	}, func(c *admin.Client) (admin.Done, error) { return c.RemoveInstance(ctx, r) })
+}
+
+// TransferLeadership implements admin.Membership.
+func (m membership) TransferLeadership(ctx context.Context, r admin.TransferRequest) (admin.Done, error) {
+	return atLeader(m.way, func() (admin.Done, error) {
+		if self := m.node.Status(); r.Name == self.Name || r.Name == self.ID {
+			return admin.Done{Already: true}, nil
+		}
+		if err := m.node.Transfer(ctx, r.Name); err != nil {
+			return admin.Done{}, memberError(err)
+		}
+		return admin.Done{}, nil
+	}, func(c *admin.Client) (admin.Done, error) { return c.TransferLeadership(ctx, r) })
+}
+
+// memberError tells what an error of a change of members means for an operator.
+// One that is not known here leaves open whether anything has changed.
+func memberError(err error) error {
+	switch {
+	case errors.Is(err, consensus.ErrNoMember):
+		return admin.Errorf(admin.NotFound, "%v", err)
+	case errors.Is(err, consensus.ErrUnsafe):
+		return admin.Errorf(admin.Refused, "%v", err)
+	case errors.Is(err, consensus.ErrNotLeader):
+		return admin.Errorf(admin.NoLeader, "%v", err)
+	}
+	return admin.Errorf(admin.OutcomeUnknown, "%v; praefectctl raft status tells", err)
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"praefect/consensus"
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+	"praefect/replicator/queue"
+)
+
+// overriding is an operator's word against what the cluster does by itself. All
+// of it are commands of the log, which any instance may propose, and each can be
+// repeated without harm: the state says whether there is anything left to do.
+type overriding struct {
+	node *consensus.Node
+	jobs queue.Queue
+}
+
+// propose brings one command into the log.
+func (o overriding) propose(ctx context.Context, command state.Command) error {
+	results, err := o.node.Propose(ctx, command)
+	switch {
+	case errors.Is(err, consensus.ErrNotProposed) && ctx.Err() != nil:
+		return admin.Errorf(admin.Canceled, "given up before it was proposed")
+	case errors.Is(err, consensus.ErrNotProposed):
+		return noLeader(o.node, err)
+	case err != nil:
+		return admin.Errorf(admin.OutcomeUnknown, "%v", err)
+	case results[0].Refusal != nil:
+		return results[0].Refusal
+	}
+	return nil
+}
+
+// Undrain implements admin.Overriding.
+func (o overriding) Undrain(ctx context.Context, r admin.UndrainRequest) (admin.Done, error) {
+	if s := o.storage(r.VirtualStorage, r.Storage); s != nil && !drained(s) {
+		return admin.Done{Already: true}, nil
+	}
+	err := o.propose(ctx, state.Command{Undrain: &state.Undrain{VirtualStorage: r.VirtualStorage, Storage: r.Storage, By: r.By}})
+	if err != nil {
+		return admin.Done{}, err
+	}
+	return admin.Done{Note: "it serves again once it has been healthy for a while; what it misses is copied to it then"}, nil
+}
+
+func (o overriding) storage(vs, name string) *state.Storage {
+	if v := o.node.View().VirtualStorage(vs); v != nil {
+		return v.Storage(name)
+	}
+	return nil
+}
+
+func drained(s *state.Storage) bool { return s.Standing == state.Out && s.Why == state.WhyDrained }
+
+// Pause implements admin.Overriding.
+func (o overriding) Pause(ctx context.Context, r admin.PauseRequest) (admin.PauseResponse, error) {
+	pause := &state.Pause{VirtualStorage: r.VirtualStorage, Why: r.Why, By: r.By}
+	response := admin.PauseResponse{VirtualStorages: o.meant(r.VirtualStorage)}
+	if r.ForMillis > 0 {
+		until := time.Now().Add(r.For()).UTC()
+		pause.Until, response.Until = until.UnixMilli(), &until
+	}
+	return response, o.propose(ctx, state.Command{Pause: pause})
+}
+
+// Resume implements admin.Overriding.
+func (o overriding) Resume(ctx context.Context, r admin.ResumeRequest) (admin.PauseResponse, error) {
+	response := admin.PauseResponse{VirtualStorages: o.meant(r.VirtualStorage)}
+	response.Already = !o.paused(response.VirtualStorages)
+	if response.Already {
+		return response, nil
+	}
+	return response, o.propose(ctx, state.Command{Resume: &state.Resume{VirtualStorage: r.VirtualStorage, By: r.By}})
+}
+
+// meant are the virtual storages that a name stands for.
+func (o overriding) meant(name string) []string {
+	if name != "" {
+		return []string{name}
+	}
+	var all []string
+	for _, vs := range o.node.View().VirtualStorages {
+		all = append(all, vs.Name)
+	}
+	return all
+}
+
+func (o overriding) paused(names []string) bool {
+	view := o.node.View()
+	for _, name := range names {
+		if vs := view.VirtualStorage(name); vs != nil && vs.Paused != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// AcceptLoss implements admin.Overriding.
+func (o overriding) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (admin.Done, error) {
+	key := state.Key{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath}
+	if o.node.View().Entry(key) == nil {
+		return admin.Done{Already: true, Note: "no storage misses an acknowledged write of this repository"}, nil
+	}
+	if err := o.propose(ctx, state.Command{AcceptLoss: &state.AcceptLoss{Key: key, Storage: r.Storage}}); err != nil {
+		return admin.Done{}, err
+	}
+	return admin.Done{Note: "the other storages get this replica as soon as they can be reached"}, nil
+}
+
+// RetryJobs implements admin.Overriding.
+func (o overriding) RetryJobs(ctx context.Context, r admin.RetryRequest) (admin.RetryResponse, error) {
+	retried, err := o.jobs.Retry(ctx, queue.RetryFilter{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath})
+	if err != nil {
+		return admin.RetryResponse{}, admin.Errorf(admin.NotAvailable, "the queue cannot be reached; jobs that became ready meanwhile stay so: %v", err)
+	}
+	return admin.RetryResponse{Retried: retried}, nil
+}
