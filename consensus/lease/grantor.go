@@ -89,10 +89,6 @@ func (g *Grantor) Ask() uint64 {
 	return g.question
 }
 
-// Question returns the number of the latest question, which goes into every
-// message.
-func (g *Grantor) Question() uint64 { return g.question }
-
 // Committed tells what is applied at the leader now. Views that are older than
 // what was committed a lease ago are too old.
 func (g *Grantor) Committed(now time.Duration, index state.Index) {
@@ -249,17 +245,4 @@ func (g *Grantor) appliedByLeased(now time.Duration) state.Index {
 // the index, and acts by it.
 func (g *Grantor) AppliedByAll(index state.Index, now time.Duration) bool {
 	return g.Watermark(now) >= index
-}
-
-// Missing are the instances that AppliedByAll waits for, as far as they are
-// known, by incarnation.
-func (g *Grantor) Missing(index state.Index, now time.Duration) []state.Incarnation {
-	var missing []state.Incarnation
-	for inc, h := range g.holders {
-		if g.Leased(inc, now) && h.applied < index {
-			missing = append(missing, inc)
-		}
-	}
-	slices.Sort(missing)
-	return missing
 }
