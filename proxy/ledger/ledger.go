@@ -74,7 +74,7 @@ type Config struct {
 	// a switchover.
 	HoldTimeout time.Duration
 	// HoldLimit is how many writes may wait at once, and HoldBytes how much
-	// their first messages may occupy (0: any amount).
+	// their first messages may occupy (0: 64 MiB).
 	HoldLimit, HoldBytes int
 	// LeaseWait is how long a write waits at most for a lease.
 	LeaseWait time.Duration
@@ -119,6 +119,9 @@ func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
 	}
 	if cfg.Behind == nil {
 		cfg.Behind = func(...state.Key) {}
+	}
+	if cfg.HoldBytes == 0 {
+		cfg.HoldBytes = 64 << 20
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)

@@ -19,7 +19,8 @@ type Reach struct {
 // Reacher tells how the storages of one virtual storage can be reached.
 type Reacher func(storage string) Reach
 
-// usable tells whether requests may go to s over the connection r.
+// usable tells whether requests may go to s over the connection r: it leads to
+// the disk that the view speaks of. ▲
 func usable(s *state.Storage, r Reach) bool {
 	return r.OK && r.FilesystemID == s.FilesystemID
 }

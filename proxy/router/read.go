@@ -26,7 +26,7 @@ func RouteRead(view *state.State, read Read, reach Reacher, intn func(int) int) 
 		return "", &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: read.Key.VirtualStorage}
 	}
 	entry := view.Entry(read.Key)
-	if read.PrimaryOnly || entry.HasSolo() {
+	if read.PrimaryOnly || entry.HasSolo() { // ▲ the others fall behind as we speak
 		return readPrimary(vs, entry, read, reach)
 	}
 	if entry.HasDirty() {

@@ -106,7 +106,7 @@ func (s Situation) dirty() (early []*state.Dirty, due []state.DirtyRef, refsOnly
 		if mark.Dirty == nil {
 			continue
 		}
-		if left := s.Left(mark.Dirty); left > 0 {
+		if left := s.Left(mark.Dirty); left > 0 { // ▲ an effect may still come, after the comparison
 			early = append(early, mark.Dirty)
 			if soonest == 0 || left < soonest {
 				soonest = left
@@ -121,14 +121,14 @@ func (s Situation) dirty() (early []*state.Dirty, due []state.DirtyRef, refsOnly
 
 // targets are the storages to be copied to now. Absent are those that would be
 // if they could be called. One that a mark in early may still change is
-// neither: a late effect must not meet a fresh copy.
+// neither: a late effect must not meet a fresh copy. ▲
 func (s Situation) targets(early []*state.Dirty) (now, absent []string) {
 	for i := range s.VS.Succession {
 		st := &s.VS.Succession[i]
 		due := false
 		switch st.Standing {
 		case state.Serving:
-			due = s.Entry.IsBehind(st.Name)
+			due = s.Entry.IsBehind(st.Name) // ▲ nothing is ever copied onto one in sync
 		case state.Filling:
 			due = s.Filling || s.Entry.IsBehind(st.Name)
 		}

@@ -45,7 +45,8 @@ func (m *Machine) answered(a Answer) {
 	p.then(a)
 }
 
-// account is the command that makes everything behind but the primary.
+// account is the command that makes everything behind but the primary, whatever
+// its standing. ▲
 func (w *write) account(deleted state.DeletedChange) state.Command {
 	wrote := &state.Wrote{
 		VirtualStorage: w.keys[0].VirtualStorage,

@@ -31,9 +31,7 @@ type rig struct {
 	other state.Incarnation
 	batch uint64
 
-	session Session
 	keep    bool              // proposals are to be kept
-	behind  bool              // views are not brought, watermarks are
 	kept    []Propose         // in order
 	last    map[ID]Effect     // what was last said to a write or ticket
 	said    map[ID][]Effect   // all of it

@@ -87,13 +87,16 @@ func (m *Machine) hear(e Session) {
 	m.watermark = max(m.watermark, e.Watermark)
 	was := m.holds
 	m.holds = slices.DeleteFunc(slices.Clone(e.Holds), func(h Hold) bool { return h.Until <= m.now })
-	if !slices.Equal(was, m.holds) {
+	if !slices.EqualFunc(was, m.holds, sameHold) {
 		m.hasten(func(r *repo) bool { return m.held(r.key.VirtualStorage) })
 		m.reconsider(everyWrite)
 		return
 	}
 	m.reconsider(func(w *write) bool { return w.why == WhyWatermark && m.watermark >= w.need })
 }
+
+// sameHold tells whether two are one hold, whose end may have been put off.
+func sameHold(a, b Hold) bool { return a.ID == b.ID && a.VirtualStorage == b.VirtualStorage }
 
 // endHolds forgets the holds whose time is up.
 func (m *Machine) endHolds() (ended bool) {
