@@ -9,6 +9,7 @@ import (
 
 	"praefect/config"
 	"praefect/consensus/elector"
+	"praefect/consensus/session"
 	"praefect/proxy/admin"
 	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
@@ -20,7 +21,7 @@ func TestConfigured_beginsWithThePrimary(t *testing.T) {
 	cfg := &config.Config{VirtualStorages: []config.VirtualStorage{{Name: "default", Nodes: []config.Node{
 		{Storage: "a", Address: "tcp://a:1", Token: "x"}, {Storage: "b", Address: "tcp://b:1", Primary: true}, {Storage: "c", Address: "tcp://c:1"},
 	}}}}
-	want := []elector.Configured{{VirtualStorage: "default", Storages: []string{"b", "a", "c"}}}
+	want := []elector.Configured{{VirtualStorage: "default", Storages: []string{"b", "a", "c"}, Primary: "b"}}
 	if diff := cmp.Diff(want, configured(cfg)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -64,6 +65,52 @@ func TestAdminRepair(t *testing.T) {
 	for _, name := range [][2]string{{"default", "a"}, {"other", "b"}} {
 		if got := r.Filling(name[0], name[1]); got != nil {
 			t.Errorf("%v: got %+v", name, got)
+		}
+	}
+}
+
+func TestClientAddress_isOneThatPeersCanUse(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		cfg  config.Config
+		want string
+	}{
+		{"a host of its own", config.Config{ListenAddr: "10.0.0.1:2305"}, "tcp://10.0.0.1:2305"},
+		{"every address", config.Config{ListenAddr: "0.0.0.0:2305", Raft: config.Raft{AdvertiseAddr: "p1:2307"}}, "tcp://p1:2305"},
+		{"no host", config.Config{ListenAddr: ":2305", Raft: config.Raft{AdvertiseAddr: "p1:2307"}}, "tcp://p1:2305"},
+		{"TLS only", config.Config{TLSListenAddr: "[::]:3305", Raft: config.Raft{AdvertiseAddr: "p1:2307"}}, "tls://p1:3305"},
+		{"a socket only", config.Config{SocketPath: "/run/p.sock"}, "unix:/run/p.sock"},
+	} {
+		if got := clientAddress(&row.cfg); got != row.want {
+			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
+		}
+	}
+}
+
+func TestFingerprint_tellsOtherStorages(t *testing.T) {
+	with := func(address string) *config.Config {
+		return &config.Config{VirtualStorages: []config.VirtualStorage{{Name: "default", Nodes: []config.Node{{Storage: "a", Address: address}}}}}
+	}
+	if fingerprint(with("tcp://x:1")) != fingerprint(with("tcp://x:1")) || fingerprint(with("tcp://x:1")) == fingerprint(with("tcp://y:1")) {
+		t.Error("the same settings differ, or other ones do not")
+	}
+}
+
+func TestSwitchError_saysWhetherAnythingChanged(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		want admin.Kind
+	}{
+		{session.ErrNotLeading, admin.NoLeader},
+		{session.ErrCanceled, admin.Canceled},
+		{fmt.Errorf("%w: promote b", session.ErrBusy), admin.Refused},
+		{fmt.Errorf("%w: it is out", elector.ErrRefused), admin.Refused},
+		{fmt.Errorf("%w: copies", elector.ErrTimeout), admin.TimedOut},
+		{fmt.Errorf("%w: gone", session.ErrUnknown), admin.OutcomeUnknown},
+		{elector.ErrOvertaken, admin.OutcomeUnknown},
+	} {
+		if got := admin.KindOf(switchError(row.err)); got != row.want {
+			t.Errorf("%v: got %q, want %q", row.err, got, row.want)
 		}
 	}
 }
