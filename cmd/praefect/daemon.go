@@ -123,7 +123,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	jobs := postgres.NewQueue(db)
 	repair = replicator.New(replicator.Deps{
 		Ledger: node, Gate: gate{marks}, Storages: repairStorages{storages, node.View}, Queue: jobs, Leads: talks.Leads,
-		Watch: stream.Watch, Log: log, Metrics: replicator.NewMetrics(registry, node),
+		Watch: stream.Watch, Stamp: storage.WithTokenTime, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
 
 	deps := admin.Deps{
