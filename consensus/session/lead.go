@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -323,8 +324,11 @@ func (t *term) answered(a answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.proposing = nil
-	// Whoever is retired now is not let in any more.
-	t.bar(a.commands, false)
+	// Whoever is retired now is not let in any more. While that is not known it
+	// gets no lease: the entry may still come.
+	if a.err == nil || errors.Is(a.err, consensus.ErrNotProposed) {
+		t.bar(a.commands, false)
+	}
 	if a.err != nil {
 		t.s.cfg.Logger.Warn("a proposal of the leader has failed; the next decision looks at the state", "term", t.Term, "err", a.err)
 	}
