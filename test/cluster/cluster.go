@@ -20,6 +20,10 @@ const (
 	removeLimit = 20 * time.Second
 )
 
+// AdminTokenName is the name, in the directory of a cluster, of the file with the
+// operators' secret.
+const AdminTokenName = "admin-token"
+
 // Cluster is a running cluster. Make one with Start or Run; its owner calls Stop.
 // Its fields are set once, and its methods may be called by several goroutines.
 type Cluster struct {
@@ -196,7 +200,7 @@ func (c *Cluster) prepare(context.Context) error {
 		}
 		c.Dir = dir
 	}
-	c.TokenFile, c.AdminTokenFile = filepath.Join(c.Dir, "token"), filepath.Join(c.Dir, "admin-token")
+	c.TokenFile, c.AdminTokenFile = filepath.Join(c.Dir, "token"), filepath.Join(c.Dir, AdminTokenName)
 	var err error
 	if c.Token, err = newToken(c.TokenFile); err != nil {
 		return err

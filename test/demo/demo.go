@@ -21,7 +21,9 @@ type demo struct {
 	state  string // directory of the cluster
 	stdout io.Writer
 	stderr io.Writer
-	record *record // of the demo that is there, nil if there is none
+	tour   bool     // with things that happen
+	paths  []string // of the repositories that the storages begin with
+	record *record  // of the demo that is there, nil if there is none
 }
 
 // newDemo finds out where things are and what is there.

@@ -68,7 +68,7 @@ func (w world) state() string { return filepath.Join(w.home, stateName) }
 func (w world) run(args ...string) (stdout, stderr string, code int) {
 	w.t.Helper()
 	// The cleanup needs it when the test's context has ended.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 6*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, os.Args[0], append([]string{"-build", w.build}, args...)...)
 	command.Env = append(os.Environ(), asDemo+"=1", "XDG_STATE_HOME="+w.home)
@@ -122,15 +122,16 @@ func (w world) record() *record {
 func TestDemo_staysUpUntilItIsTakenDown(t *testing.T) {
 	w := newWorld(t)
 	up := w.must("up")
-	for _, want := range []string{"git push", "git clone", "gitaly-3", "praefectctl status", "make demo-down"} {
+	for _, want := range []string{"git push", "git clone", "gitaly-3", "praefectctl status", "make demo-down",
+		"kill -9 of the primary storage", "longest pause", "every acknowledged write there"} {
 		if !strings.Contains(up, want) {
 			t.Errorf("up does not mention %q:\n%s", want, up)
 		}
 	}
 	first := w.record()
 	running, err := processesOf(w.state())
-	if err != nil || len(running) != 5 {
-		t.Errorf("got %v, %v; want five processes", running, err)
+	if err != nil || len(running) != 8 {
+		t.Errorf("got %v, %v; want eight processes", running, err)
 	}
 	if again := w.must("up"); !strings.Contains(again, "up already") || !strings.Contains(again, first.ClientAddr) {
 		t.Errorf("a second up says:\n%s", again)
@@ -141,17 +142,17 @@ func TestDemo_staysUpUntilItIsTakenDown(t *testing.T) {
 	w.must("status")
 
 	w.kill(process{first.Storages[1].PID, cluster.TestGitaly})
-	if _, stderr, code := w.run("status"); code != 1 || !strings.Contains(stderr, "1 of 5 processes ended") {
+	if _, stderr, code := w.run("status"); code != 1 || !strings.Contains(stderr, "1 of 8 processes ended") {
 		t.Errorf("status with a dead storage: exit code %d, %q", code, stderr)
 	}
-	if again := w.must("up"); !strings.Contains(again, "gitaly-2 ended") || !strings.Contains(again, "git clone") {
+	if again := w.must("-tour=false", "up"); !strings.Contains(again, "gitaly-2 ended") || !strings.Contains(again, "git clone") {
 		t.Errorf("up with a dead storage says:\n%s", again)
 	}
 	if second := w.record(); second.Postgres.PID == first.Postgres.PID {
 		t.Error("up with a dead storage kept the old cluster")
 	}
 
-	if down := w.must("down"); !strings.Contains(down, "stopped 5 processes") {
+	if down := w.must("down"); !strings.Contains(down, "stopped 8 processes") {
 		t.Errorf("down says:\n%s", down)
 	}
 	w.wantNothingLeft()
@@ -169,6 +170,7 @@ func TestDemo_describesItselfInTheAgreedForm(t *testing.T) {
 		Instances: []instanceRecord{{"n", "a", "m", 1}},
 		Storages:  []storageRecord{{"v", "n", "a", "t", "d", 2}},
 		Postgres:  postgresRecord{"dsn", 3},
+		HAProxy:   haproxyRecord{"h", 4},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -176,7 +178,7 @@ func TestDemo_describesItselfInTheAgreedForm(t *testing.T) {
 	const want = `{"client_addr":"a","token_file":"b","state_dir":"c",` +
 		`"instances":[{"name":"n","addr":"a","metrics_addr":"m","pid":1}],` +
 		`"storages":[{"virtual_storage":"v","name":"n","addr":"a","token_file":"t","dir":"d","pid":2}],` +
-		`"postgres":{"dsn":"dsn","pid":3},"haproxy":null}`
+		`"postgres":{"dsn":"dsn","pid":3},"haproxy":{"addr":"h","pid":4}}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}

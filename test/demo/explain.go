@@ -4,29 +4,39 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+
+	"praefect/test/cluster"
 )
 
 // explain tells what to try next, to copy as it stands.
 func (d *demo) explain() {
 	url := "gitaly://" + d.record.ClientAddr + "/" + virtualStorage + "/" + relativePath
+	var endpoints []string
+	for _, i := range d.record.Instances {
+		endpoints = append(endpoints, i.Addr)
+	}
 	fmt.Fprintf(d.stdout, `
 It stays up until make demo-down. To look around:
 
   export PATH=%s:"$PATH"
   export GITALY_TOKEN_FILE=%[2]s PRAEFECT_TOKEN_FILE=%[2]s
+  export PRAEFECT_ADMIN_TOKEN_FILE=%[8]s
   export PRAEFECT_ENDPOINTS=%[3]s
 
   praefectctl status
+  praefectctl raft status
+  praefectctl promote gitaly-2
   git clone %[4]s
   make demo-down
 
 Metrics are at http://%[5]s/metrics, logs in %[6]s,
 addresses and process ids in %[7]s.
-`, quote(d.build), quote(d.record.TokenFile), d.record.ClientAddr, url, d.record.Instances[0].MetricsAddr,
-		d.state, d.published())
+`, quote(d.build), quote(d.record.TokenFile), strings.Join(endpoints, ","), url, d.record.Instances[0].MetricsAddr,
+		d.state, d.published(), quote(filepath.Join(d.state, cluster.AdminTokenName)))
 }
 
 // quote makes a word of the shell.

@@ -1,6 +1,7 @@
 // Command demo owns a cluster on this machine that people try the project out
-// with: three storages over real git repositories, Postgres and one instance,
-// with a repository that was pushed and cloned back through it.
+// with: three storages over real git repositories, Postgres and three instances
+// behind HAProxy, with a repository that was pushed and cloned back through them,
+// and figures of what clients noticed while parts of it failed.
 // It promises that a demo which is up stays up until it is taken down, that an
 // up which fails leaves no process, and that build/demo.json describes what runs.
 // make demo and make demo-down call it.
@@ -18,7 +19,7 @@ import (
 )
 
 const usage = `usage: demo [flags] up|down|status
-  up      start the demo, push and clone through it, and leave it running
+  up      start the demo, push and clone through it, give a tour, leave it running
   down    stop it and remove its state
   status  tell which of its processes run
 flags:
@@ -51,6 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		flags.PrintDefaults()
 	}
 	build := flags.String("build", "build", "directory of the programs, which also takes demo.json")
+	tour := flags.Bool("tour", true, "let things happen to a new demo, and measure what clients notice")
 	if err := flags.Parse(args); err != nil {
 		return errUsage
 	}
@@ -64,6 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	d.tour = *tour
 	release, err := d.lock()
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ var signals = []struct {
 	program string
 	signal  syscall.Signal
 }{
+	{"haproxy", syscall.SIGTERM},
 	{cluster.Praefect, syscall.SIGTERM},
 	{cluster.TestGitaly, syscall.SIGTERM},
 	{"postgres", syscall.SIGINT}, // SIGTERM would wait for clients

@@ -17,8 +17,7 @@ type record struct {
 	Instances  []instanceRecord `json:"instances"`
 	Storages   []storageRecord  `json:"storages"`
 	Postgres   postgresRecord   `json:"postgres"`
-	// HAProxy is null as long as a single instance has clients connect to itself.
-	HAProxy *haproxyRecord `json:"haproxy"`
+	HAProxy    haproxyRecord    `json:"haproxy"`
 }
 
 type instanceRecord struct {
@@ -49,8 +48,9 @@ type haproxyRecord struct {
 
 func newRecord(c *cluster.Cluster) *record {
 	r := &record{
-		ClientAddr: c.Instances[0].Addr, TokenFile: c.TokenFile, StateDir: c.Dir,
+		ClientAddr: c.ClientAddr(), TokenFile: c.TokenFile, StateDir: c.Dir,
 		Postgres: postgresRecord{DSN: c.DSN, PID: c.Postgres.PID()},
+		HAProxy:  haproxyRecord{Addr: c.Balancer.Addr, PID: c.Balancer.PID()},
 	}
 	for _, i := range c.Instances {
 		r.Instances = append(r.Instances, instanceRecord{Name: i.Label(), Addr: i.Addr, MetricsAddr: i.MetricsAddr, PID: i.PID()})
@@ -109,8 +109,5 @@ func (r *record) parts() []part {
 	for _, i := range r.Instances {
 		parts = append(parts, part{i.Name, i.Addr, i.PID})
 	}
-	if r.HAProxy != nil {
-		parts = append(parts, part{"haproxy", r.HAProxy.Addr, r.HAProxy.PID})
-	}
-	return parts
+	return append(parts, part{"haproxy", r.HAProxy.Addr, r.HAProxy.PID})
 }

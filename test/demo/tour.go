@@ -169,7 +169,7 @@ func (t *tour) compareStorages(ctx context.Context) error {
 
 // askOperator shows the operator's tool, which must find nothing amiss.
 func (t *tour) askOperator(ctx context.Context) error {
-	for _, command := range [][]string{{"status"}, {"queue", "list"}} {
+	for _, command := range [][]string{{"status"}, {"raft", "status"}, {"queue", "list"}} {
 		out, code, err := t.c.Praefectctl(ctx, command...)
 		if err != nil {
 			return err

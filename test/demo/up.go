@@ -8,10 +8,31 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 // clientAddr is where clients find the demo, if the port is free.
 const clientAddr = "127.0.0.1:2305"
+
+// repositories is how many there are beside the one that is pushed.
+const repositories = 24
+
+// tuning lets what a scene leaves to repair be repaired while people look on.
+// Nothing that detects, decides or holds is other than it is without settings.
+const tuning = `
+drain_wait = "1s"
+[consistency]
+mark_linger = "300ms"
+[replication]
+parallel_storage_processing_workers = 4
+copy_timeout = "10s"
+retry_min = "100ms"
+retry_max = "1s"
+[reconciliation]
+scheduling_interval = "1s"
+[failover]
+return_after = "2s"
+`
 
 // up starts the demo and shows what it does; one that runs already is only
 // described.
@@ -66,9 +87,16 @@ func (d *demo) start(ctx context.Context, programs cluster.Binaries) (*cluster.C
 		return nil, fmt.Errorf("open the state directory for the user of Postgres: %w", err)
 	}
 	fmt.Fprintf(d.stdout, "Starting a cluster in %s\n", d.state)
+	// What the scenes of the tour write to.
+	seeds, err := workload.NewSeeds(ctx, d.state, repositories)
+	if err != nil {
+		return nil, err
+	}
+	d.paths = seeds.Paths()
 	steps := d.steps()
 	return cluster.Start(ctx, cluster.Options{
 		Binaries: programs, Dir: d.state, ClientAddr: clientAddr, Detached: true, Progress: steps.done,
+		Instances: 3, Balancer: true, Disk: seeds.Disk, Settings: tuning,
 	})
 }
 
@@ -78,7 +106,15 @@ func (d *demo) show(ctx context.Context, c *cluster.Cluster) error {
 	if err := d.record.write(d.kept(), d.published()); err != nil {
 		return err
 	}
-	return (&tour{c: c, steps: d.steps(), stdout: d.stdout, work: c.Dir}).run(ctx)
+	if err := (&tour{c: c, steps: d.steps(), stdout: d.stdout, work: c.Dir}).run(ctx); err != nil || !d.tour {
+		return err
+	}
+	fmt.Fprintf(d.stdout, "\nThings happen to it, with clients at work\n")
+	if err := (&drama{c: c, steps: d.steps(), paths: d.paths}).play(ctx); err != nil {
+		return err
+	}
+	d.record = newRecord(c) // some processes are others now
+	return d.record.write(d.kept(), d.published())
 }
 
 // dead are the processes of the record that do not run.
@@ -109,6 +145,6 @@ type steps struct {
 func (d *demo) steps() *steps { return &steps{d, time.Now()} }
 
 func (s *steps) done(what, detail string) {
-	fmt.Fprintf(s.d.stdout, "  ✓ %-26s %-50s %5.1f s\n", what, detail, time.Since(s.since).Seconds())
+	fmt.Fprintf(s.d.stdout, "  ✓ %-30s %-50s %5.1f s\n", what, detail, time.Since(s.since).Seconds())
 	s.since = time.Now()
 }

@@ -54,21 +54,21 @@ type figure struct {
 // does not keep the others from being run.
 func (b *bench) run(ctx context.Context) error {
 	var all []figure
-	var faults []error
+	failed := 0
 	for _, s := range b.steps {
 		var outcomes []outcome
 		for run := range b.runs {
 			began := time.Now()
 			o, err := b.once(ctx, s, run)
 			if ctx.Err() != nil {
-				return errors.Join(append(faults, context.Cause(ctx))...)
+				return errors.Join(context.Cause(ctx), err)
 			}
+			b.tell(s, run, o, time.Since(began))
 			if err != nil {
-				faults = append(faults, fmt.Errorf("%s, run %d: %w", s.name, run, err))
+				failed++
 				fmt.Fprintf(b.stdout, "%-16s %3d  FAILED: %v\n", s.name, run, err)
 				continue
 			}
-			b.tell(s, run, o, time.Since(began))
 			outcomes = append(outcomes, o)
 		}
 		if len(outcomes) == 0 {
@@ -78,10 +78,13 @@ func (b *bench) run(ctx context.Context) error {
 		b.judge(s, f)
 		all = append(all, f)
 		if err := write(b.out, all); err != nil {
-			return errors.Join(append(faults, err)...)
+			return err
 		}
 	}
-	return errors.Join(faults...)
+	if failed > 0 {
+		return fmt.Errorf("%d runs failed and do not count", failed)
+	}
+	return nil
 }
 
 // tell prints one line for a run, and some of the failures that it counts.

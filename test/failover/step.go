@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"praefect/test/postgres"
+	"praefect/test/workload"
 )
 
 // step is one thing that happens to a cluster at work.
@@ -114,7 +115,7 @@ func withoutPostgres(ctx context.Context, w *world) error {
 	if err := w.c.Postgres.Stop(postgres.Immediate); err != nil {
 		return err
 	}
-	if err := pass(ctx, postgresAway); err != nil {
+	if err := workload.Pass(ctx, postgresAway); err != nil {
 		return err
 	}
 	return w.c.Postgres.Start(ctx)

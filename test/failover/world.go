@@ -130,7 +130,7 @@ func (w *world) play(ctx context.Context, s step, paths []string, run int) (outc
 	if w.traffic, err = workload.Start(ctx, w.c, virtualStorage, paths, config); err != nil {
 		return outcome{}, err
 	}
-	if err := pass(ctx, steady); err != nil {
+	if err := workload.Pass(ctx, steady); err != nil {
 		return outcome{}, err
 	}
 	if w.primary, err = w.c.Primary(ctx, virtualStorage); err != nil {
@@ -150,7 +150,7 @@ func (w *world) play(ctx context.Context, s step, paths []string, run int) (outc
 	if err := s.fault(ctx, w); err != nil {
 		return outcome{}, fmt.Errorf("let %s happen: %w", s.name, err)
 	}
-	if err := pass(ctx, time.Until(from.Add(s.watch))); err != nil {
+	if err := workload.Pass(ctx, time.Until(from.Add(s.watch))); err != nil {
 		return outcome{}, err
 	}
 	return w.conclude(ctx, s, from)
@@ -159,15 +159,9 @@ func (w *world) play(ctx context.Context, s step, paths []string, run int) (outc
 // conclude stops the clients, takes the figures, and checks that nothing is lost.
 func (w *world) conclude(ctx context.Context, s step, from time.Time) (outcome, error) {
 	w.traffic.Stop()
-	behind, err := workload.Behind(ctx, w.c, virtualStorage)
+	unavailable, err := workload.Unavailable(ctx, w.c, virtualStorage)
 	if err != nil {
 		return outcome{}, err
-	}
-	unavailable := make(map[string]bool)
-	for path, available := range behind {
-		if !available {
-			unavailable[path] = true
-		}
 	}
 	o := outcome{unavailable: len(unavailable)}
 	o.Figures = w.traffic.Figures(workload.Window{From: from, Hit: w.hit, Unavailable: unavailable})
@@ -196,16 +190,4 @@ func (b *bench) keepDiagnosis(w *world, s step, run int) error {
 	}
 	w.c.Diagnose(file)
 	return errors.Join(fmt.Errorf("the ends of the logs are in %s", path), file.Close())
-}
-
-// pass lets a time go by.
-func pass(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -16,6 +16,7 @@ type Pool struct {
 	paths   []string
 	next    int
 	reserve int                    // guarded by mu
+	rush    time.Time              // when Rush was called, zero before; guarded by mu
 	known   map[string]*repository // guarded by mu
 }
 
@@ -23,25 +24,28 @@ type Pool struct {
 type repository struct {
 	writing   int       // writers that are at it
 	touched   time.Time // when the last of them ended
+	written   time.Time // when the last write was acknowledged
 	behind    bool      // a storage was behind, or may be
-	available bool      // it can be written and read all the same
+	available bool      // it could be written and read all the same
 }
 
-// NewPool is a pool of ordinary repositories.
-func NewPool(paths []string) *Pool {
-	p := &Pool{paths: paths, known: make(map[string]*repository)}
+// NewPool is a pool of ordinary repositories. Until Rush, writers leave at least
+// that many of them ordinary.
+func NewPool(paths []string, reserve int) *Pool {
+	p := &Pool{paths: paths, reserve: reserve, known: make(map[string]*repository)}
 	for _, path := range paths {
 		p.known[path] = &repository{available: true}
 	}
 	return p
 }
 
-// Reserve keeps writers from leaving less than n repositories ordinary. With none
-// in reserve they go on with others that can be written when no ordinary one is left.
-func (p *Pool) Reserve(n int) {
+// Rush lets writers use the reserve up, and when nothing in it is ordinary any more
+// go on with what was written since: something is about to happen, and what was
+// behind before it may be lost to clients for a while.
+func (p *Pool) Rush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reserve = n
+	p.reserve, p.rush = 0, time.Now()
 }
 
 // Take gives a repository to a writer, the next one in the round that is ordinary
@@ -52,10 +56,13 @@ func (p *Pool) Take() (path string, found bool) {
 	if p.ordinary() > p.reserve {
 		return p.take(func(r *repository) bool { return r.writing == 0 && !r.behind })
 	}
-	if p.reserve > 0 {
-		return "", false
-	}
-	return p.take(func(r *repository) bool { return r.writing == 0 && r.available })
+	return p.take(func(r *repository) bool { return r.writing == 0 && p.isServed(r) })
+}
+
+// isServed tells whether a repository that is not ordinary can be read and written
+// all the same. Caller holds mu.
+func (p *Pool) isServed(r *repository) bool {
+	return !p.rush.IsZero() && r.available && r.written.After(p.rush)
 }
 
 func (p *Pool) take(fit func(*repository) bool) (string, bool) {
@@ -80,13 +87,16 @@ func (p *Pool) ordinary() (n int) {
 	return n
 }
 
-// Done takes the repository of a Take back.
-func (p *Pool) Done(path string) {
+// Done takes the repository of a Take back, with how the write ended.
+func (p *Pool) Done(path string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.known[path]
 	r.writing--
 	r.behind, r.touched = true, time.Now()
+	if err == nil {
+		r.written = r.touched
+	}
 }
 
 // Any gives a repository to a reader: an ordinary one, at random, else one that can
@@ -96,7 +106,7 @@ func (p *Pool) Any() (path string, found bool) {
 	defer p.mu.Unlock()
 	for _, fit := range []func(*repository) bool{
 		func(r *repository) bool { return r.writing == 0 && !r.behind },
-		func(r *repository) bool { return r.available },
+		p.isServed,
 	} {
 		for _, i := range rand.Perm(len(p.paths)) {
 			if fit(p.known[p.paths[i]]) {

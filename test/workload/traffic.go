@@ -2,8 +2,10 @@ package workload
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,7 +27,7 @@ type Config struct {
 	// Homes are the instances that the balancer has put the clients to, in turn.
 	// Empty: the balancer puts them to where it will, and nobody knows.
 	Homes []*cluster.Instance
-	// Reserve is Pool.Reserve until Rush. Default: half of the repositories.
+	// Reserve is how many repositories are kept ordinary until Rush. Default: half.
 	Reserve int
 }
 
@@ -55,6 +57,7 @@ type Traffic struct {
 	c              *cluster.Cluster
 	virtualStorage string
 	config         Config
+	name           string // no other traffic writes files of that name
 	pool           *Pool
 	clients        []Client
 	homes          []string // of the clients; empty without one
@@ -71,8 +74,7 @@ type Traffic struct {
 // Start connects the clients and lets them begin.
 func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths []string, config Config) (*Traffic, error) {
 	config.applyDefaults(len(paths))
-	t := &Traffic{c: c, virtualStorage: virtualStorage, config: config, pool: NewPool(paths), stop: make(chan struct{})}
-	t.pool.Reserve(config.Reserve)
+	t := &Traffic{c: c, virtualStorage: virtualStorage, config: config, pool: NewPool(paths, config.Reserve), name: strings.ToLower(rand.Text()), stop: make(chan struct{})}
 	for n := range config.Writers + config.Readers {
 		home, label := c.ClientAddr(), ""
 		if len(config.Homes) > 0 {
@@ -102,8 +104,8 @@ func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths
 	return t, nil
 }
 
-// Rush lets the writers use repositories up: there is no reserve any more.
-func (t *Traffic) Rush() { t.pool.Reserve(0) }
+// Rush is for the moment before something happens; see Pool.Rush.
+func (t *Traffic) Rush() { t.pool.Rush() }
 
 // Stop lets every client finish what it is doing, and returns when all have.
 func (t *Traffic) Stop() {
@@ -138,14 +140,14 @@ func (t *Traffic) write(n, turn int) {
 	if !found {
 		return // the next tick tries again
 	}
-	defer t.pool.Done(path)
 	// Not ended by Stop: an operation that its client gives up is in doubt.
 	ctx, cancel := context.WithTimeout(context.Background(), t.config.Limit)
 	defer cancel()
 	a := acknowledgement{path: path, branch: fmt.Sprintf("writer-%d", n)}
 	e := Event{Kind: Write, Client: n, Home: t.homes[n], Path: path, Began: time.Now()}
-	a.id, e.Err = t.clients[n].Commit(ctx, path, a.branch, fmt.Sprintf("writer-%d-%d", n, turn))
+	a.id, e.Err = t.clients[n].Commit(ctx, path, a.branch, fmt.Sprintf("%s-%d-%d", t.name, n, turn))
 	e.Ended = time.Now()
+	t.pool.Done(path, e.Err)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.events = append(t.events, e)
@@ -209,6 +211,19 @@ func Behind(ctx context.Context, c *cluster.Cluster, virtualStorage string) (map
 		faults = append(faults, err)
 	}
 	return nil, fmt.Errorf("ask which repositories are behind: %w", errors.Join(faults...))
+}
+
+// Unavailable are the repositories that cannot be served before a storage is back.
+func Unavailable(ctx context.Context, c *cluster.Cluster, virtualStorage string) (map[string]bool, error) {
+	behind, err := Behind(ctx, c, virtualStorage)
+	for path, available := range behind {
+		if available {
+			delete(behind, path)
+		} else {
+			behind[path] = true
+		}
+	}
+	return behind, err
 }
 
 func behindAt(ctx context.Context, client *admin.Client, virtualStorage string) (map[string]bool, error) {

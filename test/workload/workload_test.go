@@ -69,8 +69,7 @@ func TestSpread_ofAnEvenNumberTakesTheMiddleOfTwo(t *testing.T) {
 }
 
 func TestPool_givesOutOrdinaryRepositories(t *testing.T) {
-	p := NewPool([]string{"a", "b", "c"})
-	p.Reserve(1)
+	p := NewPool([]string{"a", "b", "c"}, 1)
 	take := func(want string) {
 		t.Helper()
 		if got, found := p.Take(); got != want || found != (want != "") {
@@ -81,21 +80,28 @@ func TestPool_givesOutOrdinaryRepositories(t *testing.T) {
 	take("a")
 	take("b")
 	take("") // the last one is kept
-	p.Done("a")
+	p.Done("a", nil)
 	p.Listed(before, nil) // knows nothing of the write
 	take("")
 	p.Listed(time.Now(), map[string]bool{"a": true})
 	take("")
-	p.Done("b")
+	p.Done("b", nil)
 	p.Listed(time.Now(), map[string]bool{"a": true})
 	take("c") // b was repaired
-	p.Reserve(0)
+	p.Done("c", errAway)
+	p.Rush()
 	take("b") // the next in the round, as a is not ordinary
-	take("a") // behind, but can be written
-	p.Done("a")
-	p.Listed(time.Now(), map[string]bool{"a": false})
+	take("")  // the others are behind since before the rush
+	p.Done("b", nil)
+	take("b") // behind, but written since
+	p.Done("b", nil)
+	p.Listed(time.Now(), map[string]bool{"a": true, "b": false, "c": true})
 	take("")
-	if got, _ := p.Any(); got != "b" && got != "c" {
+	if got, found := p.Any(); found {
+		t.Errorf("a reader got %q", got)
+	}
+	p.Listed(time.Now(), map[string]bool{"b": false, "c": true})
+	if got, _ := p.Any(); got != "a" {
 		t.Errorf("a reader got %q, want one that can be read", got)
 	}
 }

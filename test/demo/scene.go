@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"praefect/test/cluster"
+	"praefect/test/postgres"
+	"praefect/test/workload"
+)
+
+const (
+	// steady is how long clients are at work before something happens to them.
+	steady = time.Second
+	// watched is how long they are watched from then on, at least.
+	watched = 4 * time.Second
+	// postgresAway is how long Postgres is down.
+	postgresAway = 5 * time.Second
+	// sceneLimit bounds one scene and the repair after it.
+	sceneLimit = 2 * time.Minute
+)
+
+// scene is something that happens to a cluster while clients are at work.
+type scene struct {
+	title string
+	// happen lets it happen and returns when it has, with what to tell people.
+	happen func(context.Context) (detail string, err error)
+	// mend takes it back; nil if there is nothing to.
+	mend func(context.Context) error
+}
+
+// drama is a row of scenes on one cluster, and their figures.
+type drama struct {
+	c     *cluster.Cluster
+	steps *steps
+	paths []string // of the repositories that clients go round
+	rows  table.Writer
+}
+
+// scenes are all, in an order in which each finds what it needs.
+func (d *drama) scenes() []scene {
+	var storage *cluster.Storage
+	var leader *cluster.Instance
+	return []scene{
+		{
+			title: "kill -9 of the primary storage",
+			happen: func(ctx context.Context) (_ string, err error) {
+				if storage, err = d.c.Primary(ctx, virtualStorage); err != nil {
+					return "", err
+				}
+				return storage.Label(), storage.Kill()
+			},
+			mend: func(context.Context) error { return storage.Start() },
+		},
+		{
+			title: "praefectctl promote",
+			happen: func(ctx context.Context) (string, error) {
+				return "back to " + storage.Name, d.operate(ctx, "promote", storage.Name, "-virtual-storage", virtualStorage)
+			},
+		},
+		{
+			title: "kill -9 of the Raft leader",
+			happen: func(ctx context.Context) (_ string, err error) {
+				if leader, err = d.c.Leader(ctx); err != nil {
+					return "", err
+				}
+				return leader.Label(), leader.Kill()
+			},
+			mend: func(context.Context) error { return leader.Start() },
+		},
+		{
+			title: "SIGTERM of an instance",
+			happen: func(ctx context.Context) (_ string, err error) {
+				if leader, err = d.c.Leader(ctx); err != nil {
+					return "", err
+				}
+				return leader.Label(), leader.Terminate(ctx)
+			},
+			mend: func(context.Context) error { return leader.Start() },
+		},
+		{
+			title: "Postgres down",
+			happen: func(ctx context.Context) (string, error) {
+				if err := d.c.Postgres.Stop(postgres.Immediate); err != nil {
+					return "", err
+				}
+				if err := workload.Pass(ctx, postgresAway); err != nil {
+					return "", err
+				}
+				return "for " + postgresAway.String(), d.c.Postgres.Start(ctx)
+			},
+		},
+	}
+}
+
+// play plays every scene and prints its figures.
+func (d *drama) play(ctx context.Context) error {
+	d.rows = newTable("what happened", "to", "longest pause", "failed writes", "failed reads", "unavailable")
+	for _, s := range d.scenes() {
+		if err := d.one(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.title, err)
+		}
+	}
+	fmt.Fprintf(d.steps.d.stdout, "\n%s\n", d.rows.Render())
+	return nil
+}
+
+// one plays a scene: clients work, it happens, it is mended, and everything that
+// was acknowledged is found again.
+func (d *drama) one(ctx context.Context, s scene) error {
+	ctx, cancel := context.WithTimeout(ctx, sceneLimit)
+	defer cancel()
+	// Few enough that repair keeps pace on a small machine.
+	config := workload.Config{Writers: 4, Readers: 2, ReadEvery: 100 * time.Millisecond}
+	traffic, err := workload.Start(ctx, d.c, virtualStorage, d.paths, config)
+	if err != nil {
+		return err
+	}
+	defer traffic.Stop()
+	if err := workload.Pass(ctx, steady); err != nil {
+		return err
+	}
+	traffic.Rush()
+	from := time.Now()
+	detail, err := s.happen(ctx)
+	if err != nil {
+		return err
+	}
+	if err := workload.Pass(ctx, time.Until(from.Add(watched))); err != nil {
+		return err
+	}
+	traffic.Stop()
+	unavailable, err := workload.Unavailable(ctx, d.c, virtualStorage)
+	if err != nil {
+		return err
+	}
+	f := traffic.Figures(workload.Window{From: from, Unavailable: unavailable})
+	pause := f.Gap.Round(time.Millisecond)
+	d.rows.AppendRow(table.Row{s.title, detail, pause, f.WritesFailed, f.ReadsFailed, len(unavailable)})
+	d.steps.done(s.title, fmt.Sprintf("%s: pause %v, %d of %d requests failed", detail, pause,
+		f.WritesFailed+f.ReadsFailed, f.Writes+f.Reads+f.WritesFailed+f.ReadsFailed))
+	if s.mend != nil {
+		if err := s.mend(ctx); err != nil {
+			return err
+		}
+	}
+	if err := d.c.WaitConverged(ctx); err != nil {
+		return err
+	}
+	if err := traffic.Verify(ctx); err != nil {
+		return err
+	}
+	d.steps.done("  repaired", "all storages equal, every acknowledged write there")
+	return nil
+}
+
+// operate runs the operator's tool, which must succeed.
+func (d *drama) operate(ctx context.Context, args ...string) error {
+	out, code, err := d.c.Praefectctl(ctx, args...)
+	if err == nil && code != 0 {
+		err = errors.New(out)
+	}
+	if err != nil {
+		return fmt.Errorf("praefectctl %s, exit code %d: %w", args[0], code, err)
+	}
+	return nil
+}
