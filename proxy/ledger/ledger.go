@@ -109,6 +109,7 @@ type Ledger struct {
 	next    time.Duration          // when Run wakes by itself; guarded by mu
 	ended   bool                   // Run has; guarded by mu
 	pending int                    // proposals without an answer; guarded by mu
+	unmade  []machine.ProposalID   // since ended; guarded by mu
 	drained chan struct{}          // closed when the machine has stopped, if not nil; guarded by mu
 }
 
@@ -173,6 +174,11 @@ func (l *Ledger) step(e machine.Event) {
 		l.carryOut(l.machine.Step(now, machine.Session{Lease: lease, Watermark: l.session.Watermark(), Holds: l.session.Holds()}), wall)
 	}
 	l.carryOut(l.machine.Step(now, e), wall)
+	for len(l.unmade) > 0 {
+		p := l.unmade[0]
+		l.unmade = l.unmade[1:]
+		l.carryOut(l.machine.Step(now, machine.Answer{Proposal: p, Err: ErrStopping}), wall)
+	}
 	if at, ok := l.machine.Next(); ok && at < l.next {
 		l.next = at
 		select {
@@ -222,7 +228,8 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 // outcome unknown, as the answer is a moment away. Caller holds mu.
 func (l *Ledger) start(p machine.Propose) {
 	if l.ended {
-		return // the mark stays, and becomes dirty when we are retired
+		l.unmade = append(l.unmade, p.Proposal) // a mark stays, and becomes dirty when we are retired
+		return
 	}
 	l.pending++
 	l.proposals.Go(func() {

@@ -288,6 +288,25 @@ func TestLedger_runClosesIdleMarksAtItsEnd(t *testing.T) {
 	}
 }
 
+// TestLedger_writesEndAfterRun has a write that outlives Run: it ends, and what it
+// would have proposed is left to the retirement of its incarnation.
+func TestLedger_writesEndAfterRun(t *testing.T) {
+	var write *Write
+	run(t, func(t *testing.T, l world) {
+		r := request(repository)
+		r.Deletes = true
+		w, err := l.Begin(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.End(true, true)
+		write = begin(t, l, repository) // a success takes the delete back
+	})
+	if err := write.End(true, true); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLedger_tellsOfRepositoriesToRepair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config
