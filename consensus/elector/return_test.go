@@ -1,0 +1,175 @@
+package elector
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+// out is a rig whose g1 was failed over.
+func out(t *testing.T) *rig {
+	r := newRig(t)
+	r.look["g1"] = "dead"
+	r.step(0)
+	r.step(0)
+	r.want("g2 serving B, g3 serving C, g1 out A")
+	r.history = nil
+	return r
+}
+
+func TestDecide_returnsAfterAWhile(t *testing.T) {
+	r := out(t)
+	r.look["g1"], r.connected = "A", r.vs().Storage("g1").Since
+	r.pass(10 * time.Second)
+	r.did()
+	r.step(100 * time.Millisecond)
+	r.did("return g1 A")
+	r.want("g2 serving B, g3 serving C, g1 serving A")
+}
+
+func TestDecide_returnNeedsUnbrokenHealth(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		trouble func(r *rig)
+	}{
+		{name: "died again", trouble: func(r *rig) { r.look["g1"] = "dead" }},
+		{name: "was not seen", trouble: func(r *rig) { r.look["g1"] = "" }},
+		{name: "was seen by one", trouble: func(r *rig) { r.sees["g1"] = 1 }},
+		{name: "over old connections", trouble: func(r *rig) { r.connected = 0 }},
+		{name: "another leader", trouble: func(r *rig) { r.memory = Memory{} }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := out(t)
+			r.look["g1"], r.connected = "A", r.vs().Storage("g1").Since
+			well := r.connected
+			r.pass(9 * time.Second)
+			tc.trouble(r)
+			r.step(100 * time.Millisecond)
+			r.look["g1"], r.connected = "A", well
+			delete(r.sees, "g1")
+			r.pass(5 * time.Second)
+			r.did()
+		})
+	}
+}
+
+func TestDecide_returnsAtOnce(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		given func(r *rig)
+		did   []string
+		want  string
+	}{
+		{name: "nothing else serves", given: func(r *rig) { r.look["g2"], r.look["g3"] = "dead", "dead" },
+			did: []string{"return g1 A"}, want: "g2 serving B, g3 serving C, g1 serving A"},
+		{name: "another disk", given: func(r *rig) { r.look["g1"] = "D" },
+			did: []string{"return g1 D"}, want: "g2 serving B, g3 serving C, g1 filling D"},
+		{name: "one sees another disk", given: func(r *rig) { r.look["g1"], r.sees["g1"] = "D", 1 },
+			want: "g2 serving B, g3 serving C, g1 out A"},
+		{name: "drained", given: func(r *rig) {
+			r.apply(1, state.Command{Drain: &state.Drain{VirtualStorage: "default", Storage: "g1"}})
+			r.history = nil
+			r.look["g2"], r.look["g3"] = "dead", "dead"
+		}, want: "g2 serving B, g3 serving C, g1 out A"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := out(t)
+			r.look["g1"], r.connected = "A", r.vs().Storage("g1").Since
+			tc.given(r)
+			r.step(0)
+			r.did(tc.did...)
+			r.want(tc.want)
+		})
+	}
+}
+
+func TestDecide_waitsLongerForWhatFlaps(t *testing.T) {
+	r := newRig(t)
+	var waits []time.Duration
+	for range 7 {
+		r.look["g1"] = "dead"
+		r.step(0)
+		r.step(0)
+		r.look["g1"], r.connected = "A", r.in.View.Index
+		began := r.in.Now
+		for r.vs().Storage("g1").Standing == state.Out && r.in.Now-began < time.Hour {
+			r.step(time.Second)
+		}
+		waits = append(waits, (r.in.Now-began)/time.Second-1)
+	}
+	if want := []time.Duration{10, 20, 40, 80, 160, 300, 300}; !slices.Equal(waits, want) {
+		t.Errorf("waited %v s, want %v", waits, want)
+	}
+	r.step(2 * time.Hour)
+	r.look["g1"] = "dead"
+	r.step(0)
+	r.step(0)
+	r.look["g1"], r.connected = "A", r.in.View.Index
+	r.pass(11 * time.Second)
+	if r.vs().Storage("g1").Standing != state.Serving {
+		t.Error("what was long ago still counts")
+	}
+}
+
+func TestDecide_differentDisksAreForAPerson(t *testing.T) {
+	r := out(t)
+	r.look["g1"] = "A"
+	r.in.Tally = r.tally()
+	r.look["g1"] = "D"
+	r.sees["g1"] = 1
+	for name, count := range r.tally() {
+		if name.Storage == "g1" {
+			other := r.in.Tally[name]
+			for disk, n := range count.Disks {
+				other.Disks[disk] = n
+			}
+		}
+	}
+	d := Decide(r.in, r.memory)
+	if len(d.Commands) > 0 || !slices.ContainsFunc(d.Alarms, func(a string) bool {
+		return a == `the instances see different disks behind "g1" of "default": their addresses for it differ`
+	}) {
+		t.Errorf("got %+v, alarms %q", d.Commands, d.Alarms)
+	}
+}
+
+func TestDecide_retires(t *testing.T) {
+	r := newRig(t)
+	gone := r.in.View.Instances[2].Incarnation
+	r.in.Refusals = map[state.Incarnation]int{gone: 2}
+	r.step(900 * time.Millisecond)
+	r.did()
+	if len(r.probe) > 0 {
+		t.Errorf("probed %v", r.probe)
+	}
+	r.leases.heard[r.in.View.Instances[1].Incarnation] = r.in.Now
+	r.step(100 * time.Millisecond)
+	r.did() // it may hold a lease
+	if !slices.Equal(r.probe, []state.Incarnation{gone}) {
+		t.Errorf("probed %v", r.probe)
+	}
+	r.leases.leased[gone] = false
+	r.in.Refusals[gone] = 1
+	r.step(0)
+	r.did() // one may be wrong
+	r.in.Refusals[gone] = 2
+	r.step(0)
+	r.did("retire 3 refused")
+}
+
+func TestDecide_retiresAfterLongSilence(t *testing.T) {
+	r := newRig(t)
+	gone, other := r.in.View.Instances[2].Incarnation, r.in.View.Instances[1].Incarnation
+	r.in.Since = r.in.Now
+	delete(r.leases.heard, gone) // never, in this term
+	r.leases.leased[gone] = false
+	for range 599 {
+		r.leases.heard[other] = r.in.Now + time.Second
+		r.step(time.Second)
+	}
+	r.did()
+	r.step(time.Second)
+	r.did("retire 3 silent")
+}
