@@ -33,6 +33,11 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 		return true // its first disk
 	case s.Standing == state.Filling:
 		return disk != s.FilesystemID && count.Agreed()
+	case s.Standing == state.Serving && disk != s.FilesystemID && (!d.Settings.Failover || d.paused(vs)):
+		// Where nothing is failed over, a secondary is filled all the same: no role
+		// goes to anybody by it.
+		primary, _ := vs.Primary(nil)
+		return count.Agreed() && primary.Name != s.Name
 	case s.Standing != state.Out || s.Why == state.WhyDrained:
 		return false // one that serves with another disk is dead, and failed over
 	case disk != s.FilesystemID:

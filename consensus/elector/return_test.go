@@ -173,3 +173,20 @@ func TestDecide_retiresAfterLongSilence(t *testing.T) {
 	r.step(time.Second)
 	r.did("retire 3 silent")
 }
+
+func TestDecide_secondaryWithAnotherDiskIsFilledWithoutFailover(t *testing.T) {
+	for _, tc := range []struct{ storage, did string }{
+		{"g1", ""}, // the primary is for a person
+		{"g2", "return g2 D"},
+	} {
+		r := newRig(t)
+		r.in.Settings.Failover = false
+		r.look[tc.storage] = "D"
+		r.step(0)
+		if tc.did == "" {
+			r.did()
+			continue
+		}
+		r.did(tc.did)
+	}
+}
