@@ -20,9 +20,7 @@ func (s *Session) talk(ctx context.Context) {
 	for wait := firstTry; ctx.Err() == nil; {
 		changed := s.node.LeadershipChanged()
 		began := s.cfg.Now()
-		if client, err := s.open(ctx); err == nil {
-			s.exchange(ctx, client, changed)
-		}
+		s.attempt(ctx, changed)
 		if ctx.Err() != nil {
 			return
 		}
@@ -39,6 +37,40 @@ func (s *Session) talk(ctx context.Context) {
 		}
 		t.Stop()
 	}
+}
+
+// attempt talks over one stream, if there is a way to a leader. The stream
+// outlives ctx by a moment, for a last word.
+func (s *Session) attempt(ctx context.Context, changed <-chan struct{}) {
+	lingering, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		last := time.AfterFunc(2*farewell, cancel)
+		context.AfterFunc(lingering, func() { last.Stop() })
+	})
+	defer stop()
+	opened := make(chan struct{})
+	var opening sync.WaitGroup
+	opening.Go(func() {
+		// The way to a leader that is gone may lead nowhere for long.
+		late := time.NewTimer(silence)
+		defer late.Stop()
+		select {
+		case <-opened:
+			return
+		case <-late.C:
+		case <-changed:
+		case <-ctx.Done():
+		}
+		cancel()
+	})
+	client, err := s.open(lingering)
+	close(opened)
+	opening.Wait()
+	if err != nil {
+		return // there is no leader yet, or it cannot be reached: tried again soon
+	}
+	s.exchange(ctx, client, changed)
 }
 
 // open opens a stream to the leader: to this instance itself if it leads.
