@@ -22,14 +22,14 @@ func TestSession_failsOver(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		w.settle()
 		w.kill("g1", w.nodes[0])
-		time.Sleep(5 * time.Second)
+		w.pass(5 * time.Second)
 		if got := w.standings(); got != healthy {
 			t.Fatalf("one of three said dead: %s", got)
 		}
 		w.kill("g1", w.nodes[1])
 		w.within(50*time.Millisecond, "the failover", w.stands(withoutG1))
 		w.kill("g1", w.nodes[2])
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		w.revive("g1")
 		if took := w.await("the return", w.stands(backAgain)); took < 10*time.Second || took > 11*time.Second {
 			t.Errorf("it came back after %v", took)
@@ -45,7 +45,7 @@ func TestSession_failsOverWithoutOneInstance(t *testing.T) {
 		w.change(func() { w.nodes[2].cut = true })
 		w.kill("g1", w.nodes[:2]...)
 		for w.standings() != withoutG1 {
-			time.Sleep(time.Millisecond)
+			w.pass(time.Millisecond)
 		}
 		if w.nodes[2].leased() {
 			t.Error("a successor serves while one that knows nothing of it has a lease")
@@ -79,7 +79,7 @@ func TestSession_renewsConnectionsToWhatIsOut(t *testing.T) {
 			defer s.mu.Unlock()
 			return slices.Contains(s.renewed, "g1")
 		})
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		s.mu.Lock()
 		if len(s.renewed) > 2 || slices.Contains(s.renewed, "g2") {
 			t.Errorf("renewed: %q", s.renewed)
@@ -95,7 +95,7 @@ func TestSession_starvedInstanceHasNoOpinion(t *testing.T) {
 		w.kill("g1", w.nodes[1])
 		w.change(func() { w.nodes[0].jump += 10 * time.Second })
 		w.kill("g1", w.nodes[0])
-		time.Sleep(300 * time.Millisecond)
+		w.pass(300 * time.Millisecond)
 		if got := w.standings(); got != healthy {
 			t.Errorf("a starved instance was believed: %s", got)
 		}
@@ -113,7 +113,7 @@ func TestSession_retiresWhoIsGone(t *testing.T) {
 			return w.view.Instance(gone.inc) != nil
 		}
 		w.change(func() { gone.cut = true })
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		if !live() {
 			t.Fatal("one that is only cut off was retired")
 		}
@@ -121,7 +121,7 @@ func TestSession_retiresWhoIsGone(t *testing.T) {
 		w.within(2*time.Second, "its retirement", func() bool { return !live() })
 		// It does not get a lease any more, should it come back.
 		w.change(func() { gone.cut, gone.refuses = false, false })
-		time.Sleep(5 * time.Second)
+		w.pass(5 * time.Second)
 		if gone.leased() {
 			t.Error("a retired instance has a lease")
 		}
@@ -134,7 +134,7 @@ func TestSession_refusedCommandsAreNotRepeatedAtOnce(t *testing.T) {
 		w.settle()
 		alarmed := w.nodes[0].session.Alarms()
 		before := locked(w.nodes[0], func() state.Index { return w.view.Index })
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		if after := locked(w.nodes[0], func() state.Index { return w.view.Index }); after != before || len(alarmed) > 0 {
 			t.Errorf("%d entries in a quiet minute, alarms %q", after-before, alarmed)
 		}

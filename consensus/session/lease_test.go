@@ -14,7 +14,7 @@ func (w *world) settle() {
 	for _, n := range w.nodes {
 		w.await("a lease for "+n.id, n.leased)
 	}
-	time.Sleep(2 * time.Second)
+	w.pass(2 * time.Second)
 }
 
 // touch puts an entry into the log.
@@ -31,7 +31,7 @@ func TestSession_everybodyKeepsALease(t *testing.T) {
 			w.within(100*time.Millisecond, "a lease for "+n.id, n.leased)
 		}
 		for range 600 {
-			time.Sleep(100 * time.Millisecond)
+			w.pass(100 * time.Millisecond)
 			w.touch()
 			for _, n := range w.nodes {
 				if !n.leased() {
@@ -48,7 +48,7 @@ func TestSession_leasesOutliveTheLeader(t *testing.T) {
 		for i := range 12 {
 			w.elect(w.nodes[(i+1)%3])
 			for range 25 {
-				time.Sleep(10 * time.Millisecond)
+				w.pass(10 * time.Millisecond)
 				for _, n := range w.nodes {
 					if !n.leased() {
 						t.Fatalf("%s has no lease after election %d", n.id, i)
@@ -107,7 +107,7 @@ func TestSession_cutOffInstanceLosesItsLease(t *testing.T) {
 		}
 		index := w.touch()
 		w.within(1500*time.Millisecond, "the watermark without it", func() bool { return w.nodes[1].session.Watermark() >= index })
-		time.Sleep(5 * time.Second)
+		w.pass(5 * time.Second)
 		w.change(func() { w.nodes[2].cut = false })
 		w.within(time.Second, "a lease again", w.nodes[2].leased)
 	})
@@ -119,10 +119,10 @@ func TestSession_leavesALeaderThatHangs(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		w.settle()
 		w.change(func() { w.nodes[0].stuck = true })
-		time.Sleep(400 * time.Millisecond)
+		w.pass(400 * time.Millisecond)
 		w.elect(w.nodes[1])
 		for range 300 {
-			time.Sleep(10 * time.Millisecond)
+			w.pass(10 * time.Millisecond)
 			if !w.nodes[1].leased() || !w.nodes[2].leased() {
 				t.Fatal("the others lost their leases")
 			}
@@ -136,9 +136,9 @@ func TestSession_deposedLeaderHasNoLease(t *testing.T) {
 		w.settle()
 		w.change(func() { w.nodes[0].cut = true })
 		w.elect(w.nodes[1])
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		for range 100 {
-			time.Sleep(100 * time.Millisecond)
+			w.pass(100 * time.Millisecond)
 			if w.nodes[0].leased() {
 				t.Fatal("a deposed leader has a lease")
 			}

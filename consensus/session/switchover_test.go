@@ -57,7 +57,7 @@ func TestSession_drains(t *testing.T) {
 		if err != nil || outcome.Primary != "g2" || w.standings() != withoutG1 {
 			t.Errorf("got %+v, %v: %s", outcome, err, w.standings())
 		}
-		time.Sleep(time.Minute)
+		w.pass(time.Minute)
 		if got := w.standings(); got != withoutG1 {
 			t.Errorf("it came back: %s", got)
 		}
@@ -78,7 +78,7 @@ func TestSession_holdsAndReleases(t *testing.T) {
 			w.within(20*time.Millisecond, "the hold at "+n.id, func() bool { return len(n.session.Holds()) == 1 })
 		}
 		until := w.nodes[2].session.Holds()[0].Until
-		time.Sleep(5 * time.Second)
+		w.pass(5 * time.Second)
 		if got := w.nodes[2].session.Holds(); len(got) != 1 || got[0].Until != until {
 			t.Errorf("the end of the hold moved from %v: %+v", until, got)
 		}
@@ -105,7 +105,7 @@ func TestSession_givesUpInTime(t *testing.T) {
 		}
 		w.within(20*time.Millisecond, "the release", func() bool { return len(w.nodes[2].session.Holds()) == 0 })
 		w.change(func() { w.nodes[1].inFlight = 0 })
-		time.Sleep(time.Second)
+		w.pass(time.Second)
 		if got := w.standings(); got != healthy {
 			t.Errorf("got %s", got)
 		}
@@ -148,7 +148,7 @@ func TestSession_switchoverEndsWithTheTerm(t *testing.T) {
 				if err := <-done; !errors.Is(err, tc.want) {
 					t.Errorf("got %v", err)
 				}
-				time.Sleep(5 * time.Second)
+				w.pass(5 * time.Second)
 				if got := w.standings(); got != tc.then {
 					t.Errorf("got %s", got)
 				}

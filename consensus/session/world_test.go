@@ -25,11 +25,10 @@ type world struct {
 	t     *testing.T
 	nodes []*node
 
-	mu      sync.Mutex
-	view    *state.State // guarded by mu: of the log
-	term    uint64
-	leader  *node
-	batches uint64
+	mu     sync.Mutex
+	view   *state.State // guarded by mu: of the log
+	term   uint64
+	leader *node
 }
 
 // node is a consensus node: it applies what is in the log at once, unless it
@@ -391,6 +390,9 @@ func (w *world) standings() string {
 	}
 	return all
 }
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) { time.Sleep(d) }
 
 // await polls until it is so; it returns how long that took.
 func (w *world) await(what string, is func() bool) time.Duration {
