@@ -10,8 +10,6 @@ import (
 
 	"praefect/consensus"
 	"praefect/consensus/lease"
-	"praefect/consensus/verdict"
-	"praefect/fsm/state"
 )
 
 // talk keeps a stream to whoever leads, until ctx ends.
@@ -244,13 +242,6 @@ type words struct {
 	probing sync.Mutex
 }
 
-// connected is which connection a storage has, and an index that this instance
-// had applied before it was made.
-type connected struct {
-	generation uint64
-	at         state.Index
-}
-
 // hear takes the question, and looks at the instances that the leader misses.
 func (w *words) hear(ctx context.Context, m *lease.FromLeader) {
 	w.mu.Lock()
@@ -287,82 +278,4 @@ func (w *words) say(stopping bool) *lease.ToLeader {
 	w.mu.Unlock()
 	m.Term = s.node.Term()
 	return m
-}
-
-// verdicts are what this instance thinks of the storages.
-func (w *words) verdicts(view *state.State) []verdict.Report {
-	defer func() { w.s.looked = view.Index }()
-	evidence := w.s.storages.Evidence()
-	all := make([]verdict.Evidence, len(evidence))
-	for i, e := range evidence {
-		if vs := view.VirtualStorage(e.VirtualStorage); vs != nil {
-			if st := vs.Storage(e.Storage); st != nil {
-				e.Agreed = st.FilesystemID
-			}
-		}
-		all[i] = e.Evidence
-	}
-	reports := verdict.Opine(all, verdict.Doubt{Late: time.Duration(w.s.late.Load()), Limit: w.s.cfg.LateLimit})
-	// Looked at with every look, doubt or not: none may be missed.
-	for i, e := range evidence {
-		at := w.s.connectedAt(verdict.Name{VirtualStorage: e.VirtualStorage, Storage: e.Storage}, e, view)
-		if reports != nil {
-			reports[i].ConnectedAt = at
-		}
-	}
-	return reports
-}
-
-// connectedAt returns an index that was applied before the connection was made:
-// that of the view when it was last seen not to be there, or our registration,
-// before which no connection is made. A connection to a storage that went out
-// over it is renewed: what was sent over it must not come after the return.
-func (s *Session) connectedAt(name verdict.Name, e Evidence, view *state.State) state.Index {
-	c, known := s.connected[name]
-	switch {
-	case !known:
-		c.at = state.Index(s.node.Incarnation())
-	case !e.Reachable:
-		c.at = view.Index
-	}
-	c.generation = e.Generation
-	if known && e.Reachable && c.generation != s.connected[name].generation && s.connected[name].generation != 0 {
-		// It was lost and made anew between two looks: after the one before.
-		c.at = s.looked
-	}
-	s.connected[name] = c
-	if !e.Reachable {
-		return 0
-	}
-	if vs := view.VirtualStorage(name.VirtualStorage); vs != nil {
-		if st := vs.Storage(name.Storage); st != nil && st.Standing == state.Out && c.at < st.Since {
-			s.storages.Renew(name.VirtualStorage, name.Storage, e.Generation)
-		}
-	}
-	return c.at
-}
-
-// probe looks whether the Raft ports of instances refuse connections.
-func (s *Session) probe(ctx context.Context, missing []state.Incarnation) {
-	view, members := s.node.View(), s.node.Members()
-	var refused []state.Incarnation
-	for _, inc := range missing {
-		in := view.Instance(inc)
-		if in == nil {
-			continue
-		}
-		i := slices.IndexFunc(members, func(m consensus.Member) bool { return m.ID == in.ID })
-		if i < 0 {
-			continue
-		}
-		if is, err := s.node.Refuses(ctx, members[i]); err == nil && is {
-			refused = append(refused, inc)
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !slices.Equal(refused, s.refused) {
-		s.refused = refused
-		s.tell()
-	}
 }
