@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -59,7 +58,8 @@ func (d *drama) scenes() []scene {
 		{
 			title: "praefectctl promote",
 			happen: func(ctx context.Context) (string, error) {
-				return "back to " + storage.Name, d.operate(ctx, "promote", storage.Name, "-virtual-storage", virtualStorage)
+				_, err := d.c.Operate(ctx, "promote", storage.Name, "-virtual-storage", virtualStorage)
+				return "back to " + storage.Name, err
 			},
 		},
 		{
@@ -155,17 +155,5 @@ func (d *drama) one(ctx context.Context, s scene) error {
 		return err
 	}
 	d.steps.done("  repaired", "all storages equal, every acknowledged write there")
-	return nil
-}
-
-// operate runs the operator's tool, which must succeed.
-func (d *drama) operate(ctx context.Context, args ...string) error {
-	out, code, err := d.c.Praefectctl(ctx, args...)
-	if err == nil && code != 0 {
-		err = errors.New(out)
-	}
-	if err != nil {
-		return fmt.Errorf("praefectctl %s, exit code %d: %w", args[0], code, err)
-	}
 	return nil
 }

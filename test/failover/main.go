@@ -30,6 +30,7 @@ import (
 type settings struct {
 	build string
 	out   string
+	keep  string // where clusters stay; empty: nowhere
 	runs  int
 	mode  string
 	steps []step
@@ -83,6 +84,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.build, "build", "build", "directory of the programs")
 	flags.StringVar(&s.out, "o", filepath.Join("build", "failover.json"), "where to write the figures")
+	flags.StringVar(&s.keep, "keep", "", "directory where the files of every cluster stay; empty: they go")
 	flags.IntVar(&s.runs, "runs", 20, "how often each step is run")
 	flags.StringVar(&s.mode, "mode", "eventual", "[consistency] mode of the instances")
 	only := flags.String("only", "", "the steps to run, with commas between; empty: all of "+strings.Join(names(steps()), ","))

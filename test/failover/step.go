@@ -102,10 +102,7 @@ func promote(ctx context.Context, w *world) error {
 		if s == w.primary {
 			continue
 		}
-		out, code, err := w.c.Praefectctl(ctx, "promote", s.Name, "-virtual-storage", virtualStorage)
-		if err == nil && code != 0 {
-			err = fmt.Errorf("praefectctl promote %s: exit code %d: %s", s.Name, code, out)
-		}
+		_, err := w.c.Operate(ctx, "promote", s.Name, "-virtual-storage", virtualStorage)
 		return err
 	}
 	return fmt.Errorf("there is no storage beside %s", w.primary.Label())

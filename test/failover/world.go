@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"praefect/test/cluster"
@@ -72,7 +73,7 @@ type outcome struct {
 func (b *bench) once(ctx context.Context, s step, run int) (_ outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
-	w, err := b.start(ctx, s)
+	w, err := b.start(ctx, s, run)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -92,11 +93,14 @@ func (b *bench) once(ctx context.Context, s step, run int) (_ outcome, err error
 }
 
 // start starts the cluster.
-func (b *bench) start(ctx context.Context, s step) (*world, error) {
+func (b *bench) start(ctx context.Context, s step, run int) (*world, error) {
 	w := &world{}
 	options := cluster.Options{
 		Binaries: b.binaries, Instances: 3, Balancer: true, Disk: b.seeds.Disk, Postgres: b.postgres,
 		Settings: fmt.Sprintf(tuning, b.mode),
+	}
+	if b.keep != "" {
+		options.Dir = filepath.Join(b.keep, fmt.Sprintf("%s-%d", s.name, run))
 	}
 	if s.network {
 		lab, err := netns.Open(ctx)

@@ -30,10 +30,13 @@ type Event struct {
 	Err error
 }
 
-// Window is the part of the events that figures are about: what ended from one
-// moment on, until the clients were stopped.
+// Window is the part of the events that figures are about.
 type Window struct {
+	// From is when it begins: what ended before does not count.
 	From time.Time
+	// to is when the clients were told to stop: what was begun by then counts, but
+	// there is no pause any more.
+	to time.Time
 	// Hit is the home whose clients are counted apart; empty if none is.
 	Hit string
 	// Unavailable are the repositories that the cluster declared so: reads of them
@@ -66,6 +69,7 @@ type Figures struct {
 func (t *Traffic) Figures(w Window) Figures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	w.to = t.stopped
 	return figures(t.events, w)
 }
 
@@ -79,7 +83,7 @@ func (t *Traffic) Acknowledged() int {
 func figures(events []Event, w Window) Figures {
 	events = slices.Clone(events)
 	slices.SortFunc(events, func(a, b Event) int { return a.Ended.Compare(b.Ended) })
-	f := Figures{Gap: gap(events, w.From)}
+	f := Figures{Gap: gap(events, w)}
 	back := make(map[int]bool)
 	for _, e := range events {
 		switch {
@@ -97,23 +101,20 @@ func figures(events []Event, w Window) Figures {
 	return f
 }
 
-// gap is the longest time without an acknowledged write from a moment on; what was
-// acknowledged last before it begins the first one, the last event ends the last.
-func gap(events []Event, from time.Time) (longest time.Duration) {
-	last := from
+// gap is the longest time without an acknowledged write in a window; what was
+// acknowledged last before it begins the first one.
+func gap(events []Event, w Window) (longest time.Duration) {
+	last := w.From
 	for _, e := range events {
-		if e.Kind != Write || e.Err != nil {
+		if e.Kind != Write || e.Err != nil || e.Ended.After(w.to) {
 			continue
 		}
-		if !e.Ended.Before(from) {
+		if !e.Ended.Before(w.From) {
 			longest = max(longest, e.Ended.Sub(last))
 		}
 		last = e.Ended
 	}
-	if len(events) > 0 {
-		longest = max(longest, events[len(events)-1].Ended.Sub(last))
-	}
-	return longest
+	return max(longest, w.to.Sub(last))
 }
 
 // count adds an operation of a client that was not hit.

@@ -66,9 +66,10 @@ type Traffic struct {
 	ended   sync.Once
 	workers sync.WaitGroup
 
-	mu     sync.Mutex
-	events []Event           // guarded by mu
-	made   []acknowledgement // guarded by mu
+	mu      sync.Mutex
+	stopped time.Time         // when Stop was called; guarded by mu
+	events  []Event           // guarded by mu
+	made    []acknowledgement // guarded by mu
 }
 
 // Start connects the clients and lets them begin.
@@ -110,6 +111,9 @@ func (t *Traffic) Rush() { t.pool.Rush() }
 // Stop lets every client finish what it is doing, and returns when all have.
 func (t *Traffic) Stop() {
 	t.ended.Do(func() {
+		t.mu.Lock()
+		t.stopped = time.Now()
+		t.mu.Unlock()
 		close(t.stop)
 		t.workers.Wait()
 		for _, client := range t.clients {

@@ -40,7 +40,7 @@ func TestFigures_countWhatEndedInTheWindow(t *testing.T) {
 		event(Write, 4, "hit", "q", 310, 500, nil),
 		event(Read, 5, "hit", "q", 40, 320, nil),
 	}
-	got := figures(events, Window{From: at(0), Hit: "hit", Unavailable: map[string]bool{"lost": true}})
+	got := figures(events, Window{From: at(0), to: at(500), Hit: "hit", Unavailable: map[string]bool{"lost": true}})
 	got.Faults = nil
 	want := Figures{
 		Gap: 350 * time.Millisecond, Writes: 1, Reads: 1, WritesFailed: 1, ReadsFailed: 1,
@@ -52,7 +52,7 @@ func TestFigures_countWhatEndedInTheWindow(t *testing.T) {
 }
 
 func TestFigures_withoutAnAcknowledgementTheGapIsTheWholeWindow(t *testing.T) {
-	got := figures([]Event{event(Write, 1, "a", "p", 0, 900, errAway)}, Window{From: at(0)})
+	got := figures([]Event{event(Write, 1, "a", "p", 0, 9999, errAway)}, Window{From: at(0), to: at(900)})
 	if got.Gap != 900*time.Millisecond {
 		t.Errorf("got %v, want 900ms", got.Gap)
 	}
