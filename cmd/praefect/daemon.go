@@ -106,6 +106,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, err
 	}
 	talks := session.New(node, sights{storages}, d.session())
+	if err := registry.Register(talks.Collector()); err != nil {
+		return nil, fmt.Errorf("register the metrics of the session: %w", err)
+	}
 	var repair *replicator.Replicator // made below; nothing runs before
 	marks := ledger.New(node, talk{talks}, proxy.Reached(storages), ledger.Config{
 		Linger:      time.Duration(cfg.Consistency.MarkLinger),
