@@ -147,6 +147,9 @@ func (m *Machine) verdict(id ID, command func(*ticket) state.Command) {
 		t.repo.distrusted = true
 		m.propose([]*repo{t.repo}, []state.Command{cmd}, func(a Answer) {
 			if a.Err != nil {
+				// It may yet be applied: before anything is copied again, a mark
+				// must be, which comes after it or in its stead.
+				t.repo.unsure = true
 				m.done(t, nil, a.Err)
 				return
 			}

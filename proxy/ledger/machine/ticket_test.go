@@ -201,11 +201,34 @@ func TestTicket_unknownVerdictIsAccountedForAnew(t *testing.T) {
 	before := len(r.applied)
 	r.step(Release{Ticket: 10, Arrived: true})
 	r.forwarded(3)
-	if len(r.applied) == before || r.applied[before][0].Wrote == nil {
+	if len(r.applied) == before || !slices.ContainsFunc(r.applied[before], func(c state.Command) bool { return c.Wrote != nil }) {
 		t.Fatalf("applied: %+v", r.applied[before:])
 	}
 	if refusal := r.apply(r.own, late.Commands...)[0].Refusal; refusal == nil {
 		t.Error("a late verdict was applied while a write was under way")
+	}
+}
+
+// Nothing is copied while a verdict without an answer may still declare the target
+// in sync: the next mark is proposed after it, or in its stead.
+func TestTicket_unknownVerdictComesBeforeTheNextMark(t *testing.T) {
+	r := behindRig(t)
+	r.repair(10, false)
+	r.keep = true
+	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
+	late := r.kept[0]
+	r.kept = nil
+	r.step(Answer{Proposal: late.Proposal, Err: errLost})
+	r.step(Release{Ticket: 10, Arrived: true})
+	r.step(Take{Ticket: 11, Key: alpha})
+	r.step(Mark{Ticket: 11, Scope: copying})
+	if len(r.kept) != 1 || r.kept[0].Commands[0].Open == nil {
+		t.Fatalf("proposed: %+v, want a mark", r.kept)
+	}
+	r.apply(r.own, late.Commands...)
+	r.answerKept()
+	if e := r.done(11).View.Entry(alpha); e.IsBehind("gitaly-2") {
+		t.Errorf("the mark was answered with %v", e)
 	}
 }
 
