@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
 )
 
 // check holds what really happened, and compares it with the promises.
@@ -115,6 +116,24 @@ func (c *check) ack(wr *write, decided time.Duration) {
 	c.replicas(wr.path)
 }
 
+// forward checks that no write is sent by a view older than one that a leader took
+// for known to all who may write (P2).
+func (c *check) forward(in *instance) {
+	if view := in.ledger.view().Index; view < c.watermark {
+		c.w.failf("P2: %s forwards a write by index %d, and the watermark is %d", in.name, view, c.watermark)
+	}
+}
+
+// finish checks that no status is passed on from a storage that the instance knows
+// to have been fenced since (P2).
+func (c *check) finish(in *instance, f machine.Forward) {
+	vs := in.ledger.view().VirtualStorage(virtualStorage)
+	if s := vs.Storage(f.Storage); s.Standing != state.Serving || s.FencedEpoch > f.Epoch {
+		c.w.failf("P2: %s passes on a status of %s, which is %s and was fenced at epoch %d, after %d",
+			in.name, s.Name, s.Standing, s.FencedEpoch, f.Epoch)
+	}
+}
+
 // must reports whether a content has what it must: every one of the writes
 // which no delete may have removed, and nothing that an acknowledged one has.
 func (c *check) must(found *content, acked []*write) *write {
@@ -207,6 +226,19 @@ func (c *check) routes() {
 	}
 }
 
+// retired checks that a lease has ended when its holder is retired: what it has
+// under way by then is all that its marks have to bound (P5).
+func (c *check) retired(inc state.Incarnation) {
+	for _, in := range c.w.instances {
+		if !in.up || in.ledger == nil || in.ledger.inc != inc {
+			continue
+		}
+		if l := in.session.lease(); in.now() < l.Until && in.ledger.view().Index >= l.Index {
+			c.w.failf("P5: %s is retired, and has a lease for %v", in.name, l.Until-in.now())
+		}
+	}
+}
+
 // admits checks that a leader ends a fence only when no instance under a lease
 // routes by a view without it (P2).
 func (c *check) admits(l *leader, commands []state.Command) {
@@ -264,6 +296,9 @@ func (w *world) checkState(before, after *state.State, e entry, results []state.
 			w.count(cmd)
 		} else {
 			w.cov.Refusals++
+		}
+		if cmd.Retire != nil && results[i].Refusal == nil {
+			c.retired(cmd.Retire.Incarnation)
 		}
 		if cmd.AcceptLoss != nil && results[i].Refusal == nil {
 			c.loss(cmd.AcceptLoss.RelativePath, cmd.AcceptLoss.Storage)

@@ -27,6 +27,7 @@ type driver struct {
 // passage is what the machine says of one write.
 type passage struct {
 	forward *machine.Forward // not yet seen to
+	sent    machine.Forward  // the last one
 	dated   time.Duration    // the wall clock when the lease was checked
 	over    bool             // Reject or Finish came
 	err     error
@@ -38,9 +39,8 @@ type passage struct {
 
 // ticket is what the machine says of one repair.
 type ticket struct {
-	done    *machine.Done // not yet seen
-	spoiled bool
-	news    signal
+	done *machine.Done // not yet seen
+	news signal
 }
 
 func newDriver(in *instance, inc state.Incarnation) *driver {
@@ -88,8 +88,9 @@ func (d *driver) carryOut(effect machine.Effect) {
 	w := d.in.w
 	switch e := effect.(type) {
 	case machine.Forward:
+		w.check.forward(d.in)
 		p := d.writes[e.Write]
-		p.forward, p.dated = &e, w.wall()-(d.in.now()-e.At)
+		p.forward, p.sent, p.dated = &e, e, w.wall()-(d.in.now()-e.At)
 		p.news.notify()
 	case machine.Held:
 		w.cov.HeldWrites++
@@ -110,6 +111,9 @@ func (d *driver) carryOut(effect machine.Effect) {
 		p := d.writes[e.Write]
 		delete(d.writes, e.Write)
 		p.over, p.err, p.decided = true, e.Err, w.now
+		if e.Err == nil {
+			w.check.finish(d.in, p.sent)
+		}
 		p.news.notify()
 	case machine.Propose:
 		d.in.run(func(t *task) { d.propose(t, e) })
@@ -122,10 +126,7 @@ func (d *driver) carryOut(effect machine.Effect) {
 			t.done = &e
 			t.news.notify()
 		}
-	case machine.Spoiled:
-		if t := d.tickets[e.Ticket]; t != nil {
-			t.spoiled = true
-		}
+	case machine.Spoiled: // the verdict will be refused
 	case machine.Report:
 		d.reports = e
 		d.in.session.report()

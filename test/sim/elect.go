@@ -14,7 +14,7 @@ import (
 var electorSettings = elector.Settings{
 	Failover: true, WarmUp: 500 * time.Millisecond, MassWindow: 200 * time.Millisecond,
 	ReturnAfter: 500 * time.Millisecond, ReturnAfterMax: 4 * time.Second, FlapWindow: 10 * time.Second,
-	ProbeAfter: 300 * time.Millisecond, RetireAfter: 8 * time.Second,
+	ProbeAfter: 300 * time.Millisecond, RetireAfter: 4 * time.Second,
 }
 
 // reportAge is how old a verdict may be.
@@ -102,14 +102,25 @@ func (l *leader) elect(t *task) {
 			l.soon()
 		}
 		w.cov.Alarms += len(d.Alarms)
+		l.bar(d.Commands, true)
 		t.pause() // between the decision and the proposal
 		if len(d.Commands) > 0 {
 			w.check.admits(l, d.Commands)
 			if _, err := in.raft.proposeAs(t, l.term, in.ledger.inc, d.Commands...); err != nil {
 				w.cov.UnknownOutcomes++
 			}
+			l.bar(d.Commands, false)
 		}
 		t.sleep(w.between(10*time.Millisecond, 60*time.Millisecond))
+	}
+}
+
+// bar keeps incarnations that are being retired from getting a lease.
+func (l *leader) bar(commands []state.Command, barred bool) {
+	for _, c := range commands {
+		if c.Retire != nil {
+			l.grantor.Bar(c.Retire.Incarnation, barred)
+		}
 	}
 }
 

@@ -93,8 +93,9 @@ func (w *world) pauseInstance() {
 	w.stop(in.process)
 }
 
-func (w *world) stop(p *process) {
-	d := w.while()
+func (w *world) stop(p *process) { w.stopFor(p, w.while()) }
+
+func (w *world) stopFor(p *process, d time.Duration) {
 	p.paused = max(p.paused, w.now+d)
 	w.cov.Pauses++
 	w.tracef("%s is paused for %v", p.name, d)
@@ -219,8 +220,14 @@ func (w *world) postgresAway() {
 	w.after(w.while(), func() { w.postgres.away = false })
 }
 
+// lagBehind makes the view of an instance slow, or stand still.
 func (w *world) lagBehind() {
-	pick(w, w.instances...).lagging = w.now + w.while()
+	in := pick(w, w.instances...)
+	if w.chance(0.3) && in.up && !in.raft.leading {
+		in.hung = w.now + w.while()
+		return
+	}
+	in.lagging = w.now + w.while()
 }
 
 // heal ends all faults.
@@ -230,7 +237,7 @@ func (w *world) heal() {
 	w.net.heal()
 	w.postgres.away = false
 	for _, in := range w.instances {
-		in.paused, in.lagging = min(in.paused, w.now), 0
+		in.paused, in.lagging, in.hung = min(in.paused, w.now), 0, 0
 		if !in.up {
 			in.begin()
 		}

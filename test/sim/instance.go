@@ -15,6 +15,7 @@ type instance struct {
 	id      string
 	disk    *durable
 	lagging time.Duration // until when its view is slow, true time
+	hung    time.Duration // until when it stands still
 
 	// Of this life:
 	raft      *raft

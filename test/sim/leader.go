@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"praefect/consensus/lease"
+	"praefect/fsm/state"
 )
 
 // leader is what an instance does while it leads one term: it grants leases,
@@ -16,7 +17,15 @@ type leader struct {
 	streams []*stream
 	since   time.Duration // when the term began
 	electing
-	pending bool // something is to be told to all
+	applied []appliedAt
+	looked  time.Duration // when applied was last looked at
+	pending bool          // something is to be told to all
+}
+
+// appliedAt is what the leader had applied when.
+type appliedAt struct {
+	at    time.Duration
+	index state.Index
 }
 
 // leadership begins and ends the term's work with the leadership.
@@ -69,6 +78,7 @@ func (l *leader) advance() {
 	now, r := l.in.now(), l.in.raft
 	l.grantor.Voters(l.voters())
 	l.grantor.Committed(now, r.view.Index)
+	l.stalled(now)
 	before := l.grantor.Watermark(now)
 	if l.grantor.Waits() {
 		l.grantor.Ask()
@@ -79,6 +89,23 @@ func (l *leader) advance() {
 	}
 	l.in.w.check.watermark = max(l.in.w.check.watermark, l.grantor.Watermark(now))
 	l.in.w.check.routes()
+}
+
+// stalled checks that no instance holds up the others: what was applied here so
+// long ago is known to all who may still hold a lease.
+func (l *leader) stalled(now time.Duration) {
+	d := l.in.w.setup.lease
+	limit := 2*(d+lease.Margin(d)) + 300*time.Millisecond
+	if n := len(l.applied); n == 0 || l.applied[n-1].index != l.in.raft.view.Index {
+		l.applied = append(l.applied, appliedAt{now, l.in.raft.view.Index})
+	}
+	for len(l.applied) > 0 && now-l.applied[0].at > limit {
+		if mark := l.grantor.Watermark(now); mark < l.applied[0].index && now-l.looked < 100*time.Millisecond {
+			l.in.w.failf("%s: the watermark is %d, and index %d was applied %v ago", l.in.name, mark, l.applied[0].index, now-l.applied[0].at)
+		}
+		l.applied = l.applied[1:]
+	}
+	l.looked = now
 }
 
 // soon tells all, after others had a chance to say something, too.

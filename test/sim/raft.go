@@ -308,6 +308,7 @@ func (r *raft) learn(commit int) {
 		lag += r.in.w.between(0, 300*time.Millisecond)
 		r.in.w.cov.LaggingViews++
 	}
+	lag = max(lag, r.in.hung-r.in.w.now)
 	r.in.afterTrue(lag, r.apply)
 }
 

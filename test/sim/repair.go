@@ -131,6 +131,7 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 		d.release(id, true)
 		return nil, err
 	}
+	marked := tk.done.At
 	wanted := p.Targets
 	p = d.plan(view, path, false)
 	p.Targets = slices.DeleteFunc(p.Targets, func(name string) bool { return !slices.Contains(wanted, name) })
@@ -139,13 +140,11 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 		return nil, nil
 	}
 	d.in.w.cov.Repairs++
-	equal, arrived, err := d.equalise(t, path, view, p, deadline)
+	// Dated when the mark was answered under a lease.
+	dated := d.in.w.wall() - (d.in.now() - marked)
+	equal, arrived, err := d.equalise(t, path, view, p, deadline, dated)
 	if err == nil && len(equal) > 0 {
-		if tk.spoiled {
-			err = errSpoiled
-		} else {
-			_, err = d.ask(t, tk, machine.Declare{Ticket: id, Storages: equal})
-		}
+		_, err = d.ask(t, tk, machine.Declare{Ticket: id, Storages: equal})
 	}
 	t.pause()
 	d.release(id, arrived)
@@ -157,7 +156,7 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 
 // equalise makes each target equal to the primary, and returns those with which
 // it succeeded; arrived tells that nothing of it can happen any more.
-func (d *driver) equalise(t *task, path string, view *state.State, p plan.Plan, deadline time.Duration) (equal []string, arrived bool, err error) {
+func (d *driver) equalise(t *task, path string, view *state.State, p plan.Plan, deadline, dated time.Duration) (equal []string, arrived bool, err error) {
 	source, err := d.in.link(p.Primary).look(t, path)
 	if err != nil {
 		return nil, true, err
@@ -191,7 +190,7 @@ func (d *driver) equalise(t *task, path string, view *state.State, p plan.Plan, 
 			err = chooseErr
 			continue
 		}
-		c := call{path: path, timeout: max(0, deadline-d.in.now()), dated: d.in.w.wall()}
+		c := call{path: path, timeout: max(0, deadline-d.in.now()), dated: dated}
 		switch verb {
 		case plan.VerbNone:
 			equal = append(equal, name)
@@ -261,9 +260,6 @@ func (d *driver) settle(t *task, path string, hold bool) error {
 	s, err := d.compare(t, path, p)
 	if err != nil {
 		return err
-	}
-	if tk.spoiled {
-		return errSpoiled
 	}
 	if _, err := d.ask(t, tk, machine.Settle{Ticket: id, Settlement: s}); err != nil {
 		return err

@@ -20,6 +20,10 @@ type setup struct {
 	patience time.Duration
 	// zombies are leaders that do not notice that nobody follows.
 	zombies bool
+	// starved processes may take long between two instructions, and clumsy ones
+	// be paused just when they send something.
+	starved bool
+	clumsy  float64
 	// disks may be replaced by empty ones.
 	disks bool
 }
@@ -40,10 +44,14 @@ func (w *world) draw() {
 		linger:    pick[time.Duration](w, 50, 400, 2000) * time.Millisecond,
 		patience:  pick[time.Duration](w, 50, 300, 1000, 3000) * time.Millisecond,
 		zombies:   w.chance(0.4),
+		starved:   w.chance(0.1),
 		disks:     w.chance(0.3),
 	}
 	if w.chance(0.3) {
 		w.setup.deletes = 0.1
+	}
+	if w.chance(0.2) {
+		w.setup.clumsy = 0.01
 	}
 }
 

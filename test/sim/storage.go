@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// tokenLife is for how long a storage takes a token: 30 s in truth, and as much
-// shorter here as electorSettings.RetireAfter is.
-const tokenLife = 3 * time.Second
+// tokenLife is for how long a storage takes a token: 30 s in truth, and shorter
+// here as electorSettings.RetireAfter is.
+const tokenLife = 1200 * time.Millisecond
 
 // verbs of the calls to storages.
 type verb int
@@ -72,6 +72,7 @@ type running struct {
 	call
 	conn     *conn
 	deadline time.Duration // by the clock of the storage
+	fetched  *content      // what a copy has got from its source
 	over     bool
 	answer   func(status)
 }
@@ -106,7 +107,14 @@ func (s *storage) arrive(c call, conn *conn, answer func(status)) *running {
 		return r
 	}
 	s.calls = append(s.calls, r)
-	s.after(s.duration(c), func() { s.effect(r) })
+	d := s.duration(c)
+	if c.verb != verbLook {
+		s.w.tracef("%s: %s of %s (op %d) from %s arrives, for %v", s.name, c.verb, c.path, c.op, conn.ends[0].name, d)
+	}
+	if c.verb == verbReplicate {
+		s.after(s.w.between(0, min(d, 5*time.Millisecond)), func() { s.fetch(r) })
+	}
+	s.after(d+1, func() { s.effect(r) })
 	return r
 }
 
@@ -119,6 +127,13 @@ func (s *storage) duration(c call) time.Duration {
 		return s.w.between(0, c.timeout) // up to its bound
 	}
 	return s.w.between(time.Millisecond, 25*time.Millisecond)
+}
+
+// fetch gets for a copy what its source has now: what comes later is missed.
+func (s *storage) fetch(r *running) {
+	if src := r.source; src.up && s.w.net.both(s.node, src.node) && src.paused <= s.w.now {
+		r.fetched = src.disk.repos[r.path]
+	}
 }
 
 func (r *running) finish(st status) {
@@ -164,16 +179,11 @@ func (s *storage) effect(r *running) {
 	case verbRemove:
 		s.put(r, nil)
 	case verbReplicate:
-		if !r.source.up || !s.w.net.both(s.node, r.source.node) || r.source.paused > s.w.now {
+		found := r.fetched
+		if found == nil {
 			st.err = errSource
 			break
 		}
-		found := r.source.disk.repos[r.path]
-		if found == nil {
-			st.err = errGone
-			break
-		}
-		// It takes a while more; what comes meanwhile may be missed.
 		if before.equal(found) && !s.w.chance(0.3) {
 			break
 		}

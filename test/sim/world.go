@@ -74,7 +74,10 @@ func (w *world) trace2(index state.Index, e entry, c state.Command, r state.Resu
 // moment draws how long a process takes between two instructions: mostly no
 // time at all.
 func (w *world) moment() time.Duration {
-	if w.chance(0.02) {
+	switch {
+	case w.setup.starved && w.chance(0.02):
+		return w.between(0, 400*time.Millisecond)
+	case w.chance(0.02):
 		return w.between(0, 3*time.Millisecond)
 	}
 	return w.between(0, 50*time.Microsecond)
