@@ -13,10 +13,14 @@ import (
 // Branch is the branch that every seeded repository has.
 const Branch = "main"
 
+// seedValues is how many other commits it has.
+const seedValues = 16
+
 // Seeds are repositories that a storage begins with, the same at each.
 type Seeds struct {
 	template string
 	paths    []string
+	values   []string
 }
 
 // NewSeeds makes a template for n repositories with one commit in a directory.
@@ -36,9 +40,26 @@ func NewSeeds(ctx context.Context, dir string, n int) (*Seeds, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = git(ctx, s.template, "update-ref", "refs/heads/"+Branch, commit)
+	if _, err := git(ctx, s.template, "update-ref", "refs/heads/"+Branch, commit); err != nil {
+		return nil, err
+	}
+	for i := range seedValues {
+		value, err := git(ctx, s.template, "commit-tree", "-m", fmt.Sprint(i), "-p", commit, tree)
+		if err != nil {
+			return nil, err
+		}
+		// A copy of a repository has only what a reference leads to.
+		if _, err := git(ctx, s.template, "update-ref", fmt.Sprintf("refs/values/%d", i), value); err != nil {
+			return nil, err
+		}
+		s.values = append(s.values, value)
+	}
+	_, err = git(ctx, s.template, "pack-refs", "--all")
 	return s, err
 }
+
+// Values are commits that every repository has under a reference of their own.
+func (s *Seeds) Values() []string { return s.values }
 
 // Paths are the relative paths of the repositories.
 func (s *Seeds) Paths() []string { return s.paths }
