@@ -304,7 +304,7 @@ func (r *raft) learn(commit int) {
 	}
 	r.commit = commit
 	lag := r.in.w.moment()
-	if r.in.lagging > r.in.w.now {
+	if r.in.lagging > r.in.w.now || r.in.w.setup.sluggish && !r.in.w.quiet {
 		lag += r.in.w.between(0, 300*time.Millisecond)
 		r.in.w.cov.LaggingViews++
 	}

@@ -24,6 +24,8 @@ type setup struct {
 	// be paused just when they send something.
 	starved bool
 	clumsy  float64
+	// sluggish views are always late.
+	sluggish bool
 	// disks may be replaced by empty ones.
 	disks bool
 }
@@ -45,6 +47,7 @@ func (w *world) draw() {
 		patience:  pick[time.Duration](w, 50, 300, 1000, 3000) * time.Millisecond,
 		zombies:   w.chance(0.4),
 		starved:   w.chance(0.1),
+		sluggish:  w.chance(0.1),
 		disks:     w.chance(0.3),
 	}
 	if w.chance(0.3) {
