@@ -1,0 +1,187 @@
+package partition
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/proxy/admin"
+	"praefect/test/workload"
+)
+
+// check wants of a healed cluster, whose clients have ended, what every scenario
+// must leave. Registers led to the ids before.
+func (w *world) check(t *testing.T, l *load, before map[string]string) {
+	t.Helper()
+	began := time.Now()
+	w.settle(t)
+	t.Logf("nothing was left to repair after %v", time.Since(began).Round(100*time.Millisecond))
+	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
+	defer cancel()
+	loss, err := w.c.Instances[0].Admin().Dataloss(ctx, admin.DatalossRequest{})
+	must(t, err)
+	if len(loss.Repositories) > 0 {
+		t.Errorf("dataloss names %+v", loss.Repositories)
+	}
+	w.checkMade(ctx, t, l)
+	w.checkSound(ctx, t)
+	for path, at := range w.registers(ctx, t) {
+		history := append(l.registers[path], access{began: time.Now(), ended: time.Now(), got: at})
+		if !linearizable(before[path], history) {
+			t.Errorf("%s of %q is not linearizable:\n%s", register, path, tell(before[path], history))
+		}
+	}
+	w.checkEpochs(ctx, t)
+}
+
+// checkMade wants every acknowledged commit on its branch; replicas are equal.
+func (w *world) checkMade(ctx context.Context, t *testing.T, l *load) {
+	t.Helper()
+	onBranch := make(map[[2]string]map[string]bool)
+	for _, m := range l.made {
+		at := [2]string{m.path, m.branch}
+		if onBranch[at] == nil {
+			onBranch[at] = make(map[string]bool)
+			text, err := w.c.Git(ctx, w.replica(0, m.path), "rev-list", "refs/heads/"+m.branch)
+			must(t, err)
+			for _, id := range strings.Fields(text) {
+				onBranch[at][id] = true
+			}
+		}
+		if !onBranch[at][m.id] {
+			t.Errorf("the acknowledged commit %s of %s is missing in %q", m.id, m.branch, m.path)
+		}
+	}
+}
+
+// checkSound has git check every replica that was busy.
+func (w *world) checkSound(ctx context.Context, t *testing.T) {
+	t.Helper()
+	for n := range w.c.Storages {
+		for _, path := range w.paths[:busy] {
+			if _, err := w.c.Git(ctx, w.replica(n, path), "fsck", "--connectivity-only", "--no-dangling"); err != nil {
+				t.Errorf("the replica on %s: %v", w.c.Storages[n].Label(), err)
+			}
+		}
+	}
+}
+
+// registers are what the registers lead to, on the disk; empty for nothing.
+func (w *world) registers(ctx context.Context, t *testing.T) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for _, path := range w.paths[:busy] {
+		id, err := w.c.Git(ctx, w.replica(0, path), "for-each-ref", "--format=%(objectname)", register)
+		must(t, err)
+		all[path] = id
+	}
+	return all
+}
+
+func (w *world) replica(storage int, path string) string {
+	return filepath.Join(w.c.Storages[storage].Dir, path)
+}
+
+// checkEpochs wants the history to tell of epochs that never fell, up to one that is
+// not below any that was seen before.
+func (w *world) checkEpochs(ctx context.Context, t *testing.T) {
+	t.Helper()
+	before := w.epoch
+	changes := w.history(ctx, t)
+	if !slices.IsSortedFunc(changes, func(a, b admin.Event) int { return int(a.Epoch) - int(b.Epoch) }) {
+		t.Errorf("an epoch fell: %+v", changes)
+	}
+	if w.epoch = changes[len(changes)-1].Epoch; w.epoch < before {
+		t.Errorf("the epoch is %d and was %d", w.epoch, before)
+	}
+}
+
+// history is what praefectctl history tells, oldest first; there is always something.
+func (w *world) history(ctx context.Context, t *testing.T) []admin.Event {
+	t.Helper()
+	text, err := w.c.Operate(ctx, "-output", "json", "history", "-limit", "1000")
+	must(t, err)
+	var answer admin.HistoryResponse
+	must(t, json.Unmarshal([]byte(text), &answer))
+	if len(answer.Changes) == 0 {
+		t.Fatal("the history is empty")
+	}
+	return answer.Changes
+}
+
+// summary is how clients fared, for people.
+func (l *load) summary() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	type fate struct{ done, failed, old int }
+	fates := make(map[string]*fate)
+	var faults []string
+	for _, e := range l.events {
+		kind := fmt.Sprintf("%ss by %s", e.Kind, e.Home)
+		f := fates[kind]
+		if f == nil {
+			f = &fate{}
+			fates[kind] = f
+		}
+		switch {
+		case e.Err != nil:
+			f.failed++
+			faults = append(faults, e.tell())
+		case e.old:
+			f.old++
+		default:
+			f.done++
+		}
+	}
+	var lines []string
+	for kind, f := range fates {
+		lines = append(lines, fmt.Sprintf("%s: %d, failed %d, marked as old %d", kind, f.done, f.failed, f.old))
+	}
+	slices.Sort(lines)
+	const shown = 6
+	return strings.Join(append(lines, faults[:min(len(faults), shown)]...), "\n")
+}
+
+func (e event) tell() string {
+	return fmt.Sprintf("%s %s of %q by %s after %v: %v", e.Began.Format(clock), e.Kind, e.Path, e.Home, e.Ended.Sub(e.Began).Round(time.Millisecond), e.Err)
+}
+
+// clock is how moments are written, to find them in logs.
+const clock = "15:04:05.000"
+
+// tell writes a history down, with short ids.
+func tell(before string, history []access) string {
+	short := func(id string) string { return id[:min(len(id), 8)] }
+	lines := []string{"before: " + short(before)}
+	slices.SortFunc(history, func(a, b access) int { return a.began.Compare(b.began) })
+	for _, a := range history {
+		what := "read " + short(a.got)
+		if a.set != "" {
+			what = fmt.Sprintf("set %s: %v", short(a.set), a.err)
+		}
+		lines = append(lines, fmt.Sprintf("%s to %s %s", a.began.Format(clock), a.ended.Format(clock), what))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// failedThrough are the operations through a route that failed.
+func (l *load) failedThrough(route string) (faults []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.events {
+		if e.Err != nil && (route == "" || e.Home == route) {
+			faults = append(faults, e.tell())
+		}
+	}
+	return faults
+}
+
+// isWrite tells whether it is a write through a route that began after a moment.
+func (e event) isWrite(route string, after time.Time) bool {
+	return e.Kind == workload.Write && e.Home == route && e.Began.After(after)
+}

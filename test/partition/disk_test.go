@@ -1,0 +1,48 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"praefect/test/cluster"
+)
+
+// fillDisk leaves no space for the leader's log: the instance ends, and begins again
+// when there is space.
+func fillDisk(t *testing.T, w *world, l *load) {
+	i := w.leader(t)
+	disk := w.disks[i.Label()]
+	must(t, disk.Fill())
+	for i.Running() { // a write or two may find space that the log had before
+		l.goesOn(t, w.others(i)...)
+	}
+	w.ends(t, i)
+	l.goesOn(t, w.others(i)...)
+	must(t, disk.Free())
+	must(t, i.Start())
+}
+
+// hangDisk lets the leader's log hang. The process cannot end before the disk
+// answers, but the others replace it.
+func hangDisk(t *testing.T, w *world, l *load) {
+	i := w.leader(t)
+	disk := w.disks[i.Label()]
+	must(t, disk.Freeze(t.Context()))
+	w.replaced(t, i)
+	l.goesOn(t, w.others(i)...)
+	must(t, disk.Thaw(t.Context()))
+	w.ends(t, i)
+	must(t, i.Start())
+}
+
+// ends waits for the end of an instance that takes itself out.
+func (w *world) ends(t *testing.T, i *cluster.Instance) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	err := i.Wait(ctx)
+	if _, ended := errors.AsType[*cluster.ExitError](err); !ended {
+		t.Fatalf("the end of %s: %v, want one with an error", i.Label(), err)
+	}
+}

@@ -1,0 +1,25 @@
+package partition
+
+import (
+	"testing"
+
+	"praefect/test/postgres"
+)
+
+// stopPostgres takes the repair queue away: no client notices.
+func stopPostgres(t *testing.T, w *world, l *load) {
+	must(t, w.c.Postgres.Stop(postgres.Immediate))
+	l.goesOn(t, w.c.Instances...)
+	last(t, 3*lasting)
+	must(t, w.c.Postgres.Start(t.Context()))
+	l.noneFailed(t, "")
+}
+
+// pausePostgres keeps its connections, on which nothing comes back any more.
+func pausePostgres(t *testing.T, w *world, l *load) {
+	must(t, w.c.Postgres.Pause())
+	l.goesOn(t, w.c.Instances...)
+	last(t, 3*lasting)
+	must(t, w.c.Postgres.Resume())
+	l.noneFailed(t, "")
+}

@@ -1,0 +1,99 @@
+package partition
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// scenario is something that happens to a cluster at work, and is healed.
+type scenario struct {
+	name string
+	play func(t *testing.T, w *world, l *load)
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		{"kill -9 of the primary storage", killPrimary},
+		{"SIGSTOP of the primary storage", stopPrimary},
+		{"kill -9 of the leader's instance", killLeader},
+		{"the leader's instance sleeps through a failover", sleepThroughFailover},
+		{"rolling restart", restartAll},
+		{"an instance is parted from its peers", partInstance},
+		{"the leader's instance is cut off from all", isolateLeader},
+		{"the leader is not heard", muteLeader},
+		{"the leader hears nothing", deafenLeader},
+		{"bridge", bridge},
+		{"one instance loses the primary storage", losePrimaryAlone},
+		{"two instances lose the primary storage", losePrimaryTogether},
+		{"packets are lost between instances", losePackets},
+		{"messages between instances are slow", delayMessages},
+		{"the disk of the leader's Raft is full", fillDisk},
+		{"the disk of the leader's Raft hangs", hangDisk},
+		{"Postgres is down", stopPostgres},
+		{"Postgres hangs", pausePostgres},
+	}
+}
+
+// TestThreeInstances_surviveWhatFails lets one scenario after the other happen to
+// one cluster, in an order by chance.
+func TestThreeInstances_surviveWhatFails(t *testing.T) {
+	seed, seconds := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), fromEnv(t, "E2E_SECONDS", 0)
+	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
+	began := time.Now()
+	random := rand.New(rand.NewPCG(seed, 0))
+	w := newWorld(t, random)
+	t.Logf("the cluster serves after %v", time.Since(began).Round(time.Millisecond))
+	for round := 1; round == 1 || time.Since(began) < time.Duration(seconds)*time.Second; round++ {
+		all := scenarios()
+		random.Shuffle(len(all), func(a, b int) { all[a], all[b] = all[b], all[a] })
+		for n, s := range all {
+			done := t.Run(s.name, func(t *testing.T) { w.play(t, s, fmt.Sprintf("round-%d-%d", round, n)) })
+			if !done {
+				t.Fatalf("%d scenarios of round %d were not tried any more: the cluster is not whole", len(all)-n-1, round)
+			}
+		}
+	}
+}
+
+// play lets a scenario happen while clients are at work, and checks what is left.
+func (w *world) play(t *testing.T, s scenario, name string) {
+	began := time.Now()
+	before := w.registers(t.Context(), t)
+	l := startLoad(t, w, name)
+	t.Logf("from %s", time.Now().Format(clock))
+	s.play(t, w, l)
+	t.Logf("healed at %s", time.Now().Format(clock))
+	l.end()
+	t.Log(l.summary())
+	w.check(t, l, before)
+	t.Logf("%v in all", time.Since(began).Round(100*time.Millisecond))
+}
+
+// noneFailed wants every operation through a route to have succeeded; empty for any
+// route.
+func (l *load) noneFailed(t *testing.T, route string) {
+	t.Helper()
+	if faults := l.failedThrough(route); len(faults) > 0 {
+		const shown = 10
+		t.Errorf("%d operations failed, such as:\n%s", len(faults), strings.Join(faults[:min(len(faults), shown)], "\n"))
+	}
+}
+
+// fromEnv reads a number from the environment.
+func fromEnv(t *testing.T, name string, fallback uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return fallback
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("read $%s: %v", name, err)
+	}
+	return n
+}

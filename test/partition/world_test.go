@@ -1,0 +1,208 @@
+package partition
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+	"praefect/test/netns"
+	"praefect/test/workload"
+)
+
+const vs = "default"
+
+// settings make repairs and returns take seconds instead of minutes, so that many
+// scenarios fit into one test. What detects and decides is as without settings:
+// the length of a lease, how long a storage may be silent, who is asked.
+const settings = `
+drain_wait = "1s"
+[failover]
+return_after = "1s"
+return_after_max = "2s"
+warm_up = "1s"
+[consistency]
+write_timeout = "4s"
+hold_timeout = "2s"
+mark_linger = "300ms"
+[replication]
+parallel_storage_processing_workers = 4
+copy_timeout = "4s"
+hold_budget = "2s"
+retry_min = "100ms"
+retry_max = "1s"
+attempts = 1000
+[reconciliation]
+scheduling_interval = "1s"
+`
+
+const (
+	// operationLimit bounds one operation of a client; what is in doubt is settled only
+	// when it is over. It is longer than an instance waits for a lease.
+	operationLimit = 4 * time.Second
+	// patience bounds the wait for what must happen, on a busy machine too.
+	patience = time.Minute
+	// settleLimit bounds the time until nothing is left to repair.
+	settleLimit = 2 * time.Minute
+	// lease is for how long at most an instance that is cut off may acknowledge writes.
+	lease = time.Second
+	// lasting is how long a fault stays when what we wait for has happened.
+	lasting = time.Second
+)
+
+// Repositories, by what clients do with them.
+const (
+	busy  = 3  // two writers each
+	spare = 20 // written to now and then
+)
+
+// world is a cluster on a network that can be hurt.
+type world struct {
+	c      *cluster.Cluster
+	lab    *netns.Lab
+	disks  map[string]*netns.Disk // of the instances' Raft, by label
+	random *rand.Rand
+	paths  []string
+	epoch  uint64 // highest that was seen
+}
+
+func newWorld(t *testing.T, random *rand.Rand) *world {
+	t.Helper()
+	if err := netns.Missing(); err != nil && os.Getenv("CI") != "" {
+		t.Fatal(err)
+	}
+	w := &world{lab: netns.Run(t), disks: make(map[string]*netns.Disk), random: random}
+	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), busy+spare)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.paths = seeds.Paths()
+	mounts := t.TempDir()
+	for n := range 3 {
+		const size = 64 << 20
+		label := fmt.Sprintf("praefect-%d", n+1)
+		disk, err := netns.NewFreezableDisk(t.Context(), filepath.Join(mounts, label), size)
+		w.disks[label] = disk.Run(t, err)
+	}
+	options := cluster.Options{
+		Binaries: programs, Instances: 3, Balancer: true, Settings: settings, Place: w.lab.Place, Disk: seeds.Disk,
+		RaftDir: func(label string) string { return w.disks[label].Dir },
+	}
+	if dir := os.Getenv("E2E_DIR"); dir != "" {
+		options.Dir = filepath.Join(dir, t.Name())
+	}
+	w.c = cluster.Run(t, options)
+	// Before the cluster is stopped: nothing ends on a disk that hangs.
+	t.Cleanup(func() {
+		for _, disk := range w.disks {
+			if err := disk.Thaw(context.Background()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	w.settle(t)
+	return w
+}
+
+// settle waits until everything runs and nothing is left to repair.
+func (w *world) settle(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
+	defer cancel()
+	if err := w.c.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.c.WaitConverged(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// heal ends every fault of the network.
+func (w *world) heal(t *testing.T) {
+	t.Helper()
+	must(t, w.lab.Heal(t.Context()))
+}
+
+// leader is the instance that leads while nothing is wrong.
+func (w *world) leader(t *testing.T) *cluster.Instance {
+	t.Helper()
+	var leader *cluster.Instance
+	w.eventually(t, "there is a leader", func(ctx context.Context) (err error) {
+		leader, err = w.c.Leader(ctx)
+		return err
+	})
+	return leader
+}
+
+// primary is the storage that takes writes while nothing is wrong.
+func (w *world) primary(t *testing.T) *cluster.Storage {
+	t.Helper()
+	var primary *cluster.Storage
+	w.eventually(t, "there is a primary", func(ctx context.Context) (err error) {
+		primary, err = w.c.Primary(ctx, vs)
+		return err
+	})
+	return primary
+}
+
+// others are all instances but one.
+func (w *world) others(i *cluster.Instance) []*cluster.Instance {
+	var others []*cluster.Instance
+	for _, other := range w.c.Instances {
+		if other != i {
+			others = append(others, other)
+		}
+	}
+	return others
+}
+
+// anyOf is one of them, by chance.
+func anyOf[T any](w *world, all []T) T { return all[w.random.IntN(len(all))] }
+
+func labels(instances []*cluster.Instance) []string {
+	var all []string
+	for _, i := range instances {
+		all = append(all, i.Label())
+	}
+	return all
+}
+
+// eventually waits until attempt, which has a moment each time, returns nil.
+func (w *world) eventually(t *testing.T, what string, attempt func(context.Context) error) {
+	t.Helper()
+	const moment = 5 * time.Second // as long as one write may take, and a bit
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		limited, cancel := context.WithTimeout(ctx, moment)
+		err := attempt(limited)
+		cancel()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("wait until %s, for %v: %v", what, patience, err)
+		case <-tick.C:
+		}
+	}
+}
+
+// last lets a fault last for a time.
+func last(t *testing.T, d time.Duration) {
+	t.Helper()
+	must(t, workload.Pass(t.Context(), d))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
