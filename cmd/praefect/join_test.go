@@ -91,8 +91,9 @@ func TestFingerprint_tellsOtherStorages(t *testing.T) {
 	with := func(address string) *config.Config {
 		return &config.Config{VirtualStorages: []config.VirtualStorage{{Name: "default", Nodes: []config.Node{{Storage: "a", Address: address}}}}}
 	}
-	if fingerprint(with("tcp://x:1")) != fingerprint(with("tcp://x:1")) || fingerprint(with("tcp://x:1")) == fingerprint(with("tcp://y:1")) {
-		t.Error("the same settings differ, or other ones do not")
+	here, again, elsewhere := fingerprint(with("tcp://x:1")), fingerprint(with("tcp://x:1")), fingerprint(with("tcp://y:1"))
+	if here != again || here == elsewhere {
+		t.Errorf("got %s and %s for the same settings, %s for others", here, again, elsewhere)
 	}
 }
 
