@@ -50,7 +50,7 @@ type event struct {
 type made struct{ path, branch, id string }
 
 // startLoad has two writers work on each busy repository, and readers read the same,
-// through the balancer and through each instance; a spare repository is read beside.
+// through the balancer and through each instance.
 func startLoad(t *testing.T, w *world, name string) *load {
 	t.Helper()
 	l := &load{w: w, name: name, stop: make(chan struct{}), registers: make(map[string][]access)}

@@ -10,7 +10,7 @@ import (
 func stopPostgres(t *testing.T, w *world, l *load) {
 	must(t, w.c.Postgres.Stop(postgres.Immediate))
 	l.goesOn(t, w.c.Instances...)
-	last(t, 3*lasting)
+	last(t, 2*lasting)
 	must(t, w.c.Postgres.Start(t.Context()))
 	l.noneFailed(t, "")
 }
@@ -19,7 +19,7 @@ func stopPostgres(t *testing.T, w *world, l *load) {
 func pausePostgres(t *testing.T, w *world, l *load) {
 	must(t, w.c.Postgres.Pause())
 	l.goesOn(t, w.c.Instances...)
-	last(t, 3*lasting)
+	last(t, 2*lasting)
 	must(t, w.c.Postgres.Resume())
 	l.noneFailed(t, "")
 }

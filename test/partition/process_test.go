@@ -67,7 +67,7 @@ func sleepThroughFailover(t *testing.T, w *world, l *load) {
 	others := w.others(i)
 	path, subject := l.spare()
 	// A deadline that is not why it fails: longer than all this takes.
-	ctx, cancel := context.WithTimeout(t.Context(), 4*operationLimit)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*operationLimit)
 	defer cancel()
 	call := beginCommit(ctx, t, i, path, subject)
 	w.eventually(t, "the write is in the ledger", func(ctx context.Context) error {
@@ -138,8 +138,8 @@ func (c commitCall) send(message *gitalypb.UserCommitFilesRequest) error {
 	return nil
 }
 
-// restartAll restarts one instance after the other, as an upgrade does: no client of
-// the balancer notices.
+// restartAll restarts one instance after the other, as an upgrade does: no request of
+// a client of the balancer fails.
 func restartAll(t *testing.T, w *world, l *load) {
 	for _, i := range w.c.Instances {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 )
@@ -72,16 +71,6 @@ func (w *world) play(t *testing.T, s scenario, name string) {
 	t.Log(l.summary())
 	w.check(t, l, before)
 	t.Logf("%v in all", time.Since(began).Round(100*time.Millisecond))
-}
-
-// noneFailed wants every operation through a route to have succeeded; empty for any
-// route.
-func (l *load) noneFailed(t *testing.T, route string) {
-	t.Helper()
-	if faults := l.failedThrough(route); len(faults) > 0 {
-		const shown = 10
-		t.Errorf("%d operations failed, such as:\n%s", len(faults), strings.Join(faults[:min(len(faults), shown)], "\n"))
-	}
 }
 
 // fromEnv reads a number from the environment.

@@ -26,7 +26,7 @@ return_after = "1s"
 return_after_max = "2s"
 warm_up = "1s"
 [consistency]
-write_timeout = "4s"
+write_timeout = "3s"
 hold_timeout = "2s"
 mark_linger = "300ms"
 [replication]
@@ -43,7 +43,7 @@ scheduling_interval = "1s"
 const (
 	// operationLimit bounds one operation of a client; what is in doubt is settled only
 	// when it is over. It is longer than an instance waits for a lease.
-	operationLimit = 4 * time.Second
+	operationLimit = 3 * time.Second
 	// patience bounds the wait for what must happen, on a busy machine too.
 	patience = time.Minute
 	// settleLimit bounds the time until nothing is left to repair.
