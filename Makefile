@@ -31,12 +31,14 @@ demo: needs build ## Start a cluster on this machine, push and clone through it
 demo-down: ## Stop what make demo started
 	go run ./test/demo down
 
-# The end-to-end suites run alone: they start dozens of processes, and would
-# only measure how busy the other packages keep the machine.
+# The end-to-end suites run alone, one after the other: they start dozens of
+# processes, and would only measure how busy the other packages keep the machine.
+SUITES := ./test/e2e ./test/partition
+
 define run-tests
 	{ failed=0; \
-	  go test $(1) -json -count=1 -timeout 14m $$(go list ./... | grep -v /test/e2e) || failed=1; \
-	  go test $(1) -json -count=1 -timeout 14m ./test/e2e || failed=1; \
+	  go test $(1) -json -count=1 -timeout 14m $$(go list ./... | grep -vxFf <(go list $(SUITES))) || failed=1; \
+	  for suite in $(SUITES); do go test $(1) -json -count=1 -timeout 14m $$suite || failed=1; done; \
 	  exit $$failed; } | go run ./test/report
 endef
 
