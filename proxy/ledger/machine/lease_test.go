@@ -64,21 +64,46 @@ func TestMachine_asksForTheLeaseAgainAtTheForward(t *testing.T) {
 	}
 }
 
-func TestMachine_statusNeedsALease(t *testing.T) {
+func TestMachine_statusWaitsForALease(t *testing.T) {
+	for name, test := range map[string]struct {
+		then func(r *rig)
+		want error
+	}{
+		"it comes":                {func(r *rig) { r.step(r.leased()) }, nil},
+		"it does not":             {func(r *rig) { r.pass(settings.LeaseWait) }, ErrDoomed},
+		"it is for a newer view":  {func(r *rig) { s := r.leased(); s.Lease.Index++; r.step(s); r.pass(settings.LeaseWait) }, ErrDoomed},
+		"it comes with a fence":   {func(r *rig) { r.fence("gitaly-1"); r.step(r.leased()); r.catchUp() }, ErrDoomed},
+		"a fence comes before it": {func(r *rig) { r.fence("gitaly-1"); r.catchUp() }, ErrDoomed},
+		"it is retired":           {func(r *rig) { r.retire() }, ErrRetired},
+		"the instance stops":      {func(r *rig) { r.step(Stop{}) }, ErrDoomed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, settings)
+			r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
+			r.begin(1, alpha)
+			r.pass(second) // and it ends by itself
+			r.step(Ended{Write: 1, Succeeded: true, Arrived: true})
+			if _, passed := r.last[1].(Finish); passed {
+				t.Fatal("the status was passed on without a lease")
+			}
+			test.then(r)
+			if got, passed := r.last[1].(Finish); !passed || !errors.Is(got.Err, test.want) {
+				t.Errorf("got %#v, want a Finish with %v", r.last[1], test.want)
+			}
+		})
+	}
+}
+
+func TestMachine_failureNeedsNoLease(t *testing.T) {
 	r := newRig(t, settings)
 	r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
 	r.begin(1, alpha)
-	r.begin(2, beta)
 	r.pass(second)
-	if err := r.end(1, true, true); !errors.Is(err, ErrDoomed) {
-		t.Errorf("a success without a lease: %v", err)
+	if err := r.end(1, false, true); err != nil {
+		t.Errorf("got %v", err)
 	}
-	if err := r.end(2, false, true); err != nil {
-		t.Errorf("a failure without a lease: %v", err)
-	}
-	r.step(Tick{})
-	if !r.state.Entry(alpha).HasDirty() || r.state.Entry(beta).HasDirty() {
-		t.Errorf("entries: %+v, %+v", r.state.Entry(alpha), r.state.Entry(beta))
+	if r.step(Tick{}); r.state.Entry(alpha).HasDirty() {
+		t.Errorf("the entry: %+v", r.state.Entry(alpha))
 	}
 }
 

@@ -73,6 +73,7 @@ func (m *Machine) retire() {
 			m.reject(w, ErrRetired)
 		}
 	}
+	m.reconsider(everyWrite) // those whose status waits for a lease
 }
 
 // ordered are the writes in the order of their names, so that the same events

@@ -70,7 +70,7 @@ func (m *Machine) begin(e Begin) {
 func (m *Machine) advance(w *write) {
 	switch {
 	case w.clearing:
-		m.takeDeleteBack(w)
+		m.conclude(w)
 		return
 	case m.retired:
 		m.reject(w, ErrRetired)
@@ -252,6 +252,18 @@ func (m *Machine) ended(e Ended) {
 		return
 	}
 	w.clearing = true
+	m.conclude(w)
+}
+
+// conclude ends a write that has succeeded. Between two leases its status waits
+// for the next one, with the view of that: a fence that others have agreed on
+// meanwhile is in that view, and dooms it. Its mark stays open all the time.
+func (m *Machine) conclude(w *write) {
+	if w.doomed == nil && !m.mayRoute() {
+		m.wait(w, WhyLease, nil)
+		return
+	}
+	m.leave(w)
 	m.takeDeleteBack(w)
 }
 
@@ -307,8 +319,13 @@ func (m *Machine) soil(w *write) {
 	}
 }
 
-// reject ends a write that was not forwarded.
+// reject ends a write that was not forwarded, or one that was and whose status has
+// waited for a lease in vain.
 func (m *Machine) reject(w *write, err error) {
+	if w.clearing {
+		m.finish(w, true)
+		return
+	}
 	m.emit(Reject{Write: w.id, Why: w.why, Err: err})
 	m.forget(w)
 }
