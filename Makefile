@@ -33,7 +33,7 @@ demo-down: ## Stop what make demo started
 
 # The end-to-end suites run alone, one after the other: they start dozens of
 # processes, and would only measure how busy the other packages keep the machine.
-SUITES := ./test/e2e ./test/partition
+SUITES := ./test/e2e ./test/partition ./test/membership
 
 define run-tests
 	{ failed=0; \

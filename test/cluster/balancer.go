@@ -110,7 +110,7 @@ func (b *Balancer) launch(ctx context.Context, c *Cluster, wanted string) (err e
 	if b.conn, err = redial(b.conn, b.Addr, c.Token); err != nil {
 		return err
 	}
-	env := []string{"GITALY_BIND=" + b.Addr}
+	env := []string{"GITALY_BIND=" + b.Addr, "HAPROXY_LOG=stdout"}
 	for n, i := range c.Instances {
 		_, metrics, err := net.SplitHostPort(i.MetricsAddr)
 		if err != nil {

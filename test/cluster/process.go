@@ -17,6 +17,9 @@ import (
 // kernel may need a moment for a large or swapped one.
 const killLimit = 20 * time.Second
 
+// dumpLimit bounds the wait for what a process that is about to be killed writes.
+const dumpLimit = 2 * time.Second
+
 // Process is a program that can be started again and again, with the same
 // arguments and the same log. Its methods may be called at any time by several
 // goroutines.
@@ -107,8 +110,8 @@ func (p *Process) Kill() error {
 }
 
 // Terminate asks the process to end with SIGTERM, a paused one too, and returns
-// when it is gone. One that is there when ctx ends is killed. The error says so,
-// or is an *ExitError if it ended otherwise than with status 0. It does nothing
+// when it is gone. One that is there when ctx ends is killed, after it was asked to
+// write down what it is doing. The error says so, or is an *ExitError if it ended otherwise than with status 0. It does nothing
 // to a process that has ended.
 func (p *Process) Terminate(ctx context.Context) error {
 	r := p.note()
@@ -122,8 +125,22 @@ func (p *Process) Terminate(ctx context.Context) error {
 	case <-r.ended:
 		return p.exit(r)
 	case <-ctx.Done():
+		p.dump(r)
 		err := fmt.Errorf("terminate %s: %w; killed; the end of its log %s:\n%s", p.name, context.Cause(ctx), p.log, p.tail(r))
 		return errors.Join(err, p.Kill())
+	}
+}
+
+// dump has a Go program write its goroutines to its log, which ends it.
+func (p *Process) dump(r *run) {
+	if r.signal(syscall.SIGQUIT) != nil {
+		return // it is about to be killed anyway
+	}
+	limit := time.NewTimer(dumpLimit)
+	defer limit.Stop()
+	select {
+	case <-r.ended:
+	case <-limit.C:
 	}
 }
 

@@ -15,8 +15,8 @@ type Pool struct {
 	mu      sync.Mutex
 	paths   []string
 	next    int
-	reserve int                    // guarded by mu
-	rush    time.Time              // when Rush was called, zero before; guarded by mu
+	reserve int
+	rush    time.Time              // when Rush was called, zero after Calm; guarded by mu
 	known   map[string]*repository // guarded by mu
 }
 
@@ -45,7 +45,14 @@ func NewPool(paths []string, reserve int) *Pool {
 func (p *Pool) Rush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.reserve, p.rush = 0, time.Now()
+	p.rush = time.Now()
+}
+
+// Calm takes a Rush back.
+func (p *Pool) Calm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rush = time.Time{}
 }
 
 // Take gives a repository to a writer, the next one in the round that is ordinary
@@ -53,7 +60,7 @@ func (p *Pool) Rush() {
 func (p *Pool) Take() (path string, found bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ordinary() > p.reserve {
+	if ordinary := p.ordinary(); ordinary > p.reserve || ordinary > 0 && !p.rush.IsZero() {
 		return p.take(func(r *repository) bool { return r.writing == 0 && !r.behind })
 	}
 	return p.take(func(r *repository) bool { return r.writing == 0 && p.isServed(r) })
@@ -85,6 +92,13 @@ func (p *Pool) ordinary() (n int) {
 		}
 	}
 	return n
+}
+
+// Ordinary is how many repositories are ordinary, with nobody writing to them.
+func (p *Pool) Ordinary() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ordinary()
 }
 
 // Done takes the repository of a Take back, with how the write ended.

@@ -58,8 +58,9 @@ type RegistersConfig struct {
 	Limit time.Duration
 }
 
-// unleased marks an answer that may be old, by an instance without a lease.
-const unleased = "praefect-without-lease"
+// Unleased is the trailer that marks an answer that may be old, by an instance
+// without a lease.
+const Unleased = "praefect-without-lease"
 
 // StartRegisters lets clients work that stay with their instance.
 func StartRegisters(ctx context.Context, c *cluster.Cluster, config RegistersConfig) (*Registers, error) {
@@ -166,7 +167,7 @@ func (r *Registers) read(at *register, instance, number int) bool {
 	var err error
 	o.value, err = r.clients[instance].Find(ctx, at.path, at.ref, grpc.Trailer(&trailer))
 	o.ended = time.Now()
-	if err != nil || len(trailer.Get(unleased)) > 0 {
+	if err != nil || len(trailer.Get(Unleased)) > 0 {
 		return false
 	}
 	at.add(o)

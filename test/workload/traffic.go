@@ -108,6 +108,12 @@ func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths
 // Rush is for the moment before something happens; see Pool.Rush.
 func (t *Traffic) Rush() { t.pool.Rush() }
 
+// Calm is for when that is over; see Pool.Calm.
+func (t *Traffic) Calm() { t.pool.Calm() }
+
+// Ordinary is how many repositories writers could go to now; see Pool.
+func (t *Traffic) Ordinary() int { return t.pool.Ordinary() }
+
 // Stop lets every client finish what it is doing, and returns when all have.
 func (t *Traffic) Stop() {
 	t.ended.Do(func() {

@@ -100,6 +100,8 @@ func TestPool_givesOutOrdinaryRepositories(t *testing.T) {
 	if got, found := p.Any(); found {
 		t.Errorf("a reader got %q", got)
 	}
+	p.Calm()
+	take("") // the last one is kept again
 	p.Listed(time.Now(), map[string]bool{"b": false, "c": true})
 	if got, _ := p.Any(); got != "a" {
 		t.Errorf("a reader got %q, want one that can be read", got)
