@@ -23,20 +23,8 @@ type Disk struct {
 // ballast is the file that fills a disk.
 const ballast = "ballast"
 
-// NewDisk mounts a file system of that many bytes in memory at a directory, which
-// it makes.
-func NewDisk(ctx context.Context, dir string, size int64) (*Disk, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make a disk: %w", err)
-	}
-	if err := run(ctx, "mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", size), "tmpfs", dir); err != nil {
-		return nil, fmt.Errorf("make a disk: %w", err)
-	}
-	return &Disk{Dir: dir}, nil
-}
-
-// NewFreezableDisk mounts a file system that Freeze works on. It lies in a file
-// beside the directory.
+// NewFreezableDisk mounts a file system of that many bytes at a directory, which it
+// makes. It lies in a file beside the directory.
 func NewFreezableDisk(ctx context.Context, dir string, size int64) (*Disk, error) {
 	image := dir + ".img"
 	if err := os.MkdirAll(dir, 0o755); err != nil {

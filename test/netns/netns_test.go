@@ -231,7 +231,7 @@ func TestOpen_sweepsWhatAKilledOwnerLeft(t *testing.T) {
 
 func TestDisk_isFullUntilItIsFreed(t *testing.T) {
 	Run(t)
-	d, err := NewDisk(t.Context(), filepath.Join(t.TempDir(), "disk"), 1<<20)
+	d, err := NewFreezableDisk(t.Context(), filepath.Join(t.TempDir(), "disk"), 16<<20)
 	d.Run(t, err)
 	file := filepath.Join(d.Dir, "file")
 	if err := d.Fill(); err != nil {
