@@ -284,6 +284,27 @@ func (c *check) quorum() {
 	}
 }
 
+// primary checks who may be written to (P1): the first storage that is in sync,
+// and nobody as long as that one is fenced.
+func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entry) {
+	want := ""
+	for _, s := range vs.Succession {
+		if (s.Standing == state.Serving || s.Standing == state.Fenced) && !entry.IsBehind(s.Name) {
+			if s.Standing == state.Serving {
+				want = s.Name
+			}
+			break
+		}
+	}
+	got := ""
+	if p, ok := vs.Primary(entry); ok {
+		got = p.Name
+	}
+	if got != want {
+		c.w.failf("P1: the primary of %s is %q, not %q", path, got, want)
+	}
+}
+
 // checkState checks what a committed entry has made of the agreed state.
 func (w *world) checkState(before, after *state.State, e entry, results []state.Result) {
 	c := w.check
@@ -318,6 +339,7 @@ func (w *world) checkState(before, after *state.State, e entry, results []state.
 		c.primaries[vs.Epoch] = p.Name
 	}
 	for _, path := range w.paths {
+		c.primary(vs, path, after.Entry(key(path)))
 		c.replicas(path)
 	}
 }

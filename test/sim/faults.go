@@ -127,6 +127,22 @@ func (w *world) crashStorage() {
 	})
 }
 
+// swapDisk restarts a storage on an empty disk, in a moment.
+func (w *world) swapDisk(s *storage) {
+	if !s.up || !w.serveBeside(s) {
+		return
+	}
+	w.tracef("%s dies, and starts on an empty disk", s.name)
+	s.crash()
+	w.after(w.between(time.Millisecond, 20*time.Millisecond), func() {
+		if !s.up {
+			s.newDisk()
+			s.start()
+			w.cov.NewDisks++
+		}
+	})
+}
+
 // serveBeside reports whether another storage serves, on the disk that the
 // agreed state speaks of: the last one is never thrown away.
 func (w *world) serveBeside(s *storage) bool {
