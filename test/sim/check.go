@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"praefect/fsm/state"
-	"praefect/proxy/ledger/machine"
 )
 
 // check holds what really happened, and compares it with the promises.
@@ -118,22 +117,8 @@ func (c *check) ack(wr *write, decided time.Duration) {
 
 // forward checks that no write is sent by a view older than one that a leader took
 // for known to all who may write (P2).
-func (c *check) forward(in *instance) {
-	if view := in.ledger.view().Index; view < c.watermark {
-		c.w.failf("P2: %s forwards a write by index %d, and the watermark is %d", in.name, view, c.watermark)
-	}
-}
-
 // finish checks that no status is passed on from a storage that the instance knows
 // to have been fenced since (P2).
-func (c *check) finish(in *instance, f machine.Forward) {
-	vs := in.ledger.view().VirtualStorage(virtualStorage)
-	if s := vs.Storage(f.Storage); s.Standing != state.Serving || s.FencedEpoch > f.Epoch {
-		c.w.failf("P2: %s passes on a status of %s, which is %s and was fenced at epoch %d, after %d",
-			in.name, s.Name, s.Standing, s.FencedEpoch, f.Epoch)
-	}
-}
-
 // must reports whether a content has what it must: every one of the writes
 // which no delete may have removed, and nothing that an acknowledged one has.
 func (c *check) must(found *content, acked []*write) *write {
@@ -214,132 +199,13 @@ func (c *check) loss(path, storage string) {
 
 // routes checks that no instance under a lease routes by a view older than one
 // that a leader took for known to all.
-func (c *check) routes() {
-	for _, in := range c.w.instances {
-		if !in.up || in.ledger == nil {
-			continue
-		}
-		l, view := in.session.lease(), in.ledger.view().Index
-		if in.now() < l.Until && view >= l.Index && view < c.watermark {
-			c.w.failf("P4: %s routes by %d, and the watermark is %d", in.name, view, c.watermark)
-		}
-	}
-}
-
 // retired checks that a lease has ended when its holder is retired: what it has
 // under way by then is all that its marks have to bound (P5).
-func (c *check) retired(inc state.Incarnation) {
-	for _, in := range c.w.instances {
-		if !in.up || in.ledger == nil || in.ledger.inc != inc {
-			continue
-		}
-		if l := in.session.lease(); in.now() < l.Until && in.ledger.view().Index >= l.Index {
-			c.w.failf("P5: %s is retired, and has a lease for %v", in.name, l.Until-in.now())
-		}
-	}
-}
-
 // admits checks that a leader ends a fence only when no instance under a lease
 // routes by a view without it (P2).
-func (c *check) admits(l *leader, commands []state.Command) {
-	for _, cmd := range commands {
-		if cmd.Admit == nil {
-			continue
-		}
-		for _, in := range c.w.instances {
-			if !in.up || in.ledger == nil {
-				continue
-			}
-			le, view := in.session.lease(), in.ledger.view()
-			vs := view.VirtualStorage(virtualStorage)
-			if in.now() >= le.Until || view.Index < le.Index || vs == nil {
-				continue
-			}
-			for _, a := range cmd.Admit.Storages {
-				if s := vs.Storage(a.Storage); s.FencedEpoch < l.in.raft.view.VirtualStorage(virtualStorage).Storage(a.Storage).FencedEpoch {
-					c.w.failf("P2: %s admits %s while %s may write to it", l.in.name, a.Storage, in.name)
-				}
-			}
-		}
-	}
-}
-
 // quorum notes whether a majority of the instances can agree.
-func (c *check) quorum() {
-	w := c.w
-	for _, in := range w.instances {
-		n := 0
-		for _, peer := range w.instances {
-			if in.up && peer.up && in.paused <= w.now && peer.paused <= w.now && (in == peer || w.net.both(in.node, peer.node)) {
-				n++
-			}
-		}
-		if 2*n > len(w.instances) {
-			c.quorumLost = -1
-			return
-		}
-	}
-	if c.quorumLost < 0 {
-		c.quorumLost = w.now
-	}
-}
-
 // primary checks who may be written to (P1): the first storage that is in sync,
 // and nobody as long as that one is fenced.
-func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entry) {
-	want := ""
-	for _, s := range vs.Succession {
-		if (s.Standing == state.Serving || s.Standing == state.Fenced) && !entry.IsBehind(s.Name) {
-			if s.Standing == state.Serving {
-				want = s.Name
-			}
-			break
-		}
-	}
-	got := ""
-	if p, ok := vs.Primary(entry); ok {
-		got = p.Name
-	}
-	if got != want {
-		c.w.failf("P1: the primary of %s is %q, not %q", path, got, want)
-	}
-}
-
+// order checks that no storage which serves is overtaken (P2): who began to serve
+// stands behind all that did before.
 // checkState checks what a committed entry has made of the agreed state.
-func (w *world) checkState(before, after *state.State, e entry, results []state.Result) {
-	c := w.check
-	if err := after.Check(); err != nil {
-		w.failf("the agreed state is not sound: %v", err)
-	}
-	for i, cmd := range e.batch.Commands {
-		w.trace2(after.Index, e, cmd, results[i])
-		if results[i].Refusal == nil {
-			w.count(cmd)
-		} else {
-			w.cov.Refusals++
-		}
-		if cmd.Retire != nil && results[i].Refusal == nil {
-			c.retired(cmd.Retire.Incarnation)
-		}
-		if cmd.AcceptLoss != nil && results[i].Refusal == nil {
-			c.loss(cmd.AcceptLoss.RelativePath, cmd.AcceptLoss.Storage)
-		}
-	}
-	vs := after.VirtualStorage(virtualStorage)
-	if vs == nil {
-		return
-	}
-	if was := before.VirtualStorage(virtualStorage); was != nil && vs.Epoch < was.Epoch {
-		w.failf("P1: the epoch fell from %d to %d", was.Epoch, vs.Epoch)
-	}
-	if p, ok := vs.Primary(nil); ok {
-		if was, known := c.primaries[vs.Epoch]; known && was != p.Name {
-			w.failf("P1: epoch %d has the primaries %s and %s", vs.Epoch, was, p.Name)
-		}
-		c.primaries[vs.Epoch] = p.Name
-	}
-	for _, path := range w.paths {
-		c.primary(vs, path, after.Entry(key(path)))
-		c.replicas(path)
-	}
-}
