@@ -3,9 +3,7 @@ package peer
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -107,19 +105,16 @@ func OpenStream[In, Out any](ctx context.Context, cc grpc.ClientConnInterface, n
 	return &Stream[In, Out]{stream: s, close: cancel}, nil
 }
 
-// Send sends one message; it blocks while the other side does not read.
+// Send sends one message; it blocks while the other side does not read. io.EOF
+// says that the stream has ended, and Recv tells why.
 func (s *Stream[In, Out]) Send(message *Out) error {
 	m, err := encode(message)
 	if err != nil {
 		return err
 	}
-	if err := s.stream.SendMsg(m); err != nil {
-		if errors.Is(err, io.EOF) { // the client's side learns why by receiving
-			return s.stream.RecvMsg(&wrapperspb.BytesValue{})
-		}
-		return err
-	}
-	return nil
+	// The reason of an end is there to be received once: who received it here would
+	// leave the other goroutine, which may be receiving, waiting for ever.
+	return s.stream.SendMsg(m)
 }
 
 // Recv waits for the next message, until the stream ends.
