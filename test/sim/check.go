@@ -115,10 +115,6 @@ func (c *check) ack(wr *write, decided time.Duration) {
 	c.replicas(wr.path)
 }
 
-// forward checks that no write is sent by a view older than one that a leader took
-// for known to all who may write (P2).
-// finish checks that no status is passed on from a storage that the instance knows
-// to have been fenced since (P2).
 // must reports whether a content has what it must: every one of the writes
 // which no delete may have removed, and nothing that an acknowledged one has.
 func (c *check) must(found *content, acked []*write) *write {
@@ -196,16 +192,3 @@ func (c *check) loss(path, storage string) {
 		}
 	}
 }
-
-// routes checks that no instance under a lease routes by a view older than one
-// that a leader took for known to all.
-// retired checks that a lease has ended when its holder is retired: what it has
-// under way by then is all that its marks have to bound (P5).
-// admits checks that a leader ends a fence only when no instance under a lease
-// routes by a view without it (P2).
-// quorum notes whether a majority of the instances can agree.
-// primary checks who may be written to (P1): the first storage that is in sync,
-// and nobody as long as that one is fenced.
-// order checks that no storage which serves is overtaken (P2): who began to serve
-// stands behind all that did before.
-// checkState checks what a committed entry has made of the agreed state.

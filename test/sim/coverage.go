@@ -33,6 +33,7 @@ type Coverage struct {
 	RetriedReads int `json:"retried_reads"`
 
 	Refusals   int `json:"refusals"`
+	Repeated   int `json:"repeated_requests"`
 	Fences     int `json:"fences"`
 	Admits     int `json:"admits"`
 	Returns    int `json:"returns"`
@@ -74,7 +75,7 @@ func (w *world) count(c state.Command) {
 // rare says of the counts that need not come to one a schedule in how many they
 // must come to one.
 var rare = map[string]int{
-	"doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
+	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
 	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "fills": 2, "new_disks": 50, "holds": 10,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "mended": 1000,
 }

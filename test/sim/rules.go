@@ -7,12 +7,16 @@ import (
 	"praefect/proxy/ledger/machine"
 )
 
+// forward checks that no write is sent by a view older than one that a leader took
+// for known to all who may write (P2).
 func (c *check) forward(in *instance) {
 	if view := in.ledger.view().Index; view < c.watermark {
 		c.w.failf("P2: %s forwards a write by index %d, and the watermark is %d", in.name, view, c.watermark)
 	}
 }
 
+// finish checks that no status is passed on from a storage that the instance knows
+// to have been fenced since (P2).
 func (c *check) finish(in *instance, f machine.Forward) {
 	vs := in.ledger.view().VirtualStorage(virtualStorage)
 	if s := vs.Storage(f.Storage); s.Standing != state.Serving || s.FencedEpoch > f.Epoch {
@@ -21,6 +25,8 @@ func (c *check) finish(in *instance, f machine.Forward) {
 	}
 }
 
+// routes checks that no instance under a lease routes by a view older than one
+// that a leader took for known to all.
 func (c *check) routes() {
 	for _, in := range c.w.instances {
 		if !in.up || in.ledger == nil {
@@ -33,6 +39,8 @@ func (c *check) routes() {
 	}
 }
 
+// retired checks that a lease has ended when its holder is retired: what it has
+// under way by then is all that its marks have to bound (P5).
 func (c *check) retired(inc state.Incarnation) {
 	for _, in := range c.w.instances {
 		if !in.up || in.ledger == nil || in.ledger.inc != inc {
@@ -44,6 +52,8 @@ func (c *check) retired(inc state.Incarnation) {
 	}
 }
 
+// admits checks that a leader ends a fence only when no instance under a lease
+// routes by a view without it (P2).
 func (c *check) admits(l *leader, commands []state.Command) {
 	for _, cmd := range commands {
 		if cmd.Admit == nil {
@@ -67,6 +77,7 @@ func (c *check) admits(l *leader, commands []state.Command) {
 	}
 }
 
+// quorum notes whether a majority of the instances can agree.
 func (c *check) quorum() {
 	w := c.w
 	for _, in := range w.instances {
@@ -86,15 +97,33 @@ func (c *check) quorum() {
 	}
 }
 
+// firstInSync is the storage whose place makes it the primary, if it serves.
+func firstInSync(vs *state.VirtualStorage, entry *state.Entry) *state.Storage {
+	for i := range vs.Succession {
+		if s := &vs.Succession[i]; (s.Standing == state.Serving || s.Standing == state.Fenced) && !entry.IsBehind(s.Name) {
+			return s
+		}
+	}
+	return nil
+}
+
+// wrote checks that only the primary vouches for a write, and only if it was not
+// fenced since the write was routed (P2).
+func (c *check) wrote(before *state.State, cmd *state.Wrote) {
+	vs := before.VirtualStorage(virtualStorage)
+	for _, path := range cmd.Paths {
+		if s := firstInSync(vs, before.Entry(key(path))); s == nil || s.Name != cmd.Primary || s.Standing != state.Serving || s.FencedEpoch > cmd.Epoch {
+			c.w.failf("P2: a write of epoch %d is accounted for by %s, and the first storage of %s is %+v", cmd.Epoch, cmd.Primary, path, s)
+		}
+	}
+}
+
+// primary checks who may be written to (P1): the first storage that is in sync,
+// and nobody as long as that one is fenced.
 func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entry) {
 	want := ""
-	for _, s := range vs.Succession {
-		if (s.Standing == state.Serving || s.Standing == state.Fenced) && !entry.IsBehind(s.Name) {
-			if s.Standing == state.Serving {
-				want = s.Name
-			}
-			break
-		}
+	if s := firstInSync(vs, entry); s != nil && s.Standing == state.Serving {
+		want = s.Name
 	}
 	got := ""
 	if p, ok := vs.Primary(entry); ok {
@@ -105,6 +134,8 @@ func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entr
 	}
 }
 
+// order checks that no storage which serves is overtaken (P2): who began to serve
+// stands behind all that did before.
 func (c *check) order(before, after *state.VirtualStorage) {
 	served := func(name string) int {
 		return slices.IndexFunc(before.Succession, func(s state.Storage) bool { return s.Name == name && s.Standing == state.Serving })
@@ -125,17 +156,25 @@ func (c *check) order(before, after *state.VirtualStorage) {
 	}
 }
 
+// checkState checks what a committed entry has made of the agreed state.
 func (w *world) checkState(before, after *state.State, e entry, results []state.Result) {
 	c := w.check
 	if err := after.Check(); err != nil {
 		w.failf("the agreed state is not sound: %v", err)
 	}
 	for i, cmd := range e.batch.Commands {
+		if results[i].Index != after.Index {
+			w.cov.Repeated++
+			continue // the answer of an earlier entry
+		}
 		w.trace2(after.Index, e, cmd, results[i])
 		if results[i].Refusal == nil {
 			w.count(cmd)
 		} else {
 			w.cov.Refusals++
+		}
+		if cmd.Wrote != nil && results[i].Refusal == nil {
+			c.wrote(before, cmd.Wrote)
 		}
 		if cmd.Retire != nil && results[i].Refusal == nil {
 			c.retired(cmd.Retire.Incarnation)
