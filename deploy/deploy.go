@@ -13,6 +13,9 @@ import _ "embed" // the files below
 //go:embed haproxy.cfg
 var HAProxy string
 
+// Nice is the priority that the unit gives an instance.
+const Nice = -10
+
 // Unit is praefect.service, the unit of systemd.
 //
 //go:embed praefect.service

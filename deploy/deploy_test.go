@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,8 +26,8 @@ func TestHAProxy_isAccepted(t *testing.T) {
 	}
 }
 
-func TestUnit_keepsTheStateWhereTheInstanceLooksForIt(t *testing.T) {
-	for _, want := range []string{"StateDirectory=praefect\n", "KillSignal=SIGTERM\n", "Restart=always\n"} {
+func TestUnit_hasWhatTheInstanceReliesOn(t *testing.T) {
+	for _, want := range []string{"StateDirectory=praefect\n", "KillSignal=SIGTERM\n", "Restart=always\n", fmt.Sprintf("Nice=%d\n", Nice)} {
 		if !strings.Contains(Unit, want) {
 			t.Errorf("no line %q", want)
 		}

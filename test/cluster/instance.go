@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"praefect/deploy"
 	"praefect/proxy/admin"
 )
 
@@ -98,7 +99,18 @@ func (c *Cluster) newInstance(ctx context.Context, name string) (_ *Instance, er
 	if i.place, err = c.options.Place(ctx, name); err != nil {
 		return nil, fmt.Errorf("find a place for %s: %w", name, err)
 	}
+	i.place.Nice = preferred()
 	return i, nil
+}
+
+// preferred is the priority of instances. They have hosts of their own elsewhere,
+// where nothing delays their heartbeats; here storages, git, Postgres and the clients
+// share the processors with them.
+func preferred() int {
+	if os.Geteuid() != 0 {
+		return 0
+	}
+	return deploy.Nice
 }
 
 // address chooses where the instance listens, for clients at the wanted address if

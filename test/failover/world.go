@@ -17,6 +17,10 @@ const (
 	virtualStorage = "default"
 	// repositories is how many there are.
 	repositories = 64
+	// writeEvery and readEvery are the paces of one client: with 16 writers and 4
+	// readers a small machine has half of its time left, and a pause is known to 50 ms.
+	writeEvery = 800 * time.Millisecond
+	readEvery  = 200 * time.Millisecond
 	// steady is how long clients are at work before something happens. A leader does
 	// not replace a primary in its first seconds ([failover] warm_up).
 	steady = 6 * time.Second
@@ -126,7 +130,7 @@ func (w *world) play(ctx context.Context, s step, paths []string, run int) (outc
 	if err := w.c.WaitConverged(ctx); err != nil {
 		return outcome{}, err
 	}
-	config := workload.Config{}
+	config := workload.Config{WriteEvery: writeEvery, ReadEvery: readEvery}
 	if !s.balanced {
 		config.Homes = w.c.Instances
 	}

@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime"
+
+	"golang.org/x/sys/unix"
 )
 
 // Place is where a process runs. The zero value is this machine, with the
@@ -20,6 +22,9 @@ type Place struct {
 	// Enter moves the calling thread, which starts one process and is not used
 	// for anything else any more. Nil: the process starts where we are.
 	Enter func() error
+	// Nice is the priority of the process for the scheduler, as nice(1) has it; less
+	// than 0 needs root.
+	Nice int
 }
 
 // Here tells that the place is this machine's loopback address.
@@ -41,9 +46,9 @@ func (p Place) Start(command *exec.Cmd) (ended <-chan struct{}, err error) {
 		// The kernel sends the death signal when the thread that forked ends, not the process; this
 		// goroutine keeps its thread for as long as the child lives.
 		runtime.LockOSThread()
-		if p.Enter == nil {
+		if p.Enter == nil && p.Nice == 0 {
 			defer runtime.UnlockOSThread()
-		} else if err := p.Enter(); err != nil { // a thread that moved stays locked, and ends with its goroutine
+		} else if err := p.move(); err != nil { // a thread that moved stays locked, and ends with its goroutine
 			started <- fmt.Errorf("enter its place: %w", err)
 			return
 		}
@@ -59,4 +64,18 @@ func (p Place) Start(command *exec.Cmd) (ended <-chan struct{}, err error) {
 		return nil, err
 	}
 	return gone, nil
+}
+
+// move brings the calling thread to where the process shall be born.
+func (p Place) move() error {
+	if p.Nice != 0 {
+		// 0 is the calling thread: what it forks inherits the priority.
+		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, p.Nice); err != nil {
+			return fmt.Errorf("set the priority %d: %w", p.Nice, err)
+		}
+	}
+	if p.Enter == nil {
+		return nil
+	}
+	return p.Enter()
 }

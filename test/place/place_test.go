@@ -3,6 +3,7 @@ package place
 import (
 	"errors"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -41,5 +42,23 @@ func TestPlace_zeroIsTheLoopbackAddress(t *testing.T) {
 	}
 	if p := (Place{IP: "10.0.0.7", Enter: func() error { return nil }}); p.Here() || p.Address() != "10.0.0.7" {
 		t.Errorf("got %v, %q", p.Here(), p.Address())
+	}
+}
+
+func TestPlace_startSetsThePriorityOfTheProcessAlone(t *testing.T) {
+	command := exec.Command("/usr/bin/nice")
+	var out strings.Builder
+	command.Stdout = &out
+	ended, err := Place{Nice: 3}.Start(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if got := strings.TrimSpace(out.String()); got != "3" {
+		t.Errorf("the process has priority %s, want 3", got)
+	}
+	after := exec.Command("/usr/bin/nice")
+	if text, err := after.Output(); err != nil || strings.TrimSpace(string(text)) == "3" {
+		t.Errorf("others have priority %s (%v) now", text, err)
 	}
 }

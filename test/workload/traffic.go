@@ -95,10 +95,10 @@ func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths
 		}
 	}
 	for n := range t.clients {
-		if n < config.Writers {
-			t.worker(config.WriteEvery, func(turn int) { t.write(n, turn) })
+		if reader := n - config.Writers; reader < 0 {
+			t.worker(config.WriteEvery, spread(config.WriteEvery, n, config.Writers), func(turn int) { t.write(n, turn) })
 		} else {
-			t.worker(config.ReadEvery, func(int) { t.read(n) })
+			t.worker(config.ReadEvery, spread(config.ReadEvery, reader, config.Readers), func(int) { t.read(n) })
 		}
 	}
 	t.workers.Go(t.watch)
@@ -128,9 +128,22 @@ func (t *Traffic) Stop() {
 	})
 }
 
-// worker repeats a step until the end, at most once in every interval.
-func (t *Traffic) worker(every time.Duration, step func(turn int)) {
+// spread is when the nth of some clients begins, so that not all begin at once.
+func spread(every time.Duration, n, clients int) time.Duration {
+	return every * time.Duration(n) / time.Duration(clients)
+}
+
+// worker repeats a step until the end, at most once in every interval, from a
+// moment on.
+func (t *Traffic) worker(every, begin time.Duration, step func(turn int)) {
 	t.workers.Go(func() {
+		first := time.NewTimer(begin)
+		defer first.Stop()
+		select {
+		case <-t.stop:
+			return
+		case <-first.C:
+		}
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for turn := 0; ; turn++ {
