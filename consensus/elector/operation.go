@@ -61,6 +61,8 @@ var (
 type Operation struct {
 	Request
 	Phase Phase
+	// Seen is the index of the state that it began in.
+	Seen state.Index
 	// Began is when it began, HeldSince when the hold did, 0 before.
 	Began, HeldSince time.Duration
 }
@@ -89,7 +91,7 @@ type Progress struct {
 // Begin checks a request. It returns the plan as an operation, and whether there
 // is nothing to do.
 func Begin(r Request, m Moment) (op Operation, already bool, err error) {
-	op = Operation{Request: r, Phase: CatchUp, Began: m.Now}
+	op = Operation{Request: r, Phase: CatchUp, Seen: m.View.Index, Began: m.Now}
 	vs := m.View.VirtualStorage(r.VirtualStorage)
 	if vs == nil {
 		return op, false, fmt.Errorf("%w: no virtual storage %q", ErrRefused, r.VirtualStorage)
@@ -141,8 +143,9 @@ func (o Operation) Passes(view *state.State) []string {
 }
 
 // Waits counts the repositories that are waited for: for a promotion those that
-// the storage misses writes of and that nobody is writing to, for a drain those
-// that nobody else could serve.
+// the storage misses writes of since before it began, and that nobody is writing
+// to; for a drain those that nobody else could serve. Clients that go on writing miss
+// out on nothing: what they wrote last keeps its primary until it is repaired.
 func (o Operation) Waits(view *state.State) int {
 	vs := view.VirtualStorage(o.VirtualStorage)
 	if vs == nil || o.Verb == Promote && view.Behind(vs.Name, o.Storage) == 0 {
@@ -152,7 +155,7 @@ func (o Operation) Waits(view *state.State) int {
 	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
 		switch o.Verb {
 		case Promote:
-			if e.IsBehind(o.Storage) && !e.HasLive() {
+			if e.IsBehind(o.Storage) && !e.HasLive() && e.Changed <= o.Seen {
 				n++
 			}
 		case Drain:

@@ -185,6 +185,15 @@ func TestOperation_catchesUp(t *testing.T) {
 	o.did("fence [g1] switchover", "admit g1 serving")
 }
 
+// With clients that write all the time some repository is always behind.
+func TestOperation_doesNotWaitForWhatIsWrittenMeanwhile(t *testing.T) {
+	r := newRig(t)
+	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
+	r.behind("a.git", "g2")
+	o.advance(0)
+	o.at(Hold)
+}
+
 func TestOperation_holdEnds(t *testing.T) {
 	r := newRig(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
