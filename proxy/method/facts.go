@@ -49,3 +49,34 @@ var refsOnly = map[string]bool{
 	"SmartHTTPService/PostReceivePack":       true,
 	"SSHService/SSHReceivePack":              true,
 }
+
+// votes lists the mutators that vote before any effect when they carry a reference transaction, as the suite in test/gitaly
+// shows of each. What is not here goes to the primary alone and the others follow by repair, which is always right and only
+// slower. Upstream fans out every repository-scoped mutator but CreateObjectPool and DeleteObjectPool; here a method has to
+// earn it, for an effect before the vote would be one that nobody has accounted for.
+//
+// Left out on purpose: RemoveRepository, CreateObjectPool and DeleteObjectPool, which take their effect unasked.
+var votes = map[string]bool{
+	"ObjectPoolService/DisconnectGitAlternates":    true,
+	"ObjectPoolService/FetchIntoObjectPool":        true,
+	"ObjectPoolService/LinkRepositoryToObjectPool": true,
+	"OperationService/UserCommitFiles":             true,
+	"OperationService/UserCreateBranch":            true,
+	"OperationService/UserCreateTag":               true,
+	"OperationService/UserDeleteBranch":            true,
+	"OperationService/UserDeleteTag":               true,
+	"OperationService/UserFFBranch":                true,
+	"OperationService/UserMergeBranch":             true,
+	"OperationService/UserUpdateBranch":            true,
+	"RefService/DeleteRefs":                        true,
+	"RefService/UpdateReferences":                  true,
+	"RepositoryService/CreateFork":                 true,
+	"RepositoryService/CreateRepository":           true,
+	"RepositoryService/CreateRepositoryFromBundle": true,
+	"RepositoryService/FetchBundle":                true,
+	"RepositoryService/FetchSourceBranch":          true,
+	"RepositoryService/SetCustomHooks":             true,
+	"RepositoryService/WriteRef":                   true,
+	"SmartHTTPService/PostReceivePack":             true,
+	"SSHService/SSHReceivePack":                    true,
+}

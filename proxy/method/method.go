@@ -114,6 +114,9 @@ type Method struct {
 	// RefsOnly marks mutators whose whole lasting effect is on refs and on what these reach, so that equal checksums of two
 	// replicas prove that such a write left both equal. False where that is not certain.
 	RefsOnly bool
+	// Votes marks mutators that vote before any effect when they carry a reference transaction, so that such a call may go
+	// to several storages at once. False where no test shows it.
+	Votes bool
 
 	plan plan
 }

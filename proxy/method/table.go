@@ -110,6 +110,7 @@ func (m *Method) annotate(md protoreflect.MethodDescriptor) error {
 			m.Change = c
 		}
 		m.RefsOnly = refsOnly[short]
+		m.Votes = votes[short]
 	}
 
 	var err error

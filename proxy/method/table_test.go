@@ -135,6 +135,12 @@ func TestFacts_nameMethodsTheyCanApplyTo(t *testing.T) {
 	for name := range refsOnly {
 		check(name, Mutator)
 	}
+	for name := range votes {
+		check(name, Mutator)
+		if existenceChanges[name] == ChangeDelete {
+			t.Errorf("%q removes its repository without asking, and votes", name)
+		}
+	}
 	for name := range packingDependent {
 		check(name, Accessor)
 	}
@@ -146,25 +152,26 @@ func TestTable_factsBesidesAnnotations(t *testing.T) {
 		name         string
 		change       Change
 		refsOnly     bool
+		votes        bool
 		forcePrimary bool
 	}{
-		{name: "RepositoryService/CreateRepository", change: ChangeCreate},
+		{name: "RepositoryService/CreateRepository", change: ChangeCreate, votes: true},
 		{name: "RepositoryService/ReplicateRepository", change: ChangeCreate},
 		{name: "RepositoryService/RemoveRepository", change: ChangeDelete},
 		{name: "ObjectPoolService/DeleteObjectPool", change: ChangeDelete},
-		{name: "RepositoryService/WriteRef", change: ChangeUpdate},
+		{name: "RepositoryService/WriteRef", change: ChangeUpdate, votes: true},
 		{name: "OperationService/UserSquash", change: ChangeUpdate},
-		{name: "OperationService/UserCommitFiles", change: ChangeUpdate, refsOnly: true},
-		{name: "SSHService/SSHReceivePack", change: ChangeUpdate, refsOnly: true},
+		{name: "OperationService/UserCommitFiles", change: ChangeUpdate, refsOnly: true, votes: true},
+		{name: "SSHService/SSHReceivePack", change: ChangeUpdate, refsOnly: true, votes: true},
 		{name: "RepositoryService/RepositorySize", forcePrimary: true},
 		{name: "RepositoryService/OptimizeRepository"},
 		{name: "RepositoryService/RemoveAll"},
 		{name: "RefService/ListRefs"},
 	} {
 		m := lookup(t, table, "/gitaly."+tc.name)
-		if m.Change != tc.change || m.RefsOnly != tc.refsOnly || m.ForcePrimary != tc.forcePrimary {
-			t.Errorf("%s: change %s, refs only %t, force primary %t; want %s, %t, %t",
-				tc.name, m.Change, m.RefsOnly, m.ForcePrimary, tc.change, tc.refsOnly, tc.forcePrimary)
+		if m.Change != tc.change || m.RefsOnly != tc.refsOnly || m.Votes != tc.votes || m.ForcePrimary != tc.forcePrimary {
+			t.Errorf("%s: change %s, refs only %t, votes %t, force primary %t; want %s, %t, %t, %t",
+				tc.name, m.Change, m.RefsOnly, m.Votes, m.ForcePrimary, tc.change, tc.refsOnly, tc.votes, tc.forcePrimary)
 		}
 	}
 }
