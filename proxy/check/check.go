@@ -1,0 +1,140 @@
+// Package check owns the checks that tell an operator, or GitLab, whether an instance can do its work: their names, which
+// are upstream's, how much each weighs, and how they are run.
+//
+// It promises that no check outlives its bound by more than its own code does, and that what this project can do without,
+// Postgres for one, is never a reason to call an instance unready.
+//
+// ReadinessCheck and the command `praefect check` run the same list: they make it of the functions below, each of which
+// takes what it has to ask as a function, and give it to [Run].
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Severity is how much a failed check weighs. It prints as upstream's output has it.
+type Severity string
+
+// The severities.
+const (
+	// Warning: something is amiss, and requests are served all the same.
+	Warning Severity = "warning"
+	// Fatal: requests cannot be served as they should be.
+	Fatal Severity = "fatal"
+)
+
+// DefaultTimeout bounds a check whose caller named no time.
+const DefaultTimeout = 5 * time.Second
+
+// Check is one question, and what it is called.
+type Check struct {
+	// Name is upstream's, by which scripts know the check.
+	Name string
+	// Description says what is asked.
+	Description string
+	// Severity is what it means if Run fails.
+	Severity Severity
+	// Run returns what is wrong, or nil, and ends when ctx does.
+	Run func(ctx context.Context) error
+}
+
+// Result is what became of a check.
+type Result struct {
+	Check
+	// Err is what is wrong, nil if nothing is.
+	Err error
+}
+
+// Run runs all checks at once, each for at most timeout, DefaultTimeout if that is not positive. The results come in the
+// order of the checks.
+func Run(ctx context.Context, checks []Check, timeout time.Duration) []Result {
+	if timeout <= 0 {
+		timeout = DefaultTimeout
+	}
+	results := make([]Result, len(checks))
+	var wg sync.WaitGroup
+	for i, c := range checks {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			results[i] = Result{Check: c, Err: c.Run(ctx)}
+		})
+	}
+	wg.Wait()
+	return results
+}
+
+// Ready reports whether no fatal check failed.
+func Ready(results []Result) bool {
+	for _, r := range results {
+		if r.Err != nil && r.Severity == Fatal {
+			return false
+		}
+	}
+	return true
+}
+
+// Migrations asks how many migrations of this release the database lacks. The daemon applies them by itself, and only
+// repair waits for them.
+func Migrations(pending func(ctx context.Context) (int, error)) Check {
+	return Check{
+		Name:        "praefect migrations",
+		Description: "confirms whether or not all praefect migrations have run",
+		Severity:    Warning,
+		Run: func(ctx context.Context) error {
+			n, err := pending(ctx)
+			if err != nil {
+				return err
+			}
+			if n > 0 {
+				return fmt.Errorf("%d migrations have not been run: run `praefect sql-migrate`", n)
+			}
+			return nil
+		},
+	}
+}
+
+// Storages asks whether every storage is reached, and serves what is configured from a disk that can be read and written.
+func Storages(dial func(ctx context.Context) error) Check {
+	return Check{
+		Name:        "gitaly node connectivity & disk access",
+		Description: "confirms if praefect can reach its associated gitaly nodes, and whether or not the gitaly nodes can read/write from and to its storages",
+		Severity:    Fatal,
+		Run:         dial,
+	}
+}
+
+// Database asks whether Postgres can be read and written. Only the queue of repair work is in it.
+func Database(probe func(ctx context.Context) error) Check {
+	return Check{
+		Name:        "database read/write",
+		Description: "checks if praefect can write/read to and from the database",
+		Severity:    Warning,
+		Run:         probe,
+	}
+}
+
+// Unavailable asks how many repositories have no storage that serves and has every acknowledged write.
+func Unavailable(count func(ctx context.Context) (int, error)) Check {
+	return Check{
+		Name:        "unavailable repositories",
+		Description: "lists repositories that are missing a valid primary, hence rendering them unavailable",
+		Severity:    Warning,
+		Run: func(ctx context.Context) error {
+			n, err := count(ctx)
+			switch {
+			case err != nil:
+				return err
+			case n == 1:
+				return errors.New("1 repository is unavailable: `praefect dataloss` names it")
+			case n > 1:
+				return fmt.Errorf("%d repositories are unavailable: `praefect dataloss` names them", n)
+			}
+			return nil
+		},
+	}
+}
