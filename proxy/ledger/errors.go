@@ -9,6 +9,7 @@ var (
 	ErrNoLease  = machine.ErrNoLease
 	ErrRerouted = machine.ErrRerouted
 	ErrDoomed   = machine.ErrDoomed
+	ErrEnded    = machine.ErrEnded
 	ErrRetired  = machine.ErrRetired
 	ErrStopping = machine.ErrStopping
 	ErrUnknown  = machine.ErrUnknown

@@ -14,30 +14,47 @@ type Request struct {
 	Keys []state.Key
 	// Scope bounds what it can do; the ledger adds the targets.
 	Scope state.Scope
-	// Deletes is set for a write that removes its repository.
+	// Votes is set for a write that can vote: nothing of it happens at a storage
+	// before Write.Vote has released a vote.
+	Votes bool
+	// Deletes is set for a write that removes its repository. It does not vote.
 	Deletes bool
 	// Bytes is what its first message occupies.
 	Bytes int
 	// Doom ends its RPC, for a reason; its End must be called all the same. It
 	// must not block.
 	Doom func(error)
+	// Drop ends its RPC at one of Route.Others, for a reason. It must not block. It
+	// may be nil if the write cannot vote.
+	Drop func(storage string, why error)
 }
+
+// Destination is a storage, and the connection to it.
+type Destination = machine.Destination
 
 // Route is where a write goes, and over which connection.
 type Route struct {
+	// Storage is the primary.
 	Storage string
 	// Generation names the connection: another one must not be used.
 	Generation uint64
+	// Votes tells that the destinations are to vote; Others are those beside the
+	// primary. A write that does not vote has none.
+	Votes  bool
+	Others []Destination
 	// At dates what is sent: when the lease was looked at.
 	At time.Time
 }
 
 // Write is one write in flight, on one repository or on two of one virtual
-// storage. It belongs to the goroutine of its request.
+// storage. It belongs to the goroutine of its request, but for Vote.
 type Write struct {
 	ledger *Ledger
 	id     machine.ID
-	ended  func(error) // Request.Doom
+	ended  func(error)         // Request.Doom
+	drop   func(string, error) // Request.Drop
+	// voted gets the answer to a Vote, one at a time; guarded by Ledger.mu.
+	voted chan error // holds 1
 
 	// What the machine said last; guarded by Ledger.mu until answered.
 	answered bool
@@ -55,12 +72,12 @@ type Write struct {
 //
 // The caller calls End, or NotSent, exactly once for each nil error.
 func (l *Ledger) Begin(ctx context.Context, r Request) (*Write, error) {
-	w := &Write{ledger: l, ended: r.Doom}
+	w := &Write{ledger: l, ended: r.Doom, drop: r.Drop}
 	l.mu.Lock()
 	l.lastID++
 	w.id = l.lastID
 	l.writes[w.id] = w
-	l.step(machine.Begin{Write: w.id, Keys: r.Keys, Scope: r.Scope, Deletes: r.Deletes, Bytes: r.Bytes})
+	l.step(machine.Begin{Write: w.id, Keys: r.Keys, Scope: r.Scope, Votes: r.Votes, Deletes: r.Deletes, Bytes: r.Bytes})
 	if err := w.await(ctx); err != nil {
 		return nil, err
 	}
@@ -71,8 +88,8 @@ func (l *Ledger) Begin(ctx context.Context, r Request) (*Write, error) {
 // Route is where the write may be sent.
 func (w *Write) Route() Route { return w.route }
 
-// NotSent says that the connection of Route is gone and nothing was sent. It
-// waits for another route, as Begin does.
+// NotSent says that the connection of Route is gone, and that nothing was sent, or
+// no vote was released. It waits for another route, as Begin does.
 func (w *Write) NotSent(ctx context.Context) error {
 	w.ledger.mu.Lock()
 	w.answered = false
@@ -80,15 +97,34 @@ func (w *Write) NotSent(ctx context.Context) error {
 	return w.await(ctx)
 }
 
-// End ends a write. succeeded tells that the storage's status was OK, arrived
-// that the status came from there, or that the write was never sent: otherwise
-// an effect may still come, and the marks end dirty. If it returns an error the
-// client gets that, and must not get the status. It may wait, for a moment, for
-// what a success has to leave in the ledger.
-func (w *Write) End(succeeded, arrived bool) error {
+// Vote asks that the votes of those that agree, the primary among them, be
+// released: when it returns nil everybody else is accounted for, and the votes
+// may be answered. An error says why nothing may happen. There is one call at a
+// time, by any goroutine; it returns at once when the write ends.
+func (w *Write) Vote(agreeing []string) error {
+	voted := make(chan error, 1)
+	w.ledger.mu.Lock()
+	if w.ledger.writes[w.id] != w {
+		w.ledger.mu.Unlock()
+		return ErrEnded
+	}
+	w.voted = voted
+	w.ledger.step(machine.Vote{Write: w.id, Agreeing: agreeing})
+	w.ledger.mu.Unlock()
+	return <-voted // every wait of the machine has an end
+}
+
+// End ends a write. succeeded tells that the primary's status was OK, arrived
+// that the status came from every storage at which something may have happened,
+// or that the write was never sent: otherwise an effect may still come, and the
+// marks end dirty. agreeing are the destinations of a write that votes which did
+// as the primary did. If it returns an error the client gets that, and must not
+// get the status. It may wait, for a moment, for what has to be in the ledger
+// before the client knows.
+func (w *Write) End(succeeded, arrived bool, agreeing ...string) error {
 	w.ledger.mu.Lock()
 	w.answered = false
-	w.ledger.step(machine.Ended{Write: w.id, Succeeded: succeeded, Arrived: arrived})
+	w.ledger.step(machine.Ended{Write: w.id, Succeeded: succeeded, Arrived: arrived, Agreeing: agreeing})
 	return w.await(context.Background()) // every proposal has an end
 }
 
@@ -120,11 +156,11 @@ func (w *Write) await(ctx context.Context) error {
 	return w.err
 }
 
-// pass, held, reject, doom and finish are what the machine says of a write.
+// pass, held, reject, doom, dropped, released and finish are what the machine says of a write.
 // Caller holds mu.
 
 func (w *Write) pass(f machine.Forward, wall time.Time) {
-	w.route = Route{Storage: f.Storage, Generation: f.Generation, At: wall}
+	w.route = Route{Storage: f.Storage, Generation: f.Generation, Votes: f.Votes, Others: f.Others, At: wall}
 	w.settle(nil)
 	if w.waited {
 		w.ledger.cfg.Metrics.released.Inc()
@@ -153,6 +189,17 @@ func (w *Write) doom(err error) {
 }
 
 func (w *Write) finish(err error) { w.over(err) }
+
+func (w *Write) dropped(d machine.Drop) {
+	if w.drop != nil {
+		w.drop(d.Storage, d.Err)
+	}
+}
+
+func (w *Write) released(err error) {
+	w.voted <- err
+	w.voted = nil
+}
 
 // over ends the write with err.
 func (w *Write) over(err error) {

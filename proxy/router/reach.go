@@ -10,6 +10,8 @@ type Reach struct {
 	// used only while it is the one that the view speaks of: another disk under
 	// the same name holds other data.
 	FilesystemID string
+	// Backchannel tells that the storage can vote over that connection.
+	Backchannel bool
 	// Outstanding counts the requests under way on the connection.
 	Outstanding int64
 	// Why tells people why OK is false.

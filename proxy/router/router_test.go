@@ -162,8 +162,8 @@ func TestRoute_refusals(t *testing.T) {
 	}{
 		{"read elsewhere", func() error { _, err := RouteRead(w.state, Read{Key: elsewhere}, all(), zero); return err }, UnknownVirtualStorage},
 		{"read, all gone", func() error { _, err := RouteRead(w.state, Read{Key: key}, none, zero); return err }, NoInSync},
-		{"write elsewhere", func() error { _, err := RouteWrite(w.state, []state.Key{elsewhere}, all()); return err }, UnknownVirtualStorage},
-		{"write, primary gone", func() error { _, err := RouteWrite(w.state, []state.Key{key}, all("gitaly-1")); return err }, PrimaryUnreachable},
+		{"write elsewhere", func() error { _, err := RouteWrite(w.state, []state.Key{elsewhere}, false, all()); return err }, UnknownVirtualStorage},
+		{"write, primary gone", func() error { _, err := RouteWrite(w.state, []state.Key{key}, false, all("gitaly-1")); return err }, PrimaryUnreachable},
 		{"storage elsewhere", func() error { _, err := RouteStorage(w.state, "elsewhere", all(), zero); return err }, UnknownVirtualStorage},
 		{"storage, all gone", func() error { _, err := RouteStorage(w.state, "default", none, zero); return err }, NoStorage},
 		{"maintenance elsewhere", func() error { _, err := RouteMaintenance(w.state, elsewhere, all()); return err }, UnknownVirtualStorage},
@@ -181,7 +181,7 @@ func TestRoute_refusals(t *testing.T) {
 func TestRouteWrite_goesToThePrimaryOfAllKeys(t *testing.T) {
 	w := newWorld()
 	other := state.Key{VirtualStorage: "default", RelativePath: "b.git"}
-	got, err := RouteWrite(w.state, []state.Key{key, other}, all())
+	got, err := RouteWrite(w.state, []state.Key{key, other}, false, all())
 	if err != nil || got.Primary != "gitaly-1" || got.Epoch != w.state.VirtualStorage("default").Epoch {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -225,7 +225,7 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 				t.Errorf("read of a marked repository routed to %q", name)
 			}
 		}
-		if write, err := RouteWrite(w.state, []state.Key{key}, func(name string) Reach { return reach[name] }); err == nil {
+		if write, err := RouteWrite(w.state, []state.Key{key}, false, func(name string) Reach { return reach[name] }); err == nil {
 			if p, ok := vs.Primary(entry); !ok || p.Name != write.Primary || !reach[p.Name].OK {
 				t.Errorf("write routed to %q", write.Primary)
 			}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"slices"
 
 	"praefect/fsm/state"
 )
@@ -10,6 +11,11 @@ import (
 type Write struct {
 	// Primary is the repository's primary at the view's index.
 	Primary string
+	// Votes tells that the destinations vote on the write.
+	Votes bool
+	// Others are the destinations beside the primary, in the order of the
+	// succession; none unless the write votes.
+	Others []string
 	// Epoch is the virtual storage's epoch there; `wrote` is refused if the
 	// primary was fenced after it.
 	Epoch uint64
@@ -18,7 +24,11 @@ type Write struct {
 // RouteWrite names the primary of every one of the keys, which are of one
 // virtual storage. There is no second choice: only a change of the agreed
 // state makes another storage the primary.
-func RouteWrite(view *state.State, keys []state.Key, reach Reacher) (Write, error) {
+//
+// A write that can vote goes to every usable storage that serves and is in sync
+// for all of the keys, provided that each of those has a channel to vote over;
+// otherwise to the primary alone, without votes.
+func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reacher) (Write, error) {
 	vs := view.VirtualStorage(keys[0].VirtualStorage)
 	if vs == nil {
 		return Write{}, &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: keys[0].VirtualStorage}
@@ -37,7 +47,35 @@ func RouteWrite(view *state.State, keys []state.Key, reach Reacher) (Write, erro
 	if r := reach(primary.Name); !usable(&primary, r) {
 		return Write{}, &Refusal{Kind: PrimaryUnreachable, VirtualStorage: vs.Name, Storage: primary.Name, Why: unusable(&primary, r)}
 	}
-	return Write{Primary: primary.Name, Epoch: vs.Epoch}, nil
+	write := Write{Primary: primary.Name, Epoch: vs.Epoch}
+	if canVote {
+		write.Others, write.Votes = destinations(view, vs, keys, reach)
+	}
+	return write, nil
+}
+
+// destinations lists who votes beside the primary, the first of those that serve
+// and are in sync; false if one of them cannot vote.
+func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key, reach Reacher) (others []string, votes bool) {
+	primary := true
+	for i := range vs.Succession {
+		s := &vs.Succession[i]
+		if s.Standing != state.Serving || slices.ContainsFunc(keys, func(k state.Key) bool { return view.Entry(k).IsBehind(s.Name) }) {
+			continue
+		}
+		r := reach(s.Name)
+		if !usable(s, r) {
+			continue // it falls behind before the write has an effect
+		}
+		if !r.Backchannel {
+			return nil, false
+		}
+		if !primary {
+			others = append(others, s.Name)
+		}
+		primary = false
+	}
+	return others, true
 }
 
 // RouteMaintenance names every reachable serving storage that is in sync for

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"slices"
 
 	"praefect/fsm/state"
 )
@@ -45,14 +46,14 @@ func (m *Machine) answered(a Answer) {
 	p.then(a)
 }
 
-// account is the command that makes everything behind but the primary, whatever
-// its standing. ▲
+// account is the command that makes everything behind that does not agree with
+// the primary, whatever its standing. ▲
 func (w *write) account(deleted state.DeletedChange) state.Command {
 	wrote := &state.Wrote{
 		VirtualStorage: w.keys[0].VirtualStorage,
 		Primary:        w.route.Primary,
 		Epoch:          w.route.Epoch,
-		Agreeing:       []string{w.route.Primary},
+		Agreeing:       w.agreed(),
 		Deleted:        deleted,
 	}
 	for _, key := range w.keys {
@@ -61,24 +62,48 @@ func (w *write) account(deleted state.DeletedChange) state.Command {
 	return state.Command{Wrote: wrote}
 }
 
-// commit proposes what the write must have in the ledger before it has an
-// effect, and reports whether there was anything to propose: a mark that covers
-// it, and an account by which every storage but the primary is behind.
-func (m *Machine) commit(w *write) bool {
-	scope := w.scope
+// agreed are the storages that have the write, or will: the primary is among them.
+func (w *write) agreed() []string {
+	if !w.route.Votes || len(w.agreeing) == 0 {
+		return []string{w.route.Primary}
+	}
+	return slices.Clone(w.agreeing)
+}
+
+// mark is what the write needs for a mark.
+func (w *write) mark() (state.MarkKind, state.Scope) {
+	kind, scope := state.Solo, w.scope
 	scope.Targets = []string{w.route.Primary}
+	if w.route.Votes {
+		kind, scope.BoundMillis = state.Open, voteBound.Milliseconds()
+		for _, d := range w.others {
+			scope.Targets = append(scope.Targets, d.Storage)
+		}
+	}
+	return kind, scope
+}
+
+// commit proposes what the write must have in the ledger before it is forwarded,
+// and reports whether there was anything to propose: a mark that covers it, and
+// if it does not vote an account by which every storage but the primary is behind.
+//
+// The write is routed anew once the mark is applied. From there on no other
+// instance declares a storage in sync, so that none is left out that the router
+// does not know of: it would read there what it has not written.
+func (m *Machine) commit(w *write) bool {
+	kind, scope := w.mark()
 	covered := true
 	for _, r := range w.on() {
-		covered = covered && r.marked(scope)
+		covered = covered && r.marked(kind, scope)
 	}
 	// Beside a fresh mark the account costs nothing; and until the mark is
 	// applied another instance may still remove what the ledger says.
-	if covered && m.accounted(w) {
+	if covered && (w.route.Votes || m.accounted(w)) {
 		return false
 	}
 	var commands []state.Command
 	if !covered {
-		open := &state.OpenMark{VirtualStorage: w.keys[0].VirtualStorage, Kind: state.Solo, Scope: scope}
+		open := &state.OpenMark{VirtualStorage: w.keys[0].VirtualStorage, Kind: kind, Scope: scope}
 		for _, key := range w.keys {
 			open.Paths = append(open.Paths, key.RelativePath)
 		}
@@ -88,18 +113,20 @@ func (m *Machine) commit(w *write) bool {
 	if w.deletes {
 		deleted = state.DeletedSet
 	}
-	commands = append(commands, w.account(deleted))
+	if !w.route.Votes {
+		commands = append(commands, w.account(deleted))
+	}
 	m.leave(w)
 	w.proposing = true
 	m.propose(append([]*repo(nil), w.on()...), commands, func(a Answer) {
 		w.proposing = false
-		m.committed(w, !covered, scope, a)
+		m.committed(w, !covered, kind, scope, a)
 	})
 	return true
 }
 
 // committed goes on with a write whose mark and account have an answer.
-func (m *Machine) committed(w *write, opens bool, scope state.Scope, a Answer) {
+func (m *Machine) committed(w *write, opens bool, kind state.MarkKind, scope state.Scope, a Answer) {
 	results := a.Results
 	var refusal *state.Refusal
 	if opens {
@@ -110,11 +137,11 @@ func (m *Machine) committed(w *write, opens bool, scope state.Scope, a Answer) {
 		}
 		for _, r := range w.on() {
 			if refusal == nil {
-				m.opened(r, scope, at)
+				m.opened(r, kind, scope, at)
 			}
 		}
 	}
-	if a.Err == nil && refusal == nil {
+	if a.Err == nil && refusal == nil && len(results) > 0 { // the account
 		if refusal = results[0].Refusal; refusal == nil {
 			w.changed = true
 			for _, r := range w.on() {

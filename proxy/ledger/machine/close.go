@@ -52,7 +52,7 @@ func (m *Machine) closeDue() {
 // of this incarnation. Or it is gone, or goes in a moment: no write relies on it.
 func (m *Machine) closed(r *repo, answered bool) {
 	if answered || m.stopped {
-		r.dirty, r.distrusted, r.scope, r.markedAt = false, false, state.Scope{}, 0
+		r.dirty, r.distrusted, r.scope, r.solo, r.markedAt = false, false, state.Scope{}, false, 0
 		return
 	}
 	r.live, r.dirty, r.unsure = true, true, true

@@ -10,17 +10,26 @@ import (
 // Effect is what is to be done.
 type Effect interface{ effect() }
 
-// Forward lets a write pass to its primary. It must be sent over exactly the
-// connection that it names, with a token dated at At or before; if that is
-// gone, NotSent says so.
+// Forward lets a write pass to its primary, and to the others that vote with
+// it. It must be sent over exactly the connections that it names, with a token
+// dated at At or before; if the primary's is gone, NotSent says so.
 type Forward struct {
 	Write      ID
 	Storage    string
 	Generation uint64
+	// Votes tells that the destinations are to vote. Else there are no others.
+	Votes  bool
+	Others []Destination
 	// Epoch is that of the virtual storage by which the write was routed.
 	Epoch uint64
 	// At is when the lease was checked.
 	At time.Duration
+}
+
+// Destination is one storage that a write goes to, over one connection.
+type Destination struct {
+	Storage    string
+	Generation uint64
 }
 
 // Held tells, once a write, that it waits for what Why says.
@@ -41,6 +50,22 @@ type Reject struct {
 
 // Doom ends the RPC of a forwarded write; its Ended is awaited all the same.
 type Doom struct {
+	Write ID
+	Err   error
+}
+
+// Drop ends the RPC of a forwarded write at one of its Others, which is no
+// destination any more: its votes count no longer.
+type Drop struct {
+	Write   ID
+	Storage string
+	Err     error
+}
+
+// Released answers a Vote. Without Err, the votes of those that agree may be
+// answered: what follows is accounted for, and all know of it who must. With Err
+// nothing of the round may happen anywhere.
+type Released struct {
 	Write ID
 	Err   error
 }
@@ -92,16 +117,18 @@ type Report struct {
 	Holding []HoldReport
 }
 
-func (Forward) effect() {}
-func (Held) effect()    {}
-func (Reject) effect()  {}
-func (Doom) effect()    {}
-func (Finish) effect()  {}
-func (Propose) effect() {}
-func (Behind) effect()  {}
-func (Done) effect()    {}
-func (Spoiled) effect() {}
-func (Report) effect()  {}
+func (Forward) effect()  {}
+func (Held) effect()     {}
+func (Reject) effect()   {}
+func (Doom) effect()     {}
+func (Drop) effect()     {}
+func (Released) effect() {}
+func (Finish) effect()   {}
+func (Propose) effect()  {}
+func (Behind) effect()   {}
+func (Done) effect()     {}
+func (Spoiled) effect()  {}
+func (Report) effect()   {}
 
 // Why says what a write waits for.
 type Why string
@@ -138,6 +165,11 @@ var (
 	// primary, or whose instance lost its lease: whether it had its effect is
 	// not known.
 	ErrDoomed = errors.New("the primary was taken away during the write, whose outcome is unknown; look before you try again")
+	// ErrDropped ends the RPC of a write at a storage that voted beside the primary,
+	// and does not serve any more.
+	ErrDropped = errors.New("the storage does not serve any more")
+	// ErrEnded answers a Vote of a write that has ended meanwhile.
+	ErrEnded = errors.New("the write has ended")
 	// ErrRetired ends everything of an incarnation that was retired.
 	ErrRetired = errors.New("this instance was replaced and stops")
 	// ErrStopping ends what comes while the instance stops.

@@ -24,7 +24,10 @@ type Begin struct {
 	Keys []state.Key
 	// Scope bounds what the write can do; the machine adds the targets.
 	Scope state.Scope
-	// Deletes is set for a write that removes its repository.
+	// Votes is set for a write that can vote: nothing of it happens at a storage
+	// before the machine has released a vote (see Vote).
+	Votes bool
+	// Deletes is set for a write that removes its repository. It does not vote.
 	Deletes bool
 	// Bytes is what the write occupies while it waits.
 	Bytes int
@@ -33,19 +36,34 @@ type Begin struct {
 // Cancel ends a write that was not forwarded: its client is gone.
 type Cancel struct{ Write ID }
 
-// NotSent answers a Forward: the connection that it names was gone, and
-// nothing was sent. The write waits for another way.
+// NotSent answers a Forward: the connection to the primary was gone, and nothing
+// has happened, since nothing was sent or no vote was released. The write waits
+// for another way. No vote of it is released any more.
 type NotSent struct{ Write ID }
 
-// Ended says that the RPC of a forwarded write is over on this side; it is
-// answered by one Finish, before which the client must not get the status.
+// Vote says that these destinations, the primary among them, have cast equal
+// votes in a forwarded write that votes. It is answered by one Released: only
+// after that may the votes be answered, and any effect follow. There is one at a
+// time for each write, and none after NotSent and Ended.
+type Vote struct {
+	Write    ID
+	Agreeing []string
+}
+
+// Ended says that the RPC of a forwarded write is over on this side, at every
+// destination; it is answered by one Finish, before which the client must not
+// get the status. No vote of the write is released any more.
 type Ended struct {
 	Write ID
-	// Succeeded tells that the storage's status was OK.
+	// Succeeded tells that the primary's status was OK.
 	Succeeded bool
-	// Arrived tells that the status came from the storage, so that no effect
-	// can follow any more.
+	// Arrived tells that the status came from every destination at which something
+	// may have happened, so that no effect can follow any more.
 	Arrived bool
+	// Agreeing are the destinations that ended as the primary did, which is among
+	// them, and whose votes were released with its in every round. Only of a write
+	// that votes.
+	Agreeing []string
 }
 
 // View brings a newer view of the replicated state. Older ones are ignored.
@@ -157,6 +175,7 @@ type Release struct {
 func (Begin) event()   {}
 func (Cancel) event()  {}
 func (NotSent) event() {}
+func (Vote) event()    {}
 func (Ended) event()   {}
 func (View) event()    {}
 func (Session) event() {}

@@ -96,6 +96,8 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.cancel(e.Write)
 	case NotSent:
 		m.notSent(e.Write)
+	case Vote:
+		m.vote(e)
 	case Ended:
 		m.ended(e)
 	case View:

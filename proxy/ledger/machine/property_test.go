@@ -20,11 +20,15 @@ type player struct {
 	mark   state.Index // the watermark
 
 	writing           map[ID]*Forward    // forwarded writes
+	voting            map[ID][]string    // of those, who agrees in the Vote under way
+	released          map[ID]bool        // of those, votes were released
+	agreed            map[ID][]string    // of ended ones, who agrees; nil if it did not vote
 	keys              map[ID][]state.Key // of all writes
 	begun             map[ID]bool        // not ended
 	repairs           map[ID]state.Key   // tickets granted
 	doomed, succeeded map[ID]bool
 	marked            map[ID]bool // of those, the marked ones
+	unanswered        int         // Votes of writes that ended meanwhile
 	lastID            ID
 	seen              map[string]int
 }
@@ -58,17 +62,27 @@ func (p *player) play() {
 			keys = append(keys, p.key())
 		}
 		p.keys[p.lastID], p.begun[p.lastID] = keys, true
-		p.do(Begin{Write: p.lastID, Keys: keys, Bytes: 10, Deletes: p.chance(8),
+		p.do(Begin{Write: p.lastID, Keys: keys, Bytes: 10, Deletes: p.chance(8), Votes: p.chance(2),
 			Scope: state.Scope{BoundMillis: int64(1000 << p.random.IntN(3)), RefsOnly: p.chance(2)}})
 	case 3, 4, 5:
 		if id, ok := one(p, p.writing); ok {
-			delete(p.writing, id)
-			if p.chance(6) {
+			switch f := p.writing[id]; {
+			case f.Votes && p.voting[id] == nil && !p.chance(3):
+				p.voting[id] = p.agreeing(f)
+				p.do(Vote{Write: id, Agreeing: p.voting[id]})
+			case !p.released[id] && p.chance(6):
+				p.over(id)
 				delete(p.doomed, id)
 				p.do(NotSent{Write: id})
-			} else {
+			default:
+				p.over(id)
 				p.succeeded[id] = p.chance(2)
-				p.do(Ended{Write: id, Succeeded: p.succeeded[id], Arrived: p.succeeded[id] || !p.chance(4)})
+				e := Ended{Write: id, Succeeded: p.succeeded[id], Arrived: p.succeeded[id] || !p.chance(4)}
+				if f.Votes {
+					e.Agreeing = p.agreeing(f)
+					p.agreed[id] = e.Agreeing
+				}
+				p.do(e)
 			}
 		}
 	case 6:
@@ -97,6 +111,26 @@ func (p *player) play() {
 		if id, ok := one(p, p.repairs); ok {
 			p.repair(id)
 		}
+	}
+}
+
+// agreeing draws who agrees with the primary.
+func (p *player) agreeing(f *Forward) []string {
+	names := []string{f.Storage}
+	for _, d := range f.Others {
+		if !p.chance(4) {
+			names = append(names, d.Storage)
+		}
+	}
+	return names
+}
+
+// over notes that a write is not forwarded any more.
+func (p *player) over(id ID) {
+	delete(p.writing, id)
+	if p.voting[id] != nil {
+		p.voting[id] = nil
+		p.unanswered++
 	}
 }
 
@@ -200,7 +234,28 @@ func (p *player) check(effect Effect) {
 		if e.Err == nil && (p.doomed[e.Write] || p.succeeded[e.Write] && !p.mayRoute()) {
 			p.t.Fatalf("the status of write %d is passed on: doomed %v, succeeded %v", e.Write, p.doomed[e.Write], p.succeeded[e.Write])
 		}
+		if agreed := p.agreed[e.Write]; e.Err == nil && p.succeeded[e.Write] && agreed != nil {
+			p.checkAccount(e.Write, agreed)
+		}
 		delete(p.begun, e.Write)
+	case Released:
+		agreeing := p.voting[e.Write]
+		if agreeing == nil {
+			if p.unanswered--; e.Err == nil || p.unanswered < 0 {
+				p.t.Fatalf("votes of write %d are released, and nobody asked: %+v", e.Write, e)
+			}
+			break
+		}
+		delete(p.voting, e.Write)
+		if e.Err == nil {
+			p.released[e.Write] = true
+			p.checkAccount(e.Write, agreeing)
+			p.seen["released"]++
+		}
+	case Drop:
+		if p.writing[e.Write] == nil {
+			p.t.Fatalf("write %d is dropped at %q, and is not under way", e.Write, e.Storage)
+		}
 	case Doom:
 		if p.writing[e.Write] == nil {
 			p.t.Fatalf("write %d is doomed, and is not under way", e.Write)
@@ -238,6 +293,10 @@ func (p *player) checkForward(f Forward) {
 		if mark == nil || !slices.Contains(mark.Targets, f.Storage) {
 			p.t.Fatalf("write %d is forwarded to %q under the mark %+v", f.Write, f.Storage, mark)
 		}
+		if f.Votes {
+			p.checkDestinations(f, k, mark)
+			continue
+		}
 		for _, name := range storages {
 			if name != f.Storage && !entry.IsBehind(name) {
 				p.t.Fatalf("write %d is forwarded to %q, and %q is not behind: %+v", f.Write, f.Storage, name, entry)
@@ -249,6 +308,51 @@ func (p *player) checkForward(f Forward) {
 	}
 	if s := p.m.View().VirtualStorage("default").Storage(f.Storage); s.Standing != state.Serving {
 		p.t.Fatalf("write %d is forwarded to %q, which is %s", f.Write, f.Storage, s.Standing)
+	}
+}
+
+// checkDestinations has the rules of a write that votes: whoever is in sync and
+// serves is a destination, and the mark says so.
+func (p *player) checkDestinations(f Forward, k state.Key, mark *state.Mark) {
+	p.t.Helper()
+	all := map[string]bool{f.Storage: true}
+	for _, d := range f.Others {
+		all[d.Storage] = true
+	}
+	for name := range all {
+		if !slices.Contains(mark.Targets, name) {
+			p.t.Fatalf("write %d is forwarded to %q under the mark %+v", f.Write, name, mark)
+		}
+	}
+	vs := p.m.View().VirtualStorage("default")
+	for s := range vs.InSync(p.m.View().Entry(k)) {
+		reached := p.m.reacher("default")(s.Name).OK // a NotSent says that it is not
+		if s.Standing == state.Serving && !all[s.Name] && reached && len(p.keys[f.Write]) == 1 {
+			p.t.Fatalf("write %d is not forwarded to %q, which is in sync", f.Write, s.Name)
+		}
+	}
+}
+
+// checkAccount wants everybody to be behind who does not agree, and all to know,
+// when votes are released or a status is passed on.
+func (p *player) checkAccount(id ID, agreeing []string) {
+	p.t.Helper()
+	if !p.mayRoute() {
+		p.t.Fatalf("write %d goes on without a lease", id)
+	}
+	for _, k := range p.keys[id] {
+		entry := p.state.Entry(k)
+		for _, name := range storages {
+			if !slices.Contains(agreeing, name) && !entry.IsBehind(name) {
+				p.t.Fatalf("write %d goes on with %v, and %q is not behind: %+v", id, agreeing, name, entry)
+			}
+		}
+		if entry.Live(p.own) == nil {
+			p.t.Fatalf("write %d goes on without a mark", id)
+		}
+		if shrunk := p.m.View().Shrunk(k); p.mark < shrunk {
+			p.t.Fatalf("write %d goes on below the watermark: %d, shrunk at %d", id, p.mark, shrunk)
+		}
 	}
 }
 
@@ -277,7 +381,7 @@ func (p *player) checkPropose(e Propose) {
 
 func TestMachine_holdsItsRulesAtRandom(t *testing.T) {
 	seen := make(map[string]int)
-	for seed := range uint64(400) {
+	for seed := range uint64(800) {
 		p := newPlayer(t, seed, seen)
 		for range 300 {
 			p.play()
@@ -288,7 +392,7 @@ func TestMachine_holdsItsRulesAtRandom(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		"machine.Forward", "machine.Held", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Spoiled", "close", "in-sync",
+		"released", "machine.Drop", "machine.Forward", "machine.Held", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Spoiled", "close", "in-sync",
 	} {
 		if seen[what] < 50 {
 			t.Errorf("saw %s %d times only: %v", what, seen[what], seen)
@@ -302,12 +406,14 @@ func newPlayer(t *testing.T, seed uint64, seen map[string]int) *player {
 		writing: make(map[ID]*Forward), keys: make(map[ID][]state.Key), begun: make(map[ID]bool),
 		doomed: make(map[ID]bool), succeeded: make(map[ID]bool),
 		repairs: make(map[ID]state.Key), marked: make(map[ID]bool),
+		voting: make(map[ID][]string), released: make(map[ID]bool), agreed: make(map[ID][]string),
 	}
 	p.m = New(settings) // the watermark of the rig is beyond all
 	p.keep = true
 	var reach []Reached
 	for i, name := range storages {
-		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reach: router.Reach{OK: true, FilesystemID: "disk of " + name}})
+		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1),
+			Reach: router.Reach{OK: true, FilesystemID: "disk of " + name, Backchannel: true}})
 	}
 	p.do(Reach{Storages: reach})
 	p.catchUp()
@@ -320,9 +426,15 @@ func (p *player) wrapUp() {
 	p.keep = true
 	for range 10 {
 		for id := range p.writing {
-			delete(p.writing, id)
+			f := p.writing[id]
+			p.over(id)
 			p.succeeded[id] = true
-			p.do(Ended{Write: id, Succeeded: true, Arrived: true})
+			e := Ended{Write: id, Succeeded: true, Arrived: true}
+			if f.Votes {
+				e.Agreeing = []string{f.Storage}
+				p.agreed[id] = e.Agreeing
+			}
+			p.do(e)
 		}
 		for id := range p.repairs {
 			delete(p.repairs, id)

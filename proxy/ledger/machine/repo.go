@@ -24,6 +24,7 @@ type repo struct {
 	live     bool        // our mark is in the replicated state, or may be
 	unsure   bool        // it may also not be: nothing may rely on it
 	scope    state.Scope // what that mark covers for certain
+	solo     bool        // so does it writes that do not vote
 	markedAt state.Index // where it was last opened or widened
 	dirty    bool        // something under it ended without full account
 	// distrusted is true from the proposal of a repair's verdict until a
@@ -117,23 +118,26 @@ func (m *Machine) hasten(fn func(*repo) bool) {
 
 // opened notes that a mark of scope was applied at the index, or that it may
 // have been (0): then nothing more is certain than before.
-func (m *Machine) opened(r *repo, scope state.Scope, at state.Index) {
+func (m *Machine) opened(r *repo, kind state.MarkKind, scope state.Scope, at state.Index) {
+	solo := kind == state.Solo
 	switch {
 	case at == 0:
 		r.unsure, r.dirty = true, true
 	case r.live && !r.unsure:
-		r.scope = union(r.scope, scope)
+		r.scope, r.solo = union(r.scope, scope), r.solo || solo
 	default:
-		r.scope, r.unsure = scope, false
+		r.scope, r.solo, r.unsure = scope, solo, false
 	}
 	r.live = true
-	r.markedAt = max(r.markedAt, at)
+	if solo { // all who read must know of it: they read from the primary then
+		r.markedAt = max(r.markedAt, at)
+	}
 }
 
 // marked tells whether our mark is in the replicated state for certain, and
 // covers scope. A proposal without an answer may yet open or close it. ▲
-func (r *repo) marked(scope state.Scope) bool {
-	return r.live && !r.unsure && covers(r.scope, scope)
+func (r *repo) marked(kind state.MarkKind, scope state.Scope) bool {
+	return r.live && !r.unsure && (r.solo || kind == state.Open) && covers(r.scope, scope)
 }
 
 // covers tells whether a mark of scope have also stands for want.

@@ -38,7 +38,10 @@ type rig struct {
 	log     []Effect          // all effects
 	applied [][]state.Command // all batches of our own
 	repairs []state.Key       // of Behind
-	report  Report            // the last one
+	drops   []Drop            // all of them
+
+	released []Released // all of them
+	report   Report     // the last one
 }
 
 func newRig(t *testing.T, cfg Config) *rig {
@@ -125,6 +128,10 @@ func (r *rig) step(e Event) {
 			r.say(e.Write, e)
 		case Doom:
 			r.say(e.Write, e)
+		case Drop:
+			r.drops = append(r.drops, e)
+		case Released:
+			r.released = append(r.released, e)
 		case Finish:
 			r.say(e.Write, e)
 		case Done:

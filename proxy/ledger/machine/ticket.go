@@ -80,7 +80,7 @@ func (m *Machine) done(t *ticket, view *state.State, err error) {
 func (m *Machine) mark(e Mark) {
 	m.ask(e.Ticket, func(t *ticket) {
 		r := t.repo
-		if r.marked(e.Scope) {
+		if r.marked(state.Solo, e.Scope) {
 			m.marked(t)
 			return
 		}
@@ -89,7 +89,7 @@ func (m *Machine) mark(e Mark) {
 		}
 		m.propose([]*repo{r}, []state.Command{{Open: open}}, func(a Answer) {
 			if a.Err != nil {
-				m.opened(r, e.Scope, 0)
+				m.opened(r, state.Solo, e.Scope, 0)
 				m.done(t, nil, a.Err)
 				return
 			}
@@ -97,7 +97,7 @@ func (m *Machine) mark(e Mark) {
 				m.done(t, nil, refusal)
 				return
 			}
-			m.opened(r, e.Scope, a.Results[0].Index)
+			m.opened(r, state.Solo, e.Scope, a.Results[0].Index)
 			m.marked(t)
 		})
 	})

@@ -50,16 +50,29 @@ func (m *Machine) doomFenced() {
 			continue
 		}
 		vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
-		var s *state.Storage
-		if vs != nil {
-			s = vs.Storage(w.route.Primary)
-		}
 		// ▲ A fence that is applied ends the writes on its storage: the successor
 		// is admitted once every instance says so.
-		if s == nil || s.Standing != state.Serving || s.FencedEpoch > w.route.Epoch {
+		if !w.mayUse(vs, w.route.Primary) {
 			m.doom(w, ErrDoomed)
+			continue
 		}
+		w.others = slices.DeleteFunc(w.others, func(d Destination) bool {
+			gone := !w.mayUse(vs, d.Storage)
+			if gone && w.forwarded {
+				m.emit(Drop{Write: w.id, Storage: d.Storage, Err: ErrDropped})
+			}
+			return gone
+		})
 	}
+}
+
+// mayUse tells whether a destination is one still, and was all the time.
+func (w *write) mayUse(vs *state.VirtualStorage, name string) bool {
+	if vs == nil {
+		return false
+	}
+	s := vs.Storage(name)
+	return s != nil && s.Standing == state.Serving && s.FencedEpoch <= w.route.Epoch
 }
 
 // retire ends everything: no command of ours is applied any more.

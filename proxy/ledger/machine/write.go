@@ -20,19 +20,27 @@ type write struct {
 	begun   time.Duration
 	keys    []state.Key
 	scope   state.Scope
+	votes   bool // it can
 	deletes bool
 	bytes   int
 
-	// Where it is. At most one of the last three is set.
+	// Where it is. At most one of forwarded and clearing is set, and each of them
+	// may be proposing.
 	registered bool // counted in repos
 	proposing  bool // a proposal of its own is under way
 	forwarded  bool
-	clearing   bool // has succeeded, and takes a delete back
+	voting     bool // forwarded, and a Vote has no answer yet
+	clearing   bool // it has ended, and must yet be accounted for
 
 	repos      [2]*repo // as many as keys; valid while registered
 	route      router.Write
 	generation uint64
-	need       state.Index // the watermark that it needs
+	others     []Destination // those of route.Others that are not dropped
+	need       state.Index   // the watermark that it needs
+	agreeing   []string      // of Vote, or Ended
+	released   bool          // votes were: there may be an effect
+	succeeded  bool          // of Ended
+	cleared    bool          // it has tried to take a delete back
 	attempts   int
 	changed    bool  // by it storages fell behind
 	beside     bool  // a delete of one of its repositories was under way with it
@@ -50,7 +58,7 @@ type write struct {
 }
 
 func (m *Machine) begin(e Begin) {
-	w := &write{id: e.Write, begun: m.now, keys: e.Keys, scope: e.Scope, deletes: e.Deletes, bytes: e.Bytes}
+	w := &write{id: e.Write, begun: m.now, keys: e.Keys, scope: e.Scope, votes: e.Votes && !e.Deletes, deletes: e.Deletes, bytes: e.Bytes}
 	if len(w.keys) > 1 {
 		w.keys = slices.Clone(w.keys)
 		slices.SortFunc(w.keys, func(a, b state.Key) int { return strings.Compare(a.RelativePath, b.RelativePath) })
@@ -71,6 +79,9 @@ func (m *Machine) advance(w *write) {
 	switch {
 	case w.clearing:
 		m.conclude(w)
+		return
+	case w.voting:
+		m.decide(w)
 		return
 	case m.retired:
 		m.reject(w, ErrRetired)
@@ -122,7 +133,10 @@ func (m *Machine) advance(w *write) {
 	// ▲ What is sent is dated at this look at the lease, and goes over the
 	// connection that was looked at: a process that is paused from here on
 	// cannot send it late.
-	m.emit(Forward{Write: w.id, Storage: w.route.Primary, Generation: w.generation, Epoch: w.route.Epoch, At: m.now})
+	m.emit(Forward{
+		Write: w.id, Storage: w.route.Primary, Generation: w.generation, Votes: w.route.Votes, Others: slices.Clone(w.others),
+		Epoch: w.route.Epoch, At: m.now,
+	})
 }
 
 // on are the records of the repositories of the write.
@@ -137,7 +151,7 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	if !m.mayRoute() { // ▲ without a lease others may have given the primary's role away
 		return WhyLease, nil
 	}
-	route, err := router.RouteWrite(m.view, w.keys, m.reacher(vs))
+	route, err := router.RouteWrite(m.view, w.keys, w.votes, m.reacher(vs))
 	if refusal, ok := errors.AsType[*router.Refusal](err); ok {
 		w.obstacle = err
 		switch refusal.Kind {
@@ -153,12 +167,19 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	}
 	w.route = route
 	w.generation = m.reach[storageName{vs, route.Primary}].Generation
+	w.others = w.others[:0]
+	for _, name := range route.Others {
+		w.others = append(w.others, Destination{Storage: name, Generation: m.reach[storageName{vs, name}].Generation})
+	}
 	return "", nil
 }
 
 // knownAt is the index that every leased instance must have applied before the
-// write has an effect.
+// write has an effect. One that votes has none before its votes are released.
 func (m *Machine) knownAt(w *write) state.Index {
+	if w.route.Votes {
+		return 0
+	}
 	var need state.Index
 	for _, r := range w.on() {
 		need = max(need, r.markedAt, m.view.Shrunk(r.key))
@@ -221,133 +242,8 @@ func (m *Machine) notSent(id ID) {
 	if w == nil || !w.forwarded {
 		return
 	}
-	w.forwarded, w.doomed = false, nil
+	m.answerVote(w, ErrEnded)
+	w.forwarded, w.doomed, w.agreeing = false, nil, nil
 	m.lost(storageName{w.keys[0].VirtualStorage, w.route.Primary}, w.generation)
 	m.advance(w)
-}
-
-// doom keeps the status of a write from its client, and ends its RPC if that
-// goes on.
-func (m *Machine) doom(w *write, err error) {
-	if w.doomed != nil {
-		return
-	}
-	w.doomed = err
-	if w.forwarded {
-		m.emit(Doom{Write: w.id, Err: err})
-	}
-}
-
-func (m *Machine) ended(e Ended) {
-	w := m.writes[e.Write]
-	if w == nil || !w.forwarded {
-		return
-	}
-	w.forwarded = false
-	if !e.Arrived {
-		m.soil(w)
-	}
-	if !e.Succeeded {
-		m.finish(w, false)
-		return
-	}
-	w.clearing = true
-	m.conclude(w)
-}
-
-// conclude ends a write that has succeeded. Between two leases its status waits
-// for the next one, with the view of that: a fence that others have agreed on
-// meanwhile is in that view, and dooms it. Its mark stays open all the time.
-func (m *Machine) conclude(w *write) {
-	if w.doomed == nil && !m.mayRoute() {
-		m.wait(w, WhyLease, nil)
-		return
-	}
-	m.leave(w)
-	m.takeDeleteBack(w)
-}
-
-// takeDeleteBack, once a write has succeeded, takes back what an earlier delete
-// told the storages that are behind: remove the repository if the primary lacks
-// it. A create must not take it back before its effect: if it then failed,
-// nobody would remove what the delete has left. Nor must a write beside which a
-// delete was under way: nobody knows which came first. A repair looks at the
-// primary first, so that no harm is done if this is left out, or we die before.
-func (m *Machine) takeDeleteBack(w *write) {
-	if w.deletes || w.beside || w.doomed != nil || !m.mayRoute() || !slices.ContainsFunc(w.keys, m.wasDeleted) {
-		m.finish(w, true)
-		return
-	}
-	for _, r := range w.on() {
-		if r.busy {
-			m.queue(w, r)
-			return
-		}
-	}
-	m.propose(slices.Clone(w.on()), []state.Command{w.account(state.DeletedClear)}, func(Answer) { m.finish(w, true) })
-}
-
-// wasDeleted tells whether a delete can be taken back: it is in the ledger, and no
-// other instance can have one under way, whose effect may come after ours.
-func (m *Machine) wasDeleted(k state.Key) bool {
-	e := m.view.Entry(k)
-	return e != nil && e.Deleted && !slices.ContainsFunc(e.Marks, func(mark state.Mark) bool {
-		return mark.Incarnation != m.incarnation || mark.Dirty != nil
-	})
-}
-
-// finish ends a write that was forwarded.
-func (m *Machine) finish(w *write, succeeded bool) {
-	err := w.doomed
-	switch {
-	case err == nil && m.retired:
-		err = ErrRetired
-	case err == nil && succeeded && !m.mayRoute(): // ▲ nobody else relies on us any more
-		err = ErrDoomed
-	}
-	if err != nil {
-		m.soil(w)
-	}
-	m.emit(Finish{Write: w.id, Err: err})
-	m.forget(w)
-}
-
-// soil notes that the write ends without full account.
-func (m *Machine) soil(w *write) {
-	for _, r := range w.on() {
-		r.dirty = r.dirty || r.live
-	}
-}
-
-// reject ends a write that was not forwarded, or one that was and whose status has
-// waited for a lease in vain.
-func (m *Machine) reject(w *write, err error) {
-	if w.clearing {
-		m.finish(w, true)
-		return
-	}
-	m.emit(Reject{Write: w.id, Why: w.why, Err: err})
-	m.forget(w)
-}
-
-// cancel ends a write whose client is gone. A proposal under way goes on: its
-// answer is needed, whoever asked.
-func (m *Machine) cancel(id ID) {
-	w := m.writes[id]
-	switch {
-	case w == nil || w.forwarded || w.clearing:
-	case w.proposing:
-		w.canceled = true
-	default:
-		m.forget(w)
-	}
-}
-
-func (m *Machine) forget(w *write) {
-	m.leave(w)
-	m.unregister(w)
-	if w.changed {
-		m.emit(Behind{Keys: w.keys})
-	}
-	delete(m.writes, w.id)
 }

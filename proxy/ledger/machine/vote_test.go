@@ -1,0 +1,315 @@
+package machine
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"praefect/fsm/state"
+	"praefect/proxy/router"
+)
+
+var everybody = []string{"gitaly-1", "gitaly-2", "gitaly-3"}
+
+// newVotingRig has storages that vote.
+func newVotingRig(t *testing.T) *rig {
+	r := newRig(t, settings)
+	r.reach()
+	return r
+}
+
+// reach brings connections to all storages but those named, over which they vote.
+func (r *rig) reach(except ...string) {
+	var reach []Reached
+	for i, name := range storages {
+		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reach: router.Reach{
+			OK: !slices.Contains(except, name), FilesystemID: "disk of " + name, Backchannel: true,
+		}})
+	}
+	r.step(Reach{Storages: reach})
+}
+
+func (r *rig) beginVoting(id ID, keys ...state.Key) Forward {
+	r.t.Helper()
+	r.step(Begin{Write: id, Keys: keys, Votes: true, Scope: state.Scope{BoundMillis: 64000, RefsOnly: true}, Bytes: 100})
+	f := r.forwarded(id)
+	if !f.Votes {
+		r.t.Fatalf("write %d does not vote: %+v", id, f)
+	}
+	return f
+}
+
+// vote has votes released, and returns why they are not.
+func (r *rig) vote(id ID, agreeing ...string) error {
+	r.t.Helper()
+	before := len(r.released)
+	r.step(Vote{Write: id, Agreeing: agreeing})
+	if len(r.released) != before+1 || r.released[before].Write != id {
+		r.t.Fatalf("write %d: released %+v", id, r.released[before:])
+	}
+	return r.released[before].Err
+}
+
+func (r *rig) endVoting(id ID, e Ended) error {
+	r.t.Helper()
+	e.Write = id
+	r.step(e)
+	f, ok := r.last[id].(Finish)
+	if !ok {
+		r.t.Fatalf("write %d: got %#v, want a Finish", id, r.last[id])
+	}
+	return f.Err
+}
+
+func TestVote_ofAllCommitsNothingButTheMark(t *testing.T) {
+	r := newVotingRig(t)
+	f := r.beginVoting(1, alpha)
+	if f.Storage != "gitaly-1" || len(f.Others) != 2 || f.Others[1] != (Destination{"gitaly-3", 3}) {
+		t.Errorf("forward: %+v", f)
+	}
+	mark := r.state.Entry(alpha).Live(r.own)
+	if mark.Kind != state.Open || mark.BoundMillis != voteBound.Milliseconds() || !slices.Equal(mark.Targets, everybody) {
+		t.Errorf("mark: %+v", mark)
+	}
+	for range 2 {
+		if err := r.vote(1, everybody...); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
+		t.Error(err)
+	}
+	r.beginVoting(2, alpha)
+	if err := r.vote(2, everybody...); err != nil {
+		t.Error(err)
+	}
+	if err := r.endVoting(2, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
+		t.Error(err)
+	}
+	if len(r.applied) != 1 || len(r.repairs) != 0 {
+		t.Errorf("applied %d batches, repairs %v", len(r.applied), r.repairs)
+	}
+	r.pass(settings.Linger)
+	if e := r.state.Entry(alpha); e != nil {
+		t.Errorf("entry: %+v", e)
+	}
+	r.idle()
+}
+
+func TestVote_whoDoesNotAgreeIsBehindBeforeTheRelease(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.keep = true
+	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1", "gitaly-2"}})
+	if len(r.released) != 0 || len(r.kept) != 1 || !slices.Equal(r.kept[0].Commands[0].Wrote.Agreeing, []string{"gitaly-1", "gitaly-2"}) {
+		t.Fatalf("released %v, proposed %+v", r.released, r.kept)
+	}
+	s := r.leased()
+	s.Watermark = r.state.Index
+	r.m.watermark = 0
+	r.step(s)
+	r.answerKept()
+	if len(r.released) != 0 {
+		t.Fatal("released below the watermark")
+	}
+	s.Watermark = r.state.Index
+	r.step(s)
+	if len(r.released) != 1 || r.released[0].Err != nil {
+		t.Fatalf("released %v", r.released)
+	}
+	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1", "gitaly-2"}}); err != nil {
+		t.Error(err)
+	}
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-3"}) || !slices.Equal(r.repairs, []state.Key{alpha}) {
+		t.Errorf("entry %+v, repairs %v", e, r.repairs)
+	}
+}
+
+func TestVote_whoIsNoDestinationIsAccountedFor(t *testing.T) {
+	r := newVotingRig(t)
+	r.fence("gitaly-3")
+	r.admit("gitaly-3")
+	r.catchUp()
+	r.reach("gitaly-2")
+	if f := r.beginVoting(1, alpha); len(f.Others) != 0 {
+		t.Errorf("forward: %+v", f)
+	}
+	if e := r.state.Entry(alpha); len(e.Behind) != 0 {
+		t.Errorf("behind before a vote: %v", e.Behind)
+	}
+	if err := r.vote(1, "gitaly-1"); err != nil {
+		t.Error(err)
+	}
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
+		t.Errorf("behind: %v", e.Behind)
+	}
+}
+
+func TestVote_destinationThatEndsUnlikeThePrimary(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.vote(1, everybody...)
+	r.keep = true
+	r.step(Ended{Write: 1, Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1", "gitaly-3"}})
+	if _, finished := r.last[1].(Finish); finished {
+		t.Fatal("the status is passed on before the account")
+	}
+	r.answerKept()
+	if f, ok := r.last[1].(Finish); !ok || f.Err != nil {
+		t.Fatalf("got %#v", r.last[1])
+	}
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2"}) || e.HasDirty() {
+		t.Errorf("entry: %+v", e)
+	}
+}
+
+func TestVote_failedWriteThatChangedNothingLeavesNothing(t *testing.T) {
+	for _, arrived := range []bool{true, false} {
+		r := newVotingRig(t)
+		r.beginVoting(1, alpha)
+		if err := r.endVoting(1, Ended{Arrived: arrived}); err != nil {
+			t.Error(err)
+		}
+		r.pass(settings.Linger)
+		if e := r.state.Entry(alpha); e != nil || len(r.repairs) != 0 {
+			t.Errorf("arrived %v: entry %+v, repairs %v", arrived, e, r.repairs)
+		}
+		r.idle()
+	}
+}
+
+func TestVote_failedWriteAfterARelease(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.vote(1, everybody...)
+	if err := r.endVoting(1, Ended{Arrived: true, Agreeing: []string{"gitaly-1"}}); err != nil {
+		t.Error(err) // the client gets the storage's error
+	}
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
+		t.Errorf("entry: %+v", e)
+	}
+
+	r = newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.vote(1, everybody...)
+	r.endVoting(1, Ended{Arrived: false})
+	r.pass(settings.Linger)
+	if e := r.state.Entry(alpha); !e.HasDirty() {
+		t.Errorf("entry: %+v", e)
+	}
+}
+
+func TestVote_succeededWithoutAVote(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1"}}); err != nil {
+		t.Error(err)
+	}
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
+		t.Errorf("entry: %+v", e)
+	}
+}
+
+func TestVote_fenceOfThePrimaryReleasesNothing(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.fence("gitaly-1")
+	r.catchUp()
+	if err := r.vote(1, everybody...); !errors.Is(err, ErrDoomed) {
+		t.Errorf("got %v", err)
+	}
+	if err := r.endVoting(1, Ended{Succeeded: false, Arrived: false}); !errors.Is(err, ErrDoomed) {
+		t.Errorf("got %v", err)
+	}
+	r.pass(settings.Linger)
+	if e := r.state.Entry(alpha); e != nil {
+		t.Errorf("entry: %+v", e)
+	}
+}
+
+func TestVote_fenceOfAnotherIsDropped(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.fence("gitaly-2")
+	r.catchUp()
+	if len(r.drops) != 1 || r.drops[0].Storage != "gitaly-2" {
+		t.Fatalf("drops: %+v", r.drops)
+	}
+	// It has agreed before, and counts no longer.
+	if err := r.vote(1, everybody...); err != nil {
+		t.Error(err)
+	}
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2"}) {
+		t.Errorf("entry: %+v", e)
+	}
+}
+
+func TestVote_awaitsTheLease(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.step(Session{Watermark: 1 << 40})
+	r.step(Vote{Write: 1, Agreeing: everybody})
+	if len(r.released) != 0 {
+		t.Fatal("released without a lease")
+	}
+	r.step(r.leased())
+	if len(r.released) != 1 || r.released[0].Err != nil {
+		t.Fatalf("released %+v", r.released)
+	}
+	r.step(Session{Watermark: 1 << 40})
+	r.step(Vote{Write: 1, Agreeing: everybody})
+	r.pass(settings.LeaseWait)
+	if len(r.released) != 2 || !errors.Is(r.released[1].Err, ErrNoLease) {
+		t.Fatalf("released %+v", r.released)
+	}
+}
+
+func TestVote_endOfTheWriteAnswersIt(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.keep = true
+	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1"}})
+	r.step(Ended{Write: 1})
+	if len(r.released) != 1 || r.released[0].Err == nil {
+		t.Fatalf("released %+v", r.released)
+	}
+	r.answerKept()
+	r.pass(settings.Linger)
+	r.idle()
+}
+
+func TestVote_accountWithoutAnswerReleasesNothing(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.keep = true
+	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1"}})
+	r.step(Answer{Proposal: r.kept[0].Proposal, Err: errLost})
+	if len(r.released) != 1 || !errors.Is(r.released[0].Err, errLost) {
+		t.Fatalf("released %+v", r.released)
+	}
+	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1"}}); !errors.Is(err, ErrDoomed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestVote_storagesWithoutAChannelDoNotVote(t *testing.T) {
+	r := newRig(t, settings)
+	r.step(Begin{Write: 1, Keys: []state.Key{alpha}, Votes: true, Scope: state.Scope{BoundMillis: 4000}})
+	f := r.forwarded(1)
+	if f.Votes || len(f.Others) != 0 || !r.state.Entry(alpha).HasSolo() {
+		t.Errorf("forward %+v, entry %+v", f, r.state.Entry(alpha))
+	}
+}
+
+func TestVote_openMarkBecomesSolo(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.begin(2, alpha)
+	if f := r.forwarded(2); f.Votes || !r.state.Entry(alpha).HasSolo() {
+		t.Errorf("forward %+v, entry %+v", f, r.state.Entry(alpha))
+	}
+	// The first has all the others behind by now, and votes on.
+	if err := r.vote(1, everybody...); err != nil {
+		t.Error(err)
+	}
+}
