@@ -24,13 +24,14 @@ func fillDisk(t *testing.T, w *world, l *load) {
 }
 
 // hangDisk lets the leader's log hang. The process cannot end before the disk
-// answers, but the others replace it.
+// answers, but the others replace it as soon as there is something to write: the
+// marks of busy repositories linger, so that their writes need no log for a while.
 func hangDisk(t *testing.T, w *world, l *load) {
 	i := w.leader(t)
 	disk := w.disks[i.Label()]
 	must(t, disk.Freeze(t.Context()))
-	w.replaced(t, i)
 	l.goesOn(t, w.others(i)...)
+	w.replaced(t, i)
 	must(t, disk.Thaw(t.Context()))
 	w.ends(t, i)
 	must(t, i.Start())
