@@ -94,9 +94,10 @@ func (s serverService) DiskStatistics(ctx context.Context, _ *gitalypb.DiskStati
 	return answer, nil
 }
 
-// ReadinessCheck is not offered yet; /readyz on the metrics address tells.
-func (s serverService) ReadinessCheck(context.Context, *gitalypb.ReadinessCheckRequest) (*gitalypb.ReadinessCheckResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "use /readyz on the metrics address")
+// ClockSynced is refused: it would ask a time server of the client's choice. Here nothing but the tokens of clients and
+// storages, good for 30 s, depends on clocks that agree, and those are checked with each call.
+func (s serverService) ClockSynced(context.Context, *gitalypb.ClockSyncedRequest) (*gitalypb.ClockSyncedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "clocks are not compared with a time server here: let the system's time service watch them")
 }
 
 // virtualFilesystemID is the id that upstream shows for a virtual storage of

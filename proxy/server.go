@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"praefect/fsm/state"
+	"praefect/proxy/check"
 	"praefect/proxy/ledger"
 	"praefect/proxy/method"
 	"praefect/proxy/router"
@@ -37,7 +38,8 @@ type Storages interface {
 	Conn(virtualStorage, storage string) (*storage.Conn, error)
 }
 
-// Deps are what a Server works on. All are needed but Peers and Register.
+// Deps are what a Server works on. All are needed but Peers, Checks
+// and Register.
 type Deps struct {
 	Node     Node
 	Storages Storages
@@ -46,6 +48,8 @@ type Deps struct {
 	// one has no lease. It may be nil, and must not block.
 	Peers  func() []Peer
 	Logger *slog.Logger
+	// Checks are what ReadinessCheck runs.
+	Checks []check.Check
 	// Register adds services that this instance answers itself.
 	Register func(grpc.ServiceRegistrar)
 }
@@ -79,6 +83,7 @@ type Server struct {
 	ledger   *ledger.Ledger
 	peers    *peers
 	log      *slog.Logger
+	checks   []check.Check
 	register func(grpc.ServiceRegistrar)
 	cfg      Config
 	metrics  *metrics
@@ -113,6 +118,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		ledger:   deps.Ledger,
 		peers:    newPeers(deps.Peers, deps.Logger),
 		log:      deps.Logger,
+		checks:   deps.Checks,
 		register: deps.Register,
 		cfg:      cfg,
 		metrics:  newMetrics(r, cfg.LatencyBuckets),

@@ -145,6 +145,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	})
 	server, err := proxy.New(proxy.Deps{
 		Node: node, Storages: storages, Ledger: marks, Peers: otherInstances(node), Logger: log, Register: operators.Register,
+		Checks: checks(cfg, db, node.View),
 	}, registry, proxy.Config{
 		Auth:           proxy.Auth{Token: cfg.Auth.Token.Reveal(), Transitioning: cfg.Auth.Transitioning},
 		WriteTimeout:   time.Duration(cfg.Consistency.WriteTimeout),

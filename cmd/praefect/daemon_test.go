@@ -138,6 +138,9 @@ func TestServe_withoutPostgres(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := i.readinessCheck(); err != nil {
+			t.Errorf("life %d: readiness: %v", life, err)
+		}
 		for n, name := range []string{"default", "other"} {
 			if vs := answer.VirtualStorages[n]; vs.Name != name || vs.Primary != "gitaly-1" {
 				t.Errorf("life %d: got %+v", life, vs)

@@ -83,7 +83,7 @@ func Ready(results []Result) bool {
 func Migrations(pending func(ctx context.Context) (int, error)) Check {
 	return Check{
 		Name:        "praefect migrations",
-		Description: "confirms whether or not all praefect migrations have run",
+		Description: "the schema in Postgres is that of this release",
 		Severity:    Warning,
 		Run: func(ctx context.Context) error {
 			n, err := pending(ctx)
@@ -102,7 +102,7 @@ func Migrations(pending func(ctx context.Context) (int, error)) Check {
 func Storages(dial func(ctx context.Context) error) Check {
 	return Check{
 		Name:        "gitaly node connectivity & disk access",
-		Description: "confirms if praefect can reach its associated gitaly nodes, and whether or not the gitaly nodes can read/write from and to its storages",
+		Description: "every storage is reached, and serves what is configured from a disk that it can read and write",
 		Severity:    Fatal,
 		Run:         dial,
 	}
@@ -112,7 +112,7 @@ func Storages(dial func(ctx context.Context) error) Check {
 func Database(probe func(ctx context.Context) error) Check {
 	return Check{
 		Name:        "database read/write",
-		Description: "checks if praefect can write/read to and from the database",
+		Description: "Postgres answers, and takes a write",
 		Severity:    Warning,
 		Run:         probe,
 	}
@@ -122,7 +122,7 @@ func Database(probe func(ctx context.Context) error) Check {
 func Unavailable(count func(ctx context.Context) (int, error)) Check {
 	return Check{
 		Name:        "unavailable repositories",
-		Description: "lists repositories that are missing a valid primary, hence rendering them unavailable",
+		Description: "every repository has a storage that serves all of it",
 		Severity:    Warning,
 		Run: func(ctx context.Context) error {
 			n, err := count(ctx)

@@ -16,6 +16,24 @@ func TestDB_pingTellsTheVersion(t *testing.T) {
 	}
 }
 
+// TestDB_probe: a probe needs a schema that can be written, and leaves nothing.
+func TestDB_probe(t *testing.T) {
+	db := open(t, newDatabase(t), Config{})
+	if err := db.Probe(t.Context()); err == nil {
+		t.Error("a database without a schema took a write")
+	}
+	_, err := db.Migrate(t.Context())
+	must(t, err)
+	must(t, db.Probe(t.Context()))
+	status, err := db.MigrationStatus(t.Context())
+	must(t, err)
+	for _, m := range status {
+		if m.Unknown {
+			t.Errorf("the probe left %q", m.ID)
+		}
+	}
+}
+
 func TestServer_supported(t *testing.T) {
 	for number, want := range map[int]error{13_00_21: ErrServerTooOld, 14_00_00: nil, 15_00_18: nil, 18_00_01: nil} {
 		if err := (Server{Number: number}).supported(); !errors.Is(err, want) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -37,4 +38,22 @@ func (s Server) supported() error {
 		return fmt.Errorf("server version %s: %w", s.Version, ErrServerTooOld)
 	}
 	return nil
+}
+
+// errProbed takes back what a probe wrote.
+var errProbed = errors.New("this was a probe")
+
+// Probe asks the server to take a write, in the table of migrations, and takes it back.
+func (db *DB) Probe(ctx context.Context) error {
+	id := "probe-" + rand.Text() // two probes at once do not wait for each other
+	err := db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+		if _, err := tx.ExecContext(ctx, "insert into "+schema+"."+migrationsTable+" (id, applied_at) values ($1, now())", id); err != nil {
+			return err
+		}
+		return errProbed
+	})
+	if errors.Is(err, errProbed) {
+		return nil
+	}
+	return fmt.Errorf("write to postgres: %w", err)
 }
