@@ -48,8 +48,8 @@ func (h *handlers) CreateRepositoryFromBundle(stream gitalypb.RepositoryService_
 		req, err := stream.Recv()
 		return req.GetData(), err
 	}
-	err = h.create(stream.Context(), target, nil, func(draft *repository) error {
-		return h.unbundle(stream.Context(), draft, receive)
+	err = h.create(stream.Context(), target, nil, func(ctx context.Context, draft *repository) error {
+		return h.unbundle(ctx, draft, receive)
 	})
 	if err != nil {
 		return err
@@ -93,9 +93,7 @@ func (h *handlers) unbundle(ctx context.Context, draft *repository, receive func
 		return err
 	}
 	if branch := guessHead(head, branches); branch != "" {
-		if _, err := draft.output(ctx, "symbolic-ref", "HEAD", branch); err != nil {
-			return err
-		}
+		return draft.setHead(ctx, branch)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -24,32 +25,77 @@ func (h *handlers) FindCommit(ctx context.Context, req *gitalypb.FindCommitReque
 	if err := wire.CheckRevision(string(req.GetRevision())); err != nil {
 		return nil, err
 	}
-	out, err := h.git.output(ctx, command{
-		repo:  repo,
-		args:  []string{"cat-file", "--batch"},
-		stdin: strings.NewReader(string(req.GetRevision()) + "^{commit}\n"),
-	})
+	commit, err := h.findCommit(ctx, repo, string(req.GetRevision()))
 	if err != nil {
 		return nil, wire.Fault(err, "read commit")
 	}
-	head, rest, _ := bytes.Cut(out, []byte("\n"))
-	o, err := parseObject(string(head))
-	if err != nil {
-		return nil, wire.Fault(err, "read commit")
-	}
-	if o.kind != "commit" || int64(len(rest)) < o.size {
+	if commit == nil {
 		return &gitalypb.FindCommitResponse{}, nil
 	}
-	commit, err := parseCommit(o.oid, rest[:o.size])
-	if err != nil {
-		return nil, wire.Fault(err, "read commit")
-	}
 	if req.GetTrailers() {
-		if commit.Trailers, err = repo.trailers(ctx, o.oid); err != nil {
+		if commit.Trailers, err = repo.trailers(ctx, commit.GetId()); err != nil {
 			return nil, wire.Fault(err, "read trailers")
 		}
 	}
 	return &gitalypb.FindCommitResponse{Commit: commit}, nil
+}
+
+// findCommit returns the commit that a revision leads to, nil for none.
+func (h *handlers) findCommit(ctx context.Context, repo *repository, revision string) (*gitalypb.GitCommit, error) {
+	var found *gitalypb.GitCommit
+	err := repo.eachCommit(ctx, strings.NewReader(revision+"^{commit}\n"), func(commit *gitalypb.GitCommit) error {
+		found = commit
+		return nil
+	})
+	return found, err
+}
+
+// eachCommit calls found for every commit that a line of revisions leads to;
+// lines that lead to none are passed over.
+func (r *repository) eachCommit(ctx context.Context, revisions io.Reader, found func(*gitalypb.GitCommit) error) error {
+	return r.run(ctx, command{
+		args:   []string{"cat-file", "--batch"},
+		stdin:  revisions,
+		stdout: &commitWriter{each: found},
+	})
+}
+
+// commitWriter takes git cat-file's answers apart; it holds no more than one.
+type commitWriter struct {
+	each func(*gitalypb.GitCommit) error
+	rest []byte
+}
+
+// Write takes in p.
+func (w *commitWriter) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		head, content, whole := bytes.Cut(w.rest, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		o, err := parseObject(string(head))
+		if err != nil {
+			return 0, err
+		}
+		if o.kind == "" { // no such object: there is no content either
+			w.rest = content
+			continue
+		}
+		if int64(len(content)) < o.size+1 { // a line's end follows
+			return len(p), nil
+		}
+		if o.kind == "commit" {
+			commit, err := parseCommit(o.oid, bytes.Clone(content[:o.size]))
+			if err == nil {
+				err = w.each(commit)
+			}
+			if err != nil {
+				return 0, err
+			}
+		}
+		w.rest = content[o.size+1:]
+	}
 }
 
 // parseCommit reads a commit object.

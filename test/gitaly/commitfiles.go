@@ -10,6 +10,7 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"praefect/test/gitaly/internal/wire"
 )
@@ -150,19 +151,10 @@ func (r *repository) commitTree(ctx context.Context, tree *tree, parent string, 
 	if err != nil {
 		return "", err
 	}
-	when := time.Now()
-	if header.GetTimestamp() != nil {
-		when = header.GetTimestamp().AsTime()
+	env, err := identity(header.GetUser(), header.GetTimestamp(), header.GetCommitAuthorName(), header.GetCommitAuthorEmail())
+	if err != nil {
+		return "", err
 	}
-	user := header.GetUser()
-	if zone := user.GetTimezone(); zone != "" {
-		location, err := time.LoadLocation(zone)
-		if err != nil {
-			return "", wire.InvalidArgument("unknown time zone %q", zone)
-		}
-		when = when.In(location)
-	}
-	date := fmt.Sprintf("%d %s", when.Unix(), when.Format("-0700"))
 	args := []string{"commit-tree", oid}
 	if parent != "" {
 		args = append(args, "-p", parent)
@@ -171,16 +163,43 @@ func (r *repository) commitTree(ctx context.Context, tree *tree, parent string, 
 		repo:  r,
 		args:  args,
 		stdin: strings.NewReader(string(header.GetCommitMessage())),
-		env: []string{
-			"GIT_AUTHOR_NAME=" + firstSet(header.GetCommitAuthorName(), user.GetName()),
-			"GIT_AUTHOR_EMAIL=" + firstSet(header.GetCommitAuthorEmail(), user.GetEmail()),
-			"GIT_AUTHOR_DATE=" + date,
-			"GIT_COMMITTER_NAME=" + string(user.GetName()),
-			"GIT_COMMITTER_EMAIL=" + string(user.GetEmail()),
-			"GIT_COMMITTER_DATE=" + date,
-		},
+		env:   env,
 	})
 	return strings.TrimSpace(string(out)), err
+}
+
+// identity is who makes a commit and when, as git takes it from its
+// environment: the user, unless an author is named, at the time given, else
+// now. Only a time that is given makes the commit the same on every storage.
+func identity(user *gitalypb.User, at *timestamppb.Timestamp, authorName, authorEmail []byte) ([]string, error) {
+	date, err := dateOf(user, at)
+	if err != nil {
+		return nil, err
+	}
+	return []string{
+		"GIT_AUTHOR_NAME=" + firstSet(authorName, user.GetName()),
+		"GIT_AUTHOR_EMAIL=" + firstSet(authorEmail, user.GetEmail()),
+		"GIT_AUTHOR_DATE=" + date,
+		"GIT_COMMITTER_NAME=" + string(user.GetName()),
+		"GIT_COMMITTER_EMAIL=" + string(user.GetEmail()),
+		"GIT_COMMITTER_DATE=" + date,
+	}, nil
+}
+
+// dateOf returns a time in git's form, in the user's zone.
+func dateOf(user *gitalypb.User, at *timestamppb.Timestamp) (string, error) {
+	when := time.Now()
+	if at != nil {
+		when = at.AsTime()
+	}
+	if zone := user.GetTimezone(); zone != "" {
+		location, err := time.LoadLocation(zone)
+		if err != nil {
+			return "", wire.InvalidArgument("unknown time zone %q", zone)
+		}
+		when = when.In(location)
+	}
+	return fmt.Sprintf("%d %s", when.Unix(), when.Format("-0700")), nil
 }
 
 func firstSet(wanted, otherwise []byte) string {

@@ -23,17 +23,24 @@ func TestMain(m *testing.M) {
 }
 
 func TestServer_keepsTheContract(t *testing.T) {
-	gitalytest.Exercise(t, func(t *testing.T) gitalytest.Subject {
-		f := start(t)
-		return gitalytest.Subject{
-			Conn:    f.conn,
-			Address: f.address,
-			Token:   token,
-			Storage: "one",
-			Other:   "two",
-			Seed:    f.seed,
-		}
-	})
+	gitalytest.Exercise(t, newSubject)
+}
+
+func TestServer_keepsTheContractOfGit(t *testing.T) {
+	gitalytest.ExerciseGit(t, newSubject)
+}
+
+func newSubject(t *testing.T) gitalytest.Subject {
+	f := start(t)
+	return gitalytest.Subject{
+		Conn:    f.conn,
+		Address: f.address,
+		Token:   token,
+		Storage: "one",
+		Other:   "two",
+		Seed:    f.seed,
+		Path:    f.path,
+	}
 }
 
 const token = "secret"

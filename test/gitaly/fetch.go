@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,9 +19,12 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// fetch runs git fetch in target. Its transport is a socket, with an
-// upload-pack at the source at the other end.
-func (s *source) fetch(ctx context.Context, target *repository) error {
+// mirror are the arguments of a fetch that makes all references equal.
+var mirror = []string{"--prune", "+refs/*:refs/*"}
+
+// fetch runs git fetch in target, of the references in wanted. Its transport
+// is a socket, with an upload-pack at the source at the other end.
+func (s *source) fetch(ctx context.Context, target *repository, wanted ...string) error {
 	local, remote, err := socketPair()
 	if err != nil {
 		return err
@@ -36,16 +40,10 @@ func (s *source) fetch(ctx context.Context, target *repository) error {
 	stop := context.AfterFunc(ctx, func() { _ = hangUp() }) // the failure is known already
 	defer stop()
 	group.Go(func() error {
-		_, err := target.git.output(ctx, command{
-			repo:   target,
-			config: []string{"fetch.negotiationAlgorithm=skipping", "fetch.writeCommitGraph=false"},
-			args: []string{
-				"fetch", "--quiet", "--no-auto-maintenance", "--no-write-fetch-head", "--no-tags", "--atomic", "--prune",
-				fmt.Sprintf("fd::%d/source", passedFrom), "+refs/*:refs/*",
-			},
-			pass: []*os.File{remote},
-		})
-		return err
+		fetch := fetchCommand(fmt.Sprintf("fd::%d/source", passedFrom), wanted)
+		fetch.config = append(fetch.config, "fetch.negotiationAlgorithm=skipping")
+		fetch.pass = []*os.File{remote}
+		return target.run(ctx, fetch)
 	})
 	group.Go(func() error { return s.uploadPack(ctx, group, local) })
 	err = group.Wait()
@@ -53,6 +51,24 @@ func (s *source) fetch(ctx context.Context, target *repository) error {
 		err = closeErr
 	}
 	return err
+}
+
+// fetchCommand fetches from what git takes for a repository: options and
+// refspecs, all of them or none.
+func fetchCommand(from string, wanted []string) command {
+	options := []string{"fetch", "--quiet", "--no-auto-maintenance", "--no-write-fetch-head", "--no-tags", "--atomic"}
+	var refspecs []string
+	for _, argument := range wanted {
+		if strings.HasPrefix(argument, "-") {
+			options = append(options, argument)
+		} else {
+			refspecs = append(refspecs, argument)
+		}
+	}
+	return command{
+		config: []string{"fetch.writeCommitGraph=false"},
+		args:   slices.Concat(options, []string{from}, refspecs),
+	}
 }
 
 // socketPair returns two connected sockets: ours, and one for git. Not pipes:

@@ -41,7 +41,7 @@ func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) 
 	}
 	switch {
 	case ref == "HEAD":
-		if _, err := repo.output(ctx, "symbolic-ref", "HEAD", revision); err != nil {
+		if err := repo.setHead(ctx, revision); err != nil {
 			return nil, wire.Fault(err, "setting default branch")
 		}
 		return &gitalypb.WriteRefResponse{}, nil
@@ -60,6 +60,12 @@ func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) 
 		return nil, wire.Fault(err, "error when running update-ref command")
 	}
 	return &gitalypb.WriteRefResponse{}, nil
+}
+
+// setHead makes HEAD name a reference.
+func (r *repository) setHead(ctx context.Context, ref string) error {
+	_, err := r.output(ctx, "symbolic-ref", "HEAD", ref)
+	return err
 }
 
 // object returns the id of the object that the revision leads to; the zero id

@@ -13,14 +13,17 @@ import (
 
 // ReplicateRepository makes the repository equal to the source, which it
 // reaches as the gitaly-servers header says: all references, those that the
-// source lacks removed, and HEAD. References change in one transaction; a
+// source lacks removed, HEAD and custom hooks. References change in one transaction; a
 // repository that is absent (or none) appears when it is complete.
 func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*gitalypb.ReplicateRepositoryResponse, error) {
 	target, err := h.locate(req.GetRepository())
 	if err != nil {
 		return nil, err
 	}
-	source, err := h.openSource(ctx, req)
+	if source := req.GetSource(); source != nil && source.GetStorageName() == req.GetRepository().GetStorageName() {
+		return nil, wire.InvalidArgument("repository and source have the same storage")
+	}
+	source, err := h.openSource(ctx, req.GetSource())
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +41,7 @@ func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.Replic
 		absent = true
 	}
 	if absent {
-		err = h.create(ctx, target, nil, func(draft *repository) error { return source.copyTo(ctx, draft) })
+		err = h.create(ctx, target, nil, source.copyTo)
 	} else {
 		err = source.copyTo(ctx, target)
 	}
@@ -54,18 +57,14 @@ type source struct {
 	conn *grpc.ClientConn
 }
 
-// openSource checks the request and that its source exists; the caller closes
-// it. Its errors are statuses.
-func (h *handlers) openSource(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*source, error) {
-	repo := req.GetSource()
+// openSource reaches the source of a request as its gitaly-servers header says
+// and checks that it exists; the caller closes it. Its errors are statuses.
+func (h *handlers) openSource(ctx context.Context, repo *gitalypb.Repository) (*source, error) {
 	if repo == nil {
 		return nil, wire.InvalidArgument("source repository cannot be empty")
 	}
 	if err := wire.CheckFields(repo); err != nil {
 		return nil, wire.Fault(err, "source")
-	}
-	if repo.GetStorageName() == req.GetRepository().GetStorageName() {
-		return nil, wire.InvalidArgument("repository and source have the same storage")
 	}
 	conn, err := wire.DialPeer(ctx, repo.GetStorageName())
 	if err != nil {
@@ -93,18 +92,26 @@ func (h *handlers) closeSource(s *source) {
 
 // copyTo makes target's references and HEAD those of the source.
 func (s *source) copyTo(ctx context.Context, target *repository) error {
-	err := s.fetch(ctx, target)
+	err := s.fetch(ctx, target, mirror...)
 	if _, refused := errors.AsType[*gitError](err); refused {
 		// No transaction of git's can replace the reference a by a/b, or a/b by
 		// a. Where the source did that, what is in the way goes first.
 		removed, conflictErr := s.removeConflicts(ctx, target)
 		if err = errors.Join(err, conflictErr); removed {
-			err = s.fetch(ctx, target)
+			err = s.fetch(ctx, target, mirror...)
 		}
 	}
 	if err != nil {
 		return wire.Fault(err, "fetch")
 	}
+	if err := s.copyHead(ctx, target); err != nil {
+		return err
+	}
+	return s.copyCustomHooks(ctx, target)
+}
+
+// copyHead makes target's HEAD name the branch that the source's does.
+func (s *source) copyHead(ctx context.Context, target *repository) error {
 	head, err := gitalypb.NewRefServiceClient(s.conn).FindDefaultBranchName(wire.PeerContext(ctx), &gitalypb.FindDefaultBranchNameRequest{
 		Repository: s.repo,
 		HeadOnly:   true,
@@ -112,8 +119,17 @@ func (s *source) copyTo(ctx context.Context, target *repository) error {
 	if err != nil {
 		return wire.Fault(err, "getting remote default branch")
 	}
-	if _, err := target.output(ctx, "symbolic-ref", "HEAD", string(head.GetName())); err != nil {
-		return wire.Fault(err, "setting default branch")
+	return wire.Fault(target.setHead(ctx, string(head.GetName())), "setting default branch")
+}
+
+// copyCustomHooks makes target's hooks those of the source.
+func (s *source) copyCustomHooks(ctx context.Context, target *repository) error {
+	stream, err := gitalypb.NewRepositoryServiceClient(s.conn).GetCustomHooks(wire.PeerContext(ctx), &gitalypb.GetCustomHooksRequest{Repository: s.repo})
+	if err != nil {
+		return wire.Fault(err, "get custom hooks of source")
 	}
-	return nil
+	return wire.Fault(target.setCustomHooks(ctx, &receiver{receive: func() ([]byte, error) {
+		resp, err := stream.Recv()
+		return resp.GetData(), err
+	}}), "copy custom hooks")
 }

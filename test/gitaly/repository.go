@@ -59,31 +59,6 @@ func (h *handlers) RepositoryExists(_ context.Context, req *gitalypb.RepositoryE
 	return &gitalypb.RepositoryExistsResponse{Exists: err == nil && missing == ""}, nil
 }
 
-// RepositorySize returns the size of all files in KiB, rounded down.
-func (h *handlers) RepositorySize(ctx context.Context, req *gitalypb.RepositorySizeRequest) (*gitalypb.RepositorySizeResponse, error) {
-	target, err := h.existing(req.GetRepository())
-	if err != nil {
-		return nil, err
-	}
-	var bytes int64
-	err = filepath.WalkDir(target.path, func(_ string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() {
-			var info fs.FileInfo
-			if info, err = entry.Info(); err == nil {
-				bytes += info.Size()
-			}
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) { // gone meanwhile: git tidies up
-			return err
-		}
-		return ctx.Err()
-	})
-	if err != nil {
-		return nil, wire.Fault(err, "measure repository")
-	}
-	return &gitalypb.RepositorySizeResponse{Size: bytes / 1024}, nil
-}
-
 // OptimizeRepository packs objects and references. Either strategy does all of
 // it: which work Gitaly's heuristics would spare is not visible to clients.
 func (h *handlers) OptimizeRepository(ctx context.Context, req *gitalypb.OptimizeRepositoryRequest) (*gitalypb.OptimizeRepositoryResponse, error) {
@@ -94,16 +69,39 @@ func (h *handlers) OptimizeRepository(ctx context.Context, req *gitalypb.Optimiz
 	if _, ok := gitalypb.OptimizeRepositoryRequest_Strategy_name[int32(req.GetStrategy())]; !ok {
 		return nil, wire.InvalidArgument("unsupported optimization strategy %d", req.GetStrategy())
 	}
-	if _, err := target.output(ctx, "gc", "--quiet"); err != nil {
+	args := []string{"gc", "--quiet"}
+	if target.isPool() {
+		args = append(args, "--no-prune")
+	}
+	if _, err := target.output(ctx, args...); err != nil {
 		return nil, wire.Fault(err, "optimize repository")
 	}
 	return &gitalypb.OptimizeRepositoryResponse{}, nil
 }
 
+// PruneUnreachableObjects deletes objects that nothing leads to, but for those
+// so young that somebody may be about to refer to them.
+func (h *handlers) PruneUnreachableObjects(ctx context.Context, req *gitalypb.PruneUnreachableObjectsRequest) (*gitalypb.PruneUnreachableObjectsResponse, error) {
+	target, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if target.isPool() {
+		return nil, wire.InvalidArgument("pruning objects for object pool")
+	}
+	if _, err := target.output(ctx, "prune", "--expire=30.minutes.ago"); err != nil {
+		return nil, wire.Fault(err, "prune objects")
+	}
+	return &gitalypb.PruneUnreachableObjectsResponse{}, nil
+}
+
+// seed fills a repository that nobody sees yet. Its errors may be statuses.
+type seed func(ctx context.Context, draft *repository) error
+
 // create makes a repository out of sight, lets seed fill it, and moves it to
 // its place: nobody sees half of it, and of two creations one wins. Its errors
 // are statuses.
-func (h *handlers) create(ctx context.Context, target *repository, options []string, seed func(*repository) error) error {
+func (h *handlers) create(ctx context.Context, target *repository, options []string, seed seed) error {
 	if _, err := os.Lstat(target.path); err == nil {
 		return wire.Fault(wire.RepositoryExists(), "creating repository")
 	}
@@ -113,7 +111,7 @@ func (h *handlers) create(ctx context.Context, target *repository, options []str
 			return err
 		}
 		if seed != nil {
-			if err := seed(draft); err != nil {
+			if err := seed(ctx, draft); err != nil {
 				return err
 			}
 		}

@@ -147,6 +147,7 @@ type handlers struct {
 	gitalypb.UnimplementedBlobServiceServer
 	gitalypb.UnimplementedCommitServiceServer
 	gitalypb.UnimplementedInternalGitalyServer
+	gitalypb.UnimplementedObjectPoolServiceServer
 	gitalypb.UnimplementedOperationServiceServer
 	gitalypb.UnimplementedRefServiceServer
 	gitalypb.UnimplementedRepositoryServiceServer
@@ -165,6 +166,7 @@ func (h *handlers) register(r grpc.ServiceRegistrar) {
 	gitalypb.RegisterBlobServiceServer(r, h)
 	gitalypb.RegisterCommitServiceServer(r, h)
 	gitalypb.RegisterInternalGitalyServer(r, h)
+	gitalypb.RegisterObjectPoolServiceServer(r, h)
 	gitalypb.RegisterOperationServiceServer(r, h)
 	gitalypb.RegisterRefServiceServer(r, h)
 	gitalypb.RegisterRepositoryServiceServer(r, h)

@@ -67,7 +67,23 @@ func bearer(secret string, made time.Time) string {
 // addressing: a repository field that leads nowhere gets its code from every
 // method, and nothing is made.
 func (s *suite) addressing(t *testing.T) {
-	for _, call := range calls() {
+	s.addressed(t, calls())
+	if got := s.walked(t, s.Storage); len(got) > 0 {
+		t.Errorf("refused calls made %v", got)
+	}
+}
+
+// addressingOfGits: likewise.
+func (s *suite) addressingOfGits(t *testing.T) {
+	s.addressed(t, gitCalls())
+	if got := s.walked(t, s.Storage); len(got) > 0 {
+		t.Errorf("refused calls made %v", got)
+	}
+}
+
+func (s *suite) addressed(t *testing.T, calls []call) {
+	t.Helper()
+	for _, call := range calls {
 		for _, row := range []struct {
 			name string
 			repo *gitalypb.Repository
@@ -88,9 +104,6 @@ func (s *suite) addressing(t *testing.T) {
 		if call.missing == fails {
 			wantCode(t, call.name+": absent repository", call.do(s.ctx, s.Conn, s.repository("absent.git")), codes.NotFound)
 		}
-	}
-	if got := s.walked(t, s.Storage); len(got) > 0 {
-		t.Errorf("refused calls made %v", got)
 	}
 }
 

@@ -24,6 +24,8 @@ type Subject struct {
 	Other   string
 	// Seed puts objects into an existing repository, and no reference.
 	Seed func(t *testing.T, repo *gitalypb.Repository) Objects
+	// Path returns where an existing repository is on disk; ExerciseGit needs it.
+	Path func(repo *gitalypb.Repository) string
 }
 
 // Objects are what a repository was seeded with: the same in each of them.
@@ -37,7 +39,7 @@ type Objects struct {
 // its in-memory twin serves it too, errors included. newSubject returns a
 // server that nobody else uses.
 func Exercise(t *testing.T, newSubject func(t *testing.T) Subject) {
-	for name, check := range map[string]func(*suite, *testing.T){
+	exercise(t, newSubject, map[string]func(*suite, *testing.T){
 		"token":         (*suite).token,
 		"addressing":    (*suite).addressing,
 		"unimplemented": (*suite).unimplemented,
@@ -52,7 +54,29 @@ func Exercise(t *testing.T, newSubject func(t *testing.T) Subject) {
 		"blob":          (*suite).blob,
 		"bundle":        (*suite).bundle,
 		"push":          (*suite).push,
-	} {
+	})
+}
+
+// ExerciseGit checks that a storage on real git keeps the contract for the
+// methods that its in-memory twin does not serve.
+func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject) {
+	exercise(t, newSubject, map[string]func(*suite, *testing.T){
+		"addressing of git's": (*suite).addressingOfGits,
+		"branches":            (*suite).branches,
+		"tags":                (*suite).tags,
+		"merges":              (*suite).merges,
+		"many references":     (*suite).manyReferences,
+		"forks":               (*suite).forks,
+		"remotes":             (*suite).remotes,
+		"custom hooks":        (*suite).customHooks,
+		"pools":               (*suite).pools,
+		"archives":            (*suite).archives,
+		"commits":             (*suite).commits,
+	})
+}
+
+func exercise(t *testing.T, newSubject func(t *testing.T) Subject, checks map[string]func(*suite, *testing.T)) {
+	for name, check := range checks {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
@@ -62,6 +86,7 @@ func Exercise(t *testing.T, newSubject func(t *testing.T) Subject) {
 				ctx:     ctx,
 				repos:   gitalypb.NewRepositoryServiceClient(subject.Conn),
 				refs:    gitalypb.NewRefServiceClient(subject.Conn),
+				edits:   gitalypb.NewOperationServiceClient(subject.Conn),
 			}, t)
 		})
 	}
@@ -73,6 +98,7 @@ type suite struct {
 	ctx   context.Context
 	repos gitalypb.RepositoryServiceClient
 	refs  gitalypb.RefServiceClient
+	edits gitalypb.OperationServiceClient
 }
 
 // repository names a repository of the first storage.

@@ -1,0 +1,178 @@
+package gitaly
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// FindBranch returns a branch with its commit, none if it is absent.
+func (h *handlers) FindBranch(ctx context.Context, req *gitalypb.FindBranchRequest) (*gitalypb.FindBranchResponse, error) {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if len(req.GetName()) == 0 {
+		return nil, wire.InvalidArgument("Branch name cannot be empty")
+	}
+	name := strings.TrimPrefix(string(req.GetName()), "refs/heads/")
+	if err := wire.CheckRevision(name); err != nil {
+		return nil, err
+	}
+	commit, err := h.findCommit(ctx, repo, "refs/heads/"+name)
+	if err != nil {
+		return nil, wire.Fault(err, "read branch")
+	}
+	if commit == nil {
+		return &gitalypb.FindBranchResponse{}, nil
+	}
+	return &gitalypb.FindBranchResponse{Branch: &gitalypb.Branch{Name: []byte(name), TargetCommit: commit}}, nil
+}
+
+// branchesPerMessage and commitsPerMessage keep a message with commits, whose
+// messages may be long, below the size limit.
+const (
+	branchesPerMessage = 20
+	commitsPerMessage  = 20
+)
+
+// FindLocalBranches sends every branch with its commit, in the wanted order.
+func (h *handlers) FindLocalBranches(req *gitalypb.FindLocalBranchesRequest, stream gitalypb.RefService_FindLocalBranchesServer) error {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return err
+	}
+	sort, ok := map[gitalypb.FindLocalBranchesRequest_SortBy]string{
+		gitalypb.FindLocalBranchesRequest_NAME:         "refname",
+		gitalypb.FindLocalBranchesRequest_UPDATED_ASC:  "committerdate",
+		gitalypb.FindLocalBranchesRequest_UPDATED_DESC: "-committerdate",
+	}[req.GetSortBy()]
+	if !ok {
+		return wire.InvalidArgument("unknown order %d", req.GetSortBy())
+	}
+	listing, err := repo.output(stream.Context(), "for-each-ref", "--sort="+sort, "--format=%(objectname) %(refname)", "refs/heads/")
+	if err != nil {
+		return wire.Fault(err, "list branches")
+	}
+	var oids strings.Builder
+	var names []string
+	for line := range strings.Lines(string(listing)) {
+		oid, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		names = append(names, name)
+		oids.WriteString(oid + "\n")
+	}
+	batch := &gitalypb.FindLocalBranchesResponse{}
+	flush := func() error {
+		full := batch
+		batch = &gitalypb.FindLocalBranchesResponse{}
+		return stream.Send(full)
+	}
+	err = repo.eachCommit(stream.Context(), strings.NewReader(oids.String()), func(commit *gitalypb.GitCommit) error {
+		// A branch always leads to a commit, so the two lists are in step.
+		batch.LocalBranches = append(batch.LocalBranches, &gitalypb.Branch{Name: []byte(names[0]), TargetCommit: commit})
+		names = names[1:]
+		if len(batch.LocalBranches) < branchesPerMessage {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil && len(batch.LocalBranches) > 0 {
+		err = flush()
+	}
+	return wire.Fault(err, "send branches")
+}
+
+// CommitIsAncestor reports whether one commit is reachable from the other.
+func (h *handlers) CommitIsAncestor(ctx context.Context, req *gitalypb.CommitIsAncestorRequest) (*gitalypb.CommitIsAncestorResponse, error) {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	for _, revision := range []string{req.GetAncestorId(), req.GetChildId()} {
+		if err := wire.CheckRevision(revision); err != nil {
+			return nil, wire.Fault(err, "bad request (empty or malformed commit)")
+		}
+	}
+	value, err := repo.isAncestor(ctx, req.GetAncestorId(), req.GetChildId())
+	if err != nil {
+		return nil, wire.Fault(err, "check ancestry")
+	}
+	return &gitalypb.CommitIsAncestorResponse{Value: value}, nil
+}
+
+// ListCommits sends the commits that are reachable from the revisions, and
+// from none that has a ^ before it. Of the ways to choose among them it serves
+// order and number.
+func (h *handlers) ListCommits(req *gitalypb.ListCommitsRequest, stream gitalypb.CommitService_ListCommitsServer) error {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return err
+	}
+	args, err := listCommitsArgs(req)
+	if err != nil {
+		return err
+	}
+	oids, err := repo.output(stream.Context(), args...)
+	if err != nil {
+		return wire.Fault(err, "list commits")
+	}
+	batch := &gitalypb.ListCommitsResponse{}
+	flush := func() error {
+		full := batch
+		batch = &gitalypb.ListCommitsResponse{}
+		return stream.Send(full)
+	}
+	err = repo.eachCommit(stream.Context(), strings.NewReader(string(oids)), func(commit *gitalypb.GitCommit) error {
+		batch.Commits = append(batch.Commits, commit)
+		if len(batch.Commits) < commitsPerMessage {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil && len(batch.Commits) > 0 {
+		err = flush()
+	}
+	return wire.Fault(err, "send commits")
+}
+
+func listCommitsArgs(req *gitalypb.ListCommitsRequest) ([]string, error) {
+	if len(req.GetRevisions()) == 0 {
+		return nil, wire.InvalidArgument("missing revisions")
+	}
+	if req.GetPaginationParams().GetPageToken() != "" || req.GetAfter() != nil || req.GetBefore() != nil ||
+		len(req.GetAuthor()) > 0 || len(req.GetCommitMessagePatterns()) > 0 {
+		return nil, status.Error(codes.Unimplemented, "choosing commits by page, time, author or message is not served")
+	}
+	args := []string{"rev-list"}
+	for option, wanted := range map[string]bool{
+		"--topo-order":   req.GetOrder() == gitalypb.ListCommitsRequest_TOPO,
+		"--date-order":   req.GetOrder() == gitalypb.ListCommitsRequest_DATE,
+		"--reverse":      req.GetReverse(),
+		"--no-walk":      req.GetDisableWalk(),
+		"--first-parent": req.GetFirstParent(),
+	} {
+		if wanted {
+			args = append(args, option)
+		}
+	}
+	if limit := req.GetPaginationParams().GetLimit(); limit > 0 {
+		args = append(args, fmt.Sprintf("--max-count=%d", limit))
+	}
+	if parents := req.GetMaxParents(); parents > 0 {
+		args = append(args, fmt.Sprintf("--max-parents=%d", parents))
+	}
+	args = append(args, "--end-of-options")
+	for _, revision := range req.GetRevisions() {
+		if err := wire.CheckRevision(revision); err != nil {
+			return nil, wire.Fault(err, "invalid revision")
+		}
+		args = append(args, revision)
+	}
+	return append(args, "--"), nil
+}

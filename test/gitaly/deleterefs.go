@@ -1,0 +1,117 @@
+package gitaly
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// DeleteRefs deletes the references named, or all but those with one of the
+// prefixes, in one transaction.
+func (h *handlers) DeleteRefs(ctx context.Context, req *gitalypb.DeleteRefsRequest) (*gitalypb.DeleteRefsResponse, error) {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if (len(req.GetRefs()) == 0) == (len(req.GetExceptWithPrefix()) == 0) {
+		return nil, wire.InvalidArgument("either refs or except_with_prefix must be set")
+	}
+	names := make([]string, 0, len(req.GetRefs()))
+	for _, ref := range req.GetRefs() {
+		if err := checkRefName(ref); err != nil {
+			return nil, err
+		}
+		names = append(names, string(ref))
+	}
+	if prefixes := req.GetExceptWithPrefix(); len(prefixes) > 0 {
+		if names, err = repo.refsWithout(ctx, prefixes); err != nil {
+			return nil, wire.Fault(err, "list references")
+		}
+	}
+	if len(names) == 0 {
+		return &gitalypb.DeleteRefsResponse{}, nil
+	}
+	var deletions bytes.Buffer
+	for _, name := range names {
+		fmt.Fprintf(&deletions, "delete %s\x00\x00", name)
+	}
+	if err := repo.updateRefs(ctx, &deletions); err != nil {
+		return nil, failedAs(codes.Internal, err, "delete references")
+	}
+	return &gitalypb.DeleteRefsResponse{}, nil
+}
+
+// checkRefName refuses what would be another line to git, or no full name.
+func checkRefName(ref []byte) error {
+	if err := wire.CheckRevision(string(ref)); err != nil {
+		return wire.Fault(err, "invalid reference")
+	}
+	if !strings.HasPrefix(string(ref), "refs/") {
+		return wire.InvalidArgument("invalid reference: %q is not a full name", ref)
+	}
+	return nil
+}
+
+// refsWithout returns the references that have none of the prefixes, in order.
+func (r *repository) refsWithout(ctx context.Context, prefixes [][]byte) ([]string, error) {
+	var found []string
+	err := r.run(ctx, command{args: []string{"for-each-ref", "--format=%(refname)"}, stdout: &lineWriter{each: func(line []byte) error {
+		for _, prefix := range prefixes {
+			if bytes.HasPrefix(line, prefix) {
+				return nil
+			}
+		}
+		found = append(found, string(line))
+		return nil
+	}}})
+	return found, err
+}
+
+// updateRefs makes all changes of a list, as update-ref takes it with NULs for
+// ends, or none.
+func (r *repository) updateRefs(ctx context.Context, changes io.Reader) error {
+	return r.run(ctx, command{args: []string{"update-ref", "--no-deref", "--stdin", "-z"}, stdin: changes})
+}
+
+// UpdateReferences makes all changes that are streamed in, or none.
+func (h *handlers) UpdateReferences(stream gitalypb.RefService_UpdateReferencesServer) error {
+	req, err := stream.Recv()
+	if err != nil {
+		return wire.Fault(err, "receive first message")
+	}
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return err
+	}
+	if len(req.GetUpdates()) == 0 {
+		return wire.InvalidArgument("no updates specified")
+	}
+	var changes bytes.Buffer
+	for err == nil {
+		for _, update := range req.GetUpdates() {
+			if err := checkRefName(update.GetReference()); err != nil {
+				return err
+			}
+			if bytes.ContainsRune(update.GetOldObjectId(), 0) || bytes.ContainsRune(update.GetNewObjectId(), 0) {
+				return wire.InvalidArgument("object id holds a NUL")
+			}
+			fmt.Fprintf(&changes, "update %s\x00%s\x00%s\x00", update.GetReference(), update.GetNewObjectId(), update.GetOldObjectId())
+		}
+		req, err = stream.Recv()
+	}
+	if !errors.Is(err, io.EOF) {
+		return wire.Fault(err, "receive updates")
+	}
+	if err := repo.updateRefs(stream.Context(), &changes); err != nil {
+		return failedAs(codes.FailedPrecondition, err, "update references")
+	}
+	return stream.SendAndClose(&gitalypb.UpdateReferencesResponse{})
+}

@@ -1,0 +1,382 @@
+package gitalytest
+
+import (
+	"archive/tar"
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"testing"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+)
+
+// same fails the test unless both repositories have the same references and
+// HEAD.
+func (s *suite) same(t *testing.T, what string, got, want *gitalypb.Repository) {
+	t.Helper()
+	if got, want := s.listed(t, got, "refs/"), s.listed(t, want, "refs/"); !maps.Equal(got, want) {
+		t.Errorf("%s: got references %v, want %v", what, got, want)
+	}
+	if got, want := s.headOf(t, got), s.headOf(t, want); got != want {
+		t.Errorf("%s: got HEAD %q, want %q", what, got, want)
+	}
+}
+
+// forks: repositories and branches that come from another one.
+func (s *suite) forks(t *testing.T) {
+	source := s.repository("a.git")
+	objects := s.seeded(t, source, map[string]int{"refs/heads/main": 0, "refs/heads/topic": 1, "refs/tags/v1": 0})
+	s.write(t, source, "HEAD", "refs/heads/topic", "")
+	fork := func(path, revision string, from *gitalypb.Repository) error {
+		_, err := s.repos.CreateFork(s.context(t), &gitalypb.CreateForkRequest{
+			Repository: s.repository(path), SourceRepository: from, Revision: []byte(revision),
+		})
+		return err
+	}
+	wantCode(t, "fork", fork("fork.git", "", source), codes.OK)
+	s.same(t, "fork", s.repository("fork.git"), source)
+	wantCode(t, "fork again", fork("fork.git", "", source), codes.AlreadyExists)
+	wantCode(t, "fork of a branch", fork("main.git", "refs/heads/main", source), codes.OK)
+	if got := s.listed(t, s.repository("main.git"), "refs/"); len(got) != 1 || s.headOf(t, s.repository("main.git")) != "refs/heads/main" {
+		t.Errorf("fork of a branch: got %v", got)
+	}
+	wantCode(t, "fork of nothing", fork("b.git", "", s.repository("absent.git")), codes.NotFound)
+	wantCode(t, "fork of no source", fork("b.git", "", nil), codes.InvalidArgument)
+
+	s.write(t, source, "refs/heads/topic", objects.Commits[2], "")
+	for _, row := range []struct {
+		branch string
+		found  bool
+		value  string
+	}{{"topic", true, objects.Commits[2]}, {"absent", false, objects.Commits[2]}} {
+		resp, err := s.repos.FetchSourceBranch(s.context(t), &gitalypb.FetchSourceBranchRequest{
+			Repository: s.repository("fork.git"), SourceRepository: source, SourceBranch: []byte(row.branch), TargetRef: []byte("refs/merge/1"),
+		})
+		if err != nil || resp.GetResult() != row.found {
+			t.Errorf("fetch %q: got %v, %v, want %v", row.branch, resp, err, row.found)
+		}
+		s.want(t, "fetch "+row.branch, s.repository("fork.git"), "refs/merge/1", row.value)
+	}
+}
+
+// remotes: what comes as a bundle, from a URL or as a snapshot.
+func (s *suite) remotes(t *testing.T) {
+	source, target := s.repository("a.git"), s.repository("b.git")
+	objects := s.seeded(t, source, map[string]int{"refs/heads/main": 0, "refs/heads/topic": 1, "refs/tags/v1": 0})
+	s.write(t, source, "HEAD", "refs/heads/topic", "")
+	bundle, err := bytesOf(s.repos.CreateBundle(s.ctx, &gitalypb.CreateBundleRequest{Repository: source}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.create(t, target)
+	fetchBundle := func(data []byte) error {
+		stream, err := s.repos.FetchBundle(s.ctx)
+		if err == nil {
+			err = stream.Send(&gitalypb.FetchBundleRequest{Repository: target, UpdateHead: true})
+		}
+		for err == nil && len(data) > 0 {
+			n := min(len(data), 64<<10)
+			err = stream.Send(&gitalypb.FetchBundleRequest{Data: data[:n]})
+			data = data[n:]
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		_, err = stream.CloseAndRecv()
+		return err
+	}
+	wantCode(t, "fetch bundle", fetchBundle(bundle), codes.OK)
+	s.same(t, "fetch bundle", target, source)
+	wantCode(t, "fetch no bundle", fetchBundle([]byte("nothing")), codes.Internal)
+	s.same(t, "fetch no bundle", target, source)
+
+	snapshot, err := bytesOf(s.repos.GetSnapshot(s.ctx, &gitalypb.GetSnapshotRequest{Repository: source}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "secret" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		if _, err := w.Write(snapshot); err != nil {
+			t.Errorf("send snapshot: %v", err)
+		}
+	}))
+	defer site.Close()
+	unpack := func(path, secret string) error {
+		_, err := s.repos.CreateRepositoryFromSnapshot(s.ctx, &gitalypb.CreateRepositoryFromSnapshotRequest{
+			Repository: s.repository(path), HttpUrl: site.URL, HttpAuth: secret,
+		})
+		return err
+	}
+	wantCode(t, "snapshot", unpack("snapshot.git", "secret"), codes.OK)
+	s.same(t, "snapshot", s.repository("snapshot.git"), source)
+	wantCode(t, "refused snapshot", unpack("refused.git", "guess"), codes.Internal)
+
+	url := "file://" + s.Path(source)
+	_, err = s.repos.CreateRepositoryFromURL(s.ctx, &gitalypb.CreateRepositoryFromURLRequest{Repository: s.repository("url.git"), Url: url})
+	wantCode(t, "from a URL", err, codes.OK)
+	s.same(t, "from a URL", s.repository("url.git"), source)
+	s.write(t, source, "refs/tags/v1", objects.Commits[2], "")
+	s.write(t, source, "refs/heads/main", zero, "")
+	for _, changed := range []bool{true, false} {
+		resp, err := s.repos.FetchRemote(s.ctx, &gitalypb.FetchRemoteRequest{
+			Repository: s.repository("url.git"), RemoteParams: &gitalypb.Remote{Url: url}, CheckTagsChanged: true,
+		})
+		if err != nil || resp.GetTagsChanged() != changed {
+			t.Errorf("fetch remote: got %v, %v, want tags changed: %v", resp, err, changed)
+		}
+		s.same(t, "fetch remote", s.repository("url.git"), source)
+	}
+	_, err = s.repos.CreateRepositoryFromURL(s.ctx, &gitalypb.CreateRepositoryFromURLRequest{Repository: s.repository("no.git"), Url: "file:///absent"})
+	wantCode(t, "from an absent URL", err, codes.Internal)
+	exists, err := s.repos.RepositoryExists(s.ctx, &gitalypb.RepositoryExistsRequest{Repository: s.repository("no.git")})
+	if err != nil || exists.GetExists() {
+		t.Errorf("from an absent URL: got %v, %v, want no repository", exists, err)
+	}
+}
+
+// customHooks: set, read, replaced, and copied with the repository.
+func (s *suite) customHooks(t *testing.T) {
+	repo := s.repository("a.git")
+	s.create(t, repo)
+	read := func(repo *gitalypb.Repository) map[string]string {
+		t.Helper()
+		data, err := bytesOf(s.repos.GetCustomHooks(s.ctx, &gitalypb.GetCustomHooksRequest{Repository: repo}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return unarchived(t, data)
+	}
+	if got := read(repo); len(got) > 0 {
+		t.Errorf("new repository: got hooks %v", got)
+	}
+	for _, hooks := range []map[string]string{
+		{"custom_hooks/pre-receive": "#!/bin/sh\n", "custom_hooks/update.d/1": "#!/bin/sh\nexit 0\n"},
+		{"custom_hooks/post-receive": "#!/bin/sh\n"},
+		{},
+	} {
+		s.SetHooks(t, repo, hooks)
+		if got := read(repo); !maps.Equal(got, hooks) {
+			t.Errorf("got hooks %v, want %v", got, hooks)
+		}
+		target := &gitalypb.Repository{StorageName: s.Other, RelativePath: "a.git"}
+		if _, err := s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{Repository: target, Source: repo}); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(target); !maps.Equal(got, hooks) {
+			t.Errorf("replica: got hooks %v, want %v", got, hooks)
+		}
+	}
+	stream, err := s.repos.SetCustomHooks(s.ctx)
+	if err == nil {
+		err = stream.Send(&gitalypb.SetCustomHooksRequest{Repository: repo, Data: archived(t, map[string]string{"../escaped": ""})})
+	}
+	if err == nil {
+		_, err = stream.CloseAndRecv()
+	}
+	wantCode(t, "escaping name", err, codes.InvalidArgument)
+}
+
+// SetHooks gives a repository the hooks of that name and content: executable
+// files below custom_hooks.
+func (s Subject) SetHooks(t testing.TB, repo *gitalypb.Repository, hooks map[string]string) {
+	t.Helper()
+	stream, err := gitalypb.NewRepositoryServiceClient(s.Conn).SetCustomHooks(t.Context())
+	if err == nil {
+		err = stream.Send(&gitalypb.SetCustomHooksRequest{Repository: repo, Data: archived(t, hooks)})
+	}
+	if err == nil {
+		_, err = stream.CloseAndRecv()
+	}
+	if err != nil {
+		t.Fatalf("set custom hooks: %v", err)
+	}
+}
+
+func archived(t testing.TB, files map[string]string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	for name, content := range files {
+		err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content)), Mode: 0o755})
+		if err == nil {
+			_, err = io.WriteString(w, content)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// unarchived returns the files of an archive.
+func unarchived(t testing.TB, data []byte) map[string]string {
+	t.Helper()
+	files := make(map[string]string)
+	r := tar.NewReader(bytes.NewReader(data))
+	for {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.Typeflag == tar.TypeReg {
+			files[path.Clean(header.Name)] = string(content)
+		}
+	}
+}
+
+// pools: objects that repositories borrow.
+func (s *suite) pools(t *testing.T) {
+	origin := s.repository("a.git")
+	objects := s.seeded(t, origin, map[string]int{"refs/heads/main": 1})
+	service := gitalypb.NewObjectPoolServiceClient(s.Conn)
+	pool := &gitalypb.ObjectPool{Repository: s.repository("@pools/ab/cd/abcd.git")}
+	_, err := service.CreateObjectPool(s.ctx, &gitalypb.CreateObjectPoolRequest{ObjectPool: pool, Origin: origin})
+	wantCode(t, "create", err, codes.OK)
+	s.want(t, "create", pool.GetRepository(), "refs/remotes/origin/heads/main", objects.Commits[1])
+	_, err = service.CreateObjectPool(s.ctx, &gitalypb.CreateObjectPoolRequest{
+		ObjectPool: &gitalypb.ObjectPool{Repository: s.repository("pool.git")}, Origin: origin,
+	})
+	wantCode(t, "create elsewhere", err, codes.InvalidArgument)
+	poolOf := func() string {
+		t.Helper()
+		resp, err := service.GetObjectPool(s.ctx, &gitalypb.GetObjectPoolRequest{Repository: origin})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.GetObjectPool().GetRepository().GetRelativePath()
+	}
+	if got := poolOf(); got != "" {
+		t.Errorf("before it is linked: got pool %q", got)
+	}
+	for range 2 { // the second time it is linked already
+		_, err = service.LinkRepositoryToObjectPool(s.ctx, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: origin, ObjectPool: pool})
+		wantCode(t, "link", err, codes.OK)
+		if got, want := poolOf(), pool.GetRepository().GetRelativePath(); got != want {
+			t.Errorf("linked: got pool %q, want %q", got, want)
+		}
+	}
+	s.write(t, origin, "refs/heads/main", objects.Commits[2], "")
+	_, err = service.FetchIntoObjectPool(s.ctx, &gitalypb.FetchIntoObjectPoolRequest{ObjectPool: pool, Origin: origin})
+	wantCode(t, "fetch", err, codes.OK)
+	s.want(t, "fetch", pool.GetRepository(), "refs/remotes/origin/heads/main", objects.Commits[2])
+	for _, repo := range []*gitalypb.Repository{origin, pool.GetRepository()} {
+		_, err = s.repos.OptimizeRepository(s.ctx, &gitalypb.OptimizeRepositoryRequest{Repository: repo})
+		wantCode(t, "optimize", err, codes.OK)
+	}
+	_, err = s.repos.PruneUnreachableObjects(s.ctx, &gitalypb.PruneUnreachableObjectsRequest{Repository: pool.GetRepository()})
+	wantCode(t, "prune a pool", err, codes.InvalidArgument)
+	for range 2 { // the second time it is on its own already
+		_, err = service.DisconnectGitAlternates(s.ctx, &gitalypb.DisconnectGitAlternatesRequest{Repository: origin})
+		wantCode(t, "disconnect", err, codes.OK)
+	}
+	for range 2 { // the second time it is gone already
+		_, err = service.DeleteObjectPool(s.ctx, &gitalypb.DeleteObjectPoolRequest{ObjectPool: pool})
+		wantCode(t, "delete", err, codes.OK)
+	}
+	if _, err := bytesOf(s.repos.CreateBundle(s.ctx, &gitalypb.CreateBundleRequest{Repository: origin})); err != nil {
+		t.Errorf("repository without its pool: %v", err)
+	}
+}
+
+// archives: the files of a commit.
+func (s *suite) archives(t *testing.T) {
+	repo := s.repository("a.git")
+	s.create(t, repo)
+	s.commit(t, repo, "main", "", "dir/a", "A")
+	s.commit(t, repo, "main", "", "dir/b", "B")
+	s.commit(t, repo, "main", "", "c", "C")
+	for _, row := range []struct {
+		name string
+		req  *gitalypb.GetArchiveRequest
+		want map[string]string
+	}{
+		{"all", &gitalypb.GetArchiveRequest{}, map[string]string{"dir/a": "A", "dir/b": "B", "c": "C"}},
+		{"below a prefix", &gitalypb.GetArchiveRequest{Prefix: "x"}, map[string]string{"x/dir/a": "A", "x/dir/b": "B", "x/c": "C"}},
+		{"a directory", &gitalypb.GetArchiveRequest{Path: []byte("dir")}, map[string]string{"dir/a": "A", "dir/b": "B"}},
+		{"a directory, elided", &gitalypb.GetArchiveRequest{Path: []byte("dir"), ElidePath: true}, map[string]string{"a": "A", "b": "B"}},
+		{"some left out", &gitalypb.GetArchiveRequest{Exclude: patterns("dir/b")}, map[string]string{"dir/a": "A", "c": "C"}},
+	} {
+		row.req.Repository, row.req.CommitId, row.req.Format = repo, "main", gitalypb.GetArchiveRequest_TAR
+		data, err := bytesOf(s.repos.GetArchive(s.ctx, row.req))
+		if err != nil {
+			t.Errorf("%s: %v", row.name, err)
+			continue
+		}
+		if got := unarchived(t, data); !maps.Equal(got, row.want) {
+			t.Errorf("%s: got %v, want %v", row.name, got, row.want)
+		}
+	}
+	for format, begin := range map[gitalypb.GetArchiveRequest_Format]string{
+		gitalypb.GetArchiveRequest_ZIP: "PK", gitalypb.GetArchiveRequest_TAR_GZ: "\x1f\x8b", gitalypb.GetArchiveRequest_TAR_BZ2: "BZh",
+	} {
+		data, err := bytesOf(s.repos.GetArchive(s.ctx, &gitalypb.GetArchiveRequest{Repository: repo, CommitId: "main", Format: format}))
+		if err != nil || !bytes.HasPrefix(data, []byte(begin)) {
+			t.Errorf("%v: got %d bytes, %v", format, len(data), err)
+		}
+	}
+	_, err := bytesOf(s.repos.GetArchive(s.ctx, &gitalypb.GetArchiveRequest{Repository: repo, CommitId: "absent"}))
+	wantCode(t, "absent commit", err, codes.FailedPrecondition)
+	_, err = bytesOf(s.repos.GetArchive(s.ctx, &gitalypb.GetArchiveRequest{Repository: repo, CommitId: "main", Path: []byte("absent")}))
+	wantCode(t, "absent path", err, codes.FailedPrecondition)
+}
+
+// commits: what is said of branches and history.
+func (s *suite) commits(t *testing.T) {
+	repo := s.repository("a.git")
+	objects := s.seeded(t, repo, map[string]int{"refs/heads/main": 2, "refs/heads/old": 0})
+	found, err := s.refs.FindBranch(s.ctx, &gitalypb.FindBranchRequest{Repository: repo, Name: []byte("main")})
+	if err != nil || found.GetBranch().GetTargetCommit().GetId() != objects.Commits[2] {
+		t.Errorf("find branch: got %v, %v", found, err)
+	}
+	found, err = s.refs.FindBranch(s.ctx, &gitalypb.FindBranchRequest{Repository: repo, Name: []byte("absent")})
+	if err != nil || found.GetBranch() != nil {
+		t.Errorf("find absent branch: got %v, %v", found, err)
+	}
+	stream, err := s.refs.FindLocalBranches(s.ctx, &gitalypb.FindLocalBranchesRequest{Repository: repo})
+	pages, err := collect(stream, err)
+	if err != nil || len(pages) != 1 || len(pages[0].GetLocalBranches()) != 2 {
+		t.Errorf("branches: got %v, %v", pages, err)
+	}
+	history := gitalypb.NewCommitServiceClient(s.Conn)
+	for _, want := range []bool{true, false} {
+		ancestor, child := objects.Commits[0], objects.Commits[2]
+		if !want {
+			ancestor, child = child, ancestor
+		}
+		resp, err := history.CommitIsAncestor(s.ctx, &gitalypb.CommitIsAncestorRequest{Repository: repo, AncestorId: ancestor, ChildId: child})
+		if err != nil || resp.GetValue() != want {
+			t.Errorf("ancestor: got %v, %v, want %v", resp.GetValue(), err, want)
+		}
+	}
+	listing, err := history.ListCommits(s.ctx, &gitalypb.ListCommitsRequest{Repository: repo, Revisions: []string{"main", "^old"}})
+	commits, err := collect(listing, err)
+	if err != nil || len(commits) != 1 || len(commits[0].GetCommits()) != 2 || commits[0].GetCommits()[0].GetId() != objects.Commits[2] {
+		t.Errorf("commits: got %v, %v", commits, err)
+	}
+	info, err := s.repos.RepositoryInfo(s.ctx, &gitalypb.RepositoryInfoRequest{Repository: repo})
+	if err != nil || info.GetSize() == 0 || info.GetObjects().GetSize() == 0 || info.GetReferences().GetLooseCount() != 2 {
+		t.Errorf("info: got %v, %v", info, err)
+	}
+	format, err := s.repos.ObjectFormat(s.ctx, &gitalypb.ObjectFormatRequest{Repository: repo})
+	if err != nil || format.GetFormat() != gitalypb.ObjectFormat_OBJECT_FORMAT_SHA1 {
+		t.Errorf("format: got %v, %v", format, err)
+	}
+}

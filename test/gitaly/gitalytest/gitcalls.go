@@ -1,0 +1,118 @@
+package gitalytest
+
+import (
+	"context"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+)
+
+// gitCalls are the methods for a repository that only real git serves. Those
+// that need more than a repository to be valid are refused for it first.
+func gitCalls() []call {
+	type (
+		ctx  = context.Context
+		conn = *grpc.ClientConn
+		repo = *gitalypb.Repository
+	)
+	repos, refs, edits := gitalypb.NewRepositoryServiceClient, gitalypb.NewRefServiceClient, gitalypb.NewOperationServiceClient
+	pools := gitalypb.NewObjectPoolServiceClient
+	return []call{
+		{"UserCreateBranch", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserCreateBranch(c, &gitalypb.UserCreateBranchRequest{Repository: r})
+			return err
+		}},
+		{"UserUpdateBranch", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserUpdateBranch(c, &gitalypb.UserUpdateBranchRequest{Repository: r})
+			return err
+		}},
+		{"UserDeleteBranch", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserDeleteBranch(c, &gitalypb.UserDeleteBranchRequest{Repository: r})
+			return err
+		}},
+		{"UserCreateTag", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserCreateTag(c, &gitalypb.UserCreateTagRequest{Repository: r})
+			return err
+		}},
+		{"UserDeleteTag", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserDeleteTag(c, &gitalypb.UserDeleteTagRequest{Repository: r})
+			return err
+		}},
+		{"UserFFBranch", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserFFBranch(c, &gitalypb.UserFFBranchRequest{Repository: r})
+			return err
+		}},
+		{"DeleteRefs", fails, func(c ctx, to conn, r repo) error {
+			_, err := refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r})
+			return err
+		}},
+		{"FindBranch", fails, func(c ctx, to conn, r repo) error {
+			_, err := refs(to).FindBranch(c, &gitalypb.FindBranchRequest{Repository: r, Name: []byte("main")})
+			return err
+		}},
+		{"FindLocalBranches", fails, func(c ctx, to conn, r repo) error {
+			stream, err := refs(to).FindLocalBranches(c, &gitalypb.FindLocalBranchesRequest{Repository: r})
+			return drain(stream, err)
+		}},
+		{"GetArchive", fails, func(c ctx, to conn, r repo) error {
+			stream, err := repos(to).GetArchive(c, &gitalypb.GetArchiveRequest{Repository: r, CommitId: "main"})
+			return drain(stream, err)
+		}},
+		{"GetSnapshot", fails, func(c ctx, to conn, r repo) error {
+			stream, err := repos(to).GetSnapshot(c, &gitalypb.GetSnapshotRequest{Repository: r})
+			return drain(stream, err)
+		}},
+		{"CreateRepositoryFromSnapshot", creates, func(c ctx, to conn, r repo) error {
+			_, err := repos(to).CreateRepositoryFromSnapshot(c, &gitalypb.CreateRepositoryFromSnapshotRequest{Repository: r})
+			return err
+		}},
+		{"CreateRepositoryFromURL", creates, func(c ctx, to conn, r repo) error {
+			_, err := repos(to).CreateRepositoryFromURL(c, &gitalypb.CreateRepositoryFromURLRequest{Repository: r})
+			return err
+		}},
+		{"FetchRemote", fails, func(c ctx, to conn, r repo) error {
+			_, err := repos(to).FetchRemote(c, &gitalypb.FetchRemoteRequest{Repository: r})
+			return err
+		}},
+		{"CreateFork", creates, func(c ctx, to conn, r repo) error {
+			_, err := repos(to).CreateFork(c, &gitalypb.CreateForkRequest{Repository: r})
+			return err
+		}},
+		{"FetchSourceBranch", fails, func(c ctx, to conn, r repo) error {
+			_, err := repos(to).FetchSourceBranch(c, &gitalypb.FetchSourceBranchRequest{Repository: r})
+			return err
+		}},
+		{"GetCustomHooks", fails, func(c ctx, to conn, r repo) error {
+			stream, err := repos(to).GetCustomHooks(c, &gitalypb.GetCustomHooksRequest{Repository: r})
+			return drain(stream, err)
+		}},
+		{"PruneUnreachableObjects", fails, func(c ctx, to conn, r repo) error {
+			_, err := repos(to).PruneUnreachableObjects(c, &gitalypb.PruneUnreachableObjectsRequest{Repository: r})
+			return err
+		}},
+		{"RepositoryInfo", fails, func(c ctx, to conn, r repo) error {
+			_, err := repos(to).RepositoryInfo(c, &gitalypb.RepositoryInfoRequest{Repository: r})
+			return err
+		}},
+		{"ObjectFormat", fails, func(c ctx, to conn, r repo) error {
+			_, err := repos(to).ObjectFormat(c, &gitalypb.ObjectFormatRequest{Repository: r})
+			return err
+		}},
+		{"CreateObjectPool", creates, func(c ctx, to conn, r repo) error {
+			_, err := pools(to).CreateObjectPool(c, &gitalypb.CreateObjectPoolRequest{ObjectPool: &gitalypb.ObjectPool{Repository: r}})
+			return err
+		}},
+		{"LinkRepositoryToObjectPool", fails, func(c ctx, to conn, r repo) error {
+			_, err := pools(to).LinkRepositoryToObjectPool(c, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r})
+			return err
+		}},
+		{"DisconnectGitAlternates", fails, func(c ctx, to conn, r repo) error {
+			_, err := pools(to).DisconnectGitAlternates(c, &gitalypb.DisconnectGitAlternatesRequest{Repository: r})
+			return err
+		}},
+		{"GetObjectPool", fails, func(c ctx, to conn, r repo) error {
+			_, err := pools(to).GetObjectPool(c, &gitalypb.GetObjectPoolRequest{Repository: r})
+			return err
+		}},
+	}
+}

@@ -1,0 +1,200 @@
+package gitaly
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// poolRefs is where a pool keeps its origin's references.
+const poolRefs = "+refs/*:refs/remotes/origin/*"
+
+// CreateObjectPool makes a pool with the objects of a repository.
+func (h *handlers) CreateObjectPool(ctx context.Context, req *gitalypb.CreateObjectPoolRequest) (*gitalypb.CreateObjectPoolResponse, error) {
+	pool, err := h.locatePool(req.GetObjectPool())
+	if err != nil {
+		return nil, err
+	}
+	origin, err := h.existing(req.GetOrigin())
+	if err != nil {
+		return nil, err
+	}
+	if origin.storage != pool.storage {
+		return nil, wire.InvalidArgument("origin has different storage than object pool")
+	}
+	err = h.create(ctx, pool, nil, func(ctx context.Context, draft *repository) error {
+		return draft.run(ctx, fetchCommand(origin.path, []string{poolRefs}))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &gitalypb.CreateObjectPoolResponse{}, nil
+}
+
+// DeleteObjectPool removes a pool; one that is absent is removed already.
+func (h *handlers) DeleteObjectPool(_ context.Context, req *gitalypb.DeleteObjectPoolRequest) (*gitalypb.DeleteObjectPoolResponse, error) {
+	pool, err := h.locatePool(req.GetObjectPool())
+	if err != nil {
+		return nil, err
+	}
+	if err := h.discard(pool); err != nil && status.Code(err) != codes.NotFound {
+		return nil, err
+	}
+	return &gitalypb.DeleteObjectPoolResponse{}, nil
+}
+
+// FetchIntoObjectPool brings a pool's references up to date with its origin's.
+func (h *handlers) FetchIntoObjectPool(ctx context.Context, req *gitalypb.FetchIntoObjectPoolRequest) (*gitalypb.FetchIntoObjectPoolResponse, error) {
+	if _, err := h.locatePool(req.GetObjectPool()); err != nil {
+		return nil, err
+	}
+	pool, err := h.existing(req.GetObjectPool().GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	origin, err := h.existing(req.GetOrigin())
+	if err != nil {
+		return nil, err
+	}
+	if origin.storage != pool.storage {
+		return nil, wire.InvalidArgument("origin has different storage than object pool")
+	}
+	// Nothing is pruned: whoever borrows from the pool may need it.
+	if err := pool.run(ctx, fetchCommand(origin.path, []string{poolRefs})); err != nil {
+		return nil, wire.Fault(err, "fetch into object pool")
+	}
+	return &gitalypb.FetchIntoObjectPoolResponse{}, nil
+}
+
+// LinkRepositoryToObjectPool lets a repository borrow a pool's objects.
+func (h *handlers) LinkRepositoryToObjectPool(ctx context.Context, req *gitalypb.LinkRepositoryToObjectPoolRequest) (*gitalypb.LinkRepositoryToObjectPoolResponse, error) {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := h.locatePool(req.GetObjectPool()); err != nil {
+		return nil, err
+	}
+	pool, err := h.existing(req.GetObjectPool().GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if repo.storage != pool.storage {
+		return nil, wire.InvalidArgument("repository has different storage than object pool")
+	}
+	if err := repo.link(ctx, pool); err != nil {
+		return nil, wire.Fault(err, "link repository to object pool")
+	}
+	return &gitalypb.LinkRepositoryToObjectPoolResponse{}, nil
+}
+
+// GetObjectPool returns the pool that a repository borrows from, if any.
+func (h *handlers) GetObjectPool(_ context.Context, req *gitalypb.GetObjectPoolRequest) (*gitalypb.GetObjectPoolResponse, error) {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	dirs, err := repo.objectDirs()
+	if err != nil {
+		return nil, wire.Fault(err, "read alternates")
+	}
+	if len(dirs) < 2 {
+		return &gitalypb.GetObjectPoolResponse{}, nil
+	}
+	relative, err := filepath.Rel(repo.storage.dir, filepath.Dir(dirs[1]))
+	if err != nil {
+		return nil, wire.Fault(err, "locate object pool")
+	}
+	return &gitalypb.GetObjectPoolResponse{ObjectPool: &gitalypb.ObjectPool{
+		Repository: &gitalypb.Repository{StorageName: repo.storage.name, RelativePath: relative},
+	}}, nil
+}
+
+// DisconnectGitAlternates gives a repository its own copy of what it borrows,
+// then ends the borrowing.
+func (h *handlers) DisconnectGitAlternates(ctx context.Context, req *gitalypb.DisconnectGitAlternatesRequest) (*gitalypb.DisconnectGitAlternatesResponse, error) {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if err := repo.unlink(ctx); err != nil {
+		return nil, wire.Fault(err, "disconnect alternates")
+	}
+	return &gitalypb.DisconnectGitAlternatesResponse{}, nil
+}
+
+// locatePool returns the place of a pool, which has directories of its own:
+// what is in them is never pruned. Its errors are statuses.
+func (h *handlers) locatePool(named *gitalypb.ObjectPool) (*repository, error) {
+	pool, err := h.locate(named.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	if !pool.isPool() {
+		return nil, wire.InvalidArgument("invalid object pool directory")
+	}
+	return pool, nil
+}
+
+func (r *repository) isPool() bool {
+	for _, dir := range []string{"@pools", "@cluster/pools"} {
+		if strings.HasPrefix(r.path, filepath.Join(r.storage.dir, dir)+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// alternates is the file that names the directories to borrow from.
+func (r *repository) alternates() string {
+	return filepath.Join(r.path, "objects", "info", "alternates")
+}
+
+// link makes the repository borrow from the pool and from nothing else.
+func (r *repository) link(_ context.Context, pool *repository) error {
+	dirs, err := r.objectDirs()
+	if err != nil {
+		return err
+	}
+	objects := filepath.Join(pool.path, "objects")
+	if len(dirs) > 1 {
+		if len(dirs) == 2 && dirs[1] == objects {
+			return nil
+		}
+		return status.Error(codes.FailedPrecondition, "repository is linked to another object pool")
+	}
+	relative, err := filepath.Rel(filepath.Join(r.path, "objects"), objects)
+	if err != nil {
+		return err
+	}
+	return r.storage.inTemp(func(dir string) error {
+		draft := filepath.Join(dir, "alternates")
+		if err := os.WriteFile(draft, []byte(relative+"\n"), 0o644); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(r.alternates()), 0o755); err != nil {
+			return err
+		}
+		return os.Rename(draft, r.alternates())
+	})
+}
+
+// unlink packs all that the repository needs into it, then borrows no more.
+func (r *repository) unlink(ctx context.Context) error {
+	if _, err := os.Stat(r.alternates()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := r.output(ctx, "repack", "-a", "-d", "-k", "--quiet"); err != nil {
+		return err
+	}
+	return os.Remove(r.alternates())
+}

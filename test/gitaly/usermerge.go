@@ -1,0 +1,168 @@
+package gitaly
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// UserMergeBranch makes a merge commit, tells its id, and sets the branch to
+// it once the client says so.
+func (h *handlers) UserMergeBranch(stream gitalypb.OperationService_UserMergeBranchServer) error {
+	ctx := stream.Context()
+	req, err := stream.Recv()
+	if err != nil {
+		return wire.Fault(err, "receive first message")
+	}
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return err
+	}
+	ref, err := checkMerge(req.GetBranch(), req.GetUser(), req.GetCommitId(), req.GetExpectedOldOid())
+	if err != nil {
+		return err
+	}
+	if len(req.GetMessage()) == 0 {
+		return wire.InvalidArgument("empty message")
+	}
+	old, err := repo.branchTip(ctx, ref, req.GetExpectedOldOid())
+	if err != nil {
+		return err
+	}
+	merge, err := h.merge(ctx, repo, old, req)
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&gitalypb.UserMergeBranchResponse{CommitId: merge}); err != nil {
+		return wire.Fault(err, "send merge commit")
+	}
+	second, err := stream.Recv()
+	if err != nil {
+		return wire.Fault(err, "receive second message")
+	}
+	if !second.GetApply() {
+		return status.Error(codes.FailedPrecondition, "merge aborted by client")
+	}
+	change := refChange{user: req.GetUser(), ref: ref, old: old, new: merge}
+	err = h.changeRef(ctx, repo, change, func(e *gitalypb.ReferenceUpdateError) protoadapt.MessageV1 {
+		return &gitalypb.UserMergeBranchError{Error: &gitalypb.UserMergeBranchError_ReferenceUpdate{ReferenceUpdate: e}}
+	})
+	if err != nil {
+		return err
+	}
+	return wire.Fault(stream.Send(&gitalypb.UserMergeBranchResponse{
+		BranchUpdate: &gitalypb.OperationBranchUpdate{CommitId: merge},
+	}), "send branch update")
+}
+
+// UserFFBranch moves a branch to a descendant of what it is.
+func (h *handlers) UserFFBranch(ctx context.Context, req *gitalypb.UserFFBranchRequest) (*gitalypb.UserFFBranchResponse, error) {
+	repo, err := h.existing(req.GetRepository())
+	if err != nil {
+		return nil, err
+	}
+	ref, err := checkMerge(req.GetBranch(), req.GetUser(), req.GetCommitId(), req.GetExpectedOldOid())
+	if err != nil {
+		return nil, err
+	}
+	old, err := repo.branchTip(ctx, ref, req.GetExpectedOldOid())
+	if err != nil {
+		return nil, err
+	}
+	ancestor, err := repo.isAncestor(ctx, old, req.GetCommitId())
+	if err != nil {
+		return nil, wire.Fault(err, "checking for ancestry")
+	}
+	if !ancestor {
+		return nil, status.Error(codes.FailedPrecondition, "not fast forward")
+	}
+	if err := h.changeRef(ctx, repo, refChange{user: req.GetUser(), ref: ref, old: old, new: req.GetCommitId()}, nil); err != nil {
+		return nil, err
+	}
+	return &gitalypb.UserFFBranchResponse{BranchUpdate: &gitalypb.OperationBranchUpdate{CommitId: req.GetCommitId()}}, nil
+}
+
+func checkMerge(branch []byte, user *gitalypb.User, commit, expected string) (ref string, err error) {
+	ref, err = branchUser(branch, user)
+	switch {
+	case err != nil:
+		return "", err
+	case commit == "":
+		return "", wire.InvalidArgument("empty commit ID")
+	}
+	for _, revision := range []string{commit, expected} {
+		if revision == "" {
+			continue
+		}
+		if err := wire.CheckRevision(revision); err != nil {
+			return "", err
+		}
+	}
+	return ref, nil
+}
+
+// branchTip returns what an existing branch is; if something else is expected,
+// that, for git to refuse. Its errors are statuses.
+func (r *repository) branchTip(ctx context.Context, ref, expected string) (string, error) {
+	tip, err := r.value(ctx, ref)
+	switch {
+	case err != nil:
+		return "", wire.Fault(err, "look up branch")
+	case tip == zeroOID:
+		return "", status.Errorf(codes.NotFound, "reference not found: %s", ref)
+	case expected != "":
+		return expected, nil
+	}
+	return tip, nil
+}
+
+// merge writes the commit that merges the request's into ours. Its errors are
+// statuses.
+func (h *handlers) merge(ctx context.Context, repo *repository, ours string, req *gitalypb.UserMergeBranchRequest) (string, error) {
+	out, err := repo.output(ctx, "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, req.GetCommitId())
+	tree, conflicts, _ := bytes.Cut(out, []byte{0})
+	if failed, ok := errors.AsType[*gitError](err); ok && failed.code == 1 {
+		conflict := &gitalypb.MergeConflictError{ConflictingCommitIds: []string{ours, req.GetCommitId()}}
+		for _, name := range bytes.Split(bytes.Trim(conflicts, "\x00"), []byte{0}) {
+			conflict.ConflictingFiles = append(conflict.ConflictingFiles, bytes.Clone(name))
+		}
+		return "", withDetails(status.New(codes.FailedPrecondition, "merging commits: merge: there are conflicting files"), &gitalypb.UserMergeBranchError{
+			Error: &gitalypb.UserMergeBranchError_MergeConflict{MergeConflict: conflict},
+		})
+	}
+	if err != nil {
+		return "", wire.Fault(err, "merging commits")
+	}
+	env, err := identity(req.GetUser(), req.GetTimestamp(), nil, nil)
+	if err != nil {
+		return "", err
+	}
+	out, err = h.git.output(ctx, command{
+		repo:  repo,
+		args:  []string{"commit-tree", string(tree), "-p", ours, "-p", req.GetCommitId()},
+		env:   env,
+		stdin: bytes.NewReader(req.GetMessage()),
+	})
+	return strings.TrimSpace(string(out)), wire.Fault(err, "write merge commit")
+}
+
+// isAncestor reports whether one commit is reachable from the other.
+func (r *repository) isAncestor(ctx context.Context, ancestor, child string) (bool, error) {
+	_, err := r.output(ctx, "merge-base", "--is-ancestor", ancestor, child)
+	if failed, ok := errors.AsType[*gitError](err); ok && failed.code == 1 {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("compare commits: %w", err)
+	}
+	return true, nil
+}
