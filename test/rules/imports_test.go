@@ -75,6 +75,7 @@ func TestImports_owners(t *testing.T) {
 		{"database/sql", []string{"praefect/replicator/postgres", "praefect/test/postgres"}},
 		{"github.com/hashicorp/raft", []string{"praefect/fsm", "praefect/consensus"}},
 		{"github.com/hashicorp/raft-boltdb", []string{"praefect/consensus"}},
+		{"github.com/hashicorp/yamux", []string{"praefect/proxy/channel"}},
 	}
 	for _, f := range files(t) {
 		if f.isTest {
