@@ -33,17 +33,19 @@ func TestImports_layers(t *testing.T) {
 // TestImports_pureCore keeps what decides free of what acts.
 func TestImports_pureCore(t *testing.T) {
 	allowed := map[string][]string{
-		"praefect/fsm/state":            {},
-		"praefect/proxy/router":         {"praefect/fsm/state"},
-		"praefect/proxy/ledger":         {"praefect/fsm/state", "praefect/proxy/ledger/machine"},
-		"praefect/proxy/ledger/machine": {"praefect/fsm/state", "praefect/proxy/router"},
-		"praefect/proxy/stream":         {"praefect/fsm/state"},
-		"praefect/proxy/method":         {},
-		"praefect/config":               {},
-		"praefect/replicator":           {"praefect/fsm/state", "praefect/replicator/plan", "praefect/replicator/queue"},
-		"praefect/replicator/plan":      {"praefect/fsm/state"},
-		"praefect/proxy/admin":          {"praefect/fsm/state"},
-		"praefect/replicator/queue":     {},
+		"praefect/fsm/state":                {},
+		"praefect/proxy/router":             {"praefect/fsm/state"},
+		"praefect/proxy/ledger":             {"praefect/fsm/state", "praefect/proxy/ledger/machine"},
+		"praefect/proxy/ledger/machine":     {"praefect/fsm/state", "praefect/proxy/router"},
+		"praefect/proxy/stream":             {"praefect/fsm/state"},
+		"praefect/proxy/transaction":        {"praefect/fsm/state", "praefect/proxy/transaction/ballot"},
+		"praefect/proxy/transaction/ballot": {},
+		"praefect/proxy/method":             {},
+		"praefect/config":                   {},
+		"praefect/replicator":               {"praefect/fsm/state", "praefect/replicator/plan", "praefect/replicator/queue"},
+		"praefect/replicator/plan":          {"praefect/fsm/state"},
+		"praefect/proxy/admin":              {"praefect/fsm/state"},
+		"praefect/replicator/queue":         {},
 	}
 	for _, f := range files(t) {
 		may, restricted := allowed[f.pkg]

@@ -1,0 +1,283 @@
+package ballot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+const ms = time.Millisecond
+
+var (
+	apple  = Vote{Hash: [20]byte{1}, Phase: 1}
+	banana = Vote{Hash: [20]byte{2}, Phase: 1}
+	late   = Vote{Hash: [20]byte{1}, Phase: 2}
+)
+
+// rig prints what a ballot says.
+type rig struct {
+	*Ballot
+	now time.Duration
+}
+
+func newRig(cfg Config) *rig {
+	if cfg.Voters == nil {
+		cfg.Voters = []string{"a", "b", "c"}
+	}
+	if cfg.Copies == 0 {
+		cfg.Copies = 2
+	}
+	return &rig{Ballot: New(cfg), now: cfg.Began}
+}
+
+func lines(effects []Effect) string {
+	var out []string
+	for _, e := range effects {
+		switch e := e.(type) {
+		case Reply:
+			out = append(out, fmt.Sprint(e.Voter, " ", e.Answer))
+		case Account:
+			line := "account " + strings.Join(e.Agreeing, ",")
+			if e.Short {
+				line += " short"
+			}
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "; ")
+}
+
+// do carries out a script: "a=apple" casts, "a-" leaves, "a!" halts, "ok" and "no"
+// release, "+200ms" lets time pass.
+func (r *rig) do(t *testing.T, step string) string {
+	t.Helper()
+	votes := map[string]Vote{"apple": apple, "banana": banana, "late": late}
+	switch {
+	case step == "ok" || step == "no":
+		return lines(r.Released(r.now, step == "ok"))
+	case step == "abort":
+		return lines(r.Abort())
+	case step[0] == '+':
+		d, err := time.ParseDuration(step[1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.now += d
+		return lines(r.Tick(r.now))
+	case strings.HasSuffix(step, "-"):
+		return lines(r.Leave(r.now, step[:1]))
+	case strings.HasSuffix(step, "!"):
+		return lines(r.Halt(r.now, step[:1]))
+	}
+	name, vote, _ := strings.Cut(step, "=")
+	effects, ok := r.Cast(r.now, name, votes[vote])
+	if !ok {
+		return "refused"
+	}
+	return lines(effects)
+}
+
+func TestBallot(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		cfg    Config
+		steps  []string // "step -> effects"; without an arrow there are none
+		agreed string
+	}{
+		{"all agree, twice", Config{}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
+			"c=late", "b=late", "a=late -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
+		}, "a b c"},
+		{"one votes otherwise", Config{}, []string{
+			"b=banana", "a=apple", "c=apple -> b ABORT; account a,c", "ok -> a COMMIT; c COMMIT", "b=late -> b ABORT",
+		}, "a c"},
+		{"phases are told apart", Config{}, []string{"b=late", "a=apple", "c=apple -> b ABORT; account a,c"}, ""},
+		{"one is late", Config{}, []string{
+			"a=apple", "b=apple", "+999ms", "+1ms -> account a,b", "ok -> a COMMIT; b COMMIT", "c=apple -> c ABORT",
+		}, "a b"},
+		{"grace grows with the time taken", Config{}, []string{
+			"+20s", "a=apple", "b=apple", "+4999ms", "+1ms -> account a,b",
+		}, ""},
+		{"grace has an end", Config{}, []string{"+10h", "a=apple", "b=apple", "+29999ms", "+1ms -> account a,b"}, ""},
+		{"late while the ledger is asked", Config{}, []string{
+			"a=apple", "b=apple", "+1s -> account a,b", "c=apple -> c ABORT", "ok -> a COMMIT; b COMMIT",
+		}, "a b"},
+		{"one is gone", Config{}, []string{"c-", "a=apple", "b=apple -> account a,b"}, ""},
+		{"one goes last", Config{}, []string{"a=apple", "b=apple", "c- -> account a,b"}, ""},
+		{"one goes with its vote", Config{}, []string{
+			"c=apple", "c- -> c ABORT", "a=apple", "b=apple -> account a,b",
+		}, ""},
+		{"one goes with its vote, decided", Config{}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "c- -> c ABORT", "ok -> a COMMIT; b COMMIT",
+		}, "a b"},
+		{"one is done after all its votes", Config{}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT", "c-",
+		}, "a b c"},
+		{"one is done too early", Config{}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
+			"c-", "a=late", "b=late -> account a,b", "ok -> a COMMIT; b COMMIT",
+		}, "a b"},
+		{"the primary is gone", Config{}, []string{"b=apple", "a- -> b ABORT", "c=apple -> c ABORT"}, ""},
+		{"the primary is gone, decided", Config{}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "a- -> a ABORT", "ok -> b ABORT; c ABORT",
+		}, ""},
+		{"another wants one more round than the primary", Config{}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT", "b=late", "a- -> b ABORT",
+		}, "a b c"},
+		{"outvoted", Config{}, []string{"a=apple", "b=banana", "c=banana -> a ABORT; b ABORT; c ABORT", "a=late -> a ABORT"}, ""},
+		{"everybody differs: degrade", Config{}, []string{"a=apple", "b=banana", "c=late -> b ABORT; c ABORT; account a short"}, ""},
+		{"everybody differs: block", Config{Block: true}, []string{"a=apple", "b=banana", "c=late -> a ABORT; b ABORT; c ABORT"}, ""},
+		{"alone: degrade", Config{}, []string{"b-", "c-", "a=apple -> account a short", "ok -> a COMMIT"}, "a"},
+		{"alone: block", Config{Block: true}, []string{"b-", "c-", "a=apple -> a ABORT"}, ""},
+		{"too few copies", Config{Copies: 3}, []string{"b-", "a=apple", "c=apple -> account a,c short"}, ""},
+		{"the only one there is", Config{Voters: []string{"a"}, Copies: 1}, []string{"a=apple -> account a", "ok -> a COMMIT"}, "a"},
+		{"two, one of them differs", Config{Voters: []string{"a", "b"}}, []string{"a=apple", "b=banana -> b ABORT; account a short"}, ""},
+		{"the ledger says no", Config{}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "no -> a ABORT; b ABORT; c ABORT", "a=late -> a ABORT",
+		}, ""},
+		{"the primary halts", Config{}, []string{"b=apple", "a! -> b STOP", "c=apple -> c STOP"}, ""},
+		{"another halts", Config{}, []string{"b=apple", "b! -> b STOP", "a=apple", "c=apple -> account a,c"}, ""},
+		{"ended from outside", Config{}, []string{"b=apple", "abort -> b ABORT", "a=apple -> a ABORT"}, ""},
+		{"who has a vote waiting casts no other", Config{}, []string{"a=apple", "a=apple -> refused", "x=apple -> refused"}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(tc.cfg)
+			for _, step := range tc.steps {
+				what, want, _ := strings.Cut(step, " -> ")
+				if got := r.do(t, what); got != want {
+					t.Fatalf("%s: got %q, want %q", what, got, want)
+				}
+			}
+			if got := strings.Join(r.Agreed(), " "); got != tc.agreed {
+				t.Errorf("agreed: %q, want %q", got, tc.agreed)
+			}
+		})
+	}
+}
+
+func TestBallot_nextIsWhenTheGraceEnds(t *testing.T) {
+	r := newRig(Config{Began: 5 * time.Second})
+	if at, ok := r.Next(); ok {
+		t.Errorf("a tick is wanted at %v", at)
+	}
+	r.now += 8 * time.Second
+	r.do(t, "a=apple")
+	if at, ok := r.Next(); !ok || at != 15*time.Second {
+		t.Errorf("next: %v, %v", at, ok)
+	}
+}
+
+func TestContend(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		a, b []string
+		want bool
+	}{
+		{"opposite order", []string{"a=apple"}, []string{"b=banana"}, true},
+		{"three of them", []string{"a=apple", "c=apple"}, []string{"b=banana"}, true},
+		{"one is ahead", []string{"a=apple", "b=apple"}, []string{"a=banana"}, false},
+		{"both wait for one that is slow", []string{"a=apple", "b=apple"}, []string{"a=banana", "b=banana"}, false},
+		{"what it lacks is gone", []string{"b-", "a=apple"}, []string{"b=banana"}, false},
+		{"one is over", []string{"a=apple", "abort"}, []string{"b=banana"}, false},
+		{"one has not voted yet", []string{"a=apple"}, nil, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, b := newRig(Config{}), newRig(Config{})
+			for _, step := range tc.a {
+				a.do(t, step)
+			}
+			for _, step := range tc.b {
+				b.do(t, step)
+			}
+			if got := Contend(a.Ballot, b.Ballot); got != tc.want || got != Contend(b.Ballot, a.Ballot) {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestBallot_rulesAtRandom: a commit goes to those only of whom the ledger was
+// told that they agree, with what the primary votes; every vote is answered once;
+// and whoever is left out of a round is left out of all that follow.
+func TestBallot_rulesAtRandom(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := []string{"a", "b", "c", "d", "e"}[:rapid.IntRange(1, 5).Draw(t, "voters")]
+		r := &rig{Ballot: New(Config{Voters: names, Copies: rapid.IntRange(1, 3).Draw(t, "copies"), Block: rapid.Bool().Draw(t, "block")})}
+		waiting := map[string]Vote{}
+		var told []string // by the ledger's last Account, not answered
+		in := slices.Clone(names)
+		commits := map[string]int{}
+		see := func(effects []Effect) {
+			for _, e := range effects {
+				switch e := e.(type) {
+				case Account:
+					if told != nil || e.Agreeing[0] != names[0] {
+						t.Fatalf("account %v, while %v is", e.Agreeing, told)
+					}
+					for _, name := range e.Agreeing {
+						if waiting[name] != waiting[names[0]] || !slices.Contains(in, name) {
+							t.Fatalf("%s agrees with %v, the primary with %v; in are %v", name, waiting[name], waiting[names[0]], in)
+						}
+					}
+					told, in = e.Agreeing, e.Agreeing
+				case Reply:
+					if _, ok := waiting[e.Voter]; !ok {
+						t.Fatalf("%s gets %v, and waits for nothing", e.Voter, e.Answer)
+					}
+					if delete(waiting, e.Voter); e.Answer == Commit {
+						commits[e.Voter]++
+						if !slices.Contains(told, e.Voter) {
+							t.Fatalf("%s may commit, and %v were told to agree", e.Voter, told)
+						}
+					}
+				}
+			}
+		}
+		for range 60 {
+			name := rapid.SampledFrom(names).Draw(t, "voter")
+			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			default:
+				_, before := waiting[name]
+				vote := rapid.SampledFrom([]Vote{apple, apple, apple, banana}).Draw(t, "vote")
+				if !before {
+					waiting[name] = vote
+				}
+				effects, ok := r.Cast(r.now, name, vote)
+				if ok == before {
+					t.Fatalf("cast by %s: %v", name, ok)
+				}
+				see(effects)
+			case 6:
+				r.now += rapid.SampledFrom([]time.Duration{ms, time.Second, time.Minute}).Draw(t, "time")
+				see(r.Tick(r.now))
+			case 7:
+				if told != nil {
+					effects := slices.Clone(r.Released(r.now, rapid.IntRange(0, 5).Draw(t, "ok") > 0))
+					see(effects)
+					told = nil
+				}
+			case 8:
+				if rapid.IntRange(0, 3).Draw(t, "leave") == 0 {
+					see(r.Leave(r.now, name))
+				}
+			case 9:
+				if rapid.IntRange(0, 9).Draw(t, "halt") == 0 {
+					see(r.Halt(r.now, name))
+				}
+			}
+		}
+		for _, name := range r.Agreed() {
+			if commits[name] != r.Rounds() {
+				t.Fatalf("%s agreed in %d of %d rounds", name, commits[name], r.Rounds())
+			}
+		}
+		see(r.Abort())
+		if len(waiting) > 0 {
+			t.Fatalf("without an answer: %v", waiting)
+		}
+	})
+}

@@ -1,0 +1,117 @@
+package ballot
+
+import "time"
+
+// The bounds of the grace.
+const (
+	graceMin = time.Second
+	graceMax = 30 * time.Second
+)
+
+// grace is how long the others may take after the primary has voted.
+func (b *Ballot) grace() time.Duration { return Grace(b.since - b.cfg.Began) }
+
+// Grace is how long a write waits for storages that are slower than its primary,
+// after it has taken so long.
+func Grace(taken time.Duration) time.Duration {
+	return min(max(taken/4, graceMin), graceMax)
+}
+
+// decide ends the round if it can be ended.
+func (b *Ballot) decide(now time.Duration) {
+	if b.over || b.accounting {
+		return
+	}
+	primary := &b.voters[0]
+	if !primary.waiting {
+		if primary.gone {
+			b.end(Abort) // ▲ nothing happens that the primary has not voted for
+		}
+		return
+	}
+	agreeing, pending := b.count(primary.vote)
+	switch {
+	case b.outvoted(primary.vote):
+		b.end(Abort)
+		return
+	case pending > 0 && now < b.since+b.grace():
+		return
+	}
+	short := agreeing < b.majority() || agreeing < b.cfg.Copies
+	if short && b.cfg.Block {
+		b.end(Abort)
+		return
+	}
+	account := Account{Short: short}
+	for i := range b.voters {
+		v := &b.voters[i]
+		switch {
+		case v.waiting && !v.out && v.vote == primary.vote:
+			account.Agreeing = append(account.Agreeing, v.name)
+			continue
+		case v.waiting:
+			b.reply(v, Abort)
+		}
+		v.out = true // ▲ whoever is late is out before the others go on
+	}
+	b.accounting = true
+	b.effects = append(b.effects, account)
+}
+
+// count tells how many agree with the vote, and how many may yet.
+func (b *Ballot) count(vote Vote) (agreeing, pending int) {
+	for i := range b.voters {
+		switch v := &b.voters[i]; {
+		case v.out:
+		case v.waiting && v.vote == vote:
+			agreeing++
+		case !v.waiting && !v.gone:
+			pending++
+		}
+	}
+	return agreeing, pending
+}
+
+// outvoted tells whether a majority agrees on something else than the primary.
+func (b *Ballot) outvoted(vote Vote) bool {
+	for i := range b.voters {
+		v := &b.voters[i]
+		if !v.waiting || v.out || v.vote == vote {
+			continue
+		}
+		if others, _ := b.count(v.vote); others >= b.majority() {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Ballot) majority() int { return len(b.voters)/2 + 1 }
+
+// Contend tells whether two writes of one repository wait for each other: each
+// has a vote of a storage that the other lacks, and could get.
+func Contend(a, b *Ballot) bool { return a.holds(b) && b.holds(a) }
+
+// holds tells whether a has a waiting vote of a storage whose vote b lacks.
+func (b *Ballot) holds(other *Ballot) bool {
+	if b.over || other.over || b.accounting || other.accounting {
+		return false
+	}
+	for i := range b.voters {
+		if v := &b.voters[i]; v.waiting && !v.out {
+			if w := other.voter(v.name); w != nil && !w.waiting && !w.out && !w.gone && other.anyWaiting() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (b *Ballot) anyWaiting() bool {
+	for i := range b.voters {
+		if b.voters[i].waiting && !b.voters[i].out {
+			return true
+		}
+	}
+	return false
+}

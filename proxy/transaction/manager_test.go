@@ -1,0 +1,240 @@
+package transaction
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+)
+
+var (
+	repository = state.Key{VirtualStorage: "default", RelativePath: "a.git"}
+	storages   = []string{"gitaly-1", "gitaly-2", "gitaly-3"}
+)
+
+// conn stands for a connection.
+type conn struct{ storage string }
+
+type world struct {
+	*testing.T
+	*Manager
+	conns map[string]*conn
+}
+
+func run(t *testing.T, test func(w world)) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world{T: t, conns: make(map[string]*conn)}
+		w.Manager = NewManager(func() state.Incarnation { return 7 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		for _, s := range storages {
+			w.conns[s] = &conn{s}
+		}
+		test(w)
+	})
+}
+
+func (w world) begin(account func([]string) error) *Transaction {
+	cfg := Config{Keys: []state.Key{repository}, Copies: 2, Account: account}
+	for _, s := range storages {
+		cfg.Voters = append(cfg.Voters, Voter{Storage: s, Conn: w.conns[s]})
+	}
+	return w.Begin(cfg)
+}
+
+type answer struct {
+	storage string
+	state   gitalypb.VoteTransactionResponse_TransactionState
+	err     error
+}
+
+// vote votes beside whoever waits.
+func (w world) vote(ctx context.Context, answers chan<- answer, id uint64, storage string, hash byte) {
+	go func() {
+		r, err := w.Service(storage, w.conns[storage]).VoteTransaction(ctx, &gitalypb.VoteTransactionRequest{
+			TransactionId: id, Node: storage, ReferenceUpdatesHash: slices.Repeat([]byte{hash}, 20),
+		})
+		answers <- answer{storage, r.GetState(), err}
+	}()
+}
+
+func TestManager_voteOfAll(t *testing.T) {
+	run(t, func(w world) {
+		var told []string
+		tx := w.begin(func(agreeing []string) error { told = agreeing; return nil })
+		answers := make(chan answer, 3)
+		for _, s := range storages {
+			w.vote(w.Context(), answers, tx.ID(), s, 1)
+		}
+		for range storages {
+			if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_COMMIT {
+				w.Errorf("%+v", a)
+			}
+		}
+		if !slices.Equal(told, storages) || !slices.Equal(tx.End(), storages) {
+			w.Errorf("told %v", told)
+		}
+		if got := tx.Metadata("gitaly-2"); got != "eyJpZCI6MzAwNjQ3NzEwNzMsIm5vZGUiOiJnaXRhbHktMiIsInByaW1hcnkiOmZhbHNlfQ==" {
+			w.Errorf("metadata: %s", got)
+		}
+	})
+}
+
+func TestManager_ledgerSaysNo(t *testing.T) {
+	run(t, func(w world) {
+		tx := w.begin(func([]string) error { return errors.New("fenced") })
+		answers := make(chan answer, 3)
+		for _, s := range storages {
+			w.vote(w.Context(), answers, tx.ID(), s, 1)
+		}
+		for range storages {
+			if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_ABORT {
+				w.Errorf("%+v", a)
+			}
+		}
+		if agreed := tx.End(); agreed != nil {
+			w.Errorf("agreed: %v", agreed)
+		}
+	})
+}
+
+func TestManager_lateStorage(t *testing.T) {
+	run(t, func(w world) {
+		tx := w.begin(func([]string) error { return nil })
+		answers := make(chan answer, 3)
+		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
+		w.vote(w.Context(), answers, tx.ID(), "gitaly-3", 1)
+		start := time.Now()
+		<-answers
+		<-answers
+		if waited := time.Since(start); waited != time.Second {
+			w.Errorf("waited for %v", waited)
+		}
+		w.vote(w.Context(), answers, tx.ID(), "gitaly-2", 1)
+		if a := <-answers; a.state != gitalypb.VoteTransactionResponse_ABORT {
+			w.Errorf("%+v", a)
+		}
+		if agreed := tx.End(); !slices.Equal(agreed, []string{"gitaly-1", "gitaly-3"}) {
+			w.Errorf("agreed: %v", agreed)
+		}
+	})
+}
+
+func TestManager_storageThatGivesUp(t *testing.T) {
+	run(t, func(w world) {
+		tx := w.begin(func([]string) error { return nil })
+		answers := make(chan answer, 3)
+		ctx, cancel := context.WithCancel(w.Context())
+		w.vote(ctx, answers, tx.ID(), "gitaly-2", 1)
+		synctest.Wait()
+		cancel()
+		if a := <-answers; status.Code(a.err) != codes.Canceled {
+			w.Errorf("%+v", a)
+		}
+		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
+		w.vote(w.Context(), answers, tx.ID(), "gitaly-3", 1)
+		<-answers
+		<-answers
+		if agreed := tx.End(); !slices.Equal(agreed, []string{"gitaly-1", "gitaly-3"}) {
+			w.Errorf("agreed: %v", agreed)
+		}
+	})
+}
+
+func TestManager_endAnswersWhoWaits(t *testing.T) {
+	run(t, func(w world) {
+		release := make(chan struct{})
+		tx := w.begin(func([]string) error { <-release; return nil })
+		answers := make(chan answer, 3)
+		for _, s := range storages {
+			w.vote(w.Context(), answers, tx.ID(), s, 1)
+		}
+		synctest.Wait()
+		if agreed := tx.End(); agreed != nil {
+			w.Errorf("agreed: %v", agreed)
+		}
+		close(release) // too late
+		tx.Wait()
+		for range storages {
+			if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_ABORT {
+				w.Errorf("%+v", a)
+			}
+		}
+		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
+		if a := <-answers; status.Code(a.err) != codes.NotFound {
+			w.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestService_refuses(t *testing.T) {
+	run(t, func(w world) {
+		tx := w.begin(nil)
+		defer tx.End()
+		hash := make([]byte, 20)
+		for _, tc := range []struct {
+			name    string
+			service *Service
+			request *gitalypb.VoteTransactionRequest
+			want    codes.Code
+		}{
+			{"no such transaction", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: 1, Node: "gitaly-1", ReferenceUpdatesHash: hash}, codes.NotFound},
+			{"in the name of another", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-2", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
+			{"over another connection", w.Service("gitaly-1", &conn{"gitaly-1"}), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-1", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
+			{"of a stranger", w.Service("gitaly-9", &conn{"gitaly-9"}), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-9", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
+			{"a short hash", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-1", ReferenceUpdatesHash: hash[1:]}, codes.InvalidArgument},
+			{"a long hash", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-1", ReferenceUpdatesHash: append(hash, 0)}, codes.InvalidArgument},
+		} {
+			if _, err := tc.service.VoteTransaction(w.Context(), tc.request); status.Code(err) != tc.want {
+				w.Errorf("%s: got %v, want %v", tc.name, err, tc.want)
+			}
+		}
+	})
+}
+
+func TestService_stopOfThePrimary(t *testing.T) {
+	run(t, func(w world) {
+		tx := w.begin(nil)
+		defer tx.End()
+		answers := make(chan answer, 1)
+		w.vote(w.Context(), answers, tx.ID(), "gitaly-2", 1)
+		synctest.Wait()
+		if _, err := w.Service("gitaly-1", w.conns["gitaly-1"]).StopTransaction(w.Context(), &gitalypb.StopTransactionRequest{TransactionId: tx.ID()}); err != nil {
+			w.Error(err)
+		}
+		if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_STOP {
+			w.Errorf("%+v", a)
+		}
+	})
+}
+
+func TestManager_twoWritesThatWaitForEachOther(t *testing.T) {
+	run(t, func(w world) {
+		older, younger := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
+		of := map[uint64]chan answer{older.ID(): make(chan answer, 3), younger.ID(): make(chan answer, 3)}
+		start := time.Now()
+		w.vote(w.Context(), of[younger.ID()], younger.ID(), "gitaly-2", 2)
+		w.vote(w.Context(), of[older.ID()], older.ID(), "gitaly-1", 1)
+		w.vote(w.Context(), of[older.ID()], older.ID(), "gitaly-3", 1)
+		if a := <-of[younger.ID()]; a.state != gitalypb.VoteTransactionResponse_ABORT || time.Since(start) != contention {
+			w.Errorf("%+v after %v", a, time.Since(start))
+		}
+		// What it had locked is free now.
+		w.vote(w.Context(), of[older.ID()], older.ID(), "gitaly-2", 1)
+		for range storages {
+			if a := <-of[older.ID()]; a.state != gitalypb.VoteTransactionResponse_COMMIT {
+				w.Errorf("%+v", a)
+			}
+		}
+		older.End()
+		younger.End()
+	})
+}

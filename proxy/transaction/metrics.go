@@ -1,0 +1,60 @@
+package transaction
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"praefect/proxy/transaction/ballot"
+)
+
+// metrics are upstream's where it has them.
+type metrics struct {
+	answers          map[ballot.Answer]prometheus.Counter
+	invalid          prometheus.Counter
+	delay, rounds    prometheus.Histogram
+	voters           *prometheus.HistogramVec
+	short, contended prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	votes := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gitaly_praefect_transactions_total",
+		Help: "Votes of storages, by how they were answered.",
+	}, []string{"action"})
+	m := &metrics{
+		answers: map[ballot.Answer]prometheus.Counter{
+			ballot.Commit: votes.WithLabelValues("committed"),
+			ballot.Abort:  votes.WithLabelValues("failed"),
+			ballot.Stop:   votes.WithLabelValues("stopped"),
+		},
+		invalid: votes.WithLabelValues("invalid"),
+		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "gitaly_praefect_transactions_delay_seconds",
+			Help:    "Time from the vote of a storage to its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
+		}),
+		rounds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "gitaly_praefect_subtransactions_per_transaction_total",
+			Help:    "Rounds of votes of a write that were released.",
+			Buckets: []float64{0, 1, 2, 3, 4, 6, 8, 16},
+		}),
+		voters: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "gitaly_praefect_voters_per_transaction_total",
+			Help:    "Storages that a write was sent to.",
+			Buckets: []float64{1, 2, 3, 4, 5, 7},
+		}, []string{"virtual_storage"}),
+		short: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "praefect_short_votes_total",
+			Help: "Rounds of votes released although fewer storages agreed than are enough.",
+		}),
+		contended: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "praefect_contended_writes_total",
+			Help: "Writes aborted because they and another one waited for each other.",
+		}),
+	}
+	if r != nil {
+		r.MustRegister(votes, m.delay, m.rounds, m.voters, m.short, m.contended)
+	}
+	return m
+}
+
+func (m *metrics) answer(a ballot.Answer) { m.answers[a].Inc() }

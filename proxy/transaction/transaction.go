@@ -1,0 +1,182 @@
+package transaction
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/transaction/ballot"
+)
+
+// Header is the metadata key that tells a storage of the transaction of an RPC.
+const Header = "gitaly-reference-transaction"
+
+// Voter is one destination of a write.
+type Voter struct {
+	Storage string
+	// Conn is the connection over which the write was sent, by its identity: a
+	// vote counts only if it comes back over the same one.
+	Conn any
+}
+
+// Config describes a transaction.
+type Config struct {
+	// Keys are the repositories of the write.
+	Keys []state.Key
+	// Voters are its destinations, the primary first.
+	Voters []Voter
+	// Copies is how many must agree in all, beside a majority; Block has the write
+	// aborted if too few do.
+	Copies int
+	Block  bool
+	// Account has everybody accounted for who does not agree. It is called before
+	// the votes of those who do are answered, once at a time; it may block, and
+	// must return soon after the write has ended.
+	Account func(agreeing []string) error
+}
+
+// Transaction is the votes of one write. It is safe for concurrent use.
+type Transaction struct {
+	manager *Manager
+	id      uint64
+	cfg     Config
+	account sync.WaitGroup // the call of Config.Account under way
+
+	mu      sync.Mutex
+	ballot  *ballot.Ballot
+	waiting map[string]chan ballot.Answer // hold 1; guarded by mu
+	ended   bool                          // guarded by mu
+	timer   *time.Timer                   // guarded by mu
+}
+
+// ID is unique among the instances of a cluster, and all that they will ever be.
+func (t *Transaction) ID() uint64 { return t.id }
+
+// Metadata is the value of Header for one of the voters.
+func (t *Transaction) Metadata(storage string) string {
+	text, err := json.Marshal(struct {
+		ID      uint64 `json:"id"`
+		Node    string `json:"node"`
+		Primary bool   `json:"primary"`
+	}{t.id, storage, storage == t.cfg.Voters[0].Storage})
+	if err != nil {
+		panic(err) // there is nothing in it that could not be encoded
+	}
+	return base64.StdEncoding.EncodeToString(text)
+}
+
+// Leave says that a voter casts no more votes, as its RPC has ended.
+func (t *Transaction) Leave(storage string) {
+	t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Leave(now, storage) })
+}
+
+// End ends the transaction: from here on no vote is answered with a commit. It
+// returns those who have done in every round what the primary did, which is one
+// of them; nobody if no vote was released. Where the write itself has ended before, it
+// returns soon.
+func (t *Transaction) End() (agreed []string) {
+	t.manager.forget(t)
+	t.mu.Lock()
+	t.carryOut(t.ballot.Abort())
+	t.ended = true
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	agreed = t.ballot.Agreed()
+	rounds := t.ballot.Rounds()
+	t.mu.Unlock()
+	t.manager.metrics.rounds.Observe(float64(rounds))
+	return agreed
+}
+
+// Wait returns when the call of Config.Account that may be under way has ended.
+func (t *Transaction) Wait() { t.account.Wait() }
+
+// cast casts a vote and waits for the answer.
+func (t *Transaction) cast(ctx context.Context, storage string, vote ballot.Vote) (ballot.Answer, error) {
+	answer := make(chan ballot.Answer, 1)
+	accepted := false
+	t.step(func(now time.Duration) []ballot.Effect {
+		if t.ended {
+			answer <- ballot.Abort
+			accepted = true
+			return nil
+		}
+		if _, twice := t.waiting[storage]; twice {
+			return nil
+		}
+		t.waiting[storage] = answer
+		var effects []ballot.Effect
+		if effects, accepted = t.ballot.Cast(now, storage, vote); !accepted {
+			delete(t.waiting, storage)
+		}
+		return effects
+	})
+	if !accepted {
+		return 0, errTwice
+	}
+	t.manager.contend(t)
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-ctx.Done():
+		// The storage has given up, or its connection is gone: it does not do what it
+		// would be told.
+		t.Leave(storage)
+		return 0, ctx.Err()
+	}
+}
+
+func (t *Transaction) halt(storage string) {
+	t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Halt(now, storage) })
+}
+
+// abort ends all hopes of the write.
+func (t *Transaction) abort() {
+	t.step(func(time.Duration) []ballot.Effect { return t.ballot.Abort() })
+}
+
+// step lets the ballot know of something and carries out what it says.
+func (t *Transaction) step(event func(now time.Duration) []ballot.Effect) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.carryOut(event(t.manager.now()))
+	if t.ended {
+		return
+	}
+	if t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
+	}
+	if at, ok := t.ballot.Next(); ok {
+		t.timer = time.AfterFunc(at-t.manager.now(), func() { t.step(t.ballot.Tick) })
+	}
+}
+
+// carryOut does what the ballot says. Caller holds mu.
+func (t *Transaction) carryOut(effects []ballot.Effect) {
+	for _, effect := range effects {
+		switch e := effect.(type) {
+		case ballot.Reply:
+			t.manager.metrics.answer(e.Answer)
+			if answer := t.waiting[e.Voter]; answer != nil {
+				delete(t.waiting, e.Voter)
+				answer <- e.Answer
+			}
+		case ballot.Account:
+			if e.Short {
+				t.manager.metrics.short.Inc()
+			}
+			t.account.Go(func() {
+				err := t.cfg.Account(e.Agreeing)
+				if err != nil {
+					t.manager.log.Debug("votes are not released", "transaction", t.id, "err", err)
+				}
+				t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Released(now, err == nil) })
+			})
+		}
+	}
+}
