@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"fmt"
 	"testing"
 
 	"google.golang.org/grpc/mem"
@@ -8,21 +9,38 @@ import (
 
 // forwardFakes forwards a call of n messages in each direction that the method streams in, between streams that allocate
 // nothing themselves.
-func forwardFakes(tb testing.TB, method string, msgs []mem.BufferSlice) {
+func forwardFakes(tb testing.TB, method string, msgs []mem.BufferSlice, secondaries int) {
 	call := shape(method)
+	call.Grace = graceOf(patience)
 	client := &fakeClient{ctx: tb.Context(), quiet: true}
-	storage := &fakeStorage{}
+	legs, storages := make([]*Leg, 1+secondaries), make([]*fakeStorage, 1+secondaries)
+	for i := range legs {
+		storages[i] = &fakeStorage{}
+		if call.ClientStreams && secondaries > 0 {
+			storages[i] = ofFullCall()
+		}
+		if call.ServerStreams {
+			storages[i].responses = msgs
+		}
+		legs[i] = fakeLeg(tb, storages[i], true)
+	}
 	if call.ClientStreams {
 		client.requests = msgs
 	}
-	if call.ServerStreams {
-		storage.responses = msgs
-	}
 	var f Forwarder
-	out := f.Forward(client, call, fakeLeg(tb, storage, true))
+	out := f.Forward(client, call, legs[0], legs[1:]...)
 	f.Wait()
-	if out.Err != nil || len(client.requests) > 0 || len(storage.responses) > 0 {
-		tb.Fatalf("forwarded with %v, %d and %d messages left", out.Err, len(client.requests), len(storage.responses))
+	if out.Err != nil || len(client.requests) > 0 {
+		tb.Fatalf("forwarded with %v, %d messages left", out.Err, len(client.requests))
+	}
+	for i, storage := range storages {
+		want := 1
+		if call.ClientStreams {
+			want += len(msgs)
+		}
+		if len(storage.responses) > 0 || storage.got != want {
+			tb.Fatalf("storage %d got %d messages, want %d; %d messages left", i, storage.got, want, len(storage.responses))
+		}
 	}
 }
 
@@ -30,22 +48,24 @@ func forwardFakes(tb testing.TB, method string, msgs []mem.BufferSlice) {
 func TestForwarder_allocatesNothingPerFrame(t *testing.T) {
 	const few, many = 2, 1002
 	for _, method := range []string{clientStream, serverStream, bidi} {
-		t.Run(method, func(t *testing.T) {
-			allocs := func(n int) float64 {
-				msgs := messages(n)
-				return testing.AllocsPerRun(100, func() { forwardFakes(t, method, msgs) })
-			}
-			// A goroutine that is not reused is an allocation too, which some runs have and others have not.
-			if perFrame := (allocs(many) - allocs(few)) / (many - few); perFrame > 0.005 {
-				t.Errorf("%.3f allocations per frame", perFrame)
-			}
-		})
+		for _, secondaries := range []int{0, 2} {
+			t.Run(fmt.Sprintf("%s/%d legs", method, 1+secondaries), func(t *testing.T) {
+				allocs := func(n int) float64 {
+					msgs := messages(n)
+					return testing.AllocsPerRun(100, func() { forwardFakes(t, method, msgs, secondaries) })
+				}
+				// A goroutine that is not reused is an allocation too, which some runs have and others have not.
+				if perFrame := (allocs(many) - allocs(few)) / (many - few); perFrame > 0.005 {
+					t.Errorf("%.3f allocations per frame", perFrame)
+				}
+			})
+		}
 	}
 }
 
 // BenchmarkForwarder_frame is the cost of one frame in the proxy's own code, and of a call with no frame but the first.
 func BenchmarkForwarder_frame(b *testing.B) {
-	b.Run("frame", func(b *testing.B) {
+	frames := func(b *testing.B, method string, secondaries int) {
 		b.ReportAllocs()
 		msgs := messages(1)[0]
 		list := make([]mem.BufferSlice, b.N)
@@ -53,12 +73,21 @@ func BenchmarkForwarder_frame(b *testing.B) {
 			list[i] = msgs
 		}
 		b.ResetTimer()
-		forwardFakes(b, serverStream, list)
-	})
+		forwardFakes(b, method, list, secondaries)
+	}
+	b.Run("frame", func(b *testing.B) { frames(b, serverStream, 0) })
 	b.Run("call", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			forwardFakes(b, unary, nil)
+			forwardFakes(b, unary, nil, 0)
+		}
+	})
+	b.Run("request", func(b *testing.B) { frames(b, clientStream, 0) })
+	b.Run("request, 3 legs", func(b *testing.B) { frames(b, clientStream, 2) })
+	b.Run("call, 3 legs", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			forwardFakes(b, unary, nil, 2)
 		}
 	})
 }

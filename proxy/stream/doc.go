@@ -47,6 +47,38 @@
 //
 // If gRPC retries a leg by itself, Ended covers every attempt that a storage may have worked on.
 //
+// # More than one destination
+//
+// Forward takes one leg or several. The first is the primary: the client sees it alone, exactly as if there were no others.
+// The others are secondaries. Each is sent its own first message and then the client's, and its half-close; what it
+// answers is read and dropped, but for its status, which is in Outcome.Others.
+//
+//	primary:    sent ──▶ flowing ──▶ ended ──LegEnded(0)──▶ grace ──────────────▶ BeforeStatus, once all have ended
+//	secondary:       └─▶ flowing ─────────────────────────────▶ ended ──LegEnded(i)──┘
+//
+// A secondary is sent nothing before the primary was. So a call that was not sent there was sent nowhere, and can be routed
+// anew. However a secondary ends, neither the call nor another secondary fails with it:
+//
+//	what happens to a secondary                    its Err                     its Ended
+//	status arrives, whatever its code, early too   that status                 true
+//	storage or connection lost, Leg.Cancel         as for the primary          false
+//	two responses where one is due                 Internal                    false
+//	it takes no more requests for SlowBound        ErrTooSlow                  false
+//	primary ends without its status                what the client gets        false
+//	primary's status arrives, Grace passes         Canceled                    false
+//
+// Once the primary's status arrived, the statuses of the secondaries are worth waiting for, whatever it was: a secondary
+// that ended alike is a replica that is alike. While they have grace the client's requests still reach them. If the primary
+// ends in any other way they are given up at once. The context of a secondary may descend from the client's, and then ends
+// with it at any time; or have only the deadline in common with it, and then the secondary is given up with the primary, and
+// keeps its grace if the client goes when the primary's status is here.
+//
+// A secondary may be slower than the client, but not by much, and not for long. It has a queue of 16 requests or 1 MiB,
+// or of one larger request, which counts until gRPC has taken it. If a queue is full the request pump waits, and with it the
+// client; if it waits for one request longer than SlowBound, every secondary that has had no room all that time is cut off.
+// So a client is kept waiting by secondaries for at most SlowBound at a time, and what they hold is bounded by their number.
+// The primary has no queue: the client goes at its pace, as it would without a proxy.
+//
 // # Who owns a frame
 //
 // A [Frame] holds one reference to each of its buffers, and exactly one holder frees it.
@@ -55,20 +87,22 @@
 //   - Sent: Codec gives gRPC references of its own, because gRPC sends later; the pump frees the Frame after SendMsg.
 //   - First: Peek gives it to the caller. Open takes over the one it is given, also when it fails.
 //   - Kept response: the exchange frees it, sent or not.
+//   - Queued: the queue of a secondary takes references of its own, before the pump sends to the primary and frees its Frame.
+//     They pass to the Frame of the secondary's sender, which frees it after SendMsg; when the leg ends, the queue frees those
+//     that were not taken.
+//   - Response of a secondary: freed as soon as it was read.
 //
-// Each pump has one Frame for the whole call. Its slice of buffers is replaced by the next message and never written to, as
-// gRPC may still be reading it.
+// Each pump and each sender has one Frame for the whole call. Its slice of buffers is replaced by the next message and never
+// written to, as gRPC or another leg may still be reading it.
 //
 // # Goroutines
 //
-// The request pump ends with the client's half-close, when the leg has ended and it tries to send, or when the client's
+// The request pump ends with the client's half-close, when all legs have ended and it tries to send, or when the client's
 // stream is over. If a storage answers a client that is still sending, the last of these is yet to come: the pump waits in
 // RecvMsg, which nothing but the return of the handler can end. It touches neither side any more but to drop one message. The
 // [Forwarder] owns it, and Wait waits for it.
 //
-// # More than one destination
-//
-// A [Leg] is one destination. A write that goes to several adds the other legs to the [Call]: each request is then sent to
-// all, one reference more for each, and responses of the others are read and dropped, each by a goroutine of its own; headers,
-// messages, trailers and status come from one leg, as they do now.
+// A secondary has a goroutine that sends its first message and reads its responses, and if the client streams a second one
+// that sends what is in its queue. Forward returns when the first has ended; the second follows at once, because the leg is
+// given up by then. The Forwarder owns them all.
 package stream

@@ -16,6 +16,9 @@ type exchange struct {
 	leg  *Leg
 	out  Outcome
 
+	// fan is about the other legs. It is safe for pumpRequests and Forward's goroutine to use it together.
+	fan *fanout
+
 	// response is the message of a method with one response, kept until the end is released. It came if responded.
 	response  Frame
 	responded bool
@@ -29,7 +32,8 @@ type exchange struct {
 	requestErr error
 }
 
-// pumpRequests passes the client's messages on after the first, until its half-close or until either side has ended.
+// pumpRequests passes the client's messages on after the first, until its half-close or until either side has ended. It
+// cancels none but the primary when the client fails: whether the others go with it depends on how it ends.
 func (x *exchange) pumpRequests() {
 	err := x.requests()
 	if err != nil {
@@ -41,20 +45,25 @@ func (x *exchange) pumpRequests() {
 	}
 }
 
-// requests returns the error by which the client's messages ended early, if the leg did not end before.
+// requests returns the error by which the client's messages ended early, if no leg was left before.
 func (x *exchange) requests() error {
-	frame := new(Frame)
+	ctx, frame := x.ss.Context(), new(Frame)
+	ended := false
 	for {
 		if err := x.ss.RecvMsg(frame); err == io.EOF {
+			x.fan.close()
 			_ = x.leg.stream.CloseSend() // an error would mean what it means below
 			return nil
 		} else if err != nil {
 			return err
 		}
-		err := x.leg.stream.SendMsg(frame)
+		err := x.fan.put(ctx, frame)
+		if err == nil && !ended {
+			ended = x.leg.stream.SendMsg(frame) != nil // the leg has ended, and its RecvMsg says how
+		}
 		frame.Free()
-		if err != nil {
-			return nil // the leg has ended, and its RecvMsg says how
+		if err != nil || ended && !x.fan.wants() {
+			return err
 		}
 	}
 }
@@ -101,7 +110,7 @@ func (x *exchange) keepResponse() error {
 	err := x.leg.stream.RecvMsg(&second)
 	if err == nil {
 		second.Free()
-		err = x.giveUp(status.Errorf(codes.Internal, "storage sent more than one response to %q", x.call.Method))
+		err = x.giveUp(errSecondResponse(&x.call))
 	}
 	return err
 }
@@ -128,11 +137,14 @@ func (x *exchange) giveUp(err error) error {
 	return err
 }
 
-// finish decides what the error by which the leg ended means, and lets the client have the end if the caller agrees.
+// finish decides what the error by which the leg ended means, waits for the other legs, and lets the client have the end if
+// the caller agrees.
 func (x *exchange) finish(end error) {
 	defer x.response.Free()
 
 	x.settle(end)
+	x.call.legEnded(0, x.out)
+	x.out.Others = x.fan.end(x.out)
 	if x.call.BeforeStatus != nil {
 		if err := x.call.BeforeStatus(x.out); err != nil {
 			x.out.Err = err
@@ -219,4 +231,9 @@ func clientError(err error) error {
 		return status.Error(codes.Canceled, st.Message())
 	}
 	return err
+}
+
+// errSecondResponse is what becomes of a storage that breaks the rules of its method.
+func errSecondResponse(call *Call) error {
+	return status.Errorf(codes.Internal, "storage sent more than one response to %q", call.Method)
 }

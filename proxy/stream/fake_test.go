@@ -4,10 +4,12 @@ import (
 	"context"
 	"io"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 )
 
 // The fakes are streams without a network: what one side sends is a list, and the codec is used as gRPC uses it.
@@ -86,8 +88,18 @@ type fakeStorage struct {
 	end               error // after the responses; io.EOF if nil
 	untilCancelled    bool  // the responses end only when the leg is cancelled
 
-	got int // requests, counted by the one goroutine that sends
+	// How a storage takes its time.
+	halfClosed chan struct{} // if set, the responses end only after the requests; see ofFullCall
+	lasts      time.Duration // before the end
+	pace       time.Duration // for each request but the first
+	stuck      int           // the number of requests that are taken at all, if not 0
+	sendFails  bool
+
+	got int // requests taken, counted by the one goroutine that sends
 }
+
+// ofFullCall makes a storage that ends only when the client has.
+func ofFullCall() *fakeStorage { return &fakeStorage{halfClosed: make(chan struct{})} }
 
 func (s *fakeStorage) Header() (metadata.MD, error) { return s.header, nil }
 
@@ -97,9 +109,8 @@ func (s *fakeStorage) RecvMsg(m any) error {
 		s.responses = s.responses[1:]
 		return receive(msg, m)
 	}
-	if s.untilCancelled {
-		<-s.ctx.Done()
-		return s.ctx.Err()
+	if !s.comesToItsEnd() {
+		return status.FromContextError(s.ctx.Err()).Err()
 	}
 	if s.end != nil {
 		return s.end
@@ -107,12 +118,55 @@ func (s *fakeStorage) RecvMsg(m any) error {
 	return io.EOF
 }
 
+// comesToItsEnd takes the storage's time, and returns false if the leg is cancelled first.
+func (s *fakeStorage) comesToItsEnd() bool {
+	if s.halfClosed != nil {
+		select {
+		case <-s.halfClosed:
+		case <-s.ctx.Done():
+			return false
+		}
+	}
+	if s.untilCancelled {
+		<-s.ctx.Done()
+		return false
+	}
+	return s.waits(s.lasts)
+}
+
+// waits returns false if the leg is cancelled first.
+func (s *fakeStorage) waits(d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-s.ctx.Done():
+		return false
+	}
+}
+
 func (s *fakeStorage) SendMsg(m any) error {
+	switch {
+	case s.sendFails:
+		return io.EOF
+	case s.stuck > 0 && s.got == s.stuck:
+		<-s.ctx.Done()
+		return io.EOF
+	case s.pace > 0 && s.got > 0 && !s.waits(s.pace):
+		return io.EOF
+	}
 	s.got++
 	return send(m)
 }
 
-func (s *fakeStorage) CloseSend() error { return nil }
+func (s *fakeStorage) CloseSend() error {
+	if s.halfClosed != nil {
+		close(s.halfClosed)
+	}
+	return nil
+}
 
 func (s *fakeStorage) Trailer() metadata.MD { return metadata.Pairs("t", "1") }
 
@@ -136,8 +190,12 @@ func send(m any) error {
 // fakeLeg is a leg to a fake storage, whose trailers have arrived if ended is set.
 func fakeLeg(tb testing.TB, storage *fakeStorage, ended bool) *Leg {
 	tb.Helper()
+	return fakeLegIn(tb.Context(), storage, ended)
+}
+
+func fakeLegIn(ctx context.Context, storage *fakeStorage, ended bool) *Leg {
 	leg := &Leg{stream: storage, first: new(Frame), arrival: new(arrival)}
-	leg.ctx, leg.cancel = context.WithCancelCause(tb.Context())
+	leg.ctx, leg.cancel = context.WithCancelCause(ctx)
 	storage.ctx = leg.ctx
 	leg.arrival.begin(false)
 	leg.arrival.arrived.Store(ended)

@@ -24,6 +24,9 @@ type Outcome struct {
 	ClientErr error
 	// Trailer is what the storage sent beside the status.
 	Trailer metadata.MD
+	// Others says how the other legs ended, in their order. Theirs is Err, the status as a client would have got it, Ended
+	// and Sent. It is nil while they may go on, so that LegEnded never sees it.
+	Others []Outcome
 }
 
 // Forwarder forwards calls between clients and storages. The zero value is ready, and safe for concurrent use.
@@ -35,18 +38,27 @@ type Forwarder struct {
 // call ended, and says so. Messages pass as they come. The status is left to the caller, who returns it from the handler
 // and so releases the end to the client.
 //
-// It takes over the leg, which is given up when it returns. The context of ss ends only together with the stream, as
+// The storages of the other legs are secondaries, which are sent the same requests and whose ends are waited for, as the
+// package says under "More than one destination". The others have no part in the answer, and none can fail the call.
+//
+// It takes over the legs, which are given up when it returns. The context of ss ends only together with the stream, as
 // gRPC's does: a caller that wants to end the call cancels the leg. If the client streams and the storage answered before the
 // client had finished, a goroutine may still wait for the client's next message; gRPC ends that wait when the handler
 // returns, and [Forwarder.Wait] waits for it.
-func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, leg *Leg) Outcome {
-	defer leg.cancel(nil)
-
+func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, leg *Leg, others ...*Leg) Outcome {
 	x := &exchange{ss: ss, call: call, leg: leg}
+	defer leg.cancel(nil)
+	x.fan = newFanout(&x.call, others)
+	defer x.fan.cancel(nil)
+
+	// ▲ Nobody is sent anything before the primary was: what was not sent to it has happened nowhere.
 	x.out.Sent = leg.sendFirst()
-	if call.ClientStreams && leg.first != nil && x.out.Sent {
-		x.requested = make(chan struct{})
-		f.pumps.Go(x.pumpRequests)
+	if x.out.Sent {
+		x.fan.start(f)
+		if call.ClientStreams && leg.first != nil {
+			x.requested = make(chan struct{})
+			f.pumps.Go(x.pumpRequests)
+		}
 	}
 	x.finish(x.pumpResponses())
 	return x.out

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"io"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -15,10 +16,30 @@ type Call struct {
 	Method string
 	// ClientStreams and ServerStreams report which side may send more than one message.
 	ClientStreams, ServerStreams bool
-	// BeforeStatus, if set, is called once when it is known how the call ended, whichever way, and before the client gets
-	// its end: the trailers and the status, and with a method of one response the response too. An error replaces the
-	// status, and neither response nor trailers are sent. It runs on the caller's goroutine and may block.
+	// BeforeStatus, if set, is called once when it is known how the call ended on every leg, whichever way, and before the
+	// client gets its end: the trailers and the status, and with a method of one response the response too. An error replaces
+	// the status, and neither response nor trailers are sent. It runs on the caller's goroutine and may block.
 	BeforeStatus func(Outcome) error
+	// LegEnded, if set, is called once for each leg as soon as that leg has ended, whichever way, and before BeforeStatus. The
+	// leg that the client hears is number 0, the others follow in their order. It runs on a goroutine of the leg, beside those
+	// of other legs, and should not block for long: the leg counts as ended when it returns.
+	LegEnded func(leg int, out Outcome)
+
+	// Grace says how long the other legs may go on when the status of leg 0 has arrived, the given time after Forward began;
+	// then they are cancelled. Not set, or not positive: not at all.
+	Grace func(elapsed time.Duration) time.Duration
+	// SlowBound is how long, in one stretch, another leg may keep the call waiting because it takes no more requests; then it
+	// is cancelled, with ErrTooSlow. Not positive: DefaultSlowBound.
+	SlowBound time.Duration
+}
+
+// DefaultSlowBound is the Call.SlowBound of a call that sets none.
+const DefaultSlowBound = 10 * time.Second
+
+func (c *Call) legEnded(leg int, out Outcome) {
+	if c.LegEnded != nil {
+		c.LegEnded(leg, out)
+	}
 }
 
 // Peek reads the first message of a client, which the caller then owns. A client that half-closes without any message gets

@@ -126,14 +126,18 @@ func TestForwarder_freesEveryFrame(t *testing.T) {
 			requests, responses int
 			sendErr, end        error
 			beforeStatus        func(Outcome) error
+			secondaries         int
 		}{
-			{"nothing", 0, 0, nil, nil, nil},
-			{"one each", 1, 1, nil, nil, nil},
-			{"several", 5, 5, nil, nil, nil},
-			{"client unreachable", 2, 1, lost, nil, nil},
-			{"storage lost", 2, 1, nil, lost, nil},
-			{"agreed", 2, 1, nil, nil, agree(nil)},
-			{"refused", 2, 1, nil, nil, agree(lost)},
+			{"nothing", 0, 0, nil, nil, nil, 0},
+			{"one each", 1, 1, nil, nil, nil, 0},
+			{"several", 5, 5, nil, nil, nil, 0},
+			{"several, to several", 5, 5, nil, nil, nil, 2},
+			{"client unreachable", 2, 1, lost, nil, nil, 0},
+			{"client unreachable, several legs", 2, 1, lost, nil, nil, 2},
+			{"storage lost", 2, 1, nil, lost, nil, 0},
+			{"all lost", 2, 1, nil, lost, nil, 2},
+			{"agreed", 2, 1, nil, nil, agree(nil), 0},
+			{"refused", 2, 1, nil, nil, agree(lost), 2},
 		} {
 			t.Run(tc.desc+method, func(t *testing.T) {
 				pool := newStrictPool(t)
@@ -150,13 +154,22 @@ func TestForwarder_freesEveryFrame(t *testing.T) {
 				if call.ClientStreams {
 					client.requests = fill(tc.requests)
 				}
-				leg := fakeLeg(t, storage, true)
-				leg.first = NewFrame(pool.buffer("first"))
+				storages := []*fakeStorage{storage}
+				for range tc.secondaries {
+					storages = append(storages, &fakeStorage{end: tc.end, responses: fill(tc.responses)})
+				}
+				legs := fakeLegs(t, storages...)
+				for _, leg := range legs {
+					leg.first = NewFrame(pool.buffer("first"))
+				}
 
 				var f Forwarder
-				f.Forward(client, call, leg)
+				f.Forward(client, call, legs[0], legs[1:]...)
 				f.Wait()
-				for _, left := range append(client.requests, storage.responses...) {
+				for _, storage := range storages {
+					client.requests = append(client.requests, storage.responses...)
+				}
+				for _, left := range client.requests {
 					left.Free() // never received
 				}
 				if got := pool.outstanding(); got != 0 {
@@ -167,14 +180,16 @@ func TestForwarder_freesEveryFrame(t *testing.T) {
 	}
 }
 
-// The same with gRPC itself on both sides of the proxy, in all shapes: buffers that are returned too early would show in the
-// bytes, and none may be left when all is closed.
+// The same with gRPC itself on both sides of the proxy and three storages behind it: buffers that are returned too early would
+// show in the bytes, and none may be left when all is closed.
 func TestForwarder_sharesBuffersWithGRPC(t *testing.T) {
 	pool := newStrictPool(t)
 	storage := new(shapes)
+	seen := make(chan []*wrapperspb.BytesValue, 3)
 	storage.behave(func(ss grpc.ServerStream) error {
 		// Echo what came, all at the end: the proxy's connection has to hold much on the way.
 		var all []*wrapperspb.BytesValue
+		defer func() { seen <- all }()
 		for {
 			msg := new(wrapperspb.BytesValue)
 			if err := ss.RecvMsg(msg); err == io.EOF {
@@ -195,8 +210,12 @@ func TestForwarder_sharesBuffersWithGRPC(t *testing.T) {
 	storageServer.RegisterService(storage.desc(), nil)
 
 	p := &proxy{outcomes: make(chan Outcome, 10)}
-	conn := dial(t, listen(t, storageServer), grpc.WithStatsHandler(StatsHandler{}), experimental.WithBufferPool(pool))
-	p.storage = conn
+	addr := listen(t, storageServer)
+	var conns []*grpc.ClientConn
+	for range cap(seen) {
+		conns = append(conns, dial(t, addr, grpc.WithStatsHandler(StatsHandler{}), experimental.WithBufferPool(pool)))
+	}
+	p.storage, p.others = conns[0], []grpc.ClientConnInterface{conns[1], conns[2]}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(Codec{}), grpc.UnknownServiceHandler(p.handle), experimental.BufferPool(pool))
 	clientConn := dial(t, listen(t, server))
 
@@ -206,23 +225,37 @@ func TestForwarder_sharesBuffersWithGRPC(t *testing.T) {
 		c.send(strings.Repeat(string(rune('a'+i)), size))
 	}
 	c.closeSend()
-	for i, size := range sizes {
+	check := func(what string, i int, msg *wrapperspb.BytesValue) {
+		if want := bytes.Repeat([]byte{byte('a' + i)}, sizes[i]); !bytes.Equal(msg.GetValue(), want) {
+			t.Errorf("%s: message %d of %d bytes is different", what, i, len(want))
+		}
+	}
+	for i := range sizes {
 		var msg wrapperspb.BytesValue
 		if err := c.stream.RecvMsg(&msg); err != nil {
 			t.Fatal(err)
 		}
-		if want := bytes.Repeat([]byte{byte('a' + i)}, size); !bytes.Equal(msg.GetValue(), want) {
-			t.Errorf("message %d of %d bytes came back different", i, size)
-		}
+		check("client", i, &msg)
 	}
 	if c.recv() {
 		t.Error("a message too many")
+	}
+	for range conns {
+		all := <-seen
+		if len(all) != len(sizes) {
+			t.Fatalf("a storage got %d messages, want %d", len(all), len(sizes))
+		}
+		for i, msg := range all {
+			check("storage", i, msg)
+		}
 	}
 	p.outcome(t)
 
 	clientConn.Close()
 	server.Stop()
-	conn.Close()
+	for _, conn := range conns {
+		conn.Close()
+	}
 	p.forwarder.Wait()
 	if got := pool.outstanding(); got != 0 {
 		t.Errorf("%d of %d buffers left", got, len(pool.out))

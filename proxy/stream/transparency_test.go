@@ -108,11 +108,11 @@ func scenarios() []scenario {
 			return withDetails(codes.Unavailable, "going away")
 		}},
 		{"headers, then a wait", serverStream, nil,
-			func(c *client) { c.send("request"); c.closeSend(); c.header(); close(c.gate); c.drain() },
-			func(s *serverSide) error { s.recv(); s.sendHeader("h", "1"); <-s.gate; s.send("late"); return nil }},
+			func(c *client) { c.send("request"); c.closeSend(); c.header(); c.gate.open(); c.drain() },
+			func(s *serverSide) error { s.recv(); s.sendHeader("h", "1"); s.gate.wait(); s.send("late"); return nil }},
 		{"message, then a wait", serverStream, nil,
-			func(c *client) { c.send("request"); c.closeSend(); c.recv(); close(c.gate); c.drain() },
-			func(s *serverSide) error { s.recv(); s.send("early"); <-s.gate; return nil }},
+			func(c *client) { c.send("request"); c.closeSend(); c.recv(); c.gate.open(); c.drain() },
+			func(s *serverSide) error { s.recv(); s.send("early"); s.gate.wait(); return nil }},
 
 		{"client stream", clientStream, nil,
 			func(c *client) {
@@ -133,9 +133,6 @@ func scenarios() []scenario {
 		{"answer before the client has finished", clientStream, nil,
 			func(c *client) { c.send("one"); c.drain() },
 			func(s *serverSide) error { s.recv(); s.send("enough"); return nil }},
-		{"error before the client has finished", clientStream, nil,
-			func(c *client) { c.send("one"); c.drain() },
-			func(s *serverSide) error { return withDetails(codes.PermissionDenied, "not you") }},
 
 		{"both ways, in turns", bidi, nil,
 			func(c *client) {
@@ -174,57 +171,85 @@ func scenarios() []scenario {
 			func(s *serverSide) error { s.recv(); s.send("enough"); return status.Error(codes.OutOfRange, "end") }},
 
 		{"client cancels while waiting", serverStream, nil,
-			func(c *client) { c.send("request"); c.closeSend(); c.recv(); c.cancel(); c.drain() },
-			func(s *serverSide) error { s.recv(); s.send("one"); s.awaitCancel(); return nil }},
+			func(c *client) {
+				c.send("request")
+				c.closeSend()
+				c.recv()
+				c.gate.wait()
+				c.cancel()
+				c.drain()
+			},
+			func(s *serverSide) error { s.recv(); s.send("one"); s.gate.arrive(); s.awaitCancel(); return nil }},
 		{"client cancels while sending", bidi, nil,
-			func(c *client) { c.send("one"); c.recv(); c.cancel(); c.drain() },
-			func(s *serverSide) error { s.recv(); s.send("one"); s.drain(); s.awaitCancel(); return nil }},
+			func(c *client) { c.send("one"); c.recv(); c.gate.wait(); c.cancel(); c.drain() },
+			func(s *serverSide) error {
+				s.recv()
+				s.send("one")
+				s.gate.arrive()
+				s.drain()
+				s.awaitCancel()
+				return nil
+			}},
 		{"client cancels a unary call", unary, nil,
-			func(c *client) { c.send("request"); c.closeSend(); <-c.gate; c.cancel(); c.drain() },
-			func(s *serverSide) error { s.recv(); close(s.gate); s.awaitCancel(); return nil }},
+			func(c *client) { c.send("request"); c.closeSend(); c.gate.wait(); c.cancel(); c.drain() },
+			func(s *serverSide) error { s.recv(); s.gate.arrive(); s.awaitCancel(); return nil }},
 	}
 }
 
-// run tells the scenario once, to a connection that leads to the storage or to a proxy in front of it.
-func (sc scenario) run(t *testing.T, conn *grpc.ClientConn, storage *shapes) (client, server []string) {
+// atOnce ends before anything was sent, so that a secondary would see as much or as little of it as chance has it.
+func atOnce() scenario {
+	return scenario{"error before the client has finished", clientStream, nil,
+		func(c *client) { c.send("one"); c.drain() },
+		func(s *serverSide) error { return withDetails(codes.PermissionDenied, "not you") }}
+}
+
+// run tells the scenario once, to a connection that leads to one storage or to a proxy in front of some.
+func (sc scenario) run(t *testing.T, conn *grpc.ClientConn, storages ...*shapes) (client []string, servers [][]string) {
 	t.Helper()
-	seen := make(chan []string, 1)
-	gate := make(chan struct{})
-	storage.behave(func(ss grpc.ServerStream) error {
-		s := &serverSide{tb: t, stream: ss, gate: gate}
-		defer func() { seen <- s.lines }()
-		return sc.server(s)
-	})
+	gate := newGate(len(storages))
+	seen := make([]chan []string, len(storages))
+	for i, storage := range storages {
+		seen[i] = make(chan []string, 1)
+		storage.behave(func(ss grpc.ServerStream) error {
+			s := &serverSide{tb: t, stream: ss, gate: gate}
+			defer func() { seen[i] <- s.lines }()
+			return sc.server(s)
+		})
+	}
 	ctx := metadata.AppendToOutgoingContext(t.Context(), sc.md...)
 	c := newClient(t, ctx, conn, sc.method)
 	c.gate = gate
 	sc.client(c)
-	select {
-	case server = <-seen:
-	case <-time.After(patience):
-		t.Error("the storage's side did not end")
+	for i := range storages {
+		select {
+		case lines := <-seen[i]:
+			servers = append(servers, lines)
+		case <-time.After(patience):
+			t.Errorf("the side of storage %d did not end", i)
+		}
 	}
-	return c.lines, server
+	return c.lines, servers
 }
 
 // TestForwarder_isTransparent compares what both ends of a call see with and without a proxy between them.
 func TestForwarder_isTransparent(t *testing.T) {
-	storage := new(shapes)
-	grpcServer := grpc.NewServer()
-	grpcServer.RegisterService(storage.desc(), nil)
-	addr := listen(t, grpcServer)
-	_, proxyAddr := startProxy(t, addr)
-	direct, proxied := dial(t, addr), dial(t, proxyAddr)
+	storage, _, addr, proxyAddr := startBoth(t)
+	compare(t, dial(t, addr), dial(t, proxyAddr), append(scenarios(), atOnce()), storage)
+}
 
-	for _, sc := range scenarios() {
+// compare tells scenarios to the first of the storages and to a proxy in front of them all, each of which must see the same.
+func compare(t *testing.T, direct, proxied *grpc.ClientConn, scenarios []scenario, storages ...*shapes) {
+	for _, sc := range scenarios {
 		t.Run(sc.name, func(t *testing.T) {
-			wantClient, wantServer := sc.run(t, direct, storage)
-			gotClient, gotServer := sc.run(t, proxied, storage)
+			wantClient, want := sc.run(t, direct, storages[0])
+			gotClient, got := sc.run(t, proxied, storages...)
 			if diff := cmp.Diff(wantClient, gotClient); diff != "" {
 				t.Errorf("client (-direct +proxied):\n%s", diff)
 			}
-			if diff := cmp.Diff(wantServer, gotServer); diff != "" {
-				t.Errorf("storage (-direct +proxied):\n%s", diff)
+			for i := range got {
+				if diff := cmp.Diff(want[0], got[i]); diff != "" {
+					t.Errorf("storage %d (-direct +proxied):\n%s", i, diff)
+				}
 			}
 			if len(gotClient) == 0 {
 				t.Error("nothing was written down")

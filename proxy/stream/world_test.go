@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,29 +99,52 @@ func dial(tb testing.TB, addr string, opts ...grpc.DialOption) *grpc.ClientConn 
 	return conn
 }
 
-// proxy forwards every call to one storage and keeps the outcomes.
+// proxy forwards every call to one storage, and to others beside it, and keeps the outcomes.
 type proxy struct {
-	storage      grpc.ClientConnInterface
-	forwarder    Forwarder
-	beforeStatus func(Outcome) error
-	outcomes     chan Outcome
+	storage   grpc.ClientConnInterface
+	others    []grpc.ClientConnInterface
+	forwarder Forwarder
+	outcomes  chan Outcome
+
+	// prepare, if set, may change a call before it is opened, and opened the legs before the call is forwarded.
+	prepare func(*Call)
+	opened  func([]*Leg)
 }
 
 func (p *proxy) handle(_ any, ss grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(ss)
 	call := shape(method)
-	call.BeforeStatus = p.beforeStatus
+	call.Grace = func(time.Duration) time.Duration { return patience }
+	if p.prepare != nil {
+		p.prepare(&call)
+	}
 	first, err := Peek(ss, call)
 	if err != nil && err != io.EOF {
 		return err
 	}
 	md, _ := metadata.FromIncomingContext(ss.Context())
-	leg, err := Open(metadata.NewOutgoingContext(ss.Context(), md), p.storage, call, first)
-	if err != nil {
-		p.outcomes <- Outcome{Err: err}
-		return err
+	ctx := metadata.NewOutgoingContext(ss.Context(), md)
+	var legs []*Leg
+	for _, conn := range append([]grpc.ClientConnInterface{p.storage}, p.others...) {
+		var copied *Frame
+		if first != nil {
+			first.Data().Ref()
+			copied = NewFrame(first.Data())
+		}
+		leg, err := Open(ctx, conn, call, copied)
+		if err != nil {
+			p.outcomes <- Outcome{Err: err}
+			return err
+		}
+		legs = append(legs, leg)
 	}
-	out := p.forwarder.Forward(ss, call, leg)
+	if first != nil {
+		first.Free()
+	}
+	if p.opened != nil {
+		p.opened(legs)
+	}
+	out := p.forwarder.Forward(ss, call, legs[0], legs[1:]...)
 	p.outcomes <- out
 	return out.Err
 }
@@ -189,11 +213,33 @@ func (t *transcript) message(b []byte) {
 	t.add("message %q", b)
 }
 
+// gate is where the sides of a call meet: it opens when all storages have arrived, or by the client's hand.
+type gate struct {
+	missing atomic.Int32
+	opened  chan struct{}
+}
+
+func newGate(storages int) *gate {
+	g := &gate{opened: make(chan struct{})}
+	g.missing.Store(int32(storages))
+	return g
+}
+
+func (g *gate) open() { close(g.opened) }
+
+func (g *gate) arrive() {
+	if g.missing.Add(-1) == 0 {
+		g.open()
+	}
+}
+
+func (g *gate) wait() { <-g.opened }
+
 // client drives one call and writes down what it sees. Its stream hides nothing: it is declared to stream both ways.
 type client struct {
 	transcript
 	tb     testing.TB
-	gate   chan struct{} // for the two sides to meet
+	gate   *gate
 	cancel context.CancelFunc
 	stream grpc.ClientStream
 }
@@ -253,7 +299,7 @@ func (c *client) drain() {
 type serverSide struct {
 	transcript
 	tb     testing.TB
-	gate   chan struct{}
+	gate   *gate
 	stream grpc.ServerStream
 }
 

@@ -1,0 +1,179 @@
+package stream
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// fanout is the part of a call that is about its secondaries; nil if it has none. It starts with none of them started.
+type fanout struct {
+	call        *Call
+	secondaries []*secondary
+	begun       time.Time
+	slow        stopwatch // only put
+}
+
+func newFanout(call *Call, legs []*Leg) *fanout {
+	if len(legs) == 0 {
+		return nil
+	}
+	fan := &fanout{call: call, begun: time.Now(), slow: stopwatch{bound: call.SlowBound}}
+	if fan.slow.bound <= 0 {
+		fan.slow.bound = DefaultSlowBound
+	}
+	for i, leg := range legs {
+		fan.secondaries = append(fan.secondaries, newSecondary(call, i+1, leg))
+	}
+	return fan
+}
+
+// start sends them the first message, and carries them to their ends.
+func (fan *fanout) start(f *Forwarder) {
+	if fan == nil {
+		return
+	}
+	for _, s := range fan.secondaries {
+		f.pumps.Go(func() { s.run(f) })
+	}
+}
+
+// put gives a request to all of them, and waits for those that have no room, within the bound. An error is that of the
+// client's context; the requests must end with it, because some may have got this one and others not.
+func (fan *fanout) put(ctx context.Context, frame *Frame) error {
+	if fan == nil {
+		return nil
+	}
+	defer fan.slow.stop()
+	for _, s := range fan.secondaries {
+		for !s.requests.put(frame) {
+			if fan.slow.passed {
+				s.cutOff(fan.slow.bound)
+				continue
+			}
+			fan.slow.start()
+			select {
+			case <-s.requests.drained:
+			case <-fan.slow.timer.C:
+				fan.slow.passed = true
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+// close half-closes all of them, behind the requests that they have still to be sent.
+func (fan *fanout) close() {
+	if fan == nil {
+		return
+	}
+	for _, s := range fan.secondaries {
+		s.requests.close()
+	}
+}
+
+// wants reports whether any of them takes requests still.
+func (fan *fanout) wants() bool {
+	if fan == nil {
+		return false
+	}
+	for _, s := range fan.secondaries {
+		if !s.requests.ended() {
+			return true
+		}
+	}
+	return false
+}
+
+// cancel gives all of them up.
+func (fan *fanout) cancel(cause error) {
+	if fan == nil {
+		return
+	}
+	for _, s := range fan.secondaries {
+		s.leg.cancel(cause)
+	}
+}
+
+// end waits until all of them have ended, now that the primary has, and returns how. Those that were not started never are.
+func (fan *fanout) end(primary Outcome) []Outcome {
+	if fan == nil {
+		return nil
+	}
+	grace := fan.grace(primary)
+	var over <-chan time.Time
+	switch {
+	case !primary.Sent:
+		for _, s := range fan.secondaries {
+			s.discard(givenUp(primary, 0))
+		}
+	case grace <= 0:
+		fan.cancel(givenUp(primary, 0))
+	default:
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		over = timer.C
+	}
+
+	outcomes := make([]Outcome, len(fan.secondaries))
+	for i, s := range fan.secondaries {
+		select {
+		case <-s.ended:
+		case <-over:
+			fan.cancel(givenUp(primary, grace))
+			<-s.ended // soon, as all that follow: gRPC ends what is cancelled
+			over = nil
+		}
+		outcomes[i] = s.out
+	}
+	return outcomes
+}
+
+// grace is what they are given. If the primary's status did not arrive nothing is gained by theirs.
+func (fan *fanout) grace(primary Outcome) time.Duration {
+	if !primary.Ended || fan.call.Grace == nil {
+		return 0
+	}
+	return fan.call.Grace(time.Since(fan.begun))
+}
+
+// givenUp is the reason for which secondaries are given up: what became of the primary, if it did not end by itself.
+func givenUp(primary Outcome, grace time.Duration) error {
+	if primary.Err != nil && !primary.Ended {
+		return primary.Err
+	}
+	return status.Errorf(codes.Canceled, "the primary has ended, and the storage had not %s later", grace)
+}
+
+// stopwatch measures how long the secondaries have kept one request waiting. It runs from when the first of them had no room;
+// one whose turn comes later has had none since then either, because nobody else fills its queue.
+type stopwatch struct {
+	bound   time.Duration
+	timer   *time.Timer // made when it is needed, once for the call
+	running bool
+	passed  bool // the bound
+}
+
+// start begins to measure, unless that was done for this request.
+func (w *stopwatch) start() {
+	switch {
+	case w.running:
+	case w.timer == nil:
+		w.timer = time.NewTimer(w.bound)
+	default:
+		w.timer.Reset(w.bound)
+	}
+	w.running = true
+}
+
+// stop makes it ready for the next request.
+func (w *stopwatch) stop() {
+	if w.running {
+		w.timer.Stop()
+	}
+	w.running, w.passed = false, false
+}

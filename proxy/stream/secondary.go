@@ -1,0 +1,109 @@
+package stream
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ErrTooSlow is the reason for which a secondary is cut off that has kept the call waiting for longer than Call.SlowBound.
+var ErrTooSlow = status.Error(codes.ResourceExhausted, "storage is too slow")
+
+// secondary is a leg beside the primary: it is sent the same requests, and what it answers is dropped, but for its status.
+type secondary struct {
+	leg      *Leg
+	call     *Call
+	number   int    // among the legs of the call
+	requests *queue // nil if the client does not stream
+
+	ended chan struct{} // closed when the leg has ended and LegEnded has returned
+	out   Outcome       // how; set before
+}
+
+func newSecondary(call *Call, number int, leg *Leg) *secondary {
+	s := &secondary{leg: leg, call: call, number: number, ended: make(chan struct{})}
+	if call.ClientStreams {
+		s.requests = newQueue()
+	}
+	return s
+}
+
+// run carries the leg to its end. The requests get a goroutine of their own only where the client streams.
+func (s *secondary) run(f *Forwarder) {
+	s.out.Sent = s.leg.sendFirst()
+	if s.out.Sent && s.requests != nil {
+		f.pumps.Go(s.sendRequests)
+	}
+	s.settle(s.dropResponses())
+	s.end()
+}
+
+// discard ends a leg that is not run.
+func (s *secondary) discard(cause error) {
+	if s.leg.first != nil {
+		s.leg.first.Free()
+	}
+	s.out.Err = cause
+	s.end()
+}
+
+// cutOff ends the leg because it was waited for for too long. It takes no requests from here on, whatever becomes of it.
+func (s *secondary) cutOff(bound time.Duration) {
+	s.leg.cancel(fmt.Errorf("%w: it left no room for requests for %s", ErrTooSlow, bound))
+	s.requests.end()
+}
+
+// sendRequests sends what is in the queue until the client's half-close, or until the leg has ended.
+func (s *secondary) sendRequests() {
+	frame := new(Frame)
+	defer frame.Free()
+	for s.requests.next(frame) {
+		if s.leg.stream.SendMsg(frame) != nil {
+			return // the leg has ended, and its RecvMsg says how
+		}
+	}
+	_ = s.leg.stream.CloseSend() // an error would mean the same
+}
+
+// dropResponses returns the error by which the leg ended, or the reason for which it is given up here.
+func (s *secondary) dropResponses() (end, givenUp error) {
+	frame := new(Frame)
+	for responses := 1; ; responses++ {
+		if err := s.leg.stream.RecvMsg(frame); err != nil {
+			return err, nil
+		}
+		frame.Free()
+		if responses > 1 && !s.call.ServerStreams {
+			return nil, errSecondResponse(s.call)
+		}
+	}
+}
+
+// settle fills in the outcome, as the exchange does for the primary.
+func (s *secondary) settle(end, givenUp error) {
+	if givenUp != nil {
+		s.out.Err = givenUp
+		return
+	}
+	s.out.Ended = s.leg.arrival.ended(s.leg.ctx, end)
+	switch {
+	case end == io.EOF:
+	case s.out.Ended:
+		s.out.Err = end
+	default:
+		s.out.Err = s.leg.localError(end)
+	}
+}
+
+// end lets go of the leg and tells everybody.
+func (s *secondary) end() {
+	s.leg.cancel(s.out.Err)
+	if s.requests != nil {
+		s.requests.end()
+	}
+	s.call.legEnded(s.number, s.out)
+	close(s.ended)
+}
