@@ -11,18 +11,17 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	migrate "github.com/rubenv/sql-migrate"
 )
 
 func TestDB_migrateOnce(t *testing.T) {
 	db := open(t, newDatabase(t), Config{})
-	wantStatus(t, db, "0001_jobs.sql no")
+	wantStatus(t, db, "0001_jobs.sql no", "0002_repositories.sql no")
 	n, err := db.Migrate(t.Context())
 	must(t, err)
-	if n != 1 {
-		t.Errorf("applied %d migrations, want 1", n)
+	if n != 2 {
+		t.Errorf("applied %d migrations, want 2", n)
 	}
-	wantStatus(t, db, "0001_jobs.sql yes")
+	wantStatus(t, db, "0001_jobs.sql yes", "0002_repositories.sql yes")
 	if n, err = db.Migrate(t.Context()); n != 0 || err != nil {
 		t.Errorf("the second run: got %d, %v, want nothing to do", n, err)
 	}
@@ -43,8 +42,8 @@ func TestDB_migrateAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if applied.Load() != 1 {
-		t.Errorf("%d migrations were applied, want 1", applied.Load())
+	if applied.Load() != 2 {
+		t.Errorf("%d migrations were applied, want 2", applied.Load())
 	}
 }
 
@@ -87,7 +86,7 @@ func TestDB_migrateToleratesANewerRelease(t *testing.T) {
 	if n != 1 {
 		t.Errorf("applied %d, want our own", n)
 	}
-	wantStatus(t, db, "0000_theirs.sql unknown", "0001_jobs.sql yes", "9999_theirs.sql unknown")
+	wantStatus(t, db, "0000_theirs.sql unknown", "0001_jobs.sql yes", "0002_repositories.sql yes", "9999_theirs.sql unknown")
 	if got := log.messages(); len(got) != 2 || !strings.Contains(got[0], "newer release") {
 		t.Errorf("logged %q, want a warning for each", got)
 	}
@@ -103,13 +102,13 @@ func TestDB_migrateStaysInItsSchema(t *testing.T) {
 		_, err := db.pool.ExecContext(t.Context(), statement)
 		must(t, err)
 	}
-	if n, err := db.Migrate(t.Context()); n != 1 || err != nil {
-		t.Errorf("got %d, %v, want our migration applied beside theirs", n, err)
+	if n, err := db.Migrate(t.Context()); n != 2 || err != nil {
+		t.Errorf("got %d, %v, want our migrations applied beside theirs", n, err)
 	}
 	var names string
 	must(t, db.pool.QueryRowContext(t.Context(), `select string_agg(schemaname || '.' || tablename, ' ' order by schemaname, tablename)
 		from pg_tables where schemaname in ('public', 'praefect_raft')`).Scan(&names))
-	want := "praefect_raft.jobs praefect_raft.schema_migrations public.jobs public.schema_migrations"
+	want := "praefect_raft.jobs praefect_raft.repositories praefect_raft.schema_migrations praefect_raft.verifications public.jobs public.schema_migrations"
 	if names != want {
 		t.Errorf("got tables %q, want %q", names, want)
 	}
@@ -119,15 +118,39 @@ func TestMigrations_haveAWayBack(t *testing.T) {
 	db := migrated(t, newDatabase(t), Config{})
 	known, err := knownMigrations()
 	must(t, err)
-	set := migrate.MigrationSet{SchemaName: schema, TableName: migrationsTable, DisableCreateTable: true}
-	n, err := set.ExecContext(t.Context(), db.pool, "postgres", migrate.MemoryMigrationSource{Migrations: known}, migrate.Down)
+	n, err := db.MigrateDown(t.Context(), 1)
 	must(t, err)
-	if n != len(known) {
-		t.Errorf("took back %d, want %d", n, len(known))
+	if n != 1 {
+		t.Errorf("took back %d, want 1", n)
 	}
-	if n, err := db.Migrate(t.Context()); n != len(known) || err != nil {
+	wantStatus(t, db, "0001_jobs.sql yes", "0002_repositories.sql no")
+	n, err = db.MigrateDown(t.Context(), 100)
+	must(t, err)
+	if n != len(known)-1 {
+		t.Errorf("took back %d, want the other %d", n, len(known)-1)
+	}
+	var steps []string
+	n, err = db.MigrateWith(t.Context(), func(id string) func() {
+		steps = append(steps, "begin "+id)
+		return func() { steps = append(steps, "end "+id) }
+	})
+	if n != len(known) || err != nil {
 		t.Errorf("again: got %d, %v, want %d", n, err, len(known))
 	}
+	want := []string{"begin 0001_jobs.sql", "end 0001_jobs.sql", "begin 0002_repositories.sql", "end 0002_repositories.sql"}
+	if diff := cmp.Diff(want, steps); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+}
+
+func TestDB_migrateDownLeavesANewerReleaseAlone(t *testing.T) {
+	db := migrated(t, newDatabase(t), Config{})
+	_, err := db.pool.ExecContext(t.Context(), "insert into praefect_raft.schema_migrations values ('9999_theirs.sql', now())")
+	must(t, err)
+	if n, err := db.MigrateDown(t.Context(), 1); n != 0 || err == nil || !strings.Contains(err.Error(), "9999_theirs.sql") {
+		t.Errorf("got %d, %v, want a refusal", n, err)
+	}
+	wantStatus(t, db, "0001_jobs.sql yes", "0002_repositories.sql yes", "9999_theirs.sql unknown")
 }
 
 func TestDB_migrateReportsWhatIsWrong(t *testing.T) {

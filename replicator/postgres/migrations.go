@@ -58,6 +58,26 @@ func (db *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	return status, nil
 }
 
+// DownPlan lists the migrations that MigrateDown would take back, in its order.
+func (db *DB) DownPlan(ctx context.Context, n int) ([]string, error) {
+	status, err := db.MigrationStatus(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var plan []string
+	for _, m := range slices.Backward(status) {
+		switch {
+		case len(plan) == n:
+			return plan, nil
+		case m.Unknown:
+			return nil, fmt.Errorf("migration %q is of a newer release: take it back with that one", m.ID)
+		case !m.AppliedAt.IsZero():
+			plan = append(plan, m.ID)
+		}
+	}
+	return plan, nil
+}
+
 // readRecords returns when each migration was applied.
 func readRecords(ctx context.Context, from interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)

@@ -1,0 +1,195 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lib/pq"
+
+	"praefect/replicator/queue"
+)
+
+// Repository is an entry of the catalogue.
+type Repository struct {
+	ID int64
+	queue.Key
+	// Verified is when the replica on each storage was last found as it should be; one that is not here is unverified.
+	Verified map[string]time.Time
+}
+
+// Catalogue gives each repository a number, in the tables praefect_raft.repositories and verifications. It promises that a
+// number is never given twice, and nothing about which repositories there are: callers know better.
+type Catalogue struct{ db *DB }
+
+// NewCatalogue returns the catalogue of a database. Until Migrate has made its tables, calls are refused as unavailable.
+func NewCatalogue(db *DB) *Catalogue { return &Catalogue{db: db} }
+
+// Ensure returns the entry of a repository, and makes one if there is none.
+func (c *Catalogue) Ensure(ctx context.Context, key queue.Key) (Repository, error) {
+	if err := key.Valid(); err != nil {
+		return Repository{}, fmt.Errorf("enter a repository: %w", err)
+	}
+	var found []Repository
+	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+		found, err = queryRepositories(ctx, tx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
+		if err != nil || len(found) > 0 {
+			return err
+		}
+		if err := addRepositories(ctx, tx, []queue.Key{key}); err != nil {
+			return err
+		}
+		found, err = queryRepositories(ctx, tx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
+		return err
+	})
+	switch {
+	case err != nil:
+		return Repository{}, fmt.Errorf("enter the repository %q of %q: %w", key.RelativePath, key.VirtualStorage, err)
+	case len(found) == 0: // somebody removed it in the same moment
+		return Repository{}, fmt.Errorf("enter the repository %q of %q: %w: it is being removed", key.RelativePath, key.VirtualStorage, ErrUnavailable)
+	}
+	return found[0], nil
+}
+
+// Find returns the entry of a repository, if there is one.
+func (c *Catalogue) Find(ctx context.Context, key queue.Key) (r Repository, found bool, err error) {
+	if key.Valid() != nil {
+		return Repository{}, false, nil // it could never be entered
+	}
+	return c.one(ctx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
+}
+
+// ByID returns the entry with a number, if there is one.
+func (c *Catalogue) ByID(ctx context.Context, id int64) (r Repository, found bool, err error) {
+	return c.one(ctx, repositoryByIDSQL, id)
+}
+
+func (c *Catalogue) one(ctx context.Context, statement string, args ...any) (Repository, bool, error) {
+	var list []Repository
+	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+		list, err = queryRepositories(ctx, tx, statement, args...)
+		return err
+	})
+	if err != nil {
+		return Repository{}, false, fmt.Errorf("look into the catalogue: %w", err)
+	}
+	if len(list) == 0 {
+		return Repository{}, false, nil
+	}
+	return list[0], true, nil
+}
+
+// Add makes entries for those of the repositories that have none.
+func (c *Catalogue) Add(ctx context.Context, keys []queue.Key) error {
+	return c.inBatches(ctx, "enter", keys, addRepositories)
+}
+
+// Remove removes the entries of repositories.
+func (c *Catalogue) Remove(ctx context.Context, keys []queue.Key) error {
+	return c.inBatches(ctx, "remove", keys, func(ctx context.Context, tx *sql.Tx, batch []queue.Key) error {
+		_, err := tx.ExecContext(ctx, removeRepositoriesSQL, columnsOf(batch)...)
+		return err
+	})
+}
+
+// inBatches changes entries; doing so twice is the same as once. Keys that could never be entered are left out.
+func (c *Catalogue) inBatches(ctx context.Context, what string, keys []queue.Key, change func(context.Context, *sql.Tx, []queue.Key) error) error {
+	valid := slices.DeleteFunc(slices.Clone(keys), func(key queue.Key) bool { return key.Valid() != nil })
+	for batch := range slices.Chunk(valid, queue.MaxBatch) {
+		err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error { return change(ctx, tx, batch) })
+		if err != nil {
+			return fmt.Errorf("%s %d repositories: %w", what, len(valid), err)
+		}
+	}
+	return nil
+}
+
+// Page returns the relative paths of a virtual storage's entries that come after one, in the order of their bytes.
+func (c *Catalogue) Page(ctx context.Context, virtualStorage, after string, limit int) ([]string, error) {
+	var paths []string
+	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+		rows, err := tx.QueryContext(ctx, repositoryPageSQL, virtualStorage, after, queue.Bound(limit))
+		if err != nil {
+			return err
+		}
+		paths = nil
+		return scanAll(rows, func() error {
+			var path string
+			err := rows.Scan(&path)
+			paths = append(paths, path)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the repositories of %q: %w", virtualStorage, err)
+	}
+	return paths, nil
+}
+
+// Replicas names replicas: those of one repository, or those of a virtual storage, all or only the ones on a storage.
+type Replicas struct {
+	RepositoryID            int64 // 0: it does not matter
+	VirtualStorage, Storage string
+}
+
+// MarkUnverified forgets when replicas were verified, and returns how many entries of the catalogue have such replicas.
+func (c *Catalogue) MarkUnverified(ctx context.Context, r Replicas) (repositories int64, err error) {
+	for n := queue.MaxBatch; n == queue.MaxBatch; {
+		err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+			n, err = affected(ctx, tx, forgetVerificationsSQL, r.RepositoryID, r.VirtualStorage, r.Storage, queue.MaxBatch)
+			return err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("mark replicas unverified: %w", err)
+		}
+	}
+	err = c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+		return tx.QueryRowContext(ctx, countRepositoriesSQL, r.RepositoryID, r.VirtualStorage).Scan(&repositories)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count the repositories that were marked unverified: %w", err)
+	}
+	return repositories, nil
+}
+
+func addRepositories(ctx context.Context, tx *sql.Tx, keys []queue.Key) error {
+	_, err := tx.ExecContext(ctx, addRepositoriesSQL, columnsOf(keys)...)
+	return err
+}
+
+// columnsOf are keys as a statement takes them: two arrays.
+func columnsOf(keys []queue.Key) []any {
+	virtualStorages, paths := make([]string, len(keys)), make([]string, len(keys))
+	for i, key := range keys {
+		virtualStorages[i], paths[i] = key.VirtualStorage, key.RelativePath
+	}
+	return []any{pq.Array(virtualStorages), pq.Array(paths)}
+}
+
+// queryRepositories runs a statement that yields entries, each once for every storage on which it is verified.
+func queryRepositories(ctx context.Context, tx *sql.Tx, statement string, args ...any) ([]Repository, error) {
+	rows, err := tx.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	var list []Repository
+	err = scanAll(rows, func() error {
+		var r Repository
+		var storage sql.NullString
+		var at sql.NullTime
+		if err := rows.Scan(&r.ID, &r.VirtualStorage, &r.RelativePath, &storage, &at); err != nil {
+			return err
+		}
+		if last := len(list) - 1; last < 0 || list[last].ID != r.ID {
+			r.Verified = make(map[string]time.Time)
+			list = append(list, r)
+		}
+		if storage.Valid {
+			list[len(list)-1].Verified[storage.String] = at.Time.UTC()
+		}
+		return nil
+	})
+	return list, err
+}
