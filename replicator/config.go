@@ -20,8 +20,9 @@ type Config struct {
 	// queue's own bound, which says that the server hangs and not that a caller
 	// was impatient. Default 10s.
 	QueueTimeout time.Duration
-	// EnqueueLimit is how many repositories are remembered while the queue is
-	// away. Those beyond it are found by the reconciler. Default 10,000.
+	// EnqueueLimit is how many repositories are remembered while the queue, or the
+	// catalogue, is away. Those beyond it are found by the reconciler, and by the
+	// comparison. Default 10,000.
 	EnqueueLimit int
 
 	// ReconcileInterval is the time between two searches for repositories that
@@ -68,6 +69,11 @@ type Config struct {
 	// one left for later, is tried again. Default 1m.
 	FillRetry time.Duration
 
+	// CatalogueInterval is the time between two comparisons of the catalogue with
+	// the storages, and CatalogueDelay how long after it began to lead an instance
+	// makes the first. Defaults 24h, 5m.
+	CatalogueInterval, CatalogueDelay time.Duration
+
 	// StopGrace is how long copies may go on when the replicator stops. What
 	// has not ended by then leaves a dirty mark. Default 5s.
 	StopGrace time.Duration
@@ -107,6 +113,8 @@ func (c Config) withDefaults() Config {
 		{&c.RetryMin, time.Second},
 		{&c.RetryMax, 5 * time.Minute},
 		{&c.FillRetry, time.Minute},
+		{&c.CatalogueInterval, 24 * time.Hour},
+		{&c.CatalogueDelay, 5 * time.Minute},
 		{&c.StopGrace, 5 * time.Second},
 	} {
 		if *duration.value == 0 {

@@ -25,9 +25,11 @@ type Metrics struct {
 	scheduling prometheus.Histogram
 	available  prometheus.Gauge
 	dropped    prometheus.Counter
-	settled    prometheus.Counter
-	holds      prometheus.Counter
-	filled     *prometheus.GaugeVec
+	// uncatalogued counts what the next comparison of the catalogue has to find.
+	uncatalogued prometheus.Counter
+	settled      prometheus.Counter
+	holds        prometheus.Counter
+	filled       *prometheus.GaugeVec
 
 	mu     sync.Mutex
 	depths []queue.Depth // as last seen; guarded by mu
@@ -66,6 +68,10 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 		dropped: auto.NewCounter(prometheus.CounterOpts{
 			Name: "gitaly_praefect_replication_enqueue_dropped_total",
 			Help: "Repositories left to the reconciler because too many waited for the queue.",
+		}),
+		uncatalogued: auto.NewCounter(prometheus.CounterOpts{
+			Name: "gitaly_praefect_catalogue_dropped_total",
+			Help: "Created or removed repositories that did not reach the catalogue in Postgres; it is compared with the storages later.",
 		}),
 		settled: auto.NewCounter(prometheus.CounterOpts{
 			Name: "gitaly_praefect_settlements_total",

@@ -22,8 +22,10 @@ type Deps struct {
 	Gate     Gate
 	Storages Storages
 	Queue    queue.Queue
-	// Leads tells whether this instance fills storages: one of all does, the
-	// leader. nil means yes.
+	// Catalogue is kept near what there is; nil: there is none.
+	Catalogue Catalogue
+	// Leads tells whether this instance fills storages and compares the catalogue:
+	// one of all does, the leader. nil means yes.
 	Leads func() bool
 	// Watch tells which calls have ended at their storage; nil knows of
 	// successful ones only.
@@ -45,6 +47,7 @@ type Replicator struct {
 	worker     *worker
 	reconciler *reconciler
 	filler     *filler
+	cataloguer *cataloguer
 	alarms     *alarms
 	log        *slog.Logger
 	metrics    *Metrics
@@ -103,6 +106,10 @@ func New(deps Deps, cfg Config) *Replicator {
 		ledger: deps.Ledger, leads: deps.Leads, calls: calls, repair: repairer.repair, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
 		fills: make(map[string]*Fill),
 	}
+	r.cataloguer = &cataloguer{
+		catalogue: deps.Catalogue, ledger: deps.Ledger, leads: deps.Leads, calls: calls, cfg: cfg, log: log, metrics: metrics,
+		wake: make(chan struct{}, 1), touched: make(map[state.Key]struct{}),
+	}
 	r.backlog = &backlog{queue: deps.Queue, timeout: cfg.QueueTimeout, log: log, metrics: metrics, recovered: search}
 	r.worker.backlog, r.reconciler.backlog, r.enqueuer.backlog = r.backlog, r.backlog, r.backlog
 	return r
@@ -130,6 +137,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 	workers.Go(func() { r.worker.run(ctx, work) })
 	workers.Go(func() { r.reconciler.run(ctx) })
 	workers.Go(func() { r.filler.run(ctx, work) })
+	workers.Go(func() { r.cataloguer.run(ctx) })
 	workers.Go(func() { r.count(ctx) })
 	workers.Wait()
 	cancel()
@@ -141,6 +149,10 @@ func (r *Replicator) Run(ctx context.Context) error {
 // storages are behind. It never waits, and nothing is lost if it is not called:
 // the reconciler would find the entry later.
 func (r *Replicator) Enqueue(key state.Key) { r.enqueuer.add(key) }
+
+// Touch tells that a repository may have been created or removed, for the
+// catalogue. It never waits, and nothing is lost if it is not called.
+func (r *Replicator) Touch(key state.Key) { r.cataloguer.touch(key) }
 
 // QueueAnswers reports whether the queue answered the last call.
 func (r *Replicator) QueueAnswers() bool { return r.backlog.answers() }

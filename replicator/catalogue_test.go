@@ -1,0 +1,186 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"praefect/replicator/queue"
+)
+
+// catalogue is one in memory, which may be away.
+type catalogue struct {
+	mu    sync.Mutex
+	paths map[string]bool // guarded by mu
+	calls int             // guarded by mu
+	away  bool            // guarded by mu
+}
+
+// cataloguing runs what keeps the catalogue, and nothing else of a replicator.
+func (w *world) cataloguing(leads bool) (r *Replicator, stop func()) {
+	r = w.replicator(Config{})
+	r.cataloguer.leads = func() bool { return leads }
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); r.cataloguer.run(ctx) }()
+	return r, func() { cancel(); <-done }
+}
+
+// withCatalogue gives the world a catalogue.
+func (w *world) withCatalogue(paths ...string) *catalogue {
+	c := &catalogue{paths: make(map[string]bool)}
+	for _, path := range paths {
+		c.paths[path] = true
+	}
+	w.catalogue = c
+	return c
+}
+
+func (c *catalogue) change(keys []queue.Key, there bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls++
+	if c.away {
+		return fmt.Errorf("%w: it was stopped", queue.ErrUnavailable)
+	}
+	for _, key := range keys {
+		if delete(c.paths, key.RelativePath); there {
+			c.paths[key.RelativePath] = true
+		}
+	}
+	return nil
+}
+
+func (c *catalogue) Add(_ context.Context, keys []queue.Key) error { return c.change(keys, true) }
+
+func (c *catalogue) Remove(_ context.Context, keys []queue.Key) error { return c.change(keys, false) }
+
+func (c *catalogue) Page(_ context.Context, _, after string, limit int) ([]string, error) {
+	if err := c.change(nil, true); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	paths := slices.DeleteFunc(slices.Sorted(maps.Keys(c.paths)), func(path string) bool { return path <= after })
+	return paths[:min(limit, len(paths))], nil
+}
+
+func (c *catalogue) list() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(slices.Sorted(maps.Keys(c.paths)), " ")
+}
+
+func (c *catalogue) setAway(away bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.away = away
+}
+
+func TestCataloguer_followsWhatComesAndGoes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		c := w.withCatalogue("gone.git")
+		w.put("new.git", "x", "g1", "g2", "g3")
+		r, stop := w.replicatingAs(t, Config{})
+		defer stop()
+		for _, path := range []string{"new.git", "gone.git", "never.git"} {
+			r.Touch(key(path))
+		}
+		until(t, time.Second, func() bool { return c.list() == "new.git" })
+
+		// The primary is asked, which has the newest.
+		w.reach("g1", false)
+		r.Touch(key("new.git"))
+		wait(time.Second)
+		if got := c.list(); got != "new.git" {
+			t.Errorf("nobody could say, and the catalogue has %q", got)
+		}
+	})
+}
+
+func TestCataloguer_dropsWhileTheCatalogueIsAway(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		c := w.withCatalogue()
+		c.setAway(true)
+		w.put("a.git", "x", "g1", "g2", "g3")
+		w.put("b.git", "x", "g1", "g2", "g3")
+		r, stop := w.cataloguing(true)
+		defer stop()
+		r.Touch(key("a.git"))
+		wait(time.Second)
+		c.setAway(false)
+		r.Touch(key("b.git"))
+		until(t, time.Second, func() bool { return c.list() == "b.git" })
+		// The comparison finds the other one.
+		until(t, 10*time.Minute, func() bool { return c.list() == "a.git b.git" })
+	})
+}
+
+func TestCataloguer_comparesWithTheStorages(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		var stale, want []string
+		for n := range 3 * cataloguePage {
+			stale = append(stale, fmt.Sprintf("gone-%04d.git", n))
+			path := fmt.Sprintf("here-%04d.git", n)
+			w.put(path, "x", "g1", "g2", "g3")
+			want = append(want, path)
+		}
+		c := w.withCatalogue(append(stale, want[7])...)
+		c.setAway(true)
+		_, stop := w.cataloguing(true)
+		defer stop()
+		wait(10 * time.Minute)
+		if c.calls == 0 {
+			t.Error("nothing was compared")
+		}
+		c.setAway(false)
+		wait(catalogueRetry + time.Minute)
+		if got := c.list(); got != strings.Join(want, " ") {
+			// The sieve takes one path in 10,000 for another one.
+			if extra := strings.Count(got, "gone"); extra > 3 || strings.Count(got, "here") != len(want) {
+				t.Errorf("the catalogue has %d repositories, %d of them gone", strings.Count(got, ".git"), extra)
+			}
+		}
+		w.put("late.git", "x", "g1", "g2", "g3")
+		calls := c.calls
+		wait(23 * time.Hour)
+		if c.calls != calls {
+			t.Errorf("compared again within a day: %d calls", c.calls-calls)
+		}
+		wait(2 * time.Hour)
+		if !strings.Contains(c.list(), "late.git") {
+			t.Error("not compared again after a day")
+		}
+	})
+}
+
+func TestCataloguer_isTheLeadersWork(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		c := w.withCatalogue()
+		w.put("a.git", "x", "g1", "g2", "g3")
+		_, stop := w.cataloguing(false)
+		wait(time.Hour)
+		stop()
+		if c.calls != 0 {
+			t.Errorf("one that does not lead called the catalogue %d times", c.calls)
+		}
+	})
+}
+
+func TestCataloguer_remembersNoMoreThanItMay(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.withCatalogue()
+		r := w.replicator(Config{EnqueueLimit: 3}) // it does not run
+		for n := range 10 {
+			r.Touch(key(fmt.Sprint(n)))
+		}
+		if n := len(r.cataloguer.touched); n != 3 {
+			t.Errorf("remembers %d, want 3", n)
+		}
+	})
+}
