@@ -43,6 +43,9 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 		return status.Error(codes.Internal, "the call has no method name")
 	}
 	m, ok := s.methods.Lookup(name)
+	if m.Refusal != "" {
+		return status.Errorf(codes.Unimplemented, "method %s is not offered: %s", name, m.Refusal)
+	}
 	if !ok || m.Kind == method.Intercepted {
 		return status.Errorf(codes.Unimplemented, "method %s is not known to this version", name)
 	}

@@ -1,6 +1,33 @@
 package method
 
+import "strings"
+
 // What the annotations of the API do not say. Keys are "Service/Method"; a test refuses a key that is no method.
+
+// withFacts is the method with what the annotations do not say.
+func (m Method) withFacts() Method {
+	short := strings.TrimPrefix(m.FullName, "/gitaly.")
+	m.ForcePrimary = packingDependent[short]
+	if m.Kind == Mutator && m.Scope == ScopeRepository {
+		m.Change = ChangeUpdate
+		if c, ok := existenceChanges[short]; ok {
+			m.Change = c
+		}
+		m.RefsOnly = refsOnly[short]
+		m.Votes = votes[short]
+	}
+	if why, ok := refusals[short]; ok {
+		m.Refusal = why
+	}
+	return m
+}
+
+// refusals lists the methods that have a meaning for one storage and none that could be kept for a virtual storage.
+var refusals = map[string]string{
+	"RepositoryService/RemoveAll": "it would remove every repository of a virtual storage behind the back of the ledger: " +
+		"list them with WalkRepos, and remove each with RemoveRepository",
+	"InternalGitaly/StorePoolMetadata": "it writes beside the repositories of one storage: ask that storage itself",
+}
 
 // existenceChanges lists the mutators that do more than update an existing repository.
 var existenceChanges = map[string]Change{

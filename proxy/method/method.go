@@ -117,7 +117,11 @@ type Method struct {
 	// Votes marks mutators that vote before any effect when they carry a reference transaction, so that such a call may go
 	// to several storages at once. False where no test shows it.
 	Votes bool
+	// Refusal is why the proxy refuses the method, whatever is asked of it, and what to do instead; empty if it does not.
+	Refusal string
 
+	// also is another kind that other releases give the method; Intercepted if none does.
+	also Kind
 	plan plan
 }
 

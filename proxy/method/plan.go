@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
@@ -55,44 +53,53 @@ func newPlan(request protoreflect.MessageDescriptor, scope Scope) (plan, error) 
 	var p plan
 	var err error
 	if scope == ScopeStorage {
-		if p.storage, err = p.find(request, gitalypb.E_Storage, roleStorage); err == nil && p.storage == nil {
+		if p.storage, err = p.find(request, annotatedStorage, roleStorage); err == nil && p.storage == nil {
 			err = fmt.Errorf("no storage field in %q", request.FullName())
 		}
 		return p, err
 	}
-	if p.target, err = p.find(request, gitalypb.E_TargetRepository, roleTarget); err != nil {
+	if p.target, err = p.find(request, annotatedTarget, roleTarget); err != nil {
 		return p, err
 	}
 	if p.target == nil {
 		return p, fmt.Errorf("no target repository in %q", request.FullName())
 	}
-	p.additional, err = p.find(request, gitalypb.E_AdditionalRepository, roleAdditional)
+	p.additional, err = p.find(request, annotatedAdditional, roleAdditional)
 	return p, err
 }
 
 // find looks for the one field of the request that carries the annotation, adds the way to it to the plan, and returns its
 // path, nil if there is none.
-func (p *plan) find(request protoreflect.MessageDescriptor, annotation protoreflect.ExtensionType, r role) (trail, error) {
-	ways := waysTo(request, annotation, nil)
+func (p *plan) find(request protoreflect.MessageDescriptor, a annotation, r role) (trail, error) {
+	ways, err := waysTo(request, a, nil)
+	if err != nil {
+		return nil, err
+	}
 	switch len(ways) {
 	case 0:
 		return nil, nil
 	case 1:
 	default:
-		return nil, fmt.Errorf("%d fields of %q are marked %q", len(ways), request.FullName(), annotation.TypeDescriptor().FullName())
+		return nil, fmt.Errorf("%d fields of %q carry annotation %d", len(ways), request.FullName(), a)
 	}
 	way := ways[0]
 
 	// A message that is not a Repository itself, such as an ObjectPool, marks the field of it that is.
 	last := way[len(way)-1]
 	if r != roleStorage && !isRepository(last) {
-		inner := waysTo(last.Message(), gitalypb.E_Repository, nil)
+		if last.Kind() != protoreflect.MessageKind {
+			return nil, fmt.Errorf("field %q holds no repository", last.FullName())
+		}
+		inner, err := waysTo(last.Message(), annotatedRepository, nil)
+		if err != nil {
+			return nil, err
+		}
 		if len(inner) != 1 || !isRepository(inner[0][len(inner[0])-1]) {
 			return nil, fmt.Errorf("field %q holds no repository", last.FullName())
 		}
 		way = append(way, inner[0]...)
 	}
-	if r == roleStorage && way[len(way)-1].Kind() != protoreflect.StringKind {
+	if last := way[len(way)-1]; r == roleStorage && !isString(last) {
 		return nil, fmt.Errorf("storage field %q is no string", last.FullName())
 	}
 
@@ -124,32 +131,46 @@ func (l *level) edge(fd protoreflect.FieldDescriptor) *edge {
 
 // waysTo returns every way from a message down to a field that carries the annotation. Lists and maps are not entered: a
 // field in them is not one field. Neither is a message entered inside itself.
-func waysTo(md protoreflect.MessageDescriptor, annotation protoreflect.ExtensionType, within []protoreflect.FullName) [][]protoreflect.FieldDescriptor {
+func waysTo(md protoreflect.MessageDescriptor, a annotation, within []protoreflect.FullName) ([][]protoreflect.FieldDescriptor, error) {
 	if slices.Contains(within, md.FullName()) {
-		return nil
+		return nil, nil
 	}
 	within = append(within, md.FullName())
 
 	var ways [][]protoreflect.FieldDescriptor
 	for i := range md.Fields().Len() {
 		fd := md.Fields().Get(i)
-		if proto.GetExtension(fd.Options(), annotation).(bool) {
+		marked, err := a.marks(fd.Options())
+		if err != nil {
+			return nil, fmt.Errorf("field %q: %w", fd.FullName(), err)
+		}
+		if marked {
 			ways = append(ways, []protoreflect.FieldDescriptor{fd})
 			continue
 		}
 		if fd.Kind() != protoreflect.MessageKind || fd.Cardinality() == protoreflect.Repeated {
 			continue
 		}
-		for _, way := range waysTo(fd.Message(), annotation, within) {
+		inner, err := waysTo(fd.Message(), a, within)
+		if err != nil {
+			return nil, err
+		}
+		for _, way := range inner {
 			ways = append(ways, append([]protoreflect.FieldDescriptor{fd}, way...))
 		}
 	}
-	return ways
+	return ways, nil
 }
 
+// isRepository reports whether a field holds a repository, whose names are where they are expected.
 func isRepository(fd protoreflect.FieldDescriptor) bool {
 	return fd.Kind() == protoreflect.MessageKind && fd.Cardinality() != protoreflect.Repeated &&
-		fd.Message().FullName() == (&gitalypb.Repository{}).ProtoReflect().Descriptor().FullName()
+		fd.Message().FullName() == "gitaly.Repository" &&
+		isString(fd.Message().Fields().ByNumber(fieldStorageName)) && isString(fd.Message().Fields().ByNumber(fieldRelativePath))
+}
+
+func isString(fd protoreflect.FieldDescriptor) bool {
+	return fd != nil && fd.Kind() == protoreflect.StringKind && fd.Cardinality() != protoreflect.Repeated
 }
 
 func rivalsOf(fd protoreflect.FieldDescriptor) []rival {

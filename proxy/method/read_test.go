@@ -10,6 +10,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/testing/protocmp"
 )
 
@@ -21,29 +22,28 @@ func filled(tb testing.TB, m Method) proto.Message {
 		twinRewrite(tb, m, msg, Request{Storage: "default"})
 		return msg
 	}
-	*populateMarked(tb, msg, roleTarget) = gitalypb.Repository{
+	fill(tb, msg, gitalypb.E_TargetRepository, &gitalypb.Repository{
 		StorageName: "default", RelativePath: "@hashed/aa/bb/target.git", GlRepository: "project-1",
 		GitObjectDirectory: "objects/quarantine", GitAlternateObjectDirectories: []string{"objects"},
-	}
+	})
 	if m.HasAdditional() {
-		*populateMarked(tb, msg, roleAdditional) = gitalypb.Repository{
+		fill(tb, msg, gitalypb.E_AdditionalRepository, &gitalypb.Repository{
 			StorageName: "default", RelativePath: "@pools/aa/bb/pool.git", GlProjectPath: "group/project",
-		}
+		})
 	}
 	return msg
 }
 
-func populateMarked(tb testing.TB, msg proto.Message, r role) *gitalypb.Repository {
+// fill sets the repository that carries an annotation.
+func fill(tb testing.TB, msg proto.Message, annotation protoreflect.ExtensionType, repo *gitalypb.Repository) {
 	tb.Helper()
-	annotation := gitalypb.E_TargetRepository
-	if r == roleAdditional {
-		annotation = gitalypb.E_AdditionalRepository
+	into := populate(tb, msg.ProtoReflect(), annotation)
+	if into == nil {
+		tb.Fatalf("%s has no marked field", msg.ProtoReflect().Descriptor().FullName())
 	}
-	repo := populate(msg.ProtoReflect(), annotation)
-	if repo == nil {
-		tb.Fatalf("%T has no marked field", msg)
+	if err := proto.Unmarshal(marshal(tb, repo), into.Interface()); err != nil {
+		tb.Fatal(err)
 	}
-	return repo
 }
 
 func TestMethod_readsAndRewritesEveryRequestType(t *testing.T) {

@@ -4,37 +4,32 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 )
 
-// Table holds every method of the Gitaly API that this program was built with.
+// Table holds every method of the Gitaly API that this program knows.
 type Table struct {
 	methods map[string]Method
 }
 
-// New builds the table from the descriptors and annotations of the compiled-in Gitaly API. An error means that a method
-// carries annotations from which no route can be derived.
-func New() (*Table, error) {
-	// The files register themselves when gitalypb is imported; naming its package here keeps that import from being dropped.
-	pkg := gitalypb.File_lint_proto.Package()
-
+// New builds the table: from the descriptors and annotations of the compiled-in Gitaly API, from the data file beside this
+// code, and from the given descriptor sets, in this order. An error means that a method carries annotations from which no
+// route can be derived, or others than were known of it before; it names where the method comes from.
+func New(sets ...DescriptorSet) (*Table, error) {
 	t := &Table{methods: make(map[string]Method)}
-	var err error
-	protoregistry.GlobalFiles.RangeFilesByPackage(pkg, func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Services().Len() {
-			if err = t.addService(file.Services().Get(i)); err != nil {
-				return false
-			}
-		}
-		return true
-	})
-	if err != nil {
+	if err := t.addCompiledIn(); err != nil {
 		return nil, err
+	}
+	if err := t.addRows(dataFile); err != nil {
+		return nil, fmt.Errorf("the data file of methods: %w", err)
+	}
+	for _, set := range sets {
+		if err := t.addSet(set); err != nil {
+			return nil, fmt.Errorf("descriptor set %q: %w", set.Name, err)
+		}
 	}
 	return t, nil
 }
@@ -61,59 +56,89 @@ func (t *Table) All() iter.Seq[Method] {
 	}
 }
 
-func (t *Table) addService(sd protoreflect.ServiceDescriptor) error {
-	intercepted := proto.GetExtension(sd.Options(), gitalypb.E_Intercepted).(bool)
-	for i := range sd.Methods().Len() {
-		md := sd.Methods().Get(i)
-		m := Method{
-			FullName:      "/" + string(sd.FullName()) + "/" + string(md.Name()),
-			ClientStreams: md.IsStreamingClient(),
-			ServerStreams: md.IsStreamingServer(),
+// add takes a method in, or finds that it agrees with what is known of it. What was known first decides.
+func (t *Table) add(m Method) error {
+	known, ok := t.methods[m.FullName]
+	if !ok {
+		t.methods[m.FullName] = m.withFacts()
+		return nil
+	}
+	if m.also != Intercepted { // what the data file has to say of a method that is known
+		known.also = m.also
+		t.methods[m.FullName] = known
+	}
+	if known.Refusal != "" && known.Kind == Intercepted {
+		return nil // whatever it does, it is not forwarded
+	}
+	if m.Kind == known.also {
+		m.Kind = known.Kind
+	}
+	for _, fact := range []struct {
+		name       string
+		said, want any
+	}{
+		{"kind", m.Kind, known.Kind},
+		{"scope", m.Scope, known.Scope},
+		{"client streams", m.ClientStreams, known.ClientStreams},
+		{"server streams", m.ServerStreams, known.ServerStreams},
+		{"way to the target", fmt.Sprint(m.plan.target), fmt.Sprint(known.plan.target)},
+		{"way to the second repository", fmt.Sprint(m.plan.additional), fmt.Sprint(known.plan.additional)},
+		{"way to the storage", fmt.Sprint(m.plan.storage), fmt.Sprint(known.plan.storage)},
+	} {
+		if fact.said != fact.want {
+			return fmt.Errorf("method %q: %s is %v, known as %v", m.FullName, fact.name, fact.said, fact.want)
 		}
-		if !intercepted {
-			if err := m.annotate(md); err != nil {
-				return fmt.Errorf("method %q: %w", m.FullName, err)
-			}
-		}
-		t.methods[m.FullName] = m
 	}
 	return nil
 }
 
-// annotate fills in what the annotations of a forwarded method say, and what they leave unsaid.
-func (m *Method) annotate(md protoreflect.MethodDescriptor) error {
-	op := proto.GetExtension(md.Options(), gitalypb.E_OpType).(*gitalypb.OperationMsg)
-	switch op.GetOp() {
-	case gitalypb.OperationMsg_ACCESSOR:
-		m.Kind = Accessor
-	case gitalypb.OperationMsg_MUTATOR:
-		m.Kind = Mutator
-	case gitalypb.OperationMsg_MAINTENANCE:
-		m.Kind = Maintenance
-	default:
-		return fmt.Errorf("unknown operation %v", op.GetOp())
-	}
-	switch op.GetScopeLevel() {
-	case gitalypb.OperationMsg_REPOSITORY:
-		m.Scope = ScopeRepository
-	case gitalypb.OperationMsg_STORAGE:
-		m.Scope = ScopeStorage
-	default:
-		return fmt.Errorf("unknown scope %v", op.GetScopeLevel())
-	}
-
-	short := strings.TrimPrefix(m.FullName, "/gitaly.")
-	m.ForcePrimary = packingDependent[short]
-	if m.Kind == Mutator && m.Scope == ScopeRepository {
-		m.Change = ChangeUpdate
-		if c, ok := existenceChanges[short]; ok {
-			m.Change = c
-		}
-		m.RefsOnly = refsOnly[short]
-		m.Votes = votes[short]
-	}
-
+func (t *Table) addCompiledIn() error {
+	// The files register themselves when gitalypb is imported; naming its package here keeps that import from being dropped.
+	pkg := gitalypb.File_lint_proto.Package()
 	var err error
-	m.plan, err = newPlan(md.Input(), m.Scope)
+	protoregistry.GlobalFiles.RangeFilesByPackage(pkg, func(file protoreflect.FileDescriptor) bool {
+		err = t.addFile(file)
+		return err == nil
+	})
 	return err
+}
+
+func (t *Table) addFile(file protoreflect.FileDescriptor) error {
+	for i := range file.Services().Len() {
+		sd := file.Services().Get(i)
+		intercepted, err := annotatedIntercepted.marks(sd.Options())
+		if err != nil {
+			return fmt.Errorf("service %q: %w", sd.FullName(), err)
+		}
+		for i := range sd.Methods().Len() {
+			m, err := describe(sd.Methods().Get(i), intercepted)
+			if err == nil {
+				err = t.add(m)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// describe says what a method's descriptor and annotations tell of it.
+func describe(md protoreflect.MethodDescriptor, intercepted bool) (Method, error) {
+	m := Method{
+		FullName:      "/" + string(md.Parent().FullName()) + "/" + string(md.Name()),
+		ClientStreams: md.IsStreamingClient(),
+		ServerStreams: md.IsStreamingServer(),
+	}
+	if intercepted {
+		return m, nil
+	}
+	var err error
+	if m.Kind, m.Scope, err = operationOf(md); err == nil {
+		m.plan, err = newPlan(md.Input(), m.Scope)
+	}
+	if err != nil {
+		return Method{}, fmt.Errorf("method %q: %w", m.FullName, err)
+	}
+	return m, nil
 }

@@ -1,25 +1,22 @@
 package method
 
 import (
+	"slices"
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
 )
 
 // The slow, obvious twin of the walk: it works on unmarshalled messages, by reflection, at request time.
 
-// newRequest returns an empty request of the generated type.
+// newRequest returns an empty request of the method.
 func newRequest(tb testing.TB, m Method) proto.Message {
 	tb.Helper()
-	mt, err := protoregistry.GlobalTypes.FindMessageByName(descriptorOf(tb, m.FullName).Input().FullName())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return mt.New().Interface()
+	return dynamicpb.NewMessage(descriptorOf(tb, m.FullName).Input())
 }
 
 // marked returns the values of the populated fields that carry an annotation.
@@ -38,38 +35,61 @@ func marked(msg protoreflect.Message, annotation protoreflect.ExtensionType) []p
 }
 
 // twinRepository returns the repository that carries an annotation, nil if none is populated.
-func twinRepository(tb testing.TB, msg proto.Message, annotation protoreflect.ExtensionType) *gitalypb.Repository {
+func twinRepository(tb testing.TB, msg proto.Message, annotation protoreflect.ExtensionType) protoreflect.Message {
 	tb.Helper()
 	found := marked(msg.ProtoReflect(), annotation)
 	if len(found) == 0 {
 		return nil
 	}
 	if len(found) > 1 {
-		tb.Fatalf("%d fields of %T are marked", len(found), msg)
+		tb.Fatalf("%d fields of %s are marked", len(found), msg.ProtoReflect().Descriptor().FullName())
 	}
-	switch v := found[0].Message().Interface().(type) {
-	case *gitalypb.Repository:
-		return v
-	case *gitalypb.ObjectPool:
-		return v.GetRepository()
+	return inPool(tb, found[0].Message(), false)
+}
+
+// inPool returns the repository that a marked field holds: itself, or the one in an object pool, which is made if asked.
+func inPool(tb testing.TB, msg protoreflect.Message, make bool) protoreflect.Message {
+	tb.Helper()
+	switch name := msg.Descriptor().FullName(); name {
+	case "gitaly.Repository":
+		return msg
+	case "gitaly.ObjectPool":
+		fd := msg.Descriptor().Fields().ByName("repository")
+		if !make && !msg.Has(fd) {
+			return nil
+		}
+		return msg.Mutable(fd).Message()
 	default:
-		tb.Fatalf("marked field of %T is a %T", msg, v)
+		tb.Fatalf("a marked field is a %q", name)
 		return nil
 	}
+}
+
+func nameField(repo protoreflect.Message, name protoreflect.Name) protoreflect.FieldDescriptor {
+	return repo.Descriptor().Fields().ByName(name)
+}
+
+func setNames(repo protoreflect.Message, to Repository) {
+	repo.Set(nameField(repo, "storage_name"), protoreflect.ValueOfString(to.StorageName))
+	repo.Set(nameField(repo, "relative_path"), protoreflect.ValueOfString(to.RelativePath))
 }
 
 // twinRead is what Read should find in an unmarshalled request.
 func twinRead(tb testing.TB, m Method, msg proto.Message) Request {
 	tb.Helper()
-	named := func(r *gitalypb.Repository) Repository {
-		return Repository{StorageName: r.GetStorageName(), RelativePath: r.GetRelativePath()}
+	named := func(annotation protoreflect.ExtensionType) Repository {
+		repo := twinRepository(tb, msg, annotation)
+		if repo == nil {
+			return Repository{}
+		}
+		return Repository{
+			StorageName:  repo.Get(nameField(repo, "storage_name")).String(),
+			RelativePath: repo.Get(nameField(repo, "relative_path")).String(),
+		}
 	}
 	switch m.Scope {
 	case ScopeRepository:
-		return Request{
-			Target:     named(twinRepository(tb, msg, gitalypb.E_TargetRepository)),
-			Additional: named(twinRepository(tb, msg, gitalypb.E_AdditionalRepository)),
-		}
+		return Request{Target: named(gitalypb.E_TargetRepository), Additional: named(gitalypb.E_AdditionalRepository)}
 	case ScopeStorage:
 		if found := marked(msg.ProtoReflect(), gitalypb.E_Storage); len(found) == 1 {
 			return Request{Storage: found[0].String()}
@@ -84,9 +104,9 @@ func twinRewrite(tb testing.TB, m Method, msg proto.Message, r Request) {
 	set := func(annotation protoreflect.ExtensionType, to Repository) {
 		repo := twinRepository(tb, msg, annotation)
 		if repo == nil {
-			repo = populate(msg.ProtoReflect(), annotation)
+			repo = populate(tb, msg.ProtoReflect(), annotation)
 		}
-		repo.StorageName, repo.RelativePath = to.StorageName, to.RelativePath
+		setNames(repo, to)
 	}
 	switch m.Scope {
 	case ScopeRepository:
@@ -106,28 +126,39 @@ func twinRewrite(tb testing.TB, m Method, msg proto.Message, r Request) {
 
 // populate makes the message that carries an annotation, and the messages around it, and returns the repository in it.
 // It returns nil if no field does.
-func populate(msg protoreflect.Message, annotation protoreflect.ExtensionType) *gitalypb.Repository {
+func populate(tb testing.TB, msg protoreflect.Message, annotation protoreflect.ExtensionType) protoreflect.Message {
+	tb.Helper()
 	for i := range msg.Descriptor().Fields().Len() {
 		fd := msg.Descriptor().Fields().Get(i)
 		if fd.Message() == nil || fd.IsList() || fd.IsMap() {
 			continue
 		}
 		if proto.GetExtension(fd.Options(), annotation).(bool) {
-			switch v := msg.Mutable(fd).Message().Interface().(type) {
-			case *gitalypb.Repository:
-				return v
-			case *gitalypb.ObjectPool:
-				if v.Repository == nil {
-					v.Repository = &gitalypb.Repository{}
-				}
-				return v.Repository
-			}
+			return inPool(tb, msg.Mutable(fd).Message(), true)
 		}
-		if len(waysTo(fd.Message(), annotation, nil)) > 0 {
-			return populate(msg.Mutable(fd).Message(), annotation)
+		if leadsTo(fd.Message(), annotation, nil) {
+			return populate(tb, msg.Mutable(fd).Message(), annotation)
 		}
 	}
 	return nil
+}
+
+// leadsTo reports whether a field in a message, or in the messages in it, carries an annotation.
+func leadsTo(md protoreflect.MessageDescriptor, annotation protoreflect.ExtensionType, within []protoreflect.FullName) bool {
+	if slices.Contains(within, md.FullName()) {
+		return false
+	}
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		if fd.IsList() || fd.IsMap() {
+			continue
+		}
+		if proto.GetExtension(fd.Options(), annotation).(bool) ||
+			fd.Message() != nil && leadsTo(fd.Message(), annotation, append(within, md.FullName())) {
+			return true
+		}
+	}
+	return false
 }
 
 func marshal(tb testing.TB, msg proto.Message) []byte {
