@@ -79,7 +79,7 @@ func TestManager_voteOfAll(t *testing.T) {
 				w.Errorf("%+v", a)
 			}
 		}
-		if !slices.Equal(told, storages) || !slices.Equal(tx.End(), storages) {
+		if !slices.Equal(told, storages) || !slices.Equal(tx.End().Agreed, storages) {
 			w.Errorf("told %v", told)
 		}
 		if got := tx.Metadata("gitaly-2"); got != "eyJpZCI6MzAwNjQ3NzEwNzMsIm5vZGUiOiJnaXRhbHktMiIsInByaW1hcnkiOmZhbHNlfQ==" {
@@ -100,7 +100,7 @@ func TestManager_ledgerSaysNo(t *testing.T) {
 				w.Errorf("%+v", a)
 			}
 		}
-		if agreed := tx.End(); agreed != nil {
+		if agreed := tx.End().Agreed; agreed != nil {
 			w.Errorf("agreed: %v", agreed)
 		}
 	})
@@ -122,7 +122,7 @@ func TestManager_lateStorage(t *testing.T) {
 		if a := <-answers; a.state != gitalypb.VoteTransactionResponse_ABORT {
 			w.Errorf("%+v", a)
 		}
-		if agreed := tx.End(); !slices.Equal(agreed, []string{"gitaly-1", "gitaly-3"}) {
+		if agreed := tx.End().Agreed; !slices.Equal(agreed, []string{"gitaly-1", "gitaly-3"}) {
 			w.Errorf("agreed: %v", agreed)
 		}
 	})
@@ -143,7 +143,7 @@ func TestManager_storageThatGivesUp(t *testing.T) {
 		w.vote(w.Context(), answers, tx.ID(), "gitaly-3", 1)
 		<-answers
 		<-answers
-		if agreed := tx.End(); !slices.Equal(agreed, []string{"gitaly-1", "gitaly-3"}) {
+		if agreed := tx.End().Agreed; !slices.Equal(agreed, []string{"gitaly-1", "gitaly-3"}) {
 			w.Errorf("agreed: %v", agreed)
 		}
 	})
@@ -158,7 +158,7 @@ func TestManager_endAnswersWhoWaits(t *testing.T) {
 			w.vote(w.Context(), answers, tx.ID(), s, 1)
 		}
 		synctest.Wait()
-		if agreed := tx.End(); agreed != nil {
+		if agreed := tx.End().Agreed; agreed != nil {
 			w.Errorf("agreed: %v", agreed)
 		}
 		close(release) // too late

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
@@ -36,6 +37,10 @@ type Config struct {
 	// the votes of those who do are answered, once at a time; it may block, and
 	// must return soon after the write has ended.
 	Account func(agreeing []string) error
+	// Step, if set, is called after each step of each round: crash tests end the
+	// process there. The steps of round n are "votes-n" (those that count are there),
+	// "accounted-n", and "released-n" (they are answered).
+	Step func(name string)
 }
 
 // Transaction is the votes of one write. It is safe for concurrent use.
@@ -73,11 +78,19 @@ func (t *Transaction) Leave(storage string) {
 	t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Leave(now, storage) })
 }
 
-// End ends the transaction: from here on no vote is answered with a commit. It
-// returns those who have done in every round what the primary did, which is one
-// of them; nobody if no vote was released. Where the write itself has ended before, it
-// returns soon.
-func (t *Transaction) End() (agreed []string) {
+// Result is what became of the votes of a write.
+type Result struct {
+	// Agreed are those who have done in every round what the primary did, which is
+	// one of them; nobody if no vote was released.
+	Agreed []string
+	// Committed are those a vote of whom was released: nobody else can have changed
+	// anything.
+	Committed []string
+}
+
+// End ends the transaction: from here on no vote is answered with a commit. It does
+// not wait.
+func (t *Transaction) End() Result {
 	t.manager.forget(t)
 	t.mu.Lock()
 	t.carryOut(t.ballot.Abort())
@@ -85,11 +98,11 @@ func (t *Transaction) End() (agreed []string) {
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	agreed = t.ballot.Agreed()
+	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed()}
 	rounds := t.ballot.Rounds()
 	t.mu.Unlock()
 	t.manager.metrics.rounds.Observe(float64(rounds))
-	return agreed
+	return result
 }
 
 // Wait returns when the call of Config.Account that may be under way has ended.
@@ -170,13 +183,27 @@ func (t *Transaction) carryOut(effects []ballot.Effect) {
 			if e.Short {
 				t.manager.metrics.short.Inc()
 			}
-			t.account.Go(func() {
-				err := t.cfg.Account(e.Agreeing)
-				if err != nil {
-					t.manager.log.Debug("votes are not released", "transaction", t.id, "err", err)
-				}
-				t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Released(now, err == nil) })
-			})
+			round := t.ballot.Rounds() + 1
+			t.account.Go(func() { t.release(round, e.Agreeing) })
 		}
+	}
+}
+
+// release has those accounted for who do not agree, and the votes of those who do
+// answered.
+func (t *Transaction) release(round int, agreeing []string) {
+	t.reached("votes", round)
+	err := t.cfg.Account(agreeing)
+	if err != nil {
+		t.manager.log.Debug("votes are not released", "transaction", t.id, "err", err)
+	}
+	t.reached("accounted", round)
+	t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Released(now, err == nil) })
+	t.reached("released", round)
+}
+
+func (t *Transaction) reached(step string, round int) {
+	if t.cfg.Step != nil {
+		t.cfg.Step(fmt.Sprintf("%s-%d", step, round))
 	}
 }

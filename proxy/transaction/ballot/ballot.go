@@ -85,6 +85,9 @@ type voter struct {
 	out bool
 	// gone: it casts no more votes.
 	gone bool
+	// committed: a vote of it was answered with Commit, so that it may have changed
+	// something.
+	committed bool
 	// waiting: it has cast vote, and has no answer.
 	waiting bool
 	vote    Vote
@@ -176,6 +179,7 @@ func (b *Ballot) Released(now time.Duration, ok bool) []Effect {
 	b.rounds++
 	for i := range b.voters {
 		if v := &b.voters[i]; v.waiting && !v.out {
+			v.committed = true
 			b.reply(v, Commit)
 		}
 	}
@@ -216,6 +220,18 @@ func (b *Ballot) Agreed() []string {
 	var names []string
 	for i := range b.voters {
 		if !b.voters[i].out {
+			names = append(names, b.voters[i].name)
+		}
+	}
+	return names
+}
+
+// Committed are those a vote of whom was answered with Commit: nobody else can have
+// changed anything.
+func (b *Ballot) Committed() []string {
+	var names []string
+	for i := range b.voters {
+		if b.voters[i].committed {
 			names = append(names, b.voters[i].name)
 		}
 	}

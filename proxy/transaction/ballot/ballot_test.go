@@ -270,6 +270,11 @@ func TestBallot_rulesAtRandom(t *testing.T) {
 				}
 			}
 		}
+		for _, name := range names {
+			if slices.Contains(r.Committed(), name) != (commits[name] > 0) {
+				t.Fatalf("committed: %v, with %d commits of %s", r.Committed(), commits[name], name)
+			}
+		}
 		for _, name := range r.Agreed() {
 			if commits[name] != r.Rounds() {
 				t.Fatalf("%s agreed in %d of %d rounds", name, commits[name], r.Rounds())
