@@ -47,7 +47,7 @@ func defaults() Config {
 		},
 		Reconciliation: Reconciliation{SchedulingInterval: Duration(5 * time.Minute)},
 		Consistency: Consistency{
-			Mode:              "eventual",
+			Mode:              "strong",
 			Copies:            2,
 			WhenShort:         "degrade",
 			ReadsWithoutLease: "serve",

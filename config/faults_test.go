@@ -112,7 +112,7 @@ func TestParse_faults(t *testing.T) {
 			key: "virtual_storage.1.default_replication_factor", line: 12, column: 1, says: "write 0 for all storages"},
 		{name: "replication factor of another type", after: "[[virtual_storage]]\nname = 'b'\ndefault_replication_factor = 'all'\nnode = [{storage = 'a', address = 'unix:a'}]",
 			key: "virtual_storage.1.default_replication_factor", line: 12, column: 1, says: "whole number"},
-		{name: "strong mode", after: "[consistency]\nmode = 'strong'", key: "consistency.mode", line: 11, column: 1, says: "this version lacks"},
+		{name: "no such mode", after: "[consistency]\nmode = 'weak'", key: "consistency.mode", line: 11, column: 1, says: "strong"},
 		{name: "two instances", after: cluster + "name = 'a'\n[[raft.peer]]\nname = 'a'\naddr = 'a:2307'\n[[raft.peer]]\nname = 'b'\naddr = 'b:2307'", key: "raft.peer", line: 14, column: 8, says: "list 3 or 5"},
 		{name: "two others and nowhere to listen", after: "[raft]\nname = 'a'\nsecret_file = 's'\n" + others, key: "raft.listen_addr", line: 10, column: 2, says: "connect to"},
 		{name: "nothing to show to others", after: "[raft]\nname = 'a'\nlisten_addr = 'a:2307'\n" + others, key: "raft.certificate_path", line: 10, column: 2, says: "nor is secret_file"},

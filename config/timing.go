@@ -4,15 +4,17 @@ import "time"
 
 // Consistency is what an acknowledged write and an answered read promise.
 type Consistency struct {
-	// Mode is "eventual": a write is acknowledged when the primary has it, and
-	// the other storages follow. Default "eventual".
+	// Mode is "strong": the storages that are in sync vote on a write, which is
+	// acknowledged when those that agree have it; where one of them cannot vote,
+	// writes are as in "eventual": acknowledged when the primary has it, and the
+	// other storages follow. Default "strong".
 	Mode string `toml:"mode"`
 	// Copies is how many storages must have a voted write before it is
-	// acknowledged. Default 2, minimum 1.
+	// acknowledged, if there are so many; a majority of those in sync must, too.
+	// Default 2, minimum 1.
 	Copies int `toml:"copies"`
-	// WhenShort says what becomes of a voted write while fewer than Copies
-	// storages serve: "degrade" acknowledges it all the same, "block" refuses
-	// it. Default "degrade".
+	// WhenShort says what becomes of a voted write on which fewer agree: "degrade"
+	// acknowledges it all the same, "block" aborts it. Default "degrade".
 	WhenShort string `toml:"when_short"`
 	// ReadsWithoutLease says what an instance without a lease does with reads:
 	// "serve" answers from its last view and marks the answer, "refuse" does

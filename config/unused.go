@@ -60,14 +60,11 @@ func idleKeys() map[string]string {
 		noBatches  = "a worker claims as many jobs as it has room for"
 		noScrapes  = "no metric asks Postgres while it is scraped"
 		noChannels = "this version opens no channels on a connection"
-		noVotes    = "it is for writes that vote, and this version has none"
 	)
 	return map[string]string{
 		"replication.batch_size":                 noBatches,
 		"prometheus.scrape_timeout":              noScrapes,
 		"yamux.maximum_stream_window_size_bytes": noChannels,
 		"yamux.accept_backlog":                   noChannels,
-		"consistency.copies":                     noVotes,
-		"consistency.when_short":                 noVotes,
 	}
 }

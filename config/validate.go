@@ -44,11 +44,7 @@ func (c *Config) validate(found *findings) {
 }
 
 func (c *Config) checkConsistency(found *findings) {
-	if c.Consistency.Mode == "strong" {
-		found.add(keyPath("consistency", "mode"), "'strong' comes with the support of votes, which this version lacks: write 'eventual'")
-	} else {
-		oneOf(found, keyPath("consistency", "mode"), c.Consistency.Mode, "eventual")
-	}
+	oneOf(found, keyPath("consistency", "mode"), c.Consistency.Mode, "strong", "eventual")
 	oneOf(found, keyPath("consistency", "when_short"), c.Consistency.WhenShort, "degrade", "block")
 	oneOf(found, keyPath("consistency", "reads_without_lease"), c.Consistency.ReadsWithoutLease, "serve", "refuse")
 	atLeast(found, keyPath("consistency", "copies"), c.Consistency.Copies, 1)

@@ -16,6 +16,7 @@ import (
 	"praefect/proxy/method"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
+	"praefect/proxy/transaction"
 )
 
 // request is one call that is to be forwarded, after its first message was
@@ -119,6 +120,7 @@ func (r *request) read() error {
 func (r *request) outgoing(ctx context.Context) context.Context {
 	md, _ := metadata.FromIncomingContext(ctx) // a copy of our own
 	delete(md, "authorization")
+	delete(md, transaction.Header) // votes are cast in transactions of ours only
 	md.Set(correlationHeader, r.call.correlationID)
 	return metadata.NewOutgoingContext(ctx, md)
 }

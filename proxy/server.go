@@ -24,6 +24,7 @@ import (
 	"praefect/proxy/router"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
+	"praefect/proxy/transaction"
 )
 
 // Node is what the proxy needs of the consensus node.
@@ -44,6 +45,8 @@ type Deps struct {
 	Node     Node
 	Storages Storages
 	Ledger   *ledger.Ledger
+	// Transactions takes the votes of the storages; see VoteServer.
+	Transactions *transaction.Manager
 	// Peers lists the other instances, to which reads are passed on while this
 	// one has no lease. It may be nil, and must not block.
 	Peers  func() []Peer
@@ -60,6 +63,14 @@ type Config struct {
 	// WriteTimeout is the deadline of a write whose client sent none: every
 	// write has one, because an effect that may still come must have an end.
 	WriteTimeout time.Duration
+	// Eventual has every write go to its primary alone. Otherwise writes are voted on
+	// by all storages that are in sync, where those can vote.
+	Eventual bool
+	// Copies is how many storages must agree on a write that is voted on, if the
+	// virtual storage has so many; beside a majority of those that are in sync. Block
+	// has a write aborted on which fewer agree.
+	Copies int
+	Block  bool
 	// RefuseReads has reads refused while this instance has no lease and reaches
 	// no peer that has one; otherwise they are served by its last view, and marked.
 	RefuseReads bool
@@ -81,6 +92,7 @@ type Server struct {
 	node     Node
 	storages Storages
 	ledger   *ledger.Ledger
+	votes    *transaction.Manager
 	peers    *peers
 	log      *slog.Logger
 	checks   []check.Check
@@ -116,6 +128,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		node:     deps.Node,
 		storages: deps.Storages,
 		ledger:   deps.Ledger,
+		votes:    deps.Transactions,
 		peers:    newPeers(deps.Peers, deps.Logger),
 		log:      deps.Logger,
 		checks:   deps.Checks,
@@ -184,6 +197,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 	}
 	wg.Wait()
 	s.forwarder.Wait()
+	s.votes.Wait()
 	s.peers.close()
 }
 

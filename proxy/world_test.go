@@ -23,6 +23,7 @@ import (
 	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
+	"praefect/proxy/transaction"
 	"praefect/test/gitaly/memory"
 )
 
@@ -151,6 +152,7 @@ func newWorld(t *testing.T) *world {
 
 	w.server, err = New(Deps{
 		Node: w.node, Storages: set, Ledger: l, Logger: slog.New(slog.DiscardHandler),
+		Transactions: transaction.NewManager(w.node.Incarnation, slog.New(slog.DiscardHandler), nil),
 		Peers: func() []Peer {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -14,37 +14,45 @@ import (
 	"praefect/proxy/stream"
 )
 
-// write forwards a mutator to the repository's primary. The order is the
-// promise (P5): in flight, then routed, then marked and accounted for, then
-// forwarded; and the status reaches the client last.
+// write forwards a mutator to the repository's primary, and to the others if they
+// vote. The order is the promise (P5): in flight, then routed, then marked, then
+// forwarded; whoever does not have the write is accounted for before it has an
+// effect; and the status reaches the client last.
 func (s *Server) write(r *request) error {
 	// If the client named no deadline the write gets one: the mark records how
 	// long an effect may still come.
 	ctx, cancel := r.deadline(s.cfg.WriteTimeout)
 	defer cancel()
-	ctx, doom := context.WithCancelCause(ctx)
-	defer doom(nil)
+	var tries tries
+	this := tries.next(ctx)
+	defer func() { this.cancel(nil) }()
 
 	w, err := s.ledger.Begin(ctx, ledger.Request{
-		Keys: r.keys, Scope: r.scope(ctx), Deletes: r.method.Change == method.ChangeDelete, Bytes: r.first.Data().Len(), Doom: doom,
+		Keys: r.keys, Scope: r.scope(ctx), Votes: r.method.Votes && !s.cfg.Eventual, Deletes: r.method.Change == method.ChangeDelete,
+		Bytes: r.first.Data().Len(), Doom: tries.doom, Drop: tries.drop,
 	})
 	for err == nil {
-		var sent bool
-		if sent, err = s.writeOnce(ctx, r, w); sent {
+		pass := s.pass
+		if w.Route().Votes {
+			pass = s.passVoting
+		}
+		var over bool
+		if over, err = pass(this, r, w); over {
 			return err
 		}
+		this = tries.next(ctx)
 		err = w.NotSent(ctx)
 	}
 	return err
 }
 
-// writeOnce forwards the write along its route, and ends it unless it could not
+// pass forwards the write to its primary alone, and ends it unless it could not
 // be sent: then nothing has happened, and the client's stream is as it was.
-func (s *Server) writeOnce(ctx context.Context, r *request, w *ledger.Write) (sent bool, err error) {
+func (s *Server) pass(this *try, r *request, w *ledger.Write) (over bool, err error) {
 	route := w.Route()
-	conn, err := s.storages.Conn(r.keys[0].VirtualStorage, route.Storage)
-	if err != nil || conn.Generation() != route.Generation {
-		return false, nil // ▲ never over a newer connection than the one that was routed to
+	conn := s.routed(r, route.Storage, route.Generation)
+	if conn == nil {
+		return false, nil
 	}
 	r.call.storage = route.Storage
 	gone, ended := false, false
@@ -60,7 +68,8 @@ func (s *Server) writeOnce(ctx context.Context, r *request, w *ledger.Write) (se
 	}
 	// ▲ The token is dated when the lease was looked at: the storage refuses one
 	// that is much older, so that a process that is paused here cannot send it late.
-	outcome := s.forward(storage.WithTokenTime(ctx, route.At), r, s.stepped(conn), func(o stream.Outcome) error {
+	ctx := storage.WithTokenTime(this.ctx, route.At)
+	outcome := s.forward(ctx, r, s.stepped(conn), func(o stream.Outcome) error {
 		if gone = notSent(ctx, o); gone {
 			return nil
 		}
@@ -75,6 +84,16 @@ func (s *Server) writeOnce(ctx context.Context, r *request, w *ledger.Write) (se
 		}
 	}
 	return true, outcome.Err
+}
+
+// routed is the connection that the ledger named, nil if that is gone. ▲ A write
+// never goes over a newer connection than the one that was routed to.
+func (s *Server) routed(r *request, name string, generation uint64) *storage.Conn {
+	conn, err := s.storages.Conn(r.keys[0].VirtualStorage, name)
+	if err != nil || conn.Generation() != generation {
+		return nil
+	}
+	return conn
 }
 
 // notSent tells whether a call found its connection gone.

@@ -23,6 +23,7 @@ import (
 	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
+	"praefect/proxy/transaction"
 	"praefect/replicator"
 	"praefect/replicator/postgres"
 )
@@ -96,6 +97,7 @@ func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer) (
 // they start. Each uses only what stands before it.
 func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db *postgres.DB, node *consensus.Node, clients []clientListener) ([]part, error) {
 	cfg, log := d.cfg, d.log
+	votes := transaction.NewManager(node.Incarnation, log, registry)
 	storages, err := storage.New(targets(cfg), log, storage.NewMetrics(registry), storage.Config{
 		ProbeInterval: time.Duration(cfg.Detection.ProbeInterval),
 		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
@@ -144,11 +146,14 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Register:  peers.Register,
 	})
 	server, err := proxy.New(proxy.Deps{
-		Node: node, Storages: storages, Ledger: marks, Peers: otherInstances(node), Logger: log, Register: operators.Register,
+		Node: node, Storages: storages, Ledger: marks, Transactions: votes, Peers: otherInstances(node), Logger: log, Register: operators.Register,
 		Checks: checks(cfg, db, node.View),
 	}, registry, proxy.Config{
 		Auth:           proxy.Auth{Token: cfg.Auth.Token.Reveal(), Transitioning: cfg.Auth.Transitioning},
 		WriteTimeout:   time.Duration(cfg.Consistency.WriteTimeout),
+		Eventual:       cfg.Consistency.Mode == "eventual",
+		Copies:         cfg.Consistency.Copies,
+		Block:          cfg.Consistency.WhenShort == "block",
 		RefuseReads:    cfg.Consistency.ReadsWithoutLease == "refuse",
 		LatencyBuckets: cfg.Prometheus.GRPCLatencyBuckets,
 		Step:           d.step,

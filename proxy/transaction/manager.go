@@ -23,6 +23,7 @@ type Manager struct {
 	log         *slog.Logger
 	metrics     *metrics
 	born        time.Time
+	accounts    sync.WaitGroup // calls of Config.Account
 
 	mu   sync.Mutex
 	last uint32                          // guarded by mu
@@ -71,6 +72,10 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	m.metrics.voters.WithLabelValues(cfg.Keys[0].VirtualStorage).Observe(float64(len(names)))
 	return t
 }
+
+// Wait returns when no call of a Config.Account is under way. It is called after
+// every transaction has ended.
+func (m *Manager) Wait() { m.accounts.Wait() }
 
 func (m *Manager) forget(t *Transaction) {
 	m.mu.Lock()

@@ -162,7 +162,7 @@ func TestManager_endAnswersWhoWaits(t *testing.T) {
 			w.Errorf("agreed: %v", agreed)
 		}
 		close(release) // too late
-		tx.Wait()
+		w.Wait()
 		for range storages {
 			if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_ABORT {
 				w.Errorf("%+v", a)

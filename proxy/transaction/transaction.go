@@ -48,7 +48,6 @@ type Transaction struct {
 	manager *Manager
 	id      uint64
 	cfg     Config
-	account sync.WaitGroup // the call of Config.Account under way
 
 	mu      sync.Mutex
 	ballot  *ballot.Ballot
@@ -104,9 +103,6 @@ func (t *Transaction) End() Result {
 	t.manager.metrics.rounds.Observe(float64(rounds))
 	return result
 }
-
-// Wait returns when the call of Config.Account that may be under way has ended.
-func (t *Transaction) Wait() { t.account.Wait() }
 
 // cast casts a vote and waits for the answer.
 func (t *Transaction) cast(ctx context.Context, storage string, vote ballot.Vote) (ballot.Answer, error) {
@@ -184,7 +180,7 @@ func (t *Transaction) carryOut(effects []ballot.Effect) {
 				t.manager.metrics.short.Inc()
 			}
 			round := t.ballot.Rounds() + 1
-			t.account.Go(func() { t.release(round, e.Agreeing) })
+			t.manager.accounts.Go(func() { t.release(round, e.Agreeing) })
 		}
 	}
 }

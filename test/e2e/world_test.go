@@ -23,6 +23,7 @@ const impatient = `
 [failover]
 enabled = false
 [consistency]
+mode = 'eventual'
 write_timeout = "4s"
 hold_timeout = "1s"
 mark_linger = "300ms"

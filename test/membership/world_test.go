@@ -28,6 +28,7 @@ const (
 const impatient = `
 drain_wait = "1s"
 [consistency]
+mode = 'eventual'
 mark_linger = "300ms"
 write_timeout = "15s"
 [replication]

@@ -26,6 +26,7 @@ return_after = "1s"
 return_after_max = "2s"
 warm_up = "1s"
 [consistency]
+mode = 'eventual'
 write_timeout = "3s"
 hold_timeout = "2s"
 mark_linger = "300ms"

@@ -1,0 +1,164 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"praefect/proxy/ledger"
+	"praefect/proxy/storage"
+	"praefect/proxy/stream"
+	"praefect/proxy/transaction"
+	"praefect/proxy/transaction/ballot"
+)
+
+// VoteServer makes the server for what a storage asks of us over its connection:
+// that its votes be counted.
+func VoteServer(votes *transaction.Manager) func(*storage.Conn) *grpc.Server {
+	return func(conn *storage.Conn) *grpc.Server {
+		server := grpc.NewServer()
+		gitalypb.RegisterRefTransactionServer(server, votes.Service(conn.Target().Storage, conn))
+		return server
+	}
+}
+
+// voting is a write on its way to storages that vote on it.
+type voting struct {
+	server *Server
+	try    *try
+	r      *request
+	w      *ledger.Write
+	votes  *transaction.Transaction
+	names  []string // of the legs, the primary's first
+	asked  bool     // it is known how it ended
+	gone   bool     // it is to go another way
+}
+
+// passVoting forwards the write to its primary and to those that vote with it,
+// and ends it, unless the primary was lost while nothing had happened: then it
+// goes another way, and the client's stream is as it was.
+func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, err error) {
+	route := w.Route()
+	conn := s.routed(r, route.Storage, route.Generation)
+	if conn == nil {
+		return false, nil
+	}
+	r.call.storage = route.Storage
+	conns := []*storage.Conn{conn}
+	voters := []transaction.Voter{{Storage: route.Storage, Conn: conn}}
+	for _, d := range route.Others {
+		other := s.routed(r, d.Storage, d.Generation)
+		conns = append(conns, other)
+		voters = append(voters, transaction.Voter{Storage: d.Storage, Conn: other})
+	}
+	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
+	v.votes = s.votes.Begin(transaction.Config{
+		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Account: w.Vote, Step: s.cfg.Step,
+	})
+	outcome := v.forward(storage.WithTokenTime(this.ctx, route.At), conns)
+	if !v.asked { // the call could not even be opened
+		if err := v.end(outcome); err != nil {
+			return true, err
+		}
+	}
+	return !v.gone, outcome.Err
+}
+
+// copies is how many must agree: never more than there are.
+func (s *Server) copies(r *request) int {
+	vs := s.node.View().VirtualStorage(r.keys[0].VirtualStorage)
+	if vs == nil {
+		return s.cfg.Copies // the vote is refused
+	}
+	return min(s.cfg.Copies, len(vs.Succession))
+}
+
+// forward sends the call to all of them. Those whose connection is gone do not
+// vote.
+func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outcome {
+	call := v.r.wire
+	call.BeforeStatus = v.end
+	call.LegEnded = func(leg int, _ stream.Outcome) { v.votes.Leave(v.names[leg]) }
+	call.Grace = ballot.Grace
+	primary, err := v.open(ctx, call, conns[0])
+	if err != nil {
+		return stream.Outcome{Err: err} // nothing was sent
+	}
+	var others []*stream.Leg
+	for i, conn := range conns[1:] {
+		name := v.w.Route().Others[i].Storage
+		if conn == nil {
+			v.votes.Leave(name)
+			continue
+		}
+		leg, err := v.open(ctx, call, conn)
+		if err != nil {
+			v.votes.Leave(name)
+			continue
+		}
+		v.try.add(name, leg)
+		v.names = append(v.names, name)
+		others = append(others, leg)
+	}
+	return v.server.forwarder.Forward(v.r.stream, call, primary, others...)
+}
+
+// open opens the call at one storage.
+func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn) (*stream.Leg, error) {
+	name := conn.Target().Storage
+	ctx = metadata.AppendToOutgoingContext(v.r.outgoing(ctx), transaction.Header, v.votes.Metadata(name))
+	return stream.Open(ctx, v.server.stepped(conn), call, v.r.firstFor(name))
+}
+
+// end ends the write once all legs have ended, before the client has the status.
+func (v *voting) end(o stream.Outcome) error {
+	v.asked = true
+	// ▲ From here on no vote is released: what the legs have done is all they do.
+	votes := v.votes.End()
+	if v.gone = votes.Committed == nil && elsewhere(v.r, o, v.try.ctx); v.gone {
+		return nil
+	}
+	succeeded := o.Ended && o.Err == nil
+	if succeeded {
+		v.server.step("after-success")
+	}
+	arrived := true
+	agreeing := []string{v.names[0]}
+	for i, name := range v.names {
+		leg := o
+		if i > 0 {
+			leg = o.Others[i-1]
+		}
+		// One without a released vote has changed nothing, and never will.
+		if !leg.Ended && slices.Contains(votes.Committed, name) {
+			arrived = false
+		}
+		if i > 0 && slices.Contains(votes.Agreed, name) && leg.Ended && alike(leg.Err, o.Err) {
+			agreeing = append(agreeing, name)
+		}
+	}
+	err := v.w.End(succeeded, arrived, agreeing...)
+	v.server.step("after-enqueue")
+	v.server.step("before-status")
+	return err
+}
+
+// elsewhere tells whether a write that has changed nothing may go another way: its
+// primary was lost or ceased to be one, and neither side of the client's stream has
+// been used up.
+func elsewhere(r *request, o stream.Outcome, try context.Context) bool {
+	lost := o.Err != nil && !o.Ended && (status.Code(o.Err) == codes.Unavailable || try.Err() != nil)
+	untouched := !o.Responded && (!r.method.ClientStreams || !o.Sent)
+	return lost && untouched && o.ClientErr == nil && r.ctx.Err() == nil
+}
+
+// alike tells whether two storages ended a call in the same way.
+func alike(a, b error) bool {
+	s, t := status.Convert(a), status.Convert(b)
+	return s.Code() == t.Code() && s.Message() == t.Message()
+}
