@@ -29,6 +29,11 @@ type Config struct {
 	// accepting: at least two checks of the load balancer. Default 0s, which is
 	// right for an instance that stands alone.
 	DrainWait Duration `toml:"drain_wait"`
+	// MethodDescriptors are files with the methods of a Gitaly that is newer than
+	// this program, as protoc --descriptor_set_out --include_imports writes them.
+	// They may add methods, and not say otherwise of those that are known.
+	// Default: none.
+	MethodDescriptors []string `toml:"method_descriptors"`
 	// ConfigCommand is an executable, run once at start without arguments; the
 	// JSON object that it prints is laid over this file: tables are merged key
 	// by key, anything else, arrays too, is replaced. Default: none.

@@ -53,7 +53,7 @@ func (c *Config) readSecretFiles(found *findings) {
 	}
 }
 
-// checkFiles finds out early that a certificate or key is not where the
+// checkFiles finds out early that a certificate, key or descriptor set is not where the
 // configuration says. What it holds is judged by whoever uses it.
 func (c *Config) checkFiles(found *findings) {
 	rootCert := c.Database.SSLRootCert
@@ -73,15 +73,21 @@ func (c *Config) checkFiles(found *findings) {
 		{keyPath("raft", "key_path"), c.Raft.KeyPath},
 		{keyPath("raft", "ca_path"), c.Raft.CAPath},
 	} {
-		if file.path == "" {
-			continue
+		if file.path != "" {
+			checkFile(found, file.key, file.path, "a PEM file")
 		}
-		info, err := os.Stat(file.path)
-		switch {
-		case err != nil:
-			found.add(file.key, "%v", err)
-		case info.IsDir():
-			found.add(file.key, "%q is a directory: write the path of a PEM file", file.path)
-		}
+	}
+	for i, path := range c.MethodDescriptors {
+		checkFile(found, keyPath("method_descriptors", i), path, "a descriptor set")
+	}
+}
+
+func checkFile(found *findings, key []string, path, kind string) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		found.add(key, "%v", err)
+	case info.IsDir():
+		found.add(key, "%q is a directory: write the path of %s", path, kind)
 	}
 }

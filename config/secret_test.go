@@ -139,11 +139,11 @@ func TestRead_secretFileOfAGroup(t *testing.T) {
 	}
 }
 
-func TestRead_certificateFileMissing(t *testing.T) {
-	text := minimal + "[tls]\ncertificate_path = '/does/not/exist'\nkey_path = '" + t.TempDir() + "'"
+func TestRead_filesMissing(t *testing.T) {
+	text := "method_descriptors = ['/nor/does/this']" + minimal + "[tls]\ncertificate_path = '/does/not/exist'\nkey_path = '" + t.TempDir() + "'"
 	_, err := Read(t.Context(), strings.NewReader(text), noEnv)
 	faults := faultsIn(t, err)
-	if len(faults) != 2 || dotted(faults[0]) != "tls.certificate_path" || dotted(faults[1]) != "tls.key_path" {
+	if len(faults) != 3 || dotted(faults[0]) != "method_descriptors.0" || dotted(faults[1]) != "tls.certificate_path" || dotted(faults[2]) != "tls.key_path" {
 		t.Errorf("faults:\n%v\nwant one of each file", faults)
 	}
 }

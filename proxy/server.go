@@ -39,8 +39,8 @@ type Storages interface {
 	Conn(virtualStorage, storage string) (*storage.Conn, error)
 }
 
-// Deps are what a Server works on. All are needed but Peers, Checks
-// and Register.
+// Deps are what a Server works on. All are needed but Peers, Methods,
+// Checks and Register.
 type Deps struct {
 	Node     Node
 	Storages Storages
@@ -51,6 +51,8 @@ type Deps struct {
 	// one has no lease. It may be nil, and must not block.
 	Peers  func() []Peer
 	Logger *slog.Logger
+	// Methods are those that are known; nil stands for what is compiled in.
+	Methods *method.Table
 	// Checks are what ReadinessCheck runs.
 	Checks []check.Check
 	// Register adds services that this instance answers itself.
@@ -111,9 +113,11 @@ type Server struct {
 
 // New makes a Server whose metrics are registered with r.
 func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
-	methods, err := method.New()
-	if err != nil {
-		return nil, err
+	if deps.Methods == nil {
+		var err error
+		if deps.Methods, err = method.New(); err != nil {
+			return nil, err
+		}
 	}
 	if cfg.InfoTimeout == 0 {
 		cfg.InfoTimeout = 10 * time.Second
@@ -135,7 +139,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		register: deps.Register,
 		cfg:      cfg,
 		metrics:  newMetrics(r, cfg.LatencyBuckets),
-		methods:  methods,
+		methods:  deps.Methods,
 		health:   health.NewServer(),
 	}, nil
 }

@@ -21,6 +21,7 @@ import (
 	"praefect/proxy"
 	"praefect/proxy/admin"
 	"praefect/proxy/ledger"
+	"praefect/proxy/method"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
 	"praefect/proxy/transaction"
@@ -33,6 +34,8 @@ type daemon struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	version string
+	// methods are those that the proxy knows.
+	methods *method.Table
 	// step is called at each step of a write; nil but in builds for crash tests.
 	step func(name string)
 }
@@ -147,7 +150,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	})
 	server, err := proxy.New(proxy.Deps{
 		Node: node, Storages: storages, Ledger: marks, Transactions: votes, Peers: otherInstances(node), Logger: log, Register: operators.Register,
-		Checks: checks(cfg, db, node.View),
+		Checks: checks(cfg, db, node.View), Methods: d.methods,
 	}, registry, proxy.Config{
 		Auth:           proxy.Auth{Token: cfg.Auth.Token.Reveal(), Transitioning: cfg.Auth.Transitioning},
 		WriteTimeout:   time.Duration(cfg.Consistency.WriteTimeout),

@@ -6,9 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +180,18 @@ func TestServe_failsIfItCannotListen(t *testing.T) {
 	config := settings{listen: l.Addr().String()}.write(t)
 	got := praefect(t, "", "-config", config, "serve")
 	if got.code != 1 || !strings.Contains(got.stdout, "address already in use") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestServe_namesADescriptorSetThatIsNone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "later.binpb")
+	if err := os.WriteFile(path, []byte("not a set"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := settings{top: fmt.Sprintf("method_descriptors = [%q]\n", path)}.write(t)
+	got := praefect(t, "", "-config", config)
+	if got.code != 1 || !strings.Contains(got.stdout, path) || !strings.Contains(got.stdout, "method_descriptors") {
 		t.Errorf("got %+v", got)
 	}
 }

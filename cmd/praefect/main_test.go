@@ -55,6 +55,7 @@ type settings struct {
 	database string   // the section's lines
 	nodes    []string // address of each storage: gitaly-1, gitaly-2, …
 	more     string   // further sections
+	top      string   // further settings outside of sections
 }
 
 // write writes the settings to a file and returns its path.
@@ -70,7 +71,7 @@ func (s settings) write(t *testing.T) string {
 		s.listen = "127.0.0.1:0"
 	}
 	dir := t.TempDir()
-	text := fmt.Sprintf("listen_addr = %q\nprometheus_listen_addr = \"127.0.0.1:0\"\n[logging]\nformat = \"json\"\n[raft]\ndata_dir = %q\n[database]\n%s\n%s",
+	text := s.top + fmt.Sprintf("listen_addr = %q\nprometheus_listen_addr = \"127.0.0.1:0\"\n[logging]\nformat = \"json\"\n[raft]\ndata_dir = %q\n[database]\n%s\n%s",
 		s.listen, filepath.Join(dir, "raft"), s.database, s.more)
 	for _, vs := range []string{"default", "other"} {
 		text += fmt.Sprintf("[[virtual_storage]]\nname = %q\n", vs)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v3"
+
+	"praefect/proxy/method"
 )
 
 // serve runs the daemon until ctx ends, or a part of it does.
@@ -25,6 +27,10 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 		log.Warn("a setting has no effect", "key", i.Key, "line", i.Line, "why", i.Why)
 	}
 	d := &daemon{cfg: cfg, log: log, version: p.version, step: steps(p.getenv)}
+	if d.methods, err = method.Open(cfg.MethodDescriptors...); err != nil {
+		log.Error("praefect does not start", "key", "method_descriptors", "err", err)
+		return coded{code: exitError}
+	}
 	if err := d.run(ctx); err != nil {
 		log.Error("praefect ends", "err", err)
 		return coded{code: exitError}
