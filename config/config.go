@@ -61,7 +61,7 @@ type Config struct {
 	Consistency Consistency `toml:"consistency"`
 	// Detection is how the health of storages is observed.
 	Detection Detection `toml:"detection"`
-	// Yamux bounds the channels multiplexed on one connection to a storage.
+	// Yamux bounds the channels multiplexed on one connection.
 	Yamux Yamux `toml:"yamux"`
 	// Raft is this instance's part in the replicated state.
 	Raft Raft `toml:"raft"`
@@ -147,12 +147,14 @@ type Prometheus struct {
 	GRPCLatencyBuckets []float64 `toml:"grpc_latency_buckets"`
 }
 
-// Yamux bounds the channels multiplexed on one connection to a storage.
+// Yamux bounds the channels multiplexed on one connection: those to storages,
+// and those of clients that speak the backchannel.
 type Yamux struct {
 	// MaximumStreamWindowSizeBytes is how much one channel may have in flight,
-	// in bytes. Default and minimum 262144.
+	// in bytes. Default and minimum 262144; clients may have 16 MiB in any case,
+	// because all their calls share one channel.
 	MaximumStreamWindowSizeBytes uint32 `toml:"maximum_stream_window_size_bytes"`
-	// AcceptBacklog is how many channels may wait to be accepted. Default 256,
+	// AcceptBacklog is how many channels of a connection may wait to be accepted. Default 256,
 	// minimum 1.
 	AcceptBacklog int `toml:"accept_backlog"`
 }

@@ -57,14 +57,11 @@ func unusedKeys() map[string]string {
 // nothing in this version acts on, each with the reason.
 func idleKeys() map[string]string {
 	const (
-		noBatches  = "a worker claims as many jobs as it has room for"
-		noScrapes  = "no metric asks Postgres while it is scraped"
-		noChannels = "this version opens no channels on a connection"
+		noBatches = "a worker claims as many jobs as it has room for"
+		noScrapes = "no metric asks Postgres while it is scraped"
 	)
 	return map[string]string{
-		"replication.batch_size":                 noBatches,
-		"prometheus.scrape_timeout":              noScrapes,
-		"yamux.maximum_stream_window_size_bytes": noChannels,
-		"yamux.accept_backlog":                   noChannels,
+		"replication.batch_size":    noBatches,
+		"prometheus.scrape_timeout": noScrapes,
 	}
 }

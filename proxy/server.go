@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"praefect/fsm/state"
+	"praefect/proxy/channel"
 	"praefect/proxy/check"
 	"praefect/proxy/ledger"
 	"praefect/proxy/method"
@@ -81,6 +82,9 @@ type Config struct {
 	InfoTimeout time.Duration
 	// LatencyBuckets are the buckets of grpc_server_handling_seconds.
 	LatencyBuckets []float64
+	// Channels are the sizes of what shares a connection of a client with its
+	// calls.
+	Channels channel.Config
 	// Step is called after each step of a write with its name; crash tests end
 	// the process there. It may be nil.
 	Step func(name string)
@@ -162,9 +166,8 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ReadBufferSize(128 << 10),
 		grpc.WriteBufferSize(128 << 10),
-	}
-	if creds != nil {
-		opts = append(opts, grpc.Creds(creds))
+		// Workhorse and gitlab-shell get what they fetch beside their calls.
+		grpc.Creds(channel.NewServerCredentials(creds, s.cfg.Channels)),
 	}
 	server := grpc.NewServer(opts...)
 	healthpb.RegisterHealthServer(server, healthService{Server: s.health, ledger: s.ledger})

@@ -20,6 +20,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy"
 	"praefect/proxy/admin"
+	"praefect/proxy/channel"
 	"praefect/proxy/ledger"
 	"praefect/proxy/method"
 	"praefect/proxy/storage"
@@ -106,6 +107,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
 		Silence:       time.Duration(cfg.Detection.Silence),
 		DialOptions:   []grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})},
+		Backchannel:   func(*storage.Conn) *grpc.Server { return grpc.NewServer() }, // nothing votes yet
+		Channels:      d.channels(),
 	})
 	if err != nil {
 		return nil, err
@@ -159,6 +162,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Block:          cfg.Consistency.WhenShort == "block",
 		RefuseReads:    cfg.Consistency.ReadsWithoutLease == "refuse",
 		LatencyBuckets: cfg.Prometheus.GRPCLatencyBuckets,
+		Channels:       d.channels(),
 		Step:           d.step,
 	})
 	if err != nil {
@@ -203,6 +207,12 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		serverPart(server, clients, time.Duration(cfg.GracefulStopTimeout), log),
 		ready.part(time.Duration(cfg.DrainWait)),
 	), nil
+}
+
+// channels are the sizes of what shares a connection with its calls.
+func (d *daemon) channels() channel.Config {
+	y := d.cfg.Yamux
+	return channel.Config{Window: y.MaximumStreamWindowSizeBytes, Backlog: int(y.AcceptBacklog), Logger: d.log}
 }
 
 func (d *daemon) session() session.Config {

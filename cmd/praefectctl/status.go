@@ -166,6 +166,9 @@ func standing(st admin.Storage) string {
 	if st.Slow {
 		text += ", slow"
 	}
+	if st.Reachable && !st.Votes {
+		text += ", no votes"
+	}
 	return text
 }
 

@@ -78,7 +78,7 @@ func TestService_status(t *testing.T) {
 	want := admin.StatusResponse{Schema: 1, Instance: "praefect-1", Leader: "praefect-1", VirtualStorages: []admin.VirtualStorage{{
 		Name: "default", Primary: "gitaly-1", Epoch: c.View().VirtualStorage("default").Epoch,
 		Storages: []admin.Storage{
-			{Name: "gitaly-1", Standing: state.Serving, Reachable: true},
+			{Name: "gitaly-1", Standing: state.Serving, Reachable: true, Votes: true},
 			{Name: "gitaly-2", Standing: state.Serving, Error: "refused", Since: &two, Behind: 2},
 			{Name: "gitaly-3", Standing: state.Filling, Reachable: true, Slow: true, Error: "late", Behind: 2, Filling: &admin.Filling{Total: 10, Done: 4}},
 		},
@@ -225,7 +225,7 @@ func TestDocuments_haveTheAgreedNames(t *testing.T) {
 		{admin.StatusResponse{Schema: 1, Instance: "p", VirtualStorages: []admin.VirtualStorage{{
 			Name: "v", Primary: "a", Epoch: 3, Storages: []admin.Storage{{Name: "a", Standing: state.Serving, Reachable: true, Behind: 1}},
 		}}}, `{"schema":1,"instance":"p","leader":"","virtual_storages":[{"name":"v","primary":"a","epoch":3,"paused":false,"unavailable_repositories":0,` +
-			`"storages":[{"name":"a","standing":"serving","reachable":true,"behind":1}]}]}`},
+			`"storages":[{"name":"a","standing":"serving","reachable":true,"votes":false,"behind":1}]}]}`},
 		{admin.DatalossResponse{Schema: 1, Repositories: []admin.Repository{{VirtualStorage: "v", RelativePath: "a.git", Behind: []string{"b"}}}},
 			`{"schema":1,"repositories":[{"virtual_storage":"v","relative_path":"a.git","available":false,"behind":["b"]}]}`},
 		{admin.QueueListResponse{Schema: 1, Jobs: []admin.Job{{ID: 1, VirtualStorage: "v", RelativePath: "a.git", Target: "b", State: "ready", Attempt: 2}}},

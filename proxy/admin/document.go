@@ -66,6 +66,9 @@ type Storage struct {
 	Reachable bool `json:"reachable"`
 	// Slow tells that it is reachable but fails its health checks.
 	Slow bool `json:"slow,omitempty"`
+	// Votes tells that the answering instance's connection to it has, or last had,
+	// a backchannel, without which no write to it is voted on.
+	Votes bool `json:"votes"`
 	// Error says what is the matter with one that is slow or not reachable.
 	Error string `json:"error,omitempty"`
 	// Since is when it became reachable or unreachable.

@@ -31,6 +31,9 @@ type Reach struct {
 	Reachable bool
 	// Err is why it is not reachable, or why it is slow if it is.
 	Err error
+	// Votes tells that the connection has a backchannel for them, or the last one
+	// had.
+	Votes bool
 	// FilesystemID is that of the disk behind the connection.
 	FilesystemID string
 	// Since is when Reachable last changed, if it ever did.
@@ -160,7 +163,7 @@ func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 	reach := s.reach(vs, st)
 	answer := Storage{
 		Name: st.Name, Standing: st.Standing, Why: st.Why, Behind: behind,
-		Reachable: reach.Reachable, Slow: reach.Reachable && reach.Err != nil,
+		Reachable: reach.Reachable, Slow: reach.Reachable && reach.Err != nil, Votes: reach.Votes,
 	}
 	if reach.Err != nil {
 		answer.Error = reach.Err.Error()

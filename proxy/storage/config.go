@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"praefect/proxy/channel"
 )
 
 // Target names one storage of one virtual storage and says how to reach it.
@@ -53,6 +55,17 @@ type Config struct {
 	// ReadBuffer and WriteBuffer are the sizes in bytes of what is read or
 	// written with one system call (128 KiB).
 	ReadBuffer, WriteBuffer int
+
+	// Backchannel makes the server that answers what a storage calls over a
+	// connection: its votes. Each connection to a storage that speaks the
+	// backchannel gets a server of its own, which is stopped when the connection
+	// is closed, so that a vote belongs to exactly one: that of Conn.Target and
+	// Conn.Generation. It is called before the connection is verified and
+	// published, with a Conn of which it may keep no more than that. Nil: the
+	// backchannel is never spoken, and there are no sidechannels.
+	Backchannel func(*Conn) *grpc.Server
+	// Channels are the sizes of what shares a connection with the backchannel.
+	Channels channel.Config
 
 	// TLS is the base of the configuration for tls:// addresses. Default: the
 	// system's roots. Versions below 1.2 are never spoken.

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
+
+	"praefect/proxy/channel"
 )
 
 // Conn is one network connection to a storage, verified before it was handed
@@ -24,6 +26,8 @@ type Conn struct {
 	identity   identity
 	cc         *grpc.ClientConn
 	wire       *wire
+	// sidechannels are those that the storage may open; nil without backchannel.
+	sidechannels *channel.Registry
 
 	// outstanding counts the RPCs under way; finished takes one off, once for
 	// each, when it has ended in whatever way.
@@ -39,12 +43,10 @@ type Conn struct {
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
 
-// dial makes one network connection and verifies what is behind it. Errors are
-// *dialError.
-func dial(ctx context.Context, target Target, addr address, cfg Config) (*Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, cfg.VerifyTimeout)
-	defer cancel()
-	c := &Conn{target: target, wire: newWire(), lost: make(chan struct{}), idle: make(chan struct{})}
+// dial makes one network connection, with the backchannel or without, and
+// verifies what is behind it. The caller bounds it. Errors are *dialError.
+func dial(ctx context.Context, target Target, generation uint64, addr address, cfg Config, backchannel bool) (*Conn, error) {
+	c := &Conn{target: target, generation: generation, wire: newWire(), lost: make(chan struct{}), idle: make(chan struct{})}
 	c.finished = grpc.OnFinish(func(error) { c.release() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })
 
@@ -52,8 +54,15 @@ func dial(ctx context.Context, target Target, addr address, cfg Config) (*Conn, 
 	if open == nil {
 		open = addr.dialer()
 	}
+	creds := &spoken{TransportCredentials: addr.transport(cfg)}
+	if backchannel {
+		c.sidechannels = new(channel.Registry)
+		creds.TransportCredentials = channel.NewClientCredentials(creds.TransportCredentials, channel.Client{
+			Config: cfg.Channels, Server: func() *grpc.Server { return cfg.Backchannel(c) }, Sidechannels: c.sidechannels,
+		})
+	}
 	var spent atomic.Bool
-	cc, err := newClientConn(addr, target.Token, cfg, func(ctx context.Context, _ string) (net.Conn, error) {
+	cc, err := newClientConn(addr, target.Token, cfg, creds, func(ctx context.Context, _ string) (net.Conn, error) {
 		if spent.Swap(true) {
 			return nil, errSpent
 		}
@@ -71,7 +80,9 @@ func dial(ctx context.Context, target Target, addr address, cfg Config) (*Conn, 
 	}
 	c.cc = cc
 	if c.identity, err = verify(ctx, cc, target.Storage); err != nil {
-		return nil, &dialError{cause: errors.Join(c.wire.why(err), cc.Close()), answered: c.wire.answered()}
+		return nil, &dialError{
+			cause: errors.Join(c.wire.why(err), cc.Close()), answered: c.wire.answered(), notSpoken: creds.not.Load(),
+		}
 	}
 	// The library answers RPCs a moment before it says that it is ready; until
 	// then the connection would look lost.
@@ -84,7 +95,8 @@ func dial(ctx context.Context, target Target, addr address, cfg Config) (*Conn, 
 func (c *Conn) Target() Target { return c.target }
 
 // Generation counts the connections to this storage that were published since
-// the process began; the first is 1.
+// the process began; the first is 1. One that was not published may have had the
+// number of the next.
 func (c *Conn) Generation() uint64 { return c.generation }
 
 // FilesystemID is the id of the disk behind the connection, never empty. It
@@ -96,6 +108,14 @@ func (c *Conn) ServerVersion() string { return c.identity.serverVersion }
 
 // GitVersion is the version of git that the storage runs.
 func (c *Conn) GitVersion() string { return c.identity.gitVersion }
+
+// Backchannel reports whether the storage calls this side over the connection:
+// without it no write to it can be voted on, and it opens no sidechannel.
+func (c *Conn) Backchannel() bool { return c.sidechannels != nil }
+
+// Sidechannels has those who wait for sidechannels of this connection; nil if
+// there is no backchannel.
+func (c *Conn) Sidechannels() *channel.Registry { return c.sidechannels }
 
 // Outstanding is the number of RPCs under way, health checks not counted.
 func (c *Conn) Outstanding() int64 { return c.outstanding.Load() }

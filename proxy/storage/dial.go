@@ -33,23 +33,14 @@ func NewClient(addr, token string, opts ...grpc.DialOption) (*grpc.ClientConn, e
 		return nil, err
 	}
 	dial := a.dialer()
-	return newClientConn(a, token, cfg, func(ctx context.Context, _ string) (net.Conn, error) {
+	return newClientConn(a, token, cfg, a.transport(cfg), func(ctx context.Context, _ string) (net.Conn, error) {
 		return dial(ctx, a.network, a.endpoint)
 	})
 }
 
 // newClientConn makes a ClientConn that gets its network connections from dial
 // and does nothing by itself: no retries, no service config, no idling.
-func newClientConn(a address, token string, cfg Config, dial func(context.Context, string) (net.Conn, error)) (*grpc.ClientConn, error) {
-	transport := insecure.NewCredentials()
-	if a.tls {
-		base := cfg.TLS.Clone()
-		if base == nil {
-			base = &tls.Config{}
-		}
-		base.MinVersion = max(base.MinVersion, tls.VersionTLS12)
-		transport = credentials.NewTLS(base)
-	}
+func newClientConn(a address, token string, cfg Config, transport credentials.TransportCredentials, dial func(context.Context, string) (net.Conn, error)) (*grpc.ClientConn, error) {
 	opts := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
 		grpc.WithPerRPCCredentials(Credentials(token)),
@@ -66,6 +57,19 @@ func newClientConn(a address, token string, cfg Config, dial func(context.Contex
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: cfg.KeepaliveTime, PermitWithoutStream: true}),
 	}, cfg.DialOptions...)
 	return grpc.NewClient("passthrough:///"+a.authority(), opts...)
+}
+
+// transport is how a network connection to a is made safe, if it is.
+func (a address) transport(cfg Config) credentials.TransportCredentials {
+	if !a.tls {
+		return insecure.NewCredentials()
+	}
+	base := cfg.TLS.Clone()
+	if base == nil {
+		base = &tls.Config{}
+	}
+	base.MinVersion = max(base.MinVersion, tls.VersionTLS12)
+	return credentials.NewTLS(base)
 }
 
 // identity is what a storage says of itself on a new connection.

@@ -36,6 +36,7 @@ type link struct {
 
 	current    atomic.Pointer[published]
 	generation uint64
+	speech     speech
 	heard      time.Time // when the storage last said anything; at first, the start of run
 
 	// watched is the connection that is watched now; its end may be called by
@@ -62,6 +63,7 @@ type published struct {
 
 	since   time.Time // when the storage became reachable or unreachable
 	last    identity  // of the last verified connection
+	spoken  bool      // it has or had a backchannel
 	latency time.Duration
 }
 
@@ -72,7 +74,7 @@ func (l *link) run(ctx context.Context) {
 	defer lost.Wait()
 	l.heard = time.Now()
 	for failures := 0; ctx.Err() == nil; {
-		conn, err := dial(ctx, l.target, l.addr, l.cfg)
+		conn, err := l.dial(ctx)
 		if err != nil {
 			failure, _ := errors.AsType[*dialError](err)
 			if failure.answered {
@@ -177,14 +179,14 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 
 // reachable publishes a verified connection.
 func (l *link) reachable(conn *Conn) {
-	l.generation++
-	conn.generation = l.generation
-	l.current.Store(&published{conn: conn, since: time.Now(), last: conn.identity})
+	l.generation = conn.generation
+	l.current.Store(&published{conn: conn, since: time.Now(), last: conn.identity, spoken: conn.Backchannel()})
 	l.metrics.made.Inc()
 	l.metrics.reachable.Set(1)
 	l.metrics.healthy.Set(1)
 	l.log.Info("storage is reachable", "address", l.target.Address,
 		"filesystem_id", conn.FilesystemID(), "version", conn.ServerVersion())
+	l.spoke(conn.Backchannel())
 	l.changed()
 }
 
@@ -193,7 +195,7 @@ func (l *link) reachable(conn *Conn) {
 func (l *link) unreachable(ctx context.Context, cause error, refused bool) {
 	before, untried := l.current.Load(), l.untried()
 	now := &published{
-		err: unreachable(l.target, cause), refused: refused, heard: l.heard, since: before.since, last: before.last,
+		err: unreachable(l.target, cause), refused: refused, heard: l.heard, since: before.since, last: before.last, spoken: before.spoken,
 	}
 	if before.conn != nil {
 		now.since = time.Now()

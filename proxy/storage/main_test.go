@@ -140,6 +140,12 @@ func start(t *testing.T, cfg Config, targets ...Target) *Set {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run(t, s)
+	return s
+}
+
+// run runs a set until the test ends.
+func run(t *testing.T, s *Set) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -149,7 +155,6 @@ func start(t *testing.T, cfg Config, targets ...Target) *Set {
 			t.Errorf("run: %v", err)
 		}
 	})
-	return s
 }
 
 // await waits until the state of the only storage is as wanted.

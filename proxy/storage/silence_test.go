@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -72,14 +73,42 @@ func (d *delayed) Close() error {
 }
 
 // bubble runs a test with a fake storage on an in-memory network, default
-// settings, and time of its own.
+// settings, and time of its own: with a storage that speaks the backchannel, and
+// with one that does not, whether it is asked to or not.
 func bubble(t *testing.T, test func(t *testing.T, f *fakeStorage, n *network, s *Set)) {
-	synctest.Test(t, func(t *testing.T) {
-		n := &network{Listener: bufconn.Listen(1 << 20)}
-		f := newFakeStorage("disk-1")
-		f.serve(t, n)
-		test(t, f, n, start(t, Config{Dial: n.dial}, target("tcp://storage:1")))
-	})
+	for _, row := range []struct {
+		name         string
+		asked, spoke bool
+	}{
+		{"plain", false, false},
+		{"backchannel", true, true},
+		{"no backchannel", true, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			emptyPools()
+			defer emptyPools()
+			synctest.Test(t, func(t *testing.T) {
+				n := &network{Listener: bufconn.Listen(1 << 20)}
+				f := newFakeStorage("disk-1")
+				if row.spoke {
+					f = newSpeakingStorage("disk-1")
+				}
+				f.serve(t, n)
+				cfg := Config{Dial: n.dial}
+				if row.asked {
+					cfg.Backchannel = noVotes
+				}
+				test(t, f, n, start(t, cfg, target("tcp://storage:1")))
+			})
+		})
+	}
+}
+
+// emptyPools separates a bubble from what came before it and comes after it:
+// yamux pools timers, and one of another bubble would end the process.
+func emptyPools() {
+	runtime.GC()
+	runtime.GC() // what is in a pool survives one
 }
 
 func TestSet_givesUpASilentStorage(t *testing.T) {

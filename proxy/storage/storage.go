@@ -167,6 +167,9 @@ type Reach struct {
 	// FilesystemID, ServerVersion and GitVersion are those of the current
 	// connection, or of the last one; empty if the storage was never reached.
 	FilesystemID, ServerVersion, GitVersion string
+	// Backchannel tells that the current connection, or the last one, had a
+	// backchannel: that writes to the storage can be voted on.
+	Backchannel bool
 	// Generation is that of the current connection, 0 if there is none.
 	Generation uint64
 	// Outstanding is the number of RPCs under way on the current connection.
@@ -202,6 +205,7 @@ func (l *link) reach() Reach {
 		VirtualStorage: l.target.VirtualStorage, Storage: l.target.Storage, Address: l.target.Address,
 		Reachable: p.conn != nil, Err: p.slow, Since: p.since, Latency: p.latency,
 		FilesystemID: p.last.filesystemID, ServerVersion: p.last.serverVersion, GitVersion: p.last.gitVersion,
+		Backchannel: p.spoken,
 	}
 	if p.conn == nil {
 		r.Err, r.Refused = p.err.Cause, p.refused

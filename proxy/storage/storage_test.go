@@ -181,7 +181,7 @@ func TestConn_neverDialsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := dial(t.Context(), target(address), addr, cfg)
+	c, err := dial(t.Context(), target(address), 1, addr, cfg, false)
 	if err != nil {
 		t.Fatal(err)
 	}

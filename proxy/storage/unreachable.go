@@ -41,6 +41,8 @@ type dialError struct {
 	cause error
 	// answered tells that the storage said something, if nothing useful.
 	answered bool
+	// notSpoken tells that somebody was there, who does not speak the backchannel.
+	notSpoken bool
 }
 
 // Error implements error.

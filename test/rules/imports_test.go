@@ -41,6 +41,7 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/proxy/transaction":        {"praefect/fsm/state", "praefect/proxy/transaction/ballot"},
 		"praefect/proxy/transaction/ballot": {},
 		"praefect/proxy/method":             {},
+		"praefect/proxy/channel":            {},
 		"praefect/config":                   {},
 		"praefect/replicator":               {"praefect/fsm/state", "praefect/replicator/plan", "praefect/replicator/queue"},
 		"praefect/replicator/plan":          {"praefect/fsm/state"},

@@ -209,7 +209,7 @@ func (c *Cluster) Reach(virtualStorage, storage string) admin.Reach {
 	if reach, changed := c.reach[storage]; changed {
 		return reach
 	}
-	return admin.Reach{Reachable: true, FilesystemID: c.state.VirtualStorage(virtualStorage).Storage(storage).FilesystemID}
+	return admin.Reach{Reachable: true, Votes: true, FilesystemID: c.state.VirtualStorage(virtualStorage).Storage(storage).FilesystemID}
 }
 
 // Filling implements admin.Repair: every filling is at 4 of 10.

@@ -1,0 +1,91 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+
+	"google.golang.org/grpc/credentials"
+
+	"praefect/proxy/channel"
+)
+
+// speech is whether a storage speaks the backchannel, as far as is known.
+type speech int
+
+const (
+	unheard speech = iota
+	speaks
+	mute
+)
+
+// spoken are credentials that note whether the other side did not speak the
+// backchannel; gRPC would tell no more of it than a text.
+type spoken struct {
+	credentials.TransportCredentials
+	not atomic.Bool
+}
+
+// ClientHandshake implements credentials.TransportCredentials.
+func (s *spoken) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := s.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	s.not.Store(errors.Is(err, channel.ErrNotSpoken))
+	return conn, info, err
+}
+
+// Clone implements credentials.TransportCredentials. There is one handshake with
+// these, so that they need not be copied.
+func (s *spoken) Clone() credentials.TransportCredentials { return s }
+
+// dial makes and verifies a connection to the storage: with the backchannel, or
+// without if the storage does not speak it. A server that is just starting or
+// stopping may have seemed so, because all that can be seen is that it closes the
+// connection; so one that was not found mute before is asked once more when it
+// has answered without.
+//
+// What the attempts with the backchannel found is of no account for others: if
+// there was somebody at all, the one without says how it is.
+func (l *link) dial(ctx context.Context) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.cfg.VerifyTimeout)
+	defer cancel()
+	attempt := func(backchannel bool) (*Conn, error) {
+		return dial(ctx, l.target, l.generation+1, l.addr, l.cfg, backchannel)
+	}
+	if l.cfg.Backchannel == nil {
+		return attempt(false)
+	}
+	conn, err := attempt(true)
+	if failure, ok := errors.AsType[*dialError](err); !ok || !failure.notSpoken {
+		return conn, err
+	}
+	conn, err = attempt(false)
+	if err != nil || l.speech == mute {
+		return conn, err
+	}
+	if better, err := attempt(true); err == nil {
+		_ = conn.cc.Close() // it was open
+		return better, nil
+	}
+	return conn, nil
+}
+
+// spoke notes whether the storage speaks the backchannel, and says once what has
+// changed.
+func (l *link) spoke(backchannel bool) {
+	before := l.speech
+	switch {
+	case l.cfg.Backchannel == nil:
+		return
+	case backchannel:
+		l.speech = speaks
+	default:
+		l.speech = mute
+	}
+	switch {
+	case l.speech == mute && before != mute:
+		l.log.Warn("storage does not speak the backchannel: writes to it cannot be voted on", "address", l.target.Address)
+	case l.speech == speaks && before == mute:
+		l.log.Info("storage speaks the backchannel now", "address", l.target.Address)
+	}
+}
