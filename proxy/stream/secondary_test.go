@@ -156,6 +156,50 @@ func TestForwarder_secondaryEndsAlone(t *testing.T) {
 	}
 }
 
+// A primary may answer before the client has finished. The others get what follows, as long as they have grace.
+func TestForwarder_primaryAnswersEarly(t *testing.T) {
+	w := startThree(t)
+	for _, method := range []string{clientStream, bidi} {
+		t.Run(method, func(t *testing.T) {
+			answered := make(chan struct{})
+			w.proxy.prepare = func(call *Call) {
+				call.LegEnded = func(leg int, _ Outcome) {
+					if leg == 0 {
+						close(answered)
+					}
+				}
+			}
+			seen := make(chan []string, len(w.storages))
+			w.storages[0].behave(func(ss grpc.ServerStream) error { return ss.RecvMsg(new(wrapperspb.BytesValue)) })
+			for _, storage := range w.storages[1:] {
+				storage.behave(func(ss grpc.ServerStream) error {
+					s := &serverSide{tb: t, stream: ss}
+					s.drain()
+					seen <- s.lines
+					return nil
+				})
+			}
+			c := newClient(t, t.Context(), w.client, method)
+			c.send("one")
+			<-answered
+			c.send("two")
+			c.send("three")
+			c.closeSend()
+			c.drain()
+			want := []string{`message "one"`, `message "two"`, `message "three"`, "end"}
+			for range w.storages[1:] {
+				if got := <-seen; !slices.Equal(got, want) {
+					t.Errorf("a secondary saw %q, want %q", got, want)
+				}
+			}
+			out := w.proxy.outcome(t)
+			for i, leg := range append(out.Others, out) {
+				checkLeg(t, fmt.Sprint(i), leg, true, codes.OK)
+			}
+		})
+	}
+}
+
 // When the primary's call is over without its status, or the client's, the secondaries are told at once.
 func TestForwarder_secondariesGoWithThePrimary(t *testing.T) {
 	for _, tc := range []struct {
