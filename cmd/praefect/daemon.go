@@ -107,7 +107,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
 		Silence:       time.Duration(cfg.Detection.Silence),
 		DialOptions:   []grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})},
-		Backchannel:   func(*storage.Conn) *grpc.Server { return grpc.NewServer() }, // nothing votes yet
+		Backchannel:   proxy.VoteServer(votes),
 		Channels:      d.channels(),
 	})
 	if err != nil {

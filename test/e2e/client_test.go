@@ -10,6 +10,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // client speaks to the repositories of one virtual storage as GitLab does.
@@ -84,6 +85,7 @@ func (c client) beginCommit(ctx context.Context, path, branch, subject string) (
 		User:          &gitalypb.User{GlId: "user-1", GlUsername: "author", Name: []byte("Author"), Email: []byte("author@example.com")},
 		BranchName:    []byte(branch),
 		CommitMessage: []byte(subject),
+		Timestamp:     timestamppb.Now(), // GitLab sends it, so that the commit is the same on every storage
 	}
 	call := &commitCall{stream: stream, file: subject + ".txt"}
 	return call, call.send(&gitalypb.UserCommitFilesRequest{

@@ -11,6 +11,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"praefect/test/cluster"
 )
@@ -72,6 +73,7 @@ func (c Client) commit(ctx context.Context, path, branch, subject string) (strin
 			Repository: c.Repository(path),
 			User:       &gitalypb.User{GlId: "user-1", GlUsername: "author", Name: []byte("Author"), Email: []byte("author@example.com")},
 			BranchName: []byte(branch), CommitMessage: []byte(subject),
+			Timestamp: timestamppb.Now(), // GitLab sends it, so that the commit is the same on every storage
 		}}},
 		action(&gitalypb.UserCommitFilesAction{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Header{
 			Header: &gitalypb.UserCommitFilesActionHeader{Action: gitalypb.UserCommitFilesActionHeader_CREATE, FilePath: []byte(subject + ".txt")},
