@@ -78,6 +78,9 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 	case m.Kind == method.Maintenance:
 		return s.maintain(r)
 	}
+	if m.Change == method.ChangeCreate || m.Change == method.ChangeDelete {
+		defer s.touched(r.keys[0]) // it may have happened even if it failed
+	}
 	return s.write(r)
 }
 

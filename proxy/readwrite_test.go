@@ -281,3 +281,24 @@ func TestInfo_showsVirtualStorages(t *testing.T) {
 		t.Errorf("disk statistics of %v", names)
 	}
 }
+
+// Whoever keeps a catalogue hears of what may have come or gone, and of nothing else.
+func TestWrite_tellsWhatItTouched(t *testing.T) {
+	w := newWorld(t)
+	w.create("a.git")
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
+		t.Fatal(err)
+	}
+	client := gitalypb.NewRepositoryServiceClient(w.conn)
+	if _, err := client.RemoveRepository(t.Context(), &gitalypb.RemoveRepositoryRequest{Repository: repository("a.git")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{Repository: repository("../b.git")}); err == nil {
+		t.Error("a bad path was taken")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if want := []state.Key{keyOf("a.git"), keyOf("a.git")}; !slices.Equal(w.touched, want) {
+		t.Errorf("told of %v, want %v", w.touched, want)
+	}
+}

@@ -41,7 +41,7 @@ type Storages interface {
 }
 
 // Deps are what a Server works on. All are needed but Peers, Methods,
-// Checks and Register.
+// Checks, Touched and Register.
 type Deps struct {
 	Node     Node
 	Storages Storages
@@ -56,6 +56,9 @@ type Deps struct {
 	Methods *method.Table
 	// Checks are what ReadinessCheck runs.
 	Checks []check.Check
+	// Touched is told of repositories that a call may have created or removed. It
+	// must not block.
+	Touched func(state.Key)
 	// Register adds services that this instance answers itself.
 	Register func(grpc.ServiceRegistrar)
 }
@@ -102,6 +105,7 @@ type Server struct {
 	peers    *peers
 	log      *slog.Logger
 	checks   []check.Check
+	touched  func(state.Key)
 	register func(grpc.ServiceRegistrar)
 	cfg      Config
 	metrics  *metrics
@@ -129,6 +133,9 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 	if deps.Peers == nil {
 		deps.Peers = func() []Peer { return nil }
 	}
+	if deps.Touched == nil {
+		deps.Touched = func(state.Key) {}
+	}
 	if deps.Register == nil {
 		deps.Register = func(grpc.ServiceRegistrar) {}
 	}
@@ -140,6 +147,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		peers:    newPeers(deps.Peers, deps.Logger),
 		log:      deps.Logger,
 		checks:   deps.Checks,
+		touched:  deps.Touched,
 		register: deps.Register,
 		cfg:      cfg,
 		metrics:  newMetrics(r, cfg.LatencyBuckets),

@@ -48,9 +48,10 @@ type world struct {
 
 	sent *sent
 
-	mu     sync.Mutex
-	behind []state.Key // what was given to be repaired; guarded by mu
-	peers  []Peer      // guarded by mu
+	mu      sync.Mutex
+	behind  []state.Key // what was given to be repaired; guarded by mu
+	touched []state.Key // what may have been created or removed; guarded by mu
+	peers   []Peer      // guarded by mu
 }
 
 // sent notes which method was sent to which address.
@@ -153,6 +154,11 @@ func newWorld(t *testing.T) *world {
 	w.server, err = New(Deps{
 		Node: w.node, Storages: set, Ledger: l, Logger: slog.New(slog.DiscardHandler),
 		Transactions: transaction.NewManager(w.node.Incarnation, slog.New(slog.DiscardHandler), nil),
+		Touched: func(key state.Key) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.touched = append(w.touched, key)
+		},
 		Peers: func() []Peer {
 			w.mu.Lock()
 			defer w.mu.Unlock()

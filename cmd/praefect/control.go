@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -24,6 +25,22 @@ func newControl(w way, talks *session.Session, jobs queue.Queue) admin.Control {
 		switching:  switching{node: w.node, session: talks, way: w},
 		overriding: overriding{node: w.node, jobs: jobs},
 	}
+}
+
+// access tells who may change something: where no admin token was given out,
+// whoever can read the instance's data directory.
+func access(cfg *config.Config) (admin.Access, error) {
+	if token := cfg.Admin.Token.Reveal(); token != "" {
+		return admin.Access{Token: token}, nil
+	}
+	local, err := admin.MakeLocalToken(cfg.Raft.DataDir)
+	return admin.Access{Local: local}, err
+}
+
+// adminToken is what proves to the instance with these settings that its
+// operator asks.
+func adminToken(cfg *config.Config) string {
+	return cmp.Or(cfg.Admin.Token.Reveal(), admin.LocalToken(cfg.Raft.DataDir))
 }
 
 // fingerprint is the same for instances whose settings have the same storages

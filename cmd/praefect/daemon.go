@@ -131,9 +131,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Metrics: ledger.NewMetrics(registry),
 		Step:    d.step,
 	})
-	jobs := postgres.NewQueue(db)
+	jobs, catalogue, agreedOn := postgres.NewQueue(db), postgres.NewCatalogue(db), repairStorages{storages, node.View}
 	repair = replicator.New(replicator.Deps{
-		Ledger: node, Gate: gate{marks}, Storages: repairStorages{storages, node.View}, Queue: jobs, Leads: talks.Leads,
+		Ledger: node, Gate: gate{marks}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Leads: talks.Leads,
 		Watch: stream.Watch, Stamp: storage.WithTokenTime, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
 
@@ -141,9 +141,11 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Fills, jobs}, Local: adminLocal(node, talks),
 		Control: newControl(way{node: node}, talks, jobs),
 	}
-	operators := admin.New(deps, admin.Config{
-		Instance: cfg.Raft.Name, Access: admin.Access{Token: cfg.Admin.Token.Reveal()}, Log: log,
-	})
+	allowed, err := access(cfg)
+	if err != nil {
+		return nil, err
+	}
+	operators := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: allowed, Log: log})
 	deps.Control = newControl(way{node: node, last: true}, talks, jobs)
 	peers := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: admin.Access{Peers: true}, Log: log})
 	node.Provide(consensus.Services{
@@ -152,7 +154,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Register:  peers.Register,
 	})
 	server, err := proxy.New(proxy.Deps{
-		Node: node, Storages: storages, Ledger: marks, Transactions: votes, Peers: otherInstances(node), Logger: log, Register: operators.Register,
+		Node: node, Storages: storages, Ledger: marks, Transactions: votes, Peers: otherInstances(node), Logger: log,
+		Register: answering{operators, aboutRepositories(node, agreedOn, catalogue, operators, log)}.register, Touched: repair.Touch,
 		Checks: checks(cfg, db, node.View), Methods: d.methods,
 	}, registry, proxy.Config{
 		Auth:           proxy.Auth{Token: cfg.Auth.Token.Reveal(), Transitioning: cfg.Auth.Transitioning},

@@ -77,10 +77,18 @@ func (p *program) root() *cli.Command {
 		Action: p.versionOrServe,
 		Commands: []*cli.Command{
 			{Name: "serve", Usage: "run the daemon; the default", Action: p.serve},
+			p.acceptDataloss(),
+			p.check(),
 			p.configuration(),
+			p.dataloss(),
 			p.dialNodes(),
+			p.listStorages(),
+			p.metadata(),
+			p.removeRepository(),
 			p.sqlPing(),
 			p.sqlMigrate(),
+			p.sqlMigrateDown(),
+			p.sqlMigrateStatus(),
 			{Name: "version", Usage: "print the version", Action: p.printVersion},
 		},
 	}
@@ -108,11 +116,16 @@ func noArguments(cmd *cli.Command) error {
 	return nil
 }
 
-// load reads the settings that a sub-command works with.
+// load reads the settings that a sub-command works with, which takes no
+// arguments.
 func (p *program) load(ctx context.Context, cmd *cli.Command) (*config.Config, error) {
 	if err := noArguments(cmd); err != nil {
 		return nil, err
 	}
+	return p.settings(ctx, cmd)
+}
+
+func (p *program) settings(ctx context.Context, cmd *cli.Command) (*config.Config, error) {
 	path := cmd.String("config")
 	if path == "" {
 		return nil, fmt.Errorf("no settings: write praefect -config FILE %s", cmd.Name)
@@ -125,8 +138,10 @@ func (p *program) log() *slog.Logger {
 	return slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 }
 
-func (p *program) println(line string) error {
-	if _, err := fmt.Fprintln(p.stdout, line); err != nil {
+func (p *program) println(line string) error { return p.print(line + "\n") }
+
+func (p *program) print(text string) error {
+	if _, err := io.WriteString(p.stdout, text); err != nil {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil

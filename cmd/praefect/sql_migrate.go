@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,48 +32,36 @@ func (p *program) migrate(ctx context.Context, db *postgres.DB, ignoreUnknown, v
 	if err != nil {
 		return err
 	}
-	pending := make(map[string]bool)
+	pending := 0
 	for _, m := range before {
 		if m.Unknown && !ignoreUnknown {
 			return fmt.Errorf("the schema has migration %q, which this release does not know", m.ID)
 		}
 		if m.AppliedAt.IsZero() {
-			pending[m.ID] = true
+			pending++
 		}
 	}
-	if len(pending) == 0 {
+	if pending == 0 {
 		return p.println("praefect sql-migrate: all migrations are up")
 	}
-	if err := p.println(fmt.Sprintf("praefect sql-migrate: migrations to apply: %d", len(pending))); err != nil {
+	if err := p.println(fmt.Sprintf("praefect sql-migrate: migrations to apply: %d", pending)); err != nil {
 		return err
 	}
-	begun := time.Now()
-	applied, err := db.Migrate(ctx)
-	if err != nil {
-		return err
-	}
-	if verbose {
-		if err := p.nameMigrations(ctx, db, pending, time.Since(begun)); err != nil {
-			return err
+	var told error // of telling
+	applied, err := db.MigrateWith(ctx, func(id string) (applied func()) {
+		begun := time.Now()
+		say := func(line string) {
+			if verbose {
+				told = errors.Join(told, p.println(line))
+			}
 		}
+		say(fmt.Sprintf("=  %s %s: migrating", begun.UTC().Format(time.RFC3339), id))
+		return func() {
+			say(fmt.Sprintf("== %s %s: applied (%v)", time.Now().UTC().Format(time.RFC3339), id, time.Since(begun).Round(time.Millisecond)))
+		}
+	})
+	if err := errors.Join(err, told); err != nil {
+		return err
 	}
 	return p.println(fmt.Sprintf("praefect sql-migrate: OK (applied %d migrations)", applied))
-}
-
-// nameMigrations names those that were pending and are applied now.
-func (p *program) nameMigrations(ctx context.Context, db *postgres.DB, pending map[string]bool, took time.Duration) error {
-	after, err := db.MigrationStatus(ctx)
-	if err != nil {
-		return err
-	}
-	for _, m := range after {
-		if !pending[m.ID] || m.AppliedAt.IsZero() {
-			continue
-		}
-		line := fmt.Sprintf("== %s %s: applied (%v)", m.AppliedAt.UTC().Format(time.RFC3339), m.ID, took.Round(time.Millisecond))
-		if err := p.println(line); err != nil {
-			return err
-		}
-	}
-	return nil
 }

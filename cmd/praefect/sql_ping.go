@@ -25,9 +25,17 @@ func (p *program) sqlPing() *cli.Command {
 	}
 }
 
-// withDatabase calls do with the configured database once it has answered.
-func (p *program) withDatabase(ctx context.Context, cmd *cli.Command, do func(context.Context, *postgres.DB) error) (err error) {
-	cfg, err := p.load(ctx, cmd)
+// withDatabase calls do with the configured database once it has answered, for a
+// command that takes no arguments.
+func (p *program) withDatabase(ctx context.Context, cmd *cli.Command, do func(context.Context, *postgres.DB) error) error {
+	if err := noArguments(cmd); err != nil {
+		return err
+	}
+	return p.openDatabase(ctx, cmd, do)
+}
+
+func (p *program) openDatabase(ctx context.Context, cmd *cli.Command, do func(context.Context, *postgres.DB) error) (err error) {
+	cfg, err := p.settings(ctx, cmd)
 	if err != nil {
 		return err
 	}

@@ -39,13 +39,68 @@ func TestSQLPing(t *testing.T) {
 func TestSQLMigrate(t *testing.T) {
 	config := settings{database: databaseSettings(t)}.write(t)
 	first := praefect(t, "", "-config", config, "sql-migrate", "-verbose")
-	want := regexp.MustCompile(`^praefect sql-migrate: migrations to apply: (\d+)\n(== \S+ \S+: applied \(\S+\)\n)+praefect sql-migrate: OK \(applied (\d+) migrations\)\n$`)
+	want := regexp.MustCompile(`^praefect sql-migrate: migrations to apply: (\d+)\n(=  \S+Z \S+: migrating\n== \S+Z \S+: applied \(\S+\)\n)+praefect sql-migrate: OK \(applied (\d+) migrations\)\n$`)
 	if m := want.FindStringSubmatch(first.stdout); first.code != 0 || m == nil || m[1] != m[3] {
 		t.Errorf("the first time: got %+v", first)
 	}
 	again := praefect(t, "", "-config", config, "sql-migrate")
 	if want := (outcome{0, "praefect sql-migrate: all migrations are up\n", ""}); again != want {
 		t.Errorf("again: got %+v", again)
+	}
+}
+
+func TestSQLMigrateDownAndStatus(t *testing.T) {
+	config := settings{database: databaseSettings(t)}.write(t)
+	run := func(args ...string) outcome { return praefect(t, "", append([]string{"-config", config}, args...)...) }
+	before := outcome{0, `+-----------------------+---------+
+| MIGRATION             | APPLIED |
++-----------------------+---------+
+| 0001_jobs.sql         | no      |
+| 0002_repositories.sql | no      |
++-----------------------+---------+
+`, ""}
+	if got := run("sql-migrate-status"); got != before {
+		t.Errorf("at first: got %+v", got)
+	}
+	if got := run("sql-migrate"); got.code != 0 {
+		t.Fatalf("got %+v", got)
+	}
+	up := regexp.MustCompile(`\| 0001_jobs.sql +\| \d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.\d]* \+0000 UTC +\|\n\| 0002_repositories.sql +\| \d{4}-`)
+	if got := run("sql-migrate-status"); got.code != 0 || !up.MatchString(got.stdout) {
+		t.Errorf("when all are up: got %+v", got)
+	}
+	dry := outcome{0, "DRY RUN -- would roll back:\n\n- 0002_repositories.sql\n\nTo apply these migrations run with -f\n", ""}
+	if got := run("sql-migrate-down", "1"); got != dry {
+		t.Errorf("a dry run: got %+v", got)
+	}
+	if got := run("sql-migrate-down", "-f", "2"); got != (outcome{0, "OK (applied 2 \"down\" migrations)\n", ""}) {
+		t.Errorf("got %+v", got)
+	}
+	if got := run("sql-migrate-status"); got != before {
+		t.Errorf("at last: got %+v", got)
+	}
+	for _, args := range [][]string{{}, {"0"}, {"x"}, {"1", "2"}} {
+		if got := run(append([]string{"sql-migrate-down"}, args...)...); got.code != 1 || got.stderr == "" {
+			t.Errorf("%v: got %+v", args, got)
+		}
+	}
+}
+
+func TestSQLMigrateStatus_namesWhatANewerReleaseApplied(t *testing.T) {
+	section := databaseSettings(t)
+	config := settings{database: section}.write(t)
+	if got := praefect(t, "", "-config", config, "sql-migrate"); got.code != 0 {
+		t.Fatalf("got %+v", got)
+	}
+	name := regexp.MustCompile(`dbname = "(\w+)"`).FindStringSubmatch(section)[1]
+	if _, err := database.SQL(t.Context(), name, "insert into praefect_raft.schema_migrations values ('9999_later.sql', now())"); err != nil {
+		t.Fatal(err)
+	}
+	if got := praefect(t, "", "-config", config, "sql-migrate-status"); got.code != 0 || !regexp.MustCompile(`\| 9999_later.sql +\| unknown migration +\|`).MatchString(got.stdout) {
+		t.Errorf("got %+v", got)
+	}
+	if got := praefect(t, "", "-config", config, "sql-migrate-down", "-f", "1"); got.code != 1 || !strings.Contains(got.stderr, "9999_later.sql") {
+		t.Errorf("taking it back: got %+v", got)
 	}
 }
 

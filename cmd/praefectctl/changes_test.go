@@ -135,7 +135,7 @@ func TestQueueRetry(t *testing.T) {
 // TestProgram_whoMayChange goes through who has which token where.
 func TestProgram_whoMayChange(t *testing.T) {
 	right, wrong := writeFile(t, "secret\n"), writeFile(t, "another")
-	const onSocketOnly, needed, another = "takes changes on its Unix socket only", "changes need the admin token", "another admin token"
+	const onSocketOnly, needed, another = "takes changes on its Unix socket (socket_path)", "changes need the admin token", "another admin token"
 	for _, row := range []struct {
 		name   string
 		token  string // of the instance
@@ -198,5 +198,25 @@ func TestProgram_changesByTheSettings(t *testing.T) {
 	got := praefectctl(t, nil, "-config", settings, "-admin-token-file", writeFile(t, "another"), "pause")
 	if got.code != exitError || !strings.Contains(got.stderr, "another admin token") {
 		t.Errorf("a flag before the settings: got %+v", got)
+	}
+}
+
+// Where no admin token was given out, whoever can read the instance's data directory may change something.
+func TestProgram_changesByTheDataDirectory(t *testing.T) {
+	dir := t.TempDir()
+	secret, err := admin.MakeLocalToken(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(newInstance(t).serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", admin.Access{Local: secret}))
+	settings := func(dir string) string {
+		return writeFile(t, fmt.Sprintf("listen_addr = \"127.0.0.1:%s\"\n[raft]\ndata_dir = %q\n[database]\nhost = \"/run\"\n"+
+			"[[virtual_storage]]\nname = \"default\"\n[[virtual_storage.node]]\nstorage = \"s\"\naddress = \"tcp://h:1\"\n", port, dir))
+	}
+	if got := praefectctl(t, nil, "-config", settings(dir), "pause"); got.code != 0 {
+		t.Errorf("got %+v", got)
+	}
+	if got := praefectctl(t, nil, "-config", settings(t.TempDir()), "pause"); got.code != exitError || !strings.Contains(got.stderr, "raft.data_dir") {
+		t.Errorf("one that cannot read it: got %+v", got)
 	}
 }

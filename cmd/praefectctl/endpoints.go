@@ -3,15 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
 	"praefect/config"
+	"praefect/proxy/admin"
 )
 
 // endpoints are the instances to ask, and the tokens to show.
@@ -29,11 +28,11 @@ func (p *program) endpoints(ctx context.Context, cmd *cli.Command) (endpoints, e
 		if err != nil {
 			return endpoints{}, err
 		}
-		address, err := dialable(cfg)
+		address, err := cfg.DialAddress()
 		if err != nil {
 			return endpoints{}, err
 		}
-		found = endpoints{[]string{address}, cfg.Auth.Token.Reveal(), cfg.Admin.Token.Reveal()}
+		found = endpoints{[]string{address}, cfg.Auth.Token.Reveal(), cmp.Or(cfg.Admin.Token.Reveal(), admin.LocalToken(cfg.Raft.DataDir))}
 	} else {
 		found.addresses = addresses(cmp.Or(list, p.getenv("PRAEFECT_ENDPOINTS")))
 		if err := p.readToken(cmd, "token-file", "PRAEFECT_TOKEN_FILE", &found.token); err != nil {
@@ -73,28 +72,4 @@ func (p *program) readToken(cmd *cli.Command, flag, variable string, token *stri
 	}
 	*token = strings.TrimSpace(string(text))
 	return nil
-}
-
-// dialable is the address of the instance that has the settings, in the order
-// that Praefect's commands prefer.
-func dialable(cfg *config.Config) (string, error) {
-	switch {
-	case cfg.SocketPath != "":
-		return "unix:" + cfg.SocketPath, nil
-	case cfg.ListenAddr != "":
-		return "tcp://" + onThisMachine(cfg.ListenAddr), nil
-	case cfg.TLSListenAddr != "":
-		return "tls://" + onThisMachine(cfg.TLSListenAddr), nil
-	}
-	return "", errors.New("no Praefect address configured")
-}
-
-// onThisMachine is where to reach what listens at an address, which may be all
-// addresses.
-func onThisMachine(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if ip := net.ParseIP(host); err != nil || host != "" && (ip == nil || !ip.IsUnspecified()) {
-		return address
-	}
-	return net.JoinHostPort("localhost", port)
 }

@@ -5,8 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-
-	"praefect/config"
 )
 
 // closedPort is a host:port where nobody listens.
@@ -91,25 +89,5 @@ func TestProgram_exitCodes(t *testing.T) {
 		if got.code != row.code || !strings.Contains(got.stderr, row.stderr) {
 			t.Errorf("%s: got %+v", row.name, got)
 		}
-	}
-}
-
-func TestDialable(t *testing.T) {
-	for _, row := range []struct {
-		cfg  config.Config
-		want string
-	}{
-		{config.Config{SocketPath: "/s", ListenAddr: "h:1", TLSListenAddr: "h:2"}, "unix:/s"},
-		{config.Config{ListenAddr: "h:1", TLSListenAddr: "h:2"}, "tcp://h:1"},
-		{config.Config{ListenAddr: ":1"}, "tcp://localhost:1"},
-		{config.Config{ListenAddr: "0.0.0.0:1"}, "tcp://localhost:1"},
-		{config.Config{TLSListenAddr: "[::]:2"}, "tls://localhost:2"},
-	} {
-		if got, err := dialable(&row.cfg); err != nil || got != row.want {
-			t.Errorf("got %q, %v, want %q", got, err, row.want)
-		}
-	}
-	if _, err := dialable(&config.Config{}); err == nil {
-		t.Error("no address: got no error")
 	}
 }

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -13,8 +14,11 @@ import (
 // listener lets in.
 type Access struct {
 	// Token is the secret that operators prove to know. Without one, changes are
-	// taken on Unix sockets only: whoever may open the socket is an operator.
+	// taken on Unix sockets, because whoever may open the socket is an operator, and
+	// from whoever proves to know Local.
 	Token string
+	// Local is the secret in this instance's data directory; see MakeLocalToken.
+	Local string
 	// Peers takes changes from every caller. It is for a listener that only
 	// other instances can use, which have judged the operator already.
 	Peers bool
@@ -30,26 +34,28 @@ func (a Access) check(ctx context.Context) error {
 	if a.Peers {
 		return nil
 	}
-	if a.Token == "" {
-		if p, ok := peer.FromContext(ctx); ok && p.Addr.Network() == "unix" {
-			return nil
-		}
-		return Errorf(Denied, "this instance has no admin token, so it takes changes on its Unix socket only: "+
-			"set socket_path and ask there, or set admin.token_file in its settings")
+	if p, ok := peer.FromContext(ctx); ok && a.Token == "" && p.Addr.Network() == "unix" {
+		return nil
 	}
+	secret := cmp.Or(a.Token, a.Local)
 	shown := metadata.ValueFromIncomingContext(ctx, header)
-	if len(shown) != 1 {
+	switch {
+	case secret == "", a.Token == "" && len(shown) != 1:
+		return Errorf(Denied, "this instance has no admin token, so it takes changes on its Unix socket (socket_path), and from tools that can read "+
+			"its data directory (-config, raft.data_dir); for others set admin.token_file in its settings")
+	case len(shown) != 1:
 		return Errorf(Denied, "changes need the admin token: give -admin-token-file, or set PRAEFECT_ADMIN_TOKEN_FILE")
 	}
 	asAuthorization := metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", shown[0]))
-	if err := gitalyauth.CheckToken(asAuthorization, a.Token, time.Now()); err != nil {
+	if err := gitalyauth.CheckToken(asAuthorization, secret, time.Now()); err != nil {
 		return Errorf(Denied, "this instance has another admin token, or its clock differs by more than %v", gitalyauth.TokenValidityDuration())
 	}
 	return nil
 }
 
-// show adds the proof to what a client sends; without a secret it adds nothing.
-func show(ctx context.Context, secret string) (context.Context, error) {
+// Show adds the proof that a client knows the secret to what it sends; without a
+// secret it adds nothing.
+func Show(ctx context.Context, secret string) (context.Context, error) {
 	if secret == "" {
 		return ctx, nil
 	}

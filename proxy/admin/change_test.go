@@ -89,6 +89,9 @@ func TestService_whoMayChange(t *testing.T) {
 		{"another token", admin.Access{Token: "secret"}, "terces", admin.Denied},
 		{"the token", admin.Access{Token: "secret"}, "secret", ""},
 		{"a peer", admin.Access{Token: "secret", Peers: true}, "", ""},
+		{"the secret of the machine", admin.Access{Local: "local"}, "local", ""},
+		{"another secret of the machine", admin.Access{Local: "local"}, "secret", admin.Denied},
+		{"the secret of the machine where there is a token", admin.Access{Token: "secret", Local: "local"}, "local", admin.Denied},
 	} {
 		c := admintest.New(t, three...)
 		operator := client(t, c, row.access).WithAdminToken(row.shown)

@@ -139,7 +139,9 @@ func (s *Service) resume(ctx context.Context, r ResumeRequest) (PauseResponse, e
 	return response, asError(err)
 }
 
-func (s *Service) acceptLoss(ctx context.Context, r AcceptLossRequest) (Done, error) {
+// AcceptLoss declares one storage's replica of a repository the right one, if ctx,
+// that of a call, shows that whoever calls may have it.
+func (s *Service) AcceptLoss(ctx context.Context, r AcceptLossRequest) (Done, error) {
 	if err := s.prepare(ctx, &r.Change, "accept-dataloss"); err != nil {
 		return Done{}, err
 	}

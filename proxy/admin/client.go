@@ -54,7 +54,7 @@ func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any, 
 	if err != nil {
 		return nil, Errorf(Invalid, "%v", err)
 	}
-	outgoing, err := show(ctx, c.adminToken)
+	outgoing, err := Show(ctx, c.adminToken)
 	if err != nil {
 		return nil, Errorf(Denied, "show the admin token: %v", err)
 	}

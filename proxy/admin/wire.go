@@ -30,7 +30,7 @@ func serviceDesc() *grpc.ServiceDesc {
 			method("Undrain", (*Service).undrain),
 			method("Pause", (*Service).pause),
 			method("Resume", (*Service).resume),
-			method("AcceptLoss", (*Service).acceptLoss),
+			method("AcceptLoss", (*Service).AcceptLoss),
 			method("RetryJobs", (*Service).retryJobs),
 		},
 		Streams: []grpc.StreamDesc{

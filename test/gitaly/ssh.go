@@ -57,12 +57,11 @@ func (h *handlers) SSHReceivePack(stream gitalypb.SSHService_SSHReceivePackServe
 	if err != nil {
 		return err
 	}
-	err = h.serveSSH(stream.Context(), session{
+	return h.serveSSH(stream.Context(), session{
 		repo:     repo,
 		service:  "receive-pack",
 		options:  req.GetGitConfigOptions(),
 		protocol: req.GetGitProtocol(),
-		env:      pusher(req.GetGlId(), req.GetGlUsername(), req.GetGlRepository(), "ssh"),
 		receive: func() ([]byte, error) {
 			req, err := stream.Recv()
 			return req.GetStdin(), err
@@ -73,10 +72,6 @@ func (h *handlers) SSHReceivePack(stream gitalypb.SSHService_SSHReceivePackServe
 			return stream.Send(&gitalypb.SSHReceivePackResponse{ExitStatus: s})
 		},
 	})
-	if err != nil {
-		return err
-	}
-	return repo.concludePush(stream.Context())
 }
 
 // session is one run of a git service with a stream for its three descriptors.
@@ -85,7 +80,6 @@ type session struct {
 	service  string
 	options  []string // key=value, from the request
 	protocol string
-	env      []string // besides
 
 	receive func() ([]byte, error)
 	stdout  func([]byte) error
@@ -116,7 +110,7 @@ func (h *handlers) serveSSH(ctx context.Context, s session) error {
 	err = s.repo.run(feed.ctx, command{
 		config: config,
 		args:   []string{s.service, s.repo.path},
-		env:    append(protocol(s.protocol), s.env...),
+		env:    protocol(s.protocol),
 		stdin:  feed.stdin,
 		stdout: locked(s.stdout),
 		stderr: locked(s.stderr),

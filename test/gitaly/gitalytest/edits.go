@@ -26,18 +26,9 @@ func user() *gitalypb.User {
 // commit writes a file on a branch and returns the commit's id.
 func (s *suite) commit(t *testing.T, repo *gitalypb.Repository, branch, from, file, content string) string {
 	t.Helper()
-	commit, err := s.tryCommit(t, repo, branch, from, file, content)
-	if err != nil {
-		t.Fatalf("commit on %q: %v", branch, err)
-	}
-	return commit
-}
-
-func (s *suite) tryCommit(t *testing.T, repo *gitalypb.Repository, branch, from, file, content string) (string, error) {
-	t.Helper()
 	stream, err := s.edits.UserCommitFiles(s.ctx)
 	if err != nil {
-		return "", err
+		t.Fatal(err)
 	}
 	action := func(a *gitalypb.UserCommitFilesAction) *gitalypb.UserCommitFilesRequest {
 		return &gitalypb.UserCommitFilesRequest{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Action{Action: a}}
@@ -56,7 +47,10 @@ func (s *suite) tryCommit(t *testing.T, repo *gitalypb.Repository, branch, from,
 		}
 	}
 	resp, err := stream.CloseAndRecv()
-	return resp.GetBranchUpdate().GetCommitId(), err
+	if err != nil {
+		t.Fatalf("commit on %q: %v", branch, err)
+	}
+	return resp.GetBranchUpdate().GetCommitId()
 }
 
 // want fails the test unless the reference has the value, "" for absent.

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v3"
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+
+	"praefect/config"
+	"praefect/proxy/check"
+	"praefect/replicator/postgres"
+)
+
+func (p *program) check() *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "check what an instance with the settings needs",
+		Description: "The exit code is 1 if a check failed that is fatal. Postgres is not: without it only\n" +
+			"repair waits. Which repositories are unavailable the running instance is asked.",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "q", Usage: "one line a check"}},
+		Action: func(ctx context.Context, cmd *cli.Command) (err error) {
+			cfg, err := p.load(ctx, cmd)
+			if err != nil {
+				return err
+			}
+			db, err := postgres.Open(cfg.Database.DSN(), p.log(), postgres.Config{})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, db.Close()) }()
+			return p.report(check.Run(ctx, checksBeside(cfg, db), check.DefaultTimeout), cmd.Bool("q"))
+		},
+	}
+}
+
+// checksBeside are those of an instance for a process beside it, which asks it how
+// many repositories are unavailable.
+func checksBeside(cfg *config.Config, db *postgres.DB) []check.Check {
+	return append(checks(cfg, db, nil), check.Unavailable(func(ctx context.Context) (n int, err error) {
+		err = dialInstance(ctx, cfg, func(cc *grpc.ClientConn) error {
+			for _, vs := range cfg.VirtualStorages {
+				err := eachLoss(ctx, gitalypb.NewPraefectInfoServiceClient(cc), &gitalypb.DatalossRequest{VirtualStorage: vs.Name},
+					func(*gitalypb.DatalossResponse_Repository) error { n++; return nil })
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return n, err
+	}))
+}
+
+// report prints what became of checks in upstream's form.
+func (p *program) report(results []check.Result, quiet bool) error {
+	failed := 0
+	for _, r := range results {
+		outcome := "Passed"
+		if r.Err != nil {
+			failed++
+			outcome = fmt.Sprintf("Failed (%s) error: %v", r.Severity, r.Err)
+		}
+		line := fmt.Sprintf("Checking %s - %s [%s]\n%s", r.Name, r.Description, r.Severity, outcome)
+		if quiet {
+			line = fmt.Sprintf("Checking %s... %s", r.Name, outcome)
+		}
+		if err := p.println(line); err != nil {
+			return err
+		}
+	}
+	switch {
+	case failed == 0:
+		return p.println("All checks passed.")
+	case check.Ready(results):
+		return p.println(fmt.Sprintf("%d check(s) failed, but none are fatal.", failed))
+	}
+	if err := p.println(fmt.Sprintf("%d check(s) failed, at least one was fatal.", failed)); err != nil {
+		return err
+	}
+	return errors.New("checks failed")
+}

@@ -1,0 +1,139 @@
+// Package info owns gitaly.PraefectInfoService, by which GitLab and operators ask about repositories: where their replicas
+// are and how they are, what is lost, and under which number a repository is known.
+//
+// It promises that what it says of replicas comes from the replicated state and needs no Postgres; only numbers of
+// repositories, and when their replicas were verified, do. What loses data goes the way of operators, with their proof.
+//
+// The proxy registers it on its listeners, behind its authentication.
+package info
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/fsm/state"
+	"praefect/proxy/method"
+)
+
+// Node is what the service needs of the consensus node.
+type Node interface {
+	// View is the replicated state as this instance has applied it.
+	View() *state.State
+}
+
+// Storages are the connections to the storages.
+type Storages interface {
+	// Conn returns the connection to a storage; it fails while the storage cannot be reached, or has another disk than the
+	// agreed one, and does not block.
+	Conn(virtualStorage, storage string) (grpc.ClientConnInterface, error)
+}
+
+// Repository is what the catalogue has of a repository.
+type Repository struct {
+	ID int64
+	state.Key
+	// Verified is when the replica on each storage was last verified; one that is not here is unverified.
+	Verified map[string]time.Time
+}
+
+// Catalogue gives repositories their numbers. It may lack repositories, and have some that are gone. Each call may fail
+// while Postgres is away.
+type Catalogue interface {
+	// Ensure returns the entry of a repository, and makes one if there is none.
+	Ensure(ctx context.Context, key state.Key) (Repository, error)
+	// Find returns the entry of a repository, if there is one, ByID that with a number.
+	Find(ctx context.Context, key state.Key) (r Repository, found bool, err error)
+	ByID(ctx context.Context, id int64) (r Repository, found bool, err error)
+	// MarkUnverified forgets when replicas were verified: those of one repository (its id is not 0), or those of a virtual
+	// storage, of all its storages or of one. It returns how many repositories have such replicas.
+	MarkUnverified(ctx context.Context, id int64, virtualStorage, storage string) (repositories int64, err error)
+}
+
+// Deps are what a Service works on. All are needed.
+type Deps struct {
+	Node      Node
+	Storages  Storages
+	Catalogue Catalogue
+	// AcceptLoss declares a storage's replica the right one, if whoever calls shows that he may: ctx is that of the call.
+	// It returns when that is applied. Its errors are statuses.
+	AcceptLoss func(ctx context.Context, key state.Key, storage string) error
+	Log        *slog.Logger
+}
+
+// Service answers gitaly.PraefectInfoService.
+type Service struct {
+	gitalypb.UnimplementedPraefectInfoServiceServer
+	Deps
+}
+
+// New makes a Service.
+func New(deps Deps) *Service { return &Service{Deps: deps} }
+
+// Register adds the service to a gRPC server.
+func (s *Service) Register(r grpc.ServiceRegistrar) { gitalypb.RegisterPraefectInfoServiceServer(r, s) }
+
+const (
+	// lookTimeout bounds what is asked of one storage.
+	lookTimeout = 10 * time.Second
+	// catalogueTimeout bounds what is asked of Postgres beside what is known without.
+	catalogueTimeout = 3 * time.Second
+)
+
+// valid refuses what no repository can be named.
+func valid(key state.Key) error {
+	if err := (method.Repository{StorageName: key.VirtualStorage, RelativePath: key.RelativePath}).Validate(); err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	return nil
+}
+
+// healthy tells whether a storage can be called now.
+func (s *Service) healthy(virtualStorage, storage string) bool {
+	_, err := s.Storages.Conn(virtualStorage, storage)
+	return err == nil
+}
+
+// exists asks the storages that are in sync for a repository, the primary first, until one says whether it has it.
+func (s *Service) exists(ctx context.Context, vs *state.VirtualStorage, e *state.Entry, path string) (bool, error) {
+	err := status.Error(codes.Unavailable, "no storage of the repository serves; see `praefect dataloss`")
+	for st := range vs.InSync(e) {
+		conn, connErr := s.Storages.Conn(vs.Name, st.Name)
+		if connErr != nil {
+			err = status.Errorf(codes.Unavailable, "no in-sync storage of the repository can be reached: %v", connErr)
+			continue
+		}
+		var answer *gitalypb.RepositoryExistsResponse
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		answer, err = gitalypb.NewRepositoryServiceClient(conn).RepositoryExists(ctx, &gitalypb.RepositoryExistsRequest{
+			Repository: &gitalypb.Repository{StorageName: st.Name, RelativePath: path},
+		})
+		cancel()
+		if err == nil {
+			return answer.GetExists(), nil
+		}
+	}
+	return false, err
+}
+
+// validPrimary tells whether a storage could be the repository's primary now.
+func validPrimary(st *state.Storage, e *state.Entry, healthy bool) bool {
+	return healthy && st.Standing == state.Serving && !e.IsBehind(st.Name)
+}
+
+// sorted are the storages of a virtual storage by name.
+func sorted(vs *state.VirtualStorage) []*state.Storage {
+	list := make([]*state.Storage, len(vs.Succession))
+	for i := range vs.Succession {
+		list[i] = &vs.Succession[i]
+	}
+	slices.SortFunc(list, func(a, b *state.Storage) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
