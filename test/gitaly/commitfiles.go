@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"praefect/test/gitaly/internal/wire"
@@ -60,8 +60,15 @@ func (h *handlers) UserCommitFiles(stream gitalypb.OperationService_UserCommitFi
 	if err != nil {
 		return wire.Fault(err, "write commit")
 	}
-	if err := repo.updateRef(ctx, plan.branch, commit, plan.old); err != nil {
-		return failedAs(codes.FailedPrecondition, err, "update reference")
+	change := refChange{user: header.GetUser(), repo: header.GetRepository(), ref: plan.branch, old: plan.old, new: commit}
+	err = changed(repo.change(ctx, change), change, func(why refusal) protoadapt.MessageV1 {
+		if why.hook == nil {
+			return nil
+		}
+		return &gitalypb.UserCommitFilesError{Error: &gitalypb.UserCommitFilesError_CustomHook{CustomHook: why.hook}}
+	})
+	if err != nil {
+		return err
 	}
 	return stream.SendAndClose(&gitalypb.UserCommitFilesResponse{BranchUpdate: &gitalypb.OperationBranchUpdate{
 		CommitId:      commit,

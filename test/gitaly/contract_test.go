@@ -30,6 +30,14 @@ func TestServer_keepsTheContractOfGit(t *testing.T) {
 	gitalytest.ExerciseGit(t, newSubject)
 }
 
+func TestServer_votes(t *testing.T) {
+	gitalytest.ExerciseVotes(t, newSubject)
+}
+
+func TestServer_votesWithGit(t *testing.T) {
+	gitalytest.ExerciseGitVotes(t, newSubject)
+}
+
 func newSubject(t *testing.T) gitalytest.Subject {
 	f := start(t)
 	return gitalytest.Subject{

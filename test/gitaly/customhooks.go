@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"context"
+	"crypto/sha1"
 	"errors"
 	"io"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"golang.org/x/sys/unix"
 
+	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -65,8 +67,9 @@ func (h *handlers) SetCustomHooks(stream gitalypb.RepositoryService_SetCustomHoo
 	return stream.SendAndClose(&gitalypb.SetCustomHooksResponse{})
 }
 
-// setCustomHooks swaps the hooks for those of an archive, whole.
-func (r *repository) setCustomHooks(_ context.Context, archive io.Reader) error {
+// setCustomHooks swaps the hooks for those of an archive, whole, if the
+// storages agree.
+func (r *repository) setCustomHooks(ctx context.Context, archive io.Reader) error {
 	return r.storage.inTemp(func(dir string) error {
 		if err := untar(dir, archive); err != nil {
 			return wire.InvalidArgument("%v", err)
@@ -76,10 +79,21 @@ func (r *repository) setCustomHooks(_ context.Context, archive io.Reader) error 
 		if err := os.MkdirAll(wanted, 0o755); err != nil {
 			return err
 		}
-		err := unix.Renameat2(unix.AT_FDCWD, wanted, unix.AT_FDCWD, current, unix.RENAME_EXCHANGE)
-		if errors.Is(err, fs.ErrNotExist) { // there were no hooks
-			err = os.Rename(wanted, current)
+		sum := sha1.New()
+		if err := hashFiles(sum, wanted, nil); err != nil {
+			return err
 		}
-		return err
+		release, err := r.storage.locks.acquire(ctx, current)
+		if err != nil {
+			return err
+		}
+		defer release()
+		return r.around(ctx, vote.Hash(sum.Sum(nil)), func() error {
+			err := unix.Renameat2(unix.AT_FDCWD, wanted, unix.AT_FDCWD, current, unix.RENAME_EXCHANGE)
+			if errors.Is(err, fs.ErrNotExist) { // there were no hooks
+				err = os.Rename(wanted, current)
+			}
+			return err
+		})
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -24,26 +25,26 @@ func (h *handlers) DeleteRefs(ctx context.Context, req *gitalypb.DeleteRefsReque
 	if (len(req.GetRefs()) == 0) == (len(req.GetExceptWithPrefix()) == 0) {
 		return nil, wire.InvalidArgument("either refs or except_with_prefix must be set")
 	}
-	names := make([]string, 0, len(req.GetRefs()))
+	wanted := make(map[string]bool)
 	for _, ref := range req.GetRefs() {
 		if err := checkRefName(ref); err != nil {
 			return nil, err
 		}
-		names = append(names, string(ref))
+		wanted[string(ref)] = true
 	}
-	if prefixes := req.GetExceptWithPrefix(); len(prefixes) > 0 {
-		if names, err = repo.refsWithout(ctx, prefixes); err != nil {
-			return nil, wire.Fault(err, "list references")
+	deletions, err := repo.deletions(ctx, func(name []byte) bool {
+		if len(wanted) > 0 {
+			return wanted[string(name)]
 		}
+		return !slices.ContainsFunc(req.GetExceptWithPrefix(), func(prefix []byte) bool { return bytes.HasPrefix(name, prefix) })
+	})
+	if err != nil {
+		return nil, wire.Fault(err, "list references")
 	}
-	if len(names) == 0 {
+	if deletions.Len() == 0 {
 		return &gitalypb.DeleteRefsResponse{}, nil
 	}
-	var deletions bytes.Buffer
-	for _, name := range names {
-		fmt.Fprintf(&deletions, "delete %s\x00\x00", name)
-	}
-	if err := repo.updateRefs(ctx, &deletions); err != nil {
+	if err := repo.updateRefs(ctx, deletions); err != nil {
 		return nil, failedAs(codes.Internal, err, "delete references")
 	}
 	return &gitalypb.DeleteRefsResponse{}, nil
@@ -60,19 +61,18 @@ func checkRefName(ref []byte) error {
 	return nil
 }
 
-// refsWithout returns the references that have none of the prefixes, in order.
-func (r *repository) refsWithout(ctx context.Context, prefixes [][]byte) ([]string, error) {
-	var found []string
-	err := r.run(ctx, command{args: []string{"for-each-ref", "--format=%(refname)"}, stdout: &lineWriter{each: func(line []byte) error {
-		for _, prefix := range prefixes {
-			if bytes.HasPrefix(line, prefix) {
-				return nil
-			}
+// deletions lists the deletion of every reference that is wanted, from the
+// value that it has: without one the deletion looks to git's hook like one that
+// only tidies up, and would not be voted on.
+func (r *repository) deletions(ctx context.Context, wanted func(name []byte) bool) (*bytes.Buffer, error) {
+	var list bytes.Buffer
+	err := r.run(ctx, command{args: []string{"for-each-ref", "--format=%(objectname) %(refname)"}, stdout: &lineWriter{each: func(line []byte) error {
+		if oid, name, _ := bytes.Cut(line, []byte(" ")); wanted(name) {
+			fmt.Fprintf(&list, "delete %s\x00%s\x00", name, oid)
 		}
-		found = append(found, string(line))
 		return nil
 	}}})
-	return found, err
+	return &list, err
 }
 
 // updateRefs makes all changes of a list, as update-ref takes it with NULs for
@@ -103,7 +103,13 @@ func (h *handlers) UpdateReferences(stream gitalypb.RefService_UpdateReferencesS
 			if bytes.ContainsRune(update.GetOldObjectId(), 0) || bytes.ContainsRune(update.GetNewObjectId(), 0) {
 				return wire.InvalidArgument("object id holds a NUL")
 			}
-			fmt.Fprintf(&changes, "update %s\x00%s\x00%s\x00", update.GetReference(), update.GetNewObjectId(), update.GetOldObjectId())
+			old := string(update.GetOldObjectId())
+			if old == "" && string(update.GetNewObjectId()) == zeroOID { // as in deletions
+				if old, err = repo.resolve(stream.Context(), string(update.GetReference())); err != nil {
+					return wire.Fault(err, "look up reference")
+				}
+			}
+			fmt.Fprintf(&changes, "update %s\x00%s\x00%s\x00", update.GetReference(), update.GetNewObjectId(), old)
 		}
 		req, err = stream.Recv()
 	}

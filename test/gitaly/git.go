@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"praefect/test/gitaly/internal/vote"
 )
 
 const (
@@ -31,6 +33,9 @@ type git struct {
 
 // command is one run of git.
 type command struct {
+	// program is run instead of git, in the repository; one of its hooks.
+	program string
+
 	repo   *repository // the repository it works in
 	config []string    // key=value, beyond the settings of all commands
 	args   []string
@@ -60,10 +65,31 @@ func (e *gitError) Error() string {
 // run runs git until it ends, or tells it to end when ctx does: git removes
 // its lock files and leaves no half-done reference behind. Its error is a
 // *gitError, or wraps ctx's.
+//
+// Where references change, git's hooks ask the storages of the call's
+// transaction; what they answer comes first.
 func (g *git) run(ctx context.Context, c command) error {
+	tx := vote.From(ctx)
+	if !c.wantsHooks(tx) {
+		return g.start(ctx, c)
+	}
+	hooks, err := c.withHooks(ctx, tx)
+	if err != nil {
+		return errors.Join(err, c.handOver())
+	}
+	return hooks.end(g.start(ctx, c))
+}
+
+// start runs git without minding its hooks.
+func (g *git) start(ctx context.Context, c command) error {
 	cmd := exec.CommandContext(ctx, g.program, c.arguments()...)
 	cmd.Dir = c.repo.storage.dir
 	cmd.Env = append(environment(), c.env...)
+	if c.program != "" {
+		cmd = exec.CommandContext(ctx, c.program, c.args[1:]...)
+		cmd.Dir = c.repo.path
+		cmd.Env = append(environment(), append(c.env, "GIT_DIR=.")...)
+	}
 	cmd.Stdin = c.stdin
 	cmd.Stdout = c.stdout
 	said := &tail{limit: stderrKept}

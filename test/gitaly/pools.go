@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -41,12 +42,12 @@ func (h *handlers) CreateObjectPool(ctx context.Context, req *gitalypb.CreateObj
 }
 
 // DeleteObjectPool removes a pool; one that is absent is removed already.
-func (h *handlers) DeleteObjectPool(_ context.Context, req *gitalypb.DeleteObjectPoolRequest) (*gitalypb.DeleteObjectPoolResponse, error) {
+func (h *handlers) DeleteObjectPool(ctx context.Context, req *gitalypb.DeleteObjectPoolRequest) (*gitalypb.DeleteObjectPoolResponse, error) {
 	pool, err := h.locatePool(req.GetObjectPool())
 	if err != nil {
 		return nil, err
 	}
-	if err := h.discard(pool); err != nil && status.Code(err) != codes.NotFound {
+	if err := h.discard(ctx, pool); err != nil && status.Code(err) != codes.NotFound {
 		return nil, err
 	}
 	return &gitalypb.DeleteObjectPoolResponse{}, nil
@@ -160,16 +161,18 @@ func (r *repository) alternates() string {
 }
 
 // link makes the repository borrow from the pool and from nothing else.
-func (r *repository) link(_ context.Context, pool *repository) error {
+func (r *repository) link(ctx context.Context, pool *repository) error {
+	release, err := r.storage.locks.acquire(ctx, r.alternates())
+	if err != nil {
+		return err
+	}
+	defer release()
 	dirs, err := r.objectDirs()
 	if err != nil {
 		return err
 	}
 	objects := filepath.Join(pool.path, "objects")
-	if len(dirs) > 1 {
-		if len(dirs) == 2 && dirs[1] == objects {
-			return nil
-		}
+	if len(dirs) > 2 || len(dirs) == 2 && dirs[1] != objects {
 		return status.Error(codes.FailedPrecondition, "repository is linked to another object pool")
 	}
 	relative, err := filepath.Rel(filepath.Join(r.path, "objects"), objects)
@@ -184,17 +187,34 @@ func (r *repository) link(_ context.Context, pool *repository) error {
 		if err := os.MkdirAll(filepath.Dir(r.alternates()), 0o755); err != nil {
 			return err
 		}
-		return os.Rename(draft, r.alternates())
+		// One that is linked already agrees with those that are not.
+		return r.around(ctx, vote.Of([]byte("link to "+pool.relative())), func() error {
+			return os.Rename(draft, r.alternates())
+		})
 	})
 }
 
 // unlink packs all that the repository needs into it, then borrows no more.
 func (r *repository) unlink(ctx context.Context) error {
-	if _, err := os.Stat(r.alternates()); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if _, err := r.output(ctx, "repack", "-a", "-d", "-k", "--quiet"); err != nil {
+	release, err := r.storage.locks.acquire(ctx, r.alternates())
+	if err != nil {
 		return err
 	}
-	return os.Remove(r.alternates())
+	defer release()
+	dirs, err := r.objectDirs()
+	if err != nil {
+		return err
+	}
+	if len(dirs) > 1 {
+		if _, err := r.output(ctx, "repack", "-a", "-d", "-k", "--quiet"); err != nil {
+			return err
+		}
+	}
+	return r.around(ctx, vote.Of([]byte("disconnect "+r.relative())), func() error {
+		err := os.Remove(r.alternates())
+		if errors.Is(err, fs.ErrNotExist) { // there was nothing to borrow
+			return nil
+		}
+		return err
+	})
 }

@@ -62,12 +62,6 @@ func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) 
 	return &gitalypb.WriteRefResponse{}, nil
 }
 
-// setHead makes HEAD name a reference.
-func (r *repository) setHead(ctx context.Context, ref string) error {
-	_, err := r.output(ctx, "symbolic-ref", "HEAD", ref)
-	return err
-}
-
 // object returns the id of the object that the revision leads to; the zero id
 // stays. A revision that leads nowhere is NotFound.
 func (r *repository) object(ctx context.Context, revision string) (string, error) {
@@ -98,6 +92,14 @@ func (r *repository) resolve(ctx context.Context, revision string) (string, erro
 // updateRef sets a reference (deletes it if oid is zero) if its value is old:
 // "" for any, zero for none.
 func (r *repository) updateRef(ctx context.Context, ref, oid, old string) error {
+	if oid == zeroOID && old == "" {
+		// For the sake of the vote, as in deletions.
+		current, err := r.resolve(ctx, ref)
+		if err != nil {
+			return err
+		}
+		old = current
+	}
 	args := []string{"update-ref", "--no-deref"}
 	if oid == zeroOID {
 		args = append(args, "-d", ref)

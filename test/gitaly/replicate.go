@@ -8,6 +8,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 
+	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -35,7 +36,7 @@ func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.Replic
 		return nil, wire.Fault(err, "check repository")
 	case missing != "":
 		h.log.Warn("replace invalid repository", "path", target.path, "missing", missing)
-		if err := h.discard(target); err != nil {
+		if err := h.discard(vote.Without(ctx), target); err != nil {
 			return nil, err
 		}
 		absent = true

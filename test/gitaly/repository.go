@@ -9,6 +9,7 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 
+	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -35,12 +36,12 @@ func (h *handlers) CreateRepository(ctx context.Context, req *gitalypb.CreateRep
 }
 
 // RemoveRepository removes the repository at once from sight, then from disk.
-func (h *handlers) RemoveRepository(_ context.Context, req *gitalypb.RemoveRepositoryRequest) (*gitalypb.RemoveRepositoryResponse, error) {
+func (h *handlers) RemoveRepository(ctx context.Context, req *gitalypb.RemoveRepositoryRequest) (*gitalypb.RemoveRepositoryResponse, error) {
 	target, err := h.locate(req.GetRepository())
 	if err != nil {
 		return nil, err
 	}
-	if err := h.discard(target); err != nil {
+	if err := h.discard(ctx, target); err != nil {
 		return nil, err
 	}
 	return &gitalypb.RemoveRepositoryResponse{}, nil
@@ -107,18 +108,39 @@ func (h *handlers) create(ctx context.Context, target *repository, options []str
 	}
 	err := target.storage.inTemp(func(dir string) error {
 		draft := &repository{git: h.git, storage: target.storage, path: filepath.Join(dir, "repository")}
-		if _, err := draft.output(ctx, append([]string{"init", "--bare", "--quiet", "--template="}, options...)...); err != nil {
+		unseen := vote.Without(ctx)
+		if _, err := draft.output(unseen, append([]string{"init", "--bare", "--quiet", "--template="}, options...)...); err != nil {
 			return err
 		}
 		if seed != nil {
-			if err := seed(ctx, draft); err != nil {
+			if err := seed(unseen, draft); err != nil {
 				return err
 			}
 		}
-		// From here on the repository is there, even if we die on the next line.
-		return place(draft.path, target.path)
+		return target.takePlace(ctx, draft)
 	})
 	return wire.Fault(err, "creating repository")
+}
+
+// takePlace moves a repository to its place, if the storages agree.
+func (r *repository) takePlace(ctx context.Context, draft *repository) error {
+	if vote.From(ctx) == nil {
+		// From here on the repository is there, even if we die on the next line.
+		return place(draft.path, r.path)
+	}
+	sum, err := draft.hash(vote.Without(ctx))
+	if err != nil {
+		return err
+	}
+	release, err := r.storage.locks.acquire(ctx, r.path)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if _, err := os.Lstat(r.path); err == nil {
+		return wire.RepositoryExists()
+	}
+	return r.around(ctx, sum, func() error { return place(draft.path, r.path) })
 }
 
 // place moves a repository to where nothing is yet.
@@ -133,9 +155,14 @@ func place(from, to string) error {
 	return err
 }
 
-// discard moves what is at the place out of sight, then deletes it. Its errors
-// are statuses: NotFound if nothing is there.
-func (h *handlers) discard(target *repository) error {
+// discard moves what is at the place out of sight, if the storages agree, then
+// deletes it. Its errors are statuses: NotFound if nothing is there.
+func (h *handlers) discard(ctx context.Context, target *repository) error {
+	release, err := target.storage.locks.acquire(ctx, target.path)
+	if err != nil {
+		return wire.Fault(err, "remove repository")
+	}
+	defer release()
 	if _, err := os.Lstat(target.path); errors.Is(err, fs.ErrNotExist) {
 		return wire.NothingToRemove()
 	}
@@ -143,16 +170,15 @@ func (h *handlers) discard(target *repository) error {
 	if err != nil {
 		return wire.Fault(err, "remove repository")
 	}
-	err = os.Rename(target.path, filepath.Join(dir, "removed"))
+	err = target.around(ctx, vote.Of([]byte("remove "+target.relative())), func() error {
+		return os.Rename(target.path, filepath.Join(dir, "removed"))
+	})
 	if err := os.RemoveAll(dir); err != nil {
 		// It is removed for everybody; the next start deletes the rest.
 		h.log.Warn("removed repository left on disk", "dir", dir, "err", err)
 	}
-	if errors.Is(err, fs.ErrNotExist) { // another call was faster
+	if errors.Is(err, fs.ErrNotExist) { // somebody else than this server was faster
 		return wire.NothingToRemove()
 	}
-	if err != nil {
-		return wire.Fault(err, "remove repository")
-	}
-	return nil
+	return wire.Fault(err, "remove repository")
 }

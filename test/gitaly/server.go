@@ -38,6 +38,13 @@ type Config struct {
 	// Grace is how long calls may run on once Run's context has ended; zero
 	// means DefaultGrace, a negative value none.
 	Grace time.Duration
+	// NoBackchannel makes the server one that clients cannot multiplex their
+	// connections to, as an old one: it neither votes nor opens sidechannels.
+	NoBackchannel bool
+	// Faults are what shall go wrong with votes, besides what FaultsFile says.
+	Faults []Fault
+	// Crash ends the process where a fault says so; nil means kill -9.
+	Crash func()
 	// Git is the git program; empty means the first one on the path.
 	Git string
 	// Logger takes one line a call; nil discards.
@@ -64,8 +71,11 @@ func New(config Config) (*Server, error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
+	if config.Crash == nil {
+		config.Crash = killSelf
+	}
 	s := &Server{
-		host: wire.NewHost(config.Token, config.Grace, config.Logger),
+		host: wire.NewHost(config.Token, config.Grace, config.Logger, !config.NoBackchannel),
 		git:  &git{program: config.Git},
 		log:  config.Logger,
 	}
@@ -87,8 +97,14 @@ func New(config Config) (*Server, error) {
 			faults = append(faults, fmt.Errorf("storages %q and %q share the directory %q", owner[abs], name, abs))
 		default:
 			owner[abs] = name
-			s.storages = append(s.storages, &storage{name: name, dir: abs})
+			s.storages = append(s.storages, &storage{
+				name: name, dir: abs,
+				voter: voter{faults: config.Faults, crash: config.Crash},
+			})
 		}
+	}
+	for _, fault := range config.Faults {
+		faults = append(faults, fault.Check())
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("storage server: %w", err)

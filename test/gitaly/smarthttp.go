@@ -1,6 +1,7 @@
 package gitaly
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -8,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -79,13 +81,27 @@ func (h *handlers) PostReceivePack(stream gitalypb.SmartHTTPService_PostReceiveP
 	err = repo.run(feed.ctx, command{
 		config: config,
 		args:   []string{"receive-pack", "--stateless-rpc", repo.path},
-		env:    protocol(req.GetGitProtocol()),
+		env:    append(protocol(req.GetGitProtocol()), pusher(req.GetGlId(), req.GetGlUsername(), req.GetGlRepository(), "http")...),
 		stdin:  feed.stdin,
 		stdout: wire.Sender(func(chunk []byte) error {
 			return stream.Send(&gitalypb.PostReceivePackResponse{Data: chunk})
 		}),
 	})
-	return failedAs(codes.FailedPrecondition, err, "waiting for receive-pack")
+	if err != nil {
+		return failedAs(codes.FailedPrecondition, err, "waiting for receive-pack")
+	}
+	return repo.concludePush(stream.Context())
+}
+
+// concludePush casts the last vote of a push. git succeeds even if it was
+// refused all references: on whether that was the same everywhere the storages
+// agree here. Its error is a status.
+func (r *repository) concludePush(ctx context.Context) error {
+	err := vote.From(ctx).Vote(ctx, r.place(), vote.Committed, vote.Hash{})
+	if vote.IsStopped(err) { // a hook refused the push; the client has heard why
+		return nil
+	}
+	return wire.Fault(err, "final vote")
 }
 
 // failedAs is wire.Fault, but a git process that failed gets that code.

@@ -57,11 +57,12 @@ func (h *handlers) SSHReceivePack(stream gitalypb.SSHService_SSHReceivePackServe
 	if err != nil {
 		return err
 	}
-	return h.serveSSH(stream.Context(), session{
+	err = h.serveSSH(stream.Context(), session{
 		repo:     repo,
 		service:  "receive-pack",
 		options:  req.GetGitConfigOptions(),
 		protocol: req.GetGitProtocol(),
+		env:      pusher(req.GetGlId(), req.GetGlUsername(), req.GetGlRepository(), "ssh"),
 		receive: func() ([]byte, error) {
 			req, err := stream.Recv()
 			return req.GetStdin(), err
@@ -72,6 +73,10 @@ func (h *handlers) SSHReceivePack(stream gitalypb.SSHService_SSHReceivePackServe
 			return stream.Send(&gitalypb.SSHReceivePackResponse{ExitStatus: s})
 		},
 	})
+	if err != nil {
+		return err
+	}
+	return repo.concludePush(stream.Context())
 }
 
 // session is one run of a git service with a stream for its three descriptors.
@@ -80,6 +85,7 @@ type session struct {
 	service  string
 	options  []string // key=value, from the request
 	protocol string
+	env      []string // besides
 
 	receive func() ([]byte, error)
 	stdout  func([]byte) error
@@ -110,7 +116,7 @@ func (h *handlers) serveSSH(ctx context.Context, s session) error {
 	err = s.repo.run(feed.ctx, command{
 		config: config,
 		args:   []string{s.service, s.repo.path},
-		env:    protocol(s.protocol),
+		env:    append(protocol(s.protocol), s.env...),
 		stdin:  feed.stdin,
 		stdout: locked(s.stdout),
 		stderr: locked(s.stderr),

@@ -34,6 +34,8 @@ type storage struct {
 	lock *os.File
 
 	running running
+	locks   locks
+	voter   voter
 }
 
 // open makes the directory ready for use by this process alone. What a killed

@@ -52,9 +52,12 @@ func (h *handlers) UserMergeBranch(stream gitalypb.OperationService_UserMergeBra
 	if !second.GetApply() {
 		return status.Error(codes.FailedPrecondition, "merge aborted by client")
 	}
-	change := refChange{user: req.GetUser(), ref: ref, old: old, new: merge}
-	err = h.changeRef(ctx, repo, change, func(e *gitalypb.ReferenceUpdateError) protoadapt.MessageV1 {
-		return &gitalypb.UserMergeBranchError{Error: &gitalypb.UserMergeBranchError_ReferenceUpdate{ReferenceUpdate: e}}
+	change := refChange{user: req.GetUser(), repo: req.GetRepository(), ref: ref, old: old, new: merge}
+	err = changed(repo.change(ctx, change), change, func(why refusal) protoadapt.MessageV1 {
+		if why.hook != nil {
+			return &gitalypb.UserMergeBranchError{Error: &gitalypb.UserMergeBranchError_CustomHook{CustomHook: why.hook}}
+		}
+		return &gitalypb.UserMergeBranchError{Error: &gitalypb.UserMergeBranchError_ReferenceUpdate{ReferenceUpdate: why.update}}
 	})
 	if err != nil {
 		return err
@@ -85,8 +88,13 @@ func (h *handlers) UserFFBranch(ctx context.Context, req *gitalypb.UserFFBranchR
 	if !ancestor {
 		return nil, status.Error(codes.FailedPrecondition, "not fast forward")
 	}
-	if err := h.changeRef(ctx, repo, refChange{user: req.GetUser(), ref: ref, old: old, new: req.GetCommitId()}, nil); err != nil {
-		return nil, err
+	change := refChange{user: req.GetUser(), repo: req.GetRepository(), ref: ref, old: old, new: req.GetCommitId()}
+	err = repo.change(ctx, change)
+	if hook, ok := errors.AsType[*hookRefusal](err); ok {
+		return &gitalypb.UserFFBranchResponse{PreReceiveError: hook.Error()}, nil
+	}
+	if err != nil {
+		return nil, changed(err, change, nil)
 	}
 	return &gitalypb.UserFFBranchResponse{BranchUpdate: &gitalypb.OperationBranchUpdate{CommitId: req.GetCommitId()}}, nil
 }

@@ -12,29 +12,6 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// refChange is what a user makes of a reference.
-type refChange struct {
-	user *gitalypb.User
-	ref  string
-	old  string // zero: it is absent
-	new  string // zero: it is deleted
-}
-
-// changeRef makes a user's change. Its errors are statuses. A change that git
-// refuses, since the reference is not where the user took it to be, is
-// FailedPrecondition, with details if the caller has some.
-func (h *handlers) changeRef(ctx context.Context, repo *repository, c refChange, details func(*gitalypb.ReferenceUpdateError) protoadapt.MessageV1) error {
-	err := repo.updateRef(ctx, c.ref, c.new, c.old)
-	if _, refused := errors.AsType[*gitError](err); !refused {
-		return wire.Fault(err, "update reference")
-	}
-	fault := status.Newf(codes.FailedPrecondition, "Could not update %s. Please refresh and try again.", c.ref)
-	if details == nil {
-		return fault.Err()
-	}
-	return withDetails(fault, details(&gitalypb.ReferenceUpdateError{ReferenceName: []byte(c.ref), OldOid: c.old, NewOid: c.new}))
-}
-
 // withDetails returns a status with details as its error.
 func withDetails(fault *status.Status, details protoadapt.MessageV1) error {
 	detailed, err := fault.WithDetails(details)
@@ -101,7 +78,13 @@ func (h *handlers) UserCreateBranch(ctx context.Context, req *gitalypb.UserCreat
 	case commit == nil:
 		return nil, status.Errorf(codes.FailedPrecondition, "revspec '%s' not found", req.GetStartPoint())
 	}
-	err = h.changeRef(ctx, repo, refChange{user: req.GetUser(), ref: ref, old: zeroOID, new: commit.GetId()}, nil)
+	change := refChange{user: req.GetUser(), repo: req.GetRepository(), ref: ref, old: zeroOID, new: commit.GetId()}
+	err = changed(repo.change(ctx, change), change, func(why refusal) protoadapt.MessageV1 {
+		if why.hook == nil {
+			return nil
+		}
+		return &gitalypb.UserCreateBranchError{Error: &gitalypb.UserCreateBranchError_CustomHook{CustomHook: why.hook}}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -118,14 +101,18 @@ func (h *handlers) UserUpdateBranch(ctx context.Context, req *gitalypb.UserUpdat
 	if err != nil {
 		return nil, err
 	}
-	change := refChange{user: req.GetUser(), ref: ref, old: string(req.GetOldrev()), new: string(req.GetNewrev())}
+	change := refChange{user: req.GetUser(), repo: req.GetRepository(), ref: ref, old: string(req.GetOldrev()), new: string(req.GetNewrev())}
 	for _, revision := range []string{change.old, change.new} {
 		if err := wire.CheckRevision(revision); err != nil {
 			return nil, err
 		}
 	}
-	if err := h.changeRef(ctx, repo, change, nil); err != nil {
-		return nil, err
+	err = repo.change(ctx, change)
+	if hook, ok := errors.AsType[*hookRefusal](err); ok {
+		return &gitalypb.UserUpdateBranchResponse{PreReceiveError: hook.Error()}, nil
+	}
+	if err != nil {
+		return nil, changed(err, change, nil)
 	}
 	return &gitalypb.UserUpdateBranchResponse{}, nil
 }
@@ -140,7 +127,7 @@ func (h *handlers) UserDeleteBranch(ctx context.Context, req *gitalypb.UserDelet
 	if err != nil {
 		return nil, err
 	}
-	change := refChange{user: req.GetUser(), ref: ref, new: zeroOID}
+	change := refChange{user: req.GetUser(), repo: req.GetRepository(), ref: ref, new: zeroOID}
 	if change.old, err = repo.value(ctx, ref); err != nil {
 		return nil, wire.Fault(err, "look up branch")
 	}
@@ -150,8 +137,11 @@ func (h *handlers) UserDeleteBranch(ctx context.Context, req *gitalypb.UserDelet
 	if expected := req.GetExpectedOldOid(); expected != "" {
 		change.old = expected
 	}
-	err = h.changeRef(ctx, repo, change, func(e *gitalypb.ReferenceUpdateError) protoadapt.MessageV1 {
-		return &gitalypb.UserDeleteBranchError{Error: &gitalypb.UserDeleteBranchError_ReferenceUpdate{ReferenceUpdate: e}}
+	err = changed(repo.change(ctx, change), change, func(why refusal) protoadapt.MessageV1 {
+		if why.hook != nil {
+			return &gitalypb.UserDeleteBranchError{Error: &gitalypb.UserDeleteBranchError_CustomHook{CustomHook: why.hook}}
+		}
+		return &gitalypb.UserDeleteBranchError{Error: &gitalypb.UserDeleteBranchError_ReferenceUpdate{ReferenceUpdate: why.update}}
 	})
 	if err != nil {
 		return nil, err

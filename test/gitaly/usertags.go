@@ -2,6 +2,7 @@ package gitaly
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -52,9 +53,12 @@ func (h *handlers) UserCreateTag(ctx context.Context, req *gitalypb.UserCreateTa
 			Error: &gitalypb.UserCreateTagError_ReferenceExists{ReferenceExists: exists},
 		})
 	}
-	change := refChange{user: req.GetUser(), ref: ref, old: zeroOID, new: tag.GetId()}
-	err = h.changeRef(ctx, repo, change, func(e *gitalypb.ReferenceUpdateError) protoadapt.MessageV1 {
-		return &gitalypb.UserCreateTagError{Error: &gitalypb.UserCreateTagError_ReferenceUpdate{ReferenceUpdate: e}}
+	change := refChange{user: req.GetUser(), repo: req.GetRepository(), ref: ref, old: zeroOID, new: tag.GetId()}
+	err = changed(repo.change(ctx, change), change, func(why refusal) protoadapt.MessageV1 {
+		if why.hook != nil {
+			return &gitalypb.UserCreateTagError{Error: &gitalypb.UserCreateTagError_CustomHook{CustomHook: why.hook}}
+		}
+		return &gitalypb.UserCreateTagError{Error: &gitalypb.UserCreateTagError_ReferenceUpdate{ReferenceUpdate: why.update}}
 	})
 	if err != nil {
 		return nil, err
@@ -107,7 +111,7 @@ func (h *handlers) UserDeleteTag(ctx context.Context, req *gitalypb.UserDeleteTa
 	if err := checkUser(req.GetUser()); err != nil {
 		return nil, err
 	}
-	change := refChange{user: req.GetUser(), ref: "refs/tags/" + string(req.GetTagName()), new: zeroOID}
+	change := refChange{user: req.GetUser(), repo: req.GetRepository(), ref: "refs/tags/" + string(req.GetTagName()), new: zeroOID}
 	if change.old, err = repo.value(ctx, change.ref); err != nil {
 		return nil, wire.Fault(err, "look up tag")
 	}
@@ -117,8 +121,12 @@ func (h *handlers) UserDeleteTag(ctx context.Context, req *gitalypb.UserDeleteTa
 	if expected := req.GetExpectedOldOid(); expected != "" {
 		change.old = expected
 	}
-	if err := h.changeRef(ctx, repo, change, nil); err != nil {
-		return nil, err
+	err = repo.change(ctx, change)
+	if hook, ok := errors.AsType[*hookRefusal](err); ok {
+		return &gitalypb.UserDeleteTagResponse{PreReceiveError: hook.Error()}, nil
+	}
+	if err != nil {
+		return nil, changed(err, change, nil)
 	}
 	return &gitalypb.UserDeleteTagResponse{}, nil
 }

@@ -26,9 +26,18 @@ func user() *gitalypb.User {
 // commit writes a file on a branch and returns the commit's id.
 func (s *suite) commit(t *testing.T, repo *gitalypb.Repository, branch, from, file, content string) string {
 	t.Helper()
+	commit, err := s.tryCommit(t, repo, branch, from, file, content)
+	if err != nil {
+		t.Fatalf("commit on %q: %v", branch, err)
+	}
+	return commit
+}
+
+func (s *suite) tryCommit(t *testing.T, repo *gitalypb.Repository, branch, from, file, content string) (string, error) {
+	t.Helper()
 	stream, err := s.edits.UserCommitFiles(s.ctx)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	action := func(a *gitalypb.UserCommitFilesAction) *gitalypb.UserCommitFilesRequest {
 		return &gitalypb.UserCommitFilesRequest{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Action{Action: a}}
@@ -47,10 +56,7 @@ func (s *suite) commit(t *testing.T, repo *gitalypb.Repository, branch, from, fi
 		}
 	}
 	resp, err := stream.CloseAndRecv()
-	if err != nil {
-		t.Fatalf("commit on %q: %v", branch, err)
-	}
-	return resp.GetBranchUpdate().GetCommitId()
+	return resp.GetBranchUpdate().GetCommitId(), err
 }
 
 // want fails the test unless the reference has the value, "" for absent.

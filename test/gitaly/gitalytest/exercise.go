@@ -99,6 +99,11 @@ type suite struct {
 	repos gitalypb.RepositoryServiceClient
 	refs  gitalypb.RefServiceClient
 	edits gitalypb.OperationServiceClient
+
+	// For the checks of votes: what the repositories were seeded with, and what
+	// makes those of a storage that mutators write to.
+	objects Objects
+	prepare func(storage string)
 }
 
 // repository names a repository of the first storage.

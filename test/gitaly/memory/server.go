@@ -54,6 +54,9 @@ type Config struct {
 	// Grace is how long calls may run on once Run's context has ended; the zero
 	// value gives none.
 	Grace time.Duration
+	// NoBackchannel makes the server one that clients cannot multiplex their
+	// connections to: it neither votes nor opens sidechannels.
+	NoBackchannel bool
 	// Logger takes one line a call; nil discards.
 	Logger *slog.Logger
 }
@@ -86,7 +89,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{
 		config: config,
-		host:   wire.NewHost(config.Token, config.Grace, config.Logger),
+		host:   wire.NewHost(config.Token, config.Grace, config.Logger, !config.NoBackchannel),
 		disks:  make(map[string]*disk),
 	}
 	for _, name := range config.Storages {

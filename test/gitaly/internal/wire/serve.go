@@ -14,12 +14,17 @@ import (
 	"sync"
 	"time"
 
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+
+	"praefect/proxy/channel"
+	"praefect/test/gitaly/internal/vote"
 )
 
 // Gitaly's own keep-alive figures: a proxy pings every 20 s, so a server that
@@ -31,18 +36,21 @@ const (
 
 // Host runs one gRPC server around the handlers of a storage.
 type Host struct {
-	token string
-	grace time.Duration
-	log   *slog.Logger
+	token       string
+	grace       time.Duration
+	log         *slog.Logger
+	backchannel bool
 
 	kill     chan struct{} // closed by Kill: end now, without grace
 	killOnce sync.Once
 }
 
 // NewHost returns a host that asks every call for token (none when it is
-// empty) and lets calls run on for grace after it was told to stop.
-func NewHost(token string, grace time.Duration, log *slog.Logger) *Host {
-	return &Host{token: token, grace: grace, log: log, kill: make(chan struct{})}
+// empty) and lets calls run on for grace after it was told to stop. With
+// backchannel it also takes clients that multiplex their connections, and calls
+// them back to vote.
+func NewHost(token string, grace time.Duration, log *slog.Logger, backchannel bool) *Host {
+	return &Host{token: token, grace: grace, log: log, backchannel: backchannel, kill: make(chan struct{})}
 }
 
 // Kill ends Run at once, as a crash would look to clients: connections break,
@@ -54,10 +62,15 @@ func (h *Host) Kill() {
 // Run serves what register registers, and health, on lis until ctx ends or
 // Kill is called. It closes lis, and returns when the last handler has.
 func (h *Host) Run(ctx context.Context, lis net.Listener, register func(grpc.ServiceRegistrar)) error {
+	creds := insecure.NewCredentials()
+	if h.backchannel {
+		creds = channel.NewServerCredentials(creds, channel.Config{Logger: h.log})
+	}
 	server := grpc.NewServer(
 		grpc.WaitForHandlers(true),
-		grpc.ChainUnaryInterceptor(h.logUnary, h.checkUnary),
-		grpc.ChainStreamInterceptor(h.logStream, h.checkStream),
+		grpc.Creds(creds),
+		grpc.ChainUnaryInterceptor(h.logUnary, h.checkUnary, vote.Unary(coordinator)),
+		grpc.ChainStreamInterceptor(h.logStream, h.checkStream, vote.Stream(coordinator)),
 		grpc.UnknownServiceHandler(unknownMethod),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: clientPingAtLeast, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: serverPing}),
@@ -106,6 +119,20 @@ func (h *Host) drain(server *grpc.Server) {
 	}
 	server.Stop() // ends GracefulStop too
 	<-drained
+}
+
+// coordinator reaches who counts the votes of a call: its client, if it can be
+// called back.
+func coordinator(ctx context.Context) (vote.Coordinator, bool, error) {
+	session, ok := channel.FromContext(ctx)
+	if !ok {
+		return nil, false, nil
+	}
+	back, err := session.Client()
+	if err != nil {
+		return nil, false, err
+	}
+	return gitalypb.NewRefTransactionClient(back), true, nil
 }
 
 func unknownMethod(_ any, stream grpc.ServerStream) error {

@@ -1,0 +1,124 @@
+package gitaly
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+
+	"praefect/test/gitaly/internal/vote"
+	"praefect/test/gitaly/internal/wire"
+)
+
+// refChange is what a user makes of a reference.
+type refChange struct {
+	user *gitalypb.User
+	repo *gitalypb.Repository // as the request names it
+	ref  string
+	old  string // zero: it is absent
+	new  string // zero: it is deleted
+}
+
+// change makes a user's change, with the hooks that a push would run. Its
+// error is a *gitError if git refused it, a *hookRefusal if a hook did.
+func (r *repository) change(ctx context.Context, c refChange) error {
+	if vote.From(ctx) == nil && !r.hasCustomHooks() {
+		return r.updateRef(ctx, c.ref, c.new, c.old)
+	}
+	line := fmt.Sprintf("%s %s %s\n", c.old, c.new, c.ref)
+	if err := r.runHook(ctx, c, line, preReceive); err != nil {
+		return err
+	}
+	if err := r.runHook(ctx, c, "", updateHook, c.ref, c.old, c.new); err != nil {
+		return err
+	}
+	if err := r.updateRef(ctx, c.ref, c.new, c.old); err != nil {
+		return err
+	}
+	return r.runHook(ctx, c, line, postReceive)
+}
+
+// runHook runs a hook as git does in a push.
+func (r *repository) runHook(ctx context.Context, c refChange, input string, args ...string) error {
+	var stdout, stderr bytes.Buffer
+	err := r.run(ctx, command{
+		program: filepath.Join(r.storage.hooksDir(), args[0]),
+		args:    args,
+		env:     pusher(c.user.GetGlId(), c.user.GetGlUsername(), c.repo.GetGlRepository(), "web"),
+		stdin:   strings.NewReader(input),
+		stdout:  &stdout,
+		stderr:  &stderr,
+	})
+	if _, refused := errors.AsType[*gitError](err); refused {
+		return &hookRefusal{hook: args[0], stdout: stdout.Bytes(), stderr: stderr.Bytes()}
+	}
+	return err
+}
+
+// pusher is what hooks are told of who makes a change.
+func pusher(id, name, repository, protocol string) []string {
+	return []string{"GL_ID=" + id, "GL_USERNAME=" + name, "GL_REPOSITORY=" + repository, "GL_PROTOCOL=" + protocol}
+}
+
+// hookRefusal is the error of a change that one of the repository's own hooks
+// refused.
+type hookRefusal struct {
+	hook   string
+	stdout []byte
+	stderr []byte
+}
+
+// Error returns what the hook said.
+func (e *hookRefusal) Error() string {
+	if said := bytes.TrimSpace(e.stderr); len(said) > 0 {
+		return string(said)
+	}
+	if said := bytes.TrimSpace(e.stdout); len(said) > 0 {
+		return string(said)
+	}
+	return e.hook + " hook declined"
+}
+
+// details returns it as Gitaly's clients get it.
+func (e *hookRefusal) details() *gitalypb.CustomHookError {
+	kind := gitalypb.CustomHookError_HOOK_TYPE_PRERECEIVE
+	if e.hook == updateHook {
+		kind = gitalypb.CustomHookError_HOOK_TYPE_UPDATE
+	}
+	return &gitalypb.CustomHookError{Stdout: e.stdout, Stderr: e.stderr, HookType: kind}
+}
+
+// refusal is why a change was refused: by a hook, or since the reference is not
+// where the user took it to be. One of the two is set.
+type refusal struct {
+	hook   *gitalypb.CustomHookError
+	update *gitalypb.ReferenceUpdateError
+}
+
+// changed is the status of a change that ended with err; details puts a refusal
+// into the message that belongs to the method, nil for none.
+func changed(err error, c refChange, details func(refusal) protoadapt.MessageV1) error {
+	var fault *status.Status
+	var why refusal
+	if hook, ok := errors.AsType[*hookRefusal](err); ok {
+		fault, why.hook = status.New(codes.PermissionDenied, hook.Error()), hook.details()
+	} else if _, ok := errors.AsType[*gitError](err); ok {
+		fault = status.Newf(codes.FailedPrecondition, "Could not update %s. Please refresh and try again.", c.ref)
+		why.update = &gitalypb.ReferenceUpdateError{ReferenceName: []byte(c.ref), OldOid: c.old, NewOid: c.new}
+	} else {
+		return wire.Fault(err, "update reference")
+	}
+	if details != nil {
+		if message := details(why); message != nil {
+			return withDetails(fault, message)
+		}
+	}
+	return fault.Err()
+}

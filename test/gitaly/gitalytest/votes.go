@@ -1,0 +1,319 @@
+package gitalytest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	source   = "source.git"
+	poolPath = "@pools/ab/cd/abcd.git"
+)
+
+// ExerciseVotes checks that a storage keeps its side of reference transactions
+// for the methods that both storages serve.
+func ExerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
+	exerciseVotes(t, newSubject, (*suite).mutators, func(*suite, *testing.T, *gitalypb.Repository) {})
+}
+
+// ExerciseGitVotes checks it for those that only real git serves.
+func ExerciseGitVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
+	exerciseVotes(t, newSubject, (*suite).gitMutators, (*suite).addPool)
+}
+
+func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators func(*suite) []mutator, more func(*suite, *testing.T, *gitalypb.Repository)) {
+	for name, check := range map[string]func(*suite, *testing.T, mutator){
+		"commit":              (*suite).votesToCommit,
+		"abort":               (*suite).votesToAbort,
+		"abort when done":     (*suite).votesToAbortWhenDone,
+		"stop":                (*suite).votesToStop,
+		"cancel":              (*suite).votesUntilCancelled,
+		"lost connection":     (*suite).votesUntilDisconnected,
+		"same hashes":         (*suite).votesTheSame,
+		"no transaction":      (*suite).votesNotWithoutTransaction,
+		"no way to the voter": (*suite).votesNotWithoutBackchannel,
+	} {
+		checks := map[string]func(*suite, *testing.T){name: func(s *suite, t *testing.T) {
+			s.objects = s.seeded(t, s.repository(source), map[string]int{"refs/heads/main": 1})
+			for _, m := range mutators(s) {
+				s.prepare = func(storage string) {
+					repo := &gitalypb.Repository{StorageName: storage, RelativePath: present}
+					s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/topic": 1, "refs/heads/gone": 0})
+					more(s, t, repo)
+				}
+				s.prepare(s.Storage)
+				check(s, t, m)
+				s.clear(t)
+			}
+		}}
+		exercise(t, newSubject, checks)
+	}
+}
+
+func (s *suite) addPool(t *testing.T, origin *gitalypb.Repository) {
+	t.Helper()
+	pool := &gitalypb.Repository{StorageName: origin.GetStorageName(), RelativePath: poolPath}
+	_, err := gitalypb.NewObjectPoolServiceClient(s.Conn).CreateObjectPool(s.ctx, &gitalypb.CreateObjectPoolRequest{
+		ObjectPool: &gitalypb.ObjectPool{Repository: pool}, Origin: origin,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, origin, "refs/heads/topic", s.objects.Commits[0], "") // what the pool has yet to fetch
+}
+
+// clear removes what a mutator may have made or changed.
+func (s *suite) clear(t *testing.T) {
+	t.Helper()
+	for _, storage := range []string{s.Storage, s.Other} {
+		for _, path := range []string{present, absent, poolPath} {
+			repo := &gitalypb.Repository{StorageName: storage, RelativePath: path}
+			_, err := s.repos.RemoveRepository(s.ctx, &gitalypb.RemoveRepositoryRequest{Repository: repo})
+			if err != nil && status.Code(err) != codes.NotFound {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// state is what a repository looks like to clients, in all that writes change.
+func (s *suite) state(t *testing.T, repo *gitalypb.Repository) string {
+	t.Helper()
+	exists, err := s.repos.RepositoryExists(s.ctx, &gitalypb.RepositoryExistsRequest{Repository: repo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !exists.GetExists() {
+		return "absent"
+	}
+	hooks, err := bytesOf(s.repos.GetCustomHooks(s.ctx, &gitalypb.GetCustomHooksRequest{Repository: repo}))
+	if err != nil && status.Code(err) != codes.Unimplemented {
+		t.Fatal(err)
+	}
+	pool, err := gitalypb.NewObjectPoolServiceClient(s.Conn).GetObjectPool(s.ctx, &gitalypb.GetObjectPoolRequest{Repository: repo})
+	if err != nil && status.Code(err) != codes.Unimplemented {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%v HEAD %s hooks %x pool %s", s.listed(t, repo, "refs/"), s.headOf(t, repo), hooks, pool.GetObjectPool().GetRepository().GetRelativePath())
+}
+
+// ballot is one write with a coordinator of its own.
+type ballot struct {
+	*Coordinator
+	before, after string // the state of the repository
+	err           error
+}
+
+const transactionID = 1<<40 + 7
+
+// cast makes the write in a transaction; decide answers the votes. The
+// repository must take the same write without one afterwards, if it was not
+// made: no lock may be left.
+func (s *suite) cast(t *testing.T, m mutator, decide func(b *ballot, cut, cancel func()) Decision) *ballot {
+	t.Helper()
+	repo := s.repository(m.place)
+	b := &ballot{Coordinator: &Coordinator{}, before: s.state(t, repo)}
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	conn := DialVoting(t, s.Address, s.Token, b.Coordinator)
+	cut := func() { _ = conn.Close() } // the cleanup of DialVoting sees to its error
+	b.Decide = decide(b, cut, cancel)
+	b.err = m.do(t, InTransaction(t, ctx, transactionID, s.Storage, true), conn, repo, s.objects)
+	b.after = s.state(t, repo)
+	return b
+}
+
+// refused checks that a write failed, changed nothing, and can be made now.
+func (s *suite) refused(t *testing.T, m mutator, b *ballot) {
+	t.Helper()
+	// A push that is refused all its references is no error to git.
+	if b.err == nil && m.name != "PostReceivePack" {
+		t.Errorf("%s: got no error", m.name)
+	}
+	if b.after != b.before {
+		t.Errorf("%s: changed\n%s\nto\n%s", m.name, b.before, b.after)
+	}
+	repo := s.repository(m.place)
+	if err := m.do(t, s.ctx, s.Conn, repo, s.objects); err != nil {
+		t.Errorf("%s: without a transaction, afterwards: %v", m.name, err)
+	}
+	if after := s.state(t, repo); after == b.before {
+		t.Errorf("%s: without a transaction, afterwards: changed nothing: %s", m.name, after)
+	}
+}
+
+func (s *suite) votesToCommit(t *testing.T, m mutator) {
+	b := s.cast(t, m, func(b *ballot, _, _ func()) Decision {
+		return func(_ context.Context, v Vote) (State, error) {
+			// Before all have agreed nothing is to be seen of the write.
+			if now := s.state(t, s.repository(m.place)); v.Phase == gitalypb.VoteTransactionRequest_PREPARED_PHASE && now != b.before {
+				t.Errorf("%s: changed to %s before it was agreed on", m.name, now)
+			}
+			return Commit, nil
+		}
+	})
+	if b.err != nil {
+		t.Errorf("%s: %v", m.name, b.err)
+	}
+	if b.after == b.before {
+		t.Errorf("%s: changed nothing", m.name)
+	}
+	phases := make(map[gitalypb.VoteTransactionRequest_Phase]string)
+	for _, v := range b.Votes(transactionID, s.Storage) {
+		if phases[v.Phase] == "" {
+			phases[v.Phase] = v.Hash
+		}
+		if v.Path != m.place {
+			t.Errorf("%s: got a vote about %q", m.name, v.Path)
+		}
+	}
+	prepared, committed := phases[gitalypb.VoteTransactionRequest_PREPARED_PHASE], phases[gitalypb.VoteTransactionRequest_COMMITTED_PHASE]
+	if prepared == "" || prepared != committed {
+		t.Errorf("%s: got %x prepared and %x committed", m.name, prepared, committed)
+	}
+}
+
+// answering answers votes of a phase that way and commits others.
+func answering(phase gitalypb.VoteTransactionRequest_Phase, state State) func(*ballot, func(), func()) Decision {
+	return func(*ballot, func(), func()) Decision {
+		failed := false
+		return func(_ context.Context, v Vote) (State, error) {
+			if failed = failed || v.Phase == phase; failed {
+				return state, nil
+			}
+			return Commit, nil
+		}
+	}
+}
+
+func (s *suite) votesToAbort(t *testing.T, m mutator) {
+	b := s.cast(t, m, answering(gitalypb.VoteTransactionRequest_PREPARED_PHASE, Abort))
+	if code := status.Code(b.err); code != codes.Aborted {
+		t.Errorf("%s: got %v, want Aborted", m.name, b.err)
+	}
+	s.refused(t, m, b)
+}
+
+func (s *suite) votesToStop(t *testing.T, m mutator) {
+	s.refused(t, m, s.cast(t, m, answering(gitalypb.VoteTransactionRequest_PREPARED_PHASE, Stop)))
+}
+
+// votesToAbortWhenDone: it is too late to undo it, so the answer must be an
+// error.
+func (s *suite) votesToAbortWhenDone(t *testing.T, m mutator) {
+	b := s.cast(t, m, answering(gitalypb.VoteTransactionRequest_COMMITTED_PHASE, Abort))
+	if code := status.Code(b.err); code != codes.Aborted {
+		t.Errorf("%s: got %v, want Aborted", m.name, b.err)
+	}
+	if b.after == b.before {
+		t.Errorf("%s: changed nothing", m.name)
+	}
+}
+
+// votesUntilCancelled: a vote is not answered until the call has ended.
+func (s *suite) votesUntilCancelled(t *testing.T, m mutator) {
+	b := s.cast(t, m, func(_ *ballot, _, cancel func()) Decision {
+		return func(ctx context.Context, v Vote) (State, error) {
+			if v.Phase != gitalypb.VoteTransactionRequest_PREPARED_PHASE {
+				return Commit, nil
+			}
+			cancel()
+			<-ctx.Done()
+			return Abort, ctx.Err()
+		}
+	})
+	if code := status.Code(b.err); code != codes.Canceled {
+		t.Errorf("%s: got %v, want Canceled", m.name, b.err)
+	}
+	s.refused(t, m, b)
+}
+
+// votesUntilDisconnected: the connection is lost while a vote waits.
+func (s *suite) votesUntilDisconnected(t *testing.T, m mutator) {
+	b := s.cast(t, m, func(_ *ballot, cut, _ func()) Decision {
+		return func(ctx context.Context, v Vote) (State, error) {
+			if v.Phase != gitalypb.VoteTransactionRequest_PREPARED_PHASE {
+				return Commit, nil
+			}
+			go cut() // it waits for this very call to end
+			<-ctx.Done()
+			return Abort, ctx.Err()
+		}
+	})
+	s.refused(t, m, b)
+}
+
+// votesTheSame: the storages vote alike on the same call, the one that is no
+// primary included.
+func (s *suite) votesTheSame(t *testing.T, m mutator) {
+	s.prepare(s.Other)
+	coordinator := &Coordinator{}
+	conn := DialVoting(t, s.Address, s.Token, coordinator)
+	for _, storage := range []string{s.Storage, s.Other} {
+		ctx := InTransaction(t, s.ctx, transactionID, storage, storage == s.Storage)
+		if err := m.do(t, ctx, conn, &gitalypb.Repository{StorageName: storage, RelativePath: m.place}, s.objects); err != nil {
+			t.Errorf("%s: %v", m.name, err)
+		}
+	}
+	got, want := coordinator.Votes(transactionID, s.Other), coordinator.Votes(transactionID, s.Storage)
+	if len(got) != len(want) || len(want) < 2 {
+		t.Fatalf("%s: got %d votes of a secondary and %d of the primary", m.name, len(got), len(want))
+	}
+	for i := range want {
+		if got[i].Phase != want[i].Phase || got[i].Hash != want[i].Hash {
+			t.Errorf("%s: vote %d: got %v %x of a secondary, want %v %x", m.name, i, got[i].Phase, got[i].Hash, want[i].Phase, want[i].Hash)
+		}
+	}
+}
+
+func (s *suite) votesNotWithoutTransaction(t *testing.T, m mutator) {
+	coordinator := &Coordinator{}
+	conn := DialVoting(t, s.Address, s.Token, coordinator)
+	if err := m.do(t, s.ctx, conn, s.repository(m.place), s.objects); err != nil {
+		t.Errorf("%s: %v", m.name, err)
+	}
+	coordinator.mu.Lock()
+	defer coordinator.mu.Unlock()
+	if len(coordinator.votes) > 0 {
+		t.Errorf("%s: got votes %v", m.name, coordinator.votes)
+	}
+}
+
+func (s *suite) votesNotWithoutBackchannel(t *testing.T, m mutator) {
+	ctx := InTransaction(t, s.ctx, transactionID, s.Storage, true)
+	before := s.state(t, s.repository(m.place))
+	if err := m.do(t, ctx, s.Conn, s.repository(m.place), s.objects); err != nil {
+		t.Errorf("%s: %v", m.name, err)
+	}
+	if s.state(t, s.repository(m.place)) == before {
+		t.Errorf("%s: changed nothing", m.name)
+	}
+}
+
+// deletion is what a client sends to delete a reference.
+func deletion(ref, old string) []byte {
+	line := fmt.Sprintf("%s %s %s\x00 report-status delete-refs agent=test", old, zero, ref)
+	return fmt.Appendf(nil, "%04x%s0000", len(line)+4, line)
+}
+
+// push sends data through PostReceivePack.
+func push(ctx context.Context, to *grpc.ClientConn, repo *gitalypb.Repository, data []byte) error {
+	stream, err := gitalypb.NewSmartHTTPServiceClient(to).PostReceivePack(ctx)
+	if err != nil {
+		return err
+	}
+	for _, req := range []*gitalypb.PostReceivePackRequest{{Repository: repo, GlId: "key-1"}, {Data: data}} {
+		if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	return errors.Join(stream.CloseSend(), drain(stream, nil))
+}

@@ -1,0 +1,194 @@
+package gitaly_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"praefect/test/gitaly"
+	"praefect/test/gitaly/gitalytest"
+)
+
+// unanimous commits each round of votes in which all nodes voted alike, and
+// aborts others.
+func unanimous(nodes int) gitalytest.Decision {
+	type round struct {
+		votes []string
+		full  chan struct{}
+	}
+	var mu sync.Mutex
+	rounds := make(map[int]*round)
+	return func(ctx context.Context, v gitalytest.Vote) (gitalytest.State, error) {
+		mu.Lock()
+		r := rounds[v.Round]
+		if r == nil {
+			r = &round{full: make(chan struct{})}
+			rounds[v.Round] = r
+		}
+		if r.votes = append(r.votes, v.Hash); len(r.votes) == nodes {
+			close(r.full)
+		}
+		mu.Unlock()
+		select {
+		case <-r.full:
+		case <-ctx.Done():
+			return gitalytest.Abort, ctx.Err()
+		}
+		for _, hash := range r.votes {
+			if hash != v.Hash {
+				return gitalytest.Abort, nil
+			}
+		}
+		return gitalytest.Commit, nil
+	}
+}
+
+// both writes main on both storages at once, in one transaction.
+func (h *hooked) both(t *testing.T, ctx context.Context) map[string]error {
+	var mu sync.Mutex
+	ended := make(map[string]error)
+	var calls sync.WaitGroup
+	for _, storage := range []string{"one", "two"} {
+		ctx := gitalytest.InTransaction(t, ctx, pushID, storage, storage == "one")
+		calls.Go(func() {
+			_, err := h.voting.repos.WriteRef(ctx, &gitalypb.WriteRefRequest{
+				Repository: h.repository(storage), Ref: []byte("refs/heads/main"), Revision: []byte(h.objects.Commits[0]),
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			ended[storage] = err
+		})
+	}
+	calls.Wait()
+	return ended
+}
+
+func TestServer_faultyVotes(t *testing.T) {
+	for _, row := range []struct {
+		fault    gitaly.Fault
+		one, two codes.Code
+		written  string // the storages that have the reference afterwards
+	}{
+		{gitaly.Fault{}, codes.OK, codes.OK, "one two"},
+		{gitaly.Fault{Prefix: "b", Vote: "differ"}, codes.OK, codes.OK, "one two"},
+		{gitaly.Fault{Prefix: "a", Vote: "differ"}, codes.Aborted, codes.Aborted, ""},
+		{gitaly.Fault{Vote: "differ@committed"}, codes.Aborted, codes.Aborted, "one two"},
+		{gitaly.Fault{Vote: "differ@synchronized"}, codes.OK, codes.OK, "one two"},
+		{gitaly.Fault{Vote: "late=300ms"}, codes.OK, codes.OK, "one two"},
+		{gitaly.Fault{Vote: "refuse@prepared"}, codes.DeadlineExceeded, codes.Internal, ""},
+		{gitaly.Fault{Vote: "never"}, codes.DeadlineExceeded, codes.DeadlineExceeded, ""},
+	} {
+		t.Run(row.fault.Prefix+row.fault.Vote, func(t *testing.T) {
+			h := newHooked(t, nil)
+			h.Decide = unanimous(2)
+			if err := gitaly.WriteFaults(h.dir["two"], row.fault); err != nil {
+				t.Fatal(err)
+			}
+			ctx := t.Context()
+			if row.one == codes.DeadlineExceeded { // nobody answers; how long is up to the client
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, 3*time.Second)
+				defer cancel()
+			}
+			begun := time.Now()
+			ended := h.both(t, ctx)
+			for storage, want := range map[string]codes.Code{"one": row.one, "two": row.two} {
+				if got := status.Code(ended[storage]); got != want {
+					t.Errorf("%s: got %v, want %v", storage, ended[storage], want)
+				}
+			}
+			if took := time.Since(begun); strings.HasPrefix(row.fault.Vote, "late") && took < 600*time.Millisecond {
+				t.Errorf("took %v, want two votes of 300ms at least", took)
+			}
+			var written []string
+			for _, storage := range []string{"one", "two"} {
+				if h.main(t, storage) != "" {
+					written = append(written, storage)
+				}
+				checkNoLocks(t, h.path(h.repository(storage)))
+			}
+			if got := strings.Join(written, " "); got != row.written {
+				t.Errorf("written on %q, want %q", got, row.written)
+			}
+		})
+	}
+}
+
+func TestWriteFaults_refusesWhatNobodyKnows(t *testing.T) {
+	for _, fault := range []gitaly.Fault{
+		{Vote: "sometimes"}, {Vote: "late"}, {Vote: "late=x"}, {Vote: "differ@night"}, {StopAt: "before"}, {StopAt: "after-synchronized"},
+	} {
+		if err := gitaly.WriteFaults(t.TempDir(), fault); err == nil {
+			t.Errorf("%+v: got no error", fault)
+		}
+		if _, err := gitaly.New(gitaly.Config{Storages: map[string]string{"one": t.TempDir()}, Faults: []gitaly.Fault{fault}}); err == nil {
+			t.Errorf("%+v: got a server", fault)
+		}
+	}
+}
+
+func checkNoLocks(t *testing.T, dir string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".lock") {
+			t.Errorf("left over: %q", path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// A server that is killed at a step of a vote has the write when it restarts,
+// or not, but never half of it, and takes the next one.
+func TestServer_killedAtAVote(t *testing.T) {
+	for _, row := range []struct {
+		step  string
+		wrote bool
+	}{
+		{"before-prepared", false}, {"after-prepared", false}, {"before-committed", true}, {"after-committed", true},
+	} {
+		t.Run(row.step, func(t *testing.T) {
+			dir := t.TempDir()
+			p := startProcess(t, dir)
+			coordinator := &gitalytest.Coordinator{}
+			voting := newClients(gitalytest.DialVoting(t, p.address, token, coordinator))
+			repo := p.create(t, "a.git")
+			objects := p.seed(t, repo)
+			if err := gitaly.WriteFaults(dir, gitaly.Fault{Prefix: "a.git", StopAt: row.step}); err != nil {
+				t.Fatal(err)
+			}
+			ctx := gitalytest.InTransaction(t, t.Context(), pushID, "one", true)
+			_, err := voting.repos.WriteRef(ctx, &gitalypb.WriteRefRequest{Repository: repo, Ref: []byte("refs/heads/main"), Revision: []byte(objects.Commits[0])})
+			if status.Code(err) != codes.Unavailable {
+				t.Errorf("got %v, want Unavailable", err)
+			}
+			if err := p.cmd.Wait(); p.cmd.ProcessState == nil || p.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+				t.Fatalf("the server ended with %v, not killed", err)
+			}
+			if err := gitaly.WriteFaults(dir); err != nil {
+				t.Fatal(err)
+			}
+			p = startProcess(t, dir)
+			checkNoLocks(t, p.path(repo))
+			if got := git(t, p.path(repo), nil, "for-each-ref", "refs/heads/main"); (got != "") != row.wrote {
+				t.Errorf("got %q, want it written: %v", got, row.wrote)
+			}
+			p.write(t, repo, "refs/heads/main", objects.Commits[1])
+		})
+	}
+}
