@@ -62,7 +62,7 @@ func TestServer_badInput(t *testing.T) {
 			return create(&gitalypb.Repository{StorageName: "elsewhere", RelativePath: "a.git"})
 		}, codes.InvalidArgument, "storage name not found"},
 		{"unknown virtual storage, read", func() error {
-			_, err := repositories.RepositoryExists(ctx, &gitalypb.RepositoryExistsRequest{Repository: &gitalypb.Repository{StorageName: "gitaly-1", RelativePath: "a.git"}})
+			_, err := refs.RefExists(ctx, &gitalypb.RefExistsRequest{Repository: &gitalypb.Repository{StorageName: "gitaly-1", RelativePath: "a.git"}})
 			return err
 		}, codes.InvalidArgument, "storage name not found"},
 		{"no repository", func() error { return create(nil) }, codes.InvalidArgument, "repository not set"},

@@ -68,6 +68,9 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 	r.call.virtualStorage = r.named.Target.StorageName + r.named.Storage
 	r.call.relativePath = r.named.Target.RelativePath
 
+	if handle := s.special(name); handle != nil {
+		return handle(r)
+	}
 	switch {
 	case m.Scope == method.ScopeStorage && m.Kind == method.Accessor:
 		return s.readStorage(r)

@@ -1,11 +1,15 @@
 package proxy
 
 import (
+	"errors"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"praefect/fsm/state"
 	"praefect/proxy/router"
+	"praefect/proxy/storage"
 	"praefect/proxy/stream"
 )
 
@@ -65,21 +69,34 @@ func wantsPrimary(r *request) bool {
 
 // readStorage forwards an accessor that names a storage to any that serves.
 func (s *Server) readStorage(r *request) error {
+	_, conn, err := s.routeStorage(r)
+	if conn == nil {
+		return err
+	}
+	return s.forward(r.ctx, r, conn, nil).Err
+}
+
+// routeStorage names a storage that serves, by the view that it also returns. If
+// it returns none, err is how the call ended: a peer answered, or it is refused.
+func (s *Server) routeStorage(r *request) (*state.State, *storage.Conn, error) {
 	vs := r.named.Storage
 	view, leased := s.ledger.Reading()
+	if view.VirtualStorage(vs) == nil {
+		return nil, nil, invalid(errors.New("virtual storage does not exist"))
+	}
 	if !leased {
 		if answered, err := s.readWithoutLease(r); answered {
-			return err
+			return nil, nil, err
 		}
 	}
 	name, err := router.RouteStorage(view, vs, s.reacher(vs), s.intn)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	conn, err := s.storages.Conn(vs, name)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	r.call.storage = name
-	return s.forward(r.ctx, r, conn, nil).Err
+	return view, conn, nil
 }

@@ -79,8 +79,9 @@ func (w *world) to(method, storage string) int {
 
 // backend is one storage server and what it was asked.
 type backend struct {
-	*memory.Server
-	address string
+	*memory.Server // nil for one of another kind
+	serve          func(context.Context, net.Listener) error
+	address        string
 
 	mu    sync.Mutex
 	calls []memory.Call // without the proxy's own probes; guarded by mu
@@ -114,8 +115,14 @@ func (b *backend) ask(ctx context.Context, call memory.Call) (bool, error) {
 }
 
 // newWorld starts three storages of the virtual storage "default", the first
-// one its primary, all serving.
+// one its primary, all serving, in memory.
 func newWorld(t *testing.T) *world {
+	t.Helper()
+	return newWorldOf(t, newBackend)
+}
+
+// newWorldOf is newWorld with storages of another kind.
+func newWorldOf(t *testing.T, newBackend func(*testing.T, string) *backend) *world {
 	t.Helper()
 	w := &world{
 		t: t, node: newNode(), session: newSession(), storages: make(map[string]*backend),
@@ -135,7 +142,10 @@ func newWorld(t *testing.T) *world {
 		running.Go(b.run(t, ctx))
 		targets = append(targets, storage.Target{VirtualStorage: "default", Storage: name, Address: "tcp://" + b.address, Token: storageToken})
 	}
-	set, err := storage.New(targets, slog.New(slog.DiscardHandler), storage.NewMetrics(prometheus.NewRegistry()), storage.Config{DialOptions: []grpc.DialOption{grpc.WithStatsHandler(w.sent)}})
+	votes := transaction.NewManager(w.node.Incarnation, slog.New(slog.DiscardHandler), nil)
+	set, err := storage.New(targets, slog.New(slog.DiscardHandler), storage.NewMetrics(prometheus.NewRegistry()), storage.Config{
+		Backchannel: VoteServer(votes), DialOptions: []grpc.DialOption{grpc.WithStatsHandler(w.sent)},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +163,7 @@ func newWorld(t *testing.T) *world {
 
 	w.server, err = New(Deps{
 		Node: w.node, Storages: set, Ledger: l, Logger: slog.New(slog.DiscardHandler),
-		Transactions: transaction.NewManager(w.node.Incarnation, slog.New(slog.DiscardHandler), nil),
+		Transactions: votes,
 		Touched: func(key state.Key) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -206,7 +216,7 @@ func newBackend(t *testing.T, name string) *backend {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Server = server
+	b.Server, b.serve = server, server.Run
 	return b
 }
 
@@ -219,7 +229,7 @@ func (b *backend) run(t *testing.T, ctx context.Context) func() {
 	}
 	b.address = lis.Addr().String()
 	return func() {
-		if err := b.Server.Run(ctx, lis); err != nil {
+		if err := b.serve(ctx, lis); err != nil {
 			t.Errorf("storage: %v", err)
 		}
 	}

@@ -1,6 +1,10 @@
 package method
 
-import "strings"
+import (
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // What the annotations of the API do not say. Keys are "Service/Method"; a test refuses a key that is no method.
 
@@ -15,6 +19,11 @@ func (m Method) withFacts() Method {
 		}
 		m.RefsOnly = refsOnly[short]
 		m.Votes = votes[short]
+	}
+	if short == "RepositoryService/ReplicateRepository" {
+		// Whether pools are replicated along (field 3) is not the client's to say: a storage would make the pool beside the
+		// repository, where nothing accounts for it.
+		m.forced = protowire.AppendVarint(protowire.AppendTag(nil, 3, protowire.VarintType), 0)
 	}
 	if why, ok := refusals[short]; ok {
 		m.Refusal = why

@@ -120,6 +120,8 @@ type Method struct {
 	// Refusal is why the proxy refuses the method, whatever is asked of it, and what to do instead; empty if it does not.
 	Refusal string
 
+	// forced is appended to each first message that is rewritten: fields on which no client decides.
+	forced []byte
 	// also is another kind that other releases give the method; Intercepted if none does.
 	also Kind
 	plan plan

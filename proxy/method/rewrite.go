@@ -12,7 +12,7 @@ import (
 //
 // The bytes of msg come first, uncopied and in order; behind them stand the names in r once more. Unmarshalling lets the
 // last value of a scalar win and merges the parts of a message, so that the storage sees exactly these names whatever stood
-// before: one name or several, in one piece or in many. The message grows by the length of the names and a few bytes.
+// before: one name or several, in one piece or in many. Of ReplicateRepository one more field is settled that way. The message grows by the length of the names and a few bytes.
 //
 // The caller owns the returned slice, which holds references of its own to the buffers of msg, and frees it once.
 func (m Method) Rewrite(msg mem.BufferSlice, r Request) mem.BufferSlice {
@@ -24,10 +24,12 @@ func (m Method) Rewrite(msg mem.BufferSlice, r Request) mem.BufferSlice {
 		if withAdditional {
 			size += r.Additional.size(m.plan.additional)
 		}
+		size += len(m.forced)
 		suffix = r.Target.append(make([]byte, 0, size), m.plan.target)
 		if withAdditional {
 			suffix = r.Additional.append(suffix, m.plan.additional)
 		}
+		suffix = append(suffix, m.forced...)
 	case ScopeStorage:
 		way, last := m.plan.storage[:len(m.plan.storage)-1], m.plan.storage[len(m.plan.storage)-1]
 		inner := sizeString(last, r.Storage)

@@ -32,6 +32,26 @@ func TestMethod_rewriteLeavesAdditionalUnset(t *testing.T) {
 	}
 }
 
+// Pools are never replicated along, whatever the client asks for.
+func TestMethod_rewriteKeepsReplicationFromPools(t *testing.T) {
+	m := lookup(t, newTable(t), "/gitaly.RepositoryService/ReplicateRepository")
+	msg := &gitalypb.ReplicateRepositoryRequest{
+		Repository: &gitalypb.Repository{StorageName: "default", RelativePath: "a.git"}, ReplicateObjectDeduplicationNetworkMembership: true,
+	}
+	wire := buffers(marshal(t, msg), 0)
+	r, err := m.Read(wire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent gitalypb.ReplicateRepositoryRequest
+	if err := proto.Unmarshal(m.Rewrite(wire, r).Materialize(), &sent); err != nil {
+		t.Fatal(err)
+	}
+	if sent.GetReplicateObjectDeduplicationNetworkMembership() {
+		t.Error("the storage is to replicate the pool too")
+	}
+}
+
 // A client that names two repositories must not have the proxy look at one and the storage at the other.
 func TestMethod_rewriteSettlesDuplicates(t *testing.T) {
 	m := lookup(t, newTable(t), userCommitFiles)

@@ -108,6 +108,9 @@ func twinRewrite(tb testing.TB, m Method, msg proto.Message, r Request) {
 		}
 		setNames(repo, to)
 	}
+	if fd := nameField(msg.ProtoReflect(), "replicate_object_deduplication_network_membership"); fd != nil {
+		msg.ProtoReflect().Clear(fd)
+	}
 	switch m.Scope {
 	case ScopeRepository:
 		set(gitalypb.E_TargetRepository, r.Target)
