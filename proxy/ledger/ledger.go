@@ -13,6 +13,10 @@ import (
 // outcome is unknown.
 const proposeTimeout = 10 * time.Second
 
+// voteBound is the VoteBound of the machine. A storage waits much shorter for the
+// answer to a vote than a silent instance counts as one that may still send it.
+const voteBound = 10 * time.Second
+
 // Node is what the ledger needs of the consensus node.
 type Node interface {
 	// View is the replicated state as this instance has applied it; its Index
@@ -132,6 +136,7 @@ func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
 		wake: make(chan struct{}, 1),
 		machine: machine.New(machine.Config{
 			Linger: cfg.Linger, HoldTimeout: cfg.HoldTimeout, HoldLimit: cfg.HoldLimit, HoldBytes: cfg.HoldBytes, LeaseWait: cfg.LeaseWait,
+			VoteBound: voteBound,
 		}),
 		writes:  make(map[machine.ID]*Write),
 		tickets: make(map[machine.ID]*Ticket),

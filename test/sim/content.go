@@ -5,24 +5,39 @@ import "slices"
 // op is one effect on a repository, numbered through the whole schedule.
 type op int32
 
+// refs is how many refs a repository has.
+const refs = 2
+
+// ref is the one that an effect changes.
+func (o op) ref() int { return int(o) % refs }
+
 // content is what a storage has of one repository: the effects that happened to
 // it since it was created, in order. It is immutable. nil: no such repository.
 type content struct {
 	ops []op
-	sum uint64 // of ops and of torn
+	// sums are those of each ref: the order of changes of two refs leaves no trace.
+	sums [refs]uint64
 	// torn tells that a copy onto it was not finished.
 	torn bool
 }
 
 func newContent(ops []op, torn bool) *content {
-	sum := uint64(14695981039346656037)
+	c := &content{ops: ops, torn: torn}
 	for _, o := range ops {
-		sum = (sum ^ uint64(o)) * 1099511628211
+		c.sums[o.ref()] = mix(c.sums[o.ref()], o)
 	}
-	if torn {
-		sum = ^sum
+	return c
+}
+
+// mix is the sum of a ref after one more change.
+func mix(sum uint64, o op) uint64 { return (sum ^ uint64(o) ^ 14695981039346656037) * 1099511628211 }
+
+// at is the sum of a ref, that of none for no such repository.
+func (c *content) at(ref int) uint64 {
+	if c == nil {
+		return 0
 	}
-	return &content{ops: ops, sum: sum, torn: torn}
+	return c.sums[ref]
 }
 
 // with is the content after one more effect.
@@ -30,7 +45,9 @@ func (c *content) with(o op) *content {
 	if c == nil {
 		return newContent([]op{o}, false)
 	}
-	return newContent(append(slices.Clip(c.ops), o), c.torn)
+	after := &content{ops: append(slices.Clip(c.ops), o), sums: c.sums, torn: c.torn}
+	after.sums[o.ref()] = mix(c.sums[o.ref()], o)
+	return after
 }
 
 func (c *content) has(o op) bool { return c != nil && !c.torn && slices.Contains(c.ops, o) }
@@ -40,7 +57,7 @@ func (c *content) equal(o *content) bool {
 	if c == nil || o == nil {
 		return c == o
 	}
-	return c.sum == o.sum
+	return c.sums == o.sums && c.torn == o.torn
 }
 
 // disk is what a storage keeps when its process dies.

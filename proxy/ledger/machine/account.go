@@ -3,6 +3,7 @@ package machine
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"praefect/fsm/state"
 )
@@ -71,7 +72,7 @@ func (w *write) agreed() []string {
 }
 
 // mark is what the write needs for a mark.
-func (w *write) mark() (state.MarkKind, state.Scope) {
+func (w *write) mark(voteBound time.Duration) (state.MarkKind, state.Scope) {
 	kind, scope := state.Solo, w.scope
 	scope.Targets = []string{w.route.Primary}
 	if w.route.Votes {
@@ -91,7 +92,7 @@ func (w *write) mark() (state.MarkKind, state.Scope) {
 // instance declares a storage in sync, so that none is left out that the router
 // does not know of: it would read there what it has not written.
 func (m *Machine) commit(w *write) bool {
-	kind, scope := w.mark()
+	kind, scope := w.mark(m.cfg.VoteBound)
 	covered := true
 	for _, r := range w.on() {
 		covered = covered && r.marked(kind, scope)

@@ -20,6 +20,10 @@ type Config struct {
 	HoldBytes int
 	// LeaseWait is how long a write waits at most for a lease.
 	LeaseWait time.Duration
+	// VoteBound is how long the effect of a write that votes may still come after
+	// its RPC was given up on this side: a storage that has got no answer to its vote
+	// does nothing, and one that has got it does it at once.
+	VoteBound time.Duration
 }
 
 // Machine is the step machine of one instance. It belongs to its driver, one

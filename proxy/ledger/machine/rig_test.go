@@ -13,7 +13,7 @@ import (
 const second = time.Second
 
 var (
-	settings = Config{Linger: 3 * second, HoldTimeout: 10 * second, HoldLimit: 3, HoldBytes: 1000, LeaseWait: 2 * second}
+	settings = Config{Linger: 3 * second, HoldTimeout: 10 * second, HoldLimit: 3, HoldBytes: 1000, LeaseWait: 2 * second, VoteBound: 10 * second}
 	alpha    = state.Key{VirtualStorage: "default", RelativePath: "a.git"}
 	beta     = state.Key{VirtualStorage: "default", RelativePath: "b.git"}
 	storages = []string{"gitaly-1", "gitaly-2", "gitaly-3"}

@@ -3,15 +3,9 @@ package machine
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"praefect/fsm/state"
 )
-
-// voteBound is how long the effect of a write that votes may still come after
-// its RPC was given up on this side: a storage that has got no answer to its vote
-// does nothing, and one that has got it does it at once.
-const voteBound = 10 * time.Second
 
 // vote has the votes of those that agree released, once everybody else is
 // accounted for.

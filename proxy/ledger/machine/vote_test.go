@@ -68,7 +68,7 @@ func TestVote_ofAllCommitsNothingButTheMark(t *testing.T) {
 		t.Errorf("forward: %+v", f)
 	}
 	mark := r.state.Entry(alpha).Live(r.own)
-	if mark.Kind != state.Open || mark.BoundMillis != voteBound.Milliseconds() || !slices.Equal(mark.Targets, everybody) {
+	if mark.Kind != state.Open || mark.BoundMillis != settings.VoteBound.Milliseconds() || !slices.Equal(mark.Targets, everybody) {
 		t.Errorf("mark: %+v", mark)
 	}
 	for range 2 {
