@@ -102,8 +102,14 @@ func (m *Machine) accountAnswered(w *write, a Answer) {
 			r.distrusted = false
 		}
 	}
-	if m.writes[w.id] != w || !w.voting && !w.clearing {
-		return // it has ended meanwhile, or goes another way
+	switch {
+	case m.writes[w.id] != w: // it has ended meanwhile
+		return
+	case w.canceled: // it went another way, and nobody wants it any more
+		m.forget(w)
+		return
+	case !w.voting && !w.clearing: // it goes another way
+		return
 	}
 	if err != nil && w.doomed == nil {
 		w.doomed = fmt.Errorf("%w: %w", ErrDoomed, err)

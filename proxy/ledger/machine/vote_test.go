@@ -313,3 +313,21 @@ func TestVote_openMarkBecomesSolo(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestNotSent_withAnAccountUnderWay(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.keep = true
+	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1", "gitaly-2"}})
+	r.step(NotSent{Write: 1})
+	said := len(r.said[1])
+	r.step(Cancel{Write: 1})
+	r.answerKept()
+	r.reach()
+	if len(r.said[1]) != said {
+		t.Errorf("a write that its client gave up is answered with %#v", r.last[1])
+	}
+	r.keep = false
+	r.pass(settings.Linger)
+	r.idle()
+}
