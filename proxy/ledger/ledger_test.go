@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
 )
 
 var (
@@ -207,6 +208,46 @@ func TestWrite_notSentGoesAnotherWay(t *testing.T) {
 		}
 		if writes, _ := l.InFlight(); writes != 0 {
 			t.Errorf("%d writes are left", writes)
+		}
+	})
+}
+
+func TestWrite_voteOfAnEarlierTry(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		reached := func() {
+			all := reach{}.Reach()
+			for i := range all {
+				all[i].Backchannel = true
+			}
+			l.tell(machine.Reach{Storages: all})
+		}
+		reached()
+		r := request(repository)
+		r.Votes = true
+		w, err := l.Begin(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := w.Route()
+		sent := make(chan error, 1)
+		go func() { sent <- w.NotSent(t.Context()) }()
+		synctest.Wait()
+		reached()
+		if err := <-sent; err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Vote(before, []string{"gitaly-1"}); !errors.Is(err, ErrEnded) {
+			t.Errorf("got %v", err)
+		}
+		everybody := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
+		if err := w.Vote(w.Route(), everybody); err != nil {
+			t.Errorf("vote: %v", err)
+		}
+		if err := w.End(true, true, everybody...); err != nil {
+			t.Errorf("end: %v", err)
+		}
+		if e := l.n.View().Entry(repository); len(e.Behind) != 0 {
+			t.Errorf("entry: %+v", e)
 		}
 	})
 }

@@ -44,6 +44,8 @@ type Route struct {
 	Others []Destination
 	// At dates what is sent: when the lease was looked at.
 	At time.Time
+
+	try int // NotSent begins another one
 }
 
 // Write is one write in flight, on one repository or on two of one virtual
@@ -59,6 +61,7 @@ type Write struct {
 	// What the machine said last; guarded by Ledger.mu until answered.
 	answered bool
 	route    Route
+	try      int
 	err      error
 	answer   chan struct{} // closed when answered, if somebody waits
 	waited   bool          // it was held, and counts as waiting
@@ -93,18 +96,20 @@ func (w *Write) Route() Route { return w.route }
 func (w *Write) NotSent(ctx context.Context) error {
 	w.ledger.mu.Lock()
 	w.answered = false
+	w.try++
 	w.ledger.step(machine.NotSent{Write: w.id})
 	return w.await(ctx)
 }
 
 // Vote asks that the votes of those that agree, the primary among them, be
-// released: when it returns nil everybody else is accounted for, and the votes
+// released, of a write that was sent along the route: when it returns nil everybody else is accounted for, and the votes
 // may be answered. An error says why nothing may happen. There is one call at a
 // time, by any goroutine; it returns at once when the write ends.
-func (w *Write) Vote(agreeing []string) error {
+func (w *Write) Vote(along Route, agreeing []string) error {
 	voted := make(chan error, 1)
 	w.ledger.mu.Lock()
-	if w.ledger.writes[w.id] != w {
+	// Whoever comes late must not speak for the try that has come instead.
+	if w.ledger.writes[w.id] != w || w.try != along.try {
 		w.ledger.mu.Unlock()
 		return ErrEnded
 	}
@@ -160,7 +165,7 @@ func (w *Write) await(ctx context.Context) error {
 // Caller holds mu.
 
 func (w *Write) pass(f machine.Forward, wall time.Time) {
-	w.route = Route{Storage: f.Storage, Generation: f.Generation, Votes: f.Votes, Others: f.Others, At: wall}
+	w.route = Route{Storage: f.Storage, Generation: f.Generation, Votes: f.Votes, Others: f.Others, At: wall, try: w.try}
 	w.settle(nil)
 	if w.waited {
 		w.ledger.cfg.Metrics.released.Inc()
