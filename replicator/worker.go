@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,10 +39,11 @@ type worker struct {
 // ends the calls of jobs that are still running.
 func (w *worker) run(ctx, work context.Context) {
 	defer w.jobs.Wait()
-	failures, inherited := 0, false
+	failures := 0
+	var orphans time.Time // when to look for some next
 	for ctx.Err() == nil {
 		var claimed bool
-		err := w.inherit(ctx, &inherited)
+		err := w.takeBack(ctx, &orphans)
 		if err == nil {
 			claimed, err = w.dequeue(ctx, work)
 		}
@@ -64,24 +67,37 @@ func (w *worker) run(ctx, work context.Context) {
 	}
 }
 
-// inherit takes back, once and before anything is claimed, what this instance
-// had claimed when it died: nobody else would before the leases end.
-func (w *worker) inherit(ctx context.Context, done *bool) error {
-	for !*done {
-		var n int
-		err := w.backlog.call(ctx, func(ctx context.Context) (err error) {
-			n, err = w.backlog.queue.Reclaim(ctx, w.cfg.Name)
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("reclaim the jobs of the process before: %w", err)
-		}
-		if n > 0 {
-			w.log.Info("replication jobs of the process before reclaimed", "count", n)
-		}
-		*done = n < queue.MaxBatch
+// takeBack takes back what is claimed under our name and does not run here: what
+// the process before had claimed when it died, and claims that were committed
+// and whose answer was lost. Nobody else would before the leases end. It looks
+// again and again, as a commit may be carried out after its client has gone;
+// only the goroutine that claims may call it, so that no claim is on its way.
+func (w *worker) takeBack(ctx context.Context, next *time.Time) error {
+	if time.Now().Before(*next) {
+		return nil
+	}
+	var n int
+	err := w.backlog.call(ctx, func(ctx context.Context) (err error) {
+		n, err = w.backlog.queue.Reclaim(ctx, w.cfg.Name, w.attempts()...)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("take claims back that nobody works on: %w", err)
+	}
+	if n > 0 {
+		w.log.Info("replication jobs taken back that were claimed and did not run", "count", n)
+	}
+	if n < queue.MaxBatch {
+		*next = time.Now().Add(w.cfg.PollInterval)
 	}
 	return nil
+}
+
+// attempts are those that run here.
+func (w *worker) attempts() []queue.Attempt {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.running))
 }
 
 // dequeue starts as many jobs of each virtual storage as there is room for, and
@@ -204,12 +220,8 @@ func (w *worker) keep(ctx context.Context) {
 }
 
 func (w *worker) heartbeat(ctx context.Context) error {
-	var attempts, lost []queue.Attempt
-	w.mu.Lock()
-	for attempt := range w.running {
-		attempts = append(attempts, attempt)
-	}
-	w.mu.Unlock()
+	var lost []queue.Attempt
+	attempts := w.attempts()
 	err := w.backlog.call(ctx, func(ctx context.Context) (err error) {
 		if len(attempts) > 0 {
 			if lost, err = w.backlog.queue.Heartbeat(ctx, w.cfg.Lease, attempts); err != nil {

@@ -188,6 +188,44 @@ func TestWorker_acknowledgesWhenTheQueueIsBack(t *testing.T) {
 	}
 }
 
+func TestWorker_takesBackClaimsWhoseAnswerWasLost(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		var runs atomic.Int32
+		release := make(chan struct{})
+		wk, stop := w.working(Config{Lease: time.Hour, Workers: 2}, func(ctx context.Context, o order) outcome {
+			runs.Add(1)
+			if o.key.RelativePath == "long" {
+				select {
+				case <-release:
+				case <-ctx.Done():
+				}
+			}
+			return outcome{}
+		})
+		defer stop()
+		w.enqueue(t, "long")
+		wake(wk.wake)
+		until(t, 10*time.Second, func() bool { return runs.Load() == 1 })
+		w.setQueueFault(func(op queue.Operation) (bool, error) {
+			if op != queue.OpDequeue {
+				return true, nil
+			}
+			return true, errors.Join(queue.ErrUnavailable, queue.ErrOutcomeUnknown)
+		})
+		w.enqueue(t, "lost")
+		until(t, 10*time.Second, func() bool {
+			return slices.ContainsFunc(w.jobs(t), func(j queue.Job) bool { return j.RelativePath == "lost" && j.State == queue.InProgress })
+		})
+		w.setQueueFault(nil)
+		until(t, time.Minute, func() bool { return len(w.jobs(t)) == 1 })
+		close(release)
+		until(t, 10*time.Second, func() bool { return len(w.jobs(t)) == 0 })
+		if runs.Load() != 2 {
+			t.Errorf("%d runs, want one of each job", runs.Load())
+		}
+	})
+}
+
 func TestWorker_leavesAJobToItsLeaseWhenItStops(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		_, stop := w.working(Config{}, func(ctx context.Context, o order) outcome {

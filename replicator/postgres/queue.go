@@ -104,13 +104,10 @@ func (q *Queue) Heartbeat(ctx context.Context, lease time.Duration, running []qu
 	if err := queue.LeaseValid(lease); err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", err)
 	}
-	ids, numbers := make([]int64, len(running)), make([]int64, len(running))
-	for i, a := range running {
-		ids[i], numbers[i] = a.JobID, int64(a.Number)
-	}
+	ids, numbers := split(running)
 	extended := make(map[queue.Attempt]bool)
 	err := q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		rows, err := tx.QueryContext(ctx, heartbeatSQL, pq.Array(ids), pq.Array(numbers), lease.Microseconds())
+		rows, err := tx.QueryContext(ctx, heartbeatSQL, ids, numbers, lease.Microseconds())
 		if err != nil {
 			return err
 		}
@@ -125,6 +122,15 @@ func (q *Queue) Heartbeat(ctx context.Context, lease time.Duration, running []qu
 		return nil, fmt.Errorf("extend %d leases: %w", len(running), err)
 	}
 	return slices.DeleteFunc(slices.Clone(running), func(a queue.Attempt) bool { return extended[a] }), nil
+}
+
+// split makes two arrays of attempts, as statements take them.
+func split(attempts []queue.Attempt) (ids, numbers pq.Int64Array) {
+	ids, numbers = make(pq.Int64Array, len(attempts)), make(pq.Int64Array, len(attempts))
+	for i, a := range attempts {
+		ids[i], numbers[i] = a.JobID, int64(a.Number)
+	}
+	return ids, numbers
 }
 
 // Acknowledge implements queue.Queue. The attempt is the id of its own by which a repeated run finds out that the
@@ -172,8 +178,9 @@ func end(ctx context.Context, tx *sql.Tx, a queue.Attempt, outcome queue.Outcome
 }
 
 // Reclaim implements queue.Queue.
-func (q *Queue) Reclaim(ctx context.Context, gone string) (int, error) {
-	n, err := q.change(ctx, reclaimSQL, queue.MaxBatch, queue.LostCause, queue.CleanText(gone))
+func (q *Queue) Reclaim(ctx context.Context, worker string, running ...queue.Attempt) (int, error) {
+	ids, numbers := split(running)
+	n, err := q.change(ctx, reclaimSQL, queue.MaxBatch, queue.LostCause, queue.CleanText(worker), ids, numbers)
 	if err != nil {
 		return 0, fmt.Errorf("reclaim jobs: %w", err)
 	}

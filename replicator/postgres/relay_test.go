@@ -94,7 +94,9 @@ func (r *relay) serve(client net.Conn) {
 	})
 	r.forward(client, server, &lost)
 	if !lost.Load() {
-		_ = server.Close()
+		// The server ends the transaction before the connection, and only then does
+		// the client learn of it: what comes next finds nothing locked.
+		_ = server.(*net.TCPConn).CloseWrite()
 	}
 	back.Wait()
 }

@@ -83,6 +83,7 @@ update praefect_raft.jobs as j set
 where j.state = 'in_progress' and j.id = any (array(
 	select l.id from praefect_raft.jobs as l
 	where l.state = 'in_progress' and (l.claimed_until < now() or $3 <> '' and l.worker = $3)
+		and (l.id, l.attempt) not in (select * from unnest($4::bigint[], $5::integer[]))
 	order by l.id
 	limit $1
 	for update skip locked))`

@@ -186,11 +186,12 @@ func (m *Memory) Acknowledge(ctx context.Context, attempt Attempt, outcome Outco
 }
 
 // Reclaim implements Queue.
-func (m *Memory) Reclaim(ctx context.Context, gone string) (n int, err error) {
+func (m *Memory) Reclaim(ctx context.Context, worker string, running ...Attempt) (n int, err error) {
 	err = m.do(ctx, OpReclaim, func(now time.Time) error {
-		gone := CleanText(gone)
+		worker := CleanText(worker)
 		lost := m.find(func(j *Job) bool {
-			return j.State == InProgress && (j.ClaimedUntil.Before(now) || gone != "" && j.Worker == gone)
+			return j.State == InProgress && !slices.Contains(running, j.Current()) &&
+				(j.ClaimedUntil.Before(now) || worker != "" && j.Worker == worker)
 		})
 		for _, job := range lost[:min(MaxBatch, len(lost))] {
 			job.LastError = LostCause

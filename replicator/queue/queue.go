@@ -128,7 +128,7 @@ type Queue interface {
 
 	// Dequeue claims due jobs of one virtual storage, the longest due first. Nobody else gets them until the lease ends.
 	// Its cost does not grow with the queue. A due job may be passed over for some seconds, never for ever. If the
-	// outcome is unknown, jobs that were claimed come back by Reclaim when the lease has ended.
+	// outcome is unknown, jobs that were claimed come back by Reclaim.
 	Dequeue(ctx context.Context, claim Claim) ([]Job, error)
 
 	// Heartbeat lets the leases of running attempts end that long from now, and returns those that are not running any
@@ -140,9 +140,9 @@ type Queue interface {
 	Acknowledge(ctx context.Context, attempt Attempt, outcome Outcome) error
 
 	// Reclaim takes back up to MaxBatch jobs whose lease has ended: they are due at once, and the lost attempt counts as
-	// a failure. So it does with all that gone has claimed, if that is not empty: a worker of which the caller knows that
-	// it runs nothing any more. It returns how many, or fewer when it had to be repeated.
-	Reclaim(ctx context.Context, gone string) (int, error)
+	// a failure. So it does with all that worker has claimed, if that is not empty: one of which the caller knows that it
+	// runs nothing but the running attempts, which are left alone. It returns how many, or fewer when it had to be repeated.
+	Reclaim(ctx context.Context, worker string, running ...Attempt) (int, error)
 
 	// Retry makes dead jobs ready and due, with no failures counted. It returns how many, or fewer when it had to be
 	// repeated.

@@ -82,6 +82,30 @@ func losing() behaviours {
 			}
 		},
 
+		"reclaim leaves alone what the worker runs": func(h *harness) {
+			h.enqueue("a.git", "b.git", "c.git")
+			var jobs []queue.Job
+			for _, worker := range []string{"w", "w", "other"} {
+				claimed, err := h.Dequeue(h.Context(), queue.Claim{VirtualStorage: storage, Worker: worker, Limit: 1, Lease: long})
+				h.must(err)
+				jobs = append(jobs, claimed...)
+			}
+			if len(jobs) != 3 {
+				h.Fatalf("claimed %d jobs, want 3", len(jobs))
+			}
+			former := queue.Attempt{JobID: jobs[1].ID, Number: jobs[1].Attempt - 1}
+			n, err := h.Reclaim(h.Context(), "w", jobs[0].Current(), former)
+			h.must(err)
+			if n != 1 {
+				h.Errorf("reclaimed %d jobs, want one", n)
+			}
+			for _, job := range h.all() {
+				if want := job.ID == jobs[1].ID; (job.State == queue.Ready) != want {
+					h.Errorf("job %d is %s, and %d was the one that nobody ran", job.ID, job.State, jobs[1].ID)
+				}
+			}
+		},
+
 		"a lost attempt finishes nothing": func(h *harness) {
 			lost := h.lapse("a.git")
 			h.wantErr(h.Acknowledge(h.Context(), lost.Current(), queue.Complete()), queue.ErrStaleAttempt)
