@@ -15,7 +15,7 @@ import (
 // work: what it has taken on it finishes, and it leaves nothing in doubt.
 func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
-	c := start(t, cluster.Options{Settings: impatient})
+	c := start(t, cluster.Options{Settings: patient})
 	i, h, to := c.Instances[0], newHistory(), clientOf(c, vs)
 	paths := []string{"drain/0.git", "drain/1.git", "drain/2.git"}
 	made(t, to, h, paths...)

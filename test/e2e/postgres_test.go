@@ -48,7 +48,7 @@ func readOnly(ctx context.Context, p *postgres.Server, value string) error {
 // the log says once what happened.
 func TestPostgres_isNotInTheWay(t *testing.T) {
 	t.Parallel()
-	c := start(t, cluster.Options{Settings: impatient, WithoutPostgres: true})
+	c := start(t, cluster.Options{Settings: patient, WithoutPostgres: true})
 	i, h := c.Instances[0], newHistory()
 	pid := i.PID()
 

@@ -96,7 +96,7 @@ func moreReads(t *testing.T, c *cluster.Cluster, s *cluster.Storage) {
 // fails meanwhile.
 func TestStorage_secondaryWithAnEmptyDiskIsRefilled(t *testing.T) {
 	t.Parallel()
-	c := start(t, cluster.Options{Settings: impatient})
+	c := start(t, cluster.Options{Settings: patient})
 	h, to, s := newHistory(), clientOf(c, vs), c.Storages[1]
 	const quiet = 20
 	for n := range quiet {

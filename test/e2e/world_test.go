@@ -40,6 +40,9 @@ scheduling_interval = "1s"
 level = "debug"
 `
 
+// patient is impatient, but for writes that wait: longer than repairs ever hold them.
+var patient = strings.Replace(impatient, `hold_timeout = "1s"`, `hold_timeout = "5s"`, 1)
+
 // markClosed is after how long the mark of a write, which lingers, has closed.
 const markClosed = 400 * time.Millisecond
 
