@@ -83,7 +83,7 @@ func (r *repository) setCustomHooks(ctx context.Context, archive io.Reader) erro
 		if err := hashFiles(sum, wanted, nil); err != nil {
 			return err
 		}
-		release, err := r.storage.locks.acquire(ctx, current)
+		release, err := r.storage.locks.Acquire(ctx, current)
 		if err != nil {
 			return err
 		}

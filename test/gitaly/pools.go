@@ -162,7 +162,7 @@ func (r *repository) alternates() string {
 
 // link makes the repository borrow from the pool and from nothing else.
 func (r *repository) link(ctx context.Context, pool *repository) error {
-	release, err := r.storage.locks.acquire(ctx, r.alternates())
+	release, err := r.storage.locks.Acquire(ctx, r.alternates())
 	if err != nil {
 		return err
 	}
@@ -196,7 +196,7 @@ func (r *repository) link(ctx context.Context, pool *repository) error {
 
 // unlink packs all that the repository needs into it, then borrows no more.
 func (r *repository) unlink(ctx context.Context) error {
-	release, err := r.storage.locks.acquire(ctx, r.alternates())
+	release, err := r.storage.locks.Acquire(ctx, r.alternates())
 	if err != nil {
 		return err
 	}

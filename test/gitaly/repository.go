@@ -132,7 +132,7 @@ func (r *repository) takePlace(ctx context.Context, draft *repository) error {
 	if err != nil {
 		return err
 	}
-	release, err := r.storage.locks.acquire(ctx, r.path)
+	release, err := r.storage.locks.Acquire(ctx, r.path)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func place(from, to string) error {
 // discard moves what is at the place out of sight, if the storages agree, then
 // deletes it. Its errors are statuses: NotFound if nothing is there.
 func (h *handlers) discard(ctx context.Context, target *repository) error {
-	release, err := target.storage.locks.acquire(ctx, target.path)
+	release, err := target.storage.locks.Acquire(ctx, target.path)
 	if err != nil {
 		return wire.Fault(err, "remove repository")
 	}

@@ -43,8 +43,9 @@ type Config struct {
 	NoBackchannel bool
 	// Faults are what shall go wrong with votes, besides what FaultsFile says.
 	Faults []Fault
-	// Crash ends the process where a fault says so; nil means kill -9.
-	Crash func()
+	// Crash ends the process where a fault says so; nil means kill -9. If it
+	// returns, its context must have ended.
+	Crash func(context.Context)
 	// Git is the git program; empty means the first one on the path.
 	Git string
 	// Logger takes one line a call; nil discards.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -34,7 +35,7 @@ type storage struct {
 	lock *os.File
 
 	running running
-	locks   locks
+	locks   vote.Locks
 	voter   voter
 }
 

@@ -32,11 +32,11 @@ func WriteFaults(dir string, faults ...Fault) error {
 // voter is how a storage votes.
 type voter struct {
 	faults []Fault // besides those in the file
-	crash  func()
+	crash  func(context.Context)
 }
 
 // killSelf ends this process as kill -9 does.
-func killSelf() {
+func killSelf(context.Context) {
 	_ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) // nothing is left to report a failure to
 	select {}
 }

@@ -13,6 +13,7 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"praefect/test/gitaly"
@@ -190,5 +191,35 @@ func TestServer_killedAtAVote(t *testing.T) {
 			}
 			p.write(t, repo, "refs/heads/main", objects.Commits[1])
 		})
+	}
+}
+
+func TestServer_malformedTransaction(t *testing.T) {
+	f := start(t)
+	voting := newClients(gitalytest.DialVoting(t, f.address, token, &gitalytest.Coordinator{}))
+	for _, header := range []string{"no base64!", "bm8ganNvbg=="} {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "gitaly-reference-transaction", header)
+		_, err := voting.info.ServerInfo(ctx, &gitalypb.ServerInfoRequest{})
+		if status.Code(err) != codes.InvalidArgument {
+			t.Errorf("%q: got %v, want InvalidArgument", header, err)
+		}
+	}
+}
+
+// A server like an old one breaks the connection of a client that multiplexes
+// it, and serves others.
+func TestServer_withoutBackchannel(t *testing.T) {
+	server, err := gitaly.New(gitaly.Config{Storages: map[string]string{"one": t.TempDir()}, Token: token, NoBackchannel: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := gitalytest.Serve(t, server.Run)
+	voting := newClients(gitalytest.DialVoting(t, address, token, &gitalytest.Coordinator{}))
+	if _, err := voting.info.ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{}); status.Code(err) != codes.Unavailable {
+		t.Errorf("multiplexed: got %v, want Unavailable", err)
+	}
+	plain := newClients(gitalytest.Dial(t, address, token))
+	if _, err := plain.info.ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{}); err != nil {
+		t.Errorf("not multiplexed: %v", err)
 	}
 }

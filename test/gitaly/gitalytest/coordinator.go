@@ -120,11 +120,18 @@ func (c *Coordinator) Votes(id uint64, node string) []Vote {
 // it returns is the loss of that connection.
 func DialVoting(t testing.TB, address, token string, coordinator *Coordinator) *grpc.ClientConn {
 	t.Helper()
-	creds := channel.NewClientCredentials(nil, channel.Client{Server: func() *grpc.Server {
+	return DialChannel(t, address, token, channel.Client{Server: func() *grpc.Server {
 		server := grpc.NewServer()
 		gitalypb.RegisterRefTransactionServer(server, coordinator)
 		return server
 	}})
+}
+
+// DialChannel is Dial for a multiplexed connection, which offers the server
+// what client says.
+func DialChannel(t testing.TB, address, token string, client channel.Client) *grpc.ClientConn {
+	t.Helper()
+	creds := channel.NewClientCredentials(nil, client)
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds), grpc.WithDisableServiceConfig(), grpc.WithNoProxy(),
 		grpc.WithContextDialer(func(ctx context.Context, where string) (net.Conn, error) {

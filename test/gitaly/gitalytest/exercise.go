@@ -72,6 +72,7 @@ func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject) {
 		"pools":               (*suite).pools,
 		"archives":            (*suite).archives,
 		"commits":             (*suite).commits,
+		"sidechannels":        (*suite).sidechannels,
 	})
 }
 

@@ -30,27 +30,34 @@ func ExerciseGitVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 }
 
 func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators func(*suite) []mutator, more func(*suite, *testing.T, *gitalypb.Repository)) {
-	for name, check := range map[string]func(*suite, *testing.T, mutator){
-		"commit":              (*suite).votesToCommit,
-		"abort":               (*suite).votesToAbort,
-		"abort when done":     (*suite).votesToAbortWhenDone,
-		"stop":                (*suite).votesToStop,
-		"cancel":              (*suite).votesUntilCancelled,
-		"lost connection":     (*suite).votesUntilDisconnected,
-		"same hashes":         (*suite).votesTheSame,
-		"no transaction":      (*suite).votesNotWithoutTransaction,
-		"no way to the voter": (*suite).votesNotWithoutBackchannel,
+	for name, one := range map[string]struct {
+		check func(*suite, *testing.T, mutator)
+		first bool // one mutator will do: it is alike for all
+	}{
+		"commit":              {check: (*suite).votesToCommit},
+		"abort":               {check: (*suite).votesToAbort},
+		"abort when done":     {check: (*suite).votesToAbortWhenDone},
+		"stop":                {check: (*suite).votesToStop},
+		"cancel":              {check: (*suite).votesUntilCancelled},
+		"lost connection":     {check: (*suite).votesUntilDisconnected},
+		"same hashes":         {check: (*suite).votesTheSame},
+		"no transaction":      {check: (*suite).votesNotWithoutTransaction, first: true},
+		"no way to the voter": {check: (*suite).votesNotWithoutBackchannel, first: true},
 	} {
 		checks := map[string]func(*suite, *testing.T){name: func(s *suite, t *testing.T) {
+			mutators := mutators(s)
+			if one.first {
+				mutators = mutators[:1]
+			}
 			s.objects = s.seeded(t, s.repository(source), map[string]int{"refs/heads/main": 1})
-			for _, m := range mutators(s) {
+			for _, m := range mutators {
 				s.prepare = func(storage string) {
 					repo := &gitalypb.Repository{StorageName: storage, RelativePath: present}
 					s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/topic": 1, "refs/heads/gone": 0})
 					more(s, t, repo)
 				}
 				s.prepare(s.Storage)
-				check(s, t, m)
+				one.check(s, t, m)
 				s.clear(t)
 			}
 		}}

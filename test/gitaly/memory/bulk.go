@@ -110,7 +110,7 @@ func (h *handlers) CreateRepositoryFromBundle(stream gitalypb.RepositoryService_
 		if err != nil {
 			return wire.Fault(err, "creating repository")
 		}
-		return h.create(first.GetRepository(), repo)
+		return h.agreeToCreate(stream.Context(), first.GetRepository(), repo)
 	})
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (h *handlers) PostReceivePack(stream gitalypb.SmartHTTPService_PostReceiveP
 			}
 			received += int64(len(req.GetData()))
 		}
-		return h.write(first.GetRepository(), func(r *repository) error {
+		return h.agreeOn(stream.Context(), first.GetRepository(), ReceivedRef, func(r *repository) error {
 			return r.set(ReceivedRef, fmt.Sprintf("%040x", received), "")
 		})
 	})

@@ -17,7 +17,7 @@ import (
 // has the old value where one is given; or makes HEAD name another branch.
 func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) (*gitalypb.WriteRefResponse, error) {
 	err := h.hooked(ctx, req.GetRepository(), func() error {
-		return h.write(req.GetRepository(), func(r *repository) error {
+		return h.agreeOn(ctx, req.GetRepository(), string(req.GetRef()), func(r *repository) error {
 			return r.writeRef(string(req.GetRef()), string(req.GetRevision()), string(req.GetOldRevision()))
 		})
 	})

@@ -8,6 +8,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 
+	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -18,7 +19,7 @@ func (h *handlers) CreateRepository(ctx context.Context, req *gitalypb.CreateRep
 		if branch := req.GetDefaultBranch(); len(branch) > 0 {
 			head = "refs/heads/" + string(branch)
 		}
-		return h.create(req.GetRepository(), newRepository(head))
+		return h.agreeToCreate(ctx, req.GetRepository(), newRepository(head))
 	})
 	return answer(&gitalypb.CreateRepositoryResponse{}, err)
 }
@@ -26,19 +27,31 @@ func (h *handlers) CreateRepository(ctx context.Context, req *gitalypb.CreateRep
 // RemoveRepository removes a repository.
 func (h *handlers) RemoveRepository(ctx context.Context, req *gitalypb.RemoveRepositoryRequest) (*gitalypb.RemoveRepositoryResponse, error) {
 	err := h.hooked(ctx, req.GetRepository(), func() error {
-		h.server.mu.Lock()
-		defer h.server.mu.Unlock()
-		disk, path, err := h.locate(req.GetRepository())
-		if err != nil {
-			return err
-		}
-		if _, exists := disk.repos[path]; !exists {
-			return wire.NothingToRemove()
-		}
-		delete(disk.repos, path)
-		return nil
+		return h.agree(ctx, change{
+			repo:  req.GetRepository(),
+			check: func() error { return h.remove(req.GetRepository(), false) },
+			sum:   func() vote.Hash { return vote.Of([]byte("remove " + req.GetRepository().GetRelativePath())) },
+			apply: func() error { return h.remove(req.GetRepository(), true) },
+		})
 	})
 	return answer(&gitalypb.RemoveRepositoryResponse{}, err)
+}
+
+// remove removes a repository, or only tells whether it could.
+func (h *handlers) remove(named *gitalypb.Repository, really bool) error {
+	h.server.mu.Lock()
+	defer h.server.mu.Unlock()
+	disk, path, err := h.locate(named)
+	if err != nil {
+		return err
+	}
+	if _, exists := disk.repos[path]; !exists {
+		return wire.NothingToRemove()
+	}
+	if really {
+		delete(disk.repos, path)
+	}
+	return nil
 }
 
 // RepositoryExists reports whether there is a repository.
@@ -94,14 +107,20 @@ func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.Replic
 		if err != nil {
 			return err
 		}
-		h.server.mu.Lock()
-		defer h.server.mu.Unlock()
-		disk, path, err := h.locate(req.GetRepository())
-		if err != nil {
-			return err
-		}
-		disk.repos[path] = copied
-		return nil
+		return h.agree(ctx, change{
+			repo:  req.GetRepository(),
+			check: func() error { return nil },
+			sum:   func() vote.Hash { return vote.Of([]byte("replicate " + copied.head + " " + copied.checksum())) },
+			apply: func() error {
+				h.server.mu.Lock()
+				defer h.server.mu.Unlock()
+				disk, path, err := h.locate(req.GetRepository())
+				if err == nil {
+					disk.repos[path] = copied
+				}
+				return err
+			},
+		})
 	})
 	return answer(&gitalypb.ReplicateRepositoryResponse{}, err)
 }

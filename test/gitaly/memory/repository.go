@@ -140,16 +140,33 @@ func (h *handlers) use(named *gitalypb.Repository, use func(*repository) error) 
 	return use(repo)
 }
 
+// vacant refuses a place where a repository is.
+func (h *handlers) vacant(named *gitalypb.Repository) error {
+	h.server.mu.RLock()
+	defer h.server.mu.RUnlock()
+	_, _, err := h.locateVacant(named)
+	return err
+}
+
+// locateVacant is locate for a place where no repository is.
+func (h *handlers) locateVacant(named *gitalypb.Repository) (*disk, string, error) {
+	disk, path, err := h.locate(named)
+	if err != nil {
+		return nil, "", err
+	}
+	if _, exists := disk.repos[path]; exists {
+		return nil, "", wire.Fault(wire.RepositoryExists(), "creating repository")
+	}
+	return disk, path, nil
+}
+
 // create puts a repository where none is.
 func (h *handlers) create(named *gitalypb.Repository, repo *repository) error {
 	h.server.mu.Lock()
 	defer h.server.mu.Unlock()
-	disk, path, err := h.locate(named)
+	disk, path, err := h.locateVacant(named)
 	if err != nil {
 		return err
-	}
-	if _, exists := disk.repos[path]; exists {
-		return wire.Fault(wire.RepositoryExists(), "creating repository")
 	}
 	disk.repos[path] = repo
 	return nil

@@ -20,6 +20,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 
+	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
 
@@ -49,6 +50,8 @@ type Config struct {
 	BlobSize int64
 	// BundleSize is how many bytes of padding CreateBundle adds.
 	BundleSize int64
+	// PackSize is how many bytes a fetch sends over its sidechannel.
+	PackSize int64
 	// Hook is asked before every call but health; nil applies all.
 	Hook Hook
 	// Grace is how long calls may run on once Run's context has ended; the zero
@@ -66,8 +69,11 @@ type Server struct {
 	config Config
 	host   *wire.Host
 
-	mu    sync.RWMutex
-	disks map[string]*disk // by storage; guarded by mu, with all below it
+	mu     sync.RWMutex
+	disks  map[string]*disk // by storage; guarded by mu, with all below it
+	faults []Fault          // of votes; guarded by mu
+
+	locks vote.Locks // what is voted on, by path and reference
 }
 
 // disk is what one storage holds.
@@ -111,6 +117,7 @@ func (s *Server) Run(ctx context.Context, lis net.Listener) error {
 		gitalypb.RegisterInternalGitalyServer(r, h)
 		gitalypb.RegisterRefServiceServer(r, h)
 		gitalypb.RegisterRepositoryServiceServer(r, h)
+		gitalypb.RegisterSSHServiceServer(r, h)
 		gitalypb.RegisterServerServiceServer(r, h)
 		gitalypb.RegisterSmartHTTPServiceServer(r, h)
 	})
@@ -132,6 +139,7 @@ type handlers struct {
 	gitalypb.UnimplementedInternalGitalyServer
 	gitalypb.UnimplementedRefServiceServer
 	gitalypb.UnimplementedRepositoryServiceServer
+	gitalypb.UnimplementedSSHServiceServer
 	gitalypb.UnimplementedServerServiceServer
 	gitalypb.UnimplementedSmartHTTPServiceServer
 

@@ -18,23 +18,29 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestServer_keepsTheContract(t *testing.T) {
-	gitalytest.Exercise(t, func(t *testing.T) gitalytest.Subject {
-		conn, address, _ := start(t, memory.Config{Token: "secret", BlobSize: 300_000, BundleSize: 200_000})
-		return gitalytest.Subject{
-			Conn:    conn,
-			Address: address,
-			Token:   "secret",
-			Storage: "one",
-			Other:   "two",
-			Seed: func(*testing.T, *gitalypb.Repository) gitalytest.Objects {
-				return gitalytest.Objects{
-					Commits:  []string{fmt.Sprintf("%040x", 1), fmt.Sprintf("%040x", 2), fmt.Sprintf("%040x", 3)},
-					Blob:     fmt.Sprintf("%040x", 4),
-					BlobSize: 300_000,
-				}
-			},
-		}
-	})
+	gitalytest.Exercise(t, newSubject)
+}
+
+func TestServer_votes(t *testing.T) {
+	gitalytest.ExerciseVotes(t, newSubject)
+}
+
+func newSubject(t *testing.T) gitalytest.Subject {
+	conn, address, _ := start(t, memory.Config{Token: "secret", BlobSize: 300_000, BundleSize: 200_000})
+	return gitalytest.Subject{
+		Conn:    conn,
+		Address: address,
+		Token:   "secret",
+		Storage: "one",
+		Other:   "two",
+		Seed: func(*testing.T, *gitalypb.Repository) gitalytest.Objects {
+			return gitalytest.Objects{
+				Commits:  []string{fmt.Sprintf("%040x", 1), fmt.Sprintf("%040x", 2), fmt.Sprintf("%040x", 3)},
+				Blob:     fmt.Sprintf("%040x", 4),
+				BlobSize: 300_000,
+			}
+		},
+	}
 }
 
 // start runs a server with two storages until the test ends.

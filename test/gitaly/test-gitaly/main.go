@@ -1,7 +1,10 @@
 // Command test-gitaly serves directories of bare git repositories as Gitaly
 // does. It owns only its command line; package test/gitaly is the server.
 // It promises to print one line, the address that clients dial, once it
-// listens, and to let running calls end for a bounded time on SIGTERM.
+// listens, and to let running calls end for a bounded time on SIGTERM. How its
+// votes go wrong for tests can be changed while it runs: the file +faults.json
+// in a storage's directory, as package test/gitaly describes it, is read for
+// each vote.
 // Tests, the demo and operators who try things out may call it.
 package main
 
@@ -48,6 +51,10 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with the token that clients must know; none: no check"},
 			&cli.DurationFlag{Name: "grace", Usage: "how long calls may run on after SIGTERM", Value: gitaly.DefaultGrace},
 			&cli.StringFlag{Name: "git", Usage: "git `PROGRAM`", Value: "git"},
+			&cli.BoolFlag{Name: "no-backchannel", Usage: "be one that cannot be multiplexed: no votes, no sidechannels"},
+			&cli.StringFlag{Name: "vote-fault", Usage: "`WHAT` goes wrong with votes: differ, never, late=DURATION or refuse; with @prepared, @committed or @synchronized after it only in that phase"},
+			&cli.StringFlag{Name: "stop-at", Usage: "`STEP` at which to kill itself: before-prepared, after-prepared, before-committed or after-committed"},
+			&cli.StringFlag{Name: "fault-prefix", Usage: "`PATH` with which relative paths begin that -vote-fault and -stop-at are about; none: all"},
 			&cli.BoolFlag{Name: "debug", Usage: "log every call"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -89,7 +96,17 @@ func serve(ctx context.Context, c *cli.Command, stdout, stderr io.Writer) error 
 
 // config turns flags into the server's configuration.
 func config(c *cli.Command) (gitaly.Config, error) {
-	config := gitaly.Config{Storages: make(map[string]string), Grace: c.Duration("grace"), Git: c.String("git")}
+	config := gitaly.Config{
+		Storages: make(map[string]string), Grace: c.Duration("grace"), Git: c.String("git"),
+		NoBackchannel: c.Bool("no-backchannel"),
+	}
+	fault := gitaly.Fault{Prefix: c.String("fault-prefix"), Vote: c.String("vote-fault"), StopAt: c.String("stop-at")}
+	switch {
+	case fault.Vote != "" || fault.StopAt != "":
+		config.Faults = append(config.Faults, fault)
+	case fault.Prefix != "":
+		return config, errors.New("-fault-prefix is given without -vote-fault or -stop-at")
+	}
 	for _, pair := range c.StringSlice("storage") {
 		name, dir, ok := strings.Cut(pair, "=")
 		if !ok {

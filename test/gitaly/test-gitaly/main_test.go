@@ -9,11 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/urfave/cli/v3"
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/test/gitaly"
 	"praefect/test/gitaly/gitalytest"
 )
 
@@ -71,10 +73,30 @@ func TestCommand_refusesBadFlags(t *testing.T) {
 		{[]string{"-storage", storage, "-token-file", empty + "x"}, "no such file"},
 		{[]string{"-storage", storage, "-listen", "127.0.0.1:0"}, "neither"},
 		{[]string{"-storage", storage, "surplus"}, "surplus"},
+		{[]string{"-storage", storage, "-vote-fault", "sometimes"}, "differ"},
+		{[]string{"-storage", storage, "-stop-at", "noon"}, "before-prepared"},
+		{[]string{"-storage", storage, "-fault-prefix", "a"}, "-vote-fault"},
 	} {
 		err := command(io.Discard, io.Discard).Run(t.Context(), append([]string{"test-gitaly"}, row.args...))
 		if err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%q: got %v, want it to say %q", row.args, err, row.want)
 		}
+	}
+}
+
+func TestConfig_faults(t *testing.T) {
+	var got gitaly.Config
+	c := command(io.Discard, io.Discard)
+	c.Action = func(_ context.Context, c *cli.Command) (err error) {
+		got, err = config(c)
+		return err
+	}
+	args := []string{"test-gitaly", "-storage", "a=" + t.TempDir(), "-no-backchannel", "-vote-fault", "late=1s@committed", "-stop-at", "after-committed", "-fault-prefix", "b/"}
+	if err := c.Run(t.Context(), args); err != nil {
+		t.Fatal(err)
+	}
+	want := gitaly.Fault{Prefix: "b/", Vote: "late=1s@committed", StopAt: "after-committed"}
+	if !got.NoBackchannel || len(got.Faults) != 1 || got.Faults[0] != want {
+		t.Errorf("got %+v, want no backchannel and the fault %+v", got, want)
 	}
 }

@@ -67,8 +67,8 @@ type Place struct {
 	Repository *gitalypb.Repository
 	// Faults are what shall go wrong in this storage.
 	Faults []Fault
-	// Crash ends the process at once.
-	Crash func()
+	// Crash ends the server at once; if it returns, ctx has ended.
+	Crash func(ctx context.Context)
 }
 
 // Vote casts a vote and waits until the coordinator decided. Its error is a
@@ -82,7 +82,8 @@ func (t *Transaction) Vote(ctx context.Context, at Place, phase Phase, hash Hash
 	defer cancel()
 	fault := faultOf(at.Faults, at.Repository.GetRelativePath(), phase)
 	if fault.crashBefore {
-		at.Crash()
+		at.Crash(ctx)
+		return status.FromContextError(ctx.Err()).Err()
 	}
 	hash, err := fault.apply(ctx, t.node, hash)
 	if err != nil {
@@ -99,7 +100,8 @@ func (t *Transaction) Vote(ctx context.Context, at Place, phase Phase, hash Hash
 		return fmt.Errorf("vote: %w", err)
 	}
 	if fault.crashAfter {
-		at.Crash()
+		at.Crash(ctx)
+		return status.FromContextError(ctx.Err()).Err()
 	}
 	switch resp.GetState() {
 	case gitalypb.VoteTransactionResponse_COMMIT:

@@ -1,0 +1,48 @@
+package memory
+
+import (
+	"context"
+	"io"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/test/gitaly/internal/wire"
+)
+
+// SSHUploadPackWithSidechannel sends as many bytes as a pack shall have, in
+// packets of the first band, once it has read what the client has to say.
+func (h *handlers) SSHUploadPackWithSidechannel(ctx context.Context, req *gitalypb.SSHUploadPackWithSidechannelRequest) (*gitalypb.SSHUploadPackWithSidechannelResponse, error) {
+	err := h.sendPack(ctx, req.GetRepository(), func(side io.Writer) io.Writer { return wire.NewSideband(side).Band(wire.BandStdout) })
+	return answer(&gitalypb.SSHUploadPackWithSidechannelResponse{}, err)
+}
+
+// PostUploadPackWithSidechannel likewise sends them, as they are.
+func (h *handlers) PostUploadPackWithSidechannel(ctx context.Context, req *gitalypb.PostUploadPackWithSidechannelRequest) (*gitalypb.PostUploadPackWithSidechannelResponse, error) {
+	err := h.sendPack(ctx, req.GetRepository(), func(side io.Writer) io.Writer { return side })
+	return answer(&gitalypb.PostUploadPackWithSidechannelResponse{}, err)
+}
+
+func (h *handlers) sendPack(ctx context.Context, repo *gitalypb.Repository, through func(io.Writer) io.Writer) error {
+	return h.hooked(ctx, repo, func() (err error) {
+		if err := h.read(repo, func(*repository) error { return nil }); err != nil {
+			return err
+		}
+		side, err := wire.OpenSidechannel(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if closeErr := side.Close(); err == nil && closeErr != nil {
+				err = wire.Fault(closeErr, "close sidechannel")
+			}
+		}()
+		if _, err := io.Copy(io.Discard, side); err != nil {
+			return wire.Fault(err, "read from sidechannel")
+		}
+		out := through(side)
+		return wire.Fault(sendZeros(h.server.config.PackSize, func(chunk []byte) error {
+			_, err := out.Write(chunk)
+			return err
+		}), "write to sidechannel")
+	})
+}
