@@ -33,7 +33,7 @@ type site struct {
 	conn      *grpc.ClientConn
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T, database string) *site {
 	t.Helper()
 	s := &site{}
 	for _, name := range []string{"gitaly-1", "gitaly-2"} {
@@ -54,7 +54,7 @@ func newSite(t *testing.T) *site {
 		s.storages = append(s.storages, server)
 		s.addresses = append(s.addresses, "tcp://"+l.Addr().String())
 	}
-	path := settings{nodes: s.addresses, database: databaseSettings(t)}.write(t)
+	path := settings{nodes: s.addresses, database: database}.write(t)
 	s.instance = serve(t, path)
 	s.awaitReady()
 	text, err := os.ReadFile(path)
@@ -75,7 +75,7 @@ func newSite(t *testing.T) *site {
 		}
 	})
 	eventually(t, func() error { // migrated, and both virtual storages filled
-		if got := s.run("sql-migrate"); !strings.Contains(got.stdout, "all migrations are up") {
+		if got := s.run("sql-migrate"); database != "" && !strings.Contains(got.stdout, "all migrations are up") {
 			return errors.New(got.stdout)
 		}
 		answer, err := s.status()
@@ -149,7 +149,7 @@ Replicas:
 `
 
 func TestCommands_ofAnInstance(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, databaseSettings(t))
 	s.create("a.git")
 	byPath := []string{"-virtual-storage", "default", "-relative-path", "a.git"}
 	s.wants(outcome{0, ordinaryA, ""}, append([]string{"metadata"}, byPath...)...)
@@ -229,8 +229,34 @@ All checks passed.
 	}
 }
 
+// Postgres is missed by nothing but what is in it.
+func TestCommands_withoutPostgres(t *testing.T) {
+	s := newSite(t, "")
+	_, err := s.repositories().CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{
+		Repository: &gitalypb.Repository{StorageName: "default", RelativePath: "a.git"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.run("metadata", "-virtual-storage", "default", "-relative-path", "a.git")
+	if got.code != 0 || !strings.HasPrefix(got.stdout, "Repository ID: 0\nVirtual Storage: \"default\"\nRelative Path: \"a.git\"\n") {
+		t.Errorf("by path: got %+v", got)
+	}
+	if got := s.run("metadata", "-repository-id", "1"); got.code != 1 || !strings.Contains(got.stderr, "code = Unavailable desc = the numbers of repositories are in Postgres") {
+		t.Errorf("by id: got %+v", got)
+	}
+	checked := s.run("check", "-q")
+	if checked.code != 0 || checked.stderr != "" || !strings.Contains(checked.stdout, "Checking database read/write... Failed (warning) error: ") ||
+		!strings.HasSuffix(checked.stdout, "Checking unavailable repositories... Passed\n2 check(s) failed, but none are fatal.\n") {
+		t.Errorf("check: got %+v", checked)
+	}
+	if code := s.stop(); code != 0 {
+		t.Errorf("exit code %d: %s", code, s.stderr.String())
+	}
+}
+
 func TestRemoveRepository(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, databaseSettings(t))
 	s.create("a.git")
 	const found = "Repository found in the database.\n" +
 		"Nothing was removed: run the command with -apply to remove the repository from the database and from the storages,\n" +

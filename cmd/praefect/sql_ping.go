@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/config"
 	"praefect/replicator/postgres"
 )
 
@@ -34,20 +35,27 @@ func (p *program) withDatabase(ctx context.Context, cmd *cli.Command, do func(co
 	return p.openDatabase(ctx, cmd, do)
 }
 
-func (p *program) openDatabase(ctx context.Context, cmd *cli.Command, do func(context.Context, *postgres.DB) error) (err error) {
+func (p *program) openDatabase(ctx context.Context, cmd *cli.Command, do func(context.Context, *postgres.DB) error) error {
 	cfg, err := p.settings(ctx, cmd)
 	if err != nil {
 		return err
 	}
+	return p.withOpened(cfg, func(db *postgres.DB) error {
+		opening, cancel := context.WithTimeout(ctx, openTimeout)
+		defer cancel()
+		if _, err := db.Ping(opening); err != nil {
+			return err
+		}
+		return do(ctx, db)
+	})
+}
+
+// withOpened calls do with the configured database, which may be away.
+func (p *program) withOpened(cfg *config.Config, do func(*postgres.DB) error) (err error) {
 	db, err := postgres.Open(cfg.Database.DSN(), p.log(), postgres.Config{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	if _, err := db.Ping(opening); err != nil {
-		return err
-	}
-	return do(ctx, db)
+	return do(db)
 }
