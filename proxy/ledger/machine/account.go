@@ -63,18 +63,19 @@ func (w *write) account(deleted state.DeletedChange) state.Command {
 	return state.Command{Wrote: wrote}
 }
 
-// agreed are the storages that have the write, or will: the primary is among them.
+// agreed are the storages that have the write, or will. ▲ One that was dropped is
+// not among them, whatever it voted before: it may serve again, without the write.
 func (w *write) agreed() []string {
-	if !w.route.Votes || len(w.agreeing) == 0 {
+	if !w.route.Votes {
 		return []string{w.route.Primary}
 	}
-	return slices.Clone(w.agreeing)
+	return slices.DeleteFunc(slices.Clone(w.agreeing), func(name string) bool { return !w.sentTo(name) })
 }
 
 // mark is what the write needs for a mark.
 func (w *write) mark(voteBound time.Duration) (state.MarkKind, state.Scope) {
 	kind, scope := state.Solo, w.scope
-	scope.Targets = []string{w.route.Primary}
+	scope.Targets = []string{w.first}
 	if w.route.Votes {
 		kind, scope.BoundMillis = state.Open, voteBound.Milliseconds()
 		for _, d := range w.others {
@@ -84,13 +85,12 @@ func (w *write) mark(voteBound time.Duration) (state.MarkKind, state.Scope) {
 	return kind, scope
 }
 
-// commit proposes what the write must have in the ledger before it is forwarded,
+// commit proposes what the write must have in the ledger before it has an effect,
 // and reports whether there was anything to propose: a mark that covers it, and
-// if it does not vote an account by which every storage but the primary is behind.
+// an account by which every storage that does not agree is behind.
 //
 // The write is routed anew once the mark is applied. From there on no other
-// instance declares a storage in sync, so that none is left out that the router
-// does not know of: it would read there what it has not written.
+// instance declares a storage in sync. ▲
 func (m *Machine) commit(w *write) bool {
 	kind, scope := w.mark(m.cfg.VoteBound)
 	covered := true
@@ -99,7 +99,7 @@ func (m *Machine) commit(w *write) bool {
 	}
 	// Beside a fresh mark the account costs nothing; and until the mark is
 	// applied another instance may still remove what the ledger says.
-	if covered && (w.route.Votes || m.accounted(w)) {
+	if covered && (w.route.Votes || m.accounted(w)) { // of one that votes see accountedFor
 		return false
 	}
 	var commands []state.Command
@@ -114,7 +114,7 @@ func (m *Machine) commit(w *write) bool {
 	if w.deletes {
 		deleted = state.DeletedSet
 	}
-	if !w.route.Votes {
+	if !w.route.Votes || !m.agreed(w) {
 		commands = append(commands, w.account(deleted))
 	}
 	m.leave(w)
@@ -151,8 +151,10 @@ func (m *Machine) committed(w *write, opens bool, kind state.MarkKind, scope sta
 		}
 	}
 	switch {
+	case m.writes[w.id] != w: // it has ended meanwhile
 	case w.canceled:
 		m.forget(w)
+	case w.route.Votes && !w.voting && !w.clearing: // it goes another way
 	case a.Err != nil:
 		m.reject(w, a.Err)
 	case refusal == nil:

@@ -25,6 +25,14 @@
 //
 // With a warm mark all of it, from Begin to Forward, is one Step.
 //
+// A write that votes is forwarded to several storages, and has nothing in the
+// ledger before its first vote, as nothing of it has happened by then:
+//
+//	Forward ─▶ Vote ─▶ registered, routed again ─▶ proposing ─▶ watermark ─▶ Released ─▶ Vote … ─▶ Ended
+//	             │            │                        ▲
+//	             │            └─ gate, hold, fence     └─ its mark, and that whoever does not agree is behind
+//	             └─▶ Released with an error: nothing of the round may happen
+//
 // A write waits for: the gate of its repository (a repair), an advice to hold
 // its virtual storage (a switchover), a lease, a primary that serves and can be
 // reached. It is counted as in flight, and its view is read, in the one Step

@@ -60,6 +60,9 @@ func (m *Machine) conclude(w *write) {
 		m.wait(w, WhyLease, nil)
 		return
 	}
+	if w.route.Votes && !m.enlist(w) {
+		return
+	}
 	// ▲ A destination that ended unlike the primary falls behind before the client
 	// has the status, and nobody reads there any more.
 	if !m.accountedFor(w) {
@@ -119,6 +122,9 @@ func (m *Machine) finish(w *write) {
 
 // soil notes that the write ends without full account.
 func (m *Machine) soil(w *write) {
+	if !w.registered {
+		return // no vote of it was ever decided
+	}
 	for _, r := range w.on() {
 		r.dirty = r.dirty || r.live
 	}
@@ -148,7 +154,7 @@ func (m *Machine) cancel(id ID) {
 	w := m.writes[id]
 	switch {
 	case w == nil || w.forwarded || w.clearing:
-	case w.proposing:
+	case w.proposing && w.place == nil: // else it was sent back, and waits for the answer like others
 		w.canceled = true
 	default:
 		m.forget(w)

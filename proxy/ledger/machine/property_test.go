@@ -286,16 +286,16 @@ func (p *player) checkForward(f Forward) {
 		p.t.Fatalf("write %d is forwarded without a lease", f.Write)
 	}
 	for _, k := range p.keys[f.Write] {
+		if f.Votes {
+			p.checkDestinations(f, k)
+			continue
+		}
 		// Our mark and the account are in the state for certain: nobody else
 		// can take them back while the mark is live.
 		entry := p.state.Entry(k)
 		mark := entry.Live(p.own)
 		if mark == nil || !slices.Contains(mark.Targets, f.Storage) {
 			p.t.Fatalf("write %d is forwarded to %q under the mark %+v", f.Write, f.Storage, mark)
-		}
-		if f.Votes {
-			p.checkDestinations(f, k, mark)
-			continue
 		}
 		for _, name := range storages {
 			if name != f.Storage && !entry.IsBehind(name) {
@@ -312,17 +312,12 @@ func (p *player) checkForward(f Forward) {
 }
 
 // checkDestinations has the rules of a write that votes: whoever is in sync and
-// serves is a destination, and the mark says so.
-func (p *player) checkDestinations(f Forward, k state.Key, mark *state.Mark) {
+// serves is a destination.
+func (p *player) checkDestinations(f Forward, k state.Key) {
 	p.t.Helper()
 	all := map[string]bool{f.Storage: true}
 	for _, d := range f.Others {
 		all[d.Storage] = true
-	}
-	for name := range all {
-		if !slices.Contains(mark.Targets, name) {
-			p.t.Fatalf("write %d is forwarded to %q under the mark %+v", f.Write, name, mark)
-		}
 	}
 	vs := p.m.View().VirtualStorage("default")
 	for s := range vs.InSync(p.m.View().Entry(k)) {
@@ -347,8 +342,18 @@ func (p *player) checkAccount(id ID, agreeing []string) {
 				p.t.Fatalf("write %d goes on with %v, and %q is not behind: %+v", id, agreeing, name, entry)
 			}
 		}
-		if entry.Live(p.own) == nil {
+		mark := entry.Live(p.own)
+		if mark == nil {
 			p.t.Fatalf("write %d goes on without a mark", id)
+		}
+		for _, name := range agreeing {
+			s := p.m.View().VirtualStorage("default").Storage(name)
+			if s.Standing == state.Serving && !slices.Contains(mark.Targets, name) && !entry.IsBehind(name) {
+				p.t.Fatalf("write %d goes on at %q under the mark %+v", id, name, mark)
+			}
+		}
+		if primary, ok := p.m.View().PrimaryOf(k); !ok || !slices.Contains(agreeing, primary.Name) {
+			p.t.Fatalf("write %d goes on with %v, and the primary is %q", id, agreeing, primary.Name)
 		}
 		if shrunk := p.m.View().Shrunk(k); p.mark < shrunk {
 			p.t.Fatalf("write %d goes on below the watermark: %d, shrunk at %d", id, p.mark, shrunk)
@@ -369,7 +374,10 @@ func (p *player) checkPropose(e Propose) {
 			paths = []string{cmd.InSync.RelativePath}
 			p.seen["in-sync"]++
 		}
-		for id := range p.writing {
+		for id, f := range p.writing {
+			if f.Votes && !p.released[id] {
+				continue // it has done nothing
+			}
 			for _, k := range p.keys[id] {
 				if slices.Contains(paths, k.RelativePath) {
 					p.t.Fatalf("%+v is proposed while write %d is under way", cmd, id)

@@ -1,10 +1,12 @@
 package machine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"praefect/fsm/state"
+	"praefect/proxy/router"
 )
 
 // vote has the votes of those that agree released, once everybody else is
@@ -34,11 +36,92 @@ func (m *Machine) decide(w *write) {
 		m.wait(w, WhyLease, nil)
 		return
 	}
+	if !m.enlist(w) {
+		return
+	}
+	if !slices.Contains(w.agreed(), w.route.Primary) { // it was another one when they voted
+		m.answerVote(w, ErrRerouted)
+		return
+	}
 	if !m.accountedFor(w) {
 		return
 	}
 	m.leave(w)
 	m.answerVote(w, nil)
+}
+
+// enlist has a write that votes in flight and marked: from its first vote on, before
+// which nothing of it has happened. So what takes its time to come in keeps neither
+// a repair nor a switchover waiting; and it is routed anew, by the view of the Step
+// that registers it, and by that of its mark. Without that the write waits, or is
+// doomed. ▲
+func (m *Machine) enlist(w *write) bool {
+	if !w.registered {
+		for i, key := range w.keys {
+			w.repos[i] = m.get(key)
+			m.touch(w.repos[i])
+		}
+		for _, r := range w.on() {
+			if r.ticket.gates() {
+				m.wait(w, WhyGate, r)
+				return false
+			}
+		}
+		if m.held(w.keys[0].VirtualStorage) {
+			m.wait(w, WhyHold, nil)
+			return false
+		}
+	}
+	if !w.released {
+		why, err := m.reroute(w)
+		switch {
+		case err != nil:
+			w.doomed = err
+			m.advance(w)
+			return false
+		case why != "":
+			m.unregister(w)
+			m.wait(w, why, nil)
+			return false
+		}
+	}
+	m.register(w)
+	for _, r := range w.on() {
+		if r.busy {
+			m.wait(w, WhyProposal, r)
+			return false
+		}
+	}
+	return !m.commit(w)
+}
+
+// reroute names the primary of now for a write that was sent to its destinations
+// already: it must be one of them.
+func (m *Machine) reroute(w *write) (why Why, err error) {
+	route, err := router.RouteWrite(m.view, w.keys, false, func(name string) router.Reach {
+		if w.sentTo(name) {
+			return router.Reach{OK: true, FilesystemID: m.view.VirtualStorage(w.keys[0].VirtualStorage).Storage(name).FilesystemID}
+		}
+		return router.Reach{}
+	})
+	if refusal, ok := errors.AsType[*router.Refusal](err); ok && refusal.Kind == router.PrimaryFenced {
+		w.obstacle = err
+		return WhyFenced, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrRerouted, err)
+	}
+	w.route.Primary, w.route.Epoch = route.Primary, route.Epoch
+	m.dropOthers(w, w.mayUse)
+	if vs := m.view.VirtualStorage(w.keys[0].VirtualStorage); !w.mayUse(vs, w.first) {
+		return "", ErrRerouted
+	}
+	return "", nil
+}
+
+// sentTo tells whether the write was sent to a storage that was not dropped.
+func (w *write) sentTo(name string) bool {
+	return name == w.first || slices.ContainsFunc(w.others, func(d Destination) bool { return d.Storage == name })
 }
 
 // answerVote answers the Vote under way, if one is.
@@ -126,11 +209,12 @@ func (m *Machine) agreed(w *write) bool {
 	if vs == nil {
 		return false // the account is refused, and says why
 	}
+	agreed := w.agreed()
 	for _, r := range w.on() {
 		entry := m.view.Entry(r.key)
 		for i := range vs.Succession {
 			s := &vs.Succession[i]
-			agrees := slices.Contains(w.agreeing, s.Name) && w.mayUse(vs, s.Name)
+			agrees := slices.Contains(agreed, s.Name) && w.mayUse(vs, s.Name)
 			// What an earlier verdict of ours takes back may still be in the view.
 			if !agrees && (r.distrusted || !entry.IsBehind(s.Name)) {
 				return false

@@ -67,14 +67,18 @@ func TestVote_ofAllCommitsNothingButTheMark(t *testing.T) {
 	if f.Storage != "gitaly-1" || len(f.Others) != 2 || f.Others[1] != (Destination{"gitaly-3", 3}) {
 		t.Errorf("forward: %+v", f)
 	}
+	if e := r.state.Entry(alpha); e != nil {
+		t.Errorf("entry before the first vote: %+v", e)
+	}
+	if err := r.vote(1, everybody...); err != nil {
+		t.Error(err)
+	}
 	mark := r.state.Entry(alpha).Live(r.own)
 	if mark.Kind != state.Open || mark.BoundMillis != settings.VoteBound.Milliseconds() || !slices.Equal(mark.Targets, everybody) {
 		t.Errorf("mark: %+v", mark)
 	}
-	for range 2 {
-		if err := r.vote(1, everybody...); err != nil {
-			t.Error(err)
-		}
+	if err := r.vote(1, everybody...); err != nil {
+		t.Error(err)
 	}
 	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
 		t.Error(err)
@@ -101,7 +105,7 @@ func TestVote_whoDoesNotAgreeIsBehindBeforeTheRelease(t *testing.T) {
 	r.beginVoting(1, alpha)
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1", "gitaly-2"}})
-	if len(r.released) != 0 || len(r.kept) != 1 || !slices.Equal(r.kept[0].Commands[0].Wrote.Agreeing, []string{"gitaly-1", "gitaly-2"}) {
+	if len(r.released) != 0 || len(r.kept) != 1 || !slices.Equal(r.kept[0].Commands[1].Wrote.Agreeing, []string{"gitaly-1", "gitaly-2"}) {
 		t.Fatalf("released %v, proposed %+v", r.released, r.kept)
 	}
 	s := r.leased()
@@ -133,9 +137,6 @@ func TestVote_whoIsNoDestinationIsAccountedFor(t *testing.T) {
 	r.reach("gitaly-2")
 	if f := r.beginVoting(1, alpha); len(f.Others) != 0 {
 		t.Errorf("forward: %+v", f)
-	}
-	if e := r.state.Entry(alpha); len(e.Behind) != 0 {
-		t.Errorf("behind before a vote: %v", e.Behind)
 	}
 	if err := r.vote(1, "gitaly-1"); err != nil {
 		t.Error(err)
@@ -287,8 +288,14 @@ func TestVote_accountWithoutAnswerReleasesNothing(t *testing.T) {
 	if len(r.released) != 1 || !errors.Is(r.released[0].Err, errLost) {
 		t.Fatalf("released %+v", r.released)
 	}
-	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1"}}); !errors.Is(err, ErrDoomed) {
+	if err := r.endVoting(1, Ended{Arrived: true}); err != nil {
 		t.Errorf("got %v", err)
+	}
+	// The mark is there, or not: it is closed as if something was left under it.
+	r.answerKept()
+	r.pass(settings.Linger)
+	if e := r.state.Entry(alpha); !e.HasDirty() {
+		t.Errorf("entry: %+v", e)
 	}
 }
 
@@ -304,6 +311,7 @@ func TestVote_storagesWithoutAChannelDoNotVote(t *testing.T) {
 func TestVote_openMarkBecomesSolo(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
+	r.vote(1, everybody...)
 	r.begin(2, alpha)
 	if f := r.forwarded(2); f.Votes || !r.state.Entry(alpha).HasSolo() {
 		t.Errorf("forward %+v, entry %+v", f, r.state.Entry(alpha))
@@ -330,4 +338,117 @@ func TestNotSent_withAnAccountUnderWay(t *testing.T) {
 	r.keep = false
 	r.pass(settings.Linger)
 	r.idle()
+}
+
+// switchover is what a leader does for `praefectctl promote`.
+func (r *rig) switchover(passed ...string) {
+	r.t.Helper()
+	epoch := func() uint64 { return r.state.VirtualStorage("default").Epoch }
+	r.must(r.other, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: passed, Why: state.WhySwitchover, Epoch: epoch()}})
+	r.catchUp()
+	var admissions []state.Admission
+	for _, name := range passed {
+		admissions = append(admissions, state.Admission{Storage: name, As: state.Serving, FilesystemID: "disk of " + name})
+	}
+	r.must(r.other, state.Command{Admit: &state.Admit{VirtualStorage: "default", Epoch: epoch(), Storages: admissions}})
+	r.catchUp()
+}
+
+// TestVote_slowWriteKeepsNoSwitchoverWaiting has a write whose content takes its
+// time: the hold does not count it, the primary changes, and it is voted on with
+// the new one.
+func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	s := r.leased()
+	s.Holds = []Hold{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
+	r.step(s)
+	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Marks != 0 {
+		t.Fatalf("report: %+v", h)
+	}
+	r.step(Vote{Write: 1, Agreeing: everybody})
+	if len(r.released) != 0 {
+		t.Fatal("released under the hold")
+	}
+	r.switchover("gitaly-1")
+	if len(r.released) != 0 {
+		t.Fatal("released under the hold")
+	}
+	r.step(r.leased())
+	if len(r.released) != 1 || r.released[0].Err != nil {
+		t.Fatalf("released: %+v", r.released)
+	}
+	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
+		t.Error(err)
+	}
+	r.pass(settings.Linger)
+	if e := r.state.Entry(alpha); e != nil {
+		t.Errorf("entry: %+v", e)
+	}
+	r.idle()
+}
+
+func TestVote_newPrimaryMustAgree(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.switchover("gitaly-1")
+	if err := r.vote(1, "gitaly-1", "gitaly-3"); !errors.Is(err, ErrRerouted) {
+		t.Errorf("got %v", err)
+	}
+	if err := r.vote(1, "gitaly-1", "gitaly-2"); err != nil {
+		t.Error(err)
+	}
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-3"}) {
+		t.Errorf("entry: %+v", e)
+	}
+}
+
+func TestVote_newPrimaryMustBeADestination(t *testing.T) {
+	r := newVotingRig(t)
+	r.reach("gitaly-2")
+	r.beginVoting(1, alpha)
+	r.switchover("gitaly-1")
+	if err := r.vote(1, "gitaly-1", "gitaly-3"); !errors.Is(err, ErrRerouted) {
+		t.Errorf("got %v", err)
+	}
+	if err := r.endVoting(1, Ended{Arrived: true}); !errors.Is(err, ErrRerouted) {
+		t.Errorf("got %v", err)
+	}
+	r.pass(settings.Linger)
+	if e := r.state.Entry(alpha); e != nil {
+		t.Errorf("entry: %+v", e)
+	}
+	r.idle()
+}
+
+func TestVote_whoCameInSyncMeanwhileIsAccountedFor(t *testing.T) {
+	r := newVotingRig(t)
+	r.fence("gitaly-3")
+	r.admit("gitaly-3")
+	r.catchUp()
+	r.beginVoting(1, alpha)
+	r.must(r.other, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: "gitaly-3", FilesystemID: "disk of gitaly-3"}})
+	if err := r.vote(1, "gitaly-1", "gitaly-2"); err != nil {
+		t.Error(err)
+	}
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-3"}) {
+		t.Errorf("entry: %+v", e)
+	}
+}
+
+func TestVote_repairKeepsTheVoteWaiting(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.step(Take{Ticket: 9, Key: alpha, Hold: true})
+	if d := r.done(9); d.Err != nil {
+		t.Fatalf("the repair waits for a write without a vote: %v", d.Err)
+	}
+	r.step(Vote{Write: 1, Agreeing: everybody})
+	if len(r.released) != 0 {
+		t.Fatal("released beside a repair that holds the repository")
+	}
+	r.step(Release{Ticket: 9, Arrived: true})
+	if len(r.released) != 1 || r.released[0].Err != nil {
+		t.Fatalf("released: %+v", r.released)
+	}
 }

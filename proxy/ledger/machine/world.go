@@ -52,18 +52,38 @@ func (m *Machine) doomFenced() {
 		vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
 		// ▲ A fence that is applied ends the writes on its storage: the successor
 		// is admitted once every instance says so.
-		if !w.mayUse(vs, w.route.Primary) {
+		may := w.mayUse
+		if w.route.Votes && !w.registered {
+			may = w.mayWait
+		}
+		if !may(vs, w.first) || !may(vs, w.route.Primary) {
 			m.doom(w, ErrDoomed)
 			continue
 		}
-		w.others = slices.DeleteFunc(w.others, func(d Destination) bool {
-			gone := !w.mayUse(vs, d.Storage)
-			if gone && w.forwarded {
-				m.emit(Drop{Write: w.id, Storage: d.Storage, Err: ErrDropped})
-			}
-			return gone
-		})
+		m.dropOthers(w, may)
 	}
+}
+
+// dropOthers drops the destinations beside the first that are none any more.
+func (m *Machine) dropOthers(w *write, may func(*state.VirtualStorage, string) bool) {
+	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
+	w.others = slices.DeleteFunc(w.others, func(d Destination) bool {
+		gone := !may(vs, d.Storage)
+		if gone && w.forwarded {
+			m.emit(Drop{Write: w.id, Storage: d.Storage, Err: ErrDropped})
+		}
+		return gone
+	})
+}
+
+// mayWait tells whether a storage can be a destination again when the write has its
+// first vote: it serves, or is fenced for as long as a switchover takes.
+func (w *write) mayWait(vs *state.VirtualStorage, name string) bool {
+	if vs == nil {
+		return false
+	}
+	s := vs.Storage(name)
+	return s != nil && (s.Standing == state.Serving || s.Standing == state.Fenced && s.Why == state.WhySwitchover)
 }
 
 // mayUse tells whether a destination is one still, and was all the time.

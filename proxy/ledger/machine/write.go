@@ -35,7 +35,8 @@ type write struct {
 	repos      [2]*repo // as many as keys; valid while registered
 	route      router.Write
 	generation uint64
-	others     []Destination // those of route.Others that are not dropped
+	first      string        // the destination whose status the client gets
+	others     []Destination // those beside it that are not dropped
 	need       state.Index   // the watermark that it needs
 	agreeing   []string      // of Vote, or Ended
 	released   bool          // votes were: there may be an effect
@@ -112,20 +113,8 @@ func (m *Machine) advance(w *write) {
 		m.wait(w, why, nil)
 		return
 	}
-	m.register(w)
-	for _, r := range w.on() {
-		if r.busy {
-			m.wait(w, WhyProposal, r)
-			return
-		}
-	}
-	if m.commit(w) {
-		return
-	}
-	// ▲ Its mark, and whatever took a storage away from the readers of the
-	// repository, is known to all who may read before the effect is visible.
-	if w.need = m.knownAt(w); m.watermark < w.need {
-		m.wait(w, WhyWatermark, nil)
+	// A write that votes has nothing to account for yet: see enlist.
+	if !w.route.Votes && !m.prepared(w) {
 		return
 	}
 	m.leave(w)
@@ -137,6 +126,29 @@ func (m *Machine) advance(w *write) {
 		Write: w.id, Storage: w.route.Primary, Generation: w.generation, Votes: w.route.Votes, Others: slices.Clone(w.others),
 		Epoch: w.route.Epoch, At: m.now,
 	})
+}
+
+// prepared tells whether a write that does not vote has all in the ledger that it
+// needs before it is forwarded, as all know. Otherwise it waits for that, or for
+// the answer to what it has proposed.
+func (m *Machine) prepared(w *write) bool {
+	m.register(w)
+	for _, r := range w.on() {
+		if r.busy {
+			m.wait(w, WhyProposal, r)
+			return false
+		}
+	}
+	if m.commit(w) {
+		return false
+	}
+	// ▲ Its mark, and whatever took a storage away from the readers of the
+	// repository, is known to all who may read before the effect is visible.
+	if w.need = m.knownAt(w); m.watermark < w.need {
+		m.wait(w, WhyWatermark, nil)
+		return false
+	}
+	return true
 }
 
 // on are the records of the repositories of the write.
@@ -167,7 +179,7 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	}
 	w.route = route
 	w.generation = m.reach[storageName{vs, route.Primary}].Generation
-	w.others = w.others[:0]
+	w.first, w.others = route.Primary, w.others[:0]
 	for _, name := range route.Others {
 		w.others = append(w.others, Destination{Storage: name, Generation: m.reach[storageName{vs, name}].Generation})
 	}
@@ -175,11 +187,8 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 }
 
 // knownAt is the index that every leased instance must have applied before the
-// write has an effect. One that votes has none before its votes are released.
+// write has an effect.
 func (m *Machine) knownAt(w *write) state.Index {
-	if w.route.Votes {
-		return 0
-	}
 	var need state.Index
 	for _, r := range w.on() {
 		need = max(need, r.markedAt, m.view.Shrunk(r.key))
