@@ -24,6 +24,8 @@ import (
 type echo struct {
 	// fail is the status of a call; nil for success.
 	fail func(method string) error
+	// answers is what a storage answers; nil for echoed.
+	answers func(storage string) []byte
 
 	mu       sync.Mutex
 	arrivals []arrival // guarded by mu
@@ -65,8 +67,8 @@ func (e *echo) backend(t *testing.T, name string) *backend {
 	}}
 }
 
-// answer reads all that the client sends, then answers with two messages; whoever
-// expects one takes the first.
+// answer reads all that the client sends, then answers with as many messages as
+// the client asks for.
 func (e *echo) answer(name string, ss grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(ss)
 	header, _ := metadata.FromIncomingContext(ss.Context())
@@ -87,14 +89,20 @@ func (e *echo) answer(name string, ss grpc.ServerStream) error {
 	e.arrivals = append(e.arrivals, got)
 	e.mu.Unlock()
 	if e.fail != nil {
-		return e.fail(method)
+		if err := e.fail(method); err != nil {
+			return err
+		}
+	}
+	answer := echoed
+	if e.answers != nil {
+		answer = e.answers(name)
 	}
 	answers := 1
 	if len(header.Get("answers")) > 0 {
 		answers = 2
 	}
 	for range answers {
-		if err := ss.SendMsg(stream.NewFrame(mem.BufferSlice{mem.SliceBuffer(echoed)})); err != nil {
+		if err := ss.SendMsg(stream.NewFrame(mem.BufferSlice{mem.SliceBuffer(answer)})); err != nil {
 			return err
 		}
 	}

@@ -89,7 +89,7 @@ func wantsStorages(m method.Method) (storages []string, all bool) {
 // of docs/compatibility.md.
 func TestRouting_everyMethod(t *testing.T) {
 	e := &echo{}
-	w := newWorldOf(t, e.backend)
+	w := newVotingWorld(t, e.backend)
 	table, err := method.New()
 	if err != nil {
 		t.Fatal(err)
@@ -105,8 +105,9 @@ func TestRouting_everyMethod(t *testing.T) {
 				t.Errorf("%s: got %v, want it refused", m.FullName, err)
 			}
 		case m.Kind == method.Intercepted:
-			// Answered here or not at all, in no case by a storage.
-			if _, err := w.drive(m, nil); err != nil && status.Code(err) != codes.Unimplemented {
+			// Answered here or not at all, in no case by a storage; what these storages
+			// say to what they are asked is of no account.
+			if _, err := w.drive(m, nil); err != nil && status.Code(err) != codes.Unimplemented && m.FullName != signatureMethod {
 				t.Errorf("%s: got %v", m.FullName, err)
 			}
 		default:
@@ -123,7 +124,7 @@ func TestRouting_everyMethod(t *testing.T) {
 }
 
 // ownQuestion tells whether the instance asks storages for this on its own account.
-func ownQuestion(a arrival) bool { return a.method == "/gitaly.ServerService/ServerSignature" }
+func ownQuestion(a arrival) bool { return a.method == signatureMethod }
 
 // routes drives one method that is forwarded, on a repository of its own that
 // gitaly-2 is behind on.

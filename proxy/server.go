@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -179,7 +178,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 	}
 	server := grpc.NewServer(opts...)
 	healthpb.RegisterHealthServer(server, healthService{Server: s.health, ledger: s.ledger})
-	gitalypb.RegisterServerServiceServer(server, serverService{server: s})
+	server.RegisterService(serverServiceDesc(), serverService{server: s})
 	s.register(server)
 	reflection.Register(server)
 

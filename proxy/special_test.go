@@ -94,7 +94,7 @@ func (w *world) note(path string, change state.DeletedChange, agreeing ...string
 func TestRemoveRepository_absent(t *testing.T) {
 	for name, kind := range map[string]func(*testing.T, string) *backend{"memory": newBackend, "git": gitBackend} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorldOf(t, kind)
+			w := newVotingWorld(t, kind)
 			err := w.remove("absent.git")
 			if status.Code(err) != codes.NotFound || status.Convert(err).Message() != "repository does not exist" {
 				t.Errorf("got %v", err)
@@ -152,7 +152,7 @@ func TestDeleteObjectPool_deletesPoolsOnly(t *testing.T) {
 // TestObjectPool_lifeOfOne: the client sees its own name of the storage, and a
 // pool that is absent is deleted already.
 func TestObjectPool_lifeOfOne(t *testing.T) {
-	w := newWorldOf(t, gitBackend)
+	w := newVotingWorld(t, gitBackend)
 	ctx := t.Context()
 	pools := gitalypb.NewObjectPoolServiceClient(w.conn)
 	path := "@pools/ab/12/" + poolDigest + ".git"
@@ -184,7 +184,7 @@ func TestObjectPool_lifeOfOne(t *testing.T) {
 // that it is deleted.
 func TestDeleteObjectPool_whereAbsentIsAnError(t *testing.T) {
 	absent := &echo{fail: func(string) error { return status.Error(codes.NotFound, "repository does not exist") }}
-	w := newWorldOf(t, absent.backend)
+	w := newVotingWorld(t, absent.backend)
 	path := "@pools/ab/12/" + poolDigest + ".git"
 	if _, err := gitalypb.NewObjectPoolServiceClient(w.conn).DeleteObjectPool(t.Context(), &gitalypb.DeleteObjectPoolRequest{ObjectPool: pool(path)}); err != nil {
 		t.Error(err)
@@ -192,7 +192,7 @@ func TestDeleteObjectPool_whereAbsentIsAnError(t *testing.T) {
 }
 
 func TestCreateFork_readsItsSourceThroughTheInstance(t *testing.T) {
-	w := newWorldOf(t, gitBackend)
+	w := newVotingWorld(t, gitBackend)
 	ctx := w.servers(t)
 	w.create("a.git")
 	if _, err := gitalypb.NewRepositoryServiceClient(w.conn).CreateFork(ctx, &gitalypb.CreateForkRequest{
@@ -207,7 +207,7 @@ func TestCreateFork_readsItsSourceThroughTheInstance(t *testing.T) {
 
 // TestReplicateRepository_makesAndUpdates: the target need not exist, and may.
 func TestReplicateRepository_makesAndUpdates(t *testing.T) {
-	w := newWorldOf(t, gitBackend)
+	w := newVotingWorld(t, gitBackend)
 	ctx := w.servers(t)
 	w.create("a.git")
 	for range 2 {

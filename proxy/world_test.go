@@ -118,11 +118,17 @@ func (b *backend) ask(ctx context.Context, call memory.Call) (bool, error) {
 // one its primary, all serving, in memory.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldOf(t, newBackend)
+	return newWorldOf(t, newBackend, false)
 }
 
-// newWorldOf is newWorld with storages of another kind.
-func newWorldOf(t *testing.T, newBackend func(*testing.T, string) *backend) *world {
+// newVotingWorld is newWorld with storages of another kind, over connections on
+// which they can vote.
+func newVotingWorld(t *testing.T, newBackend func(*testing.T, string) *backend) *world {
+	t.Helper()
+	return newWorldOf(t, newBackend, true)
+}
+
+func newWorldOf(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool) *world {
 	t.Helper()
 	w := &world{
 		t: t, node: newNode(), session: newSession(), storages: make(map[string]*backend),
@@ -143,9 +149,11 @@ func newWorldOf(t *testing.T, newBackend func(*testing.T, string) *backend) *wor
 		targets = append(targets, storage.Target{VirtualStorage: "default", Storage: name, Address: "tcp://" + b.address, Token: storageToken})
 	}
 	votes := transaction.NewManager(w.node.Incarnation, slog.New(slog.DiscardHandler), nil)
-	set, err := storage.New(targets, slog.New(slog.DiscardHandler), storage.NewMetrics(prometheus.NewRegistry()), storage.Config{
-		Backchannel: VoteServer(votes), DialOptions: []grpc.DialOption{grpc.WithStatsHandler(w.sent)},
-	})
+	connections := storage.Config{DialOptions: []grpc.DialOption{grpc.WithStatsHandler(w.sent)}}
+	if voting {
+		connections.Backchannel = VoteServer(votes)
+	}
+	set, err := storage.New(targets, slog.New(slog.DiscardHandler), storage.NewMetrics(prometheus.NewRegistry()), connections)
 	if err != nil {
 		t.Fatal(err)
 	}
