@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 const (
@@ -38,9 +39,9 @@ func TestBulk_streamsInFlatMemory(t *testing.T) {
 		Settings:        strings.ReplaceAll(impatient, `"4s"`, `"60s"`),
 		VirtualStorages: []cluster.VirtualStorage{cluster.Numbered(vs, 2)},
 	})
-	h, to, i := newHistory(), clientOf(c, vs), c.Instances[0]
+	h, to, i := workload.NewHistory(), clientOf(c, vs), c.Instances[0]
 	const path = "bulk.git"
-	p := place{vs, path}
+	p := workload.At(vs, path)
 	made(t, to, h, path)
 	w := clone(t, c, vs, path)
 	// Each step is measured alone.
@@ -48,11 +49,11 @@ func TestBulk_streamsInFlatMemory(t *testing.T) {
 	defer cancel()
 	git := func(args ...string) {
 		t.Helper()
-		if _, err := c.Git(ctx, w.dir, args...); err != nil {
+		if _, err := c.Git(ctx, w.Dir, args...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := writeNoise(t, filepath.Join(w.dir, "noise"))
+	want := writeNoise(t, filepath.Join(w.Dir, "noise"))
 	git("config", "core.compression", "0")
 	git("config", "core.bigFileThreshold", "1m")
 	git("add", "noise")
@@ -60,7 +61,7 @@ func TestBulk_streamsInFlatMemory(t *testing.T) {
 	idle := resident(t, i.PID(), "VmRSS")
 	resetPeak(t, i.PID())
 	err := w.push(ctx, "main", "noise")
-	h.commit(p, "main", "noise", err)
+	h.Commit(p, "main", "noise", err)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func TestBulk_streamsInFlatMemory(t *testing.T) {
 	if peak > idle+flatMemory {
 		t.Errorf("the memory of the instance rose from %d to %d bytes", idle, peak)
 	}
-	if got := digest(t, filepath.Join(cloned.dir, "noise")); !bytes.Equal(got, want) {
+	if got := digest(t, filepath.Join(cloned.Dir, "noise")); !bytes.Equal(got, want) {
 		t.Error("what was cloned differs from what was pushed")
 	}
 	settled(t, c, h)
@@ -81,7 +82,7 @@ func TestBulk_streamsInFlatMemory(t *testing.T) {
 
 // breakStreams kills the primary in the middle of a long read and of a write,
 // which both end with UNAVAILABLE, and leave nothing in the instance.
-func breakStreams(t *testing.T, c *cluster.Cluster, h *history, p place) {
+func breakStreams(t *testing.T, c *cluster.Cluster, h *workload.History, p workload.Place) {
 	to, primary := clientOf(c, vs), c.Storages[0]
 	idle := goroutines(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
@@ -89,7 +90,7 @@ func breakStreams(t *testing.T, c *cluster.Cluster, h *history, p place) {
 
 	reading := metadata.AppendToOutgoingContext(ctx, "gitaly-route-repository-accessor-policy", "primary-only")
 	read, err := gitalypb.NewBlobServiceClient(to.conn).GetBlob(reading, &gitalypb.GetBlobRequest{
-		Repository: to.repository(p.path), Oid: "refs/heads/main:noise", Limit: -1,
+		Repository: to.repository(p.Path), Oid: "refs/heads/main:noise", Limit: -1,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +100,7 @@ func breakStreams(t *testing.T, c *cluster.Cluster, h *history, p place) {
 	}
 	writing, end := context.WithTimeout(ctx, briefLimit)
 	defer end()
-	write, err := to.beginCommit(writing, p.path, "main", "broken")
+	write, err := to.beginCommit(writing, p.Path, "main", "broken")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +112,7 @@ func breakStreams(t *testing.T, c *cluster.Cluster, h *history, p place) {
 	if _, err = write.end(); status.Code(err) != codes.Unavailable {
 		t.Errorf("the write ended with %v, want UNAVAILABLE", err)
 	}
-	h.commit(p, "main", "broken", err)
+	h.Commit(p, "main", "broken", err)
 	for err = error(nil); err == nil; {
 		_, err = read.Recv()
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 // chaos kills processes at random and starts them again.
@@ -32,7 +33,7 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	seed, seconds := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), fromEnv(t, "E2E_SECONDS", 25)
 	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
 	c := start(t, cluster.Options{Settings: impatient})
-	h := newHistory()
+	h := workload.NewHistory()
 	l := startMixture(t, c, h, seed)
 	x := &chaos{
 		cluster: c, kills: make(map[string]int),
@@ -56,7 +57,7 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	settled(t, c, h)
 	l.neverStale(t)
 
-	written, refused, surprises := h.counts()
+	written, refused, surprises := h.Counts()
 	t.Logf("kills %v, repositories in doubt after starts %v; writes acknowledged %d, not acknowledged %d, of these in effect %d; operations %v",
 		x.kills, x.dirty, written, refused, surprises, l.done)
 	if surprises == 0 {
@@ -68,7 +69,7 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 }
 
 // startMixture has clients of all kinds write to several repositories.
-func startMixture(t *testing.T, c *cluster.Cluster, h *history, seed uint64) *load {
+func startMixture(t *testing.T, c *cluster.Cluster, h *workload.History, seed uint64) *load {
 	t.Helper()
 	to := clientOf(c, vs)
 	paths := []string{"busy/0.git", "busy/1.git", "busy/2.git", "calm/0.git", "calm/1.git", "calm/2.git", "calm/3.git", "hasty/0.git", "hasty/1.git"}
@@ -97,7 +98,7 @@ func startMixture(t *testing.T, c *cluster.Cluster, h *history, seed uint64) *lo
 // missing names what has happened too seldom for a run of so many seconds.
 func (x *chaos) missing(t *testing.T, l *load, seconds int) (missing []string) {
 	t.Helper()
-	written, refused, _ := l.history.counts()
+	written, refused, _ := l.history.Counts()
 	i, primary := x.cluster.Instances[0], x.cluster.Storages[0]
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -9,8 +9,9 @@ import (
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
-	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"praefect/test/workload"
 )
 
 // client speaks to the repositories of one virtual storage as GitLab does.
@@ -25,31 +26,15 @@ func (c client) repository(path string) *gitalypb.Repository {
 
 // connected waits until the connection has followed a restart of the server:
 // from then on a request that fails was refused by nobody else.
-func (c client) connected(ctx context.Context) error {
-	_, err := healthpb.NewHealthClient(c.conn).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
-	if err != nil {
-		return fmt.Errorf("connect: %w", err)
-	}
-	return nil
+func (c client) connected(ctx context.Context) error { return c.api().Connected(ctx) }
+
+// api is the same client of package workload.
+func (c client) api() workload.Client {
+	return workload.Client{Conn: c.conn, VirtualStorage: c.virtualStorage}
 }
 
-func (c client) create(ctx context.Context, path string) error {
-	request := &gitalypb.CreateRepositoryRequest{Repository: c.repository(path)}
-	_, err := gitalypb.NewRepositoryServiceClient(c.conn).CreateRepository(ctx, request)
-	if err != nil {
-		return fmt.Errorf("create %q: %w", path, err)
-	}
-	return nil
-}
-
-func (c client) remove(ctx context.Context, path string) error {
-	request := &gitalypb.RemoveRepositoryRequest{Repository: c.repository(path)}
-	_, err := gitalypb.NewRepositoryServiceClient(c.conn).RemoveRepository(ctx, request)
-	if err != nil {
-		return fmt.Errorf("remove %q: %w", path, err)
-	}
-	return nil
-}
+func (c client) create(ctx context.Context, path string) error { return c.api().Create(ctx, path) }
+func (c client) remove(ctx context.Context, path string) error { return c.api().Remove(ctx, path) }
 
 // commit adds a commit to a branch, which is made if need be, and returns its id.
 func (c client) commit(ctx context.Context, path, branch, subject string) (id string, err error) {
@@ -126,20 +111,10 @@ func (c *commitCall) send(message *gitalypb.UserCommitFilesRequest) error {
 
 // point sets a reference to a commit, whatever it was before.
 func (c client) point(ctx context.Context, path, ref, id string) error {
-	request := &gitalypb.WriteRefRequest{Repository: c.repository(path), Ref: []byte(ref), Revision: []byte(id)}
-	_, err := gitalypb.NewRepositoryServiceClient(c.conn).WriteRef(ctx, request)
-	if err != nil {
-		return fmt.Errorf("point %s of %q to %s: %w", ref, path, id, err)
-	}
-	return nil
+	return c.api().Point(ctx, path, ref, id, "")
 }
 
 // find returns the commit that a revision leads to, "" if there is none.
 func (c client) find(ctx context.Context, path, revision string) (id string, err error) {
-	request := &gitalypb.FindCommitRequest{Repository: c.repository(path), Revision: []byte(revision)}
-	answer, err := gitalypb.NewCommitServiceClient(c.conn).FindCommit(ctx, request)
-	if err != nil {
-		return "", fmt.Errorf("find %s of %q: %w", revision, path, err)
-	}
-	return answer.GetCommit().GetId(), nil
+	return c.api().Find(ctx, path, revision)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 // effect is what must have become of a write in the end.
@@ -43,37 +44,20 @@ var lateCrashes = []crash{
 	{"repair-after-verdict", everywhere},
 }
 
-// victim is a write during which, or after which, the instance dies.
-type victim struct {
-	kind string
-	// prepare makes what the write needs and returns the write, which tells the
-	// history how it ended.
-	prepare func(t *testing.T, c *cluster.Cluster, h *history, path string) func(context.Context) error
-	// done tells on one storage whether the write had its effect.
-	done func(ctx context.Context, s *cluster.Storage, path string) (bool, error)
-}
-
-var victims = []victim{
-	{"push", preparePush, branchHas("pushed")},
-	{"commit", prepareCommit, branchHas("committed")},
-	{"create", prepareCreate, exists},
-	{"remove", prepareRemove, func(ctx context.Context, s *cluster.Storage, path string) (bool, error) {
-		there, err := exists(ctx, s, path)
-		return !there, err
-	}},
-}
+// victims are the writes during which, or after which, the instance dies.
+var victims = workload.Victims()
 
 // TestCrash_atEveryStepOfEveryWrite kills the instance at each step of each kind
 // of write. Each start but the last finds what all the crashes before have left.
 func TestCrash_atEveryStepOfEveryWrite(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient})
-	h := newHistory()
+	h := workload.NewHistory()
 	writes := prepare(t, c, h, victims, crashes)
 	for _, crash := range crashes {
 		for _, victim := range victims {
 			if err := crash.die(t, c, writes[crashPath(crash, victim)]); err == nil {
-				t.Errorf("the %s that met %s was acknowledged", victim.kind, crash.step)
+				t.Errorf("the %s that met %s was acknowledged", victim.Kind, crash.step)
 			}
 		}
 	}
@@ -93,14 +77,14 @@ func TestCrash_atEveryStepOfEveryWrite(t *testing.T) {
 func TestCrash_atEveryStepAfterAWrite(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient})
-	h := newHistory()
-	repaired := []victim{victims[1], victims[3]} // by a copy and by a removal
+	h := workload.NewHistory()
+	repaired := []workload.Victim{victims[1], victims[3]} // by a copy and by a removal
 	writes := prepare(t, c, h, repaired, lateCrashes)
 	for _, crash := range lateCrashes {
 		t.Run(crash.step, func(t *testing.T) {
 			for _, victim := range repaired {
 				if err := crash.die(t, c, writes[crashPath(crash, victim)]); err != nil {
-					t.Errorf("the %s before %s: %v", victim.kind, crash.step, err)
+					t.Errorf("the %s before %s: %v", victim.Kind, crash.step, err)
 				}
 				restart(t, c)
 				settled(t, c, h) // or else the repair of this one would die first next time
@@ -112,20 +96,27 @@ func TestCrash_atEveryStepAfterAWrite(t *testing.T) {
 
 // prepare makes what the writes need that will meet the crashes, and returns
 // them by path.
-func prepare(t *testing.T, c *cluster.Cluster, h *history, victims []victim, crashes []crash) map[string]func(context.Context) error {
+func prepare(t *testing.T, c *cluster.Cluster, h *workload.History, victims []workload.Victim, crashes []crash) map[string]func(context.Context) error {
 	t.Helper()
 	writes := make(map[string]func(context.Context) error)
+	to := workload.Crowd{Cluster: c, VirtualStorage: vs, History: h, Dir: t.TempDir()}
 	for _, crash := range crashes {
 		for _, victim := range victims {
 			path := crashPath(crash, victim)
-			writes[path] = victim.prepare(t, c, h, path)
+			write, err := victim.Prepare(t.Context(), c.Instances[0], to, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			writes[path] = write
 		}
 	}
 	settled(t, c, h)
 	return writes
 }
 
-func crashPath(c crash, v victim) string { return fmt.Sprintf("crash/%s/%s.git", c.step, v.kind) }
+func crashPath(c crash, v workload.Victim) string {
+	return fmt.Sprintf("crash/%s/%s.git", c.step, v.Kind)
+}
 
 // die has the instance kill itself while it serves a write, or afterwards, and
 // returns how the write ended.
@@ -151,12 +142,12 @@ func (c crash) die(t *testing.T, in *cluster.Cluster, write func(context.Context
 }
 
 // check looks on each storage at what became of a write.
-func (c crash) check(t *testing.T, in *cluster.Cluster, v victim) {
+func (c crash) check(t *testing.T, in *cluster.Cluster, v workload.Victim) {
 	t.Helper()
 	path := crashPath(c, v)
 	there := 0
 	for _, s := range in.Storages {
-		done, err := v.done(t.Context(), s, path)
+		done, err := v.Done(t.Context(), s, path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,42 +164,6 @@ func (c crash) check(t *testing.T, in *cluster.Cluster, v victim) {
 		ok = there == 0
 	}
 	if !ok {
-		t.Errorf("%s is in effect on %d of %d storages after a crash at %s", v.kind, there, all, c.step)
-	}
-}
-
-func preparePush(t *testing.T, c *cluster.Cluster, h *history, path string) func(context.Context) error {
-	made(t, clientOf(c, vs), h, path)
-	w := clone(t, c, vs, path)
-	return func(ctx context.Context) error {
-		err := w.push(ctx, "main", "pushed")
-		h.commit(place{vs, path}, "main", "pushed", err)
-		return err
-	}
-}
-
-func prepareCommit(t *testing.T, c *cluster.Cluster, h *history, path string) func(context.Context) error {
-	made(t, clientOf(c, vs), h, path)
-	return func(ctx context.Context) error {
-		_, err := clientOf(c, vs).commit(ctx, path, "main", "committed")
-		h.commit(place{vs, path}, "main", "committed", err)
-		return err
-	}
-}
-
-func prepareCreate(_ *testing.T, c *cluster.Cluster, h *history, path string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		err := clientOf(c, vs).create(ctx, path)
-		h.existence(place{vs, path}, true, err)
-		return err
-	}
-}
-
-func prepareRemove(t *testing.T, c *cluster.Cluster, h *history, path string) func(context.Context) error {
-	made(t, clientOf(c, vs), h, path)
-	return func(ctx context.Context) error {
-		err := clientOf(c, vs).remove(ctx, path)
-		h.existence(place{vs, path}, false, err)
-		return err
+		t.Errorf("%s is in effect on %d of %d storages after a crash at %s", v.Kind, there, all, c.step)
 	}
 }

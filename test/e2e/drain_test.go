@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 // TestDrain_finishesWhatIsInFlight asks the instance to end while clients are at
@@ -16,7 +17,7 @@ import (
 func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Settings: patient})
-	i, h, to := c.Instances[0], newHistory(), clientOf(c, vs)
+	i, h, to := c.Instances[0], workload.NewHistory(), clientOf(c, vs)
 	paths := []string{"drain/0.git", "drain/1.git", "drain/2.git"}
 	made(t, to, h, paths...)
 	// One request that ends only after the instance was asked to.
@@ -52,7 +53,7 @@ func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 		return nil
 	})
 	_, err = long.end()
-	h.commit(place{vs, paths[1]}, "long", "long", err)
+	h.Commit(workload.At(vs, paths[1]), "long", "long", err)
 	if err != nil {
 		t.Errorf("a request in flight: %v", err)
 	}

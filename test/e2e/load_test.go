@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 // load is clients at work, each doing one thing after the other. What they did
 // stands in the history; what failed is kept.
 type load struct {
 	limit   time.Duration // of one operation
-	history *history
+	history *workload.History
 	cluster *cluster.Cluster
 
 	stop    chan struct{} // closed by end
@@ -31,7 +32,7 @@ type load struct {
 
 // startLoad makes a load without clients. A test that does not end it by itself
 // has it ended.
-func startLoad(t *testing.T, c *cluster.Cluster, h *history, limit time.Duration) *load {
+func startLoad(t *testing.T, c *cluster.Cluster, h *workload.History, limit time.Duration) *load {
 	l := &load{limit: limit, history: h, cluster: c, stop: make(chan struct{}), done: make(map[string]int), slowest: make(map[string]time.Duration)}
 	t.Cleanup(l.end)
 	return l
@@ -90,12 +91,12 @@ const clock = "15:04:05.000"
 // committer commits to a branch of its own through the API, moves a reference
 // along, and reads back what was acknowledged.
 func (l *load) committer(to client, path, name string) {
-	p, ref := place{to.virtualStorage, path}, "refs/keep/"+name
+	p, ref := workload.At(to.virtualStorage, path), "refs/keep/"+name
 	l.worker(50*time.Millisecond, func(ctx context.Context, n int) {
 		subject, id := fmt.Sprintf("%s-%d", name, n), ""
 		err := l.do("commit", func() (err error) {
 			id, err = to.commit(ctx, path, name, subject)
-			l.history.commit(p, name, subject, err)
+			l.history.Commit(p, name, subject, err)
 			return err
 		})
 		if err != nil {
@@ -104,7 +105,7 @@ func (l *load) committer(to client, path, name string) {
 		l.readBack(ctx, to, path, "refs/heads/"+name, id)
 		err = l.do("point", func() error {
 			err := to.point(ctx, path, ref, id)
-			l.history.pointed(p, ref, id, err)
+			l.history.Pointed(p, ref, id, err)
 			return err
 		})
 		if err != nil {
@@ -135,7 +136,7 @@ func (l *load) readBack(ctx context.Context, to client, path, revision, want str
 // Then it waits until the mark has closed and any storage may answer, and reads
 // back.
 func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
-	p := place{to.virtualStorage, path}
+	p := workload.At(to.virtualStorage, path)
 	l.worker(time.Second, func(ctx context.Context, n int) {
 		id := ""
 		for half, longest := range []time.Duration{time.Millisecond, 150 * time.Millisecond} {
@@ -143,7 +144,7 @@ func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
 			subject := fmt.Sprintf("%s-%d-%d", name, n, half)
 			err := l.do("commit", func() (err error) {
 				id, err = to.commitSlowly(ctx, path, name, subject, from(random, 0, longest))
-				l.history.commit(p, name, subject, err)
+				l.history.Commit(p, name, subject, err)
 				return err
 			})
 			if err != nil {
@@ -159,7 +160,7 @@ func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
 
 // hasty hangs up on its commits, mostly before their end.
 func (l *load) hasty(to client, path, name string, random *rand.Rand) {
-	p := place{to.virtualStorage, path}
+	p := workload.At(to.virtualStorage, path)
 	l.worker(500*time.Millisecond, func(ctx context.Context, n int) {
 		patience, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -168,7 +169,7 @@ func (l *load) hasty(to client, path, name string, random *rand.Rand) {
 		subject := fmt.Sprintf("%s-%d", name, n)
 		_ = l.do("hasty commit", func() error {
 			_, err := to.commit(patience, path, name, subject)
-			l.history.commit(p, name, subject, err)
+			l.history.Commit(p, name, subject, err)
 			return err
 		})
 	})
@@ -176,13 +177,13 @@ func (l *load) hasty(to client, path, name string, random *rand.Rand) {
 
 // pusher pushes to a branch of its own with git.
 func (l *load) pusher(w *checkout, virtualStorage, path, name string) {
-	p := place{virtualStorage, path}
-	l.history.inherits(p, name, "first")
+	p := workload.At(virtualStorage, path)
+	l.history.Inherits(p, name, "first")
 	l.worker(200*time.Millisecond, func(ctx context.Context, n int) {
 		_ = l.do("push", func() error {
 			subject := fmt.Sprintf("%s-%d", name, n)
 			err := w.push(ctx, name, subject)
-			l.history.commit(p, name, subject, err)
+			l.history.Commit(p, name, subject, err)
 			return err
 		})
 	})
@@ -192,10 +193,10 @@ func (l *load) pusher(w *checkout, virtualStorage, path, name string) {
 func (l *load) mayfly(to client, prefix string) {
 	l.worker(300*time.Millisecond, func(ctx context.Context, n int) {
 		path := fmt.Sprintf("%s-%d.git", prefix, n)
-		p := place{to.virtualStorage, path}
+		p := workload.At(to.virtualStorage, path)
 		err := l.do("create", func() error {
 			err := to.create(ctx, path)
-			l.history.existence(p, true, err)
+			l.history.Existence(p, true, err)
 			return err
 		})
 		if err != nil {
@@ -203,7 +204,7 @@ func (l *load) mayfly(to client, prefix string) {
 		}
 		err = l.do("commit", func() error {
 			_, err := to.commit(ctx, path, "main", "only")
-			l.history.commit(p, "main", "only", err)
+			l.history.Commit(p, "main", "only", err)
 			return err
 		})
 		if err != nil || n%2 == 0 {
@@ -211,7 +212,7 @@ func (l *load) mayfly(to client, prefix string) {
 		}
 		_ = l.do("remove", func() error {
 			err := to.remove(ctx, path)
-			l.history.existence(p, false, err)
+			l.history.Existence(p, false, err)
 			return err
 		})
 	})

@@ -8,6 +8,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/postgres"
+	"praefect/test/workload"
 )
 
 // outage is a way in which Postgres cannot be used.
@@ -49,7 +50,7 @@ func readOnly(ctx context.Context, p *postgres.Server, value string) error {
 func TestPostgres_isNotInTheWay(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Settings: patient, WithoutPostgres: true})
-	i, h := c.Instances[0], newHistory()
+	i, h := c.Instances[0], workload.NewHistory()
 	pid := i.PID()
 
 	t.Run("absent at start", func(t *testing.T) {
@@ -72,7 +73,7 @@ func TestPostgres_isNotInTheWay(t *testing.T) {
 
 // suffer has clients work before, during and after an outage. from is where the
 // log of the instance begins to speak of it.
-func suffer(t *testing.T, c *cluster.Cluster, h *history, o outage, from int64) {
+func suffer(t *testing.T, c *cluster.Cluster, h *workload.History, o outage, from int64) {
 	l := startLoad(t, c, h, operationLimit)
 	to := clientOf(c, vs)
 	l.committer(to, "busy.git", o.name+"-busy")
@@ -119,7 +120,7 @@ func suffer(t *testing.T, c *cluster.Cluster, h *history, o outage, from int64) 
 func TestPostgres_withTLSAndClientCertificates(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient, PostgresTLS: true, VirtualStorages: []cluster.VirtualStorage{cluster.Numbered(vs, 2)}})
-	h := newHistory()
+	h := workload.NewHistory()
 	made(t, clientOf(c, vs), h, "tls.git")
 	settled(t, c, h)
 	secret, err := c.Postgres.SQL(t.Context(), "praefect",
@@ -131,7 +132,7 @@ func TestPostgres_withTLSAndClientCertificates(t *testing.T) {
 		t.Errorf("all connections of praefect have TLS and a client certificate: %q", secret)
 	}
 	for command, want := range map[string]string{"sql-ping": "praefect sql-ping: OK\n", "sql-migrate": ""} {
-		out, err := praefect(t, c, c.Instances[0], command)
+		out, err := praefect(t, c, command)
 		if err != nil {
 			t.Error(err)
 		}

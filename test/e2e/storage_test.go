@@ -15,6 +15,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 // statusOf is how a storage is, as the first instance sees it.
@@ -51,17 +52,17 @@ func allServe(ctx context.Context, c *cluster.Cluster) error {
 	return nil
 }
 
-// praefect runs a sub-command with the settings of an instance.
-func praefect(t *testing.T, c *cluster.Cluster, i *cluster.Instance, args ...string) (stdout string, err error) {
+// praefect runs a sub-command with the settings of the first instance.
+func praefect(t *testing.T, c *cluster.Cluster, command string) (stdout string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.Binaries.Path(cluster.Praefect), append([]string{"-config", i.Config}, args...)...)
+	cmd := exec.CommandContext(ctx, c.Binaries.Path(cluster.Praefect), "-config", c.Instances[0].Config, command)
 	var complaints strings.Builder
 	cmd.Env, cmd.Stderr = []string{"HOME=/"}, &complaints
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("run praefect %s: %w: %s", strings.Join(args, " "), err, complaints.String())
+		return "", fmt.Errorf("run praefect %s: %w: %s", command, err, complaints.String())
 	}
 	return string(out), nil
 }
@@ -97,7 +98,7 @@ func moreReads(t *testing.T, c *cluster.Cluster, s *cluster.Storage) {
 func TestStorage_secondaryWithAnEmptyDiskIsRefilled(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Settings: patient})
-	h, to, s := newHistory(), clientOf(c, vs), c.Storages[1]
+	h, to, s := workload.NewHistory(), clientOf(c, vs), c.Storages[1]
 	const quiet = 20
 	for n := range quiet {
 		made(t, to, h, fmt.Sprintf("quiet/%d.git", n))
@@ -135,7 +136,7 @@ func TestStorage_secondaryWithAnEmptyDiskIsRefilled(t *testing.T) {
 func TestStorage_primaryGoneMeansNoWritesButReads(t *testing.T) {
 	t.Parallel()
 	c := start(t, cluster.Options{Settings: impatient})
-	h, to, primary := newHistory(), clientOf(c, vs), c.Storages[0]
+	h, to, primary := workload.NewHistory(), clientOf(c, vs), c.Storages[0]
 	made(t, to, h, "quiet.git", "refused.git", "met.git")
 	settled(t, c, h)
 	l := startLoad(t, c, h, operationLimit)
@@ -146,7 +147,7 @@ func TestStorage_primaryGoneMeansNoWritesButReads(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), briefLimit)
 		defer cancel()
 		_, err := to.commit(ctx, path, "main", subject)
-		h.commit(place{vs, path}, "main", subject, err)
+		h.Commit(workload.At(vs, path), "main", subject, err)
 		return err
 	}
 	if err := primary.Kill(); err != nil {
@@ -196,13 +197,13 @@ func TestStorage_ofOneNameInTwoVirtualStorages(t *testing.T) {
 	c := start(t, cluster.Options{Settings: impatient, VirtualStorages: []cluster.VirtualStorage{
 		cluster.Numbered("one", 2), cluster.Numbered("two", 2),
 	}})
-	h := newHistory()
+	h := workload.NewHistory()
 	for _, virtualStorage := range []string{"one", "two"} {
-		to, p := clientOf(c, virtualStorage), place{virtualStorage, "same.git"}
+		to, p := clientOf(c, virtualStorage), workload.At(virtualStorage, "same.git")
 		made(t, to, h, "same.git", "only-"+virtualStorage+".git")
 		subject := "pushed-to-" + virtualStorage
 		err := clone(t, c, virtualStorage, "same.git").push(t.Context(), "main", subject)
-		h.commit(p, "main", subject, err)
+		h.Commit(p, "main", subject, err)
 		if err != nil {
 			t.Error(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 // vs is the virtual storage of the tests that need only one.
@@ -97,18 +98,11 @@ func restart(t *testing.T, c *cluster.Cluster, env ...string) {
 }
 
 // made makes repositories, with a first commit on main each.
-func made(t *testing.T, to client, h *history, paths ...string) {
+func made(t *testing.T, to client, h *workload.History, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
 		ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
-		p := place{to.virtualStorage, path}
-		err := to.create(ctx, path)
-		h.existence(p, true, err)
-		if err == nil {
-			const subject = "first"
-			_, err = to.commit(ctx, path, "main", subject)
-			h.commit(p, "main", subject, err)
-		}
+		err := h.Make(ctx, to.api(), path)
 		cancel()
 		if err != nil {
 			t.Fatal(err)
@@ -116,11 +110,10 @@ func made(t *testing.T, to client, h *history, paths ...string) {
 	}
 }
 
-// checkout is a clone on the disk of a developer, who pushes from it.
+// checkout is a clone of one repository, with the place to push to.
 type checkout struct {
-	cluster *cluster.Cluster
-	dir     string
-	url     string
+	*workload.Checkout
+	url string
 }
 
 // clone clones a repository through the first instance.
@@ -128,19 +121,17 @@ func clone(t *testing.T, c *cluster.Cluster, virtualStorage, path string) *check
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	w := &checkout{cluster: c, dir: filepath.Join(t.TempDir(), "clone"), url: c.Instances[0].URL(virtualStorage, path)}
-	if _, err := c.Git(ctx, os.TempDir(), "clone", "--quiet", w.url, w.dir); err != nil {
+	url := c.Instances[0].URL(virtualStorage, path)
+	w, err := workload.Clone(ctx, c, url, filepath.Join(t.TempDir(), "clone"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return &checkout{Checkout: w, url: url}
 }
 
 // push makes a commit and pushes it to a branch.
 func (w *checkout) push(ctx context.Context, branch, subject string) error {
-	if _, err := w.cluster.Git(ctx, w.dir, "commit", "--quiet", "--allow-empty", "--message", subject); err != nil {
-		return err
-	}
-	_, err := w.cluster.Git(ctx, w.dir, "push", "--quiet", w.url, "HEAD:refs/heads/"+branch)
+	_, err := w.Push(ctx, w.url, branch, subject)
 	return err
 }
 

@@ -51,6 +51,24 @@ func (c Client) Repository(path string) *gitalypb.Repository {
 	return &gitalypb.Repository{StorageName: c.VirtualStorage, RelativePath: path}
 }
 
+// Create makes an empty repository.
+func (c Client) Create(ctx context.Context, path string) error {
+	request := &gitalypb.CreateRepositoryRequest{Repository: c.Repository(path)}
+	if _, err := gitalypb.NewRepositoryServiceClient(c.Conn).CreateRepository(ctx, request); err != nil {
+		return fmt.Errorf("create %q: %w", path, err)
+	}
+	return nil
+}
+
+// Remove removes a repository.
+func (c Client) Remove(ctx context.Context, path string) error {
+	request := &gitalypb.RemoveRepositoryRequest{Repository: c.Repository(path)}
+	if _, err := gitalypb.NewRepositoryServiceClient(c.Conn).RemoveRepository(ctx, request); err != nil {
+		return fmt.Errorf("remove %q: %w", path, err)
+	}
+	return nil
+}
+
 // Commit adds a commit with a file of its own to a branch, which is made if need
 // be, and returns its id. An error may mean that it was made all the same.
 func (c Client) Commit(ctx context.Context, path, branch, subject string) (id string, err error) {

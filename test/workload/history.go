@@ -1,25 +1,29 @@
-package e2e
+package workload
 
 import (
+	"context"
 	"slices"
 	"sync"
 )
 
-// history is what clients know of their writes. A write without an error is
+// History is what clients know of their writes. A write without an error is
 // acknowledged; one with an error may or may not have had its effect. Each
 // branch and reference has one writer, which does one thing after the other, and
 // each commit has a subject of its own. Its methods may be called by several
 // goroutines.
-type history struct {
+type History struct {
 	mu           sync.Mutex
-	repositories map[place]*record // guarded by mu
+	repositories map[Place]*record // guarded by mu
 	acknowledged int               // guarded by mu
 	refused      int               // not acknowledged, whatever became of them; guarded by mu
 	surprises    int               // of these, commits that were found all the same; guarded by mu
 }
 
-// place is a repository as a client names it.
-type place struct{ virtualStorage, path string }
+// Place is a repository as a client names it.
+type Place struct{ VirtualStorage, Path string }
+
+// At is the place of a repository.
+func At(virtualStorage, path string) Place { return Place{VirtualStorage: virtualStorage, Path: path} }
 
 // record is what is known of one repository.
 type record struct {
@@ -40,10 +44,11 @@ type attempt struct {
 	inherited bool
 }
 
-func newHistory() *history { return &history{repositories: make(map[place]*record)} }
+// NewHistory is one of clients that have done nothing yet.
+func NewHistory() *History { return &History{repositories: make(map[Place]*record)} }
 
 // note counts a write and gives the record of its repository. Caller holds mu.
-func (h *history) note(p place, err error) *record {
+func (h *History) note(p Place, err error) *record {
 	if err == nil {
 		h.acknowledged++
 	} else {
@@ -57,32 +62,46 @@ func (h *history) note(p place, err error) *record {
 	return r
 }
 
-// existence takes the end of a create (there) or a remove.
-func (h *history) existence(p place, there bool, err error) {
+// Existence takes the end of a create (there) or a remove.
+func (h *History) Existence(p Place, there bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.note(p, err)
 	r.there = possible(r.there, there, err)
 }
 
-// commit takes the end of a commit, or of the push of one.
-func (h *history) commit(p place, branch, subject string, err error) {
+// Make makes a repository with a first commit on main.
+func (h *History) Make(ctx context.Context, through Client, path string) error {
+	p := At(through.VirtualStorage, path)
+	err := through.Create(ctx, path)
+	h.Existence(p, true, err)
+	if err != nil {
+		return err
+	}
+	const subject = "first"
+	_, err = through.Commit(ctx, path, "main", subject)
+	h.Commit(p, "main", subject, err)
+	return err
+}
+
+// Commit takes the end of a commit, or of the push of one.
+func (h *History) Commit(p Place, branch, subject string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.note(p, err)
 	r.branches[branch] = append(r.branches[branch], attempt{subject: subject, acknowledged: err == nil})
 }
 
-// inherits says that a branch will begin with a commit of another one.
-func (h *history) inherits(p place, branch, subject string) {
+// Inherits says that a branch will begin with a commit of another one.
+func (h *History) Inherits(p Place, branch, subject string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.repositories[p]
 	r.branches[branch] = append(r.branches[branch], attempt{subject: subject, inherited: true})
 }
 
-// pointed takes the end of a change of a reference.
-func (h *history) pointed(p place, ref, id string, err error) {
+// Pointed takes the end of a change of a reference.
+func (h *History) Pointed(p Place, ref, id string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := h.note(p, err)
@@ -104,9 +123,9 @@ func possible[T comparable](before []T, value T, err error) []T {
 	return append(slices.Clone(before), value)
 }
 
-// counts are the writes that were acknowledged, those that were not, and how many
+// Counts are the writes that were acknowledged, those that were not, and how many
 // of the latter are in effect, as of the last check.
-func (h *history) counts() (acknowledged, refused, surprises int) {
+func (h *History) Counts() (acknowledged, refused, surprises int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.acknowledged, h.refused, h.surprises
