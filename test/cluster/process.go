@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -32,8 +33,9 @@ type Process struct {
 	detached bool // outlives us
 	place    place.Place
 
-	mu  sync.Mutex
-	run *run // the latest one, nil before the first; guarded by mu
+	mu    sync.Mutex
+	run   *run     // the latest one, nil before the first; guarded by mu
+	flags []string // further ones; guarded by mu
 }
 
 // run is one life of a process.
@@ -59,6 +61,14 @@ func (p *Process) Start(env ...string) error {
 	}
 	p.run = r
 	return nil
+}
+
+// Flags replaces the further arguments that the process is started with from its
+// next start on.
+func (p *Process) Flags(flags ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.flags = flags
 }
 
 // Running tells whether the process was started and has not ended. A paused one
@@ -228,9 +238,9 @@ func (r *run) signal(signal syscall.Signal) error {
 	return nil
 }
 
-// command is the process as the next life of it is executed.
+// command is the process as the next life of it is executed. Caller holds mu.
 func (p *Process) command(env []string) *exec.Cmd {
-	cmd := exec.Command(p.program, p.args...)
+	cmd := exec.Command(p.program, slices.Concat(p.args, p.flags)...)
 	cmd.Env = append(append(cmd.Env, p.env...), env...)
 	// The directory of the one who started it may go before it does.
 	cmd.Dir = "/"

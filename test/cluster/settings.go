@@ -17,6 +17,18 @@ const raftSecret = "raft-secret"
 // table is a TOML table.
 type table = map[string]any
 
+// Configure replaces Options.Settings: each instance has the new ones from its next
+// start on. No instance may be starting.
+func (c *Cluster) Configure(settings string) error {
+	c.options.Settings = settings
+	for _, i := range c.Instances {
+		if err := c.writeConfig(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeConfig writes the configuration of an instance.
 func (c *Cluster) writeConfig(i *Instance) error {
 	database, err := databaseSettings(c.DSN)
