@@ -162,7 +162,7 @@ type Yamux struct {
 // Admin is the secret of operators.
 type Admin struct {
 	// Token is the secret. Default: none, and then changes are accepted on the
-	// Unix socket only.
+	// Unix socket, and from tools that can read raft.data_dir.
 	Token Secret `toml:"token"`
 	// TokenFile is a file that holds the token, in place of Token.
 	TokenFile string `toml:"token_file"`

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/replicator/cataloguetest"
 	"praefect/replicator/queue"
 )
 
@@ -80,6 +81,10 @@ func (c *catalogue) setAway(away bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.away = away
+}
+
+func TestCatalogue_keepsTheContract(t *testing.T) {
+	cataloguetest.Exercise(t, new(world).withCatalogue())
 }
 
 func TestCataloguer_followsWhatComesAndGoes(t *testing.T) {

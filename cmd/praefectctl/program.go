@@ -32,7 +32,7 @@ it passes on to the leader what only the leader can do.
 
 Changes need the admin token, as -admin-token-file, PRAEFECT_ADMIN_TOKEN_FILE or in
 the settings given by -config. An instance without one takes changes on its Unix
-socket only.
+socket, and from who can read its data directory (raft.data_dir in the settings).
 
 Exit codes:
   0  done; status, raft status: everything is healthy

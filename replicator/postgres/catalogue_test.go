@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"praefect/replicator/cataloguetest"
 	"praefect/replicator/queue"
 )
 
@@ -192,4 +193,8 @@ func TestCatalogue_usesItsIndexes(t *testing.T) {
 			t.Errorf("%s looks at %d blocks", name, p.blocks())
 		}
 	}
+}
+
+func TestCatalogue_keepsTheContract(t *testing.T) {
+	cataloguetest.Exercise(t, NewCatalogue(migrated(t, newDatabase(t), Config{})))
 }
