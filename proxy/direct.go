@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/fsm/state"
+	"praefect/proxy/channel"
 	"praefect/proxy/method"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
@@ -35,6 +36,9 @@ type request struct {
 	// keys are the repositories of a repository-scoped call: the target and, if
 	// the client named one, the additional one.
 	keys []state.Key
+	// asked tells that the client waits for a sidechannel, spent that one was
+	// opened: the client takes no other.
+	asked, spent bool
 }
 
 // direct handles every call that no service of this instance answers.
@@ -62,6 +66,11 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 
 	r := &request{stream: ss, ctx: ss.Context(), call: callOf(ss.Context()), method: m, wire: call, first: first}
 	r.call.kind = m.Kind.String()
+	if r.asked = channel.Asked(r.ctx); r.asked {
+		if _, ok := channel.FromContext(r.ctx); !ok {
+			return errClientWithoutBackchannel
+		}
+	}
 	if err := r.read(); err != nil {
 		return invalid(err)
 	}
@@ -122,10 +131,12 @@ func (r *request) read() error {
 }
 
 // outgoing is the context of a call to a storage: the client's metadata but not
-// its credentials, which are for us alone.
+// its credentials, which are for us alone, and not the id of its sidechannel,
+// which means nothing elsewhere.
 func (r *request) outgoing(ctx context.Context) context.Context {
 	md, _ := metadata.FromIncomingContext(ctx) // a copy of our own
 	delete(md, "authorization")
+	delete(md, channel.IDHeader)
 	delete(md, transaction.Header) // votes are cast in transactions of ours only
 	md.Set(correlationHeader, r.call.correlationID)
 	return metadata.NewOutgoingContext(ctx, md)
@@ -151,15 +162,22 @@ func (r *request) firstFor(name string) *stream.Frame {
 type target interface {
 	grpc.ClientConnInterface
 	Target() storage.Target
+	// Sidechannels has those who wait for a sidechannel; nil if none can come.
+	Sidechannels() *channel.Registry
 }
 
 // forward passes the call on to one storage and returns how it ended.
 func (s *Server) forward(ctx context.Context, r *request, conn target, beforeStatus func(stream.Outcome) error) stream.Outcome {
-	call := r.wire
-	call.BeforeStatus = beforeStatus
-	leg, err := stream.Open(r.outgoing(ctx), conn, call, r.firstFor(conn.Target().Storage))
+	ctx, side, err := s.expect(r.outgoing(ctx), r, conn.Sidechannels())
 	if err != nil {
 		return stream.Outcome{Err: err} // nothing was sent
+	}
+	call := r.wire
+	call.BeforeStatus = side.before(beforeStatus)
+	leg, err := stream.Open(ctx, conn, call, r.firstFor(conn.Target().Storage))
+	if err != nil {
+		_ = side.end()                  // for which nothing came,
+		return stream.Outcome{Err: err} // because nothing was sent
 	}
 	return s.forwarder.Forward(r.stream, call, leg)
 }

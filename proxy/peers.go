@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"praefect/proxy/channel"
 	"praefect/proxy/stream"
 )
 
@@ -34,8 +36,9 @@ const (
 
 // peers finds an instance that has a lease, for the reads of one that has none.
 type peers struct {
-	list func() []Peer
-	log  *slog.Logger
+	list     func() []Peer
+	log      *slog.Logger
+	channels channel.Config
 
 	mu     sync.Mutex
 	conns  map[string]*peerConn // by address; guarded by mu
@@ -50,10 +53,26 @@ type peers struct {
 type peerConn struct {
 	*grpc.ClientConn
 	name string
+	// beside is another connection, for calls with sidechannels, which a peer of
+	// an older version does not open; sidechannels are those that it opens.
+	beside       *grpc.ClientConn
+	sidechannels channel.Registry
 }
 
-func newPeers(list func() []Peer, log *slog.Logger) *peers {
-	return &peers{list: list, log: log, conns: make(map[string]*peerConn)}
+// forCall is the connection for a call.
+func (c *peerConn) forCall(r *request) *grpc.ClientConn {
+	if r.asked {
+		return c.beside
+	}
+	return c.ClientConn
+}
+
+func (c *peerConn) close() error {
+	return errors.Join(c.ClientConn.Close(), c.beside.Close())
+}
+
+func newPeers(list func() []Peer, log *slog.Logger, channels channel.Config) *peers {
+	return &peers{list: list, log: log, channels: channels, conns: make(map[string]*peerConn)}
 }
 
 // leased returns a connection to a peer that had a lease a moment ago, nil if
@@ -121,19 +140,18 @@ func (p *peers) connections() []*peerConn {
 	for address, c := range p.conns {
 		if _, still := now[address]; !still {
 			delete(p.conns, address)
-			_ = c.Close() // it was not closed before
+			_ = c.close() // it was not closed before
 		}
 	}
 	var conns []*peerConn
 	for address, name := range now {
 		c := p.conns[address]
 		if c == nil {
-			cc, err := dialPeer(address)
-			if err != nil {
+			var err error
+			if c, err = p.dial(name, address); err != nil {
 				p.log.Debug("a peer has no address that can be dialled", "peer", name, "err", err)
 				continue
 			}
-			c = &peerConn{ClientConn: cc, name: name}
 			p.conns[address] = c
 		}
 		conns = append(conns, c)
@@ -155,15 +173,28 @@ func (p *peers) close() {
 	defer p.mu.Unlock()
 	p.closed, p.best = true, nil
 	for address, c := range p.conns {
-		if err := c.Close(); err != nil {
+		if err := c.close(); err != nil {
 			p.log.Warn("closing the connection to a peer", "peer", c.name, "err", err)
 		}
 		delete(p.conns, address)
 	}
 }
 
-// dialPeer prepares a connection; it fails only if the address is none.
-func dialPeer(address string) (*grpc.ClientConn, error) {
+// dial prepares both connections to a peer; it fails only if the address is none.
+func (p *peers) dial(name, address string) (*peerConn, error) {
+	c := &peerConn{name: name}
+	var err error
+	if c.ClientConn, err = dialPeer(address, nil); err != nil {
+		return nil, err
+	}
+	if c.beside, err = dialPeer(address, &channel.Client{Config: p.channels, Sidechannels: &c.sidechannels}); err != nil {
+		return nil, errors.Join(err, c.ClientConn.Close())
+	}
+	return c, nil
+}
+
+// dialPeer prepares a connection, with a backchannel unless that is nil.
+func dialPeer(address string, backchannel *channel.Client) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	target := address
 	switch scheme, rest, _ := strings.Cut(address, "://"); scheme {
@@ -171,6 +202,9 @@ func dialPeer(address string) (*grpc.ClientConn, error) {
 		creds, target = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12}), "dns:///"+rest
 	case "tcp":
 		target = "dns:///" + rest
+	}
+	if backchannel != nil {
+		creds = channel.NewClientCredentials(creds, *backchannel)
 	}
 	return grpc.NewClient(target,
 		grpc.WithTransportCredentials(creds),

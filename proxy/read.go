@@ -43,6 +43,10 @@ func (s *Server) read(r *request) error {
 			failure = err
 			continue
 		}
+		if r.asked && !conn.Backchannel() {
+			failure = errNoSidechannels
+			continue
+		}
 		r.call.storage = name
 		s.metrics.reads.WithLabelValues(vs, name).Inc()
 		outcome := s.forward(r.ctx, r, conn, nil)
@@ -58,7 +62,7 @@ func (s *Server) read(r *request) error {
 // and neither side of the client's has been used up.
 func repeatable(r *request, o stream.Outcome) bool {
 	lost := o.Err != nil && status.Code(o.Err) == codes.Unavailable && o.ClientErr == nil
-	untouched := !o.Responded && (!r.method.ClientStreams || !o.Sent)
+	untouched := !o.Responded && !r.spent && (!r.method.ClientStreams || !o.Sent)
 	return lost && untouched && (!o.Ended || !o.Sent)
 }
 

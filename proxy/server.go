@@ -143,7 +143,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		storages: deps.Storages,
 		ledger:   deps.Ledger,
 		votes:    deps.Transactions,
-		peers:    newPeers(deps.Peers, deps.Logger),
+		peers:    newPeers(deps.Peers, deps.Logger, cfg.Channels),
 		log:      deps.Logger,
 		checks:   deps.Checks,
 		touched:  deps.Touched,

@@ -8,6 +8,7 @@ import (
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 
+	"praefect/proxy/channel"
 	"praefect/proxy/ledger"
 	"praefect/proxy/stream"
 )
@@ -63,20 +64,26 @@ func (s *Server) readWithoutLease(r *request) (answered bool, err error) {
 func (s *Server) passOn(r *request, conn *peerConn) stream.Outcome {
 	r.call.storage = conn.name
 	md, _ := metadata.FromIncomingContext(r.ctx) // a copy of our own
+	delete(md, channel.IDHeader)
 	md.Set(passedOnHeader, "true")
 	md.Set(correlationHeader, r.call.correlationID)
+	ctx, side, err := s.expect(metadata.NewOutgoingContext(r.ctx, md), r, &conn.sidechannels)
+	if err != nil {
+		return stream.Outcome{Err: err} // nothing was sent
+	}
 	data := r.first.Data()
 	data.Ref()
 	call := r.wire
-	call.BeforeStatus = func(o stream.Outcome) error {
+	call.BeforeStatus = side.before(func(o stream.Outcome) error {
 		if len(o.Trailer.Get(refusedTrailer)) > 0 && !o.Responded {
 			return errPeerRefused
 		}
 		return nil
-	}
-	leg, err := stream.Open(metadata.NewOutgoingContext(r.ctx, md), conn, call, stream.NewFrame(data))
+	})
+	leg, err := stream.Open(ctx, conn.forCall(r), call, stream.NewFrame(data))
 	if err != nil {
-		return stream.Outcome{Err: err} // nothing was sent
+		_ = side.end()                  // for which nothing came,
+		return stream.Outcome{Err: err} // because nothing was sent
 	}
 	return s.forwarder.Forward(r.stream, call, leg)
 }

@@ -82,13 +82,18 @@ func (s *Server) copies(r *request) int {
 // forward sends the call to all of them. Those whose connection is gone do not
 // vote.
 func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outcome {
-	call := v.r.wire
-	call.BeforeStatus = v.end
-	call.LegEnded = func(leg int, _ stream.Outcome) { v.votes.Leave(v.names[leg]) }
-	call.Grace = ballot.Grace
-	primary, err := v.open(ctx, call, conns[0])
+	outgoing, side, err := v.server.expect(v.r.outgoing(ctx), v.r, conns[0].Sidechannels())
 	if err != nil {
 		return stream.Outcome{Err: err} // nothing was sent
+	}
+	call := v.r.wire
+	call.BeforeStatus = side.before(v.end)
+	call.LegEnded = func(leg int, _ stream.Outcome) { v.votes.Leave(v.names[leg]) }
+	call.Grace = ballot.Grace
+	primary, err := v.open(outgoing, call, conns[0])
+	if err != nil {
+		_ = side.end()                  // for which nothing came,
+		return stream.Outcome{Err: err} // because nothing was sent
 	}
 	var others []*stream.Leg
 	for i, conn := range conns[1:] {
@@ -97,7 +102,7 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 			v.votes.Leave(name)
 			continue
 		}
-		leg, err := v.open(ctx, call, conn)
+		leg, err := v.open(v.r.outgoing(ctx), call, conn)
 		if err != nil {
 			v.votes.Leave(name)
 			continue
@@ -109,10 +114,10 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 	return v.server.forwarder.Forward(v.r.stream, call, primary, others...)
 }
 
-// open opens the call at one storage.
+// open opens the call at one storage. ctx is an outgoing one.
 func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn) (*stream.Leg, error) {
 	name := conn.Target().Storage
-	ctx = metadata.AppendToOutgoingContext(v.r.outgoing(ctx), transaction.Header, v.votes.Metadata(name))
+	ctx = metadata.AppendToOutgoingContext(ctx, transaction.Header, v.votes.Metadata(name))
 	return stream.Open(ctx, v.server.stepped(conn), call, v.r.firstFor(name))
 }
 
@@ -154,7 +159,7 @@ func (v *voting) end(o stream.Outcome) error {
 // been used up.
 func elsewhere(r *request, o stream.Outcome, try context.Context) bool {
 	lost := o.Err != nil && !o.Ended && (status.Code(o.Err) == codes.Unavailable || try.Err() != nil)
-	untouched := !o.Responded && (!r.method.ClientStreams || !o.Sent)
+	untouched := !o.Responded && !r.spent && (!r.method.ClientStreams || !o.Sent)
 	return lost && untouched && o.ClientErr == nil && r.ctx.Err() == nil
 }
 
