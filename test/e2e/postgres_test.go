@@ -132,7 +132,7 @@ func TestPostgres_withTLSAndClientCertificates(t *testing.T) {
 		t.Errorf("all connections of praefect have TLS and a client certificate: %q", secret)
 	}
 	for command, want := range map[string]string{"sql-ping": "praefect sql-ping: OK\n", "sql-migrate": ""} {
-		out, err := praefect(t, c, command)
+		out, err := praefect(t, c, c.Instances[0], command)
 		if err != nil {
 			t.Error(err)
 		}

@@ -52,17 +52,17 @@ func allServe(ctx context.Context, c *cluster.Cluster) error {
 	return nil
 }
 
-// praefect runs a sub-command with the settings of the first instance.
-func praefect(t *testing.T, c *cluster.Cluster, command string) (stdout string, err error) {
+// praefect runs a sub-command with the settings of an instance.
+func praefect(t *testing.T, c *cluster.Cluster, i *cluster.Instance, args ...string) (stdout string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.Binaries.Path(cluster.Praefect), "-config", c.Instances[0].Config, command)
+	cmd := exec.CommandContext(ctx, c.Binaries.Path(cluster.Praefect), append([]string{"-config", i.Config}, args...)...)
 	var complaints strings.Builder
 	cmd.Env, cmd.Stderr = []string{"HOME=/"}, &complaints
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("run praefect %s: %w: %s", command, err, complaints.String())
+		return "", fmt.Errorf("run praefect %s: %w: %s", strings.Join(args, " "), err, complaints.String())
 	}
 	return string(out), nil
 }
