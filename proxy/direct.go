@@ -49,7 +49,7 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 	}
 	m, ok := s.methods.Lookup(name)
 	if m.Refusal != "" {
-		return status.Errorf(codes.Unimplemented, "method %s is not offered: %s", name, m.Refusal)
+		return refused(m)
 	}
 	if !ok || m.Kind == method.Intercepted {
 		return status.Errorf(codes.Unimplemented, "method %s is not known to this version", name)
@@ -94,6 +94,11 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 		defer s.touched(r.keys[0]) // it may have happened even if it failed
 	}
 	return s.write(r)
+}
+
+// refused is the status of a method that is not offered.
+func refused(m method.Method) error {
+	return status.Errorf(codes.Unimplemented, "method %s is not offered: %s", m.FullName, m.Refusal)
 }
 
 // read finds what the first message names and refuses what no storage should

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"praefect/fsm/state"
@@ -94,10 +93,10 @@ func (s serverService) DiskStatistics(ctx context.Context, _ *gitalypb.DiskStati
 	return answer, nil
 }
 
-// ClockSynced is refused: it would ask a time server of the client's choice. Here nothing but the tokens of clients and
-// storages, good for 30 s, depends on clocks that agree, and those are checked with each call.
+// ClockSynced is refused, for the reason in the table of methods.
 func (s serverService) ClockSynced(context.Context, *gitalypb.ClockSyncedRequest) (*gitalypb.ClockSyncedResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "clocks are not compared with a time server here: let the system's time service watch them")
+	m, _ := s.server.methods.Lookup(gitalypb.ServerService_ClockSynced_FullMethodName)
+	return nil, refused(m)
 }
 
 // virtualFilesystemID is the id that upstream shows for a virtual storage of

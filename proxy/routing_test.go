@@ -127,7 +127,7 @@ func TestRouting_everyMethod(t *testing.T) {
 func ownQuestion(a arrival) bool { return a.method == signatureMethod }
 
 // routes drives one method that is forwarded, on a repository of its own that
-// gitaly-2 is behind on.
+// gitaly-2 is behind on, or on its second one.
 func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool) {
 	w.t.Helper()
 	path := fmt.Sprintf("%d.git", n)
@@ -135,7 +135,10 @@ func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool)
 		path = "@pools/ab/12/" + poolDigest + ".git"
 	}
 	named := names(m, path)
-	if m.Scope == method.ScopeRepository {
+	switch { // ▲ where there are two, a storage that is behind on either gets nothing
+	case m.HasAdditional():
+		w.missAt(named.Additional.RelativePath, "gitaly-1", "gitaly-3")
+	case m.Scope == method.ScopeRepository:
 		w.missAt(path, "gitaly-1", "gitaly-3")
 	}
 	messages := [][]byte{m.Rewrite(nil, named).Materialize()}

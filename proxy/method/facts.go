@@ -31,10 +31,13 @@ func (m Method) withFacts() Method {
 	return m
 }
 
-// refusals lists the methods that have a meaning for one storage and none that could be kept for a virtual storage.
+// refusals lists the methods that have a meaning for one storage and none that could be kept for a virtual storage, and those
+// that an instance would have to answer for itself and does not.
 var refusals = map[string]string{
 	"RepositoryService/RemoveAll": "it would remove every repository of a virtual storage behind the back of the ledger: " +
 		"list them with WalkRepos, and remove each with RemoveRepository",
+	"ServerService/ClockSynced": "it would ask a time server of the client's choice; let the system's time service watch the clock. " +
+		"Only tokens depend on it here, which are checked with each call",
 	"InternalGitaly/StorePoolMetadata": "it writes beside the repositories of one storage: ask that storage itself",
 }
 
@@ -91,7 +94,10 @@ var refsOnly = map[string]bool{
 // slower. Upstream fans out every repository-scoped mutator but CreateObjectPool and DeleteObjectPool; here a method has to
 // earn it, for an effect before the vote would be one that nobody has accounted for.
 //
-// Left out on purpose: RemoveRepository, CreateObjectPool and DeleteObjectPool, which take their effect unasked.
+// Left out on purpose: RemoveRepository, CreateObjectPool and DeleteObjectPool, whose effect is not on references alone;
+// FetchRemote, CreateRepositoryFromURL, CreateRepositoryFromSnapshot and ReplicateRepository, which bring what the other side
+// has at that moment, so that storages that ask it one after the other may disagree about a write that none of them could do
+// wrong.
 var votes = map[string]bool{
 	"ObjectPoolService/DisconnectGitAlternates":    true,
 	"ObjectPoolService/FetchIntoObjectPool":        true,

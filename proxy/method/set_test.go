@@ -8,6 +8,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 // TestDataFile_saysWhatTheDescriptorsSay: taking in the descriptors of the release that the data file describes finds
@@ -21,6 +25,22 @@ func TestDataFile_saysWhatTheDescriptorsSay(t *testing.T) {
 	got, want := slices.Collect(with.All()), slices.Collect(plain.All())
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Method{}, plan{}, level{}, edge{}, rival{})); diff != "" {
 		t.Errorf("with the descriptors (-without +with):\n%s", diff)
+	}
+}
+
+// TestNew_takesTheWholeAPIAsASet: what is compiled in, read from a file as of another release, says the same.
+func TestNew_takesTheWholeAPIAsASet(t *testing.T) {
+	set := &descriptorpb.FileDescriptorSet{}
+	protoregistry.GlobalFiles.RangeFilesByPackage("gitaly", func(file protoreflect.FileDescriptor) bool {
+		set.File = append(set.File, protodesc.ToFileDescriptorProto(file))
+		return true
+	})
+	with, err := New(DescriptorSet{Name: "16.11", Data: marshal(t, set)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(with.methods), len(newTable(t).methods); got != want {
+		t.Errorf("%d methods, want %d", got, want)
 	}
 }
 
