@@ -43,11 +43,19 @@ func (d *decider) alarm(format string, args ...any) {
 	d.out.Alarms = append(d.out.Alarms, fmt.Sprintf(format, args...))
 }
 
-// remember notes since when each storage is dead or well.
+// remember notes since when each storage is dead or well, and each incarnation known.
 func (d *decider) remember(before Memory) Memory {
 	now := Memory{
 		died: make(map[verdict.Name]time.Duration), alive: make(map[verdict.Name]bool),
 		well: make(map[verdict.Name]wellness), unseen: make(map[verdict.Name]time.Duration),
+		known: make(map[state.Incarnation]time.Duration),
+	}
+	for _, instance := range d.View.Instances {
+		inc := instance.Incarnation
+		now.known[inc] = d.Now
+		if since, ok := before.known[inc]; ok {
+			now.known[inc] = since
+		}
 	}
 	for i := range d.View.VirtualStorages {
 		vs := &d.View.VirtualStorages[i]

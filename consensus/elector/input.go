@@ -80,8 +80,8 @@ type Input struct {
 	// Now is the leader's clock, Wall the time of day for what people set.
 	Now  time.Duration
 	Wall time.Time
-	// Started is when the leader's process started, Since when its term began.
-	Started, Since time.Duration
+	// Started is when the leader's process started.
+	Started time.Duration
 	// Self is the leader's own incarnation.
 	Self   state.Incarnation
 	View   *state.State
@@ -107,6 +107,8 @@ type Memory struct {
 	// unseen is since when a storage could be admitted as serving, and nobody
 	// knows its disk.
 	unseen map[verdict.Name]time.Duration
+	// known is since when an incarnation is known in this term.
+	known map[state.Incarnation]time.Duration
 }
 
 // wellness is since when a storage is well, on which disk.

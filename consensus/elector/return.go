@@ -84,7 +84,7 @@ func (d *decider) retire() {
 		}
 		heard, ok := d.Leases.LastHeard(inc)
 		if !ok {
-			heard = d.Since
+			heard = d.out.Memory.known[inc] // it may have come a moment ago
 		}
 		silence := d.Now - heard
 		if silence < d.Settings.ProbeAfter {

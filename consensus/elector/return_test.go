@@ -162,7 +162,6 @@ func TestDecide_retires(t *testing.T) {
 func TestDecide_retiresAfterLongSilence(t *testing.T) {
 	r := newRig(t)
 	gone, other := r.in.View.Instances[2].Incarnation, r.in.View.Instances[1].Incarnation
-	r.in.Since = r.in.Now
 	delete(r.leases.heard, gone) // never, in this term
 	r.leases.leased[gone] = false
 	for range 599 {
@@ -189,4 +188,18 @@ func TestDecide_secondaryWithAnotherDiskIsFilledWithoutFailover(t *testing.T) {
 		}
 		r.did(tc.did)
 	}
+}
+
+func TestDecide_retiresNobodyWhoHasJustCome(t *testing.T) {
+	r := newRig(t)
+	r.pass(2 * time.Second)
+	r.in.Now += time.Hour // the leader is of long standing
+	for inc := range r.leases.heard {
+		r.leases.heard[inc] = r.in.Now
+	}
+	r.apply(0, state.Command{Register: &state.Register{ID: "i3", Name: "praefect-3"}})
+	r.history = nil
+	r.step(0)
+	r.step(time.Second)
+	r.did()
 }

@@ -152,7 +152,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	if t.proposing == nil {
 		differing := t.differing(now)
 		d := elector.Decide(elector.Input{
-			Settings: t.s.cfg.Failover, Configured: t.s.cfg.Configured, Now: now, Wall: time.Now(), Started: started, Since: t.Since,
+			Settings: t.s.cfg.Failover, Configured: t.s.cfg.Configured, Now: now, Wall: time.Now(), Started: started,
 			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now), Differing: differing,
 		}, t.memory)
 		t.memory = d.Memory

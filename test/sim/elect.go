@@ -93,7 +93,7 @@ func (l *leader) elect(t *task) {
 		}
 		d := elector.Decide(elector.Input{
 			Settings: electorSettings, Configured: []elector.Configured{configured},
-			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started, Since: l.since,
+			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started,
 			Self: in.ledger.inc, View: in.raft.view, Leases: l.grantor, Tally: l.tally(), Refusals: refused,
 		}, l.electing.memory)
 		l.electing.memory = d.Memory

@@ -15,7 +15,6 @@ type leader struct {
 	term    uint64
 	grantor *lease.Grantor
 	streams []*stream
-	since   time.Duration // when the term began
 	electing
 	applied []appliedAt
 	looked  time.Duration // when applied was last looked at
@@ -34,7 +33,7 @@ func (in *instance) leadership() {
 	switch {
 	case r.leading && r.ready && (in.leads == nil || in.leads.term != r.term) && in.ledger != nil:
 		in.leads = &leader{
-			in: in, term: r.term, since: in.now(), electing: newElecting(),
+			in: in, term: r.term, electing: newElecting(),
 			grantor: lease.NewGrantor(lease.Election{
 				Term: r.term, Since: in.now(), Self: in.id, Length: r.view.LeaseLength(),
 			}),
