@@ -266,6 +266,26 @@ func TestWrite_impatientClient(t *testing.T) {
 	})
 }
 
+func TestWrite_impatientClientAndNewsThatLetItPass(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		begin(t, l, repository).End(true, true)
+		l.s.say(func(s *session) { s.lease = Lease{} })
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		_, failed := beginBeside(t, ctx, l)
+		l.s.mu.Lock()
+		l.s.lease = Lease{Until: 1 << 62} // of which nobody has heard
+		l.s.mu.Unlock()
+		cancel()
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if writes, _ := l.InFlight(); writes != 0 {
+			t.Errorf("%d writes are left", writes)
+		}
+	})
+}
+
 func TestWrite_impatientClientLeavesNoUnknownOutcome(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		proceed := make(chan struct{})

@@ -150,10 +150,13 @@ func (w *Write) await(ctx context.Context) error {
 	case <-ctx.Done():
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if !w.answered {
-			w.over(ctx.Err())
+		if !w.answered { // what the machine hears with this may let it pass, or end it
 			l.step(machine.Cancel{Write: w.id})
-		} else if w.err == nil { // it may pass, and nobody wants it any more
+		}
+		switch {
+		case !w.answered:
+			w.over(ctx.Err())
+		case w.err == nil: // it may pass, and nobody wants it any more
 			l.step(machine.Ended{Write: w.id, Arrived: true})
 			w.err = ctx.Err()
 		}

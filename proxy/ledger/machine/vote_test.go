@@ -330,6 +330,7 @@ func TestNotSent_withAnAccountUnderWay(t *testing.T) {
 	r.step(NotSent{Write: 1})
 	said := len(r.said[1])
 	r.step(Cancel{Write: 1})
+	r.pass(settings.HoldTimeout)
 	r.answerKept()
 	r.reach()
 	if len(r.said[1]) != said {
