@@ -53,21 +53,23 @@ func newCheck(w *world) *check {
 	return c
 }
 
-// begin numbers a write.
-func (c *check) begin(r *request, in *instance) *write {
+// begin numbers one more effect that a request is to have.
+func (c *check) begin(r *request, in *instance) {
 	wr := &write{op: op(len(c.ops)), path: r.path, deletes: r.deletes, by: in}
 	c.ops = append(c.ops, wr)
-	return wr
+	r.ops = append(r.ops, wr.op)
 }
 
 // effect notes that a replica has changed.
-func (c *check) effect(s *storage, cl *call) {
-	c.w.tracef("%s: %s of %s (op %d) has its effect", s.name, cl.verb, cl.path, cl.op)
-	if cl.verb == verbWrite || cl.verb == verbDelete {
-		wr := c.ops[cl.op]
-		if wr.at == nil {
+func (c *check) effect(s *storage, cl *call, ops []op) {
+	c.w.tracef("%s: %s of %s (op %d) has its effect", s.name, cl.verb, cl.path, ops)
+	for _, o := range ops {
+		if wr := c.ops[o]; wr.at == nil && (cl.tx == nil || cl.tx.primary() == s.name) {
 			wr.at, wr.effect = s, c.w.now
 		}
+	}
+	if cl.tx != nil {
+		c.voted(s, cl.tx)
 	}
 	c.replicas(cl.path)
 }
@@ -84,15 +86,24 @@ func (c *check) deleted(before *content, by op) {
 	}
 }
 
-// ack notes that a client was told of a write's success, which was decided upon
-// a moment before.
-func (c *check) ack(wr *write, decided time.Duration) {
+// ack notes that a client was told of the success of a write, which was decided
+// upon a moment before. If it votes, the hook has said so already.
+func (c *check) ack(r *request, decided time.Duration) {
+	c.w.cov.Acks++
+	if c.w.postgres.away {
+		c.w.cov.AcksWithoutPostgres++
+	}
+	for _, o := range r.ops {
+		if wr := c.ops[o]; !wr.acked {
+			c.acknowledged(wr, decided)
+		}
+	}
+}
+
+// acknowledged notes that somebody may rely on an effect.
+func (c *check) acknowledged(wr *write, decided time.Duration) {
 	w := c.w
 	wr.acked, wr.ackedAt = true, decided
-	w.cov.Acks++
-	if w.postgres.away {
-		w.cov.AcksWithoutPostgres++
-	}
 	if wr.at == nil && !wr.deletes {
 		w.failf("P3: op %d of %s is acknowledged and happened nowhere", wr.op, wr.path)
 		return
@@ -185,8 +196,9 @@ func (c *check) read(path string, acked int, found *content) {
 // loss notes that an operator took one storage's replica for the truth.
 func (c *check) loss(path, storage string) {
 	found := c.w.storage(storage).disk.repos[path]
-	for _, wr := range c.repos[path].acked {
-		if c.must(found, []*write{wr}) != nil {
+	for _, wr := range c.ops[1:] {
+		// A write that is acknowledged in a moment may have had its effect already.
+		if wr.path == path && !wr.lost && (wr.acked || wr.at != nil) && c.must(found, []*write{wr}) != nil {
 			wr.lost = true
 			c.w.cov.LostWrites++
 		}

@@ -21,6 +21,9 @@ func (c *client) next() {
 	if w.chance(0.2) {
 		pause = 0
 	}
+	if w.setup.votes && w.chance(0.1) {
+		pause = w.between(0, 2*time.Second) // so that there is time for a repair
+	}
 	if c.tired {
 		pause += w.between(50*time.Millisecond, 300*time.Millisecond)
 		c.tired = false
@@ -73,24 +76,29 @@ func (c *client) write(r *request, in *instance, finish func(func()) func()) {
 		}
 	}
 	for _, other := range w.underway {
-		if other.op != 0 && other.path == r.path {
+		if len(other.ops) > 0 && other.path == r.path {
 			w.cov.ConcurrentWriters++
 			break
 		}
 	}
-	wr := w.check.begin(r, in)
-	r.op = wr.op
-	w.tracef("op %d: write of %s at %s", r.op, r.path, in.name)
+	w.check.begin(r, in)
+	if w.setup.votes && !r.deletes {
+		r.votes = !w.chance(w.setup.solos)
+		for w.chance(0.2) {
+			w.check.begin(r, in)
+		}
+	}
+	w.tracef("op %d: write of %s at %s", r.ops, r.path, in.name)
 	life := in.life
 	r.done = func(a answered) {
 		finish(func() {
 			if a.err != nil {
-				w.tracef("op %d: %v", r.op, a.err)
+				w.tracef("op %d: %v", r.ops, a.err)
 				c.tired = true
 				return
 			}
-			w.tracef("op %d is acknowledged by %s", r.op, in.name)
-			w.check.ack(wr, a.decided)
+			w.tracef("op %d is acknowledged by %s", r.ops, in.name)
+			w.check.ack(r, a.decided)
 		})()
 	}
 	in.afterTrue(w.between(0, 200*time.Microsecond), func() {

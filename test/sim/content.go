@@ -40,13 +40,15 @@ func (c *content) at(ref int) uint64 {
 	return c.sums[ref]
 }
 
-// with is the content after one more effect.
-func (c *content) with(o op) *content {
+// with is the content after more effects.
+func (c *content) with(ops ...op) *content {
 	if c == nil {
-		return newContent([]op{o}, false)
+		return newContent(ops, false)
 	}
-	after := &content{ops: append(slices.Clip(c.ops), o), sums: c.sums, torn: c.torn}
-	after.sums[o.ref()] = mix(c.sums[o.ref()], o)
+	after := &content{ops: append(slices.Clip(c.ops), ops...), sums: c.sums, torn: c.torn}
+	for _, o := range ops {
+		after.sums[o.ref()] = mix(after.sums[o.ref()], o)
+	}
 	return after
 }
 

@@ -27,6 +27,24 @@ type Coverage struct {
 	LateEffects         int `json:"late_effects"`
 	LostWrites          int `json:"lost_writes"`
 
+	VotingWrites     int `json:"voting_writes"`
+	SoloAfterVotes   int `json:"solo_after_votes"`
+	ReleasedRounds   int `json:"released_rounds"`
+	ShortRounds      int `json:"short_rounds"`
+	AbortedRounds    int `json:"aborted_rounds"`
+	DisagreeingVotes int `json:"disagreeing_votes"`
+	LateVotes        int `json:"late_votes"`
+	LaggingVotes     int `json:"votes_under_lagging_views"`
+	RefusedVotes     int `json:"refused_votes"`
+	Halts            int `json:"halts"`
+	Hooks            int `json:"hooks"`
+	DroppedLegs      int `json:"dropped_legs"`
+	Retries          int `json:"retried_writes"`
+	ConcurrentVoters int `json:"concurrent_voters"`
+	Contentions      int `json:"contentions"`
+	LockConflicts    int `json:"lock_conflicts"`
+	Upgrades         int `json:"upgrades"`
+
 	Reads        int `json:"reads"`
 	MarkedReads  int `json:"marked_reads"`
 	PassedOn     int `json:"passed_on_reads"`
@@ -77,5 +95,7 @@ func (w *world) count(c state.Command) {
 var rare = map[string]int{
 	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
 	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "fills": 2, "new_disks": 50, "holds": 10,
+	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
+	"retried_writes": 6, "contentions": 40, "lock_conflicts": 4, "solo_after_votes": 4, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "mended": 1000,
 }

@@ -19,9 +19,12 @@ type driver struct {
 	machine *machine.Machine
 	ids     machine.ID
 	writes  map[machine.ID]*passage
-	tickets map[machine.ID]*ticket
-	ticks   uint64 // counts timers, so that an old one finds itself replaced
-	reports machine.Report
+	votes   []*transaction // under way
+	// lastVotes numbers the transactions.
+	lastVotes uint32
+	tickets   map[machine.ID]*ticket
+	ticks     uint64 // counts timers, so that an old one finds itself replaced
+	reports   machine.Report
 }
 
 // passage is what the machine says of one write.
@@ -32,7 +35,10 @@ type passage struct {
 	over    bool             // Reject or Finish came
 	err     error
 	doomed  error
-	call    *pending
+	dropped []string
+	legs    []leg
+	votes   *transaction  // under way
+	voting  *transaction  // whose account is asked for
 	decided time.Duration // true time of Finish
 	news    signal
 }
@@ -48,6 +54,7 @@ func newDriver(in *instance, inc state.Incarnation) *driver {
 		in: in, inc: inc,
 		machine: machine.New(machine.Config{
 			Linger: in.w.setup.linger, HoldTimeout: 10 * time.Second, HoldLimit: 100, LeaseWait: 2 * time.Second,
+			VoteBound: voteBound,
 		}),
 		writes: make(map[machine.ID]*passage), tickets: make(map[machine.ID]*ticket),
 	}
@@ -91,6 +98,9 @@ func (d *driver) carryOut(effect machine.Effect) {
 		w.check.forward(d.in)
 		p := d.writes[e.Write]
 		p.forward, p.sent, p.dated = &e, e, w.wall()-(d.in.now()-e.At)
+		if w.setup.votes && !e.Votes {
+			w.cov.SoloAfterVotes++
+		}
 		p.news.notify()
 	case machine.Held:
 		w.cov.HeldWrites++
@@ -103,10 +113,17 @@ func (d *driver) carryOut(effect machine.Effect) {
 		w.cov.DoomedWrites++
 		p := d.writes[e.Write]
 		p.doomed = e.Err
-		if p.call != nil {
-			p.call.cancel(errCanceled)
-		}
+		d.cancel(p, errCanceled)
 		p.news.notify()
+	case machine.Drop:
+		w.cov.DroppedLegs++
+		d.writes[e.Write].drop(e.Storage)
+	case machine.Released:
+		p := d.writes[e.Write]
+		if e.Err == nil {
+			w.check.released(d, p.voting, p.sent)
+		}
+		p.voting.released(e.Err)
 	case machine.Finish:
 		p := d.writes[e.Write]
 		delete(d.writes, e.Write)
@@ -161,7 +178,7 @@ func (d *driver) reach() machine.Reach {
 var errUnreachable = errors.New("the storage cannot be reached")
 
 func (l *link) reach() router.Reach {
-	r := router.Reach{OK: l.conn != nil, FilesystemID: l.fs, Outstanding: int64(len(l.pending))}
+	r := router.Reach{OK: l.conn != nil, FilesystemID: l.fs, Backchannel: l.votes, Outstanding: int64(len(l.pending))}
 	if !r.OK {
 		r.Why = errUnreachable
 	}

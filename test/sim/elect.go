@@ -149,8 +149,9 @@ func (l *leader) operate(t *task, r elector.Request) {
 		if next.Phase != running.Phase {
 			w.tracef("%s: %s of %s is at %s", l.in.name, r.Verb, r.Storage, next.Phase)
 			w.cov.Holds += btoi(next.Phase == elector.Hold)
-			if next.Phase == elector.Flip && w.setup.disks && w.chance(0.2) {
-				w.swapDisk(w.storage(next.Passes(m.View)[0]))
+			passed := next.Passes(m.View)
+			if next.Phase == elector.Flip && w.setup.disks && w.chance(0.2) && len(passed) > 0 {
+				w.swapDisk(w.storage(passed[0]))
 			}
 			l.soon()
 		}

@@ -108,12 +108,15 @@ func (w *world) crashStorage() {
 	if w.chance(0.4) {
 		s = w.primary()
 	}
-	if !s.up {
-		return
+	if s.up {
+		w.crash(s, w.setup.disks && w.chance(0.2))
 	}
+}
+
+// crash ends a storage, which comes back after a while, perhaps on an empty disk.
+func (w *world) crash(s *storage, empty bool) {
 	w.tracef("%s dies", s.name)
 	s.crash()
-	empty := w.setup.disks && w.chance(0.2)
 	w.after(w.while(), func() {
 		if s.up {
 			return
@@ -124,6 +127,19 @@ func (w *world) crashStorage() {
 		}
 		w.tracef("%s starts on %s", s.name, s.disk.id)
 		s.start()
+	})
+}
+
+// upgrade restarts a storage now and then with another release, which votes or does
+// not.
+func (w *world) upgrade() {
+	w.after(w.between(500*time.Millisecond, 4*time.Second), func() {
+		if s := pick(w, w.storages...); s.up && !w.quiet {
+			w.crash(s, false)
+			s.votes = !s.votes
+			w.cov.Upgrades++
+		}
+		w.upgrade()
 	})
 }
 

@@ -33,6 +33,7 @@ type link struct {
 	conn       *conn // nil while there is none
 	generation uint64
 	fs         string // behind conn
+	votes      bool   // conn has a backchannel
 	// connectedAt is the index of the view before conn was made.
 	connectedAt state.Index
 	cause       cause
@@ -50,6 +51,7 @@ type pending struct {
 	reply   reply[outcome]
 	running *running // once it has arrived
 	ended   bool     // on this side
+	left    func()   // called soon after it has ended, if not nil
 }
 
 // outcome is how a call ended for its caller.
@@ -81,6 +83,7 @@ func (l *link) dial(t *task) bool {
 	w, in := l.in.w, l.in
 	at := in.raft.view.Index
 	var rep reply[string]
+	votes := l.st.votes
 	refused := false
 	var c *conn
 	c = w.net.dial(in.process, l.st.process, func() {
@@ -119,7 +122,7 @@ func (l *link) dial(t *task) bool {
 		}
 		return false
 	}
-	l.conn, l.fs, l.connectedAt, l.cause, l.redialled = c, rep.value, at, causeNone, false
+	l.conn, l.fs, l.votes, l.connectedAt, l.cause, l.redialled = c, rep.value, votes, at, causeNone, false
 	l.generation++
 	l.since, l.heard = in.now(), in.now()
 	return true
@@ -170,10 +173,18 @@ func (l *link) broken(c *conn) {
 	l.lost.notify()
 }
 
+// over is the connection of a generation, nil if that is gone.
+func (l *link) over(generation uint64) *conn {
+	if l.generation != generation {
+		return nil
+	}
+	return l.conn
+}
+
 // call sends a call over exactly the connection of a generation; nil if that is
 // gone.
 func (l *link) call(generation uint64, c call) *pending {
-	if l.conn == nil || l.generation != generation {
+	if l.over(generation) == nil {
 		return nil
 	}
 	p := &pending{link: l, conn: l.conn}
@@ -211,6 +222,9 @@ func (p *pending) end(o outcome) {
 		p.link.pending = slices.Delete(p.link.pending, i, i+1)
 	}
 	p.reply.set(o)
+	if p.left != nil {
+		p.link.in.soon(p.left)
+	}
 }
 
 // cancel gives the call up: whether it has an effect is not known.

@@ -119,14 +119,13 @@ func (w *world) mendRepository(in *instance, vs *state.VirtualStorage, path stri
 
 func (w *world) deleteAgain(in *instance, path string) {
 	r := &request{path: path, deletes: true, timeout: time.Second}
-	wr := w.check.begin(r, in)
-	r.op = wr.op
+	w.check.begin(r, in)
 	r.done = func(a answered) {
 		if a.err == nil {
-			w.check.ack(wr, a.decided)
+			w.check.ack(r, a.decided)
 		}
 	}
 	w.cov.Mended++
-	w.tracef("op %d: %s is deleted again", r.op, path)
+	w.tracef("op %d: %s is deleted again", r.ops, path)
 	in.run(func(t *task) { in.ledger.write(t, r) })
 }

@@ -28,6 +28,18 @@ type setup struct {
 	sluggish bool
 	// disks may be replaced by empty ones.
 	disks bool
+
+	// votes: the storages vote. Some may not, and learn it, or forget it, meanwhile.
+	votes, mixed bool
+	// copies and block are the settings of a write on which too few agree.
+	copies int
+	block  bool
+	// solos are how many of the writes cannot vote.
+	solos float64
+	// fragile storages may die just between two phases of a write, and patient ones
+	// wait for a lock as long as it takes.
+	fragile float64
+	patient bool
 }
 
 // quietSpan is how long everything has to converge once nothing is wrong.
@@ -58,8 +70,31 @@ func (w *world) draw() {
 	}
 }
 
+// drawVotes draws what concerns votes: every other seed has them.
+func (w *world) drawVotes() {
+	s := &w.setup
+	if s.votes = w.seed%2 == 0; !s.votes {
+		return
+	}
+	// A write that does not vote leaves all others behind, until nobody writes for a
+	// while: there must be few of them, and pauses.
+	s.mixed = w.chance(0.15)
+	s.solos = pick(w, 0, 0, 0, 0.02, 0.1)
+	s.deletes = min(s.deletes, 0.02)
+	s.paths = max(s.paths, 2)
+	s.think = max(s.think, 150*time.Millisecond)
+	s.linger = min(s.linger, 100*time.Millisecond)
+	s.copies = pick(w, 1, 2, 2, 2, 3)
+	s.block = w.chance(0.2)
+	s.patient = w.chance(0.2)
+	if w.chance(0.3) {
+		s.fragile = 0.01
+	}
+}
+
 func (w *world) build() {
 	w.draw()
+	w.drawVotes()
 	for i := range w.setup.paths {
 		w.paths = append(w.paths, fmt.Sprintf("%c.git", 'a'+i))
 	}
@@ -73,11 +108,16 @@ func (w *world) build() {
 	for i := range w.setup.storages {
 		name := fmt.Sprintf("gitaly-%d", i+1)
 		s := &storage{index: i, process: &process{w: w, name: name, node: w.setup.instances + i, clock: w.newClock()}}
+		s.votes = w.setup.votes
 		s.newDisk()
 		s.start()
 		w.storages = append(w.storages, s)
 	}
 	for _, in := range w.instances {
 		w.after(w.between(0, 200*time.Millisecond), in.begin)
+	}
+	if w.setup.mixed {
+		pick(w, w.storages...).votes = false
+		w.after(0, w.upgrade)
 	}
 }

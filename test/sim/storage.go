@@ -31,14 +31,17 @@ type call struct {
 	verb verb
 	path string
 	pool string // of verbWrite: a repository that must be there, or ""
-	op   op
+	ops  []op
 	// timeout is what was left until the deadline when it was sent.
 	timeout time.Duration
 	// dated is the wall clock of its token.
 	dated time.Duration
 	// source is where a copy comes from.
 	source *storage
-	sent   time.Duration // true time
+	// tx is what a write votes in, if it does; what the storage knows of it is its id,
+	// and whether it is the primary.
+	tx   *transaction
+	sent time.Duration // true time
 }
 
 // status is how a call ended at the storage.
@@ -65,6 +68,10 @@ type storage struct {
 	// calls under way, in the order of their coming.
 	calls []*running
 	disks []*disk // all that it has had
+	// votes tells that it speaks the backchannel.
+	votes    bool
+	locks    []lock
+	unlocked signal
 }
 
 // running is a call under way at a storage.
@@ -74,7 +81,13 @@ type running struct {
 	deadline time.Duration // by the clock of the storage
 	fetched  *content      // what a copy has got from its source
 	over     bool
+	waited   time.Duration // for locks
 	answer   func(status)
+
+	// Of a call that votes:
+	abandoned bool          // nobody waits for it
+	answered  *answeredVote // the answer to the last vote, once it is there
+	news      signal        // of both
 }
 
 // newDisk puts an empty disk into the storage.
@@ -102,14 +115,19 @@ func (s *storage) arrive(c call, conn *conn, answer func(status)) *running {
 	r := &running{call: c, conn: conn, deadline: s.now() + c.timeout, answer: answer}
 	if c.verb != verbLook && s.w.wall()-c.dated > tokenLife {
 		s.w.cov.RefusedTokens++
-		s.w.tracef("%s refuses the token of %s %d", s.name, c.path, c.op)
+		s.w.tracef("%s refuses the token of %s %d", s.name, c.path, c.ops)
 		r.finish(status{err: errToken})
 		return r
 	}
 	s.calls = append(s.calls, r)
+	if c.tx != nil {
+		s.w.tracef("%s: %s of %s (op %d) from %s arrives, and will vote", s.name, c.verb, c.path, c.ops, conn.ends[0].name)
+		s.run(func(t *task) { s.voting(t, r) })
+		return r
+	}
 	d := s.duration(c)
 	if c.verb != verbLook {
-		s.w.tracef("%s: %s of %s (op %d) from %s arrives, for %v", s.name, c.verb, c.path, c.op, conn.ends[0].name, d)
+		s.w.tracef("%s: %s of %s (op %d) from %s arrives, for %v", s.name, c.verb, c.path, c.ops, conn.ends[0].name, d)
 	}
 	if c.verb == verbReplicate {
 		s.after(s.w.between(0, min(d, 5*time.Millisecond)), func() { s.fetch(r) })
@@ -145,6 +163,9 @@ func (r *running) finish(st status) {
 
 // effect lets the effect of a call happen, if it still may, and answers.
 func (s *storage) effect(r *running) {
+	if r.verb == verbWrite && !r.over && s.contended(r) {
+		return // it tries again
+	}
 	defer s.forget(r)
 	if r.over {
 		return
@@ -166,16 +187,16 @@ func (s *storage) effect(r *running) {
 			st.err = errConflict
 		case s.w.chance(0.02): // half of it happened
 			st.err = errConflict
-			s.put(r, before.with(r.op))
+			s.put(r, before.with(r.ops[0]), r.ops[0])
 		default:
-			s.put(r, before.with(r.op))
+			s.put(r, before.with(r.ops...), r.ops...)
 		}
 	case verbDelete:
 		if before == nil {
 			st.err = errGone
 		}
-		s.w.check.deleted(before, r.op)
-		s.put(r, nil)
+		s.w.check.deleted(before, r.ops[0])
+		s.put(r, nil, r.ops...)
 	case verbRemove:
 		s.put(r, nil)
 	case verbReplicate:
@@ -193,6 +214,24 @@ func (s *storage) effect(r *running) {
 		return
 	}
 	s.respond(r, st)
+}
+
+// contended has a write wait for a while for those that have locked what it is to
+// change, and reports whether it does.
+func (s *storage) contended(r *running) bool {
+	for _, o := range r.ops {
+		if !s.locked(lock{r.path, o.ref(), r}) {
+			continue
+		}
+		if r.waited += lockPatience / 10; r.waited > lockPatience {
+			s.forget(r)
+			s.respond(r, status{err: errLocked})
+			return true
+		}
+		s.after(lockPatience/10, func() { s.effect(r) })
+		return true
+	}
+	return false
 }
 
 // complete ends a copy.
@@ -217,8 +256,8 @@ func (s *storage) respond(r *running, st status) {
 	s.after(d, func() { r.finish(st) })
 }
 
-// put changes a replica.
-func (s *storage) put(r *running, c *content) {
+// put changes a replica by these effects of a client, or by a copy.
+func (s *storage) put(r *running, c *content, ops ...op) {
 	before := s.disk.repos[r.path]
 	if c == nil {
 		delete(s.disk.repos, r.path)
@@ -226,13 +265,17 @@ func (s *storage) put(r *running, c *content) {
 		s.disk.repos[r.path] = c
 	}
 	if !before.equal(c) {
-		s.w.check.effect(s, &r.call)
+		s.w.check.effect(s, &r.call, ops)
 	}
 }
 
 // abandon tells the storage that nobody waits for a call any more: it may end
 // it there and then, or go on until its bound.
 func (s *storage) abandon(r *running) {
+	if r.tx != nil && !r.abandoned {
+		r.abandoned = true
+		r.news.notify()
+	}
 	if r.verb == verbLook || s.w.chance(0.5) {
 		r.over = true
 	} else {
@@ -262,4 +305,5 @@ func (s *storage) crash() {
 	}
 	s.calls = nil
 	s.end()
+	s.locks, s.unlocked = nil, signal{}
 }

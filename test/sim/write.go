@@ -9,10 +9,11 @@ import (
 
 // request is one call of a client at an instance.
 type request struct {
-	op      op
+	ops     []op // one each of what the write changes
 	path    string
 	pool    string // a second repository of the same write, or ""
 	deletes bool
+	votes   bool // it can
 	timeout time.Duration
 	// done is called once, unless the instance dies.
 	done func(answered)
@@ -45,13 +46,19 @@ func (d *driver) write(t *task, r *request) {
 		keys = append(keys, key(r.pool))
 	}
 	d.step(machine.Begin{
-		Write: id, Keys: keys, Deletes: r.deletes,
+		Write: id, Keys: keys, Deletes: r.deletes, Votes: r.votes,
 		Scope: state.Scope{BoundMillis: r.timeout.Milliseconds(), RefsOnly: true},
 	})
+	var o outcome
+	var ended machine.Ended
 	for {
 		if !t.waitFor(&p.news, deadline-in.now(), func() bool { return p.forward != nil || p.over }) {
-			delete(d.writes, id)
+			// What the machine hears with this may let it pass, or end it.
 			d.step(machine.Cancel{Write: id})
+			if p.forward != nil {
+				d.step(machine.Ended{Write: id, Arrived: true})
+			}
+			delete(d.writes, id)
 			r.done(answered{err: errDeadline})
 			return
 		}
@@ -61,27 +68,19 @@ func (d *driver) write(t *task, r *request) {
 		}
 		f := p.forward
 		p.forward = nil
-		if p.doomed == nil {
-			p.call = in.link(f.Storage).call(f.Generation, call{
-				verb: r.verb(), path: r.path, pool: r.pool, op: r.op, timeout: max(0, deadline-in.now()), dated: p.dated,
-			})
+		pass := d.passSolo
+		if f.Votes {
+			pass = d.passVoting
 		}
-		if p.call != nil || p.doomed != nil {
+		var over bool
+		if o, ended, over = pass(t, r, p, *f, deadline); over {
 			break
 		}
+		p.doomed, p.dropped, p.legs, p.votes = nil, nil, nil, nil
 		d.step(machine.NotSent{Write: id})
 	}
-	ended := machine.Ended{Write: id, Arrived: true} // if nothing was sent
-	var o outcome
-	if p.call != nil {
-		if p.doomed != nil {
-			p.call.cancel(errCanceled)
-		}
-		o = p.call.wait(t)
-		ended.Arrived, ended.Succeeded = o.arrived, o.arrived && o.err == nil
-		if !o.arrived {
-			in.w.cov.DirtyMarks++
-		}
+	if !ended.Arrived {
+		in.w.cov.DirtyMarks++
 	}
 	d.step(ended)
 	t.waitFor(&p.news, -1, func() bool { return p.over })
@@ -97,6 +96,36 @@ func (d *driver) write(t *task, r *request) {
 	default:
 		r.done(answered{decided: p.decided})
 	}
+}
+
+// passSolo sends a write to its primary alone, and waits until it has ended. It
+// returns false if it was not sent.
+func (d *driver) passSolo(t *task, r *request, p *passage, f machine.Forward, deadline time.Duration) (o outcome, ended machine.Ended, over bool) {
+	in := d.in
+	ended = machine.Ended{Write: f.Write, Arrived: true}
+	if p.doomed != nil {
+		return o, ended, true
+	}
+	c := in.link(f.Storage).call(f.Generation, call{
+		verb: r.verb(), path: r.path, pool: r.pool, ops: r.ops, timeout: max(0, deadline-in.now()), dated: p.dated,
+	})
+	if c == nil {
+		return o, ended, false
+	}
+	p.legs = []leg{{f.Storage, c}}
+	if p.doomed != nil { // the call paused the process
+		c.cancel(errCanceled)
+	}
+	o = c.wait(t)
+	ended.Arrived, ended.Succeeded = o.arrived, o.arrived && o.err == nil
+	return o, ended, true
+}
+
+func (r *request) paths() []string {
+	if r.pool != "" {
+		return []string{r.path, r.pool}
+	}
+	return []string{r.path}
 }
 
 func (r *request) verb() verb {

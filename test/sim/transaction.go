@@ -1,0 +1,216 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"praefect/proxy/ledger/machine"
+	"praefect/proxy/transaction/ballot"
+)
+
+// contention is how long two writes may wait for each other.
+const contention = 100 * time.Millisecond
+
+// transaction is the votes of one write, as package transaction keeps them for an
+// instance.
+type transaction struct {
+	d       *driver
+	id      uint64
+	write   machine.ID
+	request *request
+	voters  []voter // the primary first
+	ballot  *ballot.Ballot
+	waiting map[string]func(ballot.Answer)
+	ended   bool
+	ticks   uint64 // counts timers, so that an old one finds itself replaced
+
+	agreeing   []string      // of the Account under way
+	stopped    bool          // the primary has said so
+	committed  []string      // who was told to commit
+	releasedAt time.Duration // the last round, true time; 0: none was
+}
+
+// voter is one destination; its votes count over the connection that the call
+// was sent over.
+type voter struct {
+	storage string
+	conn    *conn
+}
+
+// beginVotes begins a transaction.
+func (d *driver) beginVotes(r *request, f machine.Forward, voters []voter) *transaction {
+	s := &d.in.w.setup
+	tx := &transaction{d: d, write: f.Write, request: r, voters: voters, waiting: make(map[string]func(ballot.Answer))}
+	var names []string
+	for _, v := range voters {
+		names = append(names, v.storage)
+	}
+	tx.ballot = ballot.New(ballot.Config{Voters: names, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now()})
+	d.lastVotes++
+	tx.id = uint64(d.inc)<<32 | uint64(d.lastVotes)
+	d.votes = append(d.votes, tx)
+	d.in.w.check.contenders(tx)
+	return tx
+}
+
+func (tx *transaction) primary() string { return tx.voters[0].storage }
+
+// of finds the transaction in which a storage has a vote over a connection.
+func (d *driver) of(id uint64, storage string, conn *conn) *transaction {
+	for _, tx := range d.votes {
+		if tx.id == id && slices.Contains(tx.voters, voter{storage, conn}) {
+			return tx
+		}
+	}
+	return nil
+}
+
+// cast takes a vote of a call that came over a connection, and answers it, now or
+// later.
+func (d *driver) cast(id uint64, from *running, s *storage, over *conn, vote ballot.Vote, answer func(ballot.Answer)) {
+	tx := d.of(id, s.name, over)
+	if tx == nil {
+		d.in.w.cov.RefusedVotes++
+		answer(ballot.Abort)
+		return
+	}
+	if tx.waiting[s.name] != nil {
+		answer(ballot.Abort)
+		return
+	}
+	if tx.ballot.Rounds() > 0 && !slices.Contains(tx.ballot.Agreed(), s.name) {
+		d.in.w.cov.LateVotes++
+	}
+	tx.waiting[s.name] = answer
+	accepted := false
+	tx.step(func(now time.Duration) (effects []ballot.Effect) {
+		effects, accepted = tx.ballot.Cast(now, s.name, vote)
+		return effects
+	})
+	if !accepted {
+		delete(tx.waiting, s.name)
+		answer(ballot.Abort)
+		return
+	}
+	if tx.waiting[s.name] != nil { // it was taken for one that may count
+		d.in.w.check.counts(tx, from, s, over)
+	}
+	d.contend(tx)
+}
+
+// halt takes a storage's word that nothing is to be changed after all.
+func (d *driver) halt(id uint64, s *storage, over *conn) {
+	if tx := d.of(id, s.name, over); tx != nil {
+		tx.stopped = tx.stopped || s.name == tx.primary()
+		d.in.w.cov.Halts++
+		tx.step(func(now time.Duration) []ballot.Effect { return tx.ballot.Halt(now, s.name) })
+	}
+}
+
+// leave says that a storage casts no more votes.
+func (tx *transaction) leave(storage string) {
+	tx.step(func(now time.Duration) []ballot.Effect { return tx.ballot.Leave(now, storage) })
+}
+
+// end has no vote answered with a commit from here on.
+func (tx *transaction) end() (agreed []string) {
+	tx.d.votes = slices.DeleteFunc(tx.d.votes, func(o *transaction) bool { return o == tx })
+	tx.carryOut(tx.ballot.Abort())
+	tx.ended = true
+	return tx.ballot.Agreed()
+}
+
+// released answers the Account under way.
+func (tx *transaction) released(err error) {
+	tx.d.in.soon(func() {
+		tx.step(func(now time.Duration) []ballot.Effect { return tx.ballot.Released(now, err == nil) })
+	})
+}
+
+func (tx *transaction) step(event func(now time.Duration) []ballot.Effect) {
+	in := tx.d.in
+	tx.carryOut(event(in.now()))
+	tx.ticks++
+	ticks := tx.ticks
+	if at, ok := tx.ballot.Next(); ok && !tx.ended {
+		in.after(max(0, at-in.now()), func() {
+			if tx.ticks == ticks && !tx.ended {
+				tx.step(tx.ballot.Tick)
+			}
+		})
+	}
+}
+
+func (tx *transaction) carryOut(effects []ballot.Effect) {
+	in, cov := tx.d.in, tx.d.in.w.cov
+	aborts := 0
+	for _, effect := range slices.Clone(effects) {
+		switch e := effect.(type) {
+		case ballot.Reply:
+			answer := tx.waiting[e.Voter]
+			delete(tx.waiting, e.Voter)
+			if answer == nil {
+				continue
+			}
+			switch e.Answer {
+			case ballot.Commit:
+				in.w.check.commits(tx)
+				tx.committed = append(tx.committed, e.Voter)
+			case ballot.Abort:
+				aborts++
+				d := tx.d
+				if e.Voter == tx.primary() && !tx.ended && d.in.w.storage(e.Voter).up {
+					cov.AbortedRounds++
+				}
+			}
+			in.w.tracef("%s: op %d: %s is told to %s", in.name, tx.request.ops, e.Voter, e.Answer)
+			// A process that is paused here sends late what it had decided before.
+			if !in.w.quiet && in.w.chance(in.w.setup.clumsy) {
+				in.w.stopFor(in.process, in.w.between(0, 12*time.Second))
+			}
+			in.soon(func() { answer(e.Answer) })
+		case ballot.Account:
+			cov.DisagreeingVotes += aborts
+			if e.Short {
+				cov.ShortRounds++
+			}
+			in.soon(func() { tx.account(e.Agreeing) })
+		}
+	}
+}
+
+// account has everybody accounted for who does not agree.
+func (tx *transaction) account(agreeing []string) {
+	p := tx.d.writes[tx.write]
+	if p == nil || p.votes != tx {
+		tx.released(machine.ErrEnded) // it has ended, or goes another way
+		return
+	}
+	tx.agreeing, p.voting = agreeing, tx
+	tx.d.step(machine.Vote{Write: tx.write, Agreeing: agreeing})
+}
+
+// contend has the younger of two writes aborted that wait for each other, if that
+// lasts.
+func (d *driver) contend(tx *transaction) {
+	for _, other := range d.votes {
+		if other == tx || !other.request.touches(tx.request) || !ballot.Contend(tx.ballot, other.ballot) {
+			continue
+		}
+		older, younger := other, tx
+		if older.id > younger.id {
+			older, younger = younger, older
+		}
+		d.in.after(contention, func() {
+			if !older.ended && !younger.ended && ballot.Contend(older.ballot, younger.ballot) {
+				d.in.w.cov.Contentions++
+				younger.step(func(time.Duration) []ballot.Effect { return younger.ballot.Abort() })
+			}
+		})
+	}
+}
+
+// touches reports whether two requests share a repository.
+func (r *request) touches(o *request) bool {
+	return r.path == o.path || r.pool != "" && (r.pool == o.path || r.pool == o.pool) || o.pool != "" && o.pool == r.path
+}

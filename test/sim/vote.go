@@ -1,0 +1,99 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"praefect/proxy/ledger/machine"
+	"praefect/proxy/transaction/ballot"
+)
+
+// leg is the call of a write at one of its destinations.
+type leg struct {
+	storage string
+	call    *pending // nil if it was not sent
+}
+
+func (l *leg) ended() bool { return l.call == nil || l.call.ended }
+
+// passVoting sends a write to all its destinations, as the proxy does, and waits
+// until it has ended everywhere. It returns false if the primary was lost while
+// nothing had happened: then the write goes another way.
+func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, deadline time.Duration) (o outcome, ended machine.Ended, over bool) {
+	in := d.in
+	in.w.cov.VotingWrites++
+	began := in.now()
+	destinations := append([]machine.Destination{{Storage: f.Storage, Generation: f.Generation}}, f.Others...)
+	var voters []voter
+	for _, to := range destinations {
+		voters = append(voters, voter{to.Storage, in.link(to.Storage).over(to.Generation)})
+	}
+	tx := d.beginVotes(r, f, voters)
+	p.votes, p.legs = tx, nil
+	for i, to := range destinations {
+		l := leg{storage: to.Storage}
+		if i == 0 || p.legs[0].call != nil {
+			l.call = in.link(to.Storage).call(to.Generation, call{
+				verb: verbWrite, path: r.path, pool: r.pool, ops: r.ops, tx: tx, timeout: max(0, deadline-in.now()), dated: p.dated,
+			})
+		}
+		p.legs = append(p.legs, l)
+		if l.call == nil {
+			tx.leave(to.Storage)
+			continue
+		}
+		l.call.left = func() {
+			tx.leave(to.Storage)
+			p.news.notify()
+		}
+		if p.doomed != nil || slices.Contains(p.dropped, to.Storage) {
+			l.call.cancel(errCanceled)
+		}
+	}
+	primary := &p.legs[0]
+	t.waitFor(&p.news, -1, primary.ended)
+	t.waitFor(&p.news, ballot.Grace(in.now()-began), func() bool {
+		return !slices.ContainsFunc(p.legs, func(l leg) bool { return !l.ended() })
+	})
+	o = outcome{status: status{err: errLost}}
+	if primary.call != nil {
+		o = primary.call.reply.value
+	}
+	d.cancel(p, errCanceled)
+	agreed := tx.end()
+	t.pause()
+	if len(tx.committed) == 0 && !o.arrived && (o.err == errLost || p.doomed != nil) && in.now() < deadline {
+		in.w.cov.Retries++
+		return o, ended, false
+	}
+	ended = machine.Ended{Write: f.Write, Succeeded: o.arrived && o.err == nil, Arrived: true, Agreeing: []string{f.Storage}}
+	for i, l := range p.legs {
+		arrived := l.call != nil && l.call.reply.value.arrived
+		if !arrived && slices.Contains(tx.committed, l.storage) {
+			ended.Arrived = false
+		}
+		if i > 0 && slices.Contains(agreed, l.storage) && arrived && l.call.reply.value.err == o.err {
+			ended.Agreeing = append(ended.Agreeing, l.storage)
+		}
+	}
+	return o, ended, true
+}
+
+// cancel gives up what goes on of a write.
+func (d *driver) cancel(p *passage, why error) {
+	for _, l := range p.legs {
+		if l.call != nil {
+			l.call.cancel(why)
+		}
+	}
+}
+
+// drop gives a write up at one storage.
+func (p *passage) drop(storage string) {
+	p.dropped = append(p.dropped, storage)
+	for _, l := range p.legs {
+		if l.storage == storage && l.call != nil {
+			l.call.cancel(errCanceled)
+		}
+	}
+}

@@ -1,0 +1,223 @@
+package sim
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"praefect/proxy/transaction/ballot"
+)
+
+const (
+	// voteBound is how long the effect of a vote may come after it was answered; 10 s
+	// in truth, and shorter here as tokenLife is.
+	voteBound = time.Second
+	// votePatience is how long a storage waits for the answer to a vote. A silent
+	// instance is retired later than that.
+	votePatience = 2 * time.Second
+	// lockPatience is how long git waits for the lock of a ref.
+	lockPatience = 100 * time.Millisecond
+)
+
+// The phases of a vote.
+const (
+	phasePrepared  = 1
+	phaseCommitted = 2
+)
+
+var (
+	errLocked  = errors.New("the ref is locked by another write")
+	errAborted = errors.New("the transaction was aborted")
+	errHalted  = errors.New("the transaction was stopped")
+	errNoVote  = errors.New("the vote has no answer")
+	errChanged = errors.New("the ref is not what it was")
+)
+
+// lock is the ref of a repository that a call has locked at a storage.
+type lock struct {
+	path string
+	ref  int
+	by   *running
+}
+
+// voting plays a call that votes, as one thread of the storage.
+func (s *storage) voting(t *task, r *running) {
+	defer func() {
+		s.unlock(r)
+		s.forget(r)
+	}()
+	t.sleep(s.w.between(time.Millisecond, 15*time.Millisecond))
+	err := s.rounds(t, r)
+	s.unlock(r)
+	if !r.over {
+		s.respond(r, status{err: err})
+	}
+}
+
+// rounds votes twice on each thing that the call changes: before and after.
+func (s *storage) rounds(t *task, r *running) error {
+	w := s.w
+	switch {
+	case w.chance(0.02):
+		return errConflict // by itself, before any vote
+	case r.tx.primary() == s.name && w.chance(0.03):
+		s.halt(r)
+		return errHalted
+	case w.chance(0.01): // it hangs
+		t.waitFor(&r.news, r.timeout, func() bool { return r.over || r.abandoned })
+		return errDeadline
+	}
+	for i, o := range r.ops {
+		if err := s.acquire(t, r, lock{r.path, o.ref(), r}); err != nil {
+			return err
+		}
+		if r.pool != "" && s.disk.repos[r.pool] == nil {
+			return errGone
+		}
+		before := s.disk.repos[r.path].at(o.ref())
+		vote := ballot.Vote{Hash: hash(before, o), Phase: phasePrepared}
+		if w.chance(0.02) {
+			vote.Hash = hash(w.rand.Uint64(), o)
+		}
+		sent, err := s.cast(t, r, vote)
+		if err != nil {
+			return err
+		}
+		t.sleep(s.takesTo(r))
+		after := s.disk.repos[r.path]
+		switch {
+		case r.over, w.now-sent > voteBound*97/100:
+			return errDeadline // a storage that was stopped for longer is a known limit
+		case after.at(o.ref()) != before:
+			return errChanged // the repository was removed, or copied anew
+		}
+		s.put(r, after.with(o), o)
+		s.unlock(r)
+		s.tremble()
+		vote.Phase = phaseCommitted
+		if _, err := s.cast(t, r, vote); err != nil {
+			return err
+		}
+		if i == len(r.ops)-1 && r.tx.primary() == s.name {
+			w.check.hook(r.tx)
+		}
+	}
+	return nil
+}
+
+// takesTo draws how long a write takes from the answer to its effect: no time, or
+// up to its bound.
+func (s *storage) takesTo(r *running) time.Duration {
+	s.tremble()
+	if s.w.chance(0.04) {
+		return s.w.between(0, voteBound)
+	}
+	return s.w.between(0, 2*time.Millisecond)
+}
+
+// tremble lets some storages die just here.
+func (s *storage) tremble() {
+	if !s.w.quiet && s.w.chance(s.w.setup.fragile) {
+		s.soon(func() { s.w.crash(s, false) })
+	}
+}
+
+// hash is what is voted on: from which state a ref goes to which.
+func hash(before uint64, o op) (h [20]byte) {
+	binary.LittleEndian.PutUint64(h[:], before)
+	binary.LittleEndian.PutUint32(h[8:], uint32(o))
+	return h
+}
+
+// acquire locks a ref.
+func (s *storage) acquire(t *task, r *running, l lock) error {
+	patience := lockPatience
+	if s.w.setup.patient {
+		patience = r.timeout
+	}
+	if !t.waitFor(&s.unlocked, patience, func() bool { return r.over || r.abandoned || !s.locked(l) }) {
+		s.w.cov.LockConflicts++
+		return errLocked
+	}
+	if r.over || r.abandoned {
+		return errCanceled
+	}
+	s.locks = append(s.locks, l)
+	return nil
+}
+
+// locked reports whether another call has the lock.
+func (s *storage) locked(l lock) bool {
+	return slices.ContainsFunc(s.locks, func(o lock) bool { return o.path == l.path && o.ref == l.ref && o.by != l.by })
+}
+
+// unlock gives up what a call has locked.
+func (s *storage) unlock(r *running) {
+	n := len(s.locks)
+	if s.locks = slices.DeleteFunc(s.locks, func(l lock) bool { return l.by == r }); len(s.locks) < n && s.up {
+		s.unlocked.notify()
+	}
+}
+
+// cast casts a vote over the connection of the call and waits for the answer; sent
+// is when that was sent. A storage that errs votes over another connection to the
+// same instance.
+func (s *storage) cast(t *task, r *running, vote ballot.Vote) (sent time.Duration, err error) {
+	if s.w.chance(0.03) {
+		t.sleep(s.w.between(0, 1500*time.Millisecond))
+	}
+	over, in := r.conn, r.tx.d.in
+	if s.w.chance(0.02) {
+		if l := in.link(s.name); l != nil && l.conn != nil {
+			over = l.conn
+		}
+	}
+	r.answered = nil
+	id := r.tx.id
+	over.send(1, func() {
+		if in.ledger == nil {
+			return // another life, which does not know of any vote yet
+		}
+		in.ledger.cast(id, r, s, over, vote, func(a ballot.Answer) {
+			at := s.w.now
+			over.send(0, func() {
+				r.answered = &answeredVote{a, at}
+				r.news.notify()
+			})
+		})
+	})
+	t.waitFor(&r.news, votePatience, func() bool { return r.answered != nil || r.over || r.abandoned })
+	switch {
+	case r.answered == nil:
+		s.giveUp(r)
+		return 0, errNoVote
+	case r.answered.answer == ballot.Commit:
+		return r.answered.sent, nil
+	case r.answered.answer == ballot.Stop:
+		return 0, errHalted
+	}
+	return 0, errAborted
+}
+
+// answeredVote is the answer to a vote.
+type answeredVote struct {
+	answer ballot.Answer
+	sent   time.Duration // true time
+}
+
+// giveUp tells the instance that nobody waits for the answer to a vote any more.
+func (s *storage) giveUp(r *running) {
+	tx := r.tx
+	r.conn.send(1, func() {
+		if !tx.ended {
+			tx.leave(s.name)
+		}
+	})
+}
+
+// halt tells the instance that nothing is to be changed after all.
+func (s *storage) halt(r *running) {
+	in, id, conn := r.tx.d.in, r.tx.id, r.conn
+	conn.send(1, func() { in.ledger.halt(id, s, conn) })
+}
