@@ -209,12 +209,7 @@ All checks passed.
 		}
 		return nil
 	})
-	eventually(t, func() error { // the mark has to close before
-		if got := s.run(append(accept[:2:2], append([]string{"gitaly-1"}, byPath...)...)...); got != (outcome{}) {
-			return fmt.Errorf("got %+v", got)
-		}
-		return nil
-	})
+	s.wants(outcome{}, append(accept[:2:2], append([]string{"gitaly-1"}, byPath...)...)...) // when the mark has closed
 	failed := s.run("check", "-q")
 	if want := "1 check(s) failed, at least one was fatal.\n"; failed.code != 1 || failed.stderr != "checks failed\n" || !strings.HasSuffix(failed.stdout, want) ||
 		!strings.Contains(failed.stdout, "Checking praefect migrations... Passed\nChecking gitaly node connectivity & disk access... Failed (fatal) error: the following nodes are not healthy: tcp://") {

@@ -3,6 +3,7 @@ package info
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
@@ -30,10 +31,28 @@ func (s *Service) SetAuthoritativeStorage(ctx context.Context, r *gitalypb.SetAu
 			return nil, status.Error(codes.InvalidArgument, "repository does not exist on virtual storage")
 		}
 	}
+	s.awaitQuiet(ctx, key)
 	if err := s.AcceptLoss(ctx, key, r.GetAuthoritativeStorage()); err != nil {
 		return nil, err
 	}
 	return &gitalypb.SetAuthoritativeStorageResponse{}, nil
+}
+
+// awaitQuiet waits a while for the end of the writes of a repository, which may
+// seem to be under way for some seconds after the last one: until then the loss of
+// others cannot be accepted.
+func (s *Service) awaitQuiet(ctx context.Context, key state.Key) {
+	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for s.Node.View().Entry(key).HasLive() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // MarkUnverified forgets when replicas were verified.

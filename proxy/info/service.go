@@ -83,6 +83,8 @@ func (s *Service) Register(r grpc.ServiceRegistrar) { gitalypb.RegisterPraefectI
 const (
 	// lookTimeout bounds what is asked of one storage.
 	lookTimeout = 10 * time.Second
+	// quietTimeout bounds the wait for the end of a repository's writes.
+	quietTimeout = 10 * time.Second
 	// catalogueTimeout bounds what is asked of Postgres beside what is known without.
 	catalogueTimeout = 3 * time.Second
 )

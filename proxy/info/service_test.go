@@ -271,6 +271,22 @@ func TestSetAuthoritativeStorage(t *testing.T) {
 	if want := []string{"default a.git gitaly-2", "default lost.git gitaly-2"}; !cmp.Equal(w.accepted, want) {
 		t.Errorf("accepted %q, want %q", w.accepted, want)
 	}
+
+	// A write that has just ended seems to be under way for a moment.
+	paths := []string{"lost.git"}
+	w.Apply(state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: paths, Kind: state.Solo}})
+	done := make(chan error, 1)
+	go func() { done <- set("default", "lost.git", "gitaly-2") }()
+	select {
+	case err := <-done:
+		t.Errorf("a write is under way: got %v", err)
+	case <-time.After(300 * time.Millisecond):
+		w.Apply(state.Command{Close: &state.Close{VirtualStorage: "default", Paths: paths}})
+		if err := <-done; err != nil {
+			t.Errorf("when it has ended: got %v", err)
+		}
+	}
+
 	w.refusal = status.Error(codes.PermissionDenied, "show the token")
 	is(t, "not allowed", set("default", "lost.git", "gitaly-2"), "PermissionDenied: show the token")
 }
