@@ -90,7 +90,13 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 	case m.Kind == method.Maintenance:
 		return s.maintain(r)
 	}
-	if m.Change == method.ChangeCreate || m.Change == method.ChangeDelete {
+	return s.mutate(r)
+}
+
+// mutate forwards a mutator, and says of which repository the existence may have
+// changed.
+func (s *Server) mutate(r *request) error {
+	if r.method.Change == method.ChangeCreate || r.method.Change == method.ChangeDelete {
 		defer s.touched(r.keys[0]) // it may have happened even if it failed
 	}
 	return s.write(r)

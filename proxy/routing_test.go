@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"praefect/fsm/state"
 	"praefect/proxy/method"
 	"praefect/proxy/stream"
 	"praefect/proxy/transaction"
@@ -171,6 +172,10 @@ func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool)
 	if all && !slices.Equal(at, want) || !all && (len(at) != 1 || !slices.Contains(want, at[0])) {
 		w.t.Errorf("%s: arrived at %q, want %q (all: %t)", m.FullName, at, want, all)
 	}
+	comesOrGoes := m.Change == method.ChangeCreate || m.Change == method.ChangeDelete
+	if told := slices.Contains(w.told(), keyOf(path)); told != comesOrGoes {
+		w.t.Errorf("%s: told that the repository may have come or gone: %t, want %t", m.FullName, told, comesOrGoes)
+	}
 	if m.Kind == method.Mutator {
 		// Nobody has voted: only the primary has it for certain.
 		entry := w.node.View().Entry(keyOf(path))
@@ -178,6 +183,14 @@ func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool)
 			w.t.Errorf("%s: ledger has %+v", m.FullName, entry)
 		}
 	}
+}
+
+// told are the repositories that may have come or gone, as far as the instance has
+// said so.
+func (w *world) told() []state.Key {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.touched)
 }
 
 // arrivedAs compares what a storage got with what the client sent: the same but

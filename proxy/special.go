@@ -53,7 +53,7 @@ func (s *Server) deleteObjectPool(r *request) error {
 	if !isPoolPath(r.named.Target.RelativePath) {
 		return invalid(errors.New("invalid object pool directory"))
 	}
-	err := s.write(r)
+	err := s.mutate(r)
 	if status.Code(err) == codes.NotFound {
 		return r.stream.SendMsg(&gitalypb.DeleteObjectPoolResponse{}) // nothing was sent beside an error
 	}
