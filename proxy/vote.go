@@ -129,7 +129,10 @@ func (v *voting) end(o stream.Outcome) error {
 	if v.gone = votes.Committed == nil && elsewhere(v.r, o, v.try.ctx); v.gone {
 		return nil
 	}
-	succeeded := o.Ended && o.Err == nil
+	// A call that ended well since the primary has stopped it before any vote was
+	// released has changed nothing, as one that failed: git tells the client itself
+	// what a hook refuses.
+	succeeded := o.Ended && o.Err == nil && (!votes.Stopped || votes.Committed != nil)
 	if succeeded {
 		v.server.step("after-success")
 	}

@@ -2,6 +2,9 @@ package proxy
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -119,6 +122,36 @@ func TestVote_refusedWriteLeavesNothing(t *testing.T) {
 				t.Errorf("entry %+v, repaired %v, on %v", e, w.repaired(), w.has("refs/heads/main"))
 			}
 		})
+	}
+}
+
+// TestVote_stoppedWriteLeavesNothing has the primary call a write off, and end it
+// well, as git does that tells the client itself what a hook refuses.
+func TestVote_stoppedWriteLeavesNothing(t *testing.T) {
+	w := newMemoryVote(t)
+	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
+		header := metadata.ValueFromIncomingContext(ctx, transaction.Header)
+		if header == nil {
+			return true, nil
+		}
+		text, err := base64.StdEncoding.DecodeString(header[0])
+		var named struct{ ID uint64 }
+		if err = errors.Join(err, json.Unmarshal(text, &named)); err != nil {
+			return false, err
+		}
+		conn, err := w.server.storages.Conn("default", "gitaly-1")
+		if err != nil {
+			return false, err
+		}
+		_, err = w.server.votes.Service("gitaly-1", conn).StopTransaction(ctx, &gitalypb.StopTransactionRequest{TransactionId: named.ID})
+		return false, err
+	})
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
+		t.Error(err)
+	}
+	w.closed("a.git")
+	if e := w.entry(); e != nil || len(w.repaired()) != 0 || w.has("refs/heads/main") != nil {
+		t.Errorf("entry %+v, repaired %v, on %v", e, w.repaired(), w.has("refs/heads/main"))
 	}
 }
 

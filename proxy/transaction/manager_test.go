@@ -203,7 +203,11 @@ func TestService_refuses(t *testing.T) {
 func TestService_stopOfThePrimary(t *testing.T) {
 	run(t, func(w world) {
 		tx := w.begin(nil)
-		defer tx.End()
+		defer func() {
+			if r := tx.End(); !r.Stopped || r.Committed != nil {
+				w.Errorf("result: %+v", r)
+			}
+		}()
 		answers := make(chan answer, 1)
 		w.vote(w.Context(), answers, tx.ID(), "gitaly-2", 1)
 		synctest.Wait()

@@ -85,6 +85,9 @@ type Result struct {
 	// Committed are those a vote of whom was released: nobody else can have changed
 	// anything.
 	Committed []string
+	// Stopped tells that the primary has decided that nothing is to be changed after
+	// all, as a hook of the repository refused it.
+	Stopped bool
 }
 
 // End ends the transaction: from here on no vote is answered with a commit. It does
@@ -92,12 +95,13 @@ type Result struct {
 func (t *Transaction) End() Result {
 	t.manager.forget(t)
 	t.mu.Lock()
+	stopped := t.ballot.Halted()
 	t.carryOut(t.ballot.Abort())
 	t.ended = true
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed()}
+	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed(), Stopped: stopped}
 	rounds := t.ballot.Rounds()
 	t.mu.Unlock()
 	t.manager.metrics.rounds.Observe(float64(rounds))

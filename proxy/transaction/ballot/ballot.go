@@ -238,6 +238,9 @@ func (b *Ballot) Committed() []string {
 	return names
 }
 
+// Halted tells that the primary has decided that nothing more is to be changed.
+func (b *Ballot) Halted() bool { return b.over && b.last == Stop }
+
 // Rounds tells how many rounds were released.
 func (b *Ballot) Rounds() int { return b.rounds }
 
