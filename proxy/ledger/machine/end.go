@@ -156,7 +156,6 @@ func (m *Machine) cancel(id ID) {
 	case w == nil || w.forwarded || w.clearing:
 	case w.proposing && w.place == nil: // else it was sent back, and waits for the answer like others
 		w.canceled = true
-		m.leave(w)
 	default:
 		m.forget(w)
 	}

@@ -39,10 +39,6 @@ func (m *Machine) decide(w *write) {
 	if !m.enlist(w) {
 		return
 	}
-	if !slices.Contains(w.agreed(), w.route.Primary) { // it was another one when they voted
-		m.answerVote(w, ErrRerouted)
-		return
-	}
 	if !m.accountedFor(w) {
 		return
 	}
@@ -84,6 +80,17 @@ func (m *Machine) enlist(w *write) bool {
 			m.wait(w, why, nil)
 			return false
 		}
+	}
+	// The primary was another storage when they voted, or has gone a way of its own:
+	// nobody can vouch for the others.
+	if !slices.Contains(w.agreed(), w.route.Primary) {
+		if w.voting {
+			m.answerVote(w, ErrRerouted)
+		} else {
+			w.doomed = ErrRerouted
+			m.advance(w)
+		}
+		return false
 	}
 	m.register(w)
 	for _, r := range w.on() {
@@ -185,14 +192,8 @@ func (m *Machine) accountAnswered(w *write, a Answer) {
 			r.distrusted = false
 		}
 	}
-	switch {
-	case m.writes[w.id] != w: // it has ended meanwhile
-		return
-	case w.canceled: // it went another way, and nobody wants it any more
-		m.forget(w)
-		return
-	case !w.voting && !w.clearing: // it goes another way
-		return
+	if m.writes[w.id] != w || !w.voting && !w.clearing {
+		return // it has ended meanwhile, or goes another way
 	}
 	if err != nil && w.doomed == nil {
 		w.doomed = fmt.Errorf("%w: %w", ErrDoomed, err)

@@ -404,6 +404,29 @@ func TestVote_newPrimaryMustAgree(t *testing.T) {
 	}
 }
 
+func TestVote_newPrimaryGoesAWayOfItsOwn(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	r.switchover("gitaly-1")
+	if err := r.vote(1, everybody...); err != nil {
+		t.Error(err)
+	}
+	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1", "gitaly-3"}}); !errors.Is(err, ErrRerouted) {
+		t.Errorf("got %v", err)
+	}
+	for _, batch := range r.applied {
+		for _, cmd := range batch {
+			if cmd.Wrote != nil {
+				t.Errorf("wrote %+v", cmd.Wrote)
+			}
+		}
+	}
+	r.pass(settings.Linger)
+	if e := r.state.Entry(alpha); !e.HasDirty() {
+		t.Errorf("entry: %+v", e)
+	}
+}
+
 func TestVote_newPrimaryMustBeADestination(t *testing.T) {
 	r := newVotingRig(t)
 	r.reach("gitaly-2")
