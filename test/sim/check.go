@@ -64,7 +64,7 @@ func (c *check) begin(r *request, in *instance) {
 func (c *check) effect(s *storage, cl *call, ops []op) {
 	c.w.tracef("%s: %s of %s (op %d) has its effect", s.name, cl.verb, cl.path, ops)
 	for _, o := range ops {
-		if wr := c.ops[o]; wr.at == nil && (cl.tx == nil || cl.tx.primary() == s.name) {
+		if wr := c.ops[o]; wr.at == nil && (cl.tx == nil || cl.tx.leads == s.name) {
 			wr.at, wr.effect = s, c.w.now
 		}
 	}

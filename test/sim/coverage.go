@@ -31,6 +31,7 @@ type Coverage struct {
 	SoloAfterVotes   int `json:"solo_after_votes"`
 	ReleasedRounds   int `json:"released_rounds"`
 	ShortRounds      int `json:"short_rounds"`
+	MovedPrimaries   int `json:"moved_primaries"`
 	AbortedRounds    int `json:"aborted_rounds"`
 	DisagreeingVotes int `json:"disagreeing_votes"`
 	LateVotes        int `json:"late_votes"`

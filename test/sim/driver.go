@@ -121,15 +121,19 @@ func (d *driver) carryOut(effect machine.Effect) {
 	case machine.Released:
 		p := d.writes[e.Write]
 		if e.Err == nil {
-			w.check.released(d, p.voting, p.sent)
+			w.check.released(d, p.voting, p.dropped)
 		}
 		p.voting.released(e.Err)
 	case machine.Finish:
 		p := d.writes[e.Write]
 		delete(d.writes, e.Write)
 		p.over, p.err, p.decided = true, e.Err, w.now
-		if e.Err == nil {
-			w.check.finish(d.in, p.sent)
+		switch {
+		case e.Err != nil:
+		case p.votes == nil:
+			w.check.finish(d.in, p.sent.Storage, p.sent.Epoch)
+		case p.votes.releasedAt > 0:
+			w.check.finish(d.in, p.votes.primary(), p.votes.epoch)
 		}
 		p.news.notify()
 	case machine.Propose:

@@ -4,29 +4,39 @@ import (
 	"slices"
 
 	"praefect/fsm/state"
-	"praefect/proxy/ledger/machine"
 	"praefect/proxy/router"
 )
 
 // released checks what must be true when the machine lets votes be answered: the
 // next thing that happens may be an effect.
-func (c *check) released(d *driver, tx *transaction, f machine.Forward) {
+func (c *check) released(d *driver, tx *transaction, dropped []string) {
 	in, w := d.in, c.w
+	if tx.releasedAt == 0 {
+		tx.epoch = d.view().VirtualStorage(virtualStorage).Epoch
+	}
 	tx.releasedAt = w.now
 	w.cov.ReleasedRounds++
-	c.finish(in, f)
+	c.finish(in, tx.primary(), tx.epoch)
 	if !in.leased() {
 		w.failf("P7: %s releases votes of op %d without a lease", in.name, tx.request.ops)
 	}
 	if w.setup.block && len(tx.agreeing) < min(w.setup.copies, w.setup.storages) {
 		w.failf("P3: votes of op %d are released for %v, fewer than %d", tx.request.ops, tx.agreeing, w.setup.copies)
 	}
+	// Who does not serve any more agrees no longer, whatever it has voted.
+	tx.agreeing = slices.DeleteFunc(slices.Clone(tx.agreeing), func(name string) bool { return slices.Contains(dropped, name) })
 	now := w.history.last()
 	vs := now.VirtualStorage(virtualStorage)
 	for _, path := range tx.request.paths() {
 		entry := now.Entry(key(path))
-		if p := firstInSync(vs, entry); p == nil || p.Name != f.Storage {
-			w.failf("P2: votes of op %d on %s are released, and the first storage of %s is %+v", tx.request.ops, f.Storage, path, p)
+		p := firstInSync(vs, entry)
+		if p == nil || !slices.Contains(tx.agreeing, p.Name) || tx.leads != "" && tx.leads != p.Name {
+			w.failf("P2: votes of op %d are released for %v, and the first storage of %s is %+v", tx.request.ops, tx.agreeing, path, p)
+			return
+		}
+		tx.leads = p.Name
+		if p.Name != tx.primary() {
+			w.cov.MovedPrimaries++
 		}
 		for _, s := range vs.Succession {
 			if !slices.Contains(tx.agreeing, s.Name) && !entry.IsBehind(s.Name) {

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"praefect/fsm/state"
-	"praefect/proxy/ledger/machine"
 )
 
 // forward checks that no write is sent by a view older than one that a leader took
@@ -17,11 +16,11 @@ func (c *check) forward(in *instance) {
 
 // finish checks that no status is passed on from a storage that the instance knows
 // to have been fenced since (P2).
-func (c *check) finish(in *instance, f machine.Forward) {
+func (c *check) finish(in *instance, storage string, epoch uint64) {
 	vs := in.ledger.view().VirtualStorage(virtualStorage)
-	if s := vs.Storage(f.Storage); s.Standing != state.Serving || s.FencedEpoch > f.Epoch {
-		c.w.failf("P2: %s passes on a status of %s, which is %s and was fenced at epoch %d, after %d",
-			in.name, s.Name, s.Standing, s.FencedEpoch, f.Epoch)
+	if s := vs.Storage(storage); s.Standing != state.Serving || s.FencedEpoch > epoch {
+		c.w.failf("P2: %s passes on what %s says, which is %s and was fenced at epoch %d, after %d",
+			in.name, s.Name, s.Standing, s.FencedEpoch, epoch)
 	}
 }
 

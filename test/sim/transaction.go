@@ -25,6 +25,8 @@ type transaction struct {
 	ticks   uint64 // counts timers, so that an old one finds itself replaced
 
 	agreeing   []string      // of the Account under way
+	leads      string        // the repository's primary when votes were released
+	epoch      uint64        // by the view of the first release
 	stopped    bool          // the primary has said so
 	committed  []string      // who was told to commit
 	releasedAt time.Duration // the last round, true time; 0: none was
