@@ -45,18 +45,12 @@ func bulkGit(ctx context.Context, binaries cluster.Binaries, s settings, dir str
 	c, err := cluster.Start(ctx, cluster.Options{
 		Binaries:        binaries,
 		VirtualStorages: []cluster.VirtualStorage{cluster.Numbered("default", 1)},
-		Settings:        "[logging]\nlevel = \"warn\"\n",
+		Settings:        fmt.Sprintf(tuning, eventual),
 	})
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		if err := c.Stop(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, "bench: stop:", err)
-		}
-	}()
+	defer stopCluster(ctx, c)
 	bundle, blob, err := largeBundle(ctx, c, dir, s.bulkSize)
 	if err != nil {
 		return nil, err
@@ -64,7 +58,7 @@ func bulkGit(ctx context.Context, binaries cluster.Binaries, s settings, dir str
 	paths := map[string]*grpc.ClientConn{direct: c.Storages[0].Conn(), proxied: c.Instances[0].Conn()}
 	names := map[string]string{direct: "gitaly-1", proxied: "default"}
 	up, down := map[string][]float64{}, map[string][]float64{}
-	for n := range s.runs {
+	for n := range s.few() {
 		for _, path := range []string{direct, proxied} {
 			repository := benchRepository(path, names[path], n)
 			start := time.Now()
@@ -95,11 +89,12 @@ func bulkGit(ctx context.Context, binaries cluster.Binaries, s settings, dir str
 }
 
 func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
-	c, conns, stop, err := memoryCluster(ctx, binaries, 1, s.bulkSize)
+	m, err := memoryCluster(ctx, binaries, eventual, 1, s.bulkSize)
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
+	defer m.stop()
+	c, conns := m.c, m.conns
 	names := map[string]string{direct: "gitaly-1", proxied: "default"}
 	up, down, cpu := map[string][]float64{}, map[string][]float64{}, []float64(nil)
 	for _, path := range []string{direct, proxied} {
@@ -121,7 +116,7 @@ func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 			}
 			down[path] = append(down[path], megabytes(s.bulkSize, time.Since(start)))
 			start = time.Now()
-			if err := push(ctx, conns[path], repository, s.bulkSize); err != nil {
+			if err := sendPack(ctx, conns[path], repository, s.bulkSize); err != nil {
 				return nil, fmt.Errorf("send up, %s: %w", path, err)
 			}
 			up[path] = append(up[path], megabytes(s.bulkSize, time.Since(start)))
@@ -224,8 +219,8 @@ func readBlob(ctx context.Context, conn *grpc.ClientConn, repository *gitalypb.R
 	}
 }
 
-// push sends bytes as a push does; the storage in memory counts them.
-func push(ctx context.Context, conn *grpc.ClientConn, repository *gitalypb.Repository, size int64) error {
+// sendPack sends bytes as a push does; the storage in memory counts them.
+func sendPack(ctx context.Context, conn *grpc.ClientConn, repository *gitalypb.Repository, size int64) error {
 	stream, err := gitalypb.NewSmartHTTPServiceClient(conn).PostReceivePack(ctx)
 	if err != nil {
 		return err

@@ -1,6 +1,6 @@
 // Command bench measures what the proxy costs: direct against proxied, side by
-// side in one run, and the queue and the byte path by the benchmarks of their
-// packages. It prints min, median and max of several runs and writes them to
+// side in one run, writes that are voted on against such that are not, and the
+// queue and the byte path by the benchmarks of their packages. It prints min, median and max of several runs and writes them to
 // build/bench.json. `make bench` runs it; nothing fails because a machine is
 // slow, but what misses an aim is said.
 package main
@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,12 +29,15 @@ type settings struct {
 	only     string
 }
 
+// few is how often something is measured that takes seconds.
+func (s settings) few() int { return min(s.runs, 3) }
+
 func main() {
 	s := settings{}
 	flag.IntVar(&s.runs, "runs", 5, "how often each measurement is taken")
-	flag.DurationVar(&s.slice, "slice", time.Second, "how long one unary measurement lasts")
+	flag.DurationVar(&s.slice, "slice", 400*time.Millisecond, "how long one unary measurement lasts")
 	flag.Int64Var(&s.bulkSize, "bulk", 200<<20, "bytes of one bulk transfer")
-	flag.StringVar(&s.only, "only", "", "unary, bulk, frame or queue; empty: all")
+	flag.StringVar(&s.only, "only", "", "some of unary, bulk, votes, clone, push, frame, queue, with commas between; empty: all")
 	serve := flag.String("serve-memory", "", "be a storage in memory of that name (for this program's own use)")
 	passTo := flag.String("pass-to", "", "pass calls on to a storage (for this program's own use)")
 	copyTo := flag.String("copy-to", "", "copy bytes to and from a storage (for this program's own use)")
@@ -69,17 +74,22 @@ func run(ctx context.Context, s settings, out string) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, cluster.Binaries, settings) (figures, error)
-	}{{"unary", unary}, {"bulk", bulk}, {"frame", frame}, {"queue", queue}} {
-		if s.only != "" && s.only != part.name {
+	}{{"unary", unary}, {"votes", votes}, {"bulk", bulk}, {"clone", clone}, {"push", push}, {"frame", frame}, {"queue", queue}} {
+		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), part.name) {
 			continue
 		}
+		began := time.Now()
 		fmt.Fprintf(os.Stderr, "measuring %s …\n", part.name)
 		measured, err := part.measure(ctx, binaries, s)
 		if err != nil {
 			return fmt.Errorf("measure %s: %w", part.name, err)
 		}
+		fmt.Fprintf(os.Stderr, "%s took %v\n", part.name, time.Since(began).Round(time.Second))
 		measured.print(os.Stdout)
 		all = append(all, measured...)
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("there is nothing called %q to measure", s.only)
 	}
 	judge(os.Stdout, all)
 	text, err := json.MarshalIndent(all, "", "  ")

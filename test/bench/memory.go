@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -23,9 +22,10 @@ const memoryToken = "bench-memory"
 
 // serveMemory is this program as a storage in memory: a process of its own, as
 // storages are, so that a direct call crosses as many processes as it would. It
-// prints its address, and ends with its standard input.
-func serveMemory(name string, blobSize int64) error {
-	server, err := memory.New(memory.Config{Storages: []string{name}, Token: memoryToken, BlobSize: blobSize})
+// prints its address, and ends with its standard input. Its blobs and packs are of
+// the given size.
+func serveMemory(name string, size int64) error {
+	server, err := memory.New(memory.Config{Storages: []string{name}, Token: memoryToken, BlobSize: size, PackSize: size})
 	if err != nil {
 		return err
 	}
@@ -76,69 +76,80 @@ func startSelf(args ...string) (addr string, stop func() error, err error) {
 	return strings.TrimSpace(line), stop, nil
 }
 
-// memoryCluster is one instance in front of storages in memory: what is left
-// to measure is the proxy. The returned connections lead to the first storage
-// directly, through the instance, and through processes that do less. Behind
-// the virtual storage "alone" there is only the first storage.
-func memoryCluster(ctx context.Context, binaries cluster.Binaries, storages int, blobSize int64) (c *cluster.Cluster, conns map[string]*grpc.ClientConn, stop func(), err error) {
-	var undo []func() error
-	stop = func() {
-		for _, f := range slices.Backward(undo) {
-			if err := f(); err != nil {
-				fmt.Fprintln(os.Stderr, "bench: stop:", err)
-			}
-		}
-	}
+// inMemory is one instance in front of storages in memory: what is left to
+// measure is the proxy.
+type inMemory struct {
+	c *cluster.Cluster
+	// conns lead to the first storage directly, through the instance, and through
+	// processes that do less. Behind the virtual storage "alone" there is only the
+	// first storage.
+	conns map[string]*grpc.ClientConn
+	first string // address of the first storage
+	undo  []func() error
+}
+
+// memoryCluster starts one, with storages whose blobs and packs are of a size.
+func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, storages int, size int64) (m *inMemory, err error) {
+	m = &inMemory{conns: make(map[string]*grpc.ClientConn)}
 	defer func() {
 		if err != nil {
-			stop()
+			m.stop()
 		}
 	}()
 	var text strings.Builder
-	text.WriteString("[logging]\nlevel = \"warn\"\n[[virtual_storage]]\nname = \"default\"\n")
+	fmt.Fprintf(&text, tuning, mode)
+	text.WriteString("[[virtual_storage]]\nname = \"default\"\n")
 	node := func(name, addr string) {
 		fmt.Fprintf(&text, "[[virtual_storage.node]]\nstorage = %q\naddress = \"tcp://%s\"\ntoken = %q\n", name, addr, memoryToken)
 	}
-	var first string
 	for n := range storages {
 		name := fmt.Sprint("gitaly-", n+1)
-		addr, stopStorage, err := startSelf("-serve-memory", name, "-bulk", fmt.Sprint(blobSize))
+		addr, err := m.start("-serve-memory", name, "-bulk", fmt.Sprint(size))
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
-		undo = append(undo, stopStorage)
 		if n == 0 {
-			first = addr
+			m.first = addr
 		}
 		node(name, addr)
 	}
 	text.WriteString("[[virtual_storage]]\nname = \"alone\"\n")
-	node("gitaly-1", first)
-	if c, err = cluster.Start(ctx, cluster.Options{Binaries: binaries, Settings: text.String()}); err != nil {
-		return nil, nil, nil, err
+	node("gitaly-1", m.first)
+	if m.c, err = cluster.Start(ctx, cluster.Options{Binaries: binaries, Settings: text.String()}); err != nil {
+		return nil, err
 	}
-	undo = append(undo, func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-		defer cancel()
-		return c.Stop(ctx)
-	})
-	conns = map[string]*grpc.ClientConn{proxied: c.Instances[0].Conn(), alone: c.Instances[0].Conn()}
+	m.undo = append(m.undo, func() error { stopCluster(ctx, m.c); return nil })
+	m.conns[proxied], m.conns[alone] = m.c.Instances[0].Conn(), m.c.Instances[0].Conn()
 	for path, flag := range map[string]string{direct: "", bare: "-pass-to", copying: "-copy-to"} {
-		addr := first
+		addr := m.first
 		if flag != "" {
-			through, stopThrough, err := startSelf(flag, first)
-			if err != nil {
-				return nil, nil, nil, err
+			if addr, err = m.start(flag, m.first); err != nil {
+				return nil, err
 			}
-			undo = append(undo, stopThrough)
-			addr = through
 		}
 		conn, err := cluster.Dial(addr, memoryToken)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, err
 		}
-		undo = append(undo, conn.Close)
-		conns[path] = conn
+		m.undo = append(m.undo, conn.Close)
+		m.conns[path] = conn
 	}
-	return c, conns, stop, nil
+	return m, nil
+}
+
+// start starts a process that ends with the world.
+func (m *inMemory) start(args ...string) (addr string, err error) {
+	addr, stop, err := startSelf(args...)
+	if err == nil {
+		m.undo = append(m.undo, stop)
+	}
+	return addr, err
+}
+
+func (m *inMemory) stop() {
+	for _, f := range slices.Backward(m.undo) {
+		if err := f(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: stop:", err)
+		}
+	}
 }

@@ -22,13 +22,15 @@ const alone = "alone"
 const repositories = 64
 
 // unary measures a cheap read and a cheap write, one after the other on each
-// client, direct and proxied in turns.
+// client, direct and proxied in turns. Writes are not voted on here: what that
+// costs is the subject of votes.
 func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
-	c, conns, stop, err := memoryCluster(ctx, binaries, 3, 0)
+	m, err := memoryCluster(ctx, binaries, eventual, 3, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
+	defer m.stop()
+	c, conns := m.c, m.conns
 	names := map[string]string{direct: "gitaly-1", proxied: "default", bare: "gitaly-1", copying: "gitaly-1", alone: "alone"}
 	for path, conn := range conns {
 		for n := range repositories {

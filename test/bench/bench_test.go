@@ -1,0 +1,42 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestCreation_isWhatGitReads(t *testing.T) {
+	c := commit{strings.Repeat("a", 40), []byte("PACK…")}
+	const want = "0071" + "0000000000000000000000000000000000000000 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa refs/heads/a\x00report-status\n" + "0000PACK…"
+	if got := string(creation("refs/heads/a", c)); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestAccepted_namesWhatWasRefused(t *testing.T) {
+	const ref = "refs/heads/a"
+	if err := accepted("000eunpack ok\n0014ok refs/heads/a\n0000", ref); err != nil {
+		t.Error(err)
+	}
+	for _, report := range []string{"", "000eunpack ok\n", "000eunpack ok\n0020ng refs/heads/a hook declined\n0000"} {
+		if err := accepted(report, ref); err == nil || !strings.Contains(err.Error(), ref) {
+			t.Errorf("%q: got %v", report, err)
+		}
+	}
+}
+
+func TestJudge_holdsClonesAndVotesAgainstAims(t *testing.T) {
+	var out strings.Builder
+	judge(&out, figures{
+		of("clone_git", direct, 1, "MB/s", []float64{100}), of("clone_git", proxied, 1, "MB/s", []float64{80}),
+		of("mutator_strong_votes_per_call", proxied, 1, "votes", []float64{6, 6, 5}),
+		of("push_one_repository_failed", proxied, pushers, "pushes", []float64{0, 1, 0}),
+	})
+	for _, want := range []string{"clone_git proxied of direct", "MISSES THE AIM", "votes per voted write", "as aimed", "DEFECT"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+	judge(io.Discard, nil) // with nothing to judge it says nothing
+}
