@@ -230,29 +230,7 @@ func (s *suite) manyReferences(t *testing.T) {
 	repo := s.repository("a.git")
 	objects := s.seeded(t, repo, map[string]int{"refs/heads/a": 0, "refs/heads/b": 0, "refs/tags/c": 0, "refs/keep/d": 0})
 	first, second := objects.Commits[0], objects.Commits[1]
-	update := func(updates ...[3]string) error {
-		stream, err := s.refs.UpdateReferences(s.ctx)
-		if err != nil {
-			return err
-		}
-		if len(updates) == 0 {
-			err = stream.Send(&gitalypb.UpdateReferencesRequest{Repository: repo})
-		}
-		named := repo
-		for _, u := range updates {
-			err := stream.Send(&gitalypb.UpdateReferencesRequest{Repository: named, Updates: []*gitalypb.UpdateReferencesRequest_Update{
-				{Reference: []byte(u[0]), OldObjectId: []byte(u[1]), NewObjectId: []byte(u[2])},
-			}})
-			if err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			named = nil
-		}
-		if err == nil {
-			_, err = stream.CloseAndRecv()
-		}
-		return err
-	}
+	update := func(updates ...[3]string) error { return update(s.ctx, s.refs, repo, updates...) }
 	wantCode(t, "update", update([3]string{"refs/heads/a", first, second}, [3]string{"refs/heads/new", zero, first}, [3]string{"refs/heads/b", "", zero}), codes.OK)
 	s.want(t, "update", repo, "refs/heads/a", second)
 	s.want(t, "update", repo, "refs/heads/new", first)

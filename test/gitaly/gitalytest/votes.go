@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -13,55 +17,68 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-const (
-	source   = "source.git"
-	poolPath = "@pools/ab/cd/abcd.git"
-)
-
 // ExerciseVotes checks that a storage keeps its side of reference transactions
 // for the methods that both storages serve.
 func ExerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
-	exerciseVotes(t, newSubject, (*suite).mutators, func(*suite, *testing.T, *gitalypb.Repository) {})
+	exerciseVotes(t, newSubject, (*suite).mutators, maps.Keys(voteChecks()), func(*suite, *testing.T, *gitalypb.Repository) {})
 }
 
-// ExerciseGitVotes checks it for those that only real git serves.
+// ExerciseGitVotes checks for those that only real git serves that they vote
+// before and after their effect, alike on all storages. How votes end otherwise
+// is the same for all methods.
 func ExerciseGitVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
-	exerciseVotes(t, newSubject, (*suite).gitMutators, (*suite).addPool)
+	names := slices.Values([]string{"commit", "abort", "abort when done", "same hashes"})
+	exerciseVotes(t, newSubject, (*suite).gitMutators, names, (*suite).addPool)
 }
 
-func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators func(*suite) []mutator, more func(*suite, *testing.T, *gitalypb.Repository)) {
-	for name, one := range map[string]struct {
-		check func(*suite, *testing.T, mutator)
-		first bool // one mutator will do: it is alike for all
-	}{
-		"commit":              {check: (*suite).votesToCommit},
-		"abort":               {check: (*suite).votesToAbort},
-		"abort when done":     {check: (*suite).votesToAbortWhenDone},
-		"stop":                {check: (*suite).votesToStop},
-		"cancel":              {check: (*suite).votesUntilCancelled},
-		"lost connection":     {check: (*suite).votesUntilDisconnected},
-		"same hashes":         {check: (*suite).votesTheSame},
-		"no transaction":      {check: (*suite).votesNotWithoutTransaction, first: true},
-		"no way to the voter": {check: (*suite).votesNotWithoutBackchannel, first: true},
-	} {
-		checks := map[string]func(*suite, *testing.T){name: func(s *suite, t *testing.T) {
+// voteCheck is one check of a mutator's votes.
+type voteCheck struct {
+	do    func(*suite, *testing.T, mutator)
+	first bool // one mutator will do: it is alike for all
+}
+
+func voteChecks() map[string]voteCheck {
+	return map[string]voteCheck{
+		"commit":              {do: (*suite).votesToCommit},
+		"abort":               {do: (*suite).votesToAbort},
+		"abort when done":     {do: (*suite).votesToAbortWhenDone},
+		"stop":                {do: (*suite).votesToStop},
+		"cancel":              {do: (*suite).votesUntilCancelled},
+		"lost connection":     {do: (*suite).votesUntilDisconnected},
+		"same hashes":         {do: (*suite).votesTheSame},
+		"no transaction":      {do: (*suite).votesNotWithoutTransaction, first: true},
+		"no way to the voter": {do: (*suite).votesNotWithoutBackchannel, first: true},
+	}
+}
+
+// exerciseVotes runs the checks of those names for all mutators; more adds to
+// the repository that they write to.
+func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators func(*suite) []mutator, names iter.Seq[string], more func(*suite, *testing.T, *gitalypb.Repository)) {
+	for name := range names {
+		check := voteChecks()[name]
+		exercise(t, newSubject, map[string]func(*suite, *testing.T){name: func(s *suite, t *testing.T) {
 			mutators := mutators(s)
-			if one.first {
+			if check.first {
 				mutators = mutators[:1]
 			}
-			s.objects = s.seeded(t, s.repository(source), map[string]int{"refs/heads/main": 1})
+			for _, storage := range []string{s.Storage, s.Other} {
+				repo := &gitalypb.Repository{StorageName: storage, RelativePath: source}
+				s.objects = s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/more": 2})
+			}
 			for _, m := range mutators {
 				s.prepare = func(storage string) {
 					repo := &gitalypb.Repository{StorageName: storage, RelativePath: present}
 					s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/topic": 1, "refs/heads/gone": 0})
 					more(s, t, repo)
+					if m.before != nil {
+						m.before(t, repo)
+					}
 				}
 				s.prepare(s.Storage)
-				one.check(s, t, m)
+				check.do(s, t, m)
 				s.clear(t)
 			}
-		}}
-		exercise(t, newSubject, checks)
+		}})
 	}
 }
 
@@ -81,7 +98,7 @@ func (s *suite) addPool(t *testing.T, origin *gitalypb.Repository) {
 func (s *suite) clear(t *testing.T) {
 	t.Helper()
 	for _, storage := range []string{s.Storage, s.Other} {
-		for _, path := range []string{present, absent, poolPath} {
+		for _, path := range []string{present, absent, poolPath, newPool} {
 			repo := &gitalypb.Repository{StorageName: storage, RelativePath: path}
 			_, err := s.repos.RemoveRepository(s.ctx, &gitalypb.RemoveRepositoryRequest{Repository: repo})
 			if err != nil && status.Code(err) != codes.NotFound {
@@ -142,7 +159,7 @@ func (s *suite) cast(t *testing.T, m mutator, decide func(b *ballot, cut, cancel
 func (s *suite) refused(t *testing.T, m mutator, b *ballot) {
 	t.Helper()
 	// A push that is refused all its references is no error to git.
-	if b.err == nil && m.name != "PostReceivePack" {
+	if b.err == nil && !strings.HasSuffix(m.name, "ReceivePack") {
 		t.Errorf("%s: got no error", m.name)
 	}
 	if b.after != b.before {
@@ -159,9 +176,11 @@ func (s *suite) refused(t *testing.T, m mutator, b *ballot) {
 
 func (s *suite) votesToCommit(t *testing.T, m mutator) {
 	b := s.cast(t, m, func(b *ballot, _, _ func()) Decision {
+		committed := false
 		return func(_ context.Context, v Vote) (State, error) {
+			committed = committed || v.Phase == gitalypb.VoteTransactionRequest_COMMITTED_PHASE
 			// Before all have agreed nothing is to be seen of the write.
-			if now := s.state(t, s.repository(m.place)); v.Phase == gitalypb.VoteTransactionRequest_PREPARED_PHASE && now != b.before {
+			if now := s.state(t, s.repository(m.place)); !committed && now != b.before {
 				t.Errorf("%s: changed to %s before it was agreed on", m.name, now)
 			}
 			return Commit, nil
