@@ -3,9 +3,11 @@ package rules
 import (
 	"flag"
 	"go/ast"
+	"go/token"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -110,7 +112,7 @@ func TestCompatibility_pageSaysWhatTheTableSays(t *testing.T) {
 	shownBy := make(map[string]string)
 	for line := range strings.Lines(rows) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if len(cells) == 6 {
+		if len(cells) == 6 && !strings.HasPrefix(cells[0], "-") {
 			shownBy[strings.TrimSpace(cells[0])] = strings.TrimSpace(cells[5])
 		}
 	}
@@ -141,12 +143,53 @@ func TestCompatibility_pageSaysWhatTheTableSays(t *testing.T) {
 
 	exist := testFunctions(t)
 	for name, tests := range shownBy {
-		for _, test := range strings.Split(tests, ",") {
-			if test = strings.TrimSpace(test); name != "method" && strings.HasPrefix(test, "Test") && !exist[test] {
-				t.Errorf("%s is shown by %s, which is no test", name, test)
-			} else if name != "method" && !strings.HasPrefix(test, "Test") && !strings.HasPrefix(name, "---") {
-				t.Errorf("%s is shown by %q, which is no name of a test", name, test)
+		for test := range strings.SplitSeq(tests, ",") {
+			if test = strings.TrimSpace(test); !exist[test] {
+				t.Errorf("%s is shown by %q, which is no test", name, test)
 			}
 		}
 	}
+}
+
+// TestCompatibility_voteIsShownForEachMethodThatVotes: what is routed to several storages at once is a mutator of the suite
+// that checks the votes of storages.
+func TestCompatibility_voteIsShownForEachMethodThatVotes(t *testing.T) {
+	exercised := make(map[string]bool)
+	for _, f := range files(t) {
+		if f.pkg != "praefect/test/gitaly/gitalytest" {
+			continue
+		}
+		for _, decl := range f.syntax.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && strings.HasSuffix(strings.ToLower(fn.Name.Name), "mutators") {
+				namesOfRows(fn, exercised)
+			}
+		}
+	}
+	table, err := method.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m := range table.All() {
+		_, name, _ := strings.Cut(m.FullName[1:], "/")
+		if m.Votes && !exercised[name] {
+			t.Errorf("%s is said to vote, and is no mutator of test/gitaly/gitalytest: nothing shows it", m.FullName)
+		}
+	}
+}
+
+// namesOfRows notes the first word of each row of a table of mutators.
+func namesOfRows(fn *ast.FuncDecl, into map[string]bool) {
+	ast.Inspect(fn, func(n ast.Node) bool {
+		row, ok := n.(*ast.CompositeLit)
+		if !ok || row.Type != nil || len(row.Elts) < 3 {
+			return true
+		}
+		if name, ok := row.Elts[0].(*ast.BasicLit); ok && name.Kind == token.STRING {
+			if text, err := strconv.Unquote(name.Value); err == nil {
+				first, _, _ := strings.Cut(text, " ")
+				into[first] = true
+			}
+		}
+		return true
+	})
 }
