@@ -3,10 +3,10 @@
 # of the descriptor in TEST_GITALY_HOOKS, whether git may go on; where the
 # server says so it runs the repository's own hooks of that name.
 
-fd=$TEST_GITALY_HOOKS
+fd=${TEST_GITALY_HOOKS?no storage server to ask}
 hook=${0##*/}
 
-# What a repository's own hook does with git is nobody's vote.
+# Empty: a repository's own hook runs git, and what that does is nobody's vote.
 [ -n "$fd" ] || exit 0
 
 # ask sends its arguments, and standard input as the lines after them, and ends
