@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"google.golang.org/grpc"
 )
 
 // converse follows git's commands, one a line, until git connects a service
 // (then the rest of stdin and stdout is that service's) or has no more.
-func (p *program) converse(ctx context.Context, conn *grpc.ClientConn, t *target) error {
+func (p *program) converse(ctx context.Context, to *server, t *target) error {
 	in := bufio.NewReader(p.stdin)
 	for {
 		line, err := in.ReadString('\n')
@@ -39,7 +37,7 @@ func (p *program) converse(ctx context.Context, conn *grpc.ClientConn, t *target
 				}
 				continue
 			}
-			s, err := open(ctx, conn, t)
+			s, err := open(ctx, to, t)
 			if err != nil {
 				return err
 			}

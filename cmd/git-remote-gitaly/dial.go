@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	gitalyauth "gitlab.com/gitlab-org/gitaly/v16/auth"
@@ -16,11 +17,27 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	"praefect/proxy/channel"
 )
 
-// withTarget calls use with a connection to what the URL leads to, and puts
-// its error into words for people.
-func (p *program) withTarget(ctx context.Context, url string, use func(context.Context, *grpc.ClientConn, *target) error) error {
+// server is what a target leads to. Connections are made when they are first
+// used.
+type server struct {
+	*grpc.ClientConn
+	// beside is for calls with sidechannels, which waiting waits for.
+	beside  *grpc.ClientConn
+	waiting channel.Registry
+	// mute is set when the server turns out to speak no backchannel.
+	mute atomic.Bool
+}
+
+// close closes the connections.
+func (s *server) close() error { return errors.Join(s.ClientConn.Close(), s.beside.Close()) }
+
+// withTarget calls use with what the URL leads to, and puts its error into words
+// for people.
+func (p *program) withTarget(ctx context.Context, url string, use func(context.Context, *server, *target) error) error {
 	t, err := parseTarget(url)
 	if err != nil {
 		return err
@@ -29,20 +46,21 @@ func (p *program) withTarget(ctx context.Context, url string, use func(context.C
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if raw := p.getenv("GITALY_DEADLINE"); raw != "" {
 		deadline, err := time.ParseDuration(raw)
 		if err != nil {
 			return fmt.Errorf("GITALY_DEADLINE: %w", err)
 		}
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, deadline)
 		defer cancel()
 	}
-	conn, err := t.dial(token)
+	s, err := t.dial(token)
 	if err != nil {
 		return err
 	}
-	return errors.Join(t.explain(use(ctx, conn, t)), conn.Close())
+	return errors.Join(t.explain(use(ctx, s, t)), s.close())
 }
 
 // token returns the secret that the environment holds, "" if it holds none.
@@ -65,26 +83,33 @@ func (p *program) token() (string, error) {
 	return token, nil
 }
 
-// dial returns a connection, which is made when it is first used.
-func (t *target) dial(token string) (*grpc.ClientConn, error) {
+// dial prepares the connections.
+func (t *target) dial(token string) (*server, error) {
 	creds := insecure.NewCredentials()
 	if t.tls {
 		creds = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12}) // the system's roots
 	}
-	options := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithUserAgent("git-remote-gitaly"), grpc.WithNoProxy()}
+	options := []grpc.DialOption{grpc.WithUserAgent("git-remote-gitaly"), grpc.WithNoProxy()}
 	if token != "" {
 		options = append(options, grpc.WithPerRPCCredentials(gitalyauth.RPCCredentialsV2(token)))
 	}
-	conn, err := grpc.NewClient("dns:///"+t.host, options...)
-	if err != nil {
-		return nil, fmt.Errorf("dial %q: %w", t.host, err)
+	s := &server{}
+	multiplexed := channel.NewClientCredentials(creds, channel.Client{Sidechannels: &s.waiting, NotSpoken: func() { s.mute.Store(true) }})
+	for _, conn := range []struct {
+		to    **grpc.ClientConn
+		creds credentials.TransportCredentials
+	}{{&s.ClientConn, creds}, {&s.beside, multiplexed}} {
+		var err error
+		if *conn.to, err = grpc.NewClient("dns:///"+t.host, append(options, grpc.WithTransportCredentials(conn.creds))...); err != nil {
+			return nil, fmt.Errorf("dial %q: %w", t.host, err) // what the address is, it is for both
+		}
 	}
-	return conn, nil
+	return s, nil
 }
 
 // create makes the repository.
-func (p *program) create(ctx context.Context, conn *grpc.ClientConn, t *target) error {
-	_, err := gitalypb.NewRepositoryServiceClient(conn).CreateRepository(ctx, &gitalypb.CreateRepositoryRequest{Repository: t.repo})
+func (p *program) create(ctx context.Context, to *server, t *target) error {
+	_, err := gitalypb.NewRepositoryServiceClient(to).CreateRepository(ctx, &gitalypb.CreateRepositoryRequest{Repository: t.repo})
 	if err != nil {
 		return err
 	}

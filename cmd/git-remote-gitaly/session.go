@@ -1,13 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // chunkSize is the most bytes of input that one message carries.
@@ -28,24 +30,26 @@ type output struct {
 }
 
 // open starts a session.
-type open func(context.Context, *grpc.ClientConn, *target) (*session, error)
+type open func(context.Context, *server, *target) (*session, error)
 
 // services are what git may ask for.
 func (p *program) services() map[string]open {
 	return map[string]open{"git-upload-pack": p.uploadPack, "git-receive-pack": p.receivePack}
 }
 
-// uploadPack starts the server's side of a fetch.
-func (p *program) uploadPack(ctx context.Context, conn *grpc.ClientConn, t *target) (*session, error) {
-	stream, err := gitalypb.NewSSHServiceClient(conn).SSHUploadPack(ctx)
+// uploadPack starts the server's side of a fetch: through a sidechannel, or in
+// messages if the server has none.
+func (p *program) uploadPack(ctx context.Context, to *server, t *target) (*session, error) {
+	protocol := cmp.Or(p.getenv("GIT_PROTOCOL"), "version=2")
+	s, err := besideUploadPack(ctx, to, &gitalypb.SSHUploadPackWithSidechannelRequest{Repository: t.repo, GitProtocol: protocol})
+	if status.Code(err) != codes.Unimplemented && !to.mute.Load() {
+		return s, err
+	}
+	stream, err := gitalypb.NewSSHServiceClient(to).SSHUploadPack(ctx)
 	if err != nil {
 		return nil, err
 	}
-	protocol := p.getenv("GIT_PROTOCOL")
-	if protocol == "" {
-		protocol = "version=2"
-	}
-	s := &session{
+	s = &session{
 		service:   "upload-pack",
 		send:      func(b []byte) error { return stream.Send(&gitalypb.SSHUploadPackRequest{Stdin: b}) },
 		closeSend: stream.CloseSend,
@@ -58,8 +62,8 @@ func (p *program) uploadPack(ctx context.Context, conn *grpc.ClientConn, t *targ
 }
 
 // receivePack starts the server's side of a push.
-func (p *program) receivePack(ctx context.Context, conn *grpc.ClientConn, t *target) (*session, error) {
-	stream, err := gitalypb.NewSSHServiceClient(conn).SSHReceivePack(ctx)
+func (p *program) receivePack(ctx context.Context, to *server, t *target) (*session, error) {
+	stream, err := gitalypb.NewSSHServiceClient(to).SSHReceivePack(ctx)
 	if err != nil {
 		return nil, err
 	}

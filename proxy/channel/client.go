@@ -30,6 +30,9 @@ type Client struct {
 	Server func() *grpc.Server
 	// Sidechannels has those who wait for sidechannels; nil if nobody does.
 	Sidechannels *Registry
+	// NotSpoken is called when a handshake ended with ErrNotSpoken, of which gRPC
+	// tells no more than a text. It may be nil, and must not block.
+	NotSpoken func()
 }
 
 // NewClientCredentials returns credentials that open the backchannel on each
@@ -63,6 +66,9 @@ func (c clientCredentials) ClientHandshake(ctx context.Context, authority string
 	}
 	first, err := c.client.begin(ctx, conn)
 	if err != nil {
+		if c.client.NotSpoken != nil && errors.Is(err, ErrNotSpoken) {
+			c.client.NotSpoken()
+		}
 		return nil, nil, errors.Join(err, conn.Close())
 	}
 	return first, info, nil

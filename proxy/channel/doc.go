@@ -21,8 +21,8 @@
 //	response, err := client.SSHUploadPackWithSidechannel(ctx, request)
 //	err = errors.Join(err, waiter.Close())
 //
-// A server that does not speak it fails the handshake with [ErrNotSpoken]. To dial such a server, leave the credentials as
-// they were.
+// A server that does not speak it fails the handshake with [ErrNotSpoken], which Client.NotSpoken tells. To dial such a server,
+// leave the credentials as they were.
 //
 // # Who listens
 //

@@ -3,12 +3,6 @@ package storage
 import (
 	"context"
 	"errors"
-	"net"
-	"sync/atomic"
-
-	"google.golang.org/grpc/credentials"
-
-	"praefect/proxy/channel"
 )
 
 // speech is whether a storage speaks the backchannel, as far as is known.
@@ -19,24 +13,6 @@ const (
 	speaks
 	mute
 )
-
-// spoken are credentials that note whether the other side did not speak the
-// backchannel; gRPC would tell no more of it than a text.
-type spoken struct {
-	credentials.TransportCredentials
-	not atomic.Bool
-}
-
-// ClientHandshake implements credentials.TransportCredentials.
-func (s *spoken) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := s.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	s.not.Store(errors.Is(err, channel.ErrNotSpoken))
-	return conn, info, err
-}
-
-// Clone implements credentials.TransportCredentials. There is one handshake with
-// these, so that they need not be copied.
-func (s *spoken) Clone() credentials.TransportCredentials { return s }
 
 // dial makes and verifies a connection to the storage: with the backchannel, or
 // without if the storage does not speak it. A server that is just starting or

@@ -54,14 +54,15 @@ func dial(ctx context.Context, target Target, generation uint64, addr address, c
 	if open == nil {
 		open = addr.dialer()
 	}
-	creds := &spoken{TransportCredentials: addr.transport(cfg)}
+	creds := addr.transport(cfg)
+	var spent, notSpoken atomic.Bool
 	if backchannel {
 		c.sidechannels = new(channel.Registry)
-		creds.TransportCredentials = channel.NewClientCredentials(creds.TransportCredentials, channel.Client{
+		creds = channel.NewClientCredentials(creds, channel.Client{
 			Config: cfg.Channels, Server: func() *grpc.Server { return cfg.Backchannel(c) }, Sidechannels: c.sidechannels,
+			NotSpoken: func() { notSpoken.Store(true) },
 		})
 	}
-	var spent atomic.Bool
 	cc, err := newClientConn(addr, target.Token, cfg, creds, func(ctx context.Context, _ string) (net.Conn, error) {
 		if spent.Swap(true) {
 			return nil, errSpent
@@ -81,7 +82,7 @@ func dial(ctx context.Context, target Target, generation uint64, addr address, c
 	c.cc = cc
 	if c.identity, err = verify(ctx, cc, target.Storage); err != nil {
 		return nil, &dialError{
-			cause: errors.Join(c.wire.why(err), cc.Close()), answered: c.wire.answered(), notSpoken: creds.not.Load(),
+			cause: errors.Join(c.wire.why(err), cc.Close()), answered: c.wire.answered(), notSpoken: notSpoken.Load(),
 		}
 	}
 	// The library answers RPCs a moment before it says that it is ready; until
