@@ -12,10 +12,6 @@ import (
 	"praefect/proxy/transaction/ballot"
 )
 
-// contention is how long two writes may wait for each other before one of them
-// is aborted.
-const contention = 100 * time.Millisecond
-
 // Manager keeps the transactions under way at this instance. It is safe for
 // concurrent use.
 type Manager struct {
@@ -25,11 +21,11 @@ type Manager struct {
 	born        time.Time
 	accounts    sync.WaitGroup // calls of Config.Account
 
-	mu   sync.Mutex
-	last uint32                          // guarded by mu
-	byID map[uint64]*Transaction         // guarded by mu
-	on   map[state.Key][]*Transaction    // guarded by mu
-	pair map[[2]*Transaction]*time.Timer // contending ones; guarded by mu
+	mu    sync.Mutex
+	last  uint32                       // guarded by mu
+	byID  map[uint64]*Transaction      // guarded by mu
+	on    map[state.Key][]*Transaction // guarded by mu
+	pairs map[[2]*Transaction]*pair    // contending ones; guarded by mu
 }
 
 // NewManager makes a manager. incarnation is this process's own; it must not
@@ -38,7 +34,7 @@ func NewManager(incarnation func() state.Incarnation, log *slog.Logger, r promet
 	return &Manager{
 		incarnation: incarnation, log: log, metrics: newMetrics(r), born: time.Now(),
 		byID: make(map[uint64]*Transaction), on: make(map[state.Key][]*Transaction),
-		pair: make(map[[2]*Transaction]*time.Timer),
+		pairs: make(map[[2]*Transaction]*pair),
 	}
 }
 
@@ -51,9 +47,10 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	for i, v := range cfg.Voters {
 		names[i] = v.Storage
 	}
+	began := m.now()
 	t := &Transaction{
-		manager: m, cfg: cfg, waiting: make(map[string]chan ballot.Answer),
-		ballot: ballot.New(ballot.Config{Voters: names, Copies: cfg.Copies, Block: cfg.Block, Began: m.now()}),
+		manager: m, cfg: cfg, began: began, waiting: make(map[string]chan ballot.Answer),
+		ballot: ballot.New(ballot.Config{Voters: names, Copies: cfg.Copies, Block: cfg.Block, Began: began}),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -86,10 +83,10 @@ func (m *Manager) forget(t *Transaction) {
 			delete(m.on, key)
 		}
 	}
-	for pair, timer := range m.pair {
-		if pair[0] == t || pair[1] == t {
-			timer.Stop()
-			delete(m.pair, pair)
+	for both, p := range m.pairs {
+		if both[0] == t || both[1] == t {
+			p.timer.Stop()
+			delete(m.pairs, both)
 		}
 	}
 }
@@ -98,51 +95,4 @@ func (m *Manager) find(id uint64) *Transaction {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.byID[id]
-}
-
-// contend looks whether the transaction, which got a vote, waits for another one
-// that waits for it, and has one of them aborted if that lasts.
-func (m *Manager) contend(t *Transaction) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, key := range t.cfg.Keys {
-		for _, other := range m.on[key] {
-			if other == t || !contending(t, other) {
-				continue
-			}
-			pair := [2]*Transaction{t, other}
-			if pair[0].id > pair[1].id {
-				pair[0], pair[1] = pair[1], pair[0]
-			}
-			if m.pair[pair] == nil {
-				m.pair[pair] = time.AfterFunc(contention, func() { m.resolve(pair) })
-			}
-		}
-	}
-}
-
-// resolve aborts the younger of two transactions if they still contend.
-func (m *Manager) resolve(pair [2]*Transaction) {
-	m.mu.Lock()
-	delete(m.pair, pair)
-	m.mu.Unlock()
-	if !contending(pair[0], pair[1]) {
-		return
-	}
-	m.log.Info("two writes of a repository waited for each other, one is aborted",
-		"virtual_storage", pair[1].cfg.Keys[0].VirtualStorage, "relative_path", pair[1].cfg.Keys[0].RelativePath, "transaction", pair[1].id)
-	m.metrics.contended.Inc()
-	pair[1].abort()
-}
-
-// contending looks at two ballots, whose locks it takes in the order of their ids.
-func contending(a, b *Transaction) bool {
-	if a.id > b.id {
-		a, b = b, a
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return ballot.Contend(a.ballot, b.ballot)
 }

@@ -228,7 +228,7 @@ func TestManager_twoWritesThatWaitForEachOther(t *testing.T) {
 		w.vote(w.Context(), of[younger.ID()], younger.ID(), "gitaly-2", 2)
 		w.vote(w.Context(), of[older.ID()], older.ID(), "gitaly-1", 1)
 		w.vote(w.Context(), of[older.ID()], older.ID(), "gitaly-3", 1)
-		if a := <-of[younger.ID()]; a.state != gitalypb.VoteTransactionResponse_ABORT || time.Since(start) != contention {
+		if a := <-of[younger.ID()]; a.state != gitalypb.VoteTransactionResponse_ABORT || time.Since(start) != 500*time.Millisecond {
 			w.Errorf("%+v after %v", a, time.Since(start))
 		}
 		// What it had locked is free now.
@@ -240,5 +240,26 @@ func TestManager_twoWritesThatWaitForEachOther(t *testing.T) {
 		}
 		older.End()
 		younger.End()
+	})
+}
+
+// TestManager_slowWritesDoNotContend has two writes whose votes come slowly, in
+// opposite order: nobody is in the way of the other.
+func TestManager_slowWritesDoNotContend(t *testing.T) {
+	run(t, func(w world) {
+		a, b := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
+		answers := make(chan answer, 6)
+		for i, name := range storages {
+			w.vote(w.Context(), answers, a.ID(), name, 1)
+			w.vote(w.Context(), answers, b.ID(), storages[2-i], 2)
+			time.Sleep(300 * time.Millisecond)
+		}
+		for range 6 {
+			if a := <-answers; a.state != gitalypb.VoteTransactionResponse_COMMIT {
+				w.Errorf("%+v", a)
+			}
+		}
+		a.End()
+		b.End()
 	})
 }

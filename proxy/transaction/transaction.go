@@ -48,10 +48,12 @@ type Transaction struct {
 	manager *Manager
 	id      uint64
 	cfg     Config
+	began   time.Duration
 
 	mu      sync.Mutex
 	ballot  *ballot.Ballot
 	waiting map[string]chan ballot.Answer // hold 1; guarded by mu
+	voted   time.Duration                 // when the last vote was cast; guarded by mu
 	ended   bool                          // guarded by mu
 	timer   *time.Timer                   // guarded by mu
 }
@@ -122,6 +124,7 @@ func (t *Transaction) cast(ctx context.Context, storage string, vote ballot.Vote
 			return nil
 		}
 		t.waiting[storage] = answer
+		t.voted = now
 		var effects []ballot.Effect
 		if effects, accepted = t.ballot.Cast(now, storage, vote); !accepted {
 			delete(t.waiting, storage)

@@ -1,0 +1,87 @@
+package transaction
+
+import (
+	"time"
+
+	"praefect/proxy/transaction/ballot"
+)
+
+// pair are two writes of one repository that wait for each other, the older one
+// first.
+type pair struct {
+	of    [2]*Transaction
+	since time.Duration // when either got its last vote
+	timer *time.Timer   // looks again
+}
+
+// contend looks whether the transaction, which got a vote, waits for another one
+// that waits for it, and has one of them aborted if that lasts.
+//
+// Half a grace without a vote for either is enough of a sign: a storage that is
+// busy takes its time too, and git itself waits for a lock for 100 ms at most. After
+// a whole grace the one with the primary's vote would leave a storage behind.
+func (m *Manager) contend(t *Transaction) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range t.cfg.Keys {
+		for _, other := range m.on[key] {
+			both := [2]*Transaction{t, other}
+			if other.id < t.id {
+				both = [2]*Transaction{other, t}
+			}
+			if other == t || m.pairs[both] != nil {
+				continue
+			}
+			if p := look(both); p != nil {
+				m.pairs[both] = p
+				p.timer = time.AfterFunc(m.patience(both), func() { m.resolve(p) })
+			}
+		}
+	}
+}
+
+// patience is how long two writes may wait for each other.
+func (m *Manager) patience(both [2]*Transaction) time.Duration {
+	return ballot.Grace(m.now()-both[1].began) / 2
+}
+
+// resolve aborts the younger of two transactions if they still contend, and
+// neither has got a vote.
+func (m *Manager) resolve(p *pair) {
+	m.mu.Lock()
+	if m.pairs[p.of] != p {
+		m.mu.Unlock()
+		return // one of them has ended
+	}
+	now := look(p.of)
+	if now != nil {
+		if left := now.since + m.patience(p.of) - m.now(); left > 0 {
+			p.timer.Reset(left)
+			m.mu.Unlock()
+			return
+		}
+	}
+	delete(m.pairs, p.of)
+	m.mu.Unlock()
+	if now == nil {
+		return
+	}
+	younger := p.of[1]
+	m.log.Info("two writes of a repository waited for each other, one is aborted",
+		"virtual_storage", younger.cfg.Keys[0].VirtualStorage, "relative_path", younger.cfg.Keys[0].RelativePath, "transaction", younger.id)
+	m.metrics.contended.Inc()
+	younger.abort()
+}
+
+// look returns the pair if the two contend now. It takes their locks in the order
+// of their ids.
+func look(both [2]*Transaction) *pair {
+	for _, t := range both {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+	}
+	if !ballot.Contend(both[0].ballot, both[1].ballot) {
+		return nil
+	}
+	return &pair{of: both, since: max(both[0].voted, both[1].voted)}
+}
