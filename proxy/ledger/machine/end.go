@@ -30,10 +30,13 @@ func (m *Machine) ended(e Ended) {
 	if !w.route.Votes {
 		w.agreeing = []string{w.route.Primary}
 	}
-	if !e.Arrived && !w.harmless() {
+	// ▲ How a storage failed does not tell what it did before: two may have given up
+	// with the same words, the one before and the other after a change.
+	unclear := !e.Arrived || w.route.Votes && !e.Succeeded
+	if unclear && !w.harmless() {
 		m.soil(w)
 	}
-	if !e.Succeeded && (!w.route.Votes || !w.released || !e.Arrived) {
+	if !e.Succeeded {
 		m.finish(w)
 		return
 	}
@@ -47,8 +50,7 @@ func (m *Machine) ended(e Ended) {
 // something that no vote was asked for.
 func (w *write) harmless() bool { return w.route.Votes && !w.released && !w.succeeded }
 
-// conclude ends a write that has succeeded, or that has failed after votes were
-// released. Between two leases its status waits for the next one, with the view
+// conclude ends a write that has succeeded. Between two leases its status waits for the next one, with the view
 // of that: a fence that others have agreed on meanwhile is in that view, and
 // dooms it. Its mark stays open all the time.
 func (m *Machine) conclude(w *write) {

@@ -62,7 +62,7 @@ type Ended struct {
 	Arrived bool
 	// Agreeing are the destinations that ended as the primary did, which is among
 	// them, and whose votes were released with its in every round. Only of a write
-	// that votes.
+	// that votes and has succeeded.
 	Agreeing []string
 }
 
