@@ -40,6 +40,8 @@ type setup struct {
 	// wait for a lock as long as it takes.
 	fragile float64
 	patient bool
+	// phaseless storages do not tell before a change from after it when they vote.
+	phaseless bool
 }
 
 // quietSpan is how long everything has to converge once nothing is wrong.
@@ -87,6 +89,7 @@ func (w *world) drawVotes() {
 	s.copies = pick(w, 1, 2, 2, 2, 3)
 	s.block = w.chance(0.2)
 	s.patient = w.chance(0.2)
+	s.phaseless = w.chance(0.3)
 	if w.chance(0.3) {
 		s.fragile = 0.01
 	}

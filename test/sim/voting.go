@@ -68,6 +68,10 @@ func (s *storage) rounds(t *task, r *running) error {
 		t.waitFor(&r.news, r.timeout, func() bool { return r.over || r.abandoned })
 		return errDeadline
 	}
+	prepared, committed := int32(phasePrepared), int32(phaseCommitted)
+	if w.setup.phaseless {
+		prepared, committed = 0, 0
+	}
 	for i, o := range r.ops {
 		if err := s.acquire(t, r, lock{r.path, o.ref(), r}); err != nil {
 			return err
@@ -76,7 +80,7 @@ func (s *storage) rounds(t *task, r *running) error {
 			return errGone
 		}
 		before := s.disk.repos[r.path].at(o.ref())
-		vote := ballot.Vote{Hash: hash(before, o), Phase: phasePrepared}
+		vote := ballot.Vote{Hash: hash(before, o), Phase: prepared}
 		if w.chance(0.02) {
 			vote.Hash = hash(w.rand.Uint64(), o)
 		}
@@ -95,7 +99,7 @@ func (s *storage) rounds(t *task, r *running) error {
 		s.put(r, after.with(o), o)
 		s.unlock(r)
 		s.tremble()
-		vote.Phase = phaseCommitted
+		vote.Phase = committed
 		if _, err := s.cast(t, r, vote); err != nil {
 			return err
 		}
@@ -187,6 +191,14 @@ func (s *storage) cast(t *task, r *running, vote ballot.Vote) (sent time.Duratio
 			})
 		})
 	})
+	if r.tx.primary() == s.name && s.w.chance(0.01) { // it thinks better of it
+		t.sleep(s.w.between(0, 3*time.Millisecond))
+		if r.answered == nil && !r.over {
+			s.halt(r)
+			s.giveUp(r)
+			return 0, errHalted
+		}
+	}
 	t.waitFor(&r.news, votePatience, func() bool { return r.answered != nil || r.over || r.abandoned })
 	switch {
 	case r.answered == nil:
