@@ -88,10 +88,11 @@ lint: ## Check format, vet and staticcheck
 	go vet ./...
 	go tool staticcheck ./...
 
-# How often each step of `make failover-bench` is run, and which steps: all if none is named.
+# How often each step of `make failover-bench` is run, which steps (all if none is
+# named), and whether writes are voted on (strong) or not (eventual).
 RUNS ?= 20
 ONLY ?=
-MODE ?= eventual
+MODE ?= strong
 
 .PHONY: failover-bench
 failover-bench: needs build ## Measure how clients fare while things fail; writes build/failover.json

@@ -29,6 +29,15 @@ func longestGap(bound time.Duration) aim {
 	return aim{fmt.Sprintf("every gap below %v", bound), func(f figure) bool { return f.WritersGap.Max < millis(bound) }}
 }
 
+// nearlyEveryGap is about the longest gap of a run, in 99 of 100 runs.
+func nearlyEveryGap(bound time.Duration) aim {
+	return aim{fmt.Sprintf("p99 of the longest gap below %v", bound), func(f figure) bool { return f.gapP99 < millis(bound) }}
+}
+
+func allAvailable() aim {
+	return aim{"no repository is unavailable", func(f figure) bool { return f.UnavailableRepositories == 0 }}
+}
+
 func slowest(bound time.Duration) aim {
 	return aim{fmt.Sprintf("nobody waits for more than %v", bound), func(f figure) bool { return f.Slowest.Max <= millis(bound) }}
 }

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"time"
 
 	"praefect/test/cluster"
@@ -48,22 +45,27 @@ type figure struct {
 	HitUntil  *workload.Several `json:"hit_until_ms,omitempty"`
 	HitBack   *workload.Several `json:"hit_back_ms,omitempty"`
 	HitFailed int               `json:"hit_failed,omitempty"`
+
+	// gapP99 and slowestP99 are for people, in milliseconds.
+	gapP99, slowestP99 float64
 }
 
 // run runs every step, and writes the figures after each. A run that went wrong
 // does not keep the others from being run.
 func (b *bench) run(ctx context.Context) error {
-	var all []figure
+	all := b.kept
 	failed := 0
-	for _, s := range b.steps {
+	p := progress{began: time.Now(), steps: b.steps, runs: b.runs}
+	for n, s := range b.steps {
 		var outcomes []outcome
 		for run := range b.runs {
-			began := time.Now()
-			o, err := b.once(ctx, s, run)
+			p.tell(b.stdout, n, run)
+			clock := &stopwatch{last: time.Now()}
+			o, err := b.once(ctx, s, run, clock)
 			if ctx.Err() != nil {
 				return errors.Join(context.Cause(ctx), err)
 			}
-			b.tell(s, run, o, time.Since(began))
+			b.tell(s, run, o, clock)
 			if err != nil {
 				failed++
 				fmt.Fprintf(b.stdout, "%-16s %3d  FAILED: %v\n", s.name, run, err)
@@ -88,13 +90,13 @@ func (b *bench) run(ctx context.Context) error {
 }
 
 // tell prints one line for a run, and some of the failures that it counts.
-func (b *bench) tell(s step, run int, o outcome, took time.Duration) {
+func (b *bench) tell(s step, run int, o outcome, clock *stopwatch) {
 	fmt.Fprintf(b.stdout, "%-16s %3d  gap %6d ms  slowest %6d ms  writes %d (%d failed)  reads %d (%d failed)  unavailable %d",
 		s.name, run, o.Gap.Milliseconds(), o.Slowest.Milliseconds(), o.Writes, o.WritesFailed, o.Reads, o.ReadsFailed, o.unavailable)
 	if s.hit != nil {
 		fmt.Fprintf(b.stdout, "  hit: until %d ms, back %d ms, %d failed", o.HitUntil.Milliseconds(), o.HitBack.Milliseconds(), o.HitFailed)
 	}
-	fmt.Fprintf(b.stdout, "  (%v)\n", took.Round(time.Second))
+	fmt.Fprintf(b.stdout, "  (%v)\n", clock)
 	const shown = 3
 	for _, fault := range o.Faults[:min(shown, len(o.Faults))] {
 		fmt.Fprintln(b.stdout, "    ", fault)
@@ -104,7 +106,8 @@ func (b *bench) tell(s step, run int, o outcome, took time.Duration) {
 func (b *bench) judge(s step, f figure) {
 	fmt.Fprintf(b.stdout, "%-16s %d runs, gap %.0f / %.0f / %.0f ms, failed %d writes and %d reads, %d repositories unavailable\n",
 		s.name, f.Runs, f.WritersGap.Min, f.WritersGap.Median, f.WritersGap.Max, f.WritesFailed, f.ReadsFailed, f.UnavailableRepositories)
-	for _, a := range s.aims {
+	fmt.Fprintf(b.stdout, "%-16s p99 of the longest gap %.0f ms, of the slowest request %.0f ms\n", "", f.gapP99, f.slowestP99)
+	for _, a := range s.wanted(b.mode) {
 		verdict := "as aimed"
 		if !a.met(f) {
 			verdict = "MISSES THE AIM"
@@ -126,28 +129,10 @@ func sum(s step, mode string, outcomes []outcome) figure {
 		f.HitFailed += o.HitFailed
 	}
 	f.WritersGap, f.Slowest = workload.Spread(gaps), workload.Spread(slowest)
+	f.gapP99, f.slowestP99 = workload.Percentile(gaps, 99), workload.Percentile(slowest, 99)
 	if s.hit != nil {
 		hitUntil, hitBack := workload.Spread(until), workload.Spread(back)
 		f.HitUntil, f.HitBack = &hitUntil, &hitBack
 	}
 	return f
-}
-
-// write puts the figures where readers never see half of them.
-func write(path string, all []figure) error {
-	text, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the figures: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("make the directory of the figures: %w", err)
-	}
-	draft := path + ".new"
-	if err := os.WriteFile(draft, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write the figures: %w", err)
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return fmt.Errorf("publish the figures: %w", err)
-	}
-	return nil
 }

@@ -21,7 +21,7 @@ func TestParse_takesSomeOfTheSteps(t *testing.T) {
 	if all, err := parse(nil, io.Discard); err != nil || len(all.steps) != 7 || all.runs < 20 {
 		t.Errorf("got %d steps and %d runs, %v", len(all.steps), all.runs, err)
 	}
-	for _, args := range [][]string{{"-only", "nothing"}, {"-runs", "0"}, {"more"}, {"-no-such-flag"}} {
+	for _, args := range [][]string{{"-only", "nothing"}, {"-runs", "0"}, {"more"}, {"-no-such-flag"}, {"-mode", "odd"}} {
 		if _, err := parse(args, io.Discard); !errors.Is(err, errUsage) {
 			t.Errorf("%v: got %v, want the usage", args, err)
 		}
@@ -57,9 +57,47 @@ func TestSum_ofRunsHasTheAgreedForm(t *testing.T) {
 	}
 }
 
+func TestOthers_keepsWhatIsNotRun(t *testing.T) {
+	s := settings{out: filepath.Join(t.TempDir(), "failover.json"), mode: strong, steps: steps()[:1]}
+	if kept, err := others(s); err != nil || len(kept) > 0 {
+		t.Errorf("without a file: got %v, %v", kept, err)
+	}
+	first, second := s.steps[0].name, steps()[1].name
+	earlier := []figure{{Step: first, Mode: strong}, {Step: first, Mode: eventual, Runs: 20}, {Step: second, Mode: strong, Runs: 7}}
+	if err := write(s.out, earlier); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := others(s)
+	if err != nil || len(kept) != 2 || kept[0].Runs != 20 || kept[1].Runs != 7 {
+		t.Errorf("got %+v, %v", kept, err)
+	}
+	if err := os.WriteFile(s.out, []byte("no figures"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := others(s); err == nil {
+		t.Error("a file that has no figures would be overwritten")
+	}
+}
+
+func TestProgress_estimatesByWhatWasDone(t *testing.T) {
+	p := progress{began: time.Unix(0, 0), runs: 2, steps: []step{{watch: 4 * time.Second}, {watch: 34 * time.Second}}}
+	for _, row := range []struct {
+		step, run int
+		now, want time.Duration
+	}{
+		{0, 0, 0, 100 * time.Second},
+		{0, 1, 20 * time.Second, 180 * time.Second},
+		{1, 1, 60 * time.Second, 40 * time.Second},
+	} {
+		if got := p.left(row.step, row.run, p.began.Add(row.now)); got != row.want {
+			t.Errorf("step %d, run %d: got %v, want %v", row.step, row.run, got, row.want)
+		}
+	}
+}
+
 func TestAims_tellWhatMissesThem(t *testing.T) {
 	f := figure{
-		WritersGap: workload.Several{Median: 600, Max: 900}, WritesFailed: 1, Slowest: workload.Several{Max: 2001},
+		WritersGap: workload.Several{Median: 600, Max: 900}, WritesFailed: 1, Slowest: workload.Several{Max: 2001}, gapP99: 250,
 		HitUntil: &workload.Several{Max: 1000}, HitBack: &workload.Several{Max: 1001},
 	}
 	for _, row := range []struct {
@@ -73,6 +111,8 @@ func TestAims_tellWhatMissesThem(t *testing.T) {
 		{slowest(2 * time.Second), false},
 		{refusedWithin(time.Second), true},
 		{backWithin(time.Second), false},
+		{nearlyEveryGap(250 * time.Millisecond), false},
+		{allAvailable(), true},
 	} {
 		if got := row.aim.met(f); got != row.want {
 			t.Errorf("%s: got %v, want %v", row.aim.what, got, row.want)

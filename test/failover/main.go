@@ -34,7 +34,14 @@ type settings struct {
 	runs  int
 	mode  string
 	steps []step
+	kept  []figure // of other modes and steps, in the same file
 }
+
+// The modes of consistency.
+const (
+	strong   = "strong"
+	eventual = "eventual"
+)
 
 // errUsage is a command line that says nothing we can do; it was answered already.
 var errUsage = errors.New("usage")
@@ -66,7 +73,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // what is left of it is in the way of nobody
-	seeds, err := workload.NewSeeds(ctx, dir, repositories)
+	if s.kept, err = others(s); err != nil {
+		return err
+	}
+	places := repositories
+	if s.mode == strong {
+		places = writers
+	}
+	seeds, err := workload.NewSeeds(ctx, dir, places)
 	if err != nil {
 		return err
 	}
@@ -86,7 +100,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.out, "o", filepath.Join("build", "failover.json"), "where to write the figures")
 	flags.StringVar(&s.keep, "keep", "", "directory where the files of every cluster stay; empty: they go")
 	flags.IntVar(&s.runs, "runs", 20, "how often each step is run")
-	flags.StringVar(&s.mode, "mode", "eventual", "[consistency] mode of the instances")
+	flags.StringVar(&s.mode, "mode", strong, "[consistency] mode of the instances: strong or eventual")
 	only := flags.String("only", "", "the steps to run, with commas between; empty: all of "+strings.Join(names(steps()), ","))
 	if err := flags.Parse(args); err != nil {
 		return s, errUsage
@@ -102,7 +116,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if *only == "" {
 		s.steps = steps()
 	}
-	if flags.NArg() > 0 || s.runs < 1 {
+	if flags.NArg() > 0 || s.runs < 1 || s.mode != strong && s.mode != eventual {
 		flags.Usage()
 		return s, errUsage
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"praefect/test/postgres"
@@ -27,6 +28,16 @@ type step struct {
 	mend func(context.Context, *world) error
 	// aims are what we want to see of it.
 	aims []aim
+	// voted are further ones where writes are voted on.
+	voted []aim
+}
+
+// wanted are the aims of a step in a mode.
+func (s step) wanted(mode string) []aim {
+	if mode == strong {
+		return append(slices.Clip(s.aims), s.voted...)
+	}
+	return s.aims
 }
 
 // postgresAway is how long Postgres is down.
@@ -36,32 +47,35 @@ const postgresAway = 30 * time.Second
 func steps() []step {
 	return []step{
 		{
-			name: "kill-primary", watch: 5 * time.Second,
+			name: "kill-primary", watch: 2500 * time.Millisecond,
 			fault: func(_ context.Context, w *world) error { return w.primary.Kill() },
 			mend:  func(ctx context.Context, w *world) error { return w.primary.Start() },
 			aims:  []aim{medianGap(500 * time.Millisecond), longestGap(time.Second), noReadFailed()},
+			voted: []aim{allAvailable()},
 		},
 		{
-			name: "stop-primary", watch: 7 * time.Second,
+			name: "stop-primary", watch: 4500 * time.Millisecond,
 			fault: func(_ context.Context, w *world) error { return w.primary.Pause() },
 			mend:  func(_ context.Context, w *world) error { return w.primary.Resume() },
 			aims:  []aim{longestGap(3 * time.Second), noReadFailed()},
+			voted: []aim{allAvailable()},
 		},
 		{
-			name: "kill-leader", watch: 5 * time.Second, hit: leader,
+			name: "kill-leader", watch: 2500 * time.Millisecond, hit: leader,
 			fault: func(_ context.Context, w *world) error { return w.instance().Kill() },
 			mend:  func(ctx context.Context, w *world) error { return w.instance().Start() },
 			aims:  []aim{noWriteFailed(), noReadFailed(), slowest(2 * time.Second), backWithin(time.Second)},
 		},
 		{
-			name: "cut-instance", watch: 6 * time.Second, network: true, hit: someInstance,
+			name: "cut-instance", watch: 4 * time.Second, network: true, hit: someInstance,
 			fault: func(ctx context.Context, w *world) error { return w.lab.Isolate(ctx, w.hit) },
 			mend:  func(ctx context.Context, w *world) error { return w.lab.Heal(ctx) },
 			aims:  []aim{noWriteFailed(), noReadFailed(), slowest(2 * time.Second), refusedWithin(time.Second)},
 		},
 		{
-			name: "promote", watch: 3 * time.Second, fault: promote,
-			aims: []aim{noWriteFailed(), noReadFailed()},
+			name: "promote", watch: 2 * time.Second, fault: promote,
+			aims:  []aim{noWriteFailed(), noReadFailed()},
+			voted: []aim{nearlyEveryGap(250 * time.Millisecond)},
 		},
 		{
 			name: "postgres-down", watch: postgresAway, fault: withoutPostgres,

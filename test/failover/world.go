@@ -15,22 +15,26 @@ import (
 
 const (
 	virtualStorage = "default"
-	// repositories is how many there are.
+	// writers is how many write. They go round some repositories, so many that one is
+	// ordinary at any time; where writes are voted on each has one of its own.
+	writers      = 16
 	repositories = 64
 	// writeEvery and readEvery are the paces of one client: with 16 writers and 4
 	// readers a small machine has half of its time left, and a pause is known to 50 ms.
 	writeEvery = 800 * time.Millisecond
 	readEvery  = 200 * time.Millisecond
-	// steady is how long clients are at work before something happens. A leader does
-	// not replace a primary in its first seconds ([failover] warm_up).
-	steady = 6 * time.Second
+	// steady is how long clients are at work before something happens: longer than
+	// warm_up, so that it keeps no leader from replacing a primary.
+	steady = 1500 * time.Millisecond
 	// runLimit bounds one run, its check too.
 	runLimit = 5 * time.Minute
 )
 
 // tuning lets what is left to repair be repaired soon, so that a run ends soon and
 // few repositories are behind at any time. Nothing that detects, decides or holds is
-// other than it is without settings.
+// other than it is without settings: warm_up is over when something happens, as it is
+// with any cluster that has been up for some seconds, and return_after is only about
+// a storage that comes back after a run's figures were taken.
 const tuning = `
 drain_wait = "1s"
 [consistency]
@@ -45,16 +49,19 @@ attempts = 1000
 [reconciliation]
 scheduling_interval = "1s"
 [failover]
-return_after = "2s"
+return_after = "500ms"
+warm_up = "1s"
 `
 
 // world is the cluster of one run.
 type world struct {
 	c       *cluster.Cluster
 	lab     *netns.Lab // nil without namespaces
+	strong  bool       // writes are voted on
 	primary *cluster.Storage
 	hit     string // label of the instance whose clients are counted apart
 	traffic *workload.Traffic
+	clock   *stopwatch
 }
 
 // instance is the one that is hit.
@@ -74,7 +81,7 @@ type outcome struct {
 }
 
 // once runs a step on a fresh cluster.
-func (b *bench) once(ctx context.Context, s step, run int) (_ outcome, err error) {
+func (b *bench) once(ctx context.Context, s step, run int, clock *stopwatch) (_ outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
 	w, err := b.start(ctx, s, run)
@@ -88,17 +95,37 @@ func (b *bench) once(ctx context.Context, s step, run int) (_ outcome, err error
 		if err != nil {
 			err = errors.Join(err, b.keepDiagnosis(w, s, run))
 		}
-		err = errors.Join(err, w.c.Stop(context.WithoutCancel(ctx)))
+		err = errors.Join(err, w.kill(), w.c.Stop(context.WithoutCancel(ctx)))
 		if w.lab != nil {
 			err = errors.Join(err, w.lab.Close())
 		}
+		clock.lap("stop")
 	}()
-	return w.play(ctx, s, b.seeds.Paths(), run)
+	w.clock = clock
+	clock.lap("start")
+	return w.play(ctx, s, b.seeds, run)
+}
+
+// kill ends what runs at once: all was checked, and to end in good order takes
+// seconds. What ended before by itself is left for Stop to find.
+func (w *world) kill() error {
+	var faults []error
+	for _, i := range w.c.Instances {
+		if i.Running() {
+			faults = append(faults, i.Kill())
+		}
+	}
+	for _, s := range w.c.Storages {
+		if s.Running() {
+			faults = append(faults, s.Kill())
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // start starts the cluster.
 func (b *bench) start(ctx context.Context, s step, run int) (*world, error) {
-	w := &world{}
+	w := &world{strong: b.mode == strong}
 	options := cluster.Options{
 		Binaries: b.binaries, Instances: 3, Balancer: true, Disk: b.seeds.Disk, Postgres: b.postgres,
 		Settings: fmt.Sprintf(tuning, b.mode),
@@ -126,19 +153,23 @@ func (b *bench) start(ctx context.Context, s step, run int) (*world, error) {
 }
 
 // play has clients work, lets it happen, and checks what is left.
-func (w *world) play(ctx context.Context, s step, paths []string, run int) (outcome, error) {
+func (w *world) play(ctx context.Context, s step, seeds *workload.Seeds, run int) (outcome, error) {
 	if err := w.c.WaitConverged(ctx); err != nil {
 		return outcome{}, err
 	}
-	config := workload.Config{WriteEvery: writeEvery, ReadEvery: readEvery}
+	w.clock.lap("settle")
+	config := workload.Config{Writers: writers, WriteEvery: writeEvery, ReadEvery: readEvery}
+	if w.strong {
+		config.Own = seeds.Values()
+	}
 	if !s.balanced {
 		config.Homes = w.c.Instances
 	}
 	var err error
-	if w.traffic, err = workload.Start(ctx, w.c, virtualStorage, paths, config); err != nil {
+	if w.traffic, err = workload.Start(ctx, w.c, virtualStorage, seeds.Paths(), config); err != nil {
 		return outcome{}, err
 	}
-	if err := workload.Pass(ctx, steady); err != nil {
+	if err := w.atWork(ctx); err != nil {
 		return outcome{}, err
 	}
 	if w.primary, err = w.c.Primary(ctx, virtualStorage); err != nil {
@@ -149,10 +180,7 @@ func (w *world) play(ctx context.Context, s step, paths []string, run int) (outc
 			return outcome{}, err
 		}
 	}
-	before := w.traffic.Acknowledged()
-	if before == 0 {
-		return outcome{}, errors.New("no write was acknowledged before anything happened")
-	}
+	w.clock.lap("steady")
 	w.traffic.Rush()
 	from := time.Now()
 	if err := s.fault(ctx, w); err != nil {
@@ -164,8 +192,26 @@ func (w *world) play(ctx context.Context, s step, paths []string, run int) (outc
 	return w.conclude(ctx, s, from)
 }
 
+// atWork lets clients work until they are in their stride.
+func (w *world) atWork(ctx context.Context) error {
+	const limit, every = 30 * time.Second, 50 * time.Millisecond
+	if err := workload.Pass(ctx, steady); err != nil {
+		return err
+	}
+	for end := time.Now().Add(limit); w.traffic.Acknowledged() < writers; {
+		if time.Now().After(end) {
+			return fmt.Errorf("%d writers had only %d writes acknowledged before anything happened, within %v", writers, w.traffic.Acknowledged(), limit)
+		}
+		if err := workload.Pass(ctx, every); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // conclude stops the clients, takes the figures, and checks that nothing is lost.
 func (w *world) conclude(ctx context.Context, s step, from time.Time) (outcome, error) {
+	w.clock.lap("watch")
 	w.traffic.Stop()
 	unavailable, err := workload.Unavailable(ctx, w.c, virtualStorage)
 	if err != nil {
@@ -181,6 +227,7 @@ func (w *world) conclude(ctx context.Context, s step, from time.Time) (outcome, 
 	if err := w.c.WaitConverged(ctx); err != nil {
 		return o, err
 	}
+	w.clock.lap("mend")
 	return o, w.traffic.Verify(ctx)
 }
 

@@ -134,3 +134,10 @@ func (c Client) Point(ctx context.Context, path, ref, id, old string) error {
 	}
 	return nil
 }
+
+// branch makes branches at a commit, in the form of Commit.
+func (c Client) branch(id string) func(ctx context.Context, path, branch, subject string) (string, error) {
+	return func(ctx context.Context, path, branch, _ string) (string, error) {
+		return id, c.Point(ctx, path, "refs/heads/"+branch, id, "")
+	}
+}

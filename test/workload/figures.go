@@ -170,6 +170,17 @@ func Spread(all []time.Duration) Several {
 	return Several{Min: in(sorted[0]), Median: in(middle), Max: in(sorted[len(sorted)-1])}
 }
 
+// Percentile is the least of some durations, in milliseconds, that so many in a
+// hundred do not exceed.
+func Percentile(all []time.Duration, percent int) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	rank := (len(sorted)*percent + 99) / 100
+	return float64(sorted[max(rank, 1)-1].Microseconds()) / 1000
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a

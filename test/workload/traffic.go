@@ -2,9 +2,10 @@ package workload
 
 import (
 	"context"
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,11 @@ type Config struct {
 	Homes []*cluster.Instance
 	// Reserve is how many repositories are kept ordinary until Rush. Default: half.
 	Reserve int
+	// Own has every writer keep to a repository of its own, where each write makes a
+	// reference to one of these commits, in turn; readers read the same repositories,
+	// whatever the ledger says of them: where writes are voted on, all stay available.
+	// Empty: writers go round, and commit.
+	Own []string
 }
 
 func (c *Config) applyDefaults(repositories int) {
@@ -57,7 +63,8 @@ type Traffic struct {
 	c              *cluster.Cluster
 	virtualStorage string
 	config         Config
-	name           string // no other traffic writes files of that name
+	name           string   // no other traffic writes files of that name
+	own            []string // the repositories of the writers; nil without Config.Own
 	pool           *Pool
 	clients        []Client
 	homes          []string // of the clients; empty without one
@@ -75,7 +82,13 @@ type Traffic struct {
 // Start connects the clients and lets them begin.
 func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths []string, config Config) (*Traffic, error) {
 	config.applyDefaults(len(paths))
-	t := &Traffic{c: c, virtualStorage: virtualStorage, config: config, pool: NewPool(paths, config.Reserve), name: strings.ToLower(rand.Text()), stop: make(chan struct{})}
+	t := &Traffic{c: c, virtualStorage: virtualStorage, config: config, pool: NewPool(paths, config.Reserve), name: strings.ToLower(cryptorand.Text()), stop: make(chan struct{})}
+	if len(config.Own) > 0 {
+		if config.Writers > len(paths) {
+			return nil, fmt.Errorf("start clients: %d writers want a repository each, and there are %d", config.Writers, len(paths))
+		}
+		t.own = paths[:config.Writers]
+	}
 	for n := range config.Writers + config.Readers {
 		home, label := c.ClientAddr(), ""
 		if len(config.Homes) > 0 {
@@ -101,7 +114,9 @@ func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths
 			t.worker(config.ReadEvery, spread(config.ReadEvery, reader, config.Readers), func(int) { t.read(n) })
 		}
 	}
-	t.workers.Go(t.watch)
+	if t.own == nil {
+		t.workers.Go(t.watch)
+	}
 	return t, nil
 }
 
@@ -159,7 +174,7 @@ func (t *Traffic) worker(every, begin time.Duration, step func(turn int)) {
 
 // write commits to the branch of a writer in some repository.
 func (t *Traffic) write(n, turn int) {
-	path, found := t.pool.Take()
+	path, done, found := t.toWrite(n)
 	if !found {
 		return // the next tick tries again
 	}
@@ -167,10 +182,14 @@ func (t *Traffic) write(n, turn int) {
 	ctx, cancel := context.WithTimeout(context.Background(), t.config.Limit)
 	defer cancel()
 	a := acknowledgement{path: path, branch: fmt.Sprintf("writer-%d", n)}
+	write := t.clients[n].Commit
+	if t.own != nil {
+		a.branch, write = fmt.Sprintf("%s-%d-%d", t.name, n, turn), t.clients[n].branch(t.config.Own[turn%len(t.config.Own)])
+	}
 	e := Event{Kind: Write, Client: n, Home: t.homes[n], Path: path, Began: time.Now()}
-	a.id, e.Err = t.clients[n].Commit(ctx, path, a.branch, fmt.Sprintf("%s-%d-%d", t.name, n, turn))
+	a.id, e.Err = write(ctx, path, a.branch, fmt.Sprintf("%s-%d-%d", t.name, n, turn))
 	e.Ended = time.Now()
-	t.pool.Done(path, e.Err)
+	done(e.Err)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.events = append(t.events, e)
@@ -179,8 +198,26 @@ func (t *Traffic) write(n, turn int) {
 	}
 }
 
+// toWrite is the repository that a writer goes to, if there is one, and whom it
+// tells how that ended.
+func (t *Traffic) toWrite(n int) (path string, done func(error), found bool) {
+	if t.own != nil {
+		return t.own[n], func(error) {}, true
+	}
+	path, found = t.pool.Take()
+	return path, func(err error) { t.pool.Done(path, err) }, found
+}
+
+// toRead is the repository that a reader goes to, if there is one.
+func (t *Traffic) toRead() (path string, found bool) {
+	if t.own != nil {
+		return t.own[rand.IntN(len(t.own))], true
+	}
+	return t.pool.Any()
+}
+
 func (t *Traffic) read(n int) {
-	path, found := t.pool.Any()
+	path, found := t.toRead()
 	if !found {
 		return
 	}

@@ -68,6 +68,46 @@ func TestSpread_ofAnEvenNumberTakesTheMiddleOfTwo(t *testing.T) {
 	}
 }
 
+func TestPercentile_isOneOfTheValues(t *testing.T) {
+	var all []time.Duration
+	for n := range 200 {
+		all = append(all, time.Duration(200-n)*time.Millisecond)
+	}
+	for percent, want := range map[int]float64{99: 198, 50: 100, 100: 200, 0: 1} {
+		if got := Percentile(all, percent); got != want {
+			t.Errorf("percentile %d: got %v, want %v", percent, got, want)
+		}
+	}
+	if got := Percentile(all[:3], 99); got != 200 {
+		t.Errorf("of few: got %v, want the greatest", got)
+	}
+}
+
+func TestVerify_namesWhatIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	seeds, err := NewSeeds(t.Context(), dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, err := git(t.Context(), seeds.template, "rev-parse", Branch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := seeds.Values()[0], seeds.Values()[1] // main is the parent of both
+	if _, err := git(t.Context(), seeds.template, "update-ref", "refs/heads/a", first); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		branch, id string
+		there      bool
+	}{{"a", first, true}, {"a", main, true}, {"a", second, false}, {"gone", first, false}} {
+		err := verify(t.Context(), seeds.template, []acknowledgement{{"p", row.branch, row.id}})
+		if (err == nil) != row.there {
+			t.Errorf("%+v: got %v", row, err)
+		}
+	}
+}
+
 func TestPool_givesOutOrdinaryRepositories(t *testing.T) {
 	p := NewPool([]string{"a", "b", "c"}, 1)
 	take := func(want string) {
