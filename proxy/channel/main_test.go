@@ -41,7 +41,7 @@ func newServer(check func(context.Context) error, opts ...grpc.ServerOption) *gr
 }
 
 // serve serves until the test ends and returns the address.
-func serve(t *testing.T, network, address string, server *grpc.Server) string {
+func serve(t testing.TB, network, address string, server *grpc.Server) string {
 	t.Helper()
 	lis, err := net.Listen(network, address)
 	if err != nil {
@@ -62,12 +62,12 @@ func serve(t *testing.T, network, address string, server *grpc.Server) string {
 }
 
 // listen serves clients with and without a backchannel.
-func listen(t *testing.T, check func(context.Context) error) string {
+func listen(t testing.TB, check func(context.Context) error) string {
 	t.Helper()
 	return serve(t, "tcp", "127.0.0.1:0", newServer(check, grpc.Creds(NewServerCredentials(nil, Config{}))))
 }
 
-func dial(t *testing.T, address string, creds credentials.TransportCredentials) *grpc.ClientConn {
+func dial(t testing.TB, address string, creds credentials.TransportCredentials) *grpc.ClientConn {
 	t.Helper()
 	cc, err := grpc.NewClient(address, grpc.WithTransportCredentials(creds), grpc.WithNoProxy())
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // relayed starts a storage with a handler, and a proxy that relays sidechannels
 // between it and its clients. It returns the address of the proxy.
-func relayed(t *testing.T, storage func(context.Context) error) string {
+func relayed(t testing.TB, storage func(context.Context) error) string {
 	t.Helper()
 	waiting := new(Registry)
 	behind := dial(t, listen(t, storage), NewClientCredentials(nil, Client{Sidechannels: waiting}))
