@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"praefect/test/workload"
 )
 
 // stateName is the name of the directory that holds all of a demo; nothing of
@@ -21,9 +23,9 @@ type demo struct {
 	state  string // directory of the cluster
 	stdout io.Writer
 	stderr io.Writer
-	tour   bool     // with things that happen
-	paths  []string // of the repositories that the storages begin with
-	record *record  // of the demo that is there, nil if there is none
+	tour   bool            // with things that happen
+	seeds  *workload.Seeds // the repositories that the storages begin with
+	record *record         // of the demo that is there, nil if there is none
 }
 
 // newDemo finds out where things are and what is there.

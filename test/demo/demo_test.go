@@ -123,7 +123,7 @@ func TestDemo_staysUpUntilItIsTakenDown(t *testing.T) {
 	w := newWorld(t)
 	up := w.must("up")
 	for _, want := range []string{"git push", "git clone", "gitaly-3", "praefectctl status", "make demo-down",
-		"kill -9 of the primary storage", "LONGEST PAUSE", "every acknowledged write there"} {
+		"votes of storages", "kill -9 of the primary storage", "LONGEST PAUSE", "UNAVAILABLE REPOSITORIES", "every acknowledged write there"} {
 		if !strings.Contains(up, want) {
 			t.Errorf("up does not mention %q:\n%s", want, up)
 		}

@@ -36,7 +36,7 @@ type scene struct {
 type drama struct {
 	c     *cluster.Cluster
 	steps *steps
-	paths []string // of the repositories that clients go round
+	seeds *workload.Seeds // what clients write to
 	rows  table.Writer
 }
 
@@ -99,7 +99,7 @@ func (d *drama) scenes() []scene {
 
 // play plays every scene and prints its figures.
 func (d *drama) play(ctx context.Context) error {
-	d.rows = newTable("what happened", "to", "longest pause", "failed writes", "failed reads", "unavailable")
+	d.rows = newTable("what happened", "to", "longest pause", "failed writes", "failed reads", "unavailable repositories")
 	for _, s := range d.scenes() {
 		if err := d.one(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s.title, err)
@@ -114,9 +114,9 @@ func (d *drama) play(ctx context.Context) error {
 func (d *drama) one(ctx context.Context, s scene) error {
 	ctx, cancel := context.WithTimeout(ctx, sceneLimit)
 	defer cancel()
-	// Few enough that repair keeps pace on a small machine.
-	config := workload.Config{Writers: 4, Readers: 2, ReadEvery: 100 * time.Millisecond}
-	traffic, err := workload.Start(ctx, d.c, virtualStorage, d.paths, config)
+	// Few enough that a small machine keeps pace with their votes.
+	config := workload.Config{Writers: 4, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 100 * time.Millisecond, Own: d.seeds.Values()}
+	traffic, err := workload.Start(ctx, d.c, virtualStorage, d.seeds.Paths(), config)
 	if err != nil {
 		return err
 	}

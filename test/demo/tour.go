@@ -13,6 +13,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/table"
 
+	"praefect/proxy/admin"
 	"praefect/test/cluster"
 )
 
@@ -41,7 +42,7 @@ func (t *tour) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tourLimit)
 	defer cancel()
 	for _, step := range []func(context.Context) error{
-		t.create, t.commit, t.push, t.replicate, t.clone, t.compareStorages, t.askOperator,
+		t.voters, t.create, t.commit, t.push, t.replicate, t.clone, t.compareStorages, t.askOperator,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -52,6 +53,32 @@ func (t *tour) run(ctx context.Context) error {
 
 func (t *tour) local() string  { return filepath.Join(t.work, "project") }
 func (t *tour) cloned() string { return filepath.Join(t.work, "clone") }
+
+// voters waits until every storage takes part, and tells which of them vote.
+func (t *tour) voters(ctx context.Context) error {
+	if err := t.c.WaitConverged(ctx); err != nil {
+		return err
+	}
+	answer, err := t.c.Instances[0].Admin().Status(ctx, admin.StatusRequest{VirtualStorage: virtualStorage})
+	if err != nil {
+		return fmt.Errorf("ask who votes: %w", err)
+	}
+	var votes, not []string
+	for _, v := range answer.VirtualStorages {
+		for _, s := range v.Storages {
+			if s.Votes {
+				votes = append(votes, s.Name)
+			} else {
+				not = append(not, s.Name)
+			}
+		}
+	}
+	if len(not) > 0 {
+		return fmt.Errorf("writes are not voted on: %s cannot vote", strings.Join(not, ", "))
+	}
+	t.steps.done("strong consistency", strings.Join(votes, ", ")+" vote on writes")
+	return nil
+}
 
 func (t *tour) create(ctx context.Context) (err error) {
 	if t.url, err = t.c.CreateRepository(ctx, virtualStorage, relativePath); err != nil {
@@ -97,20 +124,59 @@ func (t *tour) commit(ctx context.Context) error {
 }
 
 func (t *tour) push(ctx context.Context) error {
+	before, err := t.votes(ctx)
+	if err != nil {
+		return err
+	}
 	for _, what := range []string{"--all", "--tags"} {
 		if _, err := t.c.Git(ctx, t.local(), "push", "--quiet", "origin", what); err != nil {
 			return fmt.Errorf("push through the proxy: %w", err)
 		}
 	}
-	t.steps.done("git push", "through the proxy")
+	after, err := t.votes(ctx)
+	if err != nil {
+		return err
+	}
+	if after == before {
+		return errors.New("push through the proxy: the storages did not vote on it")
+	}
+	t.steps.done("git push", fmt.Sprintf("through the proxy, agreed by %.0f votes of storages", after-before))
 	return nil
 }
 
+// votes is how many votes of storages the instances have answered with yes.
+func (t *tour) votes(ctx context.Context) (sum float64, err error) {
+	const series = `gitaly_praefect_transactions_total{action="committed"}`
+	for _, i := range t.c.Instances {
+		metrics, err := i.Metrics(ctx)
+		if err != nil {
+			return 0, err
+		}
+		sum += metrics[series]
+	}
+	return sum, nil
+}
+
+// replicate looks at once whether every storage has what was pushed: it is not
+// acknowledged before those that agree have it. One that was too slow to agree is
+// repaired.
 func (t *tour) replicate(ctx context.Context) error {
+	sums, err := t.c.Checksums(ctx, virtualStorage, relativePath)
+	if err != nil {
+		return err
+	}
+	different := make(map[string]bool)
+	for _, sum := range sums {
+		different[sum] = true
+	}
+	detail := "all had the push when it was acknowledged"
+	if len(different) > 1 {
+		detail = "one was too slow to vote, and was repaired"
+	}
 	if err := t.c.WaitConverged(ctx); err != nil {
 		return err
 	}
-	t.steps.done("replication", "no job waits, no storage is behind")
+	t.steps.done("storages", detail)
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 const clientAddr = "127.0.0.1:2305"
 
 // repositories is how many there are beside the one that is pushed.
-const repositories = 24
+const repositories = 8
 
 // tuning lets what a scene leaves to repair be repaired while people look on.
 // Nothing that detects, decides or holds is other than it is without settings.
@@ -92,7 +92,7 @@ func (d *demo) start(ctx context.Context, programs cluster.Binaries) (*cluster.C
 	if err != nil {
 		return nil, err
 	}
-	d.paths = seeds.Paths()
+	d.seeds = seeds
 	steps := d.steps()
 	return cluster.Start(ctx, cluster.Options{
 		Binaries: programs, Dir: d.state, ClientAddr: clientAddr, Detached: true, Progress: steps.done,
@@ -110,7 +110,7 @@ func (d *demo) show(ctx context.Context, c *cluster.Cluster) error {
 		return err
 	}
 	fmt.Fprintf(d.stdout, "\nThings happen to it, with clients at work\n")
-	if err := (&drama{c: c, steps: d.steps(), paths: d.paths}).play(ctx); err != nil {
+	if err := (&drama{c: c, steps: d.steps(), seeds: d.seeds}).play(ctx); err != nil {
 		return err
 	}
 	d.record = newRecord(c) // some processes are others now

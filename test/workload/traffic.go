@@ -5,7 +5,6 @@ import (
 	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -196,24 +195,6 @@ func (t *Traffic) write(n, turn int) {
 	if e.Err == nil {
 		t.made = append(t.made, a)
 	}
-}
-
-// toWrite is the repository that a writer goes to, if there is one, and whom it
-// tells how that ended.
-func (t *Traffic) toWrite(n int) (path string, done func(error), found bool) {
-	if t.own != nil {
-		return t.own[n], func(error) {}, true
-	}
-	path, found = t.pool.Take()
-	return path, func(err error) { t.pool.Done(path, err) }, found
-}
-
-// toRead is the repository that a reader goes to, if there is one.
-func (t *Traffic) toRead() (path string, found bool) {
-	if t.own != nil {
-		return t.own[rand.IntN(len(t.own))], true
-	}
-	return t.pool.Any()
 }
 
 func (t *Traffic) read(n int) {
