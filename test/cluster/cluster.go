@@ -46,6 +46,7 @@ type Cluster struct {
 	Balancer *Balancer
 
 	options   Options
+	gitlab    *Process // for a real Gitaly, else nil
 	ports     ports
 	temporary bool
 	stopOnce  sync.Once
@@ -64,7 +65,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	defer cancel()
 	c := &Cluster{Binaries: options.Binaries, options: options, ports: ports{given: make(map[string]bool)}}
 	for _, step := range []func(context.Context) error{
-		c.prepare, c.startPostgres, c.startStorages, c.startInstances, c.startBalancer,
+		c.prepare, c.startPostgres, c.startGitlab, c.startStorages, c.startInstances, c.startBalancer,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("start a cluster: %w", err), c.Stop(context.WithoutCancel(ctx)))
@@ -137,6 +138,9 @@ func (c *Cluster) stop(ctx context.Context) error {
 		conns = append(conns, c.Balancer.conn)
 	}
 	faults = append(faults, terminateAll(ctx, instances), terminateAll(ctx, storages))
+	if c.gitlab != nil {
+		faults = append(faults, terminateAll(ctx, []*Process{c.gitlab}))
+	}
 	for _, conn := range conns {
 		if conn != nil { // not so if its launch failed
 			faults = append(faults, conn.Close())
@@ -178,6 +182,9 @@ func (c *Cluster) processes() []*Process {
 	}
 	if c.Balancer != nil {
 		all = append(all, c.Balancer.Process)
+	}
+	if c.gitlab != nil {
+		all = append(all, c.gitlab)
 	}
 	return all
 }

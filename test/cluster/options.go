@@ -24,6 +24,8 @@ type Options struct {
 	Instances int
 	// Balancer puts HAProxy in front of the instances, of which it knows three.
 	Balancer bool
+	// Gitaly is a real one for the storages. Nil: test-gitaly.
+	Gitaly *Gitaly
 	// Settings is TOML laid over the generated configuration of every instance:
 	// tables are merged key by key, anything else, arrays too, is replaced.
 	Settings string

@@ -54,7 +54,7 @@ func (c *Cluster) startStorages(ctx context.Context) error {
 	}
 	for _, s := range c.Storages {
 		if err := serving(ctx, s.WaitReady, func() error { return s.launch(ctx, c) }); err != nil {
-			return err
+			return c.options.Gitaly.explain(s, err)
 		}
 		c.options.Progress(s.Label(), s.Addr)
 	}

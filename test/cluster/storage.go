@@ -100,7 +100,11 @@ func (c *Cluster) newStorage(ctx context.Context, virtualStorage, name string) (
 	if len(c.options.VirtualStorages) > 1 {
 		label = virtualStorage + "/" + name
 	}
-	s.Process = c.newProcess(label, c.Binaries.Path(TestGitaly), filepath.Join(home, "log"))
+	program := c.Binaries.Path(TestGitaly)
+	if c.options.Gitaly != nil {
+		program = c.options.Gitaly.Bin
+	}
+	s.Process = c.newProcess(label, program, filepath.Join(home, "log"))
 	if s.place, err = c.options.Place(ctx, label); err != nil {
 		return nil, fmt.Errorf("find a place for %s: %w", label, err)
 	}
@@ -114,6 +118,14 @@ func (s *Storage) launch(ctx context.Context, c *Cluster) (err error) {
 	}
 	if s.conn, err = redial(s.conn, s.Addr, s.Token); err != nil {
 		return err
+	}
+	if c.options.Gitaly != nil {
+		config, err := c.writeGitalyConfig(s)
+		if err != nil {
+			return err
+		}
+		s.args = []string{"serve", config}
+		return s.Start()
 	}
 	s.args = []string{"-listen", "tcp://" + s.Addr, "-storage", s.Name + "=" + s.Dir, "-token-file", s.TokenFile}
 	return s.Start()

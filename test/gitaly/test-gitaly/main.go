@@ -47,7 +47,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 		ErrWriter:                 stderr,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "listen", Usage: "address, tcp://`HOST:PORT` or unix:PATH", Value: "tcp://127.0.0.1:0"},
-			&cli.StringSliceFlag{Name: "storage", Usage: "`NAME=DIR` of a storage; repeat for more", Required: true},
+			&cli.StringSliceFlag{Name: "storage", Usage: "`NAME=DIR` of a storage, at least one; repeat for more"},
 			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with the token that clients must know; none: no check"},
 			&cli.DurationFlag{Name: "grace", Usage: "how long calls may run on after SIGTERM", Value: gitaly.DefaultGrace},
 			&cli.StringFlag{Name: "git", Usage: "git `PROGRAM`", Value: "git"},
@@ -57,6 +57,15 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "fault-prefix", Usage: "`PATH` with which relative paths begin that -vote-fault and -stop-at are about; none: all"},
 			&cli.BoolFlag{Name: "debug", Usage: "log every call"},
 		},
+		Commands: []*cli.Command{{
+			Name: "gitlab", Usage: "be a GitLab that allows every push, for the hooks of a real Gitaly", ArgsUsage: "SOCKET", HideHelpCommand: true,
+			Action: func(ctx context.Context, c *cli.Command) error {
+				if c.Args().Len() != 1 {
+					return errors.New("gitlab wants the path of a socket, and nothing else")
+				}
+				return serveGitlab(ctx, c.Args().First())
+			},
+		}},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return fmt.Errorf("unexpected argument %q", c.Args().First())
@@ -106,6 +115,9 @@ func config(c *cli.Command) (gitaly.Config, error) {
 		config.Faults = append(config.Faults, fault)
 	case fault.Prefix != "":
 		return config, errors.New("-fault-prefix is given without -vote-fault or -stop-at")
+	}
+	if len(c.StringSlice("storage")) == 0 {
+		return config, errors.New("no -storage is given")
 	}
 	for _, pair := range c.StringSlice("storage") {
 		name, dir, ok := strings.Cut(pair, "=")

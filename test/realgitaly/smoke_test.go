@@ -1,0 +1,186 @@
+package realgitaly
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/proxy/admin"
+	"praefect/test/cluster"
+	"praefect/test/workload"
+)
+
+const (
+	virtualStorage = "default"
+	limit          = 3 * time.Minute
+	// settings let what is left to repair be repaired soon.
+	settings = `
+[consistency]
+mark_linger = "300ms"
+[replication]
+retry_min = "100ms"
+retry_max = "1s"
+attempts = 1000
+[reconciliation]
+scheduling_interval = "1s"
+[failover]
+return_after = "1s"
+`
+)
+
+// programs are those of this package's tests. Only TestMain sets it.
+var programs cluster.Binaries
+
+func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
+
+// TestRealGitaly is for operators: it needs programs that we may not ship.
+func TestRealGitaly(t *testing.T) {
+	bin := os.Getenv("GITALY_BIN")
+	if bin == "" {
+		t.Skip("GITALY_BIN names no gitaly (and GITALY_GIT the git of it, 2.42 or later): docs/operations.md tells how to run this")
+	}
+	gitaly, err := cluster.FindGitaly(t.Context(), bin, os.Getenv("GITALY_GIT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gitaly == nil {
+		t.Fatalf("GITALY_BIN=%s is no Gitaly", bin)
+	}
+	smoke(t, gitaly)
+}
+
+func TestSmoke_onAStandIn(t *testing.T) {
+	bin := filepath.Join(t.TempDir(), "gitaly")
+	if err := os.WriteFile(bin, fmt.Appendf(nil, standIn, programs.Path(cluster.TestGitaly)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	gitaly, err := cluster.FindGitaly(t.Context(), bin, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gitaly.Version != "Gitaly, version 0 (a stand-in)" || gitaly.Git != "" {
+		t.Errorf("got %+v", gitaly)
+	}
+	smoke(t, gitaly)
+}
+
+// standIn is a program that takes the command line and the settings of Gitaly.
+const standIn = `#!/bin/sh
+set -e
+[ "$1" != --version ] || { echo "Gitaly, version 0 (a stand-in)"; exit; }
+[ "$1" = serve ] || { echo "unknown command: $*" >&2; exit 2; }
+value() { sed -n "s/^$1 = '\(.*\)'\$/\1/p" "$config"; }
+config=$2
+value token > "$config.token"
+exec '%s' -listen "tcp://$(value listen_addr)" -storage "$(value name)=$(value path)" -token-file "$config.token"
+`
+
+// smoke creates, pushes, clones and loses a primary.
+func smoke(t *testing.T, gitaly *cluster.Gitaly) {
+	t.Logf("on %s, %s, git %q", gitaly.Bin, gitaly.Version, gitaly.Git)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	dir := t.TempDir()
+	c, err := cluster.Start(ctx, cluster.Options{Binaries: programs, Instances: 3, Balancer: true, Gitaly: gitaly, Settings: settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if t.Failed() {
+			var logs strings.Builder
+			c.Diagnose(&logs)
+			t.Log(logs.String())
+		}
+		if err := c.Stop(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+	}()
+	s := &suite{t: t, ctx: ctx, c: c}
+	s.must(c.WaitConverged(ctx))
+	s.wantVoters()
+
+	const path = "group/project.git"
+	url, err := c.CreateRepository(ctx, virtualStorage, path)
+	s.must(err)
+	work, err := workload.Clone(ctx, c, url, filepath.Join(dir, "work"))
+	s.must(err)
+	before := s.votes()
+	s.push(work, url, path, "first")
+	if after := s.votes(); after <= before {
+		t.Errorf("the push was not voted on: %v votes before it, %v after", before, after)
+	}
+
+	primary, err := c.Primary(ctx, virtualStorage)
+	s.must(err)
+	s.must(primary.Kill())
+	last := s.push(work, url, path, "without its primary")
+	s.must(primary.Start())
+	s.must(c.WaitConverged(ctx)) // which compares the replicas
+	for _, storage := range c.Storages {
+		got, err := workload.Client{Conn: storage.Conn(), VirtualStorage: storage.Name}.Find(ctx, path, "refs/heads/main")
+		if err != nil || got != last {
+			t.Errorf("%s has %q on main, %v; want %q", storage.Label(), got, err, last)
+		}
+	}
+
+	again, err := workload.Clone(ctx, c, url, filepath.Join(dir, "again"))
+	s.must(err)
+	if got, err := c.Git(ctx, again.Dir, "rev-parse", "refs/remotes/origin/main"); err != nil || got != last {
+		t.Errorf("the clone has %q on main, %v; want %q", got, err, last)
+	}
+}
+
+// suite is one cluster and its test.
+type suite struct {
+	t   *testing.T
+	ctx context.Context
+	c   *cluster.Cluster
+}
+
+func (s *suite) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wantVoters wants every storage to be one that can vote.
+func (s *suite) wantVoters() {
+	answer, err := s.c.Instances[0].Admin().Status(s.ctx, admin.StatusRequest{VirtualStorage: virtualStorage})
+	s.must(err)
+	for _, v := range answer.VirtualStorages {
+		for _, storage := range v.Storages {
+			if !storage.Votes {
+				s.t.Errorf("%s cannot vote: %+v", storage.Name, storage)
+			}
+		}
+	}
+}
+
+// votes is how many votes of storages were answered with yes.
+func (s *suite) votes() (sum float64) {
+	for _, i := range s.c.Instances {
+		metrics, err := i.Metrics(s.ctx)
+		s.must(err)
+		sum += metrics[`gitaly_praefect_transactions_total{action="committed"}`]
+	}
+	return sum
+}
+
+// push pushes a commit and wants to read it at once through every instance.
+func (s *suite) push(work *workload.Checkout, url, path, subject string) (id string) {
+	s.t.Helper()
+	id, err := work.Push(s.ctx, url, "main", subject)
+	s.must(err)
+	for _, i := range s.c.Instances {
+		got, err := workload.Client{Conn: i.Conn(), VirtualStorage: virtualStorage}.Find(s.ctx, path, "refs/heads/main")
+		if err != nil || got != id {
+			s.t.Errorf("after the push %q: %s has %q on main, %v; want %q", subject, i.Label(), got, err, id)
+		}
+	}
+	return id
+}
