@@ -23,6 +23,8 @@ build: ## Build the programs into build/
 needs:
 	@test/needs.sh
 
+# GITALY_BIN is a real gitaly for the demo's storages, GITALY_GIT its git. Without
+# it the one of GitLab's packages is taken, where there is one, else test-gitaly.
 .PHONY: demo
 demo: needs build ## Start a cluster on this machine, push and clone through it
 	go run ./test/demo up
@@ -34,7 +36,7 @@ demo-down: ## Stop what make demo started
 # The end-to-end suites run one after the other, and apart from the other packages:
 # they start dozens of processes, and would only measure how busy those keep the
 # machine. They mostly wait; beside them the simulation gets what they leave idle.
-SUITES := ./test/e2e ./test/partition ./test/membership
+SUITES := ./test/e2e ./test/partition ./test/membership ./test/realgitaly
 BESIDE := ./test/sim
 
 define run-tests

@@ -71,7 +71,7 @@ func (w world) run(args ...string) (stdout, stderr string, code int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 6*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, os.Args[0], append([]string{"-build", w.build}, args...)...)
-	command.Env = append(os.Environ(), asDemo+"=1", "XDG_STATE_HOME="+w.home)
+	command.Env = append(os.Environ(), asDemo+"=1", "XDG_STATE_HOME="+w.home, "GITALY_BIN="+cluster.NoGitaly)
 	var out, complaints bytes.Buffer
 	command.Stdout, command.Stderr = &out, &complaints
 	err := command.Run()

@@ -31,6 +31,7 @@ var signals = []struct {
 }{
 	{"haproxy", syscall.SIGTERM},
 	{cluster.Praefect, syscall.SIGTERM},
+	{"gitaly", syscall.SIGTERM}, // a real one, before what its hooks ask
 	{cluster.TestGitaly, syscall.SIGTERM},
 	{"postgres", syscall.SIGINT}, // SIGTERM would wait for clients
 }

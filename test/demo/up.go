@@ -56,11 +56,15 @@ func (d *demo) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	gitaly, err := cluster.FindGitaly(ctx, os.Getenv("GITALY_BIN"), os.Getenv("GITALY_GIT"))
+	if err != nil {
+		return err
+	}
 	if err := d.clear(ctx); err != nil {
 		return err
 	}
 	begun := time.Now()
-	c, err := d.start(ctx, programs)
+	c, err := d.start(ctx, programs, gitaly)
 	if err != nil {
 		return err
 	}
@@ -78,7 +82,7 @@ func (d *demo) up(ctx context.Context) error {
 }
 
 // start brings the processes up and writes down where they are.
-func (d *demo) start(ctx context.Context, programs cluster.Binaries) (*cluster.Cluster, error) {
+func (d *demo) start(ctx context.Context, programs cluster.Binaries, gitaly *cluster.Gitaly) (*cluster.Cluster, error) {
 	if err := os.MkdirAll(d.state, 0o755); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
@@ -87,6 +91,13 @@ func (d *demo) start(ctx context.Context, programs cluster.Binaries) (*cluster.C
 		return nil, fmt.Errorf("open the state directory for the user of Postgres: %w", err)
 	}
 	fmt.Fprintf(d.stdout, "Starting a cluster in %s\n", d.state)
+	if gitaly != nil {
+		git := gitaly.Git
+		if git == "" {
+			git = "the git that it brings"
+		}
+		fmt.Fprintf(d.stdout, "Its storages are %s (%s), with %s\n", gitaly.Bin, gitaly.Version, git)
+	}
 	// What the scenes of the tour write to.
 	seeds, err := workload.NewSeeds(ctx, d.state, repositories)
 	if err != nil {
@@ -96,7 +107,7 @@ func (d *demo) start(ctx context.Context, programs cluster.Binaries) (*cluster.C
 	steps := d.steps()
 	return cluster.Start(ctx, cluster.Options{
 		Binaries: programs, Dir: d.state, ClientAddr: clientAddr, Detached: true, Progress: steps.done,
-		Instances: 3, Balancer: true, Disk: seeds.Disk, Settings: tuning,
+		Instances: 3, Balancer: true, Gitaly: gitaly, Disk: seeds.Disk, Settings: tuning,
 	})
 }
 
