@@ -125,8 +125,12 @@ func (c *check) hook(tx *transaction) {
 		if s.Standing != state.Serving || entry.IsBehind(s.Name) {
 			continue
 		}
+		found, ok := c.onDisk(s, r.path)
+		if !ok {
+			continue // it has had it, and is lost
+		}
 		serving++
-		if found, ok := c.onDisk(s, r.path); ok && c.must(found, c.repos[r.path].acked) == nil {
+		if c.must(found, c.repos[r.path].acked) == nil {
 			have++
 		}
 	}

@@ -42,6 +42,9 @@ type setup struct {
 	patient bool
 	// phaseless storages do not tell before a change from after it when they vote.
 	phaseless bool
+	// confused storages do not notice that the connection of a call is gone, and vote
+	// over the newest one to the same instance.
+	confused bool
 }
 
 // quietSpan is how long everything has to converge once nothing is wrong.
@@ -90,6 +93,7 @@ func (w *world) drawVotes() {
 	s.block = w.chance(0.2)
 	s.patient = w.chance(0.2)
 	s.phaseless = w.chance(0.3)
+	s.confused = w.chance(0.15)
 	if w.chance(0.3) {
 		s.fragile = 0.01
 	}

@@ -286,7 +286,7 @@ func (s *storage) abandon(r *running) {
 // hungUp tells the storage that a connection is gone, and who called over it.
 func (s *storage) hungUp(c *conn) {
 	for _, r := range s.calls {
-		if r.conn == c {
+		if r.conn == c && (r.tx == nil || !s.w.setup.confused) {
 			s.abandon(r)
 		}
 	}

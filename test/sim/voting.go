@@ -168,11 +168,14 @@ func (s *storage) unlock(r *running) {
 // is when that was sent. A storage that errs votes over another connection to the
 // same instance.
 func (s *storage) cast(t *task, r *running, vote ballot.Vote) (sent time.Duration, err error) {
-	if s.w.chance(0.03) {
+	switch {
+	case s.w.setup.confused && s.w.chance(0.1):
+		t.sleep(s.w.between(0, 4*time.Second))
+	case s.w.chance(0.03):
 		t.sleep(s.w.between(0, 1500*time.Millisecond))
 	}
 	over, in := r.conn, r.tx.d.in
-	if s.w.chance(0.02) {
+	if s.w.setup.confused {
 		if l := in.link(s.name); l != nil && l.conn != nil {
 			over = l.conn
 		}
