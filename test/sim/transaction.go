@@ -11,6 +11,9 @@ import (
 // contention is how long two writes may wait for each other.
 const contention = 100 * time.Millisecond
 
+// refused is what a storage hears that has no vote.
+const refused ballot.Answer = -1
+
 // transaction is the votes of one write, as package transaction keeps them for an
 // instance.
 type transaction struct {
@@ -73,7 +76,7 @@ func (d *driver) cast(id uint64, from *running, s *storage, over *conn, vote bal
 	tx := d.of(id, s.name, over)
 	if tx == nil {
 		d.in.w.cov.RefusedVotes++
-		answer(ballot.Abort)
+		answer(refused)
 		return
 	}
 	if tx.waiting[s.name] != nil {

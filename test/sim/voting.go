@@ -30,6 +30,7 @@ var (
 	errLocked  = errors.New("the ref is locked by another write")
 	errAborted = errors.New("the transaction was aborted")
 	errHalted  = errors.New("the transaction was stopped")
+	errRefused = errors.New("there is no such transaction")
 	errNoVote  = errors.New("the vote has no answer")
 	errChanged = errors.New("the ref is not what it was")
 )
@@ -164,10 +165,21 @@ func (s *storage) unlock(r *running) {
 	}
 }
 
-// cast casts a vote over the connection of the call and waits for the answer; sent
-// is when that was sent. A storage that errs votes over another connection to the
-// same instance.
+// cast casts a vote and waits for the answer; sent is when that was sent. A confused
+// storage insists.
 func (s *storage) cast(t *task, r *running, vote ballot.Vote) (sent time.Duration, err error) {
+	for range 20 {
+		sent, err = s.castOnce(t, r, vote)
+		if err != errRefused && err != errNoVote || r.over || r.abandoned || !s.w.setup.confused {
+			break
+		}
+		t.sleep(s.w.between(20*time.Millisecond, 200*time.Millisecond))
+	}
+	return sent, err
+}
+
+// castOnce casts a vote over the connection of the call.
+func (s *storage) castOnce(t *task, r *running, vote ballot.Vote) (sent time.Duration, err error) {
 	switch {
 	case s.w.setup.confused && s.w.chance(0.1):
 		t.sleep(s.w.between(0, 4*time.Second))
@@ -209,6 +221,8 @@ func (s *storage) cast(t *task, r *running, vote ballot.Vote) (sent time.Duratio
 		return 0, errNoVote
 	case r.answered.answer == ballot.Commit:
 		return r.answered.sent, nil
+	case r.answered.answer == refused:
+		return 0, errRefused
 	case r.answered.answer == ballot.Stop:
 		return 0, errHalted
 	}
