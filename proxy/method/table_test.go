@@ -193,7 +193,7 @@ func TestTable_factsBesidesAnnotations(t *testing.T) {
 		{name: "RepositoryService/RemoveRepository", change: ChangeDelete},
 		{name: "ObjectPoolService/DeleteObjectPool", change: ChangeDelete},
 		{name: "RepositoryService/WriteRef", change: ChangeUpdate, votes: true},
-		{name: "OperationService/UserSquash", change: ChangeUpdate},
+		{name: "OperationService/UserSquash", change: ChangeUpdate, votes: true},
 		{name: "OperationService/UserCommitFiles", change: ChangeUpdate, refsOnly: true, votes: true},
 		{name: "SSHService/SSHReceivePack", change: ChangeUpdate, refsOnly: true, votes: true},
 		{name: "RepositoryService/RepositorySize", forcePrimary: true},

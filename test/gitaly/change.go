@@ -24,6 +24,8 @@ type refChange struct {
 	ref  string
 	old  string // zero: it is absent
 	new  string // zero: it is deleted
+	// options are what hooks are told as the options of a push.
+	options []string
 }
 
 // change makes a user's change, with the hooks that a push would run. Its
@@ -51,7 +53,7 @@ func (r *repository) runHook(ctx context.Context, c refChange, input string, arg
 	err := r.run(ctx, command{
 		program: filepath.Join(r.storage.hooksDir(), args[0]),
 		args:    args,
-		env:     pusher(c.user.GetGlId(), c.user.GetGlUsername(), c.repo.GetGlRepository(), "web"),
+		env:     append(pusher(c.user.GetGlId(), c.user.GetGlUsername(), c.repo.GetGlRepository(), "web"), pushOptions(c.options)...),
 		stdin:   strings.NewReader(input),
 		stdout:  &stdout,
 		stderr:  &stderr,
@@ -65,6 +67,15 @@ func (r *repository) runHook(ctx context.Context, c refChange, input string, arg
 // pusher is what hooks are told of who makes a change.
 func pusher(id, name, repository, protocol string) []string {
 	return []string{"GL_ID=" + id, "GL_USERNAME=" + name, "GL_REPOSITORY=" + repository, "GL_PROTOCOL=" + protocol}
+}
+
+// pushOptions tells hooks the options of a push as git does.
+func pushOptions(options []string) []string {
+	env := []string{fmt.Sprintf("GIT_PUSH_OPTION_COUNT=%d", len(options))}
+	for i, option := range options {
+		env = append(env, fmt.Sprintf("GIT_PUSH_OPTION_%d=%s", i, option))
+	}
+	return env
 }
 
 // hookRefusal is the error of a change that one of the repository's own hooks

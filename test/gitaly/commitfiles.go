@@ -56,7 +56,7 @@ func (h *handlers) UserCommitFiles(stream gitalypb.OperationService_UserCommitFi
 			return err
 		}
 	}
-	commit, err := repo.commitTree(ctx, tree, plan.parent, header)
+	commit, err := tree.commit(ctx, plan.parent, header)
 	if err != nil {
 		return wire.Fault(err, "write commit")
 	}
@@ -152,9 +152,9 @@ func (r *repository) planCommit(ctx context.Context, header *gitalypb.UserCommit
 	return plan, nil
 }
 
-// commitTree writes the tree and a commit of it, and returns the commit's id.
-func (r *repository) commitTree(ctx context.Context, tree *tree, parent string, header *gitalypb.UserCommitFilesRequestHeader) (string, error) {
-	oid, err := tree.write(ctx)
+// commit writes the tree and a commit of it, and returns the commit's id.
+func (t *tree) commit(ctx context.Context, parent string, header *gitalypb.UserCommitFilesRequestHeader) (string, error) {
+	oid, err := t.write(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -162,17 +162,11 @@ func (r *repository) commitTree(ctx context.Context, tree *tree, parent string, 
 	if err != nil {
 		return "", err
 	}
-	args := []string{"commit-tree", oid}
+	c := newCommit{tree: oid, message: header.GetCommitMessage(), env: env}
 	if parent != "" {
-		args = append(args, "-p", parent)
+		c.parents = []string{parent}
 	}
-	out, err := r.git.output(ctx, command{
-		repo:  r,
-		args:  args,
-		stdin: strings.NewReader(string(header.GetCommitMessage())),
-		env:   env,
-	})
-	return strings.TrimSpace(string(out)), err
+	return t.repo.writeCommit(ctx, c)
 }
 
 // identity is who makes a commit and when, as git takes it from its

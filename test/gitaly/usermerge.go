@@ -1,11 +1,9 @@
 package gitaly
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
@@ -38,7 +36,7 @@ func (h *handlers) UserMergeBranch(stream gitalypb.OperationService_UserMergeBra
 	if err != nil {
 		return err
 	}
-	merge, err := h.merge(ctx, repo, old, req)
+	merge, err := repo.mergeOf(ctx, old, req)
 	if err != nil {
 		return err
 	}
@@ -133,34 +131,20 @@ func (r *repository) branchTip(ctx context.Context, ref, expected string) (strin
 	return tip, nil
 }
 
-// merge writes the commit that merges the request's into ours. Its errors are
+// mergeOf writes the commit that merges the request's into ours. Its errors are
 // statuses.
-func (h *handlers) merge(ctx context.Context, repo *repository, ours string, req *gitalypb.UserMergeBranchRequest) (string, error) {
-	out, err := repo.output(ctx, "merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", ours, req.GetCommitId())
-	tree, conflicts, _ := bytes.Cut(out, []byte{0})
-	if failed, ok := errors.AsType[*gitError](err); ok && failed.code == 1 {
-		conflict := &gitalypb.MergeConflictError{ConflictingCommitIds: []string{ours, req.GetCommitId()}}
-		for _, name := range bytes.Split(bytes.Trim(conflicts, "\x00"), []byte{0}) {
-			conflict.ConflictingFiles = append(conflict.ConflictingFiles, bytes.Clone(name))
-		}
-		return "", withDetails(status.New(codes.FailedPrecondition, "merging commits: merge: there are conflicting files"), &gitalypb.UserMergeBranchError{
-			Error: &gitalypb.UserMergeBranchError_MergeConflict{MergeConflict: conflict},
-		})
-	}
-	if err != nil {
-		return "", wire.Fault(err, "merging commits")
-	}
+func (r *repository) mergeOf(ctx context.Context, ours string, req *gitalypb.UserMergeBranchRequest) (string, error) {
 	env, err := identity(req.GetUser(), req.GetTimestamp(), nil, nil)
 	if err != nil {
 		return "", err
 	}
-	out, err = h.git.output(ctx, command{
-		repo:  repo,
-		args:  []string{"commit-tree", string(tree), "-p", ours, "-p", req.GetCommitId()},
-		env:   env,
-		stdin: bytes.NewReader(req.GetMessage()),
-	})
-	return strings.TrimSpace(string(out)), wire.Fault(err, "write merge commit")
+	merge, err := r.merge(ctx, ours, req.GetCommitId(), req.GetMessage(), env)
+	if unfit, ok := errors.AsType[*conflict](err); ok {
+		return "", withDetails(status.New(codes.FailedPrecondition, "merging commits: merge: there are conflicting files"), &gitalypb.UserMergeBranchError{
+			Error: &gitalypb.UserMergeBranchError_MergeConflict{MergeConflict: unfit.details()},
+		})
+	}
+	return merge, wire.Fault(err, "merging commits")
 }
 
 // isAncestor reports whether one commit is reachable from the other.

@@ -65,6 +65,10 @@ func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject) {
 		"branches":            (*suite).branches,
 		"tags":                (*suite).tags,
 		"merges":              (*suite).merges,
+		"picks":               (*suite).picks,
+		"to references":       (*suite).toReferences,
+		"rebases":             (*suite).rebases,
+		"made commits":        (*suite).madeCommits,
 		"many references":     (*suite).manyReferences,
 		"forks":               (*suite).forks,
 		"remotes":             (*suite).remotes,
@@ -79,7 +83,7 @@ func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject) {
 func exercise(t *testing.T, newSubject func(t *testing.T) Subject, checks map[string]func(*suite, *testing.T)) {
 	for name, check := range checks {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			subject := newSubject(t)
 			check(&suite{
@@ -102,9 +106,11 @@ type suite struct {
 	edits gitalypb.OperationServiceClient
 
 	// For the checks of votes: what the repositories were seeded with, and what
-	// makes those of a storage that mutators write to.
+	// makes those of a storage that mutators write to; and the commit that a
+	// mutator makes without a reference to it, if it does.
 	objects Objects
 	prepare func(storage string)
+	unnamed string
 }
 
 // repository names a repository of the first storage.

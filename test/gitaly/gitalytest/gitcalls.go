@@ -42,6 +42,38 @@ func gitCalls() []call {
 			_, err := edits(to).UserFFBranch(c, &gitalypb.UserFFBranchRequest{Repository: r})
 			return err
 		}},
+		{"UserMergeToRef", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserMergeToRef(c, &gitalypb.UserMergeToRefRequest{Repository: r})
+			return err
+		}},
+		{"UserRebaseToRef", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserRebaseToRef(c, &gitalypb.UserRebaseToRefRequest{Repository: r})
+			return err
+		}},
+		{"UserCherryPick", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserCherryPick(c, &gitalypb.UserCherryPickRequest{Repository: r})
+			return err
+		}},
+		{"UserRevert", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserRevert(c, &gitalypb.UserRevertRequest{Repository: r})
+			return err
+		}},
+		{"UserSquash", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserSquash(c, &gitalypb.UserSquashRequest{Repository: r})
+			return err
+		}},
+		{"UserUpdateSubmodule", fails, func(c ctx, to conn, r repo) error {
+			_, err := edits(to).UserUpdateSubmodule(c, &gitalypb.UserUpdateSubmoduleRequest{Repository: r})
+			return err
+		}},
+		{"UserRebaseConfirmable", fails, func(c ctx, to conn, r repo) error {
+			_, err := rebase(c, edits(to), rebaseHeader(r, r, zero), true)
+			return err
+		}},
+		{"UserApplyPatch", fails, func(c ctx, to conn, r repo) error {
+			_, err := applyPatch(c, edits(to), r, "main", addition("new"))
+			return err
+		}},
 		{"DeleteRefs", fails, func(c ctx, to conn, r repo) error {
 			_, err := refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r})
 			return err

@@ -28,7 +28,8 @@ func ExerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 // is the same for all methods.
 func ExerciseGitVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 	names := slices.Values([]string{"commit", "abort", "abort when done", "same hashes"})
-	exerciseVotes(t, newSubject, (*suite).gitMutators, names, (*suite).addPool)
+	mutators := func(s *suite) []mutator { return append(s.gitMutators(), s.editMutators()...) }
+	exerciseVotes(t, newSubject, mutators, names, (*suite).addPool)
 }
 
 // voteCheck is one check of a mutator's votes.
@@ -68,6 +69,7 @@ func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators
 			for _, m := range mutators {
 				s.prepare = func(storage string) {
 					repo := &gitalypb.Repository{StorageName: storage, RelativePath: present}
+					s.unnamed = ""
 					s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/topic": 1, "refs/heads/gone": 0})
 					more(s, t, repo)
 					if m.before != nil {
@@ -126,7 +128,15 @@ func (s *suite) state(t *testing.T, repo *gitalypb.Repository) string {
 	if err != nil && status.Code(err) != codes.Unimplemented {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%v HEAD %s hooks %x pool %s", s.listed(t, repo, "refs/"), s.headOf(t, repo), hooks, pool.GetObjectPool().GetRepository().GetRelativePath())
+	state := fmt.Sprintf("%v HEAD %s hooks %x pool %s", s.listed(t, repo, "refs/"), s.headOf(t, repo), hooks, pool.GetObjectPool().GetRepository().GetRelativePath())
+	if s.unnamed == "" {
+		return state
+	}
+	resp, err := gitalypb.NewCommitServiceClient(s.Conn).FindCommit(s.ctx, &gitalypb.FindCommitRequest{Repository: repo, Revision: []byte(s.unnamed)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state + " commit " + resp.GetCommit().GetId()
 }
 
 // ballot is one write with a coordinator of its own.
