@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +28,7 @@ type chaos struct {
 // TestChaos_randomKillsUnderLoad kills the instance and the storages again and
 // again while clients write, marks linger and repairs run.
 func TestChaos_randomKillsUnderLoad(t *testing.T) {
-	seed, seconds := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), fromEnv(t, "E2E_SECONDS", 25)
+	seed, seconds := workload.FromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), workload.FromEnv(t, "E2E_SECONDS", 25)
 	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
 	c := start(t, cluster.Options{Settings: impatient})
 	h := workload.NewHistory()
@@ -212,18 +210,4 @@ func (x *chaos) failed(err error) {
 
 func from(random *rand.Rand, shortest, longest time.Duration) time.Duration {
 	return shortest + time.Duration(random.Int64N(int64(longest-shortest)))
-}
-
-// fromEnv reads a number from the environment.
-func fromEnv(t *testing.T, name string, fallback uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return fallback
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("read $%s: %v", name, err)
-	}
-	return n
 }

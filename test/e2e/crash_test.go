@@ -12,36 +12,27 @@ import (
 	"praefect/test/workload"
 )
 
-// effect is what must have become of a write in the end.
-type effect int
-
-const (
-	everywhere  effect = iota
-	whollyOrNot        // on every storage or on none
-	nowhere
-)
-
 // crash is a step at which the instance dies.
 type crash struct {
 	step   string
-	effect effect
+	effect workload.Effect
 }
 
 // crashes are those at which a write that is under way gets no answer.
 var crashes = []crash{
-	{"after-wrote", nowhere},
-	{"after-forward", whollyOrNot},
-	{"after-success", everywhere},
-	{"after-enqueue", everywhere},
-	{"before-status", everywhere},
+	{"after-wrote", workload.Nowhere},
+	{"after-forward", workload.WhollyOrNot},
+	{"after-success", workload.Everywhere},
+	{"after-enqueue", workload.Everywhere},
+	{"before-status", workload.Everywhere},
 }
 
 // lateCrashes are those that a write comes by after its answer.
 var lateCrashes = []crash{
-	{"during-close", everywhere},
-	{"repair-after-open", everywhere},
-	{"repair-before-verdict", everywhere},
-	{"repair-after-verdict", everywhere},
+	{"during-close", workload.Everywhere},
+	{"repair-after-open", workload.Everywhere},
+	{"repair-before-verdict", workload.Everywhere},
+	{"repair-after-verdict", workload.Everywhere},
 }
 
 // victims are the writes during which, or after which, the instance dies.
@@ -144,26 +135,7 @@ func (c crash) die(t *testing.T, in *cluster.Cluster, write func(context.Context
 // check looks on each storage at what became of a write.
 func (c crash) check(t *testing.T, in *cluster.Cluster, v workload.Victim) {
 	t.Helper()
-	path := crashPath(c, v)
-	there := 0
-	for _, s := range in.Storages {
-		done, err := v.Done(t.Context(), s, path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if done {
-			there++
-		}
-	}
-	all := len(in.Storages)
-	ok := there == 0 || there == all
-	switch c.effect {
-	case everywhere:
-		ok = there == all
-	case nowhere:
-		ok = there == 0
-	}
-	if !ok {
-		t.Errorf("%s is in effect on %d of %d storages after a crash at %s", v.Kind, there, all, c.step)
+	if err := v.Check(t.Context(), in.Storages, crashPath(c, v), c.effect); err != nil {
+		t.Errorf("after a crash at %s: %v", c.step, err)
 	}
 }

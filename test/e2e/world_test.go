@@ -28,18 +28,9 @@ mode = 'eventual'
 write_timeout = "4s"
 hold_timeout = "1s"
 mark_linger = "300ms"
-[replication]
-parallel_storage_processing_workers = 4
-copy_timeout = "4s"
-hold_budget = "2s"
-retry_min = "100ms"
-retry_max = "1s"
-attempts = 1000
-[reconciliation]
-scheduling_interval = "1s"
 [logging]
 level = "debug"
-`
+` + workload.EagerRepair
 
 // patient is impatient, but for writes that wait: longer than repairs ever hold them.
 var patient = strings.Replace(impatient, `hold_timeout = "1s"`, `hold_timeout = "5s"`, 1)

@@ -3,10 +3,10 @@ package partition
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
+
+	"praefect/test/workload"
 )
 
 // scenario is something that happens to a cluster at work, and is healed.
@@ -41,7 +41,7 @@ func scenarios() []scenario {
 // TestThreeInstances_surviveWhatFails lets one scenario after the other happen to
 // one cluster, in an order by chance.
 func TestThreeInstances_surviveWhatFails(t *testing.T) {
-	seed, seconds := fromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), fromEnv(t, "E2E_SECONDS", 0)
+	seed, seconds := workload.FromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), workload.FromEnv(t, "E2E_SECONDS", 0)
 	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
 	began := time.Now()
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -71,18 +71,4 @@ func (w *world) play(t *testing.T, s scenario, name string) {
 	t.Log(l.summary())
 	w.check(t, l, before)
 	t.Logf("%v in all", time.Since(began).Round(100*time.Millisecond))
-}
-
-// fromEnv reads a number from the environment.
-func fromEnv(t *testing.T, name string, fallback uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return fallback
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("read $%s: %v", name, err)
-	}
-	return n
 }

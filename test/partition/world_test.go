@@ -30,16 +30,7 @@ mode = 'eventual'
 write_timeout = "3s"
 hold_timeout = "2s"
 mark_linger = "300ms"
-[replication]
-parallel_storage_processing_workers = 4
-copy_timeout = "4s"
-hold_budget = "2s"
-retry_min = "100ms"
-retry_max = "1s"
-attempts = 1000
-[reconciliation]
-scheduling_interval = "1s"
-`
+` + workload.EagerRepair
 
 const (
 	// operationLimit bounds one operation of a client; what is in doubt is settled only

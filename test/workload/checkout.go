@@ -33,3 +33,12 @@ func (w *Checkout) Push(ctx context.Context, url, branch, subject string) (id st
 	_, err = w.cluster.Git(ctx, w.Dir, "push", "--quiet", url, "HEAD:refs/heads/"+branch)
 	return id, err
 }
+
+// Reset goes to where a branch of a repository is.
+func (w *Checkout) Reset(ctx context.Context, url, branch string) error {
+	if _, err := w.cluster.Git(ctx, w.Dir, "fetch", "--quiet", url, "refs/heads/"+branch); err != nil {
+		return err
+	}
+	_, err := w.cluster.Git(ctx, w.Dir, "reset", "--quiet", "--hard", "FETCH_HEAD")
+	return err
+}

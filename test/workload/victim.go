@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -17,6 +18,38 @@ type Victim struct {
 	Prepare func(ctx context.Context, through *cluster.Instance, of Crowd, path string) (func(context.Context) error, error)
 	// Done tells on one storage whether the write had its effect.
 	Done func(ctx context.Context, s *cluster.Storage, path string) (bool, error)
+}
+
+// Effect is what must have become of a write in the end.
+type Effect int
+
+// The effects.
+const (
+	// Everywhere: it was acknowledged, or the primary's answer was good.
+	Everywhere Effect = iota
+	// WhollyOrNot: on every storage or on none.
+	WhollyOrNot
+	// Nowhere: on no storage.
+	Nowhere
+)
+
+// Check looks on each of the storages at what became of the write.
+func (v Victim) Check(ctx context.Context, storages []*cluster.Storage, path string, want Effect) error {
+	there := 0
+	for _, s := range storages {
+		done, err := v.Done(ctx, s, path)
+		if err != nil {
+			return err
+		}
+		if done {
+			there++
+		}
+	}
+	none, all := there == 0 && want != Everywhere, there == len(storages) && want != Nowhere
+	if !none && !all {
+		return fmt.Errorf("the %s to %q is in effect on %d of %d storages", v.Kind, path, there, len(storages))
+	}
+	return nil
 }
 
 // Crowd is where victims are, and who remembers them.
