@@ -36,7 +36,7 @@ demo-down: ## Stop what make demo started
 # The end-to-end suites run one after the other, and apart from the other packages:
 # they start dozens of processes, and would only measure how busy those keep the
 # machine. They mostly wait; beside them the simulation gets what they leave idle.
-SUITES := ./test/e2e ./test/partition ./test/membership ./test/realgitaly
+SUITES := ./test/e2e ./test/strong ./test/partition ./test/membership ./test/realgitaly
 BESIDE := ./test/sim
 
 define run-tests

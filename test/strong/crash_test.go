@@ -19,34 +19,25 @@ import (
 	"praefect/test/workload"
 )
 
-// effect is what must have become of a write in the end.
-type effect int
-
-const (
-	nowhere    effect = iota
-	anything          // on every storage or on none
-	everywhere        // it was acknowledged, or the primary's answer was good
-)
-
 // crash is a step of a write that is voted on at which its instance dies.
 type crash struct {
 	step   string
-	effect effect
+	effect workload.Effect
 }
 
 // crashes are those of every such write, in their order. A push is voted on in
 // further rounds: its hooks are waited for.
 var crashes = []crash{
-	{"after-forward", nowhere},
-	{"votes-1", nowhere},
-	{"accounted-1", nowhere},
-	{"released-1", anything},
-	{"votes-2", anything},
-	{"accounted-2", anything},
-	{"released-2", anything},
-	{"after-success", everywhere},
-	{"after-enqueue", everywhere},
-	{"before-status", everywhere},
+	{"after-forward", workload.Nowhere},
+	{"votes-1", workload.Nowhere},
+	{"accounted-1", workload.Nowhere},
+	{"released-1", workload.WhollyOrNot},
+	{"votes-2", workload.WhollyOrNot},
+	{"accounted-2", workload.WhollyOrNot},
+	{"released-2", workload.WhollyOrNot},
+	{"after-success", workload.Everywhere},
+	{"after-enqueue", workload.Everywhere},
+	{"before-status", workload.Everywhere},
 }
 
 // voted are the kinds of writes that are voted on: all but a remove.
@@ -113,7 +104,9 @@ func TestCrash_ofAnInstanceAtEveryStep(t *testing.T) {
 	w.settled(t)
 	for _, c := range crashes {
 		for _, v := range voted() {
-			w.check(t, c, v, path(c, v))
+			if err := v.Check(t.Context(), w.Storages, path(c, v), c.effect); err != nil {
+				t.Errorf("after a crash at %s: %v", c.step, err)
+			}
 		}
 	}
 	w.nothingBlocks(t)
@@ -140,30 +133,6 @@ func (w *world) die(t *testing.T, i *cluster.Instance, step string, write func(c
 		t.Fatalf("the instance died otherwise than at %s: %v", step, end)
 	}
 	return err
-}
-
-// check looks on each storage at what became of a write.
-func (w *world) check(t *testing.T, c crash, v workload.Victim, path string) {
-	t.Helper()
-	there := 0
-	for _, s := range w.Storages {
-		done, err := v.Done(t.Context(), s, path)
-		must(t, err)
-		if done {
-			there++
-		}
-	}
-	all := len(w.Storages)
-	ok := there == 0 || there == all
-	switch c.effect {
-	case nowhere:
-		ok = there == 0
-	case everywhere:
-		ok = there == all
-	}
-	if !ok {
-		t.Errorf("the %s is in effect on %d of %d storages after a crash at %s", v.Kind, there, all, c.step)
-	}
 }
 
 // nothingBlocks wants no lock to be left on any disk.
@@ -227,11 +196,9 @@ func TestCrash_ofAStorageAtEveryVote(t *testing.T) {
 	}
 	w.lap(t, "%d deaths of storages", len(roles)*len(deaths))
 	w.settled(t)
-	for _, role := range roles {
-		for _, death := range deaths {
-			for _, v := range voted() {
-				w.check(t, crash{death, anything}, v, path(role.name, death, v))
-			}
+	for _, v := range victims {
+		if err := v.Check(t.Context(), w.Storages, v.path, workload.WhollyOrNot); err != nil {
+			t.Error(err)
 		}
 	}
 	w.nothingBlocks(t)

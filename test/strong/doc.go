@@ -5,9 +5,9 @@
 // the ledger before the client has its answer, and in the end all replicas are
 // equal and have what was acknowledged. It is run by go test, with these variables:
 //
-//	STRONG_N        how many writes are read back at each other instance (default 500)
+//	STRONG_N        how many writes are read back at each other instance (default 300)
 //	STRONG_ROUNDS   how often what is done in rounds is done (default 1)
 //	STRONG_SEED     the seed of the random kills (printed; default: the time)
-//	STRONG_SECONDS  how long the random kills go on (default 10)
+//	STRONG_SECONDS  how long the random kills go on (default 8)
 //	E2E_DIR         an empty directory to keep repositories, logs and states in
 package strong

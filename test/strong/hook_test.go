@@ -131,7 +131,7 @@ func fromAHook(t *testing.T, w *world) {
 
 	checkout := w.clone(t, path)
 	const pushes, commits = 3, 9
-	rounds := int(fromEnv(t, "STRONG_ROUNDS", 1))
+	rounds := int(workload.FromEnv(t, "STRONG_ROUNDS", 1))
 	for n := range rounds * pushes {
 		_, err := checkout.Push(t.Context(), w.Instances[n%3].URL(vs, path), "pushed", fmt.Sprintf("push-%d", n))
 		must(t, err)
@@ -174,5 +174,9 @@ func refused(t *testing.T, w *world) {
 		}
 	}
 	w.unchanged(t, path, before)
+	w.equalNow(t, path)
+	if dirty := w.sum(t, "gitaly_praefect_dirty_repositories"); dirty > 0 {
+		t.Errorf("%v repositories are in doubt", dirty)
+	}
 	w.lap(t, "refused by a hook")
 }

@@ -9,6 +9,7 @@ import (
 // TestVotes shows in one cluster what votes are for, and what becomes of those who do
 // not agree.
 func TestVotes(t *testing.T) {
+	t.Parallel()
 	w := start(t, cluster.Options{})
 	for _, test := range []struct {
 		name string

@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"praefect/test/cluster"
 	"praefect/test/workload"
@@ -24,12 +25,12 @@ func TestReads_areNeverStale(t *testing.T) {
 	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), repositories)
 	must(t, err)
 	w := start(t, cluster.Options{Disk: seeds.Disk})
-	n := int(fromEnv(t, "STRONG_N", 500))
+	n := int(workload.FromEnv(t, "STRONG_N", 300))
 
 	r := w.readers(t, seeds)
 	r.run(t, n)
 	if failed := r.failed.Load(); failed > 0 {
-		t.Errorf("%d operations failed while nothing was wrong, such as: %v", failed, r.fault())
+		t.Errorf("%d operations failed while nothing was wrong, which ended with %v", failed, r.fault())
 	}
 	w.lap(t, "%d writes and %d reads", r.writes.Load(), r.reads.Load())
 
@@ -44,10 +45,11 @@ func TestReads_areNeverStale(t *testing.T) {
 		r.run(t, n/5)
 		must(t, <-killing)
 		w.lap(t, "%s killed and restarted during %d writes", victim.what, r.writes.Load()-before)
-		w.settled(t)
-		w.lap(t, "and repaired")
+		w.allServe(t)
 	}
-	t.Logf("in all %d writes and %d reads; %d operations failed, such as: %v", r.writes.Load(), r.reads.Load(), r.failed.Load(), r.fault())
+	w.settled(t)
+	w.lap(t, "and repaired")
+	t.Logf("in all %d writes and %d reads; %d operations failed: %v", r.writes.Load(), r.reads.Load(), r.failed.Load(), r.fault())
 }
 
 // readers write to repositories and read what they wrote at every other instance.
@@ -149,12 +151,15 @@ func (r *readers) fail(err error) {
 	r.faults = append(r.faults, err)
 }
 
-// fault is some of what failed, for people.
-func (r *readers) fault() error {
-	const shown = 3
+// fault is how what failed has ended, for people.
+func (r *readers) fault() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return errors.Join(r.faults[:min(len(r.faults), shown)]...)
+	kinds := make(map[string]int)
+	for _, err := range r.faults {
+		kinds[status.Convert(errors.Unwrap(err)).Message()]++
+	}
+	return fmt.Sprint(kinds)
 }
 
 // kill kills a storage after some writes more and starts it again a little later.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 	"time"
 
@@ -25,20 +24,11 @@ return_after = "1s"
 return_after_max = "2s"
 warm_up = "1s"
 [consistency]
-write_timeout = "4s"
+write_timeout = "8s"
 mark_linger = "300ms"
-[replication]
-parallel_storage_processing_workers = 4
-copy_timeout = "4s"
-hold_budget = "2s"
-retry_min = "100ms"
-retry_max = "1s"
-attempts = 1000
-[reconciliation]
-scheduling_interval = "1s"
 [logging]
 level = "debug"
-`
+` + workload.EagerRepair
 
 const (
 	// operationLimit bounds one operation of a client: it is longer than writes are
@@ -167,20 +157,6 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// fromEnv reads a number from the environment.
-func fromEnv(t *testing.T, name string, fallback uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return fallback
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatalf("read $%s: %v", name, err)
-	}
-	return n
 }
 
 // restart lets an instance end in good order and starts it again.

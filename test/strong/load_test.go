@@ -1,0 +1,137 @@
+package strong
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+	"praefect/test/workload"
+)
+
+// load is clients of all instances at work: some commit to branches of their own,
+// some set and read references that others set and read too, some push with git.
+type load struct {
+	w         *world
+	traffic   *workload.Traffic
+	registers *workload.Registers
+	stop      chan struct{}
+	ended     sync.Once
+	pushers   sync.WaitGroup
+
+	mu     sync.Mutex
+	pushes int // acknowledged; guarded by mu
+}
+
+// repositories, by what clients do with them.
+const (
+	committed  = 6
+	registered = 3
+)
+
+// seeds are repositories for a load.
+func seeds(t *testing.T) *workload.Seeds {
+	t.Helper()
+	s, err := workload.NewSeeds(t.Context(), t.TempDir(), committed+registered)
+	must(t, err)
+	return s
+}
+
+// load lets clients begin.
+func (w *world) load(t *testing.T, seeds *workload.Seeds) *load {
+	t.Helper()
+	const pushed = "pushed/by-two.git"
+	w.make(t, pushed)
+	l := &load{w: w, stop: make(chan struct{})}
+	var err error
+	paths := seeds.Paths()
+	l.registers, err = workload.StartRegisters(t.Context(), w.Cluster, workload.RegistersConfig{
+		VirtualStorage: vs, Paths: paths[committed:], Values: seeds.Values(), Every: 100 * time.Millisecond,
+	})
+	must(t, err)
+	t.Cleanup(l.registers.Stop)
+	l.traffic, err = workload.Start(t.Context(), w.Cluster, vs, paths[:committed], workload.Config{
+		Writers: 4, Readers: 1, Homes: w.Instances, WriteEvery: 150 * time.Millisecond, Limit: operationLimit, Reserve: 1,
+	})
+	must(t, err)
+	t.Cleanup(l.traffic.Stop)
+	l.traffic.Rush() // repositories with a storage that is behind are written to as well
+	for n, through := range w.Instances[:2] {
+		l.pusher(t, pushed, fmt.Sprintf("pusher-%d", n), through)
+	}
+	t.Cleanup(l.end)
+	return l
+}
+
+// pusher pushes to a branch of its own with git.
+func (l *load) pusher(t *testing.T, path, branch string, through *cluster.Instance) {
+	t.Helper()
+	p := workload.At(vs, path)
+	checkout, err := workload.Clone(t.Context(), l.w.Cluster, through.URL(vs, path), filepath.Join(t.TempDir(), branch))
+	must(t, err)
+	l.w.history.Inherits(p, branch, "first")
+	l.pushers.Go(func() {
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			select {
+			case <-l.stop:
+				return
+			case <-tick.C:
+			}
+			// Not ended by the end of the load: a push that is given up is in doubt.
+			ctx, cancel := context.WithTimeout(context.Background(), operationLimit)
+			subject := fmt.Sprintf("%s-%d", branch, n)
+			_, err := checkout.Push(ctx, through.URL(vs, path), branch, subject)
+			cancel()
+			l.w.history.Commit(p, branch, subject, err)
+			if err == nil {
+				l.mu.Lock()
+				l.pushes++
+				l.mu.Unlock()
+			}
+		}
+	})
+}
+
+// end lets every client finish what it is doing.
+func (l *load) end() {
+	l.ended.Do(func() { close(l.stop) })
+	l.traffic.Stop()
+	l.registers.Stop()
+	l.pushers.Wait()
+}
+
+// writes is how many were acknowledged so far.
+func (l *load) writes() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.traffic.Acknowledged() + l.registers.Sets() + l.pushes
+}
+
+// goesOn waits for so many more acknowledged writes.
+func (l *load) goesOn(t *testing.T, more int) {
+	t.Helper()
+	want := l.writes() + more
+	l.w.eventually(t, "writes are acknowledged", func(context.Context) error {
+		if got := l.writes(); got < want {
+			return fmt.Errorf("%d of %d", more-(want-got), more)
+		}
+		return nil
+	})
+}
+
+// check ends the load and wants all that was acknowledged to be there, everywhere,
+// and no read to have been stale.
+func (l *load) check(t *testing.T) {
+	t.Helper()
+	l.end()
+	l.w.settled(t)
+	must(t, l.traffic.Verify(t.Context()))
+	must(t, l.registers.Check())
+	l.w.lap(t, "repaired and checked: %d writes were acknowledged (%d of commits, %d of references, %d of pushes), %d reads of references were answered",
+		l.writes(), l.traffic.Acknowledged(), l.registers.Sets(), l.pushes, l.registers.Reads())
+}

@@ -1,0 +1,120 @@
+package strong
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"praefect/test/cluster"
+)
+
+// TestMode_changesUnderLoad goes from strong to eventual consistency and back, one
+// instance after the other, and has a storage that cannot vote for a while: whatever
+// was acknowledged is there, and no read is stale, also while instances differ.
+func TestMode_changesUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := seeds(t)
+	w := start(t, cluster.Options{Disk: s.Disk})
+	l := w.load(t, s)
+	l.goesOn(t, some)
+	w.voted(t, l, true)
+
+	for _, mode := range []string{"eventual", "strong"} {
+		must(t, w.Configure(strings.Replace(settings, "[consistency]", "[consistency]\nmode = '"+mode+"'", 1)))
+		for _, i := range w.Instances {
+			w.restart(t, i)
+		}
+		w.voted(t, l, mode == "strong")
+		w.lap(t, "the mode is %s", mode)
+	}
+
+	old := w.secondary(t)
+	w.replace(t, old, "-no-backchannel")
+	w.voted(t, l, false)
+	w.toldOf(t, old)
+	w.lap(t, "one storage cannot vote")
+	w.replace(t, old)
+	w.voted(t, l, true)
+	w.lap(t, "all can vote")
+	l.check(t)
+}
+
+// some is how many writes are enough to tell how they are done.
+const some = 20
+
+// voted wants further writes to be acknowledged, and three storages to vote on some of
+// them, or on none. Where one is behind, fewer vote.
+func (w *world) voted(t *testing.T, l *load, want bool) {
+	t.Helper()
+	before := w.votings(t)
+	l.goesOn(t, some)
+	if want {
+		w.eventually(t, "three storages vote", func(context.Context) error {
+			if w.votings(t) == before {
+				return errors.New("they did not")
+			}
+			return nil
+		})
+	} else if got := w.votings(t) - before; got > 0 {
+		t.Errorf("three storages voted %v times on %d writes or more, want them not to", got, some)
+	}
+}
+
+// votings is on how many writes three storages voted.
+func (w *world) votings(t *testing.T) (sum float64) {
+	t.Helper()
+	const voters = "gitaly_praefect_voters_per_transaction_total"
+	for _, i := range w.Instances {
+		metrics, err := i.Metrics(t.Context())
+		must(t, err)
+		all, _ := metrics.Sum(voters + "_count")
+		few, _ := metrics.Sum(voters + `_bucket{virtual_storage="` + vs + `",le="2"}`)
+		sum += all - few
+	}
+	return sum
+}
+
+// replace kills a storage and starts it with other flags.
+func (w *world) replace(t *testing.T, s *cluster.Storage, flags ...string) {
+	t.Helper()
+	must(t, s.Kill())
+	s.Flags(flags...)
+	must(t, s.Start())
+	w.eventually(t, "all see what was started", func(ctx context.Context) (err error) {
+		for _, i := range w.Instances {
+			err = errors.Join(err, sees(ctx, i, s.Name, len(flags) == 0))
+		}
+		return err
+	})
+}
+
+// sees wants an instance to see that a storage serves, and whether it votes.
+func sees(ctx context.Context, i *cluster.Instance, name string, votes bool) error {
+	storages, err := storagesAt(ctx, i)
+	for _, s := range storages {
+		if s.Name == name && (s.Standing != "serving" || !s.Reachable || s.Votes != votes) {
+			err = fmt.Errorf("%s sees %s as %v, votes: %v", i.Label(), s.Name, s.Standing, s.Votes)
+		}
+	}
+	return err
+}
+
+// toldOf wants the operator to be told of a storage that cannot vote.
+func (w *world) toldOf(t *testing.T, s *cluster.Storage) {
+	t.Helper()
+	status, err := w.Operate(t.Context(), "status")
+	must(t, err)
+	if !strings.Contains(status, "no votes") {
+		t.Errorf("the status does not say that %s cannot vote:\n%s", s.Name, status)
+	}
+	for _, i := range w.Instances {
+		log, err := os.ReadFile(i.Log())
+		must(t, err)
+		if !strings.Contains(string(log), "does not speak the backchannel") {
+			t.Errorf("%s has logged no warning that %s cannot vote", i.Label(), s.Name)
+		}
+	}
+}
