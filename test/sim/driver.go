@@ -29,18 +29,19 @@ type driver struct {
 
 // passage is what the machine says of one write.
 type passage struct {
-	forward *machine.Forward // not yet seen to
-	sent    machine.Forward  // the last one
-	dated   time.Duration    // the wall clock when the lease was checked
-	over    bool             // Reject or Finish came
-	err     error
-	doomed  error
-	dropped []string
-	legs    []leg
-	votes   *transaction  // under way
-	voting  *transaction  // whose account is asked for
-	decided time.Duration // true time of Finish
-	news    signal
+	forward  *machine.Forward // not yet seen to
+	sent     machine.Forward  // the last one
+	dated    time.Duration    // the wall clock when the lease was checked
+	over     bool             // Reject or Finish came
+	err      error
+	doomed   error
+	dropped  []string
+	legs     []leg
+	votes    *transaction  // under way
+	voting   *transaction  // whose account is asked for
+	agreeing []string      // ended as well as the primary did; nil if that failed
+	decided  time.Duration // true time of Finish
+	news     signal
 }
 
 // ticket is what the machine says of one repair.
@@ -134,6 +135,9 @@ func (d *driver) carryOut(effect machine.Effect) {
 			w.check.finish(d.in, p.sent.Storage, p.sent.Epoch)
 		case p.votes.releasedAt > 0:
 			w.check.finish(d.in, p.votes.primary(), p.votes.epoch)
+			if p.agreeing != nil {
+				w.check.ended(p.votes, p.agreeing, p.dropped)
+			}
 		}
 		p.news.notify()
 	case machine.Propose:

@@ -54,6 +54,20 @@ func (c *check) released(d *driver, tx *transaction, dropped []string) {
 	}
 }
 
+// ended checks that the client of a write gets its status once whoever did not end as
+// the primary did is behind (P3).
+func (c *check) ended(tx *transaction, agreeing, dropped []string) {
+	now := c.w.history.last()
+	for _, path := range tx.request.paths() {
+		entry := now.Entry(key(path))
+		for _, s := range now.VirtualStorage(virtualStorage).Succession {
+			if (!slices.Contains(agreeing, s.Name) || slices.Contains(dropped, s.Name)) && !entry.IsBehind(s.Name) {
+				c.w.failf("P3: op %d has ended well on %v, and %s is not behind for %s: %v", tx.request.ops, agreeing, s.Name, path, entry)
+			}
+		}
+	}
+}
+
 // known checks that no instance under a lease would read where a write is not
 // (P4), from its release on.
 func (c *check) known(tx *transaction, path string) {

@@ -76,6 +76,9 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 			ended.Agreeing = append(ended.Agreeing, l.storage)
 		}
 	}
+	if ended.Succeeded {
+		p.agreeing = ended.Agreeing
+	}
 	return o, ended, true
 }
 
