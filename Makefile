@@ -33,16 +33,16 @@ demo: needs build ## Start a cluster on this machine, push and clone through it
 demo-down: ## Stop what make demo started
 	go run ./test/demo down
 
-# The end-to-end suites run one after the other, and apart from the other packages:
-# they start dozens of processes, and would only measure how busy those keep the
-# machine. They mostly wait; beside them the simulation gets what they leave idle.
-SUITES := ./test/e2e ./test/strong ./test/partition ./test/membership ./test/realgitaly
-BESIDE := ./test/sim
+# The end-to-end suites run apart from the other packages: they start dozens of
+# processes, and would only measure how busy those keep the machine. They mostly
+# wait; the simulation, and then a suite that waits even more, run beside them.
+SUITES := ./test/e2e ./test/strong ./test/partition ./test/realgitaly
+BESIDE := ./test/sim ./test/membership
 
 define run-tests
 	{ failed=0; beside=$$(mktemp); trap 'rm -f "$$beside"' EXIT; \
 	  go test $(1) -json -count=1 -timeout 14m $$(go list ./... | grep -vxFf <(go list $(SUITES) $(BESIDE))) || failed=1; \
-	  nice -n 19 go test $(1) -json -count=1 -timeout 28m $(BESIDE) > "$$beside" & \
+	  nice go test $(1) -json -count=1 -p 1 -timeout 28m $(BESIDE) > "$$beside" & \
 	  for suite in $(SUITES); do go test $(1) -json -count=1 -timeout 14m $$suite || failed=1; done; \
 	  wait $$! || failed=1; \
 	  cat "$$beside"; \
