@@ -83,11 +83,13 @@ type Config struct {
 	// Registerer takes the metrics; it defaults to none.
 	Registerer prometheus.Registerer
 
-	// wrapStore and dial let tests put faults below everything of ours, tune
-	// lets them change the library's settings.
-	wrapStore func(store) store
-	dial      func(ctx context.Context, addr string) (net.Conn, error)
-	tune      func(*raft.Config)
+	// wrapStore and dial let tests put faults below everything of ours, openStores
+	// and listen keep it all in memory, tune lets them change the library's settings.
+	wrapStore  func(store) store
+	openStores func() (store, raft.SnapshotStore)
+	dial       func(ctx context.Context, addr string) (net.Conn, error)
+	listen     func(ctx context.Context, addr string) (peer.Listener, error)
+	tune       func(*raft.Config)
 }
 
 // withDefaults fills in the defaults and reports all that is wrong.

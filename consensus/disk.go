@@ -77,6 +77,11 @@ func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
 		return nil, err
 	}
 	d.id = d.identity.ID
+	if c.openStores != nil {
+		d.store, d.snapshots = c.openStores()
+		d.store = c.wrapStore(d.store)
+		return d, nil
+	}
 	if err := d.openStore(c.wrapStore); err != nil {
 		return nil, err
 	}

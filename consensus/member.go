@@ -9,7 +9,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"praefect/consensus/peer"
 	"praefect/fsm/state"
 )
 
@@ -87,8 +86,8 @@ func (n *Node) admits(name, id string) bool {
 // proves that its process is gone: nothing else closes the port. An error means
 // that it cannot be told.
 func (n *Node) Refuses(ctx context.Context, m Member) (bool, error) {
-	if m.Address == "" {
-		return false, errors.New("its address is not known")
+	if m.Address == "" || n.transport == nil {
+		return false, errors.New("there is no way to it that is known")
 	}
-	return peer.Refuses(ctx, m.Address)
+	return n.transport.Refuses(ctx, m.Address)
 }

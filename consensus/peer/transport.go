@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config is what a Transport needs; all fields but the last three.
+// Config is what a Transport needs; all fields but the last four.
 type Config struct {
 	// Name and ID are this instance's.
 	Name, ID string
@@ -33,6 +33,14 @@ type Config struct {
 	Logger *slog.Logger
 	// Dial makes plain connections; it defaults to TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Listen opens ports; it defaults to TCP.
+	Listen func(ctx context.Context, addr string) (Listener, error)
+}
+
+// Listener is a port whose Accept can be ended while it stays open.
+type Listener interface {
+	net.Listener
+	SetDeadline(at time.Time) error
 }
 
 // handshakes bounds the connections that have not proved anything yet.
@@ -48,7 +56,7 @@ var (
 type Transport struct {
 	config   Config
 	guard    *guard
-	listener *net.TCPListener
+	listener Listener
 	raft     *streams
 	calls    *streams
 	opening  chan struct{} // a slot for each handshake
@@ -70,11 +78,14 @@ func Listen(ctx context.Context, c Config) (*Transport, error) {
 	if c.Dial == nil {
 		c.Dial = dialTCP
 	}
+	if c.Listen == nil {
+		c.Listen = listenTCP
+	}
 	g, err := newGuard(c.Credentials)
 	if err != nil {
 		return nil, err
 	}
-	l, err := listenTCP(ctx, c.ListenAddr)
+	l, err := c.Listen(ctx, c.ListenAddr)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +285,7 @@ func dialTCP(ctx context.Context, addr string) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", addr)
 }
 
-func listenTCP(ctx context.Context, addr string) (*net.TCPListener, error) {
+func listenTCP(ctx context.Context, addr string) (Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepAlive(), Control: setUserTimeout}
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -285,8 +296,8 @@ func listenTCP(ctx context.Context, addr string) (*net.TCPListener, error) {
 
 // Refuses tells whether the port at addr refuses connections, which proves that
 // no process has it open. An error means that it cannot be told.
-func Refuses(ctx context.Context, addr string) (bool, error) {
-	c, err := dialTCP(ctx, addr)
+func (t *Transport) Refuses(ctx context.Context, addr string) (bool, error) {
+	c, err := t.config.Dial(ctx, addr)
 	if err == nil {
 		return false, c.Close()
 	}

@@ -273,13 +273,13 @@ func TestTransport_kill(t *testing.T) {
 	if _, err := a.dial(t.Context(), b.AdvertiseAddr(), callKind, wanted{}); err == nil {
 		t.Error("lets others in")
 	}
-	if refuses, err := Refuses(t.Context(), b.AdvertiseAddr()); refuses || err != nil {
+	if refuses, err := a.Refuses(t.Context(), b.AdvertiseAddr()); refuses || err != nil {
 		t.Errorf("the port refuses (%t, %v) before the end", refuses, err)
 	}
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
-	if refuses, err := Refuses(t.Context(), b.AdvertiseAddr()); !refuses || err != nil {
+	if refuses, err := a.Refuses(t.Context(), b.AdvertiseAddr()); !refuses || err != nil {
 		t.Errorf("the port is open after the end (%t, %v)", refuses, err)
 	}
 }
@@ -292,7 +292,7 @@ func TestTransport_portStaysOpenAfterRun(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	tr.Run(ctx)
-	if refuses, err := Refuses(t.Context(), tr.AdvertiseAddr()); refuses || err != nil {
+	if refuses, err := tr.Refuses(t.Context(), tr.AdvertiseAddr()); refuses || err != nil {
 		t.Errorf("the port refuses (%t, %v)", refuses, err)
 	}
 	for range 2 {

@@ -1,0 +1,355 @@
+package consensus_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"praefect/consensus"
+	"praefect/consensus/elector"
+	"praefect/consensus/lease"
+	"praefect/consensus/peer"
+	"praefect/consensus/session"
+	"praefect/consensus/verdict"
+	"praefect/fsm/state"
+)
+
+const (
+	vsName = "default"
+	// patience bounds, in the bubble's time, what must happen.
+	patience = time.Minute
+)
+
+var storageNames = []string{"g1", "g2", "g3"}
+
+// world is a cluster in a bubble: the real library, transport, gRPC and session on
+// a network and stores in memory.
+type world struct {
+	t     *testing.T
+	net   *network
+	rand  *rand.Rand
+	began time.Time
+	seats []*seat
+}
+
+// seat is where one instance sits, over all its lives.
+type seat struct {
+	w        *world
+	name     string
+	addr     string
+	dir      string
+	memory   *memory
+	rate     float64 // of its clock, which is wrong by up to half of the margin
+	storages *storages
+
+	// Of the present life:
+	node    *consensus.Node
+	session *session.Session
+	ended   chan struct{}
+	end     context.CancelFunc
+
+	mu   sync.Mutex
+	life *life // guarded by mu; nil while nobody sits there
+}
+
+// life is what others may look at.
+type life struct {
+	node    *consensus.Node
+	session *session.Session
+}
+
+// run runs a test in a cluster of three, whose storages serve.
+func run(t *testing.T, seed uint64, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, net: newNetwork(500 * time.Microsecond), rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now()}
+		for n := range 3 {
+			w.seats = append(w.seats, &seat{
+				w: w, name: fmt.Sprint("praefect-", n+1), addr: fmt.Sprintf("10.0.0.%d:2307", n+1), dir: t.TempDir(),
+				memory: newMemory(), rate: 1 + (w.rand.Float64()-0.5)/100, storages: newStorages(),
+			})
+		}
+		for _, s := range w.seats {
+			s.start()
+		}
+		defer func() {
+			for _, s := range w.seats {
+				s.stop()
+			}
+		}()
+		for _, s := range w.seats {
+			<-s.node.Ready()
+		}
+		w.eventually("the storages serve", w.filled)
+		w.whole()
+		test(t, w)
+	})
+}
+
+// filled tells whether all storages serve; those that are to be filled are, as
+// there is nothing to fill them with.
+func (w *world) filled() bool {
+	node := w.seats[0].node
+	vs := node.View().VirtualStorage(vsName)
+	if vs == nil {
+		return false
+	}
+	all := true
+	for _, s := range vs.Succession {
+		if s.Standing == state.Filling && s.FilesystemID != "" {
+			_, err := node.Propose(w.t.Context(), state.Command{Return: &state.Return{
+				VirtualStorage: vsName, Storage: s.Name, FilesystemID: s.FilesystemID, Filled: s.Since,
+			}})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		all = all && s.Standing == state.Serving
+	}
+	return all
+}
+
+// now is the clock of the instance.
+func (s *seat) now() time.Duration {
+	return time.Hour + time.Duration(float64(time.Since(s.w.began))*s.rate)
+}
+
+// start begins a life of the instance.
+func (s *seat) start() {
+	t := s.w.t
+	config := consensus.Config{
+		Name: s.name, DataDir: s.dir, ListenAddr: s.addr, Credentials: peer.Credentials{Secret: "sixteen or more characters"},
+		Now: s.now, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
+	}
+	for _, other := range s.w.seats {
+		if other != s {
+			config.Peers = append(config.Peers, consensus.Peer{Name: other.name, Addr: other.addr})
+		}
+	}
+	node, err := consensus.Open(t.Context(), config.In(consensus.Memory{Dial: s.w.net.dial(s.addr), Listen: s.w.net.listen, Stores: s.memory.open}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	talks := session.New(node, s.storages, session.Config{
+		Now: s.now, Failover: elector.Settings{Failover: true},
+		Configured: []elector.Configured{{VirtualStorage: vsName, Storages: storageNames}},
+	})
+	node.Provide(consensus.Services{Lease: func(ctx context.Context, from peer.Addr, stream consensus.LeaseServer) error {
+		return talks.Serve(ctx, from, stream)
+	}})
+	ctx, end := context.WithCancel(context.Background())
+	s.node, s.session, s.end, s.ended = node, talks, end, make(chan struct{})
+	go s.live(ctx)
+}
+
+// live is a life of the instance, as the daemon leads it.
+func (s *seat) live(ctx context.Context) {
+	defer close(s.ended)
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var talking sync.WaitGroup
+	node, talks := s.node, s.session
+	talking.Go(func() {
+		select {
+		case <-node.Ready():
+		case <-ctx.Done():
+			stop()
+			return
+		}
+		s.set(&life{node, talks})
+		var tasks sync.WaitGroup
+		tasks.Go(func() { _ = talks.Run(ctx) }) // it returns none
+		tasks.Go(func() { s.report(ctx, node, talks) })
+		tasks.Wait()
+		stop()
+	})
+	err := node.Run(working)
+	s.set(nil)
+	if err != nil {
+		s.w.t.Logf("%s: %v", s.name, err)
+		s.end()
+		_ = node.Close() // it says so again
+	}
+	s.memory.end()
+	node.Unlock()
+	talking.Wait()
+}
+
+func (s *seat) set(l *life) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.life = l
+}
+
+func (s *seat) get() *life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life
+}
+
+// report tells the session what the ledger would.
+func (s *seat) report(ctx context.Context, node *consensus.Node, talks *session.Session) {
+	for ctx.Err() == nil {
+		changed, said := node.Changed(), talks.Changed()
+		var holding []lease.HoldReport
+		for _, h := range talks.Holds() {
+			holding = append(holding, lease.HoldReport{ID: h.ID, Applied: true})
+		}
+		talks.Report(node.View().Index, holding)
+		select {
+		case <-changed:
+		case <-said:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// stop ends the instance as an operator does.
+func (s *seat) stop() {
+	s.end()
+	<-s.ended
+}
+
+// crash ends it as the end of its process would.
+func (s *seat) crash() {
+	s.node.Crash()
+	<-s.ended
+}
+
+// pause waits, at most until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// eventually polls until ok.
+func (w *world) eventually(what string, ok func() bool) time.Duration {
+	w.t.Helper()
+	began := time.Now()
+	for !ok() {
+		if time.Since(began) > patience {
+			w.t.Fatalf("still waiting after %v: %s", patience, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// leased tells whether the instance may route now.
+func (s *seat) leased() bool {
+	l := s.get()
+	return l != nil && l.session.Lease().Valid(s.now(), l.node.View().Index)
+}
+
+// whole waits until all instances are leased and have the same view.
+func (w *world) whole() {
+	w.t.Helper()
+	w.eventually("all are leased and agree", func() bool {
+		for _, s := range w.seats {
+			if !s.leased() || s.node.View().Index != w.seats[0].node.View().Index {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// heal ends every fault of the network and of storages.
+func (w *world) heal() {
+	for _, s := range w.seats {
+		for _, other := range w.others(s) {
+			w.net.setCut(s.addr, other.addr, false)
+		}
+		for _, name := range storageNames {
+			s.storages.set(name, func(e *session.Evidence) {
+				if !e.Reachable {
+					e.Reachable, e.Refused, e.FilesystemID, e.Generation = true, false, name, e.Generation+1
+				}
+			})
+		}
+	}
+}
+
+// leader waits until one of the seats leads.
+func (w *world) leader(seats ...*seat) (leader *seat) {
+	w.t.Helper()
+	if len(seats) == 0 {
+		seats = w.seats
+	}
+	w.eventually("one leads", func() bool {
+		for _, s := range seats {
+			if _, ok := s.node.Leading(); ok {
+				leader = s
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// others are all seats but one.
+func (w *world) others(than *seat) []*seat {
+	return slices.DeleteFunc(slices.Clone(w.seats), func(s *seat) bool { return s == than })
+}
+
+// storages is what one instance sees of the storages.
+type storages struct {
+	mu      sync.Mutex
+	all     []session.Evidence
+	changed chan struct{}
+}
+
+func newStorages() *storages {
+	s := &storages{changed: make(chan struct{})}
+	for _, name := range storageNames {
+		s.all = append(s.all, session.Evidence{Generation: 1, Evidence: verdict.Evidence{
+			VirtualStorage: vsName, Storage: name, Reachable: true, FilesystemID: name,
+		}})
+	}
+	return s
+}
+
+// Evidence implements session.Storages, and so do those that follow.
+func (s *storages) Evidence() []session.Evidence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.all)
+}
+
+func (s *storages) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+// Renew makes a new connection at once.
+func (s *storages) Renew(_, storage string, generation uint64) {
+	s.set(storage, func(e *session.Evidence) {
+		if e.Generation == generation {
+			e.Generation++
+		}
+	})
+}
+
+func (s *storages) set(storage string, fn func(*session.Evidence)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.all {
+		if s.all[i].Storage == storage {
+			fn(&s.all[i])
+		}
+	}
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
