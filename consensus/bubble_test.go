@@ -18,7 +18,7 @@ import (
 
 // TestBubble_leaderDies lets one leader after the other die.
 func TestBubble_leaderDies(t *testing.T) {
-	const times, limit = 50, time.Second
+	const times, limit = 100, time.Second
 	run(t, 1, func(t *testing.T, w *world) {
 		var all []time.Duration
 		for n := range times {
@@ -43,7 +43,7 @@ func TestBubble_leaderDies(t *testing.T) {
 // TestBubble_keepsThePromises lets faults happen by chance, and looks at all
 // instances in every millisecond. BUBBLE_SEED names one run, BUBBLE_RUNS how many.
 func TestBubble_keepsThePromises(t *testing.T) {
-	first, runs := fromEnv(t, "BUBBLE_SEED", 1), fromEnv(t, "BUBBLE_RUNS", 20)
+	first, runs := fromEnv(t, "BUBBLE_SEED", 1), fromEnv(t, "BUBBLE_RUNS", 8)
 	const faults = 12
 	var seen coverage
 	for seed := first; seed < first+runs; seed++ {
@@ -64,7 +64,7 @@ func TestBubble_keepsThePromises(t *testing.T) {
 		}
 	}
 	t.Logf("%+v", seen)
-	if n := int(runs); seen.terms < 2*n || seen.epochs < n || seen.lapses < n || seen.acks < 20*n {
+	if n := int(runs); seen.terms < 2*n || seen.epochs < n || seen.lapses < n || seen.snapshots < n/4 || seen.acks < 20*n {
 		t.Errorf("%d runs saw too little: %+v", runs, seen)
 	}
 }
@@ -87,12 +87,13 @@ func mark(path string) state.Command {
 }
 
 // coverage is what some runs went through.
-type coverage struct{ terms, epochs, lapses, acks, unknown int }
+type coverage struct{ terms, epochs, lapses, snapshots, acks, unknown int }
 
 func (c *coverage) add(x *watcher) {
 	c.terms += len(x.leaders)
 	c.epochs += int(x.epoch)
 	c.lapses += x.lapses
+	c.snapshots += x.w.snapshots
 	c.acks += len(x.acked)
 	c.unknown += x.unknown
 }
@@ -127,7 +128,7 @@ func watch(w *world) *watcher {
 		x.all.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				x.propose(s, fmt.Sprint(s.name, " ", n))
-				pause(ctx, 20*time.Millisecond)
+				pause(ctx, 40*time.Millisecond)
 			}
 		})
 	}
@@ -222,11 +223,11 @@ func (x *watcher) fault() {
 	switch w.rand.IntN(8) {
 	case 0:
 		s.crash()
-		time.Sleep(lasting)
+		w.pass(lasting)
 		s.start()
 	case 1:
 		s.stop()
-		time.Sleep(lasting)
+		w.pass(lasting)
 		s.start()
 	case 2:
 		x.isolate(s, lasting)
@@ -234,16 +235,16 @@ func (x *watcher) fault() {
 		for _, other := range others {
 			w.net.setCut(s.addr, other.addr, true)
 		}
-		time.Sleep(lasting)
+		w.pass(lasting)
 	case 4:
 		for _, other := range others {
 			w.net.setCut(other.addr, s.addr, true)
 		}
-		time.Sleep(lasting)
+		w.pass(lasting)
 	case 5:
 		w.net.setCut(s.addr, others[0].addr, true)
 		w.net.setCut(others[0].addr, s.addr, true)
-		time.Sleep(lasting)
+		w.pass(lasting)
 	case 6: // for longer than an instance puts up with
 		release := s.memory.freeze()
 		w.eventually("an instance whose disk hangs takes itself out", func() bool { return s.get() == nil })
@@ -263,14 +264,24 @@ func (x *watcher) isolate(s *seat, lasting time.Duration) {
 		w.net.setCut(other.addr, s.addr, true)
 	}
 	const lease = time.Second
-	time.Sleep(lease)
+	w.pass(lease)
 	if s.leased() {
 		w.t.Errorf("%s is under a lease after it was cut off for %v", s.name, lease)
 	}
-	time.Sleep(lasting)
+	w.pass(lasting)
 	if s.leased() {
 		w.t.Errorf("%s has got a lease while it was cut off", s.name)
 	}
+	if w.rand.IntN(2) == 0 {
+		return
+	}
+	// What it missed is not in the others' logs any more.
+	for _, other := range w.others(s) {
+		if first, err := other.node.Snapshot(); err != nil || first <= uint64(s.node.View().Index) {
+			w.t.Errorf("the log of %s begins at %d (%v), and %s has %d", other.name, first, err, s.name, s.node.View().Index)
+		}
+	}
+	w.snapshots++
 }
 
 // loseStorage has two of three lose the way to the storage that comes first, while

@@ -36,6 +36,8 @@ type world struct {
 	rand  *rand.Rand
 	began time.Time
 	seats []*seat
+
+	snapshots int // how often an instance was to get one
 }
 
 // seat is where one instance sits, over all its lives.
@@ -125,14 +127,14 @@ func (s *seat) start() {
 	t := s.w.t
 	config := consensus.Config{
 		Name: s.name, DataDir: s.dir, ListenAddr: s.addr, Credentials: peer.Credentials{Secret: "sixteen or more characters"},
-		Now: s.now, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})),
+		Now: s.now, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError + 1})),
 	}
 	for _, other := range s.w.seats {
 		if other != s {
 			config.Peers = append(config.Peers, consensus.Peer{Name: other.name, Addr: other.addr})
 		}
 	}
-	node, err := consensus.Open(t.Context(), config.In(consensus.Memory{Dial: s.w.net.dial(s.addr), Listen: s.w.net.listen, Stores: s.memory.open}))
+	node, err := consensus.Open(t.Context(), config.In(consensus.Memory{Dial: s.w.net.dial(s.addr), Listen: s.w.net.listen, Stores: s.memory.open, Trailing: 16}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,6 +223,9 @@ func (s *seat) crash() {
 	s.node.Crash()
 	<-s.ended
 }
+
+// pass lets time pass.
+func (w *world) pass(d time.Duration) { time.Sleep(d) }
 
 // pause waits, at most until ctx ends.
 func pause(ctx context.Context, d time.Duration) {

@@ -13,7 +13,7 @@ import (
 func (n *Node) prepare() (err error) {
 	defer recoverAs(&err)
 	stored := &guardedStore{store: n.disk.store, guard: n.guard, seconds: n.metrics.store}
-	logs, err := raft.NewLogCache(512, stored)
+	logs, err := raft.NewLogCache(512, &joinedLog{guardedStore: stored, snapshots: n.disk.snapshots})
 	if err != nil {
 		return err
 	}

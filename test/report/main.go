@@ -35,6 +35,7 @@ type report struct {
 
 	passed, failed, skipped int
 	refused                 []string // skips that CI does not permit
+	faults                  []string // what failed tests said, in short
 	broken                  []string // packages that failed
 }
 
@@ -102,6 +103,8 @@ func (r *report) end(name string, e event) {
 	case e.Action == "fail":
 		r.failed++
 		r.print(name)
+		r.faults = append(r.faults, name)
+		r.faults = append(r.faults, said(r.output[name])...)
 	case e.Action == "skip":
 		r.skipped++
 		r.print(name)
@@ -109,6 +112,18 @@ func (r *report) end(name string, e event) {
 			r.refused = append(r.refused, name)
 		}
 	}
+}
+
+// said are the first lines of an output that a test wrote itself, in short: a long
+// output hides what was wrong.
+func said(output []string) (lines []string) {
+	const most, width = 3, 400
+	for _, line := range output {
+		if line = strings.TrimSpace(line); strings.Contains(line, "_test.go:") && len(lines) < most {
+			lines = append(lines, "  "+line[:min(len(line), width)])
+		}
+	}
+	return lines
 }
 
 func (r *report) print(name string) {
@@ -131,6 +146,9 @@ func (r *report) close(ci bool) bool {
 	if r.passed == 0 {
 		ok = false
 		fmt.Fprintln(r.out, "no test ran")
+	}
+	if len(r.faults) > 0 {
+		fmt.Fprintf(r.out, "failed tests:\n  %s\n", strings.Join(r.faults, "\n  "))
 	}
 	if len(r.broken) > 0 {
 		fmt.Fprintf(r.out, "failed packages:\n  %s\n", strings.Join(r.broken, "\n  "))

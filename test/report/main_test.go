@@ -12,6 +12,7 @@ func TestReport_verdicts(t *testing.T) {
 		skip  = `{"Action":"skip","Package":"p","Test":"TestB"}`
 		real  = `{"Action":"skip","Package":"p","Test":"TestRealGitaly"}`
 		fail  = `{"Action":"output","Package":"p","Test":"TestC","Output":"wrong\n"}` + "\n" + `{"Action":"fail","Package":"p","Test":"TestC"}`
+		said  = `{"Action":"output","Package":"p","Test":"TestC","Output":"    c_test.go:7: wrong\n"}` + "\n" + `{"Action":"fail","Package":"p","Test":"TestC"}`
 		build = `{"Action":"build-output","ImportPath":"p","Output":"x.go:1: broken\n"}` + "\n" + `{"Action":"fail","Package":"p","FailedBuild":"p"}`
 	)
 	for _, tc := range []struct {
@@ -24,6 +25,7 @@ func TestReport_verdicts(t *testing.T) {
 		{"passed", []string{pass}, true, true, "1 passed, 0 failed, 0 skipped\n"},
 		{"nothing ran", nil, false, false, "no test ran"},
 		{"failed", []string{pass, fail}, false, false, "wrong\n"},
+		{"failed, in short", []string{pass, said}, false, false, "failed tests:\n  p TestC\n    c_test.go:7: wrong\n"},
 		{"skipped at home", []string{pass, skip}, false, true, "1 passed, 0 failed, 1 skipped\n"},
 		{"skipped in CI", []string{pass, skip}, true, false, "p TestB"},
 		{"permitted skip in CI", []string{pass, real}, true, true, "1 skipped"},
