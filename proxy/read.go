@@ -49,7 +49,10 @@ func (s *Server) read(r *request) error {
 		}
 		r.call.storage = name
 		s.metrics.reads.WithLabelValues(vs, name).Inc()
-		outcome := s.forward(r.ctx, r, conn, nil)
+		// What waits for a storage that has fallen silent goes to another one.
+		ctx, done := conn.WhileAudible(r.ctx)
+		outcome := s.forward(ctx, r, conn, nil)
+		done()
 		if !repeatable(r, outcome) {
 			return outcome.Err
 		}
@@ -77,7 +80,9 @@ func (s *Server) readStorage(r *request) error {
 	if conn == nil {
 		return err
 	}
-	return s.forward(r.ctx, r, conn, nil).Err
+	ctx, done := conn.WhileAudible(r.ctx)
+	defer done()
+	return s.forward(ctx, r, conn, nil).Err
 }
 
 // routeStorage names a storage that serves, by the view that it also returns. If

@@ -82,6 +82,7 @@ type backend struct {
 	*memory.Server // nil for one of another kind
 	serve          func(context.Context, net.Listener) error
 	address        string
+	voice          sync.RWMutex // locked to mute it
 
 	mu    sync.Mutex
 	calls []memory.Call // without the proxy's own probes; guarded by mu
@@ -237,7 +238,7 @@ func (b *backend) run(t *testing.T, ctx context.Context) func() {
 	}
 	b.address = lis.Addr().String()
 	return func() {
-		if err := b.serve(ctx, lis); err != nil {
+		if err := b.serve(ctx, mutedListener{lis, b}); err != nil {
 			t.Errorf("storage: %v", err)
 		}
 	}

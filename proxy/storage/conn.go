@@ -39,6 +39,10 @@ type Conn struct {
 	lost, idle chan struct{}
 	cause      error
 	closeIdle  func()
+
+	// audible ends when the connection is given up because the storage fell silent.
+	audible context.Context
+	silence context.CancelCauseFunc
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
@@ -47,6 +51,7 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // verifies what is behind it. The caller bounds it. Errors are *dialError.
 func dial(ctx context.Context, target Target, generation uint64, addr address, cfg Config, backchannel bool) (*Conn, error) {
 	c := &Conn{target: target, generation: generation, wire: newWire(), lost: make(chan struct{}), idle: make(chan struct{})}
+	c.audible, c.silence = context.WithCancelCause(context.Background())
 	c.finished = grpc.OnFinish(func(error) { c.release() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })
 
@@ -127,6 +132,19 @@ func (c *Conn) Outstanding() int64 { return c.outstanding.Load() }
 // usually do, after silence only when the storage comes back.
 func (c *Conn) Lost() <-chan struct{} { return c.lost }
 
+// WhileAudible returns a context that ends with ctx, or when the connection is
+// given up because the storage fell silent: then its cause is a status, UNAVAILABLE.
+// It is for RPCs that somebody else can answer; without it they go on, in case the
+// storage comes back. The caller calls done.
+func (c *Conn) WhileAudible(ctx context.Context) (audible context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(c.audible, func() { cancel(context.Cause(c.audible)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}
+
 // Err says why the connection was given up; nil while it was not.
 func (c *Conn) Err() error {
 	select {
@@ -181,6 +199,9 @@ func (c *Conn) release() {
 func (c *Conn) giveUp(cause error) {
 	c.cause = cause
 	close(c.lost)
+	if errors.Is(cause, errSilent) {
+		c.silence(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
+	}
 }
 
 // drain closes the connection when its last RPC has ended, or at the end of

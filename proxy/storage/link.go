@@ -170,7 +170,7 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 	case slow:
 		l.wellness(conn, err, took)
 	case silent:
-		return fmt.Errorf("nothing was heard for %v", silence.Round(time.Millisecond))
+		return fmt.Errorf("%w for %v", errSilent, silence.Round(time.Millisecond))
 	case late:
 		conn.wire.touch()
 	}

@@ -13,6 +13,9 @@ var ErrUnreachable = errors.New("storage is unreachable")
 // ErrUnknown is the error of Set for a storage that it was not given.
 var ErrUnknown = errors.New("unknown storage")
 
+// errSilent is in why a connection was given up over which nothing came any more.
+var errSilent = errors.New("nothing was heard")
+
 // UnreachableError says why there is no connection to a storage.
 type UnreachableError struct {
 	Target Target
