@@ -51,7 +51,7 @@ func toStatus(err error) error {
 			return invalid(err)
 		}
 		return unavailable(err)
-	case errors.As(err, &refused), isAny(err, ledger.ErrHeld, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable):
+	case errors.As(err, &refused), isAny(err, ledger.ErrHeld, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable, errTooFew):
 		return unavailable(err)
 	}
 	return status.Error(codes.Internal, err.Error())

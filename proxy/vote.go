@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -26,6 +27,13 @@ func VoteServer(votes *transaction.Manager) func(*storage.Conn) *grpc.Server {
 		return server
 	}
 }
+
+var (
+	// errLeftOut ends the RPC of a storage whose vote did not count.
+	errLeftOut = errors.New("the storage was left out of the vote")
+	// errTooFew ends a write that consistency.when_short does not let pass.
+	errTooFew = errors.New(`too few storages agreed on the write, and consistency.when_short is "block"; see praefectctl status, and try again`)
+)
 
 // voting is a write on its way to storages that vote on it.
 type voting struct {
@@ -88,7 +96,7 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 	}
 	call := v.r.wire
 	call.BeforeStatus = side.before(v.end)
-	call.LegEnded = func(leg int, _ stream.Outcome) { v.votes.Leave(v.names[leg]) }
+	call.LegEnded = func(leg int, _ stream.Outcome) { v.left(leg) }
 	call.Grace = ballot.Grace
 	primary, err := v.open(outgoing, call, conns[0])
 	if err != nil {
@@ -112,6 +120,18 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 		others = append(others, leg)
 	}
 	return v.server.forwarder.Forward(v.r.stream, call, primary, others...)
+}
+
+// left is told of each leg that has ended. Once the primary's has, nobody is waited
+// for who was left out of the vote before anything happened there.
+func (v *voting) left(leg int) {
+	v.votes.Leave(v.names[leg])
+	if leg > 0 {
+		return
+	}
+	for _, name := range v.votes.Useless() {
+		v.try.drop(name, errLeftOut)
+	}
 }
 
 // open opens the call at one storage. ctx is an outgoing one.
@@ -154,6 +174,9 @@ func (v *voting) end(o stream.Outcome) error {
 	err := v.w.End(succeeded, arrived, agreeing...)
 	v.server.step("after-enqueue")
 	v.server.step("before-status")
+	if err == nil && votes.Blocked {
+		err = errTooFew // the storage says only that it was told to abort
+	}
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -270,5 +271,21 @@ func TestVote_writesThatWaitForEachOther(t *testing.T) {
 		if e := w.entry(); e.IsBehind(name) && name == "gitaly-1" {
 			t.Errorf("the primary is behind: %+v", e)
 		}
+	}
+}
+
+// TestVote_tooFewAreTold has a write blocked, whose client learns why.
+func TestVote_tooFewAreTold(t *testing.T) {
+	w := newMemoryVote(t)
+	w.server.cfg.Block = true
+	w.fault("gitaly-2", "refuse")
+	w.fault("gitaly-3", "refuse")
+	err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision)
+	if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "when_short") {
+		t.Errorf("got %v", err)
+	}
+	w.closed("a.git")
+	if e := w.entry(); e != nil || w.has("refs/heads/main") != nil {
+		t.Errorf("entry %+v, on %v", e, w.has("refs/heads/main"))
 	}
 }

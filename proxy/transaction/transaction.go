@@ -90,6 +90,16 @@ type Result struct {
 	// Stopped tells that the primary has decided that nothing is to be changed after
 	// all, as a hook of the repository refused it.
 	Stopped bool
+	// Blocked tells that the write was aborted because fewer agreed than are enough.
+	Blocked bool
+}
+
+// Useless are those who are left out and have changed nothing: how their RPCs end
+// tells nothing more.
+func (t *Transaction) Useless() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ballot.Useless()
 }
 
 // End ends the transaction: from here on no vote is answered with a commit. It does
@@ -103,7 +113,7 @@ func (t *Transaction) End() Result {
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed(), Stopped: stopped}
+	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed(), Stopped: stopped, Blocked: t.ballot.Blocked()}
 	rounds := t.ballot.Rounds()
 	t.mu.Unlock()
 	t.manager.metrics.rounds.Observe(float64(rounds))

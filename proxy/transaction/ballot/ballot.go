@@ -74,6 +74,7 @@ type Ballot struct {
 	since      time.Duration // when the primary cast the vote that waits
 	accounting bool          // an Account has no answer yet
 	over       bool          // every vote is answered with last
+	blocked    bool          // because fewer agreed than are enough
 	last       Answer
 	effects    []Effect // of the call under way
 }
@@ -237,6 +238,21 @@ func (b *Ballot) Committed() []string {
 	}
 	return names
 }
+
+// Useless are those who are out and have changed nothing: how their RPCs end tells
+// nothing more.
+func (b *Ballot) Useless() []string {
+	var names []string
+	for i := range b.voters {
+		if v := &b.voters[i]; v.out && !v.committed {
+			names = append(names, v.name)
+		}
+	}
+	return names
+}
+
+// Blocked tells that the write was aborted because fewer agreed than are enough.
+func (b *Ballot) Blocked() bool { return b.blocked }
 
 // Halted tells that the primary has decided that nothing more is to be changed.
 func (b *Ballot) Halted() bool { return b.over && b.last == Stop }

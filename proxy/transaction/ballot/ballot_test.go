@@ -171,6 +171,24 @@ func TestBallot_nextIsWhenTheGraceEnds(t *testing.T) {
 	}
 }
 
+func TestBallot_uselessAreOutAndHaveChangedNothing(t *testing.T) {
+	r := newRig(Config{Voters: []string{"a", "b", "c", "d"}})
+	for _, step := range []string{"a=apple", "b=apple", "c=apple", "+1s", "ok", "a=late", "b=late", "+1s"} {
+		r.do(t, step)
+	}
+	// d never voted; c did, and may commit, but was late for the second round.
+	if got := strings.Join(r.Useless(), " "); got != "d" || r.Blocked() {
+		t.Errorf("useless: %q, blocked: %v", got, r.Blocked())
+	}
+	r = newRig(Config{Block: true})
+	for _, step := range []string{"b-", "c-", "a=apple"} {
+		r.do(t, step)
+	}
+	if !r.Blocked() {
+		t.Error("not blocked")
+	}
+}
+
 func TestContend(t *testing.T) {
 	for _, tc := range []struct {
 		name string

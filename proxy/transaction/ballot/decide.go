@@ -39,6 +39,7 @@ func (b *Ballot) decide(now time.Duration) {
 	}
 	short := agreeing < b.majority() || agreeing < b.cfg.Copies
 	if short && b.cfg.Block {
+		b.blocked = true
 		b.end(Abort)
 		return
 	}
