@@ -37,6 +37,7 @@ type world struct {
 	began time.Time
 	seats []*seat
 
+	trailing  uint64
 	snapshots int // how often an instance was to get one
 }
 
@@ -66,11 +67,12 @@ type life struct {
 	session *session.Session
 }
 
-// run runs a test in a cluster of three, whose storages serve.
-func run(t *testing.T, seed uint64, test func(t *testing.T, w *world)) {
+// run runs a test in a cluster of three, whose storages serve. So many entries stay
+// in a log behind a snapshot.
+func run(t *testing.T, seed, trailing uint64, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: newNetwork(500 * time.Microsecond), rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now()}
+		w := &world{t: t, net: newNetwork(500 * time.Microsecond), rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), trailing: trailing}
 		for n := range 3 {
 			w.seats = append(w.seats, &seat{
 				w: w, name: fmt.Sprint("praefect-", n+1), addr: fmt.Sprintf("10.0.0.%d:2307", n+1), dir: t.TempDir(),
@@ -134,7 +136,7 @@ func (s *seat) start() {
 			config.Peers = append(config.Peers, consensus.Peer{Name: other.name, Addr: other.addr})
 		}
 	}
-	node, err := consensus.Open(t.Context(), config.In(consensus.Memory{Dial: s.w.net.dial(s.addr), Listen: s.w.net.listen, Stores: s.memory.open, Trailing: 16}))
+	node, err := consensus.Open(t.Context(), config.In(consensus.Memory{Dial: s.w.net.dial(s.addr), Listen: s.w.net.listen, Stores: s.memory.open, Trailing: s.w.trailing}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +269,14 @@ func (w *world) whole() {
 		}
 		return true
 	})
+}
+
+// isolate cuts an instance off from all others.
+func (w *world) isolate(s *seat) {
+	for _, other := range w.others(s) {
+		w.net.setCut(s.addr, other.addr, true)
+		w.net.setCut(other.addr, s.addr, true)
+	}
 }
 
 // heal ends every fault of the network and of storages.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -192,16 +193,19 @@ func FuzzSnapshot(f *testing.F) {
 }
 
 // TestState_ordinaryRepositoriesCostNothing: however many repositories there are
-// and are written to, the state has none of them once the marks are closed.
+// and are written to, the state has none of them once the marks are closed: a
+// million here, after which it is as large as before, in memory and on disk.
 func TestState_ordinaryRepositoriesCostNothing(t *testing.T) {
+	const batches, size = 4000, 250
+	const slack = 1 << 20 // bytes of what is not the state's
 	w := newWorld(t)
 	s, number := w.State, w.number
 	lines := func() int { return strings.Count(snapshotOf(t, s), "\n") }
-	before := lines()
-	for i := range 200 {
-		all := make([]string, 100)
+	before, memory := lines(), inUse()
+	all := make([]string, size)
+	for i := range batches {
 		for j := range all {
-			all[j] = fmt.Sprintf("@hashed/%02x/%02x/%d-%d.git", i, j, i, j)
+			all[j] = fmt.Sprintf("@hashed/%02x/%02x/%d-%d.git", i%256, j, i, j)
 		}
 		for _, c := range []Command{paths(open(Open, "p", "q", "r"), all...), paths(closing(false), all...)} {
 			number++
@@ -215,4 +219,16 @@ func TestState_ordinaryRepositoriesCostNothing(t *testing.T) {
 	if s.Len() != 0 || lines() != before {
 		t.Errorf("%d entries and %d lines of snapshot, want 0 and %d", s.Len(), lines(), before)
 	}
+	if more := inUse() - memory; more > slack {
+		t.Errorf("the state takes %d bytes more than before", more)
+	}
+	runtime.KeepAlive(s)
+}
+
+// inUse is the memory that is in use.
+func inUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
