@@ -65,8 +65,13 @@ func (s *Server) read(r *request) error {
 // and neither side of the client's has been used up.
 func repeatable(r *request, o stream.Outcome) bool {
 	lost := o.Err != nil && status.Code(o.Err) == codes.Unavailable && o.ClientErr == nil
-	untouched := !o.Responded && !r.spent && (!r.method.ClientStreams || !o.Sent)
-	return lost && untouched && (!o.Ended || !o.Sent)
+	return lost && r.untouched(o) && (!o.Ended || !o.Sent)
+}
+
+// untouched tells whether neither side of the client's stream has been used up, so
+// that the call may be made again.
+func (r *request) untouched(o stream.Outcome) bool {
+	return !o.Responded && !r.spent && (!r.method.ClientStreams || !o.Sent)
 }
 
 func wantsPrimary(r *request) bool {

@@ -185,8 +185,7 @@ func (v *voting) end(o stream.Outcome) error {
 // been used up.
 func elsewhere(r *request, o stream.Outcome, try context.Context) bool {
 	lost := o.Err != nil && !o.Ended && (status.Code(o.Err) == codes.Unavailable || try.Err() != nil)
-	untouched := !o.Responded && !r.spent && (!r.method.ClientStreams || !o.Sent)
-	return lost && untouched && o.ClientErr == nil && r.ctx.Err() == nil
+	return lost && r.untouched(o) && o.ClientErr == nil && r.ctx.Err() == nil
 }
 
 // alike tells whether two storages ended a call in the same way.

@@ -102,9 +102,10 @@ func (w *Write) NotSent(ctx context.Context) error {
 }
 
 // Vote asks that the votes of those that agree, the primary among them, be
-// released, of a write that was sent along the route: when it returns nil everybody else is accounted for, and the votes
-// may be answered. An error says why nothing may happen. There is one call at a
-// time, by any goroutine; it returns at once when the write ends.
+// released, of a write that was sent along the route: when it returns nil everybody
+// else is accounted for, and the votes may be answered. An error says why nothing
+// may happen. There is one call at a time, by any goroutine; it returns at once
+// when the write ends.
 func (w *Write) Vote(along Route, agreeing []string) error {
 	voted := make(chan error, 1)
 	w.ledger.mu.Lock()

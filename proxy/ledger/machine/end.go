@@ -50,9 +50,9 @@ func (m *Machine) ended(e Ended) {
 // something that no vote was asked for.
 func (w *write) harmless() bool { return w.route.Votes && !w.released && !w.succeeded }
 
-// conclude ends a write that has succeeded. Between two leases its status waits for the next one, with the view
-// of that: a fence that others have agreed on meanwhile is in that view, and
-// dooms it. Its mark stays open all the time.
+// conclude ends a write that has succeeded. Between two leases its status waits
+// for the next one, with the view of that: a fence that others have agreed on
+// meanwhile is in that view, and dooms it. Its mark stays open all the time.
 func (m *Machine) conclude(w *write) {
 	switch {
 	case w.doomed != nil || m.retired:

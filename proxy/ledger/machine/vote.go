@@ -52,21 +52,12 @@ func (m *Machine) decide(w *write) {
 // that registers it, and by that of its mark. Without that the write waits, or is
 // doomed. ▲
 func (m *Machine) enlist(w *write) bool {
-	if !w.registered {
-		for i, key := range w.keys {
-			w.repos[i] = m.get(key)
-			m.touch(w.repos[i])
-		}
-		for _, r := range w.on() {
-			if r.ticket.gates() {
-				m.wait(w, WhyGate, r)
-				return false
-			}
-		}
-		if m.held(w.keys[0].VirtualStorage) {
-			m.wait(w, WhyHold, nil)
-			return false
-		}
+	if !m.entered(w) {
+		return false
+	}
+	if !w.registered && m.held(w.keys[0].VirtualStorage) {
+		m.wait(w, WhyHold, nil)
+		return false
 	}
 	if !w.released {
 		why, err := m.reroute(w)

@@ -88,17 +88,8 @@ func (m *Machine) advance(w *write) {
 		m.reject(w, ErrRetired)
 		return
 	}
-	if !w.registered {
-		for i, key := range w.keys {
-			w.repos[i] = m.get(key)
-			m.touch(w.repos[i])
-		}
-		for _, r := range w.on() {
-			if r.ticket.gates() {
-				m.wait(w, WhyGate, r)
-				return
-			}
-		}
+	if !m.entered(w) {
+		return
 	}
 	// ▲ The view is read in the Step that registers the write, not before: a
 	// repair that declares a storage in sync knows of the write, or the view
@@ -147,6 +138,25 @@ func (m *Machine) prepared(w *write) bool {
 	if w.need = m.knownAt(w); m.watermark < w.need {
 		m.wait(w, WhyWatermark, nil)
 		return false
+	}
+	return true
+}
+
+// entered tells whether no repair holds a repository of the write; else the write
+// waits for that. One that is registered is past the gate.
+func (m *Machine) entered(w *write) bool {
+	if w.registered {
+		return true
+	}
+	for i, key := range w.keys {
+		w.repos[i] = m.get(key)
+		m.touch(w.repos[i])
+	}
+	for _, r := range w.on() {
+		if r.ticket.gates() {
+			m.wait(w, WhyGate, r)
+			return false
+		}
 	}
 	return true
 }
