@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/proxy/channel"
+	"praefect/proxy/storage"
 	"praefect/proxy/stream"
 )
 
@@ -39,18 +40,18 @@ func (s *Server) expect(ctx context.Context, r *request, opened *channel.Registr
 		return ctx, nil, errNoSidechannels
 	}
 	c := &sidechannel{server: s, r: r}
-	ctx, c.waiter = opened.Expect(ctx, relay)
+	ctx, c.waiter = opened.Expect(storage.WithBackchannel(ctx), relay)
 	return ctx, c, nil
 }
 
 // relay joins the sidechannel that a storage has opened with one to the client.
-func relay(ctx context.Context, storage *channel.ClientEnd) error {
+func relay(ctx context.Context, opened *channel.ClientEnd) error {
 	client, err := channel.Open(ctx) // ctx descends from that of the client's call
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	return channel.Relay(ctx, client, storage)
+	return channel.Relay(ctx, client, opened)
 }
 
 // before puts the end of the sidechannel before the end of the call: everything

@@ -137,7 +137,7 @@ func (v *voting) left(leg int) {
 // open opens the call at one storage. ctx is an outgoing one.
 func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn) (*stream.Leg, error) {
 	name := conn.Target().Storage
-	ctx = metadata.AppendToOutgoingContext(ctx, transaction.Header, v.votes.Metadata(name))
+	ctx = metadata.AppendToOutgoingContext(storage.WithBackchannel(ctx), transaction.Header, v.votes.Metadata(name))
 	return stream.Open(ctx, v.server.stepped(conn), call, v.r.firstFor(name))
 }
 

@@ -40,7 +40,7 @@ func (l *link) dial(ctx context.Context) (*Conn, error) {
 		return conn, err
 	}
 	if better, err := attempt(true); err == nil {
-		_ = conn.cc.Close() // it was open
+		_ = conn.close() // it was open
 		return better, nil
 	}
 	return conn, nil

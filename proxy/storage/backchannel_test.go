@@ -73,7 +73,7 @@ func callsBack(answers chan<- string) grpc.ServerOption {
 // calledBack is whom a storage reaches when it calls back while it is called.
 func calledBack(t *testing.T, c *Conn, answers <-chan string) string {
 	t.Helper()
-	stream, err := healthpb.NewHealthClient(c).Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	stream, err := healthpb.NewHealthClient(c).Watch(WithBackchannel(t.Context()), &healthpb.HealthCheckRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,28 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"praefect/proxy/channel"
 )
 
-// Conn is one network connection to a storage, verified before it was handed
-// out. It never becomes another connection: when it is lost, every RPC started
-// on it fails with UNAVAILABLE and has sent nothing. It implements
-// grpc.ClientConnInterface and is safe for concurrent use.
+// Conn is a connection to a storage, verified before it was handed out. It never
+// becomes another connection: when it is lost, every RPC started on it fails with
+// UNAVAILABLE and has sent nothing. It implements grpc.ClientConnInterface and is
+// safe for concurrent use.
+//
+// To a storage that speaks the backchannel it consists of two network connections,
+// which lead to the same disk, and are lost together. What shares one with the
+// backchannel is framed twice and copied once more; so only what needs that takes
+// it, as WithBackchannel says.
 type Conn struct {
-	target     Target
-	generation uint64
-	identity   identity
-	cc         *grpc.ClientConn
-	wire       *wire
+	target         Target
+	generation     uint64
+	identity       identity
+	plain, channel *path // the same one without backchannel
 	// sidechannels are those that the storage may open; nil without backchannel.
 	sidechannels *channel.Registry
 
@@ -41,58 +43,47 @@ type Conn struct {
 	closeIdle  func()
 
 	// audible ends when the connection is given up because the storage fell silent.
-	audible context.Context
-	silence context.CancelCauseFunc
+	audible  context.Context
+	silenced context.CancelCauseFunc
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
 
-// dial makes one network connection, with the backchannel or without, and
-// verifies what is behind it. The caller bounds it. Errors are *dialError.
+// dial makes a connection, with the backchannel or without, and verifies what is
+// behind it. The caller bounds it. Errors are *dialError.
 func dial(ctx context.Context, target Target, generation uint64, addr address, cfg Config, backchannel bool) (*Conn, error) {
-	c := &Conn{target: target, generation: generation, wire: newWire(), lost: make(chan struct{}), idle: make(chan struct{})}
-	c.audible, c.silence = context.WithCancelCause(context.Background())
+	c := &Conn{target: target, generation: generation, lost: make(chan struct{}), idle: make(chan struct{})}
+	c.audible, c.silenced = context.WithCancelCause(context.Background())
 	c.finished = grpc.OnFinish(func(error) { c.release() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })
 
-	open := cfg.Dial
-	if open == nil {
-		open = addr.dialer()
-	}
 	creds := addr.transport(cfg)
-	var spent, notSpoken atomic.Bool
-	if backchannel {
-		c.sidechannels = new(channel.Registry)
-		creds = channel.NewClientCredentials(creds, channel.Client{
-			Config: cfg.Channels, Server: func() *grpc.Server { return cfg.Backchannel(c) }, Sidechannels: c.sidechannels,
-			NotSpoken: func() { notSpoken.Store(true) },
-		})
+	if !backchannel {
+		var err error
+		c.plain, c.identity, err = open(ctx, target, addr, cfg, creds)
+		c.channel = c.plain
+		return c, err
 	}
-	cc, err := newClientConn(addr, target.Token, cfg, creds, func(ctx context.Context, _ string) (net.Conn, error) {
-		if spent.Swap(true) {
-			return nil, errSpent
-		}
-		ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
-		defer cancel()
-		conn, err := open(ctx, addr.network, addr.endpoint)
-		if err != nil {
-			c.wire.end(err)
-			return nil, err
-		}
-		return c.wire.around(conn), nil
+	var notSpoken atomic.Bool
+	c.sidechannels = new(channel.Registry)
+	both := channel.NewClientCredentials(creds, channel.Client{
+		Config: cfg.Channels, Server: func() *grpc.Server { return cfg.Backchannel(c) }, Sidechannels: c.sidechannels,
+		NotSpoken: func() { notSpoken.Store(true) },
 	})
-	if err != nil {
-		return nil, &dialError{cause: err}
+	var err error
+	if c.channel, c.identity, err = open(ctx, target, addr, cfg, both); err != nil {
+		failure, _ := errors.AsType[*dialError](err)
+		failure.notSpoken = notSpoken.Load()
+		return nil, failure
 	}
-	c.cc = cc
-	if c.identity, err = verify(ctx, cc, target.Storage); err != nil {
-		return nil, &dialError{
-			cause: errors.Join(c.wire.why(err), cc.Close()), answered: c.wire.answered(), notSpoken: notSpoken.Load(),
-		}
-	}
-	// The library answers RPCs a moment before it says that it is ready; until
-	// then the connection would look lost.
-	for cc.GetState() == connectivity.Connecting && cc.WaitForStateChange(ctx, connectivity.Connecting) {
+	var beside identity
+	c.plain, beside, err = open(ctx, target, addr, cfg, creds)
+	switch {
+	case err != nil:
+		return nil, &dialError{cause: errors.Join(err, c.channel.cc.Close()), answered: true}
+	case beside.filesystemID != c.identity.filesystemID: // ▲ a read must not find another disk than was routed to
+		err := fmt.Errorf("the disk was %q, and is %q a moment later", c.identity.filesystemID, beside.filesystemID)
+		return nil, &dialError{cause: errors.Join(err, c.close()), answered: true}
 	}
 	return c, nil
 }
@@ -115,8 +106,8 @@ func (c *Conn) ServerVersion() string { return c.identity.serverVersion }
 // GitVersion is the version of git that the storage runs.
 func (c *Conn) GitVersion() string { return c.identity.gitVersion }
 
-// Backchannel reports whether the storage calls this side over the connection:
-// without it no write to it can be voted on, and it opens no sidechannel.
+// Backchannel reports whether the storage can call this side, during RPCs started
+// WithBackchannel: else no write to it is voted on, and it opens no sidechannel.
 func (c *Conn) Backchannel() bool { return c.sidechannels != nil }
 
 // Sidechannels has those who wait for sidechannels of this connection; nil if
@@ -160,7 +151,7 @@ func (c *Conn) Invoke(ctx context.Context, method string, args, reply any, opts 
 	if err := c.acquire(); err != nil {
 		return err
 	}
-	return c.cc.Invoke(ctx, method, args, reply, c.counted(opts)...)
+	return c.path(ctx).cc.Invoke(ctx, method, args, reply, c.counted(opts)...)
 }
 
 // NewStream begins a streaming RPC; see grpc.ClientConn. An error means that
@@ -169,7 +160,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	if err := c.acquire(); err != nil {
 		return nil, err
 	}
-	return c.cc.NewStream(ctx, desc, method, c.counted(opts)...)
+	return c.path(ctx).cc.NewStream(ctx, desc, method, c.counted(opts)...)
 }
 
 // counted adds the option that ends what acquire began, into an array of its
@@ -200,7 +191,7 @@ func (c *Conn) giveUp(cause error) {
 	c.cause = cause
 	close(c.lost)
 	if errors.Is(cause, errSilent) {
-		c.silence(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
+		c.silenced(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
 	}
 }
 
@@ -214,8 +205,5 @@ func (c *Conn) drain(ctx context.Context) error {
 	case <-c.idle:
 	case <-ctx.Done():
 	}
-	if err := c.cc.Close(); err != nil {
-		return fmt.Errorf("close connection to storage %q: %w", c.target.Storage, err)
-	}
-	return nil
+	return c.close()
 }

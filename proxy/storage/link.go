@@ -3,16 +3,13 @@ package storage
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/status"
 )
 
 var (
@@ -88,7 +85,7 @@ func (l *link) run(ctx context.Context) {
 		born := time.Now()
 		l.reachable(conn)
 		cause := l.watch(ctx, conn)
-		l.heard = time.Now().Add(-conn.wire.silence())
+		l.heard = time.Now().Add(-conn.silence())
 		// Unpublished first: who learns of the loss must not be given it again.
 		l.unreachable(ctx, cause, false)
 		conn.giveUp(cause)
@@ -112,24 +109,30 @@ func (l *link) run(ctx context.Context) {
 // watch returns why conn is of no more use.
 func (l *link) watch(ctx context.Context, conn *Conn) error {
 	ctx, end := context.WithCancelCause(ctx)
+	var transports sync.WaitGroup
+	defer transports.Wait()
 	defer end(nil)
+	for _, p := range conn.paths() {
+		transports.Go(func() {
+			if p.cc.WaitForStateChange(ctx, connectivity.Ready) {
+				end(errTransport)
+			}
+		})
+	}
 	l.watched.Store(&watched{conn.generation, end})
-	for {
-		wait := min(l.cfg.ProbeInterval, max(l.cfg.Silence-conn.wire.silence(), 0))
-		if leftReady(ctx, conn, wait) {
-			break
-		}
+	for ctx.Err() == nil {
+		pause(ctx, min(l.cfg.ProbeInterval, max(l.cfg.Silence-conn.silence(), 0)))
 		if err := l.probe(ctx, conn); err != nil {
 			return err
 		}
 	}
-	switch {
-	case context.Cause(ctx) == errRenewed:
+	switch cause := context.Cause(ctx); cause {
+	case errTransport:
+		return conn.why(errTransport)
+	case errRenewed:
 		return errRenewed
-	case ctx.Err() != nil:
-		return errStopped
 	}
-	return conn.wire.why(errTransport)
+	return errStopped
 }
 
 // renew ends the connection of that generation if it is still watched.
@@ -137,44 +140,6 @@ func (l *link) renew(generation uint64) {
 	if w := l.watched.Load(); w != nil && w.generation == generation {
 		w.end(errRenewed)
 	}
-}
-
-// leftReady waits for a time and reports whether the transport ended in it, or
-// before it, or ctx did.
-func leftReady(ctx context.Context, conn *Conn, wait time.Duration) bool {
-	waiting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	return conn.cc.WaitForStateChange(waiting, connectivity.Ready) || ctx.Err() != nil
-}
-
-// probe asks the storage for its health. It returns an error only if the
-// storage was silent for too long; every other failure makes it slow.
-func (l *link) probe(ctx context.Context, conn *Conn) error {
-	timeout := l.cfg.patience(conn.wire.silence())
-	asked := time.Now()
-	asking, cancel := context.WithTimeout(ctx, timeout)
-	err := checkHealth(asking, conn.cc)
-	cancel()
-	took := time.Since(asked)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if status.Code(err) == codes.Unavailable && leftReady(ctx, conn, l.cfg.Silence/10) {
-		return nil // it was the transport, and watch sees that
-	}
-	silence := conn.wire.silence()
-	switch l.cfg.judge(err, took, timeout, silence) {
-	case well:
-		l.metrics.latency.Observe(took.Seconds())
-		l.wellness(conn, nil, took)
-	case slow:
-		l.wellness(conn, err, took)
-	case silent:
-		return fmt.Errorf("%w for %v", errSilent, silence.Round(time.Millisecond))
-	case late:
-		conn.wire.touch()
-	}
-	return nil
 }
 
 // reachable publishes a verified connection.

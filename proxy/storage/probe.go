@@ -1,0 +1,85 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// cutOff is how many times Config.Silence a path may be silent while another is
+// not: a storage that is busy talking may have no time for health checks, but a
+// network may lose what belongs to one connection.
+const cutOff = 4
+
+// checked is how a health check went over one path.
+type checked struct {
+	path    *path
+	verdict verdict
+	err     error
+	took    time.Duration
+	silence time.Duration // for which nothing was heard, if that is the verdict
+}
+
+// probe asks the storage for its health, over each path of conn. It returns an
+// error only if the storage was silent for too long; every other failure makes it
+// slow. It ends early with ctx, which ends when the transport does.
+func (l *link) probe(ctx context.Context, conn *Conn) error {
+	paths := conn.paths()
+	checks := make([]checked, len(paths))
+	var asked sync.WaitGroup
+	for i, p := range paths {
+		asked.Go(func() { checks[i] = l.check(ctx, conn, p) })
+	}
+	asked.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	var slowness error
+	var took time.Duration
+	answered := true
+	for _, c := range checks {
+		took = max(took, c.took)
+		switch c.verdict {
+		case well:
+			l.metrics.latency.Observe(c.took.Seconds())
+		case silent:
+			return fmt.Errorf("%w for %v", errSilent, c.silence.Round(time.Millisecond))
+		case slow:
+			slowness = c.err
+		case late:
+			c.path.wire.touch()
+			answered = false
+		case undecided:
+			answered = false
+		}
+	}
+	if answered || slowness != nil {
+		l.wellness(conn, slowness, took)
+	}
+	return nil
+}
+
+// check asks over one path.
+func (l *link) check(ctx context.Context, conn *Conn, p *path) checked {
+	c := checked{path: p}
+	timeout := l.cfg.patience(conn.silence())
+	began := time.Now()
+	asking, cancel := context.WithTimeout(ctx, timeout)
+	c.err = checkHealth(asking, p.cc)
+	cancel()
+	c.took = time.Since(began)
+	if status.Code(c.err) == codes.Unavailable {
+		// It may be the transport: then ctx ends in a moment.
+		pause(ctx, l.cfg.Silence/10)
+	}
+	c.silence = conn.silence()
+	c.verdict = l.cfg.judge(c.err, c.took, timeout, c.silence)
+	if alone := p.wire.silence(); c.verdict != late && alone >= cutOff*l.cfg.Silence {
+		c.verdict, c.silence = silent, alone
+	}
+	return c
+}
