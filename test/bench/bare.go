@@ -8,15 +8,20 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"praefect/proxy/method"
 	"praefect/proxy/stream"
 )
 
-// bare is the path through a proxy that does nothing but pass unary calls on:
-// what gRPC and one more process cost on this machine, whatever a proxy does.
+// bare is the path through a proxy that does nothing but pass calls on: what gRPC
+// and one more process cost on this machine, whatever a proxy does.
 const bare = "bare"
 
 // servePassThrough is this program as such a proxy.
 func servePassThrough(storage string) error {
+	methods, err := method.New()
+	if err != nil {
+		return err
+	}
 	conn, err := grpc.NewClient(storage, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
@@ -24,8 +29,9 @@ func servePassThrough(storage string) error {
 	defer conn.Close()
 	var forwarder stream.Forwarder
 	server := grpc.NewServer(grpc.ForceServerCodecV2(stream.Codec{}), grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
-		method, _ := grpc.MethodFromServerStream(ss)
-		call := stream.Call{Method: method}
+		name, _ := grpc.MethodFromServerStream(ss)
+		m, _ := methods.Lookup(name)
+		call := stream.Call{Method: name, ClientStreams: m.ClientStreams, ServerStreams: m.ServerStreams}
 		first, err := stream.Peek(ss, call)
 		if err != nil {
 			return err

@@ -55,20 +55,24 @@ func bulkGit(ctx context.Context, binaries cluster.Binaries, s settings, dir str
 	if err != nil {
 		return nil, err
 	}
-	paths := map[string]*grpc.ClientConn{direct: c.Storages[0].Conn(), proxied: c.Instances[0].Conn()}
-	names := map[string]string{direct: "gitaly-1", proxied: "default"}
+	conns, _, stop, err := past(c.Storages[0].Addr, c.Storages[0].Token)
+	defer stop()
+	if err != nil {
+		return nil, err
+	}
+	conns[direct], conns[proxied] = c.Storages[0].Conn(), c.Instances[0].Conn()
 	up, down := map[string][]float64{}, map[string][]float64{}
-	for n := range s.few() {
-		for _, path := range []string{direct, proxied} {
-			repository := benchRepository(path, names[path], n)
+	for n := range s.runs {
+		for _, path := range bulkPaths {
+			repository := benchRepository(path, storageOn(path), n)
 			start := time.Now()
-			if err := sendBundle(ctx, paths[path], repository, bundle); err != nil {
+			if err := sendBundle(ctx, conns[path], repository, bundle); err != nil {
 				return nil, fmt.Errorf("send up, %s: %w", path, err)
 			}
 			up[path] = append(up[path], megabytes(s.bulkSize, time.Since(start)))
 
 			start = time.Now()
-			size, err := readBlob(ctx, paths[path], repository, blob)
+			size, err := readBlob(ctx, conns[path], repository, blob)
 			if err == nil && size != s.bulkSize {
 				err = fmt.Errorf("%d bytes came of %d", size, s.bulkSize)
 			}
@@ -77,15 +81,31 @@ func bulkGit(ctx context.Context, binaries cluster.Binaries, s settings, dir str
 			}
 			down[path] = append(down[path], megabytes(s.bulkSize, time.Since(start)))
 
-			if _, err := gitalypb.NewRepositoryServiceClient(paths[path]).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{Repository: repository}); err != nil {
+			if _, err := gitalypb.NewRepositoryServiceClient(conns[path]).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{Repository: repository}); err != nil {
 				return nil, err
 			}
 		}
 	}
+	return append(speeds("down_git", down), speeds("up_git", up)...), nil
+}
+
+// bulkPaths are the ways of one large transfer.
+var bulkPaths = []string{direct, proxied, bare, copying}
+
+// storageOn is the name under which a path knows the first storage.
+func storageOn(path string) string {
+	if path == proxied {
+		return "default"
+	}
+	return "gitaly-1"
+}
+
+// speeds are the figures of one transfer on all its paths.
+func speeds(name string, measured map[string][]float64) figures {
 	return figures{
-		of("down_git", direct, 1, "MB/s", down[direct]), of("down_git", proxied, 1, "MB/s", down[proxied]),
-		of("up_git", direct, 1, "MB/s", up[direct]), of("up_git", proxied, 1, "MB/s", up[proxied]),
-	}, nil
+		of(name, direct, 1, "MB/s", measured[direct]), of(name, proxied, 1, "MB/s", measured[proxied]),
+		of(name+"_"+bare, proxied, 1, "MB/s", measured[bare]), of(name+"_"+copying, proxied, 1, "MB/s", measured[copying]),
+	}
 }
 
 func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
@@ -94,21 +114,22 @@ func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 		return nil, err
 	}
 	defer m.stop()
-	c, conns := m.c, m.conns
-	names := map[string]string{direct: "gitaly-1", proxied: "default"}
-	up, down, cpu := map[string][]float64{}, map[string][]float64{}, []float64(nil)
-	for _, path := range []string{direct, proxied} {
-		_, err := gitalypb.NewRepositoryServiceClient(conns[path]).CreateRepository(ctx, &gitalypb.CreateRepositoryRequest{Repository: benchRepository(path, names[path], 0)})
+	conns := m.conns
+	up, down, cpu := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+	for _, path := range bulkPaths {
+		_, err := gitalypb.NewRepositoryServiceClient(conns[path]).CreateRepository(ctx, &gitalypb.CreateRepositoryRequest{Repository: benchRepository(path, storageOn(path), 0)})
 		if err != nil {
 			return nil, err
 		}
 	}
 	for range s.runs {
-		for _, path := range []string{direct, proxied} {
-			repository := benchRepository(path, names[path], 0)
-			before, err := cpuSeconds(c.Instances[0].PID())
-			if err != nil {
-				return nil, err
+		for _, path := range bulkPaths {
+			repository := benchRepository(path, storageOn(path), 0)
+			var before float64
+			if path != direct {
+				if before, err = cpuSeconds(m.pids[path]); err != nil {
+					return nil, err
+				}
 			}
 			start := time.Now()
 			if _, err := readBlob(ctx, conns[path], repository, strings.Repeat("1", 40)); err != nil {
@@ -120,20 +141,18 @@ func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 				return nil, fmt.Errorf("send up, %s: %w", path, err)
 			}
 			up[path] = append(up[path], megabytes(s.bulkSize, time.Since(start)))
-			after, err := cpuSeconds(c.Instances[0].PID())
-			if err != nil {
-				return nil, err
-			}
-			if path == proxied {
-				cpu = append(cpu, (after-before)/(2*float64(s.bulkSize)/1e9))
+			if path != direct {
+				after, err := cpuSeconds(m.pids[path])
+				if err != nil {
+					return nil, err
+				}
+				cpu[path] = append(cpu[path], (after-before)/(2*float64(s.bulkSize)/1e9))
 			}
 		}
 	}
-	return figures{
-		of("down_memory", direct, 1, "MB/s", down[direct]), of("down_memory", proxied, 1, "MB/s", down[proxied]),
-		of("up_memory", direct, 1, "MB/s", up[direct]), of("up_memory", proxied, 1, "MB/s", up[proxied]),
-		of("cpu_per_gb", proxied, 1, "s", cpu),
-	}, nil
+	all := append(speeds("down_memory", down), speeds("up_memory", up)...)
+	return append(all, of("cpu_per_gb", proxied, 1, "s", cpu[proxied]),
+		of("cpu_per_gb_"+bare, proxied, 1, "s", cpu[bare]), of("cpu_per_gb_"+copying, proxied, 1, "s", cpu[copying])), nil
 }
 
 func megabytes(size int64, d time.Duration) float64 { return float64(size) / 1e6 / d.Seconds() }

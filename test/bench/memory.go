@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -48,32 +49,39 @@ func serveUntilEOF(run func(context.Context, net.Listener) error) error {
 	return run(ctx, lis)
 }
 
-// startSelf starts this program with arguments that make it serve, and returns
-// its address.
-func startSelf(args ...string) (addr string, stop func() error, err error) {
+// helper is this program, started to serve.
+type helper struct {
+	addr string
+	pid  int
+	stop func() error
+}
+
+// startSelf starts this program with arguments that make it serve.
+func startSelf(args ...string) (h helper, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", nil, err
+		return helper{}, err
 	}
 	cmd := exec.Command(self, args...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return "", nil, err
+		return helper{}, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", nil, err
+		return helper{}, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", nil, err
+		return helper{}, err
 	}
-	stop = func() error { return errors.Join(in.Close(), cmd.Wait()) }
+	h = helper{pid: cmd.Process.Pid, stop: func() error { return errors.Join(in.Close(), cmd.Wait()) }}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return "", nil, errors.Join(fmt.Errorf("%q did not start: %w", args, err), stop())
+		return helper{}, errors.Join(fmt.Errorf("%q did not start: %w", args, err), h.stop())
 	}
-	return strings.TrimSpace(line), stop, nil
+	h.addr = strings.TrimSpace(line)
+	return h, nil
 }
 
 // inMemory is one instance in front of storages in memory: what is left to
@@ -84,7 +92,8 @@ type inMemory struct {
 	// processes that do less. Behind the virtual storage "alone" there is only the
 	// first storage.
 	conns map[string]*grpc.ClientConn
-	first string // address of the first storage
+	pids  map[string]int // of the processes between, by path
+	first string         // address of the first storage
 	undo  []func() error
 }
 
@@ -120,30 +129,54 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, 
 	}
 	m.undo = append(m.undo, func() error { stopCluster(ctx, m.c); return nil })
 	m.conns[proxied], m.conns[alone] = m.c.Instances[0].Conn(), m.c.Instances[0].Conn()
-	for path, flag := range map[string]string{direct: "", bare: "-pass-to", copying: "-copy-to"} {
-		addr := m.first
-		if flag != "" {
-			if addr, err = m.start(flag, m.first); err != nil {
-				return nil, err
-			}
-		}
-		conn, err := cluster.Dial(addr, memoryToken)
-		if err != nil {
-			return nil, err
-		}
-		m.undo = append(m.undo, conn.Close)
-		m.conns[path] = conn
+	conn, err := cluster.Dial(m.first, memoryToken)
+	if err != nil {
+		return nil, err
 	}
-	return m, nil
+	m.undo = append(m.undo, conn.Close)
+	m.conns[direct] = conn
+	less, pids, stop, err := past(m.first, memoryToken)
+	m.undo = append(m.undo, stop)
+	maps.Copy(m.conns, less)
+	m.pids = pids
+	m.pids[proxied] = m.c.Instances[0].PID()
+	return m, err
+}
+
+// past leads to a storage past praefect, through processes that do less. What was
+// started ends with stop, even after an error.
+func past(storage, token string) (conns map[string]*grpc.ClientConn, pids map[string]int, stop func() error, err error) {
+	conns, pids = make(map[string]*grpc.ClientConn), make(map[string]int)
+	var undo []func() error
+	stop = func() (err error) {
+		for _, f := range slices.Backward(undo) {
+			err = errors.Join(err, f())
+		}
+		return err
+	}
+	for path, flag := range map[string]string{bare: "-pass-to", copying: "-copy-to"} {
+		h, err := startSelf(flag, storage)
+		if err != nil {
+			return conns, pids, stop, err
+		}
+		undo = append(undo, h.stop)
+		conn, err := cluster.Dial(h.addr, token)
+		if err != nil {
+			return conns, pids, stop, err
+		}
+		undo = append(undo, conn.Close)
+		conns[path], pids[path] = conn, h.pid
+	}
+	return conns, pids, stop, nil
 }
 
 // start starts a process that ends with the world.
 func (m *inMemory) start(args ...string) (addr string, err error) {
-	addr, stop, err := startSelf(args...)
+	h, err := startSelf(args...)
 	if err == nil {
-		m.undo = append(m.undo, stop)
+		m.undo = append(m.undo, h.stop)
 	}
-	return addr, err
+	return h.addr, err
 }
 
 func (m *inMemory) stop() {
