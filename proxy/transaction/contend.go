@@ -18,8 +18,9 @@ type pair struct {
 // that waits for it, and has one of them aborted if that lasts.
 //
 // Half a grace without a vote for either is enough of a sign: a storage that is
-// busy takes its time too, and git itself waits for a lock for 100 ms at most. After
-// a whole grace the one with the primary's vote would leave a storage behind.
+// busy takes its time too. It leaves the older one the time to get its locks before
+// a storage gives up waiting for them (Gitaly has git wait for one reference for
+// 1 s), or a whole grace is over, and that storage is left behind.
 func (m *Manager) contend(t *Transaction) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -56,11 +56,15 @@ type answer struct {
 	err     error
 }
 
-// vote votes beside whoever waits.
+// vote votes beside whoever waits, on something that is prepared.
 func (w world) vote(ctx context.Context, answers chan<- answer, id uint64, storage string, hash byte) {
+	w.voteIn(ctx, gitalypb.VoteTransactionRequest_PREPARED_PHASE, answers, id, storage, hash)
+}
+
+func (w world) voteIn(ctx context.Context, phase gitalypb.VoteTransactionRequest_Phase, answers chan<- answer, id uint64, storage string, hash byte) {
 	go func() {
 		r, err := w.Service(storage, w.conns[storage]).VoteTransaction(ctx, &gitalypb.VoteTransactionRequest{
-			TransactionId: id, Node: storage, ReferenceUpdatesHash: slices.Repeat([]byte{hash}, 20),
+			TransactionId: id, Node: storage, ReferenceUpdatesHash: slices.Repeat([]byte{hash}, 20), Phase: phase,
 		})
 		answers <- answer{storage, r.GetState(), err}
 	}()
@@ -262,4 +266,32 @@ func TestManager_slowWritesDoNotContend(t *testing.T) {
 		a.End()
 		b.End()
 	})
+}
+
+// TestManager_onlyLocksContend has two writes wait for the votes of storages that
+// are late, in opposite order, until the grace leaves those behind: only with a
+// vote that is cast while references are locked may one be in the way of the other.
+func TestManager_onlyLocksContend(t *testing.T) {
+	const preparing = 4 // of later versions of the API
+	for phase, contend := range map[gitalypb.VoteTransactionRequest_Phase]bool{
+		gitalypb.VoteTransactionRequest_UNKNOWN_PHASE:      true,
+		gitalypb.VoteTransactionRequest_PREPARED_PHASE:     true,
+		gitalypb.VoteTransactionRequest_COMMITTED_PHASE:    false,
+		gitalypb.VoteTransactionRequest_SYNCHRONIZED_PHASE: false,
+		preparing: false,
+	} {
+		run(t, func(w world) {
+			older, younger := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
+			answers := make(chan answer, 6)
+			w.voteIn(w.Context(), phase, answers, older.ID(), "gitaly-1", 1)
+			w.voteIn(w.Context(), phase, answers, younger.ID(), "gitaly-2", 2)
+			w.voteIn(w.Context(), phase, answers, younger.ID(), "gitaly-3", 2)
+			time.Sleep(900 * time.Millisecond)
+			if aborted := len(answers) > 0; aborted != contend {
+				w.Errorf("%v: one was aborted: %v, want %v", phase, aborted, contend)
+			}
+			older.End()
+			younger.End()
+		})
+	}
 }

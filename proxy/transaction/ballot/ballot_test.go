@@ -16,6 +16,9 @@ var (
 	apple  = Vote{Hash: [20]byte{1}, Phase: 1}
 	banana = Vote{Hash: [20]byte{2}, Phase: 1}
 	late   = Vote{Hash: [20]byte{1}, Phase: 2}
+	synced = Vote{Hash: [20]byte{3}, Phase: 3}
+	early  = Vote{Hash: [20]byte{1}, Phase: 4}
+	unsaid = Vote{Hash: [20]byte{1}}
 )
 
 // rig prints what a ballot says.
@@ -55,7 +58,7 @@ func lines(effects []Effect) string {
 // release, "+200ms" lets time pass.
 func (r *rig) do(t *testing.T, step string) string {
 	t.Helper()
-	votes := map[string]Vote{"apple": apple, "banana": banana, "late": late}
+	votes := map[string]Vote{"apple": apple, "banana": banana, "late": late, "synced": synced, "early": early, "unsaid": unsaid}
 	switch {
 	case step == "ok" || step == "no":
 		return lines(r.Released(r.now, step == "ok"))
@@ -186,35 +189,6 @@ func TestBallot_uselessAreOutAndHaveChangedNothing(t *testing.T) {
 	}
 	if !r.Blocked() {
 		t.Error("not blocked")
-	}
-}
-
-func TestContend(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		a, b []string
-		want bool
-	}{
-		{"opposite order", []string{"a=apple"}, []string{"b=banana"}, true},
-		{"three of them", []string{"a=apple", "c=apple"}, []string{"b=banana"}, true},
-		{"one is ahead", []string{"a=apple", "b=apple"}, []string{"a=banana"}, false},
-		{"both wait for one that is slow", []string{"a=apple", "b=apple"}, []string{"a=banana", "b=banana"}, false},
-		{"what it lacks is gone", []string{"b-", "a=apple"}, []string{"b=banana"}, false},
-		{"one is over", []string{"a=apple", "abort"}, []string{"b=banana"}, false},
-		{"one has not voted yet", []string{"a=apple"}, nil, false},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			a, b := newRig(Config{}), newRig(Config{})
-			for _, step := range tc.a {
-				a.do(t, step)
-			}
-			for _, step := range tc.b {
-				b.do(t, step)
-			}
-			if got := Contend(a.Ballot, b.Ballot); got != tc.want || got != Contend(b.Ballot, a.Ballot) {
-				t.Errorf("got %v, want %v", got, tc.want)
-			}
-		})
 	}
 }
 

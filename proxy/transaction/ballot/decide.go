@@ -88,31 +88,3 @@ func (b *Ballot) outvoted(vote Vote) bool {
 }
 
 func (b *Ballot) majority() int { return len(b.voters)/2 + 1 }
-
-// Contend tells whether two writes of one repository wait for each other: each
-// has a vote of a storage that the other lacks, and could get.
-func Contend(a, b *Ballot) bool { return a.holds(b) && b.holds(a) }
-
-// holds tells whether a has a waiting vote of a storage whose vote b lacks.
-func (b *Ballot) holds(other *Ballot) bool {
-	if b.over || other.over || b.accounting || other.accounting {
-		return false
-	}
-	for i := range b.voters {
-		if v := &b.voters[i]; v.waiting && !v.out {
-			if w := other.voter(v.name); w != nil && !w.waiting && !w.out && !w.gone && other.anyWaiting() {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (b *Ballot) anyWaiting() bool {
-	for i := range b.voters {
-		if b.voters[i].waiting && !b.voters[i].out {
-			return true
-		}
-	}
-	return false
-}

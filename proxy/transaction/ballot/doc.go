@@ -30,7 +30,10 @@
 //
 // # Two writes that wait for each other
 //
-// Storages lock what a write is about to change before they vote. Two writes that
+// Storages lock what a write is about to change before they vote that it is
+// prepared, and unlock it before they vote that it is committed. Two writes that
 // took their locks in opposite order at two storages would wait for ever: each has
-// a vote that the other lacks. Contend finds them.
+// the vote of a storage that the other waits for. Contend finds them; among three
+// or more that wait in a circle there are always such two, since who is in the way
+// of whom is the same at every storage.
 package ballot

@@ -1,0 +1,49 @@
+package ballot
+
+// The phases, as the API numbers them, whose votes are cast with locks held: git
+// has locked all references of a transaction when it votes that they are prepared,
+// and none any more when it votes that they are committed. Nor does a storage hold
+// any that waits for the others before or after a hook, or before it prepares. A
+// storage that does not name the phase may hold some.
+const (
+	phaseUnknown  = 0
+	phasePrepared = 1
+)
+
+// Contend tells whether two writes of one repository may wait for each other: each
+// has locked at some storage what the other may still be waiting for there. It is
+// certain that they do not where both have their locks at one storage at the same
+// time, since what they change is the same everywhere.
+//
+// What it cannot tell is whether a storage is merely slow: only that lasts.
+func Contend(a, b *Ballot) bool {
+	if a.over || b.over || a.accounting || b.accounting {
+		return false
+	}
+	var aFirst, bFirst bool
+	for i := range a.voters {
+		v := &a.voters[i]
+		w := b.voter(v.name)
+		if w == nil {
+			continue
+		}
+		switch {
+		case v.locks() && w.locks():
+			return false
+		case v.locks() && w.mayVote():
+			aFirst = true
+		case w.locks() && v.mayVote():
+			bFirst = true
+		}
+	}
+	return aFirst && bFirst
+}
+
+// locks tells whether a storage keeps others from what it is about to change, until
+// it has an answer.
+func (v *voter) locks() bool {
+	return v.waiting && !v.out && (v.vote.Phase == phasePrepared || v.vote.Phase == phaseUnknown)
+}
+
+// mayVote tells whether a storage has yet to cast a vote that counts.
+func (v *voter) mayVote() bool { return !v.waiting && !v.out && !v.gone }
