@@ -33,12 +33,12 @@ retry_max = "1s"
 scheduling_interval = "1s"
 `
 
-// gitCluster is one instance in front of three storages on real git. Behind the
-// virtual storage "alone" there is one more, for what goes past the instance: the
+// gitCluster is some instances in front of three storages on real git. Behind the
+// virtual storage "alone" there is one more, for what goes past them: the
 // three would differ after it.
-func gitCluster(ctx context.Context, binaries cluster.Binaries, mode string, pg *postgres.Server, seeds *workload.Seeds) (*cluster.Cluster, error) {
+func gitCluster(ctx context.Context, binaries cluster.Binaries, mode string, pg *postgres.Server, seeds *workload.Seeds, instances int) (*cluster.Cluster, error) {
 	c, err := cluster.Start(ctx, cluster.Options{
-		Binaries: binaries, Postgres: pg, Disk: seeds.Disk, Settings: fmt.Sprintf(tuning, mode),
+		Binaries: binaries, Postgres: pg, Instances: instances, Disk: seeds.Disk, Settings: fmt.Sprintf(tuning, mode),
 		VirtualStorages: []cluster.VirtualStorage{cluster.Numbered("default", 3), cluster.Numbered(alone, 1)},
 	})
 	if err != nil {

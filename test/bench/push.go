@@ -21,8 +21,9 @@ import (
 const pushers = 64
 
 // push measures pushes of many at once on real git, each of a commit to a branch of
-// its own: all to one repository, and each to another. They come by
-// PostReceivePack, as from Workhorse, without a git process on the client's side.
+// its own: all to one repository, through one instance and through three, and each
+// to another. They come by PostReceivePack, as from Workhorse, without a git process
+// on the client's side.
 func push(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
 	dir, err := os.MkdirTemp("", "praefect-bench-")
 	if err != nil {
@@ -38,26 +39,51 @@ func push(ctx context.Context, binaries cluster.Binaries, s settings) (figures, 
 		return nil, err
 	}
 	defer closePostgres(pg)
-	c, err := gitCluster(ctx, binaries, strong, pg, seeds)
-	if err != nil {
-		return nil, err
+	var all figures
+	for _, at := range []struct {
+		instances int
+		targets   []target
+	}{
+		{1, []target{{"push_one_repository", 1}, {"push_64_repositories", pushers}}},
+		{3, []target{{"push_three_instances", 1}}},
+	} {
+		c, err := gitCluster(ctx, binaries, strong, pg, seeds, at.instances)
+		if err != nil {
+			return nil, err
+		}
+		measured, err := pushTo(ctx, c, s, seeds.Paths(), filepath.Join(dir, fmt.Sprint("small-", at.instances)), at.targets)
+		stopCluster(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, measured...)
 	}
-	defer stopCluster(ctx, c)
-	commit, err := smallCommit(ctx, c, dir)
+	return all, nil
+}
+
+// target is what is pushed to, and the name of that.
+type target struct {
+	name         string
+	repositories int
+}
+
+// pushTo measures pushes to a cluster, and past it. work is a directory to make.
+func pushTo(ctx context.Context, c *cluster.Cluster, s settings, paths []string, work string, targets []target) (figures, error) {
+	commit, err := smallCommit(ctx, c, work)
 	if err != nil {
 		return nil, err
 	}
 	single := c.StoragesOf(alone)[0]
-	sides := map[string]side{direct: {nil, single.Conn(), single.Name}, proxied: {c, c.Instances[0].Conn(), "default"}}
+	sides := map[string][]side{direct: {{nil, single.Conn(), single.Name}}}
+	for _, i := range c.Instances {
+		sides[proxied] = append(sides[proxied], side{c, i.Conn(), "default"})
+	}
 	var all figures
-	for _, target := range []struct {
-		name         string
-		repositories int
-	}{{"push_one_repository", 1}, {"push_64_repositories", pushers}} {
+	for _, target := range targets {
 		rate, failed, cpu := map[string][]float64{}, map[string][]float64{}, []float64(nil)
 		for n := range s.few() {
 			for _, path := range []string{direct, proxied} {
-				r := rush{to: sides[path], commit: commit, paths: seeds.Paths()[:target.repositories], name: fmt.Sprint(target.name, "-", n)}
+				r := rush{to: sides[path], commit: commit, paths: paths[:target.repositories], name: fmt.Sprint(target.name, "-", n)}
 				o, err := r.run(ctx)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", target.name, path, err)
@@ -85,8 +111,8 @@ type commit struct {
 	pack []byte
 }
 
-func smallCommit(ctx context.Context, c *cluster.Cluster, dir string) (commit, error) {
-	work := filepath.Join(dir, "small")
+// smallCommit makes it in a directory that there is not yet.
+func smallCommit(ctx context.Context, c *cluster.Cluster, work string) (commit, error) {
 	if err := os.Mkdir(work, 0o755); err != nil {
 		return commit{}, err
 	}
@@ -114,7 +140,7 @@ func smallCommit(ctx context.Context, c *cluster.Cluster, dir string) (commit, e
 
 // rush is all pushers at once.
 type rush struct {
-	to     side
+	to     []side // in turn
 	commit commit
 	paths  []string // of the repositories, in turn
 	name   string   // that no other rush has
@@ -128,18 +154,16 @@ type outcome struct {
 }
 
 func (r rush) run(ctx context.Context) (o outcome, err error) {
-	var before, after float64
-	if r.to.c != nil {
-		if before, err = cpuSeconds(r.to.c.Instances[0].PID()); err != nil {
-			return o, err
-		}
+	before, err := r.cpuSeconds()
+	if err != nil {
+		return o, err
 	}
 	var all sync.WaitGroup
 	faults := make([]error, pushers)
 	start := time.Now()
 	for i := range pushers {
 		all.Go(func() {
-			faults[i] = r.push(ctx, r.paths[i%len(r.paths)], fmt.Sprintf("refs/heads/%s-%d", r.name, i))
+			faults[i] = r.push(ctx, r.to[i%len(r.to)], r.paths[i%len(r.paths)], fmt.Sprintf("refs/heads/%s-%d", r.name, i))
 		})
 	}
 	all.Wait()
@@ -150,29 +174,44 @@ func (r rush) run(ctx context.Context) (o outcome, err error) {
 		}
 	}
 	o.rate = float64(pushers-len(o.faults)) / took.Seconds()
-	if r.to.c == nil || ctx.Err() != nil {
+	if r.to[0].c == nil || ctx.Err() != nil {
 		return o, context.Cause(ctx)
 	}
-	if err := settle(ctx, r.to.c); err != nil {
+	if err := settle(ctx, r.to[0].c); err != nil {
 		return o, err
 	}
-	after, err = cpuSeconds(r.to.c.Instances[0].PID())
+	after, err := r.cpuSeconds()
 	o.cpu = 1000 * (after - before) / pushers
 	return o, err
 }
 
+// cpuSeconds is what the instances have used.
+func (r rush) cpuSeconds() (sum float64, err error) {
+	if r.to[0].c == nil {
+		return 0, nil
+	}
+	for _, i := range r.to[0].c.Instances {
+		used, err := cpuSeconds(i.PID())
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
 // push makes a reference for the commit.
-func (r rush) push(ctx context.Context, path, ref string) error {
+func (r rush) push(ctx context.Context, to side, path, ref string) error {
 	const limit = time.Minute
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	stream, err := gitalypb.NewSmartHTTPServiceClient(r.to.conn).PostReceivePack(ctx)
+	stream, err := gitalypb.NewSmartHTTPServiceClient(to.conn).PostReceivePack(ctx)
 	if err != nil {
 		return err
 	}
 	for _, message := range []*gitalypb.PostReceivePackRequest{
 		{
-			Repository: &gitalypb.Repository{StorageName: r.to.storage, RelativePath: path, GlRepository: "project-1"},
+			Repository: &gitalypb.Repository{StorageName: to.storage, RelativePath: path, GlRepository: "project-1"},
 			GlId:       "user-1", GlUsername: "author", GlRepository: "project-1",
 		},
 		{Data: creation(ref, r.commit)},

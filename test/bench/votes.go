@@ -92,7 +92,7 @@ func votesOnGit(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 	defer closePostgres(pg)
 	sides := make(map[string]side)
 	for _, mode := range []string{strong, eventual} {
-		c, err := gitCluster(ctx, binaries, mode, pg, seeds)
+		c, err := gitCluster(ctx, binaries, mode, pg, seeds, 1)
 		if err != nil {
 			return nil, err
 		}
