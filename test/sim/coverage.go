@@ -42,7 +42,7 @@ type Coverage struct {
 	DroppedLegs      int `json:"dropped_legs"`
 	Retries          int `json:"retried_writes"`
 	ConcurrentVoters int `json:"concurrent_voters"`
-	Contentions      int `json:"contentions"`
+	Contentions      int `json:"contentions"` // of writes that truly waited for each other
 	LockConflicts    int `json:"lock_conflicts"`
 	Upgrades         int `json:"upgrades"`
 
@@ -97,6 +97,6 @@ var rare = map[string]int{
 	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
 	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "fills": 2, "new_disks": 50, "holds": 10,
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
-	"retried_writes": 6, "contentions": 40, "lock_conflicts": 4, "solo_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
+	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "solo_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "mended": 1000,
 }

@@ -86,6 +86,7 @@ type running struct {
 
 	// Of a call that votes:
 	abandoned bool          // nobody waits for it
+	wants     *lock         // what it waits for; nil: for nothing
 	answered  *answeredVote // the answer to the last vote, once it is there
 	news      signal        // of both
 }

@@ -208,11 +208,16 @@ func (d *driver) contend(tx *transaction) {
 		}
 		d.in.after(contention, func() {
 			if !older.ended && !younger.ended && ballot.Contend(older.ballot, younger.ballot) {
-				d.in.w.cov.Contentions++
+				d.in.w.cov.Contentions += btoi(older.waitsFor(younger) && younger.waitsFor(older))
 				younger.step(func(time.Duration) []ballot.Effect { return younger.ballot.Abort() })
 			}
 		})
 	}
+}
+
+// waitsFor reports whether a write waits at some storage for what another has locked.
+func (tx *transaction) waitsFor(other *transaction) bool {
+	return slices.ContainsFunc(tx.d.in.w.storages, func(s *storage) bool { return s.inTheWay(tx, other) })
 }
 
 // touches reports whether two requests share a repository.

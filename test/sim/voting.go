@@ -141,6 +141,8 @@ func (s *storage) acquire(t *task, r *running, l lock) error {
 	if s.w.setup.patient {
 		patience = r.timeout
 	}
+	r.wants = &l
+	defer func() { r.wants = nil }()
 	if !t.waitFor(&s.unlocked, patience, func() bool { return r.over || r.abandoned || !s.locked(l) }) {
 		s.w.cov.LockConflicts++
 		return errLocked
@@ -155,6 +157,16 @@ func (s *storage) acquire(t *task, r *running, l lock) error {
 // locked reports whether another call has the lock.
 func (s *storage) locked(l lock) bool {
 	return slices.ContainsFunc(s.locks, func(o lock) bool { return o.path == l.path && o.ref == l.ref && o.by != l.by })
+}
+
+// inTheWay reports whether a call of one write waits for what one of another has
+// locked.
+func (s *storage) inTheWay(waits, has *transaction) bool {
+	return slices.ContainsFunc(s.calls, func(r *running) bool {
+		return r.tx == waits && r.wants != nil && slices.ContainsFunc(s.locks, func(o lock) bool {
+			return o.path == r.wants.path && o.ref == r.wants.ref && o.by.tx == has
+		})
+	})
 }
 
 // unlock gives up what a call has locked.
