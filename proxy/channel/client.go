@@ -107,7 +107,7 @@ func (c Client) greet(conn net.Conn) (*yamux.Session, *yamux.Stream, error) {
 	if _, err := io.WriteString(conn, backchannelMagic); err != nil {
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNotSpoken, err)
 	}
-	mux, err := yamux.Client(conn, c.Config.clientMux())
+	mux, err := yamux.Client(&joining{Conn: conn}, c.Config.clientMux())
 	if err != nil {
 		return nil, nil, fmt.Errorf("begin a multiplexed session: %w", err)
 	}

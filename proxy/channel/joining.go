@@ -13,6 +13,7 @@ type joining struct {
 	header []byte // of a frame whose body comes next
 	held   [frameHeaderSize]byte
 	parts  [2][]byte
+	whole  []byte // a frame, where the connection cannot take it in parts
 }
 
 // Write implements net.Conn.
@@ -24,12 +25,24 @@ func (j *joining) Write(p []byte) (int, error) {
 	if len(j.header) == 0 {
 		return j.Conn.Write(p)
 	}
-	j.parts = [2][]byte{j.header, p}
-	both := net.Buffers(j.parts[:])
-	n, err := both.WriteTo(j.Conn)
+	n, err := j.writeFrame(p)
 	n -= int64(len(j.header))
 	j.header = nil
 	return int(max(n, 0)), err
+}
+
+// writeFrame writes the header and its body.
+func (j *joining) writeFrame(body []byte) (int64, error) {
+	switch j.Conn.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		j.parts = [2][]byte{j.header, body}
+		both := net.Buffers(j.parts[:])
+		return both.WriteTo(j.Conn)
+	}
+	// Any other, as TLS, would write the parts one by one.
+	j.whole = append(append(j.whole[:0], j.header...), body...)
+	n, err := j.Conn.Write(j.whole)
+	return int64(n), err
 }
 
 // bodyFollows reports whether p is the header of a frame that has a body: of type

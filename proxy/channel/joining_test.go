@@ -1,8 +1,10 @@
 package channel
 
 import (
+	"bytes"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -42,5 +44,64 @@ func TestJoining_saysWhatFailed(t *testing.T) {
 	}
 	if n, err := j.Write([]byte("ab")); n != 0 || err == nil {
 		t.Errorf("body: got %d, %v", n, err)
+	}
+}
+
+// recorded notes what is written to it at once.
+type recorded struct {
+	net.Conn
+	writes [][]byte
+}
+
+func (r *recorded) Write(p []byte) (int, error) {
+	r.writes = append(r.writes, slices.Clone(p))
+	return len(p), nil
+}
+
+// TestJoining_writesAFrameAtOnce where the connection would take the parts one by
+// one, as TLS does.
+func TestJoining_writesAFrameAtOnce(t *testing.T) {
+	header := func(kind, length byte) []byte { return []byte{0, kind, 0, 0, 0, 0, 0, 1, 0, 0, 0, length} }
+	r := new(recorded)
+	j := &joining{Conn: r}
+	for _, p := range [][]byte{header(2, 7), header(0, 5), []byte("first"), header(1, 9), header(0, 10), []byte("the second")} {
+		if n, err := j.Write(p); n != len(p) || err != nil {
+			t.Fatalf("got %d, %v of %d bytes", n, err, len(p))
+		}
+	}
+	want := [][]byte{header(2, 7), slices.Concat(header(0, 5), []byte("first")), header(1, 9), slices.Concat(header(0, 10), []byte("the second"))}
+	if !slices.EqualFunc(r.writes, want, bytes.Equal) {
+		t.Errorf("got %q, want %q", r.writes, want)
+	}
+}
+
+// TestJoining_overASocket takes the way that needs no copy.
+func TestJoining_overASocket(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	conn, err := net.Dial("unix", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	j := &joining{Conn: conn}
+	frame := [][]byte{{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 4}, []byte("body")}
+	for _, p := range frame {
+		if n, err := j.Write(p); n != len(p) || err != nil {
+			t.Fatalf("got %d, %v", n, err)
+		}
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(other); err != nil || !bytes.Equal(got, slices.Concat(frame...)) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

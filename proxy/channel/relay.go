@@ -9,7 +9,7 @@ import (
 
 // The buffers of a relay: most of what passes goes to the client.
 const (
-	toClientBuffer = 64 << 10
+	toClientBuffer = 128 << 10
 	toServerBuffer = 16 << 10
 )
 
