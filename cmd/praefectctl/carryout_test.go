@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,7 +83,7 @@ func TestCarryOut_switchover(t *testing.T) {
 // TestProgram_exitCodesOfChanges goes through everything that can become of a
 // change.
 func TestProgram_exitCodesOfChanges(t *testing.T) {
-	forever := func(err error) []error { return []error{err, err, err, err, err, err} }
+	forever := func(err error) []error { return slices.Repeat([]error{err}, 100) }
 	for _, row := range []struct {
 		name string
 		errs []error
@@ -103,7 +104,7 @@ func TestProgram_exitCodesOfChanges(t *testing.T) {
 		i := newInstance(t).fails(false, row.errs...)
 		timeout := "30s"
 		if len(row.errs) > 2 { // goes on until the end
-			timeout = "1s"
+			timeout = "4s"
 		}
 		got := praefectctl(t, nil, "-endpoints", i.serve(t), "-timeout", timeout, "pause", "-request-id", "again")
 		if got.code != row.code || !strings.Contains(got.stderr, row.text) {
@@ -127,7 +128,7 @@ func TestCarryOut_hangingInstance(t *testing.T) {
 	if got.code != 0 {
 		t.Errorf("got %+v", got)
 	}
-	got = praefectctl(t, nil, "-endpoints", hangs.serve(t), "-timeout", "1s", "pause")
+	got = praefectctl(t, nil, "-endpoints", hangs.serve(t), "-timeout", "3s", "pause")
 	if got.code != exitUnknown {
 		t.Errorf("alone: got %+v", got)
 	}

@@ -13,6 +13,9 @@ import (
 	"praefect/replicator/queue"
 )
 
+// patient has no bound that a busy machine reaches: what is cut here is cut by the relay.
+var patient = Config{ConnectTimeout: time.Minute, Timeout: time.Minute, LockTimeout: time.Minute}
+
 // cutCase is an operation whose commit is cut, from a state that direct calls have prepared.
 type cutCase struct {
 	prepare func(t *testing.T, q *Queue)
@@ -113,10 +116,10 @@ func TestQueue_commitCutOnce(t *testing.T) {
 		for _, when := range []moment{beforeCommit, afterCommit} {
 			t.Run(fmt.Sprintf("%s/%d", name, when), func(t *testing.T) {
 				dsn := newDatabase(t)
-				direct := NewQueue(migrated(t, dsn, Config{}))
+				direct := NewQueue(migrated(t, dsn, patient))
 				c.prepare(t, direct)
 				relay, through := throughRelay(t, dsn, shared.Addr())
-				q := NewQueue(open(t, through, Config{}))
+				q := NewQueue(open(t, through, patient))
 				relay.cut.Store(int32(when))
 				got, err := c.run(t.Context(), q)
 				must(t, err)
@@ -137,10 +140,10 @@ func TestQueue_commitCutAndServerGone(t *testing.T) {
 		for _, when := range []moment{beforeCommit, afterCommit} {
 			t.Run(fmt.Sprintf("%s/%d", name, when), func(t *testing.T) {
 				dsn := newDatabase(t)
-				direct := NewQueue(migrated(t, dsn, Config{}))
+				direct := NewQueue(migrated(t, dsn, patient))
 				c.prepare(t, direct)
 				relay, through := throughRelay(t, dsn, shared.Addr())
-				q := NewQueue(open(t, through, Config{}))
+				q := NewQueue(open(t, through, patient))
 				relay.refuse.Store(true)
 				relay.cut.Store(int32(when))
 				_, err := c.run(t.Context(), q)
@@ -164,9 +167,9 @@ func TestQueue_commitCutAndServerGone(t *testing.T) {
 
 func TestQueue_connectionLostBeforeCommitIsNoUnknownOutcome(t *testing.T) {
 	dsn := newDatabase(t)
-	migrated(t, dsn, Config{})
+	migrated(t, dsn, patient)
 	relay, through := throughRelay(t, dsn, shared.Addr())
-	q := NewQueue(open(t, through, Config{}))
+	q := NewQueue(open(t, through, patient))
 	relay.refuse.Store(true)
 	err := q.Enqueue(t.Context(), requests("a.git"))
 	if !errors.Is(err, queue.ErrUnavailable) || errors.Is(err, queue.ErrOutcomeUnknown) {
@@ -176,7 +179,7 @@ func TestQueue_connectionLostBeforeCommitIsNoUnknownOutcome(t *testing.T) {
 
 func TestQueue_commitNeverAnswered(t *testing.T) {
 	dsn := newDatabase(t)
-	direct := NewQueue(migrated(t, dsn, Config{}))
+	direct := NewQueue(migrated(t, dsn, patient))
 	relay, through := throughRelay(t, dsn, shared.Addr())
 	q := NewQueue(open(t, through, Config{Timeout: 3 * time.Second}))
 	relay.cut.Store(int32(atCommit))
