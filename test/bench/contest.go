@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -91,7 +90,7 @@ func (d contest) slice(ctx context.Context, path string) (map[string]float64, er
 	}
 	calls := float64(len(latencies))
 	taken := map[string]float64{
-		"p50":  float64(latencies[len(latencies)/2]) / float64(time.Millisecond),
+		"p50":  median(latencies),
 		"rate": calls / d.load.slice.Seconds(),
 	}
 	calls += float64(len(warm))

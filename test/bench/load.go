@@ -22,17 +22,31 @@ type load struct {
 // run returns the sorted latencies of the calls made within the slice. The
 // first error ends it.
 func (l load) run() ([]time.Duration, error) {
+	end := time.Now().Add(l.slice)
+	return l.while(func(_ int, start time.Time) bool { return start.Before(end) })
+}
+
+// lap returns the sorted latencies of so many calls.
+func (l load) lap(calls int) ([]time.Duration, error) {
+	return l.while(func(n int, _ time.Time) bool { return n <= calls })
+}
+
+// while makes the n-th call if it goes on at its start.
+func (l load) while(goesOn func(n int, start time.Time) bool) ([]time.Duration, error) {
 	var (
 		wg      sync.WaitGroup
 		calls   atomic.Int64
 		samples = make([][]time.Duration, l.clients)
 		errs    = make([]error, l.clients)
 	)
-	end := time.Now().Add(l.slice)
 	for i := range l.clients {
 		wg.Go(func() {
-			for start := time.Now(); start.Before(end); {
-				if errs[i] = l.call(int(calls.Add(1))); errs[i] != nil {
+			for start := time.Now(); ; {
+				n := int(calls.Add(1))
+				if !goesOn(n, start) {
+					return
+				}
+				if errs[i] = l.call(n); errs[i] != nil {
 					return
 				}
 				now := time.Now()

@@ -48,7 +48,7 @@ func queue(ctx context.Context, _ cluster.Binaries, s settings) (figures, error)
 		}
 		for i := range took {
 			slices.Sort(took[i])
-			samples[i] = append(samples[i], float64(took[i][len(took[i])/2])/float64(time.Millisecond))
+			samples[i] = append(samples[i], median(took[i]))
 		}
 	}
 	var all figures

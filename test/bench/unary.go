@@ -47,15 +47,25 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 	}{{"accessor", refExists}, {"mutator", writeRef}} {
 		for _, clients := range unaryClients {
 			p50, rate, cpu := map[string][]float64{}, map[string][]float64{}, []float64(nil)
+			var first []float64
 			for _, path := range turns(s.runs) {
+				load := load{clients: clients, slice: s.slice, call: func(n int) error {
+					return kind.call(ctx, conns[path], benchRepository(path, names[path], n%repositories), n)
+				}}
+				// The first write to a repository that is in sync says so in the log. How
+				// many of those were in a slice would decide what its median tells.
+				latencies, err := load.lap(repositories)
+				if err != nil {
+					return nil, fmt.Errorf("%s, %s, %d clients: %w", kind.name, path, clients, err)
+				}
+				if path == proxied {
+					first = append(first, median(latencies))
+				}
 				before, err := cpuSeconds(c.Instances[0].PID())
 				if err != nil {
 					return nil, err
 				}
-				load := load{clients: clients, slice: s.slice, call: func(n int) error {
-					return kind.call(ctx, conns[path], benchRepository(path, names[path], n%repositories), n)
-				}}
-				latencies, err := load.run()
+				latencies, err = load.run()
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s, %d clients: %w", kind.name, path, clients, err)
 				}
@@ -63,7 +73,7 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 				if err != nil {
 					return nil, err
 				}
-				p50[path] = append(p50[path], float64(latencies[len(latencies)/2])/float64(time.Millisecond))
+				p50[path] = append(p50[path], median(latencies))
 				rate[path] = append(rate[path], float64(len(latencies))/s.slice.Seconds())
 				if path == proxied {
 					cpu = append(cpu, 1000*(after-before)/float64(len(latencies)))
@@ -76,9 +86,17 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 				all = append(all, of(kind.name+"_"+path+"_p50", proxied, clients, "ms", p50[path]))
 			}
 			all = append(all, of(kind.name+"_cpu_per_1000_calls", proxied, clients, "s", cpu))
+			if kind.name == "mutator" {
+				all = append(all, of("mutator_first_p50", proxied, clients, "ms", first))
+			}
 		}
 	}
 	return all, nil
+}
+
+// median is in milliseconds.
+func median(sorted []time.Duration) float64 {
+	return float64(sorted[len(sorted)/2]) / float64(time.Millisecond)
 }
 
 // turns is the order in which the paths are measured: those that are compared
