@@ -106,7 +106,7 @@ func TestOperation_promotes(t *testing.T) {
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g3", By: "operator"})
 	o.advance(0)
 	o.at(Hold)
-	if h, ok := o.op.Holds(o.in.Now); !ok || h != (lease.Hold{ID: "x", VirtualStorage: "default", RemainingMillis: 8000}) {
+	if h, ok := o.op.Holds(o.in.Now); !ok || h != (lease.Hold{ID: "x", VirtualStorage: "default", RemainingMillis: 8000, Serving: true}) {
 		t.Errorf("hold: %+v %v", h, ok)
 	}
 	o.advance(0)

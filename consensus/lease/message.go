@@ -65,6 +65,9 @@ type Hold struct {
 	// RemainingMillis is the time until the hold ends by itself, counted from
 	// when the message comes in.
 	RemainingMillis int64 `json:"remaining_ms"`
+	// Serving tells that every storage serves on after the hold, if none dies: what
+	// has no effect before it is let may be sent meanwhile.
+	Serving bool `json:"serving,omitempty"`
 }
 
 // HoldReport tells how far an instance is with a hold.

@@ -89,6 +89,8 @@ const (
 type Hold struct {
 	ID             string
 	VirtualStorage string
+	// Serving tells that every storage serves on after it, if none dies.
+	Serving bool
 	// Until is when it ends by itself, by Config.Now.
 	Until time.Duration
 }

@@ -227,7 +227,10 @@ func (s *Session) hold(before []Hold, h lease.Hold, now time.Duration) Hold {
 			return b
 		}
 	}
-	return Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Until: now + time.Duration(h.RemainingMillis)*time.Millisecond}
+	return Hold{
+		ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving,
+		Until: now + time.Duration(h.RemainingMillis)*time.Millisecond,
+	}
 }
 
 // words are what is said over one stream.

@@ -85,6 +85,9 @@ type Lease struct {
 type Hold struct {
 	ID             string
 	VirtualStorage string
+	// Serving tells that every storage serves on after the hold, if none dies: a
+	// write that votes may be sent meanwhile, and waits with its first vote.
+	Serving bool
 	// Until is when it ends by itself.
 	Until time.Duration
 }

@@ -160,7 +160,7 @@ func (p *player) lead() {
 		s.Watermark = max(p.mark, p.report.Applied)
 	}
 	if p.chance(8) {
-		s.Holds = []Hold{{ID: fmt.Sprint(p.now), VirtualStorage: "default", Until: p.now + second}}
+		s.Holds = []Hold{{ID: fmt.Sprint(p.now), VirtualStorage: "default", Serving: p.chance(2), Until: p.now + second}}
 	}
 	p.lease, p.mark = s.Lease, s.Watermark
 	p.do(s)

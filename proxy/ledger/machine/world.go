@@ -147,6 +147,11 @@ func (m *Machine) held(virtualStorage string) bool {
 	return slices.ContainsFunc(m.holds, func(h Hold) bool { return h.VirtualStorage == virtualStorage })
 }
 
+// servesOn reports whether no hold of the virtual storage takes a storage away.
+func (m *Machine) servesOn(virtualStorage string) bool {
+	return !slices.ContainsFunc(m.holds, func(h Hold) bool { return h.VirtualStorage == virtualStorage && !h.Serving })
+}
+
 // mayRoute reports whether this instance has a lease now, and the view that it
 // was given for: an older one may not know of a fence or a mark that others
 // took for granted. ▲

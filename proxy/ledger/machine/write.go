@@ -167,7 +167,8 @@ func (w *write) on() []*repo { return w.repos[:len(w.keys)] }
 // routing routes a write, or says what stands in the way: for a while, or for good.
 func (m *Machine) routing(w *write) (why Why, err error) {
 	vs := w.keys[0].VirtualStorage
-	if m.held(vs) {
+	held := m.held(vs)
+	if held && !m.mayPrepare(w) {
 		return WhyHold, nil
 	}
 	if !m.mayRoute() { // ▲ without a lease others may have given the primary's role away
@@ -187,6 +188,9 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	if err != nil {
 		return "", err
 	}
+	if held && !route.Votes {
+		return WhyHold, nil
+	}
 	w.route = route
 	w.generation = m.reach[storageName{vs, route.Primary}].Generation
 	w.first, w.others = route.Primary, w.others[:0]
@@ -194,6 +198,17 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 		w.others = append(w.others, Destination{Storage: name, Generation: m.reach[storageName{vs, name}].Generation})
 	}
 	return "", nil
+}
+
+// mayPrepare tells whether a write may be sent under a hold, to wait with its first
+// vote: so it has come as far as it can when the hold ends, and not everybody
+// begins at once. It takes locks at the storages, which must not keep a write
+// waiting for which the hold waits: nobody may have one under way on the repository.
+func (m *Machine) mayPrepare(w *write) bool {
+	if !w.votes || w.registered || !m.servesOn(w.keys[0].VirtualStorage) {
+		return false
+	}
+	return !slices.ContainsFunc(w.on(), func(r *repo) bool { return r.writes > 0 || m.view.Entry(r.key).HasLive() })
 }
 
 // knownAt is the index that every leased instance must have applied before the
