@@ -98,6 +98,7 @@ func (c *check) ack(r *request, decided time.Duration) {
 			c.acknowledged(wr, decided)
 		}
 	}
+	c.readable(r.path)
 }
 
 // acknowledged notes that somebody may rely on an effect.

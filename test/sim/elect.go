@@ -14,7 +14,7 @@ import (
 var electorSettings = elector.Settings{
 	Failover: true, WarmUp: 500 * time.Millisecond, MassWindow: 200 * time.Millisecond,
 	ReturnAfter: 500 * time.Millisecond, ReturnAfterMax: 4 * time.Second, FlapWindow: 10 * time.Second,
-	ProbeAfter: 300 * time.Millisecond, RetireAfter: 4 * time.Second,
+	ProbeAfter: 300 * time.Millisecond, RetireAfter: 4 * time.Second, AdmitWait: 500 * time.Millisecond,
 }
 
 // reportAge is how old a verdict may be.

@@ -88,6 +88,10 @@ func (w *world) crashInstance() {
 	})
 }
 
+// longestPause is for how long a process may stop just when it sends something: until it
+// was retired, and what it was about to do had its bound.
+const longestPause = 20 * time.Second
+
 func (w *world) pauseInstance() {
 	in := pick(w, w.instances...)
 	w.stop(in.process)
@@ -262,14 +266,15 @@ func (w *world) lagBehind() {
 	in.lagging = w.now + w.while()
 }
 
-// heal ends all faults.
+// heal ends all faults but the pauses of instances: who wakes up when all others have
+// forgotten it does what it was about to do.
 func (w *world) heal() {
 	w.quiet, w.quietSince = true, w.now
 	w.tracef("all faults are over")
 	w.net.heal()
 	w.postgres.away = false
 	for _, in := range w.instances {
-		in.paused, in.lagging, in.hung = min(in.paused, w.now), 0, 0
+		in.lagging, in.hung = 0, 0
 		if !in.up {
 			in.begin()
 		}

@@ -192,7 +192,7 @@ func (l *link) call(generation uint64, c call) *pending {
 	st, conn := l.st, l.conn
 	// A process that is paused here sends late what it had decided before.
 	if c.verb != verbLook && !l.in.w.quiet && l.in.w.chance(l.in.w.setup.clumsy) {
-		l.in.w.stopFor(l.in.process, l.in.w.between(0, 12*time.Second))
+		l.in.w.stopFor(l.in.process, l.in.w.between(0, longestPause))
 	}
 	l.in.soon(func() {
 		if p.ended && l.in.w.chance(0.5) {

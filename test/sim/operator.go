@@ -69,26 +69,34 @@ func (w *world) mend() {
 		}
 	}
 	if w.now-w.quietSince > 30*time.Second {
-		// More than half of all storages were lost at once, so that nobody is
-		// failed over before people have looked.
-		for _, s := range vs.Succession {
-			st := w.storage(s.Name)
-			if s.Standing != state.Serving || st.disk.id == s.FilesystemID {
-				continue
-			}
-			if w.serveBeside(st) {
-				w.ask(l, elector.Request{Verb: elector.Drain, Storage: s.Name, Force: true})
-			} else {
-				st.bringBack(s.FilesystemID)
-			}
-			break
-		}
+		w.mendDisks(l, vs)
 		for _, path := range w.paths {
 			cmds = append(cmds, w.mendRepository(l.in, vs, path)...)
 		}
 	}
 	if len(cmds) > 0 {
 		l.in.run(func(t *task) { l.in.proposer.propose(t, time.Second, cmds...) })
+	}
+}
+
+// mendDisks gives the last storage that serves its disk back. Where others serve, one
+// with another disk is to be failed over; but if more than half of all storages were
+// lost at once, nobody is before people have looked, and taken one out.
+func (w *world) mendDisks(l *leader, vs *state.VirtualStorage) {
+	var lost []state.Storage
+	for _, s := range vs.Succession {
+		if s.Standing == state.Serving && w.storage(s.Name).disk.id != s.FilesystemID {
+			lost = append(lost, s)
+		}
+	}
+	for _, s := range lost {
+		if !w.serveBeside(w.storage(s.Name)) {
+			w.storage(s.Name).bringBack(s.FilesystemID)
+			return
+		}
+	}
+	if 2*len(lost) > len(vs.Succession) {
+		w.ask(l, elector.Request{Verb: elector.Drain, Storage: lost[0].Name, Force: true})
 	}
 }
 

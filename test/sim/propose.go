@@ -123,11 +123,15 @@ func (p *proposer) attempt(t *task, b *state.Batch) []state.Result {
 	var rep reply[[]state.Result]
 	life := from.life
 	p.in.w.net.datagram(from.node, to.process, func() {
-		if !to.raft.leading {
-			return
-		}
-		at, term := to.raft.append(b), to.raft.term
 		to.run(func(t *task) {
+			// It may lie there until it was repeated, and others have overtaken it.
+			if to.w.chance(to.w.setup.overtaken) {
+				t.sleep(to.w.between(0, 3*time.Second))
+			}
+			if !to.raft.leading {
+				return
+			}
+			at, term := to.raft.append(b), to.raft.term
 			results := to.raft.await(t, at, term)
 			if results == nil {
 				return

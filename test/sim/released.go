@@ -25,6 +25,7 @@ func (c *check) released(d *driver, tx *transaction, dropped []string) {
 	}
 	// Who does not serve any more agrees no longer, whatever it has voted.
 	tx.agreeing = slices.DeleteFunc(slices.Clone(tx.agreeing), func(name string) bool { return slices.Contains(dropped, name) })
+	c.throughout(tx)
 	now := w.history.last()
 	vs := now.VirtualStorage(virtualStorage)
 	for _, path := range tx.request.paths() {
@@ -52,6 +53,19 @@ func (c *check) released(d *driver, tx *transaction, dropped []string) {
 		}
 		c.known(tx, path)
 	}
+}
+
+// throughout checks that who counts for a write has agreed with all of it so far (P3).
+func (c *check) throughout(tx *transaction) {
+	if tx.throughout == nil {
+		tx.throughout = tx.agreeing
+	}
+	for _, name := range tx.agreeing {
+		if !slices.Contains(tx.throughout, name) {
+			c.w.failf("P3: votes of op %d are released for %s, which has not agreed with what was released before", tx.request.ops, name)
+		}
+	}
+	tx.throughout = tx.agreeing
 }
 
 // ended checks that the client of a write gets its status once whoever did not end as
@@ -151,16 +165,21 @@ func (c *check) hook(tx *transaction) {
 	if serving >= w.setup.copies && have < w.setup.copies {
 		w.failf("P3: op %d is acknowledged while %d storages are in sync, and %d have it", r.ops, serving, have)
 	}
-	for _, in := range w.instances {
+	c.readable(r.path)
+}
+
+// readable checks that a read through any instance under a lease would find everything
+// that is acknowledged, wherever it goes (P4).
+func (c *check) readable(path string) {
+	for _, in := range c.w.instances {
 		if in.up && in.leased() {
-			c.readable(in, r.path)
+			c.readableAt(in, path)
 		}
 	}
 }
 
-// readable checks that a read through an instance would find everything that is
-// acknowledged, wherever it goes (P4).
-func (c *check) readable(in *instance, path string) {
+// readableAt is readable for one instance.
+func (c *check) readableAt(in *instance, path string) {
 	read := router.Read{Key: key(path)}
 	reach := func(name string) router.Reach { return in.link(name).reach() }
 	for {
@@ -174,7 +193,7 @@ func (c *check) readable(in *instance, path string) {
 			continue // its connection is broken, and the read goes on
 		}
 		if lacks := c.must(st.disk.repos[path], c.repos[path].acked); lacks != nil {
-			c.w.failf("P4: op %d of %s is acknowledged by its hook, and %s would read at %s, which lacks it", lacks.op, path, in.name, name)
+			c.w.failf("P4: op %d of %s is acknowledged, and %s would read at %s, which lacks it", lacks.op, path, in.name, name)
 		}
 	}
 }

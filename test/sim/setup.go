@@ -18,6 +18,9 @@ type setup struct {
 	linger  time.Duration
 	// patience is after which a proposal counts as unknown.
 	patience time.Duration
+	// overtaken is how many of the proposals lie at the leader until others may have
+	// overtaken them.
+	overtaken float64
 	// zombies are leaders that do not notice that nobody follows.
 	zombies bool
 	// starved processes may take long between two instructions, and clumsy ones
@@ -72,6 +75,9 @@ func (w *world) draw() {
 	}
 	if w.chance(0.2) {
 		w.setup.clumsy = 0.01
+	}
+	if w.chance(0.2) {
+		w.setup.overtaken = 0.03
 	}
 }
 

@@ -142,8 +142,8 @@ func (s *storage) duration(c call) time.Duration {
 	switch {
 	case c.verb == verbLook:
 		return s.w.between(50*time.Microsecond, time.Millisecond)
-	case s.w.chance(0.05):
-		return s.w.between(0, c.timeout) // up to its bound
+	case s.w.chance(0.05), c.verb == verbReplicate && s.w.chance(0.1):
+		return s.w.between(0, c.timeout) // up to its bound, as a copy of much is
 	}
 	return s.w.between(time.Millisecond, 25*time.Millisecond)
 }

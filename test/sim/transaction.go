@@ -28,6 +28,7 @@ type transaction struct {
 	ticks   uint64 // counts timers, so that an old one finds itself replaced
 
 	agreeing   []string      // of the Account under way
+	throughout []string      // who agreed in every round that was released
 	leads      string        // the repository's primary when votes were released
 	epoch      uint64        // by the view of the first release
 	stopped    bool          // the primary has said so
@@ -171,7 +172,7 @@ func (tx *transaction) carryOut(effects []ballot.Effect) {
 			in.w.tracef("%s: op %d: %s is told to %s", in.name, tx.request.ops, e.Voter, e.Answer)
 			// A process that is paused here sends late what it had decided before.
 			if !in.w.quiet && in.w.chance(in.w.setup.clumsy) {
-				in.w.stopFor(in.process, in.w.between(0, 12*time.Second))
+				in.w.stopFor(in.process, in.w.between(0, longestPause))
 			}
 			in.soon(func() { answer(e.Answer) })
 		case ballot.Account:

@@ -177,27 +177,26 @@ func (s *storage) unlock(r *running) {
 	}
 }
 
-// cast casts a vote and waits for the answer; sent is when that was sent. A confused
-// storage insists.
+// cast casts a vote and waits for the answer, as long as it has patience; sent is when
+// that was sent. A confused storage insists.
 func (s *storage) cast(t *task, r *running, vote ballot.Vote) (sent time.Duration, err error) {
-	for range 20 {
-		sent, err = s.castOnce(t, r, vote)
-		if err != errRefused && err != errNoVote || r.over || r.abandoned || !s.w.setup.confused {
-			break
-		}
-		t.sleep(s.w.between(20*time.Millisecond, 200*time.Millisecond))
-	}
-	return sent, err
-}
-
-// castOnce casts a vote over the connection of the call.
-func (s *storage) castOnce(t *task, r *running, vote ballot.Vote) (sent time.Duration, err error) {
 	switch {
-	case s.w.setup.confused && s.w.chance(0.1):
+	case s.w.setup.confused && s.w.chance(0.2):
 		t.sleep(s.w.between(0, 4*time.Second))
 	case s.w.chance(0.03):
 		t.sleep(s.w.between(0, 1500*time.Millisecond))
 	}
+	for until := s.now() + votePatience; ; {
+		sent, err = s.castOnce(t, r, vote, until-s.now())
+		if err != errRefused || r.over || r.abandoned || !s.w.setup.confused || s.now() >= until {
+			return sent, err
+		}
+		t.sleep(s.w.between(20*time.Millisecond, 200*time.Millisecond))
+	}
+}
+
+// castOnce casts a vote over the connection of the call.
+func (s *storage) castOnce(t *task, r *running, vote ballot.Vote, patience time.Duration) (sent time.Duration, err error) {
 	over, in := r.conn, r.tx.d.in
 	if s.w.setup.confused {
 		if l := in.link(s.name); l != nil && l.conn != nil {
@@ -226,7 +225,7 @@ func (s *storage) castOnce(t *task, r *running, vote ballot.Vote) (sent time.Dur
 			return 0, errHalted
 		}
 	}
-	t.waitFor(&r.news, votePatience, func() bool { return r.answered != nil || r.over || r.abandoned })
+	t.waitFor(&r.news, max(0, patience), func() bool { return r.answered != nil || r.over || r.abandoned })
 	switch {
 	case r.answered == nil:
 		s.giveUp(r)
