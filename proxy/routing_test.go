@@ -57,6 +57,13 @@ func (w *world) drive(m method.Method, messages ...[]byte) (answers [][]byte, er
 	}
 }
 
+// beyond is what else must be in the first message of the methods that do not vote on
+// everything.
+var beyond = map[string][]byte{
+	gitalypb.RepositoryService_WriteRef_FullMethodName:  {0x1a, 1, 'm'},          // the new value
+	gitalypb.RefService_UpdateReferences_FullMethodName: {0x12, 3, 0x1a, 1, 'm'}, // likewise, of one update
+}
+
 // names is what a call about the repository names: as a method may need, a path of
 // a pool, a second repository, or only the virtual storage.
 func names(m method.Method, path string) method.Request {
@@ -142,7 +149,7 @@ func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool)
 	case m.Scope == method.ScopeRepository:
 		w.missAt(path, "gitaly-1", "gitaly-3")
 	}
-	messages := [][]byte{m.Rewrite(nil, named).Materialize()}
+	messages := [][]byte{append(m.Rewrite(nil, named).Materialize(), beyond[m.FullName]...)}
 	answers := [][]byte{echoed}
 	if m.ClientStreams {
 		messages = append(messages, []byte{0xfa, 0x3f, 0x01, 'x'})

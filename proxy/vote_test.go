@@ -175,6 +175,39 @@ func TestVote_cancelledWriteLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestVote_deletionOfAnyValueIsAccountedForFirst has storages make a change of
+// which they ask nobody, of a method that votes on others: it must be in the ledger
+// when it reaches the only one that gets it (P5).
+func TestVote_deletionOfAnyValueIsAccountedForFirst(t *testing.T) {
+	w := newMemoryVote(t)
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/gone", revision); err != nil {
+		t.Fatal(err)
+	}
+	w.closed("a.git")
+	entries := make(chan *state.Entry, len(all))
+	for _, name := range all {
+		w.storages[name].setHook(func(context.Context, memory.Call) (bool, error) {
+			entries <- w.entry()
+			return true, nil
+		})
+	}
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/gone", zeroOID); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(entries); n != 1 {
+		t.Errorf("reached %d storages, want the primary alone", n)
+	}
+	if e := <-entries; !e.HasSolo() || !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
+		t.Errorf("entry when the write arrived: %+v", e)
+	}
+	for _, name := range all {
+		w.storages[name].setHook(nil)
+	}
+	if got := w.has("refs/heads/gone"); !slices.Equal(got, []string{"gitaly-2", "gitaly-3"}) {
+		t.Errorf("on %v", got)
+	}
+}
+
 // TestVote_lostPrimaryIsSucceeded loses the primary while it has not voted: the
 // client of a unary call does not notice.
 func TestVote_lostPrimaryIsSucceeded(t *testing.T) {

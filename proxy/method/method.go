@@ -115,7 +115,7 @@ type Method struct {
 	// replicas prove that such a write left both equal. False where that is not certain.
 	RefsOnly bool
 	// Votes marks mutators that vote before any effect when they carry a reference transaction, so that such a call may go
-	// to several storages at once. False where no test shows it.
+	// to several storages at once. False where no test shows it. See [Method.VotesOn] for the calls that do not all the same.
 	Votes bool
 	// Refusal is why the proxy refuses the method, whatever is asked of it, and what to do instead; empty if it does not.
 	Refusal string

@@ -81,7 +81,8 @@ func (r *repository) updateRefs(ctx context.Context, changes io.Reader) error {
 	return r.run(ctx, command{args: []string{"update-ref", "--no-deref", "--stdin", "-z"}, stdin: changes})
 }
 
-// UpdateReferences makes all changes that are streamed in, or none.
+// UpdateReferences makes all changes that are streamed in, or none. Nobody votes
+// if they delete whatever is there and do nothing else.
 func (h *handlers) UpdateReferences(stream gitalypb.RefService_UpdateReferencesServer) error {
 	req, err := stream.Recv()
 	if err != nil {
@@ -103,13 +104,7 @@ func (h *handlers) UpdateReferences(stream gitalypb.RefService_UpdateReferencesS
 			if bytes.ContainsRune(update.GetOldObjectId(), 0) || bytes.ContainsRune(update.GetNewObjectId(), 0) {
 				return wire.InvalidArgument("object id holds a NUL")
 			}
-			old := string(update.GetOldObjectId())
-			if old == "" && string(update.GetNewObjectId()) == zeroOID { // as in deletions
-				if old, err = repo.resolve(stream.Context(), string(update.GetReference())); err != nil {
-					return wire.Fault(err, "look up reference")
-				}
-			}
-			fmt.Fprintf(&changes, "update %s\x00%s\x00%s\x00", update.GetReference(), update.GetNewObjectId(), old)
+			fmt.Fprintf(&changes, "update %s\x00%s\x00%s\x00", update.GetReference(), update.GetNewObjectId(), update.GetOldObjectId())
 		}
 		req, err = stream.Recv()
 	}

@@ -90,16 +90,8 @@ func (r *repository) resolve(ctx context.Context, revision string) (string, erro
 }
 
 // updateRef sets a reference (deletes it if oid is zero) if its value is old:
-// "" for any, zero for none.
+// "" for any, zero for none. Nobody votes on the deletion of any value.
 func (r *repository) updateRef(ctx context.Context, ref, oid, old string) error {
-	if oid == zeroOID && old == "" {
-		// For the sake of the vote, as in deletions.
-		current, err := r.resolve(ctx, ref)
-		if err != nil {
-			return err
-		}
-		old = current
-	}
 	args := []string{"update-ref", "--no-deref"}
 	if oid == zeroOID {
 		args = append(args, "-d", ref)

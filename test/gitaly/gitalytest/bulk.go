@@ -13,7 +13,7 @@ import (
 
 // replicate: the target becomes equal to the source, however it was.
 func (s *suite) replicate(t *testing.T) {
-	source, target := s.repository("a.git"), &gitalypb.Repository{StorageName: s.Other, RelativePath: "group/a.git"}
+	source, target := s.repository("a.git"), named(s.Other, "group/a.git")
 	objects := s.seeded(t, source, map[string]int{"refs/heads/main": 0, "refs/heads/gone": 1, "refs/keep/around": 2})
 	replicate := func(what string) {
 		t.Helper()
@@ -60,7 +60,7 @@ func (s *suite) replicate(t *testing.T) {
 		t.Errorf("absent source: got %v, want an invalid source repository", err)
 	}
 	_, err = s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{
-		Repository: &gitalypb.Repository{StorageName: s.Other, RelativePath: "new.git"}, Source: s.repository("absent.git"),
+		Repository: named(s.Other, "new.git"), Source: s.repository("absent.git"),
 	})
 	wantCode(t, "absent source and target", err, codes.NotFound)
 	_, err = s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{Repository: s.repository("b.git"), Source: source})

@@ -166,7 +166,7 @@ func (s *suite) customHooks(t *testing.T) {
 		if got := read(repo); !maps.Equal(got, hooks) {
 			t.Errorf("got hooks %v, want %v", got, hooks)
 		}
-		target := &gitalypb.Repository{StorageName: s.Other, RelativePath: "a.git"}
+		target := named(s.Other, "a.git")
 		if _, err := s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{Repository: target, Source: repo}); err != nil {
 			t.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func (s *suite) pools(t *testing.T) {
 	origin := s.repository("a.git")
 	objects := s.seeded(t, origin, map[string]int{"refs/heads/main": 1})
 	service := gitalypb.NewObjectPoolServiceClient(s.Conn)
-	pool := &gitalypb.ObjectPool{Repository: s.repository("@pools/ab/cd/abcd.git")}
+	pool := &gitalypb.ObjectPool{Repository: s.repository(poolPath)}
 	_, err := service.CreateObjectPool(s.ctx, &gitalypb.CreateObjectPoolRequest{ObjectPool: pool, Origin: origin})
 	wantCode(t, "create", err, codes.OK)
 	s.want(t, "create", pool.GetRepository(), "refs/remotes/origin/heads/main", objects.Commits[1])

@@ -62,7 +62,7 @@ func (s *suite) editMutators() []mutator {
 		{"UserSquash", present, func(t test, r repo) {
 			part(t, r)
 			// What it makes cannot be seen but by its id, which is the same elsewhere.
-			elsewhere := &gitalypb.Repository{StorageName: r.GetStorageName(), RelativePath: source}
+			elsewhere := named(r.GetStorageName(), source)
 			s.unnamed = s.squashed(t, elsewhere)
 		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			_, err := edits(to).UserSquash(c, squash(r, f.main, f.side))

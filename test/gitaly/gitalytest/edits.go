@@ -129,7 +129,7 @@ func (s *suite) branches(t *testing.T) {
 
 // tags: with and without an object of their own.
 func (s *suite) tags(t *testing.T) {
-	repo, other := s.repository("a.git"), &gitalypb.Repository{StorageName: s.Other, RelativePath: "a.git"}
+	repo, other := s.repository("a.git"), named(s.Other, "a.git")
 	objects := s.seeded(t, repo, nil)
 	s.seeded(t, other, nil)
 	create := func(repo *gitalypb.Repository, name, target, message string) (*gitalypb.Tag, error) {
@@ -169,7 +169,7 @@ func (s *suite) tags(t *testing.T) {
 
 // merges: of what fits, of what does not, and forward.
 func (s *suite) merges(t *testing.T) {
-	repo, other := s.repository("a.git"), &gitalypb.Repository{StorageName: s.Other, RelativePath: "a.git"}
+	repo, other := s.repository("a.git"), named(s.Other, "a.git")
 	var main, side, clash string
 	for _, repo := range []*gitalypb.Repository{repo, other} {
 		s.seeded(t, repo, nil)

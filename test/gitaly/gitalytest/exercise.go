@@ -47,6 +47,7 @@ func Exercise(t *testing.T, newSubject func(t *testing.T) Subject) {
 		"repositories":  (*suite).repositories,
 		"walk":          (*suite).walk,
 		"write ref":     (*suite).writeRef,
+		"unasked":       (*suite).unasked,
 		"list refs":     (*suite).listRefs,
 		"head":          (*suite).head,
 		"checksum":      (*suite).checksum,
@@ -70,6 +71,7 @@ func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject) {
 		"rebases":             (*suite).rebases,
 		"made commits":        (*suite).madeCommits,
 		"many references":     (*suite).manyReferences,
+		"unasked of git's":    (*suite).unaskedOfGits,
 		"forks":               (*suite).forks,
 		"remotes":             (*suite).remotes,
 		"custom hooks":        (*suite).customHooks,
@@ -113,9 +115,15 @@ type suite struct {
 	unnamed string
 }
 
+// named names a repository as clients do: the hooks of Gitaly ask GitLab about it
+// by the name that it has there, and fail without one.
+func named(storage, path string) *gitalypb.Repository {
+	return &gitalypb.Repository{StorageName: storage, RelativePath: path, GlRepository: "project-1", GlProjectPath: "group/project"}
+}
+
 // repository names a repository of the first storage.
 func (s *suite) repository(path string) *gitalypb.Repository {
-	return &gitalypb.Repository{StorageName: s.Storage, RelativePath: path}
+	return named(s.Storage, path)
 }
 
 // create makes an empty repository.

@@ -26,7 +26,7 @@ func (s *suite) gitMutators() []mutator {
 		repo = *gitalypb.Repository
 	)
 	pool := func(r repo) *gitalypb.ObjectPool {
-		return &gitalypb.ObjectPool{Repository: &gitalypb.Repository{StorageName: r.GetStorageName(), RelativePath: poolPath}}
+		return &gitalypb.ObjectPool{Repository: named(r.GetStorageName(), poolPath)}
 	}
 	return []mutator{
 		{"UserCommitFiles", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
@@ -88,7 +88,7 @@ func (s *suite) gitMutators() []mutator {
 			return err
 		}},
 		{"FetchIntoObjectPool", poolPath, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			origin := &gitalypb.Repository{StorageName: r.GetStorageName(), RelativePath: present}
+			origin := named(r.GetStorageName(), present)
 			_, err := pools(to).FetchIntoObjectPool(c, &gitalypb.FetchIntoObjectPoolRequest{ObjectPool: pool(r), Origin: origin})
 			return err
 		}},
@@ -120,8 +120,10 @@ func (s *suite) gitMutators() []mutator {
 		{"UpdateReferences", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
 			return update(c, refs(to), r, [3]string{"refs/heads/main", "", o.Commits[0]}, [3]string{"refs/heads/gone", "", zero})
 		}},
-		{"WriteRef that deletes", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("refs/heads/gone"), Revision: []byte(zero)})
+		{"WriteRef that deletes", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
+			_, err := repos(to).WriteRef(c, &gitalypb.WriteRefRequest{
+				Repository: r, Ref: []byte("refs/heads/gone"), Revision: []byte(zero), OldRevision: []byte(o.Commits[0]),
+			})
 			return err
 		}},
 		{"SSHReceivePack", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
@@ -178,7 +180,7 @@ func (s *suite) gitMutators() []mutator {
 			return s.replicated(t, c, to, r)
 		}},
 		{"CreateObjectPool", newPool, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			origin := &gitalypb.Repository{StorageName: r.GetStorageName(), RelativePath: present}
+			origin := named(r.GetStorageName(), present)
 			_, err := pools(to).CreateObjectPool(c, &gitalypb.CreateObjectPoolRequest{ObjectPool: &gitalypb.ObjectPool{Repository: r}, Origin: origin})
 			return err
 		}},
@@ -212,7 +214,7 @@ func (s *suite) bundleOf(t *testing.T, repo *gitalypb.Repository) []byte {
 // none is copied within one.
 func (s *suite) replicated(t *testing.T, ctx context.Context, to *grpc.ClientConn, repo *gitalypb.Repository) error {
 	t.Helper()
-	from := &gitalypb.Repository{StorageName: s.Other, RelativePath: source}
+	from := named(s.Other, source)
 	if repo.GetStorageName() == s.Other {
 		from.StorageName = s.Storage
 	}

@@ -24,8 +24,8 @@ type mutator struct {
 const (
 	present  = "present.git"
 	absent   = "absent.git"
-	poolPath = "@pools/ab/cd/abcd.git"
-	newPool  = "@pools/ab/cd/new.git"
+	poolPath = "@pools/ab/cd/abcd000000000000000000000000000000000000000000000000000000000001.git"
+	newPool  = "@pools/ab/cd/abcd000000000000000000000000000000000000000000000000000000000002.git"
 	// source is the path of a repository that others are made from.
 	source = "source.git"
 )

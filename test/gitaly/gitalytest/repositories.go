@@ -28,7 +28,7 @@ func (s *suite) repositories(t *testing.T) {
 	unclean := s.repository("group//x/../sub/./a.git")
 	_, err = s.repos.CreateRepository(s.ctx, &gitalypb.CreateRepositoryRequest{Repository: unclean})
 	wantCode(t, "create again by an unclean path", err, codes.AlreadyExists)
-	other := &gitalypb.Repository{StorageName: s.Other, RelativePath: repo.GetRelativePath()}
+	other := named(s.Other, repo.GetRelativePath())
 	s.create(t, other)
 
 	if _, err := s.repos.RepositorySize(s.ctx, &gitalypb.RepositorySizeRequest{Repository: repo}); err != nil {
@@ -54,7 +54,7 @@ func (s *suite) walk(t *testing.T) {
 	if _, err := s.repos.RemoveRepository(s.ctx, &gitalypb.RemoveRepositoryRequest{Repository: s.repository("gone.git")}); err != nil {
 		t.Fatalf("remove: %v", err)
 	}
-	s.create(t, &gitalypb.Repository{StorageName: s.Other, RelativePath: "other.git"})
+	s.create(t, named(s.Other, "other.git"))
 	if got := s.walked(t, s.Storage); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -82,7 +82,7 @@ func (s *suite) walked(t *testing.T, storage string) []string {
 
 // checksum: equal references, equal checksums, whatever their order and place.
 func (s *suite) checksum(t *testing.T) {
-	a, b := s.repository("a.git"), &gitalypb.Repository{StorageName: s.Other, RelativePath: "b.git"}
+	a, b := s.repository("a.git"), named(s.Other, "b.git")
 	objects := s.seeded(t, a, nil)
 	s.seeded(t, b, nil)
 	if got, want := s.sum(t, a), strings.Repeat("0", 40); got != want {

@@ -63,12 +63,12 @@ func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators
 				mutators = mutators[:1]
 			}
 			for _, storage := range []string{s.Storage, s.Other} {
-				repo := &gitalypb.Repository{StorageName: storage, RelativePath: source}
+				repo := named(storage, source)
 				s.objects = s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/more": 2})
 			}
 			for _, m := range mutators {
 				s.prepare = func(storage string) {
-					repo := &gitalypb.Repository{StorageName: storage, RelativePath: present}
+					repo := named(storage, present)
 					s.unnamed = ""
 					s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/topic": 1, "refs/heads/gone": 0})
 					more(s, t, repo)
@@ -86,7 +86,7 @@ func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators
 
 func (s *suite) addPool(t *testing.T, origin *gitalypb.Repository) {
 	t.Helper()
-	pool := &gitalypb.Repository{StorageName: origin.GetStorageName(), RelativePath: poolPath}
+	pool := named(origin.GetStorageName(), poolPath)
 	_, err := gitalypb.NewObjectPoolServiceClient(s.Conn).CreateObjectPool(s.ctx, &gitalypb.CreateObjectPoolRequest{
 		ObjectPool: &gitalypb.ObjectPool{Repository: pool}, Origin: origin,
 	})
@@ -101,7 +101,7 @@ func (s *suite) clear(t *testing.T) {
 	t.Helper()
 	for _, storage := range []string{s.Storage, s.Other} {
 		for _, path := range []string{present, absent, poolPath, newPool} {
-			repo := &gitalypb.Repository{StorageName: storage, RelativePath: path}
+			repo := named(storage, path)
 			_, err := s.repos.RemoveRepository(s.ctx, &gitalypb.RemoveRepositoryRequest{Repository: repo})
 			if err != nil && status.Code(err) != codes.NotFound {
 				t.Fatal(err)
@@ -295,7 +295,7 @@ func (s *suite) votesTheSame(t *testing.T, m mutator) {
 	conn := DialVoting(t, s.Address, s.Token, coordinator)
 	for _, storage := range []string{s.Storage, s.Other} {
 		ctx := InTransaction(t, s.ctx, transactionID, storage, storage == s.Storage)
-		if err := m.do(t, ctx, conn, &gitalypb.Repository{StorageName: storage, RelativePath: m.place}, s.objects); err != nil {
+		if err := m.do(t, ctx, conn, named(storage, m.place), s.objects); err != nil {
 			t.Errorf("%s: %v", m.name, err)
 		}
 	}
