@@ -2,12 +2,11 @@ package replicator
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"iter"
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 )
 
 // calls are the RPCs that repairs make. Each error names the storage.
@@ -59,14 +59,17 @@ func (c *calls) exists(ctx context.Context, key state.Key, storage string) (has 
 	return has, err
 }
 
-// checksum asks a storage for the checksum of all refs of the repository.
-func (c *calls) checksum(ctx context.Context, key state.Key, storage string) (sum string, err error) {
-	err = c.look(ctx, key, storage, "calculate the checksum on", func(ctx context.Context, conn grpc.ClientConnInterface, repo *gitalypb.Repository) error {
-		answer, err := gitalypb.NewRepositoryServiceClient(conn).CalculateChecksum(ctx, &gitalypb.CalculateChecksumRequest{Repository: repo})
-		sum = answer.GetChecksum()
-		return err
-	})
-	return sum, err
+// sum is a hash over the names and values of all references of a replica. It is
+// not CalculateChecksum: Gitaly leaves out there what is not one of the usual kinds.
+func (c *calls) sum(ctx context.Context, key state.Key, storage string) (sum [sha256.Size]byte, err error) {
+	hash := sha256.New()
+	for ref, err := range c.references(ctx, key, storage) {
+		if err != nil {
+			return sum, err
+		}
+		fmt.Fprintf(hash, "%s %s\n", ref.GetTarget(), ref.GetName())
+	}
+	return [sha256.Size]byte(hash.Sum(nil)), nil
 }
 
 // size asks a storage how many bytes the repository takes there.
@@ -104,6 +107,60 @@ func (c *calls) replicate(ctx context.Context, key state.Key, source, target str
 	return ended, nil
 }
 
+// makeWay deletes the references of the target's replica that cannot exist beside
+// those of the source and would go with a copy, and tells how many: git does not
+// replace a by a/b in one transaction, so that Gitaly cannot copy. ctx and ended are
+// as those of replicate.
+func (c *calls) makeWay(ctx context.Context, key state.Key, source, target string) (cleared int, ended bool, err error) {
+	theirs, err := c.names(ctx, key, source)
+	if err != nil {
+		return 0, true, err
+	}
+	ours, err := c.names(ctx, key, target)
+	if err != nil {
+		return 0, true, err
+	}
+	req := &gitalypb.DeleteRefsRequest{Repository: repository(key, target)}
+	for _, ref := range plan.InTheWay(theirs, ours) {
+		req.Refs = append(req.Refs, []byte(ref))
+	}
+	if len(req.Refs) == 0 {
+		return 0, true, nil
+	}
+	conn, err := c.storages.Conn(key.VirtualStorage, target)
+	if err != nil {
+		return 0, true, err
+	}
+	ctx, arrived := c.watch(ctx)
+	answer, err := gitalypb.NewRefServiceClient(conn).DeleteRefs(ctx, req)
+	ended = arrived(err)
+	if err == nil && answer.GetGitError() != "" {
+		err = errors.New(answer.GetGitError())
+	}
+	if err != nil {
+		return 0, ended, fmt.Errorf("delete what is in the way of a copy on %q: %w", target, err)
+	}
+	return len(req.Refs), ended, nil
+}
+
+// namesLimit bounds how many references are held in memory.
+const namesLimit = 1 << 20
+
+// names are the names of all references of a replica.
+func (c *calls) names(ctx context.Context, key state.Key, storage string) ([]string, error) {
+	var names []string
+	for ref, err := range c.references(ctx, key, storage) {
+		switch {
+		case err != nil:
+			return nil, err
+		case len(names) == namesLimit:
+			return nil, fmt.Errorf("list the references on %q: more than %d", storage, namesLimit)
+		}
+		names = append(names, string(ref.GetName()))
+	}
+	return names, nil
+}
+
 // remove removes the replica of a storage, if there is one; ctx and ended are
 // as those of replicate.
 func (c *calls) remove(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
@@ -118,36 +175,6 @@ func (c *calls) remove(ctx context.Context, key state.Key, storage string) (ende
 		return ended, fmt.Errorf("remove the repository from %q: %w", storage, err)
 	}
 	return ended, nil
-}
-
-// walk yields the relative path of every repository on a storage. An error is
-// the last thing that it yields. A walk may take as long as its consumer does;
-// only the storage is given a bounded time for each answer.
-func (c *calls) walk(ctx context.Context, virtualStorage, storage string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		conn, err := c.storages.Conn(virtualStorage, storage)
-		if err != nil {
-			yield("", err)
-			return
-		}
-		silence := time.AfterFunc(c.lookTimeout, cancel)
-		defer silence.Stop()
-		stream, err := gitalypb.NewInternalGitalyClient(conn).WalkRepos(ctx, &gitalypb.WalkReposRequest{StorageName: storage})
-		for err == nil {
-			var found *gitalypb.WalkReposResponse
-			silence.Reset(c.lookTimeout)
-			found, err = stream.Recv()
-			silence.Stop()
-			if err == nil && !yield(found.GetRelativePath(), nil) {
-				return
-			}
-		}
-		if !errors.Is(err, io.EOF) {
-			yield("", fmt.Errorf("walk the repositories of %q: %w", storage, err))
-		}
-	}
 }
 
 func repository(key state.Key, storage string) *gitalypb.Repository {

@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -185,10 +188,34 @@ func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, p pl
 	switch verb {
 	case plan.VerbCopy:
 		defer r.metrics.change(key.VirtualStorage, target.Name, changeUpdate)()
-		res.ended, res.err = r.calls.replicate(copying, key, p.Primary, target.Name)
+		res.ended, res.err = r.replicate(copying, key, p.Primary, target.Name)
 	case plan.VerbRemove:
 		defer r.metrics.change(key.VirtualStorage, target.Name, changeDelete)()
 		res.ended, res.err = r.calls.remove(copying, key, target.Name)
 	}
 	return res
+}
+
+// replicate copies. Where a storage has refused a copy of this repository before,
+// what may be in the way goes first. ▲ It begins only when that has ended.
+func (r *repairer) replicate(copying context.Context, key state.Key, source, target string) (ended bool, err error) {
+	var problem error // of little account if the copy succeeds: there may have been nothing at all
+	if r.patience.get(key).refusals > 0 {
+		var cleared int
+		if cleared, ended, problem = r.calls.makeWay(copying, key, source, target); !ended {
+			return ended, problem
+		}
+		if cleared > 0 {
+			r.log.Info("deleted what was in the way of a copy", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
+				"storage", target, "references", cleared)
+		}
+	}
+	ended, err = r.calls.replicate(copying, key, source, target)
+	switch {
+	case err == nil:
+		return ended, nil
+	case ended && status.Code(err) == codes.Internal:
+		r.patience.refused(key)
+	}
+	return ended, errors.Join(err, problem)
 }

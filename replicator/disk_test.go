@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 )
 
 // fate is what becomes of one call. The zero fate is success.
@@ -58,7 +59,7 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	if w.faults != nil {
 		f = w.faults(d.name, method)
 	}
-	if method == "ReplicateRepository" || method == "RemoveRepository" {
+	if method == "ReplicateRepository" || method == "RemoveRepository" || method == "DeleteRefs" {
 		d.checkTarget(ctx, method, args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository().GetRelativePath())
 	}
 	w.mu.Unlock()
@@ -138,6 +139,9 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		if !has {
 			return status.Error(codes.NotFound, "invalid source repository")
 		}
+		if clash := plan.InTheWay(names(content), names(d.repos[repo.GetRelativePath()])); len(clash) > 0 {
+			return status.Errorf(codes.Internal, "cannot lock %q", clash)
+		}
 		d.world.set(d.name, repo.GetRelativePath(), content)
 		return nil
 	}
@@ -145,9 +149,12 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		return status.Error(codes.NotFound, "repository not found")
 	}
 	switch method {
-	case "CalculateChecksum":
-		refs, _, _ := strings.Cut(content, "+")
-		proto.Merge(reply, &gitalypb.CalculateChecksumResponse{Checksum: refs})
+	case "DeleteRefs":
+		refs, more, _ := strings.Cut(content, "+")
+		left := slices.DeleteFunc(strings.Fields(refs), func(name string) bool {
+			return slices.ContainsFunc(args.(*gitalypb.DeleteRefsRequest).GetRefs(), func(ref []byte) bool { return string(ref) == name })
+		})
+		d.world.set(d.name, repo.GetRelativePath(), strings.TrimSuffix(strings.Join(left, " ")+"+"+more, "+"))
 	case "RepositorySize":
 		proto.Merge(reply, &gitalypb.RepositorySizeResponse{Size: int64(len(content))})
 	default:
@@ -166,7 +173,13 @@ func checkServers(ctx context.Context, source string) error {
 	return nil
 }
 
-// NewStream implements grpc.ClientConnInterface, for WalkRepos.
+// names are the references of a replica by its content.
+func names(content string) []string {
+	refs, _, _ := strings.Cut(content, "+")
+	return strings.Fields(refs)
+}
+
+// NewStream implements grpc.ClientConnInterface, for WalkRepos and ListRefs.
 func (d *disk) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
 	w := d.world
 	w.mu.Lock()
@@ -177,33 +190,54 @@ func (d *disk) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 	if w.faults != nil {
 		f = w.faults(d.name, method)
 	}
-	return &walkStream{ctx: ctx, paths: slices.Sorted(maps.Keys(d.repos)), fate: f}, nil
+	return &listing{ctx: ctx, disk: d, fate: f}, nil
 }
 
-// walkStream yields the paths that were there at its start; with an error in
-// its fate, after the first one.
-type walkStream struct {
+// listing yields what was there when it was asked for; with an error in its fate,
+// after the first one.
+type listing struct {
 	grpc.ClientStream
-	ctx   context.Context
-	paths []string
-	fate  fate
-	sent  int
+	ctx    context.Context
+	disk   *disk
+	names  []string
+	absent bool
+	fate   fate
+	sent   int
 }
 
-func (s *walkStream) SendMsg(any) error { return nil }
-func (s *walkStream) CloseSend() error  { return nil }
+func (s *listing) SendMsg(m any) error {
+	s.disk.world.mu.Lock()
+	defer s.disk.world.mu.Unlock()
+	switch req := m.(type) {
+	case *gitalypb.WalkReposRequest:
+		s.names = slices.Sorted(maps.Keys(s.disk.repos))
+	case *gitalypb.ListRefsRequest:
+		content, has := s.disk.repos[req.GetRepository().GetRelativePath()]
+		s.names, s.absent = names(content), !has
+	}
+	return nil
+}
 
-func (s *walkStream) RecvMsg(m any) error {
+func (s *listing) CloseSend() error { return nil }
+
+func (s *listing) RecvMsg(m any) error {
 	pause(s.ctx, s.fate.slow)
 	switch {
 	case s.ctx.Err() != nil:
 		return status.FromContextError(s.ctx.Err()).Err()
 	case s.fate.err != nil && s.sent > 0:
 		return s.fate.err
-	case s.sent == len(s.paths):
+	case s.absent:
+		return status.Error(codes.NotFound, "repository not found")
+	case s.sent == len(s.names):
 		return io.EOF
 	}
-	m.(*gitalypb.WalkReposResponse).RelativePath = s.paths[s.sent]
+	switch m := m.(type) {
+	case *gitalypb.WalkReposResponse:
+		m.RelativePath = s.names[s.sent]
+	case *gitalypb.ListRefsResponse:
+		m.References = []*gitalypb.ListRefsResponse_Reference{{Name: []byte(s.names[s.sent])}}
+	}
 	s.sent++
 	return nil
 }

@@ -29,6 +29,8 @@ type streak struct {
 	busy, spoiled, holds int
 	// timeouts is how often a copy did not end in its time.
 	timeouts int
+	// refusals is how often a storage failed to make a copy.
+	refusals int
 	// until is when the next repair may begin. A job may come sooner: each
 	// write asks for one.
 	until time.Time
@@ -90,6 +92,9 @@ func (p *patience) metWrite(key state.Key, held, spoiled bool, longest time.Dura
 
 // timedOut counts one more repair whose copies did not end in their time.
 func (p *patience) timedOut(key state.Key) { p.add(key, func(s *streak) { s.timeouts++ }) }
+
+// refused counts one more copy that a storage failed to make.
+func (p *patience) refused(key state.Key) { p.add(key, func(s *streak) { s.refusals++ }) }
 
 func (p *patience) add(key state.Key, count func(*streak)) streak {
 	p.mu.Lock()

@@ -92,10 +92,10 @@ func (r *repairer) keepers(ctx context.Context, key state.Key, storages []string
 	return keepers, nil
 }
 
-// equal are those of storages whose checksum is the authority's. One that
+// equal are those of storages whose references are the authority's. One that
 // cannot tell is not.
 func (r *repairer) equal(ctx context.Context, key state.Key, authority string, storages []string) ([]string, error) {
-	want, err := r.calls.checksum(ctx, key, authority)
+	want, err := r.calls.sum(ctx, key, authority)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (r *repairer) equal(ctx context.Context, key state.Key, authority string, s
 	var asked sync.WaitGroup // as many as a virtual storage has storages
 	for i, storage := range storages {
 		asked.Go(func() {
-			sum, err := r.calls.checksum(ctx, key, storage)
+			sum, err := r.calls.sum(ctx, key, storage)
 			if err != nil {
 				r.log.Info("a replica could not be compared and counts as behind", "virtual_storage", key.VirtualStorage,
 					"relative_path", key.RelativePath, "storage", storage, "err", err)

@@ -61,9 +61,9 @@ var packingDependent = map[string]bool{
 	"RepositoryService/RepositorySize":         true,
 }
 
-// refsOnly lists the mutators whose lasting effect a checksum over all refs covers entirely.
+// refsOnly lists the mutators whose lasting effect is on the values of refs entirely.
 //
-// Left out on purpose: WriteRef can point HEAD at another branch of the same commit, which no checksum over object ids
+// Left out on purpose: WriteRef can point HEAD at another branch of the same commit, which no value of a ref
 // shows, and so can FetchBundle; UserSquash leaves a commit that no ref reaches and that a later call names; FetchRemote and
 // FetchSourceBranch pick up whatever the other side has at that moment; ResolveConflicts and ApplyBfgObjectMapStream touch
 // more than the one branch; everything else writes configuration, hooks, attributes or alternates.

@@ -111,7 +111,7 @@ type Method struct {
 	// ForcePrimary marks accessors whose answer depends on how the repository is packed: two replicas with equal content
 	// answer differently, so that successive answers are comparable only if they come from one place.
 	ForcePrimary bool
-	// RefsOnly marks mutators whose whole lasting effect is on refs and on what these reach, so that equal checksums of two
+	// RefsOnly marks mutators whose whole lasting effect is on refs and on what these reach, so that equal refs of two
 	// replicas prove that such a write left both equal. False where that is not certain.
 	RefsOnly bool
 	// Votes marks mutators that vote before any effect when they carry a reference transaction, so that such a call may go

@@ -55,7 +55,7 @@ type Plan struct {
 	// Primary is the repository's primary, of Settle and Copy.
 	Primary string
 	// Marks are the dirty marks to settle, and RefsOnly tells that equal
-	// checksums prove equal replicas under each of them.
+	// references prove equal replicas under each of them.
 	Marks    []state.DirtyRef
 	RefsOnly bool
 	// Witnesses are the in-sync serving storages beside the primary: settling

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -32,19 +34,45 @@ func (s *Storage) Repositories(ctx context.Context) ([]string, error) {
 	}
 }
 
-// Checksum is the checksum of all references of a repository on the storage;
-// empty if the storage does not have it.
+// Checksum is over HEAD and all references of a repository on the storage, of which
+// Gitaly's own leaves some out; empty if the storage does not have it.
 func (s *Storage) Checksum(ctx context.Context, relativePath string) (string, error) {
-	answer, err := gitalypb.NewRepositoryServiceClient(s.conn).CalculateChecksum(ctx, &gitalypb.CalculateChecksumRequest{
-		Repository: &gitalypb.Repository{StorageName: s.Name, RelativePath: relativePath},
-	})
+	sum, err := s.checksum(ctx, &gitalypb.Repository{StorageName: s.Name, RelativePath: relativePath})
 	if status.Code(err) == codes.NotFound {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("ask %s for the checksum of %q: %w", s.Label(), relativePath, err)
+		return "", fmt.Errorf("ask %s for the references of %q: %w", s.Label(), relativePath, err)
 	}
-	return answer.GetChecksum(), nil
+	return sum, nil
+}
+
+func (s *Storage) checksum(ctx context.Context, repo *gitalypb.Repository) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream if we leave early
+	refs := gitalypb.NewRefServiceClient(s.conn)
+	head, err := refs.FindDefaultBranchName(ctx, &gitalypb.FindDefaultBranchNameRequest{Repository: repo, HeadOnly: true})
+	if err != nil {
+		return "", err
+	}
+	sum := sha1.New()
+	fmt.Fprintf(sum, "%s\n", head.GetName())
+	list, err := refs.ListRefs(ctx, &gitalypb.ListRefsRequest{Repository: repo, Patterns: [][]byte{[]byte("refs/")}})
+	if err != nil {
+		return "", err
+	}
+	for {
+		page, err := list.Recv()
+		if errors.Is(err, io.EOF) {
+			return hex.EncodeToString(sum.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		for _, ref := range page.GetReferences() {
+			fmt.Fprintf(sum, "%s %s\n", ref.GetTarget(), ref.GetName())
+		}
+	}
 }
 
 // Checksums are the checksums of a repository by the names of the storages, asked

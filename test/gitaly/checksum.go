@@ -11,8 +11,7 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// CalculateChecksum returns the checksum of all references. Unlike Gitaly's it
-// leaves none out: a replica that lacks any reference is to be noticed.
+// CalculateChecksum returns the checksum of the references of the usual kinds.
 func (h *handlers) CalculateChecksum(ctx context.Context, req *gitalypb.CalculateChecksumRequest) (*gitalypb.CalculateChecksumResponse, error) {
 	repo, err := h.existing(req.GetRepository())
 	if err != nil {
@@ -20,7 +19,9 @@ func (h *handlers) CalculateChecksum(ctx context.Context, req *gitalypb.Calculat
 	}
 	var sum wire.Checksum
 	lines := &lineWriter{each: func(line []byte) error {
-		sum.Add(line)
+		if wire.Counts(line) {
+			sum.Add(line)
+		}
 		return nil
 	}}
 	err = repo.run(ctx, command{args: []string{"show-ref", "--head"}, stdout: lines})

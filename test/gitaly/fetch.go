@@ -1,7 +1,6 @@
 package gitaly
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -130,87 +129,4 @@ func (s *source) uploadPack(ctx context.Context, group *errgroup.Group, local *n
 // another failure; why is said elsewhere.
 func hungUp(err error) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ENOTCONN)
-}
-
-// removeConflicts removes the references of target that the source does not
-// have and whose names cannot exist beside one that it has. It reports whether
-// there were any.
-func (s *source) removeConflicts(ctx context.Context, target *repository) (bool, error) {
-	theirs, err := s.references(ctx)
-	if err != nil {
-		return false, err
-	}
-	var deletions bytes.Buffer
-	err = target.run(ctx, command{
-		args: []string{"for-each-ref", "--format=%(refname) %(objectname)"},
-		stdout: &lineWriter{each: func(line []byte) error {
-			name, _, _ := strings.Cut(string(line), " ")
-			if !theirs.has[name] && theirs.conflict(name) {
-				fmt.Fprintf(&deletions, "delete %s\n", line)
-			}
-			return nil
-		}},
-	})
-	if err != nil || deletions.Len() == 0 {
-		return false, wire.Fault(err, "list references")
-	}
-	err = target.run(ctx, command{args: []string{"update-ref", "--no-deref", "--stdin"}, stdin: &deletions})
-	return err == nil, wire.Fault(err, "remove conflicting references")
-}
-
-// names is a set of references and the directories in which they are.
-type names struct {
-	has map[string]bool
-	dir map[string]bool
-}
-
-// references asks the source for the names of its references.
-func (s *source) references(ctx context.Context) (*names, error) {
-	stream, err := gitalypb.NewRefServiceClient(s.conn).ListRefs(wire.PeerContext(ctx), &gitalypb.ListRefsRequest{
-		Repository: s.repo,
-		Patterns:   [][]byte{[]byte("refs/")},
-	})
-	if err != nil {
-		return nil, wire.Fault(err, "list references of source")
-	}
-	all := &names{has: make(map[string]bool), dir: make(map[string]bool)}
-	for {
-		resp, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return all, nil
-		}
-		if err != nil {
-			return nil, wire.Fault(err, "list references of source")
-		}
-		for _, ref := range resp.GetReferences() {
-			name := string(ref.GetName())
-			all.has[name] = true
-			for dir := range parents(name) {
-				all.dir[dir] = true
-			}
-		}
-	}
-}
-
-// conflict reports whether name cannot exist beside the set: one of them is
-// where the other one has a directory.
-func (n *names) conflict(name string) bool {
-	for dir := range parents(name) {
-		if n.has[dir] {
-			return true
-		}
-	}
-	return n.dir[name]
-}
-
-// parents yields the directories of a reference, the nearest first.
-func parents(name string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for i := strings.LastIndexByte(name, '/'); i > 0; i = strings.LastIndexByte(name, '/') {
-			name = name[:i]
-			if !yield(name) {
-				return
-			}
-		}
-	}
 }

@@ -14,7 +14,8 @@ import (
 
 // ReplicateRepository makes the repository equal to the source, which it
 // reaches as the gitaly-servers header says: all references, those that the
-// source lacks removed, HEAD and custom hooks. References change in one transaction; a
+// source lacks removed, HEAD and custom hooks. References change in one transaction, so
+// that it fails, as Gitaly's does, where the source has a/b in the place of a; a
 // repository that is absent (or none) appears when it is complete.
 func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*gitalypb.ReplicateRepositoryResponse, error) {
 	target, err := h.locate(req.GetRepository())
@@ -93,16 +94,7 @@ func (h *handlers) closeSource(s *source) {
 
 // copyTo makes target's references and HEAD those of the source.
 func (s *source) copyTo(ctx context.Context, target *repository) error {
-	err := s.fetch(ctx, target, mirror...)
-	if _, refused := errors.AsType[*gitError](err); refused {
-		// No transaction of git's can replace the reference a by a/b, or a/b by
-		// a. Where the source did that, what is in the way goes first.
-		removed, conflictErr := s.removeConflicts(ctx, target)
-		if err = errors.Join(err, conflictErr); removed {
-			err = s.fetch(ctx, target, mirror...)
-		}
-	}
-	if err != nil {
+	if err := s.fetch(ctx, target, mirror...); err != nil {
 		return wire.Fault(err, "fetch")
 	}
 	if err := s.copyHead(ctx, target); err != nil {

@@ -46,7 +46,12 @@ func (s *suite) replicate(t *testing.T) {
 	s.write(t, source, "refs/heads/new/er", objects.Commits[1], "")
 	s.write(t, target, "refs/heads/main", zero, "")
 	s.write(t, target, "refs/heads/main/old", objects.Commits[1], "")
-	replicate("references where the other has directories")
+	// Which git does not do in one transaction.
+	_, err := s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{Repository: target, Source: source})
+	wantCode(t, "references where the other has directories", err, codes.Internal)
+	s.write(t, target, "refs/heads/new", zero, "")
+	s.write(t, target, "refs/heads/main/old", zero, "")
+	replicate("without those in the way")
 	s.write(t, source, "HEAD", "refs/heads/unborn", "")
 	replicate("HEAD of an unborn branch")
 	for ref := range s.listed(t, source, "refs/") {
@@ -54,7 +59,7 @@ func (s *suite) replicate(t *testing.T) {
 	}
 	replicate("empty source")
 
-	_, err := s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{Repository: target, Source: s.repository("absent.git")})
+	_, err = s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{Repository: target, Source: s.repository("absent.git")})
 	wantCode(t, "absent source", err, codes.NotFound)
 	if err == nil || !strings.Contains(err.Error(), "invalid source repository") {
 		t.Errorf("absent source: got %v, want an invalid source repository", err)

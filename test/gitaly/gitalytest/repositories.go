@@ -80,7 +80,8 @@ func (s *suite) walked(t *testing.T, storage string) []string {
 	return paths
 }
 
-// checksum: equal references, equal checksums, whatever their order and place.
+// checksum: equal references, equal checksums, whatever their order and place; those
+// of no usual kind do not count.
 func (s *suite) checksum(t *testing.T) {
 	a, b := s.repository("a.git"), named(s.Other, "b.git")
 	objects := s.seeded(t, a, nil)
@@ -97,7 +98,7 @@ func (s *suite) checksum(t *testing.T) {
 		{"a branch that HEAD names", "refs/heads/main", objects.Commits[0]},
 		{"a moved branch", "refs/heads/other", objects.Commits[1]},
 		{"a tag", "refs/tags/v1", objects.Commits[1]},
-		{"a reference of no usual kind", "refs/keep/around", objects.Commits[2]},
+		{"a reference of another kind", "refs/keep-around/a", objects.Commits[2]},
 		{"a branch deleted", "refs/heads/main", strings.Repeat("0", 40)},
 		{"HEAD moved", "HEAD", "refs/heads/other"},
 	} {
@@ -113,5 +114,10 @@ func (s *suite) checksum(t *testing.T) {
 		if got, want := s.sum(t, b), s.sum(t, a); got != want {
 			t.Errorf("%s: got checksums %q and %q, want equal ones", step.name, got, want)
 		}
+	}
+	before := s.sum(t, a)
+	s.write(t, a, "refs/pipelines/1", objects.Commits[0], "")
+	if got := s.sum(t, a); got != before {
+		t.Errorf("a reference of no usual kind counts: got checksum %q, want %q as before", got, before)
 	}
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
@@ -82,12 +85,12 @@ func (h *handlers) RepositorySize(ctx context.Context, req *gitalypb.RepositoryS
 	return answer(resp, err)
 }
 
-// CalculateChecksum returns the checksum of all references.
+// CalculateChecksum returns the checksum of the references of the usual kinds.
 func (h *handlers) CalculateChecksum(ctx context.Context, req *gitalypb.CalculateChecksumRequest) (*gitalypb.CalculateChecksumResponse, error) {
 	resp := &gitalypb.CalculateChecksumResponse{}
 	err := h.hooked(ctx, req.GetRepository(), func() error {
 		return h.read(req.GetRepository(), func(r *repository) error {
-			resp.Checksum = r.checksum()
+			resp.Checksum = r.checksum(wire.Counts)
 			return nil
 		})
 	})
@@ -109,12 +112,15 @@ func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.Replic
 		}
 		return h.agree(ctx, change{
 			repo:  req.GetRepository(),
-			check: func() error { return nil },
-			sum:   func() vote.Hash { return vote.Of([]byte("replicate " + copied.head + " " + copied.checksum())) },
+			check: func() error { return h.fits(req.GetRepository(), copied) },
+			sum:   func() vote.Hash { return vote.Of([]byte("replicate " + copied.head + " " + copied.checksum(all))) },
 			apply: func() error {
 				h.server.mu.Lock()
 				defer h.server.mu.Unlock()
 				disk, path, err := h.locate(req.GetRepository())
+				if err == nil {
+					err = fits(disk.repos[path], copied)
+				}
 				if err == nil {
 					disk.repos[path] = copied
 				}
@@ -123,6 +129,32 @@ func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.Replic
 		})
 	})
 	return answer(&gitalypb.ReplicateRepositoryResponse{}, err)
+}
+
+// fits tells whether git could make what there is equal to a copy in one
+// transaction: it cannot replace the reference a by a/b.
+func (h *handlers) fits(named *gitalypb.Repository, copied *repository) error {
+	h.server.mu.RLock()
+	defer h.server.mu.RUnlock()
+	disk, path, err := h.locate(named)
+	if err != nil {
+		return err
+	}
+	return fits(disk.repos[path], copied)
+}
+
+func fits(present, copied *repository) error {
+	if present == nil {
+		return nil
+	}
+	for _, name := range present.names() {
+		for _, other := range copied.names() {
+			if strings.HasPrefix(name, other+"/") || strings.HasPrefix(other, name+"/") {
+				return status.Errorf(codes.Internal, "replicating repository: cannot lock ref %q: %q exists", other, name)
+			}
+		}
+	}
+	return nil
 }
 
 // copySource reads the source of a replication from its server.

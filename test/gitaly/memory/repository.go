@@ -34,16 +34,24 @@ func (r *repository) names() []string {
 	return slices.Sorted(maps.Keys(r.refs))
 }
 
-func (r *repository) checksum() string {
+// checksum is over the references that count, or all.
+func (r *repository) checksum(counts func(line []byte) bool) string {
 	var sum wire.Checksum
+	add := func(oid, name string) {
+		if line := []byte(oid + " " + name); counts(line) {
+			sum.Add(line)
+		}
+	}
 	if oid, ok := r.refs[r.head]; ok {
-		sum.Add([]byte(oid + " HEAD"))
+		add(oid, "HEAD")
 	}
 	for name, oid := range r.refs {
-		sum.Add([]byte(oid + " " + name))
+		add(oid, name)
 	}
 	return sum.String()
 }
+
+func all([]byte) bool { return true }
 
 // defaultBranch returns HEAD's branch if it exists, else the first that does
 // of main, master and any other.

@@ -99,7 +99,7 @@ func (h *handlers) agreeToCreate(ctx context.Context, named *gitalypb.Repository
 		repo:  named,
 		check: func() error { return h.vacant(named) },
 		sum: func() vote.Hash {
-			return vote.Of(fmt.Appendf(nil, "create %s %s", repo.head, repo.checksum()))
+			return vote.Of(fmt.Appendf(nil, "create %s %s", repo.head, repo.checksum(all)))
 		},
 		apply: func() error { return h.create(named, repo) },
 	})

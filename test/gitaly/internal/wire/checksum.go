@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"encoding/hex"
+	"slices"
 )
 
 // Checksum is the checksum of a repository's references: the XOR of the SHA-1
@@ -18,6 +20,15 @@ func (c *Checksum) Add(line []byte) {
 		c.sum[i] ^= b
 	}
 }
+
+// Counts tells whether a line is one that Gitaly takes into the checksum: HEAD, and
+// references of the usual kinds.
+func Counts(line []byte) bool {
+	_, name, _ := bytes.Cut(line, []byte(" "))
+	return string(name) == "HEAD" || slices.ContainsFunc(counted, func(prefix string) bool { return bytes.HasPrefix(name, []byte(prefix)) })
+}
+
+var counted = []string{"refs/heads/", "refs/tags/", "refs/keep-around/", "refs/merge-requests/", "refs/environments/", "refs/notes/"}
 
 // String returns the checksum in 40 hexadecimal digits.
 func (c *Checksum) String() string {
