@@ -132,6 +132,10 @@ func TestBallot(t *testing.T) {
 			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT", "b=late", "a- -> b ABORT",
 		}, "a b c"},
 		{"outvoted", Config{}, []string{"a=apple", "b=banana", "c=banana -> a ABORT; b ABORT; c ABORT", "a=late -> a ABORT"}, ""},
+		{"outvoted when it is done", Config{Voters: []string{"a", "b", "c", "d", "e"}}, []string{
+			"a=apple", "b=apple", "c=apple", "d=apple", "e=apple -> account a,b,c,d,e", "ok -> a COMMIT; b COMMIT; c COMMIT; d COMMIT; e COMMIT",
+			"a=late", "b=banana", "c=banana", "d=late", "e=banana -> a ABORT; b ABORT; c ABORT; d ABORT; e ABORT",
+		}, "a d"},
 		{"everybody differs: degrade", Config{}, []string{"a=apple", "b=banana", "c=late -> b ABORT; c ABORT; account a short"}, ""},
 		{"everybody differs: block", Config{Block: true}, []string{"a=apple", "b=banana", "c=late -> a ABORT; b ABORT; c ABORT"}, ""},
 		{"alone: degrade", Config{}, []string{"b-", "c-", "a=apple -> account a short", "ok -> a COMMIT"}, "a"},

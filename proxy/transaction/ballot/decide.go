@@ -32,6 +32,7 @@ func (b *Ballot) decide(now time.Duration) {
 	agreeing, pending := b.count(primary.vote)
 	switch {
 	case b.outvoted(primary.vote):
+		b.partWith(primary.vote)
 		b.end(Abort)
 		return
 	case pending > 0 && now < b.since+b.grace():
@@ -85,6 +86,20 @@ func (b *Ballot) outvoted(vote Vote) bool {
 		}
 	}
 	return false
+}
+
+// partWith leaves out who does not share the primary's vote, once something may have
+// happened. ▲ A storage that is told too late does not undo it: git does not hear an
+// abort of what is done, and the RPC may end well.
+func (b *Ballot) partWith(vote Vote) {
+	if b.rounds == 0 {
+		return
+	}
+	for i := range b.voters {
+		if v := &b.voters[i]; !v.waiting || v.vote != vote {
+			v.out = true
+		}
+	}
 }
 
 func (b *Ballot) majority() int { return len(b.voters)/2 + 1 }
