@@ -41,7 +41,9 @@ func (r *repository) change(ctx context.Context, c refChange) error {
 	if err := r.runHook(ctx, c, "", updateHook, c.ref, c.old, c.new); err != nil {
 		return err
 	}
-	if err := r.updateRef(ctx, c.ref, c.new, c.old); err != nil {
+	update := r.refUpdate(c.ref, c.new, c.old)
+	update.hears = true
+	if err := r.git.run(ctx, update); err != nil {
 		return err
 	}
 	return r.runHook(ctx, c, line, postReceive)

@@ -44,7 +44,9 @@ func (h *handlers) DeleteRefs(ctx context.Context, req *gitalypb.DeleteRefsReque
 	if deletions.Len() == 0 {
 		return &gitalypb.DeleteRefsResponse{}, nil
 	}
-	if err := repo.updateRefs(ctx, deletions); err != nil {
+	update := refUpdates(deletions)
+	update.hears = true
+	if err := repo.run(ctx, update); err != nil {
 		return nil, failedAs(codes.Internal, err, "delete references")
 	}
 	return &gitalypb.DeleteRefsResponse{}, nil
@@ -75,10 +77,10 @@ func (r *repository) deletions(ctx context.Context, wanted func(name []byte) boo
 	return &list, err
 }
 
-// updateRefs makes all changes of a list, as update-ref takes it with NULs for
-// ends, or none.
-func (r *repository) updateRefs(ctx context.Context, changes io.Reader) error {
-	return r.run(ctx, command{args: []string{"update-ref", "--no-deref", "--stdin", "-z"}, stdin: changes})
+// refUpdates makes all changes of a list, as update-ref takes it with NULs for ends,
+// or none.
+func refUpdates(changes io.Reader) command {
+	return command{args: []string{"update-ref", "--no-deref", "--stdin", "-z"}, stdin: changes}
 }
 
 // UpdateReferences makes all changes that are streamed in, or none. Nobody votes
@@ -111,7 +113,7 @@ func (h *handlers) UpdateReferences(stream gitalypb.RefService_UpdateReferencesS
 	if !errors.Is(err, io.EOF) {
 		return wire.Fault(err, "receive updates")
 	}
-	if err := repo.updateRefs(stream.Context(), &changes); err != nil {
+	if err := repo.run(stream.Context(), refUpdates(&changes)); err != nil {
 		return failedAs(codes.FailedPrecondition, err, "update references")
 	}
 	return stream.SendAndClose(&gitalypb.UpdateReferencesResponse{})

@@ -37,6 +37,7 @@ type command struct {
 	program string
 
 	repo   *repository // the repository it works in
+	hears  bool        // minds what is said of a change of references when it is done
 	config []string    // key=value, beyond the settings of all commands
 	args   []string
 	env    []string

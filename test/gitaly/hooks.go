@@ -83,9 +83,11 @@ func (r *repository) hasCustomHooks() bool {
 type hookServer struct {
 	repo *repository
 	tx   *vote.Transaction
-	conn *net.UnixConn
-	stop context.CancelFunc // ends votes that no hook waits for any more
-	done chan struct{}      // closed when no hook can ask any more
+	// hears tells that the call fails if a vote does when the effect is there.
+	hears bool
+	conn  *net.UnixConn
+	stop  context.CancelFunc // ends votes that no hook waits for any more
+	done  chan struct{}      // closed when no hook can ask any more
 
 	// failed is why a hook was last told no; late is why a vote failed when the
 	// effect was there. Written by serve, read once done is closed.
@@ -107,7 +109,8 @@ func (c *command) withHooks(ctx context.Context, tx *vote.Transaction) (*hookSer
 	c.config = append(slices.Clip(c.config), "core.hooksPath="+c.repo.storage.hooksDir())
 	c.pass = append(slices.Clip(c.pass), remote)
 	ctx, stop := context.WithCancel(ctx)
-	s := &hookServer{repo: c.repo, tx: tx, conn: local, stop: stop, done: make(chan struct{})}
+	hears := c.hears || c.args[0] == "receive-pack"
+	s := &hookServer{repo: c.repo, tx: tx, hears: hears, conn: local, stop: stop, done: make(chan struct{})}
 	go s.serve(ctx)
 	return s, nil
 }
@@ -173,8 +176,10 @@ func (s *hookServer) answer(ctx context.Context, question []string, lines []byte
 	hook := question[0]
 	switch {
 	case hook == refHook && question[1] == "committed":
-		// git does not hear a no any more.
-		s.late = s.voteOnRefs(ctx, vote.Committed, lines)
+		// git does not hear a no any more; whoever runs it may.
+		if err := s.voteOnRefs(ctx, vote.Committed, lines); s.hears {
+			s.late = err
+		}
 		return "ok", nil
 	case hook == refHook:
 		return "ok", s.voteOnRefs(ctx, vote.Prepared, lines)

@@ -41,13 +41,14 @@ func (h *handlers) CreateObjectPool(ctx context.Context, req *gitalypb.CreateObj
 	return &gitalypb.CreateObjectPoolResponse{}, nil
 }
 
-// DeleteObjectPool removes a pool; one that is absent is removed already.
+// DeleteObjectPool removes a pool, on which nobody votes; one that is absent is
+// removed already.
 func (h *handlers) DeleteObjectPool(ctx context.Context, req *gitalypb.DeleteObjectPoolRequest) (*gitalypb.DeleteObjectPoolResponse, error) {
 	pool, err := h.locatePool(req.GetObjectPool())
 	if err != nil {
 		return nil, err
 	}
-	if err := h.discard(ctx, pool); err != nil && status.Code(err) != codes.NotFound {
+	if err := h.discard(vote.Without(ctx), pool); err != nil && status.Code(err) != codes.NotFound {
 		return nil, err
 	}
 	return &gitalypb.DeleteObjectPoolResponse{}, nil
@@ -70,7 +71,9 @@ func (h *handlers) FetchIntoObjectPool(ctx context.Context, req *gitalypb.FetchI
 		return nil, wire.InvalidArgument("origin has different storage than object pool")
 	}
 	// Nothing is pruned: whoever borrows from the pool may need it.
-	if err := pool.run(ctx, fetchCommand(origin.path, []string{poolRefs})); err != nil {
+	fetch := fetchCommand(origin.path, []string{poolRefs})
+	fetch.hears = true
+	if err := pool.run(ctx, fetch); err != nil {
 		return nil, wire.Fault(err, "fetch into object pool")
 	}
 	return &gitalypb.FetchIntoObjectPoolResponse{}, nil

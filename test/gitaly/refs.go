@@ -92,6 +92,10 @@ func (r *repository) resolve(ctx context.Context, revision string) (string, erro
 // updateRef sets a reference (deletes it if oid is zero) if its value is old:
 // "" for any, zero for none. Nobody votes on the deletion of any value.
 func (r *repository) updateRef(ctx context.Context, ref, oid, old string) error {
+	return r.git.run(ctx, r.refUpdate(ref, oid, old))
+}
+
+func (r *repository) refUpdate(ref, oid, old string) command {
 	args := []string{"update-ref", "--no-deref"}
 	if oid == zeroOID {
 		args = append(args, "-d", ref)
@@ -101,8 +105,7 @@ func (r *repository) updateRef(ctx context.Context, ref, oid, old string) error 
 	if old != "" {
 		args = append(args, old)
 	}
-	_, err := r.output(ctx, args...)
-	return err
+	return command{repo: r, args: args}
 }
 
 // RefExists reports whether there is a reference of that full name.

@@ -83,7 +83,7 @@ func TestServer_faultyVotes(t *testing.T) {
 		{gitaly.Fault{}, codes.OK, codes.OK, "one two"},
 		{gitaly.Fault{Prefix: "b", Vote: "differ"}, codes.OK, codes.OK, "one two"},
 		{gitaly.Fault{Prefix: "a", Vote: "differ"}, codes.Aborted, codes.Aborted, ""},
-		{gitaly.Fault{Vote: "differ@committed"}, codes.Aborted, codes.Aborted, "one two"},
+		{gitaly.Fault{Vote: "differ@committed"}, codes.OK, codes.OK, "one two"}, // git does not hear of it
 		{gitaly.Fault{Vote: "differ@synchronized"}, codes.OK, codes.OK, "one two"},
 		{gitaly.Fault{Vote: "late=300ms"}, codes.OK, codes.OK, "one two"},
 		{gitaly.Fault{Vote: "refuse@prepared"}, codes.DeadlineExceeded, codes.Internal, ""},

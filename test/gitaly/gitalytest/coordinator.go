@@ -35,7 +35,6 @@ type Vote struct {
 	Node  string
 	Phase gitalypb.VoteTransactionRequest_Phase
 	Hash  string
-	Path  string
 	// Round counts the votes of this node in this transaction, from 0.
 	Round int
 }
@@ -58,7 +57,7 @@ type Coordinator struct {
 func (c *Coordinator) VoteTransaction(ctx context.Context, req *gitalypb.VoteTransactionRequest) (*gitalypb.VoteTransactionResponse, error) {
 	v := Vote{
 		ID: req.GetTransactionId(), Node: req.GetNode(), Phase: req.GetPhase(),
-		Hash: string(req.GetReferenceUpdatesHash()), Path: req.GetRepository().GetRelativePath(),
+		Hash: string(req.GetReferenceUpdatesHash()),
 	}
 	if len(v.Hash) != 20 {
 		return nil, status.Error(codes.InvalidArgument, "invalid reference update hash")

@@ -55,8 +55,9 @@ func (s *suite) editMutators() []mutator {
 			_, err := edits(to).UserRevert(c, revert(r, "main", f.main))
 			return err
 		}},
-		{"UserRebaseConfirmable", present, part, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := rebase(c, edits(to), rebaseHeader(r, r, f.side), true)
+		{"UserRebaseConfirmable", present, part, func(t test, c ctx, to conn, r repo, _ Objects) error {
+			// It fetches what it rebases, if from the same repository too.
+			_, err := rebase(WithServer(t, c, r.GetStorageName(), s.Address, s.Token), edits(to), rebaseHeader(r, r, f.side), true)
 			return err
 		}},
 		{"UserSquash", present, func(t test, r repo) {

@@ -151,7 +151,7 @@ func (s *suite) gitMutators() []mutator {
 		}},
 		{"FetchRemote", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			_, err := repos(to).FetchRemote(c, &gitalypb.FetchRemoteRequest{
-				Repository: r, RemoteParams: &gitalypb.Remote{Url: "file://" + s.Path(s.repository(source))},
+				Repository: r, NoPrune: true, RemoteParams: &gitalypb.Remote{Url: "file://" + s.Path(s.repository(source))},
 			})
 			return err
 		}},
@@ -182,10 +182,6 @@ func (s *suite) gitMutators() []mutator {
 		{"CreateObjectPool", newPool, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			origin := named(r.GetStorageName(), present)
 			_, err := pools(to).CreateObjectPool(c, &gitalypb.CreateObjectPoolRequest{ObjectPool: &gitalypb.ObjectPool{Repository: r}, Origin: origin})
-			return err
-		}},
-		{"DeleteObjectPool", poolPath, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := pools(to).DeleteObjectPool(c, &gitalypb.DeleteObjectPoolRequest{ObjectPool: pool(r)})
 			return err
 		}},
 		{"DisconnectGitAlternates", present, func(t test, r repo) {

@@ -176,7 +176,7 @@ func (h *handlers) PostReceivePack(stream gitalypb.SmartHTTPService_PostReceiveP
 			}
 			received += int64(len(req.GetData()))
 		}
-		return h.agreeOn(stream.Context(), first.GetRepository(), ReceivedRef, func(r *repository) error {
+		return h.agreeOn(stream.Context(), first.GetRepository(), ReceivedRef, false, func(r *repository) error {
 			return r.set(ReceivedRef, fmt.Sprintf("%040x", received), "")
 		})
 	})

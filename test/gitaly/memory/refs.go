@@ -24,7 +24,7 @@ func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) 
 		if strings.Trim(string(req.GetRevision())+string(req.GetOldRevision()), "0") == "" {
 			return h.write(req.GetRepository(), edit)
 		}
-		return h.agreeOn(ctx, req.GetRepository(), string(req.GetRef()), edit)
+		return h.agreeOn(ctx, req.GetRepository(), string(req.GetRef()), string(req.GetRef()) != "HEAD", edit)
 	})
 	return answer(&gitalypb.WriteRefResponse{}, err)
 }

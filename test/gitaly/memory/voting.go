@@ -32,6 +32,7 @@ func (s *Server) SetFaults(faults ...Fault) error {
 type change struct {
 	repo *gitalypb.Repository
 	lock string // what of the repository nobody else may change meanwhile; "" for all
+	deaf bool   // git makes it, and does not hear what is said of it when it is done
 	sum  func() vote.Hash
 	// check tells whether apply could make it, as git does with its locks held.
 	check func() error
@@ -59,7 +60,10 @@ func (h *handlers) agree(ctx context.Context, c change) error {
 	if err := c.apply(); err != nil {
 		return err
 	}
-	return tx.Vote(ctx, h.place(c.repo), vote.Committed, sum)
+	if err := tx.Vote(ctx, h.place(c.repo), vote.Committed, sum); !c.deaf {
+		return err
+	}
+	return nil
 }
 
 func (h *handlers) place(repo *gitalypb.Repository) vote.Place {
@@ -72,12 +76,13 @@ func (h *handlers) place(repo *gitalypb.Repository) vote.Place {
 }
 
 // agreeOn is agree for a change within a repository: edit is tried on a copy
-// first. name is what of the repository it changes.
-func (h *handlers) agreeOn(ctx context.Context, named *gitalypb.Repository, name string, edit func(*repository) error) error {
+// first. name is what of the repository it changes, deaf as in change.
+func (h *handlers) agreeOn(ctx context.Context, named *gitalypb.Repository, name string, deaf bool, edit func(*repository) error) error {
 	var sum vote.Hash
 	return h.agree(ctx, change{
 		repo: named,
 		lock: name,
+		deaf: deaf,
 		check: func() error {
 			return h.read(named, func(r *repository) error {
 				tried := &repository{head: r.head, refs: maps.Clone(r.refs), created: r.created}

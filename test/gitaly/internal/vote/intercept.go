@@ -6,9 +6,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Finder returns the way to the coordinator of a call; false if the connection
-// of the call has none.
-type Finder func(ctx context.Context) (Coordinator, bool, error)
+// Finder returns the way to the coordinator of a call; nil if the connection of the
+// call has none, over which no vote can be cast.
+type Finder func(ctx context.Context) (Coordinator, error)
 
 // Unary returns an interceptor that gives calls their transactions.
 func Unary(find Finder) grpc.UnaryServerInterceptor {

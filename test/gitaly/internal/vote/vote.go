@@ -1,9 +1,9 @@
 // Package vote owns a storage's side of reference transactions: which
 // transaction a call belongs to, how its votes reach whoever coordinates it,
 // and how they go wrong where a test wants that.
-// It promises that a storage goes on only after the coordinator said so, and
-// that a call without a transaction, or one whose connection nobody can be
-// called back on, never votes and never waits.
+// It promises that a storage goes on only after the coordinator said so, that a call
+// without a transaction never votes and never waits, and that one over whose
+// connection nobody can be called back does nothing that is voted on.
 // Only the storages below test/gitaly may call it.
 package vote
 
@@ -55,7 +55,7 @@ type Transaction struct {
 	id      uint64
 	node    string
 	primary bool
-	to      Coordinator
+	to      Coordinator // nil if there is no way to it
 }
 
 // Primary reports whether this storage is the one that runs what must run
@@ -75,8 +75,11 @@ type Place struct {
 // status: Aborted if the change must not be, or be taken for done; IsStopped
 // tells that it was called off.
 func (t *Transaction) Vote(ctx context.Context, at Place, phase Phase, hash Hash) error {
-	if t == nil {
+	switch {
+	case t == nil:
 		return nil
+	case t.to == nil:
+		return status.Error(codes.Internal, "get backchannel: there is none on this connection")
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -89,8 +92,7 @@ func (t *Transaction) Vote(ctx context.Context, at Place, phase Phase, hash Hash
 	if err != nil {
 		return err
 	}
-	resp, err := t.to.VoteTransaction(ctx, &gitalypb.VoteTransactionRequest{
-		Repository:           at.Repository,
+	resp, err := t.to.VoteTransaction(ctx, &gitalypb.VoteTransactionRequest{ // which does not say of what repository
 		TransactionId:        t.id,
 		Node:                 t.node,
 		ReferenceUpdatesHash: hash[:],
@@ -117,12 +119,12 @@ func (t *Transaction) Vote(ctx context.Context, at Place, phase Phase, hash Hash
 // Stop calls the transaction off: this storage, the primary, refused the
 // change, and nobody shall make it.
 func (t *Transaction) Stop(ctx context.Context, at Place) error {
-	if t == nil {
+	if t == nil || t.to == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_, err := t.to.StopTransaction(ctx, &gitalypb.StopTransactionRequest{Repository: at.Repository, TransactionId: t.id})
+	_, err := t.to.StopTransaction(ctx, &gitalypb.StopTransactionRequest{TransactionId: t.id})
 	if err != nil {
 		return fmt.Errorf("stop transaction: %w", err)
 	}
@@ -157,7 +159,7 @@ func Without(ctx context.Context) context.Context {
 // one and find knows a way to its coordinator.
 func enter(ctx context.Context, find Finder) (context.Context, error) {
 	values := metadata.ValueFromIncomingContext(ctx, header)
-	if len(values) == 0 || find == nil {
+	if len(values) == 0 {
 		return ctx, nil
 	}
 	raw, err := base64.StdEncoding.DecodeString(values[len(values)-1])
@@ -172,12 +174,9 @@ func enter(ctx context.Context, find Finder) (context.Context, error) {
 	if err := json.Unmarshal(raw, &named); err != nil {
 		return nil, status.Errorf(codes.InvalidArgument, "decode %s header: %v", header, err)
 	}
-	to, ok, err := find(ctx)
+	to, err := find(ctx)
 	if err != nil {
 		return nil, status.Errorf(codes.Unavailable, "reach the coordinator of transaction %d: %v", named.ID, err)
-	}
-	if !ok {
-		return ctx, nil
 	}
 	return context.WithValue(ctx, key{}, &Transaction{id: named.ID, node: named.Node, primary: named.Primary, to: to}), nil
 }

@@ -123,16 +123,16 @@ func (h *Host) drain(server *grpc.Server) {
 
 // coordinator reaches who counts the votes of a call: its client, if it can be
 // called back.
-func coordinator(ctx context.Context) (vote.Coordinator, bool, error) {
+func coordinator(ctx context.Context) (vote.Coordinator, error) {
 	session, ok := channel.FromContext(ctx)
 	if !ok {
-		return nil, false, nil
+		return nil, nil
 	}
 	back, err := session.Client()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return gitalypb.NewRefTransactionClient(back), true, nil
+	return gitalypb.NewRefTransactionClient(back), nil
 }
 
 func unknownMethod(_ any, stream grpc.ServerStream) error {
