@@ -22,6 +22,8 @@ const (
 	NoGitaly = "none"
 	// leastGit is the oldest git of which every change of a reference is voted on.
 	leastGitMajor, leastGitMinor = 2, 42
+	// gitalyOnTerm is the exit status of a Gitaly that was sent SIGTERM.
+	gitalyOnTerm = 1
 	// versionLimit bounds the question what a program is.
 	versionLimit = 20 * time.Second
 )
@@ -116,7 +118,7 @@ func (c *Cluster) writeGitalyConfig(s *Storage) (string, error) {
 		"runtime_dir": run,
 		"auth":        table{"token": s.Token},
 		"git":         git,
-		"storage":     []table{{"name": s.Name, "path": s.Dir}},
+		"storage":     append([]table{{"name": s.Name, "path": s.Dir}}, s.more...),
 		// The hooks of a push ask GitLab, and at the end of each reference us.
 		"gitlab":       table{"url": "http+unix://" + url.PathEscape(c.gitlabSocket()), "secret_file": secret},
 		"gitlab-shell": table{"dir": home},

@@ -32,6 +32,9 @@ type Process struct {
 	log      string
 	detached bool // outlives us
 	place    place.Place
+	// onTerm is the exit status of one that ended as it was asked to, beside 0: Gitaly
+	// calls every end by a signal unclean.
+	onTerm int
 
 	mu    sync.Mutex
 	run   *run     // the latest one, nil before the first; guarded by mu
@@ -121,7 +124,7 @@ func (p *Process) Kill() error {
 
 // Terminate asks the process to end with SIGTERM, a paused one too, and returns
 // when it is gone. One that is there when ctx ends is killed, after it was asked to
-// write down what it is doing. The error says so, or is an *ExitError if it ended otherwise than with status 0. It does nothing
+// write down what it is doing. The error says so, or is an *ExitError if it ended otherwise than well. It does nothing
 // to a process that has ended.
 func (p *Process) Terminate(ctx context.Context) error {
 	r := p.note()
@@ -133,6 +136,9 @@ func (p *Process) Terminate(ctx context.Context) error {
 	}
 	select {
 	case <-r.ended:
+		if r.state().ExitCode() == p.onTerm {
+			return nil
+		}
 		return p.exit(r)
 	case <-ctx.Done():
 		p.dump(r)

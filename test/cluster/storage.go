@@ -22,6 +22,7 @@ type Storage struct {
 	TokenFile      string // what holds the secret
 	Dir            string // its disk: the repositories
 
+	more []table // storages of the same server, of a Node
 	conn *grpc.ClientConn
 }
 
@@ -105,6 +106,9 @@ func (c *Cluster) newStorage(ctx context.Context, virtualStorage, name string) (
 		program = c.options.Gitaly.Bin
 	}
 	s.Process = c.newProcess(label, program, filepath.Join(home, "log"))
+	if c.options.Gitaly != nil {
+		s.onTerm = gitalyOnTerm
+	}
 	if s.place, err = c.options.Place(ctx, label); err != nil {
 		return nil, fmt.Errorf("find a place for %s: %w", label, err)
 	}

@@ -37,8 +37,10 @@ var programs cluster.Binaries
 
 func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
 
-// TestRealGitaly is for operators: it needs programs that we may not ship.
-func TestRealGitaly(t *testing.T) {
+// operators is the Gitaly that an operator named; without one the test is skipped: we
+// may not ship it.
+func operators(t *testing.T) *cluster.Gitaly {
+	t.Helper()
 	bin := os.Getenv("GITALY_BIN")
 	if bin == "" {
 		t.Skip("GITALY_BIN names no gitaly (and GITALY_GIT the git of it, 2.42 or later): docs/operations.md tells how to run this")
@@ -50,10 +52,16 @@ func TestRealGitaly(t *testing.T) {
 	if gitaly == nil {
 		t.Fatalf("GITALY_BIN=%s is no Gitaly", bin)
 	}
-	smoke(t, gitaly)
+	return gitaly
 }
 
-func TestSmoke_onAStandIn(t *testing.T) {
+func TestRealGitaly(t *testing.T) { smoke(t, operators(t)) }
+
+func TestSmoke_onAStandIn(t *testing.T) { smoke(t, standInFor(t)) }
+
+// standInFor is a program that can be taken for Gitaly.
+func standInFor(t *testing.T) *cluster.Gitaly {
+	t.Helper()
 	bin := filepath.Join(t.TempDir(), "gitaly")
 	if err := os.WriteFile(bin, fmt.Appendf(nil, standIn, programs.Path(cluster.TestGitaly)), 0o755); err != nil {
 		t.Fatal(err)
@@ -65,18 +73,19 @@ func TestSmoke_onAStandIn(t *testing.T) {
 	if gitaly.Version != "Gitaly, version 0 (a stand-in)" || gitaly.Git != "" {
 		t.Errorf("got %+v", gitaly)
 	}
-	smoke(t, gitaly)
+	return gitaly
 }
 
 // standIn is a program that takes the command line and the settings of Gitaly.
-const standIn = `#!/bin/sh
+const standIn = `#!/bin/bash
 set -e
 [ "$1" != --version ] || { echo "Gitaly, version 0 (a stand-in)"; exit; }
 [ "$1" = serve ] || { echo "unknown command: $*" >&2; exit 2; }
 value() { sed -n "s/^$1 = '\(.*\)'\$/\1/p" "$config"; }
 config=$2
 value token > "$config.token"
-exec '%s' -listen "tcp://$(value listen_addr)" -storage "$(value name)=$(value path)" -token-file "$config.token"
+storages=$(paste -d= <(value name) <(value path) | sed 's/^/-storage /')
+exec '%s' -listen "tcp://$(value listen_addr)" $storages -token-file "$config.token"
 `
 
 // smoke creates, pushes, clones and loses a primary.

@@ -2,6 +2,7 @@ package gitalytest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,9 +38,10 @@ type Objects struct {
 
 // Exercise checks that a storage keeps the contract of test/gitaly, as far as
 // its in-memory twin serves it too, errors included. newSubject returns a
-// server that nobody else uses.
-func Exercise(t *testing.T, newSubject func(t *testing.T) Subject) {
-	exercise(t, newSubject, map[string]func(*suite, *testing.T){
+// server that nobody else uses. Of the checks those named in only are made; all if
+// none is named.
+func Exercise(t *testing.T, newSubject func(t *testing.T) Subject, only ...string) {
+	exercise(t, newSubject, only, map[string]func(*suite, *testing.T){
 		"token":         (*suite).token,
 		"addressing":    (*suite).addressing,
 		"unimplemented": (*suite).unimplemented,
@@ -60,8 +62,8 @@ func Exercise(t *testing.T, newSubject func(t *testing.T) Subject) {
 
 // ExerciseGit checks that a storage on real git keeps the contract for the
 // methods that its in-memory twin does not serve.
-func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject) {
-	exercise(t, newSubject, map[string]func(*suite, *testing.T){
+func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject, only ...string) {
+	exercise(t, newSubject, only, map[string]func(*suite, *testing.T){
 		"addressing of git's": (*suite).addressingOfGits,
 		"branches":            (*suite).branches,
 		"tags":                (*suite).tags,
@@ -82,10 +84,18 @@ func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject) {
 	})
 }
 
-func exercise(t *testing.T, newSubject func(t *testing.T) Subject, checks map[string]func(*suite, *testing.T)) {
+func exercise(t *testing.T, newSubject func(t *testing.T) Subject, only []string, checks map[string]func(*suite, *testing.T)) {
+	for _, name := range only {
+		if checks[name] == nil {
+			t.Errorf("there is no check %q", name)
+		}
+	}
 	for name, check := range checks {
+		if len(only) > 0 && !slices.Contains(only, name) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			subject := newSubject(t)
 			check(&suite{
@@ -175,5 +185,14 @@ func wantCode(t *testing.T, what string, err error, want codes.Code) {
 	t.Helper()
 	if got := status.Code(err); got != want {
 		t.Errorf("%s: got %v (%v), want %v", what, got, err, want)
+	}
+}
+
+// wantError fails the test unless there is an error: of which code is nobody's
+// concern.
+func wantError(t *testing.T, what string, err error) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("%s: got no error", what)
 	}
 }

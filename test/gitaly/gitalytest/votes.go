@@ -57,7 +57,7 @@ func voteChecks() map[string]voteCheck {
 func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators func(*suite) []mutator, names iter.Seq[string], more func(*suite, *testing.T, *gitalypb.Repository)) {
 	for name := range names {
 		check := voteChecks()[name]
-		exercise(t, newSubject, map[string]func(*suite, *testing.T){name: func(s *suite, t *testing.T) {
+		exercise(t, newSubject, nil, map[string]func(*suite, *testing.T){name: func(s *suite, t *testing.T) {
 			mutators := mutators(s)
 			if check.first {
 				mutators = mutators[:1]
