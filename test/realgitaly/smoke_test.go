@@ -88,17 +88,17 @@ storages=$(paste -d= <(value name) <(value path) | sed 's/^/-storage /')
 exec '%s' -listen "tcp://$(value listen_addr)" $storages -token-file "$config.token"
 `
 
-// smoke creates, pushes, clones and loses a primary.
-func smoke(t *testing.T, gitaly *cluster.Gitaly) {
+// begin starts a cluster on nodes of it.
+func begin(t *testing.T, gitaly *cluster.Gitaly, limit time.Duration) *suite {
+	t.Helper()
 	t.Logf("on %s, %s, git %q", gitaly.Bin, gitaly.Version, gitaly.Git)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	dir := t.TempDir()
+	t.Cleanup(cancel)
 	c, err := cluster.Start(ctx, cluster.Options{Binaries: programs, Instances: 3, Balancer: true, Gitaly: gitaly, Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if t.Failed() {
 			var logs strings.Builder
 			c.Diagnose(&logs)
@@ -107,10 +107,17 @@ func smoke(t *testing.T, gitaly *cluster.Gitaly) {
 		if err := c.Stop(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	s := &suite{t: t, ctx: ctx, c: c}
 	s.must(c.WaitConverged(ctx))
 	s.wantVoters()
+	return s
+}
+
+// smoke creates, pushes, clones and loses a primary.
+func smoke(t *testing.T, gitaly *cluster.Gitaly) {
+	s := begin(t, gitaly, limit)
+	ctx, c, dir := s.ctx, s.c, t.TempDir()
 
 	const path = "group/project.git"
 	url, err := c.CreateRepository(ctx, virtualStorage, path)

@@ -97,15 +97,18 @@ func exercise(t *testing.T, newSubject func(t *testing.T) Subject, only []string
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
-			subject := newSubject(t)
-			check(&suite{
-				Subject: subject,
-				ctx:     ctx,
-				repos:   gitalypb.NewRepositoryServiceClient(subject.Conn),
-				refs:    gitalypb.NewRefServiceClient(subject.Conn),
-				edits:   gitalypb.NewOperationServiceClient(subject.Conn),
-			}, t)
+			check(newSuite(ctx, newSubject(t)), t)
 		})
+	}
+}
+
+func newSuite(ctx context.Context, subject Subject) *suite {
+	return &suite{
+		Subject: subject,
+		ctx:     ctx,
+		repos:   gitalypb.NewRepositoryServiceClient(subject.Conn),
+		refs:    gitalypb.NewRefServiceClient(subject.Conn),
+		edits:   gitalypb.NewOperationServiceClient(subject.Conn),
 	}
 }
 

@@ -67,15 +67,7 @@ func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators
 				s.objects = s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/more": 2})
 			}
 			for _, m := range mutators {
-				s.prepare = func(storage string) {
-					repo := named(storage, present)
-					s.unnamed = ""
-					s.seeded(t, repo, map[string]int{"refs/heads/main": 1, "refs/heads/topic": 1, "refs/heads/gone": 0})
-					more(s, t, repo)
-					if m.before != nil {
-						m.before(t, repo)
-					}
-				}
+				s.prepare = func(storage string) { s.readyFor(t, m, storage, more) }
 				s.prepare(s.Storage)
 				check.do(s, t, m)
 				s.clear(t)

@@ -1,0 +1,116 @@
+package realgitaly
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/proxy/admin"
+	"praefect/proxy/method"
+	"praefect/test/cluster"
+	"praefect/test/gitaly/gitalytest"
+)
+
+// writesLimit is for every write there is, on a busy machine.
+const writesLimit = 12 * time.Minute
+
+func TestRealGitaly_writes(t *testing.T) { writes(t, operators(t)) }
+
+func TestWrites_onAStandIn(t *testing.T) { writes(t, standInFor(t)) }
+
+// writes makes every write that the storages serve through the cluster. Once it is
+// answered every storage that is not known to be behind has it, and soon all have.
+func writes(t *testing.T, gitaly *cluster.Gitaly) {
+	s := begin(t, gitaly, writesLimit)
+	git := gitaly.Git
+	if git == "" {
+		git = "git"
+	}
+	token, err := os.ReadFile(s.c.TokenFile)
+	s.must(err)
+	voting, whole := 0, 0
+	converged := func(t *testing.T) {
+		t.Helper()
+		if err := s.c.WaitConverged(s.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gitalytest.ExerciseWrites(t, gitalytest.Subject{
+		Conn: s.c.Balancer.Conn(), Address: "tcp://" + s.c.Balancer.Addr, Token: strings.TrimSpace(string(token)), Storage: virtualStorage,
+		Path: func(repo *gitalypb.Repository) string {
+			return filepath.Join(s.c.Storages[0].Dir, repo.GetRelativePath())
+		},
+		Seed: func(t *testing.T, repo *gitalypb.Repository) (objects gitalytest.Objects) {
+			converged(t) // so that it is there
+			for _, storage := range s.c.Storages {
+				objects = seed(t, git, filepath.Join(storage.Dir, repo.GetRelativePath()))
+			}
+			return objects
+		},
+	}, converged, func(t *testing.T, name, path string) {
+		behind := s.behind(t, path)
+		sums, err := s.c.Checksums(s.ctx, virtualStorage, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		for storage, sum := range sums {
+			switch {
+			case behind[storage]:
+			case want == "":
+				want = storage
+			case sum != sums[want]:
+				t.Errorf("answered, and the references on %s and %s differ", storage, want)
+			}
+		}
+		if votes(t, name) {
+			if voting++; len(behind) == 0 {
+				whole++
+			}
+		}
+		converged(t)
+	})
+	// On a busy machine a storage may be too slow now and then.
+	if whole*2 < voting {
+		t.Errorf("of %d writes that are voted on %d only were on all storages at once", voting, whole)
+	}
+}
+
+// behind are the storages that miss something of a repository.
+func (s *suite) behind(t *testing.T, path string) map[string]bool {
+	t.Helper()
+	answer, err := s.c.Instances[0].Admin().Dataloss(s.ctx, admin.DatalossRequest{VirtualStorage: virtualStorage})
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := make(map[string]bool)
+	for _, repo := range answer.Repositories {
+		if repo.RelativePath == path {
+			for _, storage := range repo.Behind {
+				behind[storage] = true
+			}
+		}
+	}
+	return behind
+}
+
+// votes tells whether a method goes to several storages.
+func votes(t *testing.T, name string) bool {
+	t.Helper()
+	table, err := method.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m := range table.All() {
+		if strings.HasSuffix(m.FullName, "/"+name) {
+			return m.Votes
+		}
+	}
+	t.Fatal(fmt.Errorf("there is no method %q", name))
+	return false
+}
