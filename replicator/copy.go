@@ -154,7 +154,7 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 						"storage", target, "err", res.err, "stack", string(debug.Stack()))
 				}
 			}()
-			*res = r.equaliseOne(ctx, copying, key, p, vs.Storage(target), found)
+			*res = r.equaliseOne(ctx, copying, key, view, p, vs.Storage(target), found)
 		})
 	}
 	working.Wait()
@@ -162,7 +162,7 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 }
 
 // equaliseOne makes one target equal to the primary.
-func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, p plan.Plan, target *state.Storage, found plan.Finding) result {
+func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan, target *state.Storage, found plan.Finding) result {
 	failed := func(err error) result { return result{target: target.Name, ended: true, err: err} }
 	if !found.Source && !found.Deleted {
 		has, err := r.calls.exists(ctx, key, target.Name)
@@ -189,7 +189,13 @@ func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, p pl
 	case plan.VerbCopy:
 		defer r.metrics.change(key.VirtualStorage, target.Name, changeUpdate)()
 		res.ended, res.err = r.replicate(copying, key, p.Primary, target.Name)
+		if res.err == nil {
+			res.ended, res.err = r.join(ctx, copying, key, view, p.Primary, target.Name)
+		}
 	case plan.VerbRemove:
+		if lends(view, key, target.Name) {
+			return failed(errBorrowed)
+		}
 		defer r.metrics.change(key.VirtualStorage, target.Name, changeDelete)()
 		res.ended, res.err = r.calls.remove(copying, key, target.Name)
 	}

@@ -59,7 +59,8 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	if w.faults != nil {
 		f = w.faults(d.name, method)
 	}
-	if method == "ReplicateRepository" || method == "RemoveRepository" || method == "DeleteRefs" {
+	switch method {
+	case "ReplicateRepository", "RemoveRepository", "DeleteRefs", "LinkRepositoryToObjectPool", "DisconnectGitAlternates":
 		d.checkTarget(ctx, method, args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository().GetRelativePath())
 	}
 	w.mu.Unlock()
@@ -142,19 +143,39 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		if clash := plan.InTheWay(names(content), names(d.repos[repo.GetRelativePath()])); len(clash) > 0 {
 			return status.Errorf(codes.Internal, "cannot lock %q", clash)
 		}
-		d.world.set(d.name, repo.GetRelativePath(), content)
+		// Whether a replica borrows is its own matter; a new one does not.
+		copied, _, _ := strings.Cut(content, "@")
+		if _, pool, borrows := strings.Cut(d.repos[repo.GetRelativePath()], "@"); borrows {
+			copied += "@" + pool
+		}
+		d.world.set(d.name, repo.GetRelativePath(), copied)
 		return nil
 	}
 	if !has {
 		return status.Error(codes.NotFound, "repository not found")
 	}
 	switch method {
+	case "GetObjectPool":
+		if _, pool, borrows := strings.Cut(content, "@"); borrows {
+			proto.Merge(reply, &gitalypb.GetObjectPoolResponse{ObjectPool: &gitalypb.ObjectPool{
+				Repository: &gitalypb.Repository{StorageName: d.name, RelativePath: "@" + pool},
+			}})
+		}
+	case "DisconnectGitAlternates":
+		own, _, _ := strings.Cut(content, "@")
+		d.world.set(d.name, repo.GetRelativePath(), own)
+	case "LinkRepositoryToObjectPool":
+		pool := args.(*gitalypb.LinkRepositoryToObjectPoolRequest).GetObjectPool().GetRepository().GetRelativePath()
+		if _, there := d.repos[pool]; !there {
+			return status.Error(codes.FailedPrecondition, "there is no such pool")
+		}
+		d.world.set(d.name, repo.GetRelativePath(), content+pool)
 	case "DeleteRefs":
-		refs, more, _ := strings.Cut(content, "+")
+		refs, more := parts(content)
 		left := slices.DeleteFunc(strings.Fields(refs), func(name string) bool {
 			return slices.ContainsFunc(args.(*gitalypb.DeleteRefsRequest).GetRefs(), func(ref []byte) bool { return string(ref) == name })
 		})
-		d.world.set(d.name, repo.GetRelativePath(), strings.TrimSuffix(strings.Join(left, " ")+"+"+more, "+"))
+		d.world.set(d.name, repo.GetRelativePath(), strings.Join(left, " ")+more)
 	case "RepositorySize":
 		proto.Merge(reply, &gitalypb.RepositorySizeResponse{Size: int64(len(content))})
 	default:
@@ -175,8 +196,16 @@ func checkServers(ctx context.Context, source string) error {
 
 // names are the references of a replica by its content.
 func names(content string) []string {
-	refs, _, _ := strings.Cut(content, "+")
+	refs, _ := parts(content)
 	return strings.Fields(refs)
+}
+
+// parts are the references and what else is in a replica.
+func parts(content string) (refs, more string) {
+	if i := strings.IndexAny(content, "+@"); i >= 0 {
+		return content[:i], content[i:]
+	}
+	return content, ""
 }
 
 // NewStream implements grpc.ClientConnInterface, for WalkRepos and ListRefs.

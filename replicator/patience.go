@@ -29,6 +29,8 @@ type streak struct {
 	busy, spoiled, holds int
 	// timeouts is how often a copy did not end in its time.
 	timeouts int
+	// poolWaits is how often a repair waited for the pool to link to.
+	poolWaits int
 	// refusals is how often a storage failed to make a copy.
 	refusals int
 	// until is when the next repair may begin. A job may come sooner: each
@@ -95,6 +97,11 @@ func (p *patience) timedOut(key state.Key) { p.add(key, func(s *streak) { s.time
 
 // refused counts one more copy that a storage failed to make.
 func (p *patience) refused(key state.Key) { p.add(key, func(s *streak) { s.refusals++ }) }
+
+// waitsForPool counts one more repair that waits for a pool, and tells how many have.
+func (p *patience) waitsForPool(key state.Key) int {
+	return p.add(key, func(s *streak) { s.poolWaits++ }).poolWaits
+}
 
 func (p *patience) add(key state.Key, count func(*streak)) streak {
 	p.mu.Lock()

@@ -72,6 +72,16 @@ var scenarios = []struct {
 		w.put("a.git", "a b c/d", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "a/b c/d+hooks", false)
 	}},
+	{name: "linked to a pool", want: "1@pools/p.git", setUp: func(t *testing.T, w *world) {
+		w.put("@pools/p.git", "0", "g1", "g2", "g3")
+		w.put("a.git", "0", "g1", "g2", "g3")
+		w.mustWrite(t, "a.git", "1@pools/p.git", false)
+	}},
+	{name: "no longer linked to a pool", want: "1", setUp: func(t *testing.T, w *world) {
+		w.put("@pools/p.git", "0", "g1", "g2", "g3")
+		w.put("a.git", "1@pools/p.git", "g1", "g2", "g3")
+		w.mustWrite(t, "a.git", "1", false)
+	}},
 	{name: "dirty and equal", want: "1", setUp: func(t *testing.T, w *world) {
 		w.put("a.git", "1", "g1", "g2", "g3")
 		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2"}})
@@ -159,7 +169,7 @@ func TestRepair_survivesAnyFailedCall(t *testing.T) {
 		"too slow":                 {slow: time.Hour},
 		"too slow, effect later":   {slow: time.Hour, late: time.Second},
 	}
-	for _, method := range []string{"RepositoryExists", "RepositorySize", "ListRefs", "ReplicateRepository", "DeleteRefs", "RemoveRepository"} {
+	for _, method := range []string{"RepositoryExists", "RepositorySize", "ListRefs", "ReplicateRepository", "DeleteRefs", "GetObjectPool", "LinkRepositoryToObjectPool", "DisconnectGitAlternates", "RemoveRepository"} {
 		for _, storage := range []string{"g1", "g2"} {
 			for name, f := range fates {
 				t.Run(method+" "+storage+" "+name, func(t *testing.T) {
@@ -239,7 +249,7 @@ func TestRepair_survivesAnyFailedProposal(t *testing.T) {
 // effect comes later, at the deadline at the latest.
 func TestRepair_survivesADeath(t *testing.T) {
 	for _, scenario := range scenarios {
-		for _, method := range []string{"RepositoryExists", "ListRefs", "ReplicateRepository", "DeleteRefs", "RemoveRepository"} {
+		for _, method := range []string{"RepositoryExists", "ListRefs", "ReplicateRepository", "DeleteRefs", "GetObjectPool", "LinkRepositoryToObjectPool", "DisconnectGitAlternates", "RemoveRepository"} {
 			t.Run(scenario.name+" "+method, func(t *testing.T) {
 				bubble(t, func(t *testing.T, w *world) {
 					scenario.setUp(t, w)

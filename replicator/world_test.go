@@ -59,7 +59,7 @@ type disk struct {
 	name  string
 	away  bool
 	links int               // connections so far
-	repos map[string]string // content by path: refs, and perhaps + and something else
+	repos map[string]string // content by path: refs, perhaps + and something else, perhaps the pool that it borrows from
 }
 
 // node is one incarnation's door to the state.

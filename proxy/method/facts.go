@@ -94,12 +94,13 @@ var refsOnly = map[string]bool{
 // slower. Upstream fans out every repository-scoped mutator but CreateObjectPool and DeleteObjectPool; here a method has to
 // earn it, for an effect before the vote would be one that nobody has accounted for.
 //
-// Left out on purpose: RemoveRepository, CreateObjectPool and DeleteObjectPool, whose effect is not on references alone;
+// Left out on purpose: RemoveRepository, CreateObjectPool and DeleteObjectPool, whose effect is not on references alone, and
+// of which Gitaly does not vote on the last;
 // FetchRemote, CreateRepositoryFromURL, CreateRepositoryFromSnapshot and ReplicateRepository, which bring what the other side
 // has at that moment, so that storages that ask it one after the other may disagree about a write that none of them could do
-// wrong.
+// wrong, and of which the first prunes before it votes; DisconnectGitAlternates, on which storages vote by whether their
+// replica is linked, which may have been made good by a copy and not be so yet.
 var votes = map[string]bool{
-	"ObjectPoolService/DisconnectGitAlternates":    true,
 	"ObjectPoolService/FetchIntoObjectPool":        true,
 	"ObjectPoolService/LinkRepositoryToObjectPool": true,
 	"OperationService/UserApplyPatch":              true,

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"praefect/proxy/admin"
 	"praefect/proxy/method"
@@ -54,19 +56,18 @@ func writes(t *testing.T, gitaly *cluster.Gitaly) {
 		},
 	}, converged, func(t *testing.T, name, path string) {
 		behind := s.behind(t, path)
-		sums, err := s.c.Checksums(s.ctx, virtualStorage, path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := ""
-		for storage, sum := range sums {
-			switch {
-			case behind[storage]:
-			case want == "":
-				want = storage
-			case sum != sums[want]:
-				t.Errorf("answered, and the references on %s and %s differ", storage, want)
+		sums := make(map[string]string) // of those that may be read
+		for _, storage := range s.c.Storages {
+			if !behind[storage.Name] {
+				sum, err := storage.Checksum(s.ctx, path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sums[sum] = storage.Name
 			}
+		}
+		if len(sums) != 1 {
+			t.Errorf("answered, and the references on those that are not behind differ: %v", sums)
 		}
 		if votes(t, name) {
 			if voting++; len(behind) == 0 {
@@ -74,10 +75,32 @@ func writes(t *testing.T, gitaly *cluster.Gitaly) {
 			}
 		}
 		converged(t)
+		s.wantOnePool(t, path)
 	})
 	// On a busy machine a storage may be too slow now and then.
 	if whole*2 < voting {
 		t.Errorf("of %d writes that are voted on %d only were on all storages at once", voting, whole)
+	}
+}
+
+// wantOnePool wants all replicas to borrow from the same object pool, or none: what
+// a pool is removed under is lost.
+func (s *suite) wantOnePool(t *testing.T, path string) {
+	t.Helper()
+	pools := make(map[string]string)
+	for _, storage := range s.c.Storages {
+		answer, err := gitalypb.NewObjectPoolServiceClient(storage.Conn()).GetObjectPool(s.ctx, &gitalypb.GetObjectPoolRequest{
+			Repository: &gitalypb.Repository{StorageName: storage.Name, RelativePath: path},
+		})
+		if err != nil && status.Code(err) != codes.NotFound { // it may have been removed
+			t.Fatal(err)
+		}
+		pools[storage.Name] = answer.GetObjectPool().GetRepository().GetRelativePath()
+	}
+	for storage, pool := range pools {
+		if want := pools[s.c.Storages[0].Name]; pool != want {
+			t.Errorf("%s borrows from %q on %s, and from %q on %s", path, pool, storage, want, s.c.Storages[0].Name)
+		}
 	}
 }
 

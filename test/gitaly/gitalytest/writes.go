@@ -26,13 +26,13 @@ func ExerciseWrites(t *testing.T, subject Subject, before func(t *testing.T), af
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
+			defer s.clear(t)
 			s.readyFor(t, m, s.Storage, (*suite).addPool)
 			before(t)
 			if err := m.do(t, ctx, s.Conn, s.repository(m.place), s.objects); err != nil {
 				t.Fatal(err)
 			}
 			after(t, method, m.place)
-			s.clear(t)
 		})
 	}
 }
