@@ -31,10 +31,12 @@ func TestRepair_removesAPoolAfterWhatMayBorrowFromIt(t *testing.T) {
 	})
 }
 
-// TestRepair_doesNotWaitForAPoolForEver never repairs the pool.
+// TestRepair_doesNotWaitForAPoolForEver never repairs the pool, so that the replicas
+// of what borrows from it are in sync without being equal.
 func TestRepair_doesNotWaitForAPoolForEver(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		repair := w.repairing(t, repairs)
+		w.untracked = "a.git"
 		const pool = "@pools/p.git"
 		w.put("a.git", "1", "g1", "g2", "g3")
 		w.mustWrite(t, pool, "0", false)
