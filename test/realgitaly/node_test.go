@@ -31,7 +31,7 @@ func TestRealGitaly_contract(t *testing.T) {
 	gitaly := operators(t)
 	fresh := func(t *testing.T) gitalytest.Subject { return subject(t, gitaly) }
 	gitalytest.Exercise(t, fresh, "blob", "bundle", "checksum", "head", "push", "replicate", "repositories", "server", "unasked", "walk", "write ref")
-	gitalytest.ExerciseGit(t, fresh, "branches", "commits", "tags", "unasked of git's")
+	gitalytest.ExerciseGit(t, fresh, "branches", "commits", "sidechannels", "tags", "unasked of git's")
 }
 
 func TestNode_ofAStandIn(t *testing.T) {

@@ -27,34 +27,17 @@ func TestWrites_onAStandIn(t *testing.T) { writes(t, standInFor(t)) }
 
 // writes makes every write that the storages serve through the cluster. Once it is
 // answered every storage that is not known to be behind has it, and soon all have.
+// Then it fetches over sidechannels.
 func writes(t *testing.T, gitaly *cluster.Gitaly) {
 	s := begin(t, gitaly, writesLimit)
-	git := gitaly.Git
-	if git == "" {
-		git = "git"
-	}
-	token, err := os.ReadFile(s.c.TokenFile)
-	s.must(err)
-	voting, whole := 0, 0
 	converged := func(t *testing.T) {
 		t.Helper()
 		if err := s.c.WaitConverged(s.ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	gitalytest.ExerciseWrites(t, gitalytest.Subject{
-		Conn: s.c.Balancer.Conn(), Address: "tcp://" + s.c.Balancer.Addr, Token: strings.TrimSpace(string(token)), Storage: virtualStorage,
-		Path: func(repo *gitalypb.Repository) string {
-			return filepath.Join(s.c.Storages[0].Dir, repo.GetRelativePath())
-		},
-		Seed: func(t *testing.T, repo *gitalypb.Repository) (objects gitalytest.Objects) {
-			converged(t) // so that it is there
-			for _, storage := range s.c.Storages {
-				objects = seed(t, git, filepath.Join(storage.Dir, repo.GetRelativePath()))
-			}
-			return objects
-		},
-	}, converged, func(t *testing.T, name, path string) {
+	voting, whole := 0, 0
+	gitalytest.ExerciseWrites(t, s.client(gitaly, converged), converged, func(t *testing.T, name, path string) {
 		behind := s.behind(t, path)
 		sums := make(map[string]string) // of those that may be read
 		for _, storage := range s.c.Storages {
@@ -77,9 +60,34 @@ func writes(t *testing.T, gitaly *cluster.Gitaly) {
 		converged(t)
 		s.wantOnePool(t, path)
 	})
-	// On a busy machine a storage may be too slow now and then.
-	if whole*2 < voting {
-		t.Errorf("of %d writes that are voted on %d only were on all storages at once", voting, whole)
+	t.Logf("%d of %d writes that are voted on were on all storages when they were answered", whole, voting)
+	if whole*2 < voting { // on a busy machine a storage may be too slow now and then
+		t.Error("most were not")
+	}
+	gitalytest.ExerciseGit(t, func(*testing.T) gitalytest.Subject { return s.client(gitaly, converged) }, "sidechannels")
+}
+
+// client is the cluster as a client sees it. What is seeded is put on all disks, for
+// which the repository must be there.
+func (s *suite) client(gitaly *cluster.Gitaly, converged func(*testing.T)) gitalytest.Subject {
+	git := gitaly.Git
+	if git == "" {
+		git = "git"
+	}
+	token, err := os.ReadFile(s.c.TokenFile)
+	s.must(err)
+	return gitalytest.Subject{
+		Conn: s.c.Balancer.Conn(), Address: "tcp://" + s.c.Balancer.Addr, Token: strings.TrimSpace(string(token)), Storage: virtualStorage,
+		Path: func(repo *gitalypb.Repository) string {
+			return filepath.Join(s.c.Storages[0].Dir, repo.GetRelativePath())
+		},
+		Seed: func(t *testing.T, repo *gitalypb.Repository) (objects gitalytest.Objects) {
+			converged(t)
+			for _, storage := range s.c.Storages {
+				objects = seed(t, git, filepath.Join(storage.Dir, repo.GetRelativePath()))
+			}
+			return objects
+		},
 	}
 }
 
