@@ -17,6 +17,7 @@ import (
 const (
 	virtualStorage = "default"
 	limit          = 3 * time.Minute
+	zero           = "0000000000000000000000000000000000000000"
 	// settings let what is left to repair be repaired soon.
 	settings = `
 [consistency]
@@ -125,15 +126,22 @@ func smoke(t *testing.T, gitaly *cluster.Gitaly) {
 	work, err := workload.Clone(ctx, c, url, filepath.Join(dir, "work"))
 	s.must(err)
 	before := s.votes()
-	s.push(work, url, path, "first")
+	first := s.push(work, url, path, "first")
 	if after := s.votes(); after <= before {
 		t.Errorf("the push was not voted on: %v votes before it, %v after", before, after)
 	}
 
+	// git can replace a reference by one below it, and a storage that misses that
+	// cannot be copied onto as it is; and Gitaly's checksums do not see pipelines.
+	client := workload.Client{Conn: c.Balancer.Conn(), VirtualStorage: virtualStorage}
+	s.must(client.Point(ctx, path, "refs/heads/topic", first, zero))
 	primary, err := c.Primary(ctx, virtualStorage)
 	s.must(err)
 	s.must(primary.Kill())
 	last := s.push(work, url, path, "without its primary")
+	s.must(client.Point(ctx, path, "refs/heads/topic", zero, first))
+	s.must(client.Point(ctx, path, "refs/heads/topic/new", last, zero))
+	s.must(client.Point(ctx, path, "refs/pipelines/1", last, zero))
 	s.must(primary.Start())
 	s.must(c.WaitConverged(ctx)) // which compares the replicas
 	for _, storage := range c.Storages {
