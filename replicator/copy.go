@@ -203,7 +203,7 @@ func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view
 }
 
 // replicate copies. Where a storage has refused a copy of this repository before,
-// what may be in the way goes first. ▲ It begins only when that has ended.
+// what may be in the way goes first, and has ended when the copy begins.
 func (r *repairer) replicate(copying context.Context, key state.Key, source, target string) (ended bool, err error) {
 	var problem error // of little account if the copy succeeds: there may have been nothing at all
 	if r.patience.get(key).refusals > 0 {

@@ -101,10 +101,13 @@ func (s *storage) rounds(t *task, r *running) error {
 		s.unlock(r)
 		s.tremble()
 		vote.Phase = committed
-		if _, err := s.cast(t, r, vote); err != nil {
+		// git does not hear a no to what it has done, where it runs by itself. That
+		// its last hook runs all the same is a known limit.
+		_, err = s.cast(t, r, vote)
+		if deaf := r.ops[0]%2 == 0; err != nil && (!deaf || r.over || r.abandoned) {
 			return err
 		}
-		if i == len(r.ops)-1 && r.tx.primary() == s.name {
+		if err == nil && i == len(r.ops)-1 && r.tx.primary() == s.name {
 			w.check.hook(r.tx)
 		}
 	}

@@ -89,7 +89,7 @@ func (b *Ballot) outvoted(vote Vote) bool {
 }
 
 // partWith leaves out who does not share the primary's vote, once something may have
-// happened. ▲ A storage that is told too late does not undo it: git does not hear an
+// happened. A storage that is told too late does not undo it: git does not hear an
 // abort of what is done, and the RPC may end well.
 func (b *Ballot) partWith(vote Vote) {
 	if b.rounds == 0 {
