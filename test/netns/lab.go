@@ -192,7 +192,8 @@ func (l *Lab) sweep(ctx context.Context) error {
 			faults = append(faults, run(ctx, "ip", "link", "del", link.Name))
 		}
 		if strings.HasPrefix(link.Name, "prfv"+strconv.Itoa(l.net)+"-") {
-			if err := run(ctx, "ip", "link", "del", link.Name); err != nil && !strings.Contains(err.Error(), "Cannot find device") {
+			err := run(ctx, "ip", "link", "del", link.Name)
+			if _, gone := net.InterfaceByName(link.Name); gone == nil {
 				faults = append(faults, err)
 			}
 		}
