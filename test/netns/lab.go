@@ -193,9 +193,10 @@ func (l *Lab) sweep(ctx context.Context) error {
 		}
 		if strings.HasPrefix(link.Name, "prfv"+strconv.Itoa(l.net)+"-") {
 			err := run(ctx, "ip", "link", "del", link.Name)
-			if _, gone := net.InterfaceByName(link.Name); gone == nil {
-				faults = append(faults, err)
+			if _, gone := net.InterfaceByName(link.Name); gone != nil {
+				err = nil
 			}
+			faults = append(faults, err)
 		}
 	}
 	return errors.Join(faults...)
