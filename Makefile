@@ -36,8 +36,8 @@ demo-down: ## Stop what make demo started
 # The end-to-end suites run apart from the other packages: they start dozens of
 # processes, and would only measure how busy those keep the machine. They mostly
 # wait; the simulation, and then a suite that waits even more, run beside them.
-SUITES := ./test/e2e ./test/strong ./test/partition ./test/realgitaly
-BESIDE := ./test/sim ./test/membership
+SUITES := ./test/e2e ./test/strong ./test/partition
+BESIDE := ./test/sim ./test/membership ./test/realgitaly
 
 define run-tests
 	{ failed=0; beside=$$(mktemp); trap 'rm -f "$$beside"' EXIT; \
