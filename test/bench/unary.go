@@ -18,7 +18,7 @@ var unaryClients = []int{1, 16, 64}
 // reads are not spread there, and no write has to be repaired elsewhere.
 const alone = "alone"
 
-// repositories is how many repositories the calls go round.
+// repositories is how many repositories the calls go round at most.
 const repositories = 64
 
 // unary measures a cheap read and a cheap write, one after the other on each
@@ -49,11 +49,13 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 			p50, rate, cpu := map[string][]float64{}, map[string][]float64{}, []float64(nil)
 			var first []float64
 			for _, path := range turns(s.runs) {
+				// The first write to a repository that is in sync waits for a commit of the
+				// log, the next ones do not: how many a slice had of each would decide what its
+				// median tells.
+				span := repositories
 				load := load{clients: clients, slice: s.slice, call: func(n int) error {
-					return kind.call(ctx, conns[path], benchRepository(path, names[path], n%repositories), n)
+					return kind.call(ctx, conns[path], benchRepository(path, names[path], n%span), n)
 				}}
-				// The first write to a repository that is in sync says so in the log. How
-				// many of those were in a slice would decide what its median tells.
 				latencies, err := load.lap(repositories)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s, %d clients: %w", kind.name, path, clients, err)
@@ -61,6 +63,7 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 				if path == proxied {
 					first = append(first, median(latencies))
 				}
+				span = min(repositories, repositoriesFor(clients))
 				before, err := cpuSeconds(c.Instances[0].PID())
 				if err != nil {
 					return nil, err
