@@ -41,6 +41,14 @@ func judge(w io.Writer, all figures) {
 			fmt.Fprintf(w, "%-48s %9.3f ms     (of the added time; the rest is gRPC and a process in between)\n", name+"_p50 over a bare pass-through", p.Median-b.Median)
 		}
 	}
+	for _, name := range []string{"down_git", "up_git", "down_memory", "up_memory"} {
+		d, ok := all.find(name, direct, 1)
+		p, also := all.find(name, proxied, 1)
+		c, too := all.find(name+"_"+copying, proxied, 1)
+		if ok && also && too {
+			fmt.Fprintf(w, "%-48s %9.3f %%      (which is itself at %.0f %% of direct)\n", name+" proxied of only copying bytes", 100*p.Median/c.Median, 100*c.Median/d.Median)
+		}
+	}
 	for _, clients := range unaryClients {
 		v, ok := all.find("mutator_strong_p50", proxied, clients)
 		e, also := all.find("mutator_eventual_p50", proxied, clients)
