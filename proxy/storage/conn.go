@@ -123,8 +123,9 @@ func (c *Conn) Outstanding() int64 { return c.outstanding.Load() }
 // usually do, after silence only when the storage comes back.
 func (c *Conn) Lost() <-chan struct{} { return c.lost }
 
-// WhileAudible returns a context that ends with ctx, or when the connection is
-// given up because the storage fell silent: then its cause is a status, UNAVAILABLE.
+// WhileAudible returns a context that ends with ctx, or when the storage fell
+// silent, before or after the connection was given up: then its cause is a status,
+// UNAVAILABLE.
 // It is for RPCs that somebody else can answer; without it they go on, in case the
 // storage comes back. The caller calls done.
 func (c *Conn) WhileAudible(ctx context.Context) (audible context.Context, done func()) {
@@ -191,8 +192,13 @@ func (c *Conn) giveUp(cause error) {
 	c.cause = cause
 	close(c.lost)
 	if errors.Is(cause, errSilent) {
-		c.silenced(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
+		c.fallSilent(cause)
 	}
+}
+
+// fallSilent ends what WhileAudible returned.
+func (c *Conn) fallSilent(cause error) {
+	c.silenced(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
 }
 
 // drain closes the connection when its last RPC has ended, or at the end of

@@ -90,6 +90,7 @@ func (l *link) run(ctx context.Context) {
 		l.unreachable(ctx, cause, false)
 		conn.giveUp(cause)
 		l.metrics.lost.Inc()
+		lost.Go(func() { l.listen(ctx, conn) })
 		lost.Go(func() {
 			if err := conn.drain(ctx); err != nil {
 				l.log.Warn("closing a lost connection", "err", err)

@@ -63,6 +63,32 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 	return nil
 }
 
+// listen goes on asking over a connection that was given up, until its last RPC has
+// ended or the storage has fallen silent. It may have been given up while this
+// instance did not know yet that nobody answers there any more: the others had
+// fenced the storage, and it was to be made anew.
+func (l *link) listen(ctx context.Context, conn *Conn) {
+	tick := time.NewTicker(l.cfg.ProbeInterval)
+	defer tick.Stop()
+	for conn.audible.Err() == nil {
+		select {
+		case <-conn.idle:
+			return
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		for _, p := range conn.paths() {
+			switch c := l.check(ctx, conn, p); c.verdict {
+			case silent:
+				conn.fallSilent(fmt.Errorf("%w for %v", errSilent, c.silence.Round(time.Millisecond)))
+			case late:
+				p.wire.touch()
+			}
+		}
+	}
+}
+
 // check asks over one path.
 func (l *link) check(ctx context.Context, conn *Conn, p *path) checked {
 	c := checked{path: p}

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 func TestSet_tellsAProcessThatIsGone(t *testing.T) {
@@ -126,6 +129,35 @@ func TestSet_renewsTheConnectionThatWasMeant(t *testing.T) {
 			t.Error(err)
 		}
 		s.Renew("default", "other", 1)
+	})
+}
+
+// TestConn_isHeardAfterItWasRenewed has the storage stop just before its connection
+// is made anew: who waits over the old one learns of it.
+func TestConn_isHeardAfterItWasRenewed(t *testing.T) {
+	bubble(t, func(t *testing.T, _ *fakeStorage, n *network, s *Set) {
+		c := conn(t, s)
+		stream := watch(t, t.Context(), c)
+		audible, done := c.WhileAudible(t.Context())
+		defer done()
+		time.Sleep(5 * time.Second)
+		n.stop()
+		s.Renew("default", "gitaly-1", c.Generation())
+		select {
+		case <-audible.Done():
+		case <-time.After(3 * time.Second):
+			t.Error("silence was not noticed")
+		}
+		if status.Code(context.Cause(audible)) != codes.Unavailable {
+			t.Errorf("cause: %v", context.Cause(audible))
+		}
+		if c.Outstanding() != 1 {
+			t.Error("what was under way was cut off")
+		}
+		n.goOn()
+		if err := stream.CloseSend(); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
