@@ -42,7 +42,8 @@ type Conn struct {
 	cause      error
 	closeIdle  func()
 
-	// audible ends when the connection is given up because the storage fell silent.
+	// audible ends when the storage has fallen silent, also after the connection was
+	// given up for something else.
 	audible  context.Context
 	silenced context.CancelCauseFunc
 }
@@ -125,9 +126,8 @@ func (c *Conn) Lost() <-chan struct{} { return c.lost }
 
 // WhileAudible returns a context that ends with ctx, or when the storage fell
 // silent, before or after the connection was given up: then its cause is a status,
-// UNAVAILABLE.
-// It is for RPCs that somebody else can answer; without it they go on, in case the
-// storage comes back. The caller calls done.
+// UNAVAILABLE. It is for RPCs that somebody else can answer; without it they go on,
+// in case the storage comes back. The caller calls done.
 func (c *Conn) WhileAudible(ctx context.Context) (audible context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(c.audible, func() { cancel(context.Cause(c.audible)) })

@@ -19,9 +19,8 @@ const cutOff = 4
 type checked struct {
 	path    *path
 	verdict verdict
-	err     error
+	err     error // says so if the storage is silent
 	took    time.Duration
-	silence time.Duration // for which nothing was heard, if that is the verdict
 }
 
 // probe asks the storage for its health, over each path of conn. It returns an
@@ -47,7 +46,7 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 		case well:
 			l.metrics.latency.Observe(c.took.Seconds())
 		case silent:
-			return fmt.Errorf("%w for %v", errSilent, c.silence.Round(time.Millisecond))
+			return c.err
 		case slow:
 			slowness = c.err
 		case late:
@@ -81,7 +80,7 @@ func (l *link) listen(ctx context.Context, conn *Conn) {
 		for _, p := range conn.paths() {
 			switch c := l.check(ctx, conn, p); c.verdict {
 			case silent:
-				conn.fallSilent(fmt.Errorf("%w for %v", errSilent, c.silence.Round(time.Millisecond)))
+				conn.fallSilent(c.err)
 			case late:
 				p.wire.touch()
 			}
@@ -102,10 +101,13 @@ func (l *link) check(ctx context.Context, conn *Conn, p *path) checked {
 		// It may be the transport: then ctx ends in a moment.
 		pause(ctx, l.cfg.Silence/10)
 	}
-	c.silence = conn.silence()
-	c.verdict = l.cfg.judge(c.err, c.took, timeout, c.silence)
+	silence := conn.silence()
+	c.verdict = l.cfg.judge(c.err, c.took, timeout, silence)
 	if alone := p.wire.silence(); c.verdict != late && alone >= cutOff*l.cfg.Silence {
-		c.verdict, c.silence = silent, alone
+		c.verdict, silence = silent, alone
+	}
+	if c.verdict == silent {
+		c.err = fmt.Errorf("%w for %v", errSilent, silence.Round(time.Millisecond))
 	}
 	return c
 }
