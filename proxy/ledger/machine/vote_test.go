@@ -362,9 +362,7 @@ func (r *rig) switchover(passed ...string) {
 func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
-	s := r.leased()
-	s.Holds = []Hold{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
-	r.step(s)
+	r.hold(false)
 	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Marks != 0 {
 		t.Fatalf("report: %+v", h)
 	}
