@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,10 +12,10 @@ import (
 	"praefect/proxy/admin/admintest"
 )
 
-// manual is where people read what the commands print.
-const manual = "../../docs/operations.md"
+// pages are the pages whose samples show what the commands print.
+const pages = "../../docs/operations/*.md"
 
-// scenes are the clusters that the samples in the manual are taken from, by the
+// scenes are the clusters that the samples in the pages are taken from, by the
 // word after "console".
 var scenes = map[string]func(*instance){
 	"":         func(*instance) {},
@@ -54,15 +55,29 @@ var scenes = map[string]func(*instance){
 	},
 }
 
-// TestManual_samples runs every command that the manual shows, and compares. To
-// write the samples anew: UPDATE_MANUAL=1 go test ./cmd/praefectctl -run TestManual
+// TestManual_samples runs every command that a page of the manual shows, and compares. To
+// write the samples again: UPDATE_MANUAL=1 go test ./cmd/praefectctl -run TestManual
 func TestManual_samples(t *testing.T) {
-	text, err := os.ReadFile(manual)
+	paths, err := filepath.Glob(pages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	samples := 0
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) { samples += checkPage(t, path) })
+	}
+	if samples < 10 {
+		t.Errorf("only %d samples in %d pages: are they found?", samples, len(paths))
+	}
+}
+
+// checkPage compares the samples of one page, and returns how many it has.
+func checkPage(t *testing.T, path string) (samples int) {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	samples := 0
 	for rest := string(text); ; {
 		before, after, found := strings.Cut(rest, "```console")
 		out.WriteString(before)
@@ -77,20 +92,18 @@ func TestManual_samples(t *testing.T) {
 		}
 		now := replay(t, set, sample)
 		if now != sample {
-			t.Errorf("the manual shows\n%swhat is printed is\n%s", sample, now)
+			t.Errorf("the page shows\n%swhat is printed is\n%s", sample, now)
 		}
 		out.WriteString("```console" + scene + "\n" + now + "```\n")
 		rest = after
 		samples++
 	}
-	if samples < 10 {
-		t.Errorf("only %d samples: are they found?", samples)
-	}
-	if os.Getenv("UPDATE_MANUAL") != "" {
-		if err := os.WriteFile(manual, []byte(out.String()), 0o644); err != nil {
+	if os.Getenv("UPDATE_MANUAL") != "" && out.String() != string(text) {
+		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return samples
 }
 
 // replay runs the commands of a sample in a cluster of their own and returns

@@ -44,7 +44,7 @@ func operators(t *testing.T) *cluster.Gitaly {
 	t.Helper()
 	bin := os.Getenv("GITALY_BIN")
 	if bin == "" {
-		t.Skip("GITALY_BIN names no gitaly (and GITALY_GIT the git of it, 2.42 or later): docs/operations.md tells how to run this")
+		t.Skip("GITALY_BIN names no gitaly (and GITALY_GIT the git of it, 2.42 or later): docs/operations/own-gitaly.md tells how to run this")
 	}
 	gitaly, err := cluster.FindGitaly(t.Context(), bin, os.Getenv("GITALY_GIT"))
 	if err != nil {
