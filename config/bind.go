@@ -21,14 +21,17 @@ type Ignored struct {
 }
 
 // binder moves the values of a document into a Config by the toml tags of its
-// fields. It is strict: what has no field, and is not listed as unused, is a
-// fault, and so is a value of the wrong type. TOML and the JSON of a config
-// command take the same way, and no fault hides another.
+// fields. A value of the wrong type is a fault. A key that has no field and is
+// not listed as unused is a fault in a table of this project's own, and also in
+// a table of upstream's if it resembles a known key; any other key of upstream's
+// tables is only a warning. TOML and the JSON of a config command are bound by
+// the same rules, and no fault hides another.
 type binder struct {
-	found   *findings
-	unused  map[string]string // keys without a field
-	idle    map[string]string // keys with a field that nothing reads yet
-	ignored []Ignored
+	found    *findings
+	unused   map[string]string // keys without a field
+	idle     map[string]string // keys with a field that nothing reads yet
+	ignored  []Ignored
+	warnings []Warning
 }
 
 func (b *binder) ignore(path []string, dotted, why string) {
@@ -58,7 +61,7 @@ func (b *binder) table(path []string, name string, raw map[string]any, into refl
 		} else if inner, ok := value.(map[string]any); ok && b.unusedBelow(dotted) {
 			b.table(here, dotted+".", inner, reflect.ValueOf(struct{}{}))
 		} else {
-			b.found.add(here, "unknown key%s", b.suggest(name, key, fields))
+			b.unknown(here, name, key, fields)
 		}
 	}
 }
@@ -137,6 +140,9 @@ func (b *binder) str(path []string, value string, into reflect.Value) {
 
 func (b *binder) text(path []string, raw any, into encoding.TextUnmarshaler) {
 	value, ok := raw.(string)
+	if raw == int64(0) {
+		value, ok = "0s", true // upstream's way to switch a timer off; no other number has a unit
+	}
 	if !ok {
 		b.found.add(path, "must be a duration in quotes, such as '30s' or '5m', not %s", kindName(raw))
 		return

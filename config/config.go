@@ -74,6 +74,10 @@ type Config struct {
 	// Ignored are the keys of the text that upstream knows and this project has
 	// no use for, in the order of the text. The daemon names each once at start.
 	Ignored []Ignored `toml:"-"`
+	// Warnings are what an operator should look at although the settings can be
+	// used, keys that this version does not know among them. The daemon names
+	// each once at start, and counts the unknown keys in a metric.
+	Warnings []Warning `toml:"-"`
 }
 
 // TLS is the certificate of the listener with TLS.
@@ -84,8 +88,8 @@ type TLS struct {
 	KeyPath string `toml:"key_path"`
 	// Key is the private key itself, in PEM, in place of KeyPath.
 	Key Secret `toml:"key"`
-	// MinVersion is the oldest TLS that clients may speak: "1.2" or "1.3".
-	// Default "1.2".
+	// MinVersion is the oldest TLS that clients may speak: "1.2" or "1.3", also
+	// in upstream's form "TLS 1.2". Default "1.2".
 	MinVersion string `toml:"min_version"`
 }
 

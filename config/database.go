@@ -13,7 +13,8 @@ const systemRoots = "system"
 // Database is the Postgres that holds the queue of repair work.
 type Database struct {
 	// Host is a name or address, several of them with commas between, or the
-	// directory of a Unix socket. Required.
+	// directory of a Unix socket. Default: $PGHOST, else /var/run/postgresql; that
+	// it is not set is a warning.
 	Host string `toml:"host"`
 	// Port is the TCP port, or the number in the socket's name. Default 5432.
 	Port uint16 `toml:"port"`
@@ -28,7 +29,8 @@ type Database struct {
 	// DBName is the database. Default: the name of the user.
 	DBName string `toml:"dbname"`
 	// SSLMode is "require" (TLS), "verify-ca" (and a certificate of a known
-	// authority), "verify-full" (and for this host) or "disable" (plain text).
+	// authority), "verify-full" (and for this host), "disable" (plain text), or
+	// "prefer" or "allow" (plain text if the server offers no TLS; a warning).
 	// Default over TCP: verify-full with SSLRootCert, else require. A Unix
 	// socket never has TLS, and is "disable".
 	SSLMode string `toml:"sslmode"`
@@ -122,10 +124,7 @@ func (d Database) check(found *findings) {
 		found.add(keyPath("database", "port"), "must be from 1 to 65535")
 	}
 	switch d.SSLMode {
-	case "disable", "require", "verify-ca", "verify-full":
-	case "prefer", "allow":
-		found.add(keyPath("database", "sslmode"),
-			"%q lets the connection fall back to plain text: write 'require' or stricter, or 'disable' if plain text is meant", d.SSLMode)
+	case "disable", "allow", "prefer", "require", "verify-ca", "verify-full":
 	default:
 		found.add(keyPath("database", "sslmode"),
 			"%q is not known: write 'require', 'verify-ca', 'verify-full' or 'disable'", d.SSLMode)
@@ -144,10 +143,6 @@ func (d Database) check(found *findings) {
 
 func (d Database) checkHost(found *findings) {
 	key := keyPath("database", "host")
-	if d.Host == "" {
-		found.add(key, "not set: the queue of repair work is in Postgres; add a [database] section with host, user, password and dbname")
-		return
-	}
 	hosts := strings.Split(d.Host, ",")
 	for _, host := range hosts {
 		switch {

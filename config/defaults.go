@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -9,6 +11,10 @@ import (
 // defaultDataDir is where the replicated state lies when neither the file nor
 // systemd says otherwise.
 const defaultDataDir = "/var/lib/praefect/raft"
+
+// defaultDatabaseHost is where Postgres listens on the same machine, as its
+// packages configure it.
+const defaultDatabaseHost = "/var/run/postgresql"
 
 // defaults is the only place where a setting gets the value that it has when
 // nobody sets it. Those that depend on the machine are in fillIn.
@@ -92,7 +98,14 @@ func (c *Config) fillIn(getenv func(string) string, found *findings) {
 	if path, ok := strings.CutPrefix(c.SocketPath, "unix:"); ok {
 		c.SocketPath = strings.TrimPrefix(path, "//")
 	}
-	c.TLS.MinVersion = strings.TrimPrefix(c.TLS.MinVersion, "tls")
+	c.TLS.MinVersion = strings.TrimSpace(strings.TrimPrefix(strings.ToLower(c.TLS.MinVersion), "tls"))
+	if c.Database.Host == "" {
+		c.Database.Host = cmp.Or(getenv("PGHOST"), defaultDatabaseHost)
+		c.Warnings = append(c.Warnings, Warning{
+			Key: "database.host", Line: found.doc.position(keyPath("database")).line,
+			Text: fmt.Sprintf("not set: the queue of repair work is looked for at %q; without it nothing is repaired", c.Database.Host),
+		})
+	}
 	c.Database.SSLMode = c.Database.sslMode()
 	if c.Raft.Name == "" {
 		name, err := os.Hostname()

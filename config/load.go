@@ -73,6 +73,7 @@ func (l loader) load(ctx context.Context, text []byte) (*Config, error) {
 		c.checkFiles(found)
 	}
 	c.validate(found)
+	c.warn(found)
 	if err := found.err(); err != nil {
 		return nil, err
 	}
@@ -86,6 +87,8 @@ func bind(found *findings) Config {
 	b.table(nil, "", found.doc.root, reflect.ValueOf(&c).Elem())
 	slices.SortStableFunc(b.ignored, func(x, y Ignored) int { return cmp.Compare(x.Line, y.Line) })
 	c.Ignored = b.ignored
+	slices.SortStableFunc(b.warnings, func(x, y Warning) int { return cmp.Compare(x.Line, y.Line) })
+	c.Warnings = b.warnings
 	return c
 }
 

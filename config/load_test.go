@@ -251,7 +251,7 @@ func TestParse_stateDirectory(t *testing.T) {
 
 func TestParse_durations(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		`"90s"`: 90 * time.Second, `"1h30m"`: 90 * time.Minute, `"0"`: 0, `"1.5ms"`: 1500 * time.Microsecond,
+		`"90s"`: 90 * time.Second, `"1h30m"`: 90 * time.Minute, `"0"`: 0, `"1.5ms"`: 1500 * time.Microsecond, `0`: 0,
 	} {
 		c := parseText(t, "drain_wait = "+text+minimal)
 		if got := time.Duration(c.DrainWait); got != want {
@@ -297,6 +297,7 @@ func TestLogging_slogLevel(t *testing.T) {
 func TestTLS_minVersionID(t *testing.T) {
 	for text, want := range map[string]uint16{
 		"": tls.VersionTLS12, "1.2": tls.VersionTLS12, "tls1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13, "tls1.3": tls.VersionTLS13,
+		"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13,
 	} {
 		c := parseText(t, minimal+"[tls]\nmin_version = '"+text+"'")
 		if got := c.TLS.MinVersionID(); got != want {

@@ -1,15 +1,34 @@
 package config
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 )
 
-// suggest names the known key of the same table that an unknown one was
-// probably meant to be.
-func (b *binder) suggest(table, key string, fields map[string]reflect.Value) string {
+// ownTables are the tables that upstream does not have.
+var ownTables = []string{"consistency", "detection", "raft", "raft.peer", "admin"}
+
+// unknown notes a key without a meaning. table is the dotted key of its table,
+// ending in a dot unless that is the root.
+func (b *binder) unknown(path []string, table, key string, fields map[string]reflect.Value) {
+	meant := b.meant(table, key, fields)
+	switch {
+	case meant != "":
+		b.found.add(path, "unknown key: did you mean %q?", meant)
+	case strings.TrimSpace(key) == "" || slices.Contains(ownTables, strings.TrimSuffix(table, ".")):
+		b.found.add(path, "unknown key: remove it or check its spelling")
+	default:
+		b.warnings = append(b.warnings, Warning{
+			Key: table + key, Line: b.found.doc.position(path).line, Unknown: true,
+			Text: "this version does not know the key: it has no effect; if it is not one of a newer Praefect, check its spelling",
+		})
+	}
+}
+
+// meant returns the known key of the same table that an unknown one was
+// probably meant to be, or nothing.
+func (b *binder) meant(table, key string, fields map[string]reflect.Value) string {
 	var known []string
 	for name := range fields {
 		known = append(known, name)
@@ -20,16 +39,14 @@ func (b *binder) suggest(table, key string, fields map[string]reflect.Value) str
 		}
 	}
 	slices.Sort(known)
-	best, bestDistance := "", 3
+	// Of a short key, few letters differ from any other.
+	best, bestDistance := "", min(3, len(key)/2)
 	for _, name := range known {
 		if d := distance(strings.ToLower(key), name); d < bestDistance {
 			best, bestDistance = name, d
 		}
 	}
-	if best == "" {
-		return ": remove it or check its spelling"
-	}
-	return fmt.Sprintf(": did you mean %q?", best)
+	return best
 }
 
 // distance counts the letters to add, remove or change between two keys. Keys

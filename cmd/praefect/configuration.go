@@ -18,7 +18,8 @@ func (p *program) configuration() *cli.Command {
 		Commands: []*cli.Command{{
 			Name:  "validate",
 			Usage: "judge the settings on standard input",
-			Description: "Prints what is wrong with them as JSON, and nothing if nothing is.\n" +
+			Description: "Prints what is wrong with them as JSON, and nothing if nothing is. Warnings go to\n" +
+				"standard error and leave the exit code as it is.\n" +
 				"Exit code: 0 valid, 2 not valid or no TOML, 1 another error.",
 			Action: p.validate,
 		}},
@@ -30,7 +31,15 @@ func (p *program) validate(ctx context.Context, cmd *cli.Command) error {
 	if cmd.Args().Present() {
 		return errors.New("invalid argument(s)")
 	}
-	_, err := config.Read(ctx, p.stdin, p.getenv)
+	cfg, err := config.Read(ctx, p.stdin, p.getenv)
+	if err == nil {
+		for _, w := range cfg.Warnings {
+			if _, err := fmt.Fprintln(p.stderr, "warning:", w); err != nil {
+				return fmt.Errorf("write to standard error: %w", err)
+			}
+		}
+		return nil
+	}
 	if syntax, ok := errors.AsType[*config.SyntaxError](err); ok {
 		return coded{exitUsage, syntax}
 	}

@@ -45,7 +45,7 @@ type daemon struct {
 // state comes last: it is touched only by a process that can serve.
 func (d *daemon) run(ctx context.Context) (err error) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.buildInfo())
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.buildInfo(), d.unknownKeys())
 
 	db, err := postgres.Open(d.cfg.Database.DSN(), d.log, postgres.Config{})
 	if err != nil {
@@ -254,6 +254,14 @@ func migrate(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
 	log.Info("the schema in postgres is up to date")
 	<-ctx.Done()
 	return nil
+}
+
+// unknownKeys is a metric that tells of settings which this version does not
+// know: misspelt ones, or those of a newer release.
+func (d *daemon) unknownKeys() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "praefect_config_unknown_keys", Help: "Keys of the settings that this version does not know, and ignores.",
+	}, func() float64 { return float64(d.cfg.UnknownKeys()) })
 }
 
 // buildInfo is a metric that tells the version.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -32,10 +33,20 @@ type instance struct {
 	stderr bytes.Buffer // read it when code was received
 
 	http, grpc string // its addresses
+
+	mu    sync.Mutex
+	lines []string // of the log so far; guarded by mu
 }
 
 // serve starts the daemon with the settings and waits until it listens.
 func serve(t *testing.T, config string) *instance {
+	t.Helper()
+	return serveAt(t, config, 2)
+}
+
+// serveAt is serve for a daemon that listens at so many addresses; of those for
+// clients the last one is kept.
+func serveAt(t *testing.T, config string, listeners int) *instance {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	i := &instance{t: t, cancel: cancel, code: make(chan int, 1)}
@@ -45,12 +56,13 @@ func serve(t *testing.T, config string) *instance {
 		i.code <- p.run(ctx, []string{"praefect", "-config", config})
 		_ = stdout.Close() // a pipe's end never fails
 	}()
-	addresses := make(chan [2]string, 2)
+	addresses := make(chan [2]string, listeners)
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		for lines := bufio.NewScanner(log); lines.Scan(); {
 			t.Log(lines.Text())
+			i.logged(lines.Text())
 			var line struct{ Msg, Schema, Address string }
 			if err := json.Unmarshal(lines.Bytes(), &line); err == nil && line.Msg == "listening" {
 				addresses <- [2]string{line.Schema, line.Address}
@@ -61,7 +73,7 @@ func serve(t *testing.T, config string) *instance {
 		cancel()
 		<-read
 	})
-	for range 2 {
+	for range listeners {
 		select {
 		case a := <-addresses:
 			if a[0] == "http" {
@@ -74,6 +86,19 @@ func serve(t *testing.T, config string) *instance {
 		}
 	}
 	return i
+}
+
+func (i *instance) logged(line string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.lines = append(i.lines, line)
+}
+
+// log is what the daemon has logged so far.
+func (i *instance) log() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return strings.Join(i.lines, "\n")
 }
 
 // stop ends the daemon and returns its exit code.
@@ -207,6 +232,22 @@ func TestServe_namesSettingsWithoutEffect(t *testing.T) {
 	got := praefect(t, "", "-config", config)
 	if n := strings.Count(got.stdout, `"key":"sentry.sentry_dsn"`); n != 1 {
 		t.Errorf("named %d times in %s", n, got.stdout)
+	}
+}
+
+func TestServe_namesAndCountsUnknownSettings(t *testing.T) {
+	i := serve(t, settings{more: "[sentry]\nzone = \"x\"\n"}.write(t))
+	eventually(t, func() error {
+		if _, body := get(t, i.http+"/metrics"); !strings.Contains(body, "praefect_config_unknown_keys 1\n") {
+			return errors.New(body)
+		}
+		return nil
+	})
+	if code := i.stop(); code != 0 {
+		t.Errorf("exit code %d: %s", code, i.stderr.String())
+	}
+	if n := strings.Count(i.log(), `"key":"sentry.zone"`); n != 1 {
+		t.Errorf("the log names the key %d times, want once", n)
 	}
 }
 

@@ -8,20 +8,23 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // httpStop bounds how long answers under way may take when the daemon ends.
 const httpStop = 2 * time.Second
 
-// httpPart serves /metrics, /livez, /readyz and /debug/pprof on a listener.
+// httpPart serves /metrics, /db_metrics, /livez, /readyz and /debug/pprof on a listener.
 // ready says why the instance should get no requests now, or nil.
 func httpPart(listener net.Listener, registry *prometheus.Registry, ready func() error, log *slog.Logger) part {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.Handle("GET /db_metrics", promhttp.HandlerFor(repairMetrics(registry), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", answer(log, func() error { return nil }))
 	mux.HandleFunc("GET /readyz", answer(log, ready))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -53,6 +56,24 @@ func httpPart(listener net.Listener, registry *prometheus.Registry, ready func()
 		<-ended
 		return err
 	}}
+}
+
+// repairMetrics are the metrics that upstream computes in its database, and
+// serves apart from the others. Here they cost no query, and are in /metrics too:
+// the path is there for scrapers that were configured for upstream.
+func repairMetrics(all prometheus.Gatherer) prometheus.Gatherer {
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		families, err := all.Gather()
+		return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return !slices.Contains(repairMetricNames, f.GetName()) }), err
+	})
+}
+
+var repairMetricNames = []string{
+	"gitaly_praefect_replication_jobs",
+	"gitaly_praefect_replication_queue_available",
+	"gitaly_praefect_replication_queue_depth",
+	"gitaly_praefect_unavailable_repositories",
+	"gitaly_praefect_verification_queue_depth",
 }
 
 // answer tells in a status and a line whether all is well.

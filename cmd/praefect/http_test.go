@@ -43,6 +43,7 @@ func TestHTTPPart(t *testing.T) {
 	var notReady atomic.Pointer[error]
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "praefect_test_gauge", Help: "A gauge."}))
+	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "gitaly_praefect_unavailable_repositories", Help: "Another."}))
 	l := loopback(t)
 	p := httpPart(l, registry, func() error {
 		if err := notReady.Load(); err != nil {
@@ -61,6 +62,10 @@ func TestHTTPPart(t *testing.T) {
 		if code, body := get(t, url+path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: got %d %q", path, code, body)
 		}
+	}
+	if code, body := get(t, url+"/db_metrics"); code != http.StatusOK || !strings.Contains(body, "gitaly_praefect_unavailable_repositories 0") ||
+		strings.Contains(body, "praefect_test_gauge") {
+		t.Errorf("/db_metrics: got %d %q, want what upstream has there and nothing else", code, body)
 	}
 	stopping := errors.New("stopping")
 	notReady.Store(&stopping)

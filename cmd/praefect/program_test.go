@@ -79,6 +79,7 @@ func TestConfigurationValidate(t *testing.T) {
   ]
 }
 `, ""}},
+		{"a warning", valid + "zone = 1\n", nil, outcome{0, "", "warning: virtual_storage.node.zone (line 9): this version does not know the key"}},
 		{"no TOML", "listen_addr = \n", nil, outcome{2, "", "line 1 column 15: toml: "}},
 		{"an argument", valid, []string{"now"}, outcome{1, "", "invalid argument(s)\n"}},
 	} {

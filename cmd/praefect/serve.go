@@ -26,6 +26,9 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 	for _, i := range cfg.Ignored {
 		log.Warn("a setting has no effect", "key", i.Key, "line", i.Line, "why", i.Why)
 	}
+	for _, w := range cfg.Warnings {
+		log.Warn("a setting is doubtful", "key", w.Key, "line", w.Line, "why", w.Text)
+	}
 	d := &daemon{cfg: cfg, log: log, version: p.version, step: steps(p.getenv)}
 	if d.methods, err = method.Open(cfg.MethodDescriptors...); err != nil {
 		log.Error("praefect does not start", "key", "method_descriptors", "err", err)

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+
+	"praefect/proxy/storage"
+	"praefect/test/gitaly/memory"
+)
+
+// memoryStorage is a storage in memory, until the test ends; it returns its
+// address.
+func memoryStorage(t *testing.T, name, token string) string {
+	t.Helper()
+	server, err := memory.New(memory.Config{Storages: []string{name}, Token: token})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := loopback(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	return "tcp://" + l.Addr().String()
+}
+
+// Upstream's example files start with nothing changed but where things are.
+func TestServe_upstreamExamples(t *testing.T) {
+	for release, listeners := range map[string]int{"16.7": 2, "18.9": 4} {
+		t.Run(release, func(t *testing.T) {
+			text, err := os.ReadFile("../../config/testdata/upstream-" + release + ".toml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			pair := certificate(t, dir)
+			token := filepath.Join(dir, "token")
+			if err := os.WriteFile(token, []byte("client token\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			places := []string{
+				"/home/git/cert.cert", pair.CertificatePath, "/home/git/key.pem", pair.KeyPath, "/path/to/token/file", token,
+				"/home/git/gitlab/tmp/sockets/private/praefect.socket", filepath.Join(dir, "socket"),
+			}
+			for i := range 3 {
+				name := fmt.Sprintf("praefect-git-%d", i)
+				places = append(places, "tcp://"+name+".internal:8075", memoryStorage(t, name, "secret"))
+			}
+			config := filepath.Join(dir, "config.toml")
+			settings := strings.NewReplacer(places...).Replace(string(text)) +
+				"[database]\n" + databaseSettings(t) + fmt.Sprintf("\n[raft]\ndata_dir = %q\n", filepath.Join(dir, "raft"))
+			if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			i := serveAt(t, config, listeners)
+			i.awaitReady()
+			cc, err := storage.NewClient(strings.Replace(i.grpc, "unix://", "unix:", 1), "client token")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = gitalypb.NewRepositoryServiceClient(cc).CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{
+				Repository: &gitalypb.Repository{StorageName: "praefect", RelativePath: "a.git"},
+			})
+			if err := errors.Join(err, cc.Close()); err != nil {
+				t.Error(err)
+			}
+			if code := i.stop(); code != 0 {
+				t.Errorf("exit code %d: %s", code, i.stderr.String())
+			}
+		})
+	}
+}
