@@ -144,7 +144,7 @@ func (c Config) raft(id string) (*raft.Config, error) {
 	rc.ShutdownOnRemove = false
 	rc.NoLegacyTelemetry = true
 	rc.LogLevel = "INFO"
-	rc.LogOutput = &libraryLog{c.Logger}
+	rc.LogOutput = &libraryLog{to: c.Logger}
 	// A follower that was away for less than this needs no snapshot, whose
 	// installation is the library's weakest part.
 	rc.TrailingLogs = 100_000

@@ -37,7 +37,7 @@ func TestConfig_withDefaults(t *testing.T) {
 
 func TestLibraryLog(t *testing.T) {
 	var out bytes.Buffer
-	l := &libraryLog{slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{
+	l := &libraryLog{to: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{
 		Level: slog.LevelDebug,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {

@@ -85,7 +85,7 @@ func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
 	if err := d.openStore(c.wrapStore); err != nil {
 		return nil, err
 	}
-	d.snapshots, err = raft.NewFileSnapshotStore(c.DataDir, keepOld, &libraryLog{c.Logger})
+	d.snapshots, err = raft.NewFileSnapshotStore(c.DataDir, keepOld, &libraryLog{to: c.Logger})
 	return d, err
 }
 

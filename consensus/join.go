@@ -59,6 +59,7 @@ func (n *Node) watchMembership(ctx context.Context, stop context.CancelCauseFunc
 type membershipWatch struct {
 	node     *Node
 	told     string               // the last complaint
+	seen     sighting             // of this instance among the members
 	heard    time.Time            // when a leader was last known
 	caughtUp map[string]time.Time // since when each non-voter has been
 	compared time.Time            // when the profiles were, last
@@ -78,7 +79,7 @@ func (w *membershipWatch) look(ctx context.Context) error {
 			own = &servers[i]
 		}
 	}
-	if own != nil {
+	if w.committed(own != nil) {
 		if err := n.disk.note(func(id *identity) { id.Member = true }); err != nil {
 			return fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, err)
 		}
@@ -102,6 +103,27 @@ func (w *membershipWatch) look(ctx context.Context) error {
 		w.tell(ctx, why)
 	}
 	return nil
+}
+
+// sighting is the end of the log when this instance was first seen among its members, in
+// that term.
+type sighting struct{ term, last uint64 }
+
+// committed tells whether the entry that made this instance a member is committed. Another
+// leader may replace an entry that is not: an instance that had noted it would take
+// itself for one that was removed. The library does not tell the entry's index, which is
+// at most that of the end of the log at a later moment of the same term.
+func (w *membershipWatch) committed(member bool) bool {
+	r := w.node.raft()
+	term := r.CurrentTerm()
+	if !member {
+		w.seen = sighting{}
+		return false
+	}
+	if w.seen.term != term || w.seen == (sighting{}) {
+		w.seen = sighting{term: term, last: r.LastIndex()}
+	}
+	return r.CommitIndex() >= w.seen.last && r.CurrentTerm() == term
 }
 
 // tell logs a complaint when it is a new one.

@@ -47,7 +47,7 @@ func (n *Node) newNetwork() raft.Transport {
 		return alone
 	}
 	timeout := max(2*n.settings.HeartbeatTimeout, minCallTimeout)
-	return n.transport.NewRaftTransport(timeout, &libraryLog{n.config.Logger})
+	return n.transport.NewRaftTransport(timeout, &libraryLog{to: n.config.Logger})
 }
 
 // minCallTimeout bounds the library's calls to peers from below.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"time"
+
+	"praefect/consensus/peer"
 )
 
 // libraryLog passes the lines of the Raft library on, which come one a Write:
@@ -11,7 +14,11 @@ import (
 //	2006-01-02T15:04:05.000Z [INFO]  raft: entering leader state: leader=...
 //
 // The message ends at the first colon; what follows are the facts.
-type libraryLog struct{ to *slog.Logger }
+// A warning or an error that repeats itself is passed on once a minute.
+type libraryLog struct {
+	to     *slog.Logger
+	seldom peer.Seldom
+}
 
 // Write implements io.Writer; it never fails.
 func (l *libraryLog) Write(line []byte) (int, error) {
@@ -31,8 +38,26 @@ func (l *libraryLog) Write(line []byte) (int, error) {
 	if facts != "" {
 		attrs = append(attrs, slog.String("facts", facts))
 	}
+	if level >= slog.LevelWarn {
+		dropped, ok := l.seldom.Admit(message+" "+subject(facts), time.Now())
+		if !ok {
+			return len(line), nil
+		}
+		if dropped > 0 {
+			attrs = append(attrs, slog.Int("repeated", dropped))
+		}
+	}
 	l.to.LogAttrs(context.Background(), level, message, attrs...)
 	return len(line), nil
+}
+
+// subject is the part of the facts that says of which peer a line is. What follows
+// differs at each repetition: a time, an address of a connection, an error.
+func subject(facts string) string {
+	for _, key := range []string{"backoff time=", "error=", "time=", "index=", "term="} {
+		facts, _, _ = strings.Cut(facts, key)
+	}
+	return strings.TrimSpace(facts)
 }
 
 // levelOf returns our name of the library's level.

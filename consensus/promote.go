@@ -57,7 +57,7 @@ const compareEvery = 30 * time.Second
 // elects without need.
 func differingProfile(own Profile, all []InstanceStatus) string {
 	for _, s := range all {
-		if s.Err == "" && s.Profile != own {
+		if s.Err == "" && !s.NotMember && s.Profile != own {
 			return fmt.Sprintf("raft.profile of %q is %q, and %q at the leader: make it the same everywhere", s.Name, s.Profile, own)
 		}
 	}

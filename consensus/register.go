@@ -100,21 +100,30 @@ func (n *Node) noteCluster(id string) error {
 	return n.disk.note(func(i *identity) { i.ClusterID, i.Member = id, true })
 }
 
+// retireFormer retires the former lives of this instance.
 func (n *Node) retireFormer(ctx context.Context) error {
-	var retire []state.Command
+	var former []state.Incarnation
 	for _, in := range n.View().Instances {
 		if in.ID == n.ID() && in.Incarnation != n.Incarnation() {
-			retire = append(retire, state.Command{
-				Retire: &state.Retire{Incarnation: in.Incarnation, Successor: n.Incarnation()},
-			})
+			former = append(former, in.Incarnation)
 		}
 	}
-	if len(retire) == 0 {
+	return n.retire(ctx, former)
+}
+
+// retire proposes to retire incarnations of this instance. The leader may have
+// retired one meanwhile, by other proof: then nothing is left to do.
+func (n *Node) retire(ctx context.Context, former []state.Incarnation) error {
+	var commands []state.Command
+	for _, inc := range former {
+		commands = append(commands, state.Command{Retire: &state.Retire{Incarnation: inc, Successor: n.Incarnation()}})
+	}
+	if len(commands) == 0 {
 		return nil
 	}
-	results, err := n.proposer.commit(ctx, retire)
+	results, err := n.proposer.commit(ctx, commands)
 	for _, r := range results {
-		if r.Refusal != nil {
+		if r.Refusal != nil && r.Refusal.Reason != state.RefusedUnknown {
 			err = errors.Join(err, r.Refusal)
 		}
 	}

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -64,6 +65,9 @@ type InstanceStatus struct {
 	Profile Profile
 	// LeaseLeft is what is left of its lease.
 	LeaseLeft time.Duration
+	// NotMember tells that the settings list it as a peer and it is no member: it was
+	// removed, or has not joined yet.
+	NotMember bool
 	// Err is why it did not answer; then of the rest only ID, Name, Address and
 	// Voter are known.
 	Err string
@@ -84,13 +88,15 @@ func (n *Node) ownStatus() InstanceStatus {
 }
 
 // PeersStatus asks every member, this one included, how it is, and returns their
-// answers in the order of Members. Those that do not answer before ctx ends, and
-// after 2 s at the latest, say so in Err.
+// answers in the order of Members; after them those of the peers in the settings that
+// are no members. An instance that does not answer before ctx ends, and after 2 s at
+// the latest, has the reason in Err.
 func (n *Node) PeersStatus(ctx context.Context) []InstanceStatus {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	members := n.Members()
-	all := make([]InstanceStatus, len(members))
+	strangers := strangers(n.config.Peers, members)
+	all := make([]InstanceStatus, len(members)+len(strangers))
 	var wg sync.WaitGroup
 	for i, m := range members {
 		wg.Go(func() {
@@ -98,8 +104,39 @@ func (n *Node) PeersStatus(ctx context.Context) []InstanceStatus {
 			all[i].Voter = m.Voter
 		})
 	}
+	for i, p := range strangers {
+		wg.Go(func() { all[len(members)+i] = n.strangerStatus(ctx, p) })
+	}
 	wg.Wait()
 	return all
+}
+
+// strangers are the peers of the settings that are no members. A member that has the
+// name or the address of a peer stands for it.
+func strangers(peers []Peer, members []Member) []Peer {
+	var left []Peer
+	for _, p := range peers {
+		if !slices.ContainsFunc(members, func(m Member) bool { return m.Name == p.Name || m.Address == p.Addr }) {
+			left = append(left, p)
+		}
+	}
+	return left
+}
+
+// strangerStatus is that of an instance that is no member.
+func (n *Node) strangerStatus(ctx context.Context, p Peer) InstanceStatus {
+	s := InstanceStatus{Status: Status{Name: p.Name, LastContact: -1}, Address: p.Addr, NotMember: true}
+	if n.calls == nil {
+		s.Err = "this instance has no way to others"
+		return s
+	}
+	answer, err := to[InstanceStatus](ctx, n.calls, p.Addr, callStatus, nothing{})
+	if err != nil {
+		s.Err = err.Error()
+		return s
+	}
+	s.Status, s.Version, s.ClientAddress, s.Profile = answer.Status, answer.Version, answer.ClientAddress, answer.Profile
+	return s
 }
 
 func (n *Node) statusOf(ctx context.Context, m Member) InstanceStatus {

@@ -43,7 +43,7 @@ func noLeader(node *consensus.Node, err error) *admin.Error {
 	ctx := context.Background() // PeersStatus has a bound of its own
 	var silent []string
 	for _, s := range node.PeersStatus(ctx) {
-		if s.Err != "" {
+		if s.Err != "" && !s.NotMember {
 			silent = append(silent, s.Name)
 		}
 	}
@@ -99,6 +99,8 @@ func describeInstance(s consensus.InstanceStatus, committed uint64) admin.Instan
 		LeaseMillis: s.LeaseLeft.Milliseconds(), Error: s.Err,
 	}
 	switch {
+	case s.NotMember:
+		i.State, i.Behind = admin.NotMember, 0
 	case s.Err != "":
 		i.State, i.Behind = admin.Unreachable, 0
 	case s.State == "Leader":

@@ -101,6 +101,8 @@ func instanceSign(i admin.Instance) sign {
 		return bad
 	case i.State == admin.Joining:
 		return busy
+	case i.State == admin.NotMember:
+		return warning
 	case i.Error != "" || i.LeaseMillis <= 0:
 		return warning
 	}

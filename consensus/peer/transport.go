@@ -60,6 +60,7 @@ type Transport struct {
 	raft     *streams
 	calls    *streams
 	opening  chan struct{} // a slot for each handshake
+	seldom   Seldom        // what was refused
 
 	mu     sync.Mutex
 	conns  map[*Conn]bool // open ones
@@ -167,7 +168,19 @@ func (t *Transport) letIn(ctx context.Context, plain net.Conn) {
 	}
 	if err != nil {
 		t.drop(plain)
-		t.config.Logger.Warn("a connection to the port for peers was not let in", "remote", plain.RemoteAddr().String(), "err", err)
+		t.refused(plain.RemoteAddr(), err)
+	}
+}
+
+// refused logs that a connection was not admitted, once a minute for each host and
+// reason: a leader tries the former instance at an address many times a second.
+func (t *Transport) refused(remote net.Addr, err error) {
+	host, _, splitErr := net.SplitHostPort(remote.String())
+	if splitErr != nil {
+		host = remote.String()
+	}
+	if dropped, ok := t.seldom.Admit(host+" "+err.Error(), time.Now()); ok {
+		t.config.Logger.Warn("a connection to the port for peers was not let in", "remote", remote.String(), "err", err, "repeated", dropped)
 	}
 }
 

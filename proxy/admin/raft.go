@@ -34,7 +34,7 @@ type RaftView struct {
 	// OwnView tells that no leader could be asked: this is what the instance
 	// that answered knows by itself.
 	OwnView bool `json:"own_view,omitempty"`
-	// Instances are all members, by name.
+	// Instances are all members, and the peers of the settings that are none, by name.
 	Instances []Instance `json:"instances"`
 }
 
@@ -48,11 +48,14 @@ const (
 	Candidate InstanceState = "candidate"
 	// Joining is a non-voter that catches up.
 	Joining InstanceState = "joining"
+	// NotMember instances are peers in the settings of the instance that was asked, and
+	// no members: they were removed, or have not joined yet.
+	NotMember InstanceState = "not a member"
 	// Unreachable instances do not answer the one that was asked.
 	Unreachable InstanceState = "unreachable"
 )
 
-// Instance is one member in a RaftView.
+// Instance is one member in a RaftView, or one that should be.
 type Instance struct {
 	Name string `json:"name"`
 	ID   string `json:"id"`
