@@ -1,0 +1,63 @@
+package condition_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"praefect/fsm/condition"
+)
+
+var update = flag.Bool("update", false, "write the table of conditions into its page")
+
+// TestPage_saysWhatTheCodeSays compares the table in the operators' page with the kinds. With
+// -update it writes the table.
+func TestPage_saysWhatTheCodeSays(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "operations", "conditions.md")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const head = "| condition | level |"
+	before, rest, found := strings.Cut(string(text), head)
+	if !found {
+		t.Fatalf("%s has no table that begins with %q", path, head)
+	}
+	_, after, _ := strings.Cut(rest, "\n\n")
+	want := before + condition.Page() + "\n" + after
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if want != string(text) {
+		t.Errorf("%s is not what the code says: run go test ./fsm/condition -run Page -update", path)
+	}
+}
+
+func TestKinds_areComplete(t *testing.T) {
+	names := make(map[condition.Name]bool)
+	for _, k := range condition.Kinds() {
+		if names[k.Name] || k.Meaning == "" || k.Next == "" || k.About == "" {
+			t.Errorf("%+v is named twice or lacks something", k)
+		}
+		names[k.Name] = true
+		if got := condition.KindOf(k.Name); got != k {
+			t.Errorf("KindOf(%s) is %+v", k.Name, got)
+		}
+	}
+	if got := condition.KindOf("of-a-newer-program"); got.Level != condition.Degraded {
+		t.Errorf("a name that is not known is %v: want it to be degraded", got.Level)
+	}
+}
+
+func TestHealth_exitCodes(t *testing.T) {
+	for level, want := range map[condition.Level]int{condition.Notice: 0, condition.Degraded: 3, condition.Unavailable: 4, "": 0} {
+		if got := level.Health().ExitCode(); got != want {
+			t.Errorf("%q: exit code %d, want %d", level, got, want)
+		}
+	}
+}
