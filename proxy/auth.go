@@ -8,6 +8,8 @@ import (
 	gitalyauth "gitlab.com/gitlab-org/gitaly/v16/auth"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"praefect/proxy/skew"
 )
 
 // Auth is how clients prove that they may talk to this instance.
@@ -39,6 +41,9 @@ func (a Auth) check(ctx context.Context, fullMethod string) (outcome string, err
 	}
 	if a.Transitioning {
 		return outcome, nil
+	}
+	if ahead, ok := skew.Of(ctx, a.Token, time.Now()); ok {
+		err = status.Error(codes.PermissionDenied, "permission denied: "+skew.Text(ahead))
 	}
 	return outcome, err
 }

@@ -51,8 +51,8 @@ func TestServer_badInput(t *testing.T) {
 		{"no token, unknown method", func() error { return raw(ctx, w.client(nil), "/gitaly.NoService/NoMethod", nil) }, codes.Unauthenticated, ""},
 		{"wrong token", func() error { return exists(w.client(storage.Credentials("guess"))) }, codes.PermissionDenied, "permission denied"},
 		{"the storages' token", func() error { return exists(w.client(storage.Credentials(storageToken))) }, codes.PermissionDenied, ""},
-		{"token 31 s old", func() error { return exists(w.client(dated(-31 * time.Second))) }, codes.PermissionDenied, ""},
-		{"token 31 s ahead", func() error { return exists(w.client(dated(32 * time.Second))) }, codes.PermissionDenied, ""},
+		{"token 31 s old", func() error { return exists(w.client(dated(-31 * time.Second))) }, codes.PermissionDenied, "behind this instance's"},
+		{"token 31 s ahead", func() error { return exists(w.client(dated(32 * time.Second))) }, codes.PermissionDenied, "ahead of this instance's"},
 		{"unknown method", func() error { return raw(ctx, w.conn, "/gitaly.RefService/Conjure", nil) }, codes.Unimplemented, "/gitaly.RefService/Conjure"},
 		{"unknown service", func() error { return raw(ctx, w.conn, "/no.Service/Method", nil) }, codes.Unimplemented, ""},
 		{"method that is ours alone", func() error {

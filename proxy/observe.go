@@ -65,10 +65,23 @@ func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ct
 	return toStatus(handler(ctx))
 }
 
-// logCall writes at info, health checks at debug.
+// levelOf is the level that the end of a call deserves: a mistake of the client is no warning, and
+// a fault of ours is an error.
+func levelOf(code codes.Code) slog.Level {
+	switch code {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.ResourceExhausted, codes.FailedPrecondition, codes.Aborted, codes.OutOfRange,
+		codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+		return slog.LevelWarn
+	case codes.Internal, codes.Unknown, codes.DataLoss:
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+// logCall writes at the level of the call's code, health checks that succeed at debug.
 func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start time.Time, err error) {
-	level := slog.LevelInfo
-	if path.Dir(fullMethod)+"/" == healthPath {
+	level := levelOf(status.Code(err))
+	if err == nil && path.Dir(fullMethod)+"/" == healthPath {
 		level = slog.LevelDebug
 	}
 	if !s.log.Enabled(ctx, level) {

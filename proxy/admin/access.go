@@ -8,6 +8,8 @@ import (
 	gitalyauth "gitlab.com/gitlab-org/gitaly/v16/auth"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
+
+	"praefect/proxy/skew"
 )
 
 // Access tells who may change the cluster. Asking is free to everybody whom the
@@ -48,7 +50,10 @@ func (a Access) check(ctx context.Context) error {
 	}
 	asAuthorization := metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", shown[0]))
 	if err := gitalyauth.CheckToken(asAuthorization, secret, time.Now()); err != nil {
-		return Errorf(Denied, "this instance has another admin token, or its clock differs by more than %v", gitalyauth.TokenValidityDuration())
+		if ahead, ok := skew.Of(asAuthorization, secret, time.Now()); ok {
+			return Errorf(Denied, "the admin token is not valid now: %s", skew.Text(ahead))
+		}
+		return Errorf(Denied, "this instance has another admin token: give the one of [admin] in its settings by -admin-token-file or PRAEFECT_ADMIN_TOKEN_FILE")
 	}
 	return nil
 }

@@ -45,7 +45,9 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/config":                   {},
 		"praefect/replicator":               {"praefect/fsm/state", "praefect/replicator/plan", "praefect/replicator/queue"},
 		"praefect/replicator/plan":          {"praefect/fsm/state"},
-		"praefect/proxy/admin":              {"praefect/fsm/state"},
+		"praefect/fsm/condition":            {"praefect/fsm/state"},
+		"praefect/proxy/skew":               {},
+		"praefect/proxy/admin":              {"praefect/fsm/state", "praefect/fsm/condition", "praefect/proxy/skew"},
 		"praefect/replicator/queue":         {},
 	}
 	for _, f := range files(t) {
