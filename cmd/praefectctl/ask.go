@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -39,7 +40,7 @@ func askFor[Answer any](ctx context.Context, to endpoints, willDo func(Answer) b
 			continue
 		}
 		errs = append(errs, &askError{address, err})
-		if !slices.Contains([]codes.Code{codes.Unavailable, codes.DeadlineExceeded}, status.Code(err)) {
+		if !isPassedOver(err) {
 			break // another instance would say the same
 		}
 	}
@@ -47,7 +48,38 @@ func askFor[Answer any](ctx context.Context, to endpoints, willDo func(Answer) b
 		return secondBest[0], nil
 	}
 	var none Answer
-	return none, errors.Join(errs...)
+	return none, failed(ctx, errs)
+}
+
+// isPassedOver tells whether the next endpoint may know better than the one that
+// ended with err: it did not answer, it has another token, or it is no praefect.
+func isPassedOver(err error) bool {
+	return slices.Contains([]codes.Code{
+		codes.Unavailable, codes.DeadlineExceeded, codes.Unimplemented, codes.PermissionDenied, codes.Unauthenticated,
+	}, status.Code(err))
+}
+
+// failed is the error of a question that no endpoint answered. Its exit code is
+// that of the endpoint which said most: one that refuses says more than one that
+// has no leader, and that one more than one that says nothing.
+func failed(ctx context.Context, errs []error) error {
+	joined := errors.Join(errs...)
+	if errors.Is(ctx.Err(), context.Canceled) || len(errs) == 0 {
+		return joined
+	}
+	code := exitTimeout
+	for _, err := range errs {
+		switch status.Code(err) {
+		case codes.DeadlineExceeded:
+		case codes.Unavailable, codes.Unimplemented:
+			if code == exitTimeout {
+				code = exitUnavailable
+			}
+		default:
+			code = exitCode(ctx, err)
+		}
+	}
+	return coded{code, joined}
 }
 
 // askError is what came of asking one instance. It says what the instance said,
@@ -63,9 +95,27 @@ func (e *askError) Error() string {
 		error
 		GRPCStatus() *status.Status
 	}](e.err); ok {
-		text = s.GRPCStatus().Message()
+		text = s.GRPCStatus().Message() + advice(e.err)
 	}
 	return "ask " + e.address + ": " + text
+}
+
+// advice is the next step after an error of the front of an instance, or of a
+// server that is none; an error of the service brings its own.
+func advice(err error) string {
+	if admin.IsTold(err) {
+		return ""
+	}
+	const token = "give the token of [auth] in the instance's settings by -token-file or PRAEFECT_TOKEN_FILE"
+	switch code := status.Code(err); {
+	case code == codes.Unauthenticated:
+		return "; " + token
+	case code == codes.PermissionDenied && !strings.Contains(err.Error(), "the token is right"):
+		return "; the instance has another token: " + token
+	case code == codes.Unimplemented:
+		return "; this is no praefect, or one of another release: check the address"
+	}
+	return ""
 }
 
 func (e *askError) Unwrap() error { return e.err }

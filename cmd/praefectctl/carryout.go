@@ -51,7 +51,8 @@ func (r *run) change() admin.Change {
 func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared bool, put question[Answer]) (Answer, error) {
 	var none Answer
 	until := time.Now().Add(patience)
-	unknown := false // an instance may have done it
+	unknown := false       // an instance may have done it
+	var leaderless []error // the last round in which an instance had no leader
 	for {
 		var errs []error
 		again := false
@@ -61,6 +62,7 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 				share, cancel = shareOf(ctx, len(to.addresses)-i)
 			}
 			answer, err := attempt(share, address, to, put)
+			late := share.Err() != nil
 			cancel()
 			if err == nil {
 				return answer, nil
@@ -70,10 +72,12 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 			switch {
 			case kind == admin.OutcomeUnknown:
 				unknown, again = true, true
-			case kind == admin.NoLeader, kind == admin.Canceled && ctx.Err() == nil:
-				again = true // nobody leads, or the instance stops: nothing was changed
-			case kind == admin.NotReached:
-				// The next one, please.
+			case kind == admin.NoLeader:
+				again, leaderless = true, errs
+			case kind == admin.Canceled && ctx.Err() == nil:
+				again = true // the instance stops: nothing was changed
+			case kind == admin.NotReached, kind == admin.TimedOut && late, kind == admin.Denied && i < len(to.addresses)-1:
+				// The next one, please: nothing was changed.
 			case unknown:
 				// That is no word on what the earlier attempt has done.
 				return none, uncertain(id, errs)
@@ -84,8 +88,12 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 		if again && time.Now().Before(until) && rest(ctx, betweenRounds) {
 			continue
 		}
-		if unknown {
+		switch {
+		case unknown:
 			return none, uncertain(id, errs)
+		case leaderless != nil && !errors.Is(ctx.Err(), context.Canceled):
+			// That the time ran out says less than that nobody led.
+			return none, coded{exitUnavailable, errors.Join(leaderless...)}
 		}
 		return none, errors.Join(errs...)
 	}

@@ -104,6 +104,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitRefused
 	case admin.OutcomeUnknown:
 		return exitUnknown
+	case admin.NotReached:
+		return exitUnavailable
 	}
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):

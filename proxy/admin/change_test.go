@@ -336,7 +336,7 @@ func TestClient_frontRefuses(t *testing.T) {
 	}{
 		{codes.Unauthenticated, admin.Denied, admin.Denied},
 		{codes.PermissionDenied, admin.Denied, admin.Denied},
-		{codes.Unimplemented, admin.NotAvailable, admin.NotAvailable},
+		{codes.Unimplemented, admin.NotReached, admin.NotReached},
 		{codes.Unavailable, admin.OutcomeUnknown, admin.NotReached},
 		{codes.Internal, admin.OutcomeUnknown, admin.NotReached},
 	} {

@@ -71,7 +71,7 @@ func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any, 
 	// io.EOF is the end of the call, of which receiving tells more.
 	if err != nil && !errors.Is(err, io.EOF) {
 		cancel()
-		return nil, Errorf(cmp.Or(refusal(err), NotReached), "%s", status.Convert(err).Message())
+		return nil, fromFront(cmp.Or(refusal(err), NotReached), err)
 	}
 	x := &exchange{stream: stream, cancel: cancel}
 	x.release = x.heed(ctx, tell)
@@ -128,6 +128,13 @@ func KindOf(err error) Kind {
 	return ""
 }
 
+// IsTold tells whether an error came from a service, which says itself what to do
+// about it.
+func IsTold(err error) bool {
+	told, ok := errors.AsType[*Error](err)
+	return ok && !told.front || fromStatus(err) != nil
+}
+
 // refusal is what the front of an instance, or gRPC, says before the service is
 // asked; empty if the service may have been asked.
 func refusal(err error) Kind {
@@ -136,10 +143,19 @@ func refusal(err error) Kind {
 		return Denied
 	case codes.InvalidArgument:
 		return Invalid
-	case codes.ResourceExhausted, codes.Unimplemented: // the latter: another version
+	case codes.ResourceExhausted:
 		return NotAvailable
+	case codes.Unimplemented: // no praefect, or one of another release
+		return NotReached
 	}
 	return ""
+}
+
+// fromFront is the error of a call that did not reach a service.
+func fromFront(kind Kind, err error) *Error {
+	told := Errorf(kind, "%s", status.Convert(err).Message())
+	told.front, told.code = true, status.Code(err)
+	return told
 }
 
 // gaveUp is the error of a request that the caller ended before it had arrived.
@@ -159,7 +175,7 @@ func outcome(ctx context.Context, err error) *Error {
 		return known
 	}
 	if kind := refusal(err); kind != "" {
-		return Errorf(kind, "%s", status.Convert(err).Message())
+		return fromFront(kind, err)
 	}
 	return Errorf(OutcomeUnknown, "the answer did not arrive: %s", status.Convert(err).Message())
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 
+	"google.golang.org/grpc/codes"
+
 	"praefect/fsm/state"
 )
 
@@ -79,7 +81,10 @@ func asError(err error) error {
 		return nil
 	}
 	if told, ok := errors.AsType[*Error](err); ok {
-		if told.Kind == NotReached { // not this instance, but the one that it asked
+		switch {
+		case told.front && told.code == codes.Unimplemented:
+			return Errorf(NotAvailable, "the leader runs a release that does not know this request; nothing was changed")
+		case told.Kind == NotReached: // not this instance, but the one that it asked
 			return Errorf(NoLeader, "the leader was not reached: %s", told.Message)
 		}
 		return told

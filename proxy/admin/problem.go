@@ -46,6 +46,10 @@ type Error struct {
 	Kind Kind
 	// Message says for people what is the matter, and what to do about it.
 	Message string
+	// front tells that it does not come from a service, but from the front of an
+	// instance or from another program; code is the status that came.
+	front bool
+	code  codes.Code
 }
 
 // Errorf makes an Error.
@@ -61,6 +65,9 @@ const domain = "praefect.admin"
 
 // GRPCStatus is the form in which the error travels; gRPC calls it.
 func (e *Error) GRPCStatus() *status.Status {
+	if e.front {
+		return status.New(e.code, e.Message)
+	}
 	s := status.New(e.Kind.code(), e.Message)
 	if detailed, err := s.WithDetails(&errdetails.ErrorInfo{Reason: string(e.Kind), Domain: domain}); err == nil {
 		return detailed
