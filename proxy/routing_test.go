@@ -13,6 +13,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -31,7 +32,8 @@ func (w *world) drive(m method.Method, messages ...[]byte) (answers [][]byte, er
 	if m.ServerStreams {
 		ctx = metadata.AppendToOutgoingContext(ctx, "answers", "2")
 	}
-	call, err := w.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, m.FullName, grpc.ForceCodecV2(stream.Codec{}))
+	call, err := w.conn.NewStream(ctx, &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, m.FullName,
+		append(slices.Clone(w.options), grpc.ForceCodecV2(stream.Codec{}))...)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +98,18 @@ func wantsStorages(m method.Method) (storages []string, all bool) {
 // everything, and looks where it arrives and as what. It is what shows the routes
 // of docs/compatibility.md.
 func TestRouting_everyMethod(t *testing.T) {
+	for name, options := range map[string][]grpc.CallOption{
+		"plain":      nil,
+		"compressed": {grpc.UseCompressor(gzip.Name)},
+	} {
+		t.Run(name, func(t *testing.T) { routesEveryMethod(t, options...) })
+	}
+}
+
+func routesEveryMethod(t *testing.T, options ...grpc.CallOption) {
 	e := &echo{}
 	w := newVotingWorld(t, e.backend)
+	w.options = options
 	table, err := method.New()
 	if err != nil {
 		t.Fatal(err)

@@ -47,6 +47,8 @@ type world struct {
 	dial     func(context.Context, string) (net.Conn, error)
 
 	sent *sent
+	// options are those of the calls that drive makes.
+	options []grpc.CallOption
 
 	mu      sync.Mutex
 	behind  []state.Key // what was given to be repaired; guarded by mu

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,12 +42,15 @@ func TestPeek_badClientsReachNoStorage(t *testing.T) {
 		{"no request", func(c *client) { c.closeSend(); c.drain() }},
 		{"request too large", func(c *client) { c.send(large + large); c.closeSend(); c.drain() }},
 	} {
-		for _, method := range []string{unary, serverStream} {
-			t.Run(tc.desc+method, func(t *testing.T) {
-				direct := newClient(t, t.Context(), dial(t, storageAddr), method)
+		for _, call := range []struct {
+			method  string
+			options []grpc.DialOption
+		}{{unary, nil}, {serverStream, nil}, {unary, compressing}, {serverStream, compressing}} {
+			t.Run(fmt.Sprintf("%s%s with %d options", tc.desc, call.method, len(call.options)), func(t *testing.T) {
+				direct := newClient(t, t.Context(), dial(t, storageAddr, call.options...), call.method)
 				tc.client(direct)
 				reached = false
-				proxied := newClient(t, t.Context(), dial(t, proxyAddr), method)
+				proxied := newClient(t, t.Context(), dial(t, proxyAddr, call.options...), call.method)
 				tc.client(proxied)
 				if diff := cmp.Diff(direct.lines, proxied.lines); diff != "" {
 					t.Errorf("(-direct +proxied):\n%s", diff)

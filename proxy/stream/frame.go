@@ -2,6 +2,10 @@ package stream
 
 import (
 	"google.golang.org/grpc/encoding"
+	// Clients may compress what they send. gRPC undoes that before Unmarshal, so that a Frame holds the message itself,
+	// which is what is forwarded: compression is between two ends of one connection. A client that compresses gets
+	// compressed responses, as from Gitaly.
+	_ "google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
 )

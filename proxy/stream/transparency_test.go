@@ -81,7 +81,7 @@ func scenarios() []scenario {
 				s.recv()
 				md, _ := metadata.FromIncomingContext(s.stream.Context())
 				// These are the connection's own.
-				for _, hop := range []string{":authority", "content-type", "user-agent"} {
+				for _, hop := range []string{":authority", "content-type", "user-agent", "grpc-accept-encoding"} {
 					delete(md, hop)
 				}
 				s.metadata("request", md)
