@@ -149,7 +149,7 @@ func (r *request) outgoing(ctx context.Context) context.Context {
 	delete(md, "authorization")
 	delete(md, channel.IDHeader)
 	delete(md, "grpc-accept-encoding") // what the client can decompress; our own connection says what we can
-	delete(md, transaction.Header) // votes are cast in transactions of ours only
+	delete(md, transaction.Header)     // votes are cast in transactions of ours only
 	md.Set(correlationHeader, r.call.correlationID)
 	return metadata.NewOutgoingContext(ctx, md)
 }

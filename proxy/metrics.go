@@ -12,6 +12,7 @@ import (
 type metrics struct {
 	grpc          *grpcprom.ServerMetrics
 	connections   *prometheus.CounterVec
+	refused       *prometheus.CounterVec
 	methods       *prometheus.CounterVec
 	reads         *prometheus.CounterVec
 	retriedReads  *prometheus.CounterVec
@@ -26,6 +27,10 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gitaly_praefect_connections_total",
 			Help: "Connections accepted from clients.",
+		}, []string{"type"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "praefect_connections_refused_total",
+			Help: "Connections of clients with which no TLS session could be made.",
 		}, []string{"type"}),
 		methods: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gitaly_praefect_method_types",
@@ -52,7 +57,7 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 			Help: "Panics caught while a call was handled.",
 		}),
 	}
-	r.MustRegister(m.grpc, m.connections, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics)
+	r.MustRegister(m.grpc, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics)
 	return m
 }
 

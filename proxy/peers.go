@@ -11,11 +11,11 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"praefect/proxy/channel"
+	"praefect/proxy/secure"
 	"praefect/proxy/stream"
 )
 
@@ -199,7 +199,7 @@ func dialPeer(address string, backchannel *channel.Client) (*grpc.ClientConn, er
 	target := address
 	switch scheme, rest, _ := strings.Cut(address, "://"); scheme {
 	case "tls":
-		creds, target = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12}), "dns:///"+rest
+		creds, target = secure.New(&tls.Config{MinVersion: tls.VersionTLS12}), "dns:///"+rest
 	case "tcp":
 		target = "dns:///" + rest
 	}

@@ -22,6 +22,7 @@ import (
 	"praefect/proxy/ledger"
 	"praefect/proxy/method"
 	"praefect/proxy/router"
+	"praefect/proxy/secure"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
 	"praefect/proxy/transaction"
@@ -158,6 +159,9 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 // Serve accepts connections until Shutdown. kind is "tcp", "tls" or "unix",
 // for the metric; creds is nil for a listener without TLS.
 func (s *Server) Serve(lis net.Listener, kind string, creds credentials.TransportCredentials) error {
+	if creds != nil {
+		creds = secure.Watched(creds, s.log.With("address", lis.Addr().String()), s.metrics.refused.WithLabelValues(kind).Inc)
+	}
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(stream.Codec{}),
 		grpc.UnknownServiceHandler(s.direct),

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/proxy/channel"
+	"praefect/proxy/secure"
 )
 
 // server is what a target leads to. Connections are made when they are first
@@ -87,7 +88,7 @@ func (p *program) token() (string, error) {
 func (t *target) dial(token string) (*server, error) {
 	creds := insecure.NewCredentials()
 	if t.tls {
-		creds = credentials.NewTLS(&tls.Config{MinVersion: tls.VersionTLS12}) // the system's roots
+		creds = secure.New(&tls.Config{MinVersion: tls.VersionTLS12}) // the system's roots
 	}
 	options := []grpc.DialOption{grpc.WithUserAgent("git-remote-gitaly"), grpc.WithNoProxy()}
 	if token != "" {

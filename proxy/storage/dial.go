@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+
+	"praefect/proxy/secure"
 )
 
 // errSpent is what a ClientConn learns when it wants a second network
@@ -68,8 +70,7 @@ func (a address) transport(cfg Config) credentials.TransportCredentials {
 	if base == nil {
 		base = &tls.Config{}
 	}
-	base.MinVersion = max(base.MinVersion, tls.VersionTLS12)
-	return credentials.NewTLS(base)
+	return secure.New(base)
 }
 
 // identity is what a storage says of itself on a new connection.

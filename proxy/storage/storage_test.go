@@ -61,7 +61,7 @@ func TestSet_connectsByEveryTransport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, secure := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
+	plain, secure, old := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
 	_, port, _ := net.SplitHostPort(plain.Addr().String())
 	secureOption := grpc.Creds(credentials.NewServerTLSFromCert(&certificate))
 	for _, row := range []struct {
@@ -72,6 +72,8 @@ func TestSet_connectsByEveryTransport(t *testing.T) {
 		{"unix:" + socket, unix, nil},
 		{"dns:localhost:" + port, plain, nil},
 		{"tls://" + secure.Addr().String(), secure, []grpc.ServerOption{secureOption}},
+		// A hop that knows no ALPN.
+		{"tls://" + old.Addr().String(), tls.NewListener(old, &tls.Config{Certificates: []tls.Certificate{certificate}}), nil},
 	} {
 		newFakeStorage("disk-1", row.opts...).serve(t, row.listener)
 		cfg := patient()

@@ -42,6 +42,7 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/proxy/transaction/ballot": {},
 		"praefect/proxy/method":             {},
 		"praefect/proxy/channel":            {},
+		"praefect/proxy/secure":             {},
 		"praefect/config":                   {},
 		"praefect/replicator":               {"praefect/fsm/state", "praefect/replicator/plan", "praefect/replicator/queue"},
 		"praefect/replicator/plan":          {"praefect/fsm/state"},
