@@ -14,6 +14,7 @@ have_postgres || missing+=(postgresql)
 command -v git >/dev/null || missing+=(git)
 # Debian keeps it in /usr/sbin, which not everybody has on the path.
 PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || missing+=(haproxy)
+PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer)
 # Network namespaces and their faults are for root alone.
 if [ "$(id -u)" = 0 ]; then
 	command -v ip >/dev/null || missing+=(iproute2)

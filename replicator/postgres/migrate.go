@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	migrate "github.com/rubenv/sql-migrate"
@@ -26,11 +27,40 @@ func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
 }
 
 // MigrateWith is Migrate for somebody who watches: step is called before each migration with its id, and what it returns
-// when the migration is applied.
+// when the migration is applied. If nothing is pending it takes no lock.
 func (db *DB) MigrateWith(ctx context.Context, step func(id string) (applied func())) (applied int, err error) {
-	err = db.migrating(ctx, func(ctx context.Context, pool *sql.DB) (err error) {
-		applied, err = db.migrate(ctx, pool, step)
-		return err
+	status, err := db.MigrationStatus(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("migrate the schema: %w", err)
+	}
+	pending := make(map[string]bool)
+	for _, m := range status {
+		if m.Unknown {
+			db.log.Warn("the schema has a migration of a newer release", "migration", m.ID)
+		}
+		pending[m.ID] = m.AppliedAt.IsZero()
+	}
+	known, err := knownMigrations()
+	if err != nil {
+		return 0, err
+	}
+	known = slices.DeleteFunc(known, func(m *migrate.Migration) bool { return !pending[m.Id] })
+	err = db.migrating(ctx, known, func(ctx context.Context, tx *sql.Tx, m *migrate.Migration) (func(), error) {
+		if err := createSchema(ctx, tx); err != nil {
+			return nil, err
+		}
+		if done, err := isApplied(ctx, tx, m.Id); done || err != nil {
+			return func() {}, err // another instance was faster
+		}
+		done := step(m.Id)
+		if err := execute(ctx, tx, m.Id, m.Up); err != nil {
+			return nil, err
+		}
+		_, err := tx.ExecContext(ctx, "insert into "+schema+"."+migrationsTable+" (id, applied_at) values ($1, now())", m.Id)
+		if err != nil {
+			return nil, fmt.Errorf("record migration %q: %w", m.Id, err)
+		}
+		return func() { applied++; done() }, nil
 	})
 	return applied, err
 }
@@ -38,21 +68,53 @@ func (db *DB) MigrateWith(ctx context.Context, step func(id string) (applied fun
 // MigrateDown takes the last n migrations back and returns how many that were. It is refused if one of them is of a newer
 // release, which alone knows the way back.
 func (db *DB) MigrateDown(ctx context.Context, n int) (undone int, err error) {
-	err = db.migrating(ctx, func(ctx context.Context, pool *sql.DB) (err error) {
-		undone, err = db.migrateDown(ctx, pool, n)
-		return err
+	plan, err := db.DownPlan(ctx, n)
+	if err != nil {
+		return 0, err
+	}
+	known, err := knownMigrations()
+	if err != nil {
+		return 0, err
+	}
+	slices.Reverse(known)
+	known = slices.DeleteFunc(known, func(m *migrate.Migration) bool { return !slices.Contains(plan, m.Id) })
+	err = db.migrating(ctx, known, func(ctx context.Context, tx *sql.Tx, m *migrate.Migration) (func(), error) {
+		if applied, err := isApplied(ctx, tx, m.Id); !applied || err != nil {
+			return func() {}, err // another one was faster
+		}
+		if err := execute(ctx, tx, m.Id, m.Down); err != nil {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, "delete from "+schema+"."+migrationsTable+" where id = $1", m.Id); err != nil {
+			return nil, fmt.Errorf("strike the record of migration %q: %w", m.Id, err)
+		}
+		return func() { undone++ }, nil
 	})
 	return undone, err
 }
 
-// migrating does work while a transaction on another connection holds the lock.
-func (db *DB) migrating(ctx context.Context, work func(context.Context, *sql.DB) error) error {
+// oneMigration works on one migration in a transaction that holds the lock, and returns what to call once that is
+// committed.
+type oneMigration func(context.Context, *sql.Tx, *migrate.Migration) (committed func(), err error)
+
+// migrating works on migrations in their order, each in a transaction of its own. The lock is that transaction's: all
+// happens on one connection, so that behind a PgBouncer with a pool of one connection an instance that waits for the
+// lock takes none from the one that has it.
+func (db *DB) migrating(ctx context.Context, migrations []*migrate.Migration, one oneMigration) error {
+	if len(migrations) == 0 {
+		return nil
+	}
 	bound, cancel := context.WithTimeout(ctx, db.config.MigrateTimeout)
 	defer cancel()
-	// Connections of its own, that break when the time is up: sql-migrate takes no context for some of what it does.
-	pool := db.newPool(bound, 2, prologue(0, migrateLockTimeout))
-	err := errors.Join(db.locked(bound, pool, work), pool.Close())
-	if err != nil {
+	// A connection of its own, whose transactions no statement_timeout ends.
+	pool := db.newPool(bound, 1, prologue(0, migrateLockTimeout))
+	var err error
+	for _, m := range migrations {
+		if err = db.locked(bound, pool, m, one); err != nil {
+			break
+		}
+	}
+	if err := errors.Join(err, pool.Close()); err != nil {
 		return db.failed(ctx, bound, fmt.Errorf("migrate the schema: %w", err), false)
 	}
 	db.availability.note(nil)
@@ -88,90 +150,7 @@ func (db *DB) AwaitSchema(ctx context.Context) error {
 	}
 }
 
-func (db *DB) locked(ctx context.Context, pool *sql.DB, work func(context.Context, *sql.DB) error) (err error) {
-	lock, err := pool.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("begin: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = rollBack(lock, err)
-		} else if err = lock.Commit(); err != nil {
-			err = fmt.Errorf("release the lock: %w", err)
-		}
-	}()
-	patience := fmt.Sprintf("set local lock_timeout = %d", db.config.MigrateTimeout.Milliseconds())
-	if _, err := lock.ExecContext(ctx, patience); err != nil {
-		return fmt.Errorf("prepare to wait for another instance: %w", err)
-	}
-	if _, err := lock.ExecContext(ctx, "select pg_advisory_xact_lock($1)", int64(migrateLock)); err != nil {
-		return fmt.Errorf("wait for another instance: %w", err)
-	}
-	return work(ctx, pool)
-}
-
-func (db *DB) migrate(ctx context.Context, pool *sql.DB, step func(id string) (applied func())) (applied int, err error) {
-	if err := createSchema(ctx, pool); err != nil {
-		return 0, err
-	}
-	records, err := readRecords(ctx, pool)
-	if err != nil {
-		return 0, err
-	}
-	known, err := knownMigrations()
-	if err != nil {
-		return 0, err
-	}
-	var pending []string
-	for _, m := range known {
-		if _, done := records[m.Id]; !done {
-			pending = append(pending, m.Id)
-		}
-	}
-	for _, foreign := range foreignIDs(known, records) {
-		db.log.Warn("the schema has a migration of a newer release", "migration", foreign)
-		// As one without statements it keeps the library's reckoning right, which else stops at what it does not know.
-		known = append(known, &migrate.Migration{Id: foreign})
-	}
-	for _, id := range pending {
-		done := step(id)
-		if _, err := apply(ctx, pool, known, migrate.Up, 1); err != nil {
-			return applied, err
-		}
-		applied++
-		done()
-	}
-	return applied, nil
-}
-
-func (db *DB) migrateDown(ctx context.Context, pool *sql.DB, n int) (int, error) {
-	plan, err := db.DownPlan(ctx, n)
-	if err != nil || len(plan) == 0 {
-		return 0, err
-	}
-	known, err := knownMigrations()
-	if err != nil {
-		return 0, err
-	}
-	return apply(ctx, pool, known, migrate.Down, len(plan))
-}
-
-// apply applies up to n migrations, or takes them back, and returns how many it did.
-func apply(ctx context.Context, pool *sql.DB, known []*migrate.Migration, direction migrate.MigrationDirection, n int) (int, error) {
-	set := migrate.MigrationSet{SchemaName: schema, TableName: migrationsTable, DisableCreateTable: true}
-	applied, err := set.ExecMaxContext(ctx, pool, "postgres", migrate.MemoryMigrationSource{Migrations: known}, direction, n)
-	if failed, ok := errors.AsType[*migrate.TxError](err); ok { // it does not unwrap
-		err = fmt.Errorf("migration %q: %w", failed.Migration.Id, failed.Err)
-	}
-	if err != nil {
-		return applied, fmt.Errorf("apply: %w", err)
-	}
-	return applied, nil
-}
-
-// createSchema makes what the migrations are recorded in. A schema that is there is not created even "if not exists",
-// which needs a right on the database that its owner may have kept to himself.
-func createSchema(ctx context.Context, pool *sql.DB) (err error) {
+func (db *DB) locked(ctx context.Context, pool *sql.DB, m *migrate.Migration, one oneMigration) (err error) {
 	tx, err := pool.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -181,6 +160,47 @@ func createSchema(ctx context.Context, pool *sql.DB) (err error) {
 			err = rollBack(tx, err)
 		}
 	}()
+	for _, statement := range []string{
+		fmt.Sprintf("set local lock_timeout = %d", db.config.MigrateTimeout.Milliseconds()), // to wait for another instance
+		fmt.Sprintf("select pg_advisory_xact_lock(%d)", int64(migrateLock)),
+		fmt.Sprintf("set local lock_timeout = %d", migrateLockTimeout.Milliseconds()),
+	} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("wait for another instance: %w", err)
+		}
+	}
+	committed, err := one(ctx, tx, m)
+	if err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit migration %q: %w", m.Id, err)
+	}
+	committed()
+	return nil
+}
+
+// execute runs the statements of one migration.
+func execute(ctx context.Context, tx *sql.Tx, id string, statements []string) error {
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("migration %q: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func isApplied(ctx context.Context, tx *sql.Tx, id string) (applied bool, err error) {
+	err = tx.QueryRowContext(ctx, "select exists (select from "+schema+"."+migrationsTable+" where id = $1)", id).Scan(&applied)
+	if err != nil {
+		return false, fmt.Errorf("look for migration %q: %w", id, err)
+	}
+	return applied, nil
+}
+
+// createSchema makes what the migrations are recorded in. A schema that is there is not created even "if not exists",
+// which needs a right on the database that its owner may have kept to himself.
+func createSchema(ctx context.Context, tx *sql.Tx) error {
 	var exists bool
 	if err := tx.QueryRowContext(ctx, "select exists (select from pg_namespace where nspname = $1)", schema).Scan(&exists); err != nil {
 		return fmt.Errorf("look for the schema %s: %w", schema, err)
@@ -193,9 +213,6 @@ func createSchema(ctx context.Context, pool *sql.DB) (err error) {
 	if _, err := tx.ExecContext(ctx, "create table if not exists "+schema+"."+migrationsTable+
 		" (id text collate \"C\" primary key, applied_at timestamptz not null)"); err != nil {
 		return fmt.Errorf("create the table of migrations: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
 }

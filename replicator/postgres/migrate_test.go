@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"praefect/replicator/queue"
 )
 
 func TestDB_migrateOnce(t *testing.T) {
@@ -47,6 +49,60 @@ func TestDB_migrateAtOnce(t *testing.T) {
 	}
 }
 
+// An instance that finds nothing to do waits for no other one.
+func TestDB_migrateTakesNoLockIfNothingIsPending(t *testing.T) {
+	dsn := newDatabase(t)
+	migrated(t, dsn, Config{})
+	other := open(t, dsn, Config{Timeout: time.Minute})
+	tx, err := other.pool.BeginTx(t.Context(), nil)
+	must(t, err)
+	_, err = tx.ExecContext(t.Context(), "select pg_advisory_xact_lock($1)", int64(migrateLock))
+	must(t, err)
+	if n, err := open(t, dsn, Config{}).Migrate(t.Context()); n != 0 || err != nil {
+		t.Errorf("got %d, %v, want nothing to do", n, err)
+	}
+	must(t, tx.Rollback())
+}
+
+// Behind a PgBouncer in transaction mode, three instances share one connection to the server.
+func TestDB_migrateBehindPgBouncer(t *testing.T) {
+	for _, pool := range []int{1, 2} {
+		bouncer, err := shared.LaunchBouncer(t.Context(), newDatabase(t), pool)
+		must(t, err)
+		var applied atomic.Int64
+		var all sync.WaitGroup
+		var dbs []*DB
+		for range 3 {
+			dbs = append(dbs, open(t, bouncer.DSN(), Config{Timeout: time.Minute}))
+		}
+		for _, db := range dbs {
+			all.Go(func() {
+				n, err := db.Migrate(t.Context())
+				if err != nil {
+					t.Errorf("pool of %d: %v", pool, err)
+				}
+				applied.Add(int64(n))
+			})
+		}
+		all.Wait()
+		if known, err := knownMigrations(); err != nil || applied.Load() != int64(len(known)) {
+			t.Errorf("pool of %d: %d migrations were applied, want %d (%v)", pool, applied.Load(), len(known), err)
+		}
+		for _, db := range dbs { // and the queue works
+			q := NewQueue(db)
+			must(t, q.Enqueue(t.Context(), []queue.Request{{Key: queue.Key{VirtualStorage: "default", RelativePath: "a.git"}}}))
+		}
+		jobs, err := NewQueue(dbs[0]).Dequeue(t.Context(), queue.Claim{VirtualStorage: "default", Limit: 10, Worker: "w", Lease: time.Minute})
+		if err != nil || len(jobs) != 1 {
+			t.Errorf("pool of %d: claimed %v, %v, want the one job", pool, jobs, err)
+		}
+		for _, db := range dbs {
+			must(t, db.Close())
+		}
+		must(t, bouncer.Close())
+	}
+}
+
 func TestDB_migrateWaitsWithinItsBound(t *testing.T) {
 	dsn := newDatabase(t)
 	other := open(t, dsn, Config{Timeout: time.Minute})
@@ -54,7 +110,7 @@ func TestDB_migrateWaitsWithinItsBound(t *testing.T) {
 	must(t, err)
 	_, err = tx.ExecContext(t.Context(), "select pg_advisory_xact_lock($1)", int64(migrateLock))
 	must(t, err)
-	db := open(t, dsn, Config{MigrateTimeout: 100 * time.Millisecond})
+	db := open(t, dsn, Config{MigrateTimeout: time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if _, err := db.Migrate(ctx); !errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
@@ -118,6 +174,11 @@ func TestMigrations_haveAWayBack(t *testing.T) {
 	db := migrated(t, newDatabase(t), Config{})
 	known, err := knownMigrations()
 	must(t, err)
+	for _, m := range known {
+		if m.DisableTransactionUp || m.DisableTransactionDown {
+			t.Errorf("%s asks for no transaction, and gets one", m.Id)
+		}
+	}
 	n, err := db.MigrateDown(t.Context(), 1)
 	must(t, err)
 	if n != 1 {
