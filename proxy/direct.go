@@ -96,6 +96,9 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 // mutate forwards a mutator, and says of which repository the existence may have
 // changed.
 func (s *Server) mutate(r *request) error {
+	if err := s.checkDirectory(r); err != nil {
+		return err // nothing is entered, and nothing is forwarded
+	}
 	if r.method.Change == method.ChangeCreate || r.method.Change == method.ChangeDelete {
 		defer s.touched(r.keys[0]) // it may have happened even if it failed
 	}

@@ -81,8 +81,10 @@ func TestWrite_deleteIsInTheLedgerBeforeItsEffect(t *testing.T) {
 	w := newWorld(t)
 	w.create("a.git")
 	deleted := make(chan bool, 1)
-	w.storages["gitaly-1"].setHook(func(context.Context, memory.Call) (bool, error) {
-		deleted <- w.node.View().Entry(keyOf("a.git")).Deleted
+	w.storages["gitaly-1"].setHook(func(_ context.Context, call memory.Call) (bool, error) {
+		if call.Method == gitalypb.RepositoryService_RemoveRepository_FullMethodName {
+			deleted <- w.node.View().Entry(keyOf("a.git")).Deleted
+		}
 		return true, nil
 	})
 	if _, err := gitalypb.NewRepositoryServiceClient(w.conn).RemoveRepository(t.Context(), &gitalypb.RemoveRepositoryRequest{Repository: repository("a.git")}); err != nil {

@@ -162,12 +162,12 @@ func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool)
 		w.missAt(path, "gitaly-1", "gitaly-3")
 	}
 	messages := [][]byte{append(m.Rewrite(nil, named).Materialize(), beyond[m.FullName]...)}
-	answers := [][]byte{echoed}
+	answers := [][]byte{answerTo(m.FullName)}
 	if m.ClientStreams {
 		messages = append(messages, []byte{0xfa, 0x3f, 0x01, 'x'})
 	}
 	if m.ServerStreams {
-		answers = append(answers, echoed)
+		answers = append(answers, answerTo(m.FullName))
 	}
 
 	got, err := w.drive(m, messages...)

@@ -13,10 +13,8 @@ func (m Method) withFacts() Method {
 	short := strings.TrimPrefix(m.FullName, "/gitaly.")
 	m.ForcePrimary = packingDependent[short]
 	if m.Kind == Mutator && m.Scope == ScopeRepository {
-		m.Change = ChangeUpdate
-		if c, ok := existenceChanges[short]; ok {
-			m.Change = c
-		}
+		m.Directory = directories[short]
+		m.Change = m.Directory.change()
 		m.RefsOnly = refsOnly[short]
 		m.Votes = votes[short]
 	}
@@ -41,18 +39,19 @@ var refusals = map[string]string{
 	"InternalGitaly/StorePoolMetadata": "it writes beside the repositories of one storage: ask that storage itself",
 }
 
-// existenceChanges lists the mutators that do more than update an existing repository.
-var existenceChanges = map[string]Change{
-	"ObjectPoolService/CreateObjectPool":             ChangeCreate,
-	"ObjectPoolService/DeleteObjectPool":             ChangeDelete,
-	"RepositoryService/CreateFork":                   ChangeCreate,
-	"RepositoryService/CreateRepository":             ChangeCreate,
-	"RepositoryService/CreateRepositoryFromBundle":   ChangeCreate,
-	"RepositoryService/CreateRepositoryFromSnapshot": ChangeCreate,
-	"RepositoryService/CreateRepositoryFromURL":      ChangeCreate,
-	"RepositoryService/RemoveRepository":             ChangeDelete,
-	"RepositoryService/ReplicateRepository":          ChangeCreate,
-	"RepositoryService/RestoreRepository":            ChangeCreate,
+// directories lists the mutators that make, replace or remove the directory of their target. The proxy asks an in-sync
+// storage what is at the path before it enters any of them in the ledger.
+var directories = map[string]Directory{
+	"ObjectPoolService/CreateObjectPool":             DirectoryMade,
+	"ObjectPoolService/DeleteObjectPool":             DirectoryRemoved,
+	"RepositoryService/CreateFork":                   DirectoryMade,
+	"RepositoryService/CreateRepository":             DirectoryMade,
+	"RepositoryService/CreateRepositoryFromBundle":   DirectoryMade,
+	"RepositoryService/CreateRepositoryFromSnapshot": DirectoryMade,
+	"RepositoryService/CreateRepositoryFromURL":      DirectoryMade,
+	"RepositoryService/RemoveRepository":             DirectoryRemoved,
+	"RepositoryService/ReplicateRepository":          DirectoryReplaced,
+	"RepositoryService/RestoreRepository":            DirectoryReplaced,
 }
 
 // packingDependent lists the accessors that report sizes on disk.

@@ -104,6 +104,8 @@ type Method struct {
 	Scope Scope
 	// Change is what a repository-scoped mutator does to the existence of its target.
 	Change Change
+	// Directory is what a repository-scoped mutator does to the directory of its target; Change follows from it.
+	Directory Directory
 	// ClientStreams reports whether the client may send more than one message.
 	ClientStreams bool
 	// ServerStreams reports whether the server may send more than one message.

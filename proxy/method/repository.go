@@ -28,9 +28,9 @@ type Repository struct {
 	RelativePath string
 }
 
-// Validate reports why no repository can have this name: parts of it are not set, or the path is not a clean path that
-// stays below the storage's root. Every such error is the client's. Two paths that pass are the same repository only if
-// they are equal, which locks and ledger rely on.
+// Validate reports why no repository can have this name: parts of it are not set, the path is not a clean path that stays
+// below the storage's root, or the path is reserved. Every such error is the client's. Two paths that pass are the same
+// repository only if they are equal, which locks and ledger rely on.
 func (r Repository) Validate() error {
 	switch {
 	case r == Repository{}:
@@ -55,5 +55,5 @@ func (r Repository) Validate() error {
 	case p == "." || path.Clean(p) != p:
 		return fmt.Errorf("relative path %q is not clean", p)
 	}
-	return nil
+	return reserved(p)
 }

@@ -34,6 +34,21 @@ func TestRepository_validate(t *testing.T) {
 		{"empty component", Repository{"default", "a//b.git"}, `relative path "a//b.git" is not clean`},
 		{"trailing slash", Repository{"default", "a.git/"}, `relative path "a.git/" is not clean`},
 		{"NUL", Repository{"default", "a.git\x00.git"}, `relative path "a.git\x00.git" contains a NUL byte`},
+
+		{"Gitaly's directory", Repository{"default", "+gitaly"}, `relative path "+gitaly" is reserved: the storage keeps its own files there`},
+		{"below Gitaly's directory", Repository{"default", "+gitaly/tmp/a.git"}, `relative path "+gitaly/tmp/a.git" is reserved: the storage keeps its own files there`},
+		{"the storage's id", Repository{"default", ".gitaly-metadata"}, `relative path ".gitaly-metadata" is reserved: the storage keeps its own files there`},
+		{"the same name deeper", Repository{"default", "group/+gitaly/a.git"}, ""},
+		{"inside a repository", Repository{"default", "@hashed/6b/86/6b86b2.git/objects"}, `relative path "@hashed/6b/86/6b86b2.git/objects" is inside the repository "@hashed/6b/86/6b86b2.git"`},
+		{"a repository inside one", Repository{"default", "a.git/b.git"}, `relative path "a.git/b.git" is inside the repository "a.git"`},
+		{"git's directory of a work tree", Repository{"default", "a/.git"}, ""},
+		{"inside git's directory of a work tree", Repository{"default", "a/.git/objects"}, `relative path "a/.git/objects" is inside the repository "a/.git"`},
+		{"all hashed repositories", Repository{"default", "@hashed"}, `relative path "@hashed" is a directory that holds repositories, not a repository`},
+		{"some of them", Repository{"default", "@hashed/6b"}, `relative path "@hashed/6b" is a directory that holds repositories, not a repository`},
+		{"fewer of them", Repository{"default", "@hashed/6b/86"}, `relative path "@hashed/6b/86" is a directory that holds repositories, not a repository`},
+		{"all pools", Repository{"default", "@pools"}, `relative path "@pools" is a directory that holds repositories, not a repository`},
+		{"upstream's own paths", Repository{"default", "@cluster/repositories/6b/86/17"}, ""},
+		{"a group wiki", Repository{"default", "@groups/6b/86/6b86b2.wiki.git"}, ""},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			got := ""

@@ -159,7 +159,7 @@ func TestFacts_nameMethodsTheyCanApplyTo(t *testing.T) {
 			t.Errorf("%q is of kind %s and scope %s", name, m.Kind, m.Scope)
 		}
 	}
-	for name := range existenceChanges {
+	for name := range directories {
 		check(name, Mutator)
 		if refsOnly[name] {
 			t.Errorf("%q changes the existence of its repository, and refs only", name)
@@ -170,7 +170,7 @@ func TestFacts_nameMethodsTheyCanApplyTo(t *testing.T) {
 	}
 	for name := range votes {
 		check(name, Mutator)
-		if existenceChanges[name] == ChangeDelete {
+		if directories[name] == DirectoryRemoved {
 			t.Errorf("%q removes its repository without asking, and votes", name)
 		}
 	}
@@ -184,14 +184,16 @@ func TestTable_factsBesidesAnnotations(t *testing.T) {
 	for _, tc := range []struct {
 		name         string
 		change       Change
+		directory    Directory
 		refsOnly     bool
 		votes        bool
 		forcePrimary bool
 	}{
-		{name: "RepositoryService/CreateRepository", change: ChangeCreate, votes: true},
-		{name: "RepositoryService/ReplicateRepository", change: ChangeCreate},
-		{name: "RepositoryService/RemoveRepository", change: ChangeDelete},
-		{name: "ObjectPoolService/DeleteObjectPool", change: ChangeDelete},
+		{name: "RepositoryService/CreateRepository", change: ChangeCreate, directory: DirectoryMade, votes: true},
+		{name: "RepositoryService/ReplicateRepository", change: ChangeCreate, directory: DirectoryReplaced},
+		{name: "RepositoryService/RestoreRepository", change: ChangeCreate, directory: DirectoryReplaced},
+		{name: "RepositoryService/RemoveRepository", change: ChangeDelete, directory: DirectoryRemoved},
+		{name: "ObjectPoolService/DeleteObjectPool", change: ChangeDelete, directory: DirectoryRemoved},
 		{name: "RepositoryService/WriteRef", change: ChangeUpdate, votes: true},
 		{name: "OperationService/UserSquash", change: ChangeUpdate, votes: true},
 		{name: "OperationService/UserCommitFiles", change: ChangeUpdate, refsOnly: true, votes: true},
@@ -202,6 +204,9 @@ func TestTable_factsBesidesAnnotations(t *testing.T) {
 		{name: "RefService/ListRefs"},
 	} {
 		m := lookup(t, table, "/gitaly."+tc.name)
+		if m.Directory != tc.directory {
+			t.Errorf("%s: directory %s, want %s", tc.name, m.Directory, tc.directory)
+		}
 		if m.Change != tc.change || m.RefsOnly != tc.refsOnly || m.Votes != tc.votes || m.ForcePrimary != tc.forcePrimary {
 			t.Errorf("%s: change %s, refs only %t, votes %t, force primary %t; want %s, %t, %t, %t",
 				tc.name, m.Change, m.RefsOnly, m.Votes, m.ForcePrimary, tc.change, tc.refsOnly, tc.votes, tc.forcePrimary)
@@ -217,6 +222,8 @@ func TestEnums_print(t *testing.T) {
 		Scope(9).String():        "scope 9",
 		ChangeDelete.String():    "delete",
 		Change(9).String():       "change 9",
+		DirectoryKept.String():   "kept",
+		Directory(9).String():    "directory 9",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
