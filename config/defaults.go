@@ -58,7 +58,7 @@ func defaults() Config {
 			WhenShort:         "degrade",
 			ReadsWithoutLease: "serve",
 			WriteTimeout:      Duration(time.Hour),
-			MarkLinger:        Duration(3 * time.Second),
+			IntentLinger:      Duration(3 * time.Second),
 			HoldTimeout:       Duration(10 * time.Second),
 			HoldLimit:         1000,
 			LeaseWait:         Duration(2 * time.Second),

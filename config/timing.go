@@ -23,9 +23,9 @@ type Consistency struct {
 	// WriteTimeout is the deadline of a write whose client sent none. A deadline
 	// of the client's own is kept, a longer one too. Default 1h.
 	WriteTimeout Duration `toml:"write_timeout"`
-	// MarkLinger is how long a repository stays marked after its last write, so
+	// IntentLinger is how long a repository stays covered by an intent after its last write, so
 	// that a busy one pays for its mark once. Default 3s.
-	MarkLinger Duration `toml:"mark_linger"`
+	IntentLinger Duration `toml:"intent_linger"`
 	// HoldTimeout bounds how long a new write waits for a primary before it is
 	// answered UNAVAILABLE. Default 10s; 0 = writes never wait.
 	HoldTimeout Duration `toml:"hold_timeout"`

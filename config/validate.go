@@ -75,7 +75,7 @@ func (c *Config) checkTimes(found *findings) {
 	notNegative(found, keyPath("drain_wait"), c.DrainWait)
 	notNegative(found, keyPath("replication", "hold_budget"), c.Replication.HoldBudget)
 	notNegative(found, keyPath("reconciliation", "scheduling_interval"), c.Reconciliation.SchedulingInterval)
-	notNegative(found, keyPath("consistency", "mark_linger"), c.Consistency.MarkLinger)
+	notNegative(found, keyPath("consistency", "intent_linger"), c.Consistency.IntentLinger)
 	notNegative(found, keyPath("consistency", "hold_timeout"), c.Consistency.HoldTimeout)
 	notNegative(found, keyPath("consistency", "lease_wait"), c.Consistency.LeaseWait)
 	notNegative(found, keyPath("failover", "mass_failure_window"), c.Failover.MassFailureWindow)

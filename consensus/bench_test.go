@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-// BenchmarkNode_Propose opens and closes marks, with each append synced. One
+// BenchmarkNode_Propose opens and closes intents, with each append synced. One
 // operation is one Propose.
 func BenchmarkNode_Propose(b *testing.B) {
 	for _, callers := range []int{1, 16, 64} {

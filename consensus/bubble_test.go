@@ -86,7 +86,7 @@ func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
 }
 
 func mark(path string) state.Command {
-	return state.Command{Open: &state.OpenMark{VirtualStorage: vsName, Paths: []string{path}, Kind: state.Solo}}
+	return state.Command{Open: &state.OpenIntent{VirtualStorage: vsName, Paths: []string{path}, Kind: state.PrimaryOnly}}
 }
 
 // coverage is what some runs went through.
@@ -208,7 +208,7 @@ func (x *watcher) knowsFences(s *seat, own, latest *state.VirtualStorage) {
 		return
 	}
 	for _, st := range latest.Succession {
-		if st.Standing == state.Out && own.Storage(st.Name).Standing == state.Serving {
+		if st.State == state.Out && own.Storage(st.Name).State == state.Serving {
 			x.w.t.Errorf("%s is under a lease and takes %s of epoch %d for serving; it is out since epoch %d", s.name, st.Name, own.Epoch, latest.Epoch)
 		}
 	}
@@ -306,7 +306,7 @@ func (x *watcher) loseStorage(by []*seat) {
 	}
 	w.eventually("a failover", func() bool {
 		now := by[0].node.View().VirtualStorage(vsName)
-		return now.Storage(first).Standing == state.Out
+		return now.Storage(first).State == state.Out
 	})
 }
 

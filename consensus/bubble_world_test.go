@@ -106,15 +106,15 @@ func (w *world) filled() bool {
 	}
 	all := true
 	for _, s := range vs.Succession {
-		if s.Standing == state.Filling && s.FilesystemID != "" {
-			_, err := node.Propose(w.t.Context(), state.Command{Return: &state.Return{
-				VirtualStorage: vsName, Storage: s.Name, FilesystemID: s.FilesystemID, Filled: s.Since,
+		if s.State == state.Backfilling && s.FilesystemID != "" {
+			_, err := node.Propose(w.t.Context(), state.Command{Rejoin: &state.Rejoin{
+				VirtualStorage: vsName, Storage: s.Name, FilesystemID: s.FilesystemID, Backfilled: s.Since,
 			}})
 			if err != nil {
 				w.t.Fatal(err)
 			}
 		}
-		all = all && s.Standing == state.Serving
+		all = all && s.State == state.Serving
 	}
 	return all
 }

@@ -120,11 +120,11 @@ func define() state.Command {
 }
 
 func mark(path string) state.Command {
-	return state.Command{Open: &state.OpenMark{VirtualStorage: "v", Paths: []string{path}, Kind: state.Solo}}
+	return state.Command{Open: &state.OpenIntent{VirtualStorage: "v", Paths: []string{path}, Kind: state.PrimaryOnly}}
 }
 
 func unmark(path string) state.Command {
-	return state.Command{Close: &state.Close{VirtualStorage: "v", Paths: []string{path}}}
+	return state.Command{Close: &state.CloseIntent{VirtualStorage: "v", Paths: []string{path}}}
 }
 
 func (i *instance) entry(path string) *state.Entry {

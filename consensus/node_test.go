@@ -58,8 +58,8 @@ func TestNode_restartRetiresTheFormerLife(t *testing.T) {
 	if live := second.View().Instances; len(live) != 1 || live[0].Incarnation != second.Incarnation() {
 		t.Errorf("live: %+v", live)
 	}
-	m := second.entry("a").Mark(first.Incarnation())
-	if m == nil || m.Kind != "" || m.Dirty == nil {
+	m := second.entry("a").Intent(first.Incarnation())
+	if m == nil || m.Kind != "" || m.InDoubt == nil {
 		t.Errorf("the mark left is %+v, want a dirty one", m)
 	}
 }
@@ -107,7 +107,7 @@ func TestNode_Propose_concurrently(t *testing.T) {
 					return
 				}
 				if len(results) != 3 || results[0].Refusal != nil || results[1].Refusal != nil ||
-					results[2].Refusal == nil || results[2].Refusal.Reason != state.RefusedNoMark {
+					results[2].Refusal == nil || results[2].Refusal.Reason != state.RefusedNoIntent {
 					t.Errorf("got %+v", results)
 				}
 				if i.View().Index < results[2].Index {

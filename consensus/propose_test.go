@@ -91,7 +91,7 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 					got = append(got, "")
 				}
 			}
-			if want := []state.Reason{"", "", state.RefusedNoMark}; !reflect.DeepEqual(got, want) {
+			if want := []state.Reason{"", "", state.RefusedNoIntent}; !reflect.DeepEqual(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 			for _, e := range d.entries {

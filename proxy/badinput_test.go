@@ -158,7 +158,7 @@ func TestServer_clientGoneIsCanceled(t *testing.T) {
 	}
 	// Its effect may still come: it must end dirty, not clean.
 	w.closed("a.git")
-	if entry := w.node.View().Entry(keyOf("a.git")); !entry.HasDirty() {
+	if entry := w.node.View().Entry(keyOf("a.git")); !entry.HasDoubt() {
 		t.Errorf("entry: %+v", entry)
 	}
 }

@@ -70,7 +70,7 @@ func TestWrite_fencedMidCall(t *testing.T) {
 		t.Errorf("got %v, want Unavailable", err)
 	}
 	w.eventually(func() error {
-		if !w.node.View().Entry(keyOf("a.git")).HasDirty() {
+		if !w.node.View().Entry(keyOf("a.git")).HasDoubt() {
 			return errors.New("the entry is not dirty")
 		}
 		return nil

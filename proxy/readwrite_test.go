@@ -36,7 +36,7 @@ func (w *world) refExists(ctx context.Context, path, ref string) (bool, error) {
 var revision = strings.Repeat("1", 40)
 
 // TestWrite_isAccountedForWhenItReachesTheStorage looks from the storage's side
-// (P5): when the write arrives there, mark and account are applied.
+// (P5): when the write arrives there, intent and account are applied.
 func TestWrite_isAccountedForWhenItReachesTheStorage(t *testing.T) {
 	w := newWorld(t)
 	entries := make(chan *state.Entry, 1)
@@ -49,7 +49,7 @@ func TestWrite_isAccountedForWhenItReachesTheStorage(t *testing.T) {
 	})
 	w.create("a.git")
 	entry := <-entries
-	if !entry.HasSolo() || !slices.Equal(entry.Behind, []string{"gitaly-2", "gitaly-3"}) {
+	if !entry.HasPrimaryOnly() || !slices.Equal(entry.Behind, []string{"gitaly-2", "gitaly-3"}) {
 		t.Errorf("entry when the write arrived: %+v", entry)
 	}
 	if got := w.repaired(); !slices.Contains(got, keyOf("a.git")) {
@@ -72,7 +72,7 @@ func TestWrite_errorsOfTheStoragePassUntouched(t *testing.T) {
 		t.Errorf("got %v, want AlreadyExists", err)
 	}
 	w.closed("a.git")
-	if w.node.View().Entry(keyOf("a.git")).HasDirty() {
+	if w.node.View().Entry(keyOf("a.git")).HasDoubt() {
 		t.Error("a write with a status ended dirty")
 	}
 }
@@ -125,11 +125,11 @@ func TestWrite_storageGoneMidCall(t *testing.T) {
 		t.Errorf("got %v, want Unavailable", err)
 	}
 	w.closed("a.git")
-	if !w.node.View().Entry(keyOf("a.git")).HasDirty() {
+	if !w.node.View().Entry(keyOf("a.git")).HasDoubt() {
 		t.Error("the write that was cut off ended clean")
 	}
 	// The primary is gone and nothing else may take its place: writes are
-	// refused, reads of an ordinary repository go on. One that comes before the
+	// refused, reads of a clean repository go on. One that comes before the
 	// loss of the connection is noticed may be marked already; those after it
 	// leave nothing.
 	for n := 0; ; n++ {

@@ -56,7 +56,7 @@ func (s serverService) serverSignature(ctx context.Context) (*stream.Frame, erro
 		vs := &view.VirtualStorages[i]
 		for j := range vs.Succession {
 			st := &vs.Succession[j]
-			if st.Standing != state.Serving {
+			if st.State != state.Serving {
 				continue
 			}
 			got, err := s.publicKey(ctx, vs.Name, st.Name)

@@ -83,12 +83,12 @@ func (w *world) note(path string, change state.DeletedChange, agreeing ...string
 	w.t.Helper()
 	paths := []string{path}
 	w.node.must(w.t,
-		state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: paths, Kind: state.Solo}},
-		state.Command{Wrote: &state.Wrote{
+		state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: paths, Kind: state.PrimaryOnly}},
+		state.Command{MarkBehind: &state.MarkBehind{
 			VirtualStorage: "default", Paths: paths, Primary: "gitaly-1", Agreeing: agreeing,
 			Epoch: w.node.View().VirtualStorage("default").Epoch, Deleted: change,
 		}},
-		state.Command{Close: &state.Close{VirtualStorage: "default", Paths: paths}})
+		state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: paths}})
 }
 
 func TestRemoveRepository_absent(t *testing.T) {

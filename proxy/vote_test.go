@@ -165,8 +165,8 @@ func TestVote_cancelledWriteLeavesNothing(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	w.eventually(func() error {
-		if writes, marks := w.server.ledger.InFlight(); writes+marks != 0 {
-			return status.Errorf(codes.Unknown, "%d writes, %d marks", writes, marks)
+		if writes, intents := w.server.ledger.InFlight(); writes+intents != 0 {
+			return status.Errorf(codes.Unknown, "%d writes, %d marks", writes, intents)
 		}
 		return nil
 	})
@@ -197,7 +197,7 @@ func TestVote_deletionOfAnyValueIsAccountedForFirst(t *testing.T) {
 	if n := len(entries); n != 1 {
 		t.Errorf("reached %d storages, want the primary alone", n)
 	}
-	if e := <-entries; !e.HasSolo() || !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
+	if e := <-entries; !e.HasPrimaryOnly() || !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
 		t.Errorf("entry when the write arrived: %+v", e)
 	}
 	for _, name := range all {

@@ -260,9 +260,9 @@ func (w *world) defineServing(set *storage.Set, names []string) {
 			}
 			return err
 		})
-		w.node.must(w.t, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: id}})
-		if s := w.node.View().VirtualStorage("default").Storage(name); s.Standing == state.Filling {
-			w.node.must(w.t, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: id, Filled: s.Since}})
+		w.node.must(w.t, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: id}})
+		if s := w.node.View().VirtualStorage("default").Storage(name); s.State == state.Backfilling {
+			w.node.must(w.t, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: id, Backfilled: s.Since}})
 		}
 	}
 }
@@ -299,8 +299,8 @@ func (w *world) untouched() {
 	if n := w.node.View().Len(); n != 0 {
 		w.t.Errorf("the ledger has %d entries", n)
 	}
-	if writes, marks := w.server.ledger.InFlight(); writes+marks != 0 {
-		w.t.Errorf("in flight: %d writes, %d marks", writes, marks)
+	if writes, intents := w.server.ledger.InFlight(); writes+intents != 0 {
+		w.t.Errorf("in flight: %d writes, %d intents", writes, intents)
 	}
 }
 
@@ -314,7 +314,7 @@ func repository(path string) *gitalypb.Repository {
 	return &gitalypb.Repository{StorageName: "default", RelativePath: path}
 }
 
-// create makes a repository through the instance and waits until its mark has
+// create makes a repository through the instance and waits until its intent has
 // closed.
 func (w *world) create(path string) {
 	w.t.Helper()
@@ -328,7 +328,7 @@ func (w *world) closed(path string) {
 	w.t.Helper()
 	w.eventually(func() error {
 		if w.node.View().Entry(state.Key{VirtualStorage: "default", RelativePath: path}).HasLive() {
-			return errors.New("the mark is still live")
+			return errors.New("the intent is still live")
 		}
 		return nil
 	})

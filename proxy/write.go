@@ -15,11 +15,11 @@ import (
 )
 
 // write forwards a mutator to the repository's primary, and to the others if they
-// vote. The order is the promise (P5): in flight, then routed, then marked, then
+// vote. The order is the promise (P5): in flight, then routed, then covered by an intent, then
 // forwarded; whoever does not have the write is accounted for before it has an
 // effect; and the status reaches the client last.
 func (s *Server) write(r *request) error {
-	// If the client named no deadline the write gets one: the mark records how
+	// If the client named no deadline the write gets one: the intent records how
 	// long an effect may still come.
 	ctx, cancel := r.deadline(s.cfg.WriteTimeout)
 	defer cancel()
@@ -116,7 +116,7 @@ func (r *request) scope(ctx context.Context) state.Scope {
 }
 
 // bound rounds a time up to the next power of two of seconds, so that writes
-// with nearly the same deadline share one mark.
+// with nearly the same deadline share one intent.
 func bound(d time.Duration) time.Duration {
 	rounded := time.Second
 	for rounded < d {

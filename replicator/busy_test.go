@@ -95,7 +95,7 @@ func TestRepair_copyLongerThanTheHoldLetsWritesGoOn(t *testing.T) {
 		if alarms := r.Alarms(); len(alarms) != 1 || alarms[0].Reason != AlarmBusy {
 			t.Errorf("alarms after %d repairs: %+v", spoilt, alarms)
 		}
-		if w.entry("a.git").HasDirty() {
+		if w.entry("a.git").HasDoubt() {
 			t.Error("a copy was cut off")
 		}
 		writes, longest := stop()
@@ -251,7 +251,7 @@ func TestPatience_isBounded(t *testing.T) {
 func TestCopyLimit_growsWithSizeAndTimeouts(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		r := w.replicator(Config{CopyFloor: 10 * time.Second, CopyRate: 1 << 10, CopyTimeout: 5 * time.Minute})
-		rep := &repairer{cfg: r.cfg, calls: r.filler.calls, log: r.log, patience: &patience{}}
+		rep := &repairer{cfg: r.cfg, calls: r.backfiller.calls, log: r.log, patience: &patience{}}
 		w.put("a.git", "12345", "g1") // 5 KiB in the world's measure
 		expect := func(path string, want time.Duration) {
 			t.Helper()

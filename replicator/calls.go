@@ -83,7 +83,7 @@ func (c *calls) size(ctx context.Context, key state.Key, storage string) (bytes 
 }
 
 // replicate makes the target's replica equal to the source's; the target
-// fetches from there. ctx carries the deadline that the mark records. ended
+// fetches from there. ctx carries the deadline that the intent records. ended
 // tells whether nothing of it can happen any more.
 func (c *calls) replicate(ctx context.Context, key state.Key, source, target string) (ended bool, err error) {
 	conn, err := c.storages.Conn(key.VirtualStorage, target)

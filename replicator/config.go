@@ -59,15 +59,15 @@ type Config struct {
 	// Default 10.
 	Attempts int
 
-	// FillWorkers is how many repositories are copied at a time while a storage
-	// is filled. Default 4.
-	FillWorkers int
-	// FillTries is how often a repository is tried in a row before the scan
+	// BackfillWorkers is how many repositories are copied at a time while a storage
+	// is backfilled. Default 4.
+	BackfillWorkers int
+	// BackfillTries is how often a repository is tried in a row before the scan
 	// leaves it for later. Default 5.
-	FillTries int
-	// FillRetry is the longest wait before a scan that was interrupted, or what
+	BackfillTries int
+	// BackfillRetry is the longest wait before a scan that was interrupted, or what
 	// one left for later, is tried again. Default 1m.
-	FillRetry time.Duration
+	BackfillRetry time.Duration
 
 	// CatalogueInterval is the time between two comparisons of the catalogue with
 	// the storages, and CatalogueDelay how long after it began to lead an instance
@@ -75,7 +75,7 @@ type Config struct {
 	CatalogueInterval, CatalogueDelay time.Duration
 
 	// StopGrace is how long copies may go on when the replicator stops. What
-	// has not ended by then leaves a dirty mark. Default 5s.
+	// has not ended by then leaves an in-doubt intent. Default 5s.
 	StopGrace time.Duration
 }
 
@@ -92,8 +92,8 @@ func (c Config) withDefaults() Config {
 		{&c.EnqueueLimit, 10_000},
 		{&c.HoldTries, 5},
 		{&c.Attempts, 10},
-		{&c.FillWorkers, 4},
-		{&c.FillTries, 5},
+		{&c.BackfillWorkers, 4},
+		{&c.BackfillTries, 5},
 	} {
 		if *number.value <= 0 {
 			*number.value = number.fallback
@@ -112,7 +112,7 @@ func (c Config) withDefaults() Config {
 		{&c.LookTimeout, time.Minute},
 		{&c.RetryMin, time.Second},
 		{&c.RetryMax, 5 * time.Minute},
-		{&c.FillRetry, time.Minute},
+		{&c.BackfillRetry, time.Minute},
 		{&c.CatalogueInterval, 24 * time.Hour},
 		{&c.CatalogueDelay, 5 * time.Minute},
 		{&c.StopGrace, 5 * time.Second},

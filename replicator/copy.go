@@ -27,25 +27,25 @@ func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (s
 	if err != nil {
 		return nil, err
 	}
-	// Until every call is known to have ended, a panic included, the mark ends
-	// dirty.
+	// Until every call is known to have ended, a panic included, the intent ends
+	// in doubt.
 	ended := false
 	defer func() { done(ended) }()
 
-	// The deadline is counted from before the mark: a process that is paused in
+	// The deadline is counted from before the intent: a process that is paused in
 	// between wakes up to find it past, and sends nothing that outlives the
-	// bound. If we die from here on, the mark becomes dirty and nobody copies
+	// bound. If we die from here on, the intent becomes in doubt and nobody copies
 	// onto the targets before its bound; they are behind all the while.
 	copying, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	view, err := ticket.Mark(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: p.Targets})
+	view, err := ticket.OpenIntent(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: p.Targets})
 	if err != nil {
 		ended = true
-		return nil, fmt.Errorf("mark the repository to repair it: %w", err)
+		return nil, fmt.Errorf("open an intent to repair the repository: %w", err)
 	}
-	// ▲ Dated when the mark was answered under a lease: a process that is paused
+	// ▲ Dated when the intent was answered under a lease: a process that is paused
 	// here cannot begin a copy after others have stopped to reckon with it.
-	copying = r.stamp(copying, ticket.Marked())
+	copying = r.stamp(copying, ticket.OpenedAt())
 	wanted := p.Targets
 	p = r.plan(view, o.key, false)
 	p.Targets = slices.DeleteFunc(p.Targets, func(t string) bool { return !slices.Contains(wanted, t) })
@@ -84,7 +84,7 @@ func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (s
 }
 
 // declare commits that the storages are in sync. If we die before, they stay
-// behind and are copied to again; if after, the mark is dirty and is settled.
+// behind and are copied to again; if after, the intent is in doubt and is resolved.
 func (r *repairer) declare(ctx context.Context, ticket Ticket, key state.Key, storages []string) error {
 	switch {
 	case len(storages) == 0:
@@ -94,7 +94,7 @@ func (r *repairer) declare(ctx context.Context, ticket Ticket, key state.Key, st
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	if err := ticket.InSync(proposing, storages); err != nil {
+	if err := ticket.MarkInSync(proposing, storages); err != nil {
 		return fmt.Errorf("declare %q in sync: %w", storages, err)
 	}
 	r.log.Debug("repository repaired", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storages", storages)
@@ -119,7 +119,7 @@ func (r *repairer) copyLimit(ctx context.Context, key state.Key, source string) 
 		}
 		limit *= 2
 	}
-	// The mark counts whole milliseconds.
+	// The intent counts whole milliseconds.
 	return min(limit, r.cfg.CopyTimeout).Truncate(time.Millisecond)
 }
 
@@ -132,7 +132,7 @@ type result struct {
 }
 
 // equalise makes each target equal to the primary, all at once. One that fails
-// does not stop the others. copying carries the deadline that the mark records;
+// does not stop the others. copying carries the deadline that the intent records;
 // an error means that nothing was begun.
 func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan) ([]result, error) {
 	has, err := r.calls.exists(ctx, key, p.Primary)

@@ -15,7 +15,7 @@ import (
 var (
 	// ErrBusy refuses a ticket: another repair, or a write, is under way, or
 	// something of this instance ended without its status and is not yet
-	// recorded as dirty.
+	// recorded as in doubt.
 	ErrBusy = errors.New("repository is busy")
 	// ErrSpoiled refuses a verdict: a write began during the repair, and what
 	// was copied may miss it.
@@ -43,8 +43,8 @@ type Gate interface {
 	// returns when those in flight have ended, or ctx has. There is one ticket
 	// a repository (ErrBusy).
 	//
-	// While an RPC of this instance has ended without its status and the mark
-	// over it is not yet dirty in the view, it fails with ErrBusy: a late
+	// While an RPC of this instance has ended without its status and the intent
+	// over it is not yet in doubt in the view, it fails with ErrBusy: a late
 	// effect must not meet a copy that knows nothing of it.
 	Repair(ctx context.Context, key state.Key, hold bool) (Ticket, error)
 }
@@ -52,32 +52,32 @@ type Gate interface {
 // Ticket is the gate of one repository in the hands of one repair. Only
 // Unhold may be called by another goroutine than the repair's.
 type Ticket interface {
-	// Mark opens or widens this instance's solo mark so that it covers scope.
-	// The view that it returns is at or after the mark.
-	Mark(ctx context.Context, scope state.Scope) (*state.State, error)
-	// Marked is when the last Mark was answered: what the repair sends to change
+	// OpenIntent opens or widens this instance's primary-only intent so that it covers scope.
+	// The view that it returns is at or after the intent.
+	OpenIntent(ctx context.Context, scope state.Scope) (*state.State, error)
+	// OpenedAt is when the last Intent was answered: what the repair sends to change
 	// a replica is dated then.
-	Marked() time.Time
+	OpenedAt() time.Time
 	// Unhold lets waiting writes go on, and new ones pass; they spoil the
 	// ticket. Repeating it, or calling it on a ticket that does not hold or was
 	// released, does nothing.
 	Unhold()
 	// Spoiled is closed when a write began that was not kept waiting.
 	Spoiled() <-chan struct{}
-	// InSync declares storages equal to the primary, as of the mark. New writes
+	// MarkInSync declares storages equal to the primary, as of the intent. New writes
 	// wait from here to Release.
-	InSync(ctx context.Context, storages []string) error
-	// Settle accounts for dirty marks, as of the mark. New writes wait from
+	MarkInSync(ctx context.Context, storages []string) error
+	// ResolveDoubt accounts for in-doubt intents, as of the intent. New writes wait from
 	// here to Release.
-	Settle(ctx context.Context, s Settlement) error
+	ResolveDoubt(ctx context.Context, s Resolution) error
 	// Release gives the gate back. ended tells that every RPC that could change
-	// a replica has ended at its storage; otherwise the mark ends dirty.
+	// a replica has ended at its storage; otherwise the intent ends in doubt.
 	Release(ended bool)
 }
 
-// Settlement is what a repair found out about dirty marks; see state.Settle.
-type Settlement struct {
-	Marks        []state.DirtyRef
+// Resolution is what a repair found out about in-doubt intents; see state.ResolveDoubt.
+type Resolution struct {
+	Doubts       []state.DoubtRef
 	Authority    string
 	PrimaryLacks bool
 	Equal        []string

@@ -95,17 +95,17 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	return f.err
 }
 
-// checkTarget notes a copy onto an in-sync storage, and one that no live mark
+// checkTarget notes a copy onto an in-sync storage, and one that no live intent
 // covers: the storage, and the time that it may take. The caller holds world.mu.
 func (d *disk) checkTarget(ctx context.Context, method, relativePath string) {
 	vs, entry := d.world.view.VirtualStorage(vsName), d.world.view.Entry(key(relativePath))
 	deadline, bounded := ctx.Deadline()
 	covered := slices.ContainsFunc(d.world.view.Instances, func(i state.Instance) bool {
-		mark := entry.Live(i.Incarnation)
-		return mark != nil && slices.Contains(mark.Targets, d.name) && time.Until(deadline) <= time.Duration(mark.BoundMillis)*time.Millisecond
+		intent := entry.Live(i.Incarnation)
+		return intent != nil && slices.Contains(intent.Targets, d.name) && time.Until(deadline) <= time.Duration(intent.BoundMillis)*time.Millisecond
 	})
 	if !covered || !bounded {
-		d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which no mark covers: %+v", method, relativePath, d.name, entry))
+		d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which no intent covers: %+v", method, relativePath, d.name, entry))
 	}
 	for st := range vs.InSync(entry) {
 		if st.Name == d.name {

@@ -17,25 +17,25 @@
 // # One repair
 //
 // plan.Make decides by the view alone what comes next. Each step takes the gate
-// of the repository, opens this instance's mark, decides again under it, acts,
+// of the repository, opens this instance's intent, decides again under it, acts,
 // and gives the gate back; then the next step is decided.
 //
-//	       ┌──────────────── plan ◄───────────────────────────┐
-//	       │                  │                                │
-//	nothing can be    a mark is dirty      storages are        │
-//	done: rest        and due: settle      behind: copy        │
-//	       │                  │                 │              │
-//	       │           compare the         primary has it: replicate
-//	  too early,       in-sync storages    deleted: remove
-//	  or another       with the primary    both lack it: equal │
-//	  instance's mark:        │            else: somebody looks│
-//	  again later             ▼                 ▼              │
-//	                       settle            in-sync ──────────┘
+//	       ┌────────────────── plan ◄──────────────────────────┐
+//	       │                    │                              │
+//	nothing can be      an intent is in doubt   storages are   │
+//	done: rest          and due: resolve        behind: copy   │
+//	       │                    │                    │         │
+//	       │             compare the            primary has it: replicate
+//	  too early,         in-sync storages       deleted: remove
+//	  or another         with the primary       both lack it: equal
+//	  instance's intent:        │               else: look at the others
+//	  again later               ▼                    ▼         │
+//	                      resolve-doubt         mark-in-sync ──┘
 //
-// A copy never runs before the bound of a dirty mark that names its target has
-// passed, counted from when this process first saw the mark (sightings). The
-// mark of a copy carries its targets and its deadline, which is counted from
-// before the mark was opened.
+// A copy never runs before the bound of an in-doubt intent that names its target has
+// passed, counted from when this process first saw the intent (sightings). The
+// intent of a copy carries its targets and its deadline, which is counted from
+// before the intent was opened.
 //
 // # Writes go first
 //
@@ -48,10 +48,10 @@
 //
 // # Each failure's end
 //
-//   - We die before the mark: nothing happened.
-//   - We die under the mark, or a call ends without a status from its storage
-//     (cancelled, timed out, connection lost): the mark becomes dirty. Nothing
-//     is copied onto its targets before its bound; then it is settled, which
+//   - We die before the intent: nothing happened.
+//   - We die under the intent, or a call ends without a status from its storage
+//     (cancelled, timed out, connection lost): the intent becomes in doubt. Nothing
+//     is copied onto its targets before its bound; then it is resolved, which
 //     makes every storage behind that is not proven equal, and they are copied.
 //   - A call is answered with an error: its target stays behind, the others go
 //     on, the job fails and is tried again with back-off. After Attempts in a
@@ -59,19 +59,19 @@
 //     when a storage comes back.
 //   - A proposal has no answer: what it says is in the ledger or not; the next
 //     repair sees which.
-//   - We die after `in-sync` and before the mark is closed: the mark is dirty,
-//     and is settled by comparison.
+//   - We die after `in-sync` and before the intent is closed: the intent is in doubt,
+//     and is resolved by comparison.
 //   - The queue is away: repairs wait, writes do not. Up to EnqueueLimit
 //     repositories are remembered; when it answers again the reconciler finds
 //     the rest. An attempt that cannot be acknowledged comes back when its lease
 //     has ended, and whoever takes it finds nothing to do.
 //   - The primary lacks a repository that nobody deleted: nothing is removed.
-//     If a storage which is not behind has it, settling makes that one the
+//     If a storage which is not behind has it, resolving makes that one the
 //     authority; otherwise the job fails with a text that says who has it.
 //
-// # Filling
+// # Backfilling
 //
-// A storage that is new, or came back with another disk, is filled by a scan
+// A storage that is new, or came back with another disk, is backfilled by a scan
 // that needs no queue: every repository on each serving storage, every entry of
 // the ledger, and at last what only that storage has, which is removed, unless
 // the storage is new: then it was never ours, and an alarm names it. A

@@ -13,8 +13,8 @@ var (
 	behindDesc = prometheus.NewDesc("gitaly_praefect_behind_repositories",
 		"Repositories of which the storage misses an acknowledged write.",
 		[]string{"virtual_storage", "gitaly_storage"}, nil)
-	dirtyDesc = prometheus.NewDesc("gitaly_praefect_dirty_repositories",
-		"Repositories with a write that ended without full account and is not settled yet.",
+	inDoubtDesc = prometheus.NewDesc("gitaly_praefect_in_doubt_repositories",
+		"Repositories with a write that ended without full account and is not resolved yet.",
 		[]string{"virtual_storage"}, nil)
 )
 
@@ -26,7 +26,7 @@ type ledgerCollector struct{ ledger Ledger }
 func (c *ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- unavailableDesc
 	ch <- behindDesc
-	ch <- dirtyDesc
+	ch <- inDoubtDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -34,13 +34,13 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	view := c.ledger.View()
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]
-		unavailable, dirty, behind := 0, 0, make(map[string]int)
+		unavailable, inDoubt, behind := 0, 0, make(map[string]int)
 		view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
 			if vs.Unavailable(e) {
 				unavailable++
 			}
-			if e.HasDirty() {
-				dirty++
+			if e.HasDoubt() {
+				inDoubt++
 			}
 			for _, storage := range e.Behind {
 				behind[storage]++
@@ -51,7 +51,7 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), labels...)
 		}
 		gauge(unavailableDesc, unavailable, vs.Name)
-		gauge(dirtyDesc, dirty, vs.Name)
+		gauge(inDoubtDesc, inDoubt, vs.Name)
 		for j := range vs.Succession {
 			gauge(behindDesc, behind[vs.Succession[j].Name], vs.Name, vs.Succession[j].Name)
 		}

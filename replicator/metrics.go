@@ -27,9 +27,9 @@ type Metrics struct {
 	dropped    prometheus.Counter
 	// uncatalogued counts what the next comparison of the catalogue has to find.
 	uncatalogued prometheus.Counter
-	settled      prometheus.Counter
+	resolved     prometheus.Counter
 	holds        prometheus.Counter
-	filled       *prometheus.GaugeVec
+	backfilled   *prometheus.GaugeVec
 
 	mu     sync.Mutex
 	depths []queue.Depth // as last seen; guarded by mu
@@ -73,17 +73,17 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Name: "gitaly_praefect_catalogue_dropped_total",
 			Help: "Created or removed repositories that did not reach the catalogue in Postgres; it is compared with the storages later.",
 		}),
-		settled: auto.NewCounter(prometheus.CounterOpts{
-			Name: "gitaly_praefect_settlements_total",
+		resolved: auto.NewCounter(prometheus.CounterOpts{
+			Name: "gitaly_praefect_doubts_resolved_total",
 			Help: "Settlements of writes that ended without full account.",
 		}),
 		holds: auto.NewCounter(prometheus.CounterOpts{
 			Name: "gitaly_praefect_repair_holds_total",
 			Help: "Repairs for which the writes of a busy repository waited.",
 		}),
-		filled: auto.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gitaly_praefect_fill_repositories",
-			Help: "Repositories of the scan that fills storages, by what became of them.",
+		backfilled: auto.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "gitaly_praefect_backfill_repositories",
+			Help: "Repositories of the scan that backfills storages, by what became of them.",
 		}, []string{"virtual_storage", "state"}),
 	}
 	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})

@@ -24,7 +24,7 @@ func TestRepair_removesAPoolAfterWhatMayBorrowFromIt(t *testing.T) {
 		}
 		repaired(t, repair, "a.git")
 		repaired(t, repair, pool)
-		wait(time.Minute) // lingering marks end
+		wait(time.Minute) // lingering intents end
 		if faults := w.equal(); faults != "" {
 			t.Error(faults)
 		}

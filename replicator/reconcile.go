@@ -100,7 +100,7 @@ func (r *reconciler) arrived(known map[place]grpc.ClientConnInterface) bool {
 		for j := range vs.Succession {
 			st := &vs.Succession[j]
 			conn, err := r.storages.Conn(vs.Name, st.Name)
-			if err != nil || st.Standing != state.Serving && st.Standing != state.Filling {
+			if err != nil || st.State != state.Serving && st.State != state.Backfilling {
 				conn = nil
 			}
 			p := place{vs.Name, st.Name}

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// maxSteps bounds the steps of one repair: a settlement, the copies that it
+	// maxSteps bounds the steps of one repair: a resolution, the copies that it
 	// made necessary, and whatever changed meanwhile, twice over.
 	maxSteps = 6
-	// markedDelay is the wait for another instance's mark, which lingers for
+	// markedDelay is the wait for another instance's intent, which lingers for
 	// some seconds.
 	markedDelay = 2 * time.Second
 	// waitLongest bounds how long a repair that must wait is put off at a time.
@@ -43,9 +43,9 @@ type repairer struct {
 // order asks for a repair.
 type order struct {
 	key state.Key
-	// filling asks for copies onto the filling storages, too, whether or not
+	// backfilling asks for copies onto the backfilling storages, too, whether or not
 	// they are behind.
-	filling bool
+	backfilling bool
 	// stopped reports that no further step shall begin; nil means never.
 	stopped func() bool
 }
@@ -83,7 +83,7 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 		if ctx.Err() != nil || o.stopped != nil && o.stopped() {
 			return busyDelayMin, nil
 		}
-		p := r.plan(r.ledger.View(), o.key, o.filling)
+		p := r.plan(r.ledger.View(), o.key, o.backfilling)
 		step := r.copy
 		switch p.Action {
 		case plan.Rest:
@@ -98,8 +98,8 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 				return backoff(markedDelay, markedDelay, 1, rand.Float64()), nil
 			}
 			return min(p.Wait, waitLongest), nil
-		case plan.Settle:
-			step = r.settle
+		case plan.Resolve:
+			step = r.resolve
 		}
 		if left := r.patience.left(o.key); left > 0 {
 			return left, nil
@@ -110,8 +110,8 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 		switch {
 		case err == nil:
 			if p.Action == plan.Copy {
-				// The ledger knows of the filling storages from here on.
-				o.filling = false
+				// The ledger knows of the backfilling storages from here on.
+				o.backfilling = false
 				r.patience.forget(o.key)
 				r.alarms.clear(o.key)
 			}
@@ -130,15 +130,15 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 }
 
 // plan decides what to do next about a repository by what is known now.
-func (r *repairer) plan(view *state.State, key state.Key, filling bool) plan.Plan {
+func (r *repairer) plan(view *state.State, key state.Key, backfilling bool) plan.Plan {
 	r.sightings.look(view.Index)
 	return plan.Make(plan.Situation{
-		VS:        view.VirtualStorage(key.VirtualStorage),
-		Entry:     view.Entry(key),
-		Self:      r.ledger.Incarnation(),
-		Filling:   filling,
-		Reachable: func(storage string) bool { return r.calls.reachable(key.VirtualStorage, storage) },
-		Left:      r.sightings.left,
+		VS:          view.VirtualStorage(key.VirtualStorage),
+		Entry:       view.Entry(key),
+		Self:        r.ledger.Incarnation(),
+		Backfilling: backfilling,
+		Reachable:   func(storage string) bool { return r.calls.reachable(key.VirtualStorage, storage) },
+		Left:        r.sightings.left,
 	})
 }
 
@@ -146,7 +146,7 @@ func (r *repairer) plan(view *state.State, key state.Key, filling bool) plan.Pla
 // way, and what was found out or copied may have missed it.
 func metWrite(err error) bool {
 	if refusal, ok := errors.AsType[*state.Refusal](err); ok {
-		return refusal.Reason == state.RefusedChanged || refusal.Reason == state.RefusedBusy || refusal.Reason == state.RefusedNoMark
+		return refusal.Reason == state.RefusedChanged || refusal.Reason == state.RefusedBusy || refusal.Reason == state.RefusedNoIntent
 	}
 	return errors.Is(err, ErrBusy) || errors.Is(err, ErrSpoiled)
 }

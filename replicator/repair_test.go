@@ -82,30 +82,30 @@ var scenarios = []struct {
 		w.put("a.git", "1@pools/p.git", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "1", false)
 	}},
-	{name: "dirty and equal", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and equal", want: "1", setUp: func(t *testing.T, w *world) {
 		w.put("a.git", "1", "g1", "g2", "g3")
-		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2"}})
+		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2"}})
 	}},
-	{name: "dirty and perhaps different", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and perhaps different", want: "1", setUp: func(t *testing.T, w *world) {
 		w.put("a.git", "1", "g1")
 		w.put("a.git", "0", "g2", "g3")
-		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2", "g3"}})
+		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2", "g3"}})
 	}},
-	{name: "dirty with more than refs", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt with more than refs", want: "1", setUp: func(t *testing.T, w *world) {
 		w.put("a.git", "1", "g1", "g2", "g3")
-		w.dirty("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
+		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
 	}},
-	{name: "dirty and different beyond the refs", want: "1+config", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and different beyond the refs", want: "1+config", setUp: func(t *testing.T, w *world) {
 		w.put("a.git", "1+config", "g1")
 		w.put("a.git", "1", "g2", "g3")
-		w.dirty("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
+		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
 	}},
-	{name: "dirty and lost on the primary", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and lost on the primary", want: "1", setUp: func(t *testing.T, w *world) {
 		w.put("a.git", "1", "g2", "g3")
-		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1"}})
+		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1"}})
 	}},
-	{name: "dirty and nowhere", setUp: func(t *testing.T, w *world) {
-		w.dirty("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1"}})
+	{name: "in doubt and nowhere", setUp: func(t *testing.T, w *world) {
+		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1"}})
 	}},
 }
 
@@ -116,11 +116,11 @@ func (w *world) mustWrite(t *testing.T, path, content string, lost bool) {
 	}
 }
 
-// dirty leaves a dirty mark.
-func (w *world) dirty(path string, scope state.Scope) {
+// inDoubt leaves an in-doubt intent.
+func (w *world) inDoubt(path string, scope state.Scope) {
 	w.must(
-		state.Command{Open: &state.OpenMark{VirtualStorage: vsName, Paths: []string{path}, Kind: state.Solo, Scope: scope}},
-		state.Command{Close: &state.Close{VirtualStorage: vsName, Paths: []string{path}, Dirty: true}},
+		state.Command{Open: &state.OpenIntent{VirtualStorage: vsName, Paths: []string{path}, Kind: state.PrimaryOnly, Scope: scope}},
+		state.Command{Close: &state.CloseIntent{VirtualStorage: vsName, Paths: []string{path}, InDoubt: true}},
 	)
 }
 
@@ -142,7 +142,7 @@ func (w *world) expect(t *testing.T, repair func(order) outcome, content string)
 	t.Helper()
 	for range 5 {
 		repaired(t, repair, "a.git")
-		time.Sleep(time.Minute) // late effects and lingering marks end
+		time.Sleep(time.Minute) // late effects and lingering intents end
 		if w.equal() == "" {
 			break
 		}
@@ -208,8 +208,8 @@ func TestRepair_survivesAnyFailedProposal(t *testing.T) {
 	kinds := map[string]func(state.Command) bool{
 		"open":    func(c state.Command) bool { return c.Open != nil },
 		"close":   func(c state.Command) bool { return c.Close != nil },
-		"in-sync": func(c state.Command) bool { return c.InSync != nil },
-		"settle":  func(c state.Command) bool { return c.Settle != nil },
+		"in-sync": func(c state.Command) bool { return c.MarkInSync != nil },
+		"resolve": func(c state.Command) bool { return c.ResolveDoubt != nil },
 	}
 	for kind, is := range kinds {
 		for _, applied := range []bool{false, true} {
@@ -308,9 +308,9 @@ func TestRepair_copiesInParallelAndTellsTheSource(t *testing.T) {
 	})
 }
 
-// TestRepair_looksAgainUnderItsMark has another repair come first while one
+// TestRepair_looksAgainUnderItsIntent has another repair come first while one
 // gets ready.
-func TestRepair_looksAgainUnderItsMark(t *testing.T) {
+func TestRepair_looksAgainUnderItsIntent(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
@@ -372,8 +372,8 @@ func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
 			t.Fatal("the lost copy did not fail")
 		}
 		lost := time.Now()
-		synctest.Wait() // the mark closes, dirty
-		if entry := w.entry("a.git"); !entry.HasDirty() || entry.IsBehind("g3") {
+		synctest.Wait() // the intent closes, in doubt
+		if entry := w.entry("a.git"); !entry.HasDoubt() || entry.IsBehind("g3") {
 			t.Fatalf("entry: %+v", entry)
 		}
 		out := repair(order{key: key("a.git")})
@@ -390,17 +390,17 @@ func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
 	})
 }
 
-func TestRepair_neverSettlesWhileOneThatMayHaveItIsAway(t *testing.T) {
+func TestRepair_neverResolvesWhileOneThatMayHaveItIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		repair := w.repairing(t, repairs)
 		w.put("a.git", "1", "g3")
-		w.dirty("a.git", state.Scope{RefsOnly: true, Targets: []string{"g1"}})
+		w.inDoubt("a.git", state.Scope{RefsOnly: true, Targets: []string{"g1"}})
 		w.reach("g3", false)
 		if out := repair(order{key: key("a.git")}); out.err == nil {
 			t.Errorf("outcome: %+v", out)
 		}
-		if !w.entry("a.git").HasDirty() {
-			t.Error("settled")
+		if !w.entry("a.git").HasDoubt() {
+			t.Error("resolved")
 		}
 		w.reach("g3", true)
 		w.expect(t, repair, "1")

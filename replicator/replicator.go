@@ -24,7 +24,7 @@ type Deps struct {
 	Queue    queue.Queue
 	// Catalogue is kept near what there is; nil: there is none.
 	Catalogue Catalogue
-	// Leads tells whether this instance fills storages and compares the catalogue:
+	// Leads tells whether this instance backfills storages and compares the catalogue:
 	// one of all does, the leader. nil means yes.
 	Leads func() bool
 	// Watch tells which calls have ended at their storage; nil knows of
@@ -46,7 +46,7 @@ type Replicator struct {
 	enqueuer   *enqueuer
 	worker     *worker
 	reconciler *reconciler
-	filler     *filler
+	backfiller *backfiller
 	cataloguer *cataloguer
 	alarms     *alarms
 	log        *slog.Logger
@@ -102,9 +102,9 @@ func New(deps Deps, cfg Config) *Replicator {
 		request: request, limit: cfg.EnqueueLimit, log: log, metrics: metrics,
 		flushed: hasJobs, overflow: search, wake: make(chan struct{}, 1), pending: make(map[state.Key]struct{}),
 	}
-	r.filler = &filler{
+	r.backfiller = &backfiller{
 		ledger: deps.Ledger, leads: deps.Leads, calls: calls, repair: repairer.repair, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
-		fills: make(map[string]*Fill),
+		backfills: make(map[string]*Backfill),
 	}
 	r.cataloguer = &cataloguer{
 		catalogue: deps.Catalogue, ledger: deps.Ledger, leads: deps.Leads, calls: calls, cfg: cfg, log: log, metrics: metrics,
@@ -136,7 +136,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 	workers.Go(func() { r.enqueuer.run(ctx) })
 	workers.Go(func() { r.worker.run(ctx, work) })
 	workers.Go(func() { r.reconciler.run(ctx) })
-	workers.Go(func() { r.filler.run(ctx, work) })
+	workers.Go(func() { r.backfiller.run(ctx, work) })
 	workers.Go(func() { r.cataloguer.run(ctx) })
 	workers.Go(func() { r.count(ctx) })
 	workers.Wait()
@@ -157,8 +157,8 @@ func (r *Replicator) Touch(key state.Key) { r.cataloguer.touch(key) }
 // QueueAnswers reports whether the queue answered the last call.
 func (r *Replicator) QueueAnswers() bool { return r.backlog.answers() }
 
-// Fills returns how far the filling of storages is, by virtual storage.
-func (r *Replicator) Fills() []Fill { return r.filler.list() }
+// Backfills returns how far the backfilling of storages is, by virtual storage.
+func (r *Replicator) Backfills() []Backfill { return r.backfiller.list() }
 
 // Alarms returns the repositories that repairs alone do not bring in order.
 func (r *Replicator) Alarms() []Alarm { return r.alarms.list() }

@@ -95,8 +95,8 @@ func TestReplicator_queueAwayForAWhile(t *testing.T) {
 
 func TestReplicator_stopGivesCopiesTimeToEnd(t *testing.T) {
 	for _, row := range []struct {
-		copies time.Duration
-		dirty  bool
+		copies  time.Duration
+		inDoubt bool
 	}{{3 * time.Second, false}, {20 * time.Second, true}} {
 		bubble(t, func(t *testing.T, w *world) {
 			w.replicates(row.copies)
@@ -109,8 +109,8 @@ func TestReplicator_stopGivesCopiesTimeToEnd(t *testing.T) {
 			if took := time.Since(began); took > 6*time.Second {
 				t.Errorf("stopped after %v", took)
 			}
-			if got := w.entry("a.git").HasDirty(); got != row.dirty {
-				t.Errorf("copies of %v: dirty %v", row.copies, got)
+			if got := w.entry("a.git").HasDoubt(); got != row.inDoubt {
+				t.Errorf("copies of %v: in doubt %v", row.copies, got)
 			}
 		})
 	}
@@ -233,7 +233,7 @@ func (w *world) live(t *testing.T, script []int) []string {
 func TestMetrics_areWellFormedAndTellOfTheLedger(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.mustWrite(t, "a.git", "1", false)
-		w.dirty("b.git", state.Scope{})
+		w.inDoubt("b.git", state.Scope{})
 		reg := prometheus.NewPedanticRegistry()
 		metrics := NewMetrics(reg, w.node)
 		metrics.setDepths([]queue.Depth{{VirtualStorage: vsName, State: queue.Failed, Count: 3}})
@@ -252,15 +252,15 @@ func TestMetrics_areWellFormedAndTellOfTheLedger(t *testing.T) {
 gitaly_praefect_behind_repositories{gitaly_storage="g1",virtual_storage="default"} 0
 gitaly_praefect_behind_repositories{gitaly_storage="g2",virtual_storage="default"} 1
 gitaly_praefect_behind_repositories{gitaly_storage="g3",virtual_storage="default"} 1
-# HELP gitaly_praefect_dirty_repositories Repositories with a write that ended without full account and is not settled yet.
-# TYPE gitaly_praefect_dirty_repositories gauge
-gitaly_praefect_dirty_repositories{virtual_storage="default"} 1
+# HELP gitaly_praefect_in_doubt_repositories Repositories with a write that ended without full account and is not resolved yet.
+# TYPE gitaly_praefect_in_doubt_repositories gauge
+gitaly_praefect_in_doubt_repositories{virtual_storage="default"} 1
 # HELP gitaly_praefect_unavailable_repositories Repositories without an in-sync storage that serves: no writes, and no reads unless stale ones are permitted.
 # TYPE gitaly_praefect_unavailable_repositories gauge
 gitaly_praefect_unavailable_repositories{virtual_storage="default"} 0
 `
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "gitaly_praefect_behind_repositories",
-			"gitaly_praefect_dirty_repositories", "gitaly_praefect_unavailable_repositories"); err != nil {
+			"gitaly_praefect_in_doubt_repositories", "gitaly_praefect_unavailable_repositories"); err != nil {
 			t.Error(err)
 		}
 	})

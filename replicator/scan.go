@@ -19,23 +19,23 @@ import (
 // is wrong with more than repositories, and it begins anew.
 const leftLimit = 1000
 
-// scan is one attempt to fill storages. A repository is dealt with when it was
+// scan is one attempt to backfill storages. A repository is dealt with when it was
 // declared in sync on each of them, or when the ledger says that they are
 // behind, so that it is repaired after they serve and is not read from them
-// before. Neither can be lost while the filling lasts: a write that comes later
-// finds the storages filling, and its mark makes them behind.
+// before. Neither can be lost while the backfilling lasts: a write that comes later
+// finds the storages backfilling, and its intent makes them behind.
 type scan struct {
-	*filler
+	*backfiller
 	work           context.Context // ends the calls under way
 	virtualStorage string
-	fillings       []filling
+	backfillings   []backfilling
 
 	leftMu sync.Mutex
 	left   map[string]error // paths not dealt with, and why; guarded by leftMu
 }
 
 // everything looks at every repository: those on each serving storage, those in
-// the ledger, and at last those that only a storage being filled has.
+// the ledger, and at last those that only a storage being backfilled has.
 func (s *scan) everything(ctx context.Context) error {
 	sources, err := s.sources()
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *scan) everything(ctx context.Context) error {
 		}
 		total++
 	}
-	s.report(s.virtualStorage, func(f *Fill) { f.Storages, f.Total = s.names(), total })
+	s.report(s.virtualStorage, func(f *Backfill) { f.Storages, f.Total = s.names(), total })
 
 	for i, source := range sources {
 		// What the sources before have was dealt with, or was created since.
@@ -61,8 +61,8 @@ func (s *scan) everything(ctx context.Context) error {
 	if err := s.recorded(ctx); err != nil {
 		return err
 	}
-	for _, filled := range s.fillings {
-		if err := s.walked(ctx, filled.storage, func(path string) (bool, error) {
+	for _, backfilled := range s.backfillings {
+		if err := s.walked(ctx, backfilled.storage, func(path string) (bool, error) {
 			if s.ledger.View().Entry(s.key(path)) != nil {
 				return true, nil
 			}
@@ -83,7 +83,7 @@ func (s *scan) sources() ([]string, error) {
 	}
 	var sources []string
 	for i := range vs.Succession {
-		switch st := &vs.Succession[i]; st.Standing {
+		switch st := &vs.Succession[i]; st.State {
 		case state.Serving:
 			if !s.calls.reachable(vs.Name, st.Name) {
 				return nil, fmt.Errorf("storage %q serves and cannot be reached", st.Name)
@@ -103,7 +103,7 @@ func (s *scan) sources() ([]string, error) {
 // It goes through them as they come, as many at a time as there are workers.
 func (s *scan) walked(ctx context.Context, storage string, skip func(path string) (bool, error)) error {
 	group, dealing := errgroup.WithContext(ctx)
-	group.SetLimit(s.cfg.FillWorkers)
+	group.SetLimit(s.cfg.BackfillWorkers)
 	var walkErr error
 	for path, err := range s.calls.walk(dealing, s.virtualStorage, storage) {
 		if err != nil {
@@ -125,12 +125,12 @@ func (s *scan) walked(ctx context.Context, storage string, skip func(path string
 }
 
 // recorded deals with the repositories for which the ledger says that a storage
-// being filled is behind.
+// being backfilled is behind.
 func (s *scan) recorded(ctx context.Context) error {
 	group, dealing := errgroup.WithContext(ctx)
-	group.SetLimit(s.cfg.FillWorkers)
+	group.SetLimit(s.cfg.BackfillWorkers)
 	s.ledger.View().Each(s.virtualStorage, func(key state.Key, e *state.Entry) bool {
-		if slices.ContainsFunc(s.fillings, func(f filling) bool { return e.IsBehind(f.storage) }) {
+		if slices.ContainsFunc(s.backfillings, func(f backfilling) bool { return e.IsBehind(f.storage) }) {
 			group.Go(func() error { return s.deal(dealing, key.RelativePath) })
 		}
 		return dealing.Err() == nil
@@ -157,7 +157,7 @@ func (s *scan) deal(ctx context.Context, path string) error {
 	if err := s.await(ctx); err != nil {
 		return err
 	}
-	s.report(s.virtualStorage, func(f *Fill) { f.Current = path })
+	s.report(s.virtualStorage, func(f *Backfill) { f.Current = path })
 	err := s.try(ctx, path)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -169,7 +169,7 @@ func (s *scan) deal(ctx context.Context, path string) error {
 	if err != nil {
 		s.left[path] = err
 	}
-	s.report(s.virtualStorage, func(f *Fill) {
+	s.report(s.virtualStorage, func(f *Backfill) {
 		f.Left = len(s.left)
 		if !again {
 			f.Done++
@@ -181,20 +181,20 @@ func (s *scan) deal(ctx context.Context, path string) error {
 	return nil
 }
 
-// await waits, for a while, until every storage being filled can be called: a
+// await waits, for a while, until every storage being backfilled can be called: a
 // connection that breaks must not undo hours of copying. It fails if the scan
 // has become pointless.
 func (s *scan) await(ctx context.Context) error {
-	for began := time.Now(); ; pause(ctx, fillPoll) {
+	for began := time.Now(); ; pause(ctx, backfillPoll) {
 		if err := s.current(); err != nil {
 			return err
 		}
-		i := slices.IndexFunc(s.fillings, func(f filling) bool { return !s.calls.reachable(s.virtualStorage, f.storage) })
+		i := slices.IndexFunc(s.backfillings, func(f backfilling) bool { return !s.calls.reachable(s.virtualStorage, f.storage) })
 		switch {
 		case i < 0:
 			return ctx.Err()
-		case ctx.Err() != nil || time.Since(began) > s.cfg.FillRetry:
-			return fmt.Errorf("storage %q cannot be reached", s.fillings[i].storage)
+		case ctx.Err() != nil || time.Since(began) > s.cfg.BackfillRetry:
+			return fmt.Errorf("storage %q cannot be reached", s.backfillings[i].storage)
 		}
 	}
 }
@@ -204,12 +204,12 @@ func (s *scan) await(ctx context.Context) error {
 func (s *scan) try(ctx context.Context, path string) error {
 	key := s.key(path)
 	for failures := 0; ; failures++ {
-		out := s.repair(s.work, order{key: key, filling: true, stopped: func() bool { return ctx.Err() != nil }})
+		out := s.repair(s.work, order{key: key, backfilling: true, stopped: func() bool { return ctx.Err() != nil }})
 		missing := s.missing(key, out.synced)
 		if out.err == nil && out.again == 0 && missing == "" {
 			return nil
 		}
-		if failures+1 < s.cfg.FillTries {
+		if failures+1 < s.cfg.BackfillTries {
 			delay := out.again
 			if delay == 0 {
 				delay = backoff(s.cfg.RetryMin, s.cfg.RetryMax, failures+1, rand.Float64())
@@ -234,11 +234,11 @@ func (s *scan) try(ctx context.Context, path string) error {
 	}
 }
 
-// missing returns a storage being filled for which the repository is neither
+// missing returns a storage being backfilled for which the repository is neither
 // among those just declared in sync nor recorded as behind.
 func (s *scan) missing(key state.Key, synced []string) string {
 	entry := s.ledger.View().Entry(key)
-	for _, f := range s.fillings {
+	for _, f := range s.backfillings {
 		if !entry.IsBehind(f.storage) && !slices.Contains(synced, f.storage) {
 			return f.storage
 		}
@@ -249,12 +249,12 @@ func (s *scan) missing(key state.Key, synced []string) string {
 // current fails if the scan has become pointless.
 func (s *scan) current() error {
 	vs := s.ledger.View().VirtualStorage(s.virtualStorage)
-	for _, f := range s.fillings {
+	for _, f := range s.backfillings {
 		if vs == nil {
 			break
 		}
-		if st := vs.Storage(f.storage); st == nil || st.Standing != state.Filling || st.Since != f.since {
-			return fmt.Errorf("the filling of %q began anew or ended", f.storage)
+		if st := vs.Storage(f.storage); st == nil || st.State != state.Backfilling || st.Since != f.since {
+			return fmt.Errorf("the backfilling of %q began anew or ended", f.storage)
 		}
 	}
 	return nil
@@ -276,7 +276,7 @@ func (s *scan) leftovers(ctx context.Context) error {
 		slices.Sort(paths)
 		s.log.Info("repositories keep a storage from serving", "virtual_storage", s.virtualStorage,
 			"count", len(paths), "relative_path", paths[0])
-		pause(ctx, backoff(fillPoll, s.cfg.FillRetry, failures, rand.Float64()))
+		pause(ctx, backoff(backfillPoll, s.cfg.BackfillRetry, failures, rand.Float64()))
 		for _, path := range paths {
 			if err := s.deal(ctx, path); err != nil {
 				return err
@@ -290,18 +290,18 @@ func (s *scan) key(path string) state.Key {
 }
 
 func (s *scan) names() []string {
-	names := make([]string, len(s.fillings))
-	for i, f := range s.fillings {
+	names := make([]string, len(s.backfillings))
+	for i, f := range s.backfillings {
 		names[i] = f.storage
 	}
 	return names
 }
 
-func (s *scan) progress() Fill {
+func (s *scan) progress() Backfill {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if fill := s.fills[s.virtualStorage]; fill != nil {
-		return *fill
+	if backfill := s.backfills[s.virtualStorage]; backfill != nil {
+		return *backfill
 	}
-	return Fill{}
+	return Backfill{}
 }

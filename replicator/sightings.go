@@ -29,9 +29,9 @@ func (s *sightings) look(index state.Index) {
 	s.seen.Look(time.Since(s.began), index)
 }
 
-// left is how long an effect of what a dirty mark stands for may still come, at
-// most. The caller has a view with the mark.
-func (s *sightings) left(d *state.Dirty) time.Duration {
+// left is how long an effect of what an in-doubt intent stands for may still come, at
+// most. The caller has a view with the intent.
+func (s *sightings) left(d *state.Doubt) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen.Left(time.Since(s.began), d)

@@ -298,7 +298,7 @@ func TestEnqueuer_leavesOutWhatCannotBeRepaired(t *testing.T) {
 		w.reach("g2", false)
 		w.reach("g3", false)
 		r.Enqueue(key("a"))
-		r.Enqueue(key("ordinary"))
+		r.Enqueue(key("clean"))
 		if _, err := r.enqueuer.flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -446,15 +446,15 @@ func (w *world) anyJobs() []queue.Job {
 	return jobs
 }
 
-func TestReconciler_settlesADirtyMarkThatNothingElseTellsOf(t *testing.T) {
+func TestReconciler_resolvesADoubtThatNothingElseTellsOf(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		stop := w.replicating(t, Config{})
 		defer stop()
 		w.put("a.git", "1", "g1", "g2", "g3")
-		w.dirty("a.git", state.Scope{BoundMillis: 60_000, RefsOnly: true, Targets: []string{"g1"}})
+		w.inDoubt("a.git", state.Scope{BoundMillis: 60_000, RefsOnly: true, Targets: []string{"g1"}})
 		time.Sleep(59 * time.Second)
-		if !w.entry("a.git").HasDirty() {
-			t.Error("settled before its bound")
+		if !w.entry("a.git").HasDoubt() {
+			t.Error("resolved before its bound")
 		}
 		// Nobody was told: the next search finds it.
 		until(t, 6*time.Minute, func() bool { return w.entry("a.git") == nil })

@@ -90,11 +90,11 @@ func newWorld(t *testing.T) *world {
 	w.start()
 	w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: names}})
 	for _, name := range names {
-		w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name}})
+		w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name}})
 	}
 	for _, name := range names[1:] {
 		since := w.storage(name).Since
-		w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name, Filled: since}})
+		w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name, Backfilled: since}})
 	}
 	return w
 }
@@ -234,7 +234,7 @@ func (w *world) replace(storage, filesystemID string) {
 	w.mu.Lock()
 	w.disks[storage].repos = make(map[string]string)
 	w.mu.Unlock()
-	w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: storage, FilesystemID: filesystemID}})
+	w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: storage, FilesystemID: filesystemID}})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	close(w.moved)
@@ -258,7 +258,7 @@ func (w *world) check(when string) {
 	for path := range paths {
 		entry := w.view.Entry(key(path))
 		primary, ok := vs.Primary(entry)
-		if !ok || entry.HasLive() || entry.HasDirty() {
+		if !ok || entry.HasLive() || entry.HasDoubt() {
 			continue
 		}
 		for st := range vs.InSync(entry) {
@@ -277,13 +277,13 @@ func (w *world) verdict() []string {
 	return w.broken
 }
 
-// equal returns what keeps the replicas from being equal and ordinary.
+// equal returns what keeps the replicas from being equal and clean.
 func (w *world) equal() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var faults []string
 	w.view.Each("", func(k state.Key, e *state.Entry) bool {
-		if len(e.Behind) > 0 || e.HasDirty() {
+		if len(e.Behind) > 0 || e.HasDoubt() {
 			faults = append(faults, fmt.Sprintf("%s: %+v", k.RelativePath, e))
 		}
 		return true
@@ -360,14 +360,14 @@ func (g gate) Repair(ctx context.Context, k state.Key, hold bool) (Ticket, error
 	return ticket{t}, nil
 }
 
-// InSync implements Ticket.
-func (t ticket) InSync(ctx context.Context, storages []string) error {
-	return translate(t.Ticket.InSync(ctx, storages))
+// MarkInSync implements Ticket.
+func (t ticket) MarkInSync(ctx context.Context, storages []string) error {
+	return translate(t.Ticket.MarkInSync(ctx, storages))
 }
 
-// Settle implements Ticket.
-func (t ticket) Settle(ctx context.Context, s Settlement) error {
-	return translate(t.Ticket.Settle(ctx, ledger.Settlement(s)))
+// ResolveDoubt implements Ticket.
+func (t ticket) ResolveDoubt(ctx context.Context, s Resolution) error {
+	return translate(t.Ticket.ResolveDoubt(ctx, ledger.Resolution(s)))
 }
 
 func translate(err error) error {

@@ -80,14 +80,14 @@ func TestUnavailable_countsRepositoriesThatNobodyServes(t *testing.T) {
 	}
 	inc := apply(0, state.Command{Register: &state.Register{ID: "i", Name: "i", ClusterID: "c"}})[0].Incarnation
 	apply(inc, state.Command{Define: &state.Define{VirtualStorage: "default", Storages: []string{"gitaly-1", "gitaly-2"}}})
-	apply(inc, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: "gitaly-1", FilesystemID: "A"}})
-	apply(inc, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: "gitaly-2", FilesystemID: "B"}})
+	apply(inc, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: "gitaly-1", FilesystemID: "A"}})
+	apply(inc, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: "gitaly-2", FilesystemID: "B"}})
 	since := view.VirtualStorage("default").Storage("gitaly-2").Since
-	apply(inc, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: "gitaly-2", FilesystemID: "B", Filled: since}})
+	apply(inc, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: "gitaly-2", FilesystemID: "B", Backfilled: since}})
 
 	// A write that gitaly-2 misses, and then gitaly-1 is lost.
-	apply(inc, state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.Solo}})
-	apply(inc, state.Command{Wrote: &state.Wrote{VirtualStorage: "default", Paths: []string{"a.git"}, Primary: "gitaly-1", Agreeing: []string{"gitaly-1"}, Epoch: view.VirtualStorage("default").Epoch}})
+	apply(inc, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.PrimaryOnly}})
+	apply(inc, state.Command{MarkBehind: &state.MarkBehind{VirtualStorage: "default", Paths: []string{"a.git"}, Primary: "gitaly-1", Agreeing: []string{"gitaly-1"}, Epoch: view.VirtualStorage("default").Epoch}})
 	if n := unavailable(view); n != 0 {
 		t.Errorf("all serve: got %d", n)
 	}

@@ -74,7 +74,7 @@ func newSite(t *testing.T, database string) *site {
 			t.Error(err)
 		}
 	})
-	eventually(t, func() error { // migrated, and both virtual storages filled
+	eventually(t, func() error { // migrated, and both virtual storages backfilled
 		if got := s.run("sql-migrate"); database != "" && !strings.Contains(got.stdout, "all migrations are up") {
 			return errors.New(got.stdout)
 		}
@@ -209,7 +209,7 @@ All checks passed.
 		}
 		return nil
 	})
-	s.wants(outcome{}, append(accept[:2:2], append([]string{"gitaly-1"}, byPath...)...)...) // when the mark has closed
+	s.wants(outcome{}, append(accept[:2:2], append([]string{"gitaly-1"}, byPath...)...)...) // when the intent has closed
 	failed := s.run("check", "-q")
 	if want := "1 check(s) failed, at least one was fatal.\n"; failed.code != 1 || failed.stderr != "checks failed\n" || !strings.HasSuffix(failed.stdout, want) ||
 		!strings.Contains(failed.stdout, "Checking praefect migrations... Passed\nChecking gitaly node connectivity & disk access... Failed (fatal) error: the following nodes are not healthy: tcp://") {

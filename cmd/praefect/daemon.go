@@ -118,8 +118,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, fmt.Errorf("register the metrics of the session: %w", err)
 	}
 	var repair *replicator.Replicator // made below; nothing runs before
-	marks := ledger.New(node, talk{talks}, proxy.Reached(storages), ledger.Config{
-		Linger:      time.Duration(cfg.Consistency.MarkLinger),
+	intents := ledger.New(node, talk{talks}, proxy.Reached(storages), ledger.Config{
+		Linger:      time.Duration(cfg.Consistency.IntentLinger),
 		HoldTimeout: time.Duration(cfg.Consistency.HoldTimeout),
 		HoldLimit:   cfg.Consistency.HoldLimit,
 		LeaseWait:   time.Duration(cfg.Consistency.LeaseWait),
@@ -133,12 +133,12 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	})
 	jobs, catalogue, agreedOn := postgres.NewQueue(db), postgres.NewCatalogue(db), repairStorages{storages, node.View}
 	repair = replicator.New(replicator.Deps{
-		Ledger: node, Gate: gate{marks}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Leads: talks.Leads,
+		Ledger: node, Gate: gate{intents}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Leads: talks.Leads,
 		Watch: stream.Watch, Stamp: storage.WithTokenTime, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
 
 	deps := admin.Deps{
-		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Fills, jobs}, Local: adminLocal(node, talks),
+		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Backfills, jobs}, Local: adminLocal(node, talks),
 		Control: newControl(way{node: node}, talks, jobs),
 	}
 	allowed, err := access(cfg)
@@ -154,7 +154,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Register:  peers.Register,
 	})
 	server, err := proxy.New(proxy.Deps{
-		Node: node, Storages: storages, Ledger: marks, Transactions: votes, Peers: otherInstances(node), Logger: log,
+		Node: node, Storages: storages, Ledger: intents, Transactions: votes, Peers: otherInstances(node), Logger: log,
 		Register: answering{operators, aboutRepositories(node, agreedOn, catalogue, operators, log)}.register, Touched: repair.Touch,
 		Checks: checks(cfg, db, node.View), Methods: d.methods,
 	}, registry, proxy.Config{
@@ -172,7 +172,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, err
 	}
 
-	ready := newReadiness(func() error { return leased(marks) })
+	ready := newReadiness(func() error { return leased(intents) })
 	var parts []part
 	if cfg.PrometheusListenAddr != "" {
 		listener, err := listen(ctx, "tcp", cfg.PrometheusListenAddr)
@@ -199,7 +199,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		part{name: "session", run: talks.Run, ready: func(ctx context.Context) error {
 			return agreed(ctx, node, cfg, storages.States)
 		}},
-		part{name: "ledger", run: marks.Run},
+		part{name: "ledger", run: intents.Run},
 		part{name: "migrations", run: func(ctx context.Context) error { return migrate(ctx, db, log) }},
 		part{name: "replicator", run: repair.Run},
 		part{name: "operators", run: func(ctx context.Context) error {

@@ -114,7 +114,7 @@ func showLoss(r *gitalypb.DatalossResponse_Repository) string {
 	line(3, "In-Sync Storages:")
 	for _, s := range r.GetStorages() {
 		if s.GetBehindBy() == 0 {
-			line(4, "%s%s", s.GetName(), standing(s))
+			line(4, "%s%s", s.GetName(), storageState(s))
 		}
 	}
 	line(3, "Outdated Storages:")
@@ -124,13 +124,13 @@ func showLoss(r *gitalypb.DatalossResponse_Repository) string {
 			if n == 1 {
 				changes = "change"
 			}
-			line(4, "%s is behind by %d %s or less%s", s.GetName(), n, changes, standing(s))
+			line(4, "%s is behind by %d %s or less%s", s.GetName(), n, changes, storageState(s))
 		}
 	}
 	return text.String()
 }
 
-func standing(s *gitalypb.DatalossResponse_Repository_Storage) string {
+func storageState(s *gitalypb.DatalossResponse_Repository_Storage) string {
 	text := ""
 	if s.GetAssigned() {
 		text = ", assigned host"

@@ -86,7 +86,7 @@ func (t talk) Holds() []ledger.Hold {
 func (t talk) Report(applied state.Index, holding []ledger.HoldReport) {
 	reports := make([]lease.HoldReport, len(holding))
 	for i, h := range holding {
-		reports[i] = lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Marks: h.Marks}
+		reports[i] = lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents}
 	}
 	t.Session.Report(applied, reports)
 }
@@ -170,12 +170,12 @@ func (g gate) Repair(ctx context.Context, key state.Key, hold bool) (replicator.
 
 type ticket struct{ *ledger.Ticket }
 
-func (t ticket) InSync(ctx context.Context, storages []string) error {
-	return gateError(t.Ticket.InSync(ctx, storages))
+func (t ticket) MarkInSync(ctx context.Context, storages []string) error {
+	return gateError(t.Ticket.MarkInSync(ctx, storages))
 }
 
-func (t ticket) Settle(ctx context.Context, s replicator.Settlement) error {
-	return gateError(t.Ticket.Settle(ctx, ledger.Settlement(s)))
+func (t ticket) ResolveDoubt(ctx context.Context, s replicator.Resolution) error {
+	return gateError(t.Ticket.ResolveDoubt(ctx, ledger.Resolution(s)))
 }
 
 // gateError is err in the replicator's terms.
@@ -214,18 +214,18 @@ func (s adminStorages) Reach(virtualStorage, name string) admin.Reach {
 
 // adminRepair tells the operators' service how repair goes.
 type adminRepair struct {
-	fills func() []replicator.Fill
-	queue queue.Queue
+	backfills func() []replicator.Backfill
+	queue     queue.Queue
 }
 
-func (r adminRepair) Filling(virtualStorage, name string) *admin.Filling {
-	for _, fill := range r.fills() {
-		if fill.VirtualStorage != virtualStorage {
+func (r adminRepair) Backfilling(virtualStorage, name string) *admin.Backfilling {
+	for _, backfill := range r.backfills() {
+		if backfill.VirtualStorage != virtualStorage {
 			continue
 		}
-		for _, s := range fill.Storages {
+		for _, s := range backfill.Storages {
 			if s == name {
-				return &admin.Filling{Total: fill.Total, Done: fill.Done, Left: fill.Left}
+				return &admin.Backfilling{Total: backfill.Total, Done: backfill.Done, Left: backfill.Left}
 			}
 		}
 	}

@@ -52,18 +52,18 @@ func TestAdminRepair(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := adminRepair{queue: jobs, fills: func() []replicator.Fill {
-		return []replicator.Fill{{VirtualStorage: "default", Storages: []string{"b", "c"}, Total: 10, Done: 4, Left: 1}}
+	r := adminRepair{queue: jobs, backfills: func() []replicator.Backfill {
+		return []replicator.Backfill{{VirtualStorage: "default", Storages: []string{"b", "c"}, Total: 10, Done: 4, Left: 1}}
 	}}
 	got, err := r.Jobs(t.Context(), admin.QueueListRequest{State: "ready", Limit: 10})
 	if err != nil || len(got) != 1 || got[0].Target != "b,c" || got[0].State != "ready" || got[0].RelativePath != "a.git" || got[0].Reason != "behind" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if got := r.Filling("default", "c"); got == nil || *got != (admin.Filling{Total: 10, Done: 4, Left: 1}) {
+	if got := r.Backfilling("default", "c"); got == nil || *got != (admin.Backfilling{Total: 10, Done: 4, Left: 1}) {
 		t.Errorf("got %+v", got)
 	}
 	for _, name := range [][2]string{{"default", "a"}, {"other", "b"}} {
-		if got := r.Filling(name[0], name[1]); got != nil {
+		if got := r.Backfilling(name[0], name[1]); got != nil {
 			t.Errorf("%v: got %+v", name, got)
 		}
 	}

@@ -54,7 +54,7 @@ func (o overriding) storage(vs, name string) *state.Storage {
 	return nil
 }
 
-func drained(s *state.Storage) bool { return s.Standing == state.Out && s.Why == state.WhyDrained }
+func drained(s *state.Storage) bool { return s.State == state.Out && s.Why == state.WhyDrained }
 
 // Pause implements admin.Overriding.
 func (o overriding) Pause(ctx context.Context, r admin.PauseRequest) (admin.PauseResponse, error) {

@@ -21,8 +21,8 @@ var errNoLease = errors.New("no lease: this instance does not hear from a majori
 
 // leased says why an instance may not route requests by the agreed state now, or
 // nil: it has no lease, or its view is older than that of the lease.
-func leased(marks *ledger.Ledger) error {
-	if _, ok := marks.Reading(); !ok {
+func leased(intents *ledger.Ledger) error {
+	if _, ok := intents.Reading(); !ok {
 		return errNoLease
 	}
 	return nil

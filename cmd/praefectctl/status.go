@@ -100,10 +100,10 @@ func showStatus(out *output, answer admin.StatusResponse) {
 				role = "primary"
 			}
 			rows = append(rows, []string{
-				out.mark(storageSign(st)), st.Name, role, standing(st), yesNo(st.Reachable), strconv.Itoa(st.Behind), st.Error,
+				out.mark(storageSign(st)), st.Name, role, storageState(st), yesNo(st.Reachable), strconv.Itoa(st.Behind), st.Error,
 			})
 		}
-		out.table([]string{"", "STORAGE", "ROLE", "STANDING", "REACHABLE", "BEHIND", "PROBLEM"}, rows)
+		out.table([]string{"", "STORAGE", "ROLE", "STATE", "REACHABLE", "BEHIND", "PROBLEM"}, rows)
 		if vs.Unavailable > 0 {
 			out.printf("%s unavailable repositories: %d; list: praefectctl dataloss -virtual-storage %s\n", out.mark(bad), vs.Unavailable, vs.Name)
 		}
@@ -146,20 +146,20 @@ func storageSign(st admin.Storage) sign {
 	switch {
 	case !st.Reachable:
 		return bad
-	case st.Standing == state.Filling:
+	case st.State == state.Backfilling:
 		return busy
-	case st.Standing != state.Serving || st.Slow:
+	case st.State != state.Serving || st.Slow:
 		return warning
 	}
 	return good
 }
 
-// standing is the standing of a storage with what is to be said about it.
-func standing(st admin.Storage) string {
-	text := string(st.Standing)
+// storageState is the state of a storage with what is to be said about it.
+func storageState(st admin.Storage) string {
+	text := string(st.State)
 	switch {
-	case st.Filling != nil && st.Filling.Total > 0:
-		text += fmt.Sprintf(" %d/%d", st.Filling.Done, st.Filling.Total)
+	case st.Backfilling != nil && st.Backfilling.Total > 0:
+		text += fmt.Sprintf(" %d/%d", st.Backfilling.Done, st.Backfilling.Total)
 	case st.Why != "":
 		text += " (" + st.Why + ")"
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 func TestStatus_table(t *testing.T) {
-	filling := newInstance(t)
-	filling.Returned("default", "gitaly-2", "another disk")
+	backfilling := newInstance(t)
+	backfilling.Returned("default", "gitaly-2", "another disk")
 	healthy := newInstance(t)
 	degraded := newInstance(t)
 	degraded.Lose("gitaly-2")
@@ -28,33 +28,33 @@ func TestStatus_table(t *testing.T) {
 	}{
 		{"healthy", healthy, 0, `
 * default: healthy, primary gitaly-1, epoch 2
-   STORAGE   ROLE       STANDING  REACHABLE  BEHIND
-*  gitaly-1  primary    serving   yes        0
-*  gitaly-2  secondary  serving   yes        0
+   STORAGE   ROLE       STATE    REACHABLE  BEHIND
+*  gitaly-1  primary    serving  yes        0
+*  gitaly-2  secondary  serving  yes        0
 
 healthy; leader praefect-1; answered by praefect-1
 `},
-		{"filling", filling, 3, `
+		{"backfilling", backfilling, 3, `
 ! default: degraded, primary gitaly-1, epoch 3
-   STORAGE   ROLE       STANDING      REACHABLE  BEHIND
-*  gitaly-1  primary    serving       yes        0
-~  gitaly-2  secondary  filling 4/10  yes        0
+   STORAGE   ROLE       STATE             REACHABLE  BEHIND
+*  gitaly-1  primary    serving           yes        0
+~  gitaly-2  secondary  backfilling 4/10  yes        0
 
 degraded; leader praefect-1; answered by praefect-1
 `},
 		{"degraded", degraded, 3, `
 ! default: degraded, primary gitaly-1, epoch 2
-   STORAGE   ROLE       STANDING  REACHABLE  BEHIND  PROBLEM
-*  gitaly-1  primary    serving   yes        0
-x  gitaly-2  secondary  serving   no         1       connection refused
+   STORAGE   ROLE       STATE    REACHABLE  BEHIND  PROBLEM
+*  gitaly-1  primary    serving  yes        0
+x  gitaly-2  secondary  serving  no         1       connection refused
 
 degraded; leader praefect-1; answered by praefect-1
 `},
 		{"unavailable", unavailable, 4, `
 x default: unavailable, primary gitaly-1, epoch 2
-   STORAGE   ROLE       STANDING  REACHABLE  BEHIND  PROBLEM
-x  gitaly-1  primary    serving   no         0       connection refused
-*  gitaly-2  secondary  serving   yes        1
+   STORAGE   ROLE       STATE    REACHABLE  BEHIND  PROBLEM
+x  gitaly-1  primary    serving  no         0       connection refused
+*  gitaly-2  secondary  serving  yes        1
 x unavailable repositories: 1; list: praefectctl dataloss -virtual-storage default
 
 unavailable; leader praefect-1; answered by praefect-1
@@ -111,9 +111,9 @@ func TestStatus_withoutALeader(t *testing.T) {
 	address := alone.serve(t)
 	got := praefectctl(t, nil, "-endpoints", address, "status")
 	if want := `* default: healthy, primary gitaly-1, epoch 2
-   STORAGE   ROLE       STANDING  REACHABLE  BEHIND
-*  gitaly-1  primary    serving   yes        0
-*  gitaly-2  secondary  serving   yes        0
+   STORAGE   ROLE       STATE    REACHABLE  BEHIND
+*  gitaly-1  primary    serving  yes        0
+*  gitaly-2  secondary  serving  yes        0
 
 ! gitaly-2 has primary = true in the settings: praefectctl promote gitaly-2
 x no leader: this is what praefect-1 knows by itself; it takes no writes without a lease

@@ -150,7 +150,7 @@ func TestPromote_refusesAnotherPlanThanConfirmed(t *testing.T) {
 	address := i.serve(t)
 	think := func() { // meanwhile something else happens
 		i.Returned("default", "gitaly-2", "another disk")
-		i.Filled("default", "gitaly-2")
+		i.Backfilled("default", "gitaly-2")
 	}
 	got := operator{types: "y\n", asked: true, thinks: think}.run(t, "-endpoints", address, "promote", "gitaly-2")
 	if got.code != exitRefused || !strings.Contains(got.stderr, "at epoch") {

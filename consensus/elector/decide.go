@@ -26,7 +26,7 @@ func Decide(in Input, memory Memory) Decision {
 		if d.failOver(vs, massive) {
 			continue
 		}
-		d.returns(vs)
+		d.rejoin(vs)
 	}
 	d.retire()
 	return d.out
@@ -66,17 +66,17 @@ func (d *decider) remember(before Memory) Memory {
 			// Of one that was out already nobody knows here when it died.
 			if since, ok := before.died[name]; count.Dead && ok {
 				now.died[name] = since
-			} else if count.Dead && s.Standing != state.Out {
+			} else if count.Dead && s.State != state.Out {
 				now.died[name] = d.Now
 			}
 			if before.alive[name] || !count.Dead && count.Agreed() {
 				now.alive[name] = true
 			}
-			if since, ok := before.unseen[name]; ok && s.Standing == state.Fenced && count.Disk() == "" {
+			if since, ok := before.unseen[name]; ok && s.State == state.Fenced && count.Disk() == "" {
 				now.unseen[name] = since
 			}
 			disk := count.Disk()
-			// What a connection older than the standing says is over.
+			// What a connection older than the state says is over.
 			if disk == "" || disk == s.FilesystemID && !count.WellSince(s.Since) || disk != s.FilesystemID && !count.Agreed() {
 				continue
 			}
@@ -171,7 +171,7 @@ func (d *decider) failOver(vs *state.VirtualStorage, massive bool) bool {
 	var dead []string
 	for _, s := range vs.Succession {
 		name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
-		if count := d.Tally[name]; count.Dead && s.Standing == state.Serving {
+		if count := d.Tally[name]; count.Dead && s.State == state.Serving {
 			dead = append(dead, s.Name)
 		}
 	}
@@ -215,7 +215,7 @@ func (d *decider) wereAlive(vs *state.VirtualStorage, names []string) bool {
 // connected to it.
 func (d *decider) successor(vs *state.VirtualStorage, dead []string) bool {
 	return slices.ContainsFunc(vs.Succession, func(s state.Storage) bool {
-		return s.Standing == state.Serving && !slices.Contains(dead, s.Name) &&
+		return s.State == state.Serving && !slices.Contains(dead, s.Name) &&
 			d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].Agreed()
 	})
 }

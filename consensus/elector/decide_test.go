@@ -46,7 +46,7 @@ func TestDecide_aNewLeaderGoesOn(t *testing.T) {
 			r.look["g1"], r.memory = tc.g1, Memory{}
 			r.step(0)
 			r.want(tc.want)
-			if out := r.vs().Storage("g1"); out.Standing == state.Out && tc.why != state.WhySwitchover && out.Why != tc.why {
+			if out := r.vs().Storage("g1"); out.State == state.Out && tc.why != state.WhySwitchover && out.Why != tc.why {
 				t.Errorf("out because %q", out.Why)
 			}
 		})
@@ -183,5 +183,5 @@ func TestDecide_defines(t *testing.T) {
 	delete(r.sees, "g4")
 	r.step(0)
 	r.did("return g4 E")
-	r.want("g1 serving A, g2 serving B, g3 serving C, g4 filling E")
+	r.want("g1 serving A, g2 serving B, g3 serving C, g4 backfilling E")
 }

@@ -104,12 +104,12 @@ func Begin(r Request, m Moment) (op Operation, already bool, err error) {
 		return op, false, fmt.Errorf("%w: the epoch of %q is %d, not %d: look at the plan again", ErrRefused, vs.Name, vs.Epoch, r.Epoch)
 	case len(vs.Fenced()) > 0:
 		return op, false, fmt.Errorf("%w: %q is in the middle of another change", ErrRefused, vs.Name)
-	case r.Verb == Drain && s.Standing == state.Out && s.Why == state.WhyDrained:
+	case r.Verb == Drain && s.State == state.Out && s.Why == state.WhyDrained:
 		return op, true, nil
-	case r.Verb == Drain && s.Standing == state.Out:
+	case r.Verb == Drain && s.State == state.Out:
 		return op, false, nil
-	case s.Standing != state.Serving:
-		return op, false, fmt.Errorf("%w: %q is %s; only a storage that serves can be part of a switchover", ErrRefused, s.Name, s.Standing)
+	case s.State != state.Serving:
+		return op, false, fmt.Errorf("%w: %q is %s; only a storage that serves can be part of a switchover", ErrRefused, s.Name, s.State)
 	case r.Verb == Drain && !vs.ServesBeside(s.Name):
 		return op, false, fmt.Errorf("%w: no other storage of %q serves", ErrRefused, vs.Name)
 	case r.Verb == Promote && !m.Tally[name(vs, s.Name)].WellSince(0):
@@ -135,7 +135,7 @@ func (o Operation) Passes(view *state.State) []string {
 		if s.Name == o.Storage {
 			break
 		}
-		if s.Standing == state.Serving {
+		if s.State == state.Serving {
 			passed = append(passed, s.Name)
 		}
 	}
@@ -173,7 +173,7 @@ func (o Operation) Waits(view *state.State) int {
 func onlyOn(vs *state.VirtualStorage, e *state.Entry, storage string) bool {
 	here := false
 	for s := range vs.InSync(e) {
-		if s.Name != storage && s.Standing == state.Serving {
+		if s.Name != storage && s.State == state.Serving {
 			return false
 		}
 		here = here || s.Name == storage
@@ -255,7 +255,7 @@ func (o Operation) waiting(m Moment) (inFlight int, waiting []state.Incarnation)
 			continue
 		}
 		r, ok := m.Holding[in.Incarnation]
-		if !ok || r.ID != o.ID || !r.Applied || r.InFlight > 0 || r.Marks > 0 {
+		if !ok || r.ID != o.ID || !r.Applied || r.InFlight > 0 || r.Intents > 0 {
 			waiting = append(waiting, in.Incarnation)
 		}
 		if ok && r.ID == o.ID {
@@ -270,7 +270,7 @@ func (o Operation) fence(vs *state.VirtualStorage, m Moment) *state.Command {
 	f := &state.Fence{VirtualStorage: vs.Name, Storages: o.Passes(m.View), Why: state.WhySwitchover, Epoch: vs.Epoch, By: o.By}
 	if o.Verb == Drain {
 		f.Why = state.WhyDrained
-		if vs.Storage(o.Storage).Standing == state.Out {
+		if vs.Storage(o.Storage).State == state.Out {
 			return &state.Command{Drain: &state.Drain{VirtualStorage: vs.Name, Storage: o.Storage, By: o.By}}
 		}
 	}

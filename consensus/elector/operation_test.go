@@ -70,9 +70,9 @@ func (o *operating) propose(c state.Command) {
 }
 
 // hold has every instance report how far it is.
-func (o *operating) hold(inFlight, marks int) {
+func (o *operating) hold(inFlight, intents int) {
 	for _, in := range o.in.View.Instances {
-		o.holding[in.Incarnation] = lease.HoldReport{ID: "x", Applied: true, InFlight: inFlight, Marks: marks}
+		o.holding[in.Incarnation] = lease.HoldReport{ID: "x", Applied: true, InFlight: inFlight, Intents: intents}
 	}
 }
 
@@ -95,9 +95,9 @@ func (r *rig) behind(path string, names ...string) {
 		}
 	}
 	r.apply(1,
-		state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{path}, Kind: state.Open}},
-		state.Command{Wrote: &state.Wrote{VirtualStorage: "default", Paths: []string{path}, Primary: primary.Name, Epoch: vs.Epoch, Agreeing: agreeing}},
-		state.Command{Close: &state.Close{VirtualStorage: "default", Paths: []string{path}}},
+		state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{path}, Kind: state.Open}},
+		state.Command{MarkBehind: &state.MarkBehind{VirtualStorage: "default", Paths: []string{path}, Primary: primary.Name, Epoch: vs.Epoch, Agreeing: agreeing}},
+		state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: []string{path}}},
 	)
 }
 
@@ -254,10 +254,10 @@ func TestOperation_drainLeavesNothingBehind(t *testing.T) {
 		t.Errorf("waits for %d repositories", o.progress.Behind)
 	}
 	key := state.Key{VirtualStorage: "default", RelativePath: "a.git"}
-	r.apply(1, state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.Open}})
+	r.apply(1, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.Open}})
 	r.apply(1,
-		state.Command{InSync: &state.InSync{Key: key, Storages: []string{"g3"}, AsOf: r.in.View.Index}},
-		state.Command{Close: &state.Close{VirtualStorage: "default", Paths: []string{"a.git"}}},
+		state.Command{MarkInSync: &state.MarkInSync{Key: key, Storages: []string{"g3"}, AsOf: r.in.View.Index}},
+		state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: []string{"a.git"}}},
 	)
 	o.advance(0)
 	o.at(Flip)

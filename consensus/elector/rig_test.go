@@ -66,7 +66,7 @@ func newRig(t *testing.T) *rig {
 	r.step(0)
 	for _, name := range []string{"g2", "g3"} {
 		s := r.vs().Storage(name)
-		r.apply(1, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: s.FilesystemID, Filled: s.Since}})
+		r.apply(1, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: s.FilesystemID, Backfilled: s.Since}})
 	}
 	r.want("g1 serving A, g2 serving B, g3 serving C")
 	r.history = nil
@@ -100,8 +100,8 @@ func short(c state.Command) string {
 	switch {
 	case c.Define != nil:
 		return fmt.Sprint("define ", c.Define.Storages)
-	case c.Return != nil:
-		return fmt.Sprint("return ", c.Return.Storage, " ", c.Return.FilesystemID)
+	case c.Rejoin != nil:
+		return fmt.Sprint("return ", c.Rejoin.Storage, " ", c.Rejoin.FilesystemID)
 	case c.Fence != nil:
 		return fmt.Sprint("fence ", c.Fence.Storages, " ", c.Fence.Why)
 	case c.Admit != nil:
@@ -166,12 +166,12 @@ func (r *rig) tally() map[verdict.Name]verdict.Count {
 	return verdict.Tally(r.in.Now, 300*time.Millisecond, voters, ballots)
 }
 
-// want checks the succession: names, standings, disks.
+// want checks the succession: names, states, disks.
 func (r *rig) want(succession string) {
 	r.t.Helper()
 	var got []string
 	for _, s := range r.vs().Succession {
-		got = append(got, fmt.Sprintf("%s %s %s", s.Name, s.Standing, s.FilesystemID))
+		got = append(got, fmt.Sprintf("%s %s %s", s.Name, s.State, s.FilesystemID))
 	}
 	if strings.Join(got, ", ") != succession {
 		r.t.Errorf("got %q, want %q", strings.Join(got, ", "), succession)

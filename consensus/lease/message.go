@@ -76,7 +76,7 @@ type HoldReport struct {
 	// Applied tells that new writes are kept waiting.
 	Applied bool `json:"applied"`
 	// InFlight and Marks count what the instance still has of the virtual
-	// storage: writes under way, and marks in the ledger.
+	// storage: writes under way, and intents in the ledger.
 	InFlight int `json:"in_flight"`
-	Marks    int `json:"marks"`
+	Intents  int `json:"intents"`
 }

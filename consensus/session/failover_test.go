@@ -9,7 +9,7 @@ import (
 )
 
 func (w *world) stands(want string) func() bool {
-	return func() bool { return w.standings() == want }
+	return func() bool { return w.storageStates() == want }
 }
 
 const (
@@ -23,7 +23,7 @@ func TestSession_failsOver(t *testing.T) {
 		w.settle()
 		w.kill("g1", w.nodes[0])
 		w.pass(5 * time.Second)
-		if got := w.standings(); got != healthy {
+		if got := w.storageStates(); got != healthy {
 			t.Fatalf("one of three said dead: %s", got)
 		}
 		w.kill("g1", w.nodes[1])
@@ -44,7 +44,7 @@ func TestSession_failsOverWithoutOneInstance(t *testing.T) {
 		w.settle()
 		w.change(func() { w.nodes[2].cut = true })
 		w.kill("g1", w.nodes[:2]...)
-		for w.standings() != withoutG1 {
+		for w.storageStates() != withoutG1 {
 			w.pass(time.Millisecond)
 		}
 		if w.nodes[2].leased() {
@@ -96,7 +96,7 @@ func TestSession_starvedInstanceHasNoOpinion(t *testing.T) {
 		w.change(func() { w.nodes[0].jump += 10 * time.Second })
 		w.kill("g1", w.nodes[0])
 		w.pass(300 * time.Millisecond)
-		if got := w.standings(); got != healthy {
+		if got := w.storageStates(); got != healthy {
 			t.Errorf("a starved instance was believed: %s", got)
 		}
 		w.within(time.Second, "the failover", w.stands(withoutG1))

@@ -63,7 +63,7 @@ func (s *Session) connectedAt(name verdict.Name, e Evidence, view *state.State) 
 		return 0
 	}
 	if vs := view.VirtualStorage(name.VirtualStorage); vs != nil {
-		if st := vs.Storage(name.Storage); st != nil && st.Standing == state.Out && c.at < st.Since {
+		if st := vs.Storage(name.Storage); st != nil && st.State == state.Out && c.at < st.Since {
 			s.storages.Renew(name.VirtualStorage, name.Storage, e.Generation)
 		}
 	}

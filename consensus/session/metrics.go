@@ -6,7 +6,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Collector exports what a Session knows, and the standing of the storages. It
+// Collector exports what a Session knows, and the state of the storages. It
 // asks nobody when it is scraped.
 func (s *Session) Collector() prometheus.Collector { return collector{s} }
 
@@ -27,13 +27,13 @@ var (
 		"Epoch of the virtual storage: it rises when a storage begins or ceases to serve.", []string{"virtual_storage"}, nil)
 	primaries = prometheus.NewDesc("gitaly_praefect_primaries",
 		"1 for the storage that is the primary.", []string{"virtual_storage", "gitaly_storage"}, nil)
-	standing = prometheus.NewDesc("praefect_storage_standing",
-		"1 for the standing that the storage has.", []string{"virtual_storage", "gitaly_storage", "standing"}, nil)
+	storageState = prometheus.NewDesc("praefect_storage_state",
+		"1 for the state that the storage has.", []string{"virtual_storage", "gitaly_storage", "state"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{leaseSeconds, leads, watermark, holds, alarms, epoch, primaries, standing} {
+	for _, d := range []*prometheus.Desc{leaseSeconds, leads, watermark, holds, alarms, epoch, primaries, storageState} {
 		to <- d
 	}
 }
@@ -55,8 +55,8 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 		primary, ok := vs.Primary(nil)
 		for _, st := range vs.Succession {
 			gauge(primaries, one(ok && st.Name == primary.Name), vs.Name, st.Name)
-			for _, is := range []state.Standing{state.Serving, state.Fenced, state.Out, state.Filling} {
-				gauge(standing, one(st.Standing == is), vs.Name, st.Name, string(is))
+			for _, is := range []state.StorageState{state.Serving, state.Fenced, state.Out, state.Backfilling} {
+				gauge(storageState, one(st.State == is), vs.Name, st.Name, string(is))
 			}
 		}
 	}

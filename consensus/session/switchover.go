@@ -112,7 +112,7 @@ func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 	if r.Verb == elector.Drain {
 		plan.Successor = plan.Primary
 		for s := range vs.InSync(nil) {
-			if s.Name != r.Storage && s.Standing == state.Serving {
+			if s.Name != r.Storage && s.State == state.Serving {
 				plan.Successor = s.Name
 				break
 			}

@@ -37,7 +37,7 @@ func TestSession_promotes(t *testing.T) {
 		if err != nil || outcome.Primary != "g3" || outcome.Held > 200*time.Millisecond || outcome.Epoch != plan.Epoch+2 {
 			t.Errorf("got %+v, %v", outcome, err)
 		}
-		if got := w.standings(); got != "g3 serving g1 serving g2 serving " {
+		if got := w.storageStates(); got != "g3 serving g1 serving g2 serving " {
 			t.Errorf("got %s", got)
 		}
 		for _, n := range w.nodes {
@@ -54,11 +54,11 @@ func TestSession_drains(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		w.settle()
 		outcome, _, err := switchOver(t.Context(), w.nodes[0], elector.Request{Verb: elector.Drain, Storage: "g1"})
-		if err != nil || outcome.Primary != "g2" || w.standings() != withoutG1 {
-			t.Errorf("got %+v, %v: %s", outcome, err, w.standings())
+		if err != nil || outcome.Primary != "g2" || w.storageStates() != withoutG1 {
+			t.Errorf("got %+v, %v: %s", outcome, err, w.storageStates())
 		}
 		w.pass(time.Minute)
-		if got := w.standings(); got != withoutG1 {
+		if got := w.storageStates(); got != withoutG1 {
 			t.Errorf("it came back: %s", got)
 		}
 	})
@@ -88,7 +88,7 @@ func TestSession_holdsAndReleases(t *testing.T) {
 		if left := until - w.nodes[2].now(); left < -20*time.Millisecond || left > 20*time.Millisecond {
 			t.Errorf("given up %v before the end of the hold", left)
 		}
-		if got := w.standings(); got != healthy {
+		if got := w.storageStates(); got != healthy {
 			t.Errorf("got %s", got)
 		}
 	})
@@ -106,7 +106,7 @@ func TestSession_givesUpInTime(t *testing.T) {
 		w.within(20*time.Millisecond, "the release", func() bool { return len(w.nodes[2].session.Holds()) == 0 })
 		w.change(func() { w.nodes[1].inFlight = 0 })
 		w.pass(time.Second)
-		if got := w.standings(); got != healthy {
+		if got := w.storageStates(); got != healthy {
 			t.Errorf("got %s", got)
 		}
 	})
@@ -125,7 +125,7 @@ func TestSession_switchoverEndsWithTheTerm(t *testing.T) {
 		}},
 		{name: "fenced", want: session.ErrUnknown, then: backAgain, until: func(w *world) func() bool {
 			return func() bool {
-				fenced := w.standings() == "g1 fenced g2 serving g3 serving "
+				fenced := w.storageStates() == "g1 fenced g2 serving g3 serving "
 				return fenced
 			}
 		}},
@@ -149,7 +149,7 @@ func TestSession_switchoverEndsWithTheTerm(t *testing.T) {
 					t.Errorf("got %v", err)
 				}
 				w.pass(5 * time.Second)
-				if got := w.standings(); got != tc.then {
+				if got := w.storageStates(); got != tc.then {
 					t.Errorf("got %s", got)
 				}
 				for _, n := range w.nodes {

@@ -72,9 +72,9 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 		}
 		w.apply(1, state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}})
 		for _, name := range []string{"g1", "g2", "g3"} {
-			w.apply(1, state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: name, FilesystemID: name}})
-			if s := w.vs().Storage(name); s.Standing == state.Filling {
-				w.apply(1, state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: name, FilesystemID: name, Filled: s.Since}})
+			w.apply(1, state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: name}})
+			if s := w.vs().Storage(name); s.State == state.Backfilling {
+				w.apply(1, state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: name, Backfilled: s.Since}})
 			}
 		}
 		for _, n := range w.nodes {
@@ -380,13 +380,13 @@ func (w *world) revive(storage string) {
 	}
 }
 
-// standings are the storages in their order.
-func (w *world) standings() string {
+// storageStates are the storages in their order.
+func (w *world) storageStates() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all string
 	for _, s := range w.vs().Succession {
-		all += fmt.Sprintf("%s %s ", s.Name, s.Standing)
+		all += fmt.Sprintf("%s %s ", s.Name, s.State)
 	}
 	return all
 }
@@ -400,7 +400,7 @@ func (w *world) await(what string, is func() bool) time.Duration {
 	began := time.Now()
 	for !is() {
 		if time.Since(began) > time.Minute {
-			w.t.Fatalf("not within a minute: %s (%s)", what, w.standings())
+			w.t.Fatalf("not within a minute: %s (%s)", what, w.storageStates())
 		}
 		time.Sleep(time.Millisecond)
 	}

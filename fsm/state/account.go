@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-func (c *Wrote) invalid() string {
+func (c *MarkBehind) invalid() string {
 	switch c.Deleted {
 	case DeletedKeep, DeletedSet, DeletedClear:
 	default:
@@ -20,12 +20,12 @@ func (c *Wrote) invalid() string {
 	return ""
 }
 
-// apply accounts for every storage, whatever its standing: one that is not an
+// apply accounts for every storage, whatever its state: one that is not an
 // in-sync serving storage which agrees is behind from here on. So is one that was
 // fenced after the write's epoch: what was sent to it may have been cut off. A name
 // in Agreeing that is no storage was removed since, and has nothing to account for.
-func (c *Wrote) apply(t *transition) *Refusal {
-	vs, refusal := t.marked(c.VirtualStorage, c.Paths...)
+func (c *MarkBehind) apply(t *transition) *Refusal {
+	vs, refusal := t.withIntent(c.VirtualStorage, c.Paths...)
 	if refusal != nil {
 		return refusal
 	}
@@ -41,7 +41,7 @@ func (c *Wrote) apply(t *transition) *Refusal {
 		k := Key{c.VirtualStorage, path}
 		e := t.entry(k).clone()
 		e.Behind = vs.names(func(s *Storage) bool {
-			agrees := s.Standing == Serving && s.FencedEpoch <= c.Epoch && slices.Contains(c.Agreeing, s.Name)
+			agrees := s.State == Serving && s.FencedEpoch <= c.Epoch && slices.Contains(c.Agreeing, s.Name)
 			return !agrees || e.IsBehind(s.Name)
 		})
 		switch c.Deleted {

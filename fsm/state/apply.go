@@ -54,7 +54,7 @@ type command interface {
 // touchesLedger tells the commands that a number orders.
 func touchesLedger(c command) bool {
 	switch c.(type) {
-	case *OpenMark, *Close, *Wrote, *InSync, *Settle, *AcceptLoss:
+	case *OpenIntent, *CloseIntent, *MarkBehind, *MarkInSync, *ResolveDoubt, *AcceptLoss:
 		return true
 	}
 	return false
@@ -131,7 +131,7 @@ func refuse(why Reason, format string, args ...any) *Refusal {
 	return &Refusal{Reason: why, Detail: fmt.Sprintf(format, args...)}
 }
 
-// entry returns the entry as this batch has left it, nil for an ordinary
+// entry returns the entry as this batch has left it, nil for a clean
 // repository.
 func (t *transition) entry(k Key) *Entry {
 	e, _ := t.ledger.Get(k.appendTo(nil))
@@ -145,7 +145,7 @@ func (t *transition) put(k Key, e *Entry) {
 	key := k.appendTo(nil)
 	before, _ := t.ledger.Get(key)
 	t.recount(k.VirtualStorage, before, e)
-	if len(e.Marks) == 0 && len(e.Behind) == 0 {
+	if len(e.Intents) == 0 && len(e.Behind) == 0 {
 		t.ledger.Delete(key)
 		return
 	}
@@ -189,14 +189,14 @@ func (t *transition) rewrite(vs string, fn func(*Entry) *Entry) {
 	}
 }
 
-// clone returns a copy to be changed, an empty one for an ordinary repository.
-// What marks point to is shared: it is replaced, never changed.
+// clone returns a copy to be changed, an empty one for a clean repository.
+// What intents point to is shared: it is replaced, never changed.
 func (e *Entry) clone() *Entry {
 	if e == nil {
 		return &Entry{}
 	}
 	c := *e
-	c.Marks = slices.Clone(e.Marks)
+	c.Intents = slices.Clone(e.Intents)
 	c.Behind = slices.Clone(e.Behind)
 	return &c
 }

@@ -28,11 +28,11 @@ func TestState_Apply_numbers(t *testing.T) {
 	}{
 		{100, both, "ok ok "},
 		{100, []Command{closing(false), define("p", "q", "r")}, "out-of-order ok "},
-		{99, []Command{closing(false), wrote("p"), insync(1, "q"), open(Solo), settle(w, "p")},
+		{99, []Command{closing(false), markBehind("p"), markInSync(1, "q"), open(PrimaryOnly), resolveDoubt(w, "p")},
 			"out-of-order out-of-order out-of-order out-of-order out-of-order "},
 		{0, []Command{closing(false)}, "out-of-order "},
 		{7, []Command{define("p", "q", "r"), reach("p", "disk-p")}, "ok ok "}, // numbers order the ledger only
-		{101, []Command{closing(false), closing(false)}, "ok no-mark "},
+		{101, []Command{closing(false), closing(false)}, "ok no-intent "},
 		{101, []Command{open(Open)}, "out-of-order "}, // a refused command claims the number too
 	} {
 		got := reasons(w.batch(Batch{Incarnation: alpha, Number: step.number, Commands: step.cmds}))
@@ -49,10 +49,10 @@ func TestState_Apply_repeatedRequest(t *testing.T) {
 	w := newWorld(t)
 	b := Batch{RequestID: "once", Incarnation: alpha, Number: 100, Commands: []Command{open(Open), closing(false), closing(false)}}
 	first := w.batch(b)
-	if got, want := reasons(first), "ok ok no-mark "; got != want {
+	if got, want := reasons(first), "ok ok no-intent "; got != want {
 		t.Fatalf("got %q, want %q", got, want)
 	}
-	w.batch(Batch{Incarnation: alpha, Number: 101, Commands: []Command{open(Solo)}})
+	w.batch(Batch{Incarnation: alpha, Number: 101, Commands: []Command{open(PrimaryOnly)}})
 	before := *w.State
 	if again := w.batch(b); !reflect.DeepEqual(again, first) {
 		t.Errorf("got %+v, want %+v", again, first)
@@ -73,7 +73,7 @@ func TestState_Apply_remembersTheLatestAnswers(t *testing.T) {
 	for i := range AnswersKept - 1 {
 		w.batch(Batch{RequestID: fmt.Sprint(i), Incarnation: alpha, Commands: []Command{define("p", "q", "r")}})
 	}
-	if got, want := reasons(w.batch(b)), "no-mark "; got != want {
+	if got, want := reasons(w.batch(b)), "no-intent "; got != want {
 		t.Fatalf("the last one remembered: got %q, want %q", got, want)
 	}
 	w.batch(Batch{RequestID: "one more", Incarnation: alpha, Commands: []Command{define("p", "q", "r")}})
@@ -107,12 +107,12 @@ func TestState_Apply_unknownProposer(t *testing.T) {
 func TestState_Apply_commandsOfABatchSeeEachOther(t *testing.T) {
 	w := newWorld(t)
 	got := reasons(w.batch(Batch{Incarnation: alpha, Number: 100, Commands: []Command{
-		open(Solo), wrote("p"), closing(true), closing(false),
+		open(PrimaryOnly), markBehind("p"), closing(true), closing(false),
 	}}))
-	if want := "ok ok ok no-mark "; got != want {
+	if want := "ok ok ok no-intent "; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got, want := w.entry().String(), "dirty(1), behind q+r"; got != want {
+	if got, want := w.entry().String(), "in doubt(1), behind q+r"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -173,8 +173,8 @@ func TestState_Apply_leavesFormerStatesAsTheyWere(t *testing.T) {
 	keep := func() { all = append(all, former{w.State, snapshotOf(t, w.State)}) }
 	keep()
 	for _, c := range []Command{
-		open(Open, "q"), open(Solo, "r"), wrote("p", "q"), closing(true), open(Open), wrote("p"),
-		reach("q", "new"), define("p", "q", "r", "s"), insync(0, "r"), closing(true), define("p", "q", "r"),
+		open(Open, "q"), open(PrimaryOnly, "r"), markBehind("p", "q"), closing(true), open(Open), markBehind("p"),
+		reach("q", "new"), define("p", "q", "r", "s"), markInSync(0, "r"), closing(true), define("p", "q", "r"),
 		w.fencing(WhyDead, "p"), {Pause: &Pause{}},
 		{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "r"}}, {Resume: &Resume{}},
 	} {

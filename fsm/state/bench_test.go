@@ -28,9 +28,9 @@ func BenchmarkState_Apply(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				apply(open(Solo, "p"))
-				apply(wrote("p"))
-				apply(insync(s.Index, "q", "r"))
+				apply(open(PrimaryOnly, "p"))
+				apply(markBehind("p"))
+				apply(markInSync(s.Index, "q", "r"))
 				if r := apply(closing(false)); r.Refusal != nil {
 					b.Fatal(r.Refusal)
 				}
@@ -40,7 +40,7 @@ func BenchmarkState_Apply(b *testing.B) {
 }
 
 // ledgerOf is a state with that many entries, as a storage that is away leaves
-// them: a third with a mark on top.
+// them: a third with an intent on top.
 func ledgerOf(tb testing.TB, entries int) *State {
 	w := newWorld(tb)
 	s, number := w.State, w.number
@@ -57,7 +57,7 @@ func ledgerOf(tb testing.TB, entries int) *State {
 	for i := range entries {
 		path := fmt.Sprintf("@hashed/%02x/%02x/%064x.git", i%256, i/256%256, i)
 		apply(paths(open(Open, "p", "q"), path))
-		apply(paths(wrote("p", "q"), path))
+		apply(paths(markBehind("p", "q"), path))
 		if i%3 != 0 {
 			apply(paths(closing(false), path))
 		}

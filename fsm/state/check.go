@@ -84,31 +84,31 @@ func (v *VirtualStorage) check(index Index) error {
 // check checks I2 and I5.
 func (s *Storage) check(index Index, epoch uint64) error {
 	whys := []string{""}
-	switch s.Standing {
-	case Serving, Filling:
+	switch s.State {
+	case Serving, Backfilling:
 	case Fenced:
 		whys = []string{WhyDead, WhyDrained, WhySwitchover}
 	case Out:
 		whys = []string{WhyDead, WhyDrained}
 	default:
-		return fmt.Errorf("no standing %q", s.Standing)
+		return fmt.Errorf("no state %q", s.State)
 	}
 	switch {
 	case !slices.Contains(whys, s.Why):
-		return fmt.Errorf("%s because %q", s.Standing, s.Why)
-	case s.Standing == Fenced && s.FencedEpoch == 0:
+		return fmt.Errorf("%s because %q", s.State, s.Why)
+	case s.State == Fenced && s.FencedEpoch == 0:
 		return errors.New("fenced at no epoch")
 	case s.New && s.holds():
-		return fmt.Errorf("%s, but never served", s.Standing)
+		return fmt.Errorf("%s, but never served", s.State)
 	case s.Since == 0 || s.Since > index:
-		return fmt.Errorf("%s since index %d of %d", s.Standing, s.Since, index)
+		return fmt.Errorf("%s since index %d of %d", s.State, s.Since, index)
 	case s.FencedEpoch > epoch:
 		return fmt.Errorf("fenced at epoch %d of %d", s.FencedEpoch, epoch)
 	}
 	return nil
 }
 
-// checkEntry checks I1, I2 and I6, and the marks.
+// checkEntry checks I1, I2 and I6, and the intents.
 func (s *State) checkEntry(k Key, e *Entry) error {
 	vs := s.VirtualStorage(k.VirtualStorage)
 	switch {
@@ -116,34 +116,34 @@ func (s *State) checkEntry(k Key, e *Entry) error {
 		return errors.New(k.bad())
 	case vs == nil:
 		return errors.New("of no virtual storage")
-	case len(e.Marks) == 0 && len(e.Behind) == 0:
+	case len(e.Intents) == 0 && len(e.Behind) == 0:
 		return errors.New("is empty")
 	case e.Changed == 0 || e.Changed > s.Index:
 		return fmt.Errorf("changed at index %d of %d", e.Changed, s.Index)
-	case !rising(e.Marks, func(m Mark) Incarnation { return m.Incarnation }):
-		return errors.New("marks are not sorted")
+	case !rising(e.Intents, func(m Intent) Incarnation { return m.Incarnation }):
+		return errors.New("intents are not sorted")
 	}
 	if err := vs.checkSet(e.Behind); err != nil {
 		return fmt.Errorf("behind: %w", err)
 	}
-	for _, m := range e.Marks {
-		if err := s.checkMark(vs, e, &m); err != nil {
-			return fmt.Errorf("mark of incarnation %d: %w", m.Incarnation, err)
+	for _, m := range e.Intents {
+		if err := s.checkIntent(vs, e, &m); err != nil {
+			return fmt.Errorf("intent of incarnation %d: %w", m.Incarnation, err)
 		}
 	}
 	return nil
 }
 
-// checkMark checks I6 to I8.
-func (s *State) checkMark(vs *VirtualStorage, e *Entry, m *Mark) error {
+// checkIntent checks I6 to I8.
+func (s *State) checkIntent(vs *VirtualStorage, e *Entry, m *Intent) error {
 	switch m.Kind {
-	case Open, Solo:
+	case Open, PrimaryOnly:
 		if s.Instance(m.Incarnation) == nil {
 			return errors.New("is live, but the incarnation is not")
 		}
 	case "":
-		if m.Dirty == nil {
-			return errors.New("neither live nor dirty")
+		if m.InDoubt == nil {
+			return errors.New("neither live nor in doubt")
 		}
 		if m.BoundMillis != 0 || m.RefsOnly || len(m.Targets) != 0 {
 			return errors.New("has a scope, but is not live")
@@ -152,11 +152,11 @@ func (s *State) checkMark(vs *VirtualStorage, e *Entry, m *Mark) error {
 		return fmt.Errorf("no kind %q", m.Kind)
 	}
 	scopes := []Scope{m.Scope}
-	if m.Dirty != nil {
-		if m.Dirty.At == 0 || m.Dirty.At > e.Changed {
-			return fmt.Errorf("dirty since index %d, after the last change", m.Dirty.At)
+	if m.InDoubt != nil {
+		if m.InDoubt.At == 0 || m.InDoubt.At > e.Changed {
+			return fmt.Errorf("in doubt since index %d, after the last change", m.InDoubt.At)
 		}
-		scopes = append(scopes, m.Dirty.Scope)
+		scopes = append(scopes, m.InDoubt.Scope)
 	}
 	for _, scope := range scopes {
 		if scope.BoundMillis < 0 {

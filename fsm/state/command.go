@@ -31,22 +31,22 @@ type Batch struct {
 
 // Command is a union: exactly one field is set.
 type Command struct {
-	Register   *Register   `json:"register,omitempty"`
-	Retire     *Retire     `json:"retire,omitempty"`
-	Define     *Define     `json:"define,omitempty"`
-	Return     *Return     `json:"return,omitempty"`
-	Fence      *Fence      `json:"fence,omitempty"`
-	Admit      *Admit      `json:"admit,omitempty"`
-	Drain      *Drain      `json:"drain,omitempty"`
-	Undrain    *Undrain    `json:"undrain,omitempty"`
-	Pause      *Pause      `json:"pause,omitempty"`
-	Resume     *Resume     `json:"resume,omitempty"`
-	Open       *OpenMark   `json:"open,omitempty"`
-	Close      *Close      `json:"close,omitempty"`
-	Wrote      *Wrote      `json:"wrote,omitempty"`
-	InSync     *InSync     `json:"in_sync,omitempty"`
-	Settle     *Settle     `json:"settle,omitempty"`
-	AcceptLoss *AcceptLoss `json:"accept_loss,omitempty"`
+	Register     *Register     `json:"register,omitempty"`
+	Retire       *Retire       `json:"retire,omitempty"`
+	Define       *Define       `json:"define,omitempty"`
+	Rejoin       *Rejoin       `json:"rejoin,omitempty"`
+	Fence        *Fence        `json:"fence,omitempty"`
+	Admit        *Admit        `json:"admit,omitempty"`
+	Drain        *Drain        `json:"drain,omitempty"`
+	Undrain      *Undrain      `json:"undrain,omitempty"`
+	Pause        *Pause        `json:"pause,omitempty"`
+	Resume       *Resume       `json:"resume,omitempty"`
+	Open         *OpenIntent   `json:"open,omitempty"`
+	Close        *CloseIntent  `json:"close,omitempty"`
+	MarkBehind   *MarkBehind   `json:"mark_behind,omitempty"`
+	MarkInSync   *MarkInSync   `json:"mark_in_sync,omitempty"`
+	ResolveDoubt *ResolveDoubt `json:"resolve_doubt,omitempty"`
+	AcceptLoss   *AcceptLoss   `json:"accept_loss,omitempty"`
 }
 
 // one returns the command that is set, nil unless exactly one is.
@@ -60,7 +60,7 @@ func (c *Command) one() command {
 		{c.Register != nil, c.Register},
 		{c.Retire != nil, c.Retire},
 		{c.Define != nil, c.Define},
-		{c.Return != nil, c.Return},
+		{c.Rejoin != nil, c.Rejoin},
 		{c.Fence != nil, c.Fence},
 		{c.Admit != nil, c.Admit},
 		{c.Drain != nil, c.Drain},
@@ -69,9 +69,9 @@ func (c *Command) one() command {
 		{c.Resume != nil, c.Resume},
 		{c.Open != nil, c.Open},
 		{c.Close != nil, c.Close},
-		{c.Wrote != nil, c.Wrote},
-		{c.InSync != nil, c.InSync},
-		{c.Settle != nil, c.Settle},
+		{c.MarkBehind != nil, c.MarkBehind},
+		{c.MarkInSync != nil, c.MarkInSync},
+		{c.ResolveDoubt != nil, c.ResolveDoubt},
 		{c.AcceptLoss != nil, c.AcceptLoss},
 	} {
 		if f.set {
@@ -119,7 +119,7 @@ const (
 )
 
 // Retire ends an incarnation for ever: its commands are refused from here on
-// and its marks become dirty. It needs proof that the process is gone. Whoever
+// and its intents become in doubt. It needs proof that the process is gone. Whoever
 // proposes it with another proof than ProofSuccessor first waits until its lease
 // must have ended, and says in which term it waited (Batch.Term).
 type Retire struct {

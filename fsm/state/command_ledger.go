@@ -1,36 +1,36 @@
 package state
 
-// OpenMark marks repositories for the batch's incarnation; on a mark that is
-// already live it widens the mark to cover both. Filling storages become
-// behind, so that no write goes unnoticed by the scan that fills them.
-type OpenMark struct {
-	VirtualStorage string   `json:"virtual_storage"`
-	Paths          []string `json:"paths"`
-	Kind           MarkKind `json:"kind"`
+// OpenIntent opens an intent on repositories for the batch's incarnation; on an intent that is
+// already live it widens the intent to cover both. Backfilling storages become
+// behind, so that no write goes unnoticed by the scan that backfills them.
+type OpenIntent struct {
+	VirtualStorage string     `json:"virtual_storage"`
+	Paths          []string   `json:"paths"`
+	Kind           IntentKind `json:"kind"`
 	Scope
 }
 
-// Close ends the incarnation's live mark of each repository; Dirty tells that
+// CloseIntent ends the incarnation's live intent of each repository; Dirty tells that
 // a write under it ended without full account.
-type Close struct {
+type CloseIntent struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Paths          []string `json:"paths"`
-	Dirty          bool     `json:"dirty,omitempty"`
+	InDoubt        bool     `json:"in_doubt,omitempty"`
 }
 
-// DeletedChange is what a Wrote does to Entry.Deleted.
+// DeletedChange is what a MarkBehind does to Entry.Deleted.
 type DeletedChange string
 
-// What a Wrote does to Entry.Deleted.
+// What a MarkBehind does to Entry.Deleted.
 const (
 	DeletedKeep  DeletedChange = ""
 	DeletedSet   DeletedChange = "set"   // before the effect of a delete
 	DeletedClear DeletedChange = "clear" // once a write after a delete has succeeded
 )
 
-// Wrote accounts for a write before its effect: every storage of the virtual
+// MarkBehind accounts for a write before its effect: every storage of the virtual
 // storage becomes behind that is not named in Agreeing, in sync and serving.
-type Wrote struct {
+type MarkBehind struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Paths          []string `json:"paths"`
 	// Primary is the storage that the write takes for the primary.
@@ -42,10 +42,10 @@ type Wrote struct {
 	Deleted  DeletedChange `json:"deleted,omitempty"`
 }
 
-// InSync says that Storages are equal to the repository's primary, as of an
-// index at or after the proposer's own mark. When no storage is left behind,
+// MarkInSync says that Storages are equal to the repository's primary, as of an
+// index at or after the proposer's own intent. When no storage is left behind,
 // Entry.Deleted ends.
-type InSync struct {
+type MarkInSync struct {
 	Key
 	Storages []string `json:"storages"`
 	// AsOf is the index of the last change of the entry that the proposer knew
@@ -53,21 +53,21 @@ type InSync struct {
 	AsOf Index `json:"as_of"`
 }
 
-// DirtyRef names a dirty mark.
-type DirtyRef struct {
+// DoubtRef names an in-doubt intent.
+type DoubtRef struct {
 	Incarnation Incarnation `json:"incarnation"`
 	At          Index       `json:"at"`
 }
 
-// Settle removes the named dirty marks: the storages in Equal were compared
+// ResolveDoubt removes the named in-doubt intents: the storages in Equal were compared
 // with the authority and found equal, every other one becomes behind. One that
-// was behind before stays so; InSync ends that.
-type Settle struct {
+// was behind before stays so; MarkInSync ends that.
+type ResolveDoubt struct {
 	Key
-	Marks []DirtyRef `json:"marks"`
+	Doubts []DoubtRef `json:"doubts"`
 	// Authority is the repository's primary; or, with PrimaryLacks, another
 	// in-sync serving storage that has the repository while the primary does
-	// not: settling never deletes, and Entry.Deleted ends.
+	// not: resolving never deletes, and Entry.Deleted ends.
 	Authority    string   `json:"authority"`
 	PrimaryLacks bool     `json:"primary_lacks,omitempty"`
 	Equal        []string `json:"equal,omitempty"`
@@ -76,10 +76,10 @@ type Settle struct {
 
 // AcceptLoss is an operator's verdict on a repository: what Storage has is what
 // counts. It is not behind from here on, every other storage is, and
-// Entry.Deleted ends. Dirty marks stay: what they speak of may still happen, and
-// Settle compares with the new authority once it cannot any more.
+// Entry.Deleted ends. In-doubt intents stay: what they speak of may still happen, and
+// ResolveDoubt compares with the new authority once it cannot any more.
 //
-// It is refused while any live mark is on the entry. Storage must be serving; only
+// It is refused while any live intent is on the entry. Storage must be serving; only
 // where no storage is in sync it may also be fenced or out. Then the repository
 // stays unavailable until that storage serves again, on the disk that it had;
 // with another one it is behind like all others.

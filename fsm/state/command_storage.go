@@ -1,8 +1,8 @@
 package state
 
 // Define makes the set of storages of a virtual storage. For a new virtual
-// storage the first one serves and the others are filling; later a new storage
-// is filling and goes to the end. A storage that is not listed is removed,
+// storage the first one serves and the others are backfilling; later a new storage
+// is backfilling and goes to the end. A storage that is not listed is removed,
 // which is refused while it is the primary or fenced, while no other one serves, or
 // while it is the only one that is not behind for any repository.
 type Define struct {
@@ -10,29 +10,29 @@ type Define struct {
 	Storages       []string `json:"storages"`
 }
 
-// Return reports a storage that was reached, with the id of its disk.
+// Rejoin reports a storage that was reached, with the id of its disk.
 //   - The first id of a storage is recorded.
 //   - The same id again brings an out (dead) storage back to serving; a
 //     drained one is refused.
-//   - Another id means another disk: the storage becomes filling, or begins to
+//   - Another id means another disk: the storage becomes backfilling, or begins to
 //     anew, which is refused while it is the primary or fenced, or while no other
 //     one serves: then a fence comes first, if there is who could take over.
-//   - Filled, if not 0, claims that the filling which began at that index
+//   - Backfilled, if not 0, claims that the backfilling which began at that index
 //     (Storage.Since) is complete: the storage serves.
 //
 // Whatever becomes serving goes to the end of the succession; whatever becomes
-// filling becomes behind for every repository in the ledger.
-type Return struct {
+// backfilling becomes behind for every repository in the ledger.
+type Rejoin struct {
 	VirtualStorage string `json:"virtual_storage"`
 	Storage        string `json:"storage"`
 	FilesystemID   string `json:"filesystem_id"`
-	Filled         Index  `json:"filled,omitempty"`
+	Backfilled     Index  `json:"backfilled,omitempty"`
 }
 
 // Fence takes from storages the right to be written to, before others get it.
 // Each keeps its place in the succession, so that a repository whose first in-sync
-// storage is fenced has no primary until Admit. Marks stay: writes that are under
-// way end by themselves, but no Wrote of an earlier epoch counts on the storage.
+// storage is fenced has no primary until Admit. Intents stay: writes that are under
+// way end by themselves, but no MarkBehind of an earlier epoch counts on the storage.
 //
 // Each storage must be serving, and another one must serve afterwards. The epoch
 // rises once.
@@ -66,11 +66,11 @@ type Admit struct {
 type Admission struct {
 	Storage string `json:"storage"`
 	// As is Out or Serving.
-	As Standing `json:"as"`
+	As StorageState `json:"as"`
 	// Why is, for Out, WhyDead or WhyDrained.
 	Why string `json:"why,omitempty"`
 	// FilesystemID is, for Serving, the id of the disk that the storage has now:
-	// with another one than the state knows it becomes filling, and behind for every
+	// with another one than the state knows it becomes backfilling, and behind for every
 	// repository in the ledger.
 	FilesystemID string `json:"filesystem_id,omitempty"`
 }

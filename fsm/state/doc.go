@@ -11,24 +11,24 @@
 // # What it holds
 //
 // The live incarnations, the virtual storages with their succession, and the
-// ledger: the repositories that are not ordinary. An ordinary repository, with
+// ledger: the repositories that are not clean. A clean repository, with
 // the same content on every serving storage, has no entry, so that the state
 // grows with what is wrong and not with what exists.
 //
 // # A storage
 //
-//	define ──▶ filling ──filled──▶ serving ──fence──▶ fenced ──admit──▶ out (dead)
-//	              ▲                 │ ▲ ▲               │                │ │ drain, undrain
-//	              ├──another disk───┘ │ └───────admit───┤                │ ▼
-//	              ├───────────────────┼──another disk───┘                │ out (drained)
-//	              │                   └────────────same disk─────────────┤
-//	              └────────────────────────another disk──────────────────┘
+//	define ──▶ backfilling ──copied──▶ serving ──fence──▶ fenced ──admit──▶ out (dead)
+//	              ▲                    │ ▲ ▲               │                │ │ drain, undrain
+//	              ├────another disk────┘ │ └───────admit───┤                │ ▼
+//	              ├──────────────────────┼──another disk───┘                │ out (drained)
+//	              │                      └────────────same disk─────────────┤
+//	              └───────────────────────────another disk──────────────────┘
 //
 // The first storage of a new virtual storage serves at once: there is nothing
 // that it could lack. Whatever becomes serving goes to the end of the succession,
 // and so does whose fence ends, so that storages which serve never change their
-// order. A storage that becomes filling becomes behind for the whole ledger: a scan
-// copies the ordinary repositories onto it, repair does the others.
+// order. A storage that becomes backfilling becomes behind for the whole ledger: a scan
+// copies the clean repositories onto it, repair does the others.
 //
 // # Who writes where
 //
@@ -47,23 +47,23 @@
 // are fenced since an index that everybody must have applied, and Storage.Why tells
 // how to end it: WhyDead and WhyDrained as out, WhySwitchover as serving.
 //
-// A fence says nothing of marks. What is under way on a fenced storage ends at its
+// A fence says nothing of intents. What is under way on a fenced storage ends at its
 // instance, which accounts for it; a storage that was fenced after a write's epoch
-// counts as behind in Wrote even if it serves again; and no repair is vouched for on
+// counts as behind in MarkBehind even if it serves again; and no repair is vouched for on
 // a fenced storage.
 //
 // # A repository
 //
-//	ordinary ──open──▶ open or solo ──close, clean──▶ ordinary, or behind
-//	                        │
-//	                        └──close, dirty, or retire──▶ dirty ──settle──▶
+//	clean ──open──▶ open or primary-only ──close, clean──▶ clean, or behind
+//	                     │
+//	                     └──close in doubt, or retire──▶ in doubt ──resolve-doubt──▶
 //
-// Behind and the marks are independent: Wrote adds to Behind, InSync and Settle
-// account for it. An entry without marks and without Behind is removed.
+// Behind and the intents are independent: MarkBehind adds to Behind, MarkInSync and ResolveDoubt
+// account for it. An entry without intents and without Behind is removed.
 //
 // A repository that is in sync nowhere is unavailable: what has its latest writes is
 // out, or lost. It heals when that storage returns; or an operator accepts the loss
-// and names the storage that counts. AcceptLoss leaves dirty marks: they tell what
+// and names the storage that counts. AcceptLoss leaves in-doubt intents: they tell what
 // may still happen, on the chosen storage too.
 //
 // # Invariants
@@ -74,13 +74,13 @@
 //	I2  Nothing is of an index or epoch to come.
 //	I3  The cluster has an id, and one length of leases.
 //	I4  A virtual storage is never without a storage that serves, so that an
-//	    ordinary repository is always in sync somewhere.
+//	    clean repository is always in sync somewhere.
 //	I5  A storage is fenced or out for a reason that fits, and fenced at an epoch; it
 //	    is New only until it serves.
 //	I6  An entry says something, and of storages that there are.
-//	I7  A live mark is of a live incarnation: Retire makes those of the retired one
-//	    dirty, and no command of it is applied afterwards.
-//	I8  A dirty mark is named by an index not later than the last change.
+//	I7  A live intent is of a live incarnation: Retire makes those of the retired one
+//	    in doubt, and no command of it is applied afterwards.
+//	I8  An in-doubt intent is named by an index not later than the last change.
 //
 // Of each change, as the property tests find them:
 //
@@ -89,11 +89,11 @@
 //	I10  Storages that serve never change their order, and one that is fenced keeps
 //	     its place among them until Admit.
 //	I11  A storage in sync for a repository (serving or fenced, and not behind) has
-//	     every write that was acknowledged (P3). Wrote makes everything behind that
-//	     is not known to agree; only InSync and Settle vouch, and only if nobody
+//	     every write that was acknowledged (P3). MarkBehind makes everything behind that
+//	     is not known to agree; only MarkInSync and ResolveDoubt vouch, and only if nobody
 //	     touched the entry since they looked and nobody else may write.
-//	I12  A dirty mark goes by Settle only, which names it by its index.
-//	I13  An applied Wrote was made on the repository's primary, and no fence of it
+//	I12  An in-doubt intent goes by ResolveDoubt only, which names it by its index.
+//	I13  An applied MarkBehind was made on the repository's primary, and no fence of it
 //	     came between the write's epoch and here.
 //
 // # How failures end
@@ -102,7 +102,7 @@
 //     id is remembered for the next AnswersKept batches, and later its number
 //     keeps the ledger commands from being applied again.
 //   - A proposer that dies is retired, by its next incarnation or upon other
-//     proof; what it left under way is dirty, and is settled by comparison.
+//     proof; what it left under way is in doubt, and is resolved by comparison.
 //   - A leader that loses its term has what it decided refused, if the command
 //     reaches the log by way of another leader; the other one decides anew.
 //   - A command that may not be applied is refused, as a value; the others of

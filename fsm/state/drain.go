@@ -32,8 +32,8 @@ func (t *transition) staysOut(vsName, storage, from, to, by string) *Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	if s.Standing != Out || s.Why != from {
-		return refuse(RefusedStanding, "storage %q is %s, not out (%s)", s.Name, s.describe(), from)
+	if s.State != Out || s.Why != from {
+		return refuse(RefusedState, "storage %q is %s, not out (%s)", s.Name, s.describe(), from)
 	}
 	vs = t.edit(vs.Name)
 	vs.Storage(storage).Why = to
@@ -41,10 +41,10 @@ func (t *transition) staysOut(vsName, storage, from, to, by string) *Refusal {
 	return nil
 }
 
-// describe returns the standing with its reason.
+// describe returns the state with its reason.
 func (s *Storage) describe() string {
 	if s.Why == "" {
-		return string(s.Standing)
+		return string(s.State)
 	}
-	return string(s.Standing) + " (" + s.Why + ")"
+	return string(s.State) + " (" + s.Why + ")"
 }

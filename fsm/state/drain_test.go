@@ -5,13 +5,13 @@ import "testing"
 func TestDrain(t *testing.T) {
 	drain := do(Command{Drain: &Drain{VirtualStorage: vs, Storage: "p", By: "operator"}})
 	out := func(why string) func(*world) { return func(w *world) { w.out("p", why) } }
-	runStandingRows(t, []standingRow{
+	runStateRows(t, []stateRow{
 		{name: "dead", given: out(WhyDead), do: drain, want: "q serving, r serving, p out (drained)"},
-		{name: "drained", given: out(WhyDrained), do: drain, refused: RefusedStanding},
-		{name: "serving", do: drain, refused: RefusedStanding},
-		{name: "fenced", given: fenced("p"), do: drain, refused: RefusedStanding},
-		{name: "filling", given: func(w *world) { out(WhyDead)(w); w.must(alpha, reach("p", "new")) }, do: drain,
-			refused: RefusedStanding},
+		{name: "drained", given: out(WhyDrained), do: drain, refused: RefusedState},
+		{name: "serving", do: drain, refused: RefusedState},
+		{name: "fenced", given: fenced("p"), do: drain, refused: RefusedState},
+		{name: "backfilling", given: func(w *world) { out(WhyDead)(w); w.must(alpha, reach("p", "new")) }, do: drain,
+			refused: RefusedState},
 		{name: "no such storage", do: do(Command{Drain: &Drain{VirtualStorage: vs, Storage: "x"}}), refused: RefusedUnknown},
 		{name: "no such virtual storage", do: do(Command{Drain: &Drain{VirtualStorage: "x", Storage: "p"}}),
 			refused: RefusedUnknown},
@@ -22,12 +22,12 @@ func TestDrain(t *testing.T) {
 func TestUndrain(t *testing.T) {
 	undrain := do(Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p", By: "operator"}})
 	out := func(why string) func(*world) { return func(w *world) { w.out("p", why) } }
-	runStandingRows(t, []standingRow{
+	runStateRows(t, []stateRow{
 		{name: "drained", given: out(WhyDrained), do: undrain, want: "q serving, r serving, p out (dead)"},
-		{name: "dead", given: out(WhyDead), do: undrain, refused: RefusedStanding},
-		{name: "serving", do: undrain, refused: RefusedStanding},
+		{name: "dead", given: out(WhyDead), do: undrain, refused: RefusedState},
+		{name: "serving", do: undrain, refused: RefusedState},
 		{name: "fenced to be drained", given: func(w *world) { w.must(alpha, w.fencing(WhyDrained, "p")) }, do: undrain,
-			refused: RefusedStanding},
+			refused: RefusedState},
 		{name: "no such storage", do: do(Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "x"}}), refused: RefusedUnknown},
 		{name: "no such virtual storage", do: do(Command{Undrain: &Undrain{VirtualStorage: "x", Storage: "p"}}),
 			refused: RefusedUnknown},
@@ -35,7 +35,7 @@ func TestUndrain(t *testing.T) {
 	})
 }
 
-func TestUndrain_letsTheStorageReturn(t *testing.T) {
+func TestUndrain_letsTheStorageRejoin(t *testing.T) {
 	w := newWorld(t)
 	w.out("p", WhyDrained)
 	epoch, since := w.VirtualStorage(vs).Epoch, w.VirtualStorage(vs).Storage("p").Since

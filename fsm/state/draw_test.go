@@ -35,11 +35,11 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		draw   func(*rapid.T, Incarnation) Command
 	}{
 		{11, h.drawOpen},
-		{9, h.drawWrote},
-		{8, h.drawInSync},
-		{6, h.drawSettle},
+		{9, h.drawMarkBehind},
+		{8, h.drawMarkInSync},
+		{6, h.drawResolveDoubt},
 		{5, h.drawClose},
-		{6, h.drawReturn},
+		{6, h.drawRejoin},
 		{4, h.drawFence},
 		{6, h.drawAdmit},
 		{2, h.drawAcceptLoss},
@@ -79,16 +79,16 @@ func (h *history) drawPrimary(t *rapid.T, path string) string {
 	return drawStorage(t)
 }
 
-func (h *history) drawMarked(t *rapid.T, by Incarnation) string {
+func (h *history) drawWithIntent(t *rapid.T, by Incarnation) string {
 	return h.drawPath(t, func(e *Entry) bool { return e.Live(by) != nil })
 }
 
 func (h *history) drawOpen(t *rapid.T, _ Incarnation) Command {
 	v := h.state.VirtualStorage(vs)
-	return Command{Open: &OpenMark{
+	return Command{Open: &OpenIntent{
 		VirtualStorage: vs,
 		Paths:          rapid.SliceOfNDistinct(rapid.SampledFrom(allPaths), 1, 2, rapid.ID[string]).Draw(t, "paths"),
-		Kind:           rapid.SampledFrom([]MarkKind{Open, Solo}).Draw(t, "kind"),
+		Kind:           rapid.SampledFrom([]IntentKind{Open, PrimaryOnly}).Draw(t, "kind"),
 		Scope: Scope{
 			BoundMillis: rapid.Int64Range(0, 9).Draw(t, "bound"),
 			RefsOnly:    rapid.Bool().Draw(t, "refs"),
@@ -97,10 +97,10 @@ func (h *history) drawOpen(t *rapid.T, _ Incarnation) Command {
 	}}
 }
 
-func (h *history) drawWrote(t *rapid.T, by Incarnation) Command {
-	path := h.drawMarked(t, by)
+func (h *history) drawMarkBehind(t *rapid.T, by Incarnation) Command {
+	path := h.drawWithIntent(t, by)
 	primary := h.drawPrimary(t, path)
-	return Command{Wrote: &Wrote{
+	return Command{MarkBehind: &MarkBehind{
 		VirtualStorage: vs, Paths: []string{path}, Primary: primary,
 		Epoch:    h.state.VirtualStorage(vs).Epoch - uint64(rapid.IntRange(0, 1).Draw(t, "late")),
 		Agreeing: union(drawStorages(t), []string{primary}),
@@ -108,19 +108,19 @@ func (h *history) drawWrote(t *rapid.T, by Incarnation) Command {
 	}}
 }
 
-func (h *history) drawInSync(t *rapid.T, by Incarnation) Command {
-	c := &InSync{Key: Key{vs, h.drawMarked(t, by)}, AsOf: h.drawAsOf(t)}
+func (h *history) drawMarkInSync(t *rapid.T, by Incarnation) Command {
+	c := &MarkInSync{Key: Key{vs, h.drawWithIntent(t, by)}, AsOf: h.drawAsOf(t)}
 	if e := h.state.Entry(c.Key); e != nil && len(e.Behind) > 0 && rapid.Bool().Draw(t, "all") {
 		c.Storages = e.Behind
 	} else {
 		c.Storages = drawStorages(t)
 	}
-	return Command{InSync: c}
+	return Command{MarkInSync: c}
 }
 
 func (h *history) drawClose(t *rapid.T, by Incarnation) Command {
-	return Command{Close: &Close{
-		VirtualStorage: vs, Paths: []string{h.drawMarked(t, by)}, Dirty: rapid.Bool().Draw(t, "dirty"),
+	return Command{Close: &CloseIntent{
+		VirtualStorage: vs, Paths: []string{h.drawWithIntent(t, by)}, InDoubt: rapid.Bool().Draw(t, "in doubt"),
 	}}
 }
 
@@ -133,7 +133,7 @@ func (h *history) drawAcceptLoss(t *rapid.T, _ Incarnation) Command {
 
 func (h *history) drawDrain(t *rapid.T, _ Incarnation) Command {
 	name := drawStorage(t)
-	if out := h.state.VirtualStorage(vs).names(func(s *Storage) bool { return s.Standing == Out }); len(out) > 0 {
+	if out := h.state.VirtualStorage(vs).names(func(s *Storage) bool { return s.State == Out }); len(out) > 0 {
 		name = rapid.SampledFrom(out).Draw(t, "out")
 	}
 	if s := h.state.VirtualStorage(vs).Storage(name); s != nil && s.Why == WhyDrained {
@@ -173,7 +173,7 @@ func (h *history) drawEpoch(t *rapid.T) uint64 {
 func (h *history) drawFence(t *rapid.T, _ Incarnation) Command {
 	v, storages := h.state.VirtualStorage(vs), drawStorages(t)
 	if rapid.IntRange(0, 9).Draw(t, "right") < 9 {
-		serving := v.names(func(s *Storage) bool { return s.Standing == Serving })
+		serving := v.names(func(s *Storage) bool { return s.State == Serving })
 		storages = serving[:rapid.IntRange(1, max(1, len(serving)-1)).Draw(t, "number")]
 	}
 	return Command{Fence: &Fence{
@@ -184,7 +184,7 @@ func (h *history) drawFence(t *rapid.T, _ Incarnation) Command {
 
 func (h *history) drawAdmit(t *rapid.T, _ Incarnation) Command {
 	v, storages := h.state.VirtualStorage(vs), drawStorages(t)
-	if fenced := v.names(func(s *Storage) bool { return s.Standing == Fenced }); len(fenced) > 0 {
+	if fenced := v.names(func(s *Storage) bool { return s.State == Fenced }); len(fenced) > 0 {
 		storages = rapid.Permutation(fenced).Draw(t, "fenced")
 	}
 	c := &Admit{VirtualStorage: vs, Epoch: h.drawEpoch(t)}
@@ -201,11 +201,11 @@ func (h *history) drawAdmit(t *rapid.T, _ Incarnation) Command {
 	return Command{Admit: c}
 }
 
-func (h *history) drawSettle(t *rapid.T, by Incarnation) Command {
-	c := &Settle{Key: Key{vs, h.drawPath(t, func(e *Entry) bool { return e.Live(by) != nil && e.HasDirty() })}}
+func (h *history) drawResolveDoubt(t *rapid.T, by Incarnation) Command {
+	c := &ResolveDoubt{Key: Key{vs, h.drawPath(t, func(e *Entry) bool { return e.Live(by) != nil && e.HasDoubt() })}}
 	e := h.state.Entry(c.Key)
-	if e.Live(by) != nil && !e.HasDirty() {
-		return Command{Close: &Close{VirtualStorage: vs, Paths: []string{c.RelativePath}, Dirty: true}}
+	if e.Live(by) != nil && !e.HasDoubt() {
+		return Command{Close: &CloseIntent{VirtualStorage: vs, Paths: []string{c.RelativePath}, InDoubt: true}}
 	}
 	c.Authority, c.Equal, c.AsOf = h.drawPrimary(t, c.RelativePath), drawStorages(t), h.drawAsOf(t)
 	others := h.state.VirtualStorage(vs).names(func(s *Storage) bool { return s.Name != c.Authority && !e.IsBehind(s.Name) })
@@ -213,23 +213,23 @@ func (h *history) drawSettle(t *rapid.T, by Incarnation) Command {
 		c.PrimaryLacks, c.Authority = true, rapid.SampledFrom(others).Draw(t, "authority")
 	}
 	if e != nil {
-		for _, m := range e.Marks {
-			if m.Dirty != nil {
-				c.Marks = append(c.Marks, DirtyRef{m.Incarnation, m.Dirty.At})
+		for _, m := range e.Intents {
+			if m.InDoubt != nil {
+				c.Doubts = append(c.Doubts, DoubtRef{m.Incarnation, m.InDoubt.At})
 			}
 		}
 	}
-	return Command{Settle: c}
+	return Command{ResolveDoubt: c}
 }
 
-// drawReturn returns a storage on the disk it has, on another one, or filled.
-func (h *history) drawReturn(t *rapid.T, _ Incarnation) Command {
+// drawRejoin returns a storage on the disk it has, on another one, or backfilled.
+func (h *history) drawRejoin(t *rapid.T, _ Incarnation) Command {
 	c := reach(drawStorage(t), rapid.SampledFrom([]string{"1", "2"}).Draw(t, "disk"))
-	s := h.state.VirtualStorage(vs).Storage(c.Return.Storage)
+	s := h.state.VirtualStorage(vs).Storage(c.Rejoin.Storage)
 	if s != nil && s.FilesystemID != "" && rapid.IntRange(0, 2).Draw(t, "same") < 2 {
-		c.Return.FilesystemID = s.FilesystemID
-		if s.Standing == Filling {
-			c.Return.Filled = s.Since
+		c.Rejoin.FilesystemID = s.FilesystemID
+		if s.State == Backfilling {
+			c.Rejoin.Backfilled = s.Since
 		}
 	}
 	return c

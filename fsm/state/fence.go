@@ -28,8 +28,8 @@ func (c *Fence) apply(t *transition) *Refusal {
 		if refusal != nil {
 			return refusal
 		}
-		if s.Standing != Serving {
-			return refuse(RefusedStanding, "storage %q is %s, not serving", name, s.Standing)
+		if s.State != Serving {
+			return refuse(RefusedState, "storage %q is %s, not serving", name, s.State)
 		}
 	}
 	if !vs.ServesBeside(c.Storages...) {
@@ -38,7 +38,7 @@ func (c *Fence) apply(t *transition) *Refusal {
 	vs = t.edit(vs.Name)
 	vs.Epoch++
 	for _, name := range c.Storages {
-		t.stand(vs, name, Fenced, c.Why, c.By)
+		t.setState(vs, name, Fenced, c.Why, c.By)
 	}
 	return nil
 }
@@ -85,8 +85,8 @@ func (c *Admit) apply(t *transition) *Refusal {
 		if refusal != nil {
 			return refusal
 		}
-		if s.Standing != Fenced {
-			return refuse(RefusedStanding, "storage %q is %s, not fenced", s.Name, s.Standing)
+		if s.State != Fenced {
+			return refuse(RefusedState, "storage %q is %s, not fenced", s.Name, s.State)
 		}
 	}
 	vs = t.edit(vs.Name)
@@ -96,12 +96,12 @@ func (c *Admit) apply(t *transition) *Refusal {
 		s := vs.Storage(a.Storage)
 		switch {
 		case a.As == Out:
-			t.stand(vs, s.Name, Out, a.Why, c.By)
+			t.setState(vs, s.Name, Out, a.Why, c.By)
 		case a.FilesystemID == s.FilesystemID:
-			t.stand(vs, s.Name, Serving, "admitted", c.By)
+			t.setState(vs, s.Name, Serving, "admitted", c.By)
 		default:
 			s.FilesystemID = a.FilesystemID
-			t.stand(vs, s.Name, Filling, "another disk", c.By)
+			t.setState(vs, s.Name, Backfilling, "another disk", c.By)
 			emptied = append(emptied, a.Storage)
 		}
 	}

@@ -16,26 +16,26 @@ func TestFence(t *testing.T) {
 			return c
 		}
 	}
-	runStandingRows(t, []standingRow{
+	runStateRows(t, []stateRow{
 		{name: "the primary keeps its place", do: as(WhyDead, "p"), want: "p fenced (dead), q serving, r serving"},
 		{name: "a secondary", do: as(WhyDrained, "q"), want: "p serving, q fenced (drained), r serving"},
 		{name: "several at once", do: as(WhySwitchover, "q", "p"),
 			want: "p fenced (switchover), q fenced (switchover), r serving"},
 		{name: "beside another", given: fenced("q"), do: as(WhyDead, "p"),
 			want: "p fenced (dead), q fenced (dead), r serving"},
-		{name: "marks that target it stay", given: given(open(Open, "p", "q"), wrote("p", "q"), closing(true), open(Solo, "p")),
+		{name: "intents that target it stay", given: given(open(Open, "p", "q"), markBehind("p", "q"), closing(true), open(PrimaryOnly, "p")),
 			do: as(WhyDead, "p"), want: "p fenced (dead), q serving, r serving",
-			entry: "solo(1) on p, dirty(1) on p+q, behind r"},
+			entry: "primary-only(1) on p, in doubt(1) on p+q, behind r"},
 
 		{name: "the last that serves", given: fenced("p", "q"), do: as(WhyDead, "r"), refused: RefusedLast},
 		{name: "all that serve", do: as(WhySwitchover, "p", "q", "r"), refused: RefusedLast},
-		{name: "the last but one that is filling", given: func(w *world) { w.out("r", WhyDead); w.must(alpha, reach("q", "new")) },
+		{name: "the last but one that is backfilling", given: func(w *world) { w.out("r", WhyDead); w.must(alpha, reach("q", "new")) },
 			do: as(WhyDead, "p"), refused: RefusedLast},
-		{name: "one that is fenced", given: fenced("p"), do: as(WhyDead, "p"), refused: RefusedStanding},
-		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, do: as(WhyDead, "p"), refused: RefusedStanding},
-		{name: "one that is filling", given: func(w *world) { w.must(alpha, reach("q", "new")) }, do: as(WhyDead, "q"),
-			refused: RefusedStanding},
-		{name: "one of two that is fenced", given: fenced("p"), do: as(WhyDead, "q", "p"), refused: RefusedStanding},
+		{name: "one that is fenced", given: fenced("p"), do: as(WhyDead, "p"), refused: RefusedState},
+		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, do: as(WhyDead, "p"), refused: RefusedState},
+		{name: "one that is backfilling", given: func(w *world) { w.must(alpha, reach("q", "new")) }, do: as(WhyDead, "q"),
+			refused: RefusedState},
+		{name: "one of two that is fenced", given: fenced("p"), do: as(WhyDead, "q", "p"), refused: RefusedState},
 		{name: "no such storage", do: as(WhyDead, "p", "x"), refused: RefusedUnknown},
 		{name: "no such virtual storage", do: with(func(c *Fence) { c.VirtualStorage = "other" }), refused: RefusedUnknown},
 		{name: "decided before the last change", do: with(func(c *Fence) { c.Epoch-- }), refused: RefusedEpoch},
@@ -105,7 +105,7 @@ func TestAdmit(t *testing.T) {
 		w.must(alpha, open(Open))
 		w.fence("p")
 	}
-	runStandingRows(t, []standingRow{
+	runStateRows(t, []stateRow{
 		{name: "dead", given: fenced("p"), do: as(WhyDead, "p"), want: "q serving, r serving, p out (dead)"},
 		{name: "drained", given: fenced("p"), do: as(WhyDrained, "p"), want: "q serving, r serving, p out (drained)"},
 		{name: "serving", given: fenced("p"), do: as("", "p"), want: "q serving, r serving, p serving"},
@@ -118,14 +118,14 @@ func TestAdmit(t *testing.T) {
 			return c
 		}, want: "r serving, p out (drained), q serving"},
 		{name: "serving, with another disk", given: busy, do: with(func(c *Admit) { c.Storages[0].FilesystemID = "new" }),
-			want: "q serving, r serving, p filling", entry: "open(1), behind p"},
+			want: "q serving, r serving, p backfilling", entry: "open(1), behind p"},
 		{name: "dead, whatever its disk", given: busy, do: with(func(c *Admit) {
 			c.Storages[0] = Admission{Storage: "p", As: Out, Why: WhyDead, FilesystemID: "new"}
 		}), want: "q serving, r serving, p out (dead)", entry: "open(1)"},
 
-		{name: "one that serves", do: as("", "p"), refused: RefusedStanding},
-		{name: "one of two that serves", given: fenced("p"), do: as("", "p", "q"), refused: RefusedStanding},
-		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, do: as("", "p"), refused: RefusedStanding},
+		{name: "one that serves", do: as("", "p"), refused: RefusedState},
+		{name: "one of two that serves", given: fenced("p"), do: as("", "p", "q"), refused: RefusedState},
+		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, do: as("", "p"), refused: RefusedState},
 		{name: "one that was removed", given: func(w *world) { w.out("p", WhyDead); w.must(alpha, define("q", "r")) },
 			do: func(w *world) Command {
 				return Command{Admit: &Admit{VirtualStorage: vs, Epoch: w.VirtualStorage(vs).Epoch,
@@ -134,7 +134,7 @@ func TestAdmit(t *testing.T) {
 		{name: "no such virtual storage", given: fenced("p"), do: with(func(c *Admit) { c.VirtualStorage = "other" }),
 			refused: RefusedUnknown},
 		{name: "decided before the last change", given: fenced("p"), do: with(func(c *Admit) { c.Epoch-- }), refused: RefusedEpoch},
-		{name: "as filling", given: fenced("p"), do: with(func(c *Admit) { c.Storages[0].As = Filling }), refused: RefusedInvalid},
+		{name: "as backfilling", given: fenced("p"), do: with(func(c *Admit) { c.Storages[0].As = Backfilling }), refused: RefusedInvalid},
 		{name: "out after a switchover", given: fenced("p"), do: as(WhySwitchover, "p"), refused: RefusedInvalid},
 		{name: "out for no reason", given: fenced("p"), do: with(func(c *Admit) { c.Storages[0].As = Out }), refused: RefusedInvalid},
 		{name: "serving on no disk", given: fenced("p"), do: with(func(c *Admit) { c.Storages[0].FilesystemID = "" }),
@@ -144,14 +144,14 @@ func TestAdmit(t *testing.T) {
 	})
 }
 
-func TestAdmit_withAnotherDiskHasNothingUntilItIsFilled(t *testing.T) {
+func TestAdmit_withAnotherDiskHasNothingUntilItIsBackfilled(t *testing.T) {
 	w := newWorld(t)
 	w.fence("p")
 	c := w.admitting("", "p")
 	c.Admit.Storages[0].FilesystemID = "new"
 	w.must(alpha, c)
 	if s := w.VirtualStorage(vs).Storage("p"); s.FilesystemID != "new" || s.New || s.Since != w.Index {
-		t.Errorf("got %+v, want filling on the new disk since index %d", s, w.Index)
+		t.Errorf("got %+v, want backfilling on the new disk since index %d", s, w.Index)
 	}
 	w.fill("p")
 	if got, want := w.succession(), "q serving, r serving, p serving"; got != want {
@@ -171,11 +171,11 @@ func TestAdmit_ofTheTargetThatDied(t *testing.T) {
 	if p, ok := w.PrimaryOf(Key{vs, repo}); !ok || p.Name != "p" {
 		t.Fatalf("the primary is %q (%t), want p", p.Name, ok)
 	}
-	if r := w.try(alpha, wrote("p")); r.Refusal == nil || r.Refusal.Reason != RefusedNotPrimary {
+	if r := w.try(alpha, markBehind("p")); r.Refusal == nil || r.Refusal.Reason != RefusedNotPrimary {
 		t.Errorf("a write of before: got %v, want refused (%s)", r.Refusal, RefusedNotPrimary)
 	}
-	again := wrote("p")
-	again.Wrote.Epoch = w.VirtualStorage(vs).Epoch
+	again := markBehind("p")
+	again.MarkBehind.Epoch = w.VirtualStorage(vs).Epoch
 	w.must(alpha, again)
 	if got, want := w.entry().String(), "open(1), behind q+r"; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -56,7 +56,7 @@ func (c *Retire) invalid() string {
 }
 
 // apply removes the incarnation. From here on no command of it is applied, so
-// that what it left under way is what its marks say, which become dirty.
+// that what it left under way is what its intents say, which become in doubt.
 func (c *Retire) apply(t *transition) *Refusal {
 	if c.Incarnation == t.proposer {
 		return refuse(RefusedInvalid, "incarnation %d would retire itself", c.Incarnation)
@@ -79,7 +79,7 @@ func (c *Retire) apply(t *transition) *Refusal {
 			return nil
 		}
 		e = e.clone()
-		e.closeMark(c.Incarnation, t.index, true)
+		e.closeIntent(c.Incarnation, t.index, true)
 		return e
 	})
 	return nil

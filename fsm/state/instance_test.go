@@ -89,24 +89,24 @@ func TestRetire(t *testing.T) {
 	next := func(w *world) Incarnation { return w.Instances[len(w.Instances)-1].Incarnation }
 	reborn := func(w *world) { w.must(0, Command{Register: &Register{ID: "a"}}) }
 	runRows(t, []row{
-		{name: "its marks become dirty", given: func(w *world) { w.must(alpha, scoped(500, true, "p")); reborn(w) }, by: beta,
-			do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "dirty(1) 500ms refs on p"},
-		{name: "beside what was dirty", given: func(w *world) {
+		{name: "its intents become in doubt", given: func(w *world) { w.must(alpha, scoped(500, true, "p")); reborn(w) }, by: beta,
+			do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "in doubt(1) 500ms refs on p"},
+		{name: "beside what was in doubt", given: func(w *world) {
 			given(scoped(500, true, "p"), closing(true), scoped(100, false, "q"))(w)
 			reborn(w)
-		}, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "dirty(1) 500ms on p+q"},
-		{name: "marks of others stay", given: func(w *world) {
+		}, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "in doubt(1) 500ms on p+q"},
+		{name: "intents of others stay", given: func(w *world) {
 			w.must(alpha, open(Open))
-			w.must(beta, open(Solo))
+			w.must(beta, open(PrimaryOnly))
 			reborn(w)
-		}, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "dirty(1), solo(2)"},
-		{name: "without marks", given: reborn, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) },
-			entry: "ordinary"},
+		}, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "in doubt(1), primary-only(2)"},
+		{name: "without intents", given: reborn, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) },
+			entry: "clean"},
 
 		{name: "whose port refuses connections", given: given(open(Open)), by: beta,
-			do: do(proved(alpha, ProofRefused)), entry: "dirty(1)"},
-		{name: "by an operator", given: given(open(Solo)), by: beta, do: do(proved(alpha, ProofOperator)), entry: "dirty(1)"},
-		{name: "that is silent", given: given(open(Open)), by: beta, do: do(proved(alpha, ProofSilent)), entry: "dirty(1)"},
+			do: do(proved(alpha, ProofRefused)), entry: "in doubt(1)"},
+		{name: "by an operator", given: given(open(PrimaryOnly)), by: beta, do: do(proved(alpha, ProofOperator)), entry: "in doubt(1)"},
+		{name: "that is silent", given: given(open(Open)), by: beta, do: do(proved(alpha, ProofSilent)), entry: "in doubt(1)"},
 
 		{name: "itself, that is silent", do: do(proved(alpha, ProofSilent)), refused: RefusedInvalid},
 		{name: "twice", given: func(w *world) { w.must(beta, proved(alpha, ProofSilent)) }, by: beta,
@@ -143,14 +143,14 @@ func TestRetire_endsTheIncarnation(t *testing.T) {
 	if w.Instance(alpha) != nil {
 		t.Error("the incarnation is still live")
 	}
-	if at := w.entry().Mark(alpha).Dirty.At; at != w.Index || w.entry().Changed != w.Index {
-		t.Errorf("dirty at %d, changed at %d, want %d", at, w.entry().Changed, w.Index)
+	if at := w.entry().Intent(alpha).InDoubt.At; at != w.Index || w.entry().Changed != w.Index {
+		t.Errorf("in doubt at %d, changed at %d, want %d", at, w.entry().Changed, w.Index)
 	}
 	if w.Entry(Key{vs, "quiet.git"}) != quiet {
-		t.Error("an entry without a live mark was touched")
+		t.Error("an entry without a live intent was touched")
 	}
 	for _, c := range []Command{
-		open(Open), closing(false), wrote("p"), insync(w.Index, "q"), settle(w, "p", "q", "r"),
+		open(Open), closing(false), markBehind("p"), markInSync(w.Index, "q"), resolveDoubt(w, "p", "q", "r"),
 		define("p", "q", "r"), reach("q", "disk-q"), {Retire: &Retire{Incarnation: next, Successor: next + 1}},
 		w.fencing(WhyDead, "p"), {Pause: &Pause{}}, {AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}},
 	} {

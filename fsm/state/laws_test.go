@@ -39,9 +39,9 @@ func (l *laws) check(t *rapid.T, before, after *State) {
 	l.checkRoles(t, was, is)
 	l.checkOrder(t, was, is)
 	for i, s := range is.Succession { // whoever begins to serve is behind whoever did
-		if from := was.Storage(s.Name); s.Standing == Serving && (from == nil || from.Standing != Serving) {
+		if from := was.Storage(s.Name); s.State == Serving && (from == nil || from.State != Serving) {
 			for _, next := range is.Succession[i:] {
-				if from := was.Storage(next.Name); from != nil && from.holds() && next.Standing == from.Standing {
+				if from := was.Storage(next.Name); from != nil && from.holds() && next.State == from.State {
 					t.Fatalf("%q begins to serve before %q", s.Name, next.Name)
 				}
 			}
@@ -52,9 +52,9 @@ func (l *laws) check(t *rapid.T, before, after *State) {
 // checkRoles: who begins or ceases to serve, or to be fenced, does so at a new
 // epoch; and nobody gets from fenced to serving, or back, in silence.
 func (l *laws) checkRoles(t *rapid.T, was, is *VirtualStorage) {
-	role := func(v *VirtualStorage, name string) Standing {
+	role := func(v *VirtualStorage, name string) StorageState {
 		if s := v.Storage(name); s != nil && s.holds() {
-			return s.Standing
+			return s.State
 		}
 		return ""
 	}
@@ -79,7 +79,7 @@ func (l *laws) checkOrder(t *rapid.T, was, is *VirtualStorage) {
 			if from == nil || to == nil || !from.holds() || !to.holds() {
 				continue
 			}
-			if from.Standing == Serving || to.Standing == Fenced {
+			if from.State == Serving || to.State == Fenced {
 				names = append(names, s.Name)
 			}
 		}

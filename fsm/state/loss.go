@@ -4,8 +4,8 @@ func (c *AcceptLoss) invalid() string {
 	return firstOf(c.Key.bad(), badName("storage", c.Storage))
 }
 
-// apply makes the storage the only one that is not behind. A filling storage is
-// never chosen: the next mark would make it behind again, and nobody would be left.
+// apply makes the storage the only one that is not behind. A backfilling storage is
+// never chosen: the next intent would make it behind again, and nobody would be left.
 func (c *AcceptLoss) apply(t *transition) *Refusal {
 	vs, refusal := t.virtualStorage(c.VirtualStorage)
 	if refusal != nil {
@@ -18,12 +18,12 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 	e := t.entry(c.Key)
 	switch {
 	case e == nil:
-		return refuse(RefusedUnknown, "%q in %q is ordinary, nothing of it is lost", c.RelativePath, vs.Name)
+		return refuse(RefusedUnknown, "%q in %q is clean, nothing of it is lost", c.RelativePath, vs.Name)
 	case e.HasLive():
-		return refuse(RefusedBusy, "%q in %q has a live mark", c.RelativePath, vs.Name)
-	case s.Standing == Serving:
-	case s.Standing == Filling || vs.inSyncAnywhere(e):
-		return refuse(RefusedStanding, "storage %q is %s", s.Name, s.describe())
+		return refuse(RefusedBusy, "%q in %q has a live intent", c.RelativePath, vs.Name)
+	case s.State == Serving:
+	case s.State == Backfilling || vs.inSyncAnywhere(e):
+		return refuse(RefusedState, "storage %q is %s", s.Name, s.describe())
 	}
 	e = e.clone()
 	e.Behind = vs.names(func(s *Storage) bool { return s.Name != c.Storage })

@@ -8,39 +8,39 @@ func TestAcceptLoss(t *testing.T) {
 	}
 	// lost leaves p, which alone has the repository, out.
 	lost := func(w *world) {
-		w.must(alpha, open(Solo, "p"))
+		w.must(alpha, open(PrimaryOnly, "p"))
 		w.must(alpha, deleting(DeletedSet, "p"))
 		w.must(alpha, closing(false))
 		w.out("p", WhyDead)
 	}
 	runRows(t, []row{
 		{name: "one that is behind", given: lost, do: accept("q"), entry: "behind p+r"},
-		{name: "one that is not", given: given(open(Open), wrote("p"), closing(false)), do: accept("p"), entry: "behind q+r"},
-		{name: "dirty marks stay", given: func(w *world) {
+		{name: "one that is not", given: given(open(Open), markBehind("p"), closing(false)), do: accept("p"), entry: "behind q+r"},
+		{name: "in-doubt intents stay", given: func(w *world) {
 			w.must(beta, scoped(500, true, "p", "q"))
 			w.must(beta, closing(true))
 			lost(w)
-		}, do: accept("q"), entry: "dirty(2) 500ms refs on p+q, behind p+r"},
+		}, do: accept("q"), entry: "in doubt(2) 500ms refs on p+q, behind p+r"},
 		{name: "one that is out, of those", given: lost, do: accept("p"), entry: "behind q+r"},
 		{name: "a fenced one, where none is in sync", given: func(w *world) { lost(w); w.fence("q") }, do: accept("q"),
 			entry: "behind p+r"},
 
-		{name: "an ordinary one", do: accept("p"), refused: RefusedUnknown},
-		{name: "a live mark", given: given(open(Open)), do: accept("p"), refused: RefusedBusy},
-		{name: "a live mark of another", given: func(w *world) { w.must(beta, open(Solo)); lost(w) }, do: accept("q"),
+		{name: "a clean one", do: accept("p"), refused: RefusedUnknown},
+		{name: "a live intent", given: given(open(Open)), do: accept("p"), refused: RefusedBusy},
+		{name: "a live intent of another", given: func(w *world) { w.must(beta, open(PrimaryOnly)); lost(w) }, do: accept("q"),
 			refused: RefusedBusy},
 		{name: "one that is out, while one is in sync", given: func(w *world) {
 			w.must(alpha, open(Open))
 			w.must(alpha, closing(true))
 			w.out("q", WhyDead)
-		}, do: accept("q"), refused: RefusedStanding},
+		}, do: accept("q"), refused: RefusedState},
 		{name: "a fenced one, while one is in sync", given: func(w *world) {
 			w.must(alpha, open(Open))
 			w.must(alpha, closing(true))
 			w.fence("q")
-		}, do: accept("q"), refused: RefusedStanding},
-		{name: "a filling one", given: func(w *world) { lost(w); w.must(alpha, reach("r", "new")) }, do: accept("r"),
-			refused: RefusedStanding},
+		}, do: accept("q"), refused: RefusedState},
+		{name: "a backfilling one", given: func(w *world) { lost(w); w.must(alpha, reach("r", "new")) }, do: accept("r"),
+			refused: RefusedState},
 		{name: "no such storage", given: lost, do: accept("x"), refused: RefusedUnknown},
 		{name: "no such virtual storage", do: do(Command{AcceptLoss: &AcceptLoss{Key: Key{"x", repo}, Storage: "p"}}),
 			refused: RefusedUnknown},
@@ -49,11 +49,11 @@ func TestAcceptLoss(t *testing.T) {
 	})
 }
 
-// TestAcceptLoss_healsFromTheChosenOne goes on to an ordinary repository.
+// TestAcceptLoss_healsFromTheChosenOne goes on to a clean repository.
 func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
 	w := newWorld(t)
-	w.must(beta, open(Solo, "p"))
-	w.must(beta, wrote("p"))
+	w.must(beta, open(PrimaryOnly, "p"))
+	w.must(beta, markBehind("p"))
 	w.must(beta, closing(true))
 	w.out("p", WhyDead)
 	if !w.VirtualStorage(vs).Unavailable(w.entry()) {
@@ -65,11 +65,11 @@ func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
 	}
 	w.must(alpha, reach("p", "disk-p"))
 	w.must(alpha, open(Open, "p", "q"))
-	w.must(alpha, settle(w, "r"))
-	w.must(alpha, insync(w.Index, "p", "q"))
+	w.must(alpha, resolveDoubt(w, "r"))
+	w.must(alpha, markInSync(w.Index, "p", "q"))
 	w.must(alpha, closing(false))
 	if e := w.entry(); e != nil {
-		t.Errorf("got %q, want an ordinary repository", e)
+		t.Errorf("got %q, want a clean repository", e)
 	}
 }
 
@@ -78,8 +78,8 @@ func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
 func TestAcceptLoss_ofOneThatIsOut(t *testing.T) {
 	for disk, want := range map[string]string{"disk-p": "behind q+r", "new": "behind p+q+r"} {
 		w := newWorld(t)
-		w.must(alpha, open(Solo, "p"))
-		w.must(alpha, wrote("p"))
+		w.must(alpha, open(PrimaryOnly, "p"))
+		w.must(alpha, markBehind("p"))
 		w.must(alpha, closing(false))
 		w.out("p", WhyDead)
 		w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}})

@@ -42,7 +42,7 @@ func TestState_properties(t *testing.T) {
 		}})
 		for _, name := range []string{"q", "r"} {
 			c := reach(name, "1")
-			c.Return.Filled = h.state.VirtualStorage(vs).Storage(name).Since
+			c.Rejoin.Backfilled = h.state.VirtualStorage(vs).Storage(name).Since
 			h.send(Batch{Incarnation: h.lives[0], Commands: []Command{c}})
 		}
 		for range rapid.IntRange(20, 80).Draw(t, "steps") {
@@ -124,7 +124,7 @@ func (h *history) apply(b Batch) {
 		if r.Refusal == nil {
 			h.seen[fmt.Sprintf("%T", b.Commands[i].one())]++
 			h.truth.happened(index, b.Commands[i], soFar)
-			h.written(b.Commands[i].Wrote, after)
+			h.written(b.Commands[i].MarkBehind, after)
 		}
 		if r.Incarnation != 0 {
 			h.lives = append(h.lives, r.Incarnation)
@@ -138,7 +138,7 @@ func (h *history) apply(b Batch) {
 }
 
 // written is I13 for one write: it is on the repository's primary.
-func (h *history) written(c *Wrote, after *State) {
+func (h *history) written(c *MarkBehind, after *State) {
 	if c == nil {
 		return
 	}

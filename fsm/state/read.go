@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Entry returns what the ledger says of the repository, nil if it is ordinary.
-// The methods of Entry take nil for an ordinary repository.
+// Entry returns what the ledger says of the repository, nil if it is clean.
+// The methods of Entry take nil for a clean repository.
 func (s *State) Entry(k Key) *Entry {
 	if s.ledger == nil {
 		return nil
@@ -82,7 +82,7 @@ func (v *VirtualStorage) InSync(e *Entry) iter.Seq[*Storage] {
 // it is returned all the same, as it keeps its place.
 func (v *VirtualStorage) Primary(e *Entry) (Storage, bool) {
 	for s := range v.InSync(e) {
-		return *s, s.Standing == Serving
+		return *s, s.State == Serving
 	}
 	return Storage{}, false
 }
@@ -91,7 +91,7 @@ func (v *VirtualStorage) Primary(e *Entry) (Storage, bool) {
 // no writes, and no reads unless the operator permits stale ones.
 func (v *VirtualStorage) Unavailable(e *Entry) bool {
 	for s := range v.InSync(e) {
-		if s.Standing == Serving {
+		if s.State == Serving {
 			return false
 		}
 	}
@@ -122,7 +122,7 @@ func (v *VirtualStorage) changed() Index {
 func (v *VirtualStorage) Fenced() []Storage {
 	var fenced []Storage
 	for _, s := range v.Succession {
-		if s.Standing == Fenced {
+		if s.State == Fenced {
 			fenced = append(fenced, s)
 		}
 	}
@@ -133,17 +133,17 @@ func (v *VirtualStorage) Fenced() []Storage {
 // whether they could be fenced.
 func (v *VirtualStorage) ServesBeside(names ...string) bool {
 	return slices.ContainsFunc(v.Succession, func(s Storage) bool {
-		return s.Standing == Serving && !slices.Contains(names, s.Name)
+		return s.State == Serving && !slices.Contains(names, s.Name)
 	})
 }
 
 // holds reports whether the storage has what it is not behind on: it serves, or
 // did until it was fenced.
-func (s *Storage) holds() bool { return s.Standing == Serving || s.Standing == Fenced }
+func (s *Storage) holds() bool { return s.State == Serving || s.State == Fenced }
 
-// Mark returns the incarnation's mark, live or dirty, or nil. What it points to
+// Intent returns the incarnation's intent, live or in doubt, or nil. What it points to
 // must not be changed.
-func (e *Entry) Mark(inc Incarnation) *Mark {
+func (e *Entry) Intent(inc Incarnation) *Intent {
 	if e == nil {
 		return nil
 	}
@@ -151,13 +151,13 @@ func (e *Entry) Mark(inc Incarnation) *Mark {
 	if !found {
 		return nil
 	}
-	return &e.Marks[i]
+	return &e.Intents[i]
 }
 
-// Live returns the incarnation's mark if it is live, that is open or solo, else
+// Live returns the incarnation's intent if it is live, that is open or primary-only, else
 // nil. What it points to must not be changed.
-func (e *Entry) Live(inc Incarnation) *Mark {
-	if m := e.Mark(inc); m != nil && m.Kind != "" {
+func (e *Entry) Live(inc Incarnation) *Intent {
+	if m := e.Intent(inc); m != nil && m.Kind != "" {
 		return m
 	}
 	return nil
@@ -178,28 +178,28 @@ func (s *State) Shrunk(k Key) Index {
 	return index
 }
 
-// HasLive reports whether any incarnation has an open or solo mark.
+// HasLive reports whether any incarnation has an open or primary-only intent.
 func (e *Entry) HasLive() bool {
-	return e.anyMark(func(m *Mark) bool { return m.Kind != "" })
+	return e.anyIntent(func(m *Intent) bool { return m.Kind != "" })
 }
 
-// HasSolo reports whether any incarnation has a solo mark: reads go to the
+// HasPrimaryOnly reports whether any incarnation has a primary-only intent: reads go to the
 // primary.
-func (e *Entry) HasSolo() bool {
-	return e.anyMark(func(m *Mark) bool { return m.Kind == Solo })
+func (e *Entry) HasPrimaryOnly() bool {
+	return e.anyIntent(func(m *Intent) bool { return m.Kind == PrimaryOnly })
 }
 
-// HasDirty reports whether any mark is dirty.
-func (e *Entry) HasDirty() bool {
-	return e.anyMark(func(m *Mark) bool { return m.Dirty != nil })
+// HasDoubt reports whether any intent is in doubt.
+func (e *Entry) HasDoubt() bool {
+	return e.anyIntent(func(m *Intent) bool { return m.InDoubt != nil })
 }
 
-func (e *Entry) anyMark(is func(*Mark) bool) bool {
+func (e *Entry) anyIntent(is func(*Intent) bool) bool {
 	if e == nil {
 		return false
 	}
-	for i := range e.Marks {
-		if is(&e.Marks[i]) {
+	for i := range e.Intents {
+		if is(&e.Intents[i]) {
 			return true
 		}
 	}
@@ -211,9 +211,9 @@ func (e *Entry) IsBehind(storage string) bool {
 	return e != nil && slices.Contains(e.Behind, storage)
 }
 
-// find returns where the incarnation's mark is, or belongs.
+// find returns where the incarnation's intent is, or belongs.
 func (e *Entry) find(inc Incarnation) (int, bool) {
-	return slices.BinarySearchFunc(e.Marks, inc, func(m Mark, inc Incarnation) int {
+	return slices.BinarySearchFunc(e.Intents, inc, func(m Intent, inc Incarnation) int {
 		return cmp.Compare(m.Incarnation, inc)
 	})
 }

@@ -58,29 +58,29 @@ func TestState_zeroValue(t *testing.T) {
 func TestVirtualStorage_roles(t *testing.T) {
 	for _, r := range []struct {
 		name        string
-		standings   map[string]Standing // of p, q, r; serving unless named
+		states      map[string]StorageState // of p, q, r; serving unless named
 		behind      []string
 		inSync      string
 		primary     string
 		unavailable bool
 	}{
-		{name: "ordinary", inSync: "p q r", primary: "p"},
+		{name: "clean", inSync: "p q r", primary: "p"},
 		{name: "the first is behind", behind: []string{"p"}, inSync: "q r", primary: "q"},
-		{name: "the first is out", standings: map[string]Standing{"p": Out}, inSync: "q r", primary: "q"},
-		{name: "the first is filling", standings: map[string]Standing{"p": Filling}, inSync: "q r", primary: "q"},
-		{name: "the first is fenced", standings: map[string]Standing{"p": Fenced}, inSync: "p q r"},
-		{name: "the first is fenced and behind", standings: map[string]Standing{"p": Fenced}, behind: []string{"p"},
+		{name: "the first is out", states: map[string]StorageState{"p": Out}, inSync: "q r", primary: "q"},
+		{name: "the first is backfilling", states: map[string]StorageState{"p": Backfilling}, inSync: "q r", primary: "q"},
+		{name: "the first is fenced", states: map[string]StorageState{"p": Fenced}, inSync: "p q r"},
+		{name: "the first is fenced and behind", states: map[string]StorageState{"p": Fenced}, behind: []string{"p"},
 			inSync: "q r", primary: "q"},
-		{name: "only a fenced one", standings: map[string]Standing{"q": Fenced}, behind: []string{"p", "r"},
+		{name: "only a fenced one", states: map[string]StorageState{"q": Fenced}, behind: []string{"p", "r"},
 			inSync: "q", unavailable: true},
 		{name: "none", behind: []string{"p", "q", "r"}, unavailable: true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			v := &VirtualStorage{}
 			for _, name := range []string{"p", "q", "r"} {
-				s := Storage{Name: name, Standing: Serving}
-				if standing, ok := r.standings[name]; ok {
-					s.Standing = standing
+				s := Storage{Name: name, State: Serving}
+				if storageState, ok := r.states[name]; ok {
+					s.State = storageState
 				}
 				v.Succession = append(v.Succession, s)
 			}
@@ -106,37 +106,37 @@ func TestVirtualStorage_roles(t *testing.T) {
 	}
 }
 
-func TestEntry_marks(t *testing.T) {
-	e := &Entry{Behind: []string{"r"}, Marks: []Mark{
+func TestEntry_intents(t *testing.T) {
+	e := &Entry{Behind: []string{"r"}, Intents: []Intent{
 		{Incarnation: 1, Kind: Open},
-		{Incarnation: 2, Dirty: &Dirty{At: 1}},
-		{Incarnation: 5, Kind: Solo, Dirty: &Dirty{At: 1}},
+		{Incarnation: 2, InDoubt: &Doubt{At: 1}},
+		{Incarnation: 5, Kind: PrimaryOnly, InDoubt: &Doubt{At: 1}},
 	}}
-	if !e.HasLive() || !e.HasSolo() || !e.HasDirty() || !e.IsBehind("r") || e.IsBehind("p") {
-		t.Error("the entry does not tell its marks")
+	if !e.HasLive() || !e.HasPrimaryOnly() || !e.HasDoubt() || !e.IsBehind("r") || e.IsBehind("p") {
+		t.Error("the entry does not tell its intents")
 	}
 	for inc, want := range map[Incarnation][2]bool{1: {true, true}, 2: {true, false}, 3: {}, 5: {true, true}} {
-		if got := [2]bool{e.Mark(inc) != nil, e.Live(inc) != nil}; got != want {
+		if got := [2]bool{e.Intent(inc) != nil, e.Live(inc) != nil}; got != want {
 			t.Errorf("incarnation %d: marked and live %v, want %v", inc, got, want)
 		}
 	}
-	if open := (&Entry{Marks: e.Marks[:1]}); open.HasSolo() || open.HasDirty() {
-		t.Error("an open mark is neither solo nor dirty")
+	if open := (&Entry{Intents: e.Intents[:1]}); open.HasPrimaryOnly() || open.HasDoubt() {
+		t.Error("an open intent is neither primary-only nor in doubt")
 	}
-	if dirty := (&Entry{Marks: e.Marks[1:2]}); dirty.HasLive() || dirty.HasSolo() {
-		t.Error("a dirty mark is not live")
+	if inDoubt := (&Entry{Intents: e.Intents[1:2]}); inDoubt.HasLive() || inDoubt.HasPrimaryOnly() {
+		t.Error("an in-doubt intent is not live")
 	}
-	var ordinary *Entry
-	if ordinary.HasLive() || ordinary.HasSolo() || ordinary.HasDirty() || ordinary.IsBehind("p") ||
-		ordinary.Mark(1) != nil || ordinary.Live(1) != nil {
-		t.Error("an ordinary repository has marks")
+	var clean *Entry
+	if clean.HasLive() || clean.HasPrimaryOnly() || clean.HasDoubt() || clean.IsBehind("p") ||
+		clean.Intent(1) != nil || clean.Live(1) != nil {
+		t.Error("a clean repository has intents")
 	}
 }
 
 func TestRouting_doesNotAllocate(t *testing.T) {
 	w := newWorld(t)
 	w.must(alpha, open(Open))
-	w.must(alpha, wrote("p", "q"))
+	w.must(alpha, markBehind("p", "q"))
 	k := Key{vs, "@hashed/6b/86/" + strings.Repeat("6b86b273ff34fce19d6b804eff5a3f57", 2) + ".git"}
 	if n := testing.AllocsPerRun(100, func() {
 		v := w.VirtualStorage(vs)
@@ -145,7 +145,7 @@ func TestRouting_doesNotAllocate(t *testing.T) {
 				t.Fatal("no primary")
 			}
 			for s := range v.InSync(e) {
-				if s.Standing != Serving {
+				if s.State != Serving {
 					t.Fatal("not serving")
 				}
 			}
@@ -165,10 +165,10 @@ func TestState_Behind(t *testing.T) {
 	}
 	behind(0, 0, 0)
 	w.must(alpha, paths(open(Open), repo, "b.git"))
-	w.must(alpha, paths(wrote("p"), repo, "b.git"))
+	w.must(alpha, paths(markBehind("p"), repo, "b.git"))
 	before := w.State
 	behind(0, 2, 2)
-	w.must(alpha, insync(w.Index, "q"))
+	w.must(alpha, markInSync(w.Index, "q"))
 	behind(0, 1, 2)
 	w.must(alpha, define("p", "q"))
 	behind(0, 1, 0)
@@ -192,29 +192,29 @@ func TestState_Shrunk(t *testing.T) {
 		}
 	}
 	last := w.Index
-	is("an ordinary repository", last)
+	is("a clean repository", last)
 	w.must(alpha, open(Open))
-	is("a mark", last)
-	r := w.must(alpha, wrote("p", "q")).Index
+	is("an intent", last)
+	r := w.must(alpha, markBehind("p", "q")).Index
 	is("behind", r)
 	w.must(beta, open(Open))
-	w.must(beta, wrote("p", "q"))
+	w.must(beta, markBehind("p", "q"))
 	w.must(beta, closing(false))
 	is("behind before", r)
-	q := w.must(alpha, wrote("p")).Index
+	q := w.must(alpha, markBehind("p")).Index
 	is("one more", q)
-	w.must(alpha, insync(w.Index, "q"))
+	w.must(alpha, markInSync(w.Index, "q"))
 	is("one less", q)
-	w.must(alpha, insync(w.Index, "r"))
+	w.must(alpha, markInSync(w.Index, "r"))
 	is("none", last)
-	w.must(alpha, wrote("p", "q"))
+	w.must(alpha, markBehind("p", "q"))
 	w.fence("q")
 	is("a fence", w.Index)
 	w.admit(WhyDead, "q")
 	out := w.Index
 	is("one is out", out)
 	w.must(alpha, open(Open))
-	w.must(alpha, wrote("p"))
+	w.must(alpha, markBehind("p"))
 	is("what is out falls behind", out)
 
 	restored, err := ReadSnapshot(strings.NewReader(snapshotOf(t, w.State)))
@@ -259,51 +259,51 @@ func TestState_Check_findsWhatIsBroken(t *testing.T) {
 	}
 	fence := func(v *VirtualStorage, i int) {
 		s := &v.Succession[i]
-		s.Standing, s.Why, s.FencedEpoch = Fenced, WhySwitchover, v.Epoch
+		s.State, s.Why, s.FencedEpoch = Fenced, WhySwitchover, v.Epoch
 	}
 	for name, breaks := range map[string]func(*State){
-		"no cluster id":        func(s *State) { s.ClusterID = "" },
-		"instances unsorted":   func(s *State) { s.Instances = []Instance{s.Instances[1], s.Instances[0]} },
-		"instance to come":     func(s *State) { s.Instances = []Instance{{Incarnation: 99, ID: "a"}} },
-		"storages unsorted":    func(s *State) { s.VirtualStorages = append(s.VirtualStorages, VirtualStorage{Name: "a"}) },
-		"no name":              virtual(func(v *VirtualStorage) { v.Name = "" }),
-		"no epoch":             virtual(func(v *VirtualStorage) { v.Epoch = 0 }),
-		"no storage":           virtual(func(v *VirtualStorage) { v.Succession = nil }),
-		"none that serves":     virtual(func(v *VirtualStorage) { fence(v, 0); fence(v, 1); fence(v, 2) }),
-		"fenced for nothing":   virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].Why = "" }),
-		"fenced at no epoch":   virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].FencedEpoch = 0 }),
-		"out for a switchover": virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].Standing = Out }),
-		"lease too long":       func(s *State) { s.LeaseMillis = 3001 },
-		"storage twice":        virtual(func(v *VirtualStorage) { v.Succession = append(v.Succession, v.Succession[0]) }),
-		"no standing":          virtual(func(v *VirtualStorage) { v.Succession[0].Standing = "well" }),
-		"why, but serving":     virtual(func(v *VirtualStorage) { v.Succession[0].Why = WhyDead }),
-		"new, but serving":     virtual(func(v *VirtualStorage) { v.Succession[0].New = true }),
-		"since never":          virtual(func(v *VirtualStorage) { v.Succession[0].Since = 0 }),
-		"fenced in the future": virtual(func(v *VirtualStorage) { v.Succession[0].FencedEpoch = 99 }),
-		"history goes back":    virtual(func(v *VirtualStorage) { v.History[1].Index = 1 }),
-		"history without end":  virtual(func(v *VirtualStorage) { v.History = slices.Repeat(v.History[:1], HistoryLength+1) }),
-		"entry empty":          entry(func(e *Entry) { e.Marks, e.Behind = nil, nil }),
-		"entry never changed":  entry(func(e *Entry) { e.Changed = 0 }),
-		"entry of another":     func(s *State) { s.ledger, _, _ = s.ledger.Insert([]byte("x\x00a"), s.Entry(Key{vs, repo})) },
-		"entry without path":   func(s *State) { s.ledger, _, _ = s.ledger.Insert([]byte("v\x00"), s.Entry(Key{vs, repo})) },
-		"behind unsorted":      entry(func(e *Entry) { e.Behind = []string{"r", "q"} }),
-		"behind unknown":       entry(func(e *Entry) { e.Behind = []string{"x"} }),
-		"marks unsorted":       entry(func(e *Entry) { e.Marks = append(e.Marks, e.Marks[0]) }),
-		"mark of nothing":      entry(func(e *Entry) { e.Marks[0].Kind, e.Marks[0].Dirty = "", nil }),
-		"mark without kind":    entry(func(e *Entry) { e.Marks[0].Kind = "ajar" }),
-		"mark of the retired":  entry(func(e *Entry) { e.Marks[0].Incarnation = 99 }),
-		"scope without a mark": entry(func(e *Entry) { e.Marks[0].Kind = "" }),
-		"negative bound":       entry(func(e *Entry) { e.Marks[0].BoundMillis = -1 }),
-		"dirty since never":    entry(func(e *Entry) { e.Marks[0].Dirty = &Dirty{} }),
-		"dirty after a change": entry(func(e *Entry) { e.Marks[0].Dirty = &Dirty{At: e.Changed + 1} }),
-		"target that is none":  entry(func(e *Entry) { e.Marks[0].Targets = []string{"x"} }),
-		"targets not sorted":   entry(func(e *Entry) { e.Marks[0].Targets = []string{"q", "p"} }),
+		"no cluster id":           func(s *State) { s.ClusterID = "" },
+		"instances unsorted":      func(s *State) { s.Instances = []Instance{s.Instances[1], s.Instances[0]} },
+		"instance to come":        func(s *State) { s.Instances = []Instance{{Incarnation: 99, ID: "a"}} },
+		"storages unsorted":       func(s *State) { s.VirtualStorages = append(s.VirtualStorages, VirtualStorage{Name: "a"}) },
+		"no name":                 virtual(func(v *VirtualStorage) { v.Name = "" }),
+		"no epoch":                virtual(func(v *VirtualStorage) { v.Epoch = 0 }),
+		"no storage":              virtual(func(v *VirtualStorage) { v.Succession = nil }),
+		"none that serves":        virtual(func(v *VirtualStorage) { fence(v, 0); fence(v, 1); fence(v, 2) }),
+		"fenced for nothing":      virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].Why = "" }),
+		"fenced at no epoch":      virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].FencedEpoch = 0 }),
+		"out for a switchover":    virtual(func(v *VirtualStorage) { fence(v, 0); v.Succession[0].State = Out }),
+		"lease too long":          func(s *State) { s.LeaseMillis = 3001 },
+		"storage twice":           virtual(func(v *VirtualStorage) { v.Succession = append(v.Succession, v.Succession[0]) }),
+		"no state":                virtual(func(v *VirtualStorage) { v.Succession[0].State = "well" }),
+		"why, but serving":        virtual(func(v *VirtualStorage) { v.Succession[0].Why = WhyDead }),
+		"new, but serving":        virtual(func(v *VirtualStorage) { v.Succession[0].New = true }),
+		"since never":             virtual(func(v *VirtualStorage) { v.Succession[0].Since = 0 }),
+		"fenced in the future":    virtual(func(v *VirtualStorage) { v.Succession[0].FencedEpoch = 99 }),
+		"history goes back":       virtual(func(v *VirtualStorage) { v.History[1].Index = 1 }),
+		"history without end":     virtual(func(v *VirtualStorage) { v.History = slices.Repeat(v.History[:1], HistoryLength+1) }),
+		"entry empty":             entry(func(e *Entry) { e.Intents, e.Behind = nil, nil }),
+		"entry never changed":     entry(func(e *Entry) { e.Changed = 0 }),
+		"entry of another":        func(s *State) { s.ledger, _, _ = s.ledger.Insert([]byte("x\x00a"), s.Entry(Key{vs, repo})) },
+		"entry without path":      func(s *State) { s.ledger, _, _ = s.ledger.Insert([]byte("v\x00"), s.Entry(Key{vs, repo})) },
+		"behind unsorted":         entry(func(e *Entry) { e.Behind = []string{"r", "q"} }),
+		"behind unknown":          entry(func(e *Entry) { e.Behind = []string{"x"} }),
+		"intents unsorted":        entry(func(e *Entry) { e.Intents = append(e.Intents, e.Intents[0]) }),
+		"intent of nothing":       entry(func(e *Entry) { e.Intents[0].Kind, e.Intents[0].InDoubt = "", nil }),
+		"intent without kind":     entry(func(e *Entry) { e.Intents[0].Kind = "ajar" }),
+		"intent of the retired":   entry(func(e *Entry) { e.Intents[0].Incarnation = 99 }),
+		"scope without an intent": entry(func(e *Entry) { e.Intents[0].Kind = "" }),
+		"negative bound":          entry(func(e *Entry) { e.Intents[0].BoundMillis = -1 }),
+		"in doubt since never":    entry(func(e *Entry) { e.Intents[0].InDoubt = &Doubt{} }),
+		"in doubt after a change": entry(func(e *Entry) { e.Intents[0].InDoubt = &Doubt{At: e.Changed + 1} }),
+		"target that is none":     entry(func(e *Entry) { e.Intents[0].Targets = []string{"x"} }),
+		"targets not sorted":      entry(func(e *Entry) { e.Intents[0].Targets = []string{"q", "p"} }),
 	} {
 		w := newWorld(t)
 		w.must(alpha, open(Open, "p"))
 		w.must(alpha, closing(true))
 		w.must(alpha, open(Open, "p"))
-		w.must(alpha, wrote("p"))
+		w.must(alpha, markBehind("p"))
 		s := *w.State
 		breaks(&s)
 		if err := s.Check(); err == nil {

@@ -24,19 +24,19 @@ type Reason string
 const (
 	RefusedRetired    Reason = "retired"      // the incarnation is not live
 	RefusedOutOfOrder Reason = "out-of-order" // a newer batch was applied before
-	RefusedUnknown    Reason = "unknown"      // no such virtual storage, storage, mark
+	RefusedUnknown    Reason = "unknown"      // no such virtual storage, storage, intent
 	RefusedInvalid    Reason = "invalid"      // the command contradicts itself
 	RefusedNotPrimary Reason = "not-primary"  // the named primary is not, or was fenced
-	RefusedNoMark     Reason = "no-mark"      // the proposer has no live mark
+	RefusedNoIntent   Reason = "no-intent"    // the proposer has no live intent
 	RefusedChanged    Reason = "changed"      // the entry changed after the named index
-	RefusedBusy       Reason = "busy"         // another live incarnation has a mark
+	RefusedBusy       Reason = "busy"         // another live incarnation has an intent
 	RefusedInUse      Reason = "in-use"       // primary, or the only one not behind
 	RefusedNoProof    Reason = "no-proof"     // nothing proves the process gone
 	RefusedCluster    Reason = "cluster"      // another cluster's id, or none yet
 	RefusedDrained    Reason = "drained"      // only an operator returns the storage
 	RefusedTerm       Reason = "term"         // decided by the leader of another term
 	RefusedEpoch      Reason = "epoch"        // the virtual storage is at another epoch
-	RefusedStanding   Reason = "standing"     // the storage's standing does not allow it
+	RefusedState      Reason = "state"        // the storage's state does not allow it
 	RefusedLast       Reason = "last"         // no other storage would serve
 )
 

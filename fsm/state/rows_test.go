@@ -48,19 +48,19 @@ func runRows(t *testing.T, rows []row) {
 	}
 }
 
-// standingRow is a row of a table of commands that change standings: what is
+// stateRow is a row of a table of commands that change states: what is
 // given, what is done, and the reason of a refusal, which changes nothing, or the
 // succession that results.
-type standingRow struct {
+type stateRow struct {
 	name    string
 	given   func(*world)
 	do      func(*world) Command
 	refused Reason
 	want    string
-	entry   string // of the repository, ordinary unless set
+	entry   string // of the repository, clean unless set
 }
 
-func runStandingRows(t *testing.T, rows []standingRow) {
+func runStateRows(t *testing.T, rows []stateRow) {
 	t.Helper()
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
@@ -86,7 +86,7 @@ func runStandingRows(t *testing.T, rows []standingRow) {
 				t.Errorf("got %q, want %q", w.succession(), r.want)
 			}
 			if r.entry == "" {
-				r.entry = "ordinary"
+				r.entry = "clean"
 			}
 			if got := w.entry().String(); got != r.entry {
 				t.Errorf("got %q, want %q", got, r.entry)

@@ -24,12 +24,12 @@ func snapshotOf(t testing.TB, s *State) string {
 func busyWorld(t testing.TB) *world {
 	w := newWorld(t)
 	w.must(alpha, define("p", "q", "r", "s"))
-	dirtied(w)
+	leftInDoubt(w)
 	for i := range 30 {
-		w.must(beta, paths(open(Solo, "p", "q"), fmt.Sprintf("group/%d.git", i)))
+		w.must(beta, paths(open(PrimaryOnly, "p", "q"), fmt.Sprintf("group/%d.git", i)))
 		w.must(beta, paths(deleting(DeletedSet, "p"), fmt.Sprintf("group/%d.git", i)))
 	}
-	w.try(alpha, wrote("x"))
+	w.try(alpha, markBehind("x"))
 	w.must(alpha, Command{Define: &Define{VirtualStorage: "<other & more>", Storages: []string{"p"}}})
 	return w
 }
@@ -110,7 +110,7 @@ func TestReadSnapshot_refuses(t *testing.T) {
 	const (
 		head     = `{"header":{"version":1,"index":9,"cluster_id":"c"}}`
 		instance = `{"instance":{"incarnation":1,"id":"a","name":"","number":0}}`
-		vsLine   = `{"virtual_storage":{"name":"v","epoch":1,"succession":[{"name":"p","standing":"serving","since":2}]}}`
+		vsLine   = `{"virtual_storage":{"name":"v","epoch":1,"succession":[{"name":"p","state":"serving","since":2}]}}`
 		entryA   = `{"entry":{"virtual_storage":"v","relative_path":"a","behind":["p"],"changed":3}}`
 		entryB   = `{"entry":{"virtual_storage":"v","relative_path":"b","behind":["p"],"changed":3}}`
 		answer1  = `{"answer":{"id":"x","index":1,"results":[]}}`
@@ -192,10 +192,10 @@ func FuzzSnapshot(f *testing.F) {
 	})
 }
 
-// TestState_ordinaryRepositoriesCostNothing: however many repositories there are
-// and are written to, the state has none of them once the marks are closed: a
+// TestState_cleanRepositoriesCostNothing: however many repositories there are
+// and are written to, the state has none of them once the intents are closed: a
 // million here, after which it is as large as before, in memory and on disk.
-func TestState_ordinaryRepositoriesCostNothing(t *testing.T) {
+func TestState_cleanRepositoriesCostNothing(t *testing.T) {
 	const batches, size = 4000, 250
 	const slack = 1 << 20 // bytes of what is not the state's
 	w := newWorld(t)

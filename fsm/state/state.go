@@ -32,7 +32,7 @@ type State struct {
 	// VirtualStorages are sorted by name.
 	VirtualStorages []VirtualStorage
 
-	// ledger holds the repositories that are not ordinary, by Key.appendTo.
+	// ledger holds the repositories that are listed in the ledger, by Key.appendTo.
 	ledger *iradix.Tree[*Entry]
 	// behind counts the entries in which a storage is behind.
 	behind behindCounts
@@ -83,34 +83,34 @@ type Pausing struct {
 // HistoryLength bounds VirtualStorage.History.
 const HistoryLength = 200
 
-// Standing says what a storage is used for.
-type Standing string
+// StorageState says what a storage is used for.
+type StorageState string
 
-// The standings of a storage.
+// The states of a storage.
 const (
 	// Serving storages are read, and are destinations of writes.
-	Serving Standing = "serving"
+	Serving StorageState = "serving"
 	// Fenced storages are no destination, but keep their place: a repository
 	// whose first in-sync storage is fenced has no primary.
-	Fenced Standing = "fenced"
+	Fenced StorageState = "fenced"
 	// Out storages are neither read nor written; they fall behind.
-	Out Standing = "out"
-	// Filling storages are new, or have another disk: they fall behind while a
+	Out StorageState = "out"
+	// Backfilling storages are new, or have another disk: they fall behind while a
 	// scan copies every repository onto them.
-	Filling Standing = "filling"
+	Backfilling StorageState = "backfilling"
 )
 
 // Storage is the agreed part of one storage of a virtual storage.
 type Storage struct {
-	Name     string   `json:"name"`
-	Standing Standing `json:"standing"`
+	Name  string       `json:"name"`
+	State StorageState `json:"state"`
 	// Why tells why the storage is fenced or out: WhyDead, WhyDrained or, only
 	// fenced, WhySwitchover.
 	Why string `json:"why,omitempty"`
-	// FilesystemID is the id of the disk that the standing speaks of; empty
+	// FilesystemID is the id of the disk that the state speaks of; empty
 	// until the storage was first reached.
 	FilesystemID string `json:"filesystem_id,omitempty"`
-	// Since is the index at which Standing or FilesystemID last changed.
+	// Since is the index at which State or FilesystemID last changed.
 	Since Index `json:"since"`
 	// New is true from the definition of the storage until it first serves:
 	// what only such a storage has was never ours to remove.
@@ -124,13 +124,13 @@ type Change struct {
 	Index Index  `json:"index"`
 	Epoch uint64 `json:"epoch"`
 	Time  int64  `json:"time"` // Unix milliseconds, as the proposer had it
-	// What is empty for a change of the standing of Storage, and otherwise tells
+	// What is empty for a change of the state of Storage, and otherwise tells
 	// what befell the virtual storage: ChangePaused or ChangeResumed.
-	What    string   `json:"what,omitempty"`
-	Storage string   `json:"storage,omitempty"`
-	To      Standing `json:"to,omitempty"` // empty: it was removed
-	Why     string   `json:"why,omitempty"`
-	By      string   `json:"by,omitempty"` // who asked for it
+	What    string       `json:"what,omitempty"`
+	Storage string       `json:"storage,omitempty"`
+	To      StorageState `json:"to,omitempty"` // empty: it was removed
+	Why     string       `json:"why,omitempty"`
+	By      string       `json:"by,omitempty"` // who asked for it
 }
 
 // What befell a virtual storage as a whole.
@@ -145,55 +145,55 @@ type Key struct {
 	RelativePath   string `json:"relative_path"`
 }
 
-// MarkKind says what may be under way under a mark.
-type MarkKind string
+// IntentKind says what may be under way under an intent.
+type IntentKind string
 
-// The kinds of a mark. Open may become solo, never back.
+// The kinds of an intent. Open may become primary-only, never back.
 const (
 	// Open: a write that votes may be under way.
-	Open MarkKind = "open"
-	// Solo: a write that does not vote may be under way.
-	Solo MarkKind = "solo"
+	Open IntentKind = "open"
+	// PrimaryOnly: a write that does not vote may be under way.
+	PrimaryOnly IntentKind = "primary-only"
 )
 
-// Mark says that one incarnation may have a write of the repository under way
+// Intent says that one incarnation may have a write of the repository under way
 // (Kind is set), or that a write of it ended without full account (Dirty is
 // set), or both.
-type Mark struct {
+type Intent struct {
 	Incarnation Incarnation `json:"incarnation"`
 	// Kind is empty when only Dirty is left.
-	Kind MarkKind `json:"kind,omitempty"`
+	Kind IntentKind `json:"kind,omitempty"`
 	Scope
-	// Dirty is what a write that ended without full account left; only Settle
+	// InDoubt is what a write that ended without full account left; only ResolveDoubt
 	// removes it.
-	Dirty *Dirty `json:"dirty,omitempty"`
+	InDoubt *Doubt `json:"in_doubt,omitempty"`
 }
 
-// Scope bounds what the writes under a mark can do and for how long.
+// Scope bounds what the writes under an intent can do and for how long.
 type Scope struct {
 	// BoundMillis is how long after the end of their process an effect of
 	// them may still come, in milliseconds.
 	BoundMillis int64 `json:"bound_ms,omitempty"`
-	// RefsOnly is true while every write under the mark is of a method that
+	// RefsOnly is true while every write under the intent is of a method that
 	// changes refs only, so that equal checksums prove equal replicas.
 	RefsOnly bool `json:"refs_only,omitempty"`
 	// Targets are the storages that they may change, sorted.
 	Targets []string `json:"targets,omitempty"`
 }
 
-// Dirty is left by a write that ended without full account.
-type Dirty struct {
+// Doubt is left by a write that ended without full account.
+type Doubt struct {
 	// At is the index of the last command that made it; with the incarnation
-	// it names the dirty mark.
+	// it names the in-doubt intent.
 	At Index `json:"at"`
 	Scope
 }
 
-// Entry is what the ledger says of one repository that is not ordinary. It is
+// Entry is what the ledger says of one repository that is not clean. It is
 // immutable.
 type Entry struct {
-	// Marks are sorted by incarnation, one each.
-	Marks []Mark `json:"marks,omitempty"`
+	// Intents are sorted by incarnation, one each.
+	Intents []Intent `json:"intents,omitempty"`
 	// Behind are the storages that miss an acknowledged write, sorted.
 	Behind []string `json:"behind,omitempty"`
 	// Deleted tells that storages which are behind must remove the repository

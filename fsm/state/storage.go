@@ -30,23 +30,23 @@ func (c *Define) apply(t *transition) *Refusal {
 	t.remove(vs, gone)
 	for _, name := range added {
 		vs.Succession = append(vs.Succession, Storage{Name: name, New: true})
-		t.stand(vs, name, Filling, "defined", "")
+		t.setState(vs, name, Backfilling, "defined", "")
 	}
 	t.fallBehind(vs.Name, added)
 	return nil
 }
 
 // found makes a new virtual storage: nobody has written to it yet, so that its
-// first storage serves as it is, and the others are filled from it.
+// first storage serves as it is, and the others are backfilled from it.
 func (t *transition) found(c *Define) {
 	vs := VirtualStorage{Name: c.VirtualStorage, Epoch: 1}
 	for i, name := range c.Storages {
-		s := Storage{Name: name, Standing: Serving, Since: t.index}
+		s := Storage{Name: name, State: Serving, Since: t.index}
 		if i > 0 {
-			s.Standing, s.New = Filling, true
+			s.State, s.New = Backfilling, true
 		}
 		vs.Succession = append(vs.Succession, s)
-		t.note(&vs, Change{Storage: name, To: s.Standing, Why: "defined"})
+		t.note(&vs, Change{Storage: name, To: s.State, Why: "defined"})
 	}
 	i, _ := slices.BinarySearchFunc(t.next.VirtualStorages, vs.Name, func(v VirtualStorage, name string) int {
 		return strings.Compare(v.Name, name)
@@ -56,7 +56,7 @@ func (t *transition) found(c *Define) {
 
 // mayRemove refuses while the storages are needed: as the primary, because of a
 // fence that is not yet ended, as the last ones that serve, or because a
-// repository, ordinary or in the ledger, is in sync on no other one.
+// repository, clean or in the ledger, is in sync on no other one.
 func (t *transition) mayRemove(vs *VirtualStorage, gone []string) *Refusal {
 	if len(gone) == 0 {
 		return nil
@@ -65,7 +65,7 @@ func (t *transition) mayRemove(vs *VirtualStorage, gone []string) *Refusal {
 		return refuse(RefusedInUse, "%q is the primary of %q", primary.Name, vs.Name)
 	}
 	for _, name := range gone {
-		if vs.Storage(name).Standing == Fenced {
+		if vs.Storage(name).State == Fenced {
 			return refuse(RefusedInUse, "%q is fenced and keeps its place until it is admitted", name)
 		}
 	}
@@ -73,7 +73,7 @@ func (t *transition) mayRemove(vs *VirtualStorage, gone []string) *Refusal {
 		return refuse(RefusedLast, "no other storage of %q serves", vs.Name)
 	}
 	if only := vs.onlyOn(gone, nil); only != "" {
-		return refuse(RefusedInUse, "only %q has the ordinary repositories of %q", only, vs.Name)
+		return refuse(RefusedInUse, "only %q has the clean repositories of %q", only, vs.Name)
 	}
 	var refusal *Refusal
 	t.each(vs.Name, func(k Key, e *Entry) bool {
@@ -87,12 +87,12 @@ func (t *transition) mayRemove(vs *VirtualStorage, gone []string) *Refusal {
 
 // onlyOn returns one of the storages that has the repository if no storage
 // beside them is in sync for it, else "". One that is out has it as long as it
-// is not behind; one that is filling may lack it without an entry that says so.
+// is not behind; one that is backfilling may lack it without an entry that says so.
 func (v *VirtualStorage) onlyOn(gone []string, e *Entry) string {
 	var only string
 	for i := range v.Succession {
 		s := &v.Succession[i]
-		if s.Standing == Filling || e.IsBehind(s.Name) {
+		if s.State == Backfilling || e.IsBehind(s.Name) {
 			continue
 		}
 		if slices.Contains(gone, s.Name) {
@@ -108,7 +108,7 @@ func (v *VirtualStorage) onlyOn(gone []string, e *Entry) string {
 // them. vs is to be changed.
 func (t *transition) remove(vs *VirtualStorage, gone []string) {
 	for _, name := range gone {
-		if vs.Storage(name).Standing == Serving {
+		if vs.Storage(name).State == Serving {
 			vs.Epoch++
 		}
 		t.note(vs, Change{Storage: name, Why: "removed"})
@@ -127,15 +127,15 @@ func (e *Entry) forget(gone []string) *Entry {
 	}
 	c, changed := e.clone(), named(e.Behind)
 	c.Behind = without(e.Behind, gone)
-	for i := range c.Marks {
-		m := &c.Marks[i]
+	for i := range c.Intents {
+		m := &c.Intents[i]
 		if named(m.Targets) {
 			m.Targets, changed = without(m.Targets, gone), true
 		}
-		if m.Dirty != nil && named(m.Dirty.Targets) {
-			dirty := *m.Dirty
-			dirty.Targets = without(dirty.Targets, gone)
-			m.Dirty, changed = &dirty, true
+		if m.InDoubt != nil && named(m.InDoubt.Targets) {
+			inDoubt := *m.InDoubt
+			inDoubt.Targets = without(inDoubt.Targets, gone)
+			m.InDoubt, changed = &inDoubt, true
 		}
 	}
 	if !changed {
@@ -145,7 +145,7 @@ func (e *Entry) forget(gone []string) *Entry {
 }
 
 // fallBehind records the storages as behind for every repository in the ledger:
-// a scan fills them with the ordinary ones, all others are left to repair.
+// a scan backfills them with the clean ones, all others are left to repair.
 func (t *transition) fallBehind(vs string, names []string) {
 	if len(names) == 0 {
 		return

@@ -9,7 +9,7 @@ func TestDefine_new(t *testing.T) {
 	w := &world{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
 	w.must(alpha, define("p", "q"))
-	if got, want := w.succession(), "p serving, q filling new"; got != want {
+	if got, want := w.succession(), "p serving, q backfilling new"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := w.VirtualStorage(vs).Epoch; got != 1 {
@@ -47,38 +47,38 @@ func TestDefine(t *testing.T) {
 		want    string
 		entry   string
 	}{
-		{name: "the same", list: []string{"p", "q", "r"}, want: "p serving, q serving, r serving", entry: "ordinary"},
-		{name: "in other order", list: []string{"r", "q", "p"}, want: "p serving, q serving, r serving", entry: "ordinary"},
+		{name: "the same", list: []string{"p", "q", "r"}, want: "p serving, q serving, r serving", entry: "clean"},
+		{name: "in other order", list: []string{"r", "q", "p"}, want: "p serving, q serving, r serving", entry: "clean"},
 		{name: "a new one", list: []string{"s", "p", "q", "r"},
-			want: "p serving, q serving, r serving, s filling new", entry: "ordinary"},
+			want: "p serving, q serving, r serving, s backfilling new", entry: "clean"},
 		{name: "a new one is behind where marked", given: given(open(Open)), list: []string{"p", "q", "r", "s"},
-			want: "p serving, q serving, r serving, s filling new", entry: "open(1), behind s"},
-		{name: "a new one is behind where dirty", given: given(open(Open), closing(true)), list: []string{"p", "q", "r", "s"},
-			want: "p serving, q serving, r serving, s filling new", entry: "dirty(1), behind s"},
-		{name: "a new one is behind where another is", given: given(open(Open), wrote("p", "q"), closing(false)),
+			want: "p serving, q serving, r serving, s backfilling new", entry: "open(1), behind s"},
+		{name: "a new one is behind where in doubt", given: given(open(Open), closing(true)), list: []string{"p", "q", "r", "s"},
+			want: "p serving, q serving, r serving, s backfilling new", entry: "in doubt(1), behind s"},
+		{name: "a new one is behind where another is", given: given(open(Open), markBehind("p", "q"), closing(false)),
 			list: []string{"p", "q", "r", "s"},
-			want: "p serving, q serving, r serving, s filling new", entry: "behind r+s"},
-		{name: "one less", list: []string{"p", "q"}, want: "p serving, q serving", entry: "ordinary"},
-		{name: "one less is forgotten", given: given(open(Open, "q", "r"), wrote("p"), closing(true), open(Open, "r")),
-			list: []string{"p", "q"}, want: "p serving, q serving", entry: "open(1), dirty(1) on q, behind q"},
-		{name: "an empty entry vanishes", given: given(open(Open), wrote("p", "q"), closing(false)),
-			list: []string{"p", "q"}, want: "p serving, q serving", entry: "ordinary"},
-		{name: "one replaced", list: []string{"p", "q", "s"}, want: "p serving, q serving, s filling new", entry: "ordinary"},
-		{name: "the last is out", given: dead("p"), list: []string{"q", "r"}, want: "q serving, r serving", entry: "ordinary"},
+			want: "p serving, q serving, r serving, s backfilling new", entry: "behind r+s"},
+		{name: "one less", list: []string{"p", "q"}, want: "p serving, q serving", entry: "clean"},
+		{name: "one less is forgotten", given: given(open(Open, "q", "r"), markBehind("p"), closing(true), open(Open, "r")),
+			list: []string{"p", "q"}, want: "p serving, q serving", entry: "open(1), in doubt(1) on q, behind q"},
+		{name: "an empty entry vanishes", given: given(open(Open), markBehind("p", "q"), closing(false)),
+			list: []string{"p", "q"}, want: "p serving, q serving", entry: "clean"},
+		{name: "one replaced", list: []string{"p", "q", "s"}, want: "p serving, q serving, s backfilling new", entry: "clean"},
+		{name: "the last is out", given: dead("p"), list: []string{"q", "r"}, want: "q serving, r serving", entry: "clean"},
 		{name: "the primary", list: []string{"q", "r"}, refused: RefusedInUse},
 		{name: "the fenced primary", given: func(w *world) { w.fence("p") }, list: []string{"q", "r"}, refused: RefusedInUse},
 		{name: "the primary since another is out", given: dead("p"), list: []string{"p", "r"}, refused: RefusedInUse},
 		{name: "the only one not behind", given: func(w *world) {
 			w.out("p", WhyDead)
 			w.must(alpha, open(Open))
-			w.must(alpha, wrote("q")) // r is behind as well
+			w.must(alpha, markBehind("q")) // r is behind as well
 			w.must(alpha, reach("p", "disk-p"))
 			w.switchover("q", "r")
 		}, list: []string{"p", "r"}, refused: RefusedInUse},
 		{name: "the only two not behind", given: func(w *world) {
 			w.out("p", WhyDead)
 			w.must(alpha, open(Open))
-			w.must(alpha, wrote("q", "r"))
+			w.must(alpha, markBehind("q", "r"))
 			w.must(alpha, reach("p", "disk-p"))
 			w.switchover("q", "r")
 		}, list: []string{"p"}, refused: RefusedInUse},
@@ -118,29 +118,29 @@ func TestDefine(t *testing.T) {
 	}
 }
 
-// TestReturn covers q, which serves after p and before r unless given otherwise.
-func TestReturn(t *testing.T) {
-	filling := func(w *world) { w.must(alpha, reach("q", "new")) }
-	filled := func(since int, disk string) func(*world) Command {
+// TestRejoin covers q, which serves after p and before r unless given otherwise.
+func TestRejoin(t *testing.T) {
+	backfilling := func(w *world) { w.must(alpha, reach("q", "new")) }
+	backfilled := func(since int, disk string) func(*world) Command {
 		return func(w *world) Command {
 			c := reach("q", disk)
-			c.Return.Filled = w.VirtualStorage(vs).Storage("q").Since + Index(since)
+			c.Rejoin.Backfilled = w.VirtualStorage(vs).Storage("q").Since + Index(since)
 			return c
 		}
 	}
 	added := func(w *world) { w.must(alpha, define("p", "r", "q2", "q")) }
-	runStandingRows(t, []standingRow{
+	runStateRows(t, []stateRow{
 		{name: "the same disk", do: do(reach("q", "disk-q")), want: "p serving, q serving, r serving"},
 		{name: "the first disk of a new one", given: added, do: do(reach("q2", "disk")),
-			want: "p serving, q serving, r serving, q2 filling new"},
+			want: "p serving, q serving, r serving, q2 backfilling new"},
 		{name: "dead", given: func(w *world) { w.out("q", WhyDead) }, do: do(reach("q", "disk-q")),
 			want: "p serving, r serving, q serving"},
 		{name: "dead, with another disk", given: func(w *world) { w.out("q", WhyDead) }, do: do(reach("q", "new")),
-			want: "p serving, r serving, q filling"},
-		{name: "another disk", do: do(reach("q", "new")), want: "p serving, q filling, r serving"},
-		{name: "yet another disk while filling", given: filling, do: do(reach("q", "newer")),
-			want: "p serving, q filling, r serving"},
-		{name: "filled", given: filling, do: filled(0, "new"), want: "p serving, r serving, q serving"},
+			want: "p serving, r serving, q backfilling"},
+		{name: "another disk", do: do(reach("q", "new")), want: "p serving, q backfilling, r serving"},
+		{name: "yet another disk while backfilling", given: backfilling, do: do(reach("q", "newer")),
+			want: "p serving, q backfilling, r serving"},
+		{name: "backfilled", given: backfilling, do: backfilled(0, "new"), want: "p serving, r serving, q serving"},
 		{name: "fenced, the same disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "disk-q")),
 			want: "p serving, q fenced (dead), r serving"},
 
@@ -153,35 +153,35 @@ func TestReturn(t *testing.T) {
 			do: do(reach("q", "new")), refused: RefusedLast},
 		{name: "fenced, with another disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "new")),
 			refused: RefusedInUse},
-		{name: "filled, but not since then", given: filling, do: filled(-1, "new"), refused: RefusedChanged},
-		{name: "filled on another disk", given: filling, do: filled(0, "newer"), refused: RefusedChanged},
-		{name: "filled, but serving", do: filled(0, "disk-q"), refused: RefusedChanged},
-		{name: "filled before the disk was known", given: added, do: func(w *world) Command {
+		{name: "backfilled, but not since then", given: backfilling, do: backfilled(-1, "new"), refused: RefusedChanged},
+		{name: "backfilled on another disk", given: backfilling, do: backfilled(0, "newer"), refused: RefusedChanged},
+		{name: "backfilled, but serving", do: backfilled(0, "disk-q"), refused: RefusedChanged},
+		{name: "backfilled before the disk was known", given: added, do: func(w *world) Command {
 			c := reach("q2", "disk")
-			c.Return.Filled = w.VirtualStorage(vs).Storage("q2").Since
+			c.Rejoin.Backfilled = w.VirtualStorage(vs).Storage("q2").Since
 			return c
 		}, refused: RefusedChanged},
 		{name: "no such storage", do: do(reach("x", "disk")), refused: RefusedUnknown},
 		{name: "no such virtual storage", do: func(*world) Command {
 			c := reach("q", "disk")
-			c.Return.VirtualStorage = "other"
+			c.Rejoin.VirtualStorage = "other"
 			return c
 		}, refused: RefusedUnknown},
 		{name: "no disk", do: do(reach("q", "")), refused: RefusedInvalid},
 	})
 }
 
-func TestReturn_anotherDiskIsBehindForTheWholeLedger(t *testing.T) {
+func TestRejoin_anotherDiskIsBehindForTheWholeLedger(t *testing.T) {
 	w := newWorld(t)
-	w.must(alpha, paths(open(Open), "marked", "dirty", "behind"))
-	w.must(alpha, paths(closing(true), "dirty"))
-	w.must(alpha, paths(wrote("p", "q"), "behind"))
+	w.must(alpha, paths(open(Open), "marked", "in doubt", "behind"))
+	w.must(alpha, paths(closing(true), "in doubt"))
+	w.must(alpha, paths(markBehind("p", "q"), "behind"))
 	w.must(alpha, paths(closing(false), "behind"))
 	w.must(alpha, reach("q", "new"))
 	for path, want := range map[string]string{
-		"marked": "open(1), behind q",
-		"dirty":  "dirty(1), behind q",
-		"behind": "behind q+r",
+		"marked":   "open(1), behind q",
+		"in doubt": "in doubt(1), behind q",
+		"behind":   "behind q+r",
 	} {
 		if got := w.Entry(Key{vs, path}).String(); got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)
@@ -189,13 +189,13 @@ func TestReturn_anotherDiskIsBehindForTheWholeLedger(t *testing.T) {
 	}
 }
 
-func TestReturn_startsTheFillingOver(t *testing.T) {
+func TestRejoin_startsTheBackfillOver(t *testing.T) {
 	w := newWorld(t)
 	w.must(alpha, reach("q", "new"))
 	first := w.VirtualStorage(vs).Storage("q").Since
 	w.must(alpha, reach("q", "newer"))
 	if got := w.VirtualStorage(vs).Storage("q"); got.Since <= first || got.FilesystemID != "newer" {
-		t.Errorf("filling since %d on %q, want since after %d on the newer disk", got.Since, got.FilesystemID, first)
+		t.Errorf("backfilling since %d on %q, want since after %d on the newer disk", got.Since, got.FilesystemID, first)
 	}
 }
 
@@ -212,11 +212,11 @@ func TestVirtualStorage_epochRisesWithEachRole(t *testing.T) {
 	step("another disk", reach("q", "new"), 1)
 	step("yet another", reach("q", "newer"), 0)
 	step("a new storage", define("p", "q", "r", "s"), 0)
-	step("a filling one removed", define("p", "q", "r"), 0)
+	step("a backfilling one removed", define("p", "q", "r"), 0)
 	step("a serving one removed", define("p", "q"), 1)
 	w.fill("q")
 	if got := w.VirtualStorage(vs).Epoch; got != epoch+1 {
-		t.Errorf("filled: epoch %d, want %d", got, epoch+1)
+		t.Errorf("backfilled: epoch %d, want %d", got, epoch+1)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestVirtualStorage_historyIsBounded(t *testing.T) {
 		t.Fatalf("history of %d lines, want %d", len(h), HistoryLength)
 	}
 	last := h[len(h)-1]
-	if last.Index != w.Index || last.Storage != "q" || last.To != Filling || last.Time != int64(w.Index)*1000 {
+	if last.Index != w.Index || last.Storage != "q" || last.To != Backfilling || last.Time != int64(w.Index)*1000 {
 		t.Errorf("the last line is %+v at index %d", last, w.Index)
 	}
 }

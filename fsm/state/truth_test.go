@@ -33,22 +33,22 @@ func (tr *truth) happened(index Index, c Command, before *State) {
 	case c.Open != nil: // a write on which all agree leaves no other trace
 		v := before.VirtualStorage(vs)
 		for _, path := range c.Open.Paths {
-			tr.lack(index, path, v.names(func(s *Storage) bool { return s.Standing == Filling })...)
+			tr.lack(index, path, v.names(func(s *Storage) bool { return s.State == Backfilling })...)
 		}
-	case c.Wrote != nil: // an instance cuts off what it sent before a fence that it learns of
-		reached := slices.DeleteFunc(slices.Clone(c.Wrote.Agreeing), func(s string) bool { return tr.fenced[s] > c.Wrote.Epoch })
-		for _, path := range c.Wrote.Paths {
+	case c.MarkBehind != nil: // an instance cuts off what it sent before a fence that it learns of
+		reached := slices.DeleteFunc(slices.Clone(c.MarkBehind.Agreeing), func(s string) bool { return tr.fenced[s] > c.MarkBehind.Epoch })
+		for _, path := range c.MarkBehind.Paths {
 			tr.lack(index, path, without(allStorages, reached)...)
 		}
-	case c.InSync != nil: // copied at AsOf: what came later is not in the copy
-		tr.lack(0, c.InSync.RelativePath) // makes the map
-		lacks := tr.lacks[c.InSync.RelativePath]
-		for _, s := range c.InSync.Storages {
-			lacks[s] = slices.DeleteFunc(lacks[s], func(i Index) bool { return i <= c.InSync.AsOf })
+	case c.MarkInSync != nil: // copied at AsOf: what came later is not in the copy
+		tr.lack(0, c.MarkInSync.RelativePath) // makes the map
+		lacks := tr.lacks[c.MarkInSync.RelativePath]
+		for _, s := range c.MarkInSync.Storages {
+			lacks[s] = slices.DeleteFunc(lacks[s], func(i Index) bool { return i <= c.MarkInSync.AsOf })
 		}
-	case c.Settle != nil:
-		rest := without(allStorages, append(slices.Clone(c.Settle.Equal), c.Settle.Authority))
-		tr.lack(index, c.Settle.RelativePath, rest...)
+	case c.ResolveDoubt != nil:
+		rest := without(allStorages, append(slices.Clone(c.ResolveDoubt.Equal), c.ResolveDoubt.Authority))
+		tr.lack(index, c.ResolveDoubt.RelativePath, rest...)
 	case c.AcceptLoss != nil: // what it has is all that there is
 		path := c.AcceptLoss.RelativePath
 		tr.lack(index, path, without(allStorages, []string{c.AcceptLoss.Storage})...)
@@ -59,14 +59,14 @@ func (tr *truth) happened(index Index, c Command, before *State) {
 				tr.emptied(index, s)
 			}
 		}
-	case c.Return != nil && c.Return.Filled != 0: // by a scan of the ordinary ones
+	case c.Rejoin != nil && c.Rejoin.Backfilled != 0: // by a scan of the clean ones
 		for path, lacks := range tr.lacks {
 			if before.Entry(Key{vs, path}) == nil {
-				delete(lacks, c.Return.Storage)
+				delete(lacks, c.Rejoin.Storage)
 			}
 		}
-	case c.Return != nil:
-		tr.disk(index, before, c.Return.Storage, c.Return.FilesystemID)
+	case c.Rejoin != nil:
+		tr.disk(index, before, c.Rejoin.Storage, c.Rejoin.FilesystemID)
 	case c.Fence != nil:
 		for _, s := range c.Fence.Storages {
 			tr.fenced[s] = before.VirtualStorage(vs).Epoch + 1

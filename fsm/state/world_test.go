@@ -82,12 +82,12 @@ func (w *world) batch(b Batch) []Result {
 	return results
 }
 
-// fill ends the filling of the storage.
+// fill ends the backfilling of the storage.
 func (w *world) fill(name string) {
 	w.t.Helper()
 	s := w.VirtualStorage(vs).Storage(name)
-	w.must(alpha, Command{Return: &Return{
-		VirtualStorage: vs, Storage: name, FilesystemID: s.FilesystemID, Filled: s.Since,
+	w.must(alpha, Command{Rejoin: &Rejoin{
+		VirtualStorage: vs, Storage: name, FilesystemID: s.FilesystemID, Backfilled: s.Since,
 	}})
 }
 
@@ -161,15 +161,15 @@ func (w *world) succession() string {
 // String prints the entry without what depends on indices.
 func (e *Entry) String() string {
 	if e == nil {
-		return "ordinary"
+		return "clean"
 	}
 	var all []string
-	for _, m := range e.Marks {
+	for _, m := range e.Intents {
 		if m.Kind != "" {
 			all = append(all, fmt.Sprintf("%s(%d)%s", m.Kind, m.Incarnation, m.Scope))
 		}
-		if m.Dirty != nil {
-			all = append(all, fmt.Sprintf("dirty(%d)%s", m.Incarnation, m.Dirty.Scope))
+		if m.InDoubt != nil {
+			all = append(all, fmt.Sprintf("in doubt(%d)%s", m.Incarnation, m.InDoubt.Scope))
 		}
 	}
 	if len(e.Behind) > 0 {
@@ -207,26 +207,26 @@ func define(storages ...string) Command {
 }
 
 func reach(storage, disk string) Command {
-	return Command{Return: &Return{VirtualStorage: vs, Storage: storage, FilesystemID: disk}}
+	return Command{Rejoin: &Rejoin{VirtualStorage: vs, Storage: storage, FilesystemID: disk}}
 }
 
-func open(kind MarkKind, targets ...string) Command {
-	return Command{Open: &OpenMark{
+func open(kind IntentKind, targets ...string) Command {
+	return Command{Open: &OpenIntent{
 		VirtualStorage: vs, Paths: []string{repo}, Kind: kind, Scope: Scope{Targets: targets},
 	}}
 }
 
-func closing(dirty bool) Command {
-	return Command{Close: &Close{VirtualStorage: vs, Paths: []string{repo}, Dirty: dirty}}
+func closing(inDoubt bool) Command {
+	return Command{Close: &CloseIntent{VirtualStorage: vs, Paths: []string{repo}, InDoubt: inDoubt}}
 }
 
-func wrote(primary string, agreeing ...string) Command {
-	return Command{Wrote: &Wrote{
+func markBehind(primary string, agreeing ...string) Command {
+	return Command{MarkBehind: &MarkBehind{
 		VirtualStorage: vs, Paths: []string{repo}, Primary: primary, Epoch: 1,
 		Agreeing: append([]string{primary}, agreeing...),
 	}}
 }
 
-func insync(asOf Index, storages ...string) Command {
-	return Command{InSync: &InSync{Key: Key{vs, repo}, Storages: storages, AsOf: asOf}}
+func markInSync(asOf Index, storages ...string) Command {
+	return Command{MarkInSync: &MarkInSync{Key: Key{vs, repo}, Storages: storages, AsOf: asOf}}
 }

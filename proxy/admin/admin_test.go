@@ -66,7 +66,7 @@ func TestService_status(t *testing.T) {
 	c.Wrote("a.git", "gitaly-1", "gitaly-3")
 	c.Wrote("b.git", "gitaly-1")
 	c.SetReach("gitaly-2", admin.Reach{Err: errors.New("refused"), Since: time.Unix(2, 0)})
-	// Another disk, agreed on: gitaly-3 is filled anew.
+	// Another disk, agreed on: gitaly-3 is backfilled anew.
 	c.Returned("default", "gitaly-3", "new")
 	c.SetReach("gitaly-3", admin.Reach{Reachable: true, FilesystemID: "new", Err: errors.New("late")})
 
@@ -78,9 +78,9 @@ func TestService_status(t *testing.T) {
 	want := admin.StatusResponse{Schema: 1, Instance: "praefect-1", Leader: "praefect-1", VirtualStorages: []admin.VirtualStorage{{
 		Name: "default", Primary: "gitaly-1", Epoch: c.View().VirtualStorage("default").Epoch,
 		Storages: []admin.Storage{
-			{Name: "gitaly-1", Standing: state.Serving, Reachable: true, Votes: true},
-			{Name: "gitaly-2", Standing: state.Serving, Error: "refused", Since: &two, Behind: 2},
-			{Name: "gitaly-3", Standing: state.Filling, Reachable: true, Slow: true, Error: "late", Behind: 2, Filling: &admin.Filling{Total: 10, Done: 4}},
+			{Name: "gitaly-1", State: state.Serving, Reachable: true, Votes: true},
+			{Name: "gitaly-2", State: state.Serving, Error: "refused", Since: &two, Behind: 2},
+			{Name: "gitaly-3", State: state.Backfilling, Reachable: true, Slow: true, Error: "late", Behind: 2, Backfilling: &admin.Backfilling{Total: 10, Done: 4}},
 		},
 	}}}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -109,9 +109,9 @@ func TestService_statusOfOneThatCannotBeWritten(t *testing.T) {
 }
 
 func TestStatusResponse_health(t *testing.T) {
-	good := admin.Storage{Name: "a", Standing: state.Serving, Reachable: true}
+	good := admin.Storage{Name: "a", State: state.Serving, Reachable: true}
 	with := func(change func(*admin.VirtualStorage)) admin.StatusResponse {
-		vs := admin.VirtualStorage{Primary: "a", Storages: []admin.Storage{good, {Name: "b", Standing: state.Serving, Reachable: true, Behind: 3}}}
+		vs := admin.VirtualStorage{Primary: "a", Storages: []admin.Storage{good, {Name: "b", State: state.Serving, Reachable: true, Behind: 3}}}
 		change(&vs)
 		return admin.StatusResponse{VirtualStorages: []admin.VirtualStorage{vs, {Primary: "a", Storages: []admin.Storage{good}}}}
 	}
@@ -123,7 +123,7 @@ func TestStatusResponse_health(t *testing.T) {
 		{"one is behind", with(func(*admin.VirtualStorage) {}), admin.Healthy},
 		{"a secondary is away", with(func(v *admin.VirtualStorage) { v.Storages[1].Reachable = false }), admin.Degraded},
 		{"a secondary is slow", with(func(v *admin.VirtualStorage) { v.Storages[1].Slow = true }), admin.Degraded},
-		{"a secondary is out", with(func(v *admin.VirtualStorage) { v.Storages[1].Standing = state.Out }), admin.Degraded},
+		{"a secondary is out", with(func(v *admin.VirtualStorage) { v.Storages[1].State = state.Out }), admin.Degraded},
 		{"the primary is away", with(func(v *admin.VirtualStorage) { v.Storages[0].Reachable = false }), admin.Unavailable},
 		{"no primary", with(func(v *admin.VirtualStorage) { v.Primary = "" }), admin.Unavailable},
 		{"a repository is away", with(func(v *admin.VirtualStorage) { v.Unavailable = 1 }), admin.Unavailable},
@@ -223,9 +223,9 @@ func TestDocuments_haveTheAgreedNames(t *testing.T) {
 		want     string
 	}{
 		{admin.StatusResponse{Schema: 1, Instance: "p", VirtualStorages: []admin.VirtualStorage{{
-			Name: "v", Primary: "a", Epoch: 3, Storages: []admin.Storage{{Name: "a", Standing: state.Serving, Reachable: true, Behind: 1}},
+			Name: "v", Primary: "a", Epoch: 3, Storages: []admin.Storage{{Name: "a", State: state.Serving, Reachable: true, Behind: 1}},
 		}}}, `{"schema":1,"instance":"p","leader":"","virtual_storages":[{"name":"v","primary":"a","epoch":3,"paused":false,"unavailable_repositories":0,` +
-			`"storages":[{"name":"a","standing":"serving","reachable":true,"votes":false,"behind":1}]}]}`},
+			`"storages":[{"name":"a","state":"serving","reachable":true,"votes":false,"behind":1}]}]}`},
 		{admin.DatalossResponse{Schema: 1, Repositories: []admin.Repository{{VirtualStorage: "v", RelativePath: "a.git", Behind: []string{"b"}}}},
 			`{"schema":1,"repositories":[{"virtual_storage":"v","relative_path":"a.git","available":false,"behind":["b"]}]}`},
 		{admin.QueueListResponse{Schema: 1, Jobs: []admin.Job{{ID: 1, VirtualStorage: "v", RelativePath: "a.git", Target: "b", State: "ready", Attempt: 2}}},

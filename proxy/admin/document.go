@@ -58,8 +58,8 @@ type Pause struct {
 
 // Storage is one storage in a StatusResponse, in the order of succession.
 type Storage struct {
-	Name     string         `json:"name"`
-	Standing state.Standing `json:"standing"`
+	Name  string             `json:"name"`
+	State state.StorageState `json:"state"`
 	// Why tells why a storage is fenced or out.
 	Why string `json:"why,omitempty"`
 	// Reachable tells that the answering instance can send requests to it.
@@ -75,12 +75,12 @@ type Storage struct {
 	Since *time.Time `json:"since,omitempty"`
 	// Behind is how many repositories miss acknowledged writes on it.
 	Behind int `json:"behind"`
-	// Filling is how far the filling of a storage is that is being filled.
-	Filling *Filling `json:"filling,omitempty"`
+	// Backfilling is how far the backfilling of a storage is that is being backfilled.
+	Backfilling *Backfilling `json:"backfilling,omitempty"`
 }
 
-// Filling is how far a scan is that copies every repository onto a storage.
-type Filling struct {
+// Backfilling is how far a scan is that copies every repository onto a storage.
+type Backfilling struct {
 	// Total is how many repositories it looks at, as counted at its start.
 	Total int `json:"total"`
 	// Done is how many of them it has dealt with, Left how many it has put off.
@@ -111,7 +111,7 @@ type Event struct {
 	Index          state.Index `json:"index"`
 	Epoch          uint64      `json:"epoch"`
 	Time           time.Time   `json:"time"`
-	// Change is the storage's new standing, "removed", "paused" or "resumed".
+	// Change is the storage's new state, "removed", "paused" or "resumed".
 	Change string `json:"change"`
 	// Storage is empty if the change is one of the whole virtual storage.
 	Storage string `json:"storage,omitempty"`

@@ -43,7 +43,7 @@ func (v VirtualStorage) Health() Health {
 		if st.Name == v.Primary && st.Reachable {
 			writable = true
 		}
-		if st.Standing != state.Serving || !st.Reachable || st.Slow {
+		if st.State != state.Serving || !st.Reachable || st.Slow {
 			health = Degraded
 		}
 	}

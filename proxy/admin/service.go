@@ -48,9 +48,9 @@ type Storages interface {
 
 // Repair is what the service needs of the replicator.
 type Repair interface {
-	// Filling is how far the filling of a storage is, nil if none is under way
+	// Backfilling is how far the backfilling of a storage is, nil if none is under way
 	// at this instance.
-	Filling(virtualStorage, storage string) *Filling
+	Backfilling(virtualStorage, storage string) *Backfilling
 	// Jobs returns the jobs that the request asks for, by rising id, at most
 	// its limit. An error means that the queue cannot be read now.
 	Jobs(ctx context.Context, request QueueListRequest) ([]Job, error)
@@ -162,7 +162,7 @@ func pausing(p *state.Pausing, now time.Time) *Pause {
 func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 	reach := s.reach(vs, st)
 	answer := Storage{
-		Name: st.Name, Standing: st.Standing, Why: st.Why, Behind: behind,
+		Name: st.Name, State: st.State, Why: st.Why, Behind: behind,
 		Reachable: reach.Reachable, Slow: reach.Reachable && reach.Err != nil, Votes: reach.Votes,
 	}
 	if reach.Err != nil {
@@ -172,8 +172,8 @@ func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 		since := reach.Since.UTC()
 		answer.Since = &since
 	}
-	if st.Standing == state.Filling {
-		answer.Filling = s.Repair.Filling(vs, st.Name)
+	if st.State == state.Backfilling {
+		answer.Backfilling = s.Repair.Backfilling(vs, st.Name)
 	}
 	return answer
 }
@@ -205,7 +205,7 @@ func (s *Service) reachable(vs *state.VirtualStorage) map[string]bool {
 // for it serves and is reachable.
 func available(vs *state.VirtualStorage, e *state.Entry, reachable map[string]bool) bool {
 	for st := range vs.InSync(e) {
-		if st.Standing == state.Serving && reachable[st.Name] {
+		if st.State == state.Serving && reachable[st.Name] {
 			return true
 		}
 	}

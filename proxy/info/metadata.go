@@ -112,7 +112,7 @@ func generation(e *state.Entry) int64 {
 // no replica yet.
 func generationOn(st *state.Storage, e *state.Entry) int64 {
 	switch {
-	case st.Standing == state.Filling:
+	case st.State == state.Backfilling:
 		return -1
 	case e.IsBehind(st.Name):
 		return generation(e) - 1

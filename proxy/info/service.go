@@ -127,7 +127,7 @@ func (s *Service) exists(ctx context.Context, vs *state.VirtualStorage, e *state
 
 // validPrimary tells whether a storage could be the repository's primary now.
 func validPrimary(st *state.Storage, e *state.Entry, healthy bool) bool {
-	return healthy && st.Standing == state.Serving && !e.IsBehind(st.Name)
+	return healthy && st.State == state.Serving && !e.IsBehind(st.Name)
 }
 
 // sorted are the storages of a virtual storage by name.

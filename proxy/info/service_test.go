@@ -54,7 +54,7 @@ func TestGetRepositoryMetadata(t *testing.T) {
 
 	w.Wrote("a.git", "gitaly-1", "gitaly-3")
 	w.lose("gitaly-3")
-	w.Returned("default", "gitaly-2", "new") // another disk: it is filled
+	w.Returned("default", "gitaly-2", "new") // another disk: it is backfilled
 	changed := int64(w.View().Entry(key("a.git")).Changed)
 	want.Generation = changed
 	for i, generation := range []int64{changed, -1, changed} {
@@ -274,14 +274,14 @@ func TestSetAuthoritativeStorage(t *testing.T) {
 
 	// A write that has just ended seems to be under way for a moment.
 	paths := []string{"lost.git"}
-	w.Apply(state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: paths, Kind: state.Solo}})
+	w.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: paths, Kind: state.PrimaryOnly}})
 	done := make(chan error, 1)
 	go func() { done <- set("default", "lost.git", "gitaly-2") }()
 	select {
 	case err := <-done:
 		t.Errorf("a write is under way: got %v", err)
 	case <-time.After(300 * time.Millisecond):
-		w.Apply(state.Command{Close: &state.Close{VirtualStorage: "default", Paths: paths}})
+		w.Apply(state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: paths}})
 		if err := <-done; err != nil {
 			t.Errorf("when it has ended: got %v", err)
 		}

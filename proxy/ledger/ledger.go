@@ -72,7 +72,7 @@ type Storages interface {
 
 // Config sets the ledger's times and bounds.
 type Config struct {
-	// Linger is how long a mark is kept after the last write under it.
+	// Linger is how long an intent is kept after the last write under it.
 	Linger time.Duration
 	// HoldTimeout is how long a write waits at most for a primary, a repair or
 	// a switchover.
@@ -153,8 +153,8 @@ func (l *Ledger) Reading() (view *state.State, leased bool) {
 	return view, l.session.Now() < lease.Until && view.Index >= lease.Index
 }
 
-// InFlight counts the writes that may have an effect, and the marks kept.
-func (l *Ledger) InFlight() (writes, marks int) {
+// InFlight counts the writes that may have an effect, and the intents kept.
+func (l *Ledger) InFlight() (writes, intents int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.machine.InFlight()
@@ -237,7 +237,7 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 // outcome unknown, as the answer is a moment away. Caller holds mu.
 func (l *Ledger) start(p machine.Propose) {
 	if l.ended {
-		l.unmade = append(l.unmade, p.Proposal) // a mark stays, and becomes dirty when we are retired
+		l.unmade = append(l.unmade, p.Proposal) // an intent stays, and becomes in doubt when we are retired
 		return
 	}
 	l.pending++

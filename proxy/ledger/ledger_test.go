@@ -82,7 +82,7 @@ func TestLedger_writeIsInTheLedgerBeforeItMayPass(t *testing.T) {
 		before := time.Now()
 		w := begin(t, l, repository)
 		entry := l.n.View().Entry(repository)
-		if !entry.HasSolo() || !slices.Equal(entry.Behind, []string{"gitaly-2", "gitaly-3"}) {
+		if !entry.HasPrimaryOnly() || !slices.Equal(entry.Behind, []string{"gitaly-2", "gitaly-3"}) {
 			t.Errorf("entry: %+v", entry)
 		}
 		if got := w.Route(); got.Storage != "gitaly-1" || got.Generation != 1 || !got.At.Equal(before) {
@@ -93,11 +93,11 @@ func TestLedger_writeIsInTheLedgerBeforeItMayPass(t *testing.T) {
 		}
 		time.Sleep(config.Linger + time.Millisecond)
 		synctest.Wait()
-		if entry := l.n.View().Entry(repository); entry.HasLive() || entry.HasDirty() || len(entry.Behind) != 2 {
+		if entry := l.n.View().Entry(repository); entry.HasLive() || entry.HasDoubt() || len(entry.Behind) != 2 {
 			t.Errorf("entry after the linger: %+v", entry)
 		}
-		if writes, marks := l.InFlight(); writes != 0 || marks != 0 {
-			t.Errorf("in flight: %d writes, %d marks", writes, marks)
+		if writes, intents := l.InFlight(); writes != 0 || intents != 0 {
+			t.Errorf("in flight: %d writes, %d intents", writes, intents)
 		}
 		if applied, _ := l.s.reported(); applied != l.n.View().Index {
 			t.Errorf("reported %d, want %d", applied, l.n.View().Index)
@@ -190,7 +190,7 @@ func TestLedger_holdIsReported(t *testing.T) {
 		began, _ := beginBeside(t, t.Context(), l)
 		w.End(true, true)
 		synctest.Wait()
-		if _, holding := l.s.reported(); len(holding) != 1 || holding[0].InFlight+holding[0].Marks != 0 {
+		if _, holding := l.s.reported(); len(holding) != 1 || holding[0].InFlight+holding[0].Intents != 0 {
 			t.Errorf("reported: %+v", holding)
 		}
 		(<-began).End(true, true) // the hold ends by itself
@@ -297,7 +297,7 @@ func TestWrite_impatientClientLeavesNoUnknownOutcome(t *testing.T) {
 		close(proceed)
 		time.Sleep(config.Linger + time.Millisecond)
 		synctest.Wait()
-		if e := l.n.View().Entry(repository); e.HasLive() || e.HasDirty() || len(e.Behind) != 2 {
+		if e := l.n.View().Entry(repository); e.HasLive() || e.HasDoubt() || len(e.Behind) != 2 {
 			t.Errorf("entry: %+v", e)
 		}
 	})
@@ -313,7 +313,7 @@ func TestLedger_unansweredProposalIsUnknown(t *testing.T) {
 		l.n.setCallback(nil)
 		time.Sleep(2 * config.Linger)
 		synctest.Wait()
-		if e := l.n.View().Entry(repository); e.HasLive() || !e.HasDirty() {
+		if e := l.n.View().Entry(repository); e.HasLive() || !e.HasDoubt() {
 			t.Errorf("entry: %+v", e)
 		}
 	})
@@ -337,7 +337,7 @@ func TestLedger_unansweredCloseIsRepeated(t *testing.T) {
 	})
 }
 
-func TestLedger_runClosesIdleMarksAtItsEnd(t *testing.T) {
+func TestLedger_runClosesIdleIntentsAtItsEnd(t *testing.T) {
 	var n *node
 	run(t, func(t *testing.T, l world) {
 		n = l.n

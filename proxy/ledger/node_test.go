@@ -29,9 +29,9 @@ func newNode(t testing.TB) *node {
 	n.inc = results[0].Incarnation
 	n.apply(t.Context(), state.Command{Define: &state.Define{VirtualStorage: "default", Storages: []string{"gitaly-1", "gitaly-2", "gitaly-3"}}})
 	for _, s := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
-		n.apply(t.Context(), state.Command{Return: &state.Return{VirtualStorage: "default", Storage: s, FilesystemID: "disk-" + s}})
-		if since := n.state.VirtualStorage("default").Storage(s); since.Standing == state.Filling {
-			n.apply(t.Context(), state.Command{Return: &state.Return{VirtualStorage: "default", Storage: s, FilesystemID: "disk-" + s, Filled: since.Since}})
+		n.apply(t.Context(), state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: s, FilesystemID: "disk-" + s}})
+		if since := n.state.VirtualStorage("default").Storage(s); since.State == state.Backfilling {
+			n.apply(t.Context(), state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: s, FilesystemID: "disk-" + s, Backfilled: since.Since}})
 		}
 	}
 	n.batches = nil

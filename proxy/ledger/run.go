@@ -12,8 +12,8 @@ import (
 const longest = time.Hour
 
 // Run tells the machine what has changed, and that time passes, until ctx ends.
-// Then it closes the marks with nothing in flight at once, and returns when all
-// proposals have ended; marks of writes that did not end stay, and are dirty
+// Then it closes the intents with nothing in flight at once, and returns when all
+// proposals have ended; intents of writes that did not end stay, and are in doubt
 // once this incarnation is retired.
 func (l *Ledger) Run(ctx context.Context) error {
 	reached := l.storages.Changed()

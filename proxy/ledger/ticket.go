@@ -8,17 +8,17 @@ import (
 	"praefect/proxy/ledger/machine"
 )
 
-// Settlement is what a repair found about the dirty marks of its repository.
-type Settlement = machine.Settlement
+// Resolution is what a repair found about the in-doubt intents of its repository.
+type Resolution = machine.Resolution
 
 // Ticket is the gate of one repository in the hands of one repair. It belongs
 // to the repair's goroutine.
 type Ticket struct {
-	ledger  *Ledger
-	id      machine.ID
-	spoiled chan struct{} // closed by the first write that passed; under Ledger.mu
-	answer  chan answer   // holds 1; made for each question; guarded by Ledger.mu
-	marked  time.Time
+	ledger   *Ledger
+	id       machine.ID
+	spoiled  chan struct{} // closed by the first write that passed; under Ledger.mu
+	answer   chan answer   // holds 1; made for each question; guarded by Ledger.mu
+	openedAt time.Time
 }
 
 // answer is a Done, and when it was given.
@@ -32,8 +32,8 @@ type answer struct {
 // with hold=true new writes wait and Repair returns when the ones in flight
 // have ended. There is one ticket a repository. The caller calls Release.
 //
-// It is busy, too, while something ended without account and the mark over it
-// is not yet dirty for all to see, and while this instance has no lease.
+// It is busy, too, while something ended without account and the intent over it
+// is not yet in doubt for all to see, and while this instance has no lease.
 func (l *Ledger) Repair(ctx context.Context, key state.Key, hold bool) (*Ticket, error) {
 	t := &Ticket{ledger: l, spoiled: make(chan struct{})}
 	l.mu.Lock()
@@ -78,34 +78,34 @@ func (t *Ticket) Spoiled() <-chan struct{} { return t.spoiled }
 // it. It may be called at any time, by any goroutine.
 func (t *Ticket) Unhold() { t.ledger.tell(machine.Unhold{Ticket: t.id}) }
 
-// Mark makes the instance's mark live and wide enough for scope. The view that
-// it returns is at or after the mark; from here on the replicas may be changed
+// OpenIntent makes the instance's intent live and wide enough for scope. The view that
+// it returns is at or after the intent; from here on the replicas may be changed
 // within scope.
-func (t *Ticket) Mark(ctx context.Context, scope state.Scope) (*state.State, error) {
-	a, err := t.ask(ctx, machine.Mark{Ticket: t.id, Scope: scope})
+func (t *Ticket) OpenIntent(ctx context.Context, scope state.Scope) (*state.State, error) {
+	a, err := t.ask(ctx, machine.OpenIntent{Ticket: t.id, Scope: scope})
 	if err != nil {
 		return nil, err
 	}
-	t.marked = a.wall
+	t.openedAt = a.wall
 	t.ledger.cfg.Step("repair-after-open")
 	return a.View, nil
 }
 
-// Marked dates what the repair sends to change a replica: when the lease was
-// looked at, after the mark.
-func (t *Ticket) Marked() time.Time { return t.marked }
+// OpenedAt dates what the repair sends to change a replica: when the lease was
+// looked at, after the intent.
+func (t *Ticket) OpenedAt() time.Time { return t.openedAt }
 
-// InSync commits that storages are equal to the primary, as of the mark. No
+// MarkInSync commits that storages are equal to the primary, as of the intent. No
 // write of this instance is in flight meanwhile, and none starts before
-// Release, which closes the mark at once.
-func (t *Ticket) InSync(ctx context.Context, storages []string) error {
+// Release, which closes the intent at once.
+func (t *Ticket) MarkInSync(ctx context.Context, storages []string) error {
 	return t.verdict(ctx, machine.Declare{Ticket: t.id, Storages: storages})
 }
 
-// Settle commits a settlement as of the mark. What this ticket declares
+// ResolveDoubt commits a resolution as of the intent. What this ticket declares
 // afterwards speaks of the index at which that was applied.
-func (t *Ticket) Settle(ctx context.Context, s Settlement) error {
-	return t.verdict(ctx, machine.Settle{Ticket: t.id, Settlement: s})
+func (t *Ticket) ResolveDoubt(ctx context.Context, s Resolution) error {
+	return t.verdict(ctx, machine.ResolveDoubt{Ticket: t.id, Resolution: s})
 }
 
 func (t *Ticket) verdict(ctx context.Context, e machine.Event) error {
@@ -118,7 +118,7 @@ func (t *Ticket) verdict(ctx context.Context, e machine.Event) error {
 }
 
 // Release gives the gate back. arrived tells that every RPC of the repair has
-// ended at its storage; otherwise the mark ends dirty.
+// ended at its storage; otherwise the intent ends in doubt.
 func (t *Ticket) Release(arrived bool) {
 	t.ledger.mu.Lock()
 	defer t.ledger.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 
 var copying = state.Scope{BoundMillis: 4000, Targets: []string{"gitaly-2", "gitaly-3"}}
 
-// fallBehind leaves the repository behind on the secondaries, with no mark.
+// fallBehind leaves the repository behind on the secondaries, with no intent.
 func fallBehind(t *testing.T, l world) {
 	t.Helper()
 	begin(t, l, repository).End(true, true)
@@ -27,24 +27,24 @@ func repair(t *testing.T, l world, hold bool) *Ticket {
 	if err != nil {
 		t.Fatalf("repair: %v", err)
 	}
-	if _, err := ticket.Mark(t.Context(), copying); err != nil {
-		t.Fatalf("mark: %v", err)
+	if _, err := ticket.OpenIntent(t.Context(), copying); err != nil {
+		t.Fatalf("intent: %v", err)
 	}
 	return ticket
 }
 
-func TestTicket_inSyncMakesRepositoryOrdinary(t *testing.T) {
+func TestTicket_markInSyncMakesRepositoryClean(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		fallBehind(t, l)
 		ticket := repair(t, l, false)
-		if !ticket.Marked().Equal(time.Now()) {
-			t.Errorf("marked at %v", ticket.Marked())
+		if !ticket.OpenedAt().Equal(time.Now()) {
+			t.Errorf("marked at %v", ticket.OpenedAt())
 		}
-		if err := ticket.InSync(t.Context(), []string{"gitaly-2", "gitaly-3"}); err != nil {
+		if err := ticket.MarkInSync(t.Context(), []string{"gitaly-2", "gitaly-3"}); err != nil {
 			t.Fatal(err)
 		}
 		ticket.Release(true)
-		synctest.Wait() // no linger: the mark closes at once
+		synctest.Wait() // no linger: the intent closes at once
 		if entry := l.n.View().Entry(repository); entry != nil {
 			t.Errorf("entry: %+v", entry)
 		}
@@ -61,7 +61,7 @@ func TestTicket_writeSpoilsOptimisticRepair(t *testing.T) {
 		default:
 			t.Error("the ticket does not know of the write")
 		}
-		if err := ticket.InSync(t.Context(), []string{"gitaly-2"}); !errors.Is(err, ErrSpoiled) {
+		if err := ticket.MarkInSync(t.Context(), []string{"gitaly-2"}); !errors.Is(err, ErrSpoiled) {
 			t.Errorf("got %v, want ErrSpoiled", err)
 		}
 		w.End(true, true)
@@ -105,7 +105,7 @@ func TestTicket_holdKeepsWritesWaiting(t *testing.T) {
 		began, _ := beginBeside(t, t.Context(), l)
 		first.End(true, true)
 		ticket := <-got
-		if _, err := ticket.Mark(t.Context(), copying); err != nil {
+		if _, err := ticket.OpenIntent(t.Context(), copying); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -142,20 +142,20 @@ func TestLedger_heldWritesAreBounded(t *testing.T) {
 	})
 }
 
-func TestTicket_settleThenInSync(t *testing.T) {
+func TestTicket_resolveDoubtThenMarkInSync(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		begin(t, l, repository).End(false, false)
 		synctest.Wait()
-		dirty := l.n.View().Entry(repository).Marks[0]
+		inDoubt := l.n.View().Entry(repository).Intents[0]
 		ticket := repair(t, l, false)
-		err := ticket.Settle(t.Context(), Settlement{
-			Marks:     []state.DirtyRef{{Incarnation: dirty.Incarnation, At: dirty.Dirty.At}},
+		err := ticket.ResolveDoubt(t.Context(), Resolution{
+			Doubts:    []state.DoubtRef{{Incarnation: inDoubt.Incarnation, At: inDoubt.InDoubt.At}},
 			Authority: "gitaly-1",
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := ticket.InSync(t.Context(), []string{"gitaly-2", "gitaly-3"}); err != nil {
+		if err := ticket.MarkInSync(t.Context(), []string{"gitaly-2", "gitaly-3"}); err != nil {
 			t.Fatal(err)
 		}
 		ticket.Release(true)
@@ -172,7 +172,7 @@ func TestTicket_impatientRepairKeepsTheOrder(t *testing.T) {
 		ticket := repair(t, l, false)
 		proceed := make(chan struct{})
 		l.n.setCallback(func(cmds []state.Command) (bool, error) {
-			if cmds[0].InSync != nil {
+			if cmds[0].MarkInSync != nil {
 				<-proceed
 			}
 			return true, nil
@@ -181,7 +181,7 @@ func TestTicket_impatientRepairKeepsTheOrder(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			failed <- ticket.InSync(ctx, []string{"gitaly-2", "gitaly-3"})
+			failed <- ticket.MarkInSync(ctx, []string{"gitaly-2", "gitaly-3"})
 			ticket.Release(true)
 		}()
 		if err := <-failed; err == nil {

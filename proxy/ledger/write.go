@@ -67,7 +67,7 @@ type Write struct {
 	waited   bool          // it was held, and counts as waiting
 }
 
-// Begin lets a write pass: when it returns, the write is in flight, its mark and
+// Begin lets a write pass: when it returns, the write is in flight, its intent and
 // account are in the ledger, everybody who may read knows of them, and it may be
 // sent along Route. Until then it waits: for a repair of the repository, for a
 // primary, for a lease. An error means that the write ended without any effect:
@@ -123,7 +123,7 @@ func (w *Write) Vote(along Route, agreeing []string) error {
 // End ends a write. succeeded tells that the primary's status was OK, arrived
 // that the status came from every storage at which something may have happened,
 // or that the write was never sent: otherwise an effect may still come, and the
-// marks end dirty. agreeing are the destinations of a write that votes which did
+// intents end in doubt. agreeing are the destinations of a write that votes which did
 // as the primary did. If it returns an error the client gets that, and must not
 // get the status. It may wait, for a moment, for what has to be in the ledger
 // before the client knows.

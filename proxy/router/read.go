@@ -26,10 +26,10 @@ func RouteRead(view *state.State, read Read, reach Reacher, intn func(int) int) 
 		return "", &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: read.Key.VirtualStorage}
 	}
 	entry := view.Entry(read.Key)
-	if read.PrimaryOnly || entry.HasSolo() { // ▲ the others fall behind as we speak
+	if read.PrimaryOnly || entry.HasPrimaryOnly() { // ▲ the others fall behind as we speak
 		return readPrimary(vs, entry, read, reach)
 	}
-	if entry.HasDirty() {
+	if entry.HasDoubt() {
 		// Replicas may differ in what was never acknowledged: one storage for
 		// all readers, as long as it is there.
 		if name, err := readPrimary(vs, entry, read, reach); err == nil {
@@ -70,7 +70,7 @@ func RouteStorage(view *state.State, virtualStorage string, reach Reacher, intn 
 	if vs == nil {
 		return "", &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: virtualStorage}
 	}
-	name, why := choose(vs, reach, intn, func(s *state.Storage) bool { return s.Standing == state.Serving })
+	name, why := choose(vs, reach, intn, func(s *state.Storage) bool { return s.State == state.Serving })
 	if name == "" {
 		return "", &Refusal{Kind: NoStorage, VirtualStorage: vs.Name, Why: why}
 	}
@@ -108,5 +108,5 @@ func choose(vs *state.VirtualStorage, reach Reacher, intn func(int) int, may fun
 
 // inSync tells whether s has every acknowledged write of the repository.
 func inSync(s *state.Storage, entry *state.Entry) bool {
-	return (s.Standing == state.Serving || s.Standing == state.Fenced) && !entry.IsBehind(s.Name)
+	return (s.State == state.Serving || s.State == state.Fenced) && !entry.IsBehind(s.Name)
 }

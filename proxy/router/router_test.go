@@ -43,24 +43,24 @@ func newWorld() *world {
 }
 
 func (w *world) reach(name, disk string) {
-	w.apply(state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: disk}})
+	w.apply(state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: disk}})
 }
 
 func (w *world) fill(name string) {
 	s := w.state.VirtualStorage("default").Storage(name)
-	w.apply(state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: s.FilesystemID, Filled: s.Since}})
+	w.apply(state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: s.FilesystemID, Backfilled: s.Since}})
 }
 
 func (w *world) open() {
-	w.apply(state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.Solo}})
+	w.apply(state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.PrimaryOnly}})
 }
 
-func (w *world) wrote(agreeing ...string) {
-	w.apply(state.Command{Wrote: &state.Wrote{VirtualStorage: "default", Paths: []string{"a.git"}, Primary: "gitaly-1", Epoch: 1, Agreeing: agreeing}})
+func (w *world) markBehind(agreeing ...string) {
+	w.apply(state.Command{MarkBehind: &state.MarkBehind{VirtualStorage: "default", Paths: []string{"a.git"}, Primary: "gitaly-1", Epoch: 1, Agreeing: agreeing}})
 }
 
-func (w *world) close(dirty bool) {
-	w.apply(state.Command{Close: &state.Close{VirtualStorage: "default", Paths: []string{"a.git"}, Dirty: dirty}})
+func (w *world) close(inDoubt bool) {
+	w.apply(state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: []string{"a.git"}, InDoubt: inDoubt}})
 }
 
 // all is a Reacher for whom every storage is up but those named.
@@ -105,18 +105,18 @@ func TestRouteRead_choices(t *testing.T) {
 		reach Reacher
 		want  []string
 	}{
-		{"ordinary", func(*world) {}, Read{}, all(), three},
-		{"ordinary, primary only", func(*world) {}, Read{PrimaryOnly: true}, all(), three[:1]},
-		{"ordinary, primary gone", func(*world) {}, Read{}, all("gitaly-1"), three[1:]},
-		{"ordinary, primary only and gone", func(*world) {}, Read{PrimaryOnly: true}, all("gitaly-1"), nil},
+		{"clean", func(*world) {}, Read{}, all(), three},
+		{"clean, primary only", func(*world) {}, Read{PrimaryOnly: true}, all(), three[:1]},
+		{"clean, primary gone", func(*world) {}, Read{}, all("gitaly-1"), three[1:]},
+		{"clean, primary only and gone", func(*world) {}, Read{PrimaryOnly: true}, all("gitaly-1"), nil},
 		{"one was tried", func(*world) {}, Read{Tried: three[1:2]}, all(), []string{"gitaly-1", "gitaly-3"}},
 		{"all were tried", func(*world) {}, Read{Tried: three}, all(), nil},
-		{"solo mark", func(w *world) { w.open() }, Read{}, all(), three[:1]},
-		{"solo mark, primary gone", func(w *world) { w.open() }, Read{}, all("gitaly-1"), nil},
-		{"behind", func(w *world) { w.open(); w.wrote("gitaly-1", "gitaly-3"); w.close(false) }, Read{}, all(), []string{"gitaly-1", "gitaly-3"}},
-		{"all others behind, primary gone", func(w *world) { w.open(); w.wrote("gitaly-1"); w.close(false) }, Read{}, all("gitaly-1"), nil},
-		{"dirty", func(w *world) { w.open(); w.wrote(three...); w.close(true) }, Read{}, all(), three[:1]},
-		{"dirty, primary gone", func(w *world) { w.open(); w.wrote(three...); w.close(true) }, Read{}, all("gitaly-1"), three[1:]},
+		{"primary-only intent", func(w *world) { w.open() }, Read{}, all(), three[:1]},
+		{"primary-only intent, primary gone", func(w *world) { w.open() }, Read{}, all("gitaly-1"), nil},
+		{"behind", func(w *world) { w.open(); w.markBehind("gitaly-1", "gitaly-3"); w.close(false) }, Read{}, all(), []string{"gitaly-1", "gitaly-3"}},
+		{"all others behind, primary gone", func(w *world) { w.open(); w.markBehind("gitaly-1"); w.close(false) }, Read{}, all("gitaly-1"), nil},
+		{"dirty", func(w *world) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all(), three[:1]},
+		{"dirty, primary gone", func(w *world) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all("gitaly-1"), three[1:]},
 		{"another disk at one", func(*world) {}, Read{}, func(name string) Reach {
 			r := all()(name)
 			if name == "gitaly-2" {
@@ -124,7 +124,7 @@ func TestRouteRead_choices(t *testing.T) {
 			}
 			return r
 		}, []string{"gitaly-1", "gitaly-3"}},
-		{"one is filling", func(w *world) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reach {
+		{"one is backfilling", func(w *world) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reach {
 			r := all()(name)
 			if name == "gitaly-2" {
 				r.FilesystemID = "X"
@@ -197,7 +197,7 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 			case 0:
 				w.open()
 			case 1:
-				w.wrote(append([]string{"gitaly-1"}, rapid.SampledFrom([][]string{nil, {"gitaly-2"}, {"gitaly-3"}}).Draw(t, "agreeing")...)...)
+				w.markBehind(append([]string{"gitaly-1"}, rapid.SampledFrom([][]string{nil, {"gitaly-2"}, {"gitaly-3"}}).Draw(t, "agreeing")...)...)
 			case 2:
 				w.close(rapid.Bool().Draw(t, "dirty"))
 			case 3:
@@ -218,10 +218,10 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 		name, err := RouteRead(w.state, Read{Key: key}, func(name string) Reach { return reach[name] }, func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "draw") })
 		if err == nil {
 			s := vs.Storage(name)
-			if s.Standing != state.Serving || entry.IsBehind(name) || !reach[name].OK || reach[name].FilesystemID != s.FilesystemID {
+			if s.State != state.Serving || entry.IsBehind(name) || !reach[name].OK || reach[name].FilesystemID != s.FilesystemID {
 				t.Errorf("read routed to %+v, entry %+v, reach %+v", s, entry, reach[name])
 			}
-			if p, _ := vs.Primary(entry); entry.HasSolo() && p.Name != name {
+			if p, _ := vs.Primary(entry); entry.HasPrimaryOnly() && p.Name != name {
 				t.Errorf("read of a marked repository routed to %q", name)
 			}
 		}

@@ -60,7 +60,7 @@ func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key,
 	primary := true
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
-		if s.Standing != state.Serving || slices.ContainsFunc(keys, func(k state.Key) bool { return view.Entry(k).IsBehind(s.Name) }) {
+		if s.State != state.Serving || slices.ContainsFunc(keys, func(k state.Key) bool { return view.Entry(k).IsBehind(s.Name) }) {
 			continue
 		}
 		r := reach(s.Name)
@@ -91,7 +91,7 @@ func RouteMaintenance(view *state.State, key state.Key, reach Reacher) ([]string
 	var why error
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
-		if s.Standing != state.Serving || entry.IsBehind(s.Name) {
+		if s.State != state.Serving || entry.IsBehind(s.Name) {
 			continue
 		}
 		if r := reach(s.Name); !usable(s, r) {

@@ -21,8 +21,8 @@ const (
 	Rest Action = iota
 	// Wait: something is to be done, and it is too early for it.
 	Wait
-	// Settle: account for the dirty marks whose bound has passed.
-	Settle
+	// Resolve: account for the in-doubt intents whose bound has passed.
+	Resolve
 	// Copy: make the targets equal to the primary.
 	Copy
 )
@@ -30,17 +30,17 @@ const (
 // Situation is all that a plan depends on. Nothing in it is changed.
 type Situation struct {
 	VS    *state.VirtualStorage // nil if it is not defined
-	Entry *state.Entry          // nil if the repository is ordinary
+	Entry *state.Entry          // nil if the repository is clean
 	Self  state.Incarnation
-	// Filling asks for a copy onto the filling storages even if the ledger does
-	// not say that they are behind: the scan that fills them has come by.
-	Filling bool
+	// Backfilling asks for a copy onto the backfilling storages even if the ledger does
+	// not say that they are behind: the scan that backfills them has come by.
+	Backfilling bool
 	// Reachable tells whether a storage can be called, and is the disk that the
 	// state speaks of.
 	Reachable func(storage string) bool
-	// Left is how long an effect of what the dirty mark stands for may still
+	// Left is how long an effect of what the in-doubt intent stands for may still
 	// come.
-	Left func(*state.Dirty) time.Duration
+	Left func(*state.Doubt) time.Duration
 }
 
 // Plan is what to do next about one repository.
@@ -52,13 +52,13 @@ type Plan struct {
 	Well bool
 	// Wait is how long, at most, of Wait; 0 if nobody can tell.
 	Wait time.Duration
-	// Primary is the repository's primary, of Settle and Copy.
+	// Primary is the repository's primary, of ResolveDoubt and Copy.
 	Primary string
-	// Marks are the dirty marks to settle, and RefsOnly tells that equal
+	// Doubts are the in-doubt intents to resolve, and RefsOnly tells that equal
 	// references prove equal replicas under each of them.
-	Marks    []state.DirtyRef
+	Doubts   []state.DoubtRef
 	RefsOnly bool
-	// Witnesses are the in-sync serving storages beside the primary: settling
+	// Witnesses are the in-sync serving storages beside the primary: resolving
 	// compares them, and none of them may have what the primary lacks.
 	Witnesses []string
 	// Targets are the storages to make equal to the primary.
@@ -66,12 +66,12 @@ type Plan struct {
 }
 
 // Make decides what to do next about one repository. It never names an
-// in-sync storage as a target, nor one that a dirty mark may still change.
+// in-sync storage as a target, nor one that an in-doubt intent may still change.
 func Make(s Situation) Plan {
 	if s.VS == nil {
 		return Plan{Action: Rest, Why: "its virtual storage is not defined"}
 	}
-	early, due, refsOnly, soonest := s.dirty()
+	early, due, refsOnly, soonest := s.inDoubt()
 	targets, absent := s.targets(early)
 	if len(targets)+len(absent)+len(early)+len(due) == 0 {
 		return Plan{Action: Rest, Why: "nothing is wrong", Well: true}
@@ -82,10 +82,10 @@ func Make(s Situation) Plan {
 		return Plan{Action: Rest, Why: "it has no primary"}
 	case !s.Reachable(primary.Name):
 		return Plan{Action: Rest, Why: "its primary cannot be reached"}
-	case s.markedByAnother():
+	case s.writtenByAnother():
 		return Plan{Action: Wait, Why: "another instance has marked it"}
 	case len(due) > 0:
-		return Plan{Action: Settle, Primary: primary.Name, Marks: due, RefsOnly: refsOnly, Witnesses: s.witnesses(primary.Name)}
+		return Plan{Action: Resolve, Primary: primary.Name, Doubts: due, RefsOnly: refsOnly, Witnesses: s.witnesses(primary.Name)}
 	case len(targets) > 0:
 		return Plan{Action: Copy, Primary: primary.Name, Targets: targets, Witnesses: s.witnesses(primary.Name)}
 	case len(early) > 0:
@@ -94,46 +94,46 @@ func Make(s Situation) Plan {
 	return Plan{Action: Rest, Why: "what is behind cannot be reached"}
 }
 
-// dirty divides the dirty marks into those whose bound has not passed, with the
-// shortest time left, and those that can be settled.
-func (s Situation) dirty() (early []*state.Dirty, due []state.DirtyRef, refsOnly bool, soonest time.Duration) {
+// inDoubt divides the in-doubt intents into those whose bound has not passed, with the
+// shortest time left, and those that can be resolved.
+func (s Situation) inDoubt() (early []*state.Doubt, due []state.DoubtRef, refsOnly bool, soonest time.Duration) {
 	refsOnly = true
 	if s.Entry == nil {
 		return nil, nil, refsOnly, 0
 	}
-	for i := range s.Entry.Marks {
-		mark := &s.Entry.Marks[i]
-		if mark.Dirty == nil {
+	for i := range s.Entry.Intents {
+		intent := &s.Entry.Intents[i]
+		if intent.InDoubt == nil {
 			continue
 		}
-		if left := s.Left(mark.Dirty); left > 0 { // ▲ an effect may still come, after the comparison
-			early = append(early, mark.Dirty)
+		if left := s.Left(intent.InDoubt); left > 0 { // ▲ an effect may still come, after the comparison
+			early = append(early, intent.InDoubt)
 			if soonest == 0 || left < soonest {
 				soonest = left
 			}
 			continue
 		}
-		due = append(due, state.DirtyRef{Incarnation: mark.Incarnation, At: mark.Dirty.At})
-		refsOnly = refsOnly && mark.Dirty.RefsOnly
+		due = append(due, state.DoubtRef{Incarnation: intent.Incarnation, At: intent.InDoubt.At})
+		refsOnly = refsOnly && intent.InDoubt.RefsOnly
 	}
 	return early, due, refsOnly, soonest
 }
 
 // targets are the storages to be copied to now. Absent are those that would be
-// if they could be called. One that a mark in early may still change is
+// if they could be called. One that an intent in early may still change is
 // neither: a late effect must not meet a fresh copy. ▲
-func (s Situation) targets(early []*state.Dirty) (now, absent []string) {
+func (s Situation) targets(early []*state.Doubt) (now, absent []string) {
 	for i := range s.VS.Succession {
 		st := &s.VS.Succession[i]
 		due := false
-		switch st.Standing {
+		switch st.State {
 		case state.Serving:
 			due = s.Entry.IsBehind(st.Name) // ▲ nothing is ever copied onto one in sync
-		case state.Filling:
-			due = s.Filling || s.Entry.IsBehind(st.Name)
+		case state.Backfilling:
+			due = s.Backfilling || s.Entry.IsBehind(st.Name)
 		}
 		switch {
-		case !due || slices.ContainsFunc(early, func(d *state.Dirty) bool { return slices.Contains(d.Targets, st.Name) }):
+		case !due || slices.ContainsFunc(early, func(d *state.Doubt) bool { return slices.Contains(d.Targets, st.Name) }):
 		case s.Reachable(st.Name):
 			now = append(now, st.Name)
 		default:
@@ -143,10 +143,10 @@ func (s Situation) targets(early []*state.Dirty) (now, absent []string) {
 	return now, absent
 }
 
-// markedByAnother reports whether another live incarnation has a live mark:
+// writtenByAnother reports whether another live incarnation has a live intent:
 // whatever were found out now would be refused.
-func (s Situation) markedByAnother() bool {
-	return s.Entry != nil && slices.ContainsFunc(s.Entry.Marks, func(m state.Mark) bool {
+func (s Situation) writtenByAnother() bool {
+	return s.Entry != nil && slices.ContainsFunc(s.Entry.Intents, func(m state.Intent) bool {
 		return m.Kind != "" && m.Incarnation != s.Self
 	})
 }
@@ -154,7 +154,7 @@ func (s Situation) markedByAnother() bool {
 func (s Situation) witnesses(primary string) []string {
 	var names []string
 	for st := range s.VS.InSync(s.Entry) {
-		if st.Standing == state.Serving && st.Name != primary {
+		if st.State == state.Serving && st.Name != primary {
 			names = append(names, st.Name)
 		}
 	}

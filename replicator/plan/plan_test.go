@@ -14,7 +14,7 @@ import (
 // three returns a virtual storage of three serving storages, changed by edit.
 func three(edit func(*state.VirtualStorage)) *state.VirtualStorage {
 	vs := &state.VirtualStorage{Name: "default", Epoch: 1, Succession: []state.Storage{
-		{Name: "g1", Standing: state.Serving}, {Name: "g2", Standing: state.Serving}, {Name: "g3", Standing: state.Serving},
+		{Name: "g1", State: state.Serving}, {Name: "g2", State: state.Serving}, {Name: "g3", State: state.Serving},
 	}}
 	if edit != nil {
 		edit(vs)
@@ -22,41 +22,41 @@ func three(edit func(*state.VirtualStorage)) *state.VirtualStorage {
 	return vs
 }
 
-func standing(storage string, to state.Standing) func(*state.VirtualStorage) {
-	return func(vs *state.VirtualStorage) { vs.Storage(storage).Standing = to }
+func storageState(storage string, to state.StorageState) func(*state.VirtualStorage) {
+	return func(vs *state.VirtualStorage) { vs.Storage(storage).State = to }
 }
 
-// dirty is a dirty mark whose bound has passed when it is not positive.
-func dirty(inc state.Incarnation, left time.Duration, targets ...string) state.Mark {
-	return state.Mark{Incarnation: inc, Dirty: &state.Dirty{
+// inDoubt is an in-doubt intent whose bound has passed when it is not positive.
+func inDoubt(inc state.Incarnation, left time.Duration, targets ...string) state.Intent {
+	return state.Intent{Incarnation: inc, InDoubt: &state.Doubt{
 		At: state.Index(inc), Scope: state.Scope{BoundMillis: left.Milliseconds(), Targets: targets},
 	}}
 }
 
-func refsOnly(m state.Mark) state.Mark {
-	m.Dirty.RefsOnly = true
+func refsOnly(m state.Intent) state.Intent {
+	m.InDoubt.RefsOnly = true
 	return m
 }
 
-// bound takes the whole bound of a dirty mark as what is left of it.
-func bound(d *state.Dirty) time.Duration { return time.Duration(d.BoundMillis) * time.Millisecond }
+// bound takes the whole bound of an in-doubt intent as what is left of it.
+func bound(d *state.Doubt) time.Duration { return time.Duration(d.BoundMillis) * time.Millisecond }
 
 func TestPlan_next(t *testing.T) {
 	const self = 9
-	own := state.Mark{Incarnation: self, Kind: state.Solo}
-	foreign := state.Mark{Incarnation: 8, Kind: state.Solo}
+	own := state.Intent{Incarnation: self, Kind: state.PrimaryOnly}
+	foreign := state.Intent{Incarnation: 8, Kind: state.PrimaryOnly}
 	for _, row := range []struct {
-		name    string
-		vs      *state.VirtualStorage
-		entry   *state.Entry
-		filling bool
-		away    []string
-		want    Plan
+		name        string
+		vs          *state.VirtualStorage
+		entry       *state.Entry
+		backfilling bool
+		away        []string
+		want        Plan
 	}{
 		{name: "virtual storage gone", want: Plan{Why: "its virtual storage is not defined"}},
-		{name: "ordinary", vs: three(nil), want: Plan{Why: "nothing is wrong", Well: true}},
+		{name: "clean", vs: three(nil), want: Plan{Why: "nothing is wrong", Well: true}},
 		{
-			name: "only our own lingering mark", vs: three(nil), entry: &state.Entry{Marks: []state.Mark{own}},
+			name: "only our own lingering intent", vs: three(nil), entry: &state.Entry{Intents: []state.Intent{own}},
 			want: Plan{Why: "nothing is wrong", Well: true},
 		},
 		{
@@ -64,11 +64,11 @@ func TestPlan_next(t *testing.T) {
 			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g2", "g3"}},
 		},
 		{
-			name: "behind, under our own mark", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}, Marks: []state.Mark{own}},
+			name: "behind, under our own intent", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}, Intents: []state.Intent{own}},
 			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g2"}, Witnesses: []string{"g3"}},
 		},
 		{
-			name: "behind, under another's mark", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}, Marks: []state.Mark{foreign}},
+			name: "behind, under another's intent", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}, Intents: []state.Intent{foreign}},
 			want: Plan{Action: Wait, Why: "another instance has marked it"},
 		},
 		{
@@ -92,78 +92,78 @@ func TestPlan_next(t *testing.T) {
 			want: Plan{Why: "it has no primary"},
 		},
 		{
-			name: "first in-sync storage fenced", vs: three(standing("g1", state.Fenced)), entry: &state.Entry{Behind: []string{"g2"}},
+			name: "first in-sync storage fenced", vs: three(storageState("g1", state.Fenced)), entry: &state.Entry{Behind: []string{"g2"}},
 			want: Plan{Why: "it has no primary"},
 		},
 		{
-			name: "out and behind", vs: three(standing("g3", state.Out)), entry: &state.Entry{Behind: []string{"g3"}},
+			name: "out and behind", vs: three(storageState("g3", state.Out)), entry: &state.Entry{Behind: []string{"g3"}},
 			want: Plan{Why: "nothing is wrong", Well: true},
 		},
 		{
-			name: "fenced and behind", vs: three(standing("g3", state.Fenced)), entry: &state.Entry{Behind: []string{"g3"}},
+			name: "fenced and behind", vs: three(storageState("g3", state.Fenced)), entry: &state.Entry{Behind: []string{"g3"}},
 			want: Plan{Why: "nothing is wrong", Well: true},
 		},
 		{
-			name: "filling and behind", vs: three(standing("g3", state.Filling)), entry: &state.Entry{Behind: []string{"g3"}},
+			name: "backfilling and behind", vs: three(storageState("g3", state.Backfilling)), entry: &state.Entry{Behind: []string{"g3"}},
 			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g3"}, Witnesses: []string{"g2"}},
 		},
 		{
-			name: "filling, not asked for", vs: three(standing("g3", state.Filling)),
+			name: "backfilling, not asked for", vs: three(storageState("g3", state.Backfilling)),
 			want: Plan{Why: "nothing is wrong", Well: true},
 		},
 		{
-			name: "filling, asked for", vs: three(standing("g3", state.Filling)), filling: true,
+			name: "backfilling, asked for", vs: three(storageState("g3", state.Backfilling)), backfilling: true,
 			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g3"}, Witnesses: []string{"g2"}},
 		},
 		{
-			name: "dirty and due", vs: three(nil), entry: &state.Entry{Marks: []state.Mark{dirty(3, 0, "g1")}},
-			want: Plan{Action: Settle, Primary: "g1", Marks: []state.DirtyRef{{Incarnation: 3, At: 3}}, Witnesses: []string{"g2", "g3"}},
+			name: "in doubt and due", vs: three(nil), entry: &state.Entry{Intents: []state.Intent{inDoubt(3, 0, "g1")}},
+			want: Plan{Action: Resolve, Primary: "g1", Doubts: []state.DoubtRef{{Incarnation: 3, At: 3}}, Witnesses: []string{"g2", "g3"}},
 		},
 		{
-			name: "all dirty marks change refs only", vs: three(nil),
-			entry: &state.Entry{Marks: []state.Mark{refsOnly(dirty(3, 0)), refsOnly(dirty(4, 0))}},
+			name: "all in-doubt intents change refs only", vs: three(nil),
+			entry: &state.Entry{Intents: []state.Intent{refsOnly(inDoubt(3, 0)), refsOnly(inDoubt(4, 0))}},
 			want: Plan{
-				Action: Settle, Primary: "g1", RefsOnly: true, Witnesses: []string{"g2", "g3"},
-				Marks: []state.DirtyRef{{Incarnation: 3, At: 3}, {Incarnation: 4, At: 4}},
+				Action: Resolve, Primary: "g1", RefsOnly: true, Witnesses: []string{"g2", "g3"},
+				Doubts: []state.DoubtRef{{Incarnation: 3, At: 3}, {Incarnation: 4, At: 4}},
 			},
 		},
 		{
-			name: "one dirty mark does not", vs: three(nil),
-			entry: &state.Entry{Marks: []state.Mark{refsOnly(dirty(3, 0)), dirty(4, 0)}},
+			name: "one in-doubt intent does not", vs: three(nil),
+			entry: &state.Entry{Intents: []state.Intent{refsOnly(inDoubt(3, 0)), inDoubt(4, 0)}},
 			want: Plan{
-				Action: Settle, Primary: "g1", Witnesses: []string{"g2", "g3"},
-				Marks: []state.DirtyRef{{Incarnation: 3, At: 3}, {Incarnation: 4, At: 4}},
+				Action: Resolve, Primary: "g1", Witnesses: []string{"g2", "g3"},
+				Doubts: []state.DoubtRef{{Incarnation: 3, At: 3}, {Incarnation: 4, At: 4}},
 			},
 		},
 		{
-			name: "one dirty mark is due", vs: three(nil),
-			entry: &state.Entry{Marks: []state.Mark{dirty(3, time.Minute), refsOnly(dirty(4, 0))}},
-			want:  Plan{Action: Settle, Primary: "g1", RefsOnly: true, Marks: []state.DirtyRef{{Incarnation: 4, At: 4}}, Witnesses: []string{"g2", "g3"}},
+			name: "one in-doubt intent is due", vs: three(nil),
+			entry: &state.Entry{Intents: []state.Intent{inDoubt(3, time.Minute), refsOnly(inDoubt(4, 0))}},
+			want:  Plan{Action: Resolve, Primary: "g1", RefsOnly: true, Doubts: []state.DoubtRef{{Incarnation: 4, At: 4}}, Witnesses: []string{"g2", "g3"}},
 		},
 		{
-			name: "dirty before its bound", vs: three(nil),
-			entry: &state.Entry{Marks: []state.Mark{dirty(3, time.Minute, "g1"), dirty(4, time.Second, "g1")}},
+			name: "in doubt before its bound", vs: three(nil),
+			entry: &state.Entry{Intents: []state.Intent{inDoubt(3, time.Minute, "g1"), inDoubt(4, time.Second, "g1")}},
 			want:  Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: time.Second},
 		},
 		{
-			name: "behind and target of a dirty mark", vs: three(nil),
-			entry: &state.Entry{Behind: []string{"g2"}, Marks: []state.Mark{dirty(3, time.Minute, "g2")}},
+			name: "behind and target of an in-doubt intent", vs: three(nil),
+			entry: &state.Entry{Behind: []string{"g2"}, Intents: []state.Intent{inDoubt(3, time.Minute, "g2")}},
 			want:  Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: time.Minute},
 		},
 		{
-			name: "behind beside a dirty mark of the primary", vs: three(nil),
-			entry: &state.Entry{Behind: []string{"g2"}, Marks: []state.Mark{dirty(3, time.Minute, "g1")}},
+			name: "behind beside an in-doubt intent of the primary", vs: three(nil),
+			entry: &state.Entry{Behind: []string{"g2"}, Intents: []state.Intent{inDoubt(3, time.Minute, "g1")}},
 			want:  Plan{Action: Copy, Primary: "g1", Targets: []string{"g2"}, Witnesses: []string{"g3"}},
 		},
 		{
-			name: "dirty and unavailable", vs: three(nil),
-			entry: &state.Entry{Behind: []string{"g1", "g2", "g3"}, Marks: []state.Mark{dirty(3, 0)}},
+			name: "in doubt and unavailable", vs: three(nil),
+			entry: &state.Entry{Behind: []string{"g1", "g2", "g3"}, Intents: []state.Intent{inDoubt(3, 0)}},
 			want:  Plan{Why: "it has no primary"},
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got := Make(Situation{
-				VS: row.vs, Entry: row.entry, Self: self, Filling: row.filling, Left: bound,
+				VS: row.vs, Entry: row.entry, Self: self, Backfilling: row.backfilling, Left: bound,
 				Reachable: func(s string) bool { return !slices.Contains(row.away, s) },
 			})
 			if diff := cmp.Diff(row.want, got); diff != "" {
@@ -179,7 +179,7 @@ func drawSituation(t *rapid.T) (s Situation, away []string) {
 	vs := &state.VirtualStorage{Name: "default"}
 	for _, name := range rapid.Permutation(names).Draw(t, "succession") {
 		vs.Succession = append(vs.Succession, state.Storage{
-			Name: name, Standing: rapid.SampledFrom([]state.Standing{state.Serving, state.Serving, state.Fenced, state.Out, state.Filling}).Draw(t, "standing"),
+			Name: name, State: rapid.SampledFrom([]state.StorageState{state.Serving, state.Serving, state.Fenced, state.Out, state.Backfilling}).Draw(t, "standing"),
 		})
 	}
 	subset := func(label string) []string {
@@ -188,20 +188,20 @@ func drawSituation(t *rapid.T) (s Situation, away []string) {
 		return set
 	}
 	entry := &state.Entry{Behind: subset("behind")}
-	for inc := range rapid.IntRange(0, 3).Draw(t, "marks") {
-		mark := state.Mark{Incarnation: state.Incarnation(inc + 1)}
-		if rapid.Bool().Draw(t, "dirty") {
-			mark.Dirty = &state.Dirty{At: state.Index(inc + 1), Scope: state.Scope{
+	for inc := range rapid.IntRange(0, 3).Draw(t, "intents") {
+		intent := state.Intent{Incarnation: state.Incarnation(inc + 1)}
+		if rapid.Bool().Draw(t, "in doubt") {
+			intent.InDoubt = &state.Doubt{At: state.Index(inc + 1), Scope: state.Scope{
 				BoundMillis: rapid.Int64Range(0, 2).Draw(t, "bound"), Targets: subset("targets"), RefsOnly: rapid.Bool().Draw(t, "refs only"),
 			}}
 		} else {
-			mark.Kind = rapid.SampledFrom([]state.MarkKind{state.Open, state.Solo}).Draw(t, "kind")
+			intent.Kind = rapid.SampledFrom([]state.IntentKind{state.Open, state.PrimaryOnly}).Draw(t, "kind")
 		}
-		entry.Marks = append(entry.Marks, mark)
+		entry.Intents = append(entry.Intents, intent)
 	}
 	away = subset("away")
 	return Situation{
-		VS: vs, Entry: entry, Self: 1, Filling: rapid.Bool().Draw(t, "filling"), Left: bound,
+		VS: vs, Entry: entry, Self: 1, Backfilling: rapid.Bool().Draw(t, "backfilling"), Left: bound,
 		Reachable: func(s string) bool { return !slices.Contains(away, s) },
 	}, away
 }
@@ -220,26 +220,26 @@ func TestPlan_keepsItsRules(t *testing.T) {
 		if !ok || p.Primary != primary.Name || slices.Contains(away, p.Primary) {
 			t.Fatalf("acts from %q; the primary is %q", p.Primary, primary.Name)
 		}
-		for _, mark := range s.Entry.Marks {
-			if mark.Kind != "" && mark.Incarnation != s.Self {
-				t.Fatalf("acts beside the live mark of %d", mark.Incarnation)
+		for _, intent := range s.Entry.Intents {
+			if intent.Kind != "" && intent.Incarnation != s.Self {
+				t.Fatalf("acts beside the live intent of %d", intent.Incarnation)
 			}
-			if mark.Dirty == nil {
+			if intent.InDoubt == nil {
 				continue
 			}
-			ref := state.DirtyRef{Incarnation: mark.Incarnation, At: mark.Dirty.At}
-			late := mark.Dirty.BoundMillis > 0
-			if slices.Contains(p.Marks, ref) && late {
-				t.Fatalf("settles a mark that may still have an effect")
+			ref := state.DoubtRef{Incarnation: intent.Incarnation, At: intent.InDoubt.At}
+			late := intent.InDoubt.BoundMillis > 0
+			if slices.Contains(p.Doubts, ref) && late {
+				t.Fatalf("resolves an intent that may still have an effect")
 			}
-			if p.Action == Settle && !late && !slices.Contains(p.Marks, ref) {
-				t.Fatalf("does not settle a mark that is due")
+			if p.Action == Resolve && !late && !slices.Contains(p.Doubts, ref) {
+				t.Fatalf("does not resolve an intent that is due")
 			}
-			if p.RefsOnly && slices.Contains(p.Marks, ref) && !mark.Dirty.RefsOnly {
+			if p.RefsOnly && slices.Contains(p.Doubts, ref) && !intent.InDoubt.RefsOnly {
 				t.Fatalf("compares refs where more may have changed")
 			}
 			for _, target := range p.Targets {
-				if late && slices.Contains(mark.Dirty.Targets, target) {
+				if late && slices.Contains(intent.InDoubt.Targets, target) {
 					t.Fatalf("copies onto %q, which a late effect may change", target)
 				}
 			}
@@ -255,7 +255,7 @@ func TestPlan_keepsItsRules(t *testing.T) {
 			}
 		}
 		for _, witness := range p.Witnesses {
-			if st := s.VS.Storage(witness); st.Standing != state.Serving || s.Entry.IsBehind(witness) || witness == p.Primary {
+			if st := s.VS.Storage(witness); st.State != state.Serving || s.Entry.IsBehind(witness) || witness == p.Primary {
 				t.Fatalf("%q is no witness", witness)
 			}
 		}

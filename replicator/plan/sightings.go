@@ -12,10 +12,10 @@ import (
 const sightingsKept = 2048
 
 // Sightings tells how long a process has known of what the log says, on its own
-// monotonic clock. The bound of a dirty mark runs from there: nobody else's
+// monotonic clock. The bound of an in-doubt intent runs from there: nobody else's
 // clock is asked, and a process that was away starts anew.
 //
-// One list of (index, time) serves all marks of all repositories, because views
+// One list of (index, time) serves all intents of all repositories, because views
 // only move forward: what is at index i was first seen no later than the first
 // view at or after i.
 type Sightings struct {
@@ -42,9 +42,9 @@ func (s *Sightings) Look(now time.Duration, index state.Index) {
 	s.seen = append(s.seen, sighting{index, now})
 }
 
-// Left is how long an effect of what a dirty mark stands for may still come, at
-// most. The caller has a view with the mark.
-func (s *Sightings) Left(now time.Duration, d *state.Dirty) time.Duration {
+// Left is how long an effect of what an in-doubt intent stands for may still come, at
+// most. The caller has a view with the intent.
+func (s *Sightings) Left(now time.Duration, d *state.Doubt) time.Duration {
 	bound := time.Duration(d.BoundMillis) * time.Millisecond
 	i, _ := slices.BinarySearchFunc(s.seen, d.At, func(s sighting, at state.Index) int {
 		if s.index < at {

@@ -9,19 +9,19 @@ import (
 	"praefect/fsm/state"
 )
 
-func TestSightings_boundRunsFromTheFirstViewWithTheMark(t *testing.T) {
+func TestSightings_boundRunsFromTheFirstViewWithTheIntent(t *testing.T) {
 	var s Sightings
-	mark := &state.Dirty{At: 7, Scope: state.Scope{BoundMillis: 10_000}}
+	intent := &state.Doubt{At: 7, Scope: state.Scope{BoundMillis: 10_000}}
 	s.Look(0, 5)
-	if got := s.Left(0, mark); got != 10*time.Second {
+	if got := s.Left(0, intent); got != 10*time.Second {
 		t.Errorf("never seen: %v left", got)
 	}
 	s.Look(60*time.Second, 8)
 	s.Look(64*time.Second, 9)
-	if got := s.Left(64*time.Second, mark); got != 6*time.Second {
+	if got := s.Left(64*time.Second, intent); got != 6*time.Second {
 		t.Errorf("seen 4 s ago: %v left", got)
 	}
-	if got := s.Left(time.Hour, mark); got != 0 {
+	if got := s.Left(time.Hour, intent); got != 0 {
 		t.Errorf("long ago: %v left", got)
 	}
 }
@@ -31,7 +31,7 @@ func TestSightings_neverTooEarly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		steps := rapid.SliceOfN(rapid.IntRange(1, 3), 1, 3*sightingsKept).Draw(t, "steps")
 		at := state.Index(rapid.IntRange(1, 2*len(steps)).Draw(t, "at"))
-		d := &state.Dirty{At: at, Scope: state.Scope{BoundMillis: time.Hour.Milliseconds()}}
+		d := &state.Doubt{At: at, Scope: state.Scope{BoundMillis: time.Hour.Milliseconds()}}
 		var s Sightings
 		exact, seen, now := time.Hour, false, time.Duration(0)
 		index := state.Index(0)

@@ -33,7 +33,7 @@ type Finding struct {
 
 // Choose decides what to do to the replica of one target. Nothing is
 // removed on the ground that the primary lacks it alone: either the ledger says
-// that it was deleted, or the target is a storage being filled whose content
+// that it was deleted, or the target is a storage being backfilled whose content
 // was declared void by its change of disk.
 func Choose(target *state.Storage, f Finding) (Verb, error) {
 	switch {
@@ -43,9 +43,9 @@ func Choose(target *state.Storage, f Finding) (Verb, error) {
 		return VerbRemove, nil
 	case !f.Target:
 		return VerbNone, nil
-	case target.Standing == state.Filling && target.New:
+	case target.State == state.Backfilling && target.New:
 		return VerbNone, &ForeignError{storage: target.Name}
-	case target.Standing == state.Filling && f.Witness == "":
+	case target.State == state.Backfilling && f.Witness == "":
 		return VerbRemove, nil
 	case f.Witness != "":
 		return VerbNone, fmt.Errorf("the primary lacks a repository that %q has", f.Witness)
@@ -56,7 +56,7 @@ func Choose(target *state.Storage, f Finding) (Verb, error) {
 // MustAsk reports whether the witnesses must be asked before the verb for the
 // target can be chosen.
 func MustAsk(target *state.Storage, f Finding) bool {
-	return !f.Source && !f.Deleted && f.Target && target.Standing == state.Filling && !target.New
+	return !f.Source && !f.Deleted && f.Target && target.State == state.Backfilling && !target.New
 }
 
 // ForeignError says that a storage came with a repository which nothing else

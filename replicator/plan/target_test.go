@@ -8,9 +8,9 @@ import (
 )
 
 func TestChoose_rules(t *testing.T) {
-	serving := &state.Storage{Name: "g2", Standing: state.Serving}
-	refilled := &state.Storage{Name: "g2", Standing: state.Filling}
-	added := &state.Storage{Name: "g2", Standing: state.Filling, New: true}
+	serving := &state.Storage{Name: "g2", State: state.Serving}
+	refilled := &state.Storage{Name: "g2", State: state.Backfilling}
+	added := &state.Storage{Name: "g2", State: state.Backfilling, New: true}
 	for _, row := range []struct {
 		name   string
 		target *state.Storage
@@ -21,11 +21,11 @@ func TestChoose_rules(t *testing.T) {
 	}{
 		{name: "copy", target: serving, found: Finding{Source: true}, want: VerbCopy},
 		{name: "copy although deleted once", target: serving, found: Finding{Source: true, Deleted: true}, want: VerbCopy},
-		{name: "copy onto a filling one", target: added, found: Finding{Source: true}, want: VerbCopy},
+		{name: "copy onto a backfilling one", target: added, found: Finding{Source: true}, want: VerbCopy},
 		{name: "deleted", target: serving, found: Finding{Deleted: true}, want: VerbRemove},
-		{name: "deleted, filling", target: refilled, found: Finding{Deleted: true}, want: VerbRemove},
+		{name: "deleted, backfilling", target: refilled, found: Finding{Deleted: true}, want: VerbRemove},
 		{name: "nobody has it", target: serving, want: VerbNone},
-		{name: "nobody has it, filling", target: added, want: VerbNone},
+		{name: "nobody has it, backfilling", target: added, want: VerbNone},
 		{
 			name: "a serving storage has what the primary lacks", target: serving, found: Finding{Target: true},
 			err: `the primary lacks a repository that "g2" has`,

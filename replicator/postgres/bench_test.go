@@ -14,7 +14,7 @@ import (
 // depths are how many jobs wait while one is claimed and completed.
 func depths() []int { return []int{1_000, 100_000, 1_000_000} }
 
-// filled is a queue with so many due jobs, on a server that has settled after they came.
+// filled is a queue with so many due jobs, on a server that has resolved after they came.
 func filled(b *testing.B, server *pgtest.Server, waiting int) *Queue {
 	b.Helper()
 	dsn, err := server.NewDatabase(b.Context())

@@ -142,7 +142,7 @@ func (c *Catalogue) MarkUnverified(ctx context.Context, r Replicas) (repositorie
 			return err
 		})
 		if err != nil {
-			return 0, fmt.Errorf("mark replicas unverified: %w", err)
+			return 0, fmt.Errorf("intent replicas unverified: %w", err)
 		}
 	}
 	err = c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {

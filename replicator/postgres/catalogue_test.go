@@ -161,7 +161,7 @@ func TestCatalogue_isUnavailableWithoutItsTables(t *testing.T) {
 		"add":    func(ctx context.Context) error { return c.Add(ctx, []queue.Key{repository("a.git")}) },
 		"remove": func(ctx context.Context) error { return c.Remove(ctx, []queue.Key{repository("a.git")}) },
 		"page":   func(ctx context.Context) error { _, err := c.Page(ctx, storage, "", 1); return err },
-		"mark":   func(ctx context.Context) error { _, err := c.MarkUnverified(ctx, Replicas{}); return err },
+		"intent": func(ctx context.Context) error { _, err := c.MarkUnverified(ctx, Replicas{}); return err },
 	} {
 		if err := call(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%s: got %v, want unavailable", name, err)

@@ -192,7 +192,7 @@ func TestQueue_killedConnectionsLoseNothing(t *testing.T) {
 	}
 }
 
-// wantEachOnce fails unless each of the jobs of a Fill was completed once.
+// wantEachOnce fails unless each of the jobs of a Backfill was completed once.
 func wantEachOnce(t *testing.T, finished map[string]int, jobs int) {
 	t.Helper()
 	if len(finished) != jobs {

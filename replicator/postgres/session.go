@@ -20,7 +20,7 @@ type connector struct {
 	generation *atomic.Uint64
 }
 
-// connectError marks what went wrong before there was a connection.
+// connectError intents what went wrong before there was a connection.
 type connectError struct{ error }
 
 func (e connectError) Unwrap() error { return e.error }

@@ -24,7 +24,7 @@ const tuning = `
 level = "warn"
 [consistency]
 mode = %q
-mark_linger = "1s"
+intent_linger = "1s"
 [replication]
 parallel_storage_processing_workers = 4
 retry_min = "100ms"

@@ -84,7 +84,7 @@ func create(t *testing.T, c *Cluster, virtualStorage, path string) (url string) 
 }
 
 func TestCluster_survivesKillsAndAnEmptyDisk(t *testing.T) {
-	c := Run(t, Options{Binaries: programs, PostgresTLS: true, Settings: "[consistency]\nmark_linger = '100ms'\n"})
+	c := Run(t, Options{Binaries: programs, PostgresTLS: true, Settings: "[consistency]\nintent_linger = '100ms'\n"})
 	ctx := limited(t)
 	w := newWork(t, c, create(t, c, "default", "group/project.git"))
 	w.push("first")

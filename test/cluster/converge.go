@@ -52,8 +52,8 @@ func (i *Instance) checkStatus(ctx context.Context) error {
 	for _, v := range status.VirtualStorages {
 		for _, s := range v.Storages {
 			switch {
-			case s.Standing != state.Serving:
-				return fmt.Errorf("storage %s of %q is %v", s.Name, v.Name, s.Standing)
+			case s.State != state.Serving:
+				return fmt.Errorf("storage %s of %q is %v", s.Name, v.Name, s.State)
 			case !s.Reachable:
 				return fmt.Errorf("storage %s of %q is not reachable: %s", s.Name, v.Name, s.Error)
 			case s.Behind > 0:
@@ -66,16 +66,16 @@ func (i *Instance) checkStatus(ctx context.Context) error {
 
 // checkLedger wants no write that ended without full account.
 func (i *Instance) checkLedger(ctx context.Context) error {
-	const gauge = "gitaly_praefect_dirty_repositories"
+	const gauge = "gitaly_praefect_in_doubt_repositories"
 	metrics, err := i.Metrics(ctx)
 	if err != nil {
 		return err
 	}
-	switch dirty, found := metrics.Sum(gauge); {
+	switch inDoubt, found := metrics.Sum(gauge); {
 	case !found:
 		return fmt.Errorf("no metric %s", gauge)
-	case dirty > 0:
-		return fmt.Errorf("%v repositories are in doubt", dirty)
+	case inDoubt > 0:
+		return fmt.Errorf("%v repositories are in doubt", inDoubt)
 	}
 	return nil
 }

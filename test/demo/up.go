@@ -22,7 +22,7 @@ const repositories = 8
 const tuning = `
 drain_wait = "1s"
 [consistency]
-mark_linger = "300ms"
+intent_linger = "300ms"
 [replication]
 parallel_storage_processing_workers = 4
 copy_timeout = "10s"

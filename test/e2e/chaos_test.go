@@ -19,14 +19,14 @@ type chaos struct {
 	cluster            *cluster.Cluster
 	instance, storages *rand.Rand // what happens to the instance, and to the storages
 
-	mu    sync.Mutex
-	kills map[string]int // by process; guarded by mu
-	dirty float64        // repositories in doubt after the starts of the instance, summed up; guarded by mu
-	fault error          // what kept a process from its end or start; guarded by mu
+	mu      sync.Mutex
+	kills   map[string]int // by process; guarded by mu
+	inDoubt float64        // repositories in doubt after the starts of the instance, summed up; guarded by mu
+	fault   error          // what kept a process from its end or start; guarded by mu
 }
 
 // TestChaos_randomKillsUnderLoad kills the instance and the storages again and
-// again while clients write, marks linger and repairs run.
+// again while clients write, intents linger and repairs run.
 func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	seed, seconds := workload.FromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), workload.FromEnv(t, "E2E_SECONDS", 25)
 	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
@@ -57,7 +57,7 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 
 	written, refused, surprises := h.Counts()
 	t.Logf("kills %v, repositories in doubt after starts %v; writes acknowledged %d, not acknowledged %d, of these in effect %d; operations %v",
-		x.kills, x.dirty, written, refused, surprises, l.done)
+		x.kills, x.inDoubt, written, refused, surprises, l.done)
 	if surprises == 0 {
 		missing = append(missing, "writes in effect without an acknowledgement")
 	}
@@ -114,8 +114,8 @@ func (x *chaos) missing(t *testing.T, l *load, seconds int) (missing []string) {
 		{"acknowledged writes", written, 4 * seconds},
 		{"writes not acknowledged", refused, 2 * seconds},
 		{"acknowledged pushes", l.counts("push"), seconds / 4},
-		{"repositories in doubt after a start", int(x.dirty), 3},
-		{"settlements", logged(t, i.Process, 0, "dirty marks settled"), 1},
+		{"repositories in doubt after a start", int(x.inDoubt), 3},
+		{"settlements", logged(t, i.Process, 0, "in-doubt intents settled"), 1},
 		{"repairs", logged(t, i.Process, 0, "repository repaired"), seconds / 2},
 	} {
 		if seen.got < seen.want {
@@ -167,10 +167,10 @@ func (x *chaos) killInstance(ctx context.Context, away time.Duration) {
 		x.failed(err)
 		return
 	}
-	dirty, _ := metrics.Sum("gitaly_praefect_dirty_repositories")
+	inDoubt, _ := metrics.Sum("gitaly_praefect_in_doubt_repositories")
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.dirty += dirty
+	x.inDoubt += inDoubt
 }
 
 func (x *chaos) killStorage(ctx context.Context, s *cluster.Storage, away time.Duration) {

@@ -73,8 +73,8 @@ func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dirty, found := metrics.Sum("gitaly_praefect_dirty_repositories"); !found || dirty != 0 {
-		t.Errorf("%v repositories are in doubt after the start (%v), want none", dirty, found)
+	if inDoubt, found := metrics.Sum("gitaly_praefect_in_doubt_repositories"); !found || inDoubt != 0 {
+		t.Errorf("%v repositories are in doubt after the start (%v), want none", inDoubt, found)
 	}
 	settled(t, c, h)
 	l.neverStale(t)

@@ -151,7 +151,7 @@ func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
 				return
 			}
 		}
-		pass(ctx, markClosed)
+		pass(ctx, intentClosed)
 		for range 5 {
 			l.readBack(ctx, to, path, "refs/heads/"+name, id)
 		}

@@ -54,7 +54,7 @@ func TestPostgres_isNotInTheWay(t *testing.T) {
 	pid := i.PID()
 
 	t.Run("absent at start", func(t *testing.T) {
-		// Storages are filled without a queue, so that all of them serve.
+		// Storages are backfilled without a queue, so that all of them serve.
 		eventually(t, time.Minute, func(ctx context.Context) error { return allServe(ctx, c) })
 		made(t, clientOf(c, vs), h, "quiet.git", "busy.git", "other.git")
 		suffer(t, c, h, outage{

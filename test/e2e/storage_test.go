@@ -37,8 +37,8 @@ func statusOf(ctx context.Context, c *cluster.Cluster, s *cluster.Storage) (admi
 // serves wants a storage to serve, and to be reached.
 func serves(ctx context.Context, c *cluster.Cluster, s *cluster.Storage) error {
 	found, err := statusOf(ctx, c, s)
-	if err == nil && (found.Standing != state.Serving || !found.Reachable) {
-		err = fmt.Errorf("%s is %s, reachable: %v (%s)", s.Label(), found.Standing, found.Reachable, found.Error)
+	if err == nil && (found.State != state.Serving || !found.Reachable) {
+		err = fmt.Errorf("%s is %s, reachable: %v (%s)", s.Label(), found.State, found.Reachable, found.Error)
 	}
 	return err
 }
@@ -93,7 +93,7 @@ func moreReads(t *testing.T, c *cluster.Cluster, s *cluster.Storage) {
 }
 
 // TestStorage_secondaryWithAnEmptyDiskIsRefilled replaces the disk of a secondary
-// while clients read and write: it is filled and serves again, and no request
+// while clients read and write: it is backfilled and serves again, and no request
 // fails meanwhile.
 func TestStorage_secondaryWithAnEmptyDiskIsRefilled(t *testing.T) {
 	t.Parallel()
@@ -120,8 +120,8 @@ func TestStorage_secondaryWithAnEmptyDiskIsRefilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, func(ctx context.Context) error {
-		if logged(t, c.Instances[0].Process, from, "filling storages") == 0 {
-			return errors.New("no filling has begun")
+		if logged(t, c.Instances[0].Process, from, "backfilling storages") == 0 {
+			return errors.New("no backfilling has begun")
 		}
 		return serves(ctx, c, s)
 	})

@@ -27,7 +27,7 @@ enabled = false
 mode = 'eventual'
 write_timeout = "4s"
 hold_timeout = "1s"
-mark_linger = "300ms"
+intent_linger = "300ms"
 [logging]
 level = "debug"
 ` + workload.EagerRepair
@@ -35,8 +35,8 @@ level = "debug"
 // patient is impatient, but for writes that wait: longer than repairs ever hold them.
 var patient = strings.Replace(impatient, `hold_timeout = "1s"`, `hold_timeout = "5s"`, 1)
 
-// markClosed is after how long the mark of a write, which lingers, has closed.
-const markClosed = 400 * time.Millisecond
+// intentClosed is after how long the mark of a write, which lingers, has closed.
+const intentClosed = 400 * time.Millisecond
 
 // operationLimit bounds one operation of a client where none may fail: it is
 // longer than writes are ever held.

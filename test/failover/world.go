@@ -39,7 +39,7 @@ const tuning = `
 drain_wait = "1s"
 [consistency]
 mode = %q
-mark_linger = "300ms"
+intent_linger = "300ms"
 [replication]
 parallel_storage_processing_workers = 4
 copy_timeout = "10s"

@@ -29,7 +29,7 @@ const impatient = `
 drain_wait = "1s"
 [consistency]
 mode = 'eventual'
-mark_linger = "300ms"
+intent_linger = "300ms"
 write_timeout = "15s"
 [replication]
 parallel_storage_processing_workers = 4

@@ -25,7 +25,7 @@ func fillDisk(t *testing.T, w *world, l *load) {
 
 // hangDisk lets the leader's log hang. The process cannot end before the disk
 // answers, but the others replace it as soon as there is something to write: the
-// marks of busy repositories linger, so that their writes need no log for a while.
+// intents of busy repositories linger, so that their writes need no log for a while.
 func hangDisk(t *testing.T, w *world, l *load) {
 	i := w.leader(t)
 	disk := w.disks[i.Label()]

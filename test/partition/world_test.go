@@ -29,7 +29,7 @@ warm_up = "1s"
 mode = 'eventual'
 write_timeout = "3s"
 hold_timeout = "2s"
-mark_linger = "300ms"
+intent_linger = "300ms"
 ` + workload.EagerRepair
 
 const (

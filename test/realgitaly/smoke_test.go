@@ -21,7 +21,7 @@ const (
 	// settings let what is left to repair be repaired soon.
 	settings = `
 [consistency]
-mark_linger = "300ms"
+intent_linger = "300ms"
 [replication]
 retry_min = "100ms"
 retry_max = "1s"

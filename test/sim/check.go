@@ -162,12 +162,12 @@ func (c *check) replicas(path string) {
 		return
 	}
 	entry := s.Entry(key(path))
-	marked := entry != nil && len(entry.Marks) > 0
+	marked := entry != nil && len(entry.Intents) > 0
 	var first *content
 	var firstName string
 	for i := range vs.Succession {
 		st := &vs.Succession[i]
-		if st.Standing == state.Filling || entry.IsBehind(st.Name) {
+		if st.State == state.Backfilling || entry.IsBehind(st.Name) {
 			continue
 		}
 		found, ok := c.onDisk(st, path)

@@ -27,48 +27,48 @@ type Coverage struct {
 	LateEffects         int `json:"late_effects"`
 	LostWrites          int `json:"lost_writes"`
 
-	VotingWrites     int `json:"voting_writes"`
-	SoloAfterVotes   int `json:"solo_after_votes"`
-	ReleasedRounds   int `json:"released_rounds"`
-	ShortRounds      int `json:"short_rounds"`
-	MovedPrimaries   int `json:"moved_primaries"`
-	AbortedRounds    int `json:"aborted_rounds"`
-	DisagreeingVotes int `json:"disagreeing_votes"`
-	LateVotes        int `json:"late_votes"`
-	LaggingVotes     int `json:"votes_under_lagging_views"`
-	RefusedVotes     int `json:"refused_votes"`
-	Halts            int `json:"halts"`
-	Hooks            int `json:"hooks"`
-	DroppedLegs      int `json:"dropped_legs"`
-	Retries          int `json:"retried_writes"`
-	ConcurrentVoters int `json:"concurrent_voters"`
-	Contentions      int `json:"contentions"` // of writes that truly waited for each other
-	LockConflicts    int `json:"lock_conflicts"`
-	Upgrades         int `json:"upgrades"`
+	VotingWrites          int `json:"voting_writes"`
+	PrimaryOnlyAfterVotes int `json:"primary_only_after_votes"`
+	ReleasedRounds        int `json:"released_rounds"`
+	ShortRounds           int `json:"short_rounds"`
+	MovedPrimaries        int `json:"moved_primaries"`
+	AbortedRounds         int `json:"aborted_rounds"`
+	DisagreeingVotes      int `json:"disagreeing_votes"`
+	LateVotes             int `json:"late_votes"`
+	LaggingVotes          int `json:"votes_under_lagging_views"`
+	RefusedVotes          int `json:"refused_votes"`
+	Halts                 int `json:"halts"`
+	Hooks                 int `json:"hooks"`
+	DroppedLegs           int `json:"dropped_legs"`
+	Retries               int `json:"retried_writes"`
+	ConcurrentVoters      int `json:"concurrent_voters"`
+	Contentions           int `json:"contentions"` // of writes that truly waited for each other
+	LockConflicts         int `json:"lock_conflicts"`
+	Upgrades              int `json:"upgrades"`
 
 	Reads        int `json:"reads"`
 	MarkedReads  int `json:"marked_reads"`
 	PassedOn     int `json:"passed_on_reads"`
 	RetriedReads int `json:"retried_reads"`
 
-	Refusals   int `json:"refusals"`
-	Repeated   int `json:"repeated_requests"`
-	Fences     int `json:"fences"`
-	Admits     int `json:"admits"`
-	Returns    int `json:"returns"`
-	Retires    int `json:"retires"`
-	DirtyMarks int `json:"dirty_marks"`
-	Repairs    int `json:"repairs"`
-	InSyncs    int `json:"in_syncs"`
-	Settles    int `json:"settles"`
-	Fills      int `json:"fills"`
-	NewDisks   int `json:"new_disks"`
-	Holds      int `json:"holds"`
-	Promotions int `json:"promotions"`
-	Drains     int `json:"drains"`
-	Alarms     int `json:"alarms"`
-	Losses     int `json:"accepted_losses"`
-	Mended     int `json:"mended"`
+	Refusals       int `json:"refusals"`
+	Repeated       int `json:"repeated_requests"`
+	Fences         int `json:"fences"`
+	Admits         int `json:"admits"`
+	Rejoins        int `json:"rejoins"`
+	Retires        int `json:"retires"`
+	InDoubtIntents int `json:"in_doubt_intents"`
+	Repairs        int `json:"repairs"`
+	InSyncs        int `json:"in_syncs"`
+	DoubtsResolved int `json:"doubts_resolved"`
+	Backfills      int `json:"backfills"`
+	NewDisks       int `json:"new_disks"`
+	Holds          int `json:"holds"`
+	Promotions     int `json:"promotions"`
+	Drains         int `json:"drains"`
+	Alarms         int `json:"alarms"`
+	Losses         int `json:"accepted_losses"`
+	Mended         int `json:"mended"`
 }
 
 // count counts a command that was applied.
@@ -78,14 +78,14 @@ func (w *world) count(c state.Command) {
 		w.cov.Fences++
 	case c.Admit != nil:
 		w.cov.Admits++
-	case c.Return != nil:
-		w.cov.Returns++
+	case c.Rejoin != nil:
+		w.cov.Rejoins++
 	case c.Retire != nil:
 		w.cov.Retires++
-	case c.InSync != nil:
+	case c.MarkInSync != nil:
 		w.cov.InSyncs++
-	case c.Settle != nil:
-		w.cov.Settles++
+	case c.ResolveDoubt != nil:
+		w.cov.DoubtsResolved++
 	case c.AcceptLoss != nil:
 		w.cov.Losses++
 	}
@@ -95,7 +95,7 @@ func (w *world) count(c state.Command) {
 // must come to one.
 var rare = map[string]int{
 	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
-	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "fills": 2, "new_disks": 50, "holds": 10,
+	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "holds": 10,
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "solo_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "mended": 1000,

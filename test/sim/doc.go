@@ -10,7 +10,7 @@
 // consensus/lease, consensus/verdict, consensus/elector, proxy/ledger/machine,
 // proxy/transaction/ballot, proxy/router, replicator/plan. What is simulated is what they are told and what
 // carries out their answers: the rims (driver.go, write.go, vote.go, transaction.go,
-// read.go, repair.go, fill.go, worker.go, session.go, leader.go, elect.go), which follow the shipped
+// read.go, repair.go, backfill.go, worker.go, session.go, leader.go, elect.go), which follow the shipped
 // drivers line by line as far as order matters, and the world beyond them.
 //
 // # Time

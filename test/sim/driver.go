@@ -100,7 +100,7 @@ func (d *driver) carryOut(effect machine.Effect) {
 		p := d.writes[e.Write]
 		p.forward, p.sent, p.dated = &e, e, w.wall()-(d.in.now()-e.At)
 		if w.setup.votes && !e.Votes {
-			w.cov.SoloAfterVotes++
+			w.cov.PrimaryOnlyAfterVotes++
 		}
 		p.news.notify()
 	case machine.Held:

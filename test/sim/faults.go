@@ -168,7 +168,7 @@ func (w *world) swapDisk(s *storage) {
 func (w *world) serveBeside(s *storage) bool {
 	vs := w.history.last().VirtualStorage(virtualStorage)
 	return vs != nil && slices.ContainsFunc(vs.Succession, func(st state.Storage) bool {
-		return st.Name != s.name && st.Standing == state.Serving && w.storage(st.Name).disk.id == st.FilesystemID
+		return st.Name != s.name && st.State == state.Serving && w.storage(st.Name).disk.id == st.FilesystemID
 	})
 }
 

@@ -112,7 +112,7 @@ func (in *instance) register(t *task) {
 	in.run(in.worker.flush)
 	in.run(in.worker.reconcile)
 	in.run(in.worker.run)
-	in.run(in.ledger.fill)
+	in.run(in.ledger.backfill)
 }
 
 // viewChanged brings the view to all who live by it.

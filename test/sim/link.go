@@ -155,7 +155,7 @@ func (l *link) outdated() bool {
 		return false
 	}
 	s := vs.Storage(l.st.name)
-	return s != nil && s.Standing == state.Out && l.connectedAt < s.Since
+	return s != nil && s.State == state.Out && l.connectedAt < s.Since
 }
 
 // broken ends a connection and all calls over it.

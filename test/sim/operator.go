@@ -64,7 +64,7 @@ func (w *world) mend() {
 		cmds = append(cmds, state.Command{Resume: &state.Resume{VirtualStorage: virtualStorage}})
 	}
 	for _, s := range vs.Succession {
-		if s.Standing == state.Out && s.Why == state.WhyDrained {
+		if s.State == state.Out && s.Why == state.WhyDrained {
 			cmds = append(cmds, state.Command{Undrain: &state.Undrain{VirtualStorage: virtualStorage, Storage: s.Name}})
 		}
 	}
@@ -85,7 +85,7 @@ func (w *world) mend() {
 func (w *world) mendDisks(l *leader, vs *state.VirtualStorage) {
 	var lost []state.Storage
 	for _, s := range vs.Succession {
-		if s.Standing == state.Serving && w.storage(s.Name).disk.id != s.FilesystemID {
+		if s.State == state.Serving && w.storage(s.Name).disk.id != s.FilesystemID {
 			lost = append(lost, s)
 		}
 	}
@@ -111,12 +111,12 @@ func (w *world) mendRepository(in *instance, vs *state.VirtualStorage, path stri
 	p, ok := vs.Primary(e)
 	if !ok && vs.Unavailable(e) {
 		for _, s := range vs.Succession {
-			if s.Standing == state.Serving && w.storage(s.Name).disk.id == s.FilesystemID {
+			if s.State == state.Serving && w.storage(s.Name).disk.id == s.FilesystemID {
 				return []state.Command{{AcceptLoss: &state.AcceptLoss{Key: key(path), Storage: s.Name}}}
 			}
 		}
 	}
-	if !ok || e.Deleted || e.HasDirty() {
+	if !ok || e.Deleted || e.HasDoubt() {
 		return nil
 	}
 	if found, onDisk := w.check.onDisk(&p, path); onDisk && found == nil {

@@ -21,7 +21,7 @@ func (in *instance) leased() bool {
 }
 
 // read handles a read: from a storage that is in sync by the routing view, under
-// a lease; else it is passed on to a peer, one hop, or answered with a mark.
+// a lease; else it is passed on to a peer, one hop, or answered with an intent.
 func (d *driver) read(t *task, r *request, hop bool) {
 	in := d.in
 	if !in.leased() && hop && d.passOn(t, r) {

@@ -42,12 +42,12 @@ func (c *check) released(d *driver, tx *transaction, dropped []string) {
 		for _, s := range vs.Succession {
 			if !slices.Contains(tx.agreeing, s.Name) && !entry.IsBehind(s.Name) {
 				w.failf("P3: votes of op %d are released for %v, and %s, which is %s, is not behind for %s: %v",
-					tx.request.ops, tx.agreeing, s.Name, s.Standing, path, entry)
+					tx.request.ops, tx.agreeing, s.Name, s.State, path, entry)
 			}
 		}
-		mark := entry.Live(d.inc)
+		intent := entry.Live(d.inc)
 		for _, name := range tx.agreeing {
-			if mark == nil || !slices.Contains(mark.Targets, name) {
+			if intent == nil || !slices.Contains(intent.Targets, name) {
 				w.failf("P5: votes of op %d are released for %s, and no mark of %s says so: %v", tx.request.ops, name, path, entry)
 			}
 		}
@@ -98,7 +98,7 @@ func (c *check) known(tx *transaction, path string) {
 			continue
 		}
 		for _, s := range view.VirtualStorage(virtualStorage).Succession {
-			if (s.Standing == state.Serving || s.Standing == state.Fenced) && !entry.IsBehind(s.Name) && !slices.Contains(tx.agreeing, s.Name) {
+			if (s.State == state.Serving || s.State == state.Fenced) && !entry.IsBehind(s.Name) && !slices.Contains(tx.agreeing, s.Name) {
 				c.w.failf("P4: votes of op %d are released for %v, and %s, by index %d, would read %s at %s",
 					tx.request.ops, tx.agreeing, in.name, view.Index, path, s.Name)
 			}
@@ -150,7 +150,7 @@ func (c *check) hook(tx *transaction) {
 	serving, have := 0, 0
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
-		if s.Standing != state.Serving || entry.IsBehind(s.Name) {
+		if s.State != state.Serving || entry.IsBehind(s.Name) {
 			continue
 		}
 		found, ok := c.onDisk(s, r.path)

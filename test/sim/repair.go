@@ -19,12 +19,12 @@ var (
 )
 
 // plan decides what to do next about one repository.
-func (d *driver) plan(view *state.State, path string, filling bool) plan.Plan {
+func (d *driver) plan(view *state.State, path string, backfilling bool) plan.Plan {
 	d.in.sightings.Look(d.in.now(), view.Index)
 	return plan.Make(plan.Situation{
-		VS: view.VirtualStorage(virtualStorage), Entry: view.Entry(key(path)), Self: d.inc, Filling: filling,
+		VS: view.VirtualStorage(virtualStorage), Entry: view.Entry(key(path)), Self: d.inc, Backfilling: backfilling,
 		Reachable: func(name string) bool { return d.usable(view, name) },
-		Left:      func(m *state.Dirty) time.Duration { return d.in.sightings.Left(d.in.now(), m) },
+		Left:      func(m *state.Doubt) time.Duration { return d.in.sightings.Left(d.in.now(), m) },
 	})
 }
 
@@ -38,10 +38,10 @@ func (d *driver) usable(view *state.State, name string) bool {
 
 // repair does what the ledger says is needed now, step by step. It returns when
 // to come back, 0 for never, and the storages that it declared in sync.
-func (d *driver) repair(t *task, path string, filling bool) (again time.Duration, synced []string, err error) {
+func (d *driver) repair(t *task, path string, backfilling bool) (again time.Duration, synced []string, err error) {
 	spoilt := 0
 	for range maxSteps {
-		p := d.plan(d.in.raft.view, path, filling)
+		p := d.plan(d.in.raft.view, path, backfilling)
 		var equal []string
 		switch p.Action {
 		case plan.Rest:
@@ -51,8 +51,8 @@ func (d *driver) repair(t *task, path string, filling bool) (again time.Duration
 				return d.in.w.between(500*time.Millisecond, 2*time.Second), synced, nil
 			}
 			return p.Wait, synced, nil
-		case plan.Settle:
-			err = d.settle(t, path, spoilt > 1)
+		case plan.Resolve:
+			err = d.resolve(t, path, spoilt > 1)
 		case plan.Copy:
 			equal, err = d.copy(t, path, p, spoilt > 1)
 			synced = append(synced, equal...)
@@ -60,7 +60,7 @@ func (d *driver) repair(t *task, path string, filling bool) (again time.Duration
 		switch {
 		case err == nil:
 			if p.Action == plan.Copy {
-				filling = false
+				backfilling = false
 			}
 		case errors.Is(err, errSpoiled), errors.Is(err, errBusy):
 			spoilt++
@@ -126,7 +126,7 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 		return nil, err
 	}
 	deadline := d.in.now() + limit
-	view, err := d.ask(t, tk, machine.Mark{Ticket: id, Scope: state.Scope{BoundMillis: limit.Milliseconds(), Targets: p.Targets}})
+	view, err := d.ask(t, tk, machine.OpenIntent{Ticket: id, Scope: state.Scope{BoundMillis: limit.Milliseconds(), Targets: p.Targets}})
 	if err != nil {
 		d.release(id, true)
 		return nil, err
@@ -238,8 +238,8 @@ func (d *driver) keepers(t *task, path string, storages []string) ([]string, err
 	return keepers, nil
 }
 
-// settle accounts for the dirty marks whose bound has passed.
-func (d *driver) settle(t *task, path string, hold bool) error {
+// resolve accounts for the in-doubt intents whose bound has passed.
+func (d *driver) resolve(t *task, path string, hold bool) error {
 	id, tk, err := d.take(t, path, hold)
 	if err != nil {
 		return err
@@ -249,27 +249,27 @@ func (d *driver) settle(t *task, path string, hold bool) error {
 			d.release(id, true)
 		}
 	}()
-	view, err := d.ask(t, tk, machine.Mark{Ticket: id, Scope: state.Scope{RefsOnly: true}})
+	view, err := d.ask(t, tk, machine.OpenIntent{Ticket: id, Scope: state.Scope{RefsOnly: true}})
 	if err != nil {
 		return err
 	}
 	p := d.plan(view, path, false)
-	if p.Action != plan.Settle {
+	if p.Action != plan.Resolve {
 		return nil
 	}
 	s, err := d.compare(t, path, p)
 	if err != nil {
 		return err
 	}
-	if _, err := d.ask(t, tk, machine.Settle{Ticket: id, Settlement: s}); err != nil {
+	if _, err := d.ask(t, tk, machine.ResolveDoubt{Ticket: id, Resolution: s}); err != nil {
 		return err
 	}
 	return nil
 }
 
 // compare finds the authority, and which in-sync storages are equal to it.
-func (d *driver) compare(t *task, path string, p plan.Plan) (machine.Settlement, error) {
-	s := machine.Settlement{Marks: p.Marks, Authority: p.Primary}
+func (d *driver) compare(t *task, path string, p plan.Plan) (machine.Resolution, error) {
+	s := machine.Resolution{Doubts: p.Doubts, Authority: p.Primary}
 	authority, err := d.in.link(p.Primary).look(t, path)
 	if err != nil {
 		return s, err

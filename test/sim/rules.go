@@ -18,9 +18,9 @@ func (c *check) forward(in *instance) {
 // to have been fenced since (P2).
 func (c *check) finish(in *instance, storage string, epoch uint64) {
 	vs := in.ledger.view().VirtualStorage(virtualStorage)
-	if s := vs.Storage(storage); s.Standing != state.Serving || s.FencedEpoch > epoch {
+	if s := vs.Storage(storage); s.State != state.Serving || s.FencedEpoch > epoch {
 		c.w.failf("P2: %s passes on what %s says, which is %s and was fenced at epoch %d, after %d",
-			in.name, s.Name, s.Standing, s.FencedEpoch, epoch)
+			in.name, s.Name, s.State, s.FencedEpoch, epoch)
 	}
 }
 
@@ -99,7 +99,7 @@ func (c *check) quorum() {
 // firstInSync is the storage whose place makes it the primary, if it serves.
 func firstInSync(vs *state.VirtualStorage, entry *state.Entry) *state.Storage {
 	for i := range vs.Succession {
-		if s := &vs.Succession[i]; (s.Standing == state.Serving || s.Standing == state.Fenced) && !entry.IsBehind(s.Name) {
+		if s := &vs.Succession[i]; (s.State == state.Serving || s.State == state.Fenced) && !entry.IsBehind(s.Name) {
 			return s
 		}
 	}
@@ -108,10 +108,10 @@ func firstInSync(vs *state.VirtualStorage, entry *state.Entry) *state.Storage {
 
 // wrote checks that only the primary vouches for a write, and only if it was not
 // fenced since the write was routed (P2).
-func (c *check) wrote(before *state.State, cmd *state.Wrote) {
+func (c *check) wrote(before *state.State, cmd *state.MarkBehind) {
 	vs := before.VirtualStorage(virtualStorage)
 	for _, path := range cmd.Paths {
-		if s := firstInSync(vs, before.Entry(key(path))); s == nil || s.Name != cmd.Primary || s.Standing != state.Serving || s.FencedEpoch > cmd.Epoch {
+		if s := firstInSync(vs, before.Entry(key(path))); s == nil || s.Name != cmd.Primary || s.State != state.Serving || s.FencedEpoch > cmd.Epoch {
 			c.w.failf("P2: a write of epoch %d is accounted for by %s, and the first storage of %s is %+v", cmd.Epoch, cmd.Primary, path, s)
 		}
 	}
@@ -121,7 +121,7 @@ func (c *check) wrote(before *state.State, cmd *state.Wrote) {
 // and nobody as long as that one is fenced.
 func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entry) {
 	want := ""
-	if s := firstInSync(vs, entry); s != nil && s.Standing == state.Serving {
+	if s := firstInSync(vs, entry); s != nil && s.State == state.Serving {
 		want = s.Name
 	}
 	got := ""
@@ -137,11 +137,11 @@ func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entr
 // stands behind all that did before.
 func (c *check) order(before, after *state.VirtualStorage) {
 	served := func(name string) int {
-		return slices.IndexFunc(before.Succession, func(s state.Storage) bool { return s.Name == name && s.Standing == state.Serving })
+		return slices.IndexFunc(before.Succession, func(s state.Storage) bool { return s.Name == name && s.State == state.Serving })
 	}
 	last, lastName := -1, ""
 	for _, s := range after.Succession {
-		if s.Standing != state.Serving {
+		if s.State != state.Serving {
 			continue
 		}
 		at := served(s.Name)
@@ -172,8 +172,8 @@ func (w *world) checkState(before, after *state.State, e entry, results []state.
 		} else {
 			w.cov.Refusals++
 		}
-		if cmd.Wrote != nil && results[i].Refusal == nil {
-			c.wrote(before, cmd.Wrote)
+		if cmd.MarkBehind != nil && results[i].Refusal == nil {
+			c.wrote(before, cmd.MarkBehind)
 		}
 		if cmd.Retire != nil && results[i].Refusal == nil {
 			c.retired(cmd.Retire.Incarnation)

@@ -34,7 +34,7 @@ type session struct {
 	late      time.Duration // by how much the last timer was
 	lateAt    time.Duration
 	refused   []refusal
-	dirty     bool // there is something to tell
+	inDoubt   bool // there is something to tell
 }
 
 // refusal says that the Raft port of an incarnation refuses.
@@ -64,7 +64,7 @@ func (s *session) registered(inc state.Incarnation) {
 	d := s.in.w.setup.lease
 	s.in.every(d/4, func() {
 		s.holder.Ask(s.in.now())
-		s.dirty = true
+		s.inDoubt = true
 		s.flush()
 	})
 	due := s.in.now() + repeatEvery
@@ -75,7 +75,7 @@ func (s *session) registered(inc state.Incarnation) {
 			s.late, s.lateAt = max(0, late), s.in.now()
 		}
 		s.connect()
-		s.dirty = true
+		s.inDoubt = true
 		s.flush()
 	})
 }
@@ -117,26 +117,26 @@ func (s *session) report() {
 func (s *session) evidence() { s.soon() }
 
 func (s *session) soon() {
-	if s.inc == 0 || s.dirty {
+	if s.inc == 0 || s.inDoubt {
 		return
 	}
-	s.dirty = true
+	s.inDoubt = true
 	s.in.after(s.in.w.between(0, time.Millisecond), s.flush)
 }
 
 // flush tells the leader everything.
 func (s *session) flush() {
-	if s.inc == 0 || !s.dirty || s.stream == nil {
+	if s.inc == 0 || !s.inDoubt || s.stream == nil {
 		return
 	}
-	s.dirty = false
+	s.inDoubt = false
 	st, ledger := s.stream, s.in.ledger
 	m := &lease.ToLeader{
 		InstanceID: s.in.id, Incarnation: s.inc, AskNumber: s.holder.Asked(), Echo: s.echo,
 		Applied: s.routed, Verdicts: s.opine(),
 	}
 	for _, h := range ledger.reports.Holding {
-		m.Holding = append(m.Holding, lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Marks: h.Marks})
+		m.Holding = append(m.Holding, lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents})
 	}
 	for _, r := range s.refused {
 		if s.in.now()-r.at < 500*time.Millisecond {
@@ -182,7 +182,7 @@ func (s *session) heard(st *stream, m *lease.FromLeader) {
 	s.watermark = max(s.watermark, m.Watermark)
 	if m.Question > s.echo && st == s.stream {
 		s.echo = m.Question
-		s.dirty = true
+		s.inDoubt = true
 	}
 	holds := make([]machine.Hold, 0, len(m.Holds))
 	for _, h := range m.Holds {
@@ -198,8 +198,8 @@ func (s *session) heard(st *stream, m *lease.FromLeader) {
 	}
 	s.in.ledger.step(machine.Session{Lease: s.lease(), Watermark: s.watermark, Holds: s.holds})
 	s.in.w.check.routes()
-	if s.dirty {
-		s.dirty = false
+	if s.inDoubt {
+		s.inDoubt = false
 		s.soon()
 	}
 }

@@ -75,8 +75,8 @@ func (w *world) unwell() string {
 		return "nothing is defined"
 	}
 	for _, st := range vs.Succession {
-		if st.Standing != state.Serving {
-			return fmt.Sprintf("%s is %s", st.Name, st.Standing)
+		if st.State != state.Serving {
+			return fmt.Sprintf("%s is %s", st.Name, st.State)
 		}
 	}
 	for _, path := range w.paths {

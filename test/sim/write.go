@@ -68,7 +68,7 @@ func (d *driver) write(t *task, r *request) {
 		}
 		f := p.forward
 		p.forward = nil
-		pass := d.passSolo
+		pass := d.passPrimaryOnly
 		if f.Votes {
 			pass = d.passVoting
 		}
@@ -80,7 +80,7 @@ func (d *driver) write(t *task, r *request) {
 		d.step(machine.NotSent{Write: id})
 	}
 	if !ended.Arrived {
-		in.w.cov.DirtyMarks++
+		in.w.cov.InDoubtIntents++
 	}
 	d.step(ended)
 	t.waitFor(&p.news, -1, func() bool { return p.over })
@@ -98,9 +98,9 @@ func (d *driver) write(t *task, r *request) {
 	}
 }
 
-// passSolo sends a write to its primary alone, and waits until it has ended. It
+// passPrimaryOnly sends a write to its primary alone, and waits until it has ended. It
 // returns false if it was not sent.
-func (d *driver) passSolo(t *task, r *request, p *passage, f machine.Forward, deadline time.Duration) (o outcome, ended machine.Ended, over bool) {
+func (d *driver) passPrimaryOnly(t *task, r *request, p *passage, f machine.Forward, deadline time.Duration) (o outcome, ended machine.Ended, over bool) {
 	in := d.in
 	ended = machine.Ended{Write: f.Write, Arrived: true}
 	if p.doomed != nil {

@@ -22,8 +22,8 @@ func allServe(ctx context.Context, i *cluster.Instance) error {
 		return err
 	}
 	for _, s := range storages {
-		if s.Standing != state.Serving || !s.Reachable || !s.Votes {
-			return fmt.Errorf("%s says that %s is %v, that it is reachable: %v, that it votes: %v", i.Label(), s.Name, s.Standing, s.Reachable, s.Votes)
+		if s.State != state.Serving || !s.Reachable || !s.Votes {
+			return fmt.Errorf("%s says that %s is %v, that it is reachable: %v, that it votes: %v", i.Label(), s.Name, s.State, s.Reachable, s.Votes)
 		}
 	}
 	return nil

@@ -95,8 +95,8 @@ func (w *world) replace(t *testing.T, s *cluster.Storage, flags ...string) {
 func sees(ctx context.Context, i *cluster.Instance, name string, votes bool) error {
 	storages, err := storagesAt(ctx, i)
 	for _, s := range storages {
-		if s.Name == name && (s.Standing != "serving" || !s.Reachable || s.Votes != votes) {
-			err = fmt.Errorf("%s sees %s as %v, votes: %v", i.Label(), s.Name, s.Standing, s.Votes)
+		if s.Name == name && (s.State != "serving" || !s.Reachable || s.Votes != votes) {
+			err = fmt.Errorf("%s sees %s as %v, votes: %v", i.Label(), s.Name, s.State, s.Votes)
 		}
 	}
 	return err

@@ -25,7 +25,7 @@ return_after_max = "2s"
 warm_up = "1s"
 [consistency]
 write_timeout = "8s"
-mark_linger = "300ms"
+intent_linger = "300ms"
 [logging]
 level = "debug"
 ` + workload.EagerRepair

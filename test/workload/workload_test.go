@@ -156,7 +156,7 @@ func TestTraffic_writesAndReadsAndFindsItAllAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := cluster.Run(t, cluster.Options{
-		Binaries: programs, Disk: seeds.Disk, Settings: "[consistency]\nmode = 'eventual'\nmark_linger = '100ms'\n",
+		Binaries: programs, Disk: seeds.Disk, Settings: "[consistency]\nmode = 'eventual'\nintent_linger = '100ms'\n",
 	})
 	if err := c.WaitConverged(ctx); err != nil {
 		t.Fatal(err)

@@ -70,16 +70,16 @@ func (c *Cluster) Define(virtualStorage string, storages ...string) {
 	c.Apply(state.Command{Define: &state.Define{VirtualStorage: virtualStorage, Storages: storages}})
 	for _, name := range storages {
 		c.Returned(virtualStorage, name, "disk-"+name)
-		if st := c.View().VirtualStorage(virtualStorage).Storage(name); st.Standing == state.Filling {
-			c.Filled(virtualStorage, name)
+		if st := c.View().VirtualStorage(virtualStorage).Storage(name); st.State == state.Backfilling {
+			c.Backfilled(virtualStorage, name)
 		}
 	}
 }
 
-// Returned reports a storage that was reached; with another disk it is filling.
+// Returned reports a storage that was reached; with another disk it is backfilling.
 func (c *Cluster) Returned(virtualStorage, storage, filesystemID string) {
 	c.t.Helper()
-	c.Apply(state.Command{Return: &state.Return{VirtualStorage: virtualStorage, Storage: storage, FilesystemID: filesystemID}})
+	c.Apply(state.Command{Rejoin: &state.Rejoin{VirtualStorage: virtualStorage, Storage: storage, FilesystemID: filesystemID}})
 }
 
 // Wrote makes a repository one that only the agreeing storages have, the
@@ -88,11 +88,11 @@ func (c *Cluster) Wrote(path string, agreeing ...string) {
 	c.t.Helper()
 	paths := []string{path}
 	epoch := c.View().VirtualStorage(VirtualStorage).Epoch
-	c.Apply(state.Command{Open: &state.OpenMark{VirtualStorage: VirtualStorage, Paths: paths, Kind: state.Solo}})
-	c.Apply(state.Command{Wrote: &state.Wrote{
+	c.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: VirtualStorage, Paths: paths, Kind: state.PrimaryOnly}})
+	c.Apply(state.Command{MarkBehind: &state.MarkBehind{
 		VirtualStorage: VirtualStorage, Paths: paths, Primary: agreeing[0], Epoch: epoch, Agreeing: agreeing,
 	}})
-	c.Apply(state.Command{Close: &state.Close{VirtualStorage: VirtualStorage, Paths: paths}})
+	c.Apply(state.Command{Close: &state.CloseIntent{VirtualStorage: VirtualStorage, Paths: paths}})
 }
 
 // Apply applies a command and fails the test if it is refused.
@@ -175,12 +175,12 @@ func (c *Cluster) Switched() []admin.SwitchRequest {
 	return slices.Clone(c.switches)
 }
 
-// Filled makes a storage serve that is being filled.
-func (c *Cluster) Filled(virtualStorage, storage string) {
+// Backfilled makes a storage serve that is being backfilled.
+func (c *Cluster) Backfilled(virtualStorage, storage string) {
 	c.t.Helper()
 	st := c.View().VirtualStorage(virtualStorage).Storage(storage)
-	c.Apply(state.Command{Return: &state.Return{
-		VirtualStorage: virtualStorage, Storage: storage, FilesystemID: st.FilesystemID, Filled: st.Since,
+	c.Apply(state.Command{Rejoin: &state.Rejoin{
+		VirtualStorage: virtualStorage, Storage: storage, FilesystemID: st.FilesystemID, Backfilled: st.Since,
 	}})
 }
 
@@ -212,8 +212,10 @@ func (c *Cluster) Reach(virtualStorage, storage string) admin.Reach {
 	return admin.Reach{Reachable: true, Votes: true, FilesystemID: c.state.VirtualStorage(virtualStorage).Storage(storage).FilesystemID}
 }
 
-// Filling implements admin.Repair: every filling is at 4 of 10.
-func (c *Cluster) Filling(string, string) *admin.Filling { return &admin.Filling{Total: 10, Done: 4} }
+// Backfilling implements admin.Repair: every backfilling is at 4 of 10.
+func (c *Cluster) Backfilling(string, string) *admin.Backfilling {
+	return &admin.Backfilling{Total: 10, Done: 4}
+}
 
 // Jobs implements admin.Repair.
 func (c *Cluster) Jobs(_ context.Context, r admin.QueueListRequest) ([]admin.Job, error) {

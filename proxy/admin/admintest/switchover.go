@@ -77,14 +77,14 @@ func (c *Cluster) plan(method string, r admin.SwitchRequest) (admin.Plan, error)
 	primary, _ := vs.Primary(nil)
 	plan := admin.Plan{VirtualStorage: vs.Name, Epoch: vs.Epoch, Primary: primary.Name, Successor: primary.Name, Fenced: []string{}, HoldMillis: 8000, InFlight: 3}
 	if method == "Promote" {
-		if st.Standing != state.Serving {
-			return plan, admin.Errorf(admin.Refused, "%s is %s: only a storage that serves can be promoted", st.Name, st.Standing)
+		if st.State != state.Serving {
+			return plan, admin.Errorf(admin.Refused, "%s is %s: only a storage that serves can be promoted", st.Name, st.State)
 		}
 		for _, other := range vs.Succession {
 			if other.Name == st.Name {
 				break
 			}
-			if other.Standing == state.Serving {
+			if other.State == state.Serving {
 				plan.Fenced = append(plan.Fenced, other.Name)
 			}
 		}
@@ -95,7 +95,7 @@ func (c *Cluster) plan(method string, r admin.SwitchRequest) (admin.Plan, error)
 			plan.Fenced = []string{st.Name}
 		}
 		for _, other := range vs.Succession {
-			if other.Name != st.Name && other.Standing == state.Serving {
+			if other.Name != st.Name && other.State == state.Serving {
 				plan.Successor = other.Name
 				break
 			}

@@ -48,9 +48,9 @@ func (m *Machine) answered(a Answer) {
 }
 
 // account is the command that makes everything behind that does not agree with
-// the primary, whatever its standing. ▲
+// the primary, whatever its state. ▲
 func (w *write) account(deleted state.DeletedChange) state.Command {
-	wrote := &state.Wrote{
+	wrote := &state.MarkBehind{
 		VirtualStorage: w.keys[0].VirtualStorage,
 		Primary:        w.route.Primary,
 		Epoch:          w.route.Epoch,
@@ -60,7 +60,7 @@ func (w *write) account(deleted state.DeletedChange) state.Command {
 	for _, key := range w.keys {
 		wrote.Paths = append(wrote.Paths, key.RelativePath)
 	}
-	return state.Command{Wrote: wrote}
+	return state.Command{MarkBehind: wrote}
 }
 
 // agreed are the storages that have the write, or will. ▲ One that was dropped is
@@ -72,9 +72,9 @@ func (w *write) agreed() []string {
 	return slices.DeleteFunc(slices.Clone(w.agreeing), func(name string) bool { return !w.sentTo(name) })
 }
 
-// mark is what the write needs for a mark.
-func (w *write) mark(voteBound time.Duration) (state.MarkKind, state.Scope) {
-	kind, scope := state.Solo, w.scope
+// intent is what the write needs for an intent.
+func (w *write) intent(voteBound time.Duration) (state.IntentKind, state.Scope) {
+	kind, scope := state.PrimaryOnly, w.scope
 	scope.Targets = []string{w.first}
 	if w.route.Votes {
 		kind, scope.BoundMillis = state.Open, voteBound.Milliseconds()
@@ -86,25 +86,25 @@ func (w *write) mark(voteBound time.Duration) (state.MarkKind, state.Scope) {
 }
 
 // commit proposes what the write must have in the ledger before it has an effect,
-// and reports whether there was anything to propose: a mark that covers it, and
+// and reports whether there was anything to propose: an intent that covers it, and
 // an account by which every storage that does not agree is behind.
 //
-// The write is routed anew once the mark is applied. From there on no other
+// The write is routed anew once the intent is applied. From there on no other
 // instance declares a storage in sync. ▲
 func (m *Machine) commit(w *write) bool {
-	kind, scope := w.mark(m.cfg.VoteBound)
+	kind, scope := w.intent(m.cfg.VoteBound)
 	covered := true
 	for _, r := range w.on() {
-		covered = covered && r.marked(kind, scope)
+		covered = covered && r.covered(kind, scope)
 	}
-	// Beside a fresh mark the account costs nothing; and until the mark is
+	// Beside a fresh intent the account costs nothing; and until the intent is
 	// applied another instance may still remove what the ledger says.
 	if covered && (w.route.Votes || m.accounted(w)) { // of one that votes see accountedFor
 		return false
 	}
 	var commands []state.Command
 	if !covered {
-		open := &state.OpenMark{VirtualStorage: w.keys[0].VirtualStorage, Kind: kind, Scope: scope}
+		open := &state.OpenIntent{VirtualStorage: w.keys[0].VirtualStorage, Kind: kind, Scope: scope}
 		for _, key := range w.keys {
 			open.Paths = append(open.Paths, key.RelativePath)
 		}
@@ -126,12 +126,12 @@ func (m *Machine) commit(w *write) bool {
 	return true
 }
 
-// committed goes on with a write whose mark and account have an answer.
-func (m *Machine) committed(w *write, opens bool, kind state.MarkKind, scope state.Scope, a Answer) {
+// committed goes on with a write whose intent and account have an answer.
+func (m *Machine) committed(w *write, opens bool, kind state.IntentKind, scope state.Scope, a Answer) {
 	results := a.Results
 	var refusal *state.Refusal
 	if opens {
-		at := state.Index(0) // the mark may be there or not: it is closed and settled if it is
+		at := state.Index(0) // the intent may be there or not: it is closed and resolved if it is
 		if a.Err == nil {
 			at, refusal = results[0].Index, results[0].Refusal
 			results = results[1:]
@@ -172,7 +172,7 @@ func (m *Machine) committed(w *write, opens bool, kind state.MarkKind, scope sta
 
 // accounted tells whether the view has already all that the write would say:
 // every other storage is behind. The write is registered, so that no repair of
-// this instance removes that before it ends, and its live mark keeps every
+// this instance removes that before it ends, and its live intent keeps every
 // other instance from doing so.
 func (m *Machine) accounted(w *write) bool {
 	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)

@@ -6,15 +6,15 @@ import (
 	"praefect/fsm/state"
 )
 
-// closeBatch bounds how many marks one proposal closes.
+// closeBatch bounds how many intents one proposal closes.
 const closeBatch = 256
 
-// closeRetry is the shortest time between two attempts to close a mark.
+// closeRetry is the shortest time between two attempts to close an intent.
 const closeRetry = time.Second
 
-// closeDue proposes to close the marks that have been idle long enough, clean
-// and dirty ones together. There is one such proposal at a time, so that they
-// gather while it is under way. A mark counts as closed from here on: a write
+// closeDue proposes to close the intents that have been idle long enough, clean
+// and in-doubt ones together. There is one such proposal at a time, so that they
+// gather while it is under way. An intent counts as closed from here on: a write
 // that comes waits for the answer, and opens a new one. ▲
 func (m *Machine) closeDue() {
 	if m.closing {
@@ -30,8 +30,8 @@ func (m *Machine) closeDue() {
 		m.stir(r)
 		r.live = false
 		repos = append(repos, r)
-		commands = append(commands, state.Command{Close: &state.Close{
-			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, Dirty: r.dirty,
+		commands = append(commands, state.Command{Close: &state.CloseIntent{
+			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, InDoubt: r.inDoubt,
 		}})
 	}
 	if len(repos) == 0 {
@@ -46,15 +46,15 @@ func (m *Machine) closeDue() {
 	})
 }
 
-// closed ends what closeDue began. A refused close is of a mark that is not
-// there. Without an answer the mark may still be there: it counts as live, and
-// as dirty, and is closed again after a while; or, if we stop, by the retirement
+// closed ends what closeDue began. A refused close is of an intent that is not
+// there. Without an answer the intent may still be there: it counts as live, and
+// as in doubt, and is closed again after a while; or, if we stop, by the retirement
 // of this incarnation. Or it is gone, or goes in a moment: no write relies on it.
 func (m *Machine) closed(r *repo, answered bool) {
 	if answered || m.stopped {
-		r.dirty, r.distrusted, r.scope, r.solo, r.markedAt = false, false, state.Scope{}, false, 0
+		r.inDoubt, r.distrusted, r.scope, r.primaryOnly, r.openedAt = false, false, state.Scope{}, false, 0
 		return
 	}
-	r.live, r.dirty, r.unsure = true, true, true
+	r.live, r.inDoubt, r.unsure = true, true, true
 	r.retryAt = m.now + max(m.cfg.Linger, closeRetry)
 }

@@ -20,8 +20,8 @@ func TestMachine_closeIsNotOvertaken(t *testing.T) {
 	r.holds(2, "")
 	r.answerKept()
 	r.forwarded(2)
-	if !r.state.Entry(alpha).HasSolo() {
-		t.Error("the close undid the newer mark")
+	if !r.state.Entry(alpha).HasPrimaryOnly() {
+		t.Error("the close undid the newer intent")
 	}
 }
 
@@ -40,13 +40,13 @@ func TestMachine_unansweredCloseIsRepeated(t *testing.T) {
 	}
 	r.keep = false
 	r.pass(settings.Linger)
-	if e := r.state.Entry(alpha); e.HasLive() || !e.HasDirty() {
+	if e := r.state.Entry(alpha); e.HasLive() || !e.HasDoubt() {
 		t.Errorf("entry: %+v", e)
 	}
 	r.idle()
 }
 
-func TestMachine_unknownMarkEndsDirty(t *testing.T) {
+func TestMachine_unknownIntentEndsInDoubt(t *testing.T) {
 	for name, applied := range map[string]bool{"applied": true, "not applied": false} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, settings)
@@ -59,7 +59,7 @@ func TestMachine_unknownMarkEndsDirty(t *testing.T) {
 			r.step(Answer{Proposal: r.kept[0].Proposal, Err: errLost})
 			r.rejected(1, ErrUnknown)
 			r.rejected(1, errLost)
-			if e := r.state.Entry(alpha); e.HasLive() || e.HasDirty() != applied {
+			if e := r.state.Entry(alpha); e.HasLive() || e.HasDoubt() != applied {
 				t.Errorf("entry: %+v", e)
 			}
 			r.idle()
@@ -67,9 +67,9 @@ func TestMachine_unknownMarkEndsDirty(t *testing.T) {
 	}
 }
 
-// TestMachine_reliesOnNoMarkThatMayBeGone has a close without an answer, which may
-// yet be applied: a write that comes then needs a mark of its own.
-func TestMachine_reliesOnNoMarkThatMayBeGone(t *testing.T) {
+// TestMachine_reliesOnNoIntentThatMayBeGone has a close without an answer, which may
+// yet be applied: a write that comes then needs an intent of its own.
+func TestMachine_reliesOnNoIntentThatMayBeGone(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
@@ -80,46 +80,46 @@ func TestMachine_reliesOnNoMarkThatMayBeGone(t *testing.T) {
 	r.kept = nil
 	r.begin(2, alpha)
 	if len(r.kept) != 1 || r.kept[0].Commands[0].Open == nil {
-		t.Fatalf("proposed %+v, want a mark", r.kept)
+		t.Fatalf("proposed %+v, want an intent", r.kept)
 	}
 	r.answerKept()
 	r.forwarded(2)
 }
 
-// TestMachine_reliesOnNoScopeThatMayBeMissing has a mark whose opening has no
+// TestMachine_reliesOnNoScopeThatMayBeMissing has an intent whose opening has no
 // answer, and was not applied: the next one, for a copy, covers no write.
 func TestMachine_reliesOnNoScopeThatMayBeMissing(t *testing.T) {
 	r := newRig(t, settings)
 	r.keep = true
 	r.step(Take{Ticket: 10, Key: alpha})
-	r.step(Mark{Ticket: 10, Scope: state.Scope{BoundMillis: 8000, Targets: []string{"gitaly-1"}}})
+	r.step(OpenIntent{Ticket: 10, Scope: state.Scope{BoundMillis: 8000, Targets: []string{"gitaly-1"}}})
 	r.step(Answer{Proposal: r.kept[0].Proposal, Err: errLost})
 	r.kept = nil
-	r.step(Mark{Ticket: 10, Scope: copying})
+	r.step(OpenIntent{Ticket: 10, Scope: copying})
 	r.answerKept()
 	r.begin(1, alpha)
 	r.forwarded(1)
-	if mark := r.state.Entry(alpha).Live(r.own); !slices.Contains(mark.Targets, "gitaly-1") {
-		t.Errorf("mark: %+v", mark)
+	if intent := r.state.Entry(alpha).Live(r.own); !slices.Contains(intent.Targets, "gitaly-1") {
+		t.Errorf("intent: %+v", intent)
 	}
 }
 
-func TestMachine_endedWithoutStatusIsDirtyAtOnce(t *testing.T) {
+func TestMachine_endedWithoutStatusIsInDoubtAtOnce(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
 	r.begin(2, alpha)
 	r.end(1, false, false)
 	if !r.state.Entry(alpha).HasLive() {
-		t.Fatal("the mark closed while a write was in flight")
+		t.Fatal("the intent closed while a write was in flight")
 	}
 	r.end(2, true, true)
-	if e := r.state.Entry(alpha); e.HasLive() || !e.HasDirty() {
+	if e := r.state.Entry(alpha); e.HasLive() || !e.HasDoubt() {
 		t.Errorf("entry: %+v", e)
 	}
 	r.idle()
 }
 
-func TestMachine_stopClosesIdleMarks(t *testing.T) {
+func TestMachine_stopClosesIdleIntents(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)

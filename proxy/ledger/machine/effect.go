@@ -87,8 +87,8 @@ type Propose struct {
 // writes that have ended.
 type Behind struct{ Keys []state.Key }
 
-// Done answers Take, Mark, Declare and Settle. View is set for a Mark: it is at
-// or after the mark, and from here on the replicas may be changed within its
+// Done answers Take, Intent, Declare and ResolveDoubt. View is set for a Intent: it is at
+// or after the intent, and from here on the replicas may be changed within its
 // scope, with tokens dated at At or before.
 type Done struct {
 	Ticket ID
@@ -106,8 +106,8 @@ type HoldReport struct {
 	// Applied tells that new writes wait.
 	Applied bool
 	// InFlight counts the writes of the virtual storage that may still have an
-	// effect, Marks the repositories marked for writes.
-	InFlight, Marks int
+	// effect, Intents the repositories covered by an intent for writes.
+	InFlight, Intents int
 }
 
 // Report is to be told to the leader: the view that the routing uses, and the
@@ -159,7 +159,7 @@ var (
 	// ErrNoLease ends a request at an instance that is cut off from the others.
 	ErrNoLease = errors.New("this instance is cut off from the others; try again at another one")
 	// ErrRerouted ends a write whose repository changed its primary at every
-	// attempt to mark it.
+	// attempt to open an intent on it.
 	ErrRerouted = errors.New("the agreed state of the repository keeps changing; try again")
 	// ErrDoomed replaces the status of a write whose storage ceased to be the
 	// primary, or whose instance lost its lease: whether it had its effect is
@@ -178,7 +178,7 @@ var (
 	// of a proposal is not known. A write was not forwarded.
 	ErrUnknown = errors.New("the outcome of a proposal is not known")
 	// ErrBusy refuses a repair: another one, or a write, is under way, or
-	// something that ended without account is not recorded as dirty yet.
+	// something that ended without account is not recorded as in doubt yet.
 	ErrBusy = errors.New("repository is busy")
 	// ErrSpoiled ends a repair during which a write began.
 	ErrSpoiled = errors.New("a write began during the repair")

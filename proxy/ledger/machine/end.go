@@ -34,7 +34,7 @@ func (m *Machine) ended(e Ended) {
 	// with the same words, the one before and the other after a change.
 	unclear := !e.Arrived || w.route.Votes && !e.Succeeded
 	if unclear && !w.harmless() {
-		m.soil(w)
+		m.doubt(w)
 	}
 	if !e.Succeeded {
 		m.finish(w)
@@ -52,7 +52,7 @@ func (w *write) harmless() bool { return w.route.Votes && !w.released && !w.succ
 
 // conclude ends a write that has succeeded. Between two leases its status waits
 // for the next one, with the view of that: a fence that others have agreed on
-// meanwhile is in that view, and dooms it. Its mark stays open all the time.
+// meanwhile is in that view, and dooms it. Its intent stays open all the time.
 func (m *Machine) conclude(w *write) {
 	switch {
 	case w.doomed != nil || m.retired:
@@ -101,8 +101,8 @@ func (m *Machine) takeDeleteBack(w *write) {
 // other instance can have one under way, whose effect may come after ours.
 func (m *Machine) wasDeleted(k state.Key) bool {
 	e := m.view.Entry(k)
-	return e != nil && e.Deleted && !slices.ContainsFunc(e.Marks, func(mark state.Mark) bool {
-		return mark.Incarnation != m.incarnation || mark.Dirty != nil
+	return e != nil && e.Deleted && !slices.ContainsFunc(e.Intents, func(intent state.Intent) bool {
+		return intent.Incarnation != m.incarnation || intent.InDoubt != nil
 	})
 }
 
@@ -116,19 +116,19 @@ func (m *Machine) finish(w *write) {
 		err = ErrDoomed
 	}
 	if err != nil && !w.harmless() {
-		m.soil(w)
+		m.doubt(w)
 	}
 	m.emit(Finish{Write: w.id, Err: err})
 	m.forget(w)
 }
 
-// soil notes that the write ends without full account.
-func (m *Machine) soil(w *write) {
+// doubt notes that the write ends without full account.
+func (m *Machine) doubt(w *write) {
 	if !w.registered {
 		return // no vote of it was ever decided
 	}
 	for _, r := range w.on() {
-		r.dirty = r.dirty || r.live
+		r.inDoubt = r.inDoubt || r.live
 	}
 }
 

@@ -123,7 +123,7 @@ type Answer struct {
 // Tick says that time has passed.
 type Tick struct{}
 
-// Stop closes the marks with nothing in flight at once, and rejects whatever
+// Stop closes the intents with nothing in flight at once, and rejects whatever
 // comes new. Stopped tells when all of it is done.
 type Stop struct{}
 
@@ -136,31 +136,31 @@ type Take struct {
 	Hold   bool
 }
 
-// Mark has the instance's mark made wide enough for what the repair does.
-type Mark struct {
+// OpenIntent has the instance's intent made wide enough for what the repair does.
+type OpenIntent struct {
 	Ticket ID
 	Scope  state.Scope
 }
 
-// Declare has the storages declared in sync, as of the mark.
+// Declare has the storages declared in sync, as of the intent.
 type Declare struct {
 	Ticket   ID
 	Storages []string
 }
 
-// Settlement is what a repair found about the dirty marks of its repository.
-type Settlement struct {
-	Marks        []state.DirtyRef
+// Resolution is what a repair found about the in-doubt intents of its repository.
+type Resolution struct {
+	Doubts       []state.DoubtRef
 	Authority    string
 	PrimaryLacks bool
 	Equal        []string
 }
 
-// Settle has a settlement committed, as of the mark. What the ticket declares
+// ResolveDoubt has a resolution committed, as of the intent. What the ticket declares
 // afterwards speaks of the index at which that was applied.
-type Settle struct {
+type ResolveDoubt struct {
 	Ticket     ID
-	Settlement Settlement
+	Resolution Resolution
 }
 
 // Unhold lets the writes go on that a holding ticket keeps waiting; they spoil
@@ -171,24 +171,24 @@ type Unhold struct{ Ticket ID }
 type Release struct {
 	Ticket ID
 	// Arrived tells that every RPC of the repair has ended at its storage;
-	// otherwise the mark ends dirty.
+	// otherwise the intent ends in doubt.
 	Arrived bool
 }
 
-func (Begin) event()   {}
-func (Cancel) event()  {}
-func (NotSent) event() {}
-func (Vote) event()    {}
-func (Ended) event()   {}
-func (View) event()    {}
-func (Session) event() {}
-func (Reach) event()   {}
-func (Answer) event()  {}
-func (Tick) event()    {}
-func (Stop) event()    {}
-func (Take) event()    {}
-func (Mark) event()    {}
-func (Declare) event() {}
-func (Settle) event()  {}
-func (Unhold) event()  {}
-func (Release) event() {}
+func (Begin) event()        {}
+func (Cancel) event()       {}
+func (NotSent) event()      {}
+func (Vote) event()         {}
+func (Ended) event()        {}
+func (View) event()         {}
+func (Session) event()      {}
+func (Reach) event()        {}
+func (Answer) event()       {}
+func (Tick) event()         {}
+func (Stop) event()         {}
+func (Take) event()         {}
+func (OpenIntent) event()   {}
+func (Declare) event()      {}
+func (ResolveDoubt) event() {}
+func (Unhold) event()       {}
+func (Release) event()      {}

@@ -38,7 +38,7 @@ func TestMachine_fenceDoomsBeforeItIsReported(t *testing.T) {
 			t.Errorf("status of a doomed write: %v", err)
 		}
 	}
-	if !r.state.Entry(alpha).HasDirty() {
+	if !r.state.Entry(alpha).HasDoubt() {
 		t.Errorf("entry: %+v", r.state.Entry(alpha))
 	}
 }
@@ -145,7 +145,7 @@ func TestMachine_nowhereToGo(t *testing.T) {
 	r.idle()
 }
 
-func TestMachine_holdStopsNewWritesAndClosesMarks(t *testing.T) {
+func TestMachine_holdStopsNewWritesAndClosesIntents(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
 	r.begin(2, beta)
@@ -153,11 +153,11 @@ func TestMachine_holdStopsNewWritesAndClosesMarks(t *testing.T) {
 	s := r.leased()
 	s.Holds = []Hold{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
 	r.step(s)
-	if want := (HoldReport{ID: "promote", Applied: true, InFlight: 1, Marks: 1}); len(r.report.Holding) != 1 || r.report.Holding[0] != want {
+	if want := (HoldReport{ID: "promote", Applied: true, InFlight: 1, Intents: 1}); len(r.report.Holding) != 1 || r.report.Holding[0] != want {
 		t.Errorf("report: %+v, want %+v", r.report, want)
 	}
 	if r.state.Entry(beta).HasLive() {
-		t.Error("an idle mark stayed open")
+		t.Error("an idle intent stayed open")
 	}
 	r.begin(3, alpha)
 	r.holds(3, WhyHold)
@@ -166,7 +166,7 @@ func TestMachine_holdStopsNewWritesAndClosesMarks(t *testing.T) {
 		t.Errorf("report: %+v, want %+v", r.report, want)
 	}
 	if r.state.Entry(alpha).HasLive() {
-		t.Error("the mark of the last write stayed open")
+		t.Error("the intent of the last write stayed open")
 	}
 	r.pass(8 * second)
 	r.forwarded(3)
@@ -184,7 +184,7 @@ func TestMachine_holdTurnsBackWhatIsNotForwarded(t *testing.T) {
 	r.step(s)
 	r.answerKept()
 	r.holds(1, WhyHold)
-	if r.report.Holding[0].InFlight+r.report.Holding[0].Marks != 0 {
+	if r.report.Holding[0].InFlight+r.report.Holding[0].Intents != 0 {
 		t.Errorf("report: %+v", r.report)
 	}
 	s.Holds = nil

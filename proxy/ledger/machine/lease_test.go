@@ -102,7 +102,7 @@ func TestMachine_failureNeedsNoLease(t *testing.T) {
 	if err := r.end(1, false, true); err != nil {
 		t.Errorf("got %v", err)
 	}
-	if r.step(Tick{}); r.state.Entry(alpha).HasDirty() {
+	if r.step(Tick{}); r.state.Entry(alpha).HasDoubt() {
 		t.Errorf("the entry: %+v", r.state.Entry(alpha))
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // Config sets times and bounds. Zero values mean zero.
 type Config struct {
-	// Linger is how long a mark is kept after the last write under it.
+	// Linger is how long an intent is kept after the last write under it.
 	Linger time.Duration
 	// HoldTimeout is how long a write waits at most for a primary, a repair or
 	// a switchover.
@@ -58,7 +58,7 @@ type Machine struct {
 	alarm   time.Duration
 	scratch []*write
 
-	lingering *list.List // of *repo with an idle mark, the longest idle first
+	lingering *list.List // of *repo with an idle intent, the longest idle first
 	closing   bool       // a proposal of closes is under way
 
 	counts   map[string]*counts // by virtual storage
@@ -116,12 +116,12 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.stop()
 	case Take:
 		m.take(e)
-	case Mark:
-		m.mark(e)
+	case OpenIntent:
+		m.openForRepair(e)
 	case Declare:
 		m.declare(e)
-	case Settle:
-		m.settle(e)
+	case ResolveDoubt:
+		m.resolveDoubt(e)
 	case Unhold:
 		m.unhold(e.Ticket)
 	case Release:
@@ -157,8 +157,8 @@ func (m *Machine) Next() (at time.Duration, ok bool) {
 func (m *Machine) View() *state.State { return m.view }
 
 // InFlight counts the writes that may have an effect, or may get one without
-// waiting for anything but the ledger, and the marks kept.
-func (m *Machine) InFlight() (writes, marks int) {
+// waiting for anything but the ledger, and the intents kept.
+func (m *Machine) InFlight() (writes, intents int) {
 	for _, w := range m.writes {
 		if w.registered {
 			writes++
@@ -166,10 +166,10 @@ func (m *Machine) InFlight() (writes, marks int) {
 	}
 	for _, r := range m.repos {
 		if r.live {
-			marks++
+			intents++
 		}
 	}
-	return writes, marks
+	return writes, intents
 }
 
 // Stopped reports whether everything has ended after a Stop.
@@ -179,8 +179,8 @@ func (m *Machine) Stopped() bool {
 
 func (m *Machine) emit(e Effect) { m.effects = append(m.effects, e) }
 
-// stop closes what is idle; the marks of writes that do not end stay, and are
-// dirty once this incarnation is retired.
+// stop closes what is idle; the intents of writes that do not end stay, and are
+// in doubt once this incarnation is retired.
 func (m *Machine) stop() {
 	m.stopped = true
 	for e := m.waiting.Front(); e != nil; e = m.waiting.Front() {

@@ -15,7 +15,7 @@ func (r *rig) hold(serving bool) {
 
 // TestPrepare_underAHold has a write come under the hold of a promotion: it is sent,
 // waits with its first vote, and goes on at once when the hold ends, with the new
-// primary. The switchover waits neither for it nor for a mark of it.
+// primary. The switchover waits neither for it nor for an intent of it.
 func TestPrepare_underAHold(t *testing.T) {
 	r := newVotingRig(t)
 	r.hold(true)
@@ -23,7 +23,7 @@ func TestPrepare_underAHold(t *testing.T) {
 		t.Errorf("forward: %+v", f)
 	}
 	r.step(Vote{Write: 1, Agreeing: everybody})
-	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Marks != 0 || r.state.Entry(alpha) != nil {
+	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 || r.state.Entry(alpha) != nil {
 		t.Errorf("report: %+v, entry %+v", h, r.state.Entry(alpha))
 	}
 	r.switchover("gitaly-1")
@@ -76,7 +76,7 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 			r.hold(true)
 		}, Begin{Votes: true}, false},
 		{"beside one under way at another instance", func(r *rig) {
-			r.must(r.other, state.Command{Open: &state.OpenMark{
+			r.must(r.other, state.Command{Open: &state.OpenIntent{
 				VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.Open,
 				Scope: state.Scope{BoundMillis: 10000, Targets: everybody},
 			}})

@@ -17,7 +17,7 @@ type player struct {
 	*rig
 	random *rand.Rand
 	lease  Lease
-	mark   state.Index // the watermark
+	intent state.Index // the watermark
 
 	writing           map[ID]*Forward    // forwarded writes
 	voting            map[ID][]string    // of those, who agrees in the Vote under way
@@ -146,23 +146,23 @@ func (p *player) repair(id ID) {
 	case p.chance(4):
 		p.do(Unhold{Ticket: id})
 	default:
-		p.do(Mark{Ticket: id, Scope: copying})
+		p.do(OpenIntent{Ticket: id, Scope: copying})
 	}
 }
 
 // lead says what a leader may say.
 func (p *player) lead() {
-	s := Session{Lease: p.lease, Watermark: p.mark}
+	s := Session{Lease: p.lease, Watermark: p.intent}
 	if p.chance(2) {
 		s.Lease = Lease{Until: p.now + time.Duration(p.random.Int64N(int64(3*second))), Index: p.state.Index}
 	}
 	if p.chance(2) {
-		s.Watermark = max(p.mark, p.report.Applied)
+		s.Watermark = max(p.intent, p.report.Applied)
 	}
 	if p.chance(8) {
 		s.Holds = []Hold{{ID: fmt.Sprint(p.now), VirtualStorage: "default", Serving: p.chance(2), Until: p.now + second}}
 	}
-	p.lease, p.mark = s.Lease, s.Watermark
+	p.lease, p.intent = s.Lease, s.Watermark
 	p.do(s)
 }
 
@@ -172,16 +172,16 @@ func (p *player) others() {
 	k := p.key()
 	switch s := vs.Succession[p.random.IntN(3)]; {
 	case p.chance(3):
-		p.apply(p.other, state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{k.RelativePath}, Kind: state.Solo}})
+		p.apply(p.other, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{k.RelativePath}, Kind: state.PrimaryOnly}})
 	case p.chance(2):
-		p.apply(p.other, state.Command{Close: &state.Close{VirtualStorage: "default", Paths: []string{k.RelativePath}}})
-	case s.Standing == state.Serving:
+		p.apply(p.other, state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: []string{k.RelativePath}}})
+	case s.State == state.Serving:
 		p.apply(p.other, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{s.Name}, Why: state.WhyDead, Epoch: vs.Epoch}})
-	case s.Standing == state.Fenced:
+	case s.State == state.Fenced:
 		p.apply(p.other, state.Command{Admit: &state.Admit{VirtualStorage: "default", Epoch: vs.Epoch,
 			Storages: []state.Admission{{Storage: s.Name, As: state.Out, Why: state.WhyDead}}}})
 	default:
-		p.apply(p.other, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: s.Name, FilesystemID: "disk of " + s.Name}})
+		p.apply(p.other, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: s.Name, FilesystemID: "disk of " + s.Name}})
 	}
 }
 
@@ -290,24 +290,24 @@ func (p *player) checkForward(f Forward) {
 			p.checkDestinations(f, k)
 			continue
 		}
-		// Our mark and the account are in the state for certain: nobody else
-		// can take them back while the mark is live.
+		// Our intent and the account are in the state for certain: nobody else
+		// can take them back while the intent is live.
 		entry := p.state.Entry(k)
-		mark := entry.Live(p.own)
-		if mark == nil || !slices.Contains(mark.Targets, f.Storage) {
-			p.t.Fatalf("write %d is forwarded to %q under the mark %+v", f.Write, f.Storage, mark)
+		intent := entry.Live(p.own)
+		if intent == nil || !slices.Contains(intent.Targets, f.Storage) {
+			p.t.Fatalf("write %d is forwarded to %q under the intent %+v", f.Write, f.Storage, intent)
 		}
 		for _, name := range storages {
 			if name != f.Storage && !entry.IsBehind(name) {
 				p.t.Fatalf("write %d is forwarded to %q, and %q is not behind: %+v", f.Write, f.Storage, name, entry)
 			}
 		}
-		if shrunk := p.m.View().Shrunk(k); p.mark < shrunk {
-			p.t.Fatalf("write %d is forwarded below the watermark: %d, shrunk at %d", f.Write, p.mark, shrunk)
+		if shrunk := p.m.View().Shrunk(k); p.intent < shrunk {
+			p.t.Fatalf("write %d is forwarded below the watermark: %d, shrunk at %d", f.Write, p.intent, shrunk)
 		}
 	}
-	if s := p.m.View().VirtualStorage("default").Storage(f.Storage); s.Standing != state.Serving {
-		p.t.Fatalf("write %d is forwarded to %q, which is %s", f.Write, f.Storage, s.Standing)
+	if s := p.m.View().VirtualStorage("default").Storage(f.Storage); s.State != state.Serving {
+		p.t.Fatalf("write %d is forwarded to %q, which is %s", f.Write, f.Storage, s.State)
 	}
 }
 
@@ -322,7 +322,7 @@ func (p *player) checkDestinations(f Forward, k state.Key) {
 	vs := p.m.View().VirtualStorage("default")
 	for s := range vs.InSync(p.m.View().Entry(k)) {
 		reached := p.m.reacher("default")(s.Name).OK // a NotSent says that it is not
-		if s.Standing == state.Serving && !all[s.Name] && reached && len(p.keys[f.Write]) == 1 {
+		if s.State == state.Serving && !all[s.Name] && reached && len(p.keys[f.Write]) == 1 {
 			p.t.Fatalf("write %d is not forwarded to %q, which is in sync", f.Write, s.Name)
 		}
 	}
@@ -342,21 +342,21 @@ func (p *player) checkAccount(id ID, agreeing []string) {
 				p.t.Fatalf("write %d goes on with %v, and %q is not behind: %+v", id, agreeing, name, entry)
 			}
 		}
-		mark := entry.Live(p.own)
-		if mark == nil {
-			p.t.Fatalf("write %d goes on without a mark", id)
+		intent := entry.Live(p.own)
+		if intent == nil {
+			p.t.Fatalf("write %d goes on without an intent", id)
 		}
 		for _, name := range agreeing {
 			s := p.m.View().VirtualStorage("default").Storage(name)
-			if s.Standing == state.Serving && !slices.Contains(mark.Targets, name) && !entry.IsBehind(name) {
-				p.t.Fatalf("write %d goes on at %q under the mark %+v", id, name, mark)
+			if s.State == state.Serving && !slices.Contains(intent.Targets, name) && !entry.IsBehind(name) {
+				p.t.Fatalf("write %d goes on at %q under the intent %+v", id, name, intent)
 			}
 		}
 		if primary, ok := p.m.View().PrimaryOf(k); !ok || !slices.Contains(agreeing, primary.Name) {
 			p.t.Fatalf("write %d goes on with %v, and the primary is %q", id, agreeing, primary.Name)
 		}
-		if shrunk := p.m.View().Shrunk(k); p.mark < shrunk {
-			p.t.Fatalf("write %d goes on below the watermark: %d, shrunk at %d", id, p.mark, shrunk)
+		if shrunk := p.m.View().Shrunk(k); p.intent < shrunk {
+			p.t.Fatalf("write %d goes on below the watermark: %d, shrunk at %d", id, p.intent, shrunk)
 		}
 	}
 }
@@ -370,8 +370,8 @@ func (p *player) checkPropose(e Propose) {
 		case cmd.Close != nil:
 			paths = cmd.Close.Paths
 			p.seen["close"]++
-		case cmd.InSync != nil:
-			paths = []string{cmd.InSync.RelativePath}
+		case cmd.MarkInSync != nil:
+			paths = []string{cmd.MarkInSync.RelativePath}
 			p.seen["in-sync"]++
 		}
 		for id, f := range p.writing {

@@ -21,12 +21,12 @@ type repo struct {
 	// waiters wait for the gate or for the answer, in the order in which they came.
 	waiters []*write
 
-	live     bool        // our mark is in the replicated state, or may be
-	unsure   bool        // it may also not be: nothing may rely on it
-	scope    state.Scope // what that mark covers for certain
-	solo     bool        // so does it writes that do not vote
-	markedAt state.Index // where it was last opened or widened
-	dirty    bool        // something under it ended without full account
+	live        bool        // our intent is in the replicated state, or may be
+	unsure      bool        // it may also not be: nothing may rely on it
+	scope       state.Scope // what that intent covers for certain
+	primaryOnly bool        // so does it writes that do not vote
+	openedAt    state.Index // where it was last opened or widened
+	inDoubt     bool        // something under it ended without full account
 	// distrusted is true from the proposal of a repair's verdict until a
 	// `wrote` of ours was applied after it: what the ledger says of storages
 	// that are behind may be what the verdict takes back.
@@ -34,19 +34,19 @@ type repo struct {
 
 	idle    *list.Element // its place in lingering
 	since   time.Duration // when it became idle
-	prompt  bool          // its mark is not to linger
+	prompt  bool          // its intent is not to linger
 	retryAt time.Duration // when to close it again, after a close without answer
 	touched bool          // in Machine.touched
 	woken   bool          // and whoever waits for it may go on
-	counted bool          // in counts.marks
+	counted bool          // in counts.intents
 }
 
-// due is when the idle mark is to be closed.
+// due is when the idle intent is to be closed.
 func (r *repo) due(linger time.Duration) time.Duration {
 	if r.retryAt > 0 {
 		return r.retryAt
 	}
-	if r.prompt || r.dirty {
+	if r.prompt || r.inDoubt {
 		return 0
 	}
 	return r.since + linger
@@ -77,7 +77,7 @@ func (m *Machine) serve(r *repo) {
 }
 
 // rest puts a repository with nothing under way among the lingering ones, or
-// forgets it if it has no mark.
+// forgets it if it has no intent.
 func (m *Machine) rest(r *repo) {
 	m.count(r)
 	if r.writes > 0 || r.ticket != nil || r.busy || len(r.waiters) > 0 || r.idle != nil {
@@ -89,7 +89,7 @@ func (m *Machine) rest(r *repo) {
 	}
 	r.since = m.now
 	r.prompt = r.prompt || m.stopped || m.held(r.key.VirtualStorage)
-	if (r.prompt || r.dirty) && r.retryAt == 0 { // a repair waits for that close, or a switchover
+	if (r.prompt || r.inDoubt) && r.retryAt == 0 { // a repair waits for that close, or a switchover
 		r.idle = m.lingering.PushFront(r)
 	} else {
 		r.idle = m.lingering.PushBack(r)
@@ -104,7 +104,7 @@ func (m *Machine) stir(r *repo) {
 	}
 }
 
-// hasten has the idle marks closed at once that fn picks.
+// hasten has the idle intents closed at once that fn picks.
 func (m *Machine) hasten(fn func(*repo) bool) {
 	var next *list.Element
 	for e := m.lingering.Front(); e != nil; e = next {
@@ -116,31 +116,31 @@ func (m *Machine) hasten(fn func(*repo) bool) {
 	}
 }
 
-// opened notes that a mark of scope was applied at the index, or that it may
+// opened notes that an intent of scope was applied at the index, or that it may
 // have been (0): then nothing more is certain than before.
-func (m *Machine) opened(r *repo, kind state.MarkKind, scope state.Scope, at state.Index) {
-	solo := kind == state.Solo
+func (m *Machine) opened(r *repo, kind state.IntentKind, scope state.Scope, at state.Index) {
+	primaryOnly := kind == state.PrimaryOnly
 	switch {
 	case at == 0:
-		r.unsure, r.dirty = true, true
+		r.unsure, r.inDoubt = true, true
 	case r.live && !r.unsure:
-		r.scope, r.solo = union(r.scope, scope), r.solo || solo
+		r.scope, r.primaryOnly = union(r.scope, scope), r.primaryOnly || primaryOnly
 	default:
-		r.scope, r.solo, r.unsure = scope, solo, false
+		r.scope, r.primaryOnly, r.unsure = scope, primaryOnly, false
 	}
 	r.live = true
-	if solo { // all who read must know of it: they read from the primary then
-		r.markedAt = max(r.markedAt, at)
+	if primaryOnly { // all who read must know of it: they read from the primary then
+		r.openedAt = max(r.openedAt, at)
 	}
 }
 
-// marked tells whether our mark is in the replicated state for certain, and
+// covered tells whether our intent is in the replicated state for certain, and
 // covers scope. A proposal without an answer may yet open or close it. ▲
-func (r *repo) marked(kind state.MarkKind, scope state.Scope) bool {
-	return r.live && !r.unsure && (r.solo || kind == state.Open) && covers(r.scope, scope)
+func (r *repo) covered(kind state.IntentKind, scope state.Scope) bool {
+	return r.live && !r.unsure && (r.primaryOnly || kind == state.Open) && covers(r.scope, scope)
 }
 
-// covers tells whether a mark of scope have also stands for want.
+// covers tells whether an intent of scope have also stands for want.
 func covers(have, want state.Scope) bool {
 	if have.BoundMillis < want.BoundMillis || have.RefsOnly && !want.RefsOnly {
 		return false
@@ -153,7 +153,7 @@ func covers(have, want state.Scope) bool {
 	return true
 }
 
-// union is the scope of a mark after it was widened, as the replicated state
+// union is the scope of an intent after it was widened, as the replicated state
 // computes it.
 func union(a, b state.Scope) state.Scope {
 	targets := slices.Concat(a.Targets, b.Targets)

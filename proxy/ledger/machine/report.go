@@ -5,7 +5,7 @@ import "slices"
 // counts are the figures of one virtual storage that a hold asks for.
 type counts struct {
 	inFlight int // writes registered
-	marks    int // repositories marked for writes, or perhaps so
+	intents  int // repositories covered by an intent for writes, or perhaps so
 }
 
 func (m *Machine) countsOf(virtualStorage string) *counts {
@@ -17,15 +17,15 @@ func (m *Machine) countsOf(virtualStorage string) *counts {
 	return c
 }
 
-// count keeps the repository in the figures. The mark of a repair does not
+// count keeps the repository in the figures. The intent of a repair does not
 // count: a switchover waits for nobody who could write, and needs repairs.
 func (m *Machine) count(r *repo) {
 	marked := (r.live || r.busy) && r.ticket == nil
 	switch {
 	case marked && !r.counted:
-		r.counts.marks++
+		r.counts.intents++
 	case !marked && r.counted:
-		r.counts.marks--
+		r.counts.intents--
 	}
 	r.counted = marked
 }
@@ -37,7 +37,7 @@ func (m *Machine) report() {
 		holding = nil
 		for _, h := range m.holds {
 			c := m.countsOf(h.VirtualStorage)
-			holding = append(holding, HoldReport{ID: h.ID, Applied: true, InFlight: c.inFlight, Marks: c.marks})
+			holding = append(holding, HoldReport{ID: h.ID, Applied: true, InFlight: c.inFlight, Intents: c.intents})
 		}
 	}
 	if m.view.Index == m.reported.Applied && slices.Equal(holding, m.reported.Holding) {

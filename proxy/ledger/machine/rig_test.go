@@ -53,9 +53,9 @@ func newRig(t *testing.T, cfg Config) *rig {
 	var reach []Reached
 	for i, name := range storages {
 		disk := "disk of " + name
-		r.must(r.other, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: disk}})
-		if s := r.storage(name); s.Standing == state.Filling {
-			r.must(r.other, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: name, FilesystemID: disk, Filled: s.Since}})
+		r.must(r.other, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: disk}})
+		if s := r.storage(name); s.State == state.Backfilling {
+			r.must(r.other, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: disk, Backfilled: s.Since}})
 		}
 		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reach: router.Reach{OK: true, FilesystemID: disk}})
 	}

@@ -27,7 +27,7 @@ type ticket struct {
 func (t *ticket) gates() bool { return t != nil && (t.hold || t.sealed) }
 
 // take grants the gate, or refuses it. It is busy, too, while something ended
-// without account and the mark over it is not yet dirty for all to see: a late
+// without account and the intent over it is not yet in doubt for all to see: a late
 // effect of that must not meet a copy which does not know of it. A repair is a
 // write of its kind, and needs a lease as one.
 func (m *Machine) take(e Take) {
@@ -37,7 +37,7 @@ func (m *Machine) take(e Take) {
 	}
 	r := m.get(e.Key)
 	m.touch(r)
-	if r.ticket != nil || r.dirty || !e.Hold && r.writes > 0 || !m.mayRoute() {
+	if r.ticket != nil || r.inDoubt || !e.Hold && r.writes > 0 || !m.mayRoute() {
 		m.emit(Done{Ticket: e.Ticket, Err: ErrBusy})
 		return
 	}
@@ -77,19 +77,19 @@ func (m *Machine) done(t *ticket, view *state.State, err error) {
 	}
 }
 
-func (m *Machine) mark(e Mark) {
+func (m *Machine) openForRepair(e OpenIntent) {
 	m.ask(e.Ticket, func(t *ticket) {
 		r := t.repo
-		if r.marked(state.Solo, e.Scope) {
-			m.marked(t)
+		if r.covered(state.PrimaryOnly, e.Scope) {
+			m.answerIntent(t)
 			return
 		}
-		open := &state.OpenMark{
-			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, Kind: state.Solo, Scope: e.Scope,
+		open := &state.OpenIntent{
+			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, Kind: state.PrimaryOnly, Scope: e.Scope,
 		}
 		m.propose([]*repo{r}, []state.Command{{Open: open}}, func(a Answer) {
 			if a.Err != nil {
-				m.opened(r, state.Solo, e.Scope, 0)
+				m.opened(r, state.PrimaryOnly, e.Scope, 0)
 				m.done(t, nil, a.Err)
 				return
 			}
@@ -97,15 +97,15 @@ func (m *Machine) mark(e Mark) {
 				m.done(t, nil, refusal)
 				return
 			}
-			m.opened(r, state.Solo, e.Scope, a.Results[0].Index)
-			m.marked(t)
+			m.opened(r, state.PrimaryOnly, e.Scope, a.Results[0].Index)
+			m.answerIntent(t)
 		})
 	})
 }
 
-// marked answers a Mark. What the repair declares speaks of this view: if
+// answerIntent answers a Intent. What the repair declares speaks of this view: if
 // anybody touches the entry after it, the verdict is refused. ▲
-func (m *Machine) marked(t *ticket) {
+func (m *Machine) answerIntent(t *ticket) {
 	if entry := m.view.Entry(t.repo.key); entry != nil {
 		t.asOf = entry.Changed
 	}
@@ -118,15 +118,15 @@ func (m *Machine) marked(t *ticket) {
 
 func (m *Machine) declare(e Declare) {
 	m.verdict(e.Ticket, func(t *ticket) state.Command {
-		return state.Command{InSync: &state.InSync{Key: t.repo.key, Storages: slices.Clone(e.Storages), AsOf: t.asOf}}
+		return state.Command{MarkInSync: &state.MarkInSync{Key: t.repo.key, Storages: slices.Clone(e.Storages), AsOf: t.asOf}}
 	})
 }
 
-func (m *Machine) settle(e Settle) {
+func (m *Machine) resolveDoubt(e ResolveDoubt) {
 	m.verdict(e.Ticket, func(t *ticket) state.Command {
-		s := e.Settlement
-		return state.Command{Settle: &state.Settle{
-			Key: t.repo.key, Marks: slices.Clone(s.Marks), Authority: s.Authority,
+		s := e.Resolution
+		return state.Command{ResolveDoubt: &state.ResolveDoubt{
+			Key: t.repo.key, Doubts: slices.Clone(s.Doubts), Authority: s.Authority,
 			PrimaryLacks: s.PrimaryLacks, Equal: slices.Clone(s.Equal), AsOf: t.asOf,
 		}}
 	})
@@ -147,7 +147,7 @@ func (m *Machine) verdict(id ID, command func(*ticket) state.Command) {
 		t.repo.distrusted = true
 		m.propose([]*repo{t.repo}, []state.Command{cmd}, func(a Answer) {
 			if a.Err != nil {
-				// It may yet be applied: before anything is copied again, a mark
+				// It may yet be applied: before anything is copied again, an intent
 				// must be, which comes after it or in its stead.
 				t.repo.unsure = true
 				m.done(t, nil, a.Err)
@@ -157,7 +157,7 @@ func (m *Machine) verdict(id ID, command func(*ticket) state.Command) {
 				m.done(t, nil, refusal)
 				return
 			}
-			t.inSync = cmd.InSync != nil
+			t.inSync = cmd.MarkInSync != nil
 			t.asOf = max(t.asOf, a.Results[0].Index)
 			m.done(t, nil, nil)
 		})
@@ -181,7 +181,7 @@ func (m *Machine) release(e Release) {
 	delete(m.tickets, e.Ticket)
 	r := t.repo
 	r.ticket = nil
-	r.dirty = r.dirty || !e.Arrived && r.live
+	r.inDoubt = r.inDoubt || !e.Arrived && r.live
 	r.prompt = r.prompt || t.inSync
 	m.wake(r)
 }

@@ -10,7 +10,7 @@ import (
 
 var copying = state.Scope{BoundMillis: 4000, Targets: []string{"gitaly-2", "gitaly-3"}}
 
-// behindRig has a repository that is behind on the secondaries, with no mark.
+// behindRig has a repository that is behind on the secondaries, with no intent.
 func behindRig(t *testing.T) *rig {
 	t.Helper()
 	r := newRig(t, settings)
@@ -20,27 +20,27 @@ func behindRig(t *testing.T) *rig {
 	return r
 }
 
-// repair takes the gate and marks.
+// repair takes the gate and intents.
 func (r *rig) repair(id ID, hold bool) {
 	r.t.Helper()
 	r.step(Take{Ticket: id, Key: alpha, Hold: hold})
 	if d := r.done(id); d.Err != nil {
 		r.t.Fatalf("take: %v", d.Err)
 	}
-	r.step(Mark{Ticket: id, Scope: copying})
+	r.step(OpenIntent{Ticket: id, Scope: copying})
 	if d := r.done(id); d.Err != nil || d.View != r.state {
-		r.t.Fatalf("mark: %+v", d)
+		r.t.Fatalf("intent: %+v", d)
 	}
 }
 
-func TestTicket_inSyncMakesRepositoryOrdinary(t *testing.T) {
+func TestTicket_markInSyncMakesRepositoryClean(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
 	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
 	}
-	r.step(Release{Ticket: 10, Arrived: true}) // no linger: the mark closes at once
+	r.step(Release{Ticket: 10, Arrived: true}) // no linger: the intent closes at once
 	if entry := r.state.Entry(alpha); entry != nil {
 		t.Errorf("entry: %+v", entry)
 	}
@@ -52,12 +52,12 @@ func TestTicket_isBusy(t *testing.T) {
 		before func(r *rig)
 		hold   bool
 	}{
-		"a write is in flight":        {func(r *rig) { r.begin(2, alpha) }, false},
-		"another repair":              {func(r *rig) { r.repair(9, false) }, true},
-		"something is not dirty yet":  {func(r *rig) { r.begin(2, alpha); r.begin(3, alpha); r.end(2, false, false) }, true},
-		"no lease":                    {func(r *rig) { r.step(Session{}) }, false},
-		"the instance stops":          {func(r *rig) { r.step(Stop{}) }, false},
-		"the incarnation was retired": {func(r *rig) { r.retire() }, false},
+		"a write is in flight":          {func(r *rig) { r.begin(2, alpha) }, false},
+		"another repair":                {func(r *rig) { r.repair(9, false) }, true},
+		"something is not in doubt yet": {func(r *rig) { r.begin(2, alpha); r.begin(3, alpha); r.end(2, false, false) }, true},
+		"no lease":                      {func(r *rig) { r.step(Session{}) }, false},
+		"the instance stops":            {func(r *rig) { r.step(Stop{}) }, false},
+		"the incarnation was retired":   {func(r *rig) { r.retire() }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := behindRig(t)
@@ -115,7 +115,7 @@ func TestTicket_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
 	}
-	r.step(Mark{Ticket: 10, Scope: copying})
+	r.step(OpenIntent{Ticket: 10, Scope: copying})
 	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
@@ -147,25 +147,25 @@ func TestTicket_unholdLetsWritesPassAndSpoil(t *testing.T) {
 	r.idle()
 }
 
-func TestTicket_unendedCopyLeavesDirtyMark(t *testing.T) {
+func TestTicket_unendedCopyLeavesDoubt(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
 	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2"}})
 	r.step(Release{Ticket: 10})
 	e := r.state.Entry(alpha)
-	if !e.HasDirty() || e.HasLive() || !e.IsBehind("gitaly-3") || e.IsBehind("gitaly-2") {
+	if !e.HasDoubt() || e.HasLive() || !e.IsBehind("gitaly-3") || e.IsBehind("gitaly-2") {
 		t.Errorf("entry: %+v", e)
 	}
 }
 
-func TestTicket_settleThenInSync(t *testing.T) {
+func TestTicket_resolveDoubtThenMarkInSync(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
 	r.end(1, false, false)
-	dirty := r.state.Entry(alpha).Marks[0]
+	inDoubt := r.state.Entry(alpha).Intents[0]
 	r.repair(10, false)
-	r.step(Settle{Ticket: 10, Settlement: Settlement{
-		Marks:     []state.DirtyRef{{Incarnation: dirty.Incarnation, At: dirty.Dirty.At}},
+	r.step(ResolveDoubt{Ticket: 10, Resolution: Resolution{
+		Doubts:    []state.DoubtRef{{Incarnation: inDoubt.Incarnation, At: inDoubt.InDoubt.At}},
 		Authority: "gitaly-1",
 	}})
 	if err := r.done(10).Err; err != nil {
@@ -185,7 +185,7 @@ func TestTicket_settleThenInSync(t *testing.T) {
 // later batch of ours is: the next write must not rely on what it takes back.
 func TestTicket_unknownVerdictIsAccountedForAnew(t *testing.T) {
 	r := behindRig(t)
-	r.begin(2, alpha) // the mark is warm, the ledger says who is behind
+	r.begin(2, alpha) // the intent is warm, the ledger says who is behind
 	r.end(2, true, true)
 	r.repair(10, false)
 	r.keep = true
@@ -201,7 +201,7 @@ func TestTicket_unknownVerdictIsAccountedForAnew(t *testing.T) {
 	before := len(r.applied)
 	r.step(Release{Ticket: 10, Arrived: true})
 	r.forwarded(3)
-	if len(r.applied) == before || !slices.ContainsFunc(r.applied[before], func(c state.Command) bool { return c.Wrote != nil }) {
+	if len(r.applied) == before || !slices.ContainsFunc(r.applied[before], func(c state.Command) bool { return c.MarkBehind != nil }) {
 		t.Fatalf("applied: %+v", r.applied[before:])
 	}
 	if refusal := r.apply(r.own, late.Commands...)[0].Refusal; refusal == nil {
@@ -210,8 +210,8 @@ func TestTicket_unknownVerdictIsAccountedForAnew(t *testing.T) {
 }
 
 // Nothing is copied while a verdict without an answer may still declare the target
-// in sync: the next mark is proposed after it, or in its stead.
-func TestTicket_unknownVerdictComesBeforeTheNextMark(t *testing.T) {
+// in sync: the next intent is proposed after it, or in its stead.
+func TestTicket_unknownVerdictComesBeforeTheNextIntent(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
 	r.keep = true
@@ -221,14 +221,14 @@ func TestTicket_unknownVerdictComesBeforeTheNextMark(t *testing.T) {
 	r.step(Answer{Proposal: late.Proposal, Err: errLost})
 	r.step(Release{Ticket: 10, Arrived: true})
 	r.step(Take{Ticket: 11, Key: alpha})
-	r.step(Mark{Ticket: 11, Scope: copying})
+	r.step(OpenIntent{Ticket: 11, Scope: copying})
 	if len(r.kept) != 1 || r.kept[0].Commands[0].Open == nil {
-		t.Fatalf("proposed: %+v, want a mark", r.kept)
+		t.Fatalf("proposed: %+v, want an intent", r.kept)
 	}
 	r.apply(r.own, late.Commands...)
 	r.answerKept()
 	if e := r.done(11).View.Entry(alpha); e.IsBehind("gitaly-2") {
-		t.Errorf("the mark was answered with %v", e)
+		t.Errorf("the intent was answered with %v", e)
 	}
 }
 
@@ -248,11 +248,11 @@ func TestTicket_releasedWhileProposing(t *testing.T) {
 	}
 }
 
-func TestTicket_leaseIsLookedAtWhenMarked(t *testing.T) {
+func TestTicket_leaseIsLookedAtWhenTheIntentIsOpen(t *testing.T) {
 	r := behindRig(t)
 	r.step(Take{Ticket: 10, Key: alpha})
 	r.keep = true
-	r.step(Mark{Ticket: 10, Scope: copying})
+	r.step(OpenIntent{Ticket: 10, Scope: copying})
 	r.step(Session{})
 	r.answerKept()
 	if err := r.done(10).Err; !errors.Is(err, ErrBusy) {

@@ -46,10 +46,10 @@ func (m *Machine) decide(w *write) {
 	m.answerVote(w, nil)
 }
 
-// enlist has a write that votes in flight and marked: from its first vote on, before
+// enlist has a write that votes in flight and covered by an intent: from its first vote on, before
 // which nothing of it has happened. So what takes its time to come in keeps neither
 // a repair nor a switchover waiting; and it is routed anew, by the view of the Step
-// that registers it, and by that of its mark. Without that the write waits, or is
+// that registers it, and by that of its intent. Without that the write waits, or is
 // doomed. ▲
 func (m *Machine) enlist(w *write) bool {
 	if !m.entered(w) {
@@ -135,7 +135,7 @@ func (m *Machine) answerVote(w *write, err error) {
 
 // accountedFor tells whether every storage that does not agree is behind, as all
 // know who may read: then the effect may show. Otherwise it sees to that, and the
-// write is asked again by advance, or rejected. A solo write was accounted for
+// write is asked again by advance, or rejected. A primary-only write was accounted for
 // before it was forwarded.
 func (m *Machine) accountedFor(w *write) bool {
 	if !w.route.Votes {
@@ -170,8 +170,8 @@ func (m *Machine) accountedFor(w *write) bool {
 }
 
 // accountAnswered goes on with a write whose account has an answer. Without one
-// that says applied, nothing is acknowledged and no vote is released, and the mark
-// ends dirty if anything may have happened. ▲
+// that says applied, nothing is acknowledged and no vote is released, and the intent
+// ends in doubt if anything may have happened. ▲
 func (m *Machine) accountAnswered(w *write, a Answer) {
 	err := a.Err
 	if err == nil && a.Results[0].Refusal != nil {
@@ -194,7 +194,7 @@ func (m *Machine) accountAnswered(w *write, a Answer) {
 	}
 }
 
-// agreed tells whether each storage of the virtual storage, whatever its standing,
+// agreed tells whether each storage of the virtual storage, whatever its state,
 // agrees or is behind: as an account would have it that was applied now. ▲
 func (m *Machine) agreed(w *write) bool {
 	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)

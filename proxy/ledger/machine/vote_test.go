@@ -61,7 +61,7 @@ func (r *rig) endVoting(id ID, e Ended) error {
 	return f.Err
 }
 
-func TestVote_ofAllCommitsNothingButTheMark(t *testing.T) {
+func TestVote_ofAllCommitsNothingButTheIntent(t *testing.T) {
 	r := newVotingRig(t)
 	f := r.beginVoting(1, alpha)
 	if f.Storage != "gitaly-1" || len(f.Others) != 2 || f.Others[1] != (Destination{"gitaly-3", 3}) {
@@ -73,9 +73,9 @@ func TestVote_ofAllCommitsNothingButTheMark(t *testing.T) {
 	if err := r.vote(1, everybody...); err != nil {
 		t.Error(err)
 	}
-	mark := r.state.Entry(alpha).Live(r.own)
-	if mark.Kind != state.Open || mark.BoundMillis != settings.VoteBound.Milliseconds() || !slices.Equal(mark.Targets, everybody) {
-		t.Errorf("mark: %+v", mark)
+	intent := r.state.Entry(alpha).Live(r.own)
+	if intent.Kind != state.Open || intent.BoundMillis != settings.VoteBound.Milliseconds() || !slices.Equal(intent.Targets, everybody) {
+		t.Errorf("intent: %+v", intent)
 	}
 	if err := r.vote(1, everybody...); err != nil {
 		t.Error(err)
@@ -105,7 +105,7 @@ func TestVote_whoDoesNotAgreeIsBehindBeforeTheRelease(t *testing.T) {
 	r.beginVoting(1, alpha)
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1", "gitaly-2"}})
-	if len(r.released) != 0 || len(r.kept) != 1 || !slices.Equal(r.kept[0].Commands[1].Wrote.Agreeing, []string{"gitaly-1", "gitaly-2"}) {
+	if len(r.released) != 0 || len(r.kept) != 1 || !slices.Equal(r.kept[0].Commands[1].MarkBehind.Agreeing, []string{"gitaly-1", "gitaly-2"}) {
 		t.Fatalf("released %v, proposed %+v", r.released, r.kept)
 	}
 	s := r.leased()
@@ -159,7 +159,7 @@ func TestVote_destinationThatEndsUnlikeThePrimary(t *testing.T) {
 	if f, ok := r.last[1].(Finish); !ok || f.Err != nil {
 		t.Fatalf("got %#v", r.last[1])
 	}
-	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2"}) || e.HasDirty() {
+	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2"}) || e.HasDoubt() {
 		t.Errorf("entry: %+v", e)
 	}
 }
@@ -187,7 +187,7 @@ func TestVote_failedWriteAfterARelease(t *testing.T) {
 		t.Error(err) // the client gets the storage's error
 	}
 	r.pass(settings.Linger)
-	if e := r.state.Entry(alpha); !e.HasDirty() || len(e.Behind) > 0 {
+	if e := r.state.Entry(alpha); !e.HasDoubt() || len(e.Behind) > 0 {
 		t.Errorf("entry: %+v", e)
 	}
 
@@ -196,7 +196,7 @@ func TestVote_failedWriteAfterARelease(t *testing.T) {
 	r.vote(1, everybody...)
 	r.endVoting(1, Ended{Arrived: false})
 	r.pass(settings.Linger)
-	if e := r.state.Entry(alpha); !e.HasDirty() {
+	if e := r.state.Entry(alpha); !e.HasDoubt() {
 		t.Errorf("entry: %+v", e)
 	}
 }
@@ -292,10 +292,10 @@ func TestVote_accountWithoutAnswerReleasesNothing(t *testing.T) {
 	if err := r.endVoting(1, Ended{Arrived: true}); err != nil {
 		t.Errorf("got %v", err)
 	}
-	// The mark is there, or not: it is closed as if something was left under it.
+	// The intent is there, or not: it is closed as if something was left under it.
 	r.answerKept()
 	r.pass(settings.Linger)
-	if e := r.state.Entry(alpha); !e.HasDirty() {
+	if e := r.state.Entry(alpha); !e.HasDoubt() {
 		t.Errorf("entry: %+v", e)
 	}
 }
@@ -304,17 +304,17 @@ func TestVote_storagesWithoutAChannelDoNotVote(t *testing.T) {
 	r := newRig(t, settings)
 	r.step(Begin{Write: 1, Keys: []state.Key{alpha}, Votes: true, Scope: state.Scope{BoundMillis: 4000}})
 	f := r.forwarded(1)
-	if f.Votes || len(f.Others) != 0 || !r.state.Entry(alpha).HasSolo() {
+	if f.Votes || len(f.Others) != 0 || !r.state.Entry(alpha).HasPrimaryOnly() {
 		t.Errorf("forward %+v, entry %+v", f, r.state.Entry(alpha))
 	}
 }
 
-func TestVote_openMarkBecomesSolo(t *testing.T) {
+func TestVote_openIntentBecomesPrimaryOnly(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
 	r.vote(1, everybody...)
 	r.begin(2, alpha)
-	if f := r.forwarded(2); f.Votes || !r.state.Entry(alpha).HasSolo() {
+	if f := r.forwarded(2); f.Votes || !r.state.Entry(alpha).HasPrimaryOnly() {
 		t.Errorf("forward %+v, entry %+v", f, r.state.Entry(alpha))
 	}
 	// The first has all the others behind by now, and votes on.
@@ -363,7 +363,7 @@ func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
 	r.hold(false)
-	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Marks != 0 {
+	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
 		t.Fatalf("report: %+v", h)
 	}
 	r.step(Vote{Write: 1, Agreeing: everybody})
@@ -415,13 +415,13 @@ func TestVote_newPrimaryGoesAWayOfItsOwn(t *testing.T) {
 	}
 	for _, batch := range r.applied {
 		for _, cmd := range batch {
-			if cmd.Wrote != nil {
-				t.Errorf("wrote %+v", cmd.Wrote)
+			if cmd.MarkBehind != nil {
+				t.Errorf("wrote %+v", cmd.MarkBehind)
 			}
 		}
 	}
 	r.pass(settings.Linger)
-	if e := r.state.Entry(alpha); !e.HasDirty() {
+	if e := r.state.Entry(alpha); !e.HasDoubt() {
 		t.Errorf("entry: %+v", e)
 	}
 }
@@ -450,7 +450,7 @@ func TestVote_whoCameInSyncMeanwhileIsAccountedFor(t *testing.T) {
 	r.admit("gitaly-3")
 	r.catchUp()
 	r.beginVoting(1, alpha)
-	r.must(r.other, state.Command{Return: &state.Return{VirtualStorage: "default", Storage: "gitaly-3", FilesystemID: "disk of gitaly-3"}})
+	r.must(r.other, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: "gitaly-3", FilesystemID: "disk of gitaly-3"}})
 	if err := r.vote(1, "gitaly-1", "gitaly-2"); err != nil {
 		t.Error(err)
 	}

@@ -83,7 +83,7 @@ func (w *write) mayWait(vs *state.VirtualStorage, name string) bool {
 		return false
 	}
 	s := vs.Storage(name)
-	return s != nil && (s.Standing == state.Serving || s.Standing == state.Fenced && s.Why == state.WhySwitchover)
+	return s != nil && (s.State == state.Serving || s.State == state.Fenced && s.Why == state.WhySwitchover)
 }
 
 // mayUse tells whether a destination is one still, and was all the time.
@@ -92,7 +92,7 @@ func (w *write) mayUse(vs *state.VirtualStorage, name string) bool {
 		return false
 	}
 	s := vs.Storage(name)
-	return s != nil && s.Standing == state.Serving && s.FencedEpoch <= w.route.Epoch
+	return s != nil && s.State == state.Serving && s.FencedEpoch <= w.route.Epoch
 }
 
 // retire ends everything: no command of ours is applied any more.
@@ -153,7 +153,7 @@ func (m *Machine) servesOn(virtualStorage string) bool {
 }
 
 // mayRoute reports whether this instance has a lease now, and the view that it
-// was given for: an older one may not know of a fence or a mark that others
+// was given for: an older one may not know of a fence or an intent that others
 // took for granted. ▲
 func (m *Machine) mayRoute() bool {
 	return m.now < m.lease.Until && m.view.Index >= m.lease.Index

@@ -11,7 +11,7 @@ import (
 )
 
 // routeAttempts bounds how often one write is routed anew because the agreed
-// state changed between its routing and its mark.
+// state changed between its routing and its intent.
 const routeAttempts = 3
 
 // write is one write, from Begin to Reject or Finish.
@@ -133,7 +133,7 @@ func (m *Machine) prepared(w *write) bool {
 	if m.commit(w) {
 		return false
 	}
-	// ▲ Its mark, and whatever took a storage away from the readers of the
+	// ▲ Its intent, and whatever took a storage away from the readers of the
 	// repository, is known to all who may read before the effect is visible.
 	if w.need = m.knownAt(w); m.watermark < w.need {
 		m.wait(w, WhyWatermark, nil)
@@ -216,7 +216,7 @@ func (m *Machine) mayPrepare(w *write) bool {
 func (m *Machine) knownAt(w *write) state.Index {
 	var need state.Index
 	for _, r := range w.on() {
-		need = max(need, r.markedAt, m.view.Shrunk(r.key))
+		need = max(need, r.openedAt, m.view.Shrunk(r.key))
 	}
 	return need
 }

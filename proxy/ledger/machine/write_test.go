@@ -7,12 +7,12 @@ import (
 	"praefect/fsm/state"
 )
 
-func TestMachine_marksAndAccountsBeforeTheForward(t *testing.T) {
+func TestMachine_intentsAndAccountsBeforeTheForward(t *testing.T) {
 	r := newRig(t, settings)
 	r.keep = true
 	r.begin(1, alpha)
 	r.holds(1, "")
-	if len(r.kept) != 1 || len(r.kept[0].Commands) != 2 || r.kept[0].Commands[0].Open == nil || r.kept[0].Commands[1].Wrote == nil {
+	if len(r.kept) != 1 || len(r.kept[0].Commands) != 2 || r.kept[0].Commands[0].Open == nil || r.kept[0].Commands[1].MarkBehind == nil {
 		t.Fatalf("proposed: %+v", r.kept)
 	}
 	r.answerKept()
@@ -21,7 +21,7 @@ func TestMachine_marksAndAccountsBeforeTheForward(t *testing.T) {
 		t.Errorf("forward: %+v", f)
 	}
 	entry := r.state.Entry(alpha)
-	if !entry.HasSolo() || !slices.Equal(entry.Behind, []string{"gitaly-2", "gitaly-3"}) {
+	if !entry.HasPrimaryOnly() || !slices.Equal(entry.Behind, []string{"gitaly-2", "gitaly-3"}) {
 		t.Errorf("entry: %+v", entry)
 	}
 	if err := r.end(1, true, true); err != nil {
@@ -31,13 +31,13 @@ func TestMachine_marksAndAccountsBeforeTheForward(t *testing.T) {
 		t.Errorf("to be repaired: %v", r.repairs)
 	}
 	r.pass(settings.Linger)
-	if e := r.state.Entry(alpha); e.HasLive() || e.HasDirty() {
+	if e := r.state.Entry(alpha); e.HasLive() || e.HasDoubt() {
 		t.Errorf("entry after the linger: %+v", e)
 	}
 	r.idle()
 }
 
-func TestMachine_warmMarkForwardsInOneStep(t *testing.T) {
+func TestMachine_warmIntentForwardsInOneStep(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
@@ -56,13 +56,13 @@ func TestMachine_warmMarkForwardsInOneStep(t *testing.T) {
 	}
 }
 
-func TestMachine_widensMark(t *testing.T) {
+func TestMachine_widensIntent(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
 	r.step(Begin{Write: 2, Keys: []state.Key{alpha}, Scope: state.Scope{BoundMillis: 16000}})
 	r.forwarded(2)
-	if mark := r.state.Entry(alpha).Live(r.own); mark.BoundMillis != 16000 || mark.RefsOnly {
-		t.Errorf("mark: %+v", mark)
+	if intent := r.state.Entry(alpha).Live(r.own); intent.BoundMillis != 16000 || intent.RefsOnly {
+		t.Errorf("intent: %+v", intent)
 	}
 }
 
@@ -105,11 +105,11 @@ func TestMachine_twoRepositoriesInOneCommand(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, beta, alpha, beta)
 	r.forwarded(1)
-	if len(r.applied) != 1 || len(r.applied[0][0].Open.Paths) != 2 || len(r.applied[0][1].Wrote.Paths) != 2 {
+	if len(r.applied) != 1 || len(r.applied[0][0].Open.Paths) != 2 || len(r.applied[0][1].MarkBehind.Paths) != 2 {
 		t.Errorf("batches: %+v", r.applied)
 	}
-	if writes, marks := r.m.InFlight(); writes != 1 || marks != 2 {
-		t.Errorf("in flight: %d writes, %d marks", writes, marks)
+	if writes, intents := r.m.InFlight(); writes != 1 || intents != 2 {
+		t.Errorf("in flight: %d writes, %d intents", writes, intents)
 	}
 	r.end(1, true, true)
 	r.pass(settings.Linger)
@@ -130,12 +130,12 @@ func TestMachine_oneProposalARepository(t *testing.T) {
 	for id := range ID(4) {
 		r.forwarded(id)
 	}
-	if len(r.applied) != 2 { // the last one marks b.git, too
+	if len(r.applied) != 2 { // the last one opens an intent on b.git, too
 		t.Errorf("applied: %+v", r.applied)
 	}
 }
 
-func TestMachine_canceledWriteLeavesItsMark(t *testing.T) {
+func TestMachine_canceledWriteLeavesItsIntent(t *testing.T) {
 	r := newRig(t, settings)
 	r.keep = true
 	r.begin(1, alpha)
@@ -145,7 +145,7 @@ func TestMachine_canceledWriteLeavesItsMark(t *testing.T) {
 		t.Errorf("said %v, to be repaired %v", r.said[1], r.repairs)
 	}
 	r.pass(settings.Linger)
-	if e := r.state.Entry(alpha); e.HasLive() || e.HasDirty() {
+	if e := r.state.Entry(alpha); e.HasLive() || e.HasDoubt() {
 		t.Errorf("entry: %+v", e)
 	}
 	r.idle()
@@ -202,7 +202,7 @@ func TestMachine_deleteUnderWayIsNotTakenBack(t *testing.T) {
 		"of another instance": func(r *rig) {
 			begin(r, 1, true)
 			r.end(1, true, true)
-			r.must(r.other, state.Command{Open: &state.OpenMark{VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.Solo}})
+			r.must(r.other, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.PrimaryOnly}})
 			r.catchUp()
 			begin(r, 2, false)
 			r.end(2, true, true)

@@ -15,56 +15,56 @@ import (
 	"praefect/fsm/state"
 )
 
-// filling runs a replicator with a queue that is away.
-func (w *world) filling(t *testing.T) (r *Replicator, stop func()) {
+// backfilling runs a replicator with a queue that is away.
+func (w *world) backfilling(t *testing.T) (r *Replicator, stop func()) {
 	w.setQueueFault(away)
 	return w.replicatingAs(t, Config{HoldBudget: 5 * time.Second, LookTimeout: 10 * time.Second})
 }
 
-func (w *world) serves(storage string) bool { return w.storage(storage).Standing == state.Serving }
+func (w *world) serves(storage string) bool { return w.storage(storage).State == state.Serving }
 
-// fill puts repositories on storages.
-func (w *world) fill(n int, storages ...string) {
+// backfill puts repositories on storages.
+func (w *world) backfill(n int, storages ...string) {
 	for i := range n {
 		w.put(fmt.Sprintf("%03d.git", i), fmt.Sprint(i), storages...)
 	}
 }
 
-func TestFiller_fillsAnEmptyDisk(t *testing.T) {
+func TestBackfiller_backfillsAnEmptyDisk(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.fill(50, "g1", "g2", "g3")
+		w.backfill(50, "g1", "g2", "g3")
 		w.mustWrite(t, "007.git", "changed", false)
-		r, stop := w.filling(t)
+		r, stop := w.backfilling(t)
 		defer stop()
 		w.replicates(time.Second)
 		w.replace("g2", "another disk")
 		until(t, 10*time.Second, func() bool {
-			fills := r.Fills()
-			return len(fills) == 1 && fills[0].Total == 50 && fills[0].Done > 3 && fills[0].Storages[0] == "g2" && fills[0].Current != ""
+			backfills := r.Backfills()
+			return len(backfills) == 1 && backfills[0].Total == 50 && backfills[0].Done > 3 && backfills[0].Storages[0] == "g2" && backfills[0].Current != ""
 		})
 		until(t, time.Minute, func() bool { return w.serves("g2") })
-		if len(r.Fills()) != 0 {
-			t.Errorf("fills: %+v", r.Fills())
+		if len(r.Backfills()) != 0 {
+			t.Errorf("backfills: %+v", r.Backfills())
 		}
 		w.setQueueFault(nil) // for g3, which was behind all the time
 		until(t, time.Minute, func() bool { return w.equal() == "" })
 	})
 }
 
-func TestFiller_firstDefinitionFillsFromTheFirst(t *testing.T) {
+func TestBackfiller_firstDefinitionBackfillsFromTheFirst(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1"}}})
 		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}})
-		w.fill(20, "g1")
-		w.fill(10, "g2") // as an upstream cluster that is taken over would
-		_, stop := w.filling(t)
+		w.backfill(20, "g1")
+		w.backfill(10, "g2") // as an upstream cluster that is taken over would
+		_, stop := w.backfilling(t)
 		defer stop()
 		time.Sleep(10 * time.Second)
 		if w.serves("g2") {
 			t.Error("g2 serves before its disk is known")
 		}
 		for _, name := range []string{"g2", "g3"} {
-			w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name}})
+			w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name}})
 		}
 		until(t, 10*time.Second, func() bool { return w.serves("g2") && w.serves("g3") })
 		if faults := w.equal(); faults != "" {
@@ -73,10 +73,10 @@ func TestFiller_firstDefinitionFillsFromTheFirst(t *testing.T) {
 	})
 }
 
-func TestFiller_underWrites(t *testing.T) {
+func TestBackfiller_underWrites(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.fill(100, "g1", "g2", "g3")
-		r, stop := w.filling(t)
+		w.backfill(100, "g1", "g2", "g3")
+		r, stop := w.backfilling(t)
 		defer stop()
 		w.replicates(2 * time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -103,13 +103,13 @@ func TestFiller_underWrites(t *testing.T) {
 	})
 }
 
-func TestFiller_removesWhatNobodyElseHas(t *testing.T) {
+func TestBackfiller_removesWhatNobodyElseHas(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.fill(5, "g1", "g2", "g3")
+		w.backfill(5, "g1", "g2", "g3")
 		w.replace("g2", "a disk restored from a backup")
 		w.put("001.git", "old", "g2")
 		w.put("deleted long ago.git", "x", "g2")
-		_, stop := w.filling(t)
+		_, stop := w.backfilling(t)
 		defer stop()
 		until(t, time.Minute, func() bool { return w.serves("g2") })
 		if faults := w.equal(); faults != "" {
@@ -118,14 +118,14 @@ func TestFiller_removesWhatNobodyElseHas(t *testing.T) {
 	})
 }
 
-func TestFiller_leavesAloneWhatANewStorageCameWith(t *testing.T) {
+func TestBackfiller_leavesAloneWhatANewStorageCameWith(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2"}}})
 		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}})
-		w.fill(5, "g1", "g2")
+		w.backfill(5, "g1", "g2")
 		w.put("foreign.git", "precious", "g3")
-		w.must(state.Command{Return: &state.Return{VirtualStorage: vsName, Storage: "g3", FilesystemID: "disk of g3"}})
-		r, stop := w.filling(t)
+		w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: "g3", FilesystemID: "disk of g3"}})
+		r, stop := w.backfilling(t)
 		defer stop()
 		time.Sleep(10 * time.Minute)
 		if w.serves("g3") || w.content("g3", "foreign.git") != "precious" || w.content("g3", "004.git") != "4" {
@@ -135,8 +135,8 @@ func TestFiller_leavesAloneWhatANewStorageCameWith(t *testing.T) {
 		if len(alarms) != 1 || alarms[0].Reason != AlarmForeign || alarms[0].RelativePath != "foreign.git" || !strings.Contains(alarms[0].Detail, `"g3"`) {
 			t.Errorf("alarms: %+v", alarms)
 		}
-		if fills := r.Fills(); len(fills) != 1 || fills[0].Left != 1 {
-			t.Errorf("fills: %+v", fills)
+		if backfills := r.Backfills(); len(backfills) != 1 || backfills[0].Left != 1 {
+			t.Errorf("backfills: %+v", backfills)
 		}
 		walks := w.called("WalkRepos", "g1")
 		w.mu.Lock()
@@ -152,16 +152,16 @@ func TestFiller_leavesAloneWhatANewStorageCameWith(t *testing.T) {
 	})
 }
 
-func TestFiller_whatCannotBeCopiedStaysBehind(t *testing.T) {
+func TestBackfiller_whatCannotBeCopiedStaysBehind(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.fill(5, "g1", "g2", "g3")
+		w.backfill(5, "g1", "g2", "g3")
 		w.faults = func(storage, method string) fate {
 			if storage == "g3" && method == "ReplicateRepository" {
 				return fate{err: status.Error(codes.Internal, "object missing")}
 			}
 			return fate{}
 		}
-		r, stop := w.filling(t)
+		r, stop := w.backfilling(t)
 		defer stop()
 		w.replace("g3", "another disk")
 		until(t, 10*time.Minute, func() bool { return w.serves("g3") })
@@ -181,11 +181,11 @@ func TestFiller_whatCannotBeCopiedStaysBehind(t *testing.T) {
 	})
 }
 
-// TestFiller_neverServesWithoutAccount lets marks fail, so that the ledger
+// TestBackfiller_neverServesWithoutAccount lets intents fail, so that the ledger
 // cannot say that the storage is behind.
-func TestFiller_neverServesWithoutAccount(t *testing.T) {
+func TestBackfiller_neverServesWithoutAccount(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.fill(5, "g1", "g2", "g3")
+		w.backfill(5, "g1", "g2", "g3")
 		w.replace("g3", "another disk")
 		w.mu.Lock()
 		w.fate = func(cmds []state.Command) (bool, error) {
@@ -195,14 +195,14 @@ func TestFiller_neverServesWithoutAccount(t *testing.T) {
 			return true, nil
 		}
 		w.mu.Unlock()
-		r, stop := w.filling(t)
+		r, stop := w.backfilling(t)
 		defer stop()
 		time.Sleep(10 * time.Minute)
 		if w.serves("g3") {
 			t.Error("g3 serves")
 		}
-		if fills := r.Fills(); len(fills) != 1 || fills[0].Left != 1 {
-			t.Errorf("fills: %+v", fills)
+		if backfills := r.Backfills(); len(backfills) != 1 || backfills[0].Left != 1 {
+			t.Errorf("backfills: %+v", backfills)
 		}
 		w.mu.Lock()
 		w.fate = nil
@@ -211,15 +211,15 @@ func TestFiller_neverServesWithoutAccount(t *testing.T) {
 	})
 }
 
-func TestFiller_waitsForEveryServingStorage(t *testing.T) {
+func TestBackfiller_waitsForEveryServingStorage(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.fill(5, "g1", "g2", "g3")
+		w.backfill(5, "g1", "g2", "g3")
 		w.untracked = "only here.git"
 		w.put("only here.git", "x", "g2")
 		w.reach("g2", false)
 		w.replace("g3", "another disk")
 		w.put("only here.git", "x", "g3")
-		_, stop := w.filling(t)
+		_, stop := w.backfilling(t)
 		defer stop()
 		time.Sleep(10 * time.Minute)
 		if w.serves("g3") || w.content("g3", "only here.git") != "x" {
@@ -233,8 +233,8 @@ func TestFiller_waitsForEveryServingStorage(t *testing.T) {
 	})
 }
 
-// TestFiller_beginsAnewWhenInterrupted breaks the scan in every way.
-func TestFiller_beginsAnewWhenInterrupted(t *testing.T) {
+// TestBackfiller_beginsAnewWhenInterrupted breaks the scan in every way.
+func TestBackfiller_beginsAnewWhenInterrupted(t *testing.T) {
 	for name, interrupt := range map[string]func(w *world){
 		"another disk again": func(w *world) { w.replace("g3", "a third disk") },
 		"the storage goes away for long": func(w *world) {
@@ -276,12 +276,12 @@ func TestFiller_beginsAnewWhenInterrupted(t *testing.T) {
 				return fate{}
 			}
 		},
-		"the claim that it is filled gets lost": func(w *world) {
+		"the claim that it is backfilled gets lost": func(w *world) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			lost := false
 			w.fate = func(cmds []state.Command) (bool, error) {
-				if cmds[0].Return != nil && !lost {
+				if cmds[0].Rejoin != nil && !lost {
 					lost = true
 					return false, errors.New("no leader")
 				}
@@ -291,8 +291,8 @@ func TestFiller_beginsAnewWhenInterrupted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				w.fill(100, "g1", "g2", "g3")
-				_, stop := w.filling(t)
+				w.backfill(100, "g1", "g2", "g3")
+				_, stop := w.backfilling(t)
 				defer stop()
 				w.replace("g3", "another disk")
 				w.replicates(time.Second)
@@ -306,10 +306,10 @@ func TestFiller_beginsAnewWhenInterrupted(t *testing.T) {
 	}
 }
 
-func TestFiller_stopsAtOnce(t *testing.T) {
+func TestBackfiller_stopsAtOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		w.fill(100, "g1", "g2", "g3")
-		_, stop := w.filling(t)
+		w.backfill(100, "g1", "g2", "g3")
+		_, stop := w.backfilling(t)
 		w.replace("g3", "another disk")
 		w.replicates(3 * time.Second)
 		time.Sleep(10 * time.Second)

@@ -5,17 +5,17 @@ import (
 	"slices"
 )
 
-func (c *OpenMark) invalid() string {
+func (c *OpenIntent) invalid() string {
 	switch {
-	case c.Kind != Open && c.Kind != Solo:
-		return fmt.Sprintf("no kind of mark %q", c.Kind)
+	case c.Kind != Open && c.Kind != PrimaryOnly:
+		return fmt.Sprintf("no kind of intent %q", c.Kind)
 	case c.BoundMillis < 0:
 		return "the bound is negative"
 	}
 	return firstOf(badPaths(c.VirtualStorage, c.Paths), badNames("target", c.Targets))
 }
 
-func (c *OpenMark) apply(t *transition) *Refusal {
+func (c *OpenIntent) apply(t *transition) *Refusal {
 	vs, refusal := t.virtualStorage(c.VirtualStorage)
 	if refusal != nil {
 		return refusal
@@ -25,42 +25,42 @@ func (c *OpenMark) apply(t *transition) *Refusal {
 			return refuse(RefusedUnknown, "no storage %q in %q", target, vs.Name)
 		}
 	}
-	filling := vs.names(func(s *Storage) bool { return s.Standing == Filling })
+	backfilling := vs.names(func(s *Storage) bool { return s.State == Backfilling })
 	for _, path := range c.Paths {
 		k := Key{c.VirtualStorage, path}
 		e := t.entry(k).clone()
-		e.openMark(t.proposer, c.Kind, c.Scope)
-		e.Behind = union(e.Behind, filling)
+		e.openIntent(t.proposer, c.Kind, c.Scope)
+		e.Behind = union(e.Behind, backfilling)
 		t.put(k, e)
 	}
 	return nil
 }
 
-func (c *Close) invalid() string { return badPaths(c.VirtualStorage, c.Paths) }
+func (c *CloseIntent) invalid() string { return badPaths(c.VirtualStorage, c.Paths) }
 
-func (c *Close) apply(t *transition) *Refusal {
-	if _, refusal := t.marked(c.VirtualStorage, c.Paths...); refusal != nil {
+func (c *CloseIntent) apply(t *transition) *Refusal {
+	if _, refusal := t.withIntent(c.VirtualStorage, c.Paths...); refusal != nil {
 		return refusal
 	}
 	for _, path := range c.Paths {
 		k := Key{c.VirtualStorage, path}
 		e := t.entry(k).clone()
-		e.closeMark(t.proposer, t.index, c.Dirty)
+		e.closeIntent(t.proposer, t.index, c.InDoubt)
 		t.put(k, e)
 	}
 	return nil
 }
 
-// marked returns the virtual storage, or a refusal unless the proposer has a
-// live mark on each of its repositories named.
-func (t *transition) marked(vs string, paths ...string) (*VirtualStorage, *Refusal) {
+// withIntent returns the virtual storage, or a refusal unless the proposer has a
+// live intent on each of its repositories named.
+func (t *transition) withIntent(vs string, paths ...string) (*VirtualStorage, *Refusal) {
 	v, refusal := t.virtualStorage(vs)
 	if refusal != nil {
 		return nil, refusal
 	}
 	for _, path := range paths {
 		if t.entry(Key{vs, path}).Live(t.proposer) == nil {
-			return nil, refuse(RefusedNoMark, "incarnation %d has no live mark on %q in %q", t.proposer, path, vs)
+			return nil, refuse(RefusedNoIntent, "incarnation %d has no live intent on %q in %q", t.proposer, path, vs)
 		}
 	}
 	return v, nil
@@ -78,39 +78,39 @@ func (v *VirtualStorage) names(fn func(*Storage) bool) []string {
 	return names
 }
 
-// openMark makes the incarnation's mark live, or widens the live one to cover
+// openIntent makes the incarnation's intent live, or widens the live one to cover
 // both. Only for a clone.
-func (e *Entry) openMark(inc Incarnation, kind MarkKind, scope Scope) {
+func (e *Entry) openIntent(inc Incarnation, kind IntentKind, scope Scope) {
 	i, found := e.find(inc)
 	if !found {
-		e.Marks = slices.Insert(e.Marks, i, Mark{Incarnation: inc})
+		e.Intents = slices.Insert(e.Intents, i, Intent{Incarnation: inc})
 	}
-	m := &e.Marks[i]
+	m := &e.Intents[i]
 	if m.Kind == "" {
 		m.Kind, m.Scope = kind, scope.normal()
 		return
 	}
-	if kind == Solo {
-		m.Kind = Solo
+	if kind == PrimaryOnly {
+		m.Kind = PrimaryOnly
 	}
 	m.Scope = m.Scope.merge(scope)
 }
 
-// closeMark ends the incarnation's live mark; dirty keeps its scope, together
-// with that of what was dirty before, under the new index. Only for a clone.
-func (e *Entry) closeMark(inc Incarnation, at Index, dirty bool) {
+// closeIntent ends the incarnation's live intent; in doubt keeps its scope, together
+// with that of what was in doubt before, under the new index. Only for a clone.
+func (e *Entry) closeIntent(inc Incarnation, at Index, inDoubt bool) {
 	i, _ := e.find(inc)
-	m := &e.Marks[i]
-	if dirty {
+	m := &e.Intents[i]
+	if inDoubt {
 		scope := m.Scope
-		if m.Dirty != nil {
-			scope = scope.merge(m.Dirty.Scope)
+		if m.InDoubt != nil {
+			scope = scope.merge(m.InDoubt.Scope)
 		}
-		m.Dirty = &Dirty{At: at, Scope: scope}
+		m.InDoubt = &Doubt{At: at, Scope: scope}
 	}
 	m.Kind, m.Scope = "", Scope{}
-	if m.Dirty == nil {
-		e.Marks = slices.Delete(e.Marks, i, i+1)
+	if m.InDoubt == nil {
+		e.Intents = slices.Delete(e.Intents, i, i+1)
 	}
 }
 

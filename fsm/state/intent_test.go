@@ -24,28 +24,28 @@ func paths(c Command, paths ...string) Command {
 		c.Open.Paths = paths
 	case c.Close != nil:
 		c.Close.Paths = paths
-	case c.Wrote != nil:
-		c.Wrote.Paths = paths
+	case c.MarkBehind != nil:
+		c.MarkBehind.Paths = paths
 	}
 	return c
 }
 
-func TestOpenMark(t *testing.T) {
+func TestOpenIntent(t *testing.T) {
 	elsewhere := open(Open)
 	elsewhere.Open.VirtualStorage = "other"
 	runRows(t, []row{
-		{name: "on an ordinary repository", do: do(open(Open, "q", "p")), entry: "open(1) on p+q"},
-		{name: "by another incarnation", given: given(open(Open)), by: beta, do: do(open(Solo)),
-			entry: "open(1), solo(2)"},
-		{name: "solo wins over open", given: given(open(Open)), do: do(open(Solo)), entry: "solo(1)"},
-		{name: "open never wins over solo", given: given(open(Solo)), do: do(open(Open)), entry: "solo(1)"},
+		{name: "on a clean repository", do: do(open(Open, "q", "p")), entry: "open(1) on p+q"},
+		{name: "by another incarnation", given: given(open(Open)), by: beta, do: do(open(PrimaryOnly)),
+			entry: "open(1), primary-only(2)"},
+		{name: "primary-only wins over open", given: given(open(Open)), do: do(open(PrimaryOnly)), entry: "primary-only(1)"},
+		{name: "open never wins over primary-only", given: given(open(PrimaryOnly)), do: do(open(Open)), entry: "primary-only(1)"},
 		{name: "widens to cover both", given: given(scoped(500, true, "p", "r")), do: do(scoped(100, false, "q", "p")),
 			entry: "open(1) 500ms on p+q+r"},
 		{name: "refs only while all are", given: given(scoped(1, true)), do: do(scoped(2, true)),
 			entry: "open(1) 2ms refs"},
-		{name: "starts afresh over a dirty mark", given: given(scoped(500, false, "p"), closing(true)),
-			do: do(scoped(100, true, "q")), entry: "open(1) 100ms refs on q, dirty(1) 500ms on p"},
-		{name: "filling storages become behind", given: func(w *world) { w.must(alpha, reach("r", "new")) },
+		{name: "starts afresh over an in-doubt intent", given: given(scoped(500, false, "p"), closing(true)),
+			do: do(scoped(100, true, "q")), entry: "open(1) 100ms refs on q, in doubt(1) 500ms on p"},
+		{name: "backfilling storages become behind", given: func(w *world) { w.must(alpha, reach("r", "new")) },
 			do: do(open(Open)), entry: "open(1), behind r"},
 		{name: "those that are out do not", given: func(w *world) { w.out("r", WhyDead) },
 			do: do(open(Open)), entry: "open(1)"},
@@ -66,54 +66,54 @@ func TestClose(t *testing.T) {
 	elsewhere := closing(false)
 	elsewhere.Close.VirtualStorage = "other"
 	runRows(t, []row{
-		{name: "leaves an ordinary repository", given: given(open(Open)), do: do(closing(false)), entry: "ordinary"},
-		{name: "leaves what is behind", given: given(open(Open), wrote("p")), do: do(closing(false)),
+		{name: "leaves a clean repository", given: given(open(Open)), do: do(closing(false)), entry: "clean"},
+		{name: "leaves what is behind", given: given(open(Open), markBehind("p")), do: do(closing(false)),
 			entry: "behind q+r"},
 		{name: "deleted alone does not keep an entry", given: given(open(Open), deleting(DeletedSet, "p", "q", "r")),
-			do: do(closing(false)), entry: "ordinary"},
-		{name: "dirty keeps the scope", given: given(scoped(500, true, "p", "q")), do: do(closing(true)),
-			entry: "dirty(1) 500ms refs on p+q"},
-		{name: "dirty again covers both", given: given(scoped(500, true, "p"), closing(true), scoped(100, false, "q")),
-			do: do(closing(true)), entry: "dirty(1) 500ms on p+q"},
-		{name: "clean leaves the dirty mark", given: given(scoped(500, true, "p"), closing(true), scoped(100, false, "q")),
-			do: do(closing(false)), entry: "dirty(1) 500ms refs on p"},
-		{name: "leaves another's mark", given: func(w *world) { w.must(alpha, open(Open)); w.must(beta, open(Solo)) },
-			do: do(closing(false)), entry: "solo(2)"},
-		{name: "without a mark", do: do(closing(false)), refused: RefusedNoMark},
-		{name: "with another's mark only", given: given(open(Open)), by: beta, do: do(closing(false)),
-			refused: RefusedNoMark},
-		{name: "with a dirty mark only", given: given(open(Open), closing(true)), do: do(closing(true)),
-			refused: RefusedNoMark},
+			do: do(closing(false)), entry: "clean"},
+		{name: "in doubt keeps the scope", given: given(scoped(500, true, "p", "q")), do: do(closing(true)),
+			entry: "in doubt(1) 500ms refs on p+q"},
+		{name: "in doubt again covers both", given: given(scoped(500, true, "p"), closing(true), scoped(100, false, "q")),
+			do: do(closing(true)), entry: "in doubt(1) 500ms on p+q"},
+		{name: "clean leaves the in-doubt intent", given: given(scoped(500, true, "p"), closing(true), scoped(100, false, "q")),
+			do: do(closing(false)), entry: "in doubt(1) 500ms refs on p"},
+		{name: "leaves another's intent", given: func(w *world) { w.must(alpha, open(Open)); w.must(beta, open(PrimaryOnly)) },
+			do: do(closing(false)), entry: "primary-only(2)"},
+		{name: "without an intent", do: do(closing(false)), refused: RefusedNoIntent},
+		{name: "with another's intent only", given: given(open(Open)), by: beta, do: do(closing(false)),
+			refused: RefusedNoIntent},
+		{name: "with an in-doubt intent only", given: given(open(Open), closing(true)), do: do(closing(true)),
+			refused: RefusedNoIntent},
 		{name: "all or nothing", given: given(open(Open)), do: do(paths(closing(false), repo, "b.git")),
-			refused: RefusedNoMark},
+			refused: RefusedNoIntent},
 		{name: "no such virtual storage", do: do(elsewhere), refused: RefusedUnknown},
 		{name: "no path", do: do(paths(closing(false))), refused: RefusedInvalid},
 	})
 }
 
-func TestClose_namesTheDirtyMarkByItsLastIndex(t *testing.T) {
+func TestClose_namesTheDoubtByItsLastIndex(t *testing.T) {
 	w := newWorld(t)
 	w.must(alpha, open(Open))
 	first := w.must(alpha, closing(true)).Index
-	if got := w.entry().Marks[0].Dirty.At; got != first {
-		t.Errorf("dirty at %d, want %d", got, first)
+	if got := w.entry().Intents[0].InDoubt.At; got != first {
+		t.Errorf("in doubt at %d, want %d", got, first)
 	}
 	w.must(alpha, open(Open))
 	w.must(alpha, closing(false))
-	if got := w.entry().Marks[0].Dirty.At; got != first {
-		t.Errorf("dirty at %d after a clean close, want %d", got, first)
+	if got := w.entry().Intents[0].InDoubt.At; got != first {
+		t.Errorf("in doubt at %d after a clean close, want %d", got, first)
 	}
 	w.must(alpha, open(Open))
 	second := w.must(alpha, closing(true)).Index
-	if got := w.entry().Marks[0].Dirty.At; got != second {
-		t.Errorf("dirty at %d after a second dirty close, want %d", got, second)
+	if got := w.entry().Intents[0].InDoubt.At; got != second {
+		t.Errorf("in doubt at %d after a second in doubt close, want %d", got, second)
 	}
 }
 
-func TestOpenMark_twoRepositoriesInOneCommand(t *testing.T) {
+func TestOpenIntent_twoRepositoriesInOneCommand(t *testing.T) {
 	w := newWorld(t)
 	w.must(alpha, paths(open(Open), repo, "pool.git"))
-	w.must(alpha, paths(wrote("p", "q"), repo, "pool.git"))
+	w.must(alpha, paths(markBehind("p", "q"), repo, "pool.git"))
 	for _, path := range []string{repo, "pool.git"} {
 		if got, want := w.Entry(Key{vs, path}).String(), "open(1), behind r"; got != want {
 			t.Errorf("%s: got %q, want %q", path, got, want)

@@ -7,9 +7,9 @@ import (
 	"praefect/fsm/state"
 )
 
-// returns proposes what was found out about the disks of storages, and lets
+// rejoin proposes what was found out about the disks of storages, and lets
 // storages serve again that have been well for long enough.
-func (d *decider) returns(vs *state.VirtualStorage) {
+func (d *decider) rejoin(vs *state.VirtualStorage) {
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
 		name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
@@ -22,7 +22,7 @@ func (d *decider) returns(vs *state.VirtualStorage) {
 		if disk == "" || !d.due(vs, s, disk, count) {
 			continue
 		}
-		d.propose(state.Command{Return: &state.Return{VirtualStorage: vs.Name, Storage: s.Name, FilesystemID: disk}})
+		d.propose(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vs.Name, Storage: s.Name, FilesystemID: disk}})
 	}
 }
 
@@ -31,17 +31,17 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 	switch {
 	case s.FilesystemID == "":
 		return true // its first disk
-	case s.Standing == state.Filling:
+	case s.State == state.Backfilling:
 		return disk != s.FilesystemID && count.Agreed()
-	case s.Standing == state.Serving && disk != s.FilesystemID && (!d.Settings.Failover || d.paused(vs)):
-		// Where nothing is failed over, a secondary is filled all the same: no role
+	case s.State == state.Serving && disk != s.FilesystemID && (!d.Settings.Failover || d.paused(vs)):
+		// Where nothing is failed over, a secondary is backfilled all the same: no role
 		// goes to anybody by it.
 		primary, _ := vs.Primary(nil)
 		return count.Agreed() && primary.Name != s.Name
-	case s.Standing != state.Out || s.Why == state.WhyDrained:
+	case s.State != state.Out || s.Why == state.WhyDrained:
 		return false // one that serves with another disk is dead, and failed over
 	case disk != s.FilesystemID:
-		return count.Agreed() // it is filled, and serves only then
+		return count.Agreed() // it is backfilled, and serves only then
 	}
 	w, ok := d.out.Memory.well[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]
 	return ok && (d.Now-w.since >= d.patience(vs, s.Name) || !d.serves(vs))
@@ -50,7 +50,7 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 // serves tells whether anything of the virtual storage serves that is not dead.
 func (d *decider) serves(vs *state.VirtualStorage) bool {
 	for _, s := range vs.Succession {
-		if s.Standing == state.Serving && !d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].Dead {
+		if s.State == state.Serving && !d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].Dead {
 			return true
 		}
 	}

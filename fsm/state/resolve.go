@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-func (c *InSync) invalid() string {
+func (c *MarkInSync) invalid() string {
 	if len(c.Storages) == 0 {
 		return "no storage"
 	}
@@ -14,7 +14,7 @@ func (c *InSync) invalid() string {
 
 // apply takes the storages off what is behind. A name that is no storage was
 // removed since; one that is fenced or out is no target of a repair any more.
-func (c *InSync) apply(t *transition) *Refusal {
+func (c *MarkInSync) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
 		return refusal
@@ -24,8 +24,8 @@ func (c *InSync) apply(t *transition) *Refusal {
 		return refuse(RefusedNotPrimary, "%q in %q has no primary to be equal to", c.RelativePath, vs.Name)
 	}
 	for _, name := range c.Storages {
-		if s := vs.Storage(name); s != nil && s.Standing != Serving && s.Standing != Filling {
-			return refuse(RefusedChanged, "storage %q is %s", name, s.Standing)
+		if s := vs.Storage(name); s != nil && s.State != Serving && s.State != Backfilling {
+			return refuse(RefusedChanged, "storage %q is %s", name, s.State)
 		}
 	}
 	e.setBehind(without(e.Behind, c.Storages))
@@ -33,30 +33,30 @@ func (c *InSync) apply(t *transition) *Refusal {
 	return nil
 }
 
-func (c *Settle) invalid() string {
-	if len(c.Marks) == 0 {
-		return "no mark"
+func (c *ResolveDoubt) invalid() string {
+	if len(c.Doubts) == 0 {
+		return "no intent"
 	}
-	for i, ref := range c.Marks {
-		if slices.ContainsFunc(c.Marks[:i], func(o DirtyRef) bool { return o.Incarnation == ref.Incarnation }) {
-			return fmt.Sprintf("the mark of incarnation %d is named twice", ref.Incarnation)
+	for i, ref := range c.Doubts {
+		if slices.ContainsFunc(c.Doubts[:i], func(o DoubtRef) bool { return o.Incarnation == ref.Incarnation }) {
+			return fmt.Sprintf("the intent of incarnation %d is named twice", ref.Incarnation)
 		}
 	}
 	return firstOf(c.Key.bad(), badName("authority", c.Authority), badNames("equal storage", c.Equal))
 }
 
-// apply removes the dirty marks and accounts for every storage. One that was
+// apply removes the in-doubt intents and accounts for every storage. One that was
 // behind before stays so, even if it was found equal: the comparison covers
-// what the marks may have changed, not what it missed.
-func (c *Settle) apply(t *transition) *Refusal {
+// what the intents may have changed, not what it missed.
+func (c *ResolveDoubt) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
 		return refusal
 	}
 	e := t.entry(c.Key).clone()
-	for _, ref := range c.Marks {
-		if !e.settleMark(ref) {
-			return refuse(RefusedChanged, "incarnation %d has no dirty mark of index %d", ref.Incarnation, ref.At)
+	for _, ref := range c.Doubts {
+		if !e.resolveDoubt(ref) {
+			return refuse(RefusedChanged, "incarnation %d has no in-doubt intent of index %d", ref.Incarnation, ref.At)
 		}
 	}
 	primary, ok := vs.Primary(e)
@@ -69,7 +69,7 @@ func (c *Settle) apply(t *transition) *Refusal {
 		return refuse(RefusedNotPrimary, "%q is not in sync and serving", c.Authority)
 	}
 	if c.PrimaryLacks {
-		e.Deleted = false // settling never deletes: what the authority has is copied
+		e.Deleted = false // resolving never deletes: what the authority has is copied
 	}
 	e.setBehind(vs.names(func(s *Storage) bool {
 		if s.Name == primary.Name {
@@ -85,14 +85,14 @@ func (c *Settle) apply(t *transition) *Refusal {
 // serves reports whether the storage is in sync for the repository and serving.
 func (v *VirtualStorage) serves(name string, e *Entry) bool {
 	s := v.Storage(name)
-	return s != nil && s.Standing == Serving && !e.IsBehind(name)
+	return s != nil && s.State == Serving && !e.IsBehind(name)
 }
 
 // quiet returns the virtual storage, or a refusal unless the proposer alone has
-// a live mark on the repository and nothing touched the entry after asOf: then
+// a live intent on the repository and nothing touched the entry after asOf: then
 // what it saw since is what is true here.
 func (t *transition) quiet(k Key, asOf Index) (*VirtualStorage, *Refusal) {
-	vs, refusal := t.marked(k.VirtualStorage, k.RelativePath)
+	vs, refusal := t.withIntent(k.VirtualStorage, k.RelativePath)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -103,9 +103,9 @@ func (t *transition) quiet(k Key, asOf Index) (*VirtualStorage, *Refusal) {
 	if e.Changed > asOf {
 		return nil, refuse(RefusedChanged, "%q in %q changed at index %d, after %d", k.RelativePath, k.VirtualStorage, e.Changed, asOf)
 	}
-	for i := range e.Marks {
-		if m := &e.Marks[i]; m.Kind != "" && m.Incarnation != t.proposer {
-			return nil, refuse(RefusedBusy, "incarnation %d has a live mark on %q in %q", m.Incarnation, k.RelativePath, k.VirtualStorage)
+	for i := range e.Intents {
+		if m := &e.Intents[i]; m.Kind != "" && m.Incarnation != t.proposer {
+			return nil, refuse(RefusedBusy, "incarnation %d has a live intent on %q in %q", m.Incarnation, k.RelativePath, k.VirtualStorage)
 		}
 	}
 	return vs, nil
@@ -120,16 +120,16 @@ func (e *Entry) setBehind(behind []string) {
 	}
 }
 
-// settleMark removes the dirty mark and reports whether there was exactly that
+// resolveDoubt removes the in-doubt intent and reports whether there was exactly that
 // one. Only for a clone.
-func (e *Entry) settleMark(ref DirtyRef) bool {
+func (e *Entry) resolveDoubt(ref DoubtRef) bool {
 	i, found := e.find(ref.Incarnation)
-	if !found || e.Marks[i].Dirty == nil || e.Marks[i].Dirty.At != ref.At {
+	if !found || e.Intents[i].InDoubt == nil || e.Intents[i].InDoubt.At != ref.At {
 		return false
 	}
-	e.Marks[i].Dirty = nil
-	if e.Marks[i].Kind == "" {
-		e.Marks = slices.Delete(e.Marks, i, i+1)
+	e.Intents[i].InDoubt = nil
+	if e.Intents[i].Kind == "" {
+		e.Intents = slices.Delete(e.Intents, i, i+1)
 	}
 	return true
 }

@@ -7,9 +7,9 @@ import (
 	"praefect/fsm/state"
 )
 
-// fill fills storages that are new, or came with another disk, while the
+// backfill backfills storages that are new, or came with another disk, while the
 // instance leads.
-func (d *driver) fill(t *task) {
+func (d *driver) backfill(t *task) {
 	for {
 		t.sleep(d.in.w.between(200*time.Millisecond, 600*time.Millisecond))
 		if !d.in.raft.ready {
@@ -21,21 +21,21 @@ func (d *driver) fill(t *task) {
 		}
 		var due []state.Storage
 		for _, s := range vs.Succession {
-			if s.Standing == state.Filling && s.FilesystemID != "" && d.usable(d.in.raft.view, s.Name) {
+			if s.State == state.Backfilling && s.FilesystemID != "" && d.usable(d.in.raft.view, s.Name) {
 				due = append(due, s)
 			}
 		}
 		if len(due) > 0 && d.scan(t, due) {
-			d.in.w.cov.Fills++
+			d.in.w.cov.Backfills++
 		}
 	}
 }
 
 // scan deals with every repository there is, and has the storages serve.
-func (d *driver) scan(t *task, fillings []state.Storage) bool {
+func (d *driver) scan(t *task, backfillings []state.Storage) bool {
 	var sources []*link
 	for _, s := range d.in.raft.view.VirtualStorage(virtualStorage).Succession {
-		switch s.Standing {
+		switch s.State {
 		case state.Serving:
 			if !d.usable(d.in.raft.view, s.Name) {
 				return false
@@ -48,7 +48,7 @@ func (d *driver) scan(t *task, fillings []state.Storage) bool {
 	if len(sources) == 0 {
 		return false
 	}
-	// WalkRepos of every serving storage, the ledger, and those being filled.
+	// WalkRepos of every serving storage, the ledger, and those being backfilled.
 	var paths []string
 	walk := func(l *link) bool {
 		for _, path := range d.in.w.paths {
@@ -68,19 +68,19 @@ func (d *driver) scan(t *task, fillings []state.Storage) bool {
 		}
 	}
 	for _, path := range paths {
-		if !d.deal(t, path, fillings) {
+		if !d.deal(t, path, backfillings) {
 			return false
 		}
 	}
 	dealt := slices.Clone(paths)
 	d.in.raft.view.Each(virtualStorage, func(k state.Key, e *state.Entry) bool {
-		if !slices.Contains(paths, k.RelativePath) && slices.ContainsFunc(fillings, func(f state.Storage) bool { return e.IsBehind(f.Name) }) {
+		if !slices.Contains(paths, k.RelativePath) && slices.ContainsFunc(backfillings, func(f state.Storage) bool { return e.IsBehind(f.Name) }) {
 			paths = append(paths, k.RelativePath)
 		}
 		return true
 	})
 	recorded := len(paths)
-	for _, f := range fillings {
+	for _, f := range backfillings {
 		if !walk(d.in.link(f.Name)) {
 			return false
 		}
@@ -89,14 +89,14 @@ func (d *driver) scan(t *task, fillings []state.Storage) bool {
 		if slices.Contains(dealt, path) || i >= recorded && d.in.raft.view.Entry(key(path)) != nil {
 			continue
 		}
-		if !d.deal(t, path, fillings) {
+		if !d.deal(t, path, backfillings) {
 			return false
 		}
 	}
 	var cmds []state.Command
-	for _, f := range fillings {
-		cmds = append(cmds, state.Command{Return: &state.Return{
-			VirtualStorage: virtualStorage, Storage: f.Name, FilesystemID: f.FilesystemID, Filled: f.Since,
+	for _, f := range backfillings {
+		cmds = append(cmds, state.Command{Rejoin: &state.Rejoin{
+			VirtualStorage: virtualStorage, Storage: f.Name, FilesystemID: f.FilesystemID, Backfilled: f.Since,
 		}})
 	}
 	_, err := d.in.proposer.propose(t, d.in.w.setup.patience, cmds...)
@@ -105,10 +105,10 @@ func (d *driver) scan(t *task, fillings []state.Storage) bool {
 
 // deal deals with one repository: it was declared in sync on each storage, or
 // the ledger says that they are behind.
-func (d *driver) deal(t *task, path string, fillings []state.Storage) bool {
+func (d *driver) deal(t *task, path string, backfillings []state.Storage) bool {
 	for range 8 {
 		again, synced, err := d.repair(t, path, true)
-		missing := slices.ContainsFunc(fillings, func(f state.Storage) bool {
+		missing := slices.ContainsFunc(backfillings, func(f state.Storage) bool {
 			return !slices.Contains(synced, f.Name) && !d.in.raft.view.Entry(key(path)).IsBehind(f.Name)
 		})
 		if err == nil && again == 0 && !missing {

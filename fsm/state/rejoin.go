@@ -1,6 +1,6 @@
 package state
 
-func (c *Return) invalid() string {
+func (c *Rejoin) invalid() string {
 	return firstOf(
 		badName("virtual storage", c.VirtualStorage),
 		badName("storage", c.Storage),
@@ -8,7 +8,7 @@ func (c *Return) invalid() string {
 	)
 }
 
-func (c *Return) apply(t *transition) *Refusal {
+func (c *Rejoin) apply(t *transition) *Refusal {
 	vs, refusal := t.virtualStorage(c.VirtualStorage)
 	if refusal != nil {
 		return refusal
@@ -18,19 +18,19 @@ func (c *Return) apply(t *transition) *Refusal {
 		return refusal
 	}
 	switch {
-	case c.Filled != 0:
-		return c.filled(t, s)
+	case c.Backfilled != 0:
+		return c.backfilled(t, s)
 	case s.FilesystemID == "":
 		s = t.edit(vs.Name).Storage(s.Name)
 		s.FilesystemID, s.Since = c.FilesystemID, t.index
 		return nil
-	case s.Standing == Out && s.Why == WhyDrained:
+	case s.State == Out && s.Why == WhyDrained:
 		return refuse(RefusedDrained, "storage %q was drained", s.Name)
 	case s.FilesystemID != c.FilesystemID:
 		return c.otherDisk(t, vs, s)
 	}
-	if s.Standing == Out {
-		t.serve(vs.Name, s.Name, "returned")
+	if s.State == Out {
+		t.serve(vs.Name, s.Name, "rejoined")
 	}
 	return nil
 }
@@ -39,37 +39,37 @@ func (c *Return) apply(t *transition) *Refusal {
 func (t *transition) serve(vs, storage, why string) {
 	v := t.edit(vs)
 	v.Epoch++
-	t.stand(v, storage, Serving, why, "")
+	t.setState(v, storage, Serving, why, "")
 }
 
-// filled ends a filling, if it is still the one that began at the index named.
-func (c *Return) filled(t *transition, s *Storage) *Refusal {
-	if s.Standing != Filling || s.Since != c.Filled || s.FilesystemID != c.FilesystemID {
+// backfilled ends a backfilling, if it is still the one that began at the index named.
+func (c *Rejoin) backfilled(t *transition, s *Storage) *Refusal {
+	if s.State != Backfilling || s.Since != c.Backfilled || s.FilesystemID != c.FilesystemID {
 		return refuse(RefusedChanged, "storage %q is %s since index %d with file system %q",
-			s.Name, s.Standing, s.Since, s.FilesystemID)
+			s.Name, s.State, s.Since, s.FilesystemID)
 	}
-	t.serve(c.VirtualStorage, s.Name, "filled")
+	t.serve(c.VirtualStorage, s.Name, "backfilled")
 	return nil
 }
 
-// otherDisk makes the storage filling, or begins its filling anew: whatever it
+// otherDisk makes the storage backfilling, or begins its backfilling anew: whatever it
 // had is gone.
-func (c *Return) otherDisk(t *transition, vs *VirtualStorage, s *Storage) *Refusal {
+func (c *Rejoin) otherDisk(t *transition, vs *VirtualStorage, s *Storage) *Refusal {
 	if primary, _ := vs.Primary(nil); primary.Name == s.Name {
 		return refuse(RefusedInUse, "%q is the primary of %q and has another disk", s.Name, vs.Name)
 	}
-	if s.Standing == Fenced {
+	if s.State == Fenced {
 		return refuse(RefusedInUse, "%q is fenced and keeps its place until it is admitted", s.Name)
 	}
 	if !vs.ServesBeside(s.Name) {
 		return refuse(RefusedLast, "%q has another disk, and no other storage of %q serves", s.Name, vs.Name)
 	}
 	vs = t.edit(vs.Name)
-	if s.Standing == Serving {
+	if s.State == Serving {
 		vs.Epoch++
 	}
 	vs.Storage(s.Name).FilesystemID = c.FilesystemID
-	t.stand(vs, s.Name, Filling, "another disk", "")
+	t.setState(vs, s.Name, Backfilling, "another disk", "")
 	t.fallBehind(vs.Name, []string{c.Storage})
 	return nil
 }

@@ -47,15 +47,15 @@ func (t *transition) edit(name string) *VirtualStorage {
 	return vs
 }
 
-// stand gives the storage another standing. Whoever becomes serving goes to the
+// setState gives the storage another state. Whoever becomes serving goes to the
 // end, and so does whose fence ends: storages that are not fenced never change
 // their order. Serving is a role, and whoever gives or takes one raises the epoch
 // before. vs is to be changed.
-func (t *transition) stand(vs *VirtualStorage, name string, to Standing, why, by string) {
+func (t *transition) setState(vs *VirtualStorage, name string, to StorageState, why, by string) {
 	i := slices.IndexFunc(vs.Succession, func(s Storage) bool { return s.Name == name })
 	s := vs.Succession[i]
-	last := to == Serving || s.Standing == Fenced
-	s.Standing, s.Why, s.Since = to, "", t.index
+	last := to == Serving || s.State == Fenced
+	s.State, s.Why, s.Since = to, "", t.index
 	switch to {
 	case Serving:
 		s.New = false

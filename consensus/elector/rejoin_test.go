@@ -65,7 +65,7 @@ func TestDecide_returnsAtOnce(t *testing.T) {
 		{name: "nothing else serves", given: func(r *rig) { r.look["g2"], r.look["g3"] = "dead", "dead" },
 			did: []string{"return g1 A"}, want: "g2 serving B, g3 serving C, g1 serving A"},
 		{name: "another disk", given: func(r *rig) { r.look["g1"] = "D" },
-			did: []string{"return g1 D"}, want: "g2 serving B, g3 serving C, g1 filling D"},
+			did: []string{"return g1 D"}, want: "g2 serving B, g3 serving C, g1 backfilling D"},
 		{name: "one sees another disk", given: func(r *rig) { r.look["g1"], r.sees["g1"] = "D", 1 },
 			want: "g2 serving B, g3 serving C, g1 out A"},
 		{name: "drained", given: func(r *rig) {
@@ -94,7 +94,7 @@ func TestDecide_waitsLongerForWhatFlaps(t *testing.T) {
 		r.step(0)
 		r.look["g1"], r.connected = "A", r.in.View.Index
 		began := r.in.Now
-		for r.vs().Storage("g1").Standing == state.Out && r.in.Now-began < time.Hour {
+		for r.vs().Storage("g1").State == state.Out && r.in.Now-began < time.Hour {
 			r.step(time.Second)
 		}
 		waits = append(waits, (r.in.Now-began)/time.Second-1)
@@ -108,7 +108,7 @@ func TestDecide_waitsLongerForWhatFlaps(t *testing.T) {
 	r.step(0)
 	r.look["g1"], r.connected = "A", r.in.View.Index
 	r.pass(11 * time.Second)
-	if r.vs().Storage("g1").Standing != state.Serving {
+	if r.vs().Storage("g1").State != state.Serving {
 		t.Error("what was long ago still counts")
 	}
 }
@@ -173,7 +173,7 @@ func TestDecide_retiresAfterLongSilence(t *testing.T) {
 	r.did("retire 3 silent")
 }
 
-func TestDecide_secondaryWithAnotherDiskIsFilledWithoutFailover(t *testing.T) {
+func TestDecide_secondaryWithAnotherDiskIsBackfilledWithoutFailover(t *testing.T) {
 	for _, tc := range []struct{ storage, did string }{
 		{"g1", ""}, // the primary is for a person
 		{"g2", "return g2 D"},

@@ -9,26 +9,26 @@ import (
 	"praefect/replicator/plan"
 )
 
-// settle accounts for the dirty marks whose bound has passed: storages that are
+// resolve accounts for the in-doubt intents whose bound has passed: storages that are
 // proven equal to the authority stay in sync, all others become behind.
 //
 // Nothing of it changes a replica, so dying at any point leaves what was there,
-// and at most one more mark, which is dirty then and bounds nothing.
-func (r *repairer) settle(ctx context.Context, o order, _ plan.Plan, held bool) (synced []string, err error) {
+// and at most one more intent, which is in doubt then and bounds nothing.
+func (r *repairer) resolve(ctx context.Context, o order, _ plan.Plan, held bool) (synced []string, err error) {
 	ticket, done, err := r.take(ctx, o.key, held)
 	if err != nil {
 		return nil, err
 	}
 	defer done(true)
-	view, err := ticket.Mark(ctx, state.Scope{RefsOnly: true})
+	view, err := ticket.OpenIntent(ctx, state.Scope{RefsOnly: true})
 	if err != nil {
-		return nil, fmt.Errorf("mark the repository to settle it: %w", err)
+		return nil, fmt.Errorf("open an intent to resolve the doubt: %w", err)
 	}
 	p := r.plan(view, o.key, false)
-	if p.Action != plan.Settle {
+	if p.Action != plan.Resolve {
 		return nil, nil // it changed meanwhile; the next step sees how
 	}
-	settlement, err := r.compare(ctx, o.key, p)
+	resolution, err := r.compare(ctx, o.key, p)
 	if err != nil {
 		return nil, err
 	}
@@ -37,28 +37,28 @@ func (r *repairer) settle(ctx context.Context, o order, _ plan.Plan, held bool) 
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	if err := ticket.Settle(proposing, settlement); err != nil {
-		return nil, fmt.Errorf("settle: %w", err)
+	if err := ticket.ResolveDoubt(proposing, resolution); err != nil {
+		return nil, fmt.Errorf("resolve: %w", err)
 	}
-	r.metrics.settled.Inc()
-	r.log.Info("dirty marks settled", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath,
-		"marks", len(settlement.Marks), "authority", settlement.Authority, "equal", settlement.Equal)
+	r.metrics.resolved.Inc()
+	r.log.Info("in-doubt intents resolved", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath,
+		"intents", len(resolution.Doubts), "authority", resolution.Authority, "equal", resolution.Equal)
 	return nil, nil
 }
 
 // compare finds the authority, and which in-sync storages are equal to it.
-func (r *repairer) compare(ctx context.Context, key state.Key, p plan.Plan) (Settlement, error) {
-	s := Settlement{Marks: p.Marks, Authority: p.Primary}
+func (r *repairer) compare(ctx context.Context, key state.Key, p plan.Plan) (Resolution, error) {
+	s := Resolution{Doubts: p.Doubts, Authority: p.Primary}
 	has, err := r.calls.exists(ctx, key, p.Primary)
 	if err != nil {
-		return Settlement{}, err
+		return Resolution{}, err
 	}
 	var keepers []string
 	if !has {
 		// Settling never deletes: what any of them has becomes the authority.
-		// One that cannot be asked may have it, so that nothing is settled.
+		// One that cannot be asked may have it, so that nothing is resolved.
 		if keepers, err = r.keepers(ctx, key, p.Witnesses); err != nil {
-			return Settlement{}, err
+			return Resolution{}, err
 		}
 		if len(keepers) > 0 {
 			s.Authority, s.PrimaryLacks = keepers[0], true
