@@ -75,7 +75,7 @@ type VirtualStorage struct {
 // Storage is one storage of a virtual storage.
 type Storage struct {
 	Name  string
-	State state.Standing
+	State state.StorageState
 	// Why says why it does not serve.
 	Why string
 	// Reachable tells that the instance can send requests to it; Slow that its health checks fail.
