@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,15 +16,27 @@ import (
 	"praefect/replicator/queue"
 )
 
+// ours are the migrations of this release, each followed by a word.
+func ours(t *testing.T, word string) []string {
+	t.Helper()
+	known, err := knownMigrations()
+	must(t, err)
+	var list []string
+	for _, m := range known {
+		list = append(list, m.Id+word)
+	}
+	return list
+}
+
 func TestDB_migrateOnce(t *testing.T) {
 	db := open(t, newDatabase(t), Config{})
-	wantStatus(t, db, "0001_jobs.sql no", "0002_repositories.sql no")
+	wantStatus(t, db, ours(t, " no")...)
 	n, err := db.Migrate(t.Context())
 	must(t, err)
-	if n != 2 {
-		t.Errorf("applied %d migrations, want 2", n)
+	if n != len(ours(t, "")) {
+		t.Errorf("applied %d migrations, want %d", n, len(ours(t, "")))
 	}
-	wantStatus(t, db, "0001_jobs.sql yes", "0002_repositories.sql yes")
+	wantStatus(t, db, ours(t, " yes")...)
 	if n, err = db.Migrate(t.Context()); n != 0 || err != nil {
 		t.Errorf("the second run: got %d, %v, want nothing to do", n, err)
 	}
@@ -44,8 +57,8 @@ func TestDB_migrateAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if applied.Load() != 2 {
-		t.Errorf("%d migrations were applied, want 2", applied.Load())
+	if want := int64(len(ours(t, ""))); applied.Load() != want {
+		t.Errorf("%d migrations were applied, want %d", applied.Load(), want)
 	}
 }
 
@@ -117,7 +130,8 @@ func TestDB_migrateWaitsWithinItsBound(t *testing.T) {
 		t.Errorf("got %v while another instance migrates, want unavailable", err)
 	}
 	must(t, tx.Rollback())
-	await(t, "the migration", func() bool { _, err := db.Migrate(t.Context()); return err == nil })
+	_, err = open(t, dsn, Config{}).Migrate(t.Context())
+	must(t, err)
 }
 
 func TestDB_migrateToleratesANewerRelease(t *testing.T) {
@@ -142,7 +156,7 @@ func TestDB_migrateToleratesANewerRelease(t *testing.T) {
 	if n != 1 {
 		t.Errorf("applied %d, want our own", n)
 	}
-	wantStatus(t, db, "0000_theirs.sql unknown", "0001_jobs.sql yes", "0002_repositories.sql yes", "9999_theirs.sql unknown")
+	wantStatus(t, db, slices.Concat([]string{"0000_theirs.sql unknown"}, ours(t, " yes"), []string{"9999_theirs.sql unknown"})...)
 	if got := log.messages(); len(got) != 2 || !strings.Contains(got[0], "newer release") {
 		t.Errorf("logged %q, want a warning for each", got)
 	}
@@ -158,13 +172,13 @@ func TestDB_migrateStaysInItsSchema(t *testing.T) {
 		_, err := db.pool.ExecContext(t.Context(), statement)
 		must(t, err)
 	}
-	if n, err := db.Migrate(t.Context()); n != 2 || err != nil {
+	if n, err := db.Migrate(t.Context()); n != len(ours(t, "")) || err != nil {
 		t.Errorf("got %d, %v, want our migrations applied beside theirs", n, err)
 	}
 	var names string
 	must(t, db.pool.QueryRowContext(t.Context(), `select string_agg(schemaname || '.' || tablename, ' ' order by schemaname, tablename)
 		from pg_tables where schemaname in ('public', 'praefect_raft')`).Scan(&names))
-	want := "praefect_raft.jobs praefect_raft.repositories praefect_raft.schema_migrations praefect_raft.verifications public.jobs public.schema_migrations"
+	want := "praefect_raft.claims praefect_raft.jobs praefect_raft.repositories praefect_raft.schema_migrations praefect_raft.verifications public.jobs public.schema_migrations"
 	if names != want {
 		t.Errorf("got tables %q, want %q", names, want)
 	}
@@ -184,7 +198,16 @@ func TestMigrations_haveAWayBack(t *testing.T) {
 	if n != 1 {
 		t.Errorf("took back %d, want 1", n)
 	}
-	wantStatus(t, db, "0001_jobs.sql yes", "0002_repositories.sql no")
+	var status, want []string
+	for i, m := range known {
+		state := " yes"
+		if i == len(known)-1 {
+			state = " no"
+		}
+		status = append(status, m.Id+state)
+		want = append(want, "begin "+m.Id, "end "+m.Id)
+	}
+	wantStatus(t, db, status...)
 	n, err = db.MigrateDown(t.Context(), 100)
 	must(t, err)
 	if n != len(known)-1 {
@@ -198,7 +221,6 @@ func TestMigrations_haveAWayBack(t *testing.T) {
 	if n != len(known) || err != nil {
 		t.Errorf("again: got %d, %v, want %d", n, err, len(known))
 	}
-	want := []string{"begin 0001_jobs.sql", "end 0001_jobs.sql", "begin 0002_repositories.sql", "end 0002_repositories.sql"}
 	if diff := cmp.Diff(want, steps); diff != "" {
 		t.Errorf("steps (-want +got):\n%s", diff)
 	}
@@ -211,7 +233,7 @@ func TestDB_migrateDownLeavesANewerReleaseAlone(t *testing.T) {
 	if n, err := db.MigrateDown(t.Context(), 1); n != 0 || err == nil || !strings.Contains(err.Error(), "9999_theirs.sql") {
 		t.Errorf("got %d, %v, want a refusal", n, err)
 	}
-	wantStatus(t, db, "0001_jobs.sql yes", "0002_repositories.sql yes", "9999_theirs.sql unknown")
+	wantStatus(t, db, append(ours(t, " yes"), "9999_theirs.sql unknown")...)
 }
 
 func TestDB_migrateReportsWhatIsWrong(t *testing.T) {
