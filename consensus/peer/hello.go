@@ -37,7 +37,8 @@ type hello struct {
 	Proof []byte `json:"proof,omitempty"`
 }
 
-// answer ends the opening. With a refusal the rest is empty.
+// answer ends the opening. With a refusal the rest is empty, except in the answer to an
+// instance of another cluster: that one must be able to rely on it.
 type answer struct {
 	Refusal string `json:"refusal,omitempty"`
 	Name    string `json:"name,omitempty"`
@@ -48,6 +49,18 @@ type answer struct {
 
 // ErrRefused is in the error of a connection that the peer did not want.
 var ErrRefused = errors.New("refused by the peer")
+
+// OtherCluster is the error of a connection between instances of two clusters. The peer has
+// proved its name.
+type OtherCluster struct {
+	// Name, ID and Cluster are the peer's, Own is the cluster of this instance.
+	Name, ID, Cluster, Own string
+}
+
+// Error implements error.
+func (e *OtherCluster) Error() string {
+	return fmt.Sprintf("%q is of cluster %s, this instance of cluster %s", e.Name, e.Cluster, e.Own)
+}
 
 // open makes the dialler's side of the opening on a plain connection. ctx bounds
 // it by its deadline; the connection is the caller's to close.
@@ -72,7 +85,7 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted
 		return nil, err
 	}
 	if a.Refusal != "" {
-		return nil, fmt.Errorf("%w: %s", ErrRefused, a.Refusal)
+		return nil, t.refused(a, state, who)
 	}
 	if err := t.guard.check(acceptor, state, a.Name, a.Proof); err != nil {
 		return nil, err
@@ -98,7 +111,7 @@ func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, er
 		return nil, "", err
 	}
 	if err := t.judge(h, state); err != nil {
-		return nil, "", errors.Join(err, writeFrame(c, answer{Refusal: err.Error()}))
+		return nil, "", errors.Join(err, t.refuse(c, state, err))
 	}
 	proof, err := t.guard.prove(acceptor, state, t.config.Name)
 	if err != nil {
@@ -109,6 +122,30 @@ func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, er
 		return nil, "", err
 	}
 	return t.newConn(c, plain, h.Name, h.ID), h.Kind, nil
+}
+
+// refuse tells the dialler why it is not let in. One that belongs to another cluster has proved
+// its name, and is told by whom and from where in a way that it can check.
+func (t *Transport) refuse(c *tls.Conn, state tls.ConnectionState, why error) error {
+	a := answer{Refusal: why.Error()}
+	if other, ok := errors.AsType[*OtherCluster](why); ok {
+		proof, err := t.guard.prove(acceptor, state, t.config.Name)
+		if err != nil {
+			return err
+		}
+		a.Name, a.ID, a.Cluster, a.Proof = t.config.Name, t.config.ID, other.Own, proof
+	}
+	return writeFrame(c, a)
+}
+
+// refused is the error of an answer with a refusal.
+func (t *Transport) refused(a answer, state tls.ConnectionState, who wanted) error {
+	own := t.config.Cluster()
+	if a.Cluster != "" && own != "" && a.Cluster != own && (who.name == "" || who.name == a.Name) &&
+		t.guard.check(acceptor, state, a.Name, a.Proof) == nil {
+		return fmt.Errorf("%w: %w", ErrRefused, t.foreign(a.Name, a.ID, a.Cluster, own))
+	}
+	return fmt.Errorf("%w: %s", ErrRefused, a.Refusal)
 }
 
 func (t *Transport) newConn(c *tls.Conn, plain net.Conn, name, id string) *Conn {
@@ -162,9 +199,18 @@ func (t *Transport) related(name, id, cluster string) error {
 		return errors.New("this is the instance itself: each instance needs a data directory and an address of its own")
 	}
 	if own := t.config.Cluster(); own != "" && cluster != "" && own != cluster {
-		return fmt.Errorf("%q is of cluster %s, %q of cluster %s", name, cluster, t.config.Name, own)
+		return t.foreign(name, id, cluster, own)
 	}
 	return nil
+}
+
+// foreign is an instance of another cluster, of which Config.Foreign is told.
+func (t *Transport) foreign(name, id, cluster, own string) error {
+	other := &OtherCluster{Name: name, ID: id, Cluster: cluster, Own: own}
+	if t.config.Foreign != nil {
+		t.config.Foreign(other)
+	}
+	return other
 }
 
 // writeFrame sends a document behind its length.

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config is what a Transport needs; all fields but the last four.
+// Config is what a Transport needs; all fields but the last five.
 type Config struct {
 	// Name and ID are this instance's.
 	Name, ID string
@@ -26,6 +26,9 @@ type Config struct {
 	// Admit tells whether the instance of that name and id is a peer. It is
 	// called by any number of goroutines.
 	Admit func(name, id string) bool
+	// Foreign is told of an instance of another cluster that has proved its name, however the
+	// connection came about. It is called by any number of goroutines, and must not block.
+	Foreign func(*OtherCluster)
 	// HandshakeTimeout bounds the opening of a connection that comes in; it
 	// defaults to 5 s.
 	HandshakeTimeout time.Duration

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -205,6 +206,70 @@ func TestTransport_whoIsLetIn(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Both ends must be able to act on it: the one that connects, and the one that is connected to.
+func TestTransport_bothEndsLearnOfAnotherCluster(t *testing.T) {
+	good := newAuthority(t)
+	for name, credentials := range map[string]func(name string) Credentials{
+		"secret":       func(string) Credentials { return Credentials{Secret: secret} },
+		"certificates": func(name string) Credentials { return good.sign(t, name) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			met := make(chan OtherCluster, 2)
+			side := func(name, cluster string) *Transport {
+				return listen(t, Config{
+					Name: name, ID: "id of " + name, Credentials: credentials(name), Cluster: func() string { return cluster },
+					Foreign: func(o *OtherCluster) { met <- *o },
+				})
+			}
+			a, b := side("a", "x"), side("b", "y")
+			_, err := a.Meet(t.Context(), b.AdvertiseAddr(), "b")
+			want := OtherCluster{Name: "b", ID: "id of b", Cluster: "y", Own: "x"}
+			if other, ok := errors.AsType[*OtherCluster](err); !ok || *other != want {
+				t.Errorf("got %v, want %+v", err, want)
+			}
+			got := map[OtherCluster]bool{<-met: true, <-met: true}
+			if !got[want] || !got[OtherCluster{Name: "a", ID: "id of a", Cluster: "x", Own: "y"}] {
+				t.Errorf("told of %+v", got)
+			}
+		})
+	}
+}
+
+// Nobody is kept from its work by a word that anybody could have said.
+func TestTransport_doesNotBelieveAnotherClusterWithoutProof(t *testing.T) {
+	a := listen(t, Config{
+		Name: "a", ID: "id of a", Credentials: Credentials{Secret: secret}, Cluster: func() string { return "x" },
+		Foreign: func(o *OtherCluster) { t.Errorf("told of %+v", o) },
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := newGuard(Credentials{Secret: secret + "!"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		plain, err := l.Accept()
+		if err != nil {
+			ended <- err
+			return
+		}
+		c := tls.Server(plain, g.tls())
+		var h hello
+		err = errors.Join(readFrame(c, &h), writeFrame(c, answer{Refusal: "no", Name: "b", ID: "id of b", Cluster: "y", Proof: []byte("none")}))
+		ended <- errors.Join(err, c.Close(), l.Close())
+	}()
+	_, err = a.Meet(t.Context(), l.Addr().String(), "b")
+	if _, ok := errors.AsType[*OtherCluster](err); ok || !errors.Is(err, ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 
