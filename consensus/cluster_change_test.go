@@ -299,6 +299,7 @@ func TestNextStep(t *testing.T) {
 		return introduction{founder: f, List: "same", Founders: founders}
 	}
 	begun := func(i introduction) introduction { i.Begun = true; return i }
+	of := func(cluster string, i introduction) introduction { i.Begun, i.Cluster = true, cluster; return i }
 	for _, tt := range []struct {
 		name    string
 		own     introduction
@@ -314,6 +315,9 @@ func TestNextStep(t *testing.T) {
 		{"all have kept it", intro(a, abc...), []introduction{intro(c, abc...), intro(b, abc...)}, nil, stepBegin},
 		{"one has begun", intro(a, abc...), []introduction{intro(c, abc...), begun(intro(b, abc...))}, nil, stepJoin},
 		{"one was emptied meanwhile", intro(a, abc...), []introduction{intro(emptied), intro(b, abc...)}, nil, stepKeep},
+		{"two are of one cluster", intro(a), []introduction{of("X", intro(b)), of("X", intro(c))}, nil, stepJoin},
+		{"two are of different clusters", intro(a), []introduction{of("X", intro(b)), of("Y", intro(c))}, nil, stepWait},
+		{"one does not know its cluster yet", intro(a), []introduction{of("X", intro(b)), of("", intro(c))}, nil, stepJoin},
 		{"another list", intro(a), []introduction{{founder: c, List: "other"}, intro(b)}, nil, stepWait},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

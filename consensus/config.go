@@ -51,6 +51,12 @@ type Config struct {
 	DataDir string
 	// Name, Address and Version describe the instance to the others.
 	Name, Address, Version string
+	// Named tells that an operator has given the instance its Name: the data directory is then
+	// refused to an instance of another name.
+	Named bool
+	// MayBegin is asked before a new cluster of that id begins its log: it returns "" if it may, why
+	// it has to wait, or an error if it must not. Nil lets every cluster begin.
+	MayBegin func(ctx context.Context, cluster string) (why string, err error)
 	// ListenAddr is the host:port for peers. An instance without it stands
 	// alone. AdvertiseAddr is how peers name that place; it defaults to where
 	// the instance listens.

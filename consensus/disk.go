@@ -77,16 +77,21 @@ func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
 		return nil, err
 	}
 	d.id = d.identity.ID
+	if err := d.identity.ownedBy(c); err != nil {
+		return nil, err
+	}
 	if c.openStores != nil {
 		d.store, d.snapshots = c.openStores()
 		d.store = c.wrapStore(d.store)
-		return d, nil
-	}
-	if err := d.openStore(c.wrapStore); err != nil {
+	} else if err := d.openStore(c.wrapStore); err != nil {
+		return nil, err
+	} else if d.snapshots, err = raft.NewFileSnapshotStore(c.DataDir, keepOld, &libraryLog{to: c.Logger}); err != nil {
 		return nil, err
 	}
-	d.snapshots, err = raft.NewFileSnapshotStore(c.DataDir, keepOld, &libraryLog{to: c.Logger})
-	return d, err
+	if !c.Named {
+		return d, nil
+	}
+	return d, d.note(func(id *identity) { id.Name = c.Name })
 }
 
 // lockDir waits for a process that still has the directory, such as the former

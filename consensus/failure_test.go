@@ -119,11 +119,12 @@ func TestNode_storeErrorWhileItStarts(t *testing.T) {
 			return true, nil
 		})
 		dir := t.TempDir()
-		if n, err := open(t, dir, f.with); !errors.Is(err, errDisk) {
+		n, err := open(t, dir, f.with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(n.Run(t.Context()), n.Close()); !errors.Is(err, errDisk) {
 			t.Errorf("%s: got %v, want %v", op, err, errDisk)
-			if err == nil {
-				n.Close()
-			}
 		}
 		begin(t, dir).ready(t).stop(t) // it begins where the failed one left off
 	}

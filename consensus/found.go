@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -28,6 +29,8 @@ type introduction struct {
 	List string `json:"list"`
 	// Begun tells that it has state: it belongs to a cluster, or begins one.
 	Begun bool `json:"begun"`
+	// Cluster is the id of that cluster, if it is known.
+	Cluster string `json:"cluster,omitempty"`
 	// Founders are kept in its data directory.
 	Founders []founder `json:"founders,omitempty"`
 }
@@ -42,6 +45,34 @@ const (
 	stepJoin       // somebody has state
 )
 
+// clusterOf is the id of the cluster that these founders begin. Each of them can name it, and
+// claim virtual storages for it, before there is a log: and begin again under the same one after
+// a death in between. The founders' ids are random, so that no other cluster has it.
+func clusterOf(founders []founder) string {
+	hash := sha256.New()
+	for _, f := range founders { // sorted by name, the same at each
+		fmt.Fprintf(hash, "%q\n", f.ID) // a hash returns no error
+	}
+	return base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(hash.Sum(nil)[:16])
+}
+
+// clusterToJoin is the cluster of the peers that have state. A peer that does not know it yet
+// has nothing to say; why tells of two that are of different clusters.
+func clusterToJoin(others []introduction) (cluster, why string) {
+	var first introduction
+	for _, o := range others {
+		switch {
+		case !o.Begun || o.Cluster == "" || o.Cluster == first.Cluster:
+		case first.Cluster == "":
+			first = o
+		default:
+			return "", fmt.Sprintf("%q is of cluster %s, and %q of cluster %s: this instance joins when the instances of one of them have joined the other; "+
+				"on those stop praefect and run: %s", first.Name, first.Cluster, o.Name, o.Cluster, RejoinCommand)
+		}
+	}
+	return first.Cluster, ""
+}
+
 // nextStep decides how an instance without state comes to a cluster, from what
 // it says of itself and what all others have answered; missing names those that
 // did not answer.
@@ -54,9 +85,13 @@ const (
 // cannot both be complete.
 func nextStep(own introduction, others []introduction, missing []string) (next step, founders []founder, why string) {
 	for _, o := range others {
-		if o.Begun {
-			return stepJoin, nil, fmt.Sprintf("%q has state", o.Name)
+		if !o.Begun {
+			continue
 		}
+		if _, why := clusterToJoin(others); why != "" {
+			return stepWait, nil, why
+		}
+		return stepJoin, nil, fmt.Sprintf("%q has state", o.Name)
 	}
 	if len(missing) > 0 {
 		return stepWait, nil, fmt.Sprintf("a new cluster begins when all instances are there; missing: %s", strings.Join(missing, "; "))
@@ -99,6 +134,7 @@ func (n *Node) introduce() introduction {
 		founder:  founder{Name: self.Name, ID: n.disk.id, Addr: self.Addr},
 		List:     fingerprint(append(slices.Clone(n.config.Peers), self)),
 		Begun:    known.Bootstrapped,
+		Cluster:  known.ClusterID,
 		Founders: known.Founders,
 	}
 }
@@ -111,38 +147,108 @@ const (
 // found brings an instance without state to a cluster: it begins one together
 // with all its peers, or makes ready to join the one that they have.
 func (n *Node) found(ctx context.Context) error {
-	told := ""
+	if len(n.config.Peers) == 0 {
+		return n.foundAlone(ctx)
+	}
+	permitted := "" // the cluster that may begin
 	for {
 		others, missing := n.askPeers(ctx)
 		next, founders, why := nextStep(n.introduce(), others, missing)
-		if why != told {
-			n.config.Logger.InfoContext(ctx, "this instance has no state yet", "why", why)
-			told = why
-		}
-		switch next {
+		n.waitsFor(ctx, why)
+		switch cluster := clusterOf(founders); next {
 		case stepJoin:
-			if err := n.disk.beginEmpty(n.stores); err != nil {
+			return n.joinEmpty(others)
+		case stepBegin:
+			if permitted == cluster {
+				return n.beginCluster(founders)
+			}
+			// Asking for permission takes time: whether all are still there is looked at again after it.
+			permission, err := n.mayBegin(ctx, cluster)
+			if err != nil {
 				return err
 			}
-			return n.startLibrary()
-		case stepBegin:
-			return n.beginCluster(founders)
+			if permission {
+				permitted = cluster
+				continue
+			}
 		case stepKeep:
 			if err := n.disk.note(func(id *identity) { id.Founders = founders }); err != nil {
 				return err
 			}
-		case stepWait:
-			if !pause(ctx, askAgain) {
-				return context.Cause(ctx)
-			}
+			continue
+		}
+		if !pause(ctx, askAgain) {
+			return context.Cause(ctx)
 		}
 	}
+}
+
+// foundAlone begins a cluster of one.
+func (n *Node) foundAlone(ctx context.Context) error {
+	self := []founder{{Name: n.config.Name, ID: n.disk.id, Addr: string(n.network.LocalAddr())}}
+	for {
+		permission, err := n.mayBegin(ctx, clusterOf(self))
+		switch {
+		case err != nil:
+			return err
+		case permission:
+			return n.beginCluster(self)
+		case !pause(ctx, askAgain):
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// joinEmpty makes ready to join the cluster of the others. Its id is noted before, so that no
+// instance of another cluster can let this one in.
+func (n *Node) joinEmpty(others []introduction) error {
+	cluster, _ := clusterToJoin(others)
+	if err := n.disk.note(func(id *identity) { id.ClusterID = cluster }); err != nil {
+		return err
+	}
+	if err := n.disk.beginEmpty(n.stores); err != nil {
+		return err
+	}
+	return n.startLibrary()
+}
+
+// mayBegin asks whether this instance may begin the cluster now. An error means that it never
+// may, and ends it.
+func (n *Node) mayBegin(ctx context.Context, cluster string) (bool, error) {
+	if n.config.MayBegin == nil {
+		return true, nil
+	}
+	why, err := n.config.MayBegin(ctx, cluster)
+	if err != nil {
+		return false, fmt.Errorf("begin cluster %s: %w", cluster, err)
+	}
+	n.waitsFor(ctx, why)
+	return why == "", nil
+}
+
+// waitsFor notes why this instance has not come to a cluster yet, and logs it when it is news.
+func (n *Node) waitsFor(ctx context.Context, why string) {
+	if before := n.waiting.Swap(&why); why != "" && (before == nil || *before != why) {
+		n.config.Logger.InfoContext(ctx, "this instance has no state yet", "why", why)
+	}
+}
+
+// Waiting says why this instance has not come to a cluster yet, "" if it has, or if there is
+// nothing to say.
+func (n *Node) Waiting() string {
+	if why := n.waiting.Load(); why != nil && n.raft() == nil {
+		return *why
+	}
+	return ""
 }
 
 func (n *Node) beginCluster(founders []founder) error {
 	var members raft.Configuration
 	for _, f := range founders {
 		members.Servers = append(members.Servers, raft.Server{ID: raft.ServerID(f.ID), Address: raft.ServerAddress(f.Addr)})
+	}
+	if err := n.disk.note(func(id *identity) { id.ClusterID = clusterOf(founders) }); err != nil {
+		return err
 	}
 	if err := n.disk.beginWith(n.settings, n.stores, n.network, members); err != nil {
 		return err

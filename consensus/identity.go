@@ -17,6 +17,8 @@ const identityFile = "instance.json"
 type identity struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
+	// Name is the operator's name for the instance, once one was given.
+	Name string `json:"name,omitempty"`
 	// Bootstrapped is true once the log has had its first entry: from then on
 	// a missing log is a loss, not a beginning.
 	Bootstrapped bool `json:"bootstrapped"`
@@ -29,6 +31,9 @@ type identity struct {
 	Member bool `json:"member,omitempty"`
 	// ClusterID is the cluster's, once it is known.
 	ClusterID string `json:"cluster_id,omitempty"`
+	// Replaced are the ids of clusters that this one has replaced by an operator's word: an instance
+	// that still belongs to one of them keeps nobody here from serving.
+	Replaced []string `json:"replaced,omitempty"`
 }
 
 // readIdentity returns the identity kept in the directory, or a new one that
@@ -53,6 +58,16 @@ func readIdentity(dir string) (identity, error) {
 		return identity{}, fmt.Errorf("%s is damaged, or of another version of this program", identityFile)
 	}
 	return id, nil
+}
+
+// ownedBy refuses the directory to an instance of another name: it would take the part of one that
+// is down, and vote a second time when that one comes back.
+func (id identity) ownedBy(c Config) error {
+	if !c.Named || id.Name == "" || id.Name == c.Name {
+		return nil
+	}
+	return fmt.Errorf("it belongs to the instance %q, and raft.name is %q: each instance needs a data directory of its own; "+
+		"if this is the same instance under another name, run once: %s", id.Name, c.Name, RenameCommand)
 }
 
 // write replaces the file as a whole: whatever happens, either the former

@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// prepare makes what the library needs, and starts it if the log was begun, or
-// if this instance begins one by itself. Otherwise Run does, with the peers.
+// prepare makes what the library needs, and starts it if the log was begun.
+// Otherwise Run does, once this instance has come to a cluster.
 func (n *Node) prepare() (err error) {
 	defer recoverAs(&err)
 	stored := &guardedStore{store: n.disk.store, guard: n.guard, seconds: n.metrics.store}
@@ -27,14 +27,7 @@ func (n *Node) prepare() (err error) {
 		return err
 	}
 	if !begun {
-		if len(n.config.Peers) > 0 {
-			return nil
-		}
-		self := raft.Server{ID: raft.ServerID(n.disk.id), Address: n.network.LocalAddr()}
-		members := raft.Configuration{Servers: []raft.Server{self}}
-		if err := n.disk.beginWith(n.settings, n.stores, n.network, members); err != nil {
-			return err
-		}
+		return nil
 	}
 	return n.startLibrary()
 }

@@ -28,10 +28,12 @@ type Node struct {
 	calls       *calls          // nil alone
 	proposer    *proposer
 	leads       leadership
-	incarnation atomic.Uint64 // 0 until registered
-	ready       chan struct{} // closed once commands are taken
-	services    Services      // set before Run
-	server      *grpc.Server  // only Run
+	incarnation atomic.Uint64          // 0 until registered
+	ready       chan struct{}          // closed once commands are taken
+	services    Services               // set before Run
+	waiting     atomic.Pointer[string] // why there is no cluster yet
+	meetings    *meetings
+	server      *grpc.Server // only Run
 
 	// What the library is started with, and the library once it is.
 	settings *raft.Config
@@ -44,7 +46,7 @@ type Node struct {
 }
 
 // Open locks the data directory, opens the port for peers, and, if there is
-// state or this instance stands alone, restores it and starts the library. ctx
+// state, restores it and starts the library. ctx
 // bounds the wait for the lock. Whoever has opened a Node must Run or Close it.
 // Errors name the key of the configuration to look at; nothing is ever removed
 // or begun anew because it could not be read.
@@ -59,7 +61,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n := &Node{
 		config: c, disk: d, guard: newGuard(c.StoreTimeout), fsm: fsm.New(), metrics: newMetrics(),
-		ready: make(chan struct{}), leads: newLeadership(),
+		ready: make(chan struct{}), leads: newLeadership(), meetings: newMeetings(c.Peers),
 	}
 	n.proposer = newProposer(n)
 	if err := n.listen(ctx); err != nil {
@@ -86,7 +88,7 @@ func (n *Node) listen(ctx context.Context) (err error) {
 	n.transport, err = peer.Listen(ctx, peer.Config{
 		Name: c.Name, ID: n.disk.id, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
 		Cluster: func() string { return n.disk.known().ClusterID },
-		Admit:   n.admits, Logger: c.Logger, Dial: c.dial, Listen: c.listen,
+		Admit:   n.admits, Foreign: n.meetsForeign, Logger: c.Logger, Dial: c.dial, Listen: c.listen,
 	})
 	if err != nil {
 		return fmt.Errorf("raft.listen_addr %q: %w", c.ListenAddr, err)
@@ -154,6 +156,7 @@ func (n *Node) takePart(ctx context.Context, stop context.CancelCauseFunc, tasks
 	}
 	tasks.Go(func() { n.watchLeadership(ctx) })
 	tasks.Go(func() { n.watchMembership(ctx, stop) })
+	tasks.Go(func() { n.meetPeers(ctx) })
 	if err := n.register(ctx); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}

@@ -42,7 +42,7 @@ func (n *Node) announce(ctx context.Context) (state.Result, error) {
 			return state.Result{}, err
 		}
 	}
-	cluster := n.View().ClusterID
+	cluster := cmp.Or(n.View().ClusterID, n.disk.known().ClusterID)
 	if cluster == "" {
 		if _, leading := n.Leading(); leading {
 			cluster = rand.Text() // View has all that was ever committed

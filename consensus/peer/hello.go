@@ -85,7 +85,7 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted
 		return nil, err
 	}
 	if a.Refusal != "" {
-		return nil, t.refused(a, state, who)
+		return nil, t.turnedAway(a, state, who)
 	}
 	if err := t.guard.check(acceptor, state, a.Name, a.Proof); err != nil {
 		return nil, err
@@ -138,8 +138,8 @@ func (t *Transport) refuse(c *tls.Conn, state tls.ConnectionState, why error) er
 	return writeFrame(c, a)
 }
 
-// refused is the error of an answer with a refusal.
-func (t *Transport) refused(a answer, state tls.ConnectionState, who wanted) error {
+// turnedAway is the error of an answer with a refusal.
+func (t *Transport) turnedAway(a answer, state tls.ConnectionState, who wanted) error {
 	own := t.config.Cluster()
 	if a.Cluster != "" && own != "" && a.Cluster != own && (who.name == "" || who.name == a.Name) &&
 		t.guard.check(acceptor, state, a.Name, a.Proof) == nil {

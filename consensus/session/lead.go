@@ -140,7 +140,9 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	}
 	t.grantor.Voters(voters)
 	t.grantor.Committed(now, view.Index)
-	news := len(t.grantor.Grant(now, view.Index)) > 0
+	// ▲ A leader that has met another cluster keeps its own from serving.
+	barred := t.s.cfg.Barred() != ""
+	news := !barred && len(t.grantor.Grant(now, view.Index)) > 0
 	if t.grantor.Waits() {
 		t.grantor.Ask()
 		news = true

@@ -58,6 +58,9 @@ type Config struct {
 	// instances with other ones.
 	Configured  []elector.Configured
 	Fingerprint string
+	// Barred says why this instance may take no lease, and as the leader grant none, "" if it may. It
+	// is called often, and must not block. Nil never bars it.
+	Barred func() string
 	// ReportAge is for how long what an instance said of the storages counts
 	// (300 ms if zero).
 	ReportAge time.Duration
@@ -138,6 +141,9 @@ func New(node Node, storages Storages, cfg Config) *Session {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Barred == nil {
+		cfg.Barred = func() string { return "" }
+	}
 	s := &Session{node: node, storages: storages, cfg: cfg, news: make(chan struct{}), connected: make(map[verdict.Name]connected)}
 	s.current.Store(&published{replaced: make(chan struct{})})
 	return s
@@ -177,6 +183,9 @@ func (s *Session) Report(applied state.Index, holding []lease.HoldReport) {
 	}
 	s.tell()
 }
+
+// Barred says why this instance takes no lease whatever the leader grants, "" if nothing keeps it.
+func (s *Session) Barred() string { return s.cfg.Barred() }
 
 // Leads tells whether this instance leads now. What hangs on it must not need
 // it to stay so.

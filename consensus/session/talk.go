@@ -144,9 +144,14 @@ func (w *words) watch(ctx context.Context, changed, ended <-chan struct{}) {
 func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *words, ended <-chan struct{}) {
 	var nextAsk time.Duration
 	for {
+		// ▲ An instance that has met another cluster takes no lease.
+		barred := s.cfg.Barred() != ""
+		if barred {
+			s.giveBack()
+		}
 		s.mu.Lock()
 		news := s.news
-		if now := s.cfg.Now(); now >= nextAsk {
+		if now := s.cfg.Now(); now >= nextAsk && !barred {
 			s.holder.Ask(now) // ▲ noted before the message is made
 			nextAsk = now + s.node.View().LeaseLength()/4
 		}
@@ -159,7 +164,10 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *wor
 		case <-pause.C:
 		case <-ended:
 		}
-		wait := time.NewTimer(min(repeat, max(0, nextAsk-s.cfg.Now())))
+		wait := time.NewTimer(repeat)
+		if !barred {
+			wait.Reset(min(repeat, max(0, nextAsk-s.cfg.Now())))
+		}
 		select {
 		case <-news:
 		case <-wait.C:

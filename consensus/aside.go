@@ -1,0 +1,98 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// RenameCommand is how the data directory of an instance is given to the same instance under
+// another name.
+const RenameCommand = "praefect -config FILE raft rename"
+
+// Directory is what a data directory says while no process has it.
+type Directory struct {
+	// Path is where it is.
+	Path string
+	// ID and Name are those of the instance that owns it; Name is empty if none was given.
+	ID, Name string
+	// ClusterID is the cluster that it belongs to, empty if none is known.
+	ClusterID string
+	// Begun tells that it holds a log.
+	Begun bool
+}
+
+// offlineWait is how long commands beside the daemon wait for one that is being stopped.
+const offlineWait = 2 * time.Second
+
+// offline does something with a data directory that no process has.
+func offline(ctx context.Context, dir string, do func(identity) error) (err error) {
+	if _, err := os.Stat(filepath.Join(dir, identityFile)); err != nil {
+		return fmt.Errorf("raft.data_dir %q holds no state of an instance: %w", dir, err)
+	}
+	lock, err := lockDir(ctx, dir, offlineWait)
+	if err != nil {
+		return fmt.Errorf("raft.data_dir %q: %w: stop praefect first", dir, err)
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	id, err := readIdentity(dir)
+	if err == nil {
+		err = do(id)
+	}
+	if err != nil {
+		return fmt.Errorf("raft.data_dir %q: %w", dir, err)
+	}
+	return nil
+}
+
+// InspectDirectory tells what a data directory says. It changes nothing, and is refused while a
+// process has the directory.
+func InspectDirectory(ctx context.Context, dir string) (Directory, error) {
+	var found Directory
+	err := offline(ctx, dir, func(id identity) error {
+		found = Directory{Path: dir, ID: id.ID, Name: id.Name, ClusterID: id.ClusterID, Begun: id.Bootstrapped}
+		return nil
+	})
+	return found, err
+}
+
+// SetAside moves the state of an instance into a directory of its own beside it, and returns where
+// that is: at its next start the instance has none, and joins the cluster of its peers or begins one
+// with them. Nothing is removed. A second call goes on where one has died.
+func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err error) {
+	err = offline(ctx, dir, func(id identity) error {
+		cluster := id.ClusterID
+		if cluster == "" {
+			cluster = "none"
+		}
+		aside = filepath.Join(dir, fmt.Sprintf("aside-%s-%s", cluster, now.UTC().Format("20060102T150405.000Z")))
+		if err := os.Mkdir(aside, 0o700); err != nil {
+			return err
+		}
+		// The identity goes last: an instance whose identity says that there was a log does not start without it.
+		for _, name := range []string{logFile, "snapshots", identityFile} {
+			if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
+			if err := errors.Join(syncDir(aside), syncDir(dir)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return aside, err
+}
+
+// Rename gives the data directory to the same instance under another name, and returns the former
+// one.
+func Rename(ctx context.Context, dir, name string) (before string, err error) {
+	err = offline(ctx, dir, func(id identity) error {
+		before = id.Name
+		id.Name = name
+		return id.write(dir)
+	})
+	return before, err
+}

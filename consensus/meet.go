@@ -1,0 +1,150 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"praefect/consensus/peer"
+)
+
+// RejoinCommand is how an instance of one cluster is made to join another one.
+const RejoinCommand = "praefect -config FILE raft rejoin"
+
+const (
+	// meetTimeout bounds the opening of a connection to a listed peer: how long a peer that does not
+	// answer can delay the first lease of this instance.
+	meetTimeout = time.Second
+	// meetAgain is how often listed peers are asked while one of them is of another cluster, and
+	// meetSeldom otherwise: a peer of another cluster asks by itself when it starts.
+	meetAgain, meetSeldom = time.Second, 10 * time.Second
+)
+
+// meetings is what this instance knows of the clusters of its listed peers. Two clusters whose
+// instances list each other are one in the operator's mind, and must not both serve.
+type meetings struct {
+	listed []Peer
+
+	mu      sync.Mutex
+	asked   bool                          // each listed peer was asked once, guarded by mu
+	foreign map[string]*peer.OtherCluster // by the peer's name, guarded by mu
+	told    string                        // what was logged last, guarded by mu
+}
+
+func newMeetings(listed []Peer) *meetings {
+	return &meetings{listed: listed, asked: len(listed) == 0, foreign: make(map[string]*peer.OtherCluster)}
+}
+
+// met notes that a listed peer is of another cluster, or, with nil, that it is not.
+func (m *meetings) met(name string, other *peer.OtherCluster) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if other == nil {
+		delete(m.foreign, name)
+	} else {
+		m.foreign[name] = other
+	}
+}
+
+// whyBarred says why this instance may take no lease, "" if it may.
+func (m *meetings) whyBarred() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.foreign) > 0 {
+		var all []string
+		own := ""
+		for _, name := range slices.Sorted(maps.Keys(m.foreign)) {
+			all = append(all, fmt.Sprintf("the listed peer %q is of cluster %s", name, m.foreign[name].Cluster))
+			own = m.foreign[name].Own
+		}
+		return fmt.Sprintf("%s, this instance of cluster %s: two clusters must not serve the same storages, so this instance takes no lease; "+
+			"decide which cluster stays, and on each instance of the other one stop praefect and run: %s", strings.Join(all, ", "), own, RejoinCommand)
+	}
+	if !m.asked {
+		return "this instance has just started and asks its listed peers which cluster they belong to"
+	}
+	return ""
+}
+
+// Barred says why this instance may take no lease whatever the leader grants, "" if it may: a
+// listed peer is of another cluster, or was not asked yet.
+func (n *Node) Barred() string { return n.meetings.whyBarred() }
+
+// meetsForeign hears from the transport of an instance of another cluster. Only listed ones
+// matter: any other one has no business with this instance.
+func (n *Node) meetsForeign(other *peer.OtherCluster) {
+	if slices.Contains(n.disk.known().Replaced, other.Cluster) {
+		return
+	}
+	if slices.ContainsFunc(n.config.Peers, func(p Peer) bool { return p.Name == other.Name }) {
+		n.meetings.met(other.Name, other)
+	}
+}
+
+// meetPeers asks the listed peers which cluster they belong to, at once and again and again.
+func (n *Node) meetPeers(ctx context.Context) {
+	if n.transport == nil {
+		return
+	}
+	for {
+		n.meetOnce(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		wait := meetSeldom
+		if n.tellForeign(ctx) {
+			wait = meetAgain
+		}
+		if !pause(ctx, wait/2+rand.N(wait/2+1)) {
+			return
+		}
+	}
+}
+
+// meetOnce asks each listed peer once. One that does not answer says nothing: what it said before
+// holds, unless its port refuses, which proves that its process is gone.
+func (n *Node) meetOnce(ctx context.Context) {
+	var all sync.WaitGroup
+	for _, p := range n.config.Peers {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, meetTimeout)
+			defer cancel()
+			_, err := n.transport.Meet(ctx, p.Addr, p.Name)
+			if err == nil || errors.Is(err, unix.ECONNREFUSED) {
+				n.meetings.met(p.Name, nil)
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() == nil {
+		n.meetings.mu.Lock()
+		n.meetings.asked = true
+		n.meetings.mu.Unlock()
+	}
+}
+
+// tellForeign logs a change of what keeps this instance from serving, and reports whether
+// anything does.
+func (n *Node) tellForeign(ctx context.Context) bool {
+	why := n.Barred()
+	m := n.meetings
+	m.mu.Lock()
+	before := m.told
+	m.told = why
+	m.mu.Unlock()
+	switch {
+	case why != "" && why != before:
+		n.config.Logger.ErrorContext(ctx, "this instance serves nothing", "err", why)
+	case why == "" && before != "":
+		n.config.Logger.InfoContext(ctx, "no listed peer is of another cluster any more")
+	}
+	return why != ""
+}

@@ -1,0 +1,232 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"praefect/consensus/peer"
+)
+
+// permits answers MayBegin, and remembers which clusters asked.
+type permits struct {
+	mu      sync.Mutex
+	answers []string // the next ones; afterwards ""
+	err     error
+	asked   map[string]int
+}
+
+func (p *permits) with(c *Config) {
+	c.MayBegin = func(_ context.Context, cluster string) (string, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.asked == nil {
+			p.asked = make(map[string]int)
+		}
+		p.asked[cluster]++
+		if len(p.answers) > 0 {
+			why := p.answers[0]
+			p.answers = p.answers[1:]
+			return why, nil
+		}
+		return "", p.err
+	}
+}
+
+func TestNode_beginsWhenItMay(t *testing.T) {
+	dir, p := t.TempDir(), &permits{answers: []string{"postgres is away", "postgres is away"}, err: errors.New("claimed by another one")}
+	first, err := open(t, dir, p.with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(first.Run(t.Context()), first.Close()); !errors.Is(err, p.err) {
+		t.Errorf("ended with %v, want %v", err, p.err)
+	}
+	if why := first.Waiting(); why != "postgres is away" {
+		t.Errorf("waits for %q", why)
+	}
+	// Nothing was begun: the same directory begins the same cluster once it may.
+	p.err = nil
+	second := begin(t, dir, p.with).ready(t)
+	id := second.View().ClusterID
+	if len(p.asked) != 1 || p.asked[id] != 4 {
+		t.Errorf("asked for %v, and began %q", p.asked, id)
+	}
+	if why := second.Waiting(); why != "" {
+		t.Errorf("still waits for %q", why)
+	}
+	second.stop(t)
+	begin(t, dir, p.with).ready(t)
+	if p.asked[id] != 4 {
+		t.Error("a cluster that is there was asked about")
+	}
+}
+
+func TestCluster_foundersAskForOneCluster(t *testing.T) {
+	c, p := newCluster(t, 3), &permits{answers: []string{"not yet", "not yet"}}
+	for _, s := range c.seats {
+		s.change = []func(*Config){p.with}
+	}
+	c.startAll()
+	id := c.seats[0].View().ClusterID
+	if len(p.asked) != 1 || p.asked[id] < 3 {
+		t.Errorf("asked for %v, and began %q", p.asked, id)
+	}
+}
+
+func named(name string) func(*Config) { return func(c *Config) { c.Name, c.Named = name, true } }
+
+func TestOpen_anotherInstancesDirectory(t *testing.T) {
+	dir := t.TempDir()
+	begin(t, dir).ready(t).stop(t) // nobody has given it a name
+	begin(t, dir, named("praefect-2")).ready(t).stop(t)
+	before, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = open(t, dir, named("praefect-3"))
+	if err == nil {
+		t.Fatal("opened")
+	}
+	for _, part := range []string{`belongs to the instance "praefect-2"`, `raft.name is "praefect-3"`, "raft.data_dir", dir, RenameCommand} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%v does not say %q", err, part)
+		}
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, identityFile)); err != nil || string(after) != string(before) {
+		t.Errorf("the directory was changed: %s, %v", after, err)
+	}
+	if was, err := Rename(t.Context(), dir, "praefect-3"); was != "praefect-2" || err != nil {
+		t.Errorf("got %q, %v", was, err)
+	}
+	begin(t, dir, named("praefect-3")).ready(t)
+}
+
+func TestSetAside(t *testing.T) {
+	dir := used(t)
+	found, err := InspectDirectory(t.Context(), dir)
+	if err != nil || !found.Begun || found.ClusterID == "" || found.ID == "" {
+		t.Fatalf("got %+v, %v", found, err)
+	}
+	aside, err := SetAside(t.Context(), dir, time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := filepath.Join(dir, "aside-"+found.ClusterID+"-20261129T120000.000Z"); aside != want {
+		t.Errorf("set aside to %q, want %q", aside, want)
+	}
+	i := begin(t, dir).ready(t)
+	if i.ID() == found.ID || i.View().ClusterID == found.ClusterID || i.View().Len() != 0 {
+		t.Errorf("still %q of cluster %q", i.ID(), i.View().ClusterID)
+	}
+	if _, err := SetAside(t.Context(), dir, time.Now()); err == nil || !strings.Contains(err.Error(), "stop praefect first") {
+		t.Errorf("got %v while an instance has the directory", err)
+	}
+	i.stop(t)
+	// What was set aside is whole.
+	old := begin(t, aside).ready(t)
+	if old.ID() != found.ID || old.View().ClusterID != found.ClusterID || old.View().Len() != 200 {
+		t.Errorf("set aside: %q of cluster %q with %d entries", old.ID(), old.View().ClusterID, old.View().Len())
+	}
+	if _, err := SetAside(t.Context(), t.TempDir(), time.Now()); err == nil || !strings.Contains(err.Error(), "holds no state") {
+		t.Errorf("of an empty directory: got %v", err)
+	}
+}
+
+// A death between two of its steps leaves a directory that does not start, and on which it goes on.
+func TestSetAside_goesOn(t *testing.T) {
+	dir := used(t)
+	if err := os.Rename(filepath.Join(dir, logFile), filepath.Join(t.TempDir(), logFile)); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, dir)
+	if _, err := SetAside(t.Context(), dir, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, dir).ready(t)
+}
+
+func TestMeetings(t *testing.T) {
+	m := newMeetings(nil)
+	if why := m.whyBarred(); why != "" {
+		t.Errorf("an instance alone is barred: %q", why)
+	}
+	m = newMeetings([]Peer{{Name: "b"}, {Name: "c"}})
+	if why := m.whyBarred(); !strings.Contains(why, "asks its listed peers") {
+		t.Errorf("before it has asked: %q", why)
+	}
+	m.asked = true
+	if why := m.whyBarred(); why != "" {
+		t.Errorf("barred: %q", why)
+	}
+	m.met("c", &peer.OtherCluster{Name: "c", Cluster: "Y", Own: "X"})
+	m.met("b", &peer.OtherCluster{Name: "b", Cluster: "Z", Own: "X"})
+	for _, part := range []string{`peer "b" is of cluster Z, the listed peer "c" is of cluster Y, this instance of cluster X`, RejoinCommand} {
+		if why := m.whyBarred(); !strings.Contains(why, part) {
+			t.Errorf("%q does not say %q", why, part)
+		}
+	}
+	m.met("b", nil)
+	if m.whyBarred() == "" {
+		t.Error("one is enough")
+	}
+	m.met("c", nil)
+	if why := m.whyBarred(); why != "" {
+		t.Errorf("still barred: %q", why)
+	}
+}
+
+func TestCluster_instancesOfTwoClustersKeepEachOtherFromServing(t *testing.T) {
+	c := newCluster(t, 2)
+	a, b := c.seats[0], c.seats[1]
+	for _, s := range c.seats {
+		s.instance = begin(t, s.dir).ready(t)
+		s.stop(t)
+	}
+	kept := a.View().ClusterID
+	for _, s := range c.seats {
+		c.start(s).ready(t)
+	}
+	for _, s := range c.seats {
+		other := c.others(s)[0]
+		eventually(t, s.peer.Name+" has met the other cluster", func() bool { return strings.Contains(s.Barred(), other.View().ClusterID) })
+	}
+	b.stop(t)
+	eventually(t, "the other one is gone", func() bool { return a.Barred() == "" })
+	if _, err := SetAside(t.Context(), b.dir, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	c.start(b).ready(t)
+	eventually(t, "they are one", func() bool {
+		return a.Barred() == "" && b.Barred() == "" && b.View().ClusterID == kept && len(a.Members()) == 2
+	})
+}
+
+// An operator has replaced a cluster: what is left of it keeps nobody from serving.
+func TestCluster_replacedClusterBarsNobody(t *testing.T) {
+	c := newCluster(t, 2)
+	a, b := c.seats[0], c.seats[1]
+	for _, s := range c.seats {
+		s.instance = begin(t, s.dir).ready(t)
+		s.stop(t)
+	}
+	id, err := readIdentity(a.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id.Replaced = []string{b.View().ClusterID}
+	if err := id.write(a.dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range c.seats {
+		c.start(s).ready(t)
+	}
+	eventually(t, "the replaced one is barred, the other is not", func() bool {
+		return strings.Contains(b.Barred(), a.View().ClusterID) && a.Barred() == ""
+	})
+}
