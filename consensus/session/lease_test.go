@@ -1,6 +1,8 @@
 package session_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -158,5 +160,50 @@ func TestSession_givesTheLeaseBack(t *testing.T) {
 		}
 		index := w.touch()
 		w.within(50*time.Millisecond, "the watermark without it", func() bool { return w.nodes[1].session.Watermark() >= index })
+	})
+}
+
+func TestSession_barredInstanceTakesNoLease(t *testing.T) {
+	for name, row := range map[string]struct{ barred, without []int }{
+		"a follower": {[]int{2}, []int{2}},
+		"the leader": {[]int{0}, []int{0, 1, 2}}, // it knows of another cluster that the others may not see
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, func(t *testing.T, w *world) {
+				w.settle()
+				bar := func(why string) {
+					for _, i := range row.barred {
+						w.nodes[i].barred.Store(why)
+					}
+				}
+				bar("there is another cluster")
+				for _, i := range row.barred {
+					w.within(200*time.Millisecond, "the end of its lease", func() bool { return !w.nodes[i].leased() })
+				}
+				w.pass(1500 * time.Millisecond)
+				for range 50 {
+					w.pass(100 * time.Millisecond)
+					for i, n := range w.nodes {
+						if got, want := n.leased(), !slices.Contains(row.without, i); got != want {
+							t.Fatalf("instance %d has a lease: %v, want %v", i, got, want)
+						}
+					}
+				}
+				bar("")
+				for i, n := range w.nodes {
+					w.within(time.Second, fmt.Sprint("a lease again of ", i), n.leased)
+				}
+			})
+		})
+	}
+}
+
+// One that is cut off hears of no leader, and ends its lease all the same.
+func TestSession_barEndsALeaseWithoutALeader(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		w.settle()
+		w.change(func() { w.nodes[2].cut = true })
+		w.nodes[2].barred.Store("there is another cluster")
+		w.within(200*time.Millisecond, "the end of its lease", func() bool { return !w.nodes[2].leased() })
 	})
 }

@@ -252,6 +252,7 @@ func (s *Session) watchStorages(ctx context.Context) {
 		} else if now-doubted >= doubtFor {
 			s.late.Store(0)
 		}
+		s.keepBar() // there may be no stream over which a lease would be asked for
 		s.mu.Lock()
 		s.tell()
 		s.mu.Unlock()

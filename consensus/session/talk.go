@@ -144,11 +144,7 @@ func (w *words) watch(ctx context.Context, changed, ended <-chan struct{}) {
 func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *words, ended <-chan struct{}) {
 	var nextAsk time.Duration
 	for {
-		// ▲ An instance that has met another cluster takes no lease.
-		barred := s.cfg.Barred() != ""
-		if barred {
-			s.giveBack()
-		}
+		barred := s.keepBar()
 		s.mu.Lock()
 		news := s.news
 		if now := s.cfg.Now(); now >= nextAsk && !barred {
@@ -196,6 +192,16 @@ func isClosed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
+}
+
+// keepBar ends the lease while something bars this instance from having one, and reports whether
+// it does ▲: an instance that has met another cluster takes no lease.
+func (s *Session) keepBar() bool {
+	barred := s.cfg.Barred() != ""
+	if barred && s.Lease() != (lease.Lease{}) {
+		s.giveBack()
+	}
+	return barred
 }
 
 // giveBack ends the lease here, before the leader is told.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,7 @@ type node struct {
 	storages *storages
 	session  *session.Session
 	jump     time.Duration // by which its clock is ahead
+	barred   atomic.Value  // why it may take no lease, a string
 	cancel   context.CancelFunc
 	done     chan struct{}
 
@@ -100,6 +102,7 @@ func (n *node) start() {
 	n.session = session.New(n, n.storages, session.Config{
 		Now:        n.now,
 		Failover:   elector.Settings{Failover: true},
+		Barred:     func() string { why, _ := n.barred.Load().(string); return why },
 		Configured: []elector.Configured{{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}},
 	})
 	var tasks sync.WaitGroup
