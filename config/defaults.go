@@ -107,7 +107,8 @@ func (c *Config) fillIn(getenv func(string) string, found *findings) {
 		})
 	}
 	c.Database.SSLMode = c.Database.sslMode()
-	if c.Raft.Name == "" {
+	c.Raft.Named = c.Raft.Name != ""
+	if !c.Raft.Named {
 		name, err := os.Hostname()
 		if err != nil {
 			found.add(keyPath("raft", "name"), "not set, and the host has no name to take its place: %v", err)

@@ -32,6 +32,12 @@ type Raft struct {
 	SecretFile string `toml:"secret_file"`
 	// Secret is what SecretFile holds.
 	Secret Secret `toml:"-"`
+	// BeginWithoutPostgres lets a new cluster begin, and define virtual storages, while Postgres
+	// cannot be asked whether another cluster has claimed them. It has no effect on what is claimed.
+	// Default false: a new cluster waits for Postgres.
+	BeginWithoutPostgres bool `toml:"begin_without_postgres"`
+	// Named tells that the text gives the name.
+	Named bool `toml:"-"`
 	// Peers are the instances of the cluster; Name says which one is this one,
 	// which may be left out. With this one they are 3 or 5.
 	Peers []Peer `toml:"peer"`

@@ -23,6 +23,9 @@ type Services struct {
 	Lease func(ctx context.Context, from peer.Addr, stream LeaseServer) error
 	// LeaseLeft is what is left of this instance's lease, for people. Nil: none.
 	LeaseLeft func() time.Duration
+	// Problem is why this instance does not serve, for people; "" if nothing keeps it. Nil: nothing
+	// does.
+	Problem func() string
 	// Register adds services of the daemon's own, which peers reach through
 	// LeaderConn. Nil adds none.
 	Register func(grpc.ServiceRegistrar)

@@ -65,6 +65,8 @@ type InstanceStatus struct {
 	Profile Profile
 	// LeaseLeft is what is left of its lease.
 	LeaseLeft time.Duration
+	// Problem is why the instance does not serve, empty if nothing keeps it.
+	Problem string
 	// NotMember tells that the settings list it as a peer and it is no member: it was
 	// removed, or has not joined yet.
 	NotMember bool
@@ -83,6 +85,9 @@ func (n *Node) ownStatus() InstanceStatus {
 	}
 	if n.services.LeaseLeft != nil {
 		s.LeaseLeft = n.services.LeaseLeft()
+	}
+	if n.services.Problem != nil {
+		s.Problem = n.services.Problem()
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,18 +69,19 @@ func (d *daemon) run(ctx context.Context) (err error) {
 			l.close(d.log)
 		}
 	}()
-	node, err := d.openNode(ctx, registry)
+	owned := newClaims(d.cfg, db, d.log)
+	node, err := d.openNode(ctx, registry, owned)
 	if err != nil {
 		return err
 	}
-	parts, err := d.assemble(ctx, registry, db, node, clients)
+	parts, err := d.assemble(ctx, registry, db, node, clients, owned)
 	if err != nil {
 		return errors.Join(err, node.Close())
 	}
 	return runAll(ctx, d.log, parts)
 }
 
-func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer) (*consensus.Node, error) {
+func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer, owned *claims) (*consensus.Node, error) {
 	raft := d.cfg.Raft
 	var peers []consensus.Peer
 	for _, p := range raft.Others() {
@@ -87,7 +89,7 @@ func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer) (
 	}
 	return consensus.Open(ctx, consensus.Config{
 		DataDir: raft.DataDir, Profile: consensus.Profile(raft.Profile),
-		Name: raft.Name, Version: d.version,
+		Name: raft.Name, Named: raft.Named, Version: d.version, MayBegin: owned.mayBegin,
 		Address:    clientAddress(d.cfg),
 		ListenAddr: raft.ListenAddr, AdvertiseAddr: raft.AdvertisedAddr(), Peers: peers,
 		Credentials: peer.Credentials{
@@ -99,7 +101,7 @@ func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer) (
 
 // assemble makes the parts of the instance and puts them in the order in which
 // they start. Each uses only what stands before it.
-func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db *postgres.DB, node *consensus.Node, clients []clientListener) ([]part, error) {
+func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db *postgres.DB, node *consensus.Node, clients []clientListener, owned *claims) ([]part, error) {
 	cfg, log := d.cfg, d.log
 	votes := transaction.NewManager(node.Incarnation, log, registry)
 	storages, err := storage.New(targets(cfg), log, storage.NewMetrics(registry), storage.Config{
@@ -113,7 +115,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	if err != nil {
 		return nil, err
 	}
-	talks := session.New(node, sights{storages}, d.session())
+	barred := func() string { return cmp.Or(node.Barred(), owned.barred()) }
+	talks := session.New(node, sights{storages}, d.session(barred))
+	owned.view, owned.leads = node.View, talks.Leads
 	if err := registry.Register(talks.Collector()); err != nil {
 		return nil, fmt.Errorf("register the metrics of the session: %w", err)
 	}
@@ -151,6 +155,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	node.Provide(consensus.Services{
 		Lease:     talks.Serve,
 		LeaseLeft: func() time.Duration { return talks.Lease().Left(talks.Now()) },
+		Problem:   barred,
 		Register:  peers.Register,
 	})
 	server, err := proxy.New(proxy.Deps{
@@ -172,7 +177,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, err
 	}
 
-	ready := newReadiness(func() error { return leased(intents) })
+	start := &starting{node: node.Waiting}
+	ready := newReadiness(start.why, func() error { return leased(intents, barred) })
 	var parts []part
 	if cfg.PrometheusListenAddr != "" {
 		listener, err := listen(ctx, "tcp", cfg.PrometheusListenAddr)
@@ -193,11 +199,12 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 				return ctx.Err()
 			}
 		}},
+		owned.part(),
 		part{name: "connections to storages", run: storages.Run, ready: func(ctx context.Context) error {
 			return triedStorages(ctx, storages)
 		}},
 		part{name: "session", run: talks.Run, ready: func(ctx context.Context) error {
-			return agreed(ctx, node, cfg, storages.States)
+			return start.agreed(ctx, node, cfg, storages.States, log)
 		}},
 		part{name: "ledger", run: intents.Run},
 		part{name: "migrations", run: func(ctx context.Context) error { return migrate(ctx, db, log) }},
@@ -218,7 +225,7 @@ func (d *daemon) channels() channel.Config {
 	return channel.Config{Window: y.MaximumStreamWindowSizeBytes, Backlog: int(y.AcceptBacklog), Logger: d.log}
 }
 
-func (d *daemon) session() session.Config {
+func (d *daemon) session(barred func() string) session.Config {
 	f := d.cfg.Failover
 	return session.Config{
 		Now: lease.Now,
@@ -227,6 +234,7 @@ func (d *daemon) session() session.Config {
 			ReturnAfter: time.Duration(f.ReturnAfter), ReturnAfterMax: time.Duration(f.ReturnAfterMax), RetireAfter: time.Duration(f.RetireAfter),
 		},
 		Configured: configured(d.cfg), Fingerprint: fingerprint(d.cfg),
+		Barred:    barred,
 		ReportAge: time.Duration(d.cfg.Detection.ReportAge), Hold: time.Duration(f.HoldDeadline), Logger: d.log,
 	}
 }

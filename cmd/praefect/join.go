@@ -193,6 +193,9 @@ func gateError(err error) error {
 func adminLocal(node *consensus.Node, talks *session.Session) func() admin.Local {
 	return func() admin.Local {
 		local := admin.Local{Warnings: talks.Alarms()}
+		if why := talks.Barred(); why != "" {
+			local.Warnings = append([]string{why}, local.Warnings...)
+		}
 		if leader, err := node.Leader(); err == nil {
 			local.Leader = leader.Name
 		}

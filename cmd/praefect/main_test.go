@@ -61,7 +61,8 @@ type settings struct {
 // write writes the settings to a file and returns its path.
 func (s settings) write(t *testing.T) string {
 	t.Helper()
-	if s.database == "" {
+	away := s.database == "" // then a new cluster begins without Postgres
+	if away {
 		s.database = "host = \"127.0.0.1\"\nport = 1\nsslmode = \"disable\"\nconnect_timeout = \"1s\""
 	}
 	if s.nodes == nil {
@@ -71,8 +72,8 @@ func (s settings) write(t *testing.T) string {
 		s.listen = "127.0.0.1:0"
 	}
 	dir := t.TempDir()
-	text := s.top + fmt.Sprintf("listen_addr = %q\nprometheus_listen_addr = \"127.0.0.1:0\"\n[logging]\nformat = \"json\"\n[raft]\ndata_dir = %q\n[database]\n%s\n%s",
-		s.listen, filepath.Join(dir, "raft"), s.database, s.more)
+	text := s.top + fmt.Sprintf("listen_addr = %q\nprometheus_listen_addr = \"127.0.0.1:0\"\n[logging]\nformat = \"json\"\n[raft]\ndata_dir = %q\nbegin_without_postgres = %v\n[database]\n%s\n%s",
+		s.listen, filepath.Join(dir, "raft"), away, s.database, s.more)
 	for _, vs := range []string{"default", "other"} {
 		text += fmt.Sprintf("[[virtual_storage]]\nname = %q\n", vs)
 		for i, address := range s.nodes {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -96,7 +97,7 @@ func describeInstance(s consensus.InstanceStatus, committed uint64) admin.Instan
 	i := admin.Instance{
 		Name: s.Name, ID: s.ID, Addr: s.Address, ClientAddr: s.ClientAddress, Voter: s.Voter, Version: s.Version,
 		AppliedIndex: s.AppliedIndex, Behind: max(committed, s.AppliedIndex) - s.AppliedIndex,
-		LeaseMillis: s.LeaseLeft.Milliseconds(), Error: s.Err,
+		LeaseMillis: s.LeaseLeft.Milliseconds(), Error: cmp.Or(s.Err, s.Problem),
 	}
 	switch {
 	case s.NotMember:

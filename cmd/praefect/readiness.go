@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,8 +23,11 @@ var (
 var errNoLease = errors.New("no lease: this instance does not hear from a majority of the others")
 
 // leased says why an instance may not route requests by the agreed state now, or
-// nil: it has no lease, or its view is older than that of the lease.
-func leased(intents *ledger.Ledger) error {
+// nil: it may take no lease, has none, or its view is older than that of the lease.
+func leased(intents *ledger.Ledger, barred func() string) error {
+	if why := barred(); why != "" {
+		return errors.New(why)
+	}
 	if _, ok := intents.Reading(); !ok {
 		return errNoLease
 	}
@@ -49,13 +55,40 @@ type agreer interface {
 	Changed() <-chan struct{}
 }
 
-// agreed waits until the virtual storages of the settings, and the disks of the
-// storages that are reached, are in the replicated state: requests that come
-// before would find names unknown that the operator has configured.
-func agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []storage.Reach) error {
+// starting is what a start waits for.
+type starting struct {
+	// node says why the instance has not come to a cluster yet, "" if it has.
+	node func() string
+	// missing is what the replicated state lacks, nil if nothing was looked for yet.
+	missing atomic.Pointer[string]
+}
+
+// why says what the start waits for, "" if there is nothing to say.
+func (s *starting) why() string {
+	if why := s.node(); why != "" {
+		return why
+	}
+	if missing := s.missing.Load(); missing != nil {
+		return *missing
+	}
+	return ""
+}
+
+// agreed waits until the replicated state has virtual storages of the settings, and the disks of
+// the storages that are reached: requests that come before would find names unknown that the
+// operator has configured. A virtual storage that the state lacks beside others keeps nobody
+// from using those.
+func (s *starting) agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []storage.Reach, log *slog.Logger) error {
 	for {
 		changed := node.Changed()
-		if isAgreed(node.View(), cfg, reached()) {
+		view := node.View()
+		missing := notAgreed(view, cfg, reached())
+		s.missing.Store(&missing)
+		if missing == "" {
+			if lacking := undefined(view, cfg); len(lacking) > 0 {
+				log.WarnContext(ctx, "virtual storages of the settings are not defined yet, and requests for them fail; they are when every instance has them in its settings",
+					"virtual_storage", strings.Join(lacking, ", "))
+			}
 			return nil
 		}
 		select {
@@ -66,30 +99,45 @@ func agreed(ctx context.Context, node agreer, cfg *config.Config, reached func()
 	}
 }
 
-func isAgreed(view *state.State, cfg *config.Config, reached []storage.Reach) bool {
+// undefined are the virtual storages of the settings that the state lacks.
+func undefined(view *state.State, cfg *config.Config) []string {
+	var names []string
 	for _, c := range cfg.VirtualStorages {
 		if view.VirtualStorage(c.Name) == nil {
-			return false
+			names = append(names, c.Name)
 		}
+	}
+	return names
+}
+
+// notAgreed says what the state lacks before requests can be served, "" if nothing.
+func notAgreed(view *state.State, cfg *config.Config, reached []storage.Reach) string {
+	if lacking := undefined(view, cfg); len(lacking) == len(cfg.VirtualStorages) {
+		return "no virtual storage of the settings is defined yet: " + strings.Join(lacking, ", ")
 	}
 	for _, r := range reached {
 		vs := view.VirtualStorage(r.VirtualStorage)
+		if vs == nil {
+			continue
+		}
 		if st := vs.Storage(r.Storage); r.Reachable && st != nil && st.FilesystemID == "" {
-			return false
+			return fmt.Sprintf("the disk of storage %q of %q is not agreed on yet", r.Storage, r.VirtualStorage)
 		}
 	}
-	return true
+	return ""
 }
 
 // readiness is what a load balancer is told.
 type readiness struct {
 	phase atomic.Pointer[error] // why the daemon as a whole takes no requests; nil if it does
+	// starting says what the start waits for, "" if there is nothing to say.
+	starting func() string
 	// node says why the replicated state cannot be used now, or nil.
 	node func() error
 }
 
-func newReadiness(node func() error) *readiness {
-	r := &readiness{node: node}
+func newReadiness(starting func() string, node func() error) *readiness {
+	r := &readiness{starting: starting, node: node}
 	r.phase.Store(&errStarting)
 	return r
 }
@@ -97,6 +145,9 @@ func newReadiness(node func() error) *readiness {
 // check says why this instance should get no requests now, or nil.
 func (r *readiness) check() error {
 	if phase := r.phase.Load(); phase != nil {
+		if why := r.starting(); *phase == errStarting && why != "" {
+			return fmt.Errorf("%w: %s", errStarting, why)
+		}
 		return *phase
 	}
 	return r.node()

@@ -15,9 +15,14 @@ import (
 func TestReadiness_followsTheDaemon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var node error
-		r := newReadiness(func() error { return node })
+		waits := ""
+		r := newReadiness(func() string { return waits }, func() error { return node })
 		if got := r.check(); got != errStarting {
 			t.Errorf("before the start: got %v", got)
+		}
+		waits = "peers are missing"
+		if got := r.check(); !errors.Is(got, errStarting) || got.Error() != "starting: peers are missing" {
+			t.Errorf("while it waits for something: got %v", got)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -42,7 +47,7 @@ func TestReadiness_followsTheDaemon(t *testing.T) {
 	})
 }
 
-func TestIsAgreed(t *testing.T) {
+func TestNotAgreed(t *testing.T) {
 	view := &state.State{VirtualStorages: []state.VirtualStorage{{Name: "default", Succession: []state.Storage{
 		{Name: "known", FilesystemID: "disk"}, {Name: "new"},
 	}}}}
@@ -50,13 +55,14 @@ func TestIsAgreed(t *testing.T) {
 		name       string
 		configured []string
 		seen       []string
-		want       bool
+		want       string
 	}{
-		{"nothing is reached", []string{"default"}, nil, true},
-		{"a known disk", []string{"default"}, []string{"known"}, true},
-		{"a new disk", []string{"default"}, []string{"known", "new"}, false},
-		{"a storage that the cluster refused", []string{"default"}, []string{"refused"}, true},
-		{"a new virtual storage", []string{"default", "other"}, nil, false},
+		{"nothing is reached", []string{"default"}, nil, ""},
+		{"a known disk", []string{"default"}, []string{"known"}, ""},
+		{"a new disk", []string{"default"}, []string{"known", "new"}, `the disk of storage "new" of "default" is not agreed on yet`},
+		{"a storage that the cluster refused", []string{"default"}, []string{"refused"}, ""},
+		{"one more virtual storage", []string{"default", "other"}, []string{"known"}, ""},
+		{"only new virtual storages", []string{"new", "other"}, nil, "no virtual storage of the settings is defined yet: new, other"},
 	} {
 		cfg := &config.Config{}
 		for _, name := range row.configured {
@@ -66,8 +72,8 @@ func TestIsAgreed(t *testing.T) {
 		for _, name := range row.seen {
 			seen = append(seen, storage.Reach{VirtualStorage: "default", Storage: name, Reachable: true})
 		}
-		if got := isAgreed(view, cfg, seen); got != row.want {
-			t.Errorf("%s: got %v, want %v", row.name, got, row.want)
+		if got := notAgreed(view, cfg, seen); got != row.want {
+			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
 		}
 	}
 }
