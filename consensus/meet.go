@@ -148,3 +148,44 @@ func (n *Node) tellForeign(ctx context.Context) bool {
 	}
 	return why != ""
 }
+
+// PeerCluster is what a listed peer says of its cluster.
+type PeerCluster struct {
+	Name string
+	// Cluster is the peer's cluster if it is not that of the data directory; else it is empty.
+	Cluster string
+	// Err is why the peer was not reached, or did not say it.
+	Err error
+}
+
+// AskClusters asks the listed peers which cluster they belong to, for an instance whose data
+// directory no process has.
+func AskClusters(ctx context.Context, c Config, d Directory) ([]PeerCluster, error) {
+	if len(c.Peers) == 0 {
+		return nil, nil
+	}
+	t, err := peer.Dialler(peer.Config{
+		Name: c.Name, ID: d.ID, Credentials: c.Credentials, Cluster: func() string { return d.ClusterID },
+		Admit: func(string, string) bool { return true }, Logger: c.Logger, Dial: c.dial,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask the listed peers for their cluster: %w", err)
+	}
+	answers := make([]PeerCluster, len(c.Peers))
+	var all sync.WaitGroup
+	for i, p := range c.Peers {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			answers[i] = PeerCluster{Name: p.Name}
+			_, err := t.Meet(ctx, p.Addr, p.Name)
+			if other, ok := errors.AsType[*peer.OtherCluster](err); ok {
+				answers[i].Cluster = other.Cluster
+			} else {
+				answers[i].Err = err
+			}
+		})
+	}
+	all.Wait()
+	return answers, t.Close()
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"praefect/config"
 	"praefect/fsm/state"
@@ -18,11 +19,21 @@ func checks(cfg *config.Config, db *postgres.DB, view func() *state.State) []che
 			return dialAll(ctx, &lines{write: func(string) error { return nil }}, servers(cfg))
 		}),
 		check.Database(db.Probe),
+		check.Ours(func(ctx context.Context) error { return upstream(ctx, db) }),
 	}
 	if view != nil {
 		list = append(list, check.Unavailable(func(context.Context) (int, error) { return unavailable(view()), nil }))
 	}
 	return list
+}
+
+// upstream says whether the database is one that no cluster begins with. What cannot be found out because Postgres is away
+// is no finding: other checks tell of that.
+func upstream(ctx context.Context, db *postgres.DB) error {
+	if err := db.CheckUpstream(ctx); errors.Is(err, postgres.ErrUpstream) {
+		return err
+	}
+	return nil
 }
 
 func pendingMigrations(ctx context.Context, db *postgres.DB) (n int, err error) {

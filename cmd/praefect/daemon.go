@@ -82,21 +82,27 @@ func (d *daemon) run(ctx context.Context) (err error) {
 }
 
 func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer, owned *claims) (*consensus.Node, error) {
-	raft := d.cfg.Raft
+	c := nodeConfig(d.cfg, d.log)
+	c.Version, c.MayBegin, c.Registerer = d.version, owned.mayBegin, registry
+	return consensus.Open(ctx, c)
+}
+
+// nodeConfig is what the settings say of this instance and its peers.
+func nodeConfig(cfg *config.Config, log *slog.Logger) consensus.Config {
+	raft := cfg.Raft
 	var peers []consensus.Peer
 	for _, p := range raft.Others() {
 		peers = append(peers, consensus.Peer{Name: p.Name, Addr: p.Addr})
 	}
-	return consensus.Open(ctx, consensus.Config{
+	return consensus.Config{
 		DataDir: raft.DataDir, Profile: consensus.Profile(raft.Profile),
-		Name: raft.Name, Named: raft.Named, Version: d.version, MayBegin: owned.mayBegin,
-		Address:    clientAddress(d.cfg),
+		Name: raft.Name, Named: raft.Named, Address: clientAddress(cfg),
 		ListenAddr: raft.ListenAddr, AdvertiseAddr: raft.AdvertisedAddr(), Peers: peers,
 		Credentials: peer.Credentials{
 			CertificatePath: raft.CertificatePath, KeyPath: raft.KeyPath, CAPath: raft.CAPath, Secret: raft.Secret.Reveal(),
 		},
-		Logger: d.log, Registerer: registry,
-	})
+		Logger: log,
+	}
 }
 
 // assemble makes the parts of the instance and puts them in the order in which

@@ -79,11 +79,13 @@ func (p *program) root() *cli.Command {
 			{Name: "serve", Usage: "run the daemon; the default", Action: p.serve},
 			p.acceptDataloss(),
 			p.check(),
+			p.claim(),
 			p.configuration(),
 			p.dataloss(),
 			p.dialNodes(),
 			p.listStorages(),
 			p.metadata(),
+			p.raft(),
 			p.removeRepository(),
 			p.sqlPing(),
 			p.sqlMigrate(),
@@ -106,6 +108,17 @@ func (p *program) printVersion(_ context.Context, cmd *cli.Command) error {
 		return err
 	}
 	return p.println("Praefect, version " + p.version)
+}
+
+// groupHelp ends a command line that names a group of commands, and none of them.
+func groupHelp(_ context.Context, cmd *cli.Command) error {
+	if name := cmd.Args().First(); name != "" {
+		return coded{exitUsage, fmt.Errorf("there is no command %q; see %s -help", name, cmd.FullName())}
+	}
+	if err := cli.ShowSubcommandHelp(cmd); err != nil {
+		return fmt.Errorf("print the help: %w", err)
+	}
+	return coded{code: exitUsage}
 }
 
 // noArguments refuses positional arguments, which no command takes.

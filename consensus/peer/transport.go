@@ -101,6 +101,20 @@ func Listen(ctx context.Context, c Config) (*Transport, error) {
 	return t, nil
 }
 
+// Dialler returns a Transport without a port: it only connects, and is closed, not run.
+func Dialler(c Config) (*Transport, error) {
+	c.Listen = func(context.Context, string) (Listener, error) { return noPort{}, nil }
+	return Listen(context.Background(), c)
+}
+
+// noPort is the port of a Transport that only connects.
+type noPort struct{}
+
+func (noPort) Accept() (net.Conn, error)   { return nil, errClosed }
+func (noPort) Close() error                { return nil }
+func (noPort) Addr() net.Addr              { return advertised("") }
+func (noPort) SetDeadline(time.Time) error { return nil }
+
 // AdvertiseAddr returns the host:port at which others reach this instance.
 func (t *Transport) AdvertiseAddr() string { return t.config.AdvertiseAddr }
 

@@ -108,6 +108,17 @@ func Storages(dial func(ctx context.Context) error) Check {
 	}
 }
 
+// Ours asks whether the database is one that this release can begin with: not that of an upstream Praefect that it
+// cannot take over from.
+func Ours(look func(ctx context.Context) error) Check {
+	return Check{
+		Name:        "database is not an upstream Praefect's",
+		Description: "no upstream Praefect keeps repositories in this database under paths of its own",
+		Severity:    Fatal,
+		Run:         look,
+	}
+}
+
 // Database asks whether Postgres can be read and written. Only the queue of repair work is in it.
 func Database(probe func(ctx context.Context) error) Check {
 	return Check{

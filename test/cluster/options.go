@@ -54,7 +54,8 @@ type Options struct {
 	// client certificate.
 	PostgresTLS bool
 	// WithoutPostgres starts the instances while their Postgres is down: it is
-	// prepared and stopped before. Cluster.Postgres.Start brings it up.
+	// prepared and stopped before, and their settings let them begin without it.
+	// Cluster.Postgres.Start brings it up.
 	WithoutPostgres bool
 
 	// Detached leaves all processes running when their owner ends, with Postgres

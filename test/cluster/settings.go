@@ -63,6 +63,9 @@ func (c *Cluster) writeConfig(i *Instance) error {
 // secret.
 func (c *Cluster) raftSettings(i *Instance) table {
 	settings := table{"name": i.Label(), "data_dir": i.RaftDir}
+	if c.options.WithoutPostgres {
+		settings["begin_without_postgres"] = true
+	}
 	if len(c.Instances) < 2 {
 		return settings
 	}
