@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -107,7 +108,8 @@ func (c Client) greet(conn net.Conn) (*yamux.Session, *yamux.Stream, error) {
 	if _, err := io.WriteString(conn, backchannelMagic); err != nil {
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNotSpoken, err)
 	}
-	mux, err := yamux.Client(&joining{Conn: conn}, c.Config.clientMux())
+	cfg := c.Config.clientMux()
+	mux, err := yamux.Client(inspect(&joining{Conn: conn}, cfg.MaxStreamWindowSize), cfg)
 	if err != nil {
 		return nil, nil, fmt.Errorf("begin a multiplexed session: %w", err)
 	}
@@ -126,7 +128,21 @@ type dialed struct {
 	server   *grpc.Server // nil: no calls are answered
 	listener *streamListener
 	running  sync.WaitGroup
+	sorting  atomic.Int32 // streams of which it is not known yet what they are for
+	calling  atomic.Int32 // streams that the server has
 }
+
+const (
+	// maxSorting bounds the streams of the other side of which it is not known yet
+	// what they are for. A sidechannel stops counting when it is found; those are
+	// bounded by the calls that wait for one.
+	maxSorting = 256
+	// maxCalling bounds the streams on which the other side makes calls. It needs one.
+	maxCalling = 64
+)
+
+// errTooManyStreams tells that the other side opens streams without end.
+var errTooManyStreams = errors.New("the other side has too many streams open")
 
 func (d *dialed) start() {
 	if d.client.Server != nil {
@@ -149,9 +165,17 @@ func (d *dialed) stop() {
 func (d *dialed) accept() {
 	for !d.mux.IsClosed() {
 		stream, err := d.mux.AcceptStream()
-		if err == nil {
-			d.running.Go(func() { d.route(stream) })
+		if err != nil {
+			continue
 		}
+		if d.sorting.Add(1) > maxSorting {
+			d.client.Config.log().Printf("session ended: %v", errTooManyStreams)
+			_ = d.mux.Close() // always nil
+		}
+		d.running.Go(func() {
+			defer d.sorting.Add(-1)
+			d.route(stream)
+		})
 	}
 }
 
@@ -189,7 +213,17 @@ func (d *dialed) dispatch(stream *yamux.Stream) error {
 		return fmt.Errorf("nobody waits for sidechannel %d", id)
 	case d.listener == nil:
 		return errors.New("calls are not answered here")
-	case !d.listener.hand(&replayed{Conn: stream, head: head[:]}):
+	}
+	if d.calling.Add(1) > maxCalling {
+		d.calling.Add(-1)
+		return errTooManyStreams
+	}
+	counted := newEnding(&replayed{Conn: stream, head: head[:]}, func() {
+		d.calling.Add(-1)
+		_ = stream.Close() // always nil
+	})
+	if !d.listener.hand(counted) {
+		_ = counted.Close() // always nil
 		return net.ErrClosed
 	}
 	return nil

@@ -26,6 +26,8 @@ const (
 	// jamTimeout is how long a connection may take nothing at all before a write
 	// to one of its streams fails. Nothing else interrupts such a write.
 	jamTimeout = 30 * time.Second
+	// readerTimeout is how long a client may take nothing of its sidechannel.
+	readerTimeout = 10 * time.Minute
 	// A side that has closed a stream waits so long for the other to close it,
 	// too; then it is reset. The client closes when it has read what there was, so
 	// that it need not wait; but what it has yet to read when the server closes a

@@ -16,8 +16,10 @@ var errCut = errors.New("the sidechannel was cut off, because its call has ended
 // end is one end of a sidechannel. One goroutine at a time may read from it, and
 // one write to it.
 type end struct {
-	stream  *yamux.Stream
-	gone    atomic.Bool // set by cut
+	stream *yamux.Stream
+	gone   atomic.Bool // set by cut
+	// stall, if not zero, is how long the other side may take nothing of what is written.
+	stall   time.Duration
 	lastSet atomic.Bool // set by last
 }
 
@@ -46,7 +48,12 @@ func (e *end) readRaw(p []byte) (int, error) {
 
 // writeRaw writes what is to be on the wire.
 func (e *end) writeRaw(p []byte) (int, error) {
-	if e.gone.Load() {
+	if e.stall > 0 {
+		if err := e.stream.SetWriteDeadline(time.Now().Add(e.stall)); err != nil {
+			return 0, err
+		}
+	}
+	if e.gone.Load() { // after the deadline was set, which cut sets, too
 		return 0, errCut
 	}
 	n, err := e.stream.Write(p)

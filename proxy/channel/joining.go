@@ -31,13 +31,22 @@ func (j *joining) Write(p []byte) (int, error) {
 	return int(max(n, 0)), err
 }
 
+// buffersWriter is a connection around one that can take several buffers at once.
+type buffersWriter interface {
+	WriteBuffers(*net.Buffers) (int64, error)
+}
+
 // writeFrame writes the header and its body.
 func (j *joining) writeFrame(body []byte) (int64, error) {
-	switch j.Conn.(type) {
+	switch conn := j.Conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
 		j.parts = [2][]byte{j.header, body}
 		both := net.Buffers(j.parts[:])
 		return both.WriteTo(j.Conn)
+	case buffersWriter:
+		j.parts = [2][]byte{j.header, body}
+		both := net.Buffers(j.parts[:])
+		return conn.WriteBuffers(&both)
 	}
 	// Any other, as TLS, would write the parts one by one.
 	j.whole = append(append(j.whole[:0], j.header...), body...)

@@ -52,6 +52,7 @@ func Open(ctx context.Context) (*ServerEnd, error) {
 		_ = s.Close()
 		return nil, fmt.Errorf("open sidechannel %d: %w", id, err)
 	}
+	s.stall = readerTimeout
 	return s, nil
 }
 

@@ -53,7 +53,7 @@ func (c serverCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 	if string(head[:]) != backchannelMagic {
 		return &replayed{Conn: conn, head: head[:]}, info, nil
 	}
-	mux, err := yamux.Server(&joining{Conn: conn}, c.cfg.serverMux())
+	mux, err := yamux.Server(inspect(&joining{Conn: conn}, maxClientFrame), c.cfg.serverMux())
 	if err != nil {
 		return nil, nil, fmt.Errorf("begin a multiplexed session: %w", err)
 	}
