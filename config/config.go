@@ -63,6 +63,8 @@ type Config struct {
 	Detection Detection `toml:"detection"`
 	// Yamux bounds the channels multiplexed on one connection.
 	Yamux Yamux `toml:"yamux"`
+	// Limits bound what clients may cost.
+	Limits Limits `toml:"limits"`
 	// Raft is this instance's part in the replicated state.
 	Raft Raft `toml:"raft"`
 	// Admin is what an operator must present to change the cluster.
@@ -144,6 +146,9 @@ func slogLevel(name string) (slog.Level, bool) {
 
 // Prometheus shapes the metrics.
 type Prometheus struct {
+	// PProf serves /debug/pprof beside /metrics: profiles of the process, for whoever
+	// reaches that port. Default false.
+	PProf bool `toml:"pprof"`
 	// ScrapeTimeout bounds what a scrape asks of Postgres. Default 10s.
 	ScrapeTimeout Duration `toml:"scrape_timeout"`
 	// GRPCLatencyBuckets are the upper bounds, in seconds and rising, of the
@@ -161,6 +166,20 @@ type Yamux struct {
 	// AcceptBacklog is how many channels of a connection may wait to be accepted. Default 256,
 	// minimum 1.
 	AcceptBacklog int `toml:"accept_backlog"`
+}
+
+// Limits bound what clients may cost; see docs/security.md.
+type Limits struct {
+	// MaxConcurrentStreams is how many calls one connection may have under way; more
+	// wait at the client. Default 1000.
+	MaxConcurrentStreams uint32 `toml:"max_concurrent_streams"`
+	// MaxConnections is how many connections clients may have open. It is never more
+	// than three quarters of the files that the process may open. When it is reached
+	// the oldest connection that has shown no token is dropped. Default 10000.
+	MaxConnections int `toml:"max_connections"`
+	// SendStallTimeout ends a call whose client takes nothing of a stream for so long.
+	// Default 10m.
+	SendStallTimeout Duration `toml:"send_stall_timeout"`
 }
 
 // Admin is the secret of operators.

@@ -69,8 +69,9 @@ func defaults() Config {
 			Silence:       Duration(1500 * time.Millisecond),
 			ReportAge:     Duration(300 * time.Millisecond),
 		},
-		Yamux: Yamux{MaximumStreamWindowSizeBytes: 256 << 10, AcceptBacklog: 256},
-		Raft:  Raft{Profile: "fast"},
+		Yamux:  Yamux{MaximumStreamWindowSizeBytes: 256 << 10, AcceptBacklog: 256},
+		Limits: Limits{MaxConcurrentStreams: 1000, MaxConnections: 10_000, SendStallTimeout: Duration(10 * time.Minute)},
+		Raft:   Raft{Profile: "fast"},
 	}
 }
 

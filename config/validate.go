@@ -40,6 +40,8 @@ func (c *Config) validate(found *findings) {
 	atLeast(found, keyPath("replication", "parallel_storage_processing_workers"), c.Replication.ParallelStorageProcessingWorkers, 1)
 	atLeast(found, keyPath("replication", "attempts"), c.Replication.Attempts, 1)
 	atLeast(found, keyPath("yamux", "maximum_stream_window_size_bytes"), c.Yamux.MaximumStreamWindowSizeBytes, minStreamWindowBytes)
+	atLeast(found, keyPath("limits", "max_concurrent_streams"), c.Limits.MaxConcurrentStreams, 1)
+	atLeast(found, keyPath("limits", "max_connections"), c.Limits.MaxConnections, 10)
 	atLeast(found, keyPath("yamux", "accept_backlog"), c.Yamux.AcceptBacklog, minAcceptBacklog)
 }
 
@@ -57,6 +59,7 @@ func (c *Config) checkTimes(found *findings) {
 	positive(found, keyPath("replication", "copy_timeout"), c.Replication.CopyTimeout)
 	positive(found, keyPath("replication", "retry_min"), c.Replication.RetryMin)
 	positive(found, keyPath("consistency", "write_timeout"), c.Consistency.WriteTimeout)
+	positive(found, keyPath("limits", "send_stall_timeout"), c.Limits.SendStallTimeout)
 	positive(found, keyPath("detection", "probe_interval"), c.Detection.ProbeInterval)
 	positive(found, keyPath("detection", "probe_timeout"), c.Detection.ProbeTimeout)
 	positive(found, keyPath("detection", "silence"), c.Detection.Silence)

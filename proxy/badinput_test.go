@@ -171,13 +171,17 @@ func TestServer_foreignMetadataDoesNotReachStorages(t *testing.T) {
 		seen <- md
 		return true, nil
 	})
-	ctx := metadata.AppendToOutgoingContext(t.Context(), "gitaly-feature-something", "true", "gitaly-route-repository-accessor-policy", "primary-only")
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "gitaly-feature-something", "true", "gitaly-route-repository-accessor-policy", "primary-only",
+		adminHeader, "proof of an operator", passedOnHeader, "true")
 	if _, err := gitalypb.NewRepositoryServiceClient(w.conn).RepositoryExists(ctx, &gitalypb.RepositoryExistsRequest{Repository: repository("a.git")}); err != nil {
 		t.Fatal(err)
 	}
 	md := <-seen
 	if tokens := md.Get("authorization"); len(tokens) != 1 || strings.Contains(tokens[0], storage.Token(clientToken, time.Now())) {
 		t.Errorf("authorization at the storage: %q", tokens)
+	}
+	if got := append(md.Get(adminHeader), md.Get(passedOnHeader)...); len(got) > 0 {
+		t.Errorf("at the storage: %q", got)
 	}
 	if got := md.Get("gitaly-feature-something"); len(got) != 1 || got[0] != "true" {
 		t.Errorf("feature flag at the storage: %q", got)

@@ -52,7 +52,7 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 		return refused(m)
 	}
 	if !ok || m.Kind == method.Intercepted {
-		return status.Errorf(codes.Unimplemented, "method %s is not known to this version", name)
+		return status.Errorf(codes.Unimplemented, "method %s is not known to this version", cut(name))
 	}
 	call := stream.Call{Method: name, ClientStreams: m.ClientStreams, ServerStreams: m.ServerStreams}
 	first, err := stream.Peek(ss, call)
@@ -144,12 +144,17 @@ func (r *request) read() error {
 	return nil
 }
 
+// adminHeader carries the proof of operators; see package admin.
+const adminHeader = "praefect-admin-authorization"
+
 // outgoing is the context of a call to a storage: the client's metadata but not
 // its credentials, which are for us alone, and not the id of its sidechannel,
 // which means nothing elsewhere.
 func (r *request) outgoing(ctx context.Context) context.Context {
 	md, _ := metadata.FromIncomingContext(ctx) // a copy of our own
 	delete(md, "authorization")
+	delete(md, adminHeader)
+	delete(md, passedOnHeader)
 	delete(md, channel.IDHeader)
 	delete(md, "grpc-accept-encoding") // what the client can decompress; our own connection says what we can
 	delete(md, transaction.Header)     // votes are cast in transactions of ours only

@@ -5,6 +5,7 @@ import (
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 )
 
 // metrics are the proxy's own; names that upstream has are kept, because
@@ -63,4 +64,23 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 
 func (m *metrics) authentication(a Auth, outcome string) {
 	m.authenticated.WithLabelValues(strconv.FormatBool(!a.Transitioning), outcome).Inc()
+}
+
+// unknownMethod is what calls count as whose method is in no table: the names are of
+// the client's choice, and every name would be kept for as long as the process runs.
+const unknownMethod = "/unknown/unknown"
+
+// measureStream counts the streams, each under a method that is known.
+func (s *Server) measureStream() grpc.StreamServerInterceptor {
+	measure := s.metrics.grpc.StreamServerInterceptor()
+	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		if srv == nil { // no service is registered that has the method
+			if _, ok := s.methods.Lookup(info.FullMethod); !ok {
+				unknown := *info
+				unknown.FullMethod = unknownMethod
+				info = &unknown
+			}
+		}
+		return measure(srv, ss, info, handler)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"path"
 	"runtime/debug"
 	"time"
 
@@ -42,8 +41,9 @@ func callOf(ctx context.Context) *call {
 	return c
 }
 
-// observe runs handler for one call: it authenticates, catches a panic, gives
-// the error its code, and writes the one log line of the call.
+// observe runs handler for one call: it catches a panic, gives the error its code,
+// and writes the one log line of the call. The call was authenticated before there
+// was a stream; see tap.
 func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ctx context.Context) error) (err error) {
 	start := time.Now()
 	c := &call{kind: "intercepted", correlationID: correlationID(ctx)}
@@ -51,17 +51,12 @@ func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ct
 	defer func() {
 		if p := recover(); p != nil {
 			s.metrics.panics.Inc()
-			s.log.Error("panic in a call", "method", fullMethod, "correlation_id", c.correlationID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.log.Error("panic in a call", "method", cut(fullMethod), "correlation_id", c.correlationID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = status.Error(codes.Internal, "internal error; the instance's log has a line with this correlation id: "+c.correlationID)
 		}
 		s.metrics.methods.WithLabelValues(c.kind).Inc()
 		s.logCall(ctx, c, fullMethod, start, err)
 	}()
-	outcome, err := s.cfg.Auth.check(ctx, fullMethod)
-	s.metrics.authentication(s.cfg.Auth, outcome)
-	if err != nil {
-		return err
-	}
 	return toStatus(handler(ctx))
 }
 
@@ -81,7 +76,7 @@ func levelOf(code codes.Code) slog.Level {
 // logCall writes at the level of the call's code, health checks that succeed at debug.
 func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start time.Time, err error) {
 	level := levelOf(status.Code(err))
-	if err == nil && path.Dir(fullMethod)+"/" == healthPath {
+	if err == nil && fullMethod == exemptMethod {
 		level = slog.LevelDebug
 	}
 	if !s.log.Enabled(ctx, level) {
@@ -89,7 +84,7 @@ func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start 
 	}
 	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs,
-		slog.String("method", fullMethod),
+		slog.String("method", cut(fullMethod)),
 		slog.String("grpc.code", status.Code(err).String()),
 		slog.Float64("grpc.time_ms", float64(time.Since(start).Microseconds())/1000),
 		slog.String("grpc.meta.method_type", c.kind),
@@ -98,7 +93,7 @@ func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start 
 		attrs = append(attrs, slog.String("peer.address", p.Addr.String()))
 	}
 	for _, fact := range [...]struct{ key, value string }{
-		{"virtual_storage", c.virtualStorage},
+		{"virtual_storage", cut(c.virtualStorage)},
 		{"relative_path", c.relativePath},
 		{"storage", c.storage},
 	} {
@@ -107,7 +102,7 @@ func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start 
 		}
 	}
 	if err != nil {
-		attrs = append(attrs, slog.String("err", err.Error()))
+		attrs = append(attrs, slog.String("err", cutText(err.Error())))
 	}
 	s.log.LogAttrs(ctx, level, "finished call", attrs...)
 }
@@ -115,7 +110,7 @@ func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start 
 // correlationID is the client's, or a new one.
 func correlationID(ctx context.Context) string {
 	if ids := metadata.ValueFromIncomingContext(ctx, correlationHeader); len(ids) > 0 && ids[0] != "" {
-		return ids[0]
+		return cut(ids[0])
 	}
 	var id [16]byte
 	rand.Read(id[:]) // never fails
@@ -133,14 +128,8 @@ func (s *Server) observeUnary(ctx context.Context, req any, info *grpc.UnaryServ
 
 func (s *Server) observeStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return s.observe(ss.Context(), info.FullMethod, func(ctx context.Context) error {
-		return handler(srv, observedStream{ServerStream: ss, ctx: ctx})
+		observed := &observedStream{ServerStream: ss, ctx: ctx, stall: s.cfg.SendStall}
+		defer observed.end()
+		return handler(srv, observed)
 	})
 }
-
-// observedStream is a stream whose context leads to its call.
-type observedStream struct {
-	grpc.ServerStream
-	ctx context.Context
-}
-
-func (s observedStream) Context() context.Context { return s.ctx }

@@ -209,6 +209,7 @@ func dialPeer(address string, backchannel *channel.Client) (*grpc.ClientConn, er
 	return grpc.NewClient(target,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithStatsHandler(stream.StatsHandler{}),
+		grpc.WithNoProxy(), // the environment's is for other hosts
 		// A peer that does not answer is asked again soon: reads have no other.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: peerTrust, Multiplier: 1, MaxDelay: peerTrust},

@@ -171,6 +171,9 @@ func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool)
 	}
 
 	got, err := w.drive(m, messages...)
+	if m.FullName == gitalypb.InternalGitaly_WalkRepos_FullMethodName && len(got) > len(answers) {
+		got = got[:len(answers)] // behind them stands what a storage that is behind may lack
+	}
 	if err != nil || !slices.EqualFunc(got, answers, bytes.Equal) {
 		w.t.Errorf("%s: answered %x, %v; want %x", m.FullName, got, err, answers)
 		return

@@ -19,6 +19,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/channel"
 	"praefect/proxy/check"
+	"praefect/proxy/clientconn"
 	"praefect/proxy/ledger"
 	"praefect/proxy/method"
 	"praefect/proxy/router"
@@ -83,6 +84,13 @@ type Config struct {
 	// InfoTimeout bounds what the proxy asks storages on its own account; 10 s
 	// if zero.
 	InfoTimeout time.Duration
+	// Streams is how many calls one connection may have under way; 1,000 if zero.
+	Streams uint32
+	// Connections is how many connections of clients may be open; see clientconn.
+	Connections int
+	// SendStall is how long a client may take nothing of a stream before the call is
+	// ended; 10 min if zero.
+	SendStall time.Duration
 	// LatencyBuckets are the buckets of grpc_server_handling_seconds.
 	LatencyBuckets []float64
 	// Channels are the sizes of what shares a connection of a client with its
@@ -92,6 +100,16 @@ type Config struct {
 	// the process there. It may be nil.
 	Step func(name string)
 }
+
+const (
+	// defaultStreams is the default of Config.Streams.
+	defaultStreams = 1000
+	// handshakeTimeout bounds all that comes before the first call of a connection,
+	// TLS too.
+	handshakeTimeout = 10 * time.Second
+	// maxHeader bounds the headers of a call, of which GitLab's clients send a few KiB.
+	maxHeader = 128 << 10
+)
 
 // streamWorkers is how many goroutines of a listener wait for calls.
 const streamWorkers = 64
@@ -111,6 +129,9 @@ type Server struct {
 	metrics  *metrics
 	methods  *method.Table
 	health   *health.Server
+	clients  *clientconn.Set
+
+	rejections sampler
 
 	forwarder stream.Forwarder
 
@@ -126,6 +147,12 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		if deps.Methods, err = method.New(); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.Streams == 0 {
+		cfg.Streams = defaultStreams
+	}
+	if cfg.SendStall == 0 {
+		cfg.SendStall = 10 * time.Minute
 	}
 	if cfg.InfoTimeout == 0 {
 		cfg.InfoTimeout = 10 * time.Second
@@ -153,6 +180,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		metrics:  newMetrics(r, cfg.LatencyBuckets),
 		methods:  deps.Methods,
 		health:   health.NewServer(),
+		clients:  clientconn.NewSet(clientconn.Config{Limit: cfg.Connections, Trusting: cfg.Auth.Token == "", Logger: deps.Logger}),
 	}, nil
 }
 
@@ -166,7 +194,14 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		grpc.ForceServerCodecV2(stream.Codec{}),
 		grpc.UnknownServiceHandler(s.direct),
 		grpc.ChainUnaryInterceptor(s.metrics.grpc.UnaryServerInterceptor(), s.observeUnary),
-		grpc.ChainStreamInterceptor(s.metrics.grpc.StreamServerInterceptor(), s.observeStream),
+		grpc.ChainStreamInterceptor(s.measureStream(), s.observeStream),
+		// What a client costs before it has shown the token is bounded here; see
+		// docs/security.md.
+		grpc.InTapHandle(s.tap),
+		grpc.MaxConcurrentStreams(s.cfg.Streams),
+		grpc.ConnectionTimeout(handshakeTimeout),
+		grpc.MaxHeaderListSize(maxHeader),
+		grpc.SharedWriteBuffer(true), // an idle connection needs none
 		// GitLab's clients ping every 20 s; more than one in 10 s is abuse.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Minute}),
@@ -193,7 +228,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 	}
 	s.servers = append(s.servers, server)
 	s.mu.Unlock()
-	return server.Serve(countingListener{Listener: lis, accepted: s.metrics.connections.WithLabelValues(kind)})
+	return server.Serve(s.clients.Listener(lis, s.metrics.connections.WithLabelValues(kind).Inc))
 }
 
 // Shutdown stops accepting, tells clients to go elsewhere, and waits for the
@@ -231,17 +266,3 @@ func (s *Server) reacher(virtualStorage string) router.Reacher {
 }
 
 func (s *Server) intn(n int) int { return rand.IntN(n) }
-
-// countingListener counts the connections that it accepts.
-type countingListener struct {
-	net.Listener
-	accepted prometheus.Counter
-}
-
-func (l countingListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err == nil {
-		l.accepted.Inc()
-	}
-	return conn, err
-}

@@ -65,6 +65,7 @@ func (s *Server) passOn(r *request, conn *peerConn) stream.Outcome {
 	r.call.storage = conn.name
 	md, _ := metadata.FromIncomingContext(r.ctx) // a copy of our own
 	delete(md, channel.IDHeader)
+	delete(md, adminHeader)
 	md.Set(passedOnHeader, "true")
 	md.Set(correlationHeader, r.call.correlationID)
 	ctx, side, err := s.expect(metadata.NewOutgoingContext(r.ctx, md), r, &conn.sidechannels)

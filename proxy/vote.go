@@ -18,11 +18,20 @@ import (
 	"praefect/proxy/transaction/ballot"
 )
 
+const (
+	// maxVotes is how many votes a storage may wait with at once, each of them for a
+	// write that is under way.
+	maxVotes = 4096
+	// maxVote bounds a vote, which is a few hundred bytes.
+	maxVote = 64 << 10
+)
+
 // VoteServer makes the server for what a storage asks of us over its connection:
 // that its votes be counted.
 func VoteServer(votes *transaction.Manager) func(*storage.Conn) *grpc.Server {
 	return func(conn *storage.Conn) *grpc.Server {
-		server := grpc.NewServer()
+		server := grpc.NewServer(
+			grpc.MaxConcurrentStreams(maxVotes), grpc.MaxRecvMsgSize(maxVote), grpc.MaxHeaderListSize(maxVote))
 		gitalypb.RegisterRefTransactionServer(server, votes.Service(conn.Target().Storage, conn))
 		return server
 	}

@@ -46,7 +46,10 @@ type world struct {
 	conn     *grpc.ClientConn    // a client with the right token
 	dial     func(context.Context, string) (net.Conn, error)
 
-	sent *sent
+	sent     *sent
+	registry *prometheus.Registry
+	address  string        // where the instance listens on TCP
+	grace    time.Duration // of its end
 	// options are those of the calls that drive makes.
 	options []grpc.CallOption
 
@@ -133,8 +136,21 @@ func newVotingWorld(t *testing.T, newBackend func(*testing.T, string) *backend) 
 
 func newWorldOf(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool) *world {
 	t.Helper()
+	return newWorldSet(t, newBackend, voting, Config{})
+}
+
+// newWorldWith is newWorld with other settings of the server.
+func newWorldWith(t *testing.T, cfg Config) *world {
+	t.Helper()
+	return newWorldSet(t, newBackend, false, cfg)
+}
+
+func newWorldSet(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool, cfg Config) *world {
+	t.Helper()
+	cfg.Auth, cfg.WriteTimeout = Auth{Token: clientToken}, time.Minute
 	w := &world{
-		t: t, node: newNode(), session: newSession(), storages: make(map[string]*backend),
+		registry: prometheus.NewRegistry(),
+		t:        t, node: newNode(), session: newSession(), storages: make(map[string]*backend),
 		sent: &sent{Handler: stream.StatsHandler{}, count: make(map[[2]string]int)},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -185,7 +201,7 @@ func newWorldOf(t *testing.T, newBackend func(*testing.T, string) *backend, voti
 			defer w.mu.Unlock()
 			return w.peers
 		},
-	}, prometheus.NewRegistry(), Config{Auth: Auth{Token: clientToken}, WriteTimeout: time.Minute})
+	}, w.registry, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,8 +212,18 @@ func newWorldOf(t *testing.T, newBackend func(*testing.T, string) *backend, voti
 			t.Errorf("serve: %v", err)
 		}
 	})
+	public, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.address, w.grace = public.Addr().String(), 5*time.Second
+	running.Go(func() {
+		if err := w.server.Serve(public, "tcp", nil); err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), w.grace)
 		defer cancel()
 		w.server.Shutdown(ctx)
 	})

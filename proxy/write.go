@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -101,10 +102,20 @@ func notSent(ctx context.Context, o stream.Outcome) bool {
 	return !o.Sent && !o.Ended && o.ClientErr == nil && status.Code(o.Err) == codes.Unavailable && ctx.Err() == nil
 }
 
-// deadline is the request's context with a deadline in any case.
+// longestWrite is how long a write may take at least, if its client says so. Until its
+// deadline a write that ended without a status may have an effect, and its repository
+// is in doubt: no client may say that for years.
+const longestWrite = 24 * time.Hour
+
+// deadline is the request's context with a deadline in any case, not later than
+// longestWrite or the timeout from now.
 func (r *request) deadline(timeout time.Duration) (context.Context, context.CancelFunc) {
-	if _, ok := r.ctx.Deadline(); ok {
-		return r.ctx, func() {}
+	if deadline, ok := r.ctx.Deadline(); ok {
+		longest := max(timeout, longestWrite)
+		if time.Until(deadline) <= longest {
+			return r.ctx, func() {}
+		}
+		timeout = longest
 	}
 	return context.WithTimeout(r.ctx, timeout)
 }
@@ -119,7 +130,7 @@ func (r *request) scope(ctx context.Context) state.Scope {
 // with nearly the same deadline share one intent.
 func bound(d time.Duration) time.Duration {
 	rounded := time.Second
-	for rounded < d {
+	for rounded < d && rounded <= math.MaxInt64/2 {
 		rounded *= 2
 	}
 	return rounded

@@ -175,6 +175,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Copies:         cfg.Consistency.Copies,
 		Block:          cfg.Consistency.WhenShort == "block",
 		RefuseReads:    cfg.Consistency.ReadsWithoutLease == "refuse",
+		Streams:        cfg.Limits.MaxConcurrentStreams,
+		Connections:    cfg.Limits.MaxConnections,
+		SendStall:      time.Duration(cfg.Limits.SendStallTimeout),
 		LatencyBuckets: cfg.Prometheus.GRPCLatencyBuckets,
 		Channels:       d.channels(),
 		Step:           d.step,
@@ -191,7 +194,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, httpPart(listener, registry, ready.check, log))
+		parts = append(parts, httpPart(listener, registry, ready.check, cfg.Prometheus.PProf, log))
 	}
 	return append(parts,
 		part{name: "consensus", run: func(ctx context.Context) error {

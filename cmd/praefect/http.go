@@ -19,19 +19,22 @@ import (
 // httpStop bounds how long answers under way may take when the daemon ends.
 const httpStop = 2 * time.Second
 
-// httpPart serves /metrics, /db_metrics, /livez, /readyz and /debug/pprof on a listener.
+// httpPart serves /metrics, /db_metrics, /livez and /readyz on a
+// listener, and /debug/pprof if profiles are wanted.
 // ready says why the instance should get no requests now, or nil.
-func httpPart(listener net.Listener, registry *prometheus.Registry, ready func() error, log *slog.Logger) part {
+func httpPart(listener net.Listener, registry *prometheus.Registry, ready func() error, profiles bool, log *slog.Logger) part {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	mux.Handle("GET /db_metrics", promhttp.HandlerFor(repairMetrics(registry), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /livez", answer(log, func() error { return nil }))
 	mux.HandleFunc("GET /readyz", answer(log, ready))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	if profiles {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	server := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,

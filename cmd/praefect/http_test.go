@@ -50,7 +50,7 @@ func TestHTTPPart(t *testing.T) {
 			return *err
 		}
 		return nil
-	}, slog.New(slog.DiscardHandler))
+	}, true, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.run(ctx) }()
@@ -78,5 +78,23 @@ func TestHTTPPart(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("run: %v", err)
+	}
+}
+
+// TestHTTPPart_withoutProfiles: they are served only where that is set.
+func TestHTTPPart_withoutProfiles(t *testing.T) {
+	l := loopback(t)
+	p := httpPart(l, prometheus.NewRegistry(), func() error { return nil }, false, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.run(ctx) }()
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline"} {
+		if code, _ := get(t, "http://"+l.Addr().String()+path); code != http.StatusNotFound {
+			t.Errorf("%s: got %d", path, code)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -52,6 +52,7 @@ func (c *Clients) To(addr string) (grpc.ClientConnInterface, error) {
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithIdleTimeout(0),
+		grpc.WithNoProxy(), // the environment's is for other hosts
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the peer at %s: %w", addr, err)

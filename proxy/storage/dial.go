@@ -17,6 +17,10 @@ import (
 	"praefect/proxy/secure"
 )
 
+// maxHeader bounds the headers and the status of a call, of which the longest are what
+// a hook has printed. A longer one ends the call with Internal.
+const maxHeader = 128 << 10
+
 // errSpent is what a ClientConn learns when it wants a second network
 // connection. It never gets one: what was routed over the first must not
 // travel over another, behind which there may be another disk.
@@ -52,6 +56,7 @@ func newClientConn(a address, token string, cfg Config, transport credentials.Tr
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
 		grpc.WithIdleTimeout(0),
+		grpc.WithMaxHeaderListSize(maxHeader),
 		grpc.WithInitialWindowSize(cfg.StreamWindow),
 		grpc.WithInitialConnWindowSize(cfg.ConnectionWindow),
 		grpc.WithReadBufferSize(cfg.ReadBuffer),

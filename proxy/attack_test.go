@@ -1,0 +1,485 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"praefect/proxy/storage"
+	"praefect/test/gitaly/memory"
+)
+
+// attacker is a client that speaks HTTP/2 frame by frame.
+type attacker struct {
+	conn    net.Conn
+	framer  *http2.Framer
+	headers bytes.Buffer
+	encoder *hpack.Encoder
+	stream  uint32
+	gone    chan struct{} // closed when the server has closed the connection
+
+	mu   sync.Mutex
+	seen map[http2.FrameType]int // frames of the server; guarded by mu
+}
+
+// attack opens a connection to the instance.
+func (w *world) attack() *attacker {
+	w.t.Helper()
+	conn, err := net.Dial("tcp", w.address)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	a := &attacker{conn: conn, framer: http2.NewFramer(conn, conn), stream: 1, gone: make(chan struct{}), seen: make(map[http2.FrameType]int)}
+	a.encoder = hpack.NewEncoder(&a.headers)
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := a.framer.WriteSettings(); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		defer close(a.gone)
+		for {
+			frame, err := a.framer.ReadFrame()
+			if err != nil {
+				return
+			}
+			a.mu.Lock()
+			a.seen[frame.Header().Type]++
+			a.mu.Unlock()
+		}
+	}()
+	w.t.Cleanup(func() {
+		_ = conn.Close()
+		<-a.gone
+	})
+	return a
+}
+
+// open begins a call, and returns the id of its stream.
+func (a *attacker) open(method, token string) (uint32, error) {
+	a.headers.Reset()
+	fields := []hpack.HeaderField{
+		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: method},
+		{Name: ":authority", Value: "praefect"}, {Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
+	}
+	if token != "" {
+		fields = append(fields, hpack.HeaderField{Name: "authorization", Value: token})
+	}
+	for _, f := range fields {
+		if err := a.encoder.WriteField(f); err != nil {
+			return 0, err
+		}
+	}
+	id := a.stream
+	a.stream += 2
+	return id, a.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: a.headers.Bytes(), EndHeaders: true})
+}
+
+// cost is the most that an attack costs the process while it runs.
+type cost struct {
+	goroutines int
+	bytes      uint64
+}
+
+// measure runs attack, and looks all the time at what it costs beyond what was
+// there before.
+func measure(t *testing.T, attack func()) cost {
+	t.Helper()
+	usage := func() (goroutines int, inUse uint64) {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return runtime.NumGoroutine(), m.HeapInuse + m.StackInuse
+	}
+	runtime.GC()
+	goroutines, inUse := usage()
+	var most cost
+	ended, watched := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(watched)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			g, b := usage()
+			most.goroutines = max(most.goroutines, g-goroutines)
+			if b > inUse {
+				most.bytes = max(most.bytes, b-inUse)
+			}
+			select {
+			case <-tick.C:
+			case <-ended:
+				return
+			}
+		}
+	}()
+	attack()
+	close(ended)
+	<-watched
+	t.Logf("cost: %d goroutines, %.1f MB", most.goroutines, float64(most.bytes)/1e6)
+	return most
+}
+
+func (c cost) atMost(t *testing.T, goroutines int, mega uint64) {
+	t.Helper()
+	if c.goroutines > goroutines || c.bytes > mega<<20 {
+		t.Errorf("cost %d goroutines and %d bytes, the limit is %d and %d MiB", c.goroutines, c.bytes, goroutines, mega)
+	}
+}
+
+// TestAttack_rapidReset opens calls and takes them back at once, over four
+// connections.
+func TestAttack_rapidReset(t *testing.T) {
+	for _, tc := range []struct {
+		name, method string
+		token        func() string
+		calls        int // over each connection
+		goroutines   int
+	}{
+		{"without a token", gitalypb.RepositoryService_RepositoryExists_FullMethodName, func() string { return "" }, 20_000, 100},
+		{"a method that needs none", exemptMethod, func() string { return "" }, 20_000, 300},
+		{"a stream that never ends", "/grpc.health.v1.Health/Watch", func() string { return "" }, 20_000, 100},
+		{"with the token", gitalypb.RepositoryService_RepositoryExists_FullMethodName, func() string { return storage.Token(clientToken, time.Now()) }, 4000, 4100},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create("a.git")
+			measure(t, func() {
+				var running sync.WaitGroup
+				for range 4 {
+					a := w.attack()
+					running.Go(func() {
+						for range tc.calls {
+							id, err := a.open(tc.method, tc.token())
+							if err == nil {
+								err = a.framer.WriteRSTStream(id, http2.ErrCodeCancel)
+							}
+							if err != nil {
+								return // it was cut off
+							}
+						}
+					})
+				}
+				running.Wait()
+			}).atMost(t, tc.goroutines, 300)
+			w.eventually(func() error { // the attack takes all the processors there are
+				exists, err := w.exists("a.git")
+				if err == nil && !exists {
+					err = errors.New("the repository is gone")
+				}
+				return err
+			})
+		})
+	}
+}
+
+// TestAttack_unfinishedMessages announces messages of 4 MiB, and sends all of each
+// but the last byte.
+func TestAttack_unfinishedMessages(t *testing.T) {
+	for _, method := range []string{gitalypb.RepositoryService_CreateRepository_FullMethodName, exemptMethod} {
+		t.Run(method, func(t *testing.T) {
+			w := newWorld(t)
+			w.grace = 100 * time.Millisecond
+			const size, calls = 4<<20 - 5, 300
+			measure(t, func() {
+				a := w.attack()
+				_ = a.conn.SetWriteDeadline(time.Now().Add(time.Second)) // the server may read slowly
+				for range calls {
+					id, err := a.open(method, "")
+					if err != nil {
+						return
+					}
+					message := binary.BigEndian.AppendUint32([]byte{0}, size)
+					for sent := 0; sent < size; {
+						chunk := make([]byte, 16<<10)
+						chunk = append(message, chunk[:min(len(chunk)-len(message), size-sent)]...)
+						if err := a.framer.WriteData(id, false, chunk); err != nil {
+							return
+						}
+						sent, message = sent+len(chunk), nil
+					}
+				}
+			}).atMost(t, 100, 20)
+		})
+	}
+}
+
+// TestAttack_silentConnections: those that never say anything are held against a
+// limit, and a client with the token keeps its connection.
+func TestAttack_silentConnections(t *testing.T) {
+	w := newWorldWith(t, Config{Connections: 100})
+	w.create("a.git")
+	before := descriptors(t)
+	measure(t, func() {
+		var silent []net.Conn
+		for range 300 {
+			conn, err := net.Dial("tcp", w.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			silent = append(silent, conn)
+		}
+		w.eventually(func() error {
+			if all, unproved := w.server.clients.Open(); unproved > 10 || all > 20 {
+				return fmt.Errorf("%d open, %d of them unproved", all, unproved)
+			}
+			return nil
+		})
+		if exists, err := w.exists("a.git"); err != nil || !exists {
+			t.Errorf("a client with the token: got %t, %v", exists, err)
+		}
+		if n := descriptors(t); n > before+400 {
+			t.Errorf("%d file descriptors, %d before", n, before)
+		}
+		for _, conn := range silent {
+			_ = conn.Close()
+		}
+	}).atMost(t, 1500, 100)
+}
+
+// descriptors is how many files this process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+// TestAttack_endlessDeadline: a client that gives its write 292 years, and then goes,
+// leaves the repository in doubt for a day and a half at most.
+func TestAttack_endlessDeadline(t *testing.T) {
+	w := newWorld(t)
+	w.create("a.git")
+	reached := make(chan struct{})
+	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
+		close(reached)
+		<-ctx.Done()
+		return false, ctx.Err()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), math.MaxInt64)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := gitalypb.NewRepositoryServiceClient(w.conn).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{Repository: repository("a.git")})
+		done <- err
+	}()
+	<-reached // RepositoryExists: it hangs as well
+	w.storages["gitaly-1"].setHook(nil)
+	cancel()
+	<-done
+	for _, d := range []time.Duration{0, time.Second, 25 * time.Hour, math.MaxInt64 / 2, math.MaxInt64} {
+		if got := bound(d); got < time.Second || got < d/2 {
+			t.Errorf("bound(%v) = %v", d, got)
+		}
+	}
+	endless, cancel := context.WithTimeout(t.Context(), math.MaxInt64)
+	defer cancel()
+	for _, tc := range []struct{ timeout, want time.Duration }{{time.Minute, 24 * time.Hour}, {48 * time.Hour, 48 * time.Hour}} {
+		r := &request{ctx: endless}
+		bounded, cancel := r.deadline(tc.timeout)
+		defer cancel()
+		if got, _ := bounded.Deadline(); time.Until(got) > tc.want || time.Until(got) < tc.want-time.Minute {
+			t.Errorf("write timeout %v: the deadline is in %v, want %v", tc.timeout, time.Until(got), tc.want)
+		}
+		if scope := r.scope(bounded); scope.BoundMillis > (2 * tc.want).Milliseconds() {
+			t.Errorf("write timeout %v: in doubt for %d ms", tc.timeout, scope.BoundMillis)
+		}
+	}
+	if err := w.writeRef(endless, "a.git", "refs/heads/main", revision); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAttack_slowReader: a client that takes nothing of a stream loses its call, and
+// one that takes it slowly does not.
+func TestAttack_slowReader(t *testing.T) {
+	const stall = 300 * time.Millisecond
+	w := newWorldSet(t, func(t *testing.T, name string) *backend {
+		t.Helper()
+		b := &backend{}
+		server, err := memory.New(memory.Config{Storages: []string{name}, Token: storageToken, BlobSize: 32 << 20, Hook: b.ask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Server, b.serve = server, server.Run
+		return b
+	}, false, Config{SendStall: stall})
+	var log lines
+	w.server.log = slog.New(slog.NewTextHandler(&log, nil))
+	w.create("a.git")
+	get := func() gitalypb.BlobService_GetBlobClient {
+		blob, err := gitalypb.NewBlobServiceClient(w.conn).GetBlob(t.Context(), &gitalypb.GetBlobRequest{Repository: repository("a.git"), Oid: revision, Limit: -1})
+		if err == nil {
+			_, err = blob.Recv()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return blob
+	}
+	get()
+	w.eventually(func() error {
+		if len(log.with("GetBlob")) == 0 {
+			return errors.New("the call is under way")
+		}
+		return nil
+	})
+	slow := get()
+	pause := time.NewTicker(stall / 10)
+	defer pause.Stop()
+	for n := 0; ; n++ {
+		if _, err := slow.Recv(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("a slow reader: %v", err)
+		}
+		if n%100 == 0 {
+			<-pause.C
+		}
+	}
+}
+
+// TestAuth_onlyCheckIsExempt: what a load balancer asks needs no token, and nothing
+// else does.
+func TestAuth_onlyCheckIsExempt(t *testing.T) {
+	w := newWorld(t)
+	client := healthpb.NewHealthClient(w.client(nil))
+	if answer, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil || answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("Check: got %v, %v", answer, err)
+	}
+	watch, err := client.Watch(t.Context(), &healthpb.HealthCheckRequest{})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	if status.Code(err) != codes.Unauthenticated {
+		t.Errorf("Watch: got %v", err)
+	}
+	if _, err := client.List(t.Context(), &healthpb.HealthListRequest{}); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("List: got %v", err)
+	}
+	refused := 0
+	for range 200 {
+		if _, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{}); status.Code(err) == codes.ResourceExhausted {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("a client without a token may ask all the time")
+	}
+}
+
+// lines is a log.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// with returns the lines that contain a text.
+func (l *lines) with(text string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+// TestLog_isBounded: neither long names nor many rejected calls fill the log.
+func TestLog_isBounded(t *testing.T) {
+	var log lines
+	w := newWorld(t)
+	w.server.log = slog.New(slog.NewTextHandler(&log, nil))
+	long := strings.Repeat("x", 60<<10)
+	seen := make(chan metadata.MD, 1)
+	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
+		md, _ := metadata.FromIncomingContext(ctx)
+		seen <- md
+		return true, nil
+	})
+	ctx := metadata.AppendToOutgoingContext(t.Context(), correlationHeader, long, accessorPolicyHeader, "primary-only")
+	if _, err := gitalypb.NewRepositoryServiceClient(w.conn).RepositoryExists(ctx, &gitalypb.RepositoryExistsRequest{Repository: repository("a.git")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := first((<-seen).Get(correlationHeader)); len(got) != maxName {
+		t.Errorf("the storage was sent an id of %d bytes", len(got))
+	}
+	_ = raw(ctx, w.conn, "/gitaly.NoService/"+long, nil)        // refused
+	_ = raw(ctx, w.client(nil), "/gitaly.NoService/"+long, nil) // rejected
+	stranger := gitalypb.NewRepositoryServiceClient(w.client(nil))
+	for range 50 {
+		if _, err := stranger.RepositoryExists(t.Context(), &gitalypb.RepositoryExistsRequest{Repository: repository("a.git")}); status.Code(err) != codes.Unauthenticated {
+			t.Fatalf("got %v", err)
+		}
+	}
+	w.eventually(func() error {
+		if len(log.with("finished call")) < 2 {
+			return errors.New("no line yet")
+		}
+		return nil
+	})
+	for _, line := range log.with("") {
+		if len(line) > 2<<10 {
+			t.Errorf("a line of %d bytes: %.100s", len(line), line)
+		}
+	}
+	if n := len(log.with("rejected call")); n == 0 || n > sampleSize {
+		t.Errorf("%d lines about rejected calls, want 1 to %d", n, sampleSize)
+	}
+}
+
+// TestMetrics_inventedMethods: names of a client's choice are no labels.
+func TestMetrics_inventedMethods(t *testing.T) {
+	w := newWorld(t)
+	for i := range 500 {
+		if err := raw(t.Context(), w.conn, fmt.Sprintf("/gitaly.Invented%d/Method%d", i, i), nil); status.Code(err) != codes.Unimplemented {
+			t.Fatalf("got %v", err)
+		}
+	}
+	families, err := w.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := false
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			for _, label := range m.GetLabel() {
+				if strings.Contains(label.GetValue(), "nvented") {
+					t.Fatalf("%s has the label %s=%q", family.GetName(), label.GetName(), label.GetValue())
+				}
+				unknown = unknown || label.GetValue() == "unknown"
+			}
+		}
+	}
+	if !unknown {
+		t.Error("calls of unknown methods are not counted")
+	}
+}
