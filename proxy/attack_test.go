@@ -77,7 +77,7 @@ func (w *world) attack() *attacker {
 }
 
 // open begins a call, and returns the id of its stream.
-func (a *attacker) open(method, token string) (uint32, error) {
+func (a *attacker) open(method, token string, more ...hpack.HeaderField) (uint32, error) {
 	a.headers.Reset()
 	fields := []hpack.HeaderField{
 		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: method},
@@ -86,7 +86,7 @@ func (a *attacker) open(method, token string) (uint32, error) {
 	if token != "" {
 		fields = append(fields, hpack.HeaderField{Name: "authorization", Value: token})
 	}
-	for _, f := range fields {
+	for _, f := range append(fields, more...) {
 		if err := a.encoder.WriteField(f); err != nil {
 			return 0, err
 		}
@@ -189,6 +189,54 @@ func TestAttack_rapidReset(t *testing.T) {
 				return err
 			})
 		})
+	}
+}
+
+// TestAttack_rejectedWithADeadline: a call that was rejected leaves no timer behind,
+// whatever deadline it came with.
+func TestAttack_rejectedWithADeadline(t *testing.T) {
+	w := newWorld(t)
+	endless := hpack.HeaderField{Name: "grpc-timeout", Value: "99999999H"}
+	attack := func() {
+		for range 50 { // connections, one after the other: each is cut off
+			a := w.attack()
+			for range 200 {
+				if _, err := a.open(gitalypb.RefService_RefExists_FullMethodName, "", endless); err != nil {
+					break
+				}
+			}
+			_ = a.conn.Close()
+			<-a.gone
+		}
+	}
+	attack() // what is made once is made here
+	left := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapObjects
+	}
+	before := left()
+	attack()
+	w.eventually(func() error {
+		if now := left(); now > before+5000 {
+			return fmt.Errorf("%d objects are left of 5,000 to 10,000 rejected calls", now-before)
+		}
+		return nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	_, err := gitalypb.NewRepositoryServiceClient(w.client(nil)).RepositoryExists(ctx, &gitalypb.RepositoryExistsRequest{Repository: repository("a.git")})
+	if status.Code(err) != codes.Unauthenticated {
+		t.Errorf("a call with a deadline: got %v", err)
+	}
+	watch, err := healthpb.NewHealthClient(w.client(nil)).Watch(ctx, &healthpb.HealthCheckRequest{})
+	if err == nil {
+		_, err = watch.Recv()
+	}
+	if status.Code(err) != codes.Unauthenticated {
+		t.Errorf("a stream with a deadline: got %v", err)
 	}
 }
 

@@ -67,7 +67,7 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 	s.metrics.authentication(a, outcome)
 	if err != nil {
 		s.reject(ctx, conn, info, err)
-		return nil, err
+		return rejected(ctx, err)
 	}
 	return s.stoppable(ctx, info.FullMethodName), nil
 }
@@ -119,6 +119,25 @@ func exempt(ctx context.Context, conn *clientconn.Conn, now time.Time) (context.
 	bounded, cancel := context.WithTimeout(ctx, exemptTimeout)
 	context.AfterFunc(ctx, cancel)
 	return bounded, nil
+}
+
+// keptTimer is how long the timer of a rejected call may run on.
+const keptTimer = 2 * time.Second
+
+// rejectedKey leads from the context of a call to the status that it ends with.
+type rejectedKey struct{}
+
+// rejected ends a call for its headers. gRPC never stops the timer of a call that is
+// ended here: one with a deadline far away gets its stream, for a moment, and ends as
+// it does in observe. Otherwise each would cost a timer for as long as its client says.
+func rejected(ctx context.Context, err error) (context.Context, error) {
+	deadline, ok := ctx.Deadline()
+	if !ok || time.Until(deadline) <= keptTimer {
+		return nil, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, keptTimer) // its message may never come in whole
+	context.AfterFunc(ctx, cancel)
+	return context.WithValue(bounded, rejectedKey{}, err), nil
 }
 
 // reject notes a call that was refused for its headers. Only some of many get a

@@ -45,6 +45,9 @@ func callOf(ctx context.Context) *call {
 // and writes the one log line of the call. The call was authenticated before there
 // was a stream; see tap.
 func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ctx context.Context) error) (err error) {
+	if err, ok := ctx.Value(rejectedKey{}).(error); ok {
+		return err // it was noted when its headers came
+	}
 	start := time.Now()
 	c := &call{kind: "intercepted", correlationID: correlationID(ctx)}
 	ctx = context.WithValue(ctx, callKey{}, c)
