@@ -40,6 +40,55 @@ func TestBubble_leaderDies(t *testing.T) {
 	})
 }
 
+// TestBubble_leaderDiesAmongStrangers lets leaders die while 300 connections that say
+// nothing come to each port, again as soon as they are closed. The next leader is there
+// as soon as without them.
+func TestBubble_leaderDiesAmongStrangers(t *testing.T) {
+	const times, limit, each = 5, time.Second, 300
+	run(t, 1, few, func(t *testing.T, w *world) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var strangers sync.WaitGroup
+		for _, s := range w.seats {
+			for n := range each {
+				strangers.Go(func() { w.stranger(ctx, fmt.Sprint("stranger-", n), s.addr) })
+			}
+		}
+		w.pass(5 * time.Second)
+		if term := w.leader().node.Status().Term; term > 2 {
+			t.Errorf("strangers alone made %d terms", term)
+		}
+		for n := range times {
+			dead := w.leader()
+			dead.crash()
+			began := time.Now()
+			if _, err := w.others(dead)[n%2].node.Propose(t.Context(), mark(fmt.Sprint(n))); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > limit {
+				t.Errorf("the others did without a leader for %v, want at most %v", took, limit)
+			}
+			dead.start()
+			w.whole()
+		}
+		cancel()
+		strangers.Wait()
+	})
+}
+
+// stranger connects to a port and says nothing, again and again until ctx ends.
+func (w *world) stranger(ctx context.Context, from, to string) {
+	for ctx.Err() == nil {
+		c, err := w.net.dial(from)(ctx, to)
+		if err == nil {
+			stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+			_, _ = c.Read(make([]byte, 1)) // until the other side has had enough of it
+			stop()
+			_ = c.Close()
+		}
+		pause(ctx, 200*time.Millisecond)
+	}
+}
+
 // TestBubble_keepsThePromises lets faults happen by chance, and looks at all
 // instances in every millisecond. BUBBLE_SEED names one run, BUBBLE_RUNS how many.
 func TestBubble_keepsThePromises(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 
@@ -90,4 +91,14 @@ func (n *Node) Refuses(ctx context.Context, m Member) (bool, error) {
 		return false, errors.New("there is no way to it that is known")
 	}
 	return n.transport.Refuses(ctx, m.Address)
+}
+
+// hosts are where the listed peers are.
+func hosts(peers []Peer) (all []string) {
+	for _, p := range peers {
+		if host, _, err := net.SplitHostPort(p.Addr); err == nil {
+			all = append(all, host)
+		}
+	}
+	return all
 }

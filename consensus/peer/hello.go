@@ -98,7 +98,7 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted
 
 // accept makes the acceptor's side of it.
 func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, error) {
-	c := tls.Server(plain, t.guard.tls())
+	c := tls.Server(&prompt{Conn: plain}, t.guard.tls())
 	if err := c.HandshakeContext(ctx); err != nil {
 		return nil, "", err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -36,6 +37,12 @@ type Config struct {
 	Logger *slog.Logger
 	// Dial makes plain connections; it defaults to TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// Hosts are those of the listed peers: connections from there have slots of their
+	// own while they have proved nothing.
+	Hosts []string
+	// Resolve looks up a host; it defaults to the system's way. With a Dial of its own
+	// a Transport looks up nothing by default.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Listen opens ports; it defaults to TCP.
 	Listen func(ctx context.Context, addr string) (Listener, error)
 }
@@ -45,9 +52,6 @@ type Listener interface {
 	net.Listener
 	SetDeadline(at time.Time) error
 }
-
-// handshakes bounds the connections that have not proved anything yet.
-const handshakes = 64
 
 var (
 	// ErrKilled: this instance has taken itself out.
@@ -62,8 +66,8 @@ type Transport struct {
 	listener Listener
 	raft     *streams
 	calls    *streams
-	opening  chan struct{} // a slot for each handshake
-	seldom   Seldom        // what was refused
+	openings openings
+	seldom   Seldom // what was refused
 
 	mu     sync.Mutex
 	conns  map[*Conn]bool // open ones
@@ -78,6 +82,12 @@ func Listen(ctx context.Context, c Config) (*Transport, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Resolve == nil {
+		c.Resolve = resolveHost
+		if c.Dial != nil {
+			c.Resolve = func(context.Context, string) ([]netip.Addr, error) { return nil, nil }
+		}
 	}
 	if c.Dial == nil {
 		c.Dial = dialTCP
@@ -96,7 +106,7 @@ func Listen(ctx context.Context, c Config) (*Transport, error) {
 	if c.AdvertiseAddr == "" {
 		c.AdvertiseAddr = l.Addr().String()
 	}
-	t := &Transport{config: c, guard: g, listener: l, opening: make(chan struct{}, handshakes), conns: make(map[*Conn]bool)}
+	t := &Transport{config: c, guard: g, listener: l, conns: make(map[*Conn]bool)}
 	t.raft, t.calls = newStreams(t, raftKind), newStreams(t, callKind)
 	return t, nil
 }
@@ -137,6 +147,11 @@ func (t *Transport) Meet(ctx context.Context, addr, name string) (Addr, error) {
 func (t *Transport) Run(ctx context.Context) {
 	var openings sync.WaitGroup
 	defer openings.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of the lookup, where the port was closed
+	if len(t.config.Hosts) > 0 {
+		openings.Go(func() { t.openings.lookup(ctx, t.config.Hosts, t.config.Resolve) })
+	}
 	defer context.AfterFunc(ctx, func() {
 		// The only way to end an Accept without closing the port. Should it
 		// fail the port is closed already, which ends the Accept too.
@@ -155,15 +170,18 @@ func (t *Transport) Run(ctx context.Context) {
 			pause(ctx, 50*time.Millisecond)
 			continue
 		}
-		select {
-		case t.opening <- struct{}{}:
-			openings.Go(func() {
-				t.letIn(ctx, plain)
-				<-t.opening
-			})
-		default: // so many strangers that none is listened to
-			t.drop(plain)
+		opening, oldest := t.openings.begin(plain)
+		if oldest != nil { // so many strangers
+			t.drop(oldest)
+			if dropped, admitted := t.seldom.Admit("full", time.Now()); admitted {
+				t.config.Logger.Warn("the port for peers has too many connections that prove nothing: the oldest is dropped",
+					"remote", oldest.RemoteAddr().String(), "dropped", dropped)
+			}
 		}
+		openings.Go(func() {
+			defer opening.end()
+			t.letIn(ctx, plain)
+		})
 	}
 }
 
@@ -171,7 +189,12 @@ func (t *Transport) letIn(ctx context.Context, plain net.Conn) {
 	ctx, cancel := context.WithTimeout(ctx, t.config.HandshakeTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { t.drop(plain) })
-	c, k, err := t.accept(ctx, plain)
+	err := plain.SetReadDeadline(time.Now().Add(firstByteTimeout))
+	var c *Conn
+	var k kind
+	if err == nil {
+		c, k, err = t.accept(ctx, plain)
+	}
 	if err == nil && !stop() {
 		err = context.Cause(ctx)
 	}

@@ -14,8 +14,10 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -287,31 +289,112 @@ func TestListen_credentials(t *testing.T) {
 	}
 }
 
-func TestTransport_strangersCostLittle(t *testing.T) {
-	shared := Credentials{Secret: secret}
-	b := listen(t, Config{Name: "b", ID: "b", Credentials: shared, HandshakeTimeout: 50 * time.Millisecond})
-	a := listen(t, Config{Name: "a", ID: "a", Credentials: shared})
-	// More silent ones than there are slots: they go by themselves.
-	for range 2 * handshakes {
-		c, err := net.Dial("tcp", b.AdvertiseAddr())
+// silent opens connections that say nothing, and keeps count of them.
+func silent(t *testing.T, addr string, n int) (open func() int) {
+	t.Helper()
+	var mu sync.Mutex
+	left := n
+	for range n {
+		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
+		t.Cleanup(func() { c.Close() })
+		go func() { // until the other side closes it
+			_, _ = c.Read(make([]byte, 1))
+			mu.Lock()
+			defer mu.Unlock()
+			left--
+		}()
 	}
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return left
+	}
+}
+
+// TestTransport_strangersCostLittle: of any number of silent connections few are
+// open, they go by themselves, and a peer gets in at the first attempt.
+func TestTransport_strangersCostLittle(t *testing.T) {
+	shared := Credentials{Secret: secret}
+	b := listen(t, Config{Name: "b", ID: "b", Credentials: shared})
+	a := listen(t, Config{Name: "a", ID: "a", Credentials: shared})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for {
+	goroutines := runtime.NumGoroutine()
+	for range 3 {
+		open := silent(t, b.AdvertiseAddr(), 100)
 		c, err := a.dial(ctx, b.AdvertiseAddr(), callKind, wanted{})
-		if err == nil {
-			c.Close()
-			return
+		if err != nil {
+			t.Fatalf("strangers keep a peer out: %v", err)
 		}
-		if ctx.Err() != nil {
-			t.Fatalf("strangers keep peers out: %v", err)
+		if n := b.openings.len(); n > handshakes {
+			t.Errorf("%d connections have proved nothing, the limit is %d", n, handshakes)
+		}
+		if n := runtime.NumGoroutine() - goroutines; n > 3*100+3*handshakes+50 { // 300 are the test's own
+			t.Errorf("%d goroutines", n)
+		}
+		c.Close()
+		for open() > 0 {
+			pause(ctx, 10*time.Millisecond)
+			if ctx.Err() != nil {
+				t.Fatalf("%d silent connections are never closed", open())
+			}
 		}
 	}
 }
+
+// TestOpenings_listedHosts: strangers take no slot of theirs, and each kind makes
+// room for its own.
+func TestOpenings_listedHosts(t *testing.T) {
+	var o openings
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	o.lookup(ctx, []string{"praefect-2.internal", "unknown"}, func(_ context.Context, host string) ([]netip.Addr, error) {
+		if host == "unknown" {
+			return nil, errors.New("no such host")
+		}
+		return []netip.Addr{netip.MustParseAddr("::ffff:10.0.0.2"), netip.MustParseAddr("fd00::2")}, nil
+	})
+	from := func(address string) net.Conn { return &remote{address: address} }
+	listed := []net.Conn{from("10.0.0.2:4000"), from("[fd00::2]:4000"), from("praefect-2.internal:1")}
+	var slots []opening
+	for _, c := range listed {
+		slot, oldest := o.begin(c)
+		if oldest != nil {
+			t.Fatal("there was room")
+		}
+		slots = append(slots, slot)
+	}
+	var strangers []net.Conn
+	for n := range 3 * handshakes {
+		c := from("10.0.0.3:4000")
+		strangers = append(strangers, c)
+		_, oldest := o.begin(c)
+		switch {
+		case n < handshakes && oldest != nil:
+			t.Fatalf("stranger %d: there was room", n)
+		case n >= handshakes && oldest != strangers[n-handshakes]:
+			t.Fatalf("stranger %d: %v makes room, want the oldest stranger", n, oldest)
+		}
+	}
+	for _, slot := range slots {
+		slot.end()
+		slot.end()
+	}
+	if n := o.len(); n != handshakes {
+		t.Errorf("%d are left", n)
+	}
+}
+
+// remote is a connection from somewhere.
+type remote struct {
+	net.Conn
+	address string
+}
+
+func (r *remote) RemoteAddr() net.Addr { return advertised(r.address) }
 
 func TestTransport_kill(t *testing.T) {
 	shared := Credentials{Secret: secret}
