@@ -201,7 +201,6 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		grpc.MaxConcurrentStreams(s.cfg.Streams),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeader),
-		grpc.SharedWriteBuffer(true), // an idle connection needs none
 		// GitLab's clients ping every 20 s; more than one in 10 s is abuse.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Minute}),

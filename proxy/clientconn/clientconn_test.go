@@ -10,19 +10,6 @@ import (
 	"time"
 )
 
-// pipes is a listener whose connections are pipes.
-type pipes chan net.Conn
-
-func (p pipes) Accept() (net.Conn, error) {
-	c, ok := <-p
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return c, nil
-}
-func (p pipes) Close() error   { close(p); return nil }
-func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
 // accept returns both ends of a new connection; the server's is nil if it was not
 // taken in.
 func accept(t *testing.T, set *Set) (client net.Conn, server *Conn) {
