@@ -1,0 +1,139 @@
+package monitor
+
+import (
+	"time"
+
+	"praefect/fsm/condition"
+	"praefect/fsm/state"
+)
+
+// facts are those of the moment.
+func (m *Monitor) facts() condition.Facts {
+	facts, view := m.deps.Facts(), m.deps.View()
+	facts.Defined = true
+	for _, in := range view.Instances {
+		facts.Running = append(facts.Running, condition.Running{Name: in.Name, Version: in.Version})
+	}
+	m.mu.Lock()
+	short := m.short
+	m.mu.Unlock()
+	for i := range view.VirtualStorages {
+		facts.VirtualStorages = append(facts.VirtualStorages, m.virtualStorage(view, &view.VirtualStorages[i], short))
+	}
+	return facts
+}
+
+func (m *Monitor) virtualStorage(view *state.State, vs *state.VirtualStorage, short map[string]shortage) condition.VirtualStorage {
+	facts := condition.VirtualStorage{
+		Name: vs.Name, Copies: m.deps.Copies, Paused: paused(vs.Paused, m.deps.Now()),
+		Short: short[vs.Name].count, ShortExample: short[vs.Name].example,
+	}
+	if primary, ok := vs.Primary(nil); ok {
+		facts.Primary = primary.Name
+	}
+	reachable := make(map[string]bool, len(vs.Succession))
+	for i := range vs.Succession {
+		st := &vs.Succession[i]
+		way := m.deps.Way(vs.Name, st)
+		reachable[st.Name] = way.Reachable
+		facts.Storages = append(facts.Storages, condition.Storage{
+			Name: st.Name, State: st.Standing, Why: st.Why, Reachable: way.Reachable, Slow: way.Slow, Votes: way.Votes,
+			Problem: way.Problem, ReturnsIn: way.ReturnsIn,
+		})
+	}
+	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
+		for st := range vs.InSync(e) {
+			if st.Standing == state.Serving && reachable[st.Name] {
+				return true
+			}
+		}
+		facts.Unavailable++
+		return true
+	})
+	return facts
+}
+
+// paused says how automatic failover is paused now, empty if it is not.
+func paused(p *state.Pausing, now time.Time) string {
+	switch {
+	case p == nil, p.Until != 0 && p.Until <= now.UnixMilli():
+		return ""
+	case p.Until == 0:
+		return "until resume" + by(p.By)
+	}
+	return "until " + time.UnixMilli(p.Until).UTC().Format(time.RFC3339) + by(p.By)
+}
+
+func by(who string) string {
+	if who == "" {
+		return ""
+	}
+	return "; " + who
+}
+
+// tracked bounds how many repositories are remembered one by one.
+const tracked = 10_000
+
+// shortages remembers since when repositories have been in sync on too few storages.
+type shortages struct {
+	since map[state.Key]time.Time
+	// over is since when there are more of them than tracked, by virtual storage.
+	over map[string]time.Time
+}
+
+// shortage is what is short in one virtual storage for longer than condition.ShortAfter.
+type shortage struct {
+	count   int
+	example string
+}
+
+// look looks at every entry of the ledger.
+func (s *shortages) look(view *state.State, copies int, now time.Time) map[string]shortage {
+	found := make(map[string]shortage)
+	next, over := make(map[state.Key]time.Time), make(map[string]time.Time)
+	for i := range view.VirtualStorages {
+		vs := &view.VirtualStorages[i]
+		want := min(copies, len(vs.Succession))
+		beyond := 0
+		sum := shortage{}
+		view.Each(vs.Name, func(k state.Key, e *state.Entry) bool {
+			inSync := 0
+			for range vs.InSync(e) {
+				inSync++
+			}
+			if inSync >= want {
+				return true
+			}
+			since, known := s.since[k]
+			switch {
+			case !known && len(next) >= tracked:
+				beyond++
+				return true
+			case !known:
+				since = now
+			}
+			next[k] = since
+			if now.Sub(since) > condition.ShortAfter {
+				sum.count++
+				if sum.example == "" {
+					sum.example = k.RelativePath
+				}
+			}
+			return true
+		})
+		if beyond > 0 {
+			over[vs.Name] = now
+			if since, known := s.over[vs.Name]; known {
+				over[vs.Name] = since
+			}
+			if now.Sub(over[vs.Name]) > condition.ShortAfter {
+				sum.count += beyond
+			}
+		}
+		if sum.count > 0 {
+			found[vs.Name] = sum
+		}
+	}
+	s.since, s.over = next, over
+	return found
+}
