@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/storage"
@@ -88,8 +90,9 @@ func TestServe_secondClusterRefusesToBegin(t *testing.T) {
 		t.Error("the log does not tell why it serves nothing")
 	}
 	status, err := again.status()
-	if err != nil || len(status.Warnings) == 0 || !strings.Contains(status.Warnings[0], "takes no lease") {
-		t.Errorf("status says %q, %v", status.Warnings, err)
+	lost := slices.IndexFunc(status.Conditions, func(c condition.Condition) bool { return c.Name == condition.ClaimLost })
+	if err != nil || lost < 0 || !strings.Contains(status.Conditions[lost].Text, "takes no lease") || status.Health != condition.HealthUnavailable {
+		t.Errorf("status says %v, %v", status.Conditions, err)
 	}
 	raft, err := again.raftStatus()
 	if err != nil || len(raft.Instances) != 1 || !strings.Contains(raft.Instances[0].Error, "takes no lease") {

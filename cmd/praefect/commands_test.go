@@ -19,6 +19,7 @@ import (
 	grpcstatus "google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"praefect/fsm/condition"
 	"praefect/proxy/storage"
 	"praefect/test/gitaly/memory"
 )
@@ -79,7 +80,7 @@ func newSite(t *testing.T, database string) *site {
 			return errors.New(got.stdout)
 		}
 		answer, err := s.status()
-		if err == nil && answer.Health() != "healthy" {
+		if err == nil && answer.Health != condition.Healthy && (database != "" || !onlyConditions(answer, condition.PostgresAway, condition.NoSpare, condition.NoVotes)) {
 			err = fmt.Errorf("%+v", answer)
 		}
 		return err

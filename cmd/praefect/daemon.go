@@ -147,8 +147,16 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Watch: stream.Watch, Stamp: storage.WithTokenTime, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
 
+	stuck := &stuckRepairs{queue: jobs, view: node.View, leads: talks.Leads, log: log}
+	watch := conditions{
+		cfg: cfg, node: node, session: talks, intents: intents, storages: storages, db: db, repair: repair, stuck: stuck, certificates: newCertificates(cfg),
+		otherCluster: node.Barred, claimed: owned.barred,
+	}.monitor(log)
+	if err := registry.Register(watch.Collector()); err != nil {
+		return nil, fmt.Errorf("register the metrics of conditions: %w", err)
+	}
 	deps := admin.Deps{
-		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Backfills, jobs}, Local: adminLocal(node, talks),
+		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Backfills, jobs}, Local: adminLocal(node), Conditions: watch,
 		Control: newControl(way{node: node}, talks, jobs),
 	}
 	allowed, err := access(cfg)
@@ -187,14 +195,14 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	}
 
 	start := &starting{node: node.Waiting}
-	ready := newReadiness(start.why, func() error { return leased(intents, barred) })
+	ready := newReadiness(start.why, func() error { return leased(intents, barred) }, watch.Last)
 	var parts []part
 	if cfg.PrometheusListenAddr != "" {
 		listener, err := listen(ctx, "tcp", cfg.PrometheusListenAddr)
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, httpPart(listener, registry, ready.check, cfg.Prometheus.PProf, log))
+		parts = append(parts, httpPart(listener, registry, ready, cfg.Prometheus.PProf, log))
 	}
 	return append(parts,
 		part{name: "consensus", run: func(ctx context.Context) error {
@@ -218,6 +226,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		part{name: "ledger", run: intents.Run},
 		part{name: "migrations", run: func(ctx context.Context) error { return migrate(ctx, db, log) }},
 		part{name: "replicator", run: repair.Run},
+		part{name: "search for stuck repairs", run: stuck.run},
+		part{name: "conditions", run: watch.Run},
 		part{name: "operators", run: func(ctx context.Context) error {
 			<-ctx.Done() // the server has stopped: it stops before what it uses
 			operators.Wait()

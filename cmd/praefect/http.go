@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,13 +22,12 @@ const httpStop = 2 * time.Second
 
 // httpPart serves /metrics, /db_metrics, /livez and /readyz on a
 // listener, and /debug/pprof if profiles are wanted.
-// ready says why the instance should get no requests now, or nil.
-func httpPart(listener net.Listener, registry *prometheus.Registry, ready func() error, profiles bool, log *slog.Logger) part {
+func httpPart(listener net.Listener, registry *prometheus.Registry, ready *readiness, profiles bool, log *slog.Logger) part {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	mux.Handle("GET /db_metrics", promhttp.HandlerFor(repairMetrics(registry), promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /livez", answer(log, func() error { return nil }))
-	mux.HandleFunc("GET /readyz", answer(log, ready))
+	mux.HandleFunc("GET /livez", answer(log, func() error { return nil }, func() []string { return nil }))
+	mux.HandleFunc("GET /readyz", answer(log, ready.check, ready.lines))
 	if profiles {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
@@ -79,8 +79,8 @@ var repairMetricNames = []string{
 	"gitaly_praefect_verification_queue_depth",
 }
 
-// answer tells in a status and a line whether all is well.
-func answer(log *slog.Logger, check func() error) http.HandlerFunc {
+// answer tells in a status and its first line whether all is well; more lines follow.
+func answer(log *slog.Logger, check func() error, more func() []string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		text, code := "ok", http.StatusOK
 		if err := check(); err != nil {
@@ -88,7 +88,7 @@ func answer(log *slog.Logger, check func() error) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(code)
-		if _, err := fmt.Fprintln(w, text); err != nil {
+		if _, err := fmt.Fprintln(w, strings.Join(append([]string{text}, more()...), "\n")); err != nil {
 			log.Debug("answer a check of health", "err", err)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"praefect/fsm/condition"
 )
 
 // loopback is a listener on a free port.
@@ -45,19 +47,23 @@ func TestHTTPPart(t *testing.T) {
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "praefect_test_gauge", Help: "A gauge."}))
 	registry.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: "gitaly_praefect_unavailable_repositories", Help: "Another."}))
 	l := loopback(t)
-	p := httpPart(l, registry, func() error {
+	ready := newReadiness(func() string { return "" }, func() error {
 		if err := notReady.Load(); err != nil {
 			return *err
 		}
 		return nil
-	}, true, slog.New(slog.DiscardHandler))
+	}, func() []condition.Condition {
+		return []condition.Condition{{Name: condition.StorageAway, Level: condition.Degraded, Text: "gitaly-3 is away"}}
+	})
+	ready.phase.Store(nil)
+	p := httpPart(l, registry, ready, true, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.run(ctx) }()
 
 	url := "http://" + l.Addr().String()
 	for path, want := range map[string]string{
-		"/livez": "ok", "/readyz": "ok", "/metrics": "praefect_test_gauge 0", "/debug/pprof/": "goroutine",
+		"/livez": "ok\n", "/readyz": "ok\ndegraded: storage-away: gitaly-3 is away\n", "/metrics": "praefect_test_gauge 0", "/debug/pprof/": "goroutine",
 	} {
 		if code, body := get(t, url+path); code != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: got %d %q", path, code, body)
@@ -69,7 +75,7 @@ func TestHTTPPart(t *testing.T) {
 	}
 	stopping := errors.New("stopping")
 	notReady.Store(&stopping)
-	if code, body := get(t, url+"/readyz"); code != http.StatusServiceUnavailable || body != "stopping\n" {
+	if code, body := get(t, url+"/readyz"); code != http.StatusServiceUnavailable || body != "stopping\ndegraded: storage-away: gitaly-3 is away\n" {
 		t.Errorf("/readyz of one that stops: got %d %q", code, body)
 	}
 	if code, _ := get(t, url+"/livez"); code != http.StatusOK {
@@ -84,7 +90,7 @@ func TestHTTPPart(t *testing.T) {
 // TestHTTPPart_withoutProfiles: they are served only where that is set.
 func TestHTTPPart_withoutProfiles(t *testing.T) {
 	l := loopback(t)
-	p := httpPart(l, prometheus.NewRegistry(), func() error { return nil }, false, slog.New(slog.DiscardHandler))
+	p := httpPart(l, prometheus.NewRegistry(), newReadiness(func() string { return "" }, func() error { return nil }, func() []condition.Condition { return nil }), false, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.run(ctx) }()

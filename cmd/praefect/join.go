@@ -190,12 +190,9 @@ func gateError(err error) error {
 }
 
 // adminLocal is what the node knows of its part in the cluster, for operators.
-func adminLocal(node *consensus.Node, talks *session.Session) func() admin.Local {
+func adminLocal(node *consensus.Node) func() admin.Local {
 	return func() admin.Local {
-		local := admin.Local{Warnings: talks.Alarms()}
-		if why := talks.Barred(); why != "" {
-			local.Warnings = append([]string{why}, local.Warnings...)
-		}
+		local := admin.Local{}
 		if leader, err := node.Leader(); err == nil {
 			local.Leader = leader.Name
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/config"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
@@ -134,10 +135,13 @@ type readiness struct {
 	starting func() string
 	// node says why the replicated state cannot be used now, or nil.
 	node func() error
+	// conditions are what else is not as it should be. They are told, and decide nothing: a
+	// balancer would take an instance out because a storage is down.
+	conditions func() []condition.Condition
 }
 
-func newReadiness(starting func() string, node func() error) *readiness {
-	r := &readiness{starting: starting, node: node}
+func newReadiness(starting func() string, node func() error, conditions func() []condition.Condition) *readiness {
+	r := &readiness{starting: starting, node: node, conditions: conditions}
 	r.phase.Store(&errStarting)
 	return r
 }
@@ -151,6 +155,15 @@ func (r *readiness) check() error {
 		return *phase
 	}
 	return r.node()
+}
+
+// lines are one for each condition that is known.
+func (r *readiness) lines() []string {
+	var lines []string
+	for _, c := range r.conditions() {
+		lines = append(lines, string(c.Level)+": "+string(c.Name)+": "+c.Text)
+	}
+	return lines
 }
 
 // part is ready while it runs. It comes last: when the daemon stops, load

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"praefect/config"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/storage"
 )
@@ -16,7 +17,7 @@ func TestReadiness_followsTheDaemon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var node error
 		waits := ""
-		r := newReadiness(func() string { return waits }, func() error { return node })
+		r := newReadiness(func() string { return waits }, func() error { return node }, func() []condition.Condition { return nil })
 		if got := r.check(); got != errStarting {
 			t.Errorf("before the start: got %v", got)
 		}

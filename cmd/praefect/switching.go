@@ -72,7 +72,9 @@ func (s switching) plan(r admin.SwitchRequest, p session.Plan) admin.Plan {
 	plan := admin.Plan{
 		VirtualStorage: r.VirtualStorage, Epoch: p.Epoch, Primary: p.Primary, Successor: p.Successor,
 		Fenced: p.Fenced, Already: p.Already, Behind: p.Behind, HoldMillis: p.Hold.Milliseconds(),
-		Warnings: s.session.Alarms(),
+	}
+	for _, a := range s.session.Alarms() {
+		plan.Warnings = append(plan.Warnings, a.Text)
 	}
 	if plan.Fenced == nil {
 		plan.Fenced = []string{}

@@ -20,10 +20,10 @@ func TestPause(t *testing.T) {
 	}{
 		{[]string{"pause", "--for", "30m", "--why", "new switch"}, "* automatic failover of default is paused until 2100-01-02T03:34:10Z; answered by praefect-1\n"},
 		{[]string{"status"}, `* default: healthy, primary gitaly-1, epoch 2
-! automatic failover is paused until 2100-01-02T03:34:10Z; operator: pause (alice@desk): new switch
    STORAGE   ROLE       STATE    REACHABLE  BEHIND
 *  gitaly-1  primary    serving  yes        0
 *  gitaly-2  secondary  serving  yes        0
+~ failover-paused: automatic failover of default is paused until 2100-01-02T03:34:10Z; operator: pause (alice@desk): new switch
 
 healthy; leader praefect-1; answered by praefect-1
 `},

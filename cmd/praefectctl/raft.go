@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/fsm/condition"
 	"praefect/proxy/admin"
 )
 
@@ -52,16 +53,13 @@ func (r *run) raft(ctx context.Context, show func(admin.RaftStatusResponse) erro
 	if err := show(answer); err != nil {
 		return err
 	}
-	return healthError(answer.Health())
+	return healthError(answer.Health)
 }
 
 // healthError carries the exit code of what was shown.
-func healthError(h admin.Health) error {
-	switch h {
-	case admin.Unavailable:
-		return coded{code: exitUnavailable}
-	case admin.Degraded:
-		return coded{code: exitDegraded}
+func healthError(h condition.Health) error {
+	if code := h.ExitCode(); code != 0 {
+		return coded{code: code}
 	}
 	return nil
 }
@@ -86,12 +84,8 @@ func showRaft(out *output, answer admin.RaftStatusResponse) {
 	quorum := "quorum ok"
 	if answer.OwnView || answer.Leader == "" {
 		quorum = "no quorum known"
-		problem := "no leader"
-		if answer.Leader != "" {
-			problem = "the leader was not reached"
-		}
-		out.printf("%s %s: this is what %s knows by itself\n", out.mark(bad), problem, answer.Instance)
 	}
+	showConditions(out, answer.Conditions, func(condition.Condition) bool { return true })
 	out.printf("\n%d/%d voters, %s, can lose %d; answered by %s\n", alive, voters, quorum, answer.CanLose, answer.Instance)
 }
 

@@ -39,7 +39,7 @@ func TestRaftStatus_table(t *testing.T) {
 cluster cluster  term 7  commit 18442  leader praefect-2
    INSTANCE    STATE     VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
 *  praefect-1  follower  yes    1.2.3    0s            18442    0       800ms  10.0.0.1:2307
-x the leader was not reached: this is what praefect-1 knows by itself
+x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
 
 1/1 voters, no quorum known, can lose 0; answered by praefect-1
 `},
@@ -59,6 +59,9 @@ cluster cluster  term 7  commit 18442  leader praefect-1
 *  praefect-2  follower     yes    1.2.3    12ms          18442    0       800ms  10.0.0.2:2307
 x  praefect-3  unreachable  yes    1.2.2    4m12s         17903    539     none   10.0.0.3:2307  connection refused
 ~  praefect-4  joining      no     1.2.3    ?             0        0       none   10.0.0.4:2307
+! cannot-lose-any: 2 of 3 voters answer and 2 are needed: the cluster can lose 0 of them
+! instance-away: the leader praefect-1 does not hear praefect-3
+~ versions-differ: the instances run different versions: 1.2.2 (praefect-3), 1.2.3 (praefect-1, praefect-2, praefect-4)
 
 2/3 voters, quorum ok, can lose 0; answered by praefect-1
 `},
@@ -66,7 +69,7 @@ x  praefect-3  unreachable  yes    1.2.2    4m12s         17903    539     none 
 cluster cluster  term 7  commit 18442  leader none
    INSTANCE    STATE      VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
 !  praefect-1  candidate  yes    1.2.3    ?             18442    0       none   10.0.0.1:2307
-x no leader: this is what praefect-1 knows by itself
+x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
 
 1/1 voters, no quorum known, can lose 0; answered by praefect-1
 `},
@@ -119,10 +122,18 @@ func TestRaftStatus_json(t *testing.T) {
       "lease_ms": 800
     }
   ],
-  "can_lose": 0
+  "can_lose": 0,
+  "health": "degraded",
+  "conditions": [
+    {
+      "name": "cannot-lose-any",
+      "level": "degraded",
+      "text": "2 of 2 voters answer and 2 are needed: the cluster can lose 0 of them"
+    }
+  ]
 }
 `
-	if got != (outcome{0, want, ""}) {
+	if got != (outcome{3, want, ""}) {
 		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
 	}
 }
@@ -137,7 +148,7 @@ func TestRaftPeers(t *testing.T) {
 *  praefect-2  id-2  10.0.0.2:2307  10.0.0.2:2305   yes    follower
 
 instances: 2; answered by praefect-1
-`; got != (outcome{0, want, ""}) {
+`; got != (outcome{3, want, ""}) {
 		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
 	}
 	got = praefectctl(t, nil, "-endpoints", address, "-o", "json", "raft", "peers")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 )
@@ -52,7 +53,7 @@ func (r *run) status(ctx context.Context) error {
 	if err := r.answer(answer, func(out *output) { showStatus(out, answer) }); err != nil {
 		return err
 	}
-	return healthError(answer.Health())
+	return healthError(answer.Health)
 }
 
 // watch shows the status until ctx ends. That nobody answers is a thing to see,
@@ -88,11 +89,8 @@ func virtualStorageFlag() cli.Flag {
 
 func showStatus(out *output, answer admin.StatusResponse) {
 	for _, vs := range answer.VirtualStorages {
-		health := vs.Health()
+		health := vs.Health
 		out.printf("%s %s: %s, primary %s, epoch %d\n", out.mark(healthSign(health)), vs.Name, health, cmp.Or(vs.Primary, "none"), vs.Epoch)
-		if vs.Pause != nil {
-			out.printf("%s automatic failover is paused %s\n", out.mark(warning), pauseText(*vs.Pause))
-		}
 		rows := make([][]string, 0, len(vs.Storages))
 		for _, st := range vs.Storages {
 			role := "secondary"
@@ -104,42 +102,41 @@ func showStatus(out *output, answer admin.StatusResponse) {
 			})
 		}
 		out.table([]string{"", "STORAGE", "ROLE", "STATE", "REACHABLE", "BEHIND", "PROBLEM"}, rows)
-		if vs.Unavailable > 0 {
-			out.printf("%s unavailable repositories: %d; list: praefectctl dataloss -virtual-storage %s\n", out.mark(bad), vs.Unavailable, vs.Name)
-		}
+		showConditions(out, answer.Conditions, func(c condition.Condition) bool { return c.VirtualStorage == vs.Name })
 		out.printf("\n")
 	}
-	for _, text := range answer.Warnings {
-		out.printf("%s %s\n", out.mark(warning), text)
-	}
+	showConditions(out, answer.Conditions, func(c condition.Condition) bool { return c.VirtualStorage == "" })
 	if answer.OwnView {
-		out.printf("%s no leader: this is what %s knows by itself; it takes no writes without a lease\n", out.mark(bad), answer.Instance)
-		out.printf("%s; no leader; answered by %s\n", answer.Health(), answer.Instance)
+		out.printf("%s; no leader, so this is what %s knows by itself\n", answer.Health, answer.Instance)
 		return
 	}
-	out.printf("%s; leader %s; answered by %s\n", answer.Health(), answer.Leader, answer.Instance)
+	out.printf("%s; leader %s; answered by %s\n", answer.Health, answer.Leader, answer.Instance)
 }
 
-// pauseText says how long a pause lasts, who wanted it and why.
-func pauseText(p admin.Pause) string {
-	text := "until resume"
-	if p.Until != nil {
-		text = "until " + p.Until.UTC().Format(time.RFC3339)
+// showConditions lists those that are wanted, the worst first.
+func showConditions(out *output, list []condition.Condition, wanted func(condition.Condition) bool) {
+	for _, c := range list {
+		if wanted(c) {
+			out.printf("%s %s: %s\n", out.mark(levelSign(c.Level)), c.Name, c.Text)
+		}
 	}
-	if p.By != "" { // it contains the reason
-		text += "; " + p.By
-	}
-	return text
 }
 
-func healthSign(h admin.Health) sign {
+func healthSign(h condition.Health) sign {
 	switch h {
-	case admin.Healthy:
+	case condition.Healthy:
 		return good
-	case admin.Degraded:
+	case condition.HealthDegraded:
 		return warning
 	}
 	return bad
+}
+
+func levelSign(l condition.Level) sign {
+	if l == condition.Notice {
+		return busy
+	}
+	return healthSign(l.Health())
 }
 
 func storageSign(st admin.Storage) sign {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"praefect/fsm/condition"
 	"praefect/proxy/admin"
 )
 
@@ -39,6 +40,8 @@ healthy; leader praefect-1; answered by praefect-1
    STORAGE   ROLE       STATE             REACHABLE  BEHIND
 *  gitaly-1  primary    serving           yes        0
 ~  gitaly-2  secondary  backfilling 4/10  yes        0
+! one-good-copy: one of the 2 storages of default serves: each new write has one copy
+! storage-not-serving: gitaly-2 of default does not serve: backfilling
 
 degraded; leader praefect-1; answered by praefect-1
 `},
@@ -47,6 +50,7 @@ degraded; leader praefect-1; answered by praefect-1
    STORAGE   ROLE       STATE    REACHABLE  BEHIND  PROBLEM
 *  gitaly-1  primary    serving  yes        0
 x  gitaly-2  secondary  serving  no         1       connection refused
+! storage-away: praefect-1 cannot reach gitaly-2 of default: connection refused
 
 degraded; leader praefect-1; answered by praefect-1
 `},
@@ -55,7 +59,9 @@ x default: unavailable, primary gitaly-1, epoch 2
    STORAGE   ROLE       STATE    REACHABLE  BEHIND  PROBLEM
 x  gitaly-1  primary    serving  no         0       connection refused
 *  gitaly-2  secondary  serving  yes        1
-x unavailable repositories: 1; list: praefectctl dataloss -virtual-storage default
+x no-primary: praefect-1 cannot reach gitaly-1, the primary of default: it takes no writes here
+x repository-unavailable: 1 repository of default cannot be served; list: praefectctl dataloss -virtual-storage default
+! storage-away: praefect-1 cannot reach gitaly-1 of default: connection refused
 
 unavailable; leader praefect-1; answered by praefect-1
 `},
@@ -107,17 +113,17 @@ func TestStatus_json(t *testing.T) {
 func TestStatus_withoutALeader(t *testing.T) {
 	alone, led := newInstance(t), newInstance(t)
 	alone.Raft(func(v *admin.RaftView) { v.Leader = "" })
-	alone.Warn(`gitaly-2 has primary = true in the settings: praefectctl promote gitaly-2`)
+	alone.Raise(condition.Raised{Name: condition.PrimaryElsewhere, VirtualStorage: "default", Text: "the primary is gitaly-1"})
 	address := alone.serve(t)
 	got := praefectctl(t, nil, "-endpoints", address, "status")
-	if want := `* default: healthy, primary gitaly-1, epoch 2
+	if want := `x default: unavailable, primary gitaly-1, epoch 2
    STORAGE   ROLE       STATE    REACHABLE  BEHIND
 *  gitaly-1  primary    serving  yes        0
 *  gitaly-2  secondary  serving  yes        0
+~ primary-not-as-configured: the primary is gitaly-1
 
-! gitaly-2 has primary = true in the settings: praefectctl promote gitaly-2
-x no leader: this is what praefect-1 knows by itself; it takes no writes without a lease
-unavailable; no leader; answered by praefect-1
+x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
+unavailable; no leader, so this is what praefect-1 knows by itself
 `; got != (outcome{4, want, ""}) {
 		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
 	}
@@ -133,7 +139,7 @@ unavailable; no leader; answered by praefect-1
 		t.Errorf("of two: got %+v", got)
 	}
 	got = praefectctl(t, nil, "-endpoints", closedPort(t)+","+address, "raft", "status")
-	if got.code != 4 || !strings.Contains(got.stdout, "x no leader: this is what praefect-1 knows by itself") {
+	if got.code != 4 || !strings.Contains(got.stdout, "x no-leader: praefect-1 reaches no leader") {
 		t.Errorf("raft status: got %+v", got)
 	}
 }

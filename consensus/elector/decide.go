@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"praefect/consensus/verdict"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -13,6 +14,7 @@ import (
 // instances say.
 func Decide(in Input, memory Memory) Decision {
 	d := &decider{Input: in}
+	d.out.Rejoining = make(map[verdict.Name]time.Duration)
 	d.out.Memory = d.remember(memory)
 	for _, c := range in.Configured {
 		d.define(c)
@@ -39,8 +41,9 @@ type decider struct {
 
 func (d *decider) propose(c state.Command) { d.out.Commands = append(d.out.Commands, c) }
 
-func (d *decider) alarm(format string, args ...any) {
-	d.out.Alarms = append(d.out.Alarms, fmt.Sprintf(format, args...))
+// alarm raises a condition of a virtual storage and maybe one of its storages.
+func (d *decider) alarm(name condition.Name, vs, storage, format string, args ...any) {
+	d.out.Alarms = append(d.out.Alarms, condition.Raised{Name: name, VirtualStorage: vs, Storage: storage, Text: fmt.Sprintf(format, args...)})
 }
 
 // remember notes since when each storage is dead or well, and each incarnation known.
@@ -48,7 +51,12 @@ func (d *decider) remember(before Memory) Memory {
 	now := Memory{
 		died: make(map[verdict.Name]time.Duration), alive: make(map[verdict.Name]bool),
 		well: make(map[verdict.Name]wellness), unseen: make(map[verdict.Name]time.Duration),
-		known: make(map[state.Incarnation]time.Duration),
+		known: make(map[state.Incarnation]time.Duration), needed: make(map[verdict.Name]need),
+	}
+	for name, n := range before.needed {
+		if d.Now-n.at < lookAgain {
+			now.needed[name] = n
+		}
 	}
 	for _, instance := range d.View.Instances {
 		inc := instance.Incarnation
@@ -96,14 +104,14 @@ func (d *decider) define(c Configured) {
 	if vs == nil || !sameStorages(vs, c.Storages) {
 		if vs != nil && len(d.Differing) > 0 {
 			// Each would undo what the other has defined whenever leadership moves.
-			d.alarm("the storages of %q in the settings of the leader are not those agreed on; they change when all instances have the same settings, and %q do not", c.VirtualStorage, d.Differing)
+			d.alarm(condition.SettingsDiffer, c.VirtualStorage, "", "the storages of %q in the settings of the leader are not those agreed on; they change when all instances have the same settings, and %q do not", c.VirtualStorage, d.Differing)
 			return
 		}
 		d.propose(state.Command{Define: &state.Define{VirtualStorage: c.VirtualStorage, Storages: c.Storages}})
 		return
 	}
 	if primary, ok := vs.Primary(nil); ok && c.Primary != "" && primary.Name != c.Primary {
-		d.alarm("the primary of %q is %q, not %q as in the settings, which order the first succession only; "+
+		d.alarm(condition.PrimaryElsewhere, vs.Name, "", "the primary of %q is %q, not %q as in the settings, which order the first succession only; "+
 			"to change it: praefectctl promote %s --virtual-storage %s", vs.Name, primary.Name, c.Primary, c.Primary, vs.Name)
 	}
 }
@@ -180,13 +188,13 @@ func (d *decider) failOver(vs *state.VirtualStorage, massive bool) bool {
 	}
 	switch why := d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: dead[0]}].Why; {
 	case !d.successor(vs, dead):
-		d.alarm("%q of %q is dead (%s), and no other storage could serve in its place", dead, vs.Name, why)
+		d.alarm(condition.DeadNotReplaced, vs.Name, "", "%q of %q is dead (%s), and no other storage could serve in its place", dead, vs.Name, why)
 	case !d.Settings.Failover:
-		d.alarm("%q of %q is dead (%s); automatic failover is switched off: praefectctl promote", dead, vs.Name, why)
+		d.alarm(condition.DeadNotReplaced, vs.Name, "", "%q of %q is dead (%s); automatic failover is switched off: praefectctl promote", dead, vs.Name, why)
 	case d.paused(vs):
-		d.alarm("%q of %q is dead (%s); automatic failover is paused: praefectctl promote, or praefectctl resume", dead, vs.Name, why)
+		d.alarm(condition.DeadNotReplaced, vs.Name, "", "%q of %q is dead (%s); automatic failover is paused: praefectctl promote, or praefectctl resume", dead, vs.Name, why)
 	case massive:
-		d.alarm("%q of %q is dead (%s), and so are more than half of all storages, which the network may be to blame for: praefectctl promote", dead, vs.Name, why)
+		d.alarm(condition.DeadNotReplaced, vs.Name, "", "%q of %q is dead (%s), and so are more than half of all storages, which the network may be to blame for: praefectctl promote", dead, vs.Name, why)
 	case d.Now < d.Started+d.Settings.WarmUp && !d.wereAlive(vs, dead):
 		// What starts late is not dead.
 	default:

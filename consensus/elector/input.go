@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"praefect/consensus/verdict"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -107,6 +108,8 @@ type Memory struct {
 	// unseen is since when a storage could be admitted as serving, and nobody
 	// knows its disk.
 	unseen map[verdict.Name]time.Duration
+	// needed is what was last found out about whether a repository waits for a storage.
+	needed map[verdict.Name]need
 	// known is since when an incarnation is known in this term.
 	known map[state.Incarnation]time.Duration
 }
@@ -117,12 +120,21 @@ type wellness struct {
 	disk  string
 }
 
+// need tells whether a repository is unavailable that only a storage which is out has, and when
+// that was looked at.
+type need struct {
+	at time.Duration
+	is bool
+}
+
 // Decision is what to do. The commands are proposed in the term of the decision
 // or not at all, in their order, before the next decision is made.
 type Decision struct {
 	Commands []state.Command
-	// Alarms are what only a person can resolve, one sentence each.
-	Alarms []string
+	// Alarms are conditions that only an operator can end.
+	Alarms []condition.Raised
+	// Rejoining is when, by Input.Now, storages serve again that are out and well.
+	Rejoining map[verdict.Name]time.Duration
 	// Probe are incarnations whose Raft port is to be looked at.
 	Probe  []state.Incarnation
 	Memory Memory

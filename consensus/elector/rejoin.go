@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"praefect/consensus/verdict"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -15,7 +16,7 @@ func (d *decider) rejoin(vs *state.VirtualStorage) {
 		name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
 		count := d.Tally[name]
 		if len(count.Disks) > 1 {
-			d.alarm("the instances see different disks behind %q of %q: their addresses for it differ", s.Name, vs.Name)
+			d.alarm(condition.DisksDiffer, vs.Name, s.Name, "the instances see different disks behind %q of %q: their addresses for it differ", s.Name, vs.Name)
 			continue
 		}
 		disk := count.Disk()
@@ -43,8 +44,35 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 	case disk != s.FilesystemID:
 		return count.Agreed() // it is backfilled, and serves only then
 	}
-	w, ok := d.out.Memory.well[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]
-	return ok && (d.Now-w.since >= d.patience(vs, s.Name) || !d.serves(vs))
+	name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
+	w, ok := d.out.Memory.well[name]
+	if !ok {
+		return false
+	}
+	at := w.since + d.patience(vs, s.Name)
+	if d.Now >= at || !d.serves(vs) || d.needed(vs, name) {
+		return true
+	}
+	d.out.Rejoining[name] = at
+	return false
+}
+
+// lookAgain is the least time between two searches of the ledger for one storage.
+const lookAgain = 250 * time.Millisecond
+
+// needed tells whether a repository is unavailable that the storage has: clients wait for it, so
+// it serves at once. The ledger may be large, so the answer counts for lookAgain.
+func (d *decider) needed(vs *state.VirtualStorage, name verdict.Name) bool {
+	if n, ok := d.out.Memory.needed[name]; ok && d.Now-n.at < lookAgain {
+		return n.is
+	}
+	is := false
+	d.View.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
+		is = vs.Unavailable(e) && !e.IsBehind(name.Storage)
+		return !is
+	})
+	d.out.Memory.needed[name] = need{d.Now, is}
+	return is
 }
 
 // serves tells whether anything of the virtual storage serves that is not dead.

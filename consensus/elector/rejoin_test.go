@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"praefect/consensus/verdict"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -85,6 +87,63 @@ func TestDecide_returnsAtOnce(t *testing.T) {
 	}
 }
 
+// TestDecide_returnsAtOnceIfARepositoryWaits: clients of a repository that only the dead storage
+// has wait for it, and nobody waits for the one that another storage has, too.
+func TestDecide_returnsAtOnceIfARepositoryWaits(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		agreeing []string
+		did      []string
+	}{
+		{"only the dead storage has it", []string{"g1"}, []string{"return g1 A"}},
+		{"another storage has it, too", []string{"g1", "g2"}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t)
+			paths := []string{"a.git"}
+			r.apply(1, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: paths, Kind: state.PrimaryOnly}})
+			r.apply(1, state.Command{MarkBehind: &state.MarkBehind{
+				VirtualStorage: "default", Paths: paths, Primary: "g1", Epoch: r.vs().Epoch, Agreeing: tc.agreeing,
+			}})
+			r.apply(1, state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: paths}})
+			r.look["g1"] = "dead"
+			r.step(0)
+			r.step(0)
+			r.history = nil
+			r.look["g1"] = "A"
+			r.step(lookAgain)
+			r.did() // over the connections of before the fence it never returns
+			r.connected = r.vs().Storage("g1").Since
+			r.step(lookAgain)
+			r.did(tc.did...)
+		})
+	}
+}
+
+// TestDecide_saysWhenAStorageReturns counts down, and only for a storage that is well.
+func TestDecide_saysWhenAStorageReturns(t *testing.T) {
+	r := out(t)
+	name := verdict.Name{VirtualStorage: "default", Storage: "g1"}
+	r.step(100 * time.Millisecond)
+	if len(r.rejoining) > 0 {
+		t.Errorf("a dead storage is said to return: %v", r.rejoining)
+	}
+	r.look["g1"], r.connected = "A", r.vs().Storage("g1").Since
+	r.step(100 * time.Millisecond)
+	at := r.rejoining[name]
+	if left := at - r.in.Now; left != 10*time.Second {
+		t.Errorf("it returns in %v, want 10s", left)
+	}
+	r.pass(9 * time.Second)
+	if r.rejoining[name] != at {
+		t.Errorf("now it returns at %v, before at %v", r.rejoining[name], at)
+	}
+	r.pass(2 * time.Second)
+	if len(r.rejoining) > 0 || r.vs().Storage("g1").State != state.Serving {
+		t.Errorf("after it has returned: %v, %s", r.rejoining, r.vs().Storage("g1").State)
+	}
+}
+
 func TestDecide_waitsLongerForWhatFlaps(t *testing.T) {
 	r := newRig(t)
 	var waits []time.Duration
@@ -128,8 +187,8 @@ func TestDecide_differentDisksAreForAPerson(t *testing.T) {
 		}
 	}
 	d := Decide(r.in, r.memory)
-	if len(d.Commands) > 0 || !slices.ContainsFunc(d.Alarms, func(a string) bool {
-		return a == `the instances see different disks behind "g1" of "default": their addresses for it differ`
+	if len(d.Commands) > 0 || !slices.ContainsFunc(d.Alarms, func(a condition.Raised) bool {
+		return a.Name == condition.DisksDiffer && a.Text == `the instances see different disks behind "g1" of "default": their addresses for it differ`
 	}) {
 		t.Errorf("got %+v, alarms %q", d.Commands, d.Alarms)
 	}

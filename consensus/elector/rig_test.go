@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"praefect/consensus/verdict"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -23,7 +24,8 @@ type rig struct {
 	sees map[string]int
 	// connected is the index that their connections were made after.
 	connected state.Index
-	alarms    []string
+	alarms    []condition.Raised
+	rejoining map[verdict.Name]time.Duration
 	probe     []state.Incarnation
 	history   []string // the commands that were applied, or refused
 	leases    *table
@@ -123,7 +125,7 @@ func (r *rig) step(after time.Duration) {
 	r.in.Wall = r.in.Wall.Add(after)
 	r.in.Tally = r.tally()
 	d := Decide(r.in, r.memory)
-	r.memory, r.alarms, r.probe = d.Memory, d.Alarms, d.Probe
+	r.memory, r.alarms, r.probe, r.rejoining = d.Memory, d.Alarms, d.Probe, d.Rejoining
 	if len(d.Commands) > 0 {
 		r.apply(1, d.Commands...)
 	}
@@ -190,7 +192,7 @@ func (r *rig) did(want ...string) {
 // warns checks that there is one alarm, which says that; none if it is empty.
 func (r *rig) warns(of string) {
 	r.t.Helper()
-	if of == "" && len(r.alarms) > 0 || of != "" && (len(r.alarms) != 1 || !strings.Contains(r.alarms[0], of)) {
+	if of == "" && len(r.alarms) > 0 || of != "" && (len(r.alarms) != 1 || !strings.Contains(r.alarms[0].Text, of)) {
 		r.t.Errorf("alarms: got %q, want one with %q", r.alarms, of)
 	}
 }

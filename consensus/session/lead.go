@@ -11,6 +11,7 @@ import (
 	"praefect/consensus/elector"
 	"praefect/consensus/lease"
 	"praefect/consensus/verdict"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -34,7 +35,6 @@ type term struct {
 
 	// only lead:
 	memory    elector.Memory
-	told      map[string]bool
 	watermark state.Index
 	proposing chan answer // for the answer to what is under way; nil while nothing is
 	flip      bool        // what is under way is the fence of the switchover
@@ -73,7 +73,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 			Term: own.Term, Since: own.Since, Self: s.node.ID(), Length: s.node.View().LeaseLength(),
 		}),
 		ballots: make(map[string]verdict.Ballot), refusals: make(map[state.Incarnation]map[string]time.Duration),
-		holding: make(map[state.Incarnation]lease.HoldReport), settings: make(map[string]string), told: make(map[string]bool),
+		holding: make(map[state.Incarnation]lease.HoldReport), settings: make(map[string]string),
 		turnedDown: make(map[string]turnedDown),
 	}
 	s.mu.Lock()
@@ -81,7 +81,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 	s.mu.Unlock()
 	t.run(ctx, started)
 	s.mu.Lock()
-	s.leading, s.alarms = nil, nil
+	s.leading, s.alarms, s.rejoining = nil, nil, nil
 	s.mu.Unlock()
 	close(t.ended)
 	t.drop()
@@ -160,7 +160,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 		t.memory = d.Memory
 		commands, refused := t.allowed(now, d.Commands)
 		t.bar(commands, true)
-		t.warn(slices.Concat(d.Alarms, refused, drift(differing)))
+		t.raise(slices.Concat(d.Alarms, refused, drift(differing)), d.Rejoining)
 		if !slices.Equal(d.Probe, t.probe) {
 			t.probe, news = d.Probe, true
 		}
@@ -232,25 +232,19 @@ func (t *term) differing(now time.Duration) []string {
 }
 
 // drift tells of instances with other settings.
-func drift(names []string) []string {
-	var alarms []string
+func drift(names []string) []condition.Raised {
+	var alarms []condition.Raised
 	for _, name := range names {
-		alarms = append(alarms, "instance "+name+" has other storages in its settings than the leader: compare their config.toml")
+		alarms = append(alarms, condition.Raised{
+			Name: condition.SettingsDiffer, Instance: name, Text: name + " has other storages in its settings than the leader: compare their config.toml",
+		})
 	}
 	return alarms
 }
 
-// warn logs each alarm once for as long as it holds.
-func (t *term) warn(alarms []string) {
-	told := make(map[string]bool, len(alarms))
-	for _, a := range alarms {
-		if !t.told[a] {
-			t.s.cfg.Logger.Warn("an operator should know", "err", a)
-		}
-		told[a] = true
-	}
-	t.told = told
+// raise publishes the alarms of a decision, and which storages rejoin when.
+func (t *term) raise(alarms []condition.Raised, rejoining map[verdict.Name]time.Duration) {
 	t.s.mu.Lock()
-	t.s.alarms = alarms
-	t.s.mu.Unlock()
+	defer t.s.mu.Unlock()
+	t.s.alarms, t.s.rejoining = alarms, rejoining
 }

@@ -21,8 +21,6 @@ var (
 		"Index that every leased instance has applied, as this one knows it.", nil, nil)
 	holds = prometheus.NewDesc("praefect_holds",
 		"Virtual storages whose new writes wait for a switchover.", nil, nil)
-	alarms = prometheus.NewDesc("praefect_alarms",
-		"What the leader wants an operator to know; praefectctl status tells.", nil, nil)
 	epoch = prometheus.NewDesc("praefect_epoch",
 		"Epoch of the virtual storage: it rises when a storage begins or ceases to serve.", []string{"virtual_storage"}, nil)
 	primaries = prometheus.NewDesc("gitaly_praefect_primaries",
@@ -33,7 +31,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{leaseSeconds, leads, watermark, holds, alarms, epoch, primaries, storageState} {
+	for _, d := range []*prometheus.Desc{leaseSeconds, leads, watermark, holds, epoch, primaries, storageState} {
 		to <- d
 	}
 }
@@ -47,7 +45,6 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	gauge(leads, one(c.s.Leads()))
 	gauge(watermark, float64(c.s.Watermark()))
 	gauge(holds, float64(len(c.s.Holds())))
-	gauge(alarms, float64(len(c.s.Alarms())))
 	view := c.s.node.View()
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]

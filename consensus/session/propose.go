@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/consensus"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -26,7 +27,7 @@ type turnedDown struct {
 }
 
 // allowed leaves out what was refused lately, and says so.
-func (t *term) allowed(now time.Duration, commands []state.Command) (rest []state.Command, alarms []string) {
+func (t *term) allowed(now time.Duration, commands []state.Command) (rest []state.Command, alarms []condition.Raised) {
 	for name, r := range t.turnedDown {
 		if now >= r.until {
 			delete(t.turnedDown, name)
@@ -34,7 +35,7 @@ func (t *term) allowed(now time.Duration, commands []state.Command) (rest []stat
 	}
 	for _, c := range commands {
 		if r, ok := t.turnedDown[describe(c)]; ok {
-			alarms = append(alarms, r.why)
+			alarms = append(alarms, condition.Raised{Name: condition.CommandRefused, Text: r.why})
 			continue
 		}
 		rest = append(rest, c)

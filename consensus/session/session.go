@@ -11,6 +11,7 @@ import (
 	"praefect/consensus/elector"
 	"praefect/consensus/lease"
 	"praefect/consensus/verdict"
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -126,9 +127,11 @@ type Session struct {
 	routed  state.Index        // guarded by mu; by Report
 	holding []lease.HoldReport // guarded by mu; by Report
 	refused []state.Incarnation
-	news    chan struct{} // guarded by mu; closed when there is something to tell
-	leading *term         // guarded by mu; nil while this instance does not lead
-	alarms  []string      // guarded by mu; of the latest decision
+	news    chan struct{}      // guarded by mu; closed when there is something to tell
+	leading *term              // guarded by mu; nil while this instance does not lead
+	alarms  []condition.Raised // guarded by mu; of the latest decision
+	// rejoining is when storages serve again; guarded by mu; of the latest decision.
+	rejoining map[verdict.Name]time.Duration
 }
 
 // New makes a Session. Run must be running while it is used.
@@ -196,10 +199,48 @@ func (s *Session) Leads() bool {
 
 // Alarms returns what the leader wants an operator to know; nothing at the
 // other instances.
-func (s *Session) Alarms() []string {
+func (s *Session) Alarms() []condition.Raised {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.alarms
+}
+
+// RejoinsIn returns the time until a storage serves again that was dead, if the leader, this
+// instance, waits for that.
+func (s *Session) RejoinsIn(virtualStorage, storage string) (time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, ok := s.rejoining[verdict.Name{VirtualStorage: virtualStorage, Storage: storage}]
+	return max(0, at-s.cfg.Now()), ok
+}
+
+// Heard tells which members the leader, this instance, has heard of lately. It returns nothing at
+// the other instances.
+func (s *Session) Heard() []condition.Member {
+	t := s.term()
+	if t == nil {
+		return nil
+	}
+	now, view := s.cfg.Now(), s.node.View()
+	var list []condition.Member
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range s.node.Members() {
+		member := condition.Member{Name: m.Name, Voter: m.Voter}
+		for _, in := range view.Instances {
+			if in.ID != m.ID {
+				continue
+			}
+			if member.Name == "" {
+				member.Name = in.Name
+			}
+			at, ok := t.grantor.LastHeard(in.Incarnation)
+			member.Heard = member.Heard || ok && now-at <= lately
+			member.Leased = member.Leased || t.grantor.Leased(in.Incarnation, now)
+		}
+		list = append(list, member)
+	}
+	return list
 }
 
 // tell wakes whoever talks to the leader. Caller holds mu.

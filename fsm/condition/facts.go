@@ -37,8 +37,10 @@ type Facts struct {
 type Member struct {
 	Name  string
 	Voter bool
-	// Heard tells that the leader has heard of it lately.
-	Heard bool
+	// Heard tells that the leader has heard of it lately, Leased that it has a lease.
+	Heard, Leased bool
+	// Problem is what it says is the matter with it.
+	Problem string
 }
 
 // Running is one registered instance.

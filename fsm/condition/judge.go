@@ -95,7 +95,7 @@ func (j *judge) instances() {
 		j.add(Condition{Name: name, Text: fmt.Sprintf(format, args...)})
 	}
 	if f.Leader == "" {
-		cluster(NoLeader, "%s knows no leader: nothing can be changed, and writes stop when the leases end", f.Instance)
+		cluster(NoLeader, "%s reaches no leader: nothing can be changed, and writes stop when the leases end", f.Instance)
 	}
 	if f.Defined && len(f.VirtualStorages) == 0 {
 		cluster(NoVirtualStorage, "no virtual storage is agreed on yet")
@@ -136,7 +136,12 @@ func (j *judge) voters(cluster func(Name, string, ...any)) {
 		if m.Voter && m.Heard {
 			alive++
 		}
-		if !m.Heard {
+		switch {
+		case m.Heard && m.Problem != "":
+			j.add(Condition{Name: InstanceAway, Instance: m.Name, Text: fmt.Sprintf("%s is not well: %s", m.Name, m.Problem)})
+		case m.Heard && m.Voter && !m.Leased:
+			j.add(Condition{Name: NoLease, Instance: m.Name, Text: fmt.Sprintf("%s has no lease: it takes no writes", m.Name)})
+		case !m.Heard:
 			j.add(Condition{Name: InstanceAway, Instance: m.Name, Text: fmt.Sprintf("the leader %s does not hear %s", f.Leader, m.Name)})
 		}
 	}

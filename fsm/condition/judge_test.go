@@ -19,7 +19,7 @@ func well() condition.Facts {
 	}
 	return condition.Facts{
 		Instance: "praefect-1", Leader: "praefect-1", Leased: true, Configured: 3, Defined: true,
-		Members: []condition.Member{{"praefect-1", true, true}, {"praefect-2", true, true}, {"praefect-3", true, true}},
+		Members: []condition.Member{member("praefect-1", true), member("praefect-2", true), member("praefect-3", true)},
 		Running: []condition.Running{{"praefect-1", "1.0"}, {"praefect-2", "1.0"}, {"praefect-3", "1.0"}},
 		VirtualStorages: []condition.VirtualStorage{{
 			Name: "default", Primary: "gitaly-1", Copies: 2,
@@ -27,6 +27,11 @@ func well() condition.Facts {
 		}},
 		Certificates: []condition.Certificate{{Key: "tls.certificate_path", Path: "/etc/server.crt", Left: 90 * 24 * time.Hour}},
 	}
+}
+
+// member is one that votes and, if it is heard of, has a lease.
+func member(name string, heard bool) condition.Member {
+	return condition.Member{Name: name, Voter: true, Heard: heard, Leased: heard}
 }
 
 func TestJudge_nothingIsTheMatter(t *testing.T) {
@@ -52,7 +57,7 @@ func TestJudge_conditions(t *testing.T) {
 			[]condition.Name{condition.CannotLoseAny, condition.InstanceAway}, condition.HealthDegraded},
 		{"one of five is away", func(f *condition.Facts) {
 			f.Configured = 5
-			f.Members = append(f.Members, condition.Member{"praefect-4", true, true}, condition.Member{"praefect-5", true, false})
+			f.Members = append(f.Members, member("praefect-4", true), member("praefect-5", false))
 		}, []condition.Name{condition.InstanceAway}, condition.HealthDegraded},
 		{"two of three vote", func(f *condition.Facts) { f.Members = f.Members[:2] },
 			[]condition.Name{condition.CannotLoseAny, condition.FewerVoters}, condition.HealthDegraded},
@@ -65,6 +70,8 @@ func TestJudge_conditions(t *testing.T) {
 		{"one of a section of three that is alone", func(f *condition.Facts) { f.Members = f.Members[:1] },
 			[]condition.Name{condition.CannotLoseAny, condition.FewerVoters}, condition.HealthDegraded},
 		{"a follower knows no members", func(f *condition.Facts) { f.Members = nil }, nil, condition.Healthy},
+		{"an instance has no lease", func(f *condition.Facts) { f.Members[1].Leased = false }, []condition.Name{condition.NoLease}, condition.HealthDegraded},
+		{"an instance is not well", func(f *condition.Facts) { f.Members[1].Problem = "the log store hangs" }, []condition.Name{condition.InstanceAway}, condition.HealthDegraded},
 		{"versions", func(f *condition.Facts) { f.Running[1].Version = "1.1" }, []condition.Name{condition.VersionsDiffer}, condition.Healthy},
 		{"postgres", func(f *condition.Facts) { f.Postgres = "connection refused" }, []condition.Name{condition.PostgresAway}, condition.HealthDegraded},
 		{"a certificate in 15 days", func(f *condition.Facts) { f.Certificates[0].Left = 15 * 24 * time.Hour }, nil, condition.Healthy},
@@ -138,7 +145,7 @@ func TestJudge_everyKindIsReached(t *testing.T) {
 		}
 	}
 	note(facts)
-	note(condition.Facts{Leader: "l", Defined: true, Configured: 1, Members: []condition.Member{{"l", true, true}}})
+	note(condition.Facts{Leader: "l", Defined: true, Configured: 1, Members: []condition.Member{member("l", true)}})
 	for _, name := range raised {
 		note(condition.Facts{Raised: []condition.Raised{{Name: name, Text: "text"}}})
 	}

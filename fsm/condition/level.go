@@ -58,9 +58,17 @@ func Worst(list []Condition) Health {
 	return worst
 }
 
-// OfVirtualStorage returns the conditions of one virtual storage.
-func OfVirtualStorage(list []Condition, name string) []Condition {
-	return slices.DeleteFunc(slices.Clone(list), func(c Condition) bool { return c.VirtualStorage != name })
+// Concerning returns the conditions of one virtual storage, and those of the cluster that make
+// every virtual storage unavailable.
+func Concerning(list []Condition, virtualStorage string) []Condition {
+	return slices.DeleteFunc(slices.Clone(list), func(c Condition) bool {
+		return c.VirtualStorage != virtualStorage && (c.VirtualStorage != "" || c.Level != Unavailable)
+	})
+}
+
+// Without returns the conditions of other names.
+func Without(list []Condition, names ...Name) []Condition {
+	return slices.DeleteFunc(slices.Clone(list), func(c Condition) bool { return slices.Contains(names, c.Name) })
 }
 
 // OfInstances returns the conditions of the instances and of their part in the cluster.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/admin/admintest"
@@ -83,11 +85,9 @@ func TestService_status(t *testing.T) {
 			{Name: "gitaly-3", State: state.Backfilling, Reachable: true, Slow: true, Error: "late", Behind: 2, Backfilling: &admin.Backfilling{Total: 10, Done: 4}},
 		},
 	}}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	want.Health, want.VirtualStorages[0].Health = condition.HealthDegraded, condition.HealthDegraded
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(admin.StatusResponse{}, "Conditions")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
-	}
-	if got.Health() != admin.Degraded {
-		t.Errorf("health: got %s", got.Health())
 	}
 }
 
@@ -103,36 +103,68 @@ func TestService_statusOfOneThatCannotBeWritten(t *testing.T) {
 	if vs.Storages[0].Reachable || !strings.Contains(vs.Storages[0].Error, "another disk") || vs.Unavailable != 1 {
 		t.Errorf("a primary with another disk: got %+v", vs)
 	}
-	if got.Health() != admin.Unavailable {
-		t.Errorf("health: got %s", got.Health())
+	if got.Health != condition.HealthUnavailable {
+		t.Errorf("health: got %s", got.Health)
 	}
 }
 
-func TestStatusResponse_health(t *testing.T) {
-	good := admin.Storage{Name: "a", State: state.Serving, Reachable: true}
-	with := func(change func(*admin.VirtualStorage)) admin.StatusResponse {
-		vs := admin.VirtualStorage{Primary: "a", Storages: []admin.Storage{good, {Name: "b", State: state.Serving, Reachable: true, Behind: 3}}}
-		change(&vs)
-		return admin.StatusResponse{VirtualStorages: []admin.VirtualStorage{vs, {Primary: "a", Storages: []admin.Storage{good}}}}
-	}
+// TestService_statusShowsConditions: their worst is the health of the whole, and of the virtual
+// storage that they are about.
+func TestService_statusShowsConditions(t *testing.T) {
 	for _, row := range []struct {
-		name     string
-		response admin.StatusResponse
-		want     admin.Health
+		name       string
+		spoil      func(*admintest.Cluster)
+		whole, vs  condition.Health
+		conditions []condition.Name
 	}{
-		{"one is behind", with(func(*admin.VirtualStorage) {}), admin.Healthy},
-		{"a secondary is away", with(func(v *admin.VirtualStorage) { v.Storages[1].Reachable = false }), admin.Degraded},
-		{"a secondary is slow", with(func(v *admin.VirtualStorage) { v.Storages[1].Slow = true }), admin.Degraded},
-		{"a secondary is out", with(func(v *admin.VirtualStorage) { v.Storages[1].State = state.Out }), admin.Degraded},
-		{"the primary is away", with(func(v *admin.VirtualStorage) { v.Storages[0].Reachable = false }), admin.Unavailable},
-		{"no primary", with(func(v *admin.VirtualStorage) { v.Primary = "" }), admin.Unavailable},
-		{"a repository is away", with(func(v *admin.VirtualStorage) { v.Unavailable = 1 }), admin.Unavailable},
-		{"nobody leads", admin.StatusResponse{OwnView: true, VirtualStorages: with(func(*admin.VirtualStorage) {}).VirtualStorages}, admin.Unavailable},
-		{"nothing is configured", admin.StatusResponse{}, admin.Unavailable},
+		{"nothing", func(*admintest.Cluster) {}, condition.Healthy, condition.Healthy, nil},
+		{"one is behind", func(c *admintest.Cluster) { c.Wrote("a.git", "gitaly-1", "gitaly-2") }, condition.Healthy, condition.Healthy, nil},
+		{"a secondary is away", func(c *admintest.Cluster) { c.Lose("gitaly-2") }, condition.HealthDegraded, condition.HealthDegraded, []condition.Name{condition.StorageAway}},
+		{"the primary is away", func(c *admintest.Cluster) { c.Lose("gitaly-1") }, condition.HealthUnavailable, condition.HealthUnavailable,
+			[]condition.Name{condition.NoPrimary, condition.StorageAway}},
+		{"an instance is away", func(c *admintest.Cluster) {
+			c.Raft(func(v *admin.RaftView) { v.Instances[2].State = admin.Unreachable })
+		}, condition.HealthDegraded, condition.Healthy, []condition.Name{condition.CannotLoseAny, condition.InstanceAway}},
+		{"nobody leads", func(c *admintest.Cluster) { c.Raft(func(v *admin.RaftView) { v.Leader = "" }) },
+			condition.HealthUnavailable, condition.HealthUnavailable, []condition.Name{condition.NoLeader}},
+		{"a notice", func(c *admintest.Cluster) {
+			c.Raise(condition.Raised{Name: condition.PrimaryElsewhere, VirtualStorage: "default", Text: "so"})
+		},
+			condition.Healthy, condition.Healthy, []condition.Name{condition.PrimaryElsewhere}},
 	} {
-		if got := row.response.Health(); got != row.want {
-			t.Errorf("%s: got %s, want %s", row.name, got, row.want)
+		c := admintest.New(t, three...)
+		row.spoil(c)
+		got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{})
+		if err != nil {
+			t.Fatal(err)
 		}
+		var names []condition.Name
+		for _, one := range got.Conditions {
+			names = append(names, one.Name)
+		}
+		if got.Health != row.whole || got.VirtualStorages[0].Health != row.vs || !cmp.Equal(names, row.conditions) {
+			t.Errorf("%s: got %s, %s, %v", row.name, got.Health, got.VirtualStorages[0].Health, names)
+		}
+	}
+}
+
+// TestService_shareConditions: the leader takes what an instance says of itself, and no operator can
+// say it.
+func TestService_shareConditions(t *testing.T) {
+	c := admintest.New(t, three...)
+	c.Lose("gitaly-3")
+	said := []condition.Condition{{Name: condition.PostgresAway, Level: condition.Degraded, Instance: "praefect-2", Text: "away"}}
+	request := admin.ShareConditionsRequest{Instance: "praefect-2", Conditions: said}
+	got, err := client(t, c, admin.Access{Peers: true}).ShareConditions(t.Context(), request)
+	if err != nil || len(got) != 2 || got[0].Name != condition.PostgresAway || got[1].Name != condition.StorageAway {
+		t.Errorf("got %v, %v", got, err)
+	}
+	status, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{})
+	if err != nil || len(status.Conditions) != 2 {
+		t.Errorf("the leader's status: got %v, %v", status.Conditions, err)
+	}
+	if _, err := client(t, c, admin.Access{Token: "secret"}).ShareConditions(t.Context(), request); admin.KindOf(err) != admin.Denied {
+		t.Errorf("from an operator: got %v", err)
 	}
 }
 
@@ -222,10 +254,10 @@ func TestDocuments_haveTheAgreedNames(t *testing.T) {
 		document any
 		want     string
 	}{
-		{admin.StatusResponse{Schema: 1, Instance: "p", VirtualStorages: []admin.VirtualStorage{{
-			Name: "v", Primary: "a", Epoch: 3, Storages: []admin.Storage{{Name: "a", State: state.Serving, Reachable: true, Behind: 1}},
-		}}}, `{"schema":1,"instance":"p","leader":"","virtual_storages":[{"name":"v","primary":"a","epoch":3,"paused":false,"unavailable_repositories":0,` +
-			`"storages":[{"name":"a","state":"serving","reachable":true,"votes":false,"behind":1}]}]}`},
+		{admin.StatusResponse{Schema: 1, Instance: "p", Health: condition.Healthy, Conditions: []condition.Condition{}, VirtualStorages: []admin.VirtualStorage{{
+			Name: "v", Primary: "a", Epoch: 3, Health: condition.Healthy, Storages: []admin.Storage{{Name: "a", State: state.Serving, Reachable: true, Behind: 1}},
+		}}}, `{"schema":1,"instance":"p","leader":"","virtual_storages":[{"name":"v","primary":"a","epoch":3,"paused":false,"health":"healthy","unavailable_repositories":0,` +
+			`"storages":[{"name":"a","state":"serving","reachable":true,"votes":false,"behind":1}]}],"health":"healthy","conditions":[]}`},
 		{admin.DatalossResponse{Schema: 1, Repositories: []admin.Repository{{VirtualStorage: "v", RelativePath: "a.git", Behind: []string{"b"}}}},
 			`{"schema":1,"repositories":[{"virtual_storage":"v","relative_path":"a.git","available":false,"behind":["b"]}]}`},
 		{admin.QueueListResponse{Schema: 1, Jobs: []admin.Job{{ID: 1, VirtualStorage: "v", RelativePath: "a.git", Target: "b", State: "ready", Attempt: 2}}},

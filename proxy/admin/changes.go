@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"praefect/fsm/condition"
 )
 
 // RaftStatus tells how the instances are.
@@ -30,7 +32,11 @@ func (s *Service) RaftStatus(ctx context.Context, _ RaftStatusRequest) (RaftStat
 	if view.Instances == nil {
 		view.Instances = []Instance{}
 	}
-	return RaftStatusResponse{Schema: Schema, Instance: s.cfg.Instance, RaftView: view, CanLose: canLose(view)}, nil
+	conditions := s.ofInstances(ctx, view)
+	return RaftStatusResponse{
+		Schema: Schema, Instance: s.cfg.Instance, RaftView: view, CanLose: canLose(view),
+		Health: condition.Worst(conditions), Conditions: conditions,
+	}, nil
 }
 
 func (s *Service) addInstance(ctx context.Context, r AddRequest) (Done, error) {

@@ -3,6 +3,7 @@ package admin
 import (
 	"time"
 
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -28,8 +29,9 @@ type StatusResponse struct {
 	// agreed on something newer, and nothing can be written here for long.
 	OwnView         bool             `json:"own_view,omitempty"`
 	VirtualStorages []VirtualStorage `json:"virtual_storages"`
-	// Warnings are what an operator should know, one sentence each.
-	Warnings []string `json:"warnings,omitempty"`
+	// Health is the worst of Conditions, which are those of the whole cluster, the worst first.
+	Health     condition.Health      `json:"health"`
+	Conditions []condition.Condition `json:"conditions"`
 }
 
 // VirtualStorage is one virtual storage in a StatusResponse.
@@ -42,6 +44,8 @@ type VirtualStorage struct {
 	// Paused tells that automatic failover is switched off for now, Pause how.
 	Paused bool   `json:"paused"`
 	Pause  *Pause `json:"pause,omitempty"`
+	// Health is the worst of the conditions of the virtual storage and of the cluster's.
+	Health condition.Health `json:"health"`
 	// Unavailable is how many repositories have no in-sync storage that serves
 	// and is reachable, of those that the ledger lists.
 	Unavailable int       `json:"unavailable_repositories"`

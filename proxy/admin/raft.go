@@ -1,12 +1,11 @@
 package admin
 
+import "praefect/fsm/condition"
+
 // Local is what an instance knows by itself of its part in the cluster.
 type Local struct {
 	// Leader is the name of the leader, empty if none is known.
 	Leader string
-	// Warnings are what an operator should know, one sentence each: settings
-	// that differ between the instances, a succession that is not as written.
-	Warnings []string
 }
 
 // RaftStatusRequest asks how the instances are.
@@ -22,6 +21,9 @@ type RaftStatusResponse struct {
 	RaftView
 	// CanLose is how many more voters may fail before there is no quorum.
 	CanLose int `json:"can_lose"`
+	// Health is the worst of Conditions, which are those of the instances.
+	Health     condition.Health      `json:"health"`
+	Conditions []condition.Condition `json:"conditions"`
 }
 
 // RaftView is what one instance sees of all of them.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"praefect/fsm/condition"
 	"praefect/proxy/admin"
 	"praefect/proxy/admin/admintest"
 )
@@ -23,25 +24,25 @@ func TestService_raftStatus(t *testing.T) {
 		ownView   bool
 		instances []admin.Instance
 		canLose   int
-		health    admin.Health
+		health    condition.Health
 	}{
-		{"one", "a", false, []admin.Instance{led}, 0, admin.Healthy},
-		{"three", "a", false, []admin.Instance{led, a, b}, 1, admin.Healthy},
-		{"three, one joins", "a", false, []admin.Instance{led, joining, a, b}, 1, admin.Healthy},
-		{"two of three", "a", false, []admin.Instance{led, a, gone(b)}, 0, admin.Degraded},
-		{"one of three", "a", false, []admin.Instance{led, gone(a), gone(b)}, 0, admin.Degraded},
-		{"five", "a", false, []admin.Instance{led, a, b, c, d}, 2, admin.Healthy},
-		{"four of five", "a", false, []admin.Instance{led, a, b, c, gone(d)}, 1, admin.Degraded},
-		{"one has no lease", "a", false, []admin.Instance{led, a, noLease}, 1, admin.Degraded},
-		{"something is wrong with one", "a", false, []admin.Instance{led, a, wrong}, 1, admin.Degraded},
-		{"nobody leads", "", false, []admin.Instance{a, b, c}, 0, admin.Unavailable},
-		{"the leader was not asked", "a", true, []admin.Instance{a, b, c}, 0, admin.Unavailable},
+		{"one", "a", false, []admin.Instance{led}, 0, condition.Healthy},
+		{"three", "a", false, []admin.Instance{led, a, b}, 1, condition.Healthy},
+		{"three, one joins", "a", false, []admin.Instance{led, joining, a, b}, 1, condition.Healthy},
+		{"two of three", "a", false, []admin.Instance{led, a, gone(b)}, 0, condition.HealthDegraded},
+		{"one of three", "a", false, []admin.Instance{led, gone(a), gone(b)}, 0, condition.HealthDegraded},
+		{"five", "a", false, []admin.Instance{led, a, b, c, d}, 2, condition.Healthy},
+		{"four of five", "a", false, []admin.Instance{led, a, b, c, gone(d)}, 1, condition.HealthDegraded},
+		{"one has no lease", "a", false, []admin.Instance{led, a, noLease}, 1, condition.HealthDegraded},
+		{"something is wrong with one", "a", false, []admin.Instance{led, a, wrong}, 1, condition.HealthDegraded},
+		{"nobody leads", "", false, []admin.Instance{a, b, c}, 0, condition.HealthUnavailable},
+		{"the leader was not asked", "a", true, []admin.Instance{a, b, c}, 0, condition.HealthUnavailable},
 	} {
 		cluster := admintest.New(t, three...)
 		cluster.Raft(func(v *admin.RaftView) { v.Leader, v.OwnView, v.Instances = row.leader, row.ownView, row.instances })
 		got, err := client(t, cluster, admin.Access{}).RaftStatus(t.Context())
-		if err != nil || got.CanLose != row.canLose || got.Health() != row.health {
-			t.Errorf("%s: got can_lose %d, %s, %v", row.name, got.CanLose, got.Health(), err)
+		if err != nil || got.CanLose != row.canLose || got.Health != row.health {
+			t.Errorf("%s: got can_lose %d, %s, %v", row.name, got.CanLose, got.Health, err)
 		}
 		for i := range got.Instances[1:] {
 			if got.Instances[i].Name > got.Instances[i+1].Name {
@@ -55,14 +56,14 @@ func TestService_raftStatus(t *testing.T) {
 func TestRaftStatusResponse_hasTheAgreedNames(t *testing.T) {
 	contact := int64(7)
 	text, err := json.Marshal(admin.RaftStatusResponse{
-		Schema: 1, Instance: "p", CanLose: 1,
+		Schema: 1, Instance: "p", CanLose: 1, Health: condition.Healthy, Conditions: []condition.Condition{},
 		RaftView: admin.RaftView{ClusterID: "c", Term: 2, CommitIndex: 3, Leader: "l", Instances: []admin.Instance{{
 			Name: "n", ID: "i", Addr: "h:1", State: admin.Follower, Voter: true, Version: "v", LastContactMillis: &contact,
 			AppliedIndex: 2, Behind: 1, LeaseMillis: 9,
 		}}},
 	})
 	want := `{"schema":1,"instance":"p","cluster_id":"c","term":2,"commit_index":3,"leader":"l","instances":[{"name":"n","id":"i","addr":"h:1",` +
-		`"state":"follower","voter":true,"version":"v","last_contact_ms":7,"applied_index":2,"behind":1,"lease_ms":9}],"can_lose":1}`
+		`"state":"follower","voter":true,"version":"v","last_contact_ms":7,"applied_index":2,"behind":1,"lease_ms":9}],"can_lose":1,"health":"healthy","conditions":[]}`
 	if err != nil || string(text) != want {
 		t.Errorf("got %s, %v", text, err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -56,6 +57,14 @@ type Repair interface {
 	Jobs(ctx context.Context, request QueueListRequest) ([]Job, error)
 }
 
+// Conditions is what the service needs of the monitor.
+type Conditions interface {
+	// Conditions are those of the whole cluster now, as far as this instance knows.
+	Conditions(ctx context.Context) []condition.Condition
+	// Receive takes what another instance says of itself, and returns what this one knows.
+	Receive(from string, list []condition.Condition) []condition.Condition
+}
+
 // Deps are what a Service works on.
 type Deps struct {
 	Node     Node
@@ -64,6 +73,8 @@ type Deps struct {
 	// Local is what this instance itself knows of its part in the cluster. It
 	// asks nobody, and takes no time.
 	Local func() Local
+	// Conditions are what is not as it should be in the cluster.
+	Conditions Conditions
 	// Control changes the cluster. Without one every change is NotAvailable.
 	Control Control
 }
@@ -101,7 +112,7 @@ func (s *Service) Register(r grpc.ServiceRegistrar) { r.RegisterService(serviceD
 func (s *Service) Wait() { s.receivers.Wait() }
 
 // Status tells how the virtual storages are.
-func (s *Service) Status(_ context.Context, request StatusRequest) (StatusResponse, error) {
+func (s *Service) Status(ctx context.Context, request StatusRequest) (StatusResponse, error) {
 	view := s.Node.View()
 	if err := exists(view, request.VirtualStorage); err != nil {
 		return StatusResponse{}, err
@@ -109,11 +120,14 @@ func (s *Service) Status(_ context.Context, request StatusRequest) (StatusRespon
 	local := s.Local()
 	response := StatusResponse{
 		Schema: Schema, Instance: s.cfg.Instance, Leader: local.Leader, OwnView: local.Leader == "",
-		Warnings: local.Warnings, VirtualStorages: []VirtualStorage{},
+		VirtualStorages: []VirtualStorage{}, Conditions: s.Conditions.Conditions(ctx),
 	}
+	response.Health = condition.Worst(response.Conditions)
 	for i := range view.VirtualStorages {
 		if vs := &view.VirtualStorages[i]; request.VirtualStorage == "" || request.VirtualStorage == vs.Name {
-			response.VirtualStorages = append(response.VirtualStorages, s.virtualStorage(view, vs))
+			of := s.virtualStorage(view, vs)
+			of.Health = condition.Worst(condition.Concerning(response.Conditions, vs.Name))
+			response.VirtualStorages = append(response.VirtualStorages, of)
 		}
 	}
 	return response, nil

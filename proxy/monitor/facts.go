@@ -37,13 +37,13 @@ func (m *Monitor) virtualStorage(view *state.State, vs *state.VirtualStorage, sh
 		way := m.deps.Way(vs.Name, st)
 		reachable[st.Name] = way.Reachable
 		facts.Storages = append(facts.Storages, condition.Storage{
-			Name: st.Name, State: st.Standing, Why: st.Why, Reachable: way.Reachable, Slow: way.Slow, Votes: way.Votes,
+			Name: st.Name, State: st.State, Why: st.Why, Reachable: way.Reachable, Slow: way.Slow, Votes: way.Votes,
 			Problem: way.Problem, ReturnsIn: way.ReturnsIn,
 		})
 	}
 	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
 		for st := range vs.InSync(e) {
-			if st.Standing == state.Serving && reachable[st.Name] {
+			if st.State == state.Serving && reachable[st.Name] {
 				return true
 			}
 		}

@@ -1,4 +1,4 @@
-package monitor
+package monitor_test
 
 import (
 	"bytes"
@@ -19,12 +19,13 @@ import (
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/admin/admintest"
+	"praefect/proxy/monitor"
 )
 
 // bench is a Monitor over a cluster in memory.
 type bench struct {
 	*admintest.Cluster
-	*Monitor
+	*monitor.Monitor
 	facts condition.Facts
 	away  map[string]bool
 	log   bytes.Buffer
@@ -35,10 +36,12 @@ func newBench(t *testing.T, instance string, exchange func(context.Context, []co
 		Cluster: admintest.New(t, "gitaly-1", "gitaly-2", "gitaly-3"), away: make(map[string]bool),
 		facts: condition.Facts{Instance: instance, Leader: "praefect-1", Leased: true},
 	}
-	b.Monitor = New(Deps{
+	b.Monitor = monitor.New(monitor.Deps{
 		View: b.Cluster.View, Copies: 2, Exchange: exchange, Log: slog.New(slog.NewJSONHandler(&b.log, nil)),
 		Facts: func() condition.Facts { return b.facts },
-		Way:   func(_ string, st *state.Storage) Way { return Way{Reachable: !b.away[st.Name], Votes: true} },
+		Way: func(_ string, st *state.Storage) monitor.Way {
+			return monitor.Way{Reachable: !b.away[st.Name], Votes: true}
+		},
 	})
 	return b
 }
@@ -78,16 +81,16 @@ func TestMonitor_shortageCountsAfterAMinute(t *testing.T) {
 func TestShortages_aboveTheirLimitAreCounted(t *testing.T) {
 	b := newBench(t, "praefect-1", nil)
 	const more = 3
-	for n := range tracked + more {
+	for n := range monitor.Tracked + more {
 		b.Wrote(fmt.Sprintf("%d.git", n), "gitaly-1")
 	}
-	now, s := time.Now(), shortages{}
-	s.look(b.Cluster.View(), 2, now)
-	if len(s.since) != tracked {
-		t.Errorf("%d are remembered, want %d", len(s.since), tracked)
+	now, s := time.Now(), &monitor.Shortages{}
+	s.Count(b.Cluster.View(), 2, now)
+	if n := s.Len(); n != monitor.Tracked {
+		t.Errorf("%d are remembered, want %d", n, monitor.Tracked)
 	}
-	if got := s.look(b.Cluster.View(), 2, now.Add(2*time.Minute))["default"].count; got != tracked+more {
-		t.Errorf("got %d, want %d", got, tracked+more)
+	if got := s.Count(b.Cluster.View(), 2, now.Add(2*time.Minute)); got != monitor.Tracked+more {
+		t.Errorf("got %d, want %d", got, monitor.Tracked+more)
 	}
 }
 
@@ -104,7 +107,7 @@ func TestMonitor_followerShowsTheLeadersConditions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		leader := newBench(t, "praefect-1", nil)
 		leader.facts.Raised = []condition.Raised{{Name: condition.DeadNotReplaced, VirtualStorage: "default", Text: "failover is off"}}
-		leader.facts.Configured, leader.facts.Members = 3, []condition.Member{{Name: "praefect-1", Voter: true, Heard: true}, {Name: "praefect-2", Voter: true, Heard: true}}
+		leader.facts.Configured, leader.facts.Members = 3, []condition.Member{{Name: "praefect-1", Voter: true, Heard: true, Leased: true}, {Name: "praefect-2", Voter: true, Heard: true, Leased: true}}
 		var fails error
 		follower := newBench(t, "praefect-2", func(ctx context.Context, own []condition.Condition) ([]condition.Condition, error) {
 			if fails != nil {
@@ -121,7 +124,7 @@ func TestMonitor_followerShowsTheLeadersConditions(t *testing.T) {
 			t.Errorf("the leader shows %q, want %q: it was told", got, all)
 		}
 		fails = errors.New("connection refused")
-		time.Sleep(remembered)
+		time.Sleep(monitor.Remembered)
 		if got := names(follower.Conditions(t.Context())); got != all {
 			t.Errorf("for a while without the leader: got %q", got)
 		}
@@ -143,7 +146,7 @@ func TestMonitor_doesNotWaitForALeaderThatHangs(t *testing.T) {
 		})
 		began := time.Now()
 		b.Conditions(t.Context())
-		if took := time.Since(began); took != exchangeTimeout {
+		if took := time.Since(began); took != monitor.ExchangeTimeout {
 			t.Errorf("it took %v", took)
 		}
 	})

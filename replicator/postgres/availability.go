@@ -14,6 +14,7 @@ type availability struct {
 	known bool      // guarded by mu: false before the first call has ended
 	up    bool      // guarded by mu
 	since time.Time // guarded by mu
+	why   error     // guarded by mu: why the last call was not served
 }
 
 func newAvailability(log *slog.Logger) *availability { return &availability{log: log} }
@@ -24,6 +25,7 @@ func (a *availability) note(err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	up := err == nil
+	a.why = err
 	if !a.known && notMigrated(err) {
 		return
 	}
@@ -38,6 +40,16 @@ func (a *availability) note(err error) {
 	case !first:
 		a.log.Info("postgres is available again", "after", lasted.Round(time.Millisecond).String())
 	}
+}
+
+// away says why the database cannot be used, empty if it can or if no call has ended yet.
+func (a *availability) away() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.known || a.up || a.why == nil {
+		return ""
+	}
+	return a.why.Error()
 }
 
 // available says whether the last call was served.

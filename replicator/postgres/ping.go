@@ -40,6 +40,9 @@ func (s Server) supported() error {
 	return nil
 }
 
+// Away says why the database could not be used by the last call, empty if it could. It asks nobody.
+func (db *DB) Away() string { return db.availability.away() }
+
 // errProbed takes back what a probe wrote.
 var errProbed = errors.New("this was a probe")
 

@@ -14,8 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
+	"praefect/proxy/monitor"
 )
 
 // epoch is the time of the cluster's first entry unless it is told; it lies in
@@ -45,7 +47,8 @@ type Cluster struct {
 	jobs     []admin.Job
 	jobsErr  error
 	raft     admin.RaftView
-	warns    []string
+	raised   []condition.Raised
+	monitor  *monitor.Monitor
 	asked    []admin.Change
 	switches []admin.SwitchRequest
 	answers  map[string]any
@@ -61,6 +64,7 @@ func NewAt(t testing.TB, begin time.Time, storages ...string) *Cluster {
 	c := &Cluster{t: t, begin: begin, state: &state.State{}, reach: map[string]admin.Reach{}, answers: map[string]any{}, raft: threeInstances()}
 	c.Apply(state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "cluster"}})
 	c.Define(VirtualStorage, storages...)
+	c.monitor = monitor.New(monitor.Deps{View: c.View, Way: c.way, Facts: c.facts, Copies: 2})
 	return c
 }
 
@@ -153,11 +157,11 @@ func (c *Cluster) Raft(change func(*admin.RaftView)) {
 	change(&c.raft)
 }
 
-// Warn makes the instance warn operators.
-func (c *Cluster) Warn(warnings ...string) {
+// Raise makes the instance know of conditions.
+func (c *Cluster) Raise(raised ...condition.Raised) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.warns = warnings
+	c.raised = raised
 }
 
 // Asked are the changes that were asked for, repetitions included.
@@ -186,13 +190,40 @@ func (c *Cluster) Backfilled(virtualStorage, storage string) {
 
 // Deps are the cluster as a Service needs it.
 func (c *Cluster) Deps() admin.Deps {
-	return admin.Deps{Node: c, Storages: c, Repair: c, Local: c.local, Control: c}
+	return admin.Deps{Node: c, Storages: c, Repair: c, Local: c.local, Conditions: c.monitor, Control: c}
 }
 
 func (c *Cluster) local() admin.Local {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return admin.Local{Leader: c.raft.Leader, Warnings: c.warns}
+	return admin.Local{Leader: c.raft.Leader}
+}
+
+// facts are what praefect-1 knows beside the virtual storages.
+func (c *Cluster) facts() condition.Facts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	facts := condition.Facts{Instance: "praefect-1", Leader: c.raft.Leader, Leased: true, Raised: c.raised}
+	if c.raft.Leader == "" {
+		return facts
+	}
+	for _, i := range c.raft.Instances {
+		facts.Members = append(facts.Members, condition.Member{Name: i.Name, Voter: i.Voter, Heard: i.State != admin.Unreachable, Leased: i.LeaseMillis > 0})
+	}
+	return facts
+}
+
+// way is the way to a storage as the monitor needs it.
+func (c *Cluster) way(vs string, st *state.Storage) monitor.Way {
+	reach := c.Reach(vs, st.Name)
+	way := monitor.Way{
+		Reachable: reach.Reachable && (st.FilesystemID == "" || reach.FilesystemID == st.FilesystemID),
+		Slow:      reach.Reachable && reach.Err != nil, Votes: reach.Votes,
+	}
+	if reach.Err != nil {
+		way.Problem = reach.Err.Error()
+	}
+	return way
 }
 
 // View implements admin.Node.

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"praefect/config"
+	"praefect/consensus"
+	"praefect/consensus/session"
+	"praefect/fsm/condition"
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+	"praefect/proxy/ledger"
+	"praefect/proxy/monitor"
+	"praefect/proxy/storage"
+	"praefect/replicator"
+	"praefect/replicator/postgres"
+)
+
+// conditions collects the facts of this instance for its monitor.
+type conditions struct {
+	cfg          *config.Config
+	node         *consensus.Node
+	session      *session.Session
+	intents      *ledger.Ledger
+	storages     *storage.Set
+	db           *postgres.DB
+	repair       *replicator.Replicator
+	stuck        *stuckRepairs
+	certificates *certificates
+	// otherCluster and claimed say why the instance may take no lease, empty if it may.
+	otherCluster, claimed func() string
+}
+
+// monitor makes the monitor.
+func (c conditions) monitor(log *slog.Logger) *monitor.Monitor {
+	return monitor.New(monitor.Deps{
+		View: c.node.View, Way: c.way, Facts: c.facts, Copies: c.cfg.Consistency.Copies, Log: log,
+		Exchange: func(ctx context.Context, own []condition.Condition) ([]condition.Condition, error) {
+			client, err := way{node: c.node}.leaderNow()
+			if err != nil {
+				return nil, err
+			}
+			return client.ShareConditions(ctx, admin.ShareConditionsRequest{Instance: c.cfg.Raft.Name, Conditions: own})
+		},
+	})
+}
+
+// leaderNow returns a client of another instance that leads. It asks nobody for the reason why
+// there is none.
+func (w way) leaderNow() (*admin.Client, error) {
+	cc, _, err := w.node.LeaderConn()
+	if err != nil {
+		return nil, err
+	}
+	return admin.NewClient(cc), nil
+}
+
+// facts are all that this instance knows beside the virtual storages.
+func (c conditions) facts() condition.Facts {
+	facts := condition.Facts{
+		Instance: c.cfg.Raft.Name, Leased: leased(c.intents, c.session.Barred) == nil, Configured: len(c.cfg.Raft.Others()) + 1,
+		Members: c.session.Heard(), Postgres: c.db.Away(), Certificates: c.certificates.left(time.Now()),
+		Raised: c.session.Alarms(),
+	}
+	if _, leads := c.node.Leading(); leads {
+		facts.Leader = facts.Instance
+	} else if leader, err := c.node.Leader(); err == nil {
+		facts.Leader = leader.Name
+	}
+	for name, why := range map[condition.Name]string{condition.OtherCluster: c.otherCluster(), condition.ClaimLost: c.claimed()} {
+		if why != "" {
+			facts.Raised = append(facts.Raised, condition.Raised{Name: name, Instance: facts.Instance, Text: why})
+		}
+	}
+	for _, a := range c.repair.Alarms() {
+		facts.Raised = append(facts.Raised, condition.Raised{
+			Name: condition.RepairWaits, VirtualStorage: a.VirtualStorage,
+			Text: fmt.Sprintf("%s of %s cannot be repaired (%s): %s", a.RelativePath, a.VirtualStorage, a.Reason, a.Detail),
+		})
+	}
+	facts.Raised = append(facts.Raised, c.stuck.list()...)
+	return facts
+}
+
+// way is the way to a storage; one whose disk is not the agreed one cannot be used.
+func (c conditions) way(vs string, st *state.Storage) monitor.Way {
+	r, err := c.storages.Reach(vs, st.Name)
+	if err != nil { // agreed on, but in the settings of this instance no longer
+		return monitor.Way{Problem: err.Error()}
+	}
+	w := monitor.Way{Reachable: r.Reachable, Slow: r.Slow(), Votes: r.Backchannel}
+	if r.Err != nil {
+		w.Problem = r.Err.Error()
+	}
+	if w.Reachable && st.FilesystemID != "" && r.FilesystemID != st.FilesystemID {
+		w.Reachable, w.Problem = false, "the server has another disk than the one agreed on"
+	}
+	if left, ok := c.session.RejoinsIn(vs, st.Name); ok {
+		w.ReturnsIn = &left
+	}
+	return w
+}
