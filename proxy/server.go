@@ -230,6 +230,10 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 	return server.Serve(s.clients.Listener(lis, s.metrics.connections.WithLabelValues(kind).Inc))
 }
 
+// lingerAtStop is how long storages have at the end of a Shutdown for what they
+// were told to abort.
+const lingerAtStop = 2 * time.Second
+
 // Shutdown stops accepting, tells clients to go elsewhere, and waits for the
 // calls under way until ctx ends; then it cuts them off.
 func (s *Server) Shutdown(ctx context.Context) {
@@ -248,7 +252,7 @@ func (s *Server) Shutdown(ctx context.Context) {
 		})
 	}
 	wg.Wait()
-	s.forwarder.Wait()
+	s.forwarder.Wait(lingerAtStop)
 	s.votes.Wait()
 	s.peers.close()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
@@ -43,6 +44,11 @@ var (
 	// errTooFew ends a write that consistency.when_short does not let pass.
 	errTooFew = errors.New(`too few storages agreed on the write, and consistency.when_short is "block"; see praefectctl status, and try again`)
 )
+
+// linger is how long the branch of a write that has ended may go on at a storage.
+// It is longer than git waits for any lock, and than a storage is paused that is
+// merely slow; the network connection of a storage that is gone ends sooner.
+const linger = 30 * time.Second
 
 // voting is a write on its way to storages that vote on it.
 type voting struct {
@@ -101,14 +107,20 @@ func (s *Server) copies(r *request) int {
 func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outcome {
 	outgoing, side, err := v.server.expect(v.r.outgoing(ctx), v.r, conns[0].Sidechannels())
 	if err != nil {
+		v.votes.Forget()
 		return stream.Outcome{Err: err} // nothing was sent
 	}
 	call := v.r.wire
 	call.BeforeStatus = side.before(v.end)
 	call.LegEnded = func(leg int, _ stream.Outcome) { v.left(leg) }
 	call.Grace = ballot.Grace
+	// ▲ No branch of a storage that lives is cancelled: Gitaly would kill the git
+	// that waits with its locks taken, and they would stay. It is told to abort, and
+	// ends beside the answer to the client.
+	call.Linger, call.Over = linger, v.votes.Forget
 	primary, err := v.open(outgoing, call, conns[0])
 	if err != nil {
+		v.votes.Forget()
 		_ = side.end()                  // for which nothing came,
 		return stream.Outcome{Err: err} // because nothing was sent
 	}

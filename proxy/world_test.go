@@ -293,10 +293,10 @@ func (w *world) defineServing(set *storage.Set, names []string) {
 	}
 }
 
-// eventually repeats check until it passes, for at most 10 s.
+// eventually repeats check until it passes, for at most 30 s.
 func (w *world) eventually(check func() error) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

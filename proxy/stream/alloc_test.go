@@ -29,7 +29,7 @@ func forwardFakes(tb testing.TB, method string, msgs []mem.BufferSlice, secondar
 	}
 	var f Forwarder
 	out := f.Forward(client, call, legs[0], legs[1:]...)
-	f.Wait()
+	f.Wait(0)
 	if out.Err != nil || len(client.requests) > 0 {
 		tb.Fatalf("forwarded with %v, %d messages left", out.Err, len(client.requests))
 	}

@@ -67,6 +67,20 @@
 //	primary ends without its status                what the client gets        false
 //	primary's status arrives, Grace passes         Canceled                    false
 //
+// # Calls whose storages must not be cancelled
+//
+// A call with Call.Linger gives a leg up without a word to its storage: for the call the leg has ended, Ended false, and the
+// answer to the client does not wait. The RPC goes on beside, until it ends by itself, or is cancelled when Linger has passed or
+// the Forwarder stops; Over says when none is left. So a storage that waits for an answer gets one, and can undo what it has in
+// hand; Gitaly kills the git of a call that is cancelled, whose locks stay.
+//
+//	given up ──LegEnded: nothing may come of it──▶ half-closed ──▶ the RPC ends, or is cancelled after Linger ──Over──▶
+//
+// The context of such a leg ends neither with the client's nor at its deadline, but Linger later, which is what the storage
+// hears. The primary is given up when the context ends in which it was opened, and the secondaries after it, so that no
+// secondary is missed while the primary may go on. The half-close comes last, because a storage takes the requests that it got
+// for all.
+//
 // Once the primary's status arrived, the statuses of the secondaries are worth waiting for, whatever it was: a secondary
 // that ended alike is a replica that is alike. While they have grace the client's requests still reach them. If the primary
 // ends in any other way they are given up at once. The context of a secondary may descend from the client's, and then ends
@@ -101,6 +115,9 @@
 // stream is over. If a storage answers a client that is still sending, the last of these is yet to come: the pump waits in
 // RecvMsg, which nothing but the return of the handler can end. It touches neither side any more but to drop one message. The
 // [Forwarder] owns it, and Wait waits for it.
+//
+// The primary of a call with Linger has a goroutine that sends its first message, and that passes its responses on until the leg
+// is given up; it then reads what the storage still answers.
 //
 // A secondary has a goroutine that sends its first message and reads its responses, and if the client streams a second one
 // that sends what is in its queue. Forward returns when the first has ended; the second follows at once, because the leg is

@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"errors"
 	"io"
+	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,6 +25,14 @@ type exchange struct {
 	response  Frame
 	responded bool
 
+	// Of a call with Linger the goroutine of the leg holds client while it uses ss, response and what out says of the client,
+	// until left.
+	client    sync.Mutex
+	left      bool
+	abandoned bool          // the leg was given up before its end
+	told      chan struct{} // closed when LegEnded of the leg has returned
+	rpcs      *lingering    // nil without Linger
+
 	// givenUp is set if the exchange ended the call itself, with this status.
 	givenUp error
 
@@ -40,8 +50,14 @@ func (x *exchange) pumpRequests() {
 		x.requestErr = clientError(err)
 	}
 	close(x.requested)
-	if err != nil {
-		x.leg.cancel(x.requestErr)
+	if err == nil {
+		return
+	}
+	x.leg.giveUp(x.requestErr)
+	if x.rpcs != nil {
+		// ▲ Not before nothing can come of it any more: what the storage was sent is not all, and it would take it for that.
+		<-x.told
+		_ = x.leg.stream.CloseSend() // an error would mean that it has ended
 	}
 }
 
@@ -74,10 +90,9 @@ func (x *exchange) pumpResponses() error {
 	// In a unary call they can do nothing for the client before the response is there, and travel with it.
 	if x.call.ClientStreams || x.call.ServerStreams {
 		if header := x.header(); header != nil {
-			if err := x.ss.SendHeader(header); err != nil {
-				return x.clientFailed(err)
+			if err := x.sendHeader(header); err != nil {
+				return err
 			}
-			x.out.Responded = true
 		}
 	}
 	if !x.call.ServerStreams {
@@ -89,30 +104,95 @@ func (x *exchange) pumpResponses() error {
 		if err := x.leg.stream.RecvMsg(frame); err != nil {
 			return err
 		}
-		err := x.ss.SendMsg(frame)
+		err := x.sendMsg(frame)
 		frame.Free()
 		if err != nil {
-			return x.clientFailed(err)
+			return err
 		}
-		x.out.Responded = true
 	}
+}
+
+// errGivenUp is what the goroutine of a leg hears that has lost the client's stream.
+var errGivenUp = errors.New("the leg was given up")
+
+// enter reports whether the goroutine of the leg may use what is the client's; it calls leave after that.
+func (x *exchange) enter() bool {
+	if x.rpcs == nil {
+		return true
+	}
+	x.client.Lock()
+	if x.left {
+		x.client.Unlock()
+	}
+	return !x.left
+}
+
+func (x *exchange) leave() {
+	if x.rpcs != nil {
+		x.client.Unlock()
+	}
+}
+
+// sendHeader and sendMsg send to the client, unless the leg was given up.
+func (x *exchange) sendHeader(header metadata.MD) error {
+	if !x.enter() {
+		return errGivenUp
+	}
+	defer x.leave()
+	if err := x.ss.SendHeader(header); err != nil {
+		return x.clientFailed(err)
+	}
+	x.out.Responded = true
+	return nil
+}
+
+func (x *exchange) sendMsg(frame *Frame) error {
+	if !x.enter() {
+		return errGivenUp
+	}
+	defer x.leave()
+	if err := x.ss.SendMsg(frame); err != nil {
+		return x.clientFailed(err)
+	}
+	x.out.Responded = true
+	return nil
 }
 
 // keepResponse waits for the end of a method with one response and keeps that: without a status it says nothing to the
 // client, and where the end has to wait for an account the response must wait too.
 func (x *exchange) keepResponse() error {
-	if err := x.leg.stream.RecvMsg(&x.response); err != nil {
+	var first, second Frame
+	if err := x.leg.stream.RecvMsg(&first); err != nil {
 		return err
 	}
-	x.responded = true
-
-	var second Frame
+	if !x.keep(first) {
+		return errGivenUp
+	}
 	err := x.leg.stream.RecvMsg(&second)
 	if err == nil {
 		second.Free()
-		err = x.giveUp(errSecondResponse(&x.call))
+		err = x.secondResponse()
 	}
 	return err
+}
+
+// keep keeps the response, unless the leg was given up.
+func (x *exchange) keep(first Frame) bool {
+	if !x.enter() {
+		first.Free()
+		return false
+	}
+	defer x.leave()
+	x.response, x.responded = first, true
+	return true
+}
+
+func (x *exchange) secondResponse() error {
+	if !x.enter() {
+		return errGivenUp
+	}
+	defer x.leave()
+	return x.giveUp(errSecondResponse(&x.call))
 }
 
 // header returns the storage's headers, nil if it sent none, and blocks until that is known.
@@ -133,7 +213,7 @@ func (x *exchange) clientFailed(err error) error {
 // giveUp ends the call with a status of our own.
 func (x *exchange) giveUp(err error) error {
 	x.givenUp = err
-	x.leg.cancel(err)
+	x.leg.giveUp(err)
 	return err
 }
 
@@ -144,7 +224,12 @@ func (x *exchange) finish(end error) {
 
 	x.settle(end)
 	x.call.legEnded(0, x.out)
-	x.out.Others = x.fan.end(x.out)
+	close(x.told)
+	var gone <-chan struct{}
+	if x.rpcs != nil {
+		gone = x.leg.caller.Done()
+	}
+	x.out.Others = x.fan.end(x.out, gone)
 	if x.call.BeforeStatus != nil {
 		if err := x.call.BeforeStatus(x.out); err != nil {
 			x.out.Err = err
@@ -163,7 +248,7 @@ func (x *exchange) settle(end error) {
 		x.out.Err = x.givenUp
 		return
 	}
-	x.out.Ended = x.leg.arrival.ended(x.leg.ctx, end)
+	x.out.Ended = !x.abandoned && x.leg.arrival.ended(x.leg.ctx, end)
 	if x.out.Ended || end == io.EOF {
 		x.out.Trailer = x.leg.stream.Trailer()
 		if end != io.EOF {
@@ -182,7 +267,7 @@ func (x *exchange) settle(end error) {
 func (x *exchange) clientEnded() error {
 	ctxErr := x.ss.Context().Err()
 	if x.requested != nil {
-		if ctxErr != nil {
+		if ctxErr != nil && !x.abandoned {
 			<-x.requested // soon: both ends of the pump are closed
 		}
 		select {

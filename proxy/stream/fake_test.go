@@ -94,6 +94,7 @@ type fakeStorage struct {
 	pace       time.Duration // for each request but the first
 	stuck      int           // the number of requests that are taken at all, if not 0
 	sendFails  bool
+	sendTakes  bool // until the leg is cancelled
 
 	got int // requests taken, counted by the one goroutine that sends
 }
@@ -151,6 +152,9 @@ func (s *fakeStorage) SendMsg(m any) error {
 	switch {
 	case s.sendFails:
 		return io.EOF
+	case s.sendTakes:
+		<-s.ctx.Done()
+		return io.EOF
 	case s.stuck > 0 && s.got == s.stuck:
 		<-s.ctx.Done()
 		return io.EOF
@@ -195,7 +199,7 @@ func fakeLeg(tb testing.TB, storage *fakeStorage, ended bool) *Leg {
 
 func fakeLegIn(ctx context.Context, storage *fakeStorage, ended bool) *Leg {
 	leg := &Leg{stream: storage, first: new(Frame), arrival: new(arrival)}
-	leg.ctx, leg.cancel = context.WithCancelCause(ctx)
+	leg.contexts(ctx, 0)
 	storage.ctx = leg.ctx
 	leg.arrival.begin(false)
 	leg.arrival.arrived.Store(ended)

@@ -13,10 +13,11 @@ type fanout struct {
 	call        *Call
 	secondaries []*secondary
 	begun       time.Time
+	started     bool
 	slow        stopwatch // only put
 }
 
-func newFanout(call *Call, legs []*Leg) *fanout {
+func newFanout(call *Call, legs []*Leg, rpcs *lingering) *fanout {
 	if len(legs) == 0 {
 		return nil
 	}
@@ -25,7 +26,7 @@ func newFanout(call *Call, legs []*Leg) *fanout {
 		fan.slow.bound = DefaultSlowBound
 	}
 	for i, leg := range legs {
-		fan.secondaries = append(fan.secondaries, newSecondary(call, i+1, leg))
+		fan.secondaries = append(fan.secondaries, newSecondary(call, i+1, leg, rpcs))
 	}
 	return fan
 }
@@ -35,6 +36,7 @@ func (fan *fanout) start(f *Forwarder) {
 	if fan == nil {
 		return
 	}
+	fan.started = true
 	for _, s := range fan.secondaries {
 		f.pumps.Go(func() { s.run(f) })
 	}
@@ -95,19 +97,20 @@ func (fan *fanout) cancel(cause error) {
 		return
 	}
 	for _, s := range fan.secondaries {
-		s.leg.cancel(cause)
+		s.leg.giveUp(cause)
 	}
 }
 
-// end waits until all of them have ended, now that the primary has, and returns how. Those that were not started never are.
-func (fan *fanout) end(primary Outcome) []Outcome {
+// end waits until all of them have ended, now that the primary has, and returns how. Those that were not started never are. If
+// gone closes meanwhile they are given up.
+func (fan *fanout) end(primary Outcome, gone <-chan struct{}) []Outcome {
 	if fan == nil {
 		return nil
 	}
 	grace := fan.grace(primary)
 	var over <-chan time.Time
 	switch {
-	case !primary.Sent:
+	case !fan.started:
 		for _, s := range fan.secondaries {
 			s.discard(givenUp(primary, 0))
 		}
@@ -126,7 +129,11 @@ func (fan *fanout) end(primary Outcome) []Outcome {
 		case <-over:
 			fan.cancel(givenUp(primary, grace))
 			<-s.ended // soon, as all that follow: gRPC ends what is cancelled
-			over = nil
+			over, gone = nil, nil
+		case <-gone:
+			fan.cancel(givenUp(primary, time.Since(fan.begun)))
+			<-s.ended
+			over, gone = nil, nil
 		}
 		outcomes[i] = s.out
 	}

@@ -27,7 +27,7 @@ func forwardLegs(client *fakeClient, call Call, legs ...*Leg) (Outcome, time.Dur
 	begun := time.Now()
 	out := f.Forward(client, call, legs[0], legs[1:]...)
 	took := time.Since(begun)
-	f.Wait()
+	f.Wait(time.Hour)
 	return out, took
 }
 

@@ -1,7 +1,9 @@
 package stream
 
 import (
+	"context"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
@@ -32,6 +34,16 @@ type Outcome struct {
 // Forwarder forwards calls between clients and storages. The zero value is ready, and safe for concurrent use.
 type Forwarder struct {
 	pumps sync.WaitGroup
+
+	init sync.Once
+	ends context.Context // ends what lingers; made by init
+	stop context.CancelFunc
+}
+
+// lingers makes the context that ends what lingers.
+func (f *Forwarder) lingers() context.Context {
+	f.init.Do(func() { f.ends, f.stop = context.WithCancel(context.Background()) })
+	return f.ends
 }
 
 // Forward passes everything on between a client and the storage of a leg, in both directions, until it is known how the
@@ -46,24 +58,48 @@ type Forwarder struct {
 // client had finished, a goroutine may still wait for the client's next message; gRPC ends that wait when the handler
 // returns, and [Forwarder.Wait] waits for it.
 func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, leg *Leg, others ...*Leg) Outcome {
-	x := &exchange{ss: ss, call: call, leg: leg}
-	defer leg.cancel(nil)
-	x.fan = newFanout(&x.call, others)
-	defer x.fan.cancel(nil)
-
-	// ▲ Nobody is sent anything before the primary was: what was not sent to it has happened nowhere.
-	x.out.Sent = leg.sendFirst()
-	if x.out.Sent {
-		x.fan.start(f)
-		if call.ClientStreams && leg.first != nil {
-			x.requested = make(chan struct{})
-			f.pumps.Go(x.pumpRequests)
-		}
+	x := &exchange{ss: ss, call: call, leg: leg, told: make(chan struct{})}
+	if call.Linger > 0 {
+		x.rpcs = &lingering{call: &x.call, ends: f.lingers()}
+		x.rpcs.count.Store(int32(2 + len(others)))
+		defer x.rpcs.over()
 	}
-	x.finish(x.pumpResponses())
+	defer leg.giveUp(nil)
+	x.fan = newFanout(&x.call, others, x.rpcs)
+	defer x.fan.cancel(nil)
+	if x.rpcs != nil {
+		x.finish(x.carryLingering(f))
+	} else {
+		x.finish(x.carry(f))
+	}
 	return x.out
 }
 
+// carry sends the first message to the primary, and passes on what it answers until it ends.
+func (x *exchange) carry(f *Forwarder) (end error) {
+	x.out.Sent = x.leg.sendFirst()
+	x.started(f)
+	return x.pumpResponses()
+}
+
+// started sends the first message to the others, and has the client's requests passed on, if the primary was sent its own.
+func (x *exchange) started(f *Forwarder) {
+	// ▲ Nobody is sent anything before the primary was: what was not sent to it has happened nowhere.
+	if !x.out.Sent {
+		return
+	}
+	x.fan.start(f)
+	if x.call.ClientStreams && x.leg.first != nil {
+		x.requested = make(chan struct{})
+		f.pumps.Go(x.pumpRequests)
+	}
+}
+
 // Wait returns when no goroutine of any Forward is left. It is called when the server has stopped, after which no Forward
-// may begin.
-func (f *Forwarder) Wait() { f.pumps.Wait() }
+// may begin. RPCs that linger are cancelled after a while.
+func (f *Forwarder) Wait(linger time.Duration) {
+	f.lingers()
+	timer := time.AfterFunc(linger, f.stop)
+	defer timer.Stop()
+	f.pumps.Wait()
+}

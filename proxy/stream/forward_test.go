@@ -53,7 +53,7 @@ func TestForwarder_holdsTheEndBack(t *testing.T) {
 
 			var f Forwarder
 			got := f.Forward(client, call, fakeLeg(t, storage, tc.ended))
-			f.Wait()
+			f.Wait(0)
 			if !slices.Equal(client.events, tc.want) {
 				t.Errorf("the client saw %q, want %q", client.events, tc.want)
 			}
@@ -99,7 +99,7 @@ func TestForwarder_clientUnreachable(t *testing.T) {
 			leg := fakeLeg(t, storage, tc.ended)
 			var f Forwarder
 			got := f.Forward(client, shape(tc.method), leg)
-			f.Wait()
+			f.Wait(0)
 			if status.Code(got.Err) != tc.code || status.Code(got.ClientErr) != tc.code || got.Ended != tc.ended {
 				t.Errorf("ended %t with %v, client's error %v; want %t with %s", got.Ended, got.Err, got.ClientErr, tc.ended, tc.code)
 			}
@@ -137,7 +137,7 @@ func TestForwarder_waitsForItsPump(t *testing.T) {
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		f.Wait()
+		f.Wait(0)
 	}()
 	select {
 	case <-waited:

@@ -28,6 +28,12 @@ type Call struct {
 	// Grace says how long the other legs may go on when the status of leg 0 has arrived, the given time after Forward began;
 	// then they are cancelled. Not set, or not positive: not at all.
 	Grace func(elapsed time.Duration) time.Duration
+	// Linger, if positive, has no RPC cancelled whose leg is given up: the leg has ended for the call, at once, and the RPC goes
+	// on beside, until it ends by itself or Linger has passed. LegEnded is called first, and must see to it that the storage is
+	// told to do nothing; only then the storage hears that no more requests come.
+	Linger time.Duration
+	// Over, if set, is called once when all RPCs of a call with Linger are over, after BeforeStatus.
+	Over func()
 	// SlowBound is how long, in one stretch, another leg may keep the call waiting because it takes no more requests; then it
 	// is cancelled, with ErrTooSlow. Not positive: DefaultSlowBound.
 	SlowBound time.Duration
@@ -75,8 +81,13 @@ func Peek(ss grpc.ServerStream, call Call) (*Frame, error) {
 
 // Leg is a call opened at one destination.
 type Leg struct {
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
+	ctx    context.Context // of the RPC
+	cancel context.CancelCauseFunc
+	// given ends when the leg is given up: with ctx, unless the call has Linger.
+	given  context.Context
+	giveUp context.CancelCauseFunc
+	// caller is the context in which a leg of a call with Linger was opened.
+	caller  context.Context
 	stream  grpc.ClientStream
 	first   *Frame
 	arrival *arrival
@@ -90,7 +101,7 @@ type Leg struct {
 // is that of a client that sent none. A leg that was opened must be forwarded to.
 func Open(ctx context.Context, conn grpc.ClientConnInterface, call Call, first *Frame) (*Leg, error) {
 	leg := &Leg{first: first, arrival: new(arrival)}
-	leg.ctx, leg.cancel = context.WithCancelCause(ctx)
+	leg.contexts(ctx, call.Linger)
 
 	// Every method is opened as one that streams responses: gRPC would otherwise keep a response back until the status, and
 	// drop it beside an error.
@@ -108,9 +119,27 @@ func Open(ctx context.Context, conn grpc.ClientConnInterface, call Call, first *
 	return leg, nil
 }
 
+// contexts makes the contexts of the leg. One that may linger ends neither with the caller's context nor at its deadline, which
+// the storage knows, but a while later.
+func (l *Leg) contexts(ctx context.Context, linger time.Duration) {
+	if linger <= 0 {
+		l.ctx, l.cancel = context.WithCancelCause(ctx)
+		l.given, l.giveUp = l.ctx, l.cancel
+		return
+	}
+	l.caller = ctx
+	rpc, stop := context.WithoutCancel(ctx), func() {}
+	if deadline, ok := ctx.Deadline(); ok {
+		rpc, stop = context.WithDeadline(rpc, deadline.Add(linger))
+	}
+	ended, end := context.WithCancelCause(rpc)
+	l.ctx, l.cancel = ended, func(cause error) { end(cause); stop() }
+	l.given, l.giveUp = context.WithCancelCause(ended)
+}
+
 // Cancel gives the leg up. If cause carries a gRPC status, the client gets that status, unless the storage's own had arrived
 // before. It may be called at any time, by any goroutine, more than once.
-func (l *Leg) Cancel(cause error) { l.cancel(cause) }
+func (l *Leg) Cancel(cause error) { l.giveUp(cause) }
 
 // sendFirst hands the first message to the connection and reports whether that was done.
 func (l *Leg) sendFirst() bool {
@@ -123,7 +152,7 @@ func (l *Leg) sendFirst() bool {
 
 // localError says what a status made up here means: the leg was cancelled for a reason, or err itself.
 func (l *Leg) localError(err error) error {
-	if cause := context.Cause(l.ctx); cause != nil {
+	if cause := context.Cause(l.given); cause != nil {
 		if _, ok := status.FromError(cause); ok {
 			return cause
 		}

@@ -165,7 +165,7 @@ func TestForwarder_freesEveryFrame(t *testing.T) {
 
 				var f Forwarder
 				f.Forward(client, call, legs[0], legs[1:]...)
-				f.Wait()
+				f.Wait(0)
 				for _, storage := range storages {
 					client.requests = append(client.requests, storage.responses...)
 				}
@@ -256,7 +256,7 @@ func TestForwarder_sharesBuffersWithGRPC(t *testing.T) {
 	for _, conn := range conns {
 		conn.Close()
 	}
-	p.forwarder.Wait()
+	p.forwarder.Wait(0)
 	if got := pool.outstanding(); got != 0 {
 		t.Errorf("%d of %d buffers left", got, len(pool.out))
 	}

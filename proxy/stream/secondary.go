@@ -1,8 +1,10 @@
 package stream
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -19,12 +21,14 @@ type secondary struct {
 	number   int    // among the legs of the call
 	requests *queue // nil if the client does not stream
 
-	ended chan struct{} // closed when the leg has ended and LegEnded has returned
-	out   Outcome       // how; set before
+	claimed atomic.Bool   // by the goroutine that sets out, the one of the leg or that of abandon
+	ended   chan struct{} // closed when the leg has ended and LegEnded has returned
+	out     Outcome       // how; set before
+	rpcs    *lingering    // nil without Linger
 }
 
-func newSecondary(call *Call, number int, leg *Leg) *secondary {
-	s := &secondary{leg: leg, call: call, number: number, ended: make(chan struct{})}
+func newSecondary(call *Call, number int, leg *Leg, rpcs *lingering) *secondary {
+	s := &secondary{leg: leg, call: call, number: number, ended: make(chan struct{}), rpcs: rpcs}
 	if call.ClientStreams {
 		s.requests = newQueue()
 	}
@@ -33,12 +37,29 @@ func newSecondary(call *Call, number int, leg *Leg) *secondary {
 
 // run carries the leg to its end. The requests get a goroutine of their own only where the client streams.
 func (s *secondary) run(f *Forwarder) {
-	s.out.Sent = s.leg.sendFirst()
-	if s.out.Sent && s.requests != nil {
+	defer s.over()
+	if s.rpcs != nil {
+		defer context.AfterFunc(s.leg.given, s.abandon)()
+	}
+	sent := s.leg.sendFirst()
+	if sent && s.requests != nil {
 		f.pumps.Go(s.sendRequests)
 	}
-	s.settle(s.dropResponses())
+	end, givenUp := s.dropResponses()
+	if s.claimed.Swap(true) {
+		return
+	}
+	s.out.Sent = sent
+	s.settle(end, givenUp)
 	s.end()
+}
+
+// over says that the RPC is over.
+func (s *secondary) over() {
+	if s.rpcs != nil {
+		s.leg.cancel(nil)
+		s.rpcs.over()
+	}
 }
 
 // discard ends a leg that is not run.
@@ -46,13 +67,19 @@ func (s *secondary) discard(cause error) {
 	if s.leg.first != nil {
 		s.leg.first.Free()
 	}
+	defer s.over()
+	s.claimed.Store(true)
 	s.out.Err = cause
 	s.end()
 }
 
 // cutOff ends the leg because it was waited for for too long. It takes no requests from here on, whatever becomes of it.
 func (s *secondary) cutOff(bound time.Duration) {
-	s.leg.cancel(fmt.Errorf("%w: it left no room for requests for %s", ErrTooSlow, bound))
+	s.leg.giveUp(fmt.Errorf("%w: it left no room for requests for %s", ErrTooSlow, bound))
+	if s.rpcs != nil {
+		s.abandon() // first the end of the leg, then that of its requests
+		return
+	}
 	s.requests.end()
 }
 
@@ -101,9 +128,14 @@ func (s *secondary) settle(end, givenUp error) {
 // end lets go of the leg and tells everybody.
 func (s *secondary) end() {
 	s.leg.cancel(s.out.Err)
+	s.tell()
+}
+
+// tell says that the leg has ended, and then takes no more requests.
+func (s *secondary) tell() {
+	s.call.legEnded(s.number, s.out)
 	if s.requests != nil {
 		s.requests.end()
 	}
-	s.call.legEnded(s.number, s.out)
 	close(s.ended)
 }

@@ -155,7 +155,7 @@ func startProxy(tb testing.TB, storageAddr string, opts ...grpc.DialOption) (*pr
 	// The conn closes last and the forwarder is waited for when the server has stopped: cleanups run in reverse order.
 	p := &proxy{outcomes: make(chan Outcome, 100)}
 	p.storage = dial(tb, storageAddr, append(opts, grpc.WithStatsHandler(StatsHandler{}))...)
-	tb.Cleanup(p.forwarder.Wait)
+	tb.Cleanup(func() { p.forwarder.Wait(0) })
 	server := grpc.NewServer(grpc.ForceServerCodecV2(Codec{}), grpc.UnknownServiceHandler(p.handle))
 	return p, listen(tb, server)
 }

@@ -41,7 +41,7 @@ func NewManager(incarnation func() state.Incarnation, log *slog.Logger, r promet
 // now is the time by the manager's own clock.
 func (m *Manager) now() time.Duration { return time.Since(m.born) }
 
-// Begin begins a transaction. The caller calls End.
+// Begin begins a transaction. The caller calls End, and Forget.
 func (m *Manager) Begin(cfg Config) *Transaction {
 	names := make([]string, len(cfg.Voters))
 	for i, v := range cfg.Voters {
@@ -74,10 +74,17 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 // every transaction has ended.
 func (m *Manager) Wait() { m.accounts.Wait() }
 
+// forget has no votes find the transaction any more.
 func (m *Manager) forget(t *Transaction) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.byID, t.id)
+}
+
+// leave has the transaction stand in no other one's way any more.
+func (m *Manager) leave(t *Transaction) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, key := range t.cfg.Keys {
 		if m.on[key] = slices.DeleteFunc(m.on[key], func(o *Transaction) bool { return o == t }); len(m.on[key]) == 0 {
 			delete(m.on, key)

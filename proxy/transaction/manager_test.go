@@ -172,6 +172,12 @@ func TestManager_endAnswersWhoWaits(t *testing.T) {
 				w.Errorf("%+v", a)
 			}
 		}
+		// A storage whose RPC goes on has locks, and gives them up.
+		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
+		if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_ABORT {
+			w.Errorf("%+v", a)
+		}
+		tx.Forget()
 		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
 		if a := <-answers; status.Code(a.err) != codes.NotFound {
 			w.Errorf("%+v", a)

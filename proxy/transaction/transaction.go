@@ -102,10 +102,17 @@ func (t *Transaction) Useless() []string {
 	return t.ballot.Useless()
 }
 
+// Forget says that no storage has an RPC of the write any more, none that could vote.
+// Until then a vote is answered with abort: a storage that heard nothing would keep
+// its locks.
+func (t *Transaction) Forget() {
+	t.manager.forget(t)
+}
+
 // End ends the transaction: from here on no vote is answered with a commit. It does
 // not wait.
 func (t *Transaction) End() Result {
-	t.manager.forget(t)
+	t.manager.leave(t)
 	t.mu.Lock()
 	stopped := t.ballot.Halted()
 	t.carryOut(t.ballot.Abort())

@@ -64,7 +64,8 @@ func (e *gitError) Error() string {
 }
 
 // run runs git until it ends, or tells it to end when ctx does: git removes
-// its lock files and leaves no half-done reference behind. Its error is a
+// its lock files and leaves no half-done reference behind, unless a fault has it
+// killed. Its error is a
 // *gitError, or wraps ctx's.
 //
 // Where references change, git's hooks ask the storages of the call's
@@ -103,7 +104,11 @@ func (g *git) start(ctx context.Context, c command) error {
 	// process be killed, the kernel tells git to end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	var repeat *time.Timer // written by Cancel, which has ended when Wait has
+	killed := false        // likewise
 	cmd.Cancel = func() error {
+		if killed = vote.Kills(c.repo.place().Faults, c.repo.relative()); killed {
+			return signalGroup(cmd.Process.Pid, syscall.SIGKILL)
+		}
 		repeat = time.AfterFunc(repeatAfter, func() {
 			_ = signalGroup(cmd.Process.Pid, syscall.SIGTERM) // mostly none is left
 		})
@@ -116,7 +121,7 @@ func (g *git) start(ctx context.Context, c command) error {
 	}
 	started := cmd.Start()
 	handedOver := c.handOver()
-	defer func() { c.repo.storage.running.leave(c.repo.path, ctx.Err() != nil) }()
+	defer func() { c.repo.storage.running.leave(c.repo.path, ctx.Err() != nil && !killed) }()
 	if started != nil {
 		return fmt.Errorf("start git %s: %w", c.args[0], errors.Join(started, handedOver))
 	}

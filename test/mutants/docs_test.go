@@ -23,12 +23,15 @@ func TestDocs_nameEveryMutant(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		seed, _, err := named(text)
+		f, err := named(text)
 		if err != nil {
 			t.Errorf("%s: %v", patch, err)
 			continue
 		}
-		row := fmt.Sprintf("| `%s` | %d |", strings.TrimSuffix(patch, ".patch"), seed)
+		row := fmt.Sprintf("| `%s` | %d |", strings.TrimSuffix(patch, ".patch"), f.seed)
+		if f.test != "" {
+			row = fmt.Sprintf("| `%s` | `%s` |", strings.TrimSuffix(patch, ".patch"), f.test)
+		}
 		if !strings.Contains(string(docs), row) {
 			t.Errorf("docs/simulation.md does not say %q", row)
 		}
@@ -36,10 +39,13 @@ func TestDocs_nameEveryMutant(t *testing.T) {
 }
 
 func TestNamed_refusesPatchesWithoutSeed(t *testing.T) {
-	if _, _, err := named([]byte("Rule: x\n--- a\nSeed: 1\n")); err == nil {
+	if _, err := named([]byte("Rule: x\n--- a\nSeed: 1\n")); err == nil {
 		t.Error("a seed was found in the patch itself")
 	}
-	if seed, n, err := named([]byte("Rule: x\nSeed: 7\nSeeds: 20\n\n--- a\n")); err != nil || seed != 7 || n != 20 {
-		t.Errorf("got %d, %d, %v", seed, n, err)
+	if f, err := named([]byte("Rule: x\nSeed: 7\nSeeds: 20\n\n--- a\n")); err != nil || f.seed != 7 || f.seeds != 20 {
+		t.Errorf("got %+v, %v", f, err)
+	}
+	if f, err := named([]byte("Rule: x\nTest: ./proxy TestVote_x\n\n--- a\n")); err != nil || f.pkg != "./proxy" || f.test != "TestVote_x" {
+		t.Errorf("got %+v, %v", f, err)
 	}
 }

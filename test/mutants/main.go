@@ -1,7 +1,7 @@
 // Command mutants shows that the simulation would notice: each patch beside it
 // takes one rule out of the shipped code, and is applied to a copy of the tree,
 // where the simulation must then break a promise with the seed that the patch
-// names. It exits with 1 if a mutant survives, or a patch no longer applies.
+// names, or the test that it names fail. It exits with 1 if a mutant survives, or a patch no longer applies.
 package main
 
 import (
@@ -72,14 +72,14 @@ func try(ctx context.Context, tree, patch string, search int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	seed, n, err := named(text)
+	finder, err := named(text)
 	if err != nil {
 		return "", err
 	}
 	if search > 0 {
-		seed, n = 1, search
+		finder.seed, finder.seeds = 1, search
 	}
-	if err := copyTree(".", tree); err != nil {
+	if err := copyTree(".", tree, finder.test != ""); err != nil {
 		return "", fmt.Errorf("copy the tree: %w", err)
 	}
 	apply := exec.CommandContext(ctx, "patch", "-p1", "--fuzz=2", "--no-backup-if-mismatch", "-s")
@@ -87,16 +87,49 @@ func try(ctx context.Context, tree, patch string, search int) (string, error) {
 	if out, err := apply.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the patch does not apply: %s", strings.TrimSpace(string(out)))
 	}
+	if finder.test != "" {
+		return fail(ctx, tree, finder)
+	}
+	return simulate(ctx, tree, finder)
+}
+
+// fail returns what the test said that notices a mutant.
+func fail(ctx context.Context, tree string, f finder) (string, error) {
+	build := exec.CommandContext(ctx, "go", "vet", f.pkg)
+	build.Dir = tree
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("the mutant does not build: %s", strings.TrimSpace(string(out)))
+	}
+	test := exec.CommandContext(ctx, "go", "test", "-trimpath", "-count=1", "-run", "^"+strings.ReplaceAll(f.test, "/", "$/^")+"$", f.pkg)
+	test.Dir = tree
+	out, err := test.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return "", errors.New("it survives")
+	case !errors.As(err, &exit):
+		return "", fmt.Errorf("test: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimSpace(line); strings.Contains(line, "_test.go:") {
+			return line, nil
+		}
+	}
+	return "", fmt.Errorf("test: %w: %s", err, strings.TrimSpace(string(out)))
+}
+
+// simulate returns what the simulation said of a mutant.
+func simulate(ctx context.Context, tree string, f finder) (string, error) {
 	binary := filepath.Join(tree, "simulate")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./test/sim/simulate")
 	build.Dir = tree
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("the mutant does not build: %s", strings.TrimSpace(string(out)))
 	}
-	simulate := exec.CommandContext(ctx, binary, "-seed", strconv.FormatUint(seed, 10), "-n", strconv.Itoa(n))
+	run := exec.CommandContext(ctx, binary, "-seed", strconv.FormatUint(f.seed, 10), "-n", strconv.Itoa(f.seeds))
 	var said bytes.Buffer
-	simulate.Stderr = &said
-	err = simulate.Run()
+	run.Stderr = &said
+	err := run.Run()
 	first, _, _ := strings.Cut(strings.TrimSpace(said.String()), "\n")
 	var exit *exec.ExitError
 	switch {
@@ -108,33 +141,46 @@ func try(ctx context.Context, tree, patch string, search int) (string, error) {
 	return "", fmt.Errorf("simulate: %w: %s", err, first)
 }
 
-// named reads from the head of a patch the seed that notices, and how many
-// seeds from there on may be needed.
-func named(patch []byte) (seed uint64, n int, err error) {
-	n = 1
+// finder is what notices a mutant.
+type finder struct {
+	// seed is that of the simulation, and seeds how many from there on may be needed.
+	seed  uint64
+	seeds int
+	// test is the name of a test, of the package pkg, where the simulation does not
+	// use the code that the patch changes.
+	pkg, test string
+}
+
+// named reads from the head of a patch what notices it.
+func named(patch []byte) (finder, error) {
+	f := finder{seeds: 1}
 	for line := range strings.Lines(string(patch)) {
 		if strings.HasPrefix(line, "--- ") {
 			break
 		}
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		var err error
 		switch key {
 		case "Seed":
-			seed, err = strconv.ParseUint(value, 10, 64)
+			f.seed, err = strconv.ParseUint(value, 10, 64)
 		case "Seeds":
-			n, err = strconv.Atoi(value)
+			f.seeds, err = strconv.Atoi(value)
+		case "Test":
+			f.pkg, f.test, _ = strings.Cut(value, " ")
 		}
 		if err != nil {
-			return 0, 0, fmt.Errorf("read %q: %w", line, err)
+			return finder{}, fmt.Errorf("read %q: %w", line, err)
 		}
 	}
-	if seed == 0 {
-		return 0, 0, errors.New("it names no seed")
+	if (f.seed == 0) == (f.test == "") {
+		return finder{}, errors.New("it names neither a seed nor a test, or both")
 	}
-	return seed, n, nil
+	return f, nil
 }
 
-// copyTree makes to a copy of the sources in from.
-func copyTree(from, to string) error {
+// copyTree makes to a copy of the sources in from, with all that tests need or
+// without.
+func copyTree(from, to string, tests bool) error {
 	if err := os.RemoveAll(to); err != nil {
 		return err
 	}
@@ -152,13 +198,13 @@ func copyTree(from, to string) error {
 			}
 			return os.MkdirAll(filepath.Join(to, rel), 0o755)
 		}
-		if !strings.HasSuffix(path, ".go") && d.Name() != "go.mod" && d.Name() != "go.sum" || strings.HasSuffix(path, "_test.go") {
+		if !tests && !strings.HasSuffix(path, ".go") && d.Name() != "go.mod" && d.Name() != "go.sum" || !tests && strings.HasSuffix(path, "_test.go") || !d.Type().IsRegular() {
 			return nil
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(filepath.Join(to, rel), text, 0o644)
+		return os.WriteFile(filepath.Join(to, rel), text, 0o755)
 	})
 }

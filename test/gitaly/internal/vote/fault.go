@@ -29,6 +29,16 @@ type Fault struct {
 	// StopAt is where the process kills itself: "before-prepared",
 	// "after-prepared", "before-committed" or "after-committed". Empty: nowhere.
 	StopAt string `json:"stop_at,omitempty"`
+	// Cancel is what becomes of the git processes of a call that is cancelled:
+	// "kill" kills them, as Gitaly does since 18, so that a reference that they
+	// have locked stays locked. Empty: they are told to end, and remove their locks.
+	Cancel string `json:"cancel,omitempty"`
+}
+
+// Kills tells whether the faults have git killed whose call about that path is
+// cancelled.
+func Kills(faults []Fault, path string) bool {
+	return slices.ContainsFunc(faults, func(f Fault) bool { return f.Cancel == "kill" && strings.HasPrefix(path, f.Prefix) })
 }
 
 // phases are the names of phases in faults.
@@ -43,6 +53,9 @@ func (f Fault) Check() error {
 		if (moment != "before" && moment != "after") || (phase != "prepared" && phase != "committed") {
 			return fmt.Errorf("unknown step %q: before-prepared, after-prepared, before-committed and after-committed are known", f.StopAt)
 		}
+	}
+	if f.Cancel != "" && f.Cancel != "kill" {
+		return fmt.Errorf("unknown end of a cancelled call %q: kill is known", f.Cancel)
 	}
 	if f.Vote == "" {
 		return nil

@@ -1,0 +1,104 @@
+package stream
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// errLingered is the reason for which an RPC is cancelled that was given up and has not ended within Call.Linger.
+var errLingered = status.Error(codes.Canceled, "the storage did not end the call that was given up")
+
+// lingering is the part of a call that is about RPCs which go on after the call has given them up.
+type lingering struct {
+	call  *Call
+	ends  context.Context // ends all that lingers: the Forwarder stops
+	count atomic.Int32    // RPCs not over, and the Forward
+}
+
+// over says that one RPC of the call is over, or that Forward returns.
+func (l *lingering) over() {
+	if l.count.Add(-1) == 0 && l.call.Over != nil {
+		l.call.Over()
+	}
+}
+
+// linger lets the RPC of a leg that was given up go on for a while. It is cancelled after that.
+func (l *lingering) linger(leg *Leg) {
+	timer := time.AfterFunc(l.call.Linger, func() { leg.cancel(errLingered) })
+	context.AfterFunc(leg.ctx, func() { timer.Stop() })
+	stop := context.AfterFunc(l.ends, func() { leg.cancel(errLingered) })
+	context.AfterFunc(leg.ctx, func() { stop() })
+}
+
+// carryLingering does what carry does for a call with Linger. The client's stream and the storage's are served by a goroutine
+// of their own, which stays with the storage until the RPC is over; this one returns as soon as the leg is given up.
+func (x *exchange) carryLingering(f *Forwarder) (end error) {
+	sent, ended := make(chan bool, 1), make(chan error, 1)
+	f.pumps.Go(func() {
+		defer x.rpcs.over()
+		defer x.leg.cancel(nil)
+		sent <- x.leg.sendFirst()
+		end := x.pumpResponses()
+		over := end != errGivenUp && x.givenUp == nil
+		ended <- end
+		if !over {
+			x.leg.drain()
+		}
+	})
+	select {
+	case x.out.Sent = <-sent:
+	case <-x.leg.given.Done():
+		x.out.Sent = true // perhaps it was
+		return x.abandon(ended)
+	case <-x.leg.caller.Done():
+		x.out.Sent = true
+		return x.abandon(ended)
+	}
+	x.started(f)
+	select {
+	case end := <-ended:
+		return end
+	case <-x.leg.given.Done():
+	case <-x.leg.caller.Done():
+	}
+	return x.abandon(ended)
+}
+
+// abandon takes the client's stream away from the goroutine that serves it, and leaves it with the storage. If the storage's
+// status is here by now, that counts.
+func (x *exchange) abandon(ended <-chan error) error {
+	x.client.Lock()
+	x.left = true
+	x.client.Unlock()
+	select {
+	case end := <-ended:
+		return end
+	default:
+	}
+	x.abandoned = true
+	x.leg.giveUp(context.Cause(x.leg.caller))
+	x.rpcs.linger(x.leg)
+	return status.FromContextError(x.leg.given.Err()).Err()
+}
+
+// drain reads what a storage still answers, until its RPC is over.
+func (l *Leg) drain() {
+	frame := new(Frame)
+	for l.stream.RecvMsg(frame) == nil {
+		frame.Free()
+	}
+}
+
+// abandon ends a secondary that is given up for the call, and leaves its RPC to itself.
+func (s *secondary) abandon() {
+	if s.claimed.Swap(true) {
+		return
+	}
+	s.out = Outcome{Sent: true, Err: s.leg.localError(status.FromContextError(s.leg.given.Err()).Err())} // perhaps it was sent
+	s.rpcs.linger(s.leg)
+	s.tell()
+}
