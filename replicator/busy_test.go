@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -270,7 +271,11 @@ func TestCopyLimit_growsWithSizeAndTimeouts(t *testing.T) {
 		for range 1000 {
 			rep.patience.timedOut(key("a.git"))
 		}
-		expect("a.git", 5*time.Minute)
+		expect("a.git", 8*time.Minute)
+		w.put("big.git", strings.Repeat("x", 1000), "g1")
+		expect("big.git", 5*time.Minute)
+		rep.patience.timedOut(key("big.git"))
+		expect("big.git", 10*time.Minute)
 	})
 }
 

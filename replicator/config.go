@@ -35,7 +35,7 @@ type Config struct {
 
 	// CopyFloor is how long a copy may take however small the repository is,
 	// and CopyRate, in bytes a second, what is added for its size. After one
-	// that did not end in its time the next gets twice as much; none gets more
+	// that did not end in its time the next gets twice as much, the first one no more
 	// than CopyTimeout. After a
 	// crash the targets of a copy are not touched for as long. Defaults 30s,
 	// 4 MiB, 1h.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -28,9 +27,10 @@ func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (s
 		return nil, err
 	}
 	// Until every call is known to have ended, a panic included, the intent ends
-	// in doubt.
+	// in doubt: about the storages at which one may go on, and about no other one.
 	ended := false
-	defer func() { done(ended) }()
+	var doubtful []string
+	defer func() { done(ended, doubtful...) }()
 
 	// The deadline is counted from before the intent: a process that is paused in
 	// between wakes up to find it past, and sends nothing that outlives the
@@ -59,27 +59,53 @@ func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (s
 		return nil, err
 	}
 
+	// Each target is declared when its own copy has ended: one that takes long, or
+	// hangs, keeps no other one behind.
+	var faults []error
+	var met error // a write, after which nothing more is declared
+	for pending := len(p.Targets); pending > 0; {
+		var equal []string
+		for _, result := range arrived(results) {
+			pending--
+			if !result.ended {
+				doubtful = append(doubtful, result.target)
+			}
+			if result.err != nil {
+				faults = append(faults, result.err)
+				continue
+			}
+			equal = append(equal, result.target)
+		}
+		switch err := r.declare(ctx, ticket, o.key, equal); {
+		case err == nil:
+			synced = append(synced, equal...)
+		case metWrite(err):
+			met = err
+		default:
+			faults = append(faults, err)
+			cancel() // writes wait while nobody knows what the verdict came to
+		}
+	}
+	ended = len(doubtful) == 0
 	if errors.Is(copying.Err(), context.DeadlineExceeded) {
 		r.patience.timedOut(o.key)
 	}
-	var equal []string
-	var faults []error
-	ended = true
-	for _, result := range results {
-		ended = ended && result.ended
-		if result.err != nil {
-			faults = append(faults, result.err)
-			continue
-		}
-		equal = append(equal, result.target)
+	if len(faults) > 0 {
+		return synced, errors.Join(faults...) // which count as failures; a write does not
 	}
-	switch err := r.declare(ctx, ticket, o.key, equal); {
-	case err == nil:
-		return equal, errors.Join(faults...)
-	case metWrite(err) && len(faults) > 0:
-		return nil, errors.Join(faults...) // which count as failures; the write does not
-	default:
-		return nil, errors.Join(append(faults, err)...)
+	return synced, met
+}
+
+// arrived waits for a result, and returns it with those that are there by then.
+func arrived(results <-chan result) []result {
+	list := []result{<-results}
+	for {
+		select {
+		case more := <-results:
+			list = append(list, more)
+		default:
+			return list
+		}
 	}
 }
 
@@ -101,9 +127,13 @@ func (r *repairer) declare(ctx context.Context, ticket Ticket, key state.Key, st
 	return nil
 }
 
+// copyDoublings bounds how often the time for a copy is doubled. Gitaly does not tell
+// how far a copy is, and a repository that takes longer than the setting would
+// never be copied otherwise.
+const copyDoublings = 5
+
 // copyLimit is how long a copy may take: a floor and what its size calls for,
-// doubled by each that did not end in its time, and never more than the
-// setting. It is short where it can be, because after a crash nobody touches
+// never more than the setting, and doubled by each that did not end in its time. It is short where it can be, because after a crash nobody touches
 // the targets for as long.
 func (r *repairer) copyLimit(ctx context.Context, key state.Key, source string) time.Duration {
 	size, err := r.calls.size(ctx, key, source)
@@ -113,14 +143,11 @@ func (r *repairer) copyLimit(ctx context.Context, key state.Key, source string) 
 		r.log.Debug("the size of a repository is not known", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "err", err)
 	}
 	limit := r.cfg.CopyFloor + time.Duration(float64(size)/float64(r.cfg.CopyRate)*float64(time.Second))
-	for range r.patience.get(key).timeouts {
-		if limit >= r.cfg.CopyTimeout {
-			break
-		}
+	limit = min(limit, r.cfg.CopyTimeout)
+	for range min(r.patience.get(key).timeouts, copyDoublings) {
 		limit *= 2
 	}
-	// The intent counts whole milliseconds.
-	return min(limit, r.cfg.CopyTimeout).Truncate(time.Millisecond)
+	return limit.Truncate(time.Millisecond) // the intent counts whole ones
 }
 
 // result is what became of one target. ended tells that nothing of the call can
@@ -131,33 +158,32 @@ type result struct {
 	err    error
 }
 
-// equalise makes each target equal to the primary, all at once. One that fails
-// does not stop the others. copying carries the deadline that the intent records;
-// an error means that nothing was begun.
-func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan) ([]result, error) {
+// equalise begins to make each target equal to the primary, all at once, and returns
+// a channel that gets a result for each. One that fails does not stop the others.
+// copying carries the deadline that the intent records; an error means that nothing
+// was begun.
+func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan) (<-chan result, error) {
 	has, err := r.calls.exists(ctx, key, p.Primary)
 	if err != nil {
 		return nil, err
 	}
 	found := plan.Finding{Source: has, Deleted: view.Entry(key).Deleted}
 	vs := view.VirtualStorage(key.VirtualStorage)
-	results := make([]result, len(p.Targets))
-	var working sync.WaitGroup // as many as a virtual storage has storages
-	for i, target := range p.Targets {
-		working.Go(func() {
-			res := &results[i]
-			res.target = target
+	results := make(chan result, len(p.Targets))
+	for _, target := range p.Targets { // as many as a virtual storage has storages
+		go func() {
+			res := result{target: target}
 			defer func() {
 				if cause := recover(); cause != nil {
 					res.ended, res.err = false, fmt.Errorf("repair of %q panicked: %v", target, cause)
 					r.log.Error("repair panicked", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
 						"storage", target, "err", res.err, "stack", string(debug.Stack()))
 				}
+				results <- res
 			}()
-			*res = r.equaliseOne(ctx, copying, key, view, p, vs.Storage(target), found)
-		})
+			res = r.equaliseOne(ctx, copying, key, view, p, vs.Storage(target), found)
+		}()
 	}
-	working.Wait()
 	return results, nil
 }
 

@@ -72,7 +72,7 @@ type Ticket interface {
 	ResolveDoubt(ctx context.Context, s Resolution) error
 	// Release gives the gate back. ended tells that every RPC that could change
 	// a replica has ended at its storage; otherwise the intent ends in doubt.
-	Release(ended bool)
+	Release(ended bool, doubtful ...string)
 }
 
 // Resolution is what a repair found out about in-doubt intents; see state.ResolveDoubt.

@@ -165,7 +165,7 @@ func (r *repairer) metWrite(key state.Key, held bool, err error) time.Duration {
 // take takes the gate of a repository. When held, new writes wait from now
 // until the ticket is released, or for the hold budget, whichever is sooner; the
 // caller calls done in place of Release.
-func (r *repairer) take(ctx context.Context, key state.Key, held bool) (ticket Ticket, done func(ended bool), err error) {
+func (r *repairer) take(ctx context.Context, key state.Key, held bool) (ticket Ticket, done func(ended bool, doubtful ...string), err error) {
 	if !held {
 		ticket, err = r.gate.Repair(ctx, key, false)
 		if err != nil {
@@ -189,5 +189,5 @@ func (r *repairer) take(ctx context.Context, key state.Key, held bool) (ticket T
 	// A copy that is not done by then goes on without a hold, and leaves less
 	// to do for the next one.
 	timer := time.AfterFunc(r.cfg.HoldBudget-time.Since(begin), ticket.Unhold)
-	return ticket, func(ended bool) { timer.Stop(); ticket.Release(ended) }, nil
+	return ticket, func(ended bool, doubtful ...string) { timer.Stop(); ticket.Release(ended, doubtful...) }, nil
 }

@@ -10,12 +10,14 @@ type OpenIntent struct {
 	Scope
 }
 
-// CloseIntent ends the incarnation's live intent of each repository; Dirty tells that
-// a write under it ended without full account.
+// CloseIntent ends the incarnation's live intent of each repository; InDoubt tells that
+// a write under it ended without full account. Doubt is what such writes can have
+// done, if that is less than the scope of the intent; nil: all of that.
 type CloseIntent struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Paths          []string `json:"paths"`
 	InDoubt        bool     `json:"in_doubt,omitempty"`
+	Doubt          *Scope   `json:"doubt,omitempty"`
 }
 
 // DeletedChange is what a MarkBehind does to Entry.Deleted.

@@ -79,7 +79,7 @@ func (c *Retire) apply(t *transition) *Refusal {
 			return nil
 		}
 		e = e.clone()
-		e.closeIntent(c.Incarnation, t.index, true)
+		e.closeIntent(c.Incarnation, t.index, true, nil)
 		return e
 	})
 	return nil

@@ -36,16 +36,32 @@ func (c *OpenIntent) apply(t *transition) *Refusal {
 	return nil
 }
 
-func (c *CloseIntent) invalid() string { return badPaths(c.VirtualStorage, c.Paths) }
+func (c *CloseIntent) invalid() string {
+	why := badPaths(c.VirtualStorage, c.Paths)
+	if c.Doubt != nil {
+		why = firstOf(why, badNames("target", c.Doubt.Targets))
+		if c.Doubt.BoundMillis < 0 {
+			why = firstOf(why, "the bound is negative")
+		}
+	}
+	return why
+}
 
 func (c *CloseIntent) apply(t *transition) *Refusal {
-	if _, refusal := t.withIntent(c.VirtualStorage, c.Paths...); refusal != nil {
+	vs, refusal := t.withIntent(c.VirtualStorage, c.Paths...)
+	if refusal != nil {
 		return refusal
+	}
+	doubt := c.Doubt
+	if doubt != nil {
+		scope := doubt.normal()
+		scope.Targets = vs.names(func(s *Storage) bool { return slices.Contains(doubt.Targets, s.Name) }) // without those that were removed since
+		doubt = &scope
 	}
 	for _, path := range c.Paths {
 		k := Key{c.VirtualStorage, path}
 		e := t.entry(k).clone()
-		e.closeIntent(t.proposer, t.index, c.InDoubt)
+		e.closeIntent(t.proposer, t.index, c.InDoubt, doubt)
 		t.put(k, e)
 	}
 	return nil
@@ -96,13 +112,17 @@ func (e *Entry) openIntent(inc Incarnation, kind IntentKind, scope Scope) {
 	m.Scope = m.Scope.merge(scope)
 }
 
-// closeIntent ends the incarnation's live intent; in doubt keeps its scope, together
-// with that of what was in doubt before, under the new index. Only for a clone.
-func (e *Entry) closeIntent(inc Incarnation, at Index, inDoubt bool) {
+// closeIntent ends the incarnation's live intent; in doubt keeps doubt, or its scope if
+// that is nil, together with what was in doubt before, under the new index. Only for a
+// clone.
+func (e *Entry) closeIntent(inc Incarnation, at Index, inDoubt bool, doubt *Scope) {
 	i, _ := e.find(inc)
 	m := &e.Intents[i]
 	if inDoubt {
 		scope := m.Scope
+		if doubt != nil {
+			scope = *doubt
+		}
 		if m.InDoubt != nil {
 			scope = scope.merge(m.InDoubt.Scope)
 		}

@@ -14,6 +14,10 @@ func (c *MarkInSync) invalid() string {
 
 // apply takes the storages off what is behind. A name that is no storage was
 // removed since; one that is fenced or out is no target of a repair any more.
+//
+// ▲ They become targets of every intent that is in doubt. A write under it may have
+// changed their source before the copy, or may yet, so that they may differ from the
+// authority by which the doubt is resolved.
 func (c *MarkInSync) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
@@ -29,6 +33,7 @@ func (c *MarkInSync) apply(t *transition) *Refusal {
 		}
 	}
 	e.setBehind(without(e.Behind, c.Storages))
+	e.joinDoubts(vs.names(func(s *Storage) bool { return slices.Contains(c.Storages, s.Name) }))
 	t.put(c.Key, e)
 	return nil
 }
@@ -47,14 +52,21 @@ func (c *ResolveDoubt) invalid() string {
 
 // apply removes the in-doubt intents and accounts for every storage. One that was
 // behind before stays so, even if it was found equal: the comparison covers
-// what the intents may have changed, not what it missed.
+// what the intents may have changed, not what it missed. One that was in sync and is
+// a target of none of the intents stays in sync: no write under them has touched it,
+// and before any of them changed the primary, it was marked behind. ▲ That does not hold if
+// the primary lacks the repository: then what another storage has is what counts.
 func (c *ResolveDoubt) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
 		return refusal
 	}
 	e := t.entry(c.Key).clone()
+	var targets []string
 	for _, ref := range c.Doubts {
+		if m := e.Intent(ref.Incarnation); m != nil && m.InDoubt != nil {
+			targets = union(targets, m.InDoubt.Targets)
+		}
 		if !e.resolveDoubt(ref) {
 			return refuse(RefusedChanged, "incarnation %d has no in-doubt intent of index %d", ref.Incarnation, ref.At)
 		}
@@ -75,7 +87,8 @@ func (c *ResolveDoubt) apply(t *transition) *Refusal {
 		if s.Name == primary.Name {
 			return c.PrimaryLacks
 		}
-		equal := s.Name == c.Authority || slices.Contains(c.Equal, s.Name)
+		untouched := !c.PrimaryLacks && !slices.Contains(targets, s.Name)
+		equal := untouched || s.Name == c.Authority || slices.Contains(c.Equal, s.Name)
 		return !equal || !s.holds() || e.IsBehind(s.Name)
 	}))
 	t.put(c.Key, e)
@@ -117,6 +130,17 @@ func (e *Entry) setBehind(behind []string) {
 	e.Behind = behind
 	if len(behind) == 0 {
 		e.Deleted = false
+	}
+}
+
+// joinDoubts makes the storages targets of all in-doubt intents. Only for a clone.
+func (e *Entry) joinDoubts(storages []string) {
+	for i := range e.Intents {
+		if m := &e.Intents[i]; m.InDoubt != nil {
+			doubt := *m.InDoubt // the entry before shares it
+			doubt.Targets = union(doubt.Targets, storages)
+			m.InDoubt = &doubt
+		}
 	}
 }
 

@@ -19,7 +19,12 @@ func TestMarkInSync(t *testing.T) {
 			w.must(beta, open(Open))
 			w.must(beta, closing(true))
 			behind(w, "r")
-		}, do: now("r"), entry: "open(1), in doubt(2)"},
+		}, do: now("r"), entry: "open(1), in doubt(2) on r"},
+		{name: "beside doubt it joins the targets", given: func(w *world) {
+			behind(w, "q", "r")
+			w.must(beta, open(Open, "p"))
+			w.must(beta, closing(true))
+		}, do: now("r"), entry: "open(1), in doubt(2) on p+r, behind q"},
 		{name: "a backfilling storage", given: func(w *world) { w.must(alpha, reach("r", "new")); w.must(alpha, open(Open)) },
 			do: now("r"), entry: "open(1)"},
 
@@ -48,9 +53,14 @@ func TestMarkInSync(t *testing.T) {
 	})
 }
 
-// leftInDoubt leaves an in-doubt intent of beta, and a live one of alpha to resolve it.
+// leftInDoubt leaves an in-doubt intent of beta, of a write to all storages, and a
+// live one of alpha to resolve it.
 func leftInDoubt(w *world) {
-	w.must(beta, open(Open))
+	leftInDoubtOn(w, w.VirtualStorage(vs).names(func(*Storage) bool { return true })...)
+}
+
+func leftInDoubtOn(w *world, targets ...string) {
+	w.must(beta, open(Open, targets...))
 	w.must(beta, closing(true))
 	w.must(alpha, open(Open))
 }
@@ -91,6 +101,12 @@ func TestResolveDoubt(t *testing.T) {
 		{name: "what was not found equal is behind", given: leftInDoubt, do: by("p", "q"), entry: "open(1), behind r"},
 		{name: "one that was behind stays so", given: func(w *world) { behind(w, "r"); leftInDoubt(w) },
 			do: by("p", "q", "r"), entry: "open(1), behind r"},
+		{name: "what no intent touched stays in sync", given: func(w *world) { leftInDoubtOn(w, "q") }, do: by("p"), entry: "open(1), behind q"},
+		{name: "only the primary was touched", given: func(w *world) { leftInDoubtOn(w, "p") }, do: by("p"), entry: "open(1)"},
+		{name: "what no intent touched and was behind stays so", given: func(w *world) { behind(w, "r"); leftInDoubtOn(w, "q") },
+			do: by("p", "q"), entry: "open(1), behind r"},
+		{name: "the primary lacks it, and no intent touched another one", given: func(w *world) { leftInDoubtOn(w, "p", "q") },
+			do: lacks("q"), entry: "open(1), behind p+r"},
 		{name: "a backfilling one is behind", given: func(w *world) { w.must(alpha, reach("r", "new")); leftInDoubt(w) },
 			do: by("p", "q", "r"), entry: "open(1), behind r"},
 		{name: "one that is out is behind", given: func(w *world) { leftInDoubt(w); w.out("r", WhyDead) },
@@ -105,7 +121,7 @@ func TestResolveDoubt(t *testing.T) {
 			w.must(alpha, deleting(DeletedSet, "p", "q"))
 			leftInDoubt(w)
 		}, do: lacks("q"), entry: "open(1), behind p+r"},
-		{name: "own in-doubt intent", given: given(open(Open), closing(true), open(Open)), do: by("p", "q", "r"),
+		{name: "own in-doubt intent", given: given(open(Open), closing(true), open(Open)), do: by("p"),
 			entry: "open(1)"},
 		{name: "only the intents named", given: func(w *world) { w.must(alpha, open(Open)); w.must(alpha, closing(true)); leftInDoubt(w) },
 			do: func(w *world) Command {

@@ -12,10 +12,12 @@ type truth struct {
 	lacks map[string]map[string][]Index
 	// fenced is the epoch of each storage's last fence.
 	fenced map[string]uint64
+	// copied is when a storage was last declared in sync for a repository.
+	copied map[string]map[string]Index
 }
 
 func newTruth() *truth {
-	return &truth{lacks: map[string]map[string][]Index{}, fenced: map[string]uint64{}}
+	return &truth{lacks: map[string]map[string][]Index{}, fenced: map[string]uint64{}, copied: map[string]map[string]Index{}}
 }
 
 func (tr *truth) lack(index Index, path string, storages ...string) {
@@ -45,10 +47,16 @@ func (tr *truth) happened(index Index, c Command, before *State) {
 		lacks := tr.lacks[c.MarkInSync.RelativePath]
 		for _, s := range c.MarkInSync.Storages {
 			lacks[s] = slices.DeleteFunc(lacks[s], func(i Index) bool { return i <= c.MarkInSync.AsOf })
+			if tr.copied[c.MarkInSync.RelativePath] == nil {
+				tr.copied[c.MarkInSync.RelativePath] = map[string]Index{}
+			}
+			tr.copied[c.MarkInSync.RelativePath][s] = index
 		}
 	case c.ResolveDoubt != nil:
-		rest := without(allStorages, append(slices.Clone(c.ResolveDoubt.Equal), c.ResolveDoubt.Authority))
-		tr.lack(index, c.ResolveDoubt.RelativePath, rest...)
+		tr.lack(index, c.ResolveDoubt.RelativePath, slices.DeleteFunc(slices.Clone(allStorages), func(s string) bool {
+			compared := s == c.ResolveDoubt.Authority || slices.Contains(c.ResolveDoubt.Equal, s)
+			return compared || !c.ResolveDoubt.PrimaryLacks && !tr.touched(before.Entry(c.ResolveDoubt.Key), c.ResolveDoubt, s)
+		})...)
 	case c.AcceptLoss != nil: // what it has is all that there is
 		path := c.AcceptLoss.RelativePath
 		tr.lack(index, path, without(allStorages, []string{c.AcceptLoss.Storage})...)
@@ -78,6 +86,15 @@ func (tr *truth) happened(index Index, c Command, before *State) {
 			}
 		}
 	}
+}
+
+// touched reports whether a write that is in doubt may have changed the storage, or
+// what the storage is a copy of.
+func (tr *truth) touched(e *Entry, c *ResolveDoubt, storage string) bool {
+	return slices.ContainsFunc(c.Doubts, func(ref DoubtRef) bool {
+		m := e.Intent(ref.Incarnation)
+		return m != nil && m.InDoubt != nil && (slices.Contains(m.InDoubt.Targets, storage) || tr.copied[c.RelativePath][storage] > m.InDoubt.At)
+	})
 }
 
 // disk notes which disk the storage has now.

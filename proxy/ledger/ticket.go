@@ -119,9 +119,9 @@ func (t *Ticket) verdict(ctx context.Context, e machine.Event) error {
 
 // Release gives the gate back. arrived tells that every RPC of the repair has
 // ended at its storage; otherwise the intent ends in doubt.
-func (t *Ticket) Release(arrived bool) {
+func (t *Ticket) Release(arrived bool, doubtful ...string) {
 	t.ledger.mu.Lock()
 	defer t.ledger.mu.Unlock()
 	delete(t.ledger.tickets, t.id)
-	t.ledger.step(machine.Release{Ticket: t.id, Arrived: arrived})
+	t.ledger.step(machine.Release{Ticket: t.id, Arrived: arrived, Doubtful: doubtful})
 }

@@ -122,7 +122,11 @@ func (s Situation) inDoubt() (early []*state.Doubt, due []state.DoubtRef, refsOn
 // targets are the storages to be copied to now. Absent are those that would be
 // if they could be called. One that an intent in early may still change is
 // neither: a late effect must not meet a fresh copy. ▲
+//
+// A storage that is backfilling gets a copy of its own, after those that serve: it may
+// take hours, for which no other one is to stay behind.
 func (s Situation) targets(early []*state.Doubt) (now, absent []string) {
+	var backfilling []string
 	for i := range s.VS.Succession {
 		st := &s.VS.Succession[i]
 		due := false
@@ -134,11 +138,16 @@ func (s Situation) targets(early []*state.Doubt) (now, absent []string) {
 		}
 		switch {
 		case !due || slices.ContainsFunc(early, func(d *state.Doubt) bool { return slices.Contains(d.Targets, st.Name) }):
-		case s.Reachable(st.Name):
-			now = append(now, st.Name)
-		default:
+		case !s.Reachable(st.Name):
 			absent = append(absent, st.Name)
+		case st.State == state.Backfilling:
+			backfilling = append(backfilling, st.Name)
+		default:
+			now = append(now, st.Name)
 		}
+	}
+	if len(now) == 0 {
+		now = backfilling
 	}
 	return now, absent
 }

@@ -31,7 +31,7 @@ func (m *Machine) closeDue() {
 		r.live = false
 		repos = append(repos, r)
 		commands = append(commands, state.Command{Close: &state.CloseIntent{
-			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, InDoubt: r.inDoubt,
+			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, InDoubt: r.inDoubt, Doubt: r.doubt,
 		}})
 	}
 	if len(repos) == 0 {
@@ -52,7 +52,7 @@ func (m *Machine) closeDue() {
 // of this incarnation. Or it is gone, or goes in a moment: no write relies on it.
 func (m *Machine) closed(r *repo, answered bool) {
 	if answered || m.stopped {
-		r.inDoubt, r.distrusted, r.scope, r.primaryOnly, r.openedAt = false, false, state.Scope{}, false, 0
+		r.inDoubt, r.doubt, r.distrusted, r.scope, r.primaryOnly, r.openedAt = false, nil, false, state.Scope{}, false, 0
 		return
 	}
 	r.live, r.inDoubt, r.unsure = true, true, true

@@ -127,8 +127,10 @@ func (m *Machine) doubt(w *write) {
 	if !w.registered {
 		return // no vote of it was ever decided
 	}
+	_, scope := w.intent(m.cfg.VoteBound)
+	scope.Targets = slices.Compact(slices.Sorted(slices.Values(w.sent)))
 	for _, r := range w.on() {
-		r.inDoubt = r.inDoubt || r.live
+		r.doubted(scope)
 	}
 }
 

@@ -173,6 +173,9 @@ type Release struct {
 	// Arrived tells that every RPC of the repair has ended at its storage;
 	// otherwise the intent ends in doubt.
 	Arrived bool
+	// Doubtful are the storages at which an RPC may go on; nil: all that the repair may
+	// change.
+	Doubtful []string
 }
 
 func (Begin) event()        {}

@@ -27,6 +27,12 @@ type repo struct {
 	primaryOnly bool        // so does it writes that do not vote
 	openedAt    state.Index // where it was last opened or widened
 	inDoubt     bool        // something under it ended without full account
+	// doubt is what that may have changed, which may be less than the scope: what
+	// ended with full account leaves no doubt. nil: nothing, but the intent may be there
+	// or not.
+	doubt *state.Scope
+	// aloneAt is when the last write ended that does not vote.
+	aloneAt time.Duration
 	// distrusted is true from the proposal of a repair's verdict until a
 	// `wrote` of ours was applied after it: what the ledger says of storages
 	// that are behind may be what the verdict takes back.
@@ -89,6 +95,9 @@ func (m *Machine) rest(r *repo) {
 	}
 	r.since = m.now
 	r.prompt = r.prompt || m.stopped || m.held(r.key.VirtualStorage)
+	// Reads go to the primary while the intent is primary-only. Writes that vote do not
+	// need that, and must not keep it for longer than those did which do not vote.
+	r.prompt = r.prompt || r.primaryOnly && r.retryAt == 0 && m.now-r.aloneAt >= m.cfg.Linger
 	if (r.prompt || r.inDoubt) && r.retryAt == 0 { // a repair waits for that close, or a switchover
 		r.idle = m.lingering.PushFront(r)
 	} else {
@@ -151,6 +160,19 @@ func covers(have, want state.Scope) bool {
 		}
 	}
 	return true
+}
+
+// doubted notes that something under the intent ended without full account, within
+// scope. ▲ Its targets are all that it was ever sent to.
+func (r *repo) doubted(scope state.Scope) {
+	if !r.live {
+		return
+	}
+	r.inDoubt = true
+	if r.doubt != nil {
+		scope = union(*r.doubt, scope)
+	}
+	r.doubt = &scope
 }
 
 // union is the scope of an intent after it was widened, as the replicated state

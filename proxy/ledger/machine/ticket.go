@@ -17,6 +17,8 @@ type ticket struct {
 	spoiled bool // a write passed that began after it
 	inSync  bool // a storage was declared in sync
 
+	// scope is what the repair may change.
+	scope state.Scope
 	// asOf is the index that the verdicts of this repair speak of.
 	asOf state.Index
 	// next is what it asked for while the repository was busy.
@@ -49,7 +51,16 @@ func (m *Machine) take(e Take) {
 
 // serveTicket lets a ticket go on that waits for its repository.
 func (m *Machine) serveTicket(t *ticket) {
-	if !t.granted && t.repo.writes == 0 {
+	switch {
+	case t.granted || t.repo.writes > 0:
+	case t.repo.inDoubt:
+		// ▲ One of the writes that it waited for ended without full account. Its effect
+		// may come at the source of a copy after the copy, and nobody would know.
+		delete(m.tickets, t.id)
+		t.repo.ticket = nil
+		m.emit(Done{Ticket: t.id, Err: ErrBusy})
+		return
+	default:
 		t.granted = true
 		m.emit(Done{Ticket: t.id})
 	}
@@ -80,16 +91,17 @@ func (m *Machine) done(t *ticket, view *state.State, err error) {
 func (m *Machine) openForRepair(e OpenIntent) {
 	m.ask(e.Ticket, func(t *ticket) {
 		r := t.repo
-		if r.covered(state.PrimaryOnly, e.Scope) {
+		t.scope = union(t.scope, e.Scope)
+		if r.covered(state.Open, e.Scope) {
 			m.answerIntent(t)
 			return
 		}
 		open := &state.OpenIntent{
-			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, Kind: state.PrimaryOnly, Scope: e.Scope,
+			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, Kind: state.Open, Scope: e.Scope,
 		}
 		m.propose([]*repo{r}, []state.Command{{Open: open}}, func(a Answer) {
 			if a.Err != nil {
-				m.opened(r, state.PrimaryOnly, e.Scope, 0)
+				m.opened(r, state.Open, e.Scope, 0)
 				m.done(t, nil, a.Err)
 				return
 			}
@@ -97,7 +109,7 @@ func (m *Machine) openForRepair(e OpenIntent) {
 				m.done(t, nil, refusal)
 				return
 			}
-			m.opened(r, state.PrimaryOnly, e.Scope, a.Results[0].Index)
+			m.opened(r, state.Open, e.Scope, a.Results[0].Index)
 			m.answerIntent(t)
 		})
 	})
@@ -153,6 +165,10 @@ func (m *Machine) verdict(id ID, command func(*ticket) state.Command) {
 				m.done(t, nil, a.Err)
 				return
 			}
+			// A repair may go on for other storages. The writes that begin now go by the
+			// view with the verdict in it, and spoil what the ticket says later.
+			t.sealed = false
+			m.wake(t.repo)
 			if refusal := a.Results[0].Refusal; refusal != nil {
 				m.done(t, nil, refusal)
 				return
@@ -181,7 +197,13 @@ func (m *Machine) release(e Release) {
 	delete(m.tickets, e.Ticket)
 	r := t.repo
 	r.ticket = nil
-	r.inDoubt = r.inDoubt || !e.Arrived && r.live
+	if !e.Arrived {
+		scope := t.scope
+		if e.Doubtful != nil {
+			scope.Targets = slices.Sorted(slices.Values(e.Doubtful))
+		}
+		r.doubted(scope)
+	}
 	r.prompt = r.prompt || t.inSync
 	m.wake(r)
 }

@@ -262,3 +262,49 @@ func TestTicket_leaseIsLookedAtWhenTheIntentIsOpen(t *testing.T) {
 	r.pass(settings.Linger)
 	r.idle()
 }
+
+// What ended with full account under the same intent is in no doubt.
+func TestTicket_unendedCopyDoubtsItsTargetsOnly(t *testing.T) {
+	r := behindRig(t)
+	r.repair(10, false)
+	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2"}})
+	r.step(Release{Ticket: 10, Doubtful: []string{"gitaly-3"}})
+	e := r.state.Entry(alpha)
+	if got := e.Intents[0].InDoubt; got == nil || !slices.Equal(got.Targets, []string{"gitaly-3"}) {
+		t.Errorf("entry: %+v, in doubt: %+v", e, got)
+	}
+}
+
+// A repair that waited for a write which ended without full account copies nothing
+// from a source that the write may yet change.
+func TestTicket_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
+	r := behindRig(t)
+	r.begin(2, alpha)
+	r.forwarded(2)
+	r.step(Take{Ticket: 10, Key: alpha, Hold: true})
+	r.end(2, false, false)
+	if err := r.done(10).Err; !errors.Is(err, ErrBusy) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Writes that vote do not keep an intent primary-only for ever, under which all reads
+// go to the primary.
+func TestMachine_primaryOnlyIntentEndsBesideWritesThatVote(t *testing.T) {
+	r := newVotingRig(t)
+	r.begin(1, alpha) // it does not vote
+	r.end(1, true, true)
+	for id := ID(2); id < 10; id++ {
+		r.pass(settings.Linger * 9 / 10)
+		r.beginVoting(id, alpha)
+		if err := r.vote(id, "gitaly-1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.endVoting(id, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if e := r.state.Entry(alpha); e.HasPrimaryOnly() {
+		t.Errorf("entry: %+v", e)
+	}
+}

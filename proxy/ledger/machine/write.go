@@ -34,6 +34,7 @@ type write struct {
 
 	repos      [2]*repo // as many as keys; valid while registered
 	route      router.Write
+	sent       []string // every storage that it was ever sent to
 	generation uint64
 	first      string        // the destination whose status the client gets
 	others     []Destination // those beside it that are not dropped
@@ -110,6 +111,10 @@ func (m *Machine) advance(w *write) {
 	}
 	m.leave(w)
 	w.forwarded = true
+	w.sent = append(w.sent, w.first)
+	for _, d := range w.others {
+		w.sent = append(w.sent, d.Storage)
+	}
 	// ▲ What is sent is dated at this look at the lease, and goes over the
 	// connection that was looked at: a process that is paused from here on
 	// cannot send it late.
@@ -250,6 +255,9 @@ func (m *Machine) unregister(w *write) {
 	w.registered = false
 	w.repos[0].counts.inFlight--
 	for _, r := range w.on() {
+		if !w.route.Votes {
+			r.aloneAt = m.now
+		}
 		if w.deletes {
 			r.deletes--
 		}
