@@ -19,10 +19,10 @@ type control struct {
 	overriding
 }
 
-func newControl(w way, talks *session.Session, jobs queue.Queue) admin.Control {
+func newControl(w way, talks *session.Session, jobs queue.Queue, copies int) admin.Control {
 	return control{
 		membership: membership{node: w.node, way: w},
-		switching:  switching{node: w.node, session: talks, way: w},
+		switching:  switching{node: w.node, session: talks, way: w, copies: copies},
 		overriding: overriding{node: w.node, jobs: jobs},
 	}
 }

@@ -157,14 +157,14 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	}
 	deps := admin.Deps{
 		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Backfills, jobs}, Local: adminLocal(node), Conditions: watch,
-		Control: newControl(way{node: node}, talks, jobs),
+		Control: newControl(way{node: node}, talks, jobs, cfg.Consistency.Copies),
 	}
 	allowed, err := access(cfg)
 	if err != nil {
 		return nil, err
 	}
 	operators := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: allowed, Log: log})
-	deps.Control = newControl(way{node: node, last: true}, talks, jobs)
+	deps.Control = newControl(way{node: node, last: true}, talks, jobs, cfg.Consistency.Copies)
 	peers := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: admin.Access{Peers: true}, Log: log})
 	node.Provide(consensus.Services{
 		Lease:     talks.Serve,

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"praefect/consensus"
+	"praefect/fsm/state"
 	"praefect/proxy/admin"
 )
 
@@ -126,7 +127,8 @@ func (m membership) AddInstance(ctx context.Context, r admin.AddRequest) (admin.
 		if err := m.node.AddPeer(ctx, r.Name, r.Addr); err != nil {
 			return admin.Done{}, memberError(err)
 		}
-		return admin.Done{Note: "it takes part as a non-voter now, and votes once it has caught up"}, nil
+		note := "it takes part as a non-voter now, and votes once it has caught up"
+		return admin.Done{Note: note + m.record(ctx, state.ChangeAdded, r.Name, r.By)}, nil
 	}, func(c *admin.Client) (admin.Done, error) { return c.AddInstance(ctx, r) })
 }
 
@@ -137,8 +139,22 @@ func (m membership) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (
 		if err != nil {
 			return admin.Done{}, memberError(err)
 		}
-		return admin.Done{Note: "it never comes back under its former id: to take part again it begins with an empty raft.data_dir"}, nil
+		note := "it never comes back under its former id: to take part again it begins with an empty raft.data_dir"
+		return admin.Done{Note: note + m.record(ctx, state.ChangeRemoved, r.Name, r.By)}, nil
 	}, func(c *admin.Client) (admin.Done, error) { return c.RemoveInstance(ctx, r) })
+}
+
+// record adds a change of the members to the history. The change is made, whatever becomes of its
+// line: that the line is missing is all that record says.
+func (m membership) record(ctx context.Context, what, instance, by string) string {
+	results, err := m.node.Propose(ctx, state.Command{Record: &state.Record{What: what, Instance: instance, By: by}})
+	switch {
+	case err != nil:
+		return "; it may be missing in the history: " + err.Error()
+	case results[0].Refusal != nil:
+		return "; it is missing in the history: " + results[0].Refusal.Error()
+	}
+	return ""
 }
 
 // TransferLeadership implements admin.Membership.

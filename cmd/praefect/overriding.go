@@ -105,7 +105,7 @@ func (o overriding) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (
 	if o.node.View().Entry(key) == nil {
 		return admin.Done{Already: true, Note: "no storage misses an acknowledged write of this repository"}, nil
 	}
-	if err := o.propose(ctx, state.Command{AcceptLoss: &state.AcceptLoss{Key: key, Storage: r.Storage}}); err != nil {
+	if err := o.propose(ctx, state.Command{AcceptLoss: &state.AcceptLoss{Key: key, Storage: r.Storage, By: r.By}}); err != nil {
 		return admin.Done{}, err
 	}
 	return admin.Done{Note: "the other storages get this replica as soon as they can be reached"}, nil

@@ -17,6 +17,7 @@ type switching struct {
 	node    *consensus.Node
 	session *session.Session
 	way     way
+	copies  int // by the settings
 }
 
 // Promote implements admin.Switching.
@@ -71,7 +72,8 @@ func (s switching) here(ctx context.Context, verb elector.Verb, r admin.SwitchRe
 func (s switching) plan(r admin.SwitchRequest, p session.Plan) admin.Plan {
 	plan := admin.Plan{
 		VirtualStorage: r.VirtualStorage, Epoch: p.Epoch, Primary: p.Primary, Successor: p.Successor,
-		Fenced: p.Fenced, Already: p.Already, Behind: p.Behind, HoldMillis: p.Hold.Milliseconds(),
+		Fenced: p.Fenced, Already: p.Already, Behind: p.Behind, Busy: p.Busy, InDoubt: p.InDoubt,
+		Serving: p.Serving, Copies: s.copies, HoldMillis: p.Hold.Milliseconds(),
 	}
 	for _, a := range s.session.Alarms() {
 		plan.Warnings = append(plan.Warnings, a.Text)

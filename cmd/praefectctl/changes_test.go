@@ -162,7 +162,7 @@ func TestProgram_whoMayChange(t *testing.T) {
 		}
 		args := append([]string{"-endpoints", address}, row.args...)
 		for _, change := range [][]string{
-			{"promote", "gitaly-2"}, {"drain", "gitaly-1"}, {"undrain", "gitaly-1"}, {"pause"}, {"resume"},
+			{"promote", "gitaly-2"}, {"drain", "gitaly-1", "-y"}, {"undrain", "gitaly-1"}, {"pause"}, {"resume"},
 			{"raft", "add", "praefect-4", "h:1"}, {"raft", "remove", "praefect-4"}, {"raft", "transfer", "praefect-1"},
 			{"accept-dataloss", "-virtual-storage", "default", "-repository", "a.git", "-authoritative-storage", "gitaly-2", "-confirm", "gitaly-2"},
 			{"queue", "retry"},

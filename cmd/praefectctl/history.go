@@ -40,9 +40,17 @@ func showHistory(out *output, answer admin.HistoryResponse) {
 	rows := make([][]string, 0, len(answer.Changes))
 	for _, e := range answer.Changes {
 		rows = append(rows, []string{
-			e.Time.UTC().Format(time.RFC3339), e.VirtualStorage, strconv.FormatUint(e.Epoch, 10), e.Storage, e.Change, e.Why, e.By,
+			e.Time.UTC().Format(time.RFC3339), e.VirtualStorage, epochText(e), e.Storage, e.RelativePath, e.Instance, e.Change, e.Why, e.By,
 		})
 	}
-	out.table([]string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "CHANGE", "WHY", "BY"}, rows)
+	out.table([]string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "REPOSITORY", "INSTANCE", "CHANGE", "WHY", "BY"}, rows)
 	out.printf("\nchanges: %d; answered by %s\n", len(rows), answer.Instance)
+}
+
+// epochText is empty for a change that is of no virtual storage.
+func epochText(e admin.Event) string {
+	if e.VirtualStorage == "" {
+		return ""
+	}
+	return strconv.FormatUint(e.Epoch, 10)
 }

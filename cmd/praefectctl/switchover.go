@@ -119,6 +119,9 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 		return r.answer(planned, func(out *output) { showPlan(out, v, request, planned) })
 	}
 	showPlan(&output{w: r.stderr}, v, request, planned)
+	if few := tooFew(v, planned.Plan); few != "" && !r.interactive && !r.cmd.Bool("yes") {
+		return coded{exitRefused, fmt.Errorf("%s; nothing was changed; to drain it all the same, repeat the command with -y", few)}
+	}
 	if r.interactive && !r.cmd.Bool("yes") {
 		if err := r.proceed(ctx); err != nil {
 			return err
@@ -173,16 +176,39 @@ func gaveUp(ctx context.Context, err error) error {
 	return err
 }
 
+// busyText says what becomes of the repositories that a switchover does not wait for.
+func busyText(plan admin.Plan) string {
+	if plan.Busy == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d of them being written to: they keep their present primary until they are repaired", plan.Busy)
+}
+
+// tooFew says that a plan leaves fewer storages than a write must be on, empty if it does not.
+func tooFew(v verb, plan admin.Plan) string {
+	if v.name != "drain" || plan.Already || plan.Serving >= plan.Copies {
+		return ""
+	}
+	return fmt.Sprintf("%d of the storages of %s would serve, fewer than consistency.copies (%d): new writes have fewer copies until another one serves",
+		plan.Serving, plan.VirtualStorage, plan.Copies)
+}
+
 func showPlan(out *output, v verb, request admin.SwitchRequest, planned admin.SwitchResponse) {
 	plan := planned.Plan
 	out.printf("%s: %s, epoch %d\n", plan.VirtualStorage, v.plan(request, plan), plan.Epoch)
 	if plan.Already {
 		return
 	}
-	if plan.Primary != plan.Successor {
-		out.printf("  repositories behind on %s: %d\n", plan.Successor, plan.Behind)
+	if plan.Primary != plan.Successor || plan.Behind > 0 {
+		out.printf("  repositories behind on %s: %d%s\n", plan.Successor, plan.Behind, busyText(plan))
+	}
+	if plan.InDoubt > 0 {
+		out.printf("  repositories with a write of unknown outcome: %d; they are compared before they count as in sync\n", plan.InDoubt)
 	}
 	out.printf("  writes under way: %d; new ones wait, for %s at most\n", plan.InFlight, ms(plan.HoldMillis))
+	if text := tooFew(v, plan); text != "" {
+		out.printf("  %s %s\n", out.mark(bad), text)
+	}
 	if plan.Unavailable > 0 {
 		out.printf("  %s repositories unavailable unless caught up: %d; list: praefectctl dataloss -virtual-storage %s\n",
 			out.mark(bad), plan.Unavailable, plan.VirtualStorage)

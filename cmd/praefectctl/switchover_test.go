@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"praefect/fsm/state"
 	"praefect/proxy/admin"
+	"praefect/proxy/admin/admintest"
 )
 
 // caughtBehind is an instance whose gitaly-2 misses a write.
@@ -68,6 +70,10 @@ func TestPromote_json(t *testing.T) {
       "gitaly-1"
     ],
     "behind": 1,
+    "busy": 0,
+    "in_doubt": 0,
+    "serving_after": 2,
+    "copies": 2,
     "unavailable_repositories": 0,
     "in_flight": 3,
     "hold_ms": 8000
@@ -102,11 +108,12 @@ func TestDrain(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		{[]string{"drain", "gitaly-1"}, `* gitaly-1 is drained, gitaly-2 is the primary of default, epoch 4, in 1.8s; writes waited at most 210ms; answered by praefect-1
+		{[]string{"drain", "gitaly-1", "-y"}, `* gitaly-1 is drained, gitaly-2 is the primary of default, epoch 4, in 1.8s; writes waited at most 210ms; answered by praefect-1
   undo: praefectctl undrain gitaly-1 -virtual-storage default
 `, `default: gitaly-1 goes out of use, primary gitaly-1 -> gitaly-2, epoch 2
   repositories behind on gitaly-2: 0
   writes under way: 3; new ones wait, for 8s at most
+  x 1 of the storages of default would serve, fewer than consistency.copies (2): new writes have fewer copies until another one serves
 ` + strings.Replace(progress, "to go: 1", "to go: 0", 1)},
 		{[]string{"drain", "gitaly-1"}, "default: gitaly-1 is drained already, epoch 4\n", ""},
 		{[]string{"undrain", "gitaly-1"}, "* gitaly-1 may return; answered by praefect-1\n", ""},
@@ -117,6 +124,78 @@ func TestDrain(t *testing.T) {
 	}
 	if st := i.View().VirtualStorage("default").Storage("gitaly-1"); st.Why != "dead" {
 		t.Errorf("the storage: got %+v", st)
+	}
+}
+
+// TestDrain_belowCopiesAsks: a script has to say that it wants that, and an operator is asked.
+func TestDrain_belowCopiesAsks(t *testing.T) {
+	for _, row := range []struct {
+		name     string
+		storages []string
+		operator operator
+		args     []string
+		code     int
+	}{
+		{"a script", []string{"gitaly-1", "gitaly-2"}, operator{}, nil, exitRefused},
+		{"a script that says so", []string{"gitaly-1", "gitaly-2"}, operator{}, []string{"-y"}, 0},
+		{"an operator who says no", []string{"gitaly-1", "gitaly-2"}, operator{asked: true, types: "n\n"}, nil, exitRefused},
+		{"an operator who says yes", []string{"gitaly-1", "gitaly-2"}, operator{asked: true, types: "y\n"}, nil, 0},
+		{"a script, where enough is left", []string{"gitaly-1", "gitaly-2", "gitaly-3"}, operator{}, nil, 0},
+	} {
+		i := &instance{t: t, Cluster: admintest.New(t, row.storages...)}
+		before := i.View()
+		got := row.operator.run(t, append([]string{"-endpoints", i.serve(t), "drain", "gitaly-2"}, row.args...)...)
+		if got.code != row.code || (i.View() == before) != (row.code != 0) {
+			t.Errorf("%s: got %+v", row.name, got)
+		}
+		if few := len(row.storages) == 2; few != strings.Contains(got.stderr, "fewer than consistency.copies (2)") {
+			t.Errorf("%s: said %s", row.name, got.stderr)
+		}
+	}
+}
+
+// TestPromote_planSaysWhatIsBusyAndInDoubt: what it does not wait for is said.
+func TestPromote_planSaysWhatIsBusyAndInDoubt(t *testing.T) {
+	i := newInstance(t)
+	i.Wrote("a.git", "gitaly-1")
+	paths := []string{"a.git"}
+	i.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: paths, Kind: state.PrimaryOnly}})
+	got := praefectctl(t, nil, "-endpoints", i.serve(t), "promote", "gitaly-2", "-dry-run")
+	if want := "repositories behind on gitaly-2: 1, 1 of them being written to: they keep their present primary"; !strings.Contains(got.stdout, want) {
+		t.Errorf("busy: got %+v", got)
+	}
+	i.Apply(state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: paths, InDoubt: true}})
+	got = praefectctl(t, nil, "-endpoints", i.serve(t), "promote", "gitaly-2", "-dry-run")
+	if !strings.Contains(got.stdout, "repositories with a write of unknown outcome: 1;") {
+		t.Errorf("in doubt: got %+v", got)
+	}
+}
+
+// TestHistory_tellsOfLossesAndInstances: with the repository, the storage, the instance, who and why.
+func TestHistory_tellsOfLossesAndInstances(t *testing.T) {
+	i := newInstance(t)
+	i.Wrote("a.git", "gitaly-1")
+	alice := operator{env: map[string]string{"USER": "alice"}}
+	address := i.socket(t)
+	for _, command := range [][]string{
+		{"accept-dataloss", "-virtual-storage", "default", "-repository", "a.git", "-authoritative-storage", "gitaly-2", "-confirm", "gitaly-2", "-why", "disk gone"},
+		{"raft", "add", "praefect-4", "10.0.0.4:2307", "-why", "replaces 3"},
+		{"raft", "remove", "praefect-3", "-why", "disk gone"},
+	} {
+		if got := alice.run(t, append([]string{"-endpoints", address}, command...)...); got.code != 0 {
+			t.Fatalf("%v: got %+v", command, got)
+		}
+	}
+	got := alice.run(t, "-endpoints", address, "history", "-limit", "3")
+	want := `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   REPOSITORY  INSTANCE    CHANGE                    BY
+2100-01-02T03:04:13Z  default          2      gitaly-2  a.git                   loss accepted             operator: accept-dataloss (alice@desk): disk gone
+2100-01-02T03:04:14Z                                                praefect-4  added                     operator: raft add praefect-4 (alice@desk): replaces 3
+2100-01-02T03:04:15Z                                                praefect-3  removed from the cluster  operator: raft remove praefect-3 (alice@desk): disk gone
+
+changes: 3; answered by praefect-1
+`
+	if got.code != 0 || got.stdout != want {
+		t.Errorf("got %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
 }
 
@@ -233,7 +312,7 @@ func TestSwitchRequest_fromFlags(t *testing.T) {
 	i := newInstance(t)
 	address := i.socket(t)
 	got := operator{env: map[string]string{"USER": "alice"}}.run(t, "-endpoints", address, "-o", "json", "-timeout", "7s",
-		"drain", "gitaly-2", "--force", "--why", "disk", "--request-id", "again")
+		"drain", "gitaly-2", "-y", "--force", "--why", "disk", "--request-id", "again")
 	var answer admin.SwitchResponse
 	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.RequestID != "again" {
 		t.Fatalf("got %+v, %v", got, err)

@@ -36,9 +36,9 @@ type Plan struct {
 	Primary, Successor string
 	// Fenced are the storages that are fenced on the way.
 	Fenced []string
-	// Behind is how many repositories are waited for.
-	Behind int
-	Hold   time.Duration
+	// Outlook counts the repositories that it concerns.
+	elector.Outlook
+	Hold time.Duration
 }
 
 // Outcome is how a switchover ended.
@@ -102,7 +102,7 @@ func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 		return op, Plan{}, err
 	}
 	vs := view.VirtualStorage(r.VirtualStorage)
-	plan := Plan{Already: already, Epoch: vs.Epoch, Behind: op.Waits(view), Hold: r.HoldFor, Successor: r.Storage}
+	plan := Plan{Already: already, Epoch: vs.Epoch, Outlook: op.Outlook(view), Hold: r.HoldFor, Successor: r.Storage}
 	if primary, ok := vs.Primary(nil); ok {
 		plan.Primary = primary.Name
 	}

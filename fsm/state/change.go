@@ -72,6 +72,13 @@ func (t *transition) setState(vs *VirtualStorage, name string, to StorageState, 
 	t.note(vs, Change{Storage: name, To: to, Why: why, By: by})
 }
 
+// noteInstance adds a line to the history of the instances.
+func (t *transition) noteInstance(c Change) {
+	c.Index, c.Time = t.index, t.time
+	history := append(slices.Clone(t.next.InstanceHistory), c)
+	t.next.InstanceHistory = history[max(0, len(history)-HistoryLength):]
+}
+
 // note adds a line to the history. vs is to be changed.
 func (t *transition) note(vs *VirtualStorage, c Change) {
 	c.Index, c.Epoch, c.Time = t.index, vs.Epoch, t.time

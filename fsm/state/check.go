@@ -43,6 +43,9 @@ func (s *State) checkInstances() error {
 	if !rising(s.Instances, func(in Instance) Incarnation { return in.Incarnation }) {
 		return errors.New("instances are not sorted")
 	}
+	if len(s.InstanceHistory) > HistoryLength || !slices.IsSortedFunc(s.InstanceHistory, func(a, b Change) int { return cmp.Compare(a.Index, b.Index) }) {
+		return errors.New("the history of the instances goes back or has no end")
+	}
 	for _, in := range s.Instances {
 		if in.Incarnation == 0 || Index(in.Incarnation) > s.Index || in.ID == "" {
 			return fmt.Errorf("instance %q of incarnation %d at index %d", in.ID, in.Incarnation, s.Index)

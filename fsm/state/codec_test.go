@@ -29,7 +29,8 @@ func everyCommand() []Command {
 		markInSync(3, "q"),
 		{ResolveDoubt: &ResolveDoubt{Key: Key{vs, repo}, Doubts: []DoubtRef{{1, 2}}, Authority: "p", PrimaryLacks: true,
 			Equal: []string{"q"}, AsOf: 3}},
-		{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q"}},
+		{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q", By: "operator"}},
+		{Record: &Record{What: ChangeAdded, Instance: "two", By: "operator"}},
 	}
 }
 

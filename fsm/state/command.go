@@ -47,6 +47,7 @@ type Command struct {
 	MarkInSync   *MarkInSync   `json:"mark_in_sync,omitempty"`
 	ResolveDoubt *ResolveDoubt `json:"resolve_doubt,omitempty"`
 	AcceptLoss   *AcceptLoss   `json:"accept_loss,omitempty"`
+	Record       *Record       `json:"record,omitempty"`
 }
 
 // one returns the command that is set, nil unless exactly one is.
@@ -73,6 +74,7 @@ func (c *Command) one() command {
 		{c.MarkInSync != nil, c.MarkInSync},
 		{c.ResolveDoubt != nil, c.ResolveDoubt},
 		{c.AcceptLoss != nil, c.AcceptLoss},
+		{c.Record != nil, c.Record},
 	} {
 		if f.set {
 			set, n = f.cmd, n+1
@@ -99,6 +101,15 @@ type Register struct {
 	// LeaseMillis is the length of a lease: the first registration fixes it for
 	// ever (0: DefaultLease), that of a later one is ignored.
 	LeaseMillis int64 `json:"lease_ms,omitempty"`
+}
+
+// Record adds a line to the history of the instances: what an operator did that is no
+// command of the log, such as a change of Raft's members.
+type Record struct {
+	// What is ChangeAdded or ChangeRemoved, Instance the instance's name.
+	What     string `json:"what"`
+	Instance string `json:"instance"`
+	By       string `json:"by,omitempty"`
 }
 
 // Proof says what proves that the process of an incarnation is gone.

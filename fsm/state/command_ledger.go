@@ -88,4 +88,6 @@ type ResolveDoubt struct {
 type AcceptLoss struct {
 	Key
 	Storage string `json:"storage"`
+	// By says for the history who wants it, and why.
+	By string `json:"by,omitempty"`
 }

@@ -34,7 +34,10 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		weight int // of 64
 		draw   func(*rapid.T, Incarnation) Command
 	}{
-		{11, h.drawOpen},
+		{10, h.drawOpen},
+		{1, func(t *rapid.T, _ Incarnation) Command {
+			return Command{Record: &Record{What: rapid.SampledFrom([]string{ChangeAdded, ChangeRemoved}).Draw(t, "what"), Instance: "two"}}
+		}},
 		{9, h.drawMarkBehind},
 		{8, h.drawMarkInSync},
 		{6, h.drawResolveDoubt},

@@ -74,6 +74,9 @@ func (c *Retire) apply(t *transition) *Refusal {
 	t.next.Instances = slices.DeleteFunc(slices.Clone(t.next.Instances), func(in Instance) bool {
 		return in.Incarnation == c.Incarnation
 	})
+	if c.Proof != ProofSuccessor { // a restart is no event for people
+		t.noteInstance(Change{What: ChangeRetired, Instance: gone.Name, Why: string(c.Proof)})
+	}
 	t.rewrite("", func(e *Entry) *Entry {
 		if e.Live(c.Incarnation) == nil {
 			return nil
@@ -82,5 +85,17 @@ func (c *Retire) apply(t *transition) *Refusal {
 		e.closeIntent(c.Incarnation, t.index, true, nil)
 		return e
 	})
+	return nil
+}
+
+func (c *Record) invalid() string {
+	if c.What != ChangeAdded && c.What != ChangeRemoved {
+		return fmt.Sprintf("nothing to record is called %q", c.What)
+	}
+	return firstOf(badName("instance", c.Instance), badText("by", c.By))
+}
+
+func (c *Record) apply(t *transition) *Refusal {
+	t.noteInstance(Change{What: c.What, Instance: c.Instance, By: c.By})
 	return nil
 }

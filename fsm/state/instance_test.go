@@ -1,6 +1,8 @@
 package state
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -156,6 +158,41 @@ func TestRetire_endsTheIncarnation(t *testing.T) {
 	} {
 		if r := w.try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedRetired {
 			t.Errorf("%s: got %v, want refused (%s)", describeCommand(c), r.Refusal, RefusedRetired)
+		}
+	}
+}
+
+// TestInstanceHistory tells of members that came and went, and of retirements, but not of restarts.
+func TestInstanceHistory(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, Command{Record: &Record{What: ChangeAdded, Instance: "four", By: "operator: raft add four (alice)"}})
+	w.must(alpha, proved(beta, ProofSilent))
+	w.must(alpha, Command{Record: &Record{What: ChangeRemoved, Instance: "two", By: "operator: raft remove two (alice)"}})
+	var got []string
+	for _, c := range w.InstanceHistory {
+		got = append(got, strings.Join([]string{c.What, c.Instance, c.Why, c.By}, "|"))
+	}
+	want := []string{
+		"added|four||operator: raft add four (alice)", "retired||silent|", "removed from the cluster|two||operator: raft remove two (alice)",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for range HistoryLength + 5 {
+		w.must(alpha, Command{Record: &Record{What: ChangeAdded, Instance: "four"}})
+	}
+	if n := len(w.InstanceHistory); n != HistoryLength {
+		t.Errorf("%d lines, want %d", n, HistoryLength)
+	}
+	restored, err := ReadSnapshot(strings.NewReader(snapshotOf(t, w.State)))
+	if err != nil || !slices.Equal(restored.InstanceHistory, w.InstanceHistory) {
+		t.Errorf("a snapshot loses it: %v", err)
+	}
+	for name, c := range map[string]Command{
+		"another change": {Record: &Record{What: "moved", Instance: "two"}}, "no instance": {Record: &Record{What: ChangeAdded}},
+	} {
+		if r := w.try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedInvalid {
+			t.Errorf("%s: got %+v", name, r)
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package state
 
 func (c *AcceptLoss) invalid() string {
-	return firstOf(c.Key.bad(), badName("storage", c.Storage))
+	return firstOf(c.Key.bad(), badName("storage", c.Storage), badText("by", c.By))
 }
 
 // apply makes the storage the only one that is not behind. A backfilling storage is
@@ -29,6 +29,7 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 	e.Behind = vs.names(func(s *Storage) bool { return s.Name != c.Storage })
 	e.Deleted = false // what the storage has is copied, wherever it was deleted
 	t.put(c.Key, e)
+	t.note(t.edit(vs.Name), Change{What: ChangeLossAccepted, Storage: c.Storage, RelativePath: c.RelativePath, By: c.By})
 	return nil
 }
 

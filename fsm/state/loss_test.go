@@ -92,3 +92,27 @@ func TestAcceptLoss_ofOneThatIsOut(t *testing.T) {
 		}
 	}
 }
+
+// TestAcceptLoss_isInTheHistory with the repository, the storage and who wanted it.
+func TestAcceptLoss_isInTheHistory(t *testing.T) {
+	w := newWorld(t)
+	w.must(beta, open(PrimaryOnly, "p"))
+	w.must(beta, markBehind("p"))
+	w.must(beta, closing(true))
+	w.out("p", WhyDead)
+	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q", By: "operator: accept-dataloss (alice@desk): disk gone"}})
+	h := w.VirtualStorage(vs).History
+	got := h[len(h)-1]
+	want := Change{
+		Index: w.Index, Epoch: w.VirtualStorage(vs).Epoch, Time: got.Time, What: ChangeLossAccepted, Storage: "q", RelativePath: repo,
+		By: "operator: accept-dataloss (alice@desk): disk gone",
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	lines := len(h)
+	w.try(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "x"}})
+	if got := len(w.VirtualStorage(vs).History); got != lines {
+		t.Errorf("a refused one added %d lines", got-lines)
+	}
+}

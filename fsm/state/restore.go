@@ -147,6 +147,7 @@ func (sr *snapshotReader) add(l *line) error {
 			return fmt.Errorf("version %d, this program knows version %d", l.Header.Version, SnapshotVersion)
 		}
 		sr.state.Index, sr.state.ClusterID, sr.state.LeaseMillis = l.Header.Index, l.Header.ClusterID, l.Header.LeaseMillis
+		sr.state.InstanceHistory = l.Header.InstanceHistory
 	case l.Instance != nil:
 		sr.state.Instances = append(sr.state.Instances, *l.Instance)
 	case l.VirtualStorage != nil:

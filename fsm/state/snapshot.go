@@ -33,6 +33,8 @@ type header struct {
 	Index       Index  `json:"index"`
 	ClusterID   string `json:"cluster_id,omitempty"`
 	LeaseMillis int64  `json:"lease_ms,omitempty"`
+	// InstanceHistory has few lines, so that it fits into the header.
+	InstanceHistory []Change `json:"instance_history,omitempty"`
 }
 
 type keyedEntry struct {
@@ -50,7 +52,7 @@ type trailer struct {
 // that depends on nothing but the state.
 func (s *State) WriteSnapshot(w io.Writer) error {
 	sw := &snapshotWriter{w: bufio.NewWriter(w), sum: newSum()}
-	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, LeaseMillis: s.LeaseMillis}})
+	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, LeaseMillis: s.LeaseMillis, InstanceHistory: s.InstanceHistory}})
 	for i := range s.Instances {
 		sw.put(line{Instance: &s.Instances[i]})
 	}

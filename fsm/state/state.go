@@ -26,6 +26,9 @@ type State struct {
 	// LeaseMillis is the length of a lease as the first registration fixed it; 0
 	// stands for DefaultLease. See LeaseLength.
 	LeaseMillis int64
+	// InstanceHistory holds the last changes of the instances, oldest first, at most
+	// HistoryLength.
+	InstanceHistory []Change
 	// Instances are the live incarnations, by rising Incarnation. An
 	// incarnation that is not here is retired, and its commands are refused.
 	Instances []Instance
@@ -125,18 +128,33 @@ type Change struct {
 	Epoch uint64 `json:"epoch"`
 	Time  int64  `json:"time"` // Unix milliseconds, as the proposer had it
 	// What is empty for a change of the state of Storage, and otherwise tells
-	// what befell the virtual storage: ChangePaused or ChangeResumed.
-	What    string       `json:"what,omitempty"`
-	Storage string       `json:"storage,omitempty"`
-	To      StorageState `json:"to,omitempty"` // empty: it was removed
-	Why     string       `json:"why,omitempty"`
-	By      string       `json:"by,omitempty"` // who asked for it
+	// what befell the virtual storage, a repository or an instance: one of the
+	// constants below.
+	What    string `json:"what,omitempty"`
+	Storage string `json:"storage,omitempty"`
+	// RelativePath is set for a change of one repository, Instance for one of an
+	// instance.
+	RelativePath string       `json:"relative_path,omitempty"`
+	Instance     string       `json:"instance,omitempty"`
+	To           StorageState `json:"to,omitempty"` // empty: it was removed
+	Why          string       `json:"why,omitempty"`
+	By           string       `json:"by,omitempty"` // who asked for it
 }
 
-// What befell a virtual storage as a whole.
+// What befell a virtual storage as a whole, or one of its repositories.
 const (
 	ChangePaused  = "paused"
 	ChangeResumed = "resumed"
+	// ChangeLossAccepted: what Storage has of a repository counts, and what only others
+	// have of it is lost.
+	ChangeLossAccepted = "loss accepted"
+)
+
+// What befell an instance.
+const (
+	ChangeAdded   = "added"
+	ChangeRemoved = "removed from the cluster"
+	ChangeRetired = "retired"
 )
 
 // Key names a repository.

@@ -66,8 +66,16 @@ type Plan struct {
 	Fenced []string `json:"fenced"`
 	// Already tells that there is nothing to do.
 	Already bool `json:"already,omitempty"`
-	// Behind is how many repositories the successor misses writes of now.
+	// Behind is how many repositories the successor misses writes of now. Clients
+	// write to Busy of them: each keeps its present primary until it is repaired.
 	Behind int `json:"behind"`
+	Busy   int `json:"busy"`
+	// InDoubt is how many repositories have a write with an unknown outcome.
+	InDoubt int `json:"in_doubt"`
+	// Serving is how many storages serve afterwards, Copies how many must have a
+	// write according to the settings.
+	Serving int `json:"serving_after"`
+	Copies  int `json:"copies"`
 	// Unavailable is how many repositories nobody could serve after the switch,
 	// if nothing were caught up before.
 	Unavailable int `json:"unavailable_repositories"`

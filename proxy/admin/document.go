@@ -115,12 +115,16 @@ type Event struct {
 	Index          state.Index `json:"index"`
 	Epoch          uint64      `json:"epoch"`
 	Time           time.Time   `json:"time"`
-	// Change is the storage's new state, "removed", "paused" or "resumed".
+	// Change is the storage's new state, or says what else has happened.
 	Change string `json:"change"`
 	// Storage is empty if the change is one of the whole virtual storage.
 	Storage string `json:"storage,omitempty"`
-	Why     string `json:"why,omitempty"`
-	By      string `json:"by,omitempty"`
+	// RelativePath is set for a change of one repository, Instance for one of an
+	// instance; then VirtualStorage is empty.
+	RelativePath string `json:"relative_path,omitempty"`
+	Instance     string `json:"instance,omitempty"`
+	Why          string `json:"why,omitempty"`
+	By           string `json:"by,omitempty"`
 }
 
 // DatalossRequest asks for the repositories of which some storage misses an

@@ -61,7 +61,14 @@ func (s *Service) History(_ context.Context, request HistoryRequest) (HistoryRes
 		for _, c := range vs.History {
 			changes = append(changes, Event{
 				VirtualStorage: vs.Name, Index: c.Index, Epoch: c.Epoch, Time: time.UnixMilli(c.Time).UTC(),
-				Change: cmp.Or(c.What, string(c.To), "removed"), Storage: c.Storage, Why: c.Why, By: c.By,
+				Change: cmp.Or(c.What, string(c.To), "removed"), Storage: c.Storage, Why: c.Why, By: c.By, RelativePath: c.RelativePath,
+			})
+		}
+	}
+	if request.VirtualStorage == "" {
+		for _, c := range view.InstanceHistory {
+			changes = append(changes, Event{
+				Index: c.Index, Time: time.UnixMilli(c.Time).UTC(), Change: c.What, Instance: c.Instance, Why: c.Why, By: c.By,
 			})
 		}
 	}

@@ -66,7 +66,7 @@ func (c *Cluster) AddInstance(ctx context.Context, r admin.AddRequest) (admin.Do
 			return admin.Done{Already: true}, nil
 		}
 		c.raft.Instances = append(c.raft.Instances, admin.Instance{Name: r.Name, ID: "id-" + r.Name, Addr: r.Addr, State: admin.Joining})
-		return admin.Done{Note: "it becomes a voter when it has caught up"}, nil
+		return admin.Done{Note: "it becomes a voter when it has caught up"}, c.apply(state.Command{Record: &state.Record{What: state.ChangeAdded, Instance: r.Name, By: r.By}})
 	})
 }
 
@@ -81,7 +81,7 @@ func (c *Cluster) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (ad
 			return admin.Done{}, admin.Errorf(admin.Refused, "%s leads: first praefectctl raft transfer", r.Name)
 		}
 		c.raft.Instances = slices.Delete(slices.Clone(c.raft.Instances), i, i+1)
-		return admin.Done{}, nil
+		return admin.Done{}, c.apply(state.Command{Record: &state.Record{What: state.ChangeRemoved, Instance: r.Name, By: r.By}})
 	})
 }
 
@@ -142,7 +142,7 @@ func (c *Cluster) names(only string) (names []string) {
 func (c *Cluster) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (admin.Done, error) {
 	return once(ctx, c, "AcceptLoss", r.Change, func() (admin.Done, error) {
 		return admin.Done{}, c.apply(state.Command{AcceptLoss: &state.AcceptLoss{
-			Key: state.Key{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath}, Storage: r.Storage,
+			Key: state.Key{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath}, Storage: r.Storage, By: r.By,
 		}})
 	})
 }

@@ -101,7 +101,19 @@ func (c *Cluster) plan(method string, r admin.SwitchRequest) (admin.Plan, error)
 			}
 		}
 	}
+	plan.Copies = 2
+	for _, other := range vs.Succession {
+		if other.State == state.Serving && (method == "Promote" || other.Name != st.Name) {
+			plan.Serving++
+		}
+	}
 	c.state.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
+		if e.HasLive() && e.IsBehind(plan.Successor) {
+			plan.Busy++
+		}
+		if e.HasDoubt() {
+			plan.InDoubt++
+		}
 		for _, name := range e.Behind {
 			if name == plan.Successor {
 				plan.Behind++
