@@ -109,6 +109,11 @@ type Auth struct {
 	Token Secret `toml:"token"`
 	// TokenFile is a file that holds the token, in place of Token.
 	TokenFile string `toml:"token_file"`
+	// PreviousToken is accepted from clients beside Token, for the time in which
+	// a token is replaced. Default: none.
+	PreviousToken Secret `toml:"previous_token"`
+	// PreviousTokenFile is a file that holds it, in place of PreviousToken.
+	PreviousTokenFile string `toml:"previous_token_file"`
 	// Transitioning lets clients with a wrong or missing token in, but counts
 	// them, so that a token can be introduced without an outage. Default false.
 	Transitioning bool `toml:"transitioning"`

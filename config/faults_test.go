@@ -134,6 +134,8 @@ func TestParse_faults(t *testing.T) {
 		{name: "node with two names of no use", after: "[[virtual_storage.node]]\nname = []\nstorage = []\naddress = 'unix:a'", key: "virtual_storage.0.node.1.storage", line: 12, column: 1, says: "must be a string"},
 
 		{name: "two secrets", after: "token = 'a'\ntoken_file = 'b'", key: "virtual_storage.0.node.0.token_file", line: 11, column: 1, says: "token is set too"},
+		{name: "previous token alone", after: "[auth]\nprevious_token = 'a'", key: "auth.previous_token", line: 11, column: 1, says: "every client"},
+		{name: "two previous tokens", after: "[auth]\ntoken = 'c'\nprevious_token = 'a'\nprevious_token_file = 'b'", key: "auth.previous_token_file", line: 13, column: 1, says: "previous_token is set too"},
 		{name: "two passwords", before: "database.password = 'a'\ndatabase.password_file = 'b'\ndatabase.host = 'db'", key: "database.password_file", line: 2, column: 10, says: "password is set too"},
 		{name: "two private keys", after: "[tls]\ncertificate_path = 'a'\nkey_path = 'b'\nkey = 'c'", key: "tls.key", line: 13, column: 1, says: "remove one"},
 		{name: "key without certificate", after: "[tls]\nkey = 'c'", key: "tls.certificate_path", line: 10, column: 2, says: "not set"},

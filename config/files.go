@@ -16,6 +16,7 @@ func (s secretSource) fileKey() []string { return under(s.section, s.key+"_file"
 func (c *Config) secretSources() []secretSource {
 	sources := []secretSource{
 		{keyPath("auth"), "token", &c.Auth.Token, c.Auth.TokenFile},
+		{keyPath("auth"), "previous_token", &c.Auth.PreviousToken, c.Auth.PreviousTokenFile},
 		{keyPath("database"), "password", &c.Database.Password, c.Database.PasswordFile},
 		{keyPath("admin"), "token", &c.Admin.Token, c.Admin.TokenFile},
 		{keyPath("raft"), "secret", &c.Raft.Secret, c.Raft.SecretFile},

@@ -24,6 +24,9 @@ func (c *Config) validate(found *findings) {
 	c.checkConsistency(found)
 	c.checkTimes(found)
 
+	if c.Auth.Token == "" && c.Auth.PreviousToken != "" {
+		found.add(keyPath("auth", "previous_token"), "set without token, so that every client would be let in: write it as token")
+	}
 	oneOf(found, keyPath("logging", "format"), c.Logging.Format, "text", "json")
 	if _, ok := slogLevel(c.Logging.Level); !ok {
 		found.add(keyPath("logging", "level"), "%q is not known: write 'debug', 'info', 'warn' or 'error'", c.Logging.Level)

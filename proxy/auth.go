@@ -21,6 +21,9 @@ import (
 type Auth struct {
 	// Token is the shared secret; empty means that none is asked for.
 	Token string
+	// Previous is a second secret that is accepted, while the first one is
+	// replaced; empty for none.
+	Previous string
 	// Transitioning checks tokens and counts what it finds, but lets every
 	// client in.
 	Transitioning bool
@@ -47,7 +50,7 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 	if conn == nil {
 		return nil, status.Error(codes.Internal, "the call came over an unknown connection")
 	}
-	a, now := s.cfg.Auth, time.Now()
+	a, now := *s.auth.Load(), time.Now()
 	if a.Token == "" {
 		s.metrics.authentication(a, "ok")
 		return s.stoppable(ctx, info.FullMethodName), nil
@@ -79,6 +82,9 @@ func (a Auth) check(ctx context.Context, conn *clientconn.Conn, header metadata.
 		return "ok", nil
 	}
 	err = gitalyauth.CheckToken(ctx, a.Token, now)
+	if err != nil && a.Previous != "" && gitalyauth.CheckToken(ctx, a.Previous, now) == nil {
+		return "previous", nil // and not remembered: it is to be counted as long as it is used
+	}
 	switch status.Code(err) {
 	case codes.OK:
 		if len(shown) == 1 {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -126,6 +127,7 @@ type Server struct {
 	touched  func(state.Key)
 	register func(grpc.ServiceRegistrar)
 	cfg      Config
+	auth     atomic.Pointer[Auth]
 	metrics  *metrics
 	methods  *method.Table
 	health   *health.Server
@@ -166,7 +168,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 	if deps.Register == nil {
 		deps.Register = func(grpc.ServiceRegistrar) {}
 	}
-	return &Server{
+	s := &Server{
 		node:     deps.Node,
 		storages: deps.Storages,
 		ledger:   deps.Ledger,
@@ -181,8 +183,13 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		methods:  deps.Methods,
 		health:   health.NewServer(),
 		clients:  clientconn.NewSet(clientconn.Config{Limit: cfg.Connections, Trusting: cfg.Auth.Token == "", Logger: deps.Logger}),
-	}, nil
+	}
+	s.SetAuth(cfg.Auth)
+	return s, nil
 }
+
+// SetAuth has calls that begin from now on prove another secret.
+func (s *Server) SetAuth(a Auth) { s.auth.Store(&a) }
 
 // Serve accepts connections until Shutdown. kind is "tcp", "tls" or "unix",
 // for the metric; creds is nil for a listener without TLS.

@@ -12,11 +12,11 @@ import (
 
 // checks are those of ReadinessCheck and of `praefect check`: of the database, of the storages with connections of their own,
 // and of the repositories, if there is a view of the replicated state to count them in.
-func checks(cfg *config.Config, db *postgres.DB, view func() *state.State) []check.Check {
+func checks(cfg func() *config.Config, db *postgres.DB, view func() *state.State) []check.Check {
 	list := []check.Check{
 		check.Migrations(func(ctx context.Context) (int, error) { return pendingMigrations(ctx, db) }),
 		check.Storages(func(ctx context.Context) error {
-			return dialAll(ctx, &lines{write: func(string) error { return nil }}, servers(cfg))
+			return dialAll(ctx, &lines{write: func(string) error { return nil }}, servers(cfg()))
 		}),
 		check.Database(db.Probe),
 		check.Ours(func(ctx context.Context) error { return upstream(ctx, db) }),

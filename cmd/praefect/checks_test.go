@@ -49,7 +49,7 @@ func TestChecks_findWhatIsAway(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			results := check.Run(t.Context(), checks(cfg, db, func() *state.State { return &state.State{} }), time.Minute)
+			results := check.Run(t.Context(), checks(func() *config.Config { return cfg }, db, func() *state.State { return &state.State{} }), time.Minute)
 			var failed []string
 			for _, r := range results {
 				if r.Err != nil {

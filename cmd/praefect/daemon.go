@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -40,11 +42,21 @@ type daemon struct {
 	methods *method.Table
 	// step is called at each step of a write; nil but in builds for crash tests.
 	step func(name string)
+
+	// live are the settings in force; at first cfg. reload reads them again, at
+	// each of hangups.
+	live    atomic.Pointer[config.Config]
+	reload  func(context.Context) (*config.Config, error)
+	hangups <-chan os.Signal
+	level   *slog.LevelVar
+	// tell tells the service manager.
+	tell func(state string)
 }
 
 // run opens what the instance needs of its machine, and runs it. The replicated
 // state comes last: it is touched only by a process that can serve.
 func (d *daemon) run(ctx context.Context) (err error) {
+	d.live.Store(d.cfg)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.buildInfo(), d.unknownKeys())
 
@@ -78,6 +90,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, node.Close())
 	}
+	d.tell(notifyStarting)
+	defer context.AfterFunc(ctx, func() { d.tell(notifyStopping) })()
 	return runAll(ctx, d.log, parts)
 }
 
@@ -175,9 +189,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	server, err := proxy.New(proxy.Deps{
 		Node: node, Storages: storages, Ledger: intents, Transactions: votes, Peers: otherInstances(node), Logger: log,
 		Register: answering{operators, aboutRepositories(node, agreedOn, catalogue, operators, log)}.register, Touched: repair.Touch,
-		Checks: checks(cfg, db, node.View), Methods: d.methods,
+		Checks: checks(d.live.Load, db, node.View), Methods: d.methods,
 	}, registry, proxy.Config{
-		Auth:           proxy.Auth{Token: cfg.Auth.Token.Reveal(), Transitioning: cfg.Auth.Transitioning},
+		Auth:           clientAuth(cfg),
 		WriteTimeout:   time.Duration(cfg.Consistency.WriteTimeout),
 		Eventual:       cfg.Consistency.Mode == "eventual",
 		Copies:         cfg.Consistency.Copies,
@@ -194,6 +208,10 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, err
 	}
 
+	settings, err := d.reloader(registry, storages, server, operators, clients)
+	if err != nil {
+		return nil, err
+	}
 	start := &starting{node: node.Waiting}
 	ready := newReadiness(start.why, func() error { return leased(intents, barred) }, watch.Last)
 	var parts []part
@@ -234,6 +252,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 			return nil
 		}},
 		serverPart(server, clients, time.Duration(cfg.GracefulStopTimeout), log),
+		settings.part(d.hangups, d.tell),
 		ready.part(time.Duration(cfg.DrainWait)),
 	), nil
 }
@@ -252,7 +271,7 @@ func (d *daemon) session(barred func() string) session.Config {
 			Failover: f.Enabled, WarmUp: max(1, time.Duration(f.WarmUp)), MassWindow: time.Duration(f.MassFailureWindow),
 			ReturnAfter: time.Duration(f.ReturnAfter), ReturnAfterMax: time.Duration(f.ReturnAfterMax), RetireAfter: time.Duration(f.RetireAfter),
 		},
-		Configured: configured(d.cfg), Fingerprint: fingerprint(d.cfg),
+		Configured: configured(d.cfg), Fingerprint: func() string { return fingerprint(d.live.Load()) },
 		Barred:    barred,
 		ReportAge: time.Duration(d.cfg.Detection.ReportAge), Hold: time.Duration(f.HoldDeadline), Logger: d.log,
 	}
@@ -288,7 +307,7 @@ func migrate(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
 func (d *daemon) unknownKeys() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "praefect_config_unknown_keys", Help: "Keys of the settings that this version does not know, and ignores.",
-	}, func() float64 { return float64(d.cfg.UnknownKeys()) })
+	}, func() float64 { return float64(d.live.Load().UnknownKeys()) })
 }
 
 // buildInfo is a metric that tells the version.

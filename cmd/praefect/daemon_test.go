@@ -32,8 +32,10 @@ type instance struct {
 	cancel func()
 	code   chan int
 	stderr bytes.Buffer // read it when code was received
+	hangup chan os.Signal
 
-	http, grpc string // its addresses
+	http, grpc    string // its addresses; grpc is the last of those for clients
+	plain, secure string // those for clients without and with TLS
 
 	mu    sync.Mutex
 	lines []string // of the log so far; guarded by mu
@@ -50,9 +52,12 @@ func serve(t *testing.T, config string) *instance {
 func serveAt(t *testing.T, config string, listeners int) *instance {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	i := &instance{t: t, cancel: cancel, code: make(chan int, 1)}
+	i := &instance{t: t, cancel: cancel, code: make(chan int, 1), hangup: make(chan os.Signal, 1)}
 	log, stdout := io.Pipe()
-	p := &program{version: "1.2.3", stdin: strings.NewReader(""), stdout: stdout, stderr: &i.stderr, getenv: func(string) string { return "" }}
+	p := &program{
+		version: "1.2.3", stdin: strings.NewReader(""), stdout: stdout, stderr: &i.stderr, hangups: i.hangup,
+		getenv: func(string) string { return "" },
+	}
 	go func() {
 		i.code <- p.run(ctx, []string{"praefect", "-config", config})
 		_ = stdout.Close() // a pipe's end never fails
@@ -77,11 +82,16 @@ func serveAt(t *testing.T, config string, listeners int) *instance {
 	for range listeners {
 		select {
 		case a := <-addresses:
-			if a[0] == "http" {
+			switch a[0] {
+			case "http":
 				i.http = "http://" + a[1]
-			} else {
-				i.grpc = a[0] + "://" + a[1]
+				continue
+			case "tcp":
+				i.plain = "tcp://" + a[1]
+			case "tls":
+				i.secure = "tls://" + a[1]
 			}
+			i.grpc = a[0] + "://" + a[1]
 		case <-read:
 			t.Fatalf("the daemon ended with code %d: %s", <-i.code, i.stderr.String())
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,6 +23,8 @@ type clientListener struct {
 	kind string // "tcp", "tls" or "unix"
 	// credentials are nil for a listener without TLS.
 	credentials credentials.TransportCredentials
+	// certificate is what the credentials show; nil without TLS.
+	certificate *certificate
 }
 
 // close closes a listener that nobody serves; one that was served is closed
@@ -44,12 +45,17 @@ func listenForClients(ctx context.Context, cfg *config.Config) (open []clientLis
 			open = nil
 		}
 	}()
-	add := func(kind, network, address string, creds credentials.TransportCredentials) error {
+	add := func(kind, network, address string, shown *certificate) error {
 		l, err := listen(ctx, network, address)
-		if err == nil {
-			open = append(open, clientListener{l, kind, creds})
+		if err != nil {
+			return err
 		}
-		return err
+		added := clientListener{Listener: l, kind: kind}
+		if shown != nil {
+			added.credentials, added.certificate = shown.credentials(), shown
+		}
+		open = append(open, added)
+		return nil
 	}
 	if cfg.ListenAddr != "" {
 		if err := add("tcp", "tcp", cfg.ListenAddr, nil); err != nil {
@@ -57,11 +63,11 @@ func listenForClients(ctx context.Context, cfg *config.Config) (open []clientLis
 		}
 	}
 	if cfg.TLSListenAddr != "" {
-		creds, err := tlsCredentials(cfg.TLS)
+		shown, err := newCertificate(cfg.TLS)
 		if err != nil {
 			return open, err
 		}
-		if err := add("tls", "tcp", cfg.TLSListenAddr, creds); err != nil {
+		if err := add("tls", "tcp", cfg.TLSListenAddr, shown); err != nil {
 			return open, err
 		}
 	}
@@ -107,29 +113,6 @@ func removeStaleSocket(ctx context.Context, path string) error {
 		return fmt.Errorf("remove a stale socket: %w", err)
 	}
 	return nil
-}
-
-// tlsCredentials reads the certificate for clients.
-func tlsCredentials(cfg config.TLS) (credentials.TransportCredentials, error) {
-	key := []byte(cfg.Key.Reveal())
-	certificate, err := os.ReadFile(cfg.CertificatePath)
-	if err != nil {
-		return nil, fmt.Errorf("read the certificate: %w", err)
-	}
-	if cfg.KeyPath != "" {
-		if key, err = os.ReadFile(cfg.KeyPath); err != nil {
-			return nil, fmt.Errorf("read the certificate's key: %w", err)
-		}
-	}
-	pair, err := tls.X509KeyPair(certificate, key)
-	if err != nil {
-		return nil, fmt.Errorf("use the certificate %q: %w", cfg.CertificatePath, err)
-	}
-	minimum := uint16(tls.VersionTLS12)
-	if cfg.MinVersion == "1.3" {
-		minimum = tls.VersionTLS13
-	}
-	return credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: minimum}), nil
 }
 
 // serverPart serves clients at the listeners. When it is told to end it accepts

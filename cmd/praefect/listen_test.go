@@ -18,8 +18,8 @@ import (
 	"praefect/config"
 )
 
-// certificate writes a certificate for 127.0.0.1 and its key.
-func certificate(t *testing.T, dir string) config.TLS {
+// writeCertificate writes a certificate for 127.0.0.1 and its key.
+func writeCertificate(t *testing.T, dir string) config.TLS {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -49,7 +49,7 @@ func certificate(t *testing.T, dir string) config.TLS {
 func TestListenForClients(t *testing.T) {
 	dir := t.TempDir()
 	cfg := &config.Config{
-		ListenAddr: "127.0.0.1:0", TLSListenAddr: "127.0.0.1:0", SocketPath: filepath.Join(dir, "socket"), TLS: certificate(t, dir),
+		ListenAddr: "127.0.0.1:0", TLSListenAddr: "127.0.0.1:0", SocketPath: filepath.Join(dir, "socket"), TLS: writeCertificate(t, dir),
 	}
 	open, err := listenForClients(t.Context(), cfg)
 	if err != nil {

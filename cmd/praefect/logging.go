@@ -12,9 +12,9 @@ import (
 
 // newLogger makes the daemon's logger. Names and forms of time, level, msg and
 // pid are upstream's, because log pipelines parse them.
-func newLogger(w io.Writer, cfg config.Logging, instance string) *slog.Logger {
+func newLogger(w io.Writer, cfg config.Logging, level slog.Leveler, instance string) *slog.Logger {
 	options := &slog.HandlerOptions{
-		Level: cfg.SlogLevel(),
+		Level: level,
 		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) > 0 {
 				return a

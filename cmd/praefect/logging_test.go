@@ -14,7 +14,7 @@ import (
 
 func TestNewLogger(t *testing.T) {
 	var out bytes.Buffer
-	log := newLogger(&out, config.Logging{Format: "json", Level: "info"}, "praefect-1")
+	log := newLogger(&out, config.Logging{Format: "json", Level: "info"}, (config.Logging{Format: "json", Level: "info"}).SlogLevel(), "praefect-1")
 	log.Debug("not shown")
 	log.Warn("a line", "err", errors.New("broken"), "took", 1500*time.Millisecond)
 	var line map[string]any
@@ -31,7 +31,7 @@ func TestNewLogger(t *testing.T) {
 	}
 
 	out.Reset()
-	newLogger(&out, config.Logging{Format: "text", Level: "info"}, "praefect-1").Info("a line")
+	newLogger(&out, config.Logging{Format: "text", Level: "info"}, (config.Logging{Format: "text", Level: "info"}).SlogLevel(), "praefect-1").Info("a line")
 	if got := out.String(); !strings.Contains(got, "level=info") || !strings.Contains(got, `msg="a line"`) {
 		t.Errorf("text: got %s", got)
 	}

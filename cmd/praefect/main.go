@@ -18,7 +18,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks the command to end; a second one ends the process.
 	context.AfterFunc(ctx, stop)
-	p := &program{version: version, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	// From the beginning: no SIGHUP ends the daemon.
+	hangups := make(chan os.Signal, 1) // one reload covers all that came before it
+	signal.Notify(hangups, syscall.SIGHUP)
+	p := &program{version: version, hangups: hangups, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	code := p.run(ctx, os.Args)
 	stop()
 	os.Exit(code)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/urfave/cli/v3"
 
@@ -16,6 +17,7 @@ import (
 const (
 	exitError       = 1
 	exitUsage       = 2 // also: findings of configuration validate
+	exitRemoved     = 5 // of the daemon: to start it again is of no use
 	exitInterrupted = 130
 )
 
@@ -26,6 +28,9 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	// hangups are the signals at which the daemon reads its settings again, and
+	// any other command ends; nil for none.
+	hangups <-chan os.Signal
 }
 
 // coded is an error with an exit code of its own.
@@ -74,6 +79,7 @@ func (p *program) root() *cli.Command {
 			&cli.StringFlag{Name: "config", Usage: "load the settings from `FILE`"},
 			&cli.BoolFlag{Name: "version", Usage: "print the version", Local: true},
 		},
+		Before: p.endAtHangup,
 		Action: p.versionOrServe,
 		Commands: []*cli.Command{
 			{Name: "serve", Usage: "run the daemon; the default", Action: p.serve},
@@ -94,6 +100,19 @@ func (p *program) root() *cli.Command {
 			{Name: "version", Usage: "print the version", Action: p.printVersion},
 		},
 	}
+}
+
+// endAtHangup has commands that are not the daemon end when their terminal goes.
+func (p *program) endAtHangup(ctx context.Context, cmd *cli.Command) (context.Context, error) {
+	if name := cmd.Args().First(); p.hangups == nil || name == "" || name == "serve" {
+		return ctx, nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		<-p.hangups // the goroutine goes with the process
+		cancel()
+	}()
+	return ctx, nil
 }
 
 func (p *program) versionOrServe(ctx context.Context, cmd *cli.Command) error {

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/config"
+	"praefect/consensus"
 	"praefect/proxy/method"
 )
 
@@ -21,7 +25,9 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(p.stdout, cfg.Logging, cfg.Raft.Name)
+	level := &slog.LevelVar{}
+	level.Set(cfg.Logging.SlogLevel())
+	log := newLogger(p.stdout, cfg.Logging, level, cfg.Raft.Name)
 	log.Info("starting praefect", "version", p.version)
 	for _, i := range cfg.Ignored {
 		log.Warn("a setting has no effect", "key", i.Key, "line", i.Line, "why", i.Why)
@@ -29,13 +35,20 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 	for _, w := range cfg.Warnings {
 		log.Warn("a setting is doubtful", "key", w.Key, "line", w.Line, "why", w.Text)
 	}
-	d := &daemon{cfg: cfg, log: log, version: p.version, step: steps(p.getenv)}
+	d := &daemon{
+		cfg: cfg, log: log, version: p.version, step: steps(p.getenv),
+		level: level, hangups: p.hangups, tell: notifier(p.getenv, log),
+		reload: func(ctx context.Context) (*config.Config, error) { return p.settings(ctx, cmd) },
+	}
 	if d.methods, err = method.Open(cfg.MethodDescriptors...); err != nil {
 		log.Error("praefect does not start", "key", "method_descriptors", "err", err)
 		return coded{code: exitError}
 	}
 	if err := d.run(ctx); err != nil {
 		log.Error("praefect ends", "err", err)
+		if errors.Is(err, consensus.ErrRemoved) {
+			return coded{code: exitRemoved}
+		}
 		return coded{code: exitError}
 	}
 	log.Info("praefect ends")

@@ -46,7 +46,7 @@ func TestServe_upstreamExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			dir := t.TempDir()
-			pair := certificate(t, dir)
+			pair := writeCertificate(t, dir)
 			token := filepath.Join(dir, "token")
 			if err := os.WriteFile(token, []byte("client token\n"), 0o600); err != nil {
 				t.Fatal(err)

@@ -217,7 +217,7 @@ func (t *term) refused(now time.Duration) map[state.Incarnation]int {
 func (t *term) differing(now time.Duration) []string {
 	var names []string
 	for _, id := range slices.Sorted(maps.Keys(t.settings)) {
-		if t.settings[id] == t.s.cfg.Fingerprint || now-t.ballots[id].At > lately {
+		if t.settings[id] == t.s.cfg.Fingerprint() || now-t.ballots[id].At > lately {
 			continue
 		}
 		name := id

@@ -56,9 +56,10 @@ type Config struct {
 	// Failover are the elector's times.
 	Failover elector.Settings
 	// Configured are the virtual storages of the settings, and Fingerprint tells
-	// instances with other ones.
+	// instances with other ones. It is called often, and must not block. Nil: all
+	// have the same.
 	Configured  []elector.Configured
-	Fingerprint string
+	Fingerprint func() string
 	// Barred says why this instance may take no lease, and as the leader grant none, "" if it may. It
 	// is called often, and must not block. Nil never bars it.
 	Barred func() string
@@ -141,6 +142,9 @@ func New(node Node, storages Storages, cfg Config) *Session {
 	setDefault(&cfg.CatchUp, time.Minute)
 	setDefault(&cfg.Hold, 8*time.Second)
 	cfg.Failover = cfg.Failover.WithDefaults()
+	if cfg.Fingerprint == nil {
+		cfg.Fingerprint = func() string { return "" }
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -284,7 +284,7 @@ func (w *words) say(stopping bool) *lease.ToLeader {
 	s := w.s
 	view := s.node.View()
 	m := &lease.ToLeader{
-		InstanceID: s.node.ID(), Incarnation: s.node.Incarnation(), Settings: s.cfg.Fingerprint, Stopping: stopping,
+		InstanceID: s.node.ID(), Incarnation: s.node.Incarnation(), Settings: s.cfg.Fingerprint(), Stopping: stopping,
 		Verdicts: w.verdicts(view),
 	}
 	s.mu.Lock()

@@ -26,7 +26,7 @@ func errNoControl() error {
 // prepare judges who asks for a change and whether the request is well formed,
 // before a Control sees it. what is the request in the words of an operator.
 func (s *Service) prepare(ctx context.Context, c *Change, what string) error {
-	if err := s.cfg.Access.check(ctx); err != nil {
+	if err := s.access.Load().check(ctx); err != nil {
 		return err
 	}
 	if err := s.form(c, what); err != nil {
@@ -55,7 +55,7 @@ func (s *Service) form(c *Change, what string) error {
 	if s.Control == nil {
 		return errNoControl()
 	}
-	if !s.cfg.Access.Peers { // they have done it already
+	if !s.access.Load().Peers { // they have done it already
 		who := c.By
 		c.By = "operator: " + strings.TrimSpace(what)
 		if who != "" {

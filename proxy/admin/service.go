@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -91,7 +92,8 @@ type Config struct {
 // Service answers praefect.Admin.
 type Service struct {
 	Deps
-	cfg Config
+	cfg    Config
+	access atomic.Pointer[Access]
 	// receivers are the goroutines that wait for a word of a client.
 	receivers sync.WaitGroup
 }
@@ -101,8 +103,13 @@ func New(deps Deps, cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Deps: deps, cfg: cfg}
+	s := &Service{Deps: deps, cfg: cfg}
+	s.SetAccess(cfg.Access)
+	return s
 }
+
+// SetAccess has changes that are asked for from now on prove another secret.
+func (s *Service) SetAccess(a Access) { s.access.Store(&a) }
 
 // Register adds the service to a gRPC server.
 func (s *Service) Register(r grpc.ServiceRegistrar) { r.RegisterService(serviceDesc(), s) }

@@ -26,7 +26,7 @@ func (l *link) dial(ctx context.Context) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.VerifyTimeout)
 	defer cancel()
 	attempt := func(backchannel bool) (*Conn, error) {
-		return dial(ctx, l.target, l.generation+1, l.addr, l.cfg, backchannel)
+		return dial(ctx, l.place.Load(), l.generation+1, l.cfg, backchannel)
 	}
 	if l.cfg.Backchannel == nil {
 		return attempt(false)
@@ -60,8 +60,8 @@ func (l *link) spoke(backchannel bool) {
 	}
 	switch {
 	case l.speech == mute && before != mute:
-		l.log.Warn("storage does not speak the backchannel: writes to it cannot be voted on", "address", l.target.Address)
+		l.log.Warn("storage does not speak the backchannel: writes to it cannot be voted on", "address", l.place.Load().target.Address)
 	case l.speech == speaks && before == mute:
-		l.log.Info("storage speaks the backchannel now", "address", l.target.Address)
+		l.log.Info("storage speaks the backchannel now", "address", l.place.Load().target.Address)
 	}
 }

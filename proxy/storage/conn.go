@@ -52,16 +52,16 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 
 // dial makes a connection, with the backchannel or without, and verifies what is
 // behind it. The caller bounds it. Errors are *dialError.
-func dial(ctx context.Context, target Target, generation uint64, addr address, cfg Config, backchannel bool) (*Conn, error) {
-	c := &Conn{target: target, generation: generation, lost: make(chan struct{}), idle: make(chan struct{})}
+func dial(ctx context.Context, to *place, generation uint64, cfg Config, backchannel bool) (*Conn, error) {
+	c := &Conn{target: to.target, generation: generation, lost: make(chan struct{}), idle: make(chan struct{})}
 	c.audible, c.silenced = context.WithCancelCause(context.Background())
 	c.finished = grpc.OnFinish(func(error) { c.release() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })
 
-	creds := addr.transport(cfg)
+	creds := to.addr.transport(cfg)
 	if !backchannel {
 		var err error
-		c.plain, c.identity, err = open(ctx, target, addr, cfg, creds)
+		c.plain, c.identity, err = open(ctx, to, cfg, creds)
 		c.channel = c.plain
 		return c, err
 	}
@@ -72,13 +72,13 @@ func dial(ctx context.Context, target Target, generation uint64, addr address, c
 		NotSpoken: func() { notSpoken.Store(true) },
 	})
 	var err error
-	if c.channel, c.identity, err = open(ctx, target, addr, cfg, both); err != nil {
+	if c.channel, c.identity, err = open(ctx, to, cfg, both); err != nil {
 		failure, _ := errors.AsType[*dialError](err)
 		failure.notSpoken = notSpoken.Load()
 		return nil, failure
 	}
 	var beside identity
-	c.plain, beside, err = open(ctx, target, addr, cfg, creds)
+	c.plain, beside, err = open(ctx, to, cfg, creds)
 	switch {
 	case err != nil:
 		return nil, &dialError{cause: errors.Join(err, c.channel.cc.Close()), answered: true}

@@ -39,17 +39,17 @@ func NewClient(addr, token string, opts ...grpc.DialOption) (*grpc.ClientConn, e
 		return nil, err
 	}
 	dial := a.dialer()
-	return newClientConn(a, token, cfg, a.transport(cfg), func(ctx context.Context, _ string) (net.Conn, error) {
+	return newClientConn(a, Credentials(token), cfg, a.transport(cfg), func(ctx context.Context, _ string) (net.Conn, error) {
 		return dial(ctx, a.network, a.endpoint)
 	})
 }
 
 // newClientConn makes a ClientConn that gets its network connections from dial
 // and does nothing by itself: no retries, no service config, no idling.
-func newClientConn(a address, token string, cfg Config, transport credentials.TransportCredentials, dial func(context.Context, string) (net.Conn, error)) (*grpc.ClientConn, error) {
+func newClientConn(a address, token credentials.PerRPCCredentials, cfg Config, transport credentials.TransportCredentials, dial func(context.Context, string) (net.Conn, error)) (*grpc.ClientConn, error) {
 	opts := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(transport),
-		grpc.WithPerRPCCredentials(Credentials(token)),
+		grpc.WithPerRPCCredentials(token),
 		grpc.WithContextDialer(dial),
 		grpc.WithAuthority(a.authority()),
 		grpc.WithNoProxy(),

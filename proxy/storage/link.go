@@ -16,21 +16,21 @@ var (
 	errNotTried = errors.New("no attempt has ended yet")
 	errStopped  = errors.New("this instance stops")
 	errRenewed  = errors.New("this instance makes the connection anew")
+	errMoved    = errors.New("the storage has another address")
 	// errTransport is why a connection ended if the network gave no reason:
 	// the storage announced that it stops, or left a ping unanswered.
 	errTransport = errors.New("connection closed by the storage or by a missed ping")
 )
 
 // link keeps one storage connected. Its goroutine, run, owns every field but
-// current, which it publishes for anybody to load.
+// current, which it publishes for anybody to load, and place, which it follows.
 type link struct {
-	target  Target
-	addr    address
 	cfg     Config
 	log     *slog.Logger
 	metrics storageMetrics
 	changed func()
 
+	place      atomic.Pointer[place]
 	current    atomic.Pointer[published]
 	generation uint64
 	speech     speech
@@ -83,19 +83,19 @@ func (l *link) run(ctx context.Context) {
 			continue
 		}
 		born := time.Now()
-		l.reachable(conn)
-		cause := l.watch(ctx, conn)
-		l.heard = time.Now().Add(-conn.silence())
-		// Unpublished first: who learns of the loss must not be given it again.
-		l.unreachable(ctx, cause, false)
-		conn.giveUp(cause)
-		l.metrics.lost.Inc()
-		lost.Go(func() { l.listen(ctx, conn) })
-		lost.Go(func() {
-			if err := conn.drain(ctx); err != nil {
-				l.log.Warn("closing a lost connection", "err", err)
+		for l.reachable(conn); conn != nil; {
+			cause := l.watch(ctx, conn)
+			l.heard = time.Now().Add(-conn.silence())
+			next := l.moved(ctx, cause)
+			if next != nil {
+				l.reachable(next)
+			} else {
+				// Unpublished first: a caller that learns of the loss must not be given it again.
+				l.unreachable(ctx, cause, false)
 			}
-		})
+			l.giveUp(ctx, &lost, conn, cause)
+			conn = next
+		}
 		// The first new attempt is made at once, so that a storage which only
 		// broke the connection is missed for a moment; not if the connection
 		// was lost as soon as it was made.
@@ -105,6 +105,31 @@ func (l *link) run(ctx context.Context) {
 			pause(ctx, l.backoff(failures))
 		}
 	}
+}
+
+// moved returns the connection to the place that the storage has now, if that is why the one before ended: it is made
+// before the other is given up, so that no RPC finds the storage unreachable. Nil if there is none.
+func (l *link) moved(ctx context.Context, cause error) *Conn {
+	if cause != errMoved {
+		return nil
+	}
+	conn, err := l.dial(ctx)
+	if err != nil {
+		l.log.Warn("the storage does not answer at its new address", "address", l.place.Load().target.Address, "err", err)
+	}
+	return conn
+}
+
+// giveUp ends a connection that is not published any more, when the RPCs on it have ended.
+func (l *link) giveUp(ctx context.Context, running *sync.WaitGroup, conn *Conn, cause error) {
+	conn.giveUp(cause)
+	l.metrics.lost.Inc()
+	running.Go(func() { l.listen(ctx, conn) })
+	running.Go(func() {
+		if err := conn.drain(ctx); err != nil {
+			l.log.Warn("closing a lost connection", "err", err)
+		}
+	})
 }
 
 // watch returns why conn is of no more use.
@@ -121,6 +146,9 @@ func (l *link) watch(ctx context.Context, conn *Conn) error {
 		})
 	}
 	l.watched.Store(&watched{conn.generation, end})
+	if conn.target.Address != l.place.Load().target.Address {
+		end(errMoved) // it moved while the connection was made; from here on Move ends the watch
+	}
 	for ctx.Err() == nil {
 		pause(ctx, min(l.cfg.ProbeInterval, max(l.cfg.Silence-conn.silence(), 0)))
 		if err := l.probe(ctx, conn); err != nil {
@@ -130,8 +158,8 @@ func (l *link) watch(ctx context.Context, conn *Conn) error {
 	switch cause := context.Cause(ctx); cause {
 	case errTransport:
 		return conn.why(errTransport)
-	case errRenewed:
-		return errRenewed
+	case errRenewed, errMoved:
+		return cause
 	}
 	return errStopped
 }
@@ -150,7 +178,7 @@ func (l *link) reachable(conn *Conn) {
 	l.metrics.made.Inc()
 	l.metrics.reachable.Set(1)
 	l.metrics.healthy.Set(1)
-	l.log.Info("storage is reachable", "address", l.target.Address,
+	l.log.Info("storage is reachable", "address", l.place.Load().target.Address,
 		"filesystem_id", conn.FilesystemID(), "version", conn.ServerVersion())
 	l.spoke(conn.Backchannel())
 	l.changed()
@@ -161,7 +189,7 @@ func (l *link) reachable(conn *Conn) {
 func (l *link) unreachable(ctx context.Context, cause error, refused bool) {
 	before, untried := l.current.Load(), l.untried()
 	now := &published{
-		err: unreachable(l.target, cause), refused: refused, heard: l.heard, since: before.since, last: before.last, spoken: before.spoken,
+		err: unreachable(l.place.Load().target, cause), refused: refused, heard: l.heard, since: before.since, last: before.last, spoken: before.spoken,
 	}
 	if before.conn != nil {
 		now.since = time.Now()
@@ -175,12 +203,12 @@ func (l *link) unreachable(ctx context.Context, cause error, refused bool) {
 	}
 	switch {
 	case ctx.Err() != nil:
-	case cause == errRenewed:
-		l.log.Info("the connection to the storage is made anew", "address", l.target.Address)
+	case cause == errRenewed, cause == errMoved:
+		l.log.Info("the connection to the storage is made anew", "address", l.place.Load().target.Address)
 	case news:
-		l.log.Warn("storage is unreachable", "address", l.target.Address, "err", cause)
+		l.log.Warn("storage is unreachable", "address", l.place.Load().target.Address, "err", cause)
 	default:
-		l.log.Debug("storage is still unreachable", "address", l.target.Address, "err", cause)
+		l.log.Debug("storage is still unreachable", "address", l.place.Load().target.Address, "err", cause)
 	}
 }
 

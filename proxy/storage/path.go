@@ -21,20 +21,20 @@ type path struct {
 
 // open makes a network connection and asks what is behind it. The caller bounds
 // it, and closes the path unless there is an error.
-func open(ctx context.Context, target Target, addr address, cfg Config, creds credentials.TransportCredentials) (*path, identity, error) {
+func open(ctx context.Context, to *place, cfg Config, creds credentials.TransportCredentials) (*path, identity, error) {
 	p := &path{wire: newWire()}
 	dialer := cfg.Dial
 	if dialer == nil {
-		dialer = addr.dialer()
+		dialer = to.addr.dialer()
 	}
 	var spent atomic.Bool
-	cc, err := newClientConn(addr, target.Token, cfg, creds, func(ctx context.Context, _ string) (net.Conn, error) {
+	cc, err := newClientConn(to.addr, to.secret, cfg, creds, func(ctx context.Context, _ string) (net.Conn, error) {
 		if spent.Swap(true) {
 			return nil, errSpent
 		}
 		ctx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)
 		defer cancel()
-		conn, err := dialer(ctx, addr.network, addr.endpoint)
+		conn, err := dialer(ctx, to.addr.network, to.addr.endpoint)
 		if err != nil {
 			p.wire.end(err)
 			return nil, err
@@ -45,7 +45,7 @@ func open(ctx context.Context, target Target, addr address, cfg Config, creds cr
 		return nil, identity{}, &dialError{cause: err}
 	}
 	p.cc = cc
-	id, err := verify(ctx, cc, target.Storage)
+	id, err := verify(ctx, cc, to.target.Storage)
 	if err != nil {
 		return nil, identity{}, &dialError{cause: errors.Join(p.wire.why(err), cc.Close()), answered: p.wire.answered()}
 	}

@@ -45,11 +45,12 @@ func New(targets []Target, log *slog.Logger, metrics *Metrics, cfg Config) (*Set
 			faults = append(faults, fmt.Errorf("storage %q of virtual storage %q is given twice", t.Storage, t.VirtualStorage))
 		}
 		l := &link{
-			target: t, addr: addr, cfg: cfg,
+			cfg:     cfg,
 			log:     log.With("virtual_storage", t.VirtualStorage, "storage", t.Storage),
 			metrics: metrics.of(t),
 			changed: s.announce,
 		}
+		l.place.Store(newPlace(t, addr))
 		l.current.Store(&published{err: unreachable(t, errNotTried)})
 		s.byKey[k] = l
 		s.links = append(s.links, l)
@@ -94,7 +95,7 @@ func (s *Set) Target(virtualStorage, storage string) (Target, error) {
 	if err != nil {
 		return Target{}, err
 	}
-	return l.target, nil
+	return l.place.Load().target, nil
 }
 
 func (s *Set) link(virtualStorage, storage string) (*link, error) {
@@ -200,9 +201,9 @@ func (s *Set) Reach(virtualStorage, storage string) (Reach, error) {
 }
 
 func (l *link) reach() Reach {
-	p := l.current.Load()
+	p, target := l.current.Load(), l.place.Load().target
 	r := Reach{
-		VirtualStorage: l.target.VirtualStorage, Storage: l.target.Storage, Address: l.target.Address,
+		VirtualStorage: target.VirtualStorage, Storage: target.Storage, Address: target.Address,
 		Reachable: p.conn != nil, Err: p.slow, Since: p.since, Latency: p.latency,
 		FilesystemID: p.last.filesystemID, ServerVersion: p.last.serverVersion, GitVersion: p.last.gitVersion,
 		Backchannel: p.spoken,

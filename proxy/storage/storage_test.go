@@ -183,7 +183,7 @@ func TestConn_neverDialsAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := dial(t.Context(), target(address), 1, addr, cfg, false)
+	c, err := dial(t.Context(), newPlace(target(address), addr), 1, cfg, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/credentials"
@@ -47,5 +48,22 @@ func (c tokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (
 	}
 	return map[string]string{"authorization": Token(string(c), t)}, nil
 }
+
+// secret is a token that can be replaced: RPCs that begin after that prove to know the new one, on the same connection.
+type secret struct{ current atomic.Pointer[string] }
+
+func newSecret(token string) *secret {
+	s := &secret{}
+	s.current.Store(&token)
+	return s
+}
+
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (s *secret) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
+	return tokenCredentials(*s.current.Load()).GetRequestMetadata(ctx, uri...)
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials.
+func (*secret) RequireTransportSecurity() bool { return false }
 
 func (tokenCredentials) RequireTransportSecurity() bool { return false }
