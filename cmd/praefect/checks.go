@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"praefect/config"
 	"praefect/fsm/state"
@@ -11,7 +12,7 @@ import (
 )
 
 // checks are those of ReadinessCheck and of `praefect check`: of the database, of the storages with connections of their own,
-// and of the repositories, if there is a view of the replicated state to count them in.
+// of this instance's own certificates if it has any, and of the repositories, if there is a view of the replicated state to count them in.
 func checks(cfg func() *config.Config, db *postgres.DB, view func() *state.State) []check.Check {
 	list := []check.Check{
 		check.Migrations(func(ctx context.Context) (int, error) { return pendingMigrations(ctx, db) }),
@@ -20,6 +21,11 @@ func checks(cfg func() *config.Config, db *postgres.DB, view func() *state.State
 		}),
 		check.Database(db.Probe),
 		check.Ours(func(ctx context.Context) error { return upstream(ctx, db) }),
+	}
+	if len(ownCertificates(cfg())) > 0 {
+		list = append(list,
+			check.Certificates(func(context.Context) error { return unusable(ownCertificates(cfg()), time.Now()) }),
+			check.Expiry(func(context.Context) error { return expiring(ownCertificates(cfg()), time.Now()) }))
 	}
 	if view != nil {
 		list = append(list, check.Unavailable(func(context.Context) (int, error) { return unavailable(view()), nil }))

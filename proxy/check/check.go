@@ -129,6 +129,27 @@ func Database(probe func(ctx context.Context) error) Check {
 	}
 }
 
+// Certificates asks whether what this instance shows to clients and to other instances can be used: it has its key, is
+// valid now, and has the names by which it is verified.
+func Certificates(judge func(ctx context.Context) error) Check {
+	return Check{
+		Name:        "certificates",
+		Description: "the certificates of this instance have their keys and names, and are valid now",
+		Severity:    Fatal,
+		Run:         judge,
+	}
+}
+
+// Expiry asks whether one of them is about to expire.
+func Expiry(judge func(ctx context.Context) error) Check {
+	return Check{
+		Name:        "certificates' expiry",
+		Description: "no certificate of this instance expires soon",
+		Severity:    Warning,
+		Run:         judge,
+	}
+}
+
 // Unavailable asks how many repositories have no storage that serves and has every acknowledged write.
 func Unavailable(count func(ctx context.Context) (int, error)) Check {
 	return Check{
