@@ -27,9 +27,36 @@ func TestHAProxy_isAccepted(t *testing.T) {
 }
 
 func TestUnit_hasWhatTheInstanceReliesOn(t *testing.T) {
-	for _, want := range []string{"StateDirectory=praefect\n", "KillSignal=SIGTERM\n", "Restart=always\n", fmt.Sprintf("Nice=%d\n", Nice)} {
-		if !strings.Contains(Unit, want) {
+	for _, want := range []string{
+		"StateDirectory=praefect\n", "KillSignal=SIGTERM\n", "Restart=always\n", fmt.Sprintf("Nice=%d\n", Nice),
+		"StartLimitIntervalSec=0\n", "RestartPreventExitStatus=2 5\n", "ExecReload=/bin/kill -HUP $MAINPID\n", "Type=notify\n",
+		"MemoryMax=4G\n", "GOMEMLIMIT=3GiB\n", "LimitCORE=0\n", "CapabilityBoundingSet=\n", "SystemCallFilter=@system-service\n",
+	} {
+		if !strings.Contains(Unit, "\n"+want) && !strings.Contains(Unit, "\nEnvironment="+want) {
 			t.Errorf("no line %q", want)
 		}
+	}
+}
+
+// systemd itself finds nothing to complain of.
+func TestUnit_isAccepted(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "praefect")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "praefect.service")
+	if err := os.WriteFile(path, []byte(strings.Replace(Unit, "/usr/local/bin/praefect", program, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", "--recursive-errors=no", path).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("systemd-analyze verify: %v: %s", err, out)
+	}
+	// 0 would be perfectly shut off; a service that serves the network and needs a
+	// writable directory cannot be.
+	out, err = exec.CommandContext(t.Context(), "systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager", path).CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v: %s", err, out)
 	}
 }

@@ -15,6 +15,8 @@ command -v git >/dev/null || missing+=(git)
 # Debian keeps it in /usr/sbin, which not everybody has on the path.
 PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || missing+=(haproxy)
 PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer)
+# It judges the unit file.
+command -v systemd-analyze >/dev/null || missing+=(systemd)
 # Network namespaces and their faults are for root alone.
 if [ "$(id -u)" = 0 ]; then
 	command -v ip >/dev/null || missing+=(iproute2)

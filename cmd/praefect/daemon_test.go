@@ -51,12 +51,18 @@ func serve(t *testing.T, config string) *instance {
 // clients the last one is kept.
 func serveAt(t *testing.T, config string, listeners int) *instance {
 	t.Helper()
+	return serveWith(t, config, listeners, func(string) string { return "" })
+}
+
+// serveWith is serveAt with an environment.
+func serveWith(t *testing.T, config string, listeners int, getenv func(string) string) *instance {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	i := &instance{t: t, cancel: cancel, code: make(chan int, 1), hangup: make(chan os.Signal, 1)}
 	log, stdout := io.Pipe()
 	p := &program{
 		version: "1.2.3", stdin: strings.NewReader(""), stdout: stdout, stderr: &i.stderr, hangups: i.hangup,
-		getenv: func(string) string { return "" },
+		getenv: getenv,
 	}
 	go func() {
 		i.code <- p.run(ctx, []string{"praefect", "-config", config})
