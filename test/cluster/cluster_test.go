@@ -175,7 +175,7 @@ func TestCluster_stopLeavesNoProcess(t *testing.T) {
 
 func TestStart_saysWhyItFailsAndLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Start(limited(t), Options{Binaries: programs, Dir: dir, Settings: "no_such_key = 1"})
+	_, err := Start(limited(t), Options{Binaries: programs, Dir: dir, Settings: "[admin]\nno_such_key = 1"})
 	if err == nil || !strings.Contains(err.Error(), "praefect-1 ended: exit status 1") || !strings.Contains(err.Error(), "no_such_key") {
 		t.Errorf("got %v, want how praefect ended and what it said", err)
 	}
