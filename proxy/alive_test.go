@@ -14,7 +14,6 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"praefect/fsm/state"
 	"praefect/test/gitaly"
@@ -57,7 +56,7 @@ func (k *killingWorld) commit(ctx context.Context, branch, content string) error
 	}
 	for _, r := range []*gitalypb.UserCommitFilesRequest{
 		{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: &gitalypb.UserCommitFilesRequestHeader{
-			Repository: repository("a.git"), BranchName: []byte(branch), CommitMessage: []byte(content), Timestamp: timestamppb.New(time.Unix(1e9, 0)),
+			Repository: repository("a.git"), BranchName: []byte(branch), CommitMessage: []byte(content),
 			User: &gitalypb.User{Name: []byte("a"), Email: []byte("a@example.com"), GlId: "user-1"},
 		}}},
 		{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Action{Action: &gitalypb.UserCommitFilesAction{
@@ -191,7 +190,7 @@ func TestVote_partOfAStreamIsNotTakenForAll(t *testing.T) {
 	}
 	if err := stream.Send(&gitalypb.UserCommitFilesRequest{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{
 		Header: &gitalypb.UserCommitFilesRequestHeader{
-			Repository: repository("a.git"), BranchName: []byte("half"), CommitMessage: []byte("half"), StartBranchName: []byte("main"), Timestamp: timestamppb.New(time.Unix(1e9, 0)),
+			Repository: repository("a.git"), BranchName: []byte("half"), CommitMessage: []byte("half"), StartBranchName: []byte("main"),
 			User: &gitalypb.User{Name: []byte("a"), Email: []byte("a@example.com"), GlId: "user-1"},
 		},
 	}}); err != nil {

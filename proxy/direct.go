@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
@@ -31,6 +32,9 @@ type request struct {
 	wire stream.Call
 	// first is the client's first message; the request owns it.
 	first *stream.Frame
+	// stamp goes before the first message: it says when the change is made, for all
+	// storages, if the client does not.
+	stamp []byte
 	// named is what the first message names, as the client sees it.
 	named method.Request
 	// keys are the repositories of a repository-scoped call: the target and, if
@@ -175,7 +179,11 @@ func (r *request) firstFor(name string) *stream.Frame {
 	if named.Storage != "" {
 		named.Storage = name
 	}
-	return stream.NewFrame(r.method.Rewrite(r.first.Data(), named))
+	data := r.method.Rewrite(r.first.Data(), named)
+	if r.stamp != nil {
+		data = append(mem.BufferSlice{mem.SliceBuffer(r.stamp)}, data...)
+	}
+	return stream.NewFrame(data)
 }
 
 // target is a connection that knows what it leads to.

@@ -82,7 +82,7 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
 	v.votes = s.votes.Begin(transaction.Config{
 		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Step: s.cfg.Step,
-		Account: func(agreeing []string) error { return w.Vote(route, agreeing) },
+		Account: func(agreeing []string, harmless bool) error { return w.Vote(route, agreeing, harmless) },
 	})
 	outcome := v.forward(storage.WithTokenTime(this.ctx, route.At), conns)
 	if !v.asked { // the call could not even be opened
@@ -167,7 +167,7 @@ func (v *voting) end(o stream.Outcome) error {
 	v.asked = true
 	// ▲ From here on no vote is released: what the legs have done is all they do.
 	votes := v.votes.End()
-	if v.gone = votes.Committed == nil && elsewhere(v.r, o, v.try.ctx); v.gone {
+	if v.gone = votes.Rounds == 0 && elsewhere(v.r, o, v.try.ctx); v.gone {
 		return nil
 	}
 	// A call that ended well since the primary has stopped it before any vote was
@@ -176,6 +176,9 @@ func (v *voting) end(o stream.Outcome) error {
 	succeeded := o.Ended && o.Err == nil && (!votes.Stopped || votes.Committed != nil)
 	if succeeded {
 		v.server.step("after-success")
+	}
+	if succeeded && !votes.Voted && v.allWell(o) {
+		votes.Agreed = v.names // ▲ a method that votes before it changes anything has changed nothing
 	}
 	arrived := true
 	agreeing := []string{v.names[0]}
@@ -199,6 +202,11 @@ func (v *voting) end(o stream.Outcome) error {
 		err = errTooFew // the storage says only that it was told to abort
 	}
 	return err
+}
+
+// allWell tells that the call has ended well at all storages.
+func (v *voting) allWell(o stream.Outcome) bool {
+	return o.Ended && o.Err == nil && !slices.ContainsFunc(o.Others, func(leg stream.Outcome) bool { return !leg.Ended || leg.Err != nil })
 }
 
 // elsewhere tells whether a write that has changed nothing may go another way: its

@@ -322,3 +322,28 @@ func TestVote_tooFewAreTold(t *testing.T) {
 		t.Errorf("entry %+v, on %v", e, w.has("refs/heads/main"))
 	}
 }
+
+// TestVote_nothingHappensWithoutAVote has a write end well everywhere that found
+// nothing to do, and so asked nobody.
+func TestVote_nothingHappensWithoutAVote(t *testing.T) {
+	w := newMemoryVote(t)
+	nothing := func(context.Context, memory.Call) (bool, error) { return false, nil }
+	for _, name := range all {
+		w.storages[name].setHook(nothing)
+	}
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
+		t.Fatal(err)
+	}
+	w.closed("a.git")
+	if e := w.entry(); e != nil || len(w.repaired()) != 0 {
+		t.Errorf("entry %+v, repaired %v", e, w.repaired())
+	}
+	// Where one storage says otherwise, it is behind.
+	w.storages["gitaly-3"].setHook(func(context.Context, memory.Call) (bool, error) { return false, status.Error(codes.Internal, "broken") })
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.entry(); e == nil || !slices.Contains(e.Behind, "gitaly-3") {
+		t.Errorf("entry %+v", e)
+	}
+}

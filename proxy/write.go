@@ -24,6 +24,7 @@ func (s *Server) write(r *request) error {
 	// long an effect may still come.
 	ctx, cancel := r.deadline(s.cfg.WriteTimeout)
 	defer cancel()
+	r.stamp = r.method.Stamp(time.Now())
 	var tries tries
 	this := tries.next(ctx)
 	defer func() { this.cancel(nil) }()

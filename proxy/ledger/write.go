@@ -104,9 +104,9 @@ func (w *Write) NotSent(ctx context.Context) error {
 // Vote asks that the votes of those that agree, the primary among them, be
 // released, of a write that was sent along the route: when it returns nil everybody
 // else is accounted for, and the votes may be answered. An error says why nothing
-// may happen. There is one call at a time, by any goroutine; it returns at once
+// may happen. harmless tells that nothing is changed before the next vote. There is one call at a time, by any goroutine; it returns at once
 // when the write ends.
-func (w *Write) Vote(along Route, agreeing []string) error {
+func (w *Write) Vote(along Route, agreeing []string, harmless bool) error {
 	voted := make(chan error, 1)
 	w.ledger.mu.Lock()
 	// Whoever comes late must not speak for the try that has come instead.
@@ -115,7 +115,7 @@ func (w *Write) Vote(along Route, agreeing []string) error {
 		return ErrEnded
 	}
 	w.voted = voted
-	w.ledger.step(machine.Vote{Write: w.id, Agreeing: agreeing})
+	w.ledger.step(machine.Vote{Write: w.id, Agreeing: agreeing, Harmless: harmless})
 	w.ledger.mu.Unlock()
 	return <-voted // every wait of the machine has an end
 }

@@ -25,7 +25,9 @@ type trail []protowire.Number
 // plan is where the requests of one method name what they address.
 type plan struct {
 	target, additional, storage trail
-	root                        *level
+	// timestamp is where the client may say when it makes the change; nil if it cannot.
+	timestamp trail
+	root      *level
 }
 
 // level is what is of interest in one message on the way to a role.
@@ -64,8 +66,23 @@ func newPlan(request protoreflect.MessageDescriptor, scope Scope) (plan, error) 
 	if p.target == nil {
 		return p, fmt.Errorf("no target repository in %q", request.FullName())
 	}
+	p.timestamp = timestampBeside(request, p.target)
 	p.additional, err = p.find(request, annotatedAdditional, roleAdditional)
 	return p, err
+}
+
+// timestampBeside is the way to the time of the change, in the message that names the
+// target; nil if there is none.
+func timestampBeside(request protoreflect.MessageDescriptor, target trail) trail {
+	at, parents := request, target[:len(target)-1]
+	for _, num := range parents {
+		at = at.Fields().ByNumber(num).Message()
+	}
+	fd := at.Fields().ByName("timestamp")
+	if fd == nil || fd.Message() == nil || fd.Message().FullName() != "google.protobuf.Timestamp" {
+		return nil
+	}
+	return append(slices.Clone(parents), fd.Number())
 }
 
 // find looks for the one field of the request that carries the annotation, adds the way to it to the plan, and returns its

@@ -2,6 +2,7 @@ package method
 
 import (
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -42,6 +43,22 @@ func (m Method) Rewrite(msg mem.BufferSlice, r Request) mem.BufferSlice {
 		return msg
 	}
 	return append(slices.Grow(msg[:len(msg):len(msg)], 1), mem.SliceBuffer(suffix))
+}
+
+// Stamp returns what goes before a first message so that it says when the change is
+// made, unless it says so itself: nil where the method has no such field. Without it
+// each storage takes its own time, and two that make the same commit in different
+// seconds make different commits.
+//
+// Unmarshalling merges the message's own time into this one, which has full seconds
+// only: whatever the client said stands.
+func (m Method) Stamp(now time.Time) []byte {
+	way := m.plan.timestamp
+	if way == nil || !m.Votes {
+		return nil
+	}
+	seconds := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), uint64(now.Unix()))
+	return append(appendWay(make([]byte, 0, sizeWay(way, len(seconds))), way, len(seconds)), seconds...)
 }
 
 // sizeInner is the size of a Repository message with the two names and nothing else.

@@ -43,7 +43,8 @@ func run(t *testing.T, test func(w world)) {
 }
 
 func (w world) begin(account func([]string) error) *Transaction {
-	cfg := Config{Keys: []state.Key{repository}, Copies: 2, Account: account}
+	cfg := Config{Keys: []state.Key{repository}, Copies: 2}
+	cfg.Account = func(agreeing []string, _ bool) error { return account(agreeing) }
 	for _, s := range storages {
 		cfg.Voters = append(cfg.Voters, Voter{Storage: s, Conn: w.conns[s]})
 	}
@@ -278,13 +279,11 @@ func TestManager_slowWritesDoNotContend(t *testing.T) {
 // are late, in opposite order, until the grace leaves those behind: only with a
 // vote that is cast while references are locked may one be in the way of the other.
 func TestManager_onlyLocksContend(t *testing.T) {
-	const preparing = 4 // of later versions of the API
 	for phase, contend := range map[gitalypb.VoteTransactionRequest_Phase]bool{
 		gitalypb.VoteTransactionRequest_UNKNOWN_PHASE:      true,
 		gitalypb.VoteTransactionRequest_PREPARED_PHASE:     true,
 		gitalypb.VoteTransactionRequest_COMMITTED_PHASE:    false,
 		gitalypb.VoteTransactionRequest_SYNCHRONIZED_PHASE: false,
-		preparing: false,
 	} {
 		run(t, func(w world) {
 			older, younger := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })

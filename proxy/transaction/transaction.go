@@ -36,7 +36,8 @@ type Config struct {
 	// Account has everybody accounted for who does not agree. It is called before
 	// the votes of those who do are answered, once at a time; it may block, and
 	// must return soon after the write has ended.
-	Account func(agreeing []string) error
+	// harmless tells that what follows changes nothing.
+	Account func(agreeing []string, harmless bool) error
 	// Step, if set, is called after each step of each round: crash tests end the
 	// process there. The steps of round n are "votes-n" (those that count are there),
 	// "accounted-n", and "released-n" (they are answered).
@@ -92,6 +93,9 @@ type Result struct {
 	Stopped bool
 	// Blocked tells that the write was aborted because fewer agreed than are enough.
 	Blocked bool
+	// Voted tells that a storage has cast a vote; Rounds is how many were released.
+	Voted  bool
+	Rounds int
 }
 
 // Useless are those who are left out and have changed nothing: how their RPCs end
@@ -120,10 +124,10 @@ func (t *Transaction) End() Result {
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed(), Stopped: stopped, Blocked: t.ballot.Blocked()}
-	rounds := t.ballot.Rounds()
+	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed(), Stopped: stopped, Blocked: t.ballot.Blocked(),
+		Voted: t.ballot.Voted(), Rounds: t.ballot.Rounds()}
 	t.mu.Unlock()
-	t.manager.metrics.rounds.Observe(float64(rounds))
+	t.manager.metrics.rounds.Observe(float64(result.Rounds))
 	return result
 }
 
@@ -204,16 +208,16 @@ func (t *Transaction) carryOut(effects []ballot.Effect) {
 				t.manager.metrics.short.Inc()
 			}
 			round := t.ballot.Rounds() + 1
-			t.manager.accounts.Go(func() { t.release(round, e.Agreeing) })
+			t.manager.accounts.Go(func() { t.release(round, e.Agreeing, e.Harmless) })
 		}
 	}
 }
 
 // release has those accounted for who do not agree, and the votes of those who do
 // answered.
-func (t *Transaction) release(round int, agreeing []string) {
+func (t *Transaction) release(round int, agreeing []string, harmless bool) {
 	t.reached("votes", round)
-	err := t.cfg.Account(agreeing)
+	err := t.cfg.Account(agreeing, harmless)
 	if err != nil {
 		t.manager.log.Debug("votes are not released", "transaction", t.id, "err", err)
 	}

@@ -48,7 +48,7 @@ func (m *Machine) ended(e Ended) {
 // harmless tells that nothing has happened anywhere, and nothing will: no vote of
 // the write was released. If it ended well all the same, it has perhaps done
 // something that no vote was asked for.
-func (w *write) harmless() bool { return w.route.Votes && !w.released && !w.succeeded }
+func (w *write) harmless() bool { return w.route.Votes && !w.effective && !w.succeeded }
 
 // conclude ends a write that has succeeded. Between two leases its status waits
 // for the next one, with the view of that: a fence that others have agreed on

@@ -48,6 +48,8 @@ type NotSent struct{ Write ID }
 type Vote struct {
 	Write    ID
 	Agreeing []string
+	// Harmless tells that the storages change nothing before they vote again.
+	Harmless bool
 }
 
 // Ended says that the RPC of a forwarded write is over on this side, at every

@@ -17,7 +17,7 @@ func (m *Machine) vote(e Vote) {
 		m.emit(Released{Write: e.Write, Err: ErrEnded})
 		return
 	}
-	w.voting, w.agreeing = true, e.Agreeing
+	w.voting, w.agreeing, w.mild = true, e.Agreeing, e.Harmless
 	w.begun = m.now // what it waits for has bounds that count from here
 	m.decide(w)
 }
@@ -130,6 +130,7 @@ func (m *Machine) answerVote(w *write, err error) {
 	m.leave(w)
 	w.voting = false
 	w.released = w.released || err == nil
+	w.effective = w.effective || err == nil && !w.mild
 	m.emit(Released{Write: w.id, Err: err})
 }
 

@@ -40,7 +40,9 @@ type write struct {
 	others     []Destination // those beside it that are not dropped
 	need       state.Index   // the watermark that it needs
 	agreeing   []string      // of Vote, or Ended
-	released   bool          // votes were: there may be an effect
+	released   bool          // votes were
+	mild       bool          // of Vote: Harmless
+	effective  bool          // votes were after which there may be an effect
 	succeeded  bool          // of Ended
 	cleared    bool          // it has tried to take a delete back
 	attempts   int

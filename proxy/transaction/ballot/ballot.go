@@ -47,6 +47,9 @@ type Account struct {
 	Agreeing []string
 	// Short tells that they are fewer than enough.
 	Short bool
+	// Harmless tells that the storages have changed nothing yet, and will not before
+	// their next vote.
+	Harmless bool
 }
 
 func (Reply) effect()   {}
@@ -71,6 +74,8 @@ type Ballot struct {
 	voters []voter // the primary first
 
 	rounds     int           // released
+	effective  bool          // one of them let a storage change something
+	cast       bool          // a vote was that counts
 	since      time.Duration // when the primary cast the vote that waits
 	accounting bool          // an Account has no answer yet
 	over       bool          // every vote is answered with last
@@ -113,13 +118,18 @@ func (b *Ballot) Cast(now time.Duration, name string, vote Vote) (effects []Effe
 	case v == nil || v.waiting:
 		return nil, false
 	case b.over:
+		// ▲ It goes on where the primary had nothing more to do.
+		v.out = v.out || b.voters[0].gone && vote.Phase != phasePreparing
 		b.reply(v, b.last)
 		return b.effects, true
 	case v.out || v.gone: // ▲ it lacks what the others have, or may lack it
 		b.reply(v, Abort)
 		return b.effects, true
+	case vote.Phase == phasePreparing: // ▲ it is no round: a storage of an older release does not cast it
+		b.reply(v, Commit)
+		return b.effects, true
 	}
-	v.waiting, v.vote = true, vote
+	v.waiting, v.vote, b.cast = true, vote, true
 	if v == &b.voters[0] {
 		b.since = now
 	}
@@ -178,9 +188,10 @@ func (b *Ballot) Released(now time.Duration, ok bool) []Effect {
 		return b.effects
 	}
 	b.rounds++
+	b.effective = b.effective || !b.harmless()
 	for i := range b.voters {
 		if v := &b.voters[i]; v.waiting && !v.out {
-			v.committed = true
+			v.committed = v.committed || b.effective
 			b.reply(v, Commit)
 		}
 	}
@@ -256,6 +267,14 @@ func (b *Ballot) Blocked() bool { return b.blocked }
 
 // Halted tells that the primary has decided that nothing more is to be changed.
 func (b *Ballot) Halted() bool { return b.over && b.last == Stop }
+
+// Voted tells that a storage has cast a vote that counts.
+func (b *Ballot) Voted() bool { return b.cast }
+
+// harmless tells that what the primary has voted for changes nothing.
+func (b *Ballot) harmless() bool {
+	return !b.effective && b.voters[0].vote.Phase == phaseSynchronized
+}
 
 // Rounds tells how many rounds were released.
 func (b *Ballot) Rounds() int { return b.rounds }

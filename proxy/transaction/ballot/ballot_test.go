@@ -48,6 +48,9 @@ func lines(effects []Effect) string {
 			if e.Short {
 				line += " short"
 			}
+			if e.Harmless {
+				line += " harmless"
+			}
 			out = append(out, line)
 		}
 	}
@@ -130,6 +133,22 @@ func TestBallot(t *testing.T) {
 		}, ""},
 		{"another wants one more round than the primary", Config{}, []string{
 			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT", "b=late", "a- -> b ABORT",
+		}, "a c"}, // git does not hear that, and has what the primary lacks
+		{"another wants one more round later", Config{}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT", "a-", "b=late -> b ABORT",
+		}, "a c"},
+		{"one of a newer release prepares first", Config{}, []string{
+			"b=early -> b COMMIT", "a=apple", "b=apple", "c=early -> c COMMIT", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
+		}, "a b c"},
+		{"the primary is of a newer release", Config{}, []string{
+			"b=apple", "a=early -> a COMMIT", "c=apple", "a=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
+		}, "a b c"},
+		{"to prepare is nothing where it is aborted", Config{}, []string{"abort", "a=early -> a ABORT"}, ""},
+		{"to prepare is nothing for one that is left out", Config{}, []string{"b!", "b=early -> b ABORT"}, ""},
+		{"a hook before anything", Config{}, []string{
+			"a=synced", "b=synced", "c=synced -> account a,b,c harmless", "ok -> a COMMIT; b COMMIT; c COMMIT",
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
+			"a=synced", "b=synced", "c=synced -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
 		}, "a b c"},
 		{"outvoted", Config{}, []string{"a=apple", "b=banana", "c=banana -> a ABORT; b ABORT; c ABORT", "a=late -> a ABORT"}, ""},
 		{"outvoted when it is done", Config{Voters: []string{"a", "b", "c", "d", "e"}}, []string{
@@ -281,4 +300,21 @@ func TestBallot_rulesAtRandom(t *testing.T) {
 			t.Fatalf("without an answer: %v", waiting)
 		}
 	})
+}
+
+// What has only waited for a hook, or prepares, has changed nothing.
+func TestBallot_committedIsWhoMayHaveChangedSomething(t *testing.T) {
+	r := newRig(Config{})
+	for _, step := range []string{"a=early", "a=synced", "b=synced", "c=synced", "ok"} {
+		r.do(t, step)
+	}
+	if got := r.Committed(); got != nil || r.Rounds() != 1 {
+		t.Errorf("committed after the hook: %v, %d rounds", got, r.Rounds())
+	}
+	for _, step := range []string{"a=apple", "b=apple", "c=apple", "ok"} {
+		r.do(t, step)
+	}
+	if got := r.Committed(); len(got) != 3 {
+		t.Errorf("committed: %v", got)
+	}
 }

@@ -10,6 +10,14 @@ const (
 	phasePrepared = 1
 )
 
+// The phases whose votes are cast before a storage has done anything: a hook that
+// runs before references are locked, unless references were changed before; and,
+// in newer releases, what comes before the locks.
+const (
+	phaseSynchronized = 3
+	phasePreparing    = 4
+)
+
 // Contend tells whether two writes of one repository may wait for each other: each
 // has locked at some storage what the other may still be waiting for there. It is
 // certain that they do not where both have their locks at one storage at the same

@@ -25,7 +25,12 @@ func (b *Ballot) decide(now time.Duration) {
 	primary := &b.voters[0]
 	if !primary.waiting {
 		if primary.gone {
-			b.end(Abort) // ▲ nothing happens that the primary has not voted for
+			// ▲ Nothing happens that the primary has not voted for. A storage that does not
+			// hear of that, since it is done, has something that the primary lacks.
+			for i := range b.voters {
+				b.voters[i].out = b.voters[i].out || b.voters[i].waiting
+			}
+			b.end(Abort)
 		}
 		return
 	}
@@ -44,7 +49,7 @@ func (b *Ballot) decide(now time.Duration) {
 		b.end(Abort)
 		return
 	}
-	account := Account{Short: short}
+	account := Account{Short: short, Harmless: b.harmless()}
 	for i := range b.voters {
 		v := &b.voters[i]
 		switch {
