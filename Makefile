@@ -58,15 +58,24 @@ race: export CGO_ENABLED = 1
 race: needs ## Run all tests with the race detector
 	$(call run-tests,-race)
 
+# How many executions each target must make in that time: with fewer it tests nothing.
+FUZZFLOOR ?= 1000
+
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME
-	@go list -f '{{$$p := .}}{{range .TestGoFiles}}{{$$p.ImportPath}} {{$$p.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$p.ImportPath}} {{$$p.Dir}}/{{.}}{{"\n"}}{{end}}' ./... | \
+fuzz: ## Run every fuzz target for FUZZTIME, and fail if one makes less than FUZZFLOOR executions
+	@failed=0; out=$$(mktemp); list=$$(mktemp); trap 'rm -f "$$out" "$$list"' EXIT; \
+	targets=$$(go list -f '{{$$p := .}}{{range .TestGoFiles}}{{$$p.ImportPath}} {{$$p.Dir}}/{{.}}{{"\n"}}{{end}}{{range .XTestGoFiles}}{{$$p.ImportPath}} {{$$p.Dir}}/{{.}}{{"\n"}}{{end}}' ./...); \
 	while read -r package file; do \
+		[ -n "$$file" ] || continue; \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$file"); do \
-			echo "== $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package"; \
+			echo "== $$package $$target"; verdict=ok; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$package" 2>&1 | tee "$$out" || { verdict=FAILED; failed=1; }; \
+			execs=$$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$$out" | tail -1); \
+			if [ "$$verdict" = ok ] && [ "$${execs:-0}" -lt $(FUZZFLOOR) ]; then verdict='TOO FEW'; failed=1; fi; \
+			printf '%10s  %-8s %s %s\n' "$${execs:-0}" "$$verdict" "$$package" "$$target" >> "$$list"; \
 		done; \
-	done
+	done <<< "$$targets"; \
+	echo "executions in $(FUZZTIME), at least $(FUZZFLOOR) each:"; cat "$$list"; exit $$failed
 
 # Schedules of the simulation: N seeds from SEED on.
 SEED ?= 1

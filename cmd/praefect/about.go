@@ -29,6 +29,7 @@ func (a answering) register(r grpc.ServiceRegistrar) {
 func aboutRepositories(node info.Node, storages info.Storages, catalogue *postgres.Catalogue, operators *admin.Service, log *slog.Logger) *info.Service {
 	return info.New(info.Deps{
 		Node: node, Storages: storages, Catalogue: numbers{catalogue}, Log: log,
+		MayAcceptLoss: operators.MayChange,
 		AcceptLoss: func(ctx context.Context, key state.Key, storage string) error {
 			_, err := operators.AcceptLoss(ctx, admin.AcceptLossRequest{
 				Change:         admin.Change{RequestID: rand.Text(), By: "SetAuthoritativeStorage"},

@@ -35,6 +35,9 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 	for _, w := range cfg.Warnings {
 		log.Warn("a setting is doubtful", "key", w.Key, "line", w.Line, "why", w.Text)
 	}
+	for _, w := range cfg.Exposed(cmd.String("config")) {
+		log.Warn("the instance is open to strangers", "key", w.Key, "why", w.Text)
+	}
 	d := &daemon{
 		cfg: cfg, log: log, version: p.version, step: steps(p.getenv),
 		level: level, hangups: p.hangups, tell: notifier(p.getenv, log),

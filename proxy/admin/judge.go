@@ -23,6 +23,10 @@ func errNoControl() error {
 	return Errorf(NotAvailable, "this instance has no part in a cluster yet")
 }
 
+// MayChange tells whether the caller of ctx may change the cluster; the error is a
+// status that says why not.
+func (s *Service) MayChange(ctx context.Context) error { return s.cfg.Access.check(ctx) }
+
 // prepare judges who asks for a change and whether the request is well formed,
 // before a Control sees it. what is the request in the words of an operator.
 func (s *Service) prepare(ctx context.Context, c *Change, what string) error {

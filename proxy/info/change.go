@@ -31,6 +31,11 @@ func (s *Service) SetAuthoritativeStorage(ctx context.Context, r *gitalypb.SetAu
 			return nil, status.Error(codes.InvalidArgument, "repository does not exist on virtual storage")
 		}
 	}
+	if s.MayAcceptLoss != nil { // before anything waits for a caller that may not
+		if err := s.MayAcceptLoss(ctx); err != nil {
+			return nil, err
+		}
+	}
 	s.awaitQuiet(ctx, key)
 	if err := s.AcceptLoss(ctx, key, r.GetAuthoritativeStorage()); err != nil {
 		return nil, err

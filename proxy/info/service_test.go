@@ -366,3 +366,27 @@ func TestSetReplicationFactor(t *testing.T) {
 		is(t, name, err, row.want)
 	}
 }
+
+// TestSetAuthoritativeStorage_checksBeforeItWaits: a caller that may not is told so at
+// once, also while a write is under way.
+func TestSetAuthoritativeStorage_checksBeforeItWaits(t *testing.T) {
+	w := newWorld(t)
+	w.create("a.git", "gitaly-1")
+	w.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.PrimaryOnly}})
+	w.mu.Lock()
+	w.stranger = status.Error(codes.PermissionDenied, "changes need the admin token")
+	w.mu.Unlock()
+	began := time.Now()
+	_, err := w.client.SetAuthoritativeStorage(t.Context(), &gitalypb.SetAuthoritativeStorageRequest{
+		VirtualStorage: "default", RelativePath: "a.git", AuthoritativeStorage: "gitaly-1",
+	})
+	if status.Code(err) != codes.PermissionDenied {
+		t.Errorf("got %v", err)
+	}
+	if waited := time.Since(began); waited > 9*time.Second { // quietTimeout is 10 s
+		t.Errorf("the refusal took %v", waited)
+	}
+	if len(w.accepted) != 0 {
+		t.Errorf("accepted %q", w.accepted)
+	}
+}

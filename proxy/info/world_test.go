@@ -38,6 +38,7 @@ type world struct {
 	away     map[string]bool // guarded by mu
 	accepted []string        // guarded by mu
 	refusal  error           // of AcceptLoss; guarded by mu
+	stranger error           // why whoever calls may not; guarded by mu
 	log      strings.Builder // guarded by mu
 }
 
@@ -50,7 +51,12 @@ func newWorld(t *testing.T) *world {
 	}
 	w.storage = w.serve(gitaly.Run)
 	service := info.New(info.Deps{
-		Node: w, Storages: w, Catalogue: w.catalogue, AcceptLoss: w.acceptLoss, Log: slog.New(slog.NewTextHandler(w, nil)),
+		Node: w, Storages: w, Catalogue: w.catalogue, AcceptLoss: w.acceptLoss,
+		MayAcceptLoss: func(context.Context) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.stranger
+		}, Log: slog.New(slog.NewTextHandler(w, nil)),
 	})
 	w.client = gitalypb.NewPraefectInfoServiceClient(w.serve(func(ctx context.Context, l net.Listener) error {
 		server := grpc.NewServer()
