@@ -36,7 +36,7 @@ func (p *program) check() *cli.Command {
 // checksBeside are those of an instance for a process beside it, which asks it how
 // many repositories are unavailable.
 func checksBeside(cfg *config.Config, db *postgres.DB) []check.Check {
-	return append(checks(func() *config.Config { return cfg }, db, nil), check.Unavailable(func(ctx context.Context) (n int, err error) {
+	return append(append(checks(func() *config.Config { return cfg }, db, nil), checksOfConditions(cfg)...), check.Unavailable(func(ctx context.Context) (n int, err error) {
 		err = dialInstance(ctx, cfg, func(cc *grpc.ClientConn) error {
 			for _, vs := range cfg.VirtualStorages {
 				err := eachLoss(ctx, gitalypb.NewPraefectInfoServiceClient(cc), &gitalypb.DatalossRequest{VirtualStorage: vs.Name},

@@ -168,6 +168,14 @@ Checking gitaly node connectivity & disk access - every storage is reached, and 
 Passed
 Checking database read/write - Postgres answers, and takes a write [warning]
 Passed
+Checking database is not an upstream Praefect's - no upstream Praefect keeps repositories in this database under paths of its own [fatal]
+Passed
+Checking praefect leader - the instances have a leader, and belong to one cluster [fatal]
+Passed
+Checking praefect quorum - every instance of the settings votes, and the cluster can lose one [warning]
+Passed
+Checking praefect conditions - nothing else in the cluster is degraded or unavailable [warning]
+Passed
 Checking unavailable repositories - every repository has a storage that serves all of it [warning]
 Passed
 All checks passed.
@@ -212,8 +220,10 @@ All checks passed.
 	})
 	s.wants(outcome{}, append(accept[:2:2], append([]string{"gitaly-1"}, byPath...)...)...) // when the intent has closed
 	failed := s.run("check", "-q")
-	if want := "1 check(s) failed, at least one was fatal.\n"; failed.code != 1 || failed.stderr != "checks failed\n" || !strings.HasSuffix(failed.stdout, want) ||
-		!strings.Contains(failed.stdout, "Checking praefect migrations... Passed\nChecking gitaly node connectivity & disk access... Failed (fatal) error: the following nodes are not healthy: tcp://") {
+	if want := "2 check(s) failed, at least one was fatal.\n"; failed.code != 1 || failed.stderr != "checks failed\n" || !strings.HasSuffix(failed.stdout, want) ||
+		!strings.Contains(failed.stdout, "Checking praefect migrations... Passed\nChecking gitaly node connectivity & disk access... Failed (fatal) error: the following nodes are not healthy: tcp://") ||
+		!strings.Contains(failed.stdout, "Checking praefect leader... Passed\nChecking praefect quorum... Passed\n"+
+			"Checking praefect conditions... Failed (warning) error: one-good-copy: ") {
 		t.Errorf("check with a storage away: got %+v", failed)
 	}
 	if code := s.stop(); code != 0 {

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -168,5 +169,37 @@ func Unavailable(count func(ctx context.Context) (int, error)) Check {
 			}
 			return nil
 		},
+	}
+}
+
+// Leader asks whether the instances have a leader, without which nothing can be changed and writes stop.
+func Leader(problems func(ctx context.Context) ([]string, error)) Check {
+	return Check{
+		Name: "praefect leader", Description: "the instances have a leader, and belong to one cluster", Severity: Fatal, Run: none(problems),
+	}
+}
+
+// Quorum asks whether as many instances vote as the settings list, and whether one more may fail.
+func Quorum(problems func(ctx context.Context) ([]string, error)) Check {
+	return Check{
+		Name: "praefect quorum", Description: "every instance of the settings votes, and the cluster can lose one", Severity: Warning, Run: none(problems),
+	}
+}
+
+// Conditions asks for everything else that is not as it should be anywhere in the cluster.
+func Conditions(problems func(ctx context.Context) ([]string, error)) Check {
+	return Check{
+		Name: "praefect conditions", Description: "nothing else in the cluster is degraded or unavailable", Severity: Warning, Run: none(problems),
+	}
+}
+
+// none fails with the problems, if there are any.
+func none(problems func(ctx context.Context) ([]string, error)) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
+		list, err := problems(ctx)
+		if err == nil && len(list) > 0 {
+			err = errors.New(strings.Join(list, "; "))
+		}
+		return err
 	}
 }
