@@ -52,6 +52,9 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 	}
 	a, now := *s.auth.Load(), time.Now()
 	if a.Token == "" {
+		if !conn.Proved() { // it was asked for one when it came
+			conn.Prove()
+		}
 		s.metrics.authentication(a, "ok")
 		return s.stoppable(ctx, info.FullMethodName), nil
 	}
@@ -78,7 +81,7 @@ func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, erro
 // check authenticates one call. The result names the outcome for the metric.
 func (a Auth) check(ctx context.Context, conn *clientconn.Conn, header metadata.MD, now time.Time) (outcome string, err error) {
 	shown := header.Get("authorization")
-	if len(shown) == 1 && conn.Remembers(shown[0], now) {
+	if len(shown) == 1 && conn.Remembers(shown[0], a.Token, now) {
 		return "ok", nil
 	}
 	err = gitalyauth.CheckToken(ctx, a.Token, now)
@@ -88,7 +91,7 @@ func (a Auth) check(ctx context.Context, conn *clientconn.Conn, header metadata.
 	switch status.Code(err) {
 	case codes.OK:
 		if len(shown) == 1 {
-			conn.Remember(shown[0], proofEnds(shown[0], now))
+			conn.Remember(shown[0], a.Token, proofEnds(shown[0], now))
 		}
 		return "ok", nil
 	case codes.Unauthenticated:

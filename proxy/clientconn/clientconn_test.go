@@ -186,16 +186,19 @@ func TestSet_dropsTheOldestUnproved(t *testing.T) {
 func TestConn_rememberedProof(t *testing.T) {
 	_, c := accept(t, NewSet(Config{}))
 	now := time.Now()
-	if c.Remembers("", now) || c.Remembers("proof", now) {
+	if c.Remembers("", "", now) || c.Remembers("proof", "secret", now) {
 		t.Error("remembers what was never shown")
 	}
-	c.Remember("proof", now.Add(time.Second))
+	c.Remember("proof", "secret", now.Add(time.Second))
+	if c.Remembers("proof", "another", now) {
+		t.Error("a proof outlives its secret")
+	}
 	for _, tc := range []struct {
 		shown string
 		after time.Duration
 		want  bool
 	}{{"proof", 0, true}, {"proof", time.Second, false}, {"other", 0, false}, {"proo", 0, false}, {"", 0, false}} {
-		if got := c.Remembers(tc.shown, now.Add(tc.after)); got != tc.want {
+		if got := c.Remembers(tc.shown, "secret", now.Add(tc.after)); got != tc.want {
 			t.Errorf("%q after %v: got %t", tc.shown, tc.after, got)
 		}
 	}

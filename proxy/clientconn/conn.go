@@ -49,6 +49,7 @@ type Conn struct {
 	calls    bucket
 	rejected int
 	shown    string    // the proof that was checked last
+	secret   string    // what it proved to know
 	until    time.Time // shown holds until then
 }
 
@@ -177,11 +178,14 @@ func (c *Conn) Prove() {
 }
 
 // Remember keeps a proof that was checked, so that the next call that shows the same one need not be checked again.
-func (c *Conn) Remember(shown string, until time.Time) { c.shown, c.until = shown, until }
+func (c *Conn) Remember(shown, secret string, until time.Time) {
+	c.shown, c.secret, c.until = shown, secret, until
+}
 
-// Remembers tells whether a proof is the one that was checked, and still holds. It takes as long for any other.
-func (c *Conn) Remembers(shown string, now time.Time) bool {
-	return c.shown != "" && now.Before(c.until) && subtle.ConstantTimeCompare([]byte(c.shown), []byte(shown)) == 1
+// Remembers tells whether a proof is the one that was checked, and still holds: the secret may have been replaced. It takes as
+// long for any other proof.
+func (c *Conn) Remembers(shown, secret string, now time.Time) bool {
+	return c.shown != "" && c.secret == secret && now.Before(c.until) && subtle.ConstantTimeCompare([]byte(c.shown), []byte(shown)) == 1
 }
 
 // MayCall tells whether a call may be made now that needs no token.
