@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -51,7 +52,7 @@ func (n *Node) startLibrary() (err error) {
 	defer recoverAs(&err)
 	r, err := raft.NewRaft(n.settings, n.fsm, n.stores.logs, n.stores.stable, n.disk.snapshots, n.network)
 	if err != nil {
-		return err
+		return cmp.Or(n.fsm.Err(), err) // the library does not say what it met in a snapshot
 	}
 	n.library.Store(r)
 	n.guard.armed.Store(true)

@@ -110,6 +110,9 @@ var (
 	ErrRetired = errors.New("the cluster has retired this incarnation")
 	// ErrRemoved ends Run: the instance is no member of the cluster any more.
 	ErrRemoved = errors.New("this instance was removed from the cluster; to join again it needs an empty raft.data_dir")
+	// ErrTooOld ends Run: the cluster uses what this version of the program does not
+	// know. Nothing on disk was changed; a later version goes on where this one stops.
+	ErrTooOld = errors.New("this version of the program is too old for the cluster and stays out of it")
 )
 
 // Run takes part in the cluster until ctx ends, and returns nil once all is
@@ -126,6 +129,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer context.AfterFunc(n.guard.healthy, func() { stop(n.guard.failure()) })()
 
 	var tasks sync.WaitGroup
+	tasks.Go(func() { n.watchLevel(working, stop) })
 	n.serve(working, &tasks)
 	err := n.takePart(working, stop, &tasks)
 	if ctx.Err() != nil && n.guard.failure() == nil {
@@ -164,6 +168,15 @@ func (n *Node) takePart(ctx context.Context, stop context.CancelCauseFunc, tasks
 	close(n.ready)
 	n.proposer.run(ctx)
 	return context.Cause(ctx)
+}
+
+// watchLevel ends Run when this program turned out to be too old for the cluster.
+func (n *Node) watchLevel(ctx context.Context, stop context.CancelCauseFunc) {
+	select {
+	case <-n.fsm.TooOld():
+		stop(fmt.Errorf("%w: %w", ErrTooOld, n.fsm.Err()))
+	case <-ctx.Done():
+	}
 }
 
 // watchRetirement ends Run when the cluster has retired this incarnation.

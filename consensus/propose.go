@@ -59,6 +59,8 @@ type proposer struct {
 	queue   *queue
 	limit   int // commands of a batch
 	metrics *metrics
+	// allows tells whether every member of the cluster knows the commands.
+	allows func([]state.Command) error
 	// attempts counts the goroutines that wait for the library.
 	attempts sync.WaitGroup
 
@@ -70,6 +72,7 @@ type proposer struct {
 func newProposer(n *Node) *proposer {
 	return &proposer{
 		way: n, guard: n.guard, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: n.metrics,
+		allows: func(c []state.Command) error { return n.View().Allows(state.Needs(c)) },
 	}
 }
 
@@ -107,6 +110,9 @@ func (p *proposer) check(commands []state.Command) error {
 		if err := c.Validate(); err != nil {
 			return fmt.Errorf("%w: %w", ErrNotProposed, err)
 		}
+	}
+	if err := p.allows(commands); err != nil { // ▲
+		return fmt.Errorf("%w: %w", ErrNotProposed, err)
 	}
 	return nil
 }
@@ -238,6 +244,9 @@ func (p *proposer) apply(ctx context.Context, here applier, data []byte) ([]stat
 	f, err := await(ctx, p, func() raft.ApplyFuture { return here.Apply(data, enqueueTimeout) })
 	if err != nil {
 		return nil, err
+	}
+	if err, ok := f.Response().(error); ok {
+		return nil, err // this program is too old to apply it; the others have
 	}
 	return f.Response().([]state.Result), nil
 }

@@ -57,6 +57,9 @@ func (n *Node) announce(ctx context.Context) (state.Result, error) {
 		if refusal == nil {
 			return results[0], nil
 		}
+		if refusal.Reason == state.RefusedLevel {
+			return state.Result{}, fmt.Errorf("%w: %w", ErrTooOld, refusal)
+		}
 		next := cmp.Or(n.View().ClusterID, rand.Text())
 		if refusal.Reason != state.RefusedCluster || cluster == n.View().ClusterID && cluster != "" {
 			return state.Result{}, refusal
@@ -83,6 +86,7 @@ func (n *Node) awaitLeading(ctx context.Context) error {
 func (n *Node) registration(cluster string) *state.Register {
 	r := &state.Register{
 		ID: n.ID(), Name: n.config.Name, Address: n.config.Address, Version: n.config.Version, ClusterID: cluster,
+		Level: state.Level,
 	}
 	if n.transport != nil {
 		r.RaftAddress = n.transport.AdvertiseAddr()

@@ -3,7 +3,9 @@
 //
 // It promises that a reader sees only whole states, each later than the one
 // before, without a lock; that an entry which cannot be decoded stops the
-// process; and that no change of the state is missed by who waits for it.
+// process; and that no change of the state is missed by who waits for it. A program
+// that is too old for an entry or a snapshot stops applying instead (TooOld): the
+// state then stays where it was.
 //
 // Package consensus hands an FSM to the library, which alone calls the methods
 // of raft.BatchingFSM; anybody may call the others.
@@ -11,8 +13,10 @@ package fsm
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
@@ -23,6 +27,10 @@ import (
 // FSM is the replicated state of one instance. It implements raft.BatchingFSM.
 type FSM struct {
 	current atomic.Pointer[view]
+
+	failed sync.Once
+	tooOld chan struct{} // closed once err is set
+	err    error
 }
 
 // view is a state together with the channel that is closed when a later one
@@ -34,7 +42,7 @@ type view struct {
 
 // New returns an FSM before the first entry of the log.
 func New() *FSM {
-	f := &FSM{}
+	f := &FSM{tooOld: make(chan struct{})}
 	f.current.Store(&view{state: &state.State{}, replaced: make(chan struct{})})
 	return f
 }
@@ -63,6 +71,28 @@ func (f *FSM) Wait(ctx context.Context, index state.Index) error {
 	}
 }
 
+// TooOld returns a channel that is closed when this program turned out to be too old
+// for the log or a snapshot. Nothing is applied any more, and the instance has to
+// leave the cluster. Err says what was met.
+func (f *FSM) TooOld() <-chan struct{} { return f.tooOld }
+
+// Err returns why TooOld is closed, nil while it is not.
+func (f *FSM) Err() error {
+	select {
+	case <-f.tooOld:
+		return f.err
+	default:
+		return nil
+	}
+}
+
+func (f *FSM) fail(err error) {
+	f.failed.Do(func() {
+		f.err = err
+		close(f.tooOld)
+	})
+}
+
 func (f *FSM) publish(s *state.State) {
 	old := f.current.Swap(&view{state: s, replaced: make(chan struct{})})
 	close(old.replaced)
@@ -74,7 +104,8 @@ func (f *FSM) Apply(entry *raft.Log) any {
 }
 
 // ApplyBatch implements raft.BatchingFSM: it answers each command with its
-// []state.Result, and publishes once, before it returns.
+// []state.Result, and publishes once, before it returns. After TooOld it answers
+// each with Err.
 func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 	before := f.View()
 	s, answers := before, make([]any, len(entries))
@@ -82,7 +113,17 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 		if entry.Type != raft.LogCommand {
 			continue // a change of the cluster's members is the library's own
 		}
+		if err := f.Err(); err != nil {
+			answers[i] = err
+			continue
+		}
 		b, err := state.DecodeBatch(entry.Data)
+		var level *state.LevelError
+		if errors.As(err, &level) {
+			f.fail(fmt.Errorf("entry %d of the Raft log: %w", entry.Index, err))
+			answers[i] = f.err
+			continue
+		}
 		if err != nil {
 			panic(fmt.Sprintf("fsm: entry %d of term %d of the Raft log cannot be applied, and skipping it would let "+
 				"instances differ; it needs another version of this program: %v", entry.Index, entry.Term, err))
@@ -90,6 +131,9 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 		b.EntryTerm = entry.Term
 		next, results := s.Apply(state.Index(entry.Index), b)
 		s, answers[i] = next, results
+		if err := s.Known(); err != nil { // from the next entry on anything may come
+			f.fail(fmt.Errorf("entry %d of the Raft log: %w", entry.Index, err))
+		}
 	}
 	if s != before {
 		f.publish(s)
@@ -100,12 +144,18 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 // Snapshot implements raft.FSM. The state is immutable, so that taking one
 // costs nothing; writing it does not hold up Apply.
 func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
+	if err := f.Err(); err != nil {
+		return nil, err // it would claim an index that was not applied
+	}
 	return snapshot{f.View()}, nil
 }
 
 // Restore implements raft.FSM. On an error the view stays as it was.
 func (f *FSM) Restore(r io.ReadCloser) error {
 	s, err := state.ReadSnapshot(r)
+	if level := (*state.LevelError)(nil); errors.As(err, &level) {
+		f.fail(err)
+	}
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func TestFSM_ApplyBatch_tellsTheTerm(t *testing.T) {
 func TestFSM_Apply_undecodableStopsTheProcess(t *testing.T) {
 	for name, data := range map[string]string{
 		"nothing":            "",
-		"a later version":    "\x02{}",
+		"no version":         "\x00{}",
 		"an unknown command": "\x01" + `{"id":"r","c":[{"explode":{}}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -85,11 +85,19 @@ func (m membership) ownView(ctx context.Context) admin.RaftView {
 	self := m.node.Status()
 	_, leads := m.node.Leading()
 	view := admin.RaftView{ClusterID: self.ClusterID, Term: self.Term, CommitIndex: self.CommitIndex, OwnView: !leads}
+	state := m.node.View()
+	view.FeatureLevel = state.FeatureLevel()
 	for _, s := range m.node.PeersStatus(ctx) {
 		if s.ID == self.Leader {
 			view.Leader = s.Name
 		}
-		view.Instances = append(view.Instances, describeInstance(s, self.CommitIndex))
+		i := describeInstance(s, self.CommitIndex)
+		for _, in := range state.Instances { // the latest life is the last
+			if in.ID == s.ID {
+				i.FeatureLevel = in.FeatureLevel()
+			}
+		}
+		view.Instances = append(view.Instances, i)
 	}
 	return view
 }

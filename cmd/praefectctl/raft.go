@@ -65,7 +65,8 @@ func healthError(h condition.Health) error {
 }
 
 func showRaft(out *output, answer admin.RaftStatusResponse) {
-	out.printf("cluster %s  term %d  commit %d  leader %s\n", cmp.Or(answer.ClusterID, "?"), answer.Term, answer.CommitIndex, cmp.Or(answer.Leader, "none"))
+	out.printf("cluster %s  term %d  commit %d  leader %s  feature level %d\n", cmp.Or(answer.ClusterID, "?"), answer.Term, answer.CommitIndex,
+		cmp.Or(answer.Leader, "none"), answer.FeatureLevel)
 	rows := make([][]string, 0, len(answer.Instances))
 	voters, alive := 0, 0
 	for _, i := range answer.Instances {

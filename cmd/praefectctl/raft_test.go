@@ -36,7 +36,7 @@ func TestRaftStatus_table(t *testing.T) {
 		want     string
 	}{
 		{"the leader is not reached", unreached, 4, `
-cluster cluster  term 7  commit 18442  leader praefect-2
+cluster cluster  term 7  commit 18442  leader praefect-2  feature level 1
    INSTANCE    STATE     VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
 *  praefect-1  follower  yes    1.2.3    0s            18442    0       800ms  10.0.0.1:2307
 x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
@@ -44,7 +44,7 @@ x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes st
 1/1 voters, no quorum known, can lose 0; answered by praefect-1
 `},
 		{"healthy", healthy, 0, `
-cluster cluster  term 7  commit 18442  leader praefect-1
+cluster cluster  term 7  commit 18442  leader praefect-1  feature level 1
    INSTANCE    STATE     VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
 *  praefect-1  leader    yes    1.2.3    -             18442    0       800ms  10.0.0.1:2307
 *  praefect-2  follower  yes    1.2.3    12ms          18442    0       800ms  10.0.0.2:2307
@@ -53,7 +53,7 @@ cluster cluster  term 7  commit 18442  leader praefect-1
 3/3 voters, quorum ok, can lose 1; answered by praefect-1
 `},
 		{"degraded", degraded, 3, `
-cluster cluster  term 7  commit 18442  leader praefect-1
+cluster cluster  term 7  commit 18442  leader praefect-1  feature level 1
    INSTANCE    STATE        VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS        PROBLEM
 *  praefect-1  leader       yes    1.2.3    -             18442    0       800ms  10.0.0.1:2307
 *  praefect-2  follower     yes    1.2.3    12ms          18442    0       800ms  10.0.0.2:2307
@@ -66,7 +66,7 @@ x  praefect-3  unreachable  yes    1.2.2    4m12s         17903    539     none 
 2/3 voters, quorum ok, can lose 0; answered by praefect-1
 `},
 		{"nobody leads", alone, 4, `
-cluster cluster  term 7  commit 18442  leader none
+cluster cluster  term 7  commit 18442  leader none  feature level 1
    INSTANCE    STATE      VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
 !  praefect-1  candidate  yes    1.2.3    ?             18442    0       none   10.0.0.1:2307
 x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
@@ -94,6 +94,7 @@ func TestRaftStatus_json(t *testing.T) {
   "term": 7,
   "commit_index": 18442,
   "leader": "praefect-1",
+  "feature_level": 1,
   "instances": [
     {
       "name": "praefect-1",
@@ -103,6 +104,7 @@ func TestRaftStatus_json(t *testing.T) {
       "state": "leader",
       "voter": true,
       "version": "1.2.3",
+      "feature_level": 1,
       "last_contact_ms": 0,
       "applied_index": 18442,
       "behind": 0,
@@ -116,6 +118,7 @@ func TestRaftStatus_json(t *testing.T) {
       "state": "follower",
       "voter": true,
       "version": "1.2.3",
+      "feature_level": 1,
       "last_contact_ms": null,
       "applied_index": 18442,
       "behind": 0,

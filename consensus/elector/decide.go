@@ -31,6 +31,7 @@ func Decide(in Input, memory Memory) Decision {
 		d.rejoin(vs)
 	}
 	d.retire()
+	d.raise()
 	return d.out
 }
 

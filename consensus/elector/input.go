@@ -92,6 +92,8 @@ type Input struct {
 	// Refusals counts the instances that lately found the Raft port of an
 	// incarnation refusing connections.
 	Refusals map[state.Incarnation]int
+	// Members are the ids of all members of the cluster, those that do not vote too.
+	Members []string
 	// Differing are the names of instances whose settings list other storages
 	// than the leader's.
 	Differing []string

@@ -156,6 +156,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 		d := elector.Decide(elector.Input{
 			Settings: t.s.cfg.Failover, Configured: t.s.cfg.Configured, Now: now, Wall: time.Now(), Started: started,
 			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now), Differing: differing,
+			Members: t.s.members(),
 		}, t.memory)
 		t.memory = d.Memory
 		commands, refused := t.allowed(now, d.Commands)
@@ -177,6 +178,15 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 
 // lately is for how long counts what an instance said of itself and of others.
 const lately = time.Second
+
+// members are the ids of all members of the cluster.
+func (s *Session) members() []string {
+	var ids []string
+	for _, m := range s.node.Members() {
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
 
 // voters are the ids of the instances that vote.
 func (s *Session) voters() []string {

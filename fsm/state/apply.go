@@ -16,6 +16,8 @@ import (
 //     changes nothing but Index.
 //   - A batch of an incarnation that is not live is refused as a whole, except
 //     for a Register.
+//   - A batch that needs a higher feature level than that of the state is refused
+//     as a whole.
 //   - A batch that names another term than that of its entry is refused as a whole.
 //   - The ledger commands of a batch whose number does not rise within its
 //     incarnation are refused.
@@ -30,6 +32,10 @@ func (s *State) Apply(index Index, b Batch) (*State, []Result) {
 	stale := t.claimNumber(b)
 	results := make([]Result, len(b.Commands))
 	for i := range b.Commands {
+		if level := s.FeatureLevel(); b.Version > level { // ▲ a member may not know it
+			results[i] = Result{Index: index, Refusal: refuse(RefusedLevel, "the batch needs feature level %d, the cluster is at %d", b.Version, level)}
+			continue
+		}
 		if b.Term != 0 && b.Term != b.EntryTerm {
 			results[i] = Result{Index: index, Refusal: refuse(RefusedTerm, "decided in term %d, proposed in term %d", b.Term, b.EntryTerm)}
 			continue

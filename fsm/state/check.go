@@ -46,7 +46,13 @@ func (s *State) checkInstances() error {
 	if len(s.InstanceHistory) > HistoryLength || !slices.IsSortedFunc(s.InstanceHistory, func(a, b Change) int { return cmp.Compare(a.Index, b.Index) }) {
 		return errors.New("the history of the instances goes back or has no end")
 	}
+	if s.Level < 0 {
+		return fmt.Errorf("feature level %d", s.Level)
+	}
 	for _, in := range s.Instances {
+		if in.FeatureLevel() < s.FeatureLevel() {
+			return fmt.Errorf("incarnation %d knows feature level %d, the state is at %d", in.Incarnation, in.FeatureLevel(), s.FeatureLevel())
+		}
 		if in.Incarnation == 0 || Index(in.Incarnation) > s.Index || in.ID == "" {
 			return fmt.Errorf("instance %q of incarnation %d at index %d", in.ID, in.Incarnation, s.Index)
 		}

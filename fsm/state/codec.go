@@ -40,8 +40,10 @@ func (c Command) Validate() error {
 // become stricter: what was once committed is decoded for ever.
 func (b Batch) wellFormed() error {
 	switch {
-	case b.Version != CommandVersion:
-		return fmt.Errorf("batch of version %d, this program knows version %d", b.Version, CommandVersion)
+	case b.Version < CommandVersion:
+		return fmt.Errorf("batch of version %d, the first is %d", b.Version, CommandVersion)
+	case b.Version > Level:
+		return tooOldFor("an entry of the log", b.Version)
 	case b.RequestID == "":
 		return errors.New("batch without a request id")
 	case len(b.Commands) == 0:
@@ -56,8 +58,10 @@ func (b Batch) wellFormed() error {
 }
 
 // EncodeBatch returns the batch as an entry of the log: one byte for the
-// version, then JSON. It refuses what Validate refuses.
+// version, then JSON. The version is at least what the commands need. It refuses
+// what Validate refuses.
 func EncodeBatch(b Batch) ([]byte, error) {
+	b.Version = max(b.Version, Needs(b.Commands))
 	if err := b.Validate(); err != nil {
 		return nil, fmt.Errorf("encode batch %q: %w", b.RequestID, err)
 	}
@@ -73,13 +77,14 @@ func (b Batch) encode() ([]byte, error) {
 }
 
 // DecodeBatch is the inverse of EncodeBatch. An error means that this program
-// cannot apply the entry, and must not skip it either.
+// cannot apply the entry, and must not skip it either; a *LevelError, that a later
+// program can.
 func DecodeBatch(data []byte) (Batch, error) {
 	if len(data) == 0 {
 		return Batch{}, errors.New("decode batch: empty")
 	}
 	b := Batch{Version: int(data[0])}
-	if b.Version != CommandVersion { // the rest may be in any form
+	if b.Version < CommandVersion || b.Version > Level { // the rest may be in any form
 		return Batch{}, fmt.Errorf("decode batch: %w", b.wellFormed())
 	}
 	if err := strictJSON(data[1:], &b); err != nil {

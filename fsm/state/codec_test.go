@@ -11,7 +11,7 @@ import (
 func everyCommand() []Command {
 	return []Command{
 		{Register: &Register{ID: "a", Name: "one", Address: "h:1", RaftAddress: "h:2", Version: "v1", ClusterID: "c",
-			LeaseMillis: 2000}},
+			LeaseMillis: 2000, Level: 1}},
 		{Retire: &Retire{Incarnation: 1, Proof: ProofRefused}},
 		define("p", "q"),
 		{Rejoin: &Rejoin{VirtualStorage: vs, Storage: "p", FilesystemID: "disk", Backfilled: 3}},
@@ -31,6 +31,7 @@ func everyCommand() []Command {
 			Equal: []string{"q"}, AsOf: 3}},
 		{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q", By: "operator"}},
 		{Record: &Record{What: ChangeAdded, Instance: "two", By: "operator"}},
+		{Raise: &Raise{Level: 2}},
 	}
 }
 
@@ -91,7 +92,6 @@ func TestEncodeBatch_refusesWhatApplyWould(t *testing.T) {
 	for name, b := range map[string]Batch{
 		"no request id": {Version: CommandVersion, Commands: []Command{closing(false)}},
 		"no command":    {Version: CommandVersion, RequestID: "r"},
-		"no version":    {RequestID: "r", Commands: []Command{closing(false)}},
 		"a wrong one":   {Version: CommandVersion + 1, RequestID: "r", Commands: []Command{closing(false)}},
 		"past one byte": {Version: CommandVersion + 256, RequestID: "r", Commands: []Command{closing(false)}},
 	} {
@@ -142,7 +142,7 @@ func FuzzDecodeBatch(f *testing.F) {
 			if err := next.Check(); err != nil {
 				t.Fatalf("%v after %q", err, data)
 			}
-			if _, err := ReadSnapshot(strings.NewReader(snapshotOf(t, next))); err != nil {
+			if _, err := readSnapshot(strings.NewReader(snapshotOf(t, next)), next.FeatureLevel()); err != nil {
 				t.Fatalf("%v after %q", err, data)
 			}
 		}

@@ -1,13 +1,14 @@
 package state
 
-// CommandVersion is the version of the command encoding that this program
-// writes. A batch with another one stops the process that should apply it.
+// CommandVersion is the version of a batch that every program knows.
 const CommandVersion = 1
 
 // Batch is one entry of the log: commands of one proposer, applied in order,
 // each of which ends as applied or refused on its own.
 type Batch struct {
-	// Version is the first byte of the encoding.
+	// Version is the first byte of the encoding: the feature level that the batch
+	// needs (Needs). A program that does not know it cannot apply the batch, and
+	// must not skip it.
 	Version int `json:"-"`
 	// RequestID is random; repeating it repeats the answers.
 	RequestID string `json:"id"`
@@ -48,6 +49,7 @@ type Command struct {
 	ResolveDoubt *ResolveDoubt `json:"resolve_doubt,omitempty"`
 	AcceptLoss   *AcceptLoss   `json:"accept_loss,omitempty"`
 	Record       *Record       `json:"record,omitempty"`
+	Raise        *Raise        `json:"raise,omitempty"`
 }
 
 // one returns the command that is set, nil unless exactly one is.
@@ -75,6 +77,7 @@ func (c *Command) one() command {
 		{c.ResolveDoubt != nil, c.ResolveDoubt},
 		{c.AcceptLoss != nil, c.AcceptLoss},
 		{c.Record != nil, c.Record},
+		{c.Raise != nil, c.Raise},
 	} {
 		if f.set {
 			set, n = f.cmd, n+1
@@ -97,7 +100,9 @@ type Register struct {
 	Address     string `json:"address,omitempty"`
 	RaftAddress string `json:"raft_address,omitempty"`
 	Version     string `json:"version,omitempty"`
-	ClusterID   string `json:"cluster_id,omitempty"`
+	// Level is the feature level of the program, 0 for 1.
+	Level     int    `json:"level,omitempty"`
+	ClusterID string `json:"cluster_id,omitempty"`
 	// LeaseMillis is the length of a lease: the first registration fixes it for
 	// ever (0: DefaultLease), that of a later one is ignored.
 	LeaseMillis int64 `json:"lease_ms,omitempty"`

@@ -82,6 +82,8 @@
 //	    in doubt, and no command of it is applied afterwards.
 //	I8  An in-doubt intent is named by an index not later than the last change.
 //
+//	I14 Every live incarnation knows the feature level of the state (level.go).
+//
 // Of each change, as the property tests find them:
 //
 //	I9   Epochs, indices and incarnations only rise. The epoch rises with each role
@@ -108,6 +110,7 @@
 //   - A command that may not be applied is refused, as a value; the others of
 //     its batch are applied. A refused command has changed nothing.
 //   - A log entry that cannot be decoded stops the process (package fsm):
-//     skipping it would let the instances differ.
+//     skipping it would let the instances differ. One of a higher feature level
+//     takes the instance out of the cluster, with an error that says so.
 //   - A broken log, whose indices do not rise, panics.
 package state

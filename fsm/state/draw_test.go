@@ -48,11 +48,17 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		{2, h.drawAcceptLoss},
 		{1, func(t *rapid.T, _ Incarnation) Command { return define(drawStorages(t)...) }},
 		{1, func(t *rapid.T, _ Incarnation) Command {
-			return Command{Register: &Register{ID: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "id")}}
+			id, level := rapid.SampledFrom([]string{"1", "2"}).Draw(t, "id"), rapid.SampledFrom([]int{1, 2, 2, 3}).Draw(t, "level")
+			return Command{Register: &Register{ID: id, Level: level}}
 		}},
 		{2, h.drawRetire},
 		{2, h.drawDrain},
-		{1, h.drawPause},
+		{1, func(t *rapid.T, by Incarnation) Command {
+			if rapid.Bool().Draw(t, "raise") {
+				return Command{Raise: &Raise{Level: rapid.IntRange(2, 3).Draw(t, "level")}}
+			}
+			return h.drawPause(t, by)
+		}},
 	}
 	n := die(t, 6, "command")
 	for _, c := range all {

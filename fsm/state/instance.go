@@ -12,12 +12,18 @@ func (c *Register) invalid() string {
 	if why := badLease(c.LeaseMillis); why != "" {
 		return why
 	}
+	if c.Level < 0 {
+		return "the feature level is negative"
+	}
 	return badName("instance id", c.ID)
 }
 
 func (c *Register) apply(t *transition) *Refusal {
 	inc := Incarnation(t.index)
 	switch {
+	case max(1, c.Level) < t.next.FeatureLevel(): // ▲ it could not apply what is proposed from now on
+		return refuse(RefusedLevel, "the cluster is at feature level %d, and this version of the program knows %d: "+
+			"install the version that the other instances run", t.next.FeatureLevel(), max(1, c.Level))
 	case t.next.Instance(inc) != nil:
 		return refuse(RefusedInvalid, "a batch registers one instance")
 	case t.next.ClusterID == "" && c.ClusterID == "":
@@ -35,6 +41,7 @@ func (c *Register) apply(t *transition) *Refusal {
 		Address:     c.Address,
 		RaftAddress: c.RaftAddress,
 		Version:     c.Version,
+		Level:       c.Level,
 	})
 	return nil
 }

@@ -36,7 +36,7 @@ func TestState_properties(t *testing.T) {
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		h := &history{t: t, state: &State{}, twin: &State{}, truth: newTruth(), laws: newLaws(), seen: seen}
-		h.send(Batch{Commands: []Command{{Register: &Register{ID: "1", ClusterID: "cluster"}}}})
+		h.send(Batch{Commands: []Command{{Register: &Register{ID: "1", ClusterID: "cluster", Level: 2}}}})
 		h.send(Batch{Incarnation: h.lives[0], Commands: []Command{
 			define("p", "q", "r"), reach("p", "1"), reach("q", "1"), reach("r", "1"),
 		}})
@@ -156,7 +156,7 @@ func (h *history) compare() {
 }
 
 func (h *history) restoreTwin() {
-	twin, err := ReadSnapshot(strings.NewReader(printed(h.t, h.twin)))
+	twin, err := readSnapshot(strings.NewReader(printed(h.t, h.twin)), h.twin.FeatureLevel())
 	if err != nil {
 		h.t.Fatal(err)
 	}

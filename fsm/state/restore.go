@@ -14,9 +14,12 @@ import (
 
 // ReadSnapshot is the inverse of WriteSnapshot. It returns an error for a
 // snapshot that is truncated, corrupt, of another version, or of a state that
-// fails Check.
-func ReadSnapshot(r io.Reader) (*State, error) {
-	sr := newSnapshotReader()
+// fails Check; a *LevelError for one that this program is too old for.
+func ReadSnapshot(r io.Reader) (*State, error) { return readSnapshot(r, Level) }
+
+// readSnapshot is ReadSnapshot of a program of the level.
+func readSnapshot(r io.Reader, level int) (*State, error) {
+	sr := newSnapshotReader(level)
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLine)
 	lines.Split(scanWholeLine)
@@ -83,6 +86,7 @@ type snapshotReader struct {
 	state   State
 	ledger  *iradix.Txn[*Entry]
 	lastKey []byte
+	level   int // of the program
 
 	// json decodes what line holds, one line after the other, and has read upTo
 	// bytes once the last one is decoded.
@@ -95,11 +99,11 @@ type snapshotReader struct {
 	sum   hash.Hash32
 }
 
-func newSnapshotReader() *snapshotReader {
+func newSnapshotReader(level int) *snapshotReader {
 	line := bytes.NewReader(nil)
 	d := json.NewDecoder(line)
 	d.DisallowUnknownFields()
-	return &snapshotReader{ledger: iradix.New[*Entry]().Txn(), sum: newSum(), line: line, json: d}
+	return &snapshotReader{level: level, ledger: iradix.New[*Entry]().Txn(), sum: newSum(), line: line, json: d}
 }
 
 // decode is strictJSON for a line. A decoder for all lines makes a restore a good
@@ -118,7 +122,26 @@ func (sr *snapshotReader) decode(data []byte, l *line) error {
 	return nil
 }
 
+// headerLevel returns the feature level that the header of a snapshot names. A
+// later program may have added to the header, so that nothing else is read.
+func headerLevel(data []byte) int {
+	var l struct {
+		Header struct {
+			Level int `json:"level"`
+		} `json:"header"`
+	}
+	if json.Unmarshal(data, &l) != nil {
+		return 1 // decode says what is wrong
+	}
+	return max(1, l.Header.Level)
+}
+
 func (sr *snapshotReader) take(data []byte) error {
+	if sr.rank == rankNone {
+		if needed := headerLevel(data); needed > sr.level {
+			return &LevelError{What: "the snapshot", Needed: needed}
+		}
+	}
 	var l line
 	if err := sr.decode(data, &l); err != nil {
 		return err
@@ -148,6 +171,7 @@ func (sr *snapshotReader) add(l *line) error {
 		}
 		sr.state.Index, sr.state.ClusterID, sr.state.LeaseMillis = l.Header.Index, l.Header.ClusterID, l.Header.LeaseMillis
 		sr.state.InstanceHistory = l.Header.InstanceHistory
+		sr.state.Level = l.Header.Level
 	case l.Instance != nil:
 		sr.state.Instances = append(sr.state.Instances, *l.Instance)
 	case l.VirtualStorage != nil:

@@ -38,6 +38,7 @@ const (
 	RefusedEpoch      Reason = "epoch"        // the virtual storage is at another epoch
 	RefusedState      Reason = "state"        // the storage's state does not allow it
 	RefusedLast       Reason = "last"         // no other storage would serve
+	RefusedLevel      Reason = "level"        // a live instance does not know that much
 )
 
 // Error implements error.

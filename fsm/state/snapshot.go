@@ -35,6 +35,7 @@ type header struct {
 	LeaseMillis int64  `json:"lease_ms,omitempty"`
 	// InstanceHistory has few lines, so that it fits into the header.
 	InstanceHistory []Change `json:"instance_history,omitempty"`
+	Level           int      `json:"level,omitempty"`
 }
 
 type keyedEntry struct {
@@ -52,7 +53,7 @@ type trailer struct {
 // that depends on nothing but the state.
 func (s *State) WriteSnapshot(w io.Writer) error {
 	sw := &snapshotWriter{w: bufio.NewWriter(w), sum: newSum()}
-	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, LeaseMillis: s.LeaseMillis, InstanceHistory: s.InstanceHistory}})
+	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, LeaseMillis: s.LeaseMillis, Level: s.Level, InstanceHistory: s.InstanceHistory}})
 	for i := range s.Instances {
 		sw.put(line{Instance: &s.Instances[i]})
 	}

@@ -29,6 +29,8 @@ type State struct {
 	// InstanceHistory holds the last changes of the instances, oldest first, at most
 	// HistoryLength.
 	InstanceHistory []Change
+	// Level is the feature level of the state, 0 for 1. See FeatureLevel.
+	Level int
 	// Instances are the live incarnations, by rising Incarnation. An
 	// incarnation that is not here is retired, and its commands are refused.
 	Instances []Instance
@@ -56,6 +58,8 @@ type Instance struct {
 	RaftAddress string `json:"raft_address,omitempty"`
 	// Version is the version of the program.
 	Version string `json:"version,omitempty"`
+	// Level is the feature level of the program, 0 for 1. See FeatureLevel.
+	Level int `json:"level,omitempty"`
 	// Number is the number of the last batch with ledger commands applied.
 	Number uint64 `json:"number"`
 }

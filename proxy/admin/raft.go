@@ -33,6 +33,9 @@ type RaftView struct {
 	CommitIndex uint64 `json:"commit_index"`
 	// Leader is the name of the leader, empty if there is none.
 	Leader string `json:"leader"`
+	// FeatureLevel is what every member of the cluster knows. It rises by itself when
+	// all of them run a later version.
+	FeatureLevel int `json:"feature_level"`
 	// OwnView tells that no leader could be asked: this is what the instance
 	// that answered knows by itself.
 	OwnView bool `json:"own_view,omitempty"`
@@ -68,6 +71,8 @@ type Instance struct {
 	State      InstanceState `json:"state"`
 	Voter      bool          `json:"voter"`
 	Version    string        `json:"version"`
+	// FeatureLevel is that of its program, 0 if it is not registered.
+	FeatureLevel int `json:"feature_level"`
 	// LastContactMillis is how long ago it and the leader heard of each other:
 	// 0 for the leader, nil if that is not known.
 	LastContactMillis *int64 `json:"last_contact_ms"`

@@ -62,8 +62,8 @@ func TestRaftStatusResponse_hasTheAgreedNames(t *testing.T) {
 			AppliedIndex: 2, Behind: 1, LeaseMillis: 9,
 		}}},
 	})
-	want := `{"schema":1,"instance":"p","cluster_id":"c","term":2,"commit_index":3,"leader":"l","instances":[{"name":"n","id":"i","addr":"h:1",` +
-		`"state":"follower","voter":true,"version":"v","last_contact_ms":7,"applied_index":2,"behind":1,"lease_ms":9}],"can_lose":1,"health":"healthy","conditions":[]}`
+	want := `{"schema":1,"instance":"p","cluster_id":"c","term":2,"commit_index":3,"leader":"l","feature_level":0,"instances":[{"name":"n","id":"i","addr":"h:1",` +
+		`"state":"follower","voter":true,"version":"v","feature_level":0,"last_contact_ms":7,"applied_index":2,"behind":1,"lease_ms":9}],"can_lose":1,"health":"healthy","conditions":[]}`
 	if err != nil || string(text) != want {
 		t.Errorf("got %s, %v", text, err)
 	}

@@ -67,6 +67,8 @@ type Coverage struct {
 	Promotions     int `json:"promotions"`
 	Drains         int `json:"drains"`
 	Alarms         int `json:"alarms"`
+	Raises         int `json:"raises"`
+	RaisedBatches  int `json:"raised_batches"` // that need the level that was raised
 	Losses         int `json:"accepted_losses"`
 	Mended         int `json:"mended"`
 }
@@ -88,6 +90,8 @@ func (w *world) count(c state.Command) {
 		w.cov.DoubtsResolved++
 	case c.AcceptLoss != nil:
 		w.cov.Losses++
+	case c.Raise != nil:
+		w.cov.Raises++
 	}
 }
 
@@ -97,6 +101,6 @@ var rare = map[string]int{
 	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
 	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "holds": 10,
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
-	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "solo_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
-	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "mended": 1000,
+	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
+	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "mended": 1000,
 }

@@ -66,6 +66,15 @@ func (l *leader) tally() map[verdict.Name]verdict.Count {
 	return verdict.Tally(l.in.now(), reportAge, l.voters(), l.electing.ballots)
 }
 
+// members are the ids of all instances, away or not.
+func (l *leader) members() []string {
+	var ids []string
+	for _, in := range l.in.w.instances {
+		ids = append(ids, in.id)
+	}
+	return ids
+}
+
 func (l *leader) voters() []string {
 	var ids []string
 	for _, in := range l.in.w.instances {
@@ -95,6 +104,7 @@ func (l *leader) elect(t *task) {
 			Settings: electorSettings, Configured: []elector.Configured{configured},
 			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started,
 			Self: in.ledger.inc, View: in.raft.view, Leases: l.grantor, Tally: l.tally(), Refusals: refused,
+			Members: l.members(),
 		}, l.electing.memory)
 		l.electing.memory = d.Memory
 		if !slices.Equal(l.electing.probe, d.Probe) {

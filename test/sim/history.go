@@ -22,6 +22,18 @@ func (h *history) last() *state.State {
 	return h.states[len(h.states)-1]
 }
 
+// known checks that every live instance knows all that the entry says.
+func (h *history) known(s *state.State, at int, b state.Batch) {
+	for i := range s.Instances {
+		if in := &s.Instances[i]; in.FeatureLevel() < b.Version {
+			h.w.failf("entry %d needs feature level %d, and %s knows %d", at, b.Version, in.Name, in.FeatureLevel())
+		}
+	}
+	if b.Version > state.CommandVersion {
+		h.w.cov.RaisedBatches++
+	}
+}
+
 // apply returns the state after the entry at a place of the log, from 1.
 func (h *history) apply(at int, e entry) (*state.State, []state.Result) {
 	if at <= len(h.entries) {
@@ -39,6 +51,7 @@ func (h *history) apply(at int, e entry) (*state.State, []state.Result) {
 	if e.batch != nil {
 		b := *e.batch
 		b.EntryTerm = e.term
+		h.known(before, at, b)
 		after, results = before.Apply(state.Index(at), b)
 	}
 	h.entries, h.states, h.results = append(h.entries, e), append(h.states, after), append(h.results, results)

@@ -16,6 +16,7 @@ type instance struct {
 	disk    *durable
 	lagging time.Duration // until when its view is slow, true time
 	hung    time.Duration // until when it stands still
+	level   int           // the feature level of its program
 
 	// Of this life:
 	raft      *raft
@@ -34,6 +35,7 @@ type instance struct {
 // begin starts a life of the instance.
 func (in *instance) begin() {
 	in.start()
+	in.upgrade()
 	in.w.check.quorum()
 	in.w.tracef("%s starts", in.name)
 	in.started = in.now()
@@ -50,6 +52,16 @@ func (in *instance) begin() {
 	}
 	in.session = newSession(in)
 	in.run(in.register)
+}
+
+// upgrade gives the instance the program of the next release, in a rolling upgrade:
+// some lives later than the others.
+func (in *instance) upgrade() {
+	in.level = max(in.level, state.CommandVersion)
+	if next := state.CommandVersion + 1; in.w.setup.rolling && in.level < next && in.w.chance(0.5) {
+		in.level = next
+		in.w.tracef("%s is upgraded", in.name)
+	}
 }
 
 // crash ends the process.
@@ -81,7 +93,7 @@ func (in *instance) link(name string) *link {
 // takes requests.
 func (in *instance) register(t *task) {
 	results := in.proposer.commit(t, []state.Command{{Register: &state.Register{
-		ID: in.id, Name: in.name, Address: in.name, RaftAddress: in.name, Version: "sim",
+		ID: in.id, Name: in.name, Address: in.name, RaftAddress: in.name, Version: "sim", Level: in.level,
 		ClusterID: "sim", LeaseMillis: in.w.setup.lease.Milliseconds(),
 	}}})
 	if results[0].Refusal != nil {

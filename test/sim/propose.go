@@ -100,6 +100,10 @@ func (p *proposer) commit(t *task, commands []state.Command) []state.Result {
 		Version: state.CommandVersion, RequestID: fmt.Sprint("r", w.requests), Incarnation: p.inc,
 		Number: p.number, Commands: commands,
 	}
+	// What the next release says needs its level, whatever it is.
+	if next := state.CommandVersion + 1; w.setup.rolling && p.in.level == next && w.chance(0.3) && p.in.raft.view.Allows(next) == nil {
+		b.Version = next
+	}
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		if results := p.attempt(t, b); results != nil {
 			return results

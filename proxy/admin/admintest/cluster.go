@@ -269,12 +269,12 @@ func threeInstances() admin.RaftView {
 	instance := func(n int, s admin.InstanceState, ms int64) admin.Instance {
 		return admin.Instance{
 			Name: fmt.Sprintf("praefect-%d", n), ID: fmt.Sprintf("id-%d", n), Addr: fmt.Sprintf("10.0.0.%d:2307", n),
-			ClientAddr: fmt.Sprintf("10.0.0.%d:2305", n), State: s, Voter: true, Version: "1.2.3",
+			ClientAddr: fmt.Sprintf("10.0.0.%d:2305", n), State: s, Voter: true, Version: "1.2.3", FeatureLevel: 1,
 			LastContactMillis: contact(ms), AppliedIndex: 18442, LeaseMillis: 800,
 		}
 	}
 	return admin.RaftView{
-		ClusterID: "cluster", Term: 7, CommitIndex: 18442, Leader: "praefect-1",
+		ClusterID: "cluster", Term: 7, CommitIndex: 18442, Leader: "praefect-1", FeatureLevel: 1,
 		Instances: []admin.Instance{instance(1, admin.Leader, 0), instance(2, admin.Follower, 12), instance(3, admin.Follower, 40)},
 	}
 }
