@@ -148,6 +148,7 @@ func (p *program) root() *cli.Command {
 			p.history(),
 			p.dataloss(), p.acceptDataloss(),
 			group("queue", "the replication queue", p.queueList(), p.queueRetry()),
+			p.tls(),
 		},
 	}
 	onUsageError(root)

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// authorityLife is how long the certificate of an authority is valid. To replace
+// one takes three rounds through all its users.
+const authorityLife = 10 * 365 * 24 * time.Hour
+
+// clockSkew is how far ahead the clock of the machine that signs may be.
+const clockSkew = time.Hour
+
+// authority signs certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// newAuthority makes an authority and writes its files.
+func newAuthority(at pairPath, name string, now time.Time) (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		NotBefore: now.Add(-clockSkew), NotAfter: now.Add(authorityLife),
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("sign %q: %w", name, err)
+	}
+	if err := at.write(der, key); err != nil {
+		return nil, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("read %q again: %w", name, err)
+	}
+	return &authority{certificate, key}, nil
+}
+
+// readAuthority reads the files of one that exists.
+func readAuthority(at pairPath) (*authority, error) {
+	certificate, err := readCertificate(at.certificate())
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(at.key())
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%q holds no key", at.key())
+	}
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read the key in %q: %w", at.key(), err)
+	}
+	key, ok := parsed.(*ecdsa.PrivateKey)
+	if !ok || !key.PublicKey.Equal(certificate.PublicKey) {
+		return nil, fmt.Errorf("%q is not the key of %q", at.key(), at.certificate())
+	}
+	return &authority{certificate, key}, nil
+}
+
+// issue makes a certificate for the names, which may be addresses, with a new key, and writes both. It shows its owner to
+// either side: instances are each other's clients.
+func (a *authority) issue(at pairPath, names []string, life time.Duration, now time.Time) (*x509.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	end := now.Add(life)
+	if end.After(a.certificate.NotAfter) {
+		end = a.certificate.NotAfter // what outlives its authority is of no use
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: names[0]},
+		NotBefore: now.Add(-clockSkew), NotAfter: end,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		BasicConstraintsValid: true,
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign a certificate for %q: %w", names, err)
+	}
+	if err := at.write(der, key); err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+func newSerial() (*big.Int, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("draw a serial number: %w", err)
+	}
+	return serial, nil
+}
+
+// pairPath is the path of a certificate and its key, without their endings.
+type pairPath string
+
+func (p pairPath) certificate() string { return string(p) + ".crt" }
+func (p pairPath) key() string         { return string(p) + ".key" }
+
+// exists tells whether either file is there.
+func (p pairPath) exists() (bool, error) {
+	for _, path := range []string{p.certificate(), p.key()} {
+		_, err := os.Lstat(path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// write writes both files, each in the place of the one before at once: who reads them at the wrong moment may get a pair
+// that does not match, and never half a file.
+func (p pairPath) write(certificate []byte, key *ecdsa.PrivateKey) error {
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode a key: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(string(p)), 0o755); err != nil {
+		return err
+	}
+	if err := replaceFile(p.key(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600); err != nil {
+		return err
+	}
+	return replaceFile(p.certificate(), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}), 0o644)
+}
+
+func replaceFile(path string, content []byte, mode fs.FileMode) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(file.Name()))
+		}
+	}()
+	_, err = file.Write(content)
+	if err := errors.Join(err, file.Chmod(mode), file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("write %q: %w", path, err)
+	}
+	return os.Rename(file.Name(), path)
+}
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, fmt.Errorf("%q holds no certificate", path)
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", path, err)
+	}
+	return certificate, nil
+}
