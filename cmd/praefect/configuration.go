@@ -22,7 +22,7 @@ func (p *program) configuration() *cli.Command {
 				"standard error and leave the exit code as it is.\n" +
 				"Exit code: 0 valid, 2 not valid or no TOML, 1 another error.",
 			Action: p.validate,
-		}},
+		}, p.configurationInit()},
 	}
 }
 
