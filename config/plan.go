@@ -55,7 +55,7 @@ const (
 // of the plan.
 func (p Plan) File(instance string) (string, error) {
 	e := &editor{lines: strings.Split(Example, "\n")}
-	e.intro("# Settings of the instance "+instance+", made by `praefect configuration init`.")
+	e.intro("# Settings of the instance " + instance + ", made by `praefect configuration init`.")
 	e.set("", "drain_wait", `"1s"`) // there is a balancer in front of several instances
 	e.unset("auth", "token")
 	e.set("auth", "token_file", p.path(PlanClientToken))

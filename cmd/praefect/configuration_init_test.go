@@ -64,7 +64,8 @@ func TestConfigurationInit_startsACluster(t *testing.T) {
 			t.Fatalf("validate: got %+v", got)
 		}
 		state := filepath.Join(t.TempDir(), "state")
-		running = append(running, serveWith(t, path, 2, func(key string) string { return map[string]string{"STATE_DIRECTORY": state}[key] }))
+		running = append(running, serveWith(t, path, 1, func(key string) string { return map[string]string{"STATE_DIRECTORY": state}[key] }))
+		running[n].grpc = fmt.Sprintf("tcp://%s%d:2305", net, n+1) // where it listens as soon as the others are there
 	}
 	token, err := os.ReadFile(filepath.Join(dir, "praefect-2", "secrets", "client-token"))
 	if err != nil {
