@@ -15,7 +15,7 @@ import (
 const logEvery = 10 * time.Second
 
 // Watched is credentials for a listener whose failed handshakes are counted and
-// logged. gRPC tells of them only on a log of its own, that nobody reads.
+// logged. gRPC names them only in its own log, which is off by default.
 func Watched(c credentials.TransportCredentials, log *slog.Logger, refused func()) credentials.TransportCredentials {
 	return &watched{c, &refusals{log: log, count: refused}}
 }
