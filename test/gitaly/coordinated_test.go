@@ -61,7 +61,7 @@ func newTrio(t *testing.T) *trio {
 func (trio *trio) each(ctx context.Context, path string, call func(ctx context.Context, f *fixture, repo *gitalypb.Repository) error) error {
 	config := transaction.Config{
 		Keys: []state.Key{{VirtualStorage: "default", RelativePath: path}}, Copies: 2,
-		Account: func(agreeing []string) error {
+		Account: func(agreeing []string, _ bool) error {
 			trio.mu.Lock()
 			defer trio.mu.Unlock()
 			for i := range trio.nodes {
