@@ -160,6 +160,9 @@ func TestObjectPool_lifeOfOne(t *testing.T) {
 	if _, err := pools.CreateObjectPool(ctx, &gitalypb.CreateObjectPoolRequest{ObjectPool: pool(path), Origin: repository("a.git")}); err != nil {
 		t.Fatal(err)
 	}
+	if e := w.entry(); e != nil { // the origin was only read
+		t.Errorf("entry of the origin: %+v", e)
+	}
 	if answer, err := pools.GetObjectPool(ctx, &gitalypb.GetObjectPoolRequest{Repository: repository("a.git")}); err != nil || answer.GetObjectPool() != nil {
 		t.Errorf("before it is linked: got %v, %v", answer, err)
 	}

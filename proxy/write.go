@@ -30,7 +30,7 @@ func (s *Server) write(r *request) error {
 	defer func() { this.cancel(nil) }()
 
 	w, err := s.ledger.Begin(ctx, ledger.Request{
-		Keys: r.keys, Scope: r.scope(ctx), Votes: r.method.VotesOn(r.first.Data()) && !s.cfg.Eventual, Deletes: r.method.Change == method.ChangeDelete,
+		Keys: r.keys[:1], Reads: r.keys[1:], Scope: r.scope(ctx), Votes: r.method.VotesOn(r.first.Data()) && !s.cfg.Eventual, Deletes: r.method.Change == method.ChangeDelete,
 		Bytes: r.first.Data().Len(), Doom: tries.doom, Drop: tries.drop,
 	})
 	for err == nil {

@@ -12,6 +12,8 @@ import (
 type Request struct {
 	// Keys are its repositories, one or two of one virtual storage.
 	Keys []state.Key
+	// Reads are repositories that it only reads, of the same virtual storage.
+	Reads []state.Key
 	// Scope bounds what it can do; the ledger adds the targets.
 	Scope state.Scope
 	// Votes is set for a write that can vote: nothing of it happens at a storage
@@ -80,7 +82,7 @@ func (l *Ledger) Begin(ctx context.Context, r Request) (*Write, error) {
 	l.lastID++
 	w.id = l.lastID
 	l.writes[w.id] = w
-	l.step(machine.Begin{Write: w.id, Keys: r.Keys, Scope: r.Scope, Votes: r.Votes, Deletes: r.Deletes, Bytes: r.Bytes})
+	l.step(machine.Begin{Write: w.id, Keys: r.Keys, Reads: r.Reads, Scope: r.Scope, Votes: r.Votes, Deletes: r.Deletes, Bytes: r.Bytes})
 	if err := w.await(ctx); err != nil {
 		return nil, err
 	}

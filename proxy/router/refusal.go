@@ -11,6 +11,8 @@ const (
 	UnknownVirtualStorage Kind = iota
 	// NoPrimary: no in-sync storage may take writes of the repository now.
 	NoPrimary
+	// TwoPrimaries: the repositories of the request have different primaries.
+	TwoPrimaries
 	// PrimaryFenced: the primary was taken its role, and its successor is not
 	// admitted yet.
 	PrimaryFenced
@@ -28,6 +30,8 @@ type Refusal struct {
 	VirtualStorage string
 	// Storage is the primary, where one is known.
 	Storage string
+	// Other is the primary of the other repository, of TwoPrimaries.
+	Other string
 	// Why is the state of the connection that stood in the way, if one did.
 	Why error
 }
@@ -39,6 +43,9 @@ func (r *Refusal) Error() string {
 		return "storage name not found"
 	case NoPrimary:
 		return "repository has no primary that takes writes; see `praefectctl dataloss`"
+	case TwoPrimaries:
+		return fmt.Sprintf("the two repositories have different primaries, %q and %q, because one of them misses writes there; try again once it is repaired, "+
+			"see `praefectctl dataloss`", r.Other, r.Storage)
 	case PrimaryFenced:
 		return fmt.Sprintf("primary %q is fenced, and has no successor yet; try again", r.Storage)
 	case PrimaryUnreachable:

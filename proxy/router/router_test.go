@@ -187,6 +187,24 @@ func TestRouteWrite_goesToThePrimaryOfAllKeys(t *testing.T) {
 	}
 }
 
+// Two repositories with different primaries: the answer names both, and one is repaired in a while.
+func TestRouteWrite_namesTwoPrimaries(t *testing.T) {
+	w := newWorld()
+	w.reach("gitaly-2", "B")
+	w.fill("gitaly-2")
+	w.open()
+	w.markBehind("gitaly-1")
+	w.close(false)
+	if r := w.apply(state.Command{AcceptLoss: &state.AcceptLoss{Key: key, Storage: "gitaly-2"}}); r[0].Refusal != nil {
+		t.Fatal(r[0].Refusal)
+	}
+	_, err := RouteWrite(w.state, []state.Key{{VirtualStorage: "default", RelativePath: "b.git"}, key}, false, all())
+	var refusal *Refusal
+	if !errors.As(err, &refusal) || refusal.Kind != TwoPrimaries || refusal.Other != "gitaly-1" || refusal.Storage != "gitaly-2" {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestRoute_neverNamesAStorageThatMayMissAWrite checks the router against the
 // words of the promise (P4), on random entries and connections.
 func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {

@@ -39,7 +39,9 @@ func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reacher
 		switch {
 		case !ok && p.Name != "": // ▲ it keeps its place: nobody else is written to
 			return Write{}, &Refusal{Kind: PrimaryFenced, VirtualStorage: vs.Name, Storage: p.Name}
-		case !ok || i > 0 && p.Name != primary.Name:
+		case ok && i > 0 && p.Name != primary.Name:
+			return Write{}, &Refusal{Kind: TwoPrimaries, VirtualStorage: vs.Name, Storage: p.Name, Other: primary.Name}
+		case !ok:
 			return Write{}, &Refusal{Kind: NoPrimary, VirtualStorage: vs.Name, Storage: p.Name}
 		}
 		primary = p

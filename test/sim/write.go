@@ -11,7 +11,7 @@ import (
 type request struct {
 	ops     []op // one each of what the write changes
 	path    string
-	pool    string // a second repository of the same write, or ""
+	pool    string // a second repository, which the write only reads, or ""
 	deletes bool
 	votes   bool // it can
 	timeout time.Duration
@@ -41,12 +41,12 @@ func (d *driver) write(t *task, r *request) {
 	deadline := in.now() + r.timeout
 	id, p := d.id(), &passage{}
 	d.writes[id] = p
-	keys := []state.Key{key(r.path)}
+	var reads []state.Key
 	if r.pool != "" {
-		keys = append(keys, key(r.pool))
+		reads = append(reads, key(r.pool))
 	}
 	d.step(machine.Begin{
-		Write: id, Keys: keys, Deletes: r.deletes, Votes: r.votes,
+		Write: id, Keys: []state.Key{key(r.path)}, Reads: reads, Deletes: r.deletes, Votes: r.votes,
 		Scope: state.Scope{BoundMillis: r.timeout.Milliseconds(), RefsOnly: true},
 	})
 	var o outcome
@@ -121,12 +121,8 @@ func (d *driver) passPrimaryOnly(t *task, r *request, p *passage, f machine.Forw
 	return o, ended, true
 }
 
-func (r *request) paths() []string {
-	if r.pool != "" {
-		return []string{r.path, r.pool}
-	}
-	return []string{r.path}
-}
+// paths are the repositories that the write changes.
+func (r *request) paths() []string { return []string{r.path} }
 
 func (r *request) verb() verb {
 	if r.deletes {

@@ -22,6 +22,9 @@ type Begin struct {
 	Write ID
 	// Keys are the repositories of the write, one or two of one virtual storage.
 	Keys []state.Key
+	// Reads are repositories that the write only reads, of the same virtual storage: it
+	// goes where they are in sync, too, and changes nothing in them.
+	Reads []state.Key
 	// Scope bounds what the write can do; the machine adds the targets.
 	Scope state.Scope
 	// Votes is set for a write that can vote: nothing of it happens at a storage

@@ -96,7 +96,7 @@ func (m *Machine) enlist(w *write) bool {
 // reroute names the primary of now for a write that was sent to its destinations
 // already: it must be one of them.
 func (m *Machine) reroute(w *write) (why Why, err error) {
-	route, err := router.RouteWrite(m.view, w.keys, false, func(name string) router.Reach {
+	route, err := router.RouteWrite(m.view, w.involved, false, func(name string) router.Reach {
 		if w.sentTo(name) {
 			return router.Reach{OK: true, FilesystemID: m.view.VirtualStorage(w.keys[0].VirtualStorage).Storage(name).FilesystemID}
 		}

@@ -39,7 +39,7 @@ func same(a, b []state.VirtualStorage) bool {
 }
 
 func (m *Machine) changedSince(w *write, before *state.State) bool {
-	return slices.ContainsFunc(w.keys, func(k state.Key) bool { return before.Entry(k) != m.view.Entry(k) })
+	return slices.ContainsFunc(w.involved, func(k state.Key) bool { return before.Entry(k) != m.view.Entry(k) })
 }
 
 // doomFenced dooms the writes under way on storages that are no destination

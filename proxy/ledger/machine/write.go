@@ -16,13 +16,14 @@ const routeAttempts = 3
 
 // write is one write, from Begin to Reject or Finish.
 type write struct {
-	id      ID
-	begun   time.Duration
-	keys    []state.Key
-	scope   state.Scope
-	votes   bool // it can
-	deletes bool
-	bytes   int
+	id       ID
+	begun    time.Duration
+	keys     []state.Key
+	involved []state.Key // keys, and those that it only reads
+	scope    state.Scope
+	votes    bool // it can
+	deletes  bool
+	bytes    int
 
 	// Where it is. At most one of forwarded and clearing is set, and each of them
 	// may be proposing.
@@ -67,6 +68,10 @@ func (m *Machine) begin(e Begin) {
 		w.keys = slices.Clone(w.keys)
 		slices.SortFunc(w.keys, func(a, b state.Key) int { return strings.Compare(a.RelativePath, b.RelativePath) })
 		w.keys = slices.Compact(w.keys)
+	}
+	w.involved = w.keys
+	if len(e.Reads) > 0 {
+		w.involved = slices.Concat(w.keys, e.Reads)
 	}
 	m.writes[w.id] = w
 	if m.stopped {
@@ -181,7 +186,7 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	if !m.mayRoute() { // ▲ without a lease others may have given the primary's role away
 		return WhyLease, nil
 	}
-	route, err := router.RouteWrite(m.view, w.keys, w.votes, m.reacher(vs))
+	route, err := router.RouteWrite(m.view, w.involved, w.votes, m.reacher(vs))
 	if refusal, ok := errors.AsType[*router.Refusal](err); ok {
 		w.obstacle = err
 		switch refusal.Kind {
