@@ -100,7 +100,7 @@ func (s *stuckRepairs) judge(jobs []queue.Job) []condition.Raised {
 		j := worst[vs]
 		why := j.LastError
 		if why == "" {
-			why = "it waits; praefectctl explain -virtual-storage " + vs + " " + j.RelativePath + " says for what"
+			why = "it waits for a write, a storage or another repair; praefectctl queue list shows its attempts"
 		}
 		raised = append(raised, condition.Raised{
 			Name: condition.RepairWaits, VirtualStorage: vs,

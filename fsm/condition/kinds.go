@@ -134,7 +134,7 @@ var kinds = []Kind{
 	{Conflict, Degraded, AboutStorages, "The replicas of repositories differ, and neither contains the other. Nothing is copied.",
 		"`praefectctl dataloss` shows both sides, `praefectctl accept-dataloss` chooses one."},
 	{RepairWaits, Degraded, AboutStorages, "A repair, or the resolution of a write with an unknown outcome, has not succeeded in more than 5 attempts.",
-		"`praefectctl queue list` shows the error, `praefectctl explain REPOSITORY` the whole story."},
+		"`praefectctl queue list` shows the attempts and the last error; see [trouble.md](trouble.md#a-job-is-dead)."},
 	{VersionsDiffer, Notice, AboutInstances, "The instances run different versions of the program.",
 		"Finish the upgrade."},
 	{NoSpare, Notice, AboutInstances, "The settings list one instance: the cluster stops when it stops.",
