@@ -1,0 +1,118 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+	"praefect/test/workload"
+)
+
+const (
+	vs           = "default"
+	repositories = 12
+	patience     = 2 * time.Minute
+	settings     = "drain_wait = \"1s\"\n"
+)
+
+// programs are the present ones. Only TestMain sets it.
+var programs cluster.Binaries
+
+func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
+
+// TestCluster_rollsForthAndBack upgrades the instances one by one while clients
+// write and read, and puts the former version back in the same way: no request
+// fails, and nothing that was acknowledged is lost.
+func TestCluster_rollsForthAndBack(t *testing.T) {
+	before := buildPrevious(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
+	roll := func(what, program string) {
+		t.Helper()
+		for _, i := range c.Instances {
+			began := time.Now()
+			if err := i.Terminate(ctx); err != nil {
+				t.Fatalf("%s: stop %s: %v", what, i.Label(), err)
+			}
+			if err := replace(programs.Path(cluster.Praefect), program); err != nil {
+				t.Fatal(err)
+			}
+			if err := i.Start(); err != nil {
+				t.Fatalf("%s: start %s: %v", what, i.Label(), err)
+			}
+			ready, cancel := context.WithTimeout(ctx, patience)
+			err := i.WaitReady(ready)
+			cancel()
+			if err != nil {
+				t.Fatalf("%s: %s: %v", what, i.Label(), err)
+			}
+			t.Logf("%s: %s is ready after %v", what, i.Label(), time.Since(began).Round(time.Millisecond))
+		}
+		if err := sameVersion(ctx, c); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	present := filepath.Join(t.TempDir(), "present")
+	if err := replace(present, programs.Path(cluster.Praefect)); err != nil {
+		t.Fatal(err)
+	}
+	roll("begin with the former version", before)
+	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
+		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(traffic.Stop)
+	roll("forth", present)
+	roll("back", before)
+	roll("forth again", present)
+	traffic.Stop()
+	f := traffic.Figures(workload.Window{})
+	t.Logf("%d writes and %d reads", f.Writes, f.Reads)
+	if f.Writes == 0 || f.Reads == 0 || f.WritesFailed+f.ReadsFailed > 0 {
+		t.Errorf("%d writes, %d failed; %d reads, %d failed: %v", f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed, f.Faults)
+	}
+	if err := c.WaitConverged(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := traffic.Verify(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// replace puts another program at the path, in one step: an instance may be
+// executing what is there.
+func replace(path, program string) error {
+	text, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", text, 0o755); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// sameVersion tells whether all instances run one version.
+func sameVersion(ctx context.Context, c *cluster.Cluster) error {
+	answer, err := c.Instances[0].Admin().RaftStatus(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range answer.Instances {
+		if i.Version != answer.Instances[0].Version {
+			return fmt.Errorf("%s runs %s, and %s %s", i.Name, i.Version, answer.Instances[0].Name, answer.Instances[0].Version)
+		}
+	}
+	return nil
+}
