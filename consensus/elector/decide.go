@@ -16,9 +16,7 @@ func Decide(in Input, memory Memory) Decision {
 	d := &decider{Input: in}
 	d.out.Rejoining = make(map[verdict.Name]time.Duration)
 	d.out.Memory = d.remember(memory)
-	for _, c := range in.Configured {
-		d.define(c)
-	}
+	d.define()
 	massive := d.massive()
 	for i := range in.View.VirtualStorages {
 		vs := &in.View.VirtualStorages[i]
@@ -96,38 +94,6 @@ func (d *decider) remember(before Memory) Memory {
 		}
 	}
 	return now
-}
-
-// define proposes the storages of a virtual storage that differ from the
-// settings, and tells of a primary that is not the one of the settings.
-func (d *decider) define(c Configured) {
-	vs := d.View.VirtualStorage(c.VirtualStorage)
-	if vs == nil || !sameStorages(vs, c.Storages) {
-		if vs != nil && len(d.Differing) > 0 {
-			// Each would undo what the other has defined whenever leadership moves.
-			d.alarm(condition.SettingsDiffer, c.VirtualStorage, "", "the storages of %q in the settings of the leader are not those agreed on; they change when all instances have the same settings, and %q do not", c.VirtualStorage, d.Differing)
-			return
-		}
-		d.propose(state.Command{Define: &state.Define{VirtualStorage: c.VirtualStorage, Storages: c.Storages}})
-		return
-	}
-	if primary, ok := vs.Primary(nil); ok && c.Primary != "" && primary.Name != c.Primary {
-		d.alarm(condition.PrimaryElsewhere, vs.Name, "", "the primary of %q is %q, not %q as in the settings, which order the first succession only; "+
-			"to change it: praefectctl promote %s --virtual-storage %s", vs.Name, primary.Name, c.Primary, c.Primary, vs.Name)
-	}
-}
-
-// sameStorages compares as sets: another order in the file is no command.
-func sameStorages(vs *state.VirtualStorage, names []string) bool {
-	if len(vs.Succession) != len(names) {
-		return false
-	}
-	for i := range vs.Succession {
-		if !slices.Contains(names, vs.Succession[i].Name) {
-			return false
-		}
-	}
-	return true
 }
 
 // admit ends the fences of a virtual storage once nobody can act by what was

@@ -1,10 +1,14 @@
 package elector
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
 
@@ -166,11 +170,11 @@ func TestDecide_defines(t *testing.T) {
 	r.step(0)
 	r.did() // another order is no command
 	r.in.Configured[0].Storages = []string{"g1", "g2", "g3", "g4"}
-	r.in.Differing = []string{"praefect-2"}
+	r.files = map[int][]string{1: {"g1", "g2", "g3"}}
 	r.step(0)
 	r.did()
-	r.warns("praefect-2")
-	r.in.Differing = nil
+	r.warns(`storage "g4" of "default" is in the settings of "praefect-0" (virtual_storage.node, line 14 of its file), "praefect-2" (virtual_storage.node, line 14 of its file) and not in those of "praefect-1" (virtual_storage.node, line 10 of its file)`)
+	r.files = nil
 	r.step(0)
 	r.did("define [g1 g2 g3 g4]")
 	r.look["g4"] = "D"
@@ -184,4 +188,100 @@ func TestDecide_defines(t *testing.T) {
 	r.step(0)
 	r.did("return g4 E")
 	r.want("g1 serving A, g2 serving B, g3 serving C, g4 backfilling E")
+}
+
+// The first step of a term knows nothing of the others' settings yet.
+func TestDecide_definesNothingBeforeEveryInstanceHasReported(t *testing.T) {
+	r := newRig(t)
+	r.in.Configured[0].Storages = []string{"g1", "g2", "g3", "g4"}
+	r.silent = map[int]bool{2: true}
+	r.step(0)
+	r.did()
+	r.warns("")
+	r.step(6 * time.Second)
+	r.did()
+	r.warns("praefect-2 has not; start it")
+	r.silent = nil
+	r.step(0)
+	r.did("define [g1 g2 g3 g4]")
+}
+
+func TestDecide_settingsTakeNothingAway(t *testing.T) {
+	for name, row := range map[string]struct {
+		files map[int][]string
+		says  string
+	}{
+		"the leader's file lacks one":  {map[int][]string{0: {"g1", "g2"}}, `storage "g3" of "default" is not in the settings of "praefect-0" (virtual_storage.node, line 10 of its file): that instance cannot use it`},
+		"another file lacks one":       {map[int][]string{1: {"g1", "g2"}}, `is not in the settings of "praefect-1" (virtual_storage.node, line 10 of its file)`},
+		"every file lacks one":         {map[int][]string{0: {"g1", "g2"}, 1: {"g1", "g2"}, 2: {"g1", "g2"}}, "is in the cluster and in no instance's settings: write it into every file, or remove it: praefectctl storage remove g3 -virtual-storage default"},
+		"a file has no such storages":  {map[int][]string{2: {}}, `virtual storage "default" is not in the settings of "praefect-2"`},
+		"no file has any such storage": {map[int][]string{0: {}, 1: {}, 2: {}}, "praefectctl virtual-storage remove default"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.files = row.files
+			r.step(0)
+			r.pass(time.Second)
+			r.did()
+			r.want("g1 serving A, g2 serving B, g3 serving C")
+			if !slices.ContainsFunc(r.alarms, func(a condition.Raised) bool { return strings.Contains(a.Text, row.says) }) {
+				t.Errorf("alarms: %q, want one with %q", r.alarms, row.says)
+			}
+		})
+	}
+}
+
+func TestDecide_definesWhatIsClaimed(t *testing.T) {
+	r := newRig(t)
+	r.in.View = &state.State{}
+	r.apply(0, state.Command{Register: &state.Register{ID: "i0", Name: "praefect-0", ClusterID: "c"}})
+	r.in.Self, r.history = 1, nil
+	r.in.Unclaimed = func(vs string) string { return vs + " belongs to another cluster" }
+	r.step(0)
+	r.did()
+	r.warns("default belongs to another cluster")
+	r.in.Unclaimed = func(string) string { return "" }
+	r.step(0)
+	r.did("define [g1 g2 g3]")
+}
+
+func TestRemoval(t *testing.T) {
+	r := newRig(t)
+	listed := func(_ state.Command, err error) string {
+		if l, ok := errors.AsType[*ErrListed](err); ok {
+			return l.Why
+		}
+		t.Errorf("got %v", err)
+		return ""
+	}
+	if why := listed(Removal(r.in.View, r.reports(), "default", "g3", "")); !strings.Contains(why, `"praefect-1" (virtual_storage, line 13 of its file)`) {
+		t.Errorf("says %q", why)
+	}
+	r.in.Configured[0].Storages = []string{"g1", "g2"}
+	r.silent = map[int]bool{1: true}
+	if why := listed(Removal(r.in.View, r.reports(), "default", "g3", "")); !strings.Contains(why, "praefect-1 may list it") {
+		t.Errorf("says %q", why)
+	}
+	r.silent = nil
+	if _, err := Removal(r.in.View, r.reports(), "default", "g1", ""); err == nil || !strings.Contains(err.Error(), "settings of") {
+		t.Errorf("of one that is listed: got %v", err)
+	}
+	c, err := Removal(r.in.View, r.reports(), "default", "g3", "operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.apply(1, c)
+	r.want("g1 serving A, g2 serving B")
+	r.in.Configured[0].Storages = []string{"g2"}
+	if _, err := Removal(r.in.View, r.reports(), "default", "g1", ""); err == nil || !strings.Contains(err.Error(), "primary") {
+		t.Errorf("of the primary: got %v", err)
+	}
+	r.files = map[int][]string{0: {}, 1: {}, 2: {}}
+	if c, err = Removal(r.in.View, r.reports(), "default", "", "operator"); err != nil || c.RemoveVirtualStorage == nil {
+		t.Fatalf("got %+v, %v", c, err)
+	}
+	r.apply(1, c)
+	if r.vs() != nil {
+		t.Error("the virtual storage is still there")
+	}
 }

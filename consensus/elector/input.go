@@ -3,6 +3,7 @@ package elector
 import (
 	"time"
 
+	"praefect/consensus/settings"
 	"praefect/consensus/verdict"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
@@ -94,9 +95,11 @@ type Input struct {
 	Refusals map[state.Incarnation]int
 	// Members are the ids of all members of the cluster, those that do not vote too.
 	Members []string
-	// Differing are the names of instances whose settings list other storages
-	// than the leader's.
-	Differing []string
+	// Reports are what the instances have said of their settings in this term.
+	Reports map[state.Incarnation]settings.Report
+	// Unclaimed says why a virtual storage that is not in the state cannot be defined yet, "" if it
+	// can. Nil lets every one be defined.
+	Unclaimed func(virtualStorage string) string
 }
 
 // Memory is what a leader remembers between decisions. The zero value remembers

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/consensus/settings"
 	"praefect/consensus/verdict"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
@@ -29,6 +30,10 @@ type rig struct {
 	probe     []state.Incarnation
 	history   []string // the commands that were applied, or refused
 	leases    *table
+	// files are the storages in the settings of the instances, by their order; those of the others are
+	// as configured. silent ones have not told in this term.
+	files  map[int][]string
+	silent map[int]bool
 }
 
 // table is a table of leases that says what it is told to.
@@ -124,6 +129,7 @@ func (r *rig) step(after time.Duration) {
 	r.in.Now += after
 	r.in.Wall = r.in.Wall.Add(after)
 	r.in.Tally = r.tally()
+	r.in.Reports = r.reports()
 	d := Decide(r.in, r.memory)
 	r.memory, r.alarms, r.probe, r.rejoining = d.Memory, d.Alarms, d.Probe, d.Rejoining
 	if len(d.Commands) > 0 {
@@ -137,6 +143,30 @@ func (r *rig) pass(d time.Duration) {
 	for range d / (100 * time.Millisecond) {
 		r.step(100 * time.Millisecond)
 	}
+}
+
+// reports are what the instances tell of their settings.
+func (r *rig) reports() map[state.Incarnation]settings.Report {
+	all := make(map[state.Incarnation]settings.Report)
+	for i, in := range r.in.View.Instances {
+		if r.silent[i] {
+			continue
+		}
+		names, ok := r.files[i]
+		if !ok {
+			names = r.in.Configured[0].Storages
+		}
+		vs := settings.VirtualStorage{Name: "default", Line: 10}
+		for _, name := range names {
+			vs.Storages = append(vs.Storages, settings.Storage{Name: name, Line: 11 + len(vs.Storages)})
+		}
+		report := settings.Report{Instance: in.Name, VirtualStorages: []settings.VirtualStorage{vs}}
+		if len(names) == 0 {
+			report.VirtualStorages = nil
+		}
+		all[in.Incarnation] = report.Seal()
+	}
+	return all
 }
 
 func (r *rig) tally() map[verdict.Name]verdict.Count {

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"praefect/consensus/settings"
 	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
@@ -27,9 +28,10 @@ type ToLeader struct {
 	Refused []state.Incarnation `json:"refused,omitempty"`
 	// Holding answers FromLeader.Holds.
 	Holding []HoldReport `json:"holding,omitempty"`
-	// Settings is a fingerprint of the storages that the instance has in its
-	// settings.
-	Settings string `json:"settings,omitempty"`
+	// Settings is the digest of what the instance has in its settings; Report is all of it, unless
+	// the leader has said that it has it.
+	Settings string           `json:"settings,omitempty"`
+	Report   *settings.Report `json:"report,omitempty"`
 	// Stopping gives the lease back: the instance has stopped to use it, and
 	// asks for none any more.
 	Stopping bool `json:"stopping,omitempty"`
@@ -52,6 +54,8 @@ type FromLeader struct {
 	Watermark state.Index `json:"watermark,omitempty"`
 	// Holds are the holds in force.
 	Holds []Hold `json:"holds,omitempty"`
+	// Settings is the digest of the instance's report that the leader has, empty if it has none.
+	Settings string `json:"settings,omitempty"`
 	// Probe are incarnations that the leader does not hear of: does their Raft
 	// port refuse connections?
 	Probe []state.Incarnation `json:"probe,omitempty"`

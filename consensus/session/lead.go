@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/consensus/lease"
+	"praefect/consensus/settings"
 	"praefect/consensus/verdict"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
@@ -27,7 +27,7 @@ type term struct {
 	ballots  map[string]verdict.Ballot                      // by instance id
 	refusals map[state.Incarnation]map[string]time.Duration // who found the port refusing, and when
 	holding  map[state.Incarnation]lease.HoldReport
-	settings map[string]string // fingerprints, by instance id
+	reports  map[state.Incarnation]settings.Report // what each instance has in its settings
 	probe    []state.Incarnation
 	news     chan struct{} // closed when there is something to tell the instances
 	running  *run          // the switchover under way
@@ -73,7 +73,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 			Term: own.Term, Since: own.Since, Self: s.node.ID(), Length: s.node.View().LeaseLength(),
 		}),
 		ballots: make(map[string]verdict.Ballot), refusals: make(map[state.Incarnation]map[string]time.Duration),
-		holding: make(map[state.Incarnation]lease.HoldReport), settings: make(map[string]string),
+		holding: make(map[state.Incarnation]lease.HoldReport), reports: make(map[state.Incarnation]settings.Report),
 		turnedDown: make(map[string]turnedDown),
 	}
 	s.mu.Lock()
@@ -152,16 +152,16 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	}
 	tally := verdict.Tally(now, t.s.cfg.ReportAge, voters, t.ballots)
 	if t.proposing == nil {
-		differing := t.differing(now)
 		d := elector.Decide(elector.Input{
 			Settings: t.s.cfg.Failover, Configured: t.s.cfg.Configured, Now: now, Wall: time.Now(), Started: started,
-			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now), Differing: differing,
+			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now),
+			Reports: t.reports, Unclaimed: t.s.unclaimed,
 			Members: t.s.members(),
 		}, t.memory)
 		t.memory = d.Memory
 		commands, refused := t.allowed(now, d.Commands)
 		t.bar(commands, true)
-		t.raise(slices.Concat(d.Alarms, refused, drift(differing)), d.Rejoining)
+		t.raise(slices.Concat(d.Alarms, refused), d.Rejoining)
 		if !slices.Equal(d.Probe, t.probe) {
 			t.probe, news = d.Probe, true
 		}
@@ -220,36 +220,6 @@ func (t *term) refused(now time.Duration) map[state.Incarnation]int {
 		}
 	}
 	return counts
-}
-
-// differing names the instances that are heard of and have other settings than
-// the leader. Caller holds mu.
-func (t *term) differing(now time.Duration) []string {
-	var names []string
-	for _, id := range slices.Sorted(maps.Keys(t.settings)) {
-		if t.settings[id] == t.s.cfg.Fingerprint() || now-t.ballots[id].At > lately {
-			continue
-		}
-		name := id
-		for _, in := range t.s.node.View().Instances {
-			if in.ID == id {
-				name = in.Name
-			}
-		}
-		names = append(names, name)
-	}
-	return names
-}
-
-// drift tells of instances with other settings.
-func drift(names []string) []condition.Raised {
-	var alarms []condition.Raised
-	for _, name := range names {
-		alarms = append(alarms, condition.Raised{
-			Name: condition.SettingsDiffer, Instance: name, Text: name + " has other storages in its settings than the leader: compare their config.toml",
-		})
-	}
-	return alarms
 }
 
 // raise publishes the alarms of a decision, and which storages rejoin when.

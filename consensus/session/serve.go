@@ -111,7 +111,11 @@ func (t *term) hear(m *lease.ToLeader) {
 	defer t.mu.Unlock()
 	t.grantor.Heard(now, m)
 	t.ballots[m.InstanceID] = verdict.Ballot{At: now, Reports: m.Verdicts}
-	t.settings[m.InstanceID] = m.Settings
+	if m.Report != nil {
+		t.reports[m.Incarnation] = *m.Report
+	} else if t.reports[m.Incarnation].Digest != m.Settings {
+		delete(t.reports, m.Incarnation) // what it said before does not hold any more
+	}
 	delete(t.holding, m.Incarnation)
 	for _, h := range m.Holding {
 		if t.running != nil && h.ID == t.running.op.ID {
@@ -139,6 +143,7 @@ func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{
 	defer t.mu.Unlock()
 	t.grantor.Fill(now, inc, m)
 	m.Probe = slices.Clone(t.probe)
+	m.Settings = t.reports[inc].Digest
 	if t.running != nil {
 		if hold, ok := t.running.op.Holds(now); ok {
 			m.Holds = []lease.Hold{hold}

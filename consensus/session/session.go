@@ -10,6 +10,7 @@ import (
 	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/consensus/lease"
+	"praefect/consensus/settings"
 	"praefect/consensus/verdict"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
@@ -55,11 +56,14 @@ type Config struct {
 	Now func() time.Duration
 	// Failover are the elector's times.
 	Failover elector.Settings
-	// Configured are the virtual storages of the settings, and Fingerprint tells
-	// instances with other ones. It is called often, and must not block. Nil: all
-	// have the same.
-	Configured  []elector.Configured
-	Fingerprint func() string
+	// Configured are the virtual storages of the settings.
+	Configured []elector.Configured
+	// Settings is what this instance tells the leader of its settings; it is called often, and must not
+	// block. Nil tells of Configured.
+	Settings func() settings.Report
+	// Unclaimed says why a virtual storage that is not in the state cannot be defined yet, "" if it
+	// can. Nil lets every one be defined.
+	Unclaimed func(virtualStorage string) string
 	// Barred says why this instance may take no lease, and as the leader grant none, "" if it may. It
 	// is called often, and must not block. Nil never bars it.
 	Barred func() string
@@ -129,6 +133,7 @@ type Session struct {
 	holding []lease.HoldReport // guarded by mu; by Report
 	refused []state.Incarnation
 	news    chan struct{}      // guarded by mu; closed when there is something to tell
+	told    string             // guarded by mu; the digest of the settings that the leader has of this instance
 	leading *term              // guarded by mu; nil while this instance does not lead
 	alarms  []condition.Raised // guarded by mu; of the latest decision
 	// rejoining is when storages serve again; guarded by mu; of the latest decision.
@@ -142,11 +147,12 @@ func New(node Node, storages Storages, cfg Config) *Session {
 	setDefault(&cfg.CatchUp, time.Minute)
 	setDefault(&cfg.Hold, 8*time.Second)
 	cfg.Failover = cfg.Failover.WithDefaults()
-	if cfg.Fingerprint == nil {
-		cfg.Fingerprint = func() string { return "" }
-	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Settings == nil {
+		report := reportOf(cfg.Configured)
+		cfg.Settings = func() settings.Report { return report }
 	}
 	if cfg.Barred == nil {
 		cfg.Barred = func() string { return "" }
@@ -154,6 +160,19 @@ func New(node Node, storages Storages, cfg Config) *Session {
 	s := &Session{node: node, storages: storages, cfg: cfg, news: make(chan struct{}), connected: make(map[verdict.Name]connected)}
 	s.current.Store(&published{replaced: make(chan struct{})})
 	return s
+}
+
+// reportOf is a report that names storages, and nothing else.
+func reportOf(configured []elector.Configured) settings.Report {
+	var r settings.Report
+	for _, c := range configured {
+		vs := settings.VirtualStorage{Name: c.VirtualStorage}
+		for _, name := range c.Storages {
+			vs.Storages = append(vs.Storages, settings.Storage{Name: name})
+		}
+		r.VirtualStorages = append(r.VirtualStorages, vs)
+	}
+	return r.Seal()
 }
 
 func setDefault(d *time.Duration, value time.Duration) {
@@ -193,6 +212,17 @@ func (s *Session) Report(applied state.Index, holding []lease.HoldReport) {
 
 // Barred says why this instance takes no lease whatever the leader grants, "" if nothing keeps it.
 func (s *Session) Barred() string { return s.cfg.Barred() }
+
+// unclaimed says why a virtual storage that is not in the state cannot be defined yet.
+func (s *Session) unclaimed(virtualStorage string) string {
+	if why := s.cfg.Barred(); why != "" {
+		return why
+	}
+	if s.cfg.Unclaimed == nil {
+		return ""
+	}
+	return s.cfg.Unclaimed(virtualStorage)
+}
 
 // Leads tells whether this instance leads now. What hangs on it must not need
 // it to stay so.

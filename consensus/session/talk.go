@@ -68,6 +68,9 @@ func (s *Session) attempt(ctx context.Context, changed <-chan struct{}) {
 	if err != nil {
 		return // there is no leader yet, or it cannot be reached: tried again soon
 	}
+	s.mu.Lock()
+	s.told = "" // a leader that is new knows nothing
+	s.mu.Unlock()
 	s.exchange(ctx, client, changed)
 }
 
@@ -221,6 +224,7 @@ func (s *Session) hear(m *lease.FromLeader) {
 	defer s.mu.Unlock()
 	before := s.current.Load()
 	next := *before
+	s.told = m.Settings
 	s.holder.Granted(m.Grant())
 	next.lease = s.holder.Usable(s.routed)
 	// What every leased instance has applied stays so, whoever leads.
@@ -284,10 +288,15 @@ func (w *words) say(stopping bool) *lease.ToLeader {
 	s := w.s
 	view := s.node.View()
 	m := &lease.ToLeader{
-		InstanceID: s.node.ID(), Incarnation: s.node.Incarnation(), Settings: s.cfg.Fingerprint(), Stopping: stopping,
+		InstanceID: s.node.ID(), Incarnation: s.node.Incarnation(), Stopping: stopping,
 		Verdicts: w.verdicts(view),
 	}
+	report := s.cfg.Settings()
+	m.Settings = report.Digest
 	s.mu.Lock()
+	if s.told != report.Digest {
+		m.Report = &report
+	}
 	m.AskNumber, m.Applied, m.Holding, m.Refused = s.holder.Asked(), s.routed, s.holding, s.refused
 	s.mu.Unlock()
 	w.mu.Lock()

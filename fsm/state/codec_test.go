@@ -13,7 +13,8 @@ func everyCommand() []Command {
 		{Register: &Register{ID: "a", Name: "one", Address: "h:1", RaftAddress: "h:2", Version: "v1", ClusterID: "c",
 			LeaseMillis: 2000, Level: 1}},
 		{Retire: &Retire{Incarnation: 1, Proof: ProofRefused}},
-		define("p", "q"),
+		{Define: &Define{VirtualStorage: vs, Storages: []string{"p", "q"}, Was: []string{"p"}, By: "operator"}},
+		{RemoveVirtualStorage: &RemoveVirtualStorage{VirtualStorage: vs, Epoch: 4, By: "operator"}},
 		{Rejoin: &Rejoin{VirtualStorage: vs, Storage: "p", FilesystemID: "disk", Backfilled: 3}},
 		{Fence: &Fence{VirtualStorage: vs, Storages: []string{"p"}, Why: WhySwitchover, Epoch: 3, By: "operator"}},
 		{Admit: &Admit{VirtualStorage: vs, Epoch: 4, By: "operator", Storages: []Admission{

@@ -32,24 +32,25 @@ type Batch struct {
 
 // Command is a union: exactly one field is set.
 type Command struct {
-	Register     *Register     `json:"register,omitempty"`
-	Retire       *Retire       `json:"retire,omitempty"`
-	Define       *Define       `json:"define,omitempty"`
-	Rejoin       *Rejoin       `json:"rejoin,omitempty"`
-	Fence        *Fence        `json:"fence,omitempty"`
-	Admit        *Admit        `json:"admit,omitempty"`
-	Drain        *Drain        `json:"drain,omitempty"`
-	Undrain      *Undrain      `json:"undrain,omitempty"`
-	Pause        *Pause        `json:"pause,omitempty"`
-	Resume       *Resume       `json:"resume,omitempty"`
-	Open         *OpenIntent   `json:"open,omitempty"`
-	Close        *CloseIntent  `json:"close,omitempty"`
-	MarkBehind   *MarkBehind   `json:"mark_behind,omitempty"`
-	MarkInSync   *MarkInSync   `json:"mark_in_sync,omitempty"`
-	ResolveDoubt *ResolveDoubt `json:"resolve_doubt,omitempty"`
-	AcceptLoss   *AcceptLoss   `json:"accept_loss,omitempty"`
-	Record       *Record       `json:"record,omitempty"`
-	Raise        *Raise        `json:"raise,omitempty"`
+	Register             *Register             `json:"register,omitempty"`
+	Retire               *Retire               `json:"retire,omitempty"`
+	Define               *Define               `json:"define,omitempty"`
+	RemoveVirtualStorage *RemoveVirtualStorage `json:"remove_virtual_storage,omitempty"`
+	Rejoin               *Rejoin               `json:"rejoin,omitempty"`
+	Fence                *Fence                `json:"fence,omitempty"`
+	Admit                *Admit                `json:"admit,omitempty"`
+	Drain                *Drain                `json:"drain,omitempty"`
+	Undrain              *Undrain              `json:"undrain,omitempty"`
+	Pause                *Pause                `json:"pause,omitempty"`
+	Resume               *Resume               `json:"resume,omitempty"`
+	Open                 *OpenIntent           `json:"open,omitempty"`
+	Close                *CloseIntent          `json:"close,omitempty"`
+	MarkBehind           *MarkBehind           `json:"mark_behind,omitempty"`
+	MarkInSync           *MarkInSync           `json:"mark_in_sync,omitempty"`
+	ResolveDoubt         *ResolveDoubt         `json:"resolve_doubt,omitempty"`
+	AcceptLoss           *AcceptLoss           `json:"accept_loss,omitempty"`
+	Record               *Record               `json:"record,omitempty"`
+	Raise                *Raise                `json:"raise,omitempty"`
 }
 
 // one returns the command that is set, nil unless exactly one is.
@@ -63,6 +64,7 @@ func (c *Command) one() command {
 		{c.Register != nil, c.Register},
 		{c.Retire != nil, c.Retire},
 		{c.Define != nil, c.Define},
+		{c.RemoveVirtualStorage != nil, c.RemoveVirtualStorage},
 		{c.Rejoin != nil, c.Rejoin},
 		{c.Fence != nil, c.Fence},
 		{c.Admit != nil, c.Admit},

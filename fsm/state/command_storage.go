@@ -4,10 +4,28 @@ package state
 // storage the first one serves and the others are backfilling; later a new storage
 // is backfilling and goes to the end. A storage that is not listed is removed,
 // which is refused while it is the primary or fenced, while no other one serves, or
-// while it is the only one that is not behind for any repository.
+// while it is the only one that is not behind for any repository. Only an operator
+// removes storages: the settings never do.
 type Define struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Storages       []string `json:"storages"`
+	// Was is the set of storages when the proposer decided, none for a new virtual storage. If it is
+	// given, the command is refused at any other set.
+	Was []string `json:"was,omitempty"`
+	// By tells people who asked for it.
+	By string `json:"by,omitempty"`
+}
+
+// RemoveVirtualStorage makes the cluster forget a virtual storage. It is refused while the ledger
+// lists any of its repositories, because what is known of them would be lost, and while one of
+// its storages is fenced.
+type RemoveVirtualStorage struct {
+	VirtualStorage string `json:"virtual_storage"`
+	// Epoch is the virtual storage's epoch when the proposer decided; the command is refused at any
+	// other one.
+	Epoch uint64 `json:"epoch"`
+	// By tells people who asked for it.
+	By string `json:"by,omitempty"`
 }
 
 // Rejoin reports a storage that was reached, with the id of its disk.

@@ -9,11 +9,22 @@ func (c *Define) invalid() string {
 	if len(c.Storages) == 0 {
 		return "no storage"
 	}
+	if why := badText("the definition of the virtual storage", c.By); why != "" {
+		return why
+	}
+	if len(c.Was) > 0 {
+		if why := badNames("storage", c.Was); why != "" {
+			return why
+		}
+	}
 	return firstOf(badName("virtual storage", c.VirtualStorage), badNames("storage", c.Storages))
 }
 
 func (c *Define) apply(t *transition) *Refusal {
 	vs := t.next.VirtualStorage(c.VirtualStorage)
+	if len(c.Was) > 0 && !vs.consistsOf(c.Was) {
+		return refuse(RefusedChanged, "the storages of %q have changed since this was decided: they are not %q any more", c.VirtualStorage, c.Was)
+	}
 	if vs == nil {
 		t.found(c)
 		return nil
@@ -27,12 +38,75 @@ func (c *Define) apply(t *transition) *Refusal {
 		return nil
 	}
 	vs = t.edit(c.VirtualStorage)
-	t.remove(vs, gone)
+	t.remove(vs, gone, c.By)
 	for _, name := range added {
 		vs.Succession = append(vs.Succession, Storage{Name: name, New: true})
 		t.setState(vs, name, Backfilling, "defined", "")
 	}
 	t.fallBehind(vs.Name, added)
+	return nil
+}
+
+// consistsOf tells whether these are the storages of the virtual storage; nil has none.
+func (v *VirtualStorage) consistsOf(names []string) bool {
+	return v != nil && len(v.Succession) == len(names) &&
+		!slices.ContainsFunc(names, func(name string) bool { return v.Storage(name) == nil })
+}
+
+// WhyKept says why the storages may not be removed from the virtual storage now, nil if they may.
+func (s *State) WhyKept(virtualStorage string, storages []string) *Refusal {
+	t := s.begin(s.Index, Batch{})
+	vs := t.next.VirtualStorage(virtualStorage)
+	if vs == nil {
+		return refuse(RefusedUnknown, "no virtual storage %q", virtualStorage)
+	}
+	for _, name := range storages {
+		if vs.Storage(name) == nil {
+			return refuse(RefusedUnknown, "no storage %q in %q", name, virtualStorage)
+		}
+	}
+	return t.mayRemove(vs, storages)
+}
+
+// WhyVirtualStorageKept says why the virtual storage may not be removed now, nil if it may.
+func (s *State) WhyVirtualStorageKept(name string) *Refusal {
+	return s.begin(s.Index, Batch{}).mayRemoveVirtualStorage(name)
+}
+
+func (c *RemoveVirtualStorage) invalid() string {
+	return firstOf(badText("the removal of the virtual storage", c.By), badName("virtual storage", c.VirtualStorage))
+}
+
+func (c *RemoveVirtualStorage) apply(t *transition) *Refusal {
+	if refusal := t.mayRemoveVirtualStorage(c.VirtualStorage); refusal != nil {
+		return refusal
+	}
+	if epoch := t.next.VirtualStorage(c.VirtualStorage).Epoch; epoch != c.Epoch {
+		return refuse(RefusedEpoch, "%q is at epoch %d, not %d", c.VirtualStorage, epoch, c.Epoch)
+	}
+	t.next.VirtualStorages = slices.DeleteFunc(slices.Clone(t.next.VirtualStorages), func(v VirtualStorage) bool {
+		return v.Name == c.VirtualStorage
+	})
+	return nil
+}
+
+// mayRemoveVirtualStorage refuses while anything is known of its repositories that would be lost.
+func (t *transition) mayRemoveVirtualStorage(name string) *Refusal {
+	vs := t.next.VirtualStorage(name)
+	if vs == nil {
+		return refuse(RefusedUnknown, "no virtual storage %q", name)
+	}
+	if len(vs.Fenced()) > 0 {
+		return refuse(RefusedInUse, "a storage of %q is fenced and keeps its place until it is admitted", name)
+	}
+	listed, example := 0, ""
+	t.each(name, func(k Key, _ *Entry) bool {
+		listed, example = listed+1, k.RelativePath
+		return listed < 1000
+	})
+	if listed > 0 {
+		return refuse(RefusedInUse, "the ledger lists repositories of %q, such as %q: which of their replicas are right would be forgotten", name, example)
+	}
 	return nil
 }
 
@@ -106,12 +180,12 @@ func (v *VirtualStorage) onlyOn(gone []string, e *Entry) string {
 
 // remove takes the storages out of the succession and of all that speaks of
 // them. vs is to be changed.
-func (t *transition) remove(vs *VirtualStorage, gone []string) {
+func (t *transition) remove(vs *VirtualStorage, gone []string, by string) {
 	for _, name := range gone {
 		if vs.Storage(name).State == Serving {
 			vs.Epoch++
 		}
-		t.note(vs, Change{Storage: name, Why: "removed"})
+		t.note(vs, Change{Storage: name, Why: "removed", By: by})
 	}
 	vs.Succession = slices.DeleteFunc(vs.Succession, func(s Storage) bool { return slices.Contains(gone, s.Name) })
 	if len(gone) == 0 {

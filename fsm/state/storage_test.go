@@ -234,3 +234,101 @@ func TestVirtualStorage_historyIsBounded(t *testing.T) {
 		t.Errorf("the last line is %+v at index %d", last, w.Index)
 	}
 }
+
+// The settings of a leader that has not heard of a change must not undo it.
+func TestDefine_asDecided(t *testing.T) {
+	for _, r := range []struct {
+		name    string
+		was     []string
+		refused Reason
+		want    string
+	}{
+		{name: "as decided", was: []string{"q", "p", "r"}, want: "p serving, q serving, r serving, s backfilling new"},
+		{name: "one was removed meanwhile", was: []string{"p", "q", "r", "t"}, refused: RefusedChanged},
+		{name: "one was added meanwhile", was: []string{"p", "q"}, refused: RefusedChanged},
+		{name: "nothing was decided on", want: "p serving, q serving, r serving, s backfilling new"},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			w := newWorld(t)
+			got := w.try(alpha, Command{Define: &Define{VirtualStorage: vs, Storages: []string{"p", "q", "r", "s"}, Was: r.was}})
+			switch {
+			case r.refused != "":
+				if got.Refusal == nil || got.Refusal.Reason != r.refused {
+					t.Errorf("got %v, want refused (%s)", got.Refusal, r.refused)
+				}
+			case got.Refusal != nil || w.succession() != r.want:
+				t.Errorf("got %v, %q, want %q", got.Refusal, w.succession(), r.want)
+			}
+		})
+	}
+	w := newWorld(t)
+	w.must(alpha, Command{RemoveVirtualStorage: &RemoveVirtualStorage{VirtualStorage: vs, Epoch: w.VirtualStorage(vs).Epoch}})
+	if got := w.try(alpha, Command{Define: &Define{VirtualStorage: vs, Storages: []string{"p"}, Was: []string{"p"}}}); got.Refusal == nil || got.Refusal.Reason != RefusedChanged {
+		t.Errorf("of a virtual storage that was removed meanwhile: got %v", got.Refusal)
+	}
+}
+
+func TestDefine_saysWhoRemoved(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, Command{Define: &Define{VirtualStorage: vs, Storages: []string{"p", "q"}, By: "operator: storage remove r"}})
+	history := w.VirtualStorage(vs).History
+	if last := history[len(history)-1]; last.Storage != "r" || last.Why != "removed" || last.By != "operator: storage remove r" {
+		t.Errorf("got %+v", last)
+	}
+}
+
+func TestRemoveVirtualStorage(t *testing.T) {
+	for _, r := range []struct {
+		name    string
+		given   func(*world)
+		of      string
+		epoch   uint64 // more than that of the state
+		refused Reason
+	}{
+		{name: "one that nothing is known of"},
+		{name: "one that is not there", of: "other", refused: RefusedUnknown},
+		{name: "at another epoch", epoch: 1, refused: RefusedEpoch},
+		{name: "a write may be under way", given: given(open(Open)), refused: RefusedInUse},
+		{name: "a storage is behind", given: given(open(Open), markBehind("p", "q"), closing(false)), refused: RefusedInUse},
+		{name: "a storage is fenced", given: func(w *world) { w.fence("q") }, refused: RefusedInUse},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.must(alpha, Command{Define: &Define{VirtualStorage: "kept", Storages: []string{"p"}}})
+			if r.given != nil {
+				r.given(w)
+			}
+			name := vs
+			if r.of != "" {
+				name = r.of
+			}
+			why := w.WhyVirtualStorageKept(name)
+			got := w.try(alpha, Command{RemoveVirtualStorage: &RemoveVirtualStorage{VirtualStorage: name, Epoch: w.VirtualStorage(vs).Epoch + r.epoch}})
+			if r.refused != "" {
+				if got.Refusal == nil || got.Refusal.Reason != r.refused || w.VirtualStorage(vs) == nil {
+					t.Errorf("got %v, want refused (%s)", got.Refusal, r.refused)
+				}
+				if (why == nil) != (r.refused == RefusedEpoch) {
+					t.Errorf("foreseen: %v", why)
+				}
+				return
+			}
+			if got.Refusal != nil || why != nil || w.VirtualStorage(vs) != nil || w.VirtualStorage("kept") == nil {
+				t.Errorf("got %v, foreseen %v; left are %+v", got.Refusal, why, w.VirtualStorages)
+			}
+		})
+	}
+}
+
+func TestState_WhyKept(t *testing.T) {
+	w := newWorld(t)
+	if why := w.WhyKept(vs, []string{"r"}); why != nil {
+		t.Errorf("got %v", why)
+	}
+	if why := w.WhyKept(vs, []string{"p"}); why == nil || why.Reason != RefusedInUse {
+		t.Errorf("of the primary: got %v", why)
+	}
+	if why := w.WhyKept(vs, []string{"x"}); why == nil || why.Reason != RefusedUnknown {
+		t.Errorf("of one that is not there: got %v", why)
+	}
+}

@@ -1,0 +1,61 @@
+package settings
+
+import (
+	"slices"
+	"testing"
+)
+
+func report(instance string, storages ...Storage) Report {
+	return Report{Instance: instance, VirtualStorages: []VirtualStorage{{Name: "v", Storages: storages}}}.Seal()
+}
+
+func TestAgreed(t *testing.T) {
+	at := func(name, address string, resolved ...string) Storage {
+		return Storage{Name: name, Address: address, Resolved: resolved}
+	}
+	for _, row := range []struct {
+		name    string
+		reports []Report
+		want    []string
+	}{
+		{name: "no report"},
+		{"one instance", []Report{report("a", at("g2", "x"), at("g1", "y"))}, []string{"g2", "g1"}},
+		{"in another order", []Report{report("a", at("g2", "x"), at("g1", "y")), report("b", at("g1", "y"), at("g2", "x"))}, []string{"g2", "g1"}},
+		{"one more", []Report{report("a", at("g1", "x")), report("b", at("g1", "x"), at("g2", "y"))}, nil},
+		{"another one", []Report{report("a", at("g1", "x")), report("b", at("g2", "x"))}, nil},
+		{"not there", []Report{report("a", at("g1", "x")), {Instance: "b"}}, nil},
+		{"at another place", []Report{report("a", at("g1", "x", "10.0.0.1:1")), report("b", at("g1", "y", "10.0.0.2:1"))}, nil},
+		{"the same place under another name", []Report{report("a", at("g1", "x", "10.0.0.1:1")), report("b", at("g1", "y", "10.0.0.2:1", "10.0.0.1:1"))}, []string{"g1"}},
+	} {
+		if got, ok := Agreed(row.reports, "v"); ok != (row.want != nil) || !slices.Equal(got, row.want) {
+			t.Errorf("%s: got %q, %v, want %q", row.name, got, ok, row.want)
+		}
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	with := func(instance string, values ...Value) Report { return Report{Instance: instance, Values: values} }
+	mode := func(v string) Value { return Value{Key: "consistency.mode", Value: v} }
+	token := func(v string) Value { return Value{Key: "admin.token", Value: v, Hashed: true} }
+	if got := Differences([]Report{with("a", mode("strong"), token("12")), with("b", mode("strong"), token("12"))}); len(got) > 0 {
+		t.Errorf("of equal ones: %q", got)
+	}
+	got := Differences([]Report{with("a", mode("strong"), token("12")), with("b", mode("eventual"), token("34")), with("c", mode("strong"), token("12"))})
+	want := []string{
+		`the settings differ: admin.token is one of hash 12 at "a", "c", and one of hash 34 at "b"`,
+		`the settings differ: consistency.mode is strong at "a", "c", and eventual at "b"`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestReport_Seal(t *testing.T) {
+	a, b := report("a", Storage{Name: "g1"}), report("a", Storage{Name: "g1"})
+	if a.Digest == "" || a.Digest != b.Digest || a.Seal().Digest != a.Digest {
+		t.Errorf("got %q and %q", a.Digest, b.Digest)
+	}
+	if c := report("a", Storage{Name: "g2"}); c.Digest == a.Digest {
+		t.Error("another report has the same digest")
+	}
+}
