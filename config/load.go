@@ -66,6 +66,7 @@ func (l loader) load(ctx context.Context, text []byte) (*Config, error) {
 	found := newFindings(doc)
 	legacy{doc, found}.rewrite()
 	c := bind(found)
+	c.notePlaces(found.doc)
 	c.fillIn(l.getenv, found)
 	c.checkSecretSources(found)
 	if !l.textOnly {

@@ -9,6 +9,8 @@ type VirtualStorage struct {
 	// Nodes are the storages, at least one. Their order is that of the first
 	// succession, save that the one with Primary leads.
 	Nodes []Node `toml:"node"`
+	// Line is where the text has it, from 1; 0 where it came from the config command.
+	Line int `toml:"-"`
 }
 
 // Node is one storage. Another virtual storage may have one of the same name,
@@ -29,6 +31,19 @@ type Node struct {
 	// effect on one that exists already. At most one of a virtual storage.
 	// Default false: the first node leads.
 	Primary bool `toml:"primary"`
+	// Line is as in VirtualStorage.
+	Line int `toml:"-"`
+}
+
+// notePlaces notes where the text has the virtual storages and their nodes.
+func (c *Config) notePlaces(doc *document) {
+	for i := range c.VirtualStorages {
+		v := &c.VirtualStorages[i]
+		v.Line = doc.position(keyPath("virtual_storage", i)).line
+		for j := range v.Nodes {
+			v.Nodes[j].Line = doc.position(keyPath("virtual_storage", i, "node", j)).line
+		}
+	}
 }
 
 // Succession returns the names of the storages in the order in which they are

@@ -2,9 +2,6 @@ package main
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 
 	"praefect/config"
 	"praefect/consensus/session"
@@ -41,16 +38,4 @@ func access(cfg *config.Config) (admin.Access, error) {
 // operator asks.
 func adminToken(cfg *config.Config) string {
 	return cmp.Or(cfg.Admin.Token.Reveal(), admin.LocalToken(cfg.Raft.DataDir))
-}
-
-// fingerprint is the same for instances whose settings have the same storages
-// at the same addresses.
-func fingerprint(cfg *config.Config) string {
-	hash := sha256.New()
-	for _, vs := range cfg.VirtualStorages {
-		for _, node := range vs.Nodes {
-			fmt.Fprintf(hash, "%q %q %q\n", vs.Name, node.Storage, node.Address) // a hash returns no error
-		}
-	}
-	return hex.EncodeToString(hash.Sum(nil)[:8])
 }

@@ -20,6 +20,7 @@ import (
 	"praefect/consensus/lease"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
+	peersettings "praefect/consensus/settings"
 	"praefect/fsm/state"
 	"praefect/proxy"
 	"praefect/proxy/admin"
@@ -136,7 +137,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, err
 	}
 	barred := func() string { return cmp.Or(node.Barred(), owned.barred()) }
-	talks := session.New(node, sights{storages}, d.session(barred))
+	reports := newReporter(d.live.Load)
+	talks := session.New(node, sights{storages}, d.session(barred, reports.report, owned.unclaimed))
 	owned.view, owned.leads = node.View, talks.Leads
 	if err := registry.Register(talks.Collector()); err != nil {
 		return nil, fmt.Errorf("register the metrics of the session: %w", err)
@@ -235,6 +237,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 			}
 		}},
 		owned.part(),
+		reports.part(),
 		part{name: "connections to storages", run: storages.Run, ready: func(ctx context.Context) error {
 			return triedStorages(ctx, storages)
 		}},
@@ -263,7 +266,7 @@ func (d *daemon) channels() channel.Config {
 	return channel.Config{Window: y.MaximumStreamWindowSizeBytes, Backlog: int(y.AcceptBacklog), Logger: d.log}
 }
 
-func (d *daemon) session(barred func() string) session.Config {
+func (d *daemon) session(barred func() string, reports func() peersettings.Report, unclaimed func(string) string) session.Config {
 	f := d.cfg.Failover
 	return session.Config{
 		Now: lease.Now,
@@ -271,7 +274,7 @@ func (d *daemon) session(barred func() string) session.Config {
 			Failover: f.Enabled, WarmUp: max(1, time.Duration(f.WarmUp)), MassWindow: time.Duration(f.MassFailureWindow),
 			ReturnAfter: time.Duration(f.ReturnAfter), ReturnAfterMax: time.Duration(f.ReturnAfterMax), RetireAfter: time.Duration(f.RetireAfter),
 		},
-		Configured: configured(d.cfg), Fingerprint: func() string { return fingerprint(d.live.Load()) },
+		Configured: configured(d.cfg), Settings: reports, Unclaimed: unclaimed,
 		Barred:    barred,
 		ReportAge: time.Duration(d.cfg.Detection.ReportAge), Hold: time.Duration(f.HoldDeadline), Logger: d.log,
 	}

@@ -87,16 +87,6 @@ func TestClientAddress_isOneThatPeersCanUse(t *testing.T) {
 	}
 }
 
-func TestFingerprint_tellsOtherStorages(t *testing.T) {
-	with := func(address string) *config.Config {
-		return &config.Config{VirtualStorages: []config.VirtualStorage{{Name: "default", Nodes: []config.Node{{Storage: "a", Address: address}}}}}
-	}
-	here, again, elsewhere := fingerprint(with("tcp://x:1")), fingerprint(with("tcp://x:1")), fingerprint(with("tcp://y:1"))
-	if here != again || here == elsewhere {
-		t.Errorf("got %s and %s for the same settings, %s for others", here, again, elsewhere)
-	}
-}
-
 func TestSwitchError_saysWhetherAnythingChanged(t *testing.T) {
 	for _, row := range []struct {
 		err  error
