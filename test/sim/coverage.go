@@ -45,6 +45,8 @@ type Coverage struct {
 	Contentions           int `json:"contentions"` // of writes that truly waited for each other
 	LockConflicts         int `json:"lock_conflicts"`
 	Upgrades              int `json:"upgrades"`
+	Edits                 int `json:"edits"`     // of the settings of one instance
+	Additions             int `json:"additions"` // of a storage that every instance has in its settings
 
 	Reads        int `json:"reads"`
 	MarkedReads  int `json:"marked_reads"`

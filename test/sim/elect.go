@@ -6,6 +6,7 @@ import (
 
 	"praefect/consensus/elector"
 	"praefect/consensus/lease"
+	"praefect/consensus/settings"
 	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
@@ -28,6 +29,7 @@ type electing struct {
 	refused map[string]refusals // by who found out
 	probe   []state.Incarnation
 	running []*elector.Operation
+	reports map[state.Incarnation]settings.Report
 }
 
 // refusals are the incarnations whose Raft port an instance found refusing.
@@ -39,13 +41,16 @@ type refusals struct {
 func newElecting() electing {
 	return electing{
 		ballots: make(map[string]verdict.Ballot), holding: make(map[state.Incarnation]lease.HoldReport),
-		refused: make(map[string]refusals),
+		refused: make(map[string]refusals), reports: make(map[state.Incarnation]settings.Report),
 	}
 }
 
 func (e *electing) heard(now time.Duration, m *lease.ToLeader) {
 	e.ballots[m.InstanceID] = verdict.Ballot{At: now, Reports: m.Verdicts}
 	e.refused[m.InstanceID] = refusals{now, m.Refused}
+	if m.Report != nil {
+		e.reports[m.Incarnation] = *m.Report
+	}
 	delete(e.holding, m.Incarnation)
 	for _, h := range m.Holding {
 		e.holding[m.Incarnation] = h
@@ -86,10 +91,7 @@ func (l *leader) voters() []string {
 // elect decides about storages and instances as long as the term lasts.
 func (l *leader) elect(t *task) {
 	in, w := l.in, l.in.w
-	configured := elector.Configured{VirtualStorage: virtualStorage}
-	for _, st := range w.storages {
-		configured.Storages = append(configured.Storages, st.name)
-	}
+	configured := elector.Configured{VirtualStorage: virtualStorage, Storages: in.file}
 	for l.leading() {
 		now := in.now()
 		refused := make(map[state.Incarnation]int)
@@ -105,6 +107,7 @@ func (l *leader) elect(t *task) {
 			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started,
 			Self: in.ledger.inc, View: in.raft.view, Leases: l.grantor, Tally: l.tally(), Refusals: refused,
 			Members: l.members(),
+			Reports: l.reports(),
 		}, l.electing.memory)
 		l.electing.memory = d.Memory
 		if !slices.Equal(l.electing.probe, d.Probe) {
@@ -116,6 +119,7 @@ func (l *leader) elect(t *task) {
 		t.pause() // between the decision and the proposal
 		if len(d.Commands) > 0 {
 			w.check.admits(l, d.Commands)
+			w.decides(in.raft.view, d.Commands)
 			if _, err := in.raft.proposeAs(t, l.term, in.ledger.inc, d.Commands...); err != nil {
 				w.cov.UnknownOutcomes++
 			}

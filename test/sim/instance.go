@@ -27,7 +27,8 @@ type instance struct {
 	ledger    *driver // once registered
 	worker    *worker
 	started   time.Duration
-	leads     *leader // while it leads
+	file      []string // the storages in its settings when it began
+	leads     *leader  // while it leads
 	// lost is called when the process dies, for each request under way.
 	lost map[*request]func()
 }
@@ -39,6 +40,7 @@ func (in *instance) begin() {
 	in.w.check.quorum()
 	in.w.tracef("%s starts", in.name)
 	in.started = in.now()
+	in.file = in.w.file(in)
 	in.lost = make(map[*request]func())
 	in.sightings = plan.Sightings{}
 	in.ledger, in.worker, in.leads = nil, nil, nil

@@ -167,6 +167,9 @@ func (w *world) checkState(before, after *state.State, e entry, results []state.
 			continue // the answer of an earlier entry
 		}
 		w.trace2(after.Index, e, cmd, results[i])
+		if cmd.Define != nil && results[i].Refusal == nil {
+			w.keeps(before, after, cmd.Define)
+		}
 		if results[i].Refusal == nil {
 			w.count(cmd)
 		} else {

@@ -143,6 +143,10 @@ func (s *session) flush() {
 			m.Refused = append(m.Refused, r.inc)
 		}
 	}
+	if s.in.w.setup.grows {
+		report := s.in.report()
+		m.Report = &report
+	}
 	m.Term = s.in.raft.term
 	st.conn.send(0, func() { st.leader.heard(st, m) })
 }

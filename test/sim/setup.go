@@ -34,6 +34,9 @@ type setup struct {
 	// rolling: instances get the program of the next release when they start again.
 	rolling bool
 
+	// grows: the last storage is added on the way, by a rolling edit of the instances' settings.
+	grows bool
+
 	// votes: the storages vote. Some may not, and learn it, or forget it, meanwhile.
 	votes, mixed bool
 	// copies and block are the settings of a write on which too few agree.
@@ -129,6 +132,7 @@ func (w *world) build() {
 		s.start()
 		w.storages = append(w.storages, s)
 	}
+	w.grow()
 	for _, in := range w.instances {
 		w.after(w.between(0, 200*time.Millisecond), in.begin)
 	}

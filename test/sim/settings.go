@@ -1,0 +1,117 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"praefect/consensus/settings"
+	"praefect/fsm/state"
+)
+
+// grows tells in which schedules the instances have different settings for a while. It draws from
+// nothing: all other schedules stay as they are.
+func grows(seed uint64) bool { return seed%32 == 20 || seed%32 == 27 }
+
+// grow edits the settings of one instance after the other, and restarts each: at first no file has
+// the last storage. Some edits are taken back for a while, as typos are.
+func (w *world) grow() {
+	w.edited = make([]bool, len(w.instances))
+	w.setup.grows = grows(w.seed) && len(w.storages) > 2
+	if !w.setup.grows {
+		return
+	}
+	draw := rand.New(rand.NewPCG(w.seed, 7))
+	at := 500*time.Millisecond + time.Duration(draw.Int64N(int64(w.setup.span/2)))
+	for _, i := range draw.Perm(len(w.instances)) {
+		w.at(at, func() { w.edit(i, true) })
+		if draw.IntN(3) == 0 {
+			at += time.Duration(draw.Int64N(int64(time.Second)))
+			w.at(at, func() { w.edit(i, false) })
+			at += time.Duration(draw.Int64N(int64(time.Second)))
+			w.at(at, func() { w.edit(i, true) })
+		}
+		at += 200*time.Millisecond + time.Duration(draw.Int64N(int64(2*time.Second)))
+	}
+}
+
+// edit changes the settings of an instance, and restarts it.
+func (w *world) edit(i int, has bool) {
+	in := w.instances[i]
+	w.edited[i] = has
+	w.cov.Edits++
+	w.tracef("the settings of %s have %s: %v", in.name, w.storages[len(w.storages)-1].name, has)
+	if in.up {
+		in.crash()
+		in.begin()
+	}
+}
+
+// file are the storages in the settings of an instance.
+func (w *world) file(in *instance) []string {
+	var names []string
+	for i, st := range w.storages {
+		if i < len(w.storages)-1 || !w.setup.grows || w.edited[in.index] {
+			names = append(names, st.name)
+		}
+	}
+	return names
+}
+
+// report is what an instance tells of its settings.
+func (in *instance) report() settings.Report {
+	vs := settings.VirtualStorage{Name: virtualStorage}
+	for _, name := range in.file {
+		vs.Storages = append(vs.Storages, settings.Storage{Name: name})
+	}
+	return settings.Report{Instance: in.name, VirtualStorages: []settings.VirtualStorage{vs}}.Seal()
+}
+
+// reports are what the leader knows of the settings. Where they never differ it knows them at once:
+// waiting for equal reports would only change the time of things.
+func (l *leader) reports() map[state.Incarnation]settings.Report {
+	if l.in.w.setup.grows {
+		return l.electing.reports
+	}
+	all := make(map[state.Incarnation]settings.Report)
+	for _, known := range l.in.raft.view.Instances {
+		all[known.Incarnation] = l.in.report()
+	}
+	return all
+}
+
+// keeps checks that a virtual storage keeps what it had: nobody removes storages here.
+func (w *world) keeps(before, after *state.State, d *state.Define) {
+	was, now := before.VirtualStorage(virtualStorage), after.VirtualStorage(virtualStorage)
+	if was == nil {
+		return
+	}
+	for _, s := range was.Succession {
+		if now.Storage(s.Name) == nil {
+			w.failf("%s was taken away by settings: defined were %q", s.Name, d.Storages)
+		}
+	}
+	w.cov.Additions += len(now.Succession) - len(was.Succession)
+}
+
+// decides checks what a leader defines: each registered instance has it in its settings.
+func (w *world) decides(view *state.State, commands []state.Command) {
+	for _, c := range commands {
+		if c.Define == nil {
+			continue
+		}
+		was := view.VirtualStorage(virtualStorage)
+		for _, known := range view.Instances {
+			for _, in := range w.instances {
+				if in.id != known.ID || in.ledger == nil || in.ledger.inc != known.Incarnation {
+					continue // not of this life
+				}
+				for _, name := range c.Define.Storages {
+					if (was == nil || was.Storage(name) == nil) && !slices.Contains(in.file, name) {
+						w.failf("%s is to be defined, and %s does not have it in its settings", name, in.name)
+					}
+				}
+			}
+		}
+	}
+}
