@@ -14,6 +14,7 @@ type control struct {
 	membership
 	switching
 	overriding
+	removing
 }
 
 func newControl(w way, talks *session.Session, jobs queue.Queue, copies int) admin.Control {
@@ -21,6 +22,7 @@ func newControl(w way, talks *session.Session, jobs queue.Queue, copies int) adm
 		membership: membership{node: w.node, way: w},
 		switching:  switching{node: w.node, session: talks, way: w, copies: copies},
 		overriding: overriding{node: w.node, jobs: jobs},
+		removing:   removing{node: w.node, session: talks, way: w},
 	}
 }
 

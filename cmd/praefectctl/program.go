@@ -145,6 +145,8 @@ func (p *program) root() *cli.Command {
 			group("raft", "the instances and their part in Raft", p.raftStatus(), p.raftPeers(), p.raftAdd(), p.raftRemove(), p.raftTransfer()),
 			p.promote(), p.drain(), p.undrain(),
 			p.pause(), p.resume(),
+			group("storage", "the storages of a virtual storage", p.storageRemove()),
+			group("virtual-storage", "the virtual storages", p.virtualStorageRemove()),
 			p.history(),
 			p.dataloss(), p.acceptDataloss(),
 			group("queue", "the replication queue", p.queueList(), p.queueRetry()),

@@ -111,6 +111,12 @@ func (c *Client) AcceptLoss(ctx context.Context, request AcceptLossRequest) (Don
 	return change[Done](ctx, c, "AcceptLoss", request)
 }
 
+// Remove implements Removing.
+func (c *Client) Remove(ctx context.Context, request RemovalRequest) (RemovalResponse, error) {
+	request.Schema = Schema
+	return change[RemovalResponse](ctx, c, "Remove", request)
+}
+
 // RetryJobs implements Overriding.
 func (c *Client) RetryJobs(ctx context.Context, request RetryRequest) (RetryResponse, error) {
 	request.Schema = Schema

@@ -24,6 +24,7 @@ type Control interface {
 	Membership
 	Switching
 	Overriding
+	Removing
 }
 
 // Membership is about the instances and their part in Raft.

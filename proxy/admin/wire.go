@@ -33,6 +33,7 @@ func serviceDesc() *grpc.ServiceDesc {
 			method("Resume", (*Service).resume),
 			method("AcceptLoss", (*Service).AcceptLoss),
 			method("RetryJobs", (*Service).retryJobs),
+			method("Remove", (*Service).remove),
 		},
 		Streams: []grpc.StreamDesc{
 			switching("Promote", (*Service).promote),

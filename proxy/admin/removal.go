@@ -1,0 +1,74 @@
+package admin
+
+import (
+	"context"
+
+	"praefect/fsm/state"
+)
+
+// Removing takes storages out of the cluster. Settings never do.
+type Removing interface {
+	// Remove takes a storage, or a whole virtual storage, out of the replicated state. It is Refused
+	// while an instance has it in its settings, or where the last replica of a repository would be
+	// lost. With DryRun it only looks.
+	Remove(ctx context.Context, request RemovalRequest) (RemovalResponse, error)
+}
+
+// RemovalRequest asks for a storage, or a virtual storage, to be removed.
+type RemovalRequest struct {
+	Change
+	// VirtualStorage may be empty if only one has the storage; a Control gets it filled in.
+	VirtualStorage string `json:"virtual_storage,omitempty"`
+	// Storage is the one to remove; empty for the whole virtual storage.
+	Storage string `json:"storage,omitempty"`
+	// DryRun looks whether it may be removed, and changes nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// RemovalResponse tells what was removed, or would be.
+type RemovalResponse struct {
+	Done
+	VirtualStorage string `json:"virtual_storage"`
+	Storage        string `json:"storage,omitempty"`
+	// State is that of the storage before.
+	State  state.StorageState `json:"state,omitempty"`
+	DryRun bool               `json:"dry_run,omitempty"`
+	// Left are the storages of the virtual storage afterwards, none if it goes as a whole.
+	Left []string `json:"left"`
+}
+
+func (s *Service) remove(ctx context.Context, r RemovalRequest) (RemovalResponse, error) {
+	what := "virtual-storage remove " + r.VirtualStorage
+	if r.Storage != "" {
+		what = "storage remove " + r.Storage
+	}
+	if r.DryRun { // asks, and changes nothing
+		if err := s.form(&r.Change, what); err != nil {
+			return RemovalResponse{}, err
+		}
+	} else if err := s.prepare(ctx, &r.Change, what); err != nil {
+		return RemovalResponse{}, err
+	}
+	if r.Storage != "" {
+		if err := s.resolve(&r.VirtualStorage, r.Storage); err != nil {
+			return RemovalResponse{}, err
+		}
+	} else if r.VirtualStorage == "" {
+		return RemovalResponse{}, Errorf(Invalid, "no virtual storage is named")
+	} else if err := exists(s.Node.View(), r.VirtualStorage); err != nil {
+		return RemovalResponse{}, err
+	}
+	answer := RemovalResponse{VirtualStorage: r.VirtualStorage, Storage: r.Storage, DryRun: r.DryRun, Left: []string{}}
+	if vs := s.Node.View().VirtualStorage(r.VirtualStorage); vs != nil && r.Storage != "" {
+		for _, st := range vs.Succession {
+			if st.Name == r.Storage {
+				answer.State = st.State
+			} else {
+				answer.Left = append(answer.Left, st.Name)
+			}
+		}
+	}
+	done, err := s.Control.Remove(ctx, r)
+	answer.Done = s.finish(done.Done, r.Change)
+	return answer, asError(err)
+}
