@@ -42,11 +42,17 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		{8, h.drawMarkInSync},
 		{6, h.drawResolveDoubt},
 		{5, h.drawClose},
-		{6, h.drawRejoin},
+		{5, h.drawRejoin},
 		{4, h.drawFence},
-		{6, h.drawAdmit},
+		{5, h.drawAdmit},
 		{2, h.drawAcceptLoss},
 		{1, func(t *rapid.T, _ Incarnation) Command { return define(drawStorages(t)...) }},
+		{1, func(*rapid.T, Incarnation) Command {
+			return Command{Define: &Define{VirtualStorage: "other", Storages: []string{"p"}}}
+		}},
+		{1, func(*rapid.T, Incarnation) Command {
+			return Command{RemoveVirtualStorage: &RemoveVirtualStorage{VirtualStorage: "other", Epoch: 1}}
+		}},
 		{1, func(t *rapid.T, _ Incarnation) Command {
 			id, level := rapid.SampledFrom([]string{"1", "2"}).Draw(t, "id"), rapid.SampledFrom([]int{1, 2, 2, 3}).Draw(t, "level")
 			return Command{Register: &Register{ID: id, Level: level}}

@@ -61,7 +61,7 @@ func (tr *truth) happened(index Index, c Command, before *State) {
 		path := c.AcceptLoss.RelativePath
 		tr.lack(index, path, without(allStorages, []string{c.AcceptLoss.Storage})...)
 		delete(tr.lacks[path], c.AcceptLoss.Storage)
-	case c.Define != nil:
+	case c.Define != nil && c.Define.VirtualStorage == vs:
 		for _, s := range allStorages {
 			if v := before.VirtualStorage(vs); v == nil || v.Storage(s) == nil {
 				tr.emptied(index, s)
