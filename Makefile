@@ -37,7 +37,7 @@ demo-down: ## Stop what make demo started
 # processes, and would only measure how busy those keep the machine. They mostly
 # wait; the simulation, and then a suite that waits even more, run beside them.
 SUITES := ./test/e2e ./test/strong ./test/partition
-BESIDE := ./test/sim ./test/membership ./test/realgitaly ./test/upgrade
+BESIDE := ./test/sim ./test/membership ./test/onecluster ./test/realgitaly ./test/upgrade
 
 define run-tests
 	{ failed=0; beside=$$(mktemp); trap 'rm -f "$$beside"' EXIT; \

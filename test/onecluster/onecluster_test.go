@@ -1,0 +1,349 @@
+// Package onecluster shows on real processes that there is one cluster or none, and that settings
+// take no storage away.
+package onecluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"praefect/consensus"
+	"praefect/proxy/admin"
+	"praefect/test/cluster"
+)
+
+const (
+	vs = "default"
+	// limit bounds a test, and patience each wait, on a busy machine.
+	limit, patience = 5 * time.Minute, time.Minute
+)
+
+// programs are those of this package's tests. Only TestMain sets it.
+var programs cluster.Binaries
+
+func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
+
+type table = map[string]any
+
+// world is a cluster of three whose instances may have different settings.
+type world struct {
+	*testing.T
+	ctx context.Context
+	c   *cluster.Cluster
+}
+
+func begin(t *testing.T, options cluster.Options) *world {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	options.Binaries, options.Instances = programs, 3
+	return &world{T: t, ctx: ctx, c: cluster.Run(t, options)}
+}
+
+func (w *world) must(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+// eventually waits until check finds nothing missing.
+func (w *world) eventually(what string, check func() error) {
+	w.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			w.Fatalf("%s: %v", what, err)
+		}
+		<-tick.C
+	}
+}
+
+// edit changes the settings of an instance, and restarts it.
+func (w *world) edit(i *cluster.Instance, change func(table)) {
+	w.Helper()
+	w.write(i, change)
+	w.must(i.Terminate(w.ctx))
+	w.must(i.Start())
+	w.must(i.WaitReady(w.ctx))
+}
+
+func (w *world) write(i *cluster.Instance, change func(table)) {
+	w.Helper()
+	text, err := os.ReadFile(i.Config)
+	w.must(err)
+	settings := table{}
+	w.must(toml.Unmarshal(text, &settings))
+	change(settings)
+	text, err = toml.Marshal(settings)
+	w.must(err)
+	w.must(os.WriteFile(i.Config, text, 0o600))
+}
+
+// nodes are those of a virtual storage in settings.
+func nodes(settings table, name string) (list []any, set func([]any)) {
+	for _, v := range settings["virtual_storage"].([]any) {
+		if v := v.(table); v["name"] == name {
+			return v["node"].([]any), func(list []any) { v["node"] = list }
+		}
+	}
+	return nil, nil
+}
+
+func without(settings table, vs, storage string) {
+	list, set := nodes(settings, vs)
+	var left []any
+	for _, n := range list {
+		if n.(table)["storage"] != storage {
+			left = append(left, n)
+		}
+	}
+	set(left)
+}
+
+// storages are those of a virtual storage as instance i knows them: "name state, …".
+func (w *world) storages(i *cluster.Instance, name string) (string, error) {
+	status, err := i.Admin().Status(w.ctx, admin.StatusRequest{})
+	if err != nil {
+		return "", err
+	}
+	for _, v := range status.VirtualStorages {
+		if v.Name != name {
+			continue
+		}
+		var all []string
+		for _, s := range v.Storages {
+			all = append(all, s.Name+" "+string(s.State))
+		}
+		return strings.Join(all, ", "), nil
+	}
+	return "", fmt.Errorf("%s is not defined", name)
+}
+
+// says waits until a condition of the cluster has each of the parts.
+func (w *world) says(i *cluster.Instance, parts ...string) {
+	w.Helper()
+	w.eventually(fmt.Sprintf("status says %q", parts), func() error {
+		status, err := i.Admin().Status(w.ctx, admin.StatusRequest{})
+		if err != nil {
+			return err
+		}
+		for _, c := range status.Conditions {
+			found := true
+			for _, part := range parts {
+				found = found && strings.Contains(c.Text, part)
+			}
+			if found {
+				return nil
+			}
+		}
+		return fmt.Errorf("the conditions are %+v", status.Conditions)
+	})
+}
+
+// praefect runs a command of the daemon's program beside an instance.
+func (w *world) praefect(i *cluster.Instance, args ...string) (string, error) {
+	cmd := exec.CommandContext(w.ctx, w.c.Binaries.Path(cluster.Praefect), append([]string{"-config", i.Config}, args...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	return out.String(), err
+}
+
+// Three instances were each started once without [raft]; then the section is added everywhere.
+func TestThreeClustersOfOne(t *testing.T) {
+	w := begin(t, cluster.Options{WithoutPostgres: true})
+	several := make(map[string][]byte)
+	for _, i := range w.c.Instances {
+		w.must(i.Terminate(w.ctx))
+		text, err := os.ReadFile(i.Config)
+		w.must(err)
+		several[i.Label()] = text
+		entries, err := os.ReadDir(i.RaftDir)
+		w.must(err)
+		for _, e := range entries {
+			w.must(os.RemoveAll(filepath.Join(i.RaftDir, e.Name())))
+		}
+		w.write(i, func(s table) {
+			s["raft"] = table{"data_dir": i.RaftDir, "begin_without_postgres": true}
+		})
+		w.must(i.Start())
+		w.must(i.WaitReady(w.ctx))
+		w.must(i.Terminate(w.ctx))
+	}
+	for _, i := range w.c.Instances {
+		w.must(os.WriteFile(i.Config, several[i.Label()], 0o600))
+		w.must(i.Start())
+	}
+	for _, i := range w.c.Instances {
+		w.eventually(i.Label()+" takes no lease and says why", func() error {
+			err := i.Ready(w.ctx)
+			if err == nil || !strings.Contains(err.Error(), "takes no lease") || !strings.Contains(err.Error(), consensus.RejoinCommand) {
+				return fmt.Errorf("/readyz says %w", err)
+			}
+			status, err := i.Admin().Status(w.ctx, admin.StatusRequest{})
+			if err != nil || !strings.Contains(fmt.Sprint(status.Conditions), "takes no lease") {
+				return fmt.Errorf("status says %+v, %w", status.Conditions, err)
+			}
+			raft, err := i.Admin().RaftStatus(w.ctx)
+			if err != nil || !strings.Contains(fmt.Sprint(raft.Instances), "takes no lease") {
+				return fmt.Errorf("raft status says %+v, %w", raft, err)
+			}
+			log, err := os.ReadFile(i.Log())
+			if err != nil || !strings.Contains(string(log), "this instance serves nothing") {
+				return fmt.Errorf("the log does not say it: %w", err)
+			}
+			return nil
+		})
+	}
+	kept, err := w.c.Instances[0].Admin().RaftStatus(w.ctx)
+	w.must(err)
+	for _, i := range w.c.Instances[1:] {
+		w.must(i.Terminate(w.ctx))
+	}
+	for _, i := range w.c.Instances[1:] {
+		out, err := w.praefect(i, "raft", "rejoin", "-confirm", i.Label())
+		if err != nil || !strings.Contains(out, "of cluster "+kept.ClusterID) || !strings.Contains(out, "was set aside") {
+			t.Fatalf("rejoin: %v: %s", err, out)
+		}
+	}
+	for _, i := range w.c.Instances[1:] {
+		w.must(i.Start())
+	}
+	for _, i := range w.c.Instances {
+		w.must(i.WaitReady(w.ctx))
+		status, err := i.Admin().RaftStatus(w.ctx)
+		if err != nil || status.ClusterID != kept.ClusterID {
+			t.Errorf("%s is of cluster %q, want %q: %v", i.Label(), status.ClusterID, kept.ClusterID, err)
+		}
+	}
+}
+
+// A storage is added by a rolling edit, kept though a leader's file lacks it, and removed by command;
+// a mistyped virtual storage is taken back.
+func TestStoragesComeBySettingsAndGoByCommand(t *testing.T) {
+	w := begin(t, cluster.Options{VirtualStorages: []cluster.VirtualStorage{cluster.Numbered(vs, 3), {Name: "spare", Storages: []string{"gitaly-4"}}}})
+	w.must(w.c.WaitConverged(w.ctx))
+	first := w.c.Instances[0]
+	before, err := w.storages(first, vs)
+	w.must(err)
+	history, err := first.Admin().History(w.ctx, admin.HistoryRequest{VirtualStorage: vs})
+	w.must(err)
+	for n, i := range w.c.Instances {
+		if n > 0 {
+			w.says(first, `storage "gitaly-4" of "default" is in the settings of "praefect-1"`, `and not in those of `)
+			if got, err := w.storages(i, vs); err != nil || got != before {
+				t.Fatalf("after %d of 3 edits: %q, %v, want %q", n, got, err, before)
+			}
+		}
+		w.edit(i, func(s table) {
+			spare, _ := nodes(s, "spare")
+			list, set := nodes(s, vs)
+			set(append(list, spare[0]))
+		})
+	}
+	w.eventually("the new storage serves", func() error {
+		got, err := w.storages(first, vs)
+		if err == nil && got != before+", gitaly-4 serving" {
+			err = fmt.Errorf("got %q", got)
+		}
+		return err
+	})
+	// Nothing has flapped: the only changes are those of the new storage.
+	after, err := first.Admin().History(w.ctx, admin.HistoryRequest{VirtualStorage: vs})
+	w.must(err)
+	var changes []string
+	for _, c := range after.Changes[len(history.Changes):] {
+		changes = append(changes, c.Storage+" "+c.Change)
+	}
+	if got, want := strings.Join(changes, ", "), "gitaly-4 backfilling, gitaly-4 serving"; got != want {
+		t.Errorf("changes: %q, want %q", got, want)
+	}
+
+	// A file with a typo, at the leader.
+	last := w.c.Instances[2]
+	w.edit(last, func(s table) { without(s, vs, "gitaly-3") })
+	w.eventually("the instance with the typo leads", func() error {
+		if _, err := w.c.Operate(w.ctx, "raft", "transfer", last.Label()); err != nil {
+			return err
+		}
+		status, err := last.Admin().RaftStatus(w.ctx)
+		if err == nil && status.Leader != last.Label() {
+			err = fmt.Errorf("%q leads", status.Leader)
+		}
+		return err
+	})
+	w.says(last, `storage "gitaly-3" of "default" is not in the settings of "praefect-3" (virtual_storage.node, line `)
+	if got, err := w.storages(first, vs); err != nil || !strings.Contains(got, "gitaly-3 ") {
+		t.Errorf("the leader's typo has made %q, %v", got, err)
+	}
+	saved, err := os.ReadFile(first.Config)
+	w.must(err)
+	var good table
+	w.must(toml.Unmarshal(saved, &good))
+	w.edit(last, func(s table) { s["virtual_storage"] = good["virtual_storage"] })
+
+	// Removal by command.
+	if out, code, err := w.c.Praefectctl(w.ctx, "storage", "remove", "gitaly-4", "-virtual-storage", vs, "-confirm", "gitaly-4"); err != nil || code != 5 {
+		t.Errorf("removed what the settings have: %d, %v: %s", code, err, out)
+	}
+	// With the same edit comes a virtual storage whose name is mistyped.
+	for _, i := range w.c.Instances {
+		w.edit(i, func(s table) {
+			without(s, vs, "gitaly-4")
+			list, _ := nodes(s, "spare")
+			s["virtual_storage"] = append(s["virtual_storage"].([]any), table{"name": "defualt", "node": list})
+		})
+	}
+	w.eventually("the mistyped virtual storage is defined", func() error { _, err := w.storages(first, "defualt"); return err })
+	w.says(first, `storage "gitaly-4" of "default" is in the cluster and in no instance's settings`, "praefectctl storage remove gitaly-4 -virtual-storage default")
+	_, err = w.c.Operate(w.ctx, "storage", "remove", "gitaly-4", "-virtual-storage", vs, "-confirm", "gitaly-4")
+	w.must(err)
+	if got, err := w.storages(first, vs); err != nil || strings.Contains(got, "gitaly-4") {
+		t.Errorf("left are %q, %v", got, err)
+	}
+	for _, i := range w.c.Instances {
+		w.edit(i, func(s table) {
+			all := s["virtual_storage"].([]any)
+			s["virtual_storage"] = all[:len(all)-1]
+		})
+	}
+	_, err = w.c.Operate(w.ctx, "virtual-storage", "remove", "defualt", "-confirm", "defualt")
+	w.must(err)
+	if got, err := w.storages(first, "defualt"); err == nil {
+		t.Errorf("it is still there: %q", got)
+	}
+	w.must(w.c.WaitConverged(w.ctx))
+}
+
+// The pages tell the commands that these tests run.
+func TestPagesTellTheCommands(t *testing.T) {
+	for page, commands := range map[string][]string{
+		"begin.md":    {"raft rejoin", "claim list", "claim remove default", "raft rename"},
+		"storages.md": {"praefectctl storage remove gitaly-4 -virtual-storage default", "praefectctl virtual-storage remove defualt"},
+	} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range commands {
+			if !strings.Contains(string(text), c) {
+				t.Errorf("%s does not tell %q", page, c)
+			}
+		}
+	}
+}
