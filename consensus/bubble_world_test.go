@@ -107,7 +107,7 @@ func (w *world) filled() bool {
 	all := true
 	for _, s := range vs.Succession {
 		if s.State == state.Backfilling && s.FilesystemID != "" {
-			_, err := node.Propose(w.t.Context(), state.Command{Rejoin: &state.Rejoin{
+			_, err := node.Propose(w.t.Context(), state.Command{Compared: &state.Compared{VirtualStorage: vsName, Storage: s.Name, Since: s.Since}}, state.Command{Rejoin: &state.Rejoin{
 				VirtualStorage: vsName, Storage: s.Name, FilesystemID: s.FilesystemID, Backfilled: s.Since,
 			}})
 			if err != nil {

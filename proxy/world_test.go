@@ -288,6 +288,7 @@ func (w *world) defineServing(set *storage.Set, names []string) {
 		})
 		w.node.must(w.t, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: id}})
 		if s := w.node.View().VirtualStorage("default").Storage(name); s.State == state.Backfilling {
+			w.node.must(w.t, state.Command{Compared: &state.Compared{VirtualStorage: "default", Storage: name, Since: s.Since}})
 			w.node.must(w.t, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: id, Backfilled: s.Since}})
 		}
 	}

@@ -19,10 +19,6 @@ type AlarmReason string
 const (
 	// AlarmBusy: writes never pause long enough for a copy to catch up.
 	AlarmBusy AlarmReason = "busy"
-	// AlarmForeign: a storage that is being backfilled for the first time came with
-	// a repository that nothing else has. It is not removed, and the storage
-	// does not serve before it is gone.
-	AlarmForeign AlarmReason = "foreign"
 )
 
 // Alarm is one repository that repairs alone do not bring in order.

@@ -23,8 +23,7 @@ type Backfill struct {
 	// Storages are those being backfilled.
 	Storages []string `json:"storages"`
 	// Total is how many repositories the scan will look at, as counted at its
-	// start: those created since come on top, and those that only a storage
-	// being backfilled has.
+	// start: those created since come on top.
 	Total int `json:"total"`
 	// Done is how many it has dealt with, Left how many of them it has put off.
 	Done int `json:"done"`
@@ -42,9 +41,11 @@ type backfiller struct {
 	calls   *calls
 	repair  func(context.Context, order) outcome
 	enqueue func(state.Key)
-	cfg     Config
-	log     *slog.Logger
-	metrics *Metrics
+	// firstCopy decides about what storages came with.
+	firstCopy *firstCopier
+	cfg       Config
+	log       *slog.Logger
+	metrics   *Metrics
 
 	mu        sync.Mutex
 	backfills map[string]*Backfill // by virtual storage; guarded by mu
@@ -77,10 +78,15 @@ func (f *backfiller) run(ctx, work context.Context) {
 // tend backfills the storages of one virtual storage, whenever there are any.
 func (f *backfiller) tend(ctx, work context.Context, virtualStorage string) {
 	failures, last := 0, ""
+	rechecked := time.Now()
 	for ctx.Err() == nil {
 		backfillings := f.due(virtualStorage)
 		if len(backfillings) == 0 || !f.leads() {
 			failures, last = 0, ""
+			if f.leads() && time.Since(rechecked) > conflictRetry {
+				f.firstCopy.recheck(work, virtualStorage)
+				rechecked = time.Now()
+			}
 			pause(ctx, backfillPoll)
 			continue
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,7 +55,7 @@ func TestBackfiller_firstDefinitionBackfillsFromTheFirst(t *testing.T) {
 		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1"}}})
 		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}})
 		w.backfill(20, "g1")
-		w.backfill(10, "g2") // as an upstream cluster that is taken over would
+		w.backfill(10, "g2") // as after a copy by hand
 		_, stop := w.backfilling(t)
 		defer stop()
 		time.Sleep(10 * time.Second)
@@ -100,55 +99,6 @@ func TestBackfiller_underWrites(t *testing.T) {
 		<-writing
 		w.setQueueFault(nil)
 		until(t, 10*time.Minute, func() bool { return w.equal() == "" })
-	})
-}
-
-func TestBackfiller_removesWhatNobodyElseHas(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		w.backfill(5, "g1", "g2", "g3")
-		w.replace("g2", "a disk restored from a backup")
-		w.put("001.git", "old", "g2")
-		w.put("deleted long ago.git", "x", "g2")
-		_, stop := w.backfilling(t)
-		defer stop()
-		until(t, time.Minute, func() bool { return w.serves("g2") })
-		if faults := w.equal(); faults != "" {
-			t.Error(faults)
-		}
-	})
-}
-
-func TestBackfiller_leavesAloneWhatANewStorageCameWith(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2"}}})
-		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}})
-		w.backfill(5, "g1", "g2")
-		w.put("foreign.git", "precious", "g3")
-		w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: "g3", FilesystemID: "disk of g3"}})
-		r, stop := w.backfilling(t)
-		defer stop()
-		time.Sleep(10 * time.Minute)
-		if w.serves("g3") || w.content("g3", "foreign.git") != "precious" || w.content("g3", "004.git") != "4" {
-			t.Error("g3 serves, or was touched")
-		}
-		alarms := r.Alarms()
-		if len(alarms) != 1 || alarms[0].Reason != AlarmForeign || alarms[0].RelativePath != "foreign.git" || !strings.Contains(alarms[0].Detail, `"g3"`) {
-			t.Errorf("alarms: %+v", alarms)
-		}
-		if backfills := r.Backfills(); len(backfills) != 1 || backfills[0].Left != 1 {
-			t.Errorf("backfills: %+v", backfills)
-		}
-		walks := w.called("WalkRepos", "g1")
-		w.mu.Lock()
-		delete(w.disks["g3"].repos, "foreign.git") // the operator moves it away
-		w.mu.Unlock()
-		until(t, 5*time.Minute, func() bool { return w.serves("g3") })
-		if again := w.called("WalkRepos", "g1"); again != walks {
-			t.Errorf("everything was walked again: %d, %d", walks, again)
-		}
-		if alarms := r.Alarms(); len(alarms) != 0 {
-			t.Errorf("alarms: %+v", alarms)
-		}
 	})
 }
 

@@ -2,7 +2,6 @@ package replicator
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -57,19 +56,6 @@ func (c *calls) exists(ctx context.Context, key state.Key, storage string) (has 
 		return err
 	})
 	return has, err
-}
-
-// sum is a hash over the names and values of all references of a replica. It is
-// not CalculateChecksum: Gitaly leaves out there what is not one of the usual kinds.
-func (c *calls) sum(ctx context.Context, key state.Key, storage string) (sum [sha256.Size]byte, err error) {
-	hash := sha256.New()
-	for ref, err := range c.references(ctx, key, storage) {
-		if err != nil {
-			return sum, err
-		}
-		fmt.Fprintf(hash, "%s %s\n", ref.GetTarget(), ref.GetName())
-	}
-	return [sha256.Size]byte(hash.Sum(nil)), nil
 }
 
 // size asks a storage how many bytes the repository takes there.
@@ -159,6 +145,24 @@ func (c *calls) names(ctx context.Context, key state.Key, storage string) ([]str
 		names = append(names, string(ref.GetName()))
 	}
 	return names, nil
+}
+
+// setHead has a replica's HEAD name a reference; ctx and ended are as those of
+// replicate.
+func (c *calls) setHead(ctx context.Context, key state.Key, storage, name string) (ended bool, err error) {
+	conn, err := c.storages.Conn(key.VirtualStorage, storage)
+	if err != nil {
+		return true, err
+	}
+	ctx, arrived := c.watch(ctx)
+	_, err = gitalypb.NewRepositoryServiceClient(conn).WriteRef(ctx, &gitalypb.WriteRefRequest{
+		Repository: repository(key, storage), Ref: []byte("HEAD"), Revision: []byte(name),
+	})
+	ended = arrived(err)
+	if err != nil {
+		return ended, fmt.Errorf("have HEAD on %q name %q: %w", storage, name, err)
+	}
+	return ended, nil
 }
 
 // remove removes the replica of a storage, if there is one; ctx and ended are

@@ -53,7 +53,7 @@ func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (s
 		ended = true
 		return nil, nil // it changed meanwhile; the next step sees how
 	}
-	results, err := r.equalise(ctx, copying, o.key, view, p)
+	results, err := r.equalise(ctx, copying, o.key, view, p, ticket)
 	if err != nil {
 		ended = true
 		return nil, err
@@ -162,7 +162,7 @@ type result struct {
 // a channel that gets a result for each. One that fails does not stop the others.
 // copying carries the deadline that the intent records; an error means that nothing
 // was begun.
-func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan) (<-chan result, error) {
+func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan, ticket Ticket) (<-chan result, error) {
 	has, err := r.calls.exists(ctx, key, p.Primary)
 	if err != nil {
 		return nil, err
@@ -182,6 +182,9 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 				results <- res
 			}()
 			res = r.equaliseOne(ctx, copying, key, view, p, vs.Storage(target), found)
+			if res.err == nil {
+				res.err = r.verify(ctx, ticket, view, key, p.Primary, target)
+			}
 		}()
 	}
 	return results, nil
@@ -196,15 +199,6 @@ func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view
 			return failed(err)
 		}
 		found.Target = has
-		if plan.MustAsk(target, found) {
-			keepers, err := r.keepers(ctx, key, p.Witnesses)
-			if err != nil {
-				return failed(err)
-			}
-			if len(keepers) > 0 {
-				found.Witness = keepers[0]
-			}
-		}
 	}
 	verb, err := plan.Choose(target, found)
 	if err != nil {
@@ -214,8 +208,16 @@ func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view
 	switch verb {
 	case plan.VerbCopy:
 		defer r.metrics.change(key.VirtualStorage, target.Name, changeUpdate)()
+		if target.State == state.Backfilling { // equal replicas are not copied
+			if alike, err := r.calls.alike(ctx, key, p.Primary, []string{target.Name}); err == nil && alike {
+				return res
+			}
+		}
 		res.ended, res.err = r.replicate(copying, key, p.Primary, target.Name)
-		if res.err == nil {
+		if res.err == nil && res.ended {
+			res.ended, res.err = r.mendHead(ctx, copying, key, p.Primary, target.Name)
+		}
+		if res.err == nil && res.ended {
 			res.ended, res.err = r.join(ctx, copying, key, view, p.Primary, target.Name)
 		}
 	case plan.VerbRemove:

@@ -70,6 +70,15 @@ type Ticket interface {
 	// ResolveDoubt accounts for in-doubt intents, as of the intent. New writes wait from
 	// here to Release.
 	ResolveDoubt(ctx context.Context, s Resolution) error
+	// Advance gives the repository's primary the role of a target: this
+	// instance's intent covers scope, and no instance writes to the repository until
+	// EndAdvance. Without a source it takes up an advance that was interrupted. It
+	// returns as Intent does.
+	Advance(ctx context.Context, source string, scope state.Scope) (*state.State, error)
+	// EndAdvance ends an advance, as of its intent.
+	EndAdvance(ctx context.Context, e Ending) error
+	// MarkConflict replaces the conflicts of the repository, as of the intent.
+	MarkConflict(ctx context.Context, conflicts []state.Conflict) error
 	// Release gives the gate back. ended tells that every RPC that could change
 	// a replica has ended at its storage; otherwise the intent ends in doubt.
 	Release(ended bool, doubtful ...string)
@@ -81,6 +90,13 @@ type Resolution struct {
 	Authority    string
 	PrimaryLacks bool
 	Equal        []string
+}
+
+// Ending is what a repair found when an advance was over; see state.EndAdvance.
+type Ending struct {
+	Primary string
+	Equal   []string
+	Intents []state.DoubtRef
 }
 
 // Storages are the connections to the storages.

@@ -60,7 +60,7 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 		f = w.faults(d.name, method)
 	}
 	switch method {
-	case "ReplicateRepository", "RemoveRepository", "DeleteRefs", "LinkRepositoryToObjectPool", "DisconnectGitAlternates":
+	case "ReplicateRepository", "RemoveRepository", "DeleteRefs", "WriteRef", "LinkRepositoryToObjectPool", "DisconnectGitAlternates":
 		d.checkTarget(ctx, method, args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository().GetRelativePath())
 	}
 	w.mu.Unlock()
@@ -108,7 +108,7 @@ func (d *disk) checkTarget(ctx context.Context, method, relativePath string) {
 		d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which no intent covers: %+v", method, relativePath, d.name, entry))
 	}
 	for st := range vs.InSync(entry) {
-		if st.Name == d.name {
+		if st.Name == d.name && (entry == nil || entry.Advancing == "") {
 			d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which is in sync", method, relativePath, d.name))
 		}
 	}
@@ -143,12 +143,18 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		if clash := plan.InTheWay(names(content), names(d.repos[repo.GetRelativePath()])); len(clash) > 0 {
 			return status.Errorf(codes.Internal, "cannot lock %q", clash)
 		}
+		if d.world.sloppy == d.name {
+			return nil
+		}
 		// Whether a replica borrows is its own matter; a new one does not.
 		copied, _, _ := strings.Cut(content, "@")
 		if _, pool, borrows := strings.Cut(d.repos[repo.GetRelativePath()], "@"); borrows {
 			copied += "@" + pool
 		}
 		d.world.set(d.name, repo.GetRelativePath(), copied)
+		if d.world.heads != nil && !d.world.leavesHead {
+			d.world.heads[d.name+repo.GetRelativePath()] = d.world.heads[source.GetStorageName()+source.GetRelativePath()]
+		}
 		return nil
 	}
 	if !has {
@@ -176,6 +182,13 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 			return slices.ContainsFunc(args.(*gitalypb.DeleteRefsRequest).GetRefs(), func(ref []byte) bool { return string(ref) == name })
 		})
 		d.world.set(d.name, repo.GetRelativePath(), strings.Join(left, " ")+more)
+	case "FindDefaultBranchName":
+		proto.Merge(reply, &gitalypb.FindDefaultBranchNameResponse{Name: []byte(d.world.heads[d.name+repo.GetRelativePath()])})
+	case "WriteRef":
+		d.world.heads[d.name+repo.GetRelativePath()] = string(args.(*gitalypb.WriteRefRequest).GetRevision())
+	case "CommitIsAncestor":
+		req := args.(*gitalypb.CommitIsAncestorRequest)
+		proto.Merge(reply, &gitalypb.CommitIsAncestorResponse{Value: isAncestor(req.GetAncestorId(), req.GetChildId())})
 	case "RepositorySize":
 		proto.Merge(reply, &gitalypb.RepositorySizeResponse{Size: int64(len(content))})
 	default:
@@ -197,7 +210,38 @@ func checkServers(ctx context.Context, source string) error {
 // names are the references of a replica by its content.
 func names(content string) []string {
 	refs, _ := parts(content)
-	return strings.Fields(refs)
+	var list []string
+	for _, ref := range strings.Fields(refs) {
+		name, _, _ := strings.Cut(ref, ":")
+		list = append(list, name)
+	}
+	return list
+}
+
+// references are those of a replica by its content: a field name:value, of which the
+// value stands for a commit, and its prefixes for the ancestors of that. The value is
+// the name if none is given.
+func references(content string) []*gitalypb.ListRefsResponse_Reference {
+	refs, _ := parts(content)
+	var list []*gitalypb.ListRefsResponse_Reference
+	for _, ref := range slices.Sorted(slices.Values(strings.Fields(refs))) {
+		name, value, given := strings.Cut(ref, ":")
+		if !given {
+			value = name
+		}
+		list = append(list, &gitalypb.ListRefsResponse_Reference{Name: []byte(name), Target: value})
+	}
+	return list
+}
+
+// isAncestor tells whether one value stands for an ancestor of the other, or is it.
+func isAncestor(ancestor, child string) bool { return strings.HasPrefix(child, ancestor) }
+
+// reachable tells whether a reference of a replica leads to a commit.
+func reachable(content, commit string) bool {
+	return slices.ContainsFunc(references(content), func(ref *gitalypb.ListRefsResponse_Reference) bool {
+		return isAncestor(commit, ref.GetTarget())
+	})
 }
 
 // parts are the references and what else is in a replica.
@@ -226,23 +270,51 @@ func (d *disk) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string,
 // after the first one.
 type listing struct {
 	grpc.ClientStream
-	ctx    context.Context
-	disk   *disk
-	names  []string
-	absent bool
-	fate   fate
-	sent   int
+	ctx     context.Context
+	disk    *disk
+	answers []proto.Message
+	absent  bool
+	fate    fate
+	sent    int
 }
 
 func (s *listing) SendMsg(m any) error {
 	s.disk.world.mu.Lock()
 	defer s.disk.world.mu.Unlock()
+	if req, ok := m.(*gitalypb.WalkReposRequest); ok && req != nil {
+		for _, path := range slices.Sorted(maps.Keys(s.disk.repos)) {
+			s.answers = append(s.answers, &gitalypb.WalkReposResponse{RelativePath: path})
+		}
+		return nil
+	}
+	content, has := s.disk.repos[m.(interface{ GetRepository() *gitalypb.Repository }).GetRepository().GetRelativePath()]
+	s.absent = !has
 	switch req := m.(type) {
-	case *gitalypb.WalkReposRequest:
-		s.names = slices.Sorted(maps.Keys(s.disk.repos))
 	case *gitalypb.ListRefsRequest:
-		content, has := s.disk.repos[req.GetRepository().GetRelativePath()]
-		s.names, s.absent = names(content), !has
+		for _, ref := range references(content) {
+			s.answers = append(s.answers, &gitalypb.ListRefsResponse{References: []*gitalypb.ListRefsResponse_Reference{ref}})
+		}
+	case *gitalypb.CheckObjectsExistRequest:
+		answer := &gitalypb.CheckObjectsExistResponse{}
+		for _, revision := range req.GetRevisions() {
+			commit, _, _ := strings.Cut(string(revision), "^")
+			answer.Revisions = append(answer.Revisions, &gitalypb.CheckObjectsExistResponse_RevisionExistence{
+				Name: revision, Exists: reachable(content, commit),
+			})
+		}
+		s.answers = append(s.answers, answer)
+	case *gitalypb.ListCommitsRequest: // whatever no reference leads to, or everything
+		commits := req.GetRevisions()
+		if len(commits) == 1 {
+			for _, ref := range references(content) {
+				commits = append(commits, ref.GetTarget())
+			}
+		}
+		for _, commit := range commits {
+			if all := len(req.GetRevisions()) == 1; !strings.HasPrefix(commit, "--") && (all || !reachable(content, commit)) {
+				s.answers = append(s.answers, &gitalypb.ListCommitsResponse{Commits: []*gitalypb.GitCommit{{Id: commit}}})
+			}
+		}
 	}
 	return nil
 }
@@ -258,15 +330,10 @@ func (s *listing) RecvMsg(m any) error {
 		return s.fate.err
 	case s.absent:
 		return status.Error(codes.NotFound, "repository not found")
-	case s.sent == len(s.names):
+	case s.sent == len(s.answers):
 		return io.EOF
 	}
-	switch m := m.(type) {
-	case *gitalypb.WalkReposResponse:
-		m.RelativePath = s.names[s.sent]
-	case *gitalypb.ListRefsResponse:
-		m.References = []*gitalypb.ListRefsResponse_Reference{{Name: []byte(s.names[s.sent])}}
-	}
+	proto.Merge(m.(proto.Message), s.answers[s.sent])
 	s.sent++
 	return nil
 }

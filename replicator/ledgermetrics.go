@@ -18,6 +18,10 @@ var (
 		[]string{"virtual_storage"}, nil)
 )
 
+var conflictDesc = prometheus.NewDesc("gitaly_praefect_conflicting_repositories",
+	"Repositories with replicas of which neither contains the other: both are kept until accept-dataloss says which one counts.",
+	[]string{"virtual_storage"}, nil)
+
 // ledgerCollector counts what the ledger says, in the view of the moment. A
 // scrape costs as much as there are entries: what is wrong, not what exists.
 type ledgerCollector struct{ ledger Ledger }
@@ -27,6 +31,7 @@ func (c *ledgerCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- unavailableDesc
 	ch <- behindDesc
 	ch <- inDoubtDesc
+	ch <- conflictDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -52,6 +57,7 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(unavailableDesc, unavailable, vs.Name)
 		gauge(inDoubtDesc, inDoubt, vs.Name)
+		gauge(conflictDesc, view.InConflict(vs.Name), vs.Name)
 		for j := range vs.Succession {
 			gauge(behindDesc, behind[vs.Succession[j].Name], vs.Name, vs.Succession[j].Name)
 		}

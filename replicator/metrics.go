@@ -30,6 +30,9 @@ type Metrics struct {
 	resolved     prometheus.Counter
 	holds        prometheus.Counter
 	backfilled   *prometheus.GaugeVec
+	// unlike counts copies that reported success and left a difference, advanced the
+	// repositories of which a primary got what another storage had.
+	unlike, advanced *prometheus.CounterVec
 
 	mu     sync.Mutex
 	depths []queue.Depth // as last seen; guarded by mu
@@ -85,6 +88,14 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Name: "gitaly_praefect_backfill_repositories",
 			Help: "Repositories of the scan that backfills storages, by what became of them.",
 		}, []string{"virtual_storage", "state"}),
+		unlike: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "gitaly_praefect_copies_unlike_total",
+			Help: "Copies that reported success and left the replica different from its source.",
+		}, []string{"virtual_storage", "gitaly_storage"}),
+		advanced: auto.NewCounterVec(prometheus.CounterOpts{
+			Name: "gitaly_praefect_advanced_repositories_total",
+			Help: "Repositories of which the primary got what only another storage had when the cluster began.",
+		}, []string{"virtual_storage", "source"}),
 	}
 	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})
 	return m

@@ -100,6 +100,8 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 			return min(p.Wait, waitLongest), nil
 		case plan.Resolve:
 			step = r.resolve
+		case plan.EndAdvance:
+			step = r.takeUp
 		}
 		if left := r.patience.left(o.key); left > 0 {
 			return left, nil
@@ -120,9 +122,6 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 		case ctx.Err() != nil:
 			return busyDelayMin, nil
 		default:
-			if foreign, ok := errors.AsType[*plan.ForeignError](err); ok {
-				r.alarms.raise(o.key, AlarmForeign, foreign)
-			}
 			return 0, err
 		}
 	}

@@ -104,7 +104,7 @@ func New(deps Deps, cfg Config) *Replicator {
 	}
 	r.backfiller = &backfiller{
 		ledger: deps.Ledger, leads: deps.Leads, calls: calls, repair: repairer.repair, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
-		backfills: make(map[string]*Backfill),
+		backfills: make(map[string]*Backfill), firstCopy: &firstCopier{repairer: repairer, enqueue: r.Enqueue},
 	}
 	r.cataloguer = &cataloguer{
 		catalogue: deps.Catalogue, ledger: deps.Ledger, leads: deps.Leads, calls: calls, cfg: cfg, log: log, metrics: metrics,

@@ -2,7 +2,6 @@ package replicator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -12,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"praefect/fsm/state"
-	"praefect/replicator/plan"
 )
 
 // leftLimit bounds how many repositories a scan puts off. Beyond it something
@@ -34,11 +32,16 @@ type scan struct {
 	left   map[string]error // paths not dealt with, and why; guarded by leftMu
 }
 
-// everything looks at every repository: those on each serving storage, those in
-// the ledger, and at last those that only a storage being backfilled has.
+// everything looks at every repository: those that an uncompared storage came with,
+// those on each serving storage, and those in the ledger. What only a storage being
+// backfilled has was copied to the primary, or is in conflict, or was deleted, which is in
+// the ledger.
 func (s *scan) everything(ctx context.Context) error {
 	sources, err := s.sources()
 	if err != nil {
+		return err
+	}
+	if err := s.compareAll(ctx); err != nil {
 		return err
 	}
 	total := 0
@@ -58,20 +61,7 @@ func (s *scan) everything(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.recorded(ctx); err != nil {
-		return err
-	}
-	for _, backfilled := range s.backfillings {
-		if err := s.walked(ctx, backfilled.storage, func(path string) (bool, error) {
-			if s.ledger.View().Entry(s.key(path)) != nil {
-				return true, nil
-			}
-			return s.onAny(ctx, path, sources)
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.recorded(ctx)
 }
 
 // sources are the serving storages, the primary first. All of them must be
@@ -158,7 +148,10 @@ func (s *scan) deal(ctx context.Context, path string) error {
 		return err
 	}
 	s.report(s.virtualStorage, func(f *Backfill) { f.Current = path })
-	err := s.try(ctx, path)
+	alike, err := s.alikeEverywhere(ctx, path)
+	if err != nil || !alike {
+		err = s.try(ctx, path)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -218,10 +211,6 @@ func (s *scan) try(ctx context.Context, path string) error {
 			if ctx.Err() == nil {
 				continue
 			}
-		}
-		if foreign, ok := errors.AsType[*plan.ForeignError](out.err); ok {
-			// It would serve what was never ours; an alarm has been raised.
-			return foreign
 		}
 		if missing == "" {
 			s.enqueue(key)

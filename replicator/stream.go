@@ -67,6 +67,13 @@ type reference = gitalypb.ListRefsResponse_Reference
 
 // references yields all of a replica, ordered by their names.
 func (c *calls) references(ctx context.Context, key state.Key, storage string) iter.Seq2[*reference, error] {
+	return c.listed(ctx, key, storage, &gitalypb.ListRefsRequest{Patterns: [][]byte{[]byte("refs/")}})
+}
+
+// listed yields the references of a replica that a request asks for, ordered by
+// their names.
+func (c *calls) listed(ctx context.Context, key state.Key, storage string, request *gitalypb.ListRefsRequest) iter.Seq2[*reference, error] {
+	request.Repository = repository(key, storage)
 	return func(yield func(*reference, error) bool) {
 		conn, err := c.storages.Conn(key.VirtualStorage, storage)
 		if err != nil {
@@ -74,9 +81,7 @@ func (c *calls) references(ctx context.Context, key state.Key, storage string) i
 			return
 		}
 		for page, err := range streamed(ctx, c.lookTimeout, func(ctx context.Context) (receiver[gitalypb.ListRefsResponse], error) {
-			return gitalypb.NewRefServiceClient(conn).ListRefs(ctx, &gitalypb.ListRefsRequest{
-				Repository: repository(key, storage), Patterns: [][]byte{[]byte("refs/")},
-			})
+			return gitalypb.NewRefServiceClient(conn).ListRefs(ctx, request)
 		}) {
 			if err != nil {
 				yield(nil, fmt.Errorf("list the references on %q: %w", storage, err))

@@ -39,18 +39,23 @@ type world struct {
 	disks map[string]*disk // immutable map; the disks are guarded by mu
 	view  *state.State     // guarded by mu
 	// faults decides what becomes of a call, fate of a proposal.
-	faults    func(storage, method string) fate                  // guarded by mu
-	fate      func(cmds []state.Command) (apply bool, err error) // guarded by mu
-	broken    []string                                           // rules that were broken; guarded by mu
-	log       []string                                           // of the commands; guarded by mu
-	untracked string                                             // a path that was put on some storages behind our back
-	calls     map[string]int                                     // by method and storage; guarded by mu
-	moved     chan struct{}                                      // closed when a connection comes or goes; guarded by mu
-	node      *node                                              // of the living incarnation
-	gate      *ledger.Ledger                                     // likewise
-	queue     queue.Queue
-	catalogue Catalogue                           // nil: there is none
-	faultQ    func(queue.Operation) (bool, error) // guarded by mu
+	faults func(storage, method string) fate                  // guarded by mu
+	fate   func(cmds []state.Command) (apply bool, err error) // guarded by mu
+	broken []string                                           // rules that were broken; guarded by mu
+	log    []string                                           // of the commands; guarded by mu
+	// heads are what HEAD names, by storage and path; leavesHead has copies leave it
+	// alone. Both guarded by mu.
+	heads      map[string]string
+	leavesHead bool
+	sloppy     string         // the storage that reports copies that it has not made
+	untracked  string         // a path that was put on some storages behind our back
+	calls      map[string]int // by method and storage; guarded by mu
+	moved      chan struct{}  // closed when a connection comes or goes; guarded by mu
+	node       *node          // of the living incarnation
+	gate       *ledger.Ledger // likewise
+	queue      queue.Queue
+	catalogue  Catalogue                           // nil: there is none
+	faultQ     func(queue.Operation) (bool, error) // guarded by mu
 }
 
 // disk is a storage.
@@ -73,7 +78,18 @@ type node struct {
 
 // newWorld makes a world in which g1, g2 and g3 serve.
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, view: &state.State{}, disks: make(map[string]*disk), calls: make(map[string]int), moved: make(chan struct{})}
+	w := newFounded(t)
+	for _, name := range []string{"g2", "g3"} {
+		since := w.storage(name).Since
+		w.must(state.Command{Compared: &state.Compared{VirtualStorage: vsName, Storage: name, Since: since}})
+		w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name, Backfilled: since}})
+	}
+	return w
+}
+
+// newFounded makes a world in which g1 serves, and g2 and g3 begin with it.
+func newFounded(t *testing.T) *world {
+	w := &world{t: t, view: &state.State{}, disks: make(map[string]*disk), heads: make(map[string]string), calls: make(map[string]int), moved: make(chan struct{})}
 	w.queue = queue.NewMemory(func(op queue.Operation) (bool, error) {
 		w.mu.Lock()
 		fault := w.faultQ
@@ -91,10 +107,6 @@ func newWorld(t *testing.T) *world {
 	w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: names}})
 	for _, name := range names {
 		w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name}})
-	}
-	for _, name := range names[1:] {
-		since := w.storage(name).Since
-		w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: "disk of " + name, Backfilled: since}})
 	}
 	return w
 }
@@ -368,6 +380,16 @@ func (t ticket) MarkInSync(ctx context.Context, storages []string) error {
 // ResolveDoubt implements Ticket.
 func (t ticket) ResolveDoubt(ctx context.Context, s Resolution) error {
 	return translate(t.Ticket.ResolveDoubt(ctx, ledger.Resolution(s)))
+}
+
+// EndAdvance implements Ticket.
+func (t ticket) EndAdvance(ctx context.Context, e Ending) error {
+	return translate(t.Ticket.EndAdvance(ctx, ledger.Ending(e)))
+}
+
+// MarkConflict implements Ticket.
+func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
+	return translate(t.Ticket.MarkConflict(ctx, conflicts))
 }
 
 func translate(err error) error {

@@ -83,6 +83,7 @@ func TestUnavailable_countsRepositoriesThatNobodyServes(t *testing.T) {
 	apply(inc, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: "gitaly-1", FilesystemID: "A"}})
 	apply(inc, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: "gitaly-2", FilesystemID: "B"}})
 	since := view.VirtualStorage("default").Storage("gitaly-2").Since
+	apply(inc, state.Command{Compared: &state.Compared{VirtualStorage: "default", Storage: "gitaly-2", Since: since}})
 	apply(inc, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: "gitaly-2", FilesystemID: "B", Backfilled: since}})
 
 	// A write that gitaly-2 misses, and then gitaly-1 is lost.

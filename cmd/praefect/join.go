@@ -178,6 +178,14 @@ func (t ticket) ResolveDoubt(ctx context.Context, s replicator.Resolution) error
 	return gateError(t.Ticket.ResolveDoubt(ctx, ledger.Resolution(s)))
 }
 
+func (t ticket) EndAdvance(ctx context.Context, e replicator.Ending) error {
+	return gateError(t.Ticket.EndAdvance(ctx, ledger.Ending(e)))
+}
+
+func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
+	return gateError(t.Ticket.MarkConflict(ctx, conflicts))
+}
+
 // gateError is err in the replicator's terms.
 func gateError(err error) error {
 	switch {

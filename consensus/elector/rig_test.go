@@ -73,6 +73,7 @@ func newRig(t *testing.T) *rig {
 	r.step(0)
 	for _, name := range []string{"g2", "g3"} {
 		s := r.vs().Storage(name)
+		r.apply(1, state.Command{Compared: &state.Compared{VirtualStorage: "default", Storage: name, Since: s.Since}})
 		r.apply(1, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: s.FilesystemID, Backfilled: s.Since}})
 	}
 	r.want("g1 serving A, g2 serving B, g3 serving C")

@@ -76,6 +76,7 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 		for _, name := range []string{"g1", "g2", "g3"} {
 			w.apply(1, state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: name}})
 			if s := w.vs().Storage(name); s.State == state.Backfilling {
+				w.apply(1, state.Command{Compared: &state.Compared{VirtualStorage: vsName, Storage: name, Since: s.Since}})
 				w.apply(1, state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: name, FilesystemID: name, Backfilled: s.Since}})
 			}
 		}

@@ -68,6 +68,8 @@ type VirtualStorage struct {
 	Storages []Storage
 	// Unavailable counts the repositories that no storage can serve.
 	Unavailable int
+	// Conflicts counts the repositories in conflict.
+	Conflicts int
 	// Short counts the repositories that have been in sync on fewer than Copies storages for more
 	// than ShortAfter; ShortExample is one of them.
 	Short        int

@@ -195,6 +195,10 @@ func (j *judge) virtualStorage(vs VirtualStorage) {
 	if vs.Unavailable > 0 {
 		about(RepositoryAway, "", "%s of %s cannot be served; list: praefectctl dataloss -virtual-storage %s", repositories(vs.Unavailable), vs.Name, vs.Name)
 	}
+	if vs.Conflicts > 0 {
+		about(Conflict, "", "%s of %s: each side has what the other lacks, and both are kept; see: praefectctl dataloss -virtual-storage %s",
+			repositories(vs.Conflicts), vs.Name, vs.Name)
+	}
 	if vs.Short > 0 {
 		about(TooFewCopies, "", "%s of %s, such as %s, have been in sync on fewer than %d storages for more than %v",
 			repositories(vs.Short), vs.Name, vs.ShortExample, min(vs.Copies, len(vs.Storages)), ShortAfter)

@@ -60,7 +60,8 @@ type command interface {
 // touchesLedger tells the commands that a number orders.
 func touchesLedger(c command) bool {
 	switch c.(type) {
-	case *OpenIntent, *CloseIntent, *MarkBehind, *MarkInSync, *ResolveDoubt, *AcceptLoss:
+	case *OpenIntent, *CloseIntent, *MarkBehind, *MarkInSync, *ResolveDoubt, *AcceptLoss,
+		*Advance, *EndAdvance, *MarkConflict:
 		return true
 	}
 	return false
@@ -151,7 +152,7 @@ func (t *transition) put(k Key, e *Entry) {
 	key := k.appendTo(nil)
 	before, _ := t.ledger.Get(key)
 	t.recount(k.VirtualStorage, before, e)
-	if len(e.Intents) == 0 && len(e.Behind) == 0 {
+	if len(e.Intents) == 0 && len(e.Behind) == 0 && e.Advancing == "" {
 		t.ledger.Delete(key)
 		return
 	}

@@ -32,9 +32,32 @@ func (b *behindCounts) count(vs string, from, to []string) {
 	}
 }
 
+// InConflict returns how many repositories of the virtual storage are in conflict.
+// It costs nothing.
+func (s *State) InConflict(vs string) int { return s.conflicts[vs] }
+
+// recountConflicts is recount for the repositories in conflict, which change rarely.
+func (t *transition) recountConflicts(vs string, before, after *Entry) {
+	was, is := before != nil && len(before.Conflicts) > 0, len(after.Conflicts) > 0
+	if was == is {
+		return
+	}
+	counts := maps.Clone(t.next.conflicts)
+	if counts == nil {
+		counts = make(map[string]int)
+	}
+	if is {
+		counts[vs]++
+	} else if counts[vs]--; counts[vs] == 0 {
+		delete(counts, vs)
+	}
+	t.next.conflicts = counts
+}
+
 // recount keeps the counts true when an entry is replaced. The first change of a
 // transition copies them: readers of the former state keep theirs.
 func (t *transition) recount(vs string, before, after *Entry) {
+	t.recountConflicts(vs, before, after)
 	var from []string
 	if before != nil {
 		from = before.Behind

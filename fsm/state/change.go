@@ -55,8 +55,10 @@ func (t *transition) setState(vs *VirtualStorage, name string, to StorageState, 
 	i := slices.IndexFunc(vs.Succession, func(s Storage) bool { return s.Name == name })
 	s := vs.Succession[i]
 	last := to == Serving || s.State == Fenced
-	s.State, s.Why, s.Since = to, "", t.index
+	s.State, s.Why, s.Since, s.Uncompared = to, "", t.index, ""
 	switch to {
+	case Backfilling: // ▲ what it has now may be any disk's
+		s.Uncompared = UncomparedLater
 	case Serving:
 		s.New = false
 	case Fenced:

@@ -107,6 +107,8 @@ func (s *Storage) check(index Index, epoch uint64) error {
 		return fmt.Errorf("%s because %q", s.State, s.Why)
 	case s.State == Fenced && s.FencedEpoch == 0:
 		return errors.New("fenced at no epoch")
+	case s.Uncompared != "" && (s.State != Backfilling || s.Uncompared != UncomparedFounding && s.Uncompared != UncomparedLater):
+		return fmt.Errorf("%s, and uncompared as %q", s.State, s.Uncompared)
 	case s.New && s.holds():
 		return fmt.Errorf("%s, but never served", s.State)
 	case s.Since == 0 || s.Since > index:
@@ -125,7 +127,7 @@ func (s *State) checkEntry(k Key, e *Entry) error {
 		return errors.New(k.bad())
 	case vs == nil:
 		return errors.New("of no virtual storage")
-	case len(e.Intents) == 0 && len(e.Behind) == 0:
+	case len(e.Intents) == 0 && len(e.Behind) == 0 && e.Advancing == "":
 		return errors.New("is empty")
 	case e.Changed == 0 || e.Changed > s.Index:
 		return fmt.Errorf("changed at index %d of %d", e.Changed, s.Index)
@@ -134,6 +136,12 @@ func (s *State) checkEntry(k Key, e *Entry) error {
 	}
 	if err := vs.checkSet(e.Behind); err != nil {
 		return fmt.Errorf("behind: %w", err)
+	}
+	if err := e.checkConflicts(); err != nil {
+		return err
+	}
+	if why := badText("the source of the advance", e.Advancing); why != "" {
+		return errors.New(why)
 	}
 	for _, m := range e.Intents {
 		if err := s.checkIntent(vs, e, &m); err != nil {

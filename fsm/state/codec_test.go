@@ -33,6 +33,14 @@ func everyCommand() []Command {
 		{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "q", By: "operator"}},
 		{Record: &Record{What: ChangeAdded, Instance: "two", By: "operator"}},
 		{Raise: &Raise{Level: 2}},
+		{Compared: &Compared{VirtualStorage: vs, Storage: "q", Since: 3}},
+		advance("q", "p"),
+		{EndAdvance: &EndAdvance{Key: Key{vs, repo}, Primary: "p", Equal: []string{"q"}, Intents: []DoubtRef{{1, 2}}, AsOf: 3}},
+		{MarkConflict: &MarkConflict{Key: Key{vs, repo}, AsOf: 3, Conflicts: []Conflict{{
+			Storage: "q", Primary: "p", Time: 1000, Differing: 2, Here: ConflictSide{Absent: true},
+			There:  ConflictSide{Commit: "2", Time: 5},
+			Sample: []DifferingReference{{Name: "refs/heads/main", There: "2"}},
+		}}}},
 	}
 }
 

@@ -51,6 +51,11 @@ type Command struct {
 	AcceptLoss           *AcceptLoss           `json:"accept_loss,omitempty"`
 	Record               *Record               `json:"record,omitempty"`
 	Raise                *Raise                `json:"raise,omitempty"`
+
+	Compared     *Compared     `json:"compared,omitempty"`
+	Advance      *Advance      `json:"advance,omitempty"`
+	EndAdvance   *EndAdvance   `json:"end_advance,omitempty"`
+	MarkConflict *MarkConflict `json:"mark_conflict,omitempty"`
 }
 
 // one returns the command that is set, nil unless exactly one is.
@@ -80,6 +85,10 @@ func (c *Command) one() command {
 		{c.AcceptLoss != nil, c.AcceptLoss},
 		{c.Record != nil, c.Record},
 		{c.Raise != nil, c.Raise},
+		{c.Compared != nil, c.Compared},
+		{c.Advance != nil, c.Advance},
+		{c.EndAdvance != nil, c.EndAdvance},
+		{c.MarkConflict != nil, c.MarkConflict},
 	} {
 		if f.set {
 			set, n = f.cmd, n+1

@@ -11,18 +11,18 @@
 // # What it holds
 //
 // The live incarnations, the virtual storages with their succession, and the
-// ledger: the repositories that are not clean. A clean repository, with
+// ledger: the repositories that are listed in the ledger. A clean repository, with
 // the same content on every serving storage, has no entry, so that the state
 // grows with what is wrong and not with what exists.
 //
 // # A storage
 //
-//	define ──▶ backfilling ──copied──▶ serving ──fence──▶ fenced ──admit──▶ out (dead)
-//	              ▲                    │ ▲ ▲               │                │ │ drain, undrain
-//	              ├────another disk────┘ │ └───────admit───┤                │ ▼
-//	              ├──────────────────────┼──another disk───┘                │ out (drained)
-//	              │                      └────────────same disk─────────────┤
-//	              └───────────────────────────another disk──────────────────┘
+//	define ──▶ backfilling ──backfilled──▶ serving ──fence──▶ fenced ──admit──▶ out (dead)
+//	              ▲                 │ ▲ ▲               │                │ │ drain, undrain
+//	              ├──another disk───┘ │ └───────admit───┤                │ ▼
+//	              ├───────────────────┼──another disk───┘                │ out (drained)
+//	              │                   └────────────same disk─────────────┤
+//	              └────────────────────────another disk──────────────────┘
 //
 // The first storage of a new virtual storage serves at once: there is nothing
 // that it could lack. Whatever becomes serving goes to the end of the succession,
@@ -55,8 +55,8 @@
 // # A repository
 //
 //	clean ──open──▶ open or primary-only ──close, clean──▶ clean, or behind
-//	                     │
-//	                     └──close in doubt, or retire──▶ in doubt ──resolve-doubt──▶
+//	                        │
+//	                        └──close, in doubt, or retire──▶ in doubt ──resolve──▶
 //
 // Behind and the intents are independent: MarkBehind adds to Behind, MarkInSync and ResolveDoubt
 // account for it. An entry without intents and without Behind is removed.
@@ -81,6 +81,7 @@
 //	I7  A live intent is of a live incarnation: Retire makes those of the retired one
 //	    in doubt, and no command of it is applied afterwards.
 //	I8  An in-doubt intent is named by an index not later than the last change.
+//	I14 A storage in conflict is behind; one that is uncompared is backfilling.
 //
 //	I14 Every live incarnation knows the feature level of the state (level.go).
 //

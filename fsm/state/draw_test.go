@@ -34,13 +34,13 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		weight int // of 64
 		draw   func(*rapid.T, Incarnation) Command
 	}{
-		{10, h.drawOpen},
+		{8, h.drawOpen},
 		{1, func(t *rapid.T, _ Incarnation) Command {
 			return Command{Record: &Record{What: rapid.SampledFrom([]string{ChangeAdded, ChangeRemoved}).Draw(t, "what"), Instance: "two"}}
 		}},
-		{9, h.drawMarkBehind},
-		{8, h.drawMarkInSync},
-		{6, h.drawResolveDoubt},
+		{8, h.drawMarkBehind},
+		{7, h.drawMarkInSync},
+		{5, h.drawResolveDoubt},
 		{5, h.drawClose},
 		{5, h.drawRejoin},
 		{4, h.drawFence},
@@ -65,6 +65,7 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 			}
 			return h.drawPause(t, by)
 		}},
+		{5, h.drawFirstCopy},
 	}
 	n := die(t, 6, "command")
 	for _, c := range all {
@@ -244,6 +245,9 @@ func (h *history) drawRejoin(t *rapid.T, _ Incarnation) Command {
 	if s != nil && s.FilesystemID != "" && rapid.IntRange(0, 2).Draw(t, "same") < 2 {
 		c.Rejoin.FilesystemID = s.FilesystemID
 		if s.State == Backfilling {
+			if s.Uncompared != "" && rapid.Bool().Draw(t, "compared") {
+				return compared(s)
+			}
 			c.Rejoin.Backfilled = s.Since
 		}
 	}

@@ -16,8 +16,7 @@ var update = flag.Bool("update", false, "write the latest golden log and snapsho
 // The golden logs, each with the snapshot of the state that it gives. All but the
 // latest were released, and are never written again.
 const (
-	goldenFirst    = "testdata/v1"       // before failover
-	goldenFailover = "testdata/failover" // fences, pauses, losses accepted; terms
+	goldenFailover = "testdata/failover" // fences, pauses, losses accepted; terms; first copies
 	goldenLatest   = goldenFailover
 )
 
@@ -27,7 +26,7 @@ func TestGolden(t *testing.T) {
 	if *update {
 		writeGolden(t)
 	}
-	for _, name := range []string{goldenFirst, goldenFailover} {
+	for _, name := range []string{goldenFailover} {
 		t.Run(name, func(t *testing.T) {
 			s := &State{}
 			for index, b := range readGolden(t, name+".log") {
@@ -122,6 +121,12 @@ func writeGolden(t *testing.T) {
 		w.batch(Batch{Incarnation: alpha, Term: term, Commands: []Command{proved(beta, ProofSilent)}})
 	}
 	w.fence("p")
+	w.must(alpha, paths(open(PrimaryOnly, "r"), "apart.git"))
+	apart := conflict(w.Index, "q")
+	apart.MarkConflict.Key.RelativePath = "apart.git"
+	w.must(alpha, apart)
+	w.must(alpha, Command{Define: &Define{VirtualStorage: "w", Storages: []string{"p", "q"}}})
+	w.must(alpha, Command{Advance: &Advance{Key: Key{"w", repo}, Source: "q", Scope: Scope{BoundMillis: 9, Targets: []string{"p"}}}})
 	for _, c := range everyCommand() {
 		w.try(alpha, c)
 	}

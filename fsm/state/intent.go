@@ -25,6 +25,11 @@ func (c *OpenIntent) apply(t *transition) *Refusal {
 			return refuse(RefusedUnknown, "no storage %q in %q", target, vs.Name)
 		}
 	}
+	for _, path := range c.Paths {
+		if e := t.entry(Key{c.VirtualStorage, path}); e != nil && e.Advancing != "" {
+			return refuse(RefusedBusy, "%q in %q is being advanced from %q", path, vs.Name, e.Advancing)
+		}
+	}
 	backfilling := vs.names(func(s *Storage) bool { return s.State == Backfilling })
 	for _, path := range c.Paths {
 		k := Key{c.VirtualStorage, path}

@@ -96,11 +96,12 @@ func (l *laws) checkReads(t *rapid.T, s *State) {
 	if v == nil {
 		return
 	}
-	behind := map[string]int{}
+	behind, conflicts := map[string]int{}, 0
 	for _, path := range allPaths {
 		k := Key{vs, path}
 		e := s.Entry(k)
 		if e != nil {
+			conflicts += min(1, len(e.Conflicts))
 			for _, name := range e.Behind {
 				behind[name]++
 			}
@@ -117,6 +118,9 @@ func (l *laws) checkReads(t *rapid.T, s *State) {
 					name, path, last, s.Index, s.Shrunk(k))
 			}
 		}
+	}
+	if got := s.InConflict(vs); got != conflicts {
+		t.Fatalf("%d repositories in conflict, want %d", got, conflicts)
 	}
 	for _, name := range allStorages {
 		if got := s.Behind(vs, name); got != behind[name] {

@@ -27,7 +27,10 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 	}
 	e = e.clone()
 	e.Behind = vs.names(func(s *Storage) bool { return s.Name != c.Storage })
-	e.Deleted = false // what the storage has is copied, wherever it was deleted
+	// What the storage has is copied, wherever it was deleted. Of two sides in
+	// conflict the chosen one may be the one without the repository.
+	e.Deleted = len(e.Conflicts) > 0
+	e.Conflicts, e.Advancing = nil, ""
 	t.put(c.Key, e)
 	t.note(t.edit(vs.Name), Change{What: ChangeLossAccepted, Storage: c.Storage, RelativePath: c.RelativePath, By: c.By})
 	return nil

@@ -41,6 +41,14 @@ func TestState_properties(t *testing.T) {
 			define("p", "q", "r"), reach("p", "1"), reach("q", "1"), reach("r", "1"),
 		}})
 		for _, name := range []string{"q", "r"} {
+			if rapid.IntRange(0, 2).Draw(t, "compared") == 2 {
+				// What it came with is compared later, or never; the primary gets some of it.
+				k := Key{vs, "pool"}
+				h.send(Batch{Incarnation: h.lives[0], Commands: []Command{{Advance: &Advance{Key: k, Source: name}}}})
+				h.send(Batch{Incarnation: h.lives[0], Commands: []Command{{EndAdvance: &EndAdvance{Key: k, Primary: "p", AsOf: h.state.Index}}}})
+				continue
+			}
+			h.send(Batch{Incarnation: h.lives[0], Commands: []Command{compared(h.state.VirtualStorage(vs).Storage(name))}})
 			c := reach(name, "1")
 			c.Rejoin.Backfilled = h.state.VirtualStorage(vs).Storage(name).Since
 			h.send(Batch{Incarnation: h.lives[0], Commands: []Command{c}})

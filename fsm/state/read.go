@@ -78,11 +78,12 @@ func (v *VirtualStorage) InSync(e *Entry) iter.Seq[*Storage] {
 }
 
 // Primary returns the repository's primary: the first in-sync storage of the
-// succession. It reports false if there is none, or if that one is fenced: then
-// it is returned all the same, as it keeps its place.
+// succession. It reports false if there is none, or if that one is fenced, or the
+// repository is being advanced: then it is returned all the same, as it keeps its
+// place.
 func (v *VirtualStorage) Primary(e *Entry) (Storage, bool) {
 	for s := range v.InSync(e) {
-		return *s, s.State == Serving
+		return *s, s.State == Serving && (e == nil || e.Advancing == "") // ▲ a copy is made onto it
 	}
 	return Storage{}, false
 }

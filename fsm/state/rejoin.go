@@ -48,6 +48,9 @@ func (c *Rejoin) backfilled(t *transition, s *Storage) *Refusal {
 		return refuse(RefusedChanged, "storage %q is %s since index %d with file system %q",
 			s.Name, s.State, s.Since, s.FilesystemID)
 	}
+	if s.Uncompared != "" { // ▲ what it came with could be lost once it is repaired
+		return refuse(RefusedState, "storage %q is not compared yet", s.Name)
+	}
 	t.serve(c.VirtualStorage, s.Name, "backfilled")
 	return nil
 }

@@ -28,8 +28,14 @@ func (c *MarkInSync) apply(t *transition) *Refusal {
 		return refuse(RefusedNotPrimary, "%q in %q has no primary to be equal to", c.RelativePath, vs.Name)
 	}
 	for _, name := range c.Storages {
-		if s := vs.Storage(name); s != nil && s.State != Serving && s.State != Backfilling {
+		switch s := vs.Storage(name); {
+		case s == nil:
+		case s.State != Serving && s.State != Backfilling:
 			return refuse(RefusedChanged, "storage %q is %s", name, s.State)
+		case s.Uncompared != "": // ▲ what it came with is still to be compared
+			return refuse(RefusedState, "storage %q is not compared yet", name)
+		case e.InConflict(name):
+			return refuse(RefusedConflict, "%q on %q has what the primary lacks", c.RelativePath, name)
 		}
 	}
 	e.setBehind(without(e.Behind, c.Storages))
@@ -42,12 +48,17 @@ func (c *ResolveDoubt) invalid() string {
 	if len(c.Doubts) == 0 {
 		return "no intent"
 	}
-	for i, ref := range c.Doubts {
-		if slices.ContainsFunc(c.Doubts[:i], func(o DoubtRef) bool { return o.Incarnation == ref.Incarnation }) {
+	return firstOf(badRefs(c.Doubts), c.Key.bad(), badName("authority", c.Authority), badNames("equal storage", c.Equal))
+}
+
+// badRefs tells what is wrong with the in-doubt intents that a command names.
+func badRefs(refs []DoubtRef) string {
+	for i, ref := range refs {
+		if slices.ContainsFunc(refs[:i], func(o DoubtRef) bool { return o.Incarnation == ref.Incarnation }) {
 			return fmt.Sprintf("the intent of incarnation %d is named twice", ref.Incarnation)
 		}
 	}
-	return firstOf(c.Key.bad(), badName("authority", c.Authority), badNames("equal storage", c.Equal))
+	return ""
 }
 
 // apply removes the in-doubt intents and accounts for every storage. One that was
@@ -116,10 +127,8 @@ func (t *transition) quiet(k Key, asOf Index) (*VirtualStorage, *Refusal) {
 	if e.Changed > asOf {
 		return nil, refuse(RefusedChanged, "%q in %q changed at index %d, after %d", k.RelativePath, k.VirtualStorage, e.Changed, asOf)
 	}
-	for i := range e.Intents {
-		if m := &e.Intents[i]; m.Kind != "" && m.Incarnation != t.proposer {
-			return nil, refuse(RefusedBusy, "incarnation %d has a live intent on %q in %q", m.Incarnation, k.RelativePath, k.VirtualStorage)
-		}
+	if other := e.liveBeside(t.proposer); other != 0 {
+		return nil, refuse(RefusedBusy, "incarnation %d has a live intent on %q in %q", other, k.RelativePath, k.VirtualStorage)
 	}
 	return vs, nil
 }

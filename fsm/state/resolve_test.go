@@ -25,8 +25,15 @@ func TestMarkInSync(t *testing.T) {
 			w.must(beta, open(Open, "p"))
 			w.must(beta, closing(true))
 		}, do: now("r"), entry: "open(1), in doubt(2) on p+r, behind q"},
-		{name: "a backfilling storage", given: func(w *world) { w.must(alpha, reach("r", "new")); w.must(alpha, open(Open)) },
-			do: now("r"), entry: "open(1)"},
+		{name: "a backfilling storage", given: func(w *world) {
+			w.must(alpha, reach("r", "new"))
+			w.must(alpha, compared(w.VirtualStorage(vs).Storage("r")))
+			w.must(alpha, open(Open))
+		}, do: now("r"), entry: "open(1)"},
+		{name: "a backfilling storage that is not compared", given: func(w *world) {
+			w.must(alpha, reach("r", "new"))
+			w.must(alpha, open(Open))
+		}, do: now("r"), refused: RefusedState},
 
 		{name: "changed since", given: rBehind, do: func(w *world) Command { return markInSync(w.entry().Changed-1, "r") },
 			refused: RefusedChanged},

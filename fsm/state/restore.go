@@ -197,6 +197,12 @@ func (sr *snapshotReader) addEntry(e *keyedEntry) error {
 	e.shrunk = e.Changed
 	sr.ledger.Insert(key, &e.Entry)
 	sr.state.behind.count(e.VirtualStorage, nil, e.Behind)
+	if len(e.Conflicts) > 0 {
+		if sr.state.conflicts == nil {
+			sr.state.conflicts = make(map[string]int)
+		}
+		sr.state.conflicts[e.VirtualStorage]++
+	}
 	return nil
 }
 

@@ -39,6 +39,7 @@ const (
 	RefusedState      Reason = "state"        // the storage's state does not allow it
 	RefusedLast       Reason = "last"         // no other storage would serve
 	RefusedLevel      Reason = "level"        // a live instance does not know that much
+	RefusedConflict   Reason = "conflict"     // the replica has what the primary lacks
 )
 
 // Error implements error.

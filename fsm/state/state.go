@@ -41,6 +41,8 @@ type State struct {
 	ledger *iradix.Tree[*Entry]
 	// behind counts the entries in which a storage is behind.
 	behind behindCounts
+	// conflicts counts the entries with a conflict, by virtual storage.
+	conflicts map[string]int
 	// answers remembers what recent requests were answered.
 	answers answers
 }
@@ -117,11 +119,14 @@ type Storage struct {
 	// FilesystemID is the id of the disk that the state speaks of; empty
 	// until the storage was first reached.
 	FilesystemID string `json:"filesystem_id,omitempty"`
-	// Since is the index at which State or FilesystemID last changed.
+	// Since is the index at which Standing or FilesystemID last changed.
 	Since Index `json:"since"`
 	// New is true from the definition of the storage until it first serves:
 	// what only such a storage has was never ours to remove.
 	New bool `json:"new,omitempty"`
+	// Uncompared is set while the storage is backfilling and not every replica that it
+	// came with was compared: nothing on it is overwritten or removed.
+	Uncompared Uncompared `json:"uncompared,omitempty"`
 	// FencedEpoch is the epoch that its last fence raised; 0 if never fenced.
 	FencedEpoch uint64 `json:"fenced_epoch,omitempty"`
 }
@@ -211,7 +216,7 @@ type Doubt struct {
 	Scope
 }
 
-// Entry is what the ledger says of one repository that is not clean. It is
+// Entry is what the ledger says of one repository that is listed in the ledger. It is
 // immutable.
 type Entry struct {
 	// Intents are sorted by incarnation, one each.
@@ -221,6 +226,12 @@ type Entry struct {
 	// Deleted tells that storages which are behind must remove the repository
 	// if its primary does not have it.
 	Deleted bool `json:"deleted,omitempty"`
+	// Conflicts are, of the storages in Behind, those that have what the primary
+	// lacks, sorted by storage.
+	Conflicts []Conflict `json:"conflicts,omitempty"`
+	// Advancing is the source of the Advance under way, empty if none is: the
+	// primary is being copied onto, and is not written to.
+	Advancing string `json:"advancing,omitempty"`
 	// Changed is the index of the last command that touched the entry.
 	Changed Index `json:"changed"`
 

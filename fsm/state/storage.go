@@ -117,7 +117,7 @@ func (t *transition) found(c *Define) {
 	for i, name := range c.Storages {
 		s := Storage{Name: name, State: Serving, Since: t.index}
 		if i > 0 {
-			s.State, s.New = Backfilling, true
+			s.State, s.New, s.Uncompared = Backfilling, true, UncomparedFounding
 		}
 		vs.Succession = append(vs.Succession, s)
 		t.note(&vs, Change{Storage: name, To: s.State, Why: "defined"})
@@ -201,6 +201,7 @@ func (e *Entry) forget(gone []string) *Entry {
 	}
 	c, changed := e.clone(), named(e.Behind)
 	c.Behind = without(e.Behind, gone)
+	c.dropConflicts(gone)
 	for i := range c.Intents {
 		m := &c.Intents[i]
 		if named(m.Targets) {
@@ -219,7 +220,8 @@ func (e *Entry) forget(gone []string) *Entry {
 }
 
 // fallBehind records the storages as behind for every repository in the ledger:
-// a scan backfills them with the clean ones, all others are left to repair.
+// a scan backfills them with the clean ones, all others are left to repair. What was
+// in conflict was on another disk, or is compared once more.
 func (t *transition) fallBehind(vs string, names []string) {
 	if len(names) == 0 {
 		return
@@ -227,6 +229,7 @@ func (t *transition) fallBehind(vs string, names []string) {
 	t.rewrite(vs, func(e *Entry) *Entry {
 		e = e.clone()
 		e.Behind = union(e.Behind, names)
+		e.dropConflicts(names)
 		return e
 	})
 }

@@ -140,7 +140,8 @@ func TestRejoin(t *testing.T) {
 		{name: "another disk", do: do(reach("q", "new")), want: "p serving, q backfilling, r serving"},
 		{name: "yet another disk while backfilling", given: backfilling, do: do(reach("q", "newer")),
 			want: "p serving, q backfilling, r serving"},
-		{name: "backfilled", given: backfilling, do: backfilled(0, "new"), want: "p serving, r serving, q serving"},
+		{name: "backfilled", given: func(w *world) { backfilling(w); w.must(alpha, compared(w.VirtualStorage(vs).Storage("q"))) },
+			do: backfilled(0, "new"), want: "p serving, r serving, q serving"},
 		{name: "fenced, the same disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "disk-q")),
 			want: "p serving, q fenced (dead), r serving"},
 

@@ -57,6 +57,12 @@ func (tr *truth) happened(index Index, c Command, before *State) {
 			compared := s == c.ResolveDoubt.Authority || slices.Contains(c.ResolveDoubt.Equal, s)
 			return compared || !c.ResolveDoubt.PrimaryLacks && !tr.touched(before.Entry(c.ResolveDoubt.Key), c.ResolveDoubt, s)
 		})...)
+	case c.EndAdvance != nil: // the primary may have got more than before
+		v := before.VirtualStorage(vs)
+		rest := v.names(func(s *Storage) bool {
+			return s.holds() && s.Name != c.EndAdvance.Primary && !slices.Contains(c.EndAdvance.Equal, s.Name)
+		})
+		tr.lack(index, c.EndAdvance.RelativePath, rest...)
 	case c.AcceptLoss != nil: // what it has is all that there is
 		path := c.AcceptLoss.RelativePath
 		tr.lack(index, path, without(allStorages, []string{c.AcceptLoss.Storage})...)

@@ -86,6 +86,9 @@ func (w *world) batch(b Batch) []Result {
 func (w *world) fill(name string) {
 	w.t.Helper()
 	s := w.VirtualStorage(vs).Storage(name)
+	if s.Uncompared != "" {
+		w.must(alpha, compared(s))
+	}
 	w.must(alpha, Command{Rejoin: &Rejoin{
 		VirtualStorage: vs, Storage: name, FilesystemID: s.FilesystemID, Backfilled: s.Since,
 	}})
@@ -174,6 +177,16 @@ func (e *Entry) String() string {
 	}
 	if len(e.Behind) > 0 {
 		all = append(all, "behind "+strings.Join(e.Behind, "+"))
+	}
+	if len(e.Conflicts) > 0 {
+		var in []string
+		for _, c := range e.Conflicts {
+			in = append(in, c.Storage)
+		}
+		all = append(all, "conflict "+strings.Join(in, "+"))
+	}
+	if e.Advancing != "" {
+		all = append(all, "advancing from "+e.Advancing)
 	}
 	if e.Deleted {
 		all = append(all, "deleted")

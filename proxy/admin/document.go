@@ -46,6 +46,9 @@ type VirtualStorage struct {
 	Pause  *Pause `json:"pause,omitempty"`
 	// Health is the worst of the conditions of the virtual storage and of the cluster's.
 	Health condition.Health `json:"health"`
+	// Conflicts is how many repositories have replicas of which neither contains the
+	// other.
+	Conflicts int `json:"conflicts"`
 	// Unavailable is how many repositories have no in-sync storage that serves
 	// and is reachable, of those that the ledger lists.
 	Unavailable int       `json:"unavailable_repositories"`
@@ -157,6 +160,10 @@ type Repository struct {
 	Available bool `json:"available"`
 	// Behind are the storages that miss an acknowledged write.
 	Behind []string `json:"behind"`
+	// Conflicts are those of them that have what the primary lacks, with both sides
+	// as they were when they were compared. Nothing is copied onto them before
+	// AcceptLoss names the storage that counts.
+	Conflicts []state.Conflict `json:"conflicts,omitempty"`
 }
 
 // QueueListRequest asks for replication jobs. Its answer comes in pages.

@@ -12,6 +12,10 @@ import (
 	"praefect/fsm/state"
 )
 
+// conflictsPerPage bounds the conflicts on one page, which are much longer than the
+// rest: with all of their texts at their limit it stays below gRPC's 4 MiB.
+const conflictsPerPage = 400
+
 // Dataloss lists the repositories of which a storage misses an acknowledged
 // write. Each page is taken from the newest state.
 func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (DatalossResponse, error) {
@@ -24,21 +28,22 @@ func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (Dataloss
 		reachable[view.VirtualStorages[i].Name] = s.reachable(&view.VirtualStorages[i])
 	}
 	response := DatalossResponse{Schema: Schema, Repositories: []Repository{}}
-	limit := page(request.Limit)
+	limit, conflicts := page(request.Limit), 0
 	view.Each(request.VirtualStorage, func(k state.Key, e *state.Entry) bool {
 		wanted := len(e.Behind) > 0 && (request.RelativePath == "" || request.RelativePath == k.RelativePath) &&
 			(request.After == nil || less(*request.After, k))
 		if !wanted {
 			return true
 		}
-		if len(response.Repositories) == limit {
+		if len(response.Repositories) == limit || conflicts+len(e.Conflicts) > conflictsPerPage {
 			response.More = true
 			return false
 		}
+		conflicts += len(e.Conflicts)
 		response.Repositories = append(response.Repositories, Repository{
 			VirtualStorage: k.VirtualStorage, RelativePath: k.RelativePath,
 			Available: available(view.VirtualStorage(k.VirtualStorage), e, reachable[k.VirtualStorage]),
-			Behind:    e.Behind,
+			Behind:    e.Behind, Conflicts: e.Conflicts,
 		})
 		return true
 	})

@@ -146,6 +146,7 @@ func (s *Service) virtualStorage(view *state.State, vs *state.VirtualStorage) Vi
 	if primary, ok := vs.Primary(nil); ok {
 		answer.Primary = primary.Name
 	}
+	answer.Conflicts = view.InConflict(vs.Name)
 	behind := make(map[string]int)
 	reachable := s.reachable(vs)
 	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {

@@ -31,6 +31,7 @@ func newNode(t testing.TB) *node {
 	for _, s := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
 		n.apply(t.Context(), state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: s, FilesystemID: "disk-" + s}})
 		if since := n.state.VirtualStorage("default").Storage(s); since.State == state.Backfilling {
+			n.apply(t.Context(), state.Command{Compared: &state.Compared{VirtualStorage: "default", Storage: s, Since: since.Since}})
 			n.apply(t.Context(), state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: s, FilesystemID: "disk-" + s, Backfilled: since.Since}})
 		}
 	}

@@ -25,7 +25,7 @@ func (m *Monitor) facts() condition.Facts {
 
 func (m *Monitor) virtualStorage(view *state.State, vs *state.VirtualStorage, short map[string]shortage) condition.VirtualStorage {
 	facts := condition.VirtualStorage{
-		Name: vs.Name, Copies: m.deps.Copies, Paused: paused(vs.Paused, m.deps.Now()),
+		Name: vs.Name, Copies: m.deps.Copies, Paused: paused(vs.Paused, m.deps.Now()), Conflicts: view.InConflict(vs.Name),
 		Short: short[vs.Name].count, ShortExample: short[vs.Name].example,
 	}
 	if primary, ok := vs.Primary(nil); ok {

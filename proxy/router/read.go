@@ -29,7 +29,7 @@ func RouteRead(view *state.State, read Read, reach Reacher, intn func(int) int) 
 	if read.PrimaryOnly || entry.HasPrimaryOnly() { // ▲ the others fall behind as we speak
 		return readPrimary(vs, entry, read, reach)
 	}
-	if entry.HasDoubt() {
+	if entry.HasDoubt() || entry.IsAdvancing() {
 		// Replicas may differ in what was never acknowledged: one storage for
 		// all readers, as long as it is there.
 		if name, err := readPrimary(vs, entry, read, reach); err == nil {

@@ -48,6 +48,7 @@ func (w *world) reach(name, disk string) {
 
 func (w *world) fill(name string) {
 	s := w.state.VirtualStorage("default").Storage(name)
+	w.apply(state.Command{Compared: &state.Compared{VirtualStorage: "default", Storage: name, Since: s.Since}})
 	w.apply(state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: s.FilesystemID, Backfilled: s.Since}})
 }
 
@@ -124,7 +125,7 @@ func TestRouteRead_choices(t *testing.T) {
 			}
 			return r
 		}, []string{"gitaly-1", "gitaly-3"}},
-		{"one is backfilling", func(w *world) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reach {
+		{"one is filling", func(w *world) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reach {
 			r := all()(name)
 			if name == "gitaly-2" {
 				r.FilesystemID = "X"

@@ -25,6 +25,8 @@ const (
 	Resolve
 	// Copy: make the targets equal to the primary.
 	Copy
+	// EndAdvance: account for an advance that was interrupted.
+	EndAdvance
 )
 
 // Situation is all that a plan depends on. Nothing in it is changed.
@@ -52,7 +54,7 @@ type Plan struct {
 	Well bool
 	// Wait is how long, at most, of Wait; 0 if nobody can tell.
 	Wait time.Duration
-	// Primary is the repository's primary, of ResolveDoubt and Copy.
+	// Primary is the repository's primary, of ResolveDoubt, Copy and EndAdvance.
 	Primary string
 	// Doubts are the in-doubt intents to resolve, and RefsOnly tells that equal
 	// references prove equal replicas under each of them.
@@ -72,8 +74,15 @@ func Make(s Situation) Plan {
 		return Plan{Action: Rest, Why: "its virtual storage is not defined"}
 	}
 	early, due, refsOnly, soonest := s.inDoubt()
+	if s.Entry != nil && s.Entry.Advancing != "" {
+		return s.endAdvance(early, due, soonest)
+	}
 	targets, absent := s.targets(early)
-	if len(targets)+len(absent)+len(early)+len(due) == 0 {
+	switch {
+	case len(targets)+len(absent)+len(early)+len(due) > 0:
+	case s.Entry != nil && len(s.Entry.Conflicts) > 0:
+		return Plan{Action: Rest, Why: "it is in conflict"}
+	default:
 		return Plan{Action: Rest, Why: "nothing is wrong", Well: true}
 	}
 	primary, ok := s.VS.Primary(s.Entry)
@@ -92,6 +101,26 @@ func Make(s Situation) Plan {
 		return Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: soonest}
 	}
 	return Plan{Action: Rest, Why: "what is behind cannot be reached"}
+}
+
+// endAdvance decides what to do next about a repository that is being advanced.
+func (s Situation) endAdvance(early []*state.Doubt, due []state.DoubtRef, soonest time.Duration) Plan {
+	var primary state.Storage
+	for st := range s.VS.InSync(s.Entry) {
+		primary = *st
+		break
+	}
+	switch {
+	case primary.State != state.Serving:
+		return Plan{Action: Rest, Why: "it has no primary"}
+	case !s.Reachable(primary.Name):
+		return Plan{Action: Rest, Why: "its primary cannot be reached"}
+	case s.Entry.HasLive(): // another instance, or another step of this one, advances it
+		return Plan{Action: Wait, Why: "it is being advanced"}
+	case len(early) > 0:
+		return Plan{Action: Wait, Why: "a copy that ended unseen may still have an effect", Wait: soonest}
+	}
+	return Plan{Action: EndAdvance, Primary: primary.Name, Doubts: due, Witnesses: s.witnesses(primary.Name)}
 }
 
 // inDoubt divides the in-doubt intents into those whose bound has not passed, with the
@@ -137,6 +166,7 @@ func (s Situation) targets(early []*state.Doubt) (now, absent []string) {
 			due = s.Backfilling || s.Entry.IsBehind(st.Name)
 		}
 		switch {
+		case keeps(st, s.Entry): // ▲ what it has may be nowhere else
 		case !due || slices.ContainsFunc(early, func(d *state.Doubt) bool { return slices.Contains(d.Targets, st.Name) }):
 		case !s.Reachable(st.Name):
 			absent = append(absent, st.Name)

@@ -107,7 +107,8 @@ func (h *handlers) CommitIsAncestor(ctx context.Context, req *gitalypb.CommitIsA
 }
 
 // ListCommits sends the commits that are reachable from the revisions, and
-// from none that has a ^ before it. Of the ways to choose among them it serves
+// from none that has a ^ before it, or comes after --not; --all stands for every
+// reference. Of the ways to choose among them it serves
 // order and number.
 func (h *handlers) ListCommits(req *gitalypb.ListCommitsRequest, stream gitalypb.CommitService_ListCommitsServer) error {
 	repo, err := h.existing(req.GetRepository())
@@ -167,8 +168,11 @@ func listCommitsArgs(req *gitalypb.ListCommitsRequest) ([]string, error) {
 	if parents := req.GetMaxParents(); parents > 0 {
 		args = append(args, fmt.Sprintf("--max-parents=%d", parents))
 	}
-	args = append(args, "--end-of-options")
 	for _, revision := range req.GetRevisions() {
+		if revision == "--not" || revision == "--all" { // which stand for revisions
+			args = append(args, revision)
+			continue
+		}
 		if err := wire.CheckRevision(revision); err != nil {
 			return nil, wire.Fault(err, "invalid revision")
 		}

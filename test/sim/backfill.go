@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 )
 
 // backfill backfills storages that are new, or came with another disk, while the
@@ -48,7 +49,10 @@ func (d *driver) scan(t *task, backfillings []state.Storage) bool {
 	if len(sources) == 0 {
 		return false
 	}
-	// WalkRepos of every serving storage, the ledger, and those being backfilled.
+	if !d.compareAll(t, backfillings) {
+		return false
+	}
+	// WalkRepos of every serving storage, and the ledger.
 	var paths []string
 	walk := func(l *link) bool {
 		for _, path := range d.in.w.paths {
@@ -79,17 +83,8 @@ func (d *driver) scan(t *task, backfillings []state.Storage) bool {
 		}
 		return true
 	})
-	recorded := len(paths)
-	for _, f := range backfillings {
-		if !walk(d.in.link(f.Name)) {
-			return false
-		}
-	}
-	for i, path := range paths {
-		if slices.Contains(dealt, path) || i >= recorded && d.in.raft.view.Entry(key(path)) != nil {
-			continue
-		}
-		if !d.deal(t, path, backfillings) {
+	for _, path := range paths {
+		if !slices.Contains(dealt, path) && !d.deal(t, path, backfillings) {
 			return false
 		}
 	}
@@ -106,6 +101,9 @@ func (d *driver) scan(t *task, backfillings []state.Storage) bool {
 // deal deals with one repository: it was declared in sync on each storage, or
 // the ledger says that they are behind.
 func (d *driver) deal(t *task, path string, backfillings []state.Storage) bool {
+	if d.alikeEverywhere(t, path, backfillings) {
+		return true
+	}
 	for range 8 {
 		again, synced, err := d.repair(t, path, true)
 		missing := slices.ContainsFunc(backfillings, func(f state.Storage) bool {
@@ -121,4 +119,24 @@ func (d *driver) deal(t *task, path string, backfillings []state.Storage) bool {
 		}
 	}
 	return false
+}
+
+// alikeEverywhere tells whether a clean repository is the same on the primary and
+// on all storages being backfilled.
+func (d *driver) alikeEverywhere(t *task, path string, backfillings []state.Storage) bool {
+	view := d.in.raft.view
+	primary, ok := view.PrimaryOf(key(path))
+	if !ok || view.Entry(key(path)) != nil {
+		return false
+	}
+	want, err := d.in.link(primary.Name).look(t, path)
+	if err != nil || want == nil {
+		return false
+	}
+	for _, f := range backfillings {
+		if got, err := d.in.link(f.Name).look(t, path); err != nil || plan.Unlike(want.replica(), got.replica()) != "" {
+			return false
+		}
+	}
+	return true
 }

@@ -37,6 +37,8 @@ type write struct {
 	removedBy *write
 	// lost tells that an operator accepted its loss.
 	lost bool
+	// found tells that a storage came with it.
+	found bool
 }
 
 // repository is what was acknowledged of one repository, in that order.
@@ -162,7 +164,7 @@ func (c *check) replicas(path string) {
 		return
 	}
 	entry := s.Entry(key(path))
-	marked := entry != nil && len(entry.Intents) > 0
+	marked := entry != nil && (len(entry.Intents) > 0 || entry.Advancing != "")
 	var first *content
 	var firstName string
 	for i := range vs.Succession {
@@ -199,7 +201,7 @@ func (c *check) loss(path, storage string) {
 	found := c.w.storage(storage).disk.repos[path]
 	for _, wr := range c.ops[1:] {
 		// A write that is acknowledged in a moment may have had its effect already.
-		if wr.path == path && !wr.lost && (wr.acked || wr.at != nil) && c.must(found, []*write{wr}) != nil {
+		if wr.path == path && !wr.lost && (wr.acked || wr.at != nil || wr.found) && c.must(found, []*write{wr}) != nil {
 			wr.lost = true
 			c.w.cov.LostWrites++
 		}

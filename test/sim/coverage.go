@@ -65,14 +65,20 @@ type Coverage struct {
 	DoubtsResolved int `json:"doubts_resolved"`
 	Backfills      int `json:"backfills"`
 	NewDisks       int `json:"new_disks"`
-	Holds          int `json:"holds"`
-	Promotions     int `json:"promotions"`
-	Drains         int `json:"drains"`
-	Alarms         int `json:"alarms"`
-	Raises         int `json:"raises"`
-	RaisedBatches  int `json:"raised_batches"` // that need the level that was raised
-	Losses         int `json:"accepted_losses"`
-	Mended         int `json:"mended"`
+	// What storages began with, or came back with.
+	FormerDisks   int `json:"former_disks"`
+	Comparisons   int `json:"comparisons"`
+	Advances      int `json:"advances"`
+	Conflicts     int `json:"conflicts"`
+	UnlikeCopies  int `json:"unlike_copies"`
+	Holds         int `json:"holds"`
+	Promotions    int `json:"promotions"`
+	Drains        int `json:"drains"`
+	Alarms        int `json:"alarms"`
+	Raises        int `json:"raises"`
+	RaisedBatches int `json:"raised_batches"` // that need the level that was raised
+	Losses        int `json:"accepted_losses"`
+	Mended        int `json:"mended"`
 }
 
 // count counts a command that was applied.
@@ -90,6 +96,10 @@ func (w *world) count(c state.Command) {
 		w.cov.InSyncs++
 	case c.ResolveDoubt != nil:
 		w.cov.DoubtsResolved++
+	case c.Compared != nil:
+		w.cov.Comparisons++
+	case c.MarkConflict != nil && len(c.MarkConflict.Conflicts) > 0:
+		w.cov.Conflicts++
 	case c.AcceptLoss != nil:
 		w.cov.Losses++
 	case c.Raise != nil:
@@ -101,7 +111,7 @@ func (w *world) count(c state.Command) {
 // must come to one.
 var rare = map[string]int{
 	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
-	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "holds": 10,
+	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "former_disks": 1000, "dirty_marks": 2, "advances": 20, "conflicts": 50, "unlike_copies": 20, "holds": 10,
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "mended": 1000,

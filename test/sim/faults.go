@@ -126,8 +126,7 @@ func (w *world) crash(s *storage, empty bool) {
 			return
 		}
 		if empty && w.serveBeside(s) {
-			s.newDisk()
-			w.cov.NewDisks++
+			w.otherDisk(s)
 		}
 		w.tracef("%s starts on %s", s.name, s.disk.id)
 		s.start()
@@ -147,6 +146,21 @@ func (w *world) upgrade() {
 	})
 }
 
+// otherDisk puts an empty disk into a storage, or one that it had before.
+func (w *world) otherDisk(s *storage) {
+	w.cov.NewDisks++
+	if w.setup.formerDisks && w.chance(0.6) {
+		for _, d := range s.disks {
+			if d != s.disk {
+				w.cov.FormerDisks++
+				s.disk = d
+				return
+			}
+		}
+	}
+	s.newDisk()
+}
+
 // swapDisk restarts a storage on an empty disk, in a moment.
 func (w *world) swapDisk(s *storage) {
 	if !s.up || !w.serveBeside(s) {
@@ -156,9 +170,8 @@ func (w *world) swapDisk(s *storage) {
 	s.crash()
 	w.after(w.between(time.Millisecond, 20*time.Millisecond), func() {
 		if !s.up {
-			s.newDisk()
+			w.otherDisk(s)
 			s.start()
-			w.cov.NewDisks++
 		}
 	})
 }

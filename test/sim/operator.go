@@ -109,6 +109,9 @@ func (w *world) mendRepository(in *instance, vs *state.VirtualStorage, path stri
 		return nil
 	}
 	p, ok := vs.Primary(e)
+	if ok && len(e.Conflicts) > 0 && !e.HasLive() {
+		return []state.Command{{AcceptLoss: &state.AcceptLoss{Key: key(path), Storage: p.Name}}}
+	}
 	if !ok && vs.Unavailable(e) {
 		for _, s := range vs.Succession {
 			if s.State == state.Serving && w.storage(s.Name).disk.id == s.FilesystemID {

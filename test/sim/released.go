@@ -30,6 +30,9 @@ func (c *check) released(d *driver, tx *transaction, dropped []string) {
 	vs := now.VirtualStorage(virtualStorage)
 	for _, path := range tx.request.paths() {
 		entry := now.Entry(key(path))
+		if entry != nil && entry.Advancing != "" {
+			w.failf("P2: votes of op %d are released while %s is copied onto the primary of %s", tx.request.ops, entry.Advancing, path)
+		}
 		p := firstInSync(vs, entry)
 		if p == nil || !slices.Contains(tx.agreeing, p.Name) || tx.leads != "" && tx.leads != p.Name {
 			w.failf("P2: votes of op %d are released for %v, and the first storage of %s is %+v", tx.request.ops, tx.agreeing, path, p)

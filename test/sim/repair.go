@@ -53,6 +53,8 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 			return p.Wait, synced, nil
 		case plan.Resolve:
 			err = d.resolve(t, path, spoilt > 1)
+		case plan.EndAdvance:
+			err = d.takeUp(t, path, p, spoilt > 1)
 		case plan.Copy:
 			equal, err = d.copy(t, path, p, spoilt > 1)
 			synced = append(synced, equal...)
@@ -174,16 +176,6 @@ func (d *driver) equalise(t *task, path string, view *state.State, p plan.Plan, 
 				continue
 			}
 			f.Target = has != nil
-			if plan.MustAsk(vs.Storage(name), f) {
-				keepers, askErr := d.keepers(t, path, p.Witnesses)
-				if askErr != nil {
-					err = askErr
-					continue
-				}
-				if len(keepers) > 0 {
-					f.Witness = keepers[0]
-				}
-			}
 		}
 		verb, chooseErr := plan.Choose(vs.Storage(name), f)
 		if chooseErr != nil {
@@ -211,6 +203,9 @@ func (d *driver) equalise(t *task, path string, view *state.State, p plan.Plan, 
 		}
 		o := call.wait(t)
 		arrived = arrived && o.arrived
+		if o.err == nil {
+			o.err = d.verify(t, path, p.Primary, p.Targets[i])
+		}
 		if o.err != nil {
 			err = o.err
 			continue

@@ -111,6 +111,9 @@ func firstInSync(vs *state.VirtualStorage, entry *state.Entry) *state.Storage {
 func (c *check) wrote(before *state.State, cmd *state.MarkBehind) {
 	vs := before.VirtualStorage(virtualStorage)
 	for _, path := range cmd.Paths {
+		if e := before.Entry(key(path)); e != nil && e.Advancing != "" {
+			c.w.failf("P2: a write of %s is accounted for while %s is copied onto its primary", path, e.Advancing)
+		}
 		if s := firstInSync(vs, before.Entry(key(path))); s == nil || s.Name != cmd.Primary || s.State != state.Serving || s.FencedEpoch > cmd.Epoch {
 			c.w.failf("P2: a write of epoch %d is accounted for by %s, and the first storage of %s is %+v", cmd.Epoch, cmd.Primary, path, s)
 		}
@@ -121,7 +124,7 @@ func (c *check) wrote(before *state.State, cmd *state.MarkBehind) {
 // and nobody as long as that one is fenced.
 func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entry) {
 	want := ""
-	if s := firstInSync(vs, entry); s != nil && s.State == state.Serving {
+	if s := firstInSync(vs, entry); s != nil && s.State == state.Serving && (entry == nil || entry.Advancing == "") {
 		want = s.Name
 	}
 	got := ""

@@ -29,8 +29,12 @@ type setup struct {
 	clumsy  float64
 	// sluggish views are always late.
 	sluggish bool
-	// disks may be replaced by empty ones.
-	disks bool
+	// disks may be replaced by empty ones, or by formerDisks.
+	disks, formerDisks bool
+	// begun tells that the storages have something before the cluster begins.
+	begun bool
+	// sloppy copies report success and leave something out.
+	sloppy float64
 	// rolling: instances get the program of the next release when they start again.
 	rolling bool
 
@@ -133,6 +137,7 @@ func (w *world) build() {
 		w.storages = append(w.storages, s)
 	}
 	w.grow()
+	w.begun()
 	for _, in := range w.instances {
 		w.after(w.between(0, 200*time.Millisecond), in.begin)
 	}

@@ -36,8 +36,9 @@ type call struct {
 	timeout time.Duration
 	// dated is the wall clock of its token.
 	dated time.Duration
-	// source is where a copy comes from.
-	source *storage
+	// source is where a copy comes from; advances tells that it contains the target.
+	source   *storage
+	advances bool
 	// tx is what a write votes in, if it does; what the storage knows of it is its id,
 	// and whether it is the primary.
 	tx   *transaction
@@ -209,7 +210,7 @@ func (s *storage) effect(r *running) {
 		if before.equal(found) && !s.w.chance(0.3) {
 			break
 		}
-		s.put(r, newContent(slices.Clone(found.ops), true))
+		s.put(r, before.halfWay(found, r.advances))
 		s.calls = append(s.calls, r) // goes on
 		s.after(s.w.between(time.Millisecond, 10*time.Millisecond), func() { s.complete(r, found) })
 		return
@@ -243,6 +244,9 @@ func (s *storage) complete(r *running, found *content) {
 	case s.now() > r.deadline:
 		r.finish(status{err: errDeadline})
 	default:
+		if len(found.ops) > 0 && s.w.setup.sloppy > 0 && s.w.chance(s.w.setup.sloppy) {
+			found = newContent(found.ops[:len(found.ops)-1], false)
+		}
 		s.put(r, found)
 		s.respond(r, status{})
 	}
@@ -260,6 +264,7 @@ func (s *storage) respond(r *running, st status) {
 // put changes a replica by these effects of a client, or by a copy.
 func (s *storage) put(r *running, c *content, ops ...op) {
 	before := s.disk.repos[r.path]
+	s.w.check.overwrites(s, r, before, c)
 	if c == nil {
 		delete(s.disk.repos, r.path)
 	} else {

@@ -99,29 +99,31 @@ func (c *Cluster) Wrote(path string, agreeing ...string) {
 	c.Apply(state.Command{Close: &state.CloseIntent{VirtualStorage: VirtualStorage, Paths: paths}})
 }
 
-// Apply applies a command and fails the test if it is refused.
-func (c *Cluster) Apply(command state.Command) {
+// Apply applies commands, as one entry, and fails the test if one is refused.
+func (c *Cluster) Apply(commands ...state.Command) {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.apply(command); err != nil {
+	if err := c.apply(commands...); err != nil {
 		c.t.Fatal(err)
 	}
 }
 
 // apply needs mu.
-func (c *Cluster) apply(command state.Command) error {
+func (c *Cluster) apply(commands ...state.Command) error {
 	index := c.state.Index + 1
 	batch := state.Batch{
 		Version: state.CommandVersion, RequestID: fmt.Sprint(index), Number: uint64(index), Time: c.now().UnixMilli(),
-		Commands: []state.Command{command},
+		Commands: commands,
 	}
-	if command.Register == nil {
+	if commands[0].Register == nil {
 		batch.Incarnation = incarnation
 	}
 	next, results := c.state.Apply(index, batch)
-	if refusal := results[0].Refusal; refusal != nil {
-		return refusal
+	for _, result := range results {
+		if result.Refusal != nil {
+			return result.Refusal
+		}
 	}
 	c.state = next
 	return nil
@@ -183,7 +185,7 @@ func (c *Cluster) Switched() []admin.SwitchRequest {
 func (c *Cluster) Backfilled(virtualStorage, storage string) {
 	c.t.Helper()
 	st := c.View().VirtualStorage(virtualStorage).Storage(storage)
-	c.Apply(state.Command{Rejoin: &state.Rejoin{
+	c.Apply(state.Command{Compared: &state.Compared{VirtualStorage: virtualStorage, Storage: storage, Since: st.Since}}, state.Command{Rejoin: &state.Rejoin{
 		VirtualStorage: virtualStorage, Storage: storage, FilesystemID: st.FilesystemID, Backfilled: st.Since,
 	}})
 }

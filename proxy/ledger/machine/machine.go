@@ -122,6 +122,12 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.declare(e)
 	case ResolveDoubt:
 		m.resolveDoubt(e)
+	case Advance:
+		m.advanceFrom(e)
+	case EndAdvance:
+		m.endAdvance(e)
+	case Conflict:
+		m.conflict(e)
 	case Unhold:
 		m.unhold(e.Ticket)
 	case Release:

@@ -55,6 +55,7 @@ func newRig(t *testing.T, cfg Config) *rig {
 		disk := "disk of " + name
 		r.must(r.other, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: disk}})
 		if s := r.storage(name); s.State == state.Backfilling {
+			r.must(r.other, state.Command{Compared: &state.Compared{VirtualStorage: "default", Storage: name, Since: s.Since}})
 			r.must(r.other, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: disk, Backfilled: s.Since}})
 		}
 		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reach: router.Reach{OK: true, FilesystemID: disk}})

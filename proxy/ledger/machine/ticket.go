@@ -16,6 +16,8 @@ type ticket struct {
 	granted bool
 	spoiled bool // a write passed that began after it
 	inSync  bool // a storage was declared in sync
+	// advances tells that it has the primary copied onto: writes wait for its end.
+	advances bool
 
 	// scope is what the repair may change.
 	scope state.Scope
@@ -204,6 +206,6 @@ func (m *Machine) release(e Release) {
 		}
 		r.doubted(scope)
 	}
-	r.prompt = r.prompt || t.inSync
+	r.prompt = r.prompt || t.inSync || t.advances
 	m.wake(r)
 }

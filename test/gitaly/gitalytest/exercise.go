@@ -80,6 +80,7 @@ func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject, only ...st
 		"pools":               (*suite).pools,
 		"archives":            (*suite).archives,
 		"commits":             (*suite).commits,
+		"reachability":        (*suite).reachability,
 		"sidechannels":        (*suite).sidechannels,
 	})
 }

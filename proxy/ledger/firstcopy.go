@@ -1,0 +1,34 @@
+package ledger
+
+import (
+	"context"
+
+	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
+)
+
+// Ending is what a repair found when an advance was over.
+type Ending = machine.Ending
+
+// Advance gives the repository's primary the role of a target: this instance's intent
+// covers scope, and no instance writes to the repository until EndAdvance. Without a
+// source it takes up an advance that was interrupted. It returns as Intent does.
+func (t *Ticket) Advance(ctx context.Context, source string, scope state.Scope) (*state.State, error) {
+	a, err := t.ask(ctx, machine.Advance{Ticket: t.id, Source: source, Scope: scope})
+	if err != nil {
+		return nil, err
+	}
+	t.openedAt = a.wall
+	t.ledger.cfg.Step("advance-after-open")
+	return a.View, nil
+}
+
+// EndAdvance ends an advance as of its intent.
+func (t *Ticket) EndAdvance(ctx context.Context, e Ending) error {
+	return t.verdict(ctx, machine.EndAdvance{Ticket: t.id, Ending: e})
+}
+
+// MarkConflict replaces the conflicts of the repository, as of the intent.
+func (t *Ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
+	return t.verdict(ctx, machine.Conflict{Ticket: t.id, Conflicts: conflicts})
+}

@@ -1,0 +1,82 @@
+package machine
+
+import (
+	"slices"
+
+	"praefect/fsm/state"
+)
+
+// Advance has the repository's primary become the target of a copy from Source,
+// or takes up an advance that was interrupted, without a source. It opens this
+// instance's intent, as Intent does, and is answered as that is.
+type Advance struct {
+	Ticket ID
+	Source string
+	Scope  state.Scope
+}
+
+// EndAdvance has an advance ended, as of its intent.
+type EndAdvance struct {
+	Ticket ID
+	Ending Ending
+}
+
+// Ending is what a repair found when an advance was over; see state.EndAdvance.
+type Ending struct {
+	Primary string
+	Equal   []string
+	Intents []state.DoubtRef
+}
+
+// Conflict has the conflicts of the repository replaced, as of the intent.
+type Conflict struct {
+	Ticket    ID
+	Conflicts []state.Conflict
+}
+
+func (Advance) event()    {}
+func (EndAdvance) event() {}
+func (Conflict) event()   {}
+
+// advanceFrom is intent for an advance. An intent of ours that lingers says that the
+// repository was written: it is closed first.
+func (m *Machine) advanceFrom(e Advance) {
+	m.ask(e.Ticket, func(t *ticket) {
+		r := t.repo
+		if r.live {
+			r.prompt = true
+			m.done(t, nil, ErrBusy)
+			return
+		}
+		t.advances = true
+		t.scope = union(t.scope, e.Scope)
+		command := state.Command{Advance: &state.Advance{Key: r.key, Source: e.Source, Scope: e.Scope}}
+		m.propose([]*repo{r}, []state.Command{command}, func(a Answer) {
+			if a.Err != nil {
+				m.opened(r, state.PrimaryOnly, e.Scope, 0)
+				m.done(t, nil, a.Err)
+				return
+			}
+			if refusal := a.Results[0].Refusal; refusal != nil {
+				m.done(t, nil, refusal)
+				return
+			}
+			m.opened(r, state.PrimaryOnly, e.Scope, a.Results[0].Index)
+			m.answerIntent(t)
+		})
+	})
+}
+
+func (m *Machine) endAdvance(e EndAdvance) {
+	m.verdict(e.Ticket, func(t *ticket) state.Command {
+		return state.Command{EndAdvance: &state.EndAdvance{
+			Key: t.repo.key, Primary: e.Ending.Primary, Equal: slices.Clone(e.Ending.Equal), Intents: slices.Clone(e.Ending.Intents), AsOf: t.asOf,
+		}}
+	})
+}
+
+func (m *Machine) conflict(e Conflict) {
+	m.verdict(e.Ticket, func(t *ticket) state.Command {
+		return state.Command{MarkConflict: &state.MarkConflict{Key: t.repo.key, Conflicts: slices.Clone(e.Conflicts), AsOf: t.asOf}}
+	})
+}

@@ -1,0 +1,163 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"praefect/fsm/state"
+	"praefect/replicator/plan"
+)
+
+// advance copies a storage's replica onto the primary's, which it contains: first
+// the state says so, so that no instance writes there, then it is compared once
+// more, copied, and compared again. However that ends, the primary's replica is what
+// counts from then on, and storages that served beside it are behind.
+//
+// If we die under it, the intent becomes in doubt, and a repair accounts for the storages
+// once its bound has passed. The source keeps what it has all the while.
+func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, source string) error {
+	limit := f.copyLimit(ctx, key, source)
+	ticket, done, err := f.take(ctx, key, f.cfg.HoldBudget > 0)
+	if err != nil {
+		return err
+	}
+	ended := false
+	defer func() { done(ended) }()
+	copying, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	view, err := ticket.Advance(ctx, source, state.Scope{BoundMillis: limit.Milliseconds(), Targets: []string{primary}})
+	if err != nil {
+		ended = true
+		if refusal, ok := errors.AsType[*state.Refusal](err); ok {
+			return fmt.Errorf("%w: %w", errAgain, refusal)
+		}
+		return fmt.Errorf("have the primary advance: %w", err)
+	}
+	copying = f.stamp(copying, ticket.OpenedAt()) // as in repairer.copy ▲
+	var problem error
+	ended, problem = f.pull(ctx, copying, key, view, primary, source)
+	if !ended {
+		return problem
+	}
+	if err := f.endAdvance(ctx, ticket, key, view, nil); err != nil {
+		f.enqueue(key)
+		return errors.Join(problem, err)
+	}
+	f.enqueue(key)
+	if problem != nil {
+		return problem
+	}
+	f.metrics.advanced.WithLabelValues(key.VirtualStorage, source).Inc()
+	f.log.Info("the primary lacked what another storage had and was advanced", "virtual_storage", key.VirtualStorage,
+		"relative_path", key.RelativePath, "primary", primary, "source", source)
+	return errAgain
+}
+
+// pull makes the primary's replica equal to the source's. ended tells whether nothing
+// of it can happen any more.
+func (f *firstCopier) pull(ctx, copying context.Context, key state.Key, view *state.State, primary, source string) (ended bool, err error) {
+	now, _ := view.VirtualStorage(key.VirtualStorage).Primary(view.Entry(key))
+	if now.Name != primary {
+		return true, fmt.Errorf("%w: the primary is %q by now", errAgain, now.Name)
+	}
+	// ▲ Nothing of the primary is moved or removed that the source does not contain.
+	m, err := f.calls.meet(ctx, key, primary, source)
+	if err != nil {
+		return true, err
+	}
+	m.Founding, m.Clean = true, true
+	if plan.Meet(m.Newcomer) != plan.FirstAdvance {
+		return true, errAgain
+	}
+	if ended, err = f.replicate(copying, key, source, primary); err != nil || !ended {
+		return ended, err
+	}
+	if ended, err = f.mendHead(ctx, copying, key, source, primary); err != nil || !ended {
+		return ended, err
+	}
+	if !m.PrimaryHas { // else it keeps the pool that it borrows from
+		if ended, err = f.join(ctx, copying, key, view, source, primary); !ended || err != nil && !errors.Is(err, errPoolBehind) {
+			return ended, err
+		}
+	}
+	want, err := f.calls.replica(ctx, key, source)
+	if err != nil {
+		return true, err
+	}
+	got, err := f.calls.replica(ctx, key, primary)
+	if err != nil {
+		return true, err
+	}
+	got.Pool = want.Pool
+	if what := plan.Unlike(want, got); what != "" {
+		return true, &plan.UnlikeError{Storage: primary, Source: source, What: what}
+	}
+	return true, nil
+}
+
+// takeUp accounts for an advance that was interrupted, as a step of a repair.
+func (r *repairer) takeUp(ctx context.Context, o order, p plan.Plan, held bool) (synced []string, err error) {
+	ticket, done, err := r.take(ctx, o.key, held)
+	if err != nil {
+		return nil, err
+	}
+	defer done(true)
+	view, err := ticket.Advance(ctx, "", state.Scope{})
+	if err != nil {
+		return nil, fmt.Errorf("take up an advance that was interrupted: %w", err)
+	}
+	return nil, r.endAdvance(ctx, ticket, o.key, view, p.Doubts)
+}
+
+// endAdvance accounts for an advance that is over: storages that are proven equal to
+// the primary stay in sync. view is the one of its intent.
+func (r *repairer) endAdvance(ctx context.Context, ticket Ticket, key state.Key, view *state.State, intents []state.DoubtRef) error {
+	vs, entry := view.VirtualStorage(key.VirtualStorage), view.Entry(key)
+	ending := Ending{Intents: intents}
+	var others []string
+	for st := range vs.InSync(entry) {
+		switch {
+		case ending.Primary == "":
+			ending.Primary = st.Name
+		case st.State == state.Serving:
+			others = append(others, st.Name)
+		}
+	}
+	if len(others) > 0 {
+		has, err := r.calls.exists(ctx, key, ending.Primary)
+		if err != nil {
+			return err
+		}
+		if has {
+			ending.Equal, err = r.equal(ctx, key, ending.Primary, others)
+		} else {
+			ending.Equal, err = r.lackers(ctx, key, others)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	if err := ticket.EndAdvance(proposing, ending); err != nil {
+		return fmt.Errorf("end an advance: %w", err)
+	}
+	return nil
+}
+
+// lackers are those of storages that do not have the repository.
+func (r *repairer) lackers(ctx context.Context, key state.Key, storages []string) ([]string, error) {
+	keepers, err := r.keepers(ctx, key, storages)
+	if err != nil {
+		return nil, err
+	}
+	var lackers []string
+	for _, name := range storages {
+		if !slices.Contains(keepers, name) {
+			lackers = append(lackers, name)
+		}
+	}
+	return lackers, nil
+}

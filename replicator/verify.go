@@ -1,0 +1,83 @@
+package replicator
+
+import (
+	"context"
+
+	"praefect/fsm/state"
+	"praefect/replicator/plan"
+)
+
+// verify compares a target with its source after a copy. ▲ Only what is like the
+// primary counts as in sync. A difference that a write has made meanwhile is none:
+// then the repair was met by a write. view is the one of the intent.
+func (r *repairer) verify(ctx context.Context, ticket Ticket, view *state.State, key state.Key, source, target string) error {
+	want, err := r.calls.replica(ctx, key, source)
+	if err != nil {
+		return err
+	}
+	got, err := r.calls.replica(ctx, key, target)
+	if err != nil {
+		return err
+	}
+	if want.Pool != "" && got.Pool == "" {
+		// Without its pool, which the storage may lack, it only takes more room.
+		there, err := r.calls.exists(ctx, state.Key{VirtualStorage: key.VirtualStorage, RelativePath: want.Pool}, target)
+		if err != nil {
+			return err
+		}
+		if !there {
+			want.Pool = ""
+		}
+	}
+	what := plan.Unlike(want, got)
+	switch {
+	case what == "":
+		return nil
+	case spoiled(ticket) || changedSince(view, r.ledger.View(), key):
+		return ErrSpoiled
+	}
+	r.metrics.unlike.WithLabelValues(key.VirtualStorage, target).Inc()
+	return &plan.UnlikeError{Storage: target, Source: source, What: what}
+}
+
+// changedSince tells whether the entry of the repository changed between two views.
+func changedSince(before, now *state.State, key state.Key) bool {
+	a, b := before.Entry(key), now.Entry(key)
+	return a != b && (a == nil || b == nil || a.Changed != b.Changed)
+}
+
+// mendHead has the target's HEAD name what the source's does, which a copy of
+// Gitaly 18 leaves alone while the source's names no branch that exists. ctx is for
+// questions; copying and ended are as those of calls.replicate.
+func (r *repairer) mendHead(ctx, copying context.Context, key state.Key, source, target string) (ended bool, err error) {
+	want, err := r.calls.head(ctx, key, source)
+	if err != nil || want == "" {
+		return true, err
+	}
+	have, err := r.calls.head(ctx, key, target)
+	if err != nil || have == want {
+		return true, err
+	}
+	return r.calls.setHead(copying, key, target, want)
+}
+
+// alike tells whether replicas on all of the storages are like the primary's, so
+// that nothing is to be copied.
+func (c *calls) alike(ctx context.Context, key state.Key, primary string, storages []string) (bool, error) {
+	for _, storage := range storages { // an empty disk is told by this
+		if has, err := c.exists(ctx, key, storage); err != nil || !has {
+			return false, err
+		}
+	}
+	want, err := c.replica(ctx, key, primary)
+	if err != nil || !want.Has {
+		return false, err
+	}
+	for _, storage := range storages {
+		got, err := c.replica(ctx, key, storage)
+		if err != nil || plan.Unlike(want, got) != "" {
+			return false, err
+		}
+	}
+	return true, nil
+}
