@@ -11,6 +11,7 @@ func TestReport_verdicts(t *testing.T) {
 		pass  = `{"Action":"pass","Package":"p","Test":"TestA"}`
 		skip  = `{"Action":"skip","Package":"p","Test":"TestB"}`
 		real  = `{"Action":"skip","Package":"p","Test":"TestRealGitaly"}`
+		roll  = `{"Action":"skip","Package":"p","Test":"TestCluster_rollsForthAndBack"}`
 		fail  = `{"Action":"output","Package":"p","Test":"TestC","Output":"wrong\n"}` + "\n" + `{"Action":"fail","Package":"p","Test":"TestC"}`
 		said  = `{"Action":"output","Package":"p","Test":"TestC","Output":"    c_test.go:7: wrong\n"}` + "\n" + `{"Action":"fail","Package":"p","Test":"TestC"}`
 		build = `{"Action":"build-output","ImportPath":"p","Output":"x.go:1: broken\n"}` + "\n" + `{"Action":"fail","Package":"p","FailedBuild":"p"}`
@@ -29,6 +30,7 @@ func TestReport_verdicts(t *testing.T) {
 		{"skipped at home", []string{pass, skip}, false, true, "1 passed, 0 failed, 1 skipped\n"},
 		{"skipped in CI", []string{pass, skip}, true, false, "p TestB"},
 		{"permitted skip in CI", []string{pass, real}, true, true, "1 skipped"},
+		{"permitted skip in a shallow clone", []string{pass, roll}, true, true, "1 skipped"},
 		{"does not build", []string{pass, build}, false, false, "x.go:1: broken"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
