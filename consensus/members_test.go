@@ -35,6 +35,9 @@ func TestNode_retire_formerLifeIsGoneAlready(t *testing.T) {
 	defer watching.Wait()
 	watched, end := context.WithCancel(ctx)
 	defer end()
+	if err := n.found(ctx); err != nil {
+		t.Fatal(err)
+	}
 	watching.Go(func() { n.watchLeadership(watched) })
 	former, err := n.announce(ctx)
 	if err != nil {
