@@ -256,7 +256,7 @@ func TestDocuments_haveTheAgreedNames(t *testing.T) {
 	}{
 		{admin.StatusResponse{Schema: 1, Instance: "p", Health: condition.Healthy, Conditions: []condition.Condition{}, VirtualStorages: []admin.VirtualStorage{{
 			Name: "v", Primary: "a", Epoch: 3, Health: condition.Healthy, Storages: []admin.Storage{{Name: "a", State: state.Serving, Reachable: true, Behind: 1}},
-		}}}, `{"schema":1,"instance":"p","leader":"","virtual_storages":[{"name":"v","primary":"a","epoch":3,"paused":false,"health":"healthy","unavailable_repositories":0,` +
+		}}}, `{"schema":1,"instance":"p","leader":"","virtual_storages":[{"name":"v","primary":"a","epoch":3,"paused":false,"health":"healthy","conflicts":0,"unavailable_repositories":0,` +
 			`"storages":[{"name":"a","state":"serving","reachable":true,"votes":false,"behind":1}]}],"health":"healthy","conditions":[]}`},
 		{admin.DatalossResponse{Schema: 1, Repositories: []admin.Repository{{VirtualStorage: "v", RelativePath: "a.git", Behind: []string{"b"}}}},
 			`{"schema":1,"repositories":[{"virtual_storage":"v","relative_path":"a.git","available":false,"behind":["b"]}]}`},

@@ -254,6 +254,9 @@ func TestForwarder_deadlineOfEveryLeg(t *testing.T) {
 	w := startThree(t)
 	for _, method := range []string{unary, clientStream, serverStream, bidi} {
 		t.Run(method, func(t *testing.T) {
+			// A storage whose clock runs out first would say so itself, and the call have ended there.
+			looked := make(chan struct{})
+			defer close(looked)
 			call := func(timeout time.Duration) (reached int) {
 				var atStorage atomic.Int32
 				for _, storage := range w.storages {
@@ -263,6 +266,7 @@ func TestForwarder_deadlineOfEveryLeg(t *testing.T) {
 							t.Error("no deadline")
 						}
 						(&serverSide{tb: t, stream: ss}).awaitCancel()
+						<-looked
 						return ss.Context().Err()
 					})
 				}
