@@ -30,6 +30,7 @@ type Node struct {
 	leads       leadership
 	incarnation atomic.Uint64          // 0 until registered
 	ready       chan struct{}          // closed once commands are taken
+	readable    chan struct{}          // closed once View can be read by
 	services    Services               // set before Run
 	waiting     atomic.Pointer[string] // why there is no cluster yet
 	meetings    *meetings
@@ -41,6 +42,7 @@ type Node struct {
 	network  raft.Transport
 	library  atomic.Pointer[raft.Raft]
 
+	readableOnce    sync.Once
 	ending, closing sync.Once
 	ended, closed   error // set by those
 }
@@ -61,7 +63,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n := &Node{
 		config: c, disk: d, guard: newGuard(c.StoreTimeout), fsm: fsm.New(), metrics: newMetrics(),
-		ready: make(chan struct{}), leads: newLeadership(), meetings: newMeetings(c.Peers),
+		ready: make(chan struct{}), readable: make(chan struct{}), leads: newLeadership(), meetings: newMeetings(c.Peers),
 	}
 	n.proposer = newProposer(n)
 	if err := n.listen(ctx); err != nil {
@@ -161,11 +163,14 @@ func (n *Node) takePart(ctx context.Context, stop context.CancelCauseFunc, tasks
 	tasks.Go(func() { n.watchLeadership(ctx) })
 	tasks.Go(func() { n.watchMembership(ctx, stop) })
 	tasks.Go(func() { n.meetPeers(ctx) })
+	tasks.Go(func() { n.prime(ctx) })
+	tasks.Go(func() { n.noteCommitted(ctx) })
 	if err := n.register(ctx); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
 	tasks.Go(func() { n.watchRetirement(ctx, stop) })
 	close(n.ready)
+	n.makeReadable()
 	n.proposer.run(ctx)
 	return context.Cause(ctx)
 }

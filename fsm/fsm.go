@@ -28,6 +28,13 @@ import (
 type FSM struct {
 	current atomic.Pointer[view]
 
+	mu sync.Mutex
+	// applied is the state that the library has applied; guarded by mu. View is later than
+	// it after Prime, until the library has caught up.
+	applied *state.State
+	// primed is the index of Prime, below which View never falls; guarded by mu.
+	primed state.Index
+
 	failed sync.Once
 	tooOld chan struct{} // closed once err is set
 	err    error
@@ -42,7 +49,7 @@ type view struct {
 
 // New returns an FSM before the first entry of the log.
 func New() *FSM {
-	f := &FSM{tooOld: make(chan struct{})}
+	f := &FSM{applied: &state.State{}, tooOld: make(chan struct{})}
 	f.current.Store(&view{state: &state.State{}, replaced: make(chan struct{})})
 	return f
 }
@@ -93,7 +100,23 @@ func (f *FSM) fail(err error) {
 	})
 }
 
+// Prime publishes a state that the log holds, of entries which are committed, before the
+// library applies them: it applies none without a leader. View never goes back from it.
+func (f *FSM) Prime(s *state.State) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.Index <= f.applied.Index {
+		return
+	}
+	f.primed = s.Index
+	f.publish(s)
+}
+
+// publish makes s what View returns, unless a later one was primed. Caller holds mu.
 func (f *FSM) publish(s *state.State) {
+	if s.Index < f.primed {
+		return
+	}
 	old := f.current.Swap(&view{state: s, replaced: make(chan struct{})})
 	close(old.replaced)
 }
@@ -107,7 +130,9 @@ func (f *FSM) Apply(entry *raft.Log) any {
 // []state.Result, and publishes once, before it returns. After TooOld it answers
 // each with Err.
 func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
-	before := f.View()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.applied
 	s, answers := before, make([]any, len(entries))
 	for i, entry := range entries {
 		if entry.Type != raft.LogCommand {
@@ -136,6 +161,7 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 		}
 	}
 	if s != before {
+		f.applied = s
 		f.publish(s)
 	}
 	return answers
@@ -147,7 +173,9 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if err := f.Err(); err != nil {
 		return nil, err // it would claim an index that was not applied
 	}
-	return snapshot{f.View()}, nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return snapshot{f.applied}, nil
 }
 
 // Restore implements raft.FSM. On an error the view stays as it was.
@@ -159,6 +187,9 @@ func (f *FSM) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.applied = s
 	f.publish(s)
 	return nil
 }

@@ -198,6 +198,40 @@ func TestFSM_snapshotAndRestore(t *testing.T) {
 	}
 }
 
+// A state that was primed is shown until the library has applied as much.
+func TestFSM_Prime(t *testing.T) {
+	log := []*raft.Log{register(t, 1, "a"), register(t, 2, "b"), register(t, 3, "c")}
+	ahead := New()
+	ahead.ApplyBatch(log[:2])
+	f := New()
+	changed := f.Changed()
+	f.Prime(ahead.View())
+	select {
+	case <-changed:
+	default:
+		t.Error("the change was not told")
+	}
+	for i, want := range []state.Index{2, 2, 3} {
+		if answer := f.Apply(log[i]).([]state.Result); answer[0].Index != state.Index(i+1) {
+			t.Errorf("entry %d was answered with %+v", i+1, answer)
+		}
+		if got := f.View(); got.Index != want || len(got.Instances) != int(want) {
+			t.Errorf("after entry %d the view is at %d with %d instances, want %d", i+1, got.Index, len(got.Instances), want)
+		}
+		taken, err := f.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := taken.(snapshot).state.Index; got != state.Index(i+1) {
+			t.Errorf("after entry %d a snapshot is of index %d", i+1, got)
+		}
+	}
+	f.Prime(ahead.View()) // it comes too late
+	if got := f.View().Index; got != 3 {
+		t.Errorf("the view went back to %d", got)
+	}
+}
+
 func TestFSM_snapshotThatFailsIsCanceled(t *testing.T) {
 	taken, err := New().Snapshot()
 	if err != nil {

@@ -229,8 +229,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 			defer peers.Wait()
 			return node.Run(ctx)
 		}, ready: func(ctx context.Context) error {
+			// Without a quorum, too, questions and reads are answered.
 			select {
-			case <-node.Ready():
+			case <-node.Readable():
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()
@@ -246,7 +247,14 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		}},
 		part{name: "ledger", run: intents.Run},
 		part{name: "migrations", run: func(ctx context.Context) error { return migrate(ctx, db, log) }},
-		part{name: "replicator", run: repair.Run},
+		part{name: "replicator", run: func(ctx context.Context) error {
+			select {
+			case <-node.Ready(): // it writes
+				return repair.Run(ctx)
+			case <-ctx.Done():
+				return nil
+			}
+		}},
 		part{name: "search for stuck repairs", run: stuck.run},
 		part{name: "conditions", run: watch.Run},
 		part{name: "operators", run: func(ctx context.Context) error {

@@ -54,6 +54,8 @@ func triedStorages(ctx context.Context, storages *storage.Set) error {
 type agreer interface {
 	View() *state.State
 	Changed() <-chan struct{}
+	// Ready is closed once the instance is registered, which takes a quorum.
+	Ready() <-chan struct{}
 }
 
 // starting is what a start waits for.
@@ -78,8 +80,13 @@ func (s *starting) why() string {
 // agreed waits until the replicated state has virtual storages of the settings, and the disks of
 // the storages that are reached: requests that come before would find names unknown that the
 // operator has configured. A virtual storage that the state lacks beside others keeps nobody
-// from using those.
+// from using those. Without a quorum nothing can be agreed on: requests are answered by what was.
 func (s *starting) agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []storage.Reach, log *slog.Logger) error {
+	select {
+	case <-node.Ready():
+	default:
+		return nil
+	}
 	for {
 		changed := node.Changed()
 		view := node.View()

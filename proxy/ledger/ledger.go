@@ -110,6 +110,7 @@ type Ledger struct {
 	tickets map[machine.ID]*Ticket // guarded by mu
 	begun   bool                   // the machine knows the connections of some time; guarded by mu
 	lease   Lease                  // the one that the machine knows; guarded by mu
+	own     state.Incarnation      // the one that the machine knows; guarded by mu
 	next    time.Duration          // when Run wakes by itself; guarded by mu
 	ended   bool                   // Run has; guarded by mu
 	pending int                    // proposals without an answer; guarded by mu
@@ -167,8 +168,10 @@ func (l *Ledger) step(e machine.Event) {
 	// than the lease was looked at.
 	wall := time.Now()
 	now := l.session.Now()
-	if view := l.node.View(); view.Index > l.machine.View().Index {
-		l.carryOut(l.machine.Step(now, machine.View{State: view, Incarnation: l.node.Incarnation()}), wall)
+	// An instance that served reads without a quorum gets its incarnation later than its view.
+	if view, own := l.node.View(), l.node.Incarnation(); view.Index > l.machine.View().Index || own != l.own {
+		l.own = own
+		l.carryOut(l.machine.Step(now, machine.View{State: view, Incarnation: own}), wall)
 	}
 	if !l.begun {
 		l.begun = true
