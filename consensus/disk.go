@@ -73,6 +73,9 @@ func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
 	if d.lock, err = lockDir(ctx, c.DataDir, c.LockTimeout); err != nil {
 		return nil, err
 	}
+	if interrupted(c.DataDir) {
+		return nil, fmt.Errorf("a recovery was interrupted: run %s again", RecoverCommand)
+	}
 	if d.identity, err = readIdentity(c.DataDir); err != nil {
 		return nil, err
 	}

@@ -3,8 +3,11 @@ package consensus
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // Status is what the instance knows of its own part in the cluster.
@@ -22,6 +25,8 @@ type Status struct {
 	// CommitIndex and AppliedIndex count every entry of the log; View().Index
 	// counts those with commands.
 	CommitIndex, AppliedIndex uint64
+	// LastIndex is the last entry of the log, committed or not, and LastTerm its term.
+	LastIndex, LastTerm uint64
 	// LastContact is how long ago this instance heard of the leader, 0 if it
 	// is the leader, negative if it never did.
 	LastContact time.Duration
@@ -37,12 +42,22 @@ func (n *Node) Status() Status {
 	_, leader := r.LeaderWithID()
 	s.State, s.Leader, s.Term = r.State().String(), string(leader), r.CurrentTerm()
 	s.CommitIndex, s.AppliedIndex = r.CommitIndex(), r.AppliedIndex()
+	s.LastIndex, s.LastTerm = r.LastIndex(), lastTerm(r)
 	if s.Leader == s.ID {
 		s.LastContact = 0
 	} else if at := r.LastContact(); !at.IsZero() {
 		s.LastContact = time.Since(at)
 	}
 	return s
+}
+
+// lastTerm is the term of the last entry of the log. The library tells it as a text only.
+func lastTerm(r *raft.Raft) uint64 {
+	term, err := strconv.ParseUint(r.Stats()["last_log_term"], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return term
 }
 
 func (n *Node) appliedIndex() uint64 {

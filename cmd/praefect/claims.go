@@ -39,6 +39,7 @@ type claimTable interface {
 	List(ctx context.Context) ([]postgres.Claim, error)
 	Confirm(ctx context.Context, clusterID string) error
 	Remove(ctx context.Context, virtualStorage, clusterID string) (bool, error)
+	Replace(ctx context.Context, virtualStorages []string, former string, by postgres.Claimant) ([]postgres.Claim, error)
 }
 
 // claims keeps the cluster's claims on its virtual storages. A new cluster needs them to begin. One
@@ -253,6 +254,9 @@ func (c *claims) compare(ctx context.Context) {
 		by.ClusterID = view.ClusterID
 		held, err = c.table.Take(ctx, names, by)
 		if err == nil {
+			held, err = c.replace(ctx, held, by, view.Replaced)
+		}
+		if err == nil {
 			err = c.tend(ctx, view.ClusterID, names)
 		}
 	} else if held, err = c.table.List(ctx); err == nil {
@@ -263,6 +267,25 @@ func (c *claims) compare(ctx context.Context) {
 	}
 	c.note(held, view.ClusterID, err)
 	c.tell(ctx)
+}
+
+// replace takes the claims of clusters that this one replaces: an operator has recovered it from
+// the state of one of their instances. It returns the claims as they are afterwards.
+func (c *claims) replace(ctx context.Context, held []postgres.Claim, by postgres.Claimant, replaced []string) ([]postgres.Claim, error) {
+	for i, claim := range held {
+		if !slices.Contains(replaced, claim.ClusterID) {
+			continue
+		}
+		now, err := c.table.Replace(ctx, []string{claim.VirtualStorage}, claim.ClusterID, by)
+		if err != nil {
+			return held, err
+		}
+		c.log.InfoContext(ctx, "the claim of the cluster that this one replaces was taken over", "virtual_storage", claim.VirtualStorage, "former", claim.ClusterID)
+		if len(now) == 1 {
+			held[i] = now[0]
+		}
+	}
+	return held, nil
 }
 
 // tend confirms the claims of this cluster now and then, and removes those that it has no use for any

@@ -20,7 +20,7 @@ func (p *program) raft() *cli.Command {
 		Usage:       "change the state of this instance while it is stopped",
 		Description: "They work on raft.data_dir. If that is not in the settings but comes from the service manager,\ngive the command the same: STATE_DIRECTORY=/var/lib/praefect praefect -config FILE raft rejoin",
 		Action:      groupHelp,
-		Commands:    []*cli.Command{p.raftRejoin(), p.raftRename()},
+		Commands:    []*cli.Command{p.raftRejoin(), p.raftRename(), p.raftRecover()},
 	}
 }
 

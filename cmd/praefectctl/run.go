@@ -22,30 +22,52 @@ type run struct {
 // prints what they say, and returns the error that carries the exit code.
 func (p *program) action(names []string, do func(ctx context.Context, r *run) error) cli.ActionFunc {
 	return func(ctx context.Context, cmd *cli.Command) error {
-		args := cmd.Args().Slice()
-		if err := checkArguments(cmd.FullName(), names, args); err != nil {
-			return err
-		}
-		out := &output{w: p.stdout, terminal: p.terminal, utf8: p.utf8(), colour: p.terminal && p.getenv("NO_COLOR") == "" && !cmd.Bool("no-color")}
-		switch format := cmd.String("output"); format {
-		case "json":
-			out.json = true
-		case "table":
-		default:
-			return usage("-output is %q: want table or json", format)
-		}
-		if timeout := cmd.Duration("timeout"); timeout <= 0 {
-			return usage("-timeout is %v: want more than 0", timeout)
-		}
-		to, err := p.endpoints(ctx, cmd)
+		r, err := p.newRun(cmd, names)
 		if err != nil {
 			return err
 		}
-		if err := do(ctx, &run{program: p, cmd: cmd, args: args, to: to, out: out}); err != nil {
+		if r.to, err = p.endpoints(ctx, cmd); err != nil {
 			return err
 		}
-		return out.err
+		if err := do(ctx, r); err != nil {
+			return err
+		}
+		return r.out.err
 	}
+}
+
+// offline is action for a command that asks no instance.
+func (p *program) offline(names []string, do func(ctx context.Context, r *run) error) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		r, err := p.newRun(cmd, names)
+		if err != nil {
+			return err
+		}
+		if err := do(ctx, r); err != nil {
+			return err
+		}
+		return r.out.err
+	}
+}
+
+// newRun checks what all commands have.
+func (p *program) newRun(cmd *cli.Command, names []string) (*run, error) {
+	args := cmd.Args().Slice()
+	if err := checkArguments(cmd.FullName(), names, args); err != nil {
+		return nil, err
+	}
+	out := &output{w: p.stdout, terminal: p.terminal, utf8: p.utf8(), colour: p.terminal && p.getenv("NO_COLOR") == "" && !cmd.Bool("no-color")}
+	switch format := cmd.String("output"); format {
+	case "json":
+		out.json = true
+	case "table":
+	default:
+		return nil, usage("-output is %q: want table or json", format)
+	}
+	if timeout := cmd.Duration("timeout"); timeout <= 0 {
+		return nil, usage("-timeout is %v: want more than 0", timeout)
+	}
+	return &run{program: p, cmd: cmd, args: args, out: out}, nil
 }
 
 func checkArguments(command string, names, args []string) error {

@@ -169,6 +169,7 @@ func (sr *snapshotReader) add(l *line) error {
 		if l.Header.Version != SnapshotVersion {
 			return fmt.Errorf("version %d, this program knows version %d", l.Header.Version, SnapshotVersion)
 		}
+		sr.state.Replaced = l.Header.Replaced
 		sr.state.Index, sr.state.ClusterID, sr.state.LeaseMillis = l.Header.Index, l.Header.ClusterID, l.Header.LeaseMillis
 		sr.state.InstanceHistory = l.Header.InstanceHistory
 		sr.state.Level = l.Header.Level

@@ -29,10 +29,11 @@ type line struct {
 }
 
 type header struct {
-	Version     int    `json:"version"`
-	Index       Index  `json:"index"`
-	ClusterID   string `json:"cluster_id,omitempty"`
-	LeaseMillis int64  `json:"lease_ms,omitempty"`
+	Version     int      `json:"version"`
+	Index       Index    `json:"index"`
+	ClusterID   string   `json:"cluster_id,omitempty"`
+	LeaseMillis int64    `json:"lease_ms,omitempty"`
+	Replaced    []string `json:"replaced,omitempty"`
 	// InstanceHistory has few lines, so that it fits into the header.
 	InstanceHistory []Change `json:"instance_history,omitempty"`
 	Level           int      `json:"level,omitempty"`
@@ -53,7 +54,7 @@ type trailer struct {
 // that depends on nothing but the state.
 func (s *State) WriteSnapshot(w io.Writer) error {
 	sw := &snapshotWriter{w: bufio.NewWriter(w), sum: newSum()}
-	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, LeaseMillis: s.LeaseMillis, Level: s.Level, InstanceHistory: s.InstanceHistory}})
+	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, Replaced: s.Replaced, LeaseMillis: s.LeaseMillis, Level: s.Level, InstanceHistory: s.InstanceHistory}})
 	for i := range s.Instances {
 		sw.put(line{Instance: &s.Instances[i]})
 	}

@@ -23,6 +23,8 @@ type State struct {
 	Index Index
 	// ClusterID is the random id that the first command of the log brought.
 	ClusterID string
+	// Replaced are the ids of the clusters that this one replaces, by recoveries.
+	Replaced []string
 	// LeaseMillis is the length of a lease as the first registration fixed it; 0
 	// stands for DefaultLease. See LeaseLength.
 	LeaseMillis int64
@@ -157,6 +159,8 @@ const (
 	// ChangeLossAccepted: what Storage has of a repository counts, and what only others
 	// have of it is lost.
 	ChangeLossAccepted = "loss accepted"
+	// ChangeRecovered: the cluster began again from one instance.
+	ChangeRecovered = "recovered"
 )
 
 // What befell an instance.

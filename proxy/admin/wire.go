@@ -38,6 +38,7 @@ func serviceDesc() *grpc.ServiceDesc {
 		Streams: []grpc.StreamDesc{
 			switching("Promote", (*Service).promote),
 			switching("Drain", (*Service).drain),
+			snapshotting(),
 		},
 	}
 }

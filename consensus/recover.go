@@ -1,0 +1,359 @@
+package consensus
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"praefect/consensus/peer"
+	"praefect/fsm/state"
+)
+
+const (
+	// recoveringDir is where a recovery prepares what takes the place of the data
+	// directory's content, and completeFile in it says that it is whole.
+	recoveringDir = "recovering"
+	completeFile  = "complete"
+)
+
+// RecoverCommand is what an operator runs when the quorum is lost for good.
+const RecoverCommand = "praefect -config FILE raft recover"
+
+// Offline is the data directory of an instance whose process does not run. OpenOffline
+// makes one; Close it.
+type Offline struct {
+	config Config
+	disk   *disk
+	guard  *guard
+	found  *onDisk
+	// transport has the port for peers, so that no process starts on it meanwhile; nil alone.
+	transport *peer.Transport
+	calls     *calls
+}
+
+// Survey is what is known before a recovery.
+type Survey struct {
+	// ID, Name and ClusterID are those of the instance; ClusterID is empty if its directory
+	// holds no state.
+	ID, Name, ClusterID string
+	// State is what the directory holds.
+	State *state.State
+	// Last is the last entry of the log, LastTerm its term. Committed is the last one that the
+	// instance knew to be committed, and CommittedAt when; 0 if it is not known.
+	Last, LastTerm, Committed uint64
+	CommittedAt               time.Time
+	// Members are those of the cluster, this one included, by name.
+	Members []SurveyedMember
+}
+
+// SurveyedMember is a member of the cluster, and how it answered.
+type SurveyedMember struct {
+	Member
+	// Self is this instance.
+	Self bool
+	// Last and LastTerm are the end of its log, if it answered.
+	Last, LastTerm uint64
+	// Err is why it did not.
+	Err string
+}
+
+// Ahead names the members whose log is longer than this instance's: a recovery there loses
+// less.
+func (s Survey) Ahead() []string {
+	var names []string
+	for _, m := range s.Members {
+		if !m.Self && m.Err == "" && (m.LastTerm > s.LastTerm || m.LastTerm == s.LastTerm && m.Last > s.Last) {
+			names = append(names, cmp.Or(m.Name, m.ID))
+		}
+	}
+	return names
+}
+
+// Quorum tells whether a majority of the voters is there, this instance among them: then
+// nothing is lost.
+func (s Survey) Quorum() bool {
+	voters, there := 0, 0
+	for _, m := range s.Members {
+		if !m.Voter {
+			continue
+		}
+		voters++
+		if m.Self || m.Err == "" {
+			there++
+		}
+	}
+	return voters > 1 && there > voters/2
+}
+
+// OpenOffline opens the data directory of an instance that does not run, which it keeps from
+// starting until Close. A recovery that died is finished first. It changes nothing
+// else.
+func OpenOffline(ctx context.Context, c Config) (_ *Offline, err error) {
+	if c, err = c.withDefaults(); err != nil {
+		return nil, err
+	}
+	if err := finishRecovery(ctx, c); err != nil {
+		return nil, fmt.Errorf("raft.data_dir %q: %w", c.DataDir, err)
+	}
+	o := &Offline{config: c, guard: newGuard(c.StoreTimeout)}
+	if o.disk, err = openDisk(ctx, c); err != nil {
+		return nil, fmt.Errorf("%w; stop praefect first", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.Close())
+		}
+	}()
+	if o.found, err = o.disk.readOnDisk(o.disk.store, func(committed) uint64 { return everything }); err != nil {
+		return nil, fmt.Errorf("raft.data_dir %q: %w", c.DataDir, err)
+	}
+	if c.ListenAddr == "" {
+		return o, nil
+	}
+	known := o.disk.known()
+	o.transport, err = peer.Listen(ctx, peer.Config{
+		Name: c.Name, ID: known.ID, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
+		Cluster: func() string { return known.ClusterID },
+		// Nothing is let in: nobody runs the transport.
+		Admit: func(string, string) bool { return true }, Logger: c.Logger, Dial: c.dial, Listen: c.listen,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("raft.listen_addr %q: %w; stop praefect first", c.ListenAddr, err)
+	}
+	o.calls = newCalls(o.transport)
+	return o, nil
+}
+
+// Close gives the data directory free.
+func (o *Offline) Close() error {
+	var err error
+	if o.calls != nil {
+		err = o.calls.close()
+	}
+	if o.transport != nil {
+		err = errors.Join(err, o.transport.Close())
+	}
+	if o.disk != nil {
+		err = errors.Join(err, o.disk.close())
+	}
+	return err
+}
+
+// Survey tells what the directory holds, and asks all members what they have.
+func (o *Offline) Survey(ctx context.Context) Survey {
+	known := o.disk.known()
+	s := Survey{
+		ID: known.ID, Name: o.config.Name, ClusterID: cmp.Or(o.found.State.ClusterID, known.ClusterID), State: o.found.State,
+		Last: o.found.End, LastTerm: o.found.EndTerm, Committed: o.found.Committed.Index, CommittedAt: o.found.Committed.Time,
+	}
+	for _, server := range o.found.Servers {
+		m := SurveyedMember{
+			Member: Member{ID: string(server.ID), Address: string(server.Address), Voter: server.Suffrage == raft.Voter},
+			Self:   string(server.ID) == known.ID,
+		}
+		for _, in := range slices.Backward(s.State.Instances) {
+			if in.ID == m.ID {
+				m.Name = in.Name
+				break
+			}
+		}
+		o.ask(ctx, &m)
+		s.Members = append(s.Members, m)
+	}
+	slices.SortFunc(s.Members, func(a, b SurveyedMember) int { return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID) })
+	return s
+}
+
+// ask asks a member for the end of its log.
+func (o *Offline) ask(ctx context.Context, m *SurveyedMember) {
+	switch {
+	case m.Self:
+		m.Last, m.LastTerm = o.found.End, o.found.EndTerm
+		return
+	case o.calls == nil:
+		m.Err = "this instance has no way to others: raft.listen_addr is missing"
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	answer, err := to[InstanceStatus](ctx, o.calls, m.Address, callStatus, nothing{})
+	switch {
+	case err != nil:
+		m.Err = err.Error()
+	case answer.ID != m.ID:
+		m.Err = "another instance answers at its address: " + answer.ID
+	default:
+		m.Last, m.LastTerm = answer.LastIndex, answer.LastTerm
+	}
+}
+
+// Recovered is what a recovery has made.
+type Recovered struct {
+	// ClusterID is the new cluster's, Former the one that it replaces.
+	ClusterID, Former string
+	// Aside is where the former content of the data directory is kept.
+	Aside string
+	State *state.State
+}
+
+// Recover makes a cluster of one out of what the directory holds, or of from, the state of a
+// snapshot, if it is not nil. by says who asks for it, and bound how long an effect
+// may still come of a write that a lost instance had under way. What the directory held
+// is set aside within it. If we die at any point, either nothing was changed, or the next
+// OpenOffline finishes it, and the instance does not start before.
+func (o *Offline) Recover(from *state.State, by string, bound time.Duration) (Recovered, error) {
+	known := o.disk.known()
+	source := cmp.Or(from, o.found.State)
+	if source.ClusterID == "" {
+		return Recovered{}, errors.New("there is no state to go on from: name a snapshot")
+	}
+	index := max(o.found.End, uint64(source.Index)) + 1
+	term, err := orZero(o.disk.store.GetUint64([]byte(keyTerm)))
+	if err != nil {
+		return Recovered{}, fmt.Errorf("look for a term: %w", err)
+	}
+	term = max(term, o.found.EndTerm) + 1
+	now := time.Now()
+	r := Recovered{ClusterID: rand.Text(), Former: source.ClusterID}
+	r.State = source.Recover(state.Recovery{
+		Index: state.Index(index), ClusterID: r.ClusterID, Time: now.UnixMilli(), By: by, BoundMillis: bound.Milliseconds(),
+	})
+	if err := r.State.Check(); err != nil {
+		return Recovered{}, fmt.Errorf("the state cannot be used: %w", err)
+	}
+	// Another id keeps former peers from taking this instance for the one that they knew.
+	id := identity{
+		Version: 1, ID: rand.Text(), Name: known.Name, Bootstrapped: true, Member: true, ClusterID: r.ClusterID,
+		Replaced: r.State.Replaced,
+	}
+	if err := o.prepareRecovery(id, r.State, index, term); err != nil {
+		return Recovered{}, fmt.Errorf("prepare the recovery: %w", err)
+	}
+	err = errors.Join(o.disk.store.Close())
+	o.disk.store = nil
+	if err != nil {
+		return Recovered{}, fmt.Errorf("close %s: %w", logFile, err)
+	}
+	aside, err := swapIn(o.config.DataDir, known.ClusterID, now)
+	r.Aside = aside
+	return r, err
+}
+
+// prepareRecovery writes what is to take the place of the directory's content beside it.
+func (o *Offline) prepareRecovery(id identity, s *state.State, index, term uint64) error {
+	dir := filepath.Join(o.config.DataDir, recoveringDir)
+	if err := os.RemoveAll(dir); err != nil { // left by a recovery that was not complete
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	log, err := openBolt(filepath.Join(dir, logFile))
+	if err != nil {
+		return err
+	}
+	err = errors.Join(log.SetUint64([]byte(keyTerm), term), log.SetUint64([]byte(keyBegun), 1))
+	if err = errors.Join(err, log.Close()); err != nil {
+		return err
+	}
+	if err := o.writeSnapshot(dir, id, s, index, term); err != nil {
+		return err
+	}
+	if err := id.write(dir); err != nil {
+		return err
+	}
+	complete, err := os.Create(filepath.Join(dir, completeFile))
+	if err != nil {
+		return err
+	}
+	return errors.Join(complete.Sync(), complete.Close(), syncDir(dir), syncDir(o.config.DataDir))
+}
+
+// writeSnapshot writes the state as the snapshot that the library begins with; its only
+// member is this instance.
+func (o *Offline) writeSnapshot(dir string, id identity, s *state.State, index, term uint64) error {
+	snapshots, err := raft.NewFileSnapshotStore(dir, keepOld, &libraryLog{to: o.config.Logger})
+	if err != nil {
+		return err
+	}
+	_, alone := raft.NewInmemTransport(raft.ServerAddress(id.ID))
+	address := raft.ServerAddress(id.ID)
+	if o.transport != nil {
+		address = raft.ServerAddress(o.transport.AdvertiseAddr())
+	}
+	members := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(id.ID), Address: address}}}
+	sink, err := snapshots.Create(raft.SnapshotVersionMax, index, term, members, index, alone)
+	if err != nil {
+		return err
+	}
+	if err := s.WriteSnapshot(sink); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+// contents are what a recovery replaces in a data directory. The identity goes last: an
+// instance does not start on a directory without it that has a log.
+var contents = []string{committedFile, logFile, "snapshots", identityFile}
+
+// swapIn sets the content of the directory aside and puts in its place what a recovery has
+// prepared. It may be called again if it died.
+func swapIn(dir, cluster string, now time.Time) (aside string, err error) {
+	aside = filepath.Join(dir, fmt.Sprintf("aside-%s-%s", cmp.Or(cluster, "none"), now.UTC().Format("20060102T150405.000Z")))
+	if err := os.MkdirAll(aside, 0o700); err != nil {
+		return aside, err
+	}
+	recovering := filepath.Join(dir, recoveringDir)
+	for _, name := range contents {
+		if _, err := os.Stat(filepath.Join(recovering, name)); errors.Is(err, os.ErrNotExist) && name != committedFile {
+			continue // it has its place already
+		}
+		if err := move(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil {
+			return aside, err
+		}
+		if err := move(filepath.Join(recovering, name), filepath.Join(dir, name)); err != nil {
+			return aside, err
+		}
+		if err := errors.Join(syncDir(aside), syncDir(recovering), syncDir(dir)); err != nil {
+			return aside, err
+		}
+	}
+	return aside, errors.Join(os.RemoveAll(recovering), syncDir(dir))
+}
+
+// move renames what is there.
+func move(from, to string) error {
+	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// interrupted tells whether a recovery of the directory died after it was prepared.
+func interrupted(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, recoveringDir, completeFile))
+	return err == nil
+}
+
+// finishRecovery finishes a recovery that died.
+func finishRecovery(ctx context.Context, c Config) (err error) {
+	if !interrupted(c.DataDir) {
+		return nil
+	}
+	lock, err := lockDir(ctx, c.DataDir, c.LockTimeout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	_, err = swapIn(c.DataDir, "interrupted", time.Now())
+	return err
+}

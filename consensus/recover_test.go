@@ -1,0 +1,187 @@
+package consensus
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/consensus/peer"
+	"praefect/fsm/state"
+)
+
+// offlineOf opens the directory of a seat whose instance does not run.
+func (c *cluster) offlineOf(s *seat) *Offline {
+	c.t.Helper()
+	o, err := OpenOffline(c.t.Context(), Config{
+		DataDir: s.dir, Name: s.peer.Name, ListenAddr: s.peer.Addr, dial: c.net.dial(s.peer.Addr),
+		Credentials: peer.Credentials{Secret: secret}, LockTimeout: patience,
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return o
+}
+
+func TestOffline_recoversFromALostQuorum(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	leader.must(t, define(), mark("a"))
+	survivor := c.others(leader)[0]
+	eventually(t, "the survivor knows", func() bool { return survivor.entry("a") != nil })
+	former, formerID := survivor.View().ClusterID, survivor.ID()
+	for _, s := range c.seats {
+		c.crash(s)
+	}
+	lost := c.others(survivor)
+
+	o := c.offlineOf(survivor)
+	survey := o.Survey(t.Context())
+	if survey.Quorum() || len(survey.Ahead()) > 0 || survey.ClusterID != former || survey.Last == 0 || len(survey.Members) != 3 {
+		t.Errorf("found %+v", survey)
+	}
+	for _, m := range survey.Members {
+		if m.Self != (m.ID == formerID) || (m.Err == "") != m.Self || m.Name == "" {
+			t.Errorf("member %+v", m)
+		}
+	}
+	recovered, err := o.Recover(nil, "operator", time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if recovered.Former != former || recovered.ClusterID == former {
+		t.Errorf("recovered %+v", recovered)
+	}
+	for _, name := range []string{identityFile, logFile} {
+		if _, err := os.Stat(filepath.Join(recovered.Aside, name)); err != nil {
+			t.Errorf("the former content is not kept: %v", err)
+		}
+	}
+
+	c.start(survivor).ready(t) // with all three in its settings
+	if survivor.ID() == formerID || survivor.View().ClusterID != recovered.ClusterID {
+		t.Errorf("it is %s of cluster %s", survivor.ID(), survivor.View().ClusterID)
+	}
+	if e := survivor.entry("a"); e == nil || e.HasLive() || !e.HasDoubt() {
+		t.Errorf("what was under way is %v", e)
+	}
+	survivor.must(t, mark("b"))
+	// One of the lost ones comes back as it was: it is of another cluster.
+	c.start(lost[0])
+	if err := sleep(t.Context(), 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if members := survivor.Members(); len(members) != 1 {
+		t.Errorf("an instance of the former cluster has joined: %v", members)
+	}
+	c.crash(lost[0])
+	for _, s := range lost {
+		s.empty(t)
+		c.start(s).ready(t)
+	}
+	for _, s := range c.seats {
+		c.voters(s, c.seats...)
+		s.must(t, mark(s.peer.Name))
+	}
+	c.agree()
+}
+
+// A survey tells who knows more, and when nothing is lost.
+func TestOffline_Survey_namesWhoIsThere(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	stopped := c.others(leader)[0]
+	stopped.stop(t)
+	leader.must(t, define(), mark("a"))
+	o := c.offlineOf(stopped)
+	survey := o.Survey(t.Context())
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !survey.Quorum() {
+		t.Errorf("two of three answer, and it is no quorum: %+v", survey)
+	}
+	if ahead := survey.Ahead(); len(ahead) != 2 {
+		t.Errorf("ahead are %q", ahead)
+	}
+	c.start(stopped).ready(t)
+}
+
+func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
+	first := begin(t, t.TempDir()).ready(t)
+	first.must(t, define(), mark("a"))
+	saved := first.View()
+	first.stop(t)
+
+	dir := t.TempDir()
+	o, err := OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Recover(nil, "operator", 0); err == nil {
+		t.Error("nothing was recovered")
+	}
+	recovered, err := o.Recover(saved, "operator", 0)
+	if err := o.Close(); err != nil {
+		t.Error(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := begin(t, dir).ready(t)
+	if got := second.View(); got.ClusterID != recovered.ClusterID || got.ClusterID == saved.ClusterID || second.entry("a") == nil {
+		t.Errorf("cluster %q with %v", got.ClusterID, second.entry("a"))
+	}
+	second.must(t, mark("b"))
+}
+
+// TestOffline_Recover_diesAnywhere: until all is prepared nothing is changed; from then
+// on the instance does not start before the recovery is finished.
+func TestOffline_Recover_diesAnywhere(t *testing.T) {
+	for moved := range len(contents) + 1 {
+		t.Run(fmt.Sprint(moved), func(t *testing.T) {
+			dir := t.TempDir()
+			first := begin(t, dir).ready(t)
+			first.must(t, define(), mark("a"))
+			first.stop(t)
+			o, err := OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			index := o.found.End + 1
+			s := o.found.State.Recover(state.Recovery{Index: state.Index(index), ClusterID: "recovered"})
+			id := identity{Version: 1, ID: "another", Bootstrapped: true, Member: true, ClusterID: "recovered"}
+			if err := o.prepareRecovery(id, s, index, o.found.EndTerm+1); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range contents[:moved] {
+				for _, step := range [][2]string{{name, name + ".former"}, {filepath.Join(recoveringDir, name), name}} {
+					if err := move(filepath.Join(dir, step[0]), filepath.Join(dir, step[1])); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if n, err := open(t, dir); err == nil || !strings.Contains(err.Error(), RecoverCommand) {
+				t.Errorf("it starts in the middle of a recovery: %v, %v", n, err)
+			}
+			if o, err = OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"}); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.Close(); err != nil {
+				t.Fatal(err)
+			}
+			second := begin(t, dir).ready(t)
+			if got := second.View().ClusterID; got != "recovered" || second.entry("a") == nil || second.ID() != "another" {
+				t.Errorf("%s of cluster %q with %v", second.ID(), got, second.entry("a"))
+			}
+		})
+	}
+}

@@ -1,0 +1,130 @@
+package state
+
+import "slices"
+
+// Recovery is an operator's word that the instances of a cluster are lost, with it the
+// last entries of its log, and that one of them goes on from what it has.
+type Recovery struct {
+	// Index is that of the recovery, later than any in the state.
+	Index Index
+	// ClusterID is the id of the cluster that begins with it.
+	ClusterID string
+	// Time is when, Unix milliseconds, and By who says so, for the history.
+	Time int64
+	By   string
+	// BoundMillis is how long an effect may still come of a write that a lost instance had
+	// under way, if no intent tells.
+	BoundMillis int64
+}
+
+// recoveredEpochs is by how much a recovery raises each epoch. The entries that are lost
+// have raised it by less, so that no epoch gets a second primary.
+const recoveredEpochs = 1000
+
+// noDisk is the file system id of a drained storage after a recovery: whichever disk it
+// returns with is another one, and is compared.
+const noDisk = "not verified since the recovery"
+
+// Recover returns the state with which a cluster of one begins after a recovery. What the
+// lost entries said is not known, so nothing is taken for in sync that they may have
+// called behind: all incarnations are retired, what they had under way is in doubt, and
+// every storage is backfilled, and so compared, but those that have to serve. Those are
+// the first storage that serves, and the primary of each repository in the ledger. One that
+// is fenced or out and alone has a repository stays as it is.
+func (s *State) Recover(r Recovery) *State {
+	t := s.begin(r.Index, Batch{Time: r.Time})
+	t.next.ClusterID, t.next.Instances, t.next.answers = r.ClusterID, nil, answers{}
+	t.next.Replaced = append(slices.Clone(s.Replaced), s.ClusterID)
+	t.rewrite("", func(e *Entry) *Entry {
+		if !e.HasLive() {
+			return nil
+		}
+		e = e.clone()
+		for _, inc := range e.liveIncarnations() {
+			e.closeIntent(inc, r.Index, true)
+		}
+		return e
+	})
+	for i := range s.VirtualStorages {
+		t.recover(s.VirtualStorages[i].Name, r)
+	}
+	return t.end()
+}
+
+// liveIncarnations are those that have a live intent.
+func (e *Entry) liveIncarnations() []Incarnation {
+	var live []Incarnation
+	for i := range e.Intents {
+		if e.Intents[i].Kind != "" {
+			live = append(live, e.Intents[i].Incarnation)
+		}
+	}
+	return live
+}
+
+// recover is Recover for one virtual storage.
+func (t *transition) recover(name string, r Recovery) {
+	vs := t.edit(name)
+	vs.Epoch += recoveredEpochs
+	t.note(vs, Change{What: ChangeRecovered, By: r.By})
+	kept := t.kept(vs)
+	var backfilled []string
+	for _, s := range slices.Clone(vs.Succession) {
+		switch {
+		case kept[s.Name], s.State == Backfilling:
+		case s.State == Out && s.Why == WhyDrained:
+			// It stays out until an operator says otherwise.
+			vs.Storage(s.Name).FilesystemID = noDisk
+		default:
+			t.setState(vs, s.Name, Backfilling, "recovered", r.By)
+			vs.Storage(s.Name).New = true
+			backfilled = append(backfilled, s.Name)
+		}
+	}
+	t.fallBehind(name, backfilled)
+	all := vs.names(func(*Storage) bool { return true })
+	t.rewrite(name, func(e *Entry) *Entry {
+		if !vs.severalInSync(e) {
+			return nil // the others are behind, and are compared with the one that is not
+		}
+		e = e.clone()
+		e.Intents = append(e.Intents, Intent{
+			Incarnation: Incarnation(r.Index), InDoubt: &Doubt{At: r.Index, Scope: Scope{BoundMillis: r.BoundMillis, Targets: all}},
+		})
+		return e
+	})
+}
+
+// kept are the storages that stay as they are: the first one that serves, and of each
+// repository in the ledger the primary, whose other replicas are known to lack something.
+// Where no storage in sync serves, those that are fenced or out keep the repository until
+// they return.
+func (t *transition) kept(vs *VirtualStorage) map[string]bool {
+	kept := make(map[string]bool)
+	keep := func(e *Entry) bool {
+		for s := range vs.InSync(e) {
+			if s.State == Serving {
+				kept[s.Name] = true
+				return true
+			}
+		}
+		for _, s := range vs.Succession {
+			if s.State != Backfilling && !e.IsBehind(s.Name) {
+				kept[s.Name] = true
+			}
+		}
+		return true
+	}
+	keep(nil)
+	t.each(vs.Name, func(_ Key, e *Entry) bool { return keep(e) })
+	return kept
+}
+
+// severalInSync reports whether more than one storage is in sync for the repository.
+func (v *VirtualStorage) severalInSync(e *Entry) bool {
+	n := 0
+	for range v.InSync(e) {
+		n++
+	}
+	return n > 1
+}

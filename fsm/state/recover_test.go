@@ -1,0 +1,176 @@
+package state
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func recovery(s *State) Recovery {
+	return Recovery{Index: s.Index + 1, ClusterID: "recovered", Time: 5, By: "operator", BoundMillis: 1000}
+}
+
+func TestState_Recover(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		given func(w *world)
+		want  string // the storages, in their order
+		entry string // of the repository
+	}{
+		{name: "nothing is listed", want: "p serving, q backfilling, r backfilling"},
+		{name: "the primary of a repository serves on", given: func(w *world) {
+			w.must(alpha, open(Open))
+			w.must(alpha, markBehind("p"))
+			w.must(alpha, closing(false))
+			w.fence("p")
+			w.admit("", "p") // q is the primary of all others
+		}, want: "q serving, r backfilling, p serving", entry: "behind q+r"},
+		{name: "what is under way is in doubt", given: func(w *world) {
+			w.must(beta, scoped(500, true, "p", "q"))
+		}, want: "p serving, q backfilling, r backfilling", entry: "in doubt(2) 500ms refs on p+q, behind q+r"},
+		{name: "several serve on", given: func(w *world) {
+			w.must(alpha, Command{Open: &OpenIntent{VirtualStorage: vs, Paths: []string{"other.git"}, Kind: Open}})
+			w.must(alpha, Command{MarkBehind: &MarkBehind{VirtualStorage: vs, Paths: []string{"other.git"}, Primary: "p", Epoch: w.VirtualStorage(vs).Epoch, Agreeing: []string{"p"}}})
+			w.must(alpha, Command{Close: &CloseIntent{VirtualStorage: vs, Paths: []string{"other.git"}}})
+			w.must(alpha, open(Open))
+			w.must(alpha, markBehind("p", "q"))
+			w.must(alpha, closing(false))
+			w.fence("p")
+			w.admit("", "p")
+		}, want: "q serving, r backfilling, p serving", entry: "in doubt(17) 1000ms on p+q+r, behind r"},
+		{name: "a fence is over", given: func(w *world) { w.fence("p") }, want: "q serving, r backfilling, p backfilling"},
+		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, want: "q serving, r backfilling, p backfilling"},
+		{name: "one that is drained stays out", given: func(w *world) { w.out("p", WhyDrained) }, want: "q serving, r backfilling, p out"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t)
+			if tc.given != nil {
+				tc.given(w)
+			}
+			after := w.Recover(recovery(w.State))
+			if err := after.Check(); err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for i, s := range after.VirtualStorage(vs).Succession {
+				if i > 0 {
+					got += ", "
+				}
+				got += s.Name + " " + string(s.State)
+			}
+			if got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+			entry := ""
+			if e := after.Entry(Key{vs, repo}); e != nil {
+				entry = e.String()
+			}
+			if entry != tc.entry {
+				t.Errorf("the entry is %q, want %q", entry, tc.entry)
+			}
+			if len(after.Instances) != 0 || after.ClusterID != "recovered" || after.VirtualStorage(vs).Epoch <= w.VirtualStorage(vs).Epoch {
+				t.Errorf("cluster %q at epoch %d with %v", after.ClusterID, after.VirtualStorage(vs).Epoch, after.Instances)
+			}
+		})
+	}
+}
+
+// A drained storage that an operator takes back is compared like any other.
+func TestState_Recover_drainedIsComparedWhenItReturns(t *testing.T) {
+	w := newWorld(t)
+	w.out("p", WhyDrained)
+	w.State = w.Recover(recovery(w.State))
+	inc := w.must(0, Command{Register: &Register{ID: "a", ClusterID: "recovered"}}).Incarnation
+	w.must(inc, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p"}})
+	w.must(inc, reach("p", "disk-p"))
+	if got := w.VirtualStorage(vs).Storage("p").State; got != Backfilling {
+		t.Errorf("it is %s", got)
+	}
+}
+
+// TestState_Recover_keepsWhatIsKnown: whatever came before, a recovery takes for in sync
+// nothing that was behind, and every repository has the primary that it had.
+func TestState_Recover_keepsWhatIsKnown(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := &history{t: t, state: &State{}, twin: &State{}, truth: newTruth(), laws: newLaws(), seen: make(map[string]int)}
+		h.send(Batch{Commands: []Command{{Register: &Register{ID: "1", ClusterID: "cluster"}}}})
+		h.send(Batch{Incarnation: h.lives[0], Commands: []Command{
+			define("p", "q", "r"), reach("p", "1"), reach("q", "1"), reach("r", "1"),
+		}})
+		for range rapid.IntRange(5, 120).Draw(t, "batches") {
+			h.send(h.draw())
+		}
+		before := h.state
+		after := before.Recover(recovery(before))
+		if err := after.Check(); err != nil {
+			t.Fatal(err)
+		}
+		before.Each("", func(k Key, e *Entry) bool {
+			was, is := before.VirtualStorage(k.VirtualStorage), after.VirtualStorage(k.VirtualStorage)
+			next := after.Entry(k)
+			if next.HasLive() {
+				t.Errorf("%v has a live intent", k)
+			}
+			if e.HasLive() && !next.HasDoubt() {
+				t.Errorf("%v was written to and is not in doubt", k)
+			}
+			had, has := firstServing(was, e), firstServing(is, next)
+			if has != had {
+				t.Errorf("%v: the primary is %q, and it was %q", k, has, had)
+			}
+			inSync := 0
+			for s := range is.InSync(next) {
+				inSync++
+				if e.IsBehind(s.Name) {
+					t.Errorf("%v: %s was behind and is in sync", k, s.Name)
+				}
+			}
+			if had == "" && before.kept(k) != after.kept(k) {
+				t.Errorf("%v: nothing in sync served, and %q had it, now %q", k, before.kept(k), after.kept(k))
+			}
+			if inSync > 1 && !next.HasDoubt() {
+				t.Errorf("%v: %d storages are in sync unverified: %v", k, inSync, next)
+			}
+			return true
+		})
+		var snapshot bytes.Buffer
+		if err := after.WriteSnapshot(&snapshot); err != nil {
+			t.Fatal(err)
+		}
+		restored, err := ReadSnapshot(&snapshot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(restored.Replaced, []string{"cluster"}) {
+			t.Errorf("it replaces %q", restored.Replaced)
+		}
+		for _, v := range after.VirtualStorages {
+			if !slices.ContainsFunc(v.Succession, func(s Storage) bool { return s.State == Serving }) {
+				t.Error("nothing serves")
+			}
+		}
+	})
+}
+
+// kept names the storages that are not backfilled, and not behind for the repository.
+func (s *State) kept(k Key) string {
+	names := ""
+	for _, st := range s.VirtualStorage(k.VirtualStorage).Succession {
+		if st.State != Backfilling && !s.Entry(k).IsBehind(st.Name) {
+			names += st.Name + " "
+		}
+	}
+	return names
+}
+
+// firstServing is the first storage in sync for the repository that serves, "" if none is.
+func firstServing(vs *VirtualStorage, e *Entry) string {
+	for s := range vs.InSync(e) {
+		if s.State == Serving {
+			return s.Name
+		}
+	}
+	return ""
+}
