@@ -62,6 +62,8 @@ func (d *decider) remember(before Memory) Memory {
 		now.known[inc] = d.Now
 		if since, ok := before.known[inc]; ok {
 			now.known[inc] = since
+		} else if since, ok := d.Silent[inc]; ok {
+			now.known[inc] = min(since, d.Now)
 		}
 	}
 	for i := range d.View.VirtualStorages {

@@ -93,13 +93,19 @@ type Input struct {
 	// Refusals counts the instances that lately found the Raft port of an
 	// incarnation refusing connections.
 	Refusals map[state.Incarnation]int
-	// Members are the ids of all members of the cluster, those that do not vote too.
+	// Members are the ids of all members of the cluster, those that do not vote too;
+	// none if that is not known. An instance that is no member was removed by an operator.
 	Members []string
 	// Reports are what the instances have said of their settings in this term.
 	Reports map[state.Incarnation]settings.Report
 	// Unclaimed says why a virtual storage that is not in the state cannot be defined yet, "" if it
 	// can. Nil lets every one be defined.
 	Unclaimed func(virtualStorage string) string
+	// Gone are the incarnations that an operator says are gone.
+	Gone map[state.Incarnation]bool
+	// Silent is since when incarnations were not heard of, by this clock, as former leaders
+	// told.
+	Silent map[state.Incarnation]time.Duration
 }
 
 // Memory is what a leader remembers between decisions. The zero value remembers
@@ -140,7 +146,9 @@ type Decision struct {
 	Alarms []condition.Raised
 	// Rejoining is when, by Input.Now, storages serve again that are out and well.
 	Rejoining map[verdict.Name]time.Duration
-	// Probe are incarnations whose Raft port is to be looked at.
+	// Probe are incarnations whose Raft port is to be looked at, and Silent since when each
+	// is silent.
 	Probe  []state.Incarnation
+	Silent map[state.Incarnation]time.Duration
 	Memory Memory
 }

@@ -1,6 +1,7 @@
 package elector
 
 import (
+	"slices"
 	"time"
 
 	"praefect/consensus/verdict"
@@ -105,6 +106,7 @@ func (d *decider) patience(vs *state.VirtualStorage, name string) time.Duration 
 // retire ends incarnations of which it is proved that their process is gone, and
 // has the others looked at that are not heard of.
 func (d *decider) retire() {
+	d.out.Silent = make(map[state.Incarnation]time.Duration)
 	for _, instance := range d.View.Instances {
 		inc := instance.Incarnation
 		if inc == d.Self {
@@ -112,18 +114,26 @@ func (d *decider) retire() {
 		}
 		heard, ok := d.Leases.LastHeard(inc)
 		if !ok {
-			heard = d.out.Memory.known[inc] // it may have come a moment ago
+			heard = d.out.Memory.known[inc] // it may have come a moment ago, or be silent since a former leader
 		}
+		// An operator who removed the instance, or calls it gone, has the last word. It gets no
+		// lease any more, so that its last one ends.
+		gone := d.Gone[inc] || len(d.Members) > 0 && !slices.Contains(d.Members, instance.ID)
 		silence := d.Now - heard
-		if silence < d.Settings.ProbeAfter {
+		if silence < d.Settings.ProbeAfter && !gone {
 			continue
 		}
-		d.out.Probe = append(d.out.Probe, inc)
+		if !gone {
+			d.out.Probe = append(d.out.Probe, inc)
+			d.out.Silent[inc] = heard
+		}
 		if d.Leases.Leased(inc, d.Now) {
 			continue // ▲ never before its lease must have ended
 		}
 		retire := &state.Retire{Incarnation: inc}
 		switch {
+		case gone:
+			retire.Proof = state.ProofOperator
 		case d.Refusals[inc] >= 2:
 			retire.Proof = state.ProofRefused
 		case silence >= d.Settings.RetireAfter:

@@ -32,6 +32,9 @@ type Grantor struct {
 	holders map[state.Incarnation]*holder
 	// barred are being retired.
 	barred map[state.Incarnation]bool
+	// live are the incarnations that are registered, and whether each may get a lease; nil
+	// if that was never told.
+	live map[state.Incarnation]bool
 	// commits are what was committed when, oldest first.
 	commits []commit
 	// mark never falls.
@@ -149,6 +152,28 @@ func (g *Grantor) Bar(inc state.Incarnation, barred bool) {
 	g.barred[inc] = barred
 }
 
+// Live tells which incarnations are registered in the leader's view, and whether each may
+// get a lease: an instance that was removed, or that an operator calls gone, may not. An
+// incarnation that is not registered is forgotten once its lease must have ended.
+func (g *Grantor) Live(now time.Duration, live map[state.Incarnation]bool) {
+	g.live = live
+	for inc := range g.holders {
+		if _, ok := live[inc]; !ok && !g.Leased(inc, now) {
+			delete(g.holders, inc)
+		}
+	}
+	for inc := range g.barred {
+		if _, ok := live[inc]; !ok && g.holders[inc] == nil {
+			delete(g.barred, inc)
+		}
+	}
+}
+
+// may tells whether the incarnation may get a lease.
+func (g *Grantor) may(inc state.Incarnation) bool {
+	return !g.barred[inc] && (g.live == nil || g.live[inc])
+}
+
 // Grant grants what can be granted now. applied is the index that the leader
 // itself has applied, an entry of its own term included. The caller has read now,
 // and then that its own term still is Term ▲, after the last message was Heard.
@@ -157,7 +182,7 @@ func (g *Grantor) Grant(now time.Duration, applied state.Index) []state.Incarnat
 	var granted []state.Incarnation
 	for _, inc := range slices.Sorted(maps.Keys(g.holders)) {
 		h := g.holders[inc]
-		if h.ask == 0 || g.barred[inc] || !g.witnessed(h) || h.applied < g.needed(now) { // ▲ a view older than what was committed a lease ago gets none
+		if h.ask == 0 || !g.may(inc) || !g.witnessed(h) || h.applied < g.needed(now) { // ▲ a view older than what was committed a lease ago gets none
 			continue
 		}
 		h.granted, h.ask = h.ask, 0

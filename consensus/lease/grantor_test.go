@@ -182,3 +182,30 @@ func TestGrantor_stoppedAndRetiredInstancesGetNone(t *testing.T) {
 		t.Error("one that was never heard was")
 	}
 }
+
+// An instance that is not registered any more, or was removed, gets no lease; it is
+// forgotten once its last one must have ended.
+func TestGrantor_Live(t *testing.T) {
+	g := newGrantor("a", "b", "c")
+	g.Heard(0, say("b", 2, 1, 7, 0, 10))
+	if got := g.Grant(0, 10); !slices.Equal(got, []state.Incarnation{2}) {
+		t.Fatalf("granted to %v", got)
+	}
+	g.Live(0, map[state.Incarnation]bool{1: true, 2: false})
+	g.Heard(100*ms, say("b", 2, 2, 7, 0, 10))
+	if got := g.Grant(100*ms, 10); len(got) > 0 {
+		t.Errorf("granted to %v, which was removed", got)
+	}
+	g.Live(settled-ms, map[state.Incarnation]bool{1: true})
+	if _, known := g.LastHeard(2); !known || !g.Leased(2, settled-ms) {
+		t.Error("it is forgotten while it may hold a lease")
+	}
+	g.Live(settled, map[state.Incarnation]bool{1: true})
+	if _, known := g.LastHeard(2); known {
+		t.Error("one that is retired is kept")
+	}
+	g.Heard(settled, say("b", 2, 3, 7, 0, 10)) // a message that was on its way
+	if got := g.Grant(settled, 10); len(got) > 0 {
+		t.Errorf("granted to %v, which is retired", got)
+	}
+}

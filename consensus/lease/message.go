@@ -59,6 +59,14 @@ type FromLeader struct {
 	// Probe are incarnations that the leader does not hear of: does their Raft
 	// port refuse connections?
 	Probe []state.Incarnation `json:"probe,omitempty"`
+	// Silent tells since when each of those is silent, for the next leader to count on.
+	Silent []Silence `json:"silent,omitempty"`
+}
+
+// Silence is for how long an incarnation was not heard of, by this leader or the ones before.
+type Silence struct {
+	Incarnation state.Incarnation `json:"incarnation"`
+	Millis      int64             `json:"ms"`
 }
 
 // Hold is the advice to keep new writes of a virtual storage waiting. It is

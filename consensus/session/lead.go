@@ -29,9 +29,11 @@ type term struct {
 	holding  map[state.Incarnation]lease.HoldReport
 	reports  map[state.Incarnation]settings.Report // what each instance has in its settings
 	probe    []state.Incarnation
-	news     chan struct{} // closed when there is something to tell the instances
-	running  *run          // the switchover under way
-	last     *run          // the one before
+	silent   map[state.Incarnation]time.Duration // since when each of probe is
+	gone     map[state.Incarnation]bool          // as an operator says
+	news     chan struct{}                       // closed when there is something to tell the instances
+	running  *run                                // the switchover under way
+	last     *run                                // the one before
 
 	// only lead:
 	memory    elector.Memory
@@ -74,7 +76,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 		}),
 		ballots: make(map[string]verdict.Ballot), refusals: make(map[state.Incarnation]map[string]time.Duration),
 		holding: make(map[state.Incarnation]lease.HoldReport), reports: make(map[state.Incarnation]settings.Report),
-		turnedDown: make(map[string]turnedDown),
+		turnedDown: make(map[string]turnedDown), gone: make(map[state.Incarnation]bool),
 	}
 	s.mu.Lock()
 	s.leading = t
@@ -128,7 +130,8 @@ func (t *term) look() {
 
 // step grants, decides and proposes.
 func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time.Duration) {
-	voters := t.s.voters()
+	members := t.s.node.Members()
+	voters := votersOf(members)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	// ▲ Nothing comes in while mu is held: whatever ask is granted below came in
@@ -139,6 +142,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 		return
 	}
 	t.grantor.Voters(voters)
+	t.grantor.Live(now, t.mayLease(view, members))
 	t.grantor.Committed(now, view.Index)
 	// ▲ A leader that has met another cluster keeps its own from serving.
 	barred := t.s.cfg.Barred() != ""
@@ -156,7 +160,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 			Settings: t.s.cfg.Failover, Configured: t.s.cfg.Configured, Now: now, Wall: time.Now(), Started: started,
 			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now),
 			Reports: t.reports, Unclaimed: t.s.unclaimed,
-			Members: t.s.members(),
+			Members: t.s.members(), Gone: t.gone, Silent: t.s.silentSince(now),
 		}, t.memory)
 		t.memory = d.Memory
 		commands, refused := t.allowed(now, d.Commands)
@@ -165,6 +169,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 		if !slices.Equal(d.Probe, t.probe) {
 			t.probe, news = d.Probe, true
 		}
+		t.silent = d.Silent
 		t.propose(ctx, proposals, commands)
 	}
 	if t.advance(ctx, proposals, elector.Moment{Now: now, View: view, Tally: tally, Leases: t.grantor, Holding: t.holding}) {
@@ -189,14 +194,39 @@ func (s *Session) members() []string {
 }
 
 // voters are the ids of the instances that vote.
-func (s *Session) voters() []string {
+func (s *Session) voters() []string { return votersOf(s.node.Members()) }
+
+func votersOf(members []consensus.Member) []string {
 	var ids []string
-	for _, m := range s.node.Members() {
+	for _, m := range members {
 		if m.Voter {
 			ids = append(ids, m.ID)
 		}
 	}
 	return ids
+}
+
+// idsOf are the ids of the members, nil if none are known.
+func idsOf(members []consensus.Member) map[string]bool {
+	if len(members) == 0 {
+		return nil
+	}
+	ids := make(map[string]bool, len(members))
+	for _, m := range members {
+		ids[m.ID] = true
+	}
+	return ids
+}
+
+// mayLease are the incarnations that are registered, and whether each may get a lease.
+// Caller holds mu.
+func (t *term) mayLease(view *state.State, members []consensus.Member) map[state.Incarnation]bool {
+	ids := idsOf(members)
+	may := make(map[state.Incarnation]bool, len(view.Instances))
+	for _, in := range view.Instances {
+		may[in.Incarnation] = !t.gone[in.Incarnation] && (ids == nil || ids[in.ID])
+	}
+	return may
 }
 
 // bar keeps instances that are being retired from getting a lease meanwhile.

@@ -83,7 +83,7 @@ func (s *Session) probe(ctx context.Context, missing []state.Incarnation) {
 		if i < 0 {
 			continue
 		}
-		if is, err := s.node.Refuses(ctx, members[i]); err == nil && is {
+		if s.refuses(ctx, members[i]) {
 			refused = append(refused, inc)
 		}
 	}
@@ -93,4 +93,14 @@ func (s *Session) probe(ctx context.Context, missing []state.Incarnation) {
 		s.refused = refused
 		s.tell()
 	}
+}
+
+// probeTimeout bounds the look at one port. A port that refuses does so at once.
+const probeTimeout = time.Second
+
+func (s *Session) refuses(ctx context.Context, m consensus.Member) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	is, err := s.node.Refuses(ctx, m)
+	return err == nil && is
 }

@@ -144,6 +144,11 @@ func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{
 	t.grantor.Fill(now, inc, m)
 	m.Probe = slices.Clone(t.probe)
 	m.Settings = t.reports[inc].Digest
+	for _, inc := range m.Probe {
+		if since, ok := t.silent[inc]; ok {
+			m.Silent = append(m.Silent, lease.Silence{Incarnation: inc, Millis: (now - since).Milliseconds()})
+		}
+	}
 	if t.running != nil {
 		if hold, ok := t.running.op.Holds(now); ok {
 			m.Holds = []lease.Hold{hold}

@@ -132,10 +132,12 @@ type Session struct {
 	routed  state.Index        // guarded by mu; by Report
 	holding []lease.HoldReport // guarded by mu; by Report
 	refused []state.Incarnation
-	news    chan struct{}      // guarded by mu; closed when there is something to tell
-	told    string             // guarded by mu; the digest of the settings that the leader has of this instance
-	leading *term              // guarded by mu; nil while this instance does not lead
-	alarms  []condition.Raised // guarded by mu; of the latest decision
+	silent  map[state.Incarnation]time.Duration // as leaders tell; guarded by mu
+	toldAt  time.Duration                       // when they last did; guarded by mu
+	news    chan struct{}                       // guarded by mu; closed when there is something to tell
+	told    string                              // guarded by mu; the digest of the settings that the leader has of this instance
+	leading *term                               // guarded by mu; nil while this instance does not lead
+	alarms  []condition.Raised                  // guarded by mu; of the latest decision
 	// rejoining is when storages serve again; guarded by mu; of the latest decision.
 	rejoining map[verdict.Name]time.Duration
 }

@@ -10,6 +10,7 @@ import (
 
 	"praefect/consensus"
 	"praefect/consensus/lease"
+	"praefect/fsm/state"
 )
 
 // talk keeps a stream to whoever leads, until ctx ends.
@@ -88,6 +89,9 @@ func (s *Session) exchange(ctx context.Context, client consensus.LeaseClient, ch
 	w := &words{s: s}
 	w.heard.Store(int64(s.cfg.Now()))
 	ended := make(chan struct{})
+	// The way to an instance that is gone may lead nowhere for long: the next stream does
+	// not wait for that.
+	probing, endProbes := context.WithCancel(ctx)
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
 		defer close(ended)
@@ -98,7 +102,7 @@ func (s *Session) exchange(ctx context.Context, client consensus.LeaseClient, ch
 			}
 			w.heard.Store(int64(s.cfg.Now()))
 			s.hear(m)
-			w.hear(ctx, m)
+			w.hear(probing, m)
 		}
 	})
 	tasks.Go(func() {
@@ -110,6 +114,7 @@ func (s *Session) exchange(ctx context.Context, client consensus.LeaseClient, ch
 	s.send(ctx, client, w, ended)
 	client.Close()
 	tasks.Wait()
+	endProbes()
 	w.probes.Wait()
 }
 
@@ -229,6 +234,10 @@ func (s *Session) hear(m *lease.FromLeader) {
 	next.lease = s.holder.Usable(s.routed)
 	// What every leased instance has applied stays so, whoever leads.
 	next.watermark = max(next.watermark, m.Watermark)
+	s.silent, s.toldAt = make(map[state.Incarnation]time.Duration, len(m.Silent)), now
+	for _, silence := range m.Silent {
+		s.silent[silence.Incarnation] = now - time.Duration(silence.Millis)*time.Millisecond
+	}
 	next.holds = nil
 	for _, h := range m.Holds {
 		next.holds = append(next.holds, s.hold(before.holds, h, now))

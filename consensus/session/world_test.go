@@ -48,9 +48,11 @@ type node struct {
 	// guarded by world.mu:
 	view      *state.State
 	lags      bool
-	cut       bool // off from the other instances
-	stuck     bool // its streams deliver nothing, and break only from outside
-	refuses   bool // its port
+	cut       bool                  // off from the other instances
+	stuck     bool                  // its streams deliver nothing, and break only from outside
+	refuses   bool                  // its port
+	removed   bool                  // from the cluster
+	probes    func(context.Context) // what a look at another port takes; nil: nothing
 	term      uint64
 	own       consensus.Leadership
 	changed   chan struct{}
@@ -233,13 +235,20 @@ func (n *node) Leading() (consensus.Leadership, bool) {
 
 func (n *node) Members() []consensus.Member {
 	var all []consensus.Member
+	n.w.mu.Lock()
+	defer n.w.mu.Unlock()
 	for _, o := range n.w.nodes {
-		all = append(all, consensus.Member{ID: o.id, Voter: true})
+		if !o.removed {
+			all = append(all, consensus.Member{ID: o.id, Voter: true})
+		}
 	}
 	return all
 }
 
-func (n *node) Refuses(_ context.Context, m consensus.Member) (bool, error) {
+func (n *node) Refuses(ctx context.Context, m consensus.Member) (bool, error) {
+	if probes := locked(n, func() func(context.Context) { return n.probes }); probes != nil {
+		probes(ctx)
+	}
 	i := slices.IndexFunc(n.w.nodes, func(o *node) bool { return o.id == m.ID })
 	return locked(n, func() bool { return n.w.nodes[i].refuses }), nil
 }

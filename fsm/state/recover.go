@@ -41,7 +41,7 @@ func (s *State) Recover(r Recovery) *State {
 		}
 		e = e.clone()
 		for _, inc := range e.liveIncarnations() {
-			e.closeIntent(inc, r.Index, true)
+			e.closeIntent(inc, r.Index, true, nil)
 		}
 		return e
 	})
