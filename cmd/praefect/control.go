@@ -19,7 +19,7 @@ type control struct {
 
 func newControl(w way, talks *session.Session, jobs queue.Queue, copies int) admin.Control {
 	return control{
-		membership: membership{node: w.node, way: w},
+		membership: membership{node: w.node, session: talks, way: w},
 		switching:  switching{node: w.node, session: talks, way: w, copies: copies},
 		overriding: overriding{node: w.node, jobs: jobs},
 		removing:   removing{node: w.node, session: talks, way: w},

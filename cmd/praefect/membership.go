@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"praefect/consensus"
+	"praefect/consensus/session"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 )
@@ -14,8 +16,9 @@ import (
 // membership is what operators do about the instances. What only the leader can
 // do is passed on to it.
 type membership struct {
-	node *consensus.Node
-	way  way
+	node    *consensus.Node
+	session *session.Session
+	way     way
 }
 
 // way leads a request to the leader, over one hop.
@@ -165,6 +168,21 @@ func (m membership) record(ctx context.Context, what, instance, by string) strin
 	return ""
 }
 
+// RetireInstance implements admin.Membership.
+func (m membership) RetireInstance(ctx context.Context, r admin.RetireRequest) (admin.Done, error) {
+	return atLeader(m.way, func() (admin.Done, error) {
+		ctx, cancel := context.WithTimeout(ctx, retireTimeout)
+		defer cancel()
+		if _, err := m.session.Retire(ctx, r.Name); err != nil {
+			return admin.Done{}, memberError(err)
+		}
+		return admin.Done{Note: "what it had under way is in doubt and is resolved by comparison; it stays a member"}, nil
+	}, func(c *admin.Client) (admin.Done, error) { return c.RetireInstance(ctx, r) })
+}
+
+// retireTimeout bounds the wait for the end of a lease, and for the entry of the log.
+const retireTimeout = 8 * time.Second
+
 // TransferLeadership implements admin.Membership.
 func (m membership) TransferLeadership(ctx context.Context, r admin.TransferRequest) (admin.Done, error) {
 	return atLeader(m.way, func() (admin.Done, error) {
@@ -182,11 +200,11 @@ func (m membership) TransferLeadership(ctx context.Context, r admin.TransferRequ
 // One that is not known here leaves open whether anything has changed.
 func memberError(err error) error {
 	switch {
-	case errors.Is(err, consensus.ErrNoMember):
+	case errors.Is(err, consensus.ErrNoMember), errors.Is(err, session.ErrNoInstance):
 		return admin.Errorf(admin.NotFound, "%v", err)
-	case errors.Is(err, consensus.ErrUnsafe):
+	case errors.Is(err, consensus.ErrUnsafe), errors.Is(err, session.ErrAlive):
 		return admin.Errorf(admin.Refused, "%v", err)
-	case errors.Is(err, consensus.ErrNotLeader):
+	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, session.ErrNotLeading):
 		return admin.Errorf(admin.NoLeader, "%v", err)
 	}
 	return admin.Errorf(admin.OutcomeUnknown, "%v; praefectctl raft status tells", err)

@@ -57,6 +57,34 @@ func (p *program) raftRemove() *cli.Command {
 	}
 }
 
+func (p *program) raftRetire() *cli.Command {
+	return &cli.Command{
+		Name:      "retire",
+		Usage:     "say that the host of an instance is gone",
+		ArgsUsage: "NAME",
+		Description: "The writes that the instance left under way are in doubt from then on, and are resolved.\n" +
+			"Without it that takes ten minutes of silence, unless two others find its Raft port refusing.\n" +
+			"The instance stays a member: see raft remove for one that never comes back.",
+		Flags: changeFlags(yesFlag()),
+		Action: p.action([]string{"NAME"}, func(ctx context.Context, r *run) error {
+			request := admin.RetireRequest{Change: r.change(), Name: r.args[0]}
+			if r.interactive {
+				fmt.Fprintf(r.stderr, "%s is taken for gone: its process must not run any more. ", request.Name)
+			}
+			if err := r.proceed(ctx); err != nil {
+				return err
+			}
+			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
+				return c.RetireInstance(ctx, request)
+			})
+			if err != nil {
+				return err
+			}
+			return r.done(done, done, "%s is retired", request.Name)
+		}),
+	}
+}
+
 func (p *program) raftTransfer() *cli.Command {
 	return &cli.Command{
 		Name:        "transfer",

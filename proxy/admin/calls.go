@@ -71,6 +71,12 @@ func (c *Client) RemoveInstance(ctx context.Context, request RemoveRequest) (Don
 	return change[Done](ctx, c, "RemoveInstance", request)
 }
 
+// RetireInstance implements Membership.
+func (c *Client) RetireInstance(ctx context.Context, request RetireRequest) (Done, error) {
+	request.Schema = Schema
+	return change[Done](ctx, c, "RetireInstance", request)
+}
+
 // TransferLeadership implements Membership.
 func (c *Client) TransferLeadership(ctx context.Context, request TransferRequest) (Done, error) {
 	request.Schema = Schema

@@ -206,6 +206,13 @@ type RemoveRequest struct {
 	Force bool `json:"force,omitempty"`
 }
 
+// RetireRequest says that the process of an instance is gone.
+type RetireRequest struct {
+	Change
+	// Name is the instance's name or its id.
+	Name string `json:"name"`
+}
+
 // TransferRequest hands over leadership.
 type TransferRequest struct {
 	Change

@@ -69,6 +69,10 @@ func everyChange(c admin.Control) []change {
 			_, err := c.RemoveInstance(ctx, admin.RemoveRequest{Change: r, Name: "praefect-3"})
 			return err
 		}},
+		{"RetireInstance", func(ctx context.Context, r admin.Change) error {
+			_, err := c.RetireInstance(ctx, admin.RetireRequest{Change: r, Name: "praefect-2"})
+			return err
+		}},
 		{"TransferLeadership", func(ctx context.Context, r admin.Change) error {
 			_, err := c.TransferLeadership(ctx, admin.TransferRequest{Change: r, Name: "praefect-2"})
 			return err

@@ -64,6 +64,17 @@ func (s *Service) removeInstance(ctx context.Context, r RemoveRequest) (Done, er
 	return s.finish(done, r.Change), asError(err)
 }
 
+func (s *Service) retireInstance(ctx context.Context, r RetireRequest) (Done, error) {
+	if err := s.prepare(ctx, &r.Change, "raft retire "+r.Name); err != nil {
+		return Done{}, err
+	}
+	if r.Name == "" {
+		return Done{}, Errorf(Invalid, "no instance is named")
+	}
+	done, err := s.Control.RetireInstance(ctx, r)
+	return s.finish(done, r.Change), asError(err)
+}
+
 func (s *Service) transferLeadership(ctx context.Context, r TransferRequest) (Done, error) {
 	if err := s.prepare(ctx, &r.Change, "raft transfer "+r.Name); err != nil {
 		return Done{}, err

@@ -39,6 +39,10 @@ type Membership interface {
 	// RemoveInstance takes an instance out of the cluster. It is Refused if
 	// the others would not be a quorum, unless the request says Force.
 	RemoveInstance(ctx context.Context, request RemoveRequest) (Done, error)
+	// RetireInstance ends what the instance has under way, because an operator says that its
+	// process is gone: the writes that it left are in doubt from then on, and are resolved. It
+	// stays a member. It is Refused if the instance was heard of lately.
+	RetireInstance(ctx context.Context, request RetireRequest) (Done, error)
 	// TransferLeadership makes the named instance the leader, or the one that
 	// is best prepared if the request names none.
 	TransferLeadership(ctx context.Context, request TransferRequest) (Done, error)

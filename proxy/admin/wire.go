@@ -27,6 +27,7 @@ func serviceDesc() *grpc.ServiceDesc {
 			method("ShareConditions", (*Service).shareConditions),
 			method("AddInstance", (*Service).addInstance),
 			method("RemoveInstance", (*Service).removeInstance),
+			method("RetireInstance", (*Service).retireInstance),
 			method("TransferLeadership", (*Service).transferLeadership),
 			method("Undrain", (*Service).undrain),
 			method("Pause", (*Service).pause),

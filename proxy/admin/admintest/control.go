@@ -85,6 +85,20 @@ func (c *Cluster) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (ad
 	})
 }
 
+// RetireInstance implements admin.Membership. It refuses to retire the leader.
+func (c *Cluster) RetireInstance(ctx context.Context, r admin.RetireRequest) (admin.Done, error) {
+	return once(ctx, c, "RetireInstance", r.Change, func() (admin.Done, error) {
+		i := c.member(r.Name)
+		switch {
+		case i < 0:
+			return admin.Done{}, admin.Errorf(admin.NotFound, "no instance %q", r.Name)
+		case c.raft.Instances[i].State == admin.Leader:
+			return admin.Done{}, admin.Errorf(admin.Refused, "%s leads", r.Name)
+		}
+		return admin.Done{}, nil
+	})
+}
+
 // TransferLeadership implements admin.Membership. Without a name the second
 // instance leads.
 func (c *Cluster) TransferLeadership(ctx context.Context, r admin.TransferRequest) (admin.Done, error) {
