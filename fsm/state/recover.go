@@ -77,7 +77,8 @@ func (t *transition) recover(name string, r Recovery) {
 			vs.Storage(s.Name).FilesystemID = noDisk
 		default:
 			t.setState(vs, s.Name, Backfilling, "recovered", r.By)
-			vs.Storage(s.Name).New = true
+			// ▲ It may have writes that the survivor has not heard of: the most advanced replica is the source.
+			vs.Storage(s.Name).New, vs.Storage(s.Name).Uncompared = true, UncomparedFounding
 			backfilled = append(backfilled, s.Name)
 		}
 	}

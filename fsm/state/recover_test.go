@@ -39,7 +39,7 @@ func TestState_Recover(t *testing.T) {
 			w.must(alpha, closing(false))
 			w.fence("p")
 			w.admit("", "p")
-		}, want: "q serving, r backfilling, p serving", entry: "in doubt(17) 1000ms on p+q+r, behind r"},
+		}, want: "q serving, r backfilling, p serving", entry: "in doubt(19) 1000ms on p+q+r, behind r"},
 		{name: "a fence is over", given: func(w *world) { w.fence("p") }, want: "q serving, r backfilling, p backfilling"},
 		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, want: "q serving, r backfilling, p backfilling"},
 		{name: "one that is drained stays out", given: func(w *world) { w.out("p", WhyDrained) }, want: "q serving, r backfilling, p out"},
