@@ -115,7 +115,7 @@ func (x *chaos) missing(t *testing.T, l *load, seconds int) (missing []string) {
 		{"writes not acknowledged", refused, 2 * seconds},
 		{"acknowledged pushes", l.counts("push"), seconds / 4},
 		{"repositories in doubt after a start", int(x.inDoubt), 3},
-		{"settlements", logged(t, i.Process, 0, "in-doubt intents settled"), 1},
+		{"resolutions of doubts", logged(t, i.Process, 0, "in-doubt intents resolved"), 1},
 		{"repairs", logged(t, i.Process, 0, "repository repaired"), seconds / 2},
 	} {
 		if seen.got < seen.want {

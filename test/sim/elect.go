@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -120,10 +121,14 @@ func (l *leader) elect(t *task) {
 		if len(d.Commands) > 0 {
 			w.check.admits(l, d.Commands)
 			w.decides(in.raft.view, d.Commands)
-			if _, err := in.raft.proposeAs(t, l.term, in.ledger.inc, d.Commands...); err != nil {
+			_, err := in.raft.proposeAs(t, l.term, in.ledger.inc, d.Commands...)
+			if err != nil {
 				w.cov.UnknownOutcomes++
 			}
-			l.bar(d.Commands, false)
+			// While the outcome is not known the entry may still come, as in session.answered.
+			if err == nil || errors.Is(err, errNotProposed) {
+				l.bar(d.Commands, false)
+			}
 		}
 		t.sleep(w.between(10*time.Millisecond, 60*time.Millisecond))
 	}
