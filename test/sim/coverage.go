@@ -111,8 +111,8 @@ func (w *world) count(c state.Command) {
 // must come to one.
 var rare = map[string]int{
 	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
-	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "former_disks": 1000, "dirty_marks": 2, "advances": 20, "conflicts": 50, "unlike_copies": 20, "holds": 10,
+	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "former_disks": 1000, "in_doubt_intents": 2, "advances": 20, "conflicts": 50, "unlike_copies": 20, "holds": 10,
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
-	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "mended": 1000,
+	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
 }
