@@ -80,7 +80,6 @@ type load struct {
 // run works until no job is left.
 func (l *load) run(t *testing.T) {
 	t.Helper()
-	l.finished = make(map[string]int)
 	var all sync.WaitGroup
 	for i, q := range l.queues {
 		all.Go(func() {
@@ -91,6 +90,13 @@ func (l *load) run(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// count returns how many jobs were finished so far.
+func (l *load) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.finished)
 }
 
 // round claims and completes some jobs and says whether to go on.
@@ -126,7 +132,7 @@ func (l *load) round(ctx context.Context, q *Queue, claim queue.Claim) bool {
 func TestQueue_workersShareTheJobs(t *testing.T) {
 	const jobs, workers = 2000, 8
 	dsn := newDatabase(t)
-	l := &load{claim: claimOf(5), refused: func(err error) { t.Error(err) }}
+	l := &load{finished: make(map[string]int), claim: claimOf(5), refused: func(err error) { t.Error(err) }}
 	for range workers {
 		l.queues = append(l.queues, NewQueue(migrated(t, dsn, Config{MaxOpen: 2})))
 	}
@@ -140,7 +146,8 @@ func TestQueue_killedConnectionsLoseNothing(t *testing.T) {
 	dsn := newDatabase(t)
 	var refusals atomic.Int64
 	l := &load{
-		claim: queue.Claim{VirtualStorage: storage, Limit: 3, Lease: 500 * time.Millisecond},
+		finished: make(map[string]int),
+		claim:    queue.Claim{VirtualStorage: storage, Limit: 3, Lease: 500 * time.Millisecond},
 		refused: func(err error) {
 			if !errors.Is(err, queue.ErrUnavailable) && !errors.Is(err, queue.ErrStaleAttempt) {
 				t.Error(err)
@@ -160,8 +167,14 @@ func TestQueue_killedConnectionsLoseNothing(t *testing.T) {
 		db := open(t, dsn, Config{})
 		tick := time.NewTicker(15 * time.Millisecond)
 		defer tick.Stop()
-		for ctx.Err() == nil {
+		// A machine on which no transaction ends within a tick would get no job done. So a kill waits until one has ended.
+		for seen := -1; ctx.Err() == nil; {
 			<-tick.C
+			now := l.count()
+			if now == seen {
+				continue
+			}
+			seen = now
 			result, err := db.pool.ExecContext(ctx, `select pg_terminate_backend(pid) from pg_stat_activity
 				where datname = current_database() and pid <> pg_backend_pid() order by state = 'idle', random() limit 1`)
 			if err != nil {
