@@ -12,30 +12,22 @@ import (
 	"praefect/proxy/stream"
 )
 
-// maintain sends a maintenance call to every reachable storage that is in sync,
-// best effort: the first one's answer is the client's, and the first error in
-// route order is reported when all have ended. It changes no content, so it
-// needs no mark; but it needs a lease, as an older view may not know of a repair
-// that it would disturb.
+// maintain sends a maintenance call to every reachable serving storage, best effort:
+// the first in-sync one's answer is the client's, and the first error of those in
+// sync, in route order, is reported when all have ended. A call that prunes does not
+// go where the replica is behind. It changes no content, so it needs no intent; but it
+// needs a lease, because an older view may not know of a repair that it would disturb.
 func (s *Server) maintain(r *request) error {
 	vs := r.keys[0].VirtualStorage
 	view, leased := s.ledger.Reading()
 	if !leased {
 		return ledger.ErrNoLease
 	}
-	names, err := router.RouteMaintenance(view, r.keys[0], s.reacher(vs))
+	inSync, behind, err := router.RouteMaintenance(view, r.keys[0], s.reacher(vs))
 	if err != nil {
 		return err
 	}
-	conns := make([]*storage.Conn, 0, len(names))
-	for _, name := range names {
-		conn, err := s.storages.Conn(vs, name)
-		if err != nil {
-			s.log.Warn("storage left out of maintenance", "virtual_storage", vs, "storage", name, "err", err)
-			continue
-		}
-		conns = append(conns, conn)
-	}
+	conns := s.maintained(vs, inSync)
 	if len(conns) == 0 {
 		return &router.Refusal{Kind: router.NoInSync, VirtualStorage: vs}
 	}
@@ -48,6 +40,12 @@ func (s *Server) maintain(r *request) error {
 	for i, conn := range conns[1:] {
 		wg.Go(func() { errs[i+1] = s.maintainBeside(ctx, r, conn) })
 	}
+	if !r.method.Prunes {
+		for _, conn := range s.maintained(vs, behind) {
+			// What is the matter with that replica is no fault of the call.
+			wg.Go(func() { _ = s.maintainBeside(ctx, r, conn) })
+		}
+	}
 	outcome := s.forward(ctx, r, conns[0], func(o stream.Outcome) error {
 		errs[0] = o.Err
 		wg.Wait()
@@ -58,10 +56,24 @@ func (s *Server) maintain(r *request) error {
 		}
 		return nil
 	})
-	// Where the client's leg ended without a status, the others end with it.
+	// Where the client's branch ended without a status, the others end with it.
 	cancel()
 	wg.Wait()
 	return outcome.Err
+}
+
+// maintained are the connections to storages that take part in maintenance.
+func (s *Server) maintained(vs string, names []string) []*storage.Conn {
+	conns := make([]*storage.Conn, 0, len(names))
+	for _, name := range names {
+		conn, err := s.storages.Conn(vs, name)
+		if err != nil {
+			s.log.Warn("storage left out of maintenance", "virtual_storage", vs, "storage", name, "err", err)
+			continue
+		}
+		conns = append(conns, conn)
+	}
+	return conns
 }
 
 // maintainBeside runs a call on a storage whose answer is not the client's.

@@ -232,24 +232,44 @@ func TestRead_bulkStream(t *testing.T) {
 	}
 }
 
-func TestMaintain_goesToAllInSync(t *testing.T) {
+// Only what prunes is kept from replicas that are behind: one may be under repair.
+func TestMaintain_goesToAllThatServe(t *testing.T) {
 	w := newWorld(t)
 	w.create("b.git") // behind on the secondaries
+	client := gitalypb.NewRepositoryServiceClient(w.conn)
 	for _, tc := range []struct {
-		path string
-		want [3]int // calls to each storage so far
-	}{{"a.git", [3]int{1, 1, 1}}, {"b.git", [3]int{2, 1, 1}}} {
-		// The storages do not offer it: what counts is who was asked.
-		_, err := gitalypb.NewRepositoryServiceClient(w.conn).OptimizeRepository(t.Context(), &gitalypb.OptimizeRepositoryRequest{Repository: repository(tc.path)})
-		if code := status.Code(err); code != codes.Unimplemented {
-			t.Errorf("%s: got %v", tc.path, err)
+		method string
+		call   func(*gitalypb.Repository) error
+		path   string
+		want   [3]int // calls to each storage so far
+	}{
+		{gitalypb.RepositoryService_OptimizeRepository_FullMethodName, func(repo *gitalypb.Repository) error {
+			_, err := client.OptimizeRepository(t.Context(), &gitalypb.OptimizeRepositoryRequest{Repository: repo})
+			return err
+		}, "a.git", [3]int{1, 1, 1}},
+		{gitalypb.RepositoryService_OptimizeRepository_FullMethodName, func(repo *gitalypb.Repository) error {
+			_, err := client.OptimizeRepository(t.Context(), &gitalypb.OptimizeRepositoryRequest{Repository: repo})
+			return err
+		}, "b.git", [3]int{2, 2, 2}},
+		{gitalypb.RepositoryService_PruneUnreachableObjects_FullMethodName, func(repo *gitalypb.Repository) error {
+			_, err := client.PruneUnreachableObjects(t.Context(), &gitalypb.PruneUnreachableObjectsRequest{Repository: repo})
+			return err
+		}, "b.git", [3]int{1, 0, 0}},
+		{gitalypb.RepositoryService_PruneUnreachableObjects_FullMethodName, func(repo *gitalypb.Repository) error {
+			_, err := client.PruneUnreachableObjects(t.Context(), &gitalypb.PruneUnreachableObjectsRequest{Repository: repo})
+			return err
+		}, "a.git", [3]int{2, 1, 1}},
+	} {
+		// The storages do not offer it: what counts is which ones were asked.
+		if err := tc.call(repository(tc.path)); status.Code(err) != codes.Unimplemented {
+			t.Errorf("%s of %s: got %v", tc.method, tc.path, err)
 		}
 		var got [3]int
 		for i, name := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
-			got[i] = w.to(gitalypb.RepositoryService_OptimizeRepository_FullMethodName, name)
+			got[i] = w.to(tc.method, name)
 		}
 		if got != tc.want {
-			t.Errorf("%s: asked %v, want %v", tc.path, got, tc.want)
+			t.Errorf("%s of %s: asked %v, want %v", tc.method, tc.path, got, tc.want)
 		}
 	}
 }

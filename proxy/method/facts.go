@@ -18,6 +18,7 @@ func (m Method) withFacts() Method {
 		m.RefsOnly = refsOnly[short]
 		m.Votes = votes[short]
 	}
+	m.Prunes = m.Kind == Maintenance && !keepsObjects[short]
 	if short == "RepositoryService/ReplicateRepository" {
 		// Whether pools are replicated along (field 3) is not the client's to say: a storage would make the pool beside the
 		// repository, where nothing accounts for it.
@@ -52,6 +53,12 @@ var directories = map[string]Directory{
 	"RepositoryService/RemoveRepository":             DirectoryRemoved,
 	"RepositoryService/ReplicateRepository":          DirectoryReplaced,
 	"RepositoryService/RestoreRepository":            DirectoryReplaced,
+}
+
+// keepsObjects lists the maintenance methods that remove no object which a copy under way could be about to refer to:
+// OptimizeRepository prunes what nothing has led to for two weeks.
+var keepsObjects = map[string]bool{
+	"RepositoryService/OptimizeRepository": true,
 }
 
 // packingDependent lists the accessors that report sizes on disk.

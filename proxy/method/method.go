@@ -119,6 +119,8 @@ type Method struct {
 	// Votes marks mutators that vote before any effect when they carry a reference transaction, so that such a call may go
 	// to several storages at once. False where no test shows it. See [Method.VotesOn] for the calls that do not all the same.
 	Votes bool
+	// Prunes marks maintenance methods that may remove objects which nothing leads to yet. True where that is not known.
+	Prunes bool
 	// Refusal is why the proxy refuses the method, whatever is asked of it, and what to do instead; empty if it does not.
 	Refusal string
 

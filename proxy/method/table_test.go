@@ -188,6 +188,7 @@ func TestTable_factsBesidesAnnotations(t *testing.T) {
 		refsOnly     bool
 		votes        bool
 		forcePrimary bool
+		prunes       bool
 	}{
 		{name: "RepositoryService/CreateRepository", change: ChangeCreate, directory: DirectoryMade, votes: true},
 		{name: "RepositoryService/ReplicateRepository", change: ChangeCreate, directory: DirectoryReplaced},
@@ -200,6 +201,7 @@ func TestTable_factsBesidesAnnotations(t *testing.T) {
 		{name: "SSHService/SSHReceivePack", change: ChangeUpdate, refsOnly: true, votes: true},
 		{name: "RepositoryService/RepositorySize", forcePrimary: true},
 		{name: "RepositoryService/OptimizeRepository"},
+		{name: "RepositoryService/PruneUnreachableObjects", prunes: true},
 		{name: "RepositoryService/RemoveAll"},
 		{name: "RefService/ListRefs"},
 	} {
@@ -207,9 +209,9 @@ func TestTable_factsBesidesAnnotations(t *testing.T) {
 		if m.Directory != tc.directory {
 			t.Errorf("%s: directory %s, want %s", tc.name, m.Directory, tc.directory)
 		}
-		if m.Change != tc.change || m.RefsOnly != tc.refsOnly || m.Votes != tc.votes || m.ForcePrimary != tc.forcePrimary {
-			t.Errorf("%s: change %s, refs only %t, votes %t, force primary %t; want %s, %t, %t, %t",
-				tc.name, m.Change, m.RefsOnly, m.Votes, m.ForcePrimary, tc.change, tc.refsOnly, tc.votes, tc.forcePrimary)
+		if m.Change != tc.change || m.RefsOnly != tc.refsOnly || m.Votes != tc.votes || m.ForcePrimary != tc.forcePrimary || m.Prunes != tc.prunes {
+			t.Errorf("%s: change %s, refs only %t, votes %t, force primary %t, prunes %t; want %s, %t, %t, %t, %t",
+				tc.name, m.Change, m.RefsOnly, m.Votes, m.ForcePrimary, m.Prunes, tc.change, tc.refsOnly, tc.votes, tc.forcePrimary, tc.prunes)
 		}
 	}
 }

@@ -167,8 +167,8 @@ func TestRoute_refusals(t *testing.T) {
 		{"write, primary gone", func() error { _, err := RouteWrite(w.state, []state.Key{key}, false, all("gitaly-1")); return err }, PrimaryUnreachable},
 		{"storage elsewhere", func() error { _, err := RouteStorage(w.state, "elsewhere", all(), zero); return err }, UnknownVirtualStorage},
 		{"storage, all gone", func() error { _, err := RouteStorage(w.state, "default", none, zero); return err }, NoStorage},
-		{"maintenance elsewhere", func() error { _, err := RouteMaintenance(w.state, elsewhere, all()); return err }, UnknownVirtualStorage},
-		{"maintenance, all gone", func() error { _, err := RouteMaintenance(w.state, key, none); return err }, NoInSync},
+		{"maintenance elsewhere", func() error { _, _, err := RouteMaintenance(w.state, elsewhere, all()); return err }, UnknownVirtualStorage},
+		{"maintenance, all gone", func() error { _, _, err := RouteMaintenance(w.state, key, none); return err }, NoInSync},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var refusal *Refusal

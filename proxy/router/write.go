@@ -80,32 +80,38 @@ func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key,
 	return others, true
 }
 
-// RouteMaintenance names every reachable serving storage that is in sync for
-// the repository: one that is behind may be under repair, where pruning could
-// remove objects that a copy is about to refer to.
-func RouteMaintenance(view *state.State, key state.Key, reach Reacher) ([]string, error) {
+// RouteMaintenance names every reachable serving storage: those that are in sync for
+// the repository, and those that are behind. ▲ A call that prunes must not go to the
+// latter: one may be under repair, and pruning could remove objects that a copy is about
+// to refer to. Any other call must: housekeeping removes the stale locks for which a
+// replica cannot be repaired.
+func RouteMaintenance(view *state.State, key state.Key, reach Reacher) (inSync, behind []string, err error) {
 	vs := view.VirtualStorage(key.VirtualStorage)
 	if vs == nil {
-		return nil, &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: key.VirtualStorage}
+		return nil, nil, &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: key.VirtualStorage}
 	}
 	entry := view.Entry(key)
-	var names []string
 	var why error
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
-		if s.State != state.Serving || entry.IsBehind(s.Name) {
+		if s.State != state.Serving {
 			continue
 		}
-		if r := reach(s.Name); !usable(s, r) {
+		r := reach(s.Name)
+		switch {
+		case entry.IsBehind(s.Name) && usable(s, r):
+			behind = append(behind, s.Name)
+		case entry.IsBehind(s.Name):
+		case usable(s, r):
+			inSync = append(inSync, s.Name)
+		default:
 			why = unusable(s, r)
-			continue
 		}
-		names = append(names, s.Name)
 	}
-	if len(names) == 0 {
-		return nil, &Refusal{Kind: NoInSync, VirtualStorage: vs.Name, Why: why}
+	if len(inSync) == 0 {
+		return nil, nil, &Refusal{Kind: NoInSync, VirtualStorage: vs.Name, Why: why}
 	}
-	return names, nil
+	return inSync, behind, nil
 }
 
 // unusable says why a storage is not used although the view would have it.
