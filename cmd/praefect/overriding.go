@@ -113,7 +113,7 @@ func (o overriding) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (
 
 // RetryJobs implements admin.Overriding.
 func (o overriding) RetryJobs(ctx context.Context, r admin.RetryRequest) (admin.RetryResponse, error) {
-	retried, err := o.jobs.Retry(ctx, queue.RetryFilter{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath})
+	retried, err := o.jobs.Retry(ctx, queue.RetryFilter{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath, Failed: true})
 	if err != nil {
 		return admin.RetryResponse{}, admin.Errorf(admin.NotAvailable, "the queue cannot be reached; jobs that became ready meanwhile stay so: %v", err)
 	}

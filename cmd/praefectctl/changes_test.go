@@ -120,7 +120,7 @@ func TestQueueRetry(t *testing.T) {
 		want outcome
 	}{
 		{[]string{"-repository", "other.git"}, outcome{0, "* jobs made ready: 0; answered by praefect-1\n", ""}},
-		{nil, outcome{0, "* jobs made ready: 1; answered by praefect-1\n", ""}},
+		{nil, outcome{0, "* jobs made ready: 2; answered by praefect-1\n", ""}},
 	} {
 		if got := praefectctl(t, nil, append([]string{"-endpoints", address, "queue", "retry"}, row.args...)...); got != row.want {
 			t.Errorf("%v: got %+v", row.args, got)

@@ -41,7 +41,7 @@ func (p *program) queueList() *cli.Command {
 func (p *program) queueRetry() *cli.Command {
 	return &cli.Command{
 		Name:  "retry",
-		Usage: "make dead replication jobs ready",
+		Usage: "try dead and failed replication jobs again at once",
 		Flags: changeFlags(virtualStorageFlag(),
 			&cli.StringFlag{Name: "repository", Usage: "only jobs of the repository with this relative `PATH`"}),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {

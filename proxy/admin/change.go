@@ -175,7 +175,7 @@ type AcceptLossRequest struct {
 	Storage        string `json:"storage"`
 }
 
-// RetryRequest makes dead replication jobs ready.
+// RetryRequest makes dead replication jobs ready, and failed ones that are due later.
 type RetryRequest struct {
 	Change
 	VirtualStorage string `json:"virtual_storage,omitempty"` // empty for all

@@ -68,7 +68,7 @@ type Overriding interface {
 	Resume(ctx context.Context, request ResumeRequest) (PauseResponse, error)
 	// AcceptLoss declares one storage's replica of a repository the right one.
 	AcceptLoss(ctx context.Context, request AcceptLossRequest) (Done, error)
-	// RetryJobs makes dead replication jobs ready. It needs Postgres, not a
+	// RetryJobs makes dead and failed replication jobs ready. It needs Postgres, not a
 	// leader, and is done where it is asked.
 	RetryJobs(ctx context.Context, request RetryRequest) (RetryResponse, error)
 }

@@ -79,7 +79,7 @@ func statements() []statement {
 		{"rearm", rearmSQL, []any{500, 1}, byID},
 		{"wait", waitSQL, []any{500, 1, "failed", 1, "", int64(0)}, byID},
 		{"reclaim", reclaimSQL, []any{10, "", "w", pq.Array([]int64{1}), pq.Array([]int64{1})}, []string{"jobs_running"}},
-		{"retry", retrySQL, []any{10, "", "", int64(0)}, []string{"jobs_troubled"}},
+		{"retry", retrySQL, []any{10, "", "", int64(0), true}, []string{"jobs_troubled"}},
 		{"list", listSQL, []any{int64(0), "", "", 10}, []string{"jobs_pkey"}},
 		{"list running", listRunningSQL, []any{int64(0), "", "in_progress", 10}, []string{"jobs_running"}},
 		{"list dead", listTroubledSQL, []any{int64(0), "", "dead", 10}, []string{"jobs_troubled"}},

@@ -189,9 +189,9 @@ func (q *Queue) Reclaim(ctx context.Context, worker string, running ...queue.Att
 
 // Retry implements queue.Queue.
 func (q *Queue) Retry(ctx context.Context, filter queue.RetryFilter) (int, error) {
-	n, err := q.change(ctx, retrySQL, queue.Bound(filter.Limit), filter.VirtualStorage, filter.RelativePath, filter.DeadFor.Microseconds())
+	n, err := q.change(ctx, retrySQL, queue.Bound(filter.Limit), filter.VirtualStorage, filter.RelativePath, filter.DeadFor.Microseconds(), filter.Failed)
 	if err != nil {
-		return 0, fmt.Errorf("retry dead jobs: %w", err)
+		return 0, fmt.Errorf("retry jobs: %w", err)
 	}
 	return n, nil
 }

@@ -98,16 +98,17 @@ with recursive names (name) as (
 		where k.virtual_storage > n.name order by k.virtual_storage limit 1)
 	from names as n where n.name is not null)`
 
+// retrySQL brings back dead jobs, and with $5 failed ones.
 const retrySQL = names + `
 update praefect_raft.jobs as j set state = 'ready', failures = 0, not_before = now(), updated_at = now()
-where j.state = 'dead' and j.id = any (array(
-	select dead.id from names as n cross join lateral (
+where j.state in ('failed', 'dead') and j.id = any (array(
+	select troubled.id from names as n cross join (values ('dead'), ('failed')) as s (state) cross join lateral (
 		select d.id from praefect_raft.jobs as d
-		where d.virtual_storage = n.name and d.state = 'dead' and ($3 = '' or d.relative_path = $3)
-			and d.updated_at <= now() - $4 * interval '1 microsecond'
+		where d.virtual_storage = n.name and d.state = s.state and d.state in ('failed', 'dead')
+			and ($3 = '' or d.relative_path = $3) and d.updated_at <= now() - $4 * interval '1 microsecond'
 		order by d.id
-		for update skip locked) as dead
-	where $2 = '' or n.name = $2
+		for update skip locked) as troubled
+	where ($2 = '' or n.name = $2) and (s.state = 'dead' or $5)
 	limit $1))`
 
 // listSQL goes along the primary key: for filters that most jobs pass.

@@ -209,7 +209,7 @@ func (m *Memory) Reclaim(ctx context.Context, worker string, running ...Attempt)
 func (m *Memory) Retry(ctx context.Context, filter RetryFilter) (n int, err error) {
 	err = m.do(ctx, OpRetry, func(now time.Time) error {
 		dead := m.find(func(j *Job) bool {
-			return j.State == Dead && matches(filter.VirtualStorage, j.VirtualStorage) &&
+			return (j.State == Dead || filter.Failed && j.State == Failed) && matches(filter.VirtualStorage, j.VirtualStorage) &&
 				matches(filter.RelativePath, j.RelativePath) && !j.Updated.After(now.Add(-filter.DeadFor))
 		})
 		for _, job := range dead[:min(Bound(filter.Limit), len(dead))] {

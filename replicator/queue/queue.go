@@ -89,6 +89,7 @@ type RetryFilter struct {
 	VirtualStorage string        // "" is all
 	RelativePath   string        // "" is all
 	DeadFor        time.Duration // only those that died at least that long ago
+	Failed         bool          // failed jobs, too, although they are due later
 	Limit          int           // 0, or more than MaxBatch, is MaxBatch
 }
 
@@ -144,7 +145,7 @@ type Queue interface {
 	// runs nothing but the running attempts, which are left alone. It returns how many, or fewer when it had to be repeated.
 	Reclaim(ctx context.Context, worker string, running ...Attempt) (int, error)
 
-	// Retry makes dead jobs ready and due, with no failures counted. It returns how many, or fewer when it had to be
+	// Retry makes dead jobs, or failed ones too, ready and due, with no failures counted. It returns how many, or fewer when it had to be
 	// repeated.
 	Retry(ctx context.Context, filter RetryFilter) (int, error)
 

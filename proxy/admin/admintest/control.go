@@ -171,7 +171,7 @@ func (c *Cluster) RetryJobs(ctx context.Context, r admin.RetryRequest) (admin.Re
 		c.jobs = slices.Clone(c.jobs)
 		for i := range c.jobs {
 			j := &c.jobs[i]
-			if j.State == "dead" && (r.VirtualStorage == "" || r.VirtualStorage == j.VirtualStorage) &&
+			if (j.State == "dead" || j.State == "failed") && (r.VirtualStorage == "" || r.VirtualStorage == j.VirtualStorage) &&
 				(r.RelativePath == "" || r.RelativePath == j.RelativePath) {
 				j.State = "ready"
 				answer.Retried++

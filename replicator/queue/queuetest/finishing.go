@@ -152,6 +152,9 @@ func finishing() behaviours {
 				{queue.RetryFilter{Limit: 1}, 1},
 				{queue.RetryFilter{}, 1},
 				{queue.RetryFilter{}, 0},
+				{queue.RetryFilter{Failed: true, DeadFor: long}, 0},
+				{queue.RetryFilter{Failed: true}, 1},
+				{queue.RetryFilter{Failed: true}, 0},
 			} {
 				n, err := h.Retry(h.Context(), step.filter)
 				h.must(err)
@@ -160,8 +163,8 @@ func finishing() behaviours {
 				}
 			}
 			jobs := h.dequeue(10)
-			if len(jobs) != 3 {
-				h.Fatalf("got %d due jobs, want the three that were dead", len(jobs))
+			if len(jobs) != 4 {
+				h.Fatalf("got %d due jobs, want the three that were dead and the one that had failed", len(jobs))
 			}
 			for _, job := range jobs {
 				if job.Failures != 0 || job.Attempt != 2 {
