@@ -33,30 +33,37 @@ demo: needs build ## Start a cluster on this machine, push and clone through it
 demo-down: ## Stop what make demo started
 	go run ./test/demo down
 
-# The end-to-end suites run apart from the other packages: they start dozens of
-# processes, and would only measure how busy those keep the machine. They mostly
-# wait; the simulation, and then a suite that waits even more, run beside them.
-SUITES := ./test/e2e ./test/strong ./test/partition
-BESIDE := ./test/sim ./test/membership ./test/onecluster ./test/realgitaly ./test/upgrade
+# The suites that start dozens of processes run apart from the other packages: they
+# would only measure how busy those keep the machine. The simulation needs one core,
+# and test/e2e mostly waits: they run side by side.
+SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade
+APART := ./test/e2e ./test/sim ./test/realgitaly $(SUITES)
 
+# $(1): flags of go test.
 define run-tests
 	{ failed=0; beside=$$(mktemp); trap 'rm -f "$$beside"' EXIT; \
-	  go test $(1) -json -count=1 -timeout 14m $$(go list ./... | grep -vxFf <(go list $(SUITES) $(BESIDE))) || failed=1; \
-	  nice go test $(1) -json -count=1 -p 1 -timeout 28m $(BESIDE) > "$$beside" & \
-	  for suite in $(SUITES); do go test $(1) -json -count=1 -timeout 14m $$suite || failed=1; done; \
+	  go test $(1) -json -count=1 -timeout 20m $$(go list ./... | grep -vxFf <(go list $(APART))) || failed=1; \
+	  nice go test $(1) -json -count=1 -timeout 28m ./test/sim ./test/realgitaly > "$$beside" & \
+	  go test $(1) -json -count=1 -timeout 28m ./test/e2e || failed=1; \
 	  wait $$! || failed=1; \
 	  cat "$$beside"; \
 	  exit $$failed; } | go run ./test/report
 endef
 
 .PHONY: test
-test: needs ## Run all tests (CI=1: a skipped test is a failure)
+test: needs ## Run all tests but those of make suites (CI=1: a skipped test is a failure)
 	$(call run-tests,)
 
 .PHONY: race
 race: export CGO_ENABLED = 1
-race: needs ## Run all tests with the race detector
+race: needs ## Run the tests of make test with the race detector
 	$(call run-tests,-race)
+
+# These take half an hour, and partition takes its faults in an order by chance.
+.PHONY: suites
+suites: needs ## Run the long suites on real processes: faults, partitions, membership, upgrade
+	{ failed=0; for suite in $(SUITES); do go test -json -count=1 -timeout 28m $$suite || failed=1; done; \
+	  exit $$failed; } | go run ./test/report
 
 # How many executions each target must make in that time: with fewer it tests nothing.
 FUZZFLOOR ?= 1000
