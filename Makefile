@@ -10,6 +10,11 @@ PROGRAMS := cmd/praefect cmd/praefectctl cmd/git-remote-gitaly test/gitaly/test-
 # How long each fuzz target runs in `make fuzz`.
 FUZZTIME ?= 60s
 
+# Property tests draw from this seed, so that a run can be repeated; 0 is a new one each
+# time, as with a bare `go test`.
+export RAPID_SEED ?= 1
+export RAPID_NOFAILFILE ?= true
+
 .PHONY: help
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
