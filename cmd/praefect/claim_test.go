@@ -130,6 +130,9 @@ func TestServe_upstreamDatabaseIsLeftAlone(t *testing.T) {
 		}
 	}
 	config := settings{database: section}.write(t)
+	if got := praefect(t, "", "-config", config, "sql-migrate"); got.code != exitError || got.stdout != "" || !strings.Contains(got.stderr, "taking over from it is not supported yet, and nothing was touched") {
+		t.Errorf("sql-migrate: got %+v", got)
+	}
 	got := daemonEnds(t, config)
 	if got.code != exitError || !strings.Contains(got.stdout, "taking over from it is not supported yet, and nothing was touched") {
 		t.Errorf("got %+v", got)

@@ -44,6 +44,11 @@ func (p *program) migrate(ctx context.Context, db *postgres.DB, ignoreUnknown, v
 	if pending == 0 {
 		return p.println("praefect sql-migrate: all migrations are up")
 	}
+	if pending == len(before) {
+		if err := db.CheckUpstream(ctx); err != nil {
+			return err
+		}
+	}
 	if err := p.println(fmt.Sprintf("praefect sql-migrate: migrations to apply: %d", pending)); err != nil {
 		return err
 	}

@@ -143,6 +143,13 @@ func TestDB_CheckUpstream(t *testing.T) {
 			if ours {
 				t.Error("the check has made a schema")
 			}
+			if _, err := db.Migrate(t.Context()); errors.Is(err, ErrUpstream) != row.refused || err != nil && !row.refused {
+				t.Fatalf("migrate: got %v, want refused %v", err, row.refused)
+			}
+			must(t, db.pool.QueryRowContext(t.Context(), `select exists (select from pg_namespace where nspname = 'praefect_raft')`).Scan(&ours))
+			if ours == row.refused {
+				t.Errorf("after migrate there is a schema: %v, refused: %v", ours, row.refused)
+			}
 		})
 	}
 }

@@ -21,7 +21,8 @@ const (
 )
 
 // Migrate brings the schema up to date and returns how many migrations it applied. Instances that start together wait
-// for each other; a call that fails may be repeated. Migrations of a newer release are left alone.
+// for each other; a call that fails may be repeated. Migrations of a newer release are left alone. The database of an upstream
+// Praefect that CheckUpstream refuses gets no schema: the error is ErrUpstream, and nothing was touched.
 func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
 	return db.MigrateWith(ctx, func(string) (applied func()) { return func() {} })
 }
@@ -39,6 +40,11 @@ func (db *DB) MigrateWith(ctx context.Context, step func(id string) (applied fun
 			db.log.Warn("the schema has a migration of a newer release", "migration", m.ID)
 		}
 		pending[m.ID] = m.AppliedAt.IsZero()
+	}
+	if !slices.ContainsFunc(status, func(m Migration) bool { return !m.AppliedAt.IsZero() }) {
+		if err := db.CheckUpstream(ctx); err != nil {
+			return 0, err
+		}
 	}
 	known, err := knownMigrations()
 	if err != nil {
