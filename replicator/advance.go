@@ -113,9 +113,9 @@ func (r *repairer) takeUp(ctx context.Context, o order, p plan.Plan, held bool) 
 
 // endAdvance accounts for an advance that is over: storages that are proven equal to
 // the primary stay in sync. view is the one of its intent.
-func (r *repairer) endAdvance(ctx context.Context, ticket Ticket, key state.Key, view *state.State, intents []state.DoubtRef) error {
+func (r *repairer) endAdvance(ctx context.Context, ticket Ticket, key state.Key, view *state.State, doubts []state.DoubtRef) error {
 	vs, entry := view.VirtualStorage(key.VirtualStorage), view.Entry(key)
-	ending := Ending{Intents: intents}
+	ending := Ending{Doubts: doubts}
 	var others []string
 	for st := range vs.InSync(entry) {
 		switch {

@@ -96,7 +96,7 @@ type Resolution struct {
 type Ending struct {
 	Primary string
 	Equal   []string
-	Intents []state.DoubtRef
+	Doubts  []state.DoubtRef
 }
 
 // Storages are the connections to the storages.

@@ -35,7 +35,7 @@ func everyCommand() []Command {
 		{Raise: &Raise{Level: 2}},
 		{Compared: &Compared{VirtualStorage: vs, Storage: "q", Since: 3}},
 		advance("q", "p"),
-		{EndAdvance: &EndAdvance{Key: Key{vs, repo}, Primary: "p", Equal: []string{"q"}, Intents: []DoubtRef{{1, 2}}, AsOf: 3}},
+		{EndAdvance: &EndAdvance{Key: Key{vs, repo}, Primary: "p", Equal: []string{"q"}, Doubts: []DoubtRef{{1, 2}}, AsOf: 3}},
 		{MarkConflict: &MarkConflict{Key: Key{vs, repo}, AsOf: 3, Conflicts: []Conflict{{
 			Storage: "q", Primary: "p", Time: 1000, Differing: 2, Here: ConflictSide{Absent: true},
 			There:  ConflictSide{Commit: "2", Time: 5},

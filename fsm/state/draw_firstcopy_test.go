@@ -34,7 +34,7 @@ func (h *history) drawFirstCopy(t *rapid.T, by Incarnation) Command {
 		if e := h.state.Entry(k); e != nil {
 			for _, m := range e.Intents {
 				if m.InDoubt != nil {
-					c.Intents = append(c.Intents, DoubtRef{m.Incarnation, m.InDoubt.At})
+					c.Doubts = append(c.Doubts, DoubtRef{m.Incarnation, m.InDoubt.At})
 				}
 			}
 		}

@@ -93,9 +93,9 @@ type EndAdvance struct {
 	Primary string `json:"primary"`
 	// Equal are the storages that were compared with it and found equal.
 	Equal []string `json:"equal,omitempty"`
-	// Intents are the in-doubt intents of advances that were interrupted.
-	Intents []DoubtRef `json:"intents,omitempty"`
-	AsOf    Index      `json:"as_of"`
+	// Doubts are the in-doubt intents of advances that were interrupted.
+	Doubts []DoubtRef `json:"doubts,omitempty"`
+	AsOf   Index      `json:"as_of"`
 }
 
 // MarkConflict makes Conflicts those of the repository. Each storage that is
@@ -178,7 +178,7 @@ func (c *Advance) apply(t *transition) *Refusal {
 }
 
 func (c *EndAdvance) invalid() string {
-	return firstOf(c.Key.bad(), badName("primary", c.Primary), badNames("equal storage", c.Equal), badRefs(c.Intents))
+	return firstOf(c.Key.bad(), badName("primary", c.Primary), badNames("equal storage", c.Equal), badRefs(c.Doubts))
 }
 
 func (c *EndAdvance) apply(t *transition) *Refusal {
@@ -190,7 +190,7 @@ func (c *EndAdvance) apply(t *transition) *Refusal {
 	if e.Advancing == "" {
 		return refuse(RefusedChanged, "%q in %q is not being advanced", c.RelativePath, vs.Name)
 	}
-	for _, ref := range c.Intents {
+	for _, ref := range c.Doubts {
 		if !e.resolveDoubt(ref) {
 			return refuse(RefusedChanged, "incarnation %d has no in-doubt intent of index %d", ref.Incarnation, ref.At)
 		}

@@ -120,7 +120,7 @@ func TestAdvance(t *testing.T) {
 		t.Errorf("an in-doubt intent is forgotten: %q", got)
 	}
 	end := endAdvance(w.Index, "p")
-	end.EndAdvance.Intents = []DoubtRef{inDoubt}
+	end.EndAdvance.Doubts = []DoubtRef{inDoubt}
 	w.must(beta, end)
 	w.must(beta, closing(false))
 	if w.entry() != nil {

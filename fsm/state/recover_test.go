@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -173,4 +174,40 @@ func firstServing(vs *VirtualStorage, e *Entry) string {
 		}
 	}
 	return ""
+}
+
+// TestState_Recover_replacesEveryFormerCluster: an instance of any cluster that was replaced, by
+// this recovery or an earlier one, must not keep this cluster from serving, also after a restart
+// from a snapshot.
+func TestState_Recover_replacesEveryFormerCluster(t *testing.T) {
+	w := newWorld(t)
+	first := w.ClusterID
+	if first == "" || len(w.Replaced) != 0 {
+		t.Fatalf("before any recovery cluster %q replaces %q", first, w.Replaced)
+	}
+	once := w.Recover(Recovery{Index: w.Index + 1, ClusterID: "second", By: "operator"})
+	twice := once.Recover(Recovery{Index: once.Index + 1, ClusterID: "third", By: "operator"})
+	for _, row := range []struct {
+		name  string
+		state *State
+		want  []string
+	}{
+		{"the state that was recovered from", w.State, nil},
+		{"one recovery", once, []string{first}},
+		{"two recoveries", twice, []string{first, "second"}},
+	} {
+		if !slices.Equal(row.state.Replaced, row.want) {
+			t.Errorf("%s: it replaces %q, want %q", row.name, row.state.Replaced, row.want)
+		}
+		restored, err := ReadSnapshot(strings.NewReader(snapshotOf(t, row.state)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(restored.Replaced, row.want) {
+			t.Errorf("%s: from a snapshot it replaces %q, want %q", row.name, restored.Replaced, row.want)
+		}
+		if next, _ := row.state.Apply(row.state.Index+1, Batch{Commands: []Command{{Register: &Register{ID: "n", ClusterID: row.state.ClusterID}}}}); !slices.Equal(next.Replaced, row.want) {
+			t.Errorf("%s: after an entry it replaces %q, want %q", row.name, next.Replaced, row.want)
+		}
+	}
 }

@@ -239,8 +239,8 @@ func (d *driver) takeUp(t *task, path string, p plan.Plan, hold bool) error {
 }
 
 // endAdvance accounts for an advance that is over.
-func (d *driver) endAdvance(t *task, id machine.ID, tk *ticket, path string, view *state.State, intents []state.DoubtRef) error {
-	ending := machine.Ending{Intents: intents}
+func (d *driver) endAdvance(t *task, id machine.ID, tk *ticket, path string, view *state.State, doubts []state.DoubtRef) error {
+	ending := machine.Ending{Doubts: doubts}
 	var others []string
 	for st := range view.VirtualStorage(virtualStorage).InSync(view.Entry(key(path))) {
 		if ending.Primary == "" {

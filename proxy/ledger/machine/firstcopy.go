@@ -25,7 +25,7 @@ type EndAdvance struct {
 type Ending struct {
 	Primary string
 	Equal   []string
-	Intents []state.DoubtRef
+	Doubts  []state.DoubtRef
 }
 
 // Conflict has the conflicts of the repository replaced, as of the intent.
@@ -70,7 +70,7 @@ func (m *Machine) advanceFrom(e Advance) {
 func (m *Machine) endAdvance(e EndAdvance) {
 	m.verdict(e.Ticket, func(t *ticket) state.Command {
 		return state.Command{EndAdvance: &state.EndAdvance{
-			Key: t.repo.key, Primary: e.Ending.Primary, Equal: slices.Clone(e.Ending.Equal), Intents: slices.Clone(e.Ending.Intents), AsOf: t.asOf,
+			Key: t.repo.key, Primary: e.Ending.Primary, Equal: slices.Clone(e.Ending.Equal), Doubts: slices.Clone(e.Ending.Doubts), AsOf: t.asOf,
 		}}
 	})
 }
