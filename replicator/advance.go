@@ -71,7 +71,11 @@ func (f *firstCopier) pull(ctx, copying context.Context, key state.Key, view *st
 	if plan.Meet(m.Newcomer) != plan.FirstAdvance {
 		return true, errAgain
 	}
-	if ended, err = f.replicate(copying, key, source, primary); err != nil || !ended {
+	ended, err = f.replicate(copying, key, source, primary)
+	if ended {
+		f.troubles.note(key, primary, err)
+	}
+	if err != nil || !ended {
 		return ended, err
 	}
 	if ended, err = f.mendHead(ctx, copying, key, source, primary); err != nil || !ended {

@@ -93,6 +93,23 @@ func (c *calls) replicate(ctx context.Context, key state.Key, source, target str
 	return ended, nil
 }
 
+// optimize has a storage do the housekeeping of a replica: Gitaly removes there the
+// locks that git left when it was killed. ctx and ended are as those of replicate.
+func (c *calls) optimize(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
+	conn, err := c.storages.Conn(key.VirtualStorage, storage)
+	if err != nil {
+		return true, err
+	}
+	ctx, arrived := c.watch(ctx)
+	_, err = gitalypb.NewRepositoryServiceClient(conn).OptimizeRepository(ctx, &gitalypb.OptimizeRepositoryRequest{Repository: repository(key, storage)})
+	ended = arrived(err)
+	switch code := status.Code(err); {
+	case err == nil, ended && (code == codes.NotFound || code == codes.Unimplemented):
+		return ended, nil
+	}
+	return ended, fmt.Errorf("do the housekeeping of the replica on %q: %w", storage, err)
+}
+
 // makeWay deletes the references of the target's replica that cannot exist beside
 // those of the source and would go with a copy, and tells how many: git does not
 // replace a by a/b in one transaction, so that Gitaly cannot copy. ctx and ended are
@@ -100,7 +117,7 @@ func (c *calls) replicate(ctx context.Context, key state.Key, source, target str
 func (c *calls) makeWay(ctx context.Context, key state.Key, source, target string) (cleared int, ended bool, err error) {
 	theirs, err := c.names(ctx, key, source)
 	if err != nil {
-		return 0, true, err
+		return 0, true, ofSource(err)
 	}
 	ours, err := c.names(ctx, key, target)
 	if err != nil {

@@ -8,9 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -185,6 +182,9 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 			if res.err == nil {
 				res.err = r.verify(ctx, ticket, view, key, p.Primary, target)
 			}
+			if res.ended {
+				r.troubles.note(key, target, res.err)
+			}
 		}()
 	}
 	return results, nil
@@ -230,26 +230,37 @@ func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view
 	return res
 }
 
-// replicate copies. Where a storage has refused a copy of this repository before,
-// what may be in the way goes first, and has ended when the copy begins.
+// replicate copies. Where a copy onto the replica has failed before, the storage does
+// its housekeeping first, which removes stale locks, and what may be in the way goes.
+// Both have ended when the copy begins.
 func (r *repairer) replicate(copying context.Context, key state.Key, source, target string) (ended bool, err error) {
 	var problem error // of little account if the copy succeeds: there may have been nothing at all
-	if r.patience.get(key).refusals > 0 {
-		var cleared int
-		if cleared, ended, problem = r.calls.makeWay(copying, key, source, target); !ended {
+	if r.troubles.get(key, target).copies > 0 {
+		if ended, problem = r.clear(copying, key, source, target); !ended {
 			return ended, problem
-		}
-		if cleared > 0 {
-			r.log.Info("deleted what was in the way of a copy", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
-				"storage", target, "references", cleared)
 		}
 	}
 	ended, err = r.calls.replicate(copying, key, source, target)
-	switch {
-	case err == nil:
+	if err == nil {
 		return ended, nil
-	case ended && status.Code(err) == codes.Internal:
-		r.patience.refused(key)
 	}
 	return ended, errors.Join(err, problem)
+}
+
+// clear removes what may keep a copy onto a replica from success. It returns as
+// replicate does.
+func (r *repairer) clear(copying context.Context, key state.Key, source, target string) (ended bool, err error) {
+	r.metrics.housekept.WithLabelValues(key.VirtualStorage, target).Inc()
+	r.log.Info("copies onto a replica fail; its storage is asked for housekeeping before the next one", "virtual_storage", key.VirtualStorage,
+		"relative_path", key.RelativePath, "storage", target)
+	ended, problem := r.calls.optimize(copying, key, target)
+	if !ended {
+		return ended, problem
+	}
+	cleared, ended, err := r.calls.makeWay(copying, key, source, target)
+	if cleared > 0 {
+		r.log.Info("deleted what was in the way of a copy", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
+			"storage", target, "references", cleared)
+	}
+	return ended, errors.Join(problem, err)
 }

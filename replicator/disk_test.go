@@ -60,7 +60,7 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 		f = w.faults(d.name, method)
 	}
 	switch method {
-	case "ReplicateRepository", "RemoveRepository", "DeleteRefs", "WriteRef", "LinkRepositoryToObjectPool", "DisconnectGitAlternates":
+	case "ReplicateRepository", "RemoveRepository", "OptimizeRepository", "DeleteRefs", "WriteRef", "LinkRepositoryToObjectPool", "DisconnectGitAlternates":
 		d.checkTarget(ctx, method, args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository().GetRelativePath())
 	}
 	w.mu.Unlock()
@@ -140,6 +140,9 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		if !has {
 			return status.Error(codes.NotFound, "invalid source repository")
 		}
+		if d.world.locked[d.name+repo.GetRelativePath()] {
+			return status.Error(codes.Internal, "fetch internal remote: exit status 253")
+		}
 		if clash := plan.InTheWay(names(content), names(d.repos[repo.GetRelativePath()])); len(clash) > 0 {
 			return status.Errorf(codes.Internal, "cannot lock %q", clash)
 		}
@@ -189,6 +192,8 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 	case "CommitIsAncestor":
 		req := args.(*gitalypb.CommitIsAncestorRequest)
 		proto.Merge(reply, &gitalypb.CommitIsAncestorResponse{Value: isAncestor(req.GetAncestorId(), req.GetChildId())})
+	case "OptimizeRepository":
+		delete(d.world.locked, d.name+repo.GetRelativePath())
 	case "RepositorySize":
 		proto.Merge(reply, &gitalypb.RepositorySizeResponse{Size: int64(len(content))})
 	default:

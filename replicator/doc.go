@@ -56,7 +56,9 @@
 //   - A call is answered with an error: its target stays behind, the others go
 //     on, the job fails and is tried again with back-off. After Attempts in a
 //     row it is dead, stays visible, and is tried once more every DeadRetry, or
-//     when a storage comes back.
+//     when a storage comes back. Where a copy onto a replica has failed, its
+//     storage does the housekeeping of the replica before the next one: git leaves
+//     its locks when it is killed, and Gitaly removes them there.
 //   - A proposal has no answer: what it says is in the ledger or not; the next
 //     repair sees which.
 //   - We die after `in-sync` and before the intent is closed: the intent is in doubt,

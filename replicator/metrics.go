@@ -33,6 +33,8 @@ type Metrics struct {
 	// unlike counts copies that reported success and left a difference, advanced the
 	// repositories of which a primary got what another storage had.
 	unlike, advanced *prometheus.CounterVec
+	// housekept counts the housekeeping that repairs asked for.
+	housekept *prometheus.CounterVec
 
 	mu     sync.Mutex
 	depths []queue.Depth // as last seen; guarded by mu
@@ -97,6 +99,10 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Help: "Repositories of which the primary got what only another storage had when the cluster began.",
 		}, []string{"virtual_storage", "source"}),
 	}
+	m.housekept = auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "praefect_repair_housekeeping_total",
+		Help: "Replicas onto which a copy had failed and of which the storage was asked for housekeeping.",
+	}, []string{"virtual_storage", "gitaly_storage"})
 	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})
 	return m
 }

@@ -31,8 +31,6 @@ type streak struct {
 	timeouts int
 	// poolWaits is how often a repair waited for the pool to link to.
 	poolWaits int
-	// refusals is how often a storage failed to make a copy.
-	refusals int
 	// until is when the next repair may begin. A job may come sooner: each
 	// write asks for one.
 	until time.Time
@@ -94,9 +92,6 @@ func (p *patience) metWrite(key state.Key, held, spoiled bool, longest time.Dura
 
 // timedOut counts one more repair whose copies did not end in their time.
 func (p *patience) timedOut(key state.Key) { p.add(key, func(s *streak) { s.timeouts++ }) }
-
-// refused counts one more copy that a storage failed to make.
-func (p *patience) refused(key state.Key) { p.add(key, func(s *streak) { s.refusals++ }) }
 
 // waitsForPool counts one more repair that waits for a pool, and tells how many have.
 func (p *patience) waitsForPool(key state.Key) int {

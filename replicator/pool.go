@@ -30,7 +30,7 @@ var (
 func (r *repairer) join(ctx, copying context.Context, key state.Key, view *state.State, source, target string) (ended bool, err error) {
 	want, err := r.calls.poolOf(ctx, key, source)
 	if err != nil {
-		return true, err
+		return true, ofSource(err)
 	}
 	have, err := r.calls.poolOf(ctx, key, target)
 	if err != nil || have == want {

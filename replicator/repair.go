@@ -38,6 +38,7 @@ type repairer struct {
 	alarms    *alarms
 	sightings *sightings
 	patience  *patience
+	troubles  *troubles
 }
 
 // order asks for a repair.

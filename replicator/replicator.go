@@ -41,6 +41,7 @@ type Deps struct {
 type Replicator struct {
 	cfg        Config
 	backlog    *backlog
+	repairer   *repairer
 	sightings  *sightings
 	ledger     Ledger
 	enqueuer   *enqueuer
@@ -74,8 +75,9 @@ func New(deps Deps, cfg Config) *Replicator {
 	calls := &calls{storages: deps.Storages, watch: deps.Watch, lookTimeout: cfg.LookTimeout}
 	repairer := &repairer{
 		ledger: deps.Ledger, gate: deps.Gate, calls: calls, stamp: deps.Stamp, cfg: cfg, log: log, metrics: metrics,
-		alarms: r.alarms, sightings: r.sightings, patience: &patience{},
+		alarms: r.alarms, sightings: r.sightings, patience: &patience{}, troubles: &troubles{},
 	}
+	r.repairer = repairer
 	request := func(key state.Key, reason string) (queue.Request, bool) {
 		view := deps.Ledger.View()
 		p := repairer.plan(view, key, false)

@@ -13,7 +13,7 @@ import (
 func (r *repairer) verify(ctx context.Context, ticket Ticket, view *state.State, key state.Key, source, target string) error {
 	want, err := r.calls.replica(ctx, key, source)
 	if err != nil {
-		return err
+		return ofSource(err)
 	}
 	got, err := r.calls.replica(ctx, key, target)
 	if err != nil {
@@ -52,7 +52,7 @@ func changedSince(before, now *state.State, key state.Key) bool {
 func (r *repairer) mendHead(ctx, copying context.Context, key state.Key, source, target string) (ended bool, err error) {
 	want, err := r.calls.head(ctx, key, source)
 	if err != nil || want == "" {
-		return true, err
+		return true, ofSource(err)
 	}
 	have, err := r.calls.head(ctx, key, target)
 	if err != nil || have == want {

@@ -47,12 +47,13 @@ type world struct {
 	// alone. Both guarded by mu.
 	heads      map[string]string
 	leavesHead bool
-	sloppy     string         // the storage that reports copies that it has not made
-	untracked  string         // a path that was put on some storages behind our back
-	calls      map[string]int // by method and storage; guarded by mu
-	moved      chan struct{}  // closed when a connection comes or goes; guarded by mu
-	node       *node          // of the living incarnation
-	gate       *ledger.Ledger // likewise
+	locked     map[string]bool // replicas with a stale lock, by storage and path; guarded by mu
+	sloppy     string          // the storage that reports copies that it has not made
+	untracked  string          // a path that was put on some storages behind our back
+	calls      map[string]int  // by method and storage; guarded by mu
+	moved      chan struct{}   // closed when a connection comes or goes; guarded by mu
+	node       *node           // of the living incarnation
+	gate       *ledger.Ledger  // likewise
 	queue      queue.Queue
 	catalogue  Catalogue                           // nil: there is none
 	faultQ     func(queue.Operation) (bool, error) // guarded by mu
@@ -89,7 +90,7 @@ func newWorld(t *testing.T) *world {
 
 // newFounded makes a world in which g1 serves, and g2 and g3 begin with it.
 func newFounded(t *testing.T) *world {
-	w := &world{t: t, view: &state.State{}, disks: make(map[string]*disk), heads: make(map[string]string), calls: make(map[string]int), moved: make(chan struct{})}
+	w := &world{t: t, view: &state.State{}, disks: make(map[string]*disk), heads: make(map[string]string), locked: make(map[string]bool), calls: make(map[string]int), moved: make(chan struct{})}
 	w.queue = queue.NewMemory(func(op queue.Operation) (bool, error) {
 		w.mu.Lock()
 		fault := w.faultQ

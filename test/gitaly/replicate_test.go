@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"golang.org/x/sync/errgroup"
@@ -199,5 +200,31 @@ func TestServer_optimizes(t *testing.T) {
 	_, err = f.repos.OptimizeRepository(t.Context(), &gitalypb.OptimizeRepositoryRequest{Repository: repo, Strategy: 99})
 	if status.Code(err) != codes.InvalidArgument {
 		t.Errorf("unknown strategy: got %v, want InvalidArgument", err)
+	}
+}
+
+// A lock that has been there for an hour is of no git that runs.
+func TestServer_housekeepingRemovesStaleLocks(t *testing.T) {
+	f := start(t)
+	repo := f.create(t, "a.git")
+	f.seed(t, repo)
+	stale, young := filepath.Join(f.path(repo), "refs", "heads", "a.lock"), filepath.Join(f.path(repo), "refs", "heads", "b.lock")
+	for path, age := range map[string]time.Duration{stale: time.Hour + time.Minute, young: time.Hour / 2} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().Add(-age)
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.repos.OptimizeRepository(t.Context(), &gitalypb.OptimizeRepositoryRequest{Repository: repo}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(stale); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the stale lock: got %v, want none", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("the young lock: %v", err)
 	}
 }

@@ -60,7 +60,7 @@ func (h *handlers) RepositoryExists(_ context.Context, req *gitalypb.RepositoryE
 	return &gitalypb.RepositoryExistsResponse{Exists: err == nil && missing == ""}, nil
 }
 
-// OptimizeRepository packs objects and references. Either strategy does all of
+// OptimizeRepository removes stale locks, and packs objects and references. Either strategy does all of
 // it: which work Gitaly's heuristics would spare is not visible to clients.
 func (h *handlers) OptimizeRepository(ctx context.Context, req *gitalypb.OptimizeRepositoryRequest) (*gitalypb.OptimizeRepositoryResponse, error) {
 	target, err := h.existing(req.GetRepository())
@@ -69,6 +69,9 @@ func (h *handlers) OptimizeRepository(ctx context.Context, req *gitalypb.Optimiz
 	}
 	if _, ok := gitalypb.OptimizeRepositoryRequest_Strategy_name[int32(req.GetStrategy())]; !ok {
 		return nil, wire.InvalidArgument("unsupported optimization strategy %d", req.GetStrategy())
+	}
+	if err := removeLocksOlder(target.path, staleLock); err != nil {
+		return nil, wire.Fault(err, "remove stale locks")
 	}
 	args := []string{"gc", "--quiet"}
 	if target.isPool() {

@@ -1,10 +1,12 @@
 package gitaly
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // sweep removes what a killed predecessor left: temporary directories, and in
@@ -30,17 +32,33 @@ func (s *storage) sweep() error {
 
 // removeLocks removes lock files: each would fail every later write of what it
 // locks.
-func removeLocks(repository string) error {
+func removeLocks(repository string) error { return removeLocksOlder(repository, -time.Hour) }
+
+// staleLock is how old a lock file is that housekeeping removes, as in Gitaly: git
+// holds none for so long.
+const staleLock = time.Hour
+
+// removeLocksOlder removes the lock files that have been there for so long.
+func removeLocksOlder(repository string, age time.Duration) error {
 	return filepath.WalkDir(repository, func(path string, entry fs.DirEntry, err error) error {
 		switch {
+		case errors.Is(err, fs.ErrNotExist): // it has just gone
+			return nil
 		case err != nil:
 			return err
 		case entry.IsDir() && path == filepath.Join(repository, "objects"):
 			return fs.SkipDir
-		case !entry.IsDir() && strings.HasSuffix(path, ".lock"):
-			return os.Remove(path)
+		case entry.IsDir() || !strings.HasSuffix(path, ".lock"):
+			return nil
 		}
-		return nil
+		info, err := entry.Info()
+		if err == nil && time.Since(info.ModTime()) >= age { // else it is of a git that runs
+			err = os.Remove(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) { // it has just gone
+			return nil
+		}
+		return err
 	})
 }
 
