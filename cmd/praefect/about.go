@@ -27,11 +27,16 @@ func (a answering) register(r grpc.ServiceRegistrar) {
 // aboutRepositories is the service that tells of repositories. What loses data
 // it has the operators' service do, which asks for their proof.
 func aboutRepositories(node info.Node, storages info.Storages, catalogue *postgres.Catalogue, operators *admin.Service, log *slog.Logger) *info.Service {
+	asked := func(ctx context.Context, key state.Key, storage string) context.Context {
+		return admin.Authority{VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath, Storage: storage}.Asked(ctx)
+	}
 	return info.New(info.Deps{
 		Node: node, Storages: storages, Catalogue: numbers{catalogue}, Log: log,
-		MayAcceptLoss: operators.MayChange,
+		MayAcceptLoss: func(ctx context.Context, key state.Key, storage string) error {
+			return operators.MayChange(asked(ctx, key, storage))
+		},
 		AcceptLoss: func(ctx context.Context, key state.Key, storage string) error {
-			_, err := operators.AcceptLoss(ctx, admin.AcceptLossRequest{
+			_, err := operators.AcceptLoss(asked(ctx, key, storage), admin.AcceptLossRequest{
 				Change:         admin.Change{RequestID: rand.Text(), By: "SetAuthoritativeStorage"},
 				VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath, Storage: storage,
 			})

@@ -24,13 +24,11 @@ func (p *program) acceptDataloss() *cli.Command {
 			return p.withInstance(ctx, cmd, func(ctx context.Context, cfg *config.Config, cc *grpc.ClientConn) error {
 				ctx, cancel := context.WithTimeout(ctx, instanceCallTimeout)
 				defer cancel()
-				ctx, err := admin.Show(ctx, adminToken(cfg))
-				if err != nil {
-					return err
+				wanted := admin.Authority{
+					VirtualStorage: cmd.String("virtual-storage"), RelativePath: cmd.String("relative-path"), Storage: cmd.String("authoritative-storage"),
 				}
-				_, err = gitalypb.NewPraefectInfoServiceClient(cc).SetAuthoritativeStorage(ctx, &gitalypb.SetAuthoritativeStorageRequest{
-					VirtualStorage: cmd.String("virtual-storage"), RelativePath: cmd.String("relative-path"),
-					AuthoritativeStorage: cmd.String("authoritative-storage"),
+				_, err := gitalypb.NewPraefectInfoServiceClient(cc).SetAuthoritativeStorage(wanted.Show(ctx, adminToken(cfg)), &gitalypb.SetAuthoritativeStorageRequest{
+					VirtualStorage: wanted.VirtualStorage, RelativePath: wanted.RelativePath, AuthoritativeStorage: wanted.Storage,
 				})
 				if err != nil {
 					return fmt.Errorf("set the authoritative storage: %w", err)

@@ -3,9 +3,9 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
-	gitalyauth "gitlab.com/gitlab-org/gitaly/v16/auth"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
@@ -26,11 +26,6 @@ type Access struct {
 	Peers bool
 }
 
-// header carries the proof that a caller knows the admin token, in the form in
-// which the authorization header carries that of the client token: it is
-// bound to the present half minute, and does not tell the secret.
-const header = "praefect-admin-authorization"
-
 // check refuses callers that may not change anything.
 func (a Access) check(ctx context.Context) error {
 	if a.Peers {
@@ -48,25 +43,15 @@ func (a Access) check(ctx context.Context) error {
 	case len(shown) != 1:
 		return Errorf(Denied, "changes need the admin token: give -admin-token-file, or set PRAEFECT_ADMIN_TOKEN_FILE")
 	}
-	asAuthorization := metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", shown[0]))
-	if err := gitalyauth.CheckToken(asAuthorization, secret, time.Now()); err != nil {
-		if ahead, ok := skew.Of(asAuthorization, secret, time.Now()); ok {
-			return Errorf(Denied, "the admin token is not valid now: %s", skew.Text(ahead))
-		}
-		return Errorf(Denied, "this instance has another admin token: give the one of [admin] in its settings by -admin-token-file or PRAEFECT_ADMIN_TOKEN_FILE")
+	asked, _ := ctx.Value(callKey{}).(call) // without it no proof fits
+	ahead, err := asked.verify(secret, shown[0], time.Now())
+	switch {
+	case errors.Is(err, errProofForm):
+		return Errorf(Denied, "%v", err)
+	case err != nil:
+		return Errorf(Denied, "%v: give the token of [admin] in this instance's settings by -admin-token-file or PRAEFECT_ADMIN_TOKEN_FILE", err)
+	case ahead.Abs() > proofValidity():
+		return Errorf(Denied, "the admin token is not valid now: %s", skew.Text(ahead))
 	}
 	return nil
-}
-
-// Show adds the proof that a client knows the secret to what it sends; without a
-// secret it adds nothing.
-func Show(ctx context.Context, secret string) (context.Context, error) {
-	if secret == "" {
-		return ctx, nil
-	}
-	proof, err := gitalyauth.RPCCredentialsV2(secret).GetRequestMetadata(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return metadata.AppendToOutgoingContext(ctx, header, proof["authorization"]), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
@@ -120,13 +122,52 @@ func TestService_whoMayChange(t *testing.T) {
 // The proof that is shown cannot be used as the client token, nor for long.
 func TestService_refusesOtherProofs(t *testing.T) {
 	operator := client(t, admintest.New(t, three...), admin.Access{Token: "secret"})
-	for _, proof := range [][]string{{""}, {"Bearer secret"}, {"Bearer v2.00.1"}, {"Basic x"}, {"a", "b"}} {
+	for _, proof := range [][]string{{""}, {"Bearer secret"}, {"Bearer v2.00.1"}, {"v1.00"}, {"v1.00.now"}, {"v1.zz.1"}, {"v1.00.1"}, {"Basic x"}, {"a", "b"}} {
 		ctx := t.Context()
 		for _, p := range proof {
 			ctx = metadata.AppendToOutgoingContext(ctx, "praefect-admin-authorization", p)
 		}
 		if _, err := operator.Pause(ctx, admin.PauseRequest{Change: asked("1")}); admin.KindOf(err) != admin.Denied {
 			t.Errorf("%q: got %v", proof, err)
+		}
+	}
+}
+
+// A proof that was read on its way is worth nothing for another request, and nothing
+// later.
+func TestService_proofIsOfOneRequest(t *testing.T) {
+	c := admintest.New(t, three...)
+	var shown string
+	var sent []byte
+	cc := dial(t, admin.New(c.Deps(), admin.Config{Access: admin.Access{Token: "secret"}}),
+		grpc.UnaryInterceptor(func(ctx context.Context, in any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+			shown, sent = metadata.ValueFromIncomingContext(ctx, "praefect-admin-authorization")[0], in.(*wrapperspb.BytesValue).GetValue()
+			return handle(ctx, in)
+		}))
+	if _, err := admin.NewClient(cc).WithAdminToken("secret").Pause(t.Context(), admin.PauseRequest{Change: asked("1"), VirtualStorage: "default"}); err != nil {
+		t.Fatal(err)
+	}
+	proof, body := shown, string(sent)
+	pieces := strings.Split(proof, ".")
+	made, err := strconv.ParseInt(pieces[2], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name, method, body, proof string
+		want                      admin.Kind
+	}{
+		{"another method", "Resume", body, proof, admin.Denied},
+		{"another request", "Pause", strings.Replace(body, `"default"`, `""`, 1), proof, admin.Denied},
+		{"a space more", "Pause", body + " ", proof, admin.Denied},
+		{"a later time", "Pause", body, fmt.Sprintf("%s.%s.%d", pieces[0], pieces[1], made+1), admin.Denied},
+		{"a stream", "Drain", body, proof, admin.Denied},
+		{"the same", "Pause", body, proof, ""},
+	} {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "praefect-admin-authorization", row.proof)
+		err := cc.Invoke(ctx, "/praefect.Admin/"+row.method, wrapperspb.Bytes([]byte(row.body)), &wrapperspb.BytesValue{})
+		if admin.KindOf(err) != row.want || row.want == "" && err != nil {
+			t.Errorf("%s: got %v", row.name, err)
 		}
 	}
 }

@@ -54,10 +54,7 @@ func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any, 
 	if err != nil {
 		return nil, Errorf(Invalid, "%v", err)
 	}
-	outgoing, err := Show(ctx, c.adminToken)
-	if err != nil {
-		return nil, Errorf(Denied, "show the admin token: %v", err)
-	}
+	outgoing := show(ctx, c.adminToken, fullMethod(desc.StreamName), out.GetValue())
 	detached, cancel := context.WithCancel(context.WithoutCancel(outgoing))
 	connected := context.AfterFunc(ctx, cancel)
 	stream, err := c.cc.NewStream(detached, desc, fullMethod(desc.StreamName))

@@ -25,7 +25,7 @@ func errNoControl() error {
 
 // MayChange tells whether the caller of ctx may change the cluster; the error is a
 // status that says why not.
-func (s *Service) MayChange(ctx context.Context) error { return s.cfg.Access.check(ctx) }
+func (s *Service) MayChange(ctx context.Context) error { return s.access.Load().check(ctx) }
 
 // prepare judges who asks for a change and whether the request is well formed,
 // before a Control sees it. what is the request in the words of an operator.

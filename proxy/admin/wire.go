@@ -52,6 +52,7 @@ func method[Request, Response any](name string, answer func(*Service, context.Co
 			if err != nil {
 				return nil, err
 			}
+			ctx = withCall(ctx, fullMethod(name), in.(*wrapperspb.BytesValue).GetValue())
 			response, err := answer(srv.(*Service), ctx, request)
 			if err != nil {
 				return nil, err
@@ -107,7 +108,7 @@ func switching(name string, answer func(*Service, context.Context, SwitchRequest
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithCancel(stream.Context())
+			ctx, cancel := context.WithCancel(withCall(stream.Context(), fullMethod(name), in.GetValue()))
 			defer cancel()
 			s.receivers.Go(func() { awaitCancel(stream, cancel) }) // gRPC ends it when this handler returns
 			response, err := answer(s, ctx, request, func(p Progress) {

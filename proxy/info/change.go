@@ -32,7 +32,7 @@ func (s *Service) SetAuthoritativeStorage(ctx context.Context, r *gitalypb.SetAu
 		}
 	}
 	if s.MayAcceptLoss != nil { // before anything waits for a caller that may not
-		if err := s.MayAcceptLoss(ctx); err != nil {
+		if err := s.MayAcceptLoss(ctx, key, r.GetAuthoritativeStorage()); err != nil {
 			return nil, err
 		}
 	}

@@ -62,9 +62,9 @@ type Deps struct {
 	Node      Node
 	Storages  Storages
 	Catalogue Catalogue
-	// MayAcceptLoss tells whether whoever calls may have AcceptLoss do something. Its
+	// MayAcceptLoss tells whether the caller may have AcceptLoss do that. Its
 	// errors are statuses. It may be nil, and then AcceptLoss alone judges.
-	MayAcceptLoss func(ctx context.Context) error
+	MayAcceptLoss func(ctx context.Context, key state.Key, storage string) error
 	// AcceptLoss declares a storage's replica the right one, if whoever calls shows that he may: ctx is that of the call.
 	// It returns when that is applied. Its errors are statuses.
 	AcceptLoss func(ctx context.Context, key state.Key, storage string) error

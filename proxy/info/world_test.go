@@ -52,7 +52,7 @@ func newWorld(t *testing.T) *world {
 	w.storage = w.serve(gitaly.Run)
 	service := info.New(info.Deps{
 		Node: w, Storages: w, Catalogue: w.catalogue, AcceptLoss: w.acceptLoss,
-		MayAcceptLoss: func(context.Context) error {
+		MayAcceptLoss: func(context.Context, state.Key, string) error {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			return w.stranger
