@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"praefect/cmd/terminal"
 )
 
 // converse follows git's commands, one a line, until git connects a service
@@ -61,6 +63,7 @@ func (p *program) answer(text string) error {
 func (p *program) serve(s *session, in io.Reader) error {
 	sent := make(chan error, 1) // one result, so that the goroutine never waits
 	started := false
+	messages := terminal.Writer(p.stderr)
 	for {
 		out, err := s.receive()
 		if errors.Is(err, io.EOF) {
@@ -69,7 +72,7 @@ func (p *program) serve(s *session, in io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if _, err := p.stderr.Write(out.stderr); err != nil {
+		if _, err := messages.Write(out.stderr); err != nil {
 			return fmt.Errorf("pass on messages: %w", err)
 		}
 		if out.exit != 0 {

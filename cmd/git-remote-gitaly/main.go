@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/urfave/cli/v3"
+
+	"praefect/cmd/terminal"
 )
 
 func main() {
@@ -23,7 +25,7 @@ func main() {
 	defer stop()
 	p := program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	if err := p.run(ctx, os.Args); err != nil {
-		fmt.Fprintln(os.Stderr, "gitaly:", err)
+		fmt.Fprintln(os.Stderr, "gitaly:", terminal.Text(err.Error()))
 		stop()
 		os.Exit(1)
 	}

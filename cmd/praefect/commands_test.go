@@ -392,6 +392,28 @@ func TestShowLoss(t *testing.T) {
 	}
 }
 
+// What a client has chosen as a path neither moves the cursor nor looks like a line of ours.
+func TestShowLoss_escapesPaths(t *testing.T) {
+	var out strings.Builder
+	p := &program{stdout: &out}
+	loss := showLoss(&gitalypb.DatalossResponse_Repository{RelativePath: "a\x1b[2J\nVirtual storage: x.git", Unavailable: true})
+	if err := p.print(loss); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.println("storage: \x1b]0;title\a\u202e"); err != nil {
+		t.Fatal(err)
+	}
+	want := `    a\x1b[2J\nVirtual storage: x.git (unavailable):
+      Primary: No Primary
+      In-Sync Storages:
+      Outdated Storages:
+storage: \x1b]0;title\a\u202e
+`
+	if got := out.String(); got != want {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
 func TestShowMetadata_ofReplicasThatAreBehind(t *testing.T) {
 	got := showMetadata(&gitalypb.GetRepositoryMetadataResponse{
 		RepositoryId: 9, Generation: 41, Replicas: []*gitalypb.GetRepositoryMetadataResponse_Replica{

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/cmd/terminal"
 	"praefect/config"
 )
 
@@ -34,7 +35,7 @@ func (p *program) validate(ctx context.Context, cmd *cli.Command) error {
 	cfg, err := config.Read(ctx, p.stdin, p.getenv)
 	if err == nil {
 		for _, w := range cfg.Warnings {
-			if _, err := fmt.Fprintln(p.stderr, "warning:", w); err != nil {
+			if _, err := fmt.Fprintln(p.stderr, "warning:", terminal.Text(fmt.Sprint(w))); err != nil {
 				return fmt.Errorf("write to standard error: %w", err)
 			}
 		}

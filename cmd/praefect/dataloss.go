@@ -11,6 +11,7 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 
+	"praefect/cmd/terminal"
 	"praefect/config"
 )
 
@@ -105,7 +106,7 @@ func showLoss(r *gitalypb.DatalossResponse_Repository) string {
 	if r.GetUnavailable() {
 		note = " (unavailable)"
 	}
-	line(2, "%s%s:", r.GetRelativePath(), note)
+	line(2, "%s%s:", terminal.Line(r.GetRelativePath()), note)
 	primary := r.GetPrimary()
 	if primary == "" {
 		primary = "No Primary"

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
+
+	"praefect/cmd/terminal"
 )
 
 // httpStop bounds how long answers under way may take when the daemon ends.
@@ -88,7 +90,7 @@ func answer(log *slog.Logger, check func() error, more func() []string) http.Han
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(code)
-		if _, err := fmt.Fprintln(w, strings.Join(append([]string{text}, more()...), "\n")); err != nil {
+		if _, err := fmt.Fprintln(w, terminal.Text(strings.Join(append([]string{text}, more()...), "\n"))); err != nil {
 			log.Debug("answer a check of health", "err", err)
 		}
 	}

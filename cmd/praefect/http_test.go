@@ -73,6 +73,11 @@ func TestHTTPPart(t *testing.T) {
 		strings.Contains(body, "praefect_test_gauge") {
 		t.Errorf("/db_metrics: got %d %q, want what upstream has there and nothing else", code, body)
 	}
+	hostile := errors.New("storage: \x1b[2J")
+	notReady.Store(&hostile)
+	if _, body := get(t, url+"/readyz"); !strings.HasPrefix(body, `storage: \x1b[2J`) {
+		t.Errorf("/readyz with what a storage says: got %q", body)
+	}
 	stopping := errors.New("stopping")
 	notReady.Store(&stopping)
 	if code, body := get(t, url+"/readyz"); code != http.StatusServiceUnavailable || body != "stopping\ndegraded: storage-away: gitaly-3 is away\n" {

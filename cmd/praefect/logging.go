@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"praefect/cmd/terminal"
 	"praefect/config"
 )
 
@@ -38,7 +39,19 @@ func newLogger(w io.Writer, cfg config.Logging, level slog.Leveler, instance str
 	}
 	var handler slog.Handler = slog.NewTextHandler(w, options)
 	if cfg.Format == "json" {
-		handler = slog.NewJSONHandler(w, options)
+		handler = slog.NewJSONHandler(jsonLines{w}, options)
 	}
 	return slog.New(handler).With("pid", os.Getpid(), "instance", instance)
+}
+
+// jsonLines writes lines of JSON without the control characters that encoding/json keeps.
+// The text form quotes them by itself.
+type jsonLines struct{ w io.Writer }
+
+// Write implements io.Writer.
+func (l jsonLines) Write(line []byte) (int, error) {
+	if _, err := l.w.Write(terminal.JSON(line)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
 }

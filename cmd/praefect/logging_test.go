@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"praefect/config"
 )
@@ -34,5 +35,20 @@ func TestNewLogger(t *testing.T) {
 	newLogger(&out, config.Logging{Format: "text", Level: "info"}, (config.Logging{Format: "text", Level: "info"}).SlogLevel(), "praefect-1").Info("a line")
 	if got := out.String(); !strings.Contains(got, "level=info") || !strings.Contains(got, `msg="a line"`) {
 		t.Errorf("text: got %s", got)
+	}
+}
+
+// TestNewLogger_escapes: neither form of the log lets control characters through, wherever in
+// a line they are.
+func TestNewLogger_escapes(t *testing.T) {
+	const evil = "\x1b[2J\r\u009b31m\u202e\nlevel=info"
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		cfg := config.Logging{Format: format, Level: "info"}
+		newLogger(&out, cfg, cfg.SlogLevel(), "praefect-1").Warn("repair of "+evil, "repository", evil, "err", errors.New(evil))
+		line, rest, _ := strings.Cut(out.String(), "\n")
+		if rest != "" || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%s: got %q", format, out.String())
+		}
 	}
 }

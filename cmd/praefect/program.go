@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/cmd/terminal"
 	"praefect/config"
 )
 
@@ -60,7 +61,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		code = exitInterrupted
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(p.stderr, text)
+		fmt.Fprintln(p.stderr, terminal.Text(text))
 	}
 	return code
 }
@@ -172,8 +173,9 @@ func (p *program) log() *slog.Logger {
 
 func (p *program) println(line string) error { return p.print(line + "\n") }
 
+// print prints a text, of which parts may be another's choice: of a client, or of a storage.
 func (p *program) print(text string) error {
-	if _, err := io.WriteString(p.stdout, text); err != nil {
+	if _, err := io.WriteString(p.stdout, terminal.Text(text)); err != nil {
 		return fmt.Errorf("write to standard output: %w", err)
 	}
 	return nil

@@ -94,8 +94,8 @@ type outcome struct {
 	stdout, stderr string
 }
 
-// terminal is an environment that shows everything.
-var terminal = map[string]string{"LANG": "en_US.UTF-8"}
+// screen is an environment that shows everything.
+var screen = map[string]string{"LANG": "en_US.UTF-8"}
 
 // praefectctl runs the program with the arguments. With an environment, its
 // output is a terminal.

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	"github.com/urfave/cli/v3"
 
@@ -41,7 +40,7 @@ func (p *program) raftRemove() *cli.Command {
 		Action: p.action([]string{"NAME"}, func(ctx context.Context, r *run) error {
 			request := admin.RemoveRequest{Change: r.change(), Name: r.args[0], Force: r.cmd.Bool("force")}
 			if r.interactive {
-				fmt.Fprintf(r.stderr, "%s goes out of the cluster. ", request.Name)
+				(&output{w: r.stderr}).printf("%s goes out of the cluster. ", request.Name)
 			}
 			if err := r.proceed(ctx); err != nil {
 				return err
@@ -69,7 +68,7 @@ func (p *program) raftRetire() *cli.Command {
 		Action: p.action([]string{"NAME"}, func(ctx context.Context, r *run) error {
 			request := admin.RetireRequest{Change: r.change(), Name: r.args[0]}
 			if r.interactive {
-				fmt.Fprintf(r.stderr, "%s is taken for gone: its process must not run any more. ", request.Name)
+				(&output{w: r.stderr}).printf("%s is taken for gone: its process must not run any more. ", request.Name)
 			}
 			if err := r.proceed(ctx); err != nil {
 				return err

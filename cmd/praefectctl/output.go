@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/sys/unix"
+
+	"praefect/cmd/terminal"
 )
 
 // utf8 tells whether the terminal is said to show more than ASCII.
@@ -36,8 +39,34 @@ type output struct {
 	err                          error // the first of writing
 }
 
+// printf prints arguments so that none of them, whoever chose it, reaches the terminal
+// with control characters; the signs of mark are our own.
 func (o *output) printf(format string, args ...any) {
-	if _, err := fmt.Fprintf(o.w, format, args...); err != nil && o.err == nil {
+	shown := make([]any, len(args))
+	for i, arg := range args {
+		switch v := reflect.ValueOf(arg); {
+		case v.Kind() == reflect.String:
+			shown[i] = o.shown(fmt.Sprint(arg))
+		default:
+			shown[i] = arg
+		}
+	}
+	o.print(fmt.Sprintf(format, shown...))
+}
+
+// shown is a text as it is printed.
+func (o *output) shown(text string) string {
+	for s := good; s <= bad; s++ {
+		if text == o.mark(s) {
+			return text
+		}
+	}
+	return terminal.Line(text)
+}
+
+// print prints text that is fit to be seen.
+func (o *output) print(text string) {
+	if _, err := io.WriteString(o.w, text); err != nil && o.err == nil {
 		o.err = fmt.Errorf("write to standard output: %w", err)
 	}
 }
@@ -48,7 +77,7 @@ func (o *output) document(answer any) error {
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	o.printf("%s\n", text)
+	o.print(string(terminal.JSON(text)) + "\n")
 	return nil
 }
 
@@ -64,7 +93,11 @@ func (o *output) table(header []string, rows [][]string) {
 	t.SuppressTrailingSpaces()
 	t.AppendHeader(asRow(header))
 	for _, row := range rows {
-		t.AppendRow(asRow(row))
+		shown := make([]string, len(row))
+		for i, cell := range row {
+			shown[i] = o.shown(cell)
+		}
+		t.AppendRow(asRow(shown))
 	}
 	var columns []table.ColumnConfig
 	for i := range header {
@@ -72,7 +105,7 @@ func (o *output) table(header []string, rows [][]string) {
 		columns = append(columns, table.ColumnConfig{Number: i + 1, Hidden: empty})
 	}
 	t.SetColumnConfigs(columns)
-	o.printf("%s\n", t.Render())
+	o.print(t.Render() + "\n")
 }
 
 func asRow(cells []string) table.Row {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/cmd/terminal"
 	"praefect/proxy/admin"
 )
 
@@ -87,7 +88,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return 0
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(p.stderr, "praefectctl: "+text)
+		fmt.Fprintln(p.stderr, "praefectctl: "+terminal.Text(text))
 	}
 	return exitCode(ctx, err)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"praefect/cmd/terminal"
 	"praefect/proxy/admin"
 )
 
@@ -18,7 +19,7 @@ type progressLines struct {
 }
 
 func (l *progressLines) show(p admin.Progress) {
-	text := stageText(p)
+	text := terminal.Line(stageText(p))
 	switch {
 	case text == "":
 	case l.rewrite:

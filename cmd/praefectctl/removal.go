@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -90,7 +89,7 @@ func showRemoval(out *output, p admin.RemovalResponse) {
 // confirmName asks for a name once more.
 func (r *run) confirmName(ctx context.Context, what, name string) error {
 	if !r.cmd.IsSet("confirm") {
-		fmt.Fprintf(r.stderr, "This concerns the %s %s. ", what, name)
+		(&output{w: r.stderr}).printf("This concerns the %s %s. ", what, name)
 	}
 	return r.confirm(ctx, name)
 }

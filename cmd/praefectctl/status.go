@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/cmd/terminal"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
@@ -48,7 +49,7 @@ func (r *run) status(ctx context.Context) error {
 		return err
 	}
 	if r.cmd.Bool("watch") && r.out.terminal {
-		r.out.printf("\x1b[H\x1b[2J")
+		r.out.print("\x1b[H\x1b[2J")
 	}
 	if err := r.answer(answer, func(out *output) { showStatus(out, answer) }); err != nil {
 		return err
@@ -68,7 +69,7 @@ func (r *run) watch(ctx context.Context) error {
 			switch exitCode(ctx, err) {
 			case exitUnavailable, exitDegraded, exitTimeout:
 				if text := err.Error(); text != "" {
-					fmt.Fprintln(r.stderr, "praefectctl: "+text)
+					fmt.Fprintln(r.stderr, "praefectctl: "+terminal.Text(text))
 				}
 			default:
 				return err

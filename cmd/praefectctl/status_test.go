@@ -82,8 +82,8 @@ func TestStatus_onATerminal(t *testing.T) {
 		args []string
 		want string
 	}{
-		{terminal, nil, "\x1b[32m●\x1b[0m default: healthy"},
-		{terminal, []string{"-no-color"}, "● default: healthy"},
+		{screen, nil, "\x1b[32m●\x1b[0m default: healthy"},
+		{screen, []string{"-no-color"}, "● default: healthy"},
 		{map[string]string{"LANG": "en_US.UTF-8", "NO_COLOR": "1"}, nil, "● default: healthy"},
 		{map[string]string{"LANG": "en_US.UTF-8", "LC_ALL": "C"}, nil, "\x1b[32m*\x1b[0m default: healthy"},
 	} {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v3"
+
+	"praefect/cmd/terminal"
 )
 
 // The files below the directory of `tls init`. Instances trust each other by an authority of their own: a certificate for
@@ -225,7 +227,7 @@ func (p *program) fulfil(wanted []order, by map[string]*authority, lasting time.
 		if err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(p.stdout, "%s  for %s, until %s\n", o.at.certificate(), strings.Join(o.names, ", "), made.NotAfter.UTC().Format(time.DateOnly)); err != nil {
+		if _, err := fmt.Fprintf(p.stdout, "%s  for %s, until %s\n", o.at.certificate(), terminal.Line(strings.Join(o.names, ", ")), made.NotAfter.UTC().Format(time.DateOnly)); err != nil {
 			return fmt.Errorf("write to standard output: %w", err)
 		}
 	}
