@@ -47,6 +47,11 @@ func (p *program) withTarget(ctx context.Context, url string, use func(context.C
 	if err != nil {
 		return err
 	}
+	if token != "" {
+		if err := p.mayShow(ctx, t); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if raw := p.getenv("GITALY_DEADLINE"); raw != "" {

@@ -23,7 +23,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	p := program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	p := program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, terminal: openTerminal}
 	if err := p.run(ctx, os.Args); err != nil {
 		fmt.Fprintln(os.Stderr, "gitaly:", terminal.Text(err.Error()))
 		stop()
@@ -36,6 +36,8 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	// terminal opens that of the person who runs git; nil if there is none.
+	terminal func() (io.ReadWriteCloser, error)
 }
 
 const description = `git runs this program by itself for URLs like
@@ -46,8 +48,14 @@ once it is on the PATH. For gitalys:// (TLS) git looks for the program under the
 name git-remote-gitalys: make a link, or write gitaly::gitalys://HOST/... Without
 a port 2305 is meant, or 3305 for TLS. A remote must not be called "create".
 
+The secret is used at another host, or without encryption beyond this machine, only
+after a question at the terminal.
+
 Environment:
    GITALY_TOKEN, GITALY_TOKEN_FILE   the server's secret, or a file that holds it
+   GITALY_TOKEN_HOST                 the hosts that the secret is for, with commas
+                                     between (host or host:port); unset: this machine
+   GITALY_TOKEN_PLAIN                "yes": use it also without encryption
    GITALY_DEADLINE                   how long an operation may take, as 30s or 5m
    SSL_CERT_FILE, SSL_CERT_DIR       whom to trust for gitalys://
    GIT_PROTOCOL                      the protocol to fetch with (version=2)`
