@@ -15,6 +15,8 @@ command -v git >/dev/null || missing+=(git)
 # Debian keeps it in /usr/sbin, which not everybody has on the path.
 PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || missing+=(haproxy)
 PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer)
+# Pages of docs/operations look at /readyz with it.
+command -v curl >/dev/null || missing+=(curl)
 # It judges the unit file.
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 # Network namespaces and their faults are for root alone.

@@ -62,6 +62,40 @@ func (i *Instance) Metrics(ctx context.Context) (Metrics, error) {
 	return parseMetrics(body)
 }
 
+// Reload has the instance read its settings again, and returns when it has. The error
+// says that it refused them.
+func (i *Instance) Reload(ctx context.Context) error {
+	before, err := i.Metrics(ctx)
+	if err != nil {
+		return err
+	}
+	if err := i.Hangup(); err != nil {
+		return err
+	}
+	err = poll(ctx, pollEvery, func(ctx context.Context) (bool, error) {
+		now, err := i.Metrics(ctx)
+		switch {
+		case err != nil:
+			return !i.Running(), err
+		case now[reloadsRefused] > before[reloadsRefused]:
+			return true, fmt.Errorf("they are refused; its log %s says why", i.Log())
+		case now[reloadsApplied] == before[reloadsApplied]:
+			return false, fmt.Errorf("no reload has ended yet")
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("have %s read its settings again: %w", i.Label(), err)
+	}
+	return nil
+}
+
+// What has become of reloads, as /metrics counts it.
+const (
+	reloadsApplied = `praefect_config_reloads_total{outcome="applied"}`
+	reloadsRefused = `praefect_config_reloads_total{outcome="refused"}`
+)
+
 // get asks the HTTP side of the instance and returns the body of a 200.
 func (i *Instance) get(ctx context.Context, path string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+i.MetricsAddr+path, nil)

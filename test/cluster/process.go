@@ -167,6 +167,9 @@ func (p *Process) Pause() error { return p.send(syscall.SIGSTOP) }
 // Resume ends a Pause.
 func (p *Process) Resume() error { return p.send(syscall.SIGCONT) }
 
+// Hangup sends SIGHUP, at which an instance reads its settings again.
+func (p *Process) Hangup() error { return p.send(syscall.SIGHUP) }
+
 // Wait waits for the end of the process. It returns nil for status 0, else an
 // *ExitError; or another error when ctx ended first.
 func (p *Process) Wait(ctx context.Context) error {

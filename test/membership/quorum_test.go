@@ -1,12 +1,8 @@
 package membership
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
 
@@ -14,11 +10,9 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"praefect/test/cluster"
+	"praefect/test/runbook"
 	"praefect/test/workload"
 )
-
-// runBook is the page whose commands this test carries out.
-const runBook = "../../docs/operations/quorum-lost.md"
 
 // TestCluster_quorumLostForGood loses two of three instances with their disks, asks the one
 // that is left, recovers from it by the commands of the page, and wants everything back.
@@ -34,11 +28,11 @@ func TestCluster_quorumLostForGood(t *testing.T) {
 	w.must("start "+survivor.Label(), survivor.Start())
 	w.answersQuestions(survivor)
 
-	commands := readRunBook(t)
-	w.carryOut(survivor, commands["survivor"])
+	page, root := runbook.Open(t, "quorum-lost.md"), t.TempDir()
+	page.CarryOut(runbook.OnInstance(w.c, survivor, root), "survivor")
 	w.must("wait for "+survivor.Label(), survivor.WaitReady(w.ctx))
 	for _, i := range lost {
-		w.carryOut(i, commands["others"])
+		page.CarryOut(runbook.OnInstance(w.c, i, root), "others")
 	}
 	for _, i := range lost {
 		w.must("wait for "+i.Label(), i.WaitReady(w.ctx))
@@ -46,7 +40,7 @@ func TestCluster_quorumLostForGood(t *testing.T) {
 	w.allVote(3)
 	w.getsOn("after the recovery")
 	w.settled()
-	w.carryOut(survivor, commands["operator"])
+	page.CarryOut(runbook.OnInstance(w.c, survivor, root), "operator")
 }
 
 // answersQuestions wants an instance without a quorum to be asked, and read from.
@@ -75,70 +69,4 @@ func (w *world) answersQuestions(i *cluster.Instance) {
 	if out, code, err := w.c.Praefectctl(w.ctx, "-endpoints", i.Addr, "dataloss"); err != nil || code != 0 && code != 4 {
 		w.t.Errorf("praefectctl dataloss: code %d, %v: %s", code, err, out)
 	}
-}
-
-// readRunBook returns the commands of the page by where they are carried out.
-func readRunBook(t *testing.T) map[string][]string {
-	t.Helper()
-	text, err := os.ReadFile(runBook)
-	if err != nil {
-		t.Fatal(err)
-	}
-	commands := make(map[string][]string)
-	for _, block := range strings.Split(string(text), "```sh ")[1:] {
-		where, rest, _ := strings.Cut(block, "\n")
-		body, _, closed := strings.Cut(rest, "```")
-		if !closed {
-			t.Fatalf("the block of %q has no end", where)
-		}
-		commands[where] = append(commands[where], strings.Split(strings.TrimSpace(body), "\n")...)
-	}
-	for _, where := range []string{"survivor", "others", "operator"} {
-		if len(commands[where]) == 0 {
-			t.Fatalf("the page has no commands for %q", where)
-		}
-	}
-	return commands
-}
-
-// carryOut carries out commands on the host of an instance.
-func (w *world) carryOut(i *cluster.Instance, commands []string) {
-	w.t.Helper()
-	for _, command := range commands {
-		words := strings.Fields(command)
-		var err error
-		switch {
-		case command == "systemctl stop praefect":
-			err = i.Terminate(w.ctx)
-		case command == "systemctl start praefect":
-			err = i.Start()
-		case command == "rm -rf /var/lib/praefect/raft":
-			err = os.RemoveAll(i.RaftDir)
-		case words[0] == "praefectctl":
-			_, err = w.c.Operate(w.ctx, words[1:]...)
-		case words[0] == "praefect":
-			err = w.praefect(i, words[1:])
-		default:
-			err = fmt.Errorf("it is not known how to run that")
-		}
-		w.must(i.Label()+"$ "+command, err)
-	}
-}
-
-// praefect runs a command of the daemon's program with the settings of an instance.
-func (w *world) praefect(i *cluster.Instance, args []string) error {
-	for n, arg := range args {
-		if arg == "/etc/praefect/config.toml" {
-			args[n] = i.Config
-		}
-	}
-	cmd := exec.CommandContext(w.ctx, programs.Path(cluster.Praefect), args...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
-	w.t.Logf("praefect %s\n%s", strings.Join(args, " "), &out)
-	if err != nil {
-		return fmt.Errorf("%w: %s", err, &out)
-	}
-	return nil
 }

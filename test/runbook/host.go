@@ -1,0 +1,95 @@
+package runbook
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"praefect/test/cluster"
+)
+
+// patience bounds the wait for what a command starts, on a busy machine.
+const patience = 2 * time.Minute
+
+// Host stands for the machine that a page speaks of: its service is a process of the
+// cluster, and its paths are those of the test.
+type Host struct {
+	// Input is what an operator types when a command asks.
+	Input string
+	// Env are further variables, "NAME=value".
+	Env []string
+
+	name    string
+	cluster *cluster.Cluster
+	unit    string            // what systemctl calls the service
+	process *cluster.Process  // the service
+	praef   *cluster.Instance // the service as an instance; nil for a storage
+	paths   []string          // pairs: a path as the pages write it, and what stands for it
+}
+
+// OnInstance is the host of an instance. root stands for /root.
+func OnInstance(c *cluster.Cluster, i *cluster.Instance, root string) *Host {
+	return &Host{
+		name: i.Label(), cluster: c, unit: "praefect", process: i.Process, praef: i,
+		Env: []string{"INSTANCE=" + i.Label()},
+		paths: []string{
+			"/etc/praefect", i.Dir, "/var/lib/praefect/raft", i.RaftDir, "/root", root,
+			"/usr/local/bin", filepath.Dir(c.Binaries.Path(cluster.Praefect)), "localhost:9652", i.MetricsAddr,
+		},
+	}
+}
+
+// OnStorage is the host of a storage. root stands for /root.
+func OnStorage(c *cluster.Cluster, s *cluster.Storage, root string) *Host {
+	return &Host{
+		name: s.Label(), cluster: c, unit: "gitaly", process: s.Process,
+		paths: []string{"/var/opt/gitlab/git-data/repositories", s.Dir, "/root", root},
+	}
+}
+
+// run carries out one command and returns what it printed.
+func (h *Host) run(ctx context.Context, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	words := strings.Fields(command)
+	if words[0] == "systemctl" {
+		if len(words) != 3 || words[2] != h.unit {
+			return "", fmt.Errorf("this host has the service %s alone", h.unit)
+		}
+		return "", h.systemctl(ctx, words[1])
+	}
+	command = strings.NewReplacer(h.paths...).Replace(command)
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", command)
+	cmd.Env = append(append(os.Environ(), h.cluster.OperatorEnv()...), h.Env...)
+	cmd.Env = append(cmd.Env, "PATH="+filepath.Dir(h.cluster.Binaries.Path(cluster.Praefect))+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	cmd.Stdin = strings.NewReader(h.Input)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%w: %s", err, &out)
+	}
+	return out.String(), nil
+}
+
+// systemctl does to the service what systemd would.
+func (h *Host) systemctl(ctx context.Context, verb string) error {
+	switch verb {
+	case "start":
+		return h.process.Start()
+	case "stop":
+		return h.process.Terminate(ctx)
+	case "restart":
+		if err := h.process.Terminate(ctx); err != nil {
+			return err
+		}
+		return h.process.Start()
+	case "reload":
+		return h.praef.Reload(ctx)
+	}
+	return fmt.Errorf("it is not known how to systemctl %s", verb)
+}
