@@ -23,7 +23,7 @@ var conflictDesc = prometheus.NewDesc("gitaly_praefect_conflicting_repositories"
 	[]string{"virtual_storage"}, nil)
 
 // ledgerCollector counts what the ledger says, in the view of the moment. A
-// scrape costs as much as there are entries: what is wrong, not what exists.
+// scrape costs the same however many entries there are.
 type ledgerCollector struct{ ledger Ledger }
 
 // Describe implements prometheus.Collector.
@@ -39,27 +39,15 @@ func (c *ledgerCollector) Collect(ch chan<- prometheus.Metric) {
 	view := c.ledger.View()
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]
-		unavailable, inDoubt, behind := 0, 0, make(map[string]int)
-		view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
-			if vs.Unavailable(e) {
-				unavailable++
-			}
-			if e.HasDoubt() {
-				inDoubt++
-			}
-			for _, storage := range e.Behind {
-				behind[storage]++
-			}
-			return true
-		})
 		gauge := func(desc *prometheus.Desc, n int, labels ...string) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(n), labels...)
 		}
-		gauge(unavailableDesc, unavailable, vs.Name)
-		gauge(inDoubtDesc, inDoubt, vs.Name)
+		gauge(unavailableDesc, view.Unavailable(vs.Name), vs.Name)
+		gauge(inDoubtDesc, view.Count(vs.Name, (*state.Entry).HasDoubt), vs.Name)
 		gauge(conflictDesc, view.InConflict(vs.Name), vs.Name)
 		for j := range vs.Succession {
-			gauge(behindDesc, behind[vs.Succession[j].Name], vs.Name, vs.Succession[j].Name)
+			name := vs.Succession[j].Name
+			gauge(behindDesc, view.Behind(vs.Name, name), vs.Name, name)
 		}
 	}
 }

@@ -56,13 +56,7 @@ func pendingMigrations(ctx context.Context, db *postgres.DB) (n int, err error) 
 // has a serving storage at any time.
 func unavailable(view *state.State) (n int) {
 	for i := range view.VirtualStorages {
-		vs := &view.VirtualStorages[i]
-		view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
-			if vs.Unavailable(e) {
-				n++
-			}
-			return true
-		})
+		n += view.Unavailable(view.VirtualStorages[i].Name)
 	}
 	return n
 }

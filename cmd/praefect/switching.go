@@ -81,15 +81,7 @@ func (s switching) plan(r admin.SwitchRequest, p session.Plan) admin.Plan {
 	if plan.Fenced == nil {
 		plan.Fenced = []string{}
 	}
-	view := s.node.View()
-	if vs := view.VirtualStorage(r.VirtualStorage); vs != nil {
-		view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
-			if vs.Unavailable(e) {
-				plan.Unavailable++
-			}
-			return true
-		})
-	}
+	plan.Unavailable = s.node.View().Unavailable(r.VirtualStorage)
 	return plan
 }
 

@@ -50,12 +50,7 @@ func (d *decider) remember(before Memory) Memory {
 	now := Memory{
 		died: make(map[verdict.Name]time.Duration), alive: make(map[verdict.Name]bool),
 		well: make(map[verdict.Name]wellness), unseen: make(map[verdict.Name]time.Duration),
-		known: make(map[state.Incarnation]time.Duration), needed: make(map[verdict.Name]need),
-	}
-	for name, n := range before.needed {
-		if d.Now-n.at < lookAgain {
-			now.needed[name] = n
-		}
+		known: make(map[state.Incarnation]time.Duration),
 	}
 	for _, instance := range d.View.Instances {
 		inc := instance.Incarnation

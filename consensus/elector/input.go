@@ -119,8 +119,6 @@ type Memory struct {
 	// unseen is since when a storage could be admitted as serving, and nobody
 	// knows its disk.
 	unseen map[verdict.Name]time.Duration
-	// needed is what was last found out about whether a repository waits for a storage.
-	needed map[verdict.Name]need
 	// known is since when an incarnation is known in this term.
 	known map[state.Incarnation]time.Duration
 }
@@ -129,13 +127,6 @@ type Memory struct {
 type wellness struct {
 	since time.Duration
 	disk  string
-}
-
-// need tells whether a repository is unavailable that only a storage which is out has, and when
-// that was looked at.
-type need struct {
-	at time.Duration
-	is bool
 }
 
 // Decision is what to do. The commands are proposed in the term of the decision

@@ -65,6 +65,8 @@ type Operation struct {
 	Seen state.Index
 	// Began is when it began, HeldSince when the hold did, 0 before.
 	Began, HeldSince time.Duration
+	// caughtUp is how far the search for repositories to wait for has come.
+	caughtUp search
 }
 
 // Moment is what an operation depends on.
@@ -142,32 +144,6 @@ func (o Operation) Passes(view *state.State) []string {
 	return passed
 }
 
-// Waits counts the repositories that are waited for: for a promotion those that
-// the storage misses writes of since before it began, and that nobody is writing
-// to; for a drain those that nobody else could serve. Clients that go on writing miss
-// out on nothing: what they wrote last keeps its primary until it is repaired.
-func (o Operation) Waits(view *state.State) int {
-	vs := view.VirtualStorage(o.VirtualStorage)
-	if vs == nil || o.Verb == Promote && view.Behind(vs.Name, o.Storage) == 0 {
-		return 0
-	}
-	n := 0
-	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
-		switch o.Verb {
-		case Promote:
-			if e.IsBehind(o.Storage) && !e.HasLive() && e.Changed <= o.Seen {
-				n++
-			}
-		case Drain:
-			if onlyOn(vs, e, o.Storage) {
-				n++
-			}
-		}
-		return true
-	})
-	return n
-}
-
 // onlyOn tells whether no other storage could serve a repository that this one
 // serves.
 func onlyOn(vs *state.VirtualStorage, e *state.Entry, storage string) bool {
@@ -203,7 +179,7 @@ func (o Operation) Step(m Moment) (Operation, *state.Command, Progress, error) {
 	p := Progress{Phase: o.Phase}
 	switch o.Phase {
 	case CatchUp:
-		p.Behind = o.Waits(m.View)
+		o, p.Behind = o.waits(m.View)
 		// A drain ends its wait under the hold: a repository that is written to
 		// all the time is never anywhere else.
 		if o.Force || p.Behind == 0 || o.Verb == Drain && m.Now >= o.Began+o.CatchUpFor {
@@ -216,7 +192,7 @@ func (o Operation) Step(m Moment) (Operation, *state.Command, Progress, error) {
 	case Hold:
 		p.InFlight, p.Waiting = o.waiting(m)
 		if o.Verb == Drain {
-			p.Behind = o.Waits(m.View)
+			o, p.Behind = o.waits(m.View)
 		}
 		if o.Force || p.InFlight == 0 && len(p.Waiting) == 0 && p.Behind == 0 {
 			o.Phase = Flip

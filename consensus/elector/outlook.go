@@ -14,7 +14,7 @@ type Outlook struct {
 	Serving int
 }
 
-// Outlook looks at every entry of the virtual storage.
+// Outlook costs the same however many entries the ledger has.
 func (o Operation) Outlook(view *state.State) Outlook {
 	var sum Outlook
 	vs := view.VirtualStorage(o.VirtualStorage)
@@ -26,18 +26,17 @@ func (o Operation) Outlook(view *state.State) Outlook {
 			sum.Serving++
 		}
 	}
-	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
+	for e, n := range view.Alike(vs.Name) {
 		concerned := o.Verb == Promote && e.IsBehind(o.Storage) || o.Verb == Drain && onlyOn(vs, e, o.Storage)
 		if concerned {
-			sum.Behind++
+			sum.Behind += n
 		}
 		if concerned && e.HasLive() {
-			sum.Busy++
+			sum.Busy += n
 		}
 		if e.HasDoubt() {
-			sum.InDoubt++
+			sum.InDoubt += n
 		}
-		return true
-	})
+	}
 	return sum
 }

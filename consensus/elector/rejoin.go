@@ -58,22 +58,15 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 	return false
 }
 
-// lookAgain is the least time between two searches of the ledger for one storage.
-const lookAgain = 250 * time.Millisecond
-
 // needed tells whether a repository is unavailable that the storage has: clients wait for it, so
-// it serves at once. The ledger may be large, so the answer counts for lookAgain.
+// it serves at once.
 func (d *decider) needed(vs *state.VirtualStorage, name verdict.Name) bool {
-	if n, ok := d.out.Memory.needed[name]; ok && d.Now-n.at < lookAgain {
-		return n.is
+	for e := range d.View.Alike(vs.Name) {
+		if vs.Unavailable(e) && !e.IsBehind(name.Storage) {
+			return true
+		}
 	}
-	is := false
-	d.View.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
-		is = vs.Unavailable(e) && !e.IsBehind(name.Storage)
-		return !is
-	})
-	d.out.Memory.needed[name] = need{d.Now, is}
-	return is
+	return false
 }
 
 // serves tells whether anything of the virtual storage serves that is not dead.

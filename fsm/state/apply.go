@@ -75,8 +75,7 @@ type transition struct {
 	proposer Incarnation
 	next     State
 	ledger   *iradix.Txn[*Entry]
-	// ownCounts is true once next.behind is a copy that this transition may change.
-	ownCounts bool
+	tally    counter
 }
 
 func (s *State) begin(index Index, b Batch) *transition {
@@ -85,12 +84,12 @@ func (s *State) begin(index Index, b Batch) *transition {
 	if t.next.ledger == nil {
 		t.next.ledger = iradix.New[*Entry]()
 	}
-	t.ledger = t.next.ledger.Txn()
+	t.ledger, t.tally = t.next.ledger.Txn(), t.next.tally.change()
 	return t
 }
 
 func (t *transition) end() *State {
-	t.next.ledger = t.ledger.Commit()
+	t.next.ledger, t.next.tally = t.ledger.Commit(), t.tally.end()
 	return &t.next
 }
 
@@ -151,16 +150,22 @@ func (t *transition) entry(k Key) *Entry {
 func (t *transition) put(k Key, e *Entry) {
 	key := k.appendTo(nil)
 	before, _ := t.ledger.Get(key)
-	t.recount(k.VirtualStorage, before, e)
-	if len(e.Intents) == 0 && len(e.Behind) == 0 && e.Advancing == "" {
+	if e.isEmpty() {
+		t.tally.replace(k.VirtualStorage, before, nil)
 		t.ledger.Delete(key)
 		return
 	}
+	t.tally.replace(k.VirtualStorage, before, e)
 	if t.shrinks(k.VirtualStorage, before, e) {
 		e.shrunk = t.index
 	}
 	e.Changed = t.index
 	t.ledger.Insert(key, e)
+}
+
+// isEmpty reports whether the entry says nothing.
+func (e *Entry) isEmpty() bool {
+	return len(e.Intents) == 0 && len(e.Behind) == 0 && e.Advancing == ""
 }
 
 // shrinks reports whether the change takes a storage out of the repository's
@@ -175,6 +180,11 @@ func (t *transition) shrinks(vs string, before, after *Entry) bool {
 // each is State.Each as this batch has left the ledger; fn must not change it.
 func (t *transition) each(vs string, fn func(Key, *Entry) bool) {
 	(&State{ledger: t.ledger.Commit()}).Each(vs, fn)
+}
+
+// count is State.Count as this batch has left the ledger.
+func (t *transition) count(vs string, is func(*Entry) bool) int {
+	return (&State{tally: t.tally.end()}).Count(vs, is)
 }
 
 // rewrite puts what fn makes of each entry of the virtual storage (of all when

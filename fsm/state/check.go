@@ -127,7 +127,7 @@ func (s *State) checkEntry(k Key, e *Entry) error {
 		return errors.New(k.bad())
 	case vs == nil:
 		return errors.New("of no virtual storage")
-	case len(e.Intents) == 0 && len(e.Behind) == 0 && e.Advancing == "":
+	case e.isEmpty():
 		return errors.New("is empty")
 	case e.Changed == 0 || e.Changed > s.Index:
 		return fmt.Errorf("changed at index %d of %d", e.Changed, s.Index)

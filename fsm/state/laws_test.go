@@ -1,6 +1,7 @@
 package state
 
 import (
+	"maps"
 	"slices"
 
 	"pgregory.net/rapid"
@@ -95,6 +96,9 @@ func (l *laws) checkReads(t *rapid.T, s *State) {
 	v := s.VirtualStorage(vs)
 	if v == nil {
 		return
+	}
+	if got, want := counted(s), recounted(s); !maps.Equal(got, want) {
+		t.Fatalf("the entries are counted as %v, and are %v", got, want)
 	}
 	behind, conflicts := map[string]int{}, 0
 	for _, path := range allPaths {

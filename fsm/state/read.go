@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"cmp"
 	"iter"
 	"slices"
@@ -33,12 +34,20 @@ func (s *State) Each(vs string, fn func(Key, *Entry) bool) {
 	})
 }
 
-// Len returns the number of entries in the ledger.
-func (s *State) Len() int {
+// From is Each for the entries of one virtual storage whose path is not before that of the
+// key. What is before costs nothing.
+func (s *State) From(from Key, fn func(Key, *Entry) bool) {
 	if s.ledger == nil {
-		return 0
+		return
 	}
-	return s.ledger.Len()
+	prefix := Key{VirtualStorage: from.VirtualStorage}.appendTo(nil)
+	it := s.ledger.Root().Iterator()
+	it.SeekLowerBound(from.appendTo(nil))
+	for k, e, ok := it.Next(); ok && bytes.HasPrefix(k, prefix); k, e, ok = it.Next() {
+		if !fn(parseKey(k), e) {
+			return
+		}
+	}
 }
 
 // Instance returns the live incarnation, nil if it is not live.

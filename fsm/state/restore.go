@@ -34,7 +34,7 @@ func readSnapshot(r io.Reader, level int) (*State, error) {
 	if sr.rank != rankTrailer {
 		return nil, fmt.Errorf("read snapshot: truncated after line %d", sr.lines)
 	}
-	sr.state.ledger = sr.ledger.Commit()
+	sr.state.ledger, sr.state.tally = sr.ledger.Commit(), sr.tally.end()
 	if err := sr.state.Check(); err != nil {
 		return nil, fmt.Errorf("read snapshot: %w", err)
 	}
@@ -85,6 +85,7 @@ func (l *line) rank() (int, error) {
 type snapshotReader struct {
 	state   State
 	ledger  *iradix.Txn[*Entry]
+	tally   counter
 	lastKey []byte
 	level   int // of the program
 
@@ -103,7 +104,7 @@ func newSnapshotReader(level int) *snapshotReader {
 	line := bytes.NewReader(nil)
 	d := json.NewDecoder(line)
 	d.DisallowUnknownFields()
-	return &snapshotReader{level: level, ledger: iradix.New[*Entry]().Txn(), sum: newSum(), line: line, json: d}
+	return &snapshotReader{level: level, ledger: iradix.New[*Entry]().Txn(), tally: tally{}.change(), sum: newSum(), line: line, json: d}
 }
 
 // decode is strictJSON for a line. A decoder for all lines makes a restore a good
@@ -197,13 +198,7 @@ func (sr *snapshotReader) addEntry(e *keyedEntry) error {
 	sr.lastKey = key
 	e.shrunk = e.Changed
 	sr.ledger.Insert(key, &e.Entry)
-	sr.state.behind.count(e.VirtualStorage, nil, e.Behind)
-	if len(e.Conflicts) > 0 {
-		if sr.state.conflicts == nil {
-			sr.state.conflicts = make(map[string]int)
-		}
-		sr.state.conflicts[e.VirtualStorage]++
-	}
+	sr.tally.replace(e.VirtualStorage, nil, &e.Entry)
 	return nil
 }
 

@@ -41,10 +41,8 @@ type State struct {
 
 	// ledger holds the repositories that are listed in the ledger, by Key.appendTo.
 	ledger *iradix.Tree[*Entry]
-	// behind counts the entries in which a storage is behind.
-	behind behindCounts
-	// conflicts counts the entries with a conflict, by virtual storage.
-	conflicts map[string]int
+	// tally counts the entries that are alike.
+	tally tally
 	// answers remembers what recent requests were answered.
 	answers answers
 }

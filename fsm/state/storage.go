@@ -99,13 +99,8 @@ func (t *transition) mayRemoveVirtualStorage(name string) *Refusal {
 	if len(vs.Fenced()) > 0 {
 		return refuse(RefusedInUse, "a storage of %q is fenced and keeps its place until it is admitted", name)
 	}
-	listed, example := 0, ""
-	t.each(name, func(k Key, _ *Entry) bool {
-		listed, example = listed+1, k.RelativePath
-		return listed < 1000
-	})
-	if listed > 0 {
-		return refuse(RefusedInUse, "the ledger lists repositories of %q, such as %q: which of their replicas are right would be forgotten", name, example)
+	if n := t.count(name, func(*Entry) bool { return true }); n > 0 {
+		return refuse(RefusedInUse, "the ledger lists %d repositories of %q: which of their replicas are right would be forgotten", n, name)
 	}
 	return nil
 }
@@ -149,14 +144,10 @@ func (t *transition) mayRemove(vs *VirtualStorage, gone []string) *Refusal {
 	if only := vs.onlyOn(gone, nil); only != "" {
 		return refuse(RefusedInUse, "only %q has the clean repositories of %q", only, vs.Name)
 	}
-	var refusal *Refusal
-	t.each(vs.Name, func(k Key, e *Entry) bool {
-		if only := vs.onlyOn(gone, e); only != "" {
-			refusal = refuse(RefusedInUse, "only %q is not behind for %q in %q", only, k.RelativePath, vs.Name)
-		}
-		return refusal == nil
-	})
-	return refusal
+	if n := t.count(vs.Name, func(e *Entry) bool { return vs.onlyOn(gone, e) != "" }); n > 0 {
+		return refuse(RefusedInUse, "only %q is not behind for %d repositories of %q: `praefectctl dataloss` lists them", gone, n, vs.Name)
+	}
+	return nil
 }
 
 // onlyOn returns one of the storages that has the repository if no storage

@@ -29,9 +29,8 @@ func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (Dataloss
 	}
 	response := DatalossResponse{Schema: Schema, Repositories: []Repository{}}
 	limit, conflicts := page(request.Limit), 0
-	view.Each(request.VirtualStorage, func(k state.Key, e *state.Entry) bool {
-		wanted := len(e.Behind) > 0 && (request.RelativePath == "" || request.RelativePath == k.RelativePath) &&
-			(request.After == nil || less(*request.After, k))
+	eachAfter(view, request, func(k state.Key, e *state.Entry) bool {
+		wanted := len(e.Behind) > 0 && (request.After == nil || less(*request.After, k))
 		if !wanted {
 			return true
 		}
@@ -48,6 +47,40 @@ func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (Dataloss
 		return true
 	})
 	return response, nil
+}
+
+// eachAfter calls fn for the entries that a request asks for, until it returns false. Those on
+// former pages cost nothing.
+func eachAfter(view *state.State, request DatalossRequest, fn func(state.Key, *state.Entry) bool) {
+	for i := range view.VirtualStorages {
+		from := state.Key{VirtualStorage: view.VirtualStorages[i].Name}
+		if request.VirtualStorage != "" && request.VirtualStorage != from.VirtualStorage {
+			continue
+		}
+		after := request.After
+		switch {
+		case after == nil:
+		case after.VirtualStorage > from.VirtualStorage:
+			continue
+		case after.VirtualStorage == from.VirtualStorage:
+			from.RelativePath = after.RelativePath
+		}
+		if request.RelativePath != "" {
+			one := state.Key{VirtualStorage: from.VirtualStorage, RelativePath: request.RelativePath}
+			if e := view.Entry(one); e != nil && !fn(one, e) {
+				return
+			}
+			continue
+		}
+		more := true
+		view.From(from, func(k state.Key, e *state.Entry) bool {
+			more = fn(k, e)
+			return more
+		})
+		if !more {
+			return
+		}
+	}
 }
 
 // History tells what has changed about the virtual storages, in the order in

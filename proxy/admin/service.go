@@ -147,19 +147,11 @@ func (s *Service) virtualStorage(view *state.State, vs *state.VirtualStorage) Vi
 		answer.Primary = primary.Name
 	}
 	answer.Conflicts = view.InConflict(vs.Name)
-	behind := make(map[string]int)
 	reachable := s.reachable(vs)
-	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
-		for _, name := range e.Behind {
-			behind[name]++
-		}
-		if !available(vs, e, reachable) {
-			answer.Unavailable++
-		}
-		return true
-	})
+	answer.Unavailable = view.Count(vs.Name, func(e *state.Entry) bool { return !available(vs, e, reachable) })
 	for i := range vs.Succession {
-		answer.Storages = append(answer.Storages, s.storage(vs.Name, &vs.Succession[i], behind[vs.Succession[i].Name]))
+		st := &vs.Succession[i]
+		answer.Storages = append(answer.Storages, s.storage(vs.Name, st, view.Behind(vs.Name, st.Name)))
 	}
 	return answer
 }

@@ -41,13 +41,12 @@ func (m *Monitor) virtualStorage(view *state.State, vs *state.VirtualStorage, sh
 			Problem: way.Problem, ReturnsIn: way.ReturnsIn,
 		})
 	}
-	view.Each(vs.Name, func(_ state.Key, e *state.Entry) bool {
+	facts.Unavailable = view.Count(vs.Name, func(e *state.Entry) bool {
 		for st := range vs.InSync(e) {
 			if st.State == state.Serving && reachable[st.Name] {
-				return true
+				return false
 			}
 		}
-		facts.Unavailable++
 		return true
 	})
 	return facts
@@ -87,29 +86,34 @@ type shortage struct {
 	example string
 }
 
-// look looks at every entry of the ledger.
+// short tells whether the repository is in sync on fewer storages than it should be.
+func short(vs *state.VirtualStorage, e *state.Entry, copies int) bool {
+	inSync := 0
+	for range vs.InSync(e) {
+		inSync++
+	}
+	return inSync < min(copies, len(vs.Succession))
+}
+
+// look looks for the repositories that are short. It does not look at all entries of the
+// ledger: it stops when it has found all that there are, or as many as it remembers.
 func (s *shortages) look(view *state.State, copies int, now time.Time) map[string]shortage {
 	found := make(map[string]shortage)
 	next, over := make(map[state.Key]time.Time), make(map[string]time.Time)
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]
-		want := min(copies, len(vs.Succession))
-		beyond := 0
+		left := view.Count(vs.Name, func(e *state.Entry) bool { return short(vs, e, copies) })
 		sum := shortage{}
 		view.Each(vs.Name, func(k state.Key, e *state.Entry) bool {
-			inSync := 0
-			for range vs.InSync(e) {
-				inSync++
+			if left == 0 || len(next) == tracked {
+				return false
 			}
-			if inSync >= want {
+			if !short(vs, e, copies) {
 				return true
 			}
+			left--
 			since, known := s.since[k]
-			switch {
-			case !known && len(next) >= tracked:
-				beyond++
-				return true
-			case !known:
+			if !known {
 				since = now
 			}
 			next[k] = since
@@ -121,6 +125,7 @@ func (s *shortages) look(view *state.State, copies int, now time.Time) map[strin
 			}
 			return true
 		})
+		beyond := left
 		if beyond > 0 {
 			over[vs.Name] = now
 			if since, known := s.over[vs.Name]; known {
