@@ -29,6 +29,8 @@ type electing struct {
 	holding map[state.Incarnation]lease.HoldReport
 	refused map[string]refusals // by who found out
 	probe   []state.Incarnation
+	silent  map[state.Incarnation]time.Duration // since when each of probe is
+	gone    map[state.Incarnation]bool          // as an operator says
 	running []*elector.Operation
 	reports map[state.Incarnation]settings.Report
 }
@@ -43,6 +45,7 @@ func newElecting() electing {
 	return electing{
 		ballots: make(map[string]verdict.Ballot), holding: make(map[state.Incarnation]lease.HoldReport),
 		refused: make(map[string]refusals), reports: make(map[state.Incarnation]settings.Report),
+		gone: make(map[state.Incarnation]bool),
 	}
 }
 
@@ -89,6 +92,16 @@ func (l *leader) voters() []string {
 	return ids
 }
 
+// mayLease are the incarnations that are registered, and whether each may get a lease.
+func (l *leader) mayLease() map[state.Incarnation]bool {
+	members, view := l.members(), l.in.raft.view
+	may := make(map[state.Incarnation]bool, len(view.Instances))
+	for _, known := range view.Instances {
+		may[known.Incarnation] = !l.electing.gone[known.Incarnation] && slices.Contains(members, known.ID)
+	}
+	return may
+}
+
 // elect decides about storages and instances as long as the term lasts.
 func (l *leader) elect(t *task) {
 	in, w := l.in, l.in.w
@@ -107,10 +120,10 @@ func (l *leader) elect(t *task) {
 			Settings: electorSettings, Configured: []elector.Configured{configured},
 			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started,
 			Self: in.ledger.inc, View: in.raft.view, Leases: l.grantor, Tally: l.tally(), Refusals: refused,
-			Members: l.members(),
+			Members: l.members(), Gone: l.electing.gone, Silent: in.session.silentSince(now),
 			Reports: l.reports(),
 		}, l.electing.memory)
-		l.electing.memory = d.Memory
+		l.electing.memory, l.electing.silent = d.Memory, d.Silent
 		if !slices.Equal(l.electing.probe, d.Probe) {
 			l.electing.probe = d.Probe
 			l.soon()

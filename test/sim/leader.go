@@ -76,6 +76,7 @@ func (l *leader) tick() {
 func (l *leader) advance() {
 	now, r := l.in.now(), l.in.raft
 	l.grantor.Voters(l.voters())
+	l.grantor.Live(now, l.mayLease())
 	l.grantor.Committed(now, r.view.Index)
 	l.stalled(now)
 	before := l.grantor.Watermark(now)
@@ -129,6 +130,11 @@ func (l *leader) tell() {
 		l.grantor.Fill(l.in.now(), st.from.inc, m)
 		m.Holds = l.holds(l.in.now())
 		m.Probe = l.probe
+		for _, inc := range m.Probe {
+			if since, ok := l.silent[inc]; ok {
+				m.Silent = append(m.Silent, lease.Silence{Incarnation: inc, Millis: (l.in.now() - since).Milliseconds()})
+			}
+		}
 		st.conn.send(1, func() {
 			if st.from.stream == st {
 				st.from.heard(st, m)

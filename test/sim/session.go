@@ -15,6 +15,8 @@ const (
 	repeatEvery = 100 * time.Millisecond
 	// streamSilence is after which an instance looks for the leader anew.
 	streamSilence = 700 * time.Millisecond
+	// silenceKept is for how long it counts what a leader told of silent incarnations.
+	silenceKept = 10 * time.Second
 	// starved is by how much timers may be late before an instance doubts
 	// itself.
 	starved = 200 * time.Millisecond
@@ -34,6 +36,8 @@ type session struct {
 	late      time.Duration // by how much the last timer was
 	lateAt    time.Duration
 	refused   []refusal
+	silent    map[state.Incarnation]time.Duration // since when, as a leader told at toldAt
+	toldAt    time.Duration
 	inDoubt   bool // there is something to tell
 }
 
@@ -184,6 +188,10 @@ func (s *session) heard(st *stream, m *lease.FromLeader) {
 		s.in.w.cov.Leases++
 	}
 	s.watermark = max(s.watermark, m.Watermark)
+	s.silent, s.toldAt = make(map[state.Incarnation]time.Duration, len(m.Silent)), now
+	for _, silence := range m.Silent {
+		s.silent[silence.Incarnation] = now - time.Duration(silence.Millis)*time.Millisecond
+	}
 	if m.Question > s.echo && st == s.stream {
 		s.echo = m.Question
 		s.inDoubt = true
@@ -206,6 +214,14 @@ func (s *session) heard(st *stream, m *lease.FromLeader) {
 		s.inDoubt = false
 		s.soon()
 	}
+}
+
+// silentSince is since when incarnations were not heard of, as leaders told lately.
+func (s *session) silentSince(now time.Duration) map[state.Incarnation]time.Duration {
+	if now-s.toldAt > silenceKept {
+		return nil
+	}
+	return s.silent
 }
 
 // probe finds out whether the Raft port of an incarnation refuses: nothing but
