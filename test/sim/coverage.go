@@ -9,6 +9,11 @@ type Coverage struct {
 	Events    int64 `json:"events"`
 
 	Elections       int `json:"elections"`
+	Transfers       int `json:"transfers"`      // elections that the leader wanted
+	CalmTransfers   int `json:"calm_transfers"` // while nothing else went wrong
+	Joins           int `json:"joins"`          // instances that became voters
+	Removals        int `json:"removals"`       // of instances from the configuration
+	RetiredByWord   int `json:"retired_by_word"`
 	UnknownOutcomes int `json:"unknown_outcomes"`
 	LaggingViews    int `json:"lagging_views"`
 	Leases          int `json:"leases"`
@@ -86,6 +91,9 @@ func (w *world) count(c state.Command) {
 	switch {
 	case c.Fence != nil:
 		w.cov.Fences++
+		if w.setup.calm {
+			w.failf("%v are fenced, and nothing goes wrong but that leadership moves", c.Fence.Storages)
+		}
 	case c.Admit != nil:
 		w.cov.Admits++
 	case c.Rejoin != nil:
@@ -115,4 +123,5 @@ var rare = map[string]int{
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
+	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16,
 }

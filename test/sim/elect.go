@@ -75,19 +75,20 @@ func (l *leader) tally() map[verdict.Name]verdict.Count {
 	return verdict.Tally(l.in.now(), reportAge, l.voters(), l.electing.ballots)
 }
 
-// members are the ids of all instances, away or not.
+// members are the ids of all members of the cluster, away or not.
 func (l *leader) members() []string {
 	var ids []string
-	for _, in := range l.in.w.instances {
-		ids = append(ids, in.id)
+	for _, s := range l.in.raft.config.servers {
+		ids = append(ids, l.in.w.instances[s.index].id)
 	}
 	return ids
 }
 
+// voters are the ids of those that vote.
 func (l *leader) voters() []string {
 	var ids []string
-	for _, in := range l.in.w.instances {
-		ids = append(ids, in.id)
+	for _, i := range l.in.raft.config.voters() {
+		ids = append(ids, l.in.w.instances[i].id)
 	}
 	return ids
 }

@@ -62,7 +62,7 @@ func (w *world) restart(in *instance) {
 		in.crash()
 	}
 	w.after(w.between(100*time.Millisecond, 500*time.Millisecond), func() {
-		if !in.up {
+		if !in.up && !in.gone {
 			in.begin()
 		}
 	})
@@ -82,7 +82,7 @@ func (w *world) crashInstance() {
 	}
 	in.crash()
 	w.after(w.while(), func() {
-		if !in.up {
+		if !in.up && !in.gone {
 			in.begin()
 		}
 	})
@@ -219,7 +219,7 @@ func (w *world) isolate() {
 	a := w.rand.IntN(w.net.nodes)
 	others := w.net.nodes
 	if w.chance(0.5) {
-		others = len(w.instances)
+		others = w.setup.instances
 	}
 	var links [][2]int
 	for b := range others {
@@ -288,7 +288,7 @@ func (w *world) heal() {
 	w.postgres.away = false
 	for _, in := range w.instances {
 		in.lagging, in.hung = 0, 0
-		if !in.up {
+		if !in.up && !in.gone {
 			in.begin()
 		}
 	}

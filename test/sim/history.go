@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"time"
+
 	"praefect/fsm/state"
 )
 
@@ -12,6 +14,8 @@ type history struct {
 	entries []entry
 	states  []*state.State // after each entry
 	results [][]state.Result
+	config  *configuration           // the latest one that is committed
+	removed map[string]time.Duration // when it was committed that an instance is no member, by its id
 }
 
 // last is the state that the newest committed entry known to anybody leads to.
@@ -32,6 +36,21 @@ func (h *history) known(s *state.State, at int, b state.Batch) {
 	if b.Version > state.CommandVersion {
 		h.w.cov.RaisedBatches++
 	}
+}
+
+// reconfigured notes what a committed configuration changes.
+func (h *history) reconfigured(c *configuration) {
+	for _, s := range h.config.servers {
+		if !c.has(s.index) {
+			h.w.cov.Removals++
+			h.removed[h.w.instances[s.index].id] = h.w.now
+		}
+	}
+	for _, i := range c.voters() {
+		h.w.cov.Joins += btoi(!h.config.votes(i))
+	}
+	h.config = c
+	h.w.check.quorum()
 }
 
 // apply returns the state after the entry at a place of the log, from 1.
@@ -55,6 +74,9 @@ func (h *history) apply(at int, e entry) (*state.State, []state.Result) {
 		after, results = before.Apply(state.Index(at), b)
 	}
 	h.entries, h.states, h.results = append(h.entries, e), append(h.states, after), append(h.results, results)
+	if e.config != nil {
+		h.reconfigured(e.config)
+	}
 	if e.batch != nil {
 		h.w.checkState(before, after, e, results)
 	}

@@ -11,12 +11,15 @@ import (
 // instance is one praefect, through all its lives.
 type instance struct {
 	*process
-	index   int
-	id      string
-	disk    *durable
-	lagging time.Duration // until when its view is slow, true time
-	hung    time.Duration // until when it stands still
-	level   int           // the feature level of its program
+	index int
+	id    string
+	disk  *durable
+	// founding are the members with which its log begins: none for one that joins.
+	founding *configuration
+	gone     bool          // for good: it was removed, or its host is lost
+	lagging  time.Duration // until when its view is slow, true time
+	hung     time.Duration // until when it stands still
+	level    int           // the feature level of its program
 
 	// Of this life:
 	raft      *raft
@@ -54,7 +57,13 @@ func (in *instance) begin() {
 	}
 	in.session = newSession(in)
 	in.run(in.register)
+	if in.w.setup.changes {
+		in.run(in.join)
+	}
 }
+
+// newcomer tells an instance that joins from one with which the cluster began.
+func (in *instance) newcomer() bool { return len(in.founding.servers) == 0 }
 
 // upgrade gives the instance the program of the next release, in a rolling upgrade:
 // some lives later than the others.
@@ -98,10 +107,17 @@ func (in *instance) register(t *task) {
 		ID: in.id, Name: in.name, Address: in.name, RaftAddress: in.name, Version: "sim", Level: in.level,
 		ClusterID: "sim", LeaseMillis: in.w.setup.lease.Milliseconds(),
 	}}})
+	if refusal := results[0].Refusal; refusal != nil && refusal.Reason == state.RefusedLevel && in.newcomer() && !in.disk.registered {
+		in.w.tracef("an operator gives %s the program of the others", in.name)
+		in.level++
+		in.w.after(0, func() { in.w.restart(in) })
+		return
+	}
 	if results[0].Refusal != nil {
 		in.w.failf("%s is not registered: %v", in.name, results[0].Refusal)
 		return
 	}
+	in.disk.registered = true
 	inc := results[0].Incarnation
 	in.proposer.inc, in.proposer.number = inc, 0
 	var retire []state.Command

@@ -84,7 +84,9 @@ func (l *leader) advance() {
 		l.grantor.Ask()
 		l.soon()
 	}
-	if granted := l.grantor.Grant(now, r.view.Index); len(granted) > 0 || l.grantor.Watermark(now) > before {
+	granted := l.grantor.Grant(now, r.view.Index)
+	l.in.w.check.granted(l, granted)
+	if len(granted) > 0 || l.grantor.Watermark(now) > before {
 		l.soon()
 	}
 	l.in.w.check.watermark = max(l.in.w.check.watermark, l.grantor.Watermark(now))

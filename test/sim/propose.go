@@ -117,6 +117,9 @@ func (p *proposer) commit(t *task, commands []state.Command) []state.Result {
 func (p *proposer) attempt(t *task, b *state.Batch) []state.Result {
 	r := p.in.raft
 	if r.leading {
+		if r.handing {
+			return nil
+		}
 		at := r.append(b)
 		return r.await(t, at, r.term)
 	}
@@ -132,7 +135,7 @@ func (p *proposer) attempt(t *task, b *state.Batch) []state.Result {
 			if to.w.chance(to.w.setup.overtaken) {
 				t.sleep(to.w.between(0, 3*time.Second))
 			}
-			if !to.raft.leading {
+			if !to.raft.leading || to.raft.handing {
 				return
 			}
 			at, term := to.raft.append(b), to.raft.term
@@ -171,7 +174,7 @@ func (r *raft) await(t *task, at int, term uint64) []state.Result {
 // proposeAs puts commands into the log as the leader of a term, or not at all:
 // under no other term are they applied.
 func (r *raft) proposeAs(t *task, term uint64, by state.Incarnation, commands ...state.Command) ([]state.Result, error) {
-	if !r.leading || r.term != term {
+	if !r.leading || r.handing || r.term != term {
 		return nil, errNotProposed
 	}
 	r.in.w.requests++

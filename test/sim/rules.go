@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"time"
 
 	"praefect/fsm/state"
 )
@@ -76,24 +77,66 @@ func (c *check) admits(l *leader, commands []state.Command) {
 	}
 }
 
-// quorum notes whether a majority of the instances can agree.
+// granted checks that a lease is given to none that was removed, or that an operator calls gone:
+// it is retired once its last one has ended (P5).
+func (c *check) granted(l *leader, granted []state.Incarnation) {
+	for _, inc := range granted {
+		known := l.in.raft.view.Instance(inc)
+		if known != nil && (l.electing.gone[inc] || !slices.Contains(l.members(), known.ID)) {
+			c.w.failf("P5: %s gives a lease to %d, which is %s and was removed", l.in.name, inc, known.ID)
+		}
+	}
+}
+
+// proof checks that an instance that was removed is retired because of that: nobody waits for its
+// silence (P5).
+func (c *check) proof(before *state.State, r *state.Retire) {
+	if r.Proof == state.ProofOperator {
+		c.w.cov.RetiredByWord++
+	}
+	id := before.Instance(r.Incarnation).ID
+	if at, ok := c.w.history.removed[id]; ok && (r.Proof == state.ProofSilent || r.Proof == state.ProofRefused) && c.w.now-at > time.Second {
+		c.w.failf("P5: %s was removed %v ago, and is retired as %s", id, c.w.now-at, r.Proof)
+	}
+}
+
+// quorum notes whether a majority of the members can agree: those of the configuration that is
+// committed, or of one that may yet be.
 func (c *check) quorum() {
 	w := c.w
-	for _, in := range w.instances {
-		n := 0
-		for _, peer := range w.instances {
-			if in.up && peer.up && in.paused <= w.now && peer.paused <= w.now && (in == peer || w.net.both(in.node, peer.node)) {
-				n++
+	if c.agree(w.history.config) {
+		c.quorumLost = -1
+		return
+	}
+	if w.setup.changes {
+		for _, in := range w.instances {
+			if in.up && in.raft != nil && in.raft.config != w.history.config && c.agree(in.raft.config) {
+				c.quorumLost = -1
+				return
 			}
-		}
-		if 2*n > len(w.instances) {
-			c.quorumLost = -1
-			return
 		}
 	}
 	if c.quorumLost < 0 {
 		c.quorumLost = w.now
 	}
+}
+
+// agree tells whether a majority of the voters can reach one of them.
+func (c *check) agree(config *configuration) bool {
+	w, voters := c.w, config.voters()
+	for _, i := range voters {
+		n := 0
+		for _, j := range voters {
+			in, peer := w.instances[i], w.instances[j]
+			if in.up && peer.up && in.paused <= w.now && peer.paused <= w.now && (in == peer || w.net.both(in.node, peer.node)) {
+				n++
+			}
+		}
+		if 2*n > len(voters) {
+			return true
+		}
+	}
+	return false
 }
 
 // firstInSync is the storage whose place makes it the primary, if it serves.
@@ -183,6 +226,7 @@ func (w *world) checkState(before, after *state.State, e entry, results []state.
 		}
 		if cmd.Retire != nil && results[i].Refusal == nil {
 			c.retired(cmd.Retire.Incarnation)
+			c.proof(before, cmd.Retire)
 		}
 		if cmd.AcceptLoss != nil && results[i].Refusal == nil {
 			c.loss(cmd.AcceptLoss.RelativePath, cmd.AcceptLoss.Storage)

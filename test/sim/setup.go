@@ -41,6 +41,12 @@ type setup struct {
 	// grows: the last storage is added on the way, by a rolling edit of the instances' settings.
 	grows bool
 
+	// calm: nothing goes wrong but that leadership moves.
+	calm bool
+
+	// changes: instances are removed and replaced, and others join.
+	changes bool
+
 	// votes: the storages vote. Some may not, and learn it, or forget it, meanwhile.
 	votes, mixed bool
 	// copies and block are the settings of a write on which too few agree.
@@ -123,10 +129,17 @@ func (w *world) build() {
 	}
 	w.net = newNetwork(w, w.setup.instances+w.setup.storages)
 	w.postgres = &postgres{w: w}
-	w.history = &history{w: w}
+	w.history = &history{w: w, removed: make(map[string]time.Duration)}
 	w.check = newCheck(w)
+	founding := &configuration{}
 	for i := range w.setup.instances {
-		w.instances = append(w.instances, newInstance(w, i))
+		founding.servers = append(founding.servers, server{i, true})
+	}
+	w.history.config = founding
+	for i := range w.setup.instances {
+		in := newInstance(w, i)
+		in.founding = founding
+		w.instances = append(w.instances, in)
 	}
 	for i := range w.setup.storages {
 		name := fmt.Sprintf("gitaly-%d", i+1)
@@ -138,10 +151,12 @@ func (w *world) build() {
 	}
 	w.grow()
 	w.begun()
+	w.moveLeadership()
+	w.changeMembers()
 	for _, in := range w.instances {
 		w.after(w.between(0, 200*time.Millisecond), in.begin)
 	}
-	if w.setup.mixed {
+	if w.setup.mixed && !w.setup.calm {
 		pick(w, w.storages...).votes = false
 		w.after(0, w.upgrade)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"praefect/fsm/state"
@@ -21,7 +22,9 @@ func Run(seed uint64, cov *Coverage, trace io.Writer) error {
 	for range w.setup.clients {
 		(&client{w: w, in: pick(w, w.instances...)}).next()
 	}
-	w.after(0, w.trouble)
+	if !w.setup.calm {
+		w.after(0, w.trouble)
+	}
 	w.run(2*time.Second + w.setup.span)
 	w.heal()
 	w.converge()
@@ -92,8 +95,16 @@ func (w *world) unwell() string {
 		}
 	}
 	for _, in := range w.instances {
-		if in.ledger == nil || !in.leased() {
+		if !in.gone && (in.ledger == nil || !in.leased()) {
 			return in.name + " has no lease"
+		}
+	}
+	if w.replacing {
+		return "an instance is being replaced"
+	}
+	for _, known := range s.Instances {
+		if i := slices.IndexFunc(w.instances, func(in *instance) bool { return in.id == known.ID }); w.instances[i].gone {
+			return fmt.Sprintf("%s is gone, and registered as %d", known.Name, known.Incarnation)
 		}
 	}
 	return ""

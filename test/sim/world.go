@@ -35,6 +35,7 @@ type world struct {
 	cov        *Coverage
 	requests   int
 	asked      int  // by operators
+	replacing  bool // an operator has not done yet with an instance
 	quiet      bool // the faults are over
 	quietSince time.Duration
 	underway   []*request // of clients
