@@ -26,12 +26,10 @@ func RouteRead(view *state.State, read Read, reach Reacher, intn func(int) int) 
 		return "", &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: read.Key.VirtualStorage}
 	}
 	entry := view.Entry(read.Key)
-	if read.PrimaryOnly || entry.HasPrimaryOnly() { // ▲ the others fall behind as we speak
+	switch rule(read, entry) {
+	case PrimaryOnly:
 		return readPrimary(vs, entry, read, reach)
-	}
-	if entry.HasDoubt() || entry.IsAdvancing() {
-		// Replicas may differ in what was never acknowledged: one storage for
-		// all readers, as long as it is there.
+	case PrimaryFirst:
 		if name, err := readPrimary(vs, entry, read, reach); err == nil {
 			return name, nil
 		}
@@ -43,6 +41,17 @@ func RouteRead(view *state.State, read Read, reach Reacher, intn func(int) int) 
 		return "", &Refusal{Kind: NoInSync, VirtualStorage: vs.Name, Why: why}
 	}
 	return name, nil
+}
+
+// rule is the one by which a read of the repository is routed.
+func rule(read Read, entry *state.Entry) Rule {
+	switch {
+	case read.PrimaryOnly || entry.HasPrimaryOnly(): // ▲ the others fall behind as we speak
+		return PrimaryOnly
+	case entry.HasDoubt() || entry.IsAdvancing():
+		return PrimaryFirst
+	}
+	return AnyInSync
 }
 
 // readPrimary reads from the first in-sync storage; unlike a write it may do so

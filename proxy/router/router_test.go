@@ -251,3 +251,43 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 		}
 	})
 }
+
+// TestExplain_isWhatTheRouterDoes: the explanation names the storages that reads and writes go to, and why they go nowhere
+// else.
+func TestExplain_isWhatTheRouterDoes(t *testing.T) {
+	three := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
+	for _, tc := range []struct {
+		name    string
+		given   func(w *world)
+		reach   Reacher
+		reads   []string
+		rule    Rule
+		primary string
+		refused Kind // of the write, if primary is empty
+	}{
+		{"clean", func(*world) {}, all(), three, AnyInSync, "gitaly-1", 0},
+		{"clean, one away", func(*world) {}, all("gitaly-2"), []string{"gitaly-1", "gitaly-3"}, AnyInSync, "gitaly-1", 0},
+		{"primary-only intent", func(w *world) { w.open() }, all(), three[:1], PrimaryOnly, "gitaly-1", 0},
+		{"in doubt", func(w *world) { w.open(); w.markBehind(three...); w.close(true) }, all(), three, PrimaryFirst, "gitaly-1", 0},
+		{"behind, primary away", func(w *world) { w.open(); w.markBehind("gitaly-1"); w.close(false) }, all("gitaly-1"), nil, AnyInSync, "", PrimaryUnreachable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld()
+			tc.given(w)
+			got := Explain(w.state, key, true, tc.reach)
+			if !slices.Equal(got.Reads, tc.reads) || got.Rule != tc.rule || got.Write.Primary != tc.primary {
+				t.Errorf("got %+v", got)
+			}
+			var refusal *Refusal
+			if tc.primary == "" && (!errors.As(got.WriteRefused, &refusal) || refusal.Kind != tc.refused) {
+				t.Errorf("a write is refused with %v", got.WriteRefused)
+			}
+			if tc.reads == nil && !errors.As(got.ReadRefused, &refusal) {
+				t.Errorf("a read is refused with %v", got.ReadRefused)
+			}
+			if tc.primary != "" && (got.Write.Votes || got.Write.Mute != "gitaly-1") {
+				t.Errorf("without a backchannel: got %+v", got.Write)
+			}
+		})
+	}
+}

@@ -13,6 +13,9 @@ type Write struct {
 	Primary string
 	// Votes tells that the destinations vote on the write.
 	Votes bool
+	// Mute is the storage that cannot vote, because of which a write that could does
+	// not; empty if there is none.
+	Mute string
 	// Others are the destinations beside the primary, in the order of the
 	// succession; none unless the write votes.
 	Others []string
@@ -51,14 +54,15 @@ func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reacher
 	}
 	write := Write{Primary: primary.Name, Epoch: vs.Epoch}
 	if canVote {
-		write.Others, write.Votes = destinations(view, vs, keys, reach)
+		write.Others, write.Mute = destinations(view, vs, keys, reach)
+		write.Votes = write.Mute == ""
 	}
 	return write, nil
 }
 
 // destinations lists who votes beside the primary, the first of those that serve
-// and are in sync; false if one of them cannot vote.
-func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key, reach Reacher) (others []string, votes bool) {
+// and are in sync; mute is one of them that cannot vote.
+func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key, reach Reacher) (others []string, mute string) {
 	primary := true
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
@@ -70,14 +74,14 @@ func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key,
 			continue // it falls behind before the write has an effect
 		}
 		if !r.Backchannel {
-			return nil, false
+			return nil, s.Name
 		}
 		if !primary {
 			others = append(others, s.Name)
 		}
 		primary = false
 	}
-	return others, true
+	return others, ""
 }
 
 // RouteMaintenance names every reachable serving storage: those that are in sync for
