@@ -35,6 +35,8 @@ type Metrics struct {
 	unlike, advanced *prometheus.CounterVec
 	// housekept counts the housekeeping that repairs asked for.
 	housekept *prometheus.CounterVec
+	// waiting counts the repositories whose repair waits, by reason.
+	waiting *prometheus.GaugeVec
 
 	mu     sync.Mutex
 	depths []queue.Depth // as last seen; guarded by mu
@@ -103,6 +105,10 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 		Name: "praefect_repair_housekeeping_total",
 		Help: "Replicas onto which a copy had failed and of which the storage was asked for housekeeping.",
 	}, []string{"virtual_storage", "gitaly_storage"})
+	m.waiting = auto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "praefect_repairs_waiting",
+		Help: "Listed repositories whose repair waits, by what this instance knows it waits for.",
+	}, []string{"virtual_storage", "reason"})
 	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})
 	return m
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/replicator/plan"
 )
 
 const (
@@ -38,6 +39,17 @@ type streak struct {
 
 // hold reports whether the next repair should make writes wait.
 func (s streak) hold() bool { return s.spoiled >= spoiledBeforeHold || s.busy >= busyBeforeHold }
+
+// reason is for what the next repair waits.
+func (s streak) reason() plan.Reason {
+	switch {
+	case s.holds > 0 || s.hold():
+		return plan.HoldBudget
+	case s.busy+s.spoiled > 0:
+		return plan.Write
+	}
+	return ""
+}
 
 // delay is how long to wait before the next repair; random is from [0,1).
 func (s streak) delay(longest time.Duration, random float64) time.Duration {

@@ -56,6 +56,8 @@ type order struct {
 type outcome struct {
 	err   error
 	again time.Duration
+	// waits is for what the next one has to wait, empty if for nothing in particular.
+	waits plan.Reason
 	// synced are the storages that it declared in sync.
 	synced []string
 }
@@ -73,13 +75,19 @@ func (r *repairer) repair(ctx context.Context, o order) (out outcome) {
 				"err", out.err, "stack", string(debug.Stack()))
 		}
 	}()
-	out.again, out.err = r.steps(ctx, o, &out.synced)
+	out.again, out.err = r.steps(ctx, o, &out)
+	switch {
+	case errors.Is(out.err, errPoolBehind):
+		out.waits = plan.Pool
+	case out.err != nil:
+		out.waits = plan.Failed
+	}
 	return out
 }
 
-// steps does step after step, and adds to synced what they declared in sync. It
-// returns as repair does.
-func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again time.Duration, err error) {
+// steps does step after step, and notes in out what they declared in sync and for
+// what the next one waits. It returns as repair does.
+func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time.Duration, err error) {
 	for range maxSteps {
 		if ctx.Err() != nil || o.stopped != nil && o.stopped() {
 			return busyDelayMin, nil
@@ -95,6 +103,7 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 			r.log.Debug("nothing to repair", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath, "why", p.Why)
 			return 0, nil
 		case plan.Wait:
+			out.waits = p.For.Reason
 			if p.Wait == 0 {
 				return backoff(markedDelay, markedDelay, 1, rand.Float64()), nil
 			}
@@ -105,11 +114,12 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 			step = r.takeUp
 		}
 		if left := r.patience.left(o.key); left > 0 {
+			out.waits = r.patience.get(o.key).reason()
 			return left, nil
 		}
 		held := r.cfg.HoldBudget > 0 && r.patience.get(o.key).hold()
 		equal, err := step(ctx, o, p, held)
-		*synced = append(*synced, equal...)
+		out.synced = append(out.synced, equal...)
 		switch {
 		case err == nil:
 			if p.Action == plan.Copy {
@@ -119,7 +129,9 @@ func (r *repairer) steps(ctx context.Context, o order, synced *[]string) (again 
 				r.alarms.clear(o.key)
 			}
 		case metWrite(err):
-			return r.metWrite(o.key, held, err), nil
+			again = r.metWrite(o.key, held, err)
+			out.waits = r.patience.get(o.key).reason()
+			return again, nil
 		case ctx.Err() != nil:
 			return busyDelayMin, nil
 		default:

@@ -141,6 +141,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 	workers.Go(func() { r.backfiller.run(ctx, work) })
 	workers.Go(func() { r.cataloguer.run(ctx) })
 	workers.Go(func() { r.count(ctx) })
+	workers.Go(func() { r.countWaiting(ctx) })
 	workers.Wait()
 	cancel()
 	helpers.Wait()

@@ -159,15 +159,15 @@ func (w *worker) attempt(work context.Context, job queue.Job, stopped func() boo
 func (w *worker) verdict(job queue.Job, out outcome, random float64) (name string, verdict queue.Outcome) {
 	switch {
 	case out.err == nil && out.again > 0:
-		return "postponed", queue.Postpone(out.again)
+		return "postponed", queue.Postpone(out.again).WaitingFor(string(out.waits))
 	case out.err == nil:
 		return "completed", queue.Complete()
 	}
 	delay := backoff(w.cfg.RetryMin, w.cfg.RetryMax, job.Failures+1, random)
 	if job.Failures+1 >= w.cfg.Attempts {
-		return "dead", queue.Bury(delay, out.err)
+		return "dead", queue.Bury(delay, out.err).WaitingFor(string(out.waits))
 	}
-	return "failed", queue.Fail(delay, out.err)
+	return "failed", queue.Fail(delay, out.err).WaitingFor(string(out.waits))
 }
 
 // acknowledge tells the queue how the attempt ended. It goes on while the queue

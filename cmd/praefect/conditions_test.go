@@ -92,12 +92,17 @@ func TestStuckRepairs(t *testing.T) {
 		{"few attempts", []queue.Job{job("a.git", 5, 5, queue.Failed)}, 5, ""},
 		{"many failures", []queue.Job{job("a.git", 6, 6, queue.Failed)}, 1, "more than 5 attempts: 1, such as a.git after 6 attempts"},
 		{"dead", []queue.Job{job("a.git", 10, 2, queue.Dead)}, 1, "such as a.git after 10 attempts"},
-		{"it waits", []queue.Job{job("a.git", 583, 0, queue.Ready)}, stuckLooks, "after 583 attempts: it waits for a write, a storage or another repair"},
+		{"it waits", []queue.Job{job("a.git", 583, 0, queue.Ready)}, stuckLooks, "after 583 attempts: it waits for a write of praefect-2"},
 		{"it waits for a moment", []queue.Job{job("a.git", 7, 0, queue.Ready)}, stuckLooks - 1, ""},
 		{"the worst of two", []queue.Job{job("a.git", 7, 7, queue.Failed), job("b.git", 9, 9, queue.Failed)}, 1, "more than 5 attempts: 2, such as b.git"},
 		{"of a repository that is clean again", []queue.Job{job("c.git", 9, 9, queue.Failed)}, 1, ""},
 	} {
-		s := &stuckRepairs{view: func() *state.State { return cluster.View() }}
+		s := &stuckRepairs{view: func() *state.State { return cluster.View() }, waits: func(j queue.Job) *admin.Waiting {
+			if j.State != queue.Ready {
+				return nil
+			}
+			return &admin.Waiting{Reason: "live-intent", Instance: "praefect-2"}
+		}}
 		var got []condition.Raised
 		for range tc.looks {
 			got = s.judge(tc.jobs)

@@ -163,7 +163,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Watch: stream.Watch, Stamp: storage.WithTokenTime, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
 
-	stuck := &stuckRepairs{queue: jobs, view: node.View, leads: talks.Leads, log: log}
+	working := adminRepair{repair, jobs, node.View}
+	stuck := &stuckRepairs{queue: jobs, view: node.View, leads: talks.Leads, log: log, waits: working.ofJob}
 	watch := conditions{
 		cfg: cfg, node: node, session: talks, intents: intents, storages: storages, db: db, repair: repair, stuck: stuck, certificates: newCertificates(cfg),
 		otherCluster: node.Barred, claimed: owned.barred,
@@ -172,7 +173,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, fmt.Errorf("register the metrics of conditions: %w", err)
 	}
 	deps := admin.Deps{
-		Node: node, Storages: adminStorages{storages}, Repair: adminRepair{repair.Backfills, jobs}, Local: adminLocal(node), Conditions: watch,
+		Node: node, Storages: adminStorages{storages}, Repair: working, Local: adminLocal(node), Conditions: watch,
 		Control: newControl(way{node: node}, talks, jobs, cfg.Consistency.Copies),
 	}
 	allowed, err := access(cfg)

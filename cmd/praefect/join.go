@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 
 	"google.golang.org/grpc"
 
@@ -21,7 +20,6 @@ import (
 	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
 	"praefect/replicator"
-	"praefect/replicator/queue"
 )
 
 // The packages of the project do not import each other where they could do
@@ -218,42 +216,4 @@ func (s adminStorages) Reach(virtualStorage, name string) admin.Reach {
 		return admin.Reach{Err: err}
 	}
 	return admin.Reach{Reachable: r.Reachable, Votes: r.Backchannel, Err: r.Err, FilesystemID: r.FilesystemID, Since: r.Since}
-}
-
-// adminRepair tells the operators' service how repair goes.
-type adminRepair struct {
-	backfills func() []replicator.Backfill
-	queue     queue.Queue
-}
-
-func (r adminRepair) Backfilling(virtualStorage, name string) *admin.Backfilling {
-	for _, backfill := range r.backfills() {
-		if backfill.VirtualStorage != virtualStorage {
-			continue
-		}
-		for _, s := range backfill.Storages {
-			if s == name {
-				return &admin.Backfilling{Total: backfill.Total, Done: backfill.Done, Left: backfill.Left}
-			}
-		}
-	}
-	return nil
-}
-
-func (r adminRepair) Jobs(ctx context.Context, request admin.QueueListRequest) ([]admin.Job, error) {
-	jobs, err := r.queue.List(ctx, queue.ListFilter{
-		VirtualStorage: request.VirtualStorage, State: queue.State(request.State), After: request.After, Limit: request.Limit,
-	})
-	if err != nil {
-		return nil, err
-	}
-	list := make([]admin.Job, 0, len(jobs))
-	for _, j := range jobs {
-		list = append(list, admin.Job{
-			ID: j.ID, VirtualStorage: j.VirtualStorage, RelativePath: j.RelativePath, Target: strings.Join(j.Targets, ","),
-			State: string(j.State), Attempt: j.Attempt, Reason: j.Reason, Error: j.LastError,
-			Created: j.Created.UTC(), NotBefore: j.NotBefore.UTC(),
-		})
-	}
-	return list, nil
 }

@@ -4,16 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"praefect/config"
 	"praefect/consensus/elector"
 	"praefect/consensus/session"
+	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
 	"praefect/replicator"
+	"praefect/replicator/plan"
 	"praefect/replicator/queue"
 )
 
@@ -44,6 +47,21 @@ func TestGateError(t *testing.T) {
 	}
 }
 
+// madeUp is a replicator that says what a test wants to read.
+type madeUp struct{}
+
+func (madeUp) Backfills() []replicator.Backfill {
+	return []replicator.Backfill{{VirtualStorage: "default", Storages: []string{"b", "c"}, Total: 10, Done: 4, Left: 1}}
+}
+
+func (madeUp) Waiting(state.Key) plan.Waiting {
+	return plan.Waiting{Reason: plan.DoubtBound, Incarnation: 7, Left: 1500 * time.Millisecond}
+}
+
+func (madeUp) WaitingJob(queue.Job) plan.Waiting {
+	return plan.Waiting{Reason: plan.LiveIntent, Incarnation: 1}
+}
+
 func TestAdminRepair(t *testing.T) {
 	jobs := queue.NewMemory(nil)
 	err := jobs.Enqueue(t.Context(), []queue.Request{{
@@ -52,15 +70,26 @@ func TestAdminRepair(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := adminRepair{queue: jobs, backfills: func() []replicator.Backfill {
-		return []replicator.Backfill{{VirtualStorage: "default", Storages: []string{"b", "c"}, Total: 10, Done: 4, Left: 1}}
-	}}
+	view, results := (&state.State{}).Apply(1, state.Batch{Version: state.CommandVersion, RequestID: "1", Commands: []state.Command{
+		{Register: &state.Register{ID: "one", Name: "praefect-1", ClusterID: "c"}},
+	}})
+	if results[0].Refusal != nil {
+		t.Fatal(results[0].Refusal)
+	}
+	r := adminRepair{queue: jobs, repairs: madeUp{}, view: func() *state.State { return view }}
 	got, err := r.Jobs(t.Context(), admin.QueueListRequest{State: "ready", Limit: 10})
 	if err != nil || len(got) != 1 || got[0].Target != "b,c" || got[0].State != "ready" || got[0].RelativePath != "a.git" || got[0].Reason != "behind" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if got := r.Backfilling("default", "c"); got == nil || *got != (admin.Backfilling{Total: 10, Done: 4, Left: 1}) {
 		t.Errorf("got %+v", got)
+	}
+	// The instance of an intent is named while it lives.
+	if w := got[0].WaitsFor; w == nil || w.Reason != "live-intent" || w.Instance != "praefect-1" {
+		t.Errorf("the job waits for %+v", w)
+	}
+	if w := r.Waiting(state.Key{}); w == nil || w.Reason != "in-doubt-intent" || w.Instance != "" || w.LeftMillis != 1500 {
+		t.Errorf("the repository waits for %+v", w)
 	}
 	for _, name := range [][2]string{{"default", "a"}, {"other", "b"}} {
 		if got := r.Backfilling(name[0], name[1]); got != nil {

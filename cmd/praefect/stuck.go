@@ -9,6 +9,8 @@ import (
 
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
+	"praefect/proxy/admin"
+	"praefect/replicator/plan"
 	"praefect/replicator/queue"
 )
 
@@ -27,6 +29,8 @@ type stuckRepairs struct {
 	view  func() *state.State
 	leads func() bool
 	log   *slog.Logger
+	// waits is for what a job waits, nil if for nothing that is known.
+	waits func(queue.Job) *admin.Waiting
 
 	seen map[state.Key]int // only run: in how many looks in a row
 
@@ -99,8 +103,10 @@ func (s *stuckRepairs) judge(jobs []queue.Job) []condition.Raised {
 	for _, vs := range order {
 		j := worst[vs]
 		why := j.LastError
-		if why == "" {
-			why = "it waits for a write, a storage or another repair; praefectctl queue list shows its attempts"
+		if w := s.waits(j); w != nil && (w.Reason != string(plan.Failed) || why == "") {
+			why = "it waits for " + w.String()
+		} else if why == "" {
+			why = "praefectctl queue list shows its attempts"
 		}
 		raised = append(raised, condition.Raised{
 			Name: condition.RepairWaits, VirtualStorage: vs,

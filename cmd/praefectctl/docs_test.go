@@ -49,8 +49,10 @@ var scenes = map[string]func(*instance){
 	"jobs": func(i *instance) {
 		due := time.Date(2026, 11, 23, 9, 14, 3, 0, time.UTC)
 		i.SetJobs([]admin.Job{
-			{ID: 87, VirtualStorage: "default", RelativePath: "@hashed/ab/cd.git", Target: "gitaly-2", State: "failed", Attempt: 2, Error: "copy: deadline exceeded", NotBefore: due},
-			{ID: 88, VirtualStorage: "default", RelativePath: "@hashed/ef/01.git", Target: "gitaly-2", State: "dead", Attempt: 10, Error: "copy: no space left on device", NotBefore: due},
+			{ID: 87, VirtualStorage: "default", RelativePath: "@hashed/ab/cd.git", Target: "gitaly-2", State: "failed", Attempt: 2, Error: "copy: deadline exceeded", NotBefore: due,
+				WaitsFor: &admin.Waiting{Reason: "live-intent", Instance: "praefect-2", Incarnation: 4}},
+			{ID: 88, VirtualStorage: "default", RelativePath: "@hashed/ef/01.git", Target: "gitaly-2", State: "dead", Attempt: 10, Error: "copy: no space left on device", NotBefore: due,
+				WaitsFor: &admin.Waiting{Reason: "failed"}},
 		}, nil)
 	},
 }

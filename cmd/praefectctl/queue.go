@@ -92,10 +92,10 @@ func showQueue(out *output, answer admin.QueueListResponse) {
 		}
 		rows = append(rows, []string{
 			out.mark(jobSign(j.State)), strconv.FormatInt(j.ID, 10), j.VirtualStorage, j.RelativePath, j.Target,
-			j.State, strconv.Itoa(j.Attempt), due, j.Error,
+			j.State, strconv.Itoa(j.Attempt), due, j.WaitsFor.String(), j.Error,
 		})
 	}
-	out.table([]string{"", "ID", "VIRTUAL STORAGE", "REPOSITORY", "TARGET", "STATE", "ATTEMPT", "DUE", "ERROR"}, rows)
+	out.table([]string{"", "ID", "VIRTUAL STORAGE", "REPOSITORY", "TARGET", "STATE", "ATTEMPT", "DUE", "WAITS FOR", "ERROR"}, rows)
 	out.printf("\njobs: %d", len(answer.Jobs))
 	if answer.More {
 		out.printf("; there may be more, see -limit")

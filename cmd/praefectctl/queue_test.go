@@ -13,7 +13,7 @@ func withJobs(t *testing.T) *instance {
 	i := newInstance(t)
 	due := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	i.SetJobs([]admin.Job{
-		{ID: 1, VirtualStorage: "default", RelativePath: "a.git", Target: "gitaly-2", State: "failed", Attempt: 2, Error: "no route", NotBefore: due},
+		{ID: 1, VirtualStorage: "default", RelativePath: "a.git", Target: "gitaly-2", State: "failed", Attempt: 2, Error: "no route", NotBefore: due, WaitsFor: &admin.Waiting{Reason: "in-doubt-intent", LeftMillis: 9400}},
 		{ID: 2, VirtualStorage: "default", RelativePath: "b.git", Target: "gitaly-2", State: "in_progress", Attempt: 1, NotBefore: due},
 		{ID: 3, VirtualStorage: "default", RelativePath: "c.git", Target: "gitaly-2", State: "dead", Attempt: 10, Error: "broken", NotBefore: due},
 	}, nil)
@@ -22,10 +22,10 @@ func withJobs(t *testing.T) *instance {
 
 func TestQueueList_table(t *testing.T) {
 	got := praefectctl(t, nil, "-endpoints", withJobs(t).serve(t), "queue", "list")
-	want := `   ID  VIRTUAL STORAGE  REPOSITORY  TARGET    STATE        ATTEMPT  DUE                   ERROR
-!  1   default          a.git       gitaly-2  failed       2        2026-01-02T03:04:05Z  no route
+	want := `   ID  VIRTUAL STORAGE  REPOSITORY  TARGET    STATE        ATTEMPT  DUE                   WAITS FOR                                                ERROR
+!  1   default          a.git       gitaly-2  failed       2        2026-01-02T03:04:05Z  a late effect of what a retired instance began, 9s left  no route
 ~  2   default          b.git       gitaly-2  in_progress  1
-x  3   default          c.git       gitaly-2  dead         10                             broken
+x  3   default          c.git       gitaly-2  dead         10                                                                                      broken
 
 jobs: 3
 `

@@ -200,8 +200,11 @@ type Job struct {
 	Attempt int    `json:"attempt"`
 	Reason  string `json:"reason,omitempty"`
 	// Error is why the last attempt failed.
-	Error   string    `json:"error,omitempty"`
-	Created time.Time `json:"created"`
+	Error string `json:"error,omitempty"`
+	// WaitsFor says for what the repair waits, as far as the answering instance knows; nil
+	// for nothing but its time.
+	WaitsFor *Waiting  `json:"waits_for,omitempty"`
+	Created  time.Time `json:"created"`
 	// NotBefore is when a waiting job is due.
 	NotBefore time.Time `json:"not_before"`
 }

@@ -53,6 +53,9 @@ type Repair interface {
 	// Backfilling is how far the backfilling of a storage is, nil if none is under way
 	// at this instance.
 	Backfilling(virtualStorage, storage string) *Backfilling
+	// Waiting is for what the repair of a repository waits, as far as this instance knows;
+	// nil for nothing. It asks nobody.
+	Waiting(key state.Key) *Waiting
 	// Jobs returns the jobs that the request asks for, by rising id, at most
 	// its limit. An error means that the queue cannot be read now.
 	Jobs(ctx context.Context, request QueueListRequest) ([]Job, error)

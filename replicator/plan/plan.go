@@ -52,6 +52,8 @@ type Plan struct {
 	// is wrong at all.
 	Why  string
 	Well bool
+	// For is what Rest and Wait wait for.
+	For Waiting
 	// Wait is how long, at most, of Wait; 0 if nobody can tell.
 	Wait time.Duration
 	// Primary is the repository's primary, of ResolveDoubt, Copy and EndAdvance.
@@ -81,26 +83,26 @@ func Make(s Situation) Plan {
 	switch {
 	case len(targets)+len(absent)+len(early)+len(due) > 0:
 	case s.Entry != nil && len(s.Entry.Conflicts) > 0:
-		return Plan{Action: Rest, Why: "it is in conflict"}
+		return Plan{Action: Rest, Why: "it is in conflict", For: s.idle()}
 	default:
-		return Plan{Action: Rest, Why: "nothing is wrong", Well: true}
+		return Plan{Action: Rest, Why: "nothing is wrong", Well: true, For: s.idle()}
 	}
 	primary, ok := s.VS.Primary(s.Entry)
 	switch {
 	case !ok:
-		return Plan{Action: Rest, Why: "it has no primary"}
+		return Plan{Action: Rest, Why: "it has no primary", For: s.noSource()}
 	case !s.Reachable(primary.Name):
-		return Plan{Action: Rest, Why: "its primary cannot be reached"}
+		return Plan{Action: Rest, Why: "its primary cannot be reached", For: Waiting{Reason: SourceAway, Storages: []string{primary.Name}}}
 	case s.writtenByAnother():
-		return Plan{Action: Wait, Why: "another instance has marked it"}
+		return Plan{Action: Wait, Why: "another instance has marked it", For: s.liveIntent()}
 	case len(due) > 0:
 		return Plan{Action: Resolve, Primary: primary.Name, Doubts: due, RefsOnly: refsOnly, Witnesses: s.witnesses(primary.Name)}
 	case len(targets) > 0:
 		return Plan{Action: Copy, Primary: primary.Name, Targets: targets, Witnesses: s.witnesses(primary.Name)}
 	case len(early) > 0:
-		return Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: soonest}
+		return Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: soonest, For: s.doubtBound()}
 	}
-	return Plan{Action: Rest, Why: "what is behind cannot be reached"}
+	return Plan{Action: Rest, Why: "what is behind cannot be reached", For: Waiting{Reason: TargetAway, Storages: absent}}
 }
 
 // endAdvance decides what to do next about a repository that is being advanced.
@@ -112,13 +114,13 @@ func (s Situation) endAdvance(early []*state.Doubt, due []state.DoubtRef, soones
 	}
 	switch {
 	case primary.State != state.Serving:
-		return Plan{Action: Rest, Why: "it has no primary"}
+		return Plan{Action: Rest, Why: "it has no primary", For: s.noSource()}
 	case !s.Reachable(primary.Name):
-		return Plan{Action: Rest, Why: "its primary cannot be reached"}
+		return Plan{Action: Rest, Why: "its primary cannot be reached", For: Waiting{Reason: SourceAway, Storages: []string{primary.Name}}}
 	case s.Entry.HasLive(): // another instance, or another step of this one, advances it
-		return Plan{Action: Wait, Why: "it is being advanced"}
+		return Plan{Action: Wait, Why: "it is being advanced", For: Waiting{Reason: Advance, Storages: []string{s.Entry.Advancing}}}
 	case len(early) > 0:
-		return Plan{Action: Wait, Why: "a copy that ended unseen may still have an effect", Wait: soonest}
+		return Plan{Action: Wait, Why: "a copy that ended unseen may still have an effect", Wait: soonest, For: s.doubtBound()}
 	}
 	return Plan{Action: EndAdvance, Primary: primary.Name, Doubts: due, Witnesses: s.witnesses(primary.Name)}
 }
@@ -185,10 +187,11 @@ func (s Situation) targets(early []*state.Doubt) (now, absent []string) {
 // writtenByAnother reports whether another live incarnation has a live intent:
 // whatever were found out now would be refused.
 func (s Situation) writtenByAnother() bool {
-	return s.Entry != nil && slices.ContainsFunc(s.Entry.Intents, func(m state.Intent) bool {
-		return m.Kind != "" && m.Incarnation != s.Self
-	})
+	return s.Entry != nil && slices.ContainsFunc(s.Entry.Intents, s.anothers)
 }
+
+// anothers tells whether it is another incarnation's live intent.
+func (s Situation) anothers(m state.Intent) bool { return m.Kind != "" && m.Incarnation != s.Self }
 
 func (s Situation) witnesses(primary string) []string {
 	var names []string

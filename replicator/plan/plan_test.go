@@ -166,6 +166,7 @@ func TestPlan_next(t *testing.T) {
 				VS: row.vs, Entry: row.entry, Self: self, Backfilling: row.backfilling, Left: bound,
 				Reachable: func(s string) bool { return !slices.Contains(row.away, s) },
 			})
+			got.For = Waiting{} // see TestPlan_saysForWhatItWaits
 			if diff := cmp.Diff(row.want, got); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
@@ -214,7 +215,13 @@ func TestPlan_keepsItsRules(t *testing.T) {
 			if p.Why == "" {
 				t.Fatalf("nothing says why: %+v", p)
 			}
+			if !p.Well && !slices.Contains(Reasons, p.For.Reason) {
+				t.Fatalf("nothing says for what it waits: %+v", p)
+			}
 			return
+		}
+		if p.For.Reason != "" {
+			t.Fatalf("it acts, and waits: %+v", p)
 		}
 		primary, ok := s.VS.Primary(s.Entry)
 		if !ok || p.Primary != primary.Name || slices.Contains(away, p.Primary) {

@@ -77,7 +77,7 @@ func statements() []statement {
 		{"heartbeat", heartbeatSQL, []any{pq.Array(one), pq.Array(one), int64(1e6)}, byID},
 		{"complete", completeSQL, []any{500, 1}, byID},
 		{"rearm", rearmSQL, []any{500, 1}, byID},
-		{"wait", waitSQL, []any{500, 1, "failed", 1, "", int64(0)}, byID},
+		{"wait", waitSQL, []any{500, 1, "failed", 1, "", int64(0), ""}, byID},
 		{"reclaim", reclaimSQL, []any{10, "", "w", pq.Array([]int64{1}), pq.Array([]int64{1})}, []string{"jobs_running"}},
 		{"retry", retrySQL, []any{10, "", "", int64(0), true}, []string{"jobs_troubled"}},
 		{"list", listSQL, []any{int64(0), "", "", 10}, []string{"jobs_pkey"}},

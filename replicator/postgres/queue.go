@@ -158,7 +158,7 @@ func (q *Queue) Acknowledge(ctx context.Context, attempt queue.Attempt, outcome 
 // end takes a job out of its attempt and returns how many rows that changed: one, or none if the attempt does not run.
 func end(ctx context.Context, tx *sql.Tx, a queue.Attempt, outcome queue.Outcome) (int, error) {
 	wait := func(state queue.State, failures int) (int, error) {
-		return affected(ctx, tx, waitSQL, a.JobID, a.Number, string(state), failures, outcome.Cause(), outcome.Delay().Microseconds())
+		return affected(ctx, tx, waitSQL, a.JobID, a.Number, string(state), failures, outcome.Cause(), outcome.Delay().Microseconds(), outcome.Waits())
 	}
 	switch outcome.Kind() {
 	case queue.OutcomeCompleted:

@@ -117,7 +117,7 @@ func scanJob(rows *sql.Rows) (queue.Job, error) {
 	var targets []byte
 	var claimedUntil sql.NullTime
 	if err := rows.Scan(&job.ID, &job.VirtualStorage, &job.RelativePath, &targets, &job.Reason, &job.CorrelationID,
-		&job.State, &job.Attempt, &job.Failures, &job.Again, &job.Worker, &job.LastError,
+		&job.State, &job.Attempt, &job.Failures, &job.Again, &job.Worker, &job.LastError, &job.WaitsFor,
 		&job.Created, &job.Updated, &job.NotBefore, &claimedUntil); err != nil {
 		return queue.Job{}, err
 	}

@@ -5,7 +5,7 @@ package postgres
 
 // columns are what scanJob reads, in its order.
 const columns = `j.id, j.virtual_storage, j.relative_path, j.targets, j.reason, j.correlation_id, j.state, j.attempt, j.failures,
-	j.again, j.worker, j.last_error, j.created_at, j.updated_at, j.not_before, j.claimed_until`
+	j.again, j.worker, j.last_error, j.waits_for, j.created_at, j.updated_at, j.not_before, j.claimed_until`
 
 // enqueueSQL takes the requests as JSON, because their targets are lists of different lengths. Rows are locked in the
 // order of their keys, here and by heartbeatSQL, so that calls which overlap do not deadlock. A job that already is what
@@ -35,7 +35,7 @@ const dueSQL = `
 
 const claimSQL = `
 update praefect_raft.jobs as j set
-	state = 'in_progress', attempt = j.attempt + 1, again = false, worker = $4, claim_id = $5,
+	state = 'in_progress', attempt = j.attempt + 1, again = false, worker = $4, claim_id = $5, waits_for = '',
 	claimed_until = now() + $6 * interval '1 microsecond', updated_at = now()
 where j.state in ('ready', 'failed') and j.id = any (array(` + dueSQL + `))
 returning ` + columns
@@ -66,13 +66,14 @@ update praefect_raft.jobs as j set
 	claimed_until = null, claim_id = null
 where j.id = $1 and j.attempt = $2 and j.state = 'in_progress'`
 
-// waitSQL ends an attempt that did not complete: in state $3, with $4 more failures because of $5, due after $6.
+// waitSQL ends an attempt that did not complete: in state $3, with $4 more failures because of $5, due after $6, waiting
+// for $7.
 const waitSQL = `
 update praefect_raft.jobs as j set
 	state = case when $3 = 'dead' and j.again then 'failed' else $3 end,
 	failures = j.failures + $4::integer,
 	last_error = case when $4::integer = 0 then j.last_error else $5 end,
-	not_before = now() + $6 * interval '1 microsecond',
+	not_before = now() + $6 * interval '1 microsecond', waits_for = $7,
 	again = false, updated_at = now(), claimed_until = null, claim_id = null
 where j.id = $1 and j.attempt = $2 and j.state = 'in_progress'`
 
@@ -100,7 +101,7 @@ with recursive names (name) as (
 
 // retrySQL brings back dead jobs, and with $5 failed ones.
 const retrySQL = names + `
-update praefect_raft.jobs as j set state = 'ready', failures = 0, not_before = now(), updated_at = now()
+update praefect_raft.jobs as j set state = 'ready', failures = 0, not_before = now(), waits_for = '', updated_at = now()
 where j.state in ('failed', 'dead') and j.id = any (array(
 	select troubled.id from names as n cross join (values ('dead'), ('failed')) as s (state) cross join lateral (
 		select d.id from praefect_raft.jobs as d

@@ -117,7 +117,7 @@ func (m *Memory) Dequeue(ctx context.Context, claim Claim) ([]Job, error) {
 			return cmp.Or(a.NotBefore.Compare(b.NotBefore), cmp.Compare(a.ID, b.ID))
 		})
 		for _, job := range due[:min(Bound(claim.Limit), len(due))] {
-			job.State, job.Again, job.Updated = InProgress, false, now
+			job.State, job.Again, job.Updated, job.WaitsFor = InProgress, false, now, ""
 			job.Attempt++
 			job.Worker, job.ClaimedUntil = CleanText(claim.Worker), now.Add(claim.Lease)
 			claimed = append(claimed, job.clone())
@@ -173,9 +173,9 @@ func (m *Memory) Acknowledge(ctx context.Context, attempt Attempt, outcome Outco
 			}
 			job.State, job.Failures, job.LastError = Ready, 0, ""
 		case OutcomePostponed:
-			job.State = Ready
+			job.State, job.WaitsFor = Ready, outcome.Waits()
 		case OutcomeFailed, OutcomeDead:
-			job.State, job.LastError = Failed, outcome.Cause()
+			job.State, job.LastError, job.WaitsFor = Failed, outcome.Cause(), outcome.Waits()
 			job.Failures++
 			if outcome.Kind() == OutcomeDead && !again {
 				job.State = Dead
@@ -213,7 +213,7 @@ func (m *Memory) Retry(ctx context.Context, filter RetryFilter) (n int, err erro
 				matches(filter.RelativePath, j.RelativePath) && !j.Updated.After(now.Add(-filter.DeadFor))
 		})
 		for _, job := range dead[:min(Bound(filter.Limit), len(dead))] {
-			job.State, job.Failures, job.NotBefore, job.Updated = Ready, 0, now, now
+			job.State, job.Failures, job.NotBefore, job.Updated, job.WaitsFor = Ready, 0, now, now, ""
 			n++
 		}
 		return nil

@@ -22,6 +22,7 @@ type Outcome struct {
 	kind  OutcomeKind
 	delay time.Duration
 	cause string
+	waits string
 }
 
 // Complete removes the job, or makes it ready and due when it was enqueued again during the attempt.
@@ -43,6 +44,15 @@ func Fail(delay time.Duration, cause error) Outcome {
 func Bury(delay time.Duration, cause error) Outcome {
 	return Outcome{kind: OutcomeDead, delay: max(delay, 0), cause: causeText(cause)}
 }
+
+// WaitingFor returns the outcome with the word for what the job waits, for display.
+func (o Outcome) WaitingFor(reason string) Outcome {
+	o.waits = CleanText(reason)
+	return o
+}
+
+// Waits is the word for what the job waits, empty if it waits for nothing but its time.
+func (o Outcome) Waits() string { return o.waits }
 
 // Kind says how the attempt ended.
 func (o Outcome) Kind() OutcomeKind { return o.kind }

@@ -43,6 +43,7 @@ type Job struct {
 	Again     bool   // enqueued once more while in progress: it gets another attempt
 	Worker    string // who runs it, or ran it last
 	LastError string // why the last failed attempt failed
+	WaitsFor  string // the word for what it waits, as the last attempt found; "" while in progress
 
 	Created      time.Time
 	Updated      time.Time

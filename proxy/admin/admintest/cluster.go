@@ -46,6 +46,7 @@ type Cluster struct {
 	reach    map[string]admin.Reach
 	jobs     []admin.Job
 	jobsErr  error
+	waiting  map[state.Key]*admin.Waiting
 	raft     admin.RaftView
 	raised   []condition.Raised
 	monitor  *monitor.Monitor
@@ -152,6 +153,16 @@ func (c *Cluster) SetJobs(jobs []admin.Job, err error) {
 	c.jobs, c.jobsErr = jobs, err
 }
 
+// SetWaiting makes the repair of a repository wait.
+func (c *Cluster) SetWaiting(path string, w *admin.Waiting) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting == nil {
+		c.waiting = make(map[state.Key]*admin.Waiting)
+	}
+	c.waiting[state.Key{VirtualStorage: VirtualStorage, RelativePath: path}] = w
+}
+
 // Raft changes what is to be told of the instances.
 func (c *Cluster) Raft(change func(*admin.RaftView)) {
 	c.mu.Lock()
@@ -248,6 +259,13 @@ func (c *Cluster) Reach(virtualStorage, storage string) admin.Reach {
 // Backfilling implements admin.Repair: every backfilling is at 4 of 10.
 func (c *Cluster) Backfilling(string, string) *admin.Backfilling {
 	return &admin.Backfilling{Total: 10, Done: 4}
+}
+
+// Waiting implements admin.Repair.
+func (c *Cluster) Waiting(key state.Key) *admin.Waiting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiting[key]
 }
 
 // Jobs implements admin.Repair.

@@ -72,6 +72,25 @@ func finishing() behaviours {
 			}
 		},
 
+		"what a job waits for is told until it runs": func(h *harness) {
+			h.ack(h.claim("a.git").Current(), queue.Postpone(0).WaitingFor("a bound"))
+			if got := h.only().WaitsFor; got != "a bound" {
+				h.Errorf("postponed: waits for %q", got)
+			}
+			job := h.next()
+			if job.WaitsFor != "" {
+				h.Errorf("running: waits for %q", job.WaitsFor)
+			}
+			h.ack(job.Current(), queue.Fail(0, errRepair).WaitingFor("the pool"))
+			if got := h.only().WaitsFor; got != "the pool" {
+				h.Errorf("failed: waits for %q", got)
+			}
+			h.ack(h.next().Current(), queue.Bury(0, errRepair).WaitingFor("failed"))
+			if n, err := h.Retry(h.Context(), queue.RetryFilter{}); n != 1 || err != nil || h.only().WaitsFor != "" {
+				h.Errorf("brought back: %d, %v, %+v", n, err, h.only())
+			}
+		},
+
 		"postpone and fail keep a follow-up": func(h *harness) {
 			for _, outcome := range []queue.Outcome{queue.Postpone(0), queue.Fail(0, errRepair), queue.Bury(0, errRepair)} {
 				job := h.claim("a.git")
