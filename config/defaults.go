@@ -67,6 +67,7 @@ func defaults() Config {
 			ProbeInterval: Duration(500 * time.Millisecond),
 			ProbeTimeout:  Duration(time.Second),
 			Silence:       Duration(1500 * time.Millisecond),
+			Stall:         Duration(5 * time.Second),
 			ReportAge:     Duration(300 * time.Millisecond),
 		},
 		Yamux:  Yamux{MaximumStreamWindowSizeBytes: 256 << 10, AcceptBacklog: 256},

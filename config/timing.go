@@ -75,8 +75,12 @@ type Detection struct {
 	// ProbeTimeout bounds one probe. Default 1s.
 	ProbeTimeout Duration `toml:"probe_timeout"`
 	// Silence is how long a storage may say nothing at all before an instance
-	// takes it for dead. Default 1.5s.
+	// takes it for dead, if its host acknowledges nothing either. Default 1.5s.
 	Silence Duration `toml:"silence"`
+	// Stall is the same while the host acknowledges what it is sent, so that only
+	// the process is silent: stopped, or starved on a busy machine. Default 5s;
+	// it counts as Silence where that is longer.
+	Stall Duration `toml:"stall"`
 	// ReportAge is how old an instance's opinion of a storage may be to count
 	// when the leader looks for a majority. Default 300ms, minimum 200ms:
 	// opinions are repeated every 100ms.

@@ -66,6 +66,7 @@ func (c *Config) checkTimes(found *findings) {
 	positive(found, keyPath("detection", "probe_interval"), c.Detection.ProbeInterval)
 	positive(found, keyPath("detection", "probe_timeout"), c.Detection.ProbeTimeout)
 	positive(found, keyPath("detection", "silence"), c.Detection.Silence)
+	positive(found, keyPath("detection", "stall"), c.Detection.Stall)
 	atLeast(found, keyPath("detection", "report_age"), c.Detection.ReportAge, minReportAge)
 	positive(found, keyPath("failover", "return_after"), c.Failover.ReturnAfter)
 	positive(found, keyPath("failover", "hold_deadline"), c.Failover.HoldDeadline)

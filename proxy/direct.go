@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -43,6 +44,8 @@ type request struct {
 	// asked tells that the client waits for a sidechannel, spent that one was
 	// opened: the client takes no other.
 	asked, spent bool
+	// responded is set when the client was given the first piece of an answer.
+	responded atomic.Bool
 }
 
 // direct handles every call that no service of this instance answers.
@@ -69,6 +72,7 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 	defer first.Free()
 
 	r := &request{stream: ss, ctx: ss.Context(), call: callOf(ss.Context()), method: m, wire: call, first: first}
+	r.wire.Responded = &r.responded
 	r.call.kind = m.Kind.String()
 	if r.asked = channel.Asked(r.ctx); r.asked {
 		if _, ok := channel.FromContext(r.ctx); !ok {

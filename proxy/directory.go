@@ -94,9 +94,12 @@ func (s *Server) knowing(r *request) (*storage.Conn, error) {
 	return s.storages.Conn(key.VirtualStorage, name)
 }
 
+// noAnswer is for calls of which no client has seen anything.
+func noAnswer() bool { return false }
+
 // lookAt judges what a storage says of the target.
 func lookAt(ctx context.Context, r *request, conn *storage.Conn) error {
-	ctx, done := conn.WhileAudible(ctx)
+	ctx, done := conn.WhileAudible(ctx, noAnswer)
 	defer done()
 	at := looking{ctx: ctx, conn: conn}
 	path := r.keys[0].RelativePath

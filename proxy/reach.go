@@ -17,7 +17,7 @@ func (r reached) Reach() []ledger.Reached {
 	for i, s := range states {
 		all[i] = ledger.Reached{
 			VirtualStorage: s.VirtualStorage, Storage: s.Storage, Generation: s.Generation,
-			Reach: router.Reach{OK: s.Reachable, FilesystemID: s.FilesystemID, Backchannel: s.Backchannel, Outstanding: s.Outstanding, Why: s.Err},
+			Reach: router.Reach{OK: s.Reachable, FilesystemID: s.FilesystemID, Backchannel: s.Backchannel, Stalled: s.Stalled, Outstanding: s.Outstanding, Why: s.Err},
 		}
 	}
 	return all

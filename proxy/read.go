@@ -50,7 +50,7 @@ func (s *Server) read(r *request) error {
 		r.call.storage = name
 		s.metrics.reads.WithLabelValues(vs, name).Inc()
 		// What waits for a storage that has fallen silent goes to another one.
-		ctx, done := conn.WhileAudible(r.ctx)
+		ctx, done := conn.WhileAudible(r.ctx, r.responded.Load)
 		outcome := s.forward(ctx, r, conn, nil)
 		done()
 		if !repeatable(r, outcome) {
@@ -85,7 +85,7 @@ func (s *Server) readStorage(r *request) error {
 	if conn == nil {
 		return err
 	}
-	ctx, done := conn.WhileAudible(r.ctx)
+	ctx, done := conn.WhileAudible(r.ctx, r.responded.Load)
 	defer done()
 	return s.forward(ctx, r, conn, nil).Err
 }

@@ -129,6 +129,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		ProbeInterval: time.Duration(cfg.Detection.ProbeInterval),
 		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
 		Silence:       time.Duration(cfg.Detection.Silence),
+		Stall:         time.Duration(max(cfg.Detection.Stall, cfg.Detection.Silence)),
 		DialOptions:   []grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})},
 		Backchannel:   proxy.VoteServer(votes),
 		Channels:      d.channels(),

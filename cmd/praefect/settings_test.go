@@ -62,6 +62,7 @@ func TestMustAgree(t *testing.T) {
 		"failover.return_after":    func(c *config.Config) { c.Failover.ReturnAfter = 1 },
 		"failover.retire_after":    func(c *config.Config) { c.Failover.RetireAfter = 1 },
 		"detection.silence":        func(c *config.Config) { c.Detection.Silence = 1 },
+		"detection.stall":          func(c *config.Config) { c.Detection.Stall = 1 },
 		"detection.probe_interval": func(c *config.Config) { c.Detection.ProbeInterval = 1 },
 		"detection.report_age":     func(c *config.Config) { c.Detection.ReportAge = 1 },
 		"admin.token":              func(c *config.Config) { c.Admin.Token = "another secret" },

@@ -12,6 +12,8 @@ type Reach struct {
 	FilesystemID string
 	// Backchannel tells that the storage can vote over that connection.
 	Backchannel bool
+	// Stalled tells that nothing is heard over that connection for now.
+	Stalled bool
 	// Outstanding counts the requests under way on the connection.
 	Outstanding int64
 	// Why tells people why OK is false.

@@ -88,9 +88,9 @@ func RouteStorage(view *state.State, virtualStorage string, reach Reacher, intn 
 
 // choose names the usable storage with the fewest requests under way among
 // those that may serve, each of equals with equal chance; or none, and what
-// stood in the way of the last one.
+// stood in the way of the last one. One that is stalled comes after all others.
 func choose(vs *state.VirtualStorage, reach Reacher, intn func(int) int, may func(*state.Storage) bool) (name string, why error) {
-	var load int64
+	var best Reach
 	equal := 0
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
@@ -103,9 +103,9 @@ func choose(vs *state.VirtualStorage, reach Reacher, intn func(int) int, may fun
 			continue
 		}
 		switch {
-		case name == "" || r.Outstanding < load:
-			name, load, equal = s.Name, r.Outstanding, 1
-		case r.Outstanding == load:
+		case name == "" || r.before(best):
+			name, best, equal = s.Name, r, 1
+		case !best.before(r):
 			equal++
 			if intn(equal) == 0 {
 				name = s.Name
@@ -113,6 +113,14 @@ func choose(vs *state.VirtualStorage, reach Reacher, intn func(int) int, may fun
 		}
 	}
 	return name, why
+}
+
+// before tells whether a read rather goes over r than over other.
+func (r Reach) before(other Reach) bool {
+	if r.Stalled != other.Stalled {
+		return other.Stalled
+	}
+	return r.Outstanding < other.Outstanding
 }
 
 // inSync tells whether s has every acknowledged write of the repository.

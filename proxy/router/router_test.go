@@ -139,6 +139,19 @@ func TestRouteRead_choices(t *testing.T) {
 			}
 			return r
 		}, three[2:]},
+		{"one is stalled, which is worse than busy", func(*world) {}, Read{}, func(name string) Reach {
+			r := all()(name)
+			r.Stalled, r.Outstanding = name == "gitaly-1", 0
+			if name != "gitaly-1" {
+				r.Outstanding = 9
+			}
+			return r
+		}, three[1:]},
+		{"all are stalled", func(*world) {}, Read{}, func(name string) Reach {
+			r := all()(name)
+			r.Stalled = true
+			return r
+		}, three},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newWorld()
@@ -230,6 +243,7 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 			reach[name] = Reach{
 				OK:           rapid.Bool().Draw(t, "ok"),
 				FilesystemID: rapid.SampledFrom([]string{"A", "B", "C", "X"}).Draw(t, "id"),
+				Stalled:      rapid.Bool().Draw(t, "stalled"),
 				Outstanding:  rapid.Int64Range(0, 2).Draw(t, "outstanding"),
 			}
 		}

@@ -35,6 +35,10 @@ type Config struct {
 	// Silence is how long a storage that was asked may send nothing at all
 	// before its connection is given up (1.5 s, but at least three intervals).
 	Silence time.Duration
+	// Stall takes the place of Silence while the storage's host acknowledges what
+	// it is sent, so that only the process says nothing: it is more likely to be
+	// busy than dead (5 s, but at least Silence).
+	Stall time.Duration
 	// DialTimeout bounds the making of the network connection (2 s).
 	DialTimeout time.Duration
 	// VerifyTimeout bounds dial, health check and ServerInfo together (5 s).
@@ -98,6 +102,7 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("storage connections: negative duration %v", *d.field)
 		}
 	}
+	setDefault(&c.Stall, max(5*time.Second, c.Silence))
 	setDefault(&c.StreamWindow, 1<<20)
 	setDefault(&c.ConnectionWindow, 16<<20)
 	setDefault(&c.ReadBuffer, 128<<10)
@@ -105,13 +110,16 @@ func (c Config) withDefaults() (Config, error) {
 	if c.ProbeInterval >= c.Silence {
 		return c, fmt.Errorf("storage connections: probe interval %v is not shorter than silence %v", c.ProbeInterval, c.Silence)
 	}
+	if c.Stall < c.Silence {
+		return c, fmt.Errorf("storage connections: stall %v is shorter than silence %v", c.Stall, c.Silence)
+	}
 	if c.BackoffMin > c.BackoffMax {
 		return c, fmt.Errorf("storage connections: least pause %v is longer than the longest %v", c.BackoffMin, c.BackoffMax)
 	}
 	return c, nil
 }
 
-func setDefault[T int | int32](field *T, value T) {
+func setDefault[T int | int32 | time.Duration](field *T, value T) {
 	if *field == 0 {
 		*field = value
 	}

@@ -42,10 +42,7 @@ type Conn struct {
 	cause      error
 	closeIdle  func()
 
-	// audible ends when the storage has fallen silent, also after the connection was
-	// given up for something else.
-	audible  context.Context
-	silenced context.CancelCauseFunc
+	audience audience
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
@@ -54,7 +51,7 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // behind it. The caller bounds it. Errors are *dialError.
 func dial(ctx context.Context, to *place, generation uint64, cfg Config, backchannel bool) (*Conn, error) {
 	c := &Conn{target: to.target, generation: generation, lost: make(chan struct{}), idle: make(chan struct{})}
-	c.audible, c.silenced = context.WithCancelCause(context.Background())
+	c.audience.init()
 	c.finished = grpc.OnFinish(func(error) { c.release() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })
 
@@ -124,19 +121,6 @@ func (c *Conn) Outstanding() int64 { return c.outstanding.Load() }
 // usually do, after silence only when the storage comes back.
 func (c *Conn) Lost() <-chan struct{} { return c.lost }
 
-// WhileAudible returns a context that ends with ctx, or when the storage fell
-// silent, before or after the connection was given up: then its cause is a status,
-// UNAVAILABLE. It is for RPCs that somebody else can answer; without it they go on,
-// in case the storage comes back. The caller calls done.
-func (c *Conn) WhileAudible(ctx context.Context) (audible context.Context, done func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(c.audible, func() { cancel(context.Cause(c.audible)) })
-	return ctx, func() {
-		stop()
-		cancel(nil)
-	}
-}
-
 // Err says why the connection was given up; nil while it was not.
 func (c *Conn) Err() error {
 	select {
@@ -194,11 +178,6 @@ func (c *Conn) giveUp(cause error) {
 	if errors.Is(cause, errSilent) {
 		c.fallSilent(cause)
 	}
-}
-
-// fallSilent ends what WhileAudible returned.
-func (c *Conn) fallSilent(cause error) {
-	c.silenced(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
 }
 
 // drain closes the connection when its last RPC has ended, or at the end of

@@ -32,9 +32,18 @@ func TestConfig_judge(t *testing.T) {
 		{"nothing at all", timedOut, 1000 * ms, 1000 * ms, 1500 * ms, silent},
 		{"nothing at all, but this process slept", timedOut, 5000 * ms, 1000 * ms, 5500 * ms, late},
 	} {
-		if got := cfg.judge(row.err, row.took, row.timeout, row.silence); got != row.want {
+		// Neither the storage nor its host is heard.
+		if got := cfg.judge(row.err, row.took, row.timeout, row.silence, cfg.bound(row.silence)); got != row.want {
 			t.Errorf("%s: got %v, want %v", row.name, got, row.want)
 		}
+	}
+	for silence, want := range map[time.Duration]verdict{1400 * ms: slow, 1500 * ms: stalled, 4900 * ms: stalled, 5000 * ms: silent} {
+		if got := cfg.judge(timedOut, 1000*ms, 1000*ms, silence, cfg.bound(1400*ms)); got != want {
+			t.Errorf("the host answers, the storage says nothing for %v: got %v, want %v", silence, got, want)
+		}
+	}
+	if got := cfg.patience(4800*ms, cfg.Stall); got != 200*ms {
+		t.Errorf("patience after 4.8s, when the host answers: got %v", got)
 	}
 	for silence, want := range map[time.Duration]time.Duration{
 		0:          1000 * ms,
@@ -42,7 +51,7 @@ func TestConfig_judge(t *testing.T) {
 		1200 * ms:  300 * ms,
 		10000 * ms: 150 * ms,
 	} {
-		if got := cfg.patience(silence); got != want {
+		if got := cfg.patience(silence, cfg.Silence); got != want {
 			t.Errorf("patience after %v of silence: got %v, want %v", silence, got, want)
 		}
 	}

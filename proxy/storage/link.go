@@ -52,11 +52,12 @@ type published struct {
 	conn *Conn             // nil if unreachable
 	err  *UnreachableError // nil if reachable
 	slow error             // why the last health check was not well, of a reachable storage
+	mute bool              // that was because the storage says nothing at all
 
-	// refused and heard are of an unreachable storage: the last attempt found
-	// nobody there; when it last said anything.
-	refused bool
-	heard   time.Time
+	// refused, host and heard are of an unreachable storage: the last attempt found
+	// nobody there, or a host that answers; when the storage last said anything.
+	refused, host bool
+	heard         time.Time
 
 	since   time.Time // when the storage became reachable or unreachable
 	last    identity  // of the last verified connection
@@ -77,7 +78,7 @@ func (l *link) run(ctx context.Context) {
 			if failure.answered {
 				l.heard = time.Now()
 			}
-			l.unreachable(ctx, err, failure.refused())
+			l.unreachable(ctx, err, failure.refused(), failure.host)
 			failures++
 			pause(ctx, l.backoff(failures))
 			continue
@@ -91,7 +92,7 @@ func (l *link) run(ctx context.Context) {
 				l.reachable(next)
 			} else {
 				// Unpublished first: a caller that learns of the loss must not be given it again.
-				l.unreachable(ctx, cause, false)
+				l.unreachable(ctx, cause, false, false)
 			}
 			l.giveUp(ctx, &lost, conn, cause)
 			conn = next
@@ -150,7 +151,8 @@ func (l *link) watch(ctx context.Context, conn *Conn) error {
 		end(errMoved) // it moved while the connection was made; from here on Move ends the watch
 	}
 	for ctx.Err() == nil {
-		pause(ctx, min(l.cfg.ProbeInterval, max(l.cfg.Silence-conn.silence(), 0)))
+		bound := l.cfg.bound(conn.hostSilence())
+		pause(ctx, min(l.cfg.ProbeInterval, max(bound-conn.silence(), 0)))
 		if err := l.probe(ctx, conn); err != nil {
 			return err
 		}
@@ -185,11 +187,11 @@ func (l *link) reachable(conn *Conn) {
 }
 
 // unreachable publishes that there is no connection, and why; refused tells that
-// nobody was there to make one with.
-func (l *link) unreachable(ctx context.Context, cause error, refused bool) {
+// nobody was there to make one with, host that only the storage did not answer.
+func (l *link) unreachable(ctx context.Context, cause error, refused, host bool) {
 	before, untried := l.current.Load(), l.untried()
 	now := &published{
-		err: unreachable(l.place.Load().target, cause), refused: refused, heard: l.heard, since: before.since, last: before.last, spoken: before.spoken,
+		err: unreachable(l.place.Load().target, cause), refused: refused, host: host, heard: l.heard, since: before.since, last: before.last, spoken: before.spoken,
 	}
 	if before.conn != nil {
 		now.since = time.Now()
@@ -219,10 +221,10 @@ func (l *link) untried() bool {
 }
 
 // wellness publishes how the last health check went.
-func (l *link) wellness(conn *Conn, slow error, took time.Duration) {
+func (l *link) wellness(conn *Conn, slow error, mute bool, took time.Duration) {
 	before := l.current.Load()
 	now := *before
-	now.slow, now.latency = slow, took
+	now.slow, now.mute, now.latency = slow, mute, took
 	l.current.Store(&now)
 	l.metrics.healthy.Set(gaugeValue(slow == nil))
 	switch {

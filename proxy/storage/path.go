@@ -47,7 +47,8 @@ func open(ctx context.Context, to *place, cfg Config, creds credentials.Transpor
 	p.cc = cc
 	id, err := verify(ctx, cc, to.target.Storage)
 	if err != nil {
-		return nil, identity{}, &dialError{cause: errors.Join(p.wire.why(err), cc.Close()), answered: p.wire.answered()}
+		host := p.wire.hostAnswers(cfg)
+		return nil, identity{}, &dialError{cause: errors.Join(p.wire.why(err), cc.Close()), answered: p.wire.answered(), host: host}
 	}
 	// The library answers RPCs a moment before it says that it is ready; until
 	// then the connection would look lost.
@@ -67,6 +68,12 @@ func (c *Conn) paths() []*path {
 // silence is the time since the storage was last heard, over whichever path.
 func (c *Conn) silence() time.Duration {
 	return min(c.plain.wire.silence(), c.channel.wire.silence())
+}
+
+// hostSilence is the time since the storage's host acknowledged what it was sent, over
+// whichever path.
+func (c *Conn) hostSilence() time.Duration {
+	return min(c.plain.wire.hostSilence(), c.channel.wire.hostSilence())
 }
 
 // why returns what ended the connection, or otherwise if nothing was noted.

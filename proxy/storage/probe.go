@@ -39,7 +39,7 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 	}
 	var slowness error
 	var took time.Duration
-	answered := true
+	answered, mute := true, false
 	for _, c := range checks {
 		took = max(took, c.took)
 		switch c.verdict {
@@ -47,6 +47,9 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 			l.metrics.latency.Observe(c.took.Seconds())
 		case silent:
 			return c.err
+		case stalled:
+			slowness, mute = c.err, true
+			conn.stall(c.err)
 		case slow:
 			slowness = c.err
 		case late:
@@ -57,7 +60,7 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 		}
 	}
 	if answered || slowness != nil {
-		l.wellness(conn, slowness, took)
+		l.wellness(conn, slowness, mute, took)
 	}
 	return nil
 }
@@ -69,7 +72,7 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 func (l *link) listen(ctx context.Context, conn *Conn) {
 	tick := time.NewTicker(l.cfg.ProbeInterval)
 	defer tick.Stop()
-	for conn.audible.Err() == nil {
+	for !conn.audience.left() {
 		select {
 		case <-conn.idle:
 			return
@@ -79,6 +82,8 @@ func (l *link) listen(ctx context.Context, conn *Conn) {
 		}
 		for _, p := range conn.paths() {
 			switch c := l.check(ctx, conn, p); c.verdict {
+			case stalled:
+				conn.stall(c.err)
 			case silent:
 				conn.fallSilent(c.err)
 			case late:
@@ -91,7 +96,7 @@ func (l *link) listen(ctx context.Context, conn *Conn) {
 // check asks over one path.
 func (l *link) check(ctx context.Context, conn *Conn, p *path) checked {
 	c := checked{path: p}
-	timeout := l.cfg.patience(conn.silence())
+	timeout := l.cfg.patience(conn.silence(), l.cfg.bound(conn.hostSilence()))
 	began := time.Now()
 	asking, cancel := context.WithTimeout(ctx, timeout)
 	c.err = checkHealth(asking, p.cc)
@@ -102,12 +107,15 @@ func (l *link) check(ctx context.Context, conn *Conn, p *path) checked {
 		pause(ctx, l.cfg.Silence/10)
 	}
 	silence := conn.silence()
-	c.verdict = l.cfg.judge(c.err, c.took, timeout, silence)
-	if alone := p.wire.silence(); c.verdict != late && alone >= cutOff*l.cfg.Silence {
+	c.verdict = l.cfg.judge(c.err, c.took, timeout, silence, l.cfg.bound(conn.hostSilence()))
+	if alone := p.wire.silence(); c.verdict != late && alone >= max(cutOff*l.cfg.Silence, l.cfg.Stall) {
 		c.verdict, silence = silent, alone
 	}
-	if c.verdict == silent {
+	switch c.verdict {
+	case silent:
 		c.err = fmt.Errorf("%w for %v", errSilent, silence.Round(time.Millisecond))
+	case stalled:
+		c.err = fmt.Errorf("%w for %v, but its host answers", errSilent, silence.Round(time.Millisecond))
 	}
 	return c
 }

@@ -138,7 +138,7 @@ func TestConn_isHeardAfterItWasRenewed(t *testing.T) {
 	bubble(t, func(t *testing.T, _ *fakeStorage, n *network, s *Set) {
 		c := conn(t, s)
 		stream := watch(t, t.Context(), c)
-		audible, done := c.WhileAudible(t.Context())
+		audible, done := c.WhileAudible(t.Context(), noAnswer)
 		defer done()
 		time.Sleep(5 * time.Second)
 		n.stop()

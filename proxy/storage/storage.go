@@ -160,8 +160,10 @@ type Reach struct {
 	// which is made at once when a connection is lost, was refused or reset.
 	Refused bool
 	// Silent tells that the storage is not reachable and has said nothing for
-	// Config.Silence or longer.
+	// Config.Silence or longer, or Config.Stall if its host answers.
 	Silent bool
+	// Stalled tells that a reachable storage says nothing at all, but its host answers.
+	Stalled bool
 	// Since is when Reachable last changed; zero if the storage was never
 	// reached.
 	Since time.Time
@@ -210,9 +212,14 @@ func (l *link) reach() Reach {
 	}
 	if p.conn == nil {
 		r.Err, r.Refused = p.err.Cause, p.refused
-		r.Silent = p.err.Cause != errNotTried && time.Since(p.heard) >= l.cfg.Silence
+		bound := l.cfg.Silence
+		if p.host {
+			bound = l.cfg.Stall
+		}
+		r.Silent = p.err.Cause != errNotTried && time.Since(p.heard) >= bound
 		return r
 	}
+	r.Stalled = p.mute
 	r.Generation, r.Outstanding = p.conn.generation, p.conn.Outstanding()
 	return r
 }

@@ -44,6 +44,8 @@ type dialError struct {
 	cause error
 	// answered tells that the storage said something, if nothing useful.
 	answered bool
+	// host tells that the storage's host answered, whether the storage did or not.
+	host bool
 	// notSpoken tells that somebody was there, who does not speak the backchannel.
 	notSpoken bool
 }

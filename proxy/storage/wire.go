@@ -13,6 +13,7 @@ import (
 type wire struct {
 	born  time.Time
 	heard atomic.Int64 // nanoseconds after born, 0 for never
+	host  atomic.Pointer[host]
 	ended atomic.Pointer[error]
 }
 
@@ -44,7 +45,27 @@ func (w *wire) why(otherwise error) error {
 	return otherwise
 }
 
-func (w *wire) around(conn net.Conn) net.Conn { return &listened{Conn: conn, wire: w} }
+// hostAnswers tells whether a connection was made to the host, and the host was heard lately.
+func (w *wire) hostAnswers(cfg Config) bool {
+	return w.host.Load() != nil && w.hostSilence() < cfg.Silence
+}
+
+func (w *wire) around(conn net.Conn) net.Conn {
+	w.host.Store(newHost(conn))
+	return &listened{Conn: conn, wire: w}
+}
+
+// hostSilence is the time since the host at the other end acknowledged anything that
+// it owes an acknowledgement for. Where that cannot be told it is the silence of the
+// storage.
+func (w *wire) hostSilence() time.Duration {
+	if h := w.host.Load(); h != nil {
+		if silence, ok := h.silence(); ok {
+			return silence
+		}
+	}
+	return w.silence()
+}
 
 type listened struct {
 	net.Conn

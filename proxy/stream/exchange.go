@@ -139,6 +139,7 @@ func (x *exchange) sendHeader(header metadata.MD) error {
 		return errGivenUp
 	}
 	defer x.leave()
+	x.responding()
 	if err := x.ss.SendHeader(header); err != nil {
 		return x.clientFailed(err)
 	}
@@ -146,11 +147,19 @@ func (x *exchange) sendHeader(header metadata.MD) error {
 	return nil
 }
 
+// responding tells the caller that the client is given a piece of an answer.
+func (x *exchange) responding() {
+	if !x.out.Responded && x.call.Responded != nil {
+		x.call.Responded.Store(true)
+	}
+}
+
 func (x *exchange) sendMsg(frame *Frame) error {
 	if !x.enter() {
 		return errGivenUp
 	}
 	defer x.leave()
+	x.responding()
 	if err := x.ss.SendMsg(frame); err != nil {
 		return x.clientFailed(err)
 	}

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,6 +25,10 @@ type Call struct {
 	// leg that the client hears is number 0, the others follow in their order. It runs on a goroutine of the leg, beside those
 	// of other legs, and should not block for long: the leg counts as ended when it returns.
 	LegEnded func(leg int, out Outcome)
+
+	// Responded, if set, becomes true before the client is handed the first piece of an answer: a header or a message. Until
+	// then another storage can answer in place of this one.
+	Responded *atomic.Bool
 
 	// Grace says how long the other legs may go on when the status of leg 0 has arrived, the given time after Forward began;
 	// then they are cancelled. Not set, or not positive: not at all.

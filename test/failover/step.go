@@ -54,9 +54,16 @@ func steps() []step {
 			voted: []aim{allAvailable()},
 		},
 		{
-			name: "stop-primary", watch: 4500 * time.Millisecond,
+			name: "stop-primary", watch: 8500 * time.Millisecond,
 			fault: func(_ context.Context, w *world) error { return w.primary.Pause() },
 			mend:  func(_ context.Context, w *world) error { return w.primary.Resume() },
+			aims:  []aim{longestGap(6 * time.Second), noReadFailed()},
+			voted: []aim{allAvailable()},
+		},
+		{
+			name: "cut-primary", watch: 5 * time.Second, network: true,
+			fault: func(ctx context.Context, w *world) error { return w.lab.Isolate(ctx, w.primary.Label()) },
+			mend:  func(ctx context.Context, w *world) error { return w.lab.Heal(ctx) },
 			aims:  []aim{longestGap(3 * time.Second), noReadFailed()},
 			voted: []aim{allAvailable()},
 		},

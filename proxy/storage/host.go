@@ -1,0 +1,50 @@
+package storage
+
+import (
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// host asks the kernel of this machine what it knows of the kernel at the other end of
+// a connection, which acknowledges also for a process that is stopped or starved.
+type host struct {
+	local bool // both ends are on this machine
+	raw   syscall.RawConn
+}
+
+// newHost returns nil if the kernel has no part in the connection, or does not tell.
+func newHost(conn net.Conn) *host {
+	switch c := conn.(type) {
+	case *net.UnixConn:
+		return &host{local: true}
+	case *net.TCPConn:
+		if raw, err := c.SyscallConn(); err == nil {
+			return &host{raw: raw}
+		}
+	}
+	return nil
+}
+
+// silence is the time since the last acknowledgement, 0 if none is due; false if it
+// cannot be told, as when the connection was closed. What is between the two, such as a
+// balancer that ends connections, counts as the host.
+func (h *host) silence() (time.Duration, bool) {
+	if h.local {
+		return 0, true
+	}
+	var info *unix.TCPInfo
+	var failed error
+	err := h.raw.Control(func(fd uintptr) {
+		info, failed = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+	})
+	switch {
+	case err != nil || failed != nil:
+		return 0, false
+	case info.Unacked == 0:
+		return 0, true
+	}
+	return time.Duration(info.Last_ack_recv) * time.Millisecond, true
+}
