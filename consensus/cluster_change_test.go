@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"praefect/consensus/peer"
 	"praefect/fsm/state"
 )
 
@@ -158,6 +160,73 @@ func TestCluster_removedOneEnds(t *testing.T) {
 	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
 		t.Errorf("started again it ended with %v", err)
 	}
+}
+
+// TestCluster_removedOneIsRefused: an instance that was removed while it was down gets no
+// connection, although it is listed and knows the secret, not even from an instance that
+// has restarted since; it learns that it was removed, and a new one takes its place.
+func TestCluster_removedOneIsRefused(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	removed := c.others(c.leader())[0]
+	id, dir := removed.ID(), removed.dir
+	c.crash(removed)
+	left := c.others(removed)
+	c.byLeader(left, func(leader *seat) error { return leader.RemovePeer(t.Context(), removed.peer.Name, false) })
+	for _, s := range left {
+		eventually(t, s.peer.Name+" knows that it was removed", func() bool { return s.wasRemoved(id) })
+	}
+	restarted := left[0]
+	c.crash(restarted)
+	c.start(restarted)
+	refused := func(id string) error {
+		outcast := make(chan string, 10)
+		former, err := peer.Dialler(peer.Config{
+			Name: removed.peer.Name, ID: id, Credentials: peer.Credentials{Secret: secret}, Cluster: func() string { return "" },
+			Admit: func(string, string) bool { return true }, Outcast: func(by string) { outcast <- by }, Dial: c.net.dial(removed.peer.Addr),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer former.Close()
+		for _, s := range left {
+			_, err := former.Meet(t.Context(), s.peer.Addr, s.peer.Name)
+			if err == nil {
+				continue
+			}
+			select {
+			case by := <-outcast:
+				if by != s.peer.Name || !strings.Contains(err.Error(), "was removed from the cluster") {
+					t.Errorf("%q: %v, told by %q", s.peer.Name, err, by)
+				}
+			default:
+				t.Errorf("%q: %v, and it was not told", s.peer.Name, err)
+			}
+			if s == left[len(left)-1] {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := refused(id); err == nil {
+		t.Error("it is let in")
+	}
+	if err := refused("a new id"); err != nil {
+		t.Errorf("one with a new id: %v", err)
+	}
+	c.start(removed)
+	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
+		t.Errorf("it ended with %v", err)
+	}
+	if err := removed.Close(); err != nil {
+		t.Error(err)
+	}
+	if removed.dir = t.TempDir(); removed.dir == dir {
+		t.Fatal("the same directory")
+	}
+	c.start(removed)
+	eventually(t, "the new one is a voter", func() bool {
+		return slices.ContainsFunc(c.leader().Members(), func(m Member) bool { return m.ID == removed.ID() && m.Voter })
+	})
 }
 
 func TestCluster_removeRefusesWhatIsUnsafe(t *testing.T) {

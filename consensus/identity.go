@@ -34,6 +34,9 @@ type identity struct {
 	// Replaced are the ids of clusters that this one has replaced by an operator's word: an instance
 	// that still belongs to one of them keeps nobody here from serving.
 	Replaced []string `json:"replaced,omitempty"`
+	// Removed are the ids of instances that were members and were removed, the last ones at the
+	// end. An id never comes back: an instance that joins again has a new one.
+	Removed []string `json:"removed,omitempty"`
 }
 
 // readIdentity returns the identity kept in the directory, or a new one that

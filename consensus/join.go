@@ -84,6 +84,12 @@ func (w *membershipWatch) look(ctx context.Context) error {
 			return fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, err)
 		}
 	}
+	if err := n.former.writeDown(n.disk); err != nil {
+		return fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, err)
+	}
+	if by := n.outcast.Load(); by != nil && n.disk.known().Member {
+		return fmt.Errorf("%w (%q says so)", ErrRemoved, *by)
+	}
 	if _, leading := n.Leading(); leading {
 		w.tell(ctx, w.lead(ctx, own))
 		return nil

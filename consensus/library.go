@@ -50,7 +50,11 @@ const minCallTimeout = 500 * time.Millisecond
 // startLibrary starts the library on what the disk holds.
 func (n *Node) startLibrary() (err error) {
 	defer recoverAs(&err)
-	r, err := raft.NewRaft(n.settings, n.fsm, n.stores.logs, n.stores.stable, n.disk.snapshots, n.network)
+	n.former.own = n.disk.id
+	if snapshots, err := n.disk.snapshots.List(); err == nil && len(snapshots) > 0 { // otherwise the library complains
+		n.former.committed(snapshots[0].Configuration.Servers)
+	}
+	r, err := raft.NewRaft(n.settings, machine{n.fsm, &n.former}, n.stores.logs, n.stores.stable, n.disk.snapshots, n.network)
 	if err != nil {
 		return cmp.Or(n.fsm.Err(), err) // the library does not say what it met in a snapshot
 	}

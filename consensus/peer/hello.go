@@ -45,7 +45,12 @@ type answer struct {
 	ID      string `json:"id,omitempty"`
 	Cluster string `json:"cluster,omitempty"`
 	Proof   []byte `json:"proof,omitempty"`
+	// Removed tells the dialler that it was removed from the cluster.
+	Removed bool `json:"removed,omitempty"`
 }
+
+// errRemoved is in the error of a connection with an instance that was removed.
+var errRemoved = errors.New("was removed from the cluster: to join again it needs an empty raft.data_dir")
 
 // ErrRefused is in the error of a connection that the peer did not want.
 var ErrRefused = errors.New("refused by the peer")
@@ -124,8 +129,8 @@ func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, er
 	return t.newConn(c, plain, h.Name, h.ID), h.Kind, nil
 }
 
-// refuse tells the dialler why it is not let in. One that belongs to another cluster has proved
-// its name, and is told by whom and from where in a way that it can check.
+// refuse tells the dialler why it is not let in. One that belongs to another cluster, or was
+// removed from this one, has proved its name, and is told in a way that it can check.
 func (t *Transport) refuse(c *tls.Conn, state tls.ConnectionState, why error) error {
 	a := answer{Refusal: why.Error()}
 	if other, ok := errors.AsType[*OtherCluster](why); ok {
@@ -134,6 +139,13 @@ func (t *Transport) refuse(c *tls.Conn, state tls.ConnectionState, why error) er
 			return err
 		}
 		a.Name, a.ID, a.Cluster, a.Proof = t.config.Name, t.config.ID, other.Own, proof
+	}
+	if errors.Is(why, errRemoved) {
+		proof, err := t.guard.prove(acceptor, state, t.config.Name)
+		if err != nil {
+			return err
+		}
+		a.Name, a.ID, a.Removed, a.Proof = t.config.Name, t.config.ID, true, proof
 	}
 	return writeFrame(c, a)
 }
@@ -144,6 +156,9 @@ func (t *Transport) turnedAway(a answer, state tls.ConnectionState, who wanted) 
 	if a.Cluster != "" && own != "" && a.Cluster != own && (who.name == "" || who.name == a.Name) &&
 		t.guard.check(acceptor, state, a.Name, a.Proof) == nil {
 		return fmt.Errorf("%w: %w", ErrRefused, t.foreign(a.Name, a.ID, a.Cluster, own))
+	}
+	if a.Removed && t.config.Outcast != nil && t.guard.check(acceptor, state, a.Name, a.Proof) == nil && t.config.Admit(a.Name, a.ID) {
+		t.config.Outcast(a.Name)
 	}
 	return fmt.Errorf("%w: %s", ErrRefused, a.Refusal)
 }
@@ -200,6 +215,9 @@ func (t *Transport) related(name, id, cluster string) error {
 	}
 	if own := t.config.Cluster(); own != "" && cluster != "" && own != cluster {
 		return t.foreign(name, id, cluster, own)
+	}
+	if t.config.Removed != nil && t.config.Removed(id) {
+		return fmt.Errorf("%q (%s) %w", name, id, errRemoved)
 	}
 	return nil
 }

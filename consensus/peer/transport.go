@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config is what a Transport needs; all fields but the last five.
+// Config is what a Transport needs; all fields but those with a default.
 type Config struct {
 	// Name and ID are this instance's.
 	Name, ID string
@@ -30,6 +30,13 @@ type Config struct {
 	// Foreign is told of an instance of another cluster that has proved its name, however the
 	// connection came about. It is called by any number of goroutines, and must not block.
 	Foreign func(*OtherCluster)
+	// Removed tells of an id whether its instance was removed from the cluster, which is final.
+	// Such an instance is refused, whatever its name; nil refuses none. It is called by any
+	// number of goroutines.
+	Removed func(id string) bool
+	// Outcast is told that a peer, which has proved its name, has refused this instance because
+	// it was removed. It is called by any number of goroutines, and must not block.
+	Outcast func(peer string)
 	// HandshakeTimeout bounds the opening of a connection that comes in; it
 	// defaults to 5 s.
 	HandshakeTimeout time.Duration

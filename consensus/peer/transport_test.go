@@ -163,6 +163,9 @@ func TestTransport_whoIsLetIn(t *testing.T) {
 		{name: "another id than was meant", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared}, who: wanted{id: "former id of b"}, says: "this is the instance id of b"},
 		{name: "another name than was meant", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared}, who: wanted{name: "d"}, says: `this is "b", not "d"`},
 		{name: "another cluster", a: Config{Name: "a", Credentials: shared, Cluster: cluster("x")}, b: Config{Name: "b", Credentials: shared, Cluster: cluster("y")}, says: "of cluster x"},
+		{name: "removed", a: Config{Name: "a", Credentials: shared, Removed: func(id string) bool { return id == "id of b" }}, b: Config{Name: "b", Credentials: shared}, says: "was removed from the cluster"},
+		{name: "removed, as the other knows", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared, Removed: func(id string) bool { return id == "id of a" }}, says: "was removed from the cluster"},
+		{name: "another one was removed", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: shared, Removed: func(id string) bool { return id == "former id of a" }}},
 		{name: "itself", a: Config{Name: "a", ID: "one", Credentials: shared}, b: Config{Name: "b", ID: "one", Credentials: shared}, says: "the instance itself"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,103 @@
+package consensus
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"praefect/fsm"
+)
+
+// machine is what the library applies entries to. It hears of the members as well, in the
+// order in which they were committed.
+type machine struct {
+	*fsm.FSM
+	members *formerMembers
+}
+
+// ApplyBatch implements raft.BatchingFSM.
+func (m machine) ApplyBatch(entries []*raft.Log) []any {
+	for _, e := range entries {
+		if e.Type == raft.LogConfiguration {
+			m.members.committed(raft.DecodeConfiguration(e.Data).Servers)
+		}
+	}
+	return m.FSM.ApplyBatch(entries)
+}
+
+// formerMembers finds out which instances were removed: the ids that a committed entry about
+// the members no longer has. An id never comes back, because an instance that joins again has
+// a new one.
+type formerMembers struct {
+	own string // the id of this instance, which learns of its removal from the others
+
+	mu   sync.Mutex
+	last []string // ids, as of the last such entry; guarded by mu
+	gone []string // that are not yet in instance.json; guarded by mu
+}
+
+// committed takes the members that the next such entry has.
+func (f *formerMembers) committed(servers []raft.Server) {
+	var now []string
+	for _, s := range servers {
+		now = append(now, string(s.ID))
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range f.last {
+		if id != f.own && !slices.Contains(now, id) {
+			f.gone = append(f.gone, id)
+		}
+	}
+	f.last = now
+}
+
+// has tells whether an id was removed and not yet written down.
+func (f *formerMembers) has(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.gone, id)
+}
+
+// writeDown keeps what was found out over a restart.
+func (f *formerMembers) writeDown(d *disk) error {
+	f.mu.Lock()
+	gone := slices.Clone(f.gone)
+	f.mu.Unlock()
+	if len(gone) == 0 {
+		return nil
+	}
+	if err := d.note(func(id *identity) { id.remove(gone) }); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.gone = f.gone[len(gone):] // others may have been added behind
+	return nil
+}
+
+// maxRemoved bounds identity.Removed. The oldest ones are forgotten: the leader then tells
+// them that they are no members.
+const maxRemoved = 64
+
+// remove notes that the instances with these ids were removed.
+func (i *identity) remove(ids []string) {
+	all := slices.Clone(i.Removed)
+	for _, id := range ids {
+		if !slices.Contains(all, id) {
+			all = append(all, id)
+		}
+	}
+	i.Removed = all[max(0, len(all)-maxRemoved):]
+}
+
+// wasRemoved tells whether the instance with that id was removed from the cluster, as far as
+// this one knows.
+func (n *Node) wasRemoved(id string) bool {
+	return n.former.has(id) || slices.Contains(n.disk.known().Removed, id)
+}
+
+// isOutcast hears that a peer has refused this instance as one that was removed. The watch of
+// the members ends it.
+func (n *Node) isOutcast(peer string) { n.outcast.CompareAndSwap(nil, &peer) }
