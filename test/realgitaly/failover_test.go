@@ -1,0 +1,236 @@
+package realgitaly
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+	"praefect/test/workload"
+)
+
+// fault is what happens to the node of the primary, and how it ends.
+type fault struct {
+	name        string
+	begin, mend func(*cluster.Storage) error
+	away        time.Duration // from the one to the other
+}
+
+var faults = []fault{
+	{"kill -9", func(s *cluster.Storage) error { return s.Kill() }, func(s *cluster.Storage) error { return s.Start() }, 4 * time.Second},
+	{"SIGSTOP", func(s *cluster.Storage) error { return s.Pause() }, func(s *cluster.Storage) error { return s.Resume() }, 8 * time.Second},
+}
+
+// agreeLimit is how long the replicas may take to agree after the load has ended.
+const agreeLimit = 3 * time.Minute
+
+// TestRealGitaly_failover makes references in two repositories at a fixed pace while the
+// primary is killed or stopped, REAL_RUNS times each (1), and prints how the writers
+// fared. No time is judged: only that nothing acknowledged is lost, that the
+// repositories take writes after each fault, and that the replicas agree.
+func TestRealGitaly_failover(t *testing.T) { failovers(t, operators(t), faults, pace, pace/4) }
+
+func TestFailover_onAStandIn(t *testing.T) { failovers(t, standInFor(t), faults[:1], pace) }
+
+// pace is the time from one write to the next that real nodes on two cores can follow;
+// a quarter of it is more than they can do.
+const pace = 400 * time.Millisecond
+
+func failovers(t *testing.T, gitaly *cluster.Gitaly, faults []fault, paces ...time.Duration) {
+	runs := int(workload.FromEnv(t, "REAL_RUNS", 1))
+	for _, every := range paces {
+		for _, f := range faults {
+			t.Run(fmt.Sprintf("%s, a write every %v", f.name, every), func(t *testing.T) {
+				s := begin(t, gitaly, limit+time.Duration(runs)*(agreeLimit+time.Minute))
+				w := s.paced(every)
+				var all []figures
+				for range runs {
+					all = append(all, w.round(f))
+				}
+				report(t, all)
+			})
+		}
+	}
+}
+
+// paced is a load of an open loop: it does not wait for answers before it asks again.
+type paced struct {
+	*suite
+	every time.Duration
+	paths []string
+	n     int
+	kept  map[string][]string // the acknowledged references by repository
+}
+
+func (s *suite) paced(every time.Duration) *paced {
+	s.t.Helper()
+	w := &paced{suite: s, every: every, kept: make(map[string][]string)}
+	for n := range 2 {
+		path := fmt.Sprintf("paced/project-%d.git", n)
+		client := w.client()
+		s.must(client.Create(s.ctx, path))
+		_, err := client.Commit(s.ctx, path, "main", "the first")
+		s.must(err)
+		w.paths = append(w.paths, path)
+	}
+	s.must(s.c.WaitConverged(s.ctx))
+	return w
+}
+
+func (w *paced) client() workload.Client {
+	return workload.Client{Conn: w.c.Balancer.Conn(), VirtualStorage: virtualStorage}
+}
+
+// written is one write that has ended.
+type written struct {
+	path, ref string
+	err       error
+	at        time.Time
+}
+
+// figures are how one round went.
+type figures struct {
+	gap, agree     time.Duration
+	writes, failed int
+	locks          int // files that a git left behind which was killed
+}
+
+// round has the fault happen under load.
+func (w *paced) round(f fault) figures {
+	w.t.Helper()
+	primary, err := w.c.Primary(w.ctx, virtualStorage)
+	w.must(err)
+	began := time.Now()
+	done := w.load(w.ctx, 2*time.Second+f.away+4*time.Second)
+	w.must(workload.Pass(w.ctx, 2*time.Second))
+	w.must(f.begin(primary))
+	w.must(workload.Pass(w.ctx, f.away))
+	w.must(f.mend(primary))
+	all := <-done
+	over := time.Now()
+
+	var result figures
+	acknowledged := []time.Time{began}
+	for _, write := range all {
+		result.writes++
+		if write.err != nil {
+			result.failed++
+			if result.failed <= 3 {
+				w.t.Logf("%s of %s: %v", write.ref, write.path, write.err)
+			}
+			continue
+		}
+		acknowledged = append(acknowledged, write.at)
+		w.kept[write.path] = append(w.kept[write.path], write.ref)
+	}
+	slices.SortFunc(acknowledged, time.Time.Compare)
+	for n := range acknowledged[1:] {
+		result.gap = max(result.gap, acknowledged[n+1].Sub(acknowledged[n]))
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, agreeLimit)
+	defer cancel()
+	w.must(w.c.WaitConverged(ctx))
+	result.agree = time.Since(over)
+	result.locks = w.check()
+	return result
+}
+
+// load writes for d and yields all writes once they have ended.
+func (w *paced) load(ctx context.Context, d time.Duration) <-chan []written {
+	ended := make(chan written)
+	begun := 0
+	tick := time.NewTicker(w.every)
+	done := make(chan []written, 1)
+	go func() {
+		defer tick.Stop()
+		var all []written
+		over := time.After(d)
+		ticks := tick.C
+		for ticks != nil || len(all) < begun {
+			select {
+			case <-ticks:
+				for _, path := range w.paths {
+					begun++
+					w.n++
+					ref := fmt.Sprintf("refs/heads/write-%06d", w.n)
+					go func() {
+						ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+						defer cancel()
+						err := w.point(ctx, path, ref)
+						ended <- written{path: path, ref: ref, err: err, at: time.Now()}
+					}()
+				}
+			case <-over:
+				ticks = nil
+			case write := <-ended:
+				all = append(all, write)
+			}
+		}
+		done <- all
+	}()
+	return done
+}
+
+// point makes a reference to the first commit of a repository.
+func (w *paced) point(ctx context.Context, path, ref string) error {
+	return w.client().Point(ctx, path, ref, "refs/heads/main", zero)
+}
+
+// check wants every acknowledged reference on every storage, and a write of each
+// repository acknowledged, and counts the locks on the disks.
+func (w *paced) check() (locks int) {
+	w.t.Helper()
+	for _, storage := range w.c.Storages {
+		for path, refs := range w.kept {
+			listed, err := w.c.Git(w.ctx, filepath.Join(storage.Dir, path), "for-each-ref", "--format=%(refname)", "refs/heads")
+			w.must(err)
+			has := strings.Fields(listed)
+			slices.Sort(has)
+			for _, ref := range refs {
+				if _, found := slices.BinarySearch(has, ref); !found {
+					w.t.Errorf("%s was acknowledged and is not on %s", ref, storage.Label())
+				}
+			}
+		}
+		w.must(filepath.WalkDir(storage.Dir, func(path string, _ fs.DirEntry, err error) error {
+			if strings.HasSuffix(path, ".lock") {
+				locks++
+			}
+			return err
+		}))
+	}
+	for _, path := range w.paths {
+		w.n++
+		w.must(w.point(w.ctx, path, fmt.Sprintf("refs/heads/write-%06d", w.n)))
+	}
+	return locks
+}
+
+// report prints least, median and most of each figure.
+func report(t *testing.T, all []figures) {
+	row := func(name string, of func(figures) any) {
+		values := make([]string, len(all))
+		for n, f := range all {
+			values[n] = fmt.Sprintf("%8v", of(f))
+		}
+		t.Logf("%-22s %s", name, strings.Join(values, " "))
+	}
+	spread := func(name string, of func(figures) time.Duration) {
+		var values []time.Duration
+		for _, f := range all {
+			values = append(values, of(f).Round(time.Millisecond))
+		}
+		slices.Sort(values)
+		t.Logf("%-22s %v / %v / %v (least, median, most of %d)", name, values[0], values[len(values)/2], values[len(values)-1], len(values))
+	}
+	row("writes", func(f figures) any { return f.writes })
+	row("failed", func(f figures) any { return f.failed })
+	row("locks left", func(f figures) any { return f.locks })
+	spread("longest gap", func(f figures) time.Duration { return f.gap })
+	spread("agreed after the load", func(f figures) time.Duration { return f.agree })
+}
