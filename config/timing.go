@@ -42,8 +42,8 @@ type Consistency struct {
 type Replication struct {
 	// BatchSize is how many jobs one claim takes. Default 10, minimum 1.
 	BatchSize int `toml:"batch_size"`
-	// ParallelStorageProcessingWorkers is how many jobs of one virtual storage
-	// run at a time on this instance. Default 1, minimum 1.
+	// ParallelStorageProcessingWorkers is how many repairs of this instance copy
+	// onto one storage at a time. Default 1, minimum 1.
 	ParallelStorageProcessingWorkers int `toml:"parallel_storage_processing_workers"`
 	// CopyTimeout is the deadline of one copy of one repository. Default 1h.
 	CopyTimeout Duration `toml:"copy_timeout"`

@@ -9,7 +9,7 @@ type Config struct {
 	// when it died is its own again at the next start. Default "praefect".
 	Name string
 
-	// Workers is how many jobs of one virtual storage run at a time. Default 4.
+	// Workers is how many repairs copy onto one storage at a time. Default 4.
 	Workers int
 	// Lease is how long a job stays claimed without a sign of life. Default 30s.
 	Lease time.Duration

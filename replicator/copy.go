@@ -64,6 +64,7 @@ func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (s
 		var equal []string
 		for _, result := range arrived(results) {
 			pending--
+			o.grant.ended(result.target, result.err)
 			if !result.ended {
 				doubtful = append(doubtful, result.target)
 			}

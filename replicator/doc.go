@@ -46,6 +46,14 @@
 // never cut off for a write: its effect would be unknown. HoldTries holds in
 // vain raise an alarm; the tries go on, further and further apart.
 //
+// # One storage's trouble
+//
+// Each storage has room for Workers copies at a time, and for one while copies fail
+// there. A repair takes what room it finds: it copies where there is some, and its job
+// comes back for the rest, later the more others wait. So copies that hang at one
+// storage keep no repair of another one waiting, and a claim stays one look at the head
+// of the queue.
+//
 // # Each failure's end
 //
 //   - We die before the intent: nothing happened.

@@ -33,10 +33,11 @@ type Metrics struct {
 	// unlike counts copies that reported success and left a difference, advanced the
 	// repositories of which a primary got what another storage had.
 	unlike, advanced *prometheus.CounterVec
-	// housekept counts the housekeeping that repairs asked for.
-	housekept *prometheus.CounterVec
 	// waiting counts the repositories whose repair waits, by reason.
 	waiting *prometheus.GaugeVec
+	// housekept counts the housekeeping that repairs asked for, turnedAway the repairs
+	// that found no room at a storage.
+	housekept, turnedAway *prometheus.CounterVec
 
 	mu     sync.Mutex
 	depths []queue.Depth // as last seen; guarded by mu
@@ -109,6 +110,10 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 		Name: "praefect_repairs_waiting",
 		Help: "Listed repositories whose repair waits, by what this instance knows it waits for.",
 	}, []string{"virtual_storage", "reason"})
+	m.turnedAway = auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "praefect_repair_turned_away_total",
+		Help: "Repairs put off because enough others copied onto the storage.",
+	}, []string{"virtual_storage", "gitaly_storage"})
 	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})
 	return m
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"praefect/fsm/state"
@@ -39,6 +40,7 @@ type repairer struct {
 	sightings *sightings
 	patience  *patience
 	troubles  *troubles
+	slots     *slots
 }
 
 // order asks for a repair.
@@ -49,6 +51,8 @@ type order struct {
 	backfilling bool
 	// stopped reports that no further step shall begin; nil means never.
 	stopped func() bool
+	// grant is the turn at the storages of the copy that comes next.
+	grant *grant
 }
 
 // outcome is how a repair ended: it failed with err; or it is to be repeated
@@ -88,6 +92,7 @@ func (r *repairer) repair(ctx context.Context, o order) (out outcome) {
 // steps does step after step, and notes in out what they declared in sync and for
 // what the next one waits. It returns as repair does.
 func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time.Duration, err error) {
+	defer func() { o.grant.end() }() // a panic included
 	for range maxSteps {
 		if ctx.Err() != nil || o.stopped != nil && o.stopped() {
 			return busyDelayMin, nil
@@ -117,8 +122,18 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 			out.waits = r.patience.get(o.key).reason()
 			return left, nil
 		}
+		o.grant = nil
+		if p.Action == plan.Copy && !o.backfilling { // a scan has bounds of its own
+			var wait time.Duration
+			if o.grant, wait = r.slots.take(ctx, o.key.VirtualStorage, p.Targets); o.grant == nil {
+				out.waits = plan.Limit
+				return wait, nil
+			}
+			p.Targets = slices.DeleteFunc(p.Targets, func(target string) bool { return !o.grant.has(target) })
+		}
 		held := r.cfg.HoldBudget > 0 && r.patience.get(o.key).hold()
 		equal, err := step(ctx, o, p, held)
+		o.grant.end()
 		out.synced = append(out.synced, equal...)
 		switch {
 		case err == nil:

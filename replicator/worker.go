@@ -107,7 +107,8 @@ func (w *worker) dequeue(ctx, work context.Context) (claimed bool, err error) {
 	for i := range view.VirtualStorages {
 		vs := view.VirtualStorages[i].Name
 		w.mu.Lock()
-		room := w.cfg.Workers - w.busy[vs]
+		// For each storage: jobs for which one has no room leave the others their own.
+		room := w.cfg.Workers*len(view.VirtualStorages[i].Succession) - w.busy[vs]
 		w.mu.Unlock()
 		if room <= 0 {
 			continue

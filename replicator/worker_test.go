@@ -83,7 +83,8 @@ func TestWorker_verdicts(t *testing.T) {
 func TestWorker_runsSoManyAtATimeAndOneForEachPath(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		var running, most, total atomic.Int32
-		_, stop := w.working(Config{Workers: 3}, func(ctx context.Context, _ order) outcome {
+		// One for each of three storages.
+		_, stop := w.working(Config{Workers: 1}, func(ctx context.Context, _ order) outcome {
 			most.Store(max(most.Load(), running.Add(1)))
 			total.Add(1)
 			pause(ctx, time.Second)

@@ -1,0 +1,174 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+const (
+	// slotWait is how long a repair waits for its turn at a storage before its job goes
+	// back to the queue, and slotDelay the step by which the delays of such jobs grow:
+	// each one that was turned away waits a step longer than the one before.
+	slotWait  = 250 * time.Millisecond
+	slotDelay = 500 * time.Millisecond
+	// slotFailures is how many copies in a row fail at a storage before it is tried with
+	// one at a time.
+	slotFailures = 3
+)
+
+// slots bounds how many repairs copy onto a storage at a time, so that one whose copies
+// hang keeps no repair of another storage waiting. It is safe for concurrent use.
+type slots struct {
+	limit   int // of each storage
+	metrics *Metrics
+
+	mu     sync.Mutex
+	places map[place]*slot // guarded by mu
+}
+
+// slot is what is known of the copies onto one storage. It is guarded by slots.mu.
+type slot struct {
+	running  int
+	failures int           // in a row
+	turned   int           // repairs turned away since the last that was not
+	freed    chan struct{} // closed when a repair has ended there
+}
+
+func newSlots(limit int, metrics *Metrics) *slots {
+	return &slots{limit: limit, metrics: metrics, places: make(map[place]*slot)}
+}
+
+// grant is the turn of one repair at some storages. A nil grant is one without bounds.
+type grant struct {
+	slots          *slots
+	virtualStorage string
+	held           map[string]bool // by storage
+}
+
+// take gives a repair its turn at those of the targets that have room, and waits a
+// moment if none has. With none the repair is to be tried again after a while.
+func (s *slots) take(ctx context.Context, virtualStorage string, targets []string) (*grant, time.Duration) {
+	timer := time.NewTimer(slotWait)
+	defer timer.Stop()
+	for {
+		g, freed, wait := s.try(virtualStorage, targets)
+		if g != nil || freed == nil {
+			return g, wait
+		}
+		select {
+		case <-freed:
+			continue
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		return s.turnAway(virtualStorage, targets)
+	}
+}
+
+// try gives a turn at once, or returns what to wait for: nothing where copies fail,
+// which may take long.
+func (s *slots) try(virtualStorage string, targets []string) (*grant, <-chan struct{}, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := &grant{slots: s, virtualStorage: virtualStorage, held: make(map[string]bool)}
+	var freed <-chan struct{}
+	for _, target := range targets {
+		at := s.at(place{virtualStorage, target})
+		switch {
+		case at.running < at.limit(s.limit):
+			at.running++
+			at.turned = 0
+			g.held[target] = true
+		case at.failures < slotFailures:
+			freed = at.freed
+		}
+	}
+	switch {
+	case len(g.held) > 0:
+		return g, nil, 0
+	case freed != nil:
+		return nil, freed, 0
+	}
+	return nil, nil, s.turn(virtualStorage, targets)
+}
+
+func (s *slots) turnAway(virtualStorage string, targets []string) (*grant, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return nil, s.turn(virtualStorage, targets)
+}
+
+// turn counts a repair that was turned away, and returns when to try it again. The caller
+// holds mu.
+func (s *slots) turn(virtualStorage string, targets []string) time.Duration {
+	delay := waitLongest
+	for _, target := range targets {
+		at := s.at(place{virtualStorage, target})
+		at.turned++
+		s.metrics.turnedAway.WithLabelValues(virtualStorage, target).Inc()
+		delay = min(delay, time.Duration(at.turned)*slotDelay)
+	}
+	return backoff(delay, delay, 1, rand.Float64())
+}
+
+// at is what is known of a storage. The caller holds mu.
+func (s *slots) at(p place) *slot {
+	at := s.places[p]
+	if at == nil {
+		at = &slot{freed: make(chan struct{})}
+		s.places[p] = at
+	}
+	return at
+}
+
+// limit is how many repairs may copy onto the storage at a time.
+func (s *slot) limit(most int) int {
+	if s.failures >= slotFailures {
+		return 1
+	}
+	return most
+}
+
+// has tells whether the repair may copy onto a storage.
+func (g *grant) has(storage string) bool { return g == nil || g.held[storage] }
+
+// ended ends the turn at a storage, where the copy has ended with err. One that met a
+// write tells nothing of the storage.
+func (g *grant) ended(storage string, err error) {
+	if g == nil || !g.held[storage] {
+		return
+	}
+	g.slots.mu.Lock()
+	defer g.slots.mu.Unlock()
+	at := g.slots.at(place{g.virtualStorage, storage})
+	switch {
+	case err == nil:
+		at.failures = 0
+	case !errors.Is(err, ErrSpoiled):
+		at.failures++
+	}
+	g.leave(storage, at)
+}
+
+// end ends the turn at all storages where it has not ended.
+func (g *grant) end() {
+	if g == nil {
+		return
+	}
+	g.slots.mu.Lock()
+	defer g.slots.mu.Unlock()
+	for storage := range g.held {
+		g.leave(storage, g.slots.at(place{g.virtualStorage, storage}))
+	}
+}
+
+// leave makes room. The caller holds the slots' mu.
+func (g *grant) leave(storage string, at *slot) {
+	delete(g.held, storage)
+	at.running--
+	close(at.freed)
+	at.freed = make(chan struct{})
+}
