@@ -79,6 +79,9 @@ type Ticket interface {
 	EndAdvance(ctx context.Context, e Ending) error
 	// MarkConflict replaces the conflicts of the repository, as of the intent.
 	MarkConflict(ctx context.Context, conflicts []state.Conflict) error
+	// MarkDoubt puts replicas in doubt that differ from the primary's and of which the ledger
+	// does not know why, as of the intent.
+	MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error
 	// Release gives the gate back. ended tells that every RPC that could change
 	// a replica has ended at its storage; otherwise the intent ends in doubt.
 	Release(ended bool, doubtful ...string)

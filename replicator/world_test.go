@@ -388,6 +388,11 @@ func (t ticket) EndAdvance(ctx context.Context, e Ending) error {
 	return translate(t.Ticket.EndAdvance(ctx, ledger.Ending(e)))
 }
 
+// MarkDoubt implements Ticket.
+func (t ticket) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
+	return translate(t.Ticket.MarkDoubt(ctx, primary, differences))
+}
+
 // MarkConflict implements Ticket.
 func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
 	return translate(t.Ticket.MarkConflict(ctx, conflicts))

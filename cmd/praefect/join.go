@@ -180,6 +180,10 @@ func (t ticket) EndAdvance(ctx context.Context, e replicator.Ending) error {
 	return gateError(t.Ticket.EndAdvance(ctx, ledger.Ending(e)))
 }
 
+func (t ticket) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
+	return gateError(t.Ticket.MarkDoubt(ctx, primary, differences))
+}
+
 func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
 	return gateError(t.Ticket.MarkConflict(ctx, conflicts))
 }

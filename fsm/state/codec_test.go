@@ -41,6 +41,7 @@ func everyCommand() []Command {
 			There:  ConflictSide{Commit: "2", Time: 5},
 			Sample: []DifferingReference{{Name: "refs/heads/main", There: "2"}},
 		}}}},
+		markDoubt(3, "q"),
 	}
 }
 

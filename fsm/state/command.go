@@ -56,6 +56,7 @@ type Command struct {
 	Advance      *Advance      `json:"advance,omitempty"`
 	EndAdvance   *EndAdvance   `json:"end_advance,omitempty"`
 	MarkConflict *MarkConflict `json:"mark_conflict,omitempty"`
+	MarkDoubt    *MarkDoubt    `json:"mark_doubt,omitempty"`
 }
 
 // one returns the command that is set, nil unless exactly one is.
@@ -89,6 +90,7 @@ func (c *Command) one() command {
 		{c.Advance != nil, c.Advance},
 		{c.EndAdvance != nil, c.EndAdvance},
 		{c.MarkConflict != nil, c.MarkConflict},
+		{c.MarkDoubt != nil, c.MarkDoubt},
 	} {
 		if f.set {
 			set, n = f.cmd, n+1

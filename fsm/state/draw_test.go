@@ -65,7 +65,8 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 			}
 			return h.drawPause(t, by)
 		}},
-		{5, h.drawFirstCopy},
+		{4, h.drawFirstCopy},
+		{1, h.drawMarkDoubt},
 	}
 	n := die(t, 6, "command")
 	for _, c := range all {

@@ -157,6 +157,9 @@ const (
 	// ChangeLossAccepted: what Storage has of a repository counts, and what only others
 	// have of it is lost.
 	ChangeLossAccepted = "loss accepted"
+	// ChangeDiffers: the verification found Storage's replica of a repository different from
+	// the primary's, or damaged, and the ledger had no reason for that.
+	ChangeDiffers = "differs"
 	// ChangeRecovered: the cluster began again from one instance.
 	ChangeRecovered = "recovered"
 )

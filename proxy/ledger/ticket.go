@@ -108,6 +108,12 @@ func (t *Ticket) ResolveDoubt(ctx context.Context, s Resolution) error {
 	return t.verdict(ctx, machine.ResolveDoubt{Ticket: t.id, Resolution: s})
 }
 
+// MarkDoubt commits that replicas differ from the primary's and that the ledger had no reason
+// for it, as of the intent.
+func (t *Ticket) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
+	return t.verdict(ctx, machine.MarkDoubt{Ticket: t.id, Primary: primary, Differences: differences})
+}
+
 func (t *Ticket) verdict(ctx context.Context, e machine.Event) error {
 	t.ledger.cfg.Step("repair-before-verdict")
 	if _, err := t.ask(ctx, e); err != nil {

@@ -196,3 +196,30 @@ func TestTicket_impatientRepairKeepsTheOrder(t *testing.T) {
 		w.End(true, true)
 	})
 }
+
+func TestTicket_markDoubtClosesTheIntent(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		ticket := repair(t, l, false)
+		if err := ticket.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2", What: "it lacks a reference"}}); err != nil {
+			t.Fatal(err)
+		}
+		ticket.Release(true)
+		synctest.Wait() // no linger
+		entry := l.n.View().Entry(repository)
+		if entry == nil || entry.HasLive() || !entry.HasDoubt() || len(entry.Intents[0].InDoubt.Targets) != 1 {
+			t.Errorf("entry: %v", entry)
+		}
+	})
+}
+
+func TestTicket_markDoubtIsSpoiledByAWrite(t *testing.T) {
+	run(t, func(t *testing.T, l world) {
+		ticket := repair(t, l, false)
+		w := begin(t, l, repository)
+		if err := ticket.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2"}}); !errors.Is(err, ErrSpoiled) {
+			t.Errorf("got %v, want ErrSpoiled", err)
+		}
+		w.End(true, true)
+		ticket.Release(true)
+	})
+}

@@ -128,6 +128,8 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.endAdvance(e)
 	case Conflict:
 		m.conflict(e)
+	case MarkDoubt:
+		m.markDoubt(e)
 	case Unhold:
 		m.unhold(e.Ticket)
 	case Release:

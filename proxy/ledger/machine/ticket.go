@@ -16,6 +16,8 @@ type ticket struct {
 	granted bool
 	spoiled bool // a write passed that began after it
 	inSync  bool // a storage was declared in sync
+	// differs tells that a replica was found different.
+	differs bool
 	// advances tells that it has the primary copied onto: writes wait for its end.
 	advances bool
 
@@ -206,6 +208,6 @@ func (m *Machine) release(e Release) {
 		}
 		r.doubted(scope)
 	}
-	r.prompt = r.prompt || t.inSync || t.advances
+	r.prompt = r.prompt || t.inSync || t.advances || t.differs
 	m.wake(r)
 }

@@ -1,0 +1,28 @@
+package machine
+
+import (
+	"slices"
+
+	"praefect/fsm/state"
+)
+
+// MarkDoubt has replicas put in doubt that differ from the primary's without a reason in the
+// ledger, as of the intent.
+type MarkDoubt struct {
+	Ticket      ID
+	Primary     string
+	Differences []state.Difference
+}
+
+func (MarkDoubt) event() {}
+
+// markDoubt commits what a verification found. The intent then closes at once, because the
+// repair of what is in doubt waits for it.
+func (m *Machine) markDoubt(e MarkDoubt) {
+	m.verdict(e.Ticket, func(t *ticket) state.Command {
+		t.differs = true
+		return state.Command{MarkDoubt: &state.MarkDoubt{
+			Key: t.repo.key, Primary: e.Primary, Differences: slices.Clone(e.Differences), AsOf: t.asOf,
+		}}
+	})
+}
