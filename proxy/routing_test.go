@@ -82,16 +82,19 @@ func names(m method.Method, path string) method.Request {
 // wantsStorages are the storages that a call is to arrive at: all of those, or one
 // of them.
 func wantsStorages(m method.Method) (storages []string, all bool) {
+	every := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
 	inSync := []string{"gitaly-1", "gitaly-3"} // gitaly-2 is behind
 	switch {
 	case m.Scope == method.ScopeStorage:
-		return []string{"gitaly-1", "gitaly-2", "gitaly-3"}, false
+		return every, false
+	case m.Kind == method.Maintenance && !m.Prunes:
+		return every, true
 	case m.Kind == method.Mutator && !m.Votes, m.ForcePrimary:
 		return inSync[:1], true
 	case m.Kind == method.Accessor:
 		return inSync, false
 	}
-	return inSync, true // maintenance, and writes that vote
+	return inSync, true // maintenance that prunes, and writes that vote
 }
 
 // TestRouting_everyMethod drives every method of the table at storages that serve
