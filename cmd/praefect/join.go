@@ -76,7 +76,7 @@ func (t talk) Lease() ledger.Lease {
 func (t talk) Holds() []ledger.Hold {
 	var holds []ledger.Hold
 	for _, h := range t.Session.Holds() {
-		holds = append(holds, ledger.Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Until: h.Until})
+		holds = append(holds, ledger.Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: h.Until})
 	}
 	return holds
 }

@@ -163,9 +163,11 @@ func (o Operation) Holds(now time.Duration) (lease.Hold, bool) {
 		return lease.Hold{}, false
 	}
 	left := o.HeldSince + o.HoldFor - now
-	return lease.Hold{
-		ID: o.ID, VirtualStorage: o.VirtualStorage, RemainingMillis: left.Milliseconds(), Serving: o.Verb == Promote,
-	}, left > 0
+	hold := lease.Hold{ID: o.ID, VirtualStorage: o.VirtualStorage, RemainingMillis: left.Milliseconds(), Serving: o.Verb == Promote}
+	if o.Verb == Drain {
+		hold.Leaving = o.Storage
+	}
+	return hold, left > 0
 }
 
 // Step goes on as far as it can. A command that it returns is proposed once, and

@@ -223,6 +223,9 @@ func TestOperation_drains(t *testing.T) {
 			o := r.mustBegin(Request{Verb: Drain, Storage: tc.storage})
 			o.advance(0)
 			o.at(Hold)
+			if h, ok := o.op.Holds(o.in.Now); !ok || h.Serving || h.Leaving != tc.storage {
+				t.Errorf("hold: %+v %v", h, ok)
+			}
 			o.hold(0, 0)
 			o.advance(0)
 			o.did(tc.fence, "admit "+tc.storage+" out")

@@ -80,6 +80,9 @@ type Hold struct {
 	// Serving tells that every storage serves on after the hold, if none dies: what
 	// has no effect before it is let may be sent meanwhile.
 	Serving bool `json:"serving,omitempty"`
+	// Leaving is the storage that does not serve any more after the hold: what was sent to it
+	// as to the primary, and has had no effect yet, is to end meanwhile. Empty if each one serves on.
+	Leaving string `json:"leaving,omitempty"`
 }
 
 // HoldReport tells how far an instance is with a hold.

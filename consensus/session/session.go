@@ -100,6 +100,8 @@ type Hold struct {
 	VirtualStorage string
 	// Serving tells that every storage serves on after it, if none dies.
 	Serving bool
+	// Leaving is the storage that does not serve after it, empty if there is none.
+	Leaving string
 	// Until is when it ends by itself, by Config.Now.
 	Until time.Duration
 }

@@ -255,7 +255,7 @@ func (s *Session) hold(before []Hold, h lease.Hold, now time.Duration) Hold {
 		}
 	}
 	return Hold{
-		ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving,
+		ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving,
 		Until: now + time.Duration(h.RemainingMillis)*time.Millisecond,
 	}
 }

@@ -202,7 +202,7 @@ func (s *session) heard(st *stream, m *lease.FromLeader) {
 		if i := slices.IndexFunc(s.holds, func(o machine.Hold) bool { return o.ID == h.ID }); i >= 0 {
 			until = min(until, s.holds[i].Until)
 		}
-		holds = append(holds, machine.Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Until: until})
+		holds = append(holds, machine.Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: until})
 	}
 	s.holds = holds
 	for _, inc := range m.Probe {

@@ -26,6 +26,7 @@ func (m *Machine) ended(e Ended) {
 	}
 	m.answerVote(w, ErrEnded)
 	w.forwarded = false
+	m.prepares(w)
 	w.succeeded, w.agreeing = e.Succeeded, e.Agreeing
 	if !w.route.Votes {
 		w.agreeing = []string{w.route.Primary}
@@ -41,6 +42,7 @@ func (m *Machine) ended(e Ended) {
 		return
 	}
 	w.clearing = true
+	m.prepares(w)
 	w.begun = m.now // it may have run for hours; what it waits for now has bounds of its own
 	m.conclude(w)
 }
@@ -167,7 +169,9 @@ func (m *Machine) cancel(id ID) {
 
 func (m *Machine) forget(w *write) {
 	m.leave(w)
+	w.forwarded, w.clearing = false, false
 	m.unregister(w)
+	m.prepares(w)
 	if w.changed {
 		m.emit(Behind{Keys: w.keys})
 	}

@@ -93,6 +93,9 @@ type Hold struct {
 	// Serving tells that every storage serves on after the hold, if none dies: a
 	// write that votes may be sent meanwhile, and waits with its first vote.
 	Serving bool
+	// Leaving is the storage that does not serve any more after the hold, empty if
+	// there is none. The writes whose status is that storage's end before.
+	Leaving string
 	// Until is when it ends by itself.
 	Until time.Duration
 }

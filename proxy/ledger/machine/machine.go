@@ -61,8 +61,11 @@ type Machine struct {
 	lingering *list.List // of *repo with an idle intent, the longest idle first
 	closing   bool       // a proposal of closes is under way
 
-	counts   map[string]*counts // by virtual storage
-	reported Report
+	counts map[string]*counts // by virtual storage
+	// preparing counts, by the storage whose status the client gets, the writes that
+	// were sent and have had no vote decided yet.
+	preparing map[storageName]int
+	reported  Report
 }
 
 type storageName struct{ virtualStorage, storage string }
@@ -84,6 +87,7 @@ func New(cfg Config) *Machine {
 		alarm:     never,
 		lingering: list.New(),
 		counts:    make(map[string]*counts),
+		preparing: make(map[storageName]int),
 	}
 }
 

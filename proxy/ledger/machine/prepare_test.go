@@ -97,3 +97,62 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 		})
 	}
 }
+
+// TestPrepare_beforeADrain has a write that was sent before a drain begins, and has its
+// first vote under the hold: the drain waits for it, and it ends well on the storage
+// that leaves. A write that comes later waits for the successor.
+func TestPrepare_beforeADrain(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	s := r.leased()
+	s.Holds = []Hold{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-1", Until: r.now + 8*second}}
+	r.step(s)
+	inFlight := func(want int) {
+		t.Helper()
+		if h := r.report.Holding; len(h) != 1 || h[0].InFlight != want {
+			t.Fatalf("report: %+v, want %d in flight", h, want)
+		}
+	}
+	inFlight(1)
+	r.step(Begin{Write: 2, Keys: []state.Key{beta}, Votes: true, Scope: state.Scope{BoundMillis: 64000, RefsOnly: true}, Bytes: 100})
+	r.holds(2, WhyHold)
+	inFlight(1)
+	if err := r.vote(1, everybody...); err != nil {
+		t.Fatal(err)
+	}
+	inFlight(1)
+	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
+		t.Error(err)
+	}
+	inFlight(0)
+	if h := r.report.Holding; h[0].Intents != 0 {
+		t.Errorf("report: %+v", h)
+	}
+	r.fence("gitaly-1")
+	r.catchUp()
+	r.step(r.leased())
+	r.pass(settings.Linger)
+}
+
+// TestPrepare_drainOfAnotherStorage has no drain of a secondary wait for a write that
+// has had no vote yet: it loses that destination, and goes on.
+func TestPrepare_drainOfAnotherStorage(t *testing.T) {
+	r := newVotingRig(t)
+	r.beginVoting(1, alpha)
+	s := r.leased()
+	s.Holds = []Hold{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-3", Until: r.now + 8*second}}
+	r.step(s)
+	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
+		t.Fatalf("report: %+v", h)
+	}
+	r.fence("gitaly-3")
+	r.catchUp()
+	r.step(r.leased())
+	if err := r.vote(1, "gitaly-1", "gitaly-2"); err != nil {
+		t.Error(err)
+	}
+	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1", "gitaly-2"}}); err != nil {
+		t.Error(err)
+	}
+	r.pass(settings.Linger)
+}

@@ -160,7 +160,11 @@ func (p *player) lead() {
 		s.Watermark = max(p.intent, p.report.Applied)
 	}
 	if p.chance(8) {
-		s.Holds = []Hold{{ID: fmt.Sprint(p.now), VirtualStorage: "default", Serving: p.chance(2), Until: p.now + second}}
+		h := Hold{ID: fmt.Sprint(p.now), VirtualStorage: "default", Serving: p.chance(2), Until: p.now + second}
+		if !h.Serving {
+			h.Leaving = p.state.VirtualStorage("default").Succession[p.random.IntN(3)].Name
+		}
+		s.Holds = []Hold{h}
 	}
 	p.lease, p.intent = s.Lease, s.Watermark
 	p.do(s)

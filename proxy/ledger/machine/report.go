@@ -30,6 +30,23 @@ func (m *Machine) count(r *repo) {
 	r.counted = marked
 }
 
+// prepares keeps the write in the figures of those that were sent and have had no
+// vote decided. After a promotion they go on with the new primary, so that no hold
+// waits for them; but a storage that leaves takes with it those whose status is its.
+func (m *Machine) prepares(w *write) {
+	preparing := w.route.Votes && (w.forwarded || w.clearing) && !w.registered
+	if preparing == w.preparing {
+		return
+	}
+	w.preparing = preparing
+	at := storageName{w.keys[0].VirtualStorage, w.first}
+	if preparing {
+		m.preparing[at]++
+	} else if m.preparing[at]--; m.preparing[at] == 0 {
+		delete(m.preparing, at)
+	}
+}
+
 // report tells the leader what is new.
 func (m *Machine) report() {
 	holding := m.reported.Holding
@@ -37,7 +54,8 @@ func (m *Machine) report() {
 		holding = nil
 		for _, h := range m.holds {
 			c := m.countsOf(h.VirtualStorage)
-			holding = append(holding, HoldReport{ID: h.ID, Applied: true, InFlight: c.inFlight, Intents: c.intents})
+			preparing := m.preparing[storageName{h.VirtualStorage, h.Leaving}] // of no storage: none
+			holding = append(holding, HoldReport{ID: h.ID, Applied: true, InFlight: c.inFlight + preparing, Intents: c.intents})
 		}
 	}
 	if m.view.Index == m.reported.Applied && slices.Equal(holding, m.reported.Holding) {

@@ -55,7 +55,7 @@ func (m *Machine) enlist(w *write) bool {
 	if !m.entered(w) {
 		return false
 	}
-	if !w.registered && m.held(w.keys[0].VirtualStorage) {
+	if !w.registered && m.held(w.keys[0].VirtualStorage) && !m.leaves(w) {
 		m.wait(w, WhyHold, nil)
 		return false
 	}

@@ -152,6 +152,14 @@ func (m *Machine) servesOn(virtualStorage string) bool {
 	return !slices.ContainsFunc(m.holds, func(h Hold) bool { return h.VirtualStorage == virtualStorage && !h.Serving })
 }
 
+// leaves reports whether a hold waits for the end of a write that was sent: its
+// status is that of a storage which does not serve any more afterwards.
+func (m *Machine) leaves(w *write) bool {
+	return slices.ContainsFunc(m.holds, func(h Hold) bool {
+		return h.VirtualStorage == w.keys[0].VirtualStorage && h.Leaving != "" && h.Leaving == w.first
+	})
+}
+
 // mayRoute reports whether this instance has a lease now, and the view that it
 // was given for: an older one may not know of a fence or an intent that others
 // took for granted. ▲

@@ -32,6 +32,7 @@ type write struct {
 	forwarded  bool
 	voting     bool // forwarded, and a Vote has no answer yet
 	clearing   bool // it has ended, and must yet be accounted for
+	preparing  bool // counted in Machine.preparing
 
 	repos      [2]*repo // as many as keys; valid while registered
 	route      router.Write
@@ -118,6 +119,7 @@ func (m *Machine) advance(w *write) {
 	}
 	m.leave(w)
 	w.forwarded = true
+	m.prepares(w)
 	w.sent = append(w.sent, w.first)
 	for _, d := range w.others {
 		w.sent = append(w.sent, d.Storage)
@@ -239,6 +241,7 @@ func (m *Machine) register(w *write) {
 		return
 	}
 	w.registered = true
+	m.prepares(w)
 	w.repos[0].counts.inFlight++
 	for _, r := range w.on() {
 		m.stir(r)
@@ -260,6 +263,7 @@ func (m *Machine) unregister(w *write) {
 		return
 	}
 	w.registered = false
+	m.prepares(w)
 	w.repos[0].counts.inFlight--
 	for _, r := range w.on() {
 		if !w.route.Votes {
@@ -293,6 +297,7 @@ func (m *Machine) notSent(id ID) {
 	}
 	m.answerVote(w, ErrEnded)
 	w.forwarded, w.doomed, w.agreeing = false, nil, nil
+	m.prepares(w)
 	m.lost(storageName{w.keys[0].VirtualStorage, w.route.Primary}, w.generation)
 	m.advance(w)
 }
