@@ -49,7 +49,7 @@ func flatten(into map[string]reflect.Value, name string, of reflect.Value) {
 		tag := field.Tag.Get("toml")
 		switch {
 		case field.Type == reflect.TypeFor[Secret]() && tag == "-":
-			into[name+"secret"] = value // what secret_file holds
+			into[name+secretKeys[field.Name]] = value // what secret_file holds
 		case tag == "-":
 		case value.Kind() == reflect.Struct:
 			flatten(into, name+tag+".", value)
@@ -64,6 +64,9 @@ func flatten(into map[string]reflect.Value, name string, of reflect.Value) {
 	}
 }
 
+// secretKeys name the settings that only a file gives, by their fields.
+var secretKeys = map[string]string{"Secret": "secret", "FormerSecret": "former_secret"}
+
 // elementName is how an operator calls an element of an array of tables.
 func elementName(element reflect.Value, i int) string {
 	for _, field := range []string{"Storage", "Name"} {
@@ -75,12 +78,15 @@ func elementName(element reflect.Value, i int) string {
 }
 
 // WithLive returns c with those settings of another configuration that take effect
-// without a restart: the secrets of clients, operators and storages, the
+// without a restart: the secrets of clients, operators, storages and other instances, the
 // certificate for clients, the level of the log, and the addresses of storages
 // that c has. All others stay as they are.
 func (c *Config) WithLive(other *Config) *Config {
 	live := *c
 	live.Auth, live.Admin, live.TLS, live.Logging.Level = other.Auth, other.Admin, other.TLS, other.Logging.Level
+	if c.Raft.Secret != "" && other.Raft.Secret != "" { // not from certificates to a secret or back
+		live.Raft.SecretFile, live.Raft.Secret, live.Raft.FormerSecret = other.Raft.SecretFile, other.Raft.Secret, other.Raft.FormerSecret
+	}
 	live.ConfigCommand, live.ConfigCommandTimeout = other.ConfigCommand, other.ConfigCommandTimeout
 	live.Ignored, live.Warnings = other.Ignored, other.Warnings
 	live.VirtualStorages = slices.Clone(c.VirtualStorages)

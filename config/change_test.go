@@ -76,3 +76,23 @@ func TestChanges_ofSecretFiles(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// The secret between instances is taken at once, but not a change from certificates to one.
+func TestConfig_withLiveTakesThePeersSecret(t *testing.T) {
+	before, after := parseText(t, minimal), parseText(t, minimal)
+	before.Raft.Secret, after.Raft.Secret, after.Raft.FormerSecret = "one", "two", "one"
+	if got := before.WithLive(after).Raft; got.Secret != "two" || got.FormerSecret != "one" {
+		t.Errorf("got %q, %q", got.Secret.Reveal(), got.FormerSecret.Reveal())
+	}
+	keys := make([]string, 0, 2)
+	for _, c := range Changes(before, after) {
+		keys = append(keys, c.Key)
+	}
+	if diff := cmp.Diff([]string{"raft.former_secret", "raft.secret"}, keys); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+	before.Raft.Secret = ""
+	if got := before.WithLive(after).Raft; got.Secret != "" || got.FormerSecret != "" {
+		t.Errorf("from certificates: got %q, %q", got.Secret.Reveal(), got.FormerSecret.Reveal())
+	}
+}

@@ -9,22 +9,24 @@ type secretSource struct {
 	key   string
 	value *Secret
 	file  string
+	// former is what a second line of the file means; nil if it has one line.
+	former *Secret
 }
 
 func (s secretSource) fileKey() []string { return under(s.section, s.key+"_file") }
 
 func (c *Config) secretSources() []secretSource {
 	sources := []secretSource{
-		{keyPath("auth"), "token", &c.Auth.Token, c.Auth.TokenFile},
-		{keyPath("auth"), "previous_token", &c.Auth.PreviousToken, c.Auth.PreviousTokenFile},
-		{keyPath("database"), "password", &c.Database.Password, c.Database.PasswordFile},
-		{keyPath("admin"), "token", &c.Admin.Token, c.Admin.TokenFile},
-		{keyPath("raft"), "secret", &c.Raft.Secret, c.Raft.SecretFile},
+		{keyPath("auth"), "token", &c.Auth.Token, c.Auth.TokenFile, nil},
+		{keyPath("auth"), "previous_token", &c.Auth.PreviousToken, c.Auth.PreviousTokenFile, nil},
+		{keyPath("database"), "password", &c.Database.Password, c.Database.PasswordFile, nil},
+		{keyPath("admin"), "token", &c.Admin.Token, c.Admin.TokenFile, nil},
+		{keyPath("raft"), "secret", &c.Raft.Secret, c.Raft.SecretFile, &c.Raft.FormerSecret},
 	}
 	for i, v := range c.VirtualStorages {
 		for j := range v.Nodes {
 			node := &v.Nodes[j]
-			sources = append(sources, secretSource{keyPath("virtual_storage", i, "node", j), "token", &node.Token, node.TokenFile})
+			sources = append(sources, secretSource{keyPath("virtual_storage", i, "node", j), "token", &node.Token, node.TokenFile, nil})
 		}
 	}
 	return sources
@@ -45,12 +47,15 @@ func (c *Config) readSecretFiles(found *findings) {
 		if *s.value != "" || s.file == "" {
 			continue
 		}
-		secret, err := readSecret(s.file)
+		var err error
+		if s.former != nil {
+			*s.value, *s.former, err = readSecretAndFormer(s.file)
+		} else {
+			*s.value, err = readSecret(s.file)
+		}
 		if err != nil {
 			found.add(s.fileKey(), "%v", err)
-			continue
 		}
-		*s.value = secret
 	}
 }
 

@@ -28,10 +28,13 @@ type Raft struct {
 	// certificates.
 	CAPath string `toml:"ca_path"`
 	// SecretFile is a file with a secret that all instances share, of at least
-	// 16 characters: for private networks, in place of certificates.
+	// 16 characters: for private networks, in place of certificates. While it replaces
+	// a former secret, the file has that one in its second line.
 	SecretFile string `toml:"secret_file"`
-	// Secret is what SecretFile holds.
+	// Secret is the first line of SecretFile.
 	Secret Secret `toml:"-"`
+	// FormerSecret is the second line of SecretFile, if there is one.
+	FormerSecret Secret `toml:"-"`
 	// BeginWithoutPostgres lets a new cluster begin, and define virtual storages, while Postgres
 	// cannot be asked whether another cluster has claimed them. It has no effect on what is claimed.
 	// Default false: a new cluster waits for Postgres.

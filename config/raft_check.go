@@ -73,6 +73,8 @@ func (r Raft) checkAuthentication(found *findings) {
 		found.add(keyPath("raft", "certificate_path"), "not set, nor is secret_file: instances let each other in by certificates or by a shared secret")
 	case r.Secret != "" && len(r.Secret) < minSecretChars:
 		found.add(keyPath("raft", "secret_file"), "%d characters are too few: write at least %d, drawn at random", len(r.Secret), minSecretChars)
+	case r.FormerSecret != "" && len(r.FormerSecret) < minSecretChars:
+		found.add(keyPath("raft", "secret_file"), "%d characters are too few in the second line: it is for the former secret, while the first line replaces it", len(r.FormerSecret))
 	}
 }
 

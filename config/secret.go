@@ -86,6 +86,25 @@ func readSecret(path string) (secret Secret, err error) {
 	return Secret(text), nil
 }
 
+// readSecretAndFormer returns the two secrets that a file may hold during a change, a line
+// each: the present one and the former one, which may be missing.
+func readSecretAndFormer(path string) (secret, former Secret, err error) {
+	text, err := readSecret(path)
+	if err != nil {
+		return "", "", err
+	}
+	lines := strings.Split(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n")
+	switch {
+	case len(lines) > 2:
+		return "", "", fmt.Errorf("%q has %d lines: write the secret into the first one and, while it replaces a former one, that into the second", path, len(lines))
+	case lines[0] == "":
+		return "", "", fmt.Errorf("the first line of %q is empty: write the secret into it", path)
+	case len(lines) == 2:
+		former = Secret(lines[1])
+	}
+	return Secret(lines[0]), former, nil
+}
+
 // checkSecretMode judges the permissions of a secret file. A group may read
 // it, so that one file can serve two services.
 func checkSecretMode(path string, mode fs.FileMode) error {

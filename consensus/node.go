@@ -108,6 +108,14 @@ func (n *Node) listen(ctx context.Context) (err error) {
 	return nil
 }
 
+// SetSecrets replaces the secrets by which this instance and its peers know each other, from
+// the next connection on; see peer.Credentials.
+func (n *Node) SetSecrets(present, former string) {
+	if n.transport != nil {
+		n.transport.SetSecrets(present, former)
+	}
+}
+
 var (
 	// ErrRetired ends Run: the cluster has given this incarnation up, and
 	// refuses all its commands. Whatever it has under way must end.

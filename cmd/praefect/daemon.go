@@ -114,7 +114,7 @@ func nodeConfig(cfg *config.Config, log *slog.Logger) consensus.Config {
 		Name: raft.Name, Named: raft.Named, Address: clientAddress(cfg),
 		ListenAddr: raft.ListenAddr, AdvertiseAddr: raft.AdvertisedAddr(), Peers: peers,
 		Credentials: peer.Credentials{
-			CertificatePath: raft.CertificatePath, KeyPath: raft.KeyPath, CAPath: raft.CAPath, Secret: raft.Secret.Reveal(),
+			CertificatePath: raft.CertificatePath, KeyPath: raft.KeyPath, CAPath: raft.CAPath, Secret: raft.Secret.Reveal(), FormerSecret: raft.FormerSecret.Reveal(),
 		},
 		Logger: log,
 	}
@@ -212,7 +212,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, err
 	}
 
-	settings, err := d.reloader(registry, storages, server, operators, clients)
+	settings, err := d.reloader(registry, storages, server, operators, node, clients)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"praefect/config"
+	"praefect/consensus"
 	"praefect/proxy"
 	"praefect/proxy/admin"
 	"praefect/proxy/storage"
@@ -37,6 +38,7 @@ type reloader struct {
 	storages    mover
 	setAuth     func(proxy.Auth)
 	setAccess   func(admin.Access)
+	setSecrets  func(present, former string) // between instances
 
 	outcomes   *prometheus.CounterVec
 	successful prometheus.Gauge
@@ -138,6 +140,7 @@ func (r *reloader) apply(p prepared) {
 	running := r.live.Load()
 	r.setAuth(clientAuth(p.live))
 	r.setAccess(p.access)
+	r.setSecrets(p.live.Raft.Secret.Reveal(), p.live.Raft.FormerSecret.Reveal())
 	if r.certificate != nil {
 		if now := leaf(p.certificate); !now.Equal(leaf(r.certificate.settings.Load())) {
 			r.log.Info("the certificate for clients is replaced", "subject", now.Subject.String(), "not_after", now.NotAfter.UTC())
@@ -172,9 +175,10 @@ func clientAuth(cfg *config.Config) proxy.Auth {
 }
 
 // reloader joins what a reload changes.
-func (d *daemon) reloader(registerer prometheus.Registerer, storages mover, server *proxy.Server, operators *admin.Service, clients []clientListener) (*reloader, error) {
+func (d *daemon) reloader(registerer prometheus.Registerer, storages mover, server *proxy.Server, operators *admin.Service, node *consensus.Node, clients []clientListener) (*reloader, error) {
 	r := &reloader{
 		load: d.reload, live: &d.live, log: d.log, level: d.level, storages: storages, setAuth: server.SetAuth, setAccess: operators.SetAccess,
+		setSecrets: node.SetSecrets,
 	}
 	for _, l := range clients {
 		if l.certificate != nil {

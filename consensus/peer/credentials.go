@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,18 +24,30 @@ type Credentials struct {
 	// CertificatePath, KeyPath and CAPath are PEM files. They are read at each
 	// connection, so that they can be replaced while the instance runs.
 	CertificatePath, KeyPath, CAPath string
-	// Secret is shared by all instances.
-	Secret string
+	// Secret is shared by all instances. FormerSecret, if there is one, counts as much:
+	// while a secret is replaced, not every instance has the new one.
+	Secret, FormerSecret string
 }
 
 // guard turns plain connections into ones between peers.
 type guard struct {
-	credentials Credentials
+	credentials Credentials // but for the secrets
+	secrets     atomic.Pointer[secrets]
 	madeUp      tls.Certificate // with a secret
+}
+
+// secrets are the present one and, or "", the former one.
+type secrets struct{ present, former string }
+
+// SetSecrets replaces the secrets that this instance shows and accepts, from the next
+// connection on. With certificates it does nothing.
+func (t *Transport) SetSecrets(present, former string) {
+	t.guard.secrets.Store(&secrets{present, former})
 }
 
 func newGuard(c Credentials) (*guard, error) {
 	g := &guard{credentials: c}
+	g.secrets.Store(&secrets{c.Secret, c.FormerSecret})
 	if c.CertificatePath != "" {
 		_, err := g.certificate()
 		if err == nil {
@@ -130,25 +143,51 @@ const (
 	acceptor side = "acceptor"
 )
 
-// prove returns what shows that this side, who calls itself name, knows the
-// secret; nothing with certificates.
-func (g *guard) prove(s side, state tls.ConnectionState, name string) ([]byte, error) {
+// proofs show that one side of a connection knows its secrets. Either will do: the
+// other side may have only the new secret yet, or only the former one.
+type proofs struct {
+	Proof  []byte `json:"proof,omitempty"`
+	Former []byte `json:"former_proof,omitempty"`
+}
+
+// prove returns what shows that this side, which calls itself name, knows the
+// secrets; nothing with certificates.
+func (g *guard) prove(s side, state tls.ConnectionState, name string) (p proofs, err error) {
 	if g.credentials.CertificatePath != "" {
-		return nil, nil
+		return p, nil
 	}
 	binding, err := state.ExportKeyingMaterial("EXPORTER-praefect-peer", nil, sha256.Size)
 	if err != nil {
-		return nil, fmt.Errorf("derive a proof from the connection: %w", err)
+		return p, fmt.Errorf("derive a proof from the connection: %w", err)
 	}
-	code := hmac.New(sha256.New, []byte(g.credentials.Secret))
-	for _, part := range []string{string(s), name, string(binding)} {
-		fmt.Fprintf(code, "%d:%s", len(part), part) // a hash returns no error
+	with := func(secret string) []byte {
+		if secret == "" {
+			return nil
+		}
+		code := hmac.New(sha256.New, []byte(secret))
+		for _, part := range []string{string(s), name, string(binding)} {
+			fmt.Fprintf(code, "%d:%s", len(part), part) // a hash returns no error
+		}
+		return code.Sum(nil)
 	}
-	return code.Sum(nil), nil
+	known := g.secrets.Load()
+	return proofs{Proof: with(known.present), Former: with(known.former)}, nil
+}
+
+// meet tells whether the two sides know a secret in common. How long it takes does not
+// depend on what a proof says.
+func (p proofs) meet(other proofs) bool {
+	met := false
+	for _, own := range [][]byte{p.Proof, p.Former} {
+		for _, shown := range [][]byte{other.Proof, other.Former} {
+			met = len(own) > 0 && hmac.Equal(own, shown) || met
+		}
+	}
+	return met
 }
 
 // check judges whether the other side is who it says that it is.
-func (g *guard) check(s side, state tls.ConnectionState, name string, proof []byte) error {
+func (g *guard) check(s side, state tls.ConnectionState, name string, shown proofs) error {
 	if g.credentials.CertificatePath != "" {
 		names := state.PeerCertificates[0].DNSNames
 		if !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }) {
@@ -160,8 +199,8 @@ func (g *guard) check(s side, state tls.ConnectionState, name string, proof []by
 	if err != nil {
 		return err
 	}
-	if !hmac.Equal(proof, want) {
-		return fmt.Errorf("%q does not know the secret", name)
+	if !want.meet(shown) {
+		return fmt.Errorf("%q does not know the secret (raft.secret_file)", name)
 	}
 	return nil
 }

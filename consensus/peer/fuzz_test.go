@@ -13,7 +13,7 @@ import (
 func FuzzHello(f *testing.F) {
 	for _, h := range []hello{
 		{}, {Version: helloVersion, Kind: raftKind, Name: "b", ID: "b"},
-		{Version: helloVersion, Kind: callKind, Name: "b", ID: "b", For: "a", Cluster: "c", Proof: []byte("proof")},
+		{Version: helloVersion, Kind: callKind, Name: "b", ID: "b", For: "a", Cluster: "c", proofs: proofs{Proof: []byte("proof"), Former: []byte("proof")}},
 	} {
 		var frame bytes.Buffer
 		if err := writeFrame(&frame, h); err != nil {

@@ -33,8 +33,8 @@ type hello struct {
 	// Cluster is the id of the dialler's cluster, empty if it has none yet.
 	Cluster string `json:"cluster,omitempty"`
 	// For is the id of the instance that is meant, empty for any.
-	For   string `json:"for,omitempty"`
-	Proof []byte `json:"proof,omitempty"`
+	For string `json:"for,omitempty"`
+	proofs
 }
 
 // answer ends the opening. With a refusal the rest is empty, except in the answer to an
@@ -44,9 +44,9 @@ type answer struct {
 	Name    string `json:"name,omitempty"`
 	ID      string `json:"id,omitempty"`
 	Cluster string `json:"cluster,omitempty"`
-	Proof   []byte `json:"proof,omitempty"`
 	// Removed tells the dialler that it was removed from the cluster.
 	Removed bool `json:"removed,omitempty"`
+	proofs
 }
 
 // errRemoved is in the error of a connection with an instance that was removed.
@@ -75,12 +75,12 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted
 		return nil, err
 	}
 	state := c.ConnectionState()
-	proof, err := t.guard.prove(dialler, state, t.config.Name)
+	own, err := t.guard.prove(dialler, state, t.config.Name)
 	if err != nil {
 		return nil, err
 	}
 	h := hello{
-		Version: helloVersion, Kind: k, Name: t.config.Name, ID: t.config.ID, Cluster: t.config.Cluster(), For: who.id, Proof: proof,
+		Version: helloVersion, Kind: k, Name: t.config.Name, ID: t.config.ID, Cluster: t.config.Cluster(), For: who.id, proofs: own,
 	}
 	if err := writeFrame(c, h); err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (t *Transport) open(ctx context.Context, plain net.Conn, k kind, who wanted
 	if a.Refusal != "" {
 		return nil, t.turnedAway(a, state, who)
 	}
-	if err := t.guard.check(acceptor, state, a.Name, a.Proof); err != nil {
+	if err := t.guard.check(acceptor, state, a.Name, a.proofs); err != nil {
 		return nil, err
 	}
 	if err := t.meets(a, who); err != nil {
@@ -118,11 +118,11 @@ func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, er
 	if err := t.judge(h, state); err != nil {
 		return nil, "", errors.Join(err, t.refuse(c, state, err))
 	}
-	proof, err := t.guard.prove(acceptor, state, t.config.Name)
+	own, err := t.guard.prove(acceptor, state, t.config.Name)
 	if err != nil {
 		return nil, "", err
 	}
-	a := answer{Name: t.config.Name, ID: t.config.ID, Cluster: t.config.Cluster(), Proof: proof}
+	a := answer{Name: t.config.Name, ID: t.config.ID, Cluster: t.config.Cluster(), proofs: own}
 	if err := writeFrame(c, a); err != nil {
 		return nil, "", err
 	}
@@ -134,18 +134,18 @@ func (t *Transport) accept(ctx context.Context, plain net.Conn) (*Conn, kind, er
 func (t *Transport) refuse(c *tls.Conn, state tls.ConnectionState, why error) error {
 	a := answer{Refusal: why.Error()}
 	if other, ok := errors.AsType[*OtherCluster](why); ok {
-		proof, err := t.guard.prove(acceptor, state, t.config.Name)
+		own, err := t.guard.prove(acceptor, state, t.config.Name)
 		if err != nil {
 			return err
 		}
-		a.Name, a.ID, a.Cluster, a.Proof = t.config.Name, t.config.ID, other.Own, proof
+		a.Name, a.ID, a.Cluster, a.proofs = t.config.Name, t.config.ID, other.Own, own
 	}
 	if errors.Is(why, errRemoved) {
-		proof, err := t.guard.prove(acceptor, state, t.config.Name)
+		own, err := t.guard.prove(acceptor, state, t.config.Name)
 		if err != nil {
 			return err
 		}
-		a.Name, a.ID, a.Removed, a.Proof = t.config.Name, t.config.ID, true, proof
+		a.Name, a.ID, a.Removed, a.proofs = t.config.Name, t.config.ID, true, own
 	}
 	return writeFrame(c, a)
 }
@@ -154,10 +154,10 @@ func (t *Transport) refuse(c *tls.Conn, state tls.ConnectionState, why error) er
 func (t *Transport) turnedAway(a answer, state tls.ConnectionState, who wanted) error {
 	own := t.config.Cluster()
 	if a.Cluster != "" && own != "" && a.Cluster != own && (who.name == "" || who.name == a.Name) &&
-		t.guard.check(acceptor, state, a.Name, a.Proof) == nil {
+		t.guard.check(acceptor, state, a.Name, a.proofs) == nil {
 		return fmt.Errorf("%w: %w", ErrRefused, t.foreign(a.Name, a.ID, a.Cluster, own))
 	}
-	if a.Removed && t.config.Outcast != nil && t.guard.check(acceptor, state, a.Name, a.Proof) == nil && t.config.Admit(a.Name, a.ID) {
+	if a.Removed && t.config.Outcast != nil && t.guard.check(acceptor, state, a.Name, a.proofs) == nil && t.config.Admit(a.Name, a.ID) {
 		t.config.Outcast(a.Name)
 	}
 	return fmt.Errorf("%w: %s", ErrRefused, a.Refusal)
@@ -174,7 +174,7 @@ func (t *Transport) judge(h hello, state tls.ConnectionState) error {
 	if h.Kind != raftKind && h.Kind != callKind {
 		return fmt.Errorf("no connections of kind %q", h.Kind)
 	}
-	if err := t.guard.check(dialler, state, h.Name, h.Proof); err != nil {
+	if err := t.guard.check(dialler, state, h.Name, h.proofs); err != nil {
 		return err
 	}
 	if h.For != "" && h.For != t.config.ID {

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	patience = time.Minute // bounds waits that only a defect makes long
 	secret   = "sixteen or more characters"
+	another  = "another of sixteen or more"
 )
 
 // listen opens a port and lets connections in until the end of the test.
@@ -151,6 +152,11 @@ func TestTransport_whoIsLetIn(t *testing.T) {
 			b:    Config{Name: "b", Credentials: shared}, who: wanted{name: "b"},
 		},
 
+		{name: "a new secret at the dialler", a: Config{Name: "a", Credentials: Credentials{Secret: another, FormerSecret: secret}}, b: Config{Name: "b", Credentials: shared}},
+		{name: "a new secret at the acceptor", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: Credentials{Secret: another, FormerSecret: secret}}},
+		{name: "no former secret at the dialler any more", a: Config{Name: "a", Credentials: Credentials{Secret: another}}, b: Config{Name: "b", Credentials: Credentials{Secret: another, FormerSecret: secret}}},
+		{name: "no former secret at the acceptor any more", a: Config{Name: "a", Credentials: Credentials{Secret: another, FormerSecret: secret}}, b: Config{Name: "b", Credentials: Credentials{Secret: another}}},
+		{name: "none of two secrets", a: Config{Name: "a", Credentials: Credentials{Secret: another, FormerSecret: another + "!"}}, b: Config{Name: "b", Credentials: shared}, says: "does not know the secret"},
 		{name: "another secret", a: Config{Name: "a", Credentials: Credentials{Secret: secret + "!"}}, b: Config{Name: "b", Credentials: shared}, says: "does not know the secret"},
 		{name: "no certificate but a secret", a: Config{Name: "a", Credentials: shared}, b: Config{Name: "b", Credentials: good.sign(t, "b")}, says: "bad certificate"},
 		{name: "no secret but a certificate", a: Config{Name: "a", Credentials: good.sign(t, "a")}, b: Config{Name: "b", Credentials: shared}, says: "unknown authority"},
@@ -266,7 +272,7 @@ func TestTransport_doesNotBelieveAnotherClusterWithoutProof(t *testing.T) {
 		}
 		c := tls.Server(plain, g.tls())
 		var h hello
-		err = errors.Join(readFrame(c, &h), writeFrame(c, answer{Refusal: "no", Name: "b", ID: "id of b", Cluster: "y", Proof: []byte("none")}))
+		err = errors.Join(readFrame(c, &h), writeFrame(c, answer{Refusal: "no", Name: "b", ID: "id of b", Cluster: "y", proofs: proofs{Proof: []byte("none")}}))
 		ended <- errors.Join(err, c.Close(), l.Close())
 	}()
 	_, err = a.Meet(t.Context(), l.Addr().String(), "b")
