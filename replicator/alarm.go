@@ -19,6 +19,9 @@ type AlarmReason string
 const (
 	// AlarmBusy: writes never pause long enough for a copy to catch up.
 	AlarmBusy AlarmReason = "busy"
+	// AlarmReplica: copies onto a replica fail, and making the replica again is not
+	// permitted or did not help.
+	AlarmReplica AlarmReason = "replica"
 )
 
 // Alarm is one repository that repairs alone do not bring in order.

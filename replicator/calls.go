@@ -164,6 +164,25 @@ func (c *calls) names(ctx context.Context, key state.Key, storage string) ([]str
 	return names, nil
 }
 
+// sound returns an error if git finds a fault in a replica. A storage that cannot tell
+// says nothing against it.
+func (c *calls) sound(ctx context.Context, key state.Key, storage string) error {
+	conn, err := c.storages.Conn(key.VirtualStorage, storage)
+	if err != nil {
+		return err
+	}
+	answer, err := gitalypb.NewRepositoryServiceClient(conn).Fsck(ctx, &gitalypb.FsckRequest{Repository: repository(key, storage)})
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return nil
+	case err != nil:
+		return fmt.Errorf("check the replica on %q: %w", storage, err)
+	case len(answer.GetError()) > 0:
+		return fmt.Errorf("git fsck finds faults in the replica on %q: %s", storage, state.Shorten(string(answer.GetError())))
+	}
+	return nil
+}
+
 // setHead has a replica's HEAD name a reference; ctx and ended are as those of
 // replicate.
 func (c *calls) setHead(ctx context.Context, key state.Key, storage, name string) (ended bool, err error) {

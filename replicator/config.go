@@ -59,6 +59,12 @@ type Config struct {
 	// Default 10.
 	Attempts int
 
+	// RemakeAfter is how many copies in a row fail onto a replica before the replica is
+	// removed and copied from nothing, and RemakeLimit how many are at a time. Where copies
+	// onto more than RemakeMost replicas of a storage fail, none is: the storage is the
+	// matter. Defaults 3, 2, 10.
+	RemakeAfter, RemakeLimit, RemakeMost int
+
 	// BackfillWorkers is how many repositories are copied at a time while a storage
 	// is backfilled. Default 4.
 	BackfillWorkers int
@@ -92,6 +98,9 @@ func (c Config) withDefaults() Config {
 		{&c.EnqueueLimit, 10_000},
 		{&c.HoldTries, 5},
 		{&c.Attempts, 10},
+		{&c.RemakeAfter, 3},
+		{&c.RemakeLimit, 2},
+		{&c.RemakeMost, 10},
 		{&c.BackfillWorkers, 4},
 		{&c.BackfillTries, 5},
 	} {

@@ -50,11 +50,20 @@ func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (s
 		ended = true
 		return nil, nil // it changed meanwhile; the next step sees how
 	}
-	results, err := r.equalise(ctx, copying, o.key, view, p, ticket)
+	has, err := r.calls.exists(ctx, o.key, p.Primary)
+	var again []string
+	if err == nil && has {
+		again, p.Targets, err = r.remake(copying, ticket, o.key, view, p)
+	}
 	if err != nil {
 		ended = true
 		return nil, err
 	}
+	if len(again) > 0 {
+		view = r.ledger.View() // in which that is permitted
+	}
+	found := plan.Finding{Source: has, Deleted: view.Entry(o.key).Deleted}
+	results := r.equalise(ctx, copying, o.key, view, p, found, again, ticket)
 
 	// Each target is declared when its own copy has ended: one that takes long, or
 	// hangs, keeps no other one behind.
@@ -158,20 +167,19 @@ type result struct {
 
 // equalise begins to make each target equal to the primary, all at once, and returns
 // a channel that gets a result for each. One that fails does not stop the others.
-// copying carries the deadline that the intent records; an error means that nothing
-// was begun.
-func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan, ticket Ticket) (<-chan result, error) {
-	has, err := r.calls.exists(ctx, key, p.Primary)
-	if err != nil {
-		return nil, err
-	}
-	found := plan.Finding{Source: has, Deleted: view.Entry(key).Deleted}
+// copying carries the deadline that the intent records; again are the targets of which
+// the replica is removed first.
+func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan, found plan.Finding, again []string, ticket Ticket) <-chan result {
 	vs := view.VirtualStorage(key.VirtualStorage)
 	results := make(chan result, len(p.Targets))
 	for _, target := range p.Targets { // as many as a virtual storage has storages
 		go func() {
 			res := result{target: target}
+			anew := slices.Contains(again, target)
 			defer func() {
+				if anew {
+					r.remakes.add(-1)
+				}
 				if cause := recover(); cause != nil {
 					res.ended, res.err = false, fmt.Errorf("repair of %q panicked: %v", target, cause)
 					r.log.Error("repair panicked", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
@@ -179,7 +187,7 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 				}
 				results <- res
 			}()
-			res = r.equaliseOne(ctx, copying, key, view, p, vs.Storage(target), found)
+			res = r.equaliseOne(ctx, copying, key, view, p, vs.Storage(target), found, anew)
 			if res.err == nil {
 				res.err = r.verify(ctx, ticket, view, key, p.Primary, target)
 			}
@@ -188,11 +196,11 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 			}
 		}()
 	}
-	return results, nil
+	return results
 }
 
-// equaliseOne makes one target equal to the primary.
-func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan, target *state.Storage, found plan.Finding) result {
+// equaliseOne makes one target equal to the primary; anew, its replica is removed first.
+func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan, target *state.Storage, found plan.Finding, anew bool) result {
 	failed := func(err error) result { return result{target: target.Name, ended: true, err: err} }
 	if !found.Source && !found.Deleted {
 		has, err := r.calls.exists(ctx, key, target.Name)
@@ -209,12 +217,16 @@ func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view
 	switch verb {
 	case plan.VerbCopy:
 		defer r.metrics.change(key.VirtualStorage, target.Name, changeUpdate)()
-		if target.State == state.Backfilling { // equal replicas are not copied
+		if target.State == state.Backfilling && !anew { // equal replicas are not copied
 			if alike, err := r.calls.alike(ctx, key, p.Primary, []string{target.Name}); err == nil && alike {
 				return res
 			}
 		}
-		res.ended, res.err = r.replicate(copying, key, p.Primary, target.Name)
+		replicate := r.replicate
+		if anew {
+			replicate = r.anew
+		}
+		res.ended, res.err = replicate(copying, key, p.Primary, target.Name)
 		if res.err == nil && res.ended {
 			res.ended, res.err = r.mendHead(ctx, copying, key, p.Primary, target.Name)
 		}

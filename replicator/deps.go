@@ -82,6 +82,11 @@ type Ticket interface {
 	// MarkDoubt puts replicas in doubt that differ from the primary's and of which the ledger
 	// does not know why, as of the intent.
 	MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error
+	// Remake has it permitted that the replica of a storage that is behind is removed and
+	// copied from nothing, as of the intent; StepDown has the repository's primary put
+	// behind. why says for the history what failed.
+	Remake(ctx context.Context, storage, why string) error
+	StepDown(ctx context.Context, storage, why string) error
 	// Release gives the gate back. ended tells that every RPC that could change
 	// a replica has ended at its storage; otherwise the intent ends in doubt.
 	Release(ended bool, doubtful ...string)

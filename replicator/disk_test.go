@@ -130,15 +130,20 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 			return status.Error(codes.NotFound, "repository does not exist")
 		}
 		d.world.set(d.name, repo.GetRelativePath(), "")
+		delete(d.world.ruined, d.name+repo.GetRelativePath())
 		return nil
 	case "ReplicateRepository":
 		source := args.(*gitalypb.ReplicateRepositoryRequest).GetSource()
 		if err := checkServers(ctx, source.GetStorageName()); err != nil {
 			return err
 		}
-		content, has = d.world.disks[source.GetStorageName()].repos[source.GetRelativePath()]
-		if !has {
+		var there bool
+		content, there = d.world.disks[source.GetStorageName()].repos[source.GetRelativePath()]
+		if !there {
 			return status.Error(codes.NotFound, "invalid source repository")
+		}
+		if d.world.damaged[source.GetStorageName()+source.GetRelativePath()] || has && d.world.ruined[d.name+repo.GetRelativePath()] {
+			return status.Error(codes.Internal, "fetch internal remote: exit status 128")
 		}
 		if d.world.locked[d.name+repo.GetRelativePath()] {
 			return status.Error(codes.Internal, "fetch internal remote: exit status 253")
@@ -192,6 +197,10 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 	case "CommitIsAncestor":
 		req := args.(*gitalypb.CommitIsAncestorRequest)
 		proto.Merge(reply, &gitalypb.CommitIsAncestorResponse{Value: isAncestor(req.GetAncestorId(), req.GetChildId())})
+	case "Fsck":
+		if d.world.damaged[d.name+repo.GetRelativePath()] {
+			proto.Merge(reply, &gitalypb.FsckResponse{Error: []byte("missing blob 1234")})
+		}
 	case "OptimizeRepository":
 		delete(d.world.locked, d.name+repo.GetRelativePath())
 	case "RepositorySize":

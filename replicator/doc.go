@@ -54,6 +54,16 @@
 // storage keep no repair of another one waiting, and a claim stays one look at the head
 // of the queue.
 //
+// # Replicas that cannot be repaired in place
+//
+// After RemakeAfter copies in a row that failed onto a replica, or at once where the
+// error says that none will succeed, the replica is removed and copied from nothing.
+// plan.Remaking decides, and the state permits it (state.Remake): only where the target
+// is behind, nothing is in doubt, and the primary is on another disk. Before, git fsck
+// has found no fault in the primary's replica. RemakeLimit bounds how many are made
+// again at a time; where copies onto more than RemakeMost replicas of a storage fail,
+// none is, and an alarm names the storage.
+//
 // # Each failure's end
 //
 //   - We die before the intent: nothing happened.
@@ -69,6 +79,8 @@
 //     its locks when it is killed, and Gitaly removes them there.
 //   - A proposal has no answer: what it says is in the ledger or not; the next
 //     repair sees which.
+//   - We die between the removal of a replica and the copy: the storage is behind
+//     and has nothing, and the next repair copies from nothing.
 //   - We die after `in-sync` and before the intent is closed: the intent is in doubt,
 //     and is resolved by comparison.
 //   - The queue is away: repairs wait, writes do not. Up to EnqueueLimit

@@ -38,6 +38,8 @@ type Metrics struct {
 	// housekept counts the housekeeping that repairs asked for, turnedAway the repairs
 	// that found no room at a storage.
 	housekept, turnedAway *prometheus.CounterVec
+	// remade counts the replicas that were removed to be copied from nothing.
+	remade *prometheus.CounterVec
 
 	mu     sync.Mutex
 	depths []queue.Depth // as last seen; guarded by mu
@@ -110,6 +112,10 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 		Name: "praefect_repairs_waiting",
 		Help: "Listed repositories whose repair waits, by what this instance knows it waits for.",
 	}, []string{"virtual_storage", "reason"})
+	m.remade = auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "praefect_replicas_remade_total",
+		Help: "Replicas onto which copies failed and that were removed to be copied from nothing.",
+	}, []string{"virtual_storage", "gitaly_storage"})
 	m.turnedAway = auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "praefect_repair_turned_away_total",
 		Help: "Repairs put off because enough others copied onto the storage.",

@@ -41,6 +41,7 @@ type repairer struct {
 	patience  *patience
 	troubles  *troubles
 	slots     *slots
+	remakes   *remakes
 }
 
 // order asks for a repair.
@@ -143,6 +144,9 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 				r.patience.forget(o.key)
 				r.alarms.clear(o.key)
 			}
+		case errors.Is(err, errLater):
+			out.waits = plan.Limit
+			return backoff(waitLongest/10, waitLongest/10, 1, rand.Float64()), nil
 		case metWrite(err):
 			again = r.metWrite(o.key, held, err)
 			out.waits = r.patience.get(o.key).reason()

@@ -75,7 +75,7 @@ func New(deps Deps, cfg Config) *Replicator {
 	calls := &calls{storages: deps.Storages, watch: deps.Watch, lookTimeout: cfg.LookTimeout}
 	repairer := &repairer{
 		ledger: deps.Ledger, gate: deps.Gate, calls: calls, stamp: deps.Stamp, cfg: cfg, log: log, metrics: metrics,
-		alarms: r.alarms, sightings: r.sightings, patience: &patience{}, troubles: &troubles{}, slots: newSlots(cfg.Workers, metrics),
+		alarms: r.alarms, sightings: r.sightings, patience: &patience{}, troubles: &troubles{}, slots: newSlots(cfg.Workers, metrics), remakes: &remakes{},
 	}
 	r.repairer = repairer
 	request := func(key state.Key, reason string) (queue.Request, bool) {

@@ -25,8 +25,8 @@ type replica struct {
 type trouble struct {
 	// copies is how many in a row failed there.
 	copies int
-	// broken tells that no copy onto the replica will succeed.
-	broken bool
+	// broken tells that no copy onto the replica will succeed, remade that it was made again.
+	broken, remade bool
 	// why is the last error, for people.
 	why string
 }
@@ -71,6 +71,31 @@ func (t *troubles) note(key state.Key, storage string, err error) {
 	before.broken = before.broken || failure == plan.FailureBroken
 	before.why = err.Error()
 	t.list[which] = before
+}
+
+// remade notes that a replica was removed, to be copied from nothing.
+func (t *troubles) remade(key state.Key, storage string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	which := replica{key, storage}
+	if was, known := t.list[which]; known {
+		t.list[which] = trouble{remade: true, why: was.why}
+	}
+}
+
+// failing counts the replicas of a storage that are behind and onto which so many copies
+// have failed in a row, or none will succeed.
+func (t *troubles) failing(view *state.State, virtualStorage, storage string, copies int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for which, what := range t.list {
+		if which.VirtualStorage == virtualStorage && which.storage == storage && (what.broken || what.remade || what.copies >= copies) &&
+			view.Entry(which.Key).IsBehind(storage) {
+			n++
+		}
+	}
+	return n
 }
 
 // judge says what the error of a copy that has ended tells of the target's replica.

@@ -48,6 +48,8 @@ type world struct {
 	heads      map[string]string
 	leavesHead bool
 	locked     map[string]bool // replicas with a stale lock, by storage and path; guarded by mu
+	ruined     map[string]bool // likewise those onto which no copy succeeds; guarded by mu
+	damaged    map[string]bool // likewise those from which none does; guarded by mu
 	sloppy     string          // the storage that reports copies that it has not made
 	untracked  string          // a path that was put on some storages behind our back
 	calls      map[string]int  // by method and storage; guarded by mu
@@ -90,7 +92,7 @@ func newWorld(t *testing.T) *world {
 
 // newFounded makes a world in which g1 serves, and g2 and g3 begin with it.
 func newFounded(t *testing.T) *world {
-	w := &world{t: t, view: &state.State{}, disks: make(map[string]*disk), heads: make(map[string]string), locked: make(map[string]bool), calls: make(map[string]int), moved: make(chan struct{})}
+	w := &world{t: t, view: &state.State{}, disks: make(map[string]*disk), heads: make(map[string]string), locked: make(map[string]bool), ruined: make(map[string]bool), damaged: make(map[string]bool), calls: make(map[string]int), moved: make(chan struct{})}
 	w.queue = queue.NewMemory(func(op queue.Operation) (bool, error) {
 		w.mu.Lock()
 		fault := w.faultQ
@@ -396,6 +398,16 @@ func (t ticket) MarkDoubt(ctx context.Context, primary string, differences []sta
 // MarkConflict implements Ticket.
 func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
 	return translate(t.Ticket.MarkConflict(ctx, conflicts))
+}
+
+// Remake implements Ticket.
+func (t ticket) Remake(ctx context.Context, storage, why string) error {
+	return translate(t.Ticket.Remake(ctx, storage, why))
+}
+
+// StepDown implements Ticket.
+func (t ticket) StepDown(ctx context.Context, storage, why string) error {
+	return translate(t.Ticket.StepDown(ctx, storage, why))
 }
 
 func translate(err error) error {

@@ -81,6 +81,13 @@ func (c conditions) facts() condition.Facts {
 			Text: fmt.Sprintf("%s of %s cannot be repaired (%s): %s", a.RelativePath, a.VirtualStorage, a.Reason, a.Detail),
 		})
 	}
+	for _, f := range c.repair.FailingStorages() {
+		facts.Raised = append(facts.Raised, condition.Raised{
+			Name: condition.CopiesFail, VirtualStorage: f.VirtualStorage, Storage: f.Storage,
+			Text: fmt.Sprintf("copies onto %d replicas of %s of %s fail at %s: none of them is made again from nothing",
+				f.Replicas, f.Storage, f.VirtualStorage, facts.Instance),
+		})
+	}
 	facts.Raised = append(facts.Raised, c.stuck.list()...)
 	return facts
 }

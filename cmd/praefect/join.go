@@ -188,6 +188,14 @@ func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) er
 	return gateError(t.Ticket.MarkConflict(ctx, conflicts))
 }
 
+func (t ticket) Remake(ctx context.Context, storage, why string) error {
+	return gateError(t.Ticket.Remake(ctx, storage, why))
+}
+
+func (t ticket) StepDown(ctx context.Context, storage, why string) error {
+	return gateError(t.Ticket.StepDown(ctx, storage, why))
+}
+
 // gateError is err in the replicator's terms.
 func gateError(err error) error {
 	switch {

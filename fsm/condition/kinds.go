@@ -31,6 +31,7 @@ const (
 	TooFewCopies       Name = "too-few-copies"
 	Conflict           Name = "conflict"
 	RepairWaits        Name = "repair-waits"
+	CopiesFail         Name = "copies-fail"
 	PostgresAway       Name = "postgres-away"
 	CommandRefused     Name = "command-refused"
 	VersionsDiffer     Name = "versions-differ"
@@ -135,6 +136,8 @@ var kinds = []Kind{
 		"`praefectctl dataloss` shows both sides, `praefectctl accept-dataloss` chooses one."},
 	{RepairWaits, Degraded, AboutStorages, "A repair, or the resolution of a write with an unknown outcome, has not succeeded in more than 5 attempts.",
 		"`praefectctl queue list` shows the attempts and the last error; see [trouble.md](trouble.md#a-job-is-dead)."},
+	{CopiesFail, Degraded, AboutStorages, "Copies onto many replicas of a storage fail: the storage is the matter, and no replica is removed to be copied from nothing.",
+		"Look at the disk and the log of the storage; see [trouble.md](trouble.md#copies-onto-a-storage-fail)."},
 	{VersionsDiffer, Notice, AboutInstances, "The instances run different versions of the program.",
 		"Finish the upgrade."},
 	{NoSpare, Notice, AboutInstances, "The settings list one instance: the cluster stops when it stops.",

@@ -61,7 +61,7 @@ type command interface {
 func touchesLedger(c command) bool {
 	switch c.(type) {
 	case *OpenIntent, *CloseIntent, *MarkBehind, *MarkInSync, *ResolveDoubt, *AcceptLoss,
-		*Advance, *EndAdvance, *MarkConflict, *MarkDoubt:
+		*Advance, *EndAdvance, *MarkConflict, *MarkDoubt, *Remake, *StepDown:
 		return true
 	}
 	return false

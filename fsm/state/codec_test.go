@@ -42,6 +42,8 @@ func everyCommand() []Command {
 			Sample: []DifferingReference{{Name: "refs/heads/main", There: "2"}},
 		}}}},
 		markDoubt(3, "q"),
+		remake(3, "q"),
+		stepDown(3, "p"),
 	}
 }
 

@@ -57,6 +57,9 @@ type Command struct {
 	EndAdvance   *EndAdvance   `json:"end_advance,omitempty"`
 	MarkConflict *MarkConflict `json:"mark_conflict,omitempty"`
 	MarkDoubt    *MarkDoubt    `json:"mark_doubt,omitempty"`
+
+	Remake   *Remake   `json:"remake,omitempty"`
+	StepDown *StepDown `json:"step_down,omitempty"`
 }
 
 // one returns the command that is set, nil unless exactly one is.
@@ -91,6 +94,8 @@ func (c *Command) one() command {
 		{c.EndAdvance != nil, c.EndAdvance},
 		{c.MarkConflict != nil, c.MarkConflict},
 		{c.MarkDoubt != nil, c.MarkDoubt},
+		{c.Remake != nil, c.Remake},
+		{c.StepDown != nil, c.StepDown},
 	} {
 		if f.set {
 			set, n = f.cmd, n+1

@@ -34,15 +34,15 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		weight int // of 64
 		draw   func(*rapid.T, Incarnation) Command
 	}{
-		{8, h.drawOpen},
+		{7, h.drawOpen},
 		{1, func(t *rapid.T, _ Incarnation) Command {
 			return Command{Record: &Record{What: rapid.SampledFrom([]string{ChangeAdded, ChangeRemoved}).Draw(t, "what"), Instance: "two"}}
 		}},
-		{8, h.drawMarkBehind},
-		{7, h.drawMarkInSync},
+		{7, h.drawMarkBehind},
+		{6, h.drawMarkInSync},
 		{5, h.drawResolveDoubt},
 		{5, h.drawClose},
-		{5, h.drawRejoin},
+		{4, h.drawRejoin},
 		{4, h.drawFence},
 		{5, h.drawAdmit},
 		{2, h.drawAcceptLoss},
@@ -67,6 +67,7 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		}},
 		{4, h.drawFirstCopy},
 		{1, h.drawMarkDoubt},
+		{4, h.drawRemake},
 	}
 	n := die(t, 6, "command")
 	for _, c := range all {
@@ -208,7 +209,7 @@ func (h *history) drawAdmit(t *rapid.T, _ Incarnation) Command {
 	for _, name := range storages {
 		a := Admission{Storage: name, As: Out, Why: rapid.SampledFrom([]string{WhyDead, WhyDead, WhyDrained}).Draw(t, "why")}
 		if rapid.Bool().Draw(t, "serving") {
-			a = Admission{Storage: name, As: Serving, FilesystemID: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "disk")}
+			a = Admission{Storage: name, As: Serving, FilesystemID: drawDisk(t, name)}
 			if s := v.Storage(name); s != nil && s.FilesystemID != "" && rapid.IntRange(0, 2).Draw(t, "same") < 2 {
 				a.FilesystemID = s.FilesystemID
 			}
@@ -241,7 +242,8 @@ func (h *history) drawResolveDoubt(t *rapid.T, by Incarnation) Command {
 
 // drawRejoin returns a storage on the disk it has, on another one, or backfilled.
 func (h *history) drawRejoin(t *rapid.T, _ Incarnation) Command {
-	c := reach(drawStorage(t), rapid.SampledFrom([]string{"1", "2"}).Draw(t, "disk"))
+	name := drawStorage(t)
+	c := reach(name, drawDisk(t, name))
 	s := h.state.VirtualStorage(vs).Storage(c.Rejoin.Storage)
 	if s != nil && s.FilesystemID != "" && rapid.IntRange(0, 2).Draw(t, "same") < 2 {
 		c.Rejoin.FilesystemID = s.FilesystemID
@@ -253,4 +255,9 @@ func (h *history) drawRejoin(t *rapid.T, _ Incarnation) Command {
 		}
 	}
 	return c
+}
+
+// drawDisk draws one of two disks that the storage may have.
+func drawDisk(t *rapid.T, storage string) string {
+	return storage + rapid.SampledFrom([]string{"1", "2"}).Draw(t, "disk")
 }

@@ -38,7 +38,7 @@ func TestState_properties(t *testing.T) {
 		h := &history{t: t, state: &State{}, twin: &State{}, truth: newTruth(), laws: newLaws(), seen: seen}
 		h.send(Batch{Commands: []Command{{Register: &Register{ID: "1", ClusterID: "cluster", Level: 2}}}})
 		h.send(Batch{Incarnation: h.lives[0], Commands: []Command{
-			define("p", "q", "r"), reach("p", "1"), reach("q", "1"), reach("r", "1"),
+			define("p", "q", "r"), reach("p", "p1"), reach("q", "q1"), reach("r", "r1"),
 		}})
 		for _, name := range []string{"q", "r"} {
 			if rapid.IntRange(0, 2).Draw(t, "compared") == 2 {
@@ -49,7 +49,7 @@ func TestState_properties(t *testing.T) {
 				continue
 			}
 			h.send(Batch{Incarnation: h.lives[0], Commands: []Command{compared(h.state.VirtualStorage(vs).Storage(name))}})
-			c := reach(name, "1")
+			c := reach(name, name+"1")
 			c.Rejoin.Backfilled = h.state.VirtualStorage(vs).Storage(name).Since
 			h.send(Batch{Incarnation: h.lives[0], Commands: []Command{c}})
 		}

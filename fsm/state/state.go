@@ -160,6 +160,12 @@ const (
 	// ChangeDiffers: the verification found Storage's replica of a repository different from
 	// the primary's, or damaged, and the ledger had no reason for that.
 	ChangeDiffers = "differs"
+	// ChangeRemade: copies onto Storage's replica of a repository failed, and it is made
+	// again from nothing.
+	ChangeRemade = "replica made again"
+	// ChangeSteppedDown: Storage's replica of a repository took no writes, and the next
+	// in-sync storage is the repository's primary.
+	ChangeSteppedDown = "stepped down"
 	// ChangeRecovered: the cluster began again from one instance.
 	ChangeRecovered = "recovered"
 )

@@ -14,6 +14,18 @@ type truth struct {
 	fenced map[string]uint64
 	// copied is when a storage was last declared in sync for a repository.
 	copied map[string]map[string]Index
+	// alone are the commands that gave up what no other storage had in sync.
+	alone []Command
+}
+
+// inSyncBeside reports whether another storage than the named one is in sync and serves.
+func (v *VirtualStorage) inSyncBeside(e *Entry, name string) bool {
+	for s := range v.InSync(e) {
+		if s.Name != name && s.State == Serving {
+			return true
+		}
+	}
+	return false
 }
 
 func newTruth() *truth {
@@ -57,6 +69,15 @@ func (tr *truth) happened(index Index, c Command, before *State) {
 			compared := s == c.ResolveDoubt.Authority || slices.Contains(c.ResolveDoubt.Equal, s)
 			return compared || !c.ResolveDoubt.PrimaryLacks && !tr.touched(before.Entry(c.ResolveDoubt.Key), c.ResolveDoubt, s)
 		})...)
+	case c.Remake != nil: // it is removed, and copied from another one
+		if !before.VirtualStorage(vs).inSyncBeside(before.Entry(c.Remake.Key), c.Remake.Storage) {
+			tr.alone = append(tr.alone, c)
+		}
+		tr.lack(index, c.Remake.RelativePath, c.Remake.Storage)
+	case c.StepDown != nil:
+		if !before.VirtualStorage(vs).inSyncBeside(before.Entry(c.StepDown.Key), c.StepDown.Storage) {
+			tr.alone = append(tr.alone, c)
+		}
 	case c.EndAdvance != nil: // the primary may have got more than before
 		v := before.VirtualStorage(vs)
 		rest := v.names(func(s *Storage) bool {
@@ -119,6 +140,9 @@ func (tr *truth) emptied(index Index, storage string) {
 
 // check is I11, promise P3: whatever is in sync has every acknowledged write.
 func (tr *truth) check(t *rapid.T, s *State) {
+	for _, c := range tr.alone {
+		t.Fatalf("%s, although no other storage was in sync", describeCommand(c))
+	}
 	v := s.VirtualStorage(vs)
 	if v == nil {
 		return

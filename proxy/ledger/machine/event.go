@@ -171,6 +171,19 @@ type ResolveDoubt struct {
 	Resolution Resolution
 }
 
+// Remake has it permitted that a storage's replica is removed and copied from nothing, as
+// of the intent.
+type Remake struct {
+	Ticket       ID
+	Storage, Why string
+}
+
+// StepDown has the repository's primary put behind, as of the intent.
+type StepDown struct {
+	Ticket       ID
+	Storage, Why string
+}
+
 // Unhold lets the writes go on that a holding ticket keeps waiting; they spoil
 // it.
 type Unhold struct{ Ticket ID }
@@ -201,5 +214,7 @@ func (Take) event()         {}
 func (OpenIntent) event()   {}
 func (Declare) event()      {}
 func (ResolveDoubt) event() {}
+func (Remake) event()       {}
+func (StepDown) event()     {}
 func (Unhold) event()       {}
 func (Release) event()      {}

@@ -134,6 +134,10 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.conflict(e)
 	case MarkDoubt:
 		m.markDoubt(e)
+	case Remake:
+		m.remake(e)
+	case StepDown:
+		m.stepDown(e)
 	case Unhold:
 		m.unhold(e.Ticket)
 	case Release:
