@@ -73,7 +73,7 @@ func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err
 			return err
 		}
 		// The identity goes last: an instance whose identity says that there was a log does not start without it.
-		for _, name := range []string{logFile, "snapshots", identityFile} {
+		for _, name := range []string{committedFile, lostClaimsFile, logFile, "snapshots", identityFile} {
 			if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}

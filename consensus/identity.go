@@ -73,21 +73,26 @@ func (id identity) ownedBy(c Config) error {
 		"if this is the same instance under another name, run once: %s", id.Name, c.Name, RenameCommand)
 }
 
-// write replaces the file as a whole: whatever happens, either the former
-// content is there or the new one, and after write has returned the new one.
+// write makes the directory keep the identity.
 func (id identity) write(dir string) error {
 	data, err := json.Marshal(id)
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(dir, identityFile+".*")
+	return replaceFile(dir, identityFile, append(data, '\n'))
+}
+
+// replaceFile replaces a file as a whole: whatever happens, either the former
+// content is there or the new one, and after it has returned the new one.
+func replaceFile(dir, name string, data []byte) error {
+	temp, err := os.CreateTemp(dir, name+".*")
 	if err != nil {
 		return err
 	}
-	_, err = temp.Write(append(data, '\n'))
+	_, err = temp.Write(data)
 	err = errors.Join(err, temp.Sync(), temp.Close())
 	if err == nil {
-		err = os.Rename(temp.Name(), filepath.Join(dir, identityFile))
+		err = os.Rename(temp.Name(), filepath.Join(dir, name))
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(temp.Name()))

@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/urfave/cli/v3"
 
+	"praefect/consensus"
 	"praefect/replicator/postgres"
 )
 
@@ -48,13 +49,38 @@ func (p *program) claim() *cli.Command {
 					if cmd.Args().Len() != 1 {
 						return errors.New("claim remove takes one argument: the name of the virtual storage")
 					}
+					cfg, err := p.settings(ctx, cmd)
+					if err != nil {
+						return err
+					}
 					return p.openDatabase(ctx, cmd, func(ctx context.Context, db *postgres.DB) error {
-						return p.removeClaim(ctx, cmd, postgres.NewClaims(db), cmd.Args().First())
+						name := cmd.Args().First()
+						if err := p.removeClaim(ctx, cmd, postgres.NewClaims(db), name); err != nil {
+							return err
+						}
+						return forgetLostClaim(cfg.Raft.DataDir, name)
 					})
 				},
 			},
 		},
 	}
+}
+
+// forgetLostClaim has the instance on this host, if there is one, forget that another cluster had claimed
+// the virtual storage. The instances that run notice it by themselves.
+func forgetLostClaim(dir, name string) error {
+	lost, err := consensus.ReadLostClaims(dir)
+	if err != nil {
+		return fmt.Errorf("the claim was removed, but the instance on this host could still remember it when it starts without Postgres: %w", err)
+	}
+	rest := slices.DeleteFunc(slices.Clone(lost), func(l consensus.LostClaim) bool { return l.VirtualStorage == name })
+	if len(rest) == len(lost) {
+		return nil
+	}
+	if err := consensus.WriteLostClaims(dir, rest); err != nil {
+		return fmt.Errorf("the claim was removed, but the instance on this host remembers it when it starts without Postgres: %w", err)
+	}
+	return nil
 }
 
 func showClaims(held []postgres.Claim) string {

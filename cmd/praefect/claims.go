@@ -54,14 +54,19 @@ type claims struct {
 	view  func() *state.State
 	leads func() bool
 
+	// dir is the data directory, which remembers lost claims over a restart without Postgres.
+	dir string
+
 	configured []string // virtual storages of the settings
 	self       postgres.Claimant
 	without    bool // a new cluster may begin without Postgres
 	log        *slog.Logger
 	compared   chan struct{} // closed after the first comparison, however it ended
 
-	// confirmed is when the claims were confirmed last; only run.
+	// confirmed is when the claims were confirmed last, and kept what the data directory
+	// remembers; only run.
 	confirmed time.Time
+	kept      []consensus.LostClaim
 
 	mu      sync.Mutex
 	own     map[string]bool // claimed for this cluster, guarded by mu
@@ -70,9 +75,9 @@ type claims struct {
 	told    string
 }
 
-func newClaims(cfg *config.Config, db *postgres.DB, log *slog.Logger) *claims {
+func newClaims(cfg *config.Config, db *postgres.DB, log *slog.Logger) (*claims, error) {
 	c := &claims{
-		table: postgres.NewClaims(db), self: postgres.Claimant{Instance: cfg.Raft.Name, Host: hostName()},
+		table: postgres.NewClaims(db), dir: cfg.Raft.DataDir, self: postgres.Claimant{Instance: cfg.Raft.Name, Host: hostName()},
 		without: cfg.Raft.BeginWithoutPostgres, log: log, compared: make(chan struct{}),
 		own: make(map[string]bool), foreign: make(map[string]postgres.Claim),
 		prepare: func(ctx context.Context) error {
@@ -86,7 +91,48 @@ func newClaims(cfg *config.Config, db *postgres.DB, log *slog.Logger) *claims {
 	for _, vs := range cfg.VirtualStorages {
 		c.configured = append(c.configured, vs.Name)
 	}
-	return c
+	return c, c.recall()
+}
+
+// recall takes up the lost claims that the data directory remembers: they hold until Postgres says
+// otherwise.
+func (c *claims) recall() (err error) {
+	if c.kept, err = consensus.ReadLostClaims(c.dir); err != nil {
+		return err
+	}
+	for _, lost := range c.kept {
+		c.foreign[lost.VirtualStorage] = postgres.Claim{
+			VirtualStorage: lost.VirtualStorage, Since: lost.Since, Seen: lost.Seen,
+			Claimant: postgres.Claimant{ClusterID: lost.ClusterID, Instance: lost.Instance, Host: lost.Host},
+		}
+	}
+	return nil
+}
+
+// keep has the data directory remember which claims are lost, as the last comparison found.
+func (c *claims) keep(ctx context.Context) {
+	served := defined(c.view())
+	var lost []consensus.LostClaim
+	c.mu.Lock()
+	for _, name := range slices.Sorted(maps.Keys(c.foreign)) {
+		if claim := c.foreign[name]; slices.Contains(served, name) {
+			lost = append(lost, consensus.LostClaim{
+				VirtualStorage: name, ClusterID: claim.ClusterID, Instance: claim.Instance, Host: claim.Host,
+				Since: claim.Since.UTC(), Seen: claim.Seen.UTC(),
+			})
+		}
+	}
+	c.mu.Unlock()
+	if slices.EqualFunc(lost, c.kept, func(a, b consensus.LostClaim) bool {
+		return a.VirtualStorage == b.VirtualStorage && a.ClusterID == b.ClusterID
+	}) {
+		return
+	}
+	if err := consensus.WriteLostClaims(c.dir, lost); err != nil {
+		c.log.ErrorContext(ctx, "a lost claim would be forgotten by a restart without Postgres", "err", err)
+		return // the next comparison tries again
+	}
+	c.kept = lost
 }
 
 // hostName is the name of this machine, for people.
@@ -149,11 +195,15 @@ func (c *claims) note(held []postgres.Claim, cluster string, err error) {
 
 // taken says which of the virtual storages another cluster has, "" if none.
 func (c *claims) taken(names []string) string {
+	own := ""
+	if c.view != nil {
+		own = c.view().ClusterID
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(c.foreign)) {
-		if claim := c.foreign[name]; slices.Contains(names, name) {
+		if claim := c.foreign[name]; slices.Contains(names, name) && claim.ClusterID != own {
 			all = append(all, fmt.Sprintf("virtual storage %q belongs to cluster %s: instance %q on host %q has claimed it at %s, and it was last confirmed at %s",
 				name, claim.ClusterID, claim.Instance, claim.Host, claim.Since.Format(time.RFC3339), claim.Seen.Format(time.RFC3339)))
 		}
@@ -266,6 +316,9 @@ func (c *claims) compare(ctx context.Context) {
 		return
 	}
 	c.note(held, view.ClusterID, err)
+	if err == nil {
+		c.keep(ctx)
+	}
 	c.tell(ctx)
 }
 

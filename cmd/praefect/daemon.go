@@ -82,7 +82,10 @@ func (d *daemon) run(ctx context.Context) (err error) {
 			l.close(d.log)
 		}
 	}()
-	owned := newClaims(d.cfg, db, d.log)
+	owned, err := newClaims(d.cfg, db, d.log)
+	if err != nil {
+		return err
+	}
 	node, err := d.openNode(ctx, registry, owned)
 	if err != nil {
 		return err
