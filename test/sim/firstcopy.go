@@ -111,20 +111,12 @@ func (d *driver) meet(t *task, path, storage string) error {
 
 // conflict compares once more, while writes wait, and records what comes of it.
 func (d *driver) conflict(t *task, path, storage string) error {
-	id, tk, err := d.take(t, path, true)
+	r, err := d.begin(t, path, true, opens)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if d.in.up {
-			d.release(id, true)
-		}
-	}()
-	view, err := d.ask(t, tk, machine.OpenIntent{Ticket: id, Scope: state.Scope{RefsOnly: true}})
-	if err != nil {
-		return err
-	}
-	vs, entry := view.VirtualStorage(virtualStorage), view.Entry(key(path))
+	defer r.end()
+	vs, entry := r.view.VirtualStorage(virtualStorage), r.view.Entry(key(path))
 	if vs == nil || vs.Storage(storage) == nil {
 		return nil
 	}
@@ -142,32 +134,26 @@ func (d *driver) conflict(t *task, path, storage string) error {
 	} else if !entry.InConflict(storage) {
 		return nil
 	}
-	_, err = d.ask(t, tk, machine.Conflict{Ticket: id, Conflicts: conflicts})
+	_, err = d.ask(t, r.tk, machine.Conflict{Ticket: r.id, Conflicts: conflicts})
 	return err
 }
 
 // advance copies a storage's replica onto the primary's, which it contains.
 func (d *driver) advance(t *task, path, primary, source string) error {
-	const limit = 3 * time.Second
-	id, tk, err := d.take(t, path, true)
-	if err != nil {
-		return err
-	}
-	deadline := d.in.now() + limit
-	view, err := d.ask(t, tk, machine.Advance{
-		Ticket: id, Source: source, Scope: state.Scope{BoundMillis: limit.Milliseconds(), Targets: []string{primary}},
+	r, err := d.begin(t, path, true, func(id machine.ID) machine.Event {
+		return machine.Advance{
+			Ticket: id, Source: source, Scope: state.Scope{BoundMillis: copyLimit.Milliseconds(), Targets: []string{primary}},
+		}
 	})
 	if err != nil {
-		d.release(id, true)
 		return err
 	}
-	dated := d.in.w.wall() - (d.in.now() - tk.done.At)
-	arrived, problem := d.pull(t, path, view, primary, source, deadline, dated)
+	arrived, problem := r.pull(t, primary, source)
 	if arrived {
-		problem = errors.Join(problem, d.endAdvance(t, id, tk, path, view, nil))
+		problem = errors.Join(problem, r.endAdvance(t, nil))
 	}
 	t.pause()
-	d.release(id, arrived)
+	d.release(r.id, arrived)
 	d.in.worker.enqueue(path)
 	if problem != nil {
 		return problem
@@ -177,7 +163,8 @@ func (d *driver) advance(t *task, path, primary, source string) error {
 }
 
 // pull makes the primary's replica equal to the source's.
-func (d *driver) pull(t *task, path string, view *state.State, primary, source string, deadline, dated time.Duration) (arrived bool, err error) {
+func (r *repairing) pull(t *task, primary, source string) (arrived bool, err error) {
+	d, path, view := r.d, r.path, r.view
 	if now, _ := view.VirtualStorage(virtualStorage).Primary(view.Entry(key(path))); now.Name != primary {
 		return true, errAgain
 	}
@@ -191,7 +178,7 @@ func (d *driver) pull(t *task, path string, view *state.State, primary, source s
 	}
 	l := d.in.link(primary)
 	p := l.call(l.generation, call{
-		verb: verbReplicate, path: path, source: d.in.link(source).st, advances: true, timeout: max(0, deadline-d.in.now()), dated: dated,
+		verb: verbReplicate, path: path, source: d.in.link(source).st, advances: true, timeout: max(0, r.deadline-d.in.now()), dated: r.dated,
 	})
 	if p == nil {
 		return true, errLost
@@ -222,24 +209,17 @@ func (d *driver) verify(t *task, path, source, target string) error {
 
 // takeUp accounts for an advance that was interrupted.
 func (d *driver) takeUp(t *task, path string, p plan.Plan, hold bool) error {
-	id, tk, err := d.take(t, path, hold)
+	r, err := d.begin(t, path, hold, func(id machine.ID) machine.Event { return machine.Advance{Ticket: id} })
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if d.in.up {
-			d.release(id, true)
-		}
-	}()
-	view, err := d.ask(t, tk, machine.Advance{Ticket: id})
-	if err != nil {
-		return err
-	}
-	return d.endAdvance(t, id, tk, path, view, p.Doubts)
+	defer r.end()
+	return r.endAdvance(t, p.Doubts)
 }
 
 // endAdvance accounts for an advance that is over.
-func (d *driver) endAdvance(t *task, id machine.ID, tk *ticket, path string, view *state.State, doubts []state.DoubtRef) error {
+func (r *repairing) endAdvance(t *task, doubts []state.DoubtRef) error {
+	d, path, view := r.d, r.path, r.view
 	ending := machine.Ending{Doubts: doubts}
 	var others []string
 	for st := range view.VirtualStorage(virtualStorage).InSync(view.Entry(key(path))) {
@@ -254,12 +234,8 @@ func (d *driver) endAdvance(t *task, id machine.ID, tk *ticket, path string, vie
 		if err != nil {
 			return err
 		}
-		for _, name := range others {
-			if c, err := d.in.link(name).look(t, path); err == nil && authority.equal(c) {
-				ending.Equal = append(ending.Equal, name)
-			}
-		}
+		ending.Equal = d.equalTo(t, path, authority, others)
 	}
-	_, err := d.ask(t, tk, machine.EndAdvance{Ticket: id, Ending: ending})
+	_, err := d.ask(t, r.tk, machine.EndAdvance{Ticket: r.id, Ending: ending})
 	return err
 }

@@ -74,82 +74,28 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 	return time.Second, synced, nil
 }
 
-// take takes the gate of a repository.
-func (d *driver) take(t *task, path string, hold bool) (machine.ID, *ticket, error) {
-	id, tk := d.id(), &ticket{}
-	d.tickets[id] = tk
-	d.step(machine.Take{Ticket: id, Key: key(path), Hold: hold})
-	if err := tk.answer(t, 2*time.Second); err != nil {
-		d.step(machine.Release{Ticket: id, Arrived: true})
-		delete(d.tickets, id)
-		return 0, nil, err
-	}
-	return id, tk, nil
-}
-
-// answer waits for the machine's Done.
-func (tk *ticket) answer(t *task, d time.Duration) error {
-	if !t.waitFor(&tk.news, d, func() bool { return tk.done != nil }) {
-		return errBusy
-	}
-	err := tk.done.Err
-	var refusal *state.Refusal
-	switch {
-	case errors.Is(err, machine.ErrBusy), errors.Is(err, machine.ErrUnknown):
-		return errBusy
-	case errors.Is(err, machine.ErrSpoiled):
-		return errSpoiled
-	case errors.As(err, &refusal):
-		return errSpoiled
-	}
-	return err
-}
-
-// ask brings an event of a ticket to the machine and waits for the answer.
-func (d *driver) ask(t *task, tk *ticket, e machine.Event) (*state.State, error) {
-	tk.done = nil
-	d.step(e)
-	if err := tk.answer(t, -1); err != nil {
-		return nil, err
-	}
-	return tk.done.View, nil
-}
-
-func (d *driver) release(id machine.ID, arrived bool) {
-	d.step(machine.Release{Ticket: id, Arrived: arrived})
-	delete(d.tickets, id)
-}
-
 // copy makes the targets equal to the primary.
 func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []string, err error) {
-	const limit = 3 * time.Second
-	id, tk, err := d.take(t, path, hold)
-	if err != nil {
-		return nil, err
-	}
-	deadline := d.in.now() + limit
-	view, err := d.ask(t, tk, machine.OpenIntent{Ticket: id, Scope: state.Scope{BoundMillis: limit.Milliseconds(), Targets: p.Targets}})
-	if err != nil {
-		d.release(id, true)
-		return nil, err
-	}
-	marked := tk.done.At
 	wanted := p.Targets
-	p = d.plan(view, path, false)
+	r, err := d.begin(t, path, hold, func(id machine.ID) machine.Event {
+		return machine.OpenIntent{Ticket: id, Scope: state.Scope{BoundMillis: copyLimit.Milliseconds(), Targets: wanted}}
+	})
+	if err != nil {
+		return nil, err
+	}
+	p = d.plan(r.view, path, false)
 	p.Targets = slices.DeleteFunc(p.Targets, func(name string) bool { return !slices.Contains(wanted, name) })
 	if p.Action != plan.Copy || len(p.Targets) == 0 {
-		d.release(id, true)
+		r.end()
 		return nil, nil
 	}
 	d.in.w.cov.Repairs++
-	// Dated when the mark was answered under a lease.
-	dated := d.in.w.wall() - (d.in.now() - marked)
-	equal, arrived, err := d.equalise(t, path, view, p, deadline, dated)
+	equal, arrived, err := r.equalise(t, p)
 	if err == nil && len(equal) > 0 {
-		_, err = d.ask(t, tk, machine.Declare{Ticket: id, Storages: equal})
+		_, err = d.ask(t, r.tk, machine.Declare{Ticket: r.id, Storages: equal})
 	}
 	t.pause()
-	d.release(id, arrived)
+	d.release(r.id, arrived)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +104,8 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 
 // equalise makes each target equal to the primary, and returns those with which
 // it succeeded; arrived tells that nothing of it can happen any more.
-func (d *driver) equalise(t *task, path string, view *state.State, p plan.Plan, deadline, dated time.Duration) (equal []string, arrived bool, err error) {
+func (r *repairing) equalise(t *task, p plan.Plan) (equal []string, arrived bool, err error) {
+	d, path, view := r.d, r.path, r.view
 	source, err := d.in.link(p.Primary).look(t, path)
 	if err != nil {
 		return nil, true, err
@@ -182,7 +129,7 @@ func (d *driver) equalise(t *task, path string, view *state.State, p plan.Plan, 
 			err = chooseErr
 			continue
 		}
-		c := call{path: path, timeout: max(0, deadline-d.in.now()), dated: dated}
+		c := call{path: path, timeout: max(0, r.deadline-d.in.now()), dated: r.dated}
 		switch verb {
 		case plan.VerbNone:
 			equal = append(equal, name)
@@ -235,20 +182,12 @@ func (d *driver) keepers(t *task, path string, storages []string) ([]string, err
 
 // resolve accounts for the in-doubt intents whose bound has passed.
 func (d *driver) resolve(t *task, path string, hold bool) error {
-	id, tk, err := d.take(t, path, hold)
+	r, err := d.begin(t, path, hold, opens)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if d.in.up {
-			d.release(id, true)
-		}
-	}()
-	view, err := d.ask(t, tk, machine.OpenIntent{Ticket: id, Scope: state.Scope{RefsOnly: true}})
-	if err != nil {
-		return err
-	}
-	p := d.plan(view, path, false)
+	defer r.end()
+	p := d.plan(r.view, path, false)
 	if p.Action != plan.Resolve {
 		return nil
 	}
@@ -256,10 +195,8 @@ func (d *driver) resolve(t *task, path string, hold bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.ask(t, tk, machine.ResolveDoubt{Ticket: id, Resolution: s}); err != nil {
-		return err
-	}
-	return nil
+	_, err = d.ask(t, r.tk, machine.ResolveDoubt{Ticket: r.id, Resolution: s})
+	return err
 }
 
 // compare finds the authority, and which in-sync storages are equal to it.
@@ -282,13 +219,8 @@ func (d *driver) compare(t *task, path string, p plan.Plan) (machine.Resolution,
 			}
 		}
 	}
-	if !p.RefsOnly {
-		return s, nil
-	}
-	for _, name := range others {
-		if c, err := d.in.link(name).look(t, path); err == nil && authority.equal(c) {
-			s.Equal = append(s.Equal, name)
-		}
+	if p.RefsOnly {
+		s.Equal = d.equalTo(t, path, authority, others)
 	}
 	return s, nil
 }

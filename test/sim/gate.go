@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
+)
+
+// take takes the gate of a repository.
+func (d *driver) take(t *task, path string, hold bool) (machine.ID, *ticket, error) {
+	id, tk := d.id(), &ticket{}
+	d.tickets[id] = tk
+	d.step(machine.Take{Ticket: id, Key: key(path), Hold: hold})
+	if err := tk.answer(t, 2*time.Second); err != nil {
+		d.step(machine.Release{Ticket: id, Arrived: true})
+		delete(d.tickets, id)
+		return 0, nil, err
+	}
+	return id, tk, nil
+}
+
+// answer waits for the machine's Done.
+func (tk *ticket) answer(t *task, d time.Duration) error {
+	if !t.waitFor(&tk.news, d, func() bool { return tk.done != nil }) {
+		return errBusy
+	}
+	err := tk.done.Err
+	var refusal *state.Refusal
+	switch {
+	case errors.Is(err, machine.ErrBusy), errors.Is(err, machine.ErrUnknown):
+		return errBusy
+	case errors.Is(err, machine.ErrSpoiled):
+		return errSpoiled
+	case errors.As(err, &refusal):
+		return errSpoiled
+	}
+	return err
+}
+
+// ask brings an event of a ticket to the machine and waits for the answer.
+func (d *driver) ask(t *task, tk *ticket, e machine.Event) (*state.State, error) {
+	tk.done = nil
+	d.step(e)
+	if err := tk.answer(t, -1); err != nil {
+		return nil, err
+	}
+	return tk.done.View, nil
+}
+
+func (d *driver) release(id machine.ID, arrived bool) {
+	d.step(machine.Release{Ticket: id, Arrived: arrived})
+	delete(d.tickets, id)
+}
+
+// copyLimit bounds a copy.
+const copyLimit = 3 * time.Second
+
+// repairing is a repair that has the gate of its repository, and an intent there.
+type repairing struct {
+	d    *driver
+	path string
+	id   machine.ID
+	tk   *ticket
+	view *state.State // in which the intent is
+	// deadline is that of a copy, dated the wall clock when the intent was answered under a lease.
+	deadline, dated time.Duration
+}
+
+// begin takes the gate of a repository and has opens answered, which opens an intent.
+func (d *driver) begin(t *task, path string, hold bool, opens func(machine.ID) machine.Event) (*repairing, error) {
+	id, tk, err := d.take(t, path, hold)
+	if err != nil {
+		return nil, err
+	}
+	r := &repairing{d: d, path: path, id: id, tk: tk, deadline: d.in.now() + copyLimit}
+	if r.view, err = d.ask(t, tk, opens(id)); err != nil {
+		d.release(id, true)
+		return nil, err
+	}
+	r.dated = d.in.w.wall() - (d.in.now() - tk.done.At)
+	return r, nil
+}
+
+// end gives the gate back after a repair of which nothing can happen any more.
+func (r *repairing) end() {
+	if r.d.in.up {
+		r.d.release(r.id, true)
+	}
+}
+
+// opens opens an intent under which only references are looked at.
+func opens(id machine.ID) machine.Event {
+	return machine.OpenIntent{Ticket: id, Scope: state.Scope{RefsOnly: true}}
+}
+
+// equalTo are those of the storages whose replica is equal to the authority's.
+func (d *driver) equalTo(t *task, path string, authority *content, storages []string) []string {
+	var equal []string
+	for _, name := range storages {
+		if c, err := d.in.link(name).look(t, path); err == nil && authority.equal(c) {
+			equal = append(equal, name)
+		}
+	}
+	return equal
+}
