@@ -37,6 +37,9 @@ type write struct {
 	removedBy *write
 	// lost tells that an operator accepted its loss.
 	lost bool
+	// unverified tells that the quorum was lost after its acknowledgement: who has it is not known
+	// until all replicas were compared.
+	unverified bool
 	// found tells that a storage came with it.
 	found bool
 }
@@ -133,17 +136,22 @@ func (c *check) acknowledged(wr *write, decided time.Duration) {
 // which no delete may have removed, and nothing that an acknowledged one has.
 func (c *check) must(found *content, acked []*write) *write {
 	for _, wr := range acked {
-		switch {
-		case wr.lost:
-		case wr.deletes:
-			if found != nil && slices.ContainsFunc(found.ops, func(o op) bool { return c.ops[o].removedBy == wr }) {
-				return wr
-			}
-		case !wr.removed && !found.has(wr.op):
+		if !wr.unverified && c.lacks(found, wr) {
 			return wr
 		}
 	}
 	return nil
+}
+
+// lacks tells whether a content is without a write that it must have.
+func (c *check) lacks(found *content, wr *write) bool {
+	switch {
+	case wr.lost:
+		return false
+	case wr.deletes:
+		return found != nil && slices.ContainsFunc(found.ops, func(o op) bool { return c.ops[o].removedBy == wr })
+	}
+	return !wr.removed && !found.has(wr.op)
 }
 
 // onDisk is the replica that the agreed state speaks of; false if the storage
@@ -201,7 +209,7 @@ func (c *check) loss(path, storage string) {
 	found := c.w.storage(storage).disk.repos[path]
 	for _, wr := range c.ops[1:] {
 		// A write that is acknowledged in a moment may have had its effect already.
-		if wr.path == path && !wr.lost && (wr.acked || wr.at != nil || wr.found) && c.must(found, []*write{wr}) != nil {
+		if wr.path == path && !wr.lost && (wr.acked || wr.at != nil || wr.found) && c.lacks(found, wr) {
 			wr.lost = true
 			c.w.cov.LostWrites++
 		}

@@ -14,6 +14,8 @@ type Coverage struct {
 	Joins           int `json:"joins"`          // instances that became voters
 	Removals        int `json:"removals"`       // of instances from the configuration
 	RetiredByWord   int `json:"retired_by_word"`
+	Recoveries      int `json:"recoveries"`   // of a lost quorum
+	LostEntries     int `json:"lost_entries"` // that were committed, and lost with the quorum
 	UnknownOutcomes int `json:"unknown_outcomes"`
 	LaggingViews    int `json:"lagging_views"`
 	Leases          int `json:"leases"`
@@ -123,5 +125,5 @@ var rare = map[string]int{
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
-	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16,
+	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16,
 }

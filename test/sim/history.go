@@ -39,9 +39,10 @@ func (h *history) known(s *state.State, at int, b state.Batch) {
 }
 
 // reconfigured notes what a committed configuration changes.
-func (h *history) reconfigured(c *configuration) {
+func (h *history) reconfigured(e entry) {
+	c := e.config
 	for _, s := range h.config.servers {
-		if !c.has(s.index) {
+		if !c.has(s.index) && e.recovered == nil {
 			h.w.cov.Removals++
 			h.removed[h.w.instances[s.index].id] = h.w.now
 		}
@@ -51,6 +52,27 @@ func (h *history) reconfigured(c *configuration) {
 	}
 	h.config = c
 	h.w.check.quorum()
+}
+
+// replace makes a log the only history: what else was committed is lost. It returns the state that
+// the log leads to, and how many entries are lost.
+func (h *history) replace(log []entry) (last *state.State, lost int) {
+	same := 0
+	for same < min(len(log), len(h.entries)) && h.entries[same] == log[same] {
+		same++
+	}
+	lost = len(h.entries) - same
+	h.entries, h.states, h.results = h.entries[:same:same], h.states[:same:same], h.results[:same:same]
+	for i, e := range log[same:] {
+		s, results := h.last(), []state.Result(nil)
+		if e.batch != nil {
+			b := *e.batch
+			b.EntryTerm = e.term
+			s, results = s.Apply(state.Index(same+i+1), b)
+		}
+		h.entries, h.states, h.results = append(h.entries, e), append(h.states, s), append(h.results, results)
+	}
+	return h.last(), lost
 }
 
 // apply returns the state after the entry at a place of the log, from 1.
@@ -73,9 +95,12 @@ func (h *history) apply(at int, e entry) (*state.State, []state.Result) {
 		h.known(before, at, b)
 		after, results = before.Apply(state.Index(at), b)
 	}
+	if e.recovered != nil {
+		after = e.recovered
+	}
 	h.entries, h.states, h.results = append(h.entries, e), append(h.states, after), append(h.results, results)
 	if e.config != nil {
-		h.reconfigured(e.config)
+		h.reconfigured(e)
 	}
 	if e.batch != nil {
 		h.w.checkState(before, after, e, results)

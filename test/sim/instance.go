@@ -105,7 +105,7 @@ func (in *instance) link(name string) *link {
 func (in *instance) register(t *task) {
 	results := in.proposer.commit(t, []state.Command{{Register: &state.Register{
 		ID: in.id, Name: in.name, Address: in.name, RaftAddress: in.name, Version: "sim", Level: in.level,
-		ClusterID: "sim", LeaseMillis: in.w.setup.lease.Milliseconds(),
+		ClusterID: in.w.cluster, LeaseMillis: in.w.setup.lease.Milliseconds(),
 	}}})
 	if refusal := results[0].Refusal; refusal != nil && refusal.Reason == state.RefusedLevel && in.newcomer() && !in.disk.registered {
 		in.w.tracef("an operator gives %s the program of the others", in.name)

@@ -19,6 +19,8 @@ type entry struct {
 	term   uint64
 	batch  *state.Batch
 	config *configuration // the members from here on
+	// recovered is the state with which a cluster goes on after a recovery.
+	recovered *state.State
 }
 
 // durable is what an instance has on its disk.

@@ -98,8 +98,12 @@ func (w *world) leave(in *instance) {
 }
 
 // newcomer starts an instance with an empty directory where another one was.
-func (w *world) newcomer(former *instance) {
+func (w *world) newcomer(former *instance) { w.newcomerWith(former, &durable{}) }
+
+// newcomerWith starts an instance with another identity where another one was.
+func (w *world) newcomerWith(former *instance, disk *durable) {
 	in := newInstance(w, len(w.instances))
+	in.disk = disk
 	in.node, in.founding = former.node, &configuration{}
 	w.instances = append(w.instances, in)
 	w.edited = append(w.edited, w.edited[former.index])
@@ -108,6 +112,6 @@ func (w *world) newcomer(former *instance) {
 			r.next, r.match, r.heard = append(r.next, 0), append(r.match, 0), append(r.heard, 0)
 		}
 	}
-	w.tracef("%s begins with an empty directory", in.name)
+	w.tracef("%s begins where %s was, with a log of %d entries", in.name, former.name, len(disk.log))
 	in.begin()
 }

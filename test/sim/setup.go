@@ -153,6 +153,7 @@ func (w *world) build() {
 	w.begun()
 	w.moveLeadership()
 	w.changeMembers()
+	w.loseQuorum()
 	for _, in := range w.instances {
 		w.after(w.between(0, 200*time.Millisecond), in.begin)
 	}

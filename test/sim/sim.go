@@ -14,7 +14,7 @@ import (
 // and returns how it broke a promise, or nil. The trace, if not nil, is written
 // to as it goes.
 func Run(seed uint64, cov *Coverage, trace io.Writer) error {
-	w := &world{seed: seed, rand: rand.New(rand.NewPCG(seed, 0x5eed)), cov: cov, out: trace}
+	w := &world{seed: seed, rand: rand.New(rand.NewPCG(seed, 0x5eed)), cluster: "sim", cov: cov, out: trace}
 	defer w.close()
 	w.build()
 	w.every(200*time.Millisecond, w.check.quorum)
@@ -61,6 +61,7 @@ func (w *world) converge() {
 		w.run(w.now + 500*time.Millisecond)
 		why := w.unwell()
 		if why == "" {
+			w.check.verified()
 			return
 		}
 		if w.now > limit {

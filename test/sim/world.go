@@ -24,6 +24,7 @@ type world struct {
 	out    io.Writer // of the trace; nil: none
 
 	setup      setup
+	cluster    string // its id
 	edited     []bool // whose settings have the storage that is added on the way, by instance
 	paths      []string
 	net        *network
