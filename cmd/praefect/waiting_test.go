@@ -16,7 +16,7 @@ func TestReasons_areWordsAndRowsOfThePage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rows, _ := strings.Cut(string(page), "### What a repair waits for")
+	_, rows, _ := strings.Cut(string(page), "| reason | the repair waits for |")
 	for _, reason := range plan.Reasons {
 		if text := (&admin.Waiting{Reason: string(reason)}).String(); text == string(reason) || text == "" {
 			t.Errorf("%s has no words", reason)
