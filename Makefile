@@ -121,6 +121,13 @@ MODE ?= strong
 failover-bench: needs build ## Measure how clients fare while things fail; writes build/failover.json
 	go run ./test/failover -runs $(RUNS) -only '$(ONLY)' -mode $(MODE)
 
+# Which attacks of `make attack` are made (all if none is named).
+ATTACKS ?=
+
+.PHONY: attack
+attack: needs build ## Attack a cluster at work, and show what each attack costs
+	go run ./test/attack -only '$(ATTACKS)'
+
 .PHONY: bench
 bench: needs build ## Measure direct against proxied, and the queue; writes build/bench.json
 	go run ./test/bench

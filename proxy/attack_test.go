@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"math"
 	"net"
 	"os"
 	"runtime"
@@ -24,7 +22,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/proxy/storage"
-	"praefect/test/gitaly/memory"
 )
 
 // attacker is a client that speaks HTTP/2 frame by frame.
@@ -310,98 +307,4 @@ func descriptors(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(open)
-}
-
-// TestAttack_endlessDeadline: a client that gives its write 292 years, and then goes,
-// leaves the repository in doubt for a day and a half at most.
-func TestAttack_endlessDeadline(t *testing.T) {
-	w := newWorld(t)
-	w.create("a.git")
-	reached := make(chan struct{})
-	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
-		close(reached)
-		<-ctx.Done()
-		return false, ctx.Err()
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), math.MaxInt64)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() {
-		_, err := gitalypb.NewRepositoryServiceClient(w.conn).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{Repository: repository("a.git")})
-		done <- err
-	}()
-	<-reached // RepositoryExists: it hangs as well
-	w.storages["gitaly-1"].setHook(nil)
-	cancel()
-	<-done
-	for _, d := range []time.Duration{0, time.Second, 25 * time.Hour, math.MaxInt64 / 2, math.MaxInt64} {
-		if got := bound(d); got < time.Second || got < d/2 {
-			t.Errorf("bound(%v) = %v", d, got)
-		}
-	}
-	endless, cancel := context.WithTimeout(t.Context(), math.MaxInt64)
-	defer cancel()
-	for _, tc := range []struct{ timeout, want time.Duration }{{time.Minute, 24 * time.Hour}, {48 * time.Hour, 48 * time.Hour}} {
-		r := &request{ctx: endless}
-		bounded, cancel := r.deadline(tc.timeout)
-		defer cancel()
-		if got, _ := bounded.Deadline(); time.Until(got) > tc.want || time.Until(got) < tc.want-time.Minute {
-			t.Errorf("write timeout %v: the deadline is in %v, want %v", tc.timeout, time.Until(got), tc.want)
-		}
-		if scope := r.scope(bounded); scope.BoundMillis > (2 * tc.want).Milliseconds() {
-			t.Errorf("write timeout %v: in doubt for %d ms", tc.timeout, scope.BoundMillis)
-		}
-	}
-	if err := w.writeRef(endless, "a.git", "refs/heads/main", revision); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestAttack_slowReader: a client that takes nothing of a stream loses its call, and
-// one that takes it slowly does not.
-func TestAttack_slowReader(t *testing.T) {
-	const stall = 300 * time.Millisecond
-	w := newWorldSet(t, func(t *testing.T, name string) *backend {
-		t.Helper()
-		b := &backend{}
-		server, err := memory.New(memory.Config{Storages: []string{name}, Token: storageToken, BlobSize: 32 << 20, Hook: b.ask})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.Server, b.serve = server, server.Run
-		return b
-	}, false, Config{SendStall: stall})
-	var log lines
-	w.server.log = slog.New(slog.NewTextHandler(&log, nil))
-	w.create("a.git")
-	get := func() gitalypb.BlobService_GetBlobClient {
-		blob, err := gitalypb.NewBlobServiceClient(w.conn).GetBlob(t.Context(), &gitalypb.GetBlobRequest{Repository: repository("a.git"), Oid: revision, Limit: -1})
-		if err == nil {
-			_, err = blob.Recv()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return blob
-	}
-	get()
-	w.eventually(func() error {
-		if len(log.with("GetBlob")) == 0 {
-			return errors.New("the call is under way")
-		}
-		return nil
-	})
-	slow := get()
-	pause := time.NewTicker(stall / 10)
-	defer pause.Stop()
-	for n := 0; ; n++ {
-		if _, err := slow.Recv(); err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatalf("a slow reader: %v", err)
-		}
-		if n%100 == 0 {
-			<-pause.C
-		}
-	}
 }

@@ -133,6 +133,12 @@ func exempt(ctx context.Context, conn *clientconn.Conn, now time.Time) (context.
 // keptTimer is how long the timer of a rejected call may run on.
 const keptTimer = 2 * time.Second
 
+// far tells that a call has a deadline for which its timer may not run on.
+func far(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && time.Until(deadline) > keptTimer
+}
+
 // rejectedKey leads from the context of a call to the status that it ends with.
 type rejectedKey struct{}
 
@@ -140,8 +146,7 @@ type rejectedKey struct{}
 // ended here: one with a deadline far away gets its stream, for a moment, and ends as
 // it does in observe. Otherwise each would cost a timer for as long as its client says.
 func rejected(ctx context.Context, err error) (context.Context, error) {
-	deadline, ok := ctx.Deadline()
-	if !ok || time.Until(deadline) <= keptTimer {
+	if !far(ctx) {
 		return nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, keptTimer) // its message may never come in whole
@@ -152,7 +157,7 @@ func rejected(ctx context.Context, err error) (context.Context, error) {
 // reject notes a call that was refused for its headers. Only some of many get a
 // line in the log.
 func (s *Server) reject(ctx context.Context, conn *clientconn.Conn, info *tap.Info, err error) {
-	conn.Reject()
+	conn.Reject(far(ctx), time.Now())
 	unlogged, ok := s.rejections.take(time.Now())
 	if !ok {
 		return

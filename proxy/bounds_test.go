@@ -142,3 +142,24 @@ func TestMetrics_inventedMethods(t *testing.T) {
 		t.Error("calls of unknown methods are not counted")
 	}
 }
+
+// TestObserve_takenBack: a call that was given up before it began costs neither work nor a line
+// in the log each.
+func TestObserve_takenBack(t *testing.T) {
+	var log lines
+	s := &Server{log: slog.New(slog.NewTextHandler(&log, nil))}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 1000 {
+		err := s.observe(ctx, "/gitaly.RepositoryService/RepositoryExists", func(context.Context) error {
+			t.Error("it was begun")
+			return nil
+		})
+		if status.Code(err) != codes.Canceled {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if n := len(log.with("taken back")); n == 0 || n > 2*sampleSize || len(log.with("")) != n {
+		t.Errorf("%d lines, %d of them about it", len(log.with("")), n)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -14,6 +15,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"praefect/proxy/clientconn"
 )
 
 // correlationHeader carries the id that ties the log lines of all parts of
@@ -48,6 +51,9 @@ func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ct
 	if err, ok := ctx.Value(rejectedKey{}).(error); ok {
 		return err // it was noted when its headers came
 	}
+	if ctx.Err() != nil {
+		return s.takenBack(ctx, fullMethod)
+	}
 	start := time.Now()
 	c := &call{kind: "intercepted", correlationID: correlationID(ctx)}
 	ctx = context.WithValue(ctx, callKey{}, c)
@@ -58,9 +64,35 @@ func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ct
 			err = status.Error(codes.Internal, "internal error; the instance's log has a line with this correlation id: "+c.correlationID)
 		}
 		s.metrics.methods.WithLabelValues(c.kind).Inc()
+		if ctx.Err() != nil && time.Since(start) < soon {
+			noteTakenBack(ctx)
+		}
 		s.logCall(ctx, c, fullMethod, start, err)
 	}()
 	return toStatus(handler(ctx))
+}
+
+// takenBack ends a call that its client has given up before it began. Nothing is done for it,
+// and only some of many get a line in the log: a client may open and take back 100,000 a second.
+func (s *Server) takenBack(ctx context.Context, fullMethod string) error {
+	noteTakenBack(ctx)
+	err := status.FromContextError(ctx.Err()).Err()
+	if unlogged, ok := s.takenBacks.take(time.Now()); ok {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "call was taken back before it began",
+			slog.String("method", cut(fullMethod)), slog.String("grpc.code", status.Code(err).String()),
+			slog.String("correlation_id", correlationID(ctx)), slog.Int("unlogged", unlogged))
+	}
+	return err
+}
+
+// soon is within what time a call must be given up to count as taken back.
+const soon = 100 * time.Millisecond
+
+// noteTakenBack tells the connection of the call.
+func noteTakenBack(ctx context.Context) {
+	if conn := clientconn.FromContext(ctx); conn != nil && errors.Is(ctx.Err(), context.Canceled) {
+		conn.TakenBack(time.Now())
+	}
 }
 
 // levelOf is the level that the end of a call deserves: a mistake of the client is no warning, and

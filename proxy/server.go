@@ -133,7 +133,8 @@ type Server struct {
 	health   *health.Server
 	clients  *clientconn.Set
 
-	rejections sampler
+	rejections sampler // lines about calls that were rejected for their headers
+	takenBacks sampler // lines about calls that were given up before they began
 
 	forwarder stream.Forwarder
 

@@ -262,6 +262,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		}},
 		part{name: "search for stuck repairs", run: stuck.run},
 		part{name: "conditions", run: watch.Run},
+		part{name: "memory", run: func(ctx context.Context) error { return collectGarbage(ctx, collectEvery) }},
 		part{name: "operators", run: func(ctx context.Context) error {
 			<-ctx.Done() // the server has stopped: it stops before what it uses
 			operators.Wait()

@@ -205,19 +205,79 @@ func TestConn_rememberedProof(t *testing.T) {
 }
 
 func TestConn_rejectedAgainAndAgainIsCutOff(t *testing.T) {
-	_, c := accept(t, NewSet(Config{}))
-	for range maxRejected - 1 {
-		c.Reject()
+	for _, row := range []struct {
+		far   bool
+		calls int
+	}{{false, maxRejected}, {true, maxRejected / rejectedFar}} {
+		synctest.Test(t, func(t *testing.T) {
+			client, c := accept(t, NewSet(Config{}))
+			for range row.calls - 1 {
+				c.Reject(row.far, time.Now())
+			}
+			c.Prove()
+			for range row.calls - 1 {
+				c.Reject(row.far, time.Now())
+			}
+			time.Sleep(10 * cutOffDelay)
+			select {
+			case <-c.closed:
+				t.Fatal("cut off too early")
+			default:
+			}
+			// It is not closed at once, and nothing more is read.
+			go func() { _, _ = client.Write([]byte{1}) }() // until it is closed
+			began := time.Now()
+			c.Reject(row.far, began)
+			c.Reject(row.far, began)
+			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) || time.Since(began) != cutOffDelay {
+				t.Errorf("got %v after %v", err, time.Since(began))
+			}
+		})
 	}
-	c.Prove()
-	for range maxRejected - 1 {
-		c.Reject()
-	}
-	select {
-	case <-c.closed:
-		t.Fatal("cut off too early")
-	default:
-	}
-	c.Reject()
-	<-c.closed
+}
+
+// TestConn_takenBackAgainAndAgainIsSlow: a client that opens calls and takes them back is read
+// as slowly as it may do that, and at full speed again afterwards.
+func TestConn_takenBackAgainAndAgainIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, c := accept(t, NewSet(Config{}))
+		c.Prove()
+		go func() {
+			for {
+				if _, err := client.Write([]byte{1}); err != nil {
+					return
+				}
+			}
+		}()
+		call := func() {
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		for range takenBackCalls {
+			call()
+			c.TakenBack(time.Now())
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("%d calls took %v", takenBackCalls, took)
+		}
+		for range 10 * takenBackRate {
+			call()
+			c.TakenBack(time.Now())
+		}
+		if took := time.Since(began); took < 9*time.Second || took > 11*time.Second {
+			t.Errorf("%d more took %v, want 10 s", 10*takenBackRate, took)
+		}
+		time.Sleep(time.Minute)
+		began = time.Now()
+		for range 10_000 {
+			call()
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("calls that are not taken back took %v", took)
+		}
+		_ = c.Close()
+		_ = client.Close()
+	})
 }

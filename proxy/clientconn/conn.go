@@ -25,6 +25,15 @@ const (
 	unprovedCallRate = 5
 	// maxRejected is how many calls in a row may come without the right token before the connection is closed.
 	maxRejected = 100
+	// rejectedFar is as how many a call counts that must get a stream to be rejected: one with a deadline far away.
+	rejectedFar = 10
+	// cutOffDelay is how long a connection that is cut off stays, unread: a client that comes back at once costs more than one
+	// that waits for the end.
+	cutOffDelay = time.Second
+	// takenBackCalls may be opened and taken back at once over a connection, and takenBackRate a second after that. Beyond it
+	// the connection is read more slowly, whatever it has proved.
+	takenBackCalls = 500
+	takenBackRate  = 200
 	// userTimeout ends a connection whose host acknowledges nothing. gRPC sets it only on connections that it knows.
 	userTimeout = 20 * time.Second
 )
@@ -45,6 +54,10 @@ type Conn struct {
 
 	bytes bucket // only Read
 
+	takenBackMu sync.Mutex
+	takenBack   bucket       // guarded by takenBackMu
+	paused      atomic.Int64 // nothing is read until then, in Unix nanoseconds; 0 for no pause
+
 	// Only the check of a call's headers, which gRPC makes one at a time for each connection:
 	calls    bucket
 	rejected int
@@ -57,6 +70,7 @@ func newConn(raw net.Conn, s *Set) *Conn {
 	c := &Conn{
 		Conn: raw, set: s, proof: make(chan struct{}), closed: make(chan struct{}),
 		bytes: newBucket(unprovedBytes, unprovedRate), calls: newBucket(unprovedCalls, unprovedCallRate),
+		takenBack: newBucket(takenBackCalls, takenBackRate),
 	}
 	c.remote = Addr{Addr: raw.RemoteAddr(), conn: c}
 	if s.trusting {
@@ -94,10 +108,41 @@ func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.pause(); err != nil {
+		return 0, err
+	}
 	if c.proved.Load() {
 		return c.Conn.Read(p)
 	}
 	return c.readUnproved(p)
+}
+
+// pause waits until the connection may be read.
+func (c *Conn) pause() error {
+	until := c.paused.Load()
+	if until == 0 {
+		return nil
+	}
+	pause := time.NewTimer(time.Until(time.Unix(0, until)))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		c.paused.CompareAndSwap(until, 0) // the next read waits for a later one
+		return nil
+	case <-c.closed:
+		return net.ErrClosed
+	}
+}
+
+// TakenBack notes that a call was given up as soon as it was opened. Each such call costs this process more than its client.
+func (c *Conn) TakenBack(now time.Time) {
+	c.takenBackMu.Lock()
+	defer c.takenBackMu.Unlock()
+	c.takenBack.room(now) // fills it up
+	c.takenBack.take(1)
+	if lack := -c.takenBack.left; lack > 0 {
+		c.paused.Store(now.Add(time.Duration(lack / takenBackRate * float64(time.Second))).UnixNano())
+	}
 }
 
 func (c *Conn) readUnproved(p []byte) (int, error) {
@@ -197,10 +242,19 @@ func (c *Conn) MayCall(now time.Time) bool {
 	return false
 }
 
-// Reject notes that a call came without the right token. A client that goes on like that is cut off.
-func (c *Conn) Reject() {
-	if c.rejected++; c.rejected >= maxRejected {
-		_ = c.Close() // its reader learns of it
+// Reject notes that a call came without the right token; far tells that it must get a stream all the same. A client that goes
+// on like that is cut off: nothing more is read, and the connection is closed a moment later.
+func (c *Conn) Reject(far bool, now time.Time) {
+	if c.rejected >= maxRejected {
+		return // what was read before
+	}
+	c.rejected++
+	if far {
+		c.rejected += rejectedFar - 1
+	}
+	if c.rejected >= maxRejected {
+		c.paused.Store(now.Add(2 * cutOffDelay).UnixNano())
+		time.AfterFunc(cutOffDelay, func() { _ = c.Close() }) // its reader learns of it
 	}
 }
 

