@@ -108,11 +108,46 @@ func (c *content) contains(other *content) bool {
 func (c *content) halfWay(found *content, advances bool) *content {
 	switch {
 	case !advances:
-		return newContent(slices.Clone(found.ops), true)
+		return newContent(slices.Clone(found.ops), true).set(found.attributes)
 	case c == nil:
 		return newContent(found.of(0), false)
 	}
-	return newContent(append(found.of(0), c.of(1)...), false)
+	return newContent(append(found.of(0), c.of(1)...), false).set(c.attributes)
+}
+
+// set is the content with other attributes.
+func (c *content) set(a attributes) *content {
+	after := *c
+	after.attributes = a
+	return &after
+}
+
+// without is what a sloppy copy of c leaves on a replica: the last change of a ref is missing, or
+// HEAD or the object pool are as they were.
+func (c *content) without(before *content) *content {
+	if before != nil && before.attributes != c.attributes {
+		return c.set(before.attributes)
+	}
+	return newContent(c.ops[:len(c.ops)-1], false).set(c.attributes)
+}
+
+// heads tells in which schedules HEAD and the object pool of what storages begin with differ. It
+// draws from nothing: all other schedules stay as they are.
+func heads(seed uint64) bool { return seed%16 == 5 || seed%16 == 12 }
+
+// begunAttributes gives some of the replicas another HEAD or object pool.
+func (w *world) begunAttributes() {
+	if !heads(w.seed) {
+		return
+	}
+	r := rand.New(rand.NewPCG(w.seed, 0x4ead))
+	for _, s := range w.storages {
+		for _, path := range w.paths {
+			if c := s.disk.repos[path]; c != nil {
+				s.disk.repos[path] = c.set(attributes{head: r.IntN(2), pool: r.IntN(3) / 2})
+			}
+		}
+	}
 }
 
 // of are the changes of one reference.
@@ -125,5 +160,9 @@ func (c *content) replica() plan.Replica {
 	if c == nil {
 		return plan.Replica{}
 	}
-	return plan.Replica{Has: true, References: fmt.Sprint(c.sums, c.torn)}
+	r := plan.Replica{Has: true, References: fmt.Sprint(c.sums, c.torn), Head: fmt.Sprint("refs/", c.head)}
+	if c.pool > 0 {
+		r.Pool = fmt.Sprint("pool-", c.pool)
+	}
+	return r
 }

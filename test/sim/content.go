@@ -19,6 +19,13 @@ type content struct {
 	sums [refs]uint64
 	// torn tells that a copy onto it was not finished.
 	torn bool
+	attributes
+}
+
+// attributes are what a replica has besides its refs: no client changes them.
+type attributes struct {
+	head int // which ref HEAD names
+	pool int // which object pool it borrows from, 0 for none
 }
 
 func newContent(ops []op, torn bool) *content {
@@ -45,7 +52,7 @@ func (c *content) with(ops ...op) *content {
 	if c == nil {
 		return newContent(ops, false)
 	}
-	after := &content{ops: append(slices.Clip(c.ops), ops...), sums: c.sums, torn: c.torn}
+	after := &content{ops: append(slices.Clip(c.ops), ops...), sums: c.sums, torn: c.torn, attributes: c.attributes}
 	for _, o := range ops {
 		after.sums[o.ref()] = mix(after.sums[o.ref()], o)
 	}
@@ -59,7 +66,7 @@ func (c *content) equal(o *content) bool {
 	if c == nil || o == nil {
 		return c == o
 	}
-	return c.sums == o.sums && c.torn == o.torn
+	return c.sums == o.sums && c.torn == o.torn && c.attributes == o.attributes
 }
 
 // disk is what a storage keeps when its process dies.

@@ -151,6 +151,7 @@ func (w *world) build() {
 	}
 	w.grow()
 	w.begun()
+	w.begunAttributes()
 	w.moveLeadership()
 	w.changeMembers()
 	w.loseQuorum()

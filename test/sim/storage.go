@@ -245,7 +245,7 @@ func (s *storage) complete(r *running, found *content) {
 		r.finish(status{err: errDeadline})
 	default:
 		if len(found.ops) > 0 && s.w.setup.sloppy > 0 && s.w.chance(s.w.setup.sloppy) {
-			found = newContent(found.ops[:len(found.ops)-1], false)
+			found = found.without(s.disk.repos[r.path])
 		}
 		s.put(r, found)
 		s.respond(r, status{})
