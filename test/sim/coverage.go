@@ -22,6 +22,8 @@ type Coverage struct {
 	Crashes         int `json:"crashes"`
 	Pauses          int `json:"pauses"`
 	Partitions      int `json:"partitions"`
+	Resets          int `json:"resets"`   // of connections with calls
+	Flickers        int `json:"flickers"` // of leases
 
 	Writes              int `json:"writes"`
 	Acks                int `json:"acks"`
@@ -125,5 +127,5 @@ var rare = map[string]int{
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
-	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16,
+	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "resets": 4, "flickers": 4,
 }

@@ -41,6 +41,9 @@ type setup struct {
 	// grows: the last storage is added on the way, by a rolling edit of the instances' settings.
 	grows bool
 
+	// tardy: the effects of calls often come late.
+	tardy bool
+
 	// calm: nothing goes wrong but that leadership moves.
 	calm bool
 
@@ -123,6 +126,7 @@ func (w *world) drawVotes() {
 func (w *world) build() {
 	w.draw()
 	w.drawVotes()
+	w.drawStorm()
 	w.setup.rolling = w.seed%12 == 9 // seeds that find no other planted defect: they play other schedules for it
 	for i := range w.setup.paths {
 		w.paths = append(w.paths, fmt.Sprintf("%c.git", 'a'+i))
@@ -152,6 +156,7 @@ func (w *world) build() {
 	w.grow()
 	w.begun()
 	w.begunAttributes()
+	w.storm()
 	w.moveLeadership()
 	w.changeMembers()
 	w.loseQuorum()

@@ -140,10 +140,14 @@ func (s *storage) arrive(c call, conn *conn, answer func(status)) *running {
 
 // duration draws how long a call takes until its effect.
 func (s *storage) duration(c call) time.Duration {
+	late := 0.05
+	if s.w.setup.tardy {
+		late = 0.3
+	}
 	switch {
 	case c.verb == verbLook:
 		return s.w.between(50*time.Microsecond, time.Millisecond)
-	case s.w.chance(0.05), c.verb == verbReplicate && s.w.chance(0.1):
+	case s.w.chance(late), c.verb == verbReplicate && s.w.chance(0.1):
 		return s.w.between(0, c.timeout) // up to its bound, as a copy of much is
 	}
 	return s.w.between(time.Millisecond, 25*time.Millisecond)
