@@ -104,7 +104,11 @@ func (h *history) drawMarkDoubt(t *rapid.T, by Incarnation) Command {
 	if p, _ := h.state.PrimaryOf(c.Key); p.Name != "" {
 		c.Primary = p.Name
 	}
-	for _, s := range drawStorages(t) {
+	storages := []string{drawStorage(t)} // which serves more often than several at once
+	if rapid.Bool().Draw(t, "several") {
+		storages = drawStorages(t)
+	}
+	for _, s := range storages {
 		c.Differences = append(c.Differences, Difference{Storage: s})
 	}
 	return Command{MarkDoubt: c}

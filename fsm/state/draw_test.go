@@ -34,11 +34,11 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		weight int // of 64
 		draw   func(*rapid.T, Incarnation) Command
 	}{
-		{7, h.drawOpen},
+		{6, h.drawOpen},
 		{1, func(t *rapid.T, _ Incarnation) Command {
 			return Command{Record: &Record{What: rapid.SampledFrom([]string{ChangeAdded, ChangeRemoved}).Draw(t, "what"), Instance: "two"}}
 		}},
-		{7, h.drawMarkBehind},
+		{6, h.drawMarkBehind},
 		{6, h.drawMarkInSync},
 		{5, h.drawResolveDoubt},
 		{5, h.drawClose},
@@ -66,7 +66,7 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 			return h.drawPause(t, by)
 		}},
 		{4, h.drawFirstCopy},
-		{1, h.drawMarkDoubt},
+		{3, h.drawMarkDoubt},
 		{4, h.drawRemake},
 	}
 	n := die(t, 6, "command")
