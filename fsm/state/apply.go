@@ -26,6 +26,7 @@ func (s *State) Apply(index Index, b Batch) (*State, []Result) {
 		panic(fmt.Sprintf("state: entry %d applied after entry %d", index, s.Index))
 	}
 	t := s.begin(index, b)
+	t.carryOut()
 	if a := s.answers.find(b.RequestID); a != nil {
 		return t.end(), a.Results
 	}
@@ -76,6 +77,8 @@ type transition struct {
 	next     State
 	ledger   *iradix.Txn[*Entry]
 	tally    counter
+	// touched are the keys of what was put.
+	touched [][]byte
 }
 
 func (s *State) begin(index Index, b Batch) *transition {
@@ -141,15 +144,15 @@ func refuse(why Reason, format string, args ...any) *Refusal {
 // repository.
 func (t *transition) entry(k Key) *Entry {
 	e, _ := t.ledger.Get(k.appendTo(nil))
-	return e
+	return t.next.sweeps.through(k.VirtualStorage, e)
 }
 
 // put replaces the entry and notes that this command touched it. One that says
 // nothing any more is removed: Deleted alone tells nothing, as no storage is
 // behind.
 func (t *transition) put(k Key, e *Entry) {
-	key := k.appendTo(nil)
-	before, _ := t.ledger.Get(key)
+	key, before := k.appendTo(nil), t.entry(k)
+	t.touched = append(t.touched, key)
 	if e.isEmpty() {
 		t.tally.replace(k.VirtualStorage, before, nil)
 		t.ledger.Delete(key)
@@ -179,7 +182,7 @@ func (t *transition) shrinks(vs string, before, after *Entry) bool {
 
 // each is State.Each as this batch has left the ledger; fn must not change it.
 func (t *transition) each(vs string, fn func(Key, *Entry) bool) {
-	(&State{ledger: t.ledger.Commit()}).Each(vs, fn)
+	(&State{ledger: t.ledger.Commit(), sweeps: t.next.sweeps}).Each(vs, fn)
 }
 
 // count is State.Count as this batch has left the ledger.

@@ -121,21 +121,35 @@ func BenchmarkState_Each(b *testing.B) {
 	}
 }
 
-// BenchmarkState_Apply_wholeLedger are the commands that look at every entry, and
-// keep everybody waiting meanwhile.
+// BenchmarkState_Apply_wholeLedger are the commands that concern every entry, and a command
+// after one of them, which carries it out on some entries. Everything else waits meanwhile.
 func BenchmarkState_Apply_wholeLedger(b *testing.B) {
-	s := ledgerOf(b, 100_000)
-	for name, c := range map[string]Command{
-		"another disk": reach("q", "new"), // changes each entry
-		"retire":       proved(alpha, ProofSilent),
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, results := s.Apply(s.Index+1, Batch{Incarnation: beta, Commands: []Command{c}}); results[0].Refusal != nil {
-					b.Fatal(results[0].Refusal)
-				}
+	for _, entries := range []int{100_000, 1_000_000} {
+		s := ledgerOf(b, entries)
+		apply := func(s *State, c Command) *State {
+			next, results := s.Apply(s.Index+1, Batch{Incarnation: beta, Commands: []Command{c}})
+			if results[0].Refusal != nil {
+				b.Fatal(results[0].Refusal)
 			}
-		})
+			return next
+		}
+		for name, c := range map[string]Command{
+			"another disk": reach("q", "new"), // changes each entry
+			"retire":       proved(alpha, ProofSilent),
+		} {
+			after := apply(s, c)
+			for what, run := range map[string]func(){
+				name:                 func() { apply(s, c) },
+				"next after " + name: func() { apply(after, Command{Resume: &Resume{}}) },
+			} {
+				b.Run(fmt.Sprintf("%s/entries=%d", what, entries), func(b *testing.B) {
+					runtime.GC() // what was made above is no part of it
+					b.ReportAllocs()
+					for b.Loop() {
+						run()
+					}
+				})
+			}
+		}
 	}
 }

@@ -84,14 +84,7 @@ func (c *Retire) apply(t *transition) *Refusal {
 	if c.Proof != ProofSuccessor { // a restart is no event for people
 		t.noteInstance(Change{What: ChangeRetired, Instance: gone.Name, Why: string(c.Proof)})
 	}
-	t.rewrite("", func(e *Entry) *Entry {
-		if e.Live(c.Incarnation) == nil {
-			return nil
-		}
-		e = e.clone()
-		e.closeIntent(c.Incarnation, t.index, true, nil)
-		return e
-	})
+	t.sweep(sweep{retired: c.Incarnation})
 	return nil
 }
 

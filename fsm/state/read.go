@@ -16,7 +16,7 @@ func (s *State) Entry(k Key) *Entry {
 	}
 	var buf [256]byte // the lookup of a usual key does not allocate
 	e, _ := s.ledger.Get(k.appendTo(buf[:0]))
-	return e
+	return s.sweeps.through(k.VirtualStorage, e)
 }
 
 // Each calls fn for every entry of the virtual storage (of all when vs is
@@ -29,9 +29,7 @@ func (s *State) Each(vs string, fn func(Key, *Entry) bool) {
 	if vs != "" {
 		prefix = Key{VirtualStorage: vs}.appendTo(nil)
 	}
-	s.ledger.Root().WalkPrefix(prefix, func(k []byte, e *Entry) bool {
-		return !fn(parseKey(k), e)
-	})
+	s.ledger.Root().WalkPrefix(prefix, s.sweeps.seen(fn))
 }
 
 // From is Each for the entries of one virtual storage whose path is not before that of the
@@ -43,8 +41,9 @@ func (s *State) From(from Key, fn func(Key, *Entry) bool) {
 	prefix := Key{VirtualStorage: from.VirtualStorage}.appendTo(nil)
 	it := s.ledger.Root().Iterator()
 	it.SeekLowerBound(from.appendTo(nil))
+	see := s.sweeps.seen(fn)
 	for k, e, ok := it.Next(); ok && bytes.HasPrefix(k, prefix); k, e, ok = it.Next() {
-		if !fn(parseKey(k), e) {
+		if see(k, e) {
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 )
 
@@ -30,7 +31,7 @@ func runRows(t *testing.T, rows []row) {
 				if got.Refusal == nil || got.Refusal.Reason != r.refused {
 					t.Fatalf("got %v, want refused (%s)", got.Refusal, r.refused)
 				}
-				if w.entry() != before {
+				if !reflect.DeepEqual(w.entry(), before) {
 					t.Errorf("a refused command changed %q to %q", before, w.entry())
 				}
 				return

@@ -39,8 +39,10 @@ type State struct {
 	// VirtualStorages are sorted by name.
 	VirtualStorages []VirtualStorage
 
-	// ledger holds the repositories that are listed in the ledger, by Key.appendTo.
+	// ledger holds the repositories that are listed in the ledger, by Key.appendTo. An
+	// entry is read through sweeps.
 	ledger *iradix.Tree[*Entry]
+	sweeps sweeps
 	// tally counts the entries that are alike.
 	tally tally
 	// answers remembers what recent requests were answered.

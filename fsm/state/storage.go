@@ -182,7 +182,7 @@ func (t *transition) remove(vs *VirtualStorage, gone []string, by string) {
 	if len(gone) == 0 {
 		return
 	}
-	t.rewrite(vs.Name, func(e *Entry) *Entry { return e.forget(gone) })
+	t.sweep(sweep{vs: vs.Name, gone: gone})
 }
 
 // forget returns the entry without the storages, nil if it does not name them.
@@ -214,13 +214,7 @@ func (e *Entry) forget(gone []string) *Entry {
 // a scan backfills them with the clean ones, all others are left to repair. What was
 // in conflict was on another disk, or is compared once more.
 func (t *transition) fallBehind(vs string, names []string) {
-	if len(names) == 0 {
-		return
+	if len(names) > 0 {
+		t.sweep(sweep{vs: vs, behind: names})
 	}
-	t.rewrite(vs, func(e *Entry) *Entry {
-		e = e.clone()
-		e.Behind = union(e.Behind, names)
-		e.dropConflicts(names)
-		return e
-	})
 }

@@ -39,7 +39,13 @@ func same(a, b []state.VirtualStorage) bool {
 }
 
 func (m *Machine) changedSince(w *write, before *state.State) bool {
-	return slices.ContainsFunc(w.involved, func(k state.Key) bool { return before.Entry(k) != m.view.Entry(k) })
+	changed := func(e *state.Entry) state.Index {
+		if e == nil {
+			return 0
+		}
+		return e.Changed
+	}
+	return slices.ContainsFunc(w.involved, func(k state.Key) bool { return changed(before.Entry(k)) != changed(m.view.Entry(k)) })
 }
 
 // doomFenced dooms the writes under way on storages that are no destination
