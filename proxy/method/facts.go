@@ -100,40 +100,45 @@ var refsOnly = map[string]bool{
 // slower. Upstream fans out every repository-scoped mutator but CreateObjectPool and DeleteObjectPool; here a method has to
 // earn it, for an effect before the vote would be one that nobody has accounted for.
 //
-// Left out on purpose: RemoveRepository, CreateObjectPool and DeleteObjectPool, whose effect is not on references alone, and
-// of which Gitaly does not vote on the last;
-// FetchRemote, CreateRepositoryFromURL, CreateRepositoryFromSnapshot and ReplicateRepository, which bring what the other side
-// has at that moment, so that storages that ask it one after the other may disagree about a write that none of them could do
-// wrong, and of which the first prunes before it votes; DisconnectGitAlternates, on which storages vote by whether their
-// replica is linked, which may have been made good by a copy and not be so yet.
+// Left out on purpose: RemoveRepository, which is in the ledger before its effect, with all replicas but the primary's to be
+// removed by repair; DeleteObjectPool, which Gitaly does not vote on; FetchRemote, which prunes before it votes, and
+// ReplicateRepository, which both bring what the other side has at that moment, so that storages that ask it one after the
+// other may disagree about a write that none of them could do wrong; DisconnectGitAlternates, on which storages vote by
+// whether their replica is linked, which may have been made good by a copy and not be so yet; ApplyBfgObjectMapStream, which
+// deletes by force.
 var votes = map[string]bool{
-	"ObjectPoolService/FetchIntoObjectPool":        true,
-	"ObjectPoolService/LinkRepositoryToObjectPool": true,
-	"OperationService/UserApplyPatch":              true,
-	"OperationService/UserCherryPick":              true,
-	"OperationService/UserCommitFiles":             true,
-	"OperationService/UserCreateBranch":            true,
-	"OperationService/UserCreateTag":               true,
-	"OperationService/UserDeleteBranch":            true,
-	"OperationService/UserDeleteTag":               true,
-	"OperationService/UserFFBranch":                true,
-	"OperationService/UserMergeBranch":             true,
-	"OperationService/UserMergeToRef":              true,
-	"OperationService/UserRebaseConfirmable":       true,
-	"OperationService/UserRebaseToRef":             true,
-	"OperationService/UserRevert":                  true,
-	"OperationService/UserSquash":                  true,
-	"OperationService/UserUpdateBranch":            true,
-	"OperationService/UserUpdateSubmodule":         true,
-	"RefService/DeleteRefs":                        true,
-	"RefService/UpdateReferences":                  true,
-	"RepositoryService/CreateFork":                 true,
-	"RepositoryService/CreateRepository":           true,
-	"RepositoryService/CreateRepositoryFromBundle": true,
-	"RepositoryService/FetchBundle":                true,
-	"RepositoryService/FetchSourceBranch":          true,
-	"RepositoryService/SetCustomHooks":             true,
-	"RepositoryService/WriteRef":                   true,
-	"SmartHTTPService/PostReceivePack":             true,
-	"SSHService/SSHReceivePack":                    true,
+	"ConflictsService/ResolveConflicts":              true,
+	"ObjectPoolService/CreateObjectPool":             true,
+	"ObjectPoolService/FetchIntoObjectPool":          true,
+	"ObjectPoolService/LinkRepositoryToObjectPool":   true,
+	"OperationService/UserApplyPatch":                true,
+	"OperationService/UserCherryPick":                true,
+	"OperationService/UserCommitFiles":               true,
+	"OperationService/UserCreateBranch":              true,
+	"OperationService/UserCreateTag":                 true,
+	"OperationService/UserDeleteBranch":              true,
+	"OperationService/UserDeleteTag":                 true,
+	"OperationService/UserFFBranch":                  true,
+	"OperationService/UserMergeBranch":               true,
+	"OperationService/UserMergeToRef":                true,
+	"OperationService/UserRebaseConfirmable":         true,
+	"OperationService/UserRebaseToRef":               true,
+	"OperationService/UserRevert":                    true,
+	"OperationService/UserSquash":                    true,
+	"OperationService/UserUpdateBranch":              true,
+	"OperationService/UserUpdateSubmodule":           true,
+	"RefService/DeleteRefs":                          true,
+	"RefService/UpdateReferences":                    true,
+	"RepositoryService/CreateFork":                   true,
+	"RepositoryService/CreateRepository":             true,
+	"RepositoryService/CreateRepositoryFromBundle":   true,
+	"RepositoryService/CreateRepositoryFromSnapshot": true,
+	"RepositoryService/CreateRepositoryFromURL":      true,
+	"RepositoryService/FetchBundle":                  true,
+	"RepositoryService/FetchSourceBranch":            true,
+	"RepositoryService/RestoreCustomHooks":           true,
+	"RepositoryService/SetCustomHooks":               true,
+	"RepositoryService/WriteRef":                     true,
+	"SmartHTTPService/PostReceivePack":               true,
+	"SSHService/SSHReceivePack":                      true,
 }

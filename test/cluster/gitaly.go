@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,6 +83,17 @@ func findGitaly(ctx context.Context, bin, git, embedded string) (*Gitaly, error)
 			g.Git, text, leastGitMajor, leastGitMinor)
 	}
 	return g, nil
+}
+
+// Major is the release that Version names, 18 of "Gitaly, version 18.9.0"; 0 if it names none.
+func (g *Gitaly) Major() int {
+	_, number, _ := strings.Cut(g.Version, "version ")
+	major, _, _ := strings.Cut(number, ".")
+	n, err := strconv.Atoi(major)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // versionOf is the first line of what a program says of its version.

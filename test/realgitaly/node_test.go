@@ -23,6 +23,7 @@ func TestRealGitaly_votes(t *testing.T) {
 	fresh := func(t *testing.T) gitalytest.Subject { return subject(t, gitaly) }
 	t.Run("common", func(t *testing.T) { gitalytest.ExerciseVotes(t, fresh) })
 	t.Run("git", func(t *testing.T) { gitalytest.ExerciseGitVotes(t, fresh) })
+	t.Run("real", func(t *testing.T) { gitalytest.ExerciseRealVotes(t, fresh) })
 }
 
 // TestRealGitaly_contract checks of a node alone what else the proxy and repairs rest
@@ -78,7 +79,8 @@ func subject(t *testing.T, gitaly *cluster.Gitaly) gitalytest.Subject {
 		return filepath.Join(node.Dir, repo.GetRelativePath())
 	}
 	return gitalytest.Subject{
-		Conn: node.Conn(), Address: "tcp://" + node.Addr, Token: node.Token, Storage: node.Name, Other: node.Other, Path: path,
+		KillsGit: gitaly.Major() >= 17,
+		Conn:     node.Conn(), Address: "tcp://" + node.Addr, Token: node.Token, Storage: node.Name, Other: node.Other, Path: path,
 		Seed: func(t *testing.T, repo *gitalypb.Repository) gitalytest.Objects { return seed(t, git, path(repo)) },
 	}
 }

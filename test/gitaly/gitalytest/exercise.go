@@ -27,6 +27,10 @@ type Subject struct {
 	Seed func(t *testing.T, repo *gitalypb.Repository) Objects
 	// Path returns where an existing repository is on disk; ExerciseGit needs it.
 	Path func(repo *gitalypb.Repository) string
+	// KillsGit tells that it ends a cancelled call by killing its git, which leaves locks
+	// behind, as Gitaly does since release 17; and that a new HEAD does not hear of an
+	// abort when it is there already.
+	KillsGit bool
 }
 
 // Objects are what a repository was seeded with: the same in each of them.

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -120,7 +123,8 @@ func (s *suite) state(t *testing.T, repo *gitalypb.Repository) string {
 	if err != nil && status.Code(err) != codes.Unimplemented {
 		t.Fatal(err)
 	}
-	state := fmt.Sprintf("%v HEAD %s hooks %x pool %s", s.listed(t, repo, "refs/"), s.headOf(t, repo), hooks, pool.GetObjectPool().GetRepository().GetRelativePath())
+	state := fmt.Sprintf("%v HEAD %s hooks %x pool %s files %s", s.listed(t, repo, "refs/"), s.headOf(t, repo), hooks,
+		pool.GetObjectPool().GetRepository().GetRelativePath(), s.files(t, repo))
 	if s.unnamed == "" {
 		return state
 	}
@@ -129,6 +133,22 @@ func (s *suite) state(t *testing.T, repo *gitalypb.Repository) string {
 		t.Fatal(err)
 	}
 	return state + " commit " + resp.GetCommit().GetId()
+}
+
+// files are what the repository holds beside references and objects, where it is on a disk.
+func (s *suite) files(t *testing.T, repo *gitalypb.Repository) (content string) {
+	t.Helper()
+	if s.Path == nil {
+		return ""
+	}
+	for _, name := range []string{"config", "info/attributes"} {
+		text, err := os.ReadFile(filepath.Join(s.Path(repo), name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		content += fmt.Sprintf("%s %q ", name, text)
+	}
+	return content
 }
 
 // ballot is one write with a coordinator of its own.
@@ -160,19 +180,35 @@ func (s *suite) cast(t *testing.T, m mutator, decide func(b *ballot, cut, cancel
 // refused checks that a write failed, changed nothing, and can be made now.
 func (s *suite) refused(t *testing.T, m mutator, b *ballot) {
 	t.Helper()
-	// A push that is refused all its references is no error to git.
-	if b.err == nil && !strings.HasSuffix(m.name, "ReceivePack") {
-		t.Errorf("%s: got no error", m.name)
-	}
-	if b.after != b.before {
-		t.Errorf("%s: changed\n%s\nto\n%s", m.name, b.before, b.after)
-	}
+	s.unchanged(t, m, b)
 	repo := s.repository(m.place)
 	if err := m.do(t, s.ctx, s.Conn, repo, s.objects); err != nil {
 		t.Errorf("%s: without a transaction, afterwards: %v", m.name, err)
 	}
 	if after := s.state(t, repo); after == b.before {
 		t.Errorf("%s: without a transaction, afterwards: changed nothing: %s", m.name, after)
+	}
+}
+
+// cutOff is like refused, for a call that was ended from outside.
+func (s *suite) cutOff(t *testing.T, m mutator, b *ballot) {
+	t.Helper()
+	if s.KillsGit {
+		s.unchanged(t, m, b)
+		return
+	}
+	s.refused(t, m, b)
+}
+
+// unchanged wants the write to have failed without an effect.
+func (s *suite) unchanged(t *testing.T, m mutator, b *ballot) {
+	t.Helper()
+	// A push that is refused all its references is no error to git.
+	if b.err == nil && !strings.HasSuffix(m.name, "ReceivePack") {
+		t.Errorf("%s: got no error", m.name)
+	}
+	if b.after != b.before {
+		t.Errorf("%s: changed\n%s\nto\n%s", m.name, b.before, b.after)
 	}
 }
 
@@ -232,7 +268,7 @@ func (s *suite) votesToStop(t *testing.T, m mutator) {
 // git makes the change by itself: it does not hear of it any more.
 func (s *suite) votesToAbortWhenDone(t *testing.T, m mutator) {
 	b := s.cast(t, m, answering(gitalypb.VoteTransactionRequest_COMMITTED_PHASE, Abort))
-	switch git := slices.Contains(deaf, m.name); {
+	switch git := slices.Contains(deaf, m.name) || s.KillsGit && m.name == "WriteRef of HEAD"; {
 	case git && (b.err != nil || b.after == b.before):
 		t.Errorf("%s: got %v and %s, want no error and a change", m.name, b.err, b.after)
 	case !git && b.err == nil:
@@ -260,7 +296,7 @@ func (s *suite) votesUntilCancelled(t *testing.T, m mutator) {
 	if code := status.Code(b.err); code != codes.Canceled {
 		t.Errorf("%s: got %v, want Canceled", m.name, b.err)
 	}
-	s.refused(t, m, b)
+	s.cutOff(t, m, b)
 }
 
 // votesUntilDisconnected: the connection is lost while a vote waits.
@@ -275,7 +311,7 @@ func (s *suite) votesUntilDisconnected(t *testing.T, m mutator) {
 			return Abort, ctx.Err()
 		}
 	})
-	s.refused(t, m, b)
+	s.cutOff(t, m, b)
 }
 
 // votesTheSame: the storages vote alike on the same call, the one that is no

@@ -1,0 +1,110 @@
+package gitalytest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ExerciseRealVotes checks the votes of the methods that no storage of ours serves, and
+// of which an older or a newer release may lack some: those are skipped by name, and
+// logged.
+func ExerciseRealVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
+	names := slices.Values([]string{"commit", "abort", "abort when done", "same hashes"})
+	served := func(s *suite) []mutator {
+		var all []mutator
+		for _, m := range s.realMutators() {
+			if s.serves(t, m) {
+				all = append(all, m)
+			}
+		}
+		return all
+	}
+	exerciseVotes(t, newSubject, served, names, func(*suite, *testing.T, *gitalypb.Repository) {})
+}
+
+// serves tells whether the storage knows the method, by a call about no repository.
+func (s *suite) serves(t *testing.T, m mutator) bool {
+	t.Helper()
+	err := m.do(t, s.ctx, s.Conn, named(s.Storage, "no/such.git"), s.objects)
+	if status.Code(err) != codes.Unimplemented {
+		return true
+	}
+	t.Logf("%s is not served", m.name)
+	return false
+}
+
+// realMutators are those that only a real Gitaly serves.
+func (s *suite) realMutators() []mutator {
+	repos := gitalypb.NewRepositoryServiceClient
+	type (
+		test = *testing.T
+		ctx  = context.Context
+		conn = *grpc.ClientConn
+		repo = *gitalypb.Repository
+	)
+	var f forked
+	return []mutator{
+		{"RestoreCustomHooks", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
+			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
+			stream, err := repos(to).RestoreCustomHooks(c)
+			if err != nil {
+				return err
+			}
+			data := archived(t, map[string]string{"custom_hooks/update": "#!/bin/sh\n"})
+			if err := stream.Send(&gitalypb.RestoreCustomHooksRequest{Repository: r, Data: data}); err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			_, err = stream.CloseAndRecv()
+			return err
+		}},
+		{"ResolveConflicts", present, func(t test, r repo) {
+			f = forked{base: s.objects.Commits[1]}
+			f.main = s.commit(t, r, "main", f.base, "both", "ours\n")
+			f.side = s.commit(t, r, "side", f.base, "both", "theirs\n")
+		}, func(t test, c ctx, to conn, r repo, _ Objects) error {
+			// It fetches what it merges, if from the same repository too.
+			stream, err := gitalypb.NewConflictsServiceClient(to).ResolveConflicts(WithServer(t, c, r.GetStorageName(), s.Address, s.Token))
+			if err != nil {
+				return err
+			}
+			for _, req := range []*gitalypb.ResolveConflictsRequest{
+				{ResolveConflictsRequestPayload: &gitalypb.ResolveConflictsRequest_Header{Header: &gitalypb.ResolveConflictsRequestHeader{
+					Repository: r, TargetRepository: r, OurCommitOid: f.side, TheirCommitOid: f.main,
+					SourceBranch: []byte("side"), TargetBranch: []byte("main"), CommitMessage: []byte("resolve"), User: user(), Timestamp: at(),
+				}}},
+				{ResolveConflictsRequestPayload: &gitalypb.ResolveConflictsRequest_FilesJson{
+					FilesJson: []byte(`[{"old_path":"both","new_path":"both","content":"both\n"}]`),
+				}},
+			} {
+				if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
+					return err
+				}
+			}
+			resp, err := stream.CloseAndRecv()
+			if err == nil && resp.GetResolutionError() != "" {
+				err = errors.New(resp.GetResolutionError())
+			}
+			return err
+		}},
+		{"SetFullPath", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
+			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
+			_, err := repos(to).SetFullPath(c, &gitalypb.SetFullPathRequest{Repository: r, Path: "group/project"})
+			return err
+		}},
+		{"ApplyGitattributes", present, func(t test, r repo) {
+			s.commit(t, r, "main", "", ".gitattributes", "* text\n")
+		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
+			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
+			_, err := repos(to).ApplyGitattributes(c, &gitalypb.ApplyGitattributesRequest{Repository: r, Revision: []byte("refs/heads/main")})
+			return err
+		}},
+	}
+}
