@@ -272,7 +272,7 @@ func (s *Server) reacher(virtualStorage string) router.Reacher {
 		if err != nil {
 			return router.Reach{Why: err}
 		}
-		return router.Reach{OK: true, FilesystemID: conn.FilesystemID(), Outstanding: conn.Outstanding()}
+		return router.Reach{OK: true, FilesystemID: conn.FilesystemID(), Backchannel: conn.Backchannel(), Outstanding: conn.Outstanding()}
 	}
 }
 

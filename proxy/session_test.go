@@ -12,6 +12,7 @@ type session struct {
 	*ledgertest.Alone
 	mu      sync.Mutex
 	lost    bool          // guarded by mu
+	holds   []ledger.Hold // guarded by mu
 	changed chan struct{} // guarded by mu
 }
 
@@ -34,6 +35,12 @@ func (s *session) Lease() ledger.Lease {
 		return ledger.Lease{}
 	}
 	return s.Alone.Lease()
+}
+
+func (s *session) Holds() []ledger.Hold {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.holds
 }
 
 func (s *session) Changed() <-chan struct{} {

@@ -41,7 +41,7 @@ func (r adminRepair) Backfilling(virtualStorage, name string) *admin.Backfilling
 
 func (r adminRepair) Jobs(ctx context.Context, request admin.QueueListRequest) ([]admin.Job, error) {
 	jobs, err := r.queue.List(ctx, queue.ListFilter{
-		VirtualStorage: request.VirtualStorage, State: queue.State(request.State), After: request.After, Limit: request.Limit,
+		VirtualStorage: request.VirtualStorage, RelativePath: request.RelativePath, State: queue.State(request.State), After: request.After, Limit: request.Limit,
 	})
 	if err != nil {
 		return nil, err

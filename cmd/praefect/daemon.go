@@ -176,7 +176,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	if err := registry.Register(watch.Collector()); err != nil {
 		return nil, fmt.Errorf("register the metrics of conditions: %w", err)
 	}
+	explain := &explaining{storages: agreedOn, view: node.View}
 	deps := admin.Deps{
+		Routes: explain.routes, Exists: explain.exists,
 		Node: node, Storages: adminStorages{storages}, Repair: working, Local: adminLocal(node), Conditions: watch,
 		Control: newControl(way{node: node}, talks, jobs, cfg.Consistency.Copies),
 	}
@@ -214,6 +216,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	if err != nil {
 		return nil, err
 	}
+	explain.server.Store(server)
 
 	settings, err := d.reloader(registry, storages, server, operators, node, clients)
 	if err != nil {

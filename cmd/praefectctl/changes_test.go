@@ -178,7 +178,7 @@ func TestProgram_whoMayChange(t *testing.T) {
 			}
 		}
 		for _, question := range [][]string{
-			{"status"}, {"raft", "status"}, {"raft", "peers"}, {"history"}, {"dataloss"}, {"queue", "list"}, {"drain", "gitaly-2", "-dry-run"},
+			{"status"}, {"raft", "status"}, {"raft", "peers"}, {"history"}, {"dataloss"}, {"queue", "list"}, {"explain", "a.git"}, {"drain", "gitaly-2", "-dry-run"},
 		} {
 			if got := (operator{env: row.env}).run(t, append(args, question...)...); got.stderr != "" {
 				t.Errorf("%s: %v: got %+v", row.name, question, got)

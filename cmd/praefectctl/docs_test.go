@@ -31,6 +31,17 @@ var scenes = map[string]func(*instance){
 		})
 	},
 	"behind": func(i *instance) { i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-3") },
+	"in doubt": func(i *instance) {
+		i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-2")
+		dead := i.Died("@hashed/ab/cd.git", "gitaly-1")
+		i.SetWaiting("@hashed/ab/cd.git", &admin.Waiting{Reason: "in-doubt-intent", Incarnation: dead, Storages: []string{"gitaly-1"}, LeftMillis: 6000})
+		i.SetJobs([]admin.Job{{
+			ID: 91, VirtualStorage: "default", RelativePath: "@hashed/ab/cd.git", Target: "gitaly-3", State: "ready", Attempt: 1,
+			NotBefore: time.Date(2026, 11, 23, 9, 14, 3, 0, time.UTC),
+			WaitsFor:  &admin.Waiting{Reason: "in-doubt-intent", Incarnation: dead, Storages: []string{"gitaly-1"}, LeftMillis: 6000},
+		}}, nil)
+	},
+	"absent": func(i *instance) { i.Absent("@hashed/no/ne.git"); i.SetJobs(nil, admintest.ErrQueue) },
 	"switched": func(i *instance) {
 		for _, r := range []admin.SwitchRequest{
 			{Change: admin.Change{RequestID: "1", By: "operator: promote gitaly-2 (alice@desk): kernel of gitaly-1"}, Storage: "gitaly-2"},

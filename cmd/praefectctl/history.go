@@ -37,14 +37,21 @@ func (p *program) history() *cli.Command {
 }
 
 func showHistory(out *output, answer admin.HistoryResponse) {
-	rows := make([][]string, 0, len(answer.Changes))
-	for _, e := range answer.Changes {
+	out.table(changeHeader, changeRows(answer.Changes))
+	out.printf("\nchanges: %d; answered by %s\n", len(answer.Changes), answer.Instance)
+}
+
+// changeHeader is over what changeRows makes.
+var changeHeader = []string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "REPOSITORY", "INSTANCE", "CHANGE", "WHY", "BY"}
+
+func changeRows(changes []admin.Event) [][]string {
+	rows := make([][]string, 0, len(changes))
+	for _, e := range changes {
 		rows = append(rows, []string{
 			e.Time.UTC().Format(time.RFC3339), e.VirtualStorage, epochText(e), e.Storage, e.RelativePath, e.Instance, e.Change, e.Why, e.By,
 		})
 	}
-	out.table([]string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "REPOSITORY", "INSTANCE", "CHANGE", "WHY", "BY"}, rows)
-	out.printf("\nchanges: %d; answered by %s\n", len(rows), answer.Instance)
+	return rows
 }
 
 // epochText is empty for a change that is of no virtual storage.

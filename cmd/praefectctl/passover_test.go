@@ -57,7 +57,7 @@ func TestProgram_passesOverWhatIsNoPraefect(t *testing.T) {
 		"another gRPC server": front(t, codes.Unimplemented), "a server with another token": front(t, codes.PermissionDenied),
 		"a server that wants a token": front(t, codes.Unauthenticated),
 	} {
-		for _, command := range [][]string{{"status"}, {"raft", "status"}, {"history"}, {"pause"}, {"promote", "-dry-run", "gitaly-2"}, {"drain", "gitaly-2", "-y"}} {
+		for _, command := range [][]string{{"status"}, {"raft", "status"}, {"history"}, {"explain", "a.git"}, {"pause"}, {"promote", "-dry-run", "gitaly-2"}, {"drain", "gitaly-2", "-y"}} {
 			t.Run(name+" "+strings.Join(command, " "), func(t *testing.T) {
 				t.Parallel()
 				list := wrong + "," + newInstance(t).serve(t)

@@ -142,7 +142,7 @@ func (p *program) root() *cli.Command {
 		},
 		Action: p.versionOrHelp,
 		Commands: []*cli.Command{
-			p.status(),
+			p.status(), p.explain(),
 			group("raft", "the instances and their part in Raft", p.raftStatus(), p.raftPeers(), p.raftAdd(), p.raftRemove(), p.raftRetire(), p.raftTransfer(),
 				group("snapshot", "save the replicated state, and look at what was saved", p.snapshotSave(), p.snapshotInspect())),
 			p.promote(), p.drain(), p.undrain(),

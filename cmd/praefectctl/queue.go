@@ -16,6 +16,7 @@ func (p *program) queueList() *cli.Command {
 		Usage: "list the replication jobs, oldest first",
 		Flags: []cli.Flag{
 			virtualStorageFlag(),
+			&cli.StringFlag{Name: "repository", Usage: "only jobs of the repository with this relative `PATH`"},
 			&cli.StringFlag{Name: "state", Usage: "only jobs in this `STATE`: ready, in_progress, failed or dead"},
 			&cli.IntFlag{Name: "limit", Value: 1000, Usage: "at most this `NUMBER` of jobs; 0 is all"},
 		},
@@ -26,7 +27,7 @@ func (p *program) queueList() *cli.Command {
 			}
 			ctx, cancel := r.bounded(ctx)
 			defer cancel()
-			request := admin.QueueListRequest{VirtualStorage: r.cmd.String("virtual-storage"), State: r.cmd.String("state")}
+			request := admin.QueueListRequest{VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.cmd.String("repository"), State: r.cmd.String("state")}
 			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.QueueListResponse, error) {
 				return queueUpTo(ctx, c, request, limit)
 			})
@@ -84,8 +85,20 @@ func showQueue(out *output, answer admin.QueueListResponse) {
 		out.printf("%s no jobs\n", out.mark(good))
 		return
 	}
-	rows := make([][]string, 0, len(answer.Jobs))
-	for _, j := range answer.Jobs {
+	out.table(jobHeader, jobRows(out, answer.Jobs))
+	out.printf("\njobs: %d", len(answer.Jobs))
+	if answer.More {
+		out.printf("; there may be more, see -limit")
+	}
+	out.printf("\n")
+}
+
+// jobHeader is over what jobRows makes.
+var jobHeader = []string{"", "ID", "VIRTUAL STORAGE", "REPOSITORY", "TARGET", "STATE", "ATTEMPT", "DUE", "WAITS FOR", "ERROR"}
+
+func jobRows(out *output, jobs []admin.Job) [][]string {
+	rows := make([][]string, 0, len(jobs))
+	for _, j := range jobs {
 		due := ""
 		if j.State == "ready" || j.State == "failed" {
 			due = j.NotBefore.UTC().Format(time.RFC3339)
@@ -95,12 +108,7 @@ func showQueue(out *output, answer admin.QueueListResponse) {
 			j.State, strconv.Itoa(j.Attempt), due, j.WaitsFor.String(), j.Error,
 		})
 	}
-	out.table([]string{"", "ID", "VIRTUAL STORAGE", "REPOSITORY", "TARGET", "STATE", "ATTEMPT", "DUE", "WAITS FOR", "ERROR"}, rows)
-	out.printf("\njobs: %d", len(answer.Jobs))
-	if answer.More {
-		out.printf("; there may be more, see -limit")
-	}
-	out.printf("\n")
+	return rows
 }
 
 func jobSign(state string) sign {

@@ -50,6 +50,7 @@ func TestQueueList_chooses(t *testing.T) {
 		{[]string{"-limit", "0"}, []int64{1, 2, 3}, false},
 		{[]string{"-limit", "2"}, []int64{1, 2}, true},
 		{[]string{"-state", "dead"}, []int64{3}, false},
+		{[]string{"-repository", "b.git"}, []int64{2}, false},
 	} {
 		got := praefectctl(t, nil, append([]string{"-endpoints", address, "-o", "json", "queue", "list"}, row.args...)...)
 		var answer admin.QueueListResponse

@@ -37,6 +37,12 @@ func (c *Client) QueueList(ctx context.Context, request QueueListRequest) (Queue
 	return ask[QueueListResponse](ctx, c, "QueueList", request)
 }
 
+// Explain asks for everything that is known of one repository.
+func (c *Client) Explain(ctx context.Context, request ExplainRequest) (ExplainResponse, error) {
+	request.Schema = Schema
+	return ask[ExplainResponse](ctx, c, "Explain", request)
+}
+
 func ask[Response any](ctx context.Context, c *Client, name string, request any) (Response, error) {
 	var response Response
 	in, err := encode(request)

@@ -170,6 +170,8 @@ type Repository struct {
 type QueueListRequest struct {
 	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"`
+	// RelativePath limits the answer to the repositories of that path.
+	RelativePath string `json:"relative_path,omitempty"`
 	// State limits the answer to ready, in_progress, failed or dead jobs.
 	State string `json:"state,omitempty"`
 	// After is the id of the last job of the page before.

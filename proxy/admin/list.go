@@ -90,10 +90,23 @@ func (s *Service) History(_ context.Context, request HistoryRequest) (HistoryRes
 	if err := exists(view, request.VirtualStorage); err != nil {
 		return HistoryResponse{}, err
 	}
+	changes := changes(view, request.VirtualStorage)
+	if request.VirtualStorage == "" {
+		changes = append(changes, instanceChanges(view)...)
+	}
+	slices.SortStableFunc(changes, func(a, b Event) int { return cmp.Compare(a.Index, b.Index) })
+	if limit := page(request.Limit); len(changes) > limit {
+		changes = changes[len(changes)-limit:]
+	}
+	return HistoryResponse{Schema: Schema, Instance: s.cfg.Instance, Changes: changes}, nil
+}
+
+// changes are those that the state remembers of a virtual storage, or of all.
+func changes(view *state.State, virtualStorage string) []Event {
 	changes := []Event{}
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]
-		if request.VirtualStorage != "" && request.VirtualStorage != vs.Name {
+		if virtualStorage != "" && virtualStorage != vs.Name {
 			continue
 		}
 		for _, c := range vs.History {
@@ -103,18 +116,18 @@ func (s *Service) History(_ context.Context, request HistoryRequest) (HistoryRes
 			})
 		}
 	}
-	if request.VirtualStorage == "" {
-		for _, c := range view.InstanceHistory {
-			changes = append(changes, Event{
-				Index: c.Index, Time: time.UnixMilli(c.Time).UTC(), Change: c.What, Instance: c.Instance, Why: c.Why, By: c.By,
-			})
-		}
+	return changes
+}
+
+// instanceChanges are those that the state remembers of instances.
+func instanceChanges(view *state.State) []Event {
+	var changes []Event
+	for _, c := range view.InstanceHistory {
+		changes = append(changes, Event{
+			Index: c.Index, Time: time.UnixMilli(c.Time).UTC(), Change: c.What, Instance: c.Instance, Why: c.Why, By: c.By,
+		})
 	}
-	slices.SortStableFunc(changes, func(a, b Event) int { return cmp.Compare(a.Index, b.Index) })
-	if limit := page(request.Limit); len(changes) > limit {
-		changes = changes[len(changes)-limit:]
-	}
-	return HistoryResponse{Schema: Schema, Instance: s.cfg.Instance, Changes: changes}, nil
+	return changes
 }
 
 // less is the order of the ledger.

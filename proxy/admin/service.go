@@ -79,6 +79,11 @@ type Deps struct {
 	Local func() Local
 	// Conditions are what is not as it should be in the cluster.
 	Conditions Conditions
+	// Routes are where this instance sends the requests of a repository now.
+	Routes func(key state.Key) Routes
+	// Exists asks the storages that are in sync for a repository, until one says whether
+	// it has it; storage is the last one that was asked.
+	Exists func(ctx context.Context, key state.Key) (storage string, exists bool, err error)
 	// Control changes the cluster. Without one every change is NotAvailable.
 	Control Control
 }

@@ -24,6 +24,7 @@ func serviceDesc() *grpc.ServiceDesc {
 			method("History", (*Service).History),
 			method("Dataloss", (*Service).Dataloss),
 			method("QueueList", (*Service).QueueList),
+			method("Explain", (*Service).Explain),
 			method("ShareConditions", (*Service).shareConditions),
 			method("AddInstance", (*Service).addInstance),
 			method("RemoveInstance", (*Service).removeInstance),

@@ -106,28 +106,6 @@ func (s *Service) healthy(virtualStorage, storage string) bool {
 	return err == nil
 }
 
-// exists asks the storages that are in sync for a repository, the primary first, until one says whether it has it.
-func (s *Service) exists(ctx context.Context, vs *state.VirtualStorage, e *state.Entry, path string) (bool, error) {
-	err := status.Error(codes.Unavailable, "no storage of the repository serves; see `praefect dataloss`")
-	for st := range vs.InSync(e) {
-		conn, connErr := s.Storages.Conn(vs.Name, st.Name)
-		if connErr != nil {
-			err = status.Errorf(codes.Unavailable, "no in-sync storage of the repository can be reached: %v", connErr)
-			continue
-		}
-		var answer *gitalypb.RepositoryExistsResponse
-		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-		answer, err = gitalypb.NewRepositoryServiceClient(conn).RepositoryExists(ctx, &gitalypb.RepositoryExistsRequest{
-			Repository: &gitalypb.Repository{StorageName: st.Name, RelativePath: path},
-		})
-		cancel()
-		if err == nil {
-			return answer.GetExists(), nil
-		}
-	}
-	return false, err
-}
-
 // validPrimary tells whether a storage could be the repository's primary now.
 func validPrimary(st *state.Storage, e *state.Entry, healthy bool) bool {
 	return healthy && st.State == state.Serving && !e.IsBehind(st.Name)

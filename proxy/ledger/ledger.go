@@ -154,6 +154,18 @@ func (l *Ledger) Reading() (view *state.State, leased bool) {
 	return view, l.session.Now() < lease.Until && view.Index >= lease.Index
 }
 
+// Paused tells whether new writes of a virtual storage are to wait now, for a
+// switchover. It takes no lock.
+func (l *Ledger) Paused(virtualStorage string) bool {
+	now := l.session.Now()
+	for _, h := range l.session.Holds() {
+		if h.VirtualStorage == virtualStorage && now < h.Until {
+			return true
+		}
+	}
+	return false
+}
+
 // InFlight counts the writes that may have an effect, and the intents kept.
 func (l *Ledger) InFlight() (writes, intents int) {
 	l.mu.Lock()

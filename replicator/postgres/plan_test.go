@@ -81,6 +81,7 @@ func statements() []statement {
 		{"reclaim", reclaimSQL, []any{10, "", "w", pq.Array([]int64{1}), pq.Array([]int64{1})}, []string{"jobs_running"}},
 		{"retry", retrySQL, []any{10, "", "", int64(0), true}, []string{"jobs_troubled"}},
 		{"list", listSQL, []any{int64(0), "", "", 10}, []string{"jobs_pkey"}},
+		{"list path", listPathSQL, []any{int64(0), "", "", 10, "@hashed/fill/0000500.git"}, []string{"jobs_one_per_path"}},
 		{"list running", listRunningSQL, []any{int64(0), "", "in_progress", 10}, []string{"jobs_running"}},
 		{"list dead", listTroubledSQL, []any{int64(0), "", "dead", 10}, []string{"jobs_troubled"}},
 		{"depth", depthSQL, []any{int64(100)}, []string{"jobs_waiting"}},

@@ -15,16 +15,19 @@ import (
 
 // List implements queue.Queue.
 func (q *Queue) List(ctx context.Context, filter queue.ListFilter) ([]queue.Job, error) {
-	statement := listSQL
-	switch filter.State {
-	case queue.InProgress:
+	statement, args := listSQL, []any{filter.After, filter.VirtualStorage, string(filter.State), queue.Bound(filter.Limit)}
+	switch {
+	case filter.RelativePath != "":
+		// A path that could not be stored is looked up as its text, which no job has.
+		statement, args = listPathSQL, append(args, queue.CleanText(filter.RelativePath))
+	case filter.State == queue.InProgress:
 		statement = listRunningSQL
-	case queue.Failed, queue.Dead:
+	case filter.State == queue.Failed || filter.State == queue.Dead:
 		statement = listTroubledSQL
 	}
 	var jobs []queue.Job
 	err := q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
-		jobs, err = queryJobs(ctx, tx, statement, filter.After, filter.VirtualStorage, string(filter.State), queue.Bound(filter.Limit))
+		jobs, err = queryJobs(ctx, tx, statement, args...)
 		return err
 	})
 	if err != nil {

@@ -133,6 +133,12 @@ select ` + columns + ` from names as n cross join lateral (
 where $2 = '' or n.name = $2
 order by j.id limit $4`
 
+// listPathSQL goes along jobs_one_per_path.
+const listPathSQL = names + `
+select ` + columns + ` from names as n join praefect_raft.jobs as j on j.virtual_storage = n.name and j.relative_path = $5
+where j.id > $1 and ($2 = '' or j.virtual_storage = $2) and ($3 = '' or j.state = $3)
+order by j.id limit $4`
+
 // depthSQL counts up to $1 jobs, the last of which means "or more". Ready jobs are counted among all that wait, and the
 // count says so when those alone reach the limit.
 const depthSQL = names + `

@@ -11,7 +11,8 @@ func (m *Memory) List(ctx context.Context, filter ListFilter) ([]Job, error) {
 	var jobs []Job
 	err := m.do(ctx, OpList, func(time.Time) error {
 		found := m.find(func(j *Job) bool {
-			return j.ID > filter.After && matches(filter.VirtualStorage, j.VirtualStorage) && matches(filter.State, j.State)
+			return j.ID > filter.After && matches(filter.VirtualStorage, j.VirtualStorage) && matches(filter.State, j.State) &&
+				matches(filter.RelativePath, j.RelativePath)
 		})
 		for _, job := range found[:min(Bound(filter.Limit), len(found))] {
 			jobs = append(jobs, job.clone())

@@ -80,6 +80,7 @@ type Claim struct {
 // ListFilter chooses jobs to show. Its zero value is the first MaxBatch jobs.
 type ListFilter struct {
 	VirtualStorage string // "" is all
+	RelativePath   string // "" is all
 	State          State  // "" is all
 	After          int64  // only jobs with a higher id: the last one of the page before
 	Limit          int    // 0, or more than MaxBatch, is MaxBatch

@@ -46,6 +46,7 @@ type Cluster struct {
 	reach    map[string]admin.Reach
 	jobs     []admin.Job
 	jobsErr  error
+	absent   map[state.Key]bool
 	waiting  map[state.Key]*admin.Waiting
 	raft     admin.RaftView
 	raised   []condition.Raised
@@ -63,7 +64,7 @@ func New(t testing.TB, storages ...string) *Cluster { return NewAt(t, epoch, sto
 // NewAt is New at a time: each entry comes a second after the one before.
 func NewAt(t testing.TB, begin time.Time, storages ...string) *Cluster {
 	c := &Cluster{t: t, begin: begin, state: &state.State{}, reach: map[string]admin.Reach{}, answers: map[string]any{}, raft: threeInstances()}
-	c.Apply(state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "cluster"}})
+	c.Apply(state.Command{Register: &state.Register{ID: "id-1", Name: "praefect-1", ClusterID: "cluster"}})
 	c.Define(VirtualStorage, storages...)
 	c.monitor = monitor.New(monitor.Deps{View: c.View, Way: c.way, Facts: c.facts, Copies: 2})
 	return c
@@ -110,15 +111,18 @@ func (c *Cluster) Apply(commands ...state.Command) {
 	}
 }
 
-// apply needs mu.
-func (c *Cluster) apply(commands ...state.Command) error {
+// apply proposes as praefect-1. It needs mu.
+func (c *Cluster) apply(commands ...state.Command) error { return c.applyAs(incarnation, commands...) }
+
+// applyAs needs mu.
+func (c *Cluster) applyAs(proposer state.Incarnation, commands ...state.Command) error {
 	index := c.state.Index + 1
 	batch := state.Batch{
 		Version: state.CommandVersion, RequestID: fmt.Sprint(index), Number: uint64(index), Time: c.now().UnixMilli(),
 		Commands: commands,
 	}
 	if commands[0].Register == nil {
-		batch.Incarnation = incarnation
+		batch.Incarnation = proposer
 	}
 	next, results := c.state.Apply(index, batch)
 	for _, result := range results {
@@ -203,7 +207,7 @@ func (c *Cluster) Backfilled(virtualStorage, storage string) {
 
 // Deps are the cluster as a Service needs it.
 func (c *Cluster) Deps() admin.Deps {
-	return admin.Deps{Node: c, Storages: c, Repair: c, Local: c.local, Conditions: c.monitor, Control: c}
+	return admin.Deps{Node: c, Storages: c, Repair: c, Local: c.local, Conditions: c.monitor, Routes: c.routes, Exists: c.exists, Control: c}
 }
 
 func (c *Cluster) local() admin.Local {
@@ -274,6 +278,9 @@ func (c *Cluster) Jobs(_ context.Context, r admin.QueueListRequest) ([]admin.Job
 	defer c.mu.Unlock()
 	var jobs []admin.Job
 	for _, j := range c.jobs {
+		if r.RelativePath != "" && r.RelativePath != j.RelativePath {
+			continue
+		}
 		if j.ID > r.After && (r.State == "" || r.State == j.State) && len(jobs) < r.Limit {
 			jobs = append(jobs, j)
 		}

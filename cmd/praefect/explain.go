@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"praefect/fsm/state"
+	"praefect/proxy"
+	"praefect/proxy/admin"
+	"praefect/proxy/info"
+)
+
+// routes puts what the router decides into the terms of the operators' service.
+func routes(e proxy.Explanation) admin.Routes {
+	r := admin.Routes{
+		Leased: e.Leased,
+		Reads:  admin.ReadRoute{Storages: e.Reads, Rule: string(e.Rule)},
+		Writes: admin.WriteRoute{
+			Primary: e.Write.Primary, Others: e.Write.Others, Votes: e.Write.Votes, Mute: e.Write.Mute, Epoch: e.Write.Epoch,
+			Eventual: e.Eventual, Paused: e.Paused,
+		},
+	}
+	if e.ReadRefused != nil {
+		r.Reads.Refused = e.ReadRefused.Error()
+	}
+	if e.WriteRefused != nil {
+		r.Writes.Refused = e.WriteRefused.Error()
+	}
+	return r
+}
+
+// explaining answers what operators ask about one repository. The server is made after their
+// service; before that nothing is routed.
+type explaining struct {
+	server   atomic.Pointer[proxy.Server]
+	storages info.Storages
+	view     func() *state.State
+}
+
+// routes tells where the instance sends the requests of a repository.
+func (e *explaining) routes(key state.Key) admin.Routes {
+	server := e.server.Load()
+	if server == nil {
+		const starting = "the instance is starting"
+		return admin.Routes{Reads: admin.ReadRoute{Refused: starting}, Writes: admin.WriteRoute{Refused: starting}}
+	}
+	return routes(server.Explain(key))
+}
+
+// exists asks the in-sync storages of a repository whether they have it.
+func (e *explaining) exists(ctx context.Context, key state.Key) (storage string, has bool, err error) {
+	view := e.view()
+	vs := view.VirtualStorage(key.VirtualStorage)
+	if vs == nil {
+		return "", false, fmt.Errorf("no virtual storage %q", key.VirtualStorage)
+	}
+	return info.Exists(ctx, e.storages, vs, view.Entry(key), key.RelativePath)
+}

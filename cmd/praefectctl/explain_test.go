@@ -1,0 +1,53 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"praefect/proxy/admin"
+)
+
+func TestExplain_json(t *testing.T) {
+	i := newInstance(t)
+	i.Wrote("a.git", "gitaly-1")
+	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "explain", "a.git")
+	var answer admin.ExplainResponse
+	if err := json.Unmarshal([]byte(got.stdout), &answer); got.code != 0 || err != nil {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	if answer.Schema != 1 || answer.Entry == nil || len(answer.Entry.Behind) != 1 || answer.Routes.Writes.Primary != "gitaly-1" {
+		t.Errorf("got %s", got.stdout)
+	}
+}
+
+func TestExplain_sayings(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		given func(*instance)
+		want  []string
+	}{
+		{"clean", func(*instance) {}, []string{"* a.git in default: clean", "yes, says gitaly-1", "not listed"}},
+		{"absent", func(i *instance) { i.Absent("a.git") }, []string{"there is no such repository", "no, says gitaly-1"}},
+		{"behind", func(i *instance) { i.Wrote("a.git", "gitaly-1") }, []string{"! a.git in default: gitaly-2 behind", "behind: gitaly-2"}},
+		{"unavailable", func(i *instance) { i.Wrote("a.git", "gitaly-1"); i.Lose("gitaly-1") }, []string{
+			"x a.git in default: unavailable", "not known: ", "are refused: ", "have no destination: ",
+		}},
+		{"no votes", func(i *instance) {
+			i.SetReach("gitaly-2", admin.Reach{Reachable: true, FilesystemID: "disk-gitaly-2"})
+		}, []string{"gitaly-2 cannot vote"}},
+		{"waits", func(i *instance) { i.SetWaiting("a.git", &admin.Waiting{Reason: "limit"}) }, []string{"waits for a free place among the repairs (limit)"}},
+	} {
+		i := newInstance(t)
+		row.given(i)
+		got := praefectctl(t, nil, "-endpoints", i.serve(t), "explain", "-virtual-storage", "default", "a.git")
+		for _, want := range row.want {
+			if got.code != 0 || !strings.Contains(got.stdout, want) {
+				t.Errorf("%s: want %q, got %d %s\n%s", row.name, want, got.code, got.stderr, got.stdout)
+			}
+		}
+	}
+	if got := praefectctl(t, nil, "-endpoints", newInstance(t).serve(t), "explain"); got.code != exitUsage || !strings.Contains(got.stderr, "REPOSITORY is missing") {
+		t.Errorf("without a repository: got %+v", got)
+	}
+}

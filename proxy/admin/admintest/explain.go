@@ -1,0 +1,71 @@
+package admintest
+
+import (
+	"context"
+	"errors"
+
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+	"praefect/proxy/router"
+)
+
+// Absent makes the storages say that they do not have a repository. They have all others.
+func (c *Cluster) Absent(path string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.absent == nil {
+		c.absent = make(map[state.Key]bool)
+	}
+	c.absent[state.Key{VirtualStorage: VirtualStorage, RelativePath: path}] = true
+}
+
+// Died has praefect-2 write a repository on the storages, and die in the middle of it. It
+// returns the incarnation.
+func (c *Cluster) Died(path string, targets ...string) state.Incarnation {
+	c.t.Helper()
+	c.Apply(state.Command{Register: &state.Register{ID: "id-2", Name: "praefect-2"}})
+	dead := state.Incarnation(c.View().Index)
+	c.mu.Lock()
+	err := c.applyAs(dead, state.Command{Open: &state.OpenIntent{
+		VirtualStorage: VirtualStorage, Paths: []string{path}, Kind: state.PrimaryOnly, Scope: state.Scope{BoundMillis: 10_000, Targets: targets},
+	}})
+	c.mu.Unlock()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.Apply(state.Command{Retire: &state.Retire{Incarnation: dead, Proof: state.ProofOperator}})
+	return dead
+}
+
+// routes are the decisions of the real router about the cluster.
+func (c *Cluster) routes(key state.Key) admin.Routes {
+	e := router.Explain(c.View(), key, true, func(storage string) router.Reach {
+		reach := c.Reach(key.VirtualStorage, storage)
+		return router.Reach{OK: reach.Reachable, FilesystemID: reach.FilesystemID, Backchannel: reach.Votes, Why: reach.Err}
+	})
+	r := admin.Routes{
+		Leased: true,
+		Reads:  admin.ReadRoute{Storages: e.Reads, Rule: string(e.Rule)},
+		Writes: admin.WriteRoute{Primary: e.Write.Primary, Others: e.Write.Others, Votes: e.Write.Votes, Mute: e.Write.Mute, Epoch: e.Write.Epoch},
+	}
+	if e.ReadRefused != nil {
+		r.Reads.Refused = e.ReadRefused.Error()
+	}
+	if e.WriteRefused != nil {
+		r.Writes.Refused = e.WriteRefused.Error()
+	}
+	return r
+}
+
+// exists asks the first in-sync storage that is reachable.
+func (c *Cluster) exists(_ context.Context, key state.Key) (storage string, exists bool, err error) {
+	view := c.View()
+	for st := range view.VirtualStorage(key.VirtualStorage).InSync(view.Entry(key)) {
+		if c.Reach(key.VirtualStorage, st.Name).Reachable {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			return st.Name, !c.absent[key], nil
+		}
+	}
+	return "", false, errors.New("no in-sync storage of the repository can be reached: connection refused")
+}
