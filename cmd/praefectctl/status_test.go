@@ -146,13 +146,15 @@ unavailable; no leader, so this is what praefect-1 knows by itself
 
 // watched is standard output; it ends the watch when it has seen enough.
 type watched struct {
-	strings.Builder
+	sofar  strings.Builder // not embedded: every text has to come by Write
 	enough func(sofar string) bool
 	stop   func()
 }
 
+func (w *watched) String() string { return w.sofar.String() }
+
 func (w *watched) Write(p []byte) (int, error) {
-	n, err := w.Builder.Write(p)
+	n, err := w.sofar.Write(p)
 	if w.enough(w.String()) {
 		w.stop()
 	}
