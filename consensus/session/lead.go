@@ -32,14 +32,16 @@ type term struct {
 	silent   map[state.Incarnation]time.Duration // since when each of probe is
 	gone     map[state.Incarnation]bool          // as an operator says
 	news     chan struct{}                       // closed when there is something to tell the instances
+	evidence map[string]string                   // by what was decided what is proposed, until it is told
 	running  *run                                // the switchover under way
 	last     *run                                // the one before
 
 	// only lead:
 	memory    elector.Memory
 	watermark state.Index
-	proposing chan answer // for the answer to what is under way; nil while nothing is
-	flip      bool        // what is under way is the fence of the switchover
+	proposing chan answer  // for the answer to what is under way; nil while nothing is
+	flip      bool         // what is under way is the fence of the switchover
+	told      *state.State // up to which changes of who serves what were told
 	// refusals of the state, by command, and until when it is not asked again
 	turnedDown map[string]turnedDown
 }
@@ -76,7 +78,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 		}),
 		ballots: make(map[string]verdict.Ballot), refusals: make(map[state.Incarnation]map[string]time.Duration),
 		holding: make(map[state.Incarnation]lease.HoldReport), reports: make(map[state.Incarnation]settings.Report),
-		turnedDown: make(map[string]turnedDown), gone: make(map[state.Incarnation]bool),
+		turnedDown: make(map[string]turnedDown), gone: make(map[state.Incarnation]bool), evidence: make(map[string]string), told: s.node.View(),
 	}
 	s.mu.Lock()
 	s.leading = t
@@ -93,6 +95,9 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 func (t *term) run(ctx context.Context, started time.Duration) {
 	var proposals sync.WaitGroup
 	defer proposals.Wait()
+	var lines sync.WaitGroup
+	defer lines.Wait()
+	defer func() { t.tellChanges(&lines, t.s.node.View()) }()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	proposal, cancel := context.WithCancel(ctx)
@@ -102,6 +107,7 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 			return
 		}
 		t.step(proposal, &proposals, started)
+		t.tellChanges(&lines, t.s.node.View())
 		pause := time.NewTimer(gap)
 		select {
 		case <-pause.C:
@@ -165,6 +171,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 		t.memory = d.Memory
 		commands, refused := t.allowed(now, d.Commands)
 		t.bar(commands, true)
+		t.noteEvidence(now, view, commands)
 		t.raise(slices.Concat(d.Alarms, refused), d.Rejoining)
 		if !slices.Equal(d.Probe, t.probe) {
 			t.probe, news = d.Probe, true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type world struct {
 	unchecked bool
 	// charging makes allocations take time: see charge.
 	charging bool
+	logged   lines
 	mallocs  uint64
 	spent    time.Duration
 }
@@ -113,6 +115,7 @@ func (n *node) start() {
 		Failover:   elector.Settings{Failover: true},
 		Barred:     func() string { why, _ := n.barred.Load().(string); return why },
 		Configured: []elector.Configured{{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}},
+		Logger:     slog.New(slog.NewJSONHandler(&n.w.logged, nil)).With("leader", n.id),
 	})
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
@@ -169,7 +172,7 @@ func (w *world) apply(inc state.Incarnation, commands ...state.Command) []state.
 	defer w.mu.Unlock()
 	index := w.view.Index + 1
 	next, results := w.view.Apply(index, state.Batch{
-		Version: state.CommandVersion, RequestID: fmt.Sprint(index), Incarnation: inc, Number: uint64(index), Commands: commands,
+		Version: state.CommandVersion, RequestID: fmt.Sprint(index), Incarnation: inc, Number: uint64(index), Time: time.Now().UnixMilli(), Commands: commands,
 	})
 	if !w.unchecked {
 		if err := next.Check(); err != nil {
