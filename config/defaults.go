@@ -57,6 +57,7 @@ func defaults() Config {
 			Copies:            2,
 			WhenShort:         "degrade",
 			ReadsWithoutLease: "serve",
+			Conflicts:         "serve",
 			WriteTimeout:      Duration(time.Hour),
 			IntentLinger:      Duration(3 * time.Second),
 			HoldTimeout:       Duration(10 * time.Second),
@@ -87,6 +88,7 @@ func (c *Config) fillIn(getenv func(string) string, found *findings) {
 		{&c.Consistency.Mode, &normal.Consistency.Mode},
 		{&c.Consistency.WhenShort, &normal.Consistency.WhenShort},
 		{&c.Consistency.ReadsWithoutLease, &normal.Consistency.ReadsWithoutLease},
+		{&c.Consistency.Conflicts, &normal.Consistency.Conflicts},
 		{&c.Raft.Profile, &normal.Raft.Profile},
 	} {
 		// Generated files set keys to nothing where they mean the default.

@@ -153,6 +153,7 @@ func TestParse_faults(t *testing.T) {
 		{name: "no batch", after: "[replication]\nbatch_size = 0", key: "replication.batch_size", line: 11, column: 1, says: "1 or more"},
 		{name: "retry upside down", after: "[replication]\nretry_min = '2s'\nretry_max = '1s'", key: "replication.retry_max", line: 12, column: 1, says: "less than retry_min"},
 		{name: "when_short", after: "[consistency]\nwhen_short = 'panic'", key: "consistency.when_short", line: 11, column: 1, says: "'degrade' or 'block'"},
+		{name: "conflicts", after: "[consistency]\nconflicts = 'maybe'", key: "consistency.conflicts", line: 11, column: 1, says: "'serve' or 'refuse'"},
 		{name: "reads_without_lease", after: "[consistency]\nreads_without_lease = 'maybe'", key: "consistency.reads_without_lease", line: 11, column: 1, says: "'serve' or 'refuse'"},
 
 		{name: "database with spaces", before: "database.host = 'a, b'", key: "database.host", line: 1, column: 10, says: "no spaces"},

@@ -219,6 +219,7 @@ level = ""
 mode = ""
 when_short = ""
 reads_without_lease = ""
+conflicts = ""
 [raft]
 profile = ""
 name = ""

@@ -20,6 +20,10 @@ type Consistency struct {
 	// "serve" answers from its last view and marks the answer, "refuse" does
 	// not answer. Default "serve".
 	ReadsWithoutLease string `toml:"reads_without_lease"`
+	// Conflicts says what becomes of reads and writes of a repository in conflict, of which
+	// two replicas each have what the other lacks: "serve" lets the primary take them,
+	// "refuse" refuses them until an operator has chosen a replica. Default "serve".
+	Conflicts string `toml:"conflicts"`
 	// WriteTimeout is the deadline of a write whose client sent none. A deadline
 	// of the client's own is kept, a longer one too. Default 1h.
 	WriteTimeout Duration `toml:"write_timeout"`

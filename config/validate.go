@@ -52,6 +52,7 @@ func (c *Config) checkConsistency(found *findings) {
 	oneOf(found, keyPath("consistency", "mode"), c.Consistency.Mode, "strong", "eventual")
 	oneOf(found, keyPath("consistency", "when_short"), c.Consistency.WhenShort, "degrade", "block")
 	oneOf(found, keyPath("consistency", "reads_without_lease"), c.Consistency.ReadsWithoutLease, "serve", "refuse")
+	oneOf(found, keyPath("consistency", "conflicts"), c.Consistency.Conflicts, "serve", "refuse")
 	atLeast(found, keyPath("consistency", "copies"), c.Consistency.Copies, 1)
 	atLeast(found, keyPath("consistency", "hold_limit"), c.Consistency.HoldLimit, 0)
 }

@@ -47,8 +47,11 @@ func toStatus(err error) error {
 		// It may have had its effect: nobody is told to just try again.
 		return status.Error(codes.Unavailable, err.Error())
 	case errors.As(err, &routed):
-		if routed.Kind == router.UnknownVirtualStorage {
+		switch routed.Kind {
+		case router.UnknownVirtualStorage:
 			return invalid(err)
+		case router.InConflict: // it needs an operator, and no repetition
+			return status.Error(codes.FailedPrecondition, err.Error())
 		}
 		return unavailable(err)
 	case errors.As(err, &refused), isAny(err, ledger.ErrHeld, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable, errTooFew):

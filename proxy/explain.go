@@ -22,8 +22,14 @@ type Explanation struct {
 // Explain routes a read and a write of a repository as a call that comes now.
 func (s *Server) Explain(key state.Key) Explanation {
 	view, leased := s.ledger.Reading()
-	return Explanation{
+	e := Explanation{
 		Explanation: router.Explain(view, key, !s.cfg.Eventual, s.reacher(key.VirtualStorage)),
 		Index:       view.Index, Leased: leased, Paused: s.ledger.Paused(key.VirtualStorage), Eventual: s.cfg.Eventual,
 	}
+	if s.cfg.RefuseConflicts {
+		if err := router.RefuseConflict(view, key); err != nil {
+			e.Explanation = router.Explanation{Rule: e.Rule, ReadRefused: err, WriteRefused: err}
+		}
+	}
+	return e
 }

@@ -30,7 +30,7 @@ func (s *Server) read(r *request) error {
 			}
 			old = true
 		}
-		name, err := router.RouteRead(view, read, s.reacher(vs), s.intn)
+		name, err := s.routeRead(view, read)
 		if err != nil {
 			if failure != nil {
 				return failure // what the storages said tells more
@@ -59,6 +59,16 @@ func (s *Server) read(r *request) error {
 		failure = outcome.Err
 		s.metrics.retriedReads.WithLabelValues(vs, name).Inc()
 	}
+}
+
+// routeRead names the storage that serves a read.
+func (s *Server) routeRead(view *state.State, read router.Read) (string, error) {
+	if s.cfg.RefuseConflicts {
+		if err := router.RefuseConflict(view, read.Key); err != nil {
+			return "", err
+		}
+	}
+	return router.RouteRead(view, read, s.reacher(read.Key.VirtualStorage), s.intn)
 }
 
 // repeatable tells whether somebody else may answer instead: this one was lost,

@@ -82,6 +82,9 @@ type Config struct {
 	// RefuseReads has reads refused while this instance has no lease and reaches
 	// no peer that has one; otherwise they are served by its last view, and marked.
 	RefuseReads bool
+	// RefuseConflicts has reads of a repository in conflict refused, as the ledger refuses
+	// its writes.
+	RefuseConflicts bool
 	// InfoTimeout bounds what the proxy asks storages on its own account; 10 s
 	// if zero.
 	InfoTimeout time.Duration

@@ -149,10 +149,11 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	}
 	var repair *replicator.Replicator // made below; nothing runs before
 	intents := ledger.New(node, talk{talks}, proxy.Reached(storages), ledger.Config{
-		Linger:      time.Duration(cfg.Consistency.IntentLinger),
-		HoldTimeout: time.Duration(cfg.Consistency.HoldTimeout),
-		HoldLimit:   cfg.Consistency.HoldLimit,
-		LeaseWait:   time.Duration(cfg.Consistency.LeaseWait),
+		Linger:          time.Duration(cfg.Consistency.IntentLinger),
+		HoldTimeout:     time.Duration(cfg.Consistency.HoldTimeout),
+		HoldLimit:       cfg.Consistency.HoldLimit,
+		LeaseWait:       time.Duration(cfg.Consistency.LeaseWait),
+		RefuseConflicts: cfg.Consistency.Conflicts == "refuse",
 		Behind: func(keys ...state.Key) {
 			for _, key := range keys {
 				repair.Enqueue(key)
@@ -200,18 +201,19 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Register: answering{operators, aboutRepositories(node, agreedOn, catalogue, operators, log)}.register, Touched: repair.Touch,
 		Checks: checks(d.live.Load, db, node.View), Methods: d.methods,
 	}, registry, proxy.Config{
-		Auth:           clientAuth(cfg),
-		WriteTimeout:   time.Duration(cfg.Consistency.WriteTimeout),
-		Eventual:       cfg.Consistency.Mode == "eventual",
-		Copies:         cfg.Consistency.Copies,
-		Block:          cfg.Consistency.WhenShort == "block",
-		RefuseReads:    cfg.Consistency.ReadsWithoutLease == "refuse",
-		Streams:        cfg.Limits.MaxConcurrentStreams,
-		Connections:    cfg.Limits.MaxConnections,
-		SendStall:      time.Duration(cfg.Limits.SendStallTimeout),
-		LatencyBuckets: cfg.Prometheus.GRPCLatencyBuckets,
-		Channels:       d.channels(),
-		Step:           d.step,
+		Auth:            clientAuth(cfg),
+		WriteTimeout:    time.Duration(cfg.Consistency.WriteTimeout),
+		Eventual:        cfg.Consistency.Mode == "eventual",
+		Copies:          cfg.Consistency.Copies,
+		Block:           cfg.Consistency.WhenShort == "block",
+		RefuseReads:     cfg.Consistency.ReadsWithoutLease == "refuse",
+		RefuseConflicts: cfg.Consistency.Conflicts == "refuse",
+		Streams:         cfg.Limits.MaxConcurrentStreams,
+		Connections:     cfg.Limits.MaxConnections,
+		SendStall:       time.Duration(cfg.Limits.SendStallTimeout),
+		LatencyBuckets:  cfg.Prometheus.GRPCLatencyBuckets,
+		Channels:        d.channels(),
+		Step:            d.step,
 	})
 	if err != nil {
 		return nil, err

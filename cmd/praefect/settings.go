@@ -139,6 +139,7 @@ func mustAgree(cfg *config.Config) []peersettings.Value {
 		{Key: "consistency.mode", Value: cfg.Consistency.Mode},
 		{Key: "consistency.copies", Value: fmt.Sprint(cfg.Consistency.Copies)},
 		{Key: "consistency.when_short", Value: cfg.Consistency.WhenShort},
+		{Key: "consistency.conflicts", Value: cfg.Consistency.Conflicts},
 		{Key: "raft.profile", Value: cfg.Raft.Profile},
 		hashed("admin.token", []byte(cfg.Admin.Token.Reveal())),
 		hashed("method_descriptors", descriptors(cfg.MethodDescriptors)),

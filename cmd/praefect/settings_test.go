@@ -57,6 +57,7 @@ func TestMustAgree(t *testing.T) {
 		"consistency.mode":         func(c *config.Config) { c.Consistency.Mode = "eventual" },
 		"consistency.copies":       func(c *config.Config) { c.Consistency.Copies = 3 },
 		"consistency.when_short":   func(c *config.Config) { c.Consistency.WhenShort = "block" },
+		"consistency.conflicts":    func(c *config.Config) { c.Consistency.Conflicts = "refuse" },
 		"raft.profile":             func(c *config.Config) { c.Raft.Profile = "cautious" },
 		"failover.enabled":         func(c *config.Config) { c.Failover.Enabled = true },
 		"failover.return_after":    func(c *config.Config) { c.Failover.ReturnAfter = 1 },

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -76,5 +78,44 @@ func showDataloss(out *output, answer admin.DatalossResponse, unavailable int) {
 		rows = append(rows, []string{out.mark(mark), r.VirtualStorage, r.RelativePath, yesNo(r.Available), strings.Join(r.Behind, ", ")})
 	}
 	out.table([]string{"", "VIRTUAL STORAGE", "REPOSITORY", "AVAILABLE", "BEHIND"}, rows)
+	for i := range answer.Repositories {
+		showConflicts(out, answer.Repositories[i])
+	}
 	out.printf("\nrepositories: %d behind on a storage, %d of them unavailable\n", len(answer.Repositories), unavailable)
+}
+
+// showConflicts shows both sides of each conflict of a repository.
+func showConflicts(out *output, r admin.Repository) {
+	for i := range r.Conflicts {
+		c := &r.Conflicts[i]
+		if c.Primary == "" {
+			out.printf("\n%s %s in %s is in conflict: %s has a replica that could not be compared, because no storage of the repository serves\n",
+				out.mark(warning), r.RelativePath, r.VirtualStorage, c.Storage)
+			continue
+		}
+		out.printf("\n%s %s in %s is in conflict: %s has what %s lacks; compared at %s\n",
+			out.mark(warning), r.RelativePath, r.VirtualStorage, c.Storage, c.Primary, time.UnixMilli(c.Time).UTC().Format(time.RFC3339))
+		out.table([]string{"SIDE", "NEWEST COMMIT", "COMMITTED"}, [][]string{sideRow(c.Primary, c.Here), sideRow(c.Storage, c.There)})
+		if len(c.Sample) == 0 {
+			continue
+		}
+		var rows [][]string
+		for _, ref := range c.Sample {
+			rows = append(rows, []string{ref.Name, cmp.Or(ref.Here, "-"), cmp.Or(ref.There, "-")})
+		}
+		out.table([]string{"REFERENCE", "ON " + c.Primary, "ON " + c.Storage}, rows)
+		if more := c.Differing - len(c.Sample); more > 0 {
+			out.printf("and %d more references differ\n", more)
+		}
+	}
+}
+
+func sideRow(storage string, side state.ConflictSide) []string {
+	switch {
+	case side.Absent:
+		return []string{storage, "the repository is absent", ""}
+	case side.Commit == "":
+		return []string{storage, "not known", ""}
+	}
+	return []string{storage, side.Commit, time.Unix(side.Time, 0).UTC().Format(time.RFC3339)}
 }

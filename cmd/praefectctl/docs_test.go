@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/admin/admintest"
 )
@@ -31,6 +32,16 @@ var scenes = map[string]func(*instance){
 		})
 	},
 	"behind": func(i *instance) { i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-3") },
+	"conflict": func(i *instance) {
+		i.Conflict("@hashed/ab/cd.git", "gitaly-1", state.Conflict{
+			Storage: "gitaly-3", Primary: "gitaly-1", Time: time.Date(2026, 11, 23, 9, 14, 0, 0, time.UTC).UnixMilli(), Differing: 12,
+			Sample: []state.DifferingReference{
+				{Name: "refs/heads/main", Here: "8a90f1dd3bc2", There: "41b06cc01e9f"}, {Name: "refs/heads/wip", There: "c3d7220a9945"},
+			},
+			Here:  state.ConflictSide{Commit: "8a90f1dd3bc2", Time: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC).Unix()},
+			There: state.ConflictSide{Commit: "c3d7220a9945", Time: time.Date(2026, 11, 21, 17, 30, 0, 0, time.UTC).Unix()},
+		})
+	},
 	"in doubt": func(i *instance) {
 		i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-2")
 		dead := i.Died("@hashed/ab/cd.git", "gitaly-1")

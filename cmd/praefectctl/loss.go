@@ -79,6 +79,7 @@ func showLoss(out *output, request admin.AcceptLossRequest, lost admin.Repositor
 	if lost.Available {
 		out.printf("  a storage that serves has every acknowledged write: repair does this without loss\n")
 	}
+	showConflicts(out, lost)
 	out.printf("  what the other storages have more than %s is given up\n", request.Storage)
 }
 

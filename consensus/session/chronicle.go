@@ -39,7 +39,7 @@ func (s *Session) tellChange(c *chronicle.Change, evidence string) {
 		level = slog.LevelWarn
 	}
 	counts := c.Count()
-	s.cfg.Logger.Log(context.Background(), level, "a change of who serves what",
+	s.cfg.Logger.Log(context.Background(), level, "a change of roles",
 		"change", string(c.Kind), "virtual_storage", c.VirtualStorage, "storage", c.Storage(), "relative_path", c.RelativePath, "peer", c.Instance,
 		"cause", c.Cause, "by", c.By, "evidence", evidence, "took_ms", c.Took.Milliseconds(), "index", uint64(c.Index), "epoch", c.Epoch,
 		"primary_before", c.PrimaryBefore, "primary", c.Primary, "moved", counts.Moved, "clean_moved", counts.CleanMoved,

@@ -24,7 +24,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return l.text.Write(p)
 }
 
-// line is one line about a change of who serves what.
+// line is one line about a change of roles.
 type line struct {
 	Msg, Level, Leader, Change, Cause, By, Evidence, Storage, Peer, Primary string
 	VirtualStorage                                                          string `json:"virtual_storage"`
@@ -47,7 +47,7 @@ func (w *world) changes() []line {
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			w.t.Fatal(err)
 		}
-		if l.Msg != "a change of who serves what" {
+		if l.Msg != "a change of roles" {
 			continue
 		}
 		if l.TookMillis == nil || l.Moved == nil || l.Unavailable == nil || l.Behind == nil || l.CleanMoved == nil || l.Index == 0 {

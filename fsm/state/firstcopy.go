@@ -261,7 +261,8 @@ func (c *MarkConflict) apply(t *transition) *Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	e := t.entry(c.Key).clone()
+	was := t.entry(c.Key)
+	e := was.clone()
 	var conflicts []Conflict
 	for _, conflict := range c.Conflicts {
 		s := vs.Storage(conflict.Storage)
@@ -277,6 +278,7 @@ func (c *MarkConflict) apply(t *transition) *Refusal {
 	slices.SortFunc(conflicts, func(a, b Conflict) int { return strings.Compare(a.Storage, b.Storage) })
 	e.Conflicts = conflicts
 	t.put(c.Key, e)
+	t.noteConflicts(vs, c.Key, was, e)
 	return nil
 }
 

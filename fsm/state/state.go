@@ -168,6 +168,10 @@ const (
 	// ChangeSteppedDown: Storage's replica of a repository took no writes, and the next
 	// in-sync storage is the repository's primary.
 	ChangeSteppedDown = "stepped down"
+	// ChangeConflict: Storage has of a repository what the primary lacks; ChangeConflictEnded:
+	// it has no longer.
+	ChangeConflict      = "in conflict"
+	ChangeConflictEnded = "conflict ended"
 	// ChangeRecovered: the cluster began again from one instance.
 	ChangeRecovered = "recovered"
 )

@@ -82,6 +82,8 @@ type Config struct {
 	HoldLimit, HoldBytes int
 	// LeaseWait is how long a write waits at most for a lease.
 	LeaseWait time.Duration
+	// RefuseConflicts has writes of a repository in conflict refused.
+	RefuseConflicts bool
 	// Behind is told of repositories whose storages fell behind by writes that
 	// have ended. It must not block, nor call the ledger. It may be nil.
 	Behind func(keys ...state.Key)
@@ -137,7 +139,7 @@ func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
 		wake: make(chan struct{}, 1),
 		machine: machine.New(machine.Config{
 			Linger: cfg.Linger, HoldTimeout: cfg.HoldTimeout, HoldLimit: cfg.HoldLimit, HoldBytes: cfg.HoldBytes, LeaseWait: cfg.LeaseWait,
-			VoteBound: voteBound,
+			VoteBound: voteBound, RefuseConflicts: cfg.RefuseConflicts,
 		}),
 		writes:  make(map[machine.ID]*Write),
 		tickets: make(map[machine.ID]*Ticket),

@@ -1,6 +1,10 @@
 package router
 
-import "fmt"
+import (
+	"fmt"
+
+	"praefect/fsm/state"
+)
 
 // Kind says why nothing could be routed; the proxy maps it to a gRPC code.
 type Kind int
@@ -22,6 +26,8 @@ const (
 	NoInSync
 	// NoStorage: no serving storage of the virtual storage can be reached.
 	NoStorage
+	// InConflict: the settings have requests of a repository in conflict refused.
+	InConflict
 )
 
 // Refusal is the error of a request that cannot be routed.
@@ -32,6 +38,8 @@ type Refusal struct {
 	Storage string
 	// Other is the primary of the other repository, of TwoPrimaries.
 	Other string
+	// RelativePath is the repository, of InConflict.
+	RelativePath string
 	// Why is the state of the connection that stood in the way, if one did.
 	Why error
 }
@@ -54,6 +62,10 @@ func (r *Refusal) Error() string {
 		return fmt.Sprintf("no in-sync storage of the repository can be reached%s; see `praefectctl dataloss`", because(r.Why))
 	case NoStorage:
 		return fmt.Sprintf("no serving storage of %q can be reached%s", r.VirtualStorage, because(r.Why))
+	case InConflict:
+		return fmt.Sprintf("repository %q is in conflict: storage %q has what the primary lacks, and consistency.conflicts is \"refuse\"; "+
+			"`praefectctl dataloss` shows both sides, and `praefectctl accept-dataloss -virtual-storage %s -repository %s -authoritative-storage STORAGE` chooses one",
+			r.RelativePath, r.Storage, r.VirtualStorage, r.RelativePath)
 	}
 	return "not routed"
 }
@@ -66,4 +78,15 @@ func because(err error) string {
 		return ""
 	}
 	return ": " + err.Error()
+}
+
+// RefuseConflict refuses requests of repositories of which one is in conflict: nothing says
+// which replica is the right one. It is for settings that want no answer then.
+func RefuseConflict(view *state.State, keys ...state.Key) error {
+	for _, key := range keys {
+		if entry := view.Entry(key); entry != nil && len(entry.Conflicts) > 0 {
+			return &Refusal{Kind: InConflict, VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath, Storage: entry.Conflicts[0].Storage}
+		}
+	}
+	return nil
 }

@@ -19,6 +19,17 @@ func (c *Cluster) Absent(path string) {
 	c.absent[state.Key{VirtualStorage: VirtualStorage, RelativePath: path}] = true
 }
 
+// Conflict makes a repository one that only the first storage has, and of which another one
+// has something else.
+func (c *Cluster) Conflict(path, primary string, found state.Conflict) {
+	c.t.Helper()
+	c.Wrote(path, primary)
+	key := state.Key{VirtualStorage: VirtualStorage, RelativePath: path}
+	c.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: VirtualStorage, Paths: []string{path}, Kind: state.PrimaryOnly}})
+	c.Apply(state.Command{MarkConflict: &state.MarkConflict{Key: key, Conflicts: []state.Conflict{found}, AsOf: c.View().Entry(key).Changed}})
+	c.Apply(state.Command{Close: &state.CloseIntent{VirtualStorage: VirtualStorage, Paths: []string{path}}})
+}
+
 // Died has praefect-2 write a repository on the storages, and die in the middle of it. It
 // returns the incarnation.
 func (c *Cluster) Died(path string, targets ...string) state.Incarnation {

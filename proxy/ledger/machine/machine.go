@@ -24,6 +24,8 @@ type Config struct {
 	// its RPC was given up on this side: a storage that has got no answer to its vote
 	// does nothing, and one that has got it does it at once.
 	VoteBound time.Duration
+	// RefuseConflicts has writes of a repository in conflict refused.
+	RefuseConflicts bool
 }
 
 // Machine is the step machine of one instance. It belongs to its driver, one

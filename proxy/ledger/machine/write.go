@@ -188,6 +188,11 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	if !m.mayRoute() { // ▲ without a lease others may have given the primary's role away
 		return WhyLease, nil
 	}
+	if m.cfg.RefuseConflicts {
+		if err := router.RefuseConflict(m.view, w.involved...); err != nil {
+			return "", err
+		}
+	}
 	route, err := router.RouteWrite(m.view, w.involved, w.votes, m.reacher(vs))
 	if refusal, ok := errors.AsType[*router.Refusal](err); ok {
 		w.obstacle = err
