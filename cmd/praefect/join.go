@@ -214,6 +214,9 @@ func adminLocal(node *consensus.Node) func() admin.Local {
 		if leader, err := node.Leader(); err == nil {
 			local.Leader = leader.Name
 		}
+		for _, m := range node.Members() {
+			local.Members = append(local.Members, admin.LocalMember{ID: m.ID, Name: m.Name})
+		}
 		return local
 	}
 }

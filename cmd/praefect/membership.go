@@ -173,7 +173,7 @@ func (m membership) RetireInstance(ctx context.Context, r admin.RetireRequest) (
 	return atLeader(m.way, func() (admin.Done, error) {
 		ctx, cancel := context.WithTimeout(ctx, retireTimeout)
 		defer cancel()
-		if _, err := m.session.Retire(ctx, r.Name); err != nil {
+		if _, err := m.session.Retire(ctx, r.Name, r.By); err != nil {
 			return admin.Done{}, memberError(err)
 		}
 		return admin.Done{Note: "what it had under way is in doubt and is resolved by comparison; it stays a member"}, nil

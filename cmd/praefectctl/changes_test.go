@@ -25,7 +25,7 @@ func TestPause(t *testing.T) {
 *  gitaly-2  secondary  serving  yes        0
 ~ failover-paused: automatic failover of default is paused until 2100-01-02T03:34:10Z; operator: pause (alice@desk): new switch
 
-healthy; leader praefect-1; answered by praefect-1
+healthy; leader praefect-1; feature level 1; answered by praefect-1
 `},
 		{[]string{"resume"}, "* automatic failover of default is on; answered by praefect-1\n"},
 		{[]string{"pause", "-virtual-storage", "default"}, "* automatic failover of default is paused until resume; answered by praefect-1\n"},

@@ -42,6 +42,9 @@ var scenes = map[string]func(*instance){
 			There: state.ConflictSide{Commit: "c3d7220a9945", Time: time.Date(2026, 11, 21, 17, 30, 0, 0, time.UTC).Unix()},
 		})
 	},
+	"instance lost": func(i *instance) {
+		i.Apply(state.Command{Register: &state.Register{ID: "id-2", Name: "praefect-2"}})
+	},
 	"in doubt": func(i *instance) {
 		i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-2")
 		dead := i.Died("@hashed/ab/cd.git", "gitaly-1")

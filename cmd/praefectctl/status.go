@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -107,11 +108,32 @@ func showStatus(out *output, answer admin.StatusResponse) {
 		out.printf("\n")
 	}
 	showConditions(out, answer.Conditions, func(c condition.Condition) bool { return c.VirtualStorage == "" })
+	showLevel(out, answer.Level)
 	if answer.OwnView {
 		out.printf("%s; no leader, so this is what %s knows by itself\n", answer.Health, answer.Instance)
 		return
 	}
-	out.printf("%s; leader %s; answered by %s\n", answer.Health, answer.Leader, answer.Instance)
+	level := ""
+	if answer.FeatureLevel > 0 { // an instance of an older version does not tell
+		level = fmt.Sprintf("; feature level %d", answer.FeatureLevel)
+	}
+	out.printf("%s; leader %s%s; answered by %s\n", answer.Health, answer.Leader, level, answer.Instance)
+}
+
+// showLevel says what keeps the feature level from rising; nothing if nothing does.
+func showLevel(out *output, l admin.Level) {
+	if len(l.HeldBackBy) == 0 {
+		return
+	}
+	var by []string
+	for _, h := range l.HeldBackBy {
+		if h.Level == 0 {
+			by = append(by, fmt.Sprintf("%s (not registered: not started, or too old for level %d)", h.Instance, l.FeatureLevel))
+			continue
+		}
+		by = append(by, fmt.Sprintf("%s (knows level %d)", h.Instance, h.Level))
+	}
+	out.printf("%s feature level %d of %d; it is held back by %s\n", out.mark(busy), l.FeatureLevel, l.Next, strings.Join(by, ", "))
 }
 
 // showConditions lists those that are wanted, the worst first.

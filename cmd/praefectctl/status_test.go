@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"praefect/fsm/condition"
+	"praefect/fsm/state"
 	"praefect/proxy/admin"
 )
 
@@ -33,7 +34,7 @@ func TestStatus_table(t *testing.T) {
 *  gitaly-1  primary    serving  yes        0
 *  gitaly-2  secondary  serving  yes        0
 
-healthy; leader praefect-1; answered by praefect-1
+healthy; leader praefect-1; feature level 1; answered by praefect-1
 `},
 		{"backfilling", backfilling, 3, `
 ! default: degraded, primary gitaly-1, epoch 3
@@ -43,7 +44,7 @@ healthy; leader praefect-1; answered by praefect-1
 ! one-good-copy: one of the 2 storages of default serves: each new write has one copy
 ! storage-not-serving: gitaly-2 of default does not serve: backfilling
 
-degraded; leader praefect-1; answered by praefect-1
+degraded; leader praefect-1; feature level 1; answered by praefect-1
 `},
 		{"degraded", degraded, 3, `
 ! default: degraded, primary gitaly-1, epoch 2
@@ -52,7 +53,7 @@ degraded; leader praefect-1; answered by praefect-1
 x  gitaly-2  secondary  serving  no         1       connection refused
 ! storage-away: praefect-1 cannot reach gitaly-2 of default: connection refused
 
-degraded; leader praefect-1; answered by praefect-1
+degraded; leader praefect-1; feature level 1; answered by praefect-1
 `},
 		{"unavailable", unavailable, 4, `
 x default: unavailable, primary gitaly-1, epoch 2
@@ -63,7 +64,7 @@ x no-primary: praefect-1 cannot reach gitaly-1, the primary of default: it takes
 x repository-unavailable: 1 repository of default cannot be served; list: praefectctl dataloss -virtual-storage default
 ! storage-away: praefect-1 cannot reach gitaly-1 of default: connection refused
 
-unavailable; leader praefect-1; answered by praefect-1
+unavailable; leader praefect-1; feature level 1; answered by praefect-1
 `},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -135,7 +136,7 @@ unavailable; no leader, so this is what praefect-1 knows by itself
 	// Somebody who knows a leader knows better.
 	other := led.serveAs(t, "praefect-2", "tcp", "127.0.0.1:0", admin.Access{})
 	got = praefectctl(t, nil, "-endpoints", address+","+other, "status")
-	if got.code != 0 || !strings.HasSuffix(got.stdout, "healthy; leader praefect-1; answered by praefect-2\n") {
+	if got.code != 0 || !strings.HasSuffix(got.stdout, "healthy; leader praefect-1; feature level 1; answered by praefect-2\n") {
 		t.Errorf("of two: got %+v", got)
 	}
 	got = praefectctl(t, nil, "-endpoints", closedPort(t)+","+address, "raft", "status")
@@ -235,5 +236,18 @@ func TestDataloss_ofMoreThanOnePage(t *testing.T) {
 	var answer admin.DatalossResponse
 	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || len(answer.Repositories) != count {
 		t.Errorf("got %d repositories, %v", len(answer.Repositories), err)
+	}
+}
+
+// TestStatus_saysWhoHoldsTheFeatureLevelBack: during an upgrade, and with an instance that is too old.
+func TestStatus_saysWhoHoldsTheFeatureLevelBack(t *testing.T) {
+	i := newInstance(t)
+	i.Apply(state.Command{Register: &state.Register{ID: "id-2", Name: "praefect-2", Level: state.Level + 1}})
+	i.Member("id-3", "praefect-3")
+	got := praefectctl(t, nil, "-endpoints", i.serve(t), "status")
+	want := fmt.Sprintf("~ feature level %d of %d; it is held back by praefect-1 (knows level %d), praefect-3 (not registered: not started, or too old for level %d)\n",
+		max(1, i.View().Level), state.Level+1, max(1, i.View().Instances[0].Level), max(1, i.View().Level))
+	if got.code != 0 || !strings.Contains(got.stdout, want) {
+		t.Errorf("want %q, got %d %s\n%s", want, got.code, got.stderr, got.stdout)
 	}
 }

@@ -31,6 +31,7 @@ type term struct {
 	probe    []state.Incarnation
 	silent   map[state.Incarnation]time.Duration // since when each of probe is
 	gone     map[state.Incarnation]bool          // as an operator says
+	goneBy   map[state.Incarnation]string        // which one, and why
 	news     chan struct{}                       // closed when there is something to tell the instances
 	evidence map[string]string                   // by what was decided what is proposed, until it is told
 	running  *run                                // the switchover under way
@@ -78,7 +79,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 		}),
 		ballots: make(map[string]verdict.Ballot), refusals: make(map[state.Incarnation]map[string]time.Duration),
 		holding: make(map[state.Incarnation]lease.HoldReport), reports: make(map[state.Incarnation]settings.Report),
-		turnedDown: make(map[string]turnedDown), gone: make(map[state.Incarnation]bool), evidence: make(map[string]string), told: s.node.View(),
+		turnedDown: make(map[string]turnedDown), gone: make(map[state.Incarnation]bool), goneBy: make(map[state.Incarnation]string), evidence: make(map[string]string), told: s.node.View(),
 	}
 	s.mu.Lock()
 	s.leading = t
@@ -169,6 +170,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 			Members: t.s.members(), Gone: t.gone, Silent: t.s.silentSince(now),
 		}, t.memory)
 		t.memory = d.Memory
+		t.sayWho(d.Commands)
 		commands, refused := t.allowed(now, d.Commands)
 		t.bar(commands, true)
 		t.noteEvidence(now, view, commands)

@@ -35,16 +35,16 @@ func (s *Session) silentSince(now time.Duration) map[state.Incarnation]time.Dura
 	return s.silent // replaced, never changed
 }
 
-// Retire retires the instance of that name or id, if this instance leads: an operator says
-// that its process is gone. It returns when that is applied, which takes until the lease of
+// Retire retires the instance of that name or id, if this instance leads: an operator, named
+// by by, says that its process is gone. It returns when that is applied, which takes until the lease of
 // the instance must have ended, and the number of incarnations that it retired. An
 // instance that was heard of lately is refused.
-func (s *Session) Retire(ctx context.Context, name string) (int, error) {
+func (s *Session) Retire(ctx context.Context, name, by string) (int, error) {
 	t := s.term()
 	if t == nil {
 		return 0, ErrNotLeading
 	}
-	gone, err := t.declareGone(name)
+	gone, err := t.declareGone(name, by)
 	if err != nil {
 		return 0, err
 	}
@@ -65,7 +65,7 @@ func (s *Session) Retire(ctx context.Context, name string) (int, error) {
 }
 
 // declareGone notes that the instance is gone; the elector retires it.
-func (t *term) declareGone(name string) ([]state.Incarnation, error) {
+func (t *term) declareGone(name, by string) ([]state.Incarnation, error) {
 	now, view := t.s.cfg.Now(), t.s.node.View()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -86,6 +86,18 @@ func (t *term) declareGone(name string) ([]state.Incarnation, error) {
 		return nil, fmt.Errorf("%w: %q", ErrNoInstance, name)
 	}
 	maps.Copy(t.gone, gone)
+	for inc := range gone {
+		t.goneBy[inc] = by
+	}
 	t.look()
 	return slices.Sorted(maps.Keys(gone)), nil
+}
+
+// sayWho names in the retirements that an operator asked for who that is. Caller holds mu.
+func (t *term) sayWho(commands []state.Command) {
+	for i := range commands {
+		if r := commands[i].Retire; r != nil && r.Proof == state.ProofOperator {
+			r.By = t.goneBy[r.Incarnation]
+		}
+	}
 }

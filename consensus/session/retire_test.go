@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"praefect/consensus/session"
+	"praefect/fsm/state"
 )
 
 // live tells whether the node's incarnation is registered.
@@ -28,20 +29,26 @@ func TestSession_Retire(t *testing.T) {
 			{"praefect-0", session.ErrAlive}, // it leads
 			{"praefect-2", session.ErrAlive},
 		} {
-			if _, err := leader.session.Retire(t.Context(), tc.name); !errors.Is(err, tc.want) {
+			if _, err := leader.session.Retire(t.Context(), tc.name, ""); !errors.Is(err, tc.want) {
 				t.Errorf("retire %s: got %v, want %v", tc.name, err, tc.want)
 			}
 		}
-		if _, err := w.nodes[1].session.Retire(t.Context(), "praefect-2"); !errors.Is(err, session.ErrNotLeading) {
+		if _, err := w.nodes[1].session.Retire(t.Context(), "praefect-2", ""); !errors.Is(err, session.ErrNotLeading) {
 			t.Errorf("at a follower: got %v", err)
 		}
 		w.change(func() { gone.cut = true })
 		w.pass(1500 * time.Millisecond)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		n, err := leader.session.Retire(ctx, "praefect-2")
+		n, err := leader.session.Retire(ctx, "praefect-2", "operator: raft retire praefect-2 (alice): burnt down")
 		if err != nil || n != 1 || w.live(gone) {
 			t.Fatalf("retired %d, %v; live: %v", n, err, w.live(gone))
+		}
+		w.mu.Lock()
+		last := w.view.InstanceHistory[len(w.view.InstanceHistory)-1]
+		w.mu.Unlock()
+		if last.What != state.ChangeRetired || last.By != "operator: raft retire praefect-2 (alice): burnt down" || last.Why != string(state.ProofOperator) {
+			t.Errorf("the history says %+v", last)
 		}
 		w.change(func() { gone.cut = false })
 		w.pass(3 * time.Second)

@@ -161,4 +161,6 @@ type Retire struct {
 	Proof       Proof       `json:"proof,omitempty"`
 	// Successor is the incarnation of ProofSuccessor, otherwise 0.
 	Successor Incarnation `json:"successor"`
+	// By says for the history which operator wants it, and why, of ProofOperator.
+	By string `json:"by,omitempty"`
 }

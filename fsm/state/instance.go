@@ -59,7 +59,7 @@ func (c *Retire) invalid() string {
 	default:
 		return fmt.Sprintf("no proof %q", c.Proof)
 	}
-	return ""
+	return badText("by", c.By)
 }
 
 // apply removes the incarnation. From here on no command of it is applied, so
@@ -82,7 +82,7 @@ func (c *Retire) apply(t *transition) *Refusal {
 		return in.Incarnation == c.Incarnation
 	})
 	if c.Proof != ProofSuccessor { // a restart is no event for people
-		t.noteInstance(Change{What: ChangeRetired, Instance: gone.Name, Why: string(c.Proof)})
+		t.noteInstance(Change{What: ChangeRetired, Instance: gone.Name, Why: string(c.Proof), By: c.By})
 	}
 	t.sweep(sweep{retired: c.Incarnation})
 	return nil

@@ -86,7 +86,7 @@ func TestService_status(t *testing.T) {
 		},
 	}}}
 	want.Health, want.VirtualStorages[0].Health = condition.HealthDegraded, condition.HealthDegraded
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(admin.StatusResponse{}, "Conditions")); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(admin.StatusResponse{}, "Conditions", "Level")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -254,10 +254,10 @@ func TestDocuments_haveTheAgreedNames(t *testing.T) {
 		document any
 		want     string
 	}{
-		{admin.StatusResponse{Schema: 1, Instance: "p", Health: condition.Healthy, Conditions: []condition.Condition{}, VirtualStorages: []admin.VirtualStorage{{
+		{admin.StatusResponse{Schema: 1, Instance: "p", Level: admin.Level{FeatureLevel: 1, Next: 1}, Health: condition.Healthy, Conditions: []condition.Condition{}, VirtualStorages: []admin.VirtualStorage{{
 			Name: "v", Primary: "a", Epoch: 3, Health: condition.Healthy, Storages: []admin.Storage{{Name: "a", State: state.Serving, Reachable: true, Behind: 1}},
 		}}}, `{"schema":1,"instance":"p","leader":"","virtual_storages":[{"name":"v","primary":"a","epoch":3,"paused":false,"health":"healthy","conflicts":0,"unavailable_repositories":0,` +
-			`"storages":[{"name":"a","state":"serving","reachable":true,"votes":false,"behind":1}]}],"health":"healthy","conditions":[]}`},
+			`"storages":[{"name":"a","state":"serving","reachable":true,"votes":false,"behind":1}]}],"feature_level":1,"next_feature_level":1,"health":"healthy","conditions":[]}`},
 		{admin.DatalossResponse{Schema: 1, Repositories: []admin.Repository{{VirtualStorage: "v", RelativePath: "a.git", Behind: []string{"b"}}}},
 			`{"schema":1,"repositories":[{"virtual_storage":"v","relative_path":"a.git","available":false,"behind":["b"]}]}`},
 		{admin.QueueListResponse{Schema: 1, Jobs: []admin.Job{{ID: 1, VirtualStorage: "v", RelativePath: "a.git", Target: "b", State: "ready", Attempt: 2}}},

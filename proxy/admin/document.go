@@ -29,6 +29,7 @@ type StatusResponse struct {
 	// agreed on something newer, and nothing can be written here for long.
 	OwnView         bool             `json:"own_view,omitempty"`
 	VirtualStorages []VirtualStorage `json:"virtual_storages"`
+	Level
 	// Health is the worst of Conditions, which are those of the whole cluster, the worst first.
 	Health     condition.Health      `json:"health"`
 	Conditions []condition.Condition `json:"conditions"`

@@ -6,7 +6,12 @@ import "praefect/fsm/condition"
 type Local struct {
 	// Leader is the name of the leader, empty if none is known.
 	Leader string
+	// Members are the members of the cluster, empty if they are not known.
+	Members []LocalMember
 }
+
+// LocalMember is a member of the cluster.
+type LocalMember struct{ ID, Name string }
 
 // RaftStatusRequest asks how the instances are.
 type RaftStatusRequest struct {

@@ -135,6 +135,7 @@ func (s *Service) Status(ctx context.Context, request StatusRequest) (StatusResp
 	local := s.Local()
 	response := StatusResponse{
 		Schema: Schema, Instance: s.cfg.Instance, Leader: local.Leader, OwnView: local.Leader == "",
+		Level:           levelOf(view, local.Members),
 		VirtualStorages: []VirtualStorage{}, Conditions: s.Conditions.Conditions(ctx),
 	}
 	response.Health = condition.Worst(response.Conditions)

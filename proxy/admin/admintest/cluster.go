@@ -46,6 +46,7 @@ type Cluster struct {
 	reach    map[string]admin.Reach
 	jobs     []admin.Job
 	jobsErr  error
+	members  []admin.LocalMember
 	absent   map[state.Key]bool
 	waiting  map[state.Key]*admin.Waiting
 	raft     admin.RaftView
@@ -167,6 +168,13 @@ func (c *Cluster) SetWaiting(path string, w *admin.Waiting) {
 	c.waiting[state.Key{VirtualStorage: VirtualStorage, RelativePath: path}] = w
 }
 
+// Member adds a member of the cluster that is not registered.
+func (c *Cluster) Member(id, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members = append(c.members, admin.LocalMember{ID: id, Name: name})
+}
+
 // Raft changes what is to be told of the instances.
 func (c *Cluster) Raft(change func(*admin.RaftView)) {
 	c.mu.Lock()
@@ -213,7 +221,7 @@ func (c *Cluster) Deps() admin.Deps {
 func (c *Cluster) local() admin.Local {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return admin.Local{Leader: c.raft.Leader}
+	return admin.Local{Leader: c.raft.Leader, Members: c.members}
 }
 
 // facts are what praefect-1 knows beside the virtual storages.

@@ -95,8 +95,18 @@ func (c *Cluster) RetireInstance(ctx context.Context, r admin.RetireRequest) (ad
 		case c.raft.Instances[i].State == admin.Leader:
 			return admin.Done{}, admin.Errorf(admin.Refused, "%s leads", r.Name)
 		}
-		return admin.Done{}, nil
+		return admin.Done{}, c.retire(r)
 	})
+}
+
+// retire retires the incarnation of an instance, if there is one in the state. It needs mu.
+func (c *Cluster) retire(r admin.RetireRequest) error {
+	for _, in := range c.state.Instances {
+		if in.Name == r.Name && in.Incarnation != incarnation {
+			return c.apply(state.Command{Retire: &state.Retire{Incarnation: in.Incarnation, Proof: state.ProofOperator, By: r.By}})
+		}
+	}
+	return nil
 }
 
 // TransferLeadership implements admin.Membership. Without a name the second
