@@ -61,6 +61,9 @@ type Deps struct {
 	// Touched is told of repositories that a call may have created or removed. It
 	// must not block.
 	Touched func(state.Key)
+	// Fails is told of repositories of which the primary fails writes that other storages
+	// could do, time and again. It must not block.
+	Fails func(key state.Key, primary, why string)
 	// Register adds services that this instance answers itself.
 	Register func(grpc.ServiceRegistrar)
 }
@@ -97,6 +100,9 @@ type Config struct {
 	SendStall time.Duration
 	// LatencyBuckets are the buckets of grpc_server_handling_seconds.
 	LatencyBuckets []float64
+	// FailsFor is for how long a repository's primary must fail writes that other storages
+	// could do before Deps.Fails is told; 30 s if zero.
+	FailsFor time.Duration
 	// Channels are the sizes of what shares a connection of a client with its
 	// calls.
 	Channels channel.Config
@@ -128,6 +134,8 @@ type Server struct {
 	log      *slog.Logger
 	checks   []check.Check
 	touched  func(state.Key)
+	fails    func(key state.Key, primary, why string)
+	failing  failing
 	register func(grpc.ServiceRegistrar)
 	cfg      Config
 	auth     atomic.Pointer[Auth]
@@ -169,6 +177,12 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 	if deps.Touched == nil {
 		deps.Touched = func(state.Key) {}
 	}
+	if deps.Fails == nil {
+		deps.Fails = func(state.Key, string, string) {}
+	}
+	if cfg.FailsFor == 0 {
+		cfg.FailsFor = failsFor
+	}
 	if deps.Register == nil {
 		deps.Register = func(grpc.ServiceRegistrar) {}
 	}
@@ -181,6 +195,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		log:      deps.Logger,
 		checks:   deps.Checks,
 		touched:  deps.Touched,
+		fails:    deps.Fails,
 		register: deps.Register,
 		cfg:      cfg,
 		metrics:  newMetrics(r, cfg.LatencyBuckets),

@@ -177,6 +177,7 @@ func (v *voting) end(o stream.Outcome) error {
 	if succeeded {
 		v.server.step("after-success")
 	}
+	v.server.report(v.r, v.names[0], o, succeeded, votes.PrimaryFailed)
 	if succeeded && !votes.Voted && v.allWell(o) {
 		votes.Agreed = v.names // ▲ a method that votes before it changes anything has changed nothing
 	}

@@ -22,6 +22,8 @@ const (
 	// AlarmReplica: copies onto a replica fail, and making the replica again is not
 	// permitted or did not help.
 	AlarmReplica AlarmReason = "replica"
+	// AlarmPrimary: the primary took no writes that other storages could do.
+	AlarmPrimary AlarmReason = "primary"
 )
 
 // Alarm is one repository that repairs alone do not bring in order.

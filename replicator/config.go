@@ -64,6 +64,9 @@ type Config struct {
 	// onto more than RemakeMost replicas of a storage fail, none is: the storage is the
 	// matter. Defaults 3, 2, 10.
 	RemakeAfter, RemakeLimit, RemakeMost int
+	// RemakeAgain is how long a replica that was made again in vain is left alone.
+	// Default 1h.
+	RemakeAgain time.Duration
 
 	// BackfillWorkers is how many repositories are copied at a time while a storage
 	// is backfilled. Default 4.
@@ -122,6 +125,7 @@ func (c Config) withDefaults() Config {
 		{&c.RetryMin, time.Second},
 		{&c.RetryMax, 5 * time.Minute},
 		{&c.BackfillRetry, time.Minute},
+		{&c.RemakeAgain, time.Hour},
 		{&c.CatalogueInterval, 24 * time.Hour},
 		{&c.CatalogueDelay, 5 * time.Minute},
 		{&c.StopGrace, 5 * time.Second},

@@ -64,6 +64,10 @@
 // again at a time; where copies onto more than RemakeMost replicas of a storage fail,
 // none is, and an alarm names the storage.
 //
+// A primary that takes no writes, while other storages could do them, steps down for the
+// next in-sync storage (StepDown), and its replica is removed at once: a copy onto it
+// could succeed, and leave what failed the writes.
+//
 // # Each failure's end
 //
 //   - We die before the intent: nothing happened.

@@ -38,8 +38,9 @@ type Metrics struct {
 	// housekept counts the housekeeping that repairs asked for, turnedAway the repairs
 	// that found no room at a storage.
 	housekept, turnedAway *prometheus.CounterVec
-	// remade counts the replicas that were removed to be copied from nothing.
-	remade *prometheus.CounterVec
+	// remade counts the replicas that were removed to be copied from nothing, steppedDown
+	// the primaries that took no writes and gave their place to another storage.
+	remade, steppedDown *prometheus.CounterVec
 
 	mu     sync.Mutex
 	depths []queue.Depth // as last seen; guarded by mu
@@ -112,6 +113,10 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 		Name: "praefect_repairs_waiting",
 		Help: "Listed repositories whose repair waits, by what this instance knows it waits for.",
 	}, []string{"virtual_storage", "reason"})
+	m.steppedDown = auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "praefect_primaries_stepped_down_total",
+		Help: "Repositories of which the primary took no writes and the next in-sync storage became the primary.",
+	}, []string{"virtual_storage", "gitaly_storage"})
 	m.remade = auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "praefect_replicas_remade_total",
 		Help: "Replicas onto which copies failed and that were removed to be copied from nothing.",

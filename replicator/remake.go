@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
@@ -79,7 +80,7 @@ func (r *repairer) remaking(view *state.State, key state.Key, source, target str
 	known := r.troubles.get(key, target)
 	remaking := plan.Remaking{
 		VS: view.VirtualStorage(key.VirtualStorage), Entry: view.Entry(key), Target: target, Source: source,
-		Copies: known.copies, After: r.cfg.RemakeAfter, Broken: known.broken, Remade: known.remade, Lends: isPool(key),
+		Copies: known.copies, After: r.cfg.RemakeAfter, Broken: known.broken, Remade: !known.remade.IsZero() && time.Since(known.remade) < r.cfg.RemakeAgain, Lends: isPool(key),
 		Most: r.cfg.RemakeMost, Running: r.remakes.count(), Limit: r.cfg.RemakeLimit,
 	}
 	if known.broken || known.copies >= r.cfg.RemakeAfter { // else nobody asks

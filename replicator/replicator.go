@@ -42,6 +42,7 @@ type Replicator struct {
 	cfg        Config
 	backlog    *backlog
 	repairer   *repairer
+	stepDowner *stepDowner
 	sightings  *sightings
 	ledger     Ledger
 	enqueuer   *enqueuer
@@ -108,6 +109,7 @@ func New(deps Deps, cfg Config) *Replicator {
 		ledger: deps.Ledger, leads: deps.Leads, calls: calls, repair: repairer.repair, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
 		backfills: make(map[string]*Backfill), firstCopy: &firstCopier{repairer: repairer, enqueue: r.Enqueue},
 	}
+	r.stepDowner = &stepDowner{repairer: repairer, enqueue: r.Enqueue, wake: make(chan struct{}, 1), pending: make(map[state.Key]failedPrimary)}
 	r.cataloguer = &cataloguer{
 		catalogue: deps.Catalogue, ledger: deps.Ledger, leads: deps.Leads, calls: calls, cfg: cfg, log: log, metrics: metrics,
 		wake: make(chan struct{}, 1), touched: make(map[state.Key]struct{}),
@@ -138,6 +140,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 	workers.Go(func() { r.enqueuer.run(ctx) })
 	workers.Go(func() { r.worker.run(ctx, work) })
 	workers.Go(func() { r.reconciler.run(ctx) })
+	workers.Go(func() { r.stepDowner.run(ctx, work) })
 	workers.Go(func() { r.backfiller.run(ctx, work) })
 	workers.Go(func() { r.cataloguer.run(ctx) })
 	workers.Go(func() { r.count(ctx) })

@@ -3,6 +3,7 @@ package replicator
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc/status"
 
@@ -25,8 +26,10 @@ type replica struct {
 type trouble struct {
 	// copies is how many in a row failed there.
 	copies int
-	// broken tells that no copy onto the replica will succeed, remade that it was made again.
-	broken, remade bool
+	// broken tells that no copy onto the replica will succeed.
+	broken bool
+	// remade is when it was made again; zero: it was not.
+	remade time.Time
 	// why is the last error, for people.
 	why string
 }
@@ -79,7 +82,7 @@ func (t *troubles) remade(key state.Key, storage string) {
 	defer t.mu.Unlock()
 	which := replica{key, storage}
 	if was, known := t.list[which]; known {
-		t.list[which] = trouble{remade: true, why: was.why}
+		t.list[which] = trouble{remade: time.Now(), why: was.why}
 	}
 }
 
@@ -90,7 +93,7 @@ func (t *troubles) failing(view *state.State, virtualStorage, storage string, co
 	defer t.mu.Unlock()
 	n := 0
 	for which, what := range t.list {
-		if which.VirtualStorage == virtualStorage && which.storage == storage && (what.broken || what.remade || what.copies >= copies) &&
+		if which.VirtualStorage == virtualStorage && which.storage == storage && (what.broken || !what.remade.IsZero() || what.copies >= copies) &&
 			view.Entry(which.Key).IsBehind(storage) {
 			n++
 		}

@@ -198,7 +198,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	})
 	server, err := proxy.New(proxy.Deps{
 		Node: node, Storages: storages, Ledger: intents, Transactions: votes, Peers: otherInstances(node), Logger: log,
-		Register: answering{operators, aboutRepositories(node, agreedOn, catalogue, operators, log)}.register, Touched: repair.Touch,
+		Register: answering{operators, aboutRepositories(node, agreedOn, catalogue, operators, log)}.register, Touched: repair.Touch, Fails: repair.StepDown,
 		Checks: checks(d.live.Load, db, node.View), Methods: d.methods,
 	}, registry, proxy.Config{
 		Auth:            clientAuth(cfg),

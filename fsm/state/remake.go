@@ -1,5 +1,7 @@
 package state
 
+import "slices"
+
 // Remake permits that a storage's replica is removed and copied from nothing, because
 // copies onto it fail. The storage is behind before and after it. The proposer's live intent, of which the storage is a target, keeps what
 // it was permitted for true until the copy has ended.
@@ -46,6 +48,8 @@ func (c *Remake) apply(t *transition) *Refusal {
 		return refuse(RefusedState, "%q is not behind for %q in %q", s.Name, c.RelativePath, vs.Name)
 	case s.State != Serving && s.State != Backfilling:
 		return refuse(RefusedState, "storage %q is %s", s.Name, s.describe())
+	case !slices.Contains(e.Live(t.proposer).Targets, s.Name): // ▲ none would wait for its bound
+		return refuse(RefusedNoIntent, "%q is no target of the intent on %q in %q", s.Name, c.RelativePath, vs.Name)
 	case s.Uncompared != "" || e.InConflict(s.Name): // ▲ what it has may be nowhere else
 		return refuse(RefusedConflict, "%q on %q may have what the primary lacks", c.RelativePath, s.Name)
 	case e.HasDoubt(): // ▲ what is in doubt may still happen, and to the authority, too

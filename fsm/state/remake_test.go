@@ -39,6 +39,7 @@ func TestRemake(t *testing.T) {
 		"written by another":  {behind: []string{"r"}, setUp: func(w *world) { w.must(beta, open(Open, "q")) }, storage: "r", want: RefusedBusy},
 		"in conflict":         {behind: []string{"r"}, setUp: func(w *world) { w.must(alpha, conflict(w.Index, "r")) }, storage: "r", want: RefusedConflict},
 		"no intent":           {behind: []string{"r"}, setUp: func(w *world) { w.must(alpha, closing(false)) }, storage: "r", want: RefusedNoIntent},
+		"no target":           {behind: []string{"r"}, setUp: func(w *world) { w.must(alpha, closing(false)); w.must(alpha, open(Open, "p")) }, storage: "r", want: RefusedNoIntent},
 		"the only one served": {behind: []string{"r"}, setUp: func(w *world) { w.out("q", WhyDead) }, storage: "r"},
 	} {
 		t.Run(name, func(t *testing.T) {

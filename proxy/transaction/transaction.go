@@ -93,6 +93,8 @@ type Result struct {
 	Stopped bool
 	// Blocked tells that the write was aborted because fewer agreed than are enough.
 	Blocked bool
+	// PrimaryFailed tells that other storages voted for what the primary did not do.
+	PrimaryFailed bool
 	// Voted tells that a storage has cast a vote; Rounds is how many were released.
 	Voted  bool
 	Rounds int
@@ -125,7 +127,8 @@ func (t *Transaction) End() Result {
 		t.timer.Stop()
 	}
 	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed(), Stopped: stopped, Blocked: t.ballot.Blocked(),
-		Voted: t.ballot.Voted(), Rounds: t.ballot.Rounds()}
+		PrimaryFailed: t.ballot.PrimaryFailed(),
+		Voted:         t.ballot.Voted(), Rounds: t.ballot.Rounds()}
 	t.mu.Unlock()
 	t.manager.metrics.rounds.Observe(float64(result.Rounds))
 	return result

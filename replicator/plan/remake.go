@@ -14,8 +14,8 @@ type Remaking struct {
 	// Target is the storage of the replica, Source the one that is copied from.
 	Target, Source string
 	// Copies is how many copies in a row have failed there, and After how many must have.
-	// Broken tells that none will succeed, Remade that the replica was made again since one
-	// did.
+	// Broken tells that none will succeed, Remade that the replica was made again a while
+	// ago, and none has succeeded since.
 	Copies, After  int
 	Broken, Remade bool
 	// Lends tells that other repositories may borrow objects from the replica.

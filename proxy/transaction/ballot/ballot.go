@@ -80,6 +80,8 @@ type Ballot struct {
 	accounting bool          // an Account has no answer yet
 	over       bool          // every vote is answered with last
 	blocked    bool          // because fewer agreed than are enough
+	deserted   bool          // since the primary left without having done anything
+	failed     bool          // the primary has not done what others could
 	last       Answer
 	effects    []Effect // of the call under way
 }
@@ -120,6 +122,7 @@ func (b *Ballot) Cast(now time.Duration, name string, vote Vote) (effects []Effe
 	case b.over:
 		// ▲ It goes on where the primary had nothing more to do.
 		v.out = v.out || b.voters[0].gone && vote.Phase != phasePreparing
+		b.failed = b.failed || b.deserted && vote.Phase != phasePreparing
 		b.reply(v, b.last)
 		return b.effects, true
 	case v.out || v.gone: // ▲ it lacks what the others have, or may lack it
@@ -264,6 +267,11 @@ func (b *Ballot) Useless() []string {
 
 // Blocked tells that the write was aborted because fewer agreed than are enough.
 func (b *Ballot) Blocked() bool { return b.blocked }
+
+// PrimaryFailed tells that the primary ended without a vote, or with another one, before
+// anything had happened, while others voted alike: what they are about to do the primary
+// could not.
+func (b *Ballot) PrimaryFailed() bool { return b.failed }
 
 // Halted tells that the primary has decided that nothing more is to be changed.
 func (b *Ballot) Halted() bool { return b.over && b.last == Stop }

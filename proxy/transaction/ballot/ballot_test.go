@@ -318,3 +318,34 @@ func TestBallot_committedIsWhoMayHaveChangedSomething(t *testing.T) {
 		t.Errorf("committed: %v", got)
 	}
 }
+
+// The primary failed where others have voted for what it did not do, before anything had
+// happened.
+func TestBallot_primaryFailed(t *testing.T) {
+	for name, tc := range map[string]struct {
+		steps []string
+		want  bool
+	}{
+		"it left, another has voted":           {[]string{"b=apple", "a-"}, true},
+		"it left, another votes then":          {[]string{"a-", "b=apple"}, true},
+		"it left after a harmless round":       {[]string{"a=synced", "b=synced", "c=synced", "ok", "b=apple", "a-"}, true},
+		"it is outvoted":                       {[]string{"b=apple", "c=apple", "a=banana"}, true},
+		"it left, and nobody votes":            {[]string{"a-", "b-", "c-"}, false},
+		"it left, another prepares":            {[]string{"a-", "b=early"}, false},
+		"another is outvoted":                  {[]string{"a=apple", "b=banana", "c=apple"}, false},
+		"it stopped, another votes then":       {[]string{"a!", "a-", "b=apple"}, false},
+		"it was told to abort":                 {[]string{"abort", "a-", "b=apple"}, false},
+		"it left after something had happened": {[]string{"a=apple", "b=apple", "c=apple", "ok", "b=late", "a-"}, false},
+		"all went well":                        {[]string{"a=apple", "b=apple", "c=apple", "ok", "a-", "b-", "c-"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(Config{})
+			for _, step := range tc.steps {
+				r.do(t, step)
+			}
+			if got := r.PrimaryFailed(); got != tc.want {
+				t.Errorf("got %t, want %t", got, tc.want)
+			}
+		})
+	}
+}

@@ -27,7 +27,9 @@ func (b *Ballot) decide(now time.Duration) {
 		if primary.gone {
 			// ▲ Nothing happens that the primary has not voted for. A storage that does not
 			// hear of that, since it is done, has something that the primary lacks.
+			b.deserted = !b.effective
 			for i := range b.voters {
+				b.failed = b.failed || b.deserted && b.voters[i].waiting && !b.voters[i].out
 				b.voters[i].out = b.voters[i].out || b.voters[i].waiting
 			}
 			b.end(Abort)
@@ -37,6 +39,7 @@ func (b *Ballot) decide(now time.Duration) {
 	agreeing, pending := b.count(primary.vote)
 	switch {
 	case b.outvoted(primary.vote):
+		b.failed = !b.effective
 		b.partWith(primary.vote)
 		b.end(Abort)
 		return

@@ -1,0 +1,176 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"praefect/fsm/state"
+)
+
+const (
+	// stepDownsKept bounds how many repositories may wait for their primaries to step down.
+	// Those beyond it are told of again, while their writes fail.
+	stepDownsKept = 1000
+	// stepDownTries is how often one is tried before it waits to be told of again.
+	stepDownTries = 10
+)
+
+// stepDowner has primaries step down that take no writes.
+type stepDowner struct {
+	*repairer
+	enqueue func(state.Key)
+
+	wake chan struct{} // holds 1: there is more to do
+
+	mu      sync.Mutex
+	pending map[state.Key]failedPrimary // guarded by mu
+}
+
+// failedPrimary is a primary that takes no writes of a repository, and why.
+type failedPrimary struct{ storage, why string }
+
+// add asks for a primary to step down. It never waits.
+func (s *stepDowner) add(key state.Key, primary, why string) {
+	s.mu.Lock()
+	if _, known := s.pending[key]; known || len(s.pending) < stepDownsKept {
+		s.pending[key] = failedPrimary{primary, why}
+	}
+	s.mu.Unlock()
+	wake(s.wake)
+}
+
+// next takes one that waits.
+func (s *stepDowner) next() (key state.Key, failed failedPrimary, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, failed = range s.pending {
+		delete(s.pending, key)
+		return key, failed, true
+	}
+	return key, failed, false
+}
+
+// run does what is asked for until ctx ends; work ends what is under way.
+func (s *stepDowner) run(ctx, work context.Context) {
+	for ctx.Err() == nil {
+		key, failed, ok := s.next()
+		if !ok {
+			select {
+			case <-s.wake:
+			case <-ctx.Done():
+			}
+			continue
+		}
+		log := s.log.With("virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "primary", failed.storage)
+		for try := 1; ctx.Err() == nil; try++ {
+			done, err := s.stepDown(work, key, failed)
+			if err == nil {
+				if done {
+					s.metrics.steppedDown.WithLabelValues(key.VirtualStorage, failed.storage).Inc()
+					s.alarms.raise(key, AlarmPrimary, fmt.Errorf("%q takes no writes: %s", failed.storage, failed.why))
+					log.Warn("the primary of a repository takes no writes and has stepped down", "why", failed.why)
+					s.enqueue(key)
+				}
+				break
+			}
+			if !metWrite(err) || try == stepDownTries {
+				s.alarms.raise(key, AlarmPrimary, fmt.Errorf("%q takes no writes (%s), and stays the primary: %w", failed.storage, failed.why, err))
+				log.Warn("the primary of a repository takes no writes, and cannot step down", "why", failed.why, "err", err)
+				break
+			}
+			pause(ctx, backoff(busyDelayMin, busyDelayMax, try, rand.Float64()))
+		}
+	}
+}
+
+// stepDown has the primary of a repository put behind, if it still is the primary: the
+// next in-sync storage takes its place. New writes wait meanwhile. ▲ The state refuses it
+// unless that storage serves on another disk, and has every acknowledged write.
+//
+// Then the replica is removed, to be copied from nothing: a copy onto it could succeed,
+// and leave what failed the writes.
+func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedPrimary) (done bool, err error) {
+	if err := s.successor(ctx, key, failed.storage); err != nil {
+		return false, err
+	}
+	ticket, release, err := s.take(ctx, key, s.cfg.HoldBudget > 0)
+	if err != nil {
+		return false, err
+	}
+	ended := true
+	defer func() { release(ended, failed.storage) }()
+	limit := s.cfg.CopyFloor // counted from before the intent, as that of a copy
+	removing, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	view, err := ticket.OpenIntent(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: []string{failed.storage}})
+	if err != nil {
+		return false, fmt.Errorf("open an intent to have the primary step down: %w", err)
+	}
+	removing = s.stamp(removing, ticket.OpenedAt()) // ▲ as in repairer.copy
+	if primary, _ := view.PrimaryOf(key); primary.Name != failed.storage {
+		return false, nil // it is another one by now
+	}
+	if err := s.propose(ctx, func(ctx context.Context) error {
+		return ticket.StepDown(ctx, failed.storage, state.Shorten(failed.why))
+	}); err != nil {
+		return false, fmt.Errorf("have %q step down: %w", failed.storage, err)
+	}
+	if isPool(key) { // others may borrow from it
+		return true, nil
+	}
+	permitted, err := s.permit(ctx, ticket, key, failed.storage, "it took no writes: "+failed.why)
+	if err != nil || !permitted {
+		s.log.Warn("a primary has stepped down, and its replica is not removed", "virtual_storage", key.VirtualStorage,
+			"relative_path", key.RelativePath, "storage", failed.storage, "err", err)
+		return true, nil
+	}
+	if ended, err = s.calls.remove(removing, key, failed.storage); err != nil {
+		s.log.Warn("the replica of a primary that has stepped down was not removed", "virtual_storage", key.VirtualStorage,
+			"relative_path", key.RelativePath, "storage", failed.storage, "err", err)
+		return true, nil // it is behind, and a repair sees to it
+	}
+	s.metrics.remade.WithLabelValues(key.VirtualStorage, failed.storage).Inc()
+	return true, nil
+}
+
+// propose bounds the wait for one verdict.
+func (s *stepDowner) propose(ctx context.Context, verdict func(context.Context) error) error {
+	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	return verdict(proposing)
+}
+
+// successor returns an error unless the storage that would be the primary next can be
+// reached, and git finds no fault in its replica.
+func (s *stepDowner) successor(ctx context.Context, key state.Key, primary string) error {
+	view := s.ledger.View()
+	vs := view.VirtualStorage(key.VirtualStorage)
+	if vs == nil {
+		return nil // no storage of it is a primary
+	}
+	for st := range vs.InSync(view.Entry(key)) {
+		if st.Name == primary {
+			continue
+		}
+		has, err := s.calls.exists(ctx, key, st.Name)
+		switch {
+		case err != nil:
+			return err
+		case !has:
+			return fmt.Errorf("%q lacks the repository", st.Name)
+		}
+		checking, cancel := context.WithTimeout(ctx, s.cfg.CopyTimeout)
+		defer cancel()
+		return s.calls.sound(checking, key, st.Name)
+	}
+	return errors.New("no other storage is in sync")
+}
+
+// StepDown asks that a repository's primary, which takes no writes although other
+// storages could, give its place to the next in-sync storage. It never waits.
+func (r *Replicator) StepDown(key state.Key, primary, why string) {
+	r.stepDowner.add(key, primary, why)
+}
