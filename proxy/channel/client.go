@@ -98,7 +98,7 @@ func (c Client) begin(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		}
 		return nil, err
 	}
-	d := &dialed{client: c, mux: mux}
+	d := &dialed{client: c, conn: conn, mux: mux}
 	d.start()
 	return newEnding(first, d.stop), nil
 }
@@ -124,6 +124,7 @@ func (c Client) greet(conn net.Conn) (*yamux.Session, *yamux.Stream, error) {
 // which it does in any case: also when the session breaks.
 type dialed struct {
 	client   Client
+	conn     net.Conn
 	mux      *yamux.Session
 	server   *grpc.Server // nil: no calls are answered
 	listener *streamListener
@@ -154,7 +155,7 @@ func (d *dialed) start() {
 }
 
 func (d *dialed) stop() {
-	_ = d.mux.Close() // always nil
+	hangUp(d.mux, d.conn)
 	if d.server != nil {
 		d.server.Stop()
 	}
@@ -170,7 +171,7 @@ func (d *dialed) accept() {
 		}
 		if d.sorting.Add(1) > maxSorting {
 			d.client.Config.log().Printf("session ended: %v", errTooManyStreams)
-			_ = d.mux.Close() // always nil
+			hangUp(d.mux, d.conn)
 		}
 		d.running.Go(func() {
 			defer d.sorting.Add(-1)

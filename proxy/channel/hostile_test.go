@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,7 +10,9 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"time"
 
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 )
 
@@ -132,4 +135,60 @@ func TestClient_callsOfAHostileServer(t *testing.T) {
 	if n := runtime.NumGoroutine() - before; n > 10*maxCalling {
 		t.Errorf("%d goroutines for %d streams", n, maxCalling)
 	}
+}
+
+// TestClient_endsWithoutSpinning: while a session with many streams ends, the goroutines that
+// read them take no processor, so that others of the process get their turns.
+func TestClient_endsWithoutSpinning(t *testing.T) {
+	const sessions, most = 10, 80 * time.Millisecond
+	var flood bytes.Buffer
+	for n := range uint32(20_000) {
+		flood.Write(header(1, 1, 2*n+2, 0))
+	}
+	processor := func() time.Duration {
+		var usage unix.Rusage
+		if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	}
+	began := processor()
+	for range sessions {
+		near, far := tcpPair(t)
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			_, _ = far.Write(flood.Bytes()) // the session ends before all is read
+		}()
+		conn, _, err := NewClientCredentials(nil, Client{Server: answering}).ClientHandshake(bounded(t), "", near)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, conn) // until the session ends
+		_ = conn.Close()
+		_ = far.Close()
+		<-written
+	}
+	spent := processor() - began
+	t.Logf("%v of the processor for %d sessions", spent, sessions)
+	if spent > sessions*most {
+		t.Errorf("%d sessions took %v of the processor, want %v at most", sessions, spent, sessions*most)
+	}
+}
+
+// tcpPair is both ends of a connection.
+func tcpPair(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	if near, err = net.Dial("tcp", lis.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if far, err = lis.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return near, far
 }

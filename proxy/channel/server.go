@@ -2,7 +2,6 @@ package channel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -59,9 +58,10 @@ func (c serverCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 	}
 	first, err := firstStream(mux)
 	if err != nil {
-		return nil, nil, errors.Join(err, mux.Close())
+		hangUp(mux, conn)
+		return nil, nil, err
 	}
-	s := &Session{mux: mux}
+	s := &Session{conn: conn, mux: mux}
 	return newEnding(first, s.close), sessionInfo{info, s}, nil
 }
 
@@ -78,6 +78,7 @@ func firstStream(mux *yamux.Session) (*yamux.Stream, error) {
 
 // Session is a connection of a client that speaks the protocol.
 type Session struct {
+	conn  net.Conn
 	mux   *yamux.Session
 	opens sync.WaitGroup
 
@@ -155,7 +156,7 @@ func (s *Session) open(ctx context.Context) (*yamux.Stream, error) {
 }
 
 func (s *Session) close() {
-	_ = s.mux.Close() // always nil
+	hangUp(s.mux, s.conn)
 	s.mu.Lock()
 	client := s.client
 	s.closed = true
