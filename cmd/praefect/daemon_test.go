@@ -118,6 +118,14 @@ func (i *instance) log() string {
 	return strings.Join(i.lines, "\n")
 }
 
+// TestServe_warnsThatItIsOpen: an instance that asks clients for no token says so at its start.
+func TestServe_warnsThatItIsOpen(t *testing.T) {
+	log := serve(t, settings{}.write(t)).log()
+	if !strings.Contains(log, `"msg":"the instance is open to strangers"`) || !strings.Contains(log, `"key":"auth.token"`) {
+		t.Errorf("the log has no such warning: %s", log)
+	}
+}
+
 // stop ends the daemon and returns its exit code.
 func (i *instance) stop() int {
 	i.cancel()
