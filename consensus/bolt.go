@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -22,8 +23,9 @@ func boltOptions() *bbolt.Options {
 }
 
 // verifyBolt reads the whole file, as opening it for writing will in goroutines
-// whose panics would end the process without a word of what to do.
-func verifyBolt(path string) (err error) {
+// whose panics would end the process without a word of what to do. It measures each entry of
+// the log.
+func verifyBolt(path string, measure func(index uint64, bytes int)) (err error) {
 	options := boltOptions()
 	options.ReadOnly = true
 	db, err := bbolt.Open(path, 0o600, options)
@@ -40,8 +42,13 @@ func verifyBolt(path string) (err error) {
 		if info.Size() < tx.Size() {
 			return fmt.Errorf("%d bytes long instead of %d", info.Size(), tx.Size())
 		}
-		return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
-			return b.ForEach(func(_, _ []byte) error { return nil })
+		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+			return b.ForEach(func(key, value []byte) error {
+				if string(name) == "logs" && len(key) == 8 { // as raft-boltdb has them
+					measure(binary.BigEndian.Uint64(key), len(value))
+				}
+				return nil
+			})
 		})
 	})
 }

@@ -96,6 +96,8 @@ type Config struct {
 	dial       func(ctx context.Context, addr string) (net.Conn, error)
 	listen     func(ctx context.Context, addr string) (peer.Listener, error)
 	tune       func(*raft.Config)
+	// logBytes bounds the log, but in tests always logBytes.
+	logBytes int64
 }
 
 // withDefaults fills in the defaults and reports all that is wrong.
@@ -106,6 +108,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	setDefault(&c.StoreTimeout, 10*time.Second)
 	setDefault(&c.LockTimeout, 5*time.Second)
+	setDefault(&c.logBytes, logBytes)
 	setDefault(&c.BatchLimit, 256)
 	setDefault(&c.QueueLimit, 8192)
 	if c.Logger == nil {

@@ -30,6 +30,7 @@ type disk struct {
 	store     store
 	snapshots raft.SnapshotStore
 	lock      *os.File
+	size      *logSize // of the log
 
 	mu       sync.Mutex
 	identity identity // as it is kept in the directory
@@ -61,7 +62,7 @@ func (d *disk) note(change func(*identity)) error {
 // openDisk locks the directory and opens what it holds. It changes nothing in
 // a directory that it does not understand.
 func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
-	d := &disk{dir: c.DataDir}
+	d := &disk{dir: c.DataDir, size: newLogSize(c.logBytes)}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("raft.data_dir %q: %w", c.DataDir, errors.Join(err, d.close()))
@@ -134,7 +135,7 @@ func (d *disk) openStore(wrap func(store) store) error {
 	case !begun && d.identity.Bootstrapped:
 		return fmt.Errorf("%s is missing or empty: %s", logFile, remedy)
 	case begun:
-		if err := verifyBolt(path); err != nil {
+		if err := verifyBolt(path, d.size.add); err != nil {
 			return fmt.Errorf("%s is damaged: %w: %s", logFile, err, remedy)
 		}
 	}

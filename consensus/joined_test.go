@@ -40,7 +40,7 @@ func TestJoinedLog(t *testing.T) {
 				guardedStore: &guardedStore{store: struct {
 					*raft.InmemStore
 					nothingToClose
-				}{InmemStore: raft.NewInmemStore()}, guard: i.guard, seconds: i.metrics.store},
+				}{InmemStore: raft.NewInmemStore()}, guard: i.guard, size: i.disk.size, seconds: i.metrics.store},
 				snapshots: listed{row.snapshots},
 			}
 			for _, indexes := range [][]uint64{row.has, row.added} {

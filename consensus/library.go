@@ -13,7 +13,7 @@ import (
 // Otherwise Run does, once this instance has come to a cluster.
 func (n *Node) prepare() (err error) {
 	defer recoverAs(&err)
-	stored := &guardedStore{store: n.disk.store, guard: n.guard, seconds: n.metrics.store}
+	stored := &guardedStore{store: n.disk.store, guard: n.guard, size: n.disk.size, seconds: n.metrics.store}
 	logs, err := raft.NewLogCache(512, &joinedLog{guardedStore: stored, snapshots: n.disk.snapshots})
 	if err != nil {
 		return err

@@ -66,6 +66,8 @@ func (m *metrics) register(reg prometheus.Registerer, n *Node) error {
 			return 1
 		}),
 		gauge("ledger_entries", "Repositories that are not ordinary.", func() float64 { return float64(n.View().Len()) }),
+		gauge("log_bytes", "Bytes of the entries of the Raft log on this instance.", func() float64 { return float64(n.disk.size.bytes()) }),
+		gauge("log_file_bytes", "Size of raft.db, which has the Raft log: it never shrinks, and its free pages are used again.", func() float64 { return float64(n.disk.fileBytes()) }),
 		gauge("queue_commands", "Commands that wait for a batch.", func() float64 { return float64(n.proposer.queue.len()) }),
 	} {
 		err = errors.Join(err, reg.Register(c))

@@ -175,6 +175,7 @@ func (n *Node) takePart(ctx context.Context, stop context.CancelCauseFunc, tasks
 	tasks.Go(func() { n.meetPeers(ctx) })
 	tasks.Go(func() { n.prime(ctx) })
 	tasks.Go(func() { n.noteCommitted(ctx) })
+	tasks.Go(func() { n.boundLog(ctx) })
 	if err := n.register(ctx); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}

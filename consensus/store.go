@@ -20,6 +20,7 @@ type store interface {
 type guardedStore struct {
 	store   store
 	guard   *guard
+	size    *logSize
 	seconds *prometheus.HistogramVec // by operation
 }
 
@@ -48,12 +49,18 @@ func (s *guardedStore) GetLog(index uint64, log *raft.Log) error {
 
 // StoreLog implements raft.LogStore.
 func (s *guardedStore) StoreLog(log *raft.Log) error {
-	return s.do("append log", func() error { return s.store.StoreLog(log) })
+	return s.StoreLogs([]*raft.Log{log})
 }
 
 // StoreLogs implements raft.LogStore.
 func (s *guardedStore) StoreLogs(logs []*raft.Log) error {
-	return s.do("append log", func() error { return s.store.StoreLogs(logs) })
+	if err := s.do("append log", func() error { return s.store.StoreLogs(logs) }); err != nil {
+		return err
+	}
+	for _, log := range logs {
+		s.size.add(log.Index, sizeOf(log))
+	}
+	return nil
 }
 
 // deleteChunk bounds the entries that one transaction deletes, so that appends
@@ -79,5 +86,9 @@ func (s *guardedStore) DeleteRange(first, last uint64) error {
 }
 
 func (s *guardedStore) deleteRange(first, last uint64) error {
-	return s.do("delete log", func() error { return s.store.DeleteRange(first, last) })
+	if err := s.do("delete log", func() error { return s.store.DeleteRange(first, last) }); err != nil {
+		return err
+	}
+	s.size.remove(first, last)
+	return nil
 }

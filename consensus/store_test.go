@@ -26,7 +26,7 @@ func guarded(t *testing.T) (*guardedStore, *[]string) {
 	var ops []string
 	f := &faultyStore{store: bolt}
 	f.set(func(op string) (bool, error) { ops = append(ops, op); return true, nil })
-	return &guardedStore{store: f, guard: newGuard(patience), seconds: newMetrics().store}, &ops
+	return &guardedStore{store: f, guard: newGuard(patience), size: newLogSize(logBytes), seconds: newMetrics().store}, &ops
 }
 
 func TestStableStore_aVoteIsOneValue(t *testing.T) {

@@ -1,0 +1,171 @@
+package consensus
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	// logBytes bounds the entries of the log in bytes: beyond that the log is cut, even if
+	// it has fewer entries than a follower that was away should find. bbolt never shrinks
+	// its file but uses its free pages again, so that this bounds the file, too.
+	logBytes = 256 << 20
+	// pieceLength is how many entries are measured together, perEntry what each has on the
+	// disk beside its data.
+	pieceLength = 256
+	perEntry    = 64
+	// trimAgain is the least time between two cuts.
+	trimAgain = time.Second
+)
+
+// logSize measures the entries of the log in bytes. Its methods may be called from any
+// goroutine.
+type logSize struct {
+	limit int64
+	over  chan struct{} // holds 1: the log has outgrown the limit
+
+	mu     sync.Mutex
+	total  int64   // guarded by mu, as what follows
+	pieces []piece // in the order of their indices
+}
+
+// piece is a part of the log, its last entry included.
+type piece struct {
+	first, last uint64
+	bytes       int64
+}
+
+func newLogSize(limit int64) *logSize {
+	return &logSize{limit: limit, over: make(chan struct{}, 1)}
+}
+
+// add measures an entry that was appended.
+func (s *logSize) add(index uint64, bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size := int64(bytes + perEntry)
+	if n := len(s.pieces); n == 0 || s.pieces[n-1].last-s.pieces[n-1].first >= pieceLength-1 || s.pieces[n-1].last+1 != index {
+		s.pieces = append(s.pieces, piece{first: index})
+	}
+	p := &s.pieces[len(s.pieces)-1]
+	p.last, p.bytes = index, p.bytes+size
+	s.total += size
+	s.tell()
+}
+
+// tell wakes whoever cuts the log. Caller holds mu.
+func (s *logSize) tell() {
+	if s.total > s.limit {
+		select {
+		case s.over <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// remove forgets the entries from first to last, which are at an end of the log. Of a piece
+// that is cut each entry counts as much as any other.
+func (s *logSize) remove(first, last uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.pieces {
+		p := &s.pieces[i]
+		from, to := max(first, p.first), min(last, p.last)
+		if from > to {
+			continue
+		}
+		gone := p.bytes * int64(to-from+1) / int64(p.last-p.first+1)
+		p.bytes -= gone
+		s.total -= gone
+		if from > p.first {
+			p.last = from - 1
+		} else {
+			p.first = to + 1
+		}
+	}
+	s.pieces = slices.DeleteFunc(s.pieces, func(p piece) bool { return p.first > p.last })
+}
+
+// bytes is how much the log has.
+func (s *logSize) bytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}
+
+// fits returns how many of the last entries have at most half of the limit.
+func (s *logSize) fits() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var entries uint64
+	left := s.limit / 2
+	for _, p := range slices.Backward(s.pieces) {
+		if left -= p.bytes; left < 0 {
+			break
+		}
+		entries += p.last - p.first + 1
+	}
+	return entries
+}
+
+// boundLog cuts the log whenever it has outgrown its bound in bytes.
+func (n *Node) boundLog(ctx context.Context) {
+	for {
+		select {
+		case <-n.disk.size.over:
+		case <-ctx.Done():
+			return
+		}
+		if err := n.cutLog(); err != nil && ctx.Err() == nil {
+			n.config.Logger.Warn("the Raft log has outgrown its bound, and could not be cut: it is tried again",
+				"bytes", n.disk.size.bytes(), "bound", n.disk.size.limit, "err", err)
+		}
+		pause := time.NewTimer(trimAgain)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+		pause.Stop()
+		n.disk.size.mu.Lock()
+		n.disk.size.tell()
+		n.disk.size.mu.Unlock()
+	}
+}
+
+// cutLog takes a snapshot, and leaves as much of the log as fits. Afterwards the library
+// leaves as many entries as before.
+func (n *Node) cutLog() error {
+	r, before := n.raft(), n.disk.size.bytes()
+	usual := r.ReloadableConfig()
+	shorter := usual
+	shorter.TrailingLogs = min(n.disk.size.fits(), usual.TrailingLogs)
+	if err := r.ReloadConfig(shorter); err != nil {
+		return err
+	}
+	err := r.Snapshot().Error()
+	if failure := r.ReloadConfig(usual); err == nil {
+		err = failure
+	}
+	if err == nil {
+		n.config.Logger.Info("the Raft log was cut to its bound", "bytes_before", before, "bytes", n.disk.size.bytes(), "bound", n.disk.size.limit)
+	}
+	return err
+}
+
+// fileBytes is the size of the file with the log, 0 if there is none.
+func (d *disk) fileBytes() int64 {
+	info, err := os.Stat(filepath.Join(d.dir, logFile))
+	if err != nil {
+		return 0 // a store in memory, or a directory that is being set aside
+	}
+	return info.Size()
+}
+
+// sizeOf is what an entry has on the disk beside perEntry.
+func sizeOf(log *raft.Log) int { return len(log.Data) + len(log.Extensions) }
