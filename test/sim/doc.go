@@ -10,8 +10,9 @@
 // consensus/lease, consensus/verdict, consensus/elector, proxy/ledger/machine,
 // proxy/transaction/ballot, proxy/router, replicator/plan. What is simulated is what they are told and what
 // carries out their answers: the rims (driver.go, write.go, vote.go, transaction.go,
-// read.go, repair.go, backfill.go, worker.go, session.go, leader.go, elect.go), which follow the shipped
-// drivers line by line as far as order matters, and the world beyond them.
+// read.go, gate.go, repair.go, firstcopy.go, backfill.go, worker.go, session.go, leader.go, elect.go,
+// join.go), which follow the shipped drivers line by line as far as order matters, and the world
+// beyond them.
 //
 // # Time
 //
@@ -27,7 +28,15 @@
 // raft.go is a small Raft of its own: leaders are deposed unawares, entries of
 // theirs survive or not, followers lag, proposals time out with an unknown
 // outcome and are repeated. That it keeps its own promise, one history, is
-// checked as the entries are applied.
+// checked as the entries are applied. A leader can hand over (transfer.go), and
+// members come and go by entries of the log (members.go, join.go). A recovery
+// begins another history with what one instance has of the former one (recover.go).
+//
+// # Seeds
+//
+// What was added later draws from numbers of its own, and only in schedules whose
+// seed says so: transfer.go, replace.go, recover.go, storms.go, settings.go. So a
+// seed that is named for a planted defect keeps its schedule.
 //
 // # What is checked
 //
