@@ -1,6 +1,9 @@
 package state
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Recovery is an operator's word that the instances of a cluster are lost, with it the
 // last entries of its log, and that one of them goes on from what it has.
@@ -30,7 +33,9 @@ const noDisk = "not verified since the recovery"
 // called behind: all incarnations are retired, what they had under way is in doubt, and
 // every storage is backfilled, and so compared, but those that have to serve. Those are
 // the first storage that serves, and the primary of each repository in the ledger. One that
-// is fenced or out and alone has a repository stays as it is.
+// is fenced or out and alone has a repository stays as it is. Where that makes several, what
+// the ledger lists is verified on them; a repository that it does not list is not, until the
+// verification in the background comes to it.
 func (s *State) Recover(r Recovery) *State {
 	t := s.begin(r.Index, Batch{Time: r.Time})
 	t.next.ClusterID, t.next.Instances, t.next.answers = r.ClusterID, nil, answers{}
@@ -71,7 +76,14 @@ func (t *transition) recover(name string, r Recovery) {
 	var backfilled []string
 	for _, s := range slices.Clone(vs.Succession) {
 		switch {
-		case kept[s.Name], s.State == Backfilling:
+		case kept[s.Name]:
+		case s.State == Backfilling:
+			// ▲ It may have served since, and have acknowledged writes that no other storage has.
+			if f := vs.Storage(s.Name); f.Uncompared == "" && f.New {
+				f.Uncompared = UncomparedFounding
+			} else if f.Uncompared == "" {
+				f.Uncompared = UncomparedLater
+			}
 		case s.State == Out && s.Why == WhyDrained:
 			// It stays out until an operator says otherwise.
 			vs.Storage(s.Name).FilesystemID = noDisk
@@ -85,15 +97,42 @@ func (t *transition) recover(name string, r Recovery) {
 	t.fallBehind(name, backfilled)
 	all := vs.names(func(*Storage) bool { return true })
 	t.rewrite(name, func(e *Entry) *Entry {
-		if !vs.severalInSync(e) {
+		var unsure []string // behind, and not compared as what is backfilled
+		for _, s := range e.Behind {
+			if kept[s] && !e.InConflict(s) {
+				unsure = append(unsure, s)
+			}
+		}
+		several := vs.severalInSync(e)
+		if !several && len(unsure) == 0 {
 			return nil // the others are behind, and are compared with the one that is not
 		}
 		e = e.clone()
+		e.suspect(vs, unsure, r.Time)
+		if !several {
+			return e
+		}
 		e.Intents = append(e.Intents, Intent{
 			Incarnation: Incarnation(r.Index), InDoubt: &Doubt{At: r.Index, Scope: Scope{BoundMillis: r.BoundMillis, Targets: all}},
 		})
 		return e
 	})
+}
+
+// suspect keeps what storages have that are behind from being overwritten ▲: they may have caught up since,
+// and acknowledged writes. The conflicts end when a comparison finds nothing there that the primary lacks. Only
+// for a clone.
+func (e *Entry) suspect(vs *VirtualStorage, storages []string, now int64) {
+	primary := ""
+	for s := range vs.InSync(e) {
+		primary = s.Name
+		break
+	}
+	e.Conflicts = slices.Clone(e.Conflicts)
+	for _, s := range storages {
+		e.Conflicts = append(e.Conflicts, Conflict{Storage: s, Primary: primary, Time: now})
+	}
+	slices.SortFunc(e.Conflicts, func(a, b Conflict) int { return strings.Compare(a.Storage, b.Storage) })
 }
 
 // kept are the storages that stay as they are: the first one that serves, and of each

@@ -27,7 +27,7 @@ func TestState_Recover(t *testing.T) {
 			w.must(alpha, closing(false))
 			w.fence("p")
 			w.admit("", "p") // q is the primary of all others
-		}, want: "q serving, r backfilling, p serving", entry: "behind q+r"},
+		}, want: "q serving, r backfilling, p serving", entry: "behind q+r, conflict q"},
 		{name: "what is under way is in doubt", given: func(w *world) {
 			w.must(beta, scoped(500, true, "p", "q"))
 		}, want: "p serving, q backfilling, r backfilling", entry: "in doubt(2) 500ms refs on p+q, behind q+r"},
@@ -75,6 +75,30 @@ func TestState_Recover(t *testing.T) {
 				t.Errorf("cluster %q at epoch %d with %v", after.ClusterID, after.VirtualStorage(vs).Epoch, after.Instances)
 			}
 		})
+	}
+}
+
+// A storage that was being backfilled may have served since: what the lost entries acknowledged there is
+// compared before anything is copied onto it.
+func TestState_Recover_whatWasBackfilledIsComparedAgain(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		before Uncompared
+		isNew  bool
+		want   Uncompared
+	}{
+		{"new, and compared", "", true, UncomparedFounding},
+		{"with another disk, and compared", "", false, UncomparedLater},
+		{"new, and not compared", UncomparedFounding, true, UncomparedFounding},
+		{"with another disk, and not compared", UncomparedLater, false, UncomparedLater},
+	} {
+		w := newWorld(t)
+		s := w.State.VirtualStorage(vs).Storage("q")
+		s.State, s.New, s.Uncompared = Backfilling, row.isNew, row.before
+		after := w.Recover(recovery(w.State)).VirtualStorage(vs).Storage("q")
+		if after.State != Backfilling || after.Uncompared != row.want {
+			t.Errorf("%s: it is %s, uncompared %q, want %q", row.name, after.State, after.Uncompared, row.want)
+		}
 	}
 }
 

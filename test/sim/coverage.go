@@ -16,6 +16,7 @@ type Coverage struct {
 	RetiredByWord   int `json:"retired_by_word"`
 	Recoveries      int `json:"recoveries"`   // of a lost quorum
 	LostEntries     int `json:"lost_entries"` // that were committed, and lost with the quorum
+	SeveralKept     int `json:"several_kept"` // recoveries after which several storages serve on
 	UnknownOutcomes int `json:"unknown_outcomes"`
 	LaggingViews    int `json:"lagging_views"`
 	Leases          int `json:"leases"`
@@ -127,5 +128,5 @@ var rare = map[string]int{
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
-	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "resets": 4, "flickers": 4,
+	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
 }

@@ -64,7 +64,7 @@ func (w *world) after(d time.Duration, run func()) { w.at(w.now+d, run) }
 
 // run lets things happen until the true time, or until a promise is broken.
 func (w *world) run(until time.Duration) {
-	for w.failure == nil && len(w.agenda) > 0 && w.agenda[0].at <= until {
+	for w.failure == nil && !w.over && len(w.agenda) > 0 && w.agenda[0].at <= until {
 		e := w.agenda.soonest()
 		w.now = e.at
 		w.events++

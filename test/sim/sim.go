@@ -57,7 +57,7 @@ func (w *world) close() {
 // converge lets time pass until all is well again, which must come.
 func (w *world) converge() {
 	limit := w.now + quietSpan
-	for w.failure == nil {
+	for w.failure == nil && !w.over {
 		w.run(w.now + 500*time.Millisecond)
 		why := w.unwell()
 		if why == "" {
