@@ -16,7 +16,7 @@ type Coverage struct {
 	RetiredByWord   int `json:"retired_by_word"`
 	Recoveries      int `json:"recoveries"`   // of a lost quorum
 	LostEntries     int `json:"lost_entries"` // that were committed, and lost with the quorum
-	SeveralKept     int `json:"several_kept"` // recoveries after which several storages serve on
+	SeveralKept     int `json:"several_kept"` // recoveries after which several storages are as before
 	UnknownOutcomes int `json:"unknown_outcomes"`
 	LaggingViews    int `json:"lagging_views"`
 	Leases          int `json:"leases"`

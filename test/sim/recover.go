@@ -81,6 +81,7 @@ func (w *world) recover(survivor *instance) {
 		w.over = true
 		return
 	}
+	w.endCalls(recovered)
 	w.check.recovered()
 	place := len(w.instances)
 	e := entry{term: survivor.disk.term + 1, recovered: recovered, config: &configuration{[]server{{place, true}}}}
@@ -88,15 +89,26 @@ func (w *world) recover(survivor *instance) {
 	w.history.apply(len(log)+1, e)
 }
 
-// several tells whether several storages serve on after a recovery: then it is a known limit that what the
+// endCalls ends the calls that the lost instances had under way, and whose intents are lost with them: nothing
+// tells of a late effect of theirs, which is a known limit. Where an intent tells it may still come.
+func (w *world) endCalls(recovered *state.State) {
+	for _, s := range w.storages {
+		for _, r := range s.calls {
+			if e := recovered.Entry(key(r.path)); e == nil || !e.HasDoubt() {
+				r.over, r.abandoned = true, true
+				r.news.notify()
+			}
+		}
+	}
+}
+
+// several tells whether several storages stay as they are after a recovery: then it is a known limit that what the
 // ledger does not list is verified in the background only, which is not simulated.
 func several(s *state.State) bool {
 	n := 0
 	if vs := s.VirtualStorage(virtualStorage); vs != nil {
 		for _, st := range vs.Succession {
-			if st.State == state.Serving || st.State == state.Fenced {
-				n++
-			}
+			n += btoi(st.State != state.Backfilling && (st.State != state.Out || st.Why != state.WhyDrained))
 		}
 	}
 	return n > 1

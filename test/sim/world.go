@@ -40,7 +40,7 @@ type world struct {
 	quiet      bool // the faults are over
 	quietSince time.Duration
 	underway   []*request // of clients
-	over       bool // the schedule ends here, and is not broken
+	over       bool       // the schedule ends here, and is not broken
 	failure    error
 }
 
