@@ -208,6 +208,14 @@ func TestServe_withoutPostgres(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		explained, err := admin.NewClient(cc).Explain(t.Context(), admin.ExplainRequest{VirtualStorage: "default", RelativePath: "@hashed/a.git"})
+		if err != nil || !explained.Routes.Leased || explained.Routes.Writes.Primary != "gitaly-1" || len(explained.Routes.Reads.Storages) != 1 ||
+			explained.Entry != nil || explained.Existence.Storage != "gitaly-1" || explained.JobsError == "" || len(explained.Changes) == 0 {
+			t.Errorf("explain: got %+v, %v", explained, err)
+		}
+		if n := strings.Count(i.log(), `"change":"define-virtual-storage"`); n != map[int]int{0: 2}[life] {
+			t.Errorf("life %d: the definition of two virtual storages is told in %d lines", life, n)
+		}
 		_, err = admin.NewClient(cc).QueueList(t.Context(), admin.QueueListRequest{})
 		if grpcstatus.Code(err) != codes.Unavailable {
 			t.Errorf("queue list: got %v", err)

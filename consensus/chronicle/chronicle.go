@@ -92,8 +92,8 @@ func Between(before, after *state.State) []Change {
 			})
 		}
 	}
-	for _, h := range after.InstanceHistory {
-		if kind, is := ofWhat[h.What]; is && h.Index > before.Index {
+	for _, h := range after.InstanceHistory[newer(after.InstanceHistory, before.Index):] {
+		if kind, is := ofWhat[h.What]; is {
 			all = append(all, Change{Kind: kind, Instance: h.Instance, Cause: h.Why, By: h.By, Index: h.Index})
 		}
 	}
@@ -108,11 +108,8 @@ func Between(before, after *state.State) []Change {
 // each command, however many storages it concerned.
 func ofHistory(since state.Index, former, vs *state.VirtualStorage) []Change {
 	var all []Change
-	for i := range vs.History {
+	for i := newer(vs.History, since); i < len(vs.History); i++ {
 		h := &vs.History[i]
-		if h.Index <= since {
-			continue
-		}
 		c, is := classify(vs.History[:i], h)
 		if !is {
 			continue
@@ -126,6 +123,16 @@ func ofHistory(since state.Index, former, vs *state.VirtualStorage) []Change {
 		all = append(all, c)
 	}
 	return all
+}
+
+// newer is where the lines after an index begin: mostly at the end, where it looks first, because
+// the leader asks after every entry of the log.
+func newer(history []state.Change, since state.Index) int {
+	i := len(history)
+	for i > 0 && history[i-1].Index > since {
+		i--
+	}
+	return i
 }
 
 // classify tells what a line of the history means after those before it; false if nothing
