@@ -3,24 +3,13 @@ package replicator
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"praefect/replicator/cataloguetest"
 	"praefect/replicator/queue"
 )
-
-// catalogue is one in memory, which may be away.
-type catalogue struct {
-	mu    sync.Mutex
-	paths map[string]bool // guarded by mu
-	calls int             // guarded by mu
-	away  bool            // guarded by mu
-}
 
 // cataloguing runs what keeps the catalogue, and nothing else of a replicator.
 func (w *world) cataloguing(leads bool) (r *Replicator, stop func()) {
@@ -33,59 +22,18 @@ func (w *world) cataloguing(leads bool) (r *Replicator, stop func()) {
 }
 
 // withCatalogue gives the world a catalogue.
-func (w *world) withCatalogue(paths ...string) *catalogue {
-	c := &catalogue{paths: make(map[string]bool)}
+func (w *world) withCatalogue(paths ...string) *cataloguetest.Memory {
+	var keys []queue.Key
 	for _, path := range paths {
-		c.paths[path] = true
+		keys = append(keys, queue.Key(key(path)))
 	}
+	c := cataloguetest.NewMemory(keys...)
 	w.catalogue = c
 	return c
 }
 
-func (c *catalogue) change(keys []queue.Key, there bool) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.calls++
-	if c.away {
-		return fmt.Errorf("%w: it was stopped", queue.ErrUnavailable)
-	}
-	for _, key := range keys {
-		if delete(c.paths, key.RelativePath); there {
-			c.paths[key.RelativePath] = true
-		}
-	}
-	return nil
-}
-
-func (c *catalogue) Add(_ context.Context, keys []queue.Key) error { return c.change(keys, true) }
-
-func (c *catalogue) Remove(_ context.Context, keys []queue.Key) error { return c.change(keys, false) }
-
-func (c *catalogue) Page(_ context.Context, _, after string, limit int) ([]string, error) {
-	if err := c.change(nil, true); err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	paths := slices.DeleteFunc(slices.Sorted(maps.Keys(c.paths)), func(path string) bool { return path <= after })
-	return paths[:min(limit, len(paths))], nil
-}
-
-func (c *catalogue) list() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return strings.Join(slices.Sorted(maps.Keys(c.paths)), " ")
-}
-
-func (c *catalogue) setAway(away bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.away = away
-}
-
-func TestCatalogue_keepsTheContract(t *testing.T) {
-	cataloguetest.Exercise(t, new(world).withCatalogue())
-}
+// listed are the paths in a catalogue.
+func listed(c *cataloguetest.Memory) string { return strings.Join(c.Paths(), " ") }
 
 func TestCataloguer_followsWhatComesAndGoes(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
@@ -96,13 +44,13 @@ func TestCataloguer_followsWhatComesAndGoes(t *testing.T) {
 		for _, path := range []string{"new.git", "gone.git", "never.git"} {
 			r.Touch(key(path))
 		}
-		until(t, time.Second, func() bool { return c.list() == "new.git" })
+		until(t, time.Second, func() bool { return listed(c) == "new.git" })
 
 		// The primary is asked, which has the newest.
 		w.reach("g1", false)
 		r.Touch(key("new.git"))
 		wait(time.Second)
-		if got := c.list(); got != "new.git" {
+		if got := listed(c); got != "new.git" {
 			t.Errorf("nobody could say, and the catalogue has %q", got)
 		}
 	})
@@ -111,18 +59,18 @@ func TestCataloguer_followsWhatComesAndGoes(t *testing.T) {
 func TestCataloguer_dropsWhileTheCatalogueIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		c := w.withCatalogue()
-		c.setAway(true)
+		c.SetAway(true)
 		w.put("a.git", "x", "g1", "g2", "g3")
 		w.put("b.git", "x", "g1", "g2", "g3")
 		r, stop := w.cataloguing(true)
 		defer stop()
 		r.Touch(key("a.git"))
 		wait(time.Second)
-		c.setAway(false)
+		c.SetAway(false)
 		r.Touch(key("b.git"))
-		until(t, time.Second, func() bool { return c.list() == "b.git" })
+		until(t, time.Second, func() bool { return listed(c) == "b.git" })
 		// The comparison finds the other one.
-		until(t, 10*time.Minute, func() bool { return c.list() == "a.git b.git" })
+		until(t, 10*time.Minute, func() bool { return listed(c) == "a.git b.git" })
 	})
 }
 
@@ -136,29 +84,29 @@ func TestCataloguer_comparesWithTheStorages(t *testing.T) {
 			want = append(want, path)
 		}
 		c := w.withCatalogue(append(stale, want[7])...)
-		c.setAway(true)
+		c.SetAway(true)
 		_, stop := w.cataloguing(true)
 		defer stop()
 		wait(10 * time.Minute)
-		if c.calls == 0 {
+		if c.Calls() == 0 {
 			t.Error("nothing was compared")
 		}
-		c.setAway(false)
+		c.SetAway(false)
 		wait(catalogueRetry + time.Minute)
-		if got := c.list(); got != strings.Join(want, " ") {
+		if got := listed(c); got != strings.Join(want, " ") {
 			// The sieve takes one path in 10,000 for another one.
 			if extra := strings.Count(got, "gone"); extra > 3 || strings.Count(got, "here") != len(want) {
 				t.Errorf("the catalogue has %d repositories, %d of them gone", strings.Count(got, ".git"), extra)
 			}
 		}
 		w.put("late.git", "x", "g1", "g2", "g3")
-		calls := c.calls
+		calls := c.Calls()
 		wait(23 * time.Hour)
-		if c.calls != calls {
-			t.Errorf("compared again within a day: %d calls", c.calls-calls)
+		if c.Calls() != calls {
+			t.Errorf("compared again within a day: %d calls", c.Calls()-calls)
 		}
 		wait(2 * time.Hour)
-		if !strings.Contains(c.list(), "late.git") {
+		if !strings.Contains(listed(c), "late.git") {
 			t.Error("not compared again after a day")
 		}
 	})
@@ -171,8 +119,8 @@ func TestCataloguer_isTheLeadersWork(t *testing.T) {
 		_, stop := w.cataloguing(false)
 		wait(time.Hour)
 		stop()
-		if c.calls != 0 {
-			t.Errorf("one that does not lead called the catalogue %d times", c.calls)
+		if c.Calls() != 0 {
+			t.Errorf("one that does not lead called the catalogue %d times", c.Calls())
 		}
 	})
 }

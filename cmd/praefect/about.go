@@ -63,8 +63,8 @@ func (n numbers) ByID(ctx context.Context, id int64) (info.Repository, bool, err
 	return numbered(r), found, err
 }
 
-func (n numbers) MarkUnverified(ctx context.Context, id int64, virtualStorage, storage string) (int64, error) {
-	return n.Catalogue.MarkUnverified(ctx, postgres.Replicas{RepositoryID: id, VirtualStorage: virtualStorage, Storage: storage})
+func (n numbers) MarkUnverified(ctx context.Context, key state.Key, storage string) (int64, error) {
+	return n.Catalogue.Request(ctx, queue.Marked{Key: queue.Key(key), Storage: storage})
 }
 
 func numbered(r postgres.Repository) info.Repository {

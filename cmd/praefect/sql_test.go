@@ -59,6 +59,7 @@ func TestSQLMigrateDownAndStatus(t *testing.T) {
 | 0002_repositories.sql | no      |
 | 0003_claims.sql       | no      |
 | 0004_waiting.sql      | no      |
+| 0005_verification.sql | no      |
 +-----------------------+---------+
 `, ""}
 	if got := run("sql-migrate-status"); got != before {
@@ -71,11 +72,11 @@ func TestSQLMigrateDownAndStatus(t *testing.T) {
 	if got := run("sql-migrate-status"); got.code != 0 || !up.MatchString(got.stdout) {
 		t.Errorf("when all are up: got %+v", got)
 	}
-	dry := outcome{0, "DRY RUN -- would roll back:\n\n- 0004_waiting.sql\n\nTo apply these migrations run with -f\n", ""}
+	dry := outcome{0, "DRY RUN -- would roll back:\n\n- 0005_verification.sql\n\nTo apply these migrations run with -f\n", ""}
 	if got := run("sql-migrate-down", "1"); got != dry {
 		t.Errorf("a dry run: got %+v", got)
 	}
-	if got := run("sql-migrate-down", "-f", "4"); got != (outcome{0, "OK (applied 4 \"down\" migrations)\n", ""}) {
+	if got := run("sql-migrate-down", "-f", "5"); got != (outcome{0, "OK (applied 5 \"down\" migrations)\n", ""}) {
 		t.Errorf("got %+v", got)
 	}
 	if got := run("sql-migrate-status"); got != before {

@@ -60,10 +60,10 @@ func (s *Service) awaitQuiet(ctx context.Context, key state.Key) {
 	}
 }
 
-// MarkUnverified forgets when replicas were verified.
+// MarkUnverified forgets when replicas were verified, and has them verified before all others.
 func (s *Service) MarkUnverified(ctx context.Context, r *gitalypb.MarkUnverifiedRequest) (*gitalypb.MarkUnverifiedResponse, error) {
-	var id int64
-	var virtualStorage, storage string
+	var key state.Key
+	var storage string
 	switch selector := r.GetSelector().(type) {
 	case *gitalypb.MarkUnverifiedRequest_RepositoryId:
 		found, ok, err := s.Catalogue.ByID(ctx, selector.RepositoryId)
@@ -73,20 +73,20 @@ func (s *Service) MarkUnverified(ctx context.Context, r *gitalypb.MarkUnverified
 		if !ok {
 			return &gitalypb.MarkUnverifiedResponse{}, nil
 		}
-		id, virtualStorage = found.ID, found.VirtualStorage
+		key = found.Key
 	case *gitalypb.MarkUnverifiedRequest_VirtualStorage:
-		virtualStorage = selector.VirtualStorage
+		key.VirtualStorage = selector.VirtualStorage
 	case *gitalypb.MarkUnverifiedRequest_Storage_:
-		virtualStorage, storage = selector.Storage.GetVirtualStorage(), selector.Storage.GetStorage()
+		key.VirtualStorage, storage = selector.Storage.GetVirtualStorage(), selector.Storage.GetStorage()
 		if storage == "" {
 			return nil, status.Error(codes.InvalidArgument, "no storage is named")
 		}
 	default:
 		return nil, status.Error(codes.InvalidArgument, "the request names no replicas: it takes a repository id, a virtual storage or a storage")
 	}
-	vs := s.Node.View().VirtualStorage(virtualStorage)
+	vs := s.Node.View().VirtualStorage(key.VirtualStorage)
 	if vs == nil {
-		return nil, status.Errorf(codes.InvalidArgument, "unknown virtual storage: %q", virtualStorage)
+		return nil, status.Errorf(codes.InvalidArgument, "unknown virtual storage: %q", key.VirtualStorage)
 	}
 	each := int64(len(vs.Succession))
 	if storage != "" {
@@ -95,7 +95,7 @@ func (s *Service) MarkUnverified(ctx context.Context, r *gitalypb.MarkUnverified
 			return nil, status.Errorf(codes.InvalidArgument, "unknown storage: %q", storage)
 		}
 	}
-	repositories, err := s.Catalogue.MarkUnverified(ctx, id, virtualStorage, storage)
+	repositories, err := s.Catalogue.MarkUnverified(ctx, key, storage)
 	if err != nil {
 		return nil, status.Errorf(codes.Unavailable, "when replicas were verified is in Postgres, which cannot be asked now: %v", err)
 	}

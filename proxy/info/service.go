@@ -52,9 +52,10 @@ type Catalogue interface {
 	// Find returns the entry of a repository, if there is one, ByID that with a number.
 	Find(ctx context.Context, key state.Key) (r Repository, found bool, err error)
 	ByID(ctx context.Context, id int64) (r Repository, found bool, err error)
-	// MarkUnverified forgets when replicas were verified: those of one repository (its id is not 0), or those of a virtual
-	// storage, of all its storages or of one. It returns how many repositories have such replicas.
-	MarkUnverified(ctx context.Context, id int64, virtualStorage, storage string) (repositories int64, err error)
+	// MarkUnverified forgets when replicas were verified, and has them verified before all others: those of one repository,
+	// or without a path those of a virtual storage, of all its storages or of one. It returns how many repositories those
+	// are.
+	MarkUnverified(ctx context.Context, key state.Key, storage string) (repositories int64, err error)
 }
 
 // Deps are what a Service works on. All are needed.

@@ -310,10 +310,10 @@ func TestMarkUnverified(t *testing.T) {
 		marked  int64 // the catalogue says that it has two repositories each time
 		asked   string
 	}{
-		"a repository":      {repository(5), 6, "5 default "},
+		"a repository":      {repository(5), 6, `default "a.git" on ""`},
 		"no repository":     {repository(6), 0, ""},
-		"a virtual storage": {virtualStorage("default"), 6, "0 default "},
-		"a storage":         {storage("default", "gitaly-2"), 2, "0 default gitaly-2"},
+		"a virtual storage": {virtualStorage("default"), 6, `default "" on ""`},
+		"a storage":         {storage("default", "gitaly-2"), 2, `default "" on "gitaly-2"`},
 	} {
 		w.catalogue.marked = nil
 		got, err := w.client.MarkUnverified(t.Context(), row.request)

@@ -195,10 +195,10 @@ func (c *catalogue) ByID(_ context.Context, id int64) (info.Repository, bool, er
 	return c.find(func(r info.Repository) bool { return r.ID == id })
 }
 
-func (c *catalogue) MarkUnverified(_ context.Context, id int64, virtualStorage, storage string) (int64, error) {
+func (c *catalogue) MarkUnverified(_ context.Context, key state.Key, storage string) (int64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.marked = append(c.marked, fmt.Sprint(id, " ", virtualStorage, " ", storage))
+	c.marked = append(c.marked, fmt.Sprintf("%s %q on %q", key.VirtualStorage, key.RelativePath, storage))
 	return 2, c.err
 }
 

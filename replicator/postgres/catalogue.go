@@ -20,8 +20,9 @@ type Repository struct {
 	Verified map[string]time.Time
 }
 
-// Catalogue gives each repository a number, in the tables praefect_raft.repositories and verifications. It promises that a
-// number is never given twice, and nothing about which repositories there are: callers know better.
+// Catalogue gives each repository a number and remembers when its replicas were verified, in the tables
+// praefect_raft.repositories, verifications and verification_steps. It promises that a number is never given twice, and
+// nothing about which repositories there are: callers know better.
 type Catalogue struct{ db *DB }
 
 // NewCatalogue returns the catalogue of a database. Until Migrate has made its tables, calls are refused as unavailable.
@@ -126,32 +127,6 @@ func (c *Catalogue) Page(ctx context.Context, virtualStorage, after string, limi
 		return nil, fmt.Errorf("list the repositories of %q: %w", virtualStorage, err)
 	}
 	return paths, nil
-}
-
-// Replicas names replicas: those of one repository, or those of a virtual storage, all or only the ones on a storage.
-type Replicas struct {
-	RepositoryID            int64 // 0: it does not matter
-	VirtualStorage, Storage string
-}
-
-// MarkUnverified forgets when replicas were verified, and returns how many entries of the catalogue have such replicas.
-func (c *Catalogue) MarkUnverified(ctx context.Context, r Replicas) (repositories int64, err error) {
-	for n := queue.MaxBatch; n == queue.MaxBatch; {
-		err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
-			n, err = affected(ctx, tx, forgetVerificationsSQL, r.RepositoryID, r.VirtualStorage, r.Storage, queue.MaxBatch)
-			return err
-		})
-		if err != nil {
-			return 0, fmt.Errorf("intent replicas unverified: %w", err)
-		}
-	}
-	err = c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		return tx.QueryRowContext(ctx, countRepositoriesSQL, r.RepositoryID, r.VirtualStorage).Scan(&repositories)
-	})
-	if err != nil {
-		return 0, fmt.Errorf("count the repositories that were marked unverified: %w", err)
-	}
-	return repositories, nil
 }
 
 func addRepositories(ctx context.Context, tx *sql.Tx, keys []queue.Key) error {

@@ -36,17 +36,3 @@ const repositoryPageSQL = `
 select r.relative_path from praefect_raft.repositories as r
 where r.virtual_storage = $1 and r.relative_path > $2
 order by r.relative_path limit $3`
-
-// forgetVerificationsSQL forgets up to $4 of them.
-const forgetVerificationsSQL = `
-delete from praefect_raft.verifications as v
-where (v.repository_id, v.storage) in (
-	select w.repository_id, w.storage from praefect_raft.verifications as w
-	join praefect_raft.repositories as r on r.id = w.repository_id
-	where ($1::bigint = 0 or r.id = $1) and ($2 = '' or r.virtual_storage = $2) and ($3 = '' or w.storage = $3)
-	limit $4
-	for update of w)`
-
-const countRepositoriesSQL = `
-select count(*) from praefect_raft.repositories as r
-where ($1::bigint = 0 or r.id = $1) and ($2 = '' or r.virtual_storage = $2)`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/lib/pq"
 
 	"praefect/replicator/cataloguetest"
 	"praefect/replicator/queue"
@@ -123,21 +124,23 @@ func TestCatalogue_markUnverified(t *testing.T) {
 	both := map[string]time.Time{"gitaly-1": at, "gitaly-2": at}
 	for _, row := range []struct {
 		name string
-		mark func() Replicas
+		mark queue.Marked
 		n    int64
 		want map[string]map[string]time.Time
 	}{
-		{"one repository", func() Replicas { return Replicas{RepositoryID: ids["default/a.git"]} }, 1,
+		{"one repository", queue.Marked{Key: repository("a.git")}, 1,
 			map[string]map[string]time.Time{"default/a.git": {}, "default/b.git": both, "other/a.git": both}},
-		{"a virtual storage", func() Replicas { return Replicas{VirtualStorage: "default"} }, 2,
+		{"one repository on a storage", queue.Marked{Key: repository("a.git"), Storage: "gitaly-2"}, 1,
+			map[string]map[string]time.Time{"default/a.git": {"gitaly-1": at}, "default/b.git": both, "other/a.git": both}},
+		{"a virtual storage", queue.Marked{Key: queue.Key{VirtualStorage: "default"}}, 2,
 			map[string]map[string]time.Time{"default/a.git": {}, "default/b.git": {}, "other/a.git": both}},
-		{"a storage", func() Replicas { return Replicas{VirtualStorage: "default", Storage: "gitaly-2"} }, 2,
+		{"a storage", queue.Marked{Key: queue.Key{VirtualStorage: "default"}, Storage: "gitaly-2"}, 2,
 			map[string]map[string]time.Time{"default/a.git": {"gitaly-1": at}, "default/b.git": {"gitaly-1": at}, "other/a.git": both}},
-		{"none", func() Replicas { return Replicas{RepositoryID: 1 << 40} }, 0,
+		{"none", queue.Marked{Key: repository("none.git")}, 0,
 			map[string]map[string]time.Time{"default/a.git": both, "default/b.git": both, "other/a.git": both}},
 	} {
 		verify()
-		n, err := c.MarkUnverified(t.Context(), row.mark())
+		n, err := c.Request(t.Context(), row.mark)
 		if n != row.n || err != nil {
 			t.Errorf("%s: got %d, %v, want %d", row.name, n, err, row.n)
 		}
@@ -156,12 +159,17 @@ func TestCatalogue_markUnverified(t *testing.T) {
 func TestCatalogue_isUnavailableWithoutItsTables(t *testing.T) {
 	c := NewCatalogue(open(t, newDatabase(t), Config{}))
 	for name, call := range map[string]func(context.Context) error{
-		"ensure": func(ctx context.Context) error { _, err := c.Ensure(ctx, repository("a.git")); return err },
-		"find":   func(ctx context.Context) error { _, _, err := c.Find(ctx, repository("a.git")); return err },
-		"add":    func(ctx context.Context) error { return c.Add(ctx, []queue.Key{repository("a.git")}) },
-		"remove": func(ctx context.Context) error { return c.Remove(ctx, []queue.Key{repository("a.git")}) },
-		"page":   func(ctx context.Context) error { _, err := c.Page(ctx, storage, "", 1); return err },
-		"intent": func(ctx context.Context) error { _, err := c.MarkUnverified(ctx, Replicas{}); return err },
+		"ensure":  func(ctx context.Context) error { _, err := c.Ensure(ctx, repository("a.git")); return err },
+		"find":    func(ctx context.Context) error { _, _, err := c.Find(ctx, repository("a.git")); return err },
+		"add":     func(ctx context.Context) error { return c.Add(ctx, []queue.Key{repository("a.git")}) },
+		"remove":  func(ctx context.Context) error { return c.Remove(ctx, []queue.Key{repository("a.git")}) },
+		"page":    func(ctx context.Context) error { _, err := c.Page(ctx, storage, "", 1); return err },
+		"next":    func(ctx context.Context) error { _, _, err := c.Next(ctx, storage); return err },
+		"turn":    func(ctx context.Context) error { _, err := c.TurnOf(ctx, repository("a.git")); return err },
+		"note":    func(ctx context.Context) error { return c.Note(ctx, queue.Turn{}, queue.Looked{}) },
+		"waiting": func(ctx context.Context) error { _, _, err := c.Waiting(ctx, storage, time.Hour, 1); return err },
+		"count":   func(ctx context.Context) error { _, err := c.Count(ctx, storage); return err },
+		"request": func(ctx context.Context) error { _, err := c.Request(ctx, queue.Marked{}); return err },
 	} {
 		if err := call(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("%s: got %v, want unavailable", name, err)
@@ -182,16 +190,43 @@ func TestCatalogue_usesItsIndexes(t *testing.T) {
 		sql  string
 		args []any
 	}{
-		"by path": {repositoryByPathSQL, []any{storage, "77.git"}},
-		"by id":   {repositoryByIDSQL, []any{int64(77)}},
-		"add":     {addRepositoriesSQL, columnsOf(some)},
-		"remove":  {removeRepositoriesSQL, columnsOf(some)},
-		"page":    {repositoryPageSQL, []any{storage, "77.git", 10}},
+		"by path":        {repositoryByPathSQL, []any{storage, "77.git"}},
+		"by id":          {repositoryByIDSQL, []any{int64(77)}},
+		"add":            {addRepositoriesSQL, columnsOf(some)},
+		"remove":         {removeRepositoriesSQL, columnsOf(some)},
+		"page":           {repositoryPageSQL, []any{storage, "77.git", 10}},
+		"next":           {nextTurnSQL, []any{storage}},
+		"turn":           {turnOfSQL, []any{storage, "77.git"}},
+		"looked":         {lookedSQL, []any{int64(77), false, int64(5)}},
+		"verified":       {verifiedSQL, []any{int64(77), pq.Array([]string{"gitaly-1"})}},
+		"unverified":     {unverifiedSQL, []any{int64(77), pq.Array([]string{"gitaly-1"})}},
+		"step":           {stepSQL, []any{storage}},
+		"waiting":        {waitingTurnsSQL, []any{storage, int64(0), 10}},
+		"request":        {requestOneSQL, []any{storage, "77.git", ""}},
+		"request a page": {requestAllSQL, []any{storage, int64(77), "", 5}},
 	} {
 		p := planOf(t, db, s.sql, s.args...)
 		if p.blocks() > 60 {
 			t.Errorf("%s looks at %d blocks", name, p.blocks())
 		}
+	}
+}
+
+func TestCatalogue_remembersVerifications(t *testing.T) {
+	cataloguetest.ExerciseVerifications(t, NewCatalogue(migrated(t, newDatabase(t), Config{})))
+}
+
+// What Note says of replicas is what the catalogue tells of them.
+func TestCatalogue_noteIsSeen(t *testing.T) {
+	c := NewCatalogue(migrated(t, newDatabase(t), Config{}))
+	turn, err := c.TurnOf(t.Context(), repository("a.git"))
+	must(t, err)
+	must(t, c.Note(t.Context(), turn, queue.Looked{Verified: []string{"gitaly-1", "gitaly-2"}}))
+	must(t, c.Note(t.Context(), turn, queue.Looked{Verified: []string{"gitaly-1"}, Unverified: []string{"gitaly-2"}}))
+	r, _, err := c.ByID(t.Context(), turn.ID)
+	must(t, err)
+	if at := r.Verified["gitaly-1"]; len(r.Verified) != 1 || time.Since(at).Abs() > 10*time.Minute {
+		t.Errorf("got %v", r.Verified)
 	}
 }
 

@@ -178,7 +178,7 @@ func TestDB_migrateStaysInItsSchema(t *testing.T) {
 	var names string
 	must(t, db.pool.QueryRowContext(t.Context(), `select string_agg(schemaname || '.' || tablename, ' ' order by schemaname, tablename)
 		from pg_tables where schemaname in ('public', 'praefect_raft')`).Scan(&names))
-	want := "praefect_raft.claims praefect_raft.jobs praefect_raft.repositories praefect_raft.schema_migrations praefect_raft.verifications public.jobs public.schema_migrations"
+	want := "praefect_raft.claims praefect_raft.jobs praefect_raft.repositories praefect_raft.schema_migrations praefect_raft.verification_steps praefect_raft.verifications public.jobs public.schema_migrations"
 	if names != want {
 		t.Errorf("got tables %q, want %q", names, want)
 	}

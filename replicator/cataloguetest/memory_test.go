@@ -1,0 +1,8 @@
+package cataloguetest
+
+import "testing"
+
+func TestMemory(t *testing.T) {
+	Exercise(t, NewMemory())
+	ExerciseVerifications(t, NewMemory())
+}
