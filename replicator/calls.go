@@ -165,22 +165,13 @@ func (c *calls) names(ctx context.Context, key state.Key, storage string) ([]str
 }
 
 // sound returns an error if git finds a fault in a replica. A storage that cannot tell
-// says nothing against it.
+// keeps quiet about it.
 func (c *calls) sound(ctx context.Context, key state.Key, storage string) error {
-	conn, err := c.storages.Conn(key.VirtualStorage, storage)
-	if err != nil {
-		return err
+	complaint, err := c.fsck(ctx, key, storage)
+	if err == nil && complaint != "" {
+		err = fmt.Errorf("git fsck finds faults in the replica on %q: %s", storage, state.Shorten(complaint))
 	}
-	answer, err := gitalypb.NewRepositoryServiceClient(conn).Fsck(ctx, &gitalypb.FsckRequest{Repository: repository(key, storage)})
-	switch {
-	case status.Code(err) == codes.Unimplemented:
-		return nil
-	case err != nil:
-		return fmt.Errorf("check the replica on %q: %w", storage, err)
-	case len(answer.GetError()) > 0:
-		return fmt.Errorf("git fsck finds faults in the replica on %q: %s", storage, state.Shorten(string(answer.GetError())))
-	}
-	return nil
+	return err
 }
 
 // setHead has a replica's HEAD name a reference; ctx and ended are as those of

@@ -83,6 +83,13 @@ type Config struct {
 	// makes the first. Defaults 24h, 5m.
 	CatalogueInterval, CatalogueDelay time.Duration
 
+	// VerificationInterval is within which each repository is verified; not positive: only
+	// those that somebody asks for are. No default.
+	VerificationInterval time.Duration
+	// FsckSample is the share of the verifications in which the objects of one replica are
+	// checked. No default.
+	FsckSample float64
+
 	// StopGrace is how long copies may go on when the replicator stops. What
 	// has not ended by then leaves an in-doubt intent. Default 5s.
 	StopGrace time.Duration

@@ -131,6 +131,7 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		}
 		d.world.set(d.name, repo.GetRelativePath(), "")
 		delete(d.world.ruined, d.name+repo.GetRelativePath())
+		delete(d.world.damaged, d.name+repo.GetRelativePath())
 		return nil
 	case "ReplicateRepository":
 		source := args.(*gitalypb.ReplicateRepositoryRequest).GetSource()

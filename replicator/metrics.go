@@ -34,7 +34,8 @@ type Metrics struct {
 	// repositories of which a primary got what another storage had.
 	unlike, advanced *prometheus.CounterVec
 	// waiting counts the repositories whose repair waits, by reason.
-	waiting *prometheus.GaugeVec
+	waiting   *prometheus.GaugeVec
+	verifying verifierMetrics
 	// housekept counts the housekeeping that repairs asked for, turnedAway the repairs
 	// that found no room at a storage.
 	housekept, turnedAway *prometheus.CounterVec
@@ -125,6 +126,7 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 		Name: "praefect_repair_turned_away_total",
 		Help: "Repairs put off because enough others copied onto the storage.",
 	}, []string{"virtual_storage", "gitaly_storage"})
+	m.verifying = newVerifierMetrics(auto)
 	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})
 	return m
 }

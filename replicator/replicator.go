@@ -24,7 +24,9 @@ type Deps struct {
 	Queue    queue.Queue
 	// Catalogue is kept near what there is; nil: there is none.
 	Catalogue Catalogue
-	// Leads tells whether this instance backfills storages and compares the catalogue:
+	// Verifications remember which repositories were verified when; nil: none is.
+	Verifications queue.Verifications
+	// Leads tells whether this instance backfills storages, compares the catalogue and verifies:
 	// one of all does, the leader. nil means yes.
 	Leads func() bool
 	// Watch tells which calls have ended at their storage; nil knows of
@@ -50,6 +52,7 @@ type Replicator struct {
 	reconciler *reconciler
 	backfiller *backfiller
 	cataloguer *cataloguer
+	verifier   *verifier
 	alarms     *alarms
 	log        *slog.Logger
 	metrics    *Metrics
@@ -114,6 +117,10 @@ func New(deps Deps, cfg Config) *Replicator {
 		catalogue: deps.Catalogue, ledger: deps.Ledger, leads: deps.Leads, calls: calls, cfg: cfg, log: log, metrics: metrics,
 		wake: make(chan struct{}, 1), touched: make(map[state.Key]struct{}),
 	}
+	r.verifier = &verifier{
+		verifications: deps.Verifications, repairer: repairer, leads: deps.Leads, touch: r.Touch, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
+		broken: make(chan state.Key, damagesKept),
+	}
 	r.backlog = &backlog{queue: deps.Queue, timeout: cfg.QueueTimeout, log: log, metrics: metrics, recovered: search}
 	r.worker.backlog, r.reconciler.backlog, r.enqueuer.backlog = r.backlog, r.backlog, r.backlog
 	return r
@@ -143,6 +150,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 	workers.Go(func() { r.stepDowner.run(ctx, work) })
 	workers.Go(func() { r.backfiller.run(ctx, work) })
 	workers.Go(func() { r.cataloguer.run(ctx) })
+	workers.Go(func() { r.verifier.run(ctx, work) })
 	workers.Go(func() { r.count(ctx) })
 	workers.Go(func() { r.countWaiting(ctx) })
 	workers.Wait()
@@ -168,6 +176,9 @@ func (r *Replicator) Backfills() []Backfill { return r.backfiller.list() }
 
 // Alarms returns the repositories that repairs alone do not bring in order.
 func (r *Replicator) Alarms() []Alarm { return r.alarms.list() }
+
+// Damages returns the replicas that this instance's verification found damaged.
+func (r *Replicator) Damages() []Damage { return r.verifier.damaged.list() }
 
 // count counts the jobs for the metrics until ctx ends.
 func (r *Replicator) count(ctx context.Context) {

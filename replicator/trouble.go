@@ -76,6 +76,21 @@ func (t *troubles) note(key state.Key, storage string, err error) {
 	t.list[which] = before
 }
 
+// breaks notes that no copy onto a replica makes it sound.
+func (t *troubles) breaks(key state.Key, storage, why string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.list == nil {
+		t.list = make(map[replica]trouble)
+	}
+	known, listed := t.list[replica{key, storage}]
+	if !listed && len(t.list) >= troublesKept {
+		return // an alarm tells of it all the same
+	}
+	known.broken, known.why = true, why
+	t.list[replica{key, storage}] = known
+}
+
 // remade notes that a replica was removed, to be copied from nothing.
 func (t *troubles) remade(key state.Key, storage string) {
 	t.mu.Lock()

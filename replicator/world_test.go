@@ -57,8 +57,10 @@ type world struct {
 	node       *node           // of the living incarnation
 	gate       *ledger.Ledger  // likewise
 	queue      queue.Queue
-	catalogue  Catalogue                           // nil: there is none
-	faultQ     func(queue.Operation) (bool, error) // guarded by mu
+	catalogue  Catalogue // nil: there is none
+	// verifications is nil if nothing is verified.
+	verifications queue.Verifications
+	faultQ        func(queue.Operation) (bool, error) // guarded by mu
 }
 
 // disk is a storage.
@@ -160,7 +162,7 @@ func (w *world) entry(path string) *state.Entry { return w.node.View().Entry(key
 // replicator makes a replicator in this world.
 func (w *world) replicator(cfg Config) *Replicator {
 	return New(Deps{
-		Ledger: w.node, Gate: gate{w.gate}, Storages: w, Queue: w.queue, Catalogue: w.catalogue, Watch: watchLost,
+		Ledger: w.node, Gate: gate{w.gate}, Storages: w, Queue: w.queue, Catalogue: w.catalogue, Verifications: w.verifications, Watch: watchLost,
 		Log:     slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: NewMetrics(prometheus.NewRegistry(), w.node),
 	}, cfg)
