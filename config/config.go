@@ -57,6 +57,8 @@ type Config struct {
 	Replication Replication `toml:"replication"`
 	// Reconciliation is the search for repair work that has no job.
 	Reconciliation Reconciliation `toml:"reconciliation"`
+	// BackgroundVerification is how often replicas are compared with their primary.
+	BackgroundVerification BackgroundVerification `toml:"background_verification"`
 	// Consistency is what an acknowledged write and an answered read promise.
 	Consistency Consistency `toml:"consistency"`
 	// Detection is how the health of storages is observed.

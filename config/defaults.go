@@ -51,7 +51,8 @@ func defaults() Config {
 			RetryMax:                         Duration(5 * time.Minute),
 			Attempts:                         10,
 		},
-		Reconciliation: Reconciliation{SchedulingInterval: Duration(5 * time.Minute)},
+		Reconciliation:         Reconciliation{SchedulingInterval: Duration(5 * time.Minute)},
+		BackgroundVerification: BackgroundVerification{VerificationInterval: Duration(7 * 24 * time.Hour), FsckSample: 0.05},
 		Consistency: Consistency{
 			Mode:              "strong",
 			Copies:            2,

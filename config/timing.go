@@ -71,6 +71,16 @@ type Reconciliation struct {
 	SchedulingInterval Duration `toml:"scheduling_interval"`
 }
 
+// BackgroundVerification is how often replicas are compared with their primary.
+type BackgroundVerification struct {
+	// VerificationInterval is within which each repository is verified. Default 168h;
+	// 0 or less = only when somebody asks for it.
+	VerificationInterval Duration `toml:"verification_interval"`
+	// FsckSample is the share of the verifications in which git checks the objects of one
+	// replica, from 0 to 1. Default 0.05.
+	FsckSample float64 `toml:"fsck_sample"`
+}
+
 // Detection is how the health of storages is observed.
 type Detection struct {
 	// ProbeInterval is the time from one probe of a storage to the next.

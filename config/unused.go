@@ -18,7 +18,7 @@ func unusedKeys() map[string]string {
 		noPooling     = "the queue does not listen for notifications, one connection suffices"
 		noElectors    = "the instances agree on the primary by themselves"
 		noThresholds  = "the health of a storage is judged by probes and connections, not by failed calls"
-		noVerifier    = "replicas are compared when the ledger has reason to doubt them"
+		noRecords     = "there is no record of a replica to delete: one that is missing is repaired"
 		noCleanup     = "repositories without a record are listed on demand, not collected"
 		noHistogram   = "the reconciler keeps no histogram"
 		noLogDir      = "the log goes to standard error"
@@ -39,8 +39,7 @@ func unusedKeys() map[string]string {
 		"failover.read_error_threshold_count":              noThresholds,
 		"i_understand_my_election_strategy_is_unsupported_and_will_be_removed_without_warning": noElectors,
 		"reconciliation.histogram_buckets":               noHistogram,
-		"background_verification.verification_interval":  noVerifier,
-		"background_verification.delete_invalid_records": noVerifier,
+		"background_verification.delete_invalid_records": noRecords,
 		"repositories_cleanup.check_interval":            noCleanup,
 		"repositories_cleanup.run_interval":              noCleanup,
 		"repositories_cleanup.repositories_in_batch":     noCleanup,

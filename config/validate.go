@@ -83,6 +83,9 @@ func (c *Config) checkTimes(found *findings) {
 	notNegative(found, keyPath("drain_wait"), c.DrainWait)
 	notNegative(found, keyPath("replication", "hold_budget"), c.Replication.HoldBudget)
 	notNegative(found, keyPath("reconciliation", "scheduling_interval"), c.Reconciliation.SchedulingInterval)
+	if s := c.BackgroundVerification.FsckSample; !(s >= 0 && s <= 1) { // NaN, too
+		found.add(keyPath("background_verification", "fsck_sample"), "%v is not a share: write a number from 0 to 1", s)
+	}
 	notNegative(found, keyPath("consistency", "intent_linger"), c.Consistency.IntentLinger)
 	notNegative(found, keyPath("consistency", "hold_timeout"), c.Consistency.HoldTimeout)
 	notNegative(found, keyPath("consistency", "lease_wait"), c.Consistency.LeaseWait)

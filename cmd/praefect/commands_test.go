@@ -361,6 +361,36 @@ func TestListStorages(t *testing.T) {
 	}
 }
 
+// A replica that is marked is verified within seconds, whatever the interval, and metadata says when.
+func TestVerify_marksAndIsVerified(t *testing.T) {
+	s := newSite(t, databaseSettings(t))
+	s.create("a.git")
+	for i, args := range [][]string{{"-repository-id", "1"}, {"-virtual-storage", "default"}, {"-virtual-storage", "default", "-storage", "gitaly-2"}} {
+		marked := 2 - i/2
+		s.wants(outcome{0, fmt.Sprintf("%d replicas marked unverified\n", marked), ""}, append([]string{"verify"}, args...)...)
+		eventually(t, func() error {
+			got := s.run("metadata", "-repository-id", "1")
+			if n := strings.Count(got.stdout, "  Verified At: 2"); n != 2 {
+				return fmt.Errorf("%d replicas are verified: %s%s", n, got.stdout, got.stderr)
+			}
+			return nil
+		})
+	}
+	s.wants(outcome{0, "0 replicas marked unverified\n", ""}, "verify", "-repository-id", "7")
+	s.wants(outcome{1, "", "verify replicas: rpc error: code = InvalidArgument desc = unknown virtual storage: \"v\"\n"}, "verify", "-virtual-storage", "v")
+}
+
+func TestVerify_wantsOneName(t *testing.T) {
+	config := settings{}.write(t)
+	for _, args := range [][]string{
+		{}, {"-storage", "s"}, {"-repository-id", "1", "-virtual-storage", "v"}, {"-repository-id", "1", "-storage", "s"}, {"-repository-id", "x"},
+	} {
+		if got := praefect(t, "", append([]string{"-config", config, "verify"}, args...)...); got.code != 1 || got.stderr == "" {
+			t.Errorf("%v: got %+v", args, got)
+		}
+	}
+}
+
 func TestMetadata_wantsOneName(t *testing.T) {
 	config := settings{}.write(t)
 	for _, args := range [][]string{

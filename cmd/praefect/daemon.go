@@ -164,7 +164,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	})
 	jobs, catalogue, agreedOn := postgres.NewQueue(db), postgres.NewCatalogue(db), repairStorages{storages, node.View}
 	repair = replicator.New(replicator.Deps{
-		Ledger: node, Gate: gate{intents}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Leads: talks.Leads,
+		Ledger: node, Gate: gate{intents}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Verifications: catalogue, Leads: talks.Leads,
 		Watch: stream.Watch, Stamp: storage.WithTokenTime, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
 
@@ -302,14 +302,16 @@ func (d *daemon) session(barred func() string, reports func() peersettings.Repor
 func (d *daemon) replication() replicator.Config {
 	r := d.cfg.Replication
 	return replicator.Config{
-		Name:              d.cfg.Raft.Name,
-		Workers:           r.ParallelStorageProcessingWorkers,
-		ReconcileInterval: time.Duration(d.cfg.Reconciliation.SchedulingInterval),
-		CopyTimeout:       time.Duration(r.CopyTimeout),
-		HoldBudget:        time.Duration(r.HoldBudget),
-		RetryMin:          time.Duration(r.RetryMin),
-		RetryMax:          time.Duration(r.RetryMax),
-		Attempts:          r.Attempts,
+		Name:                 d.cfg.Raft.Name,
+		Workers:              r.ParallelStorageProcessingWorkers,
+		VerificationInterval: time.Duration(d.cfg.BackgroundVerification.VerificationInterval),
+		FsckSample:           d.cfg.BackgroundVerification.FsckSample,
+		ReconcileInterval:    time.Duration(d.cfg.Reconciliation.SchedulingInterval),
+		CopyTimeout:          time.Duration(r.CopyTimeout),
+		HoldBudget:           time.Duration(r.HoldBudget),
+		RetryMin:             time.Duration(r.RetryMin),
+		RetryMax:             time.Duration(r.RetryMax),
+		Attempts:             r.Attempts,
 	}
 }
 

@@ -92,6 +92,7 @@ func (p *program) root() *cli.Command {
 			p.dialNodes(),
 			p.listStorages(),
 			p.metadata(),
+			p.verify(),
 			p.raft(),
 			p.removeRepository(),
 			p.sqlPing(),
