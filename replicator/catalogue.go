@@ -45,6 +45,9 @@ type cataloguer struct {
 	cfg       Config
 	log       *slog.Logger
 	metrics   *Metrics
+	// gone tells whether no other storage has a repository that the primary lacks and the ledger
+	// says nothing of: if one does, the primary has lost it.
+	gone func(context.Context, state.Key) bool
 
 	wake chan struct{} // holds 1: look at touched again
 
@@ -216,7 +219,7 @@ func (c *cataloguer) compare(ctx context.Context, virtualStorage string) error {
 				continue
 			}
 			key := state.Key{VirtualStorage: virtualStorage, RelativePath: path}
-			if has, err := c.exists(ctx, key); err == nil && !has {
+			if has, err := c.exists(ctx, key); err == nil && !has && c.gone(ctx, key) {
 				page = append(page, queue.Key(key))
 			}
 		}

@@ -121,6 +121,7 @@ func New(deps Deps, cfg Config) *Replicator {
 		verifications: deps.Verifications, repairer: repairer, leads: deps.Leads, touch: r.Touch, enqueue: r.Enqueue, cfg: cfg, log: log, metrics: metrics,
 		broken: make(chan state.Key, damagesKept),
 	}
+	r.cataloguer.gone = r.verifier.gone
 	r.backlog = &backlog{queue: deps.Queue, timeout: cfg.QueueTimeout, log: log, metrics: metrics, recovered: search}
 	r.worker.backlog, r.reconciler.backlog, r.enqueuer.backlog = r.backlog, r.backlog, r.backlog
 	return r

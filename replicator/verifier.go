@@ -209,6 +209,17 @@ func (v *verifier) note(ctx context.Context, turn queue.Turn, pace plan.Pace, fo
 	return err
 }
 
+// gone tells that a repository which the primary lacks is on no other storage. If it is on one, it
+// is put in doubt.
+func (v *verifier) gone(ctx context.Context, key state.Key) bool {
+	found := v.examine(ctx, key, checkNone)
+	if len(found.Differences) > 0 {
+		v.account(key, found)
+		return false
+	}
+	return found.absent && len(found.Unknown) == 0
+}
+
 // account counts and logs what was found.
 func (v *verifier) account(key state.Key, found Verified) {
 	count := func(result string, storages ...string) {

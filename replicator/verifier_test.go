@@ -225,9 +225,9 @@ func TestVerifier_findsDamage(t *testing.T) {
 			w.mu.Lock()
 			w.damaged[storage+"a.git"] = true
 			w.mu.Unlock()
-			r, _, stop := w.verifying(t, Config{FsckSample: 1}, "a.git")
+			r, _, stop := w.verifying(t, Config{FsckSample: 1, VerificationInterval: 10 * time.Minute}, "a.git")
 			defer stop()
-			within(t, 5*round, func() bool { return len(r.Damages()) > 0 })
+			within(t, 2*round, func() bool { return len(r.Damages()) > 0 }) // of which one in three comes to the replica
 			if got := w.differences(); !slices.Contains(got, "a.git on "+storage+": damaged: missing blob 1234") {
 				t.Errorf("the history says %q", got)
 			}
