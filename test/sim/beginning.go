@@ -70,7 +70,7 @@ func (c *check) found(path string) op {
 // overwrites checks that a copy, or a removal, that no client asked for takes nothing
 // away that a storage came with, unless a client deleted it, or an operator said so.
 func (c *check) overwrites(s *storage, r *running, before, after *content) {
-	if before == nil || r.verb != verbReplicate && r.verb != verbRemove {
+	if before == nil || r.remakes || r.verb != verbReplicate && r.verb != verbRemove {
 		return
 	}
 	source := after

@@ -73,4 +73,6 @@ func (c *content) equal(o *content) bool {
 type disk struct {
 	id    string
 	repos map[string]*content
+	// ruined are the repositories of which nothing that is written succeeds.
+	ruined map[string]bool
 }

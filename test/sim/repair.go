@@ -90,7 +90,13 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 		return nil, nil
 	}
 	d.in.w.cov.Repairs++
-	equal, arrived, err := r.equalise(t, p)
+	again, targets, err := d.remake(t, r, p)
+	if err != nil || len(targets) == 0 {
+		r.end()
+		return nil, err
+	}
+	p.Targets = targets
+	equal, arrived, err := r.equalise(t, p, again)
 	if err == nil && len(equal) > 0 {
 		_, err = d.ask(t, r.tk, machine.Declare{Ticket: r.id, Storages: equal})
 	}
@@ -104,7 +110,7 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 
 // equalise makes each target equal to the primary, and returns those with which
 // it succeeded; arrived tells that nothing of it can happen any more.
-func (r *repairing) equalise(t *task, p plan.Plan) (equal []string, arrived bool, err error) {
+func (r *repairing) equalise(t *task, p plan.Plan, again []string) (equal []string, arrived bool, err error) {
 	d, path, view := r.d, r.path, r.view
 	source, err := d.in.link(p.Primary).look(t, path)
 	if err != nil {
@@ -139,6 +145,14 @@ func (r *repairing) equalise(t *task, p plan.Plan) (equal []string, arrived bool
 		case plan.VerbRemove:
 			c.verb = verbRemove
 		}
+		if verb == plan.VerbCopy && slices.Contains(again, name) {
+			gone, removeErr := d.removeFirst(t, path, name, c.timeout, c.dated)
+			if arrived = arrived && gone; !gone || removeErr != nil {
+				err = removeErr
+				continue
+			}
+			c.timeout = max(0, r.deadline-d.in.now())
+		}
 		l := d.in.link(name)
 		if calls[i] = l.call(l.generation, c); calls[i] == nil {
 			err = errLost
@@ -152,6 +166,9 @@ func (r *repairing) equalise(t *task, p plan.Plan) (equal []string, arrived bool
 		arrived = arrived && o.arrived
 		if o.err == nil {
 			o.err = d.verify(t, path, p.Primary, p.Targets[i])
+		}
+		if o.arrived {
+			d.troubles.copied(path, p.Targets[i], o.err)
 		}
 		if o.err != nil {
 			err = o.err

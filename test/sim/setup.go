@@ -159,6 +159,7 @@ func (w *world) build() {
 	w.storm()
 	w.moveLeadership()
 	w.changeMembers()
+	w.ruinReplicas()
 	w.loseQuorum()
 	for _, in := range w.instances {
 		w.after(w.between(0, 200*time.Millisecond), in.begin)

@@ -39,6 +39,8 @@ type call struct {
 	// source is where a copy comes from; advances tells that it contains the target.
 	source   *storage
 	advances bool
+	// remakes tells that a removal comes before a copy from nothing.
+	remakes bool
 	// tx is what a write votes in, if it does; what the storage knows of it is its id,
 	// and whether it is the primary.
 	tx   *transaction
@@ -182,6 +184,10 @@ func (s *storage) effect(r *running) {
 	}
 	st := status{}
 	before := s.disk.repos[r.path]
+	if before != nil && s.disk.ruined[r.path] && (r.verb == verbWrite || r.verb == verbReplicate) {
+		s.respond(r, status{err: errRuined})
+		return
+	}
 	switch r.verb {
 	case verbLook:
 		st.found = before
@@ -204,6 +210,9 @@ func (s *storage) effect(r *running) {
 		s.w.check.deleted(before, r.ops[0])
 		s.put(r, nil, r.ops...)
 	case verbRemove:
+		if r.remakes {
+			s.w.check.remade(s, r.path)
+		}
 		s.put(r, nil)
 	case verbReplicate:
 		found := r.fetched
@@ -271,6 +280,7 @@ func (s *storage) put(r *running, c *content, ops ...op) {
 	s.w.check.overwrites(s, r, before, c)
 	if c == nil {
 		delete(s.disk.repos, r.path)
+		delete(s.disk.ruined, r.path)
 	} else {
 		s.disk.repos[r.path] = c
 	}

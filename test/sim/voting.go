@@ -80,6 +80,9 @@ func (s *storage) rounds(t *task, r *running) error {
 		if r.pool != "" && s.disk.repos[r.pool] == nil {
 			return errGone
 		}
+		if s.disk.repos[r.path] != nil && s.disk.ruined[r.path] {
+			return errRuined
+		}
 		before := s.disk.repos[r.path].at(o.ref())
 		vote := ballot.Vote{Hash: hash(before, o), Phase: prepared}
 		if w.chance(0.02) {

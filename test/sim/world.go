@@ -42,6 +42,8 @@ type world struct {
 	underway   []*request // of clients
 	over       bool       // the schedule ends here, and is not broken
 	failure    error
+	// ruining is what is drawn about ruined replicas; nil: there are none.
+	ruining *rand.Rand
 }
 
 // failf ends the schedule: a promise is broken.

@@ -82,6 +82,7 @@ func (d *driver) write(t *task, r *request) {
 	if !ended.Arrived {
 		in.w.cov.InDoubtIntents++
 	}
+	d.wrote(r.path, p.sent.Storage, o.err)
 	d.step(ended)
 	t.waitFor(&p.news, -1, func() bool { return p.over })
 	t.pause()
