@@ -51,7 +51,8 @@ func (d *driver) beginVotes(r *request, f machine.Forward, voters []voter) *tran
 	for _, v := range voters {
 		names = append(names, v.storage)
 	}
-	tx.ballot = ballot.New(ballot.Config{Voters: names, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now()})
+	tx.ballot = ballot.New(ballot.Config{Voters: names, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
+		Patience: time.Second}) // a schedule is short
 	d.lastVotes++
 	tx.id = uint64(d.inc)<<32 | uint64(d.lastVotes)
 	d.votes = append(d.votes, tx)

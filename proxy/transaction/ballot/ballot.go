@@ -65,6 +65,9 @@ type Config struct {
 	Block bool
 	// Began is when the write began.
 	Began time.Duration
+	// Patience is how long at least a write waits, on which too few agree, for storages
+	// that may yet vote. 12 s if zero.
+	Patience time.Duration
 }
 
 // Ballot is the votes of one write. It belongs to its driver, one goroutine at a
@@ -77,6 +80,7 @@ type Ballot struct {
 	effective  bool          // one of them let a storage change something
 	cast       bool          // a vote was that counts
 	since      time.Duration // when the primary cast the vote that waits
+	enough     time.Duration // when enough agreed with it; negative: not yet
 	accounting bool          // an Account has no answer yet
 	over       bool          // every vote is answered with last
 	blocked    bool          // because fewer agreed than are enough
@@ -103,6 +107,9 @@ type voter struct {
 
 // New makes the ballot of a write.
 func New(cfg Config) *Ballot {
+	if cfg.Patience == 0 {
+		cfg.Patience = Patience
+	}
 	b := &Ballot{cfg: cfg}
 	for _, name := range cfg.Voters {
 		b.voters = append(b.voters, voter{name: name})
@@ -134,7 +141,7 @@ func (b *Ballot) Cast(now time.Duration, name string, vote Vote) (effects []Effe
 	}
 	v.waiting, v.vote, b.cast = true, vote, true
 	if v == &b.voters[0] {
-		b.since = now
+		b.since, b.enough = now, -1
 	}
 	b.decide(now)
 	return b.effects, true
@@ -223,7 +230,7 @@ func (b *Ballot) Next() (at time.Duration, ok bool) {
 	if b.over || b.accounting || !b.voters[0].waiting {
 		return 0, false
 	}
-	return b.since + b.grace(), true
+	return b.graceEnds(), true
 }
 
 // Agreed are those whose votes were released with the primary's in every round,

@@ -157,6 +157,15 @@ func TestBallot(t *testing.T) {
 		}, "a d"},
 		{"everybody differs: degrade", Config{}, []string{"a=apple", "b=banana", "c=late -> b ABORT; c ABORT; account a short"}, ""},
 		{"everybody differs: block", Config{Block: true}, []string{"a=apple", "b=banana", "c=late -> a ABORT; b ABORT; c ABORT"}, ""},
+		{"too few, the others may yet vote", Config{}, []string{
+			"a=apple", "+11s", "b=apple", "+999ms", "+1ms -> account a,b", "ok -> a COMMIT; b COMMIT",
+		}, "a b"},
+		{"too few, and then all", Config{}, []string{"a=apple", "+3s", "b=apple", "+100ms", "c=apple -> account a,b,c"}, ""},
+		{"too few, the others are too late", Config{}, []string{"a=apple", "+11999ms", "+1ms -> account a short", "ok -> a COMMIT"}, "a"},
+		{"too few, the others end", Config{}, []string{"a=apple", "+2s", "b-", "c- -> account a short", "ok -> a COMMIT"}, "a"},
+		{"too few after a round, one may yet vote", Config{}, []string{
+			"b-", "a=apple", "c=apple -> account a,c", "ok -> a COMMIT; c COMMIT", "a=late", "+3s", "c=late -> account a,c",
+		}, "a c"},
 		{"alone: degrade", Config{}, []string{"b-", "c-", "a=apple -> account a short", "ok -> a COMMIT"}, "a"},
 		{"alone: block", Config{Block: true}, []string{"b-", "c-", "a=apple -> a ABORT"}, ""},
 		{"too few copies", Config{Copies: 3}, []string{"b-", "a=apple", "c=apple -> account a,c short"}, ""},
@@ -192,8 +201,12 @@ func TestBallot_nextIsWhenTheGraceEnds(t *testing.T) {
 	}
 	r.now += 8 * time.Second
 	r.do(t, "a=apple")
-	if at, ok := r.Next(); !ok || at != 15*time.Second {
+	if at, ok := r.Next(); !ok || at != 13*time.Second+Patience { // it has one copy
 		t.Errorf("next: %v, %v", at, ok)
+	}
+	r.do(t, "b=apple")
+	if at, ok := r.Next(); !ok || at != 15*time.Second {
+		t.Errorf("next, with enough copies: %v, %v", at, ok)
 	}
 }
 

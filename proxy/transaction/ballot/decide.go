@@ -8,8 +8,29 @@ const (
 	graceMax = 30 * time.Second
 )
 
-// grace is how long the others may take after the primary has voted.
-func (b *Ballot) grace() time.Duration { return Grace(b.since - b.cfg.Began) }
+// Patience is the default of Config.Patience. It is longer than git waits for a lock (1 s
+// for that of a reference, 10 s for that of packed-refs), and than it takes to notice a
+// storage that hangs.
+const Patience = 12 * time.Second
+
+// graceEnds is when storages that have not voted are left out. A write that would be
+// acknowledged with too few copies waits longer: as long as other storages may yet vote, a
+// lock of git or a short pause must not cost copies. Where that was in vain for none but
+// the slowest, it gets a moment more: what kept one kept the others.
+func (b *Ballot) graceEnds() time.Duration {
+	end := b.since + Grace(b.since-b.cfg.Began)
+	agreeing, _ := b.count(b.voters[0].vote)
+	switch {
+	case b.short(agreeing):
+		return max(end, b.since+b.cfg.Patience)
+	case b.enough > end:
+		return min(b.enough+graceMin, max(end, b.since+b.cfg.Patience))
+	}
+	return end
+}
+
+// short tells whether so many are fewer than enough.
+func (b *Ballot) short(agreeing int) bool { return agreeing < b.majority() || agreeing < b.cfg.Copies }
 
 // Grace is how long a write waits for storages that are slower than its primary,
 // after it has taken so long.
@@ -37,16 +58,19 @@ func (b *Ballot) decide(now time.Duration) {
 		return
 	}
 	agreeing, pending := b.count(primary.vote)
-	switch {
-	case b.outvoted(primary.vote):
+	if b.outvoted(primary.vote) {
 		b.failed = !b.effective
 		b.partWith(primary.vote)
 		b.end(Abort)
 		return
-	case pending > 0 && now < b.since+b.grace():
+	}
+	short := b.short(agreeing)
+	if !short && b.enough < 0 {
+		b.enough = now
+	}
+	if pending > 0 && now < b.graceEnds() {
 		return
 	}
-	short := agreeing < b.majority() || agreeing < b.cfg.Copies
 	if short && b.cfg.Block {
 		b.blocked = true
 		b.end(Abort)

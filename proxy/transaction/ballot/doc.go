@@ -23,8 +23,9 @@
 //
 // # When there are too few
 //
-// Enough are the primary, a majority of the destinations, and Copies in all. With
-// less the setting decides: either the write goes on with those who agree
+// Enough are the primary, a majority of the destinations, and Copies in all. While there
+// are fewer, the write waits for storages that may yet vote: longer than git waits for any
+// lock, and than a hanging storage goes unnoticed (Patience). Then the setting decides: either the write goes on with those who agree
 // (Account.Short says so), or it is aborted. It is aborted in any case if a
 // majority agrees on something else than the primary.
 //
