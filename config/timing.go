@@ -25,7 +25,8 @@ type Consistency struct {
 	// "refuse" refuses them until an operator has chosen a replica. Default "serve".
 	Conflicts string `toml:"conflicts"`
 	// WriteTimeout is the deadline of a write whose client sent none. A deadline
-	// of the client's own is kept, a longer one too. Default 1h.
+	// of the client's own is kept, a longer one too. A write that votes is ended
+	// when nothing of it has moved for so long. Default 1h.
 	WriteTimeout Duration `toml:"write_timeout"`
 	// IntentLinger is how long a repository stays covered by an intent after its last write, so
 	// that a busy one pays for its mark once. Default 3s.

@@ -94,10 +94,11 @@ func TestRequest_deadline(t *testing.T) {
 		r := &request{ctx: endless}
 		bounded, cancel := r.deadline(tc.timeout)
 		defer cancel()
-		if got, _ := bounded.Deadline(); time.Until(got) > tc.want || time.Until(got) < tc.want-time.Minute {
+		r.until, _ = bounded.Deadline()
+		if got := r.until; time.Until(got) > tc.want || time.Until(got) < tc.want-time.Minute {
 			t.Errorf("write timeout %v: the deadline is in %v, want %v", tc.timeout, time.Until(got), tc.want)
 		}
-		if scope := r.scope(bounded); scope.BoundMillis > (2 * tc.want).Milliseconds() {
+		if scope := r.scope(); scope.BoundMillis > (2 * tc.want).Milliseconds() {
 			t.Errorf("write timeout %v: in doubt for %d ms", tc.timeout, scope.BoundMillis)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -41,6 +42,9 @@ type request struct {
 	// keys are the repositories of a repository-scoped call: the target and, if
 	// the client named one, the additional one.
 	keys []state.Key
+	// until is when a write that does not vote has ended, progress what ends one that votes.
+	until    time.Time
+	progress progress
 	// asked tells that the client waits for a sidechannel, spent that one was
 	// opened: the client takes no other.
 	asked, spent bool

@@ -82,7 +82,10 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
 	v.votes = s.votes.Begin(transaction.Config{
 		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Step: s.cfg.Step,
-		Account: func(agreeing []string, harmless bool) error { return w.Vote(route, agreeing, harmless) },
+		Account: func(agreeing []string, harmless bool) error {
+			r.progress.moves.Add(1)
+			return w.Vote(route, agreeing, harmless)
+		},
 	})
 	outcome := v.forward(storage.WithTokenTime(this.ctx, route.At), conns)
 	if !v.asked { // the call could not even be opened

@@ -24,13 +24,23 @@ func (s *Server) write(r *request) error {
 	// long an effect may still come.
 	ctx, cancel := r.deadline(s.cfg.WriteTimeout)
 	defer cancel()
+	r.until, _ = ctx.Deadline() // deadline saw to it that there is one
+	votes := r.method.VotesOn(r.first.Data()) && !s.cfg.Eventual
+	if _, named := r.ctx.Deadline(); votes && !named {
+		// ▲ The bound stays the one for a write that turns out not to vote; for a vote it is
+		// another one. What votes is ended for lack of progress instead.
+		ctx, cancel = context.WithTimeout(r.ctx, max(s.cfg.WriteTimeout, longestWrite))
+		defer cancel()
+		r.stream = r.progress.stream(r.stream)
+		defer r.progress.watch(s.cfg.WriteTimeout, cancel)()
+	}
 	r.stamp = r.method.Stamp(time.Now())
 	var tries tries
 	this := tries.next(ctx)
 	defer func() { this.cancel(nil) }()
 
 	w, err := s.ledger.Begin(ctx, ledger.Request{
-		Keys: r.keys[:1], Reads: r.keys[1:], Scope: r.scope(ctx), Votes: r.method.VotesOn(r.first.Data()) && !s.cfg.Eventual, Deletes: r.method.Change == method.ChangeDelete,
+		Keys: r.keys[:1], Reads: r.keys[1:], Scope: r.scope(), Votes: votes, Deletes: r.method.Change == method.ChangeDelete,
 		Bytes: r.first.Data().Len(), Doom: tries.doom, Drop: tries.drop,
 	})
 	for err == nil {
@@ -40,10 +50,13 @@ func (s *Server) write(r *request) error {
 		}
 		var over bool
 		if over, err = pass(this, r, w); over {
-			return err
+			break
 		}
 		this = tries.next(ctx)
 		err = w.NotSent(ctx)
+	}
+	if err != nil && r.progress.stalled.Load() {
+		return r.progress.err(s.cfg.WriteTimeout)
 	}
 	return err
 }
@@ -70,7 +83,8 @@ func (s *Server) pass(this *try, r *request, w *ledger.Write) (over bool, err er
 	}
 	// ▲ The token is dated when the lease was looked at: the storage refuses one
 	// that is much older, so that a process that is paused here cannot send it late.
-	ctx := storage.WithTokenTime(this.ctx, route.At)
+	ctx, cancel := context.WithDeadline(storage.WithTokenTime(this.ctx, route.At), r.until) // ▲ as the intent says
+	defer cancel()
 	outcome := s.forward(ctx, r, s.stepped(conn), func(o stream.Outcome) error {
 		if gone = notSent(ctx, o); gone {
 			return nil
@@ -122,9 +136,8 @@ func (r *request) deadline(timeout time.Duration) (context.Context, context.Canc
 }
 
 // scope is what the write can do, and until when; the ledger adds where.
-func (r *request) scope(ctx context.Context) state.Scope {
-	deadline, _ := ctx.Deadline() // deadline saw to it that there is one
-	return state.Scope{BoundMillis: bound(time.Until(deadline)).Milliseconds(), RefsOnly: r.method.RefsOnly}
+func (r *request) scope() state.Scope {
+	return state.Scope{BoundMillis: bound(time.Until(r.until)).Milliseconds(), RefsOnly: r.method.RefsOnly}
 }
 
 // bound rounds a time up to the next power of two of seconds, so that writes
