@@ -60,6 +60,9 @@ func showExplanation(out *output, a admin.ExplainResponse) {
 		out.printf("\n")
 		out.table([]string{"INTENT OF", "INCARNATION", "STATE", "LEASE", "KIND", "IN DOUBT", "TARGETS"}, intentRows(a.Entry.Intents))
 	}
+	if a.Entry != nil {
+		showConflicts(out, admin.Repository{VirtualStorage: a.VirtualStorage, RelativePath: a.RelativePath, Conflicts: a.Entry.Conflicts})
+	}
 	switch {
 	case a.JobsError != "":
 		out.printf("\n%s the repair jobs cannot be read: %s\n", out.mark(warning), a.JobsError)

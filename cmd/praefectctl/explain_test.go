@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"praefect/fsm/state"
 	"praefect/proxy/admin"
 )
 
@@ -33,6 +34,12 @@ func TestExplain_sayings(t *testing.T) {
 		{"unavailable", func(i *instance) { i.Wrote("a.git", "gitaly-1"); i.Lose("gitaly-1") }, []string{
 			"x a.git in default: unavailable", "not known: ", "are refused: ", "have no destination: ",
 		}},
+		{"conflict", func(i *instance) {
+			i.Conflict("a.git", "gitaly-1", state.Conflict{
+				Storage: "gitaly-2", Primary: "gitaly-1", Differing: 1, Sample: []state.DifferingReference{{Name: "refs/heads/main", Here: "aaa", There: "bbb"}},
+				Here: state.ConflictSide{Commit: "aaa"}, There: state.ConflictSide{Absent: true},
+			})
+		}, []string{"! a.git in default: in conflict", "behind, in conflict", "gitaly-2 has what gitaly-1 lacks", "refs/heads/main  aaa", "the repository is absent", "in conflict  "}},
 		{"no votes", func(i *instance) {
 			i.SetReach("gitaly-2", admin.Reach{Reachable: true, FilesystemID: "disk-gitaly-2"})
 		}, []string{"gitaly-2 cannot vote"}},
