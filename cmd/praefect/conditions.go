@@ -88,6 +88,13 @@ func (c conditions) facts() condition.Facts {
 				f.Replicas, f.Storage, f.VirtualStorage, facts.Instance),
 		})
 	}
+	for _, d := range c.repair.Damages() {
+		facts.Raised = append(facts.Raised, condition.Raised{
+			Name: condition.ReplicaDamaged, VirtualStorage: d.VirtualStorage, Storage: d.Storage,
+			Text: fmt.Sprintf("git complains of the objects of %s on %s of %s: %s", d.RelativePath, d.Storage, d.VirtualStorage, d.What),
+		})
+	}
+	facts.Raised = append(facts.Raised, condition.Differing(c.node.View(), time.Now())...)
 	facts.Raised = append(facts.Raised, c.stuck.list()...)
 	return facts
 }

@@ -179,7 +179,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	}
 	explain := &explaining{storages: agreedOn, view: node.View}
 	deps := admin.Deps{
-		Routes: explain.routes, Exists: explain.exists,
+		Routes: explain.routes, Exists: explain.exists, Verification: adminVerify{repair, catalogue},
 		Node: node, Storages: adminStorages{storages}, Repair: working, Local: adminLocal(node), Conditions: watch,
 		Control: newControl(way{node: node}, talks, jobs, cfg.Consistency.Copies),
 	}

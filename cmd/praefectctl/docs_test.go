@@ -16,6 +16,9 @@ import (
 // pages are the pages whose samples show what the commands print.
 const pages = "../../docs/operations/*.md"
 
+// hooked is a replica that a hook on the primary made different.
+var hooked = state.Change{RelativePath: "@hashed/ab/cd.git", Storage: "gitaly-2", Why: "its references differ"}
+
 // scenes are the clusters that the samples in the pages are taken from, by the
 // word after "console".
 var scenes = map[string]func(*instance){
@@ -70,6 +73,20 @@ var scenes = map[string]func(*instance){
 		i.Wrote("@hashed/ab/cd.git", "gitaly-1")
 		i.Wrote("@hashed/ef/01.git", "gitaly-1", "gitaly-2")
 		i.Lose("gitaly-1")
+	},
+	"verified": func(i *instance) {
+		i.SetVerified("@hashed/ab/cd.git", admin.VerifyResponse{Primary: "gitaly-1", Replicas: []admin.VerifiedReplica{
+			{Storage: "gitaly-1", Result: admin.ReplicaAlike, Checked: true},
+			{Storage: "gitaly-2", Result: admin.ReplicaDiffers, Checked: true, What: "its references differ"},
+			{Storage: "gitaly-3", Result: admin.ReplicaSkipped, What: "it does not serve, or is behind"},
+		}})
+	},
+	"verifying": func(i *instance) { i.SetRepositories(8214, nil, hooked) },
+	"verifying-history": func(i *instance) {
+		i.SetRepositories(8214, nil, hooked)
+		if _, err := i.Deps().Verification.Requested(i.t.Context(), admintest.VirtualStorage); err != nil {
+			i.t.Fatal(err)
+		}
 	},
 	"jobs": func(i *instance) {
 		due := time.Date(2026, 11, 23, 9, 14, 3, 0, time.UTC)

@@ -40,7 +40,8 @@ Exit codes:
   1  error
   2  the command line is wrong
   3  status: degraded, a storage is away, slow or not serving;
-     raft status: degraded, an instance is away or has no lease
+     raft status: degraded, an instance is away or has no lease;
+     verify: a replica differs or could not be asked
   4  no instance answers, or none leads; status: a virtual storage cannot be
      written or a repository cannot be read; dataloss: a repository cannot be
      read; queue: Postgres is away
@@ -150,7 +151,7 @@ func (p *program) root() *cli.Command {
 			group("storage", "the storages of a virtual storage", p.storageRemove()),
 			group("virtual-storage", "the virtual storages", p.virtualStorageRemove()),
 			p.history(),
-			p.dataloss(), p.acceptDataloss(),
+			p.dataloss(), p.acceptDataloss(), p.verify(),
 			group("queue", "the replication queue", p.queueList(), p.queueRetry()),
 			p.tls(),
 		},

@@ -160,6 +160,7 @@ func TestJudge_everyKindIsReached(t *testing.T) {
 var raised = []condition.Name{
 	condition.OtherCluster, condition.ClaimLost, condition.SettingsDiffer, condition.CommandRefused, condition.DeadNotReplaced,
 	condition.DisksDiffer, condition.Conflict, condition.RepairWaits, condition.CopiesFail, condition.PrimaryElsewhere,
+	condition.ReplicaDiffers, condition.ReplicaDamaged, condition.ReplicaDiffered,
 }
 
 func TestMerge_isSortedAndHasNoDuplicates(t *testing.T) {

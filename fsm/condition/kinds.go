@@ -31,6 +31,8 @@ const (
 	TooFewCopies       Name = "too-few-copies"
 	Conflict           Name = "conflict"
 	RepairWaits        Name = "repair-waits"
+	ReplicaDiffers     Name = "replica-differs"
+	ReplicaDamaged     Name = "replica-damaged"
 	CopiesFail         Name = "copies-fail"
 	PostgresAway       Name = "postgres-away"
 	CommandRefused     Name = "command-refused"
@@ -40,6 +42,7 @@ const (
 	PrimaryElsewhere   Name = "primary-not-as-configured"
 	StorageReturns     Name = "storage-returns"
 	NoVotes            Name = "no-votes"
+	ReplicaDiffered    Name = "replica-differed"
 )
 
 // About says what a kind of condition concerns.
@@ -138,6 +141,10 @@ var kinds = []Kind{
 		"`praefectctl queue list` shows the attempts and the last error; see [trouble.md](trouble.md#a-job-is-dead)."},
 	{CopiesFail, Degraded, AboutStorages, "Copies onto many replicas of a storage fail: the storage is the matter, and no replica is removed to be copied from nothing.",
 		"Look at the disk and the log of the storage; see [trouble.md](trouble.md#copies-onto-a-storage-fail)."},
+	{ReplicaDiffers, Degraded, AboutStorages, "A replica differs from its primary although the ledger has no reason for it, and is not repaired yet.",
+		"Nothing: it is repaired from the primary. Find out what wrote past praefect; see [verification.md](verification.md#when-a-replica-differs)."},
+	{ReplicaDamaged, Degraded, AboutStorages, "git complains of the objects of a replica. A secondary is made again; a primary is left to you.",
+		"See [verification.md](verification.md#when-a-replica-is-damaged)."},
 	{VersionsDiffer, Notice, AboutInstances, "The instances run different versions of the program.",
 		"Finish the upgrade."},
 	{NoSpare, Notice, AboutInstances, "The settings list one instance: the cluster stops when it stops.",
@@ -148,6 +155,8 @@ var kinds = []Kind{
 		"Nothing, or `praefectctl promote` the one in the settings."},
 	{StorageReturns, Notice, AboutStorages, "A storage that was dead is healthy and serves again soon; the text says when.",
 		"Nothing. It serves at once if it alone has a repository that is unavailable."},
+	{ReplicaDiffered, Notice, AboutStorages, "Within the last 24 hours a replica was found different without a reason in the ledger, and has been repaired.",
+		"`praefectctl history` names it. Find out what wrote past praefect; see [verification.md](verification.md#when-a-replica-differs)."},
 	{NoVotes, Notice, AboutStorages, "A storage does not speak the backchannel: writes are not voted on.",
 		"Upgrade Gitaly on the storage, or look for a proxy between it and the instance."},
 }

@@ -43,6 +43,24 @@ func (c *Client) Explain(ctx context.Context, request ExplainRequest) (ExplainRe
 	return ask[ExplainResponse](ctx, c, "Explain", request)
 }
 
+// Verify has one repository verified.
+func (c *Client) Verify(ctx context.Context, request VerifyRequest) (VerifyResponse, error) {
+	request.Schema = Schema
+	return ask[VerifyResponse](ctx, c, "Verify", request)
+}
+
+// RequestVerification has the repositories of a virtual storage verified before all others.
+func (c *Client) RequestVerification(ctx context.Context, request RequestVerificationRequest) (RequestVerificationResponse, error) {
+	request.Schema = Schema
+	return ask[RequestVerificationResponse](ctx, c, "RequestVerification", request)
+}
+
+// VerificationWaiting asks how many requested verifications are left.
+func (c *Client) VerificationWaiting(ctx context.Context, request VerificationWaitingRequest) (VerificationWaitingResponse, error) {
+	request.Schema = Schema
+	return ask[VerificationWaitingResponse](ctx, c, "VerificationWaiting", request)
+}
+
 func ask[Response any](ctx context.Context, c *Client, name string, request any) (Response, error) {
 	var response Response
 	in, err := encode(request)

@@ -84,6 +84,8 @@ type Deps struct {
 	// Exists asks the storages that are in sync for a repository, until one says whether
 	// it has it; storage is the last one that was asked.
 	Exists func(ctx context.Context, key state.Key) (storage string, exists bool, err error)
+	// Verification compares replicas. Without one it is NotAvailable.
+	Verification Verification
 	// Control changes the cluster. Without one every change is NotAvailable.
 	Control Control
 }
@@ -106,7 +108,8 @@ type Service struct {
 	receivers sync.WaitGroup
 }
 
-// New makes a Service. All of deps are needed but Control.
+// New makes a Service. All of deps are needed but Control and
+// Verification.
 func New(deps Deps, cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

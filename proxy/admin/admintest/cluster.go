@@ -49,6 +49,7 @@ type Cluster struct {
 	members  []admin.LocalMember
 	absent   map[state.Key]bool
 	waiting  map[state.Key]*admin.Waiting
+	verified verified
 	raft     admin.RaftView
 	raised   []condition.Raised
 	monitor  *monitor.Monitor
@@ -215,7 +216,10 @@ func (c *Cluster) Backfilled(virtualStorage, storage string) {
 
 // Deps are the cluster as a Service needs it.
 func (c *Cluster) Deps() admin.Deps {
-	return admin.Deps{Node: c, Storages: c, Repair: c, Local: c.local, Conditions: c.monitor, Routes: c.routes, Exists: c.exists, Control: c}
+	return admin.Deps{
+		Node: c, Storages: c, Repair: c, Local: c.local, Conditions: c.monitor, Routes: c.routes, Exists: c.exists,
+		Verification: verification{c}, Control: c,
+	}
 }
 
 func (c *Cluster) local() admin.Local {

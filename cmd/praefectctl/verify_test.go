@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"praefect/proxy/admin"
+	"praefect/proxy/admin/admintest"
+)
+
+func TestVerify_oneRepository(t *testing.T) {
+	i := newInstance(t)
+	replicas := func(result admin.ReplicaResult) admin.VerifyResponse {
+		return admin.VerifyResponse{Primary: "gitaly-1", Replicas: []admin.VerifiedReplica{
+			{Storage: "gitaly-1", Result: admin.ReplicaAlike, Checked: true}, {Storage: "gitaly-2", Result: result},
+		}}
+	}
+	i.SetVerified("alike.git", replicas(admin.ReplicaAlike))
+	i.SetVerified("differs.git", replicas(admin.ReplicaDiffers))
+	i.SetVerified("away.git", replicas(admin.ReplicaUnknown))
+	i.SetVerified("behind.git", replicas(admin.ReplicaSkipped))
+	i.SetVerified("busy.git", admin.VerifyResponse{Undecided: "it was written at each of 4 looks"})
+	address := i.serve(t)
+	for path, code := range map[string]int{
+		"alike.git": 0, "differs.git": exitDegraded, "away.git": exitDegraded, "behind.git": 0, "busy.git": exitError, "none.git": exitError,
+	} {
+		got := praefectctl(t, nil, "-endpoints", address, "verify", path)
+		if got.code != code || (got.stdout == "") != (path == "none.git") {
+			t.Errorf("%s: got %+v, want the code %d", path, got, code)
+		}
+	}
+	got := praefectctl(t, nil, "-endpoints", address, "-o", "json", "verify", "-virtual-storage", "default", "differs.git")
+	var answer admin.VerifyResponse
+	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || got.code != exitDegraded || answer.Replicas[1].Result != "differs" || answer.RelativePath != "differs.git" {
+		t.Errorf("got %v, %+v", err, got)
+	}
+}
+
+func TestVerify_many(t *testing.T) {
+	i := newInstance(t)
+	i.SetRepositories(7, nil)
+	address := i.serve(t)
+	const plan = "default: 7 repositories are compared on all storages, one at a time, before all others; repairs go first\n"
+	got := praefectctl(t, nil, "-endpoints", address, "verify", "-all")
+	want := outcome{0, "* repositories looked at: 7; no replica differs\n", plan + "  repositories to go: 1 of 7\n"}
+	if got != want {
+		t.Errorf("none differs: got %+v\nwant %+v", got, want)
+	}
+	i.SetRepositories(7, nil, hooked)
+	got = praefectctl(t, nil, "-endpoints", address, "verify", "-storage", "gitaly-2")
+	if got.code != exitDegraded || !strings.Contains(got.stdout, "its references differ") || !strings.Contains(got.stdout, "replicas that differ: 1") {
+		t.Errorf("one differs: got %+v", got)
+	}
+	// One that was found before is not said again.
+	got = praefectctl(t, nil, "-endpoints", address, "-o", "json", "verify", "-all")
+	if got.code != 0 || !strings.Contains(got.stdout, `"differences": []`) {
+		t.Errorf("again: got %+v", got)
+	}
+	i.SetRepositories(7, errors.New("postgres is stopped"))
+	if got := praefectctl(t, nil, "-endpoints", address, "verify", "-all"); got.code != exitUnavailable || !strings.Contains(got.stderr, "postgres is stopped") {
+		t.Errorf("without Postgres: got %+v", got)
+	}
+}
+
+func TestVerify_asks(t *testing.T) {
+	i := newInstance(t)
+	i.SetRepositories(7, nil)
+	address := i.serve(t)
+	if got := (operator{asked: true, types: "n\n"}).run(t, "-endpoints", address, "verify", "-all"); got.code != exitRefused || !strings.Contains(got.stderr, "Proceed? [y/N]") {
+		t.Errorf("not confirmed: got %+v", got)
+	}
+	if got := (operator{asked: true}).run(t, "-endpoints", address, "verify", "-all", "-y"); got.code != 0 {
+		t.Errorf("with -y: got %+v", got)
+	}
+}
+
+func TestVerify_wantsOneThing(t *testing.T) {
+	i := newInstance(t)
+	i.Define("other", "gitaly-1", "gitaly-9")
+	address := i.serve(t)
+	for _, args := range [][]string{
+		{}, {"-all", "a.git"}, {"-storage", "gitaly-1", "a.git"}, {"-all", "-storage", "gitaly-1"}, {"a.git", "b.git"}, {"-storage", "gitaly-1"}, {"a.git"},
+	} {
+		if got := praefectctl(t, nil, append([]string{"-endpoints", address, "verify"}, args...)...); got.code != exitUsage {
+			t.Errorf("%v: got %+v", args, got)
+		}
+	}
+	for _, args := range [][]string{{"-virtual-storage", "v", "a.git"}, {"-virtual-storage", "v", "-all"}, {"-virtual-storage", admintest.VirtualStorage, "-storage", "gitaly-9"}} {
+		if got := praefectctl(t, nil, append([]string{"-endpoints", address, "verify"}, args...)...); got.code != exitError {
+			t.Errorf("%v: got %+v", args, got)
+		}
+	}
+}
