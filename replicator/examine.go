@@ -155,6 +155,8 @@ func (v *verifier) checkSome(ctx context.Context, key state.Key, storages []stri
 		if how == checkAll || how == checkOne && i == sample || v.damaged.has(key, storage) {
 			complaint, err := v.check(ctx, key, storage)
 			switch {
+			case errors.Is(err, errNoFsck):
+				continue
 			case err != nil:
 				v.log.Info("the objects of a replica could not be checked", "virtual_storage", key.VirtualStorage,
 					"relative_path", key.RelativePath, "storage", storage, "err", err)
@@ -183,8 +185,10 @@ func (v *verifier) check(ctx context.Context, key state.Key, storage string) (co
 	return complaint, nil
 }
 
-// fsck asks a storage for what git says is wrong with the objects of a replica, empty for nothing,
-// and of a storage that cannot tell.
+// errNoFsck says that a storage cannot check the objects of a replica.
+var errNoFsck = errors.New("the storage does not check objects")
+
+// fsck asks a storage for what git says is wrong with the objects of a replica, empty for nothing.
 func (c *calls) fsck(ctx context.Context, key state.Key, storage string) (complaint string, err error) {
 	conn, err := c.storages.Conn(key.VirtualStorage, storage)
 	if err != nil {
@@ -195,7 +199,7 @@ func (c *calls) fsck(ctx context.Context, key state.Key, storage string) (compla
 	answer, err := gitalypb.NewRepositoryServiceClient(conn).Fsck(ctx, &gitalypb.FsckRequest{Repository: repository(key, storage)})
 	switch {
 	case status.Code(err) == codes.Unimplemented:
-		return "", nil
+		return "", errNoFsck
 	case err != nil:
 		return "", fmt.Errorf("check the objects of the replica on %q: %w", storage, err)
 	}
