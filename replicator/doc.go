@@ -95,6 +95,12 @@
 //     If a storage which is not behind has it, resolving makes that one the
 //     authority; otherwise the job fails with a text that says who has it.
 //
+// # Verification
+//
+// While this instance leads, the verifier compares every replica with its primary's, at a rate
+// that is the number of repositories by an interval. A difference for which the ledger has no
+// reason, after a second look under the gate, is put in doubt, and goes the way of every doubt.
+//
 // # Backfilling
 //
 // A storage that is new, or came back with another disk, is backfilled by a scan
