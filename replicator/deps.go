@@ -58,6 +58,10 @@ type Ticket interface {
 	// OpenedAt is when the last Intent was answered: what the repair sends to change
 	// a replica is dated then.
 	OpenedAt() time.Time
+	// Wish asks every other instance to close its lingering intent on the repository and
+	// to have new writes wait, for bound at most. It returns when none of them has a live
+	// intent any more, or ctx has ended. Release takes it back.
+	Wish(ctx context.Context, bound time.Duration) error
 	// Unhold lets waiting writes go on, and new ones pass; they spoil the
 	// ticket. Repeating it, or calling it on a ticket that does not hold or was
 	// released, does nothing.

@@ -29,6 +29,7 @@ type Metrics struct {
 	uncatalogued prometheus.Counter
 	resolved     prometheus.Counter
 	holds        prometheus.Counter
+	wishes       prometheus.Counter
 	backfilled   *prometheus.GaugeVec
 	// unlike counts copies that reported success and left a difference, advanced the
 	// repositories of which a primary got what another storage had.
@@ -92,6 +93,10 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 		holds: auto.NewCounter(prometheus.CounterOpts{
 			Name: "gitaly_praefect_repair_holds_total",
 			Help: "Repairs for which the writes of a busy repository waited.",
+		}),
+		wishes: auto.NewCounter(prometheus.CounterOpts{
+			Name: "gitaly_praefect_repair_wishes_total",
+			Help: "Repairs for which the other instances were asked to have their writes of the repository wait.",
 		}),
 		backfilled: auto.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "gitaly_praefect_backfill_repositories",

@@ -110,6 +110,22 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 			return 0, nil
 		case plan.Wait:
 			out.waits = p.For.Reason
+			if p.For.Reason == plan.LiveIntent {
+				// An intent of writes that never end would keep the repair waiting. Once it
+				// has its turn, the other instances are asked to close theirs: see take.
+				if !r.wishes(o.key) {
+					return r.metWrite(o.key, false, ErrBusy), nil
+				}
+				p = r.planned(r.ledger.View(), o.key, o.backfilling, true)
+				switch p.Action {
+				case plan.Copy:
+				case plan.Resolve:
+					step = r.resolve
+				default:
+					return markedDelay, nil // the next step sees how it is
+				}
+				break
+			}
 			if p.Wait == 0 {
 				return backoff(markedDelay, markedDelay, 1, rand.Float64()), nil
 			}
@@ -160,14 +176,25 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 	return busyDelayMax, nil
 }
 
+// wishes tells whether writes are to wait for the repair, at every instance.
+func (r *repairer) wishes(key state.Key) bool {
+	return r.cfg.HoldBudget > 0 && r.patience.get(key).hold()
+}
+
 // plan decides what to do next about a repository by what is known now.
 func (r *repairer) plan(view *state.State, key state.Key, backfilling bool) plan.Plan {
+	return r.planned(view, key, backfilling, false)
+}
+
+// planned is plan; turn tells that other instances are asked to close their intents first.
+func (r *repairer) planned(view *state.State, key state.Key, backfilling, turn bool) plan.Plan {
 	r.sightings.look(view.Index)
 	return plan.Make(plan.Situation{
 		VS:          view.VirtualStorage(key.VirtualStorage),
 		Entry:       view.Entry(key),
 		Self:        r.ledger.Incarnation(),
 		Backfilling: backfilling,
+		Turn:        turn,
 		Reachable:   func(storage string) bool { return r.calls.reachable(key.VirtualStorage, storage) },
 		Left:        r.sightings.left,
 	})
@@ -209,10 +236,16 @@ func (r *repairer) take(ctx context.Context, key state.Key, held bool) (ticket T
 	draining, cancel := context.WithTimeout(ctx, r.cfg.HoldBudget)
 	defer cancel()
 	ticket, err = r.gate.Repair(draining, key, true)
+	if err == nil {
+		r.metrics.wishes.Inc()
+		if err = ticket.Wish(draining, r.cfg.HoldBudget); err != nil {
+			ticket.Release(true)
+		}
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() == nil && draining.Err() != nil:
-		// The writes in flight did not end within the budget.
+		// The writes in flight, here or at another instance, did not end within the budget.
 		return nil, nil, ErrBusy
 	default:
 		return nil, nil, err

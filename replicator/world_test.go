@@ -56,6 +56,7 @@ type world struct {
 	moved      chan struct{}   // closed when a connection comes or goes; guarded by mu
 	node       *node           // of the living incarnation
 	gate       *ledger.Ledger  // likewise
+	others     []*node         // of other instances; guarded by mu
 	queue      queue.Queue
 	catalogue  Catalogue // nil: there is none
 	// verifications is nil if nothing is verified.
@@ -198,7 +199,12 @@ func (w *world) write(ctx context.Context, path, content string, lost bool) erro
 
 // writeFor is a write that is in flight for a while.
 func (w *world) writeFor(ctx context.Context, path, content string, lost bool, d time.Duration) error {
-	write, err := w.gate.Begin(ctx, ledger.Request{
+	return w.writeBy(ctx, w.gate, path, content, lost, d)
+}
+
+// writeBy is a write by way of a ledger.
+func (w *world) writeBy(ctx context.Context, gate *ledger.Ledger, path, content string, lost bool, d time.Duration) error {
+	write, err := gate.Begin(ctx, ledger.Request{
 		Keys: []state.Key{key(path)}, Scope: state.Scope{BoundMillis: 5000, RefsOnly: content != ""}, Deletes: content == "",
 	})
 	if err != nil {
@@ -355,8 +361,10 @@ func (n *node) Propose(ctx context.Context, cmds ...state.Command) ([]state.Resu
 	text, _ := json.Marshal(cmds)
 	w.log = append(w.log, fmt.Sprintf("%d by %d: %s: %+v", next.Index, n.inc, text, results))
 	w.check(string(text))
-	close(n.changed)
-	n.changed = make(chan struct{})
+	for _, o := range append([]*node{w.node}, w.others...) {
+		close(o.changed)
+		o.changed = make(chan struct{})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -400,6 +408,11 @@ func (t ticket) MarkDoubt(ctx context.Context, primary string, differences []sta
 // MarkConflict implements Ticket.
 func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
 	return translate(t.Ticket.MarkConflict(ctx, conflicts))
+}
+
+// Wish implements Ticket.
+func (t ticket) Wish(ctx context.Context, bound time.Duration) error {
+	return translate(t.Ticket.Wish(ctx, bound))
 }
 
 // Remake implements Ticket.

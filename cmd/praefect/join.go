@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -186,6 +187,10 @@ func (t ticket) MarkDoubt(ctx context.Context, primary string, differences []sta
 
 func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
 	return gateError(t.Ticket.MarkConflict(ctx, conflicts))
+}
+
+func (t ticket) Wish(ctx context.Context, bound time.Duration) error {
+	return gateError(t.Ticket.Wish(ctx, bound))
 }
 
 func (t ticket) Remake(ctx context.Context, storage, why string) error {

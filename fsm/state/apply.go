@@ -62,7 +62,7 @@ type command interface {
 func touchesLedger(c command) bool {
 	switch c.(type) {
 	case *OpenIntent, *CloseIntent, *MarkBehind, *MarkInSync, *ResolveDoubt, *AcceptLoss,
-		*Advance, *EndAdvance, *MarkConflict, *MarkDoubt, *Remake, *StepDown:
+		*Advance, *EndAdvance, *MarkConflict, *MarkDoubt, *Remake, *StepDown, *Wish:
 		return true
 	}
 	return false
@@ -153,7 +153,9 @@ func (t *transition) entry(k Key) *Entry {
 func (t *transition) put(k Key, e *Entry) {
 	key, before := k.appendTo(nil), t.entry(k)
 	t.touched = append(t.touched, key)
+	t.next.wishes = noteWish(t.next.wishes, k, before, e)
 	if e.isEmpty() {
+		t.next.wishes = noteWish(t.next.wishes, k, e, nil)
 		t.tally.replace(k.VirtualStorage, before, nil)
 		t.ledger.Delete(key)
 		return

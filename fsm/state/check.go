@@ -140,6 +140,9 @@ func (s *State) checkEntry(k Key, e *Entry) error {
 	if err := e.checkConflicts(); err != nil {
 		return err
 	}
+	if err := s.checkWish(e); err != nil {
+		return err
+	}
 	if why := badText("the source of the advance", e.Advancing); why != "" {
 		return errors.New(why)
 	}

@@ -44,6 +44,7 @@ func everyCommand() []Command {
 		markDoubt(3, "q"),
 		remake(3, "q"),
 		stepDown(3, "p"),
+		{Wish: &Wish{Key: Key{vs, repo}, BoundMillis: 5000}},
 	}
 }
 

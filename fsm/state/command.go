@@ -57,6 +57,7 @@ type Command struct {
 	EndAdvance   *EndAdvance   `json:"end_advance,omitempty"`
 	MarkConflict *MarkConflict `json:"mark_conflict,omitempty"`
 	MarkDoubt    *MarkDoubt    `json:"mark_doubt,omitempty"`
+	Wish         *Wish         `json:"wish,omitempty"`
 
 	Remake   *Remake   `json:"remake,omitempty"`
 	StepDown *StepDown `json:"step_down,omitempty"`
@@ -94,6 +95,7 @@ func (c *Command) one() command {
 		{c.EndAdvance != nil, c.EndAdvance},
 		{c.MarkConflict != nil, c.MarkConflict},
 		{c.MarkDoubt != nil, c.MarkDoubt},
+		{c.Wish != nil, c.Wish},
 		{c.Remake != nil, c.Remake},
 		{c.StepDown != nil, c.StepDown},
 	} {

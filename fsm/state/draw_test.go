@@ -40,11 +40,11 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		}},
 		{6, h.drawMarkBehind},
 		{6, h.drawMarkInSync},
-		{5, h.drawResolveDoubt},
+		{4, h.drawResolveDoubt},
 		{5, h.drawClose},
 		{4, h.drawRejoin},
 		{4, h.drawFence},
-		{5, h.drawAdmit},
+		{4, h.drawAdmit},
 		{2, h.drawAcceptLoss},
 		{1, func(t *rapid.T, _ Incarnation) Command { return define(drawStorages(t)...) }},
 		{1, func(*rapid.T, Incarnation) Command {
@@ -67,7 +67,8 @@ func (h *history) drawCommand(t *rapid.T, by Incarnation) Command {
 		}},
 		{4, h.drawFirstCopy},
 		{3, h.drawMarkDoubt},
-		{4, h.drawRemake},
+		{3, h.drawRemake},
+		{3, h.drawWish},
 	}
 	n := die(t, 6, "command")
 	for _, c := range all {

@@ -302,6 +302,14 @@ func (e *Entry) Conflict(storage string) *Conflict {
 // IsAdvancing reports whether the primary is being copied onto.
 func (e *Entry) IsAdvancing() bool { return e != nil && e.Advancing != "" }
 
+// LiveBeside returns another incarnation that has a live intent, 0 if none has.
+func (e *Entry) LiveBeside(inc Incarnation) Incarnation {
+	if e == nil {
+		return 0
+	}
+	return e.liveBeside(inc)
+}
+
 // liveBeside returns another incarnation that has a live intent, 0 if none has.
 func (e *Entry) liveBeside(inc Incarnation) Incarnation {
 	for i := range e.Intents {

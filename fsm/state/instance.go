@@ -84,6 +84,7 @@ func (c *Retire) apply(t *transition) *Refusal {
 	if c.Proof != ProofSuccessor { // a restart is no event for people
 		t.noteInstance(Change{What: ChangeRetired, Instance: gone.Name, Why: string(c.Proof), By: c.By})
 	}
+	t.endWishes(c.Incarnation)
 	t.sweep(sweep{retired: c.Incarnation})
 	return nil
 }

@@ -134,6 +134,9 @@ func (e *Entry) closeIntent(inc Incarnation, at Index, inDoubt bool, doubt *Scop
 		m.InDoubt = &Doubt{At: at, Scope: scope}
 	}
 	m.Kind, m.Scope = "", Scope{}
+	if e.Wish != nil && e.Wish.Incarnation == inc { // its repair has ended
+		e.Wish = nil
+	}
 	if m.InDoubt == nil {
 		e.Intents = slices.Delete(e.Intents, i, i+1)
 	}

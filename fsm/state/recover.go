@@ -41,10 +41,11 @@ func (s *State) Recover(r Recovery) *State {
 	t.next.ClusterID, t.next.Instances, t.next.answers = r.ClusterID, nil, answers{}
 	t.next.Replaced = append(slices.Clone(s.Replaced), s.ClusterID)
 	t.rewrite("", func(e *Entry) *Entry {
-		if !e.HasLive() {
+		if !e.HasLive() && e.Wish == nil {
 			return nil
 		}
 		e = e.clone()
+		e.Wish = nil
 		for _, inc := range e.liveIncarnations() {
 			e.closeIntent(inc, r.Index, true, nil)
 		}

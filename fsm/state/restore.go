@@ -198,6 +198,7 @@ func (sr *snapshotReader) addEntry(e *keyedEntry) error {
 	sr.lastKey = key
 	e.shrunk = e.Changed
 	sr.ledger.Insert(key, &e.Entry)
+	sr.state.wishes = noteWish(sr.state.wishes, e.Key, nil, &e.Entry)
 	sr.tally.replace(e.VirtualStorage, nil, &e.Entry)
 	return nil
 }

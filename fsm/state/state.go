@@ -43,6 +43,8 @@ type State struct {
 	// entry is read through sweeps.
 	ledger *iradix.Tree[*Entry]
 	sweeps sweeps
+	// wishes are the keys of the entries that may have a wish, sorted.
+	wishes []Key
 	// tally counts the entries that are alike.
 	tally tally
 	// answers remembers what recent requests were answered.
@@ -249,6 +251,8 @@ type Entry struct {
 	// Advancing is the source of the Advance under way, empty if none is: the
 	// primary is being copied onto, and is not written to.
 	Advancing string `json:"advancing,omitempty"`
+	// Wish asks the other instances to let a repair have its turn; nil for none.
+	Wish *Wished `json:"wish,omitempty"`
 	// Changed is the index of the last command that touched the entry.
 	Changed Index `json:"changed"`
 

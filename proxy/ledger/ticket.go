@@ -78,6 +78,13 @@ func (t *Ticket) Spoiled() <-chan struct{} { return t.spoiled }
 // it. It may be called at any time, by any goroutine.
 func (t *Ticket) Unhold() { t.ledger.tell(machine.Unhold{Ticket: t.id}) }
 
+// Wish asks every other instance to let this repair have its turn, for bound at most, and
+// returns when none of them has a live intent on the repository any more.
+func (t *Ticket) Wish(ctx context.Context, bound time.Duration) error {
+	_, err := t.ask(ctx, machine.Wish{Ticket: t.id, Bound: bound})
+	return err
+}
+
 // OpenIntent makes the instance's intent live and wide enough for scope. The view that
 // it returns is at or after the intent; from here on the replicas may be changed
 // within scope.

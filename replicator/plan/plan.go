@@ -37,6 +37,9 @@ type Situation struct {
 	// Backfilling asks for a copy onto the backfilling storages even if the ledger does
 	// not say that they are behind: the scan that backfills them has come by.
 	Backfilling bool
+	// Turn tells that the other instances are asked to close their intents before anything is
+	// done, so that these are no reason to wait.
+	Turn bool
 	// Reachable tells whether a storage can be called, and is the disk that the
 	// state speaks of.
 	Reachable func(storage string) bool
@@ -93,7 +96,7 @@ func Make(s Situation) Plan {
 		return Plan{Action: Rest, Why: "it has no primary", For: s.noSource()}
 	case !s.Reachable(primary.Name):
 		return Plan{Action: Rest, Why: "its primary cannot be reached", For: Waiting{Reason: SourceAway, Storages: []string{primary.Name}}}
-	case s.writtenByAnother():
+	case !s.Turn && s.writtenByAnother():
 		return Plan{Action: Wait, Why: "another instance has marked it", For: s.liveIntent()}
 	case len(due) > 0:
 		return Plan{Action: Resolve, Primary: primary.Name, Doubts: due, RefsOnly: refsOnly, Witnesses: s.witnesses(primary.Name)}

@@ -71,6 +71,7 @@ type Coverage struct {
 	Retires        int `json:"retires"`
 	InDoubtIntents int `json:"in_doubt_intents"`
 	Repairs        int `json:"repairs"`
+	Wishes         int `json:"wishes"` // of repairs for their turn
 	InSyncs        int `json:"in_syncs"`
 	DoubtsResolved int `json:"doubts_resolved"`
 	Backfills      int `json:"backfills"`

@@ -8,6 +8,9 @@ import (
 	"praefect/proxy/ledger/machine"
 )
 
+// wishFor bounds how long the writes of other instances wait for a repair.
+const wishFor = 2 * time.Second
+
 // take takes the gate of a repository.
 func (d *driver) take(t *task, path string, hold bool) (machine.ID, *ticket, error) {
 	id, tk := d.id(), &ticket{}
@@ -16,6 +19,19 @@ func (d *driver) take(t *task, path string, hold bool) (machine.ID, *ticket, err
 	if err := tk.answer(t, 2*time.Second); err != nil {
 		d.step(machine.Release{Ticket: id, Arrived: true})
 		delete(d.tickets, id)
+		return 0, nil, err
+	}
+	if !hold {
+		return id, tk, nil
+	}
+	// The other instances are to have their writes wait, too.
+	d.in.w.cov.Wishes++
+	tk.done = nil
+	d.step(machine.Wish{Ticket: id, Bound: wishFor})
+	if err := tk.answer(t, wishFor); err != nil {
+		if d.in.up {
+			d.release(id, true)
+		}
 		return 0, nil, err
 	}
 	return id, tk, nil

@@ -20,9 +20,14 @@ var (
 
 // plan decides what to do next about one repository.
 func (d *driver) plan(view *state.State, path string, backfilling bool) plan.Plan {
+	return d.planned(view, path, backfilling, false)
+}
+
+// planned is plan; turn tells that the other instances are asked to close their intents.
+func (d *driver) planned(view *state.State, path string, backfilling, turn bool) plan.Plan {
 	d.in.sightings.Look(d.in.now(), view.Index)
 	return plan.Make(plan.Situation{
-		VS: view.VirtualStorage(virtualStorage), Entry: view.Entry(key(path)), Self: d.inc, Backfilling: backfilling,
+		VS: view.VirtualStorage(virtualStorage), Entry: view.Entry(key(path)), Self: d.inc, Backfilling: backfilling, Turn: turn,
 		Reachable: func(name string) bool { return d.usable(view, name) },
 		Left:      func(m *state.Doubt) time.Duration { return d.in.sightings.Left(d.in.now(), m) },
 	})
@@ -42,6 +47,12 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 	spoilt := 0
 	for range maxSteps {
 		p := d.plan(d.in.raft.view, path, backfilling)
+		if p.Action == plan.Wait && p.For.Reason == plan.LiveIntent && d.in.w.chance(0.5) {
+			// Two instances that write go on for ever: the repair asks for its turn.
+			if asked := d.planned(d.in.raft.view, path, backfilling, true); asked.Action == plan.Copy || asked.Action == plan.Resolve {
+				p, spoilt = asked, max(spoilt, 2)
+			}
+		}
 		var equal []string
 		switch p.Action {
 		case plan.Rest:

@@ -184,6 +184,13 @@ type StepDown struct {
 	Storage, Why string
 }
 
+// Wish has every other instance asked to let the repair have its turn, for Bound at most. It
+// is answered when none of them has a live intent any more.
+type Wish struct {
+	Ticket ID
+	Bound  time.Duration
+}
+
 // Unhold lets the writes go on that a holding ticket keeps waiting; they spoil
 // it.
 type Unhold struct{ Ticket ID }
@@ -216,5 +223,6 @@ func (Declare) event()      {}
 func (ResolveDoubt) event() {}
 func (Remake) event()       {}
 func (StepDown) event()     {}
+func (Wish) event()         {}
 func (Unhold) event()       {}
 func (Release) event()      {}

@@ -60,6 +60,8 @@ type Machine struct {
 	alarm   time.Duration
 	scratch []*write
 
+	wishes map[state.Key]wished
+
 	lingering *list.List // of *repo with an idle intent, the longest idle first
 	closing   bool       // a proposal of closes is under way
 
@@ -90,6 +92,7 @@ func New(cfg Config) *Machine {
 		lingering: list.New(),
 		counts:    make(map[string]*counts),
 		preparing: make(map[storageName]int),
+		wishes:    make(map[state.Key]wished),
 	}
 }
 
@@ -140,6 +143,8 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.remake(e)
 	case StepDown:
 		m.stepDown(e)
+	case Wish:
+		m.wish(e)
 	case Unhold:
 		m.unhold(e.Ticket)
 	case Release:
@@ -151,6 +156,7 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 	}
 	if m.now >= m.alarm {
 		m.expire()
+		m.endWishes()
 	}
 	m.tidy()
 	m.closeDue()

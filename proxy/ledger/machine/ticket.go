@@ -21,6 +21,9 @@ type ticket struct {
 	// advances tells that it has the primary copied onto: writes wait for its end.
 	advances bool
 
+	// wished tells that it asked the other instances for its turn, turn that it waits for it.
+	wished, turn bool
+
 	// scope is what the repair may change.
 	scope state.Scope
 	// asOf is the index that the verdicts of this repair speak of.
@@ -209,5 +212,6 @@ func (m *Machine) release(e Release) {
 		r.doubted(scope)
 	}
 	r.prompt = r.prompt || t.inSync || t.advances || t.differs
+	m.unwish(t)
 	m.wake(r)
 }

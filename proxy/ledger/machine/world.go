@@ -25,6 +25,7 @@ func (m *Machine) see(e View) {
 	if m.incarnation != 0 && !m.retired && m.view.Instance(m.incarnation) == nil {
 		m.retire()
 	}
+	m.heed()
 	if same(before.VirtualStorages, m.view.VirtualStorages) {
 		m.reconsider(func(w *write) bool { return w.why == WhyFenced && m.changedSince(w, before) })
 		return

@@ -167,7 +167,7 @@ func (m *Machine) entered(w *write) bool {
 		m.touch(w.repos[i])
 	}
 	for _, r := range w.on() {
-		if r.ticket.gates() {
+		if r.ticket.gates() || m.heeded(r.key) {
 			m.wait(w, WhyGate, r)
 			return false
 		}

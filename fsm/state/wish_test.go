@@ -1,0 +1,59 @@
+package state
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// drawWish draws a wish, mostly for a repository with an entry, or the end of one.
+func (h *history) drawWish(t *rapid.T, by Incarnation) Command {
+	k := Key{vs, h.drawWithIntent(t, by)}
+	return Command{Wish: &Wish{Key: k, BoundMillis: rapid.SampledFrom([]int64{0, 1, 5000, 5000}).Draw(t, "bound")}}
+}
+
+func wish(bound int64) Command { return Command{Wish: &Wish{Key: Key{vs, repo}, BoundMillis: bound}} }
+
+// TestWish: it is there until its repair ends, its incarnation, or it is taken back.
+func TestWish(t *testing.T) {
+	for name, row := range map[string]struct {
+		then func(*world)
+		want bool
+	}{
+		"nothing happens":            {func(*world) {}, true},
+		"another one opens":          {func(w *world) { w.must(beta, open(Open)) }, true},
+		"another one closes":         {func(w *world) { w.must(beta, open(Open)); w.must(beta, closing(false)) }, true},
+		"its own intent is closed":   {func(w *world) { w.must(alpha, closing(false)) }, false},
+		"it is taken back":           {func(w *world) { w.must(alpha, wish(0)) }, false},
+		"another one takes its back": {func(w *world) { w.must(beta, wish(0)) }, true},
+		"its incarnation is retired": {func(w *world) { w.must(beta, proved(alpha, ProofOperator)) }, false},
+		"another one is retired":     {func(w *world) { w.must(alpha, proved(beta, ProofOperator)) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.must(alpha, open(Open, "p", "q"))
+			w.must(alpha, markBehind("p"))
+			w.must(alpha, wish(5000))
+			row.then(w)
+			e := w.entry()
+			if has := e != nil && e.Wish != nil; has != row.want {
+				t.Errorf("the entry is %+v", e)
+			}
+			if listed := slices.Contains(w.Wishes(), Key{vs, repo}); listed != row.want {
+				t.Errorf("listed: %v", w.Wishes())
+			}
+		})
+	}
+}
+
+func TestWish_refused(t *testing.T) {
+	w := newWorld(t)
+	if r := w.try(alpha, wish(5000)); r.Refusal == nil || r.Refusal.Reason != RefusedUnknown {
+		t.Errorf("for a clean repository: %v", r.Refusal)
+	}
+	w.must(alpha, open(Open))
+	if r := w.try(alpha, wish(maxWish+1)); r.Refusal == nil || r.Refusal.Reason != RefusedInvalid {
+		t.Errorf("for too long: %v", r.Refusal)
+	}
+}
