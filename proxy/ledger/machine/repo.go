@@ -86,7 +86,9 @@ func (m *Machine) serve(r *repo) {
 // forgets it if it has no intent.
 func (m *Machine) rest(r *repo) {
 	m.count(r)
-	if r.writes > 0 || r.ticket != nil || r.busy || len(r.waiters) > 0 || r.idle != nil {
+	// Writes that wait for another instance's repair do not keep the intent that it waits for.
+	waits := len(r.waiters) > 0 && !(r.live && m.heeded(r.key))
+	if r.writes > 0 || r.ticket != nil || r.busy || waits || r.idle != nil {
 		return
 	}
 	if !r.live {
