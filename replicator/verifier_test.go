@@ -216,6 +216,27 @@ func TestVerifier_comparesWhatCanBeCompared(t *testing.T) {
 	})
 }
 
+// The references under which a storage keeps the loose ends of a pool are its own; in a repository
+// that is no pool they count.
+func TestVerifier_leavesOutTheLooseEndsOfPools(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		r, _, stop := w.verifying(t, Config{VerificationInterval: -1})
+		defer stop()
+		for path, differ := range map[string]int{"@pools/p.git": 0, "a.git": 2} {
+			w.put(path, "refs/heads/main:1 refs/dangling/1:1", "g1")
+			w.put(path, "refs/heads/main:1 refs/dangling/2:2", "g2")
+			w.put(path, "refs/heads/main:1", "g3")
+			found := r.verifier.compare(t.Context(), key(path), []string{"g1", "g2", "g3"}, nil)
+			if len(found.Differences) != differ || len(found.Alike) != 3-differ {
+				t.Errorf("%s: %+v", path, found.Findings)
+			}
+			for _, storage := range []string{"g1", "g2", "g3"} {
+				w.lose(path, storage)
+			}
+		}
+	})
+}
+
 // Damage is found by a check of the objects: the replica is made again from nothing, and an alarm
 // stays until a check finds it sound. The primary's is in the history, and nothing is copied.
 func TestVerifier_findsDamage(t *testing.T) {
