@@ -23,6 +23,7 @@ type driver struct {
 	// lastVotes numbers the transactions.
 	lastVotes uint32
 	tickets   map[machine.ID]*ticket
+	waits     map[string]int // of repairs for another instance's intent, by path
 	troubles  *troubles
 	ticks     uint64 // counts timers, so that an old one finds itself replaced
 	reports   machine.Report
@@ -58,7 +59,7 @@ func newDriver(in *instance, inc state.Incarnation) *driver {
 			Linger: in.w.setup.linger, HoldTimeout: 10 * time.Second, HoldLimit: 100, LeaseWait: 2 * time.Second,
 			VoteBound: voteBound,
 		}),
-		writes: make(map[machine.ID]*passage), tickets: make(map[machine.ID]*ticket), troubles: newTroubles(),
+		writes: make(map[machine.ID]*passage), tickets: make(map[machine.ID]*ticket), waits: make(map[string]int), troubles: newTroubles(),
 	}
 }
 

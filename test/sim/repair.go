@@ -10,8 +10,13 @@ import (
 	"praefect/replicator/plan"
 )
 
-// maxSteps bounds the steps of one repair.
-const maxSteps = 6
+const (
+	// maxSteps bounds the steps of one repair.
+	maxSteps = 6
+	// waitsForTurn is how often a repair waits for another instance's intent before it asks
+	// for its turn.
+	waitsForTurn = 3
+)
 
 var (
 	errBusy    = errors.New("busy")
@@ -47,8 +52,12 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 	spoilt := 0
 	for range maxSteps {
 		p := d.plan(d.in.raft.view, path, backfilling)
-		if p.Action == plan.Wait && p.For.Reason == plan.LiveIntent && d.in.w.chance(0.5) {
-			// Two instances that write go on for ever: the repair asks for its turn.
+		if p.Action == plan.Wait && p.For.Reason == plan.LiveIntent {
+			d.waits[path]++
+		}
+		if d.waits[path] > waitsForTurn {
+			// Two instances that write would keep it waiting: the repair asks for its turn.
+			d.waits[path] = 0
 			if asked := d.planned(d.in.raft.view, path, backfilling, true); asked.Action == plan.Copy || asked.Action == plan.Resolve {
 				p, spoilt = asked, max(spoilt, 2)
 			}
