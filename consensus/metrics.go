@@ -59,13 +59,13 @@ func (m *metrics) register(reg prometheus.Registerer, n *Node) error {
 			return 0
 		}),
 		gauge("voters", "Instances that vote.", func() float64 { return float64(n.voters()) }),
-		gauge("leader_known", "1 if this instance knows who leads, else 0.", func() float64 {
+		gauge("leader_known", "1 if this instance knows the leader, else 0.", func() float64 {
 			if _, err := n.Leader(); err != nil {
 				return 0
 			}
 			return 1
 		}),
-		gauge("ledger_entries", "Repositories that are not ordinary.", func() float64 { return float64(n.View().Len()) }),
+		gauge("ledger_entries", "Repositories listed in the ledger.", func() float64 { return float64(n.View().Len()) }),
 		gauge("log_bytes", "Bytes of the entries of the Raft log on this instance.", func() float64 { return float64(n.disk.size.bytes()) }),
 		gauge("log_file_bytes", "Size of raft.db, which has the Raft log: it never shrinks, and its free pages are used again.", func() float64 { return float64(n.disk.fileBytes()) }),
 		gauge("queue_commands", "Commands that wait for a batch.", func() float64 { return float64(n.proposer.queue.len()) }),

@@ -10,15 +10,15 @@ var (
 	unavailableDesc = prometheus.NewDesc("gitaly_praefect_unavailable_repositories",
 		"Repositories without an in-sync storage that serves: no writes, and no reads unless stale ones are permitted.",
 		[]string{"virtual_storage"}, nil)
-	behindDesc = prometheus.NewDesc("gitaly_praefect_behind_repositories",
+	behindDesc = prometheus.NewDesc("praefect_behind_repositories",
 		"Repositories of which the storage misses an acknowledged write.",
 		[]string{"virtual_storage", "gitaly_storage"}, nil)
-	inDoubtDesc = prometheus.NewDesc("gitaly_praefect_in_doubt_repositories",
+	inDoubtDesc = prometheus.NewDesc("praefect_in_doubt_repositories",
 		"Repositories with a write that ended without full account and is not resolved yet.",
 		[]string{"virtual_storage"}, nil)
 )
 
-var conflictDesc = prometheus.NewDesc("gitaly_praefect_conflicting_repositories",
+var conflictDesc = prometheus.NewDesc("praefect_conflicting_repositories",
 	"Repositories with replicas of which neither contains the other: both are kept until accept-dataloss says which one counts.",
 	[]string{"virtual_storage"}, nil)
 

@@ -67,7 +67,7 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Help: "Replicas being changed by a repair now.",
 		}, []string{"virtual_storage", "gitaly_storage", "change_type"}),
 		ended: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "gitaly_praefect_replication_attempts_total",
+			Name: "praefect_replication_attempts_total",
 			Help: "Attempts at replication jobs, by how they ended.",
 		}, []string{"virtual_storage", "outcome"}),
 		scheduling: auto.NewHistogram(prometheus.HistogramOpts{
@@ -75,23 +75,23 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Help: "Seconds that one search for repositories without a job took.",
 		}),
 		available: auto.NewGauge(prometheus.GaugeOpts{
-			Name: "gitaly_praefect_replication_queue_available",
+			Name: "praefect_replication_queue_available",
 			Help: "1 while the replication queue answers.",
 		}),
 		dropped: auto.NewCounter(prometheus.CounterOpts{
-			Name: "gitaly_praefect_replication_enqueue_dropped_total",
+			Name: "praefect_replication_enqueue_dropped_total",
 			Help: "Repositories left to the reconciler because too many waited for the queue.",
 		}),
 		uncatalogued: auto.NewCounter(prometheus.CounterOpts{
-			Name: "gitaly_praefect_catalogue_dropped_total",
+			Name: "praefect_catalogue_dropped_total",
 			Help: "Created or removed repositories that did not reach the catalogue in Postgres; it is compared with the storages later.",
 		}),
 		resolved: auto.NewCounter(prometheus.CounterOpts{
-			Name: "gitaly_praefect_doubts_resolved_total",
-			Help: "Settlements of writes that ended without full account.",
+			Name: "praefect_doubts_resolved_total",
+			Help: "Resolutions of in-doubt intents by comparing replicas.",
 		}),
 		holds: auto.NewCounter(prometheus.CounterOpts{
-			Name: "gitaly_praefect_repair_holds_total",
+			Name: "praefect_repair_pauses_total",
 			Help: "Repairs for which the writes of a busy repository waited.",
 		}),
 		wishes: auto.NewCounter(prometheus.CounterOpts{
@@ -99,16 +99,16 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Help: "Repairs for which the other instances were asked to have their writes of the repository wait.",
 		}),
 		backfilled: auto.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gitaly_praefect_backfill_repositories",
-			Help: "Repositories of the scan that backfills storages, by what became of them.",
+			Name: "praefect_backfill_repositories",
+			Help: "Repositories of the scan that backfills storages, by state.",
 		}, []string{"virtual_storage", "state"}),
 		unlike: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "gitaly_praefect_copies_unlike_total",
+			Name: "praefect_copies_unlike_total",
 			Help: "Copies that reported success and left the replica different from its source.",
 		}, []string{"virtual_storage", "gitaly_storage"}),
 		advanced: auto.NewCounterVec(prometheus.CounterOpts{
-			Name: "gitaly_praefect_advanced_repositories_total",
-			Help: "Repositories of which the primary got what only another storage had when the cluster began.",
+			Name: "praefect_advanced_repositories_total",
+			Help: "Repositories that were copied onto the primary from a storage that was ahead when the cluster began.",
 		}, []string{"virtual_storage", "source"}),
 	}
 	m.housekept = auto.NewCounterVec(prometheus.CounterOpts{
@@ -117,7 +117,7 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 	}, []string{"virtual_storage", "gitaly_storage"})
 	m.waiting = auto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "praefect_repairs_waiting",
-		Help: "Listed repositories whose repair waits, by what this instance knows it waits for.",
+		Help: "Listed repositories with a waiting repair, by reason, as this instance knows it.",
 	}, []string{"virtual_storage", "reason"})
 	m.steppedDown = auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "praefect_primaries_stepped_down_total",

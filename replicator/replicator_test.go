@@ -247,20 +247,20 @@ func TestMetrics_areWellFormedAndTellOfTheLedger(t *testing.T) {
 			t.Errorf("%s: %s", problem.Metric, problem.Text)
 		}
 		want := `
-# HELP gitaly_praefect_behind_repositories Repositories of which the storage misses an acknowledged write.
-# TYPE gitaly_praefect_behind_repositories gauge
-gitaly_praefect_behind_repositories{gitaly_storage="g1",virtual_storage="default"} 0
-gitaly_praefect_behind_repositories{gitaly_storage="g2",virtual_storage="default"} 1
-gitaly_praefect_behind_repositories{gitaly_storage="g3",virtual_storage="default"} 1
-# HELP gitaly_praefect_in_doubt_repositories Repositories with a write that ended without full account and is not resolved yet.
-# TYPE gitaly_praefect_in_doubt_repositories gauge
-gitaly_praefect_in_doubt_repositories{virtual_storage="default"} 1
+# HELP praefect_behind_repositories Repositories of which the storage misses an acknowledged write.
+# TYPE praefect_behind_repositories gauge
+praefect_behind_repositories{gitaly_storage="g1",virtual_storage="default"} 0
+praefect_behind_repositories{gitaly_storage="g2",virtual_storage="default"} 1
+praefect_behind_repositories{gitaly_storage="g3",virtual_storage="default"} 1
+# HELP praefect_in_doubt_repositories Repositories with a write that ended without full account and is not resolved yet.
+# TYPE praefect_in_doubt_repositories gauge
+praefect_in_doubt_repositories{virtual_storage="default"} 1
 # HELP gitaly_praefect_unavailable_repositories Repositories without an in-sync storage that serves: no writes, and no reads unless stale ones are permitted.
 # TYPE gitaly_praefect_unavailable_repositories gauge
 gitaly_praefect_unavailable_repositories{virtual_storage="default"} 0
 `
-		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "gitaly_praefect_behind_repositories",
-			"gitaly_praefect_in_doubt_repositories", "gitaly_praefect_unavailable_repositories"); err != nil {
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "praefect_behind_repositories",
+			"praefect_in_doubt_repositories", "gitaly_praefect_unavailable_repositories"); err != nil {
 			t.Error(err)
 		}
 	})

@@ -75,10 +75,9 @@ func repairMetrics(all prometheus.Gatherer) prometheus.Gatherer {
 
 var repairMetricNames = []string{
 	"gitaly_praefect_replication_jobs",
-	"gitaly_praefect_replication_queue_available",
+	"praefect_replication_queue_available",
 	"gitaly_praefect_replication_queue_depth",
 	"gitaly_praefect_unavailable_repositories",
-	"gitaly_praefect_verification_queue_depth",
 }
 
 // answer tells in a status and its first line whether all is well; more lines follow.

@@ -19,7 +19,7 @@ var (
 		"1 if this instance leads the others.", nil, nil)
 	watermark = prometheus.NewDesc("praefect_watermark_index",
 		"Index that every leased instance has applied, as this one knows it.", nil, nil)
-	holds = prometheus.NewDesc("praefect_holds",
+	holds = prometheus.NewDesc("praefect_write_pauses",
 		"Virtual storages whose new writes wait for a switchover.", nil, nil)
 	epoch = prometheus.NewDesc("praefect_epoch",
 		"Epoch of the virtual storage: it rises when a storage begins or ceases to serve.", []string{"virtual_storage"}, nil)

@@ -2,7 +2,7 @@ package ledger
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics count what becomes of writes that may not pass at once.
+// Metrics count the writes that cannot be forwarded at once, and how their wait ended.
 type Metrics struct {
 	held, evicted    *prometheus.CounterVec
 	released, doomed prometheus.Counter
@@ -13,16 +13,16 @@ type Metrics struct {
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		held: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "praefect_writes_held_total",
-			Help: "Writes that could not be forwarded at once, by what they waited for first.",
+			Name: "praefect_writes_queued_total",
+			Help: "Writes that could not be forwarded at once, by the first reason for the wait.",
 		}, []string{"why"}),
 		released: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "praefect_writes_released_total",
+			Name: "praefect_writes_resumed_total",
 			Help: "Writes that waited and were forwarded.",
 		}),
 		evicted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "praefect_writes_evicted_total",
-			Help: "Writes that were refused after a wait, or because too many waited, by what they waited for last.",
+			Help: "Writes that were refused after a wait, or because too many waited, by the last reason for the wait.",
 		}, []string{"why"}),
 		doomed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "praefect_writes_doomed_total",

@@ -24,11 +24,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "1 if the last health check of a storage was answered well and in time, else 0.",
 		}, labels),
 		reachable: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gitaly_praefect_storage_reachable",
+			Name: "praefect_storage_reachable",
 			Help: "1 while there is a verified connection to a storage, else 0.",
 		}, labels),
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gitaly_praefect_storage_connection_changes_total",
+			Name: "praefect_storage_connection_changes_total",
 			Help: "Connections to a storage that were made (event=\"made\") or lost (event=\"lost\").",
 		}, append(labels[:2:2], "event")),
 	}

@@ -64,7 +64,7 @@ func TestDB_metrics(t *testing.T) {
 		families, err := registry.Gather()
 		must(t, err)
 		for _, f := range families {
-			if f.GetName() == "praefect_raft_postgres_available" {
+			if f.GetName() == "praefect_postgres_available" {
 				return f.GetMetric()[0].GetGauge().GetValue()
 			}
 		}

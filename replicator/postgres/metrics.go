@@ -12,7 +12,7 @@ import (
 // nothing.
 func (db *DB) Register(registerer prometheus.Registerer) error {
 	available := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "praefect_raft_postgres_available",
+		Name: "praefect_postgres_available",
 		Help: "Whether the last call to Postgres was served: 1, or 0 while it is away, hung or read-only.",
 	}, func() float64 {
 		if db.availability.available() {

@@ -66,7 +66,7 @@ func (i *Instance) checkStatus(ctx context.Context) error {
 
 // checkLedger wants no write that ended without full account.
 func (i *Instance) checkLedger(ctx context.Context) error {
-	const gauge = "gitaly_praefect_in_doubt_repositories"
+	const gauge = "praefect_in_doubt_repositories"
 	metrics, err := i.Metrics(ctx)
 	if err != nil {
 		return err

@@ -167,7 +167,7 @@ func (x *chaos) killInstance(ctx context.Context, away time.Duration) {
 		x.failed(err)
 		return
 	}
-	inDoubt, _ := metrics.Sum("gitaly_praefect_in_doubt_repositories")
+	inDoubt, _ := metrics.Sum("praefect_in_doubt_repositories")
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.inDoubt += inDoubt

@@ -73,7 +73,7 @@ func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if inDoubt, found := metrics.Sum("gitaly_praefect_in_doubt_repositories"); !found || inDoubt != 0 {
+	if inDoubt, found := metrics.Sum("praefect_in_doubt_repositories"); !found || inDoubt != 0 {
 		t.Errorf("%v repositories are in doubt after the start (%v), want none", inDoubt, found)
 	}
 	settled(t, c, h)

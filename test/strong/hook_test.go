@@ -175,7 +175,7 @@ func refused(t *testing.T, w *world) {
 	}
 	w.unchanged(t, path, before)
 	w.equalNow(t, path)
-	if dirty := w.sum(t, "gitaly_praefect_in_doubt_repositories"); dirty > 0 {
+	if dirty := w.sum(t, "praefect_in_doubt_repositories"); dirty > 0 {
 		t.Errorf("%v repositories are in doubt", dirty)
 	}
 	w.lap(t, "refused by a hook")
