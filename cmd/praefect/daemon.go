@@ -50,6 +50,8 @@ type daemon struct {
 	reload  func(context.Context) (*config.Config, error)
 	hangups <-chan os.Signal
 	level   *slog.LevelVar
+	// registry gets the metrics of this instance.
+	registry *prometheus.Registry
 	// tell tells the service manager.
 	tell func(state string)
 }
@@ -58,7 +60,7 @@ type daemon struct {
 // state comes last: it is touched only by a process that can serve.
 func (d *daemon) run(ctx context.Context) (err error) {
 	d.live.Store(d.cfg)
-	registry := prometheus.NewRegistry()
+	registry := d.registry
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.buildInfo(), d.unknownKeys())
 
 	db, err := postgres.Open(d.cfg.Database.DSN(), d.log, postgres.Config{})

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
 	grpcstatus "google.golang.org/grpc/status"
@@ -33,6 +34,8 @@ type instance struct {
 	code   chan int
 	stderr bytes.Buffer // read it when code was received
 	hangup chan os.Signal
+	// registry has its metrics.
+	registry *prometheus.Registry
 
 	http, grpc    string // its addresses; grpc is the last of those for clients
 	plain, secure string // those for clients without and with TLS
@@ -58,11 +61,11 @@ func serveAt(t *testing.T, config string, listeners int) *instance {
 func serveWith(t *testing.T, config string, listeners int, getenv func(string) string) *instance {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	i := &instance{t: t, cancel: cancel, code: make(chan int, 1), hangup: make(chan os.Signal, 1)}
+	i := &instance{t: t, cancel: cancel, code: make(chan int, 1), hangup: make(chan os.Signal, 1), registry: prometheus.NewRegistry()}
 	log, stdout := io.Pipe()
 	p := &program{
 		version: "1.2.3", stdin: strings.NewReader(""), stdout: stdout, stderr: &i.stderr, hangups: i.hangup,
-		getenv: getenv,
+		getenv: getenv, registry: i.registry,
 	}
 	go func() {
 		i.code <- p.run(ctx, []string{"praefect", "-config", config})

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v3"
 
 	"praefect/cmd/terminal"
@@ -32,6 +33,8 @@ type program struct {
 	// hangups are the signals at which the daemon reads its settings again, and
 	// any other command ends; nil for none.
 	hangups <-chan os.Signal
+	// registry gets the metrics of the daemon; nil for a registry of its own.
+	registry *prometheus.Registry
 }
 
 // coded is an error with an exit code of its own.

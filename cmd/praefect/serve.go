@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v3"
 
 	"praefect/config"
@@ -40,8 +41,11 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 	}
 	d := &daemon{
 		cfg: cfg, log: log, version: p.version, step: steps(p.getenv),
-		level: level, hangups: p.hangups, tell: notifier(p.getenv, log),
+		level: level, hangups: p.hangups, tell: notifier(p.getenv, log), registry: p.registry,
 		reload: func(ctx context.Context) (*config.Config, error) { return p.settings(ctx, cmd) },
+	}
+	if d.registry == nil {
+		d.registry = prometheus.NewRegistry()
 	}
 	if d.methods, err = method.Open(cfg.MethodDescriptors...); err != nil {
 		log.Error("praefect does not start", "key", "method_descriptors", "err", err)
