@@ -1,6 +1,5 @@
-// Package consensus owns this instance's part in the Raft cluster: its
-// identity, its membership, its log on disk, and the way of commands into the
-// log.
+// Package consensus owns this instance's part in the Raft cluster: its identity, its membership,
+// its log on disk, and the path of commands into the log.
 //
 // It promises that a command is answered only when it is durable and applied in
 // the instance's own view; that an answer which is not known is never guessed;
@@ -17,10 +16,9 @@
 //	ctx ends  finish the batch under way, hand leadership over, stop the
 //	          library, close the directory, close the port
 //
-// Alone, an instance is a cluster of one in the same code and on the same disk
-// format as a larger one; only the network is missing. It becomes the first of
-// three when it gets a port and peers: it takes its address, and the others, who
-// are empty, join.
+// Alone, an instance is a cluster of one in the same code and on the same disk format as a larger
+// one; only the network is missing. It becomes the first of three when it gets a port and peers: it
+// takes its address, and the empty instances join.
 //
 // # How instances come together
 //
@@ -32,11 +30,10 @@
 // there, nor vote under its former id: it has another one, and connections say
 // which one they are meant for (package peer).
 //
-// To join, an instance asks the leader until it is a member under its present
-// address. It follows without a vote, and the leader makes it a voter when it
-// has kept up for a while and the number of voters becomes odd by it. Nobody is
-// removed without an operator: an instance under the name or at the address of
-// another member waits until that one is removed. One that was removed learns it
+// To join, an instance asks the leader until it is a member under its present address. It follows
+// without a vote, and the leader makes it a voter when it has kept up for a while and the number of
+// voters becomes odd by it. No instance is removed without an operator: an instance under the name
+// or at the address of another member waits until that one is removed. A removed instance learns it
 // from the leader, and ends.
 //
 // # The data directory
@@ -47,43 +44,40 @@
 //	raft.db        log, term and vote (raft-boltdb, each append synced)
 //	snapshots/     the last three
 //
-// Whatever cannot be read is an error that names the directory; nothing is ever
-// wiped or begun anew. The id is random so that a directory which was lost
-// cannot come back under the former name and vote a second time.
+// A file that cannot be read is an error that names the directory; nothing is ever wiped. The id is
+// random, so that a lost directory cannot come back under the former name and vote a second time.
 //
 // # A command
 //
-// Propose queues it; one goroutine gathers what is queued into a batch, gives it
-// a request id, the incarnation and the next number, and proposes it, by itself
-// or by way of the leader, one hop. Its end:
+// Propose queues a command. One goroutine gathers the queue into a batch, gives it a request id,
+// the incarnation and the next number, and proposes it, by itself or by way of the leader, one hop.
+// Its end:
 //
 //   - applied or refused: results, once the view of this instance has them;
 //   - ErrNotProposed: certainly not in the log (the queue was full, the caller
 //     left while it waited, the node is not ready or stops);
-//   - ErrUnknown: it may be. The node proposes the batch again under the same
-//     request id, to whoever leads by then, until it learns the answer, and
-//     proposes nothing else before, as a later batch would make the former one's
-//     number stale. Only a caller that leaves, or the end of the node, ends
-//     without it.
+//   - ErrUnknown: it may be. The node proposes the batch again under the same request id, to the
+//     leader of that moment, until it learns the answer, and proposes nothing else before, because
+//     a later batch would make the former one's number stale. Only a caller that leaves, or the end
+//     of the node, ends without it.
 //
-// ProposeAs goes beside all that, once, and only into the log of its own term.
+// ProposeAs bypasses the queue: it proposes once, and only into the log of its own term.
 //
 // # How failures end
 //
-//   - The disk errs, or has not answered for Config.StoreTimeout: all connections
-//     to peers are dropped and none is made any more, so that the others elect
-//     another leader; every goroutine of the library that needs the disk ends,
-//     Run returns the error, and the process must exit. A failed fsync is never
-//     retried. What was under way is unknown; the next life finds it in the
-//     log, or does not.
-//   - The port for peers refuses connections only when the process has ended, or
-//     Run has ended in order: others take that for proof that nothing of this
-//     incarnation can come any more, and retire it.
+//   - The disk errs, or has not answered for Config.StoreTimeout: all connections to peers are
+//     dropped and none is made any more, so that the others elect another leader; every goroutine
+//     of the library that needs the disk ends, Run returns the error, and the process must exit. A
+//     failed fsync is never retried. The outcome of the batch under way is unknown; the next life
+//     finds it in the log, or does not.
+//   - The port for peers refuses connections only when the process has ended, or Run has ended in
+//     order: the other instances take that as proof that this incarnation can have no further
+//     effect, and retire it.
 //   - The cluster retires this incarnation, or removes the instance: Run returns
 //     ErrRetired or ErrRemoved, and the process must end.
-//   - The quorum is lost: nothing is committed, and everybody waits.
-//   - The process dies at any point: the next life replays the log, registers
-//     as a new incarnation and retires this one, whose marks become dirty.
+//   - The quorum is lost: nothing is committed, and every proposal waits.
+//   - The process dies at any point: the next life replays the log, registers as a new incarnation
+//     and retires this one, whose intents become in-doubt ones.
 //   - A second process on the same directory waits for the lock and gives up
 //     with an error.
 //   - A snapshot fails: it is logged, and the log stays longer.

@@ -1,14 +1,13 @@
-// Package fsm joins the replicated state to the Raft library: it applies the
-// entries of the log to a state.State and publishes each state that results.
+// Package fsm joins the replicated state to the Raft library: it applies the entries of the log to
+// a state.State and publishes each resulting state.
 //
-// It promises that a reader sees only whole states, each later than the one
-// before, without a lock; that an entry which cannot be decoded stops the
-// process; and that no change of the state is missed by who waits for it. A program
-// that is too old for an entry or a snapshot stops applying instead (TooOld): the
-// state then stays where it was.
+// It promises that a reader sees only whole states, each later than the one before, without a lock;
+// that a waiting reader misses no change of the state; and that an entry which cannot be decoded
+// stops the process. A program that is too old for an entry or a snapshot stops applying instead
+// (TooOld); its state then stays as it was.
 //
-// Package consensus hands an FSM to the library, which alone calls the methods
-// of raft.BatchingFSM; anybody may call the others.
+// Package consensus hands an FSM to the library, and only the library calls the methods of
+// raft.BatchingFSM; any goroutine may call the others.
 package fsm
 
 import (

@@ -1,24 +1,22 @@
-// Package replicator owns the repair of replicas: it finds out which storages
-// miss something, copies it, and has the ledger say so. It promises that
-// nothing is declared in sync that is not equal to the primary, that nothing is
-// ever copied onto an in-sync storage, and that whatever is wrong is found
-// again after any failure. cmd makes one Replicator and runs it; the write path
-// calls Enqueue.
+// Package replicator owns the repair of replicas: it finds the storages that are behind, copies the
+// missing writes, and declares the storages in sync in the ledger. It promises that only a replica
+// that is equal to the primary is declared in sync, that nothing is ever copied onto an in-sync
+// storage, and that every difference is found again after any failure. cmd makes one Replicator and
+// runs it; the write path calls Enqueue.
 //
-// # What is true where
+// # Ledger and queue
 //
-// The ledger (fsm/state) says which storages are behind and which writes ended
-// without full account. That is the whole truth, and enough to repair from.
-// The queue in Postgres only holds pointers: "look at this repository". It may
-// lose jobs, repeat them, or be away; the reconciler compares it with the
-// ledger. A job exists while something can be done about its repository: what
-// waits for a storage that is away has none until the storage is back.
+// The ledger (fsm/state) lists the storages that are behind and the writes that ended in doubt. It
+// is complete, and enough to repair from. The queue in Postgres only holds pointers: "look at this
+// repository". It may lose jobs, repeat them, or be away; the reconciler compares it with the
+// ledger. A job exists while a repair of its repository is possible: a repository that waits for a
+// storage that is away has none until the storage is back.
 //
 // # One repair
 //
-// plan.Make decides by the view alone what comes next. Each step takes the gate
-// of the repository, opens this instance's intent, decides again under it, acts,
-// and gives the gate back; then the next step is decided.
+// plan.Make decides the next step by the view alone. Each step takes the repair lock of the
+// repository, opens this instance's intent, decides again under it, acts, and gives the lock back;
+// then the next step is decided.
 //
 //	       ┌────────────────── plan ◄──────────────────────────┐
 //	       │                    │                              │
@@ -39,20 +37,18 @@
 //
 // # Writes go first
 //
-// A repair begins with a ticket that lets writes pass; one that does spoils it,
-// and what was copied only shortens the next try. After two of those, or ten
-// that found a write in flight, writes wait (HoldBudget) while the copy is
-// made; a copy that takes longer lets them go on and is spoiled. A copy is
-// never cut off for a write: its effect would be unknown. HoldTries holds in
+// A repair begins with a ticket that admits writes; a write spoils it, and the copy then only
+// shortens the next try. After two spoiled tickets, or ten that found a write in flight, writes
+// wait (HoldBudget) while the copy is made; a copy that takes longer lets them go on and is
+// spoiled. A copy is never cut off for a write: its effect would be unknown. HoldTries pauses in
 // vain raise an alarm; the tries go on, further and further apart.
 //
 // # One storage's trouble
 //
-// Each storage has room for Workers copies at a time, and for one while copies fail
-// there. A repair takes what room it finds: it copies where there is some, and its job
-// comes back for the rest, later the more others wait. So copies that hang at one
-// storage keep no repair of another one waiting, and a claim stays one look at the head
-// of the queue.
+// Each storage has room for Workers copies at a time, and for one while copies fail there. A repair
+// copies onto the storages that have room, and its job comes back for the rest, later the more
+// others wait. So copies that hang at one storage keep no repair of another one waiting, and a
+// claim stays one look at the head of the queue.
 //
 // # Replicas that cannot be repaired in place
 //
@@ -81,19 +77,17 @@
 //     when a storage comes back. Where a copy onto a replica has failed, its
 //     storage does the housekeeping of the replica before the next one: git leaves
 //     its locks when it is killed, and Gitaly removes them there.
-//   - A proposal has no answer: what it says is in the ledger or not; the next
-//     repair sees which.
+//   - A proposal has no answer: it was applied or not; the next repair finds out.
 //   - We die between the removal of a replica and the copy: the storage is behind
 //     and has nothing, and the next repair copies from nothing.
 //   - We die after `in-sync` and before the intent is closed: the intent is in doubt,
 //     and is resolved by comparison.
-//   - The queue is away: repairs wait, writes do not. Up to EnqueueLimit
-//     repositories are remembered; when it answers again the reconciler finds
-//     the rest. An attempt that cannot be acknowledged comes back when its lease
-//     has ended, and whoever takes it finds nothing to do.
-//   - The primary lacks a repository that nobody deleted: nothing is removed.
-//     If a storage which is not behind has it, resolving makes that one the
-//     authority; otherwise the job fails with a text that says who has it.
+//   - The queue is away: repairs wait, writes do not. Up to EnqueueLimit repositories are
+//     remembered; when it answers again the reconciler finds the rest. An attempt that cannot be
+//     acknowledged comes back when its lease has ended, and the next worker finds nothing to do.
+//   - The primary lacks a repository that was not deleted: nothing is removed. If a storage that is
+//     not behind has it, resolving makes that one the authority; otherwise the job fails with a
+//     text that names the storages that have it.
 //
 // # Verification
 //
@@ -103,11 +97,10 @@
 //
 // # Backfilling
 //
-// A storage that is new, or came back with another disk, is backfilled by a scan
-// that needs no queue: every repository on each serving storage, every entry of
-// the ledger, and at last what only that storage has, which is removed, unless
-// the storage is new: then it was never ours, and an alarm names it. A
-// repository counts as dealt with when the scan has declared it in sync, or when
-// the ledger says that the storage is behind. Only then the storage serves. A
-// scan that is interrupted begins anew.
+// A storage that is new, or came back with another disk, is backfilled by a scan that needs no
+// queue: every repository on each serving storage, every entry of the ledger, and at last the
+// repositories that only that storage has. These are removed, unless the storage is new: then they
+// were never ours, and an alarm names them. A repository counts as dealt with when the scan has
+// declared it in sync, or when the ledger says that the storage is behind. Only then the storage
+// serves. A scan that is interrupted begins anew.
 package replicator

@@ -1,9 +1,8 @@
-// Command git-remote-gitaly lets plain git speak to a server of Gitaly's API,
-// a storage or a Praefect in front of several: git runs it for every URL of
-// the form gitaly://HOST[:PORT]/VIRTUAL-STORAGE/PATH.git (gitalys:// for TLS).
-// It promises to hold no more than a few chunks of what passes, and to fail
-// with a reason on stderr and a status other than 0.
-// git calls it; people call its command create.
+// Command git-remote-gitaly lets plain git speak to a server of Gitaly's API, a storage or a
+// Praefect in front of several: git runs it for every URL of the form
+// gitaly://HOST[:PORT]/VIRTUAL-STORAGE/PATH.git (gitalys:// for TLS). It promises to hold no more
+// than a few chunks of the data in memory, and to fail with a reason on stderr and a status other
+// than 0. git calls it; people call its command create.
 package main
 
 import (

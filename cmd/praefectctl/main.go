@@ -1,8 +1,7 @@
-// Command praefectctl is the operator's tool: it asks a running instance how
-// the cluster is, and has it changed. It owns what people and scripts see of
-// that; it promises the same names in tables and JSON, documented exit codes,
-// to end within its timeout, and to say of every change that did not succeed
-// whether anything has changed. People and scripts run it.
+// Command praefectctl is the operator's tool: it shows the state of the cluster, and changes it, by
+// asking a running instance. It owns the output for people and scripts. It promises the same names
+// in tables and JSON, documented exit codes, and an end within its timeout; after a change that did
+// not succeed it says whether anything has changed. People and scripts run it.
 package main
 
 import (

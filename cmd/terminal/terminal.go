@@ -1,8 +1,8 @@
-// Package terminal makes text that others chose harmless to a person who reads it: a path or
-// the error of a storage may hold escape sequences that move the cursor, hide lines or change
-// the direction of writing. It promises that nothing but printable characters is left, and that
-// the reader sees what was there: each other character appears as in a Go string, such as \x1b.
-// The three programs use it for all that they print, and keep their own escape sequences out.
+// Package terminal makes foreign text harmless on a terminal: a path or the error of a storage may
+// hold escape sequences that move the cursor, hide lines or change the direction of writing. It
+// promises that only printable characters are left, and that nothing is hidden: any other character
+// appears as in a Go string, such as \x1b. The three programs use it for all output, and keep their
+// own escape sequences out of it.
 package terminal
 
 import (

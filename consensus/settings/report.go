@@ -1,7 +1,7 @@
-// Package settings owns what instances tell the leader of their settings, and compares it.
-// It promises that every comparison is a pure function of reports, and that no report holds a
-// secret. The daemon makes a report of its settings, package session carries it to the leader, and
-// package elector decides by it.
+// Package settings owns the report in which an instance tells the leader its settings, and the
+// comparison of such reports. It promises that every comparison is a pure function of reports, and
+// that no report holds a secret. The daemon makes a report of its settings, package session carries
+// it to the leader, and package elector decides by it.
 package settings
 
 import (

@@ -5,15 +5,14 @@
 // that the same log gives the same State, to the byte of its snapshot, on every
 // instance.
 //
-// Anybody may read a State, from any goroutine; only package fsm applies
-// commands to one.
+// Any goroutine may read a State; only package fsm applies commands to one.
 //
 // # What it holds
 //
-// The live incarnations, the virtual storages with their succession, and the
-// ledger: the repositories that are listed in the ledger. A clean repository, with
-// the same content on every serving storage, has no entry, so that the state
-// grows with what is wrong and not with what exists.
+// The live incarnations, the virtual storages with their succession, and the ledger: the list of
+// repositories that are not clean. A clean repository, with the same content on every serving
+// storage, has no entry, so that the state grows with the number of faults and not with the number
+// of repositories.
 //
 // # A storage
 //
@@ -24,33 +23,32 @@
 //	              │                   └────────────same disk─────────────┤
 //	              └────────────────────────another disk──────────────────┘
 //
-// The first storage of a new virtual storage serves at once: there is nothing
-// that it could lack. Whatever becomes serving goes to the end of the succession,
-// and so does whose fence ends, so that storages which serve never change their
-// order. A storage that becomes backfilling becomes behind for the whole ledger: a scan
-// copies the clean repositories onto it, repair does the others.
+// The first storage of a new virtual storage serves at once: there is nothing that it could lack. A
+// storage that becomes serving goes to the end of the succession, and so does a storage whose fence
+// ends, so that storages which serve never change their order. A storage that becomes backfilling
+// becomes behind for the whole ledger: a scan copies the clean repositories onto it, repair does
+// the others.
 //
-// # Who writes where
+// # The primary
 //
-// The primary of a repository is its first in-sync storage, provided that it
-// serves. To give the role to another one takes two commands. Fence takes it from
-// the present holders: nothing that was routed to them earlier counts any more, and
-// as they keep their places, nobody else is primary yet. Then the leader waits until
-// every instance has applied the fence, or its lease must have ended. Admit moves
-// the fenced ones to the end: the next in the succession is primary.
+// The primary of a repository is its first in-sync storage, provided that it serves. To give the
+// role to another one takes two commands. Fence takes it from the present holders: no write that
+// was routed to them earlier counts any more, and because they keep their places, no other storage
+// is primary yet. Then the leader waits until every instance has applied the fence, or its lease
+// must have ended. Admit moves the fenced ones to the end: the next storage in the succession is
+// primary.
 //
 // Both name the epoch at which they were decided, so that of two decisions about one
 // state only one is applied; and Admit, like Retire, names the Raft term in which its
 // leader waited: the table of leases which it has seen run out was its own.
 //
-// A leader that dies between the two leaves a state that says it all. The storages
-// are fenced since an index that everybody must have applied, and Storage.Why tells
-// how to end it: WhyDead and WhyDrained as out, WhySwitchover as serving.
+// A leader that dies between the two leaves a complete state. The storages are fenced since an
+// index that every instance must have applied, and Storage.Why tells how the fence ends: WhyDead
+// and WhyDrained as out, WhySwitchover as serving.
 //
-// A fence says nothing of intents. What is under way on a fenced storage ends at its
-// instance, which accounts for it; a storage that was fenced after a write's epoch
-// counts as behind in MarkBehind even if it serves again; and no repair is vouched for on
-// a fenced storage.
+// A fence does not touch intents. A write on a fenced storage ends at its instance, which accounts
+// for it; a storage that was fenced after a write's epoch counts as behind in MarkBehind even if it
+// serves again; and no repair declares a fenced storage in sync.
 //
 // # A repository
 //
@@ -61,16 +59,16 @@
 // Behind and the intents are independent: MarkBehind adds to Behind, MarkInSync and ResolveDoubt
 // account for it. An entry without intents and without Behind is removed.
 //
-// A repository that is in sync nowhere is unavailable: what has its latest writes is
-// out, or lost. It heals when that storage returns; or an operator accepts the loss
-// and names the storage that counts. AcceptLoss leaves in-doubt intents: they tell what
-// may still happen, on the chosen storage too.
+// A repository that is in sync nowhere is unavailable: the storage with its latest writes is out,
+// or lost. It heals when that storage returns; or an operator accepts the loss and names the
+// storage that counts. AcceptLoss leaves in-doubt intents, because their writes may still have
+// effects, on the chosen storage too.
 //
 // # Invariants
 //
 // Of each state, as Check finds them:
 //
-//	I1  What is a set is sorted and names nothing twice; names are text.
+//	I1  Each set is sorted and names nothing twice; names are text.
 //	I2  Nothing is of an index or epoch to come.
 //	I3  The cluster has an id, and one length of leases.
 //	I4  A virtual storage is never without a storage that serves, so that an
@@ -92,9 +90,9 @@
 //	I10  Storages that serve never change their order, and one that is fenced keeps
 //	     its place among them until Admit.
 //	I11  A storage in sync for a repository (serving or fenced, and not behind) has
-//	     every write that was acknowledged (P3). MarkBehind makes everything behind that
-//	     is not known to agree; only MarkInSync and ResolveDoubt vouch, and only if nobody
-//	     touched the entry since they looked and nobody else may write.
+//	     every write that was acknowledged (P3). MarkBehind makes every storage behind that
+//	     is not known to agree; only MarkInSync and ResolveDoubt take it back, and only if
+//	     the entry has not changed since they looked and no other instance may write.
 //	I12  An in-doubt intent goes by ResolveDoubt only, which names it by its index.
 //	I13  An applied MarkBehind was made on the repository's primary, and no fence of it
 //	     came between the write's epoch and here.
@@ -104,10 +102,10 @@
 //   - A proposer that does not learn the answer repeats its batch: the request
 //     id is remembered for the next AnswersKept batches, and later its number
 //     keeps the ledger commands from being applied again.
-//   - A proposer that dies is retired, by its next incarnation or upon other
-//     proof; what it left under way is in doubt, and is resolved by comparison.
-//   - A leader that loses its term has what it decided refused, if the command
-//     reaches the log by way of another leader; the other one decides anew.
+//   - A proposer that dies is retired, by its next incarnation or upon other proof; its unfinished
+//     writes are in doubt, and are resolved by comparison.
+//   - A leader loses its term: its command is refused if it reaches the log by way of another
+//     leader, and the other leader decides again.
 //   - A command that may not be applied is refused, as a value; the others of
 //     its batch are applied. A refused command has changed nothing.
 //   - A log entry that cannot be decoded stops the process (package fsm):

@@ -1,15 +1,17 @@
-// Package channel owns what is multiplexed on one network connection beside an ordinary gRPC connection: the backchannel, on
-// which the server's side calls the client's side, and sidechannels, which carry the bulk bytes of one call.
+// Package channel owns the streams that share one network connection with an ordinary gRPC
+// connection: the backchannel, on which the server's side calls the client's side, and
+// sidechannels, which carry the bulk bytes of one call.
 //
 // It promises the protocol of Gitaly for both ends, that a connection without it works as before, that all of it ends when the
 // connection does, and that one stalled stream stalls no other: each has a window of its own.
 //
-// The proxy, its connections to storages, the test storage and git-remote-gitaly use it. It knows nothing of what they say.
+// The proxy, its connections to storages, the test storage and git-remote-gitaly use it. It does
+// not look at their data.
 //
-// # Who dials
+// # Dialling
 //
-// The end that dials wraps its credentials; each connection then answers calls of the other side with a server of its own,
-// and sidechannels for which somebody waits:
+// The end that dials wraps its credentials. Each connection then answers calls of the other side
+// with a server of its own, and accepts the sidechannels that a caller waits for:
 //
 //	var waiting channel.Registry
 //	creds := channel.NewClientCredentials(base, channel.Client{Server: newBackServer, Sidechannels: &waiting})
@@ -24,7 +26,7 @@
 // A server that does not speak it fails the handshake with [ErrNotSpoken], which Client.NotSpoken tells. To dial such a server,
 // leave the credentials as they were.
 //
-// # Who listens
+// # Listening
 //
 // The end that listens wraps its credentials, and takes both kinds of clients:
 //
@@ -35,7 +37,7 @@
 //	session, ok := channel.FromContext(ctx)    // ok: the connection of this call has a backchannel
 //	back, err := session.Client()              // calls the client's side; ends with the connection
 //	side, err := channel.Open(ctx)             // the sidechannel that the client of this call waits with
-//	defer side.Close()                         // the end of what the client reads
+//	defer side.Close()                         // the client reads io.EOF
 //	... // read side until io.EOF, write the answer
 //
 // # On the wire
@@ -44,6 +46,7 @@
 // first stream carries gRPC. Every other stream is opened by the server. One that begins with the 11 bytes "sidechannel" goes
 // on with the id of a waiter, 8 bytes, and is answered by "ok"; any other is HTTP/2.
 //
-// In a sidechannel what the server writes is raw, and its end is that of the stream. What the client writes is in pkt-lines:
-// 4 hexadecimal digits for the length, these included, then at most 65516 bytes. "0000" is the end, and must come.
+// In a sidechannel the server writes raw bytes, and their end is the end of the stream. The client
+// writes pkt-lines: 4 hexadecimal digits for the length, these included, then at most 65516 bytes.
+// "0000" is the end, and must come.
 package channel

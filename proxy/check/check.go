@@ -1,11 +1,12 @@
 // Package check owns the checks that tell an operator, or GitLab, whether an instance can do its work: their names, which
 // are upstream's, how much each weighs, and how they are run.
 //
-// It promises that no check outlives its bound by more than its own code does, and that what this project can do without,
-// Postgres for one, is never a reason to call an instance unready.
+// It promises that no check outlives its bound by more than its own code does, and that a service
+// which this project can do without, such as Postgres, is never a reason to call an instance
+// unready.
 //
-// ReadinessCheck and the command `praefect check` run the same list: they make it of the functions below, each of which
-// takes what it has to ask as a function, and give it to [Run].
+// ReadinessCheck and the command `praefect check` run the same list: they make it of the functions
+// below, each of which takes its question as a function, and give it to [Run].
 package check
 
 import (

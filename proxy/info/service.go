@@ -1,8 +1,10 @@
-// Package info owns gitaly.PraefectInfoService, by which GitLab and operators ask about repositories: where their replicas
-// are and how they are, what is lost, and under which number a repository is known.
+// Package info owns gitaly.PraefectInfoService, by which GitLab and operators ask about
+// repositories: the place and health of their replicas, lost writes, and the number of a
+// repository.
 //
-// It promises that what it says of replicas comes from the replicated state and needs no Postgres; only numbers of
-// repositories, and when their replicas were verified, do. What loses data goes the way of operators, with their proof.
+// It promises that its answers about replicas come from the replicated state and need no Postgres;
+// only the numbers of repositories, and the times of their last verification, do. A call that loses
+// data needs the proof of an operator.
 //
 // The proxy registers it on its listeners, behind its authentication.
 package info

@@ -1,10 +1,11 @@
-// Package method owns what the proxy knows of each Gitaly RPC: its kind, its scope, and where in the request the
-// repository or storage sits that it acts on.
+// Package method owns the proxy's knowledge of each Gitaly RPC: its kind, its scope, and the place
+// in the request that names the repository or storage.
 //
-// It promises that the target it reads from a first message is the one that the storage will act on after [Method.Rewrite],
-// whatever the client sent, and that a message it cannot read unambiguously is an error.
+// It promises that the target which it reads from a first message is the one that the storage acts
+// on after [Method.Rewrite], for every possible message, and that an ambiguous message is an error.
 //
-// It is called by the proxy for every call; all of it is immutable after [New] and safe for concurrent use.
+// The proxy calls it for every call; all of it is immutable after [New] and safe for concurrent
+// use.
 package method
 
 import "strconv"

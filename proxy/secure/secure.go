@@ -1,10 +1,10 @@
 // Package secure owns TLS below gRPC, at listeners and towards storages and
 // other instances.
 //
-// It promises what grpc/credentials promises, but it does not insist that the
-// other side negotiates HTTP/2 by ALPN. gRPC's own credentials do since 1.67, and
-// would refuse a TLS proxy in between, such as HAProxy in TCP mode, that
-// upstream accepts. ALPN is still offered, for sides that insist on it.
+// It promises the same as grpc/credentials, but it does not insist that the other side negotiates
+// HTTP/2 by ALPN. gRPC's own credentials do since 1.67, and would refuse a TLS proxy in between,
+// such as HAProxy in TCP mode, that upstream accepts. ALPN is still offered, for sides that insist
+// on it.
 //
 // The proxy, its connections and the commands use it; it imports nothing of ours.
 package secure

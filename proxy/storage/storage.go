@@ -1,8 +1,7 @@
-// Package storage owns the connections from this instance to the storages.
-// It promises that what it hands out is one network connection, verified to
-// lead to a known disk, which never turns into another one; and that a storage
-// that is gone or silent is known to be so within a stated time. The proxy and
-// the replicator get their connections here; cmd runs it.
+// Package storage owns the connections from this instance to the storages. It promises that a Conn
+// is one network connection, verified to lead to a known disk, which never turns into another one;
+// and that it reports a storage that is gone or silent within a stated time. The proxy and the
+// replicator get their connections here; cmd runs it.
 package storage
 
 import (

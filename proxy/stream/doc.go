@@ -1,8 +1,9 @@
-// Package stream owns the byte path of the proxy: it carries one gRPC call between a client and a storage without knowing
-// what is in it.
+// Package stream owns the byte path of the proxy: it carries one gRPC call between a client and a
+// storage without decoding its messages.
 //
-// It promises that both ends see what they would see of each other, that its own code copies and allocates nothing per
-// message, and that an [Outcome] claims no more about the storage than the storage has said.
+// It promises that both ends see the same as without a proxy, that its own code copies and
+// allocates nothing per message, and that an [Outcome] claims no more about the storage than the
+// storage has said.
 //
 // It is called by the proxy's handler of unknown services, which decides where a call goes.
 //
@@ -17,11 +18,13 @@
 // goroutine of its own, and only where the client streams. Elsewhere [Peek] has already seen the end of the requests, so that
 // there is nothing left to pump and no goroutine to start.
 //
-// Headers go to the client when they come, because client or storage may wait for what the other does about them; only those
-// of a unary call travel with its response. Messages of a streaming method go when they come. The response of a method that
-// has only one is kept until the end, without which it says nothing. Then BeforeStatus is asked, then the kept response and
-// the trailers are handed to the client's connection, and the status follows when the handler returns Outcome.Err. So nothing
-// of the end of a write is out before it is accounted for; of a streaming write it is the status alone that can wait.
+// Headers go to the client when they come, because client or storage may wait for the other's
+// reaction; only the headers of a unary call travel with its response. Messages of a streaming
+// method go when they come. The response of a method that has only one is kept until the end,
+// because it says nothing without its status. Then BeforeStatus is asked, then the kept response
+// and the trailers are handed to the client's connection, and the status follows when the handler
+// returns Outcome.Err. So nothing of the end of a write is out before it is accounted for; of a
+// streaming write it is the status alone that can wait.
 //
 // # How it can end
 //
@@ -29,29 +32,31 @@
 // false. gRPC makes up a status of the same kind whenever a call ends on this side, hence [StatsHandler]; [Watch] says the same
 // of a call made without a leg.
 //
-//	what happens                                   status at the client        Ended
-//	status arrives, whatever its code              that status                 true
+//	event                                          status at the client        Ended
+//	status arrives, with any code                  that status                 true
 //	storage dies, or the connection to it          Unavailable                 false
-//	storage resets the stream                      what gRPC makes of the code false
+//	storage resets the stream                      gRPC's, for the code        false
 //	client cancels or vanishes                     Canceled                    false
 //	client's deadline passes                       DeadlineExceeded            false
-//	client sends what gRPC refuses                 gRPC's, ResourceExhausted   false
+//	client sends a message that gRPC refuses       gRPC's, ResourceExhausted   false
 //	Leg.Cancel(cause)                              the status in cause         false
 //	two responses where one is due                 Internal                    false
 //	Open fails                                     gRPC's, Unavailable         no leg, nothing sent
 //	BeforeStatus refuses                           its error                   as before
 //
-// Where two happen at once the storage's status wins if it arrived, then the client's end, then the reason of the cancel.
-// One corner: a response that gRPC itself refuses, for its size say, gives the client a status made here, while Ended may be
-// true, since the trailers behind that response arrived. That is what Ended says: it is over at the storage.
+// Where two happen at once the storage's status wins if it arrived, then the client's end, then the
+// reason of the cancel. One corner: a response that gRPC itself refuses, for its size say, gives
+// the client a status made here, while Ended may be true, because the trailers behind that response
+// arrived: the call is over at the storage.
 //
 // If gRPC retries a leg by itself, Ended covers every attempt that a storage may have worked on.
 //
 // # More than one destination
 //
-// Forward takes one leg or several. The first is the primary: the client sees it alone, exactly as if there were no others.
-// The others are secondaries. Each is sent its own first message and then the client's, and its half-close; what it
-// answers is read and dropped, but for its status, which is in Outcome.Others.
+// Forward takes one leg or several. The first is the primary: the client sees it alone, exactly as
+// if there were no others. The others are secondaries. Each is sent its own first message and then
+// the client's, and its half-close; its responses are read and dropped, except for its status,
+// which is in Outcome.Others.
 //
 //	primary:    sent ──▶ flowing ──▶ ended ──LegEnded(0)──▶ grace ──────────────▶ BeforeStatus, once all have ended
 //	secondary:       └─▶ flowing ─────────────────────────────▶ ended ──LegEnded(i)──┘
@@ -59,12 +64,12 @@
 // A secondary is sent nothing before the primary was. So a call that was not sent there was sent nowhere, and can be routed
 // anew. However a secondary ends, neither the call nor another secondary fails with it:
 //
-//	what happens to a secondary                    its Err                     its Ended
-//	status arrives, whatever its code, early too   that status                 true
+//	event at a secondary                           its Err                     its Ended
+//	status arrives, with any code, early too       that status                 true
 //	storage or connection lost, Leg.Cancel         as for the primary          false
 //	two responses where one is due                 Internal                    false
 //	it takes no more requests for SlowBound        ErrTooSlow                  false
-//	primary ends without its status                what the client gets        false
+//	primary ends without its status                the client's status         false
 //	primary's status arrives, Grace passes         Canceled                    false
 //
 // # Calls whose storages must not be cancelled
@@ -76,24 +81,26 @@
 //
 //	given up ──LegEnded: nothing may come of it──▶ half-closed ──▶ the RPC ends, or is cancelled after Linger ──Over──▶
 //
-// The context of such a leg ends neither with the client's nor at its deadline, but Linger later, which is what the storage
-// hears. The primary is given up when the context ends in which it was opened, and the secondaries after it, so that no
-// secondary is missed while the primary may go on. The half-close comes last, because a storage takes the requests that it got
-// for all.
+// The context of such a leg ends neither with the client's nor at its deadline, but Linger later,
+// and the storage gets that later deadline. The primary is given up when the context ends in which
+// it was opened, and the secondaries after it, so that no secondary is missed while the primary may
+// go on. The half-close comes last, because after it a storage takes its requests as complete.
 //
-// Once the primary's status arrived, the statuses of the secondaries are worth waiting for, whatever it was: a secondary
-// that ended alike is a replica that is alike. While they have grace the client's requests still reach them. If the primary
-// ends in any other way they are given up at once. The context of a secondary may descend from the client's, and then ends
-// with it at any time; or have only the deadline in common with it, and then the secondary is given up with the primary, and
-// keeps its grace if the client goes when the primary's status is here.
+// Once the primary's status arrived, with any code, the statuses of the secondaries are worth
+// waiting for: a secondary that ended alike is a replica that is alike. While they have grace the
+// client's requests still reach them. If the primary ends in any other way they are given up at
+// once. The context of a secondary may descend from the client's, and then ends with it at any
+// time; or have only the deadline in common with it, and then the secondary is given up with the
+// primary, and keeps its grace if the client goes when the primary's status is here.
 //
-// A secondary may be slower than the client, but not by much, and not for long. It has a queue of 16 requests or 1 MiB,
-// or of one larger request, which counts until gRPC has taken it. If a queue is full the request pump waits, and with it the
-// client; if it waits for one request longer than SlowBound, every secondary that has had no room all that time is cut off.
-// So a client is kept waiting by secondaries for at most SlowBound at a time, and what they hold is bounded by their number.
-// The primary has no queue: the client goes at its pace, as it would without a proxy.
+// A secondary may be slower than the client, but not by much, and not for long. It has a queue of
+// 16 requests or 1 MiB, or of one larger request, which counts until gRPC has taken it. If a queue
+// is full the request pump waits, and with it the client; if it waits for one request longer than
+// SlowBound, every secondary that has had no room all that time is cut off. So secondaries delay a
+// client for at most SlowBound at a time, and the bytes in their queues are bounded by their
+// number. The primary has no queue: the client goes at its pace, as it would without a proxy.
 //
-// # Who owns a frame
+// # The owner of a frame
 //
 // A [Frame] holds one reference to each of its buffers, and exactly one holder frees it.
 //
@@ -101,9 +108,9 @@
 //   - Sent: Codec gives gRPC references of its own, because gRPC sends later; the pump frees the Frame after SendMsg.
 //   - First: Peek gives it to the caller. Open takes over the one it is given, also when it fails.
 //   - Kept response: the exchange frees it, sent or not.
-//   - Queued: the queue of a secondary takes references of its own, before the pump sends to the primary and frees its Frame.
-//     They pass to the Frame of the secondary's sender, which frees it after SendMsg; when the leg ends, the queue frees those
-//     that were not taken.
+//   - Queued: the queue of a secondary takes references of its own, before the pump sends to the
+//     primary and frees its Frame. They pass to the Frame of the secondary's sender, which frees it
+//     after SendMsg; when the leg ends, the queue frees the rest.
 //   - Response of a secondary: freed as soon as it was read.
 //
 // Each pump and each sender has one Frame for the whole call. Its slice of buffers is replaced by the next message and never
@@ -116,10 +123,11 @@
 // RecvMsg, which nothing but the return of the handler can end. It touches neither side any more but to drop one message. The
 // [Forwarder] owns it, and Wait waits for it.
 //
-// The primary of a call with Linger has a goroutine that sends its first message, and that passes its responses on until the leg
-// is given up; it then reads what the storage still answers.
+// The primary of a call with Linger has a goroutine that sends its first message, and that passes
+// its responses on until the leg is given up; it then reads the remaining responses.
 //
-// A secondary has a goroutine that sends its first message and reads its responses, and if the client streams a second one
-// that sends what is in its queue. Forward returns when the first has ended; the second follows at once, because the leg is
-// given up by then. The Forwarder owns them all.
+// A secondary has a goroutine that sends its first message and reads its responses, and if the
+// client streams a second one that sends the requests in its queue. Forward returns when the first
+// has ended; the second follows at once, because the leg is given up by then. The Forwarder owns
+// them all.
 package stream

@@ -1,6 +1,6 @@
-// Package cataloguetest owns the contract of replicator.Catalogue as a suite.
-// It promises that whatever passes it behaves alike where the replicator looks.
-// Tests of the real catalogue, and of fakes, run it.
+// Package cataloguetest owns the contract of replicator.Catalogue as a suite. It promises that
+// every catalogue that passes it behaves alike for the replicator. Tests of the real catalogue, and
+// of fakes, run it.
 package cataloguetest
 
 import (

@@ -1,7 +1,6 @@
-// Package plan owns the decisions of a repair: what to do next about one
-// repository, what to do to one replica, and how long a late effect must still
-// be expected. It promises to be pure, so that every schedule of them can be
-// tried. Package replicator acts on it, and the simulation.
+// Package plan owns the decisions of a repair: the next step for one repository, the action for one
+// replica, and the time until no late effect can come any more. It promises to be pure, so that
+// every schedule of them can be tried. Package replicator and the simulation act on it.
 package plan
 
 import (

@@ -1,8 +1,9 @@
-// Package postgres owns every SQL statement of the project and the connections that they run on: the schema
-// praefect_raft, its migrations, the replication queue and the catalogue of repositories in it.
-// It promises that no call outlives its bound, whatever the server does, that nothing is written twice when a connection
-// breaks, and that a server which is away, hung or read-only is an error that callers can go on with.
-// The daemon and the commands open a DB; the replicator sees a queue.Queue.
+// Package postgres owns every SQL statement of the project and the connections that they run on:
+// the schema praefect_raft, its migrations, the replication queue and the catalogue of repositories
+// in it. It promises that no call outlives its bound, even if the server hangs, that nothing is
+// written twice when a connection breaks, and that a server which is away, hung or read-only is an
+// error that callers can go on with. The daemon and the commands open a DB; the replicator sees a
+// queue.Queue.
 package postgres
 
 import (

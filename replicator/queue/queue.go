@@ -1,8 +1,8 @@
-// Package queue owns the contract of the replication queue: what a job is, how it is claimed and finished, and which
-// errors tell what happened; and an implementation of it in memory, for tests and simulations.
-// It promises that a path has at most one job, that an attempt which lost its claim can finish nothing, and that a change
-// enqueued while a job runs is not lost with it.
-// The replicator calls a Queue; queuetest.Exercise is the contract in executable form, and every implementation passes it.
+// Package queue owns the contract of the replication queue: the job, its claim, its end and the
+// errors of each; and an implementation of it in memory, for tests and simulations. It promises
+// that a path has at most one job, that an attempt which lost its claim can finish nothing, and
+// that a change enqueued while a job runs is not lost with it. The replicator calls a Queue;
+// queuetest.Exercise is the contract in executable form, and every implementation passes it.
 package queue
 
 import (

@@ -1,8 +1,8 @@
-// Command bench measures what the proxy costs: direct against proxied, side by
-// side in one run, writes that are voted on against such that are not, and the
-// queue and the byte path by the benchmarks of their packages. It prints min, median and max of several runs and writes them to
-// build/bench.json. `make bench` runs it; nothing fails because a machine is
-// slow, but what misses an aim is said.
+// Command bench measures the cost of the proxy: direct against proxied, side by side in one run;
+// writes that vote against writes that do not; and the queue and the byte path by the benchmarks of
+// their packages. It prints min, median and max of several runs and writes them to
+// build/bench.json. `make bench` runs it. Nothing fails because a machine is slow, but a missed aim
+// is reported.
 package main
 
 import (

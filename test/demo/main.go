@@ -1,10 +1,9 @@
-// Command demo owns a cluster on this machine that people try the project out
-// with: three storages over real git repositories, Postgres and three instances
-// behind HAProxy, with a repository that was pushed and cloned back through them,
-// and figures of what clients noticed while parts of it failed.
-// It promises that a demo which is up stays up until it is taken down, that an
-// up which fails leaves no process, and that build/demo.json describes what runs.
-// make demo and make demo-down call it.
+// Command demo owns a cluster on this machine that people try the project out with: three storages
+// over real git repositories, Postgres and three instances behind HAProxy, with a repository that
+// was pushed and cloned back through them, and figures of the pauses and errors that clients saw
+// while parts of it failed. It promises that a demo which is up stays up until it is taken down,
+// that an up which fails leaves no process, and that build/demo.json describes the running
+// processes. make demo and make demo-down call it.
 package main
 
 import (

@@ -1,11 +1,9 @@
-// Command failover measures how clients fare while something fails: a storage, an
-// instance, the network, Postgres, or an operator's patience. Each run has a fresh
-// cluster of three instances, three storages on real git and HAProxy, with writers
-// and readers at work.
-// It promises that a run counts only if every acknowledged write was found again
-// and all storages were equal at its end, and that it ends with an error if one was
-// not. `make failover-bench` runs it and gets build/failover.json; nothing fails
-// because a machine is slow, but what misses an aim is said.
+// Command failover measures how clients fare while something fails: a storage, an instance, the
+// network, Postgres, or an operator's patience. Each run has a fresh cluster of three instances,
+// three storages on real git and HAProxy, with writers and readers at work. It promises that a run
+// counts only if every acknowledged write was found again and all storages were equal at its end,
+// and that it ends with an error if one was not. `make failover-bench` runs it and gets
+// build/failover.json; nothing fails because a machine is slow, but a missed aim is reported.
 package main
 
 import (

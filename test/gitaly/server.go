@@ -1,11 +1,9 @@
-// Package gitaly owns a storage server for tests and demonstrations: it keeps
-// real bare repositories with the git program and speaks Gitaly's gRPC API.
-// It promises what Gitaly does on the wire for the methods that it serves
-// (every other one is UNIMPLEMENTED), that bulk data passes in bounded memory,
-// that no write which was answered is lost when the process is killed, and that
-// a write in a reference transaction has no effect before it was agreed on.
-// Tests, the demo and the command test-gitaly may call it; production code may
-// not.
+// Package gitaly owns a storage server for tests and demonstrations: it keeps real bare
+// repositories with the git program and speaks Gitaly's gRPC API. It promises Gitaly's behaviour on
+// the wire for the methods that it serves (every other one is UNIMPLEMENTED), that bulk data passes
+// in bounded memory, that no write which was answered is lost when the process is killed, and that
+// a write in a reference transaction has no effect before it was agreed on. Tests, the demo and the
+// command test-gitaly may call it; production code may not.
 package gitaly
 
 import (

@@ -1,9 +1,8 @@
-// Package place owns the question where a process of a test runs: on the
-// loopback address, or in a network namespace with an address of its own.
-// It promises that a started process is in its place from its first
-// instruction, and that what the kernel ties to the thread which forked it, such
-// as the death signal, lasts as long as the process.
-// The packages that start processes for tests may use it; nothing of the product.
+// Package place owns the question where a process of a test runs: on the loopback address, or in a
+// network namespace with an address of its own. It promises that a started process is in its place
+// from its first instruction, and that a property which the kernel ties to the forking thread, such
+// as the death signal, lasts as long as the process. The packages that start processes for tests
+// may use it; nothing of the product.
 package place
 
 import (

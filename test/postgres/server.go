@@ -1,8 +1,9 @@
-// Package postgres owns private, real PostgreSQL servers: one is initialised in a directory of its own, started on a
-// free port of the loopback address or in a place of its own, stopped, killed, paused and removed.
-// It promises that no server outlives the process that launched it, however that process ends (unless Options.Detached
-// says so), and that a machine without PostgreSQL gets an error which says what to install.
-// Tests and the demo may use it; nothing of the product may.
+// Package postgres owns private, real PostgreSQL servers: one is initialised in a directory of its
+// own, started on a free port of the loopback address or in a place of its own, stopped, killed,
+// paused and removed. It promises that no server outlives the process that launched it, however
+// that process ends (unless Options.Detached says so), and that a machine without PostgreSQL gets
+// an error that names the packages to install. Tests and the demo may use it; nothing of the
+// product may.
 package postgres
 
 import (

@@ -1,7 +1,6 @@
-// Command report reads the output of `go test -json`, prints what a person
-// wants to see of it (a line for each package, the whole output of what
-// failed) and a closing line with the counts. It exits 1 if anything failed,
-// if no test ran, or, with CI set in the environment, if a test was skipped.
+// Command report reads the output of `go test -json` and prints a summary for people: a line for
+// each package, the whole output of each failure, and a closing line with the counts. It exits 1 if
+// a test failed, if no test ran, or, with CI set in the environment, if a test was skipped.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Package rules holds the tests of the project's own conventions: which
-// package may import which, sizes, comments, and what no package may do. It
-// reads the source of the module and runs nothing of it.
+// Package rules holds the tests of the project's own conventions: the imports of each package,
+// sizes, comments, prose, and actions that no package may take. It reads the source and the pages
+// of the module and runs nothing of it.
 package rules

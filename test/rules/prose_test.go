@@ -51,3 +51,12 @@ func TestProse_pagesNameTheSubject(t *testing.T) {
 		checkProse(t, path, text)
 	}
 }
+
+// TestProse_packagesNameTheSubject holds the comment of every package to the limit.
+func TestProse_packagesNameTheSubject(t *testing.T) {
+	for _, f := range files(t) {
+		if f.syntax.Doc != nil && !f.isTest {
+			checkProse(t, f.path, f.syntax.Doc.Text())
+		}
+	}
+}

@@ -1,8 +1,7 @@
-// Package runbook carries out the commands of the pages in docs/operations on the
-// hosts of a test's cluster, so that a page cannot say what does not work.
-// It promises that a test which opens a page carries out every block of it: a block
-// begins with "```sh NAME", and the test chooses on which host it runs.
-// Tests of real processes use it.
+// Package runbook carries out the commands of the pages in docs/operations on the hosts of a test's
+// cluster, so that every command of a page works. It promises that a test which opens a page
+// carries out every block of it: a block begins with "```sh NAME", and the test chooses on which
+// host it runs. Tests of real processes use it.
 package runbook
 
 import (

@@ -1,6 +1,5 @@
-// Package ledgertest has stand-ins for what a ledger needs of others. It
-// promises the behaviour of an instance that has nobody to agree with. Tests
-// and benchmarks use it.
+// Package ledgertest has stand-ins for the node, the session and the storages of a ledger. It
+// promises the behaviour of an instance that is alone in its cluster. Tests and benchmarks use it.
 package ledgertest
 
 import (

@@ -1,10 +1,8 @@
-// Package machine decides what becomes of the writes and repairs of one
-// instance: which may pass, where they go, what is committed before them, what
-// is told to whom when they end. It promises to be pure: no goroutine, lock,
-// clock or I/O, so that the same events give the same effects; what is out of
-// its hands (a proposal, an RPC, the passing of time) leaves as an effect and
-// comes back as an event. Its driver is package ledger; simulations are the
-// other caller.
+// Package machine decides every step of the writes and repairs of one instance: which write is
+// admitted, its route, the commands that are committed before it, and how it ends. It promises to
+// be pure: no goroutine, lock, clock or I/O, so that the same events give the same effects. An
+// action outside of it (a proposal, an RPC, the passing of time) leaves as an effect and its result
+// comes back as an event. Its driver is package ledger; the simulation is the other caller.
 //
 // # How it is driven
 //
@@ -25,28 +23,27 @@
 //
 // With a warm intent all of it, from Begin to Forward, is one Step.
 //
-// A write that votes is forwarded to several storages, and has nothing in the
-// ledger before its first vote, as nothing of it has happened by then:
+// A write that votes is forwarded to several storages, and has nothing in the ledger before its
+// first vote, because nothing has changed until then:
 //
 //	Forward ─▶ Vote ─▶ registered, routed again ─▶ proposing ─▶ watermark ─▶ Released ─▶ Vote … ─▶ Ended
 //	             │            │                        ▲
-//	             │            └─ gate, hold, fence     └─ its intent, and that whoever does not agree is behind
+//	             │            └─ lock, pause, fence    └─ its intent, and the storages that do not agree as behind
 //	             └─▶ Released with an error: nothing of the round may happen
 //
-// A write waits for: the gate of its repository (a repair), an advice to hold
-// its virtual storage (a switchover), a lease, a primary that serves and can be
-// reached. It is counted as in flight, and its view is read, in the one Step
-// that lets it pass. What is then committed for it (an intent, and that the other
-// storages are behind) may take a while, and so may the wait until every leased
-// instance knows: all that let it pass is asked again at the Forward.
+// A write waits for the repair lock of its repository, for the end of a pause of writes (a
+// switchover), for a lease, and for a primary that serves and can be reached. The one Step that
+// admits it counts it as in flight and reads its view. Committing its intent and account, and
+// waiting for the watermark, take time: every admission condition is therefore checked again at the
+// Forward.
 //
 // # A repository
 //
-// This instance has at most one proposal under way for a repository: intent,
-// account, verdict of a repair or close. So none can overtake another, and what
-// comes meanwhile waits for the answer and looks at the state that it left.
+// This instance has at most one proposal under way for a repository: intent, account, verdict of a
+// repair or close. So none can overtake another, and a later one waits for the answer and looks at
+// the resulting state.
 //
-// # What ends badly
+// # How failures end
 //
 //   - A fence is applied: the writes on that storage are doomed in the Step
 //     that sees it, and only then is the index reported as applied.

@@ -1,8 +1,7 @@
-// Package gitalytest owns what tests of and with storages share: starting one
-// on a loopback port, dialling it, and the contract suite that the storage on
-// real git and the one in memory both pass.
-// It promises that everything it starts has ended when the test has.
-// Tests may call it.
+// Package gitalytest owns the shared parts of tests of and with storages: starting one on a
+// loopback port, dialling it, and the contract suite that the storage on real git and the one in
+// memory both pass. It promises that everything it starts has ended when the test has. Tests may
+// call it.
 package gitalytest
 
 import (

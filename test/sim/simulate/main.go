@@ -1,6 +1,6 @@
-// Command simulate plays schedules of the simulation and prints one line of JSON
-// that says what they went through. It exits with 1 if a promise was broken, and
-// with 2 if they saw too little.
+// Command simulate runs schedules of the simulation and prints one line of JSON that counts their
+// events. It exits with 1 if a promise was broken, and with 2 if the schedules contained too few
+// events of some kind.
 package main
 
 import (

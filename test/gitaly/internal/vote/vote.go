@@ -1,10 +1,8 @@
-// Package vote owns a storage's side of reference transactions: which
-// transaction a call belongs to, how its votes reach whoever coordinates it,
-// and how they go wrong where a test wants that.
-// It promises that a storage goes on only after the coordinator said so, that a call
-// without a transaction never votes and never waits, and that one over whose
-// connection nobody can be called back does nothing that is voted on.
-// Only the storages below test/gitaly may call it.
+// Package vote owns a storage's side of reference transactions: the transaction of a call, the path
+// of its votes to the coordinator, and the faults that tests inject into them. It promises that a
+// storage goes on only after the coordinator said so, that a call without a transaction never votes
+// and never waits, and that a call over a connection without backchannel changes nothing that needs
+// a vote. Only the storages below test/gitaly may call it.
 package vote
 
 import (

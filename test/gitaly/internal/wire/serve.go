@@ -1,8 +1,7 @@
-// Package wire owns what every storage of this project's tests does alike on
-// the wire: the server around the handlers, the token check, the faults of a
-// repository field, the dialling of other storages and the checksum.
-// It promises Gitaly's status codes and its texts where clients match on them.
-// Only the packages below test/gitaly may call it.
+// Package wire owns the part of the wire protocol that all storages of this project's tests share:
+// the server around the handlers, the token check, the faults of a repository field, the dialling
+// of other storages and the checksum. It promises Gitaly's status codes and its texts where clients
+// match on them. Only the packages below test/gitaly may call it.
 package wire
 
 import (
