@@ -1,10 +1,9 @@
-// Command attack lets a stranger, a client with the token and a storage attack a cluster of
-// three instances while clients are at work, with one attack after the other. Each attack is
-// a small function; docs/security.md has what they found.
-// It promises to attack the instance that leads, and to end with an error if an attack took
-// leadership at each attempt, if a read failed at an instance that was not attacked, or if the
-// memory of an attacked instance was not back within a minute. `make attack` runs it. The packages' own tests have a
-// short form of each attack, with counts.
+// Command attack lets a stranger, a client with the token and a storage attack a cluster of three
+// instances while clients are at work, with one attack after the other. Each attack is a small
+// function; docs/security.md has the results. It promises to attack the instance that leads, and to
+// end with an error if an attack took leadership at each attempt, if a read failed at an instance
+// that was not attacked, or if the memory of an attacked instance was not back within a minute.
+// `make attack` runs it. The packages' own tests have a short form of each attack, with counts.
 package main
 
 import (
