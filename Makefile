@@ -17,7 +17,7 @@ export RAPID_NOFAILFILE ?= true
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the programs into build/
@@ -37,6 +37,15 @@ demo: needs build ## Start a cluster on this machine, push and clone through it
 .PHONY: demo-down
 demo-down: ## Stop what make demo started
 	go run ./test/demo down
+
+.PHONY: cast
+cast: ## Draw the recording of make demo for the README
+	go run ./test/cast render < docs/images/demo.cast > docs/images/demo.svg
+
+.PHONY: cast-record
+cast-record: needs build ## Record make demo again, and draw it
+	{ echo '$$ make demo'; go run ./test/demo up; } | go run ./test/cast record "$(CURDIR)=~/praefect" "$(VERSION)=dev" > docs/images/demo.cast
+	$(MAKE) cast
 
 # The suites that start dozens of processes run apart from the other packages: they
 # would only measure how busy those keep the machine. The simulation needs one core,
