@@ -56,7 +56,7 @@ func checkDNSTarget(target string) error {
 	return checkPeerAddr(target)
 }
 
-// checkPeerAddr judges a host:port that somebody is to dial.
+// checkPeerAddr checks a host:port that another process dials.
 func checkPeerAddr(addr string) error {
 	host, port, err := splitHostPort(addr)
 	switch {

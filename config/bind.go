@@ -16,7 +16,7 @@ type Ignored struct {
 	Key string
 	// Line is where it stands, from 1; 0 where it came from the config command.
 	Line int
-	// Why says what takes its place here, or why nothing does.
+	// Why names its replacement, or the reason why there is none.
 	Why string
 }
 
@@ -176,8 +176,7 @@ func (b *binder) list(path []string, dotted string, raw []any, into reflect.Valu
 	into.Set(elements)
 }
 
-// kindName names what stands in the text, never its content: that could be a
-// secret.
+// kindName names the kind of value in the text, never its content: that could be a secret.
 func kindName(raw any) string {
 	switch raw.(type) {
 	case nil:

@@ -49,7 +49,7 @@ func flatten(into map[string]reflect.Value, name string, of reflect.Value) {
 		tag := field.Tag.Get("toml")
 		switch {
 		case field.Type == reflect.TypeFor[Secret]() && tag == "-":
-			into[name+secretKeys[field.Name]] = value // what secret_file holds
+			into[name+secretKeys[field.Name]] = value // the content of secret_file
 		case tag == "-":
 		case value.Kind() == reflect.Struct:
 			flatten(into, name+tag+".", value)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxCommandBytes bounds what is kept of a config command's output.
+	// maxCommandBytes bounds the output of a config command that is kept.
 	maxCommandBytes = 4 << 20
 	// commandPipeDelay is how long children of a config command may keep its
 	// output open after it ended.
@@ -95,14 +95,14 @@ func plainValue(value any) any {
 	return value
 }
 
-// capped keeps the first maxCommandBytes of what is written to it.
+// capped keeps the first maxCommandBytes that are written to it.
 type capped struct {
 	kept     []byte
 	exceeded bool
 }
 
-// Write keeps what there is room for, and takes the rest without an error, so
-// that the command is not cut off with a misleading one.
+// Write keeps the bytes that fit, and takes the rest without an error, so that the command is not
+// cut off with a misleading one.
 func (c *capped) Write(p []byte) (int, error) {
 	room := min(len(p), maxCommandBytes-len(c.kept))
 	c.kept = append(c.kept, p[:room]...)

@@ -29,10 +29,9 @@ type Config struct {
 	// accepting: at least two checks of the load balancer. Default 0s, which is
 	// right for an instance that stands alone.
 	DrainWait Duration `toml:"drain_wait"`
-	// MethodDescriptors are files with the methods of a Gitaly that is newer than
-	// this program, as protoc --descriptor_set_out --include_imports writes them.
-	// They may add methods, and not say otherwise of those that are known.
-	// Default: none.
+	// MethodDescriptors are files with the methods of a Gitaly that is newer than this program, as
+	// protoc --descriptor_set_out --include_imports writes them. They may add methods, and must not
+	// contradict the known ones. Default: none.
 	MethodDescriptors []string `toml:"method_descriptors"`
 	// ConfigCommand is an executable, run once at start without arguments; the
 	// JSON object that it prints is laid over this file: tables are merged key
@@ -43,7 +42,7 @@ type Config struct {
 
 	// TLS is the certificate shown to clients on TLSListenAddr.
 	TLS TLS `toml:"tls"`
-	// Auth is what clients must present.
+	// Auth is the proof that clients must present.
 	Auth Auth `toml:"auth"`
 	// Logging is the form and amount of the log.
 	Logging Logging `toml:"logging"`
@@ -59,17 +58,17 @@ type Config struct {
 	Reconciliation Reconciliation `toml:"reconciliation"`
 	// BackgroundVerification is how often replicas are compared with their primary.
 	BackgroundVerification BackgroundVerification `toml:"background_verification"`
-	// Consistency is what an acknowledged write and an answered read promise.
+	// Consistency is the promise of an acknowledged write and an answered read.
 	Consistency Consistency `toml:"consistency"`
 	// Detection is how the health of storages is observed.
 	Detection Detection `toml:"detection"`
 	// Yamux bounds the channels multiplexed on one connection.
 	Yamux Yamux `toml:"yamux"`
-	// Limits bound what clients may cost.
+	// Limits bound the resources that clients may use.
 	Limits Limits `toml:"limits"`
 	// Raft is this instance's part in the replicated state.
 	Raft Raft `toml:"raft"`
-	// Admin is what an operator must present to change the cluster.
+	// Admin is the proof that an operator must present to change the cluster.
 	Admin Admin `toml:"admin"`
 	// VirtualStorages are the names that clients use, each with its storages.
 	// At least one.
@@ -78,9 +77,9 @@ type Config struct {
 	// Ignored are the keys of the text that upstream knows and this project has
 	// no use for, in the order of the text. The daemon names each once at start.
 	Ignored []Ignored `toml:"-"`
-	// Warnings are what an operator should look at although the settings can be
-	// used, keys that this version does not know among them. The daemon names
-	// each once at start, and counts the unknown keys in a metric.
+	// Warnings are usable settings that an operator should look at, keys that this version does not
+	// know among them. The daemon names each once at start, and counts the unknown keys in a
+	// metric.
 	Warnings []Warning `toml:"-"`
 }
 
@@ -136,7 +135,7 @@ func (l Logging) SlogLevel() slog.Level {
 	return level
 }
 
-// slogLevel tells what a level's name means, and whether it is one at all.
+// slogLevel returns the level of a name, and whether there is such a level.
 func slogLevel(name string) (slog.Level, bool) {
 	switch strings.ToLower(name) {
 	case "trace", "debug":
@@ -153,10 +152,10 @@ func slogLevel(name string) (slog.Level, bool) {
 
 // Prometheus shapes the metrics.
 type Prometheus struct {
-	// PProf serves /debug/pprof beside /metrics: profiles of the process, for whoever
-	// reaches that port. Default false.
+	// PProf serves /debug/pprof beside /metrics: profiles of the process, for everyone that reaches
+	// that port. Default false.
 	PProf bool `toml:"pprof"`
-	// ScrapeTimeout bounds what a scrape asks of Postgres. Default 10s.
+	// ScrapeTimeout bounds the queries of a scrape to Postgres. Default 10s.
 	ScrapeTimeout Duration `toml:"scrape_timeout"`
 	// GRPCLatencyBuckets are the upper bounds, in seconds and rising, of the
 	// histogram of call times. Default upstream's, from 1ms to 25min.
@@ -175,7 +174,7 @@ type Yamux struct {
 	AcceptBacklog int `toml:"accept_backlog"`
 }
 
-// Limits bound what clients may cost; see docs/security.md.
+// Limits bound the resources that clients may use; see docs/security.md.
 type Limits struct {
 	// MaxConcurrentStreams is how many calls one connection may have under way; more
 	// wait at the client. Default 1000.

@@ -21,8 +21,8 @@ type Database struct {
 	// User is the role to log in as. Default: $PGUSER, else the name of the
 	// system's user.
 	User string `toml:"user"`
-	// Password is the role's password. Default: $PGPASSWORD, else what ~/.pgpass
-	// has, else none.
+	// Password is the role's password. Default: $PGPASSWORD, else the entry in ~/.pgpass, else
+	// none.
 	Password Secret `toml:"password"`
 	// PasswordFile is a file that holds the password, in place of Password.
 	PasswordFile string `toml:"password_file"`
@@ -97,8 +97,8 @@ func quoteDSN(value string) string {
 	return value
 }
 
-// sslMode returns the mode that is used: what the file says, else the
-// strictest that works without further files.
+// sslMode returns the mode that is used: the value in the file, else the strictest one that works
+// without further files.
 func (d Database) sslMode() string {
 	switch {
 	case isSocketHost(d.Host):

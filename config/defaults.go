@@ -16,8 +16,8 @@ const defaultDataDir = "/var/lib/praefect/raft"
 // packages configure it.
 const defaultDatabaseHost = "/var/run/postgresql"
 
-// defaults is the only place where a setting gets the value that it has when
-// nobody sets it. Those that depend on the machine are in fillIn.
+// defaults is the only place where a setting gets the value that it has when the file does not set
+// it. Those that depend on the machine are in fillIn.
 func defaults() Config {
 	return Config{
 		GracefulStopTimeout:  Duration(time.Minute),

@@ -19,8 +19,7 @@ func (c *Config) DialAddress() (string, error) {
 	return "", errors.New("no Praefect address configured")
 }
 
-// onThisMachine is where to reach what listens at an address, which may be all
-// addresses.
+// onThisMachine is where to reach the listener at an address, which may be all addresses.
 func onThisMachine(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || !isWildcard(host) {

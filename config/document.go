@@ -68,8 +68,8 @@ func (d *document) move(from, to []string) {
 	}
 }
 
-// merge lays other values over those of the text: tables key by key,
-// everything else in place of what was there.
+// merge lays other values over those of the text: tables key by key, every other value replaces the
+// former one.
 func (d *document) merge(over map[string]any) { d.mergeTable(nil, d.root, over) }
 
 func (d *document) mergeTable(path []string, into, over map[string]any) {
@@ -163,8 +163,8 @@ func (l *locator) keyValue(table []string, expression *unstable.Node) {
 	l.value(path, expression.Value(), place)
 }
 
-// value notes what stands inside an array or an inline table. Elements without
-// a place of their own take that of the key.
+// value notes the values inside an array or an inline table. Elements without a place of their own
+// take that of the key.
 func (l *locator) value(path []string, value *unstable.Node, key unstable.Range) {
 	switch value.Kind {
 	case unstable.InlineTable:

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Exposed returns what makes an instance with these settings open to strangers, although
-// it may be meant: no client token, one that is not enforced, and secrets that every user
-// of the machine can read. file is where the settings were read from.
+// Exposed returns the settings that make an instance open to strangers, although it may be meant:
+// no client token, one that is not enforced, and secrets that every user of the machine can read.
+// file is where the settings were read from.
 func (c *Config) Exposed(file string) []Warning {
 	var exposed []Warning
 	note := func(key, format string, args ...any) {

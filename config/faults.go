@@ -13,8 +13,7 @@ type Fault struct {
 	// Key is the path to the key: names of tables and keys, and positions in
 	// arrays, as in virtual_storage, 0, node, 1, address.
 	Key []string `json:"key"`
-	// Message says what is wrong and what to do about it. It never holds a
-	// secret.
+	// Message names the fault and the next step. It never holds a secret.
 	Message string `json:"message"`
 	// Line and Column tell where in the text the key is, or the table that
 	// lacks it; both count from 1 and are 0 where the text has no such place.
@@ -51,7 +50,7 @@ func (f Faults) Error() string {
 	return text.String()
 }
 
-// Report is what `configuration validate` prints as JSON, in upstream's form.
+// Report is the JSON of `configuration validate`, in upstream's form.
 type Report struct {
 	// Errors are the faults.
 	Errors []Fault `json:"errors"`
@@ -85,9 +84,8 @@ func newFindings(doc *document) *findings {
 	return &findings{doc: doc, seen: map[string]bool{}}
 }
 
-// add notes a fault of the key. Only the first fault of a key counts, and none
-// inside a table that is itself at fault: what follows from a mistake is not
-// another one.
+// add notes a fault of the key. Only the first fault of a key counts, and none inside a table that
+// is itself at fault: a consequence of a mistake is not another one.
 func (f *findings) add(key []string, format string, args ...any) {
 	for n := range key {
 		if f.seen[pathID(key[:n+1])] {

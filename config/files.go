@@ -9,7 +9,7 @@ type secretSource struct {
 	key   string
 	value *Secret
 	file  string
-	// former is what a second line of the file means; nil if it has one line.
+	// former is the meaning of a second line of the file; nil if it has one line.
 	former *Secret
 }
 
@@ -41,7 +41,7 @@ func (c *Config) checkSecretSources(found *findings) {
 	}
 }
 
-// readSecretFiles puts what the files hold in the place of the plain values.
+// readSecretFiles replaces the plain values by the content of the files.
 func (c *Config) readSecretFiles(found *findings) {
 	for _, s := range c.secretSources() {
 		if *s.value != "" || s.file == "" {
@@ -60,7 +60,7 @@ func (c *Config) readSecretFiles(found *findings) {
 }
 
 // checkFiles finds out early that a certificate, key or descriptor set is not where the
-// configuration says. What it holds is judged by whoever uses it.
+// configuration says. The user of the file judges its content.
 func (c *Config) checkFiles(found *findings) {
 	rootCert := c.Database.SSLRootCert
 	if rootCert == systemRoots {

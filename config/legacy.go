@@ -51,7 +51,7 @@ func (l legacy) failoverEnabled() {
 	}
 	section, ok := l.doc.root["failover"].(map[string]any)
 	if !ok && l.doc.root["failover"] != nil {
-		return // The binder says what is wrong with it.
+		return // The binder reports the fault.
 	}
 	if section == nil {
 		section = map[string]any{}
@@ -110,7 +110,7 @@ func (l legacy) soleVirtualStorage() {
 	}
 	list, ok := l.doc.root["virtual_storage"].([]any)
 	if !ok && l.doc.root["virtual_storage"] != nil {
-		return // The binder says what is wrong with it.
+		return // The binder reports the fault.
 	}
 	at := keyPath("virtual_storage", len(list))
 	v := map[string]any{}

@@ -40,9 +40,9 @@ func Read(ctx context.Context, text io.Reader, getenv func(string) string) (*Con
 	return loader{getenv: getenv}.load(ctx, content)
 }
 
-// Parse judges the text alone: no command is run and no file is looked at, so
-// what the command would add is missing and a secret given as a file stays
-// empty. Its error is a *SyntaxError or Faults.
+// Parse judges the text alone: no command is run and no file is looked at, so the settings of the
+// command are missing and a secret given as a file stays empty. Its error is a *SyntaxError or
+// Faults.
 func Parse(text []byte, getenv func(string) string) (*Config, error) {
 	return loader{getenv: getenv, textOnly: true}.load(context.Background(), text)
 }
@@ -93,11 +93,10 @@ func bind(found *findings) Config {
 	return c
 }
 
-// overlay runs the document's config command, if it has one, and lays what it
-// prints over the document.
+// overlay runs the document's config command, if it has one, and lays its output over the document.
 func overlay(ctx context.Context, doc *document) error {
-	// Only two settings are wanted here; what is wrong with the others is found
-	// once the document is complete.
+	// Only two settings are wanted here; faults of the others are found once the document is
+	// complete.
 	c := bind(newFindings(doc))
 	if c.ConfigCommand == "" {
 		return nil

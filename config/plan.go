@@ -24,7 +24,7 @@ type Member struct {
 	Address string
 }
 
-// Plan is what somebody says of a new cluster, from which its files are made.
+// Plan describes a new cluster; its files are made from it.
 type Plan struct {
 	// Instances are the instances, 3 or 5.
 	Instances []Member
@@ -165,7 +165,7 @@ func (e *editor) unset(section, key string) {
 	e.lines[i] = "## " + e.lines[i]
 }
 
-// replace puts lines into the place of those from one to before another.
+// replace puts lines into the place of a range of lines.
 func (e *editor) replace(from, to string, with []string) {
 	begin, end := -1, -1
 	for i, line := range e.lines {
@@ -184,7 +184,7 @@ func (e *editor) replace(from, to string, with []string) {
 	e.lines = append(e.lines[:begin:begin], append(with, e.lines[end:]...)...)
 }
 
-// intro replaces the head, up to what it says of the form of the file.
+// intro replaces the head, up to the text about the form of the file.
 func (e *editor) intro(first string) {
 	for i, line := range e.lines {
 		if strings.HasPrefix(line, "# A line that begins with") {

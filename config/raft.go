@@ -12,8 +12,8 @@ type Raft struct {
 	// ListenAddr is the host:port for the other instances. Default: none, right
 	// for an instance that stands alone. It needs certificates or a secret.
 	ListenAddr string `toml:"listen_addr"`
-	// AdvertiseAddr is the host:port at which the others reach this instance.
-	// Default: what Peers say of it, else ListenAddr.
+	// AdvertiseAddr is the host:port at which the others reach this instance. Default: its address
+	// among Peers, else ListenAddr.
 	AdvertiseAddr string `toml:"advertise_addr"`
 	// Profile sets Raft's times: "fast" for a local network, "cautious" for a
 	// slower one; the same at every instance. Default "fast".
@@ -36,7 +36,7 @@ type Raft struct {
 	// FormerSecret is the second line of SecretFile, if there is one.
 	FormerSecret Secret `toml:"-"`
 	// BeginWithoutPostgres lets a new cluster begin, and define virtual storages, while Postgres
-	// cannot be asked whether another cluster has claimed them. It has no effect on what is claimed.
+	// cannot be asked whether another cluster has claimed them. It has no effect on the claims.
 	// Default false: a new cluster waits for Postgres.
 	BeginWithoutPostgres bool `toml:"begin_without_postgres"`
 	// Named tells that the text gives the name.

@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// minSecretChars keeps a shared secret from being guessed by who has recorded
-// a connection.
+// minSecretChars keeps a shared secret from being guessed from a recorded connection.
 const minSecretChars = 16
 
 // AdvertisedAddr returns the host:port at which the others reach this instance,
@@ -48,7 +47,7 @@ func (c *Config) checkRaft(found *findings) {
 	}
 }
 
-// checkAuthentication judges what the instances show each other.
+// checkAuthentication judges the proof that the instances show each other.
 func (r Raft) checkAuthentication(found *findings) {
 	files := []struct{ key, path string }{
 		{"certificate_path", r.CertificatePath},

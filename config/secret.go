@@ -14,8 +14,8 @@ import (
 // redacted stands wherever a secret would have been printed.
 const redacted = "[redacted]"
 
-// maxSecretBytes bounds what is read of a secret file: a longer one is not a
-// secret but a mistake in the path.
+// maxSecretBytes bounds the size of a secret file: a longer one is not a secret but a mistake in
+// the path.
 const maxSecretBytes = 64 << 10
 
 // Secret is a token, password or key. Printed, logged or in JSON it is
@@ -23,7 +23,7 @@ const maxSecretBytes = 64 << 10
 // meant to be loaded again, as go-toml writes it, holds it plainly.
 type Secret string
 
-// Reveal returns the secret itself, for whoever has to sign or send it.
+// Reveal returns the secret itself, for code that has to sign or send it.
 func (s Secret) Reveal() string { return string(s) }
 
 // String hides the secret.
@@ -54,9 +54,8 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue hides the secret from slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// readSecret returns what the file holds, without one newline at its end. It
-// refuses a file that others may read or change, an empty one, and anything
-// that is no regular file.
+// readSecret returns the content of the file, without one newline at its end. It refuses a file
+// that others may read or change, an empty one, and anything that is no regular file.
 func readSecret(path string) (secret Secret, err error) {
 	// O_NONBLOCK keeps a named pipe from holding up the start: it is opened,
 	// seen to be no regular file and refused.

@@ -4,7 +4,7 @@ import "strings"
 
 // VirtualStorage is a name that clients use, and the storages behind it.
 type VirtualStorage struct {
-	// Name is what clients send as the storage's name. Unique.
+	// Name is the name of the storage that clients send. Unique.
 	Name string `toml:"name"`
 	// Nodes are the storages, at least one. Their order is that of the first
 	// succession, save that the one with Primary leads.

@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Consistency is what an acknowledged write and an answered read promise.
+// Consistency is the promise of an acknowledged write and an answered read.
 type Consistency struct {
 	// Mode is "strong": the storages that are in sync vote on a write, which is
 	// acknowledged when those that agree have it; where one of them cannot vote,
@@ -13,12 +13,11 @@ type Consistency struct {
 	// acknowledged, if there are so many; a majority of those in sync must, too.
 	// Default 2, minimum 1.
 	Copies int `toml:"copies"`
-	// WhenShort says what becomes of a voted write on which fewer agree: "degrade"
-	// acknowledges it all the same, "block" aborts it. Default "degrade".
+	// WhenShort decides about a voted write on which fewer agree: "degrade" acknowledges it all the
+	// same, "block" aborts it. Default "degrade".
 	WhenShort string `toml:"when_short"`
-	// ReadsWithoutLease says what an instance without a lease does with reads:
-	// "serve" answers from its last view and marks the answer, "refuse" does
-	// not answer. Default "serve".
+	// ReadsWithoutLease decides about reads at an instance without a lease: "serve" answers from
+	// its last view and marks the answer, "refuse" does not answer. Default "serve".
 	ReadsWithoutLease string `toml:"reads_without_lease"`
 	// Conflicts says what becomes of reads and writes of a repository in conflict, of which
 	// two replicas each have what the other lacks: "serve" lets the primary take them,
@@ -92,9 +91,9 @@ type Detection struct {
 	// Silence is how long a storage may say nothing at all before an instance
 	// takes it for dead, if its host acknowledges nothing either. Default 1.5s.
 	Silence Duration `toml:"silence"`
-	// Stall is the same while the host acknowledges what it is sent, so that only
-	// the process is silent: stopped, or starved on a busy machine. Default 5s;
-	// it counts as Silence where that is longer.
+	// Stall is the same while the host acknowledges the data sent to it, so that only the process
+	// is silent: stopped, or starved on a busy machine. Default 5s; it counts as Silence where that
+	// is longer.
 	Stall Duration `toml:"stall"`
 	// ReportAge is how old an instance's opinion of a storage may be to count
 	// when the leader looks for a majority. Default 300ms, minimum 200ms:
@@ -105,7 +104,7 @@ type Detection struct {
 // minReportAge lets an opinion that is repeated every 100 ms be late once.
 const minReportAge = Duration(200 * time.Millisecond)
 
-// Failover says who replaces a dead primary, and with what patience.
+// Failover says whether a dead primary is replaced, and how long the leader waits first.
 type Failover struct {
 	// Enabled lets the instances do it by themselves; false leaves it to the
 	// operator's promote. Default true. failover_enabled is an older spelling.

@@ -9,7 +9,7 @@ type Warning struct {
 	Key string
 	// Line is where it stands, from 1; 0 where the text has no such place.
 	Line int
-	// Text says what is doubtful about it.
+	// Text names the doubt.
 	Text string
 	// Unknown tells that this version does not know the key.
 	Unknown bool
@@ -33,7 +33,7 @@ func (c *Config) UnknownKeys() (n int) {
 	return n
 }
 
-// warn notes what valid settings still deserve a warning for.
+// warn notes the warnings about valid settings.
 func (c *Config) warn(found *findings) {
 	if mode := c.Database.SSLMode; mode == "prefer" || mode == "allow" {
 		c.Warnings = append(c.Warnings, Warning{

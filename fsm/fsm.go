@@ -56,8 +56,8 @@ func New() *FSM {
 // View returns the latest state.
 func (f *FSM) View() *state.State { return f.current.Load().state }
 
-// Changed returns a channel that is closed once the state is later than at the
-// time of the call. Who calls Changed first and View then misses nothing.
+// Changed returns a channel that is closed once the state is later than at the time of the call.
+// Call Changed first and View then, so that no change is missed.
 func (f *FSM) Changed() <-chan struct{} { return f.current.Load().replaced }
 
 // Wait returns once the view has applied the command of that index, or with an
@@ -77,9 +77,9 @@ func (f *FSM) Wait(ctx context.Context, index state.Index) error {
 	}
 }
 
-// TooOld returns a channel that is closed when this program turned out to be too old
-// for the log or a snapshot. Nothing is applied any more, and the instance has to
-// leave the cluster. Err says what was met.
+// TooOld returns a channel that is closed when this program turned out to be too old for the log or
+// a snapshot. Nothing is applied any more, and the instance has to leave the cluster. Err names the
+// entry.
 func (f *FSM) TooOld() <-chan struct{} { return f.tooOld }
 
 // Err returns why TooOld is closed, nil while it is not.
@@ -111,7 +111,7 @@ func (f *FSM) Prime(s *state.State) {
 	f.publish(s)
 }
 
-// publish makes s what View returns, unless a later one was primed. Caller holds mu.
+// publish has View return s, unless a later one was primed. Caller holds mu.
 func (f *FSM) publish(s *state.State) {
 	if s.Index < f.primed {
 		return

@@ -86,8 +86,8 @@ var errPacket = errors.New("the server sent a packet that is none")
 // maxPacket is the most that a packet may have, its length included.
 const maxPacket = 65520
 
-// packetReader reads what a server sends: packets of 4 hexadecimal digits for the
-// length, these included, a byte for the output that is meant, and data.
+// packetReader reads the packets of a server: packets of 4 hexadecimal digits for the length, these
+// included, a byte for the output that is meant, and data.
 type packetReader struct {
 	from *bufio.Reader
 	data []byte // room for one packet

@@ -22,8 +22,7 @@ import (
 	"praefect/proxy/secure"
 )
 
-// server is what a target leads to. Connections are made when they are first
-// used.
+// server is the end of a target. Connections are made when they are first used.
 type server struct {
 	*grpc.ClientConn
 	// beside is for calls with sidechannels, which waiting waits for.
@@ -36,8 +35,7 @@ type server struct {
 // close closes the connections.
 func (s *server) close() error { return errors.Join(s.ClientConn.Close(), s.beside.Close()) }
 
-// withTarget calls use with what the URL leads to, and puts its error into words
-// for people.
+// withTarget calls use with the server of the URL, and puts its error into words for people.
 func (p *program) withTarget(ctx context.Context, url string, use func(context.Context, *server, *target) error) error {
 	t, err := parseTarget(url)
 	if err != nil {
@@ -107,7 +105,7 @@ func (t *target) dial(token string) (*server, error) {
 	}{{&s.ClientConn, creds}, {&s.beside, multiplexed}} {
 		var err error
 		if *conn.to, err = grpc.NewClient("dns:///"+t.host, append(options, grpc.WithTransportCredentials(conn.creds))...); err != nil {
-			return nil, fmt.Errorf("dial %q: %w", t.host, err) // what the address is, it is for both
+			return nil, fmt.Errorf("dial %q: %w", t.host, err) // the address is the same for both
 		}
 	}
 	return s, nil
@@ -123,7 +121,7 @@ func (p *program) create(ctx context.Context, to *server, t *target) error {
 	return err
 }
 
-// explain says what a status means to somebody who typed a URL.
+// explain puts a status into words for the person that typed the URL.
 func (t *target) explain(err error) error {
 	s, ok := status.FromError(err)
 	if !ok || err == nil {

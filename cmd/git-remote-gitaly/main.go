@@ -30,12 +30,12 @@ func main() {
 	}
 }
 
-// program is one run of the command, with what it gets from its process.
+// program is one run of the command, with the files and variables of its process.
 type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	// terminal opens that of the person who runs git; nil if there is none.
+	// terminal opens the terminal of the user; nil if there is none.
 	terminal func() (io.ReadWriteCloser, error)
 }
 

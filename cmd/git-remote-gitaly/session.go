@@ -32,7 +32,7 @@ type output struct {
 // open starts a session.
 type open func(context.Context, *server, *target) (*session, error)
 
-// services are what git may ask for.
+// services are the services that git may ask for.
 func (p *program) services() map[string]open {
 	return map[string]open{"git-upload-pack": p.uploadPack, "git-receive-pack": p.receivePack}
 }

@@ -15,7 +15,7 @@ const (
 	tlsPort   = "3305"
 )
 
-// target is what a URL leads to.
+// target is the destination of a URL.
 type target struct {
 	host string // host:port
 	tls  bool
@@ -55,8 +55,7 @@ func parseTarget(raw string) (*target, error) {
 	return t, nil
 }
 
-// Who pushes, for a server whose hooks want to know: there is no GitLab here
-// that would tell.
+// The pushing user, for the hooks of the server: there is no GitLab here that would tell.
 const (
 	glID         = "key-1"
 	glUsername   = "git-remote-gitaly"

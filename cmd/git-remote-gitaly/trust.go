@@ -13,7 +13,7 @@ import (
 	"praefect/cmd/terminal"
 )
 
-// openTerminal opens the terminal of the person who runs git, as git does to ask for a password.
+// openTerminal opens the user's terminal, as git does to ask for a password.
 func openTerminal() (io.ReadWriteCloser, error) { return os.OpenFile("/dev/tty", os.O_RDWR, 0) }
 
 // mayShow decides whether the server of a target is shown that the caller knows the token. The

@@ -48,7 +48,7 @@ func Names(reports []Report) []string {
 	return slices.Compact(names)
 }
 
-// Stray is what is to be said of one storage, or of a virtual storage if Storage is empty.
+// Stray is the notice about one storage, or of a virtual storage if Storage is empty.
 type Stray struct{ VirtualStorage, Storage, Text string }
 
 // Strays says of each storage in which the reports and the agreed state differ: one that the cluster
@@ -91,7 +91,7 @@ func known(view *state.State, reports []Report) []string {
 	return slices.Compact(names)
 }
 
-// holders splits the instances into those that have something, with its place, and those that lack it.
+// holders splits the instances by whether they have something, with its place.
 func holders(reports []Report, find func(Report) (line int, has bool), key string) (with, without []string) {
 	for _, r := range reports {
 		if line, has := find(r); has {

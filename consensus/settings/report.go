@@ -13,14 +13,14 @@ import (
 	"strings"
 )
 
-// Report is what one instance has in its settings.
+// Report describes the settings of one instance.
 type Report struct {
 	// Instance is the instance's name.
 	Instance string `json:"instance"`
 	// Digest is the same for reports that say the same.
 	Digest          string           `json:"digest"`
 	VirtualStorages []VirtualStorage `json:"virtual_storages"`
-	// Values are what must agree beside the storages.
+	// Values are the settings that must agree beside the storages.
 	Values []Value `json:"values,omitempty"`
 }
 

@@ -46,7 +46,7 @@ type refusals struct {
 	count func()
 
 	mu     sync.Mutex
-	silent int       // those that were not logged since the last one that was; guarded by mu
+	silent int       // refused connections since the last logged one; guarded by mu
 	logged time.Time // when one was logged last; guarded by mu
 }
 

@@ -29,7 +29,7 @@ func New(settings *tls.Config) credentials.TransportCredentials {
 }
 
 // NewServer returns credentials for a listener whose settings may change: each
-// handshake takes those that current returns. They come from Settings.
+// handshake takes the certificate and the authorities that current returns. They come from Settings.
 func NewServer(current func() *tls.Config) credentials.TransportCredentials {
 	return &transport{settings: Settings(&tls.Config{}), current: current}
 }

@@ -30,7 +30,7 @@ func Of(ctx context.Context, secret string, now time.Time) (ahead time.Duration,
 	return made.Sub(now), true
 }
 
-// Text says what to do about a clock that is ahead by that much.
+// Text gives the next step for a clock that is ahead by that much.
 func Text(ahead time.Duration) string {
 	way := "ahead of"
 	if ahead < 0 {

@@ -15,9 +15,9 @@ import (
 // StatsHandler notes for each leg whether the storage's status arrived. It goes on every connection to a storage, with
 // grpc.WithStatsHandler; without it no [Outcome] of a leg there is ever Ended.
 //
-// It is what tells a status that a storage sent from one that gRPC made up here because the connection broke or the call was
-// given up: they look alike to the caller of RecvMsg. gRPC reports InTrailer where it has decoded trailers off the wire, and
-// nowhere else.
+// It tells a status that a storage sent from one that gRPC made up here because the connection
+// broke or the call was given up: they look alike to the caller of RecvMsg. gRPC reports InTrailer
+// where it has decoded trailers off the wire, and nowhere else.
 type StatsHandler struct{}
 
 var _ stats.Handler = StatsHandler{}
@@ -47,15 +47,17 @@ func (StatsHandler) HandleConn(context.Context, stats.ConnStats) {}
 
 type arrivalKey struct{}
 
-// arrival is what the StatsHandler notes of one leg. gRPC may make several attempts for one leg, one after the other.
+// arrival holds the notes of the StatsHandler about one leg. gRPC may make several attempts for one
+// leg, one after the other.
 type arrival struct {
 	begun   atomic.Bool // an attempt was begun
 	arrived atomic.Bool // the trailers of the last attempt arrived
 	lost    atomic.Bool // an attempt that a storage may have worked on was given up without trailers
 }
 
-// begin notes a new attempt. It is transparent if the one before never reached the storage's application, which is the
-// server's own word; any other attempt without trailers may still have its effect, whatever becomes of the new one.
+// begin notes a new attempt. It is transparent if the one before never reached the storage's
+// application, which is the server's own word; any other attempt without trailers may still have
+// its effect, even if the new one fails.
 func (a *arrival) begin(transparent bool) {
 	if a.begun.Swap(true) && !transparent && !a.arrived.Load() {
 		a.lost.Store(true)
@@ -80,7 +82,7 @@ func (a *arrival) ended(ctx context.Context, err error) bool {
 	case errors.Is(err, grpc.ErrClientConnClosing):
 		return false // likewise, with the connection closed here
 	case st.Code() == codes.Unknown && st.Message() == "":
-		return false // what gRPC makes of trailers without a status
+		return false // gRPC's own status for trailers without one
 	}
 	return true
 }

@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// exchange is one call under way. Only Forward's goroutine uses it, but for what pumpRequests says.
+// exchange is one call under way. Only Forward's goroutine uses it, except where pumpRequests says
+// otherwise.
 type exchange struct {
 	ss   grpc.ServerStream
 	call Call
@@ -25,8 +26,8 @@ type exchange struct {
 	response  Frame
 	responded bool
 
-	// Of a call with Linger the goroutine of the leg holds client while it uses ss, response and what out says of the client,
-	// until left.
+	// Of a call with Linger the goroutine of the leg holds client while it uses ss, response and
+	// the client's part of out, until left.
 	client    sync.Mutex
 	left      bool
 	abandoned bool          // the leg was given up before its end
@@ -55,7 +56,8 @@ func (x *exchange) pumpRequests() {
 	}
 	x.leg.giveUp(x.requestErr)
 	if x.rpcs != nil {
-		// ▲ Not before nothing can come of it any more: what the storage was sent is not all, and it would take it for that.
+		// ▲ Not before nothing can come of it any more: the storage has not got all requests, and
+		// would take them as complete.
 		<-x.told
 		_ = x.leg.stream.CloseSend() // an error would mean that it has ended
 	}
@@ -68,7 +70,7 @@ func (x *exchange) requests() error {
 	for {
 		if err := x.ss.RecvMsg(frame); err == io.EOF {
 			x.fan.close()
-			_ = x.leg.stream.CloseSend() // an error would mean what it means below
+			_ = x.leg.stream.CloseSend() // an error would mean the same as below
 			return nil
 		} else if err != nil {
 			return err
@@ -112,10 +114,11 @@ func (x *exchange) pumpResponses() error {
 	}
 }
 
-// errGivenUp is what the goroutine of a leg hears that has lost the client's stream.
+// errGivenUp tells the goroutine of a leg that it has lost the client's stream.
 var errGivenUp = errors.New("the leg was given up")
 
-// enter reports whether the goroutine of the leg may use what is the client's; it calls leave after that.
+// enter reports whether the goroutine of the leg may use the client's side; it calls leave after
+// that.
 func (x *exchange) enter() bool {
 	if x.rpcs == nil {
 		return true
@@ -226,8 +229,8 @@ func (x *exchange) giveUp(err error) error {
 	return err
 }
 
-// finish decides what the error by which the leg ended means, waits for the other legs, and lets the client have the end if
-// the caller agrees.
+// finish decides the meaning of the error that ended the leg, waits for the other legs, and lets
+// the client have the end if the caller agrees.
 func (x *exchange) finish(end error) {
 	defer x.response.Free()
 
@@ -250,8 +253,9 @@ func (x *exchange) finish(end error) {
 	}
 }
 
-// settle fills in the outcome. The storage's own status comes before all else: it is how the call ended. Then comes what
-// the client did, then the reason for which the leg was cancelled, and last what gRPC says of a lost connection.
+// settle fills in the outcome. The storage's own status comes before all else: it is how the call
+// ended. Then comes the client's end, then the reason for which the leg was cancelled, and last
+// gRPC's error for a lost connection.
 func (x *exchange) settle(end error) {
 	if x.givenUp != nil {
 		x.out.Err = x.givenUp
@@ -293,7 +297,8 @@ func (x *exchange) clientEnded() error {
 	return nil
 }
 
-// release hands what was kept for the client to its connection. The status follows when the handler returns.
+// release hands the kept response to the client's connection. The status follows when the handler
+// returns.
 func (x *exchange) release() {
 	if !x.call.ClientStreams && !x.call.ServerStreams {
 		if header := x.header(); header != nil {
@@ -314,8 +319,8 @@ func (x *exchange) release() {
 	x.ss.SetTrailer(x.out.Trailer)
 }
 
-// clientError makes a status of an error of the client's stream. Whatever way gRPC notices that a client is gone, to the
-// call it was cancelled.
+// clientError makes a status of an error of the client's stream. In whichever way gRPC notices that
+// a client is gone, to the call it was cancelled.
 func clientError(err error) error {
 	st, ok := status.FromError(err)
 	switch {
@@ -327,7 +332,7 @@ func clientError(err error) error {
 	return err
 }
 
-// errSecondResponse is what becomes of a storage that breaks the rules of its method.
+// errSecondResponse ends a call at a storage that breaks the rules of its method.
 func errSecondResponse(call *Call) error {
 	return status.Errorf(codes.Internal, "storage sent more than one response to %q", call.Method)
 }

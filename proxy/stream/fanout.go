@@ -42,8 +42,9 @@ func (fan *fanout) start(f *Forwarder) {
 	}
 }
 
-// put gives a request to all of them, and waits for those that have no room, within the bound. An error is that of the
-// client's context; the requests must end with it, because some may have got this one and others not.
+// put gives a request to all secondaries, and waits, within the bound, for each that has no room.
+// An error is that of the client's context; the requests must end with it, because some may have
+// got this one and others not.
 func (fan *fanout) put(ctx context.Context, frame *Frame) error {
 	if fan == nil {
 		return nil
@@ -101,8 +102,8 @@ func (fan *fanout) cancel(cause error) {
 	}
 }
 
-// end waits until all of them have ended, now that the primary has, and returns how. Those that were not started never are. If
-// gone closes meanwhile they are given up.
+// end waits until all of them have ended, now that the primary has, and returns how. A secondary
+// that was not started never is. If gone closes meanwhile they are given up.
 func (fan *fanout) end(primary Outcome, gone <-chan struct{}) []Outcome {
 	if fan == nil {
 		return nil
@@ -128,7 +129,7 @@ func (fan *fanout) end(primary Outcome, gone <-chan struct{}) []Outcome {
 		case <-s.ended:
 		case <-over:
 			fan.cancel(givenUp(primary, grace))
-			<-s.ended // soon, as all that follow: gRPC ends what is cancelled
+			<-s.ended // soon, as all that follow: gRPC ends a cancelled call
 			over, gone = nil, nil
 		case <-gone:
 			fan.cancel(givenUp(primary, time.Since(fan.begun)))
@@ -140,7 +141,8 @@ func (fan *fanout) end(primary Outcome, gone <-chan struct{}) []Outcome {
 	return outcomes
 }
 
-// grace is what they are given. If the primary's status did not arrive nothing is gained by theirs.
+// grace is the time that they are given. If the primary's status did not arrive nothing is gained
+// by theirs.
 func (fan *fanout) grace(primary Outcome) time.Duration {
 	if !primary.Ended || fan.call.Grace == nil {
 		return 0
@@ -148,7 +150,8 @@ func (fan *fanout) grace(primary Outcome) time.Duration {
 	return fan.call.Grace(time.Since(fan.begun))
 }
 
-// givenUp is the reason for which secondaries are given up: what became of the primary, if it did not end by itself.
+// givenUp is the reason for which secondaries are given up: the reason why the primary was given
+// up, if it did not end by itself.
 func givenUp(primary Outcome, grace time.Duration) error {
 	if primary.Err != nil && !primary.Ended {
 		return primary.Err
@@ -156,8 +159,9 @@ func givenUp(primary Outcome, grace time.Duration) error {
 	return status.Errorf(codes.Canceled, "the primary has ended, and the storage had not %s later", grace)
 }
 
-// stopwatch measures how long the secondaries have kept one request waiting. It runs from when the first of them had no room;
-// one whose turn comes later has had none since then either, because nobody else fills its queue.
+// stopwatch measures how long the secondaries have kept one request waiting. It runs from when the
+// first of them had no room; one whose turn comes later has had none since then either, because
+// only this goroutine fills its queue.
 type stopwatch struct {
 	bound   time.Duration
 	timer   *time.Timer // made when it is needed, once for the call

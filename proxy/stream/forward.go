@@ -13,18 +13,18 @@ import (
 type Outcome struct {
 	// Err is what the handler returns to gRPC: nil, or an error that carries the status for the client.
 	Err error
-	// Ended reports that the status arrived from the storage, so that the call has ended there and can have no further
-	// effect. Without it an effect may still come, whatever Err says.
+	// Ended reports that the status arrived from the storage, so that the call has ended there and
+	// can have no further effect. Without it an effect may still come, even if Err is nil.
 	Ended bool
 	// Sent reports that the first message was handed to the connection. Without it the storage cannot have done anything.
 	Sent bool
 	// Responded reports that a header or a message was handed to the client's connection, so that the client cannot be
 	// answered by another storage any more. Neither can it if the client streams: its messages are then partly used up.
 	Responded bool
-	// ClientErr is the reason, as a status, if it was the client's side that ended the call: it hung up, its deadline
-	// passed, or it sent what gRPC refuses.
+	// ClientErr is the reason, as a status, if it was the client's side that ended the call: it
+	// hung up, its deadline passed, or it sent a message that gRPC refuses.
 	ClientErr error
-	// Trailer is what the storage sent beside the status.
+	// Trailer is the metadata that the storage sent with the status.
 	Trailer metadata.MD
 	// Others says how the other legs ended, in their order. Theirs is Err, the status as a client would have got it, Ended
 	// and Sent. It is nil while they may go on, so that LegEnded never sees it.
@@ -36,19 +36,19 @@ type Forwarder struct {
 	pumps sync.WaitGroup
 
 	init sync.Once
-	ends context.Context // ends what lingers; made by init
+	ends context.Context // ends lingering legs; made by init
 	stop context.CancelFunc
 }
 
-// lingers makes the context that ends what lingers.
+// lingers makes the context that ends lingering legs.
 func (f *Forwarder) lingers() context.Context {
 	f.init.Do(func() { f.ends, f.stop = context.WithCancel(context.Background()) })
 	return f.ends
 }
 
-// Forward passes everything on between a client and the storage of a leg, in both directions, until it is known how the
-// call ended, and says so. Messages pass as they come. The status is left to the caller, who returns it from the handler
-// and so releases the end to the client.
+// Forward passes everything on between a client and the storage of a leg, in both directions, until
+// it is known how the call ended, and says so. Messages pass as they come. The status is left to
+// the caller, which returns it from the handler and so releases the end to the client.
 //
 // The storages of the other legs are secondaries, which are sent the same requests and whose ends are waited for, as the
 // package says under "More than one destination". The others have no part in the answer, and none can fail the call.
@@ -75,7 +75,7 @@ func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, leg *Leg, others ..
 	return x.out
 }
 
-// carry sends the first message to the primary, and passes on what it answers until it ends.
+// carry sends the first message to the primary, and passes its responses on until it ends.
 func (x *exchange) carry(f *Forwarder) (end error) {
 	x.out.Sent = x.leg.sendFirst()
 	x.started(f)
@@ -84,7 +84,8 @@ func (x *exchange) carry(f *Forwarder) (end error) {
 
 // started sends the first message to the others, and has the client's requests passed on, if the primary was sent its own.
 func (x *exchange) started(f *Forwarder) {
-	// ▲ Nobody is sent anything before the primary was: what was not sent to it has happened nowhere.
+	// ▲ No secondary is sent anything before the primary was: a call that was not sent to it has
+	// happened nowhere.
 	if !x.out.Sent {
 		return
 	}

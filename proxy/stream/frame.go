@@ -2,9 +2,9 @@ package stream
 
 import (
 	"google.golang.org/grpc/encoding"
-	// Clients may compress what they send. gRPC undoes that before Unmarshal, so that a Frame holds the message itself,
-	// which is what is forwarded: compression is between two ends of one connection. A client that compresses gets
-	// compressed responses, as from Gitaly.
+	// Clients may compress their messages. gRPC undoes that before Unmarshal, so that a Frame
+	// holds, and forwards, the message itself: compression is between two ends of one connection. A
+	// client that compresses gets compressed responses, as from Gitaly.
 	_ "google.golang.org/grpc/encoding/gzip"
 	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/mem"
@@ -12,8 +12,9 @@ import (
 
 // Frame is one gRPC message as the bytes it had on the wire. The zero Frame is an empty message.
 //
-// A Frame holds one reference to each of its buffers. Whoever holds the Frame frees it once; a Frame that was received into
-// again, or that a function documents to take over, is no longer the caller's to free. It may not be copied.
+// A Frame holds one reference to each of its buffers. The holder of the Frame frees it once; a
+// Frame that was received into again, or that a function documents to take over, is no longer the
+// caller's to free. It may not be copied.
 type Frame struct {
 	data mem.BufferSlice
 }
@@ -36,8 +37,9 @@ type Codec struct{}
 
 var _ encoding.CodecV2 = Codec{}
 
-// Marshal returns the bytes of a message. Those of a *Frame are not copied: gRPC gets references of its own, so that the
-// Frame may be freed as soon as SendMsg returns, whenever the bytes reach the wire.
+// Marshal returns the bytes of a message. The buffers of a *Frame are not copied: gRPC gets
+// references of its own, so that the Frame may be freed as soon as SendMsg returns, whenever the
+// bytes reach the wire.
 func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if f, ok := v.(*Frame); ok {
 		f.data.Ref()
@@ -46,8 +48,8 @@ func (Codec) Marshal(v any) (mem.BufferSlice, error) {
 	return encoding.GetCodecV2(proto.Name).Marshal(v)
 }
 
-// Unmarshal sets a message to the bytes received. A *Frame keeps them, with references of its own because gRPC frees those
-// it came with, and frees what it held before.
+// Unmarshal sets a message to the bytes received. A *Frame keeps them, with references of its own
+// because gRPC frees its own, and frees what it held before.
 func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if f, ok := v.(*Frame); ok {
 		data.Ref()
@@ -58,5 +60,5 @@ func (Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return encoding.GetCodecV2(proto.Name).Unmarshal(data, v)
 }
 
-// Name returns the name of the protobuf codec, because that is what is in the frames.
+// Name returns the name of the protobuf codec, because the frames hold its messages.
 func (Codec) Name() string { return proto.Name }

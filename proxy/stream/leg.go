@@ -11,19 +11,21 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Call is what is known of a call before it is forwarded.
+// Call describes a call before it is forwarded.
 type Call struct {
 	// Method is the full name on the wire, "/service/method".
 	Method string
 	// ClientStreams and ServerStreams report which side may send more than one message.
 	ClientStreams, ServerStreams bool
-	// BeforeStatus, if set, is called once when it is known how the call ended on every leg, whichever way, and before the
-	// client gets its end: the trailers and the status, and with a method of one response the response too. An error replaces
-	// the status, and neither response nor trailers are sent. It runs on the caller's goroutine and may block.
+	// BeforeStatus, if set, is called once when it is known how the call ended on every leg, and
+	// before the client gets its end: the trailers and the status, and with a method of one
+	// response the response too. An error replaces the status, and neither response nor trailers
+	// are sent. It runs on the caller's goroutine and may block.
 	BeforeStatus func(Outcome) error
-	// LegEnded, if set, is called once for each leg as soon as that leg has ended, whichever way, and before BeforeStatus. The
-	// leg that the client hears is number 0, the others follow in their order. It runs on a goroutine of the leg, beside those
-	// of other legs, and should not block for long: the leg counts as ended when it returns.
+	// LegEnded, if set, is called once for each leg as soon as that leg has ended, and before
+	// BeforeStatus. The leg that the client hears is number 0, the others follow in their order. It
+	// runs on a goroutine of the leg, beside the goroutines of other legs, and should not block for
+	// long: the leg counts as ended when it returns.
 	LegEnded func(leg int, out Outcome)
 
 	// Responded, if set, becomes true before the client is handed the first piece of an answer: a header or a message. Until
@@ -155,7 +157,8 @@ func (l *Leg) sendFirst() bool {
 	return l.stream.SendMsg(l.first) == nil
 }
 
-// localError says what a status made up here means: the leg was cancelled for a reason, or err itself.
+// localError explains a status that was made up here: the leg was cancelled for a reason, or err
+// itself.
 func (l *Leg) localError(err error) error {
 	if cause := context.Cause(l.given); cause != nil {
 		if _, ok := status.FromError(cause); ok {

@@ -34,8 +34,9 @@ func (l *lingering) linger(leg *Leg) {
 	context.AfterFunc(leg.ctx, func() { stop() })
 }
 
-// carryLingering does what carry does for a call with Linger. The client's stream and the storage's are served by a goroutine
-// of their own, which stays with the storage until the RPC is over; this one returns as soon as the leg is given up.
+// carryLingering is carry for a call with Linger. The client's stream and the storage's are served
+// by a goroutine of their own, which stays with the storage until the RPC is over; this one returns
+// as soon as the leg is given up.
 func (x *exchange) carryLingering(f *Forwarder) (end error) {
 	sent, ended := make(chan bool, 1), make(chan error, 1)
 	f.pumps.Go(func() {
@@ -85,7 +86,7 @@ func (x *exchange) abandon(ended <-chan error) error {
 	return status.FromContextError(x.leg.given.Err()).Err()
 }
 
-// drain reads what a storage still answers, until its RPC is over.
+// drain reads the remaining responses of a storage, until its RPC is over.
 func (l *Leg) drain() {
 	frame := new(Frame)
 	for l.stream.RecvMsg(frame) == nil {

@@ -6,21 +6,22 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// What a secondary may be behind the client. A frame that is larger than the second bound waits for an empty queue.
+// The bounds of a secondary that is behind the client. A frame that is larger than the second bound
+// waits for an empty queue.
 const (
 	queueFrames = 16
 	queueBytes  = 1 << 20
 )
 
-// queue is what a secondary has still to be sent, in order, with the frame that is being sent. One goroutine puts frames in
-// and another takes them out; neither allocates.
+// queue holds the requests that a secondary has still to be sent, in order, with the frame that is
+// being sent. One goroutine puts frames in and another takes them out; neither allocates.
 type queue struct {
 	filled  chan struct{} // holds 1, a wake-up: there may be something to take
 	drained chan struct{} // holds 1, a wake-up: there may be room, or the end
 
 	// guarded by mu
 	mu      sync.Mutex
-	ring    [queueFrames]mem.BufferSlice // those that wait, from head on
+	ring    [queueFrames]mem.BufferSlice // the waiting ones, from head on
 	head    int
 	waiting int
 	bytes   int  // of all that wait, and of the one that is being sent
@@ -88,7 +89,7 @@ func (q *queue) take(f *Frame) (ok, more bool) {
 	return true, true
 }
 
-// close says that nothing follows what is in the queue.
+// close says that nothing follows the last request in the queue.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -96,7 +97,8 @@ func (q *queue) close() {
 	wake(q.filled)
 }
 
-// end frees what waits and lets neither side wait any more. The frame that is being sent is the sender's to free.
+// end frees the waiting requests and lets neither side wait any more. The frame that is being sent
+// is the sender's to free.
 func (q *queue) end() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

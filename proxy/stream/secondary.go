@@ -14,7 +14,8 @@ import (
 // ErrTooSlow is the reason for which a secondary is cut off that has kept the call waiting for longer than Call.SlowBound.
 var ErrTooSlow = status.Error(codes.ResourceExhausted, "storage is too slow")
 
-// secondary is a leg beside the primary: it is sent the same requests, and what it answers is dropped, but for its status.
+// secondary is a leg beside the primary: it is sent the same requests, and its responses are
+// dropped, except for its status.
 type secondary struct {
 	leg      *Leg
 	call     *Call
@@ -73,7 +74,7 @@ func (s *secondary) discard(cause error) {
 	s.end()
 }
 
-// cutOff ends the leg because it was waited for for too long. It takes no requests from here on, whatever becomes of it.
+// cutOff ends the leg because it was waited for for too long. It takes no requests from here on.
 func (s *secondary) cutOff(bound time.Duration) {
 	s.leg.giveUp(fmt.Errorf("%w: it left no room for requests for %s", ErrTooSlow, bound))
 	if s.rpcs != nil {
@@ -83,7 +84,7 @@ func (s *secondary) cutOff(bound time.Duration) {
 	s.requests.end()
 }
 
-// sendRequests sends what is in the queue until the client's half-close, or until the leg has ended.
+// sendRequests sends the queue until the client's half-close, or until the leg has ended.
 func (s *secondary) sendRequests() {
 	frame := new(Frame)
 	defer frame.Free()
@@ -125,7 +126,7 @@ func (s *secondary) settle(end, givenUp error) {
 	}
 }
 
-// end lets go of the leg and tells everybody.
+// end lets go of the leg and wakes every goroutine that waits for it.
 func (s *secondary) end() {
 	s.leg.cancel(s.out.Err)
 	s.tell()

@@ -5,9 +5,10 @@ import (
 	"io"
 )
 
-// Watch prepares one call to a storage that is made without a Leg, by generated code: it is made with the context returned
-// here, over a connection with a [StatsHandler]. Once the call has returned err, ended tells whether its status arrived from
-// the storage; what gRPC made up on this side (cancelled, timed out, connection lost) does not count.
+// Watch prepares one call to a storage that is made without a Leg, by generated code: it is made
+// with the context returned here, over a connection with a [StatsHandler]. Once the call has
+// returned err, ended tells whether its status arrived from the storage; a status that gRPC made up
+// on this side (cancelled, timed out, connection lost) does not count.
 func Watch(ctx context.Context) (call context.Context, ended func(err error) bool) {
 	a := new(arrival)
 	call = context.WithValue(ctx, arrivalKey{}, a)

@@ -13,6 +13,6 @@ var (
 	// ErrStaleAttempt refuses the acknowledgement of an attempt that does not run any more.
 	ErrStaleAttempt = errors.New("stale attempt")
 
-	// ErrInvalid refuses a call that could never succeed. What it names was not touched.
+	// ErrInvalid refuses a call that could never succeed. The named job was not touched.
 	ErrInvalid = errors.New("invalid")
 )

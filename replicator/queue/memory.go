@@ -25,8 +25,8 @@ const (
 	OpMissing     Operation = "missing"
 )
 
-// Fault decides what becomes of a call: whether it takes effect, and the error that the caller gets in place of the
-// answer. With an error and apply set, the call happened and its answer was lost.
+// Fault decides how a call ends: whether it takes effect, and the error that the caller gets in
+// place of the answer. With an error and apply set, the call happened and its answer was lost.
 type Fault func(op Operation) (apply bool, err error)
 
 // Memory is a Queue in memory: as durable as the process, deterministic, on the clock of package time.

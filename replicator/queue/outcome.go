@@ -17,7 +17,8 @@ const (
 	OutcomeDead
 )
 
-// Outcome is how an attempt ended and what comes next. It is made by Complete, Postpone, Fail or Bury.
+// Outcome is the end of an attempt and the next step. It is made by Complete, Postpone, Fail or
+// Bury.
 type Outcome struct {
 	kind  OutcomeKind
 	delay time.Duration
@@ -45,13 +46,13 @@ func Bury(delay time.Duration, cause error) Outcome {
 	return Outcome{kind: OutcomeDead, delay: max(delay, 0), cause: causeText(cause)}
 }
 
-// WaitingFor returns the outcome with the word for what the job waits, for display.
+// WaitingFor returns the outcome with the reason for which the job waits, for display.
 func (o Outcome) WaitingFor(reason string) Outcome {
 	o.waits = CleanText(reason)
 	return o
 }
 
-// Waits is the word for what the job waits, empty if it waits for nothing but its time.
+// Waits is the reason for which the job waits, empty if it waits only for its time.
 func (o Outcome) Waits() string { return o.waits }
 
 // Kind says how the attempt ended.

@@ -29,7 +29,8 @@ const (
 	Dead       State = "dead"
 )
 
-// Job points to a repository that may need repair. It is no order: whoever runs it finds out what is needed by then.
+// Job points to a repository that may need repair. It is no order: the worker that runs it finds
+// out the needs of that moment.
 type Job struct {
 	ID int64 // rises with the age of the job; never used twice
 	Key
@@ -41,7 +42,7 @@ type Job struct {
 	Attempt   int    // claims so far: the number of the last or running attempt; it never falls
 	Failures  int    // attempts that failed or were lost, since the last one that did not
 	Again     bool   // enqueued once more while in progress: it gets another attempt
-	Worker    string // who runs it, or ran it last
+	Worker    string // the worker that runs it, or ran it last
 	LastError string // why the last failed attempt failed
 	WaitsFor  string // the word for what it waits, as the last attempt found; "" while in progress
 
@@ -72,7 +73,7 @@ type Request struct {
 // Claim asks for jobs to work on. All fields must be set.
 type Claim struct {
 	VirtualStorage string
-	Worker         string        // who asks: for display, and for Reclaim
+	Worker         string        // the asking worker: for display, and for Reclaim
 	Limit          int           // at most that many jobs, and at most MaxBatch
 	Lease          time.Duration // the claim holds that long unless a Heartbeat extends it
 }
@@ -90,7 +91,7 @@ type ListFilter struct {
 type RetryFilter struct {
 	VirtualStorage string        // "" is all
 	RelativePath   string        // "" is all
-	DeadFor        time.Duration // only those that died at least that long ago
+	DeadFor        time.Duration // only jobs that died at least that long ago
 	Failed         bool          // failed jobs, too, although they are due later
 	Limit          int           // 0, or more than MaxBatch, is MaxBatch
 }
@@ -108,7 +109,7 @@ func (d Depth) Compare(other Depth) int {
 	return cmp.Or(cmp.Compare(d.VirtualStorage, other.VirtualStorage), cmp.Compare(d.State, other.State))
 }
 
-// MaxBatch bounds what one call claims, lists or brings back.
+// MaxBatch bounds the jobs that one call claims, lists or brings back.
 const MaxBatch = 1000
 
 // DepthLimit is how far Depth counts when it is not told.
@@ -120,7 +121,7 @@ const DepthLimit = 10_000
 // error that matches ErrUnavailable means that the queue cannot be used now; one that also matches ErrOutcomeUnknown
 // leaves open whether the call took effect. A call that ends because its context was cancelled returns the context's error.
 //
-// Times are those of the queue's own clock; callers pass durations only.
+// Times are by the queue's own clock; callers pass durations only.
 type Queue interface {
 	// Enqueue makes sure that an attempt starts after this call for the key of each request. A key without a job gets
 	// one. A waiting job stays, due at the earlier of the two times, unless it is backing off after a failure: then its
@@ -129,13 +130,14 @@ type Queue interface {
 	// Beyond MaxBatch requests it is not atomic.
 	Enqueue(ctx context.Context, requests []Request) error
 
-	// Dequeue claims due jobs of one virtual storage, the longest due first. Nobody else gets them until the lease ends.
-	// Its cost does not grow with the queue. A due job may be passed over for some seconds, never for ever. If the
-	// outcome is unknown, jobs that were claimed come back by Reclaim.
+	// Dequeue claims due jobs of one virtual storage, the longest due first. No other worker gets
+	// them until the lease ends. Its cost does not grow with the queue. A due job may be passed
+	// over for some seconds, never for ever. If the outcome is unknown, jobs that were claimed come
+	// back by Reclaim.
 	Dequeue(ctx context.Context, claim Claim) ([]Job, error)
 
-	// Heartbeat lets the leases of running attempts end that long from now, and returns those that are not running any
-	// more: their workers stop and acknowledge nothing.
+	// Heartbeat lets the leases of running attempts end that long from now, and returns the
+	// attempts that are not running any more: their workers stop and acknowledge nothing.
 	Heartbeat(ctx context.Context, lease time.Duration, running []Attempt) (lost []Attempt, err error)
 
 	// Acknowledge ends a running attempt. It returns ErrStaleAttempt, and changes nothing, if the attempt does not run
@@ -158,7 +160,7 @@ type Queue interface {
 	// jobs for each count, so that its cost does not grow with the queue; a limit of 0 is DepthLimit.
 	Depth(ctx context.Context, limit int) ([]Depth, error)
 
-	// Missing returns those of the keys that have no job at all, in the order given. A dead job counts as one: it is up
-	// to Retry.
+	// Missing returns the keys that have no job at all, in the order given. A dead job counts as
+	// one: it is up to Retry.
 	Missing(ctx context.Context, keys []Key) ([]Key, error)
 }

@@ -31,7 +31,7 @@ func (k Key) Valid() error {
 	return nil
 }
 
-// Compare orders keys by virtual storage, then path. Whoever locks several jobs does it in this order.
+// Compare orders keys by virtual storage, then path. Several jobs are always locked in this order.
 func (k Key) Compare(other Key) int {
 	return cmp.Or(cmp.Compare(k.VirtualStorage, other.VirtualStorage), cmp.Compare(k.RelativePath, other.RelativePath))
 }

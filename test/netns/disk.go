@@ -43,7 +43,7 @@ func NewFreezableDisk(ctx context.Context, dir string, size int64) (*Disk, error
 	if err := run(ctx, "mount", "-o", "loop", image, dir); err != nil {
 		return nil, fmt.Errorf("make a disk: %w", err)
 	}
-	// Whoever looks into the directory expects to find only what it has put there.
+	// A process expects to find only its own files in the directory.
 	return &Disk{Dir: dir}, os.Remove(filepath.Join(dir, "lost+found"))
 }
 
@@ -74,7 +74,7 @@ func (d *Disk) Fill() error {
 			return fmt.Errorf("fill a disk: %w", err)
 		}
 		if err != nil {
-			block = block[:len(block)/2] // what is left is less
+			block = block[:len(block)/2] // less than a block is left
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func (l *Lab) Reset(ctx context.Context, from, to string) error {
 	return l.arriving(ctx, from, to, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
 }
 
-// arriving adds a rule for what arrives at one host from another.
+// arriving adds a rule for packets that arrive at one host from another.
 func (l *Lab) arriving(ctx context.Context, from, to string, rule ...string) error {
 	sender, receiver, err := l.pair(from, to)
 	if err != nil {
@@ -59,10 +59,9 @@ func (l *Lab) arriving(ctx context.Context, from, to string, rule ...string) err
 	return receiver.iptables(ctx, append([]string{"-A", "INPUT", "-s", sender.ip}, rule...)...)
 }
 
-// Delay brings every connection that one host makes to a port of another over a
-// relay, where the bytes of both directions wait: for kernels that cannot delay
-// packets. Connections that exist are broken. What else the two say to each other
-// is not delayed.
+// Delay brings every connection that one host makes to a port of another over a relay, where the
+// bytes of both directions wait: for kernels that cannot delay packets. Connections that exist are
+// broken. Other packets between the two are not delayed.
 func (l *Lab) Delay(ctx context.Context, from, to string, port int, wait time.Duration) error {
 	sender, receiver, err := l.pair(from, to)
 	if err != nil {
@@ -80,7 +79,8 @@ func (l *Lab) Delay(ctx context.Context, from, to string, port int, wait time.Du
 	if err := sender.iptables(ctx, append(redirect, "-j", "DNAT", "--to-destination", r.addr())...); err != nil {
 		return err
 	}
-	// A new connection has the relay's address by now: what still goes there is of an old one.
+	// A new connection has the relay's address by now: packets that still go there are of an old
+	// one.
 	old := append([]string{"-A", "OUTPUT"}, there...)
 	return sender.iptables(ctx, append(old, "-j", "REJECT", "--reject-with", "tcp-reset")...)
 }

@@ -51,7 +51,7 @@ func Open(ctx context.Context) (*Lab, error) {
 			return nil, err
 		}
 		if lock == nil {
-			continue // somebody uses it
+			continue // it is in use
 		}
 		l := &Lab{name: "prf" + strconv.Itoa(n), net: n, lock: lock, hosts: make(map[string]*host)}
 		l.hosts[Outside] = &host{ip: l.address(1)}
@@ -81,7 +81,7 @@ func claim(n int) (*os.File, error) {
 	return lock, nil
 }
 
-// open makes the bridge, after what a killed predecessor may have left is gone.
+// open removes the leftovers of a killed predecessor, then makes the bridge.
 func (l *Lab) open(ctx context.Context) error {
 	if err := l.sweep(ctx); err != nil {
 		return err
@@ -98,8 +98,7 @@ func (l *Lab) open(ctx context.Context) error {
 	return nil
 }
 
-// Place makes the host with a label, if there is none yet; it is what
-// cluster.Options.Place wants.
+// Place makes the host with a label, if there is none yet; it fits cluster.Options.Place.
 func (l *Lab) Place(ctx context.Context, label string) (place.Place, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

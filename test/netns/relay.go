@@ -56,10 +56,10 @@ func (r *relay) carry(life context.Context, client net.Conn) {
 	var dialer net.Dialer
 	server, err := dialer.DialContext(life, "tcp", r.target)
 	if err != nil {
-		_ = client.Close() // the client sees what a relay can show: the end
+		_ = client.Close() // the client sees the end
 		return
 	}
-	// Half a connection is not delayed but ended: nobody here closes only one half.
+	// Half a connection is not delayed but ended: no client here closes only one half.
 	end := sync.OnceFunc(func() { _, _ = client.Close(), server.Close() })
 	defer context.AfterFunc(life, end)()
 	var both sync.WaitGroup
@@ -68,7 +68,7 @@ func (r *relay) carry(life context.Context, client net.Conn) {
 	both.Wait()
 }
 
-// piece is what was read at once, and when it may go on.
+// piece is the data of one read, and the time at which it may go on.
 type piece struct {
 	bytes []byte
 	due   time.Time

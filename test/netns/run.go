@@ -14,13 +14,13 @@ import (
 // commandLimit bounds each command of ours: they take milliseconds.
 const commandLimit = 20 * time.Second
 
-// programs are what we need, and the packages of Debian that have them.
+// programs are the needed programs, and the packages of Debian that have them.
 var programs = [][2]string{
 	{"ip", "iproute2"}, {"iptables", "iptables"}, {"nsenter", "util-linux"}, {"mount", "mount"},
 	{"umount", "mount"}, {"fsfreeze", "util-linux"}, {"mkfs.ext4", "e2fsprogs"},
 }
 
-// Missing says what a network needs and is not there: root, or a program.
+// Missing names the missing programs and rights: root, or a program.
 func Missing() error {
 	var missing []error
 	if os.Geteuid() != 0 {
@@ -34,9 +34,8 @@ func Missing() error {
 	return errors.Join(missing...)
 }
 
-// Run makes a network for a test, which is skipped if what that needs is missing;
-// make test with CI=1 counts a skipped test as a failure. The network goes at the
-// test's end.
+// Run makes a network for a test, and skips the test if a need is missing; make test with CI=1
+// counts a skipped test as a failure. The network goes at the test's end.
 func Run(t testing.TB) *Lab {
 	t.Helper()
 	if err := Missing(); err != nil {
@@ -68,7 +67,7 @@ func find(program string) (string, error) {
 	return "", err
 }
 
-// run runs a command to its end; the error has what it said.
+// run runs a command to its end; the error has its output.
 func run(ctx context.Context, program string, args ...string) error {
 	path, err := find(program)
 	if err != nil {

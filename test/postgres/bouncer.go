@@ -58,8 +58,8 @@ func (s *Server) LaunchBouncer(ctx context.Context, dsn string, pool int) (*Boun
 // DSN is the connection string of the database through it.
 func (b *Bouncer) DSN() string { return b.dsn }
 
-// start writes the settings, which are those that a Praefect behind a PgBouncer needs, and starts the process. Whoever
-// connects is let in, and is the role of the string.
+// start writes the settings, for a Praefect behind a PgBouncer, and starts the process. Every
+// client is let in, as the role of the string.
 func (b *Bouncer) start(s *Server, program, dsn string, port, pool int) error {
 	config := fmt.Sprintf(`[databases]
 praefect = %s

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Certificates are the paths of what a client of a TLS server needs.
+// Certificates are the paths of the files that a client of a TLS server needs.
 type Certificates struct {
 	CA        string
 	Client    string
@@ -28,7 +28,8 @@ func (s *Server) Certificates() Certificates {
 	return Certificates{CA: at("ca.pem"), Client: at("client.pem"), ClientKey: at("client.key")}
 }
 
-// secure makes an authority, a certificate of the server and one of the role, and admits nobody over TCP without it.
+// secure makes an authority, a certificate of the server and one of the role, and admits no client
+// over TCP without it.
 func (s *Server) secure() error {
 	files := s.Certificates()
 	if err := os.MkdirAll(filepath.Dir(files.CA), 0o700); err != nil {
@@ -72,7 +73,7 @@ func (s *Server) tlsSettings() map[string]string {
 	return map[string]string{"ssl": "on", "ssl_ca_file": "ca.pem", "ssl_cert_file": "server.pem", "ssl_key_file": "server.key"}
 }
 
-// pair is a certificate with its key, as PEM and as what signs others.
+// pair is a certificate with its key, as PEM and as the signer of others.
 type pair struct {
 	certificate, key []byte
 	parsed           *x509.Certificate

@@ -36,8 +36,9 @@ func (s *Server) NewDatabase(ctx context.Context) (dsn string, err error) {
 	return s.DSN(name), nil
 }
 
-// SQL runs statements as the superuser and returns their rows: columns joined by "|", one row a line. It goes through
-// psql and the Unix socket, so that it works beside whatever a test does to the TCP side.
+// SQL runs statements as the superuser and returns their rows: columns joined by "|", one row a
+// line. It goes through psql and the Unix socket, so that it works while a test disturbs the TCP
+// side.
 func (s *Server) SQL(ctx context.Context, database, statements string) (string, error) {
 	psql := s.programs.command(ctx, "psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align",
 		"--set=ON_ERROR_STOP=1", "--host="+s.sockets, "--port="+strconv.Itoa(s.port), "--username="+superuser,

@@ -62,8 +62,9 @@ func (s *Server) spawn(ctx context.Context) (*process, error) {
 	return p, nil
 }
 
-// tie starts the watchdog: a shell that blocks reading a pipe which only we hold open. A line means that we have
-// stopped the server ourselves; the end of the file means that we are gone, by whatever signal, and it stops the server.
+// tie starts the watchdog: a shell that blocks reading a pipe which only we hold open. A line means
+// that we have stopped the server ourselves; the end of the file means that we are gone, even after
+// SIGKILL, and it stops the server.
 func (p *process) tie(ctx context.Context, s *Server) error {
 	const script = `read line && exit 0
 kill -QUIT "$1"; kill -CONT "$1"
@@ -117,7 +118,7 @@ func (p *process) awaitReady(ctx context.Context, pidFile string) error {
 	}
 }
 
-// logSince is what the server wrote during a start that went wrong, as an error.
+// logSince is the server's output during a start that went wrong, as an error.
 func (s *Server) logSince(offset int64) error {
 	content, err := os.ReadFile(s.Log())
 	if err != nil {
@@ -128,7 +129,7 @@ func (s *Server) logSince(offset int64) error {
 
 func (p *process) pid() int { return p.server.Process.Pid }
 
-// stop ends the postmaster, and kills what is left of it after a while.
+// stop ends the postmaster, and kills its remaining processes after a while.
 func (p *process) stop(mode Mode) error {
 	how := syscall.SIGINT
 	if mode == Immediate {

@@ -24,7 +24,7 @@ const installed = "/usr/lib/postgresql/*/bin"
 // programs are PostgreSQL's programs, and the user to run them as: the server refuses to run as root.
 type programs struct {
 	dir        string
-	credential *syscall.Credential // nil: as whoever we are
+	credential *syscall.Credential // nil: as our own user
 }
 
 // findPrograms looks where Debian installs the server, newest version first, then on the search path.
@@ -89,7 +89,8 @@ func unprivileged() (*syscall.Credential, error) {
 	return nil, fmt.Errorf("root needs another user to run postgres as: %w", errors.Join(errs...))
 }
 
-// command is one of the programs with a clean environment: the caller's PG* variables would change what it does.
+// command is one of the programs with a clean environment: the caller's PG* variables would change
+// its behaviour.
 func (p programs) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(p.dir, name), args...)
 	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + os.Getenv("PATH")}
@@ -116,7 +117,8 @@ func (p programs) writeFile(path string, content []byte) error {
 	return p.own(path)
 }
 
-// freePort picks a port below those that the kernel gives to outgoing connections, so that it is still free after a Stop.
+// freePort picks a port below the range for outgoing connections, so that it is still free after a
+// Stop.
 func freePort(ctx context.Context) (int, error) {
 	const lowest, highest, tries = 10000, 32000, 100
 	var config net.ListenConfig

@@ -46,7 +46,8 @@ type Options struct {
 	Settings map[string]string
 	// Place is where the server runs. Elsewhere than here it listens on a fixed port, without TLS.
 	Place place.Place
-	// Detached leaves the server running when the launching process ends. Whoever sets it stops the server by PID.
+	// Detached leaves the server running when the launching process ends. A caller that sets it
+	// stops the server by PID.
 	Detached bool
 }
 
@@ -70,7 +71,7 @@ func Launch(ctx context.Context, options Options) (*Server, error) {
 		return nil, err
 	}
 	if !options.Place.Here() {
-		options.Port = elsewherePort // nobody else listens there
+		options.Port = elsewherePort // no other process listens there
 	}
 	s := &Server{options: options, programs: found, port: options.Port}
 	if err := s.prepare(ctx); err != nil {
@@ -82,7 +83,8 @@ func Launch(ctx context.Context, options Options) (*Server, error) {
 	return s, nil
 }
 
-// launch starts the server, on another port if somebody took the chosen one in between, and makes the role.
+// launch starts the server, on another port if the chosen one was taken in between, and makes the
+// role.
 func (s *Server) launch(ctx context.Context) error {
 	const tries = 5
 	for try := 1; ; try++ {
@@ -124,7 +126,7 @@ func (s *Server) Start(ctx context.Context) error {
 type Mode int
 
 const (
-	// Fast rolls back what is open, writes everything out and ends.
+	// Fast rolls back open transactions, writes everything out and ends.
 	Fast Mode = iota
 	// Immediate ends at once, as in a crash: the next start recovers from the log.
 	Immediate
@@ -230,7 +232,7 @@ func (s *Server) prepare(ctx context.Context) error {
 	return s.initialise(ctx, passwordFile)
 }
 
-// initialise runs initdb. It need not sync: a machine that fails now leaves a directory nobody knows of.
+// initialise runs initdb. It need not sync: a machine that fails now leaves a forgotten directory.
 func (s *Server) initialise(ctx context.Context, passwordFile string) error {
 	initdb := s.programs.command(ctx, "initdb", "--no-sync", "--no-locale", "--encoding=UTF8",
 		"--username="+superuser, "--auth=scram-sha-256", "--pwfile="+passwordFile, "--pgdata="+s.data())
@@ -260,8 +262,8 @@ func (s *Server) initialise(ctx context.Context, passwordFile string) error {
 	return s.configure()
 }
 
-// configure writes what the caller may choose anew at each launch into a file that postgresql.conf includes; ALTER
-// SYSTEM still overrides it.
+// configure writes the settings that the caller may choose at each launch into a file that
+// postgresql.conf includes; ALTER SYSTEM still overrides it.
 func (s *Server) configure() error {
 	settings := map[string]string{
 		"listen_addresses":        s.options.Place.Address(),

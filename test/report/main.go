@@ -35,7 +35,7 @@ type report struct {
 
 	passed, failed, skipped int
 	refused                 []string // skips that CI does not permit
-	faults                  []string // what failed tests said, in short
+	faults                  []string // the output of failed tests, in short
 	broken                  []string // packages that failed
 }
 
@@ -114,8 +114,8 @@ func (r *report) end(name string, e event) {
 	}
 }
 
-// said are the first lines of an output that a test wrote itself, in short: a long
-// output hides what was wrong.
+// said are the first lines of an output that a test wrote itself, in short: a long output hides the
+// fault.
 func said(output []string) (lines []string) {
 	const most, width = 3, 400
 	for _, line := range output {

@@ -30,7 +30,8 @@ type harness struct {
 // behaviours are the tests of one group by name.
 type behaviours map[string]func(h *harness)
 
-// Exercise runs the contract of queue.Queue. Each call of newQueue returns an empty queue that nobody else uses.
+// Exercise runs the contract of queue.Queue. Each call of newQueue returns an empty queue of its
+// own.
 func Exercise(t *testing.T, newQueue func(t *testing.T) queue.Queue) {
 	for _, group := range []behaviours{enqueueing(), claiming(), finishing(), losing(), viewing()} {
 		for name, behaviour := range group {
@@ -43,7 +44,7 @@ func Exercise(t *testing.T, newQueue func(t *testing.T) queue.Queue) {
 	}
 }
 
-// check is the whole-state check that closes each test: what every reachable queue satisfies.
+// check is the whole-state check that closes each test: the contract of every reachable queue.
 func (h *harness) check() {
 	h.Helper()
 	if h.Failed() {

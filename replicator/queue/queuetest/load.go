@@ -45,8 +45,8 @@ func ClaimAndFinish(ctx context.Context, q queue.Queue, virtualStorage string, r
 	return took, nil
 }
 
-// InTurns runs ClaimAndFinish on several queues, some rounds at a time on each, so that whatever else the machine does
-// strikes all of them alike and their figures can be compared.
+// InTurns runs ClaimAndFinish on several queues, some rounds at a time on each, so that other load
+// on the machine strikes all of them alike and their figures can be compared.
 func InTurns(ctx context.Context, queues []queue.Queue, virtualStorage string, rounds int) ([][]time.Duration, error) {
 	took := make([][]time.Duration, len(queues))
 	for done := 0; done < rounds; done += refill {

@@ -25,7 +25,7 @@ func (h *harness) lapse(path string) queue.Job {
 	return jobs[0]
 }
 
-// wantSame fails if the jobs are not what they were.
+// wantSame fails if the jobs have changed.
 func (h *harness) wantSame(before []queue.Job) {
 	h.Helper()
 	if diff := cmp.Diff(before, h.all()); diff != "" {

@@ -11,8 +11,8 @@ import (
 	"path"
 )
 
-// gitlabAnswers are what GitLab answers the hooks of a real Gitaly, by the last
-// part of the path, if it allows everything.
+// gitlabAnswers are GitLab's answers to the hooks of a real Gitaly, by the last part of the path,
+// if it allows everything.
 func gitlabAnswers() map[string]string {
 	return map[string]string{
 		"allowed":      `{"status":true}`,
@@ -31,7 +31,7 @@ func gitlab() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, answer) // who is gone needs none
+		_, _ = io.WriteString(w, answer) // a client that is gone needs none
 	})
 }
 
