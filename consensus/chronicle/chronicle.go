@@ -1,7 +1,7 @@
-// Package chronicle owns the lines that tell people how it has changed which storage and
-// which instance serves what. It finds the changes between two states, so that each gets
-// exactly one line whoever proposed it and however many commands it took. It promises to be
-// pure. Package session calls it at the leader and writes the lines.
+// Package chronicle owns the lines of the log about changes of the serving storages and of the
+// instances. It finds the changes between two states, so that each change gets exactly one line,
+// for any proposer and any number of commands. It promises to be pure. Package session calls it at
+// the leader and writes the lines.
 package chronicle
 
 import (
