@@ -47,6 +47,21 @@ func (o overriding) Undrain(ctx context.Context, r admin.UndrainRequest) (admin.
 	return admin.Done{Note: "it serves again once it has been healthy for a while; what it misses is copied to it then"}, nil
 }
 
+// Refill implements admin.Overriding.
+func (o overriding) Refill(ctx context.Context, r admin.RefillRequest) (admin.RefillResponse, error) {
+	if r.DryRun {
+		if why := o.node.View().WhyNotRefilled(r.VirtualStorage, r.Storage); why != nil {
+			return admin.RefillResponse{}, why
+		}
+		return admin.RefillResponse{}, nil
+	}
+	err := o.propose(ctx, state.Command{Refill: &state.Refill{VirtualStorage: r.VirtualStorage, Storage: r.Storage, By: r.By}})
+	if err != nil {
+		return admin.RefillResponse{}, err
+	}
+	return admin.RefillResponse{Done: admin.Done{Note: "its repositories are compared and copied as soon as it can be reached; then it serves"}}, nil
+}
+
 func (o overriding) storage(vs, name string) *state.Storage {
 	if v := o.node.View().VirtualStorage(vs); v != nil {
 		return v.Storage(name)

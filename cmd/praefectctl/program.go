@@ -146,7 +146,7 @@ func (p *program) root() *cli.Command {
 			p.status(), p.explain(),
 			group("raft", "the instances and their part in Raft", p.raftStatus(), p.raftPeers(), p.raftAdd(), p.raftRemove(), p.raftRetire(), p.raftTransfer(),
 				group("snapshot", "save the replicated state, and look at what was saved", p.snapshotSave(), p.snapshotInspect())),
-			p.promote(), p.drain(), p.undrain(),
+			p.promote(), p.drain(), p.undrain(), p.refill(),
 			p.pause(), p.resume(),
 			group("storage", "the storages of a virtual storage", p.storageRemove()),
 			group("virtual-storage", "the virtual storages", p.virtualStorageRemove()),

@@ -21,6 +21,7 @@ func everyCommand() []Command {
 			{Storage: "p", As: Serving, FilesystemID: "disk"}, {Storage: "q", As: Out, Why: WhyDrained}}}},
 		{Drain: &Drain{VirtualStorage: vs, Storage: "q", By: "operator"}},
 		{Undrain: &Undrain{VirtualStorage: vs, Storage: "q", By: "operator"}},
+		{Refill: &Refill{VirtualStorage: vs, Storage: "q", By: "operator"}},
 		{Pause: &Pause{VirtualStorage: vs, Until: 1000, Why: "maintenance", By: "operator"}},
 		{Resume: &Resume{VirtualStorage: vs, By: "operator"}},
 		{Open: &OpenIntent{VirtualStorage: vs, Paths: []string{"@hashed/\u00fc & <b>.git"}, Kind: PrimaryOnly,

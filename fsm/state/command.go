@@ -41,6 +41,7 @@ type Command struct {
 	Admit                *Admit                `json:"admit,omitempty"`
 	Drain                *Drain                `json:"drain,omitempty"`
 	Undrain              *Undrain              `json:"undrain,omitempty"`
+	Refill               *Refill               `json:"refill,omitempty"`
 	Pause                *Pause                `json:"pause,omitempty"`
 	Resume               *Resume               `json:"resume,omitempty"`
 	Open                 *OpenIntent           `json:"open,omitempty"`
@@ -80,6 +81,7 @@ func (c *Command) one() command {
 		{c.Admit != nil, c.Admit},
 		{c.Drain != nil, c.Drain},
 		{c.Undrain != nil, c.Undrain},
+		{c.Refill != nil, c.Refill},
 		{c.Pause != nil, c.Pause},
 		{c.Resume != nil, c.Resume},
 		{c.Open != nil, c.Open},

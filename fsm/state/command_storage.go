@@ -109,6 +109,15 @@ type Undrain struct {
 	By             string `json:"by,omitempty"`
 }
 
+// Refill begins the backfilling of a storage that is out, or begins it again: what the storage has
+// may be that of a backup. It is compared before anything is copied onto it, and serves when it
+// has everything.
+type Refill struct {
+	VirtualStorage string `json:"virtual_storage"`
+	Storage        string `json:"storage"`
+	By             string `json:"by,omitempty"`
+}
+
 // Pause asks for no automatic failover, in place of what was asked before. It
 // changes nothing but what the state says: the leader heeds it, and it alone
 // judges time.

@@ -155,6 +155,9 @@ func (h *history) drawDrain(t *rapid.T, _ Incarnation) Command {
 	if out := h.state.VirtualStorage(vs).names(func(s *Storage) bool { return s.State == Out }); len(out) > 0 {
 		name = rapid.SampledFrom(out).Draw(t, "out")
 	}
+	if rapid.IntRange(0, 3).Draw(t, "refill") == 0 {
+		return Command{Refill: &Refill{VirtualStorage: vs, Storage: name}}
+	}
 	if s := h.state.VirtualStorage(vs).Storage(name); s != nil && s.Why == WhyDrained {
 		return Command{Undrain: &Undrain{VirtualStorage: vs, Storage: name}}
 	}

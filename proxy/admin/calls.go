@@ -123,6 +123,12 @@ func (c *Client) Undrain(ctx context.Context, request UndrainRequest) (Done, err
 	return change[Done](ctx, c, "Undrain", request)
 }
 
+// Refill implements Overriding.
+func (c *Client) Refill(ctx context.Context, request RefillRequest) (RefillResponse, error) {
+	request.Schema = Schema
+	return change[RefillResponse](ctx, c, "Refill", request)
+}
+
 // Pause implements Overriding.
 func (c *Client) Pause(ctx context.Context, request PauseRequest) (PauseResponse, error) {
 	request.Schema = Schema

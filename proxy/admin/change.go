@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"time"
+
+	"praefect/fsm/state"
+)
 
 // Change is what every request begins with that changes something.
 type Change struct {
@@ -137,6 +141,28 @@ type UndrainRequest struct {
 	Change
 	VirtualStorage string `json:"virtual_storage,omitempty"` // as in SwitchRequest
 	Storage        string `json:"storage"`
+}
+
+// RefillRequest has a storage backfilled that is out of use.
+type RefillRequest struct {
+	Change
+	VirtualStorage string `json:"virtual_storage,omitempty"` // as in SwitchRequest
+	Storage        string `json:"storage"`
+	// DryRun looks whether it may be, and changes nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// RefillResponse tells what is backfilled, or would be.
+type RefillResponse struct {
+	Done
+	VirtualStorage string `json:"virtual_storage"`
+	Storage        string `json:"storage"`
+	// State is that of the storage before, and Sources are the storages that serve.
+	State   state.StorageState `json:"state"`
+	Sources []string           `json:"sources"`
+	// Behind is how many repositories in the ledger the storage is known to miss writes of.
+	Behind int  `json:"behind"`
+	DryRun bool `json:"dry_run,omitempty"`
 }
 
 // PauseRequest switches automatic failover off.

@@ -51,6 +51,10 @@ func everyChange(c admin.Control) []change {
 			_, err := c.Undrain(ctx, admin.UndrainRequest{Change: r, Storage: "gitaly-3"})
 			return err
 		}},
+		{"Refill", func(ctx context.Context, r admin.Change) error {
+			_, err := c.Refill(ctx, admin.RefillRequest{Change: r, Storage: "gitaly-3"})
+			return err
+		}},
 		{"Pause", func(ctx context.Context, r admin.Change) error {
 			_, err := c.Pause(ctx, admin.PauseRequest{Change: r})
 			return err

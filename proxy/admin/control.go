@@ -63,6 +63,9 @@ type Switching interface {
 type Overriding interface {
 	// Undrain lets a drained storage return by itself, once it is healthy.
 	Undrain(ctx context.Context, request UndrainRequest) (Done, error)
+	// Refill has a storage that is out backfilled, because what it has may be that of a backup.
+	// It is Refused where the last replica of a repository would be lost. With DryRun it only looks.
+	Refill(ctx context.Context, request RefillRequest) (RefillResponse, error)
 	// Pause switches automatic failover off, Resume on again.
 	Pause(ctx context.Context, request PauseRequest) (PauseResponse, error)
 	Resume(ctx context.Context, request ResumeRequest) (PauseResponse, error)

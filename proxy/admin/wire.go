@@ -34,6 +34,7 @@ func serviceDesc() *grpc.ServiceDesc {
 			method("RetireInstance", (*Service).retireInstance),
 			method("TransferLeadership", (*Service).transferLeadership),
 			method("Undrain", (*Service).undrain),
+			method("Refill", (*Service).refill),
 			method("Pause", (*Service).pause),
 			method("Resume", (*Service).resume),
 			method("AcceptLoss", (*Service).AcceptLoss),

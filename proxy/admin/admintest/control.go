@@ -132,6 +132,19 @@ func (c *Cluster) Undrain(ctx context.Context, r admin.UndrainRequest) (admin.Do
 	})
 }
 
+// Refill implements admin.Overriding.
+func (c *Cluster) Refill(ctx context.Context, r admin.RefillRequest) (admin.RefillResponse, error) {
+	if r.DryRun {
+		if why := c.View().WhyNotRefilled(r.VirtualStorage, r.Storage); why != nil {
+			return admin.RefillResponse{}, why
+		}
+		return admin.RefillResponse{}, nil
+	}
+	return once(ctx, c, "Refill", r.Change, func() (admin.RefillResponse, error) {
+		return admin.RefillResponse{}, c.apply(state.Command{Refill: &state.Refill{VirtualStorage: r.VirtualStorage, Storage: r.Storage, By: r.By}})
+	})
+}
+
 // Pause implements admin.Overriding.
 func (c *Cluster) Pause(ctx context.Context, r admin.PauseRequest) (admin.PauseResponse, error) {
 	return once(ctx, c, "Pause", r.Change, func() (admin.PauseResponse, error) {
