@@ -12,7 +12,7 @@ import "fmt"
 // rolling upgrade the former program can apply every entry of the log, and can
 // take over again. Once every member runs the new program the leader raises the
 // level of the state (Raise), and from then on the former program stays out.
-const Level = 1
+const Level = 1 + next
 
 // feature is what a later level added to the commands.
 type feature struct {

@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/runbook"
 	"praefect/test/workload"
 )
 
 const (
 	vs           = "default"
 	repositories = 12
-	patience     = 2 * time.Minute
 	settings     = "drain_wait = \"1s\"\n"
 )
 
@@ -36,36 +36,24 @@ func TestCluster_rollsForthAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
-	roll := func(what, program string) {
+	page, root := runbook.Open(t, "upgrade.md"), t.TempDir()
+	roll := func(what, block string) {
 		t.Helper()
 		for _, i := range c.Instances {
 			began := time.Now()
-			if err := i.Terminate(ctx); err != nil {
-				t.Fatalf("%s: stop %s: %v", what, i.Label(), err)
-			}
-			if err := replace(programs.Path(cluster.Praefect), program); err != nil {
-				t.Fatal(err)
-			}
-			if err := i.Start(); err != nil {
-				t.Fatalf("%s: start %s: %v", what, i.Label(), err)
-			}
-			ready, cancel := context.WithTimeout(ctx, patience)
-			err := i.WaitReady(ready)
-			cancel()
-			if err != nil {
-				t.Fatalf("%s: %s: %v", what, i.Label(), err)
-			}
+			page.CarryOut(runbook.OnInstance(c, i, root), block)
 			t.Logf("%s: %s is ready after %v", what, i.Label(), time.Since(began).Round(time.Millisecond))
 		}
 		if err := sameVersion(ctx, c); err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	present := filepath.Join(t.TempDir(), "present")
-	if err := replace(present, programs.Path(cluster.Praefect)); err != nil {
-		t.Fatal(err)
+	for name, program := range map[string]string{"praefect-new": programs.Path(cluster.Praefect), "praefect-former": before} {
+		if err := replace(filepath.Join(root, name), program); err != nil {
+			t.Fatal(err)
+		}
 	}
-	roll("begin with the former version", before)
+	roll("begin with the former version", "back")
 	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
 		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
 	})
@@ -73,9 +61,10 @@ func TestCluster_rollsForthAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(traffic.Stop)
-	roll("forth", present)
-	roll("back", before)
-	roll("forth again", present)
+	roll("forth", "upgrade")
+	roll("back", "back")
+	roll("forth again", "upgrade")
+	page.CarryOut(runbook.OnInstance(c, c.Instances[0], root), "look")
 	traffic.Stop()
 	f := traffic.Figures(workload.Window{})
 	t.Logf("%d writes and %d reads", f.Writes, f.Reads)

@@ -1,0 +1,7 @@
+//go:build nextlevel
+
+package state
+
+// next makes this build one of the release after this one: it knows one level more, which
+// nothing needs. test/upgrade shows with it what a cluster does when its level rises.
+const next = 1

@@ -1,0 +1,141 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/test/cluster"
+	"praefect/test/workload"
+)
+
+// patience bounds each wait on a busy machine.
+const patience = 2 * time.Minute
+
+// TestCluster_levelRisesWhenAllInstancesHaveIt upgrades to a build that knows one feature level
+// more (build tag nextlevel). While one instance lacks it the level stays, and the former program
+// may come back. When all have it the level rises by itself; the former program then stays out,
+// says why, and leaves its disk as it is. No request fails meanwhile.
+func TestCluster_levelRisesWhenAllInstancesHaveIt(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	dir := t.TempDir()
+	next, present := filepath.Join(dir, "next"), filepath.Join(dir, "present")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=nextlevel", "-ldflags=-w -X main.version=next", "-o", next, "praefect/cmd/"+cluster.Praefect)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the next release: %v: %s", err, out)
+	}
+	if err := replace(present, programs.Path(cluster.Praefect)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // for the other tests
+		if err := replace(programs.Path(cluster.Praefect), present); err != nil {
+			t.Error(err)
+		}
+	})
+	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
+	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
+		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(traffic.Stop)
+	install := func(i *cluster.Instance, program string) {
+		t.Helper()
+		if err := errors.Join(i.Terminate(ctx), replace(programs.Path(cluster.Praefect), program), i.Start()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	upgrade := func(i *cluster.Instance, program string) {
+		t.Helper()
+		install(i, program)
+		if err := i.WaitReady(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := c.Instances[2]
+	upgrade(c.Instances[0], next)
+	upgrade(c.Instances[1], next)
+	levelIs(ctx, t, c, state.Level)
+	upgrade(c.Instances[1], present) // the way back
+	levelIs(ctx, t, c, state.Level)
+	upgrade(c.Instances[1], next)
+	upgrade(last, next)
+	levelIs(ctx, t, c, state.Level+1)
+
+	install(last, present)
+	waiting, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	exit, ended := errors.AsType[*cluster.ExitError](last.Wait(waiting))
+	if !ended || exit.State.ExitCode() != 1 {
+		t.Fatalf("the former program: %v", exit)
+	}
+	log, err := os.ReadFile(last.Log())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"too old for the cluster and stays out of it", "install the version that the other instances run"} {
+		if !strings.Contains(string(log), part) {
+			t.Errorf("the log does not say %q", part)
+		}
+	}
+	if err := replace(programs.Path(cluster.Praefect), next); err != nil {
+		t.Fatal(err)
+	}
+	if err := last.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := last.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	levelIs(ctx, t, c, state.Level+1)
+	traffic.Stop()
+	if f := traffic.Figures(workload.Window{}); f.Writes == 0 || f.Reads == 0 || f.WritesFailed+f.ReadsFailed > 0 {
+		t.Errorf("%d writes, %d failed; %d reads, %d failed: %v", f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed, f.Faults)
+	}
+	if err := c.WaitConverged(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := traffic.Verify(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// levelIs waits until every instance says that the cluster has the feature level.
+func levelIs(ctx context.Context, t *testing.T, c *cluster.Cluster, level int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var missing error
+		for _, i := range c.Instances {
+			answer, err := i.Admin().RaftStatus(ctx)
+			if err == nil && answer.FeatureLevel != level {
+				err = fmt.Errorf("%s says level %d", i.Label(), answer.FeatureLevel)
+			}
+			missing = errors.Join(missing, err)
+		}
+		if missing == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("the feature level is not %d: %v", level, missing)
+		case <-tick.C:
+		}
+	}
+}
