@@ -18,6 +18,7 @@ import (
 	"praefect/consensus"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/runbook"
 )
 
 const (
@@ -215,10 +216,12 @@ func TestThreeClustersOfOne(t *testing.T) {
 	for _, i := range w.c.Instances[1:] {
 		w.must(i.Terminate(w.ctx))
 	}
+	page, root := runbook.Open(t, "begin.md"), t.TempDir()
 	for _, i := range w.c.Instances[1:] {
-		out, err := w.praefect(i, "raft", "rejoin", "-confirm", i.Label())
-		if err != nil || !strings.Contains(out, "of cluster "+kept.ClusterID) || !strings.Contains(out, "was set aside") {
-			t.Fatalf("rejoin: %v: %s", err, out)
+		host := runbook.OnInstance(w.c, i, root)
+		host.Input = i.Label() + "\n"
+		if out := page.CarryOut(host, "rejoin"); !strings.Contains(out, "of cluster "+kept.ClusterID) || !strings.Contains(out, "was set aside") {
+			t.Fatalf("rejoin: %s", out)
 		}
 	}
 	for _, i := range w.c.Instances[1:] {
@@ -231,6 +234,54 @@ func TestThreeClustersOfOne(t *testing.T) {
 			t.Errorf("%s is of cluster %q, want %q: %v", i.Label(), status.ClusterID, kept.ClusterID, err)
 		}
 	}
+	w.claimsAndNames(page, root, kept.ClusterID)
+}
+
+// claimsAndNames removes the claim of a cluster that seems to be gone, and renames an instance; the
+// cluster then goes on, and claims again.
+func (w *world) claimsAndNames(page *runbook.Page, root, cluster string) {
+	w.Helper()
+	first, last := w.c.Instances[0], w.c.Instances[2]
+	w.must(w.c.Postgres.Start(w.ctx))
+	claimed := func() error {
+		if out, err := w.praefect(first, "claim", "list"); err != nil || !strings.Contains(out, cluster) {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	w.eventually("the cluster claims its virtual storage", claimed)
+	const name = "praefect-9"
+	for _, i := range w.c.Instances {
+		w.must(i.Terminate(w.ctx))
+		w.write(i, func(s table) {
+			raft := s["raft"].(table)
+			for _, peer := range raft["peer"].([]any) {
+				if peer := peer.(table); peer["name"] == last.Label() {
+					peer["name"] = name
+				}
+			}
+			if i == last {
+				raft["name"] = name
+			}
+		})
+	}
+	_, err := w.c.Postgres.SQL(w.ctx, "praefect", "update praefect_raft.claims set seen_at = now() - interval '1 hour'")
+	w.must(err)
+	host := runbook.OnInstance(w.c, first, root)
+	host.Input = vs + "\n"
+	if out := page.CarryOut(host, "claims"); !strings.Contains(out, "was removed") {
+		w.Errorf("claim remove: %s", out)
+	}
+	host = runbook.OnInstance(w.c, last, root)
+	host.Input = name + "\n"
+	page.CarryOut(host, "rename")
+	for _, i := range w.c.Instances {
+		w.must(i.Start())
+	}
+	for _, i := range w.c.Instances {
+		w.must(i.WaitReady(w.ctx))
+	}
+	w.eventually("the cluster claims again", claimed)
 }
 
 // A storage is added by a rolling edit, kept though a leader's file lacks it, and removed by command;
@@ -311,8 +362,9 @@ func TestStoragesComeBySettingsAndGoByCommand(t *testing.T) {
 	}
 	w.eventually("the mistyped virtual storage is defined", func() error { _, err := w.storages(first, "defualt"); return err })
 	w.says(first, `storage "gitaly-4" of "default" is in the cluster and in no instance's settings`, "praefectctl storage remove gitaly-4 -virtual-storage default")
-	_, err = w.c.Operate(w.ctx, "storage", "remove", "gitaly-4", "-virtual-storage", vs, "-confirm", "gitaly-4")
-	w.must(err)
+	page, host := runbook.Open(t, "storages.md"), runbook.OnInstance(w.c, first, t.TempDir())
+	host.Input = "gitaly-4\n"
+	page.CarryOut(host, "remove")
 	if got, err := w.storages(first, vs); err != nil || strings.Contains(got, "gitaly-4") {
 		t.Errorf("left are %q, %v", got, err)
 	}
@@ -322,28 +374,10 @@ func TestStoragesComeBySettingsAndGoByCommand(t *testing.T) {
 			s["virtual_storage"] = all[:len(all)-1]
 		})
 	}
-	_, err = w.c.Operate(w.ctx, "virtual-storage", "remove", "defualt", "-confirm", "defualt")
-	w.must(err)
+	host.Input = "defualt\n"
+	page.CarryOut(host, "forget")
 	if got, err := w.storages(first, "defualt"); err == nil {
 		t.Errorf("it is still there: %q", got)
 	}
 	w.must(w.c.WaitConverged(w.ctx))
-}
-
-// The pages tell the commands that these tests run.
-func TestPagesTellTheCommands(t *testing.T) {
-	for page, commands := range map[string][]string{
-		"begin.md":    {"raft rejoin", "claim list", "claim remove default", "raft rename"},
-		"storages.md": {"praefectctl storage remove gitaly-4 -virtual-storage default", "praefectctl virtual-storage remove defualt"},
-	} {
-		text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations", page))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range commands {
-			if !strings.Contains(string(text), c) {
-				t.Errorf("%s does not tell %q", page, c)
-			}
-		}
-	}
 }

@@ -26,6 +26,12 @@ func (s *Server) DSN(database string) string {
 	return strings.Join(words, " ")
 }
 
+// Environment are the variables ("NAME=value") by which PostgreSQL's own tools find the server, as its superuser.
+func (s *Server) Environment() []string {
+	host, port, _ := strings.Cut(s.Addr(), ":")
+	return []string{"PGHOST=" + host, "PGPORT=" + port, "PGUSER=" + superuser, "PGPASSWORD=" + s.password}
+}
+
 // NewDatabase makes an empty database, owned by the role of DSN, and returns its DSN. It takes some tens of
 // milliseconds; the database goes when the server does.
 func (s *Server) NewDatabase(ctx context.Context) (dsn string, err error) {

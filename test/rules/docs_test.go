@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -79,6 +80,34 @@ func TestDocs_linksLeadSomewhere(t *testing.T) {
 	}
 	if checked < 20 {
 		t.Errorf("only %d links: are they found?", checked)
+	}
+}
+
+// TestDocs_commandsAreCarriedOut checks that a test opens every page of operations that has
+// commands. It carries out all of them: see package runbook.
+func TestDocs_commandsAreCarriedOut(t *testing.T) {
+	var tests strings.Builder
+	for _, f := range files(t) {
+		if f.isTest && slices.Contains(f.imports, "praefect/test/runbook") {
+			text, err := os.ReadFile(filepath.Join(root, f.path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(text)
+		}
+	}
+	checked := 0
+	for path, text := range pages(t) {
+		if !strings.Contains(text, "```sh") {
+			continue
+		}
+		checked++
+		if name := filepath.Base(path); !strings.Contains(tests.String(), `runbook.Open(t, "`+name+`")`) {
+			t.Errorf("no test carries out the commands of %s", path)
+		}
+	}
+	if checked < 7 {
+		t.Errorf("only %d pages with commands: are they found?", checked)
 	}
 }
 
