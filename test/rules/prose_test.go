@@ -52,6 +52,15 @@ func TestProse_pagesNameTheSubject(t *testing.T) {
 	}
 }
 
+// TestProse_packagesNameTheSubject holds the comment of every package to the limit.
+func TestProse_packagesNameTheSubject(t *testing.T) {
+	for _, f := range files(t) {
+		if f.syntax.Doc != nil && !f.isTest {
+			checkProse(t, f.path, f.syntax.Doc.Text())
+		}
+	}
+}
+
 // proseComplete are the packages in which every comment holds the limit, tests left out. A
 // package joins when its comments are rewritten, and does not leave.
 var proseComplete = []string{
