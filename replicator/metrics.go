@@ -95,7 +95,7 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Help: "Repairs for which the writes of a busy repository waited.",
 		}),
 		wishes: auto.NewCounter(prometheus.CounterOpts{
-			Name: "gitaly_praefect_repair_wishes_total",
+			Name: "praefect_repair_wishes_total",
 			Help: "Repairs for which the other instances were asked to have their writes of the repository wait.",
 		}),
 		backfilled: auto.NewGaugeVec(prometheus.GaugeOpts{

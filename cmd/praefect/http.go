@@ -78,6 +78,7 @@ var repairMetricNames = []string{
 	"praefect_replication_queue_available",
 	"gitaly_praefect_replication_queue_depth",
 	"gitaly_praefect_unavailable_repositories",
+	"gitaly_praefect_verification_queue_depth",
 }
 
 // answer tells in a status and its first line whether all is well; more lines follow.
