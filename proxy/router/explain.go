@@ -16,15 +16,15 @@ const (
 	// PrimaryOnly: the client or the method asks for the primary, or a write that only
 	// the primary executes may be under way.
 	PrimaryOnly Rule = "primary-only"
-	// PrimaryFirst: replicas may differ in what was never acknowledged. All readers
-	// use the primary as long as it can be reached.
+	// PrimaryFirst: replicas may differ in writes that were never acknowledged. All readers use the
+	// primary as long as it can be reached.
 	PrimaryFirst Rule = "primary-first"
 )
 
 // Explanation tells where the reads and writes of one repository go.
 type Explanation struct {
-	// Reads are the storages that a read may go to. A later one is tried if those
-	// before it fail; of AnyInSync the order is that of the load.
+	// Reads are the storages that a read may go to. A later one is tried if the former ones fail;
+	// of AnyInSync the order is that of the load.
 	Reads []string
 	Rule  Rule
 	// ReadRefused is why a read goes nowhere, nil if Reads has a storage.
@@ -34,8 +34,8 @@ type Explanation struct {
 	WriteRefused error
 }
 
-// Explain routes a read until no storage is left, and a write. It is what happens to
-// requests that come now, not another telling of the rules.
+// Explain routes a read until no storage is left, and a write. It runs the rules for requests that
+// come now, and does not tell them a second time.
 func Explain(view *state.State, key state.Key, canVote bool, reach Reacher) Explanation {
 	read := Read{Key: key}
 	e := Explanation{Rule: rule(read, view.Entry(key))}

@@ -2,7 +2,7 @@ package router
 
 import "praefect/fsm/state"
 
-// Reach is what this instance knows of its connection to one storage.
+// Reach is this instance's knowledge of its connection to one storage.
 type Reach struct {
 	// OK is true while a verified connection exists.
 	OK bool

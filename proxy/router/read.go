@@ -16,10 +16,9 @@ type Read struct {
 	Tried []string
 }
 
-// RouteRead names the storage that serves a read: of those that are in sync
-// and reachable the one with the fewest requests under way, at random (intn)
-// among equals. While a write may be under way that does not vote, only the
-// primary has every acknowledged write for certain.
+// RouteRead names the storage that serves a read: of the storages that are in sync and reachable
+// the one with the fewest requests under way, at random (intn) among equals. While a write may be
+// under way that does not vote, only the primary has every acknowledged write for certain.
 func RouteRead(view *state.State, read Read, reach Reacher, intn func(int) int) (string, error) {
 	vs := view.VirtualStorage(read.Key.VirtualStorage)
 	if vs == nil {
@@ -86,9 +85,9 @@ func RouteStorage(view *state.State, virtualStorage string, reach Reacher, intn 
 	return name, nil
 }
 
-// choose names the usable storage with the fewest requests under way among
-// those that may serve, each of equals with equal chance; or none, and what
-// stood in the way of the last one. One that is stalled comes after all others.
+// choose names the usable storage with the fewest requests under way among the ones that may serve,
+// each of equals with equal chance; or none, and the obstacle at the last one. One that is stalled
+// comes after all others.
 func choose(vs *state.VirtualStorage, reach Reacher, intn func(int) int, may func(*state.Storage) bool) (name string, why error) {
 	var best Reach
 	equal := 0

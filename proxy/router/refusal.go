@@ -44,7 +44,7 @@ type Refusal struct {
 	Why error
 }
 
-// Error says what is wrong and what to do next.
+// Error names the fault and the next step.
 func (r *Refusal) Error() string {
 	switch r.Kind {
 	case UnknownVirtualStorage:

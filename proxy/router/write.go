@@ -28,9 +28,9 @@ type Write struct {
 // virtual storage. There is no second choice: only a change of the agreed
 // state makes another storage the primary.
 //
-// A write that can vote goes to every usable storage that serves and is in sync
-// for all of the keys, provided that each of those has a channel to vote over;
-// otherwise to the primary alone, without votes.
+// A write that can vote goes to every usable storage that serves and is in sync for all of the
+// keys, provided that each of them has a channel to vote over; otherwise to the primary alone,
+// without votes.
 func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reacher) (Write, error) {
 	vs := view.VirtualStorage(keys[0].VirtualStorage)
 	if vs == nil {
@@ -40,7 +40,7 @@ func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reacher
 	for i, key := range keys {
 		p, ok := vs.Primary(view.Entry(key))
 		switch {
-		case !ok && p.Name != "": // ▲ it keeps its place: nobody else is written to
+		case !ok && p.Name != "": // ▲ it keeps its place: no other storage is written to
 			return Write{}, &Refusal{Kind: PrimaryFenced, VirtualStorage: vs.Name, Storage: p.Name}
 		case ok && i > 0 && p.Name != primary.Name:
 			return Write{}, &Refusal{Kind: TwoPrimaries, VirtualStorage: vs.Name, Storage: p.Name, Other: primary.Name}
@@ -60,8 +60,8 @@ func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reacher
 	return write, nil
 }
 
-// destinations lists who votes beside the primary, the first of those that serve
-// and are in sync; mute is one of them that cannot vote.
+// destinations lists the voters beside the primary, the first storage that serves and is in sync;
+// mute is one of them that cannot vote.
 func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key, reach Reacher) (others []string, mute string) {
 	primary := true
 	for i := range vs.Succession {
@@ -84,11 +84,10 @@ func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key,
 	return others, ""
 }
 
-// RouteMaintenance names every reachable serving storage: those that are in sync for
-// the repository, and those that are behind. ▲ A call that prunes must not go to the
-// latter: one may be under repair, and pruning could remove objects that a copy is about
-// to refer to. Any other call must: housekeeping removes the stale locks for which a
-// replica cannot be repaired.
+// RouteMaintenance names every reachable serving storage: the storages that are in sync for the
+// repository, and the storages that are behind. ▲ A call that prunes must not go to the latter: one
+// may be under repair, and pruning could remove objects that a copy is about to refer to. Any other
+// call must: housekeeping removes the stale locks for which a replica cannot be repaired.
 func RouteMaintenance(view *state.State, key state.Key, reach Reacher) (inSync, behind []string, err error) {
 	vs := view.VirtualStorage(key.VirtualStorage)
 	if vs == nil {

@@ -50,7 +50,7 @@ func (m *Memory) Calls() int {
 	return m.calls
 }
 
-// Paths are those of all virtual storages, sorted.
+// Paths are the paths of all virtual storages, sorted.
 func (m *Memory) Paths() (paths []string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 type Turn struct {
 	ID int64
 	Key
-	// Requested tells that somebody asks for it.
+	// Requested tells that an operator or a client asked for it.
 	Requested bool
 	// Age is how long ago it was last looked at; 0 if it is requested.
 	Age time.Duration
@@ -17,9 +17,9 @@ type Turn struct {
 	Since time.Duration
 }
 
-// Looked is what a verification of one repository came to.
+// Looked is the result of a verification of one repository.
 type Looked struct {
-	// Verified are the storages whose replicas are as they should be, Unverified those whose replicas are not.
+	// Verified are the storages with a correct replica, Unverified the storages with a wrong one.
 	Verified, Unverified []string
 	// Back is how much earlier the repository counts as looked at than it was: its turn comes that much sooner.
 	Back time.Duration
@@ -32,21 +32,23 @@ type Marked struct {
 	Storage string
 }
 
-// Verifications remember when which repository was verified, beside the catalogue of repositories. Every method may fail
-// as those of a Queue do, and may be repeated. The cost of all but Count and Request does not grow with the catalogue.
+// Verifications remember when which repository was verified, beside the catalogue of repositories.
+// Every method may fail as the methods of a Queue do, and may be repeated. The cost of all but
+// Count and Request does not grow with the catalogue.
 type Verifications interface {
 	// Next returns the repository of a virtual storage that was not looked at for longest, requested ones first; false if
 	// the catalogue has none.
 	Next(ctx context.Context, virtualStorage string) (t Turn, found bool, err error)
 	// TurnOf returns the turn of one repository, and enters it into the catalogue if it is not there.
 	TurnOf(ctx context.Context, key Key) (Turn, error)
-	// Note notes what came of a turn. A repository that was requested after the turn began stays requested.
+	// Note notes the results of a turn. A repository that was requested after the turn began stays
+	// requested.
 	Note(ctx context.Context, t Turn, l Looked) error
-	// Waiting counts the repositories that are requested, and those that were not looked at for longer than interval,
-	// each up to limit.
+	// Waiting counts the repositories that are requested, and the ones that were not looked at for
+	// longer than interval, each up to limit.
 	Waiting(ctx context.Context, virtualStorage string, interval time.Duration, limit int) (requested, expired int, err error)
 	// Count counts the repositories.
 	Count(ctx context.Context, virtualStorage string) (int, error)
-	// Request has repositories verified before all others, and returns how many those are.
+	// Request has repositories verified before all others, and returns their number.
 	Request(ctx context.Context, m Marked) (repositories int64, err error)
 }

@@ -65,7 +65,7 @@ func TestProse_packagesNameTheSubject(t *testing.T) {
 // package joins when its comments are rewritten, and does not leave.
 var proseComplete = []string{
 	"cmd/git-remote-gitaly", "config", "consensus/settings", "deploy", "fsm", "proxy/secure", "proxy/skew", "proxy/stream",
-	"replicator/queue/queuetest", "test/cast", "test/e2e",
+	"proxy/router", "replicator/cataloguetest", "replicator/queue", "replicator/queue/queuetest", "test/cast", "test/e2e",
 	"test/gitaly/test-gitaly", "test/membership", "test/netns", "test/partition", "test/place",
 	"test/postgres", "test/realgitaly", "test/report", "test/rules", "test/sim/simulate", "test/strong", "test/upgrade",
 }
