@@ -141,7 +141,8 @@ func routesEveryMethod(t *testing.T, options ...grpc.CallOption) {
 			t.Errorf("%s: arrived at a storage: %+v", m.FullName, got)
 		}
 	}
-	if len(readers) != 3 {
+	// The third is behind: only the few reads that name no repository may go there.
+	if !readers["gitaly-1"] || !readers["gitaly-3"] {
 		t.Errorf("reads went to %v, never to the others", readers)
 	}
 }

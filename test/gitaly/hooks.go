@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
@@ -39,6 +40,9 @@ func (s *storage) writeHooks() error {
 	if _, err := os.Stat(s.hooksDir()); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	// A child that is started meanwhile would hold a script open, and git could not run it.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return s.inTemp(func(dir string) error {
 		draft := filepath.Join(dir, "hooks")
 		if err := os.Mkdir(draft, 0o755); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // tarFile adds a file to an archive; one that is gone meanwhile is passed over.
@@ -87,6 +88,17 @@ func untar(dir string, from io.Reader) error {
 func unpackFile(target string, mode fs.FileMode, content io.Reader) (err error) {
 	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
+	}
+	if mode&0o100 != 0 {
+		// A child that is started while a script is open for writing holds it open, and
+		// nobody can run it then. So all of it is received first.
+		text, err := io.ReadAll(content)
+		if err != nil {
+			return fmt.Errorf("unpack %q: %w", target, err)
+		}
+		syscall.ForkLock.RLock()
+		defer syscall.ForkLock.RUnlock()
+		return os.WriteFile(target, text, mode|0o600)
 	}
 	f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode|0o600)
 	if err != nil {
