@@ -18,7 +18,7 @@ func TestParse_takesSomeOfTheSteps(t *testing.T) {
 	if err != nil || s.runs != 3 || strings.Join(names(s.steps), " ") != "kill-leader promote" {
 		t.Errorf("got %+v, %v", names(s.steps), err)
 	}
-	if all, err := parse(nil, io.Discard); err != nil || len(all.steps) != 7 || all.runs < 20 {
+	if all, err := parse(nil, io.Discard); err != nil || len(all.steps) != len(steps()) || all.runs < 20 {
 		t.Errorf("got %d steps and %d runs, %v", len(all.steps), all.runs, err)
 	}
 	for _, args := range [][]string{{"-only", "nothing"}, {"-runs", "0"}, {"more"}, {"-no-such-flag"}, {"-mode", "odd"}} {
