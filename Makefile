@@ -49,7 +49,7 @@ cast-record: needs build ## Record make demo again, and draw it
 
 # The suites that start dozens of processes run apart from the other packages: they
 # would only measure how busy those keep the machine. The simulation needs one core,
-# and test/e2e mostly waits: they run side by side.
+# and the others mostly wait: they run side by side.
 SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade
 APART := ./test/e2e ./test/sim ./test/realgitaly $(SUITES)
 
@@ -57,8 +57,8 @@ APART := ./test/e2e ./test/sim ./test/realgitaly $(SUITES)
 define run-tests
 	{ failed=0; beside=$$(mktemp); trap 'rm -f "$$beside"' EXIT; \
 	  go test $(1) -json -count=1 -timeout 20m $$(go list ./... | grep -vxFf <(go list $(APART))) || failed=1; \
-	  nice go test $(1) -json -count=1 -timeout 28m ./test/sim ./test/realgitaly > "$$beside" & \
-	  go test $(1) -json -count=1 -timeout 28m ./test/e2e || failed=1; \
+	  nice go test $(1) -json -count=1 -timeout 28m ./test/sim > "$$beside" & \
+	  go test $(1) -json -count=1 -timeout 28m -p 1 ./test/e2e ./test/realgitaly || failed=1; \
 	  wait $$! || failed=1; \
 	  cat "$$beside"; \
 	  exit $$failed; } | go run ./test/report

@@ -14,17 +14,26 @@ type availability struct {
 	known bool      // guarded by mu: false before the first call has ended
 	up    bool      // guarded by mu
 	since time.Time // guarded by mu
-	why   error     // guarded by mu: why the last call was not served
+	// served is when a call was last served. Guarded by mu.
+	served time.Time
+	why    error // guarded by mu: why the last call was not served
 }
 
 func newAvailability(log *slog.Logger) *availability { return &availability{log: log} }
 
-// note takes the end of a call: nil if the database served it. That it can be used from the start is no change, nor is it
-// that on a fresh one calls come before the schema is there: its migration is under way.
-func (a *availability) note(err error) {
+// note takes the end of a call that began at that time: nil if the database served it. That it can be used from the start
+// is no change, nor is it that on a fresh one calls come before the schema is there: its migration is under way. A failure
+// of a call that began before another one was served tells of an outage that may be over.
+func (a *availability) note(began time.Time, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	up := err == nil
+	switch {
+	case up:
+		a.served = time.Now()
+	case !a.served.IsZero() && began.Before(a.served):
+		return
+	}
 	a.why = err
 	if !a.known && notMigrated(err) {
 		return

@@ -5,11 +5,29 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 )
+
+// A call that began in an outage and ends after it is no new outage.
+func TestAvailability_lateFailuresAreNoNews(t *testing.T) {
+	log := new(lines)
+	a := newAvailability(slog.New(log))
+	began := time.Now()
+	a.note(began, nil)
+	a.note(time.Now(), errors.New("away"))
+	a.note(time.Now(), nil)
+	a.note(began, errors.New("timed out"))
+	if diff := cmp.Diff([]string{"postgres is unavailable: repair waits, requests go on", "postgres is available again"}, log.messages()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if !a.available() || a.away() != "" {
+		t.Errorf("available is %v, away %q", a.available(), a.away())
+	}
+}
 
 func TestAvailability_logsChangesOnce(t *testing.T) {
 	const down, up = "postgres is unavailable: repair waits, requests go on", "postgres is available again"
@@ -32,7 +50,7 @@ func TestAvailability_logsChangesOnce(t *testing.T) {
 			log := new(lines)
 			a := newAvailability(slog.New(log))
 			for _, err := range row.calls {
-				a.note(err)
+				a.note(time.Now(), err)
 			}
 			if diff := cmp.Diff(row.want, log.messages()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)

@@ -112,6 +112,7 @@ func (db *DB) migrating(ctx context.Context, migrations []*migrate.Migration, on
 	}
 	bound, cancel := context.WithTimeout(ctx, db.config.MigrateTimeout)
 	defer cancel()
+	began := time.Now()
 	// A connection of its own, whose transactions no statement_timeout ends.
 	pool := db.newPool(bound, 1, prologue(0, migrateLockTimeout))
 	var err error
@@ -121,9 +122,9 @@ func (db *DB) migrating(ctx context.Context, migrations []*migrate.Migration, on
 		}
 	}
 	if err := errors.Join(err, pool.Close()); err != nil {
-		return db.failed(ctx, bound, fmt.Errorf("migrate the schema: %w", err), false)
+		return db.failed(ctx, bound, began, fmt.Errorf("migrate the schema: %w", err), false)
 	}
-	db.availability.note(nil)
+	db.availability.note(began, nil)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -27,11 +28,12 @@ const (
 func (db *DB) transact(caller context.Context, do work) error {
 	ctx, cancel := context.WithTimeout(caller, db.config.Timeout)
 	defer cancel()
+	began := time.Now()
 	unknown, broken, conflicts := false, 0, 0
 	for {
 		fate, err := db.once(ctx, do, unknown)
 		if err == nil {
-			db.availability.note(nil)
+			db.availability.note(began, nil)
 			return nil
 		}
 		unknown = unknown || fate == maybe
@@ -49,20 +51,20 @@ func (db *DB) transact(caller context.Context, do work) error {
 			again = conflicts < conflictRuns
 		}
 		if !again {
-			return db.failed(caller, ctx, err, unknown)
+			return db.failed(caller, ctx, began, err, unknown)
 		}
 	}
 }
 
-// failed explains the last error of a call and notes what it says about the server.
-func (db *DB) failed(caller, bound context.Context, err error, unknown bool) error {
+// failed explains the last error of a call that began at that time, and notes what it says about the server.
+func (db *DB) failed(caller, bound context.Context, began time.Time, err error, unknown bool) error {
 	err = explain(caller, bound, err)
 	switch {
 	case caller.Err() != nil: // the caller's impatience says nothing about the server
 	case errors.Is(err, ErrUnavailable):
-		db.availability.note(err)
+		db.availability.note(began, err)
 	default:
-		db.availability.note(nil)
+		db.availability.note(began, nil)
 	}
 	if unknown {
 		err = fmt.Errorf("%w: %w", queue.ErrOutcomeUnknown, err)
