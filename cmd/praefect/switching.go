@@ -44,7 +44,9 @@ func (s switching) here(ctx context.Context, verb elector.Verb, r admin.SwitchRe
 		if err != nil {
 			return admin.SwitchResponse{}, switchError(err)
 		}
-		return admin.SwitchResponse{DryRun: true, Plan: s.plan(r, plan), Epoch: plan.Epoch, Primary: plan.Primary}, nil
+		response := admin.SwitchResponse{DryRun: true, Plan: s.plan(r, plan), Epoch: plan.Epoch, Primary: plan.Primary}
+		response.Already = plan.Already
+		return response, nil
 	}
 	began := time.Now()
 	planned := false

@@ -40,7 +40,7 @@ func (p *program) endpoints(ctx context.Context, cmd *cli.Command) (endpoints, e
 		}
 	}
 	if len(found.addresses) == 0 {
-		return endpoints{}, usage("nobody to ask: give -config or -endpoints, or set PRAEFECT_ENDPOINTS")
+		return endpoints{}, usage("no instance to ask: give -config or -endpoints, or set PRAEFECT_ENDPOINTS")
 	}
 	return found, p.readToken(cmd, "admin-token-file", "PRAEFECT_ADMIN_TOKEN_FILE", &found.adminToken)
 }

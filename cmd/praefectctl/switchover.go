@@ -115,7 +115,7 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 	if err != nil {
 		return err
 	}
-	if r.cmd.Bool("dry-run") || planned.Already {
+	if r.cmd.Bool("dry-run") || planned.Plan.Already {
 		return r.answer(planned, func(out *output) { showPlan(out, v, request, planned) })
 	}
 	showPlan(&output{w: r.stderr}, v, request, planned)
