@@ -105,7 +105,7 @@ func (d *decider) admit(vs *state.VirtualStorage) bool {
 			return true
 		}
 	}
-	admit := &state.Admit{VirtualStorage: vs.Name, Epoch: vs.Epoch, By: automatic}
+	admit := &state.Admit{VirtualStorage: vs.Name, Epoch: vs.Epoch, By: fencedBy(vs, fenced[0].Name)}
 	for _, s := range fenced {
 		a := state.Admission{Storage: s.Name, As: state.Out, Why: s.Why}
 		if s.Why == state.WhySwitchover {
@@ -118,6 +118,17 @@ func (d *decider) admit(vs *state.VirtualStorage) bool {
 	}
 	d.propose(state.Command{Admit: admit})
 	return true
+}
+
+// fencedBy is who had the storage fenced, by the history: the admission completes that change, so
+// the history names the same operator for both.
+func fencedBy(vs *state.VirtualStorage, storage string) string {
+	for _, c := range slices.Backward(vs.History) {
+		if c.Storage == storage && c.To == state.Fenced {
+			return c.By
+		}
+	}
+	return automatic
 }
 
 // afterSwitchover says what becomes of a storage that was fenced for a

@@ -76,6 +76,20 @@ func TestDecide_waitsAMomentForWhatServesOn(t *testing.T) {
 	r.did("admit g1 out")
 }
 
+// An operator's switchover has the operator's name in both of its lines of the history.
+func TestDecide_admissionIsByWhoFenced(t *testing.T) {
+	for _, by := range []string{"operator: promote g2 (alice)", automatic} {
+		r := newRig(t)
+		r.apply(1, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{"g1"}, Why: state.WhySwitchover, Epoch: r.vs().Epoch, By: by}})
+		r.leases.applied = r.in.View.Index
+		r.step(0)
+		last := r.vs().History[len(r.vs().History)-1]
+		if last.Storage != "g1" || last.To != state.Serving || last.By != by {
+			t.Errorf("fenced by %q, then %+v", by, last)
+		}
+	}
+}
+
 func TestDecide_doesNotFailOver(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -254,12 +268,13 @@ func TestRemoval(t *testing.T) {
 		t.Errorf("got %v", err)
 		return ""
 	}
-	if why := listed(Removal(r.in.View, r.reports(), "default", "g3", "")); !strings.Contains(why, `"praefect-1" (virtual_storage, line 13 of its file)`) {
+	if why := listed(Removal(r.in.View, r.reports(), "default", "g3", "")); !strings.HasPrefix(why, `storage "g3" of "default" is in the settings of `) ||
+		!strings.Contains(why, `"praefect-1" (virtual_storage, line 13 of its file)`) {
 		t.Errorf("says %q", why)
 	}
 	r.in.Configured[0].Storages = []string{"g1", "g2"}
 	r.silent = map[int]bool{1: true}
-	if why := listed(Removal(r.in.View, r.reports(), "default", "g3", "")); !strings.Contains(why, "praefect-1 may list it") {
+	if why := listed(Removal(r.in.View, r.reports(), "default", "g3", "")); !strings.Contains(why, `praefect-1 may list storage "g3" of "default"`) {
 		t.Errorf("says %q", why)
 	}
 	r.silent = nil
