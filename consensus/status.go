@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -152,11 +153,21 @@ func (n *Node) strangerStatus(ctx context.Context, p Peer) InstanceStatus {
 	}
 	answer, err := to[InstanceStatus](ctx, n.calls, p.Addr, callStatus, nothing{})
 	if err != nil {
-		s.Err = err.Error()
+		s.Err = problem(err)
 		return s
 	}
 	s.Status, s.Version, s.ClientAddress, s.Profile = answer.Status, answer.Version, answer.ClientAddress, answer.Profile
 	return s
+}
+
+// problem is the text of err for operators. Of a connection that cannot be made it keeps the reason
+// alone: the instance and its address stand beside it.
+func problem(err error) string {
+	text := err.Error()
+	if _, reason, ok := strings.Cut(text, `desc = "transport: Error while dialing: `); ok {
+		return strings.TrimSuffix(reason, `"`)
+	}
+	return text
 }
 
 func (n *Node) statusOf(ctx context.Context, m Member) InstanceStatus {
@@ -171,7 +182,7 @@ func (n *Node) statusOf(ctx context.Context, m Member) InstanceStatus {
 	s, err := to[InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
 	switch {
 	case err != nil:
-		failed.Err = err.Error()
+		failed.Err = problem(err)
 	case s.ID != m.ID:
 		failed.Err = "another instance answers at its address: " + s.ID
 	default:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -173,11 +174,24 @@ func (m membership) RetireInstance(ctx context.Context, r admin.RetireRequest) (
 	return atLeader(m.way, func() (admin.Done, error) {
 		ctx, cancel := context.WithTimeout(ctx, retireTimeout)
 		defer cancel()
-		if _, err := m.session.Retire(ctx, r.Name, r.By); err != nil {
+		_, err := m.session.Retire(ctx, r.Name, r.By)
+		if errors.Is(err, session.ErrNoInstance) && wasRetired(m.node.View(), r.Name) {
+			return admin.Done{Already: true, Note: "praefectctl history shows when and why"}, nil
+		}
+		if err != nil {
 			return admin.Done{}, memberError(err)
 		}
 		return admin.Done{Note: "what it had under way is in doubt and is resolved by comparison; it stays a member"}, nil
 	}, func(c *admin.Client) (admin.Done, error) { return c.RetireInstance(ctx, r) })
+}
+
+// wasRetired tells whether the last life of the instance with this name was retired. The cluster
+// retires an instance by itself as soon as its Raft port refuses connections, mostly before an
+// operator asks for it.
+func wasRetired(view *state.State, name string) bool {
+	return slices.ContainsFunc(view.InstanceHistory, func(c state.Change) bool {
+		return c.What == state.ChangeRetired && c.Instance == name
+	})
 }
 
 // retireTimeout bounds the wait for the end of a lease, and for the entry of the log.
