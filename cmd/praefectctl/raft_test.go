@@ -176,12 +176,12 @@ func TestRaft_changes(t *testing.T) {
 		args []string
 		want outcome
 	}{
-		{[]string{"add", "praefect-4", "10.0.0.4:2307"}, outcome{0, "* praefect-4 is a member of the cluster; answered by praefect-1\n  it becomes a voter when it has caught up\n", ""}},
+		{[]string{"add", "praefect-4", "10.0.0.4:2307"}, outcome{0, "* praefect-4 is a member of the cluster; answered by praefect-1\n  it takes part as a non-voter now, and votes once it has caught up\n", ""}},
 		{[]string{"add", "praefect-4", "10.0.0.4:2307"}, outcome{0, "* praefect-4 is a member of the cluster already; nothing was changed; answered by praefect-1\n", ""}},
 		{[]string{"remove", "praefect-1"}, outcome{5, "", "praefectctl: ask tcp://" + address + ": praefect-1 leads: first praefectctl raft transfer\n"}},
 		{[]string{"transfer"}, outcome{0, "* leadership was handed over to another instance; answered by praefect-1\n  praefect-2 leads\n", ""}},
 		{[]string{"transfer", "praefect-3"}, outcome{0, "* leadership was handed over to praefect-3; answered by praefect-1\n  praefect-3 leads\n", ""}},
-		{[]string{"remove", "praefect-4"}, outcome{0, "* praefect-4 is no member of the cluster; answered by praefect-1\n", ""}},
+		{[]string{"remove", "praefect-4"}, outcome{0, "* praefect-4 is no member of the cluster; answered by praefect-1\n  it never comes back under its former id: to take part again it begins with an empty raft.data_dir\n", ""}},
 		{[]string{"remove", "praefect-4"}, outcome{1, "", "praefectctl: ask tcp://" + address + ": no instance \"praefect-4\"\n"}},
 		{[]string{"add", "praefect-4", "nowhere"}, outcome{2, "", "praefectctl: ask tcp://" + address + ": \"nowhere\" is no address of a Raft port: want HOST:PORT\n"}},
 		{[]string{"add", "praefect-4"}, outcome{2, "", "praefectctl: praefectctl raft add: HOST:PORT is missing\n"}},

@@ -43,6 +43,10 @@ func TestPromote(t *testing.T) {
 	if got != (outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""}) {
 		t.Errorf("again: got %+v", got)
 	}
+	got = praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2") // and no undo: nothing was done
+	if got != (outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""}) {
+		t.Errorf("again, without -dry-run: got %+v", got)
+	}
 	got = praefectctl(t, nil, "-endpoints", address, "history", "-limit", "2")
 	if want := `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   CHANGE   WHY         BY
 2100-01-02T03:04:13Z  default          3      gitaly-1  fenced   switchover  operator: promote gitaly-2 (somebody@desk)
@@ -116,7 +120,7 @@ func TestDrain(t *testing.T) {
   x 1 of the storages of default would serve, fewer than consistency.copies (2): new writes have fewer copies until another one serves
 ` + strings.Replace(progress, "to go: 1", "to go: 0", 1)},
 		{[]string{"drain", "gitaly-1"}, "default: gitaly-1 is drained already, epoch 4\n", ""},
-		{[]string{"undrain", "gitaly-1"}, "* gitaly-1 may return; answered by praefect-1\n", ""},
+		{[]string{"undrain", "gitaly-1"}, "* gitaly-1 may return; answered by praefect-1\n  it serves again once it has been healthy for a while; what it misses is copied to it then\n", ""},
 	} {
 		if got := praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...); got != (outcome{0, row.stdout, row.stderr}) {
 			t.Errorf("%v: got %d\n%s%s", row.args, got.code, got.stdout, got.stderr)

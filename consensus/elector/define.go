@@ -1,6 +1,7 @@
 package elector
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -126,11 +127,16 @@ func (e *ErrListed) Error() string { return e.Why }
 func Removal(view *state.State, reports map[state.Incarnation]settings.Report, virtualStorage, storage, by string) (state.Command, error) {
 	d := &decider{Input: Input{View: view, Reports: reports}}
 	all, missing := d.reports()
+	subject := fmt.Sprintf("virtual storage %q", virtualStorage)
+	if storage != "" {
+		subject = fmt.Sprintf("storage %q of %q", storage, virtualStorage)
+	}
 	if len(missing) > 0 {
-		return state.Command{}, &ErrListed{"not every instance has told its settings: " + strings.Join(missing, ", ") + " may list it; start it, or praefectctl raft remove it, and try again"}
+		return state.Command{}, &ErrListed{fmt.Sprintf("not every instance has told its settings: %s may list %s; start the instance, or praefectctl raft remove it, and try again; nothing was changed",
+			strings.Join(missing, ", "), subject)}
 	}
 	if listed := settings.Listed(all, virtualStorage, storage); listed != "" {
-		return state.Command{}, &ErrListed{"it is in the settings of " + listed + ": take it out of every file and restart the instances one after the other, then try again"}
+		return state.Command{}, &ErrListed{fmt.Sprintf("%s is in the settings of %s: take it out of every file and restart the instances one after the other, then try again; nothing was changed", subject, listed)}
 	}
 	if storage == "" {
 		if why := view.WhyVirtualStorageKept(virtualStorage); why != nil {

@@ -111,7 +111,7 @@ func Begin(r Request, m Moment) (op Operation, already bool, err error) {
 	case r.Verb == Drain && s.State == state.Out:
 		return op, false, nil
 	case s.State != state.Serving:
-		return op, false, fmt.Errorf("%w: %q is %s; only a storage that serves can be part of a switchover", ErrRefused, s.Name, s.State)
+		return op, false, fmt.Errorf("%w: %q is %s; only a storage that serves can be part of a switchover: praefectctl status shows when it serves", ErrRefused, s.Name, s.State)
 	case r.Verb == Drain && !vs.ServesBeside(s.Name):
 		return op, false, fmt.Errorf("%w: no other storage of %q serves", ErrRefused, vs.Name)
 	case r.Verb == Promote && !m.Tally[name(vs, s.Name)].WellSince(0):

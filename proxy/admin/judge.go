@@ -103,7 +103,7 @@ func asError(err error) error {
 // all of them.
 func exists(view *state.State, vs string) error {
 	if vs != "" && view.VirtualStorage(vs) == nil {
-		return Errorf(NotFound, "no virtual storage %q", vs)
+		return Errorf(NotFound, "no virtual storage %q; praefectctl status lists them", vs)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (s *Service) resolve(vs *string, storage string) error {
 		*vs = found[0]
 		return nil
 	case *vs != "":
-		return Errorf(NotFound, "virtual storage %q has no storage %q", *vs, storage)
+		return Errorf(NotFound, "virtual storage %q has no storage %q; praefectctl status lists them", *vs, storage)
 	}
-	return Errorf(NotFound, "no virtual storage has a storage %q", storage)
+	return Errorf(NotFound, "no virtual storage has a storage %q; praefectctl status lists them", storage)
 }

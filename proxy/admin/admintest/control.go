@@ -66,7 +66,7 @@ func (c *Cluster) AddInstance(ctx context.Context, r admin.AddRequest) (admin.Do
 			return admin.Done{Already: true}, nil
 		}
 		c.raft.Instances = append(c.raft.Instances, admin.Instance{Name: r.Name, ID: "id-" + r.Name, Addr: r.Addr, State: admin.Joining})
-		return admin.Done{Note: "it becomes a voter when it has caught up"}, c.apply(state.Command{Record: &state.Record{What: state.ChangeAdded, Instance: r.Name, By: r.By}})
+		return admin.Done{Note: "it takes part as a non-voter now, and votes once it has caught up"}, c.apply(state.Command{Record: &state.Record{What: state.ChangeAdded, Instance: r.Name, By: r.By}})
 	})
 }
 
@@ -81,7 +81,8 @@ func (c *Cluster) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (ad
 			return admin.Done{}, admin.Errorf(admin.Refused, "%s leads: first praefectctl raft transfer", r.Name)
 		}
 		c.raft.Instances = slices.Delete(slices.Clone(c.raft.Instances), i, i+1)
-		return admin.Done{}, c.apply(state.Command{Record: &state.Record{What: state.ChangeRemoved, Instance: r.Name, By: r.By}})
+		note := "it never comes back under its former id: to take part again it begins with an empty raft.data_dir"
+		return admin.Done{Note: note}, c.apply(state.Command{Record: &state.Record{What: state.ChangeRemoved, Instance: r.Name, By: r.By}})
 	})
 }
 
@@ -95,7 +96,7 @@ func (c *Cluster) RetireInstance(ctx context.Context, r admin.RetireRequest) (ad
 		case c.raft.Instances[i].State == admin.Leader:
 			return admin.Done{}, admin.Errorf(admin.Refused, "%s leads", r.Name)
 		}
-		return admin.Done{}, c.retire(r)
+		return admin.Done{Note: "what it had under way is in doubt and is resolved by comparison; it stays a member"}, c.retire(r)
 	})
 }
 
@@ -128,7 +129,8 @@ func (c *Cluster) TransferLeadership(ctx context.Context, r admin.TransferReques
 // Undrain implements admin.Overriding.
 func (c *Cluster) Undrain(ctx context.Context, r admin.UndrainRequest) (admin.Done, error) {
 	return once(ctx, c, "Undrain", r.Change, func() (admin.Done, error) {
-		return admin.Done{}, c.apply(state.Command{Undrain: &state.Undrain{VirtualStorage: r.VirtualStorage, Storage: r.Storage, By: r.By}})
+		note := "it serves again once it has been healthy for a while; what it misses is copied to it then"
+		return admin.Done{Note: note}, c.apply(state.Command{Undrain: &state.Undrain{VirtualStorage: r.VirtualStorage, Storage: r.Storage, By: r.By}})
 	})
 }
 
