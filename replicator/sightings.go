@@ -37,6 +37,29 @@ func (s *sightings) left(d *state.Doubt) time.Duration {
 	return s.seen.Left(time.Since(s.began), d)
 }
 
+// Ended returns the in-doubt intents of a repository of which no effect can come any more,
+// and how long at most one of the others may still come.
+func (r *Replicator) Ended(key state.Key) (ended []state.DoubtRef, left time.Duration) {
+	view := r.ledger.View()
+	r.sightings.look(view.Index)
+	entry := view.Entry(key)
+	if entry == nil {
+		return nil, 0
+	}
+	for i := range entry.Intents {
+		intent := &entry.Intents[i]
+		if intent.InDoubt == nil {
+			continue
+		}
+		if still := r.sightings.left(intent.InDoubt); still > 0 {
+			left = max(left, still)
+			continue
+		}
+		ended = append(ended, state.DoubtRef{Incarnation: intent.Incarnation, At: intent.InDoubt.At})
+	}
+	return ended, left
+}
+
 // run takes sightings of the ledger's views until ctx ends.
 func (s *sightings) run(ctx context.Context, ledger Ledger) {
 	for ctx.Err() == nil {

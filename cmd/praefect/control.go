@@ -6,6 +6,7 @@ import (
 	"praefect/config"
 	"praefect/consensus/session"
 	"praefect/proxy/admin"
+	"praefect/replicator"
 	"praefect/replicator/queue"
 )
 
@@ -17,11 +18,11 @@ type control struct {
 	removing
 }
 
-func newControl(w way, talks *session.Session, jobs queue.Queue, copies int) admin.Control {
+func newControl(w way, talks *session.Session, jobs queue.Queue, repair *replicator.Replicator, copies int) admin.Control {
 	return control{
 		membership: membership{node: w.node, session: talks, way: w},
 		switching:  switching{node: w.node, session: talks, way: w, copies: copies},
-		overriding: overriding{node: w.node, jobs: jobs},
+		overriding: overriding{node: w.node, jobs: jobs, ended: repair.Ended},
 		removing:   removing{node: w.node, session: talks, way: w},
 	}
 }

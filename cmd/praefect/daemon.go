@@ -183,14 +183,14 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	deps := admin.Deps{
 		Routes: explain.routes, Exists: explain.exists, Verification: adminVerify{repair, catalogue},
 		Node: node, Storages: adminStorages{storages}, Repair: working, Local: adminLocal(node), Conditions: watch,
-		Control: newControl(way{node: node}, talks, jobs, cfg.Consistency.Copies),
+		Control: newControl(way{node: node}, talks, jobs, repair, cfg.Consistency.Copies),
 	}
 	allowed, err := access(cfg)
 	if err != nil {
 		return nil, err
 	}
 	operators := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: allowed, Log: log})
-	deps.Control = newControl(way{node: node, last: true}, talks, jobs, cfg.Consistency.Copies)
+	deps.Control = newControl(way{node: node, last: true}, talks, jobs, repair, cfg.Consistency.Copies)
 	peers := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: admin.Access{Peers: true}, Log: log})
 	node.Provide(consensus.Services{
 		Lease:     talks.Serve,

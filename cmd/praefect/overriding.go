@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"praefect/consensus"
@@ -17,6 +18,9 @@ import (
 type overriding struct {
 	node *consensus.Node
 	jobs queue.Queue
+	// ended are the in-doubt intents of a repository of which no effect can come any more, and
+	// left how long one of the others may still come.
+	ended func(state.Key) (ended []state.DoubtRef, left time.Duration)
 }
 
 // propose brings one command into the log.
@@ -120,7 +124,12 @@ func (o overriding) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (
 	if o.node.View().Entry(key) == nil {
 		return admin.Done{Already: true, Note: "no storage misses an acknowledged write of this repository"}, nil
 	}
-	if err := o.propose(ctx, state.Command{AcceptLoss: &state.AcceptLoss{Key: key, Storage: r.Storage, By: r.By}}); err != nil {
+	ended, left := o.ended(key)
+	err := o.propose(ctx, state.Command{AcceptLoss: &state.AcceptLoss{Key: key, Storage: r.Storage, Ended: ended, By: r.By}})
+	if refusal, ok := errors.AsType[*state.Refusal](err); ok && refusal.Reason == state.RefusedBusy && left > 0 {
+		return admin.Done{}, &state.Refusal{Reason: refusal.Reason, Detail: fmt.Sprintf("%s: what is in doubt ends within %s", refusal.Detail, left.Round(time.Second))}
+	}
+	if err != nil {
 		return admin.Done{}, err
 	}
 	return admin.Done{Note: "the other storages get this replica as soon as they can be reached"}, nil

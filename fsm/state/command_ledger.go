@@ -81,13 +81,17 @@ type ResolveDoubt struct {
 // Entry.Deleted ends. In-doubt intents stay: what they speak of may still happen, and
 // ResolveDoubt compares with the new authority once it cannot any more.
 //
-// It is refused while any live intent is on the entry. Storage must be serving; only
+// It is refused while any live intent is on the entry, and while an in-doubt copy onto
+// Storage, or a removal there, may still have an effect. Storage must be serving; only
 // where no storage is in sync it may also be fenced or out. Then the repository
 // stays unavailable until that storage serves again, on the disk that it had;
 // with another one it is behind like all others.
 type AcceptLoss struct {
 	Key
 	Storage string `json:"storage"`
+	// Ended are the in-doubt intents whose bound has passed by the proposer's clock: none
+	// of them has an effect any more.
+	Ended []DoubtRef `json:"ended,omitempty"`
 	// By says for the history who wants it, and why.
 	By string `json:"by,omitempty"`
 }

@@ -144,10 +144,18 @@ func (h *history) drawClose(t *rapid.T, by Incarnation) Command {
 }
 
 func (h *history) drawAcceptLoss(t *rapid.T, _ Incarnation) Command {
-	return Command{AcceptLoss: &AcceptLoss{
+	c := &AcceptLoss{
 		Key:     Key{vs, h.drawPath(t, func(e *Entry) bool { return e != nil && !e.HasLive() })},
 		Storage: drawStorage(t),
-	}}
+	}
+	if e := h.state.Entry(c.Key); e != nil && rapid.Bool().Draw(t, "ended") {
+		for _, m := range e.Intents {
+			if m.InDoubt != nil {
+				c.Ended = append(c.Ended, DoubtRef{m.Incarnation, m.InDoubt.At})
+			}
+		}
+	}
+	return Command{AcceptLoss: c}
 }
 
 func (h *history) drawDrain(t *rapid.T, _ Incarnation) Command {

@@ -1,7 +1,9 @@
 package state
 
+import "slices"
+
 func (c *AcceptLoss) invalid() string {
-	return firstOf(c.Key.bad(), badName("storage", c.Storage), badText("by", c.By))
+	return firstOf(badRefs(c.Ended), c.Key.bad(), badName("storage", c.Storage), badText("by", c.By))
 }
 
 // apply makes the storage the only one that is not behind. A backfilling storage is
@@ -21,6 +23,8 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 		return refuse(RefusedUnknown, "%q in %q is clean, nothing of it is lost", c.RelativePath, vs.Name)
 	case e.HasLive():
 		return refuse(RefusedBusy, "%q in %q has a live intent", c.RelativePath, vs.Name)
+	case e.IsBehind(c.Storage) && e.mayChange(c.Storage, c.Ended): // ▲ a late copy or removal would undo what is acknowledged from here on
+		return refuse(RefusedBusy, "a copy onto %q, or a removal, that ended unseen may still have an effect on %q; repeat this later", c.Storage, c.RelativePath)
 	case s.State == Serving:
 	case s.State == Backfilling || vs.inSyncAnywhere(e):
 		return refuse(RefusedState, "storage %q is %s", s.Name, s.describe())
@@ -34,6 +38,15 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 	t.put(c.Key, e)
 	t.note(t.edit(vs.Name), Change{What: ChangeLossAccepted, Storage: c.Storage, RelativePath: c.RelativePath, By: c.By})
 	return nil
+}
+
+// mayChange reports whether an in-doubt intent that is not among those that ended has the
+// storage for a target.
+func (e *Entry) mayChange(storage string, ended []DoubtRef) bool {
+	return e.anyIntent(func(m *Intent) bool {
+		return m.InDoubt != nil && slices.Contains(m.InDoubt.Targets, storage) &&
+			!slices.Contains(ended, DoubtRef{m.Incarnation, m.InDoubt.At})
+	})
 }
 
 // inSyncAnywhere reports whether any storage is in sync for the repository.

@@ -20,7 +20,30 @@ func TestAcceptLoss(t *testing.T) {
 			w.must(beta, scoped(500, true, "p", "q"))
 			w.must(beta, closing(true))
 			lost(w)
-		}, do: accept("q"), entry: "in doubt(2) 500ms refs on p+q, behind p+r"},
+		}, do: func(w *world) Command {
+			c := accept("q")(w)
+			c.AcceptLoss.Ended = []DoubtRef{{beta, w.entry().Intent(beta).InDoubt.At}}
+			return c
+		}, entry: "in doubt(2) 500ms refs on p+q, behind p+r"},
+		{name: "one onto which a copy may still come", given: func(w *world) {
+			lost(w)
+			w.must(beta, scoped(500, true, "q")) // of a copy, or of a removal before one
+			w.must(beta, closing(true))
+		}, do: accept("q"), refused: RefusedBusy},
+		{name: "one that no copy in doubt is onto", given: func(w *world) {
+			lost(w)
+			w.must(beta, scoped(500, true, "q"))
+			w.must(beta, closing(true))
+		}, do: accept("r"), entry: "in doubt(2) 500ms refs on q, behind p+q"},
+		{name: "another doubt has ended", given: func(w *world) {
+			lost(w)
+			w.must(beta, scoped(500, true, "q"))
+			w.must(beta, closing(true))
+		}, do: func(w *world) Command {
+			c := accept("q")(w)
+			c.AcceptLoss.Ended = []DoubtRef{{beta, w.entry().Intent(beta).InDoubt.At - 1}}
+			return c
+		}, refused: RefusedBusy},
 		{name: "one that is out, of those", given: lost, do: accept("p"), entry: "behind q+r"},
 		{name: "a fenced one, where none is in sync", given: func(w *world) { lost(w); w.fence("q") }, do: accept("q"),
 			entry: "behind p+r"},

@@ -100,6 +100,16 @@ func (w *world) mendDisks(l *leader, vs *state.VirtualStorage) {
 	}
 }
 
+// ended are the in-doubt intents of which no effect can come any more.
+func (in *instance) ended(e *state.Entry) (ended []state.DoubtRef) {
+	for i := range e.Intents {
+		if m := &e.Intents[i]; m.InDoubt != nil && in.sightings.Left(in.now(), m.InDoubt) == 0 {
+			ended = append(ended, state.DoubtRef{Incarnation: m.Incarnation, At: m.InDoubt.At})
+		}
+	}
+	return ended
+}
+
 // mendRepository resolves what only people can: a repository of which no storage
 // has every write; or one that its primary lacks and others have, of which nobody
 // can tell whether it was deleted.
@@ -110,12 +120,12 @@ func (w *world) mendRepository(in *instance, vs *state.VirtualStorage, path stri
 	}
 	p, ok := vs.Primary(e)
 	if ok && len(e.Conflicts) > 0 && !e.HasLive() {
-		return []state.Command{{AcceptLoss: &state.AcceptLoss{Key: key(path), Storage: p.Name}}}
+		return []state.Command{{AcceptLoss: &state.AcceptLoss{Key: key(path), Storage: p.Name, Ended: in.ended(e)}}}
 	}
 	if !ok && vs.Unavailable(e) {
 		for _, s := range vs.Succession {
 			if s.State == state.Serving && w.storage(s.Name).disk.id == s.FilesystemID {
-				return []state.Command{{AcceptLoss: &state.AcceptLoss{Key: key(path), Storage: s.Name}}}
+				return []state.Command{{AcceptLoss: &state.AcceptLoss{Key: key(path), Storage: s.Name, Ended: in.ended(e)}}}
 			}
 		}
 	}
