@@ -29,9 +29,9 @@ var scenes = map[string]func(*instance){
 	},
 	"peer-away": func(i *instance) {
 		i.Raft(func(v *admin.RaftView) {
-			away, contact := &v.Instances[2], int64(252_000)
-			away.State, away.LastContactMillis, away.LeaseMillis = admin.Unreachable, &contact, 0
-			away.AppliedIndex, away.Behind, away.Error = 17903, 539, "connection refused"
+			away := &v.Instances[2] // all else the instance itself tells
+			*away = admin.Instance{Name: away.Name, ID: away.ID, Addr: away.Addr, ClientAddr: away.ClientAddr, Voter: away.Voter}
+			away.State, away.Error = admin.Unreachable, "dial tcp 10.0.0.3:2307: connect: connection refused"
 		})
 	},
 	"behind": func(i *instance) { i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-3") },

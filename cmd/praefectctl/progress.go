@@ -46,9 +46,9 @@ func stageText(p admin.Progress) string {
 	case admin.StageHold:
 		return fmt.Sprintf("new writes wait; still under way: %d%s", p.InFlight, waiting(p))
 	case admin.StageFence:
-		return "flipping" + waiting(p)
+		return "cutting over" + waiting(p)
 	case admin.StageAdmit:
-		return "flipped: every instance knows"
+		return "cut over: every instance knows"
 	}
 	return ""
 }

@@ -13,7 +13,7 @@ import (
 	"praefect/proxy/admin"
 )
 
-// switchTimeout bounds the time until the flip if -timeout does not, and
+// switchTimeout bounds the time until the cut-over if -timeout does not, and
 // finishTime what comes after it.
 const (
 	switchTimeout = 5 * time.Minute
@@ -55,7 +55,7 @@ func promoting() verb {
 		},
 		about: "The storage is caught up, new writes are held while running ones end, then it\n" +
 			"becomes the primary and the held writes go on. The former primary serves on as a\n" +
-			"secondary. Until the flip everything is as before, and Ctrl-C gives up.",
+			"secondary. Until the cut-over everything is as before, and Ctrl-C gives up.",
 	}
 }
 
@@ -169,7 +169,7 @@ func gaveUp(ctx context.Context, err error) error {
 	}
 	switch kind := admin.KindOf(err); {
 	case kind == admin.Canceled && ctx.Err() != nil:
-		return coded{exitInterrupted, errors.New("interrupted before the flip: nothing was changed")}
+		return coded{exitInterrupted, errors.New("interrupted before the cut-over: nothing was changed")}
 	case kind == admin.TimedOut:
 		return coded{exitTimeout, fmt.Errorf("%w; nothing was changed", err)}
 	}

@@ -25,8 +25,8 @@ const plan = `default: primary gitaly-1 -> gitaly-2, epoch 2
 
 const progress = `  catching up; repositories to go: 1
   new writes wait; still under way: 3
-  flipping, waiting for praefect-3
-  flipped: every instance knows
+  cutting over, waiting for praefect-3
+  cut over: every instance knows
 `
 
 func TestPromote(t *testing.T) {
@@ -213,7 +213,7 @@ func TestPromote_asksWhoeverSitsThere(t *testing.T) {
 		{"y\n", nil, 0, "Proceed? [y/N] "},
 		{"n\n", nil, exitRefused, "nothing was changed"},
 		{"", nil, exitRefused, "nothing was changed"},
-		{"n\n", []string{"-y"}, 0, "\r\x1b[K  flipping"},
+		{"n\n", []string{"-y"}, 0, "\r\x1b[K  cutting over"},
 	} {
 		i := newInstance(t)
 		args := append([]string{"-endpoints", i.serve(t), "promote", "gitaly-2"}, row.args...)
@@ -248,8 +248,8 @@ func TestPromote_interrupted(t *testing.T) {
 		text   string
 		serves string
 	}{
-		{admin.StageCatchUp, exitInterrupted, "interrupted before the flip: nothing was changed", "gitaly-1"},
-		{admin.StageHold, exitInterrupted, "interrupted before the flip: nothing was changed", "gitaly-1"},
+		{admin.StageCatchUp, exitInterrupted, "interrupted before the cut-over: nothing was changed", "gitaly-1"},
+		{admin.StageHold, exitInterrupted, "interrupted before the cut-over: nothing was changed", "gitaly-1"},
 		{admin.StageFence, 0, "", "gitaly-2"}, // too late
 		{admin.StageRelease, 0, "", "gitaly-2"},
 	} {

@@ -108,7 +108,7 @@ func showVerified(out *output, answer admin.VerifyResponse) {
 	out.table([]string{"", "STORAGE", "ROLE", "RESULT", "OBJECTS", "WHAT"}, rows)
 	out.printf("\n%s of %s; answered by %s\n", answer.RelativePath, answer.VirtualStorage, answer.Instance)
 	if answer.NotNoted != "" {
-		out.printf("%s the time is not noted: %s\n", out.mark(warning), answer.NotNoted)
+		out.printf("%s Postgres did not take the time of this comparison, so the repository is compared again in its turn: %s\n", out.mark(warning), answer.NotNoted)
 	}
 }
 
@@ -265,7 +265,7 @@ func (r *run) planVerification(ctx context.Context, names []string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(r.stderr, terminal.Line(fmt.Sprintf("%s: %d repositories are compared on all storages, one at a time, before all others; repairs go first", name, answer.Repositories)))
+		fmt.Fprintln(r.stderr, terminal.Line(fmt.Sprintf("%s: repositories to compare on all storages: %d, one at a time, before all others; repairs go first", name, answer.Repositories)))
 	}
 	return r.proceed(ctx)
 }

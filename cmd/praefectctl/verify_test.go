@@ -42,7 +42,7 @@ func TestVerify_many(t *testing.T) {
 	i := newInstance(t)
 	i.SetRepositories(7, nil)
 	address := i.serve(t)
-	const plan = "default: 7 repositories are compared on all storages, one at a time, before all others; repairs go first\n"
+	const plan = "default: repositories to compare on all storages: 7, one at a time, before all others; repairs go first\n"
 	got := praefectctl(t, nil, "-endpoints", address, "verify", "-all")
 	want := outcome{0, "* repositories looked at: 7; no replica differs\n", plan + "  repositories to go: 1 of 7\n"}
 	if got != want {
