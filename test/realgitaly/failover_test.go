@@ -72,10 +72,11 @@ func (s *suite) paced(every time.Duration) *paced {
 	w := &paced{suite: s, every: every, kept: make(map[string][]string)}
 	for n := range 2 {
 		path := fmt.Sprintf("paced/project-%d.git", n)
-		client := w.client()
-		s.must(client.Create(s.ctx, path))
-		_, err := client.Commit(s.ctx, path, "main", "the first")
+		url, err := s.c.CreateRepository(s.ctx, virtualStorage, path)
 		s.must(err)
+		work, err := workload.Clone(s.ctx, s.c, url, filepath.Join(s.t.TempDir(), "work"))
+		s.must(err)
+		s.push(work, url, path, "the first")
 		w.paths = append(w.paths, path)
 	}
 	s.must(s.c.WaitConverged(s.ctx))
