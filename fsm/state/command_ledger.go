@@ -81,7 +81,7 @@ type ResolveDoubt struct {
 // Entry.Deleted ends. In-doubt intents stay: what they speak of may still happen, and
 // ResolveDoubt compares with the new authority once it cannot any more.
 //
-// It is refused while any live intent is on the entry, and while an in-doubt copy onto
+// It is refused while any live intent is on the entry, and while an in-doubt copy (a repair's, or an Advance) onto
 // Storage, or a removal there, may still have an effect. Storage must be serving; only
 // where no storage is in sync it may also be fenced or out. Then the repository
 // stays unavailable until that storage serves again, on the disk that it had;

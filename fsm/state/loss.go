@@ -23,7 +23,7 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 		return refuse(RefusedUnknown, "%q in %q is clean, nothing of it is lost", c.RelativePath, vs.Name)
 	case e.HasLive():
 		return refuse(RefusedBusy, "%q in %q has a live intent", c.RelativePath, vs.Name)
-	case e.IsBehind(c.Storage) && e.mayChange(c.Storage, c.Ended): // ▲ a late copy or removal would undo what is acknowledged from here on
+	case (e.IsBehind(c.Storage) || e.IsAdvancing()) && e.mayChange(c.Storage, c.Ended): // ▲ a late copy or removal would undo what is acknowledged from here on
 		return refuse(RefusedBusy, "a copy onto %q, or a removal, that ended unseen may still have an effect on %q; repeat this later", c.Storage, c.RelativePath)
 	case s.State == Serving:
 	case s.State == Backfilling || vs.inSyncAnywhere(e):

@@ -72,6 +72,24 @@ func TestAcceptLoss(t *testing.T) {
 	})
 }
 
+// TestAcceptLoss_ofAPrimaryThatIsAdvanced: an advance that was interrupted may still copy onto the
+// primary, although that is in sync. Writes wait for its bound, and an operator's word does not let
+// them pass.
+func TestAcceptLoss_ofAPrimaryThatIsAdvanced(t *testing.T) {
+	w := founded(t)
+	w.must(beta, advance("q", "p"))
+	w.must(alpha, Command{Retire: &Retire{Incarnation: beta, Proof: ProofOperator}})
+	accept := &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}
+	if r := w.try(alpha, Command{AcceptLoss: accept}); r.Refusal == nil || r.Refusal.Reason != RefusedBusy {
+		t.Errorf("before its bound: got %v, want refused (busy)", r.Refusal)
+	}
+	accept.Ended = []DoubtRef{{beta, w.entry().Intent(beta).InDoubt.At}}
+	w.must(alpha, Command{AcceptLoss: accept})
+	if p, ok := w.PrimaryOf(Key{vs, repo}); !ok || p.Name != "p" {
+		t.Errorf("after it: the primary is %q (%t), want p", p.Name, ok)
+	}
+}
+
 // TestAcceptLoss_healsFromTheChosenOne goes on to a clean repository.
 func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
 	w := newWorld(t)
