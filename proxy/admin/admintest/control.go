@@ -143,7 +143,8 @@ func (c *Cluster) Refill(ctx context.Context, r admin.RefillRequest) (admin.Refi
 		return admin.RefillResponse{}, nil
 	}
 	return once(ctx, c, "Refill", r.Change, func() (admin.RefillResponse, error) {
-		return admin.RefillResponse{}, c.apply(state.Command{Refill: &state.Refill{VirtualStorage: r.VirtualStorage, Storage: r.Storage, By: r.By}})
+		done := admin.Done{Note: "its repositories are compared and copied as soon as it can be reached; then it serves"}
+		return admin.RefillResponse{Done: done}, c.apply(state.Command{Refill: &state.Refill{VirtualStorage: r.VirtualStorage, Storage: r.Storage, By: r.By}})
 	})
 }
 
