@@ -87,7 +87,7 @@ func (s Survey) Quorum() bool {
 			continue
 		}
 		voters++
-		if m.Self || m.Err == "" {
+		if m.Err == "" {
 			there++
 		}
 	}
@@ -169,8 +169,39 @@ func (o *Offline) Survey(ctx context.Context) Survey {
 		o.ask(ctx, &m)
 		s.Members = append(s.Members, m)
 	}
+	if len(s.Members) == 0 {
+		s.Members = o.listed(ctx)
+	}
 	slices.SortFunc(s.Members, func(a, b SurveyedMember) int { return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID) })
 	return s
+}
+
+// listed are this instance, which has no state, and its peers as the settings list them: a
+// directory without state knows no members, and must not be recovered beside a cluster that is
+// well. One alone has nobody to ask.
+func (o *Offline) listed(ctx context.Context) []SurveyedMember {
+	if o.calls == nil || len(o.config.Peers) == 0 {
+		return nil
+	}
+	all := []SurveyedMember{{
+		Member: Member{ID: o.disk.known().ID, Name: o.config.Name, Address: o.transport.AdvertiseAddr(), Voter: true}, Self: true, Err: "it holds no state",
+	}}
+	for _, p := range o.config.Peers {
+		m := SurveyedMember{Member: Member{Name: p.Name, Address: p.Addr, Voter: true}}
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		answer, err := o.calls.introduce(asking, p.Addr)
+		cancel()
+		switch m.ID = answer.ID; {
+		case err != nil:
+			m.Err = err.Error()
+		case !answer.Begun:
+			m.Err = "it holds no state"
+		default:
+			o.ask(ctx, &m)
+		}
+		all = append(all, m)
+	}
+	return all
 }
 
 // ask asks a member for the end of its log.

@@ -15,9 +15,13 @@ import (
 // offlineOf opens the directory of a seat whose instance does not run.
 func (c *cluster) offlineOf(s *seat) *Offline {
 	c.t.Helper()
+	var peers []Peer
+	for _, other := range c.others(s) {
+		peers = append(peers, other.peer)
+	}
 	o, err := OpenOffline(c.t.Context(), Config{
 		DataDir: s.dir, Name: s.peer.Name, ListenAddr: s.peer.Addr, dial: c.net.dial(s.peer.Addr),
-		Credentials: peer.Credentials{Secret: secret}, LockTimeout: patience,
+		Credentials: peer.Credentials{Secret: secret}, LockTimeout: patience, Peers: peers,
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -110,6 +114,38 @@ func TestOffline_Survey_namesWhoIsThere(t *testing.T) {
 		t.Errorf("ahead are %q", ahead)
 	}
 	c.start(stopped).ready(t)
+}
+
+// A directory without state, such as a wrong one, knows no members: those of the settings are asked,
+// so that no snapshot is restored beside a cluster that is well.
+func TestOffline_Survey_ofAnEmptyDirectory(t *testing.T) {
+	c := newCluster(t, 3).startAll()
+	leader := c.leader()
+	leader.must(t, define())
+	stopped := c.others(leader)[0]
+	stopped.stop(t)
+	full := stopped.dir
+	stopped.dir = t.TempDir()
+	survey := func() Survey {
+		o := c.offlineOf(stopped)
+		defer func() {
+			if err := o.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		return o.Survey(t.Context())
+	}
+	if got := survey(); !got.Quorum() || got.ClusterID != "" {
+		t.Errorf("two of three answer, and it is no quorum: %+v", got)
+	}
+	third := c.others(leader)[1]
+	c.crash(third)
+	if got := survey(); got.Quorum() || len(got.Ahead()) != 1 {
+		t.Errorf("one of three answers: %+v", got)
+	}
+	stopped.dir = full
+	c.start(stopped)
+	c.start(third).ready(t)
 }
 
 func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
