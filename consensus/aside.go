@@ -73,7 +73,8 @@ func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err
 			return err
 		}
 		// The identity goes last: an instance whose identity says that there was a log does not start without it.
-		for _, name := range []string{committedFile, lostClaimsFile, logFile, "snapshots", identityFile} {
+		// What an interrupted recovery prepared goes first: it would be put in the place of what is joined then.
+		for _, name := range []string{recoveringDir, committedFile, lostClaimsFile, logFile, "snapshots", identityFile} {
 			if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
@@ -90,6 +91,9 @@ func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err
 // one.
 func Rename(ctx context.Context, dir, name string) (before string, err error) {
 	err = offline(ctx, dir, func(id identity) error {
+		if interrupted(dir) { // what it prepared has the former name
+			return fmt.Errorf("a recovery was interrupted: run %s again", RecoverCommand)
+		}
 		before = id.Name
 		id.Name = name
 		return id.write(dir)

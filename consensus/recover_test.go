@@ -221,3 +221,37 @@ func TestOffline_Recover_diesAnywhere(t *testing.T) {
 		})
 	}
 }
+
+// An operator who gives up a recovery that was interrupted has the instance join another cluster:
+// nothing of the recovery is left for its next start. Another name must wait for the end of it.
+func TestSetAside_ofAnInterruptedRecovery(t *testing.T) {
+	dir := t.TempDir()
+	first := begin(t, dir).ready(t)
+	first.must(t, define())
+	first.stop(t)
+	o, err := OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := o.found.End + 1
+	s := o.found.State.Recover(state.Recovery{Index: state.Index(index), ClusterID: "recovered"})
+	if err := o.prepareRecovery(identity{Version: 1, ID: "another", Name: "one", ClusterID: "recovered"}, s, index, o.found.EndTerm+1); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Rename(t.Context(), dir, "two"); err == nil || !strings.Contains(err.Error(), RecoverCommand) {
+		t.Errorf("it gets another name in the middle of a recovery: %v", err)
+	}
+	aside, err := SetAside(t.Context(), dir, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(aside, recoveringDir, completeFile)); err != nil {
+		t.Errorf("what was prepared is not kept: %v", err)
+	}
+	if got := begin(t, dir).ready(t).View().ClusterID; got == "recovered" {
+		t.Error("the recovery was finished all the same")
+	}
+}
