@@ -4,8 +4,8 @@ package state
 // storage the first one serves and the others are backfilling; later a new storage
 // is backfilling and goes to the end. A storage that is not listed is removed,
 // which is refused while it is the primary or fenced, while no other one serves, or
-// while it is the only one that is not behind for any repository. Only an operator
-// removes storages: the settings never do.
+// while it is the only one that is not behind for any repository, or has a replica in
+// conflict. Only an operator removes storages: the settings never do.
 type Define struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Storages       []string `json:"storages"`

@@ -271,18 +271,15 @@ func TestMarkConflict_isResolved(t *testing.T) {
 	}
 }
 
-// TestMarkConflict_goesWithItsReplica: with another disk, or without the storage,
-// there is nothing left to keep.
+// TestMarkConflict_goesWithItsReplica: with another disk there is nothing left to keep.
 func TestMarkConflict_goesWithItsReplica(t *testing.T) {
-	for want, c := range map[string]Command{"behind q": reach("q", "new"), "clean": define("p", "r")} {
-		w := newWorld(t)
-		behind(w, "q")
-		w.must(alpha, conflict(w.Index, "q"))
-		w.must(alpha, closing(false))
-		w.must(alpha, c)
-		if got := w.entry().String(); got != want {
-			t.Errorf("after %s: got %q, want %q", describeCommand(c), got, want)
-		}
+	w := newWorld(t)
+	behind(w, "q")
+	w.must(alpha, conflict(w.Index, "q"))
+	w.must(alpha, closing(false))
+	w.must(alpha, reach("q", "new"))
+	if got, want := w.entry().String(), "behind q"; got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
@@ -296,4 +293,22 @@ func TestShorten(t *testing.T) {
 			t.Errorf("Shorten(%q): got %q, want %q", text, got, want)
 		}
 	}
+}
+
+// TestDefine_keepsAStorageInConflict: what only its replica has would be forgotten with it.
+func TestDefine_keepsAStorageInConflict(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, open(Open))
+	w.must(alpha, markBehind("p", "q"))
+	w.must(alpha, conflict(w.Index, "r"))
+	w.must(alpha, closing(false))
+	if why := w.WhyKept(vs, []string{"r"}); why == nil || why.Reason != RefusedInUse {
+		t.Errorf("it may be removed: %v", why)
+	}
+	if r := w.try(alpha, define("p", "q")); r.Refusal == nil || r.Refusal.Reason != RefusedInUse {
+		t.Errorf("it is removed: %v", r.Refusal)
+	}
+	w.must(alpha, define("p", "r")) // another one may go
+	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "p"}})
+	w.must(alpha, define("p"))
 }

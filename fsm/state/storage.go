@@ -30,7 +30,7 @@ func (c *Define) apply(t *transition) *Refusal {
 		return nil
 	}
 	gone := vs.names(func(s *Storage) bool { return !slices.Contains(c.Storages, s.Name) })
-	if refusal := t.mayRemove(vs, gone); refusal != nil {
+	if refusal := t.mayForget(vs, gone); refusal != nil {
 		return refusal
 	}
 	added := slices.DeleteFunc(slices.Clone(c.Storages), func(name string) bool { return vs.Storage(name) != nil })
@@ -65,7 +65,7 @@ func (s *State) WhyKept(virtualStorage string, storages []string) *Refusal {
 			return refuse(RefusedUnknown, "no storage %q in %q", name, virtualStorage)
 		}
 	}
-	return t.mayRemove(vs, storages)
+	return t.mayForget(vs, storages)
 }
 
 // WhyVirtualStorageKept says why the virtual storage may not be removed now, nil if it may.
@@ -121,6 +121,20 @@ func (t *transition) found(c *Define) {
 		return strings.Compare(v.Name, name)
 	})
 	t.next.VirtualStorages = slices.Insert(slices.Clone(t.next.VirtualStorages), i, vs)
+}
+
+// mayForget is mayRemove, and refuses while a replica on the storages is in conflict ▲: it has what
+// is nowhere else, and nobody would be told of it any more.
+func (t *transition) mayForget(vs *VirtualStorage, gone []string) *Refusal {
+	if refusal := t.mayRemove(vs, gone); refusal != nil {
+		return refusal
+	}
+	n := t.count(vs.Name, func(e *Entry) bool { return slices.ContainsFunc(gone, e.InConflict) })
+	if n == 0 {
+		return nil
+	}
+	return refuse(RefusedInUse, "%d repositories of %q on %q are in conflict, and have what the primary lacks: `praefectctl dataloss` lists them, "+
+		"`praefectctl accept-dataloss` says which storage counts", n, vs.Name, gone)
 }
 
 // mayRemove refuses while the storages are needed: as the primary, because of a
