@@ -147,7 +147,7 @@ func (s *State) checkEntry(k Key, e *Entry) error {
 		return errors.New(why)
 	}
 	for _, m := range e.Intents {
-		if err := s.checkIntent(vs, e, &m); err != nil {
+		if err := s.checkIntent(e, &m); err != nil {
 			return fmt.Errorf("intent of incarnation %d: %w", m.Incarnation, err)
 		}
 	}
@@ -155,7 +155,7 @@ func (s *State) checkEntry(k Key, e *Entry) error {
 }
 
 // checkIntent checks I6 to I8.
-func (s *State) checkIntent(vs *VirtualStorage, e *Entry, m *Intent) error {
+func (s *State) checkIntent(e *Entry, m *Intent) error {
 	switch m.Kind {
 	case Open, PrimaryOnly:
 		if s.Instance(m.Incarnation) == nil {
@@ -182,8 +182,11 @@ func (s *State) checkIntent(vs *VirtualStorage, e *Entry, m *Intent) error {
 		if scope.BoundMillis < 0 {
 			return errors.New("negative bound")
 		}
-		if err := vs.checkSet(scope.Targets); err != nil {
-			return fmt.Errorf("targets: %w", err)
+		switch why := badNames("target", scope.Targets); { // one may have been removed since
+		case why != "":
+			return errors.New(why)
+		case !slices.IsSorted(scope.Targets):
+			return fmt.Errorf("targets: %q is not sorted", scope.Targets)
 		}
 	}
 	return nil

@@ -75,7 +75,8 @@
 //	    clean repository is always in sync somewhere.
 //	I5  A storage is fenced or out for a reason that fits, and fenced at an epoch; it
 //	    is New only until it serves.
-//	I6  An entry says something, and of storages that there are.
+//	I6  An entry says something, and of storages that there are. Only the targets of an
+//	    intent may have been removed: what it began on them goes on.
 //	I7  A live intent is of a live incarnation: Retire makes those of the retired one
 //	    in doubt, and no command of it is applied afterwards.
 //	I8  An in-doubt intent is named by an index not later than the last change.

@@ -53,14 +53,12 @@ func (c *CloseIntent) invalid() string {
 }
 
 func (c *CloseIntent) apply(t *transition) *Refusal {
-	vs, refusal := t.withIntent(c.VirtualStorage, c.Paths...)
-	if refusal != nil {
+	if _, refusal := t.withIntent(c.VirtualStorage, c.Paths...); refusal != nil {
 		return refusal
 	}
 	doubt := c.Doubt
 	if doubt != nil {
 		scope := doubt.normal()
-		scope.Targets = vs.names(func(s *Storage) bool { return slices.Contains(doubt.Targets, s.Name) }) // without those that were removed since
 		doubt = &scope
 	}
 	for _, path := range c.Paths {

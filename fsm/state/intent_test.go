@@ -120,3 +120,32 @@ func TestOpenIntent_twoRepositoriesInOneCommand(t *testing.T) {
 		}
 	}
 }
+
+// TestDefine_aNameUsedAgain: a copy that may still come onto a storage keeps it for a target, also
+// when the storage is removed and added again.
+func TestDefine_aNameUsedAgain(t *testing.T) {
+	for name, end := range map[string]func(w *world){
+		"in doubt before":      func(w *world) { w.must(beta, closing(true)) },
+		"in doubt after":       nil,
+		"in doubt by its name": nil,
+	} {
+		w := newWorld(t)
+		w.must(beta, scoped(3600_000, false, "r"))
+		if end != nil {
+			end(w)
+		}
+		w.must(alpha, define("p", "q"))
+		w.must(alpha, define("p", "q", "r"))
+		switch name {
+		case "in doubt after":
+			w.must(alpha, Command{Retire: &Retire{Incarnation: beta, Proof: ProofOperator}})
+		case "in doubt by its name":
+			c := closing(true)
+			c.Close.Doubt = &Scope{BoundMillis: 3600_000, Targets: []string{"r"}}
+			w.must(beta, c)
+		}
+		if got, want := w.entry().String(), "in doubt(2) 3600000ms on r, behind r"; got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}

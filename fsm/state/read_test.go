@@ -296,7 +296,7 @@ func TestState_Check_findsWhatIsBroken(t *testing.T) {
 		"negative bound":          entry(func(e *Entry) { e.Intents[0].BoundMillis = -1 }),
 		"in doubt since never":    entry(func(e *Entry) { e.Intents[0].InDoubt = &Doubt{} }),
 		"in doubt after a change": entry(func(e *Entry) { e.Intents[0].InDoubt = &Doubt{At: e.Changed + 1} }),
-		"target that is none":     entry(func(e *Entry) { e.Intents[0].Targets = []string{"x"} }),
+		"target without a name":   entry(func(e *Entry) { e.Intents[0].Targets = []string{""} }),
 		"targets not sorted":      entry(func(e *Entry) { e.Intents[0].Targets = []string{"q", "p"} }),
 	} {
 		w := newWorld(t)

@@ -223,7 +223,7 @@ type Scope struct {
 	// RefsOnly is true while every write under the intent is of a method that
 	// changes refs only, so that equal checksums prove equal replicas.
 	RefsOnly bool `json:"refs_only,omitempty"`
-	// Targets are the storages that they may change, sorted.
+	// Targets are the storages that they may change, sorted; one may have been removed since.
 	Targets []string `json:"targets,omitempty"`
 }
 

@@ -199,28 +199,16 @@ func (t *transition) remove(vs *VirtualStorage, gone []string, by string) {
 	t.sweep(sweep{vs: vs.Name, gone: gone})
 }
 
-// forget returns the entry without the storages, nil if it does not name them.
+// forget returns the entry without the storages, nil if it does not name them. Targets keep their
+// names ▲: what an intent has begun on a storage goes on there, and may reach one that is added under
+// the same name.
 func (e *Entry) forget(gone []string) *Entry {
-	named := func(set []string) bool {
-		return slices.ContainsFunc(set, func(name string) bool { return slices.Contains(gone, name) })
-	}
-	c, changed := e.clone(), named(e.Behind)
-	c.Behind = without(e.Behind, gone)
-	c.dropConflicts(gone)
-	for i := range c.Intents {
-		m := &c.Intents[i]
-		if named(m.Targets) {
-			m.Targets, changed = without(m.Targets, gone), true
-		}
-		if m.InDoubt != nil && named(m.InDoubt.Targets) {
-			inDoubt := *m.InDoubt
-			inDoubt.Targets = without(inDoubt.Targets, gone)
-			m.InDoubt, changed = &inDoubt, true
-		}
-	}
-	if !changed {
+	if !slices.ContainsFunc(gone, e.IsBehind) {
 		return nil
 	}
+	c := e.clone()
+	c.Behind = without(e.Behind, gone)
+	c.dropConflicts(gone)
 	return c
 }
 

@@ -60,7 +60,7 @@ func TestDefine(t *testing.T) {
 			want: "p serving, q serving, r serving, s backfilling new", entry: "behind r+s"},
 		{name: "one less", list: []string{"p", "q"}, want: "p serving, q serving", entry: "clean"},
 		{name: "one less is forgotten", given: given(open(Open, "q", "r"), markBehind("p"), closing(true), open(Open, "r")),
-			list: []string{"p", "q"}, want: "p serving, q serving", entry: "open(1), in doubt(1) on q, behind q"},
+			list: []string{"p", "q"}, want: "p serving, q serving", entry: "open(1) on r, in doubt(1) on q+r, behind q"},
 		{name: "an empty entry vanishes", given: given(open(Open), markBehind("p", "q"), closing(false)),
 			list: []string{"p", "q"}, want: "p serving, q serving", entry: "clean"},
 		{name: "one replaced", list: []string{"p", "q", "s"}, want: "p serving, q serving, s backfilling new", entry: "clean"},
