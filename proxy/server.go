@@ -249,6 +249,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
+		server.Stop() // its workers wait already
 		return lis.Close()
 	}
 	s.servers = append(s.servers, server)

@@ -325,3 +325,20 @@ func (w *world) walk() (paths []string, err error) {
 	slices.Sort(paths)
 	return paths, err
 }
+
+// A listener that comes when the instance already stops is closed, and nothing waits
+// behind it: TestMain looks for goroutines.
+func TestServer_serveAfterShutdown(t *testing.T) {
+	w := newWorld(t)
+	w.server.Shutdown(t.Context())
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.server.Serve(lis, "tcp", nil); err != nil {
+		t.Errorf("got %v", err)
+	}
+	if _, err := lis.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is open: %v", err)
+	}
+}
