@@ -49,16 +49,16 @@ cast-record: needs build ## Record make demo again, and draw it
 
 # The suites that start dozens of processes run apart from the other packages: they
 # would only measure how busy those keep the machine. The simulation needs one core,
-# and the others mostly wait: they run side by side.
-SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade
-APART := ./test/e2e ./test/sim ./test/realgitaly $(SUITES)
+# and test/e2e mostly waits: they run side by side.
+SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade ./test/realgitaly
+APART := ./test/e2e ./test/sim $(SUITES)
 
 # $(1): flags of go test.
 define run-tests
 	{ failed=0; beside=$$(mktemp); trap 'rm -f "$$beside"' EXIT; \
 	  go test $(1) -json -count=1 -timeout 20m $$(go list ./... | grep -vxFf <(go list $(APART))) || failed=1; \
 	  nice go test $(1) -json -count=1 -timeout 28m ./test/sim > "$$beside" & \
-	  go test $(1) -json -count=1 -timeout 28m -p 1 ./test/e2e ./test/realgitaly || failed=1; \
+	  go test $(1) -json -count=1 -timeout 28m ./test/e2e || failed=1; \
 	  wait $$! || failed=1; \
 	  cat "$$beside"; \
 	  exit $$failed; } | go run ./test/report
@@ -75,7 +75,7 @@ race: needs ## Run the tests of make test with the race detector
 
 # These take half an hour, and partition takes its faults in an order by chance.
 .PHONY: suites
-suites: needs ## Run the long suites on real processes: faults, partitions, membership, upgrade
+suites: needs ## Run the long suites on real processes: faults, partitions, membership, upgrade, GITALY_BIN
 	{ failed=0; for suite in $(SUITES); do go test -json -count=1 -timeout 28m $$suite || failed=1; done; \
 	  exit $$failed; } | go run ./test/report
 
