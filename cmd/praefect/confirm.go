@@ -1,14 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/urfave/cli/v3"
+
+	"praefect/cmd/terminal"
 )
 
 // confirmFlag gives the answer to a question on the command line.
@@ -24,7 +22,7 @@ func (p *program) confirm(ctx context.Context, cmd *cli.Command, what, name stri
 			return err
 		}
 		var err error
-		if typed, err = p.readLine(ctx); err != nil {
+		if typed, err = terminal.ReadLine(ctx, p.stdin); err != nil {
 			return err
 		}
 	}
@@ -32,27 +30,4 @@ func (p *program) confirm(ctx context.Context, cmd *cli.Command, what, name stri
 		return fmt.Errorf("not confirmed: %q is not %q; nothing was changed", typed, name)
 	}
 	return nil
-}
-
-// readLine reads a line that somebody types. After the end of ctx the read goes on in vain, until
-// the process ends.
-func (p *program) readLine(ctx context.Context) (string, error) {
-	type result struct {
-		line string
-		err  error
-	}
-	read := make(chan result, 1) // holds the one result, whether it is still waited for or not
-	go func() {
-		line, err := bufio.NewReader(p.stdin).ReadString('\n')
-		read <- result{line, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return "", fmt.Errorf("nothing was changed: %w", ctx.Err())
-	case got := <-read:
-		if got.err != nil && !errors.Is(got.err, io.EOF) {
-			return "", fmt.Errorf("read the answer: %w", got.err)
-		}
-		return strings.TrimSpace(got.line), nil
-	}
 }

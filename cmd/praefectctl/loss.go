@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/cmd/terminal"
 	"praefect/proxy/admin"
 )
 
@@ -89,7 +90,7 @@ func (r *run) confirm(ctx context.Context, name string) error {
 	if !r.cmd.IsSet("confirm") {
 		fmt.Fprint(r.stderr, "Type the storage's name to go on: ")
 		var err error
-		if typed, err = readLine(ctx, r.stdin); err != nil {
+		if typed, err = terminal.ReadLine(ctx, r.stdin); err != nil {
 			return err
 		}
 		if !r.interactive {

@@ -2,7 +2,7 @@
 // hold escape sequences that move the cursor, hide lines or change the direction of writing. It
 // promises that only printable characters are left, and that nothing is hidden: any other character
 // appears as in a Go string, such as \x1b. The three programs use it for all output, and keep their
-// own escape sequences out of it.
+// own escape sequences out of it. ReadLine reads an answer from it.
 package terminal
 
 import (
