@@ -146,6 +146,7 @@ func TestVote_branchOfALivingStorageIsNotCancelled(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			k := newKillingWorld(t)
+			k.server.cfg.Patience = time.Second
 			k.slow(tc.slow, tc.by)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

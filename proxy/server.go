@@ -82,6 +82,9 @@ type Config struct {
 	// has a write aborted on which fewer agree.
 	Copies int
 	Block  bool
+	// Patience is how long a write that is voted on waits for storages that live, or if
+	// fewer than Copies agree; see transaction. 12 s if zero.
+	Patience time.Duration
 	// RefuseReads has reads refused while this instance has no lease and reaches
 	// no peer that has one; otherwise they are served by its last view, and marked.
 	RefuseReads bool
@@ -293,6 +296,12 @@ func (s *Server) reacher(virtualStorage string) router.Reacher {
 		}
 		return router.Reach{OK: true, FilesystemID: conn.FilesystemID(), Backchannel: conn.Backchannel(), Outstanding: conn.Outstanding()}
 	}
+}
+
+// lively tells whether a storage was heard lately.
+func (s *Server) lively(virtualStorage, name string) bool {
+	conn, err := s.storages.Conn(virtualStorage, name)
+	return err == nil && !conn.Silent()
 }
 
 func (s *Server) intn(n int) int { return rand.IntN(n) }

@@ -82,6 +82,7 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
 	v.votes = s.votes.Begin(transaction.Config{
 		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Step: s.cfg.Step,
+		Patience: s.cfg.Patience, Lively: func(name string) bool { return s.lively(r.keys[0].VirtualStorage, name) },
 		Account: func(agreeing []string, harmless bool) error {
 			r.progress.moves.Add(1)
 			return w.Vote(route, agreeing, harmless)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -43,6 +44,8 @@ type Conn struct {
 	closeIdle  func()
 
 	audience audience
+	// silentAfter is Config.Silence.
+	silentAfter time.Duration
 }
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
@@ -50,7 +53,7 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // dial makes a connection, with the backchannel or without, and verifies what is
 // behind it. The caller bounds it. Errors are *dialError.
 func dial(ctx context.Context, to *place, generation uint64, cfg Config, backchannel bool) (*Conn, error) {
-	c := &Conn{target: to.target, generation: generation, lost: make(chan struct{}), idle: make(chan struct{})}
+	c := &Conn{target: to.target, generation: generation, silentAfter: cfg.Silence, lost: make(chan struct{}), idle: make(chan struct{})}
 	c.audience.init()
 	c.finished = grpc.OnFinish(func(error) { c.release() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })

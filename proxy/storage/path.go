@@ -70,6 +70,9 @@ func (c *Conn) silence() time.Duration {
 	return min(c.plain.wire.silence(), c.channel.wire.silence())
 }
 
+// Silent tells that nothing was heard of the storage for Config.Silence.
+func (c *Conn) Silent() bool { return c.silence() >= c.silentAfter }
+
 // hostSilence is the time since the storage's host acknowledged what it was sent, over
 // whichever path.
 func (c *Conn) hostSilence() time.Duration {

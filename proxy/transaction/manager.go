@@ -20,6 +20,7 @@ type Manager struct {
 	metrics     *metrics
 	born        time.Time
 	accounts    sync.WaitGroup // calls of Config.Account
+	lateness    lateness
 
 	mu    sync.Mutex
 	last  uint32                       // guarded by mu
@@ -50,7 +51,7 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	began := m.now()
 	t := &Transaction{
 		manager: m, cfg: cfg, began: began, waiting: make(map[string]chan ballot.Answer),
-		ballot: ballot.New(ballot.Config{Voters: names, Copies: cfg.Copies, Block: cfg.Block, Began: began}),
+		ballot: ballot.New(ballot.Config{Voters: names, Copies: cfg.Copies, Block: cfg.Block, Began: began, Patience: cfg.Patience}),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -43,8 +43,14 @@ func run(t *testing.T, test func(w world)) {
 }
 
 func (w world) begin(account func([]string) error) *Transaction {
-	cfg := Config{Keys: []state.Key{repository}, Copies: 2}
-	cfg.Account = func(agreeing []string, _ bool) error { return account(agreeing) }
+	return w.beginWith(func(cfg *Config) {
+		cfg.Account = func(agreeing []string, _ bool) error { return account(agreeing) }
+	})
+}
+
+func (w world) beginWith(set func(*Config)) *Transaction {
+	cfg := Config{Keys: []state.Key{repository}, Copies: 2, Account: func([]string, bool) error { return nil }}
+	set(&cfg)
 	for _, s := range storages {
 		cfg.Voters = append(cfg.Voters, Voter{Storage: s, Conn: w.conns[s]})
 	}
@@ -111,7 +117,41 @@ func TestManager_ledgerSaysNo(t *testing.T) {
 	})
 }
 
+// A storage that lives is waited for. Where that was in vain the next writes wait for it
+// no longer than the grace, for a while; for a silent one none waits longer.
 func TestManager_lateStorage(t *testing.T) {
+	run(t, func(w world) {
+		silent := false
+		vote := func(want time.Duration, what string) {
+			w.Helper()
+			tx := w.beginWith(func(cfg *Config) { cfg.Lively = func(name string) bool { return name != "gitaly-2" || !silent } })
+			defer tx.End()
+			answers := make(chan answer, 2)
+			w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
+			w.vote(w.Context(), answers, tx.ID(), "gitaly-3", 1)
+			start := time.Now()
+			<-answers
+			<-answers
+			if waited := time.Since(start); waited != want {
+				w.Errorf("%s: waited for %v, want %v", what, waited, want)
+			}
+		}
+		go func() {
+			time.Sleep(1400 * time.Millisecond)
+			silent = true
+		}()
+		vote(1500*time.Millisecond, "it falls silent")
+		silent = false
+		vote(12*time.Second, "it is heard")
+		vote(time.Second, "it has been late")
+		time.Sleep(27 * time.Second)
+		vote(time.Second, "it has been late lately")
+		time.Sleep(2 * time.Second)
+		vote(12*time.Second, "it was late long ago")
+	})
+}
+
+func TestManager_votesOfALateStorage(t *testing.T) {
 	run(t, func(w world) {
 		tx := w.begin(func([]string) error { return nil })
 		answers := make(chan answer, 3)
@@ -120,7 +160,7 @@ func TestManager_lateStorage(t *testing.T) {
 		start := time.Now()
 		<-answers
 		<-answers
-		if waited := time.Since(start); waited != time.Second {
+		if waited := time.Since(start); waited != 12*time.Second {
 			w.Errorf("waited for %v", waited)
 		}
 		w.vote(w.Context(), answers, tx.ID(), "gitaly-2", 1)

@@ -38,6 +38,11 @@ type Config struct {
 	// must return soon after the write has ended.
 	// harmless tells that what follows changes nothing.
 	Account func(agreeing []string, harmless bool) error
+	// Patience is ballot.Config's.
+	Patience time.Duration
+	// Lively, if set, tells whether something was heard of a storage lately. One that is
+	// silent, or was late lately, is not waited for beyond the grace.
+	Lively func(storage string) bool
 	// Step, if set, is called after each step of each round: crash tests end the
 	// process there. The steps of round n are "votes-n" (those that count are there),
 	// "accounted-n", and "released-n" (they are answered).
@@ -192,8 +197,20 @@ func (t *Transaction) step(event func(now time.Duration) []ballot.Effect) {
 		t.timer = nil
 	}
 	if at, ok := t.ballot.Next(); ok {
-		t.timer = time.AfterFunc(at-t.manager.now(), func() { t.step(t.ballot.Tick) })
+		t.timer = time.AfterFunc(at-t.manager.now(), t.tick)
 	}
+}
+
+// tick lets time pass, and looks at the storages that are waited for.
+func (t *Transaction) tick() {
+	t.mu.Lock()
+	awaited := t.ballot.Awaited()
+	t.mu.Unlock()
+	for _, name := range awaited {
+		hurried := t.cfg.Lively != nil && !t.cfg.Lively(name) || t.manager.wasLate(t.cfg.Keys[0].VirtualStorage, name)
+		t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Hurry(now, name, hurried) })
+	}
+	t.step(t.ballot.Tick)
 }
 
 // carryOut does what the ballot says. Caller holds mu.
@@ -210,6 +227,7 @@ func (t *Transaction) carryOut(effects []ballot.Effect) {
 			if e.Short {
 				t.manager.metrics.short.Inc()
 			}
+			t.manager.late(t.cfg.Keys[0].VirtualStorage, e.Late)
 			round := t.ballot.Rounds() + 1
 			t.manager.accounts.Go(func() { t.release(round, e.Agreeing, e.Harmless) })
 		}

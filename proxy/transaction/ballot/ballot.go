@@ -47,6 +47,8 @@ type Account struct {
 	Agreeing []string
 	// Short tells that they are fewer than enough.
 	Short bool
+	// Late are the storages that were given all the time there is, and have not voted.
+	Late []string
 	// Harmless tells that the storages have changed nothing yet, and will not before
 	// their next vote.
 	Harmless bool
@@ -65,8 +67,8 @@ type Config struct {
 	Block bool
 	// Began is when the write began.
 	Began time.Duration
-	// Patience is how long at least a write waits, on which too few agree, for storages
-	// that may yet vote. 12 s if zero.
+	// Patience is how long a write waits for storages that may yet vote, if too few agree
+	// on it or one of them is not hurried. 12 s if zero.
 	Patience time.Duration
 }
 
@@ -86,6 +88,7 @@ type Ballot struct {
 	blocked    bool          // because fewer agreed than are enough
 	deserted   bool          // since the primary left without having done anything
 	failed     bool          // the primary has not done what others could
+	looked     time.Duration // when Tick was called last
 	last       Answer
 	effects    []Effect // of the call under way
 }
@@ -103,6 +106,8 @@ type voter struct {
 	// waiting: it has cast vote, and has no answer.
 	waiting bool
 	vote    Vote
+	// hurried: it is given no more than the grace, unless too few agree.
+	hurried bool
 }
 
 // New makes the ballot of a write.
@@ -218,19 +223,47 @@ func (b *Ballot) Abort() []Effect {
 	return b.effects
 }
 
+// Hurry says whether a storage is given no more than the grace: it is silent, or has
+// kept another write waiting in vain.
+func (b *Ballot) Hurry(now time.Duration, name string, hurried bool) []Effect {
+	b.effects = b.effects[:0]
+	if v := b.voter(name); v != nil {
+		v.hurried = hurried
+		b.decide(now)
+	}
+	return b.effects
+}
+
 // Tick says that time has passed.
 func (b *Ballot) Tick(now time.Duration) []Effect {
 	b.effects = b.effects[:0]
+	b.looked = now
 	b.decide(now)
 	return b.effects
 }
 
-// Next is when Tick is to be called at the latest; false if time changes nothing.
+// Next is when Tick is to be called at the latest; false if time changes nothing. Hurry
+// is called before, for each of Awaited.
 func (b *Ballot) Next() (at time.Duration, ok bool) {
 	if b.over || b.accounting || !b.voters[0].waiting {
 		return 0, false
 	}
-	return b.graceEnds(), true
+	end, grace := b.graceEnds(), b.since+Grace(b.since-b.cfg.Began)
+	if agreeing, _ := b.count(b.voters[0].vote); b.short(agreeing) {
+		return end, true
+	}
+	return min(end, max(grace, b.looked+lookAgain)), true
+}
+
+// Awaited are the storages for which a vote of the primary waits.
+func (b *Ballot) Awaited() []string {
+	var names []string
+	for i := range b.voters {
+		if v := &b.voters[i]; b.voters[0].waiting && v.mayVote() {
+			names = append(names, v.name)
+		}
+	}
+	return names
 }
 
 // Agreed are those whose votes were released with the primary's in every round,

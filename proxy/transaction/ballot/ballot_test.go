@@ -48,6 +48,9 @@ func lines(effects []Effect) string {
 			if e.Short {
 				line += " short"
 			}
+			if e.Late != nil {
+				line += " without " + strings.Join(e.Late, ",")
+			}
 			if e.Harmless {
 				line += " harmless"
 			}
@@ -57,7 +60,8 @@ func lines(effects []Effect) string {
 	return strings.Join(out, "; ")
 }
 
-// do carries out a script: "a=apple" casts, "a-" leaves, "a!" halts, "ok" and "no"
+// do carries out a script: "a=apple" casts, "a-" leaves, "a!" halts, "a~" is
+// hurried and "a^" is not any more, "ok" and "no"
 // release, "+200ms" lets time pass.
 func (r *rig) do(t *testing.T, step string) string {
 	t.Helper()
@@ -76,6 +80,8 @@ func (r *rig) do(t *testing.T, step string) string {
 		return lines(r.Tick(r.now))
 	case strings.HasSuffix(step, "-"):
 		return lines(r.Leave(r.now, step[:1]))
+	case strings.HasSuffix(step, "~"), strings.HasSuffix(step, "^"):
+		return lines(r.Hurry(r.now, step[:1], step[1] == '~'))
 	case strings.HasSuffix(step, "!"):
 		return lines(r.Halt(r.now, step[:1]))
 	}
@@ -102,15 +108,30 @@ func TestBallot(t *testing.T) {
 			"b=banana", "a=apple", "c=apple -> b ABORT; account a,c", "ok -> a COMMIT; c COMMIT", "b=late -> b ABORT",
 		}, "a c"},
 		{"phases are told apart", Config{}, []string{"b=late", "a=apple", "c=apple -> b ABORT; account a,c"}, ""},
+		{"one is late, and lives", Config{}, []string{
+			"a=apple", "b=apple", "+3800ms", "c=apple -> account a,b,c",
+		}, ""},
+		{"one lives, and never votes", Config{}, []string{
+			"a=apple", "b=apple", "+11999ms", "+1ms -> account a,b without c", "ok -> a COMMIT; b COMMIT", "c=apple -> c ABORT",
+		}, "a b"},
+		{"one falls silent", Config{}, []string{
+			"a=apple", "b=apple", "+1s", "+700ms", "c~ -> account a,b", "ok -> a COMMIT; b COMMIT",
+		}, "a b"},
+		{"one of two falls silent", Config{Voters: []string{"a", "b", "c", "d"}, Copies: 1}, []string{
+			"a=apple", "b=apple", "d=apple", "c~", "+999ms", "+1ms -> account a,b,d", "ok -> a COMMIT; b COMMIT; d COMMIT",
+			"a=late", "b=late", "+2s", "c~", "+2s", "d=late -> account a,b,d",
+		}, "a b d"},
+		{"too few, and the others are silent", Config{}, []string{"b~", "c~", "a=apple", "+11999ms", "+1ms -> account a short"}, ""},
+		{"one is heard again", Config{}, []string{"c~", "a=apple", "b=apple", "+500ms", "c^", "+1s", "c=apple -> account a,b,c"}, ""},
 		{"one is late", Config{}, []string{
-			"a=apple", "b=apple", "+999ms", "+1ms -> account a,b", "ok -> a COMMIT; b COMMIT", "c=apple -> c ABORT",
+			"c~", "a=apple", "b=apple", "+999ms", "+1ms -> account a,b", "ok -> a COMMIT; b COMMIT", "c=apple -> c ABORT",
 		}, "a b"},
 		{"grace grows with the time taken", Config{}, []string{
-			"+20s", "a=apple", "b=apple", "+4999ms", "+1ms -> account a,b",
+			"c~", "+20s", "a=apple", "b=apple", "+4999ms", "+1ms -> account a,b",
 		}, ""},
-		{"grace has an end", Config{}, []string{"+10h", "a=apple", "b=apple", "+29999ms", "+1ms -> account a,b"}, ""},
+		{"grace has an end", Config{}, []string{"c~", "+10h", "a=apple", "b=apple", "+29999ms", "+1ms -> account a,b"}, ""},
 		{"late while the ledger is asked", Config{}, []string{
-			"a=apple", "b=apple", "+1s -> account a,b", "c=apple -> c ABORT", "ok -> a COMMIT; b COMMIT",
+			"c~", "a=apple", "b=apple", "+1s -> account a,b", "c=apple -> c ABORT", "ok -> a COMMIT; b COMMIT",
 		}, "a b"},
 		{"one is gone", Config{}, []string{"c-", "a=apple", "b=apple -> account a,b"}, ""},
 		{"one goes last", Config{}, []string{"a=apple", "b=apple", "c- -> account a,b"}, ""},
@@ -158,10 +179,10 @@ func TestBallot(t *testing.T) {
 		{"everybody differs: degrade", Config{}, []string{"a=apple", "b=banana", "c=late -> b ABORT; c ABORT; account a short"}, ""},
 		{"everybody differs: block", Config{Block: true}, []string{"a=apple", "b=banana", "c=late -> a ABORT; b ABORT; c ABORT"}, ""},
 		{"too few, the others may yet vote", Config{}, []string{
-			"a=apple", "+11s", "b=apple", "+999ms", "+1ms -> account a,b", "ok -> a COMMIT; b COMMIT",
+			"c~", "a=apple", "+11s", "b=apple", "+999ms", "+1ms -> account a,b", "ok -> a COMMIT; b COMMIT",
 		}, "a b"},
 		{"too few, and then all", Config{}, []string{"a=apple", "+3s", "b=apple", "+100ms", "c=apple -> account a,b,c"}, ""},
-		{"too few, the others are too late", Config{}, []string{"a=apple", "+11999ms", "+1ms -> account a short", "ok -> a COMMIT"}, "a"},
+		{"too few, the others are too late", Config{}, []string{"a=apple", "+11999ms", "+1ms -> account a short without b,c", "ok -> a COMMIT"}, "a"},
 		{"too few, the others end", Config{}, []string{"a=apple", "+2s", "b-", "c- -> account a short", "ok -> a COMMIT"}, "a"},
 		{"too few after a round, one may yet vote", Config{}, []string{
 			"b-", "a=apple", "c=apple -> account a,c", "ok -> a COMMIT; c COMMIT", "a=late", "+3s", "c=late -> account a,c",
@@ -205,14 +226,25 @@ func TestBallot_nextIsWhenTheGraceEnds(t *testing.T) {
 		t.Errorf("next: %v, %v", at, ok)
 	}
 	r.do(t, "b=apple")
-	if at, ok := r.Next(); !ok || at != 15*time.Second {
+	if at, ok := r.Next(); !ok || at != 15*time.Second { // then it is looked at c
+		t.Errorf("next, with enough copies: %v, %v", at, ok)
+	}
+	if got := strings.Join(r.Awaited(), " "); got != "c" {
+		t.Errorf("awaited: %q", got)
+	}
+	r.do(t, "+2100ms")
+	if at, ok := r.Next(); !ok || at != 15350*ms {
+		t.Errorf("next, after a look: %v, %v", at, ok)
+	}
+	r.do(t, "c~")
+	if at, ok := r.Next(); ok {
 		t.Errorf("next, with enough copies: %v, %v", at, ok)
 	}
 }
 
 func TestBallot_uselessAreOutAndHaveChangedNothing(t *testing.T) {
 	r := newRig(Config{Voters: []string{"a", "b", "c", "d"}})
-	for _, step := range []string{"a=apple", "b=apple", "c=apple", "+1s", "ok", "a=late", "b=late", "+1s"} {
+	for _, step := range []string{"c~", "d~", "a=apple", "b=apple", "c=apple", "+1s", "ok", "a=late", "b=late", "+1s"} {
 		r.do(t, step)
 	}
 	// d never voted; c did, and may commit, but was late for the second round.
@@ -282,6 +314,7 @@ func TestBallot_rulesAtRandom(t *testing.T) {
 			case 6:
 				r.now += rapid.SampledFrom([]time.Duration{ms, time.Second, time.Minute}).Draw(t, "time")
 				see(r.Tick(r.now))
+				see(r.Hurry(r.now, name, rapid.Bool().Draw(t, "hurried")))
 			case 7:
 				if told != nil {
 					effects := slices.Clone(r.Released(r.now, rapid.IntRange(0, 5).Draw(t, "ok") > 0))

@@ -1,6 +1,9 @@
 package ballot
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The bounds of the grace.
 const (
@@ -13,20 +16,29 @@ const (
 // storage that hangs.
 const Patience = 12 * time.Second
 
-// graceEnds is when storages that have not voted are left out. A write that would be
-// acknowledged with too few copies waits longer: as long as other storages may yet vote, a
-// lock of git or a short pause must not cost copies. Where that was in vain for none but
-// the slowest, it gets a moment more: what kept one kept the others.
+// lookAgain is how often Hurry is asked for.
+const lookAgain = 250 * time.Millisecond
+
+// graceEnds is when storages that have not voted are left out. A storage that lives is
+// waited for longer: a lock of git or a short pause must not cost a copy, because the
+// repair would cost more. So is one that is hurried, if the write would be acknowledged
+// with too few copies. Where that was in vain for none but the slowest, it gets a moment
+// more: what kept one kept the others.
 func (b *Ballot) graceEnds() time.Duration {
 	end := b.since + Grace(b.since-b.cfg.Began)
 	agreeing, _ := b.count(b.voters[0].vote)
 	switch {
-	case b.short(agreeing):
+	case b.short(agreeing), b.worthwhile():
 		return max(end, b.since+b.cfg.Patience)
 	case b.enough > end:
 		return min(b.enough+graceMin, max(end, b.since+b.cfg.Patience))
 	}
 	return end
+}
+
+// worthwhile tells whether a storage that is not hurried may yet vote.
+func (b *Ballot) worthwhile() bool {
+	return slices.ContainsFunc(b.voters[1:], func(v voter) bool { return v.mayVote() && !v.hurried })
 }
 
 // short tells whether so many are fewer than enough.
@@ -85,6 +97,8 @@ func (b *Ballot) decide(now time.Duration) {
 			continue
 		case v.waiting:
 			b.reply(v, Abort)
+		case v.mayVote() && !v.hurried:
+			account.Late = append(account.Late, v.name)
 		}
 		v.out = true // ▲ whoever is late is out before the others go on
 	}

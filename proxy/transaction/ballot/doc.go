@@ -17,7 +17,8 @@
 // the changes of the others. So the storages that are in have always cast the same number of votes.
 //
 // The grace is a quarter of the time that the write has taken so far, within bounds; it counts from
-// the vote of the primary.
+// the vote of the primary. A storage that lives, and was in time so far, is waited for longer
+// (Patience): git may wait there for a lock. Hurry says which storages are given the grace alone.
 //
 // # Too few votes
 //
