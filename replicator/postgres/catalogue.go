@@ -34,7 +34,7 @@ func (c *Catalogue) Ensure(ctx context.Context, key queue.Key) (Repository, erro
 		return Repository{}, fmt.Errorf("enter a repository: %w", err)
 	}
 	var found []Repository
-	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
 		found, err = queryRepositories(ctx, tx, repositoryByPathSQL, key.VirtualStorage, key.RelativePath)
 		if err != nil || len(found) > 0 {
 			return err
@@ -69,7 +69,7 @@ func (c *Catalogue) ByID(ctx context.Context, id int64) (r Repository, found boo
 
 func (c *Catalogue) one(ctx context.Context, statement string, args ...any) (Repository, bool, error) {
 	var list []Repository
-	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
 		list, err = queryRepositories(ctx, tx, statement, args...)
 		return err
 	})
@@ -99,7 +99,7 @@ func (c *Catalogue) Remove(ctx context.Context, keys []queue.Key) error {
 func (c *Catalogue) inBatches(ctx context.Context, what string, keys []queue.Key, change func(context.Context, *sql.Tx, []queue.Key) error) error {
 	valid := slices.DeleteFunc(slices.Clone(keys), func(key queue.Key) bool { return key.Valid() != nil })
 	for batch := range slices.Chunk(valid, queue.MaxBatch) {
-		err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error { return change(ctx, tx, batch) })
+		err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error { return change(ctx, tx, batch) })
 		if err != nil {
 			return fmt.Errorf("%s %d repositories: %w", what, len(valid), err)
 		}
@@ -110,7 +110,7 @@ func (c *Catalogue) inBatches(ctx context.Context, what string, keys []queue.Key
 // Page returns the relative paths of a virtual storage's entries that come after one, in the order of their bytes.
 func (c *Catalogue) Page(ctx context.Context, virtualStorage, after string, limit int) ([]string, error) {
 	var paths []string
-	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		rows, err := tx.QueryContext(ctx, repositoryPageSQL, virtualStorage, after, queue.Bound(limit))
 		if err != nil {
 			return err

@@ -35,7 +35,7 @@ func NewClaims(db *DB) *Claims { return &Claims{db: db} }
 // those of another cluster are still that cluster's.
 func (c *Claims) Take(ctx context.Context, virtualStorages []string, by Claimant) ([]Claim, error) {
 	var held []Claim
-	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
 		if _, err := tx.ExecContext(ctx, takeClaimsSQL, pq.Array(virtualStorages), by.ClusterID, by.Instance, by.Host); err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func (c *Claims) Take(ctx context.Context, virtualStorages []string, by Claimant
 // List returns all claims of the database, by virtual storage.
 func (c *Claims) List(ctx context.Context) ([]Claim, error) {
 	var all []Claim
-	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
 		all, err = queryClaims(ctx, tx, allClaimsSQL)
 		return err
 	})
@@ -63,7 +63,7 @@ func (c *Claims) List(ctx context.Context) ([]Claim, error) {
 
 // Confirm notes that the cluster still runs.
 func (c *Claims) Confirm(ctx context.Context, clusterID string) error {
-	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		_, err := tx.ExecContext(ctx, confirmClaimsSQL, clusterID)
 		return err
 	})
@@ -75,7 +75,7 @@ func (c *Claims) Confirm(ctx context.Context, clusterID string) error {
 
 // Remove removes the claim of a cluster on a virtual storage, and reports whether there was one.
 func (c *Claims) Remove(ctx context.Context, virtualStorage, clusterID string) (removed bool, err error) {
-	err = c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, repeated bool) error {
+	err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, repeated bool) error {
 		n, err := affected(ctx, tx, removeClaimSQL, virtualStorage, clusterID)
 		removed = n > 0 || repeated && removed
 		return err
@@ -91,7 +91,7 @@ func (c *Claims) Remove(ctx context.Context, virtualStorage, clusterID string) (
 // neither cluster stays as it is.
 func (c *Claims) Replace(ctx context.Context, virtualStorages []string, former string, by Claimant) ([]Claim, error) {
 	var held []Claim
-	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
 		if _, err := tx.ExecContext(ctx, replaceClaimsSQL, pq.Array(virtualStorages), former, by.ClusterID, by.Instance, by.Host); err != nil {
 			return err
 		}

@@ -62,6 +62,7 @@ type DB struct {
 	pool         *sql.DB
 	generation   *atomic.Uint64 // of connections: raised, it retires all that are older
 	availability *availability
+	migrated     atomic.Bool // every migration was seen applied
 	log          *slog.Logger
 }
 

@@ -30,7 +30,7 @@ const (
 
 // kindOf sorts an error by what can be done about it.
 func kindOf(err error) kind {
-	if _, ok := errors.AsType[connectError](err); ok {
+	if _, ok := errors.AsType[connectError](err); ok || errors.Is(err, errNoSchema) {
 		return kindUnavailable
 	}
 	if server, ok := errors.AsType[*pq.Error](err); ok {
@@ -65,10 +65,10 @@ func kindOfCode(code pqerror.Code) kind {
 	return kindOther
 }
 
-// notMigrated tells whether the server said that our schema is not there, or not all of it.
+// notMigrated tells whether our schema is not there, or not all of it.
 func notMigrated(err error) bool {
 	server, ok := errors.AsType[*pq.Error](err)
-	return ok && schemaMissing(server.Code)
+	return ok && schemaMissing(server.Code) || errors.Is(err, errNoSchema)
 }
 
 func schemaMissing(code pqerror.Code) bool {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
+
 	"praefect/replicator/queue"
 	pgtest "praefect/test/postgres"
 )
@@ -149,10 +151,28 @@ func TestDB_absentAtStart(t *testing.T) {
 }
 
 func TestQueue_beforeMigrationIsUnavailable(t *testing.T) {
-	q := NewQueue(open(t, newDatabase(t), Config{}))
-	if err := q.Enqueue(t.Context(), requests("a.git")); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("got %v, want unavailable", err)
+	db := open(t, newDatabase(t), Config{})
+	q := NewQueue(db)
+	early := func() {
+		t.Helper()
+		err := q.Enqueue(t.Context(), requests("a.git"))
+		if !errors.Is(err, ErrUnavailable) {
+			t.Errorf("got %v, want unavailable", err)
+		}
+		if complaint, asked := errors.AsType[*pq.Error](err); asked { // it would stand in the server's log
+			t.Errorf("the server was asked for a table that is not there: %v", complaint)
+		}
 	}
+	early()
+	_, err := db.Migrate(t.Context())
+	must(t, err)
+	must(t, q.Enqueue(t.Context(), requests("a.git")))
+	all, err := db.MigrateDown(t.Context(), 100)
+	must(t, err)
+	if err := q.Enqueue(t.Context(), requests("a.git")); all == 0 || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v after %d migrations were taken back, want unavailable", err, all)
+	}
+	early() // it knows by now
 }
 
 func TestDB_callerWhoLosesPatienceSaysNothingOfTheServer(t *testing.T) {

@@ -63,7 +63,7 @@ func (q *Queue) enqueue(ctx context.Context, batch []queue.Request) error {
 	if err != nil {
 		return fmt.Errorf("encode the requests: %w", err)
 	}
-	return q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	return q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		_, err := tx.ExecContext(ctx, enqueueSQL, string(encoded))
 		return err
 	})
@@ -78,7 +78,7 @@ func (q *Queue) Dequeue(ctx context.Context, claim queue.Claim) ([]queue.Job, er
 	look := q.cursor.look(claim.VirtualStorage, time.Now())
 	id, worker := rand.Text(), queue.CleanText(claim.Worker)
 	var jobs []queue.Job
-	err := q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, repeated bool) (err error) {
+	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, repeated bool) (err error) {
 		if repeated {
 			jobs, err = queryJobs(ctx, tx, claimedSQL, id)
 			if err != nil || len(jobs) > 0 {
@@ -106,7 +106,7 @@ func (q *Queue) Heartbeat(ctx context.Context, lease time.Duration, running []qu
 	}
 	ids, numbers := split(running)
 	extended := make(map[queue.Attempt]bool)
-	err := q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		rows, err := tx.QueryContext(ctx, heartbeatSQL, ids, numbers, lease.Microseconds())
 		if err != nil {
 			return err
@@ -139,7 +139,7 @@ func (q *Queue) Acknowledge(ctx context.Context, attempt queue.Attempt, outcome 
 	if err := outcome.Valid(); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
-	err := q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, repeated bool) error {
+	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, repeated bool) error {
 		n, err := end(ctx, tx, attempt, outcome)
 		if err != nil {
 			return err
@@ -198,7 +198,7 @@ func (q *Queue) Retry(ctx context.Context, filter queue.RetryFilter) (int, error
 
 // change runs one statement that may be repeated and returns how many rows it changed.
 func (q *Queue) change(ctx context.Context, statement string, args ...any) (n int, err error) {
-	err = q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err = q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		var err error
 		n, err = affected(ctx, tx, statement, args...)
 		return err

@@ -26,7 +26,7 @@ func (q *Queue) List(ctx context.Context, filter queue.ListFilter) ([]queue.Job,
 		statement = listTroubledSQL
 	}
 	var jobs []queue.Job
-	err := q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
+	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {
 		jobs, err = queryJobs(ctx, tx, statement, args...)
 		return err
 	})
@@ -40,7 +40,7 @@ func (q *Queue) List(ctx context.Context, filter queue.ListFilter) ([]queue.Job,
 func (q *Queue) Depth(ctx context.Context, limit int) ([]queue.Depth, error) {
 	limit = queue.DepthBound(limit)
 	var depths []queue.Depth
-	err := q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		rows, err := tx.QueryContext(ctx, depthSQL, int64(limit)+1)
 		if err != nil {
 			return err
@@ -82,7 +82,7 @@ func (q *Queue) missing(ctx context.Context, keys []queue.Key) ([]queue.Key, err
 		}
 	}
 	var missing []queue.Key
-	err := q.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err := q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		rows, err := tx.QueryContext(ctx, missingSQL, pq.Array(virtualStorages), pq.Array(paths))
 		if err != nil {
 			return err

@@ -29,7 +29,7 @@ func (c *Catalogue) TurnOf(ctx context.Context, key queue.Key) (queue.Turn, erro
 }
 
 func (c *Catalogue) turn(ctx context.Context, statement string, args ...any) (t queue.Turn, found bool, err error) {
-	err = c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		rows, err := tx.QueryContext(ctx, statement, args...)
 		if err != nil {
 			return err
@@ -61,7 +61,7 @@ func seconds(s float64) time.Duration {
 
 // Note implements queue.Verifications.
 func (c *Catalogue) Note(ctx context.Context, t queue.Turn, l queue.Looked) error {
-	err := c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		for _, s := range []struct {
 			sql  string
 			args []any
@@ -85,7 +85,7 @@ func (c *Catalogue) Note(ctx context.Context, t queue.Turn, l queue.Looked) erro
 
 // Waiting implements queue.Verifications.
 func (c *Catalogue) Waiting(ctx context.Context, virtualStorage string, interval time.Duration, limit int) (requested, expired int, err error) {
-	err = c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		return tx.QueryRowContext(ctx, waitingTurnsSQL, virtualStorage, interval.Microseconds(), limit).Scan(&requested, &expired)
 	})
 	if err != nil {
@@ -96,7 +96,7 @@ func (c *Catalogue) Waiting(ctx context.Context, virtualStorage string, interval
 
 // Count implements queue.Verifications.
 func (c *Catalogue) Count(ctx context.Context, virtualStorage string) (n int, err error) {
-	err = c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+	err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 		return tx.QueryRowContext(ctx, countRepositoriesSQL, virtualStorage).Scan(&n)
 	})
 	if err != nil {
@@ -109,7 +109,7 @@ func (c *Catalogue) Count(ctx context.Context, virtualStorage string) (n int, er
 // that is interrupted is repeated.
 func (c *Catalogue) Request(ctx context.Context, m queue.Marked) (repositories int64, err error) {
 	page := func(statement string, args ...any) (n int64, last int64, err error) {
-		err = c.db.transact(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
+		err = c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
 			return tx.QueryRowContext(ctx, statement, args...).Scan(&n, &last)
 		})
 		if err != nil {
