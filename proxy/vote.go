@@ -16,7 +16,7 @@ import (
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
 	"praefect/proxy/transaction"
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 const (
@@ -117,7 +117,7 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 	call := v.r.wire
 	call.BeforeStatus = side.before(v.end)
 	call.LegEnded = func(leg int, _ stream.Outcome) { v.left(leg) }
-	call.Grace = ballot.Grace
+	call.Grace = quorum.Grace
 	// ▲ No branch of a storage that lives is cancelled: Gitaly would kill the git
 	// that waits with its locks taken, and they would stay. It is told to abort, and
 	// ends beside the answer to the client.

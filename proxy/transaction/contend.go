@@ -3,7 +3,7 @@ package transaction
 import (
 	"time"
 
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 // pair are two writes of one repository that wait for each other, the older one
@@ -43,7 +43,7 @@ func (m *Manager) contend(t *Transaction) {
 
 // patience is how long two writes may wait for each other.
 func (m *Manager) patience(both [2]*Transaction) time.Duration {
-	return ballot.Grace(m.now()-both[1].began) / 2
+	return quorum.Grace(m.now()-both[1].began) / 2
 }
 
 // resolve aborts the younger of two transactions if they still contend, and
@@ -81,7 +81,7 @@ func look(both [2]*Transaction) *pair {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 	}
-	if !ballot.Contend(both[0].ballot, both[1].ballot) {
+	if !quorum.Contend(both[0].votes, both[1].votes) {
 		return nil
 	}
 	return &pair{of: both, since: max(both[0].voted, both[1].voted)}

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"praefect/fsm/state"
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 // Manager keeps the transactions under way at this instance. It is safe for
@@ -50,8 +50,8 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	}
 	began := m.now()
 	t := &Transaction{
-		manager: m, cfg: cfg, began: began, waiting: make(map[string]chan ballot.Answer),
-		ballot: ballot.New(ballot.Config{Voters: names, Copies: cfg.Copies, Block: cfg.Block, Began: began, Patience: cfg.Patience}),
+		manager: m, cfg: cfg, began: began, waiting: make(map[string]chan quorum.Answer),
+		votes: quorum.New(quorum.Config{Voters: names, Copies: cfg.Copies, Block: cfg.Block, Began: began, Patience: cfg.Patience}),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -3,12 +3,12 @@ package transaction
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 // metrics are upstream's where it has them.
 type metrics struct {
-	answers          map[ballot.Answer]prometheus.Counter
+	answers          map[quorum.Answer]prometheus.Counter
 	invalid          prometheus.Counter
 	delay, rounds    prometheus.Histogram
 	voters           *prometheus.HistogramVec
@@ -21,10 +21,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		Help: "Votes of storages, by how they were answered.",
 	}, []string{"action"})
 	m := &metrics{
-		answers: map[ballot.Answer]prometheus.Counter{
-			ballot.Commit: votes.WithLabelValues("committed"),
-			ballot.Abort:  votes.WithLabelValues("failed"),
-			ballot.Stop:   votes.WithLabelValues("stopped"),
+		answers: map[quorum.Answer]prometheus.Counter{
+			quorum.Commit: votes.WithLabelValues("committed"),
+			quorum.Abort:  votes.WithLabelValues("failed"),
+			quorum.Stop:   votes.WithLabelValues("stopped"),
 		},
 		invalid: votes.WithLabelValues("invalid"),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -57,4 +57,4 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) answer(a ballot.Answer) { m.answers[a].Inc() }
+func (m *metrics) answer(a quorum.Answer) { m.answers[a].Inc() }

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 // errTwice is what a storage hears that votes while its vote is under way.
@@ -35,7 +35,7 @@ func (s *Service) VoteTransaction(ctx context.Context, r *gitalypb.VoteTransacti
 	if err != nil {
 		return nil, err
 	}
-	vote := ballot.Vote{Phase: int32(r.GetPhase())}
+	vote := quorum.Vote{Phase: int32(r.GetPhase())}
 	if n := copy(vote.Hash[:], r.GetReferenceUpdatesHash()); n != len(vote.Hash) || n != len(r.GetReferenceUpdatesHash()) {
 		return nil, status.Errorf(codes.InvalidArgument, "invalid reference update hash: %d bytes, want %d", len(r.GetReferenceUpdatesHash()), len(vote.Hash))
 	}
@@ -51,10 +51,10 @@ func (s *Service) VoteTransaction(ctx context.Context, r *gitalypb.VoteTransacti
 	return &gitalypb.VoteTransactionResponse{State: states[answer]}, nil
 }
 
-var states = map[ballot.Answer]gitalypb.VoteTransactionResponse_TransactionState{
-	ballot.Commit: gitalypb.VoteTransactionResponse_COMMIT,
-	ballot.Abort:  gitalypb.VoteTransactionResponse_ABORT,
-	ballot.Stop:   gitalypb.VoteTransactionResponse_STOP,
+var states = map[quorum.Answer]gitalypb.VoteTransactionResponse_TransactionState{
+	quorum.Commit: gitalypb.VoteTransactionResponse_COMMIT,
+	quorum.Abort:  gitalypb.VoteTransactionResponse_ABORT,
+	quorum.Stop:   gitalypb.VoteTransactionResponse_STOP,
 }
 
 // StopTransaction ends a transaction by which nothing is to be changed after all.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 // Header is the metadata key that tells a storage of the transaction of an RPC.
@@ -38,7 +38,7 @@ type Config struct {
 	// must return soon after the write has ended.
 	// harmless tells that what follows changes nothing.
 	Account func(agreeing []string, harmless bool) error
-	// Patience is ballot.Config's.
+	// Patience is quorum.Config's.
 	Patience time.Duration
 	// Lively, if set, tells whether something was heard of a storage lately. One that is
 	// silent, or was late lately, is not waited for beyond the grace.
@@ -57,8 +57,8 @@ type Transaction struct {
 	began   time.Duration
 
 	mu      sync.Mutex
-	ballot  *ballot.Ballot
-	waiting map[string]chan ballot.Answer // hold 1; guarded by mu
+	votes   *quorum.Votes
+	waiting map[string]chan quorum.Answer // hold 1; guarded by mu
 	voted   time.Duration                 // when the last vote was cast; guarded by mu
 	ended   bool                          // guarded by mu
 	timer   *time.Timer                   // guarded by mu
@@ -82,7 +82,7 @@ func (t *Transaction) Metadata(storage string) string {
 
 // Leave says that a voter casts no more votes, as its RPC has ended.
 func (t *Transaction) Leave(storage string) {
-	t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Leave(now, storage) })
+	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Leave(now, storage) })
 }
 
 // Result is what became of the votes of a write.
@@ -110,7 +110,7 @@ type Result struct {
 func (t *Transaction) Useless() []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.ballot.Useless()
+	return t.votes.Useless()
 }
 
 // Forget says that no storage has an RPC of the write any more, none that could vote.
@@ -125,27 +125,27 @@ func (t *Transaction) Forget() {
 func (t *Transaction) End() Result {
 	t.manager.leave(t)
 	t.mu.Lock()
-	stopped := t.ballot.Halted()
-	t.carryOut(t.ballot.Abort())
+	stopped := t.votes.Halted()
+	t.carryOut(t.votes.Abort())
 	t.ended = true
 	if t.timer != nil {
 		t.timer.Stop()
 	}
-	result := Result{Agreed: t.ballot.Agreed(), Committed: t.ballot.Committed(), Stopped: stopped, Blocked: t.ballot.Blocked(),
-		PrimaryFailed: t.ballot.PrimaryFailed(),
-		Voted:         t.ballot.Voted(), Rounds: t.ballot.Rounds()}
+	result := Result{Agreed: t.votes.Agreed(), Committed: t.votes.Committed(), Stopped: stopped, Blocked: t.votes.Blocked(),
+		PrimaryFailed: t.votes.PrimaryFailed(),
+		Voted:         t.votes.Voted(), Rounds: t.votes.Rounds()}
 	t.mu.Unlock()
 	t.manager.metrics.rounds.Observe(float64(result.Rounds))
 	return result
 }
 
 // cast casts a vote and waits for the answer.
-func (t *Transaction) cast(ctx context.Context, storage string, vote ballot.Vote) (ballot.Answer, error) {
-	answer := make(chan ballot.Answer, 1)
+func (t *Transaction) cast(ctx context.Context, storage string, vote quorum.Vote) (quorum.Answer, error) {
+	answer := make(chan quorum.Answer, 1)
 	accepted := false
-	t.step(func(now time.Duration) []ballot.Effect {
+	t.step(func(now time.Duration) []quorum.Effect {
 		if t.ended {
-			answer <- ballot.Abort
+			answer <- quorum.Abort
 			accepted = true
 			return nil
 		}
@@ -154,8 +154,8 @@ func (t *Transaction) cast(ctx context.Context, storage string, vote ballot.Vote
 		}
 		t.waiting[storage] = answer
 		t.voted = now
-		var effects []ballot.Effect
-		if effects, accepted = t.ballot.Cast(now, storage, vote); !accepted {
+		var effects []quorum.Effect
+		if effects, accepted = t.votes.Cast(now, storage, vote); !accepted {
 			delete(t.waiting, storage)
 		}
 		return effects
@@ -176,16 +176,16 @@ func (t *Transaction) cast(ctx context.Context, storage string, vote ballot.Vote
 }
 
 func (t *Transaction) halt(storage string) {
-	t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Halt(now, storage) })
+	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Halt(now, storage) })
 }
 
 // abort ends all hopes of the write.
 func (t *Transaction) abort() {
-	t.step(func(time.Duration) []ballot.Effect { return t.ballot.Abort() })
+	t.step(func(time.Duration) []quorum.Effect { return t.votes.Abort() })
 }
 
-// step lets the ballot know of something and carries out what it says.
-func (t *Transaction) step(event func(now time.Duration) []ballot.Effect) {
+// step passes an event to the count and carries out its effects.
+func (t *Transaction) step(event func(now time.Duration) []quorum.Effect) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.carryOut(event(t.manager.now()))
@@ -196,7 +196,7 @@ func (t *Transaction) step(event func(now time.Duration) []ballot.Effect) {
 		t.timer.Stop()
 		t.timer = nil
 	}
-	if at, ok := t.ballot.Next(); ok {
+	if at, ok := t.votes.Next(); ok {
 		t.timer = time.AfterFunc(at-t.manager.now(), t.tick)
 	}
 }
@@ -204,31 +204,31 @@ func (t *Transaction) step(event func(now time.Duration) []ballot.Effect) {
 // tick lets time pass, and looks at the storages that are waited for.
 func (t *Transaction) tick() {
 	t.mu.Lock()
-	awaited := t.ballot.Awaited()
+	awaited := t.votes.Awaited()
 	t.mu.Unlock()
 	for _, name := range awaited {
 		hurried := t.cfg.Lively != nil && !t.cfg.Lively(name) || t.manager.wasLate(t.cfg.Keys[0].VirtualStorage, name)
-		t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Hurry(now, name, hurried) })
+		t.step(func(now time.Duration) []quorum.Effect { return t.votes.Hurry(now, name, hurried) })
 	}
-	t.step(t.ballot.Tick)
+	t.step(t.votes.Tick)
 }
 
-// carryOut does what the ballot says. Caller holds mu.
-func (t *Transaction) carryOut(effects []ballot.Effect) {
+// carryOut carries out the effects of the count. Caller holds mu.
+func (t *Transaction) carryOut(effects []quorum.Effect) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
-		case ballot.Reply:
+		case quorum.Reply:
 			t.manager.metrics.answer(e.Answer)
 			if answer := t.waiting[e.Voter]; answer != nil {
 				delete(t.waiting, e.Voter)
 				answer <- e.Answer
 			}
-		case ballot.Account:
+		case quorum.Account:
 			if e.Short {
 				t.manager.metrics.short.Inc()
 			}
 			t.manager.late(t.cfg.Keys[0].VirtualStorage, e.Late)
-			round := t.ballot.Rounds() + 1
+			round := t.votes.Rounds() + 1
 			t.manager.accounts.Go(func() { t.release(round, e.Agreeing, e.Harmless) })
 		}
 	}
@@ -243,7 +243,7 @@ func (t *Transaction) release(round int, agreeing []string, harmless bool) {
 		t.manager.log.Debug("votes are not released", "transaction", t.id, "err", err)
 	}
 	t.reached("accounted", round)
-	t.step(func(now time.Duration) []ballot.Effect { return t.ballot.Released(now, err == nil) })
+	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Released(now, err == nil) })
 	t.reached("released", round)
 }
 

@@ -5,14 +5,14 @@ import (
 	"time"
 
 	"praefect/proxy/ledger/machine"
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 // contention is how long two writes may wait for each other.
 const contention = 100 * time.Millisecond
 
 // refused is what a storage hears that has no vote.
-const refused ballot.Answer = -1
+const refused quorum.Answer = -1
 
 // transaction is the votes of one write, as package transaction keeps them for an
 // instance.
@@ -22,8 +22,8 @@ type transaction struct {
 	write   machine.ID
 	request *request
 	voters  []voter // the primary first
-	ballot  *ballot.Ballot
-	waiting map[string]func(ballot.Answer)
+	votes   *quorum.Votes
+	waiting map[string]func(quorum.Answer)
 	ended   bool
 	ticks   uint64 // counts timers, so that an old one finds itself replaced
 
@@ -46,12 +46,12 @@ type voter struct {
 // beginVotes begins a transaction.
 func (d *driver) beginVotes(r *request, f machine.Forward, voters []voter) *transaction {
 	s := &d.in.w.setup
-	tx := &transaction{d: d, write: f.Write, request: r, voters: voters, waiting: make(map[string]func(ballot.Answer))}
+	tx := &transaction{d: d, write: f.Write, request: r, voters: voters, waiting: make(map[string]func(quorum.Answer))}
 	var names []string
 	for _, v := range voters {
 		names = append(names, v.storage)
 	}
-	tx.ballot = ballot.New(ballot.Config{Voters: names, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
+	tx.votes = quorum.New(quorum.Config{Voters: names, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
 		Patience: time.Second}) // a schedule is short
 	d.lastVotes++
 	tx.id = uint64(d.inc)<<32 | uint64(d.lastVotes)
@@ -74,7 +74,7 @@ func (d *driver) of(id uint64, storage string, conn *conn) *transaction {
 
 // cast takes a vote of a call that came over a connection, and answers it, now or
 // later.
-func (d *driver) cast(id uint64, from *running, s *storage, over *conn, vote ballot.Vote, answer func(ballot.Answer)) {
+func (d *driver) cast(id uint64, from *running, s *storage, over *conn, vote quorum.Vote, answer func(quorum.Answer)) {
 	tx := d.of(id, s.name, over)
 	if tx == nil {
 		d.in.w.cov.RefusedVotes++
@@ -82,21 +82,21 @@ func (d *driver) cast(id uint64, from *running, s *storage, over *conn, vote bal
 		return
 	}
 	if tx.waiting[s.name] != nil {
-		answer(ballot.Abort)
+		answer(quorum.Abort)
 		return
 	}
-	if tx.ballot.Rounds() > 0 && !slices.Contains(tx.ballot.Agreed(), s.name) {
+	if tx.votes.Rounds() > 0 && !slices.Contains(tx.votes.Agreed(), s.name) {
 		d.in.w.cov.LateVotes++
 	}
 	tx.waiting[s.name] = answer
 	accepted := false
-	tx.step(func(now time.Duration) (effects []ballot.Effect) {
-		effects, accepted = tx.ballot.Cast(now, s.name, vote)
+	tx.step(func(now time.Duration) (effects []quorum.Effect) {
+		effects, accepted = tx.votes.Cast(now, s.name, vote)
 		return effects
 	})
 	if !accepted {
 		delete(tx.waiting, s.name)
-		answer(ballot.Abort)
+		answer(quorum.Abort)
 		return
 	}
 	if tx.waiting[s.name] != nil { // it was taken for one that may count
@@ -110,60 +110,60 @@ func (d *driver) halt(id uint64, s *storage, over *conn) {
 	if tx := d.of(id, s.name, over); tx != nil {
 		tx.stopped = tx.stopped || s.name == tx.primary()
 		d.in.w.cov.Halts++
-		tx.step(func(now time.Duration) []ballot.Effect { return tx.ballot.Halt(now, s.name) })
+		tx.step(func(now time.Duration) []quorum.Effect { return tx.votes.Halt(now, s.name) })
 	}
 }
 
 // leave says that a storage casts no more votes.
 func (tx *transaction) leave(storage string) {
-	tx.step(func(now time.Duration) []ballot.Effect { return tx.ballot.Leave(now, storage) })
+	tx.step(func(now time.Duration) []quorum.Effect { return tx.votes.Leave(now, storage) })
 }
 
 // end has no vote answered with a commit from here on.
 func (tx *transaction) end() (agreed []string) {
 	tx.d.votes = slices.DeleteFunc(tx.d.votes, func(o *transaction) bool { return o == tx })
-	tx.carryOut(tx.ballot.Abort())
+	tx.carryOut(tx.votes.Abort())
 	tx.ended = true
-	return tx.ballot.Agreed()
+	return tx.votes.Agreed()
 }
 
 // released answers the Account under way.
 func (tx *transaction) released(err error) {
 	tx.d.in.soon(func() {
-		tx.step(func(now time.Duration) []ballot.Effect { return tx.ballot.Released(now, err == nil) })
+		tx.step(func(now time.Duration) []quorum.Effect { return tx.votes.Released(now, err == nil) })
 	})
 }
 
-func (tx *transaction) step(event func(now time.Duration) []ballot.Effect) {
+func (tx *transaction) step(event func(now time.Duration) []quorum.Effect) {
 	in := tx.d.in
 	tx.carryOut(event(in.now()))
 	tx.ticks++
 	ticks := tx.ticks
-	if at, ok := tx.ballot.Next(); ok && !tx.ended {
+	if at, ok := tx.votes.Next(); ok && !tx.ended {
 		in.after(max(0, at-in.now()), func() {
 			if tx.ticks == ticks && !tx.ended {
-				tx.step(tx.ballot.Tick)
+				tx.step(tx.votes.Tick)
 			}
 		})
 	}
 }
 
-func (tx *transaction) carryOut(effects []ballot.Effect) {
+func (tx *transaction) carryOut(effects []quorum.Effect) {
 	in, cov := tx.d.in, tx.d.in.w.cov
 	aborts := 0
 	for _, effect := range slices.Clone(effects) {
 		switch e := effect.(type) {
-		case ballot.Reply:
+		case quorum.Reply:
 			answer := tx.waiting[e.Voter]
 			delete(tx.waiting, e.Voter)
 			if answer == nil {
 				continue
 			}
 			switch e.Answer {
-			case ballot.Commit:
+			case quorum.Commit:
 				in.w.check.commits(tx)
 				tx.committed = append(tx.committed, e.Voter)
-			case ballot.Abort:
+			case quorum.Abort:
 				aborts++
 				d := tx.d
 				if e.Voter == tx.primary() && !tx.ended && d.in.w.storage(e.Voter).up {
@@ -176,7 +176,7 @@ func (tx *transaction) carryOut(effects []ballot.Effect) {
 				in.w.stopFor(in.process, in.w.between(0, longestPause))
 			}
 			in.soon(func() { answer(e.Answer) })
-		case ballot.Account:
+		case quorum.Account:
 			cov.DisagreeingVotes += aborts
 			if e.Short {
 				cov.ShortRounds++
@@ -201,7 +201,7 @@ func (tx *transaction) account(agreeing []string) {
 // lasts.
 func (d *driver) contend(tx *transaction) {
 	for _, other := range d.votes {
-		if other == tx || !other.request.touches(tx.request) || !ballot.Contend(tx.ballot, other.ballot) {
+		if other == tx || !other.request.touches(tx.request) || !quorum.Contend(tx.votes, other.votes) {
 			continue
 		}
 		older, younger := other, tx
@@ -209,9 +209,9 @@ func (d *driver) contend(tx *transaction) {
 			older, younger = younger, older
 		}
 		d.in.after(contention, func() {
-			if !older.ended && !younger.ended && ballot.Contend(older.ballot, younger.ballot) {
+			if !older.ended && !younger.ended && quorum.Contend(older.votes, younger.votes) {
 				d.in.w.cov.Contentions += btoi(older.waitsFor(younger) && younger.waitsFor(older))
-				younger.step(func(time.Duration) []ballot.Effect { return younger.ballot.Abort() })
+				younger.step(func(time.Duration) []quorum.Effect { return younger.votes.Abort() })
 			}
 		})
 	}

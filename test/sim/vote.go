@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"praefect/proxy/ledger/machine"
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 // leg is the call of a write at one of its destinations.
@@ -52,7 +52,7 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 	}
 	primary := &p.legs[0]
 	t.waitFor(&p.news, -1, primary.ended)
-	t.waitFor(&p.news, ballot.Grace(in.now()-began), func() bool {
+	t.waitFor(&p.news, quorum.Grace(in.now()-began), func() bool {
 		return !slices.ContainsFunc(p.legs, func(l leg) bool { return !l.ended() })
 	})
 	o = outcome{status: status{err: errLost}}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"praefect/proxy/transaction/ballot"
+	"praefect/proxy/transaction/quorum"
 )
 
 const (
@@ -84,7 +84,7 @@ func (s *storage) rounds(t *task, r *running) error {
 			return errRuined
 		}
 		before := s.disk.repos[r.path].at(o.ref())
-		vote := ballot.Vote{Hash: hash(before, o), Phase: prepared}
+		vote := quorum.Vote{Hash: hash(before, o), Phase: prepared}
 		if w.chance(0.02) {
 			vote.Hash = hash(w.rand.Uint64(), o)
 		}
@@ -185,7 +185,7 @@ func (s *storage) unlock(r *running) {
 
 // cast casts a vote and waits for the answer, as long as it has patience; sent is when
 // that was sent. A confused storage insists.
-func (s *storage) cast(t *task, r *running, vote ballot.Vote) (sent time.Duration, err error) {
+func (s *storage) cast(t *task, r *running, vote quorum.Vote) (sent time.Duration, err error) {
 	switch {
 	case s.w.setup.confused && s.w.chance(0.2):
 		t.sleep(s.w.between(0, 4*time.Second))
@@ -202,7 +202,7 @@ func (s *storage) cast(t *task, r *running, vote ballot.Vote) (sent time.Duratio
 }
 
 // castOnce casts a vote over the connection of the call.
-func (s *storage) castOnce(t *task, r *running, vote ballot.Vote, patience time.Duration) (sent time.Duration, err error) {
+func (s *storage) castOnce(t *task, r *running, vote quorum.Vote, patience time.Duration) (sent time.Duration, err error) {
 	over, in := r.conn, r.tx.d.in
 	if s.w.setup.confused {
 		if l := in.link(s.name); l != nil && l.conn != nil {
@@ -215,7 +215,7 @@ func (s *storage) castOnce(t *task, r *running, vote ballot.Vote, patience time.
 		if in.ledger == nil {
 			return // another life, which does not know of any vote yet
 		}
-		in.ledger.cast(id, r, s, over, vote, func(a ballot.Answer) {
+		in.ledger.cast(id, r, s, over, vote, func(a quorum.Answer) {
 			at := s.w.now
 			over.send(0, func() {
 				r.answered = &answeredVote{a, at}
@@ -236,11 +236,11 @@ func (s *storage) castOnce(t *task, r *running, vote ballot.Vote, patience time.
 	case r.answered == nil:
 		s.giveUp(r)
 		return 0, errNoVote
-	case r.answered.answer == ballot.Commit:
+	case r.answered.answer == quorum.Commit:
 		return r.answered.sent, nil
 	case r.answered.answer == refused:
 		return 0, errRefused
-	case r.answered.answer == ballot.Stop:
+	case r.answered.answer == quorum.Stop:
 		return 0, errHalted
 	}
 	return 0, errAborted
@@ -248,7 +248,7 @@ func (s *storage) castOnce(t *task, r *running, vote ballot.Vote, patience time.
 
 // answeredVote is the answer to a vote.
 type answeredVote struct {
-	answer ballot.Answer
+	answer quorum.Answer
 	sent   time.Duration // true time
 }
 

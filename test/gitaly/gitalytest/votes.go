@@ -151,8 +151,8 @@ func (s *suite) files(t *testing.T, repo *gitalypb.Repository) (content string) 
 	return content
 }
 
-// ballot is one write with a coordinator of its own.
-type ballot struct {
+// votedWrite is one write with a coordinator of its own.
+type votedWrite struct {
 	*Coordinator
 	before, after string // the state of the repository
 	err           error
@@ -163,10 +163,10 @@ const transactionID = 1<<40 + 7
 // cast makes the write in a transaction; decide answers the votes. The
 // repository must take the same write without one afterwards, if it was not
 // made: no lock may be left.
-func (s *suite) cast(t *testing.T, m mutator, decide func(b *ballot, cut, cancel func()) Decision) *ballot {
+func (s *suite) cast(t *testing.T, m mutator, decide func(b *votedWrite, cut, cancel func()) Decision) *votedWrite {
 	t.Helper()
 	repo := s.repository(m.place)
-	b := &ballot{Coordinator: &Coordinator{}, before: s.state(t, repo)}
+	b := &votedWrite{Coordinator: &Coordinator{}, before: s.state(t, repo)}
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
 	conn := DialVoting(t, s.Address, s.Token, b.Coordinator)
@@ -178,7 +178,7 @@ func (s *suite) cast(t *testing.T, m mutator, decide func(b *ballot, cut, cancel
 }
 
 // refused checks that a write failed, changed nothing, and can be made now.
-func (s *suite) refused(t *testing.T, m mutator, b *ballot) {
+func (s *suite) refused(t *testing.T, m mutator, b *votedWrite) {
 	t.Helper()
 	s.unchanged(t, m, b)
 	repo := s.repository(m.place)
@@ -191,7 +191,7 @@ func (s *suite) refused(t *testing.T, m mutator, b *ballot) {
 }
 
 // cutOff is like refused, for a call that was ended from outside.
-func (s *suite) cutOff(t *testing.T, m mutator, b *ballot) {
+func (s *suite) cutOff(t *testing.T, m mutator, b *votedWrite) {
 	t.Helper()
 	if s.KillsGit {
 		s.unchanged(t, m, b)
@@ -201,7 +201,7 @@ func (s *suite) cutOff(t *testing.T, m mutator, b *ballot) {
 }
 
 // unchanged wants the write to have failed without an effect.
-func (s *suite) unchanged(t *testing.T, m mutator, b *ballot) {
+func (s *suite) unchanged(t *testing.T, m mutator, b *votedWrite) {
 	t.Helper()
 	// A push that is refused all its references is no error to git.
 	if b.err == nil && !strings.HasSuffix(m.name, "ReceivePack") {
@@ -213,7 +213,7 @@ func (s *suite) unchanged(t *testing.T, m mutator, b *ballot) {
 }
 
 func (s *suite) votesToCommit(t *testing.T, m mutator) {
-	b := s.cast(t, m, func(b *ballot, _, _ func()) Decision {
+	b := s.cast(t, m, func(b *votedWrite, _, _ func()) Decision {
 		committed := false
 		return func(_ context.Context, v Vote) (State, error) {
 			committed = committed || v.Phase == gitalypb.VoteTransactionRequest_COMMITTED_PHASE
@@ -244,8 +244,8 @@ func (s *suite) votesToCommit(t *testing.T, m mutator) {
 }
 
 // answering answers votes of a phase that way and commits others.
-func answering(phase gitalypb.VoteTransactionRequest_Phase, state State) func(*ballot, func(), func()) Decision {
-	return func(*ballot, func(), func()) Decision {
+func answering(phase gitalypb.VoteTransactionRequest_Phase, state State) func(*votedWrite, func(), func()) Decision {
+	return func(*votedWrite, func(), func()) Decision {
 		failed := false
 		return func(_ context.Context, v Vote) (State, error) {
 			if failed = failed || v.Phase == phase; failed {
@@ -283,7 +283,7 @@ var deaf = []string{
 
 // votesUntilCancelled: a vote is not answered until the call has ended.
 func (s *suite) votesUntilCancelled(t *testing.T, m mutator) {
-	b := s.cast(t, m, func(_ *ballot, _, cancel func()) Decision {
+	b := s.cast(t, m, func(_ *votedWrite, _, cancel func()) Decision {
 		return func(ctx context.Context, v Vote) (State, error) {
 			if v.Phase != gitalypb.VoteTransactionRequest_PREPARED_PHASE {
 				return Commit, nil
@@ -301,7 +301,7 @@ func (s *suite) votesUntilCancelled(t *testing.T, m mutator) {
 
 // votesUntilDisconnected: the connection is lost while a vote waits.
 func (s *suite) votesUntilDisconnected(t *testing.T, m mutator) {
-	b := s.cast(t, m, func(_ *ballot, cut, _ func()) Decision {
+	b := s.cast(t, m, func(_ *votedWrite, cut, _ func()) Decision {
 		return func(ctx context.Context, v Vote) (State, error) {
 			if v.Phase != gitalypb.VoteTransactionRequest_PREPARED_PHASE {
 				return Commit, nil

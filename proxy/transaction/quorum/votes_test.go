@@ -1,4 +1,4 @@
-package ballot
+package quorum
 
 import (
 	"fmt"
@@ -21,9 +21,9 @@ var (
 	unsaid = Vote{Hash: [20]byte{1}}
 )
 
-// rig prints what a ballot says.
+// rig prints the effects.
 type rig struct {
-	*Ballot
+	*Votes
 	now time.Duration
 }
 
@@ -34,7 +34,7 @@ func newRig(cfg Config) *rig {
 	if cfg.Copies == 0 {
 		cfg.Copies = 2
 	}
-	return &rig{Ballot: New(cfg), now: cfg.Began}
+	return &rig{Votes: New(cfg), now: cfg.Began}
 }
 
 func lines(effects []Effect) string {
@@ -93,7 +93,7 @@ func (r *rig) do(t *testing.T, step string) string {
 	return lines(effects)
 }
 
-func TestBallot(t *testing.T) {
+func TestVotes(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		cfg    Config
@@ -215,7 +215,7 @@ func TestBallot(t *testing.T) {
 	}
 }
 
-func TestBallot_nextIsWhenTheGraceEnds(t *testing.T) {
+func TestVotes_nextIsWhenTheGraceEnds(t *testing.T) {
 	r := newRig(Config{Began: 5 * time.Second})
 	if at, ok := r.Next(); ok {
 		t.Errorf("a tick is wanted at %v", at)
@@ -242,7 +242,7 @@ func TestBallot_nextIsWhenTheGraceEnds(t *testing.T) {
 	}
 }
 
-func TestBallot_uselessAreOutAndHaveChangedNothing(t *testing.T) {
+func TestVotes_uselessAreOutAndHaveChangedNothing(t *testing.T) {
 	r := newRig(Config{Voters: []string{"a", "b", "c", "d"}})
 	for _, step := range []string{"c~", "d~", "a=apple", "b=apple", "c=apple", "+1s", "ok", "a=late", "b=late", "+1s"} {
 		r.do(t, step)
@@ -260,13 +260,13 @@ func TestBallot_uselessAreOutAndHaveChangedNothing(t *testing.T) {
 	}
 }
 
-// TestBallot_rulesAtRandom: a commit goes to those only of whom the ledger was
+// TestVotes_rulesAtRandom: a commit goes to those only of whom the ledger was
 // told that they agree, with what the primary votes; every vote is answered once;
 // and whoever is left out of a round is left out of all that follow.
-func TestBallot_rulesAtRandom(t *testing.T) {
+func TestVotes_rulesAtRandom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := []string{"a", "b", "c", "d", "e"}[:rapid.IntRange(1, 5).Draw(t, "voters")]
-		r := &rig{Ballot: New(Config{Voters: names, Copies: rapid.IntRange(1, 3).Draw(t, "copies"), Block: rapid.Bool().Draw(t, "block")})}
+		r := &rig{Votes: New(Config{Voters: names, Copies: rapid.IntRange(1, 3).Draw(t, "copies"), Block: rapid.Bool().Draw(t, "block")})}
 		waiting := map[string]Vote{}
 		var told []string // by the ledger's last Account, not answered
 		in := slices.Clone(names)
@@ -349,7 +349,7 @@ func TestBallot_rulesAtRandom(t *testing.T) {
 }
 
 // What has only waited for a hook, or prepares, has changed nothing.
-func TestBallot_committedIsWhoMayHaveChangedSomething(t *testing.T) {
+func TestVotes_committedIsWhoMayHaveChangedSomething(t *testing.T) {
 	r := newRig(Config{})
 	for _, step := range []string{"a=early", "a=synced", "b=synced", "c=synced", "ok"} {
 		r.do(t, step)
@@ -367,7 +367,7 @@ func TestBallot_committedIsWhoMayHaveChangedSomething(t *testing.T) {
 
 // The primary failed where others have voted for what it did not do, before anything had
 // happened.
-func TestBallot_primaryFailed(t *testing.T) {
+func TestVotes_primaryFailed(t *testing.T) {
 	for name, tc := range map[string]struct {
 		steps []string
 		want  bool

@@ -1,4 +1,4 @@
-// Package ballot decides on the votes that the storages of one write cast. It promises to be pure:
+// Package quorum decides on the votes that the storages of one write cast. It promises to be pure:
 // no goroutine, lock, clock or I/O. Its driver is package transaction; the simulation is the other
 // caller.
 //
@@ -35,4 +35,4 @@
 // storages would wait permanently: each has the vote of a storage that the other waits for. Contend
 // finds them. In a circle of three or more there are always two such writes, because two writes
 // conflict at every storage or at none.
-package ballot
+package quorum

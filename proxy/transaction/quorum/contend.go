@@ -1,4 +1,4 @@
-package ballot
+package quorum
 
 // The phases, as the API numbers them, whose votes are cast with locks held: git
 // has locked all references of a transaction when it votes that they are prepared,
@@ -24,7 +24,7 @@ const (
 // time, since what they change is the same everywhere.
 //
 // What it cannot tell is whether a storage is merely slow: only that lasts.
-func Contend(a, b *Ballot) bool {
+func Contend(a, b *Votes) bool {
 	if a.over || b.over || a.accounting || b.accounting {
 		return false
 	}

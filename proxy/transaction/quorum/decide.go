@@ -1,4 +1,4 @@
-package ballot
+package quorum
 
 import (
 	"slices"
@@ -24,25 +24,25 @@ const lookAgain = 250 * time.Millisecond
 // repair would cost more. So is one that is hurried, if the write would be acknowledged
 // with too few copies. Where that was in vain for none but the slowest, it gets a moment
 // more: what kept one kept the others.
-func (b *Ballot) graceEnds() time.Duration {
-	end := b.since + Grace(b.since-b.cfg.Began)
-	agreeing, _ := b.count(b.voters[0].vote)
+func (q *Votes) graceEnds() time.Duration {
+	end := q.since + Grace(q.since-q.cfg.Began)
+	agreeing, _ := q.count(q.voters[0].vote)
 	switch {
-	case b.short(agreeing), b.worthwhile():
-		return max(end, b.since+b.cfg.Patience)
-	case b.enough > end:
-		return min(b.enough+graceMin, max(end, b.since+b.cfg.Patience))
+	case q.short(agreeing), q.worthwhile():
+		return max(end, q.since+q.cfg.Patience)
+	case q.enough > end:
+		return min(q.enough+graceMin, max(end, q.since+q.cfg.Patience))
 	}
 	return end
 }
 
 // worthwhile tells whether a storage that is not hurried may yet vote.
-func (b *Ballot) worthwhile() bool {
-	return slices.ContainsFunc(b.voters[1:], func(v voter) bool { return v.mayVote() && !v.hurried })
+func (q *Votes) worthwhile() bool {
+	return slices.ContainsFunc(q.voters[1:], func(v voter) bool { return v.mayVote() && !v.hurried })
 }
 
 // short tells whether so many are fewer than enough.
-func (b *Ballot) short(agreeing int) bool { return agreeing < b.majority() || agreeing < b.cfg.Copies }
+func (q *Votes) short(agreeing int) bool { return agreeing < q.majority() || agreeing < q.cfg.Copies }
 
 // Grace is how long a write waits for storages that are slower than its primary,
 // after it has taken so long.
@@ -51,65 +51,65 @@ func Grace(taken time.Duration) time.Duration {
 }
 
 // decide ends the round if it can be ended.
-func (b *Ballot) decide(now time.Duration) {
-	if b.over || b.accounting {
+func (q *Votes) decide(now time.Duration) {
+	if q.over || q.accounting {
 		return
 	}
-	primary := &b.voters[0]
+	primary := &q.voters[0]
 	if !primary.waiting {
 		if primary.gone {
 			// ▲ Nothing happens that the primary has not voted for. A storage that does not
 			// hear of that, since it is done, has something that the primary lacks.
-			b.deserted = !b.effective
-			for i := range b.voters {
-				b.failed = b.failed || b.deserted && b.voters[i].waiting && !b.voters[i].out
-				b.voters[i].out = b.voters[i].out || b.voters[i].waiting
+			q.deserted = !q.effective
+			for i := range q.voters {
+				q.failed = q.failed || q.deserted && q.voters[i].waiting && !q.voters[i].out
+				q.voters[i].out = q.voters[i].out || q.voters[i].waiting
 			}
-			b.end(Abort)
+			q.end(Abort)
 		}
 		return
 	}
-	agreeing, pending := b.count(primary.vote)
-	if b.outvoted(primary.vote) {
-		b.failed = !b.effective
-		b.partWith(primary.vote)
-		b.end(Abort)
+	agreeing, pending := q.count(primary.vote)
+	if q.outvoted(primary.vote) {
+		q.failed = !q.effective
+		q.partWith(primary.vote)
+		q.end(Abort)
 		return
 	}
-	short := b.short(agreeing)
-	if !short && b.enough < 0 {
-		b.enough = now
+	short := q.short(agreeing)
+	if !short && q.enough < 0 {
+		q.enough = now
 	}
-	if pending > 0 && now < b.graceEnds() {
+	if pending > 0 && now < q.graceEnds() {
 		return
 	}
-	if short && b.cfg.Block {
-		b.blocked = true
-		b.end(Abort)
+	if short && q.cfg.Block {
+		q.blocked = true
+		q.end(Abort)
 		return
 	}
-	account := Account{Short: short, Harmless: b.harmless()}
-	for i := range b.voters {
-		v := &b.voters[i]
+	account := Account{Short: short, Harmless: q.harmless()}
+	for i := range q.voters {
+		v := &q.voters[i]
 		switch {
 		case v.waiting && !v.out && v.vote == primary.vote:
 			account.Agreeing = append(account.Agreeing, v.name)
 			continue
 		case v.waiting:
-			b.reply(v, Abort)
+			q.reply(v, Abort)
 		case v.mayVote() && !v.hurried:
 			account.Late = append(account.Late, v.name)
 		}
 		v.out = true // ▲ whoever is late is out before the others go on
 	}
-	b.accounting = true
-	b.effects = append(b.effects, account)
+	q.accounting = true
+	q.effects = append(q.effects, account)
 }
 
 // count tells how many agree with the vote, and how many may yet.
-func (b *Ballot) count(vote Vote) (agreeing, pending int) {
-	for i := range b.voters {
-		switch v := &b.voters[i]; {
+func (q *Votes) count(vote Vote) (agreeing, pending int) {
+	for i := range q.voters {
+		switch v := &q.voters[i]; {
 		case v.out:
 		case v.waiting && v.vote == vote:
 			agreeing++
@@ -121,13 +121,13 @@ func (b *Ballot) count(vote Vote) (agreeing, pending int) {
 }
 
 // outvoted tells whether a majority agrees on something else than the primary.
-func (b *Ballot) outvoted(vote Vote) bool {
-	for i := range b.voters {
-		v := &b.voters[i]
+func (q *Votes) outvoted(vote Vote) bool {
+	for i := range q.voters {
+		v := &q.voters[i]
 		if !v.waiting || v.out || v.vote == vote {
 			continue
 		}
-		if others, _ := b.count(v.vote); others >= b.majority() {
+		if others, _ := q.count(v.vote); others >= q.majority() {
 			return true
 		}
 	}
@@ -137,15 +137,15 @@ func (b *Ballot) outvoted(vote Vote) bool {
 // partWith leaves out who does not share the primary's vote, once something may have
 // happened. A storage that is told too late does not undo it: git does not hear an
 // abort of what is done, and the RPC may end well.
-func (b *Ballot) partWith(vote Vote) {
-	if b.rounds == 0 {
+func (q *Votes) partWith(vote Vote) {
+	if q.rounds == 0 {
 		return
 	}
-	for i := range b.voters {
-		if v := &b.voters[i]; !v.waiting || v.vote != vote {
+	for i := range q.voters {
+		if v := &q.voters[i]; !v.waiting || v.vote != vote {
 			v.out = true
 		}
 	}
 }
 
-func (b *Ballot) majority() int { return len(b.voters)/2 + 1 }
+func (q *Votes) majority() int { return len(q.voters)/2 + 1 }

@@ -1,4 +1,4 @@
-package ballot
+package quorum
 
 import (
 	"fmt"
@@ -42,7 +42,7 @@ func TestContend(t *testing.T) {
 			for _, step := range tc.b {
 				b.do(t, step)
 			}
-			if got := Contend(a.Ballot, b.Ballot); got != tc.want || got != Contend(b.Ballot, a.Ballot) {
+			if got := Contend(a.Votes, b.Votes); got != tc.want || got != Contend(b.Votes, a.Votes) {
 				t.Errorf("got %v, want %v", got, tc.want)
 			}
 		})
@@ -65,7 +65,7 @@ func TestContend_findsEveryCycle(t *testing.T) {
 			for i, a := range left {
 				for _, b := range left[i+1:] {
 					truly := w.waits(a, b) && w.waits(b, a)
-					contend := Contend(a.Ballot, b.Ballot)
+					contend := Contend(a.Votes, b.Votes)
 					if truly && !contend {
 						t.Fatalf("%v and %v wait for each other, and do not contend", a, b)
 					}
@@ -98,7 +98,7 @@ type locked struct {
 
 // locking is a write of which each storage has got to some step by itself.
 type locking struct {
-	*Ballot
+	*Votes
 	refs []int
 	step map[string]int  // of script, by storage; done: len(script)
 	held map[string]bool // the storages that have locked refs
@@ -113,7 +113,7 @@ func newLocked(t *rapid.T) *locked {
 	for range rapid.IntRange(2, 5).Draw(t, "writes") {
 		refs := rapid.SliceOfNDistinct(rapid.IntRange(0, 5), 1, 3, rapid.ID[int]).Draw(t, "refs")
 		w.writes = append(w.writes, &locking{
-			Ballot: New(Config{Voters: w.storages, Copies: 1}), refs: refs, step: make(map[string]int), held: make(map[string]bool),
+			Votes: New(Config{Voters: w.storages, Copies: 1}), refs: refs, step: make(map[string]int), held: make(map[string]bool),
 		})
 	}
 	return w
@@ -180,7 +180,7 @@ func (w *locked) onlyLocks() {
 	for i, a := range w.writes {
 		for _, b := range w.writes[i+1:] {
 			both := slices.ContainsFunc(w.storages, func(s string) bool { return a.held[s] && b.held[s] })
-			if Contend(a.Ballot, b.Ballot) && (both || !a.locked() || !b.locked()) {
+			if Contend(a.Votes, b.Votes) && (both || !a.locked() || !b.locked()) {
 				w.Fatalf("%v and %v contend", a, b)
 			}
 		}

@@ -1,4 +1,4 @@
-package ballot
+package quorum
 
 import (
 	"slices"
@@ -72,9 +72,9 @@ type Config struct {
 	Patience time.Duration
 }
 
-// Ballot is the votes of one write. It belongs to its driver, one goroutine at a
+// Votes is the votes of one write. It belongs to its driver, one goroutine at a
 // time. Times are by any clock that does not fall.
-type Ballot struct {
+type Votes struct {
 	cfg    Config
 	voters []voter // the primary first
 
@@ -110,156 +110,156 @@ type voter struct {
 	hurried bool
 }
 
-// New makes the ballot of a write.
-func New(cfg Config) *Ballot {
+// New starts the count of the votes of a write.
+func New(cfg Config) *Votes {
 	if cfg.Patience == 0 {
 		cfg.Patience = Patience
 	}
-	b := &Ballot{cfg: cfg}
+	q := &Votes{cfg: cfg}
 	for _, name := range cfg.Voters {
-		b.voters = append(b.voters, voter{name: name})
+		q.voters = append(q.voters, voter{name: name})
 	}
-	return b
+	return q
 }
 
 // Cast takes the vote of a storage, which waits for its Reply. It reports false if
 // that storage has no say, or has a vote waiting already: there is no Reply then.
 // Effects are valid until the next call, here and below.
-func (b *Ballot) Cast(now time.Duration, name string, vote Vote) (effects []Effect, ok bool) {
-	b.effects = b.effects[:0]
-	v := b.voter(name)
+func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effect, ok bool) {
+	q.effects = q.effects[:0]
+	v := q.voter(name)
 	switch {
 	case v == nil || v.waiting:
 		return nil, false
-	case b.over:
+	case q.over:
 		// ▲ It goes on where the primary had nothing more to do.
-		v.out = v.out || b.voters[0].gone && vote.Phase != phasePreparing
-		b.failed = b.failed || b.deserted && vote.Phase != phasePreparing
-		b.reply(v, b.last)
-		return b.effects, true
+		v.out = v.out || q.voters[0].gone && vote.Phase != phasePreparing
+		q.failed = q.failed || q.deserted && vote.Phase != phasePreparing
+		q.reply(v, q.last)
+		return q.effects, true
 	case v.out || v.gone: // ▲ it lacks what the others have, or may lack it
-		b.reply(v, Abort)
-		return b.effects, true
+		q.reply(v, Abort)
+		return q.effects, true
 	case vote.Phase == phasePreparing: // ▲ it is no round: a storage of an older release does not cast it
-		b.reply(v, Commit)
-		return b.effects, true
+		q.reply(v, Commit)
+		return q.effects, true
 	}
-	v.waiting, v.vote, b.cast = true, vote, true
-	if v == &b.voters[0] {
-		b.since, b.enough = now, -1
+	v.waiting, v.vote, q.cast = true, vote, true
+	if v == &q.voters[0] {
+		q.since, q.enough = now, -1
 	}
-	b.decide(now)
-	return b.effects, true
+	q.decide(now)
+	return q.effects, true
 }
 
 // Leave says that a storage casts no more votes: its RPC has ended, or whoever
 // waited for the answer to its vote is gone. A vote that waits counts no longer.
-func (b *Ballot) Leave(now time.Duration, name string) []Effect {
-	b.effects = b.effects[:0]
-	v := b.voter(name)
+func (q *Votes) Leave(now time.Duration, name string) []Effect {
+	q.effects = q.effects[:0]
+	v := q.voter(name)
 	if v == nil || v.gone {
 		return nil
 	}
 	v.gone = true
 	if v.waiting { // whether it takes the answer nobody will know
 		v.out = true
-		b.reply(v, Abort)
+		q.reply(v, Abort)
 	}
-	b.decide(now)
-	return b.effects
+	q.decide(now)
+	return q.effects
 }
 
 // Halt says that a storage has decided that nothing more is to be changed. The
 // primary decides for all, another one for itself.
-func (b *Ballot) Halt(now time.Duration, name string) []Effect {
-	b.effects = b.effects[:0]
-	switch v := b.voter(name); {
-	case v == nil || b.over:
-	case v == &b.voters[0]:
-		b.end(Stop)
+func (q *Votes) Halt(now time.Duration, name string) []Effect {
+	q.effects = q.effects[:0]
+	switch v := q.voter(name); {
+	case v == nil || q.over:
+	case v == &q.voters[0]:
+		q.end(Stop)
 	default:
 		v.out = true
 		if v.waiting {
-			b.reply(v, Stop)
+			q.reply(v, Stop)
 		}
-		b.decide(now)
+		q.decide(now)
 	}
-	return b.effects
+	return q.effects
 }
 
 // Released answers an Account: with ok those who agree may go on. Otherwise
 // nothing of the write may happen any more.
-func (b *Ballot) Released(now time.Duration, ok bool) []Effect {
-	b.effects = b.effects[:0]
-	if !b.accounting {
+func (q *Votes) Released(now time.Duration, ok bool) []Effect {
+	q.effects = q.effects[:0]
+	if !q.accounting {
 		return nil
 	}
-	b.accounting = false
-	if b.over {
+	q.accounting = false
+	if q.over {
 		return nil
 	}
-	if !ok || b.voters[0].out { // ▲ a vote of the primary that is taken back counts for nobody
-		b.end(Abort)
-		return b.effects
+	if !ok || q.voters[0].out { // ▲ a vote of the primary that is taken back counts for nobody
+		q.end(Abort)
+		return q.effects
 	}
-	b.rounds++
-	b.effective = b.effective || !b.harmless()
-	for i := range b.voters {
-		if v := &b.voters[i]; v.waiting && !v.out {
-			v.committed = v.committed || b.effective
-			b.reply(v, Commit)
+	q.rounds++
+	q.effective = q.effective || !q.harmless()
+	for i := range q.voters {
+		if v := &q.voters[i]; v.waiting && !v.out {
+			v.committed = v.committed || q.effective
+			q.reply(v, Commit)
 		}
 	}
-	b.decide(now) // nobody waits; but the primary may be gone
-	return b.effects
+	q.decide(now) // nobody waits; but the primary may be gone
+	return q.effects
 }
 
-// Abort ends the ballot: no vote is answered with Commit any more.
-func (b *Ballot) Abort() []Effect {
-	b.effects = b.effects[:0]
-	if !b.over {
-		b.end(Abort)
+// Abort ends the count: no vote is answered with Commit any more.
+func (q *Votes) Abort() []Effect {
+	q.effects = q.effects[:0]
+	if !q.over {
+		q.end(Abort)
 	}
-	return b.effects
+	return q.effects
 }
 
 // Hurry says whether a storage is given no more than the grace: it is silent, or has
 // kept another write waiting in vain.
-func (b *Ballot) Hurry(now time.Duration, name string, hurried bool) []Effect {
-	b.effects = b.effects[:0]
-	if v := b.voter(name); v != nil {
+func (q *Votes) Hurry(now time.Duration, name string, hurried bool) []Effect {
+	q.effects = q.effects[:0]
+	if v := q.voter(name); v != nil {
 		v.hurried = hurried
-		b.decide(now)
+		q.decide(now)
 	}
-	return b.effects
+	return q.effects
 }
 
 // Tick says that time has passed.
-func (b *Ballot) Tick(now time.Duration) []Effect {
-	b.effects = b.effects[:0]
-	b.looked = now
-	b.decide(now)
-	return b.effects
+func (q *Votes) Tick(now time.Duration) []Effect {
+	q.effects = q.effects[:0]
+	q.looked = now
+	q.decide(now)
+	return q.effects
 }
 
 // Next is when Tick is to be called at the latest; false if time changes nothing. Hurry
 // is called before, for each of Awaited.
-func (b *Ballot) Next() (at time.Duration, ok bool) {
-	if b.over || b.accounting || !b.voters[0].waiting {
+func (q *Votes) Next() (at time.Duration, ok bool) {
+	if q.over || q.accounting || !q.voters[0].waiting {
 		return 0, false
 	}
-	end, grace := b.graceEnds(), b.since+Grace(b.since-b.cfg.Began)
-	if agreeing, _ := b.count(b.voters[0].vote); b.short(agreeing) {
+	end, grace := q.graceEnds(), q.since+Grace(q.since-q.cfg.Began)
+	if agreeing, _ := q.count(q.voters[0].vote); q.short(agreeing) {
 		return end, true
 	}
-	return min(end, max(grace, b.looked+lookAgain)), true
+	return min(end, max(grace, q.looked+lookAgain)), true
 }
 
 // Awaited are the storages for which a vote of the primary waits.
-func (b *Ballot) Awaited() []string {
+func (q *Votes) Awaited() []string {
 	var names []string
-	for i := range b.voters {
-		if v := &b.voters[i]; b.voters[0].waiting && v.mayVote() {
+	for i := range q.voters {
+		if v := &q.voters[i]; q.voters[0].waiting && v.mayVote() {
 			names = append(names, v.name)
 		}
 	}
@@ -268,14 +268,14 @@ func (b *Ballot) Awaited() []string {
 
 // Agreed are those whose votes were released with the primary's in every round,
 // the primary among them. It is empty before the first release.
-func (b *Ballot) Agreed() []string {
-	if b.rounds == 0 {
+func (q *Votes) Agreed() []string {
+	if q.rounds == 0 {
 		return nil
 	}
 	var names []string
-	for i := range b.voters {
-		if !b.voters[i].out {
-			names = append(names, b.voters[i].name)
+	for i := range q.voters {
+		if !q.voters[i].out {
+			names = append(names, q.voters[i].name)
 		}
 	}
 	return names
@@ -283,11 +283,11 @@ func (b *Ballot) Agreed() []string {
 
 // Committed are those a vote of whom was answered with Commit: nobody else can have
 // changed anything.
-func (b *Ballot) Committed() []string {
+func (q *Votes) Committed() []string {
 	var names []string
-	for i := range b.voters {
-		if b.voters[i].committed {
-			names = append(names, b.voters[i].name)
+	for i := range q.voters {
+		if q.voters[i].committed {
+			names = append(names, q.voters[i].name)
 		}
 	}
 	return names
@@ -295,10 +295,10 @@ func (b *Ballot) Committed() []string {
 
 // Useless are those who are out and have changed nothing: how their RPCs end tells
 // nothing more.
-func (b *Ballot) Useless() []string {
+func (q *Votes) Useless() []string {
 	var names []string
-	for i := range b.voters {
-		if v := &b.voters[i]; v.out && !v.committed {
+	for i := range q.voters {
+		if v := &q.voters[i]; v.out && !v.committed {
 			names = append(names, v.name)
 		}
 	}
@@ -306,46 +306,46 @@ func (b *Ballot) Useless() []string {
 }
 
 // Blocked tells that the write was aborted because fewer agreed than are enough.
-func (b *Ballot) Blocked() bool { return b.blocked }
+func (q *Votes) Blocked() bool { return q.blocked }
 
 // PrimaryFailed tells that the primary ended without a vote, or with another one, before
 // anything had happened, while others voted alike: what they are about to do the primary
 // could not.
-func (b *Ballot) PrimaryFailed() bool { return b.failed }
+func (q *Votes) PrimaryFailed() bool { return q.failed }
 
 // Halted tells that the primary has decided that nothing more is to be changed.
-func (b *Ballot) Halted() bool { return b.over && b.last == Stop }
+func (q *Votes) Halted() bool { return q.over && q.last == Stop }
 
 // Voted tells that a storage has cast a vote that counts.
-func (b *Ballot) Voted() bool { return b.cast }
+func (q *Votes) Voted() bool { return q.cast }
 
 // harmless tells that what the primary has voted for changes nothing.
-func (b *Ballot) harmless() bool {
-	return !b.effective && b.voters[0].vote.Phase == phaseSynchronized
+func (q *Votes) harmless() bool {
+	return !q.effective && q.voters[0].vote.Phase == phaseSynchronized
 }
 
 // Rounds tells how many rounds were released.
-func (b *Ballot) Rounds() int { return b.rounds }
+func (q *Votes) Rounds() int { return q.rounds }
 
-func (b *Ballot) voter(name string) *voter {
-	i := slices.IndexFunc(b.voters, func(v voter) bool { return v.name == name })
+func (q *Votes) voter(name string) *voter {
+	i := slices.IndexFunc(q.voters, func(v voter) bool { return v.name == name })
 	if i < 0 {
 		return nil
 	}
-	return &b.voters[i]
+	return &q.voters[i]
 }
 
-func (b *Ballot) reply(v *voter, a Answer) {
+func (q *Votes) reply(v *voter, a Answer) {
 	v.waiting = false
-	b.effects = append(b.effects, Reply{Voter: v.name, Answer: a})
+	q.effects = append(q.effects, Reply{Voter: v.name, Answer: a})
 }
 
 // end answers every vote that waits, and every later one.
-func (b *Ballot) end(a Answer) {
-	b.over, b.last = true, a
-	for i := range b.voters {
-		if v := &b.voters[i]; v.waiting {
-			b.reply(v, a)
+func (q *Votes) end(a Answer) {
+	q.over, q.last = true, a
+	for i := range q.voters {
+		if v := &q.voters[i]; v.waiting {
+			q.reply(v, a)
 		}
 	}
 }
