@@ -121,6 +121,12 @@ func (p *program) create(ctx context.Context, to *server, t *target) error {
 	return err
 }
 
+// answered tells whether the status of a request that cannot be served now comes from an instance, and not from gRPC about
+// the connection to it.
+func answered(s *status.Status) bool {
+	return !strings.Contains(s.Message(), "connection error") && !strings.Contains(s.Message(), "resolver error")
+}
+
 // explain puts a status into words for the person that typed the URL.
 func (t *target) explain(err error) error {
 	s, ok := status.FromError(err)
@@ -133,7 +139,10 @@ func (t *target) explain(err error) error {
 	case codes.PermissionDenied:
 		return fmt.Errorf("%s refuses the token: it is another one, or a clock is wrong by more than 30 s (%s)", t.host, s.Message())
 	case codes.Unavailable:
-		return fmt.Errorf("cannot reach %s: %s", t.host, s.Message())
+		if answered(s) {
+			return fmt.Errorf("%s cannot do it now: %s; try again, and if it lasts: `praefectctl status` tells the operator what is missing", t.host, s.Message())
+		}
+		return fmt.Errorf("cannot reach %s: %s; check the address, and whether an instance runs there", t.host, s.Message())
 	case codes.NotFound:
 		return fmt.Errorf("repository %q not found in %q: %s", t.repo.GetRelativePath(), t.repo.GetStorageName(), s.Message())
 	case codes.AlreadyExists:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"praefect/config"
@@ -33,13 +34,14 @@ func checks(cfg func() *config.Config, db *postgres.DB, view func() *state.State
 	return list
 }
 
-// upstream says whether the database is one that no cluster begins with. What cannot be found out because Postgres is away
-// is no finding: other checks tell of that.
+// upstream says whether the database is one that no cluster begins with. That Postgres cannot be asked is neither a finding
+// nor a pass.
 func upstream(ctx context.Context, db *postgres.DB) error {
-	if err := db.CheckUpstream(ctx); errors.Is(err, postgres.ErrUpstream) {
+	err := db.CheckUpstream(ctx)
+	if err == nil || errors.Is(err, postgres.ErrUpstream) {
 		return err
 	}
-	return nil
+	return fmt.Errorf("%w: %w; repeat the check once Postgres answers", check.ErrNotAsked, err)
 }
 
 func pendingMigrations(ctx context.Context, db *postgres.DB) (n int, err error) {

@@ -27,7 +27,7 @@ func TestChecks_findWhatIsAway(t *testing.T) {
 		failed   []string
 	}{
 		{"all is there", settings{nodes: []string{up}, database: healthy}, true, true, nil},
-		{"no database", settings{nodes: []string{up}}, false, true, []string{"praefect migrations", "database read/write"}},
+		{"no database", settings{nodes: []string{up}}, false, true, []string{"praefect migrations", "database read/write", "database is not an upstream Praefect's"}},
 		{"no storage", settings{database: healthy}, true, false, []string{"gitaly node connectivity & disk access"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

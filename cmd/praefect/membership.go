@@ -44,6 +44,9 @@ func (w way) leader() (*admin.Client, error) {
 	return admin.NewClient(cc), nil
 }
 
+// nextStep is where an operator goes on whose command found no leader.
+const nextStep = "praefectctl raft status shows the instances; docs/operations/quorum-lost.md is for those that do not come back"
+
 // noLeader says why there is nobody to ask, and who could help.
 func noLeader(node *consensus.Node, err error) *admin.Error {
 	ctx := context.Background() // PeersStatus has a bound of its own
@@ -54,9 +57,10 @@ func noLeader(node *consensus.Node, err error) *admin.Error {
 		}
 	}
 	if len(silent) == 0 {
-		return admin.Errorf(admin.NoLeader, "%v; every instance answers, so one is about to be elected: ask again", err)
+		return admin.Errorf(admin.NoLeader, "%v; every instance answers, so one is about to be elected: ask again (%s)", err, nextStep)
 	}
-	return admin.Errorf(admin.NoLeader, "%v; these instances do not answer from here: %s", err, strings.Join(silent, ", "))
+	return admin.Errorf(admin.NoLeader, "%v; these instances do not answer from here: %s: start them, or mend the network between; nothing can be changed until a majority answers (%s)",
+		err, strings.Join(silent, ", "), nextStep)
 }
 
 // atLeader carries a request out here if this instance leads, else there.

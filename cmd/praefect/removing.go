@@ -39,7 +39,7 @@ func removalError(err error) error {
 	case listed:
 		return admin.Errorf(admin.Refused, "%v", err)
 	case errors.Is(err, session.ErrNotLeading), errors.Is(err, consensus.ErrNotProposed):
-		return admin.Errorf(admin.NoLeader, "%v", err)
+		return admin.Errorf(admin.NoLeader, "%v: ask again (%s)", err, nextStep)
 	}
 	return admin.Errorf(admin.OutcomeUnknown, "%v; praefectctl status and praefectctl history tell", err)
 }

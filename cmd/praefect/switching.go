@@ -115,7 +115,7 @@ func stage(p elector.Phase) admin.Stage {
 func switchError(err error) error {
 	switch {
 	case errors.Is(err, session.ErrNotLeading):
-		return admin.Errorf(admin.NoLeader, "%v", err)
+		return admin.Errorf(admin.NoLeader, "%v: ask again (%s)", err, nextStep)
 	case errors.Is(err, session.ErrCanceled):
 		return admin.Errorf(admin.Canceled, "%v: nothing was changed", err)
 	case errors.Is(err, session.ErrBusy), errors.Is(err, elector.ErrRefused):

@@ -63,7 +63,7 @@ func isPassedOver(err error) bool {
 // that of the endpoint which said most: one that refuses says more than one that
 // has no leader, and that one more than one that says nothing.
 func failed(ctx context.Context, errs []error) error {
-	joined := errors.Join(errs...)
+	joined := together(errs)
 	if errors.Is(ctx.Err(), context.Canceled) || len(errs) == 0 {
 		return joined
 	}
@@ -89,7 +89,9 @@ type askError struct {
 	err     error
 }
 
-func (e *askError) Error() string {
+func (e *askError) Error() string { return "ask " + e.address + ": " + e.text() }
+
+func (e *askError) text() string {
 	text := e.err.Error()
 	if s, ok := errors.AsType[interface {
 		error
@@ -97,8 +99,43 @@ func (e *askError) Error() string {
 	}](e.err); ok {
 		text = s.GRPCStatus().Message() + advice(e.err)
 	}
-	return "ask " + e.address + ": " + text
+	return text
 }
+
+// askErrors are the errors of several instances. A text that several gave is shown once.
+type askErrors []error
+
+// together makes one error of those of the instances; nil of none.
+func together(errs []error) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	return askErrors(errs)
+}
+
+func (e askErrors) Error() string {
+	var lines []string
+	addresses, texts := map[string][]string{}, []string{}
+	for _, err := range e {
+		asked, ok := errors.AsType[*askError](err)
+		if !ok {
+			lines = append(lines, err.Error())
+			continue
+		}
+		text := asked.text()
+		if addresses[text] == nil {
+			texts = append(texts, text)
+		}
+		addresses[text] = append(addresses[text], asked.address)
+	}
+	for _, text := range texts {
+		lines = append(lines, "ask "+strings.Join(addresses[text], ", ")+": "+text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap lets errors.Is and errors.As look at each of them.
+func (e askErrors) Unwrap() []error { return e }
 
 // advice is the next step after an error of the front of an instance, or of a
 // server that is none; an error of the service brings its own.

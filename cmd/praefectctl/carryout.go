@@ -37,7 +37,7 @@ func (r *run) change() admin.Change {
 	if id == "" {
 		id = r.newID()
 	}
-	by := cmp.Or(r.getenv("SUDO_USER"), r.getenv("USER"), "somebody")
+	by := cmp.Or(r.getenv("SUDO_USER"), r.getenv("USER"), r.account())
 	if host, err := r.hostname(); err == nil { // without it the name alone will do
 		by += "@" + host
 	}
@@ -82,7 +82,7 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 				// That is no word on what the earlier attempt has done.
 				return none, uncertain(id, errs)
 			default:
-				return none, errors.Join(errs...)
+				return none, together(errs)
 			}
 		}
 		if again && time.Now().Before(until) && rest(ctx, betweenRounds) {
@@ -93,9 +93,9 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 			return none, uncertain(id, errs)
 		case leaderless != nil && !errors.Is(ctx.Err(), context.Canceled):
 			// That the time ran out says less than that nobody led.
-			return none, coded{exitUnavailable, errors.Join(leaderless...)}
+			return none, coded{exitUnavailable, together(leaderless)}
 		}
-		return none, errors.Join(errs...)
+		return none, together(errs)
 	}
 }
 
@@ -108,7 +108,7 @@ func once[Answer any](ctx context.Context, r *run, id string, change func(contex
 
 // uncertain is the error of a change that may have happened.
 func uncertain(id string, errs []error) error {
-	return coded{exitUnknown, fmt.Errorf("%w\nthe change may have happened: repeat the command with -request-id %s, nothing is done twice", errors.Join(errs...), id)}
+	return coded{exitUnknown, fmt.Errorf("%w\nthe change may have happened: repeat the command with -request-id %s, nothing is done twice", together(errs), id)}
 }
 
 // rest waits, unless ctx ends before.

@@ -158,3 +158,32 @@ func TestCarryOut_interrupted(t *testing.T) {
 		t.Errorf("under way: got %+v", got)
 	}
 }
+
+// What all instances say is said once, with all their addresses.
+func TestCarryOut_saysOnceWhatAllSay(t *testing.T) {
+	i := newInstance(t)
+	i.Raft(func(v *admin.RaftView) { v.Leader = "" })
+	one, other := i.serve(t), i.serveAs(t, "praefect-2", "tcp", "127.0.0.1:0", admin.Access{Peers: true})
+	got := praefectctl(t, nil, "-endpoints", one+","+other, "-timeout", "1s", "pause")
+	want := "praefectctl: ask tcp://" + one + ", tcp://" + other + ": nobody leads\n"
+	if got.code != exitUnavailable || got.stderr != want {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+}
+
+// Without a name in the environment the history names the system's user.
+func TestChange_namesTheAccount(t *testing.T) {
+	i := newInstance(t)
+	for user, want := range map[string]string{"": "uid 0@desk", "alice": "alice@desk"} {
+		if got := praefectctl(t, map[string]string{"USER": user}, "-endpoints", i.serve(t), "pause"); got.code != 0 {
+			t.Fatalf("got %+v", got)
+		}
+		history := i.View().VirtualStorages[0].History
+		if by := history[len(history)-1].By; by != want {
+			t.Errorf("USER=%q: got %q, want %q", user, by, want)
+		}
+	}
+	if name := account(); name == "" || strings.Contains(name, "somebody") {
+		t.Errorf("the account of this process is %q", name)
+	}
+}

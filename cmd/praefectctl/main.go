@@ -9,6 +9,8 @@ import (
 	"crypto/rand"
 	"os"
 	"os/signal"
+	"os/user"
+	"strconv"
 	"syscall"
 )
 
@@ -20,9 +22,17 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	p := &program{
 		version: version, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, hostname: os.Hostname,
-		terminal: isTerminal(os.Stdout), interactive: isTerminal(os.Stdin) && isTerminal(os.Stderr), newID: rand.Text,
+		terminal: isTerminal(os.Stdout), interactive: isTerminal(os.Stdin) && isTerminal(os.Stderr), account: account, newID: rand.Text,
 	}
 	code := p.run(ctx, os.Args)
 	stop()
 	os.Exit(code)
+}
+
+// account is the name that the system has for the user of this process, else its number.
+func account() string {
+	if known, err := user.LookupId(strconv.Itoa(os.Getuid())); err == nil && known.Username != "" {
+		return known.Username
+	}
+	return "uid " + strconv.Itoa(os.Getuid())
 }

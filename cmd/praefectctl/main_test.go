@@ -134,6 +134,7 @@ func (o operator) run(t *testing.T, args ...string) outcome {
 		terminal: o.env["LANG"] != "", interactive: o.asked,
 		getenv:   func(name string) string { return o.env[name] },
 		hostname: func() (string, error) { return "desk", nil },
+		account:  func() string { return "uid 0" },
 		newID:    rand.Text,
 	}
 	if o.stdout != nil {

@@ -61,6 +61,9 @@ type program struct {
 	// terminal tells that stdout is one, interactive that somebody at one can
 	// be asked: stdin and stderr are.
 	terminal, interactive bool
+	// account is the name of the user that runs the process, where the environment
+	// does not name one.
+	account func() string
 	// newID makes the id of a request.
 	newID func() string
 }

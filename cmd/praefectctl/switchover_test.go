@@ -49,8 +49,8 @@ func TestPromote(t *testing.T) {
 	}
 	got = praefectctl(t, nil, "-endpoints", address, "history", "-limit", "2")
 	if want := `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   CHANGE   WHY         BY
-2100-01-02T03:04:13Z  default          3      gitaly-1  fenced   switchover  operator: promote gitaly-2 (somebody@desk)
-2100-01-02T03:04:14Z  default          4      gitaly-1  serving  admitted    operator: promote gitaly-2 (somebody@desk)
+2100-01-02T03:04:13Z  default          3      gitaly-1  fenced   switchover  operator: promote gitaly-2 (uid 0@desk)
+2100-01-02T03:04:14Z  default          4      gitaly-1  serving  admitted    operator: promote gitaly-2 (uid 0@desk)
 
 changes: 2; answered by praefect-1
 `; got != (outcome{0, want, ""}) {

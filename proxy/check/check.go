@@ -44,6 +44,10 @@ type Check struct {
 	Run func(ctx context.Context) error
 }
 
+// ErrNotAsked is what Run of a Check matches if the question could not be put: the check has neither passed nor found
+// anything, and counts as a Warning.
+var ErrNotAsked = errors.New("could not be checked")
+
 // Result is what became of a check.
 type Result struct {
 	Check
@@ -64,6 +68,9 @@ func Run(ctx context.Context, checks []Check, timeout time.Duration) []Result {
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			results[i] = Result{Check: c, Err: c.Run(ctx)}
+			if errors.Is(results[i].Err, ErrNotAsked) {
+				results[i].Severity = Warning
+			}
 		})
 	}
 	wg.Wait()
