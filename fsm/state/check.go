@@ -49,6 +49,9 @@ func (s *State) checkInstances() error {
 	if s.Level < 0 {
 		return fmt.Errorf("feature level %d", s.Level)
 	}
+	if err := s.checkLosses(); err != nil {
+		return err
+	}
 	for _, in := range s.Instances {
 		if in.FeatureLevel() < s.FeatureLevel() {
 			return fmt.Errorf("incarnation %d knows feature level %d, the state is at %d", in.Incarnation, in.FeatureLevel(), s.FeatureLevel())

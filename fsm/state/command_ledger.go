@@ -94,4 +94,7 @@ type AcceptLoss struct {
 	Ended []DoubtRef `json:"ended,omitempty"`
 	// By says for the history who wants it, and why.
 	By string `json:"by,omitempty"`
+	// GivenUp and NotCompared are for the AcceptedLoss, as the proposer found the other replicas.
+	GivenUp     []Conflict `json:"given_up,omitempty"`
+	NotCompared []string   `json:"not_compared,omitempty"`
 }

@@ -104,7 +104,9 @@ func writeGolden(t *testing.T) {
 	w.must(beta, closing(true))
 	w.must(beta, paths(open(Open, "p", "q"), "busy.git"))
 	w.out("p", WhyDead)
-	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "r"}})
+	w.must(alpha, Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: "r", By: "operator: accept-dataloss", NotCompared: []string{"p"}, GivenUp: []Conflict{{
+		Storage: "q", Primary: "r", Differing: 1, Sample: []DifferingReference{{Name: "refs/heads/main", Here: "1", There: "2"}},
+	}}}})
 	w.must(alpha, Command{Drain: &Drain{VirtualStorage: vs, Storage: "p", By: "operator: drain p"}})
 	w.must(alpha, Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p", By: "operator: undrain p"}})
 	w.must(alpha, reach("p", "disk-p"))

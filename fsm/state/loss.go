@@ -3,7 +3,7 @@ package state
 import "slices"
 
 func (c *AcceptLoss) invalid() string {
-	return firstOf(badRefs(c.Ended), c.Key.bad(), badName("storage", c.Storage), badText("by", c.By))
+	return firstOf(badRefs(c.Ended), c.Key.bad(), badName("storage", c.Storage), badText("by", c.By), badGivenUp(c.GivenUp, c.NotCompared))
 }
 
 // apply makes the storage the only one that is not behind. A backfilling storage is
@@ -29,6 +29,9 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 	case s.State == Backfilling || vs.inSyncAnywhere(e):
 		return refuse(RefusedState, "storage %q is %s", s.Name, s.describe())
 	}
+	t.noteLoss(AcceptedLoss{
+		Key: c.Key, Storage: c.Storage, Behind: slices.Clone(e.Behind), GivenUp: c.GivenUp, NotCompared: c.NotCompared, By: c.By,
+	})
 	e = e.clone()
 	e.Behind = vs.names(func(s *Storage) bool { return s.Name != c.Storage })
 	// What the storage has is copied, wherever it was deleted. Of two sides in

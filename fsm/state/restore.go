@@ -59,6 +59,7 @@ const (
 	rankHeader
 	rankInstance
 	rankVirtualStorage
+	rankLoss
 	rankEntry
 	rankAnswer
 	rankTrailer
@@ -68,7 +69,7 @@ const (
 func (l *line) rank() (int, error) {
 	rank, n := rankNone, 0
 	for i, set := range []bool{
-		l.Header != nil, l.Instance != nil, l.VirtualStorage != nil,
+		l.Header != nil, l.Instance != nil, l.VirtualStorage != nil, l.Loss != nil,
 		l.Entry != nil, l.Answer != nil, l.Trailer != nil,
 	} {
 		if set {
@@ -173,11 +174,13 @@ func (sr *snapshotReader) add(l *line) error {
 		sr.state.Replaced = l.Header.Replaced
 		sr.state.Index, sr.state.ClusterID, sr.state.LeaseMillis = l.Header.Index, l.Header.ClusterID, l.Header.LeaseMillis
 		sr.state.InstanceHistory = l.Header.InstanceHistory
-		sr.state.Level = l.Header.Level
+		sr.state.Level, sr.state.LossesDropped = l.Header.Level, l.Header.LossesDropped
 	case l.Instance != nil:
 		sr.state.Instances = append(sr.state.Instances, *l.Instance)
 	case l.VirtualStorage != nil:
 		sr.state.VirtualStorages = append(sr.state.VirtualStorages, *l.VirtualStorage)
+	case l.Loss != nil:
+		sr.state.Losses = append(sr.state.Losses, *l.Loss)
 	case l.Entry != nil:
 		return sr.addEntry(l.Entry)
 	case l.Answer != nil:

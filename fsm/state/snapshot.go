@@ -23,6 +23,7 @@ type line struct {
 	Header         *header         `json:"header,omitempty"`
 	Instance       *Instance       `json:"instance,omitempty"`
 	VirtualStorage *VirtualStorage `json:"virtual_storage,omitempty"`
+	Loss           *AcceptedLoss   `json:"loss,omitempty"`
 	Entry          *keyedEntry     `json:"entry,omitempty"`
 	Answer         *answer         `json:"answer,omitempty"`
 	Trailer        *trailer        `json:"trailer,omitempty"`
@@ -37,6 +38,7 @@ type header struct {
 	// InstanceHistory has few lines, so that it fits into the header.
 	InstanceHistory []Change `json:"instance_history,omitempty"`
 	Level           int      `json:"level,omitempty"`
+	LossesDropped   uint64   `json:"losses_dropped,omitempty"`
 }
 
 type keyedEntry struct {
@@ -54,12 +56,15 @@ type trailer struct {
 // that depends on nothing but the state.
 func (s *State) WriteSnapshot(w io.Writer) error {
 	sw := &snapshotWriter{w: bufio.NewWriter(w), sum: newSum()}
-	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, Replaced: s.Replaced, LeaseMillis: s.LeaseMillis, Level: s.Level, InstanceHistory: s.InstanceHistory}})
+	sw.put(line{Header: &header{Version: SnapshotVersion, Index: s.Index, ClusterID: s.ClusterID, Replaced: s.Replaced, LeaseMillis: s.LeaseMillis, Level: s.Level, InstanceHistory: s.InstanceHistory, LossesDropped: s.LossesDropped}})
 	for i := range s.Instances {
 		sw.put(line{Instance: &s.Instances[i]})
 	}
 	for i := range s.VirtualStorages {
 		sw.put(line{VirtualStorage: &s.VirtualStorages[i]})
+	}
+	for i := range s.Losses {
+		sw.put(line{Loss: &s.Losses[i]})
 	}
 	s.Each("", func(k Key, e *Entry) bool {
 		sw.put(line{Entry: &keyedEntry{k, *e}})

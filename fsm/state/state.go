@@ -31,6 +31,10 @@ type State struct {
 	// InstanceHistory holds the last changes of the instances, oldest first, at most
 	// HistoryLength.
 	InstanceHistory []Change
+	// Losses are the last acceptances of losses, oldest first, at most LossesKept; LossesDropped
+	// counts the older ones.
+	Losses        []AcceptedLoss
+	LossesDropped uint64
 	// Level is the feature level of the state, 0 for 1. See FeatureLevel.
 	Level int
 	// Instances are the live incarnations, by rising Incarnation. An
