@@ -93,56 +93,6 @@ func (c *calls) replica(ctx context.Context, key state.Key, storage string) (r p
 	return r, err
 }
 
-// differing is one reference with its values on two storages, empty where it is
-// absent.
-type differing struct {
-	name        string
-	here, there value
-}
-
-// value is what a reference leads to; peeled is set for an annotated tag.
-type value struct{ id, peeled string }
-
-// differ lists the references that differ between two replicas, by their names.
-func (c *calls) differ(ctx context.Context, key state.Key, here, there string) ([]differing, error) {
-	nextHere, stopHere := iter.Pull2(c.compared(ctx, key, here, true))
-	defer stopHere()
-	nextThere, stopThere := iter.Pull2(c.compared(ctx, key, there, true))
-	defer stopThere()
-	var list []differing
-	a, errA, okA := nextHere()
-	b, errB, okB := nextThere()
-	for okA || okB {
-		if err := errors.Join(errA, errB); err != nil {
-			return nil, err
-		}
-		order := bytes.Compare(a.GetName(), b.GetName())
-		switch {
-		case !okB:
-			order = -1
-		case !okA:
-			order = 1
-		}
-		d := differing{}
-		if order <= 0 {
-			d.name, d.here = string(a.GetName()), value{a.GetTarget(), a.GetPeeledTarget()}
-			a, errA, okA = nextHere()
-		}
-		if order >= 0 {
-			d.name, d.there = string(b.GetName()), value{b.GetTarget(), b.GetPeeledTarget()}
-			b, errB, okB = nextThere()
-		}
-		if d.here.id == d.there.id {
-			continue
-		}
-		if len(list) == differingLimit {
-			return nil, fmt.Errorf("compare the references on %q and %q: more than %d differ", here, there, differingLimit)
-		}
-		list = append(list, d)
-	}
-	return list, nil
-}
-
 // contains tells whether the replica of a storage contains all values: a commit is
 // contained if a reference leads to it, through its ancestors or not; anything else,
 // as an annotated tag, only if a reference has it as its value.

@@ -43,6 +43,7 @@ type Deps struct {
 type Replicator struct {
 	cfg        Config
 	backlog    *backlog
+	calls      *calls
 	repairer   *repairer
 	stepDowner *stepDowner
 	sightings  *sightings
@@ -81,7 +82,7 @@ func New(deps Deps, cfg Config) *Replicator {
 		ledger: deps.Ledger, gate: deps.Gate, calls: calls, stamp: deps.Stamp, cfg: cfg, log: log, metrics: metrics,
 		alarms: r.alarms, sightings: r.sightings, patience: &patience{}, troubles: &troubles{}, slots: newSlots(cfg.Workers, metrics), remakes: &remakes{},
 	}
-	r.repairer = repairer
+	r.calls, r.repairer = calls, repairer
 	request := func(key state.Key, reason string) (queue.Request, bool) {
 		view := deps.Ledger.View()
 		p := repairer.plan(view, key, false)

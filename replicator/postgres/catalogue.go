@@ -109,9 +109,18 @@ func (c *Catalogue) inBatches(ctx context.Context, what string, keys []queue.Key
 
 // Page returns the relative paths of a virtual storage's entries that come after one, in the order of their bytes.
 func (c *Catalogue) Page(ctx context.Context, virtualStorage, after string, limit int) ([]string, error) {
+	return c.paths(ctx, virtualStorage, repositoryPageSQL, virtualStorage, after, queue.Bound(limit))
+}
+
+// Paths is Page for the entries whose paths begin with a prefix.
+func (c *Catalogue) Paths(ctx context.Context, virtualStorage, prefix, after string, limit int) ([]string, error) {
+	return c.paths(ctx, virtualStorage, repositoryPrefixSQL, virtualStorage, queue.CleanText(after), queue.Bound(limit), queue.CleanText(prefix))
+}
+
+func (c *Catalogue) paths(ctx context.Context, virtualStorage, statement string, args ...any) ([]string, error) {
 	var paths []string
 	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {
-		rows, err := tx.QueryContext(ctx, repositoryPageSQL, virtualStorage, after, queue.Bound(limit))
+		rows, err := tx.QueryContext(ctx, statement, args...)
 		if err != nil {
 			return err
 		}

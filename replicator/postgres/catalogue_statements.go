@@ -32,6 +32,12 @@ with gone as (
 	for update of r)
 delete from praefect_raft.repositories as r where r.id = any (array(select id from gone))`
 
+// repositoryPrefixSQL goes along the index of paths: the last character there is comes after every path with the prefix.
+const repositoryPrefixSQL = `
+select r.relative_path from praefect_raft.repositories as r
+where r.virtual_storage = $1 and r.relative_path > $2 and r.relative_path >= $4 and ($4 = '' or r.relative_path < $4 || chr(1114111))
+order by r.relative_path limit $3`
+
 const repositoryPageSQL = `
 select r.relative_path from praefect_raft.repositories as r
 where r.virtual_storage = $1 and r.relative_path > $2

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -99,6 +100,19 @@ func TestCatalogue_addsWhatIsMissingInPages(t *testing.T) {
 	must(t, err)
 	if want := []string{"1000.git", "1001.git", "1002.git"}; !cmp.Equal(paths, want) {
 		t.Errorf("got the page %q, want %q", paths, want)
+	}
+	for _, row := range []struct {
+		prefix, after, want string
+	}{
+		{"099", "", "0990.git 0991.git 0992.git"},
+		{"099", "0997.git", "0998.git 0999.git"},
+		{"0999.git", "", "0999.git"},
+		{"none", "", ""},
+		{"\x00", "", ""},
+	} {
+		if paths, err := c.Paths(t.Context(), storage, row.prefix, row.after, 3); strings.Join(paths, " ") != row.want || err != nil {
+			t.Errorf("prefix %q after %q: got %q, %v, want %q", row.prefix, row.after, paths, err, row.want)
+		}
 	}
 	if paths, err := c.Page(t.Context(), storage, "1004.git", 3); len(paths) != 0 || err != nil {
 		t.Errorf("past the end: got %q, %v", paths, err)
@@ -195,6 +209,8 @@ func TestCatalogue_usesItsIndexes(t *testing.T) {
 		"add":            {addRepositoriesSQL, columnsOf(some)},
 		"remove":         {removeRepositoriesSQL, columnsOf(some)},
 		"page":           {repositoryPageSQL, []any{storage, "77.git", 10}},
+		"prefix":         {repositoryPrefixSQL, []any{storage, "", 10, "77"}},
+		"no such prefix": {repositoryPrefixSQL, []any{storage, "", 10, "1x"}},
 		"next":           {nextTurnSQL, []any{storage}},
 		"turn":           {turnOfSQL, []any{storage, "77.git"}},
 		"looked":         {lookedSQL, []any{int64(77), false, int64(5)}},

@@ -80,6 +80,8 @@ func statements() []statement {
 		{"wait", waitSQL, []any{500, 1, "failed", 1, "", int64(0), ""}, byID},
 		{"reclaim", reclaimSQL, []any{10, "", "w", pq.Array([]int64{1}), pq.Array([]int64{1})}, []string{"jobs_running"}},
 		{"retry", retrySQL, []any{10, "", "", int64(0), true}, []string{"jobs_troubled"}},
+		{"drop dead", dropTroubledSQL, []any{10, "", "", "dead"}, []string{"jobs_troubled"}},
+		{"drop ready", dropReadySQL, []any{10, "", "", "ready"}, []string{"jobs_waiting"}},
 		{"list", listSQL, []any{int64(0), "", "", 10}, []string{"jobs_pkey"}},
 		{"list path", listPathSQL, []any{int64(0), "", "", 10, "@hashed/fill/0000500.git"}, []string{"jobs_one_per_path"}},
 		{"list running", listRunningSQL, []any{int64(0), "", "in_progress", 10}, []string{"jobs_running"}},

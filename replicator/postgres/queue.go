@@ -196,6 +196,22 @@ func (q *Queue) Retry(ctx context.Context, filter queue.RetryFilter) (int, error
 	return n, nil
 }
 
+// Drop implements queue.Queue.
+func (q *Queue) Drop(ctx context.Context, filter queue.DropFilter) (int, error) {
+	if err := filter.Valid(); err != nil {
+		return 0, fmt.Errorf("drop jobs: %w", err)
+	}
+	statement := dropTroubledSQL
+	if filter.State == queue.Ready {
+		statement = dropReadySQL
+	}
+	n, err := q.change(ctx, statement, queue.Bound(filter.Limit), filter.VirtualStorage, queue.CleanText(filter.RelativePath), string(filter.State))
+	if err != nil {
+		return 0, fmt.Errorf("drop jobs: %w", err)
+	}
+	return n, nil
+}
+
 // change runs one statement that may be repeated and returns how many rows it changed.
 func (q *Queue) change(ctx context.Context, statement string, args ...any) (n int, err error) {
 	err = q.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) error {

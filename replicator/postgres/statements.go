@@ -112,6 +112,30 @@ where j.state in ('failed', 'dead') and j.id = any (array(
 	where ($2 = '' or n.name = $2) and (s.state = 'dead' or $5)
 	limit $1))`
 
+// dropTroubledSQL removes failed or dead jobs, along jobs_troubled.
+const dropTroubledSQL = names + `
+delete from praefect_raft.jobs as j
+where j.state = $4 and j.state in ('failed', 'dead') and j.id = any (array(
+	select d.id from names as n cross join lateral (
+		select r.id from praefect_raft.jobs as r
+		where r.virtual_storage = n.name and r.state = $4 and r.state in ('failed', 'dead') and ($3 = '' or r.relative_path = $3)
+		order by r.id limit $1
+		for update skip locked) as d
+	where $2 = '' or n.name = $2
+	order by d.id limit $1))`
+
+// dropReadySQL removes ready jobs, along jobs_waiting: those that are due first.
+const dropReadySQL = names + `
+delete from praefect_raft.jobs as j
+where j.state = $4 and j.state = 'ready' and j.id = any (array(
+	select d.id from names as n cross join lateral (
+		select r.id from praefect_raft.jobs as r
+		where r.virtual_storage = n.name and r.state in ('ready', 'failed') and r.state = $4 and ($3 = '' or r.relative_path = $3)
+		order by r.not_before, r.id limit $1
+		for update skip locked) as d
+	where $2 = '' or n.name = $2
+	limit $1))`
+
 // listSQL goes along the primary key: for filters that most jobs pass.
 const listSQL = `
 select ` + columns + ` from praefect_raft.jobs as j

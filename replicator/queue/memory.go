@@ -20,6 +20,7 @@ const (
 	OpAcknowledge Operation = "acknowledge"
 	OpReclaim     Operation = "reclaim"
 	OpRetry       Operation = "retry"
+	OpDrop        Operation = "drop"
 	OpList        Operation = "list"
 	OpDepth       Operation = "depth"
 	OpMissing     Operation = "missing"

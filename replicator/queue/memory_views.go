@@ -44,6 +44,24 @@ func (m *Memory) Depth(ctx context.Context, limit int) ([]Depth, error) {
 	return depths, err
 }
 
+// Drop implements Queue.
+func (m *Memory) Drop(ctx context.Context, filter DropFilter) (n int, err error) {
+	if err := filter.Valid(); err != nil {
+		return 0, err
+	}
+	err = m.do(ctx, OpDrop, func(time.Time) error {
+		found := m.find(func(j *Job) bool {
+			return j.State == filter.State && matches(filter.VirtualStorage, j.VirtualStorage) && matches(filter.RelativePath, j.RelativePath)
+		})
+		for _, job := range found[:min(Bound(filter.Limit), len(found))] {
+			delete(m.jobs, job.Key)
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
 // Missing implements Queue.
 func (m *Memory) Missing(ctx context.Context, keys []Key) ([]Key, error) {
 	var missing []Key

@@ -8,6 +8,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -96,6 +97,23 @@ type RetryFilter struct {
 	Limit          int           // 0, or more than MaxBatch, is MaxBatch
 }
 
+// DropFilter chooses jobs to remove. State must be ready, failed or dead.
+type DropFilter struct {
+	VirtualStorage string // "" is all
+	RelativePath   string // "" is all
+	State          State
+	Limit          int // 0, or more than MaxBatch, is MaxBatch
+}
+
+// Valid tells what is wrong with the filter: a running job is never dropped.
+func (f DropFilter) Valid() error {
+	switch f.State {
+	case Ready, Failed, Dead:
+		return nil
+	}
+	return fmt.Errorf("%w: no state %q of a job that can be dropped", ErrInvalid, f.State)
+}
+
 // Depth counts the jobs of a virtual storage in one state.
 type Depth struct {
 	VirtualStorage string
@@ -152,6 +170,10 @@ type Queue interface {
 	// Retry makes dead jobs, or failed ones too, ready and due, with no failures counted. It returns how many, or fewer when it had to be
 	// repeated.
 	Retry(ctx context.Context, filter RetryFilter) (int, error)
+
+	// Drop removes jobs that do not run, the oldest first. It returns how many, or fewer when it had to be repeated. A
+	// repository that needs repair gets a new job by Enqueue.
+	Drop(ctx context.Context, filter DropFilter) (int, error)
 
 	// List returns jobs by rising id.
 	List(ctx context.Context, filter ListFilter) ([]Job, error)

@@ -125,6 +125,7 @@ func claiming() behaviours {
 			_, dequeue := h.Dequeue(ctx, queue.Claim{VirtualStorage: storage, Worker: "w", Limit: 1, Lease: long})
 			_, heartbeat := h.Heartbeat(ctx, long, []queue.Attempt{job.Current()})
 			_, reclaim := h.Reclaim(ctx, "")
+			_, drop := h.Drop(ctx, queue.DropFilter{State: queue.Ready})
 			_, retry := h.Retry(ctx, queue.RetryFilter{})
 			_, list := h.List(ctx, queue.ListFilter{})
 			_, depth := h.Depth(ctx, 0)
@@ -136,6 +137,7 @@ func claiming() behaviours {
 				"heartbeat": heartbeat,
 				"reclaim":   reclaim,
 				"retry":     retry,
+				"drop":      drop,
 				"list":      list,
 				"depth":     depth,
 				"missing":   missing,

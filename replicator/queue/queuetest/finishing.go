@@ -113,6 +113,39 @@ func finishing() behaviours {
 			}
 		},
 
+		"drop removes what does not run": func(h *harness) {
+			for _, path := range []string{"a.git", "b.git", "c.git"} {
+				h.ack(h.claim(path).Current(), queue.Bury(0, errRepair))
+			}
+			h.ack(h.claim("d.git").Current(), queue.Fail(long, errRepair))
+			running := h.claim("e.git")
+			h.enqueue("f.git")
+			for _, step := range []struct {
+				filter queue.DropFilter
+				want   int
+			}{
+				{queue.DropFilter{VirtualStorage: "other", State: queue.Dead}, 0},
+				{queue.DropFilter{VirtualStorage: storage, RelativePath: "b.git", State: queue.Dead}, 1},
+				{queue.DropFilter{VirtualStorage: storage, RelativePath: "b.git", State: queue.Dead}, 0},
+				{queue.DropFilter{RelativePath: "d.git", State: queue.Dead}, 0},
+				{queue.DropFilter{State: queue.Dead, Limit: 1}, 1},
+				{queue.DropFilter{State: queue.Dead}, 1},
+				{queue.DropFilter{State: queue.Failed}, 1},
+				{queue.DropFilter{RelativePath: "e.git", State: queue.Ready}, 0},
+				{queue.DropFilter{State: queue.Ready}, 1},
+			} {
+				n, err := h.Drop(h.Context(), step.filter)
+				h.must(err)
+				if n != step.want {
+					h.Errorf("drop %+v: got %d, want %d", step.filter, n, step.want)
+				}
+			}
+			if _, err := h.Drop(h.Context(), queue.DropFilter{State: queue.InProgress}); err == nil {
+				h.Errorf("a running job was dropped")
+			}
+			h.ack(running.Current(), queue.Complete())
+		},
+
 		"a cause is stored whatever it holds": func(h *harness) {
 			cause := errors.New("fatal: \xff\x00 " + strings.Repeat("é", 5000))
 			h.ack(h.claim("a.git").Current(), queue.Fail(0, cause))
