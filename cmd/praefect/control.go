@@ -22,7 +22,7 @@ func newControl(w way, talks *session.Session, jobs queue.Queue, repair *replica
 	return control{
 		membership: membership{node: w.node, session: talks, way: w},
 		switching:  switching{node: w.node, session: talks, way: w, copies: copies},
-		overriding: overriding{node: w.node, jobs: jobs, ended: repair.Ended},
+		overriding: overriding{node: w.node, jobs: jobs, ended: repair.Ended, givenUp: repair.GivenUp},
 		removing:   removing{node: w.node, session: talks, way: w},
 	}
 }

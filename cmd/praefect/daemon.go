@@ -183,6 +183,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	deps := admin.Deps{
 		Routes: explain.routes, Exists: explain.exists, Verification: adminVerify{repair, catalogue},
 		Node: node, Storages: adminStorages{storages}, Repair: working, Local: adminLocal(node), Conditions: watch,
+		Replicas: adminReplicas{repair}, Catalogue: catalogue, Copies: cfg.Consistency.Copies,
+		Metrics: registry.Gather, Debug: debugFiles(d.live.Load, d.version, registry),
 		Control: newControl(way{node: node}, talks, jobs, repair, cfg.Consistency.Copies),
 	}
 	allowed, err := access(cfg)

@@ -21,7 +21,13 @@ type overriding struct {
 	// ended are the in-doubt intents of a repository of which no effect can come any more, and
 	// left how long one of the others may still come.
 	ended func(state.Key) (ended []state.DoubtRef, left time.Duration)
+	// givenUp tells how the replicas of the other storages differ from the chosen one.
+	givenUp func(ctx context.Context, key state.Key, chosen string, others []string) (givenUp []state.Conflict, notCompared []string)
 }
+
+// compareFor bounds the comparison for the record of an accepted loss: it is part of a change that a
+// person waits for.
+const compareFor = 5 * time.Second
 
 // propose brings one command into the log.
 func (o overriding) propose(ctx context.Context, command state.Command) error {
@@ -124,8 +130,13 @@ func (o overriding) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (
 	if o.node.View().Entry(key) == nil {
 		return admin.Done{Already: true, Note: "no storage misses an acknowledged write of this repository"}, nil
 	}
+	comparing, cancel := context.WithTimeout(ctx, compareFor)
+	givenUp, notCompared := o.givenUp(comparing, key, r.Storage, o.others(r.VirtualStorage, r.Storage))
+	cancel()
 	ended, left := o.ended(key)
-	err := o.propose(ctx, state.Command{AcceptLoss: &state.AcceptLoss{Key: key, Storage: r.Storage, Ended: ended, By: r.By}})
+	err := o.propose(ctx, state.Command{AcceptLoss: &state.AcceptLoss{
+		Key: key, Storage: r.Storage, Ended: ended, By: r.By, GivenUp: givenUp, NotCompared: notCompared,
+	}})
 	if refusal, ok := errors.AsType[*state.Refusal](err); ok && refusal.Reason == state.RefusedBusy && left > 0 {
 		return admin.Done{}, &state.Refusal{Reason: refusal.Reason, Detail: fmt.Sprintf("%s: what is in doubt ends within %s", refusal.Detail, left.Round(time.Second))}
 	}
@@ -133,6 +144,46 @@ func (o overriding) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (
 		return admin.Done{}, err
 	}
 	return admin.Done{Note: "the other storages get this replica as soon as they can be reached"}, nil
+}
+
+// others are the storages of a virtual storage beside one.
+func (o overriding) others(virtualStorage, storage string) (names []string) {
+	vs := o.node.View().VirtualStorage(virtualStorage)
+	if vs == nil {
+		return nil
+	}
+	for _, st := range vs.Succession {
+		if st.Name != storage {
+			names = append(names, st.Name)
+		}
+	}
+	return names
+}
+
+// DropJobs implements admin.Overriding.
+func (o overriding) DropJobs(ctx context.Context, r admin.DropRequest) (admin.DropResponse, error) {
+	away := func(err error) (admin.DropResponse, error) {
+		return admin.DropResponse{}, admin.Errorf(admin.NotAvailable, "the queue cannot be reached; jobs that were dropped meanwhile stay so: %v", err)
+	}
+	if !r.DryRun {
+		dropped, err := o.jobs.Drop(ctx, queue.DropFilter{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath, State: queue.State(r.State)})
+		if err != nil {
+			return away(err)
+		}
+		return admin.DropResponse{Dropped: dropped, AtLeast: dropped == queue.MaxBatch}, nil
+	}
+	jobs, err := o.jobs.List(ctx, queue.ListFilter{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath, State: queue.State(r.State)})
+	if err != nil {
+		return away(err)
+	}
+	answer := admin.DropResponse{Dropped: len(jobs), AtLeast: len(jobs) == queue.MaxBatch}
+	view := o.node.View()
+	for _, j := range jobs {
+		if e := view.Entry(state.Key(j.Key)); e != nil && len(e.Behind) > 0 {
+			answer.Listed++
+		}
+	}
+	return answer, nil
 }
 
 // RetryJobs implements admin.Overriding.

@@ -67,6 +67,10 @@ func everyChange(c admin.Control) []change {
 			_, err := c.RetryJobs(ctx, admin.RetryRequest{Change: r})
 			return err
 		}},
+		{"DropJobs", func(ctx context.Context, r admin.Change) error {
+			_, err := c.DropJobs(ctx, admin.DropRequest{Change: r, State: "dead"})
+			return err
+		}},
 		{"AddInstance", func(ctx context.Context, r admin.Change) error {
 			_, err := c.AddInstance(ctx, admin.AddRequest{Change: r, Name: "praefect-4", Addr: "h:1"})
 			return err

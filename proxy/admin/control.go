@@ -74,4 +74,7 @@ type Overriding interface {
 	// RetryJobs makes dead and failed replication jobs ready. It needs Postgres, not a
 	// leader, and is done where it is asked.
 	RetryJobs(ctx context.Context, request RetryRequest) (RetryResponse, error)
+	// DropJobs removes replication jobs. It needs Postgres, not a leader, and is done where it is
+	// asked. With DryRun it counts.
+	DropJobs(ctx context.Context, request DropRequest) (DropResponse, error)
 }

@@ -100,6 +100,8 @@ type Backfilling struct {
 type HistoryRequest struct {
 	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"`
+	// After limits the answer to changes after this index, for a caller that follows them.
+	After state.Index `json:"after,omitempty"`
 	// Limit is how many changes at most, the newest; 0, or more than MaxPage, is
 	// MaxPage.
 	Limit int `json:"limit,omitempty"`

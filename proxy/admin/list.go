@@ -95,6 +95,7 @@ func (s *Service) History(_ context.Context, request HistoryRequest) (HistoryRes
 		changes = append(changes, instanceChanges(view)...)
 	}
 	slices.SortStableFunc(changes, func(a, b Event) int { return cmp.Compare(a.Index, b.Index) })
+	changes = slices.DeleteFunc(changes, func(e Event) bool { return e.Index <= request.After })
 	if limit := page(request.Limit); len(changes) > limit {
 		changes = changes[len(changes)-limit:]
 	}

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"google.golang.org/grpc"
 
 	"praefect/fsm/condition"
@@ -86,6 +87,15 @@ type Deps struct {
 	Exists func(ctx context.Context, key state.Key) (storage string, exists bool, err error)
 	// Verification compares replicas. Without one it is NotAvailable.
 	Verification Verification
+	// Replicas looks at single replicas, Catalogue knows the repositories that nothing is wrong with.
+	Replicas  Replicas
+	Catalogue Catalogue
+	// Copies is on how many storages a write must be, by this instance's settings.
+	Copies int
+	// Metrics are those of this instance, Debug what it tells of itself to a person that looks for
+	// a fault. Without one that question is NotAvailable.
+	Metrics func() ([]*dto.MetricFamily, error)
+	Debug   func() []DebugFile
 	// Control changes the cluster. Without one every change is NotAvailable.
 	Control Control
 }
@@ -108,8 +118,7 @@ type Service struct {
 	receivers sync.WaitGroup
 }
 
-// New makes a Service. All of deps are needed but Control and
-// Verification.
+// New makes a Service. All of deps are needed but Control, Verification and those that say so.
 func New(deps Deps, cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

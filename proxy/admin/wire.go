@@ -28,6 +28,11 @@ func serviceDesc() *grpc.ServiceDesc {
 			method("Verify", (*Service).Verify),
 			method("RequestVerification", (*Service).requestVerification),
 			method("VerificationWaiting", (*Service).verificationWaiting),
+			method("Losses", (*Service).Losses),
+			method("Diff", (*Service).diff),
+			method("Repositories", (*Service).repositories),
+			method("Impact", (*Service).impact),
+			method("Figures", (*Service).figures),
 			method("ShareConditions", (*Service).shareConditions),
 			method("AddInstance", (*Service).addInstance),
 			method("RemoveInstance", (*Service).removeInstance),
@@ -39,12 +44,14 @@ func serviceDesc() *grpc.ServiceDesc {
 			method("Resume", (*Service).resume),
 			method("AcceptLoss", (*Service).AcceptLoss),
 			method("RetryJobs", (*Service).retryJobs),
+			method("DropJobs", (*Service).dropJobs),
 			method("Remove", (*Service).remove),
 		},
 		Streams: []grpc.StreamDesc{
 			switching("Promote", (*Service).promote),
 			switching("Drain", (*Service).drain),
 			snapshotting(),
+			debugging(),
 		},
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
@@ -55,6 +57,10 @@ type Cluster struct {
 	monitor  *monitor.Monitor
 	asked    []admin.Change
 	switches []admin.SwitchRequest
+	replicas map[state.Key]map[string]map[string]string // references by storage
+	paths    []string
+	figures  []*dto.MetricFamily
+	files    map[string]string
 	answers  map[string]any
 }
 
@@ -218,7 +224,7 @@ func (c *Cluster) Backfilled(virtualStorage, storage string) {
 func (c *Cluster) Deps() admin.Deps {
 	return admin.Deps{
 		Node: c, Storages: c, Repair: c, Local: c.local, Conditions: c.monitor, Routes: c.routes, Exists: c.exists,
-		Verification: verification{c}, Control: c,
+		Verification: verification{c}, Control: c, Replicas: c, Catalogue: c, Copies: 2, Metrics: c.metrics, Debug: c.debug,
 	}
 }
 

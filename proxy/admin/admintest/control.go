@@ -181,10 +181,43 @@ func (c *Cluster) names(only string) (names []string) {
 // AcceptLoss implements admin.Overriding.
 func (c *Cluster) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (admin.Done, error) {
 	return once(ctx, c, "AcceptLoss", r.Change, func() (admin.Done, error) {
+		key := state.Key{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath}
+		givenUp, notCompared := c.givenUp(key, r.Storage)
 		return admin.Done{}, c.apply(state.Command{AcceptLoss: &state.AcceptLoss{
-			Key: state.Key{VirtualStorage: r.VirtualStorage, RelativePath: r.RelativePath}, Storage: r.Storage, By: r.By,
+			Key: key, Storage: r.Storage, By: r.By, GivenUp: givenUp, NotCompared: notCompared,
 		}})
 	})
+}
+
+// DropJobs implements admin.Overriding.
+func (c *Cluster) DropJobs(ctx context.Context, r admin.DropRequest) (admin.DropResponse, error) {
+	drop := func() (admin.DropResponse, error) {
+		if c.jobsErr != nil {
+			return admin.DropResponse{}, admin.Errorf(admin.NotAvailable, "%v", c.jobsErr)
+		}
+		answer := admin.DropResponse{}
+		var left []admin.Job
+		for _, j := range c.jobs {
+			if j.State != r.State || r.VirtualStorage != "" && r.VirtualStorage != j.VirtualStorage || r.RelativePath != "" && r.RelativePath != j.RelativePath {
+				left = append(left, j)
+				continue
+			}
+			answer.Dropped++
+			if e := c.state.Entry(state.Key{VirtualStorage: j.VirtualStorage, RelativePath: j.RelativePath}); e != nil && len(e.Behind) > 0 && r.DryRun {
+				answer.Listed++
+			}
+		}
+		if !r.DryRun {
+			c.jobs = left
+		}
+		return answer, nil
+	}
+	if r.DryRun {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return drop()
+	}
+	return once(ctx, c, "DropJobs", r.Change, drop)
 }
 
 // RetryJobs implements admin.Overriding.
