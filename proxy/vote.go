@@ -73,11 +73,11 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 	}
 	r.call.storage = route.Storage
 	conns := []*storage.Conn{conn}
-	voters := []transaction.Voter{{Storage: route.Storage, Conn: conn}}
+	voters := []transaction.Voter{{Storage: route.Storage, Conn: conn, Release: release(conn)}}
 	for _, d := range route.Others {
 		other := s.routed(r, d.Storage, d.Generation)
 		conns = append(conns, other)
-		voters = append(voters, transaction.Voter{Storage: d.Storage, Conn: other})
+		voters = append(voters, transaction.Voter{Storage: d.Storage, Conn: other, Release: release(other)})
 	}
 	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
 	v.votes = s.votes.Begin(transaction.Config{
@@ -95,6 +95,15 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 		}
 	}
 	return !v.gone, outcome.Err
+}
+
+// release is what a storage runs: Gitaly decides what is hashed, and git what Gitaly is told
+// of a change. A storage whose connection is gone casts no vote.
+func release(conn *storage.Conn) string {
+	if conn == nil {
+		return ""
+	}
+	return conn.Release()
 }
 
 // copies is how many must agree: never more than there are.

@@ -107,6 +107,9 @@ func (c *Conn) ServerVersion() string { return c.identity.serverVersion }
 // GitVersion is the version of git that the storage runs.
 func (c *Conn) GitVersion() string { return c.identity.gitVersion }
 
+// Release is what the storage runs: the version of its server and that of its git.
+func (c *Conn) Release() string { return c.identity.release() }
+
 // Backchannel reports whether the storage can call this side, during RPCs started
 // WithBackchannel: else no write to it is voted on, and it opens no sidechannel.
 func (c *Conn) Backchannel() bool { return c.sidechannels != nil }

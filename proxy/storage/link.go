@@ -178,10 +178,11 @@ func (l *link) reachable(conn *Conn) {
 	l.generation = conn.generation
 	l.current.Store(&published{conn: conn, since: time.Now(), last: conn.identity, spoken: conn.Backchannel()})
 	l.metrics.made.Inc()
+	l.metrics.runs(conn.ServerVersion(), conn.GitVersion())
 	l.metrics.reachable.Set(1)
 	l.metrics.healthy.Set(1)
 	l.log.Info("storage is reachable", "address", l.place.Load().target.Address,
-		"filesystem_id", conn.FilesystemID(), "version", conn.ServerVersion())
+		"filesystem_id", conn.FilesystemID(), "version", conn.ServerVersion(), "git_version", conn.GitVersion())
 	l.spoke(conn.Backchannel())
 	l.changed()
 }

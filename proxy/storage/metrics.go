@@ -8,6 +8,7 @@ type Metrics struct {
 	healthy   *prometheus.GaugeVec
 	reachable *prometheus.GaugeVec
 	changes   *prometheus.CounterVec
+	info      *prometheus.GaugeVec
 }
 
 // NewMetrics registers the collectors.
@@ -32,7 +33,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Connections to a storage that were made (event=\"made\") or lost (event=\"lost\").",
 		}, append(labels[:2:2], "event")),
 	}
-	reg.MustRegister(m.latency, m.healthy, m.reachable, m.changes)
+	m.info = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "praefect_storage_info",
+		Help: "Always 1; the labels are the versions of Gitaly and git on a storage, as of the last connection.",
+	}, append(labels[:2:2], "version", "git_version"))
+	reg.MustRegister(m.latency, m.healthy, m.reachable, m.changes, m.info)
 	return m
 }
 
@@ -41,6 +46,8 @@ type storageMetrics struct {
 	latency            prometheus.Observer
 	healthy, reachable prometheus.Gauge
 	made, lost         prometheus.Counter
+	// runs notes the versions that a storage runs, in the place of those it ran before.
+	runs func(version, gitVersion string)
 }
 
 func (m *Metrics) of(t Target) storageMetrics {
@@ -50,6 +57,10 @@ func (m *Metrics) of(t Target) storageMetrics {
 		reachable: m.reachable.WithLabelValues(t.VirtualStorage, t.Storage),
 		made:      m.changes.WithLabelValues(t.VirtualStorage, t.Storage, "made"),
 		lost:      m.changes.WithLabelValues(t.VirtualStorage, t.Storage, "lost"),
+		runs: func(version, gitVersion string) {
+			m.info.DeletePartialMatch(prometheus.Labels{"virtual_storage": t.VirtualStorage, "gitaly_storage": t.Storage})
+			m.info.WithLabelValues(t.VirtualStorage, t.Storage, version, gitVersion).Set(1)
+		},
 	}
 }
 

@@ -180,6 +180,11 @@ type Reach struct {
 	Latency time.Duration
 }
 
+// Release is what the storage runs, or ran when it was last reached; empty if it never was.
+func (r Reach) Release() string {
+	return identity{serverVersion: r.ServerVersion, gitVersion: r.GitVersion}.release()
+}
+
 // Slow reports whether the storage is reachable but fails its health checks.
 func (r Reach) Slow() bool { return r.Reachable && r.Err != nil }
 

@@ -45,13 +45,17 @@ func (m *Manager) now() time.Duration { return time.Since(m.born) }
 // Begin begins a transaction. The caller calls End, and Forget.
 func (m *Manager) Begin(cfg Config) *Transaction {
 	names := make([]string, len(cfg.Voters))
+	var foreign []string
 	for i, v := range cfg.Voters {
 		names[i] = v.Storage
+		if v.Release != cfg.Voters[0].Release {
+			foreign = append(foreign, v.Storage)
+		}
 	}
 	began := m.now()
 	t := &Transaction{
 		manager: m, cfg: cfg, began: began, waiting: make(map[string]chan quorum.Answer),
-		votes: quorum.New(quorum.Config{Voters: names, Copies: cfg.Copies, Block: cfg.Block, Began: began, Patience: cfg.Patience}),
+		votes: quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: cfg.Copies, Block: cfg.Block, Began: began, Patience: cfg.Patience}),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

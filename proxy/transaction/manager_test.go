@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -75,6 +76,42 @@ func (w world) voteIn(ctx context.Context, phase gitalypb.VoteTransactionRequest
 		})
 		answers <- answer{storage, r.GetState(), err}
 	}()
+}
+
+// Two storages of another release vote alike and unlike the primary: that is no majority
+// against the primary, they are left out and counted, and the write is short of copies.
+func TestManager_votesOfAnotherRelease(t *testing.T) {
+	run(t, func(w world) {
+		var told []string
+		cfg := Config{Keys: []state.Key{repository}, Copies: 2}
+		cfg.Account = func(agreeing []string, _ bool) error { told = agreeing; return nil }
+		for _, s := range storages {
+			cfg.Voters = append(cfg.Voters, Voter{Storage: s, Conn: w.conns[s], Release: "18.9"})
+		}
+		cfg.Voters[0].Release = "16.7"
+		tx := w.Begin(cfg)
+		answers := make(chan answer, 3)
+		for i, s := range storages {
+			w.vote(w.Context(), answers, tx.ID(), s, byte(min(i, 1)))
+		}
+		for range storages {
+			got, want := <-answers, gitalypb.VoteTransactionResponse_ABORT
+			if got.storage == storages[0] {
+				want = gitalypb.VoteTransactionResponse_COMMIT
+			}
+			if got.err != nil || got.state != want {
+				t.Errorf("%s: got %v, %v; want %v", got.storage, got.state, got.err, want)
+			}
+		}
+		result := tx.End()
+		tx.Forget()
+		if !slices.Equal(told, storages[:1]) || !slices.Equal(result.Agreed, storages[:1]) || !slices.Equal(result.Unlike, storages[1:]) || result.PrimaryFailed {
+			t.Errorf("told %v, got %+v", told, result)
+		}
+		if got := testutil.ToFloat64(w.metrics.unlike); got != 2 {
+			t.Errorf("%v votes were counted as unlike, want 2", got)
+		}
+	})
 }
 
 func TestManager_voteOfAll(t *testing.T) {

@@ -13,6 +13,7 @@ type metrics struct {
 	delay, rounds    prometheus.Histogram
 	voters           *prometheus.HistogramVec
 	short, contended prometheus.Counter
+	unlike           prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -46,13 +47,17 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "praefect_short_votes_total",
 			Help: "Rounds of votes released although fewer storages agreed than are enough.",
 		}),
+		unlike: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "praefect_unlike_votes_total",
+			Help: "Storages left out of a write because they run another release than its primary and cast votes that cannot be compared.",
+		}),
 		contended: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "praefect_contended_writes_total",
 			Help: "Writes aborted because they and another one waited for each other.",
 		}),
 	}
 	if r != nil {
-		r.MustRegister(votes, m.delay, m.rounds, m.voters, m.short, m.contended)
+		r.MustRegister(votes, m.delay, m.rounds, m.voters, m.short, m.contended, m.unlike)
 	}
 	return m
 }

@@ -21,6 +21,9 @@ type Voter struct {
 	// Conn is the connection over which the write was sent, by its identity: a
 	// vote counts only if it comes back over the same one.
 	Conn any
+	// Release is what the storage runs. Storages of different releases may hash the same
+	// change otherwise.
+	Release string
 }
 
 // Config describes a transaction.
@@ -100,6 +103,9 @@ type Result struct {
 	Blocked bool
 	// PrimaryFailed tells that other storages voted for what the primary did not do.
 	PrimaryFailed bool
+	// Unlike are the storages that were left out because the votes of their release cannot be
+	// compared with those of the primary's.
+	Unlike []string
 	// Voted tells that a storage has cast a vote; Rounds is how many were released.
 	Voted  bool
 	Rounds int
@@ -132,10 +138,11 @@ func (t *Transaction) End() Result {
 		t.timer.Stop()
 	}
 	result := Result{Agreed: t.votes.Agreed(), Committed: t.votes.Committed(), Stopped: stopped, Blocked: t.votes.Blocked(),
-		PrimaryFailed: t.votes.PrimaryFailed(),
-		Voted:         t.votes.Voted(), Rounds: t.votes.Rounds()}
+		PrimaryFailed: t.votes.PrimaryFailed(), Unlike: t.votes.Unlike(),
+		Voted: t.votes.Voted(), Rounds: t.votes.Rounds()}
 	t.mu.Unlock()
 	t.manager.metrics.rounds.Observe(float64(result.Rounds))
+	t.manager.metrics.unlike.Add(float64(len(result.Unlike)))
 	return result
 }
 

@@ -62,7 +62,7 @@ func (q *Votes) decide(now time.Duration) {
 			// hear of that, since it is done, has something that the primary lacks.
 			q.deserted = !q.effective
 			for i := range q.voters {
-				q.failed = q.failed || q.deserted && q.voters[i].waiting && !q.voters[i].out
+				q.failed = q.failed || q.deserted && q.voters[i].waiting && !q.voters[i].out && !q.voters[i].foreign
 				q.voters[i].out = q.voters[i].out || q.voters[i].waiting
 			}
 			q.end(Abort)
@@ -87,6 +87,11 @@ func (q *Votes) decide(now time.Duration) {
 		q.blocked = true
 		q.end(Abort)
 		return
+	}
+	for i := range q.voters { // before any of them is answered
+		if v := &q.voters[i]; !v.out && v.vote != primary.vote {
+			v.unlike = q.unlike(v)
+		}
 	}
 	account := Account{Short: short, Harmless: q.harmless()}
 	for i := range q.voters {
@@ -124,7 +129,7 @@ func (q *Votes) count(vote Vote) (agreeing, pending int) {
 func (q *Votes) outvoted(vote Vote) bool {
 	for i := range q.voters {
 		v := &q.voters[i]
-		if !v.waiting || v.out || v.vote == vote {
+		if !v.waiting || v.out || v.vote == vote || q.unlike(v) {
 			continue
 		}
 		if others, _ := q.count(v.vote); others >= q.majority() {
@@ -148,4 +153,24 @@ func (q *Votes) partWith(vote Vote) {
 	}
 }
 
-func (q *Votes) majority() int { return len(q.voters)/2 + 1 }
+// unlike tells whether the vote of a storage cannot be compared: it runs another release
+// than the primary, and no storage of the primary's release has cast the same vote. Equal
+// votes are of equal changes, whatever the release.
+func (q *Votes) unlike(v *voter) bool {
+	return v.foreign && v.waiting && !slices.ContainsFunc(q.voters, func(o voter) bool {
+		return !o.foreign && o.waiting && !o.out && o.vote == v.vote
+	})
+}
+
+// majority is more than half of the destinations. ▲ A storage of another release counts if
+// it agrees or may yet: that it changes something else is not said by its vote, and that it
+// changes the same is not either.
+func (q *Votes) majority() int {
+	n := 0
+	for i := range q.voters {
+		if v := &q.voters[i]; !v.foreign || !v.out && !v.gone && !q.unlike(v) {
+			n++
+		}
+	}
+	return n/2 + 1
+}

@@ -28,6 +28,16 @@
 // agreeing storages (Account.Short says so), or it is aborted. It is aborted in any case if a
 // majority agrees on another hash than the primary's.
 //
+// # Storages of different releases
+//
+// While storages are upgraded one by one, the same change may have different hashes: what goes into
+// a hash is the business of a release, and of the git that it runs. Foreign are the storages that
+// run another release than the primary. An equal vote of such a storage counts like any other. A
+// vote that no storage of the primary's release has cast says nothing about the change: the storage
+// is left out, which is neither a vote against the primary nor a missing vote, because a majority
+// is then one of the remaining storages. Copies are not fewer because of that: a primary that is
+// alone with its release has too few votes, and the setting decides as below.
+//
 // # Two writes that wait for each other
 //
 // Storages lock the references of a write before they vote that it is prepared, and unlock them

@@ -61,6 +61,9 @@ func (Account) effect() {}
 type Config struct {
 	// Voters are the destinations, the primary first.
 	Voters []string
+	// Foreign are the voters that run another release than the primary: they may hash the
+	// same change otherwise.
+	Foreign []string
 	// Copies is how many must agree in all; beside a majority.
 	Copies int
 	// Block has a write aborted on which too few agree.
@@ -96,10 +99,14 @@ type Votes struct {
 // voter is one destination.
 type voter struct {
 	name string
+	// foreign: it runs another release than the primary.
+	foreign bool
 	// out: it has not done what the others have.
 	out bool
 	// gone: it casts no more votes.
 	gone bool
+	// unlike: it is out because its vote cannot be compared with the primary's.
+	unlike bool
 	// committed: a vote of it was answered with Commit, so that it may have changed
 	// something.
 	committed bool
@@ -117,7 +124,7 @@ func New(cfg Config) *Votes {
 	}
 	q := &Votes{cfg: cfg}
 	for _, name := range cfg.Voters {
-		q.voters = append(q.voters, voter{name: name})
+		q.voters = append(q.voters, voter{name: name, foreign: slices.Contains(cfg.Foreign, name)})
 	}
 	return q
 }
@@ -134,7 +141,7 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 	case q.over:
 		// ▲ It goes on where the primary had nothing more to do.
 		v.out = v.out || q.voters[0].gone && vote.Phase != phasePreparing
-		q.failed = q.failed || q.deserted && vote.Phase != phasePreparing
+		q.failed = q.failed || q.deserted && vote.Phase != phasePreparing && !v.foreign
 		q.reply(v, q.last)
 		return q.effects, true
 	case v.out || v.gone: // ▲ it lacks what the others have, or may lack it
@@ -309,8 +316,8 @@ func (q *Votes) Useless() []string {
 func (q *Votes) Blocked() bool { return q.blocked }
 
 // PrimaryFailed tells that the primary ended without a vote, or with another one, before
-// anything had happened, while others voted alike: what they are about to do the primary
-// could not.
+// anything had happened, while other storages of its release voted alike: what they are
+// about to do the primary could not.
 func (q *Votes) PrimaryFailed() bool { return q.failed }
 
 // Halted tells that the primary has decided that nothing more is to be changed.
@@ -322,6 +329,18 @@ func (q *Votes) Voted() bool { return q.cast }
 // harmless tells that what the primary has voted for changes nothing.
 func (q *Votes) harmless() bool {
 	return !q.effective && q.voters[0].vote.Phase == phaseSynchronized
+}
+
+// Unlike are the storages that were left out because they run another release and cast a
+// vote that no storage of the primary's release has cast.
+func (q *Votes) Unlike() []string {
+	var names []string
+	for i := range q.voters {
+		if q.voters[i].unlike {
+			names = append(names, q.voters[i].name)
+		}
+	}
+	return names
 }
 
 // Rounds tells how many rounds were released.

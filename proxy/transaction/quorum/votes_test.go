@@ -198,6 +198,44 @@ func TestVotes(t *testing.T) {
 		{"the primary halts", Config{}, []string{"b=apple", "a! -> b STOP", "c=apple -> c STOP"}, ""},
 		{"another halts", Config{}, []string{"b=apple", "b! -> b STOP", "a=apple", "c=apple -> account a,c"}, ""},
 		{"ended from outside", Config{}, []string{"b=apple", "abort -> b ABORT", "a=apple -> a ABORT"}, ""},
+		{"another release differs", Config{Foreign: []string{"c"}}, []string{
+			"c=banana", "a=apple", "b=apple -> c ABORT; account a,b", "ok -> a COMMIT; b COMMIT", "c=late -> c ABORT",
+			"a=late", "b=late -> account a,b", "ok -> a COMMIT; b COMMIT",
+		}, "a b"},
+		{"another release agrees", Config{Foreign: []string{"b", "c"}}, []string{
+			"c=apple", "a=apple", "b=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
+		}, "a b c"},
+		{"one of another release agrees, one does not", Config{Foreign: []string{"b", "c"}}, []string{
+			"c=banana", "a=apple", "b=apple -> c ABORT; account a,b",
+		}, ""},
+		{"alone with its release: degrade", Config{Foreign: []string{"b", "c"}}, []string{
+			"b=banana", "c=banana", "a=apple -> b ABORT; c ABORT; account a short", "ok -> a COMMIT",
+		}, "a"},
+		{"alone with its release: block", Config{Foreign: []string{"b", "c"}, Block: true}, []string{
+			"b=banana", "c=banana", "a=apple -> a ABORT; b ABORT; c ABORT",
+		}, ""},
+		{"alone with its release, another one is late", Config{Foreign: []string{"b", "c"}}, []string{
+			"b=banana", "a=apple", "+2s", "c=apple -> b ABORT; account a,c",
+		}, ""},
+		{"two of five have the primary's release", Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"c", "d", "e"}}, []string{
+			"c=banana", "d=banana", "a=apple", "e=banana", "b=apple -> c ABORT; d ABORT; e ABORT; account a,b",
+		}, ""},
+		{"others of the primary's release are late, another release differs", Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"e"}}, []string{
+			"e=banana", "a=apple", "b=apple", "+999ms", "+11s", "+1ms -> e ABORT; account a,b short without c,d",
+		}, ""},
+		{"outvoted by its own release", Config{Voters: []string{"a", "b", "c", "d"}, Foreign: []string{"d"}}, []string{
+			"a=apple", "d=late", "b=banana", "c=banana -> a ABORT; b ABORT; c ABORT; d ABORT",
+		}, ""},
+		{"outvoted by its own release and another one", Config{Foreign: []string{"c"}}, []string{
+			"a=apple", "c=banana", "b=banana -> a ABORT; b ABORT; c ABORT",
+		}, ""},
+		{"another release has fewer rounds", Config{Foreign: []string{"c"}}, []string{
+			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
+			"c-", "a=late", "b=late -> account a,b", "ok -> a COMMIT; b COMMIT",
+		}, "a b"},
+		{"another release does not know the method", Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"c", "d", "e"}}, []string{
+			"c-", "d-", "e-", "a=apple", "b=apple -> account a,b",
+		}, ""},
 		{"who has a vote waiting casts no other", Config{}, []string{"a=apple", "a=apple -> refused", "x=apple -> refused"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -266,7 +304,9 @@ func TestVotes_uselessAreOutAndHaveChangedNothing(t *testing.T) {
 func TestVotes_rulesAtRandom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := []string{"a", "b", "c", "d", "e"}[:rapid.IntRange(1, 5).Draw(t, "voters")]
-		r := &rig{Votes: New(Config{Voters: names, Copies: rapid.IntRange(1, 3).Draw(t, "copies"), Block: rapid.Bool().Draw(t, "block")})}
+		copies := rapid.IntRange(1, 3).Draw(t, "copies")
+		foreign := names[1:][:rapid.IntRange(0, len(names)-1).Draw(t, "foreign")]
+		r := &rig{Votes: New(Config{Voters: names, Copies: copies, Block: rapid.Bool().Draw(t, "block"), Foreign: foreign})}
 		waiting := map[string]Vote{}
 		var told []string // by the ledger's last Account, not answered
 		in := slices.Clone(names)
@@ -277,6 +317,9 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 				case Account:
 					if told != nil || e.Agreeing[0] != names[0] {
 						t.Fatalf("account %v, while %v is", e.Agreeing, told)
+					}
+					if !e.Short && len(e.Agreeing) < copies {
+						t.Fatalf("account %v is not short of %d copies", e.Agreeing, copies)
 					}
 					for _, name := range e.Agreeing {
 						if waiting[name] != waiting[names[0]] || !slices.Contains(in, name) {
@@ -372,20 +415,23 @@ func TestVotes_primaryFailed(t *testing.T) {
 		steps []string
 		want  bool
 	}{
+		"it left, another release has voted":   {[]string{"d=apple", "a-"}, false},
+		"it left, another release votes then":  {[]string{"a-", "d=apple"}, false},
 		"it left, another has voted":           {[]string{"b=apple", "a-"}, true},
 		"it left, another votes then":          {[]string{"a-", "b=apple"}, true},
-		"it left after a harmless round":       {[]string{"a=synced", "b=synced", "c=synced", "ok", "b=apple", "a-"}, true},
-		"it is outvoted":                       {[]string{"b=apple", "c=apple", "a=banana"}, true},
+		"it left after a harmless round":       {[]string{"a=synced", "b=synced", "c=synced", "d=synced", "ok", "b=apple", "a-"}, true},
+		"it is outvoted":                       {[]string{"b=apple", "c=apple", "d=apple", "a=banana"}, true},
+		"it is alone with its vote":            {[]string{"b=late", "c=apple", "d=apple", "a=banana"}, false},
 		"it left, and nobody votes":            {[]string{"a-", "b-", "c-"}, false},
 		"it left, another prepares":            {[]string{"a-", "b=early"}, false},
 		"another is outvoted":                  {[]string{"a=apple", "b=banana", "c=apple"}, false},
 		"it stopped, another votes then":       {[]string{"a!", "a-", "b=apple"}, false},
 		"it was told to abort":                 {[]string{"abort", "a-", "b=apple"}, false},
-		"it left after something had happened": {[]string{"a=apple", "b=apple", "c=apple", "ok", "b=late", "a-"}, false},
-		"all went well":                        {[]string{"a=apple", "b=apple", "c=apple", "ok", "a-", "b-", "c-"}, false},
+		"it left after something had happened": {[]string{"a=apple", "b=apple", "c=apple", "d=apple", "ok", "b=late", "a-"}, false},
+		"all went well":                        {[]string{"a=apple", "b=apple", "c=apple", "d=apple", "ok", "a-", "b-", "c-"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(Config{})
+			r := newRig(Config{Voters: []string{"a", "b", "c", "d"}, Foreign: []string{"d"}})
 			for _, step := range tc.steps {
 				r.do(t, step)
 			}
@@ -393,5 +439,16 @@ func TestVotes_primaryFailed(t *testing.T) {
 				t.Errorf("got %t, want %t", got, tc.want)
 			}
 		})
+	}
+}
+
+// Unlike names the storages that another release keeps from agreeing, and no others.
+func TestVotes_unlikeAreOfAnotherRelease(t *testing.T) {
+	r := newRig(Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"c", "d", "e"}, Copies: 1})
+	for _, step := range []string{"b=banana", "c=banana", "d=late", "e=apple", "a=apple"} {
+		r.do(t, step)
+	}
+	if got := strings.Join(r.Unlike(), " "); got != "d" {
+		t.Errorf("got %q, want d: c votes as b does, which has the primary's release", got)
 	}
 }
