@@ -105,7 +105,7 @@ func (c conditions) way(vs string, st *state.Storage) monitor.Way {
 	if err != nil { // agreed on, but in the settings of this instance no longer
 		return monitor.Way{Problem: err.Error()}
 	}
-	w := monitor.Way{Reachable: r.Reachable, Slow: r.Slow(), Votes: r.Backchannel}
+	w := monitor.Way{Reachable: r.Reachable, Slow: r.Slow(), Votes: r.Backchannel, Release: r.Release()}
 	if r.Err != nil {
 		w.Problem = r.Err.Error()
 	}

@@ -235,5 +235,8 @@ func (s adminStorages) Reach(virtualStorage, name string) admin.Reach {
 		// Agreed on, but in the settings of this instance no longer.
 		return admin.Reach{Err: err}
 	}
-	return admin.Reach{Reachable: r.Reachable, Votes: r.Backchannel, Err: r.Err, FilesystemID: r.FilesystemID, Since: r.Since}
+	return admin.Reach{
+		Reachable: r.Reachable, Votes: r.Backchannel, Err: r.Err, FilesystemID: r.FilesystemID, Since: r.Since,
+		Version: r.ServerVersion, GitVersion: r.GitVersion,
+	}
 }

@@ -22,7 +22,14 @@ var hooked = state.Change{RelativePath: "@hashed/ab/cd.git", Storage: "gitaly-2"
 // scenes are the clusters that the samples in the pages are taken from, by the
 // word after "console".
 var scenes = map[string]func(*instance){
-	"":         func(*instance) {},
+	"": func(*instance) {},
+	"mixed": func(i *instance) {
+		for name, version := range map[string]string{"gitaly-1": "16.7.2", "gitaly-2": "16.7.2", "gitaly-3": "18.9.0"} {
+			reach := i.Reach("default", name)
+			reach.Version, reach.GitVersion = version, map[string]string{"16.7.2": "2.42.0", "18.9.0": "2.53.0"}[version]
+			i.SetReach(name, reach)
+		}
+	},
 	"degraded": func(i *instance) { i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-2"); i.Lose("gitaly-3") },
 	"leaderless": func(i *instance) {
 		i.Raft(func(v *admin.RaftView) { v.Leader = "" })

@@ -100,10 +100,10 @@ func showStatus(out *output, answer admin.StatusResponse) {
 				role = "primary"
 			}
 			rows = append(rows, []string{
-				out.mark(storageSign(st)), st.Name, role, storageState(st), yesNo(st.Reachable), strconv.Itoa(st.Behind), st.Error,
+				out.mark(storageSign(st)), st.Name, role, storageState(st), yesNo(st.Reachable), strconv.Itoa(st.Behind), st.Version, st.Error,
 			})
 		}
-		out.table([]string{"", "STORAGE", "ROLE", "STATE", "REACHABLE", "BEHIND", "PROBLEM"}, rows)
+		out.table([]string{"", "STORAGE", "ROLE", "STATE", "REACHABLE", "BEHIND", "VERSION", "PROBLEM"}, rows)
 		showConditions(out, answer.Conditions, func(c condition.Condition) bool { return c.VirtualStorage == vs.Name })
 		out.printf("\n")
 	}

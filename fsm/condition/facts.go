@@ -86,6 +86,8 @@ type Storage struct {
 	Reachable, Slow bool
 	// Votes tells that it speaks the backchannel.
 	Votes bool
+	// Release is what it runs, or ran when it was last reached; empty if it never was.
+	Release string
 	// Problem is why it is slow or not reachable.
 	Problem string
 	// ReturnsIn is the time until it serves again, nil if that is not known.

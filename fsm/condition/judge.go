@@ -206,8 +206,42 @@ func (j *judge) virtualStorage(vs VirtualStorage) {
 	if serving == 1 && len(vs.Storages) > 1 {
 		about(OneGoodCopy, "", "one of the %d storages of %s serves: each new write has one copy", len(vs.Storages), vs.Name)
 	}
+	j.releases(vs)
 	if vs.Paused != "" {
 		about(FailoverPaused, "", "automatic failover of %s is paused %s", vs.Name, vs.Paused)
+	}
+}
+
+// releases judges what the storages that serve run. Storages of different releases may hash the
+// same change otherwise: then the storages with the primary's release alone have the write.
+func (j *judge) releases(vs VirtualStorage) {
+	var running []Running
+	release, alike := "", 0
+	for _, s := range vs.Storages {
+		if s.Name == vs.Primary {
+			release = s.Release
+		}
+	}
+	for _, s := range vs.Storages {
+		if s.State != state.Serving || !s.Reachable || s.Release == "" {
+			continue
+		}
+		running = append(running, Running{Name: s.Name, Version: s.Release})
+		if s.Release == release {
+			alike++
+		}
+	}
+	versions := versionsOf(running)
+	if len(versions) < 2 {
+		return
+	}
+	about := func(name Name, format string, args ...any) {
+		j.add(Condition{Name: name, VirtualStorage: vs.Name, Text: fmt.Sprintf(format, args...)})
+	}
+	about(ReleasesDiffer, "the storages of %s run different releases: %s", vs.Name, strings.Join(versions, ", "))
+	if want := min(vs.Copies, len(running)); alike > 0 && alike < want {
+		about(ReleaseAlone, "%d of the storages of %s that serve run what the primary %s runs (%s), fewer than %d: a write that the releases hash otherwise is on fewer storages until it is copied",
+			alike, vs.Name, vs.Primary, release, want)
 	}
 }
 

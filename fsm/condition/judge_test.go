@@ -15,7 +15,7 @@ import (
 // well are the facts of a cluster of three, at its leader, with nothing the matter.
 func well() condition.Facts {
 	storage := func(name string) condition.Storage {
-		return condition.Storage{Name: name, State: state.Serving, Reachable: true, Votes: true}
+		return condition.Storage{Name: name, State: state.Serving, Reachable: true, Votes: true, Release: "16.7"}
 	}
 	return condition.Facts{
 		Instance: "praefect-1", Leader: "praefect-1", Leased: true, Configured: 3, Defined: true,
@@ -88,6 +88,20 @@ func TestJudge_conditions(t *testing.T) {
 		{"there is no primary", func(f *condition.Facts) { vs(f).Primary = "" }, []condition.Name{condition.NoPrimary}, condition.HealthUnavailable},
 		{"a storage is slow", func(f *condition.Facts) { vs(f).Storages[1].Slow = true }, []condition.Name{condition.StorageSlow}, condition.HealthDegraded},
 		{"a storage has no backchannel", func(f *condition.Facts) { vs(f).Storages[1].Votes = false }, []condition.Name{condition.NoVotes}, condition.Healthy},
+		{"a secondary is upgraded first", func(f *condition.Facts) { vs(f).Storages[2].Release = "18.9" }, []condition.Name{condition.ReleasesDiffer}, condition.Healthy},
+		{"a storage whose release is not known", func(f *condition.Facts) { vs(f).Storages[2].Release = "" }, nil, condition.Healthy},
+		{"the primary alone is not upgraded", func(f *condition.Facts) {
+			vs(f).Storages[1].Release, vs(f).Storages[2].Release = "18.9", "18.9"
+		}, []condition.Name{condition.ReleaseAlone, condition.ReleasesDiffer}, condition.HealthDegraded},
+		{"the primary alone is upgraded, and one copy will do", func(f *condition.Facts) {
+			vs(f).Storages[0].Release, vs(f).Copies = "18.9", 1
+		}, []condition.Name{condition.ReleasesDiffer}, condition.Healthy},
+		{"the only other one of its release is away", func(f *condition.Facts) {
+			vs(f).Storages[1].Reachable, vs(f).Storages[2].Release = false, "18.9"
+		}, []condition.Name{condition.ReleaseAlone, condition.StorageAway, condition.ReleasesDiffer}, condition.HealthDegraded},
+		{"one of another release does not serve", func(f *condition.Facts) {
+			vs(f).Storages[2].State, vs(f).Storages[2].Release = state.Out, "18.9"
+		}, []condition.Name{condition.StorageNotServing}, condition.HealthDegraded},
 		{"a storage is out", func(f *condition.Facts) { vs(f).Storages[2].State = state.Out }, []condition.Name{condition.StorageNotServing}, condition.HealthDegraded},
 		{"a storage is out and returns soon", func(f *condition.Facts) {
 			vs(f).Storages[2].State, vs(f).Storages[2].ReturnsIn = state.Out, &soon
@@ -144,6 +158,11 @@ func TestJudge_everyKindIsReached(t *testing.T) {
 			reached[c.Name] = true
 		}
 	}
+	note(func() condition.Facts {
+		f := well()
+		f.VirtualStorages[0].Storages[0].Release = "18.9"
+		return f
+	}())
 	note(facts)
 	note(condition.Facts{Leader: "l", Defined: true, Configured: 1, Members: []condition.Member{member("l", true)}})
 	for _, name := range raised {

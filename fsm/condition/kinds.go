@@ -29,6 +29,7 @@ const (
 	DisksDiffer        Name = "disks-differ"
 	OneGoodCopy        Name = "one-good-copy"
 	TooFewCopies       Name = "too-few-copies"
+	ReleaseAlone       Name = "release-alone"
 	Conflict           Name = "conflict"
 	RepairWaits        Name = "repair-waits"
 	ReplicaDiffers     Name = "replica-differs"
@@ -42,6 +43,7 @@ const (
 	PrimaryElsewhere   Name = "primary-not-as-configured"
 	StorageReturns     Name = "storage-returns"
 	NoVotes            Name = "no-votes"
+	ReleasesDiffer     Name = "releases-differ"
 	ReplicaDiffered    Name = "replica-differed"
 )
 
@@ -135,6 +137,8 @@ var kinds = []Kind{
 		"Bring another storage back, or `praefectctl undrain` it."},
 	{TooFewCopies, Degraded, AboutStorages, "For more than a minute repositories have been in sync on fewer storages than `consistency.copies`.",
 		"`praefectctl dataloss` and `praefectctl queue list` list the repositories and the repairs under way."},
+	{ReleaseAlone, Degraded, AboutStorages, "Fewer storages than `consistency.copies` run the release of the primary: a write whose votes the releases hash otherwise is on fewer storages until it is copied.",
+		"Finish the upgrade, or `praefectctl promote` a storage of the other release; see [upgrade-gitaly.md](upgrade-gitaly.md)."},
 	{Conflict, Degraded, AboutStorages, "The replicas of repositories differ, and neither contains the other. Nothing is copied.",
 		"`praefectctl dataloss` shows both sides, `praefectctl accept-dataloss` chooses one."},
 	{RepairWaits, Degraded, AboutStorages, "A repair, or the resolution of a write with an unknown outcome, has not succeeded in more than 5 attempts.",
@@ -157,6 +161,8 @@ var kinds = []Kind{
 		"Nothing. It serves at once if it alone has a repository that is unavailable."},
 	{ReplicaDiffered, Notice, AboutStorages, "Within the last 24 hours a replica was found different without a reason in the ledger, and has been repaired.",
 		"`praefectctl history` names it. Find out what wrote past praefect; see [verification.md](verification.md#when-a-replica-differs)."},
+	{ReleasesDiffer, Notice, AboutStorages, "The storages of a virtual storage run different releases of Gitaly or git.",
+		"Finish the upgrade; see [upgrade-gitaly.md](upgrade-gitaly.md)."},
 	{NoVotes, Notice, AboutStorages, "A storage does not speak the backchannel: writes are not voted on.",
 		"Upgrade Gitaly on the storage, or look for a proxy between it and the instance."},
 }

@@ -77,6 +77,10 @@ type Storage struct {
 	// Votes tells that the answering instance's connection to it has, or last had,
 	// a backchannel, without which no write to it is voted on.
 	Votes bool `json:"votes"`
+	// Version and GitVersion are those of Gitaly and git on it, when the answering instance
+	// last reached it.
+	Version    string `json:"version,omitempty"`
+	GitVersion string `json:"git_version,omitempty"`
 	// Error says what is the matter with one that is slow or not reachable.
 	Error string `json:"error,omitempty"`
 	// Since is when it became reachable or unreachable.

@@ -37,6 +37,8 @@ type Reach struct {
 	// Votes tells that the connection has a backchannel for them, or the last one
 	// had.
 	Votes bool
+	// Version and GitVersion are those of Gitaly and git there, when it was last reached.
+	Version, GitVersion string
 	// FilesystemID is that of the disk behind the connection.
 	FilesystemID string
 	// Since is when Reachable last changed, if it ever did.
@@ -199,6 +201,7 @@ func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 	answer := Storage{
 		Name: st.Name, State: st.State, Why: st.Why, Behind: behind,
 		Reachable: reach.Reachable, Slow: reach.Reachable && reach.Err != nil, Votes: reach.Votes,
+		Version: reach.Version, GitVersion: reach.GitVersion,
 	}
 	if reach.Err != nil {
 		answer.Error = reach.Err.Error()

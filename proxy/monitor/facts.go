@@ -37,7 +37,7 @@ func (m *Monitor) virtualStorage(view *state.State, vs *state.VirtualStorage, sh
 		way := m.deps.Way(vs.Name, st)
 		reachable[st.Name] = way.Reachable
 		facts.Storages = append(facts.Storages, condition.Storage{
-			Name: st.Name, State: st.State, Why: st.Why, Reachable: way.Reachable, Slow: way.Slow, Votes: way.Votes,
+			Name: st.Name, State: st.State, Why: st.Why, Reachable: way.Reachable, Slow: way.Slow, Votes: way.Votes, Release: way.Release,
 			Problem: way.Problem, ReturnsIn: way.ReturnsIn,
 		})
 	}

@@ -26,6 +26,8 @@ const (
 // Way is what is known of the way to a storage.
 type Way struct {
 	Reachable, Slow, Votes bool
+	// Release is what the storage runs, or ran when it was last reached.
+	Release string
 	// Problem is why it is slow or not reachable.
 	Problem string
 	// ReturnsIn is the time until a storage that was dead serves again, nil if that is not known.

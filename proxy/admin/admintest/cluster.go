@@ -253,7 +253,7 @@ func (c *Cluster) way(vs string, st *state.Storage) monitor.Way {
 	reach := c.Reach(vs, st.Name)
 	way := monitor.Way{
 		Reachable: reach.Reachable && (st.FilesystemID == "" || reach.FilesystemID == st.FilesystemID),
-		Slow:      reach.Reachable && reach.Err != nil, Votes: reach.Votes,
+		Slow:      reach.Reachable && reach.Err != nil, Votes: reach.Votes, Release: release(reach),
 	}
 	if reach.Err != nil {
 		way.Problem = reach.Err.Error()
@@ -322,4 +322,12 @@ func threeInstances() admin.RaftView {
 		ClusterID: "cluster", Term: 7, CommitIndex: 18442, Leader: "praefect-1", FeatureLevel: 1,
 		Instances: []admin.Instance{instance(1, admin.Leader, 0), instance(2, admin.Follower, 12), instance(3, admin.Follower, 40)},
 	}
+}
+
+// release is what the storage runs, empty if nothing is said of it.
+func release(reach admin.Reach) string {
+	if reach.Version == "" {
+		return ""
+	}
+	return reach.Version + " with git " + reach.GitVersion
 }
