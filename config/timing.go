@@ -49,7 +49,7 @@ type Replication struct {
 	// ParallelStorageProcessingWorkers is how many repairs of this instance copy
 	// onto one storage at a time. Default 1, minimum 1.
 	ParallelStorageProcessingWorkers int `toml:"parallel_storage_processing_workers"`
-	// CopyTimeout is the deadline of one copy of one repository. Default 1h.
+	// CopyTimeout is how long a copy of one repository may show no progress. Default 1h.
 	CopyTimeout Duration `toml:"copy_timeout"`
 	// HoldBudget bounds how long the writes of a busy repository wait for the
 	// last increment of a copy. Default 5s; 0 = they never wait.

@@ -18,16 +18,16 @@ import (
 // If we die under it, the intent becomes in doubt, and a repair accounts for the storages
 // once its bound has passed. The source keeps what it has all the while.
 func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, source string) error {
-	limit := f.copyLimit(ctx, key, source)
+	allowed := f.allow(ctx, key, plan.Plan{Primary: source, Targets: []string{primary}})
 	ticket, done, err := f.take(ctx, key, f.cfg.HoldBudget > 0)
 	if err != nil {
 		return err
 	}
 	ended := false
 	defer func() { done(ended) }()
-	copying, cancel := context.WithTimeout(ctx, limit)
+	copying, cancel := context.WithTimeout(ctx, allowed.Deadline)
 	defer cancel()
-	view, err := ticket.Advance(ctx, source, state.Scope{BoundMillis: limit.Milliseconds(), Targets: []string{primary}})
+	view, err := ticket.Advance(ctx, source, state.Scope{BoundMillis: allowed.Bound.Milliseconds(), Targets: []string{primary}})
 	if err != nil {
 		ended = true
 		if refusal, ok := errors.AsType[*state.Refusal](err); ok {
@@ -36,8 +36,10 @@ func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, sourc
 		return fmt.Errorf("have the primary advance: %w", err)
 	}
 	copying = f.stamp(copying, ticket.OpenedAt()) // as in repairer.copy ▲
+	copying, settle := f.watched(copying, key, primary, allowed.Still)
 	var problem error
 	ended, problem = f.pull(ctx, copying, key, view, primary, source)
+	settle()
 	if !ended {
 		return problem
 	}

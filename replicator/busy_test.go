@@ -3,7 +3,6 @@ package replicator
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -247,36 +246,6 @@ func TestPatience_isBounded(t *testing.T) {
 	if s := p.get(last); s != (streak{}) {
 		t.Errorf("streak: %+v", s)
 	}
-}
-
-func TestCopyLimit_growsWithSizeAndTimeouts(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		r := w.replicator(Config{CopyFloor: 10 * time.Second, CopyRate: 1 << 10, CopyTimeout: 5 * time.Minute})
-		rep := &repairer{cfg: r.cfg, calls: r.backfiller.calls, log: r.log, patience: &patience{}}
-		w.put("a.git", "12345", "g1") // 5 KiB in the world's measure
-		expect := func(path string, want time.Duration) {
-			t.Helper()
-			if got := rep.copyLimit(t.Context(), key(path), "g1"); got != want {
-				t.Errorf("%q: %v, want %v", path, got, want)
-			}
-		}
-		expect("none.git", 10*time.Second)
-		expect("a.git", 15*time.Second)
-		rep.patience.timedOut(key("a.git"))
-		expect("a.git", 30*time.Second)
-		for range 3 {
-			rep.patience.timedOut(key("a.git"))
-		}
-		expect("a.git", 4*time.Minute)
-		for range 1000 {
-			rep.patience.timedOut(key("a.git"))
-		}
-		expect("a.git", 8*time.Minute)
-		w.put("big.git", strings.Repeat("x", 1000), "g1")
-		expect("big.git", 5*time.Minute)
-		rep.patience.timedOut(key("big.git"))
-		expect("big.git", 10*time.Minute)
-	})
 }
 
 func TestMetWrite_tellsFaultsFromWrites(t *testing.T) {

@@ -34,11 +34,9 @@ type Config struct {
 	DeadRetry time.Duration
 
 	// CopyFloor is how long a copy may take however small the repository is,
-	// and CopyRate, in bytes a second, what is added for its size. After one
-	// that did not end in its time the next gets twice as much, the first one no more
-	// than CopyTimeout. After a
-	// crash the targets of a copy are not touched for as long. Defaults 30s,
-	// 4 MiB, 1h.
+	// and CopyRate, in bytes a second, what is added for its size; CopyTimeout is how long
+	// at most a copy of a large one may show no progress. See plan.Copying. Defaults
+	// 30s, 4 MiB, 1h.
 	CopyFloor   time.Duration
 	CopyRate    int64
 	CopyTimeout time.Duration

@@ -66,11 +66,16 @@ type Ticket interface {
 	// ticket. Repeating it, or calling it on a ticket that does not hold or was
 	// released, does nothing.
 	Unhold()
-	// Spoiled is closed when a write began that was not kept waiting.
+	// Spoiled is closed when a write began in this round that was not kept waiting.
 	Spoiled() <-chan struct{}
-	// MarkInSync declares storages equal to the primary, as of the intent. New writes
-	// wait from here to Release.
-	MarkInSync(ctx context.Context, storages []string) error
+	// Renew begins another round under the same intent, as Repair begins a repair, and
+	// returns its number; the round before the first one is 0. Calls of former rounds may go
+	// on. After an error the former round goes on, unless a write spoiled it.
+	Renew(ctx context.Context, hold bool) (round int, err error)
+	// MarkInSync declares storages equal to the primary, as of the intent, whose copies began
+	// in the round: of a former one it is refused as spoiled. New writes wait from here to
+	// Release.
+	MarkInSync(ctx context.Context, round int, storages []string) error
 	// ResolveDoubt accounts for in-doubt intents, as of the intent. New writes wait from
 	// here to Release.
 	ResolveDoubt(ctx context.Context, s Resolution) error

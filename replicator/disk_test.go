@@ -77,7 +77,7 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 	}
 	if f.late > 0 {
 		if deadline, ok := ctx.Deadline(); ok {
-			f.late = min(f.late, time.Until(deadline))
+			f.late = min(f.late, time.Until(deadline), plan.CallerGone)
 		}
 		// The storage goes on by itself.
 		go func() { wait(f.late); w.mu.Lock(); defer w.mu.Unlock(); _ = answer() }()
@@ -96,13 +96,13 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 }
 
 // checkTarget notes a copy onto an in-sync storage, and one that no live intent
-// covers: the storage, and the time that it may take. The caller holds world.mu.
+// covers: the storage, and the time until which it may have an effect. The caller holds world.mu.
 func (d *disk) checkTarget(ctx context.Context, method, relativePath string) {
 	vs, entry := d.world.view.VirtualStorage(vsName), d.world.view.Entry(key(relativePath))
 	deadline, bounded := ctx.Deadline()
 	covered := slices.ContainsFunc(d.world.view.Instances, func(i state.Instance) bool {
 		intent := entry.Live(i.Incarnation)
-		return intent != nil && slices.Contains(intent.Targets, d.name) && time.Until(deadline) <= time.Duration(intent.BoundMillis)*time.Millisecond
+		return intent != nil && slices.Contains(intent.Targets, d.name) && min(time.Until(deadline), plan.CallerGone) <= time.Duration(intent.BoundMillis)*time.Millisecond
 	})
 	if !covered || !bounded {
 		d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which no intent covers: %+v", method, relativePath, d.name, entry))

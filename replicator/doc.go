@@ -30,10 +30,13 @@
 //	  again later               ▼                    ▼         │
 //	                      resolve-doubt         mark-in-sync ──┘
 //
+// A copy that lasts keeps nothing from anybody: beside it the attempt does what becomes due, in
+// further rounds (attempt.join).
+//
 // A copy never runs before the bound of an in-doubt intent that names its target has
 // passed, counted from when this process first saw the intent (sightings). The
-// intent of a copy carries its targets and its deadline, which is counted from
-// before the intent was opened.
+// intent of a copy carries its targets, and until when the copy may have an effect after
+// its caller is gone.
 //
 // # Writes go first
 //

@@ -38,8 +38,8 @@ type Metrics struct {
 	waiting   *prometheus.GaugeVec
 	verifying verifierMetrics
 	// housekept counts the housekeeping that repairs asked for, turnedAway the repairs
-	// that found no room at a storage.
-	housekept, turnedAway *prometheus.CounterVec
+	// that found no room at a storage, stalled the copies that showed no progress.
+	housekept, turnedAway, stalled *prometheus.CounterVec
 	// remade counts the replicas that were removed to be copied from nothing, steppedDown
 	// the primaries that took no writes and gave their place to another storage.
 	remade, steppedDown *prometheus.CounterVec
@@ -130,6 +130,10 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 	m.turnedAway = auto.NewCounterVec(prometheus.CounterOpts{
 		Name: "praefect_repair_turned_away_total",
 		Help: "Repairs put off because enough others copied onto the storage.",
+	}, []string{"virtual_storage", "gitaly_storage"})
+	m.stalled = auto.NewCounterVec(prometheus.CounterOpts{
+		Name: "praefect_copies_stalled_total",
+		Help: "Copies that were ended because the replica on the storage showed no progress.",
 	}, []string{"virtual_storage", "gitaly_storage"})
 	m.verifying = newVerifierMetrics(auto)
 	reg.MustRegister(&depthCollector{m}, &ledgerCollector{ledger})

@@ -231,27 +231,41 @@ func (r *repairer) take(ctx context.Context, key state.Key, held bool) (ticket T
 		}
 		return ticket, ticket.Release, nil
 	}
+	unhold, err := r.hold(ctx, func(draining context.Context) (Ticket, error) {
+		ticket, err = r.gate.Repair(draining, key, true)
+		return ticket, err
+	}, func() { ticket.Release(true) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return ticket, func(ended bool, doubtful ...string) { unhold(); ticket.Release(ended, doubtful...) }, nil
+}
+
+// hold has new writes wait, here by what acquire does and at the other instances by a wish, for the
+// hold budget at most. If the wish fails, giveUp undoes what acquire did. The caller calls unhold
+// at the end.
+func (r *repairer) hold(ctx context.Context, acquire func(context.Context) (Ticket, error), giveUp func()) (unhold func(), err error) {
 	r.metrics.holds.Inc()
 	begin := time.Now()
 	draining, cancel := context.WithTimeout(ctx, r.cfg.HoldBudget)
 	defer cancel()
-	ticket, err = r.gate.Repair(draining, key, true)
+	ticket, err := acquire(draining)
 	if err == nil {
 		r.metrics.wishes.Inc()
 		if err = ticket.Wish(draining, r.cfg.HoldBudget); err != nil {
-			ticket.Release(true)
+			giveUp()
 		}
 	}
 	switch {
 	case err == nil:
 	case ctx.Err() == nil && draining.Err() != nil:
 		// The writes in flight, here or at another instance, did not end within the budget.
-		return nil, nil, ErrBusy
+		return nil, ErrBusy
 	default:
-		return nil, nil, err
+		return nil, err
 	}
 	// A copy that is not done by then goes on without a hold, and leaves less
 	// to do for the next one.
 	timer := time.AfterFunc(r.cfg.HoldBudget-time.Since(begin), ticket.Unhold)
-	return ticket, func(ended bool, doubtful ...string) { timer.Stop(); ticket.Release(ended, doubtful...) }, nil
+	return func() { timer.Stop() }, nil
 }

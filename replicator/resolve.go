@@ -20,30 +20,35 @@ func (r *repairer) resolve(ctx context.Context, o order, _ plan.Plan, held bool)
 		return nil, err
 	}
 	defer done(true)
+	return nil, r.resolveUnder(ctx, ticket, o.key)
+}
+
+// resolveUnder is resolve under a ticket that the caller has.
+func (r *repairer) resolveUnder(ctx context.Context, ticket Ticket, key state.Key) error {
 	view, err := ticket.OpenIntent(ctx, state.Scope{RefsOnly: true})
 	if err != nil {
-		return nil, fmt.Errorf("open an intent to resolve the doubt: %w", err)
+		return fmt.Errorf("open an intent to resolve the doubt: %w", err)
 	}
-	p := r.plan(view, o.key, false)
+	p := r.plan(view, key, false)
 	if p.Action != plan.Resolve {
-		return nil, nil // it changed meanwhile; the next step sees how
+		return nil // it changed meanwhile; the next step sees how
 	}
-	resolution, err := r.compare(ctx, o.key, p)
+	resolution, err := r.compare(ctx, key, p)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if spoiled(ticket) {
-		return nil, ErrSpoiled
+		return ErrSpoiled
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
 	if err := ticket.ResolveDoubt(proposing, resolution); err != nil {
-		return nil, fmt.Errorf("resolve: %w", err)
+		return fmt.Errorf("resolve: %w", err)
 	}
 	r.metrics.resolved.Inc()
-	r.log.Info("in-doubt intents resolved", "virtual_storage", o.key.VirtualStorage, "relative_path", o.key.RelativePath,
+	r.log.Info("in-doubt intents resolved", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
 		"intents", len(resolution.Doubts), "authority", resolution.Authority, "equal", resolution.Equal)
-	return nil, nil
+	return nil
 }
 
 // compare finds the authority, and which in-sync storages are equal to it.

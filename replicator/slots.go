@@ -132,6 +132,28 @@ func (s *slot) limit(most int) int {
 	return most
 }
 
+// widen gives the repair its turn also at those of the targets that have room now, and returns
+// them.
+func (g *grant) widen(targets []string) []string {
+	if g == nil {
+		return targets
+	}
+	more, _, _ := g.slots.try(g.virtualStorage, targets)
+	if more == nil {
+		return nil
+	}
+	g.slots.mu.Lock()
+	defer g.slots.mu.Unlock()
+	var room []string
+	for _, target := range targets {
+		if more.held[target] {
+			g.held[target] = true
+			room = append(room, target)
+		}
+	}
+	return room
+}
+
 // has tells whether the repair may copy onto a storage.
 func (g *grant) has(storage string) bool { return g == nil || g.held[storage] }
 

@@ -386,8 +386,14 @@ func (g gate) Repair(ctx context.Context, k state.Key, hold bool) (Ticket, error
 }
 
 // MarkInSync implements Ticket.
-func (t ticket) MarkInSync(ctx context.Context, storages []string) error {
-	return translate(t.Ticket.MarkInSync(ctx, storages))
+func (t ticket) MarkInSync(ctx context.Context, round int, storages []string) error {
+	return translate(t.Ticket.MarkInSync(ctx, round, storages))
+}
+
+// Renew implements Ticket.
+func (t ticket) Renew(ctx context.Context, hold bool) (int, error) {
+	round, err := t.Ticket.Renew(ctx, hold)
+	return round, translate(err)
 }
 
 // ResolveDoubt implements Ticket.

@@ -169,8 +169,13 @@ func (g gate) Repair(ctx context.Context, key state.Key, hold bool) (replicator.
 
 type ticket struct{ *ledger.Ticket }
 
-func (t ticket) MarkInSync(ctx context.Context, storages []string) error {
-	return gateError(t.Ticket.MarkInSync(ctx, storages))
+func (t ticket) MarkInSync(ctx context.Context, round int, storages []string) error {
+	return gateError(t.Ticket.MarkInSync(ctx, round, storages))
+}
+
+func (t ticket) Renew(ctx context.Context, hold bool) (int, error) {
+	round, err := t.Ticket.Renew(ctx, hold)
+	return round, gateError(err)
 }
 
 func (t ticket) ResolveDoubt(ctx context.Context, s replicator.Resolution) error {

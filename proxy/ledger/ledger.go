@@ -238,6 +238,9 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 			l.cfg.Behind(e.Keys...)
 		case machine.Done:
 			if t := l.tickets[e.Ticket]; t != nil {
+				if e.Round > 0 {
+					t.spoiled = make(chan struct{})
+				}
 				t.done(e, wall)
 			}
 		case machine.Spoiled:

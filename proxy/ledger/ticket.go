@@ -16,7 +16,7 @@ type Resolution = machine.Resolution
 type Ticket struct {
 	ledger   *Ledger
 	id       machine.ID
-	spoiled  chan struct{} // closed by the first write that passed; under Ledger.mu
+	spoiled  chan struct{} // closed by the first write that passed in this round; guarded by Ledger.mu
 	answer   chan answer   // holds 1; made for each question; guarded by Ledger.mu
 	openedAt time.Time
 }
@@ -71,8 +71,19 @@ func (t *Ticket) done(d machine.Done, wall time.Time) {
 	}
 }
 
-// Spoiled is closed when a write began that this ticket did not keep waiting.
-func (t *Ticket) Spoiled() <-chan struct{} { return t.spoiled }
+// Spoiled is closed when a write began that this round of the ticket did not keep waiting.
+func (t *Ticket) Spoiled() <-chan struct{} {
+	t.ledger.mu.Lock()
+	defer t.ledger.mu.Unlock()
+	return t.spoiled
+}
+
+// Renew begins another round under the same intent, as Repair begins a repair, and returns its
+// number. Calls of former rounds may go on, but what they made is declared in none.
+func (t *Ticket) Renew(ctx context.Context, hold bool) (round int, err error) {
+	a, err := t.ask(ctx, machine.Renew{Ticket: t.id, Hold: hold})
+	return a.Round, err
+}
 
 // Unhold lets the writes go on that a holding ticket keeps waiting; they spoil
 // it. It may be called at any time, by any goroutine.
@@ -102,11 +113,11 @@ func (t *Ticket) OpenIntent(ctx context.Context, scope state.Scope) (*state.Stat
 // looked at, after the intent.
 func (t *Ticket) OpenedAt() time.Time { return t.openedAt }
 
-// MarkInSync commits that storages are equal to the primary, as of the intent. No
-// write of this instance is in flight meanwhile, and none starts before
-// Release, which closes the intent at once.
-func (t *Ticket) MarkInSync(ctx context.Context, storages []string) error {
-	return t.verdict(ctx, machine.Declare{Ticket: t.id, Storages: storages})
+// MarkInSync commits that storages are equal to the primary, as of the intent: their copies
+// began in the round, 0 before the first Renew. No write of this instance is in flight
+// meanwhile, and none starts before Release, which closes the intent at once.
+func (t *Ticket) MarkInSync(ctx context.Context, round int, storages []string) error {
+	return t.verdict(ctx, machine.Declare{Ticket: t.id, Round: round, Storages: storages})
 }
 
 // ResolveDoubt commits a resolution as of the intent. What this ticket declares

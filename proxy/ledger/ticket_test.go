@@ -40,7 +40,7 @@ func TestTicket_markInSyncMakesRepositoryClean(t *testing.T) {
 		if !ticket.OpenedAt().Equal(time.Now()) {
 			t.Errorf("marked at %v", ticket.OpenedAt())
 		}
-		if err := ticket.MarkInSync(t.Context(), []string{"gitaly-2", "gitaly-3"}); err != nil {
+		if err := ticket.MarkInSync(t.Context(), 0, []string{"gitaly-2", "gitaly-3"}); err != nil {
 			t.Fatal(err)
 		}
 		ticket.Release(true)
@@ -61,7 +61,7 @@ func TestTicket_writeSpoilsOptimisticRepair(t *testing.T) {
 		default:
 			t.Error("the ticket does not know of the write")
 		}
-		if err := ticket.MarkInSync(t.Context(), []string{"gitaly-2"}); !errors.Is(err, ErrSpoiled) {
+		if err := ticket.MarkInSync(t.Context(), 0, []string{"gitaly-2"}); !errors.Is(err, ErrSpoiled) {
 			t.Errorf("got %v, want ErrSpoiled", err)
 		}
 		w.End(true, true)
@@ -155,7 +155,7 @@ func TestTicket_resolveDoubtThenMarkInSync(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := ticket.MarkInSync(t.Context(), []string{"gitaly-2", "gitaly-3"}); err != nil {
+		if err := ticket.MarkInSync(t.Context(), 0, []string{"gitaly-2", "gitaly-3"}); err != nil {
 			t.Fatal(err)
 		}
 		ticket.Release(true)
@@ -181,7 +181,7 @@ func TestTicket_impatientRepairKeepsTheOrder(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			failed <- ticket.MarkInSync(ctx, []string{"gitaly-2", "gitaly-3"})
+			failed <- ticket.MarkInSync(ctx, 0, []string{"gitaly-2", "gitaly-3"})
 			ticket.Release(true)
 		}()
 		if err := <-failed; err == nil {

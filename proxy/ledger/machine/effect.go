@@ -94,7 +94,9 @@ type Done struct {
 	Ticket ID
 	View   *state.State
 	At     time.Duration
-	Err    error
+	// Round is that which began, of a Renew that was granted; else 0.
+	Round int
+	Err   error
 }
 
 // Spoiled tells a ticket, once, that a write passed which began after it.

@@ -150,10 +150,19 @@ type OpenIntent struct {
 	Scope  state.Scope
 }
 
-// Declare has the storages declared in sync, as of the intent.
+// Declare has the storages declared in sync, as of the intent. Their copies began in the round:
+// 0 before the first Renew that was granted, 1 after it, and so on.
 type Declare struct {
 	Ticket   ID
+	Round    int
 	Storages []string
+}
+
+// Renew begins another round of a repair, as Take begins the repair: calls of the former round
+// may go on, and the intent stays.
+type Renew struct {
+	Ticket ID
+	Hold   bool
 }
 
 // Resolution is what a repair found about the in-doubt intents of its repository.
@@ -220,6 +229,7 @@ func (Stop) event()         {}
 func (Take) event()         {}
 func (OpenIntent) event()   {}
 func (Declare) event()      {}
+func (Renew) event()        {}
 func (ResolveDoubt) event() {}
 func (Remake) event()       {}
 func (StepDown) event()     {}

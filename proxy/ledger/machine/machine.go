@@ -145,6 +145,8 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.stepDown(e)
 	case Wish:
 		m.wish(e)
+	case Renew:
+		m.renew(e)
 	case Unhold:
 		m.unhold(e.Ticket)
 	case Release:

@@ -28,6 +28,7 @@ type player struct {
 	repairs           map[ID]state.Key   // tickets granted
 	doomed, succeeded map[ID]bool
 	marked            map[ID]bool // of those, the marked ones
+	rounds            map[ID]int  // of repairs that were renewed
 	unanswered        int         // Votes of writes that ended meanwhile
 	lastID            ID
 	seen              map[string]int
@@ -141,8 +142,10 @@ func (p *player) repair(id ID) {
 		delete(p.repairs, id)
 		delete(p.marked, id)
 		p.do(Release{Ticket: id, Arrived: !p.chance(4)})
+	case p.chance(5):
+		p.do(Renew{Ticket: id, Hold: p.chance(2)})
 	case p.marked[id]:
-		p.do(Declare{Ticket: id, Storages: []string{"gitaly-2", "gitaly-3"}})
+		p.do(Declare{Ticket: id, Round: p.rounds[id], Storages: []string{"gitaly-2", "gitaly-3"}})
 	case p.chance(4):
 		p.do(Unhold{Ticket: id})
 	default:
@@ -266,6 +269,7 @@ func (p *player) check(effect Effect) {
 		}
 		p.doomed[e.Write] = true
 	case Done:
+		p.rounds[e.Ticket] = max(p.rounds[e.Ticket], e.Round)
 		if e.Err == nil && e.View != nil {
 			p.marked[e.Ticket] = true
 		} else if e.Err == nil && !p.marked[e.Ticket] {
@@ -417,7 +421,7 @@ func newPlayer(t *testing.T, seed uint64, seen map[string]int) *player {
 		rig: newRig(t, settings), random: rand.New(rand.NewPCG(seed, 1)), seen: seen,
 		writing: make(map[ID]*Forward), keys: make(map[ID][]state.Key), begun: make(map[ID]bool),
 		doomed: make(map[ID]bool), succeeded: make(map[ID]bool),
-		repairs: make(map[ID]state.Key), marked: make(map[ID]bool),
+		repairs: make(map[ID]state.Key), marked: make(map[ID]bool), rounds: make(map[ID]int),
 		voting: make(map[ID][]string), released: make(map[ID]bool), agreed: make(map[ID][]string),
 	}
 	p.m = New(settings) // the watermark of the rig is beyond all

@@ -14,6 +14,8 @@ type ticket struct {
 	hold    bool // new writes wait
 	sealed  bool // new writes wait because a verdict is committed
 	granted bool
+	round   int  // how often it was renewed
+	renews  bool // it waits for its next round
 	spoiled bool // a write passed that began after it
 	inSync  bool // a storage was declared in sync
 	// differs tells that a replica was found different.
@@ -60,6 +62,9 @@ func (m *Machine) take(e Take) {
 func (m *Machine) serveTicket(t *ticket) {
 	switch {
 	case t.granted || t.repo.writes > 0:
+	case t.repo.inDoubt && t.renews:
+		m.refuseRound(t)
+		return
 	case t.repo.inDoubt:
 		// ▲ One of the writes that it waited for ended without full account. Its effect
 		// may come at the source of a copy after the copy, and nobody would know.
@@ -67,6 +72,8 @@ func (m *Machine) serveTicket(t *ticket) {
 		t.repo.ticket = nil
 		m.emit(Done{Ticket: t.id, Err: ErrBusy})
 		return
+	case t.renews:
+		m.nextRound(t)
 	default:
 		t.granted = true
 		m.emit(Done{Ticket: t.id})
@@ -136,6 +143,10 @@ func (m *Machine) answerIntent(t *ticket) {
 }
 
 func (m *Machine) declare(e Declare) {
+	if t := m.tickets[e.Ticket]; t != nil && e.Round != t.round { // ▲ see renew
+		m.emit(Done{Ticket: e.Ticket, Err: ErrSpoiled})
+		return
+	}
 	m.verdict(e.Ticket, func(t *ticket) state.Command {
 		return state.Command{MarkInSync: &state.MarkInSync{Key: t.repo.key, Storages: slices.Clone(e.Storages), AsOf: t.asOf}}
 	})

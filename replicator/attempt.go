@@ -1,0 +1,277 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/replicator/plan"
+)
+
+const (
+	// maxCopies bounds how many copies of one repository run at a time.
+	maxCopies = 64
+	// joinAfter is how long the copies of an attempt run before it looks for more to do, and
+	// the time between two looks.
+	joinAfter = 2 * time.Second
+)
+
+// attempt is one repair of a repository, from its ticket to the release. While a copy lasts, the
+// ticket is this one's alone, and no other instance can declare anything: therefore an attempt
+// also does what becomes due meanwhile, in a further round.
+type attempt struct {
+	*repairer
+	order   order
+	ticket  Ticket
+	results chan result
+	// running are the targets of the copies under way, with the rounds in which they began.
+	running map[string]int
+	// doubtful are the storages at which a call may go on after its end here.
+	doubtful []string
+	retries  map[string]retry // of targets of which a copy has ended
+	round    int
+	stops    []func()
+	faults   []error
+	met      error // a write, after which a copy counts for nothing
+	// broken tells that a verdict has no answer: nothing more is begun.
+	broken bool
+}
+
+// retry is when a target of an attempt may be copied onto again.
+type retry struct {
+	failures int
+	after    time.Time
+}
+
+// stop ends the contexts of the copies.
+func (a *attempt) stop() {
+	for _, stop := range a.stops {
+		stop()
+	}
+}
+
+// begin opens the intent, or widens it, and begins to copy onto those of the plan's targets that
+// still need it.
+//
+// The deadline is counted from before the intent: a process that is paused in between wakes up
+// to find it past. If we die from here on, the intent becomes in doubt and nobody copies onto the
+// targets before its bound; they are behind all the while.
+func (a *attempt) begin(ctx context.Context, p plan.Plan, allowed plan.Allowance) error {
+	key := a.order.key
+	copying, cancel := context.WithTimeout(ctx, allowed.Deadline)
+	a.stops = append(a.stops, cancel)
+	view, err := a.ticket.OpenIntent(ctx, state.Scope{BoundMillis: allowed.Bound.Milliseconds(), Targets: p.Targets})
+	if err != nil {
+		return fmt.Errorf("open an intent to repair the repository: %w", err)
+	}
+	// ▲ Dated when the intent was answered under a lease: a process that is paused
+	// here cannot begin a copy after others have stopped to reckon with it.
+	copying = a.stamp(copying, a.ticket.OpenedAt())
+	wanted := p.Targets
+	p = a.plan(view, key, false)
+	p.Targets = slices.DeleteFunc(p.Targets, func(t string) bool { return !slices.Contains(wanted, t) })
+	if p.Action != plan.Copy || len(p.Targets) == 0 {
+		return nil // it changed meanwhile; the next step sees how
+	}
+	has, err := a.calls.exists(ctx, key, p.Primary)
+	var again []string
+	if err == nil && has {
+		again, p.Targets, err = a.remake(copying, a.ticket, key, view, p)
+	}
+	if err != nil {
+		return err
+	}
+	if len(again) > 0 {
+		view = a.ledger.View() // in which that is permitted
+	}
+	found := plan.Finding{Source: has, Deleted: view.Entry(key).Deleted}
+	for _, target := range p.Targets { // as many as a virtual storage has storages
+		a.running[target] = a.round
+		anew := slices.Contains(again, target)
+		go func() {
+			a.results <- a.equalise(ctx, copying, key, view, p, found, target, anew, allowed.Still, a.ticket)
+		}()
+	}
+	return nil
+}
+
+// finish waits for the copies, declares each target when its own copy has ended, so that one that
+// takes long, or hangs, keeps no other one behind, and begins what becomes due meanwhile.
+func (a *attempt) finish(ctx context.Context) (synced []string, err error) {
+	look := time.NewTicker(joinAfter)
+	defer look.Stop()
+	for len(a.running) > 0 {
+		var ended []result
+		select {
+		case first := <-a.results:
+			ended = a.arrived(first)
+		case <-look.C:
+			a.join(ctx)
+			continue
+		}
+		equal := a.account(ended)
+		switch err := a.declare(ctx, a.ticket, a.order.key, a.round, equal); {
+		case err == nil:
+			synced = append(synced, equal...)
+		case metWrite(err):
+			a.meet(err, equal...)
+		default:
+			a.faults = append(a.faults, err)
+			a.broken = true
+			a.stop() // writes wait while nobody knows what the verdict came to
+		}
+	}
+	if len(a.faults) > 0 {
+		return synced, errors.Join(a.faults...) // which count as failures; a write does not
+	}
+	return synced, a.met
+}
+
+// arrived returns a result with those that are there by now.
+func (a *attempt) arrived(first result) []result {
+	list := []result{first}
+	for {
+		select {
+		case more := <-a.results:
+			list = append(list, more)
+		default:
+			return list
+		}
+	}
+}
+
+// account notes how copies ended, and returns the targets that can be declared.
+func (a *attempt) account(ended []result) (equal []string) {
+	late := false
+	for _, res := range ended {
+		round := a.running[res.target]
+		delete(a.running, res.target)
+		a.order.grant.ended(res.target, res.err)
+		late = late || res.late
+		switch {
+		case !res.ended:
+			a.doubtful = append(a.doubtful, res.target)
+			a.faults = append(a.faults, res.err)
+		case res.err != nil:
+			a.faults = append(a.faults, res.err)
+			a.later(res.target)
+		case round != a.round: // ▲ a write may have passed since it began
+			a.meet(ErrSpoiled, res.target)
+		default:
+			equal = append(equal, res.target)
+		}
+	}
+	if late {
+		a.patience.timedOut(a.order.key)
+	}
+	return equal
+}
+
+// meet notes that a write was met: the copies onto the targets count for nothing.
+func (a *attempt) meet(err error, targets ...string) {
+	a.met = err
+	for _, target := range targets {
+		a.later(target)
+	}
+}
+
+// later puts the next copy onto a target off.
+func (a *attempt) later(target string) {
+	r := a.retries[target]
+	r.failures++
+	r.after = time.Now().Add(backoff(a.cfg.RetryMin, a.cfg.RetryMax, r.failures, rand.Float64()))
+	a.retries[target] = r
+}
+
+// declare commits that the storages are in sync. If we die before, they stay
+// behind and are copied to again; if after, the intent is in doubt and is resolved.
+func (r *repairer) declare(ctx context.Context, ticket Ticket, key state.Key, round int, storages []string) error {
+	switch {
+	case len(storages) == 0:
+		return nil
+	case spoiled(ticket):
+		return ErrSpoiled
+	}
+	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	if err := ticket.MarkInSync(proposing, round, storages); err != nil {
+		return fmt.Errorf("declare %q in sync: %w", storages, err)
+	}
+	r.log.Debug("repository repaired", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storages", storages)
+	return nil
+}
+
+// join begins what has become due since the copies began: copies onto other targets, or the
+// resolution of a doubt. What cannot begin now is looked at again later.
+func (a *attempt) join(ctx context.Context) {
+	key := a.order.key
+	if a.broken || ctx.Err() != nil || a.order.stopped != nil && a.order.stopped() {
+		return
+	}
+	p := a.plan(a.ledger.View(), key, a.order.backfilling)
+	var err error
+	switch p.Action {
+	case plan.Copy:
+		p.Targets = slices.DeleteFunc(p.Targets, a.excluded)
+		if p.Targets = a.order.grant.widen(p.Targets); len(p.Targets) == 0 || len(a.running)+len(p.Targets) > maxCopies {
+			return
+		}
+		allowed := a.allow(ctx, key, p)
+		if err = a.renew(ctx); err == nil {
+			err = a.begin(ctx, p, allowed)
+		}
+		for _, target := range p.Targets {
+			if _, begun := a.running[target]; !begun {
+				a.order.grant.ended(target, ErrSpoiled)
+			}
+		}
+	case plan.Resolve:
+		if err = a.renew(ctx); err == nil {
+			err = a.resolveUnder(ctx, a.ticket, key)
+		}
+	default:
+		return
+	}
+	if err != nil {
+		a.log.Debug("what became due during a copy waits", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "err", err)
+		for _, target := range p.Targets {
+			a.later(target)
+		}
+	}
+}
+
+// excluded tells that no copy onto the target is to begin now.
+func (a *attempt) excluded(target string) bool {
+	_, running := a.running[target]
+	return running || slices.Contains(a.doubtful, target) || time.Now().Before(a.retries[target].after)
+}
+
+// renew begins another round. Where targets were spoiled again and again, new writes wait for it.
+func (a *attempt) renew(ctx context.Context) error {
+	held := a.cfg.HoldBudget > 0 && slices.ContainsFunc(slices.Collect(maps.Values(a.retries)), func(r retry) bool { return r.failures > spoiledBeforeHold })
+	if !held {
+		round, err := a.ticket.Renew(ctx, false)
+		if err == nil {
+			a.round = round
+		}
+		return err
+	}
+	unhold, err := a.hold(ctx, func(draining context.Context) (Ticket, error) {
+		round, err := a.ticket.Renew(draining, true)
+		if err == nil {
+			a.round = round
+		}
+		return a.ticket, err
+	}, a.ticket.Unhold)
+	if err != nil {
+		a.ticket.Unhold() // the machine may still wait for the writes in flight
+		return err
+	}
+	a.stops = append(a.stops, unhold)
+	return nil
+}
