@@ -13,10 +13,10 @@ import (
 
 	"praefect/consensus"
 	"praefect/consensus/elector"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
 
@@ -286,7 +286,7 @@ func (w *world) heal() {
 			w.net.setCut(s.addr, other.addr, false)
 		}
 		for _, name := range storageNames {
-			s.storages.set(name, func(e *session.Evidence) {
+			s.storages.set(name, func(e *session.Observation) {
 				if !e.Reachable {
 					e.Reachable, e.Refused, e.FilesystemID, e.Generation = true, false, name, e.Generation+1
 				}
@@ -321,14 +321,14 @@ func (w *world) others(than *seat) []*seat {
 // storages is what one instance sees of the storages.
 type storages struct {
 	mu      sync.Mutex
-	all     []session.Evidence
+	all     []session.Observation
 	changed chan struct{}
 }
 
 func newStorages() *storages {
 	s := &storages{changed: make(chan struct{})}
 	for _, name := range storageNames {
-		s.all = append(s.all, session.Evidence{Generation: 1, Evidence: verdict.Evidence{
+		s.all = append(s.all, session.Observation{Generation: 1, Observation: health.Observation{
 			VirtualStorage: vsName, Storage: name, Reachable: true, FilesystemID: name,
 		}})
 	}
@@ -336,7 +336,7 @@ func newStorages() *storages {
 }
 
 // Evidence implements session.Storages, and so do those that follow.
-func (s *storages) Evidence() []session.Evidence {
+func (s *storages) Observations() []session.Observation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.all)
@@ -350,14 +350,14 @@ func (s *storages) Changed() <-chan struct{} {
 
 // Renew makes a new connection at once.
 func (s *storages) Renew(_, storage string, generation uint64) {
-	s.set(storage, func(e *session.Evidence) {
+	s.set(storage, func(e *session.Observation) {
 		if e.Generation == generation {
 			e.Generation++
 		}
 	})
 }
 
-func (s *storages) set(storage string, fn func(*session.Evidence)) {
+func (s *storages) set(storage string, fn func(*session.Observation)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.all {

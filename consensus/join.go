@@ -21,8 +21,8 @@ type application struct {
 	Member bool `json:"member,omitempty"`
 }
 
-// verdict is the leader's answer; it comes from nobody else.
-type verdict struct {
+// joinDecision is the leader's answer; it comes from nobody else.
+type joinDecision struct {
 	// Removed tells a former member that it was removed.
 	Removed bool `json:"removed,omitempty"`
 	// Why the wish is not granted; empty if it is.
@@ -147,7 +147,7 @@ func (w *membershipWatch) apply(ctx context.Context) (removed bool, why string) 
 	why = "no leader was found to ask for it"
 	for _, addr := range n.addresses() {
 		call, cancel := context.WithTimeout(ctx, askTimeout)
-		v, err := to[verdict](call, n.calls, addr, callJoin, a)
+		v, err := to[joinDecision](call, n.calls, addr, callJoin, a)
 		cancel()
 		if err == nil {
 			return v.Removed, v.Why
@@ -183,49 +183,49 @@ func (n *Node) addresses() []string {
 }
 
 // letJoin answers an application, if this instance leads.
-func (n *Node) letJoin(ctx context.Context, from peer.Addr, a application) (verdict, error) {
+func (n *Node) letJoin(ctx context.Context, from peer.Addr, a application) (joinDecision, error) {
 	if _, leading := n.Leading(); !leading {
-		return verdict{}, status.Error(codes.FailedPrecondition, ErrNotLeader.Error())
+		return joinDecision{}, status.Error(codes.FailedPrecondition, ErrNotLeader.Error())
 	}
 	if a.Name != from.Name || a.ID != from.ID || a.Addr == "" {
-		return verdict{}, status.Error(codes.InvalidArgument, "an instance applies for itself, with its address")
+		return joinDecision{}, status.Error(codes.InvalidArgument, "an instance applies for itself, with its address")
 	}
 	servers, index, err := n.configuration()
 	if err != nil {
-		return verdict{}, status.Error(codes.Unavailable, err.Error())
+		return joinDecision{}, status.Error(codes.Unavailable, err.Error())
 	}
 	if v, ok := judge(a, n.members(servers), n.disk.id, n.transport.AdvertiseAddr()); !ok {
 		return v, nil
 	}
 	if err := n.place(ctx, servers, index, a); err != nil {
-		return verdict{Why: err.Error()}, nil
+		return joinDecision{Why: err.Error()}, nil
 	}
-	return verdict{}, nil
+	return joinDecision{}, nil
 }
 
 // judge tells whether the leader places the applicant among the members.
-func judge(a application, members []Member, leader, leaderAddr string) (verdict, bool) {
+func judge(a application, members []Member, leader, leaderAddr string) (joinDecision, bool) {
 	known := false
 	for _, m := range members {
 		switch {
 		case m.ID == leader && m.Address != leaderAddr:
-			return verdict{Why: "the leader has no address for others yet"}, false
+			return joinDecision{Why: "the leader has no address for others yet"}, false
 		case m.ID == a.ID && m.Address == a.Addr:
-			return verdict{}, false // it only has not heard of it yet
+			return joinDecision{}, false // it only has not heard of it yet
 		case m.ID == a.ID:
 			known = true
 		case m.Address == a.Addr:
-			return verdict{Why: fmt.Sprintf("%s is the address of the member %s (%s): if that one is gone for good, remove it (praefectctl raft remove)",
+			return joinDecision{Why: fmt.Sprintf("%s is the address of the member %s (%s): if that one is gone for good, remove it (praefectctl raft remove)",
 				a.Addr, m, m.ID)}, false
 		case m.Name == a.Name:
-			return verdict{Why: fmt.Sprintf("there is a member %s already, with the id %s at %s: if that one is gone for good, remove it (praefectctl raft remove)",
+			return joinDecision{Why: fmt.Sprintf("there is a member %s already, with the id %s at %s: if that one is gone for good, remove it (praefectctl raft remove)",
 				m, m.ID, m.Address)}, false
 		}
 	}
 	if !known && a.Member {
-		return verdict{Removed: true}, false
+		return joinDecision{Removed: true}, false
 	}
-	return verdict{}, true
+	return joinDecision{}, true
 }
 
 // place makes the applicant a member, as a non-voter, or gives the member that

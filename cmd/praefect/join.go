@@ -12,9 +12,9 @@ import (
 	"praefect/config"
 	"praefect/consensus"
 	"praefect/consensus/elector"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/session"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 	"praefect/proxy"
 	"praefect/proxy/admin"
@@ -51,11 +51,11 @@ func configured(cfg *config.Config) []elector.Configured {
 // sights are the connections for the session.
 type sights struct{ *storage.Set }
 
-func (s sights) Evidence() []session.Evidence {
+func (s sights) Observations() []session.Observation {
 	states := s.States()
-	all := make([]session.Evidence, len(states))
+	all := make([]session.Observation, len(states))
 	for i, r := range states {
-		all[i] = session.Evidence{Generation: r.Generation, Evidence: verdict.Evidence{
+		all[i] = session.Observation{Generation: r.Generation, Observation: health.Observation{
 			VirtualStorage: r.VirtualStorage, Storage: r.Storage, Reachable: r.Reachable, Slow: r.Slow(),
 			FilesystemID: r.FilesystemID, Refused: r.Refused, Silent: r.Silent, Err: r.Err,
 		}}

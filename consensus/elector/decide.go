@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"praefect/consensus/verdict"
+	"praefect/consensus/health"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
@@ -14,7 +14,7 @@ import (
 // instances say.
 func Decide(in Input, memory Memory) Decision {
 	d := &decider{Input: in}
-	d.out.Rejoining = make(map[verdict.Name]time.Duration)
+	d.out.Rejoining = make(map[health.Name]time.Duration)
 	d.out.Memory = d.remember(memory)
 	d.define()
 	massive := d.massive()
@@ -48,8 +48,8 @@ func (d *decider) alarm(name condition.Name, vs, storage, format string, args ..
 // remember notes since when each storage is dead or well, and each incarnation known.
 func (d *decider) remember(before Memory) Memory {
 	now := Memory{
-		died: make(map[verdict.Name]time.Duration), alive: make(map[verdict.Name]bool),
-		well: make(map[verdict.Name]wellness), unseen: make(map[verdict.Name]time.Duration),
+		died: make(map[health.Name]time.Duration), alive: make(map[health.Name]bool),
+		well: make(map[health.Name]wellness), unseen: make(map[health.Name]time.Duration),
 		known: make(map[state.Incarnation]time.Duration),
 	}
 	for _, instance := range d.View.Instances {
@@ -65,8 +65,8 @@ func (d *decider) remember(before Memory) Memory {
 		vs := &d.View.VirtualStorages[i]
 		for j := range vs.Succession {
 			s := &vs.Succession[j]
-			name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
-			count := d.Tally[name]
+			name := health.Name{VirtualStorage: vs.Name, Storage: s.Name}
+			count := d.Counts[name]
 			// Of one that was out already nobody knows here when it died.
 			if since, ok := before.died[name]; count.Dead && ok {
 				now.died[name] = since
@@ -135,8 +135,8 @@ func fencedBy(vs *state.VirtualStorage, storage string) string {
 // switchover: it serves on, unless it died meanwhile. False means that this has
 // to be waited for.
 func (d *decider) afterSwitchover(vs *state.VirtualStorage, storage string) (state.Admission, bool) {
-	name := verdict.Name{VirtualStorage: vs.Name, Storage: storage}
-	count := d.Tally[name]
+	name := health.Name{VirtualStorage: vs.Name, Storage: storage}
+	count := d.Counts[name]
 	if disk := count.Disk(); disk != "" && !count.Dead {
 		return state.Admission{Storage: storage, As: state.Serving, FilesystemID: disk}, true
 	}
@@ -153,15 +153,15 @@ func (d *decider) afterSwitchover(vs *state.VirtualStorage, storage string) (sta
 func (d *decider) failOver(vs *state.VirtualStorage, massive bool) bool {
 	var dead []string
 	for _, s := range vs.Succession {
-		name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
-		if count := d.Tally[name]; count.Dead && s.State == state.Serving {
+		name := health.Name{VirtualStorage: vs.Name, Storage: s.Name}
+		if count := d.Counts[name]; count.Dead && s.State == state.Serving {
 			dead = append(dead, s.Name)
 		}
 	}
 	if len(dead) == 0 {
 		return false
 	}
-	switch why := d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: dead[0]}].Why; {
+	switch why := d.Counts[health.Name{VirtualStorage: vs.Name, Storage: dead[0]}].Why; {
 	case !d.successor(vs, dead):
 		d.alarm(condition.DeadNotReplaced, vs.Name, "", "%q of %q is dead (%s), and no other storage could serve in its place", dead, vs.Name, why)
 	case !d.Settings.Failover:
@@ -187,7 +187,7 @@ const automatic = "automatic"
 // wereAlive tells whether all of the storages were seen alive in this term.
 func (d *decider) wereAlive(vs *state.VirtualStorage, names []string) bool {
 	for _, n := range names {
-		if !d.out.Memory.alive[verdict.Name{VirtualStorage: vs.Name, Storage: n}] {
+		if !d.out.Memory.alive[health.Name{VirtualStorage: vs.Name, Storage: n}] {
 			return false
 		}
 	}
@@ -199,7 +199,7 @@ func (d *decider) wereAlive(vs *state.VirtualStorage, names []string) bool {
 func (d *decider) successor(vs *state.VirtualStorage, dead []string) bool {
 	return slices.ContainsFunc(vs.Succession, func(s state.Storage) bool {
 		return s.State == state.Serving && !slices.Contains(dead, s.Name) &&
-			d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].Agreed()
+			d.Counts[health.Name{VirtualStorage: vs.Name, Storage: s.Name}].Agreed()
 	})
 }
 
@@ -216,7 +216,7 @@ func (d *decider) massive() bool {
 		vs := &d.View.VirtualStorages[i]
 		for _, s := range vs.Succession {
 			all++
-			if since, ok := d.out.Memory.died[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}]; ok {
+			if since, ok := d.out.Memory.died[health.Name{VirtualStorage: vs.Name, Storage: s.Name}]; ok {
 				times = append(times, since)
 			}
 		}

@@ -3,8 +3,8 @@ package elector
 import (
 	"time"
 
+	"praefect/consensus/health"
 	"praefect/consensus/settings"
-	"praefect/consensus/verdict"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
@@ -88,8 +88,8 @@ type Input struct {
 	Self   state.Incarnation
 	View   *state.State
 	Leases Leases
-	// Tally is what the voters say of the storages.
-	Tally map[verdict.Name]verdict.Count
+	// Counts is what the voters say of the storages.
+	Counts map[health.Name]health.Count
 	// Refusals counts the instances that lately found the Raft port of an
 	// incarnation refusing connections.
 	Refusals map[state.Incarnation]int
@@ -113,12 +113,12 @@ type Input struct {
 type Memory struct {
 	// died is since when a storage is dead that was in use then; alive are those
 	// that were seen to be so in this term.
-	died  map[verdict.Name]time.Duration
-	alive map[verdict.Name]bool
-	well  map[verdict.Name]wellness
+	died  map[health.Name]time.Duration
+	alive map[health.Name]bool
+	well  map[health.Name]wellness
 	// unseen is since when a storage could be admitted as serving, and nobody
 	// knows its disk.
-	unseen map[verdict.Name]time.Duration
+	unseen map[health.Name]time.Duration
 	// known is since when an incarnation is known in this term.
 	known map[state.Incarnation]time.Duration
 }
@@ -136,7 +136,7 @@ type Decision struct {
 	// Alarms are conditions that only an operator can end.
 	Alarms []condition.Raised
 	// Rejoining is when, by Input.Now, storages serve again that are out and well.
-	Rejoining map[verdict.Name]time.Duration
+	Rejoining map[health.Name]time.Duration
 	// Probe are incarnations whose Raft port is to be looked at, and Silent since when each
 	// is silent.
 	Probe  []state.Incarnation

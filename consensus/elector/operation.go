@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
 
@@ -73,7 +73,7 @@ type Operation struct {
 type Moment struct {
 	Now    time.Duration
 	View   *state.State
-	Tally  map[verdict.Name]verdict.Count
+	Counts map[health.Name]health.Count
 	Leases Leases
 	// Holding is what each instance last said of the hold, of those that did.
 	Holding map[state.Incarnation]lease.HoldReport
@@ -114,16 +114,16 @@ func Begin(r Request, m Moment) (op Operation, already bool, err error) {
 		return op, false, fmt.Errorf("%w: %q is %s; only a storage that serves can be part of a switchover: praefectctl status shows when it serves", ErrRefused, s.Name, s.State)
 	case r.Verb == Drain && !vs.ServesBeside(s.Name):
 		return op, false, fmt.Errorf("%w: no other storage of %q serves", ErrRefused, vs.Name)
-	case r.Verb == Promote && !m.Tally[name(vs, s.Name)].WellSince(0):
-		return op, false, fmt.Errorf("%w: %q is not well at a majority of the instances: %s", ErrRefused, s.Name, m.Tally[name(vs, s.Name)].Why)
+	case r.Verb == Promote && !m.Counts[name(vs, s.Name)].WellSince(0):
+		return op, false, fmt.Errorf("%w: %q is not well at a majority of the instances: %s", ErrRefused, s.Name, m.Counts[name(vs, s.Name)].Why)
 	case r.Verb == Promote && len(op.Passes(m.View)) == 0:
 		return op, true, nil
 	}
 	return op, false, nil
 }
 
-func name(vs *state.VirtualStorage, storage string) verdict.Name {
-	return verdict.Name{VirtualStorage: vs.Name, Storage: storage}
+func name(vs *state.VirtualStorage, storage string) health.Name {
+	return health.Name{VirtualStorage: vs.Name, Storage: storage}
 }
 
 // Passes are the storages that are to be fenced: those that serve and stand

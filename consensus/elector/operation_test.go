@@ -24,7 +24,7 @@ type operating struct {
 func (r *rig) begin(request Request) (*operating, bool, error) {
 	request.VirtualStorage, request.ID = "default", "x"
 	request.CatchUpFor, request.HoldFor = time.Minute, 8*time.Second
-	r.in.Tally = r.tally()
+	r.in.Counts = r.counts()
 	o := &operating{rig: r, holding: make(map[state.Incarnation]lease.HoldReport)}
 	op, already, err := Begin(request, o.moment())
 	o.op = op
@@ -42,14 +42,14 @@ func (r *rig) mustBegin(request Request) *operating {
 }
 
 func (o *operating) moment() Moment {
-	return Moment{Now: o.in.Now, View: o.in.View, Tally: o.in.Tally, Leases: o.leases, Holding: o.holding, Fenced: o.fenced}
+	return Moment{Now: o.in.Now, View: o.in.View, Counts: o.in.Counts, Leases: o.leases, Holding: o.holding, Fenced: o.fenced}
 }
 
 // advance takes one step, and then the elector one.
 func (o *operating) advance(after time.Duration) {
 	o.t.Helper()
 	o.in.Now += after
-	o.in.Tally = o.tally()
+	o.in.Counts = o.counts()
 	var command *state.Command
 	o.op, command, o.progress, o.err = o.op.Step(o.moment())
 	if command != nil {

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"praefect/consensus/verdict"
+	"praefect/consensus/health"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
@@ -14,8 +14,8 @@ import (
 func (d *decider) rejoin(vs *state.VirtualStorage) {
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
-		name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
-		count := d.Tally[name]
+		name := health.Name{VirtualStorage: vs.Name, Storage: s.Name}
+		count := d.Counts[name]
 		if len(count.Disks) > 1 {
 			d.alarm(condition.DisksDiffer, vs.Name, s.Name, "the instances see different disks behind %q of %q: their addresses for it differ", s.Name, vs.Name)
 			continue
@@ -29,7 +29,7 @@ func (d *decider) rejoin(vs *state.VirtualStorage) {
 }
 
 // due tells whether a storage with that disk is to be reported now.
-func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, count verdict.Count) bool {
+func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, count health.Count) bool {
 	switch {
 	case s.FilesystemID == "":
 		return true // its first disk
@@ -45,7 +45,7 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 	case disk != s.FilesystemID:
 		return count.Agreed() // it is backfilled, and serves only then
 	}
-	name := verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}
+	name := health.Name{VirtualStorage: vs.Name, Storage: s.Name}
 	w, ok := d.out.Memory.well[name]
 	if !ok {
 		return false
@@ -60,7 +60,7 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 
 // needed tells whether a repository is unavailable that the storage has: clients wait for it, so
 // it serves at once.
-func (d *decider) needed(vs *state.VirtualStorage, name verdict.Name) bool {
+func (d *decider) needed(vs *state.VirtualStorage, name health.Name) bool {
 	for e := range d.View.Alike(vs.Name) {
 		if vs.Unavailable(e) && !e.IsBehind(name.Storage) {
 			return true
@@ -72,7 +72,7 @@ func (d *decider) needed(vs *state.VirtualStorage, name verdict.Name) bool {
 // serves tells whether anything of the virtual storage serves that is not dead.
 func (d *decider) serves(vs *state.VirtualStorage) bool {
 	for _, s := range vs.Succession {
-		if s.State == state.Serving && !d.Tally[verdict.Name{VirtualStorage: vs.Name, Storage: s.Name}].Dead {
+		if s.State == state.Serving && !d.Counts[health.Name{VirtualStorage: vs.Name, Storage: s.Name}].Dead {
 			return true
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"praefect/consensus/verdict"
+	"praefect/consensus/health"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
@@ -123,7 +123,7 @@ func TestDecide_returnsAtOnceIfARepositoryWaits(t *testing.T) {
 // TestDecide_saysWhenAStorageReturns counts down, and only for a storage that is well.
 func TestDecide_saysWhenAStorageReturns(t *testing.T) {
 	r := out(t)
-	name := verdict.Name{VirtualStorage: "default", Storage: "g1"}
+	name := health.Name{VirtualStorage: "default", Storage: "g1"}
 	r.step(100 * time.Millisecond)
 	if len(r.rejoining) > 0 {
 		t.Errorf("a dead storage is said to return: %v", r.rejoining)
@@ -175,12 +175,12 @@ func TestDecide_waitsLongerForWhatFlaps(t *testing.T) {
 func TestDecide_differentDisksAreForAPerson(t *testing.T) {
 	r := out(t)
 	r.look["g1"] = "A"
-	r.in.Tally = r.tally()
+	r.in.Counts = r.counts()
 	r.look["g1"] = "D"
 	r.sees["g1"] = 1
-	for name, count := range r.tally() {
+	for name, count := range r.counts() {
 		if name.Storage == "g1" {
-			other := r.in.Tally[name]
+			other := r.in.Counts[name]
 			for disk, n := range count.Disks {
 				other.Disks[disk] = n
 			}

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"praefect/consensus/health"
 	"praefect/consensus/settings"
-	"praefect/consensus/verdict"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
@@ -26,7 +26,7 @@ type rig struct {
 	// connected is the index that their connections were made after.
 	connected state.Index
 	alarms    []condition.Raised
-	rejoining map[verdict.Name]time.Duration
+	rejoining map[health.Name]time.Duration
 	probe     []state.Incarnation
 	history   []string // the commands that were applied, or refused
 	leases    *table
@@ -133,7 +133,7 @@ func (r *rig) step(after time.Duration) {
 	r.t.Helper()
 	r.in.Now += after
 	r.in.Wall = r.in.Wall.Add(after)
-	r.in.Tally = r.tally()
+	r.in.Counts = r.counts()
 	r.in.Reports = r.reports()
 	d := Decide(r.in, r.memory)
 	r.memory, r.alarms, r.probe, r.rejoining = d.Memory, d.Alarms, d.Probe, d.Rejoining
@@ -174,33 +174,33 @@ func (r *rig) reports() map[state.Incarnation]settings.Report {
 	return all
 }
 
-func (r *rig) tally() map[verdict.Name]verdict.Count {
+func (r *rig) counts() map[health.Name]health.Count {
 	voters := []string{"i0", "i1", "i2"}
-	ballots := make(map[string]verdict.Ballot)
+	received := make(map[string]health.Received)
 	for i, id := range voters {
-		b := verdict.Ballot{At: r.in.Now}
+		b := health.Received{At: r.in.Now}
 		for name, look := range r.look {
 			if sees, ok := r.sees[name]; ok && i >= sees {
 				continue
 			}
-			report := verdict.Report{VirtualStorage: "default", Storage: name, FilesystemID: look, Opinion: verdict.Well, ConnectedAt: r.connected}
+			report := health.Report{VirtualStorage: "default", Storage: name, FilesystemID: look, Status: health.Well, ConnectedAt: r.connected}
 			var agreed string
 			if vs := r.vs(); vs != nil {
 				agreed = vs.Storage(name).FilesystemID
 			}
 			switch {
 			case look == "":
-				report.Opinion = verdict.Unknown
+				report.Status = health.Unknown
 			case look == "dead":
-				report.Opinion, report.FilesystemID = verdict.Dead, ""
+				report.Status, report.FilesystemID = health.Dead, ""
 			case agreed != "" && look != agreed:
-				report.Opinion = verdict.Dead
+				report.Status = health.Dead
 			}
 			b.Reports = append(b.Reports, report)
 		}
-		ballots[id] = b
+		received[id] = b
 	}
-	return verdict.Tally(r.in.Now, 300*time.Millisecond, voters, ballots)
+	return health.CountReports(r.in.Now, 300*time.Millisecond, voters, received)
 }
 
 // want checks the succession: names, states, disks.

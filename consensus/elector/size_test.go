@@ -58,7 +58,7 @@ func (r *rig) lookOnce(o *operating) {
 func TestDecide_costsTheSameForAnyLedger(t *testing.T) {
 	cost := func(entries int) float64 {
 		r := large(t, entries)
-		r.in.Tally = r.tally()
+		r.in.Counts = r.counts()
 		o := r.mustBegin(Request{Verb: Promote, Storage: "g3"})
 		for range entries/perLook + 1 { // each of them bounded: see below
 			r.lookOnce(o)
@@ -96,7 +96,7 @@ func BenchmarkLook(b *testing.B) {
 	for _, entries := range []int{10, 100_000, 1_000_000} {
 		b.Run(fmt.Sprintf("entries=%d", entries), func(b *testing.B) {
 			r := large(b, entries)
-			r.in.Tally = r.tally()
+			r.in.Counts = r.counts()
 			o := r.mustBegin(Request{Verb: Promote, Storage: "g3"})
 			for range entries/perLook + 1 {
 				r.lookOnce(o)

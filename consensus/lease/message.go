@@ -1,8 +1,8 @@
 package lease
 
 import (
+	"praefect/consensus/health"
 	"praefect/consensus/settings"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
 
@@ -20,9 +20,9 @@ type ToLeader struct {
 	Echo uint64 `json:"echo,omitempty"`
 	// Applied is the index of the view by which the instance routes.
 	Applied state.Index `json:"applied"`
-	// Verdicts are what the instance thinks of the storages; nil if it has no
-	// opinion.
-	Verdicts []verdict.Report `json:"verdicts,omitempty"`
+	// Reports are the instance's reports on the storages; nil if it doubts its own observations.
+	// The name on the wire is older.
+	Reports []health.Report `json:"verdicts,omitempty"`
 	// Refused are the incarnations that were live in the instance's view
 	// before it found that their Raft port refuses connections.
 	Refused []state.Incarnation `json:"refused,omitempty"`

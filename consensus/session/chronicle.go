@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"praefect/consensus/chronicle"
-	"praefect/consensus/verdict"
+	"praefect/consensus/health"
 	"praefect/fsm/state"
 )
 
@@ -55,11 +55,11 @@ func (t *term) noteEvidence(now time.Duration, view *state.State, commands []sta
 		switch {
 		case c.Fence != nil && c.Fence.Why == state.WhyDead:
 			for _, name := range c.Fence.Storages {
-				t.evidence[c.Fence.VirtualStorage+"/"+name] = t.reported(now, view, verdict.Name{VirtualStorage: c.Fence.VirtualStorage, Storage: name}, verdict.Dead)
+				t.evidence[c.Fence.VirtualStorage+"/"+name] = t.reported(now, view, health.Name{VirtualStorage: c.Fence.VirtualStorage, Storage: name}, health.Dead)
 			}
 		case c.Rejoin != nil:
-			name := verdict.Name{VirtualStorage: c.Rejoin.VirtualStorage, Storage: c.Rejoin.Storage}
-			t.evidence[name.VirtualStorage+"/"+name.Storage] = t.reported(now, view, name, verdict.Well)
+			name := health.Name{VirtualStorage: c.Rejoin.VirtualStorage, Storage: c.Rejoin.Storage}
+			t.evidence[name.VirtualStorage+"/"+name.Storage] = t.reported(now, view, name, health.Well)
 		case c.Retire != nil:
 			if in := view.Instance(c.Retire.Incarnation); in != nil {
 				t.evidence["instance "+in.Name] = t.absence(now, in)
@@ -68,27 +68,27 @@ func (t *term) noteEvidence(now time.Duration, view *state.State, commands []sta
 	}
 }
 
-// reported says which instances have that opinion of a storage, why and since when it is
+// reported says which instances report that status of a storage, why and since when it is
 // known here. Caller holds mu.
-func (t *term) reported(now time.Duration, view *state.State, name verdict.Name, opinion verdict.Opinion) string {
+func (t *term) reported(now time.Duration, view *state.State, name health.Name, status health.Status) string {
 	var said []string
 	for _, in := range view.Instances {
-		ballot, ok := t.ballots[in.ID]
-		if !ok || now-ballot.At > t.s.cfg.ReportAge {
+		last, ok := t.received[in.ID]
+		if !ok || now-last.At > t.s.cfg.ReportAge {
 			continue
 		}
-		for _, r := range ballot.Reports {
-			if r.VirtualStorage != name.VirtualStorage || r.Storage != name.Storage || r.Opinion != opinion {
+		for _, r := range last.Reports {
+			if r.VirtualStorage != name.VirtualStorage || r.Storage != name.Storage || r.Status != status {
 				continue
 			}
-			why := string(r.Opinion)
+			why := string(r.Status)
 			switch {
 			case r.Why != "":
 				why += ", " + r.Why
-			case opinion == verdict.Well:
+			case status == health.Well:
 				why += fmt.Sprintf(", connected since index %d", r.ConnectedAt)
 			}
-			said = append(said, fmt.Sprintf("%s %v ago: %s", in.Name, (now-ballot.At).Round(time.Millisecond), why))
+			said = append(said, fmt.Sprintf("%s %v ago: %s", in.Name, (now-last.At).Round(time.Millisecond), why))
 		}
 	}
 	return strings.Join(said, "; ")

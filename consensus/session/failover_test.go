@@ -89,7 +89,7 @@ func TestSession_renewsConnectionsToWhatIsOut(t *testing.T) {
 }
 
 // An instance that was paused says nothing of the storages for a while.
-func TestSession_starvedInstanceHasNoOpinion(t *testing.T) {
+func TestSession_starvedInstanceReportsNothing(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		w.settle()
 		w.kill("g1", w.nodes[1])

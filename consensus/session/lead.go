@@ -8,9 +8,9 @@ import (
 
 	"praefect/consensus"
 	"praefect/consensus/elector"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/settings"
-	"praefect/consensus/verdict"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
@@ -24,7 +24,7 @@ type term struct {
 
 	mu       sync.Mutex
 	grantor  *lease.Grantor
-	ballots  map[string]verdict.Ballot                      // by instance id
+	received map[string]health.Received                     // by instance id
 	refusals map[state.Incarnation]map[string]time.Duration // who found the port refusing, and when
 	holding  map[state.Incarnation]lease.HoldReport
 	reports  map[state.Incarnation]settings.Report // what each instance has in its settings
@@ -77,7 +77,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 		grantor: lease.NewGrantor(lease.Election{
 			Term: own.Term, Since: own.Since, Self: s.node.ID(), Length: s.node.View().LeaseLength(),
 		}),
-		ballots: make(map[string]verdict.Ballot), refusals: make(map[state.Incarnation]map[string]time.Duration),
+		received: make(map[string]health.Received), refusals: make(map[state.Incarnation]map[string]time.Duration),
 		holding: make(map[state.Incarnation]lease.HoldReport), reports: make(map[state.Incarnation]settings.Report),
 		turnedDown: make(map[string]turnedDown), gone: make(map[state.Incarnation]bool), goneBy: make(map[state.Incarnation]string), evidence: make(map[string]string), told: s.node.View(),
 	}
@@ -161,11 +161,11 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	if w := t.grantor.Watermark(now); w != t.watermark {
 		t.watermark, news = w, true
 	}
-	tally := verdict.Tally(now, t.s.cfg.ReportAge, voters, t.ballots)
+	counts := health.CountReports(now, t.s.cfg.ReportAge, voters, t.received)
 	if t.proposing == nil {
 		d := elector.Decide(elector.Input{
 			Settings: t.s.cfg.Failover, Configured: t.s.cfg.Configured, Now: now, Wall: time.Now(), Started: started,
-			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Tally: tally, Refusals: t.refused(now),
+			Self: t.s.node.Incarnation(), View: view, Leases: t.grantor, Counts: counts, Refusals: t.refused(now),
 			Reports: t.reports, Unclaimed: t.s.unclaimed,
 			Members: t.s.members(), Gone: t.gone, Silent: t.s.silentSince(now),
 		}, t.memory)
@@ -181,7 +181,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 		t.silent = d.Silent
 		t.propose(ctx, proposals, commands)
 	}
-	if t.advance(ctx, proposals, elector.Moment{Now: now, View: view, Tally: tally, Leases: t.grantor, Holding: t.holding}) {
+	if t.advance(ctx, proposals, elector.Moment{Now: now, View: view, Counts: counts, Leases: t.grantor, Holding: t.holding}) {
 		news = true
 	}
 	if news {
@@ -262,7 +262,7 @@ func (t *term) refused(now time.Duration) map[state.Incarnation]int {
 }
 
 // raise publishes the alarms of a decision, and which storages rejoin when.
-func (t *term) raise(alarms []condition.Raised, rejoining map[verdict.Name]time.Duration) {
+func (t *term) raise(alarms []condition.Raised, rejoining map[health.Name]time.Duration) {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	t.s.alarms, t.s.rejoining = alarms, rejoining

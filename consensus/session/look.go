@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"praefect/consensus"
-	"praefect/consensus/verdict"
+	"praefect/consensus/health"
 	"praefect/fsm/state"
 )
 
@@ -17,23 +17,23 @@ type connected struct {
 	at         state.Index
 }
 
-// verdicts are what this instance thinks of the storages.
-func (w *words) verdicts(view *state.State) []verdict.Report {
+// reports returns the reports of this instance on the storages.
+func (w *words) reports(view *state.State) []health.Report {
 	defer func() { w.s.looked = view.Index }()
-	evidence := w.s.storages.Evidence()
-	all := make([]verdict.Evidence, len(evidence))
-	for i, e := range evidence {
+	observations := w.s.storages.Observations()
+	all := make([]health.Observation, len(observations))
+	for i, e := range observations {
 		if vs := view.VirtualStorage(e.VirtualStorage); vs != nil {
 			if st := vs.Storage(e.Storage); st != nil {
 				e.Agreed = st.FilesystemID
 			}
 		}
-		all[i] = e.Evidence
+		all[i] = e.Observation
 	}
-	reports := verdict.Opine(all, verdict.Doubt{Late: time.Duration(w.s.late.Load()), Limit: w.s.cfg.LateLimit})
+	reports := health.Reports(all, health.Doubts{Late: time.Duration(w.s.late.Load()), Limit: w.s.cfg.LateLimit})
 	// Looked at with every look, doubt or not: none may be missed.
-	for i, e := range evidence {
-		at := w.s.connectedAt(verdict.Name{VirtualStorage: e.VirtualStorage, Storage: e.Storage}, e, view)
+	for i, e := range observations {
+		at := w.s.connectedAt(health.Name{VirtualStorage: e.VirtualStorage, Storage: e.Storage}, e, view)
 		if reports != nil {
 			reports[i].ConnectedAt = at
 		}
@@ -45,7 +45,7 @@ func (w *words) verdicts(view *state.State) []verdict.Report {
 // that of the view when it was last seen not to be there, or our registration,
 // before which no connection is made. A connection to a storage that went out
 // over it is renewed: what was sent over it must not come after the return.
-func (s *Session) connectedAt(name verdict.Name, e Evidence, view *state.State) state.Index {
+func (s *Session) connectedAt(name health.Name, e Observation, view *state.State) state.Index {
 	c, known := s.connected[name]
 	switch {
 	case !known:

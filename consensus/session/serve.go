@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"praefect/consensus"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/peer"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
 
@@ -110,7 +110,7 @@ func (t *term) hear(m *lease.ToLeader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.grantor.Heard(now, m)
-	t.ballots[m.InstanceID] = verdict.Ballot{At: now, Reports: m.Verdicts}
+	t.received[m.InstanceID] = health.Received{At: now, Reports: m.Reports}
 	if m.Report != nil {
 		t.reports[m.Incarnation] = *m.Report
 	} else if t.reports[m.Incarnation].Digest != m.Settings {

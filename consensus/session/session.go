@@ -9,9 +9,9 @@ import (
 
 	"praefect/consensus"
 	"praefect/consensus/elector"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/settings"
-	"praefect/consensus/verdict"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 )
@@ -35,7 +35,7 @@ type Node interface {
 // Storages is what a Session needs of the connections to the storages.
 type Storages interface {
 	// Evidence is what is known of the way to each storage; Agreed is left empty.
-	Evidence() []Evidence
+	Observations() []Observation
 	// Changed is closed when a connection has come or gone since the call.
 	Changed() <-chan struct{}
 	// Renew replaces the connection of that generation, if it is still there. It
@@ -44,8 +44,8 @@ type Storages interface {
 }
 
 // Evidence is what is known of the way to one storage.
-type Evidence struct {
-	verdict.Evidence
+type Observation struct {
+	health.Observation
 	// Generation names the connection; it is another one for every connection.
 	Generation uint64
 }
@@ -70,8 +70,8 @@ type Config struct {
 	// ReportAge is for how long what an instance said of the storages counts
 	// (300 ms if zero).
 	ReportAge time.Duration
-	// LateLimit is how late this instance's own timers may be before it has no
-	// opinion of others (200 ms if zero).
+	// LateLimit is how late this instance's own timers may be before it
+	// reports nothing of others (200 ms if zero).
 	LateLimit time.Duration
 	// CatchUp and Hold bound the waits of a switchover (1 min and 8 s if zero).
 	CatchUp, Hold time.Duration
@@ -88,7 +88,7 @@ const (
 	// silence is after which a stream is given up: the other side speaks every
 	// repeat.
 	silence = 700 * time.Millisecond
-	// doubtFor is how long an instance that was starved has no opinion.
+	// doubtFor is how long an instance that was starved reports nothing.
 	doubtFor = 500 * time.Millisecond
 	// farewell bounds the wait until the leader has taken back the lease.
 	farewell = 250 * time.Millisecond
@@ -126,7 +126,7 @@ type Session struct {
 
 	// connected is what is known of the connections, and looked the index of the
 	// view when they were last looked at; only the sender.
-	connected map[verdict.Name]connected
+	connected map[health.Name]connected
 	looked    state.Index
 
 	mu      sync.Mutex
@@ -141,7 +141,7 @@ type Session struct {
 	leading *term                               // guarded by mu; nil while this instance does not lead
 	alarms  []condition.Raised                  // guarded by mu; of the latest decision
 	// rejoining is when storages serve again; guarded by mu; of the latest decision.
-	rejoining map[verdict.Name]time.Duration
+	rejoining map[health.Name]time.Duration
 }
 
 // New makes a Session. Run must be running while it is used.
@@ -161,7 +161,7 @@ func New(node Node, storages Storages, cfg Config) *Session {
 	if cfg.Barred == nil {
 		cfg.Barred = func() string { return "" }
 	}
-	s := &Session{node: node, storages: storages, cfg: cfg, news: make(chan struct{}), connected: make(map[verdict.Name]connected)}
+	s := &Session{node: node, storages: storages, cfg: cfg, news: make(chan struct{}), connected: make(map[health.Name]connected)}
 	s.current.Store(&published{replaced: make(chan struct{})})
 	return s
 }
@@ -248,7 +248,7 @@ func (s *Session) Alarms() []condition.Raised {
 func (s *Session) RejoinsIn(virtualStorage, storage string) (time.Duration, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, ok := s.rejoining[verdict.Name{VirtualStorage: virtualStorage, Storage: storage}]
+	at, ok := s.rejoining[health.Name{VirtualStorage: virtualStorage, Storage: storage}]
 	return max(0, at-s.cfg.Now()), ok
 }
 

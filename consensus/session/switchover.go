@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"praefect/consensus/elector"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
 
@@ -97,7 +97,7 @@ func (s *Session) request(r elector.Request) elector.Request {
 // plan begins an operation without carrying it out. Caller holds mu.
 func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 	now, view := t.s.cfg.Now(), t.s.node.View()
-	op, already, err := elector.Begin(r, elector.Moment{Now: now, View: view, Tally: t.tally(now), Leases: t.grantor})
+	op, already, err := elector.Begin(r, elector.Moment{Now: now, View: view, Counts: t.counts(now), Leases: t.grantor})
 	if err != nil {
 		return op, Plan{}, err
 	}
@@ -124,9 +124,9 @@ func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 	return op, plan, nil
 }
 
-// tally counts what the voters say now. Caller holds mu.
-func (t *term) tally(now time.Duration) map[verdict.Name]verdict.Count {
-	return verdict.Tally(now, t.s.cfg.ReportAge, t.s.voters(), t.ballots)
+// counts counts what the voters say now. Caller holds mu.
+func (t *term) counts(now time.Duration) map[health.Name]health.Count {
+	return health.CountReports(now, t.s.cfg.ReportAge, t.s.voters(), t.received)
 }
 
 // Switch carries out a switchover, if this instance leads; one goes on at a

@@ -298,7 +298,7 @@ func (w *words) say(stopping bool) *lease.ToLeader {
 	view := s.node.View()
 	m := &lease.ToLeader{
 		InstanceID: s.node.ID(), Incarnation: s.node.Incarnation(), Stopping: stopping,
-		Verdicts: w.verdicts(view),
+		Reports: w.reports(view),
 	}
 	report := s.cfg.Settings()
 	m.Settings = report.Digest

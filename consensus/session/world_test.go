@@ -15,10 +15,10 @@ import (
 
 	"praefect/consensus"
 	"praefect/consensus/elector"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
 
@@ -343,7 +343,7 @@ func (s serverEnd) Recv() (*lease.ToLeader, error) { return take(s.stream, s.up)
 // storages is what one instance sees of the storages.
 type storages struct {
 	mu      sync.Mutex
-	all     []session.Evidence
+	all     []session.Observation
 	changed chan struct{}
 	renewed []string
 }
@@ -351,14 +351,14 @@ type storages struct {
 func newStorages() *storages {
 	s := &storages{changed: make(chan struct{})}
 	for _, name := range []string{"g1", "g2", "g3"} {
-		s.all = append(s.all, session.Evidence{Generation: 1, Evidence: verdict.Evidence{
+		s.all = append(s.all, session.Observation{Generation: 1, Observation: health.Observation{
 			VirtualStorage: vsName, Storage: name, Reachable: true, FilesystemID: name,
 		}})
 	}
 	return s
 }
 
-func (s *storages) Evidence() []session.Evidence {
+func (s *storages) Observations() []session.Observation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.all)
@@ -372,7 +372,7 @@ func (s *storages) Changed() <-chan struct{} {
 
 // Renew makes a new connection at once.
 func (s *storages) Renew(_, storage string, generation uint64) {
-	go s.set(storage, func(e *session.Evidence) {
+	go s.set(storage, func(e *session.Observation) {
 		if e.Generation == generation {
 			e.Generation++
 			s.renewed = append(s.renewed, storage)
@@ -380,7 +380,7 @@ func (s *storages) Renew(_, storage string, generation uint64) {
 	})
 }
 
-func (s *storages) set(storage string, fn func(*session.Evidence)) {
+func (s *storages) set(storage string, fn func(*session.Observation)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.all {
@@ -395,13 +395,13 @@ func (s *storages) set(storage string, fn func(*session.Evidence)) {
 // kill has every instance, or some, see that a storage is gone.
 func (w *world) kill(storage string, at ...*node) {
 	for _, n := range at {
-		n.storages.set(storage, func(e *session.Evidence) { e.Reachable, e.Refused, e.FilesystemID = false, true, "" })
+		n.storages.set(storage, func(e *session.Observation) { e.Reachable, e.Refused, e.FilesystemID = false, true, "" })
 	}
 }
 
 func (w *world) revive(storage string) {
 	for _, n := range w.nodes {
-		n.storages.set(storage, func(e *session.Evidence) {
+		n.storages.set(storage, func(e *session.Observation) {
 			e.Reachable, e.Refused, e.FilesystemID, e.Generation = true, false, storage, e.Generation+1
 		})
 	}

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"praefect/consensus/elector"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/settings"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 )
 
@@ -19,20 +19,20 @@ var electorSettings = elector.Settings{
 	ProbeAfter: 300 * time.Millisecond, RetireAfter: 4 * time.Second, AdmitWait: 500 * time.Millisecond,
 }
 
-// reportAge is how old a verdict may be.
+// reportAge is how old a report may be.
 const reportAge = 300 * time.Millisecond
 
 // electing is what the leader knows beyond its table of leases.
 type electing struct {
-	memory  elector.Memory
-	ballots map[string]verdict.Ballot
-	holding map[state.Incarnation]lease.HoldReport
-	refused map[string]refusals // by who found out
-	probe   []state.Incarnation
-	silent  map[state.Incarnation]time.Duration // since when each of probe is
-	gone    map[state.Incarnation]bool          // as an operator says
-	running []*elector.Operation
-	reports map[state.Incarnation]settings.Report
+	memory   elector.Memory
+	received map[string]health.Received
+	holding  map[state.Incarnation]lease.HoldReport
+	refused  map[string]refusals // by who found out
+	probe    []state.Incarnation
+	silent   map[state.Incarnation]time.Duration // since when each of probe is
+	gone     map[state.Incarnation]bool          // as an operator says
+	running  []*elector.Operation
+	reports  map[state.Incarnation]settings.Report
 }
 
 // refusals are the incarnations whose Raft port an instance found refusing.
@@ -43,14 +43,14 @@ type refusals struct {
 
 func newElecting() electing {
 	return electing{
-		ballots: make(map[string]verdict.Ballot), holding: make(map[state.Incarnation]lease.HoldReport),
+		received: make(map[string]health.Received), holding: make(map[state.Incarnation]lease.HoldReport),
 		refused: make(map[string]refusals), reports: make(map[state.Incarnation]settings.Report),
 		gone: make(map[state.Incarnation]bool),
 	}
 }
 
 func (e *electing) heard(now time.Duration, m *lease.ToLeader) {
-	e.ballots[m.InstanceID] = verdict.Ballot{At: now, Reports: m.Verdicts}
+	e.received[m.InstanceID] = health.Received{At: now, Reports: m.Reports}
 	e.refused[m.InstanceID] = refusals{now, m.Refused}
 	if m.Report != nil {
 		e.reports[m.Incarnation] = *m.Report
@@ -71,8 +71,8 @@ func (e *electing) holds(now time.Duration) []lease.Hold {
 	return holds
 }
 
-func (l *leader) tally() map[verdict.Name]verdict.Count {
-	return verdict.Tally(l.in.now(), reportAge, l.voters(), l.electing.ballots)
+func (l *leader) counts() map[health.Name]health.Count {
+	return health.CountReports(l.in.now(), reportAge, l.voters(), l.electing.received)
 }
 
 // members are the ids of all members of the cluster, away or not.
@@ -120,7 +120,7 @@ func (l *leader) elect(t *task) {
 		d := elector.Decide(elector.Input{
 			Settings: electorSettings, Configured: []elector.Configured{configured},
 			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started,
-			Self: in.ledger.inc, View: in.raft.view, Leases: l.grantor, Tally: l.tally(), Refusals: refused,
+			Self: in.ledger.inc, View: in.raft.view, Leases: l.grantor, Counts: l.counts(), Refusals: refused,
 			Members: l.members(), Gone: l.electing.gone, Silent: in.session.silentSince(now),
 			Reports: l.reports(),
 		}, l.electing.memory)
@@ -159,7 +159,7 @@ func (l *leader) bar(commands []state.Command, barred bool) {
 
 func (l *leader) moment() elector.Moment {
 	return elector.Moment{
-		Now: l.in.now(), View: l.in.raft.view, Tally: l.tally(), Leases: l.grantor, Holding: l.electing.holding,
+		Now: l.in.now(), View: l.in.raft.view, Counts: l.counts(), Leases: l.grantor, Holding: l.electing.holding,
 	}
 }
 

@@ -161,7 +161,7 @@ func (in *instance) viewChanged() {
 
 // reachChanged brings what the links look like to all who route by it.
 func (in *instance) reachChanged() {
-	in.session.evidence()
+	in.session.observed()
 	if in.ledger != nil {
 		in.ledger.step(in.ledger.reach())
 	}

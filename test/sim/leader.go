@@ -9,7 +9,7 @@ import (
 )
 
 // leader is what an instance does while it leads one term: it grants leases,
-// counts verdicts, and decides about storages.
+// counts reports, and decides about storages.
 type leader struct {
 	in      *instance
 	term    uint64

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
-	"praefect/consensus/verdict"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 )
@@ -117,8 +117,8 @@ func (s *session) report() {
 	s.soon()
 }
 
-// evidence has the leader told of what the links look like, soon.
-func (s *session) evidence() { s.soon() }
+// observed has the leader told of what the links look like, soon.
+func (s *session) observed() { s.soon() }
 
 func (s *session) soon() {
 	if s.inc == 0 || s.inDoubt {
@@ -137,7 +137,7 @@ func (s *session) flush() {
 	st, ledger := s.stream, s.in.ledger
 	m := &lease.ToLeader{
 		InstanceID: s.in.id, Incarnation: s.inc, AskNumber: s.holder.Asked(), Echo: s.echo,
-		Applied: s.routed, Verdicts: s.opine(),
+		Applied: s.routed, Reports: s.onStorages(),
 	}
 	for _, h := range ledger.reports.Holding {
 		m.Holding = append(m.Holding, lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents})
@@ -155,13 +155,13 @@ func (s *session) flush() {
 	st.conn.send(0, func() { st.leader.heard(st, m) })
 }
 
-// opine makes the verdicts of this instance.
-func (s *session) opine() []verdict.Report {
+// onStorages makes the reports on storages of this instance.
+func (s *session) onStorages() []health.Report {
 	view := s.in.raft.view
 	vs := view.VirtualStorage(virtualStorage)
-	var all []verdict.Evidence
+	var all []health.Observation
 	for _, l := range s.in.links {
-		e := verdict.Evidence{
+		e := health.Observation{
 			VirtualStorage: virtualStorage, Storage: l.st.name, Reachable: l.conn != nil,
 			Refused: l.cause == causeRefused && l.redialled, Silent: l.cause == causeSilent,
 		}
@@ -173,7 +173,7 @@ func (s *session) opine() []verdict.Report {
 		}
 		all = append(all, e)
 	}
-	reports := verdict.Opine(all, verdict.Doubt{Late: s.late, Limit: starved})
+	reports := health.Reports(all, health.Doubts{Late: s.late, Limit: starved})
 	for i := range reports {
 		reports[i].ConnectedAt = s.in.links[i].connectedAt
 	}

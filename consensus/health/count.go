@@ -1,4 +1,4 @@
-package verdict
+package health
 
 import (
 	"time"
@@ -9,9 +9,9 @@ import (
 // Name names a storage.
 type Name struct{ VirtualStorage, Storage string }
 
-// Ballot is what one instance last reported, and when that came in by the
+// Received is what one instance last reported, and when that came in by the
 // leader's clock.
-type Ballot struct {
+type Received struct {
 	At      time.Duration
 	Reports []Report
 }
@@ -55,21 +55,21 @@ func (c Count) Disk() string {
 	return ""
 }
 
-// Tally counts what the voters have reported not longer ago than age. Who said
-// nothing, or nothing lately, has no opinion; it is counted all the same, so
+// CountReports counts what the voters have reported not longer ago than age. Who said
+// nothing, or nothing lately, has no say; the voter is counted all the same, so
 // that two of three decide although the third is silent, and one alone never
 // does.
-func Tally(now, age time.Duration, voters []string, ballots map[string]Ballot) map[Name]Count {
-	tally := make(map[Name]Count)
+func CountReports(now, age time.Duration, voters []string, received map[string]Received) map[Name]Count {
+	counts := make(map[Name]Count)
 	dead := make(map[Name]int)
 	for _, id := range voters {
-		b, ok := ballots[id]
+		b, ok := received[id]
 		if !ok || now-b.At > age {
 			continue
 		}
 		for _, r := range b.Reports {
 			name := Name{r.VirtualStorage, r.Storage}
-			c := tally[name]
+			c := counts[name]
 			c.voters = len(voters)
 			if r.FilesystemID != "" {
 				if c.Disks == nil {
@@ -78,7 +78,7 @@ func Tally(now, age time.Duration, voters []string, ballots map[string]Ballot) m
 				c.Disks[r.FilesystemID]++
 				c.disk = r.FilesystemID
 			}
-			switch r.Opinion {
+			switch r.Status {
 			case Dead:
 				dead[name]++
 				c.Why = r.Why
@@ -86,8 +86,8 @@ func Tally(now, age time.Duration, voters []string, ballots map[string]Ballot) m
 				c.connected = append(c.connected, r.ConnectedAt)
 			}
 			c.Dead = dead[name] > len(voters)/2
-			tally[name] = c
+			counts[name] = c
 		}
 	}
-	return tally
+	return counts
 }

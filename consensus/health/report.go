@@ -1,28 +1,28 @@
-package verdict
+package health
 
 import "praefect/fsm/state"
 
-// Opinion is what an instance thinks of a storage.
-type Opinion string
+// Status is the state in which an instance finds a storage.
+type Status string
 
-// The opinions.
+// The statuses of a storage.
 const (
 	// Unknown: there is no evidence, or none that the instance trusts.
-	Unknown Opinion = ""
+	Unknown Status = ""
 	// Well: there is a verified connection to the agreed disk.
-	Well Opinion = "well"
+	Well Status = "well"
 	// Slow: it answers, but late or badly. It is never failed over for that.
-	Slow Opinion = "slow"
+	Slow Status = "slow"
 	// Dead: nothing listens there, or it was silent for too long, or it has
 	// another disk than the agreed one.
-	Dead Opinion = "dead"
+	Dead Status = "dead"
 )
 
-// Report is one instance's opinion of one storage.
+// Report is what one instance says of one storage.
 type Report struct {
-	VirtualStorage string  `json:"virtual_storage"`
-	Storage        string  `json:"storage"`
-	Opinion        Opinion `json:"opinion,omitempty"`
+	VirtualStorage string `json:"virtual_storage"`
+	Storage        string `json:"storage"`
+	Status         Status `json:"opinion,omitempty"`
 	// Why explains it, for people.
 	Why string `json:"why,omitempty"`
 	// FilesystemID is the disk behind the present connection, empty if there

@@ -1,11 +1,11 @@
-package verdict
+package health
 
 import (
 	"time"
 )
 
-// Evidence is what one instance knows of its way to one storage.
-type Evidence struct {
+// Observation is what one instance knows of its way to one storage.
+type Observation struct {
 	VirtualStorage, Storage string
 	// Reachable tells that there is a verified connection, to the disk
 	// FilesystemID; Slow that it answers late or badly.
@@ -23,29 +23,29 @@ type Evidence struct {
 	Err error
 }
 
-// Doubt is what makes an instance doubt itself.
-type Doubt struct {
+// Doubts is what makes an instance doubt itself.
+type Doubts struct {
 	// Late is by how much its own timers were late lately.
 	Late time.Duration
 	// Limit is how late they may be.
 	Limit time.Duration
 }
 
-// Opine makes the reports of one instance. They are nil if it has reason to
+// Reports makes the reports of one instance. They are nil if it has reason to
 // doubt itself: its timers run late, or it lost every storage at once, of
 // several.
-func Opine(all []Evidence, d Doubt) []Report {
+func Reports(all []Observation, d Doubts) []Report {
 	if d.Late > d.Limit || len(all) > 1 && !anyReachable(all) {
 		return nil
 	}
 	reports := make([]Report, 0, len(all))
 	for _, e := range all {
-		reports = append(reports, e.opine())
+		reports = append(reports, e.report())
 	}
 	return reports
 }
 
-func anyReachable(all []Evidence) bool {
+func anyReachable(all []Observation) bool {
 	for _, e := range all {
 		if e.Reachable {
 			return true
@@ -54,7 +54,7 @@ func anyReachable(all []Evidence) bool {
 	return false
 }
 
-func (e Evidence) opine() Report {
+func (e Observation) report() Report {
 	r := Report{VirtualStorage: e.VirtualStorage, Storage: e.Storage}
 	if e.Err != nil {
 		r.Why = e.Err.Error()
@@ -62,13 +62,13 @@ func (e Evidence) opine() Report {
 	switch {
 	case e.Reachable && e.Agreed != "" && e.FilesystemID != e.Agreed:
 		// ▲ another disk is another storage: what it held is gone
-		r.Opinion, r.FilesystemID, r.Why = Dead, e.FilesystemID, "it has another disk"
+		r.Status, r.FilesystemID, r.Why = Dead, e.FilesystemID, "it has another disk"
 	case e.Reachable && e.Slow:
-		r.Opinion, r.FilesystemID = Slow, e.FilesystemID
+		r.Status, r.FilesystemID = Slow, e.FilesystemID
 	case e.Reachable:
-		r.Opinion, r.FilesystemID = Well, e.FilesystemID
+		r.Status, r.FilesystemID = Well, e.FilesystemID
 	case e.Refused || e.Silent:
-		r.Opinion = Dead
+		r.Status = Dead
 	}
 	return r
 }
