@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,10 @@ import (
 	"slices"
 	"time"
 )
+
+// ErrNoSettings is wrapped by the error of Load for a file without any setting, such as the one that
+// a package installs: no restart mends that, an operator must write the settings first.
+var ErrNoSettings = errors.New("the file has no settings; `praefect configuration init` writes those of a new cluster")
 
 // Load reads and judges the file at path with all that it refers to: the
 // config command is run and the files of secrets are read. getenv gives
@@ -25,6 +30,9 @@ func Load(ctx context.Context, path string, getenv func(string) string) (*Config
 	}
 	c, err := loader{getenv: getenv}.load(ctx, text)
 	if err != nil {
+		if doc, fault := readDocument(text); fault == nil && len(doc.root) == 0 {
+			err = fmt.Errorf("%w: %w", ErrNoSettings, err)
+		}
 		return nil, fmt.Errorf("configuration %q: %w", path, err)
 	}
 	return c, nil

@@ -23,6 +23,9 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 		return coded{code: exitUsage}
 	}
 	cfg, err := p.load(ctx, cmd)
+	if errors.Is(err, config.ErrNoSettings) {
+		return coded{exitUsage, err} // the unit does not start it again
+	}
 	if err != nil {
 		return err
 	}
