@@ -24,6 +24,10 @@ build: ## Build the programs into build/
 	@mkdir -p build
 	go build -trimpath -ldflags '$(LDFLAGS)' -o build/ $(addprefix ./,$(PROGRAMS))
 
+.PHONY: packages
+packages: build ## Build a deb and an rpm into build/packages
+	VERSION='$(VERSION)' deploy/packages/build.sh build build/packages
+
 .PHONY: needs
 needs:
 	@test/needs.sh
@@ -50,7 +54,7 @@ cast-record: needs build ## Record make demo again, and draw it
 # The suites that start dozens of processes run apart from the other packages: they
 # would only measure how busy those keep the machine. The simulation needs one core,
 # and test/e2e mostly waits: they run side by side.
-SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade ./test/realgitaly
+SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade ./test/realgitaly ./test/install
 APART := ./test/e2e ./test/sim $(SUITES)
 
 # $(1): flags of go test.
@@ -75,7 +79,7 @@ race: needs ## Run the tests of make test with the race detector
 
 # These take half an hour, and partition takes its faults in an order by chance.
 .PHONY: suites
-suites: needs ## Run the long suites on real processes: faults, partitions, membership, upgrade, GITALY_BIN
+suites: needs ## Run the long suites on real processes: faults, partitions, membership, upgrade, packages, GITALY_BIN
 	{ failed=0; for suite in $(SUITES); do go test -json -count=1 -timeout 28m $$suite || failed=1; done; \
 	  exit $$failed; } | go run ./test/report
 

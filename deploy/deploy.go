@@ -13,6 +13,11 @@ import _ "embed" // the files below
 //go:embed haproxy.cfg
 var HAProxy string
 
+// HAProxyResolvers is haproxy-resolvers.cfg: the same for servers whose addresses change.
+//
+//go:embed haproxy-resolvers.cfg
+var HAProxyResolvers string
+
 // Nice is the priority that the unit gives an instance.
 const Nice = -10
 

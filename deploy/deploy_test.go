@@ -14,15 +14,17 @@ func TestHAProxy_isAccepted(t *testing.T) {
 	if err != nil {
 		haproxy = "/usr/sbin/haproxy" // where Debian has it, off most people's path
 	}
-	path := filepath.Join(t.TempDir(), "haproxy.cfg")
-	if err := os.WriteFile(path, []byte(HAProxy), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	check := exec.CommandContext(t.Context(), haproxy, "-c", "-f", path)
-	check.Env = []string{"PRAEFECT_1=127.0.0.1:1", "PRAEFECT_2=127.0.0.1:2", "PRAEFECT_3=127.0.0.1:3"}
-	out, err := check.CombinedOutput()
-	if err != nil || strings.Contains(string(out), "WARNING") {
-		t.Errorf("%v: %s", err, out)
+	for name, text := range map[string]string{"haproxy.cfg": HAProxy, "haproxy-resolvers.cfg": HAProxyResolvers} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check := exec.CommandContext(t.Context(), haproxy, "-c", "-f", path)
+		check.Env = []string{"PRAEFECT_1=127.0.0.1:1", "PRAEFECT_2=127.0.0.1:2", "PRAEFECT_3=127.0.0.1:3"}
+		out, err := check.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "WARNING") {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
 	}
 }
 
@@ -46,7 +48,7 @@ func TestUnit_isAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "praefect.service")
-	if err := os.WriteFile(path, []byte(strings.Replace(Unit, "/usr/local/bin/praefect", program, 1)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(Unit, "/usr/bin/praefect", program, 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", "--recursive-errors=no", path).CombinedOutput()

@@ -19,11 +19,18 @@ PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer)
 command -v curl >/dev/null || missing+=(curl)
 # It judges the unit file.
 command -v systemd-analyze >/dev/null || missing+=(systemd)
+# They judge the packages and the manual pages in them.
+command -v rpm >/dev/null || missing+=(rpm)
+command -v man >/dev/null || missing+=(man-db)
+# It judges the rules for it, and evaluates them on a cluster.
+command -v prometheus >/dev/null || missing+=(prometheus)
 # Network namespaces and their faults are for root alone.
 if [ "$(id -u)" = 0 ]; then
 	command -v ip >/dev/null || missing+=(iproute2)
 	command -v iptables >/dev/null || missing+=(iptables)
 	command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
+	# It makes the roots in which the package is installed.
+	command -v mmdebstrap >/dev/null || missing+=(mmdebstrap)
 fi
 # Race-detector builds link with the C compiler.
 [ "${CGO_ENABLED:-}" != 1 ] || command -v cc >/dev/null || missing+=(gcc libc6-dev)

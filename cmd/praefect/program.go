@@ -79,6 +79,8 @@ func (p *program) root() *cli.Command {
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run does it
 		HideVersion:     true,
 		HideHelpCommand: true,
+		// The command completion prints the script of a shell.
+		EnableShellCompletion: true,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "load the settings from `FILE`"},
 			&cli.BoolFlag{Name: "version", Usage: "print the version", Local: true},

@@ -134,6 +134,8 @@ func (p *program) root() *cli.Command {
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run does it
 		HideVersion:     true,
 		HideHelpCommand: true,
+		// The command completion prints the script of a shell.
+		EnableShellCompletion: true,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "take address and tokens from praefect's settings in `FILE`"},
 			&cli.StringFlag{Name: "endpoints", Usage: "ask the instances at these `ADDRESSES` (host:port, tls://…, unix:…), with commas between"},

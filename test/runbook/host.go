@@ -25,11 +25,18 @@ type Host struct {
 	Env []string
 
 	name    string
+	carry   func(ctx context.Context, command string) (string, error) // instead of all below but paths
 	cluster *cluster.Cluster
 	unit    string            // what systemctl calls the service
 	process *cluster.Process  // the service
 	praef   *cluster.Instance // the service as an instance; nil for a storage
 	paths   []string          // pairs: a path as the pages write it, and what stands for it
+}
+
+// OnMachine is a host of which the caller carries out the commands, after the paths are
+// replaced: pairs of a text in the page and what stands for it.
+func OnMachine(name string, carry func(ctx context.Context, command string) (string, error), paths ...string) *Host {
+	return &Host{name: name, carry: carry, paths: paths}
 }
 
 // OnInstance is the host of an instance. root stands for /root.
@@ -56,6 +63,9 @@ func OnStorage(c *cluster.Cluster, s *cluster.Storage, root string) *Host {
 func (h *Host) run(ctx context.Context, command string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if h.carry != nil {
+		return h.carry(ctx, strings.NewReplacer(h.paths...).Replace(command))
+	}
 	words := strings.Fields(command)
 	if words[0] == "systemctl" {
 		if len(words) != 3 || words[2] != h.unit {
