@@ -23,6 +23,7 @@ require (
 	gitlab.com/gitlab-org/gitaly/v16 v16.11.10
 	go.etcd.io/bbolt v1.4.1
 	go.uber.org/goleak v1.3.0
+	go.yaml.in/yaml/v3 v3.0.5
 	golang.org/x/net v0.60.0
 	golang.org/x/sync v0.23.0
 	golang.org/x/sys v0.48.0
