@@ -124,6 +124,9 @@ const (
 	maxHeader = 128 << 10
 )
 
+// keptLimit bounds what all writes under way keep of their requests to send it again.
+const keptLimit = 64 << 20
+
 // streamWorkers is how many goroutines of a listener wait for calls.
 const streamWorkers = 64
 
@@ -151,6 +154,7 @@ type Server struct {
 	takenBacks sampler // lines about calls that were given up before they began
 
 	forwarder stream.Forwarder
+	kept      stream.Budget // requests that may be sent to secondaries again
 
 	mu      sync.Mutex
 	servers []*grpc.Server // guarded by mu
@@ -207,6 +211,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		clients:  clientconn.NewSet(clientconn.Config{Limit: cfg.Connections, Trusting: cfg.Auth.Token == "", Logger: deps.Logger}),
 	}
 	s.SetAuth(cfg.Auth)
+	s.kept.Limit = keptLimit
 	return s, nil
 }
 

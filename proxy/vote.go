@@ -82,7 +82,7 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
 	v.votes = s.votes.Begin(transaction.Config{
 		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Step: s.cfg.Step,
-		Patience: s.cfg.Patience, Lively: func(name string) bool { return s.lively(r.keys[0].VirtualStorage, name) },
+		Repeatable: !r.asked, Patience: s.cfg.Patience, Lively: func(name string) bool { return s.lively(r.keys[0].VirtualStorage, name) },
 		Account: func(agreeing []string, harmless bool) error {
 			r.progress.moves.Add(1)
 			return w.Vote(route, agreeing, harmless)
@@ -125,13 +125,13 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 	}
 	call := v.r.wire
 	call.BeforeStatus = side.before(v.end)
-	call.LegEnded = func(leg int, _ stream.Outcome) { v.left(leg) }
+	call.LegEnded = func(leg int, o stream.Outcome) { v.left(leg, o.Ended && o.Err == nil) }
 	call.Grace = quorum.Grace
 	// ▲ No branch of a storage that lives is cancelled: Gitaly would kill the git
 	// that waits with its locks taken, and they would stay. It is told to abort, and
 	// ends beside the answer to the client.
 	call.Linger, call.Over = linger, v.votes.Forget
-	primary, err := v.open(outgoing, call, conns[0])
+	primary, err := v.open(outgoing, call, conns[0], v.server.stepped(conns[0]))
 	if err != nil {
 		v.votes.Forget()
 		_ = side.end()                  // for which nothing came,
@@ -144,7 +144,7 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 			v.votes.Leave(name)
 			continue
 		}
-		leg, err := v.open(v.r.outgoing(ctx), call, conn)
+		leg, err := v.open(v.r.outgoing(ctx), call, conn, v.repeatable(conn))
 		if err != nil {
 			v.votes.Leave(name)
 			continue
@@ -158,8 +158,8 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 
 // left is told of each leg that has ended. Once the primary's has, nobody is waited
 // for who was left out of the vote before anything happened there.
-func (v *voting) left(leg int) {
-	v.votes.Leave(v.names[leg])
+func (v *voting) left(leg int, well bool) {
+	v.votes.Ended(v.names[leg], well)
 	if leg > 0 {
 		return
 	}
@@ -168,11 +168,27 @@ func (v *voting) left(leg int) {
 	}
 }
 
-// open opens the call at one storage. ctx is an outgoing one.
-func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn) (*stream.Leg, error) {
+// repeatable is the connection to a secondary, whose call may be sent again.
+func (v *voting) repeatable(conn *storage.Conn) grpc.ClientConnInterface {
+	over := v.server.stepped(conn)
+	if v.r.asked {
+		return over
+	}
+	name := conn.Target().Storage
+	return stream.Repeatable(over, stream.Repeat{
+		Later: v.votes.Ordered(),
+		Turn:  func(ctx context.Context) bool { return v.votes.Turn(ctx, name) },
+		Once:  func() { v.votes.Once(name) },
+		Kept:  &v.server.kept,
+	})
+}
+
+// open opens the call at one storage, over its connection or what stands for that. ctx is
+// an outgoing one.
+func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn, over grpc.ClientConnInterface) (*stream.Leg, error) {
 	name := conn.Target().Storage
 	ctx = metadata.AppendToOutgoingContext(storage.WithBackchannel(ctx), transaction.Header, v.votes.Metadata(name))
-	return stream.Open(ctx, v.server.stepped(conn), call, v.r.firstFor(name))
+	return stream.Open(ctx, over, call, v.r.firstFor(name))
 }
 
 // end ends the write once all legs have ended, before the client has the status.

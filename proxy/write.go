@@ -39,6 +39,9 @@ func (s *Server) write(r *request) error {
 	this := tries.next(ctx)
 	defer func() { this.cancel(nil) }()
 
+	if votes {
+		defer s.votes.Enter(ctx, r.keys[0])()
+	}
 	w, err := s.ledger.Begin(ctx, ledger.Request{
 		Keys: r.keys[:1], Reads: r.keys[1:], Scope: r.scope(), Votes: votes, Deletes: r.method.Change == method.ChangeDelete,
 		Bytes: r.first.Data().Len(), Doom: tries.doom, Drop: tries.drop,

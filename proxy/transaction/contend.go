@@ -46,8 +46,9 @@ func (m *Manager) patience(both [2]*Transaction) time.Duration {
 	return quorum.Grace(m.now()-both[1].began) / 2
 }
 
-// resolve aborts the younger of two transactions if they still contend, and
-// neither has got a vote.
+// resolve ends the wait of two transactions that still contend, and of which neither has
+// got a vote: one that lacks the primary's locks gives up those that it has. If neither
+// can, the younger one is aborted.
 func (m *Manager) resolve(p *pair) {
 	m.mu.Lock()
 	if m.pairs[p.of] != p {
@@ -65,6 +66,10 @@ func (m *Manager) resolve(p *pair) {
 	delete(m.pairs, p.of)
 	m.mu.Unlock()
 	if now == nil {
+		return
+	}
+	m.order.contended(p.of[1].cfg.Keys, time.Now())
+	if p.of[1].yield() || p.of[0].yield() {
 		return
 	}
 	younger := p.of[1]

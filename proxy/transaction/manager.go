@@ -21,6 +21,7 @@ type Manager struct {
 	born        time.Time
 	accounts    sync.WaitGroup // calls of Config.Account
 	lateness    lateness
+	order       order
 
 	mu    sync.Mutex
 	last  uint32                       // guarded by mu
@@ -53,9 +54,12 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 		}
 	}
 	began := m.now()
+	ordered := cfg.Repeatable && m.order.ordered(cfg.Keys, time.Now())
 	t := &Transaction{
-		manager: m, cfg: cfg, began: began, waiting: make(map[string]chan quorum.Answer),
-		votes: quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: cfg.Copies, Block: cfg.Block, Began: began, Patience: cfg.Patience}),
+		manager: m, cfg: cfg, began: began, ordered: ordered,
+		waiting: make(map[string]chan quorum.Answer), turns: make(map[string]chan bool),
+		votes: quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: cfg.Copies, Block: cfg.Block, Began: began, Patience: cfg.Patience,
+			Repeatable: cfg.Repeatable, Ordered: ordered}),
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -41,8 +41,10 @@ type Config struct {
 	// must return soon after the write has ended.
 	// harmless tells that what follows changes nothing.
 	Account func(agreeing []string, harmless bool) error
-	// Patience is quorum.Config's.
-	Patience time.Duration
+	// Patience and Repeatable are quorum.Config's; who sends the calls asks Turn, and tells
+	// Once.
+	Patience   time.Duration
+	Repeatable bool
 	// Lively, if set, tells whether something was heard of a storage lately. One that is
 	// silent, or was late lately, is not waited for beyond the grace.
 	Lively func(storage string) bool
@@ -58,13 +60,16 @@ type Transaction struct {
 	id      uint64
 	cfg     Config
 	began   time.Duration
+	ordered bool
 
-	mu      sync.Mutex
-	votes   *quorum.Votes
-	waiting map[string]chan quorum.Answer // hold 1; guarded by mu
-	voted   time.Duration                 // when the last vote was cast; guarded by mu
-	ended   bool                          // guarded by mu
-	timer   *time.Timer                   // guarded by mu
+	mu        sync.Mutex
+	votes     *quorum.Votes
+	waiting   map[string]chan quorum.Answer // hold 1; guarded by mu
+	turns     map[string]chan bool          // likewise
+	voted     time.Duration                 // when the last vote was cast; guarded by mu
+	ended     bool                          // guarded by mu
+	contended bool                          // likewise
+	timer     *time.Timer                   // guarded by mu
 }
 
 // ID is unique among the instances of a cluster, and all that they will ever be.
@@ -83,7 +88,12 @@ func (t *Transaction) Metadata(storage string) string {
 	return base64.StdEncoding.EncodeToString(text)
 }
 
-// Leave says that a voter casts no more votes, as its RPC has ended.
+// Ended says that the RPC of a voter has ended, with status OK or not.
+func (t *Transaction) Ended(storage string, well bool) {
+	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Ended(now, storage, well) })
+}
+
+// Leave says that a voter casts no more votes.
 func (t *Transaction) Leave(storage string) {
 	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Leave(now, storage) })
 }
@@ -191,11 +201,25 @@ func (t *Transaction) abort() {
 	t.step(func(time.Duration) []quorum.Effect { return t.votes.Abort() })
 }
 
-// step passes an event to the count and carries out its effects.
+// yield has the write give up the locks that its primary lacks, and reports whether it can.
+func (t *Transaction) yield() (ok bool) {
+	t.step(func(now time.Duration) []quorum.Effect {
+		var effects []quorum.Effect
+		effects, ok = t.votes.Yield(now)
+		return effects
+	})
+	return ok
+}
+
+// step lets the votes know of something and carries out what it says.
 func (t *Transaction) step(event func(now time.Duration) []quorum.Effect) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.carryOut(event(t.manager.now()))
+	if t.votes.Contended() && !t.contended {
+		t.contended = true
+		t.manager.order.contended(t.cfg.Keys, time.Now())
+	}
 	if t.ended {
 		return
 	}
@@ -220,7 +244,7 @@ func (t *Transaction) tick() {
 	t.step(t.votes.Tick)
 }
 
-// carryOut carries out the effects of the count. Caller holds mu.
+// carryOut does what the votes says. Caller holds mu.
 func (t *Transaction) carryOut(effects []quorum.Effect) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
@@ -230,6 +254,10 @@ func (t *Transaction) carryOut(effects []quorum.Effect) {
 				delete(t.waiting, e.Voter)
 				answer <- e.Answer
 			}
+		case quorum.Run:
+			t.turned(e.Voter, true)
+		case quorum.Idle:
+			t.turned(e.Voter, false)
 		case quorum.Account:
 			if e.Short {
 				t.manager.metrics.short.Inc()

@@ -25,7 +25,9 @@ type transaction struct {
 	votes   *quorum.Votes
 	waiting map[string]func(quorum.Answer)
 	ended   bool
-	ticks   uint64 // counts timers, so that an old one finds itself replaced
+	ordered bool
+	turned  func(storage string, run bool) // the call of a storage is sent again, or not
+	ticks   uint64                         // counts timers, so that an old one finds itself replaced
 
 	agreeing   []string      // of the Account under way
 	throughout []string      // who agreed in every round that was released
@@ -51,8 +53,11 @@ func (d *driver) beginVotes(r *request, f machine.Forward, voters []voter) *tran
 	for _, v := range voters {
 		names = append(names, v.storage)
 	}
+	// Locks are waited for where storages are patient.
+	tx.ordered = s.patient && r.ops[0]%3 == 0
 	tx.votes = quorum.New(quorum.Config{Voters: names, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
-		Patience: time.Second}) // a schedule is short
+		Patience:   time.Second, // a schedule is short
+		Repeatable: s.patient, Ordered: tx.ordered})
 	d.lastVotes++
 	tx.id = uint64(d.inc)<<32 | uint64(d.lastVotes)
 	d.votes = append(d.votes, tx)
@@ -112,6 +117,15 @@ func (d *driver) halt(id uint64, s *storage, over *conn) {
 		d.in.w.cov.Halts++
 		tx.step(func(now time.Duration) []quorum.Effect { return tx.votes.Halt(now, s.name) })
 	}
+}
+
+// ready says that the call of a storage can be sent.
+func (tx *transaction) ready(storage string) {
+	if tx.ended {
+		tx.turned(storage, false)
+		return
+	}
+	tx.step(func(now time.Duration) []quorum.Effect { return tx.votes.Ready(now, storage) })
 }
 
 // leave says that a storage casts no more votes.
@@ -176,6 +190,10 @@ func (tx *transaction) carryOut(effects []quorum.Effect) {
 				in.w.stopFor(in.process, in.w.between(0, longestPause))
 			}
 			in.soon(func() { answer(e.Answer) })
+		case quorum.Run:
+			in.soon(func() { tx.turned(e.Voter, true) })
+		case quorum.Idle:
+			in.soon(func() { tx.turned(e.Voter, false) })
 		case quorum.Account:
 			cov.DisagreeingVotes += aborts
 			if e.Short {
@@ -211,10 +229,23 @@ func (d *driver) contend(tx *transaction) {
 		d.in.after(contention, func() {
 			if !older.ended && !younger.ended && quorum.Contend(older.votes, younger.votes) {
 				d.in.w.cov.Contentions += btoi(older.waitsFor(younger) && younger.waitsFor(older))
+				if younger.yield() || older.yield() {
+					return
+				}
 				younger.step(func(time.Duration) []quorum.Effect { return younger.votes.Abort() })
 			}
 		})
 	}
+}
+
+// yield has the write give up the locks that its primary lacks, if it can.
+func (tx *transaction) yield() (ok bool) {
+	tx.step(func(now time.Duration) []quorum.Effect {
+		var effects []quorum.Effect
+		effects, ok = tx.votes.Yield(now)
+		return effects
+	})
+	return ok
 }
 
 // waitsFor reports whether a write waits at some storage for what another has locked.

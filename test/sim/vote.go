@@ -12,9 +12,10 @@ import (
 type leg struct {
 	storage string
 	call    *pending // nil if it was not sent
+	waits   bool     // for its turn to be sent, or sent again
 }
 
-func (l *leg) ended() bool { return l.call == nil || l.call.ended }
+func (l *leg) ended() bool { return !l.waits && (l.call == nil || l.call.ended) }
 
 // passVoting sends a write to all its destinations, as the proxy does, and waits
 // until it has ended everywhere. It returns false if the primary was lost while
@@ -30,24 +31,54 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 	}
 	tx := d.beginVotes(r, f, voters)
 	p.votes, p.legs = tx, nil
-	for i, to := range destinations {
-		l := leg{storage: to.Storage}
-		if i == 0 || p.legs[0].call != nil {
-			l.call = in.link(to.Storage).call(to.Generation, call{
-				verb: verbWrite, path: r.path, pool: r.pool, ops: r.ops, tx: tx, timeout: max(0, deadline-in.now()), dated: p.dated,
-			})
-		}
-		p.legs = append(p.legs, l)
+	legs := make([]leg, len(destinations))
+	p.legs = legs
+	send := func(n int) {
+		l, to := &legs[n], destinations[n]
+		l.waits = false
+		l.call = in.link(to.Storage).call(to.Generation, call{
+			verb: verbWrite, path: r.path, pool: r.pool, ops: r.ops, tx: tx, timeout: max(0, deadline-in.now()), dated: p.dated,
+		})
 		if l.call == nil {
 			tx.leave(to.Storage)
-			continue
+			return
 		}
+		sent := l.call
 		l.call.left = func() {
-			tx.leave(to.Storage)
+			// ▲ Without a status the call may go on: it is not sent again.
+			if l.waits = n > 0 && sent.reply.value.arrived; l.waits {
+				tx.ready(to.Storage)
+			} else {
+				tx.leave(to.Storage)
+			}
 			p.news.notify()
 		}
 		if p.doomed != nil || slices.Contains(p.dropped, to.Storage) {
 			l.call.cancel(errCanceled)
+		}
+	}
+	tx.turned = func(storage string, run bool) {
+		n := slices.IndexFunc(legs, func(l leg) bool { return l.storage == storage })
+		switch {
+		case run && !tx.ended && !slices.Contains(p.dropped, storage):
+			in.w.cov.SentAgain++
+			send(n)
+		case legs[n].waits:
+			legs[n].waits = false
+			tx.leave(storage)
+		}
+		p.news.notify()
+	}
+	for n, to := range destinations {
+		legs[n].storage = to.Storage
+		switch {
+		case n > 0 && legs[0].call == nil:
+			tx.leave(to.Storage)
+		case n > 0 && tx.ordered:
+			legs[n].waits = true
+			tx.ready(to.Storage)
+		default:
+			send(n)
 		}
 	}
 	primary := &p.legs[0]
@@ -94,8 +125,14 @@ func (d *driver) cancel(p *passage, why error) {
 // drop gives a write up at one storage.
 func (p *passage) drop(storage string) {
 	p.dropped = append(p.dropped, storage)
-	for _, l := range p.legs {
-		if l.storage == storage && l.call != nil {
+	for n := range p.legs {
+		l := &p.legs[n]
+		switch {
+		case l.storage != storage:
+		case l.waits:
+			l.waits = false
+			p.votes.leave(storage)
+		case l.call != nil:
 			l.call.cancel(errCanceled)
 		}
 	}

@@ -113,7 +113,7 @@ func (d *driver) passPrimaryOnly(t *task, r *request, p *passage, f machine.Forw
 	if c == nil {
 		return o, ended, false
 	}
-	p.legs = []leg{{f.Storage, c}}
+	p.legs = []leg{{storage: f.Storage, call: c}}
 	if p.doomed != nil { // the call paused the process
 		c.cancel(errCanceled)
 	}

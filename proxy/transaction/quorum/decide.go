@@ -62,12 +62,18 @@ func (q *Votes) decide(now time.Duration) {
 			// hear of that, since it is done, has something that the primary lacks.
 			q.deserted = !q.effective
 			for i := range q.voters {
-				q.failed = q.failed || q.deserted && q.voters[i].waiting && !q.voters[i].out && !q.voters[i].foreign
-				q.voters[i].out = q.voters[i].out || q.voters[i].waiting
+				v := &q.voters[i]
+				q.failed = q.failed || q.deserted && (v.waiting || v.held && v.yielded) && !v.out && !v.foreign
+				v.out = v.out || v.waiting
 			}
 			q.end(Abort)
+			return
 		}
+		q.yield(now)
 		return
+	}
+	if !q.harmless() {
+		q.runReady()
 	}
 	agreeing, pending := q.count(primary.vote)
 	if q.outvoted(primary.vote) {
@@ -100,12 +106,15 @@ func (q *Votes) decide(now time.Duration) {
 		case v.waiting && !v.out && v.vote == primary.vote:
 			account.Agreeing = append(account.Agreeing, v.name)
 			continue
+		case v.held && account.Harmless && !v.out: // it votes for that when its turn has come
+			account.Agreeing = append(account.Agreeing, v.name)
+			continue
 		case v.waiting:
 			q.reply(v, Abort)
 		case v.mayVote() && !v.hurried:
 			account.Late = append(account.Late, v.name)
 		}
-		v.out = true // ▲ whoever is late is out before the others go on
+		v.out, v.held = true, false // ▲ whoever is late is out before the others go on
 	}
 	q.accounting = true
 	q.effects = append(q.effects, account)
@@ -117,6 +126,8 @@ func (q *Votes) count(vote Vote) (agreeing, pending int) {
 		switch v := &q.voters[i]; {
 		case v.out:
 		case v.waiting && v.vote == vote:
+			agreeing++
+		case v.held && q.harmless() && vote == q.voters[0].vote:
 			agreeing++
 		case !v.waiting && !v.gone:
 			pending++

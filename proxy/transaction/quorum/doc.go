@@ -44,5 +44,6 @@
 // before they vote that it is committed. Two writes that took their locks in opposite order at two
 // storages would wait permanently: each has the vote of a storage that the other waits for. Contend
 // finds them. In a circle of three or more there are always two such writes, because two writes
-// conflict at every storage or at none.
+// conflict at every storage or at none. One of them gives its locks up and takes them again later (see
+// Run); if that is not possible, it is aborted.
 package quorum

@@ -73,6 +73,11 @@ type Config struct {
 	// Patience is how long a write waits for storages that may yet vote, if too few agree
 	// on it or one of them is not hurried. 12 s if zero.
 	Patience time.Duration
+	// Repeatable tells that calls can be sent again: then a storage gives up the locks that
+	// the primary does not get. Ordered has no call sent but the primary's before that has
+	// its locks.
+	Repeatable bool
+	Ordered    bool
 }
 
 // Votes is the votes of one write. It belongs to its driver, one goroutine at a
@@ -91,6 +96,10 @@ type Votes struct {
 	blocked    bool          // because fewer agreed than are enough
 	deserted   bool          // since the primary left without having done anything
 	failed     bool          // the primary has not done what others could
+	well       bool          // the primary's RPC has ended with status OK
+	contended  bool          // storages gave their locks up to another write
+	first      time.Duration // when the first vote was cast that counts
+	past       []Vote        // released before anything could change
 	looked     time.Duration // when Tick was called last
 	last       Answer
 	effects    []Effect // of the call under way
@@ -115,16 +124,24 @@ type voter struct {
 	vote    Vote
 	// hurried: it is given no more than the grace, unless too few agree.
 	hurried bool
+	// since is when it cast the vote that waits, or the last one; passed is how many of its
+	// votes were released.
+	since  time.Duration
+	passed int
+	// held: its call is not sent, or does not count any more; it is sent when the primary
+	// has its locks. ready: nothing of it is under way. yielded: it gave its locks up. once:
+	// its call cannot be sent again.
+	held, ready, yielded, once bool
 }
 
-// New starts the count of the votes of a write.
+// New makes the votes of a write.
 func New(cfg Config) *Votes {
 	if cfg.Patience == 0 {
 		cfg.Patience = Patience
 	}
 	q := &Votes{cfg: cfg}
-	for _, name := range cfg.Voters {
-		q.voters = append(q.voters, voter{name: name, foreign: slices.Contains(cfg.Foreign, name)})
+	for i, name := range cfg.Voters {
+		q.voters = append(q.voters, voter{name: name, foreign: slices.Contains(cfg.Foreign, name), held: cfg.Repeatable && cfg.Ordered && i > 0})
 	}
 	return q
 }
@@ -138,6 +155,12 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 	switch {
 	case v == nil || v.waiting:
 		return nil, false
+	case v.held: // it votes in a call that does not count any more
+		q.reply(v, Abort)
+		return q.effects, true
+	case v.passed < len(q.past) && !v.out && !v.gone && vote.Phase != phasePreparing && (!q.over || q.deserted):
+		q.catchUp(v, vote)
+		return q.effects, true
 	case q.over:
 		// ▲ It goes on where the primary had nothing more to do.
 		v.out = v.out || q.voters[0].gone && vote.Phase != phasePreparing
@@ -151,7 +174,10 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 		q.reply(v, Commit)
 		return q.effects, true
 	}
-	v.waiting, v.vote, q.cast = true, vote, true
+	if !q.cast {
+		q.cast, q.first = true, now
+	}
+	v.waiting, v.vote, v.since = true, vote, now
 	if v == &q.voters[0] {
 		q.since, q.enough = now, -1
 	}
@@ -167,7 +193,10 @@ func (q *Votes) Leave(now time.Duration, name string) []Effect {
 	if v == nil || v.gone {
 		return nil
 	}
-	v.gone = true
+	if v.gone = true; v.held && v.ready {
+		q.effects = append(q.effects, Idle{name})
+	}
+	v.held = false
 	if v.waiting { // whether it takes the answer nobody will know
 		v.out = true
 		q.reply(v, Abort)
@@ -210,10 +239,13 @@ func (q *Votes) Released(now time.Duration, ok bool) []Effect {
 		return q.effects
 	}
 	q.rounds++
-	q.effective = q.effective || !q.harmless()
+	if q.effective = q.effective || !q.harmless(); !q.effective {
+		q.past = append(q.past, q.voters[0].vote)
+	}
 	for i := range q.voters {
 		if v := &q.voters[i]; v.waiting && !v.out {
 			v.committed = v.committed || q.effective
+			v.passed++
 			q.reply(v, Commit)
 		}
 	}
@@ -221,7 +253,7 @@ func (q *Votes) Released(now time.Duration, ok bool) []Effect {
 	return q.effects
 }
 
-// Abort ends the count: no vote is answered with Commit any more.
+// Abort ends the votes: no vote is answered with Commit any more.
 func (q *Votes) Abort() []Effect {
 	q.effects = q.effects[:0]
 	if !q.over {
@@ -252,8 +284,11 @@ func (q *Votes) Tick(now time.Duration) []Effect {
 // Next is when Tick is to be called at the latest; false if time changes nothing. Hurry
 // is called before, for each of Awaited.
 func (q *Votes) Next() (at time.Duration, ok bool) {
-	if q.over || q.accounting || !q.voters[0].waiting {
+	switch {
+	case q.over || q.accounting:
 		return 0, false
+	case !q.voters[0].waiting:
+		return q.nextYield()
 	}
 	end, grace := q.graceEnds(), q.since+Grace(q.since-q.cfg.Began)
 	if agreeing, _ := q.count(q.voters[0].vote); q.short(agreeing) {
@@ -363,8 +398,11 @@ func (q *Votes) reply(v *voter, a Answer) {
 func (q *Votes) end(a Answer) {
 	q.over, q.last = true, a
 	for i := range q.voters {
-		if v := &q.voters[i]; v.waiting {
+		switch v := &q.voters[i]; {
+		case v.waiting:
 			q.reply(v, a)
+		case v.held:
+			q.dismiss(v)
 		}
 	}
 }

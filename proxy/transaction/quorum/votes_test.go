@@ -21,7 +21,7 @@ var (
 	unsaid = Vote{Hash: [20]byte{1}}
 )
 
-// rig prints the effects.
+// rig prints what votes says.
 type rig struct {
 	*Votes
 	now time.Duration
@@ -43,6 +43,10 @@ func lines(effects []Effect) string {
 		switch e := e.(type) {
 		case Reply:
 			out = append(out, fmt.Sprint(e.Voter, " ", e.Answer))
+		case Run:
+			out = append(out, e.Voter+" runs")
+		case Idle:
+			out = append(out, e.Voter+" idle")
 		case Account:
 			line := "account " + strings.Join(e.Agreeing, ",")
 			if e.Short {
@@ -61,7 +65,8 @@ func lines(effects []Effect) string {
 }
 
 // do carries out a script: "a=apple" casts, "a-" leaves, "a!" halts, "a~" is
-// hurried and "a^" is not any more, "ok" and "no"
+// hurried and "a^" is not any more, "a." ends well, "b*" has locks given up, the call of "a?"
+// can be sent, that of "a#" cannot be sent again, "ok" and "no"
 // release, "+200ms" lets time pass.
 func (r *rig) do(t *testing.T, step string) string {
 	t.Helper()
@@ -82,6 +87,15 @@ func (r *rig) do(t *testing.T, step string) string {
 		return lines(r.Leave(r.now, step[:1]))
 	case strings.HasSuffix(step, "~"), strings.HasSuffix(step, "^"):
 		return lines(r.Hurry(r.now, step[:1], step[1] == '~'))
+	case strings.HasSuffix(step, "*"):
+		effects, _ := r.Yield(r.now)
+		return lines(effects)
+	case strings.HasSuffix(step, "."):
+		return lines(r.Ended(r.now, step[:1], true))
+	case strings.HasSuffix(step, "?"):
+		return lines(r.Ready(r.now, step[:1]))
+	case strings.HasSuffix(step, "#"):
+		return lines(r.Once(step[:1]))
 	case strings.HasSuffix(step, "!"):
 		return lines(r.Halt(r.now, step[:1]))
 	}
@@ -306,7 +320,14 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 		names := []string{"a", "b", "c", "d", "e"}[:rapid.IntRange(1, 5).Draw(t, "voters")]
 		copies := rapid.IntRange(1, 3).Draw(t, "copies")
 		foreign := names[1:][:rapid.IntRange(0, len(names)-1).Draw(t, "foreign")]
-		r := &rig{Votes: New(Config{Voters: names, Copies: copies, Block: rapid.Bool().Draw(t, "block"), Foreign: foreign})}
+		cfg := Config{Voters: names, Copies: copies, Foreign: foreign, Block: rapid.Bool().Draw(t, "block"),
+			Repeatable: rapid.Bool().Draw(t, "repeatable"), Ordered: rapid.Bool().Draw(t, "ordered")}
+		r := &rig{Votes: New(cfg)}
+		idle := map[string]bool{} // their calls are not sent, or do not count
+		for _, name := range names[1:] {
+			idle[name] = cfg.Repeatable && cfg.Ordered
+		}
+		harmless, changed := map[string]int{}, false // released in the call of now
 		waiting := map[string]Vote{}
 		var told []string // by the ledger's last Account, not answered
 		in := slices.Clone(names)
@@ -322,18 +343,28 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 						t.Fatalf("account %v is not short of %d copies", e.Agreeing, copies)
 					}
 					for _, name := range e.Agreeing {
-						if waiting[name] != waiting[names[0]] || !slices.Contains(in, name) {
+						if later := e.Harmless && idle[name]; !later && waiting[name] != waiting[names[0]] || !slices.Contains(in, name) {
 							t.Fatalf("%s agrees with %v, the primary with %v; in are %v", name, waiting[name], waiting[names[0]], in)
 						}
 					}
-					told, in = e.Agreeing, e.Agreeing
+					told, in, changed = e.Agreeing, e.Agreeing, !e.Harmless
+				case Run:
+					if changed || !idle[e.Voter] {
+						t.Fatalf("the call of %s is sent; it is idle: %t; something may have changed: %t", e.Voter, idle[e.Voter], changed)
+					}
+					idle[e.Voter], harmless[e.Voter] = false, 0
 				case Reply:
-					if _, ok := waiting[e.Voter]; !ok {
+					vote, ok := waiting[e.Voter]
+					if !ok {
 						t.Fatalf("%s gets %v, and waits for nothing", e.Voter, e.Answer)
 					}
-					if delete(waiting, e.Voter); e.Answer == Commit {
+					idle[e.Voter] = idle[e.Voter] || r.voter(e.Voter).held
+					switch delete(waiting, e.Voter); {
+					case e.Answer == Commit && vote == synced && !changed:
+						harmless[e.Voter]++
+					case e.Answer == Commit:
 						commits[e.Voter]++
-						if !slices.Contains(told, e.Voter) {
+						if idle[e.Voter] || !slices.Contains(told, e.Voter) {
 							t.Fatalf("%s may commit, and %v were told to agree", e.Voter, told)
 						}
 					}
@@ -345,7 +376,7 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 			switch rapid.IntRange(0, 9).Draw(t, "step") {
 			default:
 				_, before := waiting[name]
-				vote := rapid.SampledFrom([]Vote{apple, apple, apple, banana}).Draw(t, "vote")
+				vote := rapid.SampledFrom([]Vote{apple, apple, apple, banana, synced}).Draw(t, "vote")
 				if !before {
 					waiting[name] = vote
 				}
@@ -365,8 +396,9 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 					told = nil
 				}
 			case 8:
+				see(r.Ready(r.now, name))
 				if rapid.IntRange(0, 3).Draw(t, "leave") == 0 {
-					see(r.Leave(r.now, name))
+					see(r.Ended(r.now, name, rapid.Bool().Draw(t, "well")))
 				}
 			case 9:
 				if rapid.IntRange(0, 9).Draw(t, "halt") == 0 {
@@ -380,8 +412,11 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 			}
 		}
 		for _, name := range r.Agreed() {
-			if commits[name] != r.Rounds() {
-				t.Fatalf("%s agreed in %d of %d rounds", name, commits[name], r.Rounds())
+			if !idle[name] && r.voter(name).passed == r.Rounds() && commits[name]+harmless[name] != r.Rounds() {
+				t.Fatalf("%s agreed in %d of %d rounds", name, commits[name]+harmless[name], r.Rounds())
+			}
+			if r.effective && (idle[name] || r.voter(name).passed != r.Rounds()) {
+				t.Fatalf("%s has not voted in all %d rounds", name, r.Rounds())
 			}
 		}
 		see(r.Abort())

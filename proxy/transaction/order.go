@@ -1,0 +1,172 @@
+package transaction
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+const (
+	// orderedFor is for how long the writes of a repository are ordered after two of them
+	// were seen to want the same locks.
+	orderedFor = 10 * time.Second
+	// orderedKept bounds the repositories whose writes are ordered. For one beyond it
+	// another is forgotten.
+	orderedKept = 4096
+	// insideFor is how long a write may keep the next one of its repository waiting, and
+	// lineFor how long it waits itself at most: it goes on then, unordered.
+	insideFor = time.Second
+	lineFor   = 10 * time.Second
+	// lineLimit is how many writes of a repository wait. More go on at once.
+	lineLimit = 256
+)
+
+// order remembers the repositories whose writes contend, and has the writes of each go one
+// after the other. It refuses none. The writes of other instances are ordered by the locks
+// of the primary; git waits for these in no order, so that each instance should have but
+// one write that waits there.
+type order struct {
+	mu    sync.Mutex
+	lines map[state.Key]*line // guarded by mu
+}
+
+// line is the writes of one repository. guarded by order.mu
+type line struct {
+	until   time.Time // ordered until then
+	inside  int       // writes that keep others waiting
+	waiting []chan struct{}
+}
+
+// contended has the writes of repositories ordered from now on.
+func (o *order) contended(keys []state.Key, now time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, key := range keys {
+		l := o.lines[key]
+		if l == nil {
+			o.makeRoom(now)
+			l = &line{}
+			o.lines[key] = l
+		}
+		l.until = now.Add(orderedFor)
+	}
+}
+
+// makeRoom forgets lines that are over, and one more if that is not enough. Caller holds mu.
+func (o *order) makeRoom(now time.Time) {
+	if o.lines == nil {
+		o.lines = make(map[state.Key]*line)
+	}
+	if len(o.lines) < orderedKept {
+		return
+	}
+	for key, l := range o.lines {
+		if l.idle() && !now.Before(l.until) {
+			delete(o.lines, key)
+		}
+	}
+	for key, l := range o.lines {
+		if len(o.lines) < orderedKept {
+			return
+		}
+		if l.idle() {
+			delete(o.lines, key)
+		}
+	}
+}
+
+func (l *line) idle() bool { return l.inside == 0 && len(l.waiting) == 0 }
+
+// ordered tells whether the writes of one of the repositories are ordered now.
+func (o *order) ordered(keys []state.Key, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(keys, func(key state.Key) bool {
+		l := o.lines[key]
+		return l != nil && now.Before(l.until)
+	})
+}
+
+// Enter waits until it is the turn of a write of a repository whose writes are ordered; of
+// others it is at once. leave is called when the write has ended.
+func (m *Manager) Enter(ctx context.Context, key state.Key) (leave func()) {
+	return m.order.enter(ctx, key)
+}
+
+func (o *order) enter(ctx context.Context, key state.Key) (leave func()) {
+	l, turn := o.join(key)
+	if l == nil {
+		return func() {}
+	}
+	if turn != nil {
+		timer := time.NewTimer(lineFor)
+		defer timer.Stop()
+		select {
+		case <-turn:
+		case <-timer.C:
+			o.pass(l, turn)
+		case <-ctx.Done():
+			o.pass(l, turn)
+		}
+	}
+	out := sync.OnceFunc(func() { o.out(l, key) })
+	timer := time.AfterFunc(insideFor, out)
+	return func() {
+		timer.Stop()
+		out()
+	}
+}
+
+// join puts a write into the line of its repository; without a line it goes on, and
+// without a channel it is inside at once.
+func (o *order) join(key state.Key) (*line, chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l := o.lines[key]
+	switch now := time.Now(); {
+	case l == nil:
+		return nil, nil
+	case l.idle() && !now.Before(l.until):
+		delete(o.lines, key)
+		return nil, nil
+	case len(l.waiting) >= lineLimit:
+		return nil, nil
+	case !l.idle(): // they contend still
+		l.until = now.Add(orderedFor)
+	}
+	if l.idle() {
+		l.inside++
+		return l, nil
+	}
+	turn := make(chan struct{})
+	l.waiting = append(l.waiting, turn)
+	return l, turn
+}
+
+// pass has a write go on that does not wait any longer.
+func (o *order) pass(l *line, turn chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := len(l.waiting)
+	if l.waiting = slices.DeleteFunc(l.waiting, func(c chan struct{}) bool { return c == turn }); len(l.waiting) < n {
+		l.inside++
+	}
+}
+
+// out lets the next write in.
+func (o *order) out(l *line, key state.Key) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	l.inside--
+	if l.inside == 0 && len(l.waiting) > 0 {
+		l.inside++
+		close(l.waiting[0])
+		l.waiting = l.waiting[1:]
+	}
+	if l.idle() && o.lines[key] == l && !time.Now().Before(l.until) {
+		delete(o.lines, key)
+	}
+}

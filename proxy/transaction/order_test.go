@@ -1,0 +1,112 @@
+package transaction
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"praefect/fsm/state"
+)
+
+func TestOrder_onlyOfWritesThatContend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		began := time.Now()
+		for range 3 {
+			defer o.enter(t.Context(), repository)()
+		}
+		o.contended([]state.Key{repository}, time.Now())
+		defer o.enter(t.Context(), state.Key{VirtualStorage: "default", RelativePath: "b.git"})()
+		leave := o.enter(t.Context(), repository)
+		if waited := time.Since(began); waited != 0 {
+			t.Errorf("waited for %v", waited)
+		}
+		entered := make(chan time.Duration)
+		go func() {
+			defer o.enter(t.Context(), repository)()
+			entered <- time.Since(began)
+		}()
+		time.Sleep(100 * time.Millisecond)
+		leave()
+		if at := <-entered; at != 100*time.Millisecond {
+			t.Errorf("the next one is in after %v", at)
+		}
+		time.Sleep(orderedFor)
+		if o.ordered([]state.Key{repository}, time.Now()) {
+			t.Error("they are ordered still")
+		}
+		o.enter(t.Context(), repository)()
+		if len(o.lines) > 0 {
+			t.Errorf("kept: %v", o.lines)
+		}
+	})
+}
+
+// None waits long for one that takes long, none is refused, and one that gives up lets the
+// others pass.
+func TestOrder_bounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		o.contended([]state.Key{repository}, time.Now())
+		began := time.Now()
+		slow := o.enter(t.Context(), repository)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		gaveUp := make(chan time.Duration)
+		go func() {
+			defer o.enter(ctx, repository)()
+			gaveUp <- time.Since(began)
+		}()
+		synctest.Wait()
+		entered := make(chan time.Duration)
+		go func() {
+			defer o.enter(t.Context(), repository)()
+			entered <- time.Since(began)
+		}()
+		if at := <-gaveUp; at != 300*time.Millisecond {
+			t.Errorf("gave up after %v", at)
+		}
+		if at := <-entered; at != insideFor {
+			t.Errorf("waited for a slow one for %v", at)
+		}
+		slow()
+
+		o.contended([]state.Key{repository}, time.Now())
+		leave := o.enter(t.Context(), repository)
+		defer leave()
+		synctest.Wait()
+		for range lineLimit {
+			go func() { defer o.enter(t.Context(), repository)() }()
+		}
+		synctest.Wait()
+		at := time.Now()
+		o.enter(t.Context(), repository)()
+		if waited := time.Since(at); waited != 0 {
+			t.Errorf("waited behind %d for %v", lineLimit, waited)
+		}
+		time.Sleep(lineFor)
+		synctest.Wait()
+		if l := o.lines[repository]; l != nil && len(l.waiting) > 0 {
+			t.Errorf("%d wait", len(l.waiting))
+		}
+	})
+}
+
+func TestOrder_memoryIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		for n := range orderedKept + 10 {
+			o.contended([]state.Key{{VirtualStorage: "default", RelativePath: fmt.Sprint(n)}}, time.Now())
+		}
+		if len(o.lines) > orderedKept {
+			t.Errorf("%d repositories", len(o.lines))
+		}
+		time.Sleep(orderedFor)
+		o.contended([]state.Key{repository}, time.Now())
+		if len(o.lines) != 1 {
+			t.Errorf("%d repositories when they do not contend any more", len(o.lines))
+		}
+	})
+}
