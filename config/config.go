@@ -70,6 +70,8 @@ type Config struct {
 	Raft Raft `toml:"raft"`
 	// Admin is the proof that an operator must present to change the cluster.
 	Admin Admin `toml:"admin"`
+	// Console is the web console for operators.
+	Console Console `toml:"console"`
 	// VirtualStorages are the names that clients use, each with its storages.
 	// At least one.
 	VirtualStorages []VirtualStorage `toml:"virtual_storage"`

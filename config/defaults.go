@@ -100,6 +100,7 @@ func (c *Config) fillIn(getenv func(string) string, found *findings) {
 	c.ListenAddr = strings.TrimPrefix(c.ListenAddr, "tcp://")
 	c.TLSListenAddr = strings.TrimPrefix(c.TLSListenAddr, "tls://")
 	c.PrometheusListenAddr = strings.TrimPrefix(c.PrometheusListenAddr, "tcp://")
+	c.Console.ListenAddr = strings.TrimPrefix(c.Console.ListenAddr, "tcp://")
 	if path, ok := strings.CutPrefix(c.SocketPath, "unix:"); ok {
 		c.SocketPath = strings.TrimPrefix(path, "//")
 	}

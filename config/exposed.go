@@ -35,6 +35,7 @@ func (c *Config) Exposed(file string) []Warning {
 	noteReadable(note, "tls.key_path", c.TLS.KeyPath)
 	noteReadable(note, "raft.key_path", c.Raft.KeyPath)
 	noteReadable(note, "database.sslkey", c.Database.SSLKey)
+	noteReadable(note, "console.key_path", c.Console.KeyPath)
 	return exposed
 }
 

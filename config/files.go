@@ -78,6 +78,8 @@ func (c *Config) checkFiles(found *findings) {
 		{keyPath("raft", "certificate_path"), c.Raft.CertificatePath},
 		{keyPath("raft", "key_path"), c.Raft.KeyPath},
 		{keyPath("raft", "ca_path"), c.Raft.CAPath},
+		{keyPath("console", "certificate_path"), c.Console.CertificatePath},
+		{keyPath("console", "key_path"), c.Console.KeyPath},
 	} {
 		if file.path != "" {
 			checkFile(found, file.key, file.path, "a PEM file")

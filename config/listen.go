@@ -18,6 +18,7 @@ func (c *Config) checkListeners(found *findings) {
 		{keyPath("tls_listen_addr"), c.TLSListenAddr},
 		{keyPath("prometheus_listen_addr"), c.PrometheusListenAddr},
 		{keyPath("raft", "listen_addr"), c.Raft.ListenAddr},
+		{keyPath("console", "listen_addr"), c.Console.ListenAddr},
 	}
 	for i, l := range listeners {
 		if l.addr == "" {

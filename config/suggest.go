@@ -7,7 +7,7 @@ import (
 )
 
 // ownTables are the tables that upstream does not have.
-var ownTables = []string{"consistency", "detection", "raft", "raft.peer", "admin"}
+var ownTables = []string{"consistency", "detection", "raft", "raft.peer", "admin", "console"}
 
 // unknown notes a key without a meaning. table is the dotted key of its table,
 // ending in a dot unless that is the root.

@@ -18,6 +18,7 @@ const (
 func (c *Config) validate(found *findings) {
 	c.checkListeners(found)
 	c.checkTLS(found)
+	c.checkConsole(found)
 	c.Database.check(found)
 	c.checkVirtualStorages(found)
 	c.checkRaft(found)
