@@ -17,6 +17,8 @@ PATH=$PATH:/usr/sbin command -v haproxy >/dev/null || missing+=(haproxy)
 PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer)
 # Pages of docs/operations look at /readyz with it.
 command -v curl >/dev/null || missing+=(curl)
+# The web console is tested in it.
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium fonts-dejavu-core)
 # It judges the unit file.
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 # They judge the packages and the manual pages in them.

@@ -49,6 +49,7 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/fsm/condition":            {"praefect/fsm/state"},
 		"praefect/proxy/skew":               {},
 		"praefect/proxy/admin":              {"praefect/fsm/state", "praefect/fsm/condition", "praefect/proxy/skew"},
+		"praefect/proxy/console":            {"praefect/fsm/state", "praefect/proxy/admin"},
 		"praefect/replicator/queue":         {},
 	}
 	for _, f := range files(t) {

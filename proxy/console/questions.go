@@ -1,0 +1,124 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"praefect/fsm/state"
+	"praefect/proxy/admin"
+)
+
+const (
+	// page is how many rows one answer has.
+	page = 100
+	// searched is how many entries of the ledger one search looks at: a page asks for more.
+	searched = 20_000
+)
+
+// found is one page of a search among the repositories that the ledger lists.
+type found struct {
+	Repositories []admin.Repository `json:"repositories"`
+	// After is where the search goes on, nil if it is at its end.
+	After *state.Key `json:"after"`
+}
+
+// repositories searches the repositories of which a storage misses a write.
+func (c *Console) repositories(w http.ResponseWriter, r *http.Request, _ *session) {
+	asked := r.URL.Query()
+	request := admin.DatalossRequest{VirtualStorage: asked.Get("virtual_storage")}
+	if asked.Has("after_path") {
+		request.After = &state.Key{VirtualStorage: asked.Get("after_vs"), RelativePath: asked.Get("after_path")}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+	defer cancel()
+	answered, err := search(ctx, c.cluster(""), request, filter{text: strings.ToLower(asked.Get("text")), only: asked.Get("only")})
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, answered)
+}
+
+// filter tells which repositories a search wants.
+type filter struct {
+	text string // in the path, in lower case
+	only string // "conflict", "unavailable" or empty
+}
+
+func (f filter) wants(r admin.Repository) bool {
+	switch {
+	case f.only == "conflict" && len(r.Conflicts) == 0, f.only == "unavailable" && r.Available:
+		return false
+	}
+	return strings.Contains(strings.ToLower(r.RelativePath), f.text)
+}
+
+// search goes through the ledger until a page is full, or enough was looked at.
+func search(ctx context.Context, cluster Cluster, request admin.DatalossRequest, f filter) (found, error) {
+	result := found{Repositories: []admin.Repository{}}
+	for looked := 0; ; {
+		answered, err := cluster.Dataloss(ctx, request)
+		if err != nil {
+			return found{}, err
+		}
+		for _, one := range answered.Repositories {
+			looked++
+			key := state.Key{VirtualStorage: one.VirtualStorage, RelativePath: one.RelativePath}
+			request.After = &key
+			if f.wants(one) {
+				result.Repositories = append(result.Repositories, one)
+			}
+			if len(result.Repositories) == page || looked == searched {
+				result.After = &key
+				return result, nil
+			}
+		}
+		if !answered.More {
+			return result, nil
+		}
+	}
+}
+
+// explain tells everything that is known of one repository.
+func (c *Console) explain(w http.ResponseWriter, r *http.Request, _ *session) {
+	asked := r.URL.Query()
+	ask(w, r, func(ctx context.Context) (admin.ExplainResponse, error) {
+		return c.cluster("").Explain(ctx, admin.ExplainRequest{VirtualStorage: asked.Get("virtual_storage"), RelativePath: asked.Get("relative_path")})
+	})
+}
+
+// queue tells one page of replication jobs.
+func (c *Console) queue(w http.ResponseWriter, r *http.Request, _ *session) {
+	asked := r.URL.Query()
+	after, err := strconv.ParseInt(asked.Get("after"), 10, 64)
+	if err != nil && asked.Get("after") != "" {
+		refuse(w, http.StatusBadRequest, "the id of a job is a number")
+		return
+	}
+	ask(w, r, func(ctx context.Context) (admin.QueueListResponse, error) {
+		return c.cluster("").QueueList(ctx, admin.QueueListRequest{
+			VirtualStorage: asked.Get("virtual_storage"), RelativePath: asked.Get("relative_path"), State: asked.Get("state"), After: after, Limit: page,
+		})
+	})
+}
+
+// history tells what the cluster remembers.
+func (c *Console) history(w http.ResponseWriter, r *http.Request, _ *session) {
+	ask(w, r, func(ctx context.Context) (admin.HistoryResponse, error) {
+		return c.cluster("").History(ctx, admin.HistoryRequest{VirtualStorage: r.URL.Query().Get("virtual_storage")})
+	})
+}
+
+// ask answers a request by a question to the cluster.
+func ask[Answer any](w http.ResponseWriter, r *http.Request, put func(context.Context) (Answer, error)) {
+	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+	defer cancel()
+	answered, err := put(ctx)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, answered)
+}
