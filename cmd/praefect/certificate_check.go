@@ -40,6 +40,9 @@ func ownCertificates(cfg *config.Config) []ownCertificate {
 		}
 		list = append(list, c)
 	}
+	if cfg.Console.ListenAddr != "" && cfg.Console.Secure() {
+		list = append(list, ownCertificate{key: "console.certificate_path", pair: cfg.Console.TLS()})
+	}
 	if r := cfg.Raft; r.CertificatePath != "" {
 		list = append(list, ownCertificate{
 			key: "raft.certificate_path", pair: config.TLS{CertificatePath: r.CertificatePath, KeyPath: r.KeyPath}, name: r.Name, authority: r.CAPath,

@@ -36,6 +36,7 @@ func newCertificates(cfg *config.Config) *certificates {
 	c := &certificates{}
 	for _, f := range []certificateFile{
 		{"tls.certificate_path", cfg.TLS.CertificatePath}, {"raft.certificate_path", cfg.Raft.CertificatePath}, {"raft.ca_path", cfg.Raft.CAPath},
+		{"console.certificate_path", cfg.Console.CertificatePath},
 	} {
 		if f.path != "" {
 			c.files = append(c.files, f)

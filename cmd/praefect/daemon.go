@@ -84,6 +84,13 @@ func (d *daemon) run(ctx context.Context) (err error) {
 			l.close(d.log)
 		}
 	}()
+	pages, err := listenForConsole(ctx, d.cfg)
+	if err != nil {
+		return err
+	}
+	if pages != nil {
+		defer pages.close(d.log)
+	}
 	owned, err := newClaims(d.cfg, db, d.log)
 	if err != nil {
 		return err
@@ -92,7 +99,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	parts, err := d.assemble(ctx, registry, db, node, clients, owned)
+	parts, err := d.assemble(ctx, registry, db, node, clients, pages, owned)
 	if err != nil {
 		return errors.Join(err, node.Close())
 	}
@@ -127,7 +134,7 @@ func nodeConfig(cfg *config.Config, log *slog.Logger) consensus.Config {
 
 // assemble makes the parts of the instance and puts them in the order in which
 // they start. Each uses only what stands before it.
-func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db *postgres.DB, node *consensus.Node, clients []clientListener, owned *claims) ([]part, error) {
+func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db *postgres.DB, node *consensus.Node, clients []clientListener, pages *consoleListener, owned *claims) ([]part, error) {
 	cfg, log := d.cfg, d.log
 	votes := transaction.NewManager(node.Incarnation, log, registry)
 	storages, err := storage.New(targets(cfg), log, storage.NewMetrics(registry), storage.Config{
@@ -224,13 +231,20 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	}
 	explain.server.Store(server)
 
-	settings, err := d.reloader(registry, storages, server, operators, node, clients)
+	settings, err := d.reloader(registry, storages, server, operators, node, clients, pages)
 	if err != nil {
 		return nil, err
 	}
 	start := &starting{node: node.Waiting}
 	ready := newReadiness(start.why, func() error { return leased(intents, barred) }, watch.Last)
-	var parts []part
+	var parts, consoles []part
+	if pages != nil {
+		served, err := d.consolePart(pages, operators)
+		if err != nil {
+			return nil, err
+		}
+		consoles = append(consoles, served)
+	}
 	if cfg.PrometheusListenAddr != "" {
 		listener, err := listen(ctx, "tcp", cfg.PrometheusListenAddr)
 		if err != nil {
@@ -238,7 +252,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		}
 		parts = append(parts, httpPart(listener, registry, ready, cfg.Prometheus.PProf, log))
 	}
-	return append(parts,
+	parts = append(parts,
 		part{name: "consensus", run: func(ctx context.Context) error {
 			defer peers.Wait()
 			return node.Run(ctx)
@@ -277,6 +291,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 			operators.Wait()
 			return nil
 		}},
+	)
+	return append(append(parts, consoles...),
 		serverPart(server, clients, time.Duration(cfg.GracefulStopTimeout), log),
 		settings.part(d.hangups, d.tell),
 		ready.part(time.Duration(cfg.DrainWait)),

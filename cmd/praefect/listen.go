@@ -29,7 +29,9 @@ type clientListener struct {
 
 // close closes a listener that nobody serves; one that was served is closed
 // already.
-func (l clientListener) close(log *slog.Logger) {
+func (l clientListener) close(log *slog.Logger) { closeUnserved(l, log) }
+
+func closeUnserved(l net.Listener, log *slog.Logger) {
 	if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		log.Warn("close a listener", "address", l.Addr().String(), "err", err)
 	}

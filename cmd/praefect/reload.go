@@ -34,6 +34,7 @@ type reloader struct {
 
 	level       *slog.LevelVar
 	certificate *certificate // nil if there is no listener with TLS
+	console     *certificate // that of the console, nil if it has none
 	peers       *x509.Certificate
 	storages    mover
 	setAuth     func(proxy.Auth)
@@ -92,6 +93,7 @@ type prepared struct {
 	next        *config.Config
 	live        *config.Config
 	certificate *tls.Config
+	console     *tls.Config
 	peers       *x509.Certificate
 	access      admin.Access
 }
@@ -126,6 +128,11 @@ func (r *reloader) prepare(ctx context.Context) (p prepared, err error) {
 			return p, err
 		}
 	}
+	if r.console != nil {
+		if p.console, err = readCertificate(running.Console.TLS()); err != nil {
+			return p, err
+		}
+	}
 	if p.peers, err = readPeerCertificates(running.Raft); err != nil {
 		return p, err
 	}
@@ -141,12 +148,8 @@ func (r *reloader) apply(p prepared) {
 	r.setAuth(clientAuth(p.live))
 	r.setAccess(p.access)
 	r.setSecrets(p.live.Raft.Secret.Reveal(), p.live.Raft.FormerSecret.Reveal())
-	if r.certificate != nil {
-		if now := leaf(p.certificate); !now.Equal(leaf(r.certificate.settings.Load())) {
-			r.log.Info("the certificate for clients is replaced", "subject", now.Subject.String(), "not_after", now.NotAfter.UTC())
-		}
-		r.certificate.settings.Store(p.certificate)
-	}
+	r.replace(r.certificate, p.certificate, "the certificate for clients is replaced")
+	r.replace(r.console, p.console, "the certificate of the console is replaced")
 	if p.peers != nil && !p.peers.Equal(r.peers) {
 		r.log.Info("the certificate for other instances is replaced", "subject", p.peers.Subject.String(), "not_after", p.peers.NotAfter.UTC())
 	}
@@ -169,13 +172,24 @@ func (r *reloader) apply(p prepared) {
 	r.level.Set(level)
 }
 
+// replace puts a certificate into force; there is none without such a listener.
+func (r *reloader) replace(shown *certificate, next *tls.Config, text string) {
+	if shown == nil {
+		return
+	}
+	if now := leaf(next); !now.Equal(leaf(shown.settings.Load())) {
+		r.log.Info(text, "subject", now.Subject.String(), "not_after", now.NotAfter.UTC())
+	}
+	shown.settings.Store(next)
+}
+
 // clientAuth is what clients must prove.
 func clientAuth(cfg *config.Config) proxy.Auth {
 	return proxy.Auth{Token: cfg.Auth.Token.Reveal(), Previous: cfg.Auth.PreviousToken.Reveal(), Transitioning: cfg.Auth.Transitioning}
 }
 
 // reloader joins what a reload changes.
-func (d *daemon) reloader(registerer prometheus.Registerer, storages mover, server *proxy.Server, operators *admin.Service, node *consensus.Node, clients []clientListener) (*reloader, error) {
+func (d *daemon) reloader(registerer prometheus.Registerer, storages mover, server *proxy.Server, operators *admin.Service, node *consensus.Node, clients []clientListener, pages *consoleListener) (*reloader, error) {
 	r := &reloader{
 		load: d.reload, live: &d.live, log: d.log, level: d.level, storages: storages, setAuth: server.SetAuth, setAccess: operators.SetAccess,
 		setSecrets: node.SetSecrets,
@@ -184,6 +198,9 @@ func (d *daemon) reloader(registerer prometheus.Registerer, storages mover, serv
 		if l.certificate != nil {
 			r.certificate = l.certificate
 		}
+	}
+	if pages != nil {
+		r.console = pages.certificate
 	}
 	var err error
 	if r.peers, err = readPeerCertificates(d.cfg.Raft); err != nil {

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"praefect/config"
+	"praefect/proxy/admin"
+	"praefect/proxy/console"
+	"praefect/proxy/secure"
+)
+
+// consoleListener is where the console is served.
+type consoleListener struct {
+	net.Listener
+	certificate *certificate // nil without TLS
+}
+
+// close closes the listener if nobody serves it.
+func (l *consoleListener) close(log *slog.Logger) { closeUnserved(l, log) }
+
+// listenForConsole opens the listener of the settings, nil if they want none.
+func listenForConsole(ctx context.Context, cfg *config.Config) (*consoleListener, error) {
+	if cfg.Console.ListenAddr == "" {
+		return nil, nil
+	}
+	l := &consoleListener{}
+	if cfg.Console.Secure() {
+		var err error
+		if l.certificate, err = newCertificate(cfg.Console.TLS()); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if l.Listener, err = listen(ctx, "tcp", cfg.Console.ListenAddr); err != nil {
+		return nil, err
+	}
+	if l.certificate != nil {
+		l.Listener = tls.NewListener(l.Listener, &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				current := secure.Settings(l.certificate.settings.Load())
+				// One protocol is less to attack, and pages need no second one.
+				current.NextProtos = []string{"http/1.1"}
+				return current, nil
+			},
+		})
+	}
+	return l, nil
+}
+
+// consolePart serves the console. It asks and changes the cluster by the service of operators,
+// over a connection within the process.
+func (d *daemon) consolePart(l *consoleListener, operators *admin.Service) (part, error) {
+	inner := newInnerListener()
+	cc, err := grpc.NewClient("passthrough:///operators", grpc.WithNoProxy(), grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return inner.dial(ctx) }))
+	if err != nil {
+		return part{}, errors.Join(err, l.Close())
+	}
+	pages, err := console.New(func(adminToken string) console.Cluster { return admin.NewClient(cc).WithAdminToken(adminToken) }, console.Config{
+		Instance: d.cfg.Raft.Name, Version: d.version, Hosts: d.cfg.Console.Hosts, Secure: d.cfg.Console.Secure(),
+		Tokens: func() console.Tokens { return consoleTokens(d.live.Load()) }, Log: d.log,
+	})
+	if err != nil {
+		return part{}, errors.Join(err, cc.Close(), l.Close())
+	}
+	return part{name: "console", run: func(ctx context.Context) error {
+		scheme := "http"
+		if l.certificate != nil {
+			scheme = "https"
+		}
+		d.log.Info("listening", "schema", scheme, "address", l.Addr().String(), "serves", "console")
+		server := grpc.NewServer()
+		operators.Register(server)
+		ended := make(chan error, 1)
+		go func() { ended <- server.Serve(inner) }()
+		err := pages.Run(ctx, l)
+		err = errors.Join(err, cc.Close())
+		server.Stop()
+		if served := <-ended; !errors.Is(served, grpc.ErrServerStopped) {
+			err = errors.Join(err, served)
+		}
+		return err
+	}}, nil
+}
+
+// consoleTokens are those that open the console now.
+func consoleTokens(cfg *config.Config) console.Tokens {
+	return console.Tokens{
+		Read: []string{cfg.Auth.Token.Reveal(), cfg.Auth.PreviousToken.Reveal()},
+		Act:  cmp.Or(cfg.Admin.Token.Reveal(), admin.LocalToken(cfg.Raft.DataDir)),
+	}
+}
+
+var errInnerClosed = errors.New("the listener within the process is closed")
+
+// innerListener is a listener that only this process reaches, by dial.
+type innerListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	close  func()
+}
+
+func newInnerListener() *innerListener {
+	closed := make(chan struct{})
+	return &innerListener{conns: make(chan net.Conn), closed: closed, close: sync.OnceFunc(func() { close(closed) })}
+}
+
+func (l *innerListener) dial(ctx context.Context) (net.Conn, error) {
+	here, there := net.Pipe()
+	select {
+	case l.conns <- there:
+		return here, nil
+	case <-l.closed:
+		return nil, errInnerClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept implements net.Listener.
+func (l *innerListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, errInnerClosed
+	}
+}
+
+// Close implements net.Listener.
+func (l *innerListener) Close() error {
+	l.close()
+	return nil
+}
+
+// Addr implements net.Listener.
+func (l *innerListener) Addr() net.Addr { return innerAddr{} }
+
+type innerAddr struct{}
+
+func (innerAddr) Network() string { return "inner" }
+
+func (innerAddr) String() string { return "operators" }
