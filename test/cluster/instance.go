@@ -21,6 +21,7 @@ type Instance struct {
 	Addr        string // host:port for clients
 	MetricsAddr string // host:port of /metrics, /livez and /readyz
 	RaftAddr    string // host:port for the other instances
+	ConsoleAddr string // host:port of the web console; empty without Options.Console
 	Dir         string // its configuration, its log and, unless it is elsewhere, its state
 	RaftDir     string // its replicated state
 	Config      string // the path of its configuration
@@ -160,6 +161,11 @@ func (i *Instance) address(ctx context.Context, c *Cluster, wanted string) (err 
 	}
 	if i.RaftAddr, err = c.ports.in(ctx, i.place, raftPort); err != nil {
 		return err
+	}
+	if c.options.Console {
+		if i.ConsoleAddr, err = c.ports.in(ctx, i.place, consolePort); err != nil {
+			return err
+		}
 	}
 	i.conn, err = redial(i.conn, i.Addr, c.Token)
 	return err

@@ -31,6 +31,8 @@ type Options struct {
 	Settings string
 	// Env are further variables ("NAME=value") of every instance, in all its lives.
 	Env []string
+	// Console serves the web console at every instance.
+	Console bool
 	// ClientAddr is where clients come in, at the balancer or the first instance, if
 	// nothing else listens there. Empty or taken: a free port.
 	ClientAddr string

@@ -17,6 +17,7 @@ const (
 	raftPort    = 2307
 	storagePort = 8075
 	metricsPort = 9652
+	consolePort = 9653
 )
 
 // ports hands out addresses on which nothing listens.

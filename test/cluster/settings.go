@@ -45,6 +45,9 @@ func (c *Cluster) writeConfig(i *Instance) error {
 		"database":               database,
 		"virtual_storage":        c.virtualStorageSettings(),
 	}
+	if i.ConsoleAddr != "" {
+		settings["console"] = table{"listen_addr": i.ConsoleAddr}
+	}
 	overlay := table{}
 	if err := toml.Unmarshal([]byte(c.options.Settings), &overlay); err != nil {
 		return fmt.Errorf("read the settings of the cluster: %w", err)
