@@ -68,7 +68,7 @@ func (m *Manager) resolve(p *pair) {
 	if now == nil {
 		return
 	}
-	m.order.contended(p.of[1].cfg.Keys, time.Now())
+	m.ordered(p.of[1].cfg.Keys)
 	if p.of[1].yield() || p.of[0].yield() {
 		return
 	}

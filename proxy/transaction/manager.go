@@ -73,6 +73,9 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	}
 	m.byID[t.id] = t
 	for _, key := range cfg.Keys {
+		if slices.ContainsFunc(m.on[key], (*Transaction).hasty) {
+			t.votes.Hasten(began)
+		}
 		m.on[key] = append(m.on[key], t)
 	}
 	m.metrics.voters.WithLabelValues(cfg.Keys[0].VirtualStorage).Observe(float64(len(names)))
@@ -98,6 +101,9 @@ func (m *Manager) leave(t *Transaction) {
 		if m.on[key] = slices.DeleteFunc(m.on[key], func(o *Transaction) bool { return o == t }); len(m.on[key]) == 0 {
 			delete(m.on, key)
 		}
+	}
+	for _, pass := range t.lines {
+		pass()
 	}
 	for both, p := range m.pairs {
 		if both[0] == t || both[1] == t {

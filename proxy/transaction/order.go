@@ -18,7 +18,7 @@ const (
 	orderedKept = 4096
 	// insideFor is how long a write may keep the next one of its repository waiting, and
 	// lineFor how long it waits itself at most: it goes on then, unordered.
-	insideFor = time.Second
+	insideFor = 3 * time.Second
 	lineFor   = 10 * time.Second
 	// lineLimit is how many writes of a repository wait. More go on at once.
 	lineLimit = 256
@@ -40,18 +40,36 @@ type line struct {
 	waiting []chan struct{}
 }
 
-// contended has the writes of repositories ordered from now on.
-func (o *order) contended(keys []state.Key, now time.Time) {
+// contended has the writes of a repository ordered from now on. Those that are under way
+// already keep the others waiting, each until leave is called for it: a write that has
+// waited for a lock for a while asks for it rarely, and newer ones would get before it.
+func (o *order) contended(key state.Key, now time.Time, underWay int) (leave []func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, key := range keys {
-		l := o.lines[key]
-		if l == nil {
-			o.makeRoom(now)
-			l = &line{}
-			o.lines[key] = l
-		}
-		l.until = now.Add(orderedFor)
+	l := o.lines[key]
+	if l == nil {
+		o.makeRoom(now)
+		l = &line{}
+		o.lines[key] = l
+	} else {
+		underWay = 0 // they are in the line
+	}
+	l.until = now.Add(orderedFor)
+	l.inside += underWay
+	for range underWay {
+		leave = append(leave, o.leave(l, key))
+	}
+	return leave
+}
+
+// leave returns what has a write that is inside keep no others waiting any more, which also
+// happens by itself.
+func (o *order) leave(l *line, key state.Key) func() {
+	out := sync.OnceFunc(func() { o.out(l, key) })
+	timer := time.AfterFunc(insideFor, out)
+	return func() {
+		timer.Stop()
+		out()
 	}
 }
 
@@ -112,12 +130,7 @@ func (o *order) enter(ctx context.Context, key state.Key) (leave func()) {
 			o.pass(l, turn)
 		}
 	}
-	out := sync.OnceFunc(func() { o.out(l, key) })
-	timer := time.AfterFunc(insideFor, out)
-	return func() {
-		timer.Stop()
-		out()
-	}
+	return o.leave(l, key)
 }
 
 // join puts a write into the line of its repository; without a line it goes on, and

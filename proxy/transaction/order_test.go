@@ -17,7 +17,7 @@ func TestOrder_onlyOfWritesThatContend(t *testing.T) {
 		for range 3 {
 			defer o.enter(t.Context(), repository)()
 		}
-		o.contended([]state.Key{repository}, time.Now())
+		o.contended(repository, time.Now(), 0)
 		defer o.enter(t.Context(), state.Key{VirtualStorage: "default", RelativePath: "b.git"})()
 		leave := o.enter(t.Context(), repository)
 		if waited := time.Since(began); waited != 0 {
@@ -49,7 +49,7 @@ func TestOrder_onlyOfWritesThatContend(t *testing.T) {
 func TestOrder_bounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o order
-		o.contended([]state.Key{repository}, time.Now())
+		o.contended(repository, time.Now(), 0)
 		began := time.Now()
 		slow := o.enter(t.Context(), repository)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -73,7 +73,7 @@ func TestOrder_bounds(t *testing.T) {
 		}
 		slow()
 
-		o.contended([]state.Key{repository}, time.Now())
+		o.contended(repository, time.Now(), 0)
 		leave := o.enter(t.Context(), repository)
 		defer leave()
 		synctest.Wait()
@@ -94,17 +94,42 @@ func TestOrder_bounds(t *testing.T) {
 	})
 }
 
+// Writes that were under way before are let go first.
+func TestOrder_afterThoseUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		began := time.Now()
+		under := o.contended(repository, time.Now(), 3)
+		entered := make(chan time.Duration)
+		go func() {
+			defer o.enter(t.Context(), repository)()
+			entered <- time.Since(began)
+		}()
+		for _, leave := range under[1:] {
+			time.Sleep(10 * time.Millisecond)
+			leave()
+			leave()
+		}
+		if more := o.contended(repository, time.Now(), 5); more != nil {
+			t.Errorf("%d count twice", len(more))
+		}
+		if at := <-entered; at != insideFor { // one of them takes long
+			t.Errorf("in after %v", at)
+		}
+	})
+}
+
 func TestOrder_memoryIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o order
 		for n := range orderedKept + 10 {
-			o.contended([]state.Key{{VirtualStorage: "default", RelativePath: fmt.Sprint(n)}}, time.Now())
+			o.contended(state.Key{VirtualStorage: "default", RelativePath: fmt.Sprint(n)}, time.Now(), 0)
 		}
 		if len(o.lines) > orderedKept {
 			t.Errorf("%d repositories", len(o.lines))
 		}
 		time.Sleep(orderedFor)
-		o.contended([]state.Key{repository}, time.Now())
+		o.contended(repository, time.Now(), 0)
 		if len(o.lines) != 1 {
 			t.Errorf("%d repositories when they do not contend any more", len(o.lines))
 		}

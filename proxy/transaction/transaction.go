@@ -62,14 +62,16 @@ type Transaction struct {
 	began   time.Duration
 	ordered bool
 
-	mu        sync.Mutex
-	votes     *quorum.Votes
-	waiting   map[string]chan quorum.Answer // hold 1; guarded by mu
-	turns     map[string]chan bool          // likewise
-	voted     time.Duration                 // when the last vote was cast; guarded by mu
-	ended     bool                          // guarded by mu
-	contended bool                          // likewise
-	timer     *time.Timer                   // guarded by mu
+	mu      sync.Mutex
+	votes   *quorum.Votes
+	waiting map[string]chan quorum.Answer // hold 1; guarded by mu
+	turns   map[string]chan bool          // likewise
+	voted   time.Duration                 // when the last vote was cast; guarded by mu
+	ended   bool                          // guarded by mu
+	timer   *time.Timer                   // guarded by mu
+	// hurried and contended tell what the other writes were told; guarded by mu.
+	hurried, contended bool
+	lines              []func() // let others pass; guarded by Manager.mu
 }
 
 // ID is unique among the instances of a cluster, and all that they will ever be.
@@ -181,6 +183,7 @@ func (t *Transaction) cast(ctx context.Context, storage string, vote quorum.Vote
 		return 0, errTwice
 	}
 	t.manager.contend(t)
+	t.manager.orders(t)
 	select {
 	case a := <-answer:
 		return a, nil
@@ -216,10 +219,6 @@ func (t *Transaction) step(event func(now time.Duration) []quorum.Effect) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.carryOut(event(t.manager.now()))
-	if t.votes.Contended() && !t.contended {
-		t.contended = true
-		t.manager.order.contended(t.cfg.Keys, time.Now())
-	}
 	if t.ended {
 		return
 	}
@@ -242,6 +241,7 @@ func (t *Transaction) tick() {
 		t.step(func(now time.Duration) []quorum.Effect { return t.votes.Hurry(now, name, hurried) })
 	}
 	t.step(t.votes.Tick)
+	t.manager.orders(t)
 }
 
 // carryOut does what the votes says. Caller holds mu.

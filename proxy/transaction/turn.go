@@ -2,8 +2,10 @@ package transaction
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"praefect/fsm/state"
 	"praefect/proxy/transaction/quorum"
 )
 
@@ -43,4 +45,49 @@ func (t *Transaction) turned(storage string, run bool) {
 		delete(t.turns, storage)
 		turn <- run
 	}
+}
+
+// orders tells the other writes of the repository what the votes of this one have shown: that
+// a storage gave its locks up, and that it did so rightly.
+func (m *Manager) orders(t *Transaction) {
+	t.mu.Lock()
+	hasty, contended := t.votes.Hasty() && !t.hurried, t.votes.Contended() && !t.contended
+	t.hurried, t.contended = t.hurried || hasty, t.contended || contended
+	t.mu.Unlock()
+	if hasty {
+		for _, key := range t.cfg.Keys {
+			for _, other := range m.beside(key) {
+				other.step(other.votes.Hasten)
+			}
+		}
+	}
+	if contended {
+		m.ordered(t.cfg.Keys)
+	}
+}
+
+// ordered has the writes of repositories ordered from now on.
+func (m *Manager) ordered(keys []state.Key) {
+	for _, key := range keys {
+		m.mu.Lock()
+		underWay := m.on[key]
+		for n, leave := range m.order.contended(key, time.Now(), len(underWay)) {
+			underWay[n].lines = append(underWay[n].lines, leave)
+		}
+		m.mu.Unlock()
+	}
+}
+
+// beside are the writes under way on a repository.
+func (m *Manager) beside(key state.Key) []*Transaction {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.on[key])
+}
+
+// hasty tells that locks of the repository are given up at once.
+func (t *Transaction) hasty() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.votes.Hasty()
 }

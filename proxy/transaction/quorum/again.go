@@ -28,6 +28,9 @@ const (
 	// orderFor is how long the other storages wait for the primary's locks at the beginning
 	// of an ordered write. If it takes longer, that is because the call does.
 	orderFor = 3 * time.Second
+	// hastyAfter takes the place of yieldAfter where other writes of the repository are seen
+	// to give up their locks: each that keeps its own for as long adds to the wait.
+	hastyAfter = 20 * time.Millisecond
 )
 
 // yieldAfter is how long a storage keeps its locks while the primary has none, when the
@@ -98,12 +101,23 @@ func (q *Votes) Yield(now time.Duration) (effects []Effect, ok bool) {
 	return q.effects, ok
 }
 
+// Hasten says that another write of the repository has given locks up.
+func (q *Votes) Hasten(now time.Duration) []Effect {
+	q.effects = q.effects[:0]
+	q.hasty = true
+	q.decide(now)
+	return q.effects
+}
+
+// Hasty tells that this write has given locks up, or another one of the repository.
+func (q *Votes) Hasty() bool { return q.hasty }
+
 // yield has storages give up the locks that the primary lacks.
 func (q *Votes) yield(now time.Duration) {
 	for i := range q.voters {
 		// ▲ Not after anything may have changed: it would be done twice.
 		switch v := &q.voters[i]; {
-		case i > 0 && q.mayYield(v) && q.cheap() && now >= v.yields(q.cfg.Began):
+		case i > 0 && q.mayYield(v) && q.cheap() && now >= q.yields(v):
 			q.giveUp(v)
 		case q.waitsInVain(v) && now >= q.cfg.Began+orderFor:
 			q.run(v)
@@ -116,7 +130,7 @@ func (q *Votes) waitsInVain(v *voter) bool { return v.held && v.ready && !v.yiel
 
 // giveUp has a storage give up its locks. ▲ Nothing is changed there.
 func (q *Votes) giveUp(v *voter) {
-	v.held, v.yielded, v.passed = true, true, 0
+	v.held, v.yielded, v.passed, q.hasty = true, true, 0, true
 	q.reply(v, Abort)
 }
 
@@ -130,7 +144,12 @@ func (q *Votes) mayYield(v *voter) bool {
 }
 
 // yields is when it gives them up.
-func (v *voter) yields(began time.Duration) time.Duration { return v.since + yieldAfter(v.since-began) }
+func (q *Votes) yields(v *voter) time.Duration {
+	if q.hasty {
+		return v.since + hastyAfter
+	}
+	return v.since + yieldAfter(v.since-q.cfg.Began)
+}
 
 // nextYield is when yield has something to do.
 func (q *Votes) nextYield() (at time.Duration, ok bool) {
@@ -142,7 +161,7 @@ func (q *Votes) nextYield() (at time.Duration, ok bool) {
 	for i := 1; i < len(q.voters); i++ {
 		switch v := &q.voters[i]; {
 		case q.mayYield(v) && q.cheap():
-			next(v.yields(q.cfg.Began))
+			next(q.yields(v))
 		case q.waitsInVain(v):
 			next(q.cfg.Began + orderFor)
 		}

@@ -53,6 +53,8 @@ func TestVotes_again(t *testing.T) {
 		{"another has not", repeatable, []string{"c=apple", "+250ms -> c ABORT", "+10s", "b=apple", "+1s -> b ABORT"}, "", false, false},
 		{"the call has taken long, and another write waits", repeatable, []string{"+6s", "b=apple", "+1s", "b* -> b ABORT", "b*", "b?", "a=apple -> b runs"}, "", true, false},
 		{"another write waits for the primary itself", repeatable, []string{"a=apple", "b=apple", "b*"}, "", false, false},
+		{"another write gave locks up", repeatable, []string{"b=apple", "+10ms", "hasten", "+9ms", "+1ms -> b ABORT", "c=apple", "+20ms -> c ABORT"}, "", false, false},
+		{"another write gives locks up later", repeatable, []string{"b=apple", "+200ms", "hasten -> b ABORT"}, "", false, false},
 		{"the longer it takes the later", repeatable, []string{"+4s", "b=apple", "+249ms", "+1ms -> b ABORT"}, "", false, false},
 		{"it does not say what it has locked", repeatable, []string{"b=unsaid", "+10s"}, "", false, false},
 		{"it has locked nothing", repeatable, []string{"b=synced", "+10s"}, "", false, false},
