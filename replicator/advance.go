@@ -19,7 +19,7 @@ import (
 // once its bound has passed. The source keeps what it has all the while.
 func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, source string) error {
 	allowed := f.allow(ctx, key, plan.Plan{Primary: source, Targets: []string{primary}})
-	ticket, done, err := f.take(ctx, key, f.cfg.HoldBudget > 0)
+	guard, done, err := f.acquire(ctx, key, f.cfg.HoldBudget > 0)
 	if err != nil {
 		return err
 	}
@@ -27,7 +27,7 @@ func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, sourc
 	defer func() { done(ended) }()
 	copying, cancel := context.WithTimeout(ctx, allowed.Deadline)
 	defer cancel()
-	view, err := ticket.Advance(ctx, source, state.Scope{BoundMillis: allowed.Bound.Milliseconds(), Targets: []string{primary}})
+	view, err := guard.Advance(ctx, source, state.Scope{BoundMillis: allowed.Bound.Milliseconds(), Targets: []string{primary}})
 	if err != nil {
 		ended = true
 		if refusal, ok := errors.AsType[*state.Refusal](err); ok {
@@ -35,7 +35,7 @@ func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, sourc
 		}
 		return fmt.Errorf("have the primary advance: %w", err)
 	}
-	copying = f.stamp(copying, ticket.OpenedAt()) // as in repairer.copy ▲
+	copying = f.stamp(copying, guard.OpenedAt()) // as in repairer.copy ▲
 	copying, settle := f.watched(copying, key, primary, allowed.Still)
 	var problem error
 	ended, problem = f.pull(ctx, copying, key, view, primary, source)
@@ -43,7 +43,7 @@ func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, sourc
 	if !ended {
 		return problem
 	}
-	if err := f.endAdvance(ctx, ticket, key, view, nil); err != nil {
+	if err := f.endAdvance(ctx, guard, key, view, nil); err != nil {
 		f.enqueue(key)
 		return errors.Join(problem, err)
 	}
@@ -105,21 +105,21 @@ func (f *firstCopier) pull(ctx, copying context.Context, key state.Key, view *st
 
 // takeUp accounts for an advance that was interrupted, as a step of a repair.
 func (r *repairer) takeUp(ctx context.Context, o order, p plan.Plan, held bool) (synced []string, err error) {
-	ticket, done, err := r.take(ctx, o.key, held)
+	guard, done, err := r.acquire(ctx, o.key, held)
 	if err != nil {
 		return nil, err
 	}
 	defer done(true)
-	view, err := ticket.Advance(ctx, "", state.Scope{})
+	view, err := guard.Advance(ctx, "", state.Scope{})
 	if err != nil {
 		return nil, fmt.Errorf("take up an advance that was interrupted: %w", err)
 	}
-	return nil, r.endAdvance(ctx, ticket, o.key, view, p.Doubts)
+	return nil, r.endAdvance(ctx, guard, o.key, view, p.Doubts)
 }
 
 // endAdvance accounts for an advance that is over: storages that are proven equal to
 // the primary stay in sync. view is the one of its intent.
-func (r *repairer) endAdvance(ctx context.Context, ticket Ticket, key state.Key, view *state.State, doubts []state.DoubtRef) error {
+func (r *repairer) endAdvance(ctx context.Context, guard Guard, key state.Key, view *state.State, doubts []state.DoubtRef) error {
 	vs, entry := view.VirtualStorage(key.VirtualStorage), view.Entry(key)
 	ending := Ending{Doubts: doubts}
 	var others []string
@@ -147,7 +147,7 @@ func (r *repairer) endAdvance(ctx context.Context, ticket Ticket, key state.Key,
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	if err := ticket.EndAdvance(proposing, ending); err != nil {
+	if err := guard.EndAdvance(proposing, ending); err != nil {
 		return fmt.Errorf("end an advance: %w", err)
 	}
 	return nil

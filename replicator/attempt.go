@@ -21,13 +21,13 @@ const (
 	joinAfter = 2 * time.Second
 )
 
-// attempt is one repair of a repository, from its ticket to the release. While a copy lasts, the
-// ticket is this one's alone, and no other instance can declare anything: therefore an attempt
+// attempt is one repair of a repository, from its guard to the release. While a copy lasts, the
+// guard is this one's alone, and no other instance can declare anything: therefore an attempt
 // also does what becomes due meanwhile, in a further round.
 type attempt struct {
 	*repairer
 	order   order
-	ticket  Ticket
+	guard   Guard
 	results chan result
 	// running are the targets of the copies under way, with the rounds in which they began.
 	running map[string]int
@@ -65,13 +65,13 @@ func (a *attempt) begin(ctx context.Context, p plan.Plan, allowed plan.Allowance
 	key := a.order.key
 	copying, cancel := context.WithTimeout(ctx, allowed.Deadline)
 	a.stops = append(a.stops, cancel)
-	view, err := a.ticket.OpenIntent(ctx, state.Scope{BoundMillis: allowed.Bound.Milliseconds(), Targets: p.Targets})
+	view, err := a.guard.OpenIntent(ctx, state.Scope{BoundMillis: allowed.Bound.Milliseconds(), Targets: p.Targets})
 	if err != nil {
 		return fmt.Errorf("open an intent to repair the repository: %w", err)
 	}
 	// ▲ Dated when the intent was answered under a lease: a process that is paused
 	// here cannot begin a copy after others have stopped to reckon with it.
-	copying = a.stamp(copying, a.ticket.OpenedAt())
+	copying = a.stamp(copying, a.guard.OpenedAt())
 	wanted := p.Targets
 	p = a.plan(view, key, false)
 	p.Targets = slices.DeleteFunc(p.Targets, func(t string) bool { return !slices.Contains(wanted, t) })
@@ -81,7 +81,7 @@ func (a *attempt) begin(ctx context.Context, p plan.Plan, allowed plan.Allowance
 	has, err := a.calls.exists(ctx, key, p.Primary)
 	var again []string
 	if err == nil && has {
-		again, p.Targets, err = a.remake(copying, a.ticket, key, view, p)
+		again, p.Targets, err = a.remake(copying, a.guard, key, view, p)
 	}
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (a *attempt) begin(ctx context.Context, p plan.Plan, allowed plan.Allowance
 		a.running[target] = a.round
 		anew := slices.Contains(again, target)
 		go func() {
-			a.results <- a.equalise(ctx, copying, key, view, p, found, target, anew, allowed.Still, a.ticket)
+			a.results <- a.equalise(ctx, copying, key, view, p, found, target, anew, allowed.Still, a.guard)
 		}()
 	}
 	return nil
@@ -115,7 +115,7 @@ func (a *attempt) finish(ctx context.Context) (synced []string, err error) {
 			continue
 		}
 		equal := a.account(ended)
-		switch err := a.declare(ctx, a.ticket, a.order.key, a.round, equal); {
+		switch err := a.declare(ctx, a.guard, a.order.key, a.round, equal); {
 		case err == nil:
 			synced = append(synced, equal...)
 		case metWrite(err):
@@ -161,7 +161,7 @@ func (a *attempt) account(ended []result) (equal []string) {
 			a.faults = append(a.faults, res.err)
 			a.later(res.target)
 		case round != a.round: // ▲ a write may have passed since it began
-			a.meet(ErrSpoiled, res.target)
+			a.meet(ErrInvalidated, res.target)
 		default:
 			equal = append(equal, res.target)
 		}
@@ -190,16 +190,16 @@ func (a *attempt) later(target string) {
 
 // declare commits that the storages are in sync. If we die before, they stay
 // behind and are copied to again; if after, the intent is in doubt and is resolved.
-func (r *repairer) declare(ctx context.Context, ticket Ticket, key state.Key, round int, storages []string) error {
+func (r *repairer) declare(ctx context.Context, guard Guard, key state.Key, round int, storages []string) error {
 	switch {
 	case len(storages) == 0:
 		return nil
-	case spoiled(ticket):
-		return ErrSpoiled
+	case invalidated(guard):
+		return ErrInvalidated
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	if err := ticket.MarkInSync(proposing, round, storages); err != nil {
+	if err := guard.MarkInSync(proposing, round, storages); err != nil {
 		return fmt.Errorf("declare %q in sync: %w", storages, err)
 	}
 	r.log.Debug("repository repaired", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storages", storages)
@@ -227,12 +227,12 @@ func (a *attempt) join(ctx context.Context) {
 		}
 		for _, target := range p.Targets {
 			if _, begun := a.running[target]; !begun {
-				a.order.grant.ended(target, ErrSpoiled)
+				a.order.grant.ended(target, ErrInvalidated)
 			}
 		}
 	case plan.Resolve:
 		if err = a.renew(ctx); err == nil {
-			err = a.resolveUnder(ctx, a.ticket, key)
+			err = a.resolveUnder(ctx, a.guard, key)
 		}
 	default:
 		return
@@ -251,27 +251,27 @@ func (a *attempt) excluded(target string) bool {
 	return running || slices.Contains(a.doubtful, target) || time.Now().Before(a.retries[target].after)
 }
 
-// renew begins another round. Where targets were spoiled again and again, new writes wait for it.
+// renew begins another round. Where targets were invalidated again and again, new writes wait for it.
 func (a *attempt) renew(ctx context.Context) error {
-	held := a.cfg.HoldBudget > 0 && slices.ContainsFunc(slices.Collect(maps.Values(a.retries)), func(r retry) bool { return r.failures > spoiledBeforeHold })
+	held := a.cfg.HoldBudget > 0 && slices.ContainsFunc(slices.Collect(maps.Values(a.retries)), func(r retry) bool { return r.failures > invalidatedBeforeHold })
 	if !held {
-		round, err := a.ticket.Renew(ctx, false)
+		round, err := a.guard.Renew(ctx, false)
 		if err == nil {
 			a.round = round
 		}
 		return err
 	}
-	unhold, err := a.hold(ctx, func(draining context.Context) (Ticket, error) {
-		round, err := a.ticket.Renew(draining, true)
+	resume, err := a.hold(ctx, func(draining context.Context) (Guard, error) {
+		round, err := a.guard.Renew(draining, true)
 		if err == nil {
 			a.round = round
 		}
-		return a.ticket, err
-	}, a.ticket.Unhold)
+		return a.guard, err
+	}, a.guard.Resume)
 	if err != nil {
-		a.ticket.Unhold() // the machine may still wait for the writes in flight
+		a.guard.Resume() // the machine may still wait for the writes in flight
 		return err
 	}
-	a.stops = append(a.stops, unhold)
+	a.stops = append(a.stops, resume)
 	return nil
 }

@@ -83,17 +83,17 @@ func TestRepair_copyLongerThanTheHoldLetsWritesGoOn(t *testing.T) {
 		w.replicates(30 * time.Second)
 		stop := w.busy(t)
 		wait(5 * time.Second)
-		spoilt := 0
+		invalidated := 0
 		for began := time.Now(); time.Since(began) < 20*time.Minute; {
 			out := r.worker.repair(t.Context(), order{key: key("a.git")})
 			if out.err != nil || out.again == 0 {
 				t.Fatalf("outcome: %+v", out)
 			}
-			spoilt++
+			invalidated++
 			wait(out.again)
 		}
 		if alarms := r.Alarms(); len(alarms) != 1 || alarms[0].Reason != AlarmBusy {
-			t.Errorf("alarms after %d repairs: %+v", spoilt, alarms)
+			t.Errorf("alarms after %d repairs: %+v", invalidated, alarms)
 		}
 		if w.entry("a.git").HasDoubt() {
 			t.Error("a copy was cut off")
@@ -157,9 +157,9 @@ func TestRepair_withoutAHoldBudgetWritesNeverWait(t *testing.T) {
 	})
 }
 
-// TestRepair_aWriteDuringTheCopySpoilsIt lets the write come at each step of a
+// TestRepair_aWriteDuringTheCopyInvalidatesIt lets the write come at each step of a
 // repair.
-func TestRepair_aWriteDuringTheCopySpoilsIt(t *testing.T) {
+func TestRepair_aWriteDuringTheCopyInvalidatesIt(t *testing.T) {
 	for _, method := range []string{"RepositorySize", "RepositoryExists", "ReplicateRepository"} {
 		t.Run(method, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
@@ -179,7 +179,7 @@ func TestRepair_aWriteDuringTheCopySpoilsIt(t *testing.T) {
 				}()
 				out := repair(order{key: key("a.git")})
 				<-ended
-				if spoilt := method != "RepositorySize"; spoilt != (out.again > 0) || out.err != nil {
+				if invalidated := method != "RepositorySize"; invalidated != (out.again > 0) || out.err != nil {
 					t.Errorf("outcome: %+v", out)
 				}
 				w.expect(t, repair, "2")
@@ -197,13 +197,13 @@ func TestStreak_delays(t *testing.T) {
 	}{
 		{streak{busy: 1}, 200 * time.Millisecond, false},
 		{streak{busy: 2}, 400 * time.Millisecond, false},
-		{streak{spoiled: 1}, 200 * time.Millisecond, false},
+		{streak{invalidated: 1}, 200 * time.Millisecond, false},
 		{streak{busy: 9}, 2 * time.Second, false},
 		{streak{busy: 10}, 2 * time.Second, true},
-		{streak{spoiled: 2}, 400 * time.Millisecond, true},
-		{streak{spoiled: 2, holds: 1}, 2 * time.Second, true},
-		{streak{spoiled: 2, holds: 3}, 8 * time.Second, true},
-		{streak{spoiled: 2, holds: 30}, time.Minute, true},
+		{streak{invalidated: 2}, 400 * time.Millisecond, true},
+		{streak{invalidated: 2, holds: 1}, 2 * time.Second, true},
+		{streak{invalidated: 2, holds: 3}, 8 * time.Second, true},
+		{streak{invalidated: 2, holds: 30}, time.Minute, true},
 	} {
 		if got := row.streak.delay(longest, 0.5); got != row.want {
 			t.Errorf("%+v: delay %v, want %v", row.streak, got, row.want)
@@ -254,7 +254,7 @@ func TestMetWrite_tellsFaultsFromWrites(t *testing.T) {
 		want bool
 	}{
 		{ErrBusy, true},
-		{ErrSpoiled, true},
+		{ErrInvalidated, true},
 		{status.Error(codes.Unavailable, "gone"), false},
 		{context.DeadlineExceeded, false},
 	} {

@@ -20,12 +20,12 @@ const proposeTimeout = 10 * time.Second
 // which it succeeded.
 func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (synced []string, err error) {
 	allowed := r.allow(ctx, o.key, p)
-	ticket, done, err := r.take(ctx, o.key, held)
+	guard, done, err := r.acquire(ctx, o.key, held)
 	if err != nil {
 		return nil, err
 	}
 	a := &attempt{
-		repairer: r, order: o, ticket: ticket, results: make(chan result, maxCopies),
+		repairer: r, order: o, guard: guard, results: make(chan result, maxCopies),
 		running: make(map[string]int), retries: make(map[string]retry),
 	}
 	// Until every call is known to have ended, a panic included, the intent ends
@@ -57,7 +57,7 @@ type result struct {
 // equalise makes one target equal to the primary, and sends a result. copying carries the
 // deadline that the intent records, still is how long it may show no progress; anew, the
 // replica is removed first.
-func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan, found plan.Finding, target string, anew bool, still time.Duration, ticket Ticket) (res result) {
+func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *state.State, p plan.Plan, found plan.Finding, target string, anew bool, still time.Duration, guard Guard) (res result) {
 	res = result{target: target}
 	defer func() {
 		if anew {
@@ -77,7 +77,7 @@ func (r *repairer) equalise(ctx, copying context.Context, key state.Key, view *s
 		res.err = fmt.Errorf("the copy onto %q has shown no progress for %v: %w", target, still, res.err)
 	}
 	if res.err == nil {
-		res.err = r.verify(ctx, ticket, view, key, p.Primary, target)
+		res.err = r.verify(ctx, guard, view, key, p.Primary, target)
 	}
 	if res.ended {
 		r.troubles.note(key, target, res.err)

@@ -10,16 +10,16 @@ import (
 	"praefect/fsm/state"
 )
 
-// Errors of a Gate and its tickets. A command that was refused comes as a
+// Errors of RepairLocks and its guards. A command that was refused comes as a
 // *state.Refusal.
 var (
-	// ErrBusy refuses a ticket: another repair, or a write, is under way, or
+	// ErrBusy refuses a guard: another repair, or a write, is under way, or
 	// something of this instance ended without its status and is not yet
 	// recorded as in doubt.
 	ErrBusy = errors.New("repository is busy")
-	// ErrSpoiled refuses a verdict: a write began during the repair, and what
+	// ErrInvalidated refuses a verdict: a write began during the repair, and what
 	// was copied may miss it.
-	ErrSpoiled = errors.New("a write began during the repair")
+	ErrInvalidated = errors.New("a write began during the repair")
 )
 
 // Ledger is this instance's view of the replicated state.
@@ -35,23 +35,23 @@ type Ledger interface {
 	Propose(ctx context.Context, cmds ...state.Command) ([]state.Result, error)
 }
 
-// Gate keeps this instance's writes and repairs of one repository apart.
-type Gate interface {
-	// Repair takes the gate of a repository. With hold=false it fails with
+// RepairLocks keeps this instance's writes and repairs of one repository apart.
+type RepairLocks interface {
+	// Lock takes the repair lock of a repository. With hold=false it fails with
 	// ErrBusy while a write of this instance is in flight, and writes that
-	// begin later spoil the ticket. With hold=true new writes wait, and it
-	// returns when those in flight have ended, or ctx has. There is one ticket
+	// begin later invalidate the guard. With hold=true new writes wait, and it
+	// returns when those in flight have ended, or ctx has. There is one guard
 	// a repository (ErrBusy).
 	//
 	// While an RPC of this instance has ended without its status and the intent
 	// over it is not yet in doubt in the view, it fails with ErrBusy: a late
 	// effect must not meet a copy that knows nothing of it.
-	Repair(ctx context.Context, key state.Key, hold bool) (Ticket, error)
+	Lock(ctx context.Context, key state.Key, hold bool) (Guard, error)
 }
 
-// Ticket is the gate of one repository in the hands of one repair. Only
-// Unhold may be called by another goroutine than the repair's.
-type Ticket interface {
+// Guard is the repair lock of one repository in the hands of one repair. Only
+// Resume may be called by another goroutine than the repair's.
+type Guard interface {
 	// OpenIntent opens or widens this instance's primary-only intent so that it covers scope.
 	// The view that it returns is at or after the intent.
 	OpenIntent(ctx context.Context, scope state.Scope) (*state.State, error)
@@ -60,21 +60,21 @@ type Ticket interface {
 	OpenedAt() time.Time
 	// Wish asks every other instance to close its lingering intent on the repository and
 	// to have new writes wait, for bound at most. It returns when none of them has a live
-	// intent any more, or ctx has ended. Release takes it back.
+	// intent any more, or ctx has ended. Free takes it back.
 	Wish(ctx context.Context, bound time.Duration) error
-	// Unhold lets waiting writes go on, and new ones pass; they spoil the
-	// ticket. Repeating it, or calling it on a ticket that does not hold or was
+	// Resume lets waiting writes go on, and new ones pass; they invalidate the
+	// guard. Repeating it, or calling it on a guard that does not hold or was
 	// released, does nothing.
-	Unhold()
-	// Spoiled is closed when a write began in this round that was not kept waiting.
-	Spoiled() <-chan struct{}
+	Resume()
+	// Invalidated is closed when a write began in this round that was not kept waiting.
+	Invalidated() <-chan struct{}
 	// Renew begins another round under the same intent, as Repair begins a repair, and
 	// returns its number; the round before the first one is 0. Calls of former rounds may go
-	// on. After an error the former round goes on, unless a write spoiled it.
+	// on. After an error the former round goes on, unless a write invalidated it.
 	Renew(ctx context.Context, hold bool) (round int, err error)
 	// MarkInSync declares storages equal to the primary, as of the intent, whose copies began
-	// in the round: of a former one it is refused as spoiled. New writes wait from here to
-	// Release.
+	// in the round: of a former one it is refused as invalidated. New writes wait from here to
+	// Free.
 	MarkInSync(ctx context.Context, round int, storages []string) error
 	// ResolveDoubt accounts for in-doubt intents, as of the intent. New writes wait from
 	// here to Release.
@@ -96,9 +96,9 @@ type Ticket interface {
 	// behind. why says for the history what failed.
 	Remake(ctx context.Context, storage, why string) error
 	StepDown(ctx context.Context, storage, why string) error
-	// Release gives the gate back. ended tells that every RPC that could change
+	// Free frees the repair lock. ended tells that every RPC that could change
 	// a replica has ended at its storage; otherwise the intent ends in doubt.
-	Release(ended bool, doubtful ...string)
+	Free(ended bool, doubtful ...string)
 }
 
 // Resolution is what a repair found out about in-doubt intents; see state.ResolveDoubt.

@@ -40,10 +40,10 @@
 //
 // # Writes go first
 //
-// A repair begins with a ticket that admits writes; a write spoils it, and the copy then only
-// shortens the next try. After two spoiled tickets, or ten that found a write in flight, writes
+// A repair begins with a guard that admits writes; a write invalidates it, and the copy then only
+// shortens the next try. After two invalidated guards, or ten that found a write in flight, writes
 // wait (HoldBudget) while the copy is made; a copy that takes longer lets them go on and is
-// spoiled. A copy is never cut off for a write: its effect would be unknown. HoldTries pauses in
+// invalidated. A copy is never cut off for a write: its effect would be unknown. HoldTries pauses in
 // vain raise an alarm; the tries go on, further and further apart.
 //
 // # One storage's trouble
@@ -96,7 +96,7 @@
 //
 // While this instance leads, the verifier compares every replica with its primary's, at a rate
 // that is the number of repositories by an interval. A difference for which the ledger has no
-// reason, after a second look under the gate, is put in doubt, and goes the way of every doubt.
+// reason, after a second look under the repair lock, is put in doubt, and goes the way of every doubt.
 //
 // # Backfilling
 //

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// examineTries is how often differences are looked at under the gate before a repository that
+	// examineTries is how often differences are looked at under the repair lock before a repository that
 	// is written all the time is left for later, and examinePause the wait between two looks:
 	// the intents of other instances linger for some seconds.
 	examineTries = 4
@@ -28,8 +28,8 @@ const (
 	fsckBound = 10 * time.Minute
 )
 
-// examine compares the replicas of one repository with the primary's. A first look takes no gate
-// and costs no entry in the log. What it finds different is looked at again under the gate, where
+// examine compares the replicas of one repository with the primary's. A first look takes no repair lock
+// and costs no entry in the log. What it finds different is looked at again under the repair lock, where
 // no write of this instance begins and the state refuses what another one may have written: only
 // that counts.
 func (v *verifier) examine(ctx context.Context, key state.Key, how thorough) Verified {
@@ -111,16 +111,16 @@ func (v *verifier) compare(ctx context.Context, key state.Key, storages []string
 	return Verified{Findings: plan.Compare(seen), absent: seen[0].Err == nil && !seen[0].Has}
 }
 
-// recheck looks again, under the gate, and has what it finds different put in doubt. Its error is
+// recheck looks again, under the repair lock, and has what it finds different put in doubt. Its error is
 // one of metWrite if a write may explain what was found.
 func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[string]string, hold bool) (Verified, error) {
 	r := v.repairer
-	ticket, done, err := r.take(ctx, key, hold && v.cfg.HoldBudget > 0)
+	guard, done, err := r.acquire(ctx, key, hold && v.cfg.HoldBudget > 0)
 	if err != nil {
 		return Verified{}, err
 	}
 	defer done(true)
-	view, err := ticket.OpenIntent(ctx, state.Scope{RefsOnly: true})
+	view, err := guard.OpenIntent(ctx, state.Scope{RefsOnly: true})
 	if err != nil {
 		return Verified{}, fmt.Errorf("open an intent to verify: %w", err)
 	}
@@ -134,14 +134,14 @@ func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[strin
 	}
 	found := v.compare(ctx, key, storages, damaged)
 	switch {
-	case spoiled(ticket), !plan.Unexplained(entry, r.ledger.View().Entry(key), r.ledger.Incarnation()):
-		return Verified{}, ErrSpoiled
+	case invalidated(guard), !plan.Unexplained(entry, r.ledger.View().Entry(key), r.ledger.Incarnation()):
+		return Verified{}, ErrInvalidated
 	case len(found.Differences) == 0:
 		return found, nil
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	if err := ticket.MarkDoubt(proposing, found.Primary, found.Differences); err != nil {
+	if err := guard.MarkDoubt(proposing, found.Primary, found.Differences); err != nil {
 		return Verified{}, fmt.Errorf("put what differs in doubt: %w", err)
 	}
 	return found, nil

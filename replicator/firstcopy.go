@@ -195,12 +195,12 @@ func (f *firstCopier) conflictWithout(ctx context.Context, key state.Key, storag
 
 // conflict compares once more, while writes wait, and records what comes of it.
 func (f *firstCopier) conflict(ctx context.Context, key state.Key, storage string) error {
-	ticket, done, err := f.take(ctx, key, f.cfg.HoldBudget > 0)
+	guard, done, err := f.acquire(ctx, key, f.cfg.HoldBudget > 0)
 	if err != nil {
 		return err
 	}
 	defer done(true)
-	view, err := ticket.OpenIntent(ctx, state.Scope{RefsOnly: true})
+	view, err := guard.OpenIntent(ctx, state.Scope{RefsOnly: true})
 	if err != nil {
 		return fmt.Errorf("open an intent to compare the repository: %w", err)
 	}
@@ -229,12 +229,12 @@ func (f *firstCopier) conflict(ctx context.Context, key state.Key, storage strin
 	} else if !was {
 		return nil
 	}
-	if spoiled(ticket) {
-		return ErrSpoiled
+	if invalidated(guard) {
+		return ErrInvalidated
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	if err := ticket.MarkConflict(proposing, conflicts); err != nil {
+	if err := guard.MarkConflict(proposing, conflicts); err != nil {
 		return fmt.Errorf("record the conflict of %q: %w", storage, err)
 	}
 	log := f.log.With("virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storage", storage)

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// spoiledBeforeHold and busyBeforeHold are how often in a row a repair is
-	// spoiled, or finds a write in flight, before it makes writes wait. A
-	// spoiled one has copied, so that the next has less to do.
-	spoiledBeforeHold = 2
-	busyBeforeHold    = 10
+	// invalidatedBeforeHold and busyBeforeHold are how often in a row a repair is
+	// invalidated, or finds a write in flight, before it makes writes wait. A
+	// invalidated one has copied, so that the next has less to do.
+	invalidatedBeforeHold = 2
+	busyBeforeHold        = 10
 	// busyDelayMin and busyDelayMax bound the wait before a repair that met a
 	// write is tried again.
 	busyDelayMin = 200 * time.Millisecond
@@ -27,7 +27,7 @@ const (
 // streak counts what kept repairs of a repository from their end, since one last
 // got there.
 type streak struct {
-	busy, spoiled, holds int
+	busy, invalidated, holds int
 	// timeouts is how often a copy did not end in its time.
 	timeouts int
 	// poolWaits is how often a repair waited for the pool to link to.
@@ -38,14 +38,16 @@ type streak struct {
 }
 
 // hold reports whether the next repair should make writes wait.
-func (s streak) hold() bool { return s.spoiled >= spoiledBeforeHold || s.busy >= busyBeforeHold }
+func (s streak) hold() bool {
+	return s.invalidated >= invalidatedBeforeHold || s.busy >= busyBeforeHold
+}
 
 // reason is for what the next repair waits.
 func (s streak) reason() plan.Reason {
 	switch {
 	case s.holds > 0 || s.hold():
 		return plan.HoldBudget
-	case s.busy+s.spoiled > 0:
+	case s.busy+s.invalidated > 0:
 		return plan.Write
 	}
 	return ""
@@ -57,7 +59,7 @@ func (s streak) delay(longest time.Duration, random float64) time.Duration {
 		// Writers have waited in vain: give them more and more time between.
 		return backoff(busyDelayMax, longest, s.holds, random)
 	}
-	return backoff(busyDelayMin, busyDelayMax, s.busy+s.spoiled, random)
+	return backoff(busyDelayMin, busyDelayMax, s.busy+s.invalidated, random)
 }
 
 // backoff is the wait after the n-th failure in a row, the first being 1: from
@@ -88,13 +90,13 @@ func (p *patience) left(key state.Key) time.Duration {
 
 // metWrite counts one more repair that met a write, and returns the streak; the
 // next begins after a delay, of at most longest, and random from [0,1).
-func (p *patience) metWrite(key state.Key, held, spoiled bool, longest time.Duration, random float64) streak {
+func (p *patience) metWrite(key state.Key, held, invalidated bool, longest time.Duration, random float64) streak {
 	return p.add(key, func(s *streak) {
 		switch {
 		case held:
 			s.holds++
-		case spoiled:
-			s.spoiled++
+		case invalidated:
+			s.invalidated++
 		default:
 			s.busy++
 		}

@@ -133,7 +133,7 @@ func TestRepair_remakesARealReplica(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := New(Deps{
-				Ledger: w.node, Gate: gate{w.gate}, Storages: storages, Queue: w.queue,
+				Ledger: w.node, RepairLocks: repairLocks{w.locks}, Storages: storages, Queue: w.queue,
 				Watch: func(ctx context.Context) (context.Context, func(error) bool) {
 					return ctx, func(error) bool { return true }
 				},

@@ -36,7 +36,7 @@ func (r *remakes) count() int {
 // remake has those of a copy's targets made again that cannot be repaired in place: it
 // returns them, once the state permits that they are removed, and the targets for the
 // copy. Each of those returned counts as running until remakes.add(-1).
-func (r *repairer) remake(ctx context.Context, ticket Ticket, key state.Key, view *state.State, p plan.Plan) (again, targets []string, err error) {
+func (r *repairer) remake(ctx context.Context, guard Guard, key state.Key, view *state.State, p plan.Plan) (again, targets []string, err error) {
 	defer func() {
 		if err != nil {
 			r.remakes.add(-len(again))
@@ -58,7 +58,7 @@ func (r *repairer) remake(ctx context.Context, ticket Ticket, key state.Key, vie
 		case plan.RemakeInVain, plan.RemakeStorage:
 			r.alarms.raise(key, AlarmReplica, errors.New(why))
 		case plan.RemakeNow:
-			permitted, err := r.permit(ctx, ticket, key, target, fmt.Sprintf("%s: %s", why, r.troubles.get(key, target).why))
+			permitted, err := r.permit(ctx, guard, key, target, fmt.Sprintf("%s: %s", why, r.troubles.get(key, target).why))
 			if err != nil {
 				return again, nil, err
 			}
@@ -91,10 +91,10 @@ func (r *repairer) remaking(view *state.State, key state.Key, source, target str
 
 // permit has the state permit that a replica is removed. One that is refused for good is
 // copied onto as it is.
-func (r *repairer) permit(ctx context.Context, ticket Ticket, key state.Key, target, why string) (permitted bool, err error) {
+func (r *repairer) permit(ctx context.Context, guard Guard, key state.Key, target, why string) (permitted bool, err error) {
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	err = ticket.Remake(proposing, target, state.Shorten(why))
+	err = guard.Remake(proposing, target, state.Shorten(why))
 	refusal, refused := errors.AsType[*state.Refusal](err)
 	switch {
 	case err == nil:

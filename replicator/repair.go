@@ -30,7 +30,7 @@ const (
 // finds everything in the ledger.
 type repairer struct {
 	ledger    Ledger
-	gate      Gate
+	locks     RepairLocks
 	calls     *calls
 	stamp     Stamp
 	cfg       Config
@@ -68,7 +68,7 @@ type outcome struct {
 }
 
 // repair does what the ledger says is needed now, step by step: each step takes
-// the gate, does one thing, and gives the gate back. ctx ends the calls under
+// the repair lock, does one thing, and gives the repair lock back. ctx ends the calls under
 // way, too; their effects are then unknown, and recorded as such.
 //
 // A panic ends this repair only.
@@ -206,53 +206,53 @@ func metWrite(err error) bool {
 	if refusal, ok := errors.AsType[*state.Refusal](err); ok {
 		return refusal.Reason == state.RefusedChanged || refusal.Reason == state.RefusedBusy || refusal.Reason == state.RefusedNoIntent
 	}
-	return errors.Is(err, ErrBusy) || errors.Is(err, ErrSpoiled)
+	return errors.Is(err, ErrBusy) || errors.Is(err, ErrInvalidated)
 }
 
 // metWrite counts a repair that a write got in the way of, and returns when to
 // try again. After HoldTries in which writes waited in vain it raises an alarm,
 // and goes on.
 func (r *repairer) metWrite(key state.Key, held bool, err error) time.Duration {
-	streak := r.patience.metWrite(key, held, errors.Is(err, ErrSpoiled), r.cfg.RetryMax, rand.Float64())
+	streak := r.patience.metWrite(key, held, errors.Is(err, ErrInvalidated), r.cfg.RetryMax, rand.Float64())
 	if streak.holds >= r.cfg.HoldTries {
 		r.alarms.raise(key, AlarmBusy, err)
 	}
 	return time.Until(streak.until)
 }
 
-// take takes the gate of a repository. When held, new writes wait from now
-// until the ticket is released, or for the hold budget, whichever is sooner; the
+// acquire takes the repair lock of a repository. When held, new writes wait from now
+// until the guard is released, or for the hold budget, whichever is sooner; the
 // caller calls done in place of Release.
-func (r *repairer) take(ctx context.Context, key state.Key, held bool) (ticket Ticket, done func(ended bool, doubtful ...string), err error) {
+func (r *repairer) acquire(ctx context.Context, key state.Key, held bool) (guard Guard, done func(ended bool, doubtful ...string), err error) {
 	if !held {
-		ticket, err = r.gate.Repair(ctx, key, false)
+		guard, err = r.locks.Lock(ctx, key, false)
 		if err != nil {
 			return nil, nil, err
 		}
-		return ticket, ticket.Release, nil
+		return guard, guard.Free, nil
 	}
-	unhold, err := r.hold(ctx, func(draining context.Context) (Ticket, error) {
-		ticket, err = r.gate.Repair(draining, key, true)
-		return ticket, err
-	}, func() { ticket.Release(true) })
+	resume, err := r.hold(ctx, func(draining context.Context) (Guard, error) {
+		guard, err = r.locks.Lock(draining, key, true)
+		return guard, err
+	}, func() { guard.Free(true) })
 	if err != nil {
 		return nil, nil, err
 	}
-	return ticket, func(ended bool, doubtful ...string) { unhold(); ticket.Release(ended, doubtful...) }, nil
+	return guard, func(ended bool, doubtful ...string) { resume(); guard.Free(ended, doubtful...) }, nil
 }
 
 // hold has new writes wait, here by what acquire does and at the other instances by a wish, for the
-// hold budget at most. If the wish fails, giveUp undoes what acquire did. The caller calls unhold
+// hold budget at most. If the wish fails, giveUp undoes what acquire did. The caller calls resume
 // at the end.
-func (r *repairer) hold(ctx context.Context, acquire func(context.Context) (Ticket, error), giveUp func()) (unhold func(), err error) {
+func (r *repairer) hold(ctx context.Context, acquire func(context.Context) (Guard, error), giveUp func()) (resume func(), err error) {
 	r.metrics.holds.Inc()
 	begin := time.Now()
 	draining, cancel := context.WithTimeout(ctx, r.cfg.HoldBudget)
 	defer cancel()
-	ticket, err := acquire(draining)
+	guard, err := acquire(draining)
 	if err == nil {
 		r.metrics.wishes.Inc()
-		if err = ticket.Wish(draining, r.cfg.HoldBudget); err != nil {
+		if err = guard.Wish(draining, r.cfg.HoldBudget); err != nil {
 			giveUp()
 		}
 	}
@@ -266,6 +266,6 @@ func (r *repairer) hold(ctx context.Context, acquire func(context.Context) (Tick
 	}
 	// A copy that is not done by then goes on without a hold, and leaves less
 	// to do for the next one.
-	timer := time.AfterFunc(r.cfg.HoldBudget-time.Since(begin), ticket.Unhold)
+	timer := time.AfterFunc(r.cfg.HoldBudget-time.Since(begin), guard.Resume)
 	return func() { timer.Stop() }, nil
 }

@@ -18,10 +18,10 @@ const depthInterval = 15 * time.Second
 
 // Deps are what a Replicator works on.
 type Deps struct {
-	Ledger   Ledger
-	Gate     Gate
-	Storages Storages
-	Queue    queue.Queue
+	Ledger      Ledger
+	RepairLocks RepairLocks
+	Storages    Storages
+	Queue       queue.Queue
 	// Catalogue is kept near what there is; nil: there is none.
 	Catalogue Catalogue
 	// Verifications remember which repositories were verified when; nil: none is.
@@ -79,7 +79,7 @@ func New(deps Deps, cfg Config) *Replicator {
 	}
 	calls := &calls{storages: deps.Storages, watch: deps.Watch, lookTimeout: cfg.LookTimeout}
 	repairer := &repairer{
-		ledger: deps.Ledger, gate: deps.Gate, calls: calls, stamp: deps.Stamp, cfg: cfg, log: log, metrics: metrics,
+		ledger: deps.Ledger, locks: deps.RepairLocks, calls: calls, stamp: deps.Stamp, cfg: cfg, log: log, metrics: metrics,
 		alarms: r.alarms, sightings: r.sightings, patience: &patience{}, troubles: &troubles{}, slots: newSlots(cfg.Workers, metrics), remakes: &remakes{},
 	}
 	r.calls, r.repairer = calls, repairer

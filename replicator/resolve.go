@@ -15,17 +15,17 @@ import (
 // Nothing of it changes a replica, so dying at any point leaves what was there,
 // and at most one more intent, which is in doubt then and bounds nothing.
 func (r *repairer) resolve(ctx context.Context, o order, _ plan.Plan, held bool) (synced []string, err error) {
-	ticket, done, err := r.take(ctx, o.key, held)
+	guard, done, err := r.acquire(ctx, o.key, held)
 	if err != nil {
 		return nil, err
 	}
 	defer done(true)
-	return nil, r.resolveUnder(ctx, ticket, o.key)
+	return nil, r.resolveUnder(ctx, guard, o.key)
 }
 
-// resolveUnder is resolve under a ticket that the caller has.
-func (r *repairer) resolveUnder(ctx context.Context, ticket Ticket, key state.Key) error {
-	view, err := ticket.OpenIntent(ctx, state.Scope{RefsOnly: true})
+// resolveUnder is resolve under a guard that the caller has.
+func (r *repairer) resolveUnder(ctx context.Context, guard Guard, key state.Key) error {
+	view, err := guard.OpenIntent(ctx, state.Scope{RefsOnly: true})
 	if err != nil {
 		return fmt.Errorf("open an intent to resolve the doubt: %w", err)
 	}
@@ -37,12 +37,12 @@ func (r *repairer) resolveUnder(ctx context.Context, ticket Ticket, key state.Ke
 	if err != nil {
 		return err
 	}
-	if spoiled(ticket) {
-		return ErrSpoiled
+	if invalidated(guard) {
+		return ErrInvalidated
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	if err := ticket.ResolveDoubt(proposing, resolution); err != nil {
+	if err := guard.ResolveDoubt(proposing, resolution); err != nil {
 		return fmt.Errorf("resolve: %w", err)
 	}
 	r.metrics.resolved.Inc()
@@ -126,10 +126,10 @@ func (r *repairer) equal(ctx context.Context, key state.Key, authority string, s
 	return equal, nil
 }
 
-// spoiled reports whether a write began that the ticket did not keep waiting.
-func spoiled(t Ticket) bool {
+// invalidated reports whether a write began that the guard did not keep waiting.
+func invalidated(t Guard) bool {
 	select {
-	case <-t.Spoiled():
+	case <-t.Invalidated():
 		return true
 	default:
 		return false

@@ -169,7 +169,7 @@ func (g *grant) ended(storage string, err error) {
 	switch {
 	case err == nil:
 		at.failures = 0
-	case !errors.Is(err, ErrSpoiled):
+	case !errors.Is(err, ErrInvalidated):
 		at.failures++
 	}
 	g.leave(storage, at)

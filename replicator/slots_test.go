@@ -86,7 +86,7 @@ func TestSlots_oneAtATimeWhereCopiesFail(t *testing.T) {
 		for range slotFailures - 1 {
 			take().ended("g3", broken)
 		}
-		take().ended("g3", ErrSpoiled) // which tells nothing of the storage
+		take().ended("g3", ErrInvalidated) // which tells nothing of the storage
 		var four []*grant
 		for range 4 {
 			four = append(four, take())

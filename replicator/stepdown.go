@@ -96,7 +96,7 @@ func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedP
 	if err := s.successor(ctx, key, failed.storage); err != nil {
 		return false, err
 	}
-	ticket, release, err := s.take(ctx, key, s.cfg.HoldBudget > 0)
+	guard, release, err := s.acquire(ctx, key, s.cfg.HoldBudget > 0)
 	if err != nil {
 		return false, err
 	}
@@ -105,23 +105,23 @@ func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedP
 	limit := s.cfg.CopyFloor // counted from before the intent, as that of a copy
 	removing, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	view, err := ticket.OpenIntent(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: []string{failed.storage}})
+	view, err := guard.OpenIntent(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: []string{failed.storage}})
 	if err != nil {
 		return false, fmt.Errorf("open an intent to have the primary step down: %w", err)
 	}
-	removing = s.stamp(removing, ticket.OpenedAt()) // ▲ as in repairer.copy
+	removing = s.stamp(removing, guard.OpenedAt()) // ▲ as in repairer.copy
 	if primary, _ := view.PrimaryOf(key); primary.Name != failed.storage {
 		return false, nil // it is another one by now
 	}
 	if err := s.propose(ctx, func(ctx context.Context) error {
-		return ticket.StepDown(ctx, failed.storage, state.Shorten(failed.why))
+		return guard.StepDown(ctx, failed.storage, state.Shorten(failed.why))
 	}); err != nil {
 		return false, fmt.Errorf("have %q step down: %w", failed.storage, err)
 	}
 	if isPool(key) { // others may borrow from it
 		return true, nil
 	}
-	permitted, err := s.permit(ctx, ticket, key, failed.storage, "it took no writes: "+failed.why)
+	permitted, err := s.permit(ctx, guard, key, failed.storage, "it took no writes: "+failed.why)
 	if err != nil || !permitted {
 		s.log.Warn("a primary has stepped down, and its replica is not removed", "virtual_storage", key.VirtualStorage,
 			"relative_path", key.RelativePath, "storage", failed.storage, "err", err)

@@ -39,12 +39,12 @@ func TestRepair_hasItsTurnBesideTwoWritingInstances(t *testing.T) {
 
 		var mu sync.Mutex
 		longest, writes := time.Duration(0), 0
-		for i, gate := range []*ledger.Ledger{w.gate, second} {
+		for i, locks := range []*ledger.Ledger{w.locks, second} {
 			tasks.Go(func() {
 				pause(ctx, time.Duration(i)*500*time.Millisecond)
 				for n := 0; ctx.Err() == nil; n++ {
 					began := time.Now()
-					if err := w.writeBy(ctx, gate, "a.git", strconv.Itoa(10*n+i), false, 10*time.Millisecond); err != nil && ctx.Err() == nil {
+					if err := w.writeBy(ctx, locks, "a.git", strconv.Itoa(10*n+i), false, 10*time.Millisecond); err != nil && ctx.Err() == nil {
 						t.Errorf("write: %v", err)
 					}
 					mu.Lock()

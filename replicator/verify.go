@@ -10,7 +10,7 @@ import (
 // verify compares a target with its source after a copy. ▲ Only what is like the
 // primary counts as in sync. A difference that a write has made meanwhile is none:
 // then the repair was met by a write. view is the one of the intent.
-func (r *repairer) verify(ctx context.Context, ticket Ticket, view *state.State, key state.Key, source, target string) error {
+func (r *repairer) verify(ctx context.Context, guard Guard, view *state.State, key state.Key, source, target string) error {
 	want, err := r.calls.replica(ctx, key, source)
 	if err != nil {
 		return ofSource(err)
@@ -33,8 +33,8 @@ func (r *repairer) verify(ctx context.Context, ticket Ticket, view *state.State,
 	switch {
 	case what == "":
 		return nil
-	case spoiled(ticket) || changedSince(view, r.ledger.View(), key):
-		return ErrSpoiled
+	case invalidated(guard) || changedSince(view, r.ledger.View(), key):
+		return ErrInvalidated
 	}
 	r.metrics.unlike.WithLabelValues(key.VirtualStorage, target).Inc()
 	return &plan.UnlikeError{Storage: target, Source: source, What: what}

@@ -18,7 +18,7 @@ import (
 
 // worker takes jobs from the queue and repairs what they point to. A claim only
 // keeps two workers from the same effort; that two repairs of one repository do
-// no harm is up to the gate and the intents.
+// no harm is up to the repair lock and the intents.
 type worker struct {
 	backlog *backlog
 	ledger  Ledger

@@ -55,7 +55,7 @@ type world struct {
 	calls      map[string]int  // by method and storage; guarded by mu
 	moved      chan struct{}   // closed when a connection comes or goes; guarded by mu
 	node       *node           // of the living incarnation
-	gate       *ledger.Ledger  // likewise
+	locks      *ledger.Ledger  // likewise
 	others     []*node         // of other instances; guarded by mu
 	queue      queue.Queue
 	catalogue  Catalogue // nil: there is none
@@ -129,15 +129,15 @@ func (w *world) start() {
 	if old != nil {
 		w.must(state.Command{Retire: &state.Retire{Incarnation: old.inc, Successor: w.node.inc}})
 	}
-	w.gate = ledger.New(w.node, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 100})
+	w.locks = ledger.New(w.node, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 100})
 }
 
 // running runs the ledger until the function that it returns is called.
 func (w *world) running() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	gate := w.gate
-	go func() { defer close(done); _ = gate.Run(ctx) }()
+	locks := w.locks
+	go func() { defer close(done); _ = locks.Run(ctx) }()
 	return func() { cancel(); <-done }
 }
 
@@ -163,7 +163,7 @@ func (w *world) entry(path string) *state.Entry { return w.node.View().Entry(key
 // replicator makes a replicator in this world.
 func (w *world) replicator(cfg Config) *Replicator {
 	return New(Deps{
-		Ledger: w.node, Gate: gate{w.gate}, Storages: w, Queue: w.queue, Catalogue: w.catalogue, Verifications: w.verifications, Watch: watchLost,
+		Ledger: w.node, RepairLocks: repairLocks{w.locks}, Storages: w, Queue: w.queue, Catalogue: w.catalogue, Verifications: w.verifications, Watch: watchLost,
 		Log:     slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: NewMetrics(prometheus.NewRegistry(), w.node),
 	}, cfg)
@@ -199,12 +199,12 @@ func (w *world) write(ctx context.Context, path, content string, lost bool) erro
 
 // writeFor is a write that is in flight for a while.
 func (w *world) writeFor(ctx context.Context, path, content string, lost bool, d time.Duration) error {
-	return w.writeBy(ctx, w.gate, path, content, lost, d)
+	return w.writeBy(ctx, w.locks, path, content, lost, d)
 }
 
 // writeBy is a write by way of a ledger.
-func (w *world) writeBy(ctx context.Context, gate *ledger.Ledger, path, content string, lost bool, d time.Duration) error {
-	write, err := gate.Begin(ctx, ledger.Request{
+func (w *world) writeBy(ctx context.Context, locks *ledger.Ledger, path, content string, lost bool, d time.Duration) error {
+	write, err := locks.Begin(ctx, ledger.Request{
 		Keys: []state.Key{key(path)}, Scope: state.Scope{BoundMillis: 5000, RefsOnly: content != ""}, Deletes: content == "",
 	})
 	if err != nil {
@@ -371,72 +371,72 @@ func (n *node) Propose(ctx context.Context, cmds ...state.Command) ([]state.Resu
 	return results, nil
 }
 
-// gate joins the instance's ledger to the replicator, as cmd does.
-type gate struct{ ledger *ledger.Ledger }
+// repairLocks joins the instance's ledger to the replicator, as cmd does.
+type repairLocks struct{ ledger *ledger.Ledger }
 
-type ticket struct{ *ledger.Ticket }
+type guard struct{ *ledger.Guard }
 
-// Repair implements Gate.
-func (g gate) Repair(ctx context.Context, k state.Key, hold bool) (Ticket, error) {
-	t, err := g.ledger.Repair(ctx, k, hold)
+// Lock implements RepairLocks.
+func (g repairLocks) Lock(ctx context.Context, k state.Key, hold bool) (Guard, error) {
+	t, err := g.ledger.LockForRepair(ctx, k, hold)
 	if err != nil {
 		return nil, translate(err)
 	}
-	return ticket{t}, nil
+	return guard{t}, nil
 }
 
-// MarkInSync implements Ticket.
-func (t ticket) MarkInSync(ctx context.Context, round int, storages []string) error {
-	return translate(t.Ticket.MarkInSync(ctx, round, storages))
+// MarkInSync implements Guard.
+func (t guard) MarkInSync(ctx context.Context, round int, storages []string) error {
+	return translate(t.Guard.MarkInSync(ctx, round, storages))
 }
 
-// Renew implements Ticket.
-func (t ticket) Renew(ctx context.Context, hold bool) (int, error) {
-	round, err := t.Ticket.Renew(ctx, hold)
+// Renew implements Guard.
+func (t guard) Renew(ctx context.Context, hold bool) (int, error) {
+	round, err := t.Guard.Renew(ctx, hold)
 	return round, translate(err)
 }
 
-// ResolveDoubt implements Ticket.
-func (t ticket) ResolveDoubt(ctx context.Context, s Resolution) error {
-	return translate(t.Ticket.ResolveDoubt(ctx, ledger.Resolution(s)))
+// ResolveDoubt implements Guard.
+func (t guard) ResolveDoubt(ctx context.Context, s Resolution) error {
+	return translate(t.Guard.ResolveDoubt(ctx, ledger.Resolution(s)))
 }
 
-// EndAdvance implements Ticket.
-func (t ticket) EndAdvance(ctx context.Context, e Ending) error {
-	return translate(t.Ticket.EndAdvance(ctx, ledger.Ending(e)))
+// EndAdvance implements Guard.
+func (t guard) EndAdvance(ctx context.Context, e Ending) error {
+	return translate(t.Guard.EndAdvance(ctx, ledger.Ending(e)))
 }
 
-// MarkDoubt implements Ticket.
-func (t ticket) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
-	return translate(t.Ticket.MarkDoubt(ctx, primary, differences))
+// MarkDoubt implements Guard.
+func (t guard) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
+	return translate(t.Guard.MarkDoubt(ctx, primary, differences))
 }
 
-// MarkConflict implements Ticket.
-func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
-	return translate(t.Ticket.MarkConflict(ctx, conflicts))
+// MarkConflict implements Guard.
+func (t guard) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
+	return translate(t.Guard.MarkConflict(ctx, conflicts))
 }
 
-// Wish implements Ticket.
-func (t ticket) Wish(ctx context.Context, bound time.Duration) error {
-	return translate(t.Ticket.Wish(ctx, bound))
+// Wish implements Guard.
+func (t guard) Wish(ctx context.Context, bound time.Duration) error {
+	return translate(t.Guard.Wish(ctx, bound))
 }
 
-// Remake implements Ticket.
-func (t ticket) Remake(ctx context.Context, storage, why string) error {
-	return translate(t.Ticket.Remake(ctx, storage, why))
+// Remake implements Guard.
+func (t guard) Remake(ctx context.Context, storage, why string) error {
+	return translate(t.Guard.Remake(ctx, storage, why))
 }
 
-// StepDown implements Ticket.
-func (t ticket) StepDown(ctx context.Context, storage, why string) error {
-	return translate(t.Ticket.StepDown(ctx, storage, why))
+// StepDown implements Guard.
+func (t guard) StepDown(ctx context.Context, storage, why string) error {
+	return translate(t.Guard.StepDown(ctx, storage, why))
 }
 
 func translate(err error) error {
 	switch {
 	case errors.Is(err, ledger.ErrBusy):
 		return ErrBusy
-	case errors.Is(err, ledger.ErrSpoiled):
-		return ErrSpoiled
+	case errors.Is(err, ledger.ErrInvalidated):
+		return ErrInvalidated
 	}
 	return err
 }

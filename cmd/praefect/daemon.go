@@ -173,7 +173,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	})
 	jobs, catalogue, agreedOn := postgres.NewQueue(db), postgres.NewCatalogue(db), repairStorages{storages, node.View}
 	repair = replicator.New(replicator.Deps{
-		Ledger: node, Gate: gate{intents}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Verifications: catalogue, Leads: talks.Leads,
+		Ledger: node, RepairLocks: repairLocks{intents}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Verifications: catalogue, Leads: talks.Leads,
 		Watch: stream.Watch, Stamp: storage.WithTokenTime, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
 

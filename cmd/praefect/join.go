@@ -156,63 +156,63 @@ func (s repairStorages) Server(virtualStorage, name string) (address, token stri
 	return t.Address, t.Token
 }
 
-// gate is the ledger's gate for the replicator.
-type gate struct{ *ledger.Ledger }
+// repairLocks is the ledger's repair lock for the replicator.
+type repairLocks struct{ *ledger.Ledger }
 
-func (g gate) Repair(ctx context.Context, key state.Key, hold bool) (replicator.Ticket, error) {
-	t, err := g.Ledger.Repair(ctx, key, hold)
+func (g repairLocks) Lock(ctx context.Context, key state.Key, hold bool) (replicator.Guard, error) {
+	t, err := g.Ledger.LockForRepair(ctx, key, hold)
 	if err != nil {
-		return nil, gateError(err)
+		return nil, repairError(err)
 	}
-	return ticket{t}, nil
+	return guard{t}, nil
 }
 
-type ticket struct{ *ledger.Ticket }
+type guard struct{ *ledger.Guard }
 
-func (t ticket) MarkInSync(ctx context.Context, round int, storages []string) error {
-	return gateError(t.Ticket.MarkInSync(ctx, round, storages))
+func (t guard) MarkInSync(ctx context.Context, round int, storages []string) error {
+	return repairError(t.Guard.MarkInSync(ctx, round, storages))
 }
 
-func (t ticket) Renew(ctx context.Context, hold bool) (int, error) {
-	round, err := t.Ticket.Renew(ctx, hold)
-	return round, gateError(err)
+func (t guard) Renew(ctx context.Context, hold bool) (int, error) {
+	round, err := t.Guard.Renew(ctx, hold)
+	return round, repairError(err)
 }
 
-func (t ticket) ResolveDoubt(ctx context.Context, s replicator.Resolution) error {
-	return gateError(t.Ticket.ResolveDoubt(ctx, ledger.Resolution(s)))
+func (t guard) ResolveDoubt(ctx context.Context, s replicator.Resolution) error {
+	return repairError(t.Guard.ResolveDoubt(ctx, ledger.Resolution(s)))
 }
 
-func (t ticket) EndAdvance(ctx context.Context, e replicator.Ending) error {
-	return gateError(t.Ticket.EndAdvance(ctx, ledger.Ending(e)))
+func (t guard) EndAdvance(ctx context.Context, e replicator.Ending) error {
+	return repairError(t.Guard.EndAdvance(ctx, ledger.Ending(e)))
 }
 
-func (t ticket) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
-	return gateError(t.Ticket.MarkDoubt(ctx, primary, differences))
+func (t guard) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
+	return repairError(t.Guard.MarkDoubt(ctx, primary, differences))
 }
 
-func (t ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
-	return gateError(t.Ticket.MarkConflict(ctx, conflicts))
+func (t guard) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
+	return repairError(t.Guard.MarkConflict(ctx, conflicts))
 }
 
-func (t ticket) Wish(ctx context.Context, bound time.Duration) error {
-	return gateError(t.Ticket.Wish(ctx, bound))
+func (t guard) Wish(ctx context.Context, bound time.Duration) error {
+	return repairError(t.Guard.Wish(ctx, bound))
 }
 
-func (t ticket) Remake(ctx context.Context, storage, why string) error {
-	return gateError(t.Ticket.Remake(ctx, storage, why))
+func (t guard) Remake(ctx context.Context, storage, why string) error {
+	return repairError(t.Guard.Remake(ctx, storage, why))
 }
 
-func (t ticket) StepDown(ctx context.Context, storage, why string) error {
-	return gateError(t.Ticket.StepDown(ctx, storage, why))
+func (t guard) StepDown(ctx context.Context, storage, why string) error {
+	return repairError(t.Guard.StepDown(ctx, storage, why))
 }
 
-// gateError is err in the replicator's terms.
-func gateError(err error) error {
+// repairError is err in the replicator's terms.
+func repairError(err error) error {
 	switch {
 	case errors.Is(err, ledger.ErrBusy):
 		return replicator.ErrBusy
-	case errors.Is(err, ledger.ErrSpoiled):
-		return replicator.ErrSpoiled
+	case errors.Is(err, ledger.ErrInvalidated):
+		return replicator.ErrInvalidated
 	}
 	return err
 }

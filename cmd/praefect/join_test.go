@@ -33,15 +33,15 @@ func TestConfigured_beginsWithThePrimary(t *testing.T) {
 	}
 }
 
-func TestGateError(t *testing.T) {
+func TestRepairError(t *testing.T) {
 	other := errors.New("other")
 	for _, row := range []struct{ err, want error }{
 		{nil, nil},
 		{fmt.Errorf("a.git: %w", ledger.ErrBusy), replicator.ErrBusy},
-		{fmt.Errorf("a.git: %w", ledger.ErrSpoiled), replicator.ErrSpoiled},
+		{fmt.Errorf("a.git: %w", ledger.ErrInvalidated), replicator.ErrInvalidated},
 		{other, other},
 	} {
-		if got := gateError(row.err); got != row.want {
+		if got := repairError(row.err); got != row.want {
 			t.Errorf("%v: got %v, want %v", row.err, got, row.want)
 		}
 	}

@@ -17,7 +17,7 @@ type connected struct {
 	at         state.Index
 }
 
-// reports returns the reports of this instance on the storages.
+// reports returns this instance reports on the storages.
 func (w *words) reports(view *state.State) []health.Report {
 	defer func() { w.s.looked = view.Index }()
 	observations := w.s.storages.Observations()

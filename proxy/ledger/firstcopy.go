@@ -13,8 +13,8 @@ type Ending = machine.Ending
 // Advance gives the repository's primary the role of a target: this instance's intent
 // covers scope, and no instance writes to the repository until EndAdvance. Without a
 // source it takes up an advance that was interrupted. It returns as Intent does.
-func (t *Ticket) Advance(ctx context.Context, source string, scope state.Scope) (*state.State, error) {
-	a, err := t.ask(ctx, machine.Advance{Ticket: t.id, Source: source, Scope: scope})
+func (t *Guard) Advance(ctx context.Context, source string, scope state.Scope) (*state.State, error) {
+	a, err := t.ask(ctx, machine.Advance{Guard: t.id, Source: source, Scope: scope})
 	if err != nil {
 		return nil, err
 	}
@@ -24,11 +24,11 @@ func (t *Ticket) Advance(ctx context.Context, source string, scope state.Scope) 
 }
 
 // EndAdvance ends an advance as of its intent.
-func (t *Ticket) EndAdvance(ctx context.Context, e Ending) error {
-	return t.verdict(ctx, machine.EndAdvance{Ticket: t.id, Ending: e})
+func (t *Guard) EndAdvance(ctx context.Context, e Ending) error {
+	return t.verdict(ctx, machine.EndAdvance{Guard: t.id, Ending: e})
 }
 
 // MarkConflict replaces the conflicts of the repository, as of the intent.
-func (t *Ticket) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
-	return t.verdict(ctx, machine.Conflict{Ticket: t.id, Conflicts: conflicts})
+func (t *Guard) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
+	return t.verdict(ctx, machine.Conflict{Guard: t.id, Conflicts: conflicts})
 }

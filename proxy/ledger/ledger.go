@@ -106,18 +106,18 @@ type Ledger struct {
 	proposals sync.WaitGroup
 
 	mu      sync.Mutex
-	machine *machine.Machine       // guarded by mu
-	lastID  machine.ID             // guarded by mu
-	writes  map[machine.ID]*Write  // guarded by mu
-	tickets map[machine.ID]*Ticket // guarded by mu
-	begun   bool                   // the machine knows the connections of some time; guarded by mu
-	lease   Lease                  // the one that the machine knows; guarded by mu
-	own     state.Incarnation      // the one that the machine knows; guarded by mu
-	next    time.Duration          // when Run wakes by itself; guarded by mu
-	ended   bool                   // Run has; guarded by mu
-	pending int                    // proposals without an answer; guarded by mu
-	unmade  []machine.ProposalID   // since ended; guarded by mu
-	drained chan struct{}          // closed when the machine has stopped, if not nil; guarded by mu
+	machine *machine.Machine      // guarded by mu
+	lastID  machine.ID            // guarded by mu
+	writes  map[machine.ID]*Write // guarded by mu
+	guards  map[machine.ID]*Guard // guarded by mu
+	begun   bool                  // the machine knows the connections of some time; guarded by mu
+	lease   Lease                 // the one that the machine knows; guarded by mu
+	own     state.Incarnation     // the one that the machine knows; guarded by mu
+	next    time.Duration         // when Run wakes by itself; guarded by mu
+	ended   bool                  // Run has; guarded by mu
+	pending int                   // proposals without an answer; guarded by mu
+	unmade  []machine.ProposalID  // since ended; guarded by mu
+	drained chan struct{}         // closed when the machine has stopped, if not nil; guarded by mu
 }
 
 // New makes a ledger. Run must be running while it is used.
@@ -141,8 +141,8 @@ func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
 			Linger: cfg.Linger, HoldTimeout: cfg.HoldTimeout, HoldLimit: cfg.HoldLimit, HoldBytes: cfg.HoldBytes, LeaseWait: cfg.LeaseWait,
 			VoteBound: voteBound, RefuseConflicts: cfg.RefuseConflicts,
 		}),
-		writes:  make(map[machine.ID]*Write),
-		tickets: make(map[machine.ID]*Ticket),
+		writes: make(map[machine.ID]*Write),
+		guards: make(map[machine.ID]*Guard),
 	}
 }
 
@@ -237,15 +237,15 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 		case machine.Behind:
 			l.cfg.Behind(e.Keys...)
 		case machine.Done:
-			if t := l.tickets[e.Ticket]; t != nil {
+			if t := l.guards[e.Guard]; t != nil {
 				if e.Round > 0 {
-					t.spoiled = make(chan struct{})
+					t.invalidated = make(chan struct{})
 				}
 				t.done(e, wall)
 			}
-		case machine.Spoiled:
-			if t := l.tickets[e.Ticket]; t != nil {
-				close(t.spoiled)
+		case machine.Invalidated:
+			if t := l.guards[e.Guard]; t != nil {
+				close(t.invalidated)
 			}
 		case machine.Report:
 			l.session.Report(e.Applied, e.Holding)

@@ -254,14 +254,14 @@ func TestWrite_voteOfAnEarlierTry(t *testing.T) {
 
 func TestWrite_impatientClient(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
-		ticket := repair(t, l, true)
+		guard := repair(t, l, true)
 		ctx, cancel := context.WithCancel(t.Context())
 		_, failed := beginBeside(t, ctx, l)
 		cancel()
 		if err := <-failed; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		ticket.Release(true)
+		guard.Free(true)
 		begin(t, l, repository).End(true, true)
 	})
 }

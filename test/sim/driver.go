@@ -22,7 +22,7 @@ type driver struct {
 	votes   []*transaction // under way
 	// lastVotes numbers the transactions.
 	lastVotes uint32
-	tickets   map[machine.ID]*ticket
+	guards    map[machine.ID]*guard
 	waits     map[string]int // of repairs for another instance's intent, by path
 	troubles  *troubles
 	ticks     uint64 // counts timers, so that an old one finds itself replaced
@@ -46,8 +46,8 @@ type passage struct {
 	news     signal
 }
 
-// ticket is what the machine says of one repair.
-type ticket struct {
+// guard is what the machine says of one repair.
+type guard struct {
 	done *machine.Done // not yet seen
 	news signal
 }
@@ -59,7 +59,7 @@ func newDriver(in *instance, inc state.Incarnation) *driver {
 			Linger: in.w.setup.linger, HoldTimeout: 10 * time.Second, HoldLimit: 100, LeaseWait: 2 * time.Second,
 			VoteBound: voteBound,
 		}),
-		writes: make(map[machine.ID]*passage), tickets: make(map[machine.ID]*ticket), waits: make(map[string]int), troubles: newTroubles(),
+		writes: make(map[machine.ID]*passage), guards: make(map[machine.ID]*guard), waits: make(map[string]int), troubles: newTroubles(),
 	}
 }
 
@@ -149,11 +149,11 @@ func (d *driver) carryOut(effect machine.Effect) {
 			d.in.worker.enqueue(key.RelativePath)
 		}
 	case machine.Done:
-		if t := d.tickets[e.Ticket]; t != nil {
+		if t := d.guards[e.Guard]; t != nil {
 			t.done = &e
 			t.news.notify()
 		}
-	case machine.Spoiled: // the verdict will be refused
+	case machine.Invalidated: // the verdict will be refused
 	case machine.Report:
 		d.reports = e
 		d.in.session.report()

@@ -134,7 +134,7 @@ func (d *driver) conflict(t *task, path, storage string) error {
 	} else if !entry.InConflict(storage) {
 		return nil
 	}
-	_, err = d.ask(t, r.tk, machine.Conflict{Ticket: r.id, Conflicts: conflicts})
+	_, err = d.ask(t, r.tk, machine.Conflict{Guard: r.id, Conflicts: conflicts})
 	return err
 }
 
@@ -142,7 +142,7 @@ func (d *driver) conflict(t *task, path, storage string) error {
 func (d *driver) advance(t *task, path, primary, source string) error {
 	r, err := d.begin(t, path, true, func(id machine.ID) machine.Event {
 		return machine.Advance{
-			Ticket: id, Source: source, Scope: state.Scope{BoundMillis: copyLimit.Milliseconds(), Targets: []string{primary}},
+			Guard: id, Source: source, Scope: state.Scope{BoundMillis: copyLimit.Milliseconds(), Targets: []string{primary}},
 		}
 	})
 	if err != nil {
@@ -209,7 +209,7 @@ func (d *driver) verify(t *task, path, source, target string) error {
 
 // takeUp accounts for an advance that was interrupted.
 func (d *driver) takeUp(t *task, path string, p plan.Plan, hold bool) error {
-	r, err := d.begin(t, path, hold, func(id machine.ID) machine.Event { return machine.Advance{Ticket: id} })
+	r, err := d.begin(t, path, hold, func(id machine.ID) machine.Event { return machine.Advance{Guard: id} })
 	if err != nil {
 		return err
 	}
@@ -236,6 +236,6 @@ func (r *repairing) endAdvance(t *task, doubts []state.DoubtRef) error {
 		}
 		ending.Equal = d.equalTo(t, path, authority, others)
 	}
-	_, err := d.ask(t, r.tk, machine.EndAdvance{Ticket: r.id, Ending: ending})
+	_, err := d.ask(t, r.tk, machine.EndAdvance{Guard: r.id, Ending: ending})
 	return err
 }

@@ -116,7 +116,7 @@ func (d *driver) remake(t *task, r *repairing, p plan.Plan) (again, targets []st
 		case plan.RemakeLater:
 			continue
 		case plan.RemakeNow:
-			if _, err := d.ask(t, r.tk, machine.Remake{Ticket: r.id, Storage: target, Why: why}); err != nil {
+			if _, err := d.ask(t, r.tk, machine.Remake{Guard: r.id, Storage: target, Why: why}); err != nil {
 				return nil, nil, err
 			}
 			again = append(again, target)
@@ -161,7 +161,7 @@ func (d *driver) wrote(path, primary string, err error) {
 	d.in.run(func(t *task) {
 		for range 5 {
 			err := d.stepDown(t, path, primary)
-			if !errors.Is(err, errBusy) && !errors.Is(err, errSpoiled) {
+			if !errors.Is(err, errBusy) && !errors.Is(err, errInvalidated) {
 				return
 			}
 			t.sleep(d.in.w.between(50*time.Millisecond, 400*time.Millisecond))
@@ -172,7 +172,7 @@ func (d *driver) wrote(path, primary string, err error) {
 // stepDown has a primary put behind, and its replica removed.
 func (d *driver) stepDown(t *task, path, primary string) error {
 	const limit = 2 * time.Second
-	id, tk, err := d.take(t, path, true)
+	id, tk, err := d.acquire(t, path, true)
 	if err != nil {
 		return err
 	}
@@ -192,7 +192,7 @@ func (d *driver) stepDown(t *task, path, primary string) error {
 			}
 		}
 	}
-	view, err := d.ask(t, tk, machine.OpenIntent{Ticket: id, Scope: state.Scope{BoundMillis: limit.Milliseconds(), Targets: targets}})
+	view, err := d.ask(t, tk, machine.OpenIntent{Guard: id, Scope: state.Scope{BoundMillis: limit.Milliseconds(), Targets: targets}})
 	if err != nil {
 		return err
 	}
@@ -202,13 +202,13 @@ func (d *driver) stepDown(t *task, path, primary string) error {
 	}
 	target := primary
 	if hasty == "" {
-		if _, err := d.ask(t, tk, machine.StepDown{Ticket: id, Storage: primary, Why: "ruined"}); err != nil {
+		if _, err := d.ask(t, tk, machine.StepDown{Guard: id, Storage: primary, Why: "ruined"}); err != nil {
 			return err
 		}
 	} else {
 		target = hasty
 	}
-	if _, err := d.ask(t, tk, machine.Remake{Ticket: id, Storage: target, Why: "ruined"}); err != nil {
+	if _, err := d.ask(t, tk, machine.Remake{Guard: id, Storage: target, Why: "ruined"}); err != nil {
 		return nil // it is behind, and is repaired as any other
 	}
 	t.pause()

@@ -19,8 +19,8 @@ const (
 )
 
 var (
-	errBusy    = errors.New("busy")
-	errSpoiled = errors.New("spoiled")
+	errBusy        = errors.New("busy")
+	errInvalidated = errors.New("invalidated")
 )
 
 // plan decides what to do next about one repository.
@@ -49,7 +49,7 @@ func (d *driver) usable(view *state.State, name string) bool {
 // repair does what the ledger says is needed now, step by step. It returns when
 // to come back, 0 for never, and the storages that it declared in sync.
 func (d *driver) repair(t *task, path string, backfilling bool) (again time.Duration, synced []string, err error) {
-	spoilt := 0
+	invalidated := 0
 	for range maxSteps {
 		p := d.plan(d.in.raft.view, path, backfilling)
 		if p.Action == plan.Wait && p.For.Reason == plan.LiveIntent {
@@ -59,7 +59,7 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 			// Two instances that write would keep it waiting: the repair asks for its turn.
 			d.waits[path] = 0
 			if asked := d.planned(d.in.raft.view, path, backfilling, true); asked.Action == plan.Copy || asked.Action == plan.Resolve {
-				p, spoilt = asked, max(spoilt, 2)
+				p, invalidated = asked, max(invalidated, 2)
 			}
 		}
 		var equal []string
@@ -72,11 +72,11 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 			}
 			return p.Wait, synced, nil
 		case plan.Resolve:
-			err = d.resolve(t, path, spoilt > 1)
+			err = d.resolve(t, path, invalidated > 1)
 		case plan.EndAdvance:
-			err = d.takeUp(t, path, p, spoilt > 1)
+			err = d.takeUp(t, path, p, invalidated > 1)
 		case plan.Copy:
-			equal, err = d.copy(t, path, p, spoilt > 1)
+			equal, err = d.copy(t, path, p, invalidated > 1)
 			synced = append(synced, equal...)
 		}
 		switch {
@@ -84,8 +84,8 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 			if p.Action == plan.Copy {
 				backfilling = false
 			}
-		case errors.Is(err, errSpoiled), errors.Is(err, errBusy):
-			spoilt++
+		case errors.Is(err, errInvalidated), errors.Is(err, errBusy):
+			invalidated++
 			t.sleep(d.in.w.between(50*time.Millisecond, 400*time.Millisecond))
 		default:
 			return 0, synced, err
@@ -98,7 +98,7 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []string, err error) {
 	wanted := p.Targets
 	r, err := d.begin(t, path, hold, func(id machine.ID) machine.Event {
-		return machine.OpenIntent{Ticket: id, Scope: state.Scope{BoundMillis: copyLimit.Milliseconds(), Targets: wanted}}
+		return machine.OpenIntent{Guard: id, Scope: state.Scope{BoundMillis: copyLimit.Milliseconds(), Targets: wanted}}
 	})
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 	p.Targets = targets
 	equal, arrived, err := r.equalise(t, p, again)
 	if err == nil && len(equal) > 0 {
-		_, err = d.ask(t, r.tk, machine.Declare{Ticket: r.id, Storages: equal})
+		_, err = d.ask(t, r.tk, machine.Declare{Guard: r.id, Storages: equal})
 	}
 	t.pause()
 	d.release(r.id, arrived)
@@ -232,7 +232,7 @@ func (d *driver) resolve(t *task, path string, hold bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.ask(t, r.tk, machine.ResolveDoubt{Ticket: r.id, Resolution: s})
+	_, err = d.ask(t, r.tk, machine.ResolveDoubt{Guard: r.id, Resolution: s})
 	return err
 }
 

@@ -91,11 +91,11 @@ func TestMachine_reliesOnNoIntentThatMayBeGone(t *testing.T) {
 func TestMachine_reliesOnNoScopeThatMayBeMissing(t *testing.T) {
 	r := newRig(t, settings)
 	r.keep = true
-	r.step(Take{Ticket: 10, Key: alpha})
-	r.step(OpenIntent{Ticket: 10, Scope: state.Scope{BoundMillis: 8000, Targets: []string{"gitaly-1"}}})
+	r.step(Acquire{Guard: 10, Key: alpha})
+	r.step(OpenIntent{Guard: 10, Scope: state.Scope{BoundMillis: 8000, Targets: []string{"gitaly-1"}}})
 	r.step(Answer{Proposal: r.kept[0].Proposal, Err: errLost})
 	r.kept = nil
-	r.step(OpenIntent{Ticket: 10, Scope: copying})
+	r.step(OpenIntent{Guard: 10, Scope: copying})
 	r.answerKept()
 	r.begin(1, alpha)
 	r.forwarded(1)

@@ -91,16 +91,16 @@ type Behind struct{ Keys []state.Key }
 // or after the intent, and from here on the replicas may be changed within its
 // scope, with tokens dated at At or before.
 type Done struct {
-	Ticket ID
-	View   *state.State
-	At     time.Duration
+	Guard ID
+	View  *state.State
+	At    time.Duration
 	// Round is that which began, of a Renew that was granted; else 0.
 	Round int
 	Err   error
 }
 
-// Spoiled tells a ticket, once, that a write passed which began after it.
-type Spoiled struct{ Ticket ID }
+// Invalidated tells a guard, once, that a write passed which began after it.
+type Invalidated struct{ Guard ID }
 
 // HoldReport tells how far a hold is.
 type HoldReport struct {
@@ -119,26 +119,26 @@ type Report struct {
 	Holding []HoldReport
 }
 
-func (Forward) effect()  {}
-func (Held) effect()     {}
-func (Reject) effect()   {}
-func (Doom) effect()     {}
-func (Drop) effect()     {}
-func (Released) effect() {}
-func (Finish) effect()   {}
-func (Propose) effect()  {}
-func (Behind) effect()   {}
-func (Done) effect()     {}
-func (Spoiled) effect()  {}
-func (Report) effect()   {}
+func (Forward) effect()     {}
+func (Held) effect()        {}
+func (Reject) effect()      {}
+func (Doom) effect()        {}
+func (Drop) effect()        {}
+func (Released) effect()    {}
+func (Finish) effect()      {}
+func (Propose) effect()     {}
+func (Behind) effect()      {}
+func (Done) effect()        {}
+func (Invalidated) effect() {}
+func (Report) effect()      {}
 
 // Why says what a write waits for.
 type Why string
 
 // What a write waits for.
 const (
-	// WhyGate: a repair holds the repository.
-	WhyGate Why = "repair"
+	// WhyRepairLock: a repair holds the repository.
+	WhyRepairLock Why = "repair"
 	// WhyHold: a switchover is under way.
 	WhyHold Why = "switchover"
 	// WhyLease: this instance may not route now.
@@ -182,6 +182,6 @@ var (
 	// ErrBusy refuses a repair: another one, or a write, is under way, or
 	// something that ended without account is not recorded as in doubt yet.
 	ErrBusy = errors.New("repository is busy")
-	// ErrSpoiled ends a repair during which a write began.
-	ErrSpoiled = errors.New("a write began during the repair")
+	// ErrInvalidated ends a repair during which a write began.
+	ErrInvalidated = errors.New("a write began during the repair")
 )

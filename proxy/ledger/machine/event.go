@@ -7,7 +7,7 @@ import (
 	"praefect/proxy/router"
 )
 
-// ID names a write or a ticket; its maker gives each its own.
+// ID names a write or a guard; its maker gives each its own.
 type ID uint64
 
 // ProposalID names a proposal; the machine counts them.
@@ -135,25 +135,25 @@ type Tick struct{}
 // comes new. Stopped tells when all of it is done.
 type Stop struct{}
 
-// Take asks for the gate of a repository, for a repair. Without Hold it is
-// refused while a write is in flight, and spoiled by the next one; with it new
+// Acquire asks for the repair lock of a repository, for a repair. Without Hold it is
+// refused while a write is in flight, and invalidated by the next one; with it new
 // writes wait, and it is granted when those in flight have ended.
-type Take struct {
-	Ticket ID
-	Key    state.Key
-	Hold   bool
+type Acquire struct {
+	Guard ID
+	Key   state.Key
+	Hold  bool
 }
 
 // OpenIntent has the instance's intent made wide enough for what the repair does.
 type OpenIntent struct {
-	Ticket ID
-	Scope  state.Scope
+	Guard ID
+	Scope state.Scope
 }
 
 // Declare has the storages declared in sync, as of the intent. Their copies began in the round:
 // 0 before the first Renew that was granted, 1 after it, and so on.
 type Declare struct {
-	Ticket   ID
+	Guard    ID
 	Round    int
 	Storages []string
 }
@@ -161,8 +161,8 @@ type Declare struct {
 // Renew begins another round of a repair, as Take begins the repair: calls of the former round
 // may go on, and the intent stays.
 type Renew struct {
-	Ticket ID
-	Hold   bool
+	Guard ID
+	Hold  bool
 }
 
 // Resolution is what a repair found about the in-doubt intents of its repository.
@@ -173,40 +173,40 @@ type Resolution struct {
 	Equal        []string
 }
 
-// ResolveDoubt has a resolution committed, as of the intent. What the ticket declares
+// ResolveDoubt has a resolution committed, as of the intent. What the guard declares
 // afterwards speaks of the index at which that was applied.
 type ResolveDoubt struct {
-	Ticket     ID
+	Guard      ID
 	Resolution Resolution
 }
 
 // Remake has it permitted that a storage's replica is removed and copied from nothing, as
 // of the intent.
 type Remake struct {
-	Ticket       ID
+	Guard        ID
 	Storage, Why string
 }
 
 // StepDown has the repository's primary put behind, as of the intent.
 type StepDown struct {
-	Ticket       ID
+	Guard        ID
 	Storage, Why string
 }
 
 // Wish has every other instance asked to let the repair have its turn, for Bound at most. It
 // is answered when none of them has a live intent any more.
 type Wish struct {
-	Ticket ID
-	Bound  time.Duration
+	Guard ID
+	Bound time.Duration
 }
 
-// Unhold lets the writes go on that a holding ticket keeps waiting; they spoil
+// Resume lets the writes go on that a holding guard keeps waiting; they invalidate
 // it.
-type Unhold struct{ Ticket ID }
+type Resume struct{ Guard ID }
 
-// Release gives a gate back, or the wait for it up.
-type Release struct {
-	Ticket ID
+// Free frees a repair lock, or gives the wait for it up.
+type Free struct {
+	Guard ID
 	// Arrived tells that every RPC of the repair has ended at its storage;
 	// otherwise the intent ends in doubt.
 	Arrived bool
@@ -226,7 +226,7 @@ func (Reach) event()        {}
 func (Answer) event()       {}
 func (Tick) event()         {}
 func (Stop) event()         {}
-func (Take) event()         {}
+func (Acquire) event()      {}
 func (OpenIntent) event()   {}
 func (Declare) event()      {}
 func (Renew) event()        {}
@@ -234,5 +234,5 @@ func (ResolveDoubt) event() {}
 func (Remake) event()       {}
 func (StepDown) event()     {}
 func (Wish) event()         {}
-func (Unhold) event()       {}
-func (Release) event()      {}
+func (Resume) event()       {}
+func (Free) event()         {}

@@ -10,14 +10,14 @@ import (
 // or takes up an advance that was interrupted, without a source. It opens this
 // instance's intent, as Intent does, and is answered as that is.
 type Advance struct {
-	Ticket ID
+	Guard  ID
 	Source string
 	Scope  state.Scope
 }
 
 // EndAdvance has an advance ended, as of its intent.
 type EndAdvance struct {
-	Ticket ID
+	Guard  ID
 	Ending Ending
 }
 
@@ -30,7 +30,7 @@ type Ending struct {
 
 // Conflict has the conflicts of the repository replaced, as of the intent.
 type Conflict struct {
-	Ticket    ID
+	Guard     ID
 	Conflicts []state.Conflict
 }
 
@@ -41,7 +41,7 @@ func (Conflict) event()   {}
 // advanceFrom is intent for an advance. An intent of ours that lingers says that the
 // repository was written: it is closed first.
 func (m *Machine) advanceFrom(e Advance) {
-	m.ask(e.Ticket, func(t *ticket) {
+	m.ask(e.Guard, func(t *guard) {
 		r := t.repo
 		if r.live {
 			r.prompt = true
@@ -68,7 +68,7 @@ func (m *Machine) advanceFrom(e Advance) {
 }
 
 func (m *Machine) endAdvance(e EndAdvance) {
-	m.verdict(e.Ticket, func(t *ticket) state.Command {
+	m.verdict(e.Guard, func(t *guard) state.Command {
 		return state.Command{EndAdvance: &state.EndAdvance{
 			Key: t.repo.key, Primary: e.Ending.Primary, Equal: slices.Clone(e.Ending.Equal), Doubts: slices.Clone(e.Ending.Doubts), AsOf: t.asOf,
 		}}
@@ -76,7 +76,7 @@ func (m *Machine) endAdvance(e EndAdvance) {
 }
 
 func (m *Machine) conflict(e Conflict) {
-	m.verdict(e.Ticket, func(t *ticket) state.Command {
+	m.verdict(e.Guard, func(t *guard) state.Command {
 		return state.Command{MarkConflict: &state.MarkConflict{Key: t.repo.key, Conflicts: slices.Clone(e.Conflicts), AsOf: t.asOf}}
 	})
 }

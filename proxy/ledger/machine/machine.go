@@ -49,7 +49,7 @@ type Machine struct {
 	// What is under way.
 	repos        map[state.Key]*repo
 	writes       map[ID]*write
-	tickets      map[ID]*ticket
+	guards       map[ID]*guard
 	proposals    map[ProposalID]*proposal
 	lastProposal ProposalID
 	touched      []*repo // looked at before the Step ends
@@ -85,7 +85,7 @@ func New(cfg Config) *Machine {
 		view:      &state.State{},
 		repos:     make(map[state.Key]*repo),
 		writes:    make(map[ID]*write),
-		tickets:   make(map[ID]*ticket),
+		guards:    make(map[ID]*guard),
 		proposals: make(map[ProposalID]*proposal),
 		waiting:   list.New(),
 		alarm:     never,
@@ -123,8 +123,8 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.answered(e)
 	case Stop:
 		m.stop()
-	case Take:
-		m.take(e)
+	case Acquire:
+		m.acquire(e)
 	case OpenIntent:
 		m.openForRepair(e)
 	case Declare:
@@ -147,10 +147,10 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.wish(e)
 	case Renew:
 		m.renew(e)
-	case Unhold:
-		m.unhold(e.Ticket)
-	case Release:
-		m.release(e)
+	case Resume:
+		m.resume(e.Guard)
+	case Free:
+		m.free(e)
 	}
 	if leased := m.mayRoute(); leased != m.leased || ended {
 		m.leased = leased

@@ -25,7 +25,7 @@ type player struct {
 	agreed            map[ID][]string    // of ended ones, who agrees; nil if it did not vote
 	keys              map[ID][]state.Key // of all writes
 	begun             map[ID]bool        // not ended
-	repairs           map[ID]state.Key   // tickets granted
+	repairs           map[ID]state.Key   // guards granted
 	doomed, succeeded map[ID]bool
 	marked            map[ID]bool // of those, the marked ones
 	rounds            map[ID]int  // of repairs that were renewed
@@ -107,7 +107,7 @@ func (p *player) play() {
 		}
 	case 15:
 		p.lastID++
-		p.do(Take{Ticket: p.lastID, Key: p.key(), Hold: p.chance(2)})
+		p.do(Acquire{Guard: p.lastID, Key: p.key(), Hold: p.chance(2)})
 	case 16:
 		if id, ok := one(p, p.repairs); ok {
 			p.repair(id)
@@ -141,15 +141,15 @@ func (p *player) repair(id ID) {
 	case p.chance(3):
 		delete(p.repairs, id)
 		delete(p.marked, id)
-		p.do(Release{Ticket: id, Arrived: !p.chance(4)})
+		p.do(Free{Guard: id, Arrived: !p.chance(4)})
 	case p.chance(5):
-		p.do(Renew{Ticket: id, Hold: p.chance(2)})
+		p.do(Renew{Guard: id, Hold: p.chance(2)})
 	case p.marked[id]:
-		p.do(Declare{Ticket: id, Round: p.rounds[id], Storages: []string{"gitaly-2", "gitaly-3"}})
+		p.do(Declare{Guard: id, Round: p.rounds[id], Storages: []string{"gitaly-2", "gitaly-3"}})
 	case p.chance(4):
-		p.do(Unhold{Ticket: id})
+		p.do(Resume{Guard: id})
 	default:
-		p.do(OpenIntent{Ticket: id, Scope: copying})
+		p.do(OpenIntent{Guard: id, Scope: copying})
 	}
 }
 
@@ -269,11 +269,11 @@ func (p *player) check(effect Effect) {
 		}
 		p.doomed[e.Write] = true
 	case Done:
-		p.rounds[e.Ticket] = max(p.rounds[e.Ticket], e.Round)
+		p.rounds[e.Guard] = max(p.rounds[e.Guard], e.Round)
 		if e.Err == nil && e.View != nil {
-			p.marked[e.Ticket] = true
-		} else if e.Err == nil && !p.marked[e.Ticket] {
-			p.repairs[e.Ticket] = state.Key{}
+			p.marked[e.Guard] = true
+		} else if e.Err == nil && !p.marked[e.Guard] {
+			p.repairs[e.Guard] = state.Key{}
 		}
 	case Propose:
 		p.checkPropose(e)
@@ -408,7 +408,7 @@ func TestMachine_holdsItsRulesAtRandom(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		"released", "machine.Drop", "machine.Forward", "machine.Held", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Spoiled", "close", "in-sync",
+		"released", "machine.Drop", "machine.Forward", "machine.Held", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Invalidated", "close", "in-sync",
 	} {
 		if seen[what] < 50 {
 			t.Errorf("saw %s %d times only: %v", what, seen[what], seen)
@@ -454,7 +454,7 @@ func (p *player) wrapUp() {
 		}
 		for id := range p.repairs {
 			delete(p.repairs, id)
-			p.do(Release{Ticket: id, Arrived: true})
+			p.do(Free{Guard: id, Arrived: true})
 		}
 		for len(p.kept) > 0 {
 			p.reply(0)
@@ -469,8 +469,8 @@ func (p *player) wrapUp() {
 	if len(p.begun) > 0 {
 		p.t.Errorf("writes without an end: %v", p.begun)
 	}
-	for id := range p.m.tickets { // not granted, and not released either
-		p.do(Release{Ticket: id, Arrived: true})
+	for id := range p.m.guards { // not granted, and not released either
+		p.do(Free{Guard: id, Arrived: true})
 	}
 	p.idle()
 }

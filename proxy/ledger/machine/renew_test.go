@@ -13,27 +13,27 @@ func TestRenew_declaresNothingOfAFormerRound(t *testing.T) {
 	r.repair(10, false)
 	r.begin(2, alpha)
 	r.end(2, true, true)
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-3"}})
-	if err := r.done(10).Err; !errors.Is(err, ErrSpoiled) {
-		t.Fatalf("spoiled: %v", err)
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-3"}})
+	if err := r.done(10).Err; !errors.Is(err, ErrInvalidated) {
+		t.Fatalf("invalidated: %v", err)
 	}
-	r.step(Renew{Ticket: 10})
+	r.step(Renew{Guard: 10})
 	if d := r.done(10); d.Err != nil || d.Round != 1 {
 		t.Fatalf("renewed: %+v", d)
 	}
-	r.step(OpenIntent{Ticket: 10, Scope: copying})
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-3"}})
-	if err := r.done(10).Err; !errors.Is(err, ErrSpoiled) {
+	r.step(OpenIntent{Guard: 10, Scope: copying})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-3"}})
+	if err := r.done(10).Err; !errors.Is(err, ErrInvalidated) {
 		t.Errorf("of the former round: %v", err)
 	}
-	r.step(Declare{Ticket: 10, Round: 1, Storages: []string{"gitaly-2"}})
+	r.step(Declare{Guard: 10, Round: 1, Storages: []string{"gitaly-2"}})
 	if err := r.done(10).Err; err != nil {
 		t.Error(err)
 	}
 	if e := r.state.Entry(alpha); e.IsBehind("gitaly-2") || !e.IsBehind("gitaly-3") {
 		t.Errorf("entry: %+v", e)
 	}
-	r.step(Release{Ticket: 10, Doubtful: []string{"gitaly-3"}})
+	r.step(Free{Guard: 10, Doubtful: []string{"gitaly-3"}})
 	if e := r.state.Entry(alpha); e.HasLive() || !e.HasDoubt() {
 		t.Errorf("entry: %+v", e)
 	}
@@ -49,11 +49,11 @@ func TestRenew_isBusy(t *testing.T) {
 			r := behindRig(t)
 			r.repair(10, false)
 			before(r)
-			r.step(Renew{Ticket: 10})
+			r.step(Renew{Guard: 10})
 			if err := r.done(10).Err; !errors.Is(err, ErrBusy) {
 				t.Errorf("error: %v", err)
 			}
-			r.step(Renew{Ticket: 11})
+			r.step(Renew{Guard: 11})
 			if err := r.done(11).Err; !errors.Is(err, ErrBusy) {
 				t.Errorf("of no repair: %v", err)
 			}
@@ -73,7 +73,7 @@ func TestRenew_waitsForWrites(t *testing.T) {
 			r.repair(10, false)
 			r.begin(2, alpha)
 			delete(r.last, 10)
-			r.step(Renew{Ticket: 10, Hold: true})
+			r.step(Renew{Guard: 10, Hold: true})
 			if said := r.last[10]; said != nil {
 				t.Fatalf("too early: %+v", said)
 			}
@@ -82,15 +82,15 @@ func TestRenew_waitsForWrites(t *testing.T) {
 			if !errors.Is(d.Err, row.want) {
 				t.Fatalf("renewed: %+v", d)
 			}
-			r.step(Unhold{Ticket: 10})
+			r.step(Resume{Guard: 10})
 			if d.Err == nil {
-				r.step(OpenIntent{Ticket: 10, Scope: state.Scope{Targets: []string{"gitaly-2"}}})
-				r.step(Declare{Ticket: 10, Round: d.Round, Storages: []string{"gitaly-2"}})
+				r.step(OpenIntent{Guard: 10, Scope: state.Scope{Targets: []string{"gitaly-2"}}})
+				r.step(Declare{Guard: 10, Round: d.Round, Storages: []string{"gitaly-2"}})
 				if err := r.done(10).Err; err != nil {
 					t.Error(err)
 				}
 			}
-			r.step(Release{Ticket: 10, Arrived: true})
+			r.step(Free{Guard: 10, Arrived: true})
 			r.begin(3, alpha) // nothing is in its way
 			r.end(3, true, true)
 			r.pass(settings.Linger)

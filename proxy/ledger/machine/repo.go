@@ -14,11 +14,11 @@ type repo struct {
 	counts  *counts // of its virtual storage
 	writes  int     // registered ones
 	deletes int     // those of them that delete
-	ticket  *ticket // the repair that has the gate, or waits for it
+	guard   *guard  // the repair that has the repair lock, or waits for it
 	// busy is true while a proposal of ours touches the repository: the next
 	// one waits for its answer.
 	busy bool
-	// waiters wait for the gate or for the answer, in the order in which they came.
+	// waiters wait for the repair lock or for the answer, in the order in which they came.
 	waiters []*write
 
 	live        bool        // our intent is in the replicated state, or may be
@@ -71,8 +71,8 @@ func (m *Machine) get(key state.Key) *repo {
 
 // serve lets those go on who wait for the repository.
 func (m *Machine) serve(r *repo) {
-	if t := r.ticket; t != nil {
-		m.serveTicket(t)
+	if t := r.guard; t != nil {
+		m.serveGuard(t)
 	}
 	waiters := r.waiters
 	r.waiters = nil
@@ -88,7 +88,7 @@ func (m *Machine) rest(r *repo) {
 	m.count(r)
 	// Writes that wait for another instance's repair do not keep the intent that it waits for.
 	waits := len(r.waiters) > 0 && !(r.live && m.heeded(r.key))
-	if r.writes > 0 || r.ticket != nil || r.busy || waits || r.idle != nil {
+	if r.writes > 0 || r.guard != nil || r.busy || waits || r.idle != nil {
 		return
 	}
 	if !r.live {

@@ -20,7 +20,7 @@ func (m *Machine) countsOf(virtualStorage string) *counts {
 // count keeps the repository in the figures. The intent of a repair does not
 // count: a switchover waits for nobody who could write, and needs repairs.
 func (m *Machine) count(r *repo) {
-	marked := (r.live || r.busy) && r.ticket == nil
+	marked := (r.live || r.busy) && r.guard == nil
 	switch {
 	case marked && !r.counted:
 		r.counts.intents++

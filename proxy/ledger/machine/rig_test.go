@@ -33,7 +33,7 @@ type rig struct {
 
 	keep    bool              // proposals are to be kept
 	kept    []Propose         // in order
-	last    map[ID]Effect     // what was last said to a write or ticket
+	last    map[ID]Effect     // what was last said to a write or guard
 	said    map[ID][]Effect   // all of it
 	log     []Effect          // all effects
 	applied [][]state.Command // all batches of our own
@@ -136,9 +136,9 @@ func (r *rig) step(e Event) {
 		case Finish:
 			r.say(e.Write, e)
 		case Done:
-			r.say(e.Ticket, e)
-		case Spoiled:
-			r.say(e.Ticket, e)
+			r.say(e.Guard, e)
+		case Invalidated:
+			r.say(e.Guard, e)
 		case Propose:
 			proposals = append(proposals, e)
 		case Behind:
@@ -255,7 +255,7 @@ func (r *rig) done(id ID) Done {
 	r.t.Helper()
 	d, ok := r.last[id].(Done)
 	if !ok {
-		r.t.Fatalf("ticket %d: got %#v, want a Done", id, r.last[id])
+		r.t.Fatalf("guard %d: got %#v, want a Done", id, r.last[id])
 	}
 	return d
 }
@@ -263,9 +263,9 @@ func (r *rig) done(id ID) Done {
 // idle fails unless nothing is left under way.
 func (r *rig) idle() {
 	r.t.Helper()
-	if len(r.m.writes)+len(r.m.repos)+len(r.m.tickets)+len(r.m.proposals)+r.m.waiting.Len()+r.m.lingering.Len()+r.m.counted+r.m.bytes != 0 {
-		r.t.Errorf("left: %d writes, %d repositories, %d tickets, %d proposals, %d waiting (%d, %d bytes counted), %d lingering",
-			len(r.m.writes), len(r.m.repos), len(r.m.tickets), len(r.m.proposals), r.m.waiting.Len(), r.m.counted, r.m.bytes, r.m.lingering.Len())
+	if len(r.m.writes)+len(r.m.repos)+len(r.m.guards)+len(r.m.proposals)+r.m.waiting.Len()+r.m.lingering.Len()+r.m.counted+r.m.bytes != 0 {
+		r.t.Errorf("left: %d writes, %d repositories, %d guards, %d proposals, %d waiting (%d, %d bytes counted), %d lingering",
+			len(r.m.writes), len(r.m.repos), len(r.m.guards), len(r.m.proposals), r.m.waiting.Len(), r.m.counted, r.m.bytes, r.m.lingering.Len())
 	}
 	for vs, c := range r.m.counts {
 		if *c != (counts{}) {

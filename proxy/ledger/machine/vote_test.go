@@ -462,7 +462,7 @@ func TestVote_whoCameInSyncMeanwhileIsAccountedFor(t *testing.T) {
 func TestVote_repairKeepsTheVoteWaiting(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
-	r.step(Take{Ticket: 9, Key: alpha, Hold: true})
+	r.step(Acquire{Guard: 9, Key: alpha, Hold: true})
 	if d := r.done(9); d.Err != nil {
 		t.Fatalf("the repair waits for a write without a vote: %v", d.Err)
 	}
@@ -470,7 +470,7 @@ func TestVote_repairKeepsTheVoteWaiting(t *testing.T) {
 	if len(r.released) != 0 {
 		t.Fatal("released beside a repair that holds the repository")
 	}
-	r.step(Release{Ticket: 9, Arrived: true})
+	r.step(Free{Guard: 9, Arrived: true})
 	if len(r.released) != 1 || r.released[0].Err != nil {
 		t.Fatalf("released: %+v", r.released)
 	}

@@ -44,8 +44,8 @@ func (m *Machine) heed() {
 			m.hasten(func(o *repo) bool { return o == r })
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(m.tickets)) {
-		m.granted(m.tickets[id])
+	for _, id := range slices.Sorted(maps.Keys(m.guards)) {
+		m.granted(m.guards[id])
 	}
 }
 
@@ -95,7 +95,7 @@ func (m *Machine) endWishes() {
 // wish proposes a repair's wish, and answers when no other instance has a live intent on the
 // repository.
 func (m *Machine) wish(e Wish) {
-	m.ask(e.Ticket, func(t *ticket) {
+	m.ask(e.Guard, func(t *guard) {
 		if m.view.Entry(t.repo.key) == nil {
 			m.done(t, nil, nil) // a scan comes by: nobody has an intent
 			return
@@ -110,7 +110,7 @@ func (m *Machine) wish(e Wish) {
 			if refusal := a.Results[0].Refusal; refusal != nil {
 				t.wished = false
 				if refusal.Reason == state.RefusedUnknown {
-					m.done(t, nil, ErrSpoiled) // what it was to repair is repaired
+					m.done(t, nil, ErrInvalidated) // what it was to repair is repaired
 					return
 				}
 				m.done(t, nil, refusal)
@@ -122,8 +122,8 @@ func (m *Machine) wish(e Wish) {
 	})
 }
 
-// granted answers a ticket whose wish the other instances have fulfilled.
-func (m *Machine) granted(t *ticket) {
+// granted answers a guard whose wish the other instances have fulfilled.
+func (m *Machine) granted(t *guard) {
 	if !t.turn || m.view.Entry(t.repo.key).LiveBeside(m.incarnation) != 0 {
 		return
 	}
@@ -133,7 +133,7 @@ func (m *Machine) granted(t *ticket) {
 
 // unwish takes a wish back, when its repair is over. If that fails the wish ends with its
 // bound.
-func (m *Machine) unwish(t *ticket) {
+func (m *Machine) unwish(t *guard) {
 	if !t.wished || t.repo.busy || m.stopped || m.retired {
 		return
 	}

@@ -157,7 +157,7 @@ func (m *Machine) prepared(w *write) bool {
 }
 
 // entered tells whether no repair holds a repository of the write; else the write
-// waits for that. One that is registered is past the gate.
+// waits for that. One that is registered is past the repair lock.
 func (m *Machine) entered(w *write) bool {
 	if w.registered {
 		return true
@@ -167,8 +167,8 @@ func (m *Machine) entered(w *write) bool {
 		m.touch(w.repos[i])
 	}
 	for _, r := range w.on() {
-		if r.ticket.gates() || m.heeded(r.key) {
-			m.wait(w, WhyGate, r)
+		if r.guard.blocks() || m.heeded(r.key) {
+			m.wait(w, WhyRepairLock, r)
 			return false
 		}
 	}
@@ -256,9 +256,9 @@ func (m *Machine) register(w *write) {
 			r.deletes++
 			m.deleting(r)
 		}
-		if t := r.ticket; t != nil && !t.spoiled {
-			t.spoiled = true
-			m.emit(Spoiled{Ticket: t.id})
+		if t := r.guard; t != nil && !t.invalidated {
+			t.invalidated = true
+			m.emit(Invalidated{Guard: t.id})
 		}
 	}
 }
@@ -277,7 +277,7 @@ func (m *Machine) unregister(w *write) {
 		if w.deletes {
 			r.deletes--
 		}
-		if r.writes--; r.ticket != nil {
+		if r.writes--; r.guard != nil {
 			m.wake(r)
 		}
 		m.touch(r)

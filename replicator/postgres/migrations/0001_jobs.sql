@@ -1,7 +1,7 @@
 -- +migrate Up
 
 -- The replication queue: at most one row for a repository. Names compare by bytes (collation C), so that no upgrade of
--- the operating system's collations can spoil an index.
+-- the operating system's collations can invalidate an index.
 --
 -- Kept short of what an unbounded queue would cost:
 -- * a row changes its index entries only when its state or due time changes; heartbeats touch no indexed column, and the

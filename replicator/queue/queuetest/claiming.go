@@ -100,7 +100,7 @@ func claiming() behaviours {
 		"dequeue refuses a claim that lacks something": func(h *harness) {
 			h.enqueue("a.git")
 			whole := queue.Claim{VirtualStorage: storage, Worker: "w", Limit: 1, Lease: long}
-			for name, spoil := range map[string]func(c *queue.Claim){
+			for name, invalidate := range map[string]func(c *queue.Claim){
 				"virtual storage": func(c *queue.Claim) { c.VirtualStorage = "" },
 				"text":            func(c *queue.Claim) { c.VirtualStorage = "a\x00" },
 				"worker":          func(c *queue.Claim) { c.Worker = "" },
@@ -108,7 +108,7 @@ func claiming() behaviours {
 				"lease":           func(c *queue.Claim) { c.Lease = 0 },
 			} {
 				claim := whole
-				spoil(&claim)
+				invalidate(&claim)
 				if _, err := h.Dequeue(h.Context(), claim); err == nil {
 					h.Errorf("accepted without %s", name)
 				} else {

@@ -6,18 +6,18 @@ import (
 	"praefect/fsm/state"
 )
 
-// ticket is the gate of one repository in the hands of one repair, or a wait
+// guard is the repair lock of one repository in the hands of one repair, or a wait
 // for it.
-type ticket struct {
-	id      ID
-	repo    *repo
-	hold    bool // new writes wait
-	sealed  bool // new writes wait because a verdict is committed
-	granted bool
-	round   int  // how often it was renewed
-	renews  bool // it waits for its next round
-	spoiled bool // a write passed that began after it
-	inSync  bool // a storage was declared in sync
+type guard struct {
+	id          ID
+	repo        *repo
+	hold        bool // new writes wait
+	sealed      bool // new writes wait because a verdict is committed
+	granted     bool
+	round       int  // how often it was renewed
+	renews      bool // it waits for its next round
+	invalidated bool // a write passed that began after it
+	inSync      bool // a storage was declared in sync
 	// differs tells that a replica was found different.
 	differs bool
 	// advances tells that it has the primary copied onto: writes wait for its end.
@@ -34,32 +34,32 @@ type ticket struct {
 	next func()
 }
 
-// gates tells whether new writes wait for the ticket, which may be nil.
-func (t *ticket) gates() bool { return t != nil && (t.hold || t.sealed) }
+// blocks tells whether new writes wait for the guard, which may be nil.
+func (t *guard) blocks() bool { return t != nil && (t.hold || t.sealed) }
 
-// take grants the gate, or refuses it. It is busy, too, while something ended
+// acquire grants the repair lock, or refuses it. It is busy, too, while something ended
 // without account and the intent over it is not yet in doubt for all to see: a late
 // effect of that must not meet a copy which does not know of it. A repair is a
 // write of its kind, and needs a lease as one.
-func (m *Machine) take(e Take) {
+func (m *Machine) acquire(e Acquire) {
 	if m.stopped || m.retired {
-		m.emit(Done{Ticket: e.Ticket, Err: ErrStopping})
+		m.emit(Done{Guard: e.Guard, Err: ErrStopping})
 		return
 	}
 	r := m.get(e.Key)
 	m.touch(r)
-	if r.ticket != nil || r.inDoubt || !e.Hold && r.writes > 0 || !m.mayRoute() {
-		m.emit(Done{Ticket: e.Ticket, Err: ErrBusy})
+	if r.guard != nil || r.inDoubt || !e.Hold && r.writes > 0 || !m.mayRoute() {
+		m.emit(Done{Guard: e.Guard, Err: ErrBusy})
 		return
 	}
-	t := &ticket{id: e.Ticket, repo: r, hold: e.Hold}
-	m.tickets[t.id], r.ticket = t, t
+	t := &guard{id: e.Guard, repo: r, hold: e.Hold}
+	m.guards[t.id], r.guard = t, t
 	m.stir(r)
 	m.wake(r)
 }
 
-// serveTicket lets a ticket go on that waits for its repository.
-func (m *Machine) serveTicket(t *ticket) {
+// serveGuard lets a guard go on that waits for its repository.
+func (m *Machine) serveGuard(t *guard) {
 	switch {
 	case t.granted || t.repo.writes > 0:
 	case t.repo.inDoubt && t.renews:
@@ -68,15 +68,15 @@ func (m *Machine) serveTicket(t *ticket) {
 	case t.repo.inDoubt:
 		// ▲ One of the writes that it waited for ended without full account. Its effect
 		// may come at the source of a copy after the copy, and nobody would know.
-		delete(m.tickets, t.id)
-		t.repo.ticket = nil
-		m.emit(Done{Ticket: t.id, Err: ErrBusy})
+		delete(m.guards, t.id)
+		t.repo.guard = nil
+		m.emit(Done{Guard: t.id, Err: ErrBusy})
 		return
 	case t.renews:
 		m.nextRound(t)
 	default:
 		t.granted = true
-		m.emit(Done{Ticket: t.id})
+		m.emit(Done{Guard: t.id})
 	}
 	if next := t.next; next != nil && !t.repo.busy {
 		t.next = nil
@@ -84,26 +84,26 @@ func (m *Machine) serveTicket(t *ticket) {
 	}
 }
 
-// ask runs next when no proposal touches the repository of the ticket.
-func (m *Machine) ask(id ID, next func(*ticket)) {
-	t := m.tickets[id]
+// ask runs next when no proposal touches the repository of the guard.
+func (m *Machine) ask(id ID, next func(*guard)) {
+	t := m.guards[id]
 	if t == nil || !t.granted {
-		m.emit(Done{Ticket: id, Err: ErrBusy})
+		m.emit(Done{Guard: id, Err: ErrBusy})
 		return
 	}
 	t.next = func() { next(t) }
 	m.wake(t.repo)
 }
 
-// done answers a ticket that still cares.
-func (m *Machine) done(t *ticket, view *state.State, err error) {
-	if m.tickets[t.id] == t {
-		m.emit(Done{Ticket: t.id, View: view, At: m.now, Err: err})
+// done answers a guard that still cares.
+func (m *Machine) done(t *guard, view *state.State, err error) {
+	if m.guards[t.id] == t {
+		m.emit(Done{Guard: t.id, View: view, At: m.now, Err: err})
 	}
 }
 
 func (m *Machine) openForRepair(e OpenIntent) {
-	m.ask(e.Ticket, func(t *ticket) {
+	m.ask(e.Guard, func(t *guard) {
 		r := t.repo
 		t.scope = union(t.scope, e.Scope)
 		if r.covered(state.Open, e.Scope) {
@@ -131,7 +131,7 @@ func (m *Machine) openForRepair(e OpenIntent) {
 
 // answerIntent answers a Intent. What the repair declares speaks of this view: if
 // anybody touches the entry after it, the verdict is refused. ▲
-func (m *Machine) answerIntent(t *ticket) {
+func (m *Machine) answerIntent(t *guard) {
 	if entry := m.view.Entry(t.repo.key); entry != nil {
 		t.asOf = entry.Changed
 	}
@@ -143,17 +143,17 @@ func (m *Machine) answerIntent(t *ticket) {
 }
 
 func (m *Machine) declare(e Declare) {
-	if t := m.tickets[e.Ticket]; t != nil && e.Round != t.round { // ▲ see renew
-		m.emit(Done{Ticket: e.Ticket, Err: ErrSpoiled})
+	if t := m.guards[e.Guard]; t != nil && e.Round != t.round { // ▲ see renew
+		m.emit(Done{Guard: e.Guard, Err: ErrInvalidated})
 		return
 	}
-	m.verdict(e.Ticket, func(t *ticket) state.Command {
+	m.verdict(e.Guard, func(t *guard) state.Command {
 		return state.Command{MarkInSync: &state.MarkInSync{Key: t.repo.key, Storages: slices.Clone(e.Storages), AsOf: t.asOf}}
 	})
 }
 
 func (m *Machine) resolveDoubt(e ResolveDoubt) {
-	m.verdict(e.Ticket, func(t *ticket) state.Command {
+	m.verdict(e.Guard, func(t *guard) state.Command {
 		s := e.Resolution
 		return state.Command{ResolveDoubt: &state.ResolveDoubt{
 			Key: t.repo.key, Doubts: slices.Clone(s.Doubts), Authority: s.Authority,
@@ -163,14 +163,14 @@ func (m *Machine) resolveDoubt(e ResolveDoubt) {
 }
 
 // verdict commits what a repair found. No write of this instance is in flight
-// on the repository, and none starts before Release. ▲
-func (m *Machine) verdict(id ID, command func(*ticket) state.Command) {
-	if t := m.tickets[id]; t != nil && t.granted && !t.spoiled {
+// on the repository, and none starts before Free. ▲
+func (m *Machine) verdict(id ID, command func(*guard) state.Command) {
+	if t := m.guards[id]; t != nil && t.granted && !t.invalidated {
 		t.sealed = true
 	}
-	m.ask(id, func(t *ticket) {
-		if t.spoiled {
-			m.done(t, nil, ErrSpoiled)
+	m.ask(id, func(t *guard) {
+		if t.invalidated {
+			m.done(t, nil, ErrInvalidated)
 			return
 		}
 		cmd := command(t)
@@ -184,7 +184,7 @@ func (m *Machine) verdict(id ID, command func(*ticket) state.Command) {
 				return
 			}
 			// A repair may go on for other storages. The writes that begin now go by the
-			// view with the verdict in it, and spoil what the ticket says later.
+			// view with the verdict in it, and invalidate what the guard says later.
 			t.sealed = false
 			m.wake(t.repo)
 			if refusal := a.Results[0].Refusal; refusal != nil {
@@ -198,8 +198,8 @@ func (m *Machine) verdict(id ID, command func(*ticket) state.Command) {
 	})
 }
 
-func (m *Machine) unhold(id ID) {
-	t := m.tickets[id]
+func (m *Machine) resume(id ID) {
+	t := m.guards[id]
 	if t == nil || !t.hold {
 		return
 	}
@@ -207,14 +207,14 @@ func (m *Machine) unhold(id ID) {
 	m.wake(t.repo)
 }
 
-func (m *Machine) release(e Release) {
-	t := m.tickets[e.Ticket]
+func (m *Machine) free(e Free) {
+	t := m.guards[e.Guard]
 	if t == nil {
 		return
 	}
-	delete(m.tickets, e.Ticket)
+	delete(m.guards, e.Guard)
 	r := t.repo
-	r.ticket = nil
+	r.guard = nil
 	if !e.Arrived {
 		scope := t.scope
 		if e.Doubtful != nil {

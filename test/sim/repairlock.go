@@ -11,14 +11,14 @@ import (
 // wishFor bounds how long the writes of other instances wait for a repair.
 const wishFor = 2 * time.Second
 
-// take takes the gate of a repository.
-func (d *driver) take(t *task, path string, hold bool) (machine.ID, *ticket, error) {
-	id, tk := d.id(), &ticket{}
-	d.tickets[id] = tk
-	d.step(machine.Take{Ticket: id, Key: key(path), Hold: hold})
+// acquire takes the repair lock of a repository.
+func (d *driver) acquire(t *task, path string, hold bool) (machine.ID, *guard, error) {
+	id, tk := d.id(), &guard{}
+	d.guards[id] = tk
+	d.step(machine.Acquire{Guard: id, Key: key(path), Hold: hold})
 	if err := tk.answer(t, 2*time.Second); err != nil {
-		d.step(machine.Release{Ticket: id, Arrived: true})
-		delete(d.tickets, id)
+		d.step(machine.Free{Guard: id, Arrived: true})
+		delete(d.guards, id)
 		return 0, nil, err
 	}
 	if !hold {
@@ -27,7 +27,7 @@ func (d *driver) take(t *task, path string, hold bool) (machine.ID, *ticket, err
 	// The other instances are to have their writes wait, too.
 	d.in.w.cov.Wishes++
 	tk.done = nil
-	d.step(machine.Wish{Ticket: id, Bound: wishFor})
+	d.step(machine.Wish{Guard: id, Bound: wishFor})
 	if err := tk.answer(t, wishFor); err != nil {
 		if d.in.up {
 			d.release(id, true)
@@ -38,7 +38,7 @@ func (d *driver) take(t *task, path string, hold bool) (machine.ID, *ticket, err
 }
 
 // answer waits for the machine's Done.
-func (tk *ticket) answer(t *task, d time.Duration) error {
+func (tk *guard) answer(t *task, d time.Duration) error {
 	if !t.waitFor(&tk.news, d, func() bool { return tk.done != nil }) {
 		return errBusy
 	}
@@ -47,16 +47,16 @@ func (tk *ticket) answer(t *task, d time.Duration) error {
 	switch {
 	case errors.Is(err, machine.ErrBusy), errors.Is(err, machine.ErrUnknown):
 		return errBusy
-	case errors.Is(err, machine.ErrSpoiled):
-		return errSpoiled
+	case errors.Is(err, machine.ErrInvalidated):
+		return errInvalidated
 	case errors.As(err, &refusal):
-		return errSpoiled
+		return errInvalidated
 	}
 	return err
 }
 
-// ask brings an event of a ticket to the machine and waits for the answer.
-func (d *driver) ask(t *task, tk *ticket, e machine.Event) (*state.State, error) {
+// ask brings an event of a guard to the machine and waits for the answer.
+func (d *driver) ask(t *task, tk *guard, e machine.Event) (*state.State, error) {
 	tk.done = nil
 	d.step(e)
 	if err := tk.answer(t, -1); err != nil {
@@ -66,27 +66,27 @@ func (d *driver) ask(t *task, tk *ticket, e machine.Event) (*state.State, error)
 }
 
 func (d *driver) release(id machine.ID, arrived bool) {
-	d.step(machine.Release{Ticket: id, Arrived: arrived})
-	delete(d.tickets, id)
+	d.step(machine.Free{Guard: id, Arrived: arrived})
+	delete(d.guards, id)
 }
 
 // copyLimit bounds a copy.
 const copyLimit = 3 * time.Second
 
-// repairing is a repair that has the gate of its repository, and an intent there.
+// repairing is a repair that has the repair lock of its repository, and an intent there.
 type repairing struct {
 	d    *driver
 	path string
 	id   machine.ID
-	tk   *ticket
+	tk   *guard
 	view *state.State // in which the intent is
 	// deadline is that of a copy, dated the wall clock when the intent was answered under a lease.
 	deadline, dated time.Duration
 }
 
-// begin takes the gate of a repository and has opens answered, which opens an intent.
+// begin takes the repair lock of a repository and has opens answered, which opens an intent.
 func (d *driver) begin(t *task, path string, hold bool, opens func(machine.ID) machine.Event) (*repairing, error) {
-	id, tk, err := d.take(t, path, hold)
+	id, tk, err := d.acquire(t, path, hold)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (d *driver) begin(t *task, path string, hold bool, opens func(machine.ID) m
 	return r, nil
 }
 
-// end gives the gate back after a repair of which nothing can happen any more.
+// end gives the repair lock back after a repair of which nothing can happen any more.
 func (r *repairing) end() {
 	if r.d.in.up {
 		r.d.release(r.id, true)
@@ -108,7 +108,7 @@ func (r *repairing) end() {
 
 // opens opens an intent under which only references are looked at.
 func opens(id machine.ID) machine.Event {
-	return machine.OpenIntent{Ticket: id, Scope: state.Scope{RefsOnly: true}}
+	return machine.OpenIntent{Guard: id, Scope: state.Scope{RefsOnly: true}}
 }
 
 // equalTo are those of the storages whose replica is equal to the authority's.

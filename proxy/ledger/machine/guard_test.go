@@ -20,34 +20,34 @@ func behindRig(t *testing.T) *rig {
 	return r
 }
 
-// repair takes the gate and intents.
+// repair takes the repair lock and intents.
 func (r *rig) repair(id ID, hold bool) {
 	r.t.Helper()
-	r.step(Take{Ticket: id, Key: alpha, Hold: hold})
+	r.step(Acquire{Guard: id, Key: alpha, Hold: hold})
 	if d := r.done(id); d.Err != nil {
 		r.t.Fatalf("take: %v", d.Err)
 	}
-	r.step(OpenIntent{Ticket: id, Scope: copying})
+	r.step(OpenIntent{Guard: id, Scope: copying})
 	if d := r.done(id); d.Err != nil || d.View != r.state {
 		r.t.Fatalf("intent: %+v", d)
 	}
 }
 
-func TestTicket_markInSyncMakesRepositoryClean(t *testing.T) {
+func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
 	}
-	r.step(Release{Ticket: 10, Arrived: true}) // no linger: the intent closes at once
+	r.step(Free{Guard: 10, Arrived: true}) // no linger: the intent closes at once
 	if entry := r.state.Entry(alpha); entry != nil {
 		t.Errorf("entry: %+v", entry)
 	}
 	r.idle()
 }
 
-func TestTicket_isBusy(t *testing.T) {
+func TestGuard_isBusy(t *testing.T) {
 	for name, test := range map[string]struct {
 		before func(r *rig)
 		hold   bool
@@ -62,7 +62,7 @@ func TestTicket_isBusy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := behindRig(t)
 			test.before(r)
-			r.step(Take{Ticket: 10, Key: alpha, Hold: test.hold})
+			r.step(Acquire{Guard: 10, Key: alpha, Hold: test.hold})
 			if r.done(10).Err == nil {
 				t.Error("granted")
 			}
@@ -70,25 +70,25 @@ func TestTicket_isBusy(t *testing.T) {
 	}
 }
 
-func TestTicket_writeSpoilsOptimisticRepair(t *testing.T) {
+func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
 	r.begin(2, alpha)
-	if _, ok := r.last[10].(Spoiled); !ok {
-		t.Errorf("the ticket does not know of the write: %#v", r.last[10])
+	if _, ok := r.last[10].(Invalidated); !ok {
+		t.Errorf("the guard does not know of the write: %#v", r.last[10])
 	}
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2"}})
-	if err := r.done(10).Err; !errors.Is(err, ErrSpoiled) {
-		t.Errorf("got %v, want ErrSpoiled", err)
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
+	if err := r.done(10).Err; !errors.Is(err, ErrInvalidated) {
+		t.Errorf("got %v, want ErrInvalidated", err)
 	}
 	r.end(2, true, true)
-	r.step(Release{Ticket: 10, Arrived: true})
+	r.step(Free{Guard: 10, Arrived: true})
 	if !r.state.Entry(alpha).IsBehind("gitaly-2") {
 		t.Error("declared in sync although a write had begun")
 	}
 }
 
-func TestTicket_writeThatWaitsDoesNotSpoil(t *testing.T) {
+func TestGuard_writeThatWaitsDoesNotInvalidate(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
 	r.step(Session{})
@@ -96,86 +96,86 @@ func TestTicket_writeThatWaitsDoesNotSpoil(t *testing.T) {
 	r.holds(2, WhyLease)
 	r.step(Cancel{Write: 2})
 	r.step(r.leased())
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2"}})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
 	if err := r.done(10).Err; err != nil {
 		t.Error(err)
 	}
 }
 
-func TestTicket_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
+func TestGuard_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
 	r := behindRig(t)
 	r.begin(2, alpha)
-	r.step(Take{Ticket: 10, Key: alpha, Hold: true})
+	r.step(Acquire{Guard: 10, Key: alpha, Hold: true})
 	if len(r.said[10]) != 0 {
 		t.Fatal("granted while a write was in flight")
 	}
 	r.begin(3, alpha)
-	r.holds(3, WhyGate)
+	r.holds(3, WhyRepairLock)
 	r.end(2, true, true)
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
 	}
-	r.step(OpenIntent{Ticket: 10, Scope: copying})
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
+	r.step(OpenIntent{Guard: 10, Scope: copying})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
 	}
-	r.holds(3, WhyGate)
-	r.step(Release{Ticket: 10, Arrived: true})
+	r.holds(3, WhyRepairLock)
+	r.step(Free{Guard: 10, Arrived: true})
 	r.forwarded(3)
 	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
 		t.Errorf("the write after the repair did not account anew: %+v", e)
 	}
 }
 
-func TestTicket_unholdLetsWritesPassAndSpoil(t *testing.T) {
+func TestGuard_resumeLetsWritesPassAndInvalidate(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, true)
 	r.begin(2, alpha)
-	r.holds(2, WhyGate)
-	r.step(Unhold{Ticket: 10})
-	r.step(Unhold{Ticket: 10})
+	r.holds(2, WhyRepairLock)
+	r.step(Resume{Guard: 10})
+	r.step(Resume{Guard: 10})
 	r.forwarded(2)
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2"}})
-	if err := r.done(10).Err; !errors.Is(err, ErrSpoiled) {
-		t.Errorf("got %v, want ErrSpoiled", err)
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
+	if err := r.done(10).Err; !errors.Is(err, ErrInvalidated) {
+		t.Errorf("got %v, want ErrInvalidated", err)
 	}
 	r.end(2, true, true)
-	r.step(Release{Ticket: 10, Arrived: true})
-	r.step(Unhold{Ticket: 10})
+	r.step(Free{Guard: 10, Arrived: true})
+	r.step(Resume{Guard: 10})
 	r.pass(settings.Linger)
 	r.idle()
 }
 
-func TestTicket_unendedCopyLeavesDoubt(t *testing.T) {
+func TestGuard_unendedCopyLeavesDoubt(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2"}})
-	r.step(Release{Ticket: 10})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
+	r.step(Free{Guard: 10})
 	e := r.state.Entry(alpha)
 	if !e.HasDoubt() || e.HasLive() || !e.IsBehind("gitaly-3") || e.IsBehind("gitaly-2") {
 		t.Errorf("entry: %+v", e)
 	}
 }
 
-func TestTicket_resolveDoubtThenMarkInSync(t *testing.T) {
+func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 	r := newRig(t, settings)
 	r.begin(1, alpha)
 	r.end(1, false, false)
 	inDoubt := r.state.Entry(alpha).Intents[0]
 	r.repair(10, false)
-	r.step(ResolveDoubt{Ticket: 10, Resolution: Resolution{
+	r.step(ResolveDoubt{Guard: 10, Resolution: Resolution{
 		Doubts:    []state.DoubtRef{{Incarnation: inDoubt.Incarnation, At: inDoubt.InDoubt.At}},
 		Authority: "gitaly-1",
 	}})
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
 	}
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
 	}
-	r.step(Release{Ticket: 10, Arrived: true})
+	r.step(Free{Guard: 10, Arrived: true})
 	if entry := r.state.Entry(alpha); entry != nil {
 		t.Errorf("entry: %+v", entry)
 	}
@@ -183,23 +183,23 @@ func TestTicket_resolveDoubtThenMarkInSync(t *testing.T) {
 
 // A verdict whose outcome is unknown may be applied at any time later, unless a
 // later batch of ours is: the next write must not rely on what it takes back.
-func TestTicket_unknownVerdictIsAccountedForAnew(t *testing.T) {
+func TestGuard_unknownVerdictIsAccountedForAnew(t *testing.T) {
 	r := behindRig(t)
 	r.begin(2, alpha) // the intent is warm, the ledger says who is behind
 	r.end(2, true, true)
 	r.repair(10, false)
 	r.keep = true
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	late := r.kept[0]
 	r.begin(3, alpha)
-	r.holds(3, WhyGate)
+	r.holds(3, WhyRepairLock)
 	r.kept, r.keep = nil, false
 	r.step(Answer{Proposal: late.Proposal, Err: errLost})
 	if err := r.done(10).Err; !errors.Is(err, ErrUnknown) {
 		t.Fatalf("got %v", err)
 	}
 	before := len(r.applied)
-	r.step(Release{Ticket: 10, Arrived: true})
+	r.step(Free{Guard: 10, Arrived: true})
 	r.forwarded(3)
 	if len(r.applied) == before || !slices.ContainsFunc(r.applied[before], func(c state.Command) bool { return c.MarkBehind != nil }) {
 		t.Fatalf("applied: %+v", r.applied[before:])
@@ -211,17 +211,17 @@ func TestTicket_unknownVerdictIsAccountedForAnew(t *testing.T) {
 
 // Nothing is copied while a verdict without an answer may still declare the target
 // in sync: the next intent is proposed after it, or in its stead.
-func TestTicket_unknownVerdictComesBeforeTheNextIntent(t *testing.T) {
+func TestGuard_unknownVerdictComesBeforeTheNextIntent(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
 	r.keep = true
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	late := r.kept[0]
 	r.kept = nil
 	r.step(Answer{Proposal: late.Proposal, Err: errLost})
-	r.step(Release{Ticket: 10, Arrived: true})
-	r.step(Take{Ticket: 11, Key: alpha})
-	r.step(OpenIntent{Ticket: 11, Scope: copying})
+	r.step(Free{Guard: 10, Arrived: true})
+	r.step(Acquire{Guard: 11, Key: alpha})
+	r.step(OpenIntent{Guard: 11, Scope: copying})
 	if len(r.kept) != 1 || r.kept[0].Commands[0].Open == nil {
 		t.Fatalf("proposed: %+v, want an intent", r.kept)
 	}
@@ -233,12 +233,12 @@ func TestTicket_unknownVerdictComesBeforeTheNextIntent(t *testing.T) {
 }
 
 // What a repair asked for and gave up on is under way all the same.
-func TestTicket_releasedWhileProposing(t *testing.T) {
+func TestGuard_releasedWhileProposing(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
 	r.keep = true
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
-	r.step(Release{Ticket: 10, Arrived: true})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
+	r.step(Free{Guard: 10, Arrived: true})
 	r.begin(2, alpha)
 	r.holds(2, "")
 	r.answerKept()
@@ -248,27 +248,27 @@ func TestTicket_releasedWhileProposing(t *testing.T) {
 	}
 }
 
-func TestTicket_leaseIsLookedAtWhenTheIntentIsOpen(t *testing.T) {
+func TestGuard_leaseIsLookedAtWhenTheIntentIsOpen(t *testing.T) {
 	r := behindRig(t)
-	r.step(Take{Ticket: 10, Key: alpha})
+	r.step(Acquire{Guard: 10, Key: alpha})
 	r.keep = true
-	r.step(OpenIntent{Ticket: 10, Scope: copying})
+	r.step(OpenIntent{Guard: 10, Scope: copying})
 	r.step(Session{})
 	r.answerKept()
 	if err := r.done(10).Err; !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v, want ErrBusy", err)
 	}
-	r.step(Release{Ticket: 10, Arrived: true})
+	r.step(Free{Guard: 10, Arrived: true})
 	r.pass(settings.Linger)
 	r.idle()
 }
 
 // What ended with full account under the same intent is in no doubt.
-func TestTicket_unendedCopyDoubtsItsTargetsOnly(t *testing.T) {
+func TestGuard_unendedCopyDoubtsItsTargetsOnly(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, false)
-	r.step(Declare{Ticket: 10, Storages: []string{"gitaly-2"}})
-	r.step(Release{Ticket: 10, Doubtful: []string{"gitaly-3"}})
+	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
+	r.step(Free{Guard: 10, Doubtful: []string{"gitaly-3"}})
 	e := r.state.Entry(alpha)
 	if got := e.Intents[0].InDoubt; got == nil || !slices.Equal(got.Targets, []string{"gitaly-3"}) {
 		t.Errorf("entry: %+v, in doubt: %+v", e, got)
@@ -277,11 +277,11 @@ func TestTicket_unendedCopyDoubtsItsTargetsOnly(t *testing.T) {
 
 // A repair that waited for a write which ended without full account copies nothing
 // from a source that the write may yet change.
-func TestTicket_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
+func TestGuard_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
 	r := behindRig(t)
 	r.begin(2, alpha)
 	r.forwarded(2)
-	r.step(Take{Ticket: 10, Key: alpha, Hold: true})
+	r.step(Acquire{Guard: 10, Key: alpha, Hold: true})
 	r.end(2, false, false)
 	if err := r.done(10).Err; !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)

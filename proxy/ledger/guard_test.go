@@ -20,30 +20,30 @@ func fallBehind(t *testing.T, l world) {
 	synctest.Wait()
 }
 
-func repair(t *testing.T, l world, hold bool) *Ticket {
+func repair(t *testing.T, l world, hold bool) *Guard {
 	t.Helper()
 	synctest.Wait() // until there is a lease
-	ticket, err := l.Repair(t.Context(), repository, hold)
+	guard, err := l.LockForRepair(t.Context(), repository, hold)
 	if err != nil {
 		t.Fatalf("repair: %v", err)
 	}
-	if _, err := ticket.OpenIntent(t.Context(), copying); err != nil {
+	if _, err := guard.OpenIntent(t.Context(), copying); err != nil {
 		t.Fatalf("intent: %v", err)
 	}
-	return ticket
+	return guard
 }
 
-func TestTicket_markInSyncMakesRepositoryClean(t *testing.T) {
+func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		fallBehind(t, l)
-		ticket := repair(t, l, false)
-		if !ticket.OpenedAt().Equal(time.Now()) {
-			t.Errorf("marked at %v", ticket.OpenedAt())
+		guard := repair(t, l, false)
+		if !guard.OpenedAt().Equal(time.Now()) {
+			t.Errorf("marked at %v", guard.OpenedAt())
 		}
-		if err := ticket.MarkInSync(t.Context(), 0, []string{"gitaly-2", "gitaly-3"}); err != nil {
+		if err := guard.MarkInSync(t.Context(), 0, []string{"gitaly-2", "gitaly-3"}); err != nil {
 			t.Fatal(err)
 		}
-		ticket.Release(true)
+		guard.Free(true)
 		synctest.Wait() // no linger: the intent closes at once
 		if entry := l.n.View().Entry(repository); entry != nil {
 			t.Errorf("entry: %+v", entry)
@@ -51,52 +51,52 @@ func TestTicket_markInSyncMakesRepositoryClean(t *testing.T) {
 	})
 }
 
-func TestTicket_writeSpoilsOptimisticRepair(t *testing.T) {
+func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		fallBehind(t, l)
-		ticket := repair(t, l, false)
+		guard := repair(t, l, false)
 		w := begin(t, l, repository)
 		select {
-		case <-ticket.Spoiled():
+		case <-guard.Invalidated():
 		default:
-			t.Error("the ticket does not know of the write")
+			t.Error("the guard does not know of the write")
 		}
-		if err := ticket.MarkInSync(t.Context(), 0, []string{"gitaly-2"}); !errors.Is(err, ErrSpoiled) {
-			t.Errorf("got %v, want ErrSpoiled", err)
+		if err := guard.MarkInSync(t.Context(), 0, []string{"gitaly-2"}); !errors.Is(err, ErrInvalidated) {
+			t.Errorf("got %v, want ErrInvalidated", err)
 		}
 		w.End(true, true)
-		ticket.Release(true)
+		guard.Free(true)
 	})
 }
 
 func TestLedger_repairIsBusyWhileWriteIsInFlight(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		w := begin(t, l, repository)
-		if _, err := l.Repair(t.Context(), repository, false); !errors.Is(err, ErrBusy) {
+		if _, err := l.LockForRepair(t.Context(), repository, false); !errors.Is(err, ErrBusy) {
 			t.Errorf("got %v, want ErrBusy", err)
 		}
 		w.End(true, true)
-		ticket, err := l.Repair(t.Context(), repository, false)
+		guard, err := l.LockForRepair(t.Context(), repository, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Repair(t.Context(), repository, true); !errors.Is(err, ErrBusy) {
-			t.Errorf("second ticket: got %v, want ErrBusy", err)
+		if _, err := l.LockForRepair(t.Context(), repository, true); !errors.Is(err, ErrBusy) {
+			t.Errorf("second guard: got %v, want ErrBusy", err)
 		}
-		ticket.Release(true)
+		guard.Free(true)
 	})
 }
 
-func TestTicket_holdKeepsWritesWaiting(t *testing.T) {
+func TestGuard_holdKeepsWritesWaiting(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		first := begin(t, l, repository)
-		got := make(chan *Ticket, 1)
+		got := make(chan *Guard, 1)
 		go func() {
-			ticket, err := l.Repair(t.Context(), repository, true)
+			guard, err := l.LockForRepair(t.Context(), repository, true)
 			if err != nil {
 				t.Error(err)
 			}
-			got <- ticket
+			got <- guard
 		}()
 		synctest.Wait()
 		if len(got) != 0 {
@@ -104,24 +104,24 @@ func TestTicket_holdKeepsWritesWaiting(t *testing.T) {
 		}
 		began, _ := beginBeside(t, t.Context(), l)
 		first.End(true, true)
-		ticket := <-got
-		if _, err := ticket.OpenIntent(t.Context(), copying); err != nil {
+		guard := <-got
+		if _, err := guard.OpenIntent(t.Context(), copying); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
 		if len(began) != 0 {
-			t.Fatal("a new write passed a holding ticket")
+			t.Fatal("a new write passed a holding guard")
 		}
-		ticket.Unhold()
+		guard.Resume()
 		(<-began).End(true, true)
-		ticket.Release(true)
-		ticket.Unhold()
+		guard.Free(true)
+		guard.Resume()
 	})
 }
 
 func TestLedger_heldWritesAreBounded(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
-		ticket := repair(t, l, true)
+		guard := repair(t, l, true)
 		errs := make(chan error, 3)
 		start := time.Now()
 		for range 3 {
@@ -138,27 +138,27 @@ func TestLedger_heldWritesAreBounded(t *testing.T) {
 				t.Errorf("held: %v after %v", err, time.Since(start))
 			}
 		}
-		ticket.Release(true)
+		guard.Free(true)
 	})
 }
 
-func TestTicket_resolveDoubtThenMarkInSync(t *testing.T) {
+func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		begin(t, l, repository).End(false, false)
 		synctest.Wait()
 		inDoubt := l.n.View().Entry(repository).Intents[0]
-		ticket := repair(t, l, false)
-		err := ticket.ResolveDoubt(t.Context(), Resolution{
+		guard := repair(t, l, false)
+		err := guard.ResolveDoubt(t.Context(), Resolution{
 			Doubts:    []state.DoubtRef{{Incarnation: inDoubt.Incarnation, At: inDoubt.InDoubt.At}},
 			Authority: "gitaly-1",
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := ticket.MarkInSync(t.Context(), 0, []string{"gitaly-2", "gitaly-3"}); err != nil {
+		if err := guard.MarkInSync(t.Context(), 0, []string{"gitaly-2", "gitaly-3"}); err != nil {
 			t.Fatal(err)
 		}
-		ticket.Release(true)
+		guard.Free(true)
 		synctest.Wait()
 		if entry := l.n.View().Entry(repository); entry != nil {
 			t.Errorf("entry: %+v", entry)
@@ -166,10 +166,10 @@ func TestTicket_resolveDoubtThenMarkInSync(t *testing.T) {
 	})
 }
 
-func TestTicket_impatientRepairKeepsTheOrder(t *testing.T) {
+func TestGuard_impatientRepairKeepsTheOrder(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		fallBehind(t, l)
-		ticket := repair(t, l, false)
+		guard := repair(t, l, false)
 		proceed := make(chan struct{})
 		l.n.setCallback(func(cmds []state.Command) (bool, error) {
 			if cmds[0].MarkInSync != nil {
@@ -181,8 +181,8 @@ func TestTicket_impatientRepairKeepsTheOrder(t *testing.T) {
 		go func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			failed <- ticket.MarkInSync(ctx, 0, []string{"gitaly-2", "gitaly-3"})
-			ticket.Release(true)
+			failed <- guard.MarkInSync(ctx, 0, []string{"gitaly-2", "gitaly-3"})
+			guard.Free(true)
 		}()
 		if err := <-failed; err == nil {
 			t.Fatal("no error")
@@ -197,13 +197,13 @@ func TestTicket_impatientRepairKeepsTheOrder(t *testing.T) {
 	})
 }
 
-func TestTicket_markDoubtClosesTheIntent(t *testing.T) {
+func TestGuard_markDoubtClosesTheIntent(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
-		ticket := repair(t, l, false)
-		if err := ticket.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2", What: "it lacks a reference"}}); err != nil {
+		guard := repair(t, l, false)
+		if err := guard.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2", What: "it lacks a reference"}}); err != nil {
 			t.Fatal(err)
 		}
-		ticket.Release(true)
+		guard.Free(true)
 		synctest.Wait() // no linger
 		entry := l.n.View().Entry(repository)
 		if entry == nil || entry.HasLive() || !entry.HasDoubt() || len(entry.Intents[0].InDoubt.Targets) != 1 {
@@ -212,14 +212,14 @@ func TestTicket_markDoubtClosesTheIntent(t *testing.T) {
 	})
 }
 
-func TestTicket_markDoubtIsSpoiledByAWrite(t *testing.T) {
+func TestGuard_markDoubtIsInvalidatedByAWrite(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
-		ticket := repair(t, l, false)
+		guard := repair(t, l, false)
 		w := begin(t, l, repository)
-		if err := ticket.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2"}}); !errors.Is(err, ErrSpoiled) {
-			t.Errorf("got %v, want ErrSpoiled", err)
+		if err := guard.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2"}}); !errors.Is(err, ErrInvalidated) {
+			t.Errorf("got %v, want ErrInvalidated", err)
 		}
 		w.End(true, true)
-		ticket.Release(true)
+		guard.Free(true)
 	})
 }

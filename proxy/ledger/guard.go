@@ -1,0 +1,151 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"praefect/fsm/state"
+	"praefect/proxy/ledger/machine"
+)
+
+// Resolution is what a repair found about the in-doubt intents of its repository.
+type Resolution = machine.Resolution
+
+// Guard is the repair lock of one repository in the hands of one repair. It belongs
+// to the repair's goroutine.
+type Guard struct {
+	ledger      *Ledger
+	id          machine.ID
+	invalidated chan struct{} // closed by the first write that passed in this round; guarded by Ledger.mu
+	answer      chan answer   // holds 1; made for each question; guarded by Ledger.mu
+	openedAt    time.Time
+}
+
+// answer is a Done, and when it was given.
+type answer struct {
+	machine.Done
+	wall time.Time
+}
+
+// LockForRepair takes the repair lock of a repository. With hold=false it fails with ErrBusy
+// while a write is in flight, and writes that begin later invalidate the guard;
+// with hold=true new writes wait and LockForRepair returns when the ones in flight
+// have ended. There is one guard a repository. The caller calls Free.
+//
+// It is busy, too, while something ended without account and the intent over it
+// is not yet in doubt for all to see, and while this instance has no lease.
+func (l *Ledger) LockForRepair(ctx context.Context, key state.Key, hold bool) (*Guard, error) {
+	t := &Guard{ledger: l, invalidated: make(chan struct{})}
+	l.mu.Lock()
+	l.lastID++
+	t.id = l.lastID
+	l.guards[t.id] = t
+	l.mu.Unlock()
+	if _, err := t.ask(ctx, machine.Acquire{Guard: t.id, Key: key, Hold: hold}); err != nil {
+		t.Free(true)
+		return nil, err
+	}
+	return t, nil
+}
+
+// ask waits for what the machine answers to e.
+func (t *Guard) ask(ctx context.Context, e machine.Event) (answer, error) {
+	pending := make(chan answer, 1)
+	t.ledger.mu.Lock()
+	t.answer = pending
+	t.ledger.step(e)
+	t.ledger.mu.Unlock()
+	select {
+	case a := <-pending:
+		return a, a.Err
+	case <-ctx.Done():
+		return answer{}, ctx.Err()
+	}
+}
+
+// done is what the machine says to a guard. Caller holds mu.
+func (t *Guard) done(d machine.Done, wall time.Time) {
+	if t.answer != nil {
+		t.answer <- answer{d, wall}
+		t.answer = nil
+	}
+}
+
+// Invalidated is closed when a write began that this round of the guard did not keep waiting.
+func (t *Guard) Invalidated() <-chan struct{} {
+	t.ledger.mu.Lock()
+	defer t.ledger.mu.Unlock()
+	return t.invalidated
+}
+
+// Renew begins another round under the same intent, as Repair begins a repair, and returns its
+// number. Calls of former rounds may go on, but what they made is declared in none.
+func (t *Guard) Renew(ctx context.Context, hold bool) (round int, err error) {
+	a, err := t.ask(ctx, machine.Renew{Guard: t.id, Hold: hold})
+	return a.Round, err
+}
+
+// Resume lets the writes go on that a holding guard keeps waiting; they invalidate
+// it. It may be called at any time, by any goroutine.
+func (t *Guard) Resume() { t.ledger.tell(machine.Resume{Guard: t.id}) }
+
+// Wish asks every other instance to let this repair have its turn, for bound at most, and
+// returns when none of them has a live intent on the repository any more.
+func (t *Guard) Wish(ctx context.Context, bound time.Duration) error {
+	_, err := t.ask(ctx, machine.Wish{Guard: t.id, Bound: bound})
+	return err
+}
+
+// OpenIntent makes the instance's intent live and wide enough for scope. The view that
+// it returns is at or after the intent; from here on the replicas may be changed
+// within scope.
+func (t *Guard) OpenIntent(ctx context.Context, scope state.Scope) (*state.State, error) {
+	a, err := t.ask(ctx, machine.OpenIntent{Guard: t.id, Scope: scope})
+	if err != nil {
+		return nil, err
+	}
+	t.openedAt = a.wall
+	t.ledger.cfg.Step("repair-after-open")
+	return a.View, nil
+}
+
+// OpenedAt dates what the repair sends to change a replica: when the lease was
+// looked at, after the intent.
+func (t *Guard) OpenedAt() time.Time { return t.openedAt }
+
+// MarkInSync commits that storages are equal to the primary, as of the intent: their copies
+// began in the round, 0 before the first Renew. No write of this instance is in flight
+// meanwhile, and none starts before Free, which closes the intent at once.
+func (t *Guard) MarkInSync(ctx context.Context, round int, storages []string) error {
+	return t.verdict(ctx, machine.Declare{Guard: t.id, Round: round, Storages: storages})
+}
+
+// ResolveDoubt commits a resolution as of the intent. What this guard declares
+// afterwards speaks of the index at which that was applied.
+func (t *Guard) ResolveDoubt(ctx context.Context, s Resolution) error {
+	return t.verdict(ctx, machine.ResolveDoubt{Guard: t.id, Resolution: s})
+}
+
+// MarkDoubt commits that replicas differ from the primary's and that the ledger had no reason
+// for it, as of the intent.
+func (t *Guard) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
+	return t.verdict(ctx, machine.MarkDoubt{Guard: t.id, Primary: primary, Differences: differences})
+}
+
+func (t *Guard) verdict(ctx context.Context, e machine.Event) error {
+	t.ledger.cfg.Step("repair-before-verdict")
+	if _, err := t.ask(ctx, e); err != nil {
+		return err
+	}
+	t.ledger.cfg.Step("repair-after-verdict")
+	return nil
+}
+
+// Free gives the repair lock back. arrived tells that every RPC of the repair has
+// ended at its storage; otherwise the intent ends in doubt.
+func (t *Guard) Free(arrived bool, doubtful ...string) {
+	t.ledger.mu.Lock()
+	defer t.ledger.mu.Unlock()
+	delete(t.ledger.guards, t.id)
+	t.ledger.step(machine.Free{Guard: t.id, Arrived: arrived, Doubtful: doubtful})
+}
