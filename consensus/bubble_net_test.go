@@ -26,6 +26,14 @@ type network struct {
 	cut    map[[2]string]bool // from and to; guarded by mu
 	links  map[*link]bool     // guarded by mu
 	healed signal
+	writes int // of all connections; guarded by mu
+}
+
+// written is how often anything was sent.
+func (w *network) written() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.writes
 }
 
 func newNetwork(delay time.Duration) *network {
@@ -299,6 +307,7 @@ func (e *end) Write(b []byte) (int, error) {
 
 // send puts data on its way. Caller holds mu.
 func (e *end) send(data []byte) {
+	e.link.w.writes++
 	e.peer.arriving = append(e.peer.arriving, chunk{time.Now().Add(e.link.w.delay), data})
 	e.peer.changed.wake()
 }

@@ -136,6 +136,7 @@ func (n *Node) lookWhoLeads(ctx context.Context) bool {
 	if err != nil || r.State() != raft.Leader || r.CurrentTerm() != term {
 		return false
 	}
+	n.tellCommit(r.CommitIndex())
 	n.leads.set(Leadership{Term: term, Since: since}, leader)
 	n.config.Logger.InfoContext(ctx, "this instance leads", "term", term)
 	return true

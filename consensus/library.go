@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"praefect/consensus/peer"
 )
 
 // prepare makes what the library needs, and starts it if the log was begun.
@@ -44,6 +46,15 @@ func (n *Node) newNetwork() raft.Transport {
 	return n.transport.NewRaftTransport(timeout, &libraryLog{to: n.config.Logger})
 }
 
+// tellCommit tells the followers, if this instance leads, that the log is committed up to
+// index.
+func (n *Node) tellCommit(index uint64) {
+	network, ok := n.network.(*peer.RaftTransport)
+	if r := n.raft(); ok && r != nil {
+		network.Committed(index, r.CurrentTerm())
+	}
+}
+
 // minCallTimeout bounds the library's calls to peers from below.
 const minCallTimeout = 500 * time.Millisecond
 
@@ -54,7 +65,7 @@ func (n *Node) startLibrary() (err error) {
 	if snapshots, err := n.disk.snapshots.List(); err == nil && len(snapshots) > 0 { // otherwise the library complains
 		n.former.committed(snapshots[0].Configuration.Servers)
 	}
-	r, err := raft.NewRaft(n.settings, machine{n.fsm, &n.former}, n.stores.logs, n.stores.stable, n.disk.snapshots, n.network)
+	r, err := raft.NewRaft(n.settings, machine{n.fsm, &n.former, n.tellCommit}, n.stores.logs, n.stores.stable, n.disk.snapshots, n.network)
 	if err != nil {
 		return cmp.Or(n.fsm.Err(), err) // the library does not say what it met in a snapshot
 	}

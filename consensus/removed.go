@@ -10,10 +10,12 @@ import (
 )
 
 // machine is what the library applies entries to. It hears of the members as well, in the
-// order in which they were committed.
+// order in which they were committed, and tells the followers of each commit.
 type machine struct {
 	*fsm.FSM
 	members *formerMembers
+	// applied is called with the index of the last entry of each batch.
+	applied func(index uint64)
 }
 
 // ApplyBatch implements raft.BatchingFSM.
@@ -23,7 +25,11 @@ func (m machine) ApplyBatch(entries []*raft.Log) []any {
 			m.members.committed(raft.DecodeConfiguration(e.Data).Servers)
 		}
 	}
-	return m.FSM.ApplyBatch(entries)
+	results := m.FSM.ApplyBatch(entries)
+	if n := len(entries); n > 0 {
+		m.applied(entries[n-1].Index)
+	}
+	return results
 }
 
 // formerMembers finds out which instances were removed: the ids that a committed entry about

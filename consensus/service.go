@@ -88,7 +88,8 @@ func (n *Node) serve(ctx context.Context, tasks *sync.WaitGroup) {
 	if n.transport == nil {
 		return
 	}
-	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.MaxRecvMsgSize(peer.MaxMessage), grpc.MaxSendMsgSize(peer.MaxMessage))
+	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.StaticStreamWindowSize(peer.Window), grpc.StaticConnWindowSize(peer.Window),
+		grpc.MaxRecvMsgSize(peer.MaxMessage), grpc.MaxSendMsgSize(peer.MaxMessage))
 	server.RegisterService(n.service(), nil)
 	if n.services.Register != nil {
 		n.services.Register(server)

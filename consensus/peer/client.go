@@ -17,6 +17,9 @@ import (
 // or the ledger's part of an answer, is far below.
 const MaxMessage = 32 << 20
 
+// Window is how many bytes of a connection between instances may be on their way.
+const Window = 1 << 20
+
 // Clients are connections for calls to other instances, one to each address.
 type Clients struct {
 	transport *Transport
@@ -51,6 +54,8 @@ func (c *Clients) To(addr string) (grpc.ClientConnInterface, error) {
 			MinConnectTimeout: time.Second,
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
+		// Windows that adapt cost a ping and its answer for each message of an idle cluster.
+		grpc.WithStaticStreamWindowSize(Window), grpc.WithStaticConnWindowSize(Window),
 		grpc.WithIdleTimeout(0),
 		grpc.WithNoProxy(), // the environment's is for other hosts
 	)

@@ -1,0 +1,109 @@
+package peer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/raft"
+)
+
+func TestCommit_after(t *testing.T) {
+	header := raft.RPCHeader{ProtocolVersion: 3, ID: []byte("leader")}
+	empty := &raft.AppendEntriesRequest{RPCHeader: header, Term: 7, PrevLogEntry: 40, PrevLogTerm: 6, LeaderCommitIndex: 39}
+	entries := &raft.AppendEntriesRequest{
+		RPCHeader: header, Term: 7, PrevLogEntry: 40, PrevLogTerm: 6, LeaderCommitIndex: 40,
+		Entries: []*raft.Log{{Index: 41, Term: 7}, {Index: 42, Term: 7}},
+	}
+	told := func(sent, term, index uint64) *raft.AppendEntriesRequest {
+		return &raft.AppendEntriesRequest{RPCHeader: header, Term: 7, PrevLogEntry: sent, PrevLogTerm: term, LeaderCommitIndex: index}
+	}
+	for name, test := range map[string]struct {
+		c    commit
+		last *raft.AppendEntriesRequest
+		want *raft.AppendEntriesRequest
+	}{
+		"before the first request":             {commit{index: 42, term: 7}, nil, nil},
+		"the entries that were sent":           {commit{index: 42, term: 7}, entries, told(42, 7, 42)},
+		"some of them":                         {commit{index: 41, term: 7}, entries, told(42, 7, 41)},
+		"more than was sent":                   {commit{index: 50, term: 7}, entries, told(42, 7, 42)},
+		"the last request had none":            {commit{index: 40, term: 7}, empty, told(40, 6, 40)},
+		"more than was sent, without any":      {commit{index: 50, term: 7}, empty, told(40, 6, 40)},
+		"the follower was told":                {commit{index: 40, term: 7}, entries, nil},
+		"less than the follower was told":      {commit{index: 3, term: 7}, entries, nil},
+		"this instance is in a later term":     {commit{index: 42, term: 8}, entries, nil},
+		"the pipeline is of a later term":      {commit{index: 42, term: 6}, entries, nil},
+		"nothing was committed that was known": {commit{}, entries, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, test.c.after(test.last)); diff != "" {
+				t.Errorf("the message differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// recording is a pipeline that notes what is sent.
+type recording struct {
+	raft.AppendPipeline
+	sent    chan *raft.AppendEntriesRequest
+	answers chan raft.AppendFuture
+}
+
+func (r *recording) AppendEntries(args *raft.AppendEntriesRequest, _ *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	r.sent <- args
+	return nil, nil
+}
+func (r *recording) Consumer() <-chan raft.AppendFuture { return r.answers }
+func (r *recording) Close() error                       { return nil }
+
+func TestPipeline_tellsOfACommitOnce(t *testing.T) {
+	r := &recording{sent: make(chan *raft.AppendEntriesRequest, 10), answers: make(chan raft.AppendFuture)}
+	c := newCommits()
+	p := newPipeline(r, c)
+	c.set(3, 7) // nothing was sent yet
+	request := &raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 4, PrevLogTerm: 6, LeaderCommitIndex: 4, Entries: []*raft.Log{{Index: 5, Term: 7}}}
+	if _, err := p.AppendEntries(request, &raft.AppendEntriesResponse{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := next(t, r.sent); got != request {
+		t.Fatalf("the first request was %+v, want the library's", got)
+	}
+	c.set(5, 7)
+	if got := next(t, r.sent); got.LeaderCommitIndex != 5 || got.PrevLogEntry != 5 || got.PrevLogTerm != 7 || len(got.Entries) != 0 {
+		t.Errorf("the follower was told %+v, want that entry 5 is committed", got)
+	}
+	c.set(5, 7)
+	c.set(6, 8)
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	close(r.sent)
+	for request := range r.sent {
+		t.Errorf("the follower was told more: %+v", request)
+	}
+}
+
+func next(t *testing.T, sent <-chan *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
+	t.Helper()
+	select {
+	case request := <-sent:
+		return request
+	case <-time.After(time.Minute):
+		t.Fatal("nothing was sent for a minute")
+		return nil
+	}
+}
+
+func TestPipeline_closesWhileAMessageWaits(t *testing.T) {
+	b := &blocked{answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
+	c := newCommits()
+	p := newPipeline(b, c)
+	p.sending <- struct{}{}
+	p.last = &raft.AppendEntriesRequest{Term: 7, PrevLogEntry: 5}
+	<-p.sending
+	c.set(5, 7) // the message waits in the pipeline, which takes none
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
