@@ -91,3 +91,13 @@ func CountReports(now, age time.Duration, voters []string, received map[string]R
 	}
 	return counts
 }
+
+// AnyDead tells whether a majority calls any storage dead.
+func AnyDead(counts map[Name]Count) bool {
+	for _, c := range counts {
+		if c.Dead {
+			return true
+		}
+	}
+	return false
+}

@@ -82,6 +82,9 @@ func (g *Grantor) ends(now time.Duration) time.Duration {
 // settled is when nothing that former leaders have granted is left.
 func (g *Grantor) settled() time.Duration { return g.ends(g.Since) }
 
+// Settled tells whether every lease of a former leader has ended.
+func (g *Grantor) Settled(now time.Duration) bool { return now >= g.settled() }
+
 // Voters tells who votes, by instance id.
 func (g *Grantor) Voters(ids []string) { g.voters = slices.Clone(ids) }
 

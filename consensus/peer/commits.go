@@ -50,8 +50,7 @@ func (c *commit) after(last *raft.AppendEntriesRequest) *raft.AppendEntriesReque
 	if index <= last.LeaderCommitIndex {
 		return nil
 	}
-	return &raft.AppendEntriesRequest{
-		RPCHeader: last.RPCHeader, Term: last.Term, Leader: last.Leader,
-		PrevLogEntry: sent, PrevLogTerm: sentTerm, LeaderCommitIndex: index,
-	}
+	next := *last // of the same leader in the same term
+	next.Entries, next.PrevLogEntry, next.PrevLogTerm, next.LeaderCommitIndex = nil, sent, sentTerm, index
+	return &next
 }

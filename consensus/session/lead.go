@@ -99,15 +99,13 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 	var lines sync.WaitGroup
 	defer lines.Wait()
 	defer func() { t.tellChanges(&lines, t.s.node.View()) }()
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
 	proposal, cancel := context.WithCancel(ctx)
 	defer cancel()
 	for {
 		if own, leads := t.s.node.Leading(); !leads || own != t.Leadership {
 			return
 		}
-		t.step(proposal, &proposals, started)
+		calm := t.step(proposal, &proposals, started)
 		t.tellChanges(&lines, t.s.node.View())
 		pause := time.NewTimer(gap)
 		select {
@@ -116,14 +114,21 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 			pause.Stop()
 			return
 		}
+		wait := tick
+		if calm {
+			wait = calmTick
+		}
+		again := time.NewTimer(wait)
 		select {
 		case <-t.wake:
 		case a := <-t.proposing:
 			t.answered(a)
-		case <-ticker.C:
+		case <-again.C:
 		case <-ctx.Done():
+			again.Stop()
 			return
 		}
+		again.Stop()
 	}
 }
 
@@ -135,8 +140,9 @@ func (t *term) look() {
 	}
 }
 
-// step grants, decides and proposes.
-func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time.Duration) {
+// step grants, decides and proposes. It reports whether all is calm: no decision waits
+// for a short time to pass.
+func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time.Duration) (calm bool) {
 	members := t.s.node.Members()
 	voters := votersOf(members)
 	t.mu.Lock()
@@ -146,7 +152,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	// was read, which makes the leader a witness.
 	now, view := t.s.cfg.Now(), t.s.node.View()
 	if t.s.node.Term() != t.Term {
-		return
+		return false
 	}
 	t.grantor.Voters(voters)
 	t.grantor.Live(now, t.mayLease(view, members))
@@ -188,6 +194,8 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 		close(t.news)
 		t.news = make(chan struct{})
 	}
+	return t.proposing == nil && t.running == nil && len(t.silent) == 0 && len(t.probe) == 0 &&
+		t.grantor.Settled(now) && !health.AnyDead(counts)
 }
 
 // lately is for how long counts what an instance said of itself and of others.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -46,10 +47,17 @@ func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServe
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	for {
+	var sent *lease.FromLeader
+	again := time.NewTimer(leaderRepeat)
+	defer again.Stop()
+	for repeated := true; ; {
 		message, news := t.message(inc)
-		if err := stream.Send(message); err != nil {
-			return err
+		if repeated || !reflect.DeepEqual(message, sent) { // what is new may be for another instance
+			if err := stream.Send(message); err != nil {
+				return err
+			}
+			sent = message
+			again.Reset(leaderRepeat)
 		}
 		pause := time.NewTimer(gap)
 		select {
@@ -58,21 +66,18 @@ func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServe
 		case <-ctx.Done():
 		}
 		pause.Stop()
-		again := time.NewTimer(repeat)
+		repeated = false
 		select {
 		case <-news:
 		case <-again.C:
+			repeated = true
 		case err := <-broken:
-			again.Stop()
 			return err
 		case <-t.ended:
-			again.Stop()
 			return errNotLeading
 		case <-ctx.Done():
-			again.Stop()
 			return ctx.Err()
 		}
-		again.Stop()
 	}
 }
 

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,13 +81,16 @@ type Config struct {
 }
 
 const (
-	tick     = 25 * time.Millisecond // how often a leader and a talk look without being woken
-	gap      = time.Millisecond      // between two messages of one side
-	repeat   = 100 * time.Millisecond
-	firstTry = 10 * time.Millisecond
-	lastTry  = 250 * time.Millisecond
-	// silence is after which a stream is given up: the other side speaks every
-	// repeat.
+	tick     = 25 * time.Millisecond  // how often a leader looks without being woken
+	calmTick = 100 * time.Millisecond // the same while all is calm
+	gap      = time.Millisecond       // between two messages of one side
+	// repeat is how often an instance repeats a report that is not all well.
+	repeat = 100 * time.Millisecond
+	// leaderRepeat is how often the leader speaks at least. Its questions come more often.
+	leaderRepeat = 300 * time.Millisecond
+	firstTry     = 10 * time.Millisecond
+	lastTry      = 250 * time.Millisecond
+	// silence is after which an instance gives up a stream to a leader.
 	silence = 700 * time.Millisecond
 	// doubtFor is how long an instance that was starved reports nothing.
 	doubtFor = 500 * time.Millisecond
@@ -205,13 +209,16 @@ func (s *Session) Changed() <-chan struct{} { return s.current.Load().replaced }
 func (s *Session) Report(applied state.Index, holding []lease.HoldReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	news := s.routed != applied || !slices.Equal(s.holding, holding)
 	s.routed, s.holding = applied, holding
 	// A later view may make a longer lease usable.
 	if next := *s.current.Load(); next.lease != s.holder.Usable(applied) {
 		next.lease = s.holder.Usable(applied)
 		s.publish(next)
 	}
-	s.tell()
+	if news {
+		s.tell()
+	}
 }
 
 // Barred says why this instance takes no lease whatever the leader grants, "" if nothing keeps it.
@@ -325,6 +332,7 @@ func (s *Session) watchStorages(ctx context.Context) {
 		// After a pause of this process both may have happened: what the
 		// connections look like then says more about this process than about them.
 		now := s.cfg.Now()
+		before := s.late.Load()
 		if late := now - asked - repeat; late > s.cfg.LateLimit {
 			doubted = now
 			s.late.Store(int64(late))
@@ -332,6 +340,9 @@ func (s *Session) watchStorages(ctx context.Context) {
 			s.late.Store(0)
 		}
 		s.keepBar() // there may be no stream over which a lease would be asked for
+		if !isClosed(changed) && before == s.late.Load() {
+			continue // the stream repeats what is known
+		}
 		s.mu.Lock()
 		s.tell()
 		s.mu.Unlock()

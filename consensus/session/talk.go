@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/consensus"
+	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/fsm/state"
 )
@@ -150,17 +151,18 @@ func (w *words) watch(ctx context.Context, changed, ended <-chan struct{}) {
 
 // send says what there is to say until the stream has ended.
 func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *words, ended <-chan struct{}) {
-	var nextAsk time.Duration
+	var asks asking
 	for {
 		barred := s.keepBar()
 		s.mu.Lock()
 		news := s.news
-		if now := s.cfg.Now(); now >= nextAsk && !barred {
+		if now := s.cfg.Now(); !barred && asks.due(now, w.latestQuestion()) {
 			s.holder.Ask(now) // ▲ noted before the message is made
-			nextAsk = now + s.node.View().LeaseLength()/4
+			asks.asked(now, w.latestQuestion(), s.node.View().LeaseLength(), s.leading != nil)
 		}
 		s.mu.Unlock()
-		if client.Send(w.say(false)) != nil {
+		message := w.say(false)
+		if client.Send(message) != nil {
 			return
 		}
 		pause := time.NewTimer(gap)
@@ -168,10 +170,11 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *wor
 		case <-pause.C:
 		case <-ended:
 		}
-		wait := time.NewTimer(repeat)
+		after := s.repeatAfter(message)
 		if !barred {
-			wait.Reset(min(repeat, max(0, nextAsk-s.cfg.Now())))
+			after = min(after, max(0, asks.next-s.cfg.Now()))
 		}
+		wait := time.NewTimer(after)
 		select {
 		case <-news:
 		case <-wait.C:
@@ -190,6 +193,39 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *wor
 			}
 			return
 		}
+	}
+}
+
+// repeatAfter returns after which time a message is repeated: a report that all is well
+// must only not expire, while the leader may be about to decide by one of a doubt.
+func (s *Session) repeatAfter(m *lease.ToLeader) time.Duration {
+	if slices.ContainsFunc(m.Reports, func(r health.Report) bool { return r.Status != health.Well }) {
+		return repeat
+	}
+	return max(repeat, s.cfg.ReportAge/2)
+}
+
+// asking decides when an instance asks for a lease again.
+//
+// The leader's own ask makes it question every instance. The others ask again together
+// with their answers, so that one round of messages renews every lease.
+type asking struct {
+	next     time.Duration // when at the latest
+	early    time.Duration // when with the answer to a new question
+	question uint64        // the latest one at the last ask
+}
+
+// due tells whether to ask now, given the latest question.
+func (a asking) due(now time.Duration, question uint64) bool {
+	return now >= a.next || now >= a.early && question > a.question
+}
+
+// asked notes an ask for a lease of that length. An instance that does not lead waits
+// longer, because the leader's question is to come first.
+func (a *asking) asked(now time.Duration, question uint64, length time.Duration, leads bool) {
+	a.question, a.early, a.next = question, now+length/8, now+length/4
+	if !leads {
+		a.next = now + length*5/16
 	}
 }
 
@@ -270,6 +306,13 @@ type words struct {
 
 	probes  sync.WaitGroup
 	probing sync.Mutex
+}
+
+// latestQuestion returns the number of the last question of this stream.
+func (w *words) latestQuestion() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.question
 }
 
 // hear takes the question, and looks at the instances that the leader misses.
