@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/proxy/admin"
-	"praefect/proxy/storage"
 )
 
 // question is put to the instance at an address.
@@ -158,7 +157,7 @@ func advice(err error) string {
 func (e *askError) Unwrap() error { return e.err }
 
 func askOne[Answer any](ctx context.Context, address string, to endpoints, put question[Answer]) (answer Answer, err error) {
-	cc, err := storage.NewClient(address, to.token)
+	cc, err := to.dial(address)
 	if err != nil {
 		return answer, coded{exitUsage, err}
 	}

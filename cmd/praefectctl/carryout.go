@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/connectivity"
 
 	"praefect/proxy/admin"
-	"praefect/proxy/storage"
 )
 
 const (
@@ -124,7 +123,7 @@ func rest(ctx context.Context, d time.Duration) bool {
 }
 
 func attempt[Answer any](ctx context.Context, address string, to endpoints, put question[Answer]) (answer Answer, err error) {
-	cc, err := storage.NewClient(address, to.token)
+	cc, err := to.dial(address)
 	if err != nil {
 		return answer, coded{exitUsage, err}
 	}

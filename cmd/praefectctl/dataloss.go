@@ -19,7 +19,8 @@ func (p *program) dataloss() *cli.Command {
 		Description: "A repository that is available can be read, and its storages that are behind are\n" +
 			"being repaired. One that is not available has no reachable storage with every\n" +
 			"acknowledged write: then the exit code is 4.",
-		Flags: []cli.Flag{virtualStorageFlag()},
+		Flags:    watchFlags(virtualStorageFlag()),
+		Commands: []*cli.Command{p.datalossDiff(), p.datalossAccepted()},
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			ctx, cancel := r.bounded(ctx)
 			defer cancel()

@@ -81,6 +81,22 @@ var scenes = map[string]func(*instance){
 		i.Wrote("@hashed/ef/01.git", "gitaly-1", "gitaly-2")
 		i.Lose("gitaly-1")
 	},
+	"contexts": func(*instance) {},
+	"three":    func(*instance) {},
+	"only-here": func(i *instance) {
+		i.Wrote("@hashed/ab/cd.git", "gitaly-1")
+	},
+	"burnt": func(i *instance) {
+		i.Wrote("@hashed/ab/cd.git", "gitaly-1")
+		i.Wrote("@hashed/ef/01.git", "gitaly-1")
+		i.SetReferences("@hashed/ab/cd.git", "gitaly-2", map[string]string{"refs/heads/main": "8a90f1dd3bc2", "refs/heads/fix": "c3d7220a9945"})
+		i.SetReferences("@hashed/ab/cd.git", "gitaly-3", map[string]string{"refs/heads/main": "41b06cc01e9f"})
+		i.Lose("gitaly-1")
+		losses := "default @hashed/ab/cd.git gitaly-2\ndefault @hashed/ef/01.git gitaly-3\n"
+		if err := os.WriteFile("losses.txt", []byte(losses), 0o600); err != nil {
+			i.t.Fatal(err)
+		}
+	},
 	"verified": func(i *instance) {
 		i.SetVerified("@hashed/ab/cd.git", admin.VerifyResponse{Primary: "gitaly-1", Replicas: []admin.VerifiedReplica{
 			{Storage: "gitaly-1", Result: admin.ReplicaAlike, Checked: true},
@@ -160,9 +176,22 @@ func checkPage(t *testing.T, path string) (samples int) {
 // replay runs the commands of a sample in a cluster of their own and returns
 // the sample as it is now.
 func replay(t *testing.T, set func(*instance), sample string) string {
+	back, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := t.TempDir() // the samples write files
+	if err := os.Chdir(home); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := os.Chdir(back); err != nil {
+			t.Fatal(err)
+		}
+	}()
 	i := &instance{t: t, Cluster: admintest.NewAt(t, time.Date(2026, 11, 23, 9, 14, 3, 0, time.UTC), "gitaly-1", "gitaly-2", "gitaly-3")}
 	set(i)
-	env := map[string]string{"PRAEFECT_ENDPOINTS": i.socket(t), "USER": "alice", "LANG": "C.UTF-8"}
+	env := map[string]string{"PRAEFECT_ENDPOINTS": i.socket(t), "USER": "alice", "LANG": "C.UTF-8", "HOME": home}
 	var out bytes.Buffer
 	code := "0"
 	for line := range strings.Lines(sample) {

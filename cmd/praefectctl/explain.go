@@ -22,7 +22,7 @@ func (p *program) explain() *cli.Command {
 		Description: "REPOSITORY is the relative path, as in @hashed/ab/cd/abcd.git. Any instance answers,\n" +
 			"for itself: where its reads and writes of the repository go now and why, what the\n" +
 			"ledger says of it, for what its repair waits, and what has changed last.",
-		Flags: []cli.Flag{&cli.StringFlag{Name: "virtual-storage", Usage: "its virtual storage: `NAME`; needed if there are several"}},
+		Flags: watchFlags(&cli.StringFlag{Name: "virtual-storage", Usage: "its virtual storage: `NAME`; needed if there are several"}),
 		Action: p.action([]string{"REPOSITORY"}, func(ctx context.Context, r *run) error {
 			ctx, cancel := r.bounded(ctx)
 			defer cancel()

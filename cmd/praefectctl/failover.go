@@ -16,10 +16,13 @@ func (p *program) undrain() *cli.Command {
 		Usage:       "let a drained storage return",
 		ArgsUsage:   "STORAGE",
 		Description: "It serves again by itself once it has been healthy for a while; then what it\nmisses is copied.",
-		Flags: changeFlags(
+		Flags: planFlags(
 			&cli.StringFlag{Name: "virtual-storage", Usage: "the virtual storage's `NAME`, if more than one has such a storage"}),
 		Action: p.action([]string{"STORAGE"}, func(ctx context.Context, r *run) error {
 			request := admin.UndrainRequest{Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), Storage: r.args[0]}
+			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planUndrain(ctx, request) }); err != nil || !goOn {
+				return err
+			}
 			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
 				return c.Undrain(ctx, request)
 			})
@@ -37,7 +40,7 @@ func (p *program) pause() *cli.Command {
 		Usage: "switch automatic failover off",
 		Description: "While it is off no storage is replaced because it is dead; promote, drain and\n" +
 			"everything else work on.",
-		Flags: changeFlags(virtualStorageFlag(),
+		Flags: planFlags(virtualStorageFlag(),
 			&cli.DurationFlag{Name: "for", Usage: "switch it on again after this `TIME`; default: not before resume"}),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			if r.cmd.IsSet("for") && r.cmd.Duration("for") <= 0 {
@@ -45,6 +48,13 @@ func (p *program) pause() *cli.Command {
 			}
 			request := admin.PauseRequest{
 				Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), ForMillis: r.cmd.Duration("for").Milliseconds(),
+			}
+			does := "is switched off until resume"
+			if request.ForMillis > 0 {
+				does = "is switched off for " + request.For().String()
+			}
+			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planPause(ctx, request.VirtualStorage, does) }); err != nil || !goOn {
+				return err
 			}
 			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.PauseResponse, error) {
 				return c.Pause(ctx, request)
@@ -65,9 +75,14 @@ func (p *program) resume() *cli.Command {
 	return &cli.Command{
 		Name:  "resume",
 		Usage: "switch automatic failover on",
-		Flags: changeFlags(virtualStorageFlag()),
+		Flags: planFlags(virtualStorageFlag()),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			request := admin.ResumeRequest{Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage")}
+			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) {
+				return r.planPause(ctx, request.VirtualStorage, "is switched on")
+			}); err != nil || !goOn {
+				return err
+			}
 			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.PauseResponse, error) {
 				return c.Resume(ctx, request)
 			})

@@ -14,10 +14,10 @@ func (p *program) history() *cli.Command {
 	return &cli.Command{
 		Name:  "history",
 		Usage: "list what has changed about the storages, oldest first",
-		Flags: []cli.Flag{
+		Flags: watchFlags(
 			virtualStorageFlag(),
 			&cli.IntFlag{Name: "limit", Value: 50, Usage: "at most this `NUMBER` of changes, the newest"},
-		},
+		),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			request := admin.HistoryRequest{VirtualStorage: r.cmd.String("virtual-storage"), Limit: r.cmd.Int("limit")}
 			if request.Limit <= 0 || request.Limit > admin.MaxPage {
@@ -42,13 +42,14 @@ func showHistory(out *output, answer admin.HistoryResponse) {
 }
 
 // changeHeader is over what changeRows makes.
-var changeHeader = []string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "REPOSITORY", "INSTANCE", "CHANGE", "WHY", "BY"}
+var changeHeader = []string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "REPOSITORY", "INSTANCE", "CHANGE", "WHY", "BY", "+INDEX"}
 
 func changeRows(changes []admin.Event) [][]string {
 	rows := make([][]string, 0, len(changes))
 	for _, e := range changes {
 		rows = append(rows, []string{
 			e.Time.UTC().Format(time.RFC3339), e.VirtualStorage, epochText(e), e.Storage, e.RelativePath, e.Instance, e.Change, e.Why, e.By,
+			strconv.FormatUint(uint64(e.Index), 10),
 		})
 	}
 	return rows

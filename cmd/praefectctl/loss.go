@@ -19,15 +19,33 @@ func (p *program) acceptDataloss() *cli.Command {
 		Usage: "declare one storage's replica of a repository the right one",
 		Description: "What only the other storages have of the repository is given up for ever. So the\n" +
 			"name of the storage has to be typed once more: when asked, on standard input, or\n" +
-			"by -confirm.",
+			"by -confirm; -yes is not enough. With -file it is asked once for all, for the number of\n" +
+			"repositories. Every acceptance is recorded: praefectctl dataloss accepted.",
 		Flags: changeFlags(
-			&cli.StringFlag{Name: "virtual-storage", Required: true, Usage: "the repository's virtual storage: `NAME`"},
-			&cli.StringFlag{Name: "repository", Required: true, Usage: "the repository's relative `PATH`"},
-			&cli.StringFlag{Name: "authoritative-storage", Required: true, Usage: "the `STORAGE` whose replica is right"},
-			&cli.StringFlag{Name: "confirm", Usage: "the name of the `STORAGE` once more"},
-			&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, and change nothing"},
+			&cli.StringFlag{Name: "virtual-storage", Usage: "the repository's virtual storage: `NAME`"},
+			&cli.StringFlag{Name: "repository", Usage: "the repository's relative `PATH`"},
+			&cli.StringFlag{Name: "authoritative-storage", Usage: "the `STORAGE` whose replica is right"},
+			&cli.StringFlag{Name: "file", Usage: "accept the losses that this `FILE` lists: VIRTUAL-STORAGE REPOSITORY STORAGE, one a line"},
+			&cli.StringFlag{Name: "confirm", Usage: "the name of the `STORAGE` once more; with -file the number of repositories"},
+			dryRunFlag(), yesFlag(),
 		),
-		Action: p.action(nil, func(ctx context.Context, r *run) error { return r.acceptLoss(ctx) }),
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			one := []string{"virtual-storage", "repository", "authoritative-storage"}
+			if file := r.cmd.String("file"); file != "" {
+				for _, name := range append(one, "request-id") {
+					if r.cmd.IsSet(name) {
+						return usage("accept-dataloss: -file and -%s say two things", name)
+					}
+				}
+				return r.acceptMany(ctx, file)
+			}
+			for _, name := range one {
+				if r.cmd.String(name) == "" {
+					return usage("accept-dataloss: -%s is missing", name)
+				}
+			}
+			return r.acceptLoss(ctx)
+		}),
 	}
 }
 
@@ -86,9 +104,18 @@ func showLoss(out *output, request admin.AcceptLossRequest, lost admin.Repositor
 
 // confirm makes sure that data is lost on purpose: the name has to come twice.
 func (r *run) confirm(ctx context.Context, name string) error {
+	return r.confirmAs(ctx, "Type the storage's name to go on: ", name)
+}
+
+// confirmAs asks for a word. -yes is not enough: it is typed without a thought.
+func (r *run) confirmAs(ctx context.Context, question, word string) error {
 	typed := r.cmd.String("confirm")
-	if !r.cmd.IsSet("confirm") {
-		fmt.Fprint(r.stderr, "Type the storage's name to go on: ")
+	switch {
+	case r.cmd.IsSet("confirm"):
+	case r.cmd.Bool("yes"):
+		return usage("-yes is not enough for what cannot be undone: give -confirm %s; nothing was changed", word)
+	default:
+		fmt.Fprint(r.stderr, question)
 		var err error
 		if typed, err = terminal.ReadLine(ctx, r.stdin); err != nil {
 			return err
@@ -97,7 +124,7 @@ func (r *run) confirm(ctx context.Context, name string) error {
 			fmt.Fprintln(r.stderr)
 		}
 	}
-	if typed != name {
+	if typed != word {
 		return coded{exitRefused, errors.New("not confirmed: nothing was changed")}
 	}
 	return nil

@@ -135,6 +135,7 @@ func (o operator) run(t *testing.T, args ...string) outcome {
 		getenv:   func(name string) string { return o.env[name] },
 		hostname: func() (string, error) { return "desk", nil },
 		account:  func() string { return "uid 0" },
+		size:     func() (int, int) { return 100, 40 },
 		newID:    rand.Text,
 	}
 	if o.stdout != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/urfave/cli/v3"
 
@@ -16,9 +17,14 @@ func (p *program) raftAdd() *cli.Command {
 		ArgsUsage: "NAME HOST:PORT",
 		Description: "NAME is raft.name in the instance's settings, HOST:PORT its Raft port. It joins as\n" +
 			"a non-voter, and votes once it has caught up.",
-		Flags: changeFlags(),
+		Flags: planFlags(),
 		Action: p.action([]string{"NAME", "HOST:PORT"}, func(ctx context.Context, r *run) error {
 			request := admin.AddRequest{Change: r.change(), Name: r.args[0], Addr: r.args[1]}
+			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) {
+				return simplePlan{Does: fmt.Sprintf("%s at %s joins the cluster, first as a non-voter", request.Name, request.Addr)}, nil
+			}); err != nil || !goOn {
+				return err
+			}
 			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
 				return c.AddInstance(ctx, request)
 			})
@@ -35,14 +41,13 @@ func (p *program) raftRemove() *cli.Command {
 		Name:      "remove",
 		Usage:     "take an instance out of the cluster",
 		ArgsUsage: "NAME",
-		Flags: changeFlags(yesFlag(),
+		Flags: planFlags(
 			&cli.BoolFlag{Name: "force", Usage: "remove it though the rest may have no quorum"}),
 		Action: p.action([]string{"NAME"}, func(ctx context.Context, r *run) error {
 			request := admin.RemoveRequest{Change: r.change(), Name: r.args[0], Force: r.cmd.Bool("force")}
-			if r.interactive {
-				(&output{w: r.stderr}).printf("%s goes out of the cluster. ", request.Name)
-			}
-			if err := r.proceed(ctx); err != nil {
+			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) {
+				return r.planMember(ctx, request.Name, "goes out of the cluster", votersWithout)
+			}); err != nil || !goOn {
 				return err
 			}
 			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
@@ -64,13 +69,14 @@ func (p *program) raftRetire() *cli.Command {
 		Description: "The writes that the instance left under way are in doubt from then on, and are resolved.\n" +
 			"Without it that takes ten minutes of silence, unless two others find its Raft port refusing.\n" +
 			"The instance stays a member: see raft remove for one that never comes back.",
-		Flags: changeFlags(yesFlag()),
+		Flags: planFlags(),
 		Action: p.action([]string{"NAME"}, func(ctx context.Context, r *run) error {
 			request := admin.RetireRequest{Change: r.change(), Name: r.args[0]}
-			if r.interactive {
-				(&output{w: r.stderr}).printf("%s is taken for gone: its process must not run any more. ", request.Name)
-			}
-			if err := r.proceed(ctx); err != nil {
+			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) {
+				return r.planMember(ctx, request.Name, "is taken for gone", func(admin.RaftStatusResponse, admin.Instance) []string {
+					return []string{"its process must not run any more"}
+				})
+			}); err != nil || !goOn {
 				return err
 			}
 			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
@@ -90,9 +96,12 @@ func (p *program) raftTransfer() *cli.Command {
 		Usage:       "hand over leadership to another instance",
 		ArgsUsage:   "[NAME]",
 		Description: "Without NAME the instance leads that is best prepared.",
-		Flags:       changeFlags(),
+		Flags:       planFlags(),
 		Action: p.action([]string{"NAME?"}, func(ctx context.Context, r *run) error {
 			request := admin.TransferRequest{Change: r.change(), Name: r.arg(0)}
+			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planTransfer(ctx, request.Name) }); err != nil || !goOn {
+				return err
+			}
 			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
 				return c.TransferLeadership(ctx, request)
 			})
@@ -102,4 +111,12 @@ func (p *program) raftTransfer() *cli.Command {
 			return r.done(done, done, "leadership was handed over to %s", cmp.Or(request.Name, "another instance"))
 		}),
 	}
+}
+
+func (r *run) planTransfer(ctx context.Context, name string) (simplePlan, error) {
+	if name != "" {
+		return r.planMember(ctx, name, "becomes the leader", func(admin.RaftStatusResponse, admin.Instance) []string { return nil })
+	}
+	answer, err := r.raftNow(ctx)
+	return simplePlan{Does: cmp.Or(answer.Leader, "no instance") + " leads now; the instance that is best prepared becomes the leader"}, err
 }

@@ -32,11 +32,21 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
+// size is the size of the terminal on standard output, zeroes if it does not tell.
+func size() (width, height int) {
+	ws, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, 0
+	}
+	return int(ws.Col), int(ws.Row)
+}
+
 // output prints answers.
 type output struct {
-	w                            io.Writer
-	json, terminal, utf8, colour bool
-	err                          error // the first of writing
+	w                      io.Writer
+	format                 string // table, wide, json or yaml
+	terminal, utf8, colour bool
+	err                    error // the first of writing
 }
 
 // printf prints arguments so that none of them, whoever chose it, reaches the terminal
@@ -71,19 +81,42 @@ func (o *output) print(text string) {
 	}
 }
 
-// document prints an answer as JSON.
+// The values of -output.
+const (
+	formatTable = "table"
+	formatWide  = "wide"
+	formatJSON  = "json"
+	formatYAML  = "yaml"
+)
+
+// documents tells that answers are printed for programs.
+func (o *output) documents() bool { return o.format == formatJSON || o.format == formatYAML }
+
+// document prints an answer for programs.
 func (o *output) document(answer any) error {
 	text, err := json.MarshalIndent(answer, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	o.print(string(terminal.JSON(text)) + "\n")
+	text = append(terminal.JSON(text), '\n')
+	if o.format == formatYAML {
+		if text, err = yamlOf(text); err != nil {
+			return err
+		}
+		text = append([]byte("---\n"), text...)
+	}
+	o.print(string(text))
 	return nil
 }
 
 // table prints rows under a header. An empty column is left out: it has nothing
-// to say today.
+// to say today. A column whose name begins with "+" is for -output wide.
 func (o *output) table(header []string, rows [][]string) {
+	wide := make([]bool, len(header))
+	header = slices.Clone(header)
+	for i, name := range header {
+		header[i], wide[i] = strings.CutPrefix(name, "+")
+	}
 	t := table.NewWriter()
 	style := table.StyleDefault
 	style.Options = table.OptionsNoBordersAndSeparators
@@ -102,7 +135,7 @@ func (o *output) table(header []string, rows [][]string) {
 	var columns []table.ColumnConfig
 	for i := range header {
 		empty := !slices.ContainsFunc(rows, func(row []string) bool { return row[i] != "" })
-		columns = append(columns, table.ColumnConfig{Number: i + 1, Hidden: empty})
+		columns = append(columns, table.ColumnConfig{Number: i + 1, Hidden: empty || wide[i] && o.format != formatWide})
 	}
 	t.SetColumnConfigs(columns)
 	o.print(t.Render() + "\n")

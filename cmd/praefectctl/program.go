@@ -27,8 +27,8 @@ const (
 	exitInterrupted = 130
 )
 
-const description = `Where to ask, in this order: -endpoints, -config, PRAEFECT_ENDPOINTS. The
-instances are asked one after the other until one answers; any of them will do,
+const description = `Where to ask, in this order: -endpoints, -config, -context, PRAEFECT_CONTEXT,
+PRAEFECT_ENDPOINTS, the current context (praefectctl context use). The instances are asked one after the other until one answers; any of them will do,
 it passes on to the leader what only the leader can do.
 
 Changes need the admin token, as -admin-token-file, PRAEFECT_ADMIN_TOKEN_FILE or in
@@ -64,6 +64,8 @@ type program struct {
 	// account is the name of the user that runs the process, where the environment
 	// does not name one.
 	account func() string
+	// size is that of the terminal; zeroes for one that does not tell.
+	size func() (width, height int)
 	// newID makes the id of a request.
 	newID func() string
 }
@@ -141,7 +143,9 @@ func (p *program) root() *cli.Command {
 			&cli.StringFlag{Name: "endpoints", Usage: "ask the instances at these `ADDRESSES` (host:port, tls://…, unix:…), with commas between"},
 			&cli.StringFlag{Name: "token-file", Usage: "take the token from `FILE`; default $PRAEFECT_TOKEN_FILE"},
 			&cli.StringFlag{Name: "admin-token-file", Usage: "take the admin token from `FILE`; default $PRAEFECT_ADMIN_TOKEN_FILE"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "print a `table` or json"},
+			&cli.StringFlag{Name: "context", Usage: "ask the cluster that is kept as `NAME`; default $PRAEFECT_CONTEXT, else the current one"},
+			&cli.StringFlag{Name: "ca-file", Usage: "trust the certificates in `FILE` at tls:// addresses; default $PRAEFECT_CA_FILE, else the system's"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "print a `table`, wide, json or yaml"},
 			&cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "give up after this `TIME`; for promote and drain 5m unless given"},
 			&cli.BoolFlag{Name: "no-color", Usage: "print no colours; so does NO_COLOR in the environment"},
 			&cli.BoolFlag{Name: "version", Usage: "print the version", Local: true},
@@ -155,10 +159,15 @@ func (p *program) root() *cli.Command {
 			p.pause(), p.resume(),
 			group("storage", "the storages of a virtual storage", p.storageRemove()),
 			group("virtual-storage", "the virtual storages", p.virtualStorageRemove()),
-			p.history(),
+			p.history(), p.events(),
+			group("can-i", "whether something may be done now", p.canReboot()),
+			group("repository", "the repositories", p.repositoryList()),
+			group("debug", "what helps to find a fault", p.debugBundle()),
+			p.top(), p.completion(), p.complete(), p.names(),
 			p.dataloss(), p.acceptDataloss(), p.verify(),
-			group("queue", "the replication queue", p.queueList(), p.queueRetry()),
+			group("queue", "the replication queue", p.queueList(), p.queueRetry(), p.queueDrop()),
 			p.tls(),
+			group("context", "the clusters that this tool knows", p.contextList(), p.contextUse(), p.contextSet()),
 		},
 	}
 	onUsageError(root)

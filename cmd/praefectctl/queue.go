@@ -14,12 +14,12 @@ func (p *program) queueList() *cli.Command {
 	return &cli.Command{
 		Name:  "list",
 		Usage: "list the replication jobs, oldest first",
-		Flags: []cli.Flag{
+		Flags: watchFlags(
 			virtualStorageFlag(),
 			&cli.StringFlag{Name: "repository", Usage: "only jobs of the repository with this relative `PATH`"},
 			&cli.StringFlag{Name: "state", Usage: "only jobs in this `STATE`: ready, in_progress, failed or dead"},
 			&cli.IntFlag{Name: "limit", Value: 1000, Usage: "at most this `NUMBER` of jobs; 0 is all"},
-		},
+		),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			limit := r.cmd.Int("limit")
 			if limit < 0 {
@@ -43,11 +43,14 @@ func (p *program) queueRetry() *cli.Command {
 	return &cli.Command{
 		Name:  "retry",
 		Usage: "try dead and failed replication jobs again at once",
-		Flags: changeFlags(virtualStorageFlag(),
+		Flags: planFlags(virtualStorageFlag(),
 			&cli.StringFlag{Name: "repository", Usage: "only jobs of the repository with this relative `PATH`"}),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			request := admin.RetryRequest{
 				Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.cmd.String("repository"),
+			}
+			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planRetry(ctx, request) }); err != nil || !goOn {
+				return err
 			}
 			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.RetryResponse, error) {
 				return c.RetryJobs(ctx, request)
@@ -94,7 +97,7 @@ func showQueue(out *output, answer admin.QueueListResponse) {
 }
 
 // jobHeader is over what jobRows makes.
-var jobHeader = []string{"", "ID", "VIRTUAL STORAGE", "REPOSITORY", "TARGET", "STATE", "ATTEMPT", "DUE", "WAITS FOR", "ERROR"}
+var jobHeader = []string{"", "ID", "VIRTUAL STORAGE", "REPOSITORY", "TARGET", "STATE", "ATTEMPT", "DUE", "WAITS FOR", "+REASON", "+CREATED", "ERROR"}
 
 func jobRows(out *output, jobs []admin.Job) [][]string {
 	rows := make([][]string, 0, len(jobs))
@@ -105,7 +108,8 @@ func jobRows(out *output, jobs []admin.Job) [][]string {
 		}
 		rows = append(rows, []string{
 			out.mark(jobSign(j.State)), strconv.FormatInt(j.ID, 10), j.VirtualStorage, j.RelativePath, j.Target,
-			j.State, strconv.Itoa(j.Attempt), due, j.WaitsFor.String(), j.Error,
+			j.State, strconv.Itoa(j.Attempt), due, j.WaitsFor.String(),
+			j.Reason, timeText(&j.Created), j.Error,
 		})
 	}
 	return rows

@@ -18,6 +18,7 @@ func (p *program) raftStatus() *cli.Command {
 		Usage: "show how the instances are",
 		Description: "Without a leader it shows what the instance that answers knows by itself, and\n" +
 			"says so; the exit code is 4.",
+		Flags: watchFlags(),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			return r.raft(ctx, func(answer admin.RaftStatusResponse) error {
 				return r.answer(answer, func(out *output) { showRaft(out, answer) })
@@ -30,6 +31,7 @@ func (p *program) raftPeers() *cli.Command {
 	return &cli.Command{
 		Name:  "peers",
 		Usage: "list the instances and their addresses",
+		Flags: watchFlags(),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			return r.raft(ctx, func(answer admin.RaftStatusResponse) error {
 				return r.answer(peersOf(answer), func(out *output) { showPeers(out, answer) })
@@ -78,10 +80,11 @@ func showRaft(out *output, answer admin.RaftStatusResponse) {
 		}
 		rows = append(rows, []string{
 			out.mark(instanceSign(i)), i.Name, string(i.State), yesNo(i.Voter), i.Version, contact(i),
-			strconv.FormatUint(i.AppliedIndex, 10), strconv.FormatUint(i.Behind, 10), lease(i), i.Addr, i.Error,
+			strconv.FormatUint(i.AppliedIndex, 10), strconv.FormatUint(i.Behind, 10), lease(i), i.Addr,
+			i.ClientAddr, strconv.Itoa(i.FeatureLevel), i.ID, i.Error,
 		})
 	}
-	out.table([]string{"", "INSTANCE", "STATE", "VOTER", "VERSION", "LAST CONTACT", "APPLIED", "BEHIND", "LEASE", "ADDRESS", "PROBLEM"}, rows)
+	out.table([]string{"", "INSTANCE", "STATE", "VOTER", "VERSION", "LAST CONTACT", "APPLIED", "BEHIND", "LEASE", "ADDRESS", "+CLIENT ADDRESS", "+LEVEL", "+ID", "PROBLEM"}, rows)
 	quorum := "quorum ok"
 	if answer.OwnView || answer.Leader == "" {
 		quorum = "no quorum known"

@@ -192,7 +192,7 @@ func TestRaft_changes(t *testing.T) {
 		}
 	}
 	got := operator{types: "n\n", asked: true}.run(t, "-endpoints", address, "raft", "remove", "praefect-2")
-	if got != (outcome{exitRefused, "", "praefect-2 goes out of the cluster. Proceed? [y/N] praefectctl: not confirmed: nothing was changed\n"}) {
+	if got != (outcome{exitRefused, "", "praefect-2 (follower, voter) goes out of the cluster\n  ! 2 of 3 voters are left, and 2 answer: none of them may fail then\nProceed? [y/N] praefectctl: not confirmed: nothing was changed\n"}) {
 		t.Errorf("no: got %+v", got)
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 func removalFlags(more ...cli.Flag) []cli.Flag {
 	return changeFlags(append(more,
-		&cli.StringFlag{Name: "confirm", Usage: "the `NAME` once more"},
-		&cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, and change nothing"})...)
+		&cli.StringFlag{Name: "confirm", Usage: "the `NAME` once more; -yes is not enough"},
+		dryRunFlag(), yesFlag())...)
 }
 
 func (p *program) storageRemove() *cli.Command {

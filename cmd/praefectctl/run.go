@@ -29,6 +29,9 @@ func (p *program) action(names []string, do func(ctx context.Context, r *run) er
 		if r.to, err = p.endpoints(ctx, cmd); err != nil {
 			return err
 		}
+		if cmd.Bool("watch") {
+			return r.watch(ctx, do)
+		}
 		if err := do(ctx, r); err != nil {
 			return err
 		}
@@ -58,11 +61,10 @@ func (p *program) newRun(cmd *cli.Command, names []string) (*run, error) {
 	}
 	out := &output{w: p.stdout, terminal: p.terminal, utf8: p.utf8(), colour: p.terminal && p.getenv("NO_COLOR") == "" && !cmd.Bool("no-color")}
 	switch format := cmd.String("output"); format {
-	case "json":
-		out.json = true
-	case "table":
+	case formatTable, formatWide, formatJSON, formatYAML:
+		out.format = format
 	default:
-		return nil, usage("-output is %q: want table or json", format)
+		return nil, usage("-output is %q: want table, wide, json or yaml", format)
 	}
 	if timeout := cmd.Duration("timeout"); timeout <= 0 {
 		return nil, usage("-timeout is %v: want more than 0", timeout)
@@ -101,9 +103,9 @@ func (r *run) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 	return context.WithTimeout(ctx, r.cmd.Duration("timeout"))
 }
 
-// answer prints an answer, as JSON or as show does.
+// answer prints an answer, for programs or as show does.
 func (r *run) answer(document any, show func(*output)) error {
-	if r.out.json {
+	if r.out.documents() {
 		return r.out.document(document)
 	}
 	show(r.out)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"praefect/cmd/terminal"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
@@ -22,17 +21,8 @@ func (p *program) status() *cli.Command {
 		Usage: "show the virtual storages and their storages",
 		Description: "Without a leader it shows what the instance that answers knows by itself, and\n" +
 			"says so; the exit code is 4.",
-		Flags: []cli.Flag{
-			virtualStorageFlag(),
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again and again, until Ctrl-C; then the exit code is 0"},
-			&cli.DurationFlag{Name: "interval", Value: 2 * time.Second, Usage: "the `TIME` between two looks of -watch"},
-		},
-		Action: p.action(nil, func(ctx context.Context, r *run) error {
-			if !r.cmd.Bool("watch") {
-				return r.status(ctx)
-			}
-			return r.watch(ctx)
-		}),
+		Flags:  watchFlags(virtualStorageFlag()),
+		Action: p.action(nil, func(ctx context.Context, r *run) error { return r.status(ctx) }),
 	}
 }
 
@@ -49,40 +39,10 @@ func (r *run) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if r.cmd.Bool("watch") && r.out.terminal {
-		r.out.print("\x1b[H\x1b[2J")
-	}
 	if err := r.answer(answer, func(out *output) { showStatus(out, answer) }); err != nil {
 		return err
 	}
 	return healthError(answer.Health)
-}
-
-// watch shows the status until ctx ends. That nobody answers is a thing to see,
-// too; only a wrong request ends it.
-func (r *run) watch(ctx context.Context) error {
-	interval := r.cmd.Duration("interval")
-	if interval <= 0 {
-		return usage("-interval is %v: want more than 0", interval)
-	}
-	for {
-		if err := r.status(ctx); err != nil && ctx.Err() == nil {
-			switch exitCode(ctx, err) {
-			case exitUnavailable, exitDegraded, exitTimeout:
-				if text := err.Error(); text != "" {
-					fmt.Fprintln(r.stderr, "praefectctl: "+terminal.Text(text))
-				}
-			default:
-				return err
-			}
-		}
-		if r.out.err != nil || !rest(ctx, interval) {
-			return nil
-		}
-		if !r.out.json && !r.out.terminal {
-			r.out.printf("\n")
-		}
-	}
 }
 
 func virtualStorageFlag() cli.Flag {
@@ -100,10 +60,11 @@ func showStatus(out *output, answer admin.StatusResponse) {
 				role = "primary"
 			}
 			rows = append(rows, []string{
-				out.mark(storageSign(st)), st.Name, role, storageState(st), yesNo(st.Reachable), strconv.Itoa(st.Behind), st.Version, st.Error,
+				out.mark(storageSign(st)), st.Name, role, storageState(st), yesNo(st.Reachable), strconv.Itoa(st.Behind), st.Version,
+				timeText(st.Since), yesNo(st.Votes), st.Error,
 			})
 		}
-		out.table([]string{"", "STORAGE", "ROLE", "STATE", "REACHABLE", "BEHIND", "VERSION", "PROBLEM"}, rows)
+		out.table([]string{"", "STORAGE", "ROLE", "STATE", "REACHABLE", "BEHIND", "VERSION", "+SINCE", "+VOTES", "PROBLEM"}, rows)
 		showConditions(out, answer.Conditions, func(c condition.Condition) bool { return c.VirtualStorage == vs.Name })
 		out.printf("\n")
 	}
@@ -197,4 +158,12 @@ func yesNo(b bool) string {
 		return "yes"
 	}
 	return "no"
+}
+
+// timeText is a moment for a table, empty if it is not known.
+func timeText(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
