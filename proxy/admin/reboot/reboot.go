@@ -1,7 +1,7 @@
 // Package reboot owns the answer to "may this machine be rebooted now?": for the machine of a
 // storage, and for that of an instance.
-// It promises that the answer is a function of what the cluster tells and of nothing else, that a no
-// comes with its reason, and that a yes comes with the commands to give before and after.
+// It promises that the answer is a function of the facts that instances report and of nothing else, that
+// a no comes with its reason, and that a yes comes with the commands to give before and after.
 // praefectctl and other tools of operators use it.
 package reboot
 
