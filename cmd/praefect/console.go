@@ -74,11 +74,7 @@ func (d *daemon) consolePart(l *consoleListener, operators *admin.Service) (part
 		return part{}, errors.Join(err, cc.Close(), l.Close())
 	}
 	return part{name: "console", run: func(ctx context.Context) error {
-		scheme := "http"
-		if l.certificate != nil {
-			scheme = "https"
-		}
-		d.log.Info("listening", "schema", scheme, "address", l.Addr().String(), "serves", "console")
+		d.log.Info("listening", "schema", "console", "address", l.Addr().String(), "tls", l.certificate != nil)
 		server := grpc.NewServer()
 		operators.Register(server)
 		ended := make(chan error, 1)

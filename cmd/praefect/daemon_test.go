@@ -39,6 +39,7 @@ type instance struct {
 
 	http, grpc    string // its addresses; grpc is the last of those for clients
 	plain, secure string // those for clients without and with TLS
+	console       string // host:port of the web console
 
 	mu    sync.Mutex
 	lines []string // of the log so far; guarded by mu
@@ -94,6 +95,9 @@ func serveWith(t *testing.T, config string, listeners int, getenv func(string) s
 			switch a[0] {
 			case "http":
 				i.http = "http://" + a[1]
+				continue
+			case "console":
+				i.console = a[1]
 				continue
 			case "tcp":
 				i.plain = "tcp://" + a[1]

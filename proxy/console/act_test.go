@@ -140,6 +140,7 @@ func TestSearch_pages(t *testing.T) {
 		w.Wrote("group/"+string(rune('a'+i%26))+"/"+strings.Repeat("p", i/26+1)+".git", "gitaly-1")
 	}
 	u := w.signedIn(readToken)
+	w.SetPaths("group/a/p.git", "group/clean.git", "other.git")
 	seen, path := map[string]bool{}, "/api/repositories?"
 	for range 10 {
 		var page struct {
@@ -170,6 +171,10 @@ func TestSearch_pages(t *testing.T) {
 	u.get("/api/repositories?text=UP/B/", &some)
 	if len(some.Repositories) != 10 {
 		t.Errorf("%d repositories match, want 10", len(some.Repositories))
+	}
+	u.get("/api/repositories?only=all&text=group/", &some)
+	if len(some.Repositories) != 2 {
+		t.Errorf("the catalogue has %d repositories with the prefix, want 2", len(some.Repositories))
 	}
 	u.get("/api/repositories?only=conflict", &some)
 	if len(some.Repositories) != 0 {

@@ -19,6 +19,7 @@ type Cluster interface {
 	RaftStatus(ctx context.Context) (admin.RaftStatusResponse, error)
 	History(ctx context.Context, request admin.HistoryRequest) (admin.HistoryResponse, error)
 	Dataloss(ctx context.Context, request admin.DatalossRequest) (admin.DatalossResponse, error)
+	Repositories(ctx context.Context, request admin.RepositoriesRequest) (admin.RepositoriesResponse, error)
 	QueueList(ctx context.Context, request admin.QueueListRequest) (admin.QueueListResponse, error)
 	Explain(ctx context.Context, request admin.ExplainRequest) (admin.ExplainResponse, error)
 	Verify(ctx context.Context, request admin.VerifyRequest) (admin.VerifyResponse, error)

@@ -17,14 +17,22 @@ const (
 	searched = 20_000
 )
 
-// found is one page of a search among the repositories that the ledger lists.
+// found is one page of a search among the repositories.
 type found struct {
-	Repositories []admin.Repository `json:"repositories"`
+	Repositories []row `json:"repositories"`
 	// After is where the search goes on, nil if it is at its end.
 	After *state.Key `json:"after"`
 }
 
-// repositories searches the repositories of which a storage misses a write.
+// row is one repository of a search.
+type row struct {
+	admin.Repository
+	// Clean tells that no storage misses a write of it.
+	Clean bool `json:"clean,omitempty"`
+}
+
+// repositories searches the repositories of which a storage misses a write or, with "all", all
+// whose path begins with the text, which asks Postgres.
 func (c *Console) repositories(w http.ResponseWriter, r *http.Request, _ *session) {
 	asked := r.URL.Query()
 	request := admin.DatalossRequest{VirtualStorage: asked.Get("virtual_storage")}
@@ -33,7 +41,11 @@ func (c *Console) repositories(w http.ResponseWriter, r *http.Request, _ *sessio
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
-	answered, err := search(ctx, c.cluster(""), request, filter{text: strings.ToLower(asked.Get("text")), only: asked.Get("only")})
+	find := search
+	if asked.Get("only") == "all" {
+		find = catalogued
+	}
+	answered, err := find(ctx, c.cluster(""), request, filter{text: asked.Get("text"), only: asked.Get("only")})
 	if err != nil {
 		fail(w, err)
 		return
@@ -43,8 +55,8 @@ func (c *Console) repositories(w http.ResponseWriter, r *http.Request, _ *sessio
 
 // filter tells which repositories a search wants.
 type filter struct {
-	text string // in the path, in lower case
-	only string // "conflict", "unavailable" or empty
+	text string // in the path, in whatever case
+	only string // "all", "conflict", "unavailable" or empty
 }
 
 func (f filter) wants(r admin.Repository) bool {
@@ -52,12 +64,12 @@ func (f filter) wants(r admin.Repository) bool {
 	case f.only == "conflict" && len(r.Conflicts) == 0, f.only == "unavailable" && r.Available:
 		return false
 	}
-	return strings.Contains(strings.ToLower(r.RelativePath), f.text)
+	return strings.Contains(strings.ToLower(r.RelativePath), strings.ToLower(f.text))
 }
 
 // search goes through the ledger until a page is full, or enough was looked at.
 func search(ctx context.Context, cluster Cluster, request admin.DatalossRequest, f filter) (found, error) {
-	result := found{Repositories: []admin.Repository{}}
+	result := found{Repositories: []row{}}
 	for looked := 0; ; {
 		answered, err := cluster.Dataloss(ctx, request)
 		if err != nil {
@@ -68,7 +80,7 @@ func search(ctx context.Context, cluster Cluster, request admin.DatalossRequest,
 			key := state.Key{VirtualStorage: one.VirtualStorage, RelativePath: one.RelativePath}
 			request.After = &key
 			if f.wants(one) {
-				result.Repositories = append(result.Repositories, one)
+				result.Repositories = append(result.Repositories, row{Repository: one})
 			}
 			if len(result.Repositories) == page || looked == searched {
 				result.After = &key
@@ -79,6 +91,27 @@ func search(ctx context.Context, cluster Cluster, request admin.DatalossRequest,
 			return result, nil
 		}
 	}
+}
+
+// catalogued returns one page of all repositories.
+func catalogued(ctx context.Context, cluster Cluster, request admin.DatalossRequest, f filter) (found, error) {
+	answered, err := cluster.Repositories(ctx, admin.RepositoriesRequest{
+		VirtualStorage: request.VirtualStorage, Prefix: f.text, After: request.After, Limit: page,
+	})
+	if err != nil {
+		return found{}, err
+	}
+	result := found{Repositories: []row{}}
+	for _, one := range answered.Repositories {
+		result.Repositories = append(result.Repositories, row{
+			Repository: admin.Repository{VirtualStorage: one.VirtualStorage, RelativePath: one.RelativePath, Available: one.Available, Behind: one.Behind},
+			Clean:      len(one.Behind) == 0,
+		})
+		if answered.More {
+			result.After = &state.Key{VirtualStorage: one.VirtualStorage, RelativePath: one.RelativePath}
+		}
+	}
+	return result, nil
 }
 
 // explain tells everything that is known of one repository.

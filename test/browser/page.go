@@ -10,7 +10,7 @@ import (
 )
 
 // WaitTimeout bounds how long a test waits for a page to show something.
-const WaitTimeout = 45 * time.Second
+const WaitTimeout = 2 * time.Minute
 
 // look is the time between two looks at a page.
 const look = 50 * time.Millisecond

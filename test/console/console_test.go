@@ -1,7 +1,10 @@
 package console
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"praefect/test/browser"
 	"praefect/test/cluster"
+	"praefect/test/postgres"
 )
 
 var programs cluster.Binaries
@@ -72,27 +76,224 @@ func (w *world) follower() *cluster.Instance {
 	return nil
 }
 
-// images is where screenshots go, empty if none are wanted.
-func images() string { return os.Getenv("SCREENSHOTS") }
+// maxImage is the size of a screenshot that the manual may have.
+const maxImage = 150 << 10
 
-// shoot takes a screenshot, if they are wanted.
+// shoot takes a screenshot, if $SCREENSHOTS names a directory for them. The browser does not take
+// the time to make it small.
 func (w *world) shoot(p *browser.Page, name string) {
 	w.t.Helper()
-	if images() == "" {
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
 		return
 	}
-	if err := os.WriteFile(filepath.Join(images(), "console-"+name+".png"), p.Screenshot(), 0o644); err != nil {
+	picture, err := png.Decode(bytes.NewReader(p.Screenshot()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, picture); err != nil {
+		w.t.Fatal(err)
+	}
+	if out.Len() > maxImage {
+		w.t.Errorf("the screenshot %s has %d bytes, want at most %d", name, out.Len(), maxImage)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "console-"+name+".png"), out.Bytes(), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
+// create makes an empty repository.
+func (w *world) create(path string) {
+	w.t.Helper()
+	if _, err := w.c.CreateRepository(w.t.Context(), "default", path); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// card selects a storage in the picture.
+func card(storage string) string { return `[data-key="storage default ` + storage + `"]` }
+
 func TestConsole_inABrowser(t *testing.T) {
 	w := begin(t)
+	for i := range 3 {
+		w.create(fmt.Sprintf("@hashed/0%d/project.git", i))
+	}
 	at := w.follower()
 	p := w.signIn(at, w.secret(w.c.AdminTokenFile), "alice")
 	for i := range 3 {
 		p.WaitText(".picture", w.c.Instances[i].Label())
-		p.WaitText(".picture", w.c.Storages[i].Name)
+		p.Wait(fmt.Sprintf("document.querySelector('%s.good')", card(w.c.Storages[i].Name)))
 	}
+	p.WaitText(".card.primary", w.c.Storages[0].Name)
+	p.WaitText(".stat", "can lose 1")
 	w.shoot(p, "overview")
+
+	w.aStorageDies(p)
+	w.keys(p)
+	w.aPromotion(p)
+	w.noPostgres(p)
+	w.noQuorum(p, at)
+	w.theStreamDrops(p, at)
+}
+
+// aStorageDies kills the primary: the page shows the failover without being loaded again, and the
+// repository that the dead one misses a write of.
+func (w *world) aStorageDies(p *browser.Page) {
+	w.t.Helper()
+	p.Eval("window.sameDocument = true", nil)
+	dead := w.c.Storages[0]
+	w.must(dead.Kill())
+	p.Wait(fmt.Sprintf("document.querySelector('%s.bad')", card(dead.Name)))
+	p.Wait(fmt.Sprintf("document.querySelector('.card.primary') && !document.querySelector('%s.primary')", card(dead.Name)))
+	p.WaitText(".changes", dead.Name)
+	w.create("@hashed/ab/late.git")
+	p.WaitText("nav", "Repositories1")
+	p.WaitText(".verdict", "degraded")
+	w.shoot(p, "failover")
+	p.Prefer("dark")
+	p.Wait("getComputedStyle(document.body).backgroundColor === 'rgb(16, 20, 26)'")
+	w.shoot(p, "dark")
+	p.Size(390, 844)
+	p.Wait("document.querySelector('.picture.tall')")
+	p.Wait("document.documentElement.scrollWidth <= innerWidth") // nothing sticks out
+	w.shoot(p, "narrow")
+	p.Size(1280, 900)
+	p.Prefer("light")
+	p.Press("g", "r")
+	p.WaitText(".matrix", "@hashed/ab/late.git")
+	p.WaitText(".matrix", "behind")
+	p.Click(".matrix a")
+	p.WaitText("h2", "Replicas")
+	p.WaitText(".verdict", "misses an acknowledged write")
+	p.WaitText(".command", "praefectctl explain -virtual-storage default @hashed/ab/late.git")
+	w.shoot(p, "repository")
+	w.must(dead.Start())
+	p.WaitText(".verdict", "clean")
+	p.Press("g", "o")
+	p.Wait(fmt.Sprintf("document.querySelector('%s.good')", card(dead.Name)))
+	p.Wait("window.sameDocument")
+}
+
+// keys goes through the pages without a mouse.
+func (w *world) keys(p *browser.Page) {
+	w.t.Helper()
+	p.Press("?")
+	p.WaitText("dialog h2", "Keys")
+	p.Press("Escape")
+	p.Wait("!document.getElementById('dialog').open")
+	for key, view := range map[string]string{"i": "raft", "h": "history", "s": "settings", "q": "queue"} {
+		p.Press("g", key)
+		p.Wait("document.querySelector('.view." + view + "')")
+	}
+	p.Press("/")
+	p.Wait("document.activeElement?.id === 'search'")
+	p.Type("@hashed/00/project.git")
+	p.Press("Enter")
+	p.WaitText(".verdict", "clean")
+	p.Press("d")
+	p.Wait("document.documentElement.dataset.theme === 'dark'")
+	p.Press("d")
+	p.Wait("document.documentElement.dataset.theme === 'light'")
+	p.Press("Tab")
+	p.Wait("document.activeElement !== document.body && document.activeElement.matches(':focus-visible') && getComputedStyle(document.activeElement).outlineStyle !== 'none'")
+	p.Press("g", "o")
+	// Every control says what it is to a screen reader.
+	p.Wait("document.querySelector('.picture') && [...document.querySelectorAll('button, a, input, select, [role=button]')].every(n => n.getAttribute('aria-label') || n.textContent.trim() || n.labels?.length)")
+}
+
+// aPromotion promotes a storage from its card, by keys alone.
+func (w *world) aPromotion(p *browser.Page) {
+	w.t.Helper()
+	name := w.c.Storages[0].Name
+	p.Wait(fmt.Sprintf("(document.querySelector('%s')?.focus(), document.activeElement.matches('%[1]s'))", card(name)))
+	p.Press("Enter")
+	p.WaitText("dialog h2", name)
+	p.Click("dialog .buttons button")
+	p.WaitText("dialog .plan-title", "→ "+name)
+	p.Click("#why")
+	p.Type("its kernel is new")
+	p.WaitText("dialog code", "praefectctl promote "+name+" -virtual-storage default -why 'its kernel is new'")
+	p.Click("#proceed")
+	p.WaitText("dialog .result", name+" is the primary of default")
+	p.WaitText("dialog code", "praefectctl promote")
+	p.Press("Escape")
+	p.Wait(fmt.Sprintf("document.querySelector('%s.primary')", card(name)))
+	primary, err := w.c.Primary(w.t.Context(), "default")
+	w.must(err)
+	if primary.Name != name {
+		w.t.Errorf("the page says that %s is the primary, and it is %s", name, primary.Name)
+	}
+	p.Press("g", "h")
+	p.WaitText("tbody", "its kernel is new")
+	p.WaitText("tbody", "alice, console of praefect-")
+	p.Press("g", "o")
+}
+
+// noPostgres stops Postgres: the queue is not known, and everything else is.
+func (w *world) noPostgres(p *browser.Page) {
+	w.t.Helper()
+	p.Press("g", "q")
+	p.WaitText(".panel", "no jobs")
+	w.must(w.c.Postgres.Stop(postgres.Fast))
+	p.WaitText(".unknown", "the queue since")
+	p.Press("g", "o")
+	p.WaitText(".stat", "not known")
+	p.Wait(fmt.Sprintf("document.querySelector('%s.good')", card(w.c.Storages[0].Name)))
+	w.must(w.c.Postgres.Start(w.t.Context()))
+	p.Wait("![...document.querySelectorAll('.stat')].some(n => n.textContent.includes('not known'))")
+}
+
+// noQuorum kills the other two instances: the page says that it knows its own view alone.
+func (w *world) noQuorum(p *browser.Page, at *cluster.Instance) {
+	w.t.Helper()
+	for _, i := range w.c.Instances {
+		if i != at {
+			w.must(i.Kill())
+		}
+	}
+	p.WaitText(".verdict", "reaches no leader: this is what it knows by itself")
+	p.WaitText(".stat", "nothing can be changed")
+	p.Wait("document.querySelectorAll('.edge.unknown').length >= 6")
+	p.Wait(fmt.Sprintf("document.querySelector('%s')", card(w.c.Storages[0].Name)))
+	for _, i := range w.c.Instances {
+		if i != at {
+			w.must(i.Start())
+		}
+	}
+	p.WaitText(".stat", "can lose 1")
+}
+
+// theStreamDrops stops the instance and kills it: the page turns grey and dated, goes on by itself
+// when the same process goes on, and wants a login from a new one.
+func (w *world) theStreamDrops(p *browser.Page, at *cluster.Instance) {
+	w.t.Helper()
+	w.must(at.Pause())
+	p.WaitText(".dropped", "dropped. This is how the cluster was at ")
+	p.Wait("document.body.classList.contains('stale') && getComputedStyle(document.querySelector('main')).filter === 'grayscale(1)'")
+	p.WaitText(".tools", "not live")
+	w.must(at.Resume())
+	p.Wait("!document.body.classList.contains('stale')")
+	w.must(at.Kill())
+	p.WaitText(".dropped", "next attempt in")
+	w.must(at.Start())
+	p.Wait("document.querySelector('.login')")
+}
+
+// TestConsole_ofOneReader shows what the client token opens.
+func TestConsole_ofOneReader(t *testing.T) {
+	c := cluster.Run(t, cluster.Options{Binaries: programs, Console: true})
+	w := &world{t, c, browser.Start(t)}
+	p := w.signIn(c.Instances[0], c.Token, "")
+	p.WaitText(".tools", "read only")
+	p.Click(`button[aria-label="Drain gitaly-2"]`)
+	p.WaitText("dialog code", "praefectctl drain gitaly-2 -virtual-storage default")
+	p.Wait("!document.querySelector('#proceed')")
 }

@@ -47,11 +47,8 @@ function pictureWidth() {
 }
 
 function verdict(status) {
-  const bad = status.conditions.filter((c) => c.level === "unavailable").length;
-  const worse = status.conditions.filter((c) => c.level === "degraded").length;
-  const notices = status.conditions.length - bad - worse;
-  const parts = [bad ? `${count(bad, "condition")} of unavailability` : null, worse ? `${count(worse, "condition")} of less safety` : null, notices ? count(notices, "notice") : null].filter(Boolean);
-  const text = parts.length ? parts.join(", ") : "Everything is served, and everything has its copies.";
+  const names = [...new Set(status.conditions.map((c) => c.name))];
+  const text = names.length ? names.slice(0, 6).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : "") : "Everything is served, and everything has its copies.";
   return h("div", { class: `verdict ${health(status.health)}`, role: "status" },
     mark(health(status.health), status.health), h("span", {}, text),
     status.own_view ? h("span", {}, `${status.instance} reaches no leader: this is what it knows by itself. What the others have agreed on since is not known.`) : null);

@@ -54,15 +54,18 @@ function curve(a, b, wide) {
 
 function instanceCard(i) {
   const [kind, word] = instanceWord(i);
-  const facts = i.state === "unreachable" || i.state === "not a member" ? [word] : [i.state === "leader" ? "" : word, i.behind ? `${i.behind} behind` : "up to date", i.lease_ms ? "" : "no lease"];
+  const facts = !answers(i) ? [word] : [i.state === "leader" ? "" : word, i.behind ? `${i.behind} behind` : "up to date", i.lease_ms ? "" : "no lease"];
   const line = facts.filter(Boolean).join(", ");
-  return { key: "instance " + i.name, name: i.name, line, kind, sign: signOf(kind), role: i.state === "leader" ? "leader" : "", subject: i };
+  const short = i.behind && answers(i) ? `${i.behind} behind` : word;
+  return { key: "instance " + i.name, name: i.name, line, short, kind, sign: signOf(kind), role: i.state === "leader" ? "leader" : "", subject: i };
 }
+
+const answers = (i) => i.state !== "unreachable" && i.state !== "not a member";
 
 function storageCard(s) {
   const [kind, word] = storageWord(s);
   return {
-    key: `storage ${s.virtual_storage} ${s.name}`, name: s.name, line: s.behind ? `${word}, ${s.behind} behind` : word,
+    key: `storage ${s.virtual_storage} ${s.name}`, name: s.name, line: s.behind ? `${word}, ${s.behind} behind` : word, short: kind === "warn" && s.behind ? `${s.behind} behind` : word,
     kind, sign: signOf(kind), role: s.primary ? "primary" : "", subject: s,
   };
 }
@@ -71,11 +74,10 @@ function storageCard(s) {
 function edges(facts) {
   const lines = [];
   for (const i of facts.instances) {
-    const answers = i.state !== "unreachable" && i.state !== "not a member";
-    lines.push({ from: "balancer", to: "instance " + i.name, kind: answers ? "open" : "cut" });
+    lines.push({ from: "balancer", to: "instance " + i.name, kind: answers(i) ? "open" : "cut" });
     for (const s of facts.storages) {
       let kind = "open";
-      if (!answers) kind = "unknown";
+      if (!answers(i)) kind = "unknown";
       else if (facts.away.has(`${i.name}\n${s.virtual_storage}\n${s.name}`) || (i.name === facts.instance && !s.reachable)) kind = "cut";
       else if (s.state === "out" || s.state === "backfilling") kind = "unknown";
       else if (s.primary) kind = "primary";
@@ -111,7 +113,7 @@ function card(c, wide, choose) {
     c.subject ? h("rect", { class: "edge-mark", x: 0, y: 8, width: 3.5, height: c.h - 16, rx: 1.75 }) : null,
     h("text", { class: "name", x: pad, y: c.h / 2 - 4 }, cut(c.name, fits)),
     c.role && wide ? h("text", { class: "role", x: c.w - 11, y: c.h / 2 - 4, "text-anchor": "end" }, c.role) : null,
-    h("text", { class: "line", x: pad, y: c.h / 2 + 14 }, c.sign ? h("tspan", { class: "sign" }, c.sign + " ") : null, cut(c.role && !wide ? c.role : c.line, fitsLine)));
+    h("text", { class: "line", x: pad, y: c.h / 2 + 14 }, c.sign ? h("tspan", { class: "sign" }, c.sign + " ") : null, cut(wide ? c.line : c.role || c.short || c.line, fitsLine)));
 }
 
 const cut = (text, n) => (text.length <= n ? text : text.slice(0, Math.max(1, n - 1)) + "…");
