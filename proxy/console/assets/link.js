@@ -8,6 +8,8 @@ export const state = {
   ahead: 0, // how far the instance's clock is ahead of ours, in ms
   retryAt: null,
   refusal: "", // why the instance gives no stream
+  seenLeader: false, // the instance has reached a leader while we looked
+  aloneSince: null, // {at, before}: since when the instance reaches no leader; before: it was so when we came
   samples: {}, // of the last minutes, by instance: how far it is behind
 };
 
@@ -83,6 +85,7 @@ export function connect() {
       heard();
       state.parts[name] = JSON.parse(event.data);
       if (name === "raft") sample(state.parts.raft.data);
+      if (name === "status") alone(state.parts.status.data);
       changed();
     });
   }
@@ -149,6 +152,12 @@ document.addEventListener("visibilitychange", () => {
   if (document.hidden) disconnect();
   else if (state.session) retryNow();
 });
+
+function alone(status) {
+  if (!status?.own_view) state.aloneSince = null;
+  else state.aloneSince ??= { at: new Date(now()).toISOString(), before: state.seenLeader !== true };
+  state.seenLeader = status ? !status.own_view : state.seenLeader;
+}
 
 function sample(raft) {
   const names = new Set();

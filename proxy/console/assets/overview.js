@@ -1,7 +1,7 @@
 // The first page: is the cluster well, what is not, and the picture.
 import { h } from "./dom.js";
 import { state, now } from "./link.js";
-import { mark, health, level, storageWord, number, count, span, when } from "./words.js";
+import { mark, health, level, storageWord, number, count, span, when, clock } from "./words.js";
 import { picture } from "./picture.js";
 import { sheet, order } from "./dialogs.js";
 import { unknown, waiting, changes } from "./pieces.js";
@@ -51,7 +51,8 @@ function verdict(status) {
   const text = names.length ? names.slice(0, 6).join(", ") + (names.length > 6 ? ` and ${names.length - 6} more` : "") : "Everything is served, and everything has its copies.";
   return h("div", { class: `verdict ${health(status.health)}`, role: "status" },
     mark(health(status.health), status.health), h("span", {}, text),
-    status.own_view ? h("span", {}, `${status.instance} reaches no leader: this is what it knows by itself. What the others have agreed on since is not known.`) : null);
+    status.own_view ? h("span", {}, `${status.instance} reaches no leader: this is what it knows by itself. ` +
+      `What the others have agreed on is not known since ${state.aloneSince?.before ? "before " : ""}${clock(state.aloneSince?.at ?? new Date(now()).toISOString())} UTC.`) : null);
 }
 
 function panel(href, title, main, kind, word, detail) {

@@ -80,7 +80,7 @@ function edges(facts) {
       if (!answers(i)) kind = "unknown";
       else if (facts.away.has(`${i.name}\n${s.virtual_storage}\n${s.name}`) || (i.name === facts.instance && !s.reachable)) kind = "cut";
       else if (s.state === "out" || s.state === "backfilling") kind = "unknown";
-      else if (s.primary) kind = "primary";
+      else if (s.primary && i.lease_ms) kind = "primary"; // without a lease no write is routed
       lines.push({ from: "instance " + i.name, to: `storage ${s.virtual_storage} ${s.name}`, kind });
     }
   }
