@@ -26,6 +26,7 @@ import (
 	"praefect/proxy/admin"
 	"praefect/proxy/channel"
 	"praefect/proxy/ledger"
+	"praefect/proxy/measure"
 	"praefect/proxy/method"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
@@ -142,7 +143,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
 		Silence:       time.Duration(cfg.Detection.Silence),
 		Stall:         time.Duration(max(cfg.Detection.Stall, cfg.Detection.Silence)),
-		DialOptions:   []grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})},
+		DialOptions:   append(measure.NewClient(registry, cfg.Prometheus.GRPCLatencyBuckets).DialOptions(), grpc.WithStatsHandler(stream.StatsHandler{})),
 		Backchannel:   proxy.VoteServer(votes),
 		Channels:      d.channels(),
 	})
