@@ -163,7 +163,7 @@ func (s *Server) reject(ctx context.Context, conn *clientconn.Conn, info *tap.In
 		return
 	}
 	s.log.LogAttrs(ctx, slog.LevelWarn, "rejected call",
-		slog.String("method", cut(info.FullMethodName)),
+		slog.String("grpc.request.fullMethod", cut(info.FullMethodName)),
 		slog.String("grpc.code", status.Code(err).String()),
 		slog.String("correlation_id", cut(first(info.Header.Get(correlationHeader)))),
 		slog.String("peer.address", conn.RemoteAddr().String()),

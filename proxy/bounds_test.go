@@ -151,7 +151,7 @@ func TestObserve_takenBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 1000 {
-		err := s.observe(ctx, "/gitaly.RepositoryService/RepositoryExists", func(context.Context) error {
+		err := s.observe(ctx, rpc{fullMethod: "/gitaly.RepositoryService/RepositoryExists"}, func(context.Context) error {
 			t.Error("it was begun")
 			return nil
 		})

@@ -88,6 +88,9 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 	}
 	r.call.virtualStorage = r.named.Target.StorageName + r.named.Storage
 	r.call.relativePath = r.named.Target.RelativePath
+	if s.logsCalls(r.ctx, codes.OK) {
+		r.call.glRepository, r.call.glProjectPath = m.Labels(first.Data())
+	}
 
 	if handle := s.special(name); handle != nil {
 		return handle(r)

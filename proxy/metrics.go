@@ -20,6 +20,8 @@ type metrics struct {
 	authenticated *prometheus.CounterVec
 	unleased      *prometheus.CounterVec
 	panics        prometheus.Counter
+	clients       *clientRequests
+	replications  *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
@@ -57,8 +59,16 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 			Name: "praefect_panics_total",
 			Help: "Panics caught while a call was handled.",
 		}),
+		clients: newClientRequests(),
+		replications: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gitaly_praefect_tx_replications_total",
+			Help: "Replicas after a write: updated by it, or behind for a reason.",
+		}, []string{"reason"}),
 	}
-	r.MustRegister(m.grpc, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics)
+	for _, reason := range []string{updated, outdated, noVotes, otherStatus, notCommitted} {
+		m.replications.WithLabelValues(reason) // so that each can be seen from the start
+	}
+	r.MustRegister(m.clients.total, m.replications, m.grpc, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics)
 	return m
 }
 

@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"praefect/proxy/clientconn"
@@ -31,6 +30,8 @@ type call struct {
 	virtualStorage string
 	relativePath   string
 	storage        string
+	// glRepository and glProjectPath are GitLab's names of the repository, if the log wants them.
+	glRepository, glProjectPath string
 }
 
 type callKey struct{}
@@ -47,7 +48,8 @@ func callOf(ctx context.Context) *call {
 // observe runs handler for one call: it catches a panic, gives the error its code,
 // and writes the one log line of the call. The call was authenticated before there
 // was a stream; see tap.
-func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ctx context.Context) error) (err error) {
+func (s *Server) observe(ctx context.Context, rpc rpc, handler func(ctx context.Context) error) (err error) {
+	fullMethod := rpc.fullMethod
 	if err, ok := ctx.Value(rejectedKey{}).(error); ok {
 		return err // it was noted when its headers came
 	}
@@ -60,14 +62,18 @@ func (s *Server) observe(ctx context.Context, fullMethod string, handler func(ct
 	defer func() {
 		if p := recover(); p != nil {
 			s.metrics.panics.Inc()
-			s.log.Error("panic in a call", "method", cut(fullMethod), "correlation_id", c.correlationID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.log.Error("panic in a call", "grpc.request.fullMethod", cut(fullMethod), "correlation_id", c.correlationID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = status.Error(codes.Internal, "internal error; the instance's log has a line with this correlation id: "+c.correlationID)
 		}
 		s.metrics.methods.WithLabelValues(c.kind).Inc()
 		if ctx.Err() != nil && time.Since(start) < soon {
 			noteTakenBack(ctx)
 		}
-		s.logCall(ctx, c, fullMethod, start, err)
+		from := originOf(ctx)
+		s.metrics.clients.count(clientCall{
+			origin: from, method: rpc.counted, code: status.Code(err), kind: c.kind, scope: rpc.scope, exempt: fullMethod == exemptMethod,
+		})
+		s.logCall(ctx, c, rpc, from, start, err)
 	}()
 	return toStatus(handler(ctx))
 }
@@ -79,7 +85,7 @@ func (s *Server) takenBack(ctx context.Context, fullMethod string) error {
 	err := status.FromContextError(ctx.Err()).Err()
 	if unlogged, ok := s.takenBacks.take(time.Now()); ok {
 		s.log.LogAttrs(ctx, slog.LevelInfo, "call was taken back before it began",
-			slog.String("method", cut(fullMethod)), slog.String("grpc.code", status.Code(err).String()),
+			slog.String("grpc.request.fullMethod", cut(fullMethod)), slog.String("grpc.code", status.Code(err).String()),
 			slog.String("correlation_id", correlationID(ctx)), slog.Int("unlogged", unlogged))
 	}
 	return err
@@ -108,40 +114,6 @@ func levelOf(code codes.Code) slog.Level {
 	return slog.LevelInfo
 }
 
-// logCall writes at the level of the call's code, health checks that succeed at debug.
-func (s *Server) logCall(ctx context.Context, c *call, fullMethod string, start time.Time, err error) {
-	level := levelOf(status.Code(err))
-	if err == nil && fullMethod == exemptMethod {
-		level = slog.LevelDebug
-	}
-	if !s.log.Enabled(ctx, level) {
-		return
-	}
-	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs,
-		slog.String("method", cut(fullMethod)),
-		slog.String("grpc.code", status.Code(err).String()),
-		slog.Float64("grpc.time_ms", float64(time.Since(start).Microseconds())/1000),
-		slog.String("grpc.meta.method_type", c.kind),
-		slog.String("correlation_id", c.correlationID))
-	if p, ok := peer.FromContext(ctx); ok {
-		attrs = append(attrs, slog.String("peer.address", p.Addr.String()))
-	}
-	for _, fact := range [...]struct{ key, value string }{
-		{"virtual_storage", cut(c.virtualStorage)},
-		{"relative_path", c.relativePath},
-		{"storage", c.storage},
-	} {
-		if fact.value != "" {
-			attrs = append(attrs, slog.String(fact.key, fact.value))
-		}
-	}
-	if err != nil {
-		attrs = append(attrs, slog.String("err", cutText(err.Error())))
-	}
-	s.log.LogAttrs(ctx, level, "finished call", attrs...)
-}
-
 // correlationID is the client's, or a new one.
 func correlationID(ctx context.Context) string {
 	if ids := metadata.ValueFromIncomingContext(ctx, correlationHeader); len(ids) > 0 && ids[0] != "" {
@@ -153,7 +125,7 @@ func correlationID(ctx context.Context) string {
 }
 
 func (s *Server) observeUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	err = s.observe(ctx, info.FullMethod, func(ctx context.Context) error {
+	err = s.observe(ctx, s.rpcOf(info.FullMethod, true, false, false), func(ctx context.Context) error {
 		var err error
 		resp, err = handler(ctx, req)
 		return err
@@ -162,7 +134,7 @@ func (s *Server) observeUnary(ctx context.Context, req any, info *grpc.UnaryServ
 }
 
 func (s *Server) observeStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	return s.observe(ss.Context(), info.FullMethod, func(ctx context.Context) error {
+	return s.observe(ss.Context(), s.rpcOf(info.FullMethod, srv != nil, info.IsClientStream, info.IsServerStream), func(ctx context.Context) error {
 		observed := &observedStream{ServerStream: ss, ctx: ctx, stall: s.cfg.SendStall}
 		defer observed.end()
 		return handler(srv, observed)

@@ -2,13 +2,20 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"praefect/proxy/method"
 )
 
 // TestServer_logsACallAtTheLevelItsCodeDeserves: an operator who filters by level sees faults, and
@@ -34,7 +41,7 @@ func TestServer_logsACallAtTheLevelItsCodeDeserves(t *testing.T) {
 		if tc.code != codes.OK {
 			err = status.Error(tc.code, "why")
 		}
-		s.logCall(t.Context(), &call0, tc.method, time.Now(), err)
+		s.logCall(t.Context(), &call0, rpc{fullMethod: tc.method}, origin{}, time.Now(), err)
 		var line struct {
 			Level string `json:"level"`
 			Code  string `json:"grpc.code"`
@@ -45,6 +52,48 @@ func TestServer_logsACallAtTheLevelItsCodeDeserves(t *testing.T) {
 		if line.Level != tc.want || line.Code != tc.code.String() {
 			t.Errorf("%s that ends with %v: got %+v, want level %s", tc.method, tc.code, line, tc.want)
 		}
+	}
+}
+
+// TestServer_logsUpstreamsFields: log pipelines of upstream's Praefect find the same facts.
+func TestServer_logsUpstreamsFields(t *testing.T) {
+	methods, err := method.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	s := &Server{log: slog.New(slog.NewJSONHandler(&out, nil)), methods: methods}
+	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs(
+		"x-gitlab-client-name", "gitlab-web", "call_site", "Repository#exists", "deadline_type", "regular",
+		"remote_ip", "192.0.2.1", "user_id", "7", "username", "sue",
+	))
+	ctx, cancel := context.WithDeadline(ctx, time.Date(2040, 1, 2, 3, 4, 5, 6e6, time.UTC))
+	defer cancel()
+	ctx = peer.NewContext(ctx, &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 1}})
+	c := &call{
+		kind: "accessor", correlationID: "id-1", virtualStorage: "default", relativePath: "a.git", storage: "gitaly-1",
+		glRepository: "project-1", glProjectPath: "group/app",
+	}
+	const name = "/gitaly.RefService/ListRefs"
+	s.logCall(ctx, c, s.rpcOf(name, false, true, true), originOf(ctx), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), nil)
+	var line map[string]any
+	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
+		t.Fatalf("%v: %q", err, out.String())
+	}
+	delete(line, "time")
+	delete(line, "grpc.time_ms")
+	want := map[string]any{
+		"level": "INFO", "msg": "finished call", "correlation_id": "id-1", "peer.address": "192.0.2.9:1",
+		"grpc.service": "gitaly.RefService", "grpc.method": "ListRefs", "grpc.code": "OK", "grpc.start_time": "2026-01-02T03:04:05.000",
+		"grpc.meta.method_type": "server_stream", "grpc.meta.method_operation": "accessor", "grpc.meta.method_scope": "repository",
+		"grpc.meta.auth_version": "v2", "grpc.meta.client_name": "gitlab-web", "grpc.meta.call_site": "Repository#exists",
+		"grpc.meta.deadline_type": "regular", "remote_ip": "192.0.2.1", "user_id": "7", "username": "sue",
+		"grpc.request.fullMethod": name, "grpc.request.deadline": "2040-01-02T03:04:05.006",
+		"grpc.request.repoStorage": "default", "grpc.request.repoPath": "a.git", "grpc.request.glRepository": "project-1",
+		"grpc.request.glProjectPath": "group/app", "virtual_storage": "default", "relative_path": "a.git", "storage": "gitaly-1",
+	}
+	if diff := cmp.Diff(want, line); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -225,6 +225,9 @@ func (v *voting) end(o stream.Outcome) error {
 			agreeing = append(agreeing, name)
 		}
 	}
+	if succeeded || len(votes.Committed) > 0 { // else nothing has changed
+		v.server.metrics.replicated(replicasOfVote(v.server.storagesOf(v.r.keys[0].VirtualStorage), 1+len(v.w.Route().Others), v.names, agreeing, votes, o))
+	}
 	err := v.w.End(succeeded, arrived, agreeing...)
 	v.server.step("after-enqueue")
 	v.server.step("before-status")

@@ -78,6 +78,7 @@ func (s *Server) pass(this *try, r *request, w *ledger.Write) (over bool, err er
 		ended = true
 		if o.Ended && o.Err == nil {
 			s.step("after-success")
+			s.metrics.replicated(replicas{noVotes: max(0, s.storagesOf(r.keys[0].VirtualStorage)-1)})
 		}
 		err := w.End(o.Ended && o.Err == nil, o.Ended || !o.Sent)
 		s.step("after-enqueue")

@@ -23,7 +23,7 @@ var (
 	labelName = regexp.MustCompile("[a-z_]+")
 	quoted    = regexp.MustCompile(`"[^"]*"`)
 	// libraries are the prefixes of metrics that libraries of ours name.
-	libraries = []string{"go_", "process_", "promhttp_", "raft_", "grpc_server_"}
+	libraries = []string{"go_", "process_", "promhttp_", "raft_", "grpc_server_", "grpc_client_"}
 	// upstreamMetrics are the names that dashboards of upstream's Praefect know.
 	upstreamMetrics = []string{
 		"gitaly_authentications_total",
@@ -42,11 +42,13 @@ var (
 		"gitaly_praefect_subtransactions_per_transaction_total",
 		"gitaly_praefect_transactions_delay_seconds",
 		"gitaly_praefect_transactions_total",
+		"gitaly_praefect_tx_replications_total",
 		"gitaly_praefect_unavailable_repositories",
 		"gitaly_praefect_verification_jobs_completed_total",
 		"gitaly_praefect_verification_jobs_dequeued_total",
 		"gitaly_praefect_verification_queue_depth",
 		"gitaly_praefect_voters_per_transaction_total",
+		"gitaly_service_client_requests_total",
 		"gitlab_build_info",
 	}
 )
