@@ -284,15 +284,22 @@ func (m *machine) awaitReady() {
 	m.Helper()
 	ctx, cancel := context.WithTimeout(m.Context(), patience)
 	defer cancel()
-	url := "http://" + m.place.IP + ":9652/readyz"
+	awaitOK(m.T, ctx, "http://"+m.place.IP+":9652/readyz", m.service.ended)
+}
+
+// awaitOK waits until an instance answers a check well; it must not end.
+func awaitOK(t *testing.T, ctx context.Context, url string, ended <-chan struct{}) {
+	t.Helper()
 	for {
 		code, text, err := get(ctx, url)
 		if err == nil && code == http.StatusOK {
 			return
 		}
 		select {
+		case <-ended:
+			t.Fatal("the instance ended")
 		case <-ctx.Done():
-			m.Fatalf("the instance is not ready: %d, %s, %v: %s", code, text, err, m.journal())
+			t.Fatalf("%s: %d, %s, %v", url, code, text, err)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
