@@ -48,6 +48,8 @@ type Config struct {
 	Logging Logging `toml:"logging"`
 	// Prometheus shapes the metrics.
 	Prometheus Prometheus `toml:"prometheus"`
+	// Tracing sends traces of calls to a collector of OpenTelemetry.
+	Tracing Tracing `toml:"tracing"`
 	// Database is the Postgres that holds the queue of repair work.
 	Database Database `toml:"database"`
 	// Failover says whether a dead primary is replaced without an operator.
@@ -162,6 +164,17 @@ type Prometheus struct {
 	// GRPCLatencyBuckets are the upper bounds, in seconds and rising, of the
 	// histogram of call times. Default upstream's, from 1ms to 25min.
 	GRPCLatencyBuckets []float64 `toml:"grpc_latency_buckets"`
+}
+
+// Tracing sends traces of calls to a collector of OpenTelemetry, over OTLP on gRPC.
+type Tracing struct {
+	// OTLPEndpoint is the collector's host:port. Default: none, and no traces.
+	OTLPEndpoint string `toml:"otlp_endpoint"`
+	// Insecure speaks to the collector without TLS. Default false.
+	Insecure bool `toml:"insecure"`
+	// SampleRatio is which share of the calls is traced, from 0 to 1, where the client does not say
+	// whether to trace. Default 0.01.
+	SampleRatio float64 `toml:"sample_ratio"`
 }
 
 // Yamux bounds the channels multiplexed on one connection: those to storages,

@@ -29,6 +29,7 @@ func defaults() Config {
 			ScrapeTimeout:      Duration(10 * time.Second),
 			GRPCLatencyBuckets: []float64{0.001, 0.005, 0.025, 0.1, 0.5, 1, 10, 30, 60, 300, 1500},
 		},
+		Tracing: Tracing{SampleRatio: 0.01},
 		Database: Database{
 			Port:           5432,
 			ConnectTimeout: Duration(5 * time.Second),

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"math"
+	"net"
 	"slices"
 	"strings"
 )
@@ -38,6 +39,14 @@ func (c *Config) validate(found *findings) {
 			found.add(key, "%v is not a bound: write finite numbers", bound)
 		} else if i > 0 && bound <= c.Prometheus.GRPCLatencyBuckets[i-1] {
 			found.add(key, "%v comes after %v: write the bounds in rising order", bound, c.Prometheus.GRPCLatencyBuckets[i-1])
+		}
+	}
+	if r := c.Tracing.SampleRatio; !(r >= 0 && r <= 1) {
+		found.add(keyPath("tracing", "sample_ratio"), "%v is no share of the calls: write a number from 0 to 1", r)
+	}
+	if c.Tracing.OTLPEndpoint != "" {
+		if _, _, err := net.SplitHostPort(c.Tracing.OTLPEndpoint); err != nil {
+			found.add(keyPath("tracing", "otlp_endpoint"), "%v: write host:port, as collector.internal:4317", err)
 		}
 	}
 	atLeast(found, keyPath("replication", "batch_size"), c.Replication.BatchSize, 1)

@@ -73,6 +73,8 @@ func (s *Server) observe(ctx context.Context, rpc rpc, handler func(ctx context.
 		s.metrics.clients.count(clientCall{
 			origin: from, method: rpc.counted, code: status.Code(err), kind: c.kind, scope: rpc.scope, exempt: fullMethod == exemptMethod,
 		})
+		s.cfg.Tracer.Annotate(ctx, "correlation_id", c.correlationID, "gitaly.virtual_storage", c.virtualStorage,
+			"gitaly.relative_path", c.relativePath, "gitaly.storage", c.storage, "gitaly.client_name", from.clientName)
 		s.logCall(ctx, c, rpc, from, start, err)
 	}()
 	return toStatus(handler(ctx))

@@ -27,6 +27,7 @@ import (
 	"praefect/proxy/secure"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
+	"praefect/proxy/tracing"
 	"praefect/proxy/transaction"
 )
 
@@ -109,6 +110,8 @@ type Config struct {
 	// Channels are the sizes of what shares a connection of a client with its
 	// calls.
 	Channels channel.Config
+	// Tracer makes spans of calls; nil for none.
+	Tracer *tracing.Tracer
 	// Step is called after each step of a write with its name; crash tests end
 	// the process there. It may be nil.
 	Step func(name string)
@@ -248,7 +251,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		// Workhorse and gitlab-shell get what they fetch beside their calls.
 		grpc.Creds(channel.NewServerCredentials(creds, s.cfg.Channels)),
 	}
-	server := grpc.NewServer(opts...)
+	server := grpc.NewServer(append(opts, s.cfg.Tracer.ServerOptions()...)...)
 	healthpb.RegisterHealthServer(server, healthService{Server: s.health, ledger: s.ledger})
 	server.RegisterService(serverServiceDesc(), serverService{server: s})
 	s.register(server)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -137,15 +138,20 @@ func nodeConfig(cfg *config.Config, log *slog.Logger) consensus.Config {
 // they start. Each uses only what stands before it.
 func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db *postgres.DB, node *consensus.Node, clients []clientListener, pages *consoleListener, owned *claims) ([]part, error) {
 	cfg, log := d.cfg, d.log
+	tracer, err := d.tracer(ctx)
+	if err != nil {
+		return nil, err
+	}
 	votes := transaction.NewManager(node.Incarnation, log, registry)
 	storages, err := storage.New(targets(cfg), log, storage.NewMetrics(registry), storage.Config{
 		ProbeInterval: time.Duration(cfg.Detection.ProbeInterval),
 		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
 		Silence:       time.Duration(cfg.Detection.Silence),
 		Stall:         time.Duration(max(cfg.Detection.Stall, cfg.Detection.Silence)),
-		DialOptions:   append(measure.NewClient(registry, cfg.Prometheus.GRPCLatencyBuckets).DialOptions(), grpc.WithStatsHandler(stream.StatsHandler{})),
-		Backchannel:   proxy.VoteServer(votes),
-		Channels:      d.channels(),
+		DialOptions: slices.Concat(measure.NewClient(registry, cfg.Prometheus.GRPCLatencyBuckets).DialOptions(), tracer.DialOptions(),
+			[]grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})}),
+		Backchannel: proxy.VoteServer(votes),
+		Channels:    d.channels(),
 	})
 	if err != nil {
 		return nil, err
@@ -226,6 +232,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		LatencyBuckets:  cfg.Prometheus.GRPCLatencyBuckets,
 		Channels:        d.channels(),
 		Step:            d.step,
+		Tracer:          tracer,
 	})
 	if err != nil {
 		return nil, err
@@ -252,6 +259,9 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 			return nil, err
 		}
 		parts = append(parts, httpPart(listener, registry, ready, cfg.Prometheus.PProf, log))
+	}
+	if tracer != nil {
+		parts = append(parts, part{name: "traces", run: tracer.Run})
 	}
 	parts = append(parts,
 		part{name: "consensus", run: func(ctx context.Context) error {

@@ -1,0 +1,18 @@
+package main
+
+import (
+	"context"
+
+	"praefect/proxy/tracing"
+)
+
+// tracer is what makes spans; nil if the settings name no collector.
+func (d *daemon) tracer(ctx context.Context) (*tracing.Tracer, error) {
+	t := d.cfg.Tracing
+	if t.OTLPEndpoint == "" {
+		return nil, nil
+	}
+	return tracing.Open(ctx, tracing.Config{
+		Endpoint: t.OTLPEndpoint, Insecure: t.Insecure, Ratio: t.SampleRatio, Instance: d.cfg.Raft.Name, Version: d.version,
+	}, d.log)
+}
