@@ -50,13 +50,18 @@ func newKillingWorld(t *testing.T) *killingWorld {
 
 // commit makes a commit on a branch.
 func (k *killingWorld) commit(ctx context.Context, branch, content string) error {
+	return k.commitTo(ctx, "a.git", branch, content)
+}
+
+// commitTo makes a commit on a branch of any repository.
+func (k *killingWorld) commitTo(ctx context.Context, path, branch, content string) error {
 	stream, err := gitalypb.NewOperationServiceClient(k.conn).UserCommitFiles(ctx)
 	if err != nil {
 		return err
 	}
 	for _, r := range []*gitalypb.UserCommitFilesRequest{
 		{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: &gitalypb.UserCommitFilesRequestHeader{
-			Repository: repository("a.git"), BranchName: []byte(branch), CommitMessage: []byte(content),
+			Repository: repository(path), BranchName: []byte(branch), CommitMessage: []byte(content),
 			User: &gitalypb.User{Name: []byte("a"), Email: []byte("a@example.com"), GlId: "user-1"},
 		}}},
 		{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Action{Action: &gitalypb.UserCommitFilesAction{

@@ -15,6 +15,7 @@ import (
 	"praefect/proxy/ledger"
 	"praefect/proxy/router"
 	"praefect/proxy/storage"
+	"praefect/proxy/transaction"
 )
 
 // retryAfter is what RetryInfo asks of a client whose request may succeed when
@@ -54,7 +55,7 @@ func toStatus(err error) error {
 			return status.Error(codes.FailedPrecondition, err.Error())
 		}
 		return unavailable(err)
-	case errors.As(err, &refused), isAny(err, ledger.ErrHeld, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable, errTooFew):
+	case errors.As(err, &refused), isAny(err, ledger.ErrHeld, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable, errTooFew, transaction.ErrCrowded):
 		return unavailable(err)
 	}
 	return status.Error(codes.Internal, err.Error())

@@ -40,7 +40,11 @@ func (s *Server) write(r *request) error {
 	defer func() { this.cancel(nil) }()
 
 	if votes {
-		defer s.votes.Enter(ctx, r.keys[0])()
+		pass, err := s.votes.Enter(ctx, r.keys[0])
+		if err != nil {
+			return err
+		}
+		defer pass()
 	}
 	w, err := s.ledger.Begin(ctx, ledger.Request{
 		Keys: r.keys[:1], Reads: r.keys[1:], Scope: r.scope(), Votes: votes, Deletes: r.method.Change == method.ChangeDelete,

@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -20,12 +21,16 @@ const (
 	// lineFor how long it waits itself at most: it goes on then, unordered.
 	insideFor = 3 * time.Second
 	lineFor   = 10 * time.Second
-	// lineLimit is how many writes of a repository wait. More go on at once.
-	lineLimit = 256
+	// lineLimit is how many writes of a repository wait. ▲ More are refused: writes that were
+	// sent beyond what git can do would only keep it from what it has to do.
+	lineLimit = 32
 )
 
+// ErrCrowded ends a write for which too many writes of its repository wait.
+var ErrCrowded = errors.New("too many writes of the repository wait for its locks; try again")
+
 // order remembers the repositories whose writes contend, and has the writes of each go one
-// after the other. It refuses none. The writes of other instances are ordered by the locks
+// after the other. The writes of other instances are ordered by the locks
 // of the primary; git waits for these in no order, so that each instance should have but
 // one write that waits there.
 type order struct {
@@ -109,15 +114,18 @@ func (o *order) ordered(keys []state.Key, now time.Time) bool {
 }
 
 // Enter waits until it is the turn of a write of a repository whose writes are ordered; of
-// others it is at once. leave is called when the write has ended.
-func (m *Manager) Enter(ctx context.Context, key state.Key) (leave func()) {
+// others it is at once. leave is called when the write has ended. The error is ErrCrowded.
+func (m *Manager) Enter(ctx context.Context, key state.Key) (leave func(), err error) {
 	return m.order.enter(ctx, key)
 }
 
-func (o *order) enter(ctx context.Context, key state.Key) (leave func()) {
-	l, turn := o.join(key)
+func (o *order) enter(ctx context.Context, key state.Key) (leave func(), err error) {
+	l, turn, err := o.join(key)
+	if err != nil {
+		return nil, err
+	}
 	if l == nil {
-		return func() {}
+		return func() {}, nil
 	}
 	if turn != nil {
 		timer := time.NewTimer(lineFor)
@@ -130,33 +138,33 @@ func (o *order) enter(ctx context.Context, key state.Key) (leave func()) {
 			o.pass(l, turn)
 		}
 	}
-	return o.leave(l, key)
+	return o.leave(l, key), nil
 }
 
 // join puts a write into the line of its repository; without a line it goes on, and
 // without a channel it is inside at once.
-func (o *order) join(key state.Key) (*line, chan struct{}) {
+func (o *order) join(key state.Key) (*line, chan struct{}, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.lines[key]
 	switch now := time.Now(); {
 	case l == nil:
-		return nil, nil
+		return nil, nil, nil
 	case l.idle() && !now.Before(l.until):
 		delete(o.lines, key)
-		return nil, nil
+		return nil, nil, nil
 	case len(l.waiting) >= lineLimit:
-		return nil, nil
+		return nil, nil, ErrCrowded
 	case !l.idle(): // they contend still
 		l.until = now.Add(orderedFor)
 	}
 	if l.idle() {
 		l.inside++
-		return l, nil
+		return l, nil, nil
 	}
 	turn := make(chan struct{})
 	l.waiting = append(l.waiting, turn)
-	return l, turn
+	return l, turn, nil
 }
 
 // pass has a write go on that does not wait any longer.

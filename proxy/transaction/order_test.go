@@ -10,22 +10,32 @@ import (
 	"praefect/fsm/state"
 )
 
+// enter waits for the turn of a write.
+func enter(t *testing.T, o *order, ctx context.Context, key state.Key) (leave func()) {
+	leave, err := o.enter(ctx, key)
+	if err != nil {
+		t.Error(err)
+		return func() {}
+	}
+	return leave
+}
+
 func TestOrder_onlyOfWritesThatContend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o order
 		began := time.Now()
 		for range 3 {
-			defer o.enter(t.Context(), repository)()
+			defer enter(t, &o, t.Context(), repository)()
 		}
 		o.contended(repository, time.Now(), 0)
-		defer o.enter(t.Context(), state.Key{VirtualStorage: "default", RelativePath: "b.git"})()
-		leave := o.enter(t.Context(), repository)
+		defer enter(t, &o, t.Context(), state.Key{VirtualStorage: "default", RelativePath: "b.git"})()
+		leave := enter(t, &o, t.Context(), repository)
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("waited for %v", waited)
 		}
 		entered := make(chan time.Duration)
 		go func() {
-			defer o.enter(t.Context(), repository)()
+			defer enter(t, &o, t.Context(), repository)()
 			entered <- time.Since(began)
 		}()
 		time.Sleep(100 * time.Millisecond)
@@ -37,32 +47,31 @@ func TestOrder_onlyOfWritesThatContend(t *testing.T) {
 		if o.ordered([]state.Key{repository}, time.Now()) {
 			t.Error("they are ordered still")
 		}
-		o.enter(t.Context(), repository)()
+		enter(t, &o, t.Context(), repository)()
 		if len(o.lines) > 0 {
 			t.Errorf("kept: %v", o.lines)
 		}
 	})
 }
 
-// None waits long for one that takes long, none is refused, and one that gives up lets the
-// others pass.
+// None waits long for one that takes long, and one that gives up lets the others pass.
 func TestOrder_bounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o order
 		o.contended(repository, time.Now(), 0)
 		began := time.Now()
-		slow := o.enter(t.Context(), repository)
+		slow := enter(t, &o, t.Context(), repository)
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
 		gaveUp := make(chan time.Duration)
 		go func() {
-			defer o.enter(ctx, repository)()
+			defer enter(t, &o, ctx, repository)()
 			gaveUp <- time.Since(began)
 		}()
 		synctest.Wait()
 		entered := make(chan time.Duration)
 		go func() {
-			defer o.enter(t.Context(), repository)()
+			defer enter(t, &o, t.Context(), repository)()
 			entered <- time.Since(began)
 		}()
 		if at := <-gaveUp; at != 300*time.Millisecond {
@@ -74,17 +83,15 @@ func TestOrder_bounds(t *testing.T) {
 		slow()
 
 		o.contended(repository, time.Now(), 0)
-		leave := o.enter(t.Context(), repository)
+		leave := enter(t, &o, t.Context(), repository)
 		defer leave()
 		synctest.Wait()
 		for range lineLimit {
-			go func() { defer o.enter(t.Context(), repository)() }()
+			go func() { defer enter(t, &o, t.Context(), repository)() }()
 		}
 		synctest.Wait()
-		at := time.Now()
-		o.enter(t.Context(), repository)()
-		if waited := time.Since(at); waited != 0 {
-			t.Errorf("waited behind %d for %v", lineLimit, waited)
+		if _, err := o.enter(t.Context(), repository); err != ErrCrowded {
+			t.Errorf("behind %d: %v", lineLimit, err)
 		}
 		time.Sleep(lineFor)
 		synctest.Wait()
@@ -102,7 +109,7 @@ func TestOrder_afterThoseUnderWay(t *testing.T) {
 		under := o.contended(repository, time.Now(), 3)
 		entered := make(chan time.Duration)
 		go func() {
-			defer o.enter(t.Context(), repository)()
+			defer enter(t, &o, t.Context(), repository)()
 			entered <- time.Since(began)
 		}()
 		for _, leave := range under[1:] {
