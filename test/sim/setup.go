@@ -153,6 +153,7 @@ func (w *world) build() {
 		s.start()
 		w.storages = append(w.storages, s)
 	}
+	w.upgraded()
 	w.grow()
 	w.begun()
 	w.begunAttributes()

@@ -72,7 +72,9 @@ type storage struct {
 	calls []*running
 	disks []*disk // all that it has had
 	// votes tells that it speaks the backchannel.
-	votes    bool
+	votes bool
+	// newer tells that it runs another release, which hashes some changes otherwise.
+	newer    bool
 	locks    []lock
 	unlocked signal
 }

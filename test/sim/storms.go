@@ -15,6 +15,20 @@ func resets(seed uint64) (often, tardy bool) { return seed%16 == 10 || seed%16 =
 // flickers tells in which schedules instances lose their leases again and again, and views lag behind.
 func flickers(seed uint64) bool { return seed%16 == 7 }
 
+// releases tells in which schedules the storages run two releases.
+func releases(seed uint64) bool { return seed%32 == 30 }
+
+// upgraded gives some storages the newer release, the first one in half of the schedules.
+func (w *world) upgraded() {
+	if !releases(w.seed) {
+		return
+	}
+	draw := rand.New(rand.NewPCG(w.seed, 23))
+	for _, s := range w.storages {
+		s.newer = draw.IntN(2) == 0
+	}
+}
+
 // drawStorm draws what schedules are made of that have them.
 func (w *world) drawStorm() {
 	s := &w.setup

@@ -50,12 +50,16 @@ func (d *driver) beginVotes(r *request, f machine.Forward, voters []voter) *tran
 	s := &d.in.w.setup
 	tx := &transaction{d: d, write: f.Write, request: r, voters: voters, waiting: make(map[string]func(quorum.Answer))}
 	var names []string
+	var foreign []string
 	for _, v := range voters {
 		names = append(names, v.storage)
+		if d.in.w.storage(v.storage).newer != d.in.w.storage(voters[0].storage).newer {
+			foreign = append(foreign, v.storage)
+		}
 	}
 	// Locks are waited for where storages are patient.
 	tx.ordered = s.patient && r.ops[0]%3 == 0
-	tx.votes = quorum.New(quorum.Config{Voters: names, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
+	tx.votes = quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
 		Patience:   time.Second, // a schedule is short
 		Repeatable: s.patient, Ordered: tx.ordered})
 	d.lastVotes++
@@ -138,6 +142,7 @@ func (tx *transaction) end() (agreed []string) {
 	tx.d.votes = slices.DeleteFunc(tx.d.votes, func(o *transaction) bool { return o == tx })
 	tx.carryOut(tx.votes.Abort())
 	tx.ended = true
+	tx.d.in.w.cov.UnlikeVotes += len(tx.votes.Unlike())
 	return tx.votes.Agreed()
 }
 
