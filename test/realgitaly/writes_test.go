@@ -2,8 +2,10 @@ package realgitaly
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"praefect/proxy/method"
 	"praefect/test/cluster"
 	"praefect/test/gitaly/gitalytest"
+	"praefect/test/realgitaly/seen"
 )
 
 // writesLimit is for every write there is, on a busy machine.
@@ -37,6 +40,7 @@ func writes(t *testing.T, gitaly *cluster.Gitaly) {
 		}
 	}
 	voting, whole := 0, 0
+	replicas := make(map[string]string)
 	gitalytest.ExerciseWrites(t, s.client(gitaly, converged), converged, func(t *testing.T, name, path string) {
 		behind := s.behind(t, path)
 		sums := make(map[string]string) // of those that may be read
@@ -52,13 +56,21 @@ func writes(t *testing.T, gitaly *cluster.Gitaly) {
 		if len(sums) != 1 {
 			t.Errorf("answered, and the references on those that are not behind differ: %v", sums)
 		}
-		if votes(t, name) {
+		m := methodOf(t, name)
+		if was, known := replicas[m.name()]; !known || was == equal {
+			replicas[m.name()] = map[bool]string{true: equal, false: "repaired"}[len(behind) == 0]
+		}
+		if m.Votes {
 			if voting++; len(behind) == 0 {
 				whole++
 			}
 		}
 		converged(t)
 		s.wantOnePool(t, path)
+	})
+	note(t, gitaly, s.c.Storages[0].Conn(), slices.Collect(maps.Keys(replicas)), func(name string, m seen.Method) seen.Method {
+		m.Replicas = replicas[name]
+		return m
 	})
 	t.Logf("%d of %d writes that are voted on were on all storages when they were answered", whole, voting)
 	if whole*2 < voting { // on a busy machine a storage may be too slow now and then
@@ -130,8 +142,13 @@ func (s *suite) behind(t *testing.T, path string) map[string]bool {
 	return behind
 }
 
-// votes tells whether a method goes to several storages.
-func votes(t *testing.T, name string) bool {
+// tabled is a method with its name as pages write it.
+type tabled struct{ method.Method }
+
+func (m tabled) name() string { return strings.TrimPrefix(m.FullName, "/gitaly.") }
+
+// methodOf is the method of a name without its service.
+func methodOf(t *testing.T, name string) tabled {
 	t.Helper()
 	table, err := method.New()
 	if err != nil {
@@ -139,9 +156,9 @@ func votes(t *testing.T, name string) bool {
 	}
 	for m := range table.All() {
 		if strings.HasSuffix(m.FullName, "/"+name) {
-			return m.Votes
+			return tabled{m}
 		}
 	}
 	t.Fatal(fmt.Errorf("there is no method %q", name))
-	return false
+	return tabled{}
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"praefect/proxy/method"
+	"praefect/test/realgitaly/seen"
 )
 
 var update = flag.Bool("update", false, "write what the table of methods says into docs/compatibility.md")
@@ -23,7 +24,7 @@ var update = flag.Bool("update", false, "write what the table of methods says in
 var compatibilityPath = filepath.Join("..", "..", "docs", "compatibility.md")
 
 const (
-	compatibilityHead = "| method | release | streams | kind | route | shown by |"
+	compatibilityHead = "| method | release | streams | kind | route | seen on real nodes | shown by |"
 	// routingTest shows the route of every method.
 	routingTest = "TestRouting_everyMethod"
 )
@@ -82,16 +83,16 @@ func route(m method.Method) string {
 	return "primary, repair"
 }
 
-// testFunctions are the names of all tests of the module.
-func testFunctions(t *testing.T) map[string]bool {
-	names := make(map[string]bool)
+// testFunctions are the names of all tests of the module, with their packages.
+func testFunctions(t *testing.T) map[string]string {
+	names := make(map[string]string)
 	for _, f := range files(t) {
 		if !f.isTest {
 			continue
 		}
 		for _, decl := range f.syntax.Decls {
 			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Recv == nil && strings.HasPrefix(fn.Name.Name, "Test") {
-				names[fn.Name.Name] = true
+				names[fn.Name.Name] = f.pkg
 			}
 		}
 	}
@@ -112,8 +113,8 @@ func TestCompatibility_pageSaysWhatTheTableSays(t *testing.T) {
 	shownBy := make(map[string]string)
 	for line := range strings.Lines(rows) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
-		if len(cells) == 6 && !strings.HasPrefix(cells[0], "-") {
-			shownBy[strings.TrimSpace(cells[0])] = strings.TrimSpace(cells[5])
+		if len(cells) == 7 && !strings.HasPrefix(cells[0], "-") {
+			shownBy[strings.TrimSpace(cells[0])] = strings.TrimSpace(cells[6])
 		}
 	}
 
@@ -121,15 +122,24 @@ func TestCompatibility_pageSaysWhatTheTableSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	record, err := seen.Read(filepath.Join("..", "realgitaly", "testdata", "seen.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range record.Methods() {
+		if m, known := table.Lookup("/gitaly." + name); !known || m.Kind != method.Mutator {
+			t.Errorf("%s was seen on a real release, and is no mutator of the table", name)
+		}
+	}
 	var want strings.Builder
-	want.WriteString(prose + compatibilityHead + "\n|---|---|---|---|---|---|\n")
+	want.WriteString(prose + compatibilityHead + "\n|---|---|---|---|---|---|---|\n")
 	for m := range table.All() {
 		columns := facts(m)
 		tests, ok := shownBy[columns[0]]
 		if !ok || tests == "" {
 			tests = routingTest
 		}
-		want.WriteString("| " + strings.Join(append(columns, tests), " | ") + " |\n")
+		want.WriteString("| " + strings.Join(append(columns, record.Of(columns[0]), tests), " | ") + " |\n")
 	}
 	if *update {
 		if err := os.WriteFile(compatibilityPath, []byte(want.String()), 0o644); err != nil {
@@ -144,8 +154,11 @@ func TestCompatibility_pageSaysWhatTheTableSays(t *testing.T) {
 	exist := testFunctions(t)
 	for name, tests := range shownBy {
 		for test := range strings.SplitSeq(tests, ",") {
-			if test = strings.TrimSpace(test); !exist[test] {
+			switch pkg, known := exist[strings.TrimSpace(test)]; {
+			case !known:
 				t.Errorf("%s is shown by %q, which is no test", name, test)
+			case strings.HasPrefix(pkg, "praefect/test/gitaly"):
+				t.Errorf("%s is shown by %q, which runs on a storage of ours alone", name, test)
 			}
 		}
 	}

@@ -106,5 +106,32 @@ func (s *suite) realMutators() []mutator {
 			_, err := repos(to).ApplyGitattributes(c, &gitalypb.ApplyGitattributesRequest{Repository: r, Revision: []byte("refs/heads/main")})
 			return err
 		}},
+		{"ApplyGitattributes that removes", present, func(t test, r repo) {
+			with := s.commit(t, r, "with", s.objects.Commits[1], ".gitattributes", "* text\n")
+			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
+			_, err := s.repos.ApplyGitattributes(s.ctx, &gitalypb.ApplyGitattributesRequest{Repository: r, Revision: []byte(with)})
+			if err != nil && status.Code(err) != codes.Unimplemented {
+				t.Fatal(err)
+			}
+		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
+			//lint:ignore SA1019 older releases serve it, and clients of theirs call it
+			_, err := repos(to).ApplyGitattributes(c, &gitalypb.ApplyGitattributesRequest{Repository: r, Revision: []byte("refs/heads/main")})
+			return err
+		}},
+		{"RewriteHistory", present, func(t test, r repo) {
+			s.commit(t, r, "main", "", "secret", "a secret\n")
+		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {
+			stream, err := gitalypb.NewCleanupServiceClient(to).RewriteHistory(c)
+			if err != nil {
+				return err
+			}
+			for _, req := range []*gitalypb.RewriteHistoryRequest{{Repository: r}, {Redactions: [][]byte{[]byte("secret")}}} {
+				if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
+					return err
+				}
+			}
+			_, err = stream.CloseAndRecv()
+			return err
+		}},
 	}
 }
