@@ -1,10 +1,8 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,26 +77,21 @@ func (w *world) follower() *cluster.Instance {
 // maxImage is the size of a screenshot that the manual may have.
 const maxImage = 150 << 10
 
-// shoot takes a screenshot, if $SCREENSHOTS names a directory for them. The browser does not take
-// the time to make it small.
+// shoot takes a screenshot, if $SCREENSHOTS names a directory for them.
 func (w *world) shoot(p *browser.Page, name string) {
 	w.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
 		return
 	}
-	picture, err := png.Decode(bytes.NewReader(p.Screenshot()))
+	small, err := browser.Small(p.Screenshot())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	var out bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, picture); err != nil {
-		w.t.Fatal(err)
+	if len(small) > maxImage {
+		w.t.Errorf("the screenshot %s has %d bytes, want at most %d", name, len(small), maxImage)
 	}
-	if out.Len() > maxImage {
-		w.t.Errorf("the screenshot %s has %d bytes, want at most %d", name, out.Len(), maxImage)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "console-"+name+".png"), out.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "console-"+name+".png"), small, 0o644); err != nil {
 		w.t.Fatal(err)
 	}
 }
