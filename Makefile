@@ -145,6 +145,14 @@ ATTACKS ?=
 attack: needs build ## Attack a cluster at work, and show what each attack costs
 	go run ./test/attack -only '$(ATTACKS)'
 
+# How many minutes `make busy` keeps the machine busy, for each of two bounds, with how many processes.
+MINUTES ?= 30
+PROCESSES ?= 200
+
+.PHONY: busy
+busy: needs build ## Show that a busy storage is not failed over, for MINUTES with each of two bounds
+	go run ./test/busy -minutes $(MINUTES) -processes $(PROCESSES)
+
 .PHONY: bench
 bench: needs build ## Measure direct against proxied, and the queue; writes build/bench.json
 	go run ./test/bench
