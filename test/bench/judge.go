@@ -92,6 +92,12 @@ func aims(all figures) []aim {
 			found = append(found, aim{what: f.Name + ", " + f.Path, value: f.Max, unit: f.Unit, want: 0, defect: 0})
 		}
 	}
+	if f, ok := all.find("catchup_rate", proxied, 1); ok {
+		found = append(found, aim{what: "a storage that catches up", value: f.Median, unit: "/s", want: 60, defect: 30, atLeast: true})
+	}
+	if f, ok := all.find("catchup_first", proxied, 1); ok {
+		found = append(found, aim{what: "its first repair", value: f.Median, unit: "ms", want: 1000, defect: 3000})
+	}
 	if f, ok := all.find("frame_allocs", proxied, 1); ok {
 		found = append(found, aim{what: "allocations per frame", value: f.Median, unit: "", want: 0, defect: 0})
 	}
