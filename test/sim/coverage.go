@@ -74,6 +74,8 @@ type Coverage struct {
 	InDoubtIntents int `json:"in_doubt_intents"`
 	Repairs        int `json:"repairs"`
 	Wishes         int `json:"wishes"` // of repairs for their turn
+	Rounds         int `json:"rounds"` // of repairs, beside copies
+	Joined         int `json:"joined"` // copies that ended well in such a round
 	InSyncs        int `json:"in_syncs"`
 	DoubtsResolved int `json:"doubts_resolved"`
 	Backfills      int `json:"backfills"`
@@ -138,4 +140,5 @@ var rare = map[string]int{
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
 	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
+	"rounds": 100, "joined": 200,
 }

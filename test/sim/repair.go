@@ -116,9 +116,10 @@ func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []st
 		return nil, err
 	}
 	p.Targets = targets
+	round := r.round
 	equal, arrived, err := r.equalise(t, p, again)
 	if err == nil && len(equal) > 0 {
-		_, err = d.ask(t, r.tk, machine.Declare{Guard: r.id, Storages: equal})
+		_, err = d.ask(t, r.tk, machine.Declare{Guard: r.id, Round: round, Storages: equal})
 	}
 	t.pause()
 	d.release(r.id, arrived)
@@ -182,6 +183,7 @@ func (r *repairing) equalise(t *task, p plan.Plan, again []string) (equal []stri
 		if call == nil {
 			continue
 		}
+		arrived = r.beside(t, call, p.Targets) && arrived
 		o := call.wait(t)
 		arrived = arrived && o.arrived
 		if o.err == nil {

@@ -82,6 +82,8 @@ type repairing struct {
 	view *state.State // in which the intent is
 	// deadline is that of a copy, dated the wall clock when the intent was answered under a lease.
 	deadline, dated time.Duration
+	round           int  // how often it was renewed
+	nested          bool // it is a round beside a copy
 }
 
 // begin takes the repair lock of a repository and has opens answered, which opens an intent.
