@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"context"
+	"sync"
 
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
@@ -11,11 +12,7 @@ import (
 // primary counts as in sync. A difference that a write has made meanwhile is none:
 // then the repair was met by a write. view is the one of the intent.
 func (r *repairer) verify(ctx context.Context, guard Guard, view *state.State, key state.Key, source, target string) error {
-	want, err := r.calls.replica(ctx, key, source)
-	if err != nil {
-		return ofSource(err)
-	}
-	got, err := r.calls.replica(ctx, key, target)
+	want, got, err := r.both(ctx, key, source, target)
 	if err != nil {
 		return err
 	}
@@ -38,6 +35,19 @@ func (r *repairer) verify(ctx context.Context, guard Guard, view *state.State, k
 	}
 	r.metrics.unlike.WithLabelValues(key.VirtualStorage, target).Inc()
 	return &plan.UnlikeError{Storage: target, Source: source, What: what}
+}
+
+// both looks at the replicas of a source and a target at once.
+func (r *repairer) both(ctx context.Context, key state.Key, source, target string) (want, got plan.Replica, err error) {
+	var problem error
+	var looking sync.WaitGroup
+	looking.Go(func() { want, problem = r.calls.replica(ctx, key, source) })
+	got, err = r.calls.replica(ctx, key, target)
+	looking.Wait()
+	if problem != nil {
+		return want, got, ofSource(problem)
+	}
+	return want, got, err
 }
 
 // changedSince tells whether the entry of the repository changed between two views.
