@@ -124,7 +124,7 @@ func TestAct_everyVerb(t *testing.T) {
 	u := w.signedIn(actToken)
 	for _, order := range []map[string]any{
 		{"verb": "drain", "storage": "gitaly-3"}, {"verb": "undrain", "storage": "gitaly-3"},
-		{"verb": "pause"}, {"verb": "resume"}, {"verb": "queue-retry"}, {"verb": "transfer", "instance": "praefect-2"},
+		{"verb": "pause"}, {"verb": "resume"}, {"verb": "queue-retry"}, {"verb": "queue-drop"}, {"verb": "transfer", "instance": "praefect-2"},
 		{"verb": "verify", "virtual_storage": "default", "relative_path": "b.git"},
 	} {
 		news := u.act(order)

@@ -44,6 +44,11 @@ func (o order) command() string {
 		words = append(words, "queue", "retry")
 		flag("virtual-storage", o.VirtualStorage)
 		flag("repository", o.RelativePath)
+	case "queue-drop":
+		words = append(words, "queue", "drop")
+		flag("virtual-storage", o.VirtualStorage)
+		flag("repository", o.RelativePath)
+		flag("state", "dead")
 	case "accept-dataloss":
 		words = append(words, o.Verb)
 		flag("virtual-storage", o.VirtualStorage)

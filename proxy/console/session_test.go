@@ -180,6 +180,7 @@ func TestOrder_command(t *testing.T) {
 		{order{Verb: "pause", ForMillis: 900_000}, "praefectctl pause -for 15m0s"},
 		{order{Verb: "transfer", Instance: "praefect-2"}, "praefectctl raft transfer praefect-2"},
 		{order{Verb: "queue-retry", VirtualStorage: "default"}, "praefectctl queue retry -virtual-storage default"},
+		{order{Verb: "queue-drop"}, "praefectctl queue drop -state dead"},
 		{order{Verb: "verify", VirtualStorage: "default", RelativePath: "@hashed/ab/cd.git"}, "praefectctl verify -virtual-storage default @hashed/ab/cd.git"},
 		{order{Verb: "accept-dataloss", VirtualStorage: "default", RelativePath: "it's; rm -rf $HOME.git", Storage: "gitaly-1"},
 			`praefectctl accept-dataloss -virtual-storage default -repository 'it'\''s; rm -rf $HOME.git' -authoritative-storage gitaly-1`},

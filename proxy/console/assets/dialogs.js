@@ -46,7 +46,7 @@ export function sheet(card) {
     h("div", { class: "buttons" }, actions.filter(Boolean).map(([text, o]) => h("button", { onclick: () => order(o) }, text)), h("button", { autofocus: true, onclick: close }, "Close")));
 }
 
-const titles = { promote: "Promote", drain: "Drain", undrain: "Undrain", pause: "Pause failover", resume: "Resume failover", refill: "Refill", "accept-dataloss": "Accept a replica as right", "queue-retry": "Retry jobs", transfer: "Transfer leadership", verify: "Verify" };
+const titles = { promote: "Promote", drain: "Drain", undrain: "Undrain", pause: "Pause failover", resume: "Resume failover", refill: "Refill", "accept-dataloss": "Accept a replica as right", "queue-retry": "Retry jobs", "queue-drop": "Drop dead jobs", transfer: "Transfer leadership", verify: "Verify" };
 
 const lineList = (lines) => h("ul", { class: "plan" }, (lines ?? []).map((l) => h("li", { class: l.sign ?? "" }, h("span", { class: "sign", "aria-hidden": "true" }, l.sign === "bad" ? "✗" : l.sign === "warning" ? "▲" : "·"), l.text)));
 
