@@ -8,7 +8,7 @@ remove | purge | 0)
 	if [ -d /run/systemd/system ] && command -v systemctl >/dev/null; then
 		systemctl daemon-reload || true
 	fi
-	if [ -d /var/lib/praefect/raft ]; then
+	if [ -n "$(ls -A /var/lib/praefect 2>/dev/null)" ]; then
 		echo "praefect: /var/lib/praefect has the replicated state of this instance, and stays."
 		echo "praefect: remove it after 'praefectctl raft remove' on another instance."
 	fi
