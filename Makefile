@@ -87,6 +87,10 @@ suites: needs ## Run the long suites on real processes: faults, partitions, memb
 	{ failed=0; for suite in $(SUITES); do go test -json -count=1 -timeout 28m $$suite || failed=1; done; \
 	  exit $$failed; } | go run ./test/report
 
+.PHONY: alerts
+alerts: needs ## Make every alert fire on a cluster, by the fault it names
+	go test -count=1 -timeout 28m -v ./test/alerts
+
 # How many executions each target must make in that time: with fewer it tests nothing.
 FUZZFLOOR ?= 1000
 

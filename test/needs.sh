@@ -24,6 +24,7 @@ command -v systemd-analyze >/dev/null || missing+=(systemd)
 # They judge the packages and the manual pages in them.
 command -v rpm >/dev/null || missing+=(rpm)
 command -v man >/dev/null || missing+=(man-db)
+PATH=$PATH:/usr/sbin command -v logrotate >/dev/null || missing+=(logrotate)
 # It judges the rules for it, and evaluates them on a cluster.
 command -v prometheus >/dev/null || missing+=(prometheus)
 # Network namespaces and their faults are for root alone.

@@ -1,0 +1,62 @@
+package install
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"praefect/test/cluster"
+)
+
+// TestPackage_filesAreAccepted: the programs that read the files of the package find no fault in
+// them.
+func TestPackage_filesAreAccepted(t *testing.T) {
+	dir := t.TempDir()
+	for _, program := range []string{cluster.Praefect, cluster.Praefectctl, cluster.GitRemoteGitaly} {
+		manual := exec.CommandContext(t.Context(), "go", "run", "./deploy/packages/manual", built.Path(program))
+		manual.Dir = filepath.Join("..", "..")
+		text, err := manual.Output()
+		must(t, err)
+		path := filepath.Join(dir, program+".1")
+		must(t, os.WriteFile(path, text, 0o600))
+		read := exec.CommandContext(t.Context(), "man", "--warnings", "--local-file", path)
+		read.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=100")
+		var complaints strings.Builder
+		read.Stderr = &complaints
+		page, err := read.Output()
+		if err != nil || complaints.Len() > 0 || !strings.Contains(string(page), program) {
+			t.Errorf("the manual page of %s: %v: %s", program, err, &complaints)
+		}
+	}
+	for _, program := range []string{cluster.Praefect, cluster.Praefectctl} {
+		for _, shell := range []string{"bash", "zsh", "fish"} {
+			script, err := exec.CommandContext(t.Context(), built.Path(program), "completion", shell).Output()
+			if err != nil || !strings.Contains(string(script), program) {
+				t.Errorf("%s completion %s: %v: %s", program, shell, err, script)
+			}
+			if shell != "bash" {
+				continue // the other shells are not installed everywhere
+			}
+			check := exec.CommandContext(t.Context(), "bash", "-n")
+			check.Stdin = strings.NewReader(string(script))
+			if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+				t.Errorf("bash reads the completion of %s: %v: %s", program, err, out)
+			}
+		}
+	}
+	// logrotate wants its file to be root's alone, as the package installs it.
+	rotation, err := os.ReadFile(filepath.Join(deployed, "packages", "logrotate"))
+	must(t, err)
+	path := filepath.Join(dir, "logrotate")
+	must(t, os.WriteFile(path, rotation, 0o644))
+	rotate, err := exec.LookPath("logrotate")
+	if err != nil {
+		rotate = "/usr/sbin/logrotate" // where Debian has it, off most people's path
+	}
+	out, err := exec.CommandContext(t.Context(), rotate, "--debug", "--state", filepath.Join(dir, "state"), path).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "error:") || !strings.Contains(string(out), "/var/log/praefect/*.log") {
+		t.Errorf("logrotate: %v: %s", err, out)
+	}
+}
