@@ -46,7 +46,7 @@ func OnInstance(c *cluster.Cluster, i *cluster.Instance, root string) *Host {
 		Env: []string{"INSTANCE=" + i.Label()},
 		paths: []string{
 			"/etc/praefect", i.Dir, "/var/lib/praefect/raft", i.RaftDir, "/root", root,
-			"/usr/local/bin", filepath.Dir(c.Binaries.Path(cluster.Praefect)), "localhost:9652", i.MetricsAddr,
+			"/usr/bin/praefect", c.Binaries.Path(cluster.Praefect), "localhost:9652", i.MetricsAddr,
 		},
 	}
 }
