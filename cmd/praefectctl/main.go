@@ -22,7 +22,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	p := &program{
 		version: version, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, hostname: os.Hostname,
-		terminal: isTerminal(os.Stdout), interactive: isTerminal(os.Stdin) && isTerminal(os.Stderr), account: account, size: size, newID: rand.Text,
+		terminal: isTerminal(os.Stdout), interactive: isTerminal(os.Stdin) && isTerminal(os.Stderr), account: account, size: func() (int, int) { return size(os.Stdout) }, newID: rand.Text,
 	}
 	code := p.run(ctx, os.Args)
 	stop()

@@ -116,6 +116,8 @@ type operator struct {
 	ctx context.Context
 	// stdout, and both for stderr too, are nil for the outcome.
 	stdout, both io.Writer
+	// tty is a terminal for standard output, nil for none.
+	tty *os.File
 }
 
 // Read is standard input.
@@ -140,6 +142,9 @@ func (o operator) run(t *testing.T, args ...string) outcome {
 	}
 	if o.stdout != nil {
 		p.stdout = o.stdout
+	}
+	if o.tty != nil {
+		p.stdout, p.terminal, p.size = o.tty, isTerminal(o.tty), func() (int, int) { return size(o.tty) }
 	}
 	if o.both != nil {
 		p.stdout, p.stderr = o.both, o.both

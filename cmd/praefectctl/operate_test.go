@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -423,5 +424,21 @@ func TestComplete(t *testing.T) {
 	}
 	if got := praefectctl(t, nil, "completion", "csh"); got.code != exitUsage {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// The script works in bash itself: the words go to the program, and what it answers becomes the candidates.
+func TestCompletion_inBash(t *testing.T) {
+	script := writeFile(t, bashCompletion)
+	out, err := exec.Command("bash", "-c", `set -eu
+source "$1"
+praefectctl() { printf '%s|' "$@" >&2; printf 'gitaly-1\tstorage: serving\ngitaly-2\tstorage: out\n'; }
+complete -p praefectctl
+COMP_WORDS=(praefectctl -o json promote git); COMP_CWORD=4
+_praefectctl 2>/dev/null
+printf '<%s>\n' "${COMPREPLY[@]}"
+`, "bash", script).CombinedOutput()
+	if want := "complete -o default -F _praefectctl praefectctl\n<gitaly-1>\n<gitaly-2>\n"; err != nil || string(out) != want {
+		t.Errorf("got %s, %v, want %s", out, err, want)
 	}
 }

@@ -32,9 +32,9 @@ func isTerminal(f *os.File) bool {
 	return err == nil
 }
 
-// size is the size of the terminal on standard output, zeroes if it does not tell.
-func size() (width, height int) {
-	ws, err := unix.IoctlGetWinsize(int(os.Stdout.Fd()), unix.TIOCGWINSZ)
+// size is the size of a terminal, zeroes if it does not tell.
+func size(f *os.File) (width, height int) {
+	ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil {
 		return 0, 0
 	}

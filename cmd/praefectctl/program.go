@@ -41,11 +41,12 @@ Exit codes:
   2  the command line is wrong
   3  status: degraded, a storage is away, slow or not serving;
      raft status: degraded, an instance is away or has no lease;
-     verify: a replica differs or could not be asked
+     verify: a replica differs or could not be asked;
+     dataloss diff: the replicas differ
   4  no instance answers, or none leads; status: a virtual storage cannot be
      written or a repository cannot be read; dataloss: a repository cannot be
      read; queue: Postgres is away
-  5  refused by a safety check; nothing was changed
+  5  refused by a safety check; nothing was changed; can-i: no
   6  the outcome is unknown: repeat the command with the -request-id that it names
   7  it took longer than -timeout; nothing was changed
   130  interrupted; nothing was changed`
@@ -136,8 +137,6 @@ func (p *program) root() *cli.Command {
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run does it
 		HideVersion:     true,
 		HideHelpCommand: true,
-		// The command completion prints the script of a shell.
-		EnableShellCompletion: true,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "config", Usage: "take address and tokens from praefect's settings in `FILE`"},
 			&cli.StringFlag{Name: "endpoints", Usage: "ask the instances at these `ADDRESSES` (host:port, tls://…, unix:…), with commas between"},
