@@ -279,14 +279,3 @@ func (w *world) theStreamDrops(p *browser.Page, at *cluster.Instance) {
 	w.must(at.Start())
 	p.Wait("document.querySelector('.login')")
 }
-
-// TestConsole_ofOneReader shows what the client token opens.
-func TestConsole_ofOneReader(t *testing.T) {
-	c := cluster.Run(t, cluster.Options{Binaries: programs, Console: true})
-	w := &world{t, c, browser.Start(t)}
-	p := w.signIn(c.Instances[0], c.Token, "")
-	p.WaitText(".tools", "read only")
-	p.Click(`button[aria-label="Drain gitaly-2"]`)
-	p.WaitText("dialog code", "praefectctl drain gitaly-2 -virtual-storage default")
-	p.Wait("!document.querySelector('#proceed')")
-}

@@ -79,7 +79,7 @@ function panels(status, raft) {
       unavailable ? "bad" : conflicts || behind ? "warn" : "good", unavailable ? `${number(unavailable)} unavailable` : conflicts ? `${number(conflicts)} in conflict` : behind ? "behind" : "none behind",
       `${number(conflicts)} in conflict, ${number(unavailable)} unavailable`),
     panel("#/queue", "Queue", jobs?.data ? number(jobs.data.jobs.length) + (jobs.data.more ? "+" : "") : "…",
-      jobs?.error ? "warn" : deadJobs(jobs) ? "bad" : "good", jobs?.error ? "not known" : deadJobs(jobs) ? `${deadJobs(jobs)} dead` : "repair is up to date",
+      jobs?.error ? "warn" : deadJobs(jobs) ? "bad" : "good", jobs?.error ? "not known" : deadJobs(jobs) ? `${deadJobs(jobs)} dead` : jobs?.data?.jobs.length ? "repairs wait or run" : "no jobs",
       jobs?.error ? `Postgres: since ${jobs.since.slice(11, 19)} UTC` : `${count(jobs?.data?.jobs.filter((j) => j.state === "in_progress").length ?? 0, "repair")} under way`));
 }
 
