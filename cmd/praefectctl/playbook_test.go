@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.yaml.in/yaml/v3"
+
 	"praefect/proxy/admin/admintest"
 )
 
@@ -17,17 +19,31 @@ func TestPlaybook_commandsAreCarriedOut(t *testing.T) {
 	i := &instance{t: t, Cluster: admintest.New(t, "gitaly-1", "gitaly-2", "gitaly-3")}
 	env := map[string]string{"PRAEFECT_ENDPOINTS": i.socket(t)}
 	names := strings.NewReplacer("{{ inventory_hostname }}", "gitaly-2", "{{ virtual_storage }}", "default")
+	var plays []struct {
+		Serial int
+		Tasks  []struct {
+			Name     string
+			Command  struct{ Cmd string } `yaml:"ansible.builtin.command"`
+			Delegate string               `yaml:"delegate_to"`
+		}
+	}
+	if err := yaml.Unmarshal(text, &plays); err != nil || len(plays) != 1 || plays[0].Serial != 1 {
+		t.Fatalf("got %+v, %v; want one play, one machine at a time", plays, err)
+	}
 	var states []string
-	for line := range strings.Lines(string(text)) {
-		command, found := strings.CutPrefix(strings.TrimSpace(line), "cmd: praefectctl ")
+	for _, task := range plays[0].Tasks {
+		command, found := strings.CutPrefix(task.Command.Cmd, "praefectctl ")
 		if !found {
 			continue
+		}
+		if !strings.Contains(task.Delegate, "praefectctl_host") {
+			t.Errorf("%s runs on the storage itself", task.Name)
 		}
 		got := praefectctl(t, env, strings.Fields(names.Replace(command))...)
 		if got.code != 0 && got.code != exitDegraded {
 			t.Errorf("%s: got %+v", command, got)
 		}
-		if strings.Contains(command, "{{") != strings.Contains(names.Replace(command), "gitaly-2") && !strings.Contains(command, "status") {
+		if strings.Contains(names.Replace(command), "{{") {
 			t.Errorf("%s has a name that this test does not know", command)
 		}
 		st := i.View().VirtualStorage("default").Storage("gitaly-2")

@@ -37,8 +37,11 @@ func TestAcceptLoss_isRecorded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again := fmt.Sprintf("%+v", restored.Losses[0]); again != got {
-		t.Errorf("the snapshot has %s, want %s", again, got)
+	recovered := restored.Recover(Recovery{ClusterID: "new"})
+	for what, s := range map[string]*State{"the snapshot": restored, "a recovery": recovered} {
+		if len(s.Losses) != 1 || fmt.Sprintf("%+v", s.Losses[0]) != got {
+			t.Errorf("%s has %+v, want %s", what, s.Losses, got)
+		}
 	}
 }
 
