@@ -58,7 +58,7 @@ screenshots: needs ## Take the screenshots of the web console for docs/images ag
 # The suites that start dozens of processes run apart from the other packages: they
 # would only measure how busy those keep the machine. The simulation needs one core,
 # and test/e2e mostly waits: they run side by side.
-SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade ./test/realgitaly ./test/install
+SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade ./test/realgitaly ./test/install ./test/alerts
 APART := ./test/e2e ./test/console ./test/sim $(SUITES)
 
 # $(1): flags of go test.
@@ -83,7 +83,7 @@ race: needs ## Run the tests of make test with the race detector
 
 # These take half an hour, and partition takes its faults in an order by chance.
 .PHONY: suites
-suites: needs ## Run the long suites on real processes: faults, partitions, membership, upgrade, packages, GITALY_BIN
+suites: needs ## Run the long suites on real processes: faults, partitions, membership, upgrade, packages, alerts, GITALY_BIN
 	{ failed=0; for suite in $(SUITES); do go test -json -count=1 -timeout 28m $$suite || failed=1; done; \
 	  exit $$failed; } | go run ./test/report
 
