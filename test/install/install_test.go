@@ -164,6 +164,7 @@ func installed(t *testing.T, m *machine) {
 		"usr/bin/praefect": {0o755, 0, 0}, "usr/bin/praefectctl": {0o755, 0, 0}, "usr/bin/git-remote-gitaly": {0o755, 0, 0},
 		"usr/lib/systemd/system/praefect.service": {0o644, 0, 0}, "etc/logrotate.d/praefect": {0o644, 0, 0},
 		"usr/share/bash-completion/completions/praefectctl": {0o644, 0, 0},
+		"usr/share/doc/praefect/prometheus-rules.yml":       {0o644, 0, 0}, "usr/share/doc/praefect/grafana/raft.json": {0o644, 0, 0},
 	} {
 		info, err := os.Lstat(filepath.Join(m.root, path))
 		must(t, err)
