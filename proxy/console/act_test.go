@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"praefect/proxy/admin"
 )
@@ -66,14 +67,17 @@ func TestAct_givesUpBeforeTheCutOver(t *testing.T) {
 	w := begin(t)
 	u := w.signedIn(actToken)
 	holding := make(chan struct{})
-	gaveUp := make(chan error, 1)
+	gaveUp, release := make(chan error, 1), make(chan struct{})
 	w.At = func(ctx context.Context, method string, stage admin.Stage) (bool, error) {
 		if stage != admin.StageHold {
 			return true, nil
 		}
 		close(holding)
-		<-ctx.Done()
-		gaveUp <- ctx.Err()
+		select {
+		case <-ctx.Done():
+			gaveUp <- ctx.Err()
+		case <-release:
+		}
 		return false, admin.Errorf(admin.Canceled, "given up")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -89,9 +93,20 @@ func TestAct_givesUpBeforeTheCutOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	<-holding
+	bound := time.NewTimer(time.Minute)
+	defer bound.Stop()
+	select {
+	case <-holding:
+	case <-bound.C:
+		t.Fatal("the switchover does not begin")
+	}
 	cancel() // the page goes away
-	<-gaveUp
+	select {
+	case <-gaveUp:
+	case <-bound.C:
+		t.Error("the switchover goes on without its page")
+		close(release)
+	}
 	if primary, _ := w.View().VirtualStorage("default").Primary(nil); primary.Name != "gitaly-1" {
 		t.Errorf("the primary is %s", primary.Name)
 	}
