@@ -102,13 +102,13 @@ func (r *run) acceptMany(ctx context.Context, path string) error {
 	if document.DryRun {
 		return r.answer(document, func(out *output) { showAcceptances(out, list) })
 	}
-	showAcceptances(&output{w: r.stderr}, list)
+	showAcceptances(r.aside(), list)
 	planned := count(list, resultPlanned)
 	if planned == 0 {
 		return coded{exitRefused, errors.New("nothing is to be accepted: no storage misses a write of these repositories; nothing was changed")}
 	}
 	if !r.cmd.IsSet("confirm") {
-		(&output{w: r.stderr}).printf("Losses of %d repositories are accepted for ever. ", planned)
+		r.aside().printf("Losses of %d repositories are accepted for ever. ", planned)
 	}
 	if err := r.confirmAs(ctx, "Type the number of repositories to go on: ", fmt.Sprint(planned)); err != nil {
 		return err

@@ -61,7 +61,7 @@ func (r *run) acceptLoss(ctx context.Context) error {
 	if r.cmd.Bool("dry-run") {
 		return r.answer(lost, func(out *output) { showLoss(out, request, lost) })
 	}
-	showLoss(&output{w: r.stderr}, request, lost)
+	showLoss(r.aside(), request, lost)
 	if err := r.confirm(ctx, request.Storage); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (r *run) agreed(ctx context.Context, plan func(context.Context) (simplePlan
 			out.printf("  dry run: nothing was changed\n")
 		})
 	}
-	showSimple(&output{w: r.stderr}, planned)
+	showSimple(r.aside(), planned)
 	return true, r.proceed(ctx)
 }
 

@@ -191,7 +191,7 @@ func TestRaft_changes(t *testing.T) {
 			t.Errorf("%v: got %+v", row.args, got)
 		}
 	}
-	got := operator{types: "n\n", asked: true}.run(t, "-endpoints", address, "raft", "remove", "praefect-2")
+	got := operator{types: "n\n", asked: true}.run(t, "-no-color", "-endpoints", address, "raft", "remove", "praefect-2")
 	if got != (outcome{exitRefused, "", "praefect-2 (follower, voter) goes out of the cluster\n  ! 2 of 3 voters are left, and 2 answer: none of them may fail then\nProceed? [y/N] praefectctl: not confirmed: nothing was changed\n"}) {
 		t.Errorf("no: got %+v", got)
 	}

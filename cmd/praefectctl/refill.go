@@ -38,7 +38,7 @@ func (r *run) refill(ctx context.Context, request admin.RefillRequest) error {
 	if r.cmd.Bool("dry-run") {
 		return r.answer(planned, func(out *output) { showRefill(out, planned) })
 	}
-	showRefill(&output{w: r.stderr}, planned)
+	showRefill(r.aside(), planned)
 	if err := r.confirmName(ctx, "storage", planned.Storage); err != nil {
 		return err
 	}

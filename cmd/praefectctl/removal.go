@@ -56,7 +56,7 @@ func (r *run) remove(ctx context.Context, request admin.RemovalRequest) error {
 	if r.cmd.Bool("dry-run") {
 		return r.answer(planned, func(out *output) { showRemoval(out, planned) })
 	}
-	showRemoval(&output{w: r.stderr}, planned)
+	showRemoval(r.aside(), planned)
 	name, what := planned.Storage, "storage"
 	if name == "" {
 		name, what = planned.VirtualStorage, "virtual storage"
@@ -89,7 +89,7 @@ func showRemoval(out *output, p admin.RemovalResponse) {
 // confirmName asks for a name once more.
 func (r *run) confirmName(ctx context.Context, what, name string) error {
 	if !r.cmd.IsSet("confirm") {
-		(&output{w: r.stderr}).printf("This concerns the %s %s. ", what, name)
+		r.aside().printf("This concerns the %s %s. ", what, name)
 	}
 	return r.confirm(ctx, name)
 }

@@ -90,6 +90,12 @@ func checkArguments(command string, names, args []string) error {
 	return nil
 }
 
+// aside is where plans and questions go, beside the answer: standard error, with signs and colours
+// where a person sits at it.
+func (r *run) aside() *output {
+	return &output{w: r.stderr, terminal: r.interactive, utf8: r.utf8(), colour: r.interactive && r.getenv("NO_COLOR") == "" && !r.cmd.Bool("no-color")}
+}
+
 // arg is an argument that may have been left out.
 func (r *run) arg(i int) string {
 	if i < len(r.args) {

@@ -76,7 +76,7 @@ func (r *run) saveSnapshot(ctx context.Context, path string) (err error) {
 	}
 	answer := describeSnapshot(path, s)
 	if header.Leader == "" {
-		(&output{w: r.stderr}).printf("praefectctl: %s knows of no leader: others may have agreed on something newer\n", header.Instance)
+		r.aside().printf("praefectctl: %s knows of no leader: others may have agreed on something newer\n", header.Instance)
 	}
 	return r.answer(answer, func(out *output) {
 		out.printf("saved by %s\n", header.Instance)

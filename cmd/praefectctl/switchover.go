@@ -118,7 +118,7 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 	if r.cmd.Bool("dry-run") || planned.Plan.Already {
 		return r.answer(planned, func(out *output) { showPlan(out, v, request, planned) })
 	}
-	showPlan(&output{w: r.stderr}, v, request, planned)
+	showPlan(r.aside(), v, request, planned)
 	if few := tooFew(v, planned.Plan); few != "" && !r.interactive && !r.cmd.Bool("yes") {
 		return coded{exitRefused, fmt.Errorf("%s; nothing was changed; to drain it all the same, repeat the command with -y", few)}
 	}

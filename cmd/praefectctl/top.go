@@ -140,7 +140,7 @@ func (r *run) drawLost(redraw bool, since time.Time, err error) {
 		r.out.print(clearLine)
 		return
 	}
-	(&output{w: r.stderr}).printf("praefectctl: %s: %s\n", text, err.Error())
+	r.aside().printf("praefectctl: %s: %s\n", text, err.Error())
 }
 
 // fit cuts lines to a screen. Colours take no room, and are ended where a line is cut.
