@@ -33,9 +33,11 @@ const noDisk = "not verified since the recovery"
 // called behind: all incarnations are retired, what they had under way is in doubt, and
 // every storage is backfilled, and so compared, but those that have to serve. Those are
 // the first storage that serves, and the primary of each repository in the ledger. One that
-// is fenced or out and alone has a repository stays as it is. Where that makes several, what
-// the ledger lists is verified on them; a repository that it does not list is not, until the
-// verification in the background comes to it.
+// is fenced or out and alone has a repository is kept, too, and is backfilled when it returns.
+//
+// One case is not decided here. Where several storages that serve are kept, or where none
+// serves, what the ledger lists is verified on them, and a repository that it does not list is
+// not, until the verification in the background comes to it.
 func (s *State) Recover(r Recovery) *State {
 	t := s.begin(r.Index, Batch{Time: r.Time})
 	t.next.ClusterID, t.next.Instances, t.next.answers = r.ClusterID, nil, answers{}
@@ -74,9 +76,14 @@ func (t *transition) recover(name string, r Recovery) {
 	vs.Epoch += recoveredEpochs
 	t.note(vs, Change{What: ChangeRecovered, By: r.By})
 	kept := t.kept(vs)
+	serving := slices.ContainsFunc(vs.Succession, func(s Storage) bool { return kept[s.Name] && s.State == Serving })
 	var backfilled []string
 	for _, s := range slices.Clone(vs.Succession) {
 		switch {
+		case kept[s.Name] && s.State != Serving && serving:
+			// ▲ Of what the ledger does not list it may miss what the lost entries called behind. It
+			// keeps the repositories that no other storage has, and is compared when it returns.
+			vs.Storage(s.Name).FilesystemID = noDisk
 		case kept[s.Name]:
 		case s.State == Backfilling:
 			// ▲ It may have served since, and have acknowledged writes that no other storage has.

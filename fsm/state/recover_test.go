@@ -238,3 +238,26 @@ func TestState_Recover_replacesEveryFormerCluster(t *testing.T) {
 		}
 	}
 }
+
+// TestState_Recover_whatReturnsIsCompared: a storage that is out and alone has a repository is
+// kept. What it has of all others may be what a lost entry called behind.
+func TestState_Recover_whatReturnsIsCompared(t *testing.T) {
+	w := newWorld(t)
+	w.must(alpha, open(Open))
+	w.must(alpha, markBehind("p"))
+	w.must(alpha, closing(false))
+	w.out("p", WhyDead)
+	w.State = w.Recover(recovery(w.State))
+	p := w.VirtualStorage(vs).Storage("p")
+	if p.State != Out || w.entry().IsBehind("p") {
+		t.Fatalf("after the recovery: %+v, entry %q", *p, w.entry())
+	}
+	inc := w.must(0, Command{Register: &Register{ID: "a", Name: "praefect-1", ClusterID: "recovered"}}).Incarnation
+	w.must(inc, reach("p", "disk-p"))
+	if p = w.VirtualStorage(vs).Storage("p"); p.State != Backfilling || p.Uncompared != UncomparedLater {
+		t.Errorf("after its return: %+v, want it to be backfilled, and compared", *p)
+	}
+	if e := w.entry(); !e.IsBehind("p") {
+		t.Errorf("entry %q: it counts before it was compared", e)
+	}
+}
