@@ -79,6 +79,7 @@ type Coverage struct {
 	InSyncs        int `json:"in_syncs"`
 	DoubtsResolved int `json:"doubts_resolved"`
 	Backfills      int `json:"backfills"`
+	Refills        int `json:"refills"` // of storages that were restored from a backup
 	NewDisks       int `json:"new_disks"`
 	// What storages began with, or came back with.
 	FormerDisks  int `json:"former_disks"`
@@ -124,6 +125,8 @@ func (w *world) count(c state.Command) {
 		w.cov.Conflicts++
 	case c.AcceptLoss != nil:
 		w.cov.Losses++
+	case c.Refill != nil:
+		w.restored(c.Refill.Storage)
 	case c.StepDown != nil:
 		w.check.steppedDown(c.StepDown)
 	case c.Raise != nil:
@@ -140,5 +143,5 @@ var rare = map[string]int{
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
 	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
-	"rounds": 100, "joined": 200,
+	"rounds": 100, "joined": 200, "refills": 100,
 }

@@ -161,6 +161,7 @@ func (w *world) build() {
 	w.moveLeadership()
 	w.changeMembers()
 	w.ruinReplicas()
+	w.refillStorages()
 	w.loseQuorum()
 	for _, in := range w.instances {
 		w.after(w.between(0, 200*time.Millisecond), in.begin)

@@ -44,6 +44,8 @@ type world struct {
 	failure    error
 	// ruining is what is drawn about ruined replicas; nil: there are none.
 	ruining *rand.Rand
+	// backups is what operators draw from that restore storages.
+	backups *rand.Rand
 }
 
 // failf ends the schedule: a promise is broken.
