@@ -249,8 +249,14 @@ func (w *world) client(creds credentials.PerRPCCredentials) *grpc.ClientConn {
 
 func newBackend(t *testing.T, name string) *backend {
 	t.Helper()
+	return newBackendOf(t, name, "")
+}
+
+// newBackendOf is one of a release of Gitaly; empty: the usual one.
+func newBackendOf(t *testing.T, name, release string) *backend {
+	t.Helper()
 	b := &backend{}
-	server, err := memory.New(memory.Config{Storages: []string{name}, Token: storageToken, BlobSize: 64 << 10, Hook: b.ask})
+	server, err := memory.New(memory.Config{Release: release, Storages: []string{name}, Token: storageToken, BlobSize: 64 << 10, Hook: b.ask})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,20 @@ import (
 // serverVersion is the version of Gitaly whose API the server speaks.
 const serverVersion = "16.11.10"
 
+// release is what the server says it runs.
+func (h *handlers) release() string {
+	for _, s := range h.storages {
+		if s.voter.release != "" {
+			return s.voter.release
+		}
+	}
+	return serverVersion
+}
+
 // ServerInfo reports the state of every storage; one whose directory is gone
 // is neither readable nor writeable and has no file system id.
 func (h *handlers) ServerInfo(context.Context, *gitalypb.ServerInfoRequest) (*gitalypb.ServerInfoResponse, error) {
-	resp := &gitalypb.ServerInfoResponse{ServerVersion: serverVersion, GitVersion: h.gitVersion}
+	resp := &gitalypb.ServerInfoResponse{ServerVersion: h.release(), GitVersion: h.gitVersion}
 	for _, s := range h.storages {
 		status := &gitalypb.ServerInfoResponse_StorageStatus{StorageName: s.name, ReplicationFactor: 1}
 		if fsStat, err := s.stat(); err == nil {

@@ -45,6 +45,11 @@ type Config struct {
 	// Crash ends the process where a fault says so; nil means kill -9. If it
 	// returns, its context must have ended.
 	Crash func(context.Context)
+	// Release is the version of Gitaly that the server says it runs, and votes like: new
+	// repositories and the ends of pushes have hashes of that release, and from 17 on a change
+	// that is not git's is voted on when it is about to be prepared, too. Empty: 16.11.10,
+	// whose hashes are those of every server without one.
+	Release string
 	// Git is the git program; empty means the first one on the path.
 	Git string
 	// Logger takes one line a call; nil discards.
@@ -99,7 +104,7 @@ func New(config Config) (*Server, error) {
 			owner[abs] = name
 			s.storages = append(s.storages, &storage{
 				name: name, dir: abs,
-				voter: voter{faults: config.Faults, crash: config.Crash},
+				voter: voter{faults: config.Faults, crash: config.Crash, release: config.Release},
 			})
 		}
 	}

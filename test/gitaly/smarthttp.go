@@ -97,7 +97,7 @@ func (h *handlers) PostReceivePack(stream gitalypb.SmartHTTPService_PostReceiveP
 // refused all references: on whether that was the same everywhere the storages
 // agree here. Its error is a status.
 func (r *repository) concludePush(ctx context.Context) error {
-	err := vote.From(ctx).Vote(ctx, r.place(), vote.Committed, vote.Hash{})
+	err := vote.From(ctx).Vote(ctx, r.place(), vote.Committed, r.storage.voter.salted(vote.Hash{}))
 	if vote.IsStopped(err) { // a hook refused the push; the client has heard why
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -33,6 +34,23 @@ func WriteFaults(dir string, faults ...Fault) error {
 type voter struct {
 	faults []Fault // besides those in the file
 	crash  func(context.Context)
+	// release is that of Config.
+	release string
+}
+
+// salted is the hash of what the release hashes otherwise than others.
+func (v voter) salted(hash vote.Hash) vote.Hash {
+	if v.release == "" {
+		return hash
+	}
+	return vote.Of(append(hash[:], v.release...))
+}
+
+// prepares tells whether the release votes before it prepares a change.
+func (v voter) prepares() bool {
+	major, _, _ := strings.Cut(v.release, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n >= 17
 }
 
 // killSelf ends this process as kill -9 does.
@@ -64,6 +82,11 @@ func (r *repository) place() vote.Place {
 // happens, and they agree that it has. If they do not it is not made.
 func (r *repository) around(ctx context.Context, sum vote.Hash, change func() error) error {
 	tx := vote.From(ctx)
+	if r.storage.voter.prepares() {
+		if err := tx.Vote(ctx, r.place(), vote.Preparing, sum); err != nil {
+			return err
+		}
+	}
 	if err := tx.Vote(ctx, r.place(), vote.Prepared, sum); err != nil {
 		return err
 	}
@@ -120,5 +143,5 @@ func (r *repository) hash(ctx context.Context) (vote.Hash, error) {
 	if err != nil {
 		return vote.Hash{}, fmt.Errorf("hash repository: %w", err)
 	}
-	return vote.Hash(sum.Sum(nil)), nil
+	return r.storage.voter.salted(vote.Hash(sum.Sum(nil))), nil
 }

@@ -3,8 +3,10 @@ package gitaly_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -243,5 +245,42 @@ func TestServer_withoutBackchannel(t *testing.T) {
 	plain := newClients(gitalytest.Dial(t, address, token))
 	if _, err := plain.info.ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{}); err != nil {
 		t.Errorf("not multiplexed: %v", err)
+	}
+}
+
+// A server of another release says so, votes when it is about to prepare what is not git's,
+// and hashes it otherwise; two of one release vote alike.
+func TestServer_votesLikeItsRelease(t *testing.T) {
+	votesOf := func(release string) (lines []string) {
+		t.Helper()
+		server, err := gitaly.New(gitaly.Config{Storages: map[string]string{"one": t.TempDir()}, Token: token, Release: release})
+		if err != nil {
+			t.Fatal(err)
+		}
+		coordinator := &gitalytest.Coordinator{}
+		to := newClients(gitalytest.DialVoting(t, gitalytest.Serve(t, server.Run), token, coordinator))
+		info, err := to.info.ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{})
+		if err != nil || release != "" && info.GetServerVersion() != release {
+			t.Errorf("%q: got %q, %v", release, info.GetServerVersion(), err)
+		}
+		_, err = to.repos.CreateRepository(gitalytest.InTransaction(t, t.Context(), 7, "one", true),
+			&gitalypb.CreateRepositoryRequest{Repository: &gitalypb.Repository{StorageName: "one", RelativePath: "a.git"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range coordinator.Votes(7, "one") {
+			lines = append(lines, fmt.Sprintf("%d %x", v.Phase, v.Hash))
+		}
+		return lines
+	}
+	old, one, two, other := votesOf(""), votesOf("18.9.0"), votesOf("18.9.0"), votesOf("17.1.0")
+	if len(old) != 2 || len(one) != 3 || !strings.HasPrefix(one[0], "4 ") {
+		t.Fatalf("got %q of the default, %q of 18.9.0", old, one)
+	}
+	if !slices.Equal(one, two) {
+		t.Errorf("two of one release differ: %q and %q", one, two)
+	}
+	if one[1] == old[0] || one[1] == other[1] {
+		t.Errorf("releases hash alike: %q, %q, %q", old, one, other)
 	}
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -16,7 +17,7 @@ const diskSize = 1 << 40
 
 // ServerInfo reports every storage as readable and writeable.
 func (h *handlers) ServerInfo(ctx context.Context, _ *gitalypb.ServerInfoRequest) (*gitalypb.ServerInfoResponse, error) {
-	resp := &gitalypb.ServerInfoResponse{ServerVersion: "16.11.10", GitVersion: "2.42.0"}
+	resp := &gitalypb.ServerInfoResponse{ServerVersion: cmp.Or(h.server.config.Release, "16.11.10"), GitVersion: "2.42.0"}
 	err := h.hooked(ctx, nil, func() error {
 		h.server.mu.RLock()
 		defer h.server.mu.RUnlock()

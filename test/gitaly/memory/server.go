@@ -60,6 +60,10 @@ type Config struct {
 	// NoBackchannel makes the server one that clients cannot multiplex their
 	// connections to: it neither votes nor opens sidechannels.
 	NoBackchannel bool
+	// Release is the version of Gitaly that the server says it runs. With one its votes have
+	// hashes of that release, and it votes when it is about to prepare a change, too. Empty:
+	// 16.11.10, without either.
+	Release string
 	// Logger takes one line a call; nil discards.
 	Logger *slog.Logger
 }

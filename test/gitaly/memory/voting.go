@@ -54,6 +54,12 @@ func (h *handlers) agree(ctx context.Context, c change) error {
 		return err
 	}
 	sum := c.sum()
+	if release := h.server.config.Release; release != "" {
+		sum = vote.Of(append(sum[:], release...))
+		if err := tx.Vote(ctx, h.place(c.repo), vote.Preparing, sum); err != nil {
+			return err
+		}
+	}
 	if err := tx.Vote(ctx, h.place(c.repo), vote.Prepared, sum); err != nil {
 		return err
 	}

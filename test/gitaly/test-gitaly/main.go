@@ -48,6 +48,7 @@ func command(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringSliceFlag{Name: "storage", Usage: "`NAME=DIR` of a storage, at least one; repeat for more"},
 			&cli.StringFlag{Name: "token-file", Usage: "`FILE` with the token that clients must know; none: no check"},
 			&cli.DurationFlag{Name: "grace", Usage: "how long calls may run on after SIGTERM", Value: gitaly.DefaultGrace},
+			&cli.StringFlag{Name: "release", Usage: "`VERSION` of Gitaly to be one of: new repositories and pushes are hashed as no other release does"},
 			&cli.StringFlag{Name: "git", Usage: "git `PROGRAM`", Value: "git"},
 			&cli.BoolFlag{Name: "no-backchannel", Usage: "be one that cannot be multiplexed: no votes, no sidechannels"},
 			&cli.StringFlag{Name: "vote-fault", Usage: "`WHAT` goes wrong with votes: differ, never, late=DURATION or refuse; with @prepared, @committed or @synchronized after it only in that phase"},
@@ -105,7 +106,7 @@ func serve(ctx context.Context, c *cli.Command, stdout, stderr io.Writer) error 
 func config(c *cli.Command) (gitaly.Config, error) {
 	config := gitaly.Config{
 		Storages: make(map[string]string), Grace: c.Duration("grace"), Git: c.String("git"),
-		NoBackchannel: c.Bool("no-backchannel"),
+		NoBackchannel: c.Bool("no-backchannel"), Release: c.String("release"),
 	}
 	fault := gitaly.Fault{Prefix: c.String("fault-prefix"), Vote: c.String("vote-fault"), StopAt: c.String("stop-at")}
 	switch {

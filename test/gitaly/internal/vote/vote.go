@@ -30,11 +30,12 @@ const patience = 5 * time.Minute
 // Phase is when in the life of a change a vote is cast.
 type Phase = gitalypb.VoteTransactionRequest_Phase
 
-// The phases: before the effect, after it, and beside it.
+// The phases: before the effect, after it, beside it, and before anything is locked.
 const (
 	Prepared     = gitalypb.VoteTransactionRequest_PREPARED_PHASE
 	Committed    = gitalypb.VoteTransactionRequest_COMMITTED_PHASE
 	Synchronized = gitalypb.VoteTransactionRequest_SYNCHRONIZED_PHASE
+	Preparing    = Phase(4) // of releases newer than the API that is compiled in
 )
 
 // Hash is what is voted on: equal changes have equal hashes.
