@@ -95,8 +95,8 @@ var refsOnly = map[string]bool{
 	"SSHService/SSHReceivePack":              true,
 }
 
-// votes lists the mutators that vote before any effect when they carry a reference transaction, as the suite in test/gitaly
-// shows of each. What is not here goes to the primary alone and the others follow by repair, which is always right and only
+// votes lists the mutators that vote before any effect when they carry a reference transaction, as the suites of votes in
+// test/realgitaly show of each. What is not here goes to the primary alone and the others follow by repair, which is always right and only
 // slower. Upstream fans out every repository-scoped mutator but CreateObjectPool and DeleteObjectPool; here a method has to
 // earn it, for an effect before the vote would be one that nobody has accounted for.
 //
@@ -129,6 +129,7 @@ var votes = map[string]bool{
 	"OperationService/UserUpdateSubmodule":           true,
 	"RefService/DeleteRefs":                          true,
 	"RefService/UpdateReferences":                    true,
+	"RepositoryService/ApplyGitattributes":           true,
 	"RepositoryService/CreateFork":                   true,
 	"RepositoryService/CreateRepository":             true,
 	"RepositoryService/CreateRepositoryFromBundle":   true,
@@ -138,6 +139,7 @@ var votes = map[string]bool{
 	"RepositoryService/FetchSourceBranch":            true,
 	"RepositoryService/RestoreCustomHooks":           true,
 	"RepositoryService/SetCustomHooks":               true,
+	"RepositoryService/SetFullPath":                  true,
 	"RepositoryService/WriteRef":                     true,
 	"SmartHTTPService/PostReceivePack":               true,
 	"SSHService/SSHReceivePack":                      true,
