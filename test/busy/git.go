@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -50,30 +49,32 @@ func newGit(ctx context.Context, dir string) (*git, error) {
 // work has so many processes run at a time until ctx ends, and returns when the last one has gone.
 func (g *git) work(ctx context.Context, processes int) error {
 	var all sync.WaitGroup
-	faults := make(chan error, processes)
+	faults := make(chan error, 1) // the first one says enough
 	for range processes {
 		all.Go(func() {
 			for ctx.Err() == nil {
 				if err := g.pack(ctx); err != nil && ctx.Err() == nil {
-					faults <- err
+					select {
+					case faults <- err:
+					default:
+					}
 					return
 				}
 			}
 		})
 	}
 	all.Wait()
-	close(faults)
-	var list []error
-	for err := range faults {
-		list = append(list, err)
+	select {
+	case err := <-faults:
+		return err
+	default:
+		return nil
 	}
-	return errors.Join(list...)
 }
 
 // pack packs the repository from nothing, and throws the pack away.
 func (g *git) pack(ctx context.Context) error {
 	packing := exec.CommandContext(ctx, "git", "-C", g.dir, "pack-objects", "--all", "--revs", "--stdout", "--quiet", "--no-reuse-delta", "--threads=1", "--window=100")
-	packing.Stdin = strings.NewReader("--all\n")
 	packing.WaitDelay = 10 * time.Second
 	var complaint bytes.Buffer
 	packing.Stderr = &complaint // its output goes to /dev/null
