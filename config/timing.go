@@ -30,12 +30,12 @@ type Consistency struct {
 	// IntentLinger is how long a repository stays covered by an intent after its last write, so
 	// that a busy one pays for its mark once. Default 3s.
 	IntentLinger Duration `toml:"intent_linger"`
-	// HoldTimeout bounds how long a new write waits for a primary before it is
+	// QueueTimeout bounds how long a new write waits for a primary before it is
 	// answered UNAVAILABLE. Default 10s; 0 = writes never wait.
-	HoldTimeout Duration `toml:"hold_timeout"`
-	// HoldLimit is how many writes may wait at a time; those beyond it are
+	QueueTimeout Duration `toml:"queue_timeout"`
+	// QueueLimit is how many writes may wait at a time; those beyond it are
 	// answered UNAVAILABLE at once. Default 1000.
-	HoldLimit int `toml:"hold_limit"`
+	QueueLimit int `toml:"queue_limit"`
 	// LeaseWait bounds how long a write waits at an instance that has no lease
 	// before it is answered UNAVAILABLE: long enough for the instances to elect
 	// a leader. Default 2s; 0 = it does not wait.
@@ -51,9 +51,9 @@ type Replication struct {
 	ParallelStorageProcessingWorkers int `toml:"parallel_storage_processing_workers"`
 	// CopyTimeout is how long a copy of one repository may show no progress. Default 1h.
 	CopyTimeout Duration `toml:"copy_timeout"`
-	// HoldBudget bounds how long the writes of a busy repository wait for the
+	// PauseBudget bounds how long the writes of a busy repository wait for the
 	// last increment of a copy. Default 5s; 0 = they never wait.
-	HoldBudget Duration `toml:"hold_budget"`
+	PauseBudget Duration `toml:"pause_budget"`
 	// RetryMin is the wait after a job's first failure; it doubles with each
 	// further one, with jitter. Default 1s.
 	RetryMin Duration `toml:"retry_min"`
@@ -121,9 +121,9 @@ type Failover struct {
 	// all is started at once, some storages come later. Default 5s; 0 = it does
 	// not wait.
 	WarmUp Duration `toml:"warm_up"`
-	// HoldDeadline bounds how long the writes of a virtual storage wait while an
+	// PauseDeadline bounds how long the writes of a virtual storage wait while an
 	// operator moves its primary. Default 8s.
-	HoldDeadline Duration `toml:"hold_deadline"`
+	PauseDeadline Duration `toml:"pause_deadline"`
 	// RetireAfter is how long an instance must be silent before the others take
 	// it for gone without any other proof. Default 10m.
 	RetireAfter Duration `toml:"retire_after"`

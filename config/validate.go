@@ -64,7 +64,7 @@ func (c *Config) checkConsistency(found *findings) {
 	oneOf(found, keyPath("consistency", "reads_without_lease"), c.Consistency.ReadsWithoutLease, "serve", "refuse")
 	oneOf(found, keyPath("consistency", "conflicts"), c.Consistency.Conflicts, "serve", "refuse")
 	atLeast(found, keyPath("consistency", "copies"), c.Consistency.Copies, 1)
-	atLeast(found, keyPath("consistency", "hold_limit"), c.Consistency.HoldLimit, 0)
+	atLeast(found, keyPath("consistency", "queue_limit"), c.Consistency.QueueLimit, 0)
 }
 
 func (c *Config) checkTimes(found *findings) {
@@ -80,7 +80,7 @@ func (c *Config) checkTimes(found *findings) {
 	positive(found, keyPath("detection", "stall"), c.Detection.Stall)
 	atLeast(found, keyPath("detection", "report_age"), c.Detection.ReportAge, minReportAge)
 	positive(found, keyPath("failover", "return_after"), c.Failover.ReturnAfter)
-	positive(found, keyPath("failover", "hold_deadline"), c.Failover.HoldDeadline)
+	positive(found, keyPath("failover", "pause_deadline"), c.Failover.PauseDeadline)
 	positive(found, keyPath("failover", "retire_after"), c.Failover.RetireAfter)
 	if c.Failover.ReturnAfterMax < c.Failover.ReturnAfter {
 		found.add(keyPath("failover", "return_after_max"), "%v is less than return_after (%v): raise it", c.Failover.ReturnAfterMax, c.Failover.ReturnAfter)
@@ -91,13 +91,13 @@ func (c *Config) checkTimes(found *findings) {
 
 	notNegative(found, keyPath("graceful_stop_timeout"), c.GracefulStopTimeout)
 	notNegative(found, keyPath("drain_wait"), c.DrainWait)
-	notNegative(found, keyPath("replication", "hold_budget"), c.Replication.HoldBudget)
+	notNegative(found, keyPath("replication", "pause_budget"), c.Replication.PauseBudget)
 	notNegative(found, keyPath("reconciliation", "scheduling_interval"), c.Reconciliation.SchedulingInterval)
 	if s := c.BackgroundVerification.FsckSample; !(s >= 0 && s <= 1) { // NaN, too
 		found.add(keyPath("background_verification", "fsck_sample"), "%v is not a share: write a number from 0 to 1", s)
 	}
 	notNegative(found, keyPath("consistency", "intent_linger"), c.Consistency.IntentLinger)
-	notNegative(found, keyPath("consistency", "hold_timeout"), c.Consistency.HoldTimeout)
+	notNegative(found, keyPath("consistency", "queue_timeout"), c.Consistency.QueueTimeout)
 	notNegative(found, keyPath("consistency", "lease_wait"), c.Consistency.LeaseWait)
 	notNegative(found, keyPath("failover", "mass_failure_window"), c.Failover.MassFailureWindow)
 	notNegative(found, keyPath("failover", "warm_up"), c.Failover.WarmUp)

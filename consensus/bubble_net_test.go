@@ -17,7 +17,7 @@ import (
 
 // network connects hosts in memory, each known by its address. Writes never wait
 // for a reader, as a bubble's time stands still while a goroutine waits for a lock
-// that another one holds, waiting: TLS holds one while it writes.
+// that another one pauses, waiting: TLS holds one while it writes.
 type network struct {
 	delay time.Duration // of everything, on its way
 

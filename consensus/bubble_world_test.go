@@ -201,11 +201,11 @@ func (s *seat) get() *life {
 func (s *seat) report(ctx context.Context, node *consensus.Node, talks *session.Session) {
 	for ctx.Err() == nil {
 		changed, said := node.Changed(), talks.Changed()
-		var holding []lease.HoldReport
-		for _, h := range talks.Holds() {
-			holding = append(holding, lease.HoldReport{ID: h.ID, Applied: true})
+		var pauseReports []lease.WritePauseReport
+		for _, h := range talks.WritePauses() {
+			pauseReports = append(pauseReports, lease.WritePauseReport{ID: h.ID, Applied: true})
 		}
-		talks.Report(node.View().Index, holding)
+		talks.Report(node.View().Index, pauseReports)
 		select {
 		case <-changed:
 		case <-said:

@@ -59,7 +59,7 @@ func (d *disk) note(change func(*identity)) error {
 	return nil
 }
 
-// openDisk locks the directory and opens what it holds. It changes nothing in
+// openDisk locks the directory and opens what it pauses. It changes nothing in
 // a directory that it does not understand.
 func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
 	d := &disk{dir: c.DataDir, size: newLogSize(c.logBytes)}

@@ -58,7 +58,7 @@ func (n *Node) tellCommit(index uint64) {
 // minCallTimeout bounds the library's calls to peers from below.
 const minCallTimeout = 500 * time.Millisecond
 
-// startLibrary starts the library on what the disk holds.
+// startLibrary starts the library on what the disk pauses.
 func (n *Node) startLibrary() (err error) {
 	defer recoverAs(&err)
 	n.former.own = n.disk.id

@@ -110,7 +110,7 @@ func (n *Node) meetPeers(ctx context.Context) {
 }
 
 // meetOnce asks each listed peer once. One that does not answer says nothing: what it said before
-// holds, unless its port refuses, which proves that its process is gone.
+// pauses, unless its port refuses, which proves that its process is gone.
 func (n *Node) meetOnce(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, p := range n.config.Peers {

@@ -33,7 +33,7 @@ type onDisk struct {
 // everything bounds a reading by nothing.
 const everything = math.MaxUint64
 
-// readOnDisk reads what the directory holds, up to the entry with that index. It changes
+// readOnDisk reads what the directory pauses, up to the entry with that index. It changes
 // nothing, and may run beside the library.
 func (d *disk) readOnDisk(logs raft.LogStore, upTo func(committed) uint64) (_ *onDisk, err error) {
 	defer recoverAs(&err) // package fsm stops at an entry that it cannot decode

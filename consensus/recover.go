@@ -45,7 +45,7 @@ type Survey struct {
 	// ID, Name and ClusterID are those of the instance; ClusterID is empty if its directory
 	// holds no state.
 	ID, Name, ClusterID string
-	// State is what the directory holds.
+	// State is what the directory pauses.
 	State *state.State
 	// Last is the last entry of the log, LastTerm its term. Committed is the last one that the
 	// instance knew to be committed, and CommittedAt when; 0 if it is not known.
@@ -148,7 +148,7 @@ func (o *Offline) Close() error {
 	return err
 }
 
-// Survey tells what the directory holds, and asks all members what they have.
+// Survey tells what the directory pauses, and asks all members what they have.
 func (o *Offline) Survey(ctx context.Context) Survey {
 	known := o.disk.known()
 	s := Survey{
@@ -236,7 +236,7 @@ type Recovered struct {
 	State *state.State
 }
 
-// Recover makes a cluster of one out of what the directory holds, or of from, the state of a
+// Recover makes a cluster of one out of what the directory pauses, or of from, the state of a
 // snapshot, if it is not nil. by says who asks for it, and bound how long an effect
 // may still come of a write that a lost instance had under way. What the directory held
 // is set aside within it. If we die at any point, either nothing was changed, or the next

@@ -55,7 +55,7 @@ func toStatus(err error) error {
 			return status.Error(codes.FailedPrecondition, err.Error())
 		}
 		return unavailable(err)
-	case errors.As(err, &refused), isAny(err, ledger.ErrHeld, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable, errTooFew, transaction.ErrCrowded):
+	case errors.As(err, &refused), isAny(err, ledger.ErrQueued, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable, errTooFew, transaction.ErrCrowded):
 		return unavailable(err)
 	}
 	return status.Error(codes.Internal, err.Error())

@@ -23,7 +23,7 @@ func TestExplain_isOfThisInstance(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	w.session.mu.Lock()
-	w.session.holds = []ledger.Hold{{ID: "1", VirtualStorage: "default", Until: w.session.Now() + time.Hour}, {ID: "2", VirtualStorage: "other", Until: 0}}
+	w.session.pauses = []ledger.WritePause{{ID: "1", VirtualStorage: "default", Until: w.session.Now() + time.Hour}, {ID: "2", VirtualStorage: "other", Until: 0}}
 	w.session.mu.Unlock()
 	if got := w.server.Explain(key); !got.Paused {
 		t.Errorf("under a switchover: got %+v", got)

@@ -11,9 +11,9 @@ import (
 type session struct {
 	*ledgertest.Alone
 	mu      sync.Mutex
-	lost    bool          // guarded by mu
-	holds   []ledger.Hold // guarded by mu
-	changed chan struct{} // guarded by mu
+	lost    bool                // guarded by mu
+	pauses  []ledger.WritePause // guarded by mu
+	changed chan struct{}       // guarded by mu
 }
 
 func newSession() *session {
@@ -37,10 +37,10 @@ func (s *session) Lease() ledger.Lease {
 	return s.Alone.Lease()
 }
 
-func (s *session) Holds() []ledger.Hold {
+func (s *session) WritePauses() []ledger.WritePause {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.holds
+	return s.pauses
 }
 
 func (s *session) Changed() <-chan struct{} {

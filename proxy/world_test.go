@@ -179,7 +179,7 @@ func newWorldSet(t *testing.T, newBackend func(*testing.T, string) *backend, vot
 	running.Go(func() { set.Run(ctx) })
 
 	l := ledger.New(w.node, w.session, Reached(set), ledger.Config{
-		Linger: 50 * time.Millisecond, HoldTimeout: time.Second, HoldLimit: 10, LeaseWait: 5 * time.Second,
+		Linger: 50 * time.Millisecond, QueueTimeout: time.Second, QueueLimit: 10, LeaseWait: 5 * time.Second,
 		RefuseConflicts: cfg.RefuseConflicts,
 		Behind: func(keys ...state.Key) {
 			w.mu.Lock()

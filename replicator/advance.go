@@ -19,7 +19,7 @@ import (
 // once its bound has passed. The source keeps what it has all the while.
 func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, source string) error {
 	allowed := f.allow(ctx, key, plan.Plan{Primary: source, Targets: []string{primary}})
-	guard, done, err := f.acquire(ctx, key, f.cfg.HoldBudget > 0)
+	guard, done, err := f.acquire(ctx, key, f.cfg.PauseBudget > 0)
 	if err != nil {
 		return err
 	}
@@ -104,8 +104,8 @@ func (f *firstCopier) pull(ctx, copying context.Context, key state.Key, view *st
 }
 
 // takeUp accounts for an advance that was interrupted, as a step of a repair.
-func (r *repairer) takeUp(ctx context.Context, o order, p plan.Plan, held bool) (synced []string, err error) {
-	guard, done, err := r.acquire(ctx, o.key, held)
+func (r *repairer) takeUp(ctx context.Context, o order, p plan.Plan, paused bool) (synced []string, err error) {
+	guard, done, err := r.acquire(ctx, o.key, paused)
 	if err != nil {
 		return nil, err
 	}

@@ -253,8 +253,8 @@ func (a *attempt) excluded(target string) bool {
 
 // renew begins another round. Where targets were invalidated again and again, new writes wait for it.
 func (a *attempt) renew(ctx context.Context) error {
-	held := a.cfg.HoldBudget > 0 && slices.ContainsFunc(slices.Collect(maps.Values(a.retries)), func(r retry) bool { return r.failures > invalidatedBeforeHold })
-	if !held {
+	paused := a.cfg.PauseBudget > 0 && slices.ContainsFunc(slices.Collect(maps.Values(a.retries)), func(r retry) bool { return r.failures > invalidatedBeforePause })
+	if !paused {
 		round, err := a.guard.Renew(ctx, false)
 		if err == nil {
 			a.round = round

@@ -13,7 +13,7 @@ import (
 )
 
 // patient has copies of large repositories show progress once an hour.
-var patient = Config{HoldBudget: 5 * time.Second, HoldTries: 3, CopyFloor: 10 * time.Second, CopyRate: 1 << 10, CopyTimeout: time.Hour, LookTimeout: 10 * time.Second}
+var patient = Config{PauseBudget: 5 * time.Second, PauseTries: 3, CopyFloor: 10 * time.Second, CopyRate: 1 << 10, CopyTimeout: time.Hour, LookTimeout: 10 * time.Second}
 
 // large makes a.git a repository of which a copy is expected to take more than an hour, which
 // g3 lacks a write of.

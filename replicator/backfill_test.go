@@ -17,7 +17,7 @@ import (
 // backfilling runs a replicator with a queue that is away.
 func (w *world) backfilling(t *testing.T) (r *Replicator, stop func()) {
 	w.setQueueFault(away)
-	return w.replicatingAs(t, Config{HoldBudget: 5 * time.Second, LookTimeout: 10 * time.Second})
+	return w.replicatingAs(t, Config{PauseBudget: 5 * time.Second, LookTimeout: 10 * time.Second})
 }
 
 func (w *world) serves(storage string) bool { return w.storage(storage).State == state.Serving }

@@ -55,7 +55,7 @@ func (w *world) replicates(d time.Duration) {
 	}
 }
 
-func TestRepair_holdsABusyRepository(t *testing.T) {
+func TestRepair_pausesABusyRepository(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		repair := w.repairing(t, repairs)
 		w.replicates(2 * time.Second)
@@ -67,13 +67,13 @@ func TestRepair_holdsABusyRepository(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 		writes, longest := stop()
-		if writes < 10 || longest > repairs.HoldBudget+2*time.Second {
+		if writes < 10 || longest > repairs.PauseBudget+2*time.Second {
 			t.Errorf("%d writes, the longest took %v", writes, longest)
 		}
 	})
 }
 
-func TestRepair_copyLongerThanTheHoldLetsWritesGoOn(t *testing.T) {
+func TestRepair_copyLongerThanThePauseLetsWritesGoOn(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		cfg := repairs
 		cfg.CopyFloor = time.Minute
@@ -99,7 +99,7 @@ func TestRepair_copyLongerThanTheHoldLetsWritesGoOn(t *testing.T) {
 			t.Error("a copy was cut off")
 		}
 		writes, longest := stop()
-		if writes < 1000 || longest > cfg.HoldBudget+2*time.Second {
+		if writes < 1000 || longest > cfg.PauseBudget+2*time.Second {
 			t.Errorf("%d writes, the longest took %v", writes, longest)
 		}
 		if out := r.worker.repair(t.Context(), order{key: key("a.git")}); out.err != nil || out.again != 0 {
@@ -126,8 +126,8 @@ func TestRepair_jobsThatComeTooSoonDisturbNobody(t *testing.T) {
 				t.Fatalf("outcome: %+v", out)
 			}
 		}
-		if holds := testutil.ToFloat64(r.metrics.holds); holds < 5 || holds > 12 {
-			t.Errorf("writes were held %v times in ten minutes", holds)
+		if holds := testutil.ToFloat64(r.metrics.pauses); holds < 5 || holds > 12 {
+			t.Errorf("writes were paused %v times in ten minutes", holds)
 		}
 		cancel()
 		if err := <-ended; err != nil {
@@ -136,10 +136,10 @@ func TestRepair_jobsThatComeTooSoonDisturbNobody(t *testing.T) {
 	})
 }
 
-func TestRepair_withoutAHoldBudgetWritesNeverWait(t *testing.T) {
+func TestRepair_withoutAPauseBudgetWritesNeverWait(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		cfg := repairs
-		cfg.HoldBudget = 0
+		cfg.PauseBudget = 0
 		repair := w.repairing(t, cfg)
 		stop := w.busy(t)
 		wait(5 * time.Second)
@@ -201,14 +201,14 @@ func TestStreak_delays(t *testing.T) {
 		{streak{busy: 9}, 2 * time.Second, false},
 		{streak{busy: 10}, 2 * time.Second, true},
 		{streak{invalidated: 2}, 400 * time.Millisecond, true},
-		{streak{invalidated: 2, holds: 1}, 2 * time.Second, true},
-		{streak{invalidated: 2, holds: 3}, 8 * time.Second, true},
-		{streak{invalidated: 2, holds: 30}, time.Minute, true},
+		{streak{invalidated: 2, pauses: 1}, 2 * time.Second, true},
+		{streak{invalidated: 2, pauses: 3}, 8 * time.Second, true},
+		{streak{invalidated: 2, pauses: 30}, time.Minute, true},
 	} {
 		if got := row.streak.delay(longest, 0.5); got != row.want {
 			t.Errorf("%+v: delay %v, want %v", row.streak, got, row.want)
 		}
-		if got := row.streak.hold(); got != row.hold {
+		if got := row.streak.pausesWrites(); got != row.hold {
 			t.Errorf("%+v: hold %v, want %v", row.streak, got, row.hold)
 		}
 	}
@@ -239,7 +239,7 @@ func TestPatience_isBounded(t *testing.T) {
 		t.Errorf("%d streaks", len(p.streaks))
 	}
 	last := key(strconv.Itoa(2*streaksKept - 1))
-	if s := p.metWrite(last, true, false, time.Second, 0); s.busy != 1 || s.holds != 1 {
+	if s := p.metWrite(last, true, false, time.Second, 0); s.busy != 1 || s.pauses != 1 {
 		t.Errorf("streak: %+v", s)
 	}
 	p.forget(last)

@@ -43,12 +43,12 @@ type Config struct {
 	// LookTimeout bounds one RPC that changes nothing. Default 1m.
 	LookTimeout time.Duration
 
-	// HoldBudget is how long the writes of a busy repository wait for a copy to
+	// PauseBudget is how long the writes of a busy repository wait for a copy to
 	// catch up. 0: they never wait.
-	HoldBudget time.Duration
-	// HoldTries is how many holds in a row may be in vain before an alarm is
+	PauseBudget time.Duration
+	// PauseTries is how many pauses in a row may be in vain before an alarm is
 	// raised. Default 5.
-	HoldTries int
+	PauseTries int
 
 	// RetryMin is the wait after a job's first failure; it doubles with each
 	// further one, up to RetryMax. Defaults 1s, 5m.
@@ -104,7 +104,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.Workers, 4},
 		{&c.EnqueueLimit, 10_000},
-		{&c.HoldTries, 5},
+		{&c.PauseTries, 5},
 		{&c.Attempts, 10},
 		{&c.RemakeAfter, 3},
 		{&c.RemakeLimit, 2},

@@ -18,9 +18,9 @@ const proposeTimeout = 10 * time.Second
 
 // copy makes the targets equal to the primary, and declares in sync those with
 // which it succeeded.
-func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, held bool) (synced []string, err error) {
+func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, paused bool) (synced []string, err error) {
 	allowed := r.allow(ctx, o.key, p)
-	guard, done, err := r.acquire(ctx, o.key, held)
+	guard, done, err := r.acquire(ctx, o.key, paused)
 	if err != nil {
 		return nil, err
 	}

@@ -37,16 +37,16 @@ type Ledger interface {
 
 // RepairLocks keeps this instance's writes and repairs of one repository apart.
 type RepairLocks interface {
-	// Lock takes the repair lock of a repository. With hold=false it fails with
+	// Lock takes the repair lock of a repository. With pause=false it fails with
 	// ErrBusy while a write of this instance is in flight, and writes that
-	// begin later invalidate the guard. With hold=true new writes wait, and it
+	// begin later invalidate the guard. With pause=true new writes wait, and it
 	// returns when those in flight have ended, or ctx has. There is one guard
 	// a repository (ErrBusy).
 	//
 	// While an RPC of this instance has ended without its status and the intent
 	// over it is not yet in doubt in the view, it fails with ErrBusy: a late
 	// effect must not meet a copy that knows nothing of it.
-	Lock(ctx context.Context, key state.Key, hold bool) (Guard, error)
+	Lock(ctx context.Context, key state.Key, pause bool) (Guard, error)
 }
 
 // Guard is the repair lock of one repository in the hands of one repair. Only
@@ -71,7 +71,7 @@ type Guard interface {
 	// Renew begins another round under the same intent, as Repair begins a repair, and
 	// returns its number; the round before the first one is 0. Calls of former rounds may go
 	// on. After an error the former round goes on, unless a write invalidated it.
-	Renew(ctx context.Context, hold bool) (round int, err error)
+	Renew(ctx context.Context, pause bool) (round int, err error)
 	// MarkInSync declares storages equal to the primary, as of the intent, whose copies began
 	// in the round: of a former one it is refused as invalidated. New writes wait from here to
 	// Free.

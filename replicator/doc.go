@@ -42,8 +42,8 @@
 //
 // A repair begins with a guard that admits writes; a write invalidates it, and the copy then only
 // shortens the next try. After two invalidated guards, or ten that found a write in flight, writes
-// wait (HoldBudget) while the copy is made; a copy that takes longer lets them go on and is
-// invalidated. A copy is never cut off for a write: its effect would be unknown. HoldTries pauses in
+// wait (PauseBudget) while the copy is made; a copy that takes longer lets them go on and is
+// invalidated. A copy is never cut off for a write: its effect would be unknown. PauseTries pauses in
 // vain raise an alarm; the tries go on, further and further apart.
 //
 // # One storage's trouble

@@ -113,9 +113,9 @@ func (v *verifier) compare(ctx context.Context, key state.Key, storages []string
 
 // recheck looks again, under the repair lock, and has what it finds different put in doubt. Its error is
 // one of metWrite if a write may explain what was found.
-func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[string]string, hold bool) (Verified, error) {
+func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[string]string, pause bool) (Verified, error) {
 	r := v.repairer
-	guard, done, err := r.acquire(ctx, key, hold && v.cfg.HoldBudget > 0)
+	guard, done, err := r.acquire(ctx, key, pause && v.cfg.PauseBudget > 0)
 	if err != nil {
 		return Verified{}, err
 	}

@@ -195,7 +195,7 @@ func (f *firstCopier) conflictWithout(ctx context.Context, key state.Key, storag
 
 // conflict compares once more, while writes wait, and records what comes of it.
 func (f *firstCopier) conflict(ctx context.Context, key state.Key, storage string) error {
-	guard, done, err := f.acquire(ctx, key, f.cfg.HoldBudget > 0)
+	guard, done, err := f.acquire(ctx, key, f.cfg.PauseBudget > 0)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type Metrics struct {
 	// uncatalogued counts what the next comparison of the catalogue has to find.
 	uncatalogued prometheus.Counter
 	resolved     prometheus.Counter
-	holds        prometheus.Counter
+	pauses       prometheus.Counter
 	wishes       prometheus.Counter
 	backfilled   *prometheus.GaugeVec
 	// unlike counts copies that reported success and left a difference, advanced the
@@ -90,7 +90,7 @@ func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 			Name: "praefect_doubts_resolved_total",
 			Help: "Resolutions of in-doubt intents by comparing replicas.",
 		}),
-		holds: auto.NewCounter(prometheus.CounterOpts{
+		pauses: auto.NewCounter(prometheus.CounterOpts{
 			Name: "praefect_repair_pauses_total",
 			Help: "Repairs for which the writes of a busy repository waited.",
 		}),

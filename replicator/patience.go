@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// invalidatedBeforeHold and busyBeforeHold are how often in a row a repair is
+	// invalidatedBeforePause and busyBeforePause are how often in a row a repair is
 	// invalidated, or finds a write in flight, before it makes writes wait. A
 	// invalidated one has copied, so that the next has less to do.
-	invalidatedBeforeHold = 2
-	busyBeforeHold        = 10
+	invalidatedBeforePause = 2
+	busyBeforePause        = 10
 	// busyDelayMin and busyDelayMax bound the wait before a repair that met a
 	// write is tried again.
 	busyDelayMin = 200 * time.Millisecond
@@ -27,7 +27,7 @@ const (
 // streak counts what kept repairs of a repository from their end, since one last
 // got there.
 type streak struct {
-	busy, invalidated, holds int
+	busy, invalidated, pauses int
 	// timeouts is how often a copy did not end in its time.
 	timeouts int
 	// poolWaits is how often a repair waited for the pool to link to.
@@ -37,16 +37,16 @@ type streak struct {
 	until time.Time
 }
 
-// hold reports whether the next repair should make writes wait.
-func (s streak) hold() bool {
-	return s.invalidated >= invalidatedBeforeHold || s.busy >= busyBeforeHold
+// pausesWrites reports whether the next repair should make writes wait.
+func (s streak) pausesWrites() bool {
+	return s.invalidated >= invalidatedBeforePause || s.busy >= busyBeforePause
 }
 
 // reason is for what the next repair waits.
 func (s streak) reason() plan.Reason {
 	switch {
-	case s.holds > 0 || s.hold():
-		return plan.HoldBudget
+	case s.pauses > 0 || s.pausesWrites():
+		return plan.PauseBudget
 	case s.busy+s.invalidated > 0:
 		return plan.Write
 	}
@@ -55,9 +55,9 @@ func (s streak) reason() plan.Reason {
 
 // delay is how long to wait before the next repair; random is from [0,1).
 func (s streak) delay(longest time.Duration, random float64) time.Duration {
-	if s.holds > 0 {
+	if s.pauses > 0 {
 		// Writers have waited in vain: give them more and more time between.
-		return backoff(busyDelayMax, longest, s.holds, random)
+		return backoff(busyDelayMax, longest, s.pauses, random)
 	}
 	return backoff(busyDelayMin, busyDelayMax, s.busy+s.invalidated, random)
 }
@@ -90,11 +90,11 @@ func (p *patience) left(key state.Key) time.Duration {
 
 // metWrite counts one more repair that met a write, and returns the streak; the
 // next begins after a delay, of at most longest, and random from [0,1).
-func (p *patience) metWrite(key state.Key, held, invalidated bool, longest time.Duration, random float64) streak {
+func (p *patience) metWrite(key state.Key, paused, invalidated bool, longest time.Duration, random float64) streak {
 	return p.add(key, func(s *streak) {
 		switch {
-		case held:
-			s.holds++
+		case paused:
+			s.pauses++
 		case invalidated:
 			s.invalidated++
 		default:

@@ -148,8 +148,8 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 			}
 			p.Targets = slices.DeleteFunc(p.Targets, func(target string) bool { return !o.grant.has(target) })
 		}
-		held := r.cfg.HoldBudget > 0 && r.patience.get(o.key).hold()
-		equal, err := step(ctx, o, p, held)
+		paused := r.cfg.PauseBudget > 0 && r.patience.get(o.key).pausesWrites()
+		equal, err := step(ctx, o, p, paused)
 		o.grant.end()
 		out.synced = append(out.synced, equal...)
 		switch {
@@ -164,7 +164,7 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 			out.waits = plan.Limit
 			return backoff(waitLongest/10, waitLongest/10, 1, rand.Float64()), nil
 		case metWrite(err):
-			again = r.metWrite(o.key, held, err)
+			again = r.metWrite(o.key, paused, err)
 			out.waits = r.patience.get(o.key).reason()
 			return again, nil
 		case ctx.Err() != nil:
@@ -178,7 +178,7 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 
 // wishes tells whether writes are to wait for the repair, at every instance.
 func (r *repairer) wishes(key state.Key) bool {
-	return r.cfg.HoldBudget > 0 && r.patience.get(key).hold()
+	return r.cfg.PauseBudget > 0 && r.patience.get(key).pausesWrites()
 }
 
 // plan decides what to do next about a repository by what is known now.
@@ -210,21 +210,21 @@ func metWrite(err error) bool {
 }
 
 // metWrite counts a repair that a write got in the way of, and returns when to
-// try again. After HoldTries in which writes waited in vain it raises an alarm,
+// try again. After PauseTries in which writes waited in vain it raises an alarm,
 // and goes on.
-func (r *repairer) metWrite(key state.Key, held bool, err error) time.Duration {
-	streak := r.patience.metWrite(key, held, errors.Is(err, ErrInvalidated), r.cfg.RetryMax, rand.Float64())
-	if streak.holds >= r.cfg.HoldTries {
+func (r *repairer) metWrite(key state.Key, paused bool, err error) time.Duration {
+	streak := r.patience.metWrite(key, paused, errors.Is(err, ErrInvalidated), r.cfg.RetryMax, rand.Float64())
+	if streak.pauses >= r.cfg.PauseTries {
 		r.alarms.raise(key, AlarmBusy, err)
 	}
 	return time.Until(streak.until)
 }
 
-// acquire takes the repair lock of a repository. When held, new writes wait from now
-// until the guard is released, or for the hold budget, whichever is sooner; the
+// acquire takes the repair lock of a repository. When paused, new writes wait from now
+// until the guard is released, or for the pause budget, whichever is sooner; the
 // caller calls done in place of Release.
-func (r *repairer) acquire(ctx context.Context, key state.Key, held bool) (guard Guard, done func(ended bool, doubtful ...string), err error) {
-	if !held {
+func (r *repairer) acquire(ctx context.Context, key state.Key, paused bool) (guard Guard, done func(ended bool, doubtful ...string), err error) {
+	if !paused {
 		guard, err = r.locks.Lock(ctx, key, false)
 		if err != nil {
 			return nil, nil, err
@@ -245,14 +245,14 @@ func (r *repairer) acquire(ctx context.Context, key state.Key, held bool) (guard
 // hold budget at most. If the wish fails, giveUp undoes what acquire did. The caller calls resume
 // at the end.
 func (r *repairer) hold(ctx context.Context, acquire func(context.Context) (Guard, error), giveUp func()) (resume func(), err error) {
-	r.metrics.holds.Inc()
+	r.metrics.pauses.Inc()
 	begin := time.Now()
-	draining, cancel := context.WithTimeout(ctx, r.cfg.HoldBudget)
+	draining, cancel := context.WithTimeout(ctx, r.cfg.PauseBudget)
 	defer cancel()
 	guard, err := acquire(draining)
 	if err == nil {
 		r.metrics.wishes.Inc()
-		if err = guard.Wish(draining, r.cfg.HoldBudget); err != nil {
+		if err = guard.Wish(draining, r.cfg.PauseBudget); err != nil {
 			giveUp()
 		}
 	}
@@ -264,8 +264,8 @@ func (r *repairer) hold(ctx context.Context, acquire func(context.Context) (Guar
 	default:
 		return nil, err
 	}
-	// A copy that is not done by then goes on without a hold, and leaves less
+	// A copy that is not done by then goes on without a pause, and leaves less
 	// to do for the next one.
-	timer := time.AfterFunc(r.cfg.HoldBudget-time.Since(begin), guard.Resume)
+	timer := time.AfterFunc(r.cfg.PauseBudget-time.Since(begin), guard.Resume)
 	return func() { timer.Stop() }, nil
 }

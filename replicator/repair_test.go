@@ -14,7 +14,7 @@ import (
 	"praefect/fsm/state"
 )
 
-var repairs = Config{HoldBudget: 5 * time.Second, HoldTries: 3, CopyFloor: 10 * time.Second, LookTimeout: 10 * time.Second}
+var repairs = Config{PauseBudget: 5 * time.Second, PauseTries: 3, CopyFloor: 10 * time.Second, LookTimeout: 10 * time.Second}
 
 // repairing runs what a repair needs beside it, until the test ends.
 func (w *world) repairing(t *testing.T, cfg Config) func(order) outcome {

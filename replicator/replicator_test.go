@@ -140,7 +140,7 @@ func (w *world) live(t *testing.T, script []int) []string {
 		next++
 		return script[next%len(script)] % n
 	}
-	cfg := Config{HoldBudget: 5 * time.Second, CopyFloor: 10 * time.Second, LookTimeout: 5 * time.Second, DeadRetry: time.Minute, Lease: 6 * time.Second}
+	cfg := Config{PauseBudget: 5 * time.Second, CopyFloor: 10 * time.Second, LookTimeout: 5 * time.Second, DeadRetry: time.Minute, Lease: 6 * time.Second}
 	w.mu.Lock()
 	w.faults = func(string, string) fate {
 		switch draw(12) {

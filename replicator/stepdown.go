@@ -96,7 +96,7 @@ func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedP
 	if err := s.successor(ctx, key, failed.storage); err != nil {
 		return false, err
 	}
-	guard, release, err := s.acquire(ctx, key, s.cfg.HoldBudget > 0)
+	guard, release, err := s.acquire(ctx, key, s.cfg.PauseBudget > 0)
 	if err != nil {
 		return false, err
 	}

@@ -24,7 +24,7 @@ func TestStepDown(t *testing.T) {
 			}
 			return fate{}
 		}
-		r, stop := w.replicatingAs(t, Config{HoldBudget: 5 * time.Second})
+		r, stop := w.replicatingAs(t, Config{PauseBudget: 5 * time.Second})
 		defer stop()
 		r.StepDown(key("a.git"), "g1", "reference is locked")
 		until(t, 5*time.Second, func() bool { return w.primary("a.git") == "g2" })
@@ -74,7 +74,7 @@ func TestStepDown_isRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
-				r := w.replicator(Config{HoldBudget: 5 * time.Second})
+				r := w.replicator(Config{PauseBudget: 5 * time.Second})
 				stop := w.running()
 				defer stop()
 				row.setUp(t, w)
@@ -100,7 +100,7 @@ func TestStepDown_isRefused(t *testing.T) {
 func TestStepDown_waitsForWrites(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.put("a.git", "0", "g1", "g2", "g3")
-		r, stop := w.replicatingAs(t, Config{HoldBudget: 5 * time.Second})
+		r, stop := w.replicatingAs(t, Config{PauseBudget: 5 * time.Second})
 		defer stop()
 		done := make(chan error, 1)
 		go func() { done <- w.writeFor(t.Context(), "a.git", "1", false, 2*time.Second) }()

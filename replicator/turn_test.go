@@ -23,7 +23,7 @@ func (w *world) another() *ledger.Ledger {
 	w.mu.Lock()
 	w.others = append(w.others, n)
 	w.mu.Unlock()
-	return ledger.New(n, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 100})
+	return ledger.New(n, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, QueueTimeout: 10 * time.Second, QueueLimit: 100})
 }
 
 // TestRepair_hasItsTurnBesideTwoWritingInstances: each writes once a second, so that at every
@@ -72,7 +72,7 @@ func TestRepair_hasItsTurnBesideTwoWritingInstances(t *testing.T) {
 		}
 		cancel()
 		tasks.Wait()
-		if limit := repairs.HoldBudget + time.Second; longest > limit {
+		if limit := repairs.PauseBudget + time.Second; longest > limit {
 			t.Errorf("a write took %v, the limit is %v", longest, limit)
 		}
 		if writes < 20 {

@@ -150,7 +150,7 @@ func TestVerifier_findsWhatTheLedgerDoesNotExplain(t *testing.T) {
 func TestVerifier_takesNoWriteForADifference(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.put("a.git", "x", "g1", "g2", "g3")
-		r, c, stop := w.verifying(t, Config{HoldBudget: time.Second}, "a.git")
+		r, c, stop := w.verifying(t, Config{PauseBudget: time.Second}, "a.git")
 		defer stop()
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})

@@ -20,7 +20,7 @@ const (
 )
 
 // met are the reasons that only the instance which repairs knows of.
-var met = []plan.Reason{plan.Write, plan.HoldBudget, plan.Pool, plan.Limit, plan.Failed}
+var met = []plan.Reason{plan.Write, plan.PauseBudget, plan.Pool, plan.Limit, plan.Failed}
 
 // Waiting says for what the repair of a repository waits, as far as this instance
 // knows. It asks nobody.

@@ -89,7 +89,7 @@ func TestWaiting_jobsOfABusyRepository(t *testing.T) {
 					t.Errorf("a job that runs waits: %+v", job)
 				}
 			}
-			return found[plan.HoldBudget]
+			return found[plan.PauseBudget]
 		})
 		quiet()
 	})

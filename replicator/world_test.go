@@ -129,7 +129,7 @@ func (w *world) start() {
 	if old != nil {
 		w.must(state.Command{Retire: &state.Retire{Incarnation: old.inc, Successor: w.node.inc}})
 	}
-	w.locks = ledger.New(w.node, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 100})
+	w.locks = ledger.New(w.node, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, QueueTimeout: 10 * time.Second, QueueLimit: 100})
 }
 
 // running runs the ledger until the function that it returns is called.
@@ -377,8 +377,8 @@ type repairLocks struct{ ledger *ledger.Ledger }
 type guard struct{ *ledger.Guard }
 
 // Lock implements RepairLocks.
-func (g repairLocks) Lock(ctx context.Context, k state.Key, hold bool) (Guard, error) {
-	t, err := g.ledger.LockForRepair(ctx, k, hold)
+func (g repairLocks) Lock(ctx context.Context, k state.Key, pause bool) (Guard, error) {
+	t, err := g.ledger.LockForRepair(ctx, k, pause)
 	if err != nil {
 		return nil, translate(err)
 	}
@@ -391,8 +391,8 @@ func (t guard) MarkInSync(ctx context.Context, round int, storages []string) err
 }
 
 // Renew implements Guard.
-func (t guard) Renew(ctx context.Context, hold bool) (int, error) {
-	round, err := t.Guard.Renew(ctx, hold)
+func (t guard) Renew(ctx context.Context, pause bool) (int, error) {
+	round, err := t.Guard.Renew(ctx, pause)
 	return round, translate(err)
 }
 

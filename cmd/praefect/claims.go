@@ -181,7 +181,7 @@ func (c *claims) note(held []postgres.Claim, cluster string, err error) {
 	defer c.mu.Unlock()
 	c.failure = err
 	if err != nil {
-		return // what was known before holds
+		return // what was known before pauses
 	}
 	c.own, c.foreign = make(map[string]bool), make(map[string]postgres.Claim)
 	for _, claim := range held {

@@ -166,8 +166,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	var repair *replicator.Replicator // made below; nothing runs before
 	intents := ledger.New(node, talk{talks}, proxy.Reached(storages), ledger.Config{
 		Linger:          time.Duration(cfg.Consistency.IntentLinger),
-		HoldTimeout:     time.Duration(cfg.Consistency.HoldTimeout),
-		HoldLimit:       cfg.Consistency.HoldLimit,
+		QueueTimeout:    time.Duration(cfg.Consistency.QueueTimeout),
+		QueueLimit:      cfg.Consistency.QueueLimit,
 		LeaseWait:       time.Duration(cfg.Consistency.LeaseWait),
 		RefuseConflicts: cfg.Consistency.Conflicts == "refuse",
 		Behind: func(keys ...state.Key) {
@@ -326,7 +326,7 @@ func (d *daemon) session(barred func() string, reports func() peersettings.Repor
 		},
 		Configured: configured(d.cfg), Settings: reports, Unclaimed: unclaimed,
 		Barred:    barred,
-		ReportAge: time.Duration(d.cfg.Detection.ReportAge), Hold: time.Duration(f.HoldDeadline), Logger: d.log,
+		ReportAge: time.Duration(d.cfg.Detection.ReportAge), WritePause: time.Duration(f.PauseDeadline), Logger: d.log,
 	}
 }
 
@@ -339,7 +339,7 @@ func (d *daemon) replication() replicator.Config {
 		FsckSample:           d.cfg.BackgroundVerification.FsckSample,
 		ReconcileInterval:    time.Duration(d.cfg.Reconciliation.SchedulingInterval),
 		CopyTimeout:          time.Duration(r.CopyTimeout),
-		HoldBudget:           time.Duration(r.HoldBudget),
+		PauseBudget:          time.Duration(r.PauseBudget),
 		RetryMin:             time.Duration(r.RetryMin),
 		RetryMax:             time.Duration(r.RetryMax),
 		Attempts:             r.Attempts,

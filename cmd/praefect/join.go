@@ -74,18 +74,18 @@ func (t talk) Lease() ledger.Lease {
 	return ledger.Lease{Until: l.Until, Index: l.Index}
 }
 
-func (t talk) Holds() []ledger.Hold {
-	var holds []ledger.Hold
-	for _, h := range t.Session.Holds() {
-		holds = append(holds, ledger.Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: h.Until})
+func (t talk) WritePauses() []ledger.WritePause {
+	var pauses []ledger.WritePause
+	for _, h := range t.Session.WritePauses() {
+		pauses = append(pauses, ledger.WritePause{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: h.Until})
 	}
-	return holds
+	return pauses
 }
 
-func (t talk) Report(applied state.Index, holding []ledger.HoldReport) {
-	reports := make([]lease.HoldReport, len(holding))
-	for i, h := range holding {
-		reports[i] = lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents}
+func (t talk) Report(applied state.Index, pauseReports []ledger.WritePauseReport) {
+	reports := make([]lease.WritePauseReport, len(pauseReports))
+	for i, h := range pauseReports {
+		reports[i] = lease.WritePauseReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents}
 	}
 	t.Session.Report(applied, reports)
 }
@@ -159,8 +159,8 @@ func (s repairStorages) Server(virtualStorage, name string) (address, token stri
 // repairLocks is the ledger's repair lock for the replicator.
 type repairLocks struct{ *ledger.Ledger }
 
-func (g repairLocks) Lock(ctx context.Context, key state.Key, hold bool) (replicator.Guard, error) {
-	t, err := g.Ledger.LockForRepair(ctx, key, hold)
+func (g repairLocks) Lock(ctx context.Context, key state.Key, pause bool) (replicator.Guard, error) {
+	t, err := g.Ledger.LockForRepair(ctx, key, pause)
 	if err != nil {
 		return nil, repairError(err)
 	}
@@ -173,8 +173,8 @@ func (t guard) MarkInSync(ctx context.Context, round int, storages []string) err
 	return repairError(t.Guard.MarkInSync(ctx, round, storages))
 }
 
-func (t guard) Renew(ctx context.Context, hold bool) (int, error) {
-	round, err := t.Guard.Renew(ctx, hold)
+func (t guard) Renew(ctx context.Context, pause bool) (int, error) {
+	round, err := t.Guard.Renew(ctx, pause)
 	return round, repairError(err)
 }
 

@@ -64,7 +64,7 @@ func (s switching) here(ctx context.Context, verb elector.Verb, r admin.SwitchRe
 	}
 	response := admin.SwitchResponse{
 		Plan: s.plan(r, outcome.Plan), Epoch: outcome.Epoch, Primary: outcome.Primary,
-		TookMillis: time.Since(began).Milliseconds(), HeldMillis: outcome.Held.Milliseconds(),
+		TookMillis: time.Since(began).Milliseconds(), PausedMillis: outcome.Paused.Milliseconds(),
 	}
 	response.Already = outcome.Plan.Already
 	return response, nil
@@ -75,7 +75,7 @@ func (s switching) plan(r admin.SwitchRequest, p session.Plan) admin.Plan {
 	plan := admin.Plan{
 		VirtualStorage: r.VirtualStorage, Epoch: p.Epoch, Primary: p.Primary, Successor: p.Successor,
 		Fenced: p.Fenced, Already: p.Already, Behind: p.Behind, Busy: p.Busy, InDoubt: p.InDoubt,
-		Serving: p.Serving, Copies: s.copies, HoldMillis: p.Hold.Milliseconds(),
+		Serving: p.Serving, Copies: s.copies, PauseMillis: p.WritePause.Milliseconds(),
 	}
 	for _, a := range s.session.Alarms() {
 		plan.Warnings = append(plan.Warnings, a.Text)
@@ -101,14 +101,14 @@ func stage(p elector.Phase) admin.Stage {
 	switch p {
 	case elector.CatchUp:
 		return admin.StageCatchUp
-	case elector.Hold:
-		return admin.StageHold
-	case elector.Flip:
+	case elector.PauseWrites:
+		return admin.StagePauseWrites
+	case elector.CutOver:
 		return admin.StageFence
 	case elector.Settle:
 		return admin.StageAdmit
 	}
-	return admin.StageRelease
+	return admin.StageResumeWrites
 }
 
 // switchError tells what an error of a switchover means for an operator.

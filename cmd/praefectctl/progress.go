@@ -43,7 +43,7 @@ func stageText(p admin.Progress) string {
 	switch p.Stage {
 	case admin.StageCatchUp:
 		return fmt.Sprintf("catching up; repositories to go: %d", p.Behind)
-	case admin.StageHold:
+	case admin.StagePauseWrites:
 		return fmt.Sprintf("new writes wait; still under way: %d%s", p.InFlight, waiting(p))
 	case admin.StageFence:
 		return "cutting over" + waiting(p)

@@ -53,8 +53,8 @@ func promoting() verb {
 			}
 			return fmt.Sprintf("promote %s -virtual-storage %s", a.Plan.Primary, a.Plan.VirtualStorage)
 		},
-		about: "The storage is caught up, new writes are held while running ones end, then it\n" +
-			"becomes the primary and the held writes go on. The former primary serves on as a\n" +
+		about: "The storage is caught up, new writes are queued while running ones end, then it\n" +
+			"becomes the primary and the queued writes go on. The former primary serves on as a\n" +
 			"secondary. Until the cut-over everything is as before, and Ctrl-C gives up.",
 	}
 }
@@ -143,7 +143,7 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 	}
 	return r.answer(answer, func(out *output) {
 		out.printf("%s %s, epoch %d, in %s; writes waited at most %s; answered by %s\n", out.mark(good),
-			v.done(request, answer), answer.Epoch, ms(answer.TookMillis), ms(answer.HeldMillis), answer.Instance)
+			v.done(request, answer), answer.Epoch, ms(answer.TookMillis), ms(answer.PausedMillis), answer.Instance)
 		if undo := v.undo(request, answer); undo != "" {
 			out.printf("  undo: praefectctl %s\n", undo)
 		}
@@ -205,7 +205,7 @@ func showPlan(out *output, v verb, request admin.SwitchRequest, planned admin.Sw
 	if plan.InDoubt > 0 {
 		out.printf("  repositories with a write of unknown outcome: %d; they are compared before they count as in sync\n", plan.InDoubt)
 	}
-	out.printf("  writes under way: %d; new ones wait, for %s at most\n", plan.InFlight, ms(plan.HoldMillis))
+	out.printf("  writes under way: %d; new ones wait, for %s at most\n", plan.InFlight, ms(plan.PauseMillis))
 	if text := tooFew(v, plan); text != "" {
 		out.printf("  %s %s\n", out.mark(bad), text)
 	}

@@ -80,12 +80,12 @@ func TestPromote_json(t *testing.T) {
     "copies": 2,
     "unavailable_repositories": 0,
     "in_flight": 3,
-    "hold_ms": 8000
+    "pause_ms": 8000
   },
   "epoch": 4,
   "primary": "gitaly-2",
   "took_ms": 1800,
-  "held_ms": 210
+  "paused_ms": 210
 }
 `
 	if got.code != 0 || got.stdout != want {
@@ -249,9 +249,9 @@ func TestPromote_interrupted(t *testing.T) {
 		serves string
 	}{
 		{admin.StageCatchUp, exitInterrupted, "interrupted before the cut-over: nothing was changed", "gitaly-1"},
-		{admin.StageHold, exitInterrupted, "interrupted before the cut-over: nothing was changed", "gitaly-1"},
+		{admin.StagePauseWrites, exitInterrupted, "interrupted before the cut-over: nothing was changed", "gitaly-1"},
 		{admin.StageFence, 0, "", "gitaly-2"}, // too late
-		{admin.StageRelease, 0, "", "gitaly-2"},
+		{admin.StageResumeWrites, 0, "", "gitaly-2"},
 	} {
 		i := newInstance(t)
 		ctx, ctrlC := context.WithCancel(t.Context())
@@ -296,7 +296,7 @@ func TestPromote_inAnyOfSeveralVirtualStorages(t *testing.T) {
 func TestShowPlan_warns(t *testing.T) {
 	var text strings.Builder
 	planned := admin.SwitchResponse{Plan: admin.Plan{
-		VirtualStorage: "default", Primary: "gitaly-1", Successor: "gitaly-2", Epoch: 3, Behind: 2, Unavailable: 2, HoldMillis: 8000,
+		VirtualStorage: "default", Primary: "gitaly-1", Successor: "gitaly-2", Epoch: 3, Behind: 2, Unavailable: 2, PauseMillis: 8000,
 		Warnings: []string{"gitaly-3 is away"},
 	}}
 	showPlan(&output{w: &text}, promoting(), admin.SwitchRequest{Storage: "gitaly-2"}, planned)

@@ -21,7 +21,7 @@ const (
 
 // Request asks for a switchover.
 type Request struct {
-	// ID names it; a hold is named after it.
+	// ID names it; a pause is named after it.
 	ID             string
 	Verb           Verb
 	VirtualStorage string
@@ -30,21 +30,21 @@ type Request struct {
 	Epoch uint64
 	// Force waits neither for copies nor for writes in flight.
 	Force bool
-	// CatchUpFor bounds the wait for copies, HoldFor the time that writes wait.
-	CatchUpFor, HoldFor time.Duration
-	By                  string
+	// CatchUpFor bounds the wait for copies, PauseFor the time that writes wait.
+	CatchUpFor, PauseFor time.Duration
+	By                   string
 }
 
 // Phase is where an operation is.
 type Phase string
 
-// The phases in their order. Until Flip nothing has changed.
+// The phases in their order. Until CutOver nothing has changed.
 const (
-	CatchUp Phase = "catch-up" // repositories are copied to the successor
-	Hold    Phase = "hold"     // new writes wait, running ones end
-	Flip    Phase = "fence"    // the fence is proposed
-	Settle  Phase = "admit"    // the fence is agreed; Decide ends it
-	Release Phase = "release"  // it is done
+	CatchUp      Phase = "catch-up"      // repositories are copied to the successor
+	PauseWrites  Phase = "pause-writes"  // new writes wait, running ones end
+	CutOver      Phase = "fence"         // the fence is proposed
+	Settle       Phase = "admit"         // the fence is agreed; Decide ends it
+	ResumeWrites Phase = "resume-writes" // it is done
 )
 
 // Errors of an operation. All but ErrOvertaken say that nothing was changed.
@@ -63,8 +63,8 @@ type Operation struct {
 	Phase Phase
 	// Seen is the index of the state that it began in.
 	Seen state.Index
-	// Began is when it began, HeldSince when the hold did, 0 before.
-	Began, HeldSince time.Duration
+	// Began is when it began, PausedSince when the pause did, 0 before.
+	Began, PausedSince time.Duration
 	// caughtUp is how far the search for repositories to wait for has come.
 	caughtUp search
 }
@@ -75,8 +75,8 @@ type Moment struct {
 	View   *state.State
 	Counts map[health.Name]health.Count
 	Leases Leases
-	// Holding is what each instance last said of the hold, of those that did.
-	Holding map[state.Incarnation]lease.HoldReport
+	// PauseReports is what each instance last said of the pause, of those that did.
+	PauseReports map[state.Incarnation]lease.WritePauseReport
 	// Fenced is the answer to the fence that was proposed; nil before it came.
 	Fenced *state.Result
 }
@@ -157,17 +157,17 @@ func onlyOn(vs *state.VirtualStorage, e *state.Entry, storage string) bool {
 	return here
 }
 
-// Holds tells whether new writes are to wait now, and for how long at most.
-func (o Operation) Holds(now time.Duration) (lease.Hold, bool) {
-	if o.Phase != Hold && o.Phase != Flip && o.Phase != Settle {
-		return lease.Hold{}, false
+// WritePauses tells whether new writes are to wait now, and for how long at most.
+func (o Operation) WritePauses(now time.Duration) (lease.WritePause, bool) {
+	if o.Phase != PauseWrites && o.Phase != CutOver && o.Phase != Settle {
+		return lease.WritePause{}, false
 	}
-	left := o.HeldSince + o.HoldFor - now
-	hold := lease.Hold{ID: o.ID, VirtualStorage: o.VirtualStorage, RemainingMillis: left.Milliseconds(), Serving: o.Verb == Promote}
+	left := o.PausedSince + o.PauseFor - now
+	pause := lease.WritePause{ID: o.ID, VirtualStorage: o.VirtualStorage, RemainingMillis: left.Milliseconds(), Serving: o.Verb == Promote}
 	if o.Verb == Drain {
-		hold.Leaving = o.Storage
+		pause.Leaving = o.Storage
 	}
-	return hold, left > 0
+	return pause, left > 0
 }
 
 // Step goes on as far as it can. A command that it returns is proposed once, and
@@ -182,29 +182,29 @@ func (o Operation) Step(m Moment) (Operation, *state.Command, Progress, error) {
 	switch o.Phase {
 	case CatchUp:
 		o, p.Behind = o.waits(m.View)
-		// A drain ends its wait under the hold: a repository that is written to
+		// A drain ends its wait under the pause: a repository that is written to
 		// all the time is never anywhere else.
 		if o.Force || p.Behind == 0 || o.Verb == Drain && m.Now >= o.Began+o.CatchUpFor {
-			o.Phase, o.HeldSince = Hold, m.Now
+			o.Phase, o.PausedSince = PauseWrites, m.Now
 			break
 		}
 		if m.Now >= o.Began+o.CatchUpFor {
 			return o, nil, p, fmt.Errorf("%w: %q still misses writes of %d repositories; --force leaves them to their present primary", ErrTimeout, o.Storage, p.Behind)
 		}
-	case Hold:
+	case PauseWrites:
 		p.InFlight, p.Waiting = o.waiting(m)
 		if o.Verb == Drain {
 			o, p.Behind = o.waits(m.View)
 		}
 		if o.Force || p.InFlight == 0 && len(p.Waiting) == 0 && p.Behind == 0 {
-			o.Phase = Flip
+			o.Phase = CutOver
 			return o, o.fence(vs, m), p, nil
 		}
-		if m.Now >= o.HeldSince+o.HoldFor {
-			return o, nil, p, fmt.Errorf("%w: after %v of hold there are %d writes under way, %d instances to wait for and %d repositories that nobody else has; --force does not wait",
-				ErrTimeout, o.HoldFor, p.InFlight, len(p.Waiting), p.Behind)
+		if m.Now >= o.PausedSince+o.PauseFor {
+			return o, nil, p, fmt.Errorf("%w: after %v of pause there are %d writes under way, %d instances to wait for and %d repositories that nobody else has; --force does not wait",
+				ErrTimeout, o.PauseFor, p.InFlight, len(p.Waiting), p.Behind)
 		}
-	case Flip:
+	case CutOver:
 		if m.Fenced == nil {
 			break
 		}
@@ -219,20 +219,20 @@ func (o Operation) Step(m Moment) (Operation, *state.Command, Progress, error) {
 		if primary, ok := vs.Primary(nil); o.Verb == Promote && (!ok || primary.Name != o.Storage) {
 			return o, nil, p, fmt.Errorf("%w: the primary is %q", ErrOvertaken, primary.Name)
 		}
-		o.Phase = Release
+		o.Phase = ResumeWrites
 	}
 	p.Phase = o.Phase
 	return o, nil, p, nil
 }
 
 // waiting counts the writes that have not ended, and names the instances that
-// may write and have not said that they hold.
+// may write and have not said that they pause.
 func (o Operation) waiting(m Moment) (inFlight int, waiting []state.Incarnation) {
 	for _, in := range m.View.Instances {
 		if !m.Leases.Leased(in.Incarnation, m.Now) {
 			continue
 		}
-		r, ok := m.Holding[in.Incarnation]
+		r, ok := m.PauseReports[in.Incarnation]
 		if !ok || r.ID != o.ID || !r.Applied || r.InFlight > 0 || r.Intents > 0 {
 			waiting = append(waiting, in.Incarnation)
 		}
@@ -243,7 +243,7 @@ func (o Operation) waiting(m Moment) (inFlight int, waiting []state.Incarnation)
 	return inFlight, waiting
 }
 
-// fence is the flip. What is dead is not to be admitted as serving.
+// fence is the cut-over. What is dead is not to be admitted as serving.
 func (o Operation) fence(vs *state.VirtualStorage, m Moment) *state.Command {
 	f := &state.Fence{VirtualStorage: vs.Name, Storages: o.Passes(m.View), Why: state.WhySwitchover, Epoch: vs.Epoch, By: o.By}
 	if o.Verb == Drain {

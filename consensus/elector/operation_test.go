@@ -14,18 +14,18 @@ import (
 // operating is a rig with a switchover under way.
 type operating struct {
 	*rig
-	op       Operation
-	holding  map[state.Incarnation]lease.HoldReport
-	fenced   *state.Result
-	progress Progress
-	err      error
+	op           Operation
+	pauseReports map[state.Incarnation]lease.WritePauseReport
+	fenced       *state.Result
+	progress     Progress
+	err          error
 }
 
 func (r *rig) begin(request Request) (*operating, bool, error) {
 	request.VirtualStorage, request.ID = "default", "x"
-	request.CatchUpFor, request.HoldFor = time.Minute, 8*time.Second
+	request.CatchUpFor, request.PauseFor = time.Minute, 8*time.Second
 	r.in.Counts = r.counts()
-	o := &operating{rig: r, holding: make(map[state.Incarnation]lease.HoldReport)}
+	o := &operating{rig: r, pauseReports: make(map[state.Incarnation]lease.WritePauseReport)}
 	op, already, err := Begin(request, o.moment())
 	o.op = op
 	return o, already, err
@@ -42,7 +42,7 @@ func (r *rig) mustBegin(request Request) *operating {
 }
 
 func (o *operating) moment() Moment {
-	return Moment{Now: o.in.Now, View: o.in.View, Counts: o.in.Counts, Leases: o.leases, Holding: o.holding, Fenced: o.fenced}
+	return Moment{Now: o.in.Now, View: o.in.View, Counts: o.in.Counts, Leases: o.leases, PauseReports: o.pauseReports, Fenced: o.fenced}
 }
 
 // advance takes one step, and then the elector one.
@@ -72,7 +72,7 @@ func (o *operating) propose(c state.Command) {
 // hold has every instance report how far it is.
 func (o *operating) hold(inFlight, intents int) {
 	for _, in := range o.in.View.Instances {
-		o.holding[in.Incarnation] = lease.HoldReport{ID: "x", Applied: true, InFlight: inFlight, Intents: intents}
+		o.pauseReports[in.Incarnation] = lease.WritePauseReport{ID: "x", Applied: true, InFlight: inFlight, Intents: intents}
 	}
 }
 
@@ -105,26 +105,26 @@ func TestOperation_promotes(t *testing.T) {
 	r := newRig(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g3", By: "operator"})
 	o.advance(0)
-	o.at(Hold)
-	if h, ok := o.op.Holds(o.in.Now); !ok || h != (lease.Hold{ID: "x", VirtualStorage: "default", RemainingMillis: 8000, Serving: true}) {
+	o.at(PauseWrites)
+	if h, ok := o.op.WritePauses(o.in.Now); !ok || h != (lease.WritePause{ID: "x", VirtualStorage: "default", RemainingMillis: 8000, Serving: true}) {
 		t.Errorf("hold: %+v %v", h, ok)
 	}
 	o.advance(0)
-	o.at(Hold) // nobody has said that it holds
+	o.at(PauseWrites) // nobody has said that it holds
 	o.hold(2, 0)
 	o.advance(time.Second)
-	o.at(Hold)
+	o.at(PauseWrites)
 	if o.progress.InFlight != 6 || len(o.progress.Waiting) != 3 {
 		t.Errorf("progress: %+v", o.progress)
 	}
 	o.hold(0, 1)
 	o.advance(0)
-	o.at(Hold)
+	o.at(PauseWrites)
 	o.did()
 	o.hold(0, 0)
 	r.leases.applied = r.in.View.Index
 	o.advance(0)
-	o.at(Flip)
+	o.at(CutOver)
 	o.did("fence [g1 g2] switchover")
 	o.advance(0)
 	o.at(Settle)
@@ -136,8 +136,8 @@ func TestOperation_promotes(t *testing.T) {
 	o.did("admit g1 serving g2 serving")
 	o.want("g3 serving C, g1 serving A, g2 serving B")
 	o.advance(0)
-	o.at(Release)
-	if _, ok := o.op.Holds(o.in.Now); ok {
+	o.at(ResumeWrites)
+	if _, ok := o.op.WritePauses(o.in.Now); ok {
 		t.Error("it still holds")
 	}
 }
@@ -148,18 +148,18 @@ func TestOperation_waitsForWhoMayWrite(t *testing.T) {
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
 	o.advance(0)
 	o.hold(0, 0)
-	delete(o.holding, 3)
+	delete(o.pauseReports, 3)
 	o.advance(0)
-	o.at(Hold)
+	o.at(PauseWrites)
 	if !slices.Equal(o.progress.Waiting, []state.Incarnation{3}) {
 		t.Errorf("waits for %v", o.progress.Waiting)
 	}
-	o.holding[3] = lease.HoldReport{ID: "another", Applied: true}
+	o.pauseReports[3] = lease.WritePauseReport{ID: "another", Applied: true}
 	o.advance(0)
-	o.at(Hold)
+	o.at(PauseWrites)
 	r.leases.leased[3] = false
 	o.advance(0)
-	o.at(Flip)
+	o.at(CutOver)
 }
 
 func TestOperation_catchesUp(t *testing.T) {
@@ -179,9 +179,9 @@ func TestOperation_catchesUp(t *testing.T) {
 
 	o = r.mustBegin(Request{Verb: Promote, Storage: "g2", Force: true})
 	o.advance(0)
-	o.at(Hold)
+	o.at(PauseWrites)
 	o.advance(0)
-	o.at(Flip) // it waits for nobody, and still fences
+	o.at(CutOver) // it waits for nobody, and still fences
 	o.did("fence [g1] switchover", "admit g1 serving")
 }
 
@@ -191,7 +191,7 @@ func TestOperation_doesNotWaitForWhatIsWrittenMeanwhile(t *testing.T) {
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
 	r.behind("a.git", "g2")
 	o.advance(0)
-	o.at(Hold)
+	o.at(PauseWrites)
 }
 
 func TestOperation_holdEnds(t *testing.T) {
@@ -200,14 +200,14 @@ func TestOperation_holdEnds(t *testing.T) {
 	o.advance(0)
 	o.hold(1, 1)
 	o.advance(7999 * time.Millisecond)
-	o.at(Hold)
+	o.at(PauseWrites)
 	o.advance(time.Millisecond)
 	if !errors.Is(o.err, ErrTimeout) {
 		t.Errorf("got %v", o.err)
 	}
 	o.did()
-	if _, ok := o.op.Holds(o.in.Now); ok {
-		t.Error("the hold outlives its end")
+	if _, ok := o.op.WritePauses(o.in.Now); ok {
+		t.Error("the pause outlives its end")
 	}
 }
 
@@ -222,8 +222,8 @@ func TestOperation_drains(t *testing.T) {
 			r := newRig(t)
 			o := r.mustBegin(Request{Verb: Drain, Storage: tc.storage})
 			o.advance(0)
-			o.at(Hold)
-			if h, ok := o.op.Holds(o.in.Now); !ok || h.Serving || h.Leaving != tc.storage {
+			o.at(PauseWrites)
+			if h, ok := o.op.WritePauses(o.in.Now); !ok || h.Serving || h.Leaving != tc.storage {
 				t.Errorf("hold: %+v %v", h, ok)
 			}
 			o.hold(0, 0)
@@ -231,7 +231,7 @@ func TestOperation_drains(t *testing.T) {
 			o.did(tc.fence, "admit "+tc.storage+" out")
 			o.advance(0)
 			o.advance(0)
-			o.at(Release)
+			o.at(ResumeWrites)
 			o.want(tc.want)
 			if why := o.vs().Storage(tc.storage).Why; why != state.WhyDrained {
 				t.Errorf("out because %q", why)
@@ -241,7 +241,7 @@ func TestOperation_drains(t *testing.T) {
 }
 
 // A repository that only the drained storage has must be elsewhere first; one
-// that is written to all the time is so only under the hold.
+// that is written to all the time is so only under the pause.
 func TestOperation_drainLeavesNothingBehind(t *testing.T) {
 	r := newRig(t)
 	r.behind("a.git", "g2", "g3")
@@ -249,10 +249,10 @@ func TestOperation_drainLeavesNothingBehind(t *testing.T) {
 	o.advance(time.Second)
 	o.at(CatchUp)
 	o.advance(time.Minute)
-	o.at(Hold)
+	o.at(PauseWrites)
 	o.hold(0, 0)
 	o.advance(0)
-	o.at(Hold)
+	o.at(PauseWrites)
 	if o.progress.Behind != 1 {
 		t.Errorf("waits for %d repositories", o.progress.Behind)
 	}
@@ -263,7 +263,7 @@ func TestOperation_drainLeavesNothingBehind(t *testing.T) {
 		state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: []string{"a.git"}}},
 	)
 	o.advance(0)
-	o.at(Flip)
+	o.at(CutOver)
 }
 
 func TestOperation_drainsWhatIsOut(t *testing.T) {
@@ -275,7 +275,7 @@ func TestOperation_drainsWhatIsOut(t *testing.T) {
 	o.did("another")
 	o.advance(0)
 	o.advance(0)
-	o.at(Release)
+	o.at(ResumeWrites)
 	if _, already, err := r.begin(Request{Verb: Drain, Storage: "g1"}); !already || err != nil {
 		t.Errorf("again: %v %v", already, err)
 	}
@@ -304,7 +304,7 @@ func TestOperation_targetDies(t *testing.T) {
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2", Force: true})
 	o.advance(0)
 	o.advance(0)
-	o.at(Flip)
+	o.at(CutOver)
 	r.look["g2"] = "dead"
 	o.advance(0)
 	o.at(Settle)

@@ -87,7 +87,7 @@ func TestOperation_looksAtFewEntriesAtATime(t *testing.T) {
 	}
 	r.behind("~last.git", "g3") // it is written to
 	o.advance(time.Millisecond)
-	o.at(Hold)
+	o.at(PauseWrites)
 }
 
 // BenchmarkLook prints by how much a look of the leader is dearer with a large ledger.

@@ -26,8 +26,8 @@ type ToLeader struct {
 	// Refused are the incarnations that were live in the instance's view
 	// before it found that their Raft port refuses connections.
 	Refused []state.Incarnation `json:"refused,omitempty"`
-	// Holding answers FromLeader.Holds.
-	Holding []HoldReport `json:"holding,omitempty"`
+	// PauseReports answers FromLeader.WritePauses.
+	PauseReports []WritePauseReport `json:"holding,omitempty"`
 	// Settings is the digest of what the instance has in its settings; Report is all of it, unless
 	// the leader has said that it has it.
 	Settings string           `json:"settings,omitempty"`
@@ -52,8 +52,8 @@ type FromLeader struct {
 	Question uint64 `json:"question,omitempty"`
 	// Watermark is an index that every leased instance has applied.
 	Watermark state.Index `json:"watermark,omitempty"`
-	// Holds are the holds in force.
-	Holds []Hold `json:"holds,omitempty"`
+	// WritePauses are the pauses in force.
+	WritePauses []WritePause `json:"holds,omitempty"`
 	// Settings is the digest of the instance's report that the leader has, empty if it has none.
 	Settings string `json:"settings,omitempty"`
 	// Probe are incarnations that the leader does not hear of: does their Raft
@@ -69,24 +69,24 @@ type Silence struct {
 	Millis      int64             `json:"ms"`
 }
 
-// Hold is the advice to keep new writes of a virtual storage waiting. It is
+// WritePause is the advice to keep new writes of a virtual storage waiting. It is
 // never needed for safety.
-type Hold struct {
+type WritePause struct {
 	ID             string `json:"id"`
 	VirtualStorage string `json:"virtual_storage"`
-	// RemainingMillis is the time until the hold ends by itself, counted from
+	// RemainingMillis is the time until the pause ends by itself, counted from
 	// when the message comes in.
 	RemainingMillis int64 `json:"remaining_ms"`
-	// Serving tells that every storage serves on after the hold, if none dies: what
+	// Serving tells that every storage serves on after the pause, if none dies: what
 	// has no effect before it is let may be sent meanwhile.
 	Serving bool `json:"serving,omitempty"`
-	// Leaving is the storage that does not serve any more after the hold: what was sent to it
+	// Leaving is the storage that does not serve any more after the pause: what was sent to it
 	// as to the primary, and has had no effect yet, is to end meanwhile. Empty if each one serves on.
 	Leaving string `json:"leaving,omitempty"`
 }
 
-// HoldReport tells how far an instance is with a hold.
-type HoldReport struct {
+// WritePauseReport tells how far an instance is with a pause.
+type WritePauseReport struct {
 	ID string `json:"id"`
 	// Applied tells that new writes are kept waiting.
 	Applied bool `json:"applied"`

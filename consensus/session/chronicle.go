@@ -124,22 +124,22 @@ func (t *term) takeEvidence(c *chronicle.Change) string {
 			delete(t.evidence, key)
 		}
 	}
-	if held, is := t.heldFor(c); is {
-		said = append(said, fmt.Sprintf("new writes waited for %v", held.Round(time.Millisecond)))
+	if paused, is := t.pausedFor(c); is {
+		said = append(said, fmt.Sprintf("new writes waited for %v", paused.Round(time.Millisecond)))
 	}
 	return strings.Join(said, "; ")
 }
 
-// heldFor is how long writes have waited for a switchover, if the change is the one under
+// pausedFor is how long writes have waited for a switchover, if the change is the one under
 // way here or the one before. Caller holds mu.
-func (t *term) heldFor(c *chronicle.Change) (time.Duration, bool) {
+func (t *term) pausedFor(c *chronicle.Change) (time.Duration, bool) {
 	for _, r := range []*run{t.running, t.last} {
 		switch {
-		case r == nil || r.op.HeldSince == 0 || r.op.VirtualStorage != c.VirtualStorage || c.Took == 0:
+		case r == nil || r.op.PausedSince == 0 || r.op.VirtualStorage != c.VirtualStorage || c.Took == 0:
 		case r == t.running:
-			return t.s.cfg.Now() - r.op.HeldSince, true
+			return t.s.cfg.Now() - r.op.PausedSince, true
 		case r.outcome.Epoch == c.Epoch:
-			return r.outcome.Held, true
+			return r.outcome.Paused, true
 		}
 	}
 	return 0, false

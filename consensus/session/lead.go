@@ -22,26 +22,26 @@ type term struct {
 	wake  chan struct{} // holds 1
 	ended chan struct{}
 
-	mu       sync.Mutex
-	grantor  *lease.Grantor
-	received map[string]health.Received                     // by instance id
-	refusals map[state.Incarnation]map[string]time.Duration // who found the port refusing, and when
-	holding  map[state.Incarnation]lease.HoldReport
-	reports  map[state.Incarnation]settings.Report // what each instance has in its settings
-	probe    []state.Incarnation
-	silent   map[state.Incarnation]time.Duration // since when each of probe is
-	gone     map[state.Incarnation]bool          // as an operator says
-	goneBy   map[state.Incarnation]string        // which one, and why
-	news     chan struct{}                       // closed when there is something to tell the instances
-	evidence map[string]string                   // by what was decided what is proposed, until it is told
-	running  *run                                // the switchover under way
-	last     *run                                // the one before
+	mu           sync.Mutex
+	grantor      *lease.Grantor
+	received     map[string]health.Received                     // by instance id
+	refusals     map[state.Incarnation]map[string]time.Duration // who found the port refusing, and when
+	pauseReports map[state.Incarnation]lease.WritePauseReport
+	reports      map[state.Incarnation]settings.Report // what each instance has in its settings
+	probe        []state.Incarnation
+	silent       map[state.Incarnation]time.Duration // since when each of probe is
+	gone         map[state.Incarnation]bool          // as an operator says
+	goneBy       map[state.Incarnation]string        // which one, and why
+	news         chan struct{}                       // closed when there is something to tell the instances
+	evidence     map[string]string                   // by what was decided what is proposed, until it is told
+	running      *run                                // the switchover under way
+	last         *run                                // the one before
 
 	// only lead:
 	memory    elector.Memory
 	watermark state.Index
 	proposing chan answer  // for the answer to what is under way; nil while nothing is
-	flip      bool         // what is under way is the fence of the switchover
+	cutOver   bool         // what is under way is the fence of the switchover
 	told      *state.State // up to which changes of who serves what were told
 	// refusals of the state, by command, and until when it is not asked again
 	turnedDown map[string]turnedDown
@@ -78,7 +78,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 			Term: own.Term, Since: own.Since, Self: s.node.ID(), Length: s.node.View().LeaseLength(),
 		}),
 		received: make(map[string]health.Received), refusals: make(map[state.Incarnation]map[string]time.Duration),
-		holding: make(map[state.Incarnation]lease.HoldReport), reports: make(map[state.Incarnation]settings.Report),
+		pauseReports: make(map[state.Incarnation]lease.WritePauseReport), reports: make(map[state.Incarnation]settings.Report),
 		turnedDown: make(map[string]turnedDown), gone: make(map[state.Incarnation]bool), goneBy: make(map[state.Incarnation]string), evidence: make(map[string]string), told: s.node.View(),
 	}
 	s.mu.Lock()
@@ -187,7 +187,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 		t.silent = d.Silent
 		t.propose(ctx, proposals, commands)
 	}
-	if t.advance(ctx, proposals, elector.Moment{Now: now, View: view, Counts: counts, Leases: t.grantor, Holding: t.holding}) {
+	if t.advance(ctx, proposals, elector.Moment{Now: now, View: view, Counts: counts, Leases: t.grantor, PauseReports: t.pauseReports}) {
 		news = true
 	}
 	if news {

@@ -19,7 +19,7 @@ var (
 		"1 if this instance leads the others.", nil, nil)
 	watermark = prometheus.NewDesc("praefect_watermark_index",
 		"Index that every leased instance has applied, as this one knows it.", nil, nil)
-	holds = prometheus.NewDesc("praefect_write_pauses",
+	pauses = prometheus.NewDesc("praefect_write_pauses",
 		"Virtual storages whose new writes wait for a switchover.", nil, nil)
 	epoch = prometheus.NewDesc("praefect_epoch",
 		"Epoch of the virtual storage: it rises when a storage begins or ceases to serve.", []string{"virtual_storage"}, nil)
@@ -31,7 +31,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c collector) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{leaseSeconds, leads, watermark, holds, epoch, primaries, storageState} {
+	for _, d := range []*prometheus.Desc{leaseSeconds, leads, watermark, pauses, epoch, primaries, storageState} {
 		to <- d
 	}
 }
@@ -44,7 +44,7 @@ func (c collector) Collect(to chan<- prometheus.Metric) {
 	gauge(leaseSeconds, c.s.Lease().Left(c.s.Now()).Seconds())
 	gauge(leads, one(c.s.Leads()))
 	gauge(watermark, float64(c.s.Watermark()))
-	gauge(holds, float64(len(c.s.Holds())))
+	gauge(pauses, float64(len(c.s.WritePauses())))
 	view := c.s.node.View()
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]

@@ -96,8 +96,8 @@ func (t *term) answered(a answer) {
 			t.turnedDown[what] = turnedDown{why: what + " was refused: " + r.Refusal.Error(), until: now + askAgain}
 		}
 	}
-	if t.flip && t.running != nil {
-		t.running.flipped(a)
+	if t.cutOver && t.running != nil {
+		t.running.cutOver(a)
 	}
-	t.flip = false
+	t.cutOver = false
 }

@@ -121,10 +121,10 @@ func (t *term) hear(m *lease.ToLeader) {
 	} else if t.reports[m.Incarnation].Digest != m.Settings {
 		delete(t.reports, m.Incarnation) // what it said before does not hold any more
 	}
-	delete(t.holding, m.Incarnation)
-	for _, h := range m.Holding {
+	delete(t.pauseReports, m.Incarnation)
+	for _, h := range m.PauseReports {
 		if t.running != nil && h.ID == t.running.op.ID {
-			t.holding[m.Incarnation] = h
+			t.pauseReports[m.Incarnation] = h
 		}
 	}
 	for _, by := range t.refusals {
@@ -155,8 +155,8 @@ func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{
 		}
 	}
 	if t.running != nil {
-		if hold, ok := t.running.op.Holds(now); ok {
-			m.Holds = []lease.Hold{hold}
+		if pause, ok := t.running.op.WritePauses(now); ok {
+			m.WritePauses = []lease.WritePause{pause}
 		}
 	}
 	return m, t.news

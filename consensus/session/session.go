@@ -74,8 +74,8 @@ type Config struct {
 	// LateLimit is how late this instance's own timers may be before it
 	// reports nothing of others (200 ms if zero).
 	LateLimit time.Duration
-	// CatchUp and Hold bound the waits of a switchover (1 min and 8 s if zero).
-	CatchUp, Hold time.Duration
+	// CatchUp and WritePause bound the waits of a switchover (1 min and 8 s if zero).
+	CatchUp, WritePause time.Duration
 	// Logger defaults to none.
 	Logger *slog.Logger
 }
@@ -98,8 +98,8 @@ const (
 	farewell = 250 * time.Millisecond
 )
 
-// Hold advises to keep the new writes of a virtual storage waiting.
-type Hold struct {
+// WritePause advises to keep the new writes of a virtual storage waiting.
+type WritePause struct {
 	ID             string
 	VirtualStorage string
 	// Serving tells that every storage serves on after it, if none dies.
@@ -114,7 +114,7 @@ type Hold struct {
 type published struct {
 	lease     lease.Lease
 	watermark state.Index
-	holds     []Hold
+	pauses    []WritePause
 	replaced  chan struct{} // closed when there is a newer one
 }
 
@@ -133,17 +133,17 @@ type Session struct {
 	connected map[health.Name]connected
 	looked    state.Index
 
-	mu      sync.Mutex
-	holder  lease.Holder       // guarded by mu
-	routed  state.Index        // guarded by mu; by Report
-	holding []lease.HoldReport // guarded by mu; by Report
-	refused []state.Incarnation
-	silent  map[state.Incarnation]time.Duration // as leaders tell; guarded by mu
-	toldAt  time.Duration                       // when they last did; guarded by mu
-	news    chan struct{}                       // guarded by mu; closed when there is something to tell
-	told    string                              // guarded by mu; the digest of the settings that the leader has of this instance
-	leading *term                               // guarded by mu; nil while this instance does not lead
-	alarms  []condition.Raised                  // guarded by mu; of the latest decision
+	mu           sync.Mutex
+	holder       lease.Holder             // guarded by mu
+	routed       state.Index              // guarded by mu; by Report
+	pauseReports []lease.WritePauseReport // guarded by mu; by Report
+	refused      []state.Incarnation
+	silent       map[state.Incarnation]time.Duration // as leaders tell; guarded by mu
+	toldAt       time.Duration                       // when they last did; guarded by mu
+	news         chan struct{}                       // guarded by mu; closed when there is something to tell
+	told         string                              // guarded by mu; the digest of the settings that the leader has of this instance
+	leading      *term                               // guarded by mu; nil while this instance does not lead
+	alarms       []condition.Raised                  // guarded by mu; of the latest decision
 	// rejoining is when storages serve again; guarded by mu; of the latest decision.
 	rejoining map[health.Name]time.Duration
 }
@@ -153,7 +153,7 @@ func New(node Node, storages Storages, cfg Config) *Session {
 	setDefault(&cfg.ReportAge, 300*time.Millisecond)
 	setDefault(&cfg.LateLimit, 200*time.Millisecond)
 	setDefault(&cfg.CatchUp, time.Minute)
-	setDefault(&cfg.Hold, 8*time.Second)
+	setDefault(&cfg.WritePause, 8*time.Second)
 	cfg.Failover = cfg.Failover.WithDefaults()
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -198,19 +198,19 @@ func (s *Session) Lease() lease.Lease { return s.current.Load().lease }
 // Watermark returns an index that every leased instance has applied.
 func (s *Session) Watermark() state.Index { return s.current.Load().watermark }
 
-// Holds returns the holds in force. What it returns must not be changed.
-func (s *Session) Holds() []Hold { return s.current.Load().holds }
+// WritePauses returns the pauses in force. What it returns must not be changed.
+func (s *Session) WritePauses() []WritePause { return s.current.Load().pauses }
 
 // Changed returns a channel that is closed when lease, watermark or holds have
 // changed since the call. Who calls it first and the others then misses nothing.
 func (s *Session) Changed() <-chan struct{} { return s.current.Load().replaced }
 
-// Report tells which view the routing of writes uses, and how far the holds are.
-func (s *Session) Report(applied state.Index, holding []lease.HoldReport) {
+// Report tells which view the routing of writes uses, and how far the pauses are.
+func (s *Session) Report(applied state.Index, pauseReports []lease.WritePauseReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	news := s.routed != applied || !slices.Equal(s.holding, holding)
-	s.routed, s.holding = applied, holding
+	news := s.routed != applied || !slices.Equal(s.pauseReports, pauseReports)
+	s.routed, s.pauseReports = applied, pauseReports
 	// A later view may make a longer lease usable.
 	if next := *s.current.Load(); next.lease != s.holder.Usable(applied) {
 		next.lease = s.holder.Usable(applied)

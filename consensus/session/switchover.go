@@ -20,7 +20,7 @@ var (
 	// ErrBusy: another switchover is under way; nothing was changed.
 	ErrBusy = errors.New("another switchover is under way")
 	// ErrCanceled: it was given up in time; nothing was changed.
-	ErrCanceled = errors.New("given up before the flip")
+	ErrCanceled = errors.New("given up before the cut-over")
 	// ErrUnknown: the fence may be agreed. If it is, whoever leads carries the
 	// switchover to its end.
 	ErrUnknown = errors.New("the outcome of the switchover is not known")
@@ -38,7 +38,7 @@ type Plan struct {
 	Fenced []string
 	// Outlook counts the repositories that it concerns.
 	elector.Outlook
-	Hold time.Duration
+	WritePause time.Duration
 }
 
 // Outcome is how a switchover ended.
@@ -47,8 +47,8 @@ type Outcome struct {
 	// Epoch and Primary are those afterwards.
 	Epoch   uint64
 	Primary string
-	// Held is the time from the hold to the release.
-	Held time.Duration
+	// Paused is the time from the pause to the release.
+	Paused time.Duration
 }
 
 // run is one switchover under way. It is guarded by term.mu.
@@ -67,8 +67,8 @@ type run struct {
 	moved   chan struct{} // closed at each progress
 }
 
-// flipped takes the answer to the fence.
-func (r *run) flipped(a answer) {
+// cutOver takes the answer to the fence.
+func (r *run) cutOver(a answer) {
 	if a.err != nil || len(a.results) == 0 {
 		r.unknown = a.err
 		return
@@ -90,7 +90,7 @@ func (s *Session) Plan(r elector.Request) (Plan, error) {
 
 func (s *Session) request(r elector.Request) elector.Request {
 	setDefault(&r.CatchUpFor, s.cfg.CatchUp)
-	setDefault(&r.HoldFor, s.cfg.Hold)
+	setDefault(&r.PauseFor, s.cfg.WritePause)
 	return r
 }
 
@@ -102,7 +102,7 @@ func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 		return op, Plan{}, err
 	}
 	vs := view.VirtualStorage(r.VirtualStorage)
-	plan := Plan{Already: already, Epoch: vs.Epoch, Outlook: op.Outlook(view), Hold: r.HoldFor, Successor: r.Storage}
+	plan := Plan{Already: already, Epoch: vs.Epoch, Outlook: op.Outlook(view), WritePause: r.PauseFor, Successor: r.Storage}
 	if primary, ok := vs.Primary(nil); ok {
 		plan.Primary = primary.Name
 	}
@@ -211,7 +211,7 @@ func (t *term) advance(ctx context.Context, proposals *sync.WaitGroup, m elector
 	if r == nil {
 		return false
 	}
-	early := r.op.Phase == elector.CatchUp || r.op.Phase == elector.Hold
+	early := r.op.Phase == elector.CatchUp || r.op.Phase == elector.PauseWrites
 	switch {
 	case r.given && early:
 		t.finish(r, ErrCanceled)
@@ -226,11 +226,11 @@ func (t *term) advance(ctx context.Context, proposals *sync.WaitGroup, m elector
 	m.Fenced = r.fenced
 	next, command, progress, err := r.op.Step(m)
 	r.op = next
-	if before != elector.Hold && next.Phase == elector.Hold {
-		t.holding = make(map[state.Incarnation]lease.HoldReport)
+	if before != elector.PauseWrites && next.Phase == elector.PauseWrites {
+		t.pauseReports = make(map[state.Incarnation]lease.WritePauseReport)
 	}
 	if command != nil {
-		t.flip = true
+		t.cutOver = true
 		t.propose(ctx, proposals, []state.Command{*command})
 	}
 	if !equal(progress, r.progress) {
@@ -238,7 +238,7 @@ func (t *term) advance(ctx context.Context, proposals *sync.WaitGroup, m elector
 		close(r.moved)
 		r.moved = make(chan struct{})
 	}
-	if err != nil || next.Phase == elector.Release {
+	if err != nil || next.Phase == elector.ResumeWrites {
 		t.finish(r, err)
 	}
 	return r.op.Phase != before || err != nil
@@ -252,8 +252,8 @@ func equal(a, b elector.Progress) bool {
 func (t *term) finish(r *run, err error) {
 	r.err = err
 	r.outcome = Outcome{Plan: r.plan}
-	if r.op.HeldSince > 0 {
-		r.outcome.Held = t.s.cfg.Now() - r.op.HeldSince
+	if r.op.PausedSince > 0 {
+		r.outcome.Paused = t.s.cfg.Now() - r.op.PausedSince
 	}
 	if vs := t.s.node.View().VirtualStorage(r.op.VirtualStorage); vs != nil {
 		r.outcome.Epoch = vs.Epoch
@@ -273,9 +273,9 @@ func (t *term) drop() {
 	if r == nil {
 		return
 	}
-	if r.op.Phase == elector.CatchUp || r.op.Phase == elector.Hold {
-		t.finish(r, fmt.Errorf("%w any more: the switchover was given up before the flip", errNotLeading))
+	if r.op.Phase == elector.CatchUp || r.op.Phase == elector.PauseWrites {
+		t.finish(r, fmt.Errorf("%w any more: the switchover was given up before the cut-over", errNotLeading))
 		return
 	}
-	t.finish(r, fmt.Errorf("%w: leadership was lost after the flip had begun; the next leader carries it to its end", ErrUnknown))
+	t.finish(r, fmt.Errorf("%w: leadership was lost after the cut-over had begun; the next leader carries it to its end", ErrUnknown))
 }

@@ -31,20 +31,20 @@ func TestSession_promotes(t *testing.T) {
 			t.Errorf("plan: %+v, %v", plan, err)
 		}
 		outcome, phases, err := switchOver(t.Context(), w.nodes[0], elector.Request{Verb: elector.Promote, Storage: "g3"})
-		if !slices.Contains(phases, elector.Hold) {
+		if !slices.Contains(phases, elector.PauseWrites) {
 			t.Errorf("told %q", phases)
 		}
-		if err != nil || outcome.Primary != "g3" || outcome.Held > 200*time.Millisecond || outcome.Epoch != plan.Epoch+2 {
+		if err != nil || outcome.Primary != "g3" || outcome.Paused > 200*time.Millisecond || outcome.Epoch != plan.Epoch+2 {
 			t.Errorf("got %+v, %v", outcome, err)
 		}
 		if got := w.storageStates(); got != "g3 serving g1 serving g2 serving " {
 			t.Errorf("got %s", got)
 		}
 		for _, n := range w.nodes {
-			w.within(20*time.Millisecond, "the release at "+n.id, func() bool { return len(n.session.Holds()) == 0 })
+			w.within(20*time.Millisecond, "the release at "+n.id, func() bool { return len(n.session.WritePauses()) == 0 })
 		}
 		again, _, err := switchOver(t.Context(), w.nodes[0], elector.Request{Verb: elector.Promote, Storage: "g3"})
-		if err != nil || again.Epoch != outcome.Epoch || again.Held != outcome.Held {
+		if err != nil || again.Epoch != outcome.Epoch || again.Paused != outcome.Paused {
 			t.Errorf("the same request again: %+v, %v", again, err)
 		}
 	})
@@ -64,7 +64,7 @@ func TestSession_drains(t *testing.T) {
 	})
 }
 
-// Writes that do not end end the hold; nothing has changed then.
+// Writes that do not end end the pause; nothing has changed then.
 func TestSession_holdsAndReleases(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
 		w.settle()
@@ -75,18 +75,18 @@ func TestSession_holdsAndReleases(t *testing.T) {
 			done <- err
 		}()
 		for _, n := range w.nodes {
-			w.within(20*time.Millisecond, "the hold at "+n.id, func() bool { return len(n.session.Holds()) == 1 })
+			w.within(20*time.Millisecond, "the pause at "+n.id, func() bool { return len(n.session.WritePauses()) == 1 })
 		}
-		until := w.nodes[2].session.Holds()[0].Until
+		until := w.nodes[2].session.WritePauses()[0].Until
 		w.pass(5 * time.Second)
-		if got := w.nodes[2].session.Holds(); len(got) != 1 || got[0].Until != until {
-			t.Errorf("the end of the hold moved from %v: %+v", until, got)
+		if got := w.nodes[2].session.WritePauses(); len(got) != 1 || got[0].Until != until {
+			t.Errorf("the end of the pause moved from %v: %+v", until, got)
 		}
 		if err := <-done; !errors.Is(err, elector.ErrTimeout) {
 			t.Errorf("got %v", err)
 		}
 		if left := until - w.nodes[2].now(); left < -20*time.Millisecond || left > 20*time.Millisecond {
-			t.Errorf("given up %v before the end of the hold", left)
+			t.Errorf("given up %v before the end of the pause", left)
 		}
 		if got := w.storageStates(); got != healthy {
 			t.Errorf("got %s", got)
@@ -103,7 +103,7 @@ func TestSession_givesUpInTime(t *testing.T) {
 		if _, _, err := switchOver(ctx, w.nodes[0], elector.Request{Verb: elector.Promote, Storage: "g2"}); !errors.Is(err, session.ErrCanceled) {
 			t.Errorf("got %v", err)
 		}
-		w.within(20*time.Millisecond, "the release", func() bool { return len(w.nodes[2].session.Holds()) == 0 })
+		w.within(20*time.Millisecond, "the release", func() bool { return len(w.nodes[2].session.WritePauses()) == 0 })
 		w.change(func() { w.nodes[1].inFlight = 0 })
 		w.pass(time.Second)
 		if got := w.storageStates(); got != healthy {
@@ -119,9 +119,9 @@ func TestSession_switchoverEndsWithTheTerm(t *testing.T) {
 		want  error
 		then  string
 	}{
-		{name: "under hold", want: session.ErrNotLeading, then: healthy, until: func(w *world) func() bool {
+		{name: "under pause", want: session.ErrNotLeading, then: healthy, until: func(w *world) func() bool {
 			w.change(func() { w.nodes[1].inFlight = 1 })
-			return func() bool { return len(w.nodes[2].session.Holds()) > 0 }
+			return func() bool { return len(w.nodes[2].session.WritePauses()) > 0 }
 		}},
 		{name: "fenced", want: session.ErrUnknown, then: backAgain, until: func(w *world) func() bool {
 			return func() bool {
@@ -153,7 +153,7 @@ func TestSession_switchoverEndsWithTheTerm(t *testing.T) {
 					t.Errorf("got %s", got)
 				}
 				for _, n := range w.nodes {
-					if len(n.session.Holds()) > 0 {
+					if len(n.session.WritePauses()) > 0 {
 						t.Errorf("%s still holds", n.id)
 					}
 				}
@@ -185,7 +185,7 @@ func TestSession_refusesWhatItCannotDo(t *testing.T) {
 			_, _, err := switchOver(ctx, w.nodes[0], elector.Request{Verb: elector.Promote, Storage: "g2"})
 			done <- err
 		}()
-		w.await("the hold", func() bool { return len(w.nodes[2].session.Holds()) > 0 })
+		w.await("the pause", func() bool { return len(w.nodes[2].session.WritePauses()) > 0 })
 		if _, err := w.nodes[0].session.Switch(t.Context(), elector.Request{
 			ID: "another", Verb: elector.Drain, VirtualStorage: vsName, Storage: "g3",
 		}, func(session.Plan, elector.Progress) {}); !errors.Is(err, session.ErrBusy) {

@@ -258,7 +258,7 @@ func (s *Session) giveBack() {
 	s.publish(next)
 }
 
-// hear takes what the leader says of lease, watermark and holds.
+// hear takes what the leader says of lease, watermark and pauses.
 func (s *Session) hear(m *lease.FromLeader) {
 	now := s.cfg.Now()
 	s.mu.Lock()
@@ -274,23 +274,23 @@ func (s *Session) hear(m *lease.FromLeader) {
 	for _, silence := range m.Silent {
 		s.silent[silence.Incarnation] = now - time.Duration(silence.Millis)*time.Millisecond
 	}
-	next.holds = nil
-	for _, h := range m.Holds {
-		next.holds = append(next.holds, s.hold(before.holds, h, now))
+	next.pauses = nil
+	for _, h := range m.WritePauses {
+		next.pauses = append(next.pauses, s.pause(before.pauses, h, now))
 	}
-	if next.lease != before.lease || next.watermark != before.watermark || !slices.Equal(next.holds, before.holds) {
+	if next.lease != before.lease || next.watermark != before.watermark || !slices.Equal(next.pauses, before.pauses) {
 		s.publish(next)
 	}
 }
 
-// hold keeps the end of a hold where the first message about it put it.
-func (s *Session) hold(before []Hold, h lease.Hold, now time.Duration) Hold {
+// pause keeps the end of a pause where the first message about it put it.
+func (s *Session) pause(before []WritePause, h lease.WritePause, now time.Duration) WritePause {
 	for _, b := range before {
 		if b.ID == h.ID && b.VirtualStorage == h.VirtualStorage {
 			return b
 		}
 	}
-	return Hold{
+	return WritePause{
 		ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving,
 		Until: now + time.Duration(h.RemainingMillis)*time.Millisecond,
 	}
@@ -349,7 +349,7 @@ func (w *words) say(stopping bool) *lease.ToLeader {
 	if s.told != report.Digest {
 		m.Report = &report
 	}
-	m.AskNumber, m.Applied, m.Holding, m.Refused = s.holder.Asked(), s.routed, s.holding, s.refused
+	m.AskNumber, m.Applied, m.PauseReports, m.Refused = s.holder.Asked(), s.routed, s.pauseReports, s.refused
 	s.mu.Unlock()
 	w.mu.Lock()
 	m.Echo = w.question

@@ -135,13 +135,13 @@ func (n *node) stop() {
 func (n *node) report(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed, said := n.Changed(), n.session.Changed()
-		var holding []lease.HoldReport
-		for _, h := range n.session.Holds() {
+		var pauseReports []lease.WritePauseReport
+		for _, h := range n.session.WritePauses() {
 			n.w.mu.Lock()
-			holding = append(holding, lease.HoldReport{ID: h.ID, Applied: true, InFlight: n.inFlight})
+			pauseReports = append(pauseReports, lease.WritePauseReport{ID: h.ID, Applied: true, InFlight: n.inFlight})
 			n.w.mu.Unlock()
 		}
-		n.session.Report(n.View().Index, holding)
+		n.session.Report(n.View().Index, pauseReports)
 		again := time.NewTimer(50 * time.Millisecond)
 		select {
 		case <-changed:

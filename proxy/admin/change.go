@@ -49,7 +49,7 @@ type SwitchRequest struct {
 	Force bool `json:"force,omitempty"`
 	// DryRun plans, and changes nothing.
 	DryRun bool `json:"dry_run,omitempty"`
-	// TimeoutMillis bounds the time until the flip; 0 is the instance's default.
+	// TimeoutMillis bounds the time until the cut-over; 0 is the instance's default.
 	TimeoutMillis int64 `json:"timeout_ms,omitempty"`
 }
 
@@ -85,8 +85,8 @@ type Plan struct {
 	Unavailable int `json:"unavailable_repositories"`
 	// InFlight is how many writes are under way at the instances that said so.
 	InFlight int `json:"in_flight"`
-	// HoldMillis is how long new writes are held at most.
-	HoldMillis int64 `json:"hold_ms"`
+	// PauseMillis is how long new writes wait at most.
+	PauseMillis int64 `json:"pause_ms"`
 	// Warnings are for people, one sentence each.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -98,16 +98,16 @@ type Stage string
 // switchover can be given up; from then on it is carried to its end, by the
 // next leader if need be.
 const (
-	StagePlan    Stage = "plan"
-	StageCatchUp Stage = "catch-up" // repositories are copied to the successor
-	StageHold    Stage = "hold"     // new writes wait, running ones end
-	StageFence   Stage = "fence"    // the flip has begun
-	StageAdmit   Stage = "admit"    // every instance knows of the fence
-	StageRelease Stage = "release"  // the successor is primary
+	StagePlan         Stage = "plan"
+	StageCatchUp      Stage = "catch-up"      // repositories are copied to the successor
+	StagePauseWrites  Stage = "pause-writes"  // new writes wait, running ones end
+	StageFence        Stage = "fence"         // the cut-over has begun
+	StageAdmit        Stage = "admit"         // every instance knows of the fence
+	StageResumeWrites Stage = "resume-writes" // the successor is primary
 )
 
-// Flipped tells that it is too late to give up.
-func (s Stage) Flipped() bool { return s == StageFence || s == StageAdmit || s == StageRelease }
+// CutOver tells that it is too late to give up.
+func (s Stage) CutOver() bool { return s == StageFence || s == StageAdmit || s == StageResumeWrites }
 
 // Progress is where a switchover is.
 type Progress struct {
@@ -130,10 +130,10 @@ type SwitchResponse struct {
 	// Epoch and Primary are those of the virtual storage afterwards.
 	Epoch   uint64 `json:"epoch"`
 	Primary string `json:"primary"`
-	// TookMillis is the time from the request to the end, HeldMillis that from
-	// the hold to the release: how long a write can have waited.
-	TookMillis int64 `json:"took_ms"`
-	HeldMillis int64 `json:"held_ms"`
+	// TookMillis is the time from the request to the end, PausedMillis that from
+	// the pause to its end: how long a write can have waited.
+	TookMillis   int64 `json:"took_ms"`
+	PausedMillis int64 `json:"paused_ms"`
 }
 
 // UndrainRequest lets a drained storage return.

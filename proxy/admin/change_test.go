@@ -259,7 +259,7 @@ func TestClient_forwardsAsAControl(t *testing.T) {
 	if err != nil || got.Primary != "gitaly-2" || got.Instance != "praefect-2" || got.RequestID != "the one" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	want := []admin.Stage{admin.StagePlan, admin.StageCatchUp, admin.StageHold, admin.StageFence, admin.StageAdmit, admin.StageRelease}
+	want := []admin.Stage{admin.StagePlan, admin.StageCatchUp, admin.StagePauseWrites, admin.StageFence, admin.StageAdmit, admin.StageResumeWrites}
 	if !cmp.Equal(stages, want) {
 		t.Errorf("stages: got %v", stages)
 	}
@@ -332,7 +332,7 @@ func TestClient_givesUpOverAHop(t *testing.T) {
 	for _, row := range []struct {
 		at   admin.Stage
 		want admin.Kind
-	}{{admin.StageHold, admin.Canceled}, {admin.StageFence, ""}} {
+	}{{admin.StagePauseWrites, admin.Canceled}, {admin.StageFence, ""}} {
 		c := admintest.New(t, three...)
 		there := blocking(c, row.at)
 		operator := forwarding(t, c)
@@ -432,7 +432,7 @@ func TestClient_leaderIsNotReached(t *testing.T) {
 // know how it ended.
 func TestService_clientIsGone(t *testing.T) {
 	c := admintest.New(t, three...)
-	there := blocking(c, admin.StageHold)
+	there := blocking(c, admin.StagePauseWrites)
 	cc := dial(t, admin.New(c.Deps(), admin.Config{Access: admin.Access{Peers: true}}))
 	go func() {
 		<-there

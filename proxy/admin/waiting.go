@@ -62,8 +62,8 @@ func (w *Waiting) what() string {
 		return "the copy from " + storages + " onto the primary"
 	case "write":
 		return "a write that is under way"
-	case "hold-budget":
-		return "a pause of writes within hold_budget"
+	case "pause-budget":
+		return "a pause of writes within pause_budget"
 	case "pool":
 		return "the object pool of the repository"
 	case "limit":

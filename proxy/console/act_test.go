@@ -69,7 +69,7 @@ func TestAct_givesUpBeforeTheCutOver(t *testing.T) {
 	holding := make(chan struct{})
 	gaveUp, release := make(chan error, 1), make(chan struct{})
 	w.At = func(ctx context.Context, method string, stage admin.Stage) (bool, error) {
-		if stage != admin.StageHold {
+		if stage != admin.StagePauseWrites {
 			return true, nil
 		}
 		close(holding)

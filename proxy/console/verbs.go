@@ -115,7 +115,7 @@ func switching(call switchCall, title func(order, admin.Plan) string, done func(
 				return result{}, err
 			}
 			r := done(o, answer)
-			r.Text += fmt.Sprintf(", epoch %d, in %v; writes waited at most %v", answer.Epoch, millis(answer.TookMillis), millis(answer.HeldMillis))
+			r.Text += fmt.Sprintf(", epoch %d, in %v; writes waited at most %v", answer.Epoch, millis(answer.TookMillis), millis(answer.PausedMillis))
 			return r, nil
 		},
 	}
@@ -173,7 +173,7 @@ func planLines(o order, p admin.Plan) []line {
 	if p.InDoubt > 0 {
 		add("", "repositories with a write of unknown outcome: %d; they are compared before they count as in sync", p.InDoubt)
 	}
-	add("", "writes under way: %d; new ones wait, for %v at most", p.InFlight, millis(p.HoldMillis))
+	add("", "writes under way: %d; new ones wait, for %v at most", p.InFlight, millis(p.PauseMillis))
 	if o.Verb == "drain" && p.Serving < p.Copies {
 		add("bad", "%d storages would serve, fewer than consistency.copies (%d): new writes have fewer copies until another one serves", p.Serving, p.Copies)
 	}

@@ -10,9 +10,9 @@
 // # The repair lock
 //
 // A repair holds the repair lock of its repository through a Guard. An optimistic guard
-// (hold=false) admits new writes and is invalidated by the first one: the copy may miss that write, so
-// that nothing can be declared in sync any more. A holding guard makes new writes wait, within
-// Config.HoldTimeout and Config.HoldLimit. Either kind makes them wait while `mark-in-sync` or
+// (pause=false) admits new writes and is invalidated by the first one: the copy may miss that write, so
+// that nothing can be declared in sync any more. A pausing guard makes new writes wait, within
+// Config.QueueTimeout and Config.QueueLimit. Either kind makes them wait while `mark-in-sync` or
 // `resolve-doubt` is being committed.
 //
 // # When the process dies

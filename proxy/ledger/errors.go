@@ -5,7 +5,7 @@ import "praefect/proxy/ledger/machine"
 // Errors of writes and repairs; see package machine. Refusals of the replicated
 // state come as *state.Refusal, those of the router as *router.Refusal.
 var (
-	ErrHeld        = machine.ErrHeld
+	ErrQueued      = machine.ErrQueued
 	ErrNoLease     = machine.ErrNoLease
 	ErrRerouted    = machine.ErrRerouted
 	ErrDoomed      = machine.ErrDoomed

@@ -27,21 +27,21 @@ type answer struct {
 	wall time.Time
 }
 
-// LockForRepair takes the repair lock of a repository. With hold=false it fails with ErrBusy
+// LockForRepair takes the repair lock of a repository. With pause=false it fails with ErrBusy
 // while a write is in flight, and writes that begin later invalidate the guard;
-// with hold=true new writes wait and LockForRepair returns when the ones in flight
+// with pause=true new writes wait and LockForRepair returns when the ones in flight
 // have ended. There is one guard a repository. The caller calls Free.
 //
 // It is busy, too, while something ended without account and the intent over it
 // is not yet in doubt for all to see, and while this instance has no lease.
-func (l *Ledger) LockForRepair(ctx context.Context, key state.Key, hold bool) (*Guard, error) {
+func (l *Ledger) LockForRepair(ctx context.Context, key state.Key, pause bool) (*Guard, error) {
 	t := &Guard{ledger: l, invalidated: make(chan struct{})}
 	l.mu.Lock()
 	l.lastID++
 	t.id = l.lastID
 	l.guards[t.id] = t
 	l.mu.Unlock()
-	if _, err := t.ask(ctx, machine.Acquire{Guard: t.id, Key: key, Hold: hold}); err != nil {
+	if _, err := t.ask(ctx, machine.Acquire{Guard: t.id, Key: key, Pause: pause}); err != nil {
 		t.Free(true)
 		return nil, err
 	}
@@ -80,12 +80,12 @@ func (t *Guard) Invalidated() <-chan struct{} {
 
 // Renew begins another round under the same intent, as Repair begins a repair, and returns its
 // number. Calls of former rounds may go on, but what they made is declared in none.
-func (t *Guard) Renew(ctx context.Context, hold bool) (round int, err error) {
-	a, err := t.ask(ctx, machine.Renew{Guard: t.id, Hold: hold})
+func (t *Guard) Renew(ctx context.Context, pause bool) (round int, err error) {
+	a, err := t.ask(ctx, machine.Renew{Guard: t.id, Pause: pause})
 	return a.Round, err
 }
 
-// Resume lets the writes go on that a holding guard keeps waiting; they invalidate
+// Resume lets the writes go on that a pausing guard keeps waiting; they invalidate
 // it. It may be called at any time, by any goroutine.
 func (t *Guard) Resume() { t.ledger.tell(machine.Resume{Guard: t.id}) }
 

@@ -20,10 +20,10 @@ func fallBehind(t *testing.T, l world) {
 	synctest.Wait()
 }
 
-func repair(t *testing.T, l world, hold bool) *Guard {
+func repair(t *testing.T, l world, pause bool) *Guard {
 	t.Helper()
 	synctest.Wait() // until there is a lease
-	guard, err := l.LockForRepair(t.Context(), repository, hold)
+	guard, err := l.LockForRepair(t.Context(), repository, pause)
 	if err != nil {
 		t.Fatalf("repair: %v", err)
 	}
@@ -110,7 +110,7 @@ func TestGuard_holdKeepsWritesWaiting(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if len(began) != 0 {
-			t.Fatal("a new write passed a holding guard")
+			t.Fatal("a new write passed a pausing guard")
 		}
 		guard.Resume()
 		(<-began).End(true, true)
@@ -130,11 +130,11 @@ func TestLedger_heldWritesAreBounded(t *testing.T) {
 				errs <- err
 			}()
 		}
-		if err := <-errs; !errors.Is(err, ErrHeld) || time.Since(start) != 0 {
+		if err := <-errs; !errors.Is(err, ErrQueued) || time.Since(start) != 0 {
 			t.Errorf("beyond the limit: %v after %v", err, time.Since(start))
 		}
 		for range 2 {
-			if err := <-errs; !errors.Is(err, ErrHeld) || time.Since(start) != config.HoldTimeout {
+			if err := <-errs; !errors.Is(err, ErrQueued) || time.Since(start) != config.QueueTimeout {
 				t.Errorf("held: %v after %v", err, time.Since(start))
 			}
 		}

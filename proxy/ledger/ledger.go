@@ -35,10 +35,10 @@ type Node interface {
 type (
 	// Lease allows this instance to route.
 	Lease = machine.Lease
-	// Hold advises to keep the new writes of a virtual storage waiting.
-	Hold = machine.Hold
-	// HoldReport tells how far a hold is.
-	HoldReport = machine.HoldReport
+	// WritePause advises to keep the new writes of a virtual storage waiting.
+	WritePause = machine.WritePause
+	// WritePauseReport tells how far a pause is.
+	WritePauseReport = machine.WritePauseReport
 )
 
 // Session is what the ledger needs of this instance's talk with the leader. Its
@@ -50,13 +50,13 @@ type Session interface {
 	Lease() Lease
 	// Watermark is the index that every leased instance has applied.
 	Watermark() state.Index
-	// Holds are the virtual storages whose new writes are to wait.
-	Holds() []Hold
+	// WritePauses are the virtual storages whose new writes are to wait.
+	WritePauses() []WritePause
 	// Changed is closed when any of that has changed since the call.
 	Changed() <-chan struct{}
 	// Report tells the leader which view the routing of writes uses: what that
 	// view dooms is doomed. Calls are made one at a time, in order.
-	Report(applied state.Index, holding []HoldReport)
+	Report(applied state.Index, pauseReports []WritePauseReport)
 }
 
 // Reached is what is known of the way to one storage.
@@ -74,12 +74,12 @@ type Storages interface {
 type Config struct {
 	// Linger is how long an intent is kept after the last write under it.
 	Linger time.Duration
-	// HoldTimeout is how long a write waits at most for a primary, a repair or
+	// QueueTimeout is how long a write waits at most for a primary, a repair or
 	// a switchover.
-	HoldTimeout time.Duration
-	// HoldLimit is how many writes may wait at once, and HoldBytes how much
+	QueueTimeout time.Duration
+	// QueueLimit is how many writes may wait at once, and QueueBytes how much
 	// their first messages may occupy (0: 64 MiB).
-	HoldLimit, HoldBytes int
+	QueueLimit, QueueBytes int
 	// LeaseWait is how long a write waits at most for a lease.
 	LeaseWait time.Duration
 	// RefuseConflicts has writes of a repository in conflict refused.
@@ -128,8 +128,8 @@ func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
 	if cfg.Behind == nil {
 		cfg.Behind = func(...state.Key) {}
 	}
-	if cfg.HoldBytes == 0 {
-		cfg.HoldBytes = 64 << 20
+	if cfg.QueueBytes == 0 {
+		cfg.QueueBytes = 64 << 20
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
@@ -138,7 +138,7 @@ func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
 		node: node, session: session, storages: storages, cfg: cfg,
 		wake: make(chan struct{}, 1),
 		machine: machine.New(machine.Config{
-			Linger: cfg.Linger, HoldTimeout: cfg.HoldTimeout, HoldLimit: cfg.HoldLimit, HoldBytes: cfg.HoldBytes, LeaseWait: cfg.LeaseWait,
+			Linger: cfg.Linger, QueueTimeout: cfg.QueueTimeout, QueueLimit: cfg.QueueLimit, QueueBytes: cfg.QueueBytes, LeaseWait: cfg.LeaseWait,
 			VoteBound: voteBound, RefuseConflicts: cfg.RefuseConflicts,
 		}),
 		writes: make(map[machine.ID]*Write),
@@ -160,7 +160,7 @@ func (l *Ledger) Reading() (view *state.State, leased bool) {
 // switchover. It takes no lock.
 func (l *Ledger) Paused(virtualStorage string) bool {
 	now := l.session.Now()
-	for _, h := range l.session.Holds() {
+	for _, h := range l.session.WritePauses() {
 		if h.VirtualStorage == virtualStorage && now < h.Until {
 			return true
 		}
@@ -193,7 +193,7 @@ func (l *Ledger) step(e machine.Event) {
 	}
 	if lease := l.session.Lease(); lease != l.lease {
 		l.lease = lease
-		l.carryOut(l.machine.Step(now, machine.Session{Lease: lease, Watermark: l.session.Watermark(), Holds: l.session.Holds()}), wall)
+		l.carryOut(l.machine.Step(now, machine.Session{Lease: lease, Watermark: l.session.Watermark(), WritePauses: l.session.WritePauses()}), wall)
 	}
 	l.carryOut(l.machine.Step(now, e), wall)
 	for len(l.unmade) > 0 {
@@ -220,8 +220,8 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 		switch e := effect.(type) {
 		case machine.Forward:
 			l.writes[e.Write].pass(e, wall)
-		case machine.Held:
-			l.writes[e.Write].held(e.Why)
+		case machine.Queued:
+			l.writes[e.Write].queued(e.Why)
 		case machine.Reject:
 			l.writes[e.Write].reject(e)
 		case machine.Doom:
@@ -248,7 +248,7 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 				close(t.invalidated)
 			}
 		case machine.Report:
-			l.session.Report(e.Applied, e.Holding)
+			l.session.Report(e.Applied, e.PauseReports)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 var (
 	repository = state.Key{VirtualStorage: "default", RelativePath: "a.git"}
 	other      = state.Key{VirtualStorage: "default", RelativePath: "b.git"}
-	config     = Config{Linger: 3 * time.Second, HoldTimeout: 10 * time.Second, HoldLimit: 2, LeaseWait: 2 * time.Second}
+	config     = Config{Linger: 3 * time.Second, QueueTimeout: 10 * time.Second, QueueLimit: 2, LeaseWait: 2 * time.Second}
 )
 
 // world is a ledger whose Run is going on inside a bubble.
@@ -181,19 +181,19 @@ func TestLedger_holdIsReported(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		w := begin(t, l, repository)
 		l.s.say(func(s *session) {
-			s.holds = []Hold{{ID: "promote", VirtualStorage: "default", Until: s.Now() + 8*time.Second}}
+			s.pauses = []WritePause{{ID: "promote", VirtualStorage: "default", Until: s.Now() + 8*time.Second}}
 		})
 		synctest.Wait()
-		if _, holding := l.s.reported(); len(holding) != 1 || !holding[0].Applied || holding[0].InFlight != 1 {
-			t.Errorf("reported: %+v", holding)
+		if _, pauseReports := l.s.reported(); len(pauseReports) != 1 || !pauseReports[0].Applied || pauseReports[0].InFlight != 1 {
+			t.Errorf("reported: %+v", pauseReports)
 		}
 		began, _ := beginBeside(t, t.Context(), l)
 		w.End(true, true)
 		synctest.Wait()
-		if _, holding := l.s.reported(); len(holding) != 1 || holding[0].InFlight+holding[0].Intents != 0 {
-			t.Errorf("reported: %+v", holding)
+		if _, pauseReports := l.s.reported(); len(pauseReports) != 1 || pauseReports[0].InFlight+pauseReports[0].Intents != 0 {
+			t.Errorf("reported: %+v", pauseReports)
 		}
-		(<-began).End(true, true) // the hold ends by itself
+		(<-began).End(true, true) // the pause ends by itself
 	})
 }
 

@@ -4,7 +4,7 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics count the writes that cannot be forwarded at once, and how their wait ended.
 type Metrics struct {
-	held, evicted    *prometheus.CounterVec
+	queued, evicted  *prometheus.CounterVec
 	released, doomed prometheus.Counter
 	waiting          prometheus.Gauge
 }
@@ -12,7 +12,7 @@ type Metrics struct {
 // NewMetrics registers the metrics with r, if that is not nil.
 func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		held: prometheus.NewCounterVec(prometheus.CounterOpts{
+		queued: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "praefect_writes_queued_total",
 			Help: "Writes that could not be forwarded at once, by the first reason for the wait.",
 		}, []string{"why"}),
@@ -34,7 +34,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.held, m.released, m.evicted, m.doomed, m.waiting)
+		r.MustRegister(m.queued, m.released, m.evicted, m.doomed, m.waiting)
 	}
 	return m
 }

@@ -51,7 +51,7 @@ func (l *Ledger) hear() time.Duration {
 	defer l.mu.Unlock()
 	l.next = 0 // Run is awake
 	l.lease = l.session.Lease()
-	l.step(machine.Session{Lease: l.lease, Watermark: l.session.Watermark(), Holds: l.session.Holds()})
+	l.step(machine.Session{Lease: l.lease, Watermark: l.session.Watermark(), WritePauses: l.session.WritePauses()})
 	at, ok := l.machine.Next()
 	if !ok {
 		at = math.MaxInt64

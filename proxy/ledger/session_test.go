@@ -11,13 +11,13 @@ import (
 type session struct {
 	start time.Time
 
-	mu        sync.Mutex
-	lease     Lease
-	watermark state.Index
-	holds     []Hold
-	changed   chan struct{}
-	applied   state.Index
-	holding   []HoldReport
+	mu           sync.Mutex
+	lease        Lease
+	watermark    state.Index
+	pauses       []WritePause
+	changed      chan struct{}
+	applied      state.Index
+	pauseReports []WritePauseReport
 }
 
 // newSession has a lease for ever, and everybody has applied everything.
@@ -48,10 +48,10 @@ func (s *session) Watermark() state.Index {
 	return s.watermark
 }
 
-func (s *session) Holds() []Hold {
+func (s *session) WritePauses() []WritePause {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.holds
+	return s.pauses
 }
 
 func (s *session) Changed() <-chan struct{} {
@@ -60,14 +60,14 @@ func (s *session) Changed() <-chan struct{} {
 	return s.changed
 }
 
-func (s *session) Report(applied state.Index, holding []HoldReport) {
+func (s *session) Report(applied state.Index, pauseReports []WritePauseReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.applied, s.holding = applied, holding
+	s.applied, s.pauseReports = applied, pauseReports
 }
 
-func (s *session) reported() (state.Index, []HoldReport) {
+func (s *session) reported() (state.Index, []WritePauseReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.applied, s.holding
+	return s.applied, s.pauseReports
 }

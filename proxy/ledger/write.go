@@ -66,7 +66,7 @@ type Write struct {
 	try      int
 	err      error
 	answer   chan struct{} // closed when answered, if somebody waits
-	waited   bool          // it was held, and counts as waiting
+	waited   bool          // it was queued, and counts as waiting
 }
 
 // Begin lets a write pass: when it returns, the write is in flight, its intent and
@@ -167,7 +167,7 @@ func (w *Write) await(ctx context.Context) error {
 	return w.err
 }
 
-// pass, held, reject, doom, dropped, released and finish are what the machine says of a write.
+// pass, queued, reject, doom, dropped, released and finish are what the machine says of a write.
 // Caller holds mu.
 
 func (w *Write) pass(f machine.Forward, wall time.Time) {
@@ -179,9 +179,9 @@ func (w *Write) pass(f machine.Forward, wall time.Time) {
 	w.leave()
 }
 
-func (w *Write) held(why machine.Why) {
+func (w *Write) queued(why machine.Why) {
 	w.waited = true
-	w.ledger.cfg.Metrics.held.WithLabelValues(string(why)).Inc()
+	w.ledger.cfg.Metrics.queued.WithLabelValues(string(why)).Inc()
 	w.ledger.cfg.Metrics.waiting.Inc()
 }
 

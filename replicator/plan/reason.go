@@ -33,8 +33,8 @@ const (
 
 	// Write: a write of the instance that repairs is under way.
 	Write Reason = "write"
-	// HoldBudget: writes do not pause long enough; the next attempt makes them wait.
-	HoldBudget Reason = "hold-budget"
+	// PauseBudget: writes do not pause long enough; the next attempt makes them wait.
+	PauseBudget Reason = "pause-budget"
 	// Pool: the target lacks the object pool of the repository.
 	Pool Reason = "pool"
 	// Limit: as many repairs run as the settings permit, in all or onto the target.
@@ -44,7 +44,7 @@ const (
 )
 
 // Reasons are all of them.
-var Reasons = []Reason{LiveIntent, DoubtBound, NoSource, SourceAway, TargetAway, TargetOut, Conflict, Advance, Write, HoldBudget, Pool, Limit, Failed}
+var Reasons = []Reason{LiveIntent, DoubtBound, NoSource, SourceAway, TargetAway, TargetOut, Conflict, Advance, Write, PauseBudget, Pool, Limit, Failed}
 
 // Waiting says for what a repair waits, and for how long at most.
 type Waiting struct {

@@ -26,20 +26,20 @@ enabled = false
 [consistency]
 mode = 'eventual'
 write_timeout = "4s"
-hold_timeout = "1s"
+queue_timeout = "1s"
 intent_linger = "300ms"
 [logging]
 level = "debug"
 ` + workload.EagerRepair
 
-// patient is impatient, but for writes that wait: longer than repairs ever hold them.
-var patient = strings.Replace(impatient, `hold_timeout = "1s"`, `hold_timeout = "5s"`, 1)
+// patient is impatient, but for writes that wait: longer than repairs ever pause them.
+var patient = strings.Replace(impatient, `queue_timeout = "1s"`, `queue_timeout = "5s"`, 1)
 
 // intentClosed is after how long the mark of a write, which lingers, has closed.
 const intentClosed = 400 * time.Millisecond
 
 // operationLimit bounds one operation of a client where none may fail: it is
-// longer than writes are ever held.
+// longer than writes ever wait.
 const operationLimit = 8 * time.Second
 
 // briefLimit bounds one where the end of it may be lost: its effects are waited

@@ -34,7 +34,7 @@ write_timeout = "15s"
 [replication]
 parallel_storage_processing_workers = 4
 copy_timeout = "5s"
-hold_budget = "2s"
+pause_budget = "2s"
 retry_min = "100ms"
 retry_max = "1s"
 attempts = 1000

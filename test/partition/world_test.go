@@ -28,7 +28,7 @@ warm_up = "1s"
 [consistency]
 mode = 'eventual'
 write_timeout = "3s"
-hold_timeout = "2s"
+queue_timeout = "2s"
 intent_linger = "300ms"
 ` + workload.EagerRepair
 

@@ -30,7 +30,7 @@ type Coverage struct {
 	Acks                int `json:"acks"`
 	AcksWithoutPostgres int `json:"acks_without_postgres"`
 	ConcurrentWriters   int `json:"concurrent_writers"`
-	HeldWrites          int `json:"held_writes"`
+	QueuedWrites        int `json:"queued_writes"`
 	DoomedWrites        int `json:"doomed_writes"`
 	RefusedAcks         int `json:"refused_acks"`
 	RefusedTokens       int `json:"refused_tokens"`
@@ -91,7 +91,7 @@ type Coverage struct {
 	Ruined        int `json:"ruined_replicas"`
 	Remakes       int `json:"remakes"`
 	StepDowns     int `json:"step_downs"`
-	Holds         int `json:"holds"`
+	WritePauses   int `json:"write_pauses"`
 	Promotions    int `json:"promotions"`
 	Drains        int `json:"drains"`
 	Alarms        int `json:"alarms"`
@@ -138,7 +138,7 @@ func (w *world) count(c state.Command) {
 // must come to one.
 var rare = map[string]int{
 	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
-	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "former_disks": 1000, "in_doubt_intents": 2, "advances": 20, "conflicts": 50, "unlike_copies": 20, "ruined_replicas": 10, "remakes": 20, "step_downs": 600, "holds": 10,
+	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "former_disks": 1000, "in_doubt_intents": 2, "advances": 20, "conflicts": 50, "unlike_copies": 20, "ruined_replicas": 10, "remakes": 20, "step_downs": 600, "write_pauses": 10,
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_legs": 20,
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,

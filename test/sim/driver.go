@@ -56,7 +56,7 @@ func newDriver(in *instance, inc state.Incarnation) *driver {
 	return &driver{
 		in: in, inc: inc,
 		machine: machine.New(machine.Config{
-			Linger: in.w.setup.linger, HoldTimeout: 10 * time.Second, HoldLimit: 100, LeaseWait: 2 * time.Second,
+			Linger: in.w.setup.linger, QueueTimeout: 10 * time.Second, QueueLimit: 100, LeaseWait: 2 * time.Second,
 			VoteBound: voteBound,
 		}),
 		writes: make(map[machine.ID]*passage), guards: make(map[machine.ID]*guard), waits: make(map[string]int), troubles: newTroubles(),
@@ -105,8 +105,8 @@ func (d *driver) carryOut(effect machine.Effect) {
 			w.cov.PrimaryOnlyAfterVotes++
 		}
 		p.news.notify()
-	case machine.Held:
-		w.cov.HeldWrites++
+	case machine.Queued:
+		w.cov.QueuedWrites++
 	case machine.Reject:
 		p := d.writes[e.Write]
 		delete(d.writes, e.Write)

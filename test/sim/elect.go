@@ -24,15 +24,15 @@ const reportAge = 300 * time.Millisecond
 
 // electing is what the leader knows beyond its table of leases.
 type electing struct {
-	memory   elector.Memory
-	received map[string]health.Received
-	holding  map[state.Incarnation]lease.HoldReport
-	refused  map[string]refusals // by who found out
-	probe    []state.Incarnation
-	silent   map[state.Incarnation]time.Duration // since when each of probe is
-	gone     map[state.Incarnation]bool          // as an operator says
-	running  []*elector.Operation
-	reports  map[state.Incarnation]settings.Report
+	memory       elector.Memory
+	received     map[string]health.Received
+	pauseReports map[state.Incarnation]lease.WritePauseReport
+	refused      map[string]refusals // by who found out
+	probe        []state.Incarnation
+	silent       map[state.Incarnation]time.Duration // since when each of probe is
+	gone         map[state.Incarnation]bool          // as an operator says
+	running      []*elector.Operation
+	reports      map[state.Incarnation]settings.Report
 }
 
 // refusals are the incarnations whose Raft port an instance found refusing.
@@ -43,7 +43,7 @@ type refusals struct {
 
 func newElecting() electing {
 	return electing{
-		received: make(map[string]health.Received), holding: make(map[state.Incarnation]lease.HoldReport),
+		received: make(map[string]health.Received), pauseReports: make(map[state.Incarnation]lease.WritePauseReport),
 		refused: make(map[string]refusals), reports: make(map[state.Incarnation]settings.Report),
 		gone: make(map[state.Incarnation]bool),
 	}
@@ -55,20 +55,20 @@ func (e *electing) heard(now time.Duration, m *lease.ToLeader) {
 	if m.Report != nil {
 		e.reports[m.Incarnation] = *m.Report
 	}
-	delete(e.holding, m.Incarnation)
-	for _, h := range m.Holding {
-		e.holding[m.Incarnation] = h
+	delete(e.pauseReports, m.Incarnation)
+	for _, h := range m.PauseReports {
+		e.pauseReports[m.Incarnation] = h
 	}
 }
 
-func (e *electing) holds(now time.Duration) []lease.Hold {
-	var holds []lease.Hold
+func (e *electing) pauses(now time.Duration) []lease.WritePause {
+	var pauses []lease.WritePause
 	for _, op := range e.running {
-		if h, ok := op.Holds(now); ok {
-			holds = append(holds, h)
+		if h, ok := op.WritePauses(now); ok {
+			pauses = append(pauses, h)
 		}
 	}
-	return holds
+	return pauses
 }
 
 func (l *leader) counts() map[health.Name]health.Count {
@@ -159,7 +159,7 @@ func (l *leader) bar(commands []state.Command, barred bool) {
 
 func (l *leader) moment() elector.Moment {
 	return elector.Moment{
-		Now: l.in.now(), View: l.in.raft.view, Counts: l.counts(), Leases: l.grantor, Holding: l.electing.holding,
+		Now: l.in.now(), View: l.in.raft.view, Counts: l.counts(), Leases: l.grantor, PauseReports: l.electing.pauseReports,
 	}
 }
 
@@ -181,9 +181,9 @@ func (l *leader) operate(t *task, r elector.Request) {
 		next, cmd, _, err := running.Step(m)
 		if next.Phase != running.Phase {
 			w.tracef("%s: %s of %s is at %s", l.in.name, r.Verb, r.Storage, next.Phase)
-			w.cov.Holds += btoi(next.Phase == elector.Hold)
+			w.cov.WritePauses += btoi(next.Phase == elector.PauseWrites)
 			passed := next.Passes(m.View)
-			if next.Phase == elector.Flip && w.setup.disks && w.chance(0.2) && len(passed) > 0 {
+			if next.Phase == elector.CutOver && w.setup.disks && w.chance(0.2) && len(passed) > 0 {
 				w.swapDisk(w.storage(passed[0]))
 			}
 			l.soon()
@@ -193,7 +193,7 @@ func (l *leader) operate(t *task, r elector.Request) {
 			w.tracef("%s: %s of %s ends: %v", l.in.name, r.Verb, r.Storage, err)
 			return
 		}
-		if next.Phase == elector.Release {
+		if next.Phase == elector.ResumeWrites {
 			w.cov.Promotions += btoi(r.Verb == elector.Promote)
 			w.cov.Drains += btoi(r.Verb == elector.Drain)
 			return

@@ -208,8 +208,8 @@ func (d *driver) verify(t *task, path, source, target string) error {
 }
 
 // takeUp accounts for an advance that was interrupted.
-func (d *driver) takeUp(t *task, path string, p plan.Plan, hold bool) error {
-	r, err := d.begin(t, path, hold, func(id machine.ID) machine.Event { return machine.Advance{Guard: id} })
+func (d *driver) takeUp(t *task, path string, p plan.Plan, pause bool) error {
+	r, err := d.begin(t, path, pause, func(id machine.ID) machine.Event { return machine.Advance{Guard: id} })
 	if err != nil {
 		return err
 	}

@@ -130,7 +130,7 @@ func (l *leader) tell() {
 	for _, st := range l.streams {
 		m := &lease.FromLeader{}
 		l.grantor.Fill(l.in.now(), st.from.inc, m)
-		m.Holds = l.holds(l.in.now())
+		m.WritePauses = l.pauses(l.in.now())
 		m.Probe = l.probe
 		for _, inc := range m.Probe {
 			if since, ok := l.silent[inc]; ok {

@@ -38,7 +38,7 @@ func (w *world) operate() {
 func (w *world) ask(l *leader, r elector.Request) {
 	w.asked++
 	r.ID, r.VirtualStorage, r.By = fmt.Sprint("op-", w.asked), virtualStorage, "operator"
-	r.CatchUpFor, r.HoldFor = 3*time.Second, w.between(300*time.Millisecond, 3*time.Second)
+	r.CatchUpFor, r.PauseFor = 3*time.Second, w.between(300*time.Millisecond, 3*time.Second)
 	l.in.run(func(t *task) { l.operate(t, r) })
 }
 

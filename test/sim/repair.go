@@ -95,9 +95,9 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 }
 
 // copy makes the targets equal to the primary.
-func (d *driver) copy(t *task, path string, p plan.Plan, hold bool) (synced []string, err error) {
+func (d *driver) copy(t *task, path string, p plan.Plan, pause bool) (synced []string, err error) {
 	wanted := p.Targets
-	r, err := d.begin(t, path, hold, func(id machine.ID) machine.Event {
+	r, err := d.begin(t, path, pause, func(id machine.ID) machine.Event {
 		return machine.OpenIntent{Guard: id, Scope: state.Scope{BoundMillis: copyLimit.Milliseconds(), Targets: wanted}}
 	})
 	if err != nil {
@@ -220,8 +220,8 @@ func (d *driver) keepers(t *task, path string, storages []string) ([]string, err
 }
 
 // resolve accounts for the in-doubt intents whose bound has passed.
-func (d *driver) resolve(t *task, path string, hold bool) error {
-	r, err := d.begin(t, path, hold, opens)
+func (d *driver) resolve(t *task, path string, pause bool) error {
+	r, err := d.begin(t, path, pause, opens)
 	if err != nil {
 		return err
 	}

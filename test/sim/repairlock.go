@@ -12,16 +12,16 @@ import (
 const wishFor = 2 * time.Second
 
 // acquire takes the repair lock of a repository.
-func (d *driver) acquire(t *task, path string, hold bool) (machine.ID, *guard, error) {
+func (d *driver) acquire(t *task, path string, pause bool) (machine.ID, *guard, error) {
 	id, tk := d.id(), &guard{}
 	d.guards[id] = tk
-	d.step(machine.Acquire{Guard: id, Key: key(path), Hold: hold})
+	d.step(machine.Acquire{Guard: id, Key: key(path), Pause: pause})
 	if err := tk.answer(t, 2*time.Second); err != nil {
 		d.step(machine.Free{Guard: id, Arrived: true})
 		delete(d.guards, id)
 		return 0, nil, err
 	}
-	if !hold {
+	if !pause {
 		return id, tk, nil
 	}
 	// The other instances are to have their writes wait, too.
@@ -87,8 +87,8 @@ type repairing struct {
 }
 
 // begin takes the repair lock of a repository and has opens answered, which opens an intent.
-func (d *driver) begin(t *task, path string, hold bool, opens func(machine.ID) machine.Event) (*repairing, error) {
-	id, tk, err := d.acquire(t, path, hold)
+func (d *driver) begin(t *task, path string, pause bool, opens func(machine.ID) machine.Event) (*repairing, error) {
+	id, tk, err := d.acquire(t, path, pause)
 	if err != nil {
 		return nil, err
 	}

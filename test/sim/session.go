@@ -32,7 +32,7 @@ type session struct {
 	stream    *stream // to the leader it believes in
 	echo      uint64
 	watermark state.Index
-	holds     []machine.Hold
+	pauses    []machine.WritePause
 	late      time.Duration // by how much the last timer was
 	lateAt    time.Duration
 	refused   []refusal
@@ -139,8 +139,8 @@ func (s *session) flush() {
 		InstanceID: s.in.id, Incarnation: s.inc, AskNumber: s.holder.Asked(), Echo: s.echo,
 		Applied: s.routed, Reports: s.onStorages(),
 	}
-	for _, h := range ledger.reports.Holding {
-		m.Holding = append(m.Holding, lease.HoldReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents})
+	for _, h := range ledger.reports.PauseReports {
+		m.PauseReports = append(m.PauseReports, lease.WritePauseReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents})
 	}
 	for _, r := range s.refused {
 		if s.in.now()-r.at < 500*time.Millisecond {
@@ -196,19 +196,19 @@ func (s *session) heard(st *stream, m *lease.FromLeader) {
 		s.echo = m.Question
 		s.inDoubt = true
 	}
-	holds := make([]machine.Hold, 0, len(m.Holds))
-	for _, h := range m.Holds {
+	pauses := make([]machine.WritePause, 0, len(m.WritePauses))
+	for _, h := range m.WritePauses {
 		until := now + time.Duration(h.RemainingMillis)*time.Millisecond
-		if i := slices.IndexFunc(s.holds, func(o machine.Hold) bool { return o.ID == h.ID }); i >= 0 {
-			until = min(until, s.holds[i].Until)
+		if i := slices.IndexFunc(s.pauses, func(o machine.WritePause) bool { return o.ID == h.ID }); i >= 0 {
+			until = min(until, s.pauses[i].Until)
 		}
-		holds = append(holds, machine.Hold{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: until})
+		pauses = append(pauses, machine.WritePause{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: until})
 	}
-	s.holds = holds
+	s.pauses = pauses
 	for _, inc := range m.Probe {
 		s.probe(inc)
 	}
-	s.in.ledger.step(machine.Session{Lease: s.lease(), Watermark: s.watermark, Holds: s.holds})
+	s.in.ledger.step(machine.Session{Lease: s.lease(), Watermark: s.watermark, WritePauses: s.pauses})
 	s.in.w.check.routes()
 	if s.inDoubt {
 		s.inDoubt = false

@@ -54,7 +54,7 @@ type RegistersConfig struct {
 	Values []string
 	// Every is the least time between two operations of a client. Default: 60 ms.
 	Every time.Duration
-	// Limit bounds one operation. Default: 12 s, longer than writes are ever held.
+	// Limit bounds one operation. Default: 12 s, longer than writes ever wait.
 	Limit time.Duration
 }
 

@@ -22,7 +22,7 @@ type Config struct {
 	// WriteEvery and ReadEvery are the least times between the begins of two
 	// operations of one client. Default: 100 ms and 50 ms.
 	WriteEvery, ReadEvery time.Duration
-	// Limit bounds one operation. Default: 15 s, longer than writes are ever held.
+	// Limit bounds one operation. Default: 15 s, longer than writes ever wait.
 	Limit time.Duration
 	// Homes are the instances that the balancer has put the clients to, in turn.
 	// Empty: the balancer puts them to where it will, and nobody knows.

@@ -12,7 +12,7 @@ const EagerRepair = `
 [replication]
 parallel_storage_processing_workers = 4
 copy_timeout = "4s"
-hold_budget = "2s"
+pause_budget = "2s"
 retry_min = "100ms"
 retry_max = "1s"
 attempts = 1000

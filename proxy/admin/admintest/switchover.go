@@ -29,14 +29,14 @@ func (c *Cluster) switchover(ctx context.Context, method string, r admin.SwitchR
 		return answer, nil
 	}
 	for _, stage := range []admin.Stage{
-		admin.StagePlan, admin.StageCatchUp, admin.StageHold, admin.StageFence, admin.StageAdmit, admin.StageRelease,
+		admin.StagePlan, admin.StageCatchUp, admin.StagePauseWrites, admin.StageFence, admin.StageAdmit, admin.StageResumeWrites,
 	} {
 		apply, failed := c.at(ctx, method, stage)
 		if !apply {
 			return admin.SwitchResponse{}, failed
 		}
-		if ctx.Err() != nil && !stage.Flipped() {
-			return admin.SwitchResponse{}, admin.Errorf(admin.Canceled, "given up before the flip")
+		if ctx.Err() != nil && !stage.CutOver() {
+			return admin.SwitchResponse{}, admin.Errorf(admin.Canceled, "given up before the cut-over")
 		}
 		p := admin.Progress{Stage: stage}
 		switch stage {
@@ -44,12 +44,12 @@ func (c *Cluster) switchover(ctx context.Context, method string, r admin.SwitchR
 			p.Plan = &plan
 		case admin.StageCatchUp:
 			p.Behind = plan.Behind
-		case admin.StageHold:
+		case admin.StagePauseWrites:
 			p.InFlight = plan.InFlight
 		case admin.StageFence:
 			p.Waiting = []string{"praefect-3"}
 		}
-		if err := c.flip(method, stage, r, plan); err != nil {
+		if err := c.cutOver(method, stage, r, plan); err != nil {
 			return admin.SwitchResponse{}, err
 		}
 		progress(p)
@@ -62,7 +62,7 @@ func (c *Cluster) switchover(ctx context.Context, method string, r admin.SwitchR
 	vs := c.state.VirtualStorage(r.VirtualStorage)
 	primary, _ := vs.Primary(nil)
 	answer.Epoch, answer.Primary = vs.Epoch, primary.Name
-	answer.TookMillis, answer.HeldMillis = took.Milliseconds(), held.Milliseconds()
+	answer.TookMillis, answer.PausedMillis = took.Milliseconds(), held.Milliseconds()
 	c.answers[r.RequestID] = answer
 	return answer, nil
 }
@@ -75,7 +75,7 @@ func (c *Cluster) plan(method string, r admin.SwitchRequest) (admin.Plan, error)
 	}
 	st := vs.Storage(r.Storage)
 	primary, _ := vs.Primary(nil)
-	plan := admin.Plan{VirtualStorage: vs.Name, Epoch: vs.Epoch, Primary: primary.Name, Successor: primary.Name, Fenced: []string{}, HoldMillis: 8000, InFlight: 3}
+	plan := admin.Plan{VirtualStorage: vs.Name, Epoch: vs.Epoch, Primary: primary.Name, Successor: primary.Name, Fenced: []string{}, PauseMillis: 8000, InFlight: 3}
 	if method == "Promote" {
 		if st.State != state.Serving {
 			return plan, admin.Errorf(admin.Refused, "%s is %s: only a storage that serves can be promoted", st.Name, st.State)
@@ -124,8 +124,8 @@ func (c *Cluster) plan(method string, r admin.SwitchRequest) (admin.Plan, error)
 	return plan, nil
 }
 
-// flip changes what a stage is to change.
-func (c *Cluster) flip(method string, stage admin.Stage, r admin.SwitchRequest, plan admin.Plan) error {
+// cutOver changes what a stage is to change.
+func (c *Cluster) cutOver(method string, stage admin.Stage, r admin.SwitchRequest, plan admin.Plan) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	vs := c.state.VirtualStorage(plan.VirtualStorage)

@@ -29,11 +29,11 @@ func (a *Alone) Lease() ledger.Lease { return ledger.Lease{Until: math.MaxInt64}
 // Watermark is beyond every index.
 func (a *Alone) Watermark() state.Index { return math.MaxUint64 }
 
-// Holds are none.
-func (a *Alone) Holds() []ledger.Hold { return nil }
+// WritePauses are none.
+func (a *Alone) WritePauses() []ledger.WritePause { return nil }
 
 // Changed is never closed.
 func (a *Alone) Changed() <-chan struct{} { return a.changed }
 
 // Report goes nowhere.
-func (a *Alone) Report(state.Index, []ledger.HoldReport) {}
+func (a *Alone) Report(state.Index, []ledger.WritePauseReport) {}

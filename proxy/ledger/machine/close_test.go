@@ -17,7 +17,7 @@ func TestMachine_closeIsNotOvertaken(t *testing.T) {
 		t.Fatalf("proposed: %+v", r.kept)
 	}
 	r.begin(2, alpha)
-	r.holds(2, "")
+	r.queued(2, "")
 	r.answerKept()
 	r.forwarded(2)
 	if !r.state.Entry(alpha).HasPrimaryOnly() {

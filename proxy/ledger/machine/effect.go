@@ -32,8 +32,8 @@ type Destination struct {
 	Generation uint64
 }
 
-// Held tells, once a write, that it waits for what Why says.
-type Held struct {
+// Queued tells, once a write, that it waits for what Why says.
+type Queued struct {
 	Write ID
 	Why   Why
 }
@@ -102,8 +102,8 @@ type Done struct {
 // Invalidated tells a guard, once, that a write passed which began after it.
 type Invalidated struct{ Guard ID }
 
-// HoldReport tells how far a hold is.
-type HoldReport struct {
+// WritePauseReport tells how far a pause is.
+type WritePauseReport struct {
 	ID string
 	// Applied tells that new writes wait.
 	Applied bool
@@ -113,14 +113,14 @@ type HoldReport struct {
 }
 
 // Report is to be told to the leader: the view that the routing uses, and the
-// holds.
+// pauses.
 type Report struct {
-	Applied state.Index
-	Holding []HoldReport
+	Applied      state.Index
+	PauseReports []WritePauseReport
 }
 
 func (Forward) effect()     {}
-func (Held) effect()        {}
+func (Queued) effect()      {}
 func (Reject) effect()      {}
 func (Doom) effect()        {}
 func (Drop) effect()        {}
@@ -139,8 +139,8 @@ type Why string
 const (
 	// WhyRepairLock: a repair holds the repository.
 	WhyRepairLock Why = "repair"
-	// WhyHold: a switchover is under way.
-	WhyHold Why = "switchover"
+	// WhyPause: a switchover is under way.
+	WhyPause Why = "switchover"
 	// WhyLease: this instance may not route now.
 	WhyLease Why = "lease"
 	// WhyFenced: the primary was failed over, and has no successor yet.
@@ -156,8 +156,8 @@ const (
 // Errors of writes and repairs. Those of writes end in a status that tells the
 // client to try again.
 var (
-	// ErrHeld ends a write that waited too long, or among too many.
-	ErrHeld = errors.New("the write could not be let pass in time; try again")
+	// ErrQueued ends a write that waited too long, or among too many.
+	ErrQueued = errors.New("the write could not be let pass in time; try again")
 	// ErrNoLease ends a request at an instance that is cut off from the others.
 	ErrNoLease = errors.New("this instance is cut off from the others; try again at another one")
 	// ErrRerouted ends a write whose repository changed its primary at every

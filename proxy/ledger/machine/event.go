@@ -86,14 +86,14 @@ type Lease struct {
 	Index state.Index
 }
 
-// Hold advises to keep the new writes of a virtual storage waiting.
-type Hold struct {
+// WritePause advises to keep the new writes of a virtual storage waiting.
+type WritePause struct {
 	ID             string
 	VirtualStorage string
-	// Serving tells that every storage serves on after the hold, if none dies: a
+	// Serving tells that every storage serves on after the pause, if none dies: a
 	// write that votes may be sent meanwhile, and waits with its first vote.
 	Serving bool
-	// Leaving is the storage that does not serve any more after the hold, empty if
+	// Leaving is the storage that does not serve any more after the pause, empty if
 	// there is none. The writes whose status is that storage's end before.
 	Leaving string
 	// Until is when it ends by itself.
@@ -104,8 +104,8 @@ type Hold struct {
 type Session struct {
 	Lease Lease
 	// Watermark is the index that every leased instance has applied.
-	Watermark state.Index
-	Holds     []Hold
+	Watermark   state.Index
+	WritePauses []WritePause
 }
 
 // Reached is what this instance knows of the way to one storage.
@@ -135,13 +135,13 @@ type Tick struct{}
 // comes new. Stopped tells when all of it is done.
 type Stop struct{}
 
-// Acquire asks for the repair lock of a repository, for a repair. Without Hold it is
+// Acquire asks for the repair lock of a repository, for a repair. Without Pause it is
 // refused while a write is in flight, and invalidated by the next one; with it new
 // writes wait, and it is granted when those in flight have ended.
 type Acquire struct {
 	Guard ID
 	Key   state.Key
-	Hold  bool
+	Pause bool
 }
 
 // OpenIntent has the instance's intent made wide enough for what the repair does.
@@ -162,7 +162,7 @@ type Declare struct {
 // may go on, and the intent stays.
 type Renew struct {
 	Guard ID
-	Hold  bool
+	Pause bool
 }
 
 // Resolution is what a repair found about the in-doubt intents of its repository.
@@ -200,7 +200,7 @@ type Wish struct {
 	Bound time.Duration
 }
 
-// Resume lets the writes go on that a holding guard keeps waiting; they invalidate
+// Resume lets the writes go on that a pausing guard keeps waiting; they invalidate
 // it.
 type Resume struct{ Guard ID }
 

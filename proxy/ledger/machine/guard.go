@@ -11,7 +11,7 @@ import (
 type guard struct {
 	id          ID
 	repo        *repo
-	hold        bool // new writes wait
+	pause       bool // new writes wait
 	sealed      bool // new writes wait because a verdict is committed
 	granted     bool
 	round       int  // how often it was renewed
@@ -35,7 +35,7 @@ type guard struct {
 }
 
 // blocks tells whether new writes wait for the guard, which may be nil.
-func (t *guard) blocks() bool { return t != nil && (t.hold || t.sealed) }
+func (t *guard) blocks() bool { return t != nil && (t.pause || t.sealed) }
 
 // acquire grants the repair lock, or refuses it. It is busy, too, while something ended
 // without account and the intent over it is not yet in doubt for all to see: a late
@@ -48,11 +48,11 @@ func (m *Machine) acquire(e Acquire) {
 	}
 	r := m.get(e.Key)
 	m.touch(r)
-	if r.guard != nil || r.inDoubt || !e.Hold && r.writes > 0 || !m.mayRoute() {
+	if r.guard != nil || r.inDoubt || !e.Pause && r.writes > 0 || !m.mayRoute() {
 		m.emit(Done{Guard: e.Guard, Err: ErrBusy})
 		return
 	}
-	t := &guard{id: e.Guard, repo: r, hold: e.Hold}
+	t := &guard{id: e.Guard, repo: r, pause: e.Pause}
 	m.guards[t.id], r.guard = t, t
 	m.stir(r)
 	m.wake(r)
@@ -200,10 +200,10 @@ func (m *Machine) verdict(id ID, command func(*guard) state.Command) {
 
 func (m *Machine) resume(id ID) {
 	t := m.guards[id]
-	if t == nil || !t.hold {
+	if t == nil || !t.pause {
 		return
 	}
-	t.hold = false
+	t.pause = false
 	m.wake(t.repo)
 }
 

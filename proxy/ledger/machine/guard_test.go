@@ -23,7 +23,7 @@ func behindRig(t *testing.T) *rig {
 // repair takes the repair lock and intents.
 func (r *rig) repair(id ID, hold bool) {
 	r.t.Helper()
-	r.step(Acquire{Guard: id, Key: alpha, Hold: hold})
+	r.step(Acquire{Guard: id, Key: alpha, Pause: hold})
 	if d := r.done(id); d.Err != nil {
 		r.t.Fatalf("take: %v", d.Err)
 	}
@@ -62,7 +62,7 @@ func TestGuard_isBusy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := behindRig(t)
 			test.before(r)
-			r.step(Acquire{Guard: 10, Key: alpha, Hold: test.hold})
+			r.step(Acquire{Guard: 10, Key: alpha, Pause: test.hold})
 			if r.done(10).Err == nil {
 				t.Error("granted")
 			}
@@ -93,7 +93,7 @@ func TestGuard_writeThatWaitsDoesNotInvalidate(t *testing.T) {
 	r.repair(10, false)
 	r.step(Session{})
 	r.begin(2, alpha)
-	r.holds(2, WhyLease)
+	r.queued(2, WhyLease)
 	r.step(Cancel{Write: 2})
 	r.step(r.leased())
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
@@ -105,12 +105,12 @@ func TestGuard_writeThatWaitsDoesNotInvalidate(t *testing.T) {
 func TestGuard_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
 	r := behindRig(t)
 	r.begin(2, alpha)
-	r.step(Acquire{Guard: 10, Key: alpha, Hold: true})
+	r.step(Acquire{Guard: 10, Key: alpha, Pause: true})
 	if len(r.said[10]) != 0 {
 		t.Fatal("granted while a write was in flight")
 	}
 	r.begin(3, alpha)
-	r.holds(3, WhyRepairLock)
+	r.queued(3, WhyRepairLock)
 	r.end(2, true, true)
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestGuard_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
 	if err := r.done(10).Err; err != nil {
 		t.Fatal(err)
 	}
-	r.holds(3, WhyRepairLock)
+	r.queued(3, WhyRepairLock)
 	r.step(Free{Guard: 10, Arrived: true})
 	r.forwarded(3)
 	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
@@ -132,7 +132,7 @@ func TestGuard_resumeLetsWritesPassAndInvalidate(t *testing.T) {
 	r := behindRig(t)
 	r.repair(10, true)
 	r.begin(2, alpha)
-	r.holds(2, WhyRepairLock)
+	r.queued(2, WhyRepairLock)
 	r.step(Resume{Guard: 10})
 	r.step(Resume{Guard: 10})
 	r.forwarded(2)
@@ -192,7 +192,7 @@ func TestGuard_unknownVerdictIsAccountedForAnew(t *testing.T) {
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	late := r.kept[0]
 	r.begin(3, alpha)
-	r.holds(3, WhyRepairLock)
+	r.queued(3, WhyRepairLock)
 	r.kept, r.keep = nil, false
 	r.step(Answer{Proposal: late.Proposal, Err: errLost})
 	if err := r.done(10).Err; !errors.Is(err, ErrUnknown) {
@@ -240,7 +240,7 @@ func TestGuard_releasedWhileProposing(t *testing.T) {
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	r.step(Free{Guard: 10, Arrived: true})
 	r.begin(2, alpha)
-	r.holds(2, "")
+	r.queued(2, "")
 	r.answerKept()
 	r.forwarded(2)
 	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
@@ -281,7 +281,7 @@ func TestGuard_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
 	r := behindRig(t)
 	r.begin(2, alpha)
 	r.forwarded(2)
-	r.step(Acquire{Guard: 10, Key: alpha, Hold: true})
+	r.step(Acquire{Guard: 10, Key: alpha, Pause: true})
 	r.end(2, false, false)
 	if err := r.done(10).Err; !errors.Is(err, ErrBusy) {
 		t.Errorf("got %v", err)

@@ -24,7 +24,7 @@ func TestMachine_withoutLeaseWritesWait(t *testing.T) {
 			r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
 			r.pass(second) // and it ends by itself
 			r.begin(1, alpha)
-			r.holds(1, WhyLease)
+			r.queued(1, WhyLease)
 			test.then(r)
 			if test.want == nil {
 				r.forwarded(1)
@@ -54,7 +54,7 @@ func TestMachine_asksForTheLeaseAgainAtTheForward(t *testing.T) {
 	r.begin(1, alpha)
 	r.pass(second)
 	r.answerKept()
-	r.holds(1, WhyLease)
+	r.queued(1, WhyLease)
 	if writes, _ := r.m.InFlight(); writes != 0 {
 		t.Error("a write that waits for a lease counts as in flight")
 	}

@@ -11,13 +11,13 @@ import (
 type Config struct {
 	// Linger is how long an intent is kept after the last write under it.
 	Linger time.Duration
-	// HoldTimeout is how long a write waits at most for a primary, a repair or
+	// QueueTimeout is how long a write waits at most for a primary, a repair or
 	// a switchover.
-	HoldTimeout time.Duration
-	// HoldLimit is how many writes may wait at once, and HoldBytes how much
+	QueueTimeout time.Duration
+	// QueueLimit is how many writes may wait at once, and QueueBytes how much
 	// they may occupy (0: any amount). Waits for the ledger do not count.
-	HoldLimit int
-	HoldBytes int
+	QueueLimit int
+	QueueBytes int
 	// LeaseWait is how long a write waits at most for a lease.
 	LeaseWait time.Duration
 	// VoteBound is how long the effect of a write that votes may still come after
@@ -40,7 +40,7 @@ type Machine struct {
 	incarnation state.Incarnation
 	lease       Lease
 	watermark   state.Index
-	holds       []Hold // those that have not ended
+	pauses      []WritePause // those that have not ended
 	reach       map[storageName]*Reached
 	leased      bool // as of the last Step
 	retired     bool
@@ -101,7 +101,7 @@ func New(cfg Config) *Machine {
 func (m *Machine) Step(now time.Duration, e Event) []Effect {
 	m.now = max(m.now, now)
 	m.effects = m.effects[:0]
-	ended := m.endHolds()
+	ended := m.endPauses()
 	switch e := e.(type) {
 	case Begin:
 		m.begin(e)
@@ -170,7 +170,7 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 // for nothing but other events.
 func (m *Machine) Next() (at time.Duration, ok bool) {
 	at = m.alarm
-	for _, h := range m.holds {
+	for _, h := range m.pauses {
 		at = min(at, h.Until)
 	}
 	if front := m.lingering.Front(); front != nil && !m.closing {

@@ -6,15 +6,15 @@ import (
 	"praefect/fsm/state"
 )
 
-// hold has the leader hold the writes of the virtual storage.
+// hold has the leader pause the writes of the virtual storage.
 func (r *rig) hold(serving bool) {
 	s := r.leased()
-	s.Holds = []Hold{{ID: "promote", VirtualStorage: "default", Serving: serving, Until: r.now + 8*second}}
+	s.WritePauses = []WritePause{{ID: "promote", VirtualStorage: "default", Serving: serving, Until: r.now + 8*second}}
 	r.step(s)
 }
 
-// TestPrepare_underAHold has a write come under the hold of a promotion: it is sent,
-// waits with its first vote, and goes on at once when the hold ends, with the new
+// TestPrepare_underAHold has a write come under the pause of a promotion: it is sent,
+// waits with its first vote, and goes on at once when the pause ends, with the new
 // primary. The switchover waits neither for it nor for an intent of it.
 func TestPrepare_underAHold(t *testing.T) {
 	r := newVotingRig(t)
@@ -23,12 +23,12 @@ func TestPrepare_underAHold(t *testing.T) {
 		t.Errorf("forward: %+v", f)
 	}
 	r.step(Vote{Write: 1, Agreeing: everybody})
-	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 || r.state.Entry(alpha) != nil {
+	if h := r.report.PauseReports; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 || r.state.Entry(alpha) != nil {
 		t.Errorf("report: %+v, entry %+v", h, r.state.Entry(alpha))
 	}
 	r.switchover("gitaly-1")
 	if len(r.released) != 0 {
-		t.Fatal("released under the hold")
+		t.Fatal("released under the pause")
 	}
 	r.step(r.leased())
 	if len(r.released) != 1 || r.released[0].Err != nil {
@@ -42,7 +42,7 @@ func TestPrepare_underAHold(t *testing.T) {
 }
 
 // TestPrepare_notUnderEveryHold: what would be lost with a storage that goes, or
-// could be in the way of what the hold waits for, or has its effect at once, waits
+// could be in the way of what the pause waits for, or has its effect at once, waits
 // unsent.
 func TestPrepare_notUnderEveryHold(t *testing.T) {
 	for _, tc := range []struct {
@@ -90,7 +90,7 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 			tc.begin.Write, tc.begin.Keys = 1, []state.Key{alpha}
 			r.step(tc.begin)
 			if !tc.sent {
-				r.holds(1, WhyHold)
+				r.queued(1, WhyPause)
 				r.step(r.leased())
 			}
 			r.forwarded(1)
@@ -99,23 +99,23 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 }
 
 // TestPrepare_beforeADrain has a write that was sent before a drain begins, and has its
-// first vote under the hold: the drain waits for it, and it ends well on the storage
+// first vote under the pause: the drain waits for it, and it ends well on the storage
 // that leaves. A write that comes later waits for the successor.
 func TestPrepare_beforeADrain(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
 	s := r.leased()
-	s.Holds = []Hold{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-1", Until: r.now + 8*second}}
+	s.WritePauses = []WritePause{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-1", Until: r.now + 8*second}}
 	r.step(s)
 	inFlight := func(want int) {
 		t.Helper()
-		if h := r.report.Holding; len(h) != 1 || h[0].InFlight != want {
+		if h := r.report.PauseReports; len(h) != 1 || h[0].InFlight != want {
 			t.Fatalf("report: %+v, want %d in flight", h, want)
 		}
 	}
 	inFlight(1)
 	r.step(Begin{Write: 2, Keys: []state.Key{beta}, Votes: true, Scope: state.Scope{BoundMillis: 64000, RefsOnly: true}, Bytes: 100})
-	r.holds(2, WhyHold)
+	r.queued(2, WhyPause)
 	inFlight(1)
 	if err := r.vote(1, everybody...); err != nil {
 		t.Fatal(err)
@@ -125,7 +125,7 @@ func TestPrepare_beforeADrain(t *testing.T) {
 		t.Error(err)
 	}
 	inFlight(0)
-	if h := r.report.Holding; h[0].Intents != 0 {
+	if h := r.report.PauseReports; h[0].Intents != 0 {
 		t.Errorf("report: %+v", h)
 	}
 	r.fence("gitaly-1")
@@ -140,9 +140,9 @@ func TestPrepare_drainOfAnotherStorage(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
 	s := r.leased()
-	s.Holds = []Hold{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-3", Until: r.now + 8*second}}
+	s.WritePauses = []WritePause{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-3", Until: r.now + 8*second}}
 	r.step(s)
-	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
+	if h := r.report.PauseReports; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
 		t.Fatalf("report: %+v", h)
 	}
 	r.fence("gitaly-3")

@@ -107,7 +107,7 @@ func (p *player) play() {
 		}
 	case 15:
 		p.lastID++
-		p.do(Acquire{Guard: p.lastID, Key: p.key(), Hold: p.chance(2)})
+		p.do(Acquire{Guard: p.lastID, Key: p.key(), Pause: p.chance(2)})
 	case 16:
 		if id, ok := one(p, p.repairs); ok {
 			p.repair(id)
@@ -143,7 +143,7 @@ func (p *player) repair(id ID) {
 		delete(p.marked, id)
 		p.do(Free{Guard: id, Arrived: !p.chance(4)})
 	case p.chance(5):
-		p.do(Renew{Guard: id, Hold: p.chance(2)})
+		p.do(Renew{Guard: id, Pause: p.chance(2)})
 	case p.marked[id]:
 		p.do(Declare{Guard: id, Round: p.rounds[id], Storages: []string{"gitaly-2", "gitaly-3"}})
 	case p.chance(4):
@@ -163,11 +163,11 @@ func (p *player) lead() {
 		s.Watermark = max(p.intent, p.report.Applied)
 	}
 	if p.chance(8) {
-		h := Hold{ID: fmt.Sprint(p.now), VirtualStorage: "default", Serving: p.chance(2), Until: p.now + second}
+		h := WritePause{ID: fmt.Sprint(p.now), VirtualStorage: "default", Serving: p.chance(2), Until: p.now + second}
 		if !h.Serving {
 			h.Leaving = p.state.VirtualStorage("default").Succession[p.random.IntN(3)].Name
 		}
-		s.Holds = []Hold{h}
+		s.WritePauses = []WritePause{h}
 	}
 	p.lease, p.intent = s.Lease, s.Watermark
 	p.do(s)
@@ -408,7 +408,7 @@ func TestMachine_holdsItsRulesAtRandom(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		"released", "machine.Drop", "machine.Forward", "machine.Held", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Invalidated", "close", "in-sync",
+		"released", "machine.Drop", "machine.Forward", "machine.Queued", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Invalidated", "close", "in-sync",
 	} {
 		if seen[what] < 50 {
 			t.Errorf("saw %s %d times only: %v", what, seen[what], seen)

@@ -2,7 +2,7 @@ package machine
 
 // renew has a repair that invalidated, or for which there is more to do, begin another round under
 // the same intent, while calls of the former rounds go on. It is granted where a new repair
-// would be: with Hold new writes wait, and those in flight are waited for.
+// would be: with Pause new writes wait, and those in flight are waited for.
 //
 // ▲ What was copied in a former round is declared in none: a write may have passed since the
 // copy began, and the entry is judged as of the intent of the new round.
@@ -17,11 +17,11 @@ func (m *Machine) renew(e Renew) {
 	case m.stopped || m.retired:
 		m.emit(Done{Guard: e.Guard, Err: ErrStopping})
 		return
-	case r.inDoubt || !e.Hold && r.writes > 0 || !m.mayRoute():
+	case r.inDoubt || !e.Pause && r.writes > 0 || !m.mayRoute():
 		m.emit(Done{Guard: e.Guard, Err: ErrBusy})
 		return
 	}
-	t.granted, t.renews, t.hold = false, true, e.Hold
+	t.granted, t.renews, t.pause = false, true, e.Pause
 	m.touch(r)
 	m.wake(r)
 }
@@ -36,7 +36,7 @@ func (m *Machine) nextRound(t *guard) {
 // refuseRound ends the wait of a guard for another round. Its calls go on, and it declares
 // nothing any more.
 func (m *Machine) refuseRound(t *guard) {
-	t.granted, t.renews, t.hold, t.invalidated = true, false, false, true
+	t.granted, t.renews, t.pause, t.invalidated = true, false, false, true
 	m.emit(Done{Guard: t.id, Err: ErrBusy})
 	m.wake(t.repo)
 }

@@ -61,7 +61,7 @@ func TestRenew_isBusy(t *testing.T) {
 	}
 }
 
-// TestRenew_waitsForWrites holds new writes until those in flight have ended, whatever becomes of
+// TestRenew_waitsForWrites pauses new writes until those in flight have ended, whatever becomes of
 // them; one that ends in doubt refuses the round, and not the repair.
 func TestRenew_waitsForWrites(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -73,7 +73,7 @@ func TestRenew_waitsForWrites(t *testing.T) {
 			r.repair(10, false)
 			r.begin(2, alpha)
 			delete(r.last, 10)
-			r.step(Renew{Guard: 10, Hold: true})
+			r.step(Renew{Guard: 10, Pause: true})
 			if said := r.last[10]; said != nil {
 				t.Fatalf("too early: %+v", said)
 			}

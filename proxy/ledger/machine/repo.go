@@ -96,7 +96,7 @@ func (m *Machine) rest(r *repo) {
 		return
 	}
 	r.since = m.now
-	r.prompt = r.prompt || m.stopped || m.held(r.key.VirtualStorage) || m.heeded(r.key)
+	r.prompt = r.prompt || m.stopped || m.paused(r.key.VirtualStorage) || m.heeded(r.key)
 	// Reads go to the primary while the intent is primary-only. Writes that vote do not
 	// need that, and must not keep it for longer than those did which do not vote.
 	r.prompt = r.prompt || r.primaryOnly && r.retryAt == 0 && m.now-r.aloneAt >= m.cfg.Linger

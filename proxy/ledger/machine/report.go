@@ -2,7 +2,7 @@ package machine
 
 import "slices"
 
-// counts are the figures of one virtual storage that a hold asks for.
+// counts are the figures of one virtual storage that a pause asks for.
 type counts struct {
 	inFlight int // writes registered
 	intents  int // repositories covered by an intent for writes, or perhaps so
@@ -31,7 +31,7 @@ func (m *Machine) count(r *repo) {
 }
 
 // prepares keeps the write in the figures of those that were sent and have had no
-// vote decided. After a promotion they go on with the new primary, so that no hold
+// vote decided. After a promotion they go on with the new primary, so that no pause
 // waits for them; but a storage that leaves takes with it those whose status is its.
 func (m *Machine) prepares(w *write) {
 	preparing := w.route.Votes && (w.forwarded || w.clearing) && !w.registered
@@ -49,18 +49,18 @@ func (m *Machine) prepares(w *write) {
 
 // report tells the leader what is new.
 func (m *Machine) report() {
-	holding := m.reported.Holding
-	if len(m.holds) > 0 || len(holding) > 0 {
-		holding = nil
-		for _, h := range m.holds {
+	pauseReports := m.reported.PauseReports
+	if len(m.pauses) > 0 || len(pauseReports) > 0 {
+		pauseReports = nil
+		for _, h := range m.pauses {
 			c := m.countsOf(h.VirtualStorage)
 			preparing := m.preparing[storageName{h.VirtualStorage, h.Leaving}] // of no storage: none
-			holding = append(holding, HoldReport{ID: h.ID, Applied: true, InFlight: c.inFlight + preparing, Intents: c.intents})
+			pauseReports = append(pauseReports, WritePauseReport{ID: h.ID, Applied: true, InFlight: c.inFlight + preparing, Intents: c.intents})
 		}
 	}
-	if m.view.Index == m.reported.Applied && slices.Equal(holding, m.reported.Holding) {
+	if m.view.Index == m.reported.Applied && slices.Equal(pauseReports, m.reported.PauseReports) {
 		return
 	}
-	m.reported = Report{Applied: m.view.Index, Holding: holding}
+	m.reported = Report{Applied: m.view.Index, PauseReports: pauseReports}
 	m.emit(m.reported)
 }

@@ -13,7 +13,7 @@ import (
 const second = time.Second
 
 var (
-	settings = Config{Linger: 3 * second, HoldTimeout: 10 * second, HoldLimit: 3, HoldBytes: 1000, LeaseWait: 2 * second, VoteBound: 10 * second}
+	settings = Config{Linger: 3 * second, QueueTimeout: 10 * second, QueueLimit: 3, QueueBytes: 1000, LeaseWait: 2 * second, VoteBound: 10 * second}
 	alpha    = state.Key{VirtualStorage: "default", RelativePath: "a.git"}
 	beta     = state.Key{VirtualStorage: "default", RelativePath: "b.git"}
 	storages = []string{"gitaly-1", "gitaly-2", "gitaly-3"}
@@ -123,7 +123,7 @@ func (r *rig) step(e Event) {
 		switch e := effect.(type) {
 		case Forward:
 			r.say(e.Write, e)
-		case Held:
+		case Queued:
 			r.say(e.Write, e)
 		case Reject:
 			r.say(e.Write, e)
@@ -222,11 +222,11 @@ func (r *rig) rejected(id ID, want error) {
 	}
 }
 
-// holds fails unless the write waits, for why if that is not empty.
-func (r *rig) holds(id ID, why Why) {
+// queued fails unless the write waits, for why if that is not empty.
+func (r *rig) queued(id ID, why Why) {
 	r.t.Helper()
 	switch last := r.last[id].(type) {
-	case Held:
+	case Queued:
 		if why != "" && last.Why != why {
 			r.t.Fatalf("write %d waits for %q, want %q", id, last.Why, why)
 		}

@@ -55,8 +55,8 @@ func (m *Machine) enlist(w *write) bool {
 	if !m.entered(w) {
 		return false
 	}
-	if !w.registered && m.held(w.keys[0].VirtualStorage) && !m.leaves(w) {
-		m.wait(w, WhyHold, nil)
+	if !w.registered && m.paused(w.keys[0].VirtualStorage) && !m.leaves(w) {
+		m.wait(w, WhyPause, nil)
 		return false
 	}
 	if !w.released {

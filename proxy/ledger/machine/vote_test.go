@@ -331,7 +331,7 @@ func TestNotSent_withAnAccountUnderWay(t *testing.T) {
 	r.step(NotSent{Write: 1})
 	said := len(r.said[1])
 	r.step(Cancel{Write: 1})
-	r.pass(settings.HoldTimeout)
+	r.pass(settings.QueueTimeout)
 	r.answerKept()
 	r.reach()
 	if len(r.said[1]) != said {
@@ -357,22 +357,22 @@ func (r *rig) switchover(passed ...string) {
 }
 
 // TestVote_slowWriteKeepsNoSwitchoverWaiting has a write whose content takes its
-// time: the hold does not count it, the primary changes, and it is voted on with
+// time: the pause does not count it, the primary changes, and it is voted on with
 // the new one.
 func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
 	r.hold(false)
-	if h := r.report.Holding; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
+	if h := r.report.PauseReports; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
 		t.Fatalf("report: %+v", h)
 	}
 	r.step(Vote{Write: 1, Agreeing: everybody})
 	if len(r.released) != 0 {
-		t.Fatal("released under the hold")
+		t.Fatal("released under the pause")
 	}
 	r.switchover("gitaly-1")
 	if len(r.released) != 0 {
-		t.Fatal("released under the hold")
+		t.Fatal("released under the pause")
 	}
 	r.step(r.leased())
 	if len(r.released) != 1 || r.released[0].Err != nil {
@@ -462,7 +462,7 @@ func TestVote_whoCameInSyncMeanwhileIsAccountedFor(t *testing.T) {
 func TestVote_repairKeepsTheVoteWaiting(t *testing.T) {
 	r := newVotingRig(t)
 	r.beginVoting(1, alpha)
-	r.step(Acquire{Guard: 9, Key: alpha, Hold: true})
+	r.step(Acquire{Guard: 9, Key: alpha, Pause: true})
 	if d := r.done(9); d.Err != nil {
 		t.Fatalf("the repair waits for a write without a vote: %v", d.Err)
 	}

@@ -35,7 +35,7 @@ func (m *Machine) wait(w *write, why Why, at *repo) {
 		w.noLease = m.now
 	}
 	full := why.counts() && !w.counted &&
-		(m.counted >= m.cfg.HoldLimit || m.cfg.HoldBytes > 0 && m.bytes+w.bytes > m.cfg.HoldBytes)
+		(m.counted >= m.cfg.QueueLimit || m.cfg.QueueBytes > 0 && m.bytes+w.bytes > m.cfg.QueueBytes)
 	w.why = why
 	deadline := m.deadline(w)
 	if full || deadline <= m.now {
@@ -48,7 +48,7 @@ func (m *Machine) wait(w *write, why Why, at *repo) {
 	m.countWrite(w, why.counts())
 	if w.counted && !w.told {
 		w.told = true
-		m.emit(Held{Write: w.id, Why: why})
+		m.emit(Queued{Write: w.id, Why: why})
 	}
 	m.alarm = min(m.alarm, deadline)
 	if at != nil {
@@ -95,9 +95,9 @@ func (m *Machine) deadline(w *write) time.Duration {
 	case WhyLease:
 		return w.noLease + m.cfg.LeaseWait
 	case WhyProposal, WhyWatermark:
-		return w.begun + max(m.cfg.HoldTimeout, ledgerWait)
+		return w.begun + max(m.cfg.QueueTimeout, ledgerWait)
 	}
-	return w.begun + m.cfg.HoldTimeout
+	return w.begun + m.cfg.QueueTimeout
 }
 
 // tooLate is why a write is rejected that may not wait any longer.
@@ -106,9 +106,9 @@ func (w *write) tooLate() error {
 	case WhyLease:
 		return ErrNoLease
 	case WhyFenced, WhyUnreachable:
-		return fmt.Errorf("%w: %w", ErrHeld, w.obstacle)
+		return fmt.Errorf("%w: %w", ErrQueued, w.obstacle)
 	}
-	return ErrHeld
+	return ErrQueued
 }
 
 func everyWrite(*write) bool { return true }

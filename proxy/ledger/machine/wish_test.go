@@ -28,7 +28,7 @@ func TestMachine_wishClosesIntentsAndStopsNewWrites(t *testing.T) {
 	}
 	r.wishes(5 * second)
 	r.begin(3, alpha)
-	r.holds(3, WhyRepairLock)
+	r.queued(3, WhyRepairLock)
 	r.begin(4, beta)
 	r.forwarded(4)
 	r.end(2, true, true) // it was under way
@@ -46,9 +46,9 @@ func TestMachine_wishEndsByItself(t *testing.T) {
 	r := newRig(t, settings)
 	r.wishes(2 * second)
 	r.begin(1, alpha)
-	r.holds(1, WhyRepairLock)
+	r.queued(1, WhyRepairLock)
 	r.pass(2*second - 1)
-	r.holds(1, WhyRepairLock)
+	r.queued(1, WhyRepairLock)
 	r.pass(1)
 	r.forwarded(1)
 	r.wishes(2 * second)
@@ -59,7 +59,7 @@ func TestMachine_wishEndsByItself(t *testing.T) {
 	r.forwarded(3) // the wish is one that was not heeded
 	r.wishes(2 * second)
 	r.begin(4, alpha)
-	r.holds(4, WhyRepairLock)
+	r.queued(4, WhyRepairLock)
 }
 
 // TestMachine_wishIsAnsweredWhenNobodyElseMayWrite.
@@ -67,7 +67,7 @@ func TestMachine_wishIsAnsweredWhenNobodyElseMayWrite(t *testing.T) {
 	r := newRig(t, settings)
 	r.must(r.other, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.Open}})
 	r.catchUp()
-	r.step(Acquire{Guard: 7, Key: alpha, Hold: true})
+	r.step(Acquire{Guard: 7, Key: alpha, Pause: true})
 	before := len(r.said[7])
 	r.step(Wish{Guard: 7, Bound: 5 * second})
 	if w := r.state.Entry(alpha).Wish; w == nil || w.Incarnation != r.own || len(r.said[7]) != before {

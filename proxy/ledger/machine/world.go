@@ -126,43 +126,43 @@ func (m *Machine) ordered() []*write {
 func (m *Machine) hear(e Session) {
 	m.lease = e.Lease
 	m.watermark = max(m.watermark, e.Watermark)
-	was := m.holds
-	m.holds = slices.DeleteFunc(slices.Clone(e.Holds), func(h Hold) bool { return h.Until <= m.now })
-	if !slices.EqualFunc(was, m.holds, sameHold) {
-		m.hasten(func(r *repo) bool { return m.held(r.key.VirtualStorage) })
+	was := m.pauses
+	m.pauses = slices.DeleteFunc(slices.Clone(e.WritePauses), func(h WritePause) bool { return h.Until <= m.now })
+	if !slices.EqualFunc(was, m.pauses, samePause) {
+		m.hasten(func(r *repo) bool { return m.paused(r.key.VirtualStorage) })
 		m.reconsider(everyWrite)
 		return
 	}
 	m.reconsider(func(w *write) bool { return w.why == WhyWatermark && m.watermark >= w.need })
 }
 
-// sameHold tells whether two are one hold, whose end may have been put off.
-func sameHold(a, b Hold) bool { return a.ID == b.ID && a.VirtualStorage == b.VirtualStorage }
+// samePause tells whether two are one pause, whose end may have been put off.
+func samePause(a, b WritePause) bool { return a.ID == b.ID && a.VirtualStorage == b.VirtualStorage }
 
-// endHolds forgets the holds whose time is up.
-func (m *Machine) endHolds() (ended bool) {
-	over := func(h Hold) bool { return h.Until <= m.now }
-	if !slices.ContainsFunc(m.holds, over) {
+// endPauses forgets the pauses whose time is up.
+func (m *Machine) endPauses() (ended bool) {
+	over := func(h WritePause) bool { return h.Until <= m.now }
+	if !slices.ContainsFunc(m.pauses, over) {
 		return false
 	}
-	m.holds = slices.DeleteFunc(m.holds, over)
+	m.pauses = slices.DeleteFunc(m.pauses, over)
 	return true
 }
 
-// held reports whether new writes of the virtual storage are to wait.
-func (m *Machine) held(virtualStorage string) bool {
-	return slices.ContainsFunc(m.holds, func(h Hold) bool { return h.VirtualStorage == virtualStorage })
+// paused reports whether new writes of the virtual storage are to wait.
+func (m *Machine) paused(virtualStorage string) bool {
+	return slices.ContainsFunc(m.pauses, func(h WritePause) bool { return h.VirtualStorage == virtualStorage })
 }
 
-// servesOn reports whether no hold of the virtual storage takes a storage away.
+// servesOn reports whether no pause of the virtual storage takes a storage away.
 func (m *Machine) servesOn(virtualStorage string) bool {
-	return !slices.ContainsFunc(m.holds, func(h Hold) bool { return h.VirtualStorage == virtualStorage && !h.Serving })
+	return !slices.ContainsFunc(m.pauses, func(h WritePause) bool { return h.VirtualStorage == virtualStorage && !h.Serving })
 }
 
-// leaves reports whether a hold waits for the end of a write that was sent: its
+// leaves reports whether a pause waits for the end of a write that was sent: its
 // status is that of a storage which does not serve any more afterwards.
 func (m *Machine) leaves(w *write) bool {
-	return slices.ContainsFunc(m.holds, func(h Hold) bool {
+	return slices.ContainsFunc(m.pauses, func(h WritePause) bool {
 		return h.VirtualStorage == w.keys[0].VirtualStorage && h.Leaving != "" && h.Leaving == w.first
 	})
 }

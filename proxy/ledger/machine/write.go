@@ -181,9 +181,9 @@ func (w *write) on() []*repo { return w.repos[:len(w.keys)] }
 // routing routes a write, or says what stands in the way: for a while, or for good.
 func (m *Machine) routing(w *write) (why Why, err error) {
 	vs := w.keys[0].VirtualStorage
-	held := m.held(vs)
-	if held && !m.mayPrepare(w) {
-		return WhyHold, nil
+	paused := m.paused(vs)
+	if paused && !m.mayPrepare(w) {
+		return WhyPause, nil
 	}
 	if !m.mayRoute() { // ▲ without a lease others may have given the primary's role away
 		return WhyLease, nil
@@ -207,8 +207,8 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	if err != nil {
 		return "", err
 	}
-	if held && !route.Votes {
-		return WhyHold, nil
+	if paused && !route.Votes {
+		return WhyPause, nil
 	}
 	w.route = route
 	w.generation = m.reach[storageName{vs, route.Primary}].Generation
@@ -219,10 +219,10 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	return "", nil
 }
 
-// mayPrepare tells whether a write may be sent under a hold, to wait with its first
-// vote: so it has come as far as it can when the hold ends, and not everybody
+// mayPrepare tells whether a write may be sent under a pause, to wait with its first
+// vote: so it has come as far as it can when the pause ends, and not everybody
 // begins at once. It takes locks at the storages, which must not keep a write
-// waiting for which the hold waits: nobody may have one under way on the repository.
+// waiting for which the pause waits: nobody may have one under way on the repository.
 func (m *Machine) mayPrepare(w *write) bool {
 	if !w.votes || w.registered || !m.servesOn(w.keys[0].VirtualStorage) {
 		return false

@@ -11,7 +11,7 @@ func TestMachine_intentsAndAccountsBeforeTheForward(t *testing.T) {
 	r := newRig(t, settings)
 	r.keep = true
 	r.begin(1, alpha)
-	r.holds(1, "")
+	r.queued(1, "")
 	if len(r.kept) != 1 || len(r.kept[0].Commands) != 2 || r.kept[0].Commands[0].Open == nil || r.kept[0].Commands[1].MarkBehind == nil {
 		t.Fatalf("proposed: %+v", r.kept)
 	}
@@ -73,10 +73,10 @@ func TestMachine_awaitsTheWatermark(t *testing.T) {
 	r.m.watermark = 0
 	r.step(s)
 	r.begin(1, alpha)
-	r.holds(1, "")
+	r.queued(1, "")
 	s.Watermark = r.state.Index - 1
 	r.step(s)
-	r.holds(1, "")
+	r.queued(1, "")
 	s.Watermark = r.state.Index
 	r.step(s)
 	r.forwarded(1)
@@ -95,7 +95,7 @@ func TestMachine_awaitsTheWatermarkOfOthersShrinking(t *testing.T) {
 	r.admit("gitaly-3")
 	r.catchUp()
 	r.begin(2, alpha)
-	r.holds(2, "")
+	r.queued(2, "")
 	s.Watermark = r.state.Index
 	r.step(s)
 	r.forwarded(2)

@@ -61,7 +61,7 @@ func TestMachine_heldWritesGoToTheSuccessor(t *testing.T) {
 	r.catchUp()
 	r.begin(1, alpha)
 	r.begin(2, beta)
-	r.holds(1, WhyFenced)
+	r.queued(1, WhyFenced)
 	r.pass(second)
 	r.admit("gitaly-1")
 	r.catchUp()
@@ -80,9 +80,9 @@ func TestMachine_unreachablePrimaryHolds(t *testing.T) {
 	}
 	r.step(reach(0, ""))
 	r.begin(1, alpha)
-	r.holds(1, WhyUnreachable)
+	r.queued(1, WhyUnreachable)
 	r.step(reach(7, "another disk"))
-	r.holds(1, WhyUnreachable)
+	r.queued(1, WhyUnreachable)
 	r.step(reach(8, "disk of gitaly-1"))
 	if f := r.forwarded(1); f.Generation != 8 {
 		t.Errorf("forward: %+v", f)
@@ -97,14 +97,14 @@ func TestMachine_unreachablePrimaryHolds(t *testing.T) {
 		t.Errorf("forward: %+v", f)
 	}
 	r.step(NotSent{Write: 1})
-	r.pass(settings.HoldTimeout)
-	r.rejected(1, ErrHeld)
+	r.pass(settings.QueueTimeout)
+	r.rejected(1, ErrQueued)
 }
 
 func TestMachine_boundsTheWait(t *testing.T) {
 	for name, cfg := range map[string]Config{
-		"by number": {HoldTimeout: 10 * second, HoldLimit: 3},
-		"by bytes":  {HoldTimeout: 10 * second, HoldLimit: 1000, HoldBytes: 399},
+		"by number": {QueueTimeout: 10 * second, QueueLimit: 3},
+		"by bytes":  {QueueTimeout: 10 * second, QueueLimit: 1000, QueueBytes: 399},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, cfg)
@@ -113,13 +113,13 @@ func TestMachine_boundsTheWait(t *testing.T) {
 			for id := range ID(4) {
 				r.begin(id, state.Key{VirtualStorage: "default", RelativePath: string(rune('a'+id)) + ".git"})
 			}
-			r.holds(2, WhyFenced)
-			r.rejected(3, ErrHeld)
+			r.queued(2, WhyFenced)
+			r.rejected(3, ErrQueued)
 			r.step(Cancel{Write: 0})
 			r.begin(4, alpha)
-			r.holds(4, WhyFenced)
-			r.pass(cfg.HoldTimeout)
-			r.rejected(4, ErrHeld)
+			r.queued(4, WhyFenced)
+			r.pass(cfg.QueueTimeout)
+			r.rejected(4, ErrQueued)
 			r.idle()
 		})
 	}
@@ -151,18 +151,18 @@ func TestMachine_holdStopsNewWritesAndClosesIntents(t *testing.T) {
 	r.begin(2, beta)
 	r.end(2, true, true)
 	s := r.leased()
-	s.Holds = []Hold{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
+	s.WritePauses = []WritePause{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
 	r.step(s)
-	if want := (HoldReport{ID: "promote", Applied: true, InFlight: 1, Intents: 1}); len(r.report.Holding) != 1 || r.report.Holding[0] != want {
+	if want := (WritePauseReport{ID: "promote", Applied: true, InFlight: 1, Intents: 1}); len(r.report.PauseReports) != 1 || r.report.PauseReports[0] != want {
 		t.Errorf("report: %+v, want %+v", r.report, want)
 	}
 	if r.state.Entry(beta).HasLive() {
 		t.Error("an idle intent stayed open")
 	}
 	r.begin(3, alpha)
-	r.holds(3, WhyHold)
+	r.queued(3, WhyPause)
 	r.end(1, true, true)
-	if want := (HoldReport{ID: "promote", Applied: true}); r.report.Holding[0] != want {
+	if want := (WritePauseReport{ID: "promote", Applied: true}); r.report.PauseReports[0] != want {
 		t.Errorf("report: %+v, want %+v", r.report, want)
 	}
 	if r.state.Entry(alpha).HasLive() {
@@ -170,7 +170,7 @@ func TestMachine_holdStopsNewWritesAndClosesIntents(t *testing.T) {
 	}
 	r.pass(8 * second)
 	r.forwarded(3)
-	if len(r.report.Holding) != 0 {
+	if len(r.report.PauseReports) != 0 {
 		t.Errorf("report: %+v", r.report)
 	}
 }
@@ -180,14 +180,14 @@ func TestMachine_holdTurnsBackWhatIsNotForwarded(t *testing.T) {
 	r.keep = true
 	r.begin(1, alpha)
 	s := r.leased()
-	s.Holds = []Hold{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
+	s.WritePauses = []WritePause{{ID: "promote", VirtualStorage: "default", Until: r.now + 8*second}}
 	r.step(s)
 	r.answerKept()
-	r.holds(1, WhyHold)
-	if r.report.Holding[0].InFlight+r.report.Holding[0].Intents != 0 {
+	r.queued(1, WhyPause)
+	if r.report.PauseReports[0].InFlight+r.report.PauseReports[0].Intents != 0 {
 		t.Errorf("report: %+v", r.report)
 	}
-	s.Holds = nil
+	s.WritePauses = nil
 	r.step(s)
 	r.forwarded(1)
 }
