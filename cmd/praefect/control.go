@@ -18,12 +18,12 @@ type control struct {
 	removing
 }
 
-func newControl(w way, talks *session.Session, jobs queue.Queue, repair *replicator.Replicator, copies int) admin.Control {
+func newControl(w way, heartbeat *session.Session, jobs queue.Queue, repair *replicator.Replicator, copies int) admin.Control {
 	return control{
-		membership: membership{node: w.node, session: talks, way: w},
-		switching:  switching{node: w.node, session: talks, way: w, copies: copies},
+		membership: membership{node: w.node, session: heartbeat, way: w},
+		switching:  switching{node: w.node, session: heartbeat, way: w, copies: copies},
 		overriding: overriding{node: w.node, jobs: jobs, ended: repair.Ended, givenUp: repair.GivenUp},
-		removing:   removing{node: w.node, session: talks, way: w},
+		removing:   removing{node: w.node, session: heartbeat, way: w},
 	}
 }
 

@@ -158,13 +158,13 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	}
 	barred := func() string { return cmp.Or(node.Barred(), owned.barred()) }
 	reports := newReporter(d.live.Load)
-	talks := session.New(node, sights{storages}, d.session(barred, reports.report, owned.unclaimed))
-	owned.view, owned.leads = node.View, talks.Leads
-	if err := registry.Register(talks.Collector()); err != nil {
+	heartbeat := session.New(node, sights{storages}, d.session(barred, reports.report, owned.unclaimed))
+	owned.view, owned.leads = node.View, heartbeat.Leads
+	if err := registry.Register(heartbeat.Collector()); err != nil {
 		return nil, fmt.Errorf("register the metrics of the session: %w", err)
 	}
 	var repair *replicator.Replicator // made below; nothing runs before
-	intents := ledger.New(node, talk{talks}, proxy.Reached(storages), ledger.Config{
+	intents := ledger.New(node, ledgerSession{heartbeat}, proxy.Reached(storages), ledger.Config{
 		Linger:          time.Duration(cfg.Consistency.IntentLinger),
 		QueueTimeout:    time.Duration(cfg.Consistency.QueueTimeout),
 		QueueLimit:      cfg.Consistency.QueueLimit,
@@ -180,14 +180,14 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	})
 	jobs, catalogue, agreedOn := postgres.NewQueue(db), postgres.NewCatalogue(db), repairStorages{storages, node.View}
 	repair = replicator.New(replicator.Deps{
-		Ledger: node, RepairLocks: repairLocks{intents}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Verifications: catalogue, Leads: talks.Leads,
+		Ledger: node, RepairLocks: repairLocks{intents}, Storages: agreedOn, Queue: jobs, Catalogue: catalogue, Verifications: catalogue, Leads: heartbeat.Leads,
 		Watch: stream.Watch, Stamp: storage.WithTokenTime, Log: log, Metrics: replicator.NewMetrics(registry, node),
 	}, d.replication())
 
 	working := adminRepair{repair, jobs, node.View}
-	stuck := &stuckRepairs{queue: jobs, view: node.View, leads: talks.Leads, log: log, waits: working.ofJob}
+	stuck := &stuckRepairs{queue: jobs, view: node.View, leads: heartbeat.Leads, log: log, waits: working.ofJob}
 	watch := conditions{
-		cfg: cfg, node: node, session: talks, intents: intents, storages: storages, db: db, repair: repair, stuck: stuck, certificates: newCertificates(cfg),
+		cfg: cfg, node: node, session: heartbeat, intents: intents, storages: storages, db: db, repair: repair, stuck: stuck, certificates: newCertificates(cfg),
 		otherCluster: node.Barred, claimed: owned.barred,
 	}.monitor(log)
 	if err := registry.Register(watch.Collector()); err != nil {
@@ -199,18 +199,18 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Node: node, Storages: adminStorages{storages}, Repair: working, Local: adminLocal(node), Conditions: watch,
 		Replicas: adminReplicas{repair}, Catalogue: catalogue, Copies: cfg.Consistency.Copies,
 		Metrics: registry.Gather, Debug: debugFiles(d.live.Load, d.version, registry),
-		Control: newControl(way{node: node}, talks, jobs, repair, cfg.Consistency.Copies),
+		Control: newControl(way{node: node}, heartbeat, jobs, repair, cfg.Consistency.Copies),
 	}
 	allowed, err := access(cfg)
 	if err != nil {
 		return nil, err
 	}
 	operators := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: allowed, Log: log})
-	deps.Control = newControl(way{node: node, last: true}, talks, jobs, repair, cfg.Consistency.Copies)
+	deps.Control = newControl(way{node: node, last: true}, heartbeat, jobs, repair, cfg.Consistency.Copies)
 	peers := admin.New(deps, admin.Config{Instance: cfg.Raft.Name, Access: admin.Access{Peers: true}, Log: log})
 	node.Provide(consensus.Services{
-		Lease:     talks.Serve,
-		LeaseLeft: func() time.Duration { return talks.Lease().Left(talks.Now()) },
+		Lease:     heartbeat.Serve,
+		LeaseLeft: func() time.Duration { return heartbeat.Lease().Left(heartbeat.Now()) },
 		Problem:   barred,
 		Register:  peers.Register,
 	})
@@ -281,7 +281,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		part{name: "connections to storages", run: storages.Run, ready: func(ctx context.Context) error {
 			return triedStorages(ctx, storages)
 		}},
-		part{name: "session", run: talks.Run, ready: func(ctx context.Context) error {
+		part{name: "session", run: heartbeat.Run, ready: func(ctx context.Context) error {
 			return start.agreed(ctx, node, cfg, storages.States, log)
 		}},
 		part{name: "ledger", run: intents.Run},

@@ -66,15 +66,15 @@ func (s sights) Observations() []session.Observation {
 	return all
 }
 
-// talk is the session in the ledger's terms.
-type talk struct{ *session.Session }
+// ledgerSession is the session in the ledger's terms.
+type ledgerSession struct{ *session.Session }
 
-func (t talk) Lease() ledger.Lease {
+func (t ledgerSession) Lease() ledger.Lease {
 	l := t.Session.Lease()
 	return ledger.Lease{Until: l.Until, Index: l.Index}
 }
 
-func (t talk) WritePauses() []ledger.WritePause {
+func (t ledgerSession) WritePauses() []ledger.WritePause {
 	var pauses []ledger.WritePause
 	for _, h := range t.Session.WritePauses() {
 		pauses = append(pauses, ledger.WritePause{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: h.Until})
@@ -82,7 +82,7 @@ func (t talk) WritePauses() []ledger.WritePause {
 	return pauses
 }
 
-func (t talk) Report(applied state.Index, pauseReports []ledger.WritePauseReport) {
+func (t ledgerSession) Report(applied state.Index, pauseReports []ledger.WritePauseReport) {
 	reports := make([]lease.WritePauseReport, len(pauseReports))
 	for i, h := range pauseReports {
 		reports[i] = lease.WritePauseReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents}

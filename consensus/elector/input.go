@@ -26,8 +26,8 @@ type Leases interface {
 	AppliedByAll(index state.Index, now time.Duration) bool
 	// Leased tells whether an incarnation may hold a lease.
 	Leased(incarnation state.Incarnation, now time.Duration) bool
-	// LastHeard tells when it was last heard of in this term, if it was.
-	LastHeard(incarnation state.Incarnation) (time.Duration, bool)
+	// LastReceived tells when it was last heard of in this term, if it was.
+	LastReceived(incarnation state.Incarnation) (time.Duration, bool)
 }
 
 // Settings are the elector's times. Defaults are filled in by WithDefaults.

@@ -105,7 +105,7 @@ func (d *decider) retire() {
 		if inc == d.Self {
 			continue
 		}
-		heard, ok := d.Leases.LastHeard(inc)
+		heard, ok := d.Leases.LastReceived(inc)
 		if !ok {
 			heard = d.out.Memory.known[inc] // it may have come a moment ago, or be silent since a former leader
 		}

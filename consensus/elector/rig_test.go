@@ -47,7 +47,7 @@ type table struct {
 
 func (t *table) AppliedByAll(index state.Index, _ time.Duration) bool { return t.applied >= index }
 func (t *table) Leased(inc state.Incarnation, _ time.Duration) bool   { return t.leased[inc] }
-func (t *table) LastHeard(inc state.Incarnation) (at time.Duration, ok bool) {
+func (t *table) LastReceived(inc state.Incarnation) (at time.Duration, ok bool) {
 	at, ok = t.heard[inc]
 	return at, ok
 }

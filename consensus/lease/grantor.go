@@ -43,10 +43,10 @@ type Grantor struct {
 
 // holder is what a Grantor knows of one instance.
 type holder struct {
-	id      string
-	heard   time.Duration
-	applied state.Index
-	stopped bool
+	id       string
+	received time.Duration
+	applied  state.Index
+	stopped  bool
 
 	// ask is its latest ask that is not granted, 0 if there is none. It came
 	// when the latest question was number askedAt, and the asker has vouched for
@@ -123,15 +123,15 @@ func (g *Grantor) needed(now time.Duration) state.Index {
 	return index
 }
 
-// Heard takes a message of an instance. A message of another term than ours
+// Received takes a message of an instance. A message of another term than ours
 // vouches for nothing, but what it says of its view counts.
-func (g *Grantor) Heard(now time.Duration, m *ToLeader) {
+func (g *Grantor) Received(now time.Duration, m *ToLeader) {
 	h := g.holders[m.Incarnation]
 	if h == nil {
 		h = &holder{id: m.InstanceID}
 		g.holders[m.Incarnation] = h
 	}
-	h.heard = now
+	h.received = now
 	h.applied = max(h.applied, m.Applied)
 	if m.Stopping {
 		// It gave the lease back before it said so.
@@ -179,7 +179,7 @@ func (g *Grantor) may(inc state.Incarnation) bool {
 
 // Grant grants what can be granted now. applied is the index that the leader
 // itself has applied, an entry of its own term included. The caller has read now,
-// and then that its own term still is Term ▲, after the last message was Heard.
+// and then that its own term still is Term ▲, after the last message was Received.
 // It returns the incarnations that have a new grant.
 func (g *Grantor) Grant(now time.Duration, applied state.Index) []state.Incarnation {
 	var granted []state.Incarnation
@@ -237,11 +237,11 @@ func (g *Grantor) Leased(inc state.Incarnation, now time.Duration) bool {
 	return now < g.settled() || h != nil && now < h.until
 }
 
-// LastHeard tells when the incarnation was last heard of, and whether it ever was
+// LastReceived tells when the incarnation was last heard of, and whether it ever was
 // in this term.
-func (g *Grantor) LastHeard(inc state.Incarnation) (time.Duration, bool) {
+func (g *Grantor) LastReceived(inc state.Incarnation) (time.Duration, bool) {
 	if h := g.holders[inc]; h != nil {
-		return h.heard, true
+		return h.received, true
 	}
 	return 0, false
 }

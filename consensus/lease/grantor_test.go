@@ -24,7 +24,7 @@ func newGrantor(voters ...string) *lease.Grantor {
 	return g
 }
 
-func say(id string, inc state.Incarnation, ask, term, echo uint64, applied state.Index) *lease.ToLeader {
+func send(id string, inc state.Incarnation, ask, term, echo uint64, applied state.Index) *lease.ToLeader {
 	return &lease.ToLeader{InstanceID: id, Incarnation: inc, AskNumber: ask, Term: term, Echo: echo, Applied: applied}
 }
 
@@ -35,23 +35,23 @@ func TestGrantor_needsAMajorityAfterTheAsk(t *testing.T) {
 		said   []*lease.ToLeader
 		want   []state.Incarnation
 	}{
-		{name: "alone", voters: []string{"a"}, said: []*lease.ToLeader{say("a", 1, 1, 7, 0, 10)}, want: []state.Incarnation{1}},
-		{name: "one of three and the leader", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{say("b", 2, 1, 7, 0, 10)}, want: []state.Incarnation{2}},
-		{name: "the leader's own ask needs another one", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{say("a", 1, 1, 7, 0, 10)}},
-		{name: "of another term", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{say("b", 2, 1, 8, 0, 10)}},
-		{name: "no voter", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{say("d", 4, 1, 7, 0, 10)}},
+		{name: "alone", voters: []string{"a"}, said: []*lease.ToLeader{send("a", 1, 1, 7, 0, 10)}, want: []state.Incarnation{1}},
+		{name: "one of three and the leader", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{send("b", 2, 1, 7, 0, 10)}, want: []state.Incarnation{2}},
+		{name: "the leader's own ask needs another one", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{send("a", 1, 1, 7, 0, 10)}},
+		{name: "of another term", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{send("b", 2, 1, 8, 0, 10)}},
+		{name: "no voter", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{send("d", 4, 1, 7, 0, 10)}},
 		{name: "two of five and the leader", voters: []string{"a", "b", "c", "d", "e"}, said: []*lease.ToLeader{
-			say("b", 2, 1, 7, 0, 10), say("c", 3, 0, 7, 0, 10),
+			send("b", 2, 1, 7, 0, 10), send("c", 3, 0, 7, 0, 10),
 		}},
 		{name: "an older message vouches for no later ask", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{
-			say("b", 2, 2, 8, 0, 10), say("b", 2, 1, 7, 0, 10),
+			send("b", 2, 2, 8, 0, 10), send("b", 2, 1, 7, 0, 10),
 		}},
-		{name: "no ask", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{say("b", 2, 0, 7, 0, 10)}},
+		{name: "no ask", voters: []string{"a", "b", "c"}, said: []*lease.ToLeader{send("b", 2, 0, 7, 0, 10)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := newGrantor(tc.voters...)
 			for _, m := range tc.said {
-				g.Heard(0, m)
+				g.Received(0, m)
 			}
 			if got := g.Grant(0, 10); !slices.Equal(got, tc.want) {
 				t.Errorf("granted to %v, want %v", got, tc.want)
@@ -62,8 +62,8 @@ func TestGrantor_needsAMajorityAfterTheAsk(t *testing.T) {
 
 func TestGrantor_asksForWitnesses(t *testing.T) {
 	g := newGrantor("a", "b", "c")
-	g.Heard(0, say("b", 2, 0, 7, g.Ask(), 10)) // an answer from before the ask
-	g.Heard(0, say("a", 1, 1, 7, 0, 10))
+	g.Received(0, send("b", 2, 0, 7, g.Ask(), 10)) // an answer from before the ask
+	g.Received(0, send("a", 1, 1, 7, 0, 10))
 	if !g.Waits() || len(g.Grant(0, 10)) > 0 {
 		t.Fatal("nobody has vouched after the ask")
 	}
@@ -71,11 +71,11 @@ func TestGrantor_asksForWitnesses(t *testing.T) {
 	if g.Waits() {
 		t.Error("the question is asked once")
 	}
-	g.Heard(0, say("b", 2, 0, 8, question, 10))
+	g.Received(0, send("b", 2, 0, 8, question, 10))
 	if len(g.Grant(0, 10)) > 0 {
 		t.Error("granted by one that is in another term")
 	}
-	g.Heard(0, say("c", 3, 0, 7, question, 10))
+	g.Received(0, send("c", 3, 0, 7, question, 10))
 	if got := g.Grant(0, 10); !slices.Equal(got, []state.Incarnation{1}) {
 		t.Errorf("granted to %v", got)
 	}
@@ -86,7 +86,7 @@ func TestGrantor_asksForWitnesses(t *testing.T) {
 
 func TestGrantor_tellsTheGrant(t *testing.T) {
 	g := newGrantor("a")
-	g.Heard(0, say("a", 1, 3, 7, 0, 10))
+	g.Received(0, send("a", 1, 3, 7, 0, 10))
 	g.Grant(0, 10)
 	m := &lease.FromLeader{}
 	g.Fill(0, 1, m)
@@ -115,7 +115,7 @@ func TestGrantor_oldViewsGetNone(t *testing.T) {
 		{at: 1600 * ms, applied: 20, want: true},
 	} {
 		inc := state.Incarnation(tc.at / ms)
-		g.Heard(tc.at, say("b", inc, 1, 7, 0, tc.applied))
+		g.Received(tc.at, send("b", inc, 1, 7, 0, tc.applied))
 		g.Committed(tc.at, 20)
 		if got := slices.Contains(g.Grant(tc.at, 20), inc); got != tc.want {
 			t.Errorf("at %v with a view of %d: granted %v", tc.at, tc.applied, got)
@@ -132,21 +132,21 @@ func TestGrantor_countsWhoMayHoldALease(t *testing.T) {
 		t.Errorf("at last: watermark %d", g.Watermark(settled))
 	}
 	now := 2 * length
-	g.Heard(now, say("b", 2, 1, 7, 0, 10))
-	g.Heard(now, say("c", 3, 0, 7, 0, 0))
+	g.Received(now, send("b", 2, 1, 7, 0, 10))
+	g.Received(now, send("c", 3, 0, 7, 0, 0))
 	g.Grant(now, 10)
 	g.Committed(now, 12)
 	if g.AppliedByAll(11, now) {
 		t.Error("2 is leased and has not applied 11")
 	}
-	g.Heard(now, say("b", 2, 1, 7, 0, 11))
+	g.Received(now, send("b", 2, 1, 7, 0, 11))
 	if !g.AppliedByAll(11, now) || g.AppliedByAll(12, now) {
 		t.Error("who has no lease is waited for, or who has one is not")
 	}
 	if end := now + settled; !g.Leased(2, end-1) || g.Leased(2, end) || g.Watermark(end) != 12 {
 		t.Error("a lease counts until it must have ended, and no longer")
 	}
-	g.Heard(now+settled, say("b", 2, 2, 7, 0, 11))
+	g.Received(now+settled, send("b", 2, 2, 7, 0, 11))
 	g.Grant(now+settled, 12)
 	if g.Watermark(now+settled) != 12 {
 		t.Error("the watermark fell")
@@ -156,29 +156,29 @@ func TestGrantor_countsWhoMayHoldALease(t *testing.T) {
 func TestGrantor_stoppedAndRetiredInstancesGetNone(t *testing.T) {
 	now := 2 * length
 	g := newGrantor("a", "b", "c")
-	g.Heard(now, say("b", 2, 1, 7, 0, 10))
+	g.Received(now, send("b", 2, 1, 7, 0, 10))
 	g.Grant(now, 10)
-	m := say("b", 2, 2, 7, 0, 10)
+	m := send("b", 2, 2, 7, 0, 10)
 	m.Stopping = true
-	g.Heard(now, m)
+	g.Received(now, m)
 	if g.Leased(2, now) || g.Leased(2, 0) {
 		t.Error("a lease that was given back counts")
 	}
-	if g.Heard(now, say("b", 2, 3, 7, 0, 10)); len(g.Grant(now, 10)) > 0 {
+	if g.Received(now, send("b", 2, 3, 7, 0, 10)); len(g.Grant(now, 10)) > 0 {
 		t.Error("one that stops got a lease")
 	}
 
 	g.Bar(3, true)
-	if g.Heard(now, say("c", 3, 1, 7, 0, 10)); len(g.Grant(now, 10)) > 0 {
+	if g.Received(now, send("c", 3, 1, 7, 0, 10)); len(g.Grant(now, 10)) > 0 {
 		t.Error("one that is being retired got a lease")
 	}
 	if g.Bar(3, false); len(g.Grant(now, 10)) != 1 {
 		t.Error("one that is not retired after all got none")
 	}
-	if at, ok := g.LastHeard(3); !ok || at != now {
+	if at, ok := g.LastReceived(3); !ok || at != now {
 		t.Errorf("last heard: %v %v", at, ok)
 	}
-	if _, ok := g.LastHeard(4); ok {
+	if _, ok := g.LastReceived(4); ok {
 		t.Error("one that was never heard was")
 	}
 }
@@ -187,24 +187,24 @@ func TestGrantor_stoppedAndRetiredInstancesGetNone(t *testing.T) {
 // forgotten once its last one must have ended.
 func TestGrantor_Live(t *testing.T) {
 	g := newGrantor("a", "b", "c")
-	g.Heard(0, say("b", 2, 1, 7, 0, 10))
+	g.Received(0, send("b", 2, 1, 7, 0, 10))
 	if got := g.Grant(0, 10); !slices.Equal(got, []state.Incarnation{2}) {
 		t.Fatalf("granted to %v", got)
 	}
 	g.Live(0, map[state.Incarnation]bool{1: true, 2: false})
-	g.Heard(100*ms, say("b", 2, 2, 7, 0, 10))
+	g.Received(100*ms, send("b", 2, 2, 7, 0, 10))
 	if got := g.Grant(100*ms, 10); len(got) > 0 {
 		t.Errorf("granted to %v, which was removed", got)
 	}
 	g.Live(settled-ms, map[state.Incarnation]bool{1: true})
-	if _, known := g.LastHeard(2); !known || !g.Leased(2, settled-ms) {
+	if _, known := g.LastReceived(2); !known || !g.Leased(2, settled-ms) {
 		t.Error("it is forgotten while it may hold a lease")
 	}
 	g.Live(settled, map[state.Incarnation]bool{1: true})
-	if _, known := g.LastHeard(2); known {
+	if _, known := g.LastReceived(2); known {
 		t.Error("one that is retired is kept")
 	}
-	g.Heard(settled, say("b", 2, 3, 7, 0, 10)) // a message that was on its way
+	g.Received(settled, send("b", 2, 3, 7, 0, 10)) // a message that was on its way
 	if got := g.Grant(settled, 10); len(got) > 0 {
 		t.Errorf("granted to %v, which is retired", got)
 	}

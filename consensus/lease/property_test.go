@@ -25,17 +25,17 @@ func TestLease_heldOnlyWhileCounted(t *testing.T) {
 					w.elect(in)
 				}
 			case 1, 2:
-				w.say(in, l, true)
+				w.send(in, l, true)
 				w.act(l, in)
-				w.hear(in, l)
+				w.receive(in, l)
 			case 3, 4:
-				w.say(in, l, true)
+				w.send(in, l, true)
 			case 5:
-				w.say(in, l, false)
+				w.send(in, l, false)
 			case 6, 7, 8:
 				w.act(l, in)
 			case 9, 10:
-				w.hear(in, l)
+				w.receive(in, l)
 			case 11:
 				w.committed++
 			case 12, 13:

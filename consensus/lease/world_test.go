@@ -105,7 +105,7 @@ func (w *world) newest() *leader {
 }
 
 // say has an instance send a message to a leader that it may have lost long ago.
-func (w *world) say(in *instance, l *leader, ask bool) {
+func (w *world) send(in *instance, l *leader, ask bool) {
 	if ask {
 		in.holder.Ask(in.clock())
 		w.pass(50)
@@ -123,7 +123,7 @@ func (w *world) act(l *leader, hear *instance) {
 	if queue := l.to[hear]; len(queue) > 0 {
 		// Messages overtake each other when an instance has made a new stream.
 		i := max(0, rapid.IntRange(-3, len(queue)-1).Draw(w.t, "which"))
-		l.grantor.Heard(l.in.clock(), queue[i])
+		l.grantor.Received(l.in.clock(), queue[i])
 		l.to[hear] = slices.Delete(queue, i, i+1)
 	}
 	if l.in.term != l.term {
@@ -147,7 +147,7 @@ func (w *world) act(l *leader, hear *instance) {
 }
 
 // hear has an instance take a message of a leader.
-func (w *world) hear(in *instance, l *leader) {
+func (w *world) receive(in *instance, l *leader) {
 	if len(l.from[in]) == 0 {
 		return
 	}

@@ -97,7 +97,7 @@ func (t *term) reported(now time.Duration, view *state.State, name health.Name, 
 // absence says what is known of an instance that is about to be retired. Caller holds mu.
 func (t *term) absence(now time.Duration, in *state.Instance) string {
 	var said []string
-	if heard, ok := t.grantor.LastHeard(in.Incarnation); ok {
+	if heard, ok := t.grantor.LastReceived(in.Incarnation); ok {
 		said = append(said, fmt.Sprintf("last heard %v ago", (now-heard).Round(time.Millisecond)))
 	}
 	if since, ok := t.silent[in.Incarnation]; ok {

@@ -12,7 +12,7 @@
 //	instance ◀── grants, question, watermark, pauses ────── leader
 //
 // Every message is complete, so that only the latest one counts, and a broken stream is replaced
-// without any recovery. The leader's own instance talks to it in the same way, through a pipe.
+// without any recovery. The leader's own instance sends to it in the same way, through a pipe.
 //
 // # How failures end
 //

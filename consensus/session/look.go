@@ -18,7 +18,7 @@ type connected struct {
 }
 
 // reports returns this instance reports on the storages.
-func (w *words) reports(view *state.State) []health.Report {
+func (w *messages) reports(view *state.State) []health.Report {
 	defer func() { w.s.looked = view.Index }()
 	observations := w.s.storages.Observations()
 	all := make([]health.Observation, len(observations))

@@ -77,7 +77,7 @@ func (t *term) declareGone(name, by string) ([]state.Incarnation, error) {
 		if in.Incarnation == t.s.node.Incarnation() {
 			return nil, fmt.Errorf("%w: %q leads", ErrAlive, name)
 		}
-		if heard, ok := t.grantor.LastHeard(in.Incarnation); ok && now-heard < lately {
+		if heard, ok := t.grantor.LastReceived(in.Incarnation); ok && now-heard < lately {
 			return nil, fmt.Errorf("%w: %q was heard of %v ago; stop its process first", ErrAlive, name, (now - heard).Round(time.Millisecond))
 		}
 		gone[in.Incarnation] = true

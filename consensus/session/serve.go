@@ -97,7 +97,7 @@ func (t *term) listen(ctx context.Context, id string, stream consensus.LeaseServ
 		if in := t.s.node.View().Instance(m.Incarnation); in == nil || in.ID != id {
 			return fmt.Errorf("incarnation %d is not live here: it is retired, or the news has not come yet", m.Incarnation)
 		}
-		t.hear(m)
+		t.receive(m)
 		if m.Stopping {
 			return nil
 		}
@@ -110,11 +110,11 @@ func (t *term) listen(ctx context.Context, id string, stream consensus.LeaseServ
 }
 
 // hear notes what an instance says.
-func (t *term) hear(m *lease.ToLeader) {
+func (t *term) receive(m *lease.ToLeader) {
 	now := t.s.cfg.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.grantor.Heard(now, m)
+	t.grantor.Received(now, m)
 	t.received[m.InstanceID] = health.Received{At: now, Reports: m.Reports}
 	if m.Report != nil {
 		t.reports[m.Incarnation] = *m.Report

@@ -94,8 +94,8 @@ const (
 	silence = 700 * time.Millisecond
 	// doubtFor is how long an instance that was starved reports nothing.
 	doubtFor = 500 * time.Millisecond
-	// farewell bounds the wait until the leader has taken back the lease.
-	farewell = 250 * time.Millisecond
+	// goodbye bounds the wait until the leader has taken back the lease.
+	goodbye = 250 * time.Millisecond
 )
 
 // WritePause advises to keep the new writes of a virtual storage waiting.
@@ -279,7 +279,7 @@ func (s *Session) Heard() []condition.Member {
 			if member.Name == "" {
 				member.Name = in.Name
 			}
-			at, ok := t.grantor.LastHeard(in.Incarnation)
+			at, ok := t.grantor.LastReceived(in.Incarnation)
 			member.Heard = member.Heard || ok && now-at <= lately
 			member.Leased = member.Leased || t.grantor.Leased(in.Incarnation, now)
 		}
@@ -288,7 +288,7 @@ func (s *Session) Heard() []condition.Member {
 	return list
 }
 
-// tell wakes whoever talks to the leader. Caller holds mu.
+// tell wakes the goroutine that sends to the leader. Caller holds mu.
 func (s *Session) tell() {
 	close(s.news)
 	s.news = make(chan struct{})
@@ -301,12 +301,12 @@ func (s *Session) publish(next published) {
 	close(before.replaced)
 }
 
-// Run talks and leads until ctx ends; then it gives the lease back. The node
+// Run sends heartbeats and leads until ctx ends; then it gives the lease back. The node
 // must be ready, and be closed after it.
 func (s *Session) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { s.lead(ctx) })
-	loops.Go(func() { s.talk(ctx) })
+	loops.Go(func() { s.heartbeat(ctx) })
 	loops.Go(func() { s.watchStorages(ctx) })
 	loops.Wait()
 	return nil

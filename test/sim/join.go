@@ -117,7 +117,7 @@ func (l *leader) declareGone(in *instance) {
 		if known.ID != in.id || known.Incarnation == l.in.ledger.inc {
 			continue
 		}
-		if heard, ok := l.grantor.LastHeard(known.Incarnation); ok && now-heard < lately {
+		if heard, ok := l.grantor.LastReceived(known.Incarnation); ok && now-heard < lately {
 			return
 		}
 		l.in.w.tracef("%s: an operator says that %d is gone", l.in.name, known.Incarnation)

@@ -60,7 +60,7 @@ func (l *leader) heard(st *stream, m *lease.ToLeader) {
 		return
 	}
 	now := l.in.now()
-	l.grantor.Heard(now, m)
+	l.grantor.Received(now, m)
 	l.electing.heard(now, m)
 	l.advance()
 }

@@ -14,8 +14,8 @@ import (
 	"praefect/fsm/state"
 )
 
-// talk keeps a stream to whoever leads, until ctx ends.
-func (s *Session) talk(ctx context.Context) {
+// heartbeat keeps a stream to the leader, until ctx ends.
+func (s *Session) heartbeat(ctx context.Context) {
 	defer s.giveBack()
 	for wait := firstTry; ctx.Err() == nil; {
 		changed := s.node.LeadershipChanged()
@@ -39,13 +39,13 @@ func (s *Session) talk(ctx context.Context) {
 	}
 }
 
-// attempt talks over one stream, if there is a way to a leader. The stream
-// outlives ctx by a moment, for a last word.
+// attempt exchanges messages over one stream, if there is a way to a leader. The stream
+// outlives ctx by a moment, for a goodbye.
 func (s *Session) attempt(ctx context.Context, changed <-chan struct{}) {
 	lingering, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
-		last := time.AfterFunc(2*farewell, cancel)
+		last := time.AfterFunc(2*goodbye, cancel)
 		context.AfterFunc(lingering, func() { last.Stop() })
 	})
 	defer stop()
@@ -73,7 +73,7 @@ func (s *Session) attempt(ctx context.Context, changed <-chan struct{}) {
 	s.mu.Lock()
 	s.told = "" // a leader that is new knows nothing
 	s.mu.Unlock()
-	s.exchange(ctx, client, changed)
+	s.overStream(ctx, client, changed)
 }
 
 // open opens a stream to the leader: to this instance itself if it leads.
@@ -84,11 +84,11 @@ func (s *Session) open(ctx context.Context) (consensus.LeaseClient, error) {
 	return s.node.DialLeader(ctx)
 }
 
-// exchange talks over one stream until it breaks, the leader is silent, another
-// instance leads, or ctx ends; then the lease is given back by a last word.
-func (s *Session) exchange(ctx context.Context, client consensus.LeaseClient, changed <-chan struct{}) {
-	w := &words{s: s}
-	w.heard.Store(int64(s.cfg.Now()))
+// overStream exchanges messages over one stream until it breaks, the leader is silent, another
+// instance leads, or ctx ends; then the lease is given back by a goodbye.
+func (s *Session) overStream(ctx context.Context, client consensus.LeaseClient, changed <-chan struct{}) {
+	w := &messages{s: s}
+	w.received.Store(int64(s.cfg.Now()))
 	ended := make(chan struct{})
 	// The way to an instance that is gone may lead nowhere for long: the next stream does
 	// not wait for that.
@@ -101,9 +101,9 @@ func (s *Session) exchange(ctx context.Context, client consensus.LeaseClient, ch
 			if err != nil {
 				return
 			}
-			w.heard.Store(int64(s.cfg.Now()))
-			s.hear(m)
-			w.hear(probing, m)
+			w.received.Store(int64(s.cfg.Now()))
+			s.receive(m)
+			w.receive(probing, m)
 		}
 	})
 	tasks.Go(func() {
@@ -120,9 +120,9 @@ func (s *Session) exchange(ctx context.Context, client consensus.LeaseClient, ch
 }
 
 // watch returns when the stream is of no more use.
-func (w *words) watch(ctx context.Context, changed, ended <-chan struct{}) {
+func (w *messages) watch(ctx context.Context, changed, ended <-chan struct{}) {
 	for {
-		left := silence - (w.s.cfg.Now() - time.Duration(w.heard.Load()))
+		left := silence - (w.s.cfg.Now() - time.Duration(w.received.Load()))
 		if left <= 0 {
 			return
 		}
@@ -136,7 +136,7 @@ func (w *words) watch(ctx context.Context, changed, ended <-chan struct{}) {
 		t.Stop()
 		switch {
 		case ctx.Err() != nil:
-			late := time.NewTimer(farewell)
+			late := time.NewTimer(goodbye)
 			defer late.Stop()
 			select {
 			case <-ended:
@@ -150,7 +150,7 @@ func (w *words) watch(ctx context.Context, changed, ended <-chan struct{}) {
 }
 
 // send says what there is to say until the stream has ended.
-func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *words, ended <-chan struct{}) {
+func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *messages, ended <-chan struct{}) {
 	var asks asking
 	for {
 		barred := s.keepBar()
@@ -161,7 +161,7 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *wor
 			asks.asked(now, w.latestQuestion(), s.node.View().LeaseLength(), s.leading != nil)
 		}
 		s.mu.Unlock()
-		message := w.say(false)
+		message := w.message(false)
 		if client.Send(message) != nil {
 			return
 		}
@@ -188,7 +188,7 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *wor
 			return
 		case ctx.Err() != nil:
 			s.giveBack()
-			if client.Send(w.say(true)) == nil { // if it is lost, the lease is waited for
+			if client.Send(w.message(true)) == nil { // if it is lost, the lease is waited for
 				<-ended // the leader answers by ending the stream
 			}
 			return
@@ -258,8 +258,8 @@ func (s *Session) giveBack() {
 	s.publish(next)
 }
 
-// hear takes what the leader says of lease, watermark and pauses.
-func (s *Session) hear(m *lease.FromLeader) {
+// receive takes what the leader says of lease, watermark and pauses.
+func (s *Session) receive(m *lease.FromLeader) {
 	now := s.cfg.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -296,10 +296,10 @@ func (s *Session) pause(before []WritePause, h lease.WritePause, now time.Durati
 	}
 }
 
-// words are what is said over one stream.
-type words struct {
-	s     *Session
-	heard atomic.Int64 // when the leader was, by Config.Now
+// messages makes and receives the messages of one stream.
+type messages struct {
+	s        *Session
+	received atomic.Int64 // when the leader was, by Config.Now
 
 	mu       sync.Mutex
 	question uint64 // guarded by mu; the last one of this stream
@@ -309,14 +309,14 @@ type words struct {
 }
 
 // latestQuestion returns the number of the last question of this stream.
-func (w *words) latestQuestion() uint64 {
+func (w *messages) latestQuestion() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.question
 }
 
-// hear takes the question, and looks at the instances that the leader misses.
-func (w *words) hear(ctx context.Context, m *lease.FromLeader) {
+// receive takes the question, and looks at the instances that the leader misses.
+func (w *messages) receive(ctx context.Context, m *lease.FromLeader) {
 	w.mu.Lock()
 	fresh := m.Question > w.question
 	w.question = max(w.question, m.Question)
@@ -334,9 +334,9 @@ func (w *words) hear(ctx context.Context, m *lease.FromLeader) {
 	}
 }
 
-// say makes a message. The term is read last: after the ask was made and the
+// message makes a message. The term is read last: after the ask was made and the
 // question came in.
-func (w *words) say(stopping bool) *lease.ToLeader {
+func (w *messages) message(stopping bool) *lease.ToLeader {
 	s := w.s
 	view := s.node.View()
 	m := &lease.ToLeader{
