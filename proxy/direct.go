@@ -213,10 +213,10 @@ func (s *Server) forward(ctx context.Context, r *request, conn target, beforeSta
 	}
 	call := r.wire
 	call.BeforeStatus = side.before(beforeStatus)
-	leg, err := stream.Open(ctx, conn, call, r.firstFor(conn.Target().Storage))
+	branch, err := stream.Open(ctx, conn, call, r.firstFor(conn.Target().Storage))
 	if err != nil {
 		_ = side.end()                  // for which nothing came,
 		return stream.Outcome{Err: err} // because nothing was sent
 	}
-	return s.forwarder.Forward(r.stream, call, leg)
+	return s.forwarder.Forward(r.stream, call, branch)
 }

@@ -25,11 +25,11 @@ type replicas map[string]int
 func replicasOfVote(total, destinations int, names, agreeing []string, votes transaction.Result, o stream.Outcome) replicas {
 	n := replicas{outdated: max(0, total-destinations), otherStatus: destinations - len(names)}
 	for i, name := range names[1:] {
-		leg := o.Others[i]
+		branch := o.Others[i]
 		switch {
 		case slices.Contains(agreeing, name):
 			n[updated]++
-		case !leg.Ended || !alike(leg.Err, o.Err):
+		case !branch.Ended || !alike(branch.Err, o.Err):
 			n[otherStatus]++
 		case !votes.Voted:
 			n[noVotes]++

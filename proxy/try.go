@@ -14,13 +14,13 @@ type try struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	mu      sync.Mutex
-	legs    map[string]*stream.Leg // by storage; guarded by mu
-	dropped map[string]error       // guarded by mu
+	mu       sync.Mutex
+	branches map[string]*stream.Branch // by storage; guarded by mu
+	dropped  map[string]error          // guarded by mu
 }
 
 func newTry(ctx context.Context) *try {
-	t := &try{legs: make(map[string]*stream.Leg), dropped: make(map[string]error)}
+	t := &try{branches: make(map[string]*stream.Branch), dropped: make(map[string]error)}
 	t.ctx, t.cancel = context.WithCancelCause(ctx)
 	return t
 }
@@ -30,18 +30,18 @@ func (t *try) drop(storage string, why error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.dropped[storage] = why
-	if leg := t.legs[storage]; leg != nil {
-		leg.Cancel(why)
+	if branch := t.branches[storage]; branch != nil {
+		branch.Cancel(why)
 	}
 }
 
-// add has a leg given up when its storage is dropped, or was.
-func (t *try) add(storage string, leg *stream.Leg) {
+// add has a branch given up when its storage is dropped, or was.
+func (t *try) add(storage string, branch *stream.Branch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.legs[storage] = leg
+	t.branches[storage] = branch
 	if why := t.dropped[storage]; why != nil {
-		leg.Cancel(why)
+		branch.Cancel(why)
 	}
 }
 

@@ -81,12 +81,12 @@ func (s *Server) passOn(r *request, conn *peerConn) stream.Outcome {
 		}
 		return nil
 	})
-	leg, err := stream.Open(ctx, conn.forCall(r), call, stream.NewFrame(data))
+	branch, err := stream.Open(ctx, conn.forCall(r), call, stream.NewFrame(data))
 	if err != nil {
 		_ = side.end()                  // for which nothing came,
 		return stream.Outcome{Err: err} // because nothing was sent
 	}
-	return s.forwarder.Forward(r.stream, call, leg)
+	return s.forwarder.Forward(r.stream, call, branch)
 }
 
 // errPeerRefused says that a peer had lost its lease, too, when a read came.

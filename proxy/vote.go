@@ -57,7 +57,7 @@ type voting struct {
 	r      *request
 	w      *ledger.Write
 	votes  *transaction.Transaction
-	names  []string // of the legs, the primary's first
+	names  []string // of the branches, the primary's first
 	asked  bool     // it is known how it ended
 	gone   bool     // it is to go another way
 }
@@ -125,7 +125,7 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 	}
 	call := v.r.wire
 	call.BeforeStatus = side.before(v.end)
-	call.LegEnded = func(leg int, o stream.Outcome) { v.left(leg, o.Ended && o.Err == nil) }
+	call.BranchEnded = func(branch int, o stream.Outcome) { v.left(branch, o.Ended && o.Err == nil) }
 	call.Grace = quorum.Grace
 	// ▲ No branch of a storage that lives is cancelled: Gitaly would kill the git
 	// that waits with its locks taken, and they would stay. It is told to abort, and
@@ -137,30 +137,30 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 		_ = side.end()                  // for which nothing came,
 		return stream.Outcome{Err: err} // because nothing was sent
 	}
-	var others []*stream.Leg
+	var others []*stream.Branch
 	for i, conn := range conns[1:] {
 		name := v.w.Route().Others[i].Storage
 		if conn == nil {
 			v.votes.Leave(name)
 			continue
 		}
-		leg, err := v.open(v.r.outgoing(ctx), call, conn, v.repeatable(conn))
+		branch, err := v.open(v.r.outgoing(ctx), call, conn, v.repeatable(conn))
 		if err != nil {
 			v.votes.Leave(name)
 			continue
 		}
-		v.try.add(name, leg)
+		v.try.add(name, branch)
 		v.names = append(v.names, name)
-		others = append(others, leg)
+		others = append(others, branch)
 	}
 	return v.server.forwarder.Forward(v.r.stream, call, primary, others...)
 }
 
-// left is told of each leg that has ended. Once the primary's has, nobody is waited
+// left is told of each branch that has ended. Once the primary's has, nobody is waited
 // for who was left out of the vote before anything happened there.
-func (v *voting) left(leg int, well bool) {
-	v.votes.Ended(v.names[leg], well)
-	if leg > 0 {
+func (v *voting) left(branch int, well bool) {
+	v.votes.Ended(v.names[branch], well)
+	if branch > 0 {
 		return
 	}
 	for _, name := range v.votes.Useless() {
@@ -185,16 +185,16 @@ func (v *voting) repeatable(conn *storage.Conn) grpc.ClientConnInterface {
 
 // open opens the call at one storage, over its connection or what stands for that. ctx is
 // an outgoing one.
-func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn, over grpc.ClientConnInterface) (*stream.Leg, error) {
+func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn, over grpc.ClientConnInterface) (*stream.Branch, error) {
 	name := conn.Target().Storage
 	ctx = metadata.AppendToOutgoingContext(storage.WithBackchannel(ctx), transaction.Header, v.votes.Metadata(name))
 	return stream.Open(ctx, over, call, v.r.firstFor(name))
 }
 
-// end ends the write once all legs have ended, before the client has the status.
+// end ends the write once all branches have ended, before the client has the status.
 func (v *voting) end(o stream.Outcome) error {
 	v.asked = true
-	// ▲ From here on no vote is released: what the legs have done is all they do.
+	// ▲ From here on no vote is released: what the branches have done is all they do.
 	votes := v.votes.End()
 	if v.gone = votes.Rounds == 0 && elsewhere(v.r, o, v.try.ctx); v.gone {
 		return nil
@@ -213,15 +213,15 @@ func (v *voting) end(o stream.Outcome) error {
 	arrived := true
 	agreeing := []string{v.names[0]}
 	for i, name := range v.names {
-		leg := o
+		branch := o
 		if i > 0 {
-			leg = o.Others[i-1]
+			branch = o.Others[i-1]
 		}
 		// One without a released vote has changed nothing, and never will.
-		if !leg.Ended && slices.Contains(votes.Committed, name) {
+		if !branch.Ended && slices.Contains(votes.Committed, name) {
 			arrived = false
 		}
-		if i > 0 && slices.Contains(votes.Agreed, name) && leg.Ended && alike(leg.Err, o.Err) {
+		if i > 0 && slices.Contains(votes.Agreed, name) && branch.Ended && alike(branch.Err, o.Err) {
 			agreeing = append(agreeing, name)
 		}
 	}
@@ -239,7 +239,7 @@ func (v *voting) end(o stream.Outcome) error {
 
 // allWell tells that the call has ended well at all storages.
 func (v *voting) allWell(o stream.Outcome) bool {
-	return o.Ended && o.Err == nil && !slices.ContainsFunc(o.Others, func(leg stream.Outcome) bool { return !leg.Ended || leg.Err != nil })
+	return o.Ended && o.Err == nil && !slices.ContainsFunc(o.Others, func(branch stream.Outcome) bool { return !branch.Ended || branch.Err != nil })
 }
 
 // elsewhere tells whether a write that has changed nothing may go another way: its

@@ -13,8 +13,8 @@ func forwardFakes(tb testing.TB, method string, msgs []mem.BufferSlice, secondar
 	call := shape(method)
 	call.Grace = graceOf(patience)
 	client := &fakeClient{ctx: tb.Context(), quiet: true}
-	legs, storages := make([]*Leg, 1+secondaries), make([]*fakeStorage, 1+secondaries)
-	for i := range legs {
+	branches, storages := make([]*Branch, 1+secondaries), make([]*fakeStorage, 1+secondaries)
+	for i := range branches {
 		storages[i] = &fakeStorage{}
 		if call.ClientStreams && secondaries > 0 {
 			storages[i] = ofFullCall()
@@ -22,13 +22,13 @@ func forwardFakes(tb testing.TB, method string, msgs []mem.BufferSlice, secondar
 		if call.ServerStreams {
 			storages[i].responses = msgs
 		}
-		legs[i] = fakeLeg(tb, storages[i], true)
+		branches[i] = fakeBranch(tb, storages[i], true)
 	}
 	if call.ClientStreams {
 		client.requests = msgs
 	}
 	var f Forwarder
-	out := f.Forward(client, call, legs[0], legs[1:]...)
+	out := f.Forward(client, call, branches[0], branches[1:]...)
 	f.Wait(0)
 	if out.Err != nil || len(client.requests) > 0 {
 		tb.Fatalf("forwarded with %v, %d messages left", out.Err, len(client.requests))
@@ -49,7 +49,7 @@ func TestForwarder_allocatesNothingPerFrame(t *testing.T) {
 	const few, many = 2, 1002
 	for _, method := range []string{clientStream, serverStream, bidi} {
 		for _, secondaries := range []int{0, 2} {
-			t.Run(fmt.Sprintf("%s/%d legs", method, 1+secondaries), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/%d branches", method, 1+secondaries), func(t *testing.T) {
 				allocs := func(n int) float64 {
 					msgs := messages(n)
 					return testing.AllocsPerRun(100, func() { forwardFakes(t, method, msgs, secondaries) })
@@ -83,8 +83,8 @@ func BenchmarkForwarder_frame(b *testing.B) {
 		}
 	})
 	b.Run("request", func(b *testing.B) { frames(b, clientStream, 0) })
-	b.Run("request, 3 legs", func(b *testing.B) { frames(b, clientStream, 2) })
-	b.Run("call, 3 legs", func(b *testing.B) {
+	b.Run("request, 3 branches", func(b *testing.B) { frames(b, clientStream, 2) })
+	b.Run("call, 3 branches", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			forwardFakes(b, unary, nil, 2)

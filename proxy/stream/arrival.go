@@ -12,8 +12,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// StatsHandler notes for each leg whether the storage's status arrived. It goes on every connection to a storage, with
-// grpc.WithStatsHandler; without it no [Outcome] of a leg there is ever Ended.
+// StatsHandler notes for each branch whether the storage's status arrived. It goes on every connection to a storage, with
+// grpc.WithStatsHandler; without it no [Outcome] of a branch there is ever Ended.
 //
 // It tells a status that a storage sent from one that gRPC made up here because the connection
 // broke or the call was given up: they look alike to the caller of RecvMsg. gRPC reports InTrailer
@@ -47,8 +47,8 @@ func (StatsHandler) HandleConn(context.Context, stats.ConnStats) {}
 
 type arrivalKey struct{}
 
-// arrival holds the notes of the StatsHandler about one leg. gRPC may make several attempts for one
-// leg, one after the other.
+// arrival holds the notes of the StatsHandler about one branch. gRPC may make several attempts for one
+// branch, one after the other.
 type arrival struct {
 	begun   atomic.Bool // an attempt was begun
 	arrived atomic.Bool // the trailers of the last attempt arrived
@@ -65,7 +65,7 @@ func (a *arrival) begin(transparent bool) {
 	a.arrived.Store(false)
 }
 
-// ended reports whether err, by which a leg in ctx ended, is the status that the storage sent. It errs on one side only:
+// ended reports whether err, by which a branch in ctx ended, is the status that the storage sent. It errs on one side only:
 // false where it cannot be told.
 func (a *arrival) ended(ctx context.Context, err error) bool {
 	if !a.arrived.Load() || a.lost.Load() {
@@ -77,7 +77,7 @@ func (a *arrival) ended(ctx context.Context, err error) bool {
 	st := status.Convert(err)
 	switch {
 	case ctx.Err() != nil && (st.Code() == codes.Canceled || st.Code() == codes.DeadlineExceeded):
-		return false // the trailers came while the leg was being given up here, and may have lost that race
+		return false // the trailers came while the branch was being given up here, and may have lost that race
 	//lint:ignore SA1019 the code alone would not tell it from a storage's Canceled
 	case errors.Is(err, grpc.ErrClientConnClosing):
 		return false // likewise, with the connection closed here

@@ -9,7 +9,7 @@
 //
 // # One call
 //
-// The handler peeks the first message ([Peek]), decides, opens a leg at a storage with that message rewritten ([Open]), and
+// The handler peeks the first message ([Peek]), decides, opens a branch at a storage with that message rewritten ([Open]), and
 // forwards ([Forwarder.Forward]):
 //
 //	peeked ──Open──▶ open ──▶ flowing ──▶ ended ──BeforeStatus──▶ released ──handler returns──▶ status at the client
@@ -30,7 +30,7 @@
 //
 // At a storage a call has ended only when its status arrived from there; Outcome.Ended says that, and errs only towards
 // false. gRPC makes up a status of the same kind whenever a call ends on this side, hence [StatsHandler]; [Watch] says the same
-// of a call made without a leg.
+// of a call made without a branch.
 //
 //	event                                          status at the client        Ended
 //	status arrives, with any code                  that status                 true
@@ -39,9 +39,9 @@
 //	client cancels or vanishes                     Canceled                    false
 //	client's deadline passes                       DeadlineExceeded            false
 //	client sends a message that gRPC refuses       gRPC's, ResourceExhausted   false
-//	Leg.Cancel(cause)                              the status in cause         false
+//	Branch.Cancel(cause)                              the status in cause         false
 //	two responses where one is due                 Internal                    false
-//	Open fails                                     gRPC's, Unavailable         no leg, nothing sent
+//	Open fails                                     gRPC's, Unavailable         no branch, nothing sent
 //	BeforeStatus refuses                           its error                   as before
 //
 // Where two happen at once the storage's status wins if it arrived, then the client's end, then the
@@ -49,24 +49,24 @@
 // the client a status made here, while Ended may be true, because the trailers behind that response
 // arrived: the call is over at the storage.
 //
-// If gRPC retries a leg by itself, Ended covers every attempt that a storage may have worked on.
+// If gRPC retries a branch by itself, Ended covers every attempt that a storage may have worked on.
 //
 // # More than one destination
 //
-// Forward takes one leg or several. The first is the primary: the client sees it alone, exactly as
+// Forward takes one branch or several. The first is the primary: the client sees it alone, exactly as
 // if there were no others. The others are secondaries. Each is sent its own first message and then
 // the client's, and its half-close; its responses are read and dropped, except for its status,
 // which is in Outcome.Others.
 //
-//	primary:    sent ──▶ flowing ──▶ ended ──LegEnded(0)──▶ grace ──────────────▶ BeforeStatus, once all have ended
-//	secondary:       └─▶ flowing ─────────────────────────────▶ ended ──LegEnded(i)──┘
+//	primary:    sent ──▶ flowing ──▶ ended ──BranchEnded(0)──▶ grace ──────────────▶ BeforeStatus, once all have ended
+//	secondary:       └─▶ flowing ─────────────────────────────▶ ended ──BranchEnded(i)──┘
 //
 // A secondary is sent nothing before the primary was. So a call that was not sent there was sent nowhere, and can be routed
 // anew. However a secondary ends, neither the call nor another secondary fails with it:
 //
 //	event at a secondary                           its Err                     its Ended
 //	status arrives, with any code, early too       that status                 true
-//	storage or connection lost, Leg.Cancel         as for the primary          false
+//	storage or connection lost, Branch.Cancel         as for the primary          false
 //	two responses where one is due                 Internal                    false
 //	it takes no more requests for SlowBound        ErrTooSlow                  false
 //	primary ends without its status                the client's status         false
@@ -74,14 +74,14 @@
 //
 // # Calls whose storages must not be cancelled
 //
-// A call with Call.Linger gives a leg up without a word to its storage: for the call the leg has ended, Ended false, and the
+// A call with Call.Linger gives a branch up without a word to its storage: for the call the branch has ended, Ended false, and the
 // answer to the client does not wait. The RPC goes on beside, until it ends by itself, or is cancelled when Linger has passed or
 // the Forwarder stops; Over says when none is left. So a storage that waits for an answer gets one, and can undo what it has in
 // hand; Gitaly kills the git of a call that is cancelled, whose locks stay.
 //
-//	given up ──LegEnded: nothing may come of it──▶ half-closed ──▶ the RPC ends, or is cancelled after Linger ──Over──▶
+//	given up ──BranchEnded: nothing may come of it──▶ half-closed ──▶ the RPC ends, or is cancelled after Linger ──Over──▶
 //
-// The context of such a leg ends neither with the client's nor at its deadline, but Linger later,
+// The context of such a branch ends neither with the client's nor at its deadline, but Linger later,
 // and the storage gets that later deadline. The primary is given up when the context ends in which
 // it was opened, and the secondaries after it, so that no secondary is missed while the primary may
 // go on. The half-close comes last, because after it a storage takes its requests as complete.
@@ -107,27 +107,27 @@
 //   - Received: [Codec] takes references for the Frame, because gRPC frees its own when RecvMsg returns.
 //   - Sent: Codec gives gRPC references of its own, because gRPC sends later; the pump frees the Frame after SendMsg.
 //   - First: Peek gives it to the caller. Open takes over the one it is given, also when it fails.
-//   - Kept response: the exchange frees it, sent or not.
+//   - Kept response: the activeCall frees it, sent or not.
 //   - Queued: the queue of a secondary takes references of its own, before the pump sends to the
 //     primary and frees its Frame. They pass to the Frame of the secondary's sender, which frees it
-//     after SendMsg; when the leg ends, the queue frees the rest.
+//     after SendMsg; when the branch ends, the queue frees the rest.
 //   - Response of a secondary: freed as soon as it was read.
 //
 // Each pump and each sender has one Frame for the whole call. Its slice of buffers is replaced by the next message and never
-// written to, as gRPC or another leg may still be reading it.
+// written to, as gRPC or another branch may still be reading it.
 //
 // # Goroutines
 //
-// The request pump ends with the client's half-close, when all legs have ended and it tries to send, or when the client's
+// The request pump ends with the client's half-close, when all branches have ended and it tries to send, or when the client's
 // stream is over. If a storage answers a client that is still sending, the last of these is yet to come: the pump waits in
 // RecvMsg, which nothing but the return of the handler can end. It touches neither side any more but to drop one message. The
 // [Forwarder] owns it, and Wait waits for it.
 //
 // The primary of a call with Linger has a goroutine that sends its first message, and that passes
-// its responses on until the leg is given up; it then reads the remaining responses.
+// its responses on until the branch is given up; it then reads the remaining responses.
 //
 // A secondary has a goroutine that sends its first message and reads its responses, and if the
 // client streams a second one that sends the requests in its queue. Forward returns when the first
-// has ended; the second follows at once, because the leg is given up by then. The Forwarder owns
+// has ended; the second follows at once, because the branch is given up by then. The Forwarder owns
 // them all.
 package stream

@@ -86,7 +86,7 @@ type fakeStorage struct {
 	header            metadata.MD
 	responses         []mem.BufferSlice
 	end               error // after the responses; io.EOF if nil
-	untilCancelled    bool  // the responses end only when the leg is cancelled
+	untilCancelled    bool  // the responses end only when the branch is cancelled
 
 	// How a storage takes its time.
 	halfClosed chan struct{} // if set, the responses end only after the requests; see ofFullCall
@@ -94,7 +94,7 @@ type fakeStorage struct {
 	pace       time.Duration // for each request but the first
 	stuck      int           // the number of requests that are taken at all, if not 0
 	sendFails  bool
-	sendTakes  bool // until the leg is cancelled
+	sendTakes  bool // until the branch is cancelled
 
 	got int // requests taken, counted by the one goroutine that sends
 }
@@ -119,7 +119,7 @@ func (s *fakeStorage) RecvMsg(m any) error {
 	return io.EOF
 }
 
-// comesToItsEnd takes the storage's time, and returns false if the leg is cancelled first.
+// comesToItsEnd takes the storage's time, and returns false if the branch is cancelled first.
 func (s *fakeStorage) comesToItsEnd() bool {
 	if s.halfClosed != nil {
 		select {
@@ -135,7 +135,7 @@ func (s *fakeStorage) comesToItsEnd() bool {
 	return s.waits(s.lasts)
 }
 
-// waits returns false if the leg is cancelled first.
+// waits returns false if the branch is cancelled first.
 func (s *fakeStorage) waits(d time.Duration) bool {
 	if d == 0 {
 		return true
@@ -191,19 +191,19 @@ func send(m any) error {
 	return nil
 }
 
-// fakeLeg is a leg to a fake storage, whose trailers have arrived if ended is set.
-func fakeLeg(tb testing.TB, storage *fakeStorage, ended bool) *Leg {
+// fakeBranch is a branch to a fake storage, whose trailers have arrived if ended is set.
+func fakeBranch(tb testing.TB, storage *fakeStorage, ended bool) *Branch {
 	tb.Helper()
-	return fakeLegIn(tb.Context(), storage, ended)
+	return fakeBranchIn(tb.Context(), storage, ended)
 }
 
-func fakeLegIn(ctx context.Context, storage *fakeStorage, ended bool) *Leg {
-	leg := &Leg{stream: storage, first: new(Frame), arrival: new(arrival)}
-	leg.contexts(ctx, 0)
-	storage.ctx = leg.ctx
-	leg.arrival.begin(false)
-	leg.arrival.arrived.Store(ended)
-	return leg
+func fakeBranchIn(ctx context.Context, storage *fakeStorage, ended bool) *Branch {
+	branch := &Branch{stream: storage, first: new(Frame), arrival: new(arrival)}
+	branch.contexts(ctx, 0)
+	storage.ctx = branch.ctx
+	branch.arrival.begin(false)
+	branch.arrival.arrived.Store(ended)
+	return branch
 }
 
 func messages(n int) []mem.BufferSlice {

@@ -17,16 +17,16 @@ type fanout struct {
 	slow        stopwatch // only put
 }
 
-func newFanout(call *Call, legs []*Leg, rpcs *lingering) *fanout {
-	if len(legs) == 0 {
+func newFanout(call *Call, branches []*Branch, rpcs *lingering) *fanout {
+	if len(branches) == 0 {
 		return nil
 	}
 	fan := &fanout{call: call, begun: time.Now(), slow: stopwatch{bound: call.SlowBound}}
 	if fan.slow.bound <= 0 {
 		fan.slow.bound = DefaultSlowBound
 	}
-	for i, leg := range legs {
-		fan.secondaries = append(fan.secondaries, newSecondary(call, i+1, leg, rpcs))
+	for i, branch := range branches {
+		fan.secondaries = append(fan.secondaries, newSecondary(call, i+1, branch, rpcs))
 	}
 	return fan
 }
@@ -98,7 +98,7 @@ func (fan *fanout) cancel(cause error) {
 		return
 	}
 	for _, s := range fan.secondaries {
-		s.leg.giveUp(cause)
+		s.branch.giveUp(cause)
 	}
 }
 

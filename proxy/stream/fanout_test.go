@@ -21,30 +21,30 @@ func bubble(t *testing.T, desc string, test func(t *testing.T)) {
 	t.Run(desc, func(t *testing.T) { synctest.Test(t, test) })
 }
 
-// forwardLegs forwards a call and returns how it ended and how long that took.
-func forwardLegs(client *fakeClient, call Call, legs ...*Leg) (Outcome, time.Duration) {
+// forwardBranches forwards a call and returns how it ended and how long that took.
+func forwardBranches(client *fakeClient, call Call, branches ...*Branch) (Outcome, time.Duration) {
 	var f Forwarder
 	begun := time.Now()
-	out := f.Forward(client, call, legs[0], legs[1:]...)
+	out := f.Forward(client, call, branches[0], branches[1:]...)
 	took := time.Since(begun)
 	f.Wait(time.Hour)
 	return out, took
 }
 
-// fakeLegs are legs to storages whose statuses arrive.
-func fakeLegs(tb testing.TB, storages ...*fakeStorage) (legs []*Leg) {
+// fakeBranches are branches to storages whose statuses arrive.
+func fakeBranches(tb testing.TB, storages ...*fakeStorage) (branches []*Branch) {
 	for _, storage := range storages {
-		legs = append(legs, fakeLeg(tb, storage, true))
+		branches = append(branches, fakeBranch(tb, storage, true))
 	}
-	return legs
+	return branches
 }
 
 func graceOf(d time.Duration) func(time.Duration) time.Duration {
 	return func(time.Duration) time.Duration { return d }
 }
 
-// checkLeg compares what is said of a secondary.
-func checkLeg(t *testing.T, desc string, got Outcome, ended bool, code codes.Code) {
+// checkBranch compares what is said of a secondary.
+func checkBranch(t *testing.T, desc string, got Outcome, ended bool, code codes.Code) {
 	t.Helper()
 	if got.Ended != ended || status.Code(got.Err) != code {
 		t.Errorf("%s: ended %t with %v, want %t with %s", desc, got.Ended, got.Err, ended, code)
@@ -85,13 +85,13 @@ func TestForwarder_slowSecondary(t *testing.T) {
 			call := shape(clientStream)
 			call.SlowBound = bound
 			call.Grace = graceOf(time.Hour)
-			call.LegEnded = func(leg int, _ Outcome) {
-				if leg == 0 {
+			call.BranchEnded = func(branch int, _ Outcome) {
+				if branch == 0 {
 					delay = time.Since(begun)
 				}
 			}
 			client := &fakeClient{ctx: t.Context(), requests: messages(requests)}
-			out, _ := forwardLegs(client, call, fakeLegs(t, storages...)...)
+			out, _ := forwardBranches(client, call, fakeBranches(t, storages...)...)
 
 			if out.Err != nil || !out.Ended || storages[0].got != all {
 				t.Errorf("the primary took %d requests and ended %t with %v", storages[0].got, out.Ended, out.Err)
@@ -115,7 +115,7 @@ func TestForwarder_slowBoundByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		primary, stuck := ofFullCall(), &fakeStorage{stuck: 1, untilCancelled: true}
 		client := &fakeClient{ctx: t.Context(), requests: messages(100)}
-		out, took := forwardLegs(client, shape(bidi), fakeLegs(t, primary, stuck)...)
+		out, took := forwardBranches(client, shape(bidi), fakeBranches(t, primary, stuck)...)
 		if out.Err != nil || took != DefaultSlowBound {
 			t.Errorf("ended with %v after %s", out.Err, took)
 		}
@@ -152,21 +152,21 @@ func TestForwarder_grace(t *testing.T) {
 				primary := &fakeStorage{lasts: time.Second, end: tc.primary}
 				call := shape(method)
 				call.Grace = tc.grace
-				out, took := forwardLegs(&fakeClient{ctx: t.Context()}, call, fakeLeg(t, primary, tc.arrived), fakeLeg(t, &tc.secondary, true))
+				out, took := forwardBranches(&fakeClient{ctx: t.Context()}, call, fakeBranch(t, primary, tc.arrived), fakeBranch(t, &tc.secondary, true))
 				if !errors.Is(out.Err, tc.primary) || out.Ended != tc.arrived {
 					t.Errorf("ended %t with %v", out.Ended, out.Err)
 				}
 				if took != tc.took {
 					t.Errorf("took %s, want %s", took, tc.took)
 				}
-				checkLeg(t, "secondary", out.Others[0], tc.ended, tc.code)
+				checkBranch(t, "secondary", out.Others[0], tc.ended, tc.code)
 			})
 		}
 	}
 }
 
-// Each leg is told of when it ends, whichever way, and the call when all have.
-func TestForwarder_tellsOfEachLeg(t *testing.T) {
+// Each branch is told of when it ends, whichever way, and the call when all have.
+func TestForwarder_tellsOfEachBranch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
 		var mu sync.Mutex
@@ -178,9 +178,9 @@ func TestForwarder_tellsOfEachLeg(t *testing.T) {
 		}
 		call := shape(unary)
 		call.Grace = graceOf(time.Minute)
-		call.LegEnded = func(leg int, out Outcome) { note(fmt.Sprint(leg), out) }
+		call.BranchEnded = func(branch int, out Outcome) { note(fmt.Sprint(branch), out) }
 		call.BeforeStatus = func(out Outcome) error { note("all", out); return nil }
-		legs := fakeLegs(t,
+		branches := fakeBranches(t,
 			&fakeStorage{lasts: 3 * time.Second},
 			&fakeStorage{lasts: 4 * time.Second, end: status.Error(codes.Internal, "broken")},
 			&fakeStorage{lasts: time.Hour},
@@ -188,8 +188,8 @@ func TestForwarder_tellsOfEachLeg(t *testing.T) {
 			&fakeStorage{lasts: time.Hour},
 		)
 		fenced := status.Error(codes.Aborted, "fenced")
-		time.AfterFunc(2*time.Second, func() { legs[2].Cancel(fenced) })
-		out, _ := forwardLegs(&fakeClient{ctx: t.Context()}, call, legs...)
+		time.AfterFunc(2*time.Second, func() { branches[2].Cancel(fenced) })
+		out, _ := forwardBranches(&fakeClient{ctx: t.Context()}, call, branches...)
 		want := []string{
 			"1s 3: OK true, 0 others",
 			"2s 2: Aborted false, 0 others",
@@ -228,16 +228,16 @@ func TestForwarder_clientGoes(t *testing.T) {
 				call := shape(method)
 				call.Grace = graceOf(time.Minute)
 				slow := func() *fakeStorage { return &fakeStorage{lasts: 4 * time.Second} }
-				out, took := forwardLegs(&fakeClient{ctx: ctx}, call,
-					fakeLegIn(ctx, &fakeStorage{lasts: 2 * time.Second}, true),
-					fakeLegIn(ctx, slow(), true),
-					fakeLegIn(context.WithoutCancel(ctx), slow(), true),
+				out, took := forwardBranches(&fakeClient{ctx: ctx}, call,
+					fakeBranchIn(ctx, &fakeStorage{lasts: 2 * time.Second}, true),
+					fakeBranchIn(ctx, slow(), true),
+					fakeBranchIn(context.WithoutCancel(ctx), slow(), true),
 				)
 				if status.Code(out.Err) != tc.code || took != tc.took {
 					t.Errorf("ended with %v after %s", out.Err, took)
 				}
-				checkLeg(t, "in the client's context", out.Others[0], false, codes.Canceled)
-				checkLeg(t, "in a context of its own", out.Others[1], tc.own, tc.ofOwnCode)
+				checkBranch(t, "in the client's context", out.Others[0], false, codes.Canceled)
+				checkBranch(t, "in a context of its own", out.Others[1], tc.own, tc.ofOwnCode)
 			})
 		}
 	}
@@ -252,11 +252,11 @@ func TestForwarder_clientGoesWhileOneIsSlow(t *testing.T) {
 		stuck := &fakeStorage{stuck: 1, untilCancelled: true}
 		const requests = 100
 		client := &fakeClient{ctx: ctx, requests: messages(requests)}
-		out, took := forwardLegs(client, shape(bidi), fakeLegIn(ctx, ofFullCall(), true), fakeLegIn(context.WithoutCancel(ctx), stuck, true))
+		out, took := forwardBranches(client, shape(bidi), fakeBranchIn(ctx, ofFullCall(), true), fakeBranchIn(context.WithoutCancel(ctx), stuck, true))
 		if status.Code(out.Err) != codes.Canceled || status.Code(out.ClientErr) != codes.Canceled || took != time.Second {
 			t.Errorf("ended with %v after %s", out.Err, took)
 		}
-		checkLeg(t, "secondary", out.Others[0], false, codes.Canceled)
+		checkBranch(t, "secondary", out.Others[0], false, codes.Canceled)
 		if got := requests - len(client.requests); got != queueFrames+1 { // and one in the pump's hand
 			t.Errorf("%d requests were read", got)
 		}
@@ -280,22 +280,22 @@ func TestForwarder_primaryNotSent(t *testing.T) {
 			bubble(t, tc.desc+method, func(t *testing.T) {
 				pool := newStrictPool(t)
 				secondary := ofFullCall()
-				legs := []*Leg{fakeLeg(t, &fakeStorage{sendFails: true, end: tc.end}, tc.arrived), fakeLeg(t, secondary, true)}
-				for _, leg := range legs {
-					leg.first = NewFrame(pool.buffer("first"))
+				branches := []*Branch{fakeBranch(t, &fakeStorage{sendFails: true, end: tc.end}, tc.arrived), fakeBranch(t, secondary, true)}
+				for _, branch := range branches {
+					branch.first = NewFrame(pool.buffer("first"))
 				}
 				told := 0
 				call := shape(method)
 				call.Grace = graceOf(time.Minute)
-				call.LegEnded = func(int, Outcome) { told++ }
+				call.BranchEnded = func(int, Outcome) { told++ }
 				client := &fakeClient{ctx: t.Context(), requests: messages(1)}
-				out, took := forwardLegs(client, call, legs...)
+				out, took := forwardBranches(client, call, branches...)
 				if out.Sent || !errors.Is(out.Err, tc.end) || took != 0 {
 					t.Errorf("sent %t, ended with %v after %s", out.Sent, out.Err, took)
 				}
-				checkLeg(t, "secondary", out.Others[0], false, tc.code)
+				checkBranch(t, "secondary", out.Others[0], false, tc.code)
 				if out.Others[0].Sent || secondary.got != 0 || told != 2 {
-					t.Errorf("sent %t, %d requests; told of %d legs", out.Others[0].Sent, secondary.got, told)
+					t.Errorf("sent %t, %d requests; told of %d branches", out.Others[0].Sent, secondary.got, told)
 				}
 				if len(client.requests) != 1 || pool.outstanding() != 0 {
 					t.Errorf("%d requests and %d buffers left", len(client.requests), pool.outstanding())
@@ -346,17 +346,17 @@ func TestForwarder_uselessSecondary(t *testing.T) {
 					secondary.responses = fill(min(tc.responses, 1))
 				}
 				primary, third := ofFullCall(), ofFullCall()
-				legs := []*Leg{fakeLeg(t, primary, true), fakeLeg(t, &secondary, tc.arrived), fakeLeg(t, third, true)}
-				for _, leg := range legs {
-					leg.first = NewFrame(pool.buffer("first"))
+				branches := []*Branch{fakeBranch(t, primary, true), fakeBranch(t, &secondary, tc.arrived), fakeBranch(t, third, true)}
+				for _, branch := range branches {
+					branch.first = NewFrame(pool.buffer("first"))
 				}
 				client := &fakeClient{ctx: t.Context(), requests: fill(requests)}
-				out, _ := forwardLegs(client, call, legs...)
+				out, _ := forwardBranches(client, call, branches...)
 				if out.Err != nil || !out.Ended || primary.got != 1+requests || third.got != 1+requests {
 					t.Errorf("ended %t with %v, %d and %d requests taken", out.Ended, out.Err, primary.got, third.got)
 				}
-				checkLeg(t, "secondary", out.Others[0], tc.ended, tc.code)
-				checkLeg(t, "third", out.Others[1], true, codes.OK)
+				checkBranch(t, "secondary", out.Others[0], tc.ended, tc.code)
+				checkBranch(t, "third", out.Others[1], true, codes.OK)
 				if got := pool.outstanding(); got != 0 {
 					t.Errorf("%d buffers left", got)
 				}
@@ -367,9 +367,9 @@ func TestForwarder_uselessSecondary(t *testing.T) {
 
 func TestForwarder_secondResponseOfASecondary(t *testing.T) {
 	secondary := &fakeStorage{responses: messages(3)}
-	out, _ := forwardLegs(&fakeClient{ctx: t.Context()}, shape(unary), fakeLegs(t, &fakeStorage{responses: messages(1)}, secondary)...)
+	out, _ := forwardBranches(&fakeClient{ctx: t.Context()}, shape(unary), fakeBranches(t, &fakeStorage{responses: messages(1)}, secondary)...)
 	if out.Err != nil {
 		t.Errorf("ended with %v", out.Err)
 	}
-	checkLeg(t, "secondary", out.Others[0], false, codes.Internal)
+	checkBranch(t, "secondary", out.Others[0], false, codes.Internal)
 }

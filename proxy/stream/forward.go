@@ -26,8 +26,8 @@ type Outcome struct {
 	ClientErr error
 	// Trailer is the metadata that the storage sent with the status.
 	Trailer metadata.MD
-	// Others says how the other legs ended, in their order. Theirs is Err, the status as a client would have got it, Ended
-	// and Sent. It is nil while they may go on, so that LegEnded never sees it.
+	// Others says how the other branches ended, in their order. Theirs is Err, the status as a client would have got it, Ended
+	// and Sent. It is nil while they may go on, so that BranchEnded never sees it.
 	Others []Outcome
 }
 
@@ -36,35 +36,35 @@ type Forwarder struct {
 	pumps sync.WaitGroup
 
 	init sync.Once
-	ends context.Context // ends lingering legs; made by init
+	ends context.Context // ends lingering branches; made by init
 	stop context.CancelFunc
 }
 
-// lingers makes the context that ends lingering legs.
+// lingers makes the context that ends lingering branches.
 func (f *Forwarder) lingers() context.Context {
 	f.init.Do(func() { f.ends, f.stop = context.WithCancel(context.Background()) })
 	return f.ends
 }
 
-// Forward passes everything on between a client and the storage of a leg, in both directions, until
+// Forward passes everything on between a client and the storage of a branch, in both directions, until
 // it is known how the call ended, and says so. Messages pass as they come. The status is left to
 // the caller, which returns it from the handler and so releases the end to the client.
 //
-// The storages of the other legs are secondaries, which are sent the same requests and whose ends are waited for, as the
+// The storages of the other branches are secondaries, which are sent the same requests and whose ends are waited for, as the
 // package says under "More than one destination". The others have no part in the answer, and none can fail the call.
 //
-// It takes over the legs, which are given up when it returns. The context of ss ends only together with the stream, as
-// gRPC's does: a caller that wants to end the call cancels the leg. If the client streams and the storage answered before the
+// It takes over the branches, which are given up when it returns. The context of ss ends only together with the stream, as
+// gRPC's does: a caller that wants to end the call cancels the branch. If the client streams and the storage answered before the
 // client had finished, a goroutine may still wait for the client's next message; gRPC ends that wait when the handler
 // returns, and [Forwarder.Wait] waits for it.
-func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, leg *Leg, others ...*Leg) Outcome {
-	x := &exchange{ss: ss, call: call, leg: leg, told: make(chan struct{})}
+func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, branch *Branch, others ...*Branch) Outcome {
+	x := &activeCall{ss: ss, call: call, branch: branch, told: make(chan struct{})}
 	if call.Linger > 0 {
 		x.rpcs = &lingering{call: &x.call, ends: f.lingers()}
 		x.rpcs.count.Store(int32(2 + len(others)))
 		defer x.rpcs.over()
 	}
-	defer leg.giveUp(nil)
+	defer branch.giveUp(nil)
 	x.fan = newFanout(&x.call, others, x.rpcs)
 	defer x.fan.cancel(nil)
 	if x.rpcs != nil {
@@ -76,21 +76,21 @@ func (f *Forwarder) Forward(ss grpc.ServerStream, call Call, leg *Leg, others ..
 }
 
 // carry sends the first message to the primary, and passes its responses on until it ends.
-func (x *exchange) carry(f *Forwarder) (end error) {
-	x.out.Sent = x.leg.sendFirst()
+func (x *activeCall) carry(f *Forwarder) (end error) {
+	x.out.Sent = x.branch.sendFirst()
 	x.started(f)
 	return x.pumpResponses()
 }
 
 // started sends the first message to the others, and has the client's requests passed on, if the primary was sent its own.
-func (x *exchange) started(f *Forwarder) {
+func (x *activeCall) started(f *Forwarder) {
 	// ▲ No secondary is sent anything before the primary was: a call that was not sent to it has
 	// happened nowhere.
 	if !x.out.Sent {
 		return
 	}
 	x.fan.start(f)
-	if x.call.ClientStreams && x.leg.first != nil {
+	if x.call.ClientStreams && x.branch.first != nil {
 		x.requested = make(chan struct{})
 		f.pumps.Go(x.pumpRequests)
 	}

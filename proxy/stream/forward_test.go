@@ -52,7 +52,7 @@ func TestForwarder_holdsTheEndBack(t *testing.T) {
 			}
 
 			var f Forwarder
-			got := f.Forward(client, call, fakeLeg(t, storage, tc.ended))
+			got := f.Forward(client, call, fakeBranch(t, storage, tc.ended))
 			f.Wait(0)
 			if !slices.Equal(client.events, tc.want) {
 				t.Errorf("the client saw %q, want %q", client.events, tc.want)
@@ -96,15 +96,15 @@ func TestForwarder_clientUnreachable(t *testing.T) {
 		t.Run(tc.desc, func(t *testing.T) {
 			client, storage := &tc.client, &tc.storage
 			client.ctx = t.Context()
-			leg := fakeLeg(t, storage, tc.ended)
+			branch := fakeBranch(t, storage, tc.ended)
 			var f Forwarder
-			got := f.Forward(client, shape(tc.method), leg)
+			got := f.Forward(client, shape(tc.method), branch)
 			f.Wait(0)
 			if status.Code(got.Err) != tc.code || status.Code(got.ClientErr) != tc.code || got.Ended != tc.ended {
 				t.Errorf("ended %t with %v, client's error %v; want %t with %s", got.Ended, got.Err, got.ClientErr, tc.ended, tc.code)
 			}
-			if leg.ctx.Err() == nil {
-				t.Error("the leg was not given up")
+			if branch.ctx.Err() == nil {
+				t.Error("the branch was not given up")
 			}
 		})
 	}
@@ -113,14 +113,14 @@ func TestForwarder_clientUnreachable(t *testing.T) {
 func TestForwarder_secondResponseIsNoResponse(t *testing.T) {
 	for _, arrived := range []bool{false, true} {
 		client := &fakeClient{ctx: t.Context()}
-		leg := fakeLeg(t, &fakeStorage{responses: messages(2)}, arrived)
+		branch := fakeBranch(t, &fakeStorage{responses: messages(2)}, arrived)
 		var f Forwarder
-		got := f.Forward(client, shape(unary), leg)
+		got := f.Forward(client, shape(unary), branch)
 		if status.Code(got.Err) != codes.Internal || got.Ended || got.ClientErr != nil || len(client.events) != 0 {
 			t.Errorf("got %+v, the client saw %q", got, client.events)
 		}
-		if leg.ctx.Err() == nil {
-			t.Error("the leg was not given up")
+		if branch.ctx.Err() == nil {
+			t.Error("the branch was not given up")
 		}
 	}
 }
@@ -130,7 +130,7 @@ func TestForwarder_waitsForItsPump(t *testing.T) {
 	hold := make(chan struct{})
 	client := &fakeClient{ctx: t.Context(), hold: hold}
 	var f Forwarder
-	got := f.Forward(client, shape(bidi), fakeLeg(t, &fakeStorage{}, true))
+	got := f.Forward(client, shape(bidi), fakeBranch(t, &fakeStorage{}, true))
 	if got.Err != nil || !got.Ended {
 		t.Errorf("ended %t with %v", got.Ended, got.Err)
 	}
@@ -148,8 +148,8 @@ func TestForwarder_waitsForItsPump(t *testing.T) {
 	<-waited
 }
 
-// A leg that is given up for a reason ends with that reason, unless the storage's own status came first.
-func TestLeg_cancelledForAReason(t *testing.T) {
+// A branch that is given up for a reason ends with that reason, unless the storage's own status came first.
+func TestBranch_cancelledForAReason(t *testing.T) {
 	storage := new(shapes)
 	grpcServer := grpc.NewServer()
 	grpcServer.RegisterService(storage.desc(), nil)
@@ -171,14 +171,14 @@ func TestLeg_cancelledForAReason(t *testing.T) {
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			call := shape(serverStream)
-			leg, err := Open(t.Context(), conn, call, new(Frame))
+			branch, err := Open(t.Context(), conn, call, new(Frame))
 			if err != nil {
 				t.Fatal(err)
 			}
-			leg.Cancel(tc.cause)
-			leg.Cancel(errors.New("a later reason does not count"))
+			branch.Cancel(tc.cause)
+			branch.Cancel(errors.New("a later reason does not count"))
 			var f Forwarder
-			got := f.Forward(&fakeClient{ctx: t.Context()}, call, leg)
+			got := f.Forward(&fakeClient{ctx: t.Context()}, call, branch)
 			if got.Ended || status.Code(got.Err) != tc.code || got.ClientErr != nil {
 				t.Errorf("ended %t with %v, client's error %v; want %s", got.Ended, got.Err, got.ClientErr, tc.code)
 			}
@@ -192,10 +192,10 @@ func TestLeg_cancelledForAReason(t *testing.T) {
 		}
 	})
 	t.Run("after the end", func(t *testing.T) {
-		leg := fakeLeg(t, &fakeStorage{end: status.Error(codes.NotFound, "gone")}, true)
-		leg.Cancel(fenced)
+		branch := fakeBranch(t, &fakeStorage{end: status.Error(codes.NotFound, "gone")}, true)
+		branch.Cancel(fenced)
 		var f Forwarder
-		if got := f.Forward(&fakeClient{ctx: t.Context()}, shape(serverStream), leg); !got.Ended || status.Code(got.Err) != codes.NotFound {
+		if got := f.Forward(&fakeClient{ctx: t.Context()}, shape(serverStream), branch); !got.Ended || status.Code(got.Err) != codes.NotFound {
 			t.Errorf("ended %t with %v", got.Ended, got.Err)
 		}
 	})

@@ -32,7 +32,7 @@ func (f *Frame) Free() {
 }
 
 // Codec passes a *[Frame] through as it is and treats every other message as protobuf, so that a server which forwards
-// calls can also serve registered services. It goes on the server with grpc.ForceServerCodecV2; [Open] sets it on legs.
+// calls can also serve registered services. It goes on the server with grpc.ForceServerCodecV2; [Open] sets it on branches.
 type Codec struct{}
 
 var _ encoding.CodecV2 = Codec{}

@@ -26,36 +26,36 @@ func (l *lingering) over() {
 	}
 }
 
-// linger lets the RPC of a leg that was given up go on for a while. It is cancelled after that.
-func (l *lingering) linger(leg *Leg) {
-	timer := time.AfterFunc(l.call.Linger, func() { leg.cancel(errLingered) })
-	context.AfterFunc(leg.ctx, func() { timer.Stop() })
-	stop := context.AfterFunc(l.ends, func() { leg.cancel(errLingered) })
-	context.AfterFunc(leg.ctx, func() { stop() })
+// linger lets the RPC of a branch that was given up go on for a while. It is cancelled after that.
+func (l *lingering) linger(branch *Branch) {
+	timer := time.AfterFunc(l.call.Linger, func() { branch.cancel(errLingered) })
+	context.AfterFunc(branch.ctx, func() { timer.Stop() })
+	stop := context.AfterFunc(l.ends, func() { branch.cancel(errLingered) })
+	context.AfterFunc(branch.ctx, func() { stop() })
 }
 
 // carryLingering is carry for a call with Linger. The client's stream and the storage's are served
 // by a goroutine of their own, which stays with the storage until the RPC is over; this one returns
-// as soon as the leg is given up.
-func (x *exchange) carryLingering(f *Forwarder) (end error) {
+// as soon as the branch is given up.
+func (x *activeCall) carryLingering(f *Forwarder) (end error) {
 	sent, ended := make(chan bool, 1), make(chan error, 1)
 	f.pumps.Go(func() {
 		defer x.rpcs.over()
-		defer x.leg.cancel(nil)
-		sent <- x.leg.sendFirst()
+		defer x.branch.cancel(nil)
+		sent <- x.branch.sendFirst()
 		end := x.pumpResponses()
 		over := end != errGivenUp && x.givenUp == nil
 		ended <- end
 		if !over {
-			x.leg.drain()
+			x.branch.drain()
 		}
 	})
 	select {
 	case x.out.Sent = <-sent:
-	case <-x.leg.given.Done():
+	case <-x.branch.given.Done():
 		x.out.Sent = true // perhaps it was
 		return x.abandon(ended)
-	case <-x.leg.caller.Done():
+	case <-x.branch.caller.Done():
 		x.out.Sent = true
 		return x.abandon(ended)
 	}
@@ -63,15 +63,15 @@ func (x *exchange) carryLingering(f *Forwarder) (end error) {
 	select {
 	case end := <-ended:
 		return end
-	case <-x.leg.given.Done():
-	case <-x.leg.caller.Done():
+	case <-x.branch.given.Done():
+	case <-x.branch.caller.Done():
 	}
 	return x.abandon(ended)
 }
 
 // abandon takes the client's stream away from the goroutine that serves it, and leaves it with the storage. If the storage's
 // status is here by now, that counts.
-func (x *exchange) abandon(ended <-chan error) error {
+func (x *activeCall) abandon(ended <-chan error) error {
 	x.client.Lock()
 	x.left = true
 	x.client.Unlock()
@@ -81,13 +81,13 @@ func (x *exchange) abandon(ended <-chan error) error {
 	default:
 	}
 	x.abandoned = true
-	x.leg.giveUp(context.Cause(x.leg.caller))
-	x.rpcs.linger(x.leg)
-	return status.FromContextError(x.leg.given.Err()).Err()
+	x.branch.giveUp(context.Cause(x.branch.caller))
+	x.rpcs.linger(x.branch)
+	return status.FromContextError(x.branch.given.Err()).Err()
 }
 
 // drain reads the remaining responses of a storage, until its RPC is over.
-func (l *Leg) drain() {
+func (l *Branch) drain() {
 	frame := new(Frame)
 	for l.stream.RecvMsg(frame) == nil {
 		frame.Free()
@@ -99,7 +99,7 @@ func (s *secondary) abandon() {
 	if s.claimed.Swap(true) {
 		return
 	}
-	s.out = Outcome{Sent: true, Err: s.leg.localError(status.FromContextError(s.leg.given.Err()).Err())} // perhaps it was sent
-	s.rpcs.linger(s.leg)
+	s.out = Outcome{Sent: true, Err: s.branch.localError(status.FromContextError(s.branch.given.Err()).Err())} // perhaps it was sent
+	s.rpcs.linger(s.branch)
 	s.tell()
 }

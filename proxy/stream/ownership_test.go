@@ -116,7 +116,7 @@ func TestCodec_otherMessagesAreProtobuf(t *testing.T) {
 	}
 }
 
-// Every way through the exchange gives back every reference, with fakes that behave as gRPC does.
+// Every way through the activeCall gives back every reference, with fakes that behave as gRPC does.
 func TestForwarder_freesEveryFrame(t *testing.T) {
 	lost := io.ErrUnexpectedEOF
 	agree := func(err error) func(Outcome) error { return func(Outcome) error { return err } }
@@ -133,7 +133,7 @@ func TestForwarder_freesEveryFrame(t *testing.T) {
 			{"several", 5, 5, nil, nil, nil, 0},
 			{"several, to several", 5, 5, nil, nil, nil, 2},
 			{"client unreachable", 2, 1, lost, nil, nil, 0},
-			{"client unreachable, several legs", 2, 1, lost, nil, nil, 2},
+			{"client unreachable, several branches", 2, 1, lost, nil, nil, 2},
 			{"storage lost", 2, 1, nil, lost, nil, 0},
 			{"all lost", 2, 1, nil, lost, nil, 2},
 			{"agreed", 2, 1, nil, nil, agree(nil), 0},
@@ -158,13 +158,13 @@ func TestForwarder_freesEveryFrame(t *testing.T) {
 				for range tc.secondaries {
 					storages = append(storages, &fakeStorage{end: tc.end, responses: fill(tc.responses)})
 				}
-				legs := fakeLegs(t, storages...)
-				for _, leg := range legs {
-					leg.first = NewFrame(pool.buffer("first"))
+				branches := fakeBranches(t, storages...)
+				for _, branch := range branches {
+					branch.first = NewFrame(pool.buffer("first"))
 				}
 
 				var f Forwarder
-				f.Forward(client, call, legs[0], legs[1:]...)
+				f.Forward(client, call, branches[0], branches[1:]...)
 				f.Wait(0)
 				for _, storage := range storages {
 					client.requests = append(client.requests, storage.responses...)

@@ -28,7 +28,7 @@ type queue struct {
 	sending bool // one was taken that is not sent yet
 	size    int  // its bytes
 	closed  bool // no more will be put in
-	over    bool // no more will be taken out: the leg has ended
+	over    bool // no more will be taken out: the branch has ended
 }
 
 func newQueue() *queue {
@@ -36,7 +36,7 @@ func newQueue() *queue {
 }
 
 // put adds a frame, with references of its own, and reports whether it need not be put again: it must if there was no room.
-// A leg that has ended wants no frames, and has room for all.
+// A branch that has ended wants no frames, and has room for all.
 func (q *queue) put(f *Frame) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -89,7 +89,7 @@ func TestQueue_keepsOrderUntilItIsClosed(t *testing.T) {
 	})
 }
 
-// When the leg has ended nobody waits, nothing is taken, and what was in the queue is freed; the frame that is being sent is
+// When the branch has ended nobody waits, nothing is taken, and what was in the queue is freed; the frame that is being sent is
 // freed by who sends it.
 func TestQueue_end(t *testing.T) {
 	pool := newStrictPool(t)

@@ -13,13 +13,13 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// repeatBytes is how much of the requests of one leg is kept to be sent again.
+// repeatBytes is how much of the requests of one branch is kept to be sent again.
 const repeatBytes = 1 << 20
 
-// errNotSent is the end of a leg whose call was not sent.
+// errNotSent is the end of a branch whose call was not sent.
 var errNotSent = status.Error(codes.Canceled, "the call was not sent to the storage")
 
-// Repeat says whether, and when, the call of a leg is sent again from the beginning. The
+// Repeat says whether, and when, the call of a branch is sent again from the beginning. The
 // functions may be called by any goroutine.
 type Repeat struct {
 	// Later has the call not sent before the first Turn.
@@ -29,11 +29,11 @@ type Repeat struct {
 	// Once is told that the requests are too large to be kept: the call is not sent again.
 	// One that was not sent yet is sent soon, because its requests have no room.
 	Once func()
-	// Kept bounds what all legs keep.
+	// Kept bounds what all branches keep.
 	Kept *Budget
 }
 
-// Budget is a number of bytes that several legs share.
+// Budget is a number of bytes that several branches share.
 type Budget struct {
 	Limit int64
 	used  atomic.Int64
@@ -75,7 +75,7 @@ func (c *repeatable) NewStream(ctx context.Context, desc *grpc.StreamDesc, metho
 	return s, nil
 }
 
-// repeated is the stream of a leg whose call may be sent several times. One goroutine
+// repeated is the stream of a branch whose call may be sent several times. One goroutine
 // receives and another sends, as with any stream.
 type repeated struct {
 	ctx    context.Context
@@ -90,7 +90,7 @@ type repeated struct {
 	bytes   int
 	once    bool // no more is kept
 	closed  bool // the requests are complete
-	over    bool // the leg has ended
+	over    bool // the branch has ended
 
 	// Of the receiving goroutine, which does not wait for one that sends: the attempt, the
 	// responses that were passed on, and those of the attempt.
@@ -98,10 +98,10 @@ type repeated struct {
 	passed, got int
 }
 
-// Context is that of the leg.
+// Context is that of the branch.
 func (s *repeated) Context() context.Context { return s.ctx }
 
-// Header is not known: the leg of a secondary asks for none.
+// Header is not known: the branch of a secondary asks for none.
 func (s *repeated) Header() (metadata.MD, error) { return nil, nil }
 
 // Trailer is not known either.
@@ -151,7 +151,7 @@ func (s *repeated) keep(f *Frame) bool {
 // holds mu.
 func (s *repeated) await() bool {
 	s.mu.Unlock()
-	<-s.begun // RecvMsg sees to it, or the end of the leg
+	<-s.begun // RecvMsg sees to it, or the end of the branch
 	s.mu.Lock()
 	return !s.over && s.current != nil
 }
@@ -239,7 +239,7 @@ func (s *repeated) again() error {
 	return nil
 }
 
-// end notes the end of the leg.
+// end notes the end of the branch.
 func (s *repeated) end(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

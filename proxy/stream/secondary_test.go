@@ -74,12 +74,12 @@ func TestForwarder_secondaryEndsAlone(t *testing.T) {
 	request := large[:256<<10]
 	idle := func(_ *three, ss grpc.ServerStream) error { <-ss.Context().Done(); return ss.Context().Err() }
 	for _, tc := range []struct {
-		desc  string
-		serve func(w *three, ss grpc.ServerStream) error
-		legs  func(w *three, legs []*Leg)
-		sent  bool // in any case
-		ended bool
-		code  codes.Code
+		desc     string
+		serve    func(w *three, ss grpc.ServerStream) error
+		branches func(w *three, branches []*Branch)
+		sent     bool // in any case
+		ended    bool
+		code     codes.Code
 	}{
 		{"ends likewise", func(_ *three, ss grpc.ServerStream) error { return echo(ss) }, nil, true, true, codes.OK},
 		{"another status", func(_ *three, ss grpc.ServerStream) error {
@@ -107,14 +107,14 @@ func TestForwarder_secondaryEndsAlone(t *testing.T) {
 			<-ss.Context().Done()
 			return err
 		}, nil, true, false, codes.Unavailable},
-		{"connection closed before anything is sent", idle, func(w *three, _ []*Leg) { w.conns[1].Close() }, false, false, codes.Canceled},
-		{"given up", idle, func(_ *three, legs []*Leg) { legs[1].Cancel(status.Error(codes.Aborted, "fenced")) }, false, false, codes.Aborted},
+		{"connection closed before anything is sent", idle, func(w *three, _ []*Branch) { w.conns[1].Close() }, false, false, codes.Canceled},
+		{"given up", idle, func(_ *three, branches []*Branch) { branches[1].Cancel(status.Error(codes.Aborted, "fenced")) }, false, false, codes.Aborted},
 	} {
 		t.Run(tc.desc, func(t *testing.T) {
 			w := startThree(t)
 			w.proxy.prepare = func(call *Call) { call.SlowBound = 500 * time.Millisecond }
-			if tc.legs != nil {
-				w.proxy.opened = func(legs []*Leg) { tc.legs(w, legs) }
+			if tc.branches != nil {
+				w.proxy.opened = func(branches []*Branch) { tc.branches(w, branches) }
 			}
 			third := make(chan int, 1)
 			w.storages[0].behave(echo)
@@ -147,8 +147,8 @@ func TestForwarder_secondaryEndsAlone(t *testing.T) {
 			if out.Err != nil || !out.Ended {
 				t.Errorf("ended %t with %v", out.Ended, out.Err)
 			}
-			checkLeg(t, "secondary", out.Others[0], tc.ended, tc.code)
-			checkLeg(t, "third", out.Others[1], true, codes.OK)
+			checkBranch(t, "secondary", out.Others[0], tc.ended, tc.code)
+			checkBranch(t, "third", out.Others[1], true, codes.OK)
 			if tc.sent && !out.Others[0].Sent {
 				t.Error("nothing was sent to the secondary")
 			}
@@ -163,8 +163,8 @@ func TestForwarder_primaryAnswersEarly(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			answered := make(chan struct{})
 			w.proxy.prepare = func(call *Call) {
-				call.LegEnded = func(leg int, _ Outcome) {
-					if leg == 0 {
+				call.BranchEnded = func(branch int, _ Outcome) {
+					if branch == 0 {
 						close(answered)
 					}
 				}
@@ -193,8 +193,8 @@ func TestForwarder_primaryAnswersEarly(t *testing.T) {
 				}
 			}
 			out := w.proxy.outcome(t)
-			for i, leg := range append(out.Others, out) {
-				checkLeg(t, fmt.Sprint(i), leg, true, codes.OK)
+			for i, branch := range append(out.Others, out) {
+				checkBranch(t, fmt.Sprint(i), branch, true, codes.OK)
 			}
 		})
 	}
@@ -204,19 +204,19 @@ func TestForwarder_primaryAnswersEarly(t *testing.T) {
 func TestForwarder_secondariesGoWithThePrimary(t *testing.T) {
 	for _, tc := range []struct {
 		desc string
-		end  func(c *client, w *three, primary *Leg)
+		end  func(c *client, w *three, primary *Branch)
 		code codes.Code
 	}{
-		{"client cancels", func(c *client, _ *three, _ *Leg) { c.cancel() }, codes.Canceled},
-		{"primary dies", func(_ *client, w *three, _ *Leg) { w.servers[0].Stop() }, codes.Unavailable},
-		{"primary given up", func(_ *client, _ *three, primary *Leg) { primary.Cancel(status.Error(codes.Aborted, "fenced")) }, codes.Aborted},
+		{"client cancels", func(c *client, _ *three, _ *Branch) { c.cancel() }, codes.Canceled},
+		{"primary dies", func(_ *client, w *three, _ *Branch) { w.servers[0].Stop() }, codes.Unavailable},
+		{"primary given up", func(_ *client, _ *three, primary *Branch) { primary.Cancel(status.Error(codes.Aborted, "fenced")) }, codes.Aborted},
 	} {
 		for _, method := range []string{unary, clientStream, serverStream, bidi} {
 			t.Run(tc.desc+method, func(t *testing.T) {
 				w := startThree(t)
 				met := newGate(len(w.storages))
-				var primary *Leg
-				w.proxy.opened = func(legs []*Leg) { primary = legs[0] }
+				var primary *Branch
+				w.proxy.opened = func(branches []*Branch) { primary = branches[0] }
 				told := make(chan struct{}, len(w.storages))
 				for _, storage := range w.storages {
 					storage.behave(func(ss grpc.ServerStream) error {
@@ -237,9 +237,9 @@ func TestForwarder_secondariesGoWithThePrimary(t *testing.T) {
 				tc.end(c, w, primary)
 				c.drain()
 				out := w.proxy.outcome(t)
-				checkLeg(t, "primary", out, false, tc.code)
+				checkBranch(t, "primary", out, false, tc.code)
 				for i, other := range out.Others {
-					checkLeg(t, fmt.Sprintf("secondary %d", i), other, false, tc.code)
+					checkBranch(t, fmt.Sprintf("secondary %d", i), other, false, tc.code)
 				}
 				for range w.storages {
 					<-told
@@ -249,8 +249,8 @@ func TestForwarder_secondariesGoWithThePrimary(t *testing.T) {
 	}
 }
 
-// The client's deadline ends each leg.
-func TestForwarder_deadlineOfEveryLeg(t *testing.T) {
+// The client's deadline ends each branch.
+func TestForwarder_deadlineOfEveryBranch(t *testing.T) {
 	w := startThree(t)
 	for _, method := range []string{unary, clientStream, serverStream, bidi} {
 		t.Run(method, func(t *testing.T) {
@@ -289,9 +289,9 @@ func TestForwarder_deadlineOfEveryLeg(t *testing.T) {
 			}
 			// The client's own reset may be here before the proxy's clock has run out.
 			out := w.proxy.outcome(t)
-			for _, leg := range append(out.Others, out) {
-				if code := ofStatus(leg.Err); code != codes.DeadlineExceeded && code != codes.Canceled || leg.Ended {
-					t.Errorf("got %+v", leg)
+			for _, branch := range append(out.Others, out) {
+				if code := ofStatus(branch.Err); code != codes.DeadlineExceeded && code != codes.Canceled || branch.Ended {
+					t.Errorf("got %+v", branch)
 				}
 			}
 		})

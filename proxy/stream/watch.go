@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// Watch prepares one call to a storage that is made without a Leg, by generated code: it is made
+// Watch prepares one call to a storage that is made without a Branch, by generated code: it is made
 // with the context returned here, over a connection with a [StatsHandler]. Once the call has
 // returned err, ended tells whether its status arrived from the storage; a status that gRPC made up
 // on this side (cancelled, timed out, connection lost) does not count.

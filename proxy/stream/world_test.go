@@ -106,9 +106,9 @@ type proxy struct {
 	forwarder Forwarder
 	outcomes  chan Outcome
 
-	// prepare, if set, may change a call before it is opened, and opened the legs before the call is forwarded.
+	// prepare, if set, may change a call before it is opened, and opened the branches before the call is forwarded.
 	prepare func(*Call)
-	opened  func([]*Leg)
+	opened  func([]*Branch)
 }
 
 func (p *proxy) handle(_ any, ss grpc.ServerStream) error {
@@ -124,27 +124,27 @@ func (p *proxy) handle(_ any, ss grpc.ServerStream) error {
 	}
 	md, _ := metadata.FromIncomingContext(ss.Context())
 	ctx := metadata.NewOutgoingContext(ss.Context(), md)
-	var legs []*Leg
+	var branches []*Branch
 	for _, conn := range append([]grpc.ClientConnInterface{p.storage}, p.others...) {
 		var copied *Frame
 		if first != nil {
 			first.Data().Ref()
 			copied = NewFrame(first.Data())
 		}
-		leg, err := Open(ctx, conn, call, copied)
+		branch, err := Open(ctx, conn, call, copied)
 		if err != nil {
 			p.outcomes <- Outcome{Err: err}
 			return err
 		}
-		legs = append(legs, leg)
+		branches = append(branches, branch)
 	}
 	if first != nil {
 		first.Free()
 	}
 	if p.opened != nil {
-		p.opened(legs)
+		p.opened(branches)
 	}
-	out := p.forwarder.Forward(ss, call, legs[0], legs[1:]...)
+	out := p.forwarder.Forward(ss, call, branches[0], branches[1:]...)
 	p.outcomes <- out
 	return out.Err
 }

@@ -37,11 +37,11 @@ func servePassThrough(storage string) error {
 			return err
 		}
 		md, _ := metadata.FromIncomingContext(ss.Context())
-		leg, err := stream.Open(metadata.NewOutgoingContext(ss.Context(), md), conn, call, first)
+		branch, err := stream.Open(metadata.NewOutgoingContext(ss.Context(), md), conn, call, first)
 		if err != nil {
 			return err
 		}
-		return forwarder.Forward(ss, call, leg).Err
+		return forwarder.Forward(ss, call, branch).Err
 	}))
 	return serveUntilEOF(func(ctx context.Context, lis net.Listener) error {
 		stop := context.AfterFunc(ctx, server.Stop)

@@ -38,7 +38,7 @@ type passage struct {
 	err      error
 	doomed   error
 	dropped  []string
-	legs     []leg
+	branches []branch
 	votes    *transaction  // under way
 	voting   *transaction  // whose account is asked for
 	agreeing []string      // ended as well as the primary did; nil if that failed
@@ -119,7 +119,7 @@ func (d *driver) carryOut(effect machine.Effect) {
 		d.cancel(p, errCanceled)
 		p.news.notify()
 	case machine.Drop:
-		w.cov.DroppedLegs++
+		w.cov.DroppedBranches++
 		d.writes[e.Write].drop(e.Storage)
 	case machine.Released:
 		p := d.writes[e.Write]

@@ -8,14 +8,14 @@ import (
 	"praefect/proxy/transaction/quorum"
 )
 
-// leg is the call of a write at one of its destinations.
-type leg struct {
+// branch is the call of a write at one of its destinations.
+type branch struct {
 	storage string
 	call    *pending // nil if it was not sent
 	waits   bool     // for its turn to be sent, or sent again
 }
 
-func (l *leg) ended() bool { return !l.waits && (l.call == nil || l.call.ended) }
+func (l *branch) ended() bool { return !l.waits && (l.call == nil || l.call.ended) }
 
 // passVoting sends a write to all its destinations, as the proxy does, and waits
 // until it has ended everywhere. It returns false if the primary was lost while
@@ -30,11 +30,11 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 		voters = append(voters, voter{to.Storage, in.link(to.Storage).over(to.Generation)})
 	}
 	tx := d.beginVotes(r, f, voters)
-	p.votes, p.legs = tx, nil
-	legs := make([]leg, len(destinations))
-	p.legs = legs
+	p.votes, p.branches = tx, nil
+	branches := make([]branch, len(destinations))
+	p.branches = branches
 	send := func(n int) {
-		l, to := &legs[n], destinations[n]
+		l, to := &branches[n], destinations[n]
 		l.waits = false
 		l.call = in.link(to.Storage).call(to.Generation, call{
 			verb: verbWrite, path: r.path, pool: r.pool, ops: r.ops, tx: tx, timeout: max(0, deadline-in.now()), dated: p.dated,
@@ -58,33 +58,33 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 		}
 	}
 	tx.turned = func(storage string, run bool) {
-		n := slices.IndexFunc(legs, func(l leg) bool { return l.storage == storage })
+		n := slices.IndexFunc(branches, func(l branch) bool { return l.storage == storage })
 		switch {
 		case run && !tx.ended && !slices.Contains(p.dropped, storage):
 			in.w.cov.SentAgain++
 			send(n)
-		case legs[n].waits:
-			legs[n].waits = false
+		case branches[n].waits:
+			branches[n].waits = false
 			tx.leave(storage)
 		}
 		p.news.notify()
 	}
 	for n, to := range destinations {
-		legs[n].storage = to.Storage
+		branches[n].storage = to.Storage
 		switch {
-		case n > 0 && legs[0].call == nil:
+		case n > 0 && branches[0].call == nil:
 			tx.leave(to.Storage)
 		case n > 0 && tx.ordered:
-			legs[n].waits = true
+			branches[n].waits = true
 			tx.ready(to.Storage)
 		default:
 			send(n)
 		}
 	}
-	primary := &p.legs[0]
+	primary := &p.branches[0]
 	t.waitFor(&p.news, -1, primary.ended)
 	t.waitFor(&p.news, quorum.Grace(in.now()-began), func() bool {
-		return !slices.ContainsFunc(p.legs, func(l leg) bool { return !l.ended() })
+		return !slices.ContainsFunc(p.branches, func(l branch) bool { return !l.ended() })
 	})
 	o = outcome{status: status{err: errLost}}
 	if primary.call != nil {
@@ -98,7 +98,7 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 		return o, ended, false
 	}
 	ended = machine.Ended{Write: f.Write, Succeeded: o.arrived && o.err == nil, Arrived: true, Agreeing: []string{f.Storage}}
-	for i, l := range p.legs {
+	for i, l := range p.branches {
 		arrived := l.call != nil && l.call.reply.value.arrived
 		if !arrived && slices.Contains(tx.committed, l.storage) {
 			ended.Arrived = false
@@ -115,7 +115,7 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 
 // cancel gives up what goes on of a write.
 func (d *driver) cancel(p *passage, why error) {
-	for _, l := range p.legs {
+	for _, l := range p.branches {
 		if l.call != nil {
 			l.call.cancel(why)
 		}
@@ -125,8 +125,8 @@ func (d *driver) cancel(p *passage, why error) {
 // drop gives a write up at one storage.
 func (p *passage) drop(storage string) {
 	p.dropped = append(p.dropped, storage)
-	for n := range p.legs {
-		l := &p.legs[n]
+	for n := range p.branches {
+		l := &p.branches[n]
 		switch {
 		case l.storage != storage:
 		case l.waits:

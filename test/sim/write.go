@@ -76,7 +76,7 @@ func (d *driver) write(t *task, r *request) {
 		if o, ended, over = pass(t, r, p, *f, deadline); over {
 			break
 		}
-		p.doomed, p.dropped, p.legs, p.votes = nil, nil, nil, nil
+		p.doomed, p.dropped, p.branches, p.votes = nil, nil, nil, nil
 		d.step(machine.NotSent{Write: id})
 	}
 	if !ended.Arrived {
@@ -113,7 +113,7 @@ func (d *driver) passPrimaryOnly(t *task, r *request, p *passage, f machine.Forw
 	if c == nil {
 		return o, ended, false
 	}
-	p.legs = []leg{{storage: f.Storage, call: c}}
+	p.branches = []branch{{storage: f.Storage, call: c}}
 	if p.doomed != nil { // the call paused the process
 		c.cancel(errCanceled)
 	}

@@ -11,30 +11,30 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// exchange is one call under way. Only Forward's goroutine uses it, except where pumpRequests says
+// activeCall is one call under way. Only Forward's goroutine uses it, except where pumpRequests says
 // otherwise.
-type exchange struct {
-	ss   grpc.ServerStream
-	call Call
-	leg  *Leg
-	out  Outcome
+type activeCall struct {
+	ss     grpc.ServerStream
+	call   Call
+	branch *Branch
+	out    Outcome
 
-	// fan is about the other legs. It is safe for pumpRequests and Forward's goroutine to use it together.
+	// fan is about the other branches. It is safe for pumpRequests and Forward's goroutine to use it together.
 	fan *fanout
 
 	// response is the message of a method with one response, kept until the end is released. It came if responded.
 	response  Frame
 	responded bool
 
-	// Of a call with Linger the goroutine of the leg holds client while it uses ss, response and
+	// Of a call with Linger the goroutine of the branch holds client while it uses ss, response and
 	// the client's part of out, until left.
 	client    sync.Mutex
 	left      bool
-	abandoned bool          // the leg was given up before its end
-	told      chan struct{} // closed when LegEnded of the leg has returned
+	abandoned bool          // the branch was given up before its end
+	told      chan struct{} // closed when BranchEnded of the branch has returned
 	rpcs      *lingering    // nil without Linger
 
-	// givenUp is set if the exchange ended the call itself, with this status.
+	// givenUp is set if the activeCall ended the call itself, with this status.
 	givenUp error
 
 	// requested is closed when no more requests are passed on; nil if there is only the first message. It is closed by
@@ -45,7 +45,7 @@ type exchange struct {
 
 // pumpRequests passes the client's messages on after the first, until its half-close or until either side has ended. It
 // cancels none but the primary when the client fails: whether the others go with it depends on how it ends.
-func (x *exchange) pumpRequests() {
+func (x *activeCall) pumpRequests() {
 	err := x.requests()
 	if err != nil {
 		x.requestErr = clientError(err)
@@ -54,30 +54,30 @@ func (x *exchange) pumpRequests() {
 	if err == nil {
 		return
 	}
-	x.leg.giveUp(x.requestErr)
+	x.branch.giveUp(x.requestErr)
 	if x.rpcs != nil {
 		// ▲ Not before nothing can come of it any more: the storage has not got all requests, and
 		// would take them as complete.
 		<-x.told
-		_ = x.leg.stream.CloseSend() // an error would mean that it has ended
+		_ = x.branch.stream.CloseSend() // an error would mean that it has ended
 	}
 }
 
-// requests returns the error by which the client's messages ended early, if no leg was left before.
-func (x *exchange) requests() error {
+// requests returns the error by which the client's messages ended early, if no branch was left before.
+func (x *activeCall) requests() error {
 	ctx, frame := x.ss.Context(), new(Frame)
 	ended := false
 	for {
 		if err := x.ss.RecvMsg(frame); err == io.EOF {
 			x.fan.close()
-			_ = x.leg.stream.CloseSend() // an error would mean the same as below
+			_ = x.branch.stream.CloseSend() // an error would mean the same as below
 			return nil
 		} else if err != nil {
 			return err
 		}
 		err := x.fan.put(ctx, frame)
 		if err == nil && !ended {
-			ended = x.leg.stream.SendMsg(frame) != nil // the leg has ended, and its RecvMsg says how
+			ended = x.branch.stream.SendMsg(frame) != nil // the branch has ended, and its RecvMsg says how
 		}
 		frame.Free()
 		if err != nil || ended && !x.fan.wants() {
@@ -87,7 +87,7 @@ func (x *exchange) requests() error {
 }
 
 // pumpResponses passes the storage's side on until it ends, and returns the error by which it did: io.EOF for status OK.
-func (x *exchange) pumpResponses() error {
+func (x *activeCall) pumpResponses() error {
 	// A client that still sends may wait for the headers before it sends more, and one that reads a stream may act on them.
 	// In a unary call they can do nothing for the client before the response is there, and travel with it.
 	if x.call.ClientStreams || x.call.ServerStreams {
@@ -103,7 +103,7 @@ func (x *exchange) pumpResponses() error {
 
 	frame := new(Frame)
 	for {
-		if err := x.leg.stream.RecvMsg(frame); err != nil {
+		if err := x.branch.stream.RecvMsg(frame); err != nil {
 			return err
 		}
 		err := x.sendMsg(frame)
@@ -114,12 +114,12 @@ func (x *exchange) pumpResponses() error {
 	}
 }
 
-// errGivenUp tells the goroutine of a leg that it has lost the client's stream.
-var errGivenUp = errors.New("the leg was given up")
+// errGivenUp tells the goroutine of a branch that it has lost the client's stream.
+var errGivenUp = errors.New("the branch was given up")
 
-// enter reports whether the goroutine of the leg may use the client's side; it calls leave after
+// enter reports whether the goroutine of the branch may use the client's side; it calls leave after
 // that.
-func (x *exchange) enter() bool {
+func (x *activeCall) enter() bool {
 	if x.rpcs == nil {
 		return true
 	}
@@ -130,14 +130,14 @@ func (x *exchange) enter() bool {
 	return !x.left
 }
 
-func (x *exchange) leave() {
+func (x *activeCall) leave() {
 	if x.rpcs != nil {
 		x.client.Unlock()
 	}
 }
 
-// sendHeader and sendMsg send to the client, unless the leg was given up.
-func (x *exchange) sendHeader(header metadata.MD) error {
+// sendHeader and sendMsg send to the client, unless the branch was given up.
+func (x *activeCall) sendHeader(header metadata.MD) error {
 	if !x.enter() {
 		return errGivenUp
 	}
@@ -151,13 +151,13 @@ func (x *exchange) sendHeader(header metadata.MD) error {
 }
 
 // responding tells the caller that the client is given a piece of an answer.
-func (x *exchange) responding() {
+func (x *activeCall) responding() {
 	if !x.out.Responded && x.call.Responded != nil {
 		x.call.Responded.Store(true)
 	}
 }
 
-func (x *exchange) sendMsg(frame *Frame) error {
+func (x *activeCall) sendMsg(frame *Frame) error {
 	if !x.enter() {
 		return errGivenUp
 	}
@@ -172,15 +172,15 @@ func (x *exchange) sendMsg(frame *Frame) error {
 
 // keepResponse waits for the end of a method with one response and keeps that: without a status it says nothing to the
 // client, and where the end has to wait for an account the response must wait too.
-func (x *exchange) keepResponse() error {
+func (x *activeCall) keepResponse() error {
 	var first, second Frame
-	if err := x.leg.stream.RecvMsg(&first); err != nil {
+	if err := x.branch.stream.RecvMsg(&first); err != nil {
 		return err
 	}
 	if !x.keep(first) {
 		return errGivenUp
 	}
-	err := x.leg.stream.RecvMsg(&second)
+	err := x.branch.stream.RecvMsg(&second)
 	if err == nil {
 		second.Free()
 		err = x.secondResponse()
@@ -188,8 +188,8 @@ func (x *exchange) keepResponse() error {
 	return err
 }
 
-// keep keeps the response, unless the leg was given up.
-func (x *exchange) keep(first Frame) bool {
+// keep keeps the response, unless the branch was given up.
+func (x *activeCall) keep(first Frame) bool {
 	if !x.enter() {
 		first.Free()
 		return false
@@ -199,7 +199,7 @@ func (x *exchange) keep(first Frame) bool {
 	return true
 }
 
-func (x *exchange) secondResponse() error {
+func (x *activeCall) secondResponse() error {
 	if !x.enter() {
 		return errGivenUp
 	}
@@ -208,38 +208,38 @@ func (x *exchange) secondResponse() error {
 }
 
 // header returns the storage's headers, nil if it sent none, and blocks until that is known.
-func (x *exchange) header() metadata.MD {
-	header, err := x.leg.stream.Header()
+func (x *activeCall) header() metadata.MD {
+	header, err := x.branch.stream.Header()
 	if err != nil {
-		return nil // the leg has ended, and its RecvMsg says how
+		return nil // the branch has ended, and its RecvMsg says how
 	}
 	return header
 }
 
 // clientFailed ends the call because the client cannot be reached.
-func (x *exchange) clientFailed(err error) error {
+func (x *activeCall) clientFailed(err error) error {
 	x.out.ClientErr = clientError(err)
 	return x.giveUp(x.out.ClientErr)
 }
 
 // giveUp ends the call with a status of our own.
-func (x *exchange) giveUp(err error) error {
+func (x *activeCall) giveUp(err error) error {
 	x.givenUp = err
-	x.leg.giveUp(err)
+	x.branch.giveUp(err)
 	return err
 }
 
-// finish decides the meaning of the error that ended the leg, waits for the other legs, and lets
+// finish decides the meaning of the error that ended the branch, waits for the other branches, and lets
 // the client have the end if the caller agrees.
-func (x *exchange) finish(end error) {
+func (x *activeCall) finish(end error) {
 	defer x.response.Free()
 
 	x.settle(end)
-	x.call.legEnded(0, x.out)
+	x.call.branchEnded(0, x.out)
 	close(x.told)
 	var gone <-chan struct{}
 	if x.rpcs != nil {
-		gone = x.leg.caller.Done()
+		gone = x.branch.caller.Done()
 	}
 	x.out.Others = x.fan.end(x.out, gone)
 	if x.call.BeforeStatus != nil {
@@ -254,16 +254,16 @@ func (x *exchange) finish(end error) {
 }
 
 // settle fills in the outcome. The storage's own status comes before all else: it is how the call
-// ended. Then comes the client's end, then the reason for which the leg was cancelled, and last
+// ended. Then comes the client's end, then the reason for which the branch was cancelled, and last
 // gRPC's error for a lost connection.
-func (x *exchange) settle(end error) {
+func (x *activeCall) settle(end error) {
 	if x.givenUp != nil {
 		x.out.Err = x.givenUp
 		return
 	}
-	x.out.Ended = !x.abandoned && x.leg.arrival.ended(x.leg.ctx, end)
+	x.out.Ended = !x.abandoned && x.branch.arrival.ended(x.branch.ctx, end)
 	if x.out.Ended || end == io.EOF {
-		x.out.Trailer = x.leg.stream.Trailer()
+		x.out.Trailer = x.branch.stream.Trailer()
 		if end != io.EOF {
 			x.out.Err = end
 		}
@@ -272,12 +272,12 @@ func (x *exchange) settle(end error) {
 	x.out.ClientErr = x.clientEnded()
 	x.out.Err = x.out.ClientErr
 	if x.out.Err == nil {
-		x.out.Err = x.leg.localError(end)
+		x.out.Err = x.branch.localError(end)
 	}
 }
 
 // clientEnded returns why the client's side ended, nil if it did not or ended by its half-close.
-func (x *exchange) clientEnded() error {
+func (x *activeCall) clientEnded() error {
 	ctxErr := x.ss.Context().Err()
 	if x.requested != nil {
 		if ctxErr != nil && !x.abandoned {
@@ -299,7 +299,7 @@ func (x *exchange) clientEnded() error {
 
 // release hands the kept response to the client's connection. The status follows when the handler
 // returns.
-func (x *exchange) release() {
+func (x *activeCall) release() {
 	if !x.call.ClientStreams && !x.call.ServerStreams {
 		if header := x.header(); header != nil {
 			if err := x.ss.SetHeader(header); err != nil {
