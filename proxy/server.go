@@ -112,9 +112,9 @@ type Config struct {
 	Channels channel.Config
 	// Tracer makes spans of calls; nil for none.
 	Tracer *tracing.Tracer
-	// Step is called after each step of a write with its name; crash tests end
+	// Failpoint is called after each step of a write with its name; crash tests end
 	// the process there. It may be nil.
-	Step func(name string)
+	Failpoint func(name string)
 }
 
 const (

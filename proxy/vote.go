@@ -81,7 +81,7 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 	}
 	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
 	v.votes = s.votes.Begin(transaction.Config{
-		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Step: s.cfg.Step,
+		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Failpoint: s.cfg.Failpoint,
 		Repeatable: !r.asked, Patience: s.cfg.Patience, Lively: func(name string) bool { return s.lively(r.keys[0].VirtualStorage, name) },
 		Account: func(agreeing []string, harmless bool) error {
 			r.progress.moves.Add(1)
@@ -131,7 +131,7 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 	// that waits with its locks taken, and they would stay. It is told to abort, and
 	// ends beside the answer to the client.
 	call.Linger, call.Over = linger, v.votes.Forget
-	primary, err := v.open(outgoing, call, conns[0], v.server.stepped(conns[0]))
+	primary, err := v.open(outgoing, call, conns[0], v.server.withFailpoint(conns[0]))
 	if err != nil {
 		v.votes.Forget()
 		_ = side.end()                  // for which nothing came,
@@ -170,7 +170,7 @@ func (v *voting) left(branch int, well bool) {
 
 // repeatable is the connection to a secondary, whose call may be sent again.
 func (v *voting) repeatable(conn *storage.Conn) grpc.ClientConnInterface {
-	over := v.server.stepped(conn)
+	over := v.server.withFailpoint(conn)
 	if v.r.asked {
 		return over
 	}
@@ -204,7 +204,7 @@ func (v *voting) end(o stream.Outcome) error {
 	// what a hook refuses.
 	succeeded := o.Ended && o.Err == nil && (!votes.Stopped || votes.Committed != nil)
 	if succeeded {
-		v.server.step("after-success")
+		v.server.failpoint("after-success")
 	}
 	v.server.report(v.r, v.names[0], o, succeeded, votes.PrimaryFailed)
 	if succeeded && !votes.Voted && v.allWell(o) {
@@ -229,8 +229,8 @@ func (v *voting) end(o stream.Outcome) error {
 		v.server.metrics.replicated(replicasOfVote(v.server.storagesOf(v.r.keys[0].VirtualStorage), 1+len(v.w.Route().Others), v.names, agreeing, votes, o))
 	}
 	err := v.w.End(succeeded, arrived, agreeing...)
-	v.server.step("after-enqueue")
-	v.server.step("before-status")
+	v.server.failpoint("after-enqueue")
+	v.server.failpoint("before-status")
 	if err == nil && votes.Blocked {
 		err = errTooFew // the storage says only that it was told to abort
 	}

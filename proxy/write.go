@@ -81,19 +81,19 @@ func (s *Server) pass(this *try, r *request, w *ledger.Write) (over bool, err er
 	end := func(o stream.Outcome) error {
 		ended = true
 		if o.Ended && o.Err == nil {
-			s.step("after-success")
+			s.failpoint("after-success")
 			s.metrics.replicated(replicas{noVotes: max(0, s.storagesOf(r.keys[0].VirtualStorage)-1)})
 		}
 		err := w.End(o.Ended && o.Err == nil, o.Ended || !o.Sent)
-		s.step("after-enqueue")
-		s.step("before-status")
+		s.failpoint("after-enqueue")
+		s.failpoint("before-status")
 		return err
 	}
 	// ▲ The token is dated when the lease was looked at: the storage refuses one
 	// that is much older, so that a process that is paused here cannot send it late.
 	ctx, cancel := context.WithDeadline(storage.WithTokenTime(this.ctx, route.At), r.until) // ▲ as the intent says
 	defer cancel()
-	outcome := s.forward(ctx, r, s.stepped(conn), func(o stream.Outcome) error {
+	outcome := s.forward(ctx, r, s.withFailpoint(conn), func(o stream.Outcome) error {
 		if gone = notSent(ctx, o); gone {
 			return nil
 		}

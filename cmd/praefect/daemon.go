@@ -43,8 +43,8 @@ type daemon struct {
 	version string
 	// methods are those that the proxy knows.
 	methods *method.Table
-	// step is called at each step of a write; nil but in builds for crash tests.
-	step func(name string)
+	// failpoint is called at each failpoint of a write; nil but in builds for crash tests.
+	failpoint func(name string)
 
 	// live are the settings in force; at first cfg. reload reads them again, at
 	// each of hangups.
@@ -175,8 +175,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 				repair.Enqueue(key)
 			}
 		},
-		Metrics: ledger.NewMetrics(registry),
-		Step:    d.step,
+		Metrics:   ledger.NewMetrics(registry),
+		Failpoint: d.failpoint,
 	})
 	jobs, catalogue, agreedOn := postgres.NewQueue(db), postgres.NewCatalogue(db), repairStorages{storages, node.View}
 	repair = replicator.New(replicator.Deps{
@@ -231,7 +231,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		SendStall:       time.Duration(cfg.Limits.SendStallTimeout),
 		LatencyBuckets:  cfg.Prometheus.GRPCLatencyBuckets,
 		Channels:        d.channels(),
-		Step:            d.step,
+		Failpoint:       d.failpoint,
 		Tracer:          tracer,
 	})
 	if err != nil {

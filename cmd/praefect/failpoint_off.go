@@ -2,5 +2,5 @@
 
 package main
 
-// steps returns nil: the daemon that people run stops at no step.
-func steps(func(string) string) func(string) { return nil }
+// failpoints returns nil: the daemon that people run stops at no failpoint.
+func failpoints(func(string) string) func(string) { return nil }

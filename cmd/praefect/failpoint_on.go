@@ -11,10 +11,10 @@ import (
 	"syscall"
 )
 
-// steps returns what ends the process, as kill -9 does, at the step that
+// failpoints returns what ends the process, as kill -9 does, at the failpoint that
 // PRAEFECT_FAILPOINT names: "after-open" the first time, "after-open:3" the
 // third. Only builds for crash tests have it.
-func steps(getenv func(string) string) func(string) {
+func failpoints(getenv func(string) string) func(string) {
 	name, times, _ := strings.Cut(getenv("PRAEFECT_FAILPOINT"), ":")
 	if name == "" {
 		return nil
@@ -24,8 +24,8 @@ func steps(getenv func(string) string) func(string) {
 		panic(fmt.Sprintf("PRAEFECT_FAILPOINT: %q is no number", times))
 	}
 	var passed atomic.Int64
-	return func(step string) {
-		if step != name || passed.Add(1) != max(n, 1) {
+	return func(failpoint string) {
+		if failpoint != name || passed.Add(1) != max(n, 1) {
 			return
 		}
 		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {

@@ -43,7 +43,7 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 		log.Warn("the instance is open to strangers", "key", w.Key, "why", w.Text)
 	}
 	d := &daemon{
-		cfg: cfg, log: log, version: p.version, step: steps(p.getenv),
+		cfg: cfg, log: log, version: p.version, failpoint: failpoints(p.getenv),
 		level: level, hangups: p.hangups, tell: notifier(p.getenv, log), registry: p.registry,
 		reload: func(ctx context.Context) (*config.Config, error) { return p.settings(ctx, cmd) },
 	}

@@ -19,7 +19,7 @@ func (t *Guard) Advance(ctx context.Context, source string, scope state.Scope) (
 		return nil, err
 	}
 	t.openedAt = a.wall
-	t.ledger.cfg.Step("advance-after-open")
+	t.ledger.cfg.Failpoint("advance-after-open")
 	return a.View, nil
 }
 

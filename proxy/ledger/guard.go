@@ -105,7 +105,7 @@ func (t *Guard) OpenIntent(ctx context.Context, scope state.Scope) (*state.State
 		return nil, err
 	}
 	t.openedAt = a.wall
-	t.ledger.cfg.Step("repair-after-open")
+	t.ledger.cfg.Failpoint("repair-after-open")
 	return a.View, nil
 }
 
@@ -133,11 +133,11 @@ func (t *Guard) MarkDoubt(ctx context.Context, primary string, differences []sta
 }
 
 func (t *Guard) verdict(ctx context.Context, e machine.Event) error {
-	t.ledger.cfg.Step("repair-before-verdict")
+	t.ledger.cfg.Failpoint("repair-before-verdict")
 	if _, err := t.ask(ctx, e); err != nil {
 		return err
 	}
-	t.ledger.cfg.Step("repair-after-verdict")
+	t.ledger.cfg.Failpoint("repair-after-verdict")
 	return nil
 }
 

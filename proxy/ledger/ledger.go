@@ -91,7 +91,7 @@ type Config struct {
 	Metrics *Metrics
 	// Step, if set, is called after each step of a write or repair with the
 	// step's name; crash tests end the process there.
-	Step func(name string)
+	Failpoint func(name string)
 }
 
 // Ledger is safe for use by any number of goroutines. Run owns those that it
@@ -122,8 +122,8 @@ type Ledger struct {
 
 // New makes a ledger. Run must be running while it is used.
 func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
-	if cfg.Step == nil {
-		cfg.Step = func(string) {}
+	if cfg.Failpoint == nil {
+		cfg.Failpoint = func(string) {}
 	}
 	if cfg.Behind == nil {
 		cfg.Behind = func(...state.Key) {}
@@ -263,7 +263,7 @@ func (l *Ledger) start(p machine.Propose) {
 	l.pending++
 	l.proposals.Go(func() {
 		if p.Commands[0].Close != nil {
-			l.cfg.Step("during-close")
+			l.cfg.Failpoint("during-close")
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), proposeTimeout)
 		results, err := l.node.Propose(ctx, p.Commands...)

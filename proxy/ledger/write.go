@@ -86,7 +86,7 @@ func (l *Ledger) Begin(ctx context.Context, r Request) (*Write, error) {
 	if err := w.await(ctx); err != nil {
 		return nil, err
 	}
-	l.cfg.Step("after-wrote")
+	l.cfg.Failpoint("after-wrote")
 	return w, nil
 }
 

@@ -51,7 +51,7 @@ type Config struct {
 	// Step, if set, is called after each step of each round: crash tests end the
 	// process there. The steps of round n are "votes-n" (those that count are there),
 	// "accounted-n", and "released-n" (they are answered).
-	Step func(name string)
+	Failpoint func(name string)
 }
 
 // Transaction is the votes of one write. It is safe for concurrent use.
@@ -283,7 +283,7 @@ func (t *Transaction) release(round int, agreeing []string, harmless bool) {
 }
 
 func (t *Transaction) reached(step string, round int) {
-	if t.cfg.Step != nil {
-		t.cfg.Step(fmt.Sprintf("%s-%d", step, round))
+	if t.cfg.Failpoint != nil {
+		t.cfg.Failpoint(fmt.Sprintf("%s-%d", step, round))
 	}
 }
