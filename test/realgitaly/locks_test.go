@@ -63,7 +63,7 @@ func locks(t *testing.T, gitaly *cluster.Gitaly, deletions int) {
 			}
 		})
 		client := workload.Client{Conn: s.c.Instances[1].Conn(), VirtualStorage: virtualStorage}
-		_, err := client.Commit(s.ctx, l.path, "main", "while-paused")
+		err := client.Point(s.ctx, l.path, "refs/heads/while-paused", "refs/heads/main", zero)
 		resumed.Wait()
 		s.must(err)
 	})
