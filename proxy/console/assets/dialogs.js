@@ -91,8 +91,8 @@ function question(wanted, plan, head) {
   dialog().querySelector("[autofocus]")?.focus();
 }
 
-const stages = [["plan", "plan"], ["catch-up", "copy what is missing"], ["hold", "pause writes"], ["fence", "fence"], ["admit", "every instance knows"], ["release", "writes go on"]];
-const irrevocable = ["fence", "admit", "release"];
+const stages = [["plan", "plan"], ["catch-up", "copy what is missing"], ["pause-writes", "pause writes"], ["fence", "fence"], ["admit", "every instance knows"], ["resume-writes", "writes go on"]];
+const irrevocable = ["fence", "admit", "resume-writes"];
 
 async function carryOut(wanted, head) {
   const mine = shown;
