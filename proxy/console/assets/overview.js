@@ -27,7 +27,7 @@ export function overview() {
     h("div", { class: "columns" },
       h("div", { class: "main" },
         h("section", { class: "panel", "aria-labelledby": "picture-title" },
-          h("h2", { id: "picture-title" }, "Who reaches what ", h("span", { class: "muted" }, `as ${status.instance} sees it`)),
+          h("h2", { id: "picture-title" }, "Connections ", h("span", { class: "muted" }, `as ${status.instance} sees it`)),
           unknown("raft", "the other instances"),
           picture(facts(status, raft), width, (card) => sheet(card)),
           legend()),
