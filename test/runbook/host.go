@@ -3,6 +3,7 @@ package runbook
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -59,7 +60,16 @@ func OnStorage(c *cluster.Cluster, s *cluster.Storage, root string) *Host {
 	}
 }
 
-// run carries out one command and returns what it printed.
+// statusError is the end of a command with an exit code.
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return fmt.Sprintf("exit status %d: %s", e.code, e.text) }
+
+// run carries out one command and returns what it printed; the error is a *statusError if the
+// command ended with an exit code.
 func (h *Host) run(ctx context.Context, command string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -67,11 +77,20 @@ func (h *Host) run(ctx context.Context, command string) (string, error) {
 		return h.carry(ctx, strings.NewReplacer(h.paths...).Replace(command))
 	}
 	words := strings.Fields(command)
-	if words[0] == "systemctl" {
+	switch words[0] {
+	case "systemctl":
 		if len(words) != 3 || words[2] != h.unit {
 			return "", fmt.Errorf("this host has the service %s alone", h.unit)
 		}
+		if words[1] == "status" {
+			return h.status()
+		}
 		return "", h.systemctl(ctx, words[1])
+	case "journalctl":
+		if len(words) != 5 || words[1] != "-u" || words[2] != h.unit || words[3] != "-n" {
+			return "", fmt.Errorf("this host has the log of %s alone: journalctl -u %s -n LINES", h.unit, h.unit)
+		}
+		command = "tail -n " + words[4] + " " + h.process.Log()
 	}
 	command = strings.NewReplacer(h.paths...).Replace(command)
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", command)
@@ -80,10 +99,23 @@ func (h *Host) run(ctx context.Context, command string) (string, error) {
 	cmd.Stdin = strings.NewReader(h.Input)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+		return out.String(), &statusError{code: exit.ExitCode(), text: out.String()}
+	}
+	if err != nil {
 		return out.String(), fmt.Errorf("%w: %s", err, &out)
 	}
 	return out.String(), nil
+}
+
+// status is what systemd says of the service: 3 is its exit code for one that does not run.
+func (h *Host) status() (string, error) {
+	if h.process.Running() {
+		return h.unit + ": active\n", nil
+	}
+	const inactive = 3
+	return h.unit + ": inactive\n", &statusError{code: inactive, text: h.unit + " does not run"}
 }
 
 // systemctl does to the service what systemd would.

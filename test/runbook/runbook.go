@@ -5,6 +5,8 @@
 package runbook
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,4 +103,28 @@ func (p *Page) CarryOut(h *Host, block string) string {
 		}
 	}
 	return printed.String()
+}
+
+// Ask carries out a block whose commands answer by their exit codes, such as praefectctl status. It
+// returns what they printed and the highest code; the error is for a command without one. The
+// caller may ask again until the answer is the expected one.
+func (p *Page) Ask(h *Host, block string) (printed string, code int, err error) {
+	p.t.Helper()
+	commands := p.blocks[block]
+	if commands == nil {
+		return "", 0, fmt.Errorf("%s has no block %q", p.name, block)
+	}
+	if !slices.Contains(p.done, block) {
+		p.done = append(p.done, block)
+	}
+	for _, command := range commands {
+		out, err := h.run(p.t.Context(), command)
+		printed += out
+		if exit, ok := errors.AsType[*statusError](err); ok {
+			code = max(code, exit.code)
+		} else if err != nil {
+			return printed, code, fmt.Errorf("%s, block %s: %s$ %s: %w", p.name, block, h.name, command, err)
+		}
+	}
+	return printed, code, nil
 }
