@@ -13,6 +13,8 @@ import (
 // Exit codes of commands that answer by them.
 const (
 	well, failed, degraded, unavailable = 0, 1, 3, 4
+	// unreadable is that of praefect configuration validate for a file that is no TOML.
+	unreadable = 2
 	// stopped is what systemctl status says of a service that does not run.
 	stopped = 3
 )
