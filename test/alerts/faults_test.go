@@ -205,6 +205,7 @@ func repairFails(w *world) {
 	w.must(s.Start())
 	w.expect("PraefectRepairFails")
 	w.answers(w.operator(), "repair-fails-check", well, "c.git", s.Name)
+	w.answers(w.onStorage(s), "repair-fails-host", well, "Use%")
 	chattr("-i")
 	w.fix(w.operator(), "repair-fails-fix")
 	w.healthy()
@@ -298,7 +299,10 @@ func conflictAtTheStart(t *testing.T, page *runbook.Page, raised map[string]bool
 	w.expect("PraefectConflict", "PraefectVerificationLate")
 	w.answers(w.operator(), "verification-late-check", degraded, "conflict")
 	w.answers(w.operatorOf("conflict.git"), "conflict-check", degraded, "conflict.git", "refs/heads/main")
-	h := w.operatorOf("conflict.git")
+	h := w.onStorage(w.storage("gitaly-2"))
+	h.Env = append(h.Env, "REPOSITORY=conflict.git")
+	w.fix(h, "conflict-keep")
+	h = w.operatorOf("conflict.git")
 	h.Input = "gitaly-1\n"
 	w.fix(h, "conflict-fix")
 	eventually(t, "nothing is behind", func(ctx context.Context) error {
