@@ -272,7 +272,7 @@ func leaderChanges(w *world) {
 		})
 	}
 	w.expect("PraefectLeaderChangesOften")
-	w.answers(w.operator(), "leader-changes-check", well, "TERM")
+	w.answers(w.operator(), "leader-changes-check", well, "  term ")
 	w.answers(w.operator(), "leader-changes-log", well, "leader")
 }
 
