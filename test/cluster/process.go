@@ -26,7 +26,6 @@ const dumpLimit = 2 * time.Second
 // goroutines.
 type Process struct {
 	name     string
-	program  string
 	args     []string
 	env      []string
 	log      string
@@ -39,6 +38,8 @@ type Process struct {
 	mu    sync.Mutex
 	run   *run     // the latest one, nil before the first; guarded by mu
 	flags []string // further ones; guarded by mu
+	// program is what the next life runs; guarded by mu.
+	program string
 }
 
 // run is one life of a process.
@@ -47,6 +48,21 @@ type run struct {
 	logFrom int64           // where its part of the log begins
 	ended   <-chan struct{} // closed once it has ended and there is a state
 	noted   bool            // somebody ended it or knows how it ended; guarded by the Process's mu
+}
+
+// Become has the next lives of the process run another program, which takes the same
+// arguments.
+func (p *Process) Become(program string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.program = program
+}
+
+// Program is what the next life of the process runs.
+func (p *Process) Program() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.program
 }
 
 // Start starts the process, which must not run, with further variables

@@ -56,7 +56,8 @@ func OnInstance(c *cluster.Cluster, i *cluster.Instance, root string) *Host {
 func OnStorage(c *cluster.Cluster, s *cluster.Storage, root string) *Host {
 	return &Host{
 		name: s.Label(), cluster: c, unit: "gitaly", process: s.Process,
-		paths: []string{"/var/opt/gitlab/git-data/repositories", s.Dir, "/root", root},
+		Env:   []string{"STORAGE=" + s.Name},
+		paths: []string{"/var/opt/gitlab/git-data/repositories", s.Dir, "/root", root, "/usr/local/bin", filepath.Dir(s.Program())},
 	}
 }
 
