@@ -27,7 +27,9 @@ type acceptance struct {
 	Loses     bool     `json:"loses_acknowledged_writes"`
 	Available bool     `json:"available"`
 	Behind    []string `json:"behind"`
-	line      int
+	// conflict tells that no repair makes the replicas equal.
+	conflict bool
+	line     int
 }
 
 // The results of an acceptance.
@@ -206,6 +208,7 @@ func (r *run) planAcceptances(ctx context.Context, list []acceptance) error {
 		}
 		lost := answer.Repositories[0]
 		a.Result, a.Available, a.Behind, a.Loses = resultPlanned, lost.Available, lost.Behind, slices.Contains(lost.Behind, a.Storage)
+		a.conflict = len(lost.Conflicts) > 0
 	}
 	return nil
 }
@@ -233,7 +236,7 @@ func showAcceptances(out *output, list []acceptance) {
 			effect, s = "nothing is lost: left out", good
 		case a.Loses:
 			effect, s = "ACKNOWLEDGED WRITES ARE LOST", bad
-		case a.Available:
+		case a.Available && !a.conflict:
 			effect = "repair does this without loss"
 		}
 		rows = append(rows, []string{out.mark(s), a.VirtualStorage, a.RelativePath, a.Storage, yesNo(a.Available), strings.Join(a.Behind, ", "), effect})

@@ -31,6 +31,9 @@ func TestConflict_bothSidesBeforeTheQuestion(t *testing.T) {
 			t.Errorf("before the question there is no %q:\n%s", want, sides)
 		}
 	}
+	if strings.Contains(sides, "without loss") {
+		t.Errorf("a repair does not end a conflict, and the plan says so:\n%s", sides)
+	}
 	if got := praefectctl(t, nil, "-endpoints", address, "dataloss"); !strings.Contains(got.stdout, "b.git in default is in conflict: gitaly-2 has a replica that could not be compared") {
 		t.Errorf("got %s", got.stdout)
 	}

@@ -95,7 +95,7 @@ func showLoss(out *output, request admin.AcceptLossRequest, lost admin.Repositor
 	if slices.Contains(lost.Behind, request.Storage) {
 		out.printf("  %s misses acknowledged writes: THEY ARE LOST\n", request.Storage)
 	}
-	if lost.Available {
+	if lost.Available && len(lost.Conflicts) == 0 { // no repair ends a conflict
 		out.printf("  a storage that serves has every acknowledged write: repair does this without loss\n")
 	}
 	showConflicts(out, lost)

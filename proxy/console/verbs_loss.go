@@ -59,7 +59,7 @@ func lossLines(o order, lost admin.Repository) []line {
 	if slices.Contains(lost.Behind, o.Storage) {
 		lines = append(lines, line{"bad", o.Storage + " misses acknowledged writes: they are lost"})
 	}
-	if lost.Available {
+	if lost.Available && len(lost.Conflicts) == 0 { // no repair ends a conflict
 		lines = append(lines, line{"warning", "a storage that serves has every acknowledged write: repair does this without loss"})
 	}
 	for _, one := range lost.Conflicts {
