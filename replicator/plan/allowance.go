@@ -39,21 +39,23 @@ type Allowance struct {
 }
 
 // Allow decides how long a copy may take. A copy that ought to end soon carries that time as
-// its deadline, so that its target is free again soon after a crash. One that takes longer, or
-// one that did not end in its time before, may last for as long as it makes progress.
+// its deadline, so that its target is free again soon after a crash. The time doubles with each
+// copy that did not end in it. One that takes longer may last for as long as it makes progress.
 func (c Copying) Allow() Allowance {
 	expected := c.Floor + time.Duration(float64(c.Size)/float64(c.Rate)*float64(time.Second))
 	limit := min(expected, c.Most).Truncate(time.Millisecond) // an intent counts whole ones
-	if c.Timeouts == 0 && limit <= CallerGone && expected <= max(c.Most, CallerGone) {
-		return Allowance{Deadline: limit, Bound: limit}
+	if timed := doubled(limit, c.Timeouts); timed <= CallerGone && expected <= max(c.Most, CallerGone) {
+		return Allowance{Deadline: timed, Bound: timed}
 	}
 	if c.Fresh {
 		limit = max(limit, expected).Truncate(time.Millisecond)
 	}
-	for range min(max(0, c.Timeouts-1), doublings) {
-		limit *= 2
-	}
-	return Allowance{Deadline: CopyLongest, Bound: CallerGone, Still: limit}
+	return Allowance{Deadline: CopyLongest, Bound: CallerGone, Still: doubled(limit, c.Timeouts-1)}
+}
+
+// doubled is d, doubled so many times, at most doublings.
+func doubled(d time.Duration, times int) time.Duration {
+	return d << min(max(0, times), doublings)
 }
 
 // Progress is what was seen of a copy: the size of the target's replica.

@@ -21,6 +21,10 @@ func TestCopying_allow(t *testing.T) {
 		{"of 70 minutes", func(c *Copying) { c.Size = 17 * gib }, Allowance{CopyLongest, CallerGone, time.Hour}},
 		{"of 70 minutes, out of sight", func(c *Copying) { c.Size, c.Fresh = 17*gib, true }, Allowance{CopyLongest, CallerGone, 4382 * time.Second}},
 		{"impatient", func(c *Copying) { c.Most = 4 * time.Second }, Allowance{4 * time.Second, 4 * time.Second, 0}},
+		{"impatient, timed out", func(c *Copying) { c.Most, c.Timeouts = 4*time.Second, 2 }, Allowance{16 * time.Second, 16 * time.Second, 0}},
+		{"impatient, again and again", func(c *Copying) { c.Most, c.Timeouts = 4*time.Second, 1000 }, Allowance{128 * time.Second, 128 * time.Second, 0}},
+		{"empty, timed out", func(c *Copying) { c.Timeouts = 3 }, Allowance{4 * time.Minute, 4 * time.Minute, 0}},
+		{"empty, timed out again", func(c *Copying) { c.Timeouts = 4 }, Allowance{CopyLongest, CallerGone, 4 * time.Minute}},
 		{"impatient, large", func(c *Copying) { c.Size, c.Most = 17*gib, time.Minute }, Allowance{CopyLongest, CallerGone, time.Minute}},
 	} {
 		c := base
