@@ -32,8 +32,8 @@ level = "debug"
 
 const (
 	// operationLimit bounds one operation of a client: it is longer than writes are
-	// ever held.
-	operationLimit = 15 * time.Second
+	// ever held, and than the wait for a storage that lives and does not vote.
+	operationLimit = 40 * time.Second
 	// patience bounds the wait for what must happen, on a busy machine too.
 	patience = time.Minute
 	// settleLimit bounds the time until nothing is left to repair.
