@@ -17,12 +17,14 @@ type availability struct {
 	// served is when a call was last served. Guarded by mu.
 	served time.Time
 	why    error // guarded by mu: why the last call was not served
+	// whole tells that the tables of the schema were there once. Guarded by mu.
+	whole bool
 }
 
 func newAvailability(log *slog.Logger) *availability { return &availability{log: log} }
 
 // note takes the end of a call that began at that time: nil if the database served it. That it can be used from the start
-// is no change, nor is it that on a fresh one calls come before the schema is there: its migration is under way. A failure
+// is no change, nor is it that calls come before the schema is there for the first time: its migration is under way. A failure
 // of a call that began before another one was served tells of an outage that may be over.
 func (a *availability) note(began time.Time, err error) {
 	a.mu.Lock()
@@ -35,7 +37,7 @@ func (a *availability) note(began time.Time, err error) {
 		return
 	}
 	a.why = err
-	if !a.known && notMigrated(err) {
+	if !a.whole && notMigrated(err) {
 		return
 	}
 	if a.known && up == a.up {
@@ -49,6 +51,13 @@ func (a *availability) note(began time.Time, err error) {
 	case !first:
 		a.log.Info("postgres is available again", "after", lasted.Round(time.Millisecond).String())
 	}
+}
+
+// hasTables notes that the tables of the schema are there.
+func (a *availability) hasTables() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.whole = true
 }
 
 // away says why the database cannot be used, empty if it can or if no call has ended yet.

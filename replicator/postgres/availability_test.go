@@ -33,6 +33,7 @@ func TestAvailability_logsChangesOnce(t *testing.T) {
 	const down, up = "postgres is unavailable: repair waits, requests go on", "postgres is available again"
 	away := errors.New("away")
 	early := fmt.Errorf("enqueue: %w", &pq.Error{Code: pqerror.UndefinedTable})
+	tables := errors.New("the tables are there")
 	for name, row := range map[string]struct {
 		calls []error
 		want  []string
@@ -43,13 +44,18 @@ func TestAvailability_logsChangesOnce(t *testing.T) {
 		"goes and returns":   {[]error{nil, away, away, nil}, []string{down, up}},
 		"goes for good":      {[]error{nil, away, nil, away, away}, []string{down, up, down}},
 		"asked too early":    {[]error{early, early, nil}, nil},
-		"loses its schema":   {[]error{nil, early, nil}, []string{down, up}},
+		"loses its schema":   {[]error{nil, tables, early, nil}, []string{down, up}},
+		"comes without it":   {[]error{away, nil, early, early, nil}, []string{down, up}},
 		"not asked to speak": {nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			log := new(lines)
 			a := newAvailability(slog.New(log))
 			for _, err := range row.calls {
+				if err == tables {
+					a.hasTables()
+					continue
+				}
 				a.note(time.Now(), err)
 			}
 			if diff := cmp.Diff(row.want, log.messages()); diff != "" {

@@ -57,5 +57,6 @@ func (db *DB) checkSchema(ctx context.Context, tx *sql.Tx) error {
 		return errNoSchema
 	}
 	db.migrated.Store(true)
+	db.availability.hasTables()
 	return nil
 }
