@@ -280,7 +280,7 @@ func leaderChanges(w *world) {
 // verifications that they are always late.
 func conflictAtTheStart(t *testing.T, page *runbook.Page, raised map[string]bool) {
 	w := begin(t, page, cluster.Options{
-		Settings: "[background_verification]\nverification_interval = \"1ms\"\n",
+		Settings: "[background_verification]\nverification_interval = \"1ms\"\n[reconciliation]\nscheduling_interval = \"1s\"\n",
 		Disk: func(ctx context.Context, _, dir string) error {
 			path := filepath.Join(dir, "conflict.git")
 			script := `git init --quiet --bare --initial-branch=main "$1"; cd "$1"
