@@ -158,7 +158,7 @@ func (w *world) touchedPaths() (paths []string) {
 func TestRemoveRepository_unavailableIsNotAbsent(t *testing.T) {
 	t.Run("no storage answers", func(t *testing.T) {
 		w := newWorld(t)
-		w.server.cfg.InfoTimeout = 200 * time.Millisecond
+		w.server.cfg.InfoTimeout = time.Second // a busy machine needs some for one look
 		for _, b := range w.storages {
 			b.setHook(func(context.Context, memory.Call) (bool, error) {
 				return false, status.Error(codes.Unavailable, "starting")
@@ -171,7 +171,7 @@ func TestRemoveRepository_unavailableIsNotAbsent(t *testing.T) {
 	})
 	t.Run("no storage has all writes", func(t *testing.T) {
 		w := newWorld(t)
-		w.server.cfg.InfoTimeout = 200 * time.Millisecond
+		w.server.cfg.InfoTimeout = time.Second // a busy machine needs some for one look
 		w.seed("a.git", "gitaly-2")
 		w.missAt("a.git", "gitaly-1")
 		w.storages["gitaly-1"].setHook(func(context.Context, memory.Call) (bool, error) {
@@ -186,7 +186,7 @@ func TestRemoveRepository_unavailableIsNotAbsent(t *testing.T) {
 	})
 	t.Run("without a lease", func(t *testing.T) {
 		w := newWorld(t)
-		w.server.cfg.InfoTimeout = 200 * time.Millisecond
+		w.server.cfg.InfoTimeout = time.Second // a busy machine needs some for one look
 		w.session.lose(true)
 		defer w.session.lose(false)
 		if err := w.remove("a.git"); status.Code(err) != codes.Unavailable {
