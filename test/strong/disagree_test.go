@@ -95,30 +95,22 @@ func (w *world) commitTo(path string, through *cluster.Instance) func(context.Co
 // it must be, and which every storage must have.
 func (w *world) agreedByAll(t *testing.T, path string, write func(context.Context) (string, error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
-	defer cancel()
-	id, err := write(ctx)
-	if err != nil {
-		t.Errorf("the write to %q: %v", path, err)
-		return
+	if id, ok := acknowledged(t, path, write); ok {
+		w.nobodyBehind(t, path)
+		onDisk(t, w.Storages, path, "refs/heads/main", id)
 	}
-	w.nobodyBehind(t, path)
-	onDisk(t, w.Storages, path, "refs/heads/main", id)
 }
 
 // agreedByTheOthers makes a write of which a storage must be behind when it is
 // acknowledged, which it must be, and which the other storages must have.
 func (w *world) agreedByTheOthers(t *testing.T, path string, than *cluster.Storage, write func(context.Context) (string, error)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
-	defer cancel()
-	id, err := write(ctx)
-	if err != nil {
-		t.Errorf("the write to %q: %v", path, err)
+	id, ok := acknowledged(t, path, write)
+	if !ok {
 		return
 	}
 	for _, i := range w.Instances {
-		names, err := behind(ctx, i, path)
+		names, err := behind(t.Context(), i, path)
 		must(t, err)
 		if !slices.Contains(names, than.Name) {
 			t.Errorf("when the write to %q is acknowledged %s says that %q are behind, want %s", path, i.Label(), names, than.Name)
@@ -126,6 +118,18 @@ func (w *world) agreedByTheOthers(t *testing.T, path string, than *cluster.Stora
 	}
 	others := slices.DeleteFunc(slices.Clone(w.Storages), func(s *cluster.Storage) bool { return s == than })
 	onDisk(t, others, path, "refs/heads/main", id)
+}
+
+// acknowledged makes a write, which must be acknowledged within operationLimit.
+func acknowledged(t *testing.T, path string, write func(context.Context) (string, error)) (id string, ok bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
+	defer cancel()
+	id, err := write(ctx)
+	if err != nil {
+		t.Errorf("the write to %q: %v", path, err)
+	}
+	return id, err == nil
 }
 
 // blocked: where few are not enough, a write on which two of three disagree fails, and
