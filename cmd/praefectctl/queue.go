@@ -66,21 +66,24 @@ func (p *program) queueRetry() *cli.Command {
 // queueUpTo collects pages into one answer of at most limit jobs; 0 is all.
 func queueUpTo(ctx context.Context, c *admin.Client, request admin.QueueListRequest, limit int) (admin.QueueListResponse, error) {
 	all := admin.QueueListResponse{Schema: admin.Schema, Jobs: []admin.Job{}}
-	for {
-		if limit > 0 {
-			request.Limit = limit - len(all.Jobs)
-		}
+	err := inPages(limit, func(most int) (int, bool, error) {
+		request.Limit = most
 		page, err := c.QueueList(ctx, request)
 		if err != nil {
-			return admin.QueueListResponse{}, err
+			return 0, false, err
 		}
-		all.Jobs = append(all.Jobs, page.Jobs...)
 		all.More = page.More
-		if !page.More || len(page.Jobs) == 0 || len(all.Jobs) == limit {
-			return all, nil
+		all.Jobs = append(all.Jobs, page.Jobs...)
+		n := len(page.Jobs)
+		if n > 0 {
+			request.After = page.Jobs[n-1].ID
 		}
-		request.After = page.Jobs[len(page.Jobs)-1].ID
+		return n, page.More, nil
+	})
+	if err != nil {
+		return admin.QueueListResponse{}, err
 	}
+	return all, nil
 }
 
 func showQueue(out *output, answer admin.QueueListResponse) {

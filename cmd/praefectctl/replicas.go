@@ -121,21 +121,24 @@ func (p *program) datalossAccepted() *cli.Command {
 // lossesUpTo collects pages into one answer of at most limit losses; 0 is all.
 func lossesUpTo(ctx context.Context, c *admin.Client, request admin.LossesRequest, limit int) (admin.LossesResponse, error) {
 	all := admin.LossesResponse{Schema: admin.Schema, Losses: []admin.Loss{}}
-	for {
-		if limit > 0 {
-			request.Limit = limit - len(all.Losses)
-		}
+	err := inPages(limit, func(most int) (int, bool, error) {
+		request.Limit = most
 		page, err := c.Losses(ctx, request)
 		if err != nil {
-			return admin.LossesResponse{}, err
+			return 0, false, err
 		}
 		all.Instance, all.Dropped, all.More = page.Instance, page.Dropped, page.More
 		all.Losses = append(all.Losses, page.Losses...)
-		if !page.More || len(page.Losses) == 0 || limit > 0 && len(all.Losses) >= limit {
-			return all, nil
+		n := len(page.Losses)
+		if n > 0 {
+			request.Before = page.Losses[n-1].Index
 		}
-		request.Before = page.Losses[len(page.Losses)-1].Index
+		return n, page.More, nil
+	})
+	if err != nil {
+		return admin.LossesResponse{}, err
 	}
+	return all, nil
 }
 
 func showLosses(out *output, a admin.LossesResponse) {

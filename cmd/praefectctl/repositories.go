@@ -74,22 +74,25 @@ func begin(ctx context.Context, c *admin.Client, request *admin.RepositoriesRequ
 // repositoriesUpTo collects pages into one answer of at most limit repositories; 0 is all.
 func repositoriesUpTo(ctx context.Context, c *admin.Client, request admin.RepositoriesRequest, limit int) (admin.RepositoriesResponse, error) {
 	all := admin.RepositoriesResponse{Schema: admin.Schema, Repositories: []admin.ListedRepository{}}
-	for {
-		if limit > 0 {
-			request.Limit = limit - len(all.Repositories)
-		}
+	err := inPages(limit, func(most int) (int, bool, error) {
+		request.Limit = most
 		page, err := c.Repositories(ctx, request)
 		if err != nil {
-			return admin.RepositoriesResponse{}, err
+			return 0, false, err
 		}
 		all.Instance, all.More = page.Instance, page.More
 		all.Repositories = append(all.Repositories, page.Repositories...)
-		if !page.More || len(page.Repositories) == 0 || limit > 0 && len(all.Repositories) >= limit {
-			return all, nil
+		n := len(page.Repositories)
+		if n > 0 {
+			last := page.Repositories[n-1]
+			request.After = &state.Key{VirtualStorage: last.VirtualStorage, RelativePath: last.RelativePath}
 		}
-		last := page.Repositories[len(page.Repositories)-1]
-		request.After = &state.Key{VirtualStorage: last.VirtualStorage, RelativePath: last.RelativePath}
+		return n, page.More, nil
+	})
+	if err != nil {
+		return admin.RepositoriesResponse{}, err
 	}
+	return all, nil
 }
 
 func showRepositories(out *output, a admin.RepositoriesResponse) {
