@@ -246,14 +246,14 @@ func TestNode_Propose_limits(t *testing.T) {
 		answers = append(answers, proposing(t.Context(), i, define()))
 	}
 	eventually(t, "two are queued", func() bool { return i.proposer.queue.len() == 2 })
-	if _, err := i.Propose(t.Context(), define(), define()); !errors.Is(err, ErrBusy) || !errors.Is(err, ErrNotProposed) {
-		t.Errorf("the queue is full: got %v, want %v", err, ErrBusy)
+	if _, err := i.Propose(t.Context(), define(), define()); !errors.Is(err, ErrQueueFull) || !errors.Is(err, ErrNotProposed) {
+		t.Errorf("the queue is full: got %v, want %v", err, ErrQueueFull)
 	}
 	for name, commands := range map[string][]state.Command{
 		"none":     nil,
 		"too many": {define(), define(), define()},
 	} {
-		if _, err := i.Propose(t.Context(), commands...); !errors.Is(err, ErrNotProposed) || errors.Is(err, ErrBusy) {
+		if _, err := i.Propose(t.Context(), commands...); !errors.Is(err, ErrNotProposed) || errors.Is(err, ErrQueueFull) {
 			t.Errorf("%s: got %v, want %v", name, err, ErrNotProposed)
 		}
 	}

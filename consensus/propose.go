@@ -20,8 +20,8 @@ var (
 	// ErrUnknown: the commands may have been applied, or may yet be. Read the
 	// state to find out; never send them again as new ones.
 	ErrUnknown = errors.New("proposed with unknown outcome")
-	// ErrBusy is an ErrNotProposed: too many commands wait.
-	ErrBusy = fmt.Errorf("%w: the queue is full", ErrNotProposed)
+	// ErrQueueFull is an ErrNotProposed: too many commands wait.
+	ErrQueueFull = fmt.Errorf("%w: the queue is full", ErrNotProposed)
 )
 
 func notProposed(why string) error { return fmt.Errorf("%w: %s", ErrNotProposed, why) }

@@ -54,7 +54,7 @@ func (q *queue) add(r *request) error {
 		return q.closed
 	}
 	if q.commands+len(r.commands) > q.limit {
-		return fmt.Errorf("%w: %d commands wait", ErrBusy, q.commands)
+		return fmt.Errorf("%w: %d commands wait", ErrQueueFull, q.commands)
 	}
 	q.waiting, q.commands = append(q.waiting, r), q.commands+len(r.commands)
 	select {

@@ -253,7 +253,7 @@ func TestMetWrite_tellsFaultsFromWrites(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{ErrBusy, true},
+		{ErrRepositoryBusy, true},
 		{ErrInvalidated, true},
 		{status.Error(codes.Unavailable, "gone"), false},
 		{context.DeadlineExceeded, false},

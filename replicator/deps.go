@@ -13,10 +13,10 @@ import (
 // Errors of RepairLocks and its guards. A command that was refused comes as a
 // *state.Refusal.
 var (
-	// ErrBusy refuses a guard: another repair, or a write, is under way, or
+	// ErrRepositoryBusy refuses a guard: another repair, or a write, is under way, or
 	// something of this instance ended without its status and is not yet
 	// recorded as in doubt.
-	ErrBusy = errors.New("repository is busy")
+	ErrRepositoryBusy = errors.New("repository is busy")
 	// ErrInvalidated refuses a verdict: a write began during the repair, and what
 	// was copied may miss it.
 	ErrInvalidated = errors.New("a write began during the repair")
@@ -38,13 +38,13 @@ type Ledger interface {
 // RepairLocks keeps this instance's writes and repairs of one repository apart.
 type RepairLocks interface {
 	// Lock takes the repair lock of a repository. With pause=false it fails with
-	// ErrBusy while a write of this instance is in flight, and writes that
+	// ErrRepositoryBusy while a write of this instance is in flight, and writes that
 	// begin later invalidate the guard. With pause=true new writes wait, and it
 	// returns when those in flight have ended, or ctx has. There is one guard
-	// a repository (ErrBusy).
+	// a repository (ErrRepositoryBusy).
 	//
 	// While an RPC of this instance has ended without its status and the intent
-	// over it is not yet in doubt in the view, it fails with ErrBusy: a late
+	// over it is not yet in doubt in the view, it fails with ErrRepositoryBusy: a late
 	// effect must not meet a copy that knows nothing of it.
 	Lock(ctx context.Context, key state.Key, pause bool) (Guard, error)
 }

@@ -130,7 +130,7 @@ func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[strin
 		return Verified{}, errors.New(why)
 	}
 	if !plan.Unexplained(entry, entry, r.ledger.Incarnation()) {
-		return Verified{}, ErrBusy
+		return Verified{}, ErrRepositoryBusy
 	}
 	found := v.compare(ctx, key, storages, damaged)
 	switch {

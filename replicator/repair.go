@@ -114,7 +114,7 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 				// An intent of writes that never end would keep the repair waiting. Once it
 				// has its turn, the other instances are asked to close theirs: see take.
 				if !r.wishes(o.key) {
-					return r.metWrite(o.key, false, ErrBusy), nil
+					return r.metWrite(o.key, false, ErrRepositoryBusy), nil
 				}
 				p = r.planned(r.ledger.View(), o.key, o.backfilling, true)
 				switch p.Action {
@@ -206,7 +206,7 @@ func metWrite(err error) bool {
 	if refusal, ok := errors.AsType[*state.Refusal](err); ok {
 		return refusal.Reason == state.RefusedChanged || refusal.Reason == state.RefusedBusy || refusal.Reason == state.RefusedNoIntent
 	}
-	return errors.Is(err, ErrBusy) || errors.Is(err, ErrInvalidated)
+	return errors.Is(err, ErrRepositoryBusy) || errors.Is(err, ErrInvalidated)
 }
 
 // metWrite counts a repair that a write got in the way of, and returns when to
@@ -260,7 +260,7 @@ func (r *repairer) hold(ctx context.Context, acquire func(context.Context) (Guar
 	case err == nil:
 	case ctx.Err() == nil && draining.Err() != nil:
 		// The writes in flight, here or at another instance, did not end within the budget.
-		return nil, ErrBusy
+		return nil, ErrRepositoryBusy
 	default:
 		return nil, err
 	}

@@ -433,8 +433,8 @@ func (t guard) StepDown(ctx context.Context, storage, why string) error {
 
 func translate(err error) error {
 	switch {
-	case errors.Is(err, ledger.ErrBusy):
-		return ErrBusy
+	case errors.Is(err, ledger.ErrRepositoryBusy):
+		return ErrRepositoryBusy
 	case errors.Is(err, ledger.ErrInvalidated):
 		return ErrInvalidated
 	}

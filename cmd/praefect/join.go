@@ -209,8 +209,8 @@ func (t guard) StepDown(ctx context.Context, storage, why string) error {
 // repairError is err in the replicator's terms.
 func repairError(err error) error {
 	switch {
-	case errors.Is(err, ledger.ErrBusy):
-		return replicator.ErrBusy
+	case errors.Is(err, ledger.ErrRepositoryBusy):
+		return replicator.ErrRepositoryBusy
 	case errors.Is(err, ledger.ErrInvalidated):
 		return replicator.ErrInvalidated
 	}

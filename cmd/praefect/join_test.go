@@ -37,7 +37,7 @@ func TestRepairError(t *testing.T) {
 	other := errors.New("other")
 	for _, row := range []struct{ err, want error }{
 		{nil, nil},
-		{fmt.Errorf("a.git: %w", ledger.ErrBusy), replicator.ErrBusy},
+		{fmt.Errorf("a.git: %w", ledger.ErrRepositoryBusy), replicator.ErrRepositoryBusy},
 		{fmt.Errorf("a.git: %w", ledger.ErrInvalidated), replicator.ErrInvalidated},
 		{other, other},
 	} {
@@ -123,7 +123,7 @@ func TestSwitchError_saysWhetherAnythingChanged(t *testing.T) {
 	}{
 		{session.ErrNotLeading, admin.NoLeader},
 		{session.ErrCanceled, admin.Canceled},
-		{fmt.Errorf("%w: promote b", session.ErrBusy), admin.Refused},
+		{fmt.Errorf("%w: promote b", session.ErrSwitchoverRunning), admin.Refused},
 		{fmt.Errorf("%w: it is out", elector.ErrRefused), admin.Refused},
 		{fmt.Errorf("%w: copies", elector.ErrTimeout), admin.TimedOut},
 		{fmt.Errorf("%w: gone", session.ErrUnknown), admin.OutcomeUnknown},

@@ -118,7 +118,7 @@ func switchError(err error) error {
 		return admin.Errorf(admin.NoLeader, "%v: ask again (%s)", err, nextStep)
 	case errors.Is(err, session.ErrCanceled):
 		return admin.Errorf(admin.Canceled, "%v: nothing was changed", err)
-	case errors.Is(err, session.ErrBusy), errors.Is(err, elector.ErrRefused):
+	case errors.Is(err, session.ErrSwitchoverRunning), errors.Is(err, elector.ErrRefused):
 		return admin.Errorf(admin.Refused, "%v", err)
 	case errors.Is(err, elector.ErrTimeout):
 		return admin.Errorf(admin.TimedOut, "%v: nothing was changed", err)

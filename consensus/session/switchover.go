@@ -17,8 +17,8 @@ import (
 var (
 	// ErrNotLeading: only the leader can do it; nothing was changed.
 	ErrNotLeading = errNotLeading
-	// ErrBusy: another switchover is under way; nothing was changed.
-	ErrBusy = errors.New("another switchover is under way")
+	// ErrSwitchoverRunning: another switchover is under way; nothing was changed.
+	ErrSwitchoverRunning = errors.New("another switchover is under way")
 	// ErrCanceled: it was given up in time; nothing was changed.
 	ErrCanceled = errors.New("given up before the cut-over")
 	// ErrUnknown: the fence may be agreed. If it is, whoever leads carries the
@@ -169,7 +169,7 @@ func (t *term) begin(request elector.Request) (*run, error) {
 		t.running.askers++
 		return t.running, nil
 	case t.running != nil:
-		return nil, fmt.Errorf("%w: %s %s", ErrBusy, t.running.op.Verb, t.running.op.Storage)
+		return nil, fmt.Errorf("%w: %s %s", ErrSwitchoverRunning, t.running.op.Verb, t.running.op.Storage)
 	case t.last != nil && t.last.op.ID == request.ID:
 		return t.last, nil
 	}

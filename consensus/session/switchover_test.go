@@ -188,7 +188,7 @@ func TestSession_refusesWhatItCannotDo(t *testing.T) {
 		w.await("the pause", func() bool { return len(w.nodes[2].session.WritePauses()) > 0 })
 		if _, err := w.nodes[0].session.Switch(t.Context(), elector.Request{
 			ID: "another", Verb: elector.Drain, VirtualStorage: vsName, Storage: "g3",
-		}, func(session.Plan, elector.Progress) {}); !errors.Is(err, session.ErrBusy) {
+		}, func(session.Plan, elector.Progress) {}); !errors.Is(err, session.ErrSwitchoverRunning) {
 			t.Errorf("two at once: got %v", err)
 		}
 		cancel()

@@ -27,7 +27,7 @@ type answer struct {
 	wall time.Time
 }
 
-// LockForRepair takes the repair lock of a repository. With pause=false it fails with ErrBusy
+// LockForRepair takes the repair lock of a repository. With pause=false it fails with ErrRepositoryBusy
 // while a write is in flight, and writes that begin later invalidate the guard;
 // with pause=true new writes wait and LockForRepair returns when the ones in flight
 // have ended. There is one guard a repository. The caller calls Free.

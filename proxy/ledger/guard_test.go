@@ -72,16 +72,16 @@ func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
 func TestLedger_repairIsBusyWhileWriteIsInFlight(t *testing.T) {
 	run(t, func(t *testing.T, l world) {
 		w := begin(t, l, repository)
-		if _, err := l.LockForRepair(t.Context(), repository, false); !errors.Is(err, ErrBusy) {
-			t.Errorf("got %v, want ErrBusy", err)
+		if _, err := l.LockForRepair(t.Context(), repository, false); !errors.Is(err, ErrRepositoryBusy) {
+			t.Errorf("got %v, want ErrRepositoryBusy", err)
 		}
 		w.End(true, true)
 		guard, err := l.LockForRepair(t.Context(), repository, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.LockForRepair(t.Context(), repository, true); !errors.Is(err, ErrBusy) {
-			t.Errorf("second guard: got %v, want ErrBusy", err)
+		if _, err := l.LockForRepair(t.Context(), repository, true); !errors.Is(err, ErrRepositoryBusy) {
+			t.Errorf("second guard: got %v, want ErrRepositoryBusy", err)
 		}
 		guard.Free(true)
 	})

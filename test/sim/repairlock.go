@@ -45,7 +45,7 @@ func (tk *guard) answer(t *task, d time.Duration) error {
 	err := tk.done.Err
 	var refusal *state.Refusal
 	switch {
-	case errors.Is(err, machine.ErrBusy), errors.Is(err, machine.ErrUnknown):
+	case errors.Is(err, machine.ErrRepositoryBusy), errors.Is(err, machine.ErrUnknown):
 		return errBusy
 	case errors.Is(err, machine.ErrInvalidated):
 		return errInvalidated

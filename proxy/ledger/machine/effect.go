@@ -179,9 +179,9 @@ var (
 	// ErrUnknown is wrapped in what ends a write or repair because the outcome
 	// of a proposal is not known. A write was not forwarded.
 	ErrUnknown = errors.New("the outcome of a proposal is not known")
-	// ErrBusy refuses a repair: another one, or a write, is under way, or
+	// ErrRepositoryBusy refuses a repair: another one, or a write, is under way, or
 	// something that ended without account is not recorded as in doubt yet.
-	ErrBusy = errors.New("repository is busy")
+	ErrRepositoryBusy = errors.New("repository is busy")
 	// ErrInvalidated ends a repair during which a write began.
 	ErrInvalidated = errors.New("a write began during the repair")
 )

@@ -45,7 +45,7 @@ func (m *Machine) advanceFrom(e Advance) {
 		r := t.repo
 		if r.live {
 			r.prompt = true
-			m.done(t, nil, ErrBusy)
+			m.done(t, nil, ErrRepositoryBusy)
 			return
 		}
 		t.advances = true

@@ -49,7 +49,7 @@ func (m *Machine) acquire(e Acquire) {
 	r := m.get(e.Key)
 	m.touch(r)
 	if r.guard != nil || r.inDoubt || !e.Pause && r.writes > 0 || !m.mayRoute() {
-		m.emit(Done{Guard: e.Guard, Err: ErrBusy})
+		m.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
 		return
 	}
 	t := &guard{id: e.Guard, repo: r, pause: e.Pause}
@@ -70,7 +70,7 @@ func (m *Machine) serveGuard(t *guard) {
 		// may come at the source of a copy after the copy, and nobody would know.
 		delete(m.guards, t.id)
 		t.repo.guard = nil
-		m.emit(Done{Guard: t.id, Err: ErrBusy})
+		m.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
 		return
 	case t.renews:
 		m.nextRound(t)
@@ -88,7 +88,7 @@ func (m *Machine) serveGuard(t *guard) {
 func (m *Machine) ask(id ID, next func(*guard)) {
 	t := m.guards[id]
 	if t == nil || !t.granted {
-		m.emit(Done{Guard: id, Err: ErrBusy})
+		m.emit(Done{Guard: id, Err: ErrRepositoryBusy})
 		return
 	}
 	t.next = func() { next(t) }
@@ -136,7 +136,7 @@ func (m *Machine) answerIntent(t *guard) {
 		t.asOf = entry.Changed
 	}
 	if !m.mayRoute() {
-		m.done(t, nil, ErrBusy)
+		m.done(t, nil, ErrRepositoryBusy)
 		return
 	}
 	m.done(t, m.view, nil)

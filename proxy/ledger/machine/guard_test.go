@@ -255,8 +255,8 @@ func TestGuard_leaseIsLookedAtWhenTheIntentIsOpen(t *testing.T) {
 	r.step(OpenIntent{Guard: 10, Scope: copying})
 	r.step(Session{})
 	r.answerKept()
-	if err := r.done(10).Err; !errors.Is(err, ErrBusy) {
-		t.Errorf("got %v, want ErrBusy", err)
+	if err := r.done(10).Err; !errors.Is(err, ErrRepositoryBusy) {
+		t.Errorf("got %v, want ErrRepositoryBusy", err)
 	}
 	r.step(Free{Guard: 10, Arrived: true})
 	r.pass(settings.Linger)
@@ -283,7 +283,7 @@ func TestGuard_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
 	r.forwarded(2)
 	r.step(Acquire{Guard: 10, Key: alpha, Pause: true})
 	r.end(2, false, false)
-	if err := r.done(10).Err; !errors.Is(err, ErrBusy) {
+	if err := r.done(10).Err; !errors.Is(err, ErrRepositoryBusy) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -9,7 +9,7 @@ package machine
 func (m *Machine) renew(e Renew) {
 	t := m.guards[e.Guard]
 	if t == nil || !t.granted || t.sealed || t.advances {
-		m.emit(Done{Guard: e.Guard, Err: ErrBusy})
+		m.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
 		return
 	}
 	r := t.repo
@@ -18,7 +18,7 @@ func (m *Machine) renew(e Renew) {
 		m.emit(Done{Guard: e.Guard, Err: ErrStopping})
 		return
 	case r.inDoubt || !e.Pause && r.writes > 0 || !m.mayRoute():
-		m.emit(Done{Guard: e.Guard, Err: ErrBusy})
+		m.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
 		return
 	}
 	t.granted, t.renews, t.pause = false, true, e.Pause
@@ -37,6 +37,6 @@ func (m *Machine) nextRound(t *guard) {
 // nothing any more.
 func (m *Machine) refuseRound(t *guard) {
 	t.granted, t.renews, t.pause, t.invalidated = true, false, false, true
-	m.emit(Done{Guard: t.id, Err: ErrBusy})
+	m.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
 	m.wake(t.repo)
 }

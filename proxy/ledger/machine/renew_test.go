@@ -50,11 +50,11 @@ func TestRenew_isBusy(t *testing.T) {
 			r.repair(10, false)
 			before(r)
 			r.step(Renew{Guard: 10})
-			if err := r.done(10).Err; !errors.Is(err, ErrBusy) {
+			if err := r.done(10).Err; !errors.Is(err, ErrRepositoryBusy) {
 				t.Errorf("error: %v", err)
 			}
 			r.step(Renew{Guard: 11})
-			if err := r.done(11).Err; !errors.Is(err, ErrBusy) {
+			if err := r.done(11).Err; !errors.Is(err, ErrRepositoryBusy) {
 				t.Errorf("of no repair: %v", err)
 			}
 		})
@@ -67,7 +67,7 @@ func TestRenew_waitsForWrites(t *testing.T) {
 	for name, row := range map[string]struct {
 		clean bool
 		want  error
-	}{"clean": {true, nil}, "in doubt": {false, ErrBusy}} {
+	}{"clean": {true, nil}, "in doubt": {false, ErrRepositoryBusy}} {
 		t.Run(name, func(t *testing.T) {
 			r := behindRig(t)
 			r.repair(10, false)
