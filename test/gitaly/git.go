@@ -51,6 +51,11 @@ type command struct {
 // the storage's lock comes before it.
 const passedFrom = 4
 
+// withoutSpace runs a program that can write nothing to any file, as on a full disk: it can
+// make files and remove them, and its pipes work. A limit that ends no process is the only way
+// without privileges.
+const withoutSpace = `trap '' XFSZ; ulimit -f 0; exec "$0" "$@"`
+
 // gitError is a git process that ran and ended badly.
 type gitError struct {
 	command string // the subcommand
@@ -91,6 +96,9 @@ func (g *git) start(ctx context.Context, c command) error {
 		cmd = exec.CommandContext(ctx, c.program, c.args[1:]...)
 		cmd.Dir = c.repo.path
 		cmd.Env = append(environment(), append(c.env, "GIT_DIR=.")...)
+	}
+	if vote.Fills(c.repo.place().Faults, c.repo.relative()) {
+		cmd.Path, cmd.Args = "/bin/sh", append([]string{"sh", "-c", withoutSpace}, cmd.Args...)
 	}
 	cmd.Stdin = c.stdin
 	cmd.Stdout = c.stdout

@@ -43,7 +43,7 @@ func (s *storage) writeHooks() error {
 	// A child that is started meanwhile would hold a script open, and git could not run it.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
-	return s.inTemp(func(dir string) error {
+	return within(s.ownTempDir, func(dir string) error {
 		draft := filepath.Join(dir, "hooks")
 		if err := os.Mkdir(draft, 0o755); err != nil {
 			return err

@@ -93,6 +93,14 @@ func (s *storage) temp() string {
 
 // tempDir makes a directory for one call, which removes it.
 func (s *storage) tempDir() (string, error) {
+	if faults, err := s.faults(); err != nil || vote.Fills(faults, "") {
+		return "", errors.Join(err, &fs.PathError{Op: "mkdir", Path: s.temp(), Err: unix.ENOSPC})
+	}
+	return s.ownTempDir()
+}
+
+// ownTempDir is tempDir for what Gitaly keeps beside its storages.
+func (s *storage) ownTempDir() (string, error) {
 	// Made anew each time, so that a storage whose directory was emptied under
 	// it serves on. One whose directory is gone must not: a disk that is not
 	// mounted is no empty disk.
@@ -105,8 +113,10 @@ func (s *storage) tempDir() (string, error) {
 }
 
 // inTemp calls use with a directory of its own and removes that afterwards.
-func (s *storage) inTemp(use func(dir string) error) error {
-	dir, err := s.tempDir()
+func (s *storage) inTemp(use func(dir string) error) error { return within(s.tempDir, use) }
+
+func within(makeDir func() (string, error), use func(dir string) error) error {
+	dir, err := makeDir()
 	if err != nil {
 		return err
 	}

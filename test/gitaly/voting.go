@@ -17,11 +17,11 @@ import (
 	"praefect/test/gitaly/internal/vote"
 )
 
-// Fault makes the votes about some repositories go wrong.
+// Fault makes the votes about some repositories, or their writes, go wrong.
 type Fault = vote.Fault
 
-// FaultsFile is the file in a storage's directory that says which votes go
-// wrong, a list of Fault in JSON. It is read for every vote, so that a test can
+// FaultsFile is the file in a storage's directory that says what goes
+// wrong, a list of Fault in JSON. It is read for every vote and git, so that a test can
 // change it at any time, with WriteFaults.
 const FaultsFile = "+faults.json"
 
@@ -67,15 +67,21 @@ func (r *repository) relative() string {
 // place is what the repository's votes are about. Faults that cannot be read
 // are a fault: the test that wrote them shall notice.
 func (r *repository) place() vote.Place {
-	faults, err := vote.ReadFaults(filepath.Join(r.storage.dir, FaultsFile))
+	faults, err := r.storage.faults()
 	if err != nil {
 		faults = []Fault{{Vote: "refuse"}}
 	}
 	return vote.Place{
 		Repository: &gitalypb.Repository{StorageName: r.storage.name, RelativePath: r.relative()},
-		Faults:     append(faults, r.storage.voter.faults...),
+		Faults:     faults,
 		Crash:      r.storage.voter.crash,
 	}
+}
+
+// faults are those in the file, and those of the settings.
+func (s *storage) faults() ([]Fault, error) {
+	faults, err := vote.ReadFaults(filepath.Join(s.dir, FaultsFile))
+	return append(faults, s.voter.faults...), err
 }
 
 // around makes a change that is not git's: the storages agree on it, it

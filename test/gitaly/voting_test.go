@@ -130,6 +130,7 @@ func TestServer_faultyVotes(t *testing.T) {
 func TestWriteFaults_refusesWhatNobodyKnows(t *testing.T) {
 	for _, fault := range []gitaly.Fault{
 		{Vote: "sometimes"}, {Vote: "late"}, {Vote: "late=x"}, {Vote: "differ@night"}, {StopAt: "before"}, {StopAt: "after-synchronized"},
+		{Disk: "slow"},
 	} {
 		if err := gitaly.WriteFaults(t.TempDir(), fault); err == nil {
 			t.Errorf("%+v: got no error", fault)

@@ -7,11 +7,13 @@ import (
 	"strings"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"praefect/test/gitaly/internal/vote"
 )
 
-// Fault makes the votes about some repositories go wrong.
+// Fault makes the votes about some repositories, or their writes, go wrong.
 type Fault = vote.Fault
 
 // SetFaults replaces what goes wrong with the votes of all storages, at any
@@ -42,6 +44,9 @@ type change struct {
 // agree makes a change: at once, or in a transaction around the votes on it.
 func (h *handlers) agree(ctx context.Context, c change) error {
 	tx := vote.From(ctx)
+	if vote.Fills(h.place(c.repo).Faults, c.repo.GetRelativePath()) {
+		return status.Error(codes.Internal, "no space left on device")
+	}
 	if tx == nil {
 		return c.apply()
 	}

@@ -1,9 +1,9 @@
 // Command test-gitaly serves directories of bare git repositories as Gitaly does. It owns only its
 // command line; package test/gitaly is the server. It promises to print one line, the address that
 // clients dial, once it listens, and to let running calls end for a bounded time on SIGTERM. How
-// its votes go wrong for tests can be changed while it runs: the file +faults.json in a storage's
-// directory, as package test/gitaly describes it, is read for each vote. Tests, the demo and
-// curious operators may call it.
+// its votes and its disk go wrong for tests can be changed while it runs: the file +faults.json in
+// a storage's directory, as package test/gitaly describes it, is read for each vote and each git.
+// Tests, the demo and curious operators may call it.
 package main
 
 import (

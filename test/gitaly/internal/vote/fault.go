@@ -16,7 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Fault makes the votes about some repositories go wrong.
+// Fault makes the votes about some repositories, or their writes, go wrong.
 type Fault struct {
 	// Prefix is how the relative paths of those repositories begin.
 	Prefix string `json:"prefix"`
@@ -33,6 +33,15 @@ type Fault struct {
 	// "kill" kills them, as Gitaly does since 18, so that a reference that they
 	// have locked stays locked. Empty: they are told to end, and remove their locks.
 	Cancel string `json:"cancel,omitempty"`
+	// Disk is what becomes of what is written to disk: "full" fails it, as a file system
+	// without space does. What needs none succeeds: a loose reference is deleted, and a
+	// push that git refuses ends with status OK. Empty: there is room.
+	Disk string `json:"disk,omitempty"`
+}
+
+// Fills tells whether the faults have the disk full for what is written to that path.
+func Fills(faults []Fault, path string) bool {
+	return slices.ContainsFunc(faults, func(f Fault) bool { return f.Disk == "full" && strings.HasPrefix(path, f.Prefix) })
 }
 
 // Kills tells whether the faults have git killed whose call about that path is
@@ -56,6 +65,9 @@ func (f Fault) Check() error {
 	}
 	if f.Cancel != "" && f.Cancel != "kill" {
 		return fmt.Errorf("unknown end of a cancelled call %q: kill is known", f.Cancel)
+	}
+	if f.Disk != "" && f.Disk != "full" {
+		return fmt.Errorf("unknown disk %q: full is known", f.Disk)
 	}
 	if f.Vote == "" {
 		return nil
