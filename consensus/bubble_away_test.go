@@ -27,7 +27,7 @@ func TestBubble_awayForAnHour(t *testing.T) {
 		"by a snapshot, with another end": {few, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, 1, row.trailing, func(t *testing.T, w *world) {
+			run(t, 1, row.trailing, func(t *testing.T, w *testCluster) {
 				away := w.leader()
 				if !row.leader {
 					away = w.others(away)[0]

@@ -10,7 +10,7 @@ import (
 // follower then learns of each commit without waiting for a timer of the library.
 func TestBubble_followersLearnOfACommitAtOnce(t *testing.T) {
 	const commands, limit = 50, 10 * time.Millisecond
-	run(t, 1, few, func(t *testing.T, w *world) {
+	run(t, 1, few, func(t *testing.T, w *testCluster) {
 		var slowest time.Duration
 		for n := range commands {
 			w.pass(time.Second)
@@ -38,7 +38,7 @@ func TestBubble_followersLearnOfACommitAtOnce(t *testing.T) {
 // TestBubble_idleCosts counts what the instances send while no client does anything.
 func TestBubble_idleCosts(t *testing.T) {
 	const seconds, limit = 60, 230
-	run(t, 1, few, func(t *testing.T, w *world) {
+	run(t, 1, few, func(t *testing.T, w *testCluster) {
 		w.pass(10 * time.Second)
 		before := w.net.written()
 		w.pass(seconds * time.Second)

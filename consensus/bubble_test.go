@@ -19,7 +19,7 @@ import (
 // TestBubble_leaderDies lets one leader after the other die.
 func TestBubble_leaderDies(t *testing.T) {
 	const times, limit = 100, time.Second
-	run(t, 1, few, func(t *testing.T, w *world) {
+	run(t, 1, few, func(t *testing.T, w *testCluster) {
 		var all []time.Duration
 		for n := range times {
 			dead := w.leader()
@@ -45,7 +45,7 @@ func TestBubble_leaderDies(t *testing.T) {
 // as soon as without them.
 func TestBubble_leaderDiesAmongStrangers(t *testing.T) {
 	const times, limit, each = 5, time.Second, 300
-	run(t, 1, few, func(t *testing.T, w *world) {
+	run(t, 1, few, func(t *testing.T, w *testCluster) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var strangers sync.WaitGroup
 		for _, s := range w.seats {
@@ -76,7 +76,7 @@ func TestBubble_leaderDiesAmongStrangers(t *testing.T) {
 }
 
 // stranger connects to a port and says nothing, again and again until ctx ends.
-func (w *world) stranger(ctx context.Context, from, to string) {
+func (w *testCluster) stranger(ctx context.Context, from, to string) {
 	for ctx.Err() == nil {
 		c, err := w.net.dial(from)(ctx, to)
 		if err == nil {
@@ -97,7 +97,7 @@ func TestBubble_keepsThePromises(t *testing.T) {
 	var seen coverage
 	for seed := first; seed < first+runs; seed++ {
 		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			run(t, seed, few, func(t *testing.T, w *world) {
+			run(t, seed, few, func(t *testing.T, w *testCluster) {
 				x := watch(w)
 				for range faults {
 					x.fault()
@@ -150,9 +150,9 @@ func (c *coverage) add(x *watcher) {
 	c.unknown += x.unknown
 }
 
-// watcher looks at a world while clients propose through every instance.
+// watcher looks at a testCluster while clients propose through every instance.
 type watcher struct {
-	w    *world
+	w    *testCluster
 	stop context.CancelFunc
 	all  sync.WaitGroup
 
@@ -166,7 +166,7 @@ type watcher struct {
 	unknown int      // guarded by mu
 }
 
-func watch(w *world) *watcher {
+func watch(w *testCluster) *watcher {
 	ctx, stop := context.WithCancel(context.Background())
 	x := &watcher{w: w, stop: stop, leaders: make(map[uint64]string), held: make(map[*seat]bool)}
 	w.t.Cleanup(func() { stop(); x.all.Wait() })

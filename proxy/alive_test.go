@@ -19,17 +19,17 @@ import (
 	"praefect/test/gitaly"
 )
 
-// killingWorld has storages on real git that kill the git of a cancelled call, as
+// killingFixture has storages on real git that kill the git of a cancelled call, as
 // Gitaly does since 18: whatever it has locked stays locked.
-type killingWorld struct {
-	*world
+type killingFixture struct {
+	*fixture
 	dirs map[string]string
 }
 
-func newKillingWorld(t *testing.T) *killingWorld {
+func newKillingFixture(t *testing.T) *killingFixture {
 	t.Helper()
-	k := &killingWorld{dirs: make(map[string]string)}
-	k.world = newVotingWorld(t, func(t *testing.T, name string) *backend {
+	k := &killingFixture{dirs: make(map[string]string)}
+	k.fixture = newVotingFixture(t, func(t *testing.T, name string) *backend {
 		t.Helper()
 		k.dirs[name] = t.TempDir()
 		server, err := gitaly.New(gitaly.Config{
@@ -49,12 +49,12 @@ func newKillingWorld(t *testing.T) *killingWorld {
 }
 
 // commit makes a commit on a branch.
-func (k *killingWorld) commit(ctx context.Context, branch, content string) error {
+func (k *killingFixture) commit(ctx context.Context, branch, content string) error {
 	return k.commitTo(ctx, "a.git", branch, content)
 }
 
 // commitTo makes a commit on a branch of any repository.
-func (k *killingWorld) commitTo(ctx context.Context, path, branch, content string) error {
+func (k *killingFixture) commitTo(ctx context.Context, path, branch, content string) error {
 	stream, err := gitalypb.NewOperationServiceClient(k.conn).UserCommitFiles(ctx)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (k *killingWorld) commitTo(ctx context.Context, path, branch, content strin
 }
 
 // slow has one storage vote late.
-func (k *killingWorld) slow(name, vote string) {
+func (k *killingFixture) slow(name, vote string) {
 	k.t.Helper()
 	var faults []gitaly.Fault
 	if vote != "" {
@@ -91,7 +91,7 @@ func (k *killingWorld) slow(name, vote string) {
 }
 
 // locks are the lock files in the replicas.
-func (k *killingWorld) locks() (found []string) {
+func (k *killingFixture) locks() (found []string) {
 	k.t.Helper()
 	for name, dir := range k.dirs {
 		err := filepath.WalkDir(filepath.Join(dir, "a.git"), func(path string, _ fs.DirEntry, err error) error {
@@ -112,7 +112,7 @@ func (k *killingWorld) locks() (found []string) {
 }
 
 // waiting waits until so many storages have locked what they change, and so vote.
-func (k *killingWorld) waiting(n int) {
+func (k *killingFixture) waiting(n int) {
 	k.t.Helper()
 	k.eventually(func() error {
 		if locks := k.locks(); len(locks) < n {
@@ -130,27 +130,27 @@ func TestVote_branchOfALivingStorageIsNotCancelled(t *testing.T) {
 		name string
 		slow string // votes late
 		by   string
-		do   func(k *killingWorld, cancel context.CancelFunc)
+		do   func(k *killingFixture, cancel context.CancelFunc)
 		code codes.Code
 	}{
-		{"the client goes", "gitaly-1", "late=6s", func(k *killingWorld, cancel context.CancelFunc) {
+		{"the client goes", "gitaly-1", "late=6s", func(k *killingFixture, cancel context.CancelFunc) {
 			k.waiting(3)
 			cancel()
 		}, codes.Canceled},
-		{"the deadline passes", "gitaly-1", "late=6s", func(*killingWorld, context.CancelFunc) {}, codes.DeadlineExceeded},
-		{"the grace is over", "gitaly-3", "late=2s", func(*killingWorld, context.CancelFunc) {}, codes.OK},
-		{"the primary is fenced", "gitaly-1", "late=6s", func(k *killingWorld, _ context.CancelFunc) {
+		{"the deadline passes", "gitaly-1", "late=6s", func(*killingFixture, context.CancelFunc) {}, codes.DeadlineExceeded},
+		{"the grace is over", "gitaly-3", "late=2s", func(*killingFixture, context.CancelFunc) {}, codes.OK},
+		{"the primary is fenced", "gitaly-1", "late=6s", func(k *killingFixture, _ context.CancelFunc) {
 			k.waiting(3)
 			k.fence("gitaly-1")
 		}, codes.OK}, // the successor has it
-		{"a secondary is fenced", "gitaly-1", "late=6s", func(k *killingWorld, _ context.CancelFunc) {
+		{"a secondary is fenced", "gitaly-1", "late=6s", func(k *killingFixture, _ context.CancelFunc) {
 			k.waiting(3)
 			k.fence("gitaly-2")
 		}, codes.OK},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			k := newKillingWorld(t)
+			k := newKillingFixture(t)
 			k.server.cfg.Patience = time.Second
 			k.slow(tc.slow, tc.by)
 			ctx, cancel := context.WithCancel(t.Context())
@@ -176,7 +176,7 @@ func TestVote_branchOfALivingStorageIsNotCancelled(t *testing.T) {
 }
 
 // fence has a storage taken away.
-func (k *killingWorld) fence(name string) {
+func (k *killingFixture) fence(name string) {
 	k.t.Helper()
 	epoch := func() uint64 { return k.node.View().VirtualStorage("default").Epoch }
 	k.node.must(k.t, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{name}, Why: state.WhyDead, Epoch: epoch()}})
@@ -187,7 +187,7 @@ func (k *killingWorld) fence(name string) {
 // TestVote_partOfAStreamIsNotTakenForAll has a client go in the middle of its
 // requests: the storages hear that no more come, and write nothing.
 func TestVote_partOfAStreamIsNotTakenForAll(t *testing.T) {
-	k := newKillingWorld(t)
+	k := newKillingFixture(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	stream, err := gitalypb.NewOperationServiceClient(k.conn).UserCommitFiles(ctx)
@@ -225,7 +225,7 @@ func TestVote_partOfAStreamIsNotTakenForAll(t *testing.T) {
 }
 
 // outstanding is how many calls are under way at all storages.
-func (k *killingWorld) outstanding() (n int) {
+func (k *killingFixture) outstanding() (n int) {
 	for _, name := range all {
 		conn, err := k.server.storages.Conn("default", name)
 		if err == nil {

@@ -38,7 +38,7 @@ type attacker struct {
 }
 
 // attack opens a connection to the instance.
-func (w *world) attack() *attacker {
+func (w *fixture) attack() *attacker {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", w.address)
 	if err != nil {
@@ -156,7 +156,7 @@ func TestAttack_rapidReset(t *testing.T) {
 		{"with the token", gitalypb.RepositoryService_RepositoryExists_FullMethodName, func() string { return storage.Token(clientToken, time.Now()) }, 4000, 4100},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.create("a.git")
 			measure(t, func() {
 				var running sync.WaitGroup
@@ -190,7 +190,7 @@ func TestAttack_rapidReset(t *testing.T) {
 // TestAttack_rejectedWithADeadline: a call that was rejected leaves no timer behind,
 // whatever deadline it came with.
 func TestAttack_rejectedWithADeadline(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	endless := hpack.HeaderField{Name: "grpc-timeout", Value: "99999999H"}
 	attack := func() {
 		for range 50 { // connections, one after the other: each is cut off
@@ -240,7 +240,7 @@ func TestAttack_rejectedWithADeadline(t *testing.T) {
 func TestAttack_unfinishedMessages(t *testing.T) {
 	for _, method := range []string{gitalypb.RepositoryService_CreateRepository_FullMethodName, exemptMethod} {
 		t.Run(method, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.grace = 100 * time.Millisecond
 			const size, calls = 4<<20 - 5, 300
 			measure(t, func() {
@@ -269,7 +269,7 @@ func TestAttack_unfinishedMessages(t *testing.T) {
 // TestAttack_silentConnections: those that never say anything are held against a
 // limit, and a client with the token keeps its connection.
 func TestAttack_silentConnections(t *testing.T) {
-	w := newWorldWith(t, Config{Connections: 100})
+	w := newFixtureWith(t, Config{Connections: 100})
 	w.create("a.git")
 	before := descriptors(t)
 	measure(t, func() {

@@ -36,7 +36,7 @@ func TestAttack_endlessDeadline(t *testing.T) {
 	const longest = 24 * time.Hour
 	for name, timeout := range map[string]time.Duration{"292 years": math.MaxInt64, "50 years": 50 * 365 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.create("a.git")
 			left := make(chan time.Duration, 1) // until the deadline, as the storage is told
 			w.storages["gitaly-1"].setHook(func(ctx context.Context, call memory.Call) (bool, error) {
@@ -104,10 +104,10 @@ func TestRequest_deadline(t *testing.T) {
 	}
 }
 
-// newLargeWorld is newWorld with blobs that fill everything on their way.
-func newLargeWorld(t *testing.T, stall time.Duration) *world {
+// newLargeFixture is newFixture with blobs that fill everything on their way.
+func newLargeFixture(t *testing.T, stall time.Duration) *fixture {
 	t.Helper()
-	return newWorldSet(t, func(t *testing.T, name string) *backend {
+	return newFixtureSet(t, func(t *testing.T, name string) *backend {
 		t.Helper()
 		b := &backend{}
 		server, err := memory.New(memory.Config{Storages: []string{name}, Token: storageToken, BlobSize: 32 << 20, Hook: b.ask})
@@ -123,7 +123,7 @@ func newLargeWorld(t *testing.T, stall time.Duration) *world {
 // one that takes it slowly does not.
 func TestAttack_slowReader(t *testing.T) {
 	const stall = 300 * time.Millisecond
-	w := newLargeWorld(t, stall)
+	w := newLargeFixture(t, stall)
 	var log lines
 	w.server.log = slog.New(slog.NewTextHandler(&log, nil))
 	w.create("a.git")
@@ -163,7 +163,7 @@ func TestAttack_slowReader(t *testing.T) {
 // and all of it is free again once they have had their time.
 func TestAttack_slowReaders(t *testing.T) {
 	const readers, connections, stall = 500, 5, 3 * time.Second
-	w := newLargeWorld(t, stall)
+	w := newLargeFixture(t, stall)
 	var log lines
 	w.server.log = slog.New(slog.NewTextHandler(&log, nil))
 	w.create("a.git")
@@ -300,7 +300,7 @@ func (h talkative) talk(conn net.Conn) {
 func TestAttack_longStatuses(t *testing.T) {
 	for _, size := range []int{100 << 10, 1 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			w := newWorldOf(t, func(*testing.T, string) *backend { return &backend{serve: talkative{size}.serve} }, false)
+			w := newFixtureOf(t, func(*testing.T, string) *backend { return &backend{serve: talkative{size}.serve} }, false)
 			var log lines
 			w.server.log = slog.New(slog.NewTextHandler(&log, nil))
 			const calls = 200

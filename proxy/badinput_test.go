@@ -29,7 +29,7 @@ func raw(ctx context.Context, conn *grpc.ClientConn, method string, message []by
 
 // TestServer_badInput: a bad request gets its code, and nothing is touched (P8).
 func TestServer_badInput(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	ctx := t.Context()
 	refs := gitalypb.NewRefServiceClient(w.conn)
 	repositories := gitalypb.NewRepositoryServiceClient(w.conn)
@@ -134,7 +134,7 @@ func walk(ctx context.Context, conn *grpc.ClientConn, storage string) error {
 }
 
 func TestServer_clientGoneIsCanceled(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	reached := make(chan struct{})
 	hang := func(ctx context.Context, _ memory.Call) (bool, error) {
@@ -164,7 +164,7 @@ func TestServer_clientGoneIsCanceled(t *testing.T) {
 }
 
 func TestServer_foreignMetadataDoesNotReachStorages(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	seen := make(chan metadata.MD, 1)
 	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
 		md, _ := metadata.FromIncomingContext(ctx)

@@ -22,7 +22,7 @@ import (
 // TestAuth_onlyCheckIsExempt: what a load balancer asks needs no token, and nothing
 // else does.
 func TestAuth_onlyCheckIsExempt(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	client := healthpb.NewHealthClient(w.client(nil))
 	if answer, err := client.Check(t.Context(), &healthpb.HealthCheckRequest{}); err != nil || answer.GetStatus() != healthpb.HealthCheckResponse_SERVING {
 		t.Errorf("Check: got %v, %v", answer, err)
@@ -75,7 +75,7 @@ func (l *lines) with(text string) (found []string) {
 // TestLog_isBounded: neither long names nor many rejected calls fill the log.
 func TestLog_isBounded(t *testing.T) {
 	var log lines
-	w := newWorld(t)
+	w := newFixture(t)
 	w.server.log = slog.New(slog.NewTextHandler(&log, nil))
 	long := strings.Repeat("x", 60<<10)
 	seen := make(chan metadata.MD, 1)
@@ -117,7 +117,7 @@ func TestLog_isBounded(t *testing.T) {
 
 // TestMetrics_inventedMethods: names of a client's choice are no labels.
 func TestMetrics_inventedMethods(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for i := range 500 {
 		if err := raw(t.Context(), w.conn, fmt.Sprintf("/gitaly.Invented%d/Method%d", i, i), nil); status.Code(err) != codes.Unimplemented {
 			t.Fatalf("got %v", err)

@@ -11,7 +11,7 @@ import (
 )
 
 // inConflict puts a repository in conflict.
-func (w *world) inConflict(path string) {
+func (w *fixture) inConflict(path string) {
 	w.t.Helper()
 	key := state.Key{VirtualStorage: "default", RelativePath: path}
 	w.node.must(w.t, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{path}, Kind: state.PrimaryOnly}})
@@ -27,7 +27,7 @@ func (w *world) inConflict(path string) {
 // TestConflicts_servedOrRefused: as the settings say; the refusal names the command that ends it, and no storage is asked.
 func TestConflicts_servedOrRefused(t *testing.T) {
 	for _, refuse := range []bool{false, true} {
-		w := newWorldWith(t, Config{RefuseConflicts: refuse})
+		w := newFixtureWith(t, Config{RefuseConflicts: refuse})
 		w.create("a.git")
 		w.create("b.git")
 		w.closed("a.git")

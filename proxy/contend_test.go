@@ -24,12 +24,12 @@ func TestVote_deletionsOfOneRepository(t *testing.T) {
 
 func deleteAtOnce(t *testing.T, instances int) {
 	const deletions, atOnce = 40, 8
-	k := newKillingWorld(t)
+	k := newKillingFixture(t)
 	through := []gitalypb.RefServiceClient{gitalypb.NewRefServiceClient(k.conn)}
-	worlds := []*world{k.world}
-	for len(worlds) < instances {
-		w := newVotingWorld(t, k.beside)
-		worlds = append(worlds, w)
+	fixtures := []*fixture{k.fixture}
+	for len(fixtures) < instances {
+		w := newVotingFixture(t, k.beside)
+		fixtures = append(fixtures, w)
 		through = append(through, gitalypb.NewRefServiceClient(w.conn))
 	}
 	refs := through[0]
@@ -76,7 +76,7 @@ func deleteAtOnce(t *testing.T, instances int) {
 	close(next)
 	clients.Wait()
 	t.Logf("%d deletions in %v", deletions, time.Since(start))
-	for n, w := range worlds {
+	for n, w := range fixtures {
 		w.closed("a.git")
 		if e, locks := w.entry(), k.locks(); e != nil || locks != nil || len(w.repaired()) > 0 {
 			t.Errorf("at instance %d: entry %+v, locks %v, repaired %v", n, e, locks, w.repaired())
@@ -90,7 +90,7 @@ func deleteAtOnce(t *testing.T, instances int) {
 }
 
 // beside makes the storages of another instance: they are the same ones.
-func (k *killingWorld) beside(_ *testing.T, name string) *backend {
+func (k *killingFixture) beside(_ *testing.T, name string) *backend {
 	to := k.storages[name].address
 	return &backend{serve: func(ctx context.Context, lis net.Listener) error {
 		var conns sync.WaitGroup

@@ -17,7 +17,7 @@ import (
 )
 
 // forwarded is how often a method was sent to any storage.
-func (w *world) forwarded(method string) (n int) {
+func (w *fixture) forwarded(method string) (n int) {
 	for name := range w.storages {
 		n += w.to(method, name)
 	}
@@ -25,7 +25,7 @@ func (w *world) forwarded(method string) (n int) {
 }
 
 // everywhere fails the test if a storage lacks a repository.
-func (w *world) everywhere(paths ...string) {
+func (w *fixture) everywhere(paths ...string) {
 	w.t.Helper()
 	for _, path := range paths {
 		for name := range w.storages {
@@ -41,7 +41,7 @@ func (w *world) everywhere(paths ...string) {
 }
 
 // emptyLedger fails the test if the ledger knows of anything.
-func (w *world) emptyLedger() {
+func (w *fixture) emptyLedger() {
 	w.t.Helper()
 	if n := w.node.View().Len(); n != 0 {
 		w.t.Errorf("the ledger has %d entries", n)
@@ -52,7 +52,7 @@ func (w *world) emptyLedger() {
 // replace a directory that holds repositories, its own files, or part of a
 // repository, whichever method names it.
 func TestMutate_namesADirectoryThatIsNoRepository(t *testing.T) {
-	w := newVotingWorld(t, gitBackend)
+	w := newVotingFixture(t, gitBackend)
 	ctx := w.servers(t)
 	kept := []string{"@hashed/aa/bb/" + strings.Repeat("ab", 32) + ".git", "group/sub/a.git", "plain"}
 	for _, path := range kept {
@@ -120,7 +120,7 @@ func TestMutate_namesADirectoryThatIsNoRepository(t *testing.T) {
 
 // TestRemoveRepository_manyAbsentPaths: none of them leaves anything in the ledger.
 func TestRemoveRepository_manyAbsentPaths(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	const total, clients = 5000, 16
 	var running sync.WaitGroup
 	for c := range clients {
@@ -143,7 +143,7 @@ func TestRemoveRepository_manyAbsentPaths(t *testing.T) {
 	}
 }
 
-func (w *world) touchedPaths() (paths []string) {
+func (w *fixture) touchedPaths() (paths []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, key := range w.touched {
@@ -157,7 +157,7 @@ func (w *world) touchedPaths() (paths []string) {
 // absent.
 func TestRemoveRepository_unavailableIsNotAbsent(t *testing.T) {
 	t.Run("no storage answers", func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.server.cfg.InfoTimeout = time.Second // a busy machine needs some for one look
 		for _, b := range w.storages {
 			b.setHook(func(context.Context, memory.Call) (bool, error) {
@@ -170,7 +170,7 @@ func TestRemoveRepository_unavailableIsNotAbsent(t *testing.T) {
 		w.emptyLedger()
 	})
 	t.Run("no storage has all writes", func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.server.cfg.InfoTimeout = time.Second // a busy machine needs some for one look
 		w.seed("a.git", "gitaly-2")
 		w.missAt("a.git", "gitaly-1")
@@ -185,7 +185,7 @@ func TestRemoveRepository_unavailableIsNotAbsent(t *testing.T) {
 		}
 	})
 	t.Run("without a lease", func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.server.cfg.InfoTimeout = time.Second // a busy machine needs some for one look
 		w.session.lose(true)
 		defer w.session.lose(false)
@@ -194,7 +194,7 @@ func TestRemoveRepository_unavailableIsNotAbsent(t *testing.T) {
 		}
 	})
 	t.Run("a storage answers after a while", func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.seed("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 		var mu sync.Mutex
 		failures := 0
@@ -218,7 +218,7 @@ func TestRemoveRepository_unavailableIsNotAbsent(t *testing.T) {
 // repository, and its answer was lost. The repetition is told that it is gone, no
 // reader finds it on the other storages, and a repair is to remove it there.
 func TestRemoveRepository_repeatedAfterALostAnswer(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.seed("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	w.storages["gitaly-1"].setHook(func(_ context.Context, c memory.Call) (bool, error) {
 		if c.Method == gitalypb.RepositoryService_RemoveRepository_FullMethodName {

@@ -13,12 +13,12 @@ import (
 // TestExplain_isOfThisInstance: by its view, its connections, its lease and its settings.
 func TestExplain_isOfThisInstance(t *testing.T) {
 	key := state.Key{VirtualStorage: "default", RelativePath: "a.git"}
-	w := newWorld(t)
+	w := newFixture(t)
 	got := w.server.Explain(key)
 	if !got.Leased || got.Paused || got.Rule != router.AnyInSync || len(got.Reads) != 3 || got.Write.Primary != "gitaly-1" || got.Index != w.node.View().Index {
 		t.Errorf("got %+v", got)
 	}
-	// The storages of this world have no backchannel.
+	// The storages of this fixture have no backchannel.
 	if got.Write.Votes || got.Write.Mute == "" || got.Eventual {
 		t.Errorf("got %+v", got)
 	}
@@ -35,14 +35,14 @@ func TestExplain_isOfThisInstance(t *testing.T) {
 	if got := w.server.Explain(key); got.Leased {
 		t.Errorf("without a lease: got %+v", got)
 	}
-	if got := newWorldWith(t, Config{Eventual: true}).server.Explain(key); !got.Eventual || got.Write.Votes || got.Write.Mute != "" {
+	if got := newFixtureWith(t, Config{Eventual: true}).server.Explain(key); !got.Eventual || got.Write.Votes || got.Write.Mute != "" {
 		t.Errorf("eventual: got %+v", got)
 	}
 }
 
 // TestExplain_votes: with a backchannel every storage votes.
 func TestExplain_votes(t *testing.T) {
-	w := newVotingWorld(t, gitBackend)
+	w := newVotingFixture(t, gitBackend)
 	got := w.server.Explain(state.Key{VirtualStorage: "default", RelativePath: "a.git"})
 	if !got.Write.Votes || !slices.Equal(got.Write.Others, []string{"gitaly-2", "gitaly-3"}) {
 		t.Errorf("got %+v", got.Write)

@@ -22,7 +22,7 @@ func TestVote_tellsOfAPrimaryThatCannotWrite(t *testing.T) {
 		{locked: all},
 	} {
 		t.Run(fmt.Sprint(row.locked), func(t *testing.T) {
-			k := newKillingWorld(t)
+			k := newKillingFixture(t)
 			k.server.cfg.FailsFor = time.Nanosecond
 			var told []string
 			k.server.fails = func(key state.Key, primary, why string) {

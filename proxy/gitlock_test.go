@@ -22,7 +22,7 @@ func TestVote_lockOfGitCostsNoCopy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := newKillingWorld(t)
+			k := newKillingFixture(t)
 			if err := k.writeRef(t.Context(), "a.git", "refs/pipelines/1", "refs/heads/main"); err != nil {
 				t.Fatal(err)
 			}

@@ -15,7 +15,7 @@ import (
 )
 
 // fence takes the role from a storage, as a leader does.
-func (w *world) fence(name string) {
+func (w *fixture) fence(name string) {
 	w.t.Helper()
 	w.node.must(w.t, state.Command{Fence: &state.Fence{
 		VirtualStorage: "default", Storages: []string{name}, Why: state.WhyDead, Epoch: w.node.View().VirtualStorage("default").Epoch,
@@ -23,7 +23,7 @@ func (w *world) fence(name string) {
 }
 
 // admit lets the successor of a fenced storage serve.
-func (w *world) admit(name string) {
+func (w *fixture) admit(name string) {
 	w.t.Helper()
 	w.node.must(w.t, state.Command{Admit: &state.Admit{
 		VirtualStorage: "default", Epoch: w.node.View().VirtualStorage("default").Epoch,
@@ -32,7 +32,7 @@ func (w *world) admit(name string) {
 }
 
 func TestWrite_isHeldAndReleasedToTheSuccessor(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.fence("gitaly-1")
 	done := make(chan error, 1)
 	go func() { done <- w.writeRef(t.Context(), "a.git", "refs/heads/main", revision) }()
@@ -46,7 +46,7 @@ func TestWrite_isHeldAndReleasedToTheSuccessor(t *testing.T) {
 }
 
 func TestWrite_heldTooLongIsToBeRepeated(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.fence("gitaly-1")
 	err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision)
 	isRetryInfo := func(detail any) bool { _, ok := detail.(*errdetails.RetryInfo); return ok }
@@ -59,7 +59,7 @@ func TestWrite_heldTooLongIsToBeRepeated(t *testing.T) {
 // TestWrite_fencedMidCall: the client hears that the outcome is unknown, at once
 // although the storage says nothing, and the repository is compared.
 func TestWrite_fencedMidCall(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
 		w.fence("gitaly-1")
@@ -79,7 +79,7 @@ func TestWrite_fencedMidCall(t *testing.T) {
 
 // TestWrite_fencedBeforeItsStatus: a status that arrived is not passed on.
 func TestWrite_fencedBeforeItsStatus(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	w.storages["gitaly-1"].setHook(func(context.Context, memory.Call) (bool, error) {
 		w.fence("gitaly-1")
@@ -91,7 +91,7 @@ func TestWrite_fencedBeforeItsStatus(t *testing.T) {
 }
 
 func TestWrite_withoutLeaseHasNoStatus(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	w.storages["gitaly-1"].setHook(func(context.Context, memory.Call) (bool, error) {
 		w.session.lose(true)

@@ -17,7 +17,7 @@ func TestVote_waitsForLocksOfGit(t *testing.T) {
 	for _, locked := range [][]string{{"gitaly-2"}, {"gitaly-2", "gitaly-3"}} {
 		t.Run(fmt.Sprint(locked), func(t *testing.T) {
 			t.Parallel()
-			k := newKillingWorld(t)
+			k := newKillingFixture(t)
 			if err := k.commit(t.Context(), "packed", "to be deleted"); err != nil {
 				t.Fatal(err)
 			}

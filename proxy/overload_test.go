@@ -26,7 +26,7 @@ func overload(t *testing.T, repositories int) {
 		load     = 12 * time.Second
 		every    = 25 * time.Millisecond
 	)
-	k := newKillingWorld(t)
+	k := newKillingFixture(t)
 	paths := []string{"a.git"}
 	for n := range repositories - 1 {
 		paths = append(paths, fmt.Sprintf("b-%d.git", n))

@@ -11,7 +11,7 @@ import (
 
 // slowCommit begins a commit whose client names no deadline, and sends the next message of
 // it after each pause.
-func (k *killingWorld) slowCommit(file string, pauses ...time.Duration) error {
+func (k *killingFixture) slowCommit(file string, pauses ...time.Duration) error {
 	k.t.Helper()
 	stream, err := gitalypb.NewOperationServiceClient(k.conn).UserCommitFiles(k.t.Context())
 	if err != nil {
@@ -54,7 +54,7 @@ func (k *killingWorld) slowCommit(file string, pauses ...time.Duration) error {
 func TestVote_endsForLackOfProgress(t *testing.T) {
 	t.Run("moves", func(t *testing.T) {
 		t.Parallel()
-		k := newKillingWorld(t)
+		k := newKillingFixture(t)
 		const bound = 8 * time.Second
 		k.server.cfg.WriteTimeout = bound
 		began := time.Now()
@@ -68,7 +68,7 @@ func TestVote_endsForLackOfProgress(t *testing.T) {
 	})
 	t.Run("stalls", func(t *testing.T) {
 		t.Parallel()
-		k := newKillingWorld(t)
+		k := newKillingFixture(t)
 		k.server.cfg.WriteTimeout = time.Second
 		if err := k.slowCommit("stalls", 5*time.Second); status.Code(err) != codes.DeadlineExceeded {
 			t.Errorf("got %v", err)

@@ -21,14 +21,14 @@ func keyOf(path string) state.Key {
 	return state.Key{VirtualStorage: "default", RelativePath: path}
 }
 
-func (w *world) writeRef(ctx context.Context, path, ref, revision string) error {
+func (w *fixture) writeRef(ctx context.Context, path, ref, revision string) error {
 	_, err := gitalypb.NewRepositoryServiceClient(w.conn).WriteRef(ctx, &gitalypb.WriteRefRequest{
 		Repository: repository(path), Ref: []byte(ref), Revision: []byte(revision),
 	})
 	return err
 }
 
-func (w *world) refExists(ctx context.Context, path, ref string) (bool, error) {
+func (w *fixture) refExists(ctx context.Context, path, ref string) (bool, error) {
 	answer, err := gitalypb.NewRefServiceClient(w.conn).RefExists(ctx, &gitalypb.RefExistsRequest{Repository: repository(path), Ref: []byte(ref)})
 	return answer.GetValue(), err
 }
@@ -38,7 +38,7 @@ var revision = strings.Repeat("1", 40)
 // TestWrite_isAccountedForWhenItReachesTheStorage looks from the storage's side
 // (P5): when the write arrives there, intent and account are applied.
 func TestWrite_isAccountedForWhenItReachesTheStorage(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	entries := make(chan *state.Entry, 1)
 	w.storages["gitaly-1"].setHook(func(_ context.Context, call memory.Call) (bool, error) {
 		if call.Storage != "gitaly-1" || call.RelativePath != "a.git" {
@@ -65,7 +65,7 @@ func TestWrite_isAccountedForWhenItReachesTheStorage(t *testing.T) {
 // TestWrite_errorsOfTheStoragePassUntouched, and leave a clean end: the status
 // arrived.
 func TestWrite_errorsOfTheStoragePassUntouched(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	_, err := gitalypb.NewRepositoryServiceClient(w.conn).CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{Repository: repository("a.git")})
 	if status.Code(err) != codes.AlreadyExists {
@@ -78,7 +78,7 @@ func TestWrite_errorsOfTheStoragePassUntouched(t *testing.T) {
 }
 
 func TestWrite_deleteIsInTheLedgerBeforeItsEffect(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	deleted := make(chan bool, 1)
 	w.storages["gitaly-1"].setHook(func(_ context.Context, call memory.Call) (bool, error) {
@@ -113,7 +113,7 @@ func TestWrite_deleteIsInTheLedgerBeforeItsEffect(t *testing.T) {
 // TestWrite_storageGoneMidCall: the client hears UNAVAILABLE, and what may have
 // happened is not forgotten.
 func TestWrite_storageGoneMidCall(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	primary := w.storages["gitaly-1"]
 	primary.setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
@@ -150,7 +150,7 @@ func TestWrite_storageGoneMidCall(t *testing.T) {
 }
 
 func TestRead_spreadsOverStoragesInSync(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for range 60 {
 		if _, err := w.refExists(t.Context(), "a.git", "refs/heads/main"); status.Code(err) != codes.NotFound {
 			t.Fatal(err)
@@ -166,7 +166,7 @@ func TestRead_spreadsOverStoragesInSync(t *testing.T) {
 // TestRead_ofRepositoryThatIsBehindGoesToThePrimary: after an acknowledged
 // write no read misses it (P4).
 func TestRead_ofRepositoryThatIsBehindGoesToThePrimary(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func TestRead_ofRepositoryThatIsBehindGoesToThePrimary(t *testing.T) {
 }
 
 func TestRead_primaryOnly(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	ctx := metadata.AppendToOutgoingContext(t.Context(), accessorPolicyHeader, "primary-only")
 	for range 20 {
 		w.refExists(ctx, "a.git", "refs/heads/main")
@@ -192,7 +192,7 @@ func TestRead_primaryOnly(t *testing.T) {
 
 // TestRead_isMadeUpForByAnotherStorage when one is lost before it answered.
 func TestRead_isMadeUpForByAnotherStorage(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	victim := w.storages["gitaly-2"]
 	victim.setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
 		victim.Kill()
@@ -210,7 +210,7 @@ func TestRead_isMadeUpForByAnotherStorage(t *testing.T) {
 }
 
 func TestRead_bulkStream(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	blob, err := gitalypb.NewBlobServiceClient(w.conn).GetBlob(t.Context(), &gitalypb.GetBlobRequest{Repository: repository("a.git"), Oid: revision, Limit: -1})
 	if err != nil {
@@ -234,7 +234,7 @@ func TestRead_bulkStream(t *testing.T) {
 
 // Only what prunes is kept from replicas that are behind: one may be under repair.
 func TestMaintain_goesToAllThatServe(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("b.git") // behind on the secondaries
 	client := gitalypb.NewRepositoryServiceClient(w.conn)
 	for _, tc := range []struct {
@@ -275,7 +275,7 @@ func TestMaintain_goesToAllThatServe(t *testing.T) {
 }
 
 func TestInfo_showsVirtualStorages(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	client := gitalypb.NewServerServiceClient(w.conn)
 	info, err := client.ServerInfo(t.Context(), &gitalypb.ServerInfoRequest{})
 	if err != nil {
@@ -306,7 +306,7 @@ func TestInfo_showsVirtualStorages(t *testing.T) {
 
 // Whoever keeps a catalogue hears of what may have come or gone, and of nothing else.
 func TestWrite_tellsWhatItTouched(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
 		t.Fatal(err)

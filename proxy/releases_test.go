@@ -10,11 +10,11 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// newMixedWorld has storages that vote, of which some run a newer release: it hashes each
+// newMixedFixture has storages that vote, of which some run a newer release: it hashes each
 // change otherwise, and votes when it is about to prepare one, too.
-func newMixedWorld(t *testing.T, newer ...string) *world {
+func newMixedFixture(t *testing.T, newer ...string) *fixture {
 	t.Helper()
-	w := newVotingWorld(t, func(t *testing.T, name string) *backend {
+	w := newVotingFixture(t, func(t *testing.T, name string) *backend {
 		release := ""
 		if slices.Contains(newer, name) {
 			release = "18.9.0"
@@ -41,7 +41,7 @@ func TestVote_storagesOfTwoReleases(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := newMixedWorld(t, tc.newer...)
+			w := newMixedFixture(t, tc.newer...)
 			w.create("a.git")
 			var behind []string
 			if e := w.entry(); e != nil {
@@ -71,7 +71,7 @@ func TestVote_storagesOfTwoReleases(t *testing.T) {
 // With when_short = "block" a write is refused, and changes nothing, while the primary is
 // alone with its release.
 func TestVote_aloneWithItsReleaseIsShort(t *testing.T) {
-	w := newMixedWorld(t, "gitaly-2", "gitaly-3")
+	w := newMixedFixture(t, "gitaly-2", "gitaly-3")
 	w.server.cfg.Block = true
 	_, err := gitalypb.NewRepositoryServiceClient(w.conn).CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{Repository: repository("a.git")})
 	if status.Code(err) == codes.OK || !strings.Contains(err.Error(), "too few storages agreed") {

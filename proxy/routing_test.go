@@ -25,7 +25,7 @@ import (
 )
 
 // drive makes a call with the given messages and returns the answers.
-func (w *world) drive(m method.Method, messages ...[]byte) (answers [][]byte, err error) {
+func (w *fixture) drive(m method.Method, messages ...[]byte) (answers [][]byte, err error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
 	defer cancel()
@@ -111,7 +111,7 @@ func TestRouting_everyMethod(t *testing.T) {
 
 func routesEveryMethod(t *testing.T, options ...grpc.CallOption) {
 	e := &echo{}
-	w := newVotingWorld(t, e.backend)
+	w := newVotingFixture(t, e.backend)
 	w.options = options
 	table, err := method.New()
 	if err != nil {
@@ -152,7 +152,7 @@ func ownQuestion(a arrival) bool { return a.method == signatureMethod }
 
 // routes drives one method that is forwarded, on a repository of its own that
 // gitaly-2 is behind on, or on its second one.
-func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool) {
+func (w *fixture) routes(e *echo, m method.Method, n int, readers map[string]bool) {
 	w.t.Helper()
 	path := fmt.Sprintf("%d.git", n)
 	if m.FullName == gitalypb.ObjectPoolService_DeleteObjectPool_FullMethodName {
@@ -214,7 +214,7 @@ func (w *world) routes(e *echo, m method.Method, n int, readers map[string]bool)
 
 // told are the repositories that may have come or gone, as far as the instance has
 // said so.
-func (w *world) told() []state.Key {
+func (w *fixture) told() []state.Key {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.touched)
@@ -222,7 +222,7 @@ func (w *world) told() []state.Key {
 
 // arrivedAs compares what a storage got with what the client sent: the same but
 // for the name of the storage, and for a transaction where there is one to vote in.
-func (w *world) arrivedAs(m method.Method, a arrival, named method.Request, sent [][]byte) {
+func (w *fixture) arrivedAs(m method.Method, a arrival, named method.Request, sent [][]byte) {
 	w.t.Helper()
 	want := named
 	if m.Scope == method.ScopeStorage {

@@ -50,13 +50,13 @@ func (p *packs) PostUploadPackWithSidechannel(ctx context.Context, r *gitalypb.P
 	return &gitalypb.PostUploadPackWithSidechannelResponse{}, p.serve(ctx, p.stop)
 }
 
-// packWorld is an instance in front of storages that answer fetches by serve, in
+// packFixture is an instance in front of storages that answer fetches by serve, in
 // the order in which they are asked at all. Those named mute speak no backchannel.
-func packWorld(t *testing.T, mute string, serve ...answer) (*world, func() int64) {
+func packFixture(t *testing.T, mute string, serve ...answer) (*fixture, func() int64) {
 	t.Helper()
 	var storages []*packs
 	var calls atomic.Int64
-	w := newVotingWorld(t, func(_ *testing.T, name string) *backend {
+	w := newVotingFixture(t, func(_ *testing.T, name string) *backend {
 		p := &packs{name: name, serve: func(ctx context.Context, stop func()) error {
 			return serve[min(int(calls.Add(1)), len(serve))-1](ctx, stop)
 		}}
@@ -111,7 +111,7 @@ type fetcher struct {
 	waiting *channel.Registry
 }
 
-func (w *world) fetcher() *fetcher {
+func (w *fixture) fetcher() *fetcher {
 	f := &fetcher{t: w.t, waiting: new(channel.Registry)}
 	var err error
 	f.cc, err = grpc.NewClient("passthrough:///praefect", grpc.WithContextDialer(w.dial), grpc.WithPerRPCCredentials(storage.Credentials(clientToken)),
@@ -157,7 +157,7 @@ func (f *fetcher) echoed() {
 }
 
 func TestSidechannel_isRelayed(t *testing.T) {
-	w, calls := packWorld(t, "", sendsBack)
+	w, calls := packFixture(t, "", sendsBack)
 	f := w.fetcher()
 	for range 3 {
 		f.echoed()
@@ -170,7 +170,7 @@ func TestSidechannel_isRelayed(t *testing.T) {
 // TestSidechannel_onAnotherStorage: a read whose storage was lost before it
 // opened anything is made up for, sidechannel and all.
 func TestSidechannel_onAnotherStorage(t *testing.T) {
-	w, calls := packWorld(t, "", dies, sendsBack)
+	w, calls := packFixture(t, "", dies, sendsBack)
 	w.fetcher().echoed()
 	if n := calls(); n != 2 {
 		t.Errorf("storages were asked %d times", n)
@@ -179,7 +179,7 @@ func TestSidechannel_onAnotherStorage(t *testing.T) {
 
 // TestSidechannel_isNotRepeated: the client has no second one to offer.
 func TestSidechannel_isNotRepeated(t *testing.T) {
-	w, calls := packWorld(t, "", func(ctx context.Context, stop func()) error {
+	w, calls := packFixture(t, "", func(ctx context.Context, stop func()) error {
 		return errors.Join(sendsBack(ctx, stop), dies(ctx, stop))
 	}, sendsBack)
 	call, side := w.fetcher().fetch(t.Context(), "want", func(r io.Reader) error {
@@ -193,7 +193,7 @@ func TestSidechannel_isNotRepeated(t *testing.T) {
 
 // TestSidechannel_notOpened: whether it is used is for the storage to decide.
 func TestSidechannel_notOpened(t *testing.T) {
-	w, _ := packWorld(t, "", func(context.Context, func()) error { return nil })
+	w, _ := packFixture(t, "", func(context.Context, func()) error { return nil })
 	if call, side := w.fetcher().fetch(t.Context(), "", nil); call != nil || side != channel.ErrNotOpened {
 		t.Errorf("call: %v, sidechannel: %v", call, side)
 	}
@@ -202,7 +202,7 @@ func TestSidechannel_notOpened(t *testing.T) {
 // TestSidechannel_brokenReplacesSuccess has a client close its end early, and a
 // storage that does not mind.
 func TestSidechannel_brokenReplacesSuccess(t *testing.T) {
-	w, _ := packWorld(t, "", func(ctx context.Context, _ func()) error {
+	w, _ := packFixture(t, "", func(ctx context.Context, _ func()) error {
 		side, err := channel.Open(ctx)
 		if err != nil {
 			return err
@@ -221,7 +221,7 @@ func TestSidechannel_brokenReplacesSuccess(t *testing.T) {
 
 func TestSidechannel_endsWithItsCall(t *testing.T) {
 	ended := make(chan error, 1)
-	w, _ := packWorld(t, "", func(ctx context.Context, _ func()) error {
+	w, _ := packFixture(t, "", func(ctx context.Context, _ func()) error {
 		side, err := channel.Open(ctx)
 		if err != nil {
 			return err
@@ -246,12 +246,12 @@ func TestSidechannel_endsWithItsCall(t *testing.T) {
 }
 
 func TestSidechannel_storagesWithoutBackchannel(t *testing.T) {
-	w, _ := packWorld(t, "gitaly-1 gitaly-3", sendsBack)
+	w, _ := packFixture(t, "gitaly-1 gitaly-3", sendsBack)
 	f := w.fetcher()
 	for range 3 {
 		f.echoed()
 	}
-	none, calls := packWorld(t, "gitaly-1 gitaly-2 gitaly-3", sendsBack)
+	none, calls := packFixture(t, "gitaly-1 gitaly-2 gitaly-3", sendsBack)
 	if call, _ := none.fetcher().fetch(t.Context(), "", nil); status.Code(call) != codes.Unimplemented {
 		t.Errorf("got %v", call)
 	}
@@ -261,7 +261,7 @@ func TestSidechannel_storagesWithoutBackchannel(t *testing.T) {
 }
 
 func TestSidechannel_clientWithoutBackchannel(t *testing.T) {
-	w, calls := packWorld(t, "", sendsBack)
+	w, calls := packFixture(t, "", sendsBack)
 	if err := post(metadata.AppendToOutgoingContext(t.Context(), channel.IDHeader, "1"), w.conn); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("got %v", err)
 	}
@@ -273,8 +273,8 @@ func TestSidechannel_clientWithoutBackchannel(t *testing.T) {
 // TestSidechannel_isPassedOn goes through two instances, of which the one that
 // the client speaks to has no lease.
 func TestSidechannel_isPassedOn(t *testing.T) {
-	w, here := packWorld(t, "", sendsBack)
-	other, there := packWorld(t, "", sendsBack)
+	w, here := packFixture(t, "", sendsBack)
+	other, there := packFixture(t, "", sendsBack)
 	w.peerOf(other)
 	w.session.lose(true)
 	f := w.fetcher()

@@ -35,7 +35,7 @@ func TestServerSignature_ofStoragesThatAgree(t *testing.T) {
 				}
 				return nil
 			}
-			w := newVotingWorld(t, e.backend)
+			w := newVotingFixture(t, e.backend)
 			got, err := w.drive(method.Method{FullName: signatureMethod}, nil)
 			if status.Code(err) != tc.code || !strings.Contains(status.Convert(err).Message(), tc.message) {
 				t.Errorf("got %v, want %v %q", err, tc.code, tc.message)

@@ -34,18 +34,18 @@ func gitBackend(t *testing.T, name string) *backend {
 	return &backend{serve: server.Run}
 }
 
-func (w *world) exists(path string) (bool, error) {
+func (w *fixture) exists(path string) (bool, error) {
 	answer, err := gitalypb.NewRepositoryServiceClient(w.conn).RepositoryExists(w.t.Context(), &gitalypb.RepositoryExistsRequest{Repository: repository(path)})
 	return answer.GetExists(), err
 }
 
-func (w *world) remove(path string) error {
+func (w *fixture) remove(path string) error {
 	_, err := gitalypb.NewRepositoryServiceClient(w.conn).RemoveRepository(w.t.Context(), &gitalypb.RemoveRepositoryRequest{Repository: repository(path)})
 	return err
 }
 
 // at is a client of one storage, past the instance.
-func (w *world) at(name string) gitalypb.RepositoryServiceClient {
+func (w *fixture) at(name string) gitalypb.RepositoryServiceClient {
 	w.t.Helper()
 	cc, err := storage.NewClient("tcp://"+w.storages[name].address, storageToken)
 	if err != nil {
@@ -56,7 +56,7 @@ func (w *world) at(name string) gitalypb.RepositoryServiceClient {
 }
 
 // seed makes repositories on storages, as if they had been there for long.
-func (w *world) seed(path string, names ...string) {
+func (w *fixture) seed(path string, names ...string) {
 	w.t.Helper()
 	for _, name := range names {
 		if _, err := w.at(name).CreateRepository(w.t.Context(), &gitalypb.CreateRepositoryRequest{
@@ -68,18 +68,18 @@ func (w *world) seed(path string, names ...string) {
 }
 
 // missDelete has the ledger say that a delete reached gitaly-1 alone.
-func (w *world) missDelete(path string) {
+func (w *fixture) missDelete(path string) {
 	w.t.Helper()
 	w.note(path, state.DeletedSet, "gitaly-1")
 }
 
 // missAt has the ledger say that a write reached only the storages named.
-func (w *world) missAt(path string, agreeing ...string) {
+func (w *fixture) missAt(path string, agreeing ...string) {
 	w.t.Helper()
 	w.note(path, state.DeletedKeep, agreeing...)
 }
 
-func (w *world) note(path string, change state.DeletedChange, agreeing ...string) {
+func (w *fixture) note(path string, change state.DeletedChange, agreeing ...string) {
 	w.t.Helper()
 	paths := []string{path}
 	w.node.must(w.t,
@@ -94,7 +94,7 @@ func (w *world) note(path string, change state.DeletedChange, agreeing ...string
 func TestRemoveRepository_absent(t *testing.T) {
 	for name, kind := range map[string]func(*testing.T, string) *backend{"memory": newBackend, "git": gitBackend} {
 		t.Run(name, func(t *testing.T) {
-			w := newVotingWorld(t, kind)
+			w := newVotingFixture(t, kind)
 			err := w.remove("absent.git")
 			if status.Code(err) != codes.NotFound || status.Convert(err).Message() != "repository does not exist" {
 				t.Errorf("got %v", err)
@@ -106,7 +106,7 @@ func TestRemoveRepository_absent(t *testing.T) {
 // TestRepositoryExists_ofADeletedOne: for no reader, from the moment when the
 // delete was answered.
 func TestRepositoryExists_ofADeletedOne(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.seed("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	if err := w.remove("a.git"); err != nil {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestRepositoryExists_ofADeletedOne(t *testing.T) {
 }
 
 func TestRepositoryExists_inNoVirtualStorage(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	answer, err := gitalypb.NewRepositoryServiceClient(w.conn).RepositoryExists(t.Context(), &gitalypb.RepositoryExistsRequest{
 		Repository: &gitalypb.Repository{StorageName: "elsewhere", RelativePath: "a.git"},
 	})
@@ -137,7 +137,7 @@ func pool(path string) *gitalypb.ObjectPool {
 }
 
 func TestDeleteObjectPool_deletesPoolsOnly(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, path := range []string{
 		"a.git", "@pools/ab/12/short.git", "@pools/ab/13/" + poolDigest + ".git", "@pools/ab/12/" + poolDigest, "x/@pools/ab/12/" + poolDigest + ".git",
 	} {
@@ -152,7 +152,7 @@ func TestDeleteObjectPool_deletesPoolsOnly(t *testing.T) {
 // TestObjectPool_lifeOfOne: the client sees its own name of the storage, and a
 // pool that is absent is deleted already.
 func TestObjectPool_lifeOfOne(t *testing.T) {
-	w := newVotingWorld(t, gitBackend)
+	w := newVotingFixture(t, gitBackend)
 	ctx := t.Context()
 	pools := gitalypb.NewObjectPoolServiceClient(w.conn)
 	path := "@pools/ab/12/" + poolDigest + ".git"
@@ -187,7 +187,7 @@ func TestObjectPool_lifeOfOne(t *testing.T) {
 // that it is deleted.
 func TestDeleteObjectPool_whereAbsentIsAnError(t *testing.T) {
 	absent := &echo{fail: func(string) error { return status.Error(codes.NotFound, "repository does not exist") }}
-	w := newVotingWorld(t, absent.backend)
+	w := newVotingFixture(t, absent.backend)
 	path := "@pools/ab/12/" + poolDigest + ".git"
 	if _, err := gitalypb.NewObjectPoolServiceClient(w.conn).DeleteObjectPool(t.Context(), &gitalypb.DeleteObjectPoolRequest{ObjectPool: pool(path)}); err != nil {
 		t.Error(err)
@@ -195,7 +195,7 @@ func TestDeleteObjectPool_whereAbsentIsAnError(t *testing.T) {
 }
 
 func TestCreateFork_readsItsSourceThroughTheInstance(t *testing.T) {
-	w := newVotingWorld(t, gitBackend)
+	w := newVotingFixture(t, gitBackend)
 	ctx := w.servers(t)
 	w.create("a.git")
 	if _, err := gitalypb.NewRepositoryServiceClient(w.conn).CreateFork(ctx, &gitalypb.CreateForkRequest{
@@ -210,7 +210,7 @@ func TestCreateFork_readsItsSourceThroughTheInstance(t *testing.T) {
 
 // TestReplicateRepository_makesAndUpdates: the target need not exist, and may.
 func TestReplicateRepository_makesAndUpdates(t *testing.T) {
-	w := newVotingWorld(t, gitBackend)
+	w := newVotingFixture(t, gitBackend)
 	ctx := w.servers(t)
 	w.create("a.git")
 	for range 2 {
@@ -227,7 +227,7 @@ func TestReplicateRepository_makesAndUpdates(t *testing.T) {
 
 // TestWalkRepos_correctsTheStorageByTheLedger, whichever storage is walked.
 func TestWalkRepos_correctsTheStorageByTheLedger(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.seed("everywhere.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	w.seed("updated.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	w.missAt("updated.git", "gitaly-1")
@@ -254,7 +254,7 @@ func TestWalkRepos_correctsTheStorageByTheLedger(t *testing.T) {
 
 // TestWalkRepos_keepsWhatNobodyCanServe, as it is not gone.
 func TestWalkRepos_keepsWhatNobodyCanServe(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.seed("lost.git", "gitaly-1")
 	w.missAt("lost.git", "gitaly-1")
 	w.missDelete("deleted.git")
@@ -271,7 +271,7 @@ func TestWalkRepos_keepsWhatNobodyCanServe(t *testing.T) {
 // TestWalkRepos_failsRatherThanMislead: a storage that should know and does not
 // answer is an error.
 func TestWalkRepos_failsRatherThanMislead(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.seed("deleted.git", "gitaly-2", "gitaly-3")
 	w.missDelete("deleted.git")
 	w.storages["gitaly-1"].setHook(func(_ context.Context, call memory.Call) (bool, error) {
@@ -287,7 +287,7 @@ func TestWalkRepos_failsRatherThanMislead(t *testing.T) {
 
 // servers is a context that tells storages how to reach the instance, as GitLab
 // does for calls with a source.
-func (w *world) servers(t *testing.T) context.Context {
+func (w *fixture) servers(t *testing.T) context.Context {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -311,7 +311,7 @@ func (w *world) servers(t *testing.T) context.Context {
 }
 
 // walk lists the repositories of the virtual storage, in order.
-func (w *world) walk() (paths []string, err error) {
+func (w *fixture) walk() (paths []string, err error) {
 	repos, err := gitalypb.NewInternalGitalyClient(w.conn).WalkRepos(w.t.Context(), &gitalypb.WalkReposRequest{StorageName: "default"})
 	for err == nil {
 		var found *gitalypb.WalkReposResponse
@@ -329,7 +329,7 @@ func (w *world) walk() (paths []string, err error) {
 // A listener that comes when the instance already stops is closed, and nothing waits
 // behind it: TestMain looks for goroutines.
 func TestServer_serveAfterShutdown(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.server.Shutdown(t.Context())
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // peerOf has the instance of other listed as a peer.
-func (w *world) peerOf(other *world) {
+func (w *fixture) peerOf(other *fixture) {
 	w.t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -31,14 +31,14 @@ func (w *world) peerOf(other *world) {
 }
 
 // readOf makes a read of a.git and returns its trailer.
-func (w *world) readOf() (metadata.MD, error) {
+func (w *fixture) readOf() (metadata.MD, error) {
 	var trailer metadata.MD
 	_, err := gitalypb.NewRefServiceClient(w.conn).RefExists(w.t.Context(),
 		&gitalypb.RefExistsRequest{Repository: repository("a.git"), Ref: []byte("refs/heads/main")}, grpc.Trailer(&trailer))
 	return trailer, err
 }
 
-func asked(w *world) (n int) {
+func asked(w *fixture) (n int) {
 	for _, b := range w.storages {
 		n += len(b.asked())
 	}
@@ -46,7 +46,7 @@ func asked(w *world) (n int) {
 }
 
 func TestRead_withoutLeaseIsServedAndMarked(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.session.lose(true)
 	trailer, err := w.readOf()
 	if status.Code(err) != codes.NotFound || len(trailer.Get(oldViewTrailer)) != 1 {
@@ -59,7 +59,7 @@ func TestRead_withoutLeaseIsServedAndMarked(t *testing.T) {
 }
 
 func TestRead_withoutLeaseIsRefused(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.server.cfg.RefuseReads = true
 	w.session.lose(true)
 	if _, err := w.readOf(); status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "cut off") {
@@ -71,7 +71,7 @@ func TestRead_withoutLeaseIsRefused(t *testing.T) {
 }
 
 func TestRead_withoutLeaseIsPassedOn(t *testing.T) {
-	w, other := newWorld(t), newWorld(t)
+	w, other := newFixture(t), newFixture(t)
 	w.peerOf(other)
 	w.session.lose(true)
 	for range 3 {
@@ -87,7 +87,7 @@ func TestRead_withoutLeaseIsPassedOn(t *testing.T) {
 // TestRead_isPassedOnOnce: two instances without a lease do not pass a read to
 // and fro, and it is served where it came from.
 func TestRead_isPassedOnOnce(t *testing.T) {
-	w, other := newWorld(t), newWorld(t)
+	w, other := newFixture(t), newFixture(t)
 	w.peerOf(other)
 	other.peerOf(w)
 	w.session.lose(true)
@@ -105,7 +105,7 @@ func TestRead_isPassedOnOnce(t *testing.T) {
 }
 
 func TestMaintain_needsALease(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.session.lose(true)
 	_, err := gitalypb.NewRepositoryServiceClient(w.conn).OptimizeRepository(t.Context(), &gitalypb.OptimizeRepositoryRequest{Repository: repository("a.git")})
 	if status.Code(err) != codes.Unavailable {

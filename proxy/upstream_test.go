@@ -16,7 +16,7 @@ import (
 // TestServer_failsInTheWordsOfUpstream: clients that know upstream's codes and
 // messages find them. Where a row says why, ours differ on purpose.
 func TestServer_failsInTheWordsOfUpstream(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git")
 	ctx := t.Context()
 	repositories := gitalypb.NewRepositoryServiceClient(w.conn)
@@ -104,7 +104,7 @@ func said(got, want string) bool {
 // TestServer_saysWhatToTryAgain: where upstream says Internal or FailedPrecondition
 // because nobody serves, ours is Unavailable with a time, as it may pass.
 func TestServer_saysWhatToTryAgain(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.seed("a.git", "gitaly-1")
 	w.missAt("a.git", "gitaly-1")
 	epoch := w.node.View().VirtualStorage("default").Epoch

@@ -23,9 +23,9 @@ import (
 )
 
 // newMemoryVote has storages that vote, with a repository at each.
-func newMemoryVote(t *testing.T) *world {
+func newMemoryVote(t *testing.T) *fixture {
 	t.Helper()
-	w := newVotingWorld(t, newBackend)
+	w := newVotingFixture(t, newBackend)
 	w.create("a.git")
 	if e := w.entry(); e != nil {
 		t.Fatalf("entry of a new repository: %+v", e)
@@ -33,10 +33,10 @@ func newMemoryVote(t *testing.T) *world {
 	return w
 }
 
-func (w *world) entry() *state.Entry { return w.node.View().Entry(keyOf("a.git")) }
+func (w *fixture) entry() *state.Entry { return w.node.View().Entry(keyOf("a.git")) }
 
 // has tells which storages have a reference.
-func (w *world) has(ref string) (names []string) {
+func (w *fixture) has(ref string) (names []string) {
 	w.t.Helper()
 	for _, name := range all {
 		conn, err := storage.NewClient("tcp://"+w.storages[name].address, storageToken)
@@ -57,7 +57,7 @@ func (w *world) has(ref string) (names []string) {
 }
 
 // fault has a storage misbehave in its votes.
-func (w *world) fault(name, vote string) {
+func (w *fixture) fault(name, vote string) {
 	w.t.Helper()
 	var faults []memory.Fault
 	if vote != "" {

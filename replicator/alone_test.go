@@ -13,7 +13,7 @@ import (
 
 // behindAt has the ledger say that a storage misses a write of a repository which all
 // have.
-func (w *world) behindAt(path, content string, storage string) {
+func (w *fixture) behindAt(path, content string, storage string) {
 	w.put(path, content, "g1", "g2", "g3")
 	var agreeing []string
 	for _, name := range []string{"g1", "g2", "g3"} {
@@ -33,7 +33,7 @@ func (w *world) behindAt(path, content string, storage string) {
 // A copy onto one storage that ends without a status, time and again, takes no other
 // storage out of sync.
 func TestRepair_lostCopyLeavesTheOthersInSync(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.behindAt("a.git", "1", "g3")
 		w.faults = func(storage, method string) fate {
@@ -59,7 +59,7 @@ func TestRepair_lostCopyLeavesTheOthersInSync(t *testing.T) {
 
 // A storage that has its copy is in sync, however long another one takes for its own.
 func TestRepair_declaresEachTargetWhenItsOwnCopyEnds(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false) // g2 and g3 lack it
 		w.faults = func(storage, method string) fate {

@@ -17,7 +17,7 @@ var patient = Config{PauseBudget: 5 * time.Second, PauseTries: 3, CopyFloor: 10 
 
 // large makes a.git a repository of which a copy is expected to take more than an hour, which
 // g3 lacks a write of.
-func (w *world) large(t *testing.T) {
+func (w *fixture) large(t *testing.T) {
 	t.Helper()
 	w.put("a.git", strings.Repeat("x", 4000), "g1", "g2", "g3")
 	w.mustWrite(t, "a.git", strings.Repeat("y", 4000), false)
@@ -25,7 +25,7 @@ func (w *world) large(t *testing.T) {
 }
 
 // slowly has copies onto g3 take so long.
-func (w *world) slowly(d time.Duration) {
+func (w *fixture) slowly(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = func(storage, method string) fate {
@@ -37,7 +37,7 @@ func (w *world) slowly(d time.Duration) {
 }
 
 func TestRepair_copyGoesOnWhileItMakesProgress(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, patient)
 		w.large(t)
 		w.slowly(5 * time.Hour)
@@ -60,7 +60,7 @@ func TestRepair_copyGoesOnWhileItMakesProgress(t *testing.T) {
 }
 
 func TestRepair_copyWithoutProgressEnds(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, patient)
 		w.large(t)
 		w.slowly(5 * time.Hour)
@@ -94,7 +94,7 @@ func TestRepair_copyWithoutProgressEnds(t *testing.T) {
 // and another instance leaves a doubt. Both are seen to beside the copy, which then counts for
 // nothing, because it began before.
 func TestRepair_longCopyHoldsNothing(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		second := w.another()
 		ctx, cancel := context.WithCancel(t.Context())
 		var tasks sync.WaitGroup

@@ -15,22 +15,22 @@ import (
 )
 
 // backfilling runs a replicator with a queue that is away.
-func (w *world) backfilling(t *testing.T) (r *Replicator, stop func()) {
+func (w *fixture) backfilling(t *testing.T) (r *Replicator, stop func()) {
 	w.setQueueFault(away)
 	return w.replicatingAs(t, Config{PauseBudget: 5 * time.Second, LookTimeout: 10 * time.Second})
 }
 
-func (w *world) serves(storage string) bool { return w.storage(storage).State == state.Serving }
+func (w *fixture) serves(storage string) bool { return w.storage(storage).State == state.Serving }
 
 // backfill puts repositories on storages.
-func (w *world) backfill(n int, storages ...string) {
+func (w *fixture) backfill(n int, storages ...string) {
 	for i := range n {
 		w.put(fmt.Sprintf("%03d.git", i), fmt.Sprint(i), storages...)
 	}
 }
 
 func TestBackfiller_backfillsAnEmptyDisk(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(50, "g1", "g2", "g3")
 		w.mustWrite(t, "007.git", "changed", false)
 		r, stop := w.backfilling(t)
@@ -51,7 +51,7 @@ func TestBackfiller_backfillsAnEmptyDisk(t *testing.T) {
 }
 
 func TestBackfiller_firstDefinitionBackfillsFromTheFirst(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1"}}})
 		w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g2", "g3"}}})
 		w.backfill(20, "g1")
@@ -73,7 +73,7 @@ func TestBackfiller_firstDefinitionBackfillsFromTheFirst(t *testing.T) {
 }
 
 func TestBackfiller_underWrites(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(100, "g1", "g2", "g3")
 		r, stop := w.backfilling(t)
 		defer stop()
@@ -103,7 +103,7 @@ func TestBackfiller_underWrites(t *testing.T) {
 }
 
 func TestBackfiller_whatCannotBeCopiedStaysBehind(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(5, "g1", "g2", "g3")
 		w.faults = func(storage, method string) fate {
 			if storage == "g3" && method == "ReplicateRepository" {
@@ -134,7 +134,7 @@ func TestBackfiller_whatCannotBeCopiedStaysBehind(t *testing.T) {
 // TestBackfiller_neverServesWithoutAccount lets intents fail, so that the ledger
 // cannot say that the storage is behind.
 func TestBackfiller_neverServesWithoutAccount(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(5, "g1", "g2", "g3")
 		w.replace("g3", "another disk")
 		w.mu.Lock()
@@ -162,7 +162,7 @@ func TestBackfiller_neverServesWithoutAccount(t *testing.T) {
 }
 
 func TestBackfiller_waitsForEveryServingStorage(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(5, "g1", "g2", "g3")
 		w.untracked = "only here.git"
 		w.put("only here.git", "x", "g2")
@@ -185,24 +185,24 @@ func TestBackfiller_waitsForEveryServingStorage(t *testing.T) {
 
 // TestBackfiller_beginsAnewWhenInterrupted breaks the scan in every way.
 func TestBackfiller_beginsAnewWhenInterrupted(t *testing.T) {
-	for name, interrupt := range map[string]func(w *world){
-		"another disk again": func(w *world) { w.replace("g3", "a third disk") },
-		"the storage goes away for long": func(w *world) {
+	for name, interrupt := range map[string]func(w *fixture){
+		"another disk again": func(w *fixture) { w.replace("g3", "a third disk") },
+		"the storage goes away for long": func(w *fixture) {
 			w.reach("g3", false)
 			time.Sleep(10 * time.Minute)
 			w.reach("g3", true)
 		},
-		"the storage goes away for a moment": func(w *world) {
+		"the storage goes away for a moment": func(w *fixture) {
 			w.reach("g3", false)
 			time.Sleep(10 * time.Second)
 			w.reach("g3", true)
 		},
-		"the source goes away": func(w *world) {
+		"the source goes away": func(w *fixture) {
 			w.reach("g1", false)
 			time.Sleep(10 * time.Minute)
 			w.reach("g1", true)
 		},
-		"a walk breaks": func(w *world) {
+		"a walk breaks": func(w *fixture) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			broken := false
@@ -214,7 +214,7 @@ func TestBackfiller_beginsAnewWhenInterrupted(t *testing.T) {
 				return fate{}
 			}
 		},
-		"a walk hangs": func(w *world) {
+		"a walk hangs": func(w *fixture) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			hung := false
@@ -226,7 +226,7 @@ func TestBackfiller_beginsAnewWhenInterrupted(t *testing.T) {
 				return fate{}
 			}
 		},
-		"the claim that it is backfilled gets lost": func(w *world) {
+		"the claim that it is backfilled gets lost": func(w *fixture) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			lost := false
@@ -240,7 +240,7 @@ func TestBackfiller_beginsAnewWhenInterrupted(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				w.backfill(100, "g1", "g2", "g3")
 				_, stop := w.backfilling(t)
 				defer stop()
@@ -257,7 +257,7 @@ func TestBackfiller_beginsAnewWhenInterrupted(t *testing.T) {
 }
 
 func TestBackfiller_stopsAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(100, "g1", "g2", "g3")
 		_, stop := w.backfilling(t)
 		w.replace("g3", "another disk")

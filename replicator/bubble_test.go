@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// bubble runs a test in a bubble, in a new world.
-func bubble(t *testing.T, test func(t *testing.T, w *world)) {
+// bubble runs a test in a bubble, in a new fixture.
+func bubble(t *testing.T, test func(t *testing.T, w *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		w := newFixture(t)
 		test(t, w)
 		for _, broken := range w.verdict() {
 			t.Error(broken)

@@ -16,7 +16,7 @@ import (
 // busy writes to a.git without a pause, two writes at a time, each a second
 // long, until the function that it returns is called. It counts the writes and
 // the longest that one took.
-func (w *world) busy(t *testing.T) (stop func() (writes int, longest time.Duration)) {
+func (w *fixture) busy(t *testing.T) (stop func() (writes int, longest time.Duration)) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	var writers sync.WaitGroup
@@ -44,7 +44,7 @@ func (w *world) busy(t *testing.T) (stop func() (writes int, longest time.Durati
 }
 
 // replicates makes copies take as long as copying lasts.
-func (w *world) replicates(d time.Duration) {
+func (w *fixture) replicates(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faults = func(_, method string) fate {
@@ -56,7 +56,7 @@ func (w *world) replicates(d time.Duration) {
 }
 
 func TestRepair_pausesABusyRepository(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.replicates(2 * time.Second)
 		stop := w.busy(t)
@@ -74,7 +74,7 @@ func TestRepair_pausesABusyRepository(t *testing.T) {
 }
 
 func TestRepair_copyLongerThanThePauseLetsWritesGoOn(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		cfg := repairs
 		cfg.CopyFloor = time.Minute
 		r := w.replicator(cfg)
@@ -112,7 +112,7 @@ func TestRepair_copyLongerThanThePauseLetsWritesGoOn(t *testing.T) {
 }
 
 func TestRepair_jobsThatComeTooSoonDisturbNobody(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(repairs)
 		stopLedger := w.running()
 		defer stopLedger()
@@ -137,7 +137,7 @@ func TestRepair_jobsThatComeTooSoonDisturbNobody(t *testing.T) {
 }
 
 func TestRepair_withoutAPauseBudgetWritesNeverWait(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		cfg := repairs
 		cfg.PauseBudget = 0
 		repair := w.repairing(t, cfg)
@@ -162,7 +162,7 @@ func TestRepair_withoutAPauseBudgetWritesNeverWait(t *testing.T) {
 func TestRepair_aWriteDuringTheCopyInvalidatesIt(t *testing.T) {
 	for _, method := range []string{"RepositorySize", "RepositoryExists", "ReplicateRepository"} {
 		t.Run(method, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				repair := w.repairing(t, repairs)
 				w.mustWrite(t, "a.git", "1", false)
 				w.faults = func(_, m string) fate {

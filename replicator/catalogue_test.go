@@ -12,7 +12,7 @@ import (
 )
 
 // cataloguing runs what keeps the catalogue, and nothing else of a replicator.
-func (w *world) cataloguing(leads bool) (r *Replicator, stop func()) {
+func (w *fixture) cataloguing(leads bool) (r *Replicator, stop func()) {
 	r = w.replicator(Config{})
 	r.cataloguer.leads = func() bool { return leads }
 	ctx, cancel := context.WithCancel(context.Background())
@@ -21,8 +21,8 @@ func (w *world) cataloguing(leads bool) (r *Replicator, stop func()) {
 	return r, func() { cancel(); <-done }
 }
 
-// withCatalogue gives the world a catalogue.
-func (w *world) withCatalogue(paths ...string) *cataloguetest.Memory {
+// withCatalogue gives the fixture a catalogue.
+func (w *fixture) withCatalogue(paths ...string) *cataloguetest.Memory {
 	var keys []queue.Key
 	for _, path := range paths {
 		keys = append(keys, queue.Key(key(path)))
@@ -36,7 +36,7 @@ func (w *world) withCatalogue(paths ...string) *cataloguetest.Memory {
 func listed(c *cataloguetest.Memory) string { return strings.Join(c.Paths(), " ") }
 
 func TestCataloguer_followsWhatComesAndGoes(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		c := w.withCatalogue("gone.git")
 		w.put("new.git", "x", "g1", "g2", "g3")
 		r, stop := w.replicatingAs(t, Config{})
@@ -57,7 +57,7 @@ func TestCataloguer_followsWhatComesAndGoes(t *testing.T) {
 }
 
 func TestCataloguer_dropsWhileTheCatalogueIsAway(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		c := w.withCatalogue()
 		c.SetAway(true)
 		w.put("a.git", "x", "g1", "g2", "g3")
@@ -75,7 +75,7 @@ func TestCataloguer_dropsWhileTheCatalogueIsAway(t *testing.T) {
 }
 
 func TestCataloguer_comparesWithTheStorages(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		var stale, want []string
 		for n := range 3 * cataloguePage {
 			stale = append(stale, fmt.Sprintf("gone-%04d.git", n))
@@ -113,7 +113,7 @@ func TestCataloguer_comparesWithTheStorages(t *testing.T) {
 }
 
 func TestCataloguer_isTheLeadersWork(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		c := w.withCatalogue()
 		w.put("a.git", "x", "g1", "g2", "g3")
 		_, stop := w.cataloguing(false)
@@ -126,7 +126,7 @@ func TestCataloguer_isTheLeadersWork(t *testing.T) {
 }
 
 func TestCataloguer_remembersNoMoreThanItMay(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.withCatalogue()
 		r := w.replicator(Config{EnqueueLimit: 3}) // it does not run
 		for n := range 10 {

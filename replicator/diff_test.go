@@ -11,7 +11,7 @@ import (
 // Two replicas are compared reference by reference, and a storage that has none of the repository is
 // told from one that has an empty one.
 func TestReplicator_diff(t *testing.T) {
-	founded(t, func(t *testing.T, w *world) {
+	founded(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "a:x main:ab", "g1")
 		w.put("a.git", "b:y main:ac", "g2")
 		r := w.replicator(Config{})

@@ -52,7 +52,7 @@ func watchLost(ctx context.Context) (context.Context, func(error) bool) {
 // Invoke implements grpc.ClientConnInterface.
 func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...grpc.CallOption) error {
 	method = path.Base(method)
-	w := d.world
+	w := d.fixture
 	w.mu.Lock()
 	w.calls[method+" "+d.name]++
 	var f fate
@@ -96,25 +96,25 @@ func (d *disk) Invoke(ctx context.Context, method string, args, reply any, _ ...
 }
 
 // checkTarget notes a copy onto an in-sync storage, and one that no live intent
-// covers: the storage, and the time until which it may have an effect. The caller holds world.mu.
+// covers: the storage, and the time until which it may have an effect. The caller holds fixture.mu.
 func (d *disk) checkTarget(ctx context.Context, method, relativePath string) {
-	vs, entry := d.world.view.VirtualStorage(vsName), d.world.view.Entry(key(relativePath))
+	vs, entry := d.fixture.view.VirtualStorage(vsName), d.fixture.view.Entry(key(relativePath))
 	deadline, bounded := ctx.Deadline()
-	covered := slices.ContainsFunc(d.world.view.Instances, func(i state.Instance) bool {
+	covered := slices.ContainsFunc(d.fixture.view.Instances, func(i state.Instance) bool {
 		intent := entry.Live(i.Incarnation)
 		return intent != nil && slices.Contains(intent.Targets, d.name) && min(time.Until(deadline), plan.CallerGone) <= time.Duration(intent.BoundMillis)*time.Millisecond
 	})
 	if !covered || !bounded {
-		d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which no intent covers: %+v", method, relativePath, d.name, entry))
+		d.fixture.broken = append(d.fixture.broken, fmt.Sprintf("%s of %q on %s, which no intent covers: %+v", method, relativePath, d.name, entry))
 	}
 	for st := range vs.InSync(entry) {
 		if st.Name == d.name && (entry == nil || entry.Advancing == "") {
-			d.world.broken = append(d.world.broken, fmt.Sprintf("%s of %q on %s, which is in sync", method, relativePath, d.name))
+			d.fixture.broken = append(d.fixture.broken, fmt.Sprintf("%s of %q on %s, which is in sync", method, relativePath, d.name))
 		}
 	}
 }
 
-// serve answers a call. The caller holds world.mu.
+// serve answers a call. The caller holds fixture.mu.
 func (d *disk) serve(ctx context.Context, method string, args, reply proto.Message) error {
 	repo := args.(interface{ GetRepository() *gitalypb.Repository }).GetRepository()
 	if repo.GetStorageName() != d.name {
@@ -129,9 +129,9 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		if !has {
 			return status.Error(codes.NotFound, "repository does not exist")
 		}
-		d.world.set(d.name, repo.GetRelativePath(), "")
-		delete(d.world.ruined, d.name+repo.GetRelativePath())
-		delete(d.world.damaged, d.name+repo.GetRelativePath())
+		d.fixture.set(d.name, repo.GetRelativePath(), "")
+		delete(d.fixture.ruined, d.name+repo.GetRelativePath())
+		delete(d.fixture.damaged, d.name+repo.GetRelativePath())
 		return nil
 	case "ReplicateRepository":
 		source := args.(*gitalypb.ReplicateRepositoryRequest).GetSource()
@@ -139,20 +139,20 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 			return err
 		}
 		var there bool
-		content, there = d.world.disks[source.GetStorageName()].repos[source.GetRelativePath()]
+		content, there = d.fixture.disks[source.GetStorageName()].repos[source.GetRelativePath()]
 		if !there {
 			return status.Error(codes.NotFound, "invalid source repository")
 		}
-		if d.world.damaged[source.GetStorageName()+source.GetRelativePath()] || has && d.world.ruined[d.name+repo.GetRelativePath()] {
+		if d.fixture.damaged[source.GetStorageName()+source.GetRelativePath()] || has && d.fixture.ruined[d.name+repo.GetRelativePath()] {
 			return status.Error(codes.Internal, "fetch internal remote: exit status 128")
 		}
-		if d.world.locked[d.name+repo.GetRelativePath()] {
+		if d.fixture.locked[d.name+repo.GetRelativePath()] {
 			return status.Error(codes.Internal, "fetch internal remote: exit status 253")
 		}
 		if clash := plan.InTheWay(names(content), names(d.repos[repo.GetRelativePath()])); len(clash) > 0 {
 			return status.Errorf(codes.Internal, "cannot lock %q", clash)
 		}
-		if d.world.sloppy == d.name {
+		if d.fixture.sloppy == d.name {
 			return nil
 		}
 		// Whether a replica borrows is its own matter; a new one does not.
@@ -160,9 +160,9 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		if _, pool, borrows := strings.Cut(d.repos[repo.GetRelativePath()], "@"); borrows {
 			copied += "@" + pool
 		}
-		d.world.set(d.name, repo.GetRelativePath(), copied)
-		if d.world.heads != nil && !d.world.leavesHead {
-			d.world.heads[d.name+repo.GetRelativePath()] = d.world.heads[source.GetStorageName()+source.GetRelativePath()]
+		d.fixture.set(d.name, repo.GetRelativePath(), copied)
+		if d.fixture.heads != nil && !d.fixture.leavesHead {
+			d.fixture.heads[d.name+repo.GetRelativePath()] = d.fixture.heads[source.GetStorageName()+source.GetRelativePath()]
 		}
 		return nil
 	}
@@ -178,32 +178,32 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		}
 	case "DisconnectGitAlternates":
 		own, _, _ := strings.Cut(content, "@")
-		d.world.set(d.name, repo.GetRelativePath(), own)
+		d.fixture.set(d.name, repo.GetRelativePath(), own)
 	case "LinkRepositoryToObjectPool":
 		pool := args.(*gitalypb.LinkRepositoryToObjectPoolRequest).GetObjectPool().GetRepository().GetRelativePath()
 		if _, there := d.repos[pool]; !there {
 			return status.Error(codes.FailedPrecondition, "there is no such pool")
 		}
-		d.world.set(d.name, repo.GetRelativePath(), content+pool)
+		d.fixture.set(d.name, repo.GetRelativePath(), content+pool)
 	case "DeleteRefs":
 		refs, more := parts(content)
 		left := slices.DeleteFunc(strings.Fields(refs), func(name string) bool {
 			return slices.ContainsFunc(args.(*gitalypb.DeleteRefsRequest).GetRefs(), func(ref []byte) bool { return string(ref) == name })
 		})
-		d.world.set(d.name, repo.GetRelativePath(), strings.Join(left, " ")+more)
+		d.fixture.set(d.name, repo.GetRelativePath(), strings.Join(left, " ")+more)
 	case "FindDefaultBranchName":
-		proto.Merge(reply, &gitalypb.FindDefaultBranchNameResponse{Name: []byte(d.world.heads[d.name+repo.GetRelativePath()])})
+		proto.Merge(reply, &gitalypb.FindDefaultBranchNameResponse{Name: []byte(d.fixture.heads[d.name+repo.GetRelativePath()])})
 	case "WriteRef":
-		d.world.heads[d.name+repo.GetRelativePath()] = string(args.(*gitalypb.WriteRefRequest).GetRevision())
+		d.fixture.heads[d.name+repo.GetRelativePath()] = string(args.(*gitalypb.WriteRefRequest).GetRevision())
 	case "CommitIsAncestor":
 		req := args.(*gitalypb.CommitIsAncestorRequest)
 		proto.Merge(reply, &gitalypb.CommitIsAncestorResponse{Value: isAncestor(req.GetAncestorId(), req.GetChildId())})
 	case "Fsck":
-		if d.world.damaged[d.name+repo.GetRelativePath()] {
+		if d.fixture.damaged[d.name+repo.GetRelativePath()] {
 			proto.Merge(reply, &gitalypb.FsckResponse{Error: []byte("missing blob 1234")})
 		}
 	case "OptimizeRepository":
-		delete(d.world.locked, d.name+repo.GetRelativePath())
+		delete(d.fixture.locked, d.name+repo.GetRelativePath())
 	case "RepositorySize":
 		proto.Merge(reply, &gitalypb.RepositorySizeResponse{Size: int64(len(content))})
 	default:
@@ -269,7 +269,7 @@ func parts(content string) (refs, more string) {
 
 // NewStream implements grpc.ClientConnInterface, for WalkRepos and ListRefs.
 func (d *disk) NewStream(ctx context.Context, _ *grpc.StreamDesc, method string, _ ...grpc.CallOption) (grpc.ClientStream, error) {
-	w := d.world
+	w := d.fixture
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	method = path.Base(method)
@@ -294,8 +294,8 @@ type listing struct {
 }
 
 func (s *listing) SendMsg(m any) error {
-	s.disk.world.mu.Lock()
-	defer s.disk.world.mu.Unlock()
+	s.disk.fixture.mu.Lock()
+	defer s.disk.fixture.mu.Unlock()
 	if req, ok := m.(*gitalypb.WalkReposRequest); ok && req != nil {
 		for _, path := range slices.Sorted(maps.Keys(s.disk.repos)) {
 			s.answers = append(s.answers, &gitalypb.WalkReposResponse{RelativePath: path})

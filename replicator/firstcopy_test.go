@@ -13,8 +13,8 @@ import (
 	"praefect/fsm/state"
 )
 
-// founded runs a test in the world of a cluster that begins.
-func founded(t *testing.T, test func(t *testing.T, w *world)) {
+// founded runs a test in the fixture of a cluster that begins.
+func founded(t *testing.T, test func(t *testing.T, w *fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newFounded(t)
@@ -26,11 +26,11 @@ func founded(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 // all tells what every storage has of a repository.
-func (w *world) all(path string) string {
+func (w *fixture) all(path string) string {
 	return strings.Join([]string{w.content("g1", path), w.content("g2", path), w.content("g3", path)}, " | ")
 }
 
-func (w *world) inConflict(path string) string {
+func (w *fixture) inConflict(path string) string {
 	e := w.entry(path)
 	if e == nil {
 		return ""
@@ -67,7 +67,7 @@ func TestFirstCopy_whatStoragesBeginWith(t *testing.T) {
 			want: "a:a main:x | b:b main:x | a:a main:x", conflict: "g2"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			founded(t, func(t *testing.T, w *world) {
+			founded(t, func(t *testing.T, w *fixture) {
 				for name, content := range map[string]string{"g1": row.g1, "g2": row.g2, "g3": row.g3} {
 					if content != "" {
 						w.put("a.git", content, name)
@@ -113,7 +113,7 @@ func TestFirstCopy_writesComeFirst(t *testing.T) {
 		{"the repository is deleted", "main:a", "main:a", "", " | main:a", "g2"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			founded(t, func(t *testing.T, w *world) {
+			founded(t, func(t *testing.T, w *fixture) {
 				w.put("a.git", row.g1, "g1", "g3")
 				w.put("a.git", row.g2, "g2")
 				w.mustWrite(t, "a.git", row.write, false)
@@ -137,7 +137,7 @@ func TestFirstCopy_writesComeFirst(t *testing.T) {
 // TestFirstCopy_onceComparedWritesMayOverwrite: a storage that was compared misses
 // our writes and nothing else, so that even a forced push is copied onto it.
 func TestFirstCopy_onceComparedWritesMayOverwrite(t *testing.T) {
-	founded(t, func(t *testing.T, w *world) {
+	founded(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "main:ab", "g1", "g2", "g3")
 		w.backfill(50, "g1")
 		r, stop := w.backfilling(t)
@@ -158,16 +158,16 @@ func TestFirstCopy_onceComparedWritesMayOverwrite(t *testing.T) {
 // TestFirstCopy_laterStorages: one that is added later, or has another disk, may have
 // missed any write, so that nothing is copied from it, and nothing on it is lost.
 func TestFirstCopy_laterStorages(t *testing.T) {
-	for name, come := range map[string]func(w *world){
-		"another disk": func(w *world) { w.replace("g2", "a disk restored from a backup") },
-		"added": func(w *world) {
+	for name, come := range map[string]func(w *fixture){
+		"another disk": func(w *fixture) { w.replace("g2", "a disk restored from a backup") },
+		"added": func(w *fixture) {
 			w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g3"}}})
 			w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: []string{"g1", "g3", "g2"}}})
 			w.must(state.Command{Rejoin: &state.Rejoin{VirtualStorage: vsName, Storage: "g2", FilesystemID: "disk of g2"}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				come(w)
 				for path, contents := range map[string][2]string{
 					"alike.git": {"main:a", "main:a"}, "old.git": {"main:ab", "main:a"}, "merged.git": {"main:ab", "done:a main:a"},
@@ -204,16 +204,16 @@ func TestFirstCopy_laterStorages(t *testing.T) {
 func TestFirstCopy_conflictIsResolved(t *testing.T) {
 	for _, row := range []struct {
 		name, g1, g2, want string
-		resolve            func(w *world)
+		resolve            func(w *fixture)
 	}{
 		{"for the other side", "main:ab", "main:ac", "main:ac", accepting("g2")},
 		{"for the primary", "main:ab", "main:ac", "main:ab", accepting("g1")},
 		{"for the side that has none", "", "main:ac", "", accepting("g1")},
 		{"for the side that has one", "", "main:ac", "main:ac", accepting("g2")},
-		{"by a merge", "main:ab", "main:ac", "main:ab merged:ac", func(w *world) { w.mustWrite(w.t, "a.git", "main:ab merged:ac", false) }},
+		{"by a merge", "main:ab", "main:ac", "main:ab merged:ac", func(w *fixture) { w.mustWrite(w.t, "a.git", "main:ab merged:ac", false) }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				w.replace("g2", "another disk")
 				if row.g1 != "" {
 					w.put("a.git", row.g1, "g1", "g3")
@@ -243,8 +243,8 @@ func TestFirstCopy_conflictIsResolved(t *testing.T) {
 	}
 }
 
-func accepting(storage string) func(*world) {
-	return func(w *world) {
+func accepting(storage string) func(*fixture) {
+	return func(w *fixture) {
 		w.must(state.Command{AcceptLoss: &state.AcceptLoss{Key: key("a.git"), Storage: storage}})
 	}
 }
@@ -262,7 +262,7 @@ func TestFirstCopy_interrupted(t *testing.T) {
 				continue // the others have no effect
 			}
 			t.Run(method+" "+name, func(t *testing.T) {
-				founded(t, func(t *testing.T, w *world) {
+				founded(t, func(t *testing.T, w *fixture) {
 					w.put("a.git", "main:a", "g1")
 					w.put("a.git", "main:ab", "g2", "g3")
 					failed := 0
@@ -290,7 +290,7 @@ func TestFirstCopy_interrupted(t *testing.T) {
 // TestFirstCopy_processDies in the middle of an advance: the next incarnation accounts
 // for it before anything else is copied.
 func TestFirstCopy_processDies(t *testing.T) {
-	founded(t, func(t *testing.T, w *world) {
+	founded(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "main:a", "g1")
 		w.put("a.git", "main:ab", "g2", "g3")
 		w.faults = func(_, method string) fate {
@@ -326,7 +326,7 @@ func TestFirstCopy_processDies(t *testing.T) {
 // TestVerify_afterEachCopy: what differs from the primary after a copy that reported
 // success does not count as in sync.
 func TestVerify_afterEachCopy(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(1, "g1", "g2", "g3")
 		w.mu.Lock()
 		for _, name := range []string{"g1", "g2", "g3"} {
@@ -350,7 +350,7 @@ func TestVerify_afterEachCopy(t *testing.T) {
 }
 
 func TestVerify_aCopyThatLeavesSomethingOut(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.backfill(1, "g1", "g2", "g3")
 		w.mustWrite(t, "000.git", "new", false)
 		w.mu.Lock()

@@ -9,7 +9,7 @@ import (
 // TestRepair_removesAPoolAfterWhatMayBorrowFromIt has a storage come back that has
 // missed that a repository is to borrow no longer, and then that its pool is removed.
 func TestRepair_removesAPoolAfterWhatMayBorrowFromIt(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		const pool = "@pools/p.git"
 		w.put(pool, "0", "g1", "g2", "g3")
@@ -34,7 +34,7 @@ func TestRepair_removesAPoolAfterWhatMayBorrowFromIt(t *testing.T) {
 // TestRepair_doesNotWaitForAPoolForEver never repairs the pool, so that the replicas
 // of what borrows from it are in sync without being equal.
 func TestRepair_doesNotWaitForAPoolForEver(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.untracked = "a.git"
 		const pool = "@pools/p.git"
@@ -51,7 +51,7 @@ func TestRepair_doesNotWaitForAPoolForEver(t *testing.T) {
 // TestRepair_linksOnceThePoolIsThere makes a repository borrow from a pool that
 // another storage does not have yet.
 func TestRepair_linksOnceThePoolIsThere(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		const pool = "@pools/p.git"
 		w.put("a.git", "1", "g1", "g2", "g3")

@@ -112,7 +112,7 @@ func TestRepair_remakesARealReplica(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			storages := newRealStorages(t, "g1", "g2", "g3")
 			for _, storage := range []string{"g1", "g2", "g3"} {
 				create := &gitalypb.CreateRepositoryRequest{Repository: repository(key("a.git"), storage), DefaultBranch: []byte("main")}

@@ -14,7 +14,7 @@ import (
 )
 
 // remaking runs a replicator whose repairs are made by hand.
-func (w *world) remaking(t *testing.T) (*Replicator, func(order) outcome) {
+func (w *fixture) remaking(t *testing.T) (*Replicator, func(order) outcome) {
 	r := w.replicator(repairs)
 	stop := w.running()
 	t.Cleanup(stop)
@@ -22,7 +22,7 @@ func (w *world) remaking(t *testing.T) (*Replicator, func(order) outcome) {
 }
 
 // history are the repository's replicas that were made again, or stepped down.
-func (w *world) history(what string) (found []state.Change) {
+func (w *fixture) history(what string) (found []state.Change) {
 	for _, c := range w.node.View().VirtualStorage(vsName).History {
 		if c.What == what {
 			found = append(found, c)
@@ -32,7 +32,7 @@ func (w *world) history(what string) (found []state.Change) {
 }
 
 func TestRepair_remakesAReplica(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r, repair := w.remaking(t)
 		w.behindAt("a.git", "1", "g3")
 		w.ruined["g3a.git"] = true
@@ -58,7 +58,7 @@ func TestRepair_remakesAReplica(t *testing.T) {
 
 // Where the error says that no copy will succeed, two more need not fail first.
 func TestRepair_remakesAtOnceWhatIsBroken(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		_, repair := w.remaking(t)
 		w.behindAt("a.git", "1", "g3")
 		w.faults = func(storage, method string) fate {
@@ -81,14 +81,14 @@ func TestRepair_remakesAtOnceWhatIsBroken(t *testing.T) {
 func TestRepair_keepsAReplica(t *testing.T) {
 	for name, row := range map[string]struct {
 		path  string
-		setUp func(w *world)
+		setUp func(w *fixture)
 		alarm string
 	}{
-		"the source is damaged": {"a.git", func(w *world) { w.damaged["g1a.git"] = true }, "git fsck finds faults"},
-		"others borrow from it": {"@pools/p.git", func(w *world) { w.ruined["g3@pools/p.git"] = true }, "may borrow"},
+		"the source is damaged": {"a.git", func(w *fixture) { w.damaged["g1a.git"] = true }, "git fsck finds faults"},
+		"others borrow from it": {"@pools/p.git", func(w *fixture) { w.ruined["g3@pools/p.git"] = true }, "may borrow"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				r, repair := w.remaking(t)
 				w.behindAt(row.path, "1", "g3")
 				row.setUp(w)
@@ -111,7 +111,7 @@ func TestRepair_keepsAReplica(t *testing.T) {
 
 // A replica that is made again in vain is not removed a second time.
 func TestRepair_remakesOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r, repair := w.remaking(t)
 		w.behindAt("a.git", "1", "g3")
 		w.faults = func(storage, method string) fate {
@@ -139,7 +139,7 @@ func TestRepair_remakesOnce(t *testing.T) {
 
 // Copies onto many replicas of one storage fail: nothing is removed there.
 func TestRepair_aStorageWhereCopiesFailIsAnAlarm(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r, repair := w.remaking(t)
 		const replicas = 11
 		for i := range replicas {

@@ -17,7 +17,7 @@ import (
 var repairs = Config{PauseBudget: 5 * time.Second, PauseTries: 3, CopyFloor: 10 * time.Second, LookTimeout: 10 * time.Second}
 
 // repairing runs what a repair needs beside it, until the test ends.
-func (w *world) repairing(t *testing.T, cfg Config) func(order) outcome {
+func (w *fixture) repairing(t *testing.T, cfg Config) func(order) outcome {
 	r := w.replicator(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	stop, seen := w.running(), make(chan struct{})
@@ -48,73 +48,73 @@ func repaired(t *testing.T, repair func(order) outcome, path string) {
 // scenarios leave a.git in need of repair.
 var scenarios = []struct {
 	name  string
-	setUp func(t *testing.T, w *world)
+	setUp func(t *testing.T, w *fixture)
 	want  string // content in the end
 }{
-	{name: "written", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "written", want: "1", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "0", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "1", false)
 	}},
-	{name: "created", want: "1", setUp: func(t *testing.T, w *world) { w.mustWrite(t, "a.git", "1", false) }},
-	{name: "deleted", setUp: func(t *testing.T, w *world) {
+	{name: "created", want: "1", setUp: func(t *testing.T, w *fixture) { w.mustWrite(t, "a.git", "1", false) }},
+	{name: "deleted", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "0", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "", false)
 	}},
-	{name: "written without a status", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "written without a status", want: "1", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "0", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "1", true)
 	}},
-	{name: "deleted without a status", setUp: func(t *testing.T, w *world) {
+	{name: "deleted without a status", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "0", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "", true)
 	}},
-	{name: "written where another reference is in the way", want: "a/b c/d+hooks", setUp: func(t *testing.T, w *world) {
+	{name: "written where another reference is in the way", want: "a/b c/d+hooks", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "a b c/d", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "a/b c/d+hooks", false)
 	}},
-	{name: "beyond repair in place", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "beyond repair in place", want: "1", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "0", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "1", false)
 		w.ruined["g2a.git"] = true
 	}},
-	{name: "linked to a pool", want: "1@pools/p.git", setUp: func(t *testing.T, w *world) {
+	{name: "linked to a pool", want: "1@pools/p.git", setUp: func(t *testing.T, w *fixture) {
 		w.put("@pools/p.git", "0", "g1", "g2", "g3")
 		w.put("a.git", "0", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "1@pools/p.git", false)
 	}},
-	{name: "no longer linked to a pool", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "no longer linked to a pool", want: "1", setUp: func(t *testing.T, w *fixture) {
 		w.put("@pools/p.git", "0", "g1", "g2", "g3")
 		w.put("a.git", "1@pools/p.git", "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "1", false)
 	}},
-	{name: "in doubt and equal", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and equal", want: "1", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "1", "g1", "g2", "g3")
 		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2"}})
 	}},
-	{name: "in doubt and perhaps different", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and perhaps different", want: "1", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "1", "g1")
 		w.put("a.git", "0", "g2", "g3")
 		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1", "g2", "g3"}})
 	}},
-	{name: "in doubt with more than refs", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt with more than refs", want: "1", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "1", "g1", "g2", "g3")
 		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
 	}},
-	{name: "in doubt and different beyond the refs", want: "1+config", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and different beyond the refs", want: "1+config", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "1+config", "g1")
 		w.put("a.git", "1", "g2", "g3")
 		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g1", "g2", "g3"}})
 	}},
-	{name: "in doubt and lost on the primary", want: "1", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and lost on the primary", want: "1", setUp: func(t *testing.T, w *fixture) {
 		w.put("a.git", "1", "g2", "g3")
 		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1"}})
 	}},
-	{name: "in doubt and nowhere", setUp: func(t *testing.T, w *world) {
+	{name: "in doubt and nowhere", setUp: func(t *testing.T, w *fixture) {
 		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, RefsOnly: true, Targets: []string{"g1"}})
 	}},
 }
 
-func (w *world) mustWrite(t *testing.T, path, content string, lost bool) {
+func (w *fixture) mustWrite(t *testing.T, path, content string, lost bool) {
 	t.Helper()
 	if err := w.write(t.Context(), path, content, lost); err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func (w *world) mustWrite(t *testing.T, path, content string, lost bool) {
 }
 
 // inDoubt leaves an in-doubt intent.
-func (w *world) inDoubt(path string, scope state.Scope) {
+func (w *fixture) inDoubt(path string, scope state.Scope) {
 	w.must(
 		state.Command{Open: &state.OpenIntent{VirtualStorage: vsName, Paths: []string{path}, Kind: state.PrimaryOnly, Scope: scope}},
 		state.Command{Close: &state.CloseIntent{VirtualStorage: vsName, Paths: []string{path}, InDoubt: true}},
@@ -132,7 +132,7 @@ func (w *world) inDoubt(path string, scope state.Scope) {
 func TestRepair_everyScenarioEndsEqual(t *testing.T) {
 	for _, scenario := range scenarios {
 		t.Run(scenario.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				repair := w.repairing(t, repairs)
 				scenario.setUp(t, w)
 				w.expect(t, repair, scenario.want)
@@ -143,7 +143,7 @@ func TestRepair_everyScenarioEndsEqual(t *testing.T) {
 
 // expect repairs a.git, as often as something is found to be wrong with it, and
 // expects the content everywhere.
-func (w *world) expect(t *testing.T, repair func(order) outcome, content string) {
+func (w *fixture) expect(t *testing.T, repair func(order) outcome, content string) {
 	t.Helper()
 	for range 5 {
 		repaired(t, repair, "a.git")
@@ -180,7 +180,7 @@ func TestRepair_survivesAnyFailedCall(t *testing.T) {
 				t.Run(method+" "+storage+" "+name, func(t *testing.T) {
 					met := 0
 					for _, scenario := range scenarios {
-						bubble(t, func(t *testing.T, w *world) {
+						bubble(t, func(t *testing.T, w *fixture) {
 							repair := w.repairing(t, repairs)
 							scenario.setUp(t, w)
 							spent := false
@@ -222,7 +222,7 @@ func TestRepair_survivesAnyFailedProposal(t *testing.T) {
 			t.Run(fmt.Sprintf("%s applied=%v", kind, applied), func(t *testing.T) {
 				met := 0
 				for _, scenario := range scenarios {
-					bubble(t, func(t *testing.T, w *world) {
+					bubble(t, func(t *testing.T, w *fixture) {
 						repair := w.repairing(t, repairs)
 						scenario.setUp(t, w)
 						synctest.Wait()
@@ -257,7 +257,7 @@ func TestRepair_survivesADeath(t *testing.T) {
 	for _, scenario := range scenarios {
 		for _, method := range []string{"RepositoryExists", "ListRefs", "ReplicateRepository", "DeleteRefs", "GetObjectPool", "LinkRepositoryToObjectPool", "DisconnectGitAlternates", "RemoveRepository"} {
 			t.Run(scenario.name+" "+method, func(t *testing.T) {
-				bubble(t, func(t *testing.T, w *world) {
+				bubble(t, func(t *testing.T, w *fixture) {
 					scenario.setUp(t, w)
 					ctx, die := context.WithCancel(t.Context())
 					r, stop := w.replicator(repairs), w.running()
@@ -295,7 +295,7 @@ func TestRepair_survivesADeath(t *testing.T) {
 }
 
 func TestRepair_copiesInParallelAndTellsTheSource(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
 		w.faults = func(_, method string) fate {
@@ -317,7 +317,7 @@ func TestRepair_copiesInParallelAndTellsTheSource(t *testing.T) {
 // TestRepair_looksAgainUnderItsIntent has another repair come first while one
 // gets ready.
 func TestRepair_looksAgainUnderItsIntent(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
 		slow := true
@@ -343,7 +343,7 @@ func TestRepair_looksAgainUnderItsIntent(t *testing.T) {
 }
 
 func TestRepair_oneFailedTargetDoesNotStopTheOther(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
 		w.faults = func(storage, method string) fate {
@@ -363,7 +363,7 @@ func TestRepair_oneFailedTargetDoesNotStopTheOther(t *testing.T) {
 }
 
 func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
 		first := true
@@ -397,7 +397,7 @@ func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
 }
 
 func TestRepair_neverResolvesWhileOneThatMayHaveItIsAway(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.put("a.git", "1", "g3")
 		w.inDoubt("a.git", state.Scope{RefsOnly: true, Targets: []string{"g1"}})
@@ -414,7 +414,7 @@ func TestRepair_neverResolvesWhileOneThatMayHaveItIsAway(t *testing.T) {
 }
 
 func TestRepair_saysWhatThePrimaryLacks(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
 		w.put("a.git", "", "g1")
@@ -433,7 +433,7 @@ func TestRepair_saysWhatThePrimaryLacks(t *testing.T) {
 }
 
 func TestRepair_aPanicEndsOneRepair(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, repairs)
 		w.mustWrite(t, "a.git", "1", false)
 		w.faults = func(_, method string) fate {

@@ -20,12 +20,12 @@ import (
 
 // replicating runs a replicator and the instance's ledger until the function
 // that it returns is called.
-func (w *world) replicating(t *testing.T, cfg Config) (stop func()) {
+func (w *fixture) replicating(t *testing.T, cfg Config) (stop func()) {
 	_, stop = w.replicatingAs(t, cfg)
 	return stop
 }
 
-func (w *world) replicatingAs(t *testing.T, cfg Config) (r *Replicator, stop func()) {
+func (w *fixture) replicatingAs(t *testing.T, cfg Config) (r *Replicator, stop func()) {
 	if cfg.ReconcileInterval == 0 {
 		cfg.ReconcileInterval = 5 * time.Minute
 	}
@@ -44,7 +44,7 @@ func (w *world) replicatingAs(t *testing.T, cfg Config) (r *Replicator, stop fun
 }
 
 func TestReplicator_repairsAWriteAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r, stop := w.replicatingAs(t, Config{})
 		defer stop()
 		time.Sleep(10 * time.Second)
@@ -68,7 +68,7 @@ func TestReplicator_queueAwayForAWhile(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				w.setQueueFault(row.fault)
 				r, stop := w.replicatingAs(t, Config{QueueTimeout: 5 * time.Second})
 				defer stop()
@@ -98,7 +98,7 @@ func TestReplicator_stopGivesCopiesTimeToEnd(t *testing.T) {
 		copies  time.Duration
 		inDoubt bool
 	}{{3 * time.Second, false}, {20 * time.Second, true}} {
-		bubble(t, func(t *testing.T, w *world) {
+		bubble(t, func(t *testing.T, w *fixture) {
 			w.replicates(row.copies)
 			r, stop := w.replicatingAs(t, Config{StopGrace: 5 * time.Second})
 			w.mustWrite(t, "a.git", "1", false)
@@ -124,7 +124,7 @@ func TestReplicator_endsEqualWhateverFails(t *testing.T) {
 		script := rapid.SliceOfN(rapid.IntRange(0, 99), 50, 400).Draw(rt, "script")
 		var faults []string
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			faults = w.live(t, script)
 		})
 		if len(faults) > 0 {
@@ -134,7 +134,7 @@ func TestReplicator_endsEqualWhateverFails(t *testing.T) {
 }
 
 // live plays a script of accidents, each number of which decides one thing.
-func (w *world) live(t *testing.T, script []int) []string {
+func (w *fixture) live(t *testing.T, script []int) []string {
 	next := 0
 	draw := func(n int) int { // holds w.mu, or is the only one
 		next++
@@ -231,7 +231,7 @@ func (w *world) live(t *testing.T, script []int) []string {
 }
 
 func TestMetrics_areWellFormedAndTellOfTheLedger(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.mustWrite(t, "a.git", "1", false)
 		w.inDoubt("b.git", state.Scope{})
 		reg := prometheus.NewPedanticRegistry()

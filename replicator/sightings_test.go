@@ -11,7 +11,7 @@ import (
 
 // What an operator is told has ended has: its bound has passed since this process knew of it.
 func TestReplicator_Ended(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(repairs)
 		w.inDoubt("a.git", state.Scope{BoundMillis: 5000, Targets: []string{"g2"}})
 		if ended, left := r.Ended(key("a.git")); len(ended) > 0 || left != 5*time.Second {

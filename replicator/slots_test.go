@@ -16,7 +16,7 @@ import (
 // Copies onto one storage hang, for ten repositories and a single worker: repairs of
 // another storage run at once all the while.
 func TestReplicator_aStorageThatHangsKeepsNoOtherWaiting(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		for i := range 10 {
 			w.behindAt(fmt.Sprintf("hangs-%d.git", i), "1", "g3")
 		}
@@ -47,7 +47,7 @@ func TestReplicator_aStorageThatHangsKeepsNoOtherWaiting(t *testing.T) {
 
 // Repositories of which two storages are behind get the copy that has room.
 func TestRepair_copiesWhereThereIsRoom(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		repair := w.repairing(t, Config{Workers: 1})
 		w.behindAt("hangs.git", "1", "g3")
 		w.mustWrite(t, "a.git", "1", false) // g2 and g3 lack it
@@ -75,7 +75,7 @@ func TestRepair_copiesWhereThereIsRoom(t *testing.T) {
 }
 
 func TestSlots_oneAtATimeWhereCopiesFail(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		s := newSlots(4, NewMetrics(prometheus.NewRegistry(), w.node))
 		take := func() *grant {
 			t.Helper()
@@ -123,7 +123,7 @@ func TestSlots_oneAtATimeWhereCopiesFail(t *testing.T) {
 // What waits for one storage costs the queue little: the more jobs are turned away, the
 // later each of them comes back.
 func TestReplicator_claimsFewJobsInVain(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		const jobs = 300
 		for i := range jobs {
 			w.behindAt(fmt.Sprintf("hangs-%d.git", i), "1", "g3")

@@ -9,14 +9,14 @@ import (
 	"praefect/fsm/state"
 )
 
-func (w *world) primary(path string) string {
+func (w *fixture) primary(path string) string {
 	p, _ := w.node.View().PrimaryOf(key(path))
 	return p.Name
 }
 
 // The primary gives its place to the next in-sync storage, and is made again.
 func TestStepDown(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "1", "g1", "g2", "g3")
 		w.faults = func(storage, method string) fate { // so that it stays behind for a while
 			if storage == "g1" && method == "ReplicateRepository" {
@@ -53,27 +53,27 @@ func TestStepDown(t *testing.T) {
 // A primary stays where nothing may take its place, and an alarm says so.
 func TestStepDown_isRefused(t *testing.T) {
 	for name, row := range map[string]struct {
-		setUp   func(t *testing.T, w *world)
+		setUp   func(t *testing.T, w *fixture)
 		primary string
 		alarm   bool
 	}{
-		"it has the only copy": {func(t *testing.T, w *world) { w.mustWrite(t, "a.git", "1", false) }, "g1", true},
-		"the next one cannot be reached": {func(_ *testing.T, w *world) {
+		"it has the only copy": {func(t *testing.T, w *fixture) { w.mustWrite(t, "a.git", "1", false) }, "g1", true},
+		"the next one cannot be reached": {func(_ *testing.T, w *fixture) {
 			w.put("a.git", "1", "g1", "g2", "g3")
 			w.reach("g2", false)
 		}, "g1", true},
-		"the next one is damaged": {func(_ *testing.T, w *world) {
+		"the next one is damaged": {func(_ *testing.T, w *fixture) {
 			w.put("a.git", "1", "g1", "g2", "g3")
 			w.damaged["g2a.git"] = true
 		}, "g1", true},
-		"the next one lacks it": {func(_ *testing.T, w *world) {
+		"the next one lacks it": {func(_ *testing.T, w *fixture) {
 			w.untracked = "a.git"
 			w.put("a.git", "1", "g1", "g3")
 		}, "g1", true},
-		"another one is the primary by now": {func(_ *testing.T, w *world) { w.put("a.git", "1", "g1", "g2", "g3") }, "g2", false},
+		"another one is the primary by now": {func(_ *testing.T, w *fixture) { w.put("a.git", "1", "g1", "g2", "g3") }, "g2", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				r := w.replicator(Config{PauseBudget: 5 * time.Second})
 				stop := w.running()
 				defer stop()
@@ -98,7 +98,7 @@ func TestStepDown_isRefused(t *testing.T) {
 // A write in flight ends on the primary before that steps down; one that comes meanwhile
 // goes to the successor.
 func TestStepDown_waitsForWrites(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "0", "g1", "g2", "g3")
 		r, stop := w.replicatingAs(t, Config{PauseBudget: 5 * time.Second})
 		defer stop()
@@ -125,7 +125,7 @@ func TestStepDown_waitsForWrites(t *testing.T) {
 }
 
 func TestStepDown_isBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(Config{})
 		for i := range stepDownsKept + 10 {
 			r.StepDown(state.Key{RelativePath: string(rune('a' + i))}, "g1", "locked")

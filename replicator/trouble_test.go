@@ -15,7 +15,7 @@ import (
 // A killed git leaves a lock, for which every copy fails: the storage's housekeeping
 // removes it.
 func TestRepair_housekeepingRemovesAStaleLock(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.behindAt("a.git", "1", "g3")
 		w.behindAt("b.git", "1", "g3")
 		w.locked["g3a.git"] = true

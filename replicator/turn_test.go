@@ -13,8 +13,8 @@ import (
 )
 
 // another begins a second instance, with a ledger of its own, and returns that.
-func (w *world) another() *ledger.Ledger {
-	n := &node{world: w, changed: make(chan struct{})}
+func (w *fixture) another() *ledger.Ledger {
+	n := &node{fixture: w, changed: make(chan struct{})}
 	results, err := n.Propose(context.Background(), state.Command{Register: &state.Register{ID: "two", ClusterID: "cluster"}})
 	if err != nil || results[0].Refusal != nil {
 		w.t.Fatalf("register: %v, %v", results, err)
@@ -29,7 +29,7 @@ func (w *world) another() *ledger.Ledger {
 // TestRepair_hasItsTurnBesideTwoWritingInstances: each writes once a second, so that at every
 // moment the other one's intent lingers. Before there were wishes no repair was ever done.
 func TestRepair_hasItsTurnBesideTwoWritingInstances(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		second := w.another()
 		ctx, cancel := context.WithCancel(t.Context())
 		var tasks sync.WaitGroup

@@ -16,7 +16,7 @@ import (
 )
 
 // verifying runs a replicator that verifies the repositories of its catalogue.
-func (w *world) verifying(t *testing.T, cfg Config, paths ...string) (r *Replicator, c *cataloguetest.Memory, stop func()) {
+func (w *fixture) verifying(t *testing.T, cfg Config, paths ...string) (r *Replicator, c *cataloguetest.Memory, stop func()) {
 	c = w.withCatalogue(paths...)
 	w.verifications = c
 	if cfg.VerificationInterval == 0 {
@@ -30,7 +30,7 @@ func (w *world) verifying(t *testing.T, cfg Config, paths ...string) (r *Replica
 const round = 3 * time.Hour
 
 // lose has a storage lose a replica.
-func (w *world) lose(path, storage string) {
+func (w *fixture) lose(path, storage string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.disks[storage].repos, path)
@@ -47,7 +47,7 @@ func within(t *testing.T, most time.Duration, condition func() bool) {
 }
 
 // differences are the lines of the history about replicas that differ.
-func (w *world) differences() (lines []string) {
+func (w *fixture) differences() (lines []string) {
 	for _, c := range w.node.View().VirtualStorage(vsName).History {
 		if c.What == state.ChangeDiffers {
 			lines = append(lines, fmt.Sprintf("%s on %s: %s", c.RelativePath, c.Storage, c.Why))
@@ -56,14 +56,14 @@ func (w *world) differences() (lines []string) {
 	return lines
 }
 
-func (w *world) verified(c *cataloguetest.Memory, path string) map[string]time.Time {
+func (w *fixture) verified(c *cataloguetest.Memory, path string) map[string]time.Time {
 	return c.Verified(queue.Key(key(path)))
 }
 
 // Every replica is verified within the interval, and at the pace of the interval: no burst at the
 // start, and nothing twice.
 func TestVerifier_goesRoundWithinTheInterval(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		var paths []string
 		for n := range 20 {
 			paths = append(paths, fmt.Sprintf("%02d.git", n))
@@ -109,17 +109,17 @@ func TestVerifier_goesRoundWithinTheInterval(t *testing.T) {
 // from the primary; the next look finds it alike.
 func TestVerifier_findsWhatTheLedgerDoesNotExplain(t *testing.T) {
 	for name, row := range map[string]struct {
-		spoil func(w *world)
+		spoil func(w *fixture)
 		line  string
 		want  string // at last, on every storage
 	}{
-		"references of a secondary": {func(w *world) { w.put("a.git", "other", "g3") }, "a.git on g3: its references differ", "x"},
-		"references of the primary": {func(w *world) { w.put("a.git", "hooked", "g1") }, "a.git on g2: its references differ\na.git on g3: its references differ", "hooked"},
-		"a missing replica":         {func(w *world) { w.lose("a.git", "g2") }, "a.git on g2: it lacks the repository, which the primary has", "x"},
-		"a primary without it":      {func(w *world) { w.lose("a.git", "g1") }, "a.git on g2: it has the repository, which the primary lacks\na.git on g3: it has the repository, which the primary lacks", "x"},
+		"references of a secondary": {func(w *fixture) { w.put("a.git", "other", "g3") }, "a.git on g3: its references differ", "x"},
+		"references of the primary": {func(w *fixture) { w.put("a.git", "hooked", "g1") }, "a.git on g2: its references differ\na.git on g3: its references differ", "hooked"},
+		"a missing replica":         {func(w *fixture) { w.lose("a.git", "g2") }, "a.git on g2: it lacks the repository, which the primary has", "x"},
+		"a primary without it":      {func(w *fixture) { w.lose("a.git", "g1") }, "a.git on g2: it has the repository, which the primary lacks\na.git on g3: it has the repository, which the primary lacks", "x"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				w.untracked = "a.git"
 				w.put("a.git", "x", "g1", "g2", "g3")
 				w.put("b.git", "x", "g1", "g2", "g3")
@@ -148,7 +148,7 @@ func TestVerifier_findsWhatTheLedgerDoesNotExplain(t *testing.T) {
 
 // A write between two looks, or under way at one, explains a difference, however often it comes.
 func TestVerifier_takesNoWriteForADifference(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "x", "g1", "g2", "g3")
 		r, c, stop := w.verifying(t, Config{PauseBudget: time.Second}, "a.git")
 		defer stop()
@@ -184,7 +184,7 @@ func TestVerifier_takesNoWriteForADifference(t *testing.T) {
 
 // A storage that is behind, away or in doubt makes no finding; what can be compared is.
 func TestVerifier_comparesWhatCanBeCompared(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		w.put("a.git", "x", "g1", "g2", "g3")
 		r, _, stop := w.verifying(t, Config{VerificationInterval: -1})
 		defer stop()
@@ -219,7 +219,7 @@ func TestVerifier_comparesWhatCanBeCompared(t *testing.T) {
 // The references under which a storage keeps the loose ends of a pool are its own; in a repository
 // that is no pool they count.
 func TestVerifier_leavesOutTheLooseEndsOfPools(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r, _, stop := w.verifying(t, Config{VerificationInterval: -1})
 		defer stop()
 		for path, differ := range map[string]int{"@pools/p.git": 0, "a.git": 2} {
@@ -241,7 +241,7 @@ func TestVerifier_leavesOutTheLooseEndsOfPools(t *testing.T) {
 // stays until a check finds it sound. The primary's is in the history, and nothing is copied.
 func TestVerifier_findsDamage(t *testing.T) {
 	for _, storage := range []string{"g1", "g3"} {
-		bubble(t, func(t *testing.T, w *world) {
+		bubble(t, func(t *testing.T, w *fixture) {
 			w.put("a.git", "x", "g1", "g2", "g3")
 			w.mu.Lock()
 			w.damaged[storage+"a.git"] = true
@@ -274,7 +274,7 @@ func TestVerifier_findsDamage(t *testing.T) {
 // Requests come before everything else and at once; an instance that does not lead does nothing,
 // and the verification waits while Postgres is away.
 func TestVerifier_followsRequests(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		var paths []string
 		for n := range 50 {
 			paths = append(paths, fmt.Sprintf("%02d.git", n))

@@ -12,7 +12,7 @@ import (
 )
 
 // waits expects that the repair of a.git waits for this, and that the metric says so.
-func (w *world) waits(t *testing.T, r *Replicator, want plan.Reason) plan.Waiting {
+func (w *fixture) waits(t *testing.T, r *Replicator, want plan.Reason) plan.Waiting {
 	t.Helper()
 	got := r.Waiting(key("a.git"))
 	if got.Reason != want {
@@ -26,7 +26,7 @@ func (w *world) waits(t *testing.T, r *Replicator, want plan.Reason) plan.Waitin
 }
 
 func TestWaiting_forWhatTheStateSays(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r, stop := w.replicatingAs(t, Config{})
 		defer stop()
 		w.put("a.git", "0", "g1", "g2", "g3")
@@ -57,7 +57,7 @@ func TestWaiting_forWhatTheStateSays(t *testing.T) {
 
 // TestWaiting_forABound: the bound of what ended unseen is told with the time that is left.
 func TestWaiting_forABound(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r, stop := w.replicatingAs(t, Config{})
 		defer stop()
 		w.inDoubt("a.git", state.Scope{BoundMillis: 120_000, Targets: []string{"g1"}})
@@ -71,7 +71,7 @@ func TestWaiting_forABound(t *testing.T) {
 
 // TestWaiting_jobsOfABusyRepository: the queue tells every instance what only the worker knows.
 func TestWaiting_jobsOfABusyRepository(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		cfg := repairs
 		cfg.CopyFloor = time.Minute
 		r, stop := w.replicatingAs(t, cfg)
@@ -96,7 +96,7 @@ func TestWaiting_jobsOfABusyRepository(t *testing.T) {
 }
 
 func TestWaiting_jobs(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	r := w.replicator(Config{})
 	w.must(
 		state.Command{Open: &state.OpenIntent{VirtualStorage: vsName, Paths: []string{"a.git"}, Kind: state.PrimaryOnly}},

@@ -15,7 +15,7 @@ import (
 )
 
 // working runs a worker whose repairs are made up, and its keeper.
-func (w *world) working(cfg Config, repair func(context.Context, order) outcome) (wk *worker, stop func()) {
+func (w *fixture) working(cfg Config, repair func(context.Context, order) outcome) (wk *worker, stop func()) {
 	wk = w.replicator(cfg).worker
 	wk.repair = repair
 	ctx, cancel := context.WithCancel(context.Background())
@@ -27,7 +27,7 @@ func (w *world) working(cfg Config, repair func(context.Context, order) outcome)
 }
 
 // enqueue puts jobs into the queue.
-func (w *world) enqueue(t *testing.T, paths ...string) {
+func (w *fixture) enqueue(t *testing.T, paths ...string) {
 	t.Helper()
 	requests := make([]queue.Request, len(paths))
 	for i, path := range paths {
@@ -38,7 +38,7 @@ func (w *world) enqueue(t *testing.T, paths ...string) {
 	}
 }
 
-func (w *world) jobs(t *testing.T) []queue.Job {
+func (w *fixture) jobs(t *testing.T) []queue.Job {
 	t.Helper()
 	jobs, err := w.queue.List(t.Context(), queue.ListFilter{})
 	if err != nil {
@@ -48,7 +48,7 @@ func (w *world) jobs(t *testing.T) []queue.Job {
 }
 
 // setQueueFault decides what becomes of calls to the queue.
-func (w *world) setQueueFault(fault func(queue.Operation) (bool, error)) {
+func (w *fixture) setQueueFault(fault func(queue.Operation) (bool, error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.faultQ = fault
@@ -81,7 +81,7 @@ func TestWorker_verdicts(t *testing.T) {
 }
 
 func TestWorker_runsSoManyAtATimeAndOneForEachPath(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		var running, most, total atomic.Int32
 		// One for each of three storages.
 		_, stop := w.working(Config{Workers: 1}, func(ctx context.Context, _ order) outcome {
@@ -102,7 +102,7 @@ func TestWorker_runsSoManyAtATimeAndOneForEachPath(t *testing.T) {
 }
 
 func TestWorker_failsWithBackOffAndDies(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		var runs atomic.Int32
 		_, stop := w.working(Config{Attempts: 4}, func(context.Context, order) outcome {
 			runs.Add(1)
@@ -119,7 +119,7 @@ func TestWorker_failsWithBackOffAndDies(t *testing.T) {
 }
 
 func TestWorker_keepsTheClaimOfALongJob(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		var runs atomic.Int32
 		_, stop := w.working(Config{Lease: 3 * time.Second}, func(ctx context.Context, _ order) outcome {
 			runs.Add(1)
@@ -136,7 +136,7 @@ func TestWorker_keepsTheClaimOfALongJob(t *testing.T) {
 }
 
 func TestWorker_stopsAJobWhoseClaimWasLost(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		var stopped atomic.Bool
 		_, stop := w.working(Config{Lease: 3 * time.Second, Workers: 1}, func(ctx context.Context, o order) outcome {
 			for !o.stopped() {
@@ -168,7 +168,7 @@ func TestWorker_stopsAJobWhoseClaimWasLost(t *testing.T) {
 
 func TestWorker_acknowledgesWhenTheQueueIsBack(t *testing.T) {
 	for _, applied := range []bool{false, true} {
-		bubble(t, func(t *testing.T, w *world) {
+		bubble(t, func(t *testing.T, w *fixture) {
 			var runs atomic.Int32
 			_, stop := w.working(Config{}, func(context.Context, order) outcome {
 				runs.Add(1)
@@ -190,7 +190,7 @@ func TestWorker_acknowledgesWhenTheQueueIsBack(t *testing.T) {
 }
 
 func TestWorker_takesBackClaimsWhoseAnswerWasLost(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		var runs atomic.Int32
 		release := make(chan struct{})
 		wk, stop := w.working(Config{Lease: time.Hour, Workers: 2}, func(ctx context.Context, o order) outcome {
@@ -228,7 +228,7 @@ func TestWorker_takesBackClaimsWhoseAnswerWasLost(t *testing.T) {
 }
 
 func TestWorker_leavesAJobToItsLeaseWhenItStops(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		_, stop := w.working(Config{}, func(ctx context.Context, o order) outcome {
 			for !o.stopped() {
 				pause(ctx, 100*time.Millisecond)
@@ -254,7 +254,7 @@ func TestWorker_leavesAJobToItsLeaseWhenItStops(t *testing.T) {
 }
 
 func TestEnqueuer_neverWaits(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(Config{EnqueueLimit: 3})
 		w.setQueueFault(away)
 		for _, path := range []string{"a", "b", "a", "c", "d"} {
@@ -275,7 +275,7 @@ func TestEnqueuer_neverWaits(t *testing.T) {
 }
 
 func TestEnqueuer_hasTheReconcilerLookForWhatItDropped(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(Config{EnqueueLimit: 3})
 		for _, path := range []string{"a", "b", "c", "d"} {
 			w.mustWrite(t, path, "1", false)
@@ -293,7 +293,7 @@ func TestEnqueuer_hasTheReconcilerLookForWhatItDropped(t *testing.T) {
 }
 
 func TestEnqueuer_leavesOutWhatCannotBeRepaired(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(Config{})
 		w.mustWrite(t, "a", "1", false)
 		w.reach("g2", false)
@@ -310,7 +310,7 @@ func TestEnqueuer_leavesOutWhatCannotBeRepaired(t *testing.T) {
 }
 
 func TestEnqueuer_aPathThatTheQueueCannotNameHoldsUpNothing(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(Config{})
 		long := string(slices.Repeat([]byte{'x'}, 3000))
 		for _, path := range []string{"a", long} {
@@ -330,7 +330,7 @@ func TestEnqueuer_aPathThatTheQueueCannotNameHoldsUpNothing(t *testing.T) {
 }
 
 func TestReconciler_makesJobsForEntriesWithoutOne(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(Config{})
 		for i := range 2*reconcilePage + 1 {
 			w.mustWrite(t, string(rune('a'+i%26))+"/"+time.Duration(i).String(), "1", false)
@@ -346,7 +346,7 @@ func TestReconciler_makesJobsForEntriesWithoutOne(t *testing.T) {
 }
 
 func TestReconciler_triesDeadJobsOnceMore(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(Config{DeadRetry: time.Hour})
 		w.mustWrite(t, "a", "1", false)
 		bury := func() {
@@ -387,37 +387,37 @@ func TestReconciler_triesDeadJobsOnceMore(t *testing.T) {
 func TestReconciler_searchesWhenSomethingCallsForIt(t *testing.T) {
 	for _, row := range []struct {
 		name   string
-		before func(t *testing.T, w *world)
-		after  func(t *testing.T, w *world)
+		before func(t *testing.T, w *fixture)
+		after  func(t *testing.T, w *fixture)
 	}{
 		{
 			name:   "a storage comes back",
-			before: func(_ *testing.T, w *world) { w.reach("g2", false); w.reach("g3", false) },
-			after:  func(_ *testing.T, w *world) { w.reach("g2", true) },
+			before: func(_ *testing.T, w *fixture) { w.reach("g2", false); w.reach("g3", false) },
+			after:  func(_ *testing.T, w *fixture) { w.reach("g2", true) },
 		},
 		{
 			name:   "a storage was lost and is back before anybody looked",
-			before: func(*testing.T, *world) {},
-			after:  func(_ *testing.T, w *world) { w.reach("g2", false); w.reach("g2", true) },
+			before: func(*testing.T, *fixture) {},
+			after:  func(_ *testing.T, w *fixture) { w.reach("g2", false); w.reach("g2", true) },
 		},
 		{
 			name:   "the primary comes back",
-			before: func(_ *testing.T, w *world) { w.reach("g1", false) },
-			after:  func(_ *testing.T, w *world) { w.reach("g1", true) },
+			before: func(_ *testing.T, w *fixture) { w.reach("g1", false) },
+			after:  func(_ *testing.T, w *fixture) { w.reach("g1", true) },
 		},
 		{
 			name:   "the queue comes back",
-			before: func(_ *testing.T, w *world) { w.setQueueFault(away) },
-			after:  func(_ *testing.T, w *world) { w.setQueueFault(nil) },
+			before: func(_ *testing.T, w *fixture) { w.setQueueFault(away) },
+			after:  func(_ *testing.T, w *fixture) { w.setQueueFault(nil) },
 		},
 		{
 			name:   "an interval has passed",
-			before: func(*testing.T, *world) {},
-			after:  func(*testing.T, *world) { time.Sleep(5 * time.Minute) },
+			before: func(*testing.T, *fixture) {},
+			after:  func(*testing.T, *fixture) { time.Sleep(5 * time.Minute) },
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, w *world) {
+			bubble(t, func(t *testing.T, w *fixture) {
 				r := w.replicator(Config{ReconcileInterval: 5 * time.Minute, RetryMax: time.Minute})
 				row.before(t, w)
 				ctx, cancel := context.WithCancel(t.Context())
@@ -439,7 +439,7 @@ func TestReconciler_searchesWhenSomethingCallsForIt(t *testing.T) {
 }
 
 // anyJobs lists the jobs, none while the queue is away.
-func (w *world) anyJobs() []queue.Job {
+func (w *fixture) anyJobs() []queue.Job {
 	jobs, err := w.queue.List(context.Background(), queue.ListFilter{})
 	if err != nil {
 		return nil
@@ -448,7 +448,7 @@ func (w *world) anyJobs() []queue.Job {
 }
 
 func TestReconciler_resolvesADoubtThatNothingElseTellsOf(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
+	bubble(t, func(t *testing.T, w *fixture) {
 		stop := w.replicating(t, Config{})
 		defer stop()
 		w.put("a.git", "1", "g1", "g2", "g3")

@@ -13,7 +13,7 @@ import (
 )
 
 func TestDecide_failsOver(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.step(0)
 	r.did()
 	r.look["g1"] = "dead"
@@ -45,7 +45,7 @@ func TestDecide_aNewLeaderGoesOn(t *testing.T) {
 		{why: state.WhySwitchover, g1: "D", want: "g2 serving B, g3 serving C, g1 out A"},
 	} {
 		t.Run(tc.why+" "+tc.g1, func(t *testing.T) {
-			r := newRig(t)
+			r := newFixture(t)
 			r.apply(1, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{"g1"}, Why: tc.why, Epoch: r.vs().Epoch}})
 			r.look["g1"], r.memory = tc.g1, Memory{}
 			r.step(0)
@@ -58,7 +58,7 @@ func TestDecide_aNewLeaderGoesOn(t *testing.T) {
 }
 
 func TestDecide_waitsAMomentForWhatServesOn(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.apply(1, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{"g1"}, Why: state.WhySwitchover, Epoch: r.vs().Epoch}})
 	r.history = nil
 	r.look["g1"] = ""
@@ -68,7 +68,7 @@ func TestDecide_waitsAMomentForWhatServesOn(t *testing.T) {
 	r.step(0)
 	r.did("admit g1 serving")
 
-	r = newRig(t)
+	r = newFixture(t)
 	r.apply(1, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{"g1"}, Why: state.WhySwitchover, Epoch: r.vs().Epoch}})
 	r.history = nil
 	r.look["g1"] = ""
@@ -79,7 +79,7 @@ func TestDecide_waitsAMomentForWhatServesOn(t *testing.T) {
 // An operator's switchover has the operator's name in both of its lines of the history.
 func TestDecide_admissionIsByWhoFenced(t *testing.T) {
 	for _, by := range []string{"operator: promote g2 (alice)", automatic} {
-		r := newRig(t)
+		r := newFixture(t)
 		r.apply(1, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{"g1"}, Why: state.WhySwitchover, Epoch: r.vs().Epoch, By: by}})
 		r.leases.applied = r.in.View.Index
 		r.step(0)
@@ -93,48 +93,48 @@ func TestDecide_admissionIsByWhoFenced(t *testing.T) {
 func TestDecide_doesNotFailOver(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		given   func(r *rig)
+		given   func(r *fixture)
 		alarm   string
 		instead string // what it does
 	}{
-		{name: "one voter of three", given: func(r *rig) { r.look["g1"], r.sees["g1"] = "dead", 1 }},
-		{name: "two voters of three", given: func(r *rig) { r.look["g1"], r.sees["g1"] = "dead", 2 }, instead: "fence [g1] dead"},
-		{name: "a secondary", given: func(r *rig) { r.look["g3"] = "dead" }, instead: "fence [g3] dead"},
-		{name: "not explained", given: func(r *rig) { r.look["g1"] = "" }},
-		{name: "switched off", given: func(r *rig) { r.look["g1"], r.in.Settings.Failover = "dead", false }, alarm: "switched off"},
-		{name: "paused", alarm: "paused", given: func(r *rig) {
+		{name: "one voter of three", given: func(r *fixture) { r.look["g1"], r.sees["g1"] = "dead", 1 }},
+		{name: "two voters of three", given: func(r *fixture) { r.look["g1"], r.sees["g1"] = "dead", 2 }, instead: "fence [g1] dead"},
+		{name: "a secondary", given: func(r *fixture) { r.look["g3"] = "dead" }, instead: "fence [g3] dead"},
+		{name: "not explained", given: func(r *fixture) { r.look["g1"] = "" }},
+		{name: "switched off", given: func(r *fixture) { r.look["g1"], r.in.Settings.Failover = "dead", false }, alarm: "switched off"},
+		{name: "paused", alarm: "paused", given: func(r *fixture) {
 			r.look["g1"] = "dead"
 			r.apply(1, state.Command{Pause: &state.Pause{VirtualStorage: "default"}})
 		}},
-		{name: "paused for a while", alarm: "paused", given: func(r *rig) {
+		{name: "paused for a while", alarm: "paused", given: func(r *fixture) {
 			r.look["g1"] = "dead"
 			r.apply(1, state.Command{Pause: &state.Pause{Until: r.in.Wall.Add(time.Millisecond).UnixMilli()}})
 		}},
-		{name: "paused no more", instead: "fence [g1] dead", given: func(r *rig) {
+		{name: "paused no more", instead: "fence [g1] dead", given: func(r *fixture) {
 			r.look["g1"] = "dead"
 			r.apply(1, state.Command{Pause: &state.Pause{Until: r.in.Wall.UnixMilli()}})
 		}},
-		{name: "nobody could serve", alarm: "no other storage could serve", given: func(r *rig) {
+		{name: "nobody could serve", alarm: "no other storage could serve", given: func(r *fixture) {
 			r.look = map[string]string{"g1": "dead", "g2": "", "g3": ""}
 		}},
-		{name: "most of all at once", alarm: "more than half of all storages", given: func(r *rig) {
+		{name: "most of all at once", alarm: "more than half of all storages", given: func(r *fixture) {
 			r.look = map[string]string{"g1": "dead", "g2": "dead", "g3": "C"}
 		}},
-		{name: "the last moments were all it saw", given: func(r *rig) {
+		{name: "the last moments were all it saw", given: func(r *fixture) {
 			r.look["g1"], r.memory, r.in.Started = "dead", Memory{}, r.in.Now-time.Second
 		}},
-		{name: "its term is young, its process is not", instead: "fence [g1] dead", given: func(r *rig) {
+		{name: "its term is young, its process is not", instead: "fence [g1] dead", given: func(r *fixture) {
 			r.look["g1"], r.memory = "dead", Memory{}
 		}},
-		{name: "its process is young, and saw the storage alive", instead: "fence [g1] dead", given: func(r *rig) {
+		{name: "its process is young, and saw the storage alive", instead: "fence [g1] dead", given: func(r *fixture) {
 			r.in.Started = r.in.Now - time.Second
 			r.step(0)
 			r.look["g1"] = "dead"
 		}},
-		{name: "another disk", instead: "fence [g1] dead", given: func(r *rig) { r.look["g1"] = "D" }},
+		{name: "another disk", instead: "fence [g1] dead", given: func(r *fixture) { r.look["g1"] = "D" }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(t)
+			r := newFixture(t)
 			tc.given(r)
 			r.history = nil
 			r.step(0)
@@ -159,7 +159,7 @@ func TestDecide_massFailure(t *testing.T) {
 		{between: 6 * time.Second, want: "g3 serving C, g1 out A, g2 out B"},
 	} {
 		t.Run(fmt.Sprint(tc.between), func(t *testing.T) {
-			r := newRig(t)
+			r := newFixture(t)
 			r.look["g1"] = "dead"
 			r.pass(tc.between)
 			r.look["g2"] = "dead"
@@ -168,7 +168,7 @@ func TestDecide_massFailure(t *testing.T) {
 		})
 	}
 	t.Run("what was out before the term", func(t *testing.T) {
-		r := newRig(t)
+		r := newFixture(t)
 		r.look["g1"] = "dead"
 		r.pass(time.Second)
 		r.memory = Memory{}
@@ -179,7 +179,7 @@ func TestDecide_massFailure(t *testing.T) {
 }
 
 func TestDecide_defines(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.in.Configured[0].Storages = []string{"g3", "g2", "g1"}
 	r.step(0)
 	r.did() // another order is no command
@@ -206,7 +206,7 @@ func TestDecide_defines(t *testing.T) {
 
 // The first step of a term knows nothing of the others' settings yet.
 func TestDecide_definesNothingBeforeEveryInstanceHasReported(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.in.Configured[0].Storages = []string{"g1", "g2", "g3", "g4"}
 	r.silent = map[int]bool{2: true}
 	r.step(0)
@@ -232,7 +232,7 @@ func TestDecide_settingsTakeNothingAway(t *testing.T) {
 		"no file has any such storage": {map[int][]string{0: {}, 1: {}, 2: {}}, "praefectctl virtual-storage remove default"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
+			r := newFixture(t)
 			r.files = row.files
 			r.step(0)
 			r.pass(time.Second)
@@ -246,7 +246,7 @@ func TestDecide_settingsTakeNothingAway(t *testing.T) {
 }
 
 func TestDecide_definesWhatIsClaimed(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.in.View = &state.State{}
 	r.apply(0, state.Command{Register: &state.Register{ID: "i0", Name: "praefect-0", ClusterID: "c"}})
 	r.in.Self, r.history = 1, nil
@@ -260,7 +260,7 @@ func TestDecide_definesWhatIsClaimed(t *testing.T) {
 }
 
 func TestRemoval(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	listed := func(_ state.Command, err error) string {
 		if l, ok := errors.AsType[*ErrListed](err); ok {
 			return l.Why

@@ -12,13 +12,13 @@ import (
 func TestDecide_retiresWhatAnOperatorSaysIsGone(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		say  func(r *rig, gone state.Instance)
+		say  func(r *fixture, gone state.Instance)
 	}{
-		{"removed", func(r *rig, gone state.Instance) { r.in.Members = []string{"i0", "i1"} }},
-		{"called gone", func(r *rig, gone state.Instance) { r.in.Gone = map[state.Incarnation]bool{gone.Incarnation: true} }},
+		{"removed", func(r *fixture, gone state.Instance) { r.in.Members = []string{"i0", "i1"} }},
+		{"called gone", func(r *fixture, gone state.Instance) { r.in.Gone = map[state.Incarnation]bool{gone.Incarnation: true} }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(t)
+			r := newFixture(t)
 			gone := r.in.View.Instances[2]
 			r.in.Members = []string{"i0", "i1", "i2"}
 			r.leases.leased[gone.Incarnation] = false
@@ -37,7 +37,7 @@ func TestDecide_retiresWhatAnOperatorSaysIsGone(t *testing.T) {
 
 // The ten minutes of silence go on when leadership moves.
 func TestDecide_silenceCountsAcrossLeaders(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	gone, other := r.in.View.Instances[2].Incarnation, r.in.View.Instances[1].Incarnation
 	r.leases.leased[gone] = false
 	for range 300 {

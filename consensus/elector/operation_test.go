@@ -11,9 +11,9 @@ import (
 	"praefect/fsm/state"
 )
 
-// operating is a rig with a switchover under way.
+// operating is a fixture with a switchover under way.
 type operating struct {
-	*rig
+	*fixture
 	op           Operation
 	pauseReports map[state.Incarnation]lease.WritePauseReport
 	fenced       *state.Result
@@ -21,17 +21,17 @@ type operating struct {
 	err          error
 }
 
-func (r *rig) begin(request Request) (*operating, bool, error) {
+func (r *fixture) begin(request Request) (*operating, bool, error) {
 	request.VirtualStorage, request.ID = "default", "x"
 	request.CatchUpFor, request.PauseFor = time.Minute, 8*time.Second
 	r.in.Counts = r.counts()
-	o := &operating{rig: r, pauseReports: make(map[state.Incarnation]lease.WritePauseReport)}
+	o := &operating{fixture: r, pauseReports: make(map[state.Incarnation]lease.WritePauseReport)}
 	op, already, err := Begin(request, o.moment())
 	o.op = op
 	return o, already, err
 }
 
-func (r *rig) mustBegin(request Request) *operating {
+func (r *fixture) mustBegin(request Request) *operating {
 	r.t.Helper()
 	o, already, err := r.begin(request)
 	if err != nil || already {
@@ -84,7 +84,7 @@ func (o *operating) at(want Phase) {
 }
 
 // behind records storages as behind for a repository.
-func (r *rig) behind(path string, names ...string) {
+func (r *fixture) behind(path string, names ...string) {
 	r.t.Helper()
 	vs := r.vs()
 	primary, _ := vs.Primary(nil)
@@ -102,7 +102,7 @@ func (r *rig) behind(path string, names ...string) {
 }
 
 func TestOperation_promotes(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g3", By: "operator"})
 	o.advance(0)
 	o.at(PauseWrites)
@@ -144,7 +144,7 @@ func TestOperation_promotes(t *testing.T) {
 
 // An instance without a lease writes nothing, and is not waited for.
 func TestOperation_waitsForWhoMayWrite(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
 	o.advance(0)
 	o.hold(0, 0)
@@ -163,7 +163,7 @@ func TestOperation_waitsForWhoMayWrite(t *testing.T) {
 }
 
 func TestOperation_catchesUp(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.behind("a.git", "g2")
 	r.behind("b.git", "g3")
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
@@ -187,7 +187,7 @@ func TestOperation_catchesUp(t *testing.T) {
 
 // With clients that write all the time some repository is always behind.
 func TestOperation_doesNotWaitForWhatIsWrittenMeanwhile(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
 	r.behind("a.git", "g2")
 	o.advance(0)
@@ -195,7 +195,7 @@ func TestOperation_doesNotWaitForWhatIsWrittenMeanwhile(t *testing.T) {
 }
 
 func TestOperation_holdEnds(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
 	o.advance(0)
 	o.hold(1, 1)
@@ -219,7 +219,7 @@ func TestOperation_drains(t *testing.T) {
 		{storage: "g2", fence: "fence [g2] drained", want: "g1 serving A, g3 serving C, g2 out B"},
 	} {
 		t.Run(tc.storage, func(t *testing.T) {
-			r := newRig(t)
+			r := newFixture(t)
 			o := r.mustBegin(Request{Verb: Drain, Storage: tc.storage})
 			o.advance(0)
 			o.at(PauseWrites)
@@ -243,7 +243,7 @@ func TestOperation_drains(t *testing.T) {
 // A repository that only the drained storage has must be elsewhere first; one
 // that is written to all the time is so only under the pause.
 func TestOperation_drainLeavesNothingBehind(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.behind("a.git", "g2", "g3")
 	o := r.mustBegin(Request{Verb: Drain, Storage: "g1"})
 	o.advance(time.Second)
@@ -283,7 +283,7 @@ func TestOperation_drainsWhatIsOut(t *testing.T) {
 
 // Whoever changed the virtual storage first wins; the other one changed nothing.
 func TestOperation_losesARace(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2", Force: true})
 	o.advance(0)
 	var command *state.Command
@@ -299,7 +299,7 @@ func TestOperation_losesARace(t *testing.T) {
 // The target dies after the fence: the others serve on, and what was asked for
 // is not what has happened.
 func TestOperation_targetDies(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.leases.applied = r.in.View.Index
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2", Force: true})
 	o.advance(0)
@@ -322,7 +322,7 @@ func TestOperation_targetDies(t *testing.T) {
 func TestBegin_checksTheRequest(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		given   func(r *rig)
+		given   func(r *fixture)
 		request Request
 		already bool
 		refused string
@@ -330,16 +330,16 @@ func TestBegin_checksTheRequest(t *testing.T) {
 		{name: "is the primary", request: Request{Verb: Promote, Storage: "g1"}, already: true},
 		{name: "no such storage", request: Request{Verb: Promote, Storage: "g9"}, refused: "no storage"},
 		{name: "the plan is old", request: Request{Verb: Promote, Storage: "g2", Epoch: 1}, refused: "look at the plan again"},
-		{name: "not well", request: Request{Verb: Promote, Storage: "g2"}, refused: "not well", given: func(r *rig) { r.sees["g2"] = 1 }},
-		{name: "a fence is under way", request: Request{Verb: Drain, Storage: "g2"}, refused: "middle of another change", given: func(r *rig) {
+		{name: "not well", request: Request{Verb: Promote, Storage: "g2"}, refused: "not well", given: func(r *fixture) { r.sees["g2"] = 1 }},
+		{name: "a fence is under way", request: Request{Verb: Drain, Storage: "g2"}, refused: "middle of another change", given: func(r *fixture) {
 			r.apply(1, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{"g1"}, Why: state.WhyDead, Epoch: r.vs().Epoch}})
 		}},
-		{name: "out", request: Request{Verb: Promote, Storage: "g1"}, refused: "only a storage that serves", given: func(r *rig) {
+		{name: "out", request: Request{Verb: Promote, Storage: "g1"}, refused: "only a storage that serves", given: func(r *fixture) {
 			r.look["g1"] = "dead"
 			r.step(0)
 			r.step(0)
 		}},
-		{name: "the last one", request: Request{Verb: Drain, Storage: "g3"}, refused: "no other storage", given: func(r *rig) {
+		{name: "the last one", request: Request{Verb: Drain, Storage: "g3"}, refused: "no other storage", given: func(r *fixture) {
 			r.look["g1"] = "dead"
 			r.pass(6 * time.Second)
 			r.look["g2"] = "dead"
@@ -347,7 +347,7 @@ func TestBegin_checksTheRequest(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(t)
+			r := newFixture(t)
 			if tc.given != nil {
 				tc.given(r)
 			}

@@ -9,7 +9,7 @@ import (
 // TestOutlook_countsWhatIsBusyAndInDoubt: a plan that counted only what is waited for said 0 while
 // clients wrote to a repository that the successor lacks.
 func TestOutlook_countsWhatIsBusyAndInDoubt(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	write := func(path, agreeing string, end *state.CloseIntent) {
 		paths := []string{path}
 		r.apply(1, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: paths, Kind: state.PrimaryOnly}})

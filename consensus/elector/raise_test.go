@@ -25,16 +25,16 @@ func TestDecide_raisesTheLevel(t *testing.T) {
 		{name: "nothing to do", levels: []int{1, 1}, members: []string{"i0", "i1"}, want: 1},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			rig := newRig(t)
-			rig.in.View = &state.State{}
+			fixture := newFixture(t)
+			fixture.in.View = &state.State{}
 			for i, level := range r.levels {
-				rig.apply(0, state.Command{Register: &state.Register{ID: fmt.Sprint("i", i), ClusterID: "c", Level: level}})
+				fixture.apply(0, state.Command{Register: &state.Register{ID: fmt.Sprint("i", i), ClusterID: "c", Level: level}})
 			}
-			rig.in.Members = r.members
-			d := Decide(rig.in, Memory{})
+			fixture.in.Members = r.members
+			d := Decide(fixture.in, Memory{})
 			raises := slices.DeleteFunc(d.Commands, func(c state.Command) bool { return c.Raise == nil })
-			rig.apply(rig.in.View.Instances[0].Incarnation, raises...)
-			if got := rig.in.View.FeatureLevel(); got != r.want || len(raises) != r.want-1 {
+			fixture.apply(fixture.in.View.Instances[0].Incarnation, raises...)
+			if got := fixture.in.View.FeatureLevel(); got != r.want || len(raises) != r.want-1 {
 				t.Errorf("level %d after %d commands, want %d", got, len(raises), r.want)
 			}
 		})

@@ -10,9 +10,9 @@ import (
 	"praefect/fsm/state"
 )
 
-// out is a rig whose g1 was failed over.
-func out(t *testing.T) *rig {
-	r := newRig(t)
+// out is a fixture whose g1 was failed over.
+func out(t *testing.T) *fixture {
+	r := newFixture(t)
 	r.look["g1"] = "dead"
 	r.step(0)
 	r.step(0)
@@ -34,13 +34,13 @@ func TestDecide_returnsAfterAWhile(t *testing.T) {
 func TestDecide_returnNeedsUnbrokenHealth(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		trouble func(r *rig)
+		trouble func(r *fixture)
 	}{
-		{name: "died again", trouble: func(r *rig) { r.look["g1"] = "dead" }},
-		{name: "was not seen", trouble: func(r *rig) { r.look["g1"] = "" }},
-		{name: "was seen by one", trouble: func(r *rig) { r.sees["g1"] = 1 }},
-		{name: "over old connections", trouble: func(r *rig) { r.connected = 0 }},
-		{name: "another leader", trouble: func(r *rig) { r.memory = Memory{} }},
+		{name: "died again", trouble: func(r *fixture) { r.look["g1"] = "dead" }},
+		{name: "was not seen", trouble: func(r *fixture) { r.look["g1"] = "" }},
+		{name: "was seen by one", trouble: func(r *fixture) { r.sees["g1"] = 1 }},
+		{name: "over old connections", trouble: func(r *fixture) { r.connected = 0 }},
+		{name: "another leader", trouble: func(r *fixture) { r.memory = Memory{} }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := out(t)
@@ -60,17 +60,17 @@ func TestDecide_returnNeedsUnbrokenHealth(t *testing.T) {
 func TestDecide_returnsAtOnce(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		given func(r *rig)
+		given func(r *fixture)
 		did   []string
 		want  string
 	}{
-		{name: "nothing else serves", given: func(r *rig) { r.look["g2"], r.look["g3"] = "dead", "dead" },
+		{name: "nothing else serves", given: func(r *fixture) { r.look["g2"], r.look["g3"] = "dead", "dead" },
 			did: []string{"return g1 A"}, want: "g2 serving B, g3 serving C, g1 serving A"},
-		{name: "another disk", given: func(r *rig) { r.look["g1"] = "D" },
+		{name: "another disk", given: func(r *fixture) { r.look["g1"] = "D" },
 			did: []string{"return g1 D"}, want: "g2 serving B, g3 serving C, g1 backfilling D"},
-		{name: "one sees another disk", given: func(r *rig) { r.look["g1"], r.sees["g1"] = "D", 1 },
+		{name: "one sees another disk", given: func(r *fixture) { r.look["g1"], r.sees["g1"] = "D", 1 },
 			want: "g2 serving B, g3 serving C, g1 out A"},
-		{name: "drained", given: func(r *rig) {
+		{name: "drained", given: func(r *fixture) {
 			r.apply(1, state.Command{Drain: &state.Drain{VirtualStorage: "default", Storage: "g1"}})
 			r.history = nil
 			r.look["g2"], r.look["g3"] = "dead", "dead"
@@ -99,7 +99,7 @@ func TestDecide_returnsAtOnceIfARepositoryWaits(t *testing.T) {
 		{"another storage has it, too", []string{"g1", "g2"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(t)
+			r := newFixture(t)
 			paths := []string{"a.git"}
 			r.apply(1, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: paths, Kind: state.PrimaryOnly}})
 			r.apply(1, state.Command{MarkBehind: &state.MarkBehind{
@@ -145,7 +145,7 @@ func TestDecide_saysWhenAStorageReturns(t *testing.T) {
 }
 
 func TestDecide_waitsLongerForWhatFlaps(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	var waits []time.Duration
 	for range 7 {
 		r.look["g1"] = "dead"
@@ -195,7 +195,7 @@ func TestDecide_differentDisksAreForAPerson(t *testing.T) {
 }
 
 func TestDecide_retires(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	gone := r.in.View.Instances[2].Incarnation
 	r.in.Refusals = map[state.Incarnation]int{gone: 2}
 	r.step(900 * time.Millisecond)
@@ -219,7 +219,7 @@ func TestDecide_retires(t *testing.T) {
 }
 
 func TestDecide_retiresAfterLongSilence(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	gone, other := r.in.View.Instances[2].Incarnation, r.in.View.Instances[1].Incarnation
 	delete(r.leases.heard, gone) // never, in this term
 	r.leases.leased[gone] = false
@@ -237,7 +237,7 @@ func TestDecide_secondaryWithAnotherDiskIsBackfilledWithoutFailover(t *testing.T
 		{"g1", ""}, // the primary is for a person
 		{"g2", "return g2 D"},
 	} {
-		r := newRig(t)
+		r := newFixture(t)
 		r.in.Settings.Failover = false
 		r.look[tc.storage] = "D"
 		r.step(0)
@@ -250,7 +250,7 @@ func TestDecide_secondaryWithAnotherDiskIsBackfilledWithoutFailover(t *testing.T
 }
 
 func TestDecide_retiresNobodyWhoHasJustCome(t *testing.T) {
-	r := newRig(t)
+	r := newFixture(t)
 	r.pass(2 * time.Second)
 	r.in.Now += time.Hour // the leader is of long standing
 	for inc := range r.leases.heard {

@@ -9,10 +9,10 @@ import (
 	"praefect/fsm/state"
 )
 
-// large is a rig whose ledger has that many entries more, of which the storage that is out
+// large is a fixture whose ledger has that many entries more, of which the storage that is out
 // misses writes; g3 serves and lacks nothing but one repository.
-func large(tb testing.TB, entries int) *rig {
-	r := newRig(tb)
+func large(tb testing.TB, entries int) *fixture {
+	r := newFixture(tb)
 	r.large = true
 	r.behind("~last.git", "g3")
 	paths := make([]string, 0, 100)
@@ -40,7 +40,7 @@ func large(tb testing.TB, entries int) *rig {
 
 // lookOnce is what the leader does under its lock each millisecond while a promotion waits, and
 // what a plan costs on top.
-func (r *rig) lookOnce(o *operating) {
+func (r *fixture) lookOnce(o *operating) {
 	decision := Decide(r.in, r.memory)
 	r.memory = decision.Memory
 	next, _, progress, err := o.op.Step(o.moment())

@@ -11,7 +11,7 @@ import (
 func TestLease_heldOnlyWhileCounted(t *testing.T) {
 	var total seen
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(t)
+		w := newTestCluster(t)
 		w.elect(w.instances[0])
 		for range rapid.IntRange(20, 120).Draw(t, "steps") {
 			in := w.pick("instance")

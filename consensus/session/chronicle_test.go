@@ -37,7 +37,7 @@ type line struct {
 }
 
 // changes are the lines since the last call; each has all fields.
-func (w *world) changes() []line {
+func (w *testCluster) changes() []line {
 	w.t.Helper()
 	w.logged.mu.Lock()
 	defer w.logged.mu.Unlock()
@@ -60,7 +60,7 @@ func (w *world) changes() []line {
 }
 
 // one expects exactly one line, of that change.
-func (w *world) one(change string) line {
+func (w *testCluster) one(change string) line {
 	w.t.Helper()
 	w.pass(50 * time.Millisecond)
 	all := w.changes()
@@ -71,7 +71,7 @@ func (w *world) one(change string) line {
 }
 
 // wrote makes a repository one that only g1 has.
-func (w *world) wrote(path string) {
+func (w *testCluster) wrote(path string) {
 	inc := w.nodes[0].inc
 	w.apply(inc, state.Command{Open: &state.OpenIntent{VirtualStorage: vsName, Paths: []string{path}, Kind: state.PrimaryOnly}})
 	w.apply(inc, state.Command{MarkBehind: &state.MarkBehind{
@@ -81,7 +81,7 @@ func (w *world) wrote(path string) {
 }
 
 // repaired makes all storages have a repository again.
-func (w *world) repaired(path string) {
+func (w *testCluster) repaired(path string) {
 	w.t.Helper()
 	inc, key := w.nodes[0].inc, state.Key{VirtualStorage: vsName, RelativePath: path}
 	w.apply(inc, state.Command{Open: &state.OpenIntent{VirtualStorage: vsName, Paths: []string{path}, Kind: state.PrimaryOnly}})
@@ -94,7 +94,7 @@ func (w *world) repaired(path string) {
 
 // TestChanges_oneLineEach plays each change of who serves what, and reads its line.
 func TestChanges_oneLineEach(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.wrote("a.git")
 		w.changes()
@@ -163,7 +163,7 @@ func TestChanges_oneLineEach(t *testing.T) {
 
 // TestChanges_removals: of a storage, a virtual storage and an instance, with its retirement.
 func TestChanges_removals(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.changes()
 		leader := w.nodes[0].inc
@@ -198,7 +198,7 @@ func TestChanges_removals(t *testing.T) {
 // TestChanges_nextLeaderTellsWhatItEnds: the failover that one leader began and the next one ended is one line, of the
 // latter, with the time since the fence.
 func TestChanges_nextLeaderTellsWhatItEnds(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.changes()
 		w.kill("g1", w.nodes...)

@@ -8,7 +8,7 @@ import (
 	"praefect/fsm/state"
 )
 
-func (w *world) stands(want string) func() bool {
+func (w *testCluster) stands(want string) func() bool {
 	return func() bool { return w.storageStates() == want }
 }
 
@@ -19,7 +19,7 @@ const (
 )
 
 func TestSession_failsOver(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.kill("g1", w.nodes[0])
 		w.pass(5 * time.Second)
@@ -40,7 +40,7 @@ func TestSession_failsOver(t *testing.T) {
 // An instance that is cut off is waited for, as it may have a lease; its storages
 // are failed over all the same.
 func TestSession_failsOverWithoutOneInstance(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[2].cut = true })
 		w.kill("g1", w.nodes[:2]...)
@@ -54,7 +54,7 @@ func TestSession_failsOverWithoutOneInstance(t *testing.T) {
 }
 
 func TestSession_nextLeaderEndsTheFence(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.kill("g1", w.nodes...)
 		w.change(func() { w.nodes[2].lags = true }) // the fence is not applied by all
@@ -68,7 +68,7 @@ func TestSession_nextLeaderEndsTheFence(t *testing.T) {
 // What was sent over a connection before the storage was out must not come
 // after its return: there is another connection by then.
 func TestSession_renewsConnectionsToWhatIsOut(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		// Two of three lost it; the third one still has its connection.
 		w.kill("g1", w.nodes[:2]...)
@@ -90,7 +90,7 @@ func TestSession_renewsConnectionsToWhatIsOut(t *testing.T) {
 
 // An instance that was paused says nothing of the storages for a while.
 func TestSession_starvedInstanceReportsNothing(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.kill("g1", w.nodes[1])
 		w.change(func() { w.nodes[0].jump += 10 * time.Second })
@@ -104,7 +104,7 @@ func TestSession_starvedInstanceReportsNothing(t *testing.T) {
 }
 
 func TestSession_retiresWhoIsGone(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		gone := w.nodes[2]
 		live := func() bool {
@@ -130,7 +130,7 @@ func TestSession_retiresWhoIsGone(t *testing.T) {
 
 // A command that is refused is an alarm, and not an entry of the log each time.
 func TestSession_refusedCommandsAreNotRepeatedAtOnce(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		alarmed := w.nodes[0].session.Alarms()
 		before := locked(w.nodes[0], func() state.Index { return w.view.Index })

@@ -11,7 +11,7 @@ import (
 )
 
 // settle waits until nothing of former leaders is left.
-func (w *world) settle() {
+func (w *testCluster) settle() {
 	w.t.Helper()
 	for _, n := range w.nodes {
 		w.await("a lease for "+n.id, n.leased)
@@ -20,7 +20,7 @@ func (w *world) settle() {
 }
 
 // touch puts an entry into the log.
-func (w *world) touch() state.Index {
+func (w *testCluster) touch() state.Index {
 	w.apply(w.nodes[0].inc, state.Command{Pause: &state.Pause{VirtualStorage: vsName, Why: "a test"}}, state.Command{Resume: &state.Resume{VirtualStorage: vsName}})
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -28,7 +28,7 @@ func (w *world) touch() state.Index {
 }
 
 func TestSession_everybodyKeepsALease(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		for _, n := range w.nodes {
 			w.within(100*time.Millisecond, "a lease for "+n.id, n.leased)
 		}
@@ -45,7 +45,7 @@ func TestSession_everybodyKeepsALease(t *testing.T) {
 }
 
 func TestSession_leasesOutliveTheLeader(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		for i := range 12 {
 			w.elect(w.nodes[(i+1)%3])
@@ -62,7 +62,7 @@ func TestSession_leasesOutliveTheLeader(t *testing.T) {
 }
 
 func TestSession_watermarkFollows(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		reached := func(n *node, index state.Index) func() bool {
 			return func() bool { return n.session.Watermark() >= index }
@@ -88,7 +88,7 @@ func TestSession_watermarkFollows(t *testing.T) {
 
 // A new leader tells no watermark before nothing of the former one is left.
 func TestSession_newLeaderWaits(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.elect(w.nodes[1])
 		index := w.touch()
@@ -100,7 +100,7 @@ func TestSession_newLeaderWaits(t *testing.T) {
 }
 
 func TestSession_cutOffInstanceLosesItsLease(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[2].cut = true })
 		took := w.await("the end of the lease", func() bool { return !w.nodes[2].leased() })
@@ -118,7 +118,7 @@ func TestSession_cutOffInstanceLosesItsLease(t *testing.T) {
 // A leader that hangs is left as soon as another one is elected, although its
 // streams do not break.
 func TestSession_leavesALeaderThatHangs(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[0].stuck = true })
 		w.pass(400 * time.Millisecond)
@@ -134,7 +134,7 @@ func TestSession_leavesALeaderThatHangs(t *testing.T) {
 
 // A leader that was cut off grants nothing to itself.
 func TestSession_deposedLeaderHasNoLease(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[0].cut = true })
 		w.elect(w.nodes[1])
@@ -151,7 +151,7 @@ func TestSession_deposedLeaderHasNoLease(t *testing.T) {
 
 // An instance that stops is not waited for.
 func TestSession_givesTheLeaseBack(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[2].lags = true })
 		w.nodes[2].stop()
@@ -169,7 +169,7 @@ func TestSession_barredInstanceTakesNoLease(t *testing.T) {
 		"the leader": {[]int{0}, []int{0, 1, 2}}, // it knows of another cluster that the others may not see
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, w *world) {
+			run(t, func(t *testing.T, w *testCluster) {
 				w.settle()
 				bar := func(why string) {
 					for _, i := range row.barred {
@@ -200,7 +200,7 @@ func TestSession_barredInstanceTakesNoLease(t *testing.T) {
 
 // One that is cut off hears of no leader, and ends its lease all the same.
 func TestSession_barEndsALeaseWithoutALeader(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[2].cut = true })
 		w.nodes[2].barred.Store("there is another cluster")

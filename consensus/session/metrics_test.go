@@ -8,7 +8,7 @@ import (
 )
 
 func TestSession_metricsTellWhoLeadsAndWhoIsPrimary(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		var leaders, primaries float64
 		for _, n := range w.nodes {

@@ -11,14 +11,14 @@ import (
 )
 
 // live tells whether the node's incarnation is registered.
-func (w *world) live(n *node) bool {
+func (w *testCluster) live(n *node) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.view.Instance(n.inc) != nil
 }
 
 func TestSession_Retire(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		leader, gone := w.nodes[0], w.nodes[2]
 		for _, tc := range []struct {
@@ -61,7 +61,7 @@ func TestSession_Retire(t *testing.T) {
 // raft remove retires what it removes, after the lease: else its open intents stay, and no
 // repair of their repositories ends.
 func TestSession_retiresWhoWasRemoved(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		removed := w.nodes[2]
 		if !removed.leased() {
@@ -86,7 +86,7 @@ func TestSession_retiresWhoWasRemoved(t *testing.T) {
 
 // The silence of an instance counts on under the next leader.
 func TestSession_silenceCountsAcrossLeaders(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		gone := w.nodes[2]
 		w.change(func() { gone.cut = true })
@@ -103,7 +103,7 @@ func TestSession_silenceCountsAcrossLeaders(t *testing.T) {
 
 // A look at a host that does not answer must not keep an instance from the next leader.
 func TestSession_probeOfAnUnreachablePeerHoldsUpNobody(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() {
 			w.nodes[2].cut = true

@@ -16,7 +16,7 @@ const perAllocation = 3 * time.Microsecond
 // charge makes time pass at every node for what the process allocates: so a walk over the
 // ledger takes the time that it takes the leader, by a count and not by the speed of the
 // machine. A look at one entry allocates about once. Caller holds mu.
-func (w *world) charge() {
+func (w *testCluster) charge() {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	if w.mallocs > 0 {
@@ -27,7 +27,7 @@ func (w *world) charge() {
 
 // list has the ledger list that many repositories of which g2 misses a write, and one of
 // which g3 does.
-func (w *world) list(entries int) {
+func (w *testCluster) list(entries int) {
 	inc := w.nodes[0].inc
 	write := func(paths []string, agreeing string) {
 		w.apply(inc, state.Command{Open: &state.OpenIntent{VirtualStorage: vsName, Paths: paths, Kind: state.Open}},
@@ -51,7 +51,7 @@ const lastPath = "~last.git"
 // TestSession_promoteOnALargeLedgerKeepsLeases: the leader looks each millisecond whether the
 // promotion may go on, and grants leases between two looks.
 func TestSession_promoteOnALargeLedgerKeepsLeases(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.unchecked = true
 		w.list(100_000)
 		w.settle()

@@ -24,7 +24,7 @@ func switchOver(ctx context.Context, n *node, r elector.Request) (session.Outcom
 }
 
 func TestSession_promotes(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		plan, err := w.nodes[0].session.Plan(elector.Request{Verb: elector.Promote, VirtualStorage: vsName, Storage: "g3"})
 		if err != nil || plan.Primary != "g1" || plan.Successor != "g3" || !slices.Equal(plan.Fenced, []string{"g1", "g2"}) {
@@ -51,7 +51,7 @@ func TestSession_promotes(t *testing.T) {
 }
 
 func TestSession_drains(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		outcome, _, err := switchOver(t.Context(), w.nodes[0], elector.Request{Verb: elector.Drain, Storage: "g1"})
 		if err != nil || outcome.Primary != "g2" || w.storageStates() != withoutG1 {
@@ -66,7 +66,7 @@ func TestSession_drains(t *testing.T) {
 
 // Writes that do not end end the pause; nothing has changed then.
 func TestSession_holdsAndReleases(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[1].inFlight = 1 })
 		done := make(chan error, 1)
@@ -95,7 +95,7 @@ func TestSession_holdsAndReleases(t *testing.T) {
 }
 
 func TestSession_givesUpInTime(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[1].inFlight = 1 })
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -115,15 +115,15 @@ func TestSession_givesUpInTime(t *testing.T) {
 func TestSession_switchoverEndsWithTheTerm(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		until func(w *world) func() bool // the leader changes
+		until func(w *testCluster) func() bool // the leader changes
 		want  error
 		then  string
 	}{
-		{name: "under pause", want: session.ErrNotLeading, then: healthy, until: func(w *world) func() bool {
+		{name: "under pause", want: session.ErrNotLeading, then: healthy, until: func(w *testCluster) func() bool {
 			w.change(func() { w.nodes[1].inFlight = 1 })
 			return func() bool { return len(w.nodes[2].session.WritePauses()) > 0 }
 		}},
-		{name: "fenced", want: session.ErrUnknown, then: backAgain, until: func(w *world) func() bool {
+		{name: "fenced", want: session.ErrUnknown, then: backAgain, until: func(w *testCluster) func() bool {
 			return func() bool {
 				fenced := w.storageStates() == "g1 fenced g2 serving g3 serving "
 				return fenced
@@ -131,7 +131,7 @@ func TestSession_switchoverEndsWithTheTerm(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			run(t, func(t *testing.T, w *world) {
+			run(t, func(t *testing.T, w *testCluster) {
 				w.settle()
 				until := tc.until(w)
 				if tc.name == "fenced" { // one that lags keeps the fence from being applied by all
@@ -163,7 +163,7 @@ func TestSession_switchoverEndsWithTheTerm(t *testing.T) {
 }
 
 func TestSession_refusesWhatItCannotDo(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		if _, _, err := switchOver(t.Context(), w.nodes[1], elector.Request{Verb: elector.Promote, Storage: "g2"}); !errors.Is(err, session.ErrNotLeading) {
 			t.Errorf("at another instance: got %v", err)

@@ -19,7 +19,7 @@ func reasons(results []Result) string {
 }
 
 func TestState_Apply_numbers(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	both := []Command{open(Open), define("p", "q", "r")}
 	for _, step := range []struct {
 		number uint64
@@ -46,7 +46,7 @@ func TestState_Apply_numbers(t *testing.T) {
 }
 
 func TestState_Apply_repeatedRequest(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	b := Batch{RequestID: "once", Incarnation: alpha, Number: 100, Commands: []Command{open(Open), closing(false), closing(false)}}
 	first := w.batch(b)
 	if got, want := reasons(first), "ok ok no-intent "; got != want {
@@ -67,7 +67,7 @@ func TestState_Apply_repeatedRequest(t *testing.T) {
 }
 
 func TestState_Apply_remembersTheLatestAnswers(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	b := Batch{RequestID: "once", Incarnation: alpha, Number: 100, Commands: []Command{closing(false)}}
 	w.batch(b)
 	for i := range AnswersKept - 1 {
@@ -86,7 +86,7 @@ func TestState_Apply_remembersTheLatestAnswers(t *testing.T) {
 }
 
 func TestState_Apply_notOneCommand(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	two := open(Open)
 	two.Close = closing(false).Close
 	got := reasons(w.batch(Batch{Incarnation: alpha, Number: 100, Commands: []Command{{}, two}}))
@@ -96,7 +96,7 @@ func TestState_Apply_notOneCommand(t *testing.T) {
 }
 
 func TestState_Apply_unknownProposer(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, inc := range []Incarnation{0, 77} {
 		if r := w.try(inc, define("p", "q", "r")); r.Refusal == nil || r.Refusal.Reason != RefusedRetired {
 			t.Errorf("incarnation %d: got %v, want refused (%s)", inc, r.Refusal, RefusedRetired)
@@ -105,7 +105,7 @@ func TestState_Apply_unknownProposer(t *testing.T) {
 }
 
 func TestState_Apply_commandsOfABatchSeeEachOther(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	got := reasons(w.batch(Batch{Incarnation: alpha, Number: 100, Commands: []Command{
 		open(PrimaryOnly), markBehind("p"), closing(true), closing(false),
 	}}))
@@ -118,7 +118,7 @@ func TestState_Apply_commandsOfABatchSeeEachOther(t *testing.T) {
 }
 
 func TestState_Apply_terms(t *testing.T) {
-	commands := func(w *world) []Command {
+	commands := func(w *fixture) []Command {
 		return []Command{open(Open), w.fencing(WhyDead, "p"), {Register: &Register{ID: "c"}}}
 	}
 	for _, r := range []struct {
@@ -130,7 +130,7 @@ func TestState_Apply_terms(t *testing.T) {
 		{6, "term term term "},
 		{8, "term term term "},
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		before := snapshotOf(t, &State{VirtualStorages: w.VirtualStorages, Instances: w.Instances[1:], ClusterID: "c", Index: w.Index})
 		b := Batch{RequestID: "once", Incarnation: alpha, Number: 100, Term: r.term, EntryTerm: 7, Commands: commands(w)}
 		if got := reasons(w.batch(b)); got != r.want {
@@ -154,7 +154,7 @@ func TestState_Apply_terms(t *testing.T) {
 }
 
 func TestState_Apply_brokenLog(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	defer func() {
 		if recover() == nil {
 			t.Error("an index that does not rise was applied")
@@ -164,7 +164,7 @@ func TestState_Apply_brokenLog(t *testing.T) {
 }
 
 func TestState_Apply_leavesFormerStatesAsTheyWere(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	type former struct {
 		state    *State
 		snapshot string

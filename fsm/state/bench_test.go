@@ -13,7 +13,7 @@ import (
 func BenchmarkState_Apply(b *testing.B) {
 	for _, n := range []int{0, 100_000} {
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
-			w := newWorld(b)
+			w := newFixture(b)
 			s, number := w.State, w.number
 			apply := func(c Command) Result {
 				number++
@@ -42,7 +42,7 @@ func BenchmarkState_Apply(b *testing.B) {
 // ledgerOf is a state with that many entries, as a storage that is away leaves
 // them: a third with an intent on top.
 func ledgerOf(tb testing.TB, entries int) *State {
-	w := newWorld(tb)
+	w := newFixture(tb)
 	s, number := w.State, w.number
 	apply := func(c Command) {
 		number++

@@ -128,7 +128,7 @@ func FuzzDecodeBatch(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(old)
-	busy, fenced := busyWorld(f), newWorld(f)
+	busy, fenced := busyFixture(f), newFixture(f)
 	fenced.fence("p", "q")
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := DecodeBatch(data)

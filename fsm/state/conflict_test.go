@@ -6,7 +6,7 @@ import (
 )
 
 // conflictLines are the lines of the history about conflicts.
-func conflictLines(w *world) (lines []string) {
+func conflictLines(w *fixture) (lines []string) {
 	for _, c := range w.VirtualStorage(vs).History {
 		if c.What == ChangeConflict || c.What == ChangeConflictEnded {
 			lines = append(lines, fmt.Sprintf("%s of %s on %s: %s", c.What, c.RelativePath, c.Storage, c.Why))
@@ -17,7 +17,7 @@ func conflictLines(w *world) (lines []string) {
 
 // TestMarkConflict_isInTheHistory: that one came, once, and that it ended.
 func TestMarkConflict_isInTheHistory(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	behind(w, "q", "r")
 	mark := conflict(w.Index, "q")
 	mark.MarkConflict.Conflicts[0].Primary, mark.MarkConflict.Conflicts[0].Differing = "p", 3
@@ -36,7 +36,7 @@ func TestMarkConflict_isInTheHistory(t *testing.T) {
 
 // TestMarkConflict_leavesTheHistoryOfOthers: thousands of conflicts push out none of the other lines.
 func TestMarkConflict_leavesTheHistoryOfOthers(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	before := len(w.VirtualStorage(vs).History)
 	behind(w, "q")
 	for range 3 * ConflictsKept {

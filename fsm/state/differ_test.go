@@ -18,11 +18,11 @@ func markDoubt(asOf Index, storages ...string) Command {
 }
 
 func TestMarkDoubt(t *testing.T) {
-	now := func(storages ...string) func(*world) Command {
-		return func(w *world) Command { return markDoubt(w.Index, storages...) }
+	now := func(storages ...string) func(*fixture) Command {
+		return func(w *fixture) Command { return markDoubt(w.Index, storages...) }
 	}
-	with := func(change func(*MarkDoubt)) func(*world) Command {
-		return func(w *world) Command {
+	with := func(change func(*MarkDoubt)) func(*fixture) Command {
+		return func(w *fixture) Command {
 			c := markDoubt(w.Index, "q")
 			change(c.MarkDoubt)
 			return c
@@ -34,16 +34,16 @@ func TestMarkDoubt(t *testing.T) {
 		{name: "two differ", given: opened, do: now("r", "q"), entry: "open(1), in doubt(1) on q+r"},
 		{name: "the primary is only noted", given: opened, do: now("p"), entry: "open(1)"},
 		{name: "the primary and another one", given: opened, do: now("p", "q"), entry: "open(1), in doubt(1) on q"},
-		{name: "another one is behind", given: func(w *world) { behind(w, "r") }, do: now("q"), entry: "open(1), in doubt(1) on q, behind r"},
+		{name: "another one is behind", given: func(w *fixture) { behind(w, "r") }, do: now("q"), entry: "open(1), in doubt(1) on q, behind r"},
 
-		{name: "it is behind", given: func(w *world) { behind(w, "q") }, do: now("q"), refused: RefusedChanged},
-		{name: "it is out", given: func(w *world) { opened(w); w.out("q", WhyDead) }, do: now("q"), refused: RefusedChanged},
-		{name: "in doubt already", given: func(w *world) { leftInDoubt(w) }, do: now("q"), refused: RefusedBusy},
-		{name: "written by another", given: func(w *world) { opened(w); w.must(beta, open(Open)) }, do: now("q"), refused: RefusedBusy},
-		{name: "changed since", given: opened, do: func(w *world) Command { return markDoubt(w.entry().Changed-1, "q") }, refused: RefusedChanged},
+		{name: "it is behind", given: func(w *fixture) { behind(w, "q") }, do: now("q"), refused: RefusedChanged},
+		{name: "it is out", given: func(w *fixture) { opened(w); w.out("q", WhyDead) }, do: now("q"), refused: RefusedChanged},
+		{name: "in doubt already", given: func(w *fixture) { leftInDoubt(w) }, do: now("q"), refused: RefusedBusy},
+		{name: "written by another", given: func(w *fixture) { opened(w); w.must(beta, open(Open)) }, do: now("q"), refused: RefusedBusy},
+		{name: "changed since", given: opened, do: func(w *fixture) Command { return markDoubt(w.entry().Changed-1, "q") }, refused: RefusedChanged},
 		{name: "no intent", do: now("q"), refused: RefusedNoIntent},
 		{name: "another primary", given: opened, do: with(func(c *MarkDoubt) { c.Primary = "r" }), refused: RefusedNotPrimary},
-		{name: "the primary is fenced", given: func(w *world) { opened(w); w.fence("p") }, do: now("q"), refused: RefusedNotPrimary},
+		{name: "the primary is fenced", given: func(w *fixture) { opened(w); w.fence("p") }, do: now("q"), refused: RefusedNotPrimary},
 		{name: "no such storage", given: opened, do: now("x"), refused: RefusedChanged},
 		{name: "nothing", given: opened, do: now(), refused: RefusedInvalid},
 		{name: "twice", given: opened, do: now("q", "q"), refused: RefusedInvalid},
@@ -54,7 +54,7 @@ func TestMarkDoubt(t *testing.T) {
 // The doubt goes the way of every other: the replica that was not found equal is behind, the
 // others stay in sync, and so it stays when the instance that found it closes its intent.
 func TestMarkDoubt_isResolved(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, open(Open))
 	w.must(alpha, markDoubt(w.Index, "q"))
 	w.must(alpha, closing(false))
@@ -70,7 +70,7 @@ func TestMarkDoubt_isResolved(t *testing.T) {
 
 // The history tells of each, and of so many at most: the changes of storages stay in it.
 func TestMarkDoubt_isInTheHistory(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	before := len(w.VirtualStorage(vs).History)
 	for i := range 2 * DifferencesKept {
 		w.must(alpha, open(Open))

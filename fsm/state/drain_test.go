@@ -4,13 +4,13 @@ import "testing"
 
 func TestDrain(t *testing.T) {
 	drain := do(Command{Drain: &Drain{VirtualStorage: vs, Storage: "p", By: "operator"}})
-	out := func(why string) func(*world) { return func(w *world) { w.out("p", why) } }
+	out := func(why string) func(*fixture) { return func(w *fixture) { w.out("p", why) } }
 	runStateRows(t, []stateRow{
 		{name: "dead", given: out(WhyDead), do: drain, want: "q serving, r serving, p out (drained)"},
 		{name: "drained", given: out(WhyDrained), do: drain, refused: RefusedState},
 		{name: "serving", do: drain, refused: RefusedState},
 		{name: "fenced", given: fenced("p"), do: drain, refused: RefusedState},
-		{name: "backfilling", given: func(w *world) { out(WhyDead)(w); w.must(alpha, reach("p", "new")) }, do: drain,
+		{name: "backfilling", given: func(w *fixture) { out(WhyDead)(w); w.must(alpha, reach("p", "new")) }, do: drain,
 			refused: RefusedState},
 		{name: "no such storage", do: do(Command{Drain: &Drain{VirtualStorage: vs, Storage: "x"}}), refused: RefusedUnknown},
 		{name: "no such virtual storage", do: do(Command{Drain: &Drain{VirtualStorage: "x", Storage: "p"}}),
@@ -21,12 +21,12 @@ func TestDrain(t *testing.T) {
 
 func TestUndrain(t *testing.T) {
 	undrain := do(Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "p", By: "operator"}})
-	out := func(why string) func(*world) { return func(w *world) { w.out("p", why) } }
+	out := func(why string) func(*fixture) { return func(w *fixture) { w.out("p", why) } }
 	runStateRows(t, []stateRow{
 		{name: "drained", given: out(WhyDrained), do: undrain, want: "q serving, r serving, p out (dead)"},
 		{name: "dead", given: out(WhyDead), do: undrain, refused: RefusedState},
 		{name: "serving", do: undrain, refused: RefusedState},
-		{name: "fenced to be drained", given: func(w *world) { w.must(alpha, w.fencing(WhyDrained, "p")) }, do: undrain,
+		{name: "fenced to be drained", given: func(w *fixture) { w.must(alpha, w.fencing(WhyDrained, "p")) }, do: undrain,
 			refused: RefusedState},
 		{name: "no such storage", do: do(Command{Undrain: &Undrain{VirtualStorage: vs, Storage: "x"}}), refused: RefusedUnknown},
 		{name: "no such virtual storage", do: do(Command{Undrain: &Undrain{VirtualStorage: "x", Storage: "p"}}),
@@ -36,7 +36,7 @@ func TestUndrain(t *testing.T) {
 }
 
 func TestUndrain_letsTheStorageRejoin(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.out("p", WhyDrained)
 	epoch, since := w.VirtualStorage(vs).Epoch, w.VirtualStorage(vs).Storage("p").Since
 	if r := w.try(alpha, reach("p", "disk-p")); r.Refusal == nil || r.Refusal.Reason != RefusedDrained {

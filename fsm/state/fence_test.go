@@ -3,14 +3,14 @@ package state
 import "testing"
 
 // fenced is given a fence.
-func fenced(names ...string) func(*world) { return func(w *world) { w.fence(names...) } }
+func fenced(names ...string) func(*fixture) { return func(w *fixture) { w.fence(names...) } }
 
 func TestFence(t *testing.T) {
-	as := func(why string, names ...string) func(*world) Command {
-		return func(w *world) Command { return w.fencing(why, names...) }
+	as := func(why string, names ...string) func(*fixture) Command {
+		return func(w *fixture) Command { return w.fencing(why, names...) }
 	}
-	with := func(change func(*Fence)) func(*world) Command {
-		return func(w *world) Command {
+	with := func(change func(*Fence)) func(*fixture) Command {
+		return func(w *fixture) Command {
 			c := w.fencing(WhyDead, "p")
 			change(c.Fence)
 			return c
@@ -29,11 +29,11 @@ func TestFence(t *testing.T) {
 
 		{name: "the last that serves", given: fenced("p", "q"), do: as(WhyDead, "r"), refused: RefusedLast},
 		{name: "all that serve", do: as(WhySwitchover, "p", "q", "r"), refused: RefusedLast},
-		{name: "the last but one that is backfilling", given: func(w *world) { w.out("r", WhyDead); w.must(alpha, reach("q", "new")) },
+		{name: "the last but one that is backfilling", given: func(w *fixture) { w.out("r", WhyDead); w.must(alpha, reach("q", "new")) },
 			do: as(WhyDead, "p"), refused: RefusedLast},
 		{name: "one that is fenced", given: fenced("p"), do: as(WhyDead, "p"), refused: RefusedState},
-		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, do: as(WhyDead, "p"), refused: RefusedState},
-		{name: "one that is backfilling", given: func(w *world) { w.must(alpha, reach("q", "new")) }, do: as(WhyDead, "q"),
+		{name: "one that is out", given: func(w *fixture) { w.out("p", WhyDead) }, do: as(WhyDead, "p"), refused: RefusedState},
+		{name: "one that is backfilling", given: func(w *fixture) { w.must(alpha, reach("q", "new")) }, do: as(WhyDead, "q"),
 			refused: RefusedState},
 		{name: "one of two that is fenced", given: fenced("p"), do: as(WhyDead, "q", "p"), refused: RefusedState},
 		{name: "no such storage", do: as(WhyDead, "p", "x"), refused: RefusedUnknown},
@@ -48,7 +48,7 @@ func TestFence(t *testing.T) {
 }
 
 func TestFence_raisesTheEpochOnce(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	epoch := w.VirtualStorage(vs).Epoch
 	w.fence("p", "q")
 	for _, s := range w.VirtualStorage(vs).Fenced() {
@@ -70,7 +70,7 @@ func TestFence_raisesTheEpochOnce(t *testing.T) {
 
 // TestFence_holdsWrites is the order of a failover as its writers see it.
 func TestFence_holdsWrites(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	primary := func(want string) {
 		t.Helper()
 		got, ok := w.PrimaryOf(Key{vs, repo})
@@ -91,17 +91,17 @@ func TestFence_holdsWrites(t *testing.T) {
 }
 
 func TestAdmit(t *testing.T) {
-	as := func(why string, names ...string) func(*world) Command {
-		return func(w *world) Command { return w.admitting(why, names...) }
+	as := func(why string, names ...string) func(*fixture) Command {
+		return func(w *fixture) Command { return w.admitting(why, names...) }
 	}
-	with := func(change func(*Admit)) func(*world) Command {
-		return func(w *world) Command {
+	with := func(change func(*Admit)) func(*fixture) Command {
+		return func(w *fixture) Command {
 			c := w.admitting("", "p")
 			change(c.Admit)
 			return c
 		}
 	}
-	busy := func(w *world) {
+	busy := func(w *fixture) {
 		w.must(alpha, open(Open))
 		w.fence("p")
 	}
@@ -112,7 +112,7 @@ func TestAdmit(t *testing.T) {
 		{name: "a secondary", given: fenced("q"), do: as(WhyDead, "q"), want: "p serving, r serving, q out (dead)"},
 		{name: "one of two", given: fenced("p", "q"), do: as("", "q"), want: "p fenced (dead), r serving, q serving"},
 		{name: "in the order given", given: fenced("p", "q"), do: as("", "q", "p"), want: "r serving, q serving, p serving"},
-		{name: "each its own way", given: fenced("p", "q"), do: func(w *world) Command {
+		{name: "each its own way", given: fenced("p", "q"), do: func(w *fixture) Command {
 			c := w.admitting(WhyDrained, "p")
 			c.Admit.Storages = append(c.Admit.Storages, Admission{Storage: "q", As: Serving, FilesystemID: "disk-q"})
 			return c
@@ -125,9 +125,9 @@ func TestAdmit(t *testing.T) {
 
 		{name: "one that serves", do: as("", "p"), refused: RefusedState},
 		{name: "one of two that serves", given: fenced("p"), do: as("", "p", "q"), refused: RefusedState},
-		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, do: as("", "p"), refused: RefusedState},
-		{name: "one that was removed", given: func(w *world) { w.out("p", WhyDead); w.must(alpha, define("q", "r")) },
-			do: func(w *world) Command {
+		{name: "one that is out", given: func(w *fixture) { w.out("p", WhyDead) }, do: as("", "p"), refused: RefusedState},
+		{name: "one that was removed", given: func(w *fixture) { w.out("p", WhyDead); w.must(alpha, define("q", "r")) },
+			do: func(w *fixture) Command {
 				return Command{Admit: &Admit{VirtualStorage: vs, Epoch: w.VirtualStorage(vs).Epoch,
 					Storages: []Admission{{Storage: "p", As: Out, Why: WhyDead}}}}
 			}, refused: RefusedUnknown},
@@ -145,7 +145,7 @@ func TestAdmit(t *testing.T) {
 }
 
 func TestAdmit_withAnotherDiskHasNothingUntilItIsBackfilled(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.fence("p")
 	c := w.admitting("", "p")
 	c.Admit.Storages[0].FilesystemID = "new"
@@ -162,7 +162,7 @@ func TestAdmit_withAnotherDiskHasNothingUntilItIsBackfilled(t *testing.T) {
 // TestAdmit_ofTheTargetThatDied is a switchover whose target dies: the storage
 // that was fenced for it serves again, at a new epoch.
 func TestAdmit_ofTheTargetThatDied(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, open(Open))
 	w.must(alpha, w.fencing(WhySwitchover, "p"))
 	w.out("q", WhyDead)

@@ -7,8 +7,8 @@ import (
 
 // founded has p serving, and q and r of the same beginning, which are reached and
 // not compared.
-func founded(t *testing.T) *world {
-	w := &world{t: t, State: &State{}}
+func founded(t *testing.T) *fixture {
+	w := &fixture{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
 	w.must(0, Command{Register: &Register{ID: "b"}})
 	w.must(alpha, define("p", "q", "r"))
@@ -133,24 +133,24 @@ func TestAdvance(t *testing.T) {
 func TestAdvance_refused(t *testing.T) {
 	for _, row := range []struct {
 		name  string
-		given func(*world)
+		given func(*fixture)
 		do    Command
 		want  Reason
 	}{
-		{"a repository that was written", func(w *world) {
+		{"a repository that was written", func(w *fixture) {
 			w.must(beta, open(Open, "p"))
 			w.must(beta, closing(false))
 		}, advance("q", "p"), RefusedChanged},
-		{"a source that was compared", func(w *world) { w.must(alpha, compared(w.VirtualStorage(vs).Storage("q"))) },
+		{"a source that was compared", func(w *fixture) { w.must(alpha, compared(w.VirtualStorage(vs).Storage("q"))) },
 			advance("q", "p"), RefusedState},
-		{"a source that serves", func(w *world) {}, advance("p", "p"), RefusedState},
-		{"a source on another disk", func(w *world) { w.must(alpha, reach("q", "other")) }, advance("q", "p"), RefusedState},
-		{"no such source", func(*world) {}, advance("x", "p"), RefusedUnknown},
-		{"no such target", func(*world) {}, advance("q", "x"), RefusedUnknown},
-		{"nothing to take up", func(*world) {}, advance("", "p"), RefusedChanged},
-		{"no advance to end", func(w *world) { w.must(alpha, open(PrimaryOnly, "p")) }, endAdvance(9, "p"), RefusedChanged},
-		{"the end of another's", func(w *world) { w.must(beta, advance("q", "p")) }, endAdvance(9, "p"), RefusedNoIntent},
-		{"another primary", func(w *world) { w.must(alpha, advance("q", "p")) }, endAdvance(6, "q"), RefusedNotPrimary},
+		{"a source that serves", func(w *fixture) {}, advance("p", "p"), RefusedState},
+		{"a source on another disk", func(w *fixture) { w.must(alpha, reach("q", "other")) }, advance("q", "p"), RefusedState},
+		{"no such source", func(*fixture) {}, advance("x", "p"), RefusedUnknown},
+		{"no such target", func(*fixture) {}, advance("q", "x"), RefusedUnknown},
+		{"nothing to take up", func(*fixture) {}, advance("", "p"), RefusedChanged},
+		{"no advance to end", func(w *fixture) { w.must(alpha, open(PrimaryOnly, "p")) }, endAdvance(9, "p"), RefusedChanged},
+		{"the end of another's", func(w *fixture) { w.must(beta, advance("q", "p")) }, endAdvance(9, "p"), RefusedNoIntent},
+		{"another primary", func(w *fixture) { w.must(alpha, advance("q", "p")) }, endAdvance(6, "q"), RefusedNotPrimary},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := founded(t)
@@ -207,38 +207,38 @@ func TestEndAdvance_accountsForEveryStorage(t *testing.T) {
 }
 
 func TestMarkConflict(t *testing.T) {
-	now := func(storages ...string) func(*world) Command {
-		return func(w *world) Command { return conflict(w.Index, storages...) }
+	now := func(storages ...string) func(*fixture) Command {
+		return func(w *fixture) Command { return conflict(w.Index, storages...) }
 	}
-	qBehind := func(w *world) { behind(w, "q") }
+	qBehind := func(w *fixture) { behind(w, "q") }
 	runRows(t, []row{
 		{name: "of one that is behind", given: qBehind, do: now("q"), entry: "open(1), behind q, conflict q"},
-		{name: "of one that is backfilling", given: func(w *world) { w.must(alpha, reach("r", "new")); w.must(alpha, open(Open)) },
+		{name: "of one that is backfilling", given: func(w *fixture) { w.must(alpha, reach("r", "new")); w.must(alpha, open(Open)) },
 			do: now("r"), entry: "open(1), behind r, conflict r"},
-		{name: "one that is not named any more", given: func(w *world) { behind(w, "q", "r"); w.must(alpha, conflict(w.Index, "q", "r")) },
+		{name: "one that is not named any more", given: func(w *fixture) { behind(w, "q", "r"); w.must(alpha, conflict(w.Index, "q", "r")) },
 			do: now("r"), entry: "open(1), behind q+r, conflict r"},
-		{name: "none", given: func(w *world) { qBehind(w); w.must(alpha, conflict(w.Index, "q")) }, do: now(),
+		{name: "none", given: func(w *fixture) { qBehind(w); w.must(alpha, conflict(w.Index, "q")) }, do: now(),
 			entry: "open(1), behind q"},
 		{name: "one that was removed", given: qBehind, do: now("x"), entry: "open(1), behind q"},
-		{name: "no copy ends it", given: func(w *world) { qBehind(w); w.must(alpha, conflict(w.Index, "q")) },
-			do: func(w *world) Command { return markInSync(w.Index, "q") }, refused: RefusedConflict},
-		{name: "a resolution does not end it", given: func(w *world) {
+		{name: "no copy ends it", given: func(w *fixture) { qBehind(w); w.must(alpha, conflict(w.Index, "q")) },
+			do: func(w *fixture) Command { return markInSync(w.Index, "q") }, refused: RefusedConflict},
+		{name: "a resolution does not end it", given: func(w *fixture) {
 			w.must(beta, open(Open))
 			w.must(beta, closing(true))
 			qBehind(w)
 			w.must(alpha, conflict(w.Index, "q"))
-		}, do: func(w *world) Command { return resolveDoubt(w, "p", "q", "r") }, entry: "open(1), behind q, conflict q"},
-		{name: "a write does not end it", given: func(w *world) { qBehind(w); w.must(alpha, conflict(w.Index, "q")) },
+		}, do: func(w *fixture) Command { return resolveDoubt(w, "p", "q", "r") }, entry: "open(1), behind q, conflict q"},
+		{name: "a write does not end it", given: func(w *fixture) { qBehind(w); w.must(alpha, conflict(w.Index, "q")) },
 			do: do(markBehind("p", "q", "r")), entry: "open(1), behind q, conflict q"},
 
 		{name: "of one in sync", given: qBehind, do: now("r"), refused: RefusedState},
-		{name: "changed since", given: qBehind, do: func(w *world) Command { return conflict(w.entry().Changed-1, "q") },
+		{name: "changed since", given: qBehind, do: func(w *fixture) Command { return conflict(w.entry().Changed-1, "q") },
 			refused: RefusedChanged},
-		{name: "another's live intent", given: func(w *world) { qBehind(w); w.must(beta, open(Open)) }, do: now("q"),
+		{name: "another's live intent", given: func(w *fixture) { qBehind(w); w.must(beta, open(Open)) }, do: now("q"),
 			refused: RefusedBusy},
 		{name: "no intent", do: now("q"), refused: RefusedNoIntent},
 		{name: "named twice", given: qBehind, do: now("q", "q"), refused: RefusedInvalid},
-		{name: "too long", given: qBehind, do: func(w *world) Command {
+		{name: "too long", given: qBehind, do: func(w *fixture) Command {
 			c := conflict(w.Index, "q")
 			c.MarkConflict.Conflicts[0].Here.Commit = strings.Repeat("x", conflictText+1)
 			return c
@@ -249,7 +249,7 @@ func TestMarkConflict(t *testing.T) {
 // TestMarkConflict_isResolved: an operator names the storage that counts, also the
 // one without the repository.
 func TestMarkConflict_isResolved(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	behind(w, "q")
 	w.must(alpha, conflict(w.Index, "q"))
 	if got := w.InConflict(vs); got != 1 {
@@ -273,7 +273,7 @@ func TestMarkConflict_isResolved(t *testing.T) {
 
 // TestMarkConflict_goesWithItsReplica: with another disk there is nothing left to keep.
 func TestMarkConflict_goesWithItsReplica(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	behind(w, "q")
 	w.must(alpha, conflict(w.Index, "q"))
 	w.must(alpha, closing(false))
@@ -297,7 +297,7 @@ func TestShorten(t *testing.T) {
 
 // TestDefine_keepsAStorageInConflict: what only its replica has would be forgotten with it.
 func TestDefine_keepsAStorageInConflict(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, open(Open))
 	w.must(alpha, markBehind("p", "q"))
 	w.must(alpha, conflict(w.Index, "r"))

@@ -94,7 +94,7 @@ func readGolden(t *testing.T, name string) iter.Seq2[Index, Batch] {
 
 // writeGolden writes a log with every command, applied and refused.
 func writeGolden(t *testing.T) {
-	w := &world{t: t, State: &State{}, term: 2}
+	w := &fixture{t: t, State: &State{}, term: 2}
 	w.must(0, Command{Register: &Register{ID: "a", Name: "one", Address: "h1:2305", RaftAddress: "h1:2307", Version: "1.0",
 		ClusterID: "cluster", LeaseMillis: 2000}})
 	w.must(0, Command{Register: &Register{ID: "b", Name: "two", Address: "h2:2305", RaftAddress: "h2:2307", LeaseMillis: 500}})

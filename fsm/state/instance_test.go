@@ -29,9 +29,9 @@ func TestRegister(t *testing.T) {
 		{name: "not UTF-8", cmd: Register{ID: "c", Name: "\xff"}, refused: RefusedInvalid},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			w := &world{t: t, State: &State{}}
+			w := &fixture{t: t, State: &State{}}
 			if !r.first {
-				w = newWorld(t)
+				w = newFixture(t)
 			}
 			live := len(w.Instances)
 			got := w.try(0, Command{Register: &r.cmd})
@@ -67,7 +67,7 @@ func TestRegister_theFirstFixesTheLease(t *testing.T) {
 		{2000, 3000, 2 * time.Second},
 		{2000, 0, 2 * time.Second},
 	} {
-		w := &world{t: t, State: &State{}}
+		w := &fixture{t: t, State: &State{}}
 		w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster", LeaseMillis: r.first}})
 		w.must(0, Command{Register: &Register{ID: "b", LeaseMillis: r.later}})
 		if got := w.LeaseLength(); got != r.want {
@@ -77,7 +77,7 @@ func TestRegister_theFirstFixesTheLease(t *testing.T) {
 }
 
 func TestRegister_twiceInOneBatch(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	got := w.batch(Batch{Commands: []Command{{Register: &Register{ID: "c"}}, {Register: &Register{ID: "d"}}}})
 	if got[0].Refusal != nil || got[1].Refusal == nil || got[1].Refusal.Reason != RefusedInvalid {
 		t.Errorf("got %+v", got)
@@ -88,21 +88,21 @@ func TestRetire(t *testing.T) {
 	retire := func(inc, successor Incarnation) Command {
 		return Command{Retire: &Retire{Incarnation: inc, Successor: successor}}
 	}
-	next := func(w *world) Incarnation { return w.Instances[len(w.Instances)-1].Incarnation }
-	reborn := func(w *world) { w.must(0, Command{Register: &Register{ID: "a"}}) }
+	next := func(w *fixture) Incarnation { return w.Instances[len(w.Instances)-1].Incarnation }
+	reborn := func(w *fixture) { w.must(0, Command{Register: &Register{ID: "a"}}) }
 	runRows(t, []row{
-		{name: "its intents become in doubt", given: func(w *world) { w.must(alpha, scoped(500, true, "p")); reborn(w) }, by: beta,
-			do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "in doubt(1) 500ms refs on p"},
-		{name: "beside what was in doubt", given: func(w *world) {
+		{name: "its intents become in doubt", given: func(w *fixture) { w.must(alpha, scoped(500, true, "p")); reborn(w) }, by: beta,
+			do: func(w *fixture) Command { return retire(alpha, next(w)) }, entry: "in doubt(1) 500ms refs on p"},
+		{name: "beside what was in doubt", given: func(w *fixture) {
 			given(scoped(500, true, "p"), closing(true), scoped(100, false, "q"))(w)
 			reborn(w)
-		}, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "in doubt(1) 500ms on p+q"},
-		{name: "intents of others stay", given: func(w *world) {
+		}, by: beta, do: func(w *fixture) Command { return retire(alpha, next(w)) }, entry: "in doubt(1) 500ms on p+q"},
+		{name: "intents of others stay", given: func(w *fixture) {
 			w.must(alpha, open(Open))
 			w.must(beta, open(PrimaryOnly))
 			reborn(w)
-		}, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) }, entry: "in doubt(1), primary-only(2)"},
-		{name: "without intents", given: reborn, by: beta, do: func(w *world) Command { return retire(alpha, next(w)) },
+		}, by: beta, do: func(w *fixture) Command { return retire(alpha, next(w)) }, entry: "in doubt(1), primary-only(2)"},
+		{name: "without intents", given: reborn, by: beta, do: func(w *fixture) Command { return retire(alpha, next(w)) },
 			entry: "clean"},
 
 		{name: "whose port refuses connections", given: given(open(Open)), by: beta,
@@ -111,21 +111,21 @@ func TestRetire(t *testing.T) {
 		{name: "that is silent", given: given(open(Open)), by: beta, do: do(proved(alpha, ProofSilent)), entry: "in doubt(1)"},
 
 		{name: "itself, that is silent", do: do(proved(alpha, ProofSilent)), refused: RefusedInvalid},
-		{name: "twice", given: func(w *world) { w.must(beta, proved(alpha, ProofSilent)) }, by: beta,
+		{name: "twice", given: func(w *fixture) { w.must(beta, proved(alpha, ProofSilent)) }, by: beta,
 			do: do(proved(alpha, ProofSilent)), refused: RefusedUnknown},
 		{name: "by no proof", by: beta, do: do(proved(alpha, "hearsay")), refused: RefusedInvalid},
-		{name: "by two proofs", given: reborn, by: beta, do: func(w *world) Command {
+		{name: "by two proofs", given: reborn, by: beta, do: func(w *fixture) Command {
 			return Command{Retire: &Retire{Incarnation: alpha, Proof: ProofSilent, Successor: next(w)}}
 		}, refused: RefusedInvalid},
-		{name: "itself", given: reborn, do: func(w *world) Command { return retire(alpha, next(w)) }, refused: RefusedInvalid},
+		{name: "itself", given: reborn, do: func(w *fixture) Command { return retire(alpha, next(w)) }, refused: RefusedInvalid},
 		{name: "nobody", do: do(retire(0, 1)), refused: RefusedInvalid},
 		{name: "one that is not live", do: do(retire(77, 78)), refused: RefusedUnknown},
 		{name: "by no successor", by: beta, do: do(retire(alpha, 99)), refused: RefusedNoProof},
 		{name: "by another instance", given: reborn, do: do(retire(beta, 99)), refused: RefusedNoProof},
 		{name: "by another instance that is live", given: reborn,
-			do: func(w *world) Command { return retire(beta, next(w)) }, refused: RefusedNoProof},
+			do: func(w *fixture) Command { return retire(beta, next(w)) }, refused: RefusedNoProof},
 		{name: "by a former life", given: reborn, by: beta,
-			do: func(w *world) Command { return retire(next(w), alpha) }, refused: RefusedNoProof},
+			do: func(w *fixture) Command { return retire(next(w), alpha) }, refused: RefusedNoProof},
 	})
 }
 
@@ -134,7 +134,7 @@ func proved(inc Incarnation, by Proof) Command {
 }
 
 func TestRetire_endsTheIncarnation(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, open(Open))
 	w.must(alpha, paths(open(Open), "quiet.git"))
 	w.must(alpha, paths(closing(true), "quiet.git"))
@@ -164,7 +164,7 @@ func TestRetire_endsTheIncarnation(t *testing.T) {
 
 // TestInstanceHistory tells of members that came and went, and of retirements, but not of restarts.
 func TestInstanceHistory(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, Command{Record: &Record{What: ChangeAdded, Instance: "four", By: "operator: raft add four (alice)"}})
 	w.must(alpha, proved(beta, ProofSilent))
 	w.must(alpha, Command{Record: &Record{What: ChangeRemoved, Instance: "two", By: "operator: raft remove two (alice)"}})

@@ -2,15 +2,15 @@ package state
 
 import "testing"
 
-func given(steps ...Command) func(*world) {
-	return func(w *world) {
+func given(steps ...Command) func(*fixture) {
+	return func(w *fixture) {
 		for _, c := range steps {
 			w.must(alpha, c)
 		}
 	}
 }
 
-func do(c Command) func(*world) Command { return func(*world) Command { return c } }
+func do(c Command) func(*fixture) Command { return func(*fixture) Command { return c } }
 
 func scoped(bound int64, refs bool, targets ...string) Command {
 	c := open(Open, targets...)
@@ -45,9 +45,9 @@ func TestOpenIntent(t *testing.T) {
 			entry: "open(1) 2ms refs"},
 		{name: "starts afresh over an in-doubt intent", given: given(scoped(500, false, "p"), closing(true)),
 			do: do(scoped(100, true, "q")), entry: "open(1) 100ms refs on q, in doubt(1) 500ms on p"},
-		{name: "backfilling storages become behind", given: func(w *world) { w.must(alpha, reach("r", "new")) },
+		{name: "backfilling storages become behind", given: func(w *fixture) { w.must(alpha, reach("r", "new")) },
 			do: do(open(Open)), entry: "open(1), behind r"},
-		{name: "those that are out do not", given: func(w *world) { w.out("r", WhyDead) },
+		{name: "those that are out do not", given: func(w *fixture) { w.out("r", WhyDead) },
 			do: do(open(Open)), entry: "open(1)"},
 		{name: "no such virtual storage", do: do(elsewhere), refused: RefusedUnknown},
 		{name: "no such target", do: do(open(Open, "x")), refused: RefusedUnknown},
@@ -77,7 +77,7 @@ func TestClose(t *testing.T) {
 			do: do(closing(true)), entry: "in doubt(1) 500ms on p+q"},
 		{name: "clean leaves the in-doubt intent", given: given(scoped(500, true, "p"), closing(true), scoped(100, false, "q")),
 			do: do(closing(false)), entry: "in doubt(1) 500ms refs on p"},
-		{name: "leaves another's intent", given: func(w *world) { w.must(alpha, open(Open)); w.must(beta, open(PrimaryOnly)) },
+		{name: "leaves another's intent", given: func(w *fixture) { w.must(alpha, open(Open)); w.must(beta, open(PrimaryOnly)) },
 			do: do(closing(false)), entry: "primary-only(2)"},
 		{name: "without an intent", do: do(closing(false)), refused: RefusedNoIntent},
 		{name: "with another's intent only", given: given(open(Open)), by: beta, do: do(closing(false)),
@@ -92,7 +92,7 @@ func TestClose(t *testing.T) {
 }
 
 func TestClose_namesTheDoubtByItsLastIndex(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, open(Open))
 	first := w.must(alpha, closing(true)).Index
 	if got := w.entry().Intents[0].InDoubt.At; got != first {
@@ -111,7 +111,7 @@ func TestClose_namesTheDoubtByItsLastIndex(t *testing.T) {
 }
 
 func TestOpenIntent_twoRepositoriesInOneCommand(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, paths(open(Open), repo, "pool.git"))
 	w.must(alpha, paths(markBehind("p", "q"), repo, "pool.git"))
 	for _, path := range []string{repo, "pool.git"} {
@@ -124,12 +124,12 @@ func TestOpenIntent_twoRepositoriesInOneCommand(t *testing.T) {
 // TestDefine_aNameUsedAgain: a copy that may still come onto a storage keeps it for a target, also
 // when the storage is removed and added again.
 func TestDefine_aNameUsedAgain(t *testing.T) {
-	for name, end := range map[string]func(w *world){
-		"in doubt before":      func(w *world) { w.must(beta, closing(true)) },
+	for name, end := range map[string]func(w *fixture){
+		"in doubt before":      func(w *fixture) { w.must(beta, closing(true)) },
 		"in doubt after":       nil,
 		"in doubt by its name": nil,
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.must(beta, scoped(3600_000, false, "r"))
 		if end != nil {
 			end(w)

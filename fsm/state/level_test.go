@@ -85,7 +85,7 @@ func withFeature(t *testing.T) {
 func TestState_Allows(t *testing.T) {
 	withFeature(t)
 	plain, later := Command{Pause: &Pause{}}, Command{Pause: &Pause{Why: "maintenance"}}
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, r := range []struct {
 		level    int
 		commands []Command
@@ -107,14 +107,14 @@ func TestState_Allows(t *testing.T) {
 }
 
 func TestRaise(t *testing.T) {
-	raise := func(level int) func(*world) Command {
-		return func(*world) Command { return Command{Raise: &Raise{Level: level}} }
+	raise := func(level int) func(*fixture) Command {
+		return func(*fixture) Command { return Command{Raise: &Raise{Level: level}} }
 	}
 	for _, r := range []struct {
 		name    string
 		a, b    int // the levels of the programs of alpha and beta
 		raised  int // before
-		do      func(*world) Command
+		do      func(*fixture) Command
 		refused Reason
 	}{
 		{name: "all know it", a: 2, b: 2, do: raise(2)},
@@ -127,7 +127,7 @@ func TestRaise(t *testing.T) {
 		{name: "to the first", a: 2, b: 2, do: raise(1), refused: RefusedInvalid},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			w := &world{t: t, State: &State{}}
+			w := &fixture{t: t, State: &State{}}
 			w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster", Level: r.a}})
 			w.must(0, Command{Register: &Register{ID: "b", Level: r.b}})
 			if r.raised > 0 {
@@ -151,7 +151,7 @@ func TestRaise(t *testing.T) {
 // TestRegister_tooOld: once the level has risen an instance that does not know it
 // gets no incarnation.
 func TestRegister_tooOld(t *testing.T) {
-	w := &world{t: t, State: &State{}}
+	w := &fixture{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster", Level: 2}})
 	w.must(0, Command{Register: &Register{ID: "b", Level: 1}}) // it does not know what is not used yet
 	w.must(alpha, proved(beta, ProofSilent))
@@ -166,7 +166,7 @@ func TestRegister_tooOld(t *testing.T) {
 
 // TestApply_aboveTheLevel: what a member may not know is refused by those that do.
 func TestApply_aboveTheLevel(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	b := Batch{Version: 2, RequestID: "r", Incarnation: alpha, Number: 1000, Commands: []Command{open(Open), define("p")}}
 	next, results := w.Apply(w.Index+1, b)
 	for _, r := range results {
@@ -201,7 +201,7 @@ func TestTooOld(t *testing.T) {
 // TestSnapshot_level: a snapshot carries the level, and one of level 1 is as the
 // first release wrote it.
 func TestSnapshot_level(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	if text := snapshotOf(t, w.State); strings.Contains(text, "level") {
 		t.Errorf("a snapshot of level 1 names it: %s", text)
 	}

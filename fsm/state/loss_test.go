@@ -3,11 +3,11 @@ package state
 import "testing"
 
 func TestAcceptLoss(t *testing.T) {
-	accept := func(storage string) func(*world) Command {
+	accept := func(storage string) func(*fixture) Command {
 		return do(Command{AcceptLoss: &AcceptLoss{Key: Key{vs, repo}, Storage: storage}})
 	}
 	// lost leaves p, which alone has the repository, out.
-	lost := func(w *world) {
+	lost := func(w *fixture) {
 		w.must(alpha, open(PrimaryOnly, "p"))
 		w.must(alpha, deleting(DeletedSet, "p"))
 		w.must(alpha, closing(false))
@@ -16,53 +16,53 @@ func TestAcceptLoss(t *testing.T) {
 	runRows(t, []row{
 		{name: "one that is behind", given: lost, do: accept("q"), entry: "behind p+r"},
 		{name: "one that is not", given: given(open(Open), markBehind("p"), closing(false)), do: accept("p"), entry: "behind q+r"},
-		{name: "in-doubt intents stay", given: func(w *world) {
+		{name: "in-doubt intents stay", given: func(w *fixture) {
 			w.must(beta, scoped(500, true, "p", "q"))
 			w.must(beta, closing(true))
 			lost(w)
-		}, do: func(w *world) Command {
+		}, do: func(w *fixture) Command {
 			c := accept("q")(w)
 			c.AcceptLoss.Ended = []DoubtRef{{beta, w.entry().Intent(beta).InDoubt.At}}
 			return c
 		}, entry: "in doubt(2) 500ms refs on p+q, behind p+r"},
-		{name: "one onto which a copy may still come", given: func(w *world) {
+		{name: "one onto which a copy may still come", given: func(w *fixture) {
 			lost(w)
 			w.must(beta, scoped(500, true, "q")) // of a copy, or of a removal before one
 			w.must(beta, closing(true))
 		}, do: accept("q"), refused: RefusedBusy},
-		{name: "one that no copy in doubt is onto", given: func(w *world) {
+		{name: "one that no copy in doubt is onto", given: func(w *fixture) {
 			lost(w)
 			w.must(beta, scoped(500, true, "q"))
 			w.must(beta, closing(true))
 		}, do: accept("r"), entry: "in doubt(2) 500ms refs on q, behind p+q"},
-		{name: "another doubt has ended", given: func(w *world) {
+		{name: "another doubt has ended", given: func(w *fixture) {
 			lost(w)
 			w.must(beta, scoped(500, true, "q"))
 			w.must(beta, closing(true))
-		}, do: func(w *world) Command {
+		}, do: func(w *fixture) Command {
 			c := accept("q")(w)
 			c.AcceptLoss.Ended = []DoubtRef{{beta, w.entry().Intent(beta).InDoubt.At - 1}}
 			return c
 		}, refused: RefusedBusy},
 		{name: "one that is out, of those", given: lost, do: accept("p"), entry: "behind q+r"},
-		{name: "a fenced one, where none is in sync", given: func(w *world) { lost(w); w.fence("q") }, do: accept("q"),
+		{name: "a fenced one, where none is in sync", given: func(w *fixture) { lost(w); w.fence("q") }, do: accept("q"),
 			entry: "behind p+r"},
 
 		{name: "a clean one", do: accept("p"), refused: RefusedUnknown},
 		{name: "a live intent", given: given(open(Open)), do: accept("p"), refused: RefusedBusy},
-		{name: "a live intent of another", given: func(w *world) { w.must(beta, open(PrimaryOnly)); lost(w) }, do: accept("q"),
+		{name: "a live intent of another", given: func(w *fixture) { w.must(beta, open(PrimaryOnly)); lost(w) }, do: accept("q"),
 			refused: RefusedBusy},
-		{name: "one that is out, while one is in sync", given: func(w *world) {
+		{name: "one that is out, while one is in sync", given: func(w *fixture) {
 			w.must(alpha, open(Open))
 			w.must(alpha, closing(true))
 			w.out("q", WhyDead)
 		}, do: accept("q"), refused: RefusedState},
-		{name: "a fenced one, while one is in sync", given: func(w *world) {
+		{name: "a fenced one, while one is in sync", given: func(w *fixture) {
 			w.must(alpha, open(Open))
 			w.must(alpha, closing(true))
 			w.fence("q")
 		}, do: accept("q"), refused: RefusedState},
-		{name: "a backfilling one", given: func(w *world) { lost(w); w.must(alpha, reach("r", "new")) }, do: accept("r"),
+		{name: "a backfilling one", given: func(w *fixture) { lost(w); w.must(alpha, reach("r", "new")) }, do: accept("r"),
 			refused: RefusedState},
 		{name: "no such storage", given: lost, do: accept("x"), refused: RefusedUnknown},
 		{name: "no such virtual storage", do: do(Command{AcceptLoss: &AcceptLoss{Key: Key{"x", repo}, Storage: "p"}}),
@@ -92,7 +92,7 @@ func TestAcceptLoss_ofAPrimaryThatIsAdvanced(t *testing.T) {
 
 // TestAcceptLoss_healsFromTheChosenOne goes on to a clean repository.
 func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(beta, open(PrimaryOnly, "p"))
 	w.must(beta, markBehind("p"))
 	w.must(beta, closing(true))
@@ -118,7 +118,7 @@ func TestAcceptLoss_healsFromTheChosenOne(t *testing.T) {
 // serves, on the disk that it had.
 func TestAcceptLoss_ofOneThatIsOut(t *testing.T) {
 	for disk, want := range map[string]string{"disk-p": "behind q+r", "new": "behind p+q+r"} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.must(alpha, open(PrimaryOnly, "p"))
 		w.must(alpha, markBehind("p"))
 		w.must(alpha, closing(false))
@@ -136,7 +136,7 @@ func TestAcceptLoss_ofOneThatIsOut(t *testing.T) {
 
 // TestAcceptLoss_isInTheHistory with the repository, the storage and who wanted it.
 func TestAcceptLoss_isInTheHistory(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(beta, open(PrimaryOnly, "p"))
 	w.must(beta, markBehind("p"))
 	w.must(beta, closing(true))

@@ -7,7 +7,7 @@ import (
 )
 
 // lossOf makes a repository lost on all storages but one, and accepts that.
-func (w *world) acceptLoss(path, storage string) {
+func (w *fixture) acceptLoss(path, storage string) {
 	w.t.Helper()
 	w.must(alpha, paths(open(PrimaryOnly, "p"), path))
 	behind := markBehind("p")
@@ -22,7 +22,7 @@ func (w *world) acceptLoss(path, storage string) {
 
 // An accepted loss is recorded with everything that is asked about it later, and a snapshot keeps the record.
 func TestAcceptLoss_isRecorded(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.acceptLoss(repo, "q")
 	if len(w.Losses) != 1 {
 		t.Fatalf("got %+v", w.Losses)

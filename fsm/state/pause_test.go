@@ -21,7 +21,7 @@ func TestPause(t *testing.T) {
 		{"resumed without need", []Command{resume("v")}, map[string]bool{"v": false, "other": false}, 0},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.must(alpha, Command{Define: &Define{VirtualStorage: "other", Storages: []string{"p"}}})
 			epoch, lines := w.VirtualStorage(vs).Epoch, len(w.VirtualStorage(vs).History)
 			for _, c := range r.steps {
@@ -52,12 +52,12 @@ func TestPause(t *testing.T) {
 		"resume by nobody":   {Resume: &Resume{By: "\xff"}},
 		"resume of bad name": {Resume: &Resume{VirtualStorage: "\x00"}},
 	} {
-		if r := newWorld(t).try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedInvalid {
+		if r := newFixture(t).try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedInvalid {
 			t.Errorf("%s: got %v, want refused (%s)", name, r.Refusal, RefusedInvalid)
 		}
 	}
 	for _, c := range []Command{pause("x"), resume("x")} {
-		if r := newWorld(t).try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedUnknown {
+		if r := newFixture(t).try(alpha, c); r.Refusal == nil || r.Refusal.Reason != RefusedUnknown {
 			t.Errorf("%s: got %v, want refused (%s)", describeCommand(c), r.Refusal, RefusedUnknown)
 		}
 	}
@@ -81,7 +81,7 @@ func TestPausing_Active(t *testing.T) {
 }
 
 func TestVirtualStorage_historyTellsWhoAsked(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	c := w.fencing(WhySwitchover, "p")
 	c.Fence.By = "operator: promote q"
 	w.must(alpha, c)

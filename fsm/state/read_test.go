@@ -7,7 +7,7 @@ import (
 )
 
 func TestState_Each(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, Command{Define: &Define{VirtualStorage: "v2", Storages: []string{"p"}}})
 	w.must(alpha, paths(open(Open), "b", "a/b", "a"))
 	elsewhere := paths(open(Open), "c")
@@ -134,7 +134,7 @@ func TestEntry_intents(t *testing.T) {
 }
 
 func TestRouting_doesNotAllocate(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, open(Open))
 	w.must(alpha, markBehind("p", "q"))
 	k := Key{vs, "@hashed/6b/86/" + strings.Repeat("6b86b273ff34fce19d6b804eff5a3f57", 2) + ".git"}
@@ -156,7 +156,7 @@ func TestRouting_doesNotAllocate(t *testing.T) {
 }
 
 func TestState_Behind(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	behind := func(p, q, r int) {
 		t.Helper()
 		if got, want := [3]int{w.Behind(vs, "p"), w.Behind(vs, "q"), w.Behind(vs, "r")}, [3]int{p, q, r}; got != want {
@@ -183,7 +183,7 @@ func TestState_Behind(t *testing.T) {
 }
 
 func TestState_Shrunk(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	k := Key{vs, repo}
 	is := func(what string, want Index) {
 		t.Helper()
@@ -232,7 +232,7 @@ func TestState_Shrunk(t *testing.T) {
 }
 
 func TestState_PrimaryOf(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	if p, ok := w.PrimaryOf(Key{vs, repo}); !ok || p.Name != "p" {
 		t.Errorf("got %q (%t), want p", p.Name, ok)
 	}
@@ -299,7 +299,7 @@ func TestState_Check_findsWhatIsBroken(t *testing.T) {
 		"target without a name":   entry(func(e *Entry) { e.Intents[0].Targets = []string{""} }),
 		"targets not sorted":      entry(func(e *Entry) { e.Intents[0].Targets = []string{"q", "p"} }),
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		w.must(alpha, open(Open, "p"))
 		w.must(alpha, closing(true))
 		w.must(alpha, open(Open, "p"))

@@ -16,22 +16,22 @@ func recovery(s *State) Recovery {
 func TestState_Recover(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		given func(w *world)
+		given func(w *fixture)
 		want  string // the storages, in their order
 		entry string // of the repository
 	}{
 		{name: "nothing is listed", want: "p serving, q backfilling, r backfilling"},
-		{name: "the primary of a repository serves on", given: func(w *world) {
+		{name: "the primary of a repository serves on", given: func(w *fixture) {
 			w.must(alpha, open(Open))
 			w.must(alpha, markBehind("p"))
 			w.must(alpha, closing(false))
 			w.fence("p")
 			w.admit("", "p") // q is the primary of all others
 		}, want: "q serving, r backfilling, p serving", entry: "behind q+r, conflict q"},
-		{name: "what is under way is in doubt", given: func(w *world) {
+		{name: "what is under way is in doubt", given: func(w *fixture) {
 			w.must(beta, scoped(500, true, "p", "q"))
 		}, want: "p serving, q backfilling, r backfilling", entry: "in doubt(2) 500ms refs on p+q, behind q+r"},
-		{name: "several serve on", given: func(w *world) {
+		{name: "several serve on", given: func(w *fixture) {
 			w.must(alpha, Command{Open: &OpenIntent{VirtualStorage: vs, Paths: []string{"other.git"}, Kind: Open}})
 			w.must(alpha, Command{MarkBehind: &MarkBehind{VirtualStorage: vs, Paths: []string{"other.git"}, Primary: "p", Epoch: w.VirtualStorage(vs).Epoch, Agreeing: []string{"p"}}})
 			w.must(alpha, Command{Close: &CloseIntent{VirtualStorage: vs, Paths: []string{"other.git"}}})
@@ -41,12 +41,12 @@ func TestState_Recover(t *testing.T) {
 			w.fence("p")
 			w.admit("", "p")
 		}, want: "q serving, r backfilling, p serving", entry: "in doubt(19) 1000ms on p+q+r, behind r"},
-		{name: "a fence is over", given: func(w *world) { w.fence("p") }, want: "q serving, r backfilling, p backfilling"},
-		{name: "one that is out", given: func(w *world) { w.out("p", WhyDead) }, want: "q serving, r backfilling, p backfilling"},
-		{name: "one that is drained stays out", given: func(w *world) { w.out("p", WhyDrained) }, want: "q serving, r backfilling, p out"},
+		{name: "a fence is over", given: func(w *fixture) { w.fence("p") }, want: "q serving, r backfilling, p backfilling"},
+		{name: "one that is out", given: func(w *fixture) { w.out("p", WhyDead) }, want: "q serving, r backfilling, p backfilling"},
+		{name: "one that is drained stays out", given: func(w *fixture) { w.out("p", WhyDrained) }, want: "q serving, r backfilling, p out"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			if tc.given != nil {
 				tc.given(w)
 			}
@@ -92,7 +92,7 @@ func TestState_Recover_whatWasBackfilledIsComparedAgain(t *testing.T) {
 		{"new, and not compared", UncomparedFounding, true, UncomparedFounding},
 		{"with another disk, and not compared", UncomparedLater, false, UncomparedLater},
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		s := w.State.VirtualStorage(vs).Storage("q")
 		s.State, s.New, s.Uncompared = Backfilling, row.isNew, row.before
 		after := w.Recover(recovery(w.State)).VirtualStorage(vs).Storage("q")
@@ -104,7 +104,7 @@ func TestState_Recover_whatWasBackfilledIsComparedAgain(t *testing.T) {
 
 // A drained storage that an operator takes back is compared like any other.
 func TestState_Recover_drainedIsComparedWhenItReturns(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.out("p", WhyDrained)
 	w.State = w.Recover(recovery(w.State))
 	inc := w.must(0, Command{Register: &Register{ID: "a", ClusterID: "recovered"}}).Incarnation
@@ -207,7 +207,7 @@ func firstServing(vs *VirtualStorage, e *Entry) string {
 // this recovery or an earlier one, must not keep this cluster from serving, also after a restart
 // from a snapshot.
 func TestState_Recover_replacesEveryFormerCluster(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	first := w.ClusterID
 	if first == "" || len(w.Replaced) != 0 {
 		t.Fatalf("before any recovery cluster %q replaces %q", first, w.Replaced)
@@ -242,7 +242,7 @@ func TestState_Recover_replacesEveryFormerCluster(t *testing.T) {
 // TestState_Recover_whatReturnsIsCompared: a storage that is out and alone has a repository is
 // kept. What it has of all others may be what a lost entry called behind.
 func TestState_Recover_whatReturnsIsCompared(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, open(Open))
 	w.must(alpha, markBehind("p"))
 	w.must(alpha, closing(false))

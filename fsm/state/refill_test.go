@@ -7,15 +7,15 @@ import (
 
 func TestRefill(t *testing.T) {
 	refill := do(Command{Refill: &Refill{VirtualStorage: vs, Storage: "p", By: "operator"}})
-	out := func(why string) func(*world) { return func(w *world) { w.out("p", why) } }
+	out := func(why string) func(*fixture) { return func(w *fixture) { w.out("p", why) } }
 	runStateRows(t, []stateRow{
 		{name: "drained", given: out(WhyDrained), do: refill, want: "q serving, r serving, p backfilling"},
 		{name: "dead", given: out(WhyDead), do: refill, want: "q serving, r serving, p backfilling"},
-		{name: "backfilling already", given: func(w *world) { out(WhyDead)(w); w.must(alpha, reach("p", "new")) }, do: refill,
+		{name: "backfilling already", given: func(w *fixture) { out(WhyDead)(w); w.must(alpha, reach("p", "new")) }, do: refill,
 			want: "q serving, r serving, p backfilling"},
 		{name: "serving", do: refill, refused: RefusedState},
 		{name: "fenced", given: fenced("p"), do: refill, refused: RefusedState},
-		{name: "it alone has a repository", given: func(w *world) {
+		{name: "it alone has a repository", given: func(w *fixture) {
 			for _, c := range []Command{open(Open), markBehind("p"), closing(false)} {
 				w.must(alpha, c)
 			}
@@ -30,7 +30,7 @@ func TestRefill(t *testing.T) {
 // A storage that is refilled counts for nothing until it was compared and has everything: an
 // entry of the ledger lists it as behind, it does not return by itself, and the history says who.
 func TestRefill_countsForNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for _, c := range []Command{open(Open), markBehind("p", "q"), closing(false)} {
 		w.must(alpha, c)
 	}

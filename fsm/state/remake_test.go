@@ -10,9 +10,9 @@ func stepDown(asOf Index, storage string) Command {
 	return Command{StepDown: &StepDown{Key: Key{vs, repo}, Storage: storage, Why: "it takes no writes", AsOf: asOf}}
 }
 
-// behindOn is a world in which alpha has an intent, and the storages are behind.
-func behindOn(t *testing.T, storages ...string) *world {
-	w := newWorld(t)
+// behindOn is a fixture in which alpha has an intent, and the storages are behind.
+func behindOn(t *testing.T, storages ...string) *fixture {
+	w := newFixture(t)
 	w.must(alpha, open(Open, "p", "q", "r"))
 	if len(storages) > 0 {
 		w.must(alpha, markBehind("p", without([]string{"q", "r"}, storages)...))
@@ -23,7 +23,7 @@ func behindOn(t *testing.T, storages ...string) *world {
 func TestRemake(t *testing.T) {
 	for name, row := range map[string]struct {
 		behind  []string
-		setUp   func(w *world)
+		setUp   func(w *fixture)
 		storage string
 		want    Reason
 	}{
@@ -32,15 +32,15 @@ func TestRemake(t *testing.T) {
 		"in sync":             {behind: []string{"r"}, storage: "q", want: RefusedState},
 		"the primary":         {behind: []string{"q", "r"}, storage: "p", want: RefusedState},
 		"no such storage":     {behind: []string{"r"}, storage: "x", want: RefusedUnknown},
-		"out":                 {behind: []string{"r"}, setUp: func(w *world) { w.out("r", WhyDead) }, storage: "r", want: RefusedState},
-		"no primary":          {behind: []string{"q", "r"}, setUp: func(w *world) { w.fence("p") }, storage: "r", want: RefusedNotPrimary},
-		"nobody is in sync":   {behind: []string{"q", "r"}, setUp: func(w *world) { w.out("p", WhyDead) }, storage: "r", want: RefusedNotPrimary},
-		"in doubt":            {behind: []string{"r"}, setUp: func(w *world) { w.must(beta, open(Open, "q")); w.must(beta, closing(true)) }, storage: "r", want: RefusedBusy},
-		"written by another":  {behind: []string{"r"}, setUp: func(w *world) { w.must(beta, open(Open, "q")) }, storage: "r", want: RefusedBusy},
-		"in conflict":         {behind: []string{"r"}, setUp: func(w *world) { w.must(alpha, conflict(w.Index, "r")) }, storage: "r", want: RefusedConflict},
-		"no intent":           {behind: []string{"r"}, setUp: func(w *world) { w.must(alpha, closing(false)) }, storage: "r", want: RefusedNoIntent},
-		"no target":           {behind: []string{"r"}, setUp: func(w *world) { w.must(alpha, closing(false)); w.must(alpha, open(Open, "p")) }, storage: "r", want: RefusedNoIntent},
-		"the only one served": {behind: []string{"r"}, setUp: func(w *world) { w.out("q", WhyDead) }, storage: "r"},
+		"out":                 {behind: []string{"r"}, setUp: func(w *fixture) { w.out("r", WhyDead) }, storage: "r", want: RefusedState},
+		"no primary":          {behind: []string{"q", "r"}, setUp: func(w *fixture) { w.fence("p") }, storage: "r", want: RefusedNotPrimary},
+		"nobody is in sync":   {behind: []string{"q", "r"}, setUp: func(w *fixture) { w.out("p", WhyDead) }, storage: "r", want: RefusedNotPrimary},
+		"in doubt":            {behind: []string{"r"}, setUp: func(w *fixture) { w.must(beta, open(Open, "q")); w.must(beta, closing(true)) }, storage: "r", want: RefusedBusy},
+		"written by another":  {behind: []string{"r"}, setUp: func(w *fixture) { w.must(beta, open(Open, "q")) }, storage: "r", want: RefusedBusy},
+		"in conflict":         {behind: []string{"r"}, setUp: func(w *fixture) { w.must(alpha, conflict(w.Index, "r")) }, storage: "r", want: RefusedConflict},
+		"no intent":           {behind: []string{"r"}, setUp: func(w *fixture) { w.must(alpha, closing(false)) }, storage: "r", want: RefusedNoIntent},
+		"no target":           {behind: []string{"r"}, setUp: func(w *fixture) { w.must(alpha, closing(false)); w.must(alpha, open(Open, "p")) }, storage: "r", want: RefusedNoIntent},
+		"the only one served": {behind: []string{"r"}, setUp: func(w *fixture) { w.out("q", WhyDead) }, storage: "r"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := behindOn(t, row.behind...)
@@ -81,7 +81,7 @@ func TestRemake_isAChange(t *testing.T) {
 }
 
 func TestRemake_onTheSameDisk(t *testing.T) {
-	w := &world{t: t, State: &State{}}
+	w := &fixture{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
 	w.must(alpha, define("p", "q"))
 	w.must(alpha, reach("p", "disk"))
@@ -100,7 +100,7 @@ func TestRemake_onTheSameDisk(t *testing.T) {
 func TestStepDown(t *testing.T) {
 	for name, row := range map[string]struct {
 		behind  []string
-		setUp   func(w *world)
+		setUp   func(w *fixture)
 		storage string
 		want    Reason
 		primary string
@@ -109,11 +109,11 @@ func TestStepDown(t *testing.T) {
 		"the one after it":   {behind: []string{"q"}, storage: "p", primary: "r"},
 		"no primary":         {storage: "q", want: RefusedNotPrimary},
 		"the only copy":      {behind: []string{"q", "r"}, storage: "p", want: RefusedLast},
-		"the next is fenced": {setUp: func(w *world) { w.fence("q") }, storage: "p", want: RefusedLast},
-		"it is fenced":       {setUp: func(w *world) { w.fence("p") }, storage: "p", want: RefusedNotPrimary},
-		"in doubt":           {setUp: func(w *world) { w.must(beta, open(Open, "q")); w.must(beta, closing(true)) }, storage: "p", want: RefusedBusy},
-		"written by another": {setUp: func(w *world) { w.must(beta, open(Open, "q")) }, storage: "p", want: RefusedBusy},
-		"no intent":          {setUp: func(w *world) { w.must(alpha, closing(false)) }, storage: "p", want: RefusedNoIntent},
+		"the next is fenced": {setUp: func(w *fixture) { w.fence("q") }, storage: "p", want: RefusedLast},
+		"it is fenced":       {setUp: func(w *fixture) { w.fence("p") }, storage: "p", want: RefusedNotPrimary},
+		"in doubt":           {setUp: func(w *fixture) { w.must(beta, open(Open, "q")); w.must(beta, closing(true)) }, storage: "p", want: RefusedBusy},
+		"written by another": {setUp: func(w *fixture) { w.must(beta, open(Open, "q")) }, storage: "p", want: RefusedBusy},
+		"no intent":          {setUp: func(w *fixture) { w.must(alpha, closing(false)) }, storage: "p", want: RefusedNoIntent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := behindOn(t, row.behind...)

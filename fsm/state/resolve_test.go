@@ -3,58 +3,58 @@ package state
 import "testing"
 
 func TestMarkInSync(t *testing.T) {
-	now := func(storages ...string) func(*world) Command {
-		return func(w *world) Command { return markInSync(w.Index, storages...) }
+	now := func(storages ...string) func(*fixture) Command {
+		return func(w *fixture) Command { return markInSync(w.Index, storages...) }
 	}
-	rBehind := func(w *world) { behind(w, "r") }
+	rBehind := func(w *fixture) { behind(w, "r") }
 	runRows(t, []row{
-		{name: "removes from what is behind", given: func(w *world) { behind(w, "q", "r") }, do: now("q"),
+		{name: "removes from what is behind", given: func(w *fixture) { behind(w, "q", "r") }, do: now("q"),
 			entry: "open(1), behind r"},
 		{name: "ignores what is not behind", given: rBehind, do: now("p", "q", "r", "x"), entry: "open(1)"},
 		{name: "ends deleted when none is behind", given: given(open(Open), deleting(DeletedSet, "p", "q")),
 			do: now("r"), entry: "open(1)"},
 		{name: "keeps deleted while one is", given: given(open(Open), deleting(DeletedSet, "p")),
 			do: now("r"), entry: "open(1), behind q, deleted"},
-		{name: "an in-doubt intent of another does not block", given: func(w *world) {
+		{name: "an in-doubt intent of another does not block", given: func(w *fixture) {
 			w.must(beta, open(Open))
 			w.must(beta, closing(true))
 			behind(w, "r")
 		}, do: now("r"), entry: "open(1), in doubt(2) on r"},
-		{name: "beside doubt it joins the targets", given: func(w *world) {
+		{name: "beside doubt it joins the targets", given: func(w *fixture) {
 			behind(w, "q", "r")
 			w.must(beta, open(Open, "p"))
 			w.must(beta, closing(true))
 		}, do: now("r"), entry: "open(1), in doubt(2) on p+r, behind q"},
-		{name: "a backfilling storage", given: func(w *world) {
+		{name: "a backfilling storage", given: func(w *fixture) {
 			w.must(alpha, reach("r", "new"))
 			w.must(alpha, compared(w.VirtualStorage(vs).Storage("r")))
 			w.must(alpha, open(Open))
 		}, do: now("r"), entry: "open(1)"},
-		{name: "a backfilling storage that is not compared", given: func(w *world) {
+		{name: "a backfilling storage that is not compared", given: func(w *fixture) {
 			w.must(alpha, reach("r", "new"))
 			w.must(alpha, open(Open))
 		}, do: now("r"), refused: RefusedState},
 
-		{name: "changed since", given: rBehind, do: func(w *world) Command { return markInSync(w.entry().Changed-1, "r") },
+		{name: "changed since", given: rBehind, do: func(w *fixture) Command { return markInSync(w.entry().Changed-1, "r") },
 			refused: RefusedChanged},
-		{name: "a storage is out", given: func(w *world) { rBehind(w); w.out("r", WhyDead) }, do: now("r"),
+		{name: "a storage is out", given: func(w *fixture) { rBehind(w); w.out("r", WhyDead) }, do: now("r"),
 			refused: RefusedChanged},
-		{name: "a storage is fenced", given: func(w *world) { rBehind(w); w.fence("r") }, do: now("r"),
+		{name: "a storage is fenced", given: func(w *fixture) { rBehind(w); w.fence("r") }, do: now("r"),
 			refused: RefusedChanged},
-		{name: "another's live intent", given: func(w *world) { rBehind(w); w.must(beta, open(Open)) }, do: now("r"),
+		{name: "another's live intent", given: func(w *fixture) { rBehind(w); w.must(beta, open(Open)) }, do: now("r"),
 			refused: RefusedBusy},
-		{name: "no intent", given: func(w *world) { rBehind(w); w.must(alpha, closing(false)) }, do: now("r"),
+		{name: "no intent", given: func(w *fixture) { rBehind(w); w.must(alpha, closing(false)) }, do: now("r"),
 			refused: RefusedNoIntent},
 		{name: "clean", do: now("r"), refused: RefusedNoIntent},
-		{name: "no primary to be equal to", given: func(w *world) { rBehind(w); w.fence("p") }, do: now("r"),
+		{name: "no primary to be equal to", given: func(w *fixture) { rBehind(w); w.fence("p") }, do: now("r"),
 			refused: RefusedNotPrimary},
-		{name: "index to come", given: rBehind, do: func(w *world) Command { return markInSync(w.Index+1, "r") },
+		{name: "index to come", given: rBehind, do: func(w *fixture) Command { return markInSync(w.Index+1, "r") },
 			refused: RefusedInvalid},
 		{name: "no storage named", given: rBehind, do: now(), refused: RefusedInvalid},
-		{name: "no path", do: func(*world) Command {
+		{name: "no path", do: func(*fixture) Command {
 			return Command{MarkInSync: &MarkInSync{Key: Key{vs, ""}, Storages: []string{"r"}}}
 		}, refused: RefusedInvalid},
-		{name: "no such virtual storage", do: func(*world) Command {
+		{name: "no such virtual storage", do: func(*fixture) Command {
 			return Command{MarkInSync: &MarkInSync{Key: Key{"other", repo}, Storages: []string{"r"}}}
 		}, refused: RefusedUnknown},
 	})
@@ -62,18 +62,18 @@ func TestMarkInSync(t *testing.T) {
 
 // leftInDoubt leaves an in-doubt intent of beta, of a write to all storages, and a
 // live one of alpha to resolve it.
-func leftInDoubt(w *world) {
+func leftInDoubt(w *fixture) {
 	leftInDoubtOn(w, w.VirtualStorage(vs).names(func(*Storage) bool { return true })...)
 }
 
-func leftInDoubtOn(w *world, targets ...string) {
+func leftInDoubtOn(w *fixture, targets ...string) {
 	w.must(beta, open(Open, targets...))
 	w.must(beta, closing(true))
 	w.must(alpha, open(Open))
 }
 
 // resolveDoubt resolves every in-doubt intent as of now.
-func resolveDoubt(w *world, authority string, equal ...string) Command {
+func resolveDoubt(w *fixture, authority string, equal ...string) Command {
 	c := &ResolveDoubt{Key: Key{vs, repo}, Authority: authority, Equal: equal, AsOf: w.Index}
 	if e := w.entry(); e != nil {
 		for _, m := range e.Intents {
@@ -86,18 +86,18 @@ func resolveDoubt(w *world, authority string, equal ...string) Command {
 }
 
 func TestResolveDoubt(t *testing.T) {
-	by := func(authority string, equal ...string) func(*world) Command {
-		return func(w *world) Command { return resolveDoubt(w, authority, equal...) }
+	by := func(authority string, equal ...string) func(*fixture) Command {
+		return func(w *fixture) Command { return resolveDoubt(w, authority, equal...) }
 	}
-	lacks := func(authority string, equal ...string) func(*world) Command {
-		return func(w *world) Command {
+	lacks := func(authority string, equal ...string) func(*fixture) Command {
+		return func(w *fixture) Command {
 			c := resolveDoubt(w, authority, equal...)
 			c.ResolveDoubt.PrimaryLacks = true
 			return c
 		}
 	}
-	with := func(change func(*ResolveDoubt)) func(*world) Command {
-		return func(w *world) Command {
+	with := func(change func(*ResolveDoubt)) func(*fixture) Command {
+		return func(w *fixture) Command {
 			c := resolveDoubt(w, "p", "q", "r")
 			change(c.ResolveDoubt)
 			return c
@@ -106,32 +106,32 @@ func TestResolveDoubt(t *testing.T) {
 	runRows(t, []row{
 		{name: "all equal", given: leftInDoubt, do: by("p", "q", "r"), entry: "open(1)"},
 		{name: "what was not found equal is behind", given: leftInDoubt, do: by("p", "q"), entry: "open(1), behind r"},
-		{name: "one that was behind stays so", given: func(w *world) { behind(w, "r"); leftInDoubt(w) },
+		{name: "one that was behind stays so", given: func(w *fixture) { behind(w, "r"); leftInDoubt(w) },
 			do: by("p", "q", "r"), entry: "open(1), behind r"},
-		{name: "what no intent touched stays in sync", given: func(w *world) { leftInDoubtOn(w, "q") }, do: by("p"), entry: "open(1), behind q"},
-		{name: "only the primary was touched", given: func(w *world) { leftInDoubtOn(w, "p") }, do: by("p"), entry: "open(1)"},
-		{name: "what no intent touched and was behind stays so", given: func(w *world) { behind(w, "r"); leftInDoubtOn(w, "q") },
+		{name: "what no intent touched stays in sync", given: func(w *fixture) { leftInDoubtOn(w, "q") }, do: by("p"), entry: "open(1), behind q"},
+		{name: "only the primary was touched", given: func(w *fixture) { leftInDoubtOn(w, "p") }, do: by("p"), entry: "open(1)"},
+		{name: "what no intent touched and was behind stays so", given: func(w *fixture) { behind(w, "r"); leftInDoubtOn(w, "q") },
 			do: by("p", "q"), entry: "open(1), behind r"},
-		{name: "the primary lacks it, and no intent touched another one", given: func(w *world) { leftInDoubtOn(w, "p", "q") },
+		{name: "the primary lacks it, and no intent touched another one", given: func(w *fixture) { leftInDoubtOn(w, "p", "q") },
 			do: lacks("q"), entry: "open(1), behind p+r"},
-		{name: "a backfilling one is behind", given: func(w *world) { w.must(alpha, reach("r", "new")); leftInDoubt(w) },
+		{name: "a backfilling one is behind", given: func(w *fixture) { w.must(alpha, reach("r", "new")); leftInDoubt(w) },
 			do: by("p", "q", "r"), entry: "open(1), behind r"},
-		{name: "one that is out is behind", given: func(w *world) { leftInDoubt(w); w.out("r", WhyDead) },
+		{name: "one that is out is behind", given: func(w *fixture) { leftInDoubt(w); w.out("r", WhyDead) },
 			do: by("p", "q", "r"), entry: "open(1), behind r"},
-		{name: "a fenced one that is equal is not", given: func(w *world) { leftInDoubt(w); w.fence("r") },
+		{name: "a fenced one that is equal is not", given: func(w *fixture) { leftInDoubt(w); w.fence("r") },
 			do: by("p", "q", "r"), entry: "open(1)"},
-		{name: "a removed one is ignored", given: func(w *world) { w.must(alpha, define("p", "q")); leftInDoubt(w) },
+		{name: "a removed one is ignored", given: func(w *fixture) { w.must(alpha, define("p", "q")); leftInDoubt(w) },
 			do: by("p", "q", "r"), entry: "open(1)"},
 		{name: "the primary lacks it", given: leftInDoubt, do: lacks("q", "r"), entry: "open(1), behind p"},
-		{name: "what the authority has is not deleted", given: func(w *world) {
+		{name: "what the authority has is not deleted", given: func(w *fixture) {
 			w.must(alpha, open(Open))
 			w.must(alpha, deleting(DeletedSet, "p", "q"))
 			leftInDoubt(w)
 		}, do: lacks("q"), entry: "open(1), behind p+r"},
 		{name: "own in-doubt intent", given: given(open(Open), closing(true), open(Open)), do: by("p"),
 			entry: "open(1)"},
-		{name: "only the intents named", given: func(w *world) { w.must(alpha, open(Open)); w.must(alpha, closing(true)); leftInDoubt(w) },
-			do: func(w *world) Command {
+		{name: "only the intents named", given: func(w *fixture) { w.must(alpha, open(Open)); w.must(alpha, closing(true)); leftInDoubt(w) },
+			do: func(w *fixture) Command {
 				c := resolveDoubt(w, "p", "q", "r")
 				c.ResolveDoubt.Doubts = c.ResolveDoubt.Doubts[1:]
 				return c
@@ -142,18 +142,18 @@ func TestResolveDoubt(t *testing.T) {
 		{name: "an intent of nobody", given: leftInDoubt, do: with(func(c *ResolveDoubt) { c.Doubts[0].Incarnation = 9 }),
 			refused: RefusedChanged},
 		{name: "changed since", given: leftInDoubt, do: with(func(c *ResolveDoubt) { c.AsOf-- }), refused: RefusedChanged},
-		{name: "another's live intent", given: func(w *world) { leftInDoubt(w); w.must(beta, open(PrimaryOnly)) },
+		{name: "another's live intent", given: func(w *fixture) { leftInDoubt(w); w.must(beta, open(PrimaryOnly)) },
 			do: by("p", "q", "r"), refused: RefusedBusy},
-		{name: "no intent of its own", given: func(w *world) { leftInDoubt(w); w.must(alpha, closing(false)) },
+		{name: "no intent of its own", given: func(w *fixture) { leftInDoubt(w); w.must(alpha, closing(false)) },
 			do: by("p", "q", "r"), refused: RefusedNoIntent},
 		{name: "not the primary", given: leftInDoubt, do: by("q", "p", "r"), refused: RefusedNotPrimary},
-		{name: "no primary", given: func(w *world) { leftInDoubt(w); w.fence("p") }, do: by("p", "q"),
+		{name: "no primary", given: func(w *fixture) { leftInDoubt(w); w.fence("p") }, do: by("p", "q"),
 			refused: RefusedNotPrimary},
 		{name: "the primary lacks it, and is the authority", given: leftInDoubt, do: lacks("p", "q"),
 			refused: RefusedNotPrimary},
-		{name: "the authority is behind", given: func(w *world) { behind(w, "r"); leftInDoubt(w) }, do: lacks("r", "q"),
+		{name: "the authority is behind", given: func(w *fixture) { behind(w, "r"); leftInDoubt(w) }, do: lacks("r", "q"),
 			refused: RefusedNotPrimary},
-		{name: "the authority does not serve", given: func(w *world) { leftInDoubt(w); w.fence("r") }, do: lacks("r", "q"),
+		{name: "the authority does not serve", given: func(w *fixture) { leftInDoubt(w); w.fence("r") }, do: lacks("r", "q"),
 			refused: RefusedNotPrimary},
 		{name: "the authority is no storage", given: leftInDoubt, do: lacks("x"), refused: RefusedNotPrimary},
 		{name: "no authority", given: leftInDoubt, do: by("", "q"), refused: RefusedInvalid},
@@ -165,7 +165,7 @@ func TestResolveDoubt(t *testing.T) {
 }
 
 func TestResolveDoubt_leavesNothingOnceEqualAndClosed(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	leftInDoubt(w)
 	w.must(alpha, resolveDoubt(w, "p", "q", "r"))
 	w.must(alpha, closing(false))

@@ -10,9 +10,9 @@ import (
 // reason of a refusal, which changes nothing, or the entry that results.
 type row struct {
 	name    string
-	given   func(*world)
+	given   func(*fixture)
 	by      Incarnation // alpha unless set
-	do      func(*world) Command
+	do      func(*fixture) Command
 	refused Reason
 	entry   string
 }
@@ -21,7 +21,7 @@ func runRows(t *testing.T, rows []row) {
 	t.Helper()
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			if r.given != nil {
 				r.given(w)
 			}
@@ -54,8 +54,8 @@ func runRows(t *testing.T, rows []row) {
 // succession that results.
 type stateRow struct {
 	name    string
-	given   func(*world)
-	do      func(*world) Command
+	given   func(*fixture)
+	do      func(*fixture) Command
 	refused Reason
 	want    string
 	entry   string // of the repository, clean unless set
@@ -65,7 +65,7 @@ func runStateRows(t *testing.T, rows []stateRow) {
 	t.Helper()
 	for _, r := range rows {
 		t.Run(r.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			if r.given != nil {
 				r.given(w)
 			}

@@ -20,9 +20,9 @@ func snapshotOf(t testing.TB, s *State) string {
 	return b.String()
 }
 
-// busyWorld has something of everything.
-func busyWorld(t testing.TB) *world {
-	w := newWorld(t)
+// busyFixture has something of everything.
+func busyFixture(t testing.TB) *fixture {
+	w := newFixture(t)
 	w.must(alpha, define("p", "q", "r", "s"))
 	leftInDoubt(w)
 	for i := range 30 {
@@ -35,7 +35,7 @@ func busyWorld(t testing.TB) *world {
 }
 
 func TestSnapshot_restoresTheSame(t *testing.T) {
-	for name, s := range map[string]*State{"empty": {}, "busy": busyWorld(t).State} {
+	for name, s := range map[string]*State{"empty": {}, "busy": busyFixture(t).State} {
 		t.Run(name, func(t *testing.T) {
 			first := snapshotOf(t, s)
 			restored, err := ReadSnapshot(iotestOneByte{strings.NewReader(first)})
@@ -77,7 +77,7 @@ type iotestOneByte struct{ r io.Reader }
 func (o iotestOneByte) Read(p []byte) (int, error) { return o.r.Read(p[:min(1, len(p))]) }
 
 func TestReadSnapshot_truncatedAnywhere(t *testing.T) {
-	whole := snapshotOf(t, newWorld(t).State)
+	whole := snapshotOf(t, newFixture(t).State)
 	for n := range len(whole) {
 		if _, err := ReadSnapshot(strings.NewReader(whole[:n])); err == nil {
 			t.Fatalf("%d of %d bytes were accepted", n, len(whole))
@@ -86,7 +86,7 @@ func TestReadSnapshot_truncatedAnywhere(t *testing.T) {
 }
 
 func TestReadSnapshot_bitFlippedAnywhere(t *testing.T) {
-	whole := []byte(snapshotOf(t, newWorld(t).State))
+	whole := []byte(snapshotOf(t, newFixture(t).State))
 	for n := range whole {
 		whole[n] ^= 1 << (n % 8)
 		if s, err := ReadSnapshot(bytes.NewReader(whole)); err == nil && snapshotOf(t, s) == string(whole) {
@@ -157,7 +157,7 @@ func (f *failingWriter) Write(p []byte) (int, error) {
 }
 
 func TestState_WriteSnapshot_reportsTheError(t *testing.T) {
-	s := busyWorld(t).State
+	s := busyFixture(t).State
 	for _, room := range []int{0, 4096} {
 		if err := s.WriteSnapshot(&failingWriter{room}); !errors.Is(err, errFull) {
 			t.Errorf("with room for %d bytes: got %v, want %v", room, err, errFull)
@@ -166,7 +166,7 @@ func TestState_WriteSnapshot_reportsTheError(t *testing.T) {
 }
 
 func FuzzSnapshot(f *testing.F) {
-	whole := snapshotOf(f, newWorld(f).State) // a short one: it is minimised again and again
+	whole := snapshotOf(f, newFixture(f).State) // a short one: it is minimised again and again
 	f.Add([]byte(whole), false)
 	f.Add([]byte(whole[:strings.LastIndex(whole[:len(whole)-1], "\n")]), true)
 	f.Fuzz(func(t *testing.T, data []byte, seal bool) {
@@ -198,7 +198,7 @@ func FuzzSnapshot(f *testing.F) {
 func TestState_cleanRepositoriesCostNothing(t *testing.T) {
 	const batches, size = 4000, 250
 	const slack = 1 << 20 // bytes of what is not the state's
-	w := newWorld(t)
+	w := newFixture(t)
 	s, number := w.State, w.number
 	lines := func() int { return strings.Count(snapshotOf(t, s), "\n") }
 	before, memory := lines(), inUse()

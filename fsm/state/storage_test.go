@@ -6,7 +6,7 @@ import (
 )
 
 func TestDefine_new(t *testing.T) {
-	w := &world{t: t, State: &State{}}
+	w := &fixture{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
 	w.must(alpha, define("p", "q"))
 	if got, want := w.succession(), "p serving, q backfilling new"; got != want {
@@ -21,7 +21,7 @@ func TestDefine_new(t *testing.T) {
 }
 
 func TestDefine_sortsVirtualStorages(t *testing.T) {
-	w := &world{t: t, State: &State{}}
+	w := &fixture{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
 	for _, name := range []string{"b", "c", "a"} {
 		w.must(alpha, Command{Define: &Define{VirtualStorage: name, Storages: []string{"p"}}})
@@ -38,10 +38,10 @@ func TestDefine_sortsVirtualStorages(t *testing.T) {
 
 // TestDefine covers changes of p, q, r, which all serve unless given otherwise.
 func TestDefine(t *testing.T) {
-	dead := func(name string) func(*world) { return func(w *world) { w.out(name, WhyDead) } }
+	dead := func(name string) func(*fixture) { return func(w *fixture) { w.out(name, WhyDead) } }
 	for _, r := range []struct {
 		name    string
-		given   func(*world)
+		given   func(*fixture)
 		list    []string
 		refused Reason
 		want    string
@@ -66,31 +66,31 @@ func TestDefine(t *testing.T) {
 		{name: "one replaced", list: []string{"p", "q", "s"}, want: "p serving, q serving, s backfilling new", entry: "clean"},
 		{name: "the last is out", given: dead("p"), list: []string{"q", "r"}, want: "q serving, r serving", entry: "clean"},
 		{name: "the primary", list: []string{"q", "r"}, refused: RefusedInUse},
-		{name: "the fenced primary", given: func(w *world) { w.fence("p") }, list: []string{"q", "r"}, refused: RefusedInUse},
+		{name: "the fenced primary", given: func(w *fixture) { w.fence("p") }, list: []string{"q", "r"}, refused: RefusedInUse},
 		{name: "the primary since another is out", given: dead("p"), list: []string{"p", "r"}, refused: RefusedInUse},
-		{name: "the only one not behind", given: func(w *world) {
+		{name: "the only one not behind", given: func(w *fixture) {
 			w.out("p", WhyDead)
 			w.must(alpha, open(Open))
 			w.must(alpha, markBehind("q")) // r is behind as well
 			w.must(alpha, reach("p", "disk-p"))
 			w.switchover("q", "r")
 		}, list: []string{"p", "r"}, refused: RefusedInUse},
-		{name: "the only two not behind", given: func(w *world) {
+		{name: "the only two not behind", given: func(w *fixture) {
 			w.out("p", WhyDead)
 			w.must(alpha, open(Open))
 			w.must(alpha, markBehind("q", "r"))
 			w.must(alpha, reach("p", "disk-p"))
 			w.switchover("q", "r")
 		}, list: []string{"p"}, refused: RefusedInUse},
-		{name: "a fenced one that is not the primary", given: func(w *world) { w.fence("q") }, list: []string{"p", "r"},
+		{name: "a fenced one that is not the primary", given: func(w *fixture) { w.fence("q") }, list: []string{"p", "r"},
 			refused: RefusedInUse},
-		{name: "all that serve", given: func(w *world) { w.fence("p") }, list: []string{"p"}, refused: RefusedLast},
+		{name: "all that serve", given: func(w *fixture) { w.fence("p") }, list: []string{"p"}, refused: RefusedLast},
 		{name: "none", refused: RefusedInvalid},
 		{name: "one twice", list: []string{"p", "q", "r", "p"}, refused: RefusedInvalid},
 		{name: "one without a name", list: []string{"p", "q", "r", ""}, refused: RefusedInvalid},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			if r.given != nil {
 				r.given(w)
 			}
@@ -120,50 +120,50 @@ func TestDefine(t *testing.T) {
 
 // TestRejoin covers q, which serves after p and before r unless given otherwise.
 func TestRejoin(t *testing.T) {
-	backfilling := func(w *world) { w.must(alpha, reach("q", "new")) }
-	backfilled := func(since int, disk string) func(*world) Command {
-		return func(w *world) Command {
+	backfilling := func(w *fixture) { w.must(alpha, reach("q", "new")) }
+	backfilled := func(since int, disk string) func(*fixture) Command {
+		return func(w *fixture) Command {
 			c := reach("q", disk)
 			c.Rejoin.Backfilled = w.VirtualStorage(vs).Storage("q").Since + Index(since)
 			return c
 		}
 	}
-	added := func(w *world) { w.must(alpha, define("p", "r", "q2", "q")) }
+	added := func(w *fixture) { w.must(alpha, define("p", "r", "q2", "q")) }
 	runStateRows(t, []stateRow{
 		{name: "the same disk", do: do(reach("q", "disk-q")), want: "p serving, q serving, r serving"},
 		{name: "the first disk of a new one", given: added, do: do(reach("q2", "disk")),
 			want: "p serving, q serving, r serving, q2 backfilling new"},
-		{name: "dead", given: func(w *world) { w.out("q", WhyDead) }, do: do(reach("q", "disk-q")),
+		{name: "dead", given: func(w *fixture) { w.out("q", WhyDead) }, do: do(reach("q", "disk-q")),
 			want: "p serving, r serving, q serving"},
-		{name: "dead, with another disk", given: func(w *world) { w.out("q", WhyDead) }, do: do(reach("q", "new")),
+		{name: "dead, with another disk", given: func(w *fixture) { w.out("q", WhyDead) }, do: do(reach("q", "new")),
 			want: "p serving, r serving, q backfilling"},
 		{name: "another disk", do: do(reach("q", "new")), want: "p serving, q backfilling, r serving"},
 		{name: "yet another disk while backfilling", given: backfilling, do: do(reach("q", "newer")),
 			want: "p serving, q backfilling, r serving"},
-		{name: "backfilled", given: func(w *world) { backfilling(w); w.must(alpha, compared(w.VirtualStorage(vs).Storage("q"))) },
+		{name: "backfilled", given: func(w *fixture) { backfilling(w); w.must(alpha, compared(w.VirtualStorage(vs).Storage("q"))) },
 			do: backfilled(0, "new"), want: "p serving, r serving, q serving"},
-		{name: "fenced, the same disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "disk-q")),
+		{name: "fenced, the same disk", given: func(w *fixture) { w.fence("q") }, do: do(reach("q", "disk-q")),
 			want: "p serving, q fenced (dead), r serving"},
 
-		{name: "drained", given: func(w *world) { w.out("q", WhyDrained) }, do: do(reach("q", "disk-q")),
+		{name: "drained", given: func(w *fixture) { w.out("q", WhyDrained) }, do: do(reach("q", "disk-q")),
 			refused: RefusedDrained},
-		{name: "drained, with another disk", given: func(w *world) { w.out("q", WhyDrained) }, do: do(reach("q", "new")),
+		{name: "drained, with another disk", given: func(w *fixture) { w.out("q", WhyDrained) }, do: do(reach("q", "new")),
 			refused: RefusedDrained},
 		{name: "the primary has another disk", do: do(reach("p", "new")), refused: RefusedInUse},
-		{name: "the last that serves has another disk", given: func(w *world) { w.out("r", WhyDead); w.fence("p") },
+		{name: "the last that serves has another disk", given: func(w *fixture) { w.out("r", WhyDead); w.fence("p") },
 			do: do(reach("q", "new")), refused: RefusedLast},
-		{name: "fenced, with another disk", given: func(w *world) { w.fence("q") }, do: do(reach("q", "new")),
+		{name: "fenced, with another disk", given: func(w *fixture) { w.fence("q") }, do: do(reach("q", "new")),
 			refused: RefusedInUse},
 		{name: "backfilled, but not since then", given: backfilling, do: backfilled(-1, "new"), refused: RefusedChanged},
 		{name: "backfilled on another disk", given: backfilling, do: backfilled(0, "newer"), refused: RefusedChanged},
 		{name: "backfilled, but serving", do: backfilled(0, "disk-q"), refused: RefusedChanged},
-		{name: "backfilled before the disk was known", given: added, do: func(w *world) Command {
+		{name: "backfilled before the disk was known", given: added, do: func(w *fixture) Command {
 			c := reach("q2", "disk")
 			c.Rejoin.Backfilled = w.VirtualStorage(vs).Storage("q2").Since
 			return c
 		}, refused: RefusedChanged},
 		{name: "no such storage", do: do(reach("x", "disk")), refused: RefusedUnknown},
-		{name: "no such virtual storage", do: func(*world) Command {
+		{name: "no such virtual storage", do: func(*fixture) Command {
 			c := reach("q", "disk")
 			c.Rejoin.VirtualStorage = "other"
 			return c
@@ -173,7 +173,7 @@ func TestRejoin(t *testing.T) {
 }
 
 func TestRejoin_anotherDiskIsBehindForTheWholeLedger(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, paths(open(Open), "marked", "in doubt", "behind"))
 	w.must(alpha, paths(closing(true), "in doubt"))
 	w.must(alpha, paths(markBehind("p", "q"), "behind"))
@@ -191,7 +191,7 @@ func TestRejoin_anotherDiskIsBehindForTheWholeLedger(t *testing.T) {
 }
 
 func TestRejoin_startsTheBackfillOver(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, reach("q", "new"))
 	first := w.VirtualStorage(vs).Storage("q").Since
 	w.must(alpha, reach("q", "newer"))
@@ -201,7 +201,7 @@ func TestRejoin_startsTheBackfillOver(t *testing.T) {
 }
 
 func TestVirtualStorage_epochRisesWithEachRole(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	epoch := w.VirtualStorage(vs).Epoch
 	step := func(name string, c Command, by uint64) {
 		w.must(alpha, c)
@@ -222,7 +222,7 @@ func TestVirtualStorage_epochRisesWithEachRole(t *testing.T) {
 }
 
 func TestVirtualStorage_historyIsBounded(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for i := range HistoryLength + 10 {
 		w.must(alpha, reach("q", fmt.Sprint("disk ", i)))
 	}
@@ -250,7 +250,7 @@ func TestDefine_asDecided(t *testing.T) {
 		{name: "nothing was decided on", want: "p serving, q serving, r serving, s backfilling new"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			got := w.try(alpha, Command{Define: &Define{VirtualStorage: vs, Storages: []string{"p", "q", "r", "s"}, Was: r.was}})
 			switch {
 			case r.refused != "":
@@ -262,7 +262,7 @@ func TestDefine_asDecided(t *testing.T) {
 			}
 		})
 	}
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, Command{RemoveVirtualStorage: &RemoveVirtualStorage{VirtualStorage: vs, Epoch: w.VirtualStorage(vs).Epoch}})
 	if got := w.try(alpha, Command{Define: &Define{VirtualStorage: vs, Storages: []string{"p"}, Was: []string{"p"}}}); got.Refusal == nil || got.Refusal.Reason != RefusedChanged {
 		t.Errorf("of a virtual storage that was removed meanwhile: got %v", got.Refusal)
@@ -270,7 +270,7 @@ func TestDefine_asDecided(t *testing.T) {
 }
 
 func TestDefine_saysWhoRemoved(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.must(alpha, Command{Define: &Define{VirtualStorage: vs, Storages: []string{"p", "q"}, By: "operator: storage remove r"}})
 	history := w.VirtualStorage(vs).History
 	if last := history[len(history)-1]; last.Storage != "r" || last.Why != "removed" || last.By != "operator: storage remove r" {
@@ -281,7 +281,7 @@ func TestDefine_saysWhoRemoved(t *testing.T) {
 func TestRemoveVirtualStorage(t *testing.T) {
 	for _, r := range []struct {
 		name    string
-		given   func(*world)
+		given   func(*fixture)
 		of      string
 		epoch   uint64 // more than that of the state
 		refused Reason
@@ -291,10 +291,10 @@ func TestRemoveVirtualStorage(t *testing.T) {
 		{name: "at another epoch", epoch: 1, refused: RefusedEpoch},
 		{name: "a write may be under way", given: given(open(Open)), refused: RefusedInUse},
 		{name: "a storage is behind", given: given(open(Open), markBehind("p", "q"), closing(false)), refused: RefusedInUse},
-		{name: "a storage is fenced", given: func(w *world) { w.fence("q") }, refused: RefusedInUse},
+		{name: "a storage is fenced", given: func(w *fixture) { w.fence("q") }, refused: RefusedInUse},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.must(alpha, Command{Define: &Define{VirtualStorage: "kept", Storages: []string{"p"}}})
 			if r.given != nil {
 				r.given(w)
@@ -322,7 +322,7 @@ func TestRemoveVirtualStorage(t *testing.T) {
 }
 
 func TestState_WhyKept(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	if why := w.WhyKept(vs, []string{"r"}); why != nil {
 		t.Errorf("got %v", why)
 	}

@@ -80,7 +80,7 @@ func TestSweep_isCarriedOutInSteps(t *testing.T) {
 // TestSweep_inTheMiddleOfABatch: what a batch changed before it is swept, what it changed
 // afterwards is not.
 func TestSweep_inTheMiddleOfABatch(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.number++
 	s, results := w.State.Apply(w.State.Index+1, Batch{RequestID: "all", Incarnation: alpha, Number: w.number, Commands: []Command{
 		paths(open(Open), "before"), paths(markBehind("p", "q"), "before"),

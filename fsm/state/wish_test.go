@@ -18,20 +18,20 @@ func wish(bound int64) Command { return Command{Wish: &Wish{Key: Key{vs, repo}, 
 // TestWish: it is there until its repair ends, its incarnation, or it is taken back.
 func TestWish(t *testing.T) {
 	for name, row := range map[string]struct {
-		then func(*world)
+		then func(*fixture)
 		want bool
 	}{
-		"nothing happens":            {func(*world) {}, true},
-		"another one opens":          {func(w *world) { w.must(beta, open(Open)) }, true},
-		"another one closes":         {func(w *world) { w.must(beta, open(Open)); w.must(beta, closing(false)) }, true},
-		"its own intent is closed":   {func(w *world) { w.must(alpha, closing(false)) }, false},
-		"it is taken back":           {func(w *world) { w.must(alpha, wish(0)) }, false},
-		"another one takes its back": {func(w *world) { w.must(beta, wish(0)) }, true},
-		"its incarnation is retired": {func(w *world) { w.must(beta, proved(alpha, ProofOperator)) }, false},
-		"another one is retired":     {func(w *world) { w.must(alpha, proved(beta, ProofOperator)) }, true},
+		"nothing happens":            {func(*fixture) {}, true},
+		"another one opens":          {func(w *fixture) { w.must(beta, open(Open)) }, true},
+		"another one closes":         {func(w *fixture) { w.must(beta, open(Open)); w.must(beta, closing(false)) }, true},
+		"its own intent is closed":   {func(w *fixture) { w.must(alpha, closing(false)) }, false},
+		"it is taken back":           {func(w *fixture) { w.must(alpha, wish(0)) }, false},
+		"another one takes its back": {func(w *fixture) { w.must(beta, wish(0)) }, true},
+		"its incarnation is retired": {func(w *fixture) { w.must(beta, proved(alpha, ProofOperator)) }, false},
+		"another one is retired":     {func(w *fixture) { w.must(alpha, proved(beta, ProofOperator)) }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			w.must(alpha, open(Open, "p", "q"))
 			w.must(alpha, markBehind("p"))
 			w.must(alpha, wish(5000))
@@ -48,7 +48,7 @@ func TestWish(t *testing.T) {
 }
 
 func TestWish_refused(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	if r := w.try(alpha, wish(5000)); r.Refusal == nil || r.Refusal.Reason != RefusedUnknown {
 		t.Errorf("for a clean repository: %v", r.Refusal)
 	}

@@ -43,7 +43,7 @@ func TestAttack_nothingIsReadWithoutAToken(t *testing.T) {
 }
 
 // forged is a user with a cookie that no login gave.
-func (w *world) forged(value string) *user {
+func (w *fixture) forged(value string) *user {
 	u := w.signedIn(readToken)
 	request, err := http.NewRequest(http.MethodGet, w.url, nil)
 	if err != nil {
@@ -246,7 +246,7 @@ func TestAttack_oversize(t *testing.T) {
 
 // raw sends bytes, and returns the first line of the answer: a client that is refused while it
 // sends may never see the rest.
-func (w *world) raw(text string) string {
+func (w *fixture) raw(text string) string {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
 	if err != nil {

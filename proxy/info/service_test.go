@@ -36,7 +36,7 @@ func replica(storage string, generation int64) *gitalypb.GetRepositoryMetadataRe
 }
 
 func TestGetRepositoryMetadata(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	w.catalogue.list = []info.Repository{{ID: 1, Key: key("other.git")}, {ID: 2, Key: key("a.git"), Verified: map[string]time.Time{"gitaly-2": at}}}
@@ -69,7 +69,7 @@ func TestGetRepositoryMetadata(t *testing.T) {
 }
 
 func TestGetRepositoryMetadata_entersWhatItFinds(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	w.create("b.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	for path, id := range map[string]int64{"a.git": 1} {
@@ -86,7 +86,7 @@ func TestGetRepositoryMetadata_entersWhatItFinds(t *testing.T) {
 }
 
 func TestGetRepositoryMetadata_ofNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.catalogue.list = []info.Repository{{ID: 1, Key: key("removed.git")}, {ID: 2, Key: state.Key{VirtualStorage: "no", RelativePath: "a.git"}}}
 	for name, row := range map[string]struct {
 		request *gitalypb.GetRepositoryMetadataRequest
@@ -106,7 +106,7 @@ func TestGetRepositoryMetadata_ofNothing(t *testing.T) {
 }
 
 func TestGetRepositoryMetadata_withoutPostgres(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	w.catalogue.lost()
 	got, err := w.client.GetRepositoryMetadata(t.Context(), byPath("default", "a.git"))
@@ -122,7 +122,7 @@ func TestGetRepositoryMetadata_withoutPostgres(t *testing.T) {
 
 // Of a repository that nobody can serve people want to know most.
 func TestGetRepositoryMetadata_ofOneThatIsUnavailable(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	w.Wrote("a.git", "gitaly-1")
 	w.lose("gitaly-1")
@@ -141,7 +141,7 @@ func TestGetRepositoryMetadata_ofOneThatIsUnavailable(t *testing.T) {
 }
 
 func TestRepositoryReplicas(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2")
 	ask := func() (*gitalypb.RepositoryReplicasResponse, error) {
 		return w.client.RepositoryReplicas(t.Context(), &gitalypb.RepositoryReplicasRequest{
@@ -187,7 +187,7 @@ func TestRepositoryReplicas(t *testing.T) {
 }
 
 // dataloss collects an answer.
-func (w *world) dataloss(vs string, partially bool) (messages int, list []*gitalypb.DatalossResponse_Repository, err error) {
+func (w *fixture) dataloss(vs string, partially bool) (messages int, list []*gitalypb.DatalossResponse_Repository, err error) {
 	stream, err := w.client.Dataloss(w.t.Context(), &gitalypb.DatalossRequest{VirtualStorage: vs, IncludePartiallyReplicated: partially})
 	for err == nil {
 		var page *gitalypb.DatalossResponse
@@ -203,7 +203,7 @@ func (w *world) dataloss(vs string, partially bool) (messages int, list []*gital
 }
 
 func TestDataloss(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.Wrote("behind.git", "gitaly-1", "gitaly-2")
 	w.Wrote("whole.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	w.Wrote("alone.git", "gitaly-1")
@@ -236,7 +236,7 @@ func TestDataloss(t *testing.T) {
 }
 
 func TestDataloss_inPages(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	for n := range 501 {
 		w.Wrote(strings.Repeat("x", n+1)+".git", "gitaly-1")
 	}
@@ -247,7 +247,7 @@ func TestDataloss_inPages(t *testing.T) {
 }
 
 func TestSetAuthoritativeStorage(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	w.Wrote("lost.git", "gitaly-1")
 	set := func(vs, path, storage string) error {
@@ -292,7 +292,7 @@ func TestSetAuthoritativeStorage(t *testing.T) {
 }
 
 func TestMarkUnverified(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.catalogue.list = []info.Repository{{ID: 5, Key: key("a.git")}}
 	storage := func(vs, name string) *gitalypb.MarkUnverifiedRequest {
 		return &gitalypb.MarkUnverifiedRequest{Selector: &gitalypb.MarkUnverifiedRequest_Storage_{
@@ -341,7 +341,7 @@ func TestMarkUnverified(t *testing.T) {
 }
 
 func TestSetReplicationFactor(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	set := func(vs, path string, factor int32) ([]string, error) {
 		got, err := w.client.SetReplicationFactor(t.Context(), &gitalypb.SetReplicationFactorRequest{VirtualStorage: vs, RelativePath: path, ReplicationFactor: factor})
@@ -370,7 +370,7 @@ func TestSetReplicationFactor(t *testing.T) {
 // TestSetAuthoritativeStorage_checksBeforeItWaits: a caller that may not is told so at
 // once, also while a write is under way.
 func TestSetAuthoritativeStorage_checksBeforeItWaits(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.create("a.git", "gitaly-1")
 	w.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.PrimaryOnly}})
 	w.mu.Lock()

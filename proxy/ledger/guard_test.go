@@ -13,14 +13,14 @@ import (
 var copying = state.Scope{BoundMillis: 4000, Targets: []string{"gitaly-2", "gitaly-3"}}
 
 // fallBehind leaves the repository behind on the secondaries, with no intent.
-func fallBehind(t *testing.T, l world) {
+func fallBehind(t *testing.T, l fixture) {
 	t.Helper()
 	begin(t, l, repository).End(true, true)
 	time.Sleep(config.Linger + time.Millisecond)
 	synctest.Wait()
 }
 
-func repair(t *testing.T, l world, pause bool) *Guard {
+func repair(t *testing.T, l fixture, pause bool) *Guard {
 	t.Helper()
 	synctest.Wait() // until there is a lease
 	guard, err := l.LockForRepair(t.Context(), repository, pause)
@@ -34,7 +34,7 @@ func repair(t *testing.T, l world, pause bool) *Guard {
 }
 
 func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		fallBehind(t, l)
 		guard := repair(t, l, false)
 		if !guard.OpenedAt().Equal(time.Now()) {
@@ -52,7 +52,7 @@ func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
 }
 
 func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		fallBehind(t, l)
 		guard := repair(t, l, false)
 		w := begin(t, l, repository)
@@ -70,7 +70,7 @@ func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
 }
 
 func TestLedger_repairIsBusyWhileWriteIsInFlight(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		w := begin(t, l, repository)
 		if _, err := l.LockForRepair(t.Context(), repository, false); !errors.Is(err, ErrRepositoryBusy) {
 			t.Errorf("got %v, want ErrRepositoryBusy", err)
@@ -88,7 +88,7 @@ func TestLedger_repairIsBusyWhileWriteIsInFlight(t *testing.T) {
 }
 
 func TestGuard_holdKeepsWritesWaiting(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		first := begin(t, l, repository)
 		got := make(chan *Guard, 1)
 		go func() {
@@ -120,7 +120,7 @@ func TestGuard_holdKeepsWritesWaiting(t *testing.T) {
 }
 
 func TestLedger_heldWritesAreBounded(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		guard := repair(t, l, true)
 		errs := make(chan error, 3)
 		start := time.Now()
@@ -143,7 +143,7 @@ func TestLedger_heldWritesAreBounded(t *testing.T) {
 }
 
 func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		begin(t, l, repository).End(false, false)
 		synctest.Wait()
 		inDoubt := l.n.View().Entry(repository).Intents[0]
@@ -167,7 +167,7 @@ func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 }
 
 func TestGuard_impatientRepairKeepsTheOrder(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		fallBehind(t, l)
 		guard := repair(t, l, false)
 		proceed := make(chan struct{})
@@ -198,7 +198,7 @@ func TestGuard_impatientRepairKeepsTheOrder(t *testing.T) {
 }
 
 func TestGuard_markDoubtClosesTheIntent(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		guard := repair(t, l, false)
 		if err := guard.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2", What: "it lacks a reference"}}); err != nil {
 			t.Fatal(err)
@@ -213,7 +213,7 @@ func TestGuard_markDoubtClosesTheIntent(t *testing.T) {
 }
 
 func TestGuard_markDoubtIsInvalidatedByAWrite(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		guard := repair(t, l, false)
 		w := begin(t, l, repository)
 		if err := guard.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2"}}); !errors.Is(err, ErrInvalidated) {

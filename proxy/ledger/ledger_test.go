@@ -19,17 +19,17 @@ var (
 	config     = Config{Linger: 3 * time.Second, QueueTimeout: 10 * time.Second, QueueLimit: 2, LeaseWait: 2 * time.Second}
 )
 
-// world is a ledger whose Run is going on inside a bubble.
-type world struct {
+// fixture is a ledger whose Run is going on inside a bubble.
+type fixture struct {
 	*Ledger
 	n *node
 	s *session
 }
 
-func run(t *testing.T, test func(t *testing.T, w world)) { runBelow(t, 1<<62, test) }
+func run(t *testing.T, test func(t *testing.T, w fixture)) { runBelow(t, 1<<62, test) }
 
 // runBelow is run where everybody has applied so much.
-func runBelow(t *testing.T, watermark state.Index, test func(t *testing.T, w world)) {
+func runBelow(t *testing.T, watermark state.Index, test func(t *testing.T, w fixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNode(t), newSession()
 		s.watermark = watermark
@@ -38,7 +38,7 @@ func runBelow(t *testing.T, watermark state.Index, test func(t *testing.T, w wor
 		done := make(chan error, 1)
 		go func() { done <- l.Run(ctx) }()
 		synctest.Wait()
-		test(t, world{l, n, s})
+		test(t, fixture{l, n, s})
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("run: %v", err)
@@ -50,7 +50,7 @@ func request(keys ...state.Key) Request {
 	return Request{Keys: keys, Scope: state.Scope{BoundMillis: 8000, RefsOnly: true}}
 }
 
-func begin(t *testing.T, l world, keys ...state.Key) *Write {
+func begin(t *testing.T, l fixture, keys ...state.Key) *Write {
 	t.Helper()
 	w, err := l.Begin(t.Context(), request(keys...))
 	if err != nil {
@@ -60,7 +60,7 @@ func begin(t *testing.T, l world, keys ...state.Key) *Write {
 }
 
 // beginBeside begins a write that has to wait.
-func beginBeside(t *testing.T, ctx context.Context, l world) (<-chan *Write, <-chan error) {
+func beginBeside(t *testing.T, ctx context.Context, l fixture) (<-chan *Write, <-chan error) {
 	t.Helper()
 	began, failed := make(chan *Write, 1), make(chan error, 1)
 	go func() {
@@ -78,7 +78,7 @@ func beginBeside(t *testing.T, ctx context.Context, l world) (<-chan *Write, <-c
 }
 
 func TestLedger_writeIsInTheLedgerBeforeItMayPass(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		before := time.Now()
 		w := begin(t, l, repository)
 		entry := l.n.View().Entry(repository)
@@ -106,7 +106,7 @@ func TestLedger_writeIsInTheLedgerBeforeItMayPass(t *testing.T) {
 }
 
 func TestLedger_secondWriteCommitsNothing(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		begin(t, l, repository).End(true, true)
 		before := l.n.proposed()
 		time.Sleep(config.Linger - time.Millisecond)
@@ -118,7 +118,7 @@ func TestLedger_secondWriteCommitsNothing(t *testing.T) {
 }
 
 func TestLedger_writeAwaitsTheLease(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		l.s.say(func(s *session) { s.lease = Lease{} })
 		synctest.Wait()
 		if _, leased := l.Reading(); leased {
@@ -139,7 +139,7 @@ func TestLedger_writeAwaitsTheLease(t *testing.T) {
 }
 
 func TestLedger_readingNeedsTheViewOfTheLease(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		l.s.say(func(s *session) { s.lease.Index = l.n.View().Index + 1 })
 		if _, leased := l.Reading(); leased {
 			t.Error("reads by a view that is older than the lease")
@@ -148,7 +148,7 @@ func TestLedger_readingNeedsTheViewOfTheLease(t *testing.T) {
 }
 
 func TestLedger_writeAwaitsTheWatermark(t *testing.T) {
-	runBelow(t, 1, func(t *testing.T, l world) {
+	runBelow(t, 1, func(t *testing.T, l fixture) {
 		began, _ := beginBeside(t, t.Context(), l)
 		l.s.say(func(s *session) { s.watermark = l.n.View().Index })
 		(<-began).End(true, true)
@@ -156,7 +156,7 @@ func TestLedger_writeAwaitsTheWatermark(t *testing.T) {
 }
 
 func TestLedger_fenceDoomsWritesUnderWay(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		doomed := make(chan error, 1)
 		r := request(repository)
 		r.Doom = func(err error) { doomed <- err }
@@ -178,7 +178,7 @@ func TestLedger_fenceDoomsWritesUnderWay(t *testing.T) {
 }
 
 func TestLedger_holdIsReported(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		w := begin(t, l, repository)
 		l.s.say(func(s *session) {
 			s.pauses = []WritePause{{ID: "promote", VirtualStorage: "default", Until: s.Now() + 8*time.Second}}
@@ -198,7 +198,7 @@ func TestLedger_holdIsReported(t *testing.T) {
 }
 
 func TestWrite_notSentGoesAnotherWay(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		w := begin(t, l, repository)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -213,7 +213,7 @@ func TestWrite_notSentGoesAnotherWay(t *testing.T) {
 }
 
 func TestWrite_voteOfAnEarlierTry(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		reached := func() {
 			all := reach{}.Reach()
 			for i := range all {
@@ -253,7 +253,7 @@ func TestWrite_voteOfAnEarlierTry(t *testing.T) {
 }
 
 func TestWrite_impatientClient(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		guard := repair(t, l, true)
 		ctx, cancel := context.WithCancel(t.Context())
 		_, failed := beginBeside(t, ctx, l)
@@ -267,7 +267,7 @@ func TestWrite_impatientClient(t *testing.T) {
 }
 
 func TestWrite_impatientClientAndNewsThatLetItPass(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		begin(t, l, repository).End(true, true)
 		l.s.say(func(s *session) { s.lease = Lease{} })
 		synctest.Wait()
@@ -287,7 +287,7 @@ func TestWrite_impatientClientAndNewsThatLetItPass(t *testing.T) {
 }
 
 func TestWrite_impatientClientLeavesNoUnknownOutcome(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		proceed := make(chan struct{})
 		l.n.setCallback(func([]state.Command) (bool, error) { <-proceed; return true, nil })
 		ctx, cancel := context.WithCancel(t.Context())
@@ -304,7 +304,7 @@ func TestWrite_impatientClientLeavesNoUnknownOutcome(t *testing.T) {
 }
 
 func TestLedger_unansweredProposalIsUnknown(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		lost := errors.New("leadership lost")
 		l.n.setCallback(func([]state.Command) (bool, error) { return true, lost })
 		if _, err := l.Begin(t.Context(), request(repository)); !errors.Is(err, lost) || !errors.Is(err, ErrUnknown) {
@@ -320,7 +320,7 @@ func TestLedger_unansweredProposalIsUnknown(t *testing.T) {
 }
 
 func TestLedger_unansweredCloseIsRepeated(t *testing.T) {
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		begin(t, l, repository).End(true, true)
 		var failed atomic.Int32
 		l.n.setCallback(func([]state.Command) (bool, error) { failed.Add(1); return false, errors.New("no leader") })
@@ -339,7 +339,7 @@ func TestLedger_unansweredCloseIsRepeated(t *testing.T) {
 
 func TestLedger_runClosesIdleIntentsAtItsEnd(t *testing.T) {
 	var n *node
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		n = l.n
 		begin(t, l, repository).End(true, true)
 		begin(t, l, other) // and does not end
@@ -353,7 +353,7 @@ func TestLedger_runClosesIdleIntentsAtItsEnd(t *testing.T) {
 // would have proposed is left to the retirement of its incarnation.
 func TestLedger_writesEndAfterRun(t *testing.T) {
 	var write *Write
-	run(t, func(t *testing.T, l world) {
+	run(t, func(t *testing.T, l fixture) {
 		r := request(repository)
 		r.Deletes = true
 		w, err := l.Begin(t.Context(), r)

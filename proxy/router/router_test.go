@@ -13,13 +13,13 @@ import (
 
 var key = state.Key{VirtualStorage: "default", RelativePath: "a.git"}
 
-// world is a state in which everything of interest can be brought about.
-type world struct {
+// fixture is a state in which everything of interest can be brought about.
+type fixture struct {
 	state *state.State
 	inc   state.Incarnation
 }
 
-func (w *world) apply(cmds ...state.Command) []state.Result {
+func (w *fixture) apply(cmds ...state.Command) []state.Result {
 	index := w.state.Index + 1
 	next, results := w.state.Apply(index, state.Batch{
 		Version: state.CommandVersion, RequestID: fmt.Sprint(index), Incarnation: w.inc, Number: uint64(index), Commands: cmds,
@@ -28,9 +28,9 @@ func (w *world) apply(cmds ...state.Command) []state.Result {
 	return results
 }
 
-// newWorld has three serving storages with disks A, B and C.
-func newWorld() *world {
-	w := &world{state: &state.State{}}
+// newFixture has three serving storages with disks A, B and C.
+func newFixture() *fixture {
+	w := &fixture{state: &state.State{}}
 	w.inc = w.apply(state.Command{Register: &state.Register{ID: "i", Name: "i", ClusterID: "c"}})[0].Incarnation
 	w.apply(state.Command{Define: &state.Define{VirtualStorage: "default", Storages: []string{"gitaly-1", "gitaly-2", "gitaly-3"}}})
 	for name, disk := range map[string]string{"gitaly-1": "A", "gitaly-2": "B", "gitaly-3": "C"} {
@@ -42,25 +42,25 @@ func newWorld() *world {
 	return w
 }
 
-func (w *world) reach(name, disk string) {
+func (w *fixture) reach(name, disk string) {
 	w.apply(state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: disk}})
 }
 
-func (w *world) fill(name string) {
+func (w *fixture) fill(name string) {
 	s := w.state.VirtualStorage("default").Storage(name)
 	w.apply(state.Command{Compared: &state.Compared{VirtualStorage: "default", Storage: name, Since: s.Since}})
 	w.apply(state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: s.FilesystemID, Backfilled: s.Since}})
 }
 
-func (w *world) open() {
+func (w *fixture) open() {
 	w.apply(state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{"a.git"}, Kind: state.PrimaryOnly}})
 }
 
-func (w *world) markBehind(agreeing ...string) {
+func (w *fixture) markBehind(agreeing ...string) {
 	w.apply(state.Command{MarkBehind: &state.MarkBehind{VirtualStorage: "default", Paths: []string{"a.git"}, Primary: "gitaly-1", Epoch: 1, Agreeing: agreeing}})
 }
 
-func (w *world) close(inDoubt bool) {
+func (w *fixture) close(inDoubt bool) {
 	w.apply(state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: []string{"a.git"}, InDoubt: inDoubt}})
 }
 
@@ -101,45 +101,45 @@ func TestRouteRead_choices(t *testing.T) {
 	three := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
 	for _, tc := range []struct {
 		name  string
-		given func(w *world)
+		given func(w *fixture)
 		read  Read
 		reach Reacher
 		want  []string
 	}{
-		{"clean", func(*world) {}, Read{}, all(), three},
-		{"clean, primary only", func(*world) {}, Read{PrimaryOnly: true}, all(), three[:1]},
-		{"clean, primary gone", func(*world) {}, Read{}, all("gitaly-1"), three[1:]},
-		{"clean, primary only and gone", func(*world) {}, Read{PrimaryOnly: true}, all("gitaly-1"), nil},
-		{"one was tried", func(*world) {}, Read{Tried: three[1:2]}, all(), []string{"gitaly-1", "gitaly-3"}},
-		{"all were tried", func(*world) {}, Read{Tried: three}, all(), nil},
-		{"primary-only intent", func(w *world) { w.open() }, Read{}, all(), three[:1]},
-		{"primary-only intent, primary gone", func(w *world) { w.open() }, Read{}, all("gitaly-1"), nil},
-		{"behind", func(w *world) { w.open(); w.markBehind("gitaly-1", "gitaly-3"); w.close(false) }, Read{}, all(), []string{"gitaly-1", "gitaly-3"}},
-		{"all others behind, primary gone", func(w *world) { w.open(); w.markBehind("gitaly-1"); w.close(false) }, Read{}, all("gitaly-1"), nil},
-		{"dirty", func(w *world) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all(), three[:1]},
-		{"dirty, primary gone", func(w *world) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all("gitaly-1"), three[1:]},
-		{"another disk at one", func(*world) {}, Read{}, func(name string) Reach {
+		{"clean", func(*fixture) {}, Read{}, all(), three},
+		{"clean, primary only", func(*fixture) {}, Read{PrimaryOnly: true}, all(), three[:1]},
+		{"clean, primary gone", func(*fixture) {}, Read{}, all("gitaly-1"), three[1:]},
+		{"clean, primary only and gone", func(*fixture) {}, Read{PrimaryOnly: true}, all("gitaly-1"), nil},
+		{"one was tried", func(*fixture) {}, Read{Tried: three[1:2]}, all(), []string{"gitaly-1", "gitaly-3"}},
+		{"all were tried", func(*fixture) {}, Read{Tried: three}, all(), nil},
+		{"primary-only intent", func(w *fixture) { w.open() }, Read{}, all(), three[:1]},
+		{"primary-only intent, primary gone", func(w *fixture) { w.open() }, Read{}, all("gitaly-1"), nil},
+		{"behind", func(w *fixture) { w.open(); w.markBehind("gitaly-1", "gitaly-3"); w.close(false) }, Read{}, all(), []string{"gitaly-1", "gitaly-3"}},
+		{"all others behind, primary gone", func(w *fixture) { w.open(); w.markBehind("gitaly-1"); w.close(false) }, Read{}, all("gitaly-1"), nil},
+		{"dirty", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all(), three[:1]},
+		{"dirty, primary gone", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all("gitaly-1"), three[1:]},
+		{"another disk at one", func(*fixture) {}, Read{}, func(name string) Reach {
 			r := all()(name)
 			if name == "gitaly-2" {
 				r.FilesystemID = "X"
 			}
 			return r
 		}, []string{"gitaly-1", "gitaly-3"}},
-		{"one is filling", func(w *world) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reach {
+		{"one is filling", func(w *fixture) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reach {
 			r := all()(name)
 			if name == "gitaly-2" {
 				r.FilesystemID = "X"
 			}
 			return r
 		}, []string{"gitaly-1", "gitaly-3"}},
-		{"fewest requests under way", func(*world) {}, Read{}, func(name string) Reach {
+		{"fewest requests under way", func(*fixture) {}, Read{}, func(name string) Reach {
 			r := all()(name)
 			if name != "gitaly-3" {
 				r.Outstanding = 1
 			}
 			return r
 		}, three[2:]},
-		{"one is stalled, which is worse than busy", func(*world) {}, Read{}, func(name string) Reach {
+		{"one is stalled, which is worse than busy", func(*fixture) {}, Read{}, func(name string) Reach {
 			r := all()(name)
 			r.Stalled, r.Outstanding = name == "gitaly-1", 0
 			if name != "gitaly-1" {
@@ -147,14 +147,14 @@ func TestRouteRead_choices(t *testing.T) {
 			}
 			return r
 		}, three[1:]},
-		{"all are stalled", func(*world) {}, Read{}, func(name string) Reach {
+		{"all are stalled", func(*fixture) {}, Read{}, func(name string) Reach {
 			r := all()(name)
 			r.Stalled = true
 			return r
 		}, three},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld()
+			w := newFixture()
 			tc.given(w)
 			tc.read.Key = key
 			if got := choices(t, w.state, tc.read, tc.reach); !slices.Equal(got, tc.want) {
@@ -165,7 +165,7 @@ func TestRouteRead_choices(t *testing.T) {
 }
 
 func TestRoute_refusals(t *testing.T) {
-	w := newWorld()
+	w := newFixture()
 	elsewhere := state.Key{VirtualStorage: "elsewhere", RelativePath: "a.git"}
 	none := all("gitaly-1", "gitaly-2", "gitaly-3")
 	zero := func(int) int { return 0 }
@@ -193,7 +193,7 @@ func TestRoute_refusals(t *testing.T) {
 }
 
 func TestRouteWrite_goesToThePrimaryOfAllKeys(t *testing.T) {
-	w := newWorld()
+	w := newFixture()
 	other := state.Key{VirtualStorage: "default", RelativePath: "b.git"}
 	got, err := RouteWrite(w.state, []state.Key{key, other}, false, all())
 	if err != nil || got.Primary != "gitaly-1" || got.Epoch != w.state.VirtualStorage("default").Epoch {
@@ -203,7 +203,7 @@ func TestRouteWrite_goesToThePrimaryOfAllKeys(t *testing.T) {
 
 // Two repositories with different primaries: the answer names both, and one is repaired in a while.
 func TestRouteWrite_namesTwoPrimaries(t *testing.T) {
-	w := newWorld()
+	w := newFixture()
 	w.reach("gitaly-2", "B")
 	w.fill("gitaly-2")
 	w.open()
@@ -223,7 +223,7 @@ func TestRouteWrite_namesTwoPrimaries(t *testing.T) {
 // words of the promise (P4), on random entries and connections.
 func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld()
+		w := newFixture()
 		for range rapid.IntRange(0, 6).Draw(t, "steps") {
 			switch rapid.IntRange(0, 4).Draw(t, "step") {
 			case 0:
@@ -272,21 +272,21 @@ func TestExplain_isWhatTheRouterDoes(t *testing.T) {
 	three := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
 	for _, tc := range []struct {
 		name    string
-		given   func(w *world)
+		given   func(w *fixture)
 		reach   Reacher
 		reads   []string
 		rule    Rule
 		primary string
 		refused Kind // of the write, if primary is empty
 	}{
-		{"clean", func(*world) {}, all(), three, AnyInSync, "gitaly-1", 0},
-		{"clean, one away", func(*world) {}, all("gitaly-2"), []string{"gitaly-1", "gitaly-3"}, AnyInSync, "gitaly-1", 0},
-		{"primary-only intent", func(w *world) { w.open() }, all(), three[:1], PrimaryOnly, "gitaly-1", 0},
-		{"in doubt", func(w *world) { w.open(); w.markBehind(three...); w.close(true) }, all(), three, PrimaryFirst, "gitaly-1", 0},
-		{"behind, primary away", func(w *world) { w.open(); w.markBehind("gitaly-1"); w.close(false) }, all("gitaly-1"), nil, AnyInSync, "", PrimaryUnreachable},
+		{"clean", func(*fixture) {}, all(), three, AnyInSync, "gitaly-1", 0},
+		{"clean, one away", func(*fixture) {}, all("gitaly-2"), []string{"gitaly-1", "gitaly-3"}, AnyInSync, "gitaly-1", 0},
+		{"primary-only intent", func(w *fixture) { w.open() }, all(), three[:1], PrimaryOnly, "gitaly-1", 0},
+		{"in doubt", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, all(), three, PrimaryFirst, "gitaly-1", 0},
+		{"behind, primary away", func(w *fixture) { w.open(); w.markBehind("gitaly-1"); w.close(false) }, all("gitaly-1"), nil, AnyInSync, "", PrimaryUnreachable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			w := newWorld()
+			w := newFixture()
 			tc.given(w)
 			got := Explain(w.state, key, true, tc.reach)
 			if !slices.Equal(got.Reads, tc.reads) || got.Rule != tc.rule || got.Write.Primary != tc.primary {

@@ -26,15 +26,15 @@ var (
 // conn stands for a connection.
 type conn struct{ storage string }
 
-type world struct {
+type fixture struct {
 	*testing.T
 	*Manager
 	conns map[string]*conn
 }
 
-func run(t *testing.T, test func(w world)) {
+func run(t *testing.T, test func(w fixture)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := world{T: t, conns: make(map[string]*conn)}
+		w := fixture{T: t, conns: make(map[string]*conn)}
 		w.Manager = NewManager(func() state.Incarnation { return 7 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		for _, s := range storages {
 			w.conns[s] = &conn{s}
@@ -43,13 +43,13 @@ func run(t *testing.T, test func(w world)) {
 	})
 }
 
-func (w world) begin(account func([]string) error) *Transaction {
+func (w fixture) begin(account func([]string) error) *Transaction {
 	return w.beginWith(func(cfg *Config) {
 		cfg.Account = func(agreeing []string, _ bool) error { return account(agreeing) }
 	})
 }
 
-func (w world) beginWith(set func(*Config)) *Transaction {
+func (w fixture) beginWith(set func(*Config)) *Transaction {
 	cfg := Config{Keys: []state.Key{repository}, Copies: 2, Account: func([]string, bool) error { return nil }}
 	set(&cfg)
 	for _, s := range storages {
@@ -65,11 +65,11 @@ type answer struct {
 }
 
 // vote votes beside whoever waits, on something that is prepared.
-func (w world) vote(ctx context.Context, answers chan<- answer, id uint64, storage string, hash byte) {
+func (w fixture) vote(ctx context.Context, answers chan<- answer, id uint64, storage string, hash byte) {
 	w.voteIn(ctx, gitalypb.VoteTransactionRequest_PREPARED_PHASE, answers, id, storage, hash)
 }
 
-func (w world) voteIn(ctx context.Context, phase gitalypb.VoteTransactionRequest_Phase, answers chan<- answer, id uint64, storage string, hash byte) {
+func (w fixture) voteIn(ctx context.Context, phase gitalypb.VoteTransactionRequest_Phase, answers chan<- answer, id uint64, storage string, hash byte) {
 	go func() {
 		r, err := w.Service(storage, w.conns[storage]).VoteTransaction(ctx, &gitalypb.VoteTransactionRequest{
 			TransactionId: id, Node: storage, ReferenceUpdatesHash: slices.Repeat([]byte{hash}, 20), Phase: phase,
@@ -81,7 +81,7 @@ func (w world) voteIn(ctx context.Context, phase gitalypb.VoteTransactionRequest
 // Two storages of another release vote alike and unlike the primary: that is no majority
 // against the primary, they are left out and counted, and the write is short of copies.
 func TestManager_votesOfAnotherRelease(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		var told []string
 		cfg := Config{Keys: []state.Key{repository}, Copies: 2}
 		cfg.Account = func(agreeing []string, _ bool) error { told = agreeing; return nil }
@@ -115,7 +115,7 @@ func TestManager_votesOfAnotherRelease(t *testing.T) {
 }
 
 func TestManager_voteOfAll(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		var told []string
 		tx := w.begin(func(agreeing []string) error { told = agreeing; return nil })
 		answers := make(chan answer, 3)
@@ -137,7 +137,7 @@ func TestManager_voteOfAll(t *testing.T) {
 }
 
 func TestManager_ledgerSaysNo(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		tx := w.begin(func([]string) error { return errors.New("fenced") })
 		answers := make(chan answer, 3)
 		for _, s := range storages {
@@ -157,7 +157,7 @@ func TestManager_ledgerSaysNo(t *testing.T) {
 // A storage that lives is waited for. Where that was in vain the next writes wait for it
 // no longer than the grace, for a while; for a silent one none waits longer.
 func TestManager_lateStorage(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		silent := false
 		vote := func(want time.Duration, what string) {
 			w.Helper()
@@ -189,7 +189,7 @@ func TestManager_lateStorage(t *testing.T) {
 }
 
 func TestManager_votesOfALateStorage(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		tx := w.begin(func([]string) error { return nil })
 		answers := make(chan answer, 3)
 		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
@@ -211,7 +211,7 @@ func TestManager_votesOfALateStorage(t *testing.T) {
 }
 
 func TestManager_storageThatGivesUp(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		tx := w.begin(func([]string) error { return nil })
 		answers := make(chan answer, 3)
 		ctx, cancel := context.WithCancel(w.Context())
@@ -232,7 +232,7 @@ func TestManager_storageThatGivesUp(t *testing.T) {
 }
 
 func TestManager_endAnswersWhoWaits(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		release := make(chan struct{})
 		tx := w.begin(func([]string) error { <-release; return nil })
 		answers := make(chan answer, 3)
@@ -264,7 +264,7 @@ func TestManager_endAnswersWhoWaits(t *testing.T) {
 }
 
 func TestService_refuses(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		tx := w.begin(nil)
 		defer tx.End()
 		hash := make([]byte, 20)
@@ -289,7 +289,7 @@ func TestService_refuses(t *testing.T) {
 }
 
 func TestService_stopOfThePrimary(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		tx := w.begin(nil)
 		defer func() {
 			if r := tx.End(); !r.Stopped || r.Committed != nil {
@@ -309,7 +309,7 @@ func TestService_stopOfThePrimary(t *testing.T) {
 }
 
 func TestManager_twoWritesThatWaitForEachOther(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		older, younger := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
 		of := map[uint64]chan answer{older.ID(): make(chan answer, 3), younger.ID(): make(chan answer, 3)}
 		start := time.Now()
@@ -334,7 +334,7 @@ func TestManager_twoWritesThatWaitForEachOther(t *testing.T) {
 // TestManager_slowWritesDoNotContend has two writes whose votes come slowly, in
 // opposite order: nobody is in the way of the other.
 func TestManager_slowWritesDoNotContend(t *testing.T) {
-	run(t, func(w world) {
+	run(t, func(w fixture) {
 		a, b := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
 		answers := make(chan answer, 6)
 		for i, name := range storages {
@@ -362,7 +362,7 @@ func TestManager_onlyLocksContend(t *testing.T) {
 		gitalypb.VoteTransactionRequest_COMMITTED_PHASE:    false,
 		gitalypb.VoteTransactionRequest_SYNCHRONIZED_PHASE: false,
 	} {
-		run(t, func(w world) {
+		run(t, func(w fixture) {
 			older, younger := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
 			answers := make(chan answer, 6)
 			w.voteIn(w.Context(), phase, answers, older.ID(), "gitaly-1", 1)

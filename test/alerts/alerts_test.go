@@ -39,8 +39,8 @@ attempts = 1000
 scheduling_interval = "1s"
 `
 
-// world is a watched cluster.
-type world struct {
+// harness is a watched cluster.
+type harness struct {
 	*testing.T
 	ctx context.Context
 	c   *cluster.Cluster
@@ -52,17 +52,17 @@ type world struct {
 	pushes int
 }
 
-func begin(t *testing.T, page *runbook.Page, options cluster.Options) *world {
+func begin(t *testing.T, page *runbook.Page, options cluster.Options) *harness {
 	t.Helper()
 	options.Binaries, options.Instances = built, 3
 	c := cluster.Run(t, options)
 	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
 	must(t, err)
-	return &world{T: t, ctx: t.Context(), c: c, p: watch(t, c, rules), page: page, raised: make(map[string]bool)}
+	return &harness{T: t, ctx: t.Context(), c: c, p: watch(t, c, rules), page: page, raised: make(map[string]bool)}
 }
 
 // expect waits for the alerts of a fault.
-func (w *world) expect(names ...string) {
+func (w *harness) expect(names ...string) {
 	w.Helper()
 	w.p.await(names...)
 	for _, name := range names {
@@ -71,21 +71,21 @@ func (w *world) expect(names ...string) {
 	w.Logf("raised: %s", strings.Join(names, ", "))
 }
 
-func (w *world) must(err error) {
+func (w *harness) must(err error) {
 	w.Helper()
 	must(w.T, err)
 }
 
-func (w *world) operate(args ...string) {
+func (w *harness) operate(args ...string) {
 	w.Helper()
 	_, err := w.c.Operate(w.ctx, args...)
 	w.must(err)
 }
 
-func (w *world) storage(name string) *cluster.Storage { return w.c.Storage("default", name) }
+func (w *harness) storage(name string) *cluster.Storage { return w.c.Storage("default", name) }
 
 // follower is an instance that does not lead.
-func (w *world) follower() *cluster.Instance {
+func (w *harness) follower() *cluster.Instance {
 	w.Helper()
 	leader, err := w.c.Leader(w.ctx)
 	w.must(err)
@@ -99,7 +99,7 @@ func (w *world) follower() *cluster.Instance {
 }
 
 // push makes a commit and pushes it; the error is git's.
-func (w *world) push(path string) error {
+func (w *harness) push(path string) error {
 	url := w.c.URL("default", path)
 	dir := filepath.Join(w.TempDir(), "work")
 	if _, err := w.c.Git(w.ctx, "/", "clone", "--quiet", url, dir); err != nil {
@@ -113,7 +113,7 @@ func (w *world) push(path string) error {
 	return err
 }
 
-func (w *world) healthy() {
+func (w *harness) healthy() {
 	w.Helper()
 	w.must(w.c.WaitConverged(w.ctx))
 	eventually(w.T, "no alert fires", func(ctx context.Context) error {
@@ -142,7 +142,7 @@ func TestAlerts_eachFires(t *testing.T) {
 		w.must(w.push(path))
 	}
 	w.healthy()
-	for _, fault := range []func(*world){
+	for _, fault := range []func(*harness){
 		instanceDown, quorumLost, allDown, storageDown, storageSlow, repositoryUnavailable, postgresAway, failoverPaused,
 		reloadRefused, settingsDiffer, certificateExpires, repairFails, replicaChanged, noPrimary, leaderChanges,
 	} {

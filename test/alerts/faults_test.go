@@ -15,7 +15,7 @@ import (
 	"praefect/test/runbook"
 )
 
-func instanceDown(w *world) {
+func instanceDown(w *harness) {
 	i := w.follower()
 	w.must(i.Kill())
 	w.expect("PraefectInstanceDown", "PraefectQuorumAtRisk", "PraefectDegraded")
@@ -29,7 +29,7 @@ func instanceDown(w *world) {
 	w.healthy()
 }
 
-func quorumLost(w *world) {
+func quorumLost(w *harness) {
 	for _, i := range w.c.Instances[:2] {
 		w.must(i.Kill())
 	}
@@ -45,7 +45,7 @@ func quorumLost(w *world) {
 	w.healthy()
 }
 
-func allDown(w *world) {
+func allDown(w *harness) {
 	for _, i := range w.c.Instances {
 		w.must(i.Kill())
 	}
@@ -58,7 +58,7 @@ func allDown(w *world) {
 	w.healthy()
 }
 
-func storageDown(w *world) {
+func storageDown(w *harness) {
 	s := w.storage("gitaly-3")
 	w.must(s.Kill())
 	w.expect("PraefectStorageDown", "PraefectStorageNotServing")
@@ -76,7 +76,7 @@ func storageDown(w *world) {
 	w.healthy()
 }
 
-func storageSlow(w *world) {
+func storageSlow(w *harness) {
 	s := w.storage("gitaly-3")
 	w.must(s.Pause())
 	w.expect("PraefectStorageSlow")
@@ -88,7 +88,7 @@ func storageSlow(w *world) {
 }
 
 // repositoryUnavailable leaves a write on one storage alone, and takes that one away.
-func repositoryUnavailable(w *world) {
+func repositoryUnavailable(w *harness) {
 	primary, err := w.c.Primary(w.ctx, "default")
 	w.must(err)
 	var others []*cluster.Storage
@@ -111,7 +111,7 @@ func repositoryUnavailable(w *world) {
 	w.healthy()
 }
 
-func postgresAway(w *world) {
+func postgresAway(w *harness) {
 	w.must(w.c.Postgres.Stop(0))
 	w.expect("PraefectPostgresAway")
 	w.answers(w.operator(), "postgres-away-check", failed, "ping postgres")
@@ -120,7 +120,7 @@ func postgresAway(w *world) {
 	w.healthy()
 }
 
-func failoverPaused(w *world) {
+func failoverPaused(w *harness) {
 	w.operate("pause", "-for", "1h", "-why", "a test")
 	w.expect("PraefectFailoverPaused")
 	w.answers(w.operator(), "failover-paused-check", well, "a test")
@@ -129,7 +129,7 @@ func failoverPaused(w *world) {
 }
 
 // edit changes the settings of one instance, and returns how to take that back.
-func (w *world) edit(i *cluster.Instance, change func(text string) string) (undo func()) {
+func (w *harness) edit(i *cluster.Instance, change func(text string) string) (undo func()) {
 	w.Helper()
 	former, err := os.ReadFile(i.Config)
 	w.must(err)
@@ -137,14 +137,14 @@ func (w *world) edit(i *cluster.Instance, change func(text string) string) (undo
 	return func() { w.must(os.WriteFile(i.Config, former, 0o600)) }
 }
 
-func (w *world) restart(i *cluster.Instance) {
+func (w *harness) restart(i *cluster.Instance) {
 	w.Helper()
 	w.must(i.Terminate(w.ctx))
 	w.must(i.Start())
 	w.must(i.WaitReady(w.ctx))
 }
 
-func reloadRefused(w *world) {
+func reloadRefused(w *harness) {
 	i := w.c.Instances[0]
 	undo := w.edit(i, func(text string) string { return text + "\n[raft]\n" })
 	w.must(i.Hangup())
@@ -155,7 +155,7 @@ func reloadRefused(w *world) {
 	w.healthy()
 }
 
-func settingsDiffer(w *world) {
+func settingsDiffer(w *harness) {
 	i := w.follower()
 	undo := w.edit(i, func(text string) string { return strings.Replace(text, "copies = 2", "copies = 3", 1) })
 	w.restart(i)
@@ -167,7 +167,7 @@ func settingsDiffer(w *world) {
 	w.healthy()
 }
 
-func certificateExpires(w *world) {
+func certificateExpires(w *harness) {
 	dir := filepath.Join(w.TempDir(), "tls")
 	w.operate("tls", "init", "-dir", dir, "-days", "1", "-instance", "one=localhost")
 	i := w.follower()
@@ -185,7 +185,7 @@ func certificateExpires(w *world) {
 }
 
 // repairFails makes a replica that its storage cannot change.
-func repairFails(w *world) {
+func repairFails(w *harness) {
 	s := w.storage("gitaly-3")
 	if primary, err := w.c.Primary(w.ctx, "default"); err != nil || primary == s {
 		w.operate("promote", "gitaly-1")
@@ -212,7 +212,7 @@ func repairFails(w *world) {
 }
 
 // replicaChanged moves a branch on a secondary past praefect.
-func replicaChanged(w *world) {
+func replicaChanged(w *harness) {
 	primary, err := w.c.Primary(w.ctx, "default")
 	w.must(err)
 	at := slices.IndexFunc(w.c.Storages, func(s *cluster.Storage) bool { return s != primary })
@@ -229,7 +229,7 @@ func replicaChanged(w *world) {
 }
 
 // noPrimary takes all storages away while clients write on.
-func noPrimary(w *world) {
+func noPrimary(w *harness) {
 	for _, s := range w.c.Storages {
 		w.must(s.Kill())
 	}
@@ -256,7 +256,7 @@ func noPrimary(w *world) {
 }
 
 // leaderChanges hands leadership on; the alert ends when a quarter of an hour has passed.
-func leaderChanges(w *world) {
+func leaderChanges(w *harness) {
 	for range 5 {
 		term := func(ctx context.Context) (string, error) { return w.p.value(ctx, "max(praefect_consensus_term)") }
 		former, err := term(w.ctx)

@@ -20,24 +20,26 @@ const (
 )
 
 // on is the host of an instance.
-func (w *world) on(i *cluster.Instance) *runbook.Host { return runbook.OnInstance(w.c, i, w.TempDir()) }
+func (w *harness) on(i *cluster.Instance) *runbook.Host {
+	return runbook.OnInstance(w.c, i, w.TempDir())
+}
 
-func (w *world) onStorage(s *cluster.Storage) *runbook.Host {
+func (w *harness) onStorage(s *cluster.Storage) *runbook.Host {
 	return runbook.OnStorage(w.c, s, w.TempDir())
 }
 
 // operator is a host on which praefectctl knows the cluster.
-func (w *world) operator() *runbook.Host { return w.on(w.c.Instances[0]) }
+func (w *harness) operator() *runbook.Host { return w.on(w.c.Instances[0]) }
 
 // operatorOf is such a host, with a repository that the page calls REPOSITORY.
-func (w *world) operatorOf(repository string) *runbook.Host {
+func (w *harness) operatorOf(repository string) *runbook.Host {
 	h := w.operator()
 	h.Env = append(h.Env, "REPOSITORY="+repository)
 	return h
 }
 
 // onPostgres is the host of Postgres, whose service can be started.
-func (w *world) onPostgres() *runbook.Host {
+func (w *harness) onPostgres() *runbook.Host {
 	return runbook.OnMachine("postgres", func(ctx context.Context, command string) (string, error) {
 		if command != "systemctl start postgresql" {
 			return "", errors.New("this host has the service postgresql alone")
@@ -48,7 +50,7 @@ func (w *world) onPostgres() *runbook.Host {
 
 // answers carries out a block of the page until it ends with the code and names every part: an
 // alert may fire before the instance that is asked has heard of the fault.
-func (w *world) answers(h *runbook.Host, block string, code int, parts ...string) {
+func (w *harness) answers(h *runbook.Host, block string, code int, parts ...string) {
 	w.Helper()
 	eventually(w.T, "the commands of "+block+" answer", func(context.Context) error {
 		printed, got, err := w.page.Ask(h, block)
@@ -68,7 +70,7 @@ func (w *world) answers(h *runbook.Host, block string, code int, parts ...string
 }
 
 // fix carries out a block that must succeed.
-func (w *world) fix(h *runbook.Host, block string) {
+func (w *harness) fix(h *runbook.Host, block string) {
 	w.Helper()
 	w.page.CarryOut(h, block)
 }

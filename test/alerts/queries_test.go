@@ -19,7 +19,7 @@ var (
 // queries runs each expression of a rule or dashboard on what the cluster exported during the
 // faults. A series that no fault made must have a row on the page of metrics, which another test
 // compares with the registry of an instance.
-func (w *world) queries() {
+func (w *harness) queries() {
 	w.Helper()
 	text, err := os.ReadFile(metricsPage)
 	w.must(err)

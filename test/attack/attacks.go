@@ -12,7 +12,7 @@ type attack struct {
 	all bool
 	// lasts bounds it; 0 is ten seconds.
 	lasts time.Duration
-	run   func(context.Context, *world) error
+	run   func(context.Context, *harness) error
 }
 
 func (a attack) bound() time.Duration {
@@ -48,7 +48,7 @@ func attacks() []attack {
 }
 
 // nothing is there to compare with.
-func nothing(ctx context.Context, _ *world) error {
+func nothing(ctx context.Context, _ *harness) error {
 	<-ctx.Done()
 	return nil
 }

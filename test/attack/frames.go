@@ -113,8 +113,8 @@ func again(ctx context.Context, n int, addr string, attack func(*wire) error) er
 const existsMethod = gitalypb.RepositoryService_RepositoryExists_FullMethodName
 
 // rapidReset opens calls and takes them back at once.
-func rapidReset(withToken bool) func(context.Context, *world) error {
-	return func(ctx context.Context, w *world) error {
+func rapidReset(withToken bool) func(context.Context, *harness) error {
+	return func(ctx context.Context, w *harness) error {
 		return again(ctx, 4, w.victim.Addr, func(a *wire) error {
 			token := ""
 			if withToken {
@@ -130,7 +130,7 @@ func rapidReset(withToken bool) func(context.Context, *world) error {
 }
 
 // rejectedWithDeadline makes calls without the token that may take 11,000 years.
-func rejectedWithDeadline(ctx context.Context, w *world) error {
+func rejectedWithDeadline(ctx context.Context, w *harness) error {
 	return again(ctx, 4, w.victim.Addr, func(a *wire) error {
 		_, err := a.open(existsMethod, "", hpack.HeaderField{Name: "grpc-timeout", Value: "99999999H"})
 		return err
@@ -138,7 +138,7 @@ func rejectedWithDeadline(ctx context.Context, w *world) error {
 }
 
 // healthWatch opens streams that never end, without the token.
-func healthWatch(ctx context.Context, w *world) error {
+func healthWatch(ctx context.Context, w *harness) error {
 	return again(ctx, 10, w.victim.Addr, func(a *wire) error {
 		id, err := a.open("/grpc.health.v1.Health/Watch", "")
 		if err != nil {
@@ -149,7 +149,7 @@ func healthWatch(ctx context.Context, w *world) error {
 }
 
 // unfinishedMessages announces messages of 4 MiB, and sends all of each but the last byte.
-func unfinishedMessages(ctx context.Context, w *world) error {
+func unfinishedMessages(ctx context.Context, w *harness) error {
 	const size = 4<<20 - 5
 	return again(ctx, 10, w.victim.Addr, func(a *wire) error {
 		id, err := a.open(gitalypb.RepositoryService_CreateRepository_FullMethodName, "")
@@ -169,7 +169,7 @@ func unfinishedMessages(ctx context.Context, w *world) error {
 }
 
 // longHeaders sends correlation ids of 8 MB, and as long ones as are taken.
-func longHeaders(ctx context.Context, w *world) error {
+func longHeaders(ctx context.Context, w *harness) error {
 	long, longest := strings.Repeat("x", 100<<10), strings.Repeat("x", 8<<20)
 	turn := 0
 	return again(ctx, 1, w.victim.Addr, func(a *wire) error {
@@ -201,7 +201,7 @@ func beginSession() []byte {
 }
 
 // pingFlood sends 12 MB of pings on each connection, to the attacked instances.
-func pingFlood(ctx context.Context, w *world) error {
+func pingFlood(ctx context.Context, w *harness) error {
 	pings := bytes.Repeat(muxFrame(muxPing, muxSYN, 0, 1), 1000)
 	var running sync.WaitGroup
 	for _, i := range w.c.Instances {
@@ -226,7 +226,7 @@ func pingFlood(ctx context.Context, w *world) error {
 }
 
 // announcedFrames announces 16 MiB on each of 100 connections, again and again.
-func announcedFrames(ctx context.Context, w *world) error {
+func announcedFrames(ctx context.Context, w *harness) error {
 	var running sync.WaitGroup
 	for range 100 {
 		running.Go(func() {

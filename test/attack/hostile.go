@@ -16,7 +16,7 @@ import (
 )
 
 // inPlaceOf answers at the address of the hostile storage, whose process is ended meanwhile.
-func inPlaceOf(ctx context.Context, w *world, serve func(net.Conn)) (err error) {
+func inPlaceOf(ctx context.Context, w *harness, serve func(net.Conn)) (err error) {
 	s := w.c.Storage(hostile, "hostile-1")
 	if err := s.Kill(); err != nil {
 		return err
@@ -51,7 +51,7 @@ func inPlaceOf(ctx context.Context, w *world, serve func(net.Conn)) (err error) 
 }
 
 // hostileStreams opens 20,000 streams in each session with an instance.
-func hostileStreams(ctx context.Context, w *world) error {
+func hostileStreams(ctx context.Context, w *harness) error {
 	var all bytes.Buffer
 	for stream := range uint32(20_000) {
 		all.Write(muxFrame(muxWindow, muxSYN, 2*stream+2, 0))
@@ -63,7 +63,7 @@ func hostileStreams(ctx context.Context, w *world) error {
 }
 
 // hostileStatuses ends each call with a status of 1 MiB.
-func hostileStatuses(ctx context.Context, w *world) error {
+func hostileStatuses(ctx context.Context, w *harness) error {
 	var answer bytes.Buffer
 	encoder := hpack.NewEncoder(&answer)
 	for _, f := range []hpack.HeaderField{
@@ -114,7 +114,7 @@ func writeBlock(framer *http2.Framer, stream uint32, block []byte) error {
 }
 
 // shortLines looks whether an instance has logged a status as a whole.
-func shortLines(w *world) error {
+func shortLines(w *harness) error {
 	const most = 8 << 10
 	for _, i := range w.c.Instances {
 		longest, err := longestLine(i.Log())

@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 }
 
 // suffer runs the attacks, and says of each what it cost.
-func (w *world) suffer(ctx context.Context, chosen []attack, attempts int, stdout io.Writer) error {
+func (w *harness) suffer(ctx context.Context, chosen []attack, attempts int, stdout io.Writer) error {
 	if err := w.warmUp(ctx); err != nil {
 		return err
 	}

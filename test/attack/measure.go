@@ -82,7 +82,7 @@ type watching struct {
 	err   error
 }
 
-func (w *world) watch(ctx context.Context, instances []*cluster.Instance) *watching {
+func (w *harness) watch(ctx context.Context, instances []*cluster.Instance) *watching {
 	x := &watching{stop: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
 		defer close(x.ended)

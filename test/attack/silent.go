@@ -42,14 +42,14 @@ func silent(ctx context.Context, n int, addr, greeting string, again bool) (clos
 }
 
 // silentClients keeps 2,000 connections that say nothing.
-func silentClients(ctx context.Context, w *world) error {
+func silentClients(ctx context.Context, w *harness) error {
 	_, running := silent(ctx, 2000, w.victim.Addr, "", true)
 	running.Wait()
 	return ctx.Err()
 }
 
 // silentPeers keeps 300 connections to each Raft port that say nothing.
-func silentPeers(ctx context.Context, w *world) error {
+func silentPeers(ctx context.Context, w *harness) error {
 	var all []*sync.WaitGroup
 	for _, i := range w.c.Instances {
 		_, running := silent(ctx, 300, i.RaftAddr, "", true)
@@ -62,7 +62,7 @@ func silentPeers(ctx context.Context, w *world) error {
 }
 
 // halfOpenTLS begins 500 handshakes and finishes none: the instance ends each of them.
-func halfOpenTLS(ctx context.Context, w *world) error {
+func halfOpenTLS(ctx context.Context, w *harness) error {
 	addr, err := tlsAddr(w.victim)
 	if err != nil {
 		return err

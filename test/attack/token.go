@@ -54,7 +54,7 @@ func each(ctx context.Context, n int, want codes.Code, call func(i int) error) e
 }
 
 // inventedMethods calls 20,000 methods that do not exist, none of which becomes a label.
-func inventedMethods(ctx context.Context, w *world) error {
+func inventedMethods(ctx context.Context, w *harness) error {
 	err := each(ctx, 20_000, codes.Unimplemented, func(i int) error {
 		return w.victim.Conn().Invoke(ctx, fmt.Sprintf("/gitaly.Invented%d/Method%d", i, i), &emptypb.Empty{}, &emptypb.Empty{})
 	})
@@ -75,7 +75,7 @@ func inventedMethods(ctx context.Context, w *world) error {
 
 // senselessRemovals removes directories that are no repositories, and absent repositories. None
 // is entered in the ledger, and the clients go on reading what is below.
-func senselessRemovals(ctx context.Context, w *world) error {
+func senselessRemovals(ctx context.Context, w *harness) error {
 	remove := func(path string) error {
 		_, err := gitalypb.NewRepositoryServiceClient(w.victim.Conn()).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{
 			Repository: &gitalypb.Repository{StorageName: virtualStorage, RelativePath: path},
@@ -101,7 +101,7 @@ func senselessRemovals(ctx context.Context, w *world) error {
 
 // endlessDeadlines begins writes that may take 50 years, and 11,000, and goes. A write of the
 // same repository succeeds then.
-func endlessDeadlines(ctx context.Context, w *world) error {
+func endlessDeadlines(ctx context.Context, w *harness) error {
 	path := w.seeds.Paths()[writers]
 	header, err := proto.Marshal(&gitalypb.UserCommitFilesRequest{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{
 		Header: &gitalypb.UserCommitFilesRequestHeader{
@@ -141,7 +141,7 @@ func endlessDeadlines(ctx context.Context, w *world) error {
 const blobSize = 16 << 20
 
 // slowReaders reads nothing of 500 streams: the instance ends each of them.
-func slowReaders(ctx context.Context, w *world) error {
+func slowReaders(ctx context.Context, w *harness) error {
 	const streams, connections, held = 500, 5, 15 * time.Second
 	repo := &gitalypb.Repository{StorageName: virtualStorage, RelativePath: w.seeds.Paths()[writers]}
 	content := make([]byte, blobSize)

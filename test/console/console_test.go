@@ -18,20 +18,20 @@ var programs cluster.Binaries
 
 func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
 
-// world is a cluster of three instances, and pages at the first of them that is not stopped.
-type world struct {
+// harness is a cluster of three instances, and pages at the first of them that is not stopped.
+type harness struct {
 	t *testing.T
 	c *cluster.Cluster
 	b *browser.Browser
 }
 
-func begin(t *testing.T) *world {
+func begin(t *testing.T) *harness {
 	t.Helper()
 	c := cluster.Run(t, cluster.Options{Binaries: programs, Instances: 3, Console: true, Settings: "failover = { return_after = '2s' }"})
-	return &world{t, c, browser.Start(t)}
+	return &harness{t, c, browser.Start(t)}
 }
 
-func (w *world) secret(file string) string {
+func (w *harness) secret(file string) string {
 	w.t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -41,7 +41,7 @@ func (w *world) secret(file string) string {
 }
 
 // signIn opens the console of an instance.
-func (w *world) signIn(at *cluster.Instance, token, name string) *browser.Page {
+func (w *harness) signIn(at *cluster.Instance, token, name string) *browser.Page {
 	w.t.Helper()
 	p := w.b.Open(w.t)
 	p.Prefer("light")
@@ -57,7 +57,7 @@ func (w *world) signIn(at *cluster.Instance, token, name string) *browser.Page {
 }
 
 // follower is an instance that does not lead: what happens to the leader does not end its pages.
-func (w *world) follower() *cluster.Instance {
+func (w *harness) follower() *cluster.Instance {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
 	defer cancel()
@@ -78,7 +78,7 @@ func (w *world) follower() *cluster.Instance {
 const maxImage = 150 << 10
 
 // shoot takes a screenshot, if $SCREENSHOTS names a directory for them.
-func (w *world) shoot(p *browser.Page, name string) {
+func (w *harness) shoot(p *browser.Page, name string) {
 	w.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
@@ -97,14 +97,14 @@ func (w *world) shoot(p *browser.Page, name string) {
 }
 
 // create makes an empty repository.
-func (w *world) create(path string) {
+func (w *harness) create(path string) {
 	w.t.Helper()
 	if _, err := w.c.CreateRepository(w.t.Context(), "default", path); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) must(err error) {
+func (w *harness) must(err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
@@ -139,7 +139,7 @@ func TestConsole_inABrowser(t *testing.T) {
 
 // aStorageDies kills the primary: the page shows the failover without being loaded again, and the
 // repository that the dead one misses a write of.
-func (w *world) aStorageDies(p *browser.Page) {
+func (w *harness) aStorageDies(p *browser.Page) {
 	w.t.Helper()
 	p.Eval("window.sameDocument = true", nil)
 	dead := w.c.Storages[0]
@@ -176,7 +176,7 @@ func (w *world) aStorageDies(p *browser.Page) {
 }
 
 // keys goes through the pages without a mouse.
-func (w *world) keys(p *browser.Page) {
+func (w *harness) keys(p *browser.Page) {
 	w.t.Helper()
 	p.Press("?")
 	p.WaitText("dialog h2", "Keys")
@@ -203,7 +203,7 @@ func (w *world) keys(p *browser.Page) {
 }
 
 // aPromotion promotes a storage from its card, by keys alone.
-func (w *world) aPromotion(p *browser.Page) {
+func (w *harness) aPromotion(p *browser.Page) {
 	w.t.Helper()
 	name := w.c.Storages[0].Name
 	p.Wait(fmt.Sprintf("(document.querySelector('%s')?.focus(), document.activeElement.matches('%[1]s'))", card(name)))
@@ -231,7 +231,7 @@ func (w *world) aPromotion(p *browser.Page) {
 }
 
 // noPostgres stops Postgres: the queue is not known, and everything else is.
-func (w *world) noPostgres(p *browser.Page) {
+func (w *harness) noPostgres(p *browser.Page) {
 	w.t.Helper()
 	p.Press("g", "q")
 	p.WaitText(".panel", "no jobs")
@@ -245,7 +245,7 @@ func (w *world) noPostgres(p *browser.Page) {
 }
 
 // noQuorum kills the other two instances: the page says that it knows its own view alone.
-func (w *world) noQuorum(p *browser.Page, at *cluster.Instance) {
+func (w *harness) noQuorum(p *browser.Page, at *cluster.Instance) {
 	w.t.Helper()
 	for _, i := range w.c.Instances {
 		if i != at {
@@ -266,7 +266,7 @@ func (w *world) noQuorum(p *browser.Page, at *cluster.Instance) {
 
 // theStreamDrops stops the instance and kills it: the page turns grey and dated, goes on by itself
 // when the same process goes on, and wants a login from a new one.
-func (w *world) theStreamDrops(p *browser.Page, at *cluster.Instance) {
+func (w *harness) theStreamDrops(p *browser.Page, at *cluster.Instance) {
 	w.t.Helper()
 	w.must(at.Pause())
 	p.WaitText(".dropped", "dropped. This is how the cluster was at ")

@@ -31,20 +31,20 @@ func TestMain(m *testing.M) {
 	os.Exit(cluster.Main(m, &programs))
 }
 
-// world is a place for a demo of a test's own.
-type world struct {
+// harness is a place for a demo of a test's own.
+type harness struct {
 	t           *testing.T
 	build, home string
 }
 
-func newWorld(t *testing.T) world {
+func newHarness(t *testing.T) harness {
 	t.Helper()
 	// Root's Postgres runs as another user, who must get there.
 	root, err := os.MkdirTemp("", "demo-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := world{t, filepath.Join(root, "build"), filepath.Join(root, "state home")}
+	w := harness{t, filepath.Join(root, "build"), filepath.Join(root, "state home")}
 	t.Cleanup(func() {
 		w.run("down")
 		if err := os.RemoveAll(root); err != nil {
@@ -62,10 +62,10 @@ func newWorld(t *testing.T) world {
 	return w
 }
 
-func (w world) state() string { return filepath.Join(w.home, stateName) }
+func (w harness) state() string { return filepath.Join(w.home, stateName) }
 
 // run runs the command as a process that ends before the demo does.
-func (w world) run(args ...string) (stdout, stderr string, code int) {
+func (w harness) run(args ...string) (stdout, stderr string, code int) {
 	w.t.Helper()
 	// The cleanup needs it when the test's context has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 6*time.Minute)
@@ -82,7 +82,7 @@ func (w world) run(args ...string) (stdout, stderr string, code int) {
 }
 
 // must runs the command, which must succeed, and returns what it printed.
-func (w world) must(args ...string) string {
+func (w harness) must(args ...string) string {
 	w.t.Helper()
 	stdout, stderr, code := w.run(args...)
 	if code != 0 || stderr != "" {
@@ -92,14 +92,14 @@ func (w world) must(args ...string) string {
 }
 
 // kill ends a process of the demo and returns when it is gone.
-func (w world) kill(p process) {
+func (w harness) kill(p process) {
 	w.t.Helper()
 	if err := end(w.t.Context(), w.state(), []process{p}, syscall.SIGKILL, time.Minute); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w world) wantNothingLeft() {
+func (w harness) wantNothingLeft() {
 	w.t.Helper()
 	left, err := processesOf(w.state())
 	if err != nil || len(left) > 0 {
@@ -110,7 +110,7 @@ func (w world) wantNothingLeft() {
 	}
 }
 
-func (w world) record() *record {
+func (w harness) record() *record {
 	w.t.Helper()
 	r, err := readRecord(filepath.Join(w.build, "demo.json"))
 	if err != nil {
@@ -120,7 +120,7 @@ func (w world) record() *record {
 }
 
 func TestDemo_staysUpUntilItIsTakenDown(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	up := w.must("up")
 	for _, want := range []string{"git push", "git clone", "gitaly-3", "praefectctl status", "make demo-down",
 		"votes of storages", "kill -9 of the primary storage", "LONGEST PAUSE", "UNAVAILABLE REPOSITORIES", "every acknowledged write there"} {
@@ -185,7 +185,7 @@ func TestDemo_describesItselfInTheAgreedForm(t *testing.T) {
 }
 
 func TestDemo_aFailedUpLeavesNothing(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	praefect := filepath.Join(w.build, cluster.Praefect)
 	if err := errors.Join(os.Remove(praefect), os.WriteFile(praefect, []byte("#!/bin/sh\necho out of luck\nexit 1\n"), 0o755)); err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestDemo_aFailedUpLeavesNothing(t *testing.T) {
 }
 
 func TestDemo_refusesACommandLineItDoesNotKnow(t *testing.T) {
-	w := newWorld(t)
+	w := newHarness(t)
 	for _, args := range [][]string{nil, {"sideways"}, {"up", "down"}, {"-no-such-flag"}} {
 		if _, stderr, code := w.run(args...); code != 2 || !strings.Contains(stderr, "usage") {
 			t.Errorf("%v: exit code %d, %q; want 2 and the usage", args, code, stderr)

@@ -19,13 +19,13 @@ type step struct {
 	// are spread over the instances in turn.
 	balanced bool
 	// hit names the instance whose clients are counted apart; nil if none is.
-	hit func(ctx context.Context, w *world, run int) (string, error)
+	hit func(ctx context.Context, w *harness, run int) (string, error)
 	// fault lets it happen, and returns when it has.
-	fault func(context.Context, *world) error
+	fault func(context.Context, *harness) error
 	// watch is for how long after its begin clients are watched, at least.
 	watch time.Duration
 	// mend takes it back, for the check of what is left.
-	mend func(context.Context, *world) error
+	mend func(context.Context, *harness) error
 	// aims are what we want to see of it.
 	aims []aim
 	// voted are further ones where writes are voted on.
@@ -48,35 +48,35 @@ func steps() []step {
 	return []step{
 		{
 			name: "kill-primary", watch: 2500 * time.Millisecond,
-			fault: func(_ context.Context, w *world) error { return w.primary.Kill() },
-			mend:  func(ctx context.Context, w *world) error { return w.primary.Start() },
+			fault: func(_ context.Context, w *harness) error { return w.primary.Kill() },
+			mend:  func(ctx context.Context, w *harness) error { return w.primary.Start() },
 			aims:  []aim{medianGap(500 * time.Millisecond), longestGap(time.Second), noReadFailed()},
 			voted: []aim{allAvailable()},
 		},
 		{
 			name: "stop-primary", watch: 8500 * time.Millisecond,
-			fault: func(_ context.Context, w *world) error { return w.primary.Pause() },
-			mend:  func(_ context.Context, w *world) error { return w.primary.Resume() },
+			fault: func(_ context.Context, w *harness) error { return w.primary.Pause() },
+			mend:  func(_ context.Context, w *harness) error { return w.primary.Resume() },
 			aims:  []aim{longestGap(6 * time.Second), noReadFailed()},
 			voted: []aim{allAvailable()},
 		},
 		{
 			name: "cut-primary", watch: 5 * time.Second, network: true,
-			fault: func(ctx context.Context, w *world) error { return w.lab.Isolate(ctx, w.primary.Label()) },
-			mend:  func(ctx context.Context, w *world) error { return w.lab.Heal(ctx) },
+			fault: func(ctx context.Context, w *harness) error { return w.lab.Isolate(ctx, w.primary.Label()) },
+			mend:  func(ctx context.Context, w *harness) error { return w.lab.Heal(ctx) },
 			aims:  []aim{longestGap(3 * time.Second), noReadFailed()},
 			voted: []aim{allAvailable()},
 		},
 		{
 			name: "kill-leader", watch: 2500 * time.Millisecond, hit: leader,
-			fault: func(_ context.Context, w *world) error { return w.instance().Kill() },
-			mend:  func(ctx context.Context, w *world) error { return w.instance().Start() },
+			fault: func(_ context.Context, w *harness) error { return w.instance().Kill() },
+			mend:  func(ctx context.Context, w *harness) error { return w.instance().Start() },
 			aims:  []aim{noWriteFailed(), noReadFailed(), slowest(2 * time.Second), backWithin(time.Second)},
 		},
 		{
 			name: "cut-instance", watch: 4 * time.Second, network: true, hit: someInstance,
-			fault: func(ctx context.Context, w *world) error { return w.lab.Isolate(ctx, w.hit) },
-			mend:  func(ctx context.Context, w *world) error { return w.lab.Heal(ctx) },
+			fault: func(ctx context.Context, w *harness) error { return w.lab.Isolate(ctx, w.hit) },
+			mend:  func(ctx context.Context, w *harness) error { return w.lab.Heal(ctx) },
 			aims:  []aim{noWriteFailed(), noReadFailed(), slowest(2 * time.Second), refusedWithin(time.Second)},
 		},
 		{
@@ -95,7 +95,7 @@ func steps() []step {
 	}
 }
 
-func leader(ctx context.Context, w *world, _ int) (string, error) {
+func leader(ctx context.Context, w *harness, _ int) (string, error) {
 	i, err := w.c.Leader(ctx)
 	if err != nil {
 		return "", err
@@ -104,7 +104,7 @@ func leader(ctx context.Context, w *world, _ int) (string, error) {
 }
 
 // someInstance is the leader in every other run, and a follower in the others.
-func someInstance(ctx context.Context, w *world, run int) (string, error) {
+func someInstance(ctx context.Context, w *harness, run int) (string, error) {
 	label, err := leader(ctx, w, run)
 	if err != nil || run%2 == 0 {
 		return label, err
@@ -118,7 +118,7 @@ func someInstance(ctx context.Context, w *world, run int) (string, error) {
 }
 
 // promote makes the next storage the primary.
-func promote(ctx context.Context, w *world) error {
+func promote(ctx context.Context, w *harness) error {
 	for _, s := range w.c.Storages {
 		if s == w.primary {
 			continue
@@ -129,7 +129,7 @@ func promote(ctx context.Context, w *world) error {
 	return fmt.Errorf("there is no storage beside %s", w.primary.Label())
 }
 
-func withoutPostgres(ctx context.Context, w *world) error {
+func withoutPostgres(ctx context.Context, w *harness) error {
 	if err := w.c.Postgres.Stop(postgres.Immediate); err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func withoutPostgres(ctx context.Context, w *world) error {
 }
 
 // restartAll restarts one instance after the other, as an upgrade does.
-func restartAll(ctx context.Context, w *world) error {
+func restartAll(ctx context.Context, w *harness) error {
 	for _, i := range w.c.Instances {
 		if err := i.Terminate(ctx); err != nil {
 			return err

@@ -62,7 +62,7 @@ func TestCluster_backupAndRestore(t *testing.T) {
 }
 
 // serves tells what keeps a storage from serving.
-func (w *world) serves(name string) error {
+func (w *harness) serves(name string) error {
 	status, err := w.leader().Admin().Status(w.ctx, admin.StatusRequest{VirtualStorage: vs})
 	if err != nil {
 		return err
@@ -78,7 +78,7 @@ func (w *world) serves(name string) error {
 }
 
 // writesMore wants more writes to be acknowledged.
-func (w *world) writesMore(when string) {
+func (w *harness) writesMore(when string) {
 	w.t.Helper()
 	before := w.traffic.Acknowledged()
 	w.eventually("writes "+when, func() error {

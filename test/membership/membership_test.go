@@ -72,7 +72,7 @@ func TestCluster_withoutAQuorumAcknowledgesNothingAndStillReads(t *testing.T) {
 }
 
 // allVote waits until so many instances are voters, and nobody else is a member.
-func (w *world) allVote(n int) {
+func (w *harness) allVote(n int) {
 	w.t.Helper()
 	w.eventually("all to vote", func() error {
 		answer, err := w.leader().Admin().RaftStatus(w.ctx)

@@ -44,7 +44,7 @@ func TestCluster_quorumLostForGood(t *testing.T) {
 }
 
 // answersQuestions wants an instance without a quorum to be asked, and read from.
-func (w *world) answersQuestions(i *cluster.Instance) {
+func (w *harness) answersQuestions(i *cluster.Instance) {
 	w.t.Helper()
 	w.eventually("an answer without a quorum", func() error {
 		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)

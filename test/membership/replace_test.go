@@ -52,7 +52,7 @@ func TestCluster_replacesAnInstance(t *testing.T) {
 }
 
 // leads has an instance lead.
-func (w *world) leads(i *cluster.Instance) {
+func (w *harness) leads(i *cluster.Instance) {
 	w.t.Helper()
 	w.eventually(i.Label()+" to lead", func() error {
 		if w.leader() == i {
@@ -64,7 +64,7 @@ func (w *world) leads(i *cluster.Instance) {
 }
 
 // unreachable wants the leader to miss an instance.
-func (w *world) unreachable(i *cluster.Instance) error {
+func (w *harness) unreachable(i *cluster.Instance) error {
 	answer, err := w.leader().Admin().RaftStatus(w.ctx)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (w *world) unreachable(i *cluster.Instance) error {
 
 // endsAsRemoved wants the process of an instance to end with the status after which the
 // service manager does not start it again.
-func (w *world) endsAsRemoved(i *cluster.Instance) {
+func (w *harness) endsAsRemoved(i *cluster.Instance) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()

@@ -34,22 +34,22 @@ func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
 
 type table = map[string]any
 
-// world is a cluster of three whose instances may have different settings.
-type world struct {
+// harness is a cluster of three whose instances may have different settings.
+type harness struct {
 	*testing.T
 	ctx context.Context
 	c   *cluster.Cluster
 }
 
-func begin(t *testing.T, options cluster.Options) *world {
+func begin(t *testing.T, options cluster.Options) *harness {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	options.Binaries, options.Instances = programs, 3
-	return &world{T: t, ctx: ctx, c: cluster.Run(t, options)}
+	return &harness{T: t, ctx: ctx, c: cluster.Run(t, options)}
 }
 
-func (w *world) must(err error) {
+func (w *harness) must(err error) {
 	w.Helper()
 	if err != nil {
 		w.Fatal(err)
@@ -57,7 +57,7 @@ func (w *world) must(err error) {
 }
 
 // eventually waits until check finds nothing missing.
-func (w *world) eventually(what string, check func() error) {
+func (w *harness) eventually(what string, check func() error) {
 	w.Helper()
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -75,7 +75,7 @@ func (w *world) eventually(what string, check func() error) {
 }
 
 // edit changes the settings of an instance, and restarts it.
-func (w *world) edit(i *cluster.Instance, change func(table)) {
+func (w *harness) edit(i *cluster.Instance, change func(table)) {
 	w.Helper()
 	w.write(i, change)
 	w.must(i.Terminate(w.ctx))
@@ -83,7 +83,7 @@ func (w *world) edit(i *cluster.Instance, change func(table)) {
 	w.must(i.WaitReady(w.ctx))
 }
 
-func (w *world) write(i *cluster.Instance, change func(table)) {
+func (w *harness) write(i *cluster.Instance, change func(table)) {
 	w.Helper()
 	text, err := os.ReadFile(i.Config)
 	w.must(err)
@@ -117,7 +117,7 @@ func without(settings table, vs, storage string) {
 }
 
 // storages are those of a virtual storage as instance i knows them: "name state, …".
-func (w *world) storages(i *cluster.Instance, name string) (string, error) {
+func (w *harness) storages(i *cluster.Instance, name string) (string, error) {
 	status, err := i.Admin().Status(w.ctx, admin.StatusRequest{})
 	if err != nil {
 		return "", err
@@ -136,7 +136,7 @@ func (w *world) storages(i *cluster.Instance, name string) (string, error) {
 }
 
 // says waits until a condition of the cluster has each of the parts.
-func (w *world) says(i *cluster.Instance, parts ...string) {
+func (w *harness) says(i *cluster.Instance, parts ...string) {
 	w.Helper()
 	w.eventually(fmt.Sprintf("status says %q", parts), func() error {
 		status, err := i.Admin().Status(w.ctx, admin.StatusRequest{})
@@ -157,7 +157,7 @@ func (w *world) says(i *cluster.Instance, parts ...string) {
 }
 
 // praefect runs a command of the daemon's program beside an instance.
-func (w *world) praefect(i *cluster.Instance, args ...string) (string, error) {
+func (w *harness) praefect(i *cluster.Instance, args ...string) (string, error) {
 	cmd := exec.CommandContext(w.ctx, w.c.Binaries.Path(cluster.Praefect), append([]string{"-config", i.Config}, args...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -239,7 +239,7 @@ func TestThreeClustersOfOne(t *testing.T) {
 
 // claimsAndNames removes the claim of a cluster that seems to be gone, and renames an instance; the
 // cluster then goes on, and claims again.
-func (w *world) claimsAndNames(page *runbook.Page, root, cluster string) {
+func (w *harness) claimsAndNames(page *runbook.Page, root, cluster string) {
 	w.Helper()
 	first, last := w.c.Instances[0], w.c.Instances[2]
 	w.must(w.c.Postgres.Start(w.ctx))

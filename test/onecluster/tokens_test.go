@@ -102,7 +102,7 @@ func TestTokensAndCertificates(t *testing.T) {
 }
 
 // secret writes a new secret where the page wants it.
-func (w *world) secret(root, name string) string {
+func (w *harness) secret(root, name string) string {
 	w.Helper()
 	text := rand.Text()
 	w.must(os.WriteFile(filepath.Join(root, name), []byte(text+"\n"), 0o600))
@@ -111,7 +111,7 @@ func (w *world) secret(root, name string) string {
 
 // secretsOfTheirOwn gives each instance files of its own with the secrets of the cluster,
 // where the page looks for them.
-func (w *world) secretsOfTheirOwn() {
+func (w *harness) secretsOfTheirOwn() {
 	w.Helper()
 	for _, i := range w.c.Instances {
 		dir := filepath.Join(i.Dir, "secrets")
@@ -139,7 +139,7 @@ func (w *world) secretsOfTheirOwn() {
 }
 
 // withCertificates stops all instances, and starts them with the certificates of tls init.
-func (w *world) withCertificates(root string) {
+func (w *harness) withCertificates(root string) {
 	w.Helper()
 	made := filepath.Join(root, "praefect-tls")
 	for _, i := range w.c.Instances {
@@ -169,7 +169,7 @@ func (w *world) withCertificates(root string) {
 }
 
 // work starts clients at the balancer.
-func (w *world) work(seeds *workload.Seeds) *workload.Traffic {
+func (w *harness) work(seeds *workload.Seeds) *workload.Traffic {
 	w.Helper()
 	traffic, err := workload.Start(w.ctx, w.c, vs, seeds.Paths(), workload.Config{
 		Writers: 3, Readers: 3, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
@@ -180,7 +180,7 @@ func (w *world) work(seeds *workload.Seeds) *workload.Traffic {
 }
 
 // stays wants the clients to have worked, all the time and without a failure, and ends them.
-func (w *world) stays(traffic *workload.Traffic) {
+func (w *harness) stays(traffic *workload.Traffic) {
 	w.Helper()
 	w.progresses(traffic)
 	traffic.Stop()
@@ -192,7 +192,7 @@ func (w *world) stays(traffic *workload.Traffic) {
 }
 
 // progresses waits until more writes were acknowledged.
-func (w *world) progresses(traffic *workload.Traffic) {
+func (w *harness) progresses(traffic *workload.Traffic) {
 	w.Helper()
 	before := traffic.Acknowledged()
 	w.eventually("writes go on", func() error {
@@ -204,7 +204,7 @@ func (w *world) progresses(traffic *workload.Traffic) {
 }
 
 // comesBack restarts an instance: it opens new connections to the others, and they to it.
-func (w *world) comesBack(i *cluster.Instance, traffic *workload.Traffic) {
+func (w *harness) comesBack(i *cluster.Instance, traffic *workload.Traffic) {
 	w.Helper()
 	w.must(i.Terminate(w.ctx))
 	w.must(i.Start())
@@ -213,7 +213,7 @@ func (w *world) comesBack(i *cluster.Instance, traffic *workload.Traffic) {
 }
 
 // allServe tells what keeps a storage from serving.
-func (w *world) allServe() error {
+func (w *harness) allServe() error {
 	status, err := w.c.Instances[0].Admin().Status(w.ctx, admin.StatusRequest{})
 	if err != nil {
 		return err
@@ -230,7 +230,7 @@ func (w *world) allServe() error {
 
 // refusesABadFile sends SIGHUP with a file of which one setting is good and one is not: none
 // is taken, the process goes on, and takes the mended file.
-func (w *world) refusesABadFile(i *cluster.Instance) {
+func (w *harness) refusesABadFile(i *cluster.Instance) {
 	w.Helper()
 	good, err := os.ReadFile(i.Config)
 	w.must(err)

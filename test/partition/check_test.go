@@ -20,7 +20,7 @@ import (
 
 // check wants of a healed cluster, whose clients have ended, what every scenario
 // must leave. Registers led to the ids before.
-func (w *world) check(t *testing.T, l *load, before map[string]string) {
+func (w *harness) check(t *testing.T, l *load, before map[string]string) {
 	t.Helper()
 	began := time.Now()
 	w.settle(t)
@@ -44,7 +44,7 @@ func (w *world) check(t *testing.T, l *load, before map[string]string) {
 }
 
 // checkMade wants every acknowledged commit on its branch; replicas are equal.
-func (w *world) checkMade(ctx context.Context, t *testing.T, l *load) {
+func (w *harness) checkMade(ctx context.Context, t *testing.T, l *load) {
 	t.Helper()
 	onBranch := make(map[[2]string]map[string]bool)
 	for _, m := range l.made {
@@ -64,7 +64,7 @@ func (w *world) checkMade(ctx context.Context, t *testing.T, l *load) {
 }
 
 // checkSound has git check every replica that was busy.
-func (w *world) checkSound(ctx context.Context, t *testing.T) {
+func (w *harness) checkSound(ctx context.Context, t *testing.T) {
 	t.Helper()
 	for n := range w.c.Storages {
 		for _, path := range w.paths[:busy] {
@@ -76,7 +76,7 @@ func (w *world) checkSound(ctx context.Context, t *testing.T) {
 }
 
 // registers are what the registers lead to, on the disk; empty for nothing.
-func (w *world) registers(ctx context.Context, t *testing.T) map[string]string {
+func (w *harness) registers(ctx context.Context, t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
 	for _, path := range w.paths[:busy] {
@@ -87,13 +87,13 @@ func (w *world) registers(ctx context.Context, t *testing.T) map[string]string {
 	return all
 }
 
-func (w *world) replica(storage int, path string) string {
+func (w *harness) replica(storage int, path string) string {
 	return filepath.Join(w.c.Storages[storage].Dir, path)
 }
 
 // checkEpochs wants the history to tell of epochs that never fell, up to one that is
 // not below any that was seen before.
-func (w *world) checkEpochs(ctx context.Context, t *testing.T) {
+func (w *harness) checkEpochs(ctx context.Context, t *testing.T) {
 	t.Helper()
 	before := w.epoch
 	// What happens to an instance has no virtual storage, and so no epoch.
@@ -107,7 +107,7 @@ func (w *world) checkEpochs(ctx context.Context, t *testing.T) {
 }
 
 // history is what praefectctl history tells, oldest first; there is always something.
-func (w *world) history(ctx context.Context, t *testing.T) []admin.Event {
+func (w *harness) history(ctx context.Context, t *testing.T) []admin.Event {
 	t.Helper()
 	text, err := w.c.Operate(ctx, "-output", "json", "history", "-limit", "1000")
 	must(t, err)

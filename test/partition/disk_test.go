@@ -10,7 +10,7 @@ import (
 
 // fillDisk leaves no space for the leader's log: the instance ends, and begins again
 // when there is space.
-func fillDisk(t *testing.T, w *world, l *load) {
+func fillDisk(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
 	disk := w.disks[i.Label()]
 	must(t, disk.Fill())
@@ -26,7 +26,7 @@ func fillDisk(t *testing.T, w *world, l *load) {
 // hangDisk lets the leader's log hang. The process cannot end before the disk
 // answers, but the others replace it as soon as there is something to write: the
 // intents of busy repositories linger, so that their writes need no log for a while.
-func hangDisk(t *testing.T, w *world, l *load) {
+func hangDisk(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
 	disk := w.disks[i.Label()]
 	must(t, disk.Freeze(t.Context()))
@@ -38,7 +38,7 @@ func hangDisk(t *testing.T, w *world, l *load) {
 }
 
 // ends waits for the end of an instance that takes itself out.
-func (w *world) ends(t *testing.T, i *cluster.Instance) {
+func (w *harness) ends(t *testing.T, i *cluster.Instance) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

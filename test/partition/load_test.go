@@ -26,7 +26,7 @@ const (
 // load is clients at work, each doing one thing after the other, and what they
 // know of it.
 type load struct {
-	w       *world
+	w       *harness
 	name    string // no other load makes commits of that name
 	conns   []*grpc.ClientConn
 	stop    chan struct{}
@@ -51,7 +51,7 @@ type made struct{ path, branch, id string }
 
 // startLoad has two writers work on each busy repository, and readers read the same,
 // through the balancer and through each instance.
-func startLoad(t *testing.T, w *world, name string) *load {
+func startLoad(t *testing.T, w *harness, name string) *load {
 	t.Helper()
 	l := &load{w: w, name: name, stop: make(chan struct{}), registers: make(map[string][]access)}
 	t.Cleanup(l.end)

@@ -46,7 +46,7 @@ func (l *load) marksReads(t *testing.T, i *cluster.Instance) {
 }
 
 // partInstance leaves it what is dangerous: its clients and the storages.
-func partInstance(t *testing.T, w *world, l *load) {
+func partInstance(t *testing.T, w *harness, l *load) {
 	i := anyOf(w, w.c.Instances)
 	must(t, w.lab.Part(t.Context(), []string{i.Label()}, labels(w.others(i))))
 	parted := time.Now()
@@ -56,7 +56,7 @@ func partInstance(t *testing.T, w *world, l *load) {
 	w.heal(t)
 }
 
-func isolateLeader(t *testing.T, w *world, l *load) {
+func isolateLeader(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
 	must(t, w.lab.Isolate(t.Context(), i.Label()))
 	isolated := time.Now()
@@ -65,19 +65,19 @@ func isolateLeader(t *testing.T, w *world, l *load) {
 	w.heal(t)
 }
 
-func muteLeader(t *testing.T, w *world, l *load) {
+func muteLeader(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
 	oneWay(t, w, l, i, func(other string) error { return w.lab.Cut(t.Context(), i.Label(), other) })
 }
 
-func deafenLeader(t *testing.T, w *world, l *load) {
+func deafenLeader(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
 	oneWay(t, w, l, i, func(other string) error { return w.lab.Cut(t.Context(), other, i.Label()) })
 }
 
 // oneWay cuts one direction between the leader and its peers: they elect another
 // one.
-func oneWay(t *testing.T, w *world, l *load, i *cluster.Instance, cut func(other string) error) {
+func oneWay(t *testing.T, w *harness, l *load, i *cluster.Instance, cut func(other string) error) {
 	for _, other := range labels(w.others(i)) {
 		must(t, cut(other))
 	}
@@ -88,7 +88,7 @@ func oneWay(t *testing.T, w *world, l *load, i *cluster.Instance, cut func(other
 }
 
 // bridge parts the leader from one peer, while the other one sees both.
-func bridge(t *testing.T, w *world, l *load) {
+func bridge(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
 	others := w.others(i)
 	w.random.Shuffle(len(others), func(a, b int) { others[a], others[b] = others[b], others[a] })
@@ -100,7 +100,7 @@ func bridge(t *testing.T, w *world, l *load) {
 
 // losePrimaryAlone shows that one instance of three is not enough to replace a
 // primary.
-func losePrimaryAlone(t *testing.T, w *world, l *load) {
+func losePrimaryAlone(t *testing.T, w *harness, l *load) {
 	i, primary := anyOf(w, w.c.Instances), w.primary(t)
 	before := w.status(t, i)
 	must(t, w.lab.Part(t.Context(), []string{i.Label()}, []string{primary.Label()}))
@@ -128,7 +128,7 @@ func losePrimaryAlone(t *testing.T, w *world, l *load) {
 }
 
 // status is what an instance says of the virtual storage.
-func (w *world) status(t *testing.T, i *cluster.Instance) (v admin.VirtualStorage) {
+func (w *harness) status(t *testing.T, i *cluster.Instance) (v admin.VirtualStorage) {
 	t.Helper()
 	w.eventually(t, i.Label()+" tells its status", func(ctx context.Context) error {
 		answer, err := i.Admin().Status(ctx, admin.StatusRequest{VirtualStorage: vs})
@@ -142,7 +142,7 @@ func (w *world) status(t *testing.T, i *cluster.Instance) (v admin.VirtualStorag
 
 // losePrimaryTogether shows that two are enough, also for the third, which could go
 // on with the old primary.
-func losePrimaryTogether(t *testing.T, w *world, l *load) {
+func losePrimaryTogether(t *testing.T, w *harness, l *load) {
 	i, primary := anyOf(w, w.c.Instances), w.primary(t)
 	must(t, w.lab.Part(t.Context(), labels(w.others(i)), []string{primary.Label()}))
 	w.succeeded(t, primary, i)
@@ -151,7 +151,7 @@ func losePrimaryTogether(t *testing.T, w *world, l *load) {
 }
 
 // succeeded waits until another storage is the primary, as instances see it.
-func (w *world) succeeded(t *testing.T, old *cluster.Storage, seenBy ...*cluster.Instance) {
+func (w *harness) succeeded(t *testing.T, old *cluster.Storage, seenBy ...*cluster.Instance) {
 	t.Helper()
 	began := time.Now()
 	for _, i := range seenBy {
@@ -169,7 +169,7 @@ func (w *world) succeeded(t *testing.T, old *cluster.Storage, seenBy ...*cluster
 	t.Logf("another storage was the primary after %v", time.Since(began).Round(time.Millisecond))
 }
 
-func losePackets(t *testing.T, w *world, l *load) {
+func losePackets(t *testing.T, w *harness, l *load) {
 	const share, enough = 0.25, 10
 	began := time.Now()
 	w.eachWay(func(from, to *cluster.Instance) {
@@ -186,7 +186,7 @@ func losePackets(t *testing.T, w *world, l *load) {
 	w.heal(t)
 }
 
-func delayMessages(t *testing.T, w *world, l *load) {
+func delayMessages(t *testing.T, w *harness, l *load) {
 	const wait = 100 * time.Millisecond
 	w.eachWay(func(from, to *cluster.Instance) {
 		_, text, err := net.SplitHostPort(to.RaftAddr)
@@ -200,7 +200,7 @@ func delayMessages(t *testing.T, w *world, l *load) {
 	w.heal(t)
 }
 
-func (w *world) eachWay(do func(from, to *cluster.Instance)) {
+func (w *harness) eachWay(do func(from, to *cluster.Instance)) {
 	for _, from := range w.c.Instances {
 		for _, to := range w.others(from) {
 			do(from, to)

@@ -7,7 +7,7 @@ import (
 )
 
 // stopPostgres takes the repair queue away: no client notices.
-func stopPostgres(t *testing.T, w *world, l *load) {
+func stopPostgres(t *testing.T, w *harness, l *load) {
 	must(t, w.c.Postgres.Stop(postgres.Immediate))
 	l.goesOn(t, w.c.Instances...)
 	last(t, 2*lasting)
@@ -16,7 +16,7 @@ func stopPostgres(t *testing.T, w *world, l *load) {
 }
 
 // pausePostgres keeps its connections, on which nothing comes back any more.
-func pausePostgres(t *testing.T, w *world, l *load) {
+func pausePostgres(t *testing.T, w *harness, l *load) {
 	must(t, w.c.Postgres.Pause())
 	l.goesOn(t, w.c.Instances...)
 	last(t, 2*lasting)

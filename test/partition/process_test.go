@@ -14,7 +14,7 @@ import (
 	"praefect/test/workload"
 )
 
-func killPrimary(t *testing.T, w *world, l *load) {
+func killPrimary(t *testing.T, w *harness, l *load) {
 	primary := w.primary(t)
 	must(t, primary.Kill())
 	w.succeeded(t, primary, w.c.Instances...)
@@ -23,7 +23,7 @@ func killPrimary(t *testing.T, w *world, l *load) {
 }
 
 // stopPrimary lets it be silent until it is replaced.
-func stopPrimary(t *testing.T, w *world, l *load) {
+func stopPrimary(t *testing.T, w *harness, l *load) {
 	primary := w.primary(t)
 	must(t, primary.Pause())
 	w.succeeded(t, primary, w.c.Instances...)
@@ -31,7 +31,7 @@ func stopPrimary(t *testing.T, w *world, l *load) {
 	must(t, primary.Resume())
 }
 
-func killLeader(t *testing.T, w *world, l *load) {
+func killLeader(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
 	must(t, i.Kill())
 	w.replaced(t, i)
@@ -41,7 +41,7 @@ func killLeader(t *testing.T, w *world, l *load) {
 
 // replaced waits until one of the others says that it leads. None is asked for more
 // than it knows by itself: the old leader may not answer.
-func (w *world) replaced(t *testing.T, old *cluster.Instance) {
+func (w *harness) replaced(t *testing.T, old *cluster.Instance) {
 	t.Helper()
 	began := time.Now()
 	w.eventually(t, "there is another leader", func(ctx context.Context) error {
@@ -62,7 +62,7 @@ func (w *world) replaced(t *testing.T, old *cluster.Instance) {
 // sleepThroughFailover stops the leader's instance in the middle of a write; when it
 // goes on, its connection to the storage is as it was, but another storage has
 // become the primary.
-func sleepThroughFailover(t *testing.T, w *world, l *load) {
+func sleepThroughFailover(t *testing.T, w *harness, l *load) {
 	i, primary := w.leader(t), w.primary(t)
 	others := w.others(i)
 	path, subject := l.spare()
@@ -140,7 +140,7 @@ func (c commitCall) send(message *gitalypb.UserCommitFilesRequest) error {
 
 // restartAll restarts one instance after the other, as an upgrade does: no request of
 // a client of the balancer fails.
-func restartAll(t *testing.T, w *world, l *load) {
+func restartAll(t *testing.T, w *harness, l *load) {
 	for _, i := range w.c.Instances {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		err := i.Terminate(ctx)

@@ -12,7 +12,7 @@ import (
 // scenario is something that happens to a cluster at work, and is healed.
 type scenario struct {
 	name string
-	play func(t *testing.T, w *world, l *load)
+	play func(t *testing.T, w *harness, l *load)
 }
 
 func scenarios() []scenario {
@@ -45,7 +45,7 @@ func TestThreeInstances_surviveWhatFails(t *testing.T) {
 	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
 	began := time.Now()
 	random := rand.New(rand.NewPCG(seed, 0))
-	w := newWorld(t, random)
+	w := newHarness(t, random)
 	t.Logf("the cluster serves after %v", time.Since(began).Round(time.Millisecond))
 	for round := 1; round == 1 || time.Since(began) < time.Duration(seconds)*time.Second; round++ {
 		all := scenarios()
@@ -60,7 +60,7 @@ func TestThreeInstances_surviveWhatFails(t *testing.T) {
 }
 
 // play lets a scenario happen while clients are at work, and checks what is left.
-func (w *world) play(t *testing.T, s scenario, name string) {
+func (w *harness) play(t *testing.T, s scenario, name string) {
 	began := time.Now()
 	before := w.registers(t.Context(), t)
 	l := startLoad(t, w, name)

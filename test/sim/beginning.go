@@ -11,7 +11,7 @@ import (
 // begun gives the storages what they have before the cluster begins: the same, or
 // one more than another, or each something that no other has. It draws from numbers
 // of its own, so that a schedule without it stays as it is.
-func (w *world) begun() {
+func (w *simulation) begun() {
 	r := rand.New(rand.NewPCG(w.seed, 0xf125c0))
 	w.setup.sloppy = pickOf(r, 0, 0, 0, 0.1)
 	w.setup.formerDisks = r.IntN(2) == 0
@@ -136,7 +136,7 @@ func (c *content) without(before *content) *content {
 func heads(seed uint64) bool { return seed%16 == 5 || seed%16 == 12 }
 
 // begunAttributes gives some of the replicas another HEAD or object pool.
-func (w *world) begunAttributes() {
+func (w *simulation) begunAttributes() {
 	if !heads(w.seed) {
 		return
 	}

@@ -9,7 +9,7 @@ import (
 
 // check holds what really happened, and compares it with the promises.
 type check struct {
-	w     *world
+	w     *simulation
 	ops   []*write // by op; 0 is none
 	repos map[string]*repository
 	// primaries are those of each epoch (P1).
@@ -50,7 +50,7 @@ type repository struct {
 	acked []*write
 }
 
-func newCheck(w *world) *check {
+func newCheck(w *simulation) *check {
 	c := &check{w: w, ops: []*write{nil}, repos: make(map[string]*repository), primaries: make(map[uint64]string), quorumLost: -1}
 	for _, path := range w.paths {
 		c.repos[path] = &repository{path: path}

@@ -8,7 +8,7 @@ import (
 // client reads and writes a few repositories through the instances, one request
 // at a time.
 type client struct {
-	w  *world
+	w  *simulation
 	in *instance // that it likes
 	// tired tells that the last request failed: the next one waits.
 	tired bool

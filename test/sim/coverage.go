@@ -102,7 +102,7 @@ type Coverage struct {
 }
 
 // count counts a command that was applied.
-func (w *world) count(c state.Command) {
+func (w *simulation) count(c state.Command) {
 	switch {
 	case c.Fence != nil:
 		w.cov.Fences++

@@ -10,7 +10,7 @@
 // proxy/router, replicator/plan. The simulation replaces their drivers (driver.go, write.go,
 // vote.go, transaction.go, read.go, repairlock.go, repair.go, firstcopy.go, backfill.go, worker.go,
 // session.go, leader.go, elect.go, join.go), which follow the shipped drivers line by line as far
-// as order matters, and the world beyond them.
+// as order matters, and everything beyond them: network, storages, clients, operators, Postgres.
 //
 // # Time
 //

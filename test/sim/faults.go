@@ -10,25 +10,25 @@ import (
 // fault begins one fault, and has it end after a while.
 type fault struct {
 	weight int
-	begin  func(w *world)
+	begin  func(w *simulation)
 }
 
 var faults = []fault{
-	{4, (*world).crashInstance},
-	{3, (*world).pauseInstance},
-	{4, (*world).crashStorage},
-	{2, (*world).pauseStorage},
-	{5, (*world).partition},
-	{3, (*world).isolate},
-	{2, (*world).slowDown},
-	{1, (*world).lose},
-	{2, (*world).postgresAway},
-	{2, (*world).lagBehind},
-	{3, (*world).operate},
+	{4, (*simulation).crashInstance},
+	{3, (*simulation).pauseInstance},
+	{4, (*simulation).crashStorage},
+	{2, (*simulation).pauseStorage},
+	{5, (*simulation).partition},
+	{3, (*simulation).isolate},
+	{2, (*simulation).slowDown},
+	{1, (*simulation).lose},
+	{2, (*simulation).postgresAway},
+	{2, (*simulation).lagBehind},
+	{3, (*simulation).operate},
 }
 
 // trouble begins faults, one after the other, until the span is over.
-func (w *world) trouble() {
+func (w *simulation) trouble() {
 	if w.quiet {
 		return
 	}
@@ -47,7 +47,7 @@ func (w *world) trouble() {
 }
 
 // while draws how long a fault lasts.
-func (w *world) while() time.Duration {
+func (w *simulation) while() time.Duration {
 	switch {
 	case w.chance(0.04):
 		return w.between(4*time.Second, 12*time.Second)
@@ -57,7 +57,7 @@ func (w *world) while() time.Duration {
 	return w.between(200*time.Millisecond, 4*time.Second)
 }
 
-func (w *world) restart(in *instance) {
+func (w *simulation) restart(in *instance) {
 	if in.up {
 		in.crash()
 	}
@@ -68,7 +68,7 @@ func (w *world) restart(in *instance) {
 	})
 }
 
-func (w *world) crashInstance() {
+func (w *simulation) crashInstance() {
 	in := pick(w, w.instances...)
 	if w.chance(0.4) {
 		for _, other := range w.instances {
@@ -92,14 +92,14 @@ func (w *world) crashInstance() {
 // was retired, and what it was about to do had its bound.
 const longestPause = 20 * time.Second
 
-func (w *world) pauseInstance() {
+func (w *simulation) pauseInstance() {
 	in := pick(w, w.instances...)
 	w.stop(in.process)
 }
 
-func (w *world) stop(p *process) { w.stopFor(p, w.while()) }
+func (w *simulation) stop(p *process) { w.stopFor(p, w.while()) }
 
-func (w *world) stopFor(p *process, d time.Duration) {
+func (w *simulation) stopFor(p *process, d time.Duration) {
 	p.paused = max(p.paused, w.now+d)
 	w.cov.Pauses++
 	w.tracef("%s is paused for %v", p.name, d)
@@ -107,7 +107,7 @@ func (w *world) stopFor(p *process, d time.Duration) {
 	w.at(p.paused, w.check.quorum)
 }
 
-func (w *world) crashStorage() {
+func (w *simulation) crashStorage() {
 	s := pick(w, w.storages...)
 	if w.chance(0.4) {
 		s = w.primary()
@@ -118,7 +118,7 @@ func (w *world) crashStorage() {
 }
 
 // crash ends a storage, which comes back after a while, perhaps on an empty disk.
-func (w *world) crash(s *storage, empty bool) {
+func (w *simulation) crash(s *storage, empty bool) {
 	w.tracef("%s dies", s.name)
 	s.crash()
 	w.after(w.while(), func() {
@@ -135,7 +135,7 @@ func (w *world) crash(s *storage, empty bool) {
 
 // upgrade restarts a storage now and then with another release, which votes or does
 // not.
-func (w *world) upgrade() {
+func (w *simulation) upgrade() {
 	w.after(w.between(500*time.Millisecond, 4*time.Second), func() {
 		if s := pick(w, w.storages...); s.up && !w.quiet {
 			w.crash(s, false)
@@ -147,7 +147,7 @@ func (w *world) upgrade() {
 }
 
 // otherDisk puts an empty disk into a storage, or one that it had before.
-func (w *world) otherDisk(s *storage) {
+func (w *simulation) otherDisk(s *storage) {
 	w.cov.NewDisks++
 	if w.setup.formerDisks && w.chance(0.6) {
 		for _, d := range s.disks {
@@ -162,7 +162,7 @@ func (w *world) otherDisk(s *storage) {
 }
 
 // swapDisk restarts a storage on an empty disk, in a moment.
-func (w *world) swapDisk(s *storage) {
+func (w *simulation) swapDisk(s *storage) {
 	if !s.up || !w.serveBeside(s) {
 		return
 	}
@@ -178,7 +178,7 @@ func (w *world) swapDisk(s *storage) {
 
 // serveBeside reports whether another storage serves, on the disk that the
 // agreed state speaks of: the last one is never thrown away.
-func (w *world) serveBeside(s *storage) bool {
+func (w *simulation) serveBeside(s *storage) bool {
 	vs := w.history.last().VirtualStorage(virtualStorage)
 	return vs != nil && slices.ContainsFunc(vs.Succession, func(st state.Storage) bool {
 		return st.Name != s.name && st.State == state.Serving && w.storage(st.Name).disk.id == st.FilesystemID
@@ -186,7 +186,7 @@ func (w *world) serveBeside(s *storage) bool {
 }
 
 // primary is the storage that most repositories have as primary.
-func (w *world) primary() *storage {
+func (w *simulation) primary() *storage {
 	if vs := w.history.last().VirtualStorage(virtualStorage); vs != nil {
 		if p, _ := vs.Primary(nil); p.Name != "" {
 			return w.storage(p.Name)
@@ -195,7 +195,7 @@ func (w *world) primary() *storage {
 	return w.storages[0]
 }
 
-func (w *world) pauseStorage() {
+func (w *simulation) pauseStorage() {
 	s := pick(w, w.storages...)
 	if w.chance(0.4) {
 		s = w.primary()
@@ -206,7 +206,7 @@ func (w *world) pauseStorage() {
 }
 
 // partition cuts one link, in one direction or both.
-func (w *world) partition() {
+func (w *simulation) partition() {
 	a, b := w.rand.IntN(w.net.nodes), w.rand.IntN(w.net.nodes)
 	if a == b {
 		return
@@ -215,7 +215,7 @@ func (w *world) partition() {
 }
 
 // isolate cuts one host off from the instances, or from everybody.
-func (w *world) isolate() {
+func (w *simulation) isolate() {
 	a := w.rand.IntN(w.net.nodes)
 	others := w.net.nodes
 	if w.chance(0.5) {
@@ -231,7 +231,7 @@ func (w *world) isolate() {
 }
 
 // cut cuts links for a while.
-func (w *world) cut(links [][2]int, oneWay bool) {
+func (w *simulation) cut(links [][2]int, oneWay bool) {
 	w.cov.Partitions++
 	reverse := w.chance(0.5)
 	set := func(cut bool) {
@@ -253,24 +253,24 @@ func (w *world) cut(links [][2]int, oneWay bool) {
 	})
 }
 
-func (w *world) slowDown() {
+func (w *simulation) slowDown() {
 	a, b := w.rand.IntN(w.net.nodes), w.rand.IntN(w.net.nodes)
 	w.net.slow[a*w.net.nodes+b] = w.between(5*time.Millisecond, 200*time.Millisecond)
 	w.after(w.while(), func() { w.net.slow[a*w.net.nodes+b] = 0 })
 }
 
-func (w *world) lose() {
+func (w *simulation) lose() {
 	w.net.loss = w.rand.Float64() * 0.3
 	w.after(w.while(), func() { w.net.loss = 0 })
 }
 
-func (w *world) postgresAway() {
+func (w *simulation) postgresAway() {
 	w.postgres.away = true
 	w.after(w.while(), func() { w.postgres.away = false })
 }
 
 // lagBehind makes the view of an instance slow, or stand still.
-func (w *world) lagBehind() {
+func (w *simulation) lagBehind() {
 	in := pick(w, w.instances...)
 	if w.chance(0.3) && in.up && !in.raft.leading {
 		in.hung = w.now + w.while()
@@ -281,7 +281,7 @@ func (w *world) lagBehind() {
 
 // heal ends all faults but the pauses of instances: who wakes up when all others have
 // forgotten it does what it was about to do.
-func (w *world) heal() {
+func (w *simulation) heal() {
 	w.quiet, w.quietSince = true, w.now
 	w.tracef("all faults are over")
 	w.net.heal()

@@ -10,7 +10,7 @@ import (
 // Every instance applies the same, so that it is computed once; that it is the
 // same is checked.
 type history struct {
-	w       *world
+	w       *simulation
 	entries []entry
 	states  []*state.State // after each entry
 	results [][]state.Result

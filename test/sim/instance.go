@@ -168,7 +168,7 @@ func (in *instance) reachChanged() {
 }
 
 // newInstance makes an instance that never ran.
-func newInstance(w *world, index int) *instance {
+func newInstance(w *simulation, index int) *instance {
 	name := fmt.Sprintf("praefect-%d", index+1)
 	return &instance{
 		process: &process{w: w, name: name, node: index, clock: w.newClock()},
@@ -177,6 +177,6 @@ func newInstance(w *world, index int) *instance {
 }
 
 // newClock draws a clock that is wrong by up to 1 %.
-func (w *world) newClock() clock {
+func (w *simulation) newClock() clock {
 	return clock{offset: w.between(time.Minute, time.Hour), rate: 0.99 + 0.02*w.rand.Float64()}
 }

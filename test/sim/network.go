@@ -5,14 +5,14 @@ import "time"
 // network is what lies between the hosts: packets may be lost, late, overtaken
 // by others, or cut off in one direction only.
 type network struct {
-	w     *world
+	w     *simulation
 	nodes int
 	cut   []bool          // [from*nodes+to]
 	slow  []time.Duration // [from*nodes+to]: up to so much later
 	loss  float64
 }
 
-func newNetwork(w *world, nodes int) *network {
+func newNetwork(w *simulation, nodes int) *network {
 	return &network{w: w, nodes: nodes, cut: make([]bool, nodes*nodes), slow: make([]time.Duration, nodes*nodes)}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // operate lets an operator do something, at whoever leads.
-func (w *world) operate() {
+func (w *simulation) operate() {
 	l := w.leader()
 	if l == nil {
 		return
@@ -35,14 +35,14 @@ func (w *world) operate() {
 }
 
 // ask has the leader carry out a request.
-func (w *world) ask(l *leader, r elector.Request) {
+func (w *simulation) ask(l *leader, r elector.Request) {
 	w.asked++
 	r.ID, r.VirtualStorage, r.By = fmt.Sprint("op-", w.asked), virtualStorage, "operator"
 	r.CatchUpFor, r.PauseFor = 3*time.Second, w.between(300*time.Millisecond, 3*time.Second)
 	l.in.run(func(t *task) { l.operate(t, r) })
 }
 
-func (w *world) leader() *leader {
+func (w *simulation) leader() *leader {
 	for _, in := range w.instances {
 		if in.up && in.leads != nil && in.leads.leading() {
 			return in.leads
@@ -53,7 +53,7 @@ func (w *world) leader() *leader {
 
 // mend does what people do once the faults are over, about what does not heal by
 // itself.
-func (w *world) mend() {
+func (w *simulation) mend() {
 	l := w.leader()
 	vs := w.history.last().VirtualStorage(virtualStorage)
 	if l == nil || vs == nil {
@@ -82,7 +82,7 @@ func (w *world) mend() {
 // mendDisks gives the last storage that serves its disk back. Where others serve, one
 // with another disk is to be failed over; but if more than half of all storages were
 // lost at once, nobody is before people have looked, and taken one out.
-func (w *world) mendDisks(l *leader, vs *state.VirtualStorage) {
+func (w *simulation) mendDisks(l *leader, vs *state.VirtualStorage) {
 	var lost []state.Storage
 	for _, s := range vs.Succession {
 		if s.State == state.Serving && w.storage(s.Name).disk.id != s.FilesystemID {
@@ -113,7 +113,7 @@ func (in *instance) ended(e *state.Entry) (ended []state.DoubtRef) {
 // mendRepository resolves what only people can: a repository of which no storage
 // has every write; or one that its primary lacks and others have, of which nobody
 // can tell whether it was deleted.
-func (w *world) mendRepository(in *instance, vs *state.VirtualStorage, path string) []state.Command {
+func (w *simulation) mendRepository(in *instance, vs *state.VirtualStorage, path string) []state.Command {
 	e := w.history.last().Entry(key(path))
 	if e == nil {
 		return nil
@@ -138,7 +138,7 @@ func (w *world) mendRepository(in *instance, vs *state.VirtualStorage, path stri
 	return nil
 }
 
-func (w *world) deleteAgain(in *instance, path string) {
+func (w *simulation) deleteAgain(in *instance, path string) {
 	r := &request{path: path, deletes: true, timeout: time.Second}
 	w.check.begin(r, in)
 	r.done = func(a answered) {

@@ -16,7 +16,7 @@ type clock struct {
 // process is one program on one host. What it does happens in events of its
 // own, which wait while it is paused and never come once it has died.
 type process struct {
-	w     *world
+	w     *simulation
 	name  string
 	node  int // its host's place in the network
 	clock clock

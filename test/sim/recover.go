@@ -17,7 +17,7 @@ func recovers(seed uint64) bool { return seed%16 == 2 || seed%16 == 9 }
 
 // loseQuorum has all instances but one lost for good, and the cluster recovered from that one. It
 // may have been cut off from them for a while.
-func (w *world) loseQuorum() {
+func (w *simulation) loseQuorum() {
 	if !recovers(w.seed) || w.setup.instances == 1 {
 		return
 	}
@@ -61,7 +61,7 @@ func (w *world) loseQuorum() {
 
 // recover makes a cluster of one from what an instance has, as praefect raft recover does: its whole
 // log counts, committed or not.
-func (w *world) recover(survivor *instance) {
+func (w *simulation) recover(survivor *instance) {
 	w.leave(survivor)
 	log := slices.Clone(survivor.disk.log)
 	found, lost := w.history.replace(log)
@@ -91,7 +91,7 @@ func (w *world) recover(survivor *instance) {
 
 // endCalls ends the calls that the lost instances had under way, and whose intents are lost with them: nothing
 // tells of a late effect of theirs, which is a known limit. Where an intent tells it may still come.
-func (w *world) endCalls(recovered *state.State) {
+func (w *simulation) endCalls(recovered *state.State) {
 	for _, s := range w.storages {
 		for _, r := range s.calls {
 			if e := recovered.Entry(key(r.path)); e == nil || !e.HasDoubt() {

@@ -14,7 +14,7 @@ func refills(seed uint64) bool { return seed%32 == 26 || seed%32 == 31 }
 
 // refillStorages has operators restore storages until the faults are over: most are taken out
 // before. One request in four is for a storage that is in use, which the state must refuse.
-func (w *world) refillStorages() {
+func (w *simulation) refillStorages() {
 	if !refills(w.seed) {
 		return
 	}
@@ -32,7 +32,7 @@ func (w *world) refillStorages() {
 }
 
 // refill asks for a storage to be backfilled again, or to be drained first.
-func (w *world) refill(s *storage, hasty bool) {
+func (w *simulation) refill(s *storage, hasty bool) {
 	l, vs := w.leader(), w.history.last().VirtualStorage(virtualStorage)
 	if l == nil || vs == nil || vs.Storage(s.name) == nil {
 		return
@@ -47,7 +47,7 @@ func (w *world) refill(s *storage, hasty bool) {
 
 // restored puts a backup into a storage that is to be backfilled again: it has what the storage had
 // some changes ago.
-func (w *world) restored(name string) {
+func (w *simulation) restored(name string) {
 	w.cov.Refills++
 	s := w.storage(name)
 	w.tracef("%s is restored from a backup", name)

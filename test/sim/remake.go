@@ -31,7 +31,7 @@ func ruins(seed uint64) bool {
 }
 
 // ruinReplicas ruins replicas, one after the other, until the faults are over.
-func (w *world) ruinReplicas() {
+func (w *simulation) ruinReplicas() {
 	if !ruins(w.seed) {
 		return
 	}
@@ -50,7 +50,7 @@ func (w *world) ruinReplicas() {
 
 // ruin has nothing that is written to a replica succeed from now on. While storages are
 // compared with the only one that serves, it would take a person to mend that one.
-func (w *world) ruin(s *storage, path string) {
+func (w *simulation) ruin(s *storage, path string) {
 	vs := w.history.last().VirtualStorage(virtualStorage)
 	if vs == nil || s.disk.repos[path] == nil || s.disk.ruined[path] ||
 		slices.ContainsFunc(vs.Succession, func(st state.Storage) bool { return st.Uncompared != "" }) {

@@ -11,7 +11,7 @@ func changes(seed uint64) bool { return seed%16 == 1 || seed%16 == 14 }
 
 // changeMembers has operators replace instances, one after the other: one whose host is lost, or
 // one that runs; by another with an empty directory, which joins before or afterwards.
-func (w *world) changeMembers() {
+func (w *simulation) changeMembers() {
 	if !changes(w.seed) {
 		return
 	}
@@ -35,7 +35,7 @@ type replacement struct {
 }
 
 // replace begins to replace an instance, unless the faults are over.
-func (w *world) replace(draw *rand.Rand) {
+func (w *simulation) replace(draw *rand.Rand) {
 	if w.quiet {
 		return
 	}
@@ -63,7 +63,7 @@ func (w *world) replace(draw *rand.Rand) {
 }
 
 // proceed goes on until the instance is no member.
-func (w *world) proceed(draw *rand.Rand, p *replacement) {
+func (w *simulation) proceed(draw *rand.Rand, p *replacement) {
 	again := func() { w.after(50*time.Millisecond+upTo(draw, 250*time.Millisecond), func() { w.proceed(draw, p) }) }
 	if !w.history.config.has(p.victim.index) {
 		if !p.joined {
@@ -89,7 +89,7 @@ func (w *world) proceed(draw *rand.Rand, p *replacement) {
 }
 
 // leave ends an instance for good: its host is lost, or it was told that it was removed.
-func (w *world) leave(in *instance) {
+func (w *simulation) leave(in *instance) {
 	if in.up {
 		in.crash()
 	}
@@ -98,10 +98,10 @@ func (w *world) leave(in *instance) {
 }
 
 // newcomer starts an instance with an empty directory where another one was.
-func (w *world) newcomer(former *instance) { w.newcomerWith(former, &durable{}) }
+func (w *simulation) newcomer(former *instance) { w.newcomerWith(former, &durable{}) }
 
 // newcomerWith starts an instance with another identity where another one was.
-func (w *world) newcomerWith(former *instance, disk *durable) {
+func (w *simulation) newcomerWith(former *instance, disk *durable) {
 	in := newInstance(w, len(w.instances))
 	in.disk = disk
 	in.node, in.founding = former.node, &configuration{}

@@ -202,7 +202,7 @@ func (c *check) order(before, after *state.VirtualStorage) {
 }
 
 // checkState checks what a committed entry has made of the agreed state.
-func (w *world) checkState(before, after *state.State, e entry, results []state.Result) {
+func (w *simulation) checkState(before, after *state.State, e entry, results []state.Result) {
 	c := w.check
 	if err := after.Check(); err != nil {
 		w.failf("the agreed state is not sound: %v", err)

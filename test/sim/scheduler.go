@@ -54,16 +54,16 @@ func (a *agenda) soonest() event {
 }
 
 // at schedules run for a moment of the true time, not before now.
-func (w *world) at(when time.Duration, run func()) {
+func (w *simulation) at(when time.Duration, run func()) {
 	w.seq++
 	w.agenda.add(event{max(when, w.now), w.seq, run})
 }
 
 // after schedules run after a true time.
-func (w *world) after(d time.Duration, run func()) { w.at(w.now+d, run) }
+func (w *simulation) after(d time.Duration, run func()) { w.at(w.now+d, run) }
 
 // run lets things happen until the true time, or until a promise is broken.
-func (w *world) run(until time.Duration) {
+func (w *simulation) run(until time.Duration) {
 	for w.failure == nil && !w.over && len(w.agenda) > 0 && w.agenda[0].at <= until {
 		e := w.agenda.soonest()
 		w.now = e.at
@@ -76,7 +76,7 @@ func (w *world) run(until time.Duration) {
 }
 
 // between draws a time of [low, high).
-func (w *world) between(low, high time.Duration) time.Duration {
+func (w *simulation) between(low, high time.Duration) time.Duration {
 	if high <= low {
 		return low
 	}
@@ -84,7 +84,7 @@ func (w *world) between(low, high time.Duration) time.Duration {
 }
 
 // chance is true with probability p.
-func (w *world) chance(p float64) bool { return p > 0 && w.rand.Float64() < p }
+func (w *simulation) chance(p float64) bool { return p > 0 && w.rand.Float64() < p }
 
 // pick draws one of the values.
-func pick[T any](w *world, values ...T) T { return values[w.rand.IntN(len(values))] }
+func pick[T any](w *simulation, values ...T) T { return values[w.rand.IntN(len(values))] }

@@ -15,7 +15,7 @@ func grows(seed uint64) bool { return seed%32 == 20 || seed%32 == 27 }
 
 // grow edits the settings of one instance after the other, and restarts each: at first no file has
 // the last storage. Some edits are taken back for a while, as typos are.
-func (w *world) grow() {
+func (w *simulation) grow() {
 	w.edited = make([]bool, len(w.instances))
 	w.setup.grows = grows(w.seed) && len(w.storages) > 2
 	if !w.setup.grows {
@@ -36,7 +36,7 @@ func (w *world) grow() {
 }
 
 // edit changes the settings of an instance, and restarts it.
-func (w *world) edit(i int, has bool) {
+func (w *simulation) edit(i int, has bool) {
 	in := w.instances[i]
 	w.edited[i] = has
 	w.cov.Edits++
@@ -48,7 +48,7 @@ func (w *world) edit(i int, has bool) {
 }
 
 // file are the storages in the settings of an instance.
-func (w *world) file(in *instance) []string {
+func (w *simulation) file(in *instance) []string {
 	var names []string
 	for i, st := range w.storages {
 		if i < len(w.storages)-1 || !w.setup.grows || w.edited[in.index] {
@@ -81,7 +81,7 @@ func (l *leader) reports() map[state.Incarnation]settings.Report {
 }
 
 // keeps checks that a virtual storage keeps what it had: nobody removes storages here.
-func (w *world) keeps(before, after *state.State, d *state.Define) {
+func (w *simulation) keeps(before, after *state.State, d *state.Define) {
 	was, now := before.VirtualStorage(virtualStorage), after.VirtualStorage(virtualStorage)
 	if was == nil {
 		return
@@ -95,7 +95,7 @@ func (w *world) keeps(before, after *state.State, d *state.Define) {
 }
 
 // decides checks what a leader defines: each registered instance has it in its settings.
-func (w *world) decides(view *state.State, commands []state.Command) {
+func (w *simulation) decides(view *state.State, commands []state.Command) {
 	for _, c := range commands {
 		if c.Define == nil {
 			continue

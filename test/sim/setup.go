@@ -71,7 +71,7 @@ type setup struct {
 // quietSpan is how long everything has to converge once nothing is wrong.
 const quietSpan = 180 * time.Second
 
-func (w *world) draw() {
+func (w *simulation) draw() {
 	w.setup = setup{
 		instances: pick(w, 3, 3, 3, 3, 3, 3, 5, 1),
 		storages:  pick(w, 3, 3, 3, 2, 4),
@@ -100,7 +100,7 @@ func (w *world) draw() {
 }
 
 // drawVotes draws what concerns votes: every other seed has them.
-func (w *world) drawVotes() {
+func (w *simulation) drawVotes() {
 	s := &w.setup
 	if s.votes = w.seed%2 == 0; !s.votes {
 		return
@@ -123,7 +123,7 @@ func (w *world) drawVotes() {
 	}
 }
 
-func (w *world) build() {
+func (w *simulation) build() {
 	w.draw()
 	w.drawVotes()
 	w.drawStorm()

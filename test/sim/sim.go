@@ -14,7 +14,7 @@ import (
 // and returns how it broke a promise, or nil. The trace, if not nil, is written
 // to as it goes.
 func Run(seed uint64, cov *Coverage, trace io.Writer) error {
-	w := &world{seed: seed, rand: rand.New(rand.NewPCG(seed, 0x5eed)), cluster: "sim", cov: cov, out: trace}
+	w := &simulation{seed: seed, rand: rand.New(rand.NewPCG(seed, 0x5eed)), cluster: "sim", cov: cov, out: trace}
 	defer w.close()
 	w.build()
 	w.every(200*time.Millisecond, w.check.quorum)
@@ -37,7 +37,7 @@ func Run(seed uint64, cov *Coverage, trace io.Writer) error {
 }
 
 // every runs fn again and again, by the true time.
-func (w *world) every(d time.Duration, fn func()) {
+func (w *simulation) every(d time.Duration, fn func()) {
 	w.after(d, func() {
 		fn()
 		w.every(d, fn)
@@ -45,7 +45,7 @@ func (w *world) every(d time.Duration, fn func()) {
 }
 
 // close ends what is left of the tasks.
-func (w *world) close() {
+func (w *simulation) close() {
 	for _, in := range w.instances {
 		in.end()
 	}
@@ -55,7 +55,7 @@ func (w *world) close() {
 }
 
 // converge lets time pass until all is well again, which must come.
-func (w *world) converge() {
+func (w *simulation) converge() {
 	limit := w.now + quietSpan
 	for w.failure == nil && !w.over {
 		w.run(w.now + 500*time.Millisecond)
@@ -72,7 +72,7 @@ func (w *world) converge() {
 }
 
 // unwell tells what is not as it should be in the end, "" if all is well.
-func (w *world) unwell() string {
+func (w *simulation) unwell() string {
 	s := w.history.last()
 	vs := s.VirtualStorage(virtualStorage)
 	if vs == nil {

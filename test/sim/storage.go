@@ -114,7 +114,7 @@ func (s *storage) bringBack(id string) {
 }
 
 // wall is the wall clock, which all hosts keep near enough.
-func (w *world) wall() time.Duration { return w.now }
+func (w *simulation) wall() time.Duration { return w.now }
 
 // arrive begins a call. answer is called once, unless the storage dies.
 func (s *storage) arrive(c call, conn *conn, answer func(status)) *running {

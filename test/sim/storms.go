@@ -19,7 +19,7 @@ func flickers(seed uint64) bool { return seed%16 == 7 }
 func releases(seed uint64) bool { return seed%32 == 30 }
 
 // upgraded gives some storages the newer release, the first one in half of the schedules.
-func (w *world) upgraded() {
+func (w *simulation) upgraded() {
 	if !releases(w.seed) {
 		return
 	}
@@ -30,7 +30,7 @@ func (w *world) upgraded() {
 }
 
 // drawStorm draws what schedules are made of that have them.
-func (w *world) drawStorm() {
+func (w *simulation) drawStorm() {
 	s := &w.setup
 	often, tardy := resets(w.seed)
 	if often {
@@ -44,7 +44,7 @@ func (w *world) drawStorm() {
 }
 
 // storm begins them.
-func (w *world) storm() {
+func (w *simulation) storm() {
 	draw := rand.New(rand.NewPCG(w.seed, 19))
 	if often, _ := resets(w.seed); often {
 		w.repeat(draw, 20*time.Millisecond, 400*time.Millisecond, func() { w.reset(draw) })
@@ -55,7 +55,7 @@ func (w *world) storm() {
 }
 
 // repeat does something at random moments until the faults are over.
-func (w *world) repeat(draw *rand.Rand, low, high time.Duration, do func()) {
+func (w *simulation) repeat(draw *rand.Rand, low, high time.Duration, do func()) {
 	w.after(low+upTo(draw, high-low), func() {
 		if !w.quiet {
 			do()
@@ -65,7 +65,7 @@ func (w *world) repeat(draw *rand.Rand, low, high time.Duration, do func()) {
 }
 
 // reset breaks the connection of an instance to a storage, over which there are calls if possible.
-func (w *world) reset(draw *rand.Rand) {
+func (w *simulation) reset(draw *rand.Rand) {
 	in := w.instances[draw.IntN(len(w.instances))]
 	if !in.up {
 		return
@@ -84,7 +84,7 @@ func (w *world) reset(draw *rand.Rand) {
 }
 
 // flicker cuts an instance off from the others until its lease has ended, and a moment longer.
-func (w *world) flicker(draw *rand.Rand) {
+func (w *simulation) flicker(draw *rand.Rand) {
 	in := w.instances[draw.IntN(len(w.instances))]
 	set := func(cut bool) {
 		for _, peer := range w.instances {

@@ -10,7 +10,7 @@ import (
 func transfers(seed uint64) (moves, calm bool) { return seed%16 == 6 || seed%16 == 13, seed%32 >= 16 }
 
 // moveLeadership moves leadership again and again until the faults are over.
-func (w *world) moveLeadership() {
+func (w *simulation) moveLeadership() {
 	moves, calm := transfers(w.seed)
 	if !moves || len(w.instances) == 1 {
 		return

@@ -11,7 +11,7 @@ import (
 // postgres is the queue of replication jobs: one live job a repository, claimed
 // for a while. It may be away, or take a call and lose the answer.
 type postgres struct {
-	w    *world
+	w    *simulation
 	away bool
 	jobs []*job // in the order of their making
 }

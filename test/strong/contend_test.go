@@ -15,7 +15,7 @@ import (
 // contending: two developers push to one repository at the same time, to the same
 // branch or to two, through two instances or one. Each push succeeds or fails
 // cleanly, in bounded time, and of two to the same branch at most one succeeds.
-func contending(t *testing.T, w *world) {
+func contending(t *testing.T, w *harness) {
 	rounds := 2 * int(workload.FromEnv(t, "STRONG_ROUNDS", 1))
 	one, two := w.Instances[0], w.Instances[1]
 	for _, meeting := range []struct {
@@ -50,7 +50,7 @@ func contending(t *testing.T, w *world) {
 
 // pair is two developers at work on one repository.
 type pair struct {
-	w         *world
+	w         *harness
 	path      string
 	through   [2]*cluster.Instance
 	branches  [2]string

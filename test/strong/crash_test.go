@@ -53,7 +53,7 @@ type victim struct {
 }
 
 // prepare makes what victims need, and returns the writes by path.
-func (w *world) prepare(t *testing.T, victims []victim) map[string]func(context.Context) error {
+func (w *harness) prepare(t *testing.T, victims []victim) map[string]func(context.Context) error {
 	t.Helper()
 	const atOnce = 4
 	crowd := w.crowd(t)
@@ -115,7 +115,7 @@ func TestCrash_ofAnInstanceAtEveryStep(t *testing.T) {
 
 // die starts an instance that kills itself at a step of a write, and returns how the
 // write ended.
-func (w *world) die(t *testing.T, i *cluster.Instance, step string, write func(context.Context) error) error {
+func (w *harness) die(t *testing.T, i *cluster.Instance, step string, write func(context.Context) error) error {
 	t.Helper()
 	must(t, i.Start("PRAEFECT_FAILPOINT="+step))
 	w.ready(t, i)
@@ -136,7 +136,7 @@ func (w *world) die(t *testing.T, i *cluster.Instance, step string, write func(c
 }
 
 // nothingBlocks wants no lock to be left on any disk.
-func (w *world) nothingBlocks(t *testing.T) {
+func (w *harness) nothingBlocks(t *testing.T) {
 	t.Helper()
 	for _, s := range w.Storages {
 		must(t, filepath.WalkDir(s.Dir, func(path string, _ fs.DirEntry, err error) error {

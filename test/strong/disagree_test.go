@@ -36,7 +36,7 @@ var oddities = []odd{
 // is behind in the ledger when the client has its answer, which is a good one, and is
 // repaired afterwards. One that votes late is not behind. Postgres is away meanwhile, so that nothing is
 // repaired while we look.
-func disagreeing(t *testing.T, w *world) {
+func disagreeing(t *testing.T, w *harness) {
 	var faults []gitaly.Fault
 	for _, o := range oddities {
 		path := o.path()
@@ -83,7 +83,7 @@ func disagreeing(t *testing.T, w *world) {
 func (o odd) path() string { return "odd/" + strings.ReplaceAll(o.name, " ", "-") + ".git" }
 
 // commitTo is a commit to main of a repository through an instance.
-func (w *world) commitTo(path string, through *cluster.Instance) func(context.Context) (string, error) {
+func (w *harness) commitTo(path string, through *cluster.Instance) func(context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		id, err := w.client(through).Commit(ctx, path, "main", "odd")
 		w.history.Commit(workload.At(vs, path), "main", "odd", err)
@@ -93,7 +93,7 @@ func (w *world) commitTo(path string, through *cluster.Instance) func(context.Co
 
 // agreedByAll makes a write of which no storage may be behind when it is acknowledged, which
 // it must be, and which every storage must have.
-func (w *world) agreedByAll(t *testing.T, path string, write func(context.Context) (string, error)) {
+func (w *harness) agreedByAll(t *testing.T, path string, write func(context.Context) (string, error)) {
 	t.Helper()
 	if id, ok := acknowledged(t, path, write); ok {
 		w.nobodyBehind(t, path)
@@ -103,7 +103,7 @@ func (w *world) agreedByAll(t *testing.T, path string, write func(context.Contex
 
 // agreedByTheOthers makes a write of which a storage must be behind when it is
 // acknowledged, which it must be, and which the other storages must have.
-func (w *world) agreedByTheOthers(t *testing.T, path string, than *cluster.Storage, write func(context.Context) (string, error)) {
+func (w *harness) agreedByTheOthers(t *testing.T, path string, than *cluster.Storage, write func(context.Context) (string, error)) {
 	t.Helper()
 	id, ok := acknowledged(t, path, write)
 	if !ok {
@@ -134,7 +134,7 @@ func acknowledged(t *testing.T, path string, write func(context.Context) (string
 
 // blocked: where few are not enough, a write on which two of three disagree fails, and
 // nothing has changed anywhere.
-func blocked(t *testing.T, w *world) {
+func blocked(t *testing.T, w *harness) {
 	const path = "group/blocked.git"
 	w.make(t, path)
 	i := w.Instances[2]

@@ -78,7 +78,7 @@ func (l lookout) find(ctx context.Context, addr, ref string) (string, error) {
 }
 
 // setHooks gives a repository hooks of its own.
-func (w *world) setHooks(ctx context.Context, path string, hooks map[string]string) error {
+func (w *harness) setHooks(ctx context.Context, path string, hooks map[string]string) error {
 	var archive bytes.Buffer
 	out := tar.NewWriter(&archive)
 	for name, text := range hooks {
@@ -111,7 +111,7 @@ func (w *world) setHooks(ctx context.Context, path string, hooks map[string]stri
 
 // fromAHook: what a post-receive hook reads through any instance is never older than
 // what it was called for.
-func fromAHook(t *testing.T, w *world) {
+func fromAHook(t *testing.T, w *harness) {
 	const path = "group/hooked.git"
 	dir := t.TempDir()
 	config, seen := filepath.Join(dir, "lookout.json"), filepath.Join(dir, "seen")
@@ -157,7 +157,7 @@ func fromAHook(t *testing.T, w *world) {
 
 // refused: the client sees what a pre-receive hook says, and nothing has changed
 // anywhere.
-func refused(t *testing.T, w *world) {
+func refused(t *testing.T, w *harness) {
 	const path, complaint = "group/refusing.git", "not with me, says the hook"
 	w.make(t, path)
 	must(t, w.setHooks(t.Context(), path, map[string]string{"pre-receive": "#!/bin/sh\necho '" + complaint + "' >&2\nexit 1\n"}))

@@ -15,7 +15,7 @@ import (
 // load is clients of all instances at work: some commit to branches of their own,
 // some set and read references that others set and read too, some push with git.
 type load struct {
-	w         *world
+	w         *harness
 	traffic   *workload.Traffic
 	registers *workload.Registers
 	stop      chan struct{}
@@ -41,7 +41,7 @@ func seeds(t *testing.T) *workload.Seeds {
 }
 
 // load lets clients begin.
-func (w *world) load(t *testing.T, seeds *workload.Seeds) *load {
+func (w *harness) load(t *testing.T, seeds *workload.Seeds) *load {
 	t.Helper()
 	const pushed = "pushed/by-two.git"
 	w.make(t, pushed)

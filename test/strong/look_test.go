@@ -56,7 +56,7 @@ func behind(ctx context.Context, i *cluster.Instance, path string) ([]string, er
 
 // equalNow wants the replicas of a repository to be equal at once, nothing to be in
 // the ledger, and nothing in the queue.
-func (w *world) equalNow(t *testing.T, path string) {
+func (w *harness) equalNow(t *testing.T, path string) {
 	t.Helper()
 	sums, err := w.Checksums(t.Context(), vs, path)
 	must(t, err)
@@ -78,7 +78,7 @@ func (w *world) equalNow(t *testing.T, path string) {
 }
 
 // nobodyBehind wants no instance to know of a storage that is behind for a repository.
-func (w *world) nobodyBehind(t *testing.T, path string) {
+func (w *harness) nobodyBehind(t *testing.T, path string) {
 	t.Helper()
 	for _, i := range w.Instances {
 		names, err := behind(t.Context(), i, path)
@@ -90,7 +90,7 @@ func (w *world) nobodyBehind(t *testing.T, path string) {
 }
 
 // sum adds a metric of all instances up.
-func (w *world) sum(t *testing.T, name string) (sum float64) {
+func (w *harness) sum(t *testing.T, name string) (sum float64) {
 	t.Helper()
 	for _, i := range w.Instances {
 		metrics, err := i.Metrics(t.Context())
@@ -114,7 +114,7 @@ func onDisk(t *testing.T, storages []*cluster.Storage, path, ref, id string) {
 }
 
 // refs are the references of a repository on each storage's disk.
-func (w *world) refs(t *testing.T, path string) map[string]string {
+func (w *harness) refs(t *testing.T, path string) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
 	for _, s := range w.Storages {
@@ -127,7 +127,7 @@ func (w *world) refs(t *testing.T, path string) map[string]string {
 
 // unchanged wants a repository to be as it was everywhere, and no storage to be behind
 // for it.
-func (w *world) unchanged(t *testing.T, path string, before map[string]string) {
+func (w *harness) unchanged(t *testing.T, path string, before map[string]string) {
 	t.Helper()
 	if diff := cmp.Diff(before, w.refs(t, path)); diff != "" {
 		t.Errorf("%q has changed: %s", path, diff)

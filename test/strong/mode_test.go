@@ -47,7 +47,7 @@ const some = 20
 
 // voted wants further writes to be acknowledged, and three storages to vote on some of
 // them, or on none. Where one is behind, fewer vote.
-func (w *world) voted(t *testing.T, l *load, want bool) {
+func (w *harness) voted(t *testing.T, l *load, want bool) {
 	t.Helper()
 	if want {
 		before := w.votings(t)
@@ -73,7 +73,7 @@ func (w *world) voted(t *testing.T, l *load, want bool) {
 }
 
 // votings is on how many writes three storages voted.
-func (w *world) votings(t *testing.T) (sum float64) {
+func (w *harness) votings(t *testing.T) (sum float64) {
 	t.Helper()
 	const voters = "gitaly_praefect_voters_per_transaction_total"
 	for _, i := range w.Instances {
@@ -87,7 +87,7 @@ func (w *world) votings(t *testing.T) (sum float64) {
 }
 
 // replace kills a storage and starts it with other flags.
-func (w *world) replace(t *testing.T, s *cluster.Storage, flags ...string) {
+func (w *harness) replace(t *testing.T, s *cluster.Storage, flags ...string) {
 	t.Helper()
 	must(t, s.Kill())
 	s.Flags(flags...)
@@ -112,7 +112,7 @@ func sees(ctx context.Context, i *cluster.Instance, name string, votes bool) err
 }
 
 // toldOf wants the operator to be told of a storage that cannot vote.
-func (w *world) toldOf(t *testing.T, s *cluster.Storage) {
+func (w *harness) toldOf(t *testing.T, s *cluster.Storage) {
 	t.Helper()
 	// The status says so while the storage is reached, and its exit code also tells of anything else
 	// that is not as it should be at that moment.

@@ -13,7 +13,7 @@ func TestVotes(t *testing.T) {
 	w := start(t, cluster.Options{})
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, *world)
+		run  func(*testing.T, *harness)
 	}{
 		{"a push is voted on by three repositories", pushed},
 		{"a hook reads what it was called for", fromAHook},
@@ -28,7 +28,7 @@ func TestVotes(t *testing.T) {
 }
 
 // pushed: all have it when the client has its answer, and nothing is left to do.
-func pushed(t *testing.T, w *world) {
+func pushed(t *testing.T, w *harness) {
 	const path = "group/voted.git"
 	w.make(t, path)
 	w.equalNow(t, path)

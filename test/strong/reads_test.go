@@ -54,7 +54,7 @@ func TestReads_areNeverStale(t *testing.T) {
 
 // readers write to repositories and read what they wrote at every other instance.
 type readers struct {
-	w     *world
+	w     *harness
 	seeds *workload.Seeds
 
 	writes, reads, failed atomic.Int64
@@ -64,7 +64,7 @@ type readers struct {
 	stale  []string // guarded by mu
 }
 
-func (w *world) readers(t *testing.T, seeds *workload.Seeds) *readers {
+func (w *harness) readers(t *testing.T, seeds *workload.Seeds) *readers {
 	t.Helper()
 	for n, path := range seeds.Paths() {
 		p := workload.At(vs, path)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestMachine_closeIsNotOvertaken(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
 	r.keep = true
@@ -26,7 +26,7 @@ func TestMachine_closeIsNotOvertaken(t *testing.T) {
 }
 
 func TestMachine_unansweredCloseIsRepeated(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
 	r.keep = true
@@ -49,7 +49,7 @@ func TestMachine_unansweredCloseIsRepeated(t *testing.T) {
 func TestMachine_unknownIntentEndsInDoubt(t *testing.T) {
 	for name, applied := range map[string]bool{"applied": true, "not applied": false} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, settings)
+			r := newFixture(t, settings)
 			r.keep = true
 			r.begin(1, alpha)
 			if applied {
@@ -70,7 +70,7 @@ func TestMachine_unknownIntentEndsInDoubt(t *testing.T) {
 // TestMachine_reliesOnNoIntentThatMayBeGone has a close without an answer, which may
 // yet be applied: a write that comes then needs an intent of its own.
 func TestMachine_reliesOnNoIntentThatMayBeGone(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
 	r.keep = true
@@ -89,7 +89,7 @@ func TestMachine_reliesOnNoIntentThatMayBeGone(t *testing.T) {
 // TestMachine_reliesOnNoScopeThatMayBeMissing has an intent whose opening has no
 // answer, and was not applied: the next one, for a copy, covers no write.
 func TestMachine_reliesOnNoScopeThatMayBeMissing(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.keep = true
 	r.step(Acquire{Guard: 10, Key: alpha})
 	r.step(OpenIntent{Guard: 10, Scope: state.Scope{BoundMillis: 8000, Targets: []string{"gitaly-1"}}})
@@ -105,7 +105,7 @@ func TestMachine_reliesOnNoScopeThatMayBeMissing(t *testing.T) {
 }
 
 func TestMachine_endedWithoutStatusIsInDoubtAtOnce(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.begin(2, alpha)
 	r.end(1, false, false)
@@ -120,7 +120,7 @@ func TestMachine_endedWithoutStatusIsInDoubtAtOnce(t *testing.T) {
 }
 
 func TestMachine_stopClosesIdleIntents(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
 	r.keep = true

@@ -10,10 +10,10 @@ import (
 
 var copying = state.Scope{BoundMillis: 4000, Targets: []string{"gitaly-2", "gitaly-3"}}
 
-// behindRig has a repository that is behind on the secondaries, with no intent.
-func behindRig(t *testing.T) *rig {
+// behindFixture has a repository that is behind on the secondaries, with no intent.
+func behindFixture(t *testing.T) *fixture {
 	t.Helper()
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
 	r.pass(settings.Linger)
@@ -21,7 +21,7 @@ func behindRig(t *testing.T) *rig {
 }
 
 // repair takes the repair lock and intents.
-func (r *rig) repair(id ID, hold bool) {
+func (r *fixture) repair(id ID, hold bool) {
 	r.t.Helper()
 	r.step(Acquire{Guard: id, Key: alpha, Pause: hold})
 	if d := r.done(id); d.Err != nil {
@@ -34,7 +34,7 @@ func (r *rig) repair(id ID, hold bool) {
 }
 
 func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, false)
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
 	if err := r.done(10).Err; err != nil {
@@ -49,18 +49,18 @@ func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
 
 func TestGuard_isBusy(t *testing.T) {
 	for name, test := range map[string]struct {
-		before func(r *rig)
+		before func(r *fixture)
 		hold   bool
 	}{
-		"a write is in flight":          {func(r *rig) { r.begin(2, alpha) }, false},
-		"another repair":                {func(r *rig) { r.repair(9, false) }, true},
-		"something is not in doubt yet": {func(r *rig) { r.begin(2, alpha); r.begin(3, alpha); r.end(2, false, false) }, true},
-		"no lease":                      {func(r *rig) { r.step(Session{}) }, false},
-		"the instance stops":            {func(r *rig) { r.step(Stop{}) }, false},
-		"the incarnation was retired":   {func(r *rig) { r.retire() }, false},
+		"a write is in flight":          {func(r *fixture) { r.begin(2, alpha) }, false},
+		"another repair":                {func(r *fixture) { r.repair(9, false) }, true},
+		"something is not in doubt yet": {func(r *fixture) { r.begin(2, alpha); r.begin(3, alpha); r.end(2, false, false) }, true},
+		"no lease":                      {func(r *fixture) { r.step(Session{}) }, false},
+		"the instance stops":            {func(r *fixture) { r.step(Stop{}) }, false},
+		"the incarnation was retired":   {func(r *fixture) { r.retire() }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := behindRig(t)
+			r := behindFixture(t)
 			test.before(r)
 			r.step(Acquire{Guard: 10, Key: alpha, Pause: test.hold})
 			if r.done(10).Err == nil {
@@ -71,7 +71,7 @@ func TestGuard_isBusy(t *testing.T) {
 }
 
 func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, false)
 	r.begin(2, alpha)
 	if _, ok := r.last[10].(Invalidated); !ok {
@@ -89,7 +89,7 @@ func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
 }
 
 func TestGuard_writeThatWaitsDoesNotInvalidate(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, false)
 	r.step(Session{})
 	r.begin(2, alpha)
@@ -103,7 +103,7 @@ func TestGuard_writeThatWaitsDoesNotInvalidate(t *testing.T) {
 }
 
 func TestGuard_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.begin(2, alpha)
 	r.step(Acquire{Guard: 10, Key: alpha, Pause: true})
 	if len(r.said[10]) != 0 {
@@ -129,7 +129,7 @@ func TestGuard_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
 }
 
 func TestGuard_resumeLetsWritesPassAndInvalidate(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, true)
 	r.begin(2, alpha)
 	r.queued(2, WhyRepairLock)
@@ -148,7 +148,7 @@ func TestGuard_resumeLetsWritesPassAndInvalidate(t *testing.T) {
 }
 
 func TestGuard_unendedCopyLeavesDoubt(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, false)
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
 	r.step(Free{Guard: 10})
@@ -159,7 +159,7 @@ func TestGuard_unendedCopyLeavesDoubt(t *testing.T) {
 }
 
 func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.end(1, false, false)
 	inDoubt := r.state.Entry(alpha).Intents[0]
@@ -184,7 +184,7 @@ func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 // A verdict whose outcome is unknown may be applied at any time later, unless a
 // later batch of ours is: the next write must not rely on what it takes back.
 func TestGuard_unknownVerdictIsAccountedForAnew(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.begin(2, alpha) // the intent is warm, the ledger says who is behind
 	r.end(2, true, true)
 	r.repair(10, false)
@@ -212,7 +212,7 @@ func TestGuard_unknownVerdictIsAccountedForAnew(t *testing.T) {
 // Nothing is copied while a verdict without an answer may still declare the target
 // in sync: the next intent is proposed after it, or in its stead.
 func TestGuard_unknownVerdictComesBeforeTheNextIntent(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, false)
 	r.keep = true
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
@@ -234,7 +234,7 @@ func TestGuard_unknownVerdictComesBeforeTheNextIntent(t *testing.T) {
 
 // What a repair asked for and gave up on is under way all the same.
 func TestGuard_releasedWhileProposing(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, false)
 	r.keep = true
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2", "gitaly-3"}})
@@ -249,7 +249,7 @@ func TestGuard_releasedWhileProposing(t *testing.T) {
 }
 
 func TestGuard_leaseIsLookedAtWhenTheIntentIsOpen(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.step(Acquire{Guard: 10, Key: alpha})
 	r.keep = true
 	r.step(OpenIntent{Guard: 10, Scope: copying})
@@ -265,7 +265,7 @@ func TestGuard_leaseIsLookedAtWhenTheIntentIsOpen(t *testing.T) {
 
 // What ended with full account under the same intent is in no doubt.
 func TestGuard_unendedCopyDoubtsItsTargetsOnly(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, false)
 	r.step(Declare{Guard: 10, Storages: []string{"gitaly-2"}})
 	r.step(Free{Guard: 10, Doubtful: []string{"gitaly-3"}})
@@ -278,7 +278,7 @@ func TestGuard_unendedCopyDoubtsItsTargetsOnly(t *testing.T) {
 // A repair that waited for a write which ended without full account copies nothing
 // from a source that the write may yet change.
 func TestGuard_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.begin(2, alpha)
 	r.forwarded(2)
 	r.step(Acquire{Guard: 10, Key: alpha, Pause: true})
@@ -291,7 +291,7 @@ func TestGuard_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
 // Writes that vote do not keep an intent primary-only for ever, under which all reads
 // go to the primary.
 func TestMachine_primaryOnlyIntentEndsBesideWritesThatVote(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.begin(1, alpha) // it does not vote
 	r.end(1, true, true)
 	for id := ID(2); id < 10; id++ {

@@ -9,18 +9,18 @@ import (
 
 func TestMachine_withoutLeaseWritesWait(t *testing.T) {
 	for name, test := range map[string]struct {
-		then func(r *rig)
+		then func(r *fixture)
 		want error
 	}{
-		"it comes":                 {func(r *rig) { r.step(r.leased()) }, nil},
-		"it does not":              {func(r *rig) { r.pass(settings.LeaseWait) }, ErrNoLease},
-		"it is for a newer view":   {func(r *rig) { s := r.leased(); s.Lease.Index++; r.step(s); r.pass(settings.LeaseWait) }, ErrNoLease},
-		"it is retired":            {func(r *rig) { r.retire() }, ErrRetired},
-		"the instance stops":       {func(r *rig) { r.step(Stop{}) }, ErrStopping},
-		"it comes with a new view": {func(r *rig) { s := r.leased(); s.Lease.Index++; r.step(s); r.must(r.other, nothing()); r.catchUp() }, nil},
+		"it comes":                 {func(r *fixture) { r.step(r.leased()) }, nil},
+		"it does not":              {func(r *fixture) { r.pass(settings.LeaseWait) }, ErrNoLease},
+		"it is for a newer view":   {func(r *fixture) { s := r.leased(); s.Lease.Index++; r.step(s); r.pass(settings.LeaseWait) }, ErrNoLease},
+		"it is retired":            {func(r *fixture) { r.retire() }, ErrRetired},
+		"the instance stops":       {func(r *fixture) { r.step(Stop{}) }, ErrStopping},
+		"it comes with a new view": {func(r *fixture) { s := r.leased(); s.Lease.Index++; r.step(s); r.must(r.other, nothing()); r.catchUp() }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, settings)
+			r := newFixture(t, settings)
 			r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
 			r.pass(second) // and it ends by itself
 			r.begin(1, alpha)
@@ -41,14 +41,14 @@ func nothing() state.Command {
 }
 
 // retire has our incarnation replaced.
-func (r *rig) retire() {
+func (r *fixture) retire() {
 	next := r.must(0, state.Command{Register: &state.Register{ID: "a", Name: "praefect-1"}})
 	r.must(r.other, state.Command{Retire: &state.Retire{Incarnation: r.own, Successor: next}})
 	r.catchUp()
 }
 
 func TestMachine_asksForTheLeaseAgainAtTheForward(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
 	r.keep = true
 	r.begin(1, alpha)
@@ -66,19 +66,19 @@ func TestMachine_asksForTheLeaseAgainAtTheForward(t *testing.T) {
 
 func TestMachine_statusWaitsForALease(t *testing.T) {
 	for name, test := range map[string]struct {
-		then func(r *rig)
+		then func(r *fixture)
 		want error
 	}{
-		"it comes":                {func(r *rig) { r.step(r.leased()) }, nil},
-		"it does not":             {func(r *rig) { r.pass(settings.LeaseWait) }, ErrDoomed},
-		"it is for a newer view":  {func(r *rig) { s := r.leased(); s.Lease.Index++; r.step(s); r.pass(settings.LeaseWait) }, ErrDoomed},
-		"it comes with a fence":   {func(r *rig) { r.fence("gitaly-1"); r.step(r.leased()); r.catchUp() }, ErrDoomed},
-		"a fence comes before it": {func(r *rig) { r.fence("gitaly-1"); r.catchUp() }, ErrDoomed},
-		"it is retired":           {func(r *rig) { r.retire() }, ErrRetired},
-		"the instance stops":      {func(r *rig) { r.step(Stop{}) }, ErrDoomed},
+		"it comes":                {func(r *fixture) { r.step(r.leased()) }, nil},
+		"it does not":             {func(r *fixture) { r.pass(settings.LeaseWait) }, ErrDoomed},
+		"it is for a newer view":  {func(r *fixture) { s := r.leased(); s.Lease.Index++; r.step(s); r.pass(settings.LeaseWait) }, ErrDoomed},
+		"it comes with a fence":   {func(r *fixture) { r.fence("gitaly-1"); r.step(r.leased()); r.catchUp() }, ErrDoomed},
+		"a fence comes before it": {func(r *fixture) { r.fence("gitaly-1"); r.catchUp() }, ErrDoomed},
+		"it is retired":           {func(r *fixture) { r.retire() }, ErrRetired},
+		"the instance stops":      {func(r *fixture) { r.step(Stop{}) }, ErrDoomed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, settings)
+			r := newFixture(t, settings)
 			r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
 			r.begin(1, alpha)
 			r.pass(second) // and it ends by itself
@@ -95,7 +95,7 @@ func TestMachine_statusWaitsForALease(t *testing.T) {
 }
 
 func TestMachine_failureNeedsNoLease(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.step(Session{Lease: Lease{Until: r.now + second}, Watermark: 1 << 40})
 	r.begin(1, alpha)
 	r.pass(second)
@@ -108,7 +108,7 @@ func TestMachine_failureNeedsNoLease(t *testing.T) {
 }
 
 func TestMachine_retiredEndsEverything(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.keep = true
 	r.begin(2, beta)

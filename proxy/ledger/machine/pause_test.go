@@ -11,7 +11,7 @@ import (
 )
 
 func TestMachine_fenceDoomsBeforeItIsReported(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.fence("gitaly-1")
 	r.begin(2, alpha) // by the view before the fence
@@ -44,7 +44,7 @@ func TestMachine_fenceDoomsBeforeItIsReported(t *testing.T) {
 }
 
 func TestMachine_doomedWriteStaysDoomedWhenTheStorageServesAgain(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.fence("gitaly-1")
 	r.must(r.other, state.Command{Admit: &state.Admit{VirtualStorage: "default", Epoch: r.state.VirtualStorage("default").Epoch,
@@ -56,7 +56,7 @@ func TestMachine_doomedWriteStaysDoomedWhenTheStorageServesAgain(t *testing.T) {
 }
 
 func TestMachine_heldWritesGoToTheSuccessor(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.fence("gitaly-1")
 	r.catchUp()
 	r.begin(1, alpha)
@@ -73,7 +73,7 @@ func TestMachine_heldWritesGoToTheSuccessor(t *testing.T) {
 }
 
 func TestMachine_unreachablePrimaryHolds(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	reach := func(generation uint64, disk string) Reach {
 		return Reach{Storages: []Reached{{VirtualStorage: "default", Storage: "gitaly-1", Generation: generation,
 			Reach: router.Reach{OK: generation > 0, FilesystemID: disk}}}}
@@ -107,7 +107,7 @@ func TestMachine_boundsTheWait(t *testing.T) {
 		"by bytes":  {QueueTimeout: 10 * second, QueueLimit: 1000, QueueBytes: 399},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, cfg)
+			r := newFixture(t, cfg)
 			r.fence("gitaly-1")
 			r.catchUp()
 			for id := range ID(4) {
@@ -126,7 +126,7 @@ func TestMachine_boundsTheWait(t *testing.T) {
 }
 
 func TestMachine_nowhereToGo(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, state.Key{VirtualStorage: "other", RelativePath: "a.git"})
 	var refusal *router.Refusal
 	if rejected, ok := r.last[1].(Reject); !ok || !errors.As(rejected.Err, &refusal) || refusal.Kind != router.UnknownVirtualStorage {
@@ -146,7 +146,7 @@ func TestMachine_nowhereToGo(t *testing.T) {
 }
 
 func TestMachine_holdStopsNewWritesAndClosesIntents(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.begin(2, beta)
 	r.end(2, true, true)
@@ -176,7 +176,7 @@ func TestMachine_holdStopsNewWritesAndClosesIntents(t *testing.T) {
 }
 
 func TestMachine_holdTurnsBackWhatIsNotForwarded(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.keep = true
 	r.begin(1, alpha)
 	s := r.leased()
@@ -193,7 +193,7 @@ func TestMachine_holdTurnsBackWhatIsNotForwarded(t *testing.T) {
 }
 
 func TestMachine_nextIsNeverInThePast(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.step(Session{})
 	r.begin(1, alpha)
 	if at, ok := r.m.Next(); !ok || at != r.now+settings.LeaseWait {

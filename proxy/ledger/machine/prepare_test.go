@@ -7,7 +7,7 @@ import (
 )
 
 // hold has the leader pause the writes of the virtual storage.
-func (r *rig) hold(serving bool) {
+func (r *fixture) hold(serving bool) {
 	s := r.leased()
 	s.WritePauses = []WritePause{{ID: "promote", VirtualStorage: "default", Serving: serving, Until: r.now + 8*second}}
 	r.step(s)
@@ -17,7 +17,7 @@ func (r *rig) hold(serving bool) {
 // waits with its first vote, and goes on at once when the pause ends, with the new
 // primary. The switchover waits neither for it nor for an intent of it.
 func TestPrepare_underAHold(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.hold(true)
 	if f := r.beginVoting(1, alpha); f.Storage != "gitaly-1" || len(f.Others) != 2 {
 		t.Errorf("forward: %+v", f)
@@ -47,15 +47,15 @@ func TestPrepare_underAHold(t *testing.T) {
 func TestPrepare_notUnderEveryHold(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		set   func(r *rig)
+		set   func(r *fixture)
 		begin Begin
 		sent  bool
 	}{
-		{"of a promotion", func(r *rig) { r.hold(true) }, Begin{Votes: true}, true},
-		{"of a drain", func(r *rig) { r.hold(false) }, Begin{Votes: true}, false},
-		{"it does not vote", func(r *rig) { r.hold(true) }, Begin{}, false},
-		{"it removes the repository", func(r *rig) { r.hold(true) }, Begin{Votes: true, Deletes: true}, false},
-		{"the storages do not vote", func(r *rig) {
+		{"of a promotion", func(r *fixture) { r.hold(true) }, Begin{Votes: true}, true},
+		{"of a drain", func(r *fixture) { r.hold(false) }, Begin{Votes: true}, false},
+		{"it does not vote", func(r *fixture) { r.hold(true) }, Begin{}, false},
+		{"it removes the repository", func(r *fixture) { r.hold(true) }, Begin{Votes: true, Deletes: true}, false},
+		{"the storages do not vote", func(r *fixture) {
 			for i, name := range storages {
 				key := storageName{"default", name}
 				deaf := *r.m.reach[key]
@@ -64,18 +64,18 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 			}
 			r.hold(true)
 		}, Begin{Votes: true}, false},
-		{"beside a write that has not voted", func(r *rig) {
+		{"beside a write that has not voted", func(r *fixture) {
 			r.beginVoting(2, alpha)
 			r.hold(true)
 		}, Begin{Votes: true}, true},
-		{"beside a write under way", func(r *rig) {
+		{"beside a write under way", func(r *fixture) {
 			r.beginVoting(2, alpha)
 			if err := r.vote(2, everybody...); err != nil {
 				t.Error(err)
 			}
 			r.hold(true)
 		}, Begin{Votes: true}, false},
-		{"beside one under way at another instance", func(r *rig) {
+		{"beside one under way at another instance", func(r *fixture) {
 			r.must(r.other, state.Command{Open: &state.OpenIntent{
 				VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.Open,
 				Scope: state.Scope{BoundMillis: 10000, Targets: everybody},
@@ -85,7 +85,7 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 		}, Begin{Votes: true}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newVotingRig(t)
+			r := newVotingFixture(t)
 			tc.set(r)
 			tc.begin.Write, tc.begin.Keys = 1, []state.Key{alpha}
 			r.step(tc.begin)
@@ -102,7 +102,7 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 // first vote under the pause: the drain waits for it, and it ends well on the storage
 // that leaves. A write that comes later waits for the successor.
 func TestPrepare_beforeADrain(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	s := r.leased()
 	s.WritePauses = []WritePause{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-1", Until: r.now + 8*second}}
@@ -137,7 +137,7 @@ func TestPrepare_beforeADrain(t *testing.T) {
 // TestPrepare_drainOfAnotherStorage has no drain of a secondary wait for a write that
 // has had no vote yet: it loses that destination, and goes on.
 func TestPrepare_drainOfAnotherStorage(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	s := r.leased()
 	s.WritePauses = []WritePause{{ID: "drain", VirtualStorage: "default", Leaving: "gitaly-3", Until: r.now + 8*second}}

@@ -14,7 +14,7 @@ import (
 // player plays a machine against a state that others change, too, at random, and
 // checks each effect against what is true then.
 type player struct {
-	*rig
+	*fixture
 	random *rand.Rand
 	lease  Lease
 	intent state.Index // the watermark
@@ -418,13 +418,13 @@ func TestMachine_holdsItsRulesAtRandom(t *testing.T) {
 
 func newPlayer(t *testing.T, seed uint64, seen map[string]int) *player {
 	p := &player{
-		rig: newRig(t, settings), random: rand.New(rand.NewPCG(seed, 1)), seen: seen,
+		fixture: newFixture(t, settings), random: rand.New(rand.NewPCG(seed, 1)), seen: seen,
 		writing: make(map[ID]*Forward), keys: make(map[ID][]state.Key), begun: make(map[ID]bool),
 		doomed: make(map[ID]bool), succeeded: make(map[ID]bool),
 		repairs: make(map[ID]state.Key), marked: make(map[ID]bool), rounds: make(map[ID]int),
 		voting: make(map[ID][]string), released: make(map[ID]bool), agreed: make(map[ID][]string),
 	}
-	p.m = New(settings) // the watermark of the rig is beyond all
+	p.m = New(settings) // the watermark of the fixture is beyond all
 	p.keep = true
 	var reach []Reached
 	for i, name := range storages {

@@ -10,7 +10,7 @@ import (
 // A repository that a write only reads says where the write may go, and is neither
 // accounted for nor in doubt.
 func TestWrite_readsARepositoryBeside(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.begin(1, beta) // it does not vote: gitaly-2 and gitaly-3 fall behind for beta
 	r.end(1, true, true)
 	before := *r.state.Entry(beta)

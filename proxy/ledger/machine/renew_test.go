@@ -9,7 +9,7 @@ import (
 
 // TestRenew_declaresNothingOfAFormerRound has g3's copy outlast a write.
 func TestRenew_declaresNothingOfAFormerRound(t *testing.T) {
-	r := behindRig(t)
+	r := behindFixture(t)
 	r.repair(10, false)
 	r.begin(2, alpha)
 	r.end(2, true, true)
@@ -40,13 +40,13 @@ func TestRenew_declaresNothingOfAFormerRound(t *testing.T) {
 }
 
 func TestRenew_isBusy(t *testing.T) {
-	for name, before := range map[string]func(r *rig){
-		"a write is in flight":        func(r *rig) { r.begin(2, alpha) },
-		"no lease":                    func(r *rig) { r.step(Session{}) },
-		"something is to be in doubt": func(r *rig) { r.begin(2, alpha); r.end(2, false, false) },
+	for name, before := range map[string]func(r *fixture){
+		"a write is in flight":        func(r *fixture) { r.begin(2, alpha) },
+		"no lease":                    func(r *fixture) { r.step(Session{}) },
+		"something is to be in doubt": func(r *fixture) { r.begin(2, alpha); r.end(2, false, false) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := behindRig(t)
+			r := behindFixture(t)
 			r.repair(10, false)
 			before(r)
 			r.step(Renew{Guard: 10})
@@ -69,7 +69,7 @@ func TestRenew_waitsForWrites(t *testing.T) {
 		want  error
 	}{"clean": {true, nil}, "in doubt": {false, ErrRepositoryBusy}} {
 		t.Run(name, func(t *testing.T) {
-			r := behindRig(t)
+			r := behindFixture(t)
 			r.repair(10, false)
 			r.begin(2, alpha)
 			delete(r.last, 10)

@@ -11,15 +11,15 @@ import (
 
 var everybody = []string{"gitaly-1", "gitaly-2", "gitaly-3"}
 
-// newVotingRig has storages that vote.
-func newVotingRig(t *testing.T) *rig {
-	r := newRig(t, settings)
+// newVotingFixture has storages that vote.
+func newVotingFixture(t *testing.T) *fixture {
+	r := newFixture(t, settings)
 	r.reach()
 	return r
 }
 
 // reach brings connections to all storages but those named, over which they vote.
-func (r *rig) reach(except ...string) {
+func (r *fixture) reach(except ...string) {
 	var reach []Reached
 	for i, name := range storages {
 		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reach: router.Reach{
@@ -29,7 +29,7 @@ func (r *rig) reach(except ...string) {
 	r.step(Reach{Storages: reach})
 }
 
-func (r *rig) beginVoting(id ID, keys ...state.Key) Forward {
+func (r *fixture) beginVoting(id ID, keys ...state.Key) Forward {
 	r.t.Helper()
 	r.step(Begin{Write: id, Keys: keys, Votes: true, Scope: state.Scope{BoundMillis: 64000, RefsOnly: true}, Bytes: 100})
 	f := r.forwarded(id)
@@ -40,7 +40,7 @@ func (r *rig) beginVoting(id ID, keys ...state.Key) Forward {
 }
 
 // vote has votes released, and returns why they are not.
-func (r *rig) vote(id ID, agreeing ...string) error {
+func (r *fixture) vote(id ID, agreeing ...string) error {
 	r.t.Helper()
 	before := len(r.released)
 	r.step(Vote{Write: id, Agreeing: agreeing})
@@ -50,7 +50,7 @@ func (r *rig) vote(id ID, agreeing ...string) error {
 	return r.released[before].Err
 }
 
-func (r *rig) endVoting(id ID, e Ended) error {
+func (r *fixture) endVoting(id ID, e Ended) error {
 	r.t.Helper()
 	e.Write = id
 	r.step(e)
@@ -62,7 +62,7 @@ func (r *rig) endVoting(id ID, e Ended) error {
 }
 
 func TestVote_ofAllCommitsNothingButTheIntent(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	f := r.beginVoting(1, alpha)
 	if f.Storage != "gitaly-1" || len(f.Others) != 2 || f.Others[1] != (Destination{"gitaly-3", 3}) {
 		t.Errorf("forward: %+v", f)
@@ -101,7 +101,7 @@ func TestVote_ofAllCommitsNothingButTheIntent(t *testing.T) {
 }
 
 func TestVote_whoDoesNotAgreeIsBehindBeforeTheRelease(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1", "gitaly-2"}})
@@ -130,7 +130,7 @@ func TestVote_whoDoesNotAgreeIsBehindBeforeTheRelease(t *testing.T) {
 }
 
 func TestVote_whoIsNoDestinationIsAccountedFor(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.fence("gitaly-3")
 	r.admit("gitaly-3")
 	r.catchUp()
@@ -147,7 +147,7 @@ func TestVote_whoIsNoDestinationIsAccountedFor(t *testing.T) {
 }
 
 func TestVote_destinationThatEndsUnlikeThePrimary(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.vote(1, everybody...)
 	r.keep = true
@@ -166,7 +166,7 @@ func TestVote_destinationThatEndsUnlikeThePrimary(t *testing.T) {
 
 func TestVote_failedWriteThatChangedNothingLeavesNothing(t *testing.T) {
 	for _, arrived := range []bool{true, false} {
-		r := newVotingRig(t)
+		r := newVotingFixture(t)
 		r.beginVoting(1, alpha)
 		if err := r.endVoting(1, Ended{Arrived: arrived}); err != nil {
 			t.Error(err)
@@ -180,7 +180,7 @@ func TestVote_failedWriteThatChangedNothingLeavesNothing(t *testing.T) {
 }
 
 func TestVote_failedWriteAfterARelease(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.vote(1, everybody...)
 	if err := r.endVoting(1, Ended{Arrived: true, Agreeing: everybody}); err != nil {
@@ -191,7 +191,7 @@ func TestVote_failedWriteAfterARelease(t *testing.T) {
 		t.Errorf("entry: %+v", e)
 	}
 
-	r = newVotingRig(t)
+	r = newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.vote(1, everybody...)
 	r.endVoting(1, Ended{Arrived: false})
@@ -202,7 +202,7 @@ func TestVote_failedWriteAfterARelease(t *testing.T) {
 }
 
 func TestVote_succeededWithoutAVote(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1"}}); err != nil {
 		t.Error(err)
@@ -213,7 +213,7 @@ func TestVote_succeededWithoutAVote(t *testing.T) {
 }
 
 func TestVote_fenceOfThePrimaryReleasesNothing(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.fence("gitaly-1")
 	r.catchUp()
@@ -230,7 +230,7 @@ func TestVote_fenceOfThePrimaryReleasesNothing(t *testing.T) {
 }
 
 func TestVote_fenceOfAnotherIsDropped(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.fence("gitaly-2")
 	r.catchUp()
@@ -247,7 +247,7 @@ func TestVote_fenceOfAnotherIsDropped(t *testing.T) {
 }
 
 func TestVote_awaitsTheLease(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.step(Session{Watermark: 1 << 40})
 	r.step(Vote{Write: 1, Agreeing: everybody})
@@ -267,7 +267,7 @@ func TestVote_awaitsTheLease(t *testing.T) {
 }
 
 func TestVote_endOfTheWriteAnswersIt(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1"}})
@@ -281,7 +281,7 @@ func TestVote_endOfTheWriteAnswersIt(t *testing.T) {
 }
 
 func TestVote_accountWithoutAnswerReleasesNothing(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1"}})
@@ -301,7 +301,7 @@ func TestVote_accountWithoutAnswerReleasesNothing(t *testing.T) {
 }
 
 func TestVote_storagesWithoutAChannelDoNotVote(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.step(Begin{Write: 1, Keys: []state.Key{alpha}, Votes: true, Scope: state.Scope{BoundMillis: 4000}})
 	f := r.forwarded(1)
 	if f.Votes || len(f.Others) != 0 || !r.state.Entry(alpha).HasPrimaryOnly() {
@@ -310,7 +310,7 @@ func TestVote_storagesWithoutAChannelDoNotVote(t *testing.T) {
 }
 
 func TestVote_openIntentBecomesPrimaryOnly(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.vote(1, everybody...)
 	r.begin(2, alpha)
@@ -324,7 +324,7 @@ func TestVote_openIntentBecomesPrimaryOnly(t *testing.T) {
 }
 
 func TestNotSent_withAnAccountUnderWay(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1", "gitaly-2"}})
@@ -343,7 +343,7 @@ func TestNotSent_withAnAccountUnderWay(t *testing.T) {
 }
 
 // switchover is what a leader does for `praefectctl promote`.
-func (r *rig) switchover(passed ...string) {
+func (r *fixture) switchover(passed ...string) {
 	r.t.Helper()
 	epoch := func() uint64 { return r.state.VirtualStorage("default").Epoch }
 	r.must(r.other, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: passed, Why: state.WhySwitchover, Epoch: epoch()}})
@@ -360,7 +360,7 @@ func (r *rig) switchover(passed ...string) {
 // time: the pause does not count it, the primary changes, and it is voted on with
 // the new one.
 func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.hold(false)
 	if h := r.report.PauseReports; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
@@ -389,7 +389,7 @@ func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
 }
 
 func TestVote_newPrimaryMustAgree(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.switchover("gitaly-1")
 	if err := r.vote(1, "gitaly-1", "gitaly-3"); !errors.Is(err, ErrRerouted) {
@@ -404,7 +404,7 @@ func TestVote_newPrimaryMustAgree(t *testing.T) {
 }
 
 func TestVote_newPrimaryGoesAWayOfItsOwn(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.switchover("gitaly-1")
 	if err := r.vote(1, everybody...); err != nil {
@@ -427,7 +427,7 @@ func TestVote_newPrimaryGoesAWayOfItsOwn(t *testing.T) {
 }
 
 func TestVote_newPrimaryMustBeADestination(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.reach("gitaly-2")
 	r.beginVoting(1, alpha)
 	r.switchover("gitaly-1")
@@ -445,7 +445,7 @@ func TestVote_newPrimaryMustBeADestination(t *testing.T) {
 }
 
 func TestVote_whoCameInSyncMeanwhileIsAccountedFor(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.fence("gitaly-3")
 	r.admit("gitaly-3")
 	r.catchUp()
@@ -460,7 +460,7 @@ func TestVote_whoCameInSyncMeanwhileIsAccountedFor(t *testing.T) {
 }
 
 func TestVote_repairKeepsTheVoteWaiting(t *testing.T) {
-	r := newVotingRig(t)
+	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
 	r.step(Acquire{Guard: 9, Key: alpha, Pause: true})
 	if d := r.done(9); d.Err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // wishes has the other instance ask for its turn at the repository.
-func (r *rig) wishes(bound time.Duration) {
+func (r *fixture) wishes(bound time.Duration) {
 	r.t.Helper()
 	if r.state.Entry(alpha).Live(r.other) == nil {
 		r.must(r.other, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.Open}})
@@ -19,7 +19,7 @@ func (r *rig) wishes(bound time.Duration) {
 
 // TestMachine_wishClosesIntentsAndStopsNewWrites, of that repository and of no other one.
 func TestMachine_wishClosesIntentsAndStopsNewWrites(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
 	r.begin(2, alpha)
@@ -43,7 +43,7 @@ func TestMachine_wishClosesIntentsAndStopsNewWrites(t *testing.T) {
 // TestMachine_wishEndsByItself: whatever becomes of the instance that wished, and of the ones
 // that wish after it, writes wait for the bound only, and then pass for as long.
 func TestMachine_wishEndsByItself(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.wishes(2 * second)
 	r.begin(1, alpha)
 	r.queued(1, WhyRepairLock)
@@ -64,7 +64,7 @@ func TestMachine_wishEndsByItself(t *testing.T) {
 
 // TestMachine_wishIsAnsweredWhenNobodyElseMayWrite.
 func TestMachine_wishIsAnsweredWhenNobodyElseMayWrite(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.must(r.other, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.Open}})
 	r.catchUp()
 	r.step(Acquire{Guard: 7, Key: alpha, Pause: true})

@@ -8,7 +8,7 @@ import (
 )
 
 func TestMachine_intentsAndAccountsBeforeTheForward(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.keep = true
 	r.begin(1, alpha)
 	r.queued(1, "")
@@ -38,7 +38,7 @@ func TestMachine_intentsAndAccountsBeforeTheForward(t *testing.T) {
 }
 
 func TestMachine_warmIntentForwardsInOneStep(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.end(1, true, true)
 	r.pass(settings.Linger - 1)
@@ -57,7 +57,7 @@ func TestMachine_warmIntentForwardsInOneStep(t *testing.T) {
 }
 
 func TestMachine_widensIntent(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	r.step(Begin{Write: 2, Keys: []state.Key{alpha}, Scope: state.Scope{BoundMillis: 16000}})
 	r.forwarded(2)
@@ -67,7 +67,7 @@ func TestMachine_widensIntent(t *testing.T) {
 }
 
 func TestMachine_awaitsTheWatermark(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	s := r.leased()
 	s.Watermark = r.state.Index
 	r.m.watermark = 0
@@ -83,7 +83,7 @@ func TestMachine_awaitsTheWatermark(t *testing.T) {
 }
 
 func TestMachine_awaitsTheWatermarkOfOthersShrinking(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, alpha)
 	s := r.leased()
 	s.Watermark = r.state.Index
@@ -102,7 +102,7 @@ func TestMachine_awaitsTheWatermarkOfOthersShrinking(t *testing.T) {
 }
 
 func TestMachine_twoRepositoriesInOneCommand(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.begin(1, beta, alpha, beta)
 	r.forwarded(1)
 	if len(r.applied) != 1 || len(r.applied[0][0].Open.Paths) != 2 || len(r.applied[0][1].MarkBehind.Paths) != 2 {
@@ -117,7 +117,7 @@ func TestMachine_twoRepositoriesInOneCommand(t *testing.T) {
 }
 
 func TestMachine_oneProposalARepository(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.keep = true
 	for id := range ID(3) {
 		r.begin(id, alpha)
@@ -136,7 +136,7 @@ func TestMachine_oneProposalARepository(t *testing.T) {
 }
 
 func TestMachine_canceledWriteLeavesItsIntent(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.keep = true
 	r.begin(1, alpha)
 	r.step(Cancel{Write: 1})
@@ -152,7 +152,7 @@ func TestMachine_canceledWriteLeavesItsIntent(t *testing.T) {
 }
 
 func TestMachine_refusedAccountIsRoutedAnew(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.keep = true
 	r.begin(1, alpha)
 	r.fence("gitaly-1")
@@ -164,7 +164,7 @@ func TestMachine_refusedAccountIsRoutedAnew(t *testing.T) {
 }
 
 func TestMachine_deleteIsTakenBackAfterTheEffect(t *testing.T) {
-	r := newRig(t, settings)
+	r := newFixture(t, settings)
 	r.step(Begin{Write: 1, Keys: []state.Key{alpha}, Scope: state.Scope{BoundMillis: 8000}, Deletes: true})
 	r.forwarded(1)
 	if !r.state.Entry(alpha).Deleted {
@@ -184,22 +184,22 @@ func TestMachine_deleteIsTakenBackAfterTheEffect(t *testing.T) {
 }
 
 func TestMachine_deleteUnderWayIsNotTakenBack(t *testing.T) {
-	begin := func(r *rig, id ID, deletes bool) {
+	begin := func(r *fixture, id ID, deletes bool) {
 		r.step(Begin{Write: id, Keys: []state.Key{alpha}, Scope: state.Scope{BoundMillis: 8000}, Deletes: deletes})
 		r.forwarded(id)
 	}
-	for name, act := range map[string]func(r *rig){
-		"begun before": func(r *rig) { begin(r, 1, true); begin(r, 2, false); r.end(1, true, true); r.end(2, true, true) },
-		"begun after":  func(r *rig) { begin(r, 2, false); begin(r, 1, true); r.end(1, true, true); r.end(2, true, true) },
-		"ends after":   func(r *rig) { begin(r, 2, false); begin(r, 1, true); r.end(2, true, true); r.end(1, true, true) },
-		"of another life": func(r *rig) {
+	for name, act := range map[string]func(r *fixture){
+		"begun before": func(r *fixture) { begin(r, 1, true); begin(r, 2, false); r.end(1, true, true); r.end(2, true, true) },
+		"begun after":  func(r *fixture) { begin(r, 2, false); begin(r, 1, true); r.end(1, true, true); r.end(2, true, true) },
+		"ends after":   func(r *fixture) { begin(r, 2, false); begin(r, 1, true); r.end(2, true, true); r.end(1, true, true) },
+		"of another life": func(r *fixture) {
 			begin(r, 1, true)
 			r.end(1, true, false)
 			r.pass(0)
 			begin(r, 2, false)
 			r.end(2, true, true)
 		},
-		"of another instance": func(r *rig) {
+		"of another instance": func(r *fixture) {
 			begin(r, 1, true)
 			r.end(1, true, true)
 			r.must(r.other, state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: []string{alpha.RelativePath}, Kind: state.PrimaryOnly}})
@@ -209,7 +209,7 @@ func TestMachine_deleteUnderWayIsNotTakenBack(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, settings)
+			r := newFixture(t, settings)
 			act(r)
 			if !r.state.Entry(alpha).Deleted {
 				t.Error("a delete was taken back whose effect may be the last one")

@@ -86,7 +86,7 @@ func TestVotes_again(t *testing.T) {
 		{"ordered, and refused by the ledger", ordered, []string{"b?", "a=synced -> account a,b,c harmless", "no -> a ABORT; b idle"}, "", false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(tc.cfg)
+			r := newFixture(tc.cfg)
 			for _, step := range tc.steps {
 				what, want, _ := strings.Cut(step, " -> ")
 				if got := r.do(t, strings.TrimSpace(what)); got != want {
@@ -104,7 +104,7 @@ func TestVotes_again(t *testing.T) {
 }
 
 func TestVotes_nextIsWhenLocksAreGivenUp(t *testing.T) {
-	r := newRig(Config{Repeatable: true, Ordered: true})
+	r := newFixture(Config{Repeatable: true, Ordered: true})
 	r.do(t, "b?")
 	if at, ok := r.Next(); !ok || at != 3*time.Second {
 		t.Errorf("next, while the primary has no locks: %v, %v", at, ok)

@@ -35,7 +35,7 @@ func TestContend(t *testing.T) {
 		{"both are about to lock", []string{"a=early"}, []string{"b=early"}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a, b := newRig(Config{}), newRig(Config{})
+			a, b := newFixture(Config{}), newFixture(Config{})
 			for _, step := range tc.a {
 				a.do(t, step)
 			}

@@ -21,20 +21,20 @@ var (
 	unsaid = Vote{Hash: [20]byte{1}}
 )
 
-// rig prints what votes says.
-type rig struct {
+// fixture prints what votes says.
+type fixture struct {
 	*Votes
 	now time.Duration
 }
 
-func newRig(cfg Config) *rig {
+func newFixture(cfg Config) *fixture {
 	if cfg.Voters == nil {
 		cfg.Voters = []string{"a", "b", "c"}
 	}
 	if cfg.Copies == 0 {
 		cfg.Copies = 2
 	}
-	return &rig{Votes: New(cfg), now: cfg.Began}
+	return &fixture{Votes: New(cfg), now: cfg.Began}
 }
 
 func lines(effects []Effect) string {
@@ -68,7 +68,7 @@ func lines(effects []Effect) string {
 // hurried and "a^" is not any more, "a." ends well, "b*" has locks given up, the call of "a?"
 // can be sent, that of "a#" cannot be sent again, "ok" and "no"
 // release, "+200ms" lets time pass.
-func (r *rig) do(t *testing.T, step string) string {
+func (r *fixture) do(t *testing.T, step string) string {
 	t.Helper()
 	votes := map[string]Vote{"apple": apple, "banana": banana, "late": late, "synced": synced, "early": early, "unsaid": unsaid}
 	switch {
@@ -255,7 +255,7 @@ func TestVotes(t *testing.T) {
 		{"who has a vote waiting casts no other", Config{}, []string{"a=apple", "a=apple -> refused", "x=apple -> refused"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(tc.cfg)
+			r := newFixture(tc.cfg)
 			for _, step := range tc.steps {
 				what, want, _ := strings.Cut(step, " -> ")
 				if got := r.do(t, what); got != want {
@@ -270,7 +270,7 @@ func TestVotes(t *testing.T) {
 }
 
 func TestVotes_nextIsWhenTheGraceEnds(t *testing.T) {
-	r := newRig(Config{Began: 5 * time.Second})
+	r := newFixture(Config{Began: 5 * time.Second})
 	if at, ok := r.Next(); ok {
 		t.Errorf("a tick is wanted at %v", at)
 	}
@@ -297,7 +297,7 @@ func TestVotes_nextIsWhenTheGraceEnds(t *testing.T) {
 }
 
 func TestVotes_uselessAreOutAndHaveChangedNothing(t *testing.T) {
-	r := newRig(Config{Voters: []string{"a", "b", "c", "d"}})
+	r := newFixture(Config{Voters: []string{"a", "b", "c", "d"}})
 	for _, step := range []string{"c~", "d~", "a=apple", "b=apple", "c=apple", "+1s", "ok", "a=late", "b=late", "+1s"} {
 		r.do(t, step)
 	}
@@ -305,7 +305,7 @@ func TestVotes_uselessAreOutAndHaveChangedNothing(t *testing.T) {
 	if got := strings.Join(r.Useless(), " "); got != "d" || r.Blocked() {
 		t.Errorf("useless: %q, blocked: %v", got, r.Blocked())
 	}
-	r = newRig(Config{Block: true})
+	r = newFixture(Config{Block: true})
 	for _, step := range []string{"b-", "c-", "a=apple"} {
 		r.do(t, step)
 	}
@@ -324,7 +324,7 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 		foreign := names[1:][:rapid.IntRange(0, len(names)-1).Draw(t, "foreign")]
 		cfg := Config{Voters: names, Copies: copies, Foreign: foreign, Block: rapid.Bool().Draw(t, "block"),
 			Repeatable: rapid.Bool().Draw(t, "repeatable"), Ordered: rapid.Bool().Draw(t, "ordered")}
-		r := &rig{Votes: New(cfg)}
+		r := &fixture{Votes: New(cfg)}
 		idle := map[string]bool{} // their calls are not sent, or do not count
 		for _, name := range names[1:] {
 			idle[name] = cfg.Repeatable && cfg.Ordered
@@ -430,7 +430,7 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 
 // What has only waited for a hook, or prepares, has changed nothing.
 func TestVotes_committedIsWhoMayHaveChangedSomething(t *testing.T) {
-	r := newRig(Config{})
+	r := newFixture(Config{})
 	for _, step := range []string{"a=early", "a=synced", "b=synced", "c=synced", "ok"} {
 		r.do(t, step)
 	}
@@ -468,7 +468,7 @@ func TestVotes_primaryFailed(t *testing.T) {
 		"all went well":                        {[]string{"a=apple", "b=apple", "c=apple", "d=apple", "ok", "a-", "b-", "c-"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(Config{Voters: []string{"a", "b", "c", "d"}, Foreign: []string{"d"}})
+			r := newFixture(Config{Voters: []string{"a", "b", "c", "d"}, Foreign: []string{"d"}})
 			for _, step := range tc.steps {
 				r.do(t, step)
 			}
@@ -481,7 +481,7 @@ func TestVotes_primaryFailed(t *testing.T) {
 
 // Unlike names the storages that another release keeps from agreeing, and no others.
 func TestVotes_unlikeAreOfAnotherRelease(t *testing.T) {
-	r := newRig(Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"c", "d", "e"}, Copies: 1})
+	r := newFixture(Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"c", "d", "e"}, Copies: 1})
 	for _, step := range []string{"b=banana", "c=banana", "d=late", "e=apple", "a=apple"} {
 		r.do(t, step)
 	}

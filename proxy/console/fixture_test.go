@@ -31,8 +31,8 @@ const (
 	actToken  = "the operator's token"
 )
 
-// world is a cluster in memory and a console that serves it at an address of this machine.
-type world struct {
+// fixture is a cluster in memory and a console that serves it at an address of this machine.
+type fixture struct {
 	t *testing.T
 	*admintest.Cluster
 	url    string
@@ -40,13 +40,13 @@ type world struct {
 	stop   func() // ends the console
 }
 
-func begin(t *testing.T) *world {
+func begin(t *testing.T) *fixture {
 	return beginWith(t, admintest.New(t, "gitaly-1", "gitaly-2", "gitaly-3"))
 }
 
-func beginWith(t *testing.T, cluster *admintest.Cluster) *world {
+func beginWith(t *testing.T, cluster *admintest.Cluster) *fixture {
 	t.Helper()
-	w := &world{t: t, Cluster: cluster}
+	w := &fixture{t: t, Cluster: cluster}
 	w.tokens.Store(&console.Tokens{Read: []string{readToken, ""}, Act: actToken})
 	service := admin.New(cluster.Deps(), admin.Config{Instance: "praefect-1", Access: admin.Access{Token: actToken}})
 	inner, server := bufconn.Listen(1<<20), grpc.NewServer()
@@ -99,12 +99,12 @@ func beginWith(t *testing.T, cluster *admintest.Cluster) *world {
 
 // user is a client of the console with cookies of its own.
 type user struct {
-	w    *world
+	w    *fixture
 	http *http.Client
 	csrf string
 }
 
-func (w *world) user() *user {
+func (w *fixture) user() *user {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		w.t.Fatal(err)
@@ -115,7 +115,7 @@ func (w *world) user() *user {
 }
 
 // signedIn is a user that has shown a token.
-func (w *world) signedIn(token string) *user {
+func (w *fixture) signedIn(token string) *user {
 	w.t.Helper()
 	u := w.user()
 	var id struct{ CSRF string }

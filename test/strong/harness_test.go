@@ -40,15 +40,15 @@ const (
 	settleLimit = 2 * time.Minute
 )
 
-// world is a cluster in which all storages vote, and what clients know of it.
-type world struct {
+// harness is a cluster in which all storages vote, and what clients know of it.
+type harness struct {
 	*cluster.Cluster
 	history *workload.History
 	began   time.Time
 }
 
 // start starts a cluster of three instances whose storages all serve.
-func start(t *testing.T, options cluster.Options) *world {
+func start(t *testing.T, options cluster.Options) *harness {
 	t.Helper()
 	options.Binaries, options.Instances = programs, 3
 	if options.Settings == "" {
@@ -57,7 +57,7 @@ func start(t *testing.T, options cluster.Options) *world {
 	if dir := os.Getenv("E2E_DIR"); dir != "" {
 		options.Dir = filepath.Join(dir, t.Name())
 	}
-	w := &world{history: workload.NewHistory(), began: time.Now()}
+	w := &harness{history: workload.NewHistory(), began: time.Now()}
 	w.Cluster = cluster.Run(t, options)
 	w.settled(t)
 	w.allServe(t)
@@ -66,7 +66,7 @@ func start(t *testing.T, options cluster.Options) *world {
 }
 
 // lap tells how long something took.
-func (w *world) lap(t *testing.T, what string, args ...any) {
+func (w *harness) lap(t *testing.T, what string, args ...any) {
 	t.Helper()
 	t.Logf("%v: %s", time.Since(w.began).Round(time.Millisecond), fmt.Sprintf(what, args...))
 	w.began = time.Now()
@@ -74,7 +74,7 @@ func (w *world) lap(t *testing.T, what string, args ...any) {
 
 // settled waits until every process runs and nothing is left to repair, and checks
 // the whole state.
-func (w *world) settled(t *testing.T) {
+func (w *harness) settled(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
@@ -83,17 +83,17 @@ func (w *world) settled(t *testing.T) {
 }
 
 // client is one of an instance.
-func (w *world) client(i *cluster.Instance) workload.Client {
+func (w *harness) client(i *cluster.Instance) workload.Client {
 	return workload.Client{Conn: i.Conn(), VirtualStorage: vs}
 }
 
 // crowd is where victims are.
-func (w *world) crowd(t *testing.T) workload.Crowd {
+func (w *harness) crowd(t *testing.T) workload.Crowd {
 	return workload.Crowd{Cluster: w.Cluster, VirtualStorage: vs, History: w.history, Dir: t.TempDir()}
 }
 
 // make makes repositories with a first commit each, through the first instance.
-func (w *world) make(t *testing.T, paths ...string) {
+func (w *harness) make(t *testing.T, paths ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -103,7 +103,7 @@ func (w *world) make(t *testing.T, paths ...string) {
 }
 
 // clone clones a repository through the first instance.
-func (w *world) clone(t *testing.T, path string) *workload.Checkout {
+func (w *harness) clone(t *testing.T, path string) *workload.Checkout {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -113,7 +113,7 @@ func (w *world) clone(t *testing.T, path string) *workload.Checkout {
 }
 
 // primary is the storage that takes writes.
-func (w *world) primary(t *testing.T) *cluster.Storage {
+func (w *harness) primary(t *testing.T) *cluster.Storage {
 	t.Helper()
 	var primary *cluster.Storage
 	w.eventually(t, "there is a primary", func(ctx context.Context) (err error) {
@@ -124,7 +124,7 @@ func (w *world) primary(t *testing.T) *cluster.Storage {
 }
 
 // secondary is one that is not the primary.
-func (w *world) secondary(t *testing.T) *cluster.Storage {
+func (w *harness) secondary(t *testing.T) *cluster.Storage {
 	t.Helper()
 	primary := w.primary(t)
 	for _, s := range w.Storages {
@@ -137,7 +137,7 @@ func (w *world) secondary(t *testing.T) *cluster.Storage {
 }
 
 // eventually waits until attempt returns nil.
-func (w *world) eventually(t *testing.T, what string, attempt func(context.Context) error) {
+func (w *harness) eventually(t *testing.T, what string, attempt func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -160,7 +160,7 @@ func must(t *testing.T, err error) {
 }
 
 // restart lets an instance end in good order and starts it again.
-func (w *world) restart(t *testing.T, i *cluster.Instance) {
+func (w *harness) restart(t *testing.T, i *cluster.Instance) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -171,7 +171,7 @@ func (w *world) restart(t *testing.T, i *cluster.Instance) {
 
 // ready waits until an instance that was started takes requests, of the cluster's
 // clients too, and reaches all storages.
-func (w *world) ready(t *testing.T, i *cluster.Instance) {
+func (w *harness) ready(t *testing.T, i *cluster.Instance) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -181,7 +181,7 @@ func (w *world) ready(t *testing.T, i *cluster.Instance) {
 }
 
 // allServe waits until every storage serves and votes, as every instance sees it.
-func (w *world) allServe(t *testing.T) {
+func (w *harness) allServe(t *testing.T) {
 	t.Helper()
 	w.eventually(t, "all storages serve and vote", func(ctx context.Context) error {
 		for _, i := range w.Instances {
@@ -194,7 +194,7 @@ func (w *world) allServe(t *testing.T) {
 }
 
 // ended waits for the end of a storage that kills itself.
-func (w *world) ended(t *testing.T, s *cluster.Storage) {
+func (w *harness) ended(t *testing.T, s *cluster.Storage) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
 	defer cancel()

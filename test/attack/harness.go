@@ -43,8 +43,8 @@ send_stall_timeout = "5s"
 warm_up = "1s"
 `
 
-// world is the cluster that is attacked.
-type world struct {
+// harness is the cluster that is attacked.
+type harness struct {
 	c       *cluster.Cluster
 	seeds   *workload.Seeds
 	traffic *workload.Traffic
@@ -53,7 +53,7 @@ type world struct {
 }
 
 // start starts the cluster.
-func start(ctx context.Context, binaries cluster.Binaries, seeds *workload.Seeds, keep string) (*world, error) {
+func start(ctx context.Context, binaries cluster.Binaries, seeds *workload.Seeds, keep string) (*harness, error) {
 	dir, err := os.MkdirTemp("", "attack-tls-")
 	if err != nil {
 		return nil, fmt.Errorf("make a directory: %w", err)
@@ -70,11 +70,11 @@ func start(ctx context.Context, binaries cluster.Binaries, seeds *workload.Seeds
 	if err != nil {
 		return nil, err
 	}
-	return &world{c: c, seeds: seeds}, nil
+	return &harness{c: c, seeds: seeds}, nil
 }
 
 // work lets clients begin.
-func (w *world) work(ctx context.Context) error {
+func (w *harness) work(ctx context.Context) error {
 	traffic, err := workload.Start(ctx, w.c, virtualStorage, w.seeds.Paths()[:writers], workload.Config{
 		Writers: writers, Readers: readers, WriteEvery: 400 * time.Millisecond, ReadEvery: 100 * time.Millisecond,
 		Homes: w.c.Instances, Own: w.seeds.Values(),
@@ -87,7 +87,7 @@ func (w *world) work(ctx context.Context) error {
 }
 
 // warmUp lets clients work for a while, and notes what that costs.
-func (w *world) warmUp(ctx context.Context) error {
+func (w *harness) warmUp(ctx context.Context) error {
 	if err := w.work(ctx); err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (r report) String() string {
 }
 
 // one runs one attack against the leader, or against all three.
-func (w *world) one(ctx context.Context, a attack) (report, error) {
+func (w *harness) one(ctx context.Context, a attack) (report, error) {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
 	if err := w.c.WaitReady(ctx); err != nil {
@@ -193,7 +193,7 @@ func (w *world) one(ctx context.Context, a attack) (report, error) {
 }
 
 // term is the present term of Raft.
-func (w *world) term(ctx context.Context) (uint64, error) {
+func (w *harness) term(ctx context.Context) (uint64, error) {
 	var faults []error
 	for _, i := range w.c.Instances {
 		answer, err := i.Admin().RaftStatus(ctx)

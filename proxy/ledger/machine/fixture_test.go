@@ -20,9 +20,9 @@ var (
 	errLost  = errors.New("leadership lost")
 )
 
-// rig is a machine with a real state, and somebody else's incarnation beside
+// fixture is a machine with a real state, and somebody else's incarnation beside
 // its own. Proposals are answered at once unless they are kept.
-type rig struct {
+type fixture struct {
 	t     *testing.T
 	m     *Machine
 	now   time.Duration
@@ -44,9 +44,9 @@ type rig struct {
 	report   Report     // the last one
 }
 
-func newRig(t *testing.T, cfg Config) *rig {
+func newFixture(t *testing.T, cfg Config) *fixture {
 	t.Helper()
-	r := &rig{t: t, m: New(cfg), state: &state.State{}, last: make(map[ID]Effect), said: make(map[ID][]Effect), now: second}
+	r := &fixture{t: t, m: New(cfg), state: &state.State{}, last: make(map[ID]Effect), said: make(map[ID][]Effect), now: second}
 	r.own = r.must(0, state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "c"}})
 	r.other = r.must(0, state.Command{Register: &state.Register{ID: "b", Name: "praefect-2"}})
 	r.must(r.other, state.Command{Define: &state.Define{VirtualStorage: "default", Storages: storages}})
@@ -68,16 +68,16 @@ func newRig(t *testing.T, cfg Config) *rig {
 
 // leased is a session with a lease for an hour, where everybody has applied
 // everything.
-func (r *rig) leased() Session {
+func (r *fixture) leased() Session {
 	return Session{Lease: Lease{Until: r.now + time.Hour, Index: r.state.Index}, Watermark: 1 << 40}
 }
 
-func (r *rig) storage(name string) *state.Storage {
+func (r *fixture) storage(name string) *state.Storage {
 	return r.state.VirtualStorage("default").Storage(name)
 }
 
 // apply applies commands of an incarnation.
-func (r *rig) apply(inc state.Incarnation, cmds ...state.Command) []state.Result {
+func (r *fixture) apply(inc state.Incarnation, cmds ...state.Command) []state.Result {
 	r.t.Helper()
 	r.batch++
 	next, results := r.state.Apply(r.state.Index+1, state.Batch{
@@ -91,7 +91,7 @@ func (r *rig) apply(inc state.Incarnation, cmds ...state.Command) []state.Result
 }
 
 // must applies a command that is not refused.
-func (r *rig) must(inc state.Incarnation, cmd state.Command) state.Incarnation {
+func (r *fixture) must(inc state.Incarnation, cmd state.Command) state.Incarnation {
 	r.t.Helper()
 	result := r.apply(inc, cmd)[0]
 	if result.Refusal != nil {
@@ -100,22 +100,22 @@ func (r *rig) must(inc state.Incarnation, cmd state.Command) state.Incarnation {
 	return result.Incarnation
 }
 
-func (r *rig) fence(name string) {
+func (r *fixture) fence(name string) {
 	r.t.Helper()
 	r.must(r.other, state.Command{Fence: &state.Fence{VirtualStorage: "default", Storages: []string{name}, Why: state.WhyDead, Epoch: r.state.VirtualStorage("default").Epoch}})
 }
 
-func (r *rig) admit(name string) {
+func (r *fixture) admit(name string) {
 	r.t.Helper()
 	r.must(r.other, state.Command{Admit: &state.Admit{VirtualStorage: "default", Epoch: r.state.VirtualStorage("default").Epoch,
 		Storages: []state.Admission{{Storage: name, As: state.Out, Why: state.WhyDead}}}})
 }
 
 // catchUp brings the newest view.
-func (r *rig) catchUp() { r.step(View{State: r.state, Incarnation: r.own}) }
+func (r *fixture) catchUp() { r.step(View{State: r.state, Incarnation: r.own}) }
 
 // step steps the machine and carries out what can be carried out at once.
-func (r *rig) step(e Event) {
+func (r *fixture) step(e Event) {
 	r.t.Helper()
 	var proposals []Propose
 	for _, effect := range r.m.Step(r.now, e) {
@@ -156,13 +156,13 @@ func (r *rig) step(e Event) {
 	}
 }
 
-func (r *rig) say(id ID, e Effect) {
+func (r *fixture) say(id ID, e Effect) {
 	r.last[id] = e
 	r.said[id] = append(r.said[id], e)
 }
 
 // answer applies a proposal and says so.
-func (r *rig) answer(p Propose) {
+func (r *fixture) answer(p Propose) {
 	r.t.Helper()
 	r.applied = append(r.applied, p.Commands)
 	results := r.apply(r.own, p.Commands...)
@@ -171,7 +171,7 @@ func (r *rig) answer(p Propose) {
 }
 
 // answerKept answers what was kept, in order.
-func (r *rig) answerKept() {
+func (r *fixture) answerKept() {
 	r.t.Helper()
 	kept := r.kept
 	r.kept, r.keep = nil, false
@@ -181,7 +181,7 @@ func (r *rig) answerKept() {
 }
 
 // pass lets time go by, tick by tick.
-func (r *rig) pass(d time.Duration) {
+func (r *fixture) pass(d time.Duration) {
 	r.t.Helper()
 	end := r.now + d
 	for {
@@ -199,13 +199,13 @@ func (r *rig) pass(d time.Duration) {
 	r.step(Tick{})
 }
 
-func (r *rig) begin(id ID, keys ...state.Key) {
+func (r *fixture) begin(id ID, keys ...state.Key) {
 	r.t.Helper()
 	r.step(Begin{Write: id, Keys: keys, Scope: state.Scope{BoundMillis: 8000, RefsOnly: true}, Bytes: 100})
 }
 
 // forwarded fails unless the last thing said to the write is a Forward.
-func (r *rig) forwarded(id ID) Forward {
+func (r *fixture) forwarded(id ID) Forward {
 	r.t.Helper()
 	f, ok := r.last[id].(Forward)
 	if !ok {
@@ -215,7 +215,7 @@ func (r *rig) forwarded(id ID) Forward {
 }
 
 // rejected fails unless the last thing said to the write is a Reject with want.
-func (r *rig) rejected(id ID, want error) {
+func (r *fixture) rejected(id ID, want error) {
 	r.t.Helper()
 	if got, ok := r.last[id].(Reject); !ok || !errors.Is(got.Err, want) {
 		r.t.Fatalf("write %d: got %#v, want a Reject with %q", id, r.last[id], want)
@@ -223,7 +223,7 @@ func (r *rig) rejected(id ID, want error) {
 }
 
 // queued fails unless the write waits, for why if that is not empty.
-func (r *rig) queued(id ID, why Why) {
+func (r *fixture) queued(id ID, why Why) {
 	r.t.Helper()
 	switch last := r.last[id].(type) {
 	case Queued:
@@ -241,7 +241,7 @@ func (r *rig) queued(id ID, why Why) {
 
 // end ends the RPC of a write and returns what the client gets instead of its
 // status.
-func (r *rig) end(id ID, succeeded, arrived bool) error {
+func (r *fixture) end(id ID, succeeded, arrived bool) error {
 	r.t.Helper()
 	r.step(Ended{Write: id, Succeeded: succeeded, Arrived: arrived})
 	f, ok := r.last[id].(Finish)
@@ -251,7 +251,7 @@ func (r *rig) end(id ID, succeeded, arrived bool) error {
 	return f.Err
 }
 
-func (r *rig) done(id ID) Done {
+func (r *fixture) done(id ID) Done {
 	r.t.Helper()
 	d, ok := r.last[id].(Done)
 	if !ok {
@@ -261,7 +261,7 @@ func (r *rig) done(id ID) Done {
 }
 
 // idle fails unless nothing is left under way.
-func (r *rig) idle() {
+func (r *fixture) idle() {
 	r.t.Helper()
 	if len(r.m.writes)+len(r.m.repos)+len(r.m.guards)+len(r.m.proposals)+r.m.waiting.Len()+r.m.lingering.Len()+r.m.counted+r.m.bytes != 0 {
 		r.t.Errorf("left: %d writes, %d repositories, %d guards, %d proposals, %d waiting (%d, %d bytes counted), %d lingering",

@@ -13,8 +13,8 @@ import (
 // virtualStorage is the one of a schedule.
 const virtualStorage = "default"
 
-// world is everything of one schedule.
-type world struct {
+// simulation is everything of one schedule.
+type simulation struct {
 	seed   uint64
 	rand   *rand.Rand
 	now    time.Duration // the true time
@@ -49,7 +49,7 @@ type world struct {
 }
 
 // failf ends the schedule: a promise is broken.
-func (w *world) failf(format string, args ...any) {
+func (w *simulation) failf(format string, args ...any) {
 	if w.failure == nil {
 		w.failure = fmt.Errorf(format, args...)
 		w.tracef("FAILED: "+format, args...)
@@ -57,14 +57,14 @@ func (w *world) failf(format string, args ...any) {
 }
 
 // tracef writes a line of the trace.
-func (w *world) tracef(format string, args ...any) {
+func (w *simulation) tracef(format string, args ...any) {
 	if w.out != nil {
 		fmt.Fprintf(w.out, "%10.4f  %s\n", w.now.Seconds(), fmt.Sprintf(format, args...))
 	}
 }
 
 // trace2 writes what the log says.
-func (w *world) trace2(index state.Index, e entry, c state.Command, r state.Result) {
+func (w *simulation) trace2(index state.Index, e entry, c state.Command, r state.Result) {
 	if w.out == nil {
 		return
 	}
@@ -81,7 +81,7 @@ func (w *world) trace2(index state.Index, e entry, c state.Command, r state.Resu
 
 // moment draws how long a process takes between two instructions: mostly no
 // time at all.
-func (w *world) moment() time.Duration {
+func (w *simulation) moment() time.Duration {
 	switch {
 	case w.setup.starved && w.chance(0.02):
 		return w.between(0, 400*time.Millisecond)
@@ -91,7 +91,7 @@ func (w *world) moment() time.Duration {
 	return w.between(0, 50*time.Microsecond)
 }
 
-func (w *world) storage(name string) *storage {
+func (w *simulation) storage(name string) *storage {
 	for _, s := range w.storages {
 		if s.name == name {
 			return s

@@ -28,9 +28,9 @@ const (
 
 var storageNames = []string{"g1", "g2", "g3"}
 
-// world is a cluster in a bubble: the real library, transport, gRPC and session on
+// testCluster is a cluster in a bubble: the real library, transport, gRPC and session on
 // a network and stores in memory.
-type world struct {
+type testCluster struct {
 	t     *testing.T
 	net   *network
 	rand  *rand.Rand
@@ -43,7 +43,7 @@ type world struct {
 
 // seat is where one instance sits, over all its lives.
 type seat struct {
-	w        *world
+	w        *testCluster
 	name     string
 	addr     string
 	dir      string
@@ -69,10 +69,10 @@ type life struct {
 
 // run runs a test in a cluster of three, whose storages serve. So many entries stay
 // in a log behind a snapshot.
-func run(t *testing.T, seed, trailing uint64, test func(t *testing.T, w *world)) {
+func run(t *testing.T, seed, trailing uint64, test func(t *testing.T, w *testCluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: newNetwork(500 * time.Microsecond), rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), trailing: trailing}
+		w := &testCluster{t: t, net: newNetwork(500 * time.Microsecond), rand: rand.New(rand.NewPCG(seed, 0)), began: time.Now(), trailing: trailing}
 		for n := range 3 {
 			w.seats = append(w.seats, &seat{
 				w: w, name: fmt.Sprint("praefect-", n+1), addr: fmt.Sprintf("10.0.0.%d:2307", n+1), dir: t.TempDir(),
@@ -98,7 +98,7 @@ func run(t *testing.T, seed, trailing uint64, test func(t *testing.T, w *world))
 
 // filled tells whether all storages serve; those that are to be filled are, as
 // there is nothing to fill them with.
-func (w *world) filled() bool {
+func (w *testCluster) filled() bool {
 	node := w.seats[0].node
 	vs := node.View().VirtualStorage(vsName)
 	if vs == nil {
@@ -227,7 +227,7 @@ func (s *seat) crash() {
 }
 
 // pass lets time pass.
-func (w *world) pass(d time.Duration) { time.Sleep(d) }
+func (w *testCluster) pass(d time.Duration) { time.Sleep(d) }
 
 // pause waits, at most until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
@@ -240,7 +240,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // eventually polls until ok.
-func (w *world) eventually(what string, ok func() bool) time.Duration {
+func (w *testCluster) eventually(what string, ok func() bool) time.Duration {
 	w.t.Helper()
 	began := time.Now()
 	for !ok() {
@@ -259,7 +259,7 @@ func (s *seat) leased() bool {
 }
 
 // whole waits until all instances are leased and have the same view.
-func (w *world) whole() {
+func (w *testCluster) whole() {
 	w.t.Helper()
 	w.eventually("all are leased and agree", func() bool {
 		for _, s := range w.seats {
@@ -272,7 +272,7 @@ func (w *world) whole() {
 }
 
 // isolate cuts an instance off from all others.
-func (w *world) isolate(s *seat) {
+func (w *testCluster) isolate(s *seat) {
 	for _, other := range w.others(s) {
 		w.net.setCut(s.addr, other.addr, true)
 		w.net.setCut(other.addr, s.addr, true)
@@ -280,7 +280,7 @@ func (w *world) isolate(s *seat) {
 }
 
 // heal ends every fault of the network and of storages.
-func (w *world) heal() {
+func (w *testCluster) heal() {
 	for _, s := range w.seats {
 		for _, other := range w.others(s) {
 			w.net.setCut(s.addr, other.addr, false)
@@ -296,7 +296,7 @@ func (w *world) heal() {
 }
 
 // leader waits until one of the seats leads.
-func (w *world) leader(seats ...*seat) (leader *seat) {
+func (w *testCluster) leader(seats ...*seat) (leader *seat) {
 	w.t.Helper()
 	if len(seats) == 0 {
 		seats = w.seats
@@ -314,7 +314,7 @@ func (w *world) leader(seats ...*seat) (leader *seat) {
 }
 
 // others are all seats but one.
-func (w *world) others(than *seat) []*seat {
+func (w *testCluster) others(than *seat) []*seat {
 	return slices.DeleteFunc(slices.Clone(w.seats), func(s *seat) bool { return s == than })
 }
 

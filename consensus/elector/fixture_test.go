@@ -13,9 +13,9 @@ import (
 	"praefect/fsm/state"
 )
 
-// rig is a state whose leader decides again and again, with three voters that
+// fixture is a state whose leader decides again and again, with three voters that
 // agree on what they see.
-type rig struct {
+type fixture struct {
 	t      testing.TB
 	in     Input
 	memory Memory
@@ -54,10 +54,10 @@ func (t *table) LastReceived(inc state.Incarnation) (at time.Duration, ok bool) 
 
 const everything = state.Index(1 << 60) // applied by all
 
-// newRig is a leader of long standing with three storages that serve: their
+// newFixture is a leader of long standing with three storages that serve: their
 // disks are A, B and C.
-func newRig(t testing.TB) *rig {
-	r := &rig{t: t, look: make(map[string]string), sees: make(map[string]int), leases: &table{
+func newFixture(t testing.TB) *fixture {
+	r := &fixture{t: t, look: make(map[string]string), sees: make(map[string]int), leases: &table{
 		applied: everything, leased: make(map[state.Incarnation]bool), heard: make(map[state.Incarnation]time.Duration),
 	}}
 	r.in = Input{
@@ -83,10 +83,10 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
-func (r *rig) vs() *state.VirtualStorage { return r.in.View.VirtualStorage("default") }
+func (r *fixture) vs() *state.VirtualStorage { return r.in.View.VirtualStorage("default") }
 
 // apply applies commands as one batch, and notes them.
-func (r *rig) apply(inc state.Incarnation, commands ...state.Command) {
+func (r *fixture) apply(inc state.Incarnation, commands ...state.Command) {
 	r.t.Helper()
 	index := r.in.View.Index + 1
 	next, results := r.in.View.Apply(index, state.Batch{
@@ -129,7 +129,7 @@ func short(c state.Command) string {
 }
 
 // step lets time pass and decides once; what is decided is applied.
-func (r *rig) step(after time.Duration) {
+func (r *fixture) step(after time.Duration) {
 	r.t.Helper()
 	r.in.Now += after
 	r.in.Wall = r.in.Wall.Add(after)
@@ -143,7 +143,7 @@ func (r *rig) step(after time.Duration) {
 }
 
 // pass decides every 100 ms for a time.
-func (r *rig) pass(d time.Duration) {
+func (r *fixture) pass(d time.Duration) {
 	r.t.Helper()
 	for range d / (100 * time.Millisecond) {
 		r.step(100 * time.Millisecond)
@@ -151,7 +151,7 @@ func (r *rig) pass(d time.Duration) {
 }
 
 // reports are what the instances tell of their settings.
-func (r *rig) reports() map[state.Incarnation]settings.Report {
+func (r *fixture) reports() map[state.Incarnation]settings.Report {
 	all := make(map[state.Incarnation]settings.Report)
 	for i, in := range r.in.View.Instances {
 		if r.silent[i] {
@@ -174,7 +174,7 @@ func (r *rig) reports() map[state.Incarnation]settings.Report {
 	return all
 }
 
-func (r *rig) counts() map[health.Name]health.Count {
+func (r *fixture) counts() map[health.Name]health.Count {
 	voters := []string{"i0", "i1", "i2"}
 	received := make(map[string]health.Received)
 	for i, id := range voters {
@@ -204,7 +204,7 @@ func (r *rig) counts() map[health.Name]health.Count {
 }
 
 // want checks the succession: names, states, disks.
-func (r *rig) want(succession string) {
+func (r *fixture) want(succession string) {
 	r.t.Helper()
 	var got []string
 	for _, s := range r.vs().Succession {
@@ -216,7 +216,7 @@ func (r *rig) want(succession string) {
 }
 
 // did checks what was proposed since the last call.
-func (r *rig) did(want ...string) {
+func (r *fixture) did(want ...string) {
 	r.t.Helper()
 	if !slices.Equal(r.history, want) {
 		r.t.Errorf("did %q, want %q", r.history, want)
@@ -225,7 +225,7 @@ func (r *rig) did(want ...string) {
 }
 
 // warns checks that there is one alarm, which says that; none if it is empty.
-func (r *rig) warns(of string) {
+func (r *fixture) warns(of string) {
 	r.t.Helper()
 	if of == "" && len(r.alarms) > 0 || of != "" && (len(r.alarms) != 1 || !strings.Contains(r.alarms[0].Text, of)) {
 		r.t.Errorf("alarms: got %q, want one with %q", r.alarms, of)

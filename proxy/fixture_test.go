@@ -35,9 +35,9 @@ const (
 	zeroOID      = "0000000000000000000000000000000000000000"
 )
 
-// world is one instance in front of real storage servers (in memory), with the
+// fixture is one instance in front of real storage servers (in memory), with the
 // replicated state applied at once, as a cluster of one does.
-type world struct {
+type fixture struct {
 	t        *testing.T
 	server   *Server
 	node     *node
@@ -76,7 +76,7 @@ func (s *sent) HandleRPC(ctx context.Context, event stats.RPCStats) {
 }
 
 // to is how often a method was sent to a storage.
-func (w *world) to(method, storage string) int {
+func (w *fixture) to(method, storage string) int {
 	w.sent.mu.Lock()
 	defer w.sent.mu.Unlock()
 	return w.sent.count[[2]string{method, w.storages[storage].address}]
@@ -120,35 +120,35 @@ func (b *backend) ask(ctx context.Context, call memory.Call) (bool, error) {
 	return true, nil
 }
 
-// newWorld starts three storages of the virtual storage "default", the first
+// newFixture starts three storages of the virtual storage "default", the first
 // one its primary, all serving, in memory.
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	return newWorldOf(t, newBackend, false)
+	return newFixtureOf(t, newBackend, false)
 }
 
-// newVotingWorld is newWorld with storages of another kind, over connections on
+// newVotingFixture is newFixture with storages of another kind, over connections on
 // which they can vote.
-func newVotingWorld(t *testing.T, newBackend func(*testing.T, string) *backend) *world {
+func newVotingFixture(t *testing.T, newBackend func(*testing.T, string) *backend) *fixture {
 	t.Helper()
-	return newWorldOf(t, newBackend, true)
+	return newFixtureOf(t, newBackend, true)
 }
 
-func newWorldOf(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool) *world {
+func newFixtureOf(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool) *fixture {
 	t.Helper()
-	return newWorldSet(t, newBackend, voting, Config{})
+	return newFixtureSet(t, newBackend, voting, Config{})
 }
 
-// newWorldWith is newWorld with other settings of the server.
-func newWorldWith(t *testing.T, cfg Config) *world {
+// newFixtureWith is newFixture with other settings of the server.
+func newFixtureWith(t *testing.T, cfg Config) *fixture {
 	t.Helper()
-	return newWorldSet(t, newBackend, false, cfg)
+	return newFixtureSet(t, newBackend, false, cfg)
 }
 
-func newWorldSet(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool, cfg Config) *world {
+func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool, cfg Config) *fixture {
 	t.Helper()
 	cfg.Auth, cfg.WriteTimeout = Auth{Token: clientToken}, time.Minute
-	w := &world{
+	w := &fixture{
 		registry: prometheus.NewRegistry(),
 		t:        t, node: newNode(), session: newSession(), storages: make(map[string]*backend),
 		sent: &sent{Handler: stream.StatsHandler{}, count: make(map[[2]string]int)},
@@ -234,7 +234,7 @@ func newWorldSet(t *testing.T, newBackend func(*testing.T, string) *backend, vot
 }
 
 // client dials the instance with the given credentials.
-func (w *world) client(creds credentials.PerRPCCredentials) *grpc.ClientConn {
+func (w *fixture) client(creds credentials.PerRPCCredentials) *grpc.ClientConn {
 	opts := []grpc.DialOption{grpc.WithContextDialer(w.dial), grpc.WithTransportCredentials(insecure.NewCredentials())}
 	if creds != nil {
 		opts = append(opts, grpc.WithPerRPCCredentials(creds))
@@ -281,7 +281,7 @@ func (b *backend) run(t *testing.T, ctx context.Context) func() {
 
 // defineServing brings the virtual storage to its first rest: all reached, all
 // serving.
-func (w *world) defineServing(set *storage.Set, names []string) {
+func (w *fixture) defineServing(set *storage.Set, names []string) {
 	w.t.Helper()
 	w.node.must(w.t, state.Command{Define: &state.Define{VirtualStorage: "default", Storages: names}})
 	for _, name := range names {
@@ -302,7 +302,7 @@ func (w *world) defineServing(set *storage.Set, names []string) {
 }
 
 // eventually repeats check until it passes, for at most 30 s.
-func (w *world) eventually(check func() error) {
+func (w *fixture) eventually(check func() error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -323,7 +323,7 @@ func (w *world) eventually(check func() error) {
 
 // untouched fails the test if any storage was asked for anything, or if the
 // ledger knows of anything.
-func (w *world) untouched() {
+func (w *fixture) untouched() {
 	w.t.Helper()
 	for name, b := range w.storages {
 		if calls := b.asked(); len(calls) > 0 {
@@ -338,7 +338,7 @@ func (w *world) untouched() {
 	}
 }
 
-func (w *world) repaired() []state.Key {
+func (w *fixture) repaired() []state.Key {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]state.Key(nil), w.behind...)
@@ -350,7 +350,7 @@ func repository(path string) *gitalypb.Repository {
 
 // create makes a repository through the instance and waits until its intent has
 // closed.
-func (w *world) create(path string) {
+func (w *fixture) create(path string) {
 	w.t.Helper()
 	if _, err := gitalypb.NewRepositoryServiceClient(w.conn).CreateRepository(w.t.Context(), &gitalypb.CreateRepositoryRequest{Repository: repository(path)}); err != nil {
 		w.t.Fatalf("create %q: %v", path, err)
@@ -358,7 +358,7 @@ func (w *world) create(path string) {
 	w.closed(path)
 }
 
-func (w *world) closed(path string) {
+func (w *fixture) closed(path string) {
 	w.t.Helper()
 	w.eventually(func() error {
 		if w.node.View().Entry(state.Key{VirtualStorage: "default", RelativePath: path}).HasLive() {

@@ -30,10 +30,10 @@ const vsName = "default"
 
 func key(path string) state.Key { return state.Key{VirtualStorage: vsName, RelativePath: path} }
 
-// world is what a replicator lives in: the agreed state, this instance's ledger
+// fixture is what a replicator lives in: the agreed state, this instance's ledger
 // of writes, and storages whose repositories are a string each. Every change of
 // the state or of a storage is checked.
-type world struct {
+type fixture struct {
 	t     *testing.T
 	mu    sync.Mutex
 	disks map[string]*disk // immutable map; the disks are guarded by mu
@@ -66,24 +66,24 @@ type world struct {
 
 // disk is a storage.
 type disk struct {
-	world *world
-	name  string
-	away  bool
-	links int               // connections so far
-	repos map[string]string // content by path: refs, perhaps + and something else, perhaps the pool that it borrows from
+	fixture *fixture
+	name    string
+	away    bool
+	links   int               // connections so far
+	repos   map[string]string // content by path: refs, perhaps + and something else, perhaps the pool that it borrows from
 }
 
 // node is one incarnation's door to the state.
 type node struct {
-	world   *world
+	fixture *fixture
 	inc     state.Incarnation
 	number  uint64
 	changed chan struct{}
-	dead    bool // the process is gone: nothing of it reaches the log; guarded by world.mu
+	dead    bool // the process is gone: nothing of it reaches the log; guarded by fixture.mu
 }
 
-// newWorld makes a world in which g1, g2 and g3 serve.
-func newWorld(t *testing.T) *world {
+// newFixture makes a fixture in which g1, g2 and g3 serve.
+func newFixture(t *testing.T) *fixture {
 	w := newFounded(t)
 	for _, name := range []string{"g2", "g3"} {
 		since := w.storage(name).Since
@@ -93,9 +93,9 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// newFounded makes a world in which g1 serves, and g2 and g3 begin with it.
-func newFounded(t *testing.T) *world {
-	w := &world{t: t, view: &state.State{}, disks: make(map[string]*disk), heads: make(map[string]string), locked: make(map[string]bool), ruined: make(map[string]bool), damaged: make(map[string]bool), calls: make(map[string]int), moved: make(chan struct{})}
+// newFounded makes a fixture in which g1 serves, and g2 and g3 begin with it.
+func newFounded(t *testing.T) *fixture {
+	w := &fixture{t: t, view: &state.State{}, disks: make(map[string]*disk), heads: make(map[string]string), locked: make(map[string]bool), ruined: make(map[string]bool), damaged: make(map[string]bool), calls: make(map[string]int), moved: make(chan struct{})}
 	w.queue = queue.NewMemory(func(op queue.Operation) (bool, error) {
 		w.mu.Lock()
 		fault := w.faultQ
@@ -107,7 +107,7 @@ func newFounded(t *testing.T) *world {
 	})
 	names := []string{"g1", "g2", "g3"}
 	for _, name := range names {
-		w.disks[name] = &disk{world: w, name: name, repos: make(map[string]string)}
+		w.disks[name] = &disk{fixture: w, name: name, repos: make(map[string]string)}
 	}
 	w.start()
 	w.must(state.Command{Define: &state.Define{VirtualStorage: vsName, Storages: names}})
@@ -118,9 +118,9 @@ func newFounded(t *testing.T) *world {
 }
 
 // start begins a new incarnation; the former one, if any, is retired.
-func (w *world) start() {
+func (w *fixture) start() {
 	old := w.node
-	w.node = &node{world: w, changed: make(chan struct{})}
+	w.node = &node{fixture: w, changed: make(chan struct{})}
 	results, err := w.node.Propose(context.Background(), state.Command{Register: &state.Register{ID: "one", ClusterID: "cluster"}})
 	if err != nil || results[0].Refusal != nil {
 		w.t.Fatalf("register: %v, %v", results, err)
@@ -133,7 +133,7 @@ func (w *world) start() {
 }
 
 // running runs the ledger until the function that it returns is called.
-func (w *world) running() (stop func()) {
+func (w *fixture) running() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	locks := w.locks
@@ -141,7 +141,7 @@ func (w *world) running() (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-func (w *world) must(cmds ...state.Command) {
+func (w *fixture) must(cmds ...state.Command) {
 	w.t.Helper()
 	results, err := w.node.Propose(context.Background(), cmds...)
 	if err != nil {
@@ -154,14 +154,14 @@ func (w *world) must(cmds ...state.Command) {
 	}
 }
 
-func (w *world) storage(name string) state.Storage {
+func (w *fixture) storage(name string) state.Storage {
 	return *w.node.View().VirtualStorage(vsName).Storage(name)
 }
 
-func (w *world) entry(path string) *state.Entry { return w.node.View().Entry(key(path)) }
+func (w *fixture) entry(path string) *state.Entry { return w.node.View().Entry(key(path)) }
 
-// replicator makes a replicator in this world.
-func (w *world) replicator(cfg Config) *Replicator {
+// replicator makes a replicator in this fixture.
+func (w *fixture) replicator(cfg Config) *Replicator {
 	return New(Deps{
 		Ledger: w.node, RepairLocks: repairLocks{w.locks}, Storages: w, Queue: w.queue, Catalogue: w.catalogue, Verifications: w.verifications, Watch: watchLost,
 		Log:     slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -171,7 +171,7 @@ func (w *world) replicator(cfg Config) *Replicator {
 
 // put gives repositories the same content on storages, as if it had always been
 // there.
-func (w *world) put(path, content string, storages ...string) {
+func (w *fixture) put(path, content string, storages ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, name := range storages {
@@ -179,13 +179,13 @@ func (w *world) put(path, content string, storages ...string) {
 	}
 }
 
-func (w *world) content(storage, path string) string {
+func (w *fixture) content(storage, path string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.disks[storage].repos[path]
 }
 
-func (w *world) called(method, storage string) int {
+func (w *fixture) called(method, storage string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls[method+" "+storage]
@@ -193,17 +193,17 @@ func (w *world) called(method, storage string) int {
 
 // write writes to the primary as an eventual write does. content "" deletes.
 // lost tells that its status does not arrive.
-func (w *world) write(ctx context.Context, path, content string, lost bool) error {
+func (w *fixture) write(ctx context.Context, path, content string, lost bool) error {
 	return w.writeFor(ctx, path, content, lost, 0)
 }
 
 // writeFor is a write that is in flight for a while.
-func (w *world) writeFor(ctx context.Context, path, content string, lost bool, d time.Duration) error {
+func (w *fixture) writeFor(ctx context.Context, path, content string, lost bool, d time.Duration) error {
 	return w.writeBy(ctx, w.locks, path, content, lost, d)
 }
 
 // writeBy is a write by way of a ledger.
-func (w *world) writeBy(ctx context.Context, locks *ledger.Ledger, path, content string, lost bool, d time.Duration) error {
+func (w *fixture) writeBy(ctx context.Context, locks *ledger.Ledger, path, content string, lost bool, d time.Duration) error {
 	write, err := locks.Begin(ctx, ledger.Request{
 		Keys: []state.Key{key(path)}, Scope: state.Scope{BoundMillis: 5000, RefsOnly: content != ""}, Deletes: content == "",
 	})
@@ -217,22 +217,22 @@ func (w *world) writeBy(ctx context.Context, locks *ledger.Ledger, path, content
 	return write.End(!lost, !lost)
 }
 
-// reached is the ledger's way to the storages: a write in this world reaches
+// reached is the ledger's way to the storages: a write in this fixture reaches
 // its primary whatever becomes of the connections of repairs.
-type reached struct{ world *world }
+type reached struct{ fixture *fixture }
 
-func (r reached) Changed() <-chan struct{} { return r.world.Changed() }
+func (r reached) Changed() <-chan struct{} { return r.fixture.Changed() }
 
 func (r reached) Reach() []ledger.Reached {
 	var all []ledger.Reached
-	for _, s := range r.world.node.View().VirtualStorage(vsName).Succession {
+	for _, s := range r.fixture.node.View().VirtualStorage(vsName).Succession {
 		all = append(all, ledger.Reached{VirtualStorage: vsName, Storage: s.Name, Generation: 1, Reach: router.Reach{OK: true, FilesystemID: s.FilesystemID}})
 	}
 	return all
 }
 
 // set changes a disk. The caller holds mu.
-func (w *world) set(storage, path, content string) {
+func (w *fixture) set(storage, path, content string) {
 	if content == "" {
 		delete(w.disks[storage].repos, path)
 	} else {
@@ -242,7 +242,7 @@ func (w *world) set(storage, path, content string) {
 }
 
 // reach makes a storage reachable or not.
-func (w *world) reach(storage string, reachable bool) {
+func (w *fixture) reach(storage string, reachable bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.disks[storage].away = !reachable
@@ -252,7 +252,7 @@ func (w *world) reach(storage string, reachable bool) {
 }
 
 // replace gives a storage an empty disk, and reports it.
-func (w *world) replace(storage, filesystemID string) {
+func (w *fixture) replace(storage, filesystemID string) {
 	w.t.Helper()
 	w.mu.Lock()
 	w.disks[storage].repos = make(map[string]string)
@@ -266,7 +266,7 @@ func (w *world) replace(storage, filesystemID string) {
 
 // check notes where a storage is in sync, nothing is under way, and the content
 // differs. The caller holds mu.
-func (w *world) check(when string) {
+func (w *fixture) check(when string) {
 	vs := w.view.VirtualStorage(vsName)
 	if vs == nil || len(w.broken) > 0 {
 		return // one broken rule breaks more
@@ -294,14 +294,14 @@ func (w *world) check(when string) {
 }
 
 // verdict returns the rules that were broken.
-func (w *world) verdict() []string {
+func (w *fixture) verdict() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.broken
 }
 
 // equal returns what keeps the replicas from being equal and clean.
-func (w *world) equal() string {
+func (w *fixture) equal() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var faults []string
@@ -322,9 +322,9 @@ func (w *world) equal() string {
 
 // View implements Ledger.
 func (n *node) View() *state.State {
-	n.world.mu.Lock()
-	defer n.world.mu.Unlock()
-	return n.world.view
+	n.fixture.mu.Lock()
+	defer n.fixture.mu.Unlock()
+	return n.fixture.view
 }
 
 // Incarnation implements Ledger.
@@ -332,14 +332,14 @@ func (n *node) Incarnation() state.Incarnation { return n.inc }
 
 // Changed implements Ledger.
 func (n *node) Changed() <-chan struct{} {
-	n.world.mu.Lock()
-	defer n.world.mu.Unlock()
+	n.fixture.mu.Lock()
+	defer n.fixture.mu.Unlock()
 	return n.changed
 }
 
 // Propose implements Ledger.
 func (n *node) Propose(ctx context.Context, cmds ...state.Command) ([]state.Result, error) {
-	w := n.world
+	w := n.fixture
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := ctx.Err(); err != nil || n.dead {
@@ -442,7 +442,7 @@ func translate(err error) error {
 }
 
 // Conn implements Storages.
-func (w *world) Conn(_, storage string) (grpc.ClientConnInterface, error) {
+func (w *fixture) Conn(_, storage string) (grpc.ClientConnInterface, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	d := w.disks[storage]
@@ -459,12 +459,12 @@ type link struct {
 }
 
 // Server implements Storages.
-func (w *world) Server(_, storage string) (address, token string) {
+func (w *fixture) Server(_, storage string) (address, token string) {
 	return "tcp://" + storage, "token of " + storage
 }
 
 // Changed implements Storages.
-func (w *world) Changed() <-chan struct{} {
+func (w *fixture) Changed() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.moved

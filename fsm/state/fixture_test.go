@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The incarnations, virtual storage and repository of a world.
+// The incarnations, virtual storage and repository of a fixture.
 const (
 	alpha Incarnation = 1 // of instance "a"
 	beta  Incarnation = 2 // of instance "b"
@@ -14,8 +14,8 @@ const (
 	repo              = "a.git"
 )
 
-// world applies commands to a state and checks every state that results.
-type world struct {
+// fixture applies commands to a state and checks every state that results.
+type fixture struct {
 	t testing.TB
 	*State
 	number uint64
@@ -23,10 +23,10 @@ type world struct {
 	log    []Batch
 }
 
-// newWorld has two live instances and one virtual storage with the serving
+// newFixture has two live instances and one virtual storage with the serving
 // storages p, q and r.
-func newWorld(t testing.TB) *world {
-	w := &world{t: t, State: &State{}}
+func newFixture(t testing.TB) *fixture {
+	w := &fixture{t: t, State: &State{}}
 	w.must(0, Command{Register: &Register{ID: "a", ClusterID: "cluster"}})
 	w.must(0, Command{Register: &Register{ID: "b"}})
 	w.populate()
@@ -34,7 +34,7 @@ func newWorld(t testing.TB) *world {
 }
 
 // populate makes p, q and r serve.
-func (w *world) populate() {
+func (w *fixture) populate() {
 	w.t.Helper()
 	w.must(alpha, define("p", "q", "r"))
 	for _, name := range []string{"p", "q", "r"} {
@@ -45,14 +45,14 @@ func (w *world) populate() {
 }
 
 // try applies one command as a batch of its own.
-func (w *world) try(by Incarnation, c Command) Result {
+func (w *fixture) try(by Incarnation, c Command) Result {
 	w.t.Helper()
 	w.number++
 	return w.batch(Batch{Incarnation: by, Number: w.number, Commands: []Command{c}})[0]
 }
 
 // must is try for a command that is to be applied.
-func (w *world) must(by Incarnation, c Command) Result {
+func (w *fixture) must(by Incarnation, c Command) Result {
 	w.t.Helper()
 	r := w.try(by, c)
 	if r.Refusal != nil {
@@ -63,7 +63,7 @@ func (w *world) must(by Incarnation, c Command) Result {
 
 // batch applies the batch at the next index, with a request id of its own
 // unless it has one.
-func (w *world) batch(b Batch) []Result {
+func (w *fixture) batch(b Batch) []Result {
 	w.t.Helper()
 	index := w.Index + 1
 	if b.RequestID == "" {
@@ -83,7 +83,7 @@ func (w *world) batch(b Batch) []Result {
 }
 
 // fill ends the backfilling of the storage.
-func (w *world) fill(name string) {
+func (w *fixture) fill(name string) {
 	w.t.Helper()
 	s := w.VirtualStorage(vs).Storage(name)
 	if s.Uncompared != "" {
@@ -95,24 +95,24 @@ func (w *world) fill(name string) {
 }
 
 // fence fences the storages as dead.
-func (w *world) fence(names ...string) {
+func (w *fixture) fence(names ...string) {
 	w.t.Helper()
 	w.must(alpha, w.fencing(WhyDead, names...))
 }
 
 // fencing is a fence at the present epoch.
-func (w *world) fencing(why string, names ...string) Command {
+func (w *fixture) fencing(why string, names ...string) Command {
 	return Command{Fence: &Fence{VirtualStorage: vs, Storages: names, Why: why, Epoch: w.VirtualStorage(vs).Epoch}}
 }
 
 // admit ends fences: as out for the reason, or as serving, on the same disk,
 // without one.
-func (w *world) admit(why string, names ...string) {
+func (w *fixture) admit(why string, names ...string) {
 	w.t.Helper()
 	w.must(alpha, w.admitting(why, names...))
 }
 
-func (w *world) admitting(why string, names ...string) Command {
+func (w *fixture) admitting(why string, names ...string) Command {
 	c := &Admit{VirtualStorage: vs, Epoch: w.VirtualStorage(vs).Epoch}
 	for _, name := range names {
 		a := Admission{Storage: name, As: Out, Why: why}
@@ -125,31 +125,31 @@ func (w *world) admitting(why string, names ...string) Command {
 }
 
 // out takes the storage out.
-func (w *world) out(name, why string) {
+func (w *fixture) out(name, why string) {
 	w.t.Helper()
 	w.fence(name)
 	w.admit(why, name)
 }
 
 // switchover passes over the storages.
-func (w *world) switchover(names ...string) {
+func (w *fixture) switchover(names ...string) {
 	w.t.Helper()
 	w.must(alpha, w.fencing(WhySwitchover, names...))
 	w.admit("", names...)
 }
 
 // roundTrip fences p, and makes it the primary again.
-func (w *world) roundTrip() {
+func (w *fixture) roundTrip() {
 	w.t.Helper()
 	w.switchover("p")
 	w.switchover("q", "r")
 }
 
 // entry returns the entry of the repository.
-func (w *world) entry() *Entry { return w.Entry(Key{vs, repo}) }
+func (w *fixture) entry() *Entry { return w.Entry(Key{vs, repo}) }
 
 // succession prints the succession.
-func (w *world) succession() string {
+func (w *fixture) succession() string {
 	var all []string
 	for _, s := range w.VirtualStorage(vs).Succession {
 		text := s.Name + " " + s.describe()

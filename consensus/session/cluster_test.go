@@ -22,8 +22,8 @@ import (
 	"praefect/fsm/state"
 )
 
-// world is three instances with one log, in a bubble of time.
-type world struct {
+// testCluster is three instances with one log, in a bubble of time.
+type testCluster struct {
 	t     *testing.T
 	nodes []*node
 
@@ -43,7 +43,7 @@ type world struct {
 // node is a consensus node: it applies what is in the log at once, unless it
 // lags.
 type node struct {
-	w        *world
+	w        *testCluster
 	id       string
 	inc      state.Incarnation
 	storages *storages
@@ -53,7 +53,7 @@ type node struct {
 	cancel   context.CancelFunc
 	done     chan struct{}
 
-	// guarded by world.mu:
+	// guarded by testCluster.mu:
 	view      *state.State
 	lags      bool
 	cut       bool                  // off from the other instances
@@ -70,11 +70,11 @@ type node struct {
 
 const vsName = "default"
 
-// run runs a test in a world whose instances are registered, and whose first one
+// run runs a test in a testCluster whose instances are registered, and whose first one
 // leads. g1, g2 and g3 serve.
-func run(t *testing.T, test func(t *testing.T, w *world)) {
+func run(t *testing.T, test func(t *testing.T, w *testCluster)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, view: &state.State{}}
+		w := &testCluster{t: t, view: &state.State{}}
 		for i := range 3 {
 			w.nodes = append(w.nodes, &node{
 				w: w, id: fmt.Sprint("i", i), changed: make(chan struct{}), elections: make(chan struct{}), storages: newStorages(),
@@ -103,7 +103,7 @@ func run(t *testing.T, test func(t *testing.T, w *world)) {
 	})
 }
 
-func (w *world) vs() *state.VirtualStorage { return w.view.VirtualStorage(vsName) }
+func (w *testCluster) vs() *state.VirtualStorage { return w.view.VirtualStorage(vsName) }
 
 // start gives the node a session, and somebody who reports to it as the ledger
 // does.
@@ -167,7 +167,7 @@ func (n *node) now() time.Duration {
 func (n *node) leased() bool { return n.session.Lease().Valid(n.now(), n.View().Index) }
 
 // apply puts commands into the log.
-func (w *world) apply(inc state.Incarnation, commands ...state.Command) []state.Result {
+func (w *testCluster) apply(inc state.Incarnation, commands ...state.Command) []state.Result {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	index := w.view.Index + 1
@@ -185,7 +185,7 @@ func (w *world) apply(inc state.Incarnation, commands ...state.Command) []state.
 }
 
 // spread lets the nodes that do not lag have the latest view. Caller holds mu.
-func (w *world) spread() {
+func (w *testCluster) spread() {
 	for _, n := range w.nodes {
 		if n.view == w.view || n.view != nil && n.lags {
 			continue
@@ -197,7 +197,7 @@ func (w *world) spread() {
 }
 
 // change changes what is guarded by mu.
-func (w *world) change(fn func()) {
+func (w *testCluster) change(fn func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fn()
@@ -205,7 +205,7 @@ func (w *world) change(fn func()) {
 }
 
 // elect makes a node the leader; whoever is cut off does not learn of it.
-func (w *world) elect(leader *node) {
+func (w *testCluster) elect(leader *node) {
 	now := leader.now()
 	w.change(func() {
 		w.term++
@@ -393,13 +393,13 @@ func (s *storages) set(storage string, fn func(*session.Observation)) {
 }
 
 // kill has every instance, or some, see that a storage is gone.
-func (w *world) kill(storage string, at ...*node) {
+func (w *testCluster) kill(storage string, at ...*node) {
 	for _, n := range at {
 		n.storages.set(storage, func(e *session.Observation) { e.Reachable, e.Refused, e.FilesystemID = false, true, "" })
 	}
 }
 
-func (w *world) revive(storage string) {
+func (w *testCluster) revive(storage string) {
 	for _, n := range w.nodes {
 		n.storages.set(storage, func(e *session.Observation) {
 			e.Reachable, e.Refused, e.FilesystemID, e.Generation = true, false, storage, e.Generation+1
@@ -408,7 +408,7 @@ func (w *world) revive(storage string) {
 }
 
 // storageStates are the storages in their order.
-func (w *world) storageStates() string {
+func (w *testCluster) storageStates() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all string
@@ -419,10 +419,10 @@ func (w *world) storageStates() string {
 }
 
 // pass lets time pass.
-func (w *world) pass(d time.Duration) { time.Sleep(d) }
+func (w *testCluster) pass(d time.Duration) { time.Sleep(d) }
 
 // await polls until it is so; it returns how long that took.
-func (w *world) await(what string, is func() bool) time.Duration {
+func (w *testCluster) await(what string, is func() bool) time.Duration {
 	w.t.Helper()
 	began := time.Now()
 	for !is() {
@@ -435,7 +435,7 @@ func (w *world) await(what string, is func() bool) time.Duration {
 }
 
 // within is await, and refuses what takes longer.
-func (w *world) within(limit time.Duration, what string, is func() bool) {
+func (w *testCluster) within(limit time.Duration, what string, is func() bool) {
 	w.t.Helper()
 	if took := w.await(what, is); took > limit {
 		w.t.Errorf("%s: took %v, the limit is %v", what, took, limit)

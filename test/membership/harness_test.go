@@ -47,8 +47,8 @@ var programs cluster.Binaries
 
 func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
 
-// world is a cluster with clients at work.
-type world struct {
+// harness is a cluster with clients at work.
+type harness struct {
 	t         *testing.T
 	ctx       context.Context
 	c         *cluster.Cluster
@@ -58,7 +58,7 @@ type world struct {
 }
 
 // begin starts a cluster and clients.
-func begin(t *testing.T, options cluster.Options) *world {
+func begin(t *testing.T, options cluster.Options) *harness {
 	t.Helper()
 	const limit = 8 * time.Minute // of a whole test
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -71,7 +71,7 @@ func begin(t *testing.T, options cluster.Options) *world {
 	if dir := os.Getenv("E2E_DIR"); dir != "" {
 		options.Dir = filepath.Join(dir, t.Name())
 	}
-	w := &world{t: t, ctx: ctx, c: cluster.Run(t, options), paths: seeds.Paths()}
+	w := &harness{t: t, ctx: ctx, c: cluster.Run(t, options), paths: seeds.Paths()}
 	w.converge()
 	w.traffic, err = workload.Start(ctx, w.c, vs, w.paths[registered:], workload.Config{
 		Writers: 4, Readers: 1, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
@@ -92,7 +92,7 @@ func begin(t *testing.T, options cluster.Options) *world {
 }
 
 // must fails the test if a step of it did not succeed.
-func (w *world) must(what string, err error) {
+func (w *harness) must(what string, err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatalf("%s: %v", what, err)
@@ -100,7 +100,7 @@ func (w *world) must(what string, err error) {
 }
 
 // getsOn wants more writes and sets to be acknowledged soon.
-func (w *world) getsOn(when string) {
+func (w *harness) getsOn(when string) {
 	w.t.Helper()
 	const more = 5
 	began, write, set := time.Now(), w.traffic.Acknowledged(), w.registers.Sets()
@@ -114,7 +114,7 @@ func (w *world) getsOn(when string) {
 }
 
 // settled stops the clients and checks the whole state.
-func (w *world) settled() {
+func (w *harness) settled() {
 	w.t.Helper()
 	w.traffic.Stop()
 	w.registers.Stop()
@@ -130,7 +130,7 @@ func (w *world) settled() {
 	}
 }
 
-func (w *world) converge() {
+func (w *harness) converge() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.ctx, settleLimit)
 	defer cancel()
@@ -138,7 +138,7 @@ func (w *world) converge() {
 }
 
 // eventually polls until attempt returns nil.
-func (w *world) eventually(what string, attempt func() error) {
+func (w *harness) eventually(what string, attempt func() error) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
@@ -157,7 +157,7 @@ func (w *world) eventually(what string, attempt func() error) {
 	}
 }
 
-func (w *world) leader() *cluster.Instance {
+func (w *harness) leader() *cluster.Instance {
 	w.t.Helper()
 	var leader *cluster.Instance
 	w.eventually("a leader", func() (err error) {

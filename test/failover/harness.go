@@ -53,8 +53,8 @@ return_after = "500ms"
 warm_up = "1s"
 `
 
-// world is the cluster of one run.
-type world struct {
+// harness is the cluster of one run.
+type harness struct {
 	c       *cluster.Cluster
 	lab     *netns.Lab // nil without namespaces
 	strong  bool       // writes are voted on
@@ -65,7 +65,7 @@ type world struct {
 }
 
 // instance is the one that is hit.
-func (w *world) instance() *cluster.Instance {
+func (w *harness) instance() *cluster.Instance {
 	for _, i := range w.c.Instances {
 		if i.Label() == w.hit {
 			return i
@@ -108,7 +108,7 @@ func (b *bench) once(ctx context.Context, s step, run int, clock *stopwatch) (_ 
 
 // kill ends what runs at once: all was checked, and to end in good order takes
 // seconds. What ended before by itself is left for Stop to find.
-func (w *world) kill() error {
+func (w *harness) kill() error {
 	var faults []error
 	for _, i := range w.c.Instances {
 		if i.Running() {
@@ -124,8 +124,8 @@ func (w *world) kill() error {
 }
 
 // start starts the cluster.
-func (b *bench) start(ctx context.Context, s step, run int) (*world, error) {
-	w := &world{strong: b.mode == strong}
+func (b *bench) start(ctx context.Context, s step, run int) (*harness, error) {
+	w := &harness{strong: b.mode == strong}
 	options := cluster.Options{
 		Binaries: b.binaries, Instances: 3, Balancer: true, Disk: b.seeds.Disk, Postgres: b.postgres,
 		Settings: fmt.Sprintf(tuning, b.mode),
@@ -153,7 +153,7 @@ func (b *bench) start(ctx context.Context, s step, run int) (*world, error) {
 }
 
 // play has clients work, lets it happen, and checks what is left.
-func (w *world) play(ctx context.Context, s step, seeds *workload.Seeds, run int) (outcome, error) {
+func (w *harness) play(ctx context.Context, s step, seeds *workload.Seeds, run int) (outcome, error) {
 	if err := w.c.WaitConverged(ctx); err != nil {
 		return outcome{}, err
 	}
@@ -193,7 +193,7 @@ func (w *world) play(ctx context.Context, s step, seeds *workload.Seeds, run int
 }
 
 // atWork lets clients work until they are in their stride.
-func (w *world) atWork(ctx context.Context) error {
+func (w *harness) atWork(ctx context.Context) error {
 	const limit, every = 30 * time.Second, 50 * time.Millisecond
 	if err := workload.Pass(ctx, steady); err != nil {
 		return err
@@ -210,7 +210,7 @@ func (w *world) atWork(ctx context.Context) error {
 }
 
 // conclude stops the clients, takes the figures, and checks that nothing is lost.
-func (w *world) conclude(ctx context.Context, s step, from time.Time) (outcome, error) {
+func (w *harness) conclude(ctx context.Context, s step, from time.Time) (outcome, error) {
 	w.clock.lap("watch")
 	w.traffic.Stop()
 	unavailable, err := workload.Unavailable(ctx, w.c, virtualStorage)
@@ -232,7 +232,7 @@ func (w *world) conclude(ctx context.Context, s step, from time.Time) (outcome, 
 }
 
 // keepDiagnosis writes the ends of all logs of a run that failed to a file.
-func (b *bench) keepDiagnosis(w *world, s step, run int) error {
+func (b *bench) keepDiagnosis(w *harness, s step, run int) error {
 	path := fmt.Sprintf("%s-%s-%d.log", b.out, s.name, run)
 	file, err := os.Create(path)
 	if err != nil {

@@ -26,8 +26,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is the service in front of three storages in memory, gitaly-1 the primary.
-type world struct {
+// fixture is the service in front of three storages in memory, gitaly-1 the primary.
+type fixture struct {
 	*admintest.Cluster
 	t         *testing.T
 	client    gitalypb.PraefectInfoServiceClient
@@ -42,9 +42,9 @@ type world struct {
 	log      strings.Builder // guarded by mu
 }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	names := []string{"gitaly-1", "gitaly-2", "gitaly-3"}
-	w := &world{Cluster: admintest.New(t, names...), t: t, away: make(map[string]bool), catalogue: newCatalogue()}
+	w := &fixture{Cluster: admintest.New(t, names...), t: t, away: make(map[string]bool), catalogue: newCatalogue()}
 	gitaly, err := memory.New(memory.Config{Storages: names})
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // serve runs a server until the test ends and returns a connection to it.
-func (w *world) serve(run func(context.Context, net.Listener) error) *grpc.ClientConn {
+func (w *fixture) serve(run func(context.Context, net.Listener) error) *grpc.ClientConn {
 	w.t.Helper()
 	l := bufconn.Listen(1 << 20)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -93,7 +93,7 @@ func (w *world) serve(run func(context.Context, net.Listener) error) *grpc.Clien
 }
 
 // Conn implements info.Storages.
-func (w *world) Conn(_, storage string) (grpc.ClientConnInterface, error) {
+func (w *fixture) Conn(_, storage string) (grpc.ClientConnInterface, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.away[storage] {
@@ -103,7 +103,7 @@ func (w *world) Conn(_, storage string) (grpc.ClientConnInterface, error) {
 }
 
 // lose makes storages unreachable.
-func (w *world) lose(storages ...string) {
+func (w *fixture) lose(storages ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, name := range storages {
@@ -112,19 +112,19 @@ func (w *world) lose(storages ...string) {
 }
 
 // Write implements io.Writer for the log.
-func (w *world) Write(line []byte) (int, error) {
+func (w *fixture) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.log.Write(line)
 }
 
-func (w *world) logged() string {
+func (w *fixture) logged() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.log.String()
 }
 
-func (w *world) acceptLoss(_ context.Context, key state.Key, storage string) error {
+func (w *fixture) acceptLoss(_ context.Context, key state.Key, storage string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.accepted = append(w.accepted, key.VirtualStorage+" "+key.RelativePath+" "+storage)
@@ -132,7 +132,7 @@ func (w *world) acceptLoss(_ context.Context, key state.Key, storage string) err
 }
 
 // create makes a repository on storages.
-func (w *world) create(path string, storages ...string) {
+func (w *fixture) create(path string, storages ...string) {
 	w.t.Helper()
 	for _, name := range storages {
 		_, err := gitalypb.NewRepositoryServiceClient(w.storage).CreateRepository(w.t.Context(), &gitalypb.CreateRepositoryRequest{

@@ -11,9 +11,9 @@ import (
 	"praefect/fsm/state"
 )
 
-// world is three instances whose clocks run at different rates, some of which
+// testCluster is three instances whose clocks run at different rates, some of which
 // lead, or believe to, in true time.
-type world struct {
+type testCluster struct {
 	t         *rapid.T
 	now       time.Duration // true time
 	committed state.Index
@@ -29,7 +29,7 @@ type seen struct{ leases, late, elections int }
 const length = time.Second
 
 type instance struct {
-	w      *world
+	w      *testCluster
 	id     string
 	inc    state.Incarnation
 	rate   float64
@@ -51,8 +51,8 @@ type leader struct {
 	from    map[*instance][]*lease.FromLeader
 }
 
-func newWorld(t *rapid.T) *world {
-	w := &world{t: t, now: time.Hour, committed: 10}
+func newTestCluster(t *rapid.T) *testCluster {
+	w := &testCluster{t: t, now: time.Hour, committed: 10}
 	for i := range 3 {
 		w.instances = append(w.instances, &instance{
 			w: w, id: fmt.Sprint("i", i), inc: state.Incarnation(i + 1),
@@ -69,13 +69,13 @@ func (in *instance) clock() time.Duration {
 	return in.offset + time.Duration(float64(in.w.now)*in.rate)
 }
 
-func (w *world) pick(label string) *instance {
+func (w *testCluster) pick(label string) *instance {
 	return rapid.SampledFrom(w.instances).Draw(w.t, label)
 }
 
 // elect makes an instance the leader of a new term by the votes of a majority.
 // It has all that was committed.
-func (w *world) elect(in *instance) {
+func (w *testCluster) elect(in *instance) {
 	term := uint64(1)
 	for _, i := range w.instances {
 		term = max(term, i.term+1)
@@ -94,7 +94,7 @@ func (w *world) elect(in *instance) {
 }
 
 // newest is the leader of the latest term.
-func (w *world) newest() *leader {
+func (w *testCluster) newest() *leader {
 	var newest *leader
 	for _, in := range w.instances {
 		if in.leads != nil && (newest == nil || in.leads.term > newest.term) {
@@ -105,7 +105,7 @@ func (w *world) newest() *leader {
 }
 
 // say has an instance send a message to a leader that it may have lost long ago.
-func (w *world) send(in *instance, l *leader, ask bool) {
+func (w *testCluster) send(in *instance, l *leader, ask bool) {
 	if ask {
 		in.holder.Ask(in.clock())
 		w.pass(50)
@@ -116,7 +116,7 @@ func (w *world) send(in *instance, l *leader, ask bool) {
 }
 
 // act has a leader hear what has come, grant and answer.
-func (w *world) act(l *leader, hear *instance) {
+func (w *testCluster) act(l *leader, hear *instance) {
 	if l.in.leads != l {
 		return
 	}
@@ -147,7 +147,7 @@ func (w *world) act(l *leader, hear *instance) {
 }
 
 // hear has an instance take a message of a leader.
-func (w *world) receive(in *instance, l *leader) {
+func (w *testCluster) receive(in *instance, l *leader) {
 	if len(l.from[in]) == 0 {
 		return
 	}
@@ -164,18 +164,18 @@ func (w *world) receive(in *instance, l *leader) {
 }
 
 // pass lets true time pass.
-func (w *world) pass(upTo int) {
+func (w *testCluster) pass(upTo int) {
 	w.now += time.Duration(rapid.IntRange(0, upTo).Draw(w.t, "ms")) * time.Millisecond
 }
 
 // passToTheEnd lets true time pass until an instance's lease has almost ended.
-func (w *world) passToTheEnd(in *instance) {
+func (w *testCluster) passToTheEnd(in *instance) {
 	left := in.holder.Lease().Left(in.clock()) - time.Duration(rapid.IntRange(1, 30).Draw(w.t, "before"))*time.Millisecond
 	w.now += max(0, time.Duration(float64(left)/in.rate))
 }
 
 // check holds what a lease promises, in true time.
-func (w *world) check() {
+func (w *testCluster) check() {
 	for _, in := range w.instances {
 		l := in.holder.Usable(in.view)
 		if !l.Valid(in.clock(), in.view) {

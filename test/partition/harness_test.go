@@ -52,8 +52,8 @@ const (
 	spare = 20 // written to now and then
 )
 
-// world is a cluster on a network that can be hurt.
-type world struct {
+// harness is a cluster on a network that can be hurt.
+type harness struct {
 	c      *cluster.Cluster
 	lab    *netns.Lab
 	disks  map[string]*netns.Disk // of the instances' Raft, by label
@@ -62,12 +62,12 @@ type world struct {
 	epoch  uint64 // highest that was seen
 }
 
-func newWorld(t *testing.T, random *rand.Rand) *world {
+func newHarness(t *testing.T, random *rand.Rand) *harness {
 	t.Helper()
 	if err := netns.Missing(); err != nil && os.Getenv("CI") != "" {
 		t.Fatal(err)
 	}
-	w := &world{lab: netns.Run(t), disks: make(map[string]*netns.Disk), random: random}
+	w := &harness{lab: netns.Run(t), disks: make(map[string]*netns.Disk), random: random}
 	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), busy+spare)
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func newWorld(t *testing.T, random *rand.Rand) *world {
 }
 
 // settle waits until everything runs and nothing is left to repair.
-func (w *world) settle(t *testing.T) {
+func (w *harness) settle(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
@@ -114,13 +114,13 @@ func (w *world) settle(t *testing.T) {
 }
 
 // heal ends every fault of the network.
-func (w *world) heal(t *testing.T) {
+func (w *harness) heal(t *testing.T) {
 	t.Helper()
 	must(t, w.lab.Heal(t.Context()))
 }
 
 // leader is the instance that leads while nothing is wrong.
-func (w *world) leader(t *testing.T) *cluster.Instance {
+func (w *harness) leader(t *testing.T) *cluster.Instance {
 	t.Helper()
 	var leader *cluster.Instance
 	w.eventually(t, "there is a leader", func(ctx context.Context) (err error) {
@@ -131,7 +131,7 @@ func (w *world) leader(t *testing.T) *cluster.Instance {
 }
 
 // primary is the storage that takes writes while nothing is wrong.
-func (w *world) primary(t *testing.T) *cluster.Storage {
+func (w *harness) primary(t *testing.T) *cluster.Storage {
 	t.Helper()
 	var primary *cluster.Storage
 	w.eventually(t, "there is a primary", func(ctx context.Context) (err error) {
@@ -142,7 +142,7 @@ func (w *world) primary(t *testing.T) *cluster.Storage {
 }
 
 // others are all instances but one.
-func (w *world) others(i *cluster.Instance) []*cluster.Instance {
+func (w *harness) others(i *cluster.Instance) []*cluster.Instance {
 	var others []*cluster.Instance
 	for _, other := range w.c.Instances {
 		if other != i {
@@ -153,7 +153,7 @@ func (w *world) others(i *cluster.Instance) []*cluster.Instance {
 }
 
 // anyOf is one of them, by chance.
-func anyOf[T any](w *world, all []T) T { return all[w.random.IntN(len(all))] }
+func anyOf[T any](w *harness, all []T) T { return all[w.random.IntN(len(all))] }
 
 func labels(instances []*cluster.Instance) []string {
 	var all []string
@@ -164,7 +164,7 @@ func labels(instances []*cluster.Instance) []string {
 }
 
 // eventually waits until attempt, which has a moment each time, returns nil.
-func (w *world) eventually(t *testing.T, what string, attempt func(context.Context) error) {
+func (w *harness) eventually(t *testing.T, what string, attempt func(context.Context) error) {
 	t.Helper()
 	const moment = 5 * time.Second // as long as one write may take, and a bit
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
