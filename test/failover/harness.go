@@ -56,8 +56,8 @@ warm_up = "1s"
 // harness is the cluster of one run.
 type harness struct {
 	c       *cluster.Cluster
-	lab     *netns.Lab // nil without namespaces
-	strong  bool       // writes are voted on
+	testbed *netns.Testbed // nil without namespaces
+	strong  bool           // writes are voted on
 	primary *cluster.Storage
 	hit     string // label of the instance whose clients are counted apart
 	traffic *workload.Traffic
@@ -96,8 +96,8 @@ func (b *bench) once(ctx context.Context, s step, run int, clock *stopwatch) (_ 
 			err = errors.Join(err, b.keepDiagnosis(w, s, run))
 		}
 		err = errors.Join(err, w.kill(), w.c.Stop(context.WithoutCancel(ctx)))
-		if w.lab != nil {
-			err = errors.Join(err, w.lab.Close())
+		if w.testbed != nil {
+			err = errors.Join(err, w.testbed.Close())
 		}
 		clock.lap("stop")
 	}()
@@ -134,17 +134,17 @@ func (b *bench) start(ctx context.Context, s step, run int) (*harness, error) {
 		options.Dir = filepath.Join(b.keep, fmt.Sprintf("%s-%d", s.name, run))
 	}
 	if s.network {
-		lab, err := netns.Open(ctx)
+		testbed, err := netns.Open(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("run %s: %w", s.name, err)
 		}
-		w.lab = lab
-		options.Postgres, options.Place = nil, lab.Place
+		w.testbed = testbed
+		options.Postgres, options.Place = nil, testbed.Place
 	}
 	c, err := cluster.Start(ctx, options)
 	if err != nil {
-		if w.lab != nil {
-			err = errors.Join(err, w.lab.Close())
+		if w.testbed != nil {
+			err = errors.Join(err, w.testbed.Close())
 		}
 		return nil, err
 	}

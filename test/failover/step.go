@@ -62,8 +62,8 @@ func steps() []step {
 		},
 		{
 			name: "cut-primary", watch: 5 * time.Second, network: true,
-			fault: func(ctx context.Context, w *harness) error { return w.lab.Isolate(ctx, w.primary.Label()) },
-			mend:  func(ctx context.Context, w *harness) error { return w.lab.Heal(ctx) },
+			fault: func(ctx context.Context, w *harness) error { return w.testbed.Isolate(ctx, w.primary.Label()) },
+			mend:  func(ctx context.Context, w *harness) error { return w.testbed.Heal(ctx) },
 			aims:  []aim{longestGap(3 * time.Second), noReadFailed()},
 			voted: []aim{allAvailable()},
 		},
@@ -75,8 +75,8 @@ func steps() []step {
 		},
 		{
 			name: "cut-instance", watch: 4 * time.Second, network: true, hit: someInstance,
-			fault: func(ctx context.Context, w *harness) error { return w.lab.Isolate(ctx, w.hit) },
-			mend:  func(ctx context.Context, w *harness) error { return w.lab.Heal(ctx) },
+			fault: func(ctx context.Context, w *harness) error { return w.testbed.Isolate(ctx, w.hit) },
+			mend:  func(ctx context.Context, w *harness) error { return w.testbed.Heal(ctx) },
 			aims:  []aim{noWriteFailed(), noReadFailed(), slowest(2 * time.Second), refusedWithin(time.Second)},
 		},
 		{

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &built)) }
 
 // TestInstall carries out docs/operations/install.md on machines with nothing but a base of Debian.
 func TestInstall(t *testing.T) {
-	lab := netns.Run(t)
+	testbed := netns.Run(t)
 	packages := t.TempDir()
 	former := packageOf(t, packages, "v1.2.0")
 	newer := packageOf(t, packages, "v1.2.1-3-gabcdef0")
@@ -43,14 +43,14 @@ func TestInstall(t *testing.T) {
 		"gitaly-1": "10.0.0.11", "gitaly-2": "10.0.0.12", "gitaly-3": "10.0.0.13",
 		"postgres": "10.0.0.21", "balancer": "10.0.0.31",
 	} {
-		where, err := lab.Place(t.Context(), label)
+		where, err := testbed.Place(t.Context(), label)
 		must(t, err)
 		at[label] = where
 		pairs = append(pairs, address, where.IP)
 	}
 	var machines []*machine
 	for n := range 3 {
-		where, err := lab.Place(t.Context(), fmt.Sprintf("praefect-%d", n+1))
+		where, err := testbed.Place(t.Context(), fmt.Sprintf("praefect-%d", n+1))
 		must(t, err)
 		pairs = append(pairs, fmt.Sprintf("10.0.0.%d", n+1), where.IP)
 		m := newMachine(t, base, where)

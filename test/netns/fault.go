@@ -13,12 +13,12 @@ import (
 
 // Cut lets nothing through from one host to another; the other direction stays.
 // Neither side is told: packets vanish.
-func (l *Lab) Cut(ctx context.Context, from, to string) error {
+func (l *Testbed) Cut(ctx context.Context, from, to string) error {
 	return l.arriving(ctx, from, to, "-j", "DROP")
 }
 
 // Part cuts both directions between each host of one side and each of the other.
-func (l *Lab) Part(ctx context.Context, side, other []string) error {
+func (l *Testbed) Part(ctx context.Context, side, other []string) error {
 	var faults []error
 	for _, a := range side {
 		for _, b := range other {
@@ -30,24 +30,24 @@ func (l *Lab) Part(ctx context.Context, side, other []string) error {
 
 // Isolate cuts both directions between a host and all others; clients outside
 // still reach it.
-func (l *Lab) Isolate(ctx context.Context, label string) error {
+func (l *Testbed) Isolate(ctx context.Context, label string) error {
 	others := slices.DeleteFunc(l.Labels(), func(other string) bool { return other == label })
 	return l.Part(ctx, []string{label}, others)
 }
 
 // Lose drops a share of the packets from one host to another, at random.
-func (l *Lab) Lose(ctx context.Context, from, to string, share float64) error {
+func (l *Testbed) Lose(ctx context.Context, from, to string, share float64) error {
 	return l.arriving(ctx, from, to, "-m", "statistic", "--mode", "random",
 		"--probability", strconv.FormatFloat(share, 'f', 3, 64), "-j", "DROP")
 }
 
 // Reset breaks every connection from one host to another, and refuses new ones.
-func (l *Lab) Reset(ctx context.Context, from, to string) error {
+func (l *Testbed) Reset(ctx context.Context, from, to string) error {
 	return l.arriving(ctx, from, to, "-p", "tcp", "-j", "REJECT", "--reject-with", "tcp-reset")
 }
 
 // arriving adds a rule for packets that arrive at one host from another.
-func (l *Lab) arriving(ctx context.Context, from, to string, rule ...string) error {
+func (l *Testbed) arriving(ctx context.Context, from, to string, rule ...string) error {
 	sender, receiver, err := l.pair(from, to)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (l *Lab) arriving(ctx context.Context, from, to string, rule ...string) err
 // Delay brings every connection that one host makes to a port of another over a relay, where the
 // bytes of both directions wait: for kernels that cannot delay packets. Connections that exist are
 // broken. Other packets between the two are not delayed.
-func (l *Lab) Delay(ctx context.Context, from, to string, port int, wait time.Duration) error {
+func (l *Testbed) Delay(ctx context.Context, from, to string, port int, wait time.Duration) error {
 	sender, receiver, err := l.pair(from, to)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (l *Lab) Delay(ctx context.Context, from, to string, port int, wait time.Du
 }
 
 // Heal ends every fault. Connections over a relay are broken.
-func (l *Lab) Heal(ctx context.Context) error {
+func (l *Testbed) Heal(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var faults []error
@@ -103,7 +103,7 @@ func (l *Lab) Heal(ctx context.Context) error {
 }
 
 // pair finds two hosts; at most one is outside.
-func (l *Lab) pair(from, to string) (sender, receiver *host, err error) {
+func (l *Testbed) pair(from, to string) (sender, receiver *host, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	sender, receiver = l.hosts[from], l.hosts[to]

@@ -42,7 +42,7 @@ func within[T any](t *testing.T, p place.Place, call func() (T, error)) (T, erro
 }
 
 // hosts makes hosts that echo what they are sent.
-func hosts(t *testing.T, l *Lab, labels ...string) map[string]place.Place {
+func hosts(t *testing.T, l *Testbed, labels ...string) map[string]place.Place {
 	t.Helper()
 	all := make(map[string]place.Place)
 	for _, label := range labels {

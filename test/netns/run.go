@@ -36,7 +36,7 @@ func Missing() error {
 
 // Run makes a network for a test, and skips the test if a need is missing; make test with CI=1
 // counts a skipped test as a failure. The network goes at the test's end.
-func Run(t testing.TB) *Lab {
+func Run(t testing.TB) *Testbed {
 	t.Helper()
 	if err := Missing(); err != nil {
 		t.Skip(err)

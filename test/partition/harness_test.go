@@ -54,12 +54,12 @@ const (
 
 // harness is a cluster on a network that can be hurt.
 type harness struct {
-	c      *cluster.Cluster
-	lab    *netns.Lab
-	disks  map[string]*netns.Disk // of the instances' Raft, by label
-	random *rand.Rand
-	paths  []string
-	epoch  uint64 // highest that was seen
+	c       *cluster.Cluster
+	testbed *netns.Testbed
+	disks   map[string]*netns.Disk // of the instances' Raft, by label
+	random  *rand.Rand
+	paths   []string
+	epoch   uint64 // highest that was seen
 }
 
 func newHarness(t *testing.T, random *rand.Rand) *harness {
@@ -67,7 +67,7 @@ func newHarness(t *testing.T, random *rand.Rand) *harness {
 	if err := netns.Missing(); err != nil && os.Getenv("CI") != "" {
 		t.Fatal(err)
 	}
-	w := &harness{lab: netns.Run(t), disks: make(map[string]*netns.Disk), random: random}
+	w := &harness{testbed: netns.Run(t), disks: make(map[string]*netns.Disk), random: random}
 	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), busy+spare)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func newHarness(t *testing.T, random *rand.Rand) *harness {
 		w.disks[label] = disk.Run(t, err)
 	}
 	options := cluster.Options{
-		Binaries: programs, Instances: 3, Balancer: true, Settings: settings, Place: w.lab.Place, Disk: seeds.Disk,
+		Binaries: programs, Instances: 3, Balancer: true, Settings: settings, Place: w.testbed.Place, Disk: seeds.Disk,
 		RaftDir: func(label string) string { return w.disks[label].Dir },
 	}
 	if dir := os.Getenv("E2E_DIR"); dir != "" {
@@ -116,7 +116,7 @@ func (w *harness) settle(t *testing.T) {
 // heal ends every fault of the network.
 func (w *harness) heal(t *testing.T) {
 	t.Helper()
-	must(t, w.lab.Heal(t.Context()))
+	must(t, w.testbed.Heal(t.Context()))
 }
 
 // leader is the instance that leads while nothing is wrong.

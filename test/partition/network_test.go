@@ -48,7 +48,7 @@ func (l *load) marksReads(t *testing.T, i *cluster.Instance) {
 // partInstance leaves it what is dangerous: its clients and the storages.
 func partInstance(t *testing.T, w *harness, l *load) {
 	i := anyOf(w, w.c.Instances)
-	must(t, w.lab.Part(t.Context(), []string{i.Label()}, labels(w.others(i))))
+	must(t, w.testbed.Part(t.Context(), []string{i.Label()}, labels(w.others(i))))
 	parted := time.Now()
 	l.goesOn(t, w.others(i)...)
 	l.refuses(t, i, parted.Add(lease))
@@ -58,7 +58,7 @@ func partInstance(t *testing.T, w *harness, l *load) {
 
 func isolateLeader(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
-	must(t, w.lab.Isolate(t.Context(), i.Label()))
+	must(t, w.testbed.Isolate(t.Context(), i.Label()))
 	isolated := time.Now()
 	l.goesOn(t, w.others(i)...)
 	l.refuses(t, i, isolated.Add(lease))
@@ -67,12 +67,12 @@ func isolateLeader(t *testing.T, w *harness, l *load) {
 
 func muteLeader(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
-	oneWay(t, w, l, i, func(other string) error { return w.lab.Cut(t.Context(), i.Label(), other) })
+	oneWay(t, w, l, i, func(other string) error { return w.testbed.Cut(t.Context(), i.Label(), other) })
 }
 
 func deafenLeader(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
-	oneWay(t, w, l, i, func(other string) error { return w.lab.Cut(t.Context(), other, i.Label()) })
+	oneWay(t, w, l, i, func(other string) error { return w.testbed.Cut(t.Context(), other, i.Label()) })
 }
 
 // oneWay cuts one direction between the leader and its peers: they elect another
@@ -92,7 +92,7 @@ func bridge(t *testing.T, w *harness, l *load) {
 	i := w.leader(t)
 	others := w.others(i)
 	w.random.Shuffle(len(others), func(a, b int) { others[a], others[b] = others[b], others[a] })
-	must(t, w.lab.Part(t.Context(), []string{i.Label()}, []string{others[0].Label()}))
+	must(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{others[0].Label()}))
 	last(t, 2*lasting)
 	l.goesOn(t, others[1])
 	w.heal(t)
@@ -103,7 +103,7 @@ func bridge(t *testing.T, w *harness, l *load) {
 func losePrimaryAlone(t *testing.T, w *harness, l *load) {
 	i, primary := anyOf(w, w.c.Instances), w.primary(t)
 	before := w.status(t, i)
-	must(t, w.lab.Part(t.Context(), []string{i.Label()}, []string{primary.Label()}))
+	must(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{primary.Label()}))
 	w.eventually(t, i.Label()+" misses "+primary.Label(), func(ctx context.Context) error {
 		answer, err := i.Admin().Status(ctx, admin.StatusRequest{VirtualStorage: vs})
 		if err != nil {
@@ -144,7 +144,7 @@ func (w *harness) status(t *testing.T, i *cluster.Instance) (v admin.VirtualStor
 // on with the old primary.
 func losePrimaryTogether(t *testing.T, w *harness, l *load) {
 	i, primary := anyOf(w, w.c.Instances), w.primary(t)
-	must(t, w.lab.Part(t.Context(), labels(w.others(i)), []string{primary.Label()}))
+	must(t, w.testbed.Part(t.Context(), labels(w.others(i)), []string{primary.Label()}))
 	w.succeeded(t, primary, i)
 	l.goesOn(t, w.c.Instances...)
 	w.heal(t)
@@ -173,7 +173,7 @@ func losePackets(t *testing.T, w *harness, l *load) {
 	const share, enough = 0.25, 10
 	began := time.Now()
 	w.eachWay(func(from, to *cluster.Instance) {
-		must(t, w.lab.Lose(t.Context(), from.Label(), to.Label(), share))
+		must(t, w.testbed.Lose(t.Context(), from.Label(), to.Label(), share))
 	})
 	last(t, 4*lasting)
 	w.eventually(t, "writes are acknowledged in spite of the loss", func(context.Context) error {
@@ -193,7 +193,7 @@ func delayMessages(t *testing.T, w *harness, l *load) {
 		must(t, err)
 		port, err := strconv.Atoi(text)
 		must(t, err)
-		must(t, w.lab.Delay(t.Context(), from.Label(), to.Label(), port, wait))
+		must(t, w.testbed.Delay(t.Context(), from.Label(), to.Label(), port, wait))
 	})
 	last(t, 2*lasting)
 	l.goesOn(t, w.c.Instances...)

@@ -78,7 +78,7 @@ func sleepThroughFailover(t *testing.T, w *harness, l *load) {
 		return err
 	})
 	must(t, i.Pause())
-	must(t, w.lab.Part(t.Context(), labels(others), []string{primary.Label()}))
+	must(t, w.testbed.Part(t.Context(), labels(others), []string{primary.Label()}))
 	w.replaced(t, i)
 	w.succeeded(t, primary, others...)
 	l.goesOn(t, others...)

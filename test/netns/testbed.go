@@ -16,9 +16,9 @@ import (
 	"praefect/test/place"
 )
 
-// Lab is a network of hosts. Make one with Open; its owner calls Close. Its
+// Testbed is a network of hosts. Make one with Open; its owner calls Close. Its
 // methods may be called by several goroutines.
-type Lab struct {
+type Testbed struct {
 	name string // of the bridge, and the beginning of the namespaces' names
 	net  int    // third byte of every address
 	lock *os.File
@@ -40,7 +40,7 @@ const Outside = ""
 
 // Open makes a network without hosts. It needs root and the programs that Missing
 // looks for.
-func Open(ctx context.Context) (*Lab, error) {
+func Open(ctx context.Context) (*Testbed, error) {
 	if err := Missing(); err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func Open(ctx context.Context) (*Lab, error) {
 		if lock == nil {
 			continue // it is in use
 		}
-		l := &Lab{name: "prf" + strconv.Itoa(n), net: n, lock: lock, hosts: make(map[string]*host)}
+		l := &Testbed{name: "prf" + strconv.Itoa(n), net: n, lock: lock, hosts: make(map[string]*host)}
 		l.hosts[Outside] = &host{ip: l.address(1)}
 		if err := l.open(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("make a network: %w", err), l.Close())
@@ -82,7 +82,7 @@ func claim(n int) (*os.File, error) {
 }
 
 // open removes the leftovers of a killed predecessor, then makes the bridge.
-func (l *Lab) open(ctx context.Context) error {
+func (l *Testbed) open(ctx context.Context) error {
 	if err := l.sweep(ctx); err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (l *Lab) open(ctx context.Context) error {
 }
 
 // Place makes the host with a label, if there is none yet; it fits cluster.Options.Place.
-func (l *Lab) Place(ctx context.Context, label string) (place.Place, error) {
+func (l *Testbed) Place(ctx context.Context, label string) (place.Place, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h := l.hosts[label]
@@ -115,7 +115,7 @@ func (l *Lab) Place(ctx context.Context, label string) (place.Place, error) {
 }
 
 // join makes the namespace of a host and connects it with the bridge.
-func (l *Lab) join(ctx context.Context, h *host, cable string) error {
+func (l *Testbed) join(ctx context.Context, h *host, cable string) error {
 	for _, args := range [][]string{
 		{"netns", "add", h.namespace},
 		{"link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", h.namespace},
@@ -145,7 +145,7 @@ func (h *host) enter() error {
 }
 
 // Labels are all hosts but Outside.
-func (l *Lab) Labels() []string {
+func (l *Testbed) Labels() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var labels []string
@@ -159,7 +159,7 @@ func (l *Lab) Labels() []string {
 
 // Close removes everything. Processes in the hosts should have ended: they would
 // lose their network.
-func (l *Lab) Close() error {
+func (l *Testbed) Close() error {
 	ctx := context.Background() // it is bounded by run
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,7 +176,7 @@ func (l *Lab) Close() error {
 }
 
 // sweep removes the bridge and every namespace of this network that is there.
-func (l *Lab) sweep(ctx context.Context) error {
+func (l *Testbed) sweep(ctx context.Context) error {
 	var faults []error
 	namespaces, err := filepath.Glob(filepath.Join("/run/netns", l.name+"-*"))
 	faults = append(faults, err)
@@ -201,4 +201,4 @@ func (l *Lab) sweep(ctx context.Context) error {
 	return errors.Join(faults...)
 }
 
-func (l *Lab) address(host int) string { return fmt.Sprintf("10.213.%d.%d", l.net, host) }
+func (l *Testbed) address(host int) string { return fmt.Sprintf("10.213.%d.%d", l.net, host) }
