@@ -8,15 +8,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// history draws a random log: batches that are often right, and often not. Its
-// twin is the same log applied to a state that is restored from snapshots on
-// the way.
+// history draws a random log: batches that are often right, and often not.
 type history struct {
-	t     *rapid.T
-	state *State
-	twin  *State
-	truth *truth
-	laws  *laws
+	t          *rapid.T
+	state      *State
+	restored   *State // after the same log, and now and then made again from its snapshot
+	model      *model
+	invariants *invariants
 
 	lives  []Incarnation  // ever registered
 	seen   map[string]int // commands applied, by type
@@ -37,7 +35,7 @@ var (
 const propertyRounds = 10
 
 func TestState_properties(t *testing.T) {
-	withStep(t, 1) // sweeps stay for some commands; the twin has them carried out by its snapshots
+	withStep(t, 1) // sweeps stay for some commands; the restored state has them carried out by its snapshots
 	seen := map[string]int{}
 	for range propertyRounds {
 		checkHistories(t, seen)
@@ -61,7 +59,7 @@ func neverApplied(seen map[string]int) (kinds []string) {
 // checkHistories draws histories, and counts the commands that are applied in them.
 func checkHistories(t *testing.T, seen map[string]int) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := &history{t: t, state: &State{}, twin: &State{}, truth: newTruth(), laws: newLaws(), seen: seen}
+		h := &history{t: t, state: &State{}, restored: &State{}, model: newModel(), invariants: newInvariants(), seen: seen}
 		h.send(Batch{Commands: []Command{{Register: &Register{ID: "1", ClusterID: "cluster", Level: 2}}}})
 		h.send(Batch{Incarnation: h.lives[0], Commands: []Command{
 			define("p", "q", "r"), reach("p", "p1"), reach("q", "q1"), reach("r", "r1"),
@@ -82,14 +80,14 @@ func checkHistories(t *testing.T, seen map[string]int) {
 		for range rapid.IntRange(20, 80).Draw(t, "steps") {
 			switch die(t, 4, "step") {
 			case 0:
-				h.restoreTwin()
+				h.restore()
 			case 1:
 				h.apply(rapid.SampledFrom(h.sent).Draw(t, "repeated"))
 			default:
 				h.send(h.draw())
 			}
 		}
-		h.restoreTwin()
+		h.restore()
 	})
 }
 
@@ -133,14 +131,14 @@ func (h *history) apply(b Batch) {
 	before, repeated := h.state, h.state.answers.find(b.RequestID) != nil
 	index := before.Index + 1
 	next, results := before.Apply(index, b)
-	twin, twinResults := h.twin.Apply(index, b)
-	if got, want := fmt.Sprintf("%+v", twinResults), fmt.Sprintf("%+v", results); reasons(twinResults) != reasons(results) {
-		h.t.Fatalf("the twin answers %s, not %s", got, want)
+	restored, restoredResults := h.restored.Apply(index, b)
+	if got, want := fmt.Sprintf("%+v", restoredResults), fmt.Sprintf("%+v", results); reasons(restoredResults) != reasons(results) {
+		h.t.Fatalf("the restored state answers %s, not %s", got, want)
 	}
 	if err := next.Check(); err != nil {
 		h.t.Fatalf("after %s: %v", data, err)
 	}
-	h.state, h.twin = next, twin
+	h.state, h.restored = next, restored
 	h.compare()
 	if repeated {
 		return
@@ -152,18 +150,18 @@ func (h *history) apply(b Batch) {
 		after, _ := before.Apply(index, part)
 		if r.Refusal == nil {
 			h.seen[fmt.Sprintf("%T", b.Commands[i].one())]++
-			h.truth.happened(index, b.Commands[i], soFar)
+			h.model.happened(index, b.Commands[i], soFar)
 			h.written(b.Commands[i].MarkBehind, after)
 		}
 		if r.Incarnation != 0 {
 			h.lives = append(h.lives, r.Incarnation)
 		}
-		h.laws.check(h.t, soFar, after)
+		h.invariants.check(h.t, soFar, after)
 		soFar = after
 	}
-	h.truth.check(h.t, next)
-	h.laws.checkReads(h.t, next)
-	h.laws.checkReads(h.t, twin)
+	h.model.check(h.t, next)
+	h.invariants.checkReads(h.t, next)
+	h.invariants.checkReads(h.t, restored)
 }
 
 // written is I13 for one write: it is on the repository's primary.
@@ -179,17 +177,17 @@ func (h *history) written(c *MarkBehind, after *State) {
 }
 
 func (h *history) compare() {
-	if got, want := printed(h.t, h.twin), printed(h.t, h.state); got != want {
-		h.t.Fatalf("the twin is\n%s\nnot\n%s", got, want)
+	if got, want := printed(h.t, h.restored), printed(h.t, h.state); got != want {
+		h.t.Fatalf("the restored state is\n%s\nnot\n%s", got, want)
 	}
 }
 
-func (h *history) restoreTwin() {
-	twin, err := readSnapshot(strings.NewReader(printed(h.t, h.twin)), h.twin.FeatureLevel())
+func (h *history) restore() {
+	restored, err := readSnapshot(strings.NewReader(printed(h.t, h.restored)), h.restored.FeatureLevel())
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.twin = twin
+	h.restored = restored
 	h.compare()
 }
 

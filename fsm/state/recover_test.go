@@ -119,7 +119,7 @@ func TestState_Recover_drainedIsComparedWhenItReturns(t *testing.T) {
 // nothing that was behind, and every repository has the primary that it had.
 func TestState_Recover_keepsWhatIsKnown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		h := &history{t: t, state: &State{}, twin: &State{}, truth: newTruth(), laws: newLaws(), seen: make(map[string]int)}
+		h := &history{t: t, state: &State{}, restored: &State{}, model: newModel(), invariants: newInvariants(), seen: make(map[string]int)}
 		h.send(Batch{Commands: []Command{{Register: &Register{ID: "1", ClusterID: "cluster"}}}})
 		h.send(Batch{Incarnation: h.lives[0], Commands: []Command{
 			define("p", "q", "r"), reach("p", "1"), reach("q", "1"), reach("r", "1"),

@@ -9,9 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// checkAgainstTwin compares Read and Rewrite with unmarshalling. A message that does not unmarshal may pass Read, which
+// checkAgainstReference compares Read and Rewrite with unmarshalling. A message that does not unmarshal may pass Read, which
 // looks at little of it: the storage will refuse it. It reports whether the message was one that both understand.
-func checkAgainstTwin(tb testing.TB, m Method, b []byte) bool {
+func checkAgainstReference(tb testing.TB, m Method, b []byte) bool {
 	tb.Helper()
 	msg := newRequest(tb, m)
 	unmarshalErr := proto.Unmarshal(b, msg)
@@ -25,7 +25,7 @@ func checkAgainstTwin(tb testing.TB, m Method, b []byte) bool {
 		}
 		return false
 	}
-	if want := twinRead(tb, m, msg); got != want {
+	if want := referenceRead(tb, m, msg); got != want {
 		tb.Fatalf("%s: got %+v, want %+v", m.FullName, got, want)
 	}
 	return true
@@ -46,7 +46,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, which, size uint8, b []byte) {
 		m := methods[int(which)%len(methods)]
-		checkAgainstTwin(t, m, b)
+		checkAgainstReference(t, m, b)
 
 		whole, wholeErr := m.Read(buffers(b, 0))
 		cut, cutErr := m.Read(buffers(b, int(size)))
@@ -67,7 +67,7 @@ func FuzzRewrite(f *testing.F) {
 		if !utf8.ValidString(storage) || !utf8.ValidString(relativePath) {
 			return // no message can hold such a name
 		}
-		if !checkAgainstTwin(t, m, b) {
+		if !checkAgainstReference(t, m, b) {
 			return
 		}
 		to, err := m.Read(buffers(b, 0))
@@ -92,7 +92,7 @@ func FuzzRewrite(f *testing.F) {
 		if err := proto.Unmarshal(b, want); err != nil {
 			t.Fatal(err)
 		}
-		twinRewrite(t, m, want, to)
+		referenceRewrite(t, m, want, to)
 		if err := proto.Unmarshal(rewritten, got); err != nil {
 			t.Fatalf("%s: rewritten message: %v", m.FullName, err)
 		}

@@ -19,7 +19,7 @@ func filled(tb testing.TB, m Method) proto.Message {
 	tb.Helper()
 	msg := newRequest(tb, m)
 	if m.Scope == ScopeStorage {
-		twinRewrite(tb, m, msg, Request{Storage: "default"})
+		referenceRewrite(tb, m, msg, Request{Storage: "default"})
 		return msg
 	}
 	fill(tb, msg, gitalypb.E_TargetRepository, &gitalypb.Repository{
@@ -61,7 +61,7 @@ func TestMethod_readsAndRewritesEveryRequestType(t *testing.T) {
 				t.Errorf("%s in buffers of %d: %v", m.FullName, size, err)
 				continue
 			}
-			if diff := cmp.Diff(twinRead(t, m, msg), got); diff != "" {
+			if diff := cmp.Diff(referenceRead(t, m, msg), got); diff != "" {
 				t.Errorf("%s in buffers of %d (-want +got):\n%s", m.FullName, size, diff)
 			}
 			if (got == Request{}) {
@@ -82,7 +82,7 @@ func TestMethod_readsAndRewritesEveryRequestType(t *testing.T) {
 				t.Errorf("%s in buffers of %d: rewritten: %v", m.FullName, size, err)
 				continue
 			}
-			twinRewrite(t, m, msg, to)
+			referenceRewrite(t, m, msg, to)
 			if diff := cmp.Diff(msg, sent, protocmp.Transform()); diff != "" {
 				t.Errorf("%s in buffers of %d, rewritten (-want +got):\n%s", m.FullName, size, diff)
 			}
@@ -172,7 +172,7 @@ func TestMethod_readMerges(t *testing.T) {
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			checkAgainstTwin(t, m, tc.msg)
+			checkAgainstReference(t, m, tc.msg)
 		})
 	}
 }

@@ -26,7 +26,7 @@ func TestSightings_boundRunsFromTheFirstViewWithTheIntent(t *testing.T) {
 	}
 }
 
-// TestSightings_neverTooEarly compares with a twin that forgets nothing.
+// TestSightings_neverTooEarly compares with a reference that forgets nothing.
 func TestSightings_neverTooEarly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		steps := rapid.SliceOfN(rapid.IntRange(1, 3), 1, 3*sightingsKept).Draw(t, "steps")

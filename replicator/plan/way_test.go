@@ -23,8 +23,8 @@ func TestInTheWay_isWhatCannotBeBesideTheSource(t *testing.T) {
 	}
 }
 
-// TestInTheWay_equalsTheObviousTwin compares each name with each.
-func TestInTheWay_equalsTheObviousTwin(t *testing.T) {
+// TestInTheWay_equalsTheReference compares each name with each.
+func TestInTheWay_equalsTheReference(t *testing.T) {
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[ab](/[ab]){0,3}`), 0, 8, rapid.ID[string])
 	rapid.Check(t, func(t *rapid.T) {
 		source, target := names.Draw(t, "source"), names.Draw(t, "target")

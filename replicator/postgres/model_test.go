@@ -13,8 +13,8 @@ import (
 	"praefect/replicator/queue"
 )
 
-// twins are a Queue and its obvious twin in memory, that are told the same.
-type twins struct {
+// pair is a Queue and its reference implementation in memory; both get the same calls.
+type pair struct {
 	t       *testing.T
 	random  *rand.Rand
 	queues  [2]queue.Queue
@@ -22,14 +22,14 @@ type twins struct {
 }
 
 // The queue and the one in memory go through the same states on random calls.
-func TestQueue_equalsItsTwinInMemory(t *testing.T) {
+func TestQueue_equalsItsReferenceInMemory(t *testing.T) {
 	const seeds, steps = 5, 150
 	db := migrated(t, newDatabase(t), Config{})
 	for seed := range uint64(seeds) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			_, err := db.pool.ExecContext(t.Context(), "truncate praefect_raft.jobs")
 			must(t, err)
-			w := &twins{
+			w := &pair{
 				t: t, random: rand.New(rand.NewPCG(seed, 1)),
 				queues: [2]queue.Queue{NewQueue(db), queue.NewMemory(nil)},
 			}
@@ -45,7 +45,7 @@ func TestQueue_equalsItsTwinInMemory(t *testing.T) {
 }
 
 // step makes one random call on both, and compares the answers.
-func (w *twins) step() string {
+func (w *pair) step() string {
 	var answers [2]any
 	each := func(call func(i int, q queue.Queue) any) {
 		for i, q := range w.queues {
@@ -97,7 +97,7 @@ func (w *twins) step() string {
 	return what
 }
 
-func (w *twins) requests() []queue.Request {
+func (w *pair) requests() []queue.Request {
 	batch := make([]queue.Request, 1+w.random.IntN(3))
 	for i := range batch {
 		batch[i] = requests(fmt.Sprintf("%d.git", w.random.IntN(6)))[0]
@@ -108,7 +108,7 @@ func (w *twins) requests() []queue.Request {
 	return batch
 }
 
-func (w *twins) outcome() queue.Outcome {
+func (w *pair) outcome() queue.Outcome {
 	delay := time.Duration(w.random.IntN(2)) * time.Hour
 	switch w.random.IntN(5) {
 	case 0:
@@ -123,7 +123,7 @@ func (w *twins) outcome() queue.Outcome {
 }
 
 // compare is the whole-state check after each step.
-func (w *twins) compare(when string) {
+func (w *pair) compare(when string) {
 	w.t.Helper()
 	var states [2][]plainJob
 	var depths [2][]queue.Depth

@@ -24,27 +24,27 @@ import (
 func (f *fixture) replicate(t *testing.T, repo *gitalypb.Repository) error {
 	t.Helper()
 	ctx := gitalytest.WithServer(t, t.Context(), repo.GetStorageName(), f.address, token)
-	_, err := f.repos.ReplicateRepository(ctx, &gitalypb.ReplicateRepositoryRequest{Repository: twin(repo), Source: repo})
+	_, err := f.repos.ReplicateRepository(ctx, &gitalypb.ReplicateRepositoryRequest{Repository: replicaOf(repo), Source: repo})
 	return err
 }
 
-// twin is the repository's replica in the second storage.
-func twin(repo *gitalypb.Repository) *gitalypb.Repository {
+// replicaOf is the repository's replica in the second storage.
+func replicaOf(repo *gitalypb.Repository) *gitalypb.Repository {
 	return &gitalypb.Repository{StorageName: "two", RelativePath: repo.GetRelativePath()}
 }
 
 // checkTwin fails the test unless both replicas are equal and sound.
 func (f *fixture) checkTwin(t *testing.T, repo *gitalypb.Repository) {
 	t.Helper()
-	if got, want := f.sum(t, twin(repo)), f.sum(t, repo); got != want {
+	if got, want := f.sum(t, replicaOf(repo)), f.sum(t, repo); got != want {
 		t.Errorf("got checksum %q, want %q", got, want)
 	}
 	for _, args := range [][]string{{"show-ref", "--head", "--dereference"}, {"symbolic-ref", "HEAD"}} {
-		if got, want := git(t, f.path(twin(repo)), nil, args...), git(t, f.path(repo), nil, args...); got != want {
+		if got, want := git(t, f.path(replicaOf(repo)), nil, args...), git(t, f.path(repo), nil, args...); got != want {
 			t.Errorf("git %v: got\n%s\nwant\n%s", args, got, want)
 		}
 	}
-	git(t, f.path(twin(repo)), nil, "fsck", "--full", "--strict", "--connectivity-only")
+	git(t, f.path(replicaOf(repo)), nil, "fsck", "--full", "--strict", "--connectivity-only")
 }
 
 func TestServer_replicatesUnderPushes(t *testing.T) {
@@ -75,7 +75,7 @@ func TestServer_replicatesUnderPushes(t *testing.T) {
 		if err := f.replicate(t, repo); err != nil {
 			t.Errorf("replicate under pushes: %v", err)
 		}
-		git(t, f.path(twin(repo)), nil, "fsck", "--full", "--strict", "--connectivity-only")
+		git(t, f.path(replicaOf(repo)), nil, "fsck", "--full", "--strict", "--connectivity-only")
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatalf("push: %v", err)
@@ -96,9 +96,9 @@ func TestServer_replicatesWhatIsNoRepository(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Take HEAD from the copy: what is left is no repository.
-	git(t, f.path(twin(repo)), nil, "symbolic-ref", "HEAD", "refs/heads/x")
-	remove(t, filepath.Join(f.path(twin(repo)), "HEAD"))
-	if _, err := f.repos.CalculateChecksum(t.Context(), &gitalypb.CalculateChecksumRequest{Repository: twin(repo)}); status.Code(err) != codes.FailedPrecondition {
+	git(t, f.path(replicaOf(repo)), nil, "symbolic-ref", "HEAD", "refs/heads/x")
+	remove(t, filepath.Join(f.path(replicaOf(repo)), "HEAD"))
+	if _, err := f.repos.CalculateChecksum(t.Context(), &gitalypb.CalculateChecksumRequest{Repository: replicaOf(repo)}); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("checksum of no repository: got %v, want FailedPrecondition", err)
 	}
 	if err := f.replicate(t, repo); err != nil {
@@ -120,14 +120,14 @@ func TestServer_replicatesFromAnUnreadableSource(t *testing.T) {
 	if err := f.replicate(t, repo); err != nil {
 		t.Fatal(err)
 	}
-	before := f.sum(t, twin(repo))
+	before := f.sum(t, replicaOf(repo))
 	f.write(t, repo, "refs/heads/other", git(t, f.path(repo), nil, "commit-tree", objects.Commits[0]+"^{tree}", "-m", "lost"))
 	lost := git(t, f.path(repo), nil, "rev-parse", "refs/heads/other")
 	remove(t, filepath.Join(f.path(repo), "objects", lost[:2], lost[2:]))
 	if err := f.replicate(t, repo); err == nil {
 		t.Error("an object is missing, and the replication says nothing")
 	}
-	if got := f.sum(t, twin(repo)); got != before {
+	if got := f.sum(t, replicaOf(repo)); got != before {
 		t.Errorf("got checksum %q, want %q as before", got, before)
 	}
 }
@@ -165,7 +165,7 @@ func TestServer_replicationCutOff(t *testing.T) {
 	repo := &gitalypb.Repository{StorageName: "one", RelativePath: "a.git"}
 	done := make(chan error, 1)
 	go func() {
-		_, err := f.repos.ReplicateRepository(ctx, &gitalypb.ReplicateRepositoryRequest{Repository: twin(repo), Source: repo})
+		_, err := f.repos.ReplicateRepository(ctx, &gitalypb.ReplicateRepositoryRequest{Repository: replicaOf(repo), Source: repo})
 		done <- err
 	}()
 	<-source.asked
@@ -174,7 +174,7 @@ func TestServer_replicationCutOff(t *testing.T) {
 		t.Errorf("got %v, want Canceled", err)
 	}
 	f.server.Kill() // the call's work ends with it, git included
-	if _, err := os.Stat(f.path(twin(repo))); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(f.path(replicaOf(repo))); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v, want no repository", err)
 	}
 }

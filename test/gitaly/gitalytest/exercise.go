@@ -41,7 +41,7 @@ type Objects struct {
 }
 
 // Exercise checks that a storage keeps the contract of test/gitaly, as far as
-// its in-memory twin serves it too, errors included. newSubject returns a
+// test/gitaly/memory serves it too, errors included. newSubject returns a
 // server that nobody else uses. Of the checks those named in only are made; all if
 // none is named.
 func Exercise(t *testing.T, newSubject func(t *testing.T) Subject, only ...string) {
@@ -65,7 +65,7 @@ func Exercise(t *testing.T, newSubject func(t *testing.T) Subject, only ...strin
 }
 
 // ExerciseGit checks that a storage on real git keeps the contract for the
-// methods that its in-memory twin does not serve.
+// methods that test/gitaly/memory does not serve.
 func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject, only ...string) {
 	exercise(t, newSubject, only, map[string]func(*suite, *testing.T){
 		"addressing of git's": (*suite).addressingOfGits,

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-// The slow, obvious twin of the walk: it works on unmarshalled messages, by reflection, at request time.
+// The slow, obvious reference implementation of the walk: it works on unmarshalled messages, by reflection, at request time.
 
 // newRequest returns an empty request of the method.
 func newRequest(tb testing.TB, m Method) proto.Message {
@@ -34,8 +34,8 @@ func marked(msg protoreflect.Message, annotation protoreflect.ExtensionType) []p
 	return found
 }
 
-// twinRepository returns the repository that carries an annotation, nil if none is populated.
-func twinRepository(tb testing.TB, msg proto.Message, annotation protoreflect.ExtensionType) protoreflect.Message {
+// referenceRepository returns the repository that carries an annotation, nil if none is populated.
+func referenceRepository(tb testing.TB, msg proto.Message, annotation protoreflect.ExtensionType) protoreflect.Message {
 	tb.Helper()
 	found := marked(msg.ProtoReflect(), annotation)
 	if len(found) == 0 {
@@ -74,11 +74,11 @@ func setNames(repo protoreflect.Message, to Repository) {
 	repo.Set(nameField(repo, "relative_path"), protoreflect.ValueOfString(to.RelativePath))
 }
 
-// twinRead is what Read should find in an unmarshalled request.
-func twinRead(tb testing.TB, m Method, msg proto.Message) Request {
+// referenceRead is what Read should find in an unmarshalled request.
+func referenceRead(tb testing.TB, m Method, msg proto.Message) Request {
 	tb.Helper()
 	named := func(annotation protoreflect.ExtensionType) Repository {
-		repo := twinRepository(tb, msg, annotation)
+		repo := referenceRepository(tb, msg, annotation)
 		if repo == nil {
 			return Repository{}
 		}
@@ -98,11 +98,11 @@ func twinRead(tb testing.TB, m Method, msg proto.Message) Request {
 	return Request{}
 }
 
-// twinRewrite sets the names in an unmarshalled request. What is not there it makes, as long as there is one way to it.
-func twinRewrite(tb testing.TB, m Method, msg proto.Message, r Request) {
+// referenceRewrite sets the names in an unmarshalled request. What is not there it makes, as long as there is one way to it.
+func referenceRewrite(tb testing.TB, m Method, msg proto.Message, r Request) {
 	tb.Helper()
 	set := func(annotation protoreflect.ExtensionType, to Repository) {
-		repo := twinRepository(tb, msg, annotation)
+		repo := referenceRepository(tb, msg, annotation)
 		if repo == nil {
 			repo = populate(tb, msg.ProtoReflect(), annotation)
 		}

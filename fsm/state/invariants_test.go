@@ -7,20 +7,20 @@ import (
 	"pgregory.net/rapid"
 )
 
-// laws are what must hold between one state and a later one: I9 and I10.
-type laws struct {
+// invariants are what must hold between one state and a later one: I9 and I10.
+type invariants struct {
 	// primaries holds who was the primary of the virtual storage at each epoch.
 	primaries map[uint64]string
 	// inSync holds the last index at which a storage was in sync for a repository.
 	inSync map[string]map[string]Index
 }
 
-func newLaws() *laws {
-	return &laws{primaries: map[uint64]string{}, inSync: map[string]map[string]Index{}}
+func newInvariants() *invariants {
+	return &invariants{primaries: map[uint64]string{}, inSync: map[string]map[string]Index{}}
 }
 
 // check compares the states before and after one command, I9 and I10.
-func (l *laws) check(t *rapid.T, before, after *State) {
+func (l *invariants) check(t *rapid.T, before, after *State) {
 	was, is := before.VirtualStorage(vs), after.VirtualStorage(vs)
 	if is == nil {
 		return
@@ -52,7 +52,7 @@ func (l *laws) check(t *rapid.T, before, after *State) {
 
 // checkRoles: who begins or ceases to serve, or to be fenced, does so at a new
 // epoch; and nobody gets from fenced to serving, or back, in silence.
-func (l *laws) checkRoles(t *rapid.T, was, is *VirtualStorage) {
+func (l *invariants) checkRoles(t *rapid.T, was, is *VirtualStorage) {
 	role := func(v *VirtualStorage, name string) StorageState {
 		if s := v.Storage(name); s != nil && s.holds() {
 			return s.State
@@ -72,7 +72,7 @@ func (l *laws) checkRoles(t *rapid.T, was, is *VirtualStorage) {
 
 // checkOrder: storages that serve before and after never change their order, nor
 // does one that is fenced change its place among them until its fence ends.
-func (l *laws) checkOrder(t *rapid.T, was, is *VirtualStorage) {
+func (l *invariants) checkOrder(t *rapid.T, was, is *VirtualStorage) {
 	stays := func(v *VirtualStorage) []string {
 		var names []string
 		for _, s := range v.Succession {
@@ -92,7 +92,7 @@ func (l *laws) checkOrder(t *rapid.T, was, is *VirtualStorage) {
 }
 
 // checkReads: what readers are told beside the agreed state is true.
-func (l *laws) checkReads(t *rapid.T, s *State) {
+func (l *invariants) checkReads(t *rapid.T, s *State) {
 	v := s.VirtualStorage(vs)
 	if v == nil {
 		return

@@ -6,8 +6,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// truth is a slow and obvious model of what is on the disks.
-type truth struct {
+// model is a slow and obvious model of what is on the disks.
+type model struct {
 	// lacks holds, for each repository and storage, the indices of what it lacks.
 	lacks map[string]map[string][]Index
 	// fenced is the epoch of each storage's last fence.
@@ -28,11 +28,11 @@ func (v *VirtualStorage) inSyncBeside(e *Entry, name string) bool {
 	return false
 }
 
-func newTruth() *truth {
-	return &truth{lacks: map[string]map[string][]Index{}, fenced: map[string]uint64{}, copied: map[string]map[string]Index{}}
+func newModel() *model {
+	return &model{lacks: map[string]map[string][]Index{}, fenced: map[string]uint64{}, copied: map[string]map[string]Index{}}
 }
 
-func (tr *truth) lack(index Index, path string, storages ...string) {
+func (tr *model) lack(index Index, path string, storages ...string) {
 	if tr.lacks[path] == nil {
 		tr.lacks[path] = map[string][]Index{}
 	}
@@ -42,7 +42,7 @@ func (tr *truth) lack(index Index, path string, storages ...string) {
 }
 
 // happened notes what an applied command says has happened on the disks.
-func (tr *truth) happened(index Index, c Command, before *State) {
+func (tr *model) happened(index Index, c Command, before *State) {
 	switch {
 	case c.Open != nil: // a write on which all agree leaves no other trace
 		v := before.VirtualStorage(vs)
@@ -117,7 +117,7 @@ func (tr *truth) happened(index Index, c Command, before *State) {
 
 // touched reports whether a write that is in doubt may have changed the storage, or
 // what the storage is a copy of.
-func (tr *truth) touched(e *Entry, c *ResolveDoubt, storage string) bool {
+func (tr *model) touched(e *Entry, c *ResolveDoubt, storage string) bool {
 	return slices.ContainsFunc(c.Doubts, func(ref DoubtRef) bool {
 		m := e.Intent(ref.Incarnation)
 		return m != nil && m.InDoubt != nil && (slices.Contains(m.InDoubt.Targets, storage) || tr.copied[c.RelativePath][storage] > m.InDoubt.At)
@@ -125,21 +125,21 @@ func (tr *truth) touched(e *Entry, c *ResolveDoubt, storage string) bool {
 }
 
 // disk notes which disk the storage has now.
-func (tr *truth) disk(index Index, before *State, storage, id string) {
+func (tr *model) disk(index Index, before *State, storage, id string) {
 	if s := before.VirtualStorage(vs).Storage(storage); s.FilesystemID != "" && s.FilesystemID != id {
 		tr.emptied(index, storage)
 	}
 }
 
 // emptied notes a new disk, for the repositories that were ever written.
-func (tr *truth) emptied(index Index, storage string) {
+func (tr *model) emptied(index Index, storage string) {
 	for path := range tr.lacks {
 		tr.lack(index, path, storage)
 	}
 }
 
 // check is I11, promise P3: whatever is in sync has every acknowledged write.
-func (tr *truth) check(t *rapid.T, s *State) {
+func (tr *model) check(t *rapid.T, s *State) {
 	for _, c := range tr.alone {
 		t.Fatalf("%s, although no other storage was in sync", describeCommand(c))
 	}
