@@ -34,7 +34,7 @@
 // further rounds (attempt.join).
 //
 // A copy never runs before the bound of an in-doubt intent that names its target has
-// passed, counted from when this process first saw the intent (sightings). The
+// passed, counted from when this process first saw the intent (firstSeen). The
 // intent of a copy carries its targets, and until when the copy may have an effect after
 // its caller is gone.
 //

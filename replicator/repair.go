@@ -37,7 +37,7 @@ type repairer struct {
 	log       *slog.Logger
 	metrics   *Metrics
 	alarms    *alarms
-	sightings *sightings
+	firstSeen *firstSeen
 	patience  *patience
 	troubles  *troubles
 	slots     *slots
@@ -188,7 +188,7 @@ func (r *repairer) plan(view *state.State, key state.Key, backfilling bool) plan
 
 // planned is plan; turn tells that other instances are asked to close their intents first.
 func (r *repairer) planned(view *state.State, key state.Key, backfilling, turn bool) plan.Plan {
-	r.sightings.look(view.Index)
+	r.firstSeen.look(view.Index)
 	return plan.Make(plan.Situation{
 		VS:          view.VirtualStorage(key.VirtualStorage),
 		Entry:       view.Entry(key),
@@ -196,7 +196,7 @@ func (r *repairer) planned(view *state.State, key state.Key, backfilling, turn b
 		Backfilling: backfilling,
 		Turn:        turn,
 		Reachable:   func(storage string) bool { return r.calls.reachable(key.VirtualStorage, storage) },
-		Left:        r.sightings.left,
+		Left:        r.firstSeen.left,
 	})
 }
 

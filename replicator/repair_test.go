@@ -21,7 +21,7 @@ func (w *fixture) repairing(t *testing.T, cfg Config) func(order) outcome {
 	r := w.replicator(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	stop, seen := w.running(), make(chan struct{})
-	go func() { defer close(seen); r.sightings.run(ctx, w.node) }()
+	go func() { defer close(seen); r.firstSeen.run(ctx, w.node) }()
 	t.Cleanup(func() { cancel(); <-seen; stop() })
 	return func(o order) outcome { return r.worker.repair(ctx, o) }
 }
@@ -272,7 +272,7 @@ func TestRepair_survivesADeath(t *testing.T) {
 					}
 					w.mu.Unlock()
 					seen := make(chan struct{})
-					go func() { defer close(seen); r.sightings.run(ctx, w.node) }()
+					go func() { defer close(seen); r.firstSeen.run(ctx, w.node) }()
 					for ctx.Err() == nil {
 						out := r.worker.repair(ctx, order{key: key("a.git")})
 						if out.err == nil && out.again == 0 {

@@ -46,7 +46,7 @@ type Replicator struct {
 	calls      *calls
 	repairer   *repairer
 	stepDowner *stepDowner
-	sightings  *sightings
+	firstSeen  *firstSeen
 	ledger     Ledger
 	enqueuer   *enqueuer
 	worker     *worker
@@ -74,13 +74,13 @@ func New(deps Deps, cfg Config) *Replicator {
 	log, metrics := deps.Log, deps.Metrics
 	r := &Replicator{
 		cfg: cfg, ledger: deps.Ledger, log: log, metrics: metrics,
-		sightings: newSightings(),
+		firstSeen: newFirstSeen(),
 		alarms:    &alarms{log: log},
 	}
 	calls := &calls{storages: deps.Storages, watch: deps.Watch, lookTimeout: cfg.LookTimeout}
 	repairer := &repairer{
 		ledger: deps.Ledger, locks: deps.RepairLocks, calls: calls, stamp: deps.Stamp, cfg: cfg, log: log, metrics: metrics,
-		alarms: r.alarms, sightings: r.sightings, patience: &patience{}, troubles: &troubles{}, slots: newSlots(cfg.Workers, metrics), remakes: &remakes{},
+		alarms: r.alarms, firstSeen: r.firstSeen, patience: &patience{}, troubles: &troubles{}, slots: newSlots(cfg.Workers, metrics), remakes: &remakes{},
 	}
 	r.calls, r.repairer = calls, repairer
 	request := func(key state.Key, reason string) (queue.Request, bool) {
@@ -144,7 +144,7 @@ func (r *Replicator) Run(ctx context.Context) error {
 		case <-work.Done():
 		}
 	})
-	helpers.Go(func() { r.sightings.run(work, r.ledger) })
+	helpers.Go(func() { r.firstSeen.run(work, r.ledger) })
 	helpers.Go(func() { r.worker.keep(work) })
 	workers.Go(func() { r.enqueuer.run(ctx) })
 	workers.Go(func() { r.worker.run(ctx, work) })

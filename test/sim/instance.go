@@ -26,7 +26,7 @@ type instance struct {
 	proposer  *proposer
 	links     []*link
 	session   *session
-	sightings plan.Sightings
+	firstSeen plan.FirstSeen
 	ledger    *driver // once registered
 	worker    *worker
 	started   time.Duration
@@ -45,7 +45,7 @@ func (in *instance) begin() {
 	in.started = in.now()
 	in.file = in.w.file(in)
 	in.lost = make(map[*request]func())
-	in.sightings = plan.Sightings{}
+	in.firstSeen = plan.FirstSeen{}
 	in.ledger, in.worker, in.leads = nil, nil, nil
 	in.raft = newRaft(in)
 	in.proposer = &proposer{in: in}
@@ -150,7 +150,7 @@ func (in *instance) viewChanged() {
 	if in.ledger == nil {
 		return
 	}
-	in.sightings.Look(in.now(), in.raft.view.Index)
+	in.firstSeen.Look(in.now(), in.raft.view.Index)
 	in.ledger.seeView()
 	in.leadership()
 	if in.raft.view.Instance(in.ledger.inc) == nil {

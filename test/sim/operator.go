@@ -103,7 +103,7 @@ func (w *simulation) mendDisks(l *leader, vs *state.VirtualStorage) {
 // ended are the in-doubt intents of which no effect can come any more.
 func (in *instance) ended(e *state.Entry) (ended []state.DoubtRef) {
 	for i := range e.Intents {
-		if m := &e.Intents[i]; m.InDoubt != nil && in.sightings.Left(in.now(), m.InDoubt) == 0 {
+		if m := &e.Intents[i]; m.InDoubt != nil && in.firstSeen.Left(in.now(), m.InDoubt) == 0 {
 			ended = append(ended, state.DoubtRef{Incarnation: m.Incarnation, At: m.InDoubt.At})
 		}
 	}

@@ -30,11 +30,11 @@ func (d *driver) plan(view *state.State, path string, backfilling bool) plan.Pla
 
 // planned is plan; turn tells that the other instances are asked to close their intents.
 func (d *driver) planned(view *state.State, path string, backfilling, turn bool) plan.Plan {
-	d.in.sightings.Look(d.in.now(), view.Index)
+	d.in.firstSeen.Look(d.in.now(), view.Index)
 	return plan.Make(plan.Situation{
 		VS: view.VirtualStorage(virtualStorage), Entry: view.Entry(key(path)), Self: d.inc, Backfilling: backfilling, Turn: turn,
 		Reachable: func(name string) bool { return d.usable(view, name) },
-		Left:      func(m *state.Doubt) time.Duration { return d.in.sightings.Left(d.in.now(), m) },
+		Left:      func(m *state.Doubt) time.Duration { return d.in.firstSeen.Left(d.in.now(), m) },
 	})
 }
 

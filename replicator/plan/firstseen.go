@@ -7,46 +7,46 @@ import (
 	"praefect/fsm/state"
 )
 
-// sightingsKept bounds the memory of Sightings. Beyond it every second one is
+// firstSeenKept bounds the memory of FirstSeen. Beyond it every second one is
 // forgotten, which only makes waits longer.
-const sightingsKept = 2048
+const firstSeenKept = 2048
 
-// Sightings tells how long a process has known of what the log says, on its own
+// FirstSeen tells how long a process has known of what the log says, on its own
 // monotonic clock. The bound of an in-doubt intent runs from there: nobody else's
 // clock is asked, and a process that was away starts anew.
 //
 // One list of (index, time) serves all intents of all repositories, because views
 // only move forward: what is at index i was first seen no later than the first
 // view at or after i.
-type Sightings struct {
-	seen []sighting // rising in both fields
+type FirstSeen struct {
+	seen []seenAt // rising in both fields
 }
 
-type sighting struct {
+type seenAt struct {
 	index state.Index
 	at    time.Duration
 }
 
 // Look notes that a view of the index was there now.
-func (s *Sightings) Look(now time.Duration, index state.Index) {
+func (s *FirstSeen) Look(now time.Duration, index state.Index) {
 	if n := len(s.seen); n > 0 && s.seen[n-1].index >= index {
 		return
 	}
-	if len(s.seen) >= sightingsKept {
+	if len(s.seen) >= firstSeenKept {
 		kept := s.seen[:0]
 		for i := 1; i < len(s.seen); i += 2 {
 			kept = append(kept, s.seen[i])
 		}
 		s.seen = kept
 	}
-	s.seen = append(s.seen, sighting{index, now})
+	s.seen = append(s.seen, seenAt{index, now})
 }
 
 // Left is how long an effect of what an in-doubt intent stands for may still come, at
 // most. The caller has a view with the intent.
-func (s *Sightings) Left(now time.Duration, d *state.Doubt) time.Duration {
+func (s *FirstSeen) Left(now time.Duration, d *state.Doubt) time.Duration {
 	bound := time.Duration(d.BoundMillis) * time.Millisecond
-	i, _ := slices.BinarySearchFunc(s.seen, d.At, func(s sighting, at state.Index) int {
+	i, _ := slices.BinarySearchFunc(s.seen, d.At, func(s seenAt, at state.Index) int {
 		if s.index < at {
 			return -1
 		}

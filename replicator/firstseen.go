@@ -9,21 +9,21 @@ import (
 	"praefect/replicator/plan"
 )
 
-// sightingsApart is the least time between two sightings that run takes.
-const sightingsApart = 100 * time.Millisecond
+// firstSeenApart is the least time between two looks of run.
+const firstSeenApart = 100 * time.Millisecond
 
-// sightings tells how long this process has known of what the log says.
-type sightings struct {
+// firstSeen tells how long this process has known of what the log says.
+type firstSeen struct {
 	began time.Time
 
 	mu   sync.Mutex
-	seen plan.Sightings // guarded by mu
+	seen plan.FirstSeen // guarded by mu
 }
 
-func newSightings() *sightings { return &sightings{began: time.Now()} }
+func newFirstSeen() *firstSeen { return &firstSeen{began: time.Now()} }
 
 // look notes that a view of the index was there now.
-func (s *sightings) look(index state.Index) {
+func (s *firstSeen) look(index state.Index) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen.Look(time.Since(s.began), index)
@@ -31,7 +31,7 @@ func (s *sightings) look(index state.Index) {
 
 // left is how long an effect of what an in-doubt intent stands for may still come, at
 // most. The caller has a view with the intent.
-func (s *sightings) left(d *state.Doubt) time.Duration {
+func (s *firstSeen) left(d *state.Doubt) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen.Left(time.Since(s.began), d)
@@ -41,7 +41,7 @@ func (s *sightings) left(d *state.Doubt) time.Duration {
 // and how long at most one of the others may still come.
 func (r *Replicator) Ended(key state.Key) (ended []state.DoubtRef, left time.Duration) {
 	view := r.ledger.View()
-	r.sightings.look(view.Index)
+	r.firstSeen.look(view.Index)
 	entry := view.Entry(key)
 	if entry == nil {
 		return nil, 0
@@ -51,7 +51,7 @@ func (r *Replicator) Ended(key state.Key) (ended []state.DoubtRef, left time.Dur
 		if intent.InDoubt == nil {
 			continue
 		}
-		if still := r.sightings.left(intent.InDoubt); still > 0 {
+		if still := r.firstSeen.left(intent.InDoubt); still > 0 {
 			left = max(left, still)
 			continue
 		}
@@ -60,8 +60,8 @@ func (r *Replicator) Ended(key state.Key) (ended []state.DoubtRef, left time.Dur
 	return ended, left
 }
 
-// run takes sightings of the ledger's views until ctx ends.
-func (s *sightings) run(ctx context.Context, ledger Ledger) {
+// run notes the indices of the ledger's views until ctx ends.
+func (s *firstSeen) run(ctx context.Context, ledger Ledger) {
 	for ctx.Err() == nil {
 		changed := ledger.Changed()
 		s.look(ledger.View().Index)
@@ -69,7 +69,7 @@ func (s *sightings) run(ctx context.Context, ledger Ledger) {
 		case <-changed:
 		case <-ctx.Done():
 		}
-		pause(ctx, sightingsApart)
+		pause(ctx, firstSeenApart)
 	}
 }
 

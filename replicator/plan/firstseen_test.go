@@ -9,8 +9,8 @@ import (
 	"praefect/fsm/state"
 )
 
-func TestSightings_boundRunsFromTheFirstViewWithTheIntent(t *testing.T) {
-	var s Sightings
+func TestFirstSeen_boundRunsFromTheFirstViewWithTheIntent(t *testing.T) {
+	var s FirstSeen
 	intent := &state.Doubt{At: 7, Scope: state.Scope{BoundMillis: 10_000}}
 	s.Look(0, 5)
 	if got := s.Left(0, intent); got != 10*time.Second {
@@ -26,13 +26,13 @@ func TestSightings_boundRunsFromTheFirstViewWithTheIntent(t *testing.T) {
 	}
 }
 
-// TestSightings_neverTooEarly compares with a reference that forgets nothing.
-func TestSightings_neverTooEarly(t *testing.T) {
+// TestFirstSeen_neverTooEarly compares with a reference that forgets nothing.
+func TestFirstSeen_neverTooEarly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		steps := rapid.SliceOfN(rapid.IntRange(1, 3), 1, 3*sightingsKept).Draw(t, "steps")
+		steps := rapid.SliceOfN(rapid.IntRange(1, 3), 1, 3*firstSeenKept).Draw(t, "steps")
 		at := state.Index(rapid.IntRange(1, 2*len(steps)).Draw(t, "at"))
 		d := &state.Doubt{At: at, Scope: state.Scope{BoundMillis: time.Hour.Milliseconds()}}
-		var s Sightings
+		var s FirstSeen
 		exact, seen, now := time.Hour, false, time.Duration(0)
 		index := state.Index(0)
 		for _, step := range steps {
