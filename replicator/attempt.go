@@ -167,7 +167,7 @@ func (a *attempt) account(ended []result) (equal []string) {
 		}
 	}
 	if late {
-		a.patience.timedOut(a.order.key)
+		a.backoffs.timedOut(a.order.key)
 	}
 	return equal
 }
@@ -184,7 +184,7 @@ func (a *attempt) meet(err error, targets ...string) {
 func (a *attempt) later(target string) {
 	r := a.retries[target]
 	r.failures++
-	r.after = time.Now().Add(backoff(a.cfg.RetryMin, a.cfg.RetryMax, r.failures, rand.Float64()))
+	r.after = time.Now().Add(backOffAfter(a.cfg.RetryMin, a.cfg.RetryMax, r.failures, rand.Float64()))
 	a.retries[target] = r
 }
 

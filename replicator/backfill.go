@@ -100,7 +100,7 @@ func (f *backfiller) tend(ctx, work context.Context, virtualStorage string) {
 			f.log.Warn("backfilling of a storage was interrupted and will begin anew", "virtual_storage", virtualStorage, "err", err)
 		}
 		failures++
-		pause(ctx, backoff(backfillPoll, f.cfg.BackfillRetry, failures, rand.Float64()))
+		pause(ctx, backOffAfter(backfillPoll, f.cfg.BackfillRetry, failures, rand.Float64()))
 	}
 }
 

@@ -191,25 +191,25 @@ func TestRepair_aWriteDuringTheCopyInvalidatesIt(t *testing.T) {
 func TestStreak_delays(t *testing.T) {
 	longest := time.Minute
 	for _, row := range []struct {
-		streak streak
+		backOff backOff
 		want   time.Duration
 		hold   bool
 	}{
-		{streak{busy: 1}, 200 * time.Millisecond, false},
-		{streak{busy: 2}, 400 * time.Millisecond, false},
-		{streak{invalidated: 1}, 200 * time.Millisecond, false},
-		{streak{busy: 9}, 2 * time.Second, false},
-		{streak{busy: 10}, 2 * time.Second, true},
-		{streak{invalidated: 2}, 400 * time.Millisecond, true},
-		{streak{invalidated: 2, pauses: 1}, 2 * time.Second, true},
-		{streak{invalidated: 2, pauses: 3}, 8 * time.Second, true},
-		{streak{invalidated: 2, pauses: 30}, time.Minute, true},
+		{backOff{busy: 1}, 200 * time.Millisecond, false},
+		{backOff{busy: 2}, 400 * time.Millisecond, false},
+		{backOff{invalidated: 1}, 200 * time.Millisecond, false},
+		{backOff{busy: 9}, 2 * time.Second, false},
+		{backOff{busy: 10}, 2 * time.Second, true},
+		{backOff{invalidated: 2}, 400 * time.Millisecond, true},
+		{backOff{invalidated: 2, pauses: 1}, 2 * time.Second, true},
+		{backOff{invalidated: 2, pauses: 3}, 8 * time.Second, true},
+		{backOff{invalidated: 2, pauses: 30}, time.Minute, true},
 	} {
-		if got := row.streak.delay(longest, 0.5); got != row.want {
-			t.Errorf("%+v: delay %v, want %v", row.streak, got, row.want)
+		if got := row.backOff.delay(longest, 0.5); got != row.want {
+			t.Errorf("%+v: delay %v, want %v", row.backOff, got, row.want)
 		}
-		if got := row.streak.pausesWrites(); got != row.hold {
-			t.Errorf("%+v: hold %v, want %v", row.streak, got, row.hold)
+		if got := row.backOff.pausesWrites(); got != row.hold {
+			t.Errorf("%+v: hold %v, want %v", row.backOff, got, row.hold)
 		}
 	}
 }
@@ -220,31 +220,31 @@ func TestBackoff_growsWithinItsBounds(t *testing.T) {
 		longest := shortest + time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "more"))
 		n := rapid.IntRange(0, 10_000).Draw(t, "n")
 		random := rapid.Float64Range(0, 0.999).Draw(t, "random")
-		got := backoff(shortest, longest, n, random)
+		got := backOffAfter(shortest, longest, n, random)
 		if got < shortest*79/100 || got > longest*121/100 {
 			t.Fatalf("%v is not within %v and %v", got, shortest, longest)
 		}
-		if n > 0 && backoff(shortest, longest, n+1, random) < got {
+		if n > 0 && backOffAfter(shortest, longest, n+1, random) < got {
 			t.Fatal("it shrinks")
 		}
 	})
 }
 
 func TestPatience_isBounded(t *testing.T) {
-	var p patience
-	for i := range 2 * streaksKept {
+	var p backoffs
+	for i := range 2 * backoffsKept {
 		p.metWrite(key(strconv.Itoa(i)), false, false, time.Second, 0)
 	}
-	if len(p.streaks) != streaksKept {
-		t.Errorf("%d streaks", len(p.streaks))
+	if len(p.of) != backoffsKept {
+		t.Errorf("%d backoffs", len(p.of))
 	}
-	last := key(strconv.Itoa(2*streaksKept - 1))
+	last := key(strconv.Itoa(2*backoffsKept - 1))
 	if s := p.metWrite(last, true, false, time.Second, 0); s.busy != 1 || s.pauses != 1 {
-		t.Errorf("streak: %+v", s)
+		t.Errorf("backOff: %+v", s)
 	}
 	p.forget(last)
-	if s := p.get(last); s != (streak{}) {
-		t.Errorf("streak: %+v", s)
+	if s := p.get(last); s != (backOff{}) {
+		t.Errorf("backOff: %+v", s)
 	}
 }
 

@@ -57,7 +57,7 @@ func (e *enqueuer) run(ctx context.Context) {
 		switch {
 		case err != nil:
 			failures++
-			pause(ctx, backoff(queueDelayMin, queueDelayMax, failures, rand.Float64()))
+			pause(ctx, backOffAfter(queueDelayMin, queueDelayMax, failures, rand.Float64()))
 		case more:
 			failures = 0
 		default:

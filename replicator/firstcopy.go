@@ -97,7 +97,7 @@ func (s *scan) compareKey(ctx context.Context, key state.Key) error {
 		case failures >= s.cfg.BackfillTries:
 			return fmt.Errorf("compare the replicas of %q: %w", key.RelativePath, err)
 		}
-		pause(ctx, min(backoff(busyDelayMin, s.cfg.BackfillRetry, failures, rand.Float64()), s.cfg.BackfillRetry))
+		pause(ctx, min(backOffAfter(busyDelayMin, s.cfg.BackfillRetry, failures, rand.Float64()), s.cfg.BackfillRetry))
 	}
 }
 

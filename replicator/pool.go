@@ -51,7 +51,7 @@ func (r *repairer) join(ctx, copying context.Context, key state.Key, view *state
 		return true, err
 	case there:
 		return r.calls.link(copying, key, want, target)
-	case view.Entry(pool).IsBehind(target) && r.patience.waitsForPool(key) <= poolWaits:
+	case view.Entry(pool).IsBehind(target) && r.backoffs.waitsForPool(key) <= poolWaits:
 		return true, errPoolBehind
 	}
 	return true, nil // it is removed, or cannot be had; nothing is missing without it

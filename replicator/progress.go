@@ -28,7 +28,7 @@ func (r *repairer) allow(ctx context.Context, key state.Key, p plan.Plan) plan.A
 		r.log.Debug("the size of a repository is not known", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "err", err)
 	}
 	c := plan.Copying{
-		Size: size, Floor: r.cfg.CopyFloor, Most: r.cfg.CopyTimeout, Rate: r.cfg.CopyRate, Timeouts: r.patience.get(key).timeouts,
+		Size: size, Floor: r.cfg.CopyFloor, Most: r.cfg.CopyTimeout, Rate: r.cfg.CopyRate, Timeouts: r.backoffs.get(key).timeouts,
 	}
 	allowed := c.Allow()
 	if allowed.Still == 0 {

@@ -55,7 +55,7 @@ func (r *reconciler) run(ctx context.Context) {
 				}
 				failures++
 				clear(known) // what arrived is still to be seen to
-				next = time.Now().Add(backoff(queueDelayMin, r.cfg.RetryMax, failures, rand.Float64()))
+				next = time.Now().Add(backOffAfter(queueDelayMin, r.cfg.RetryMax, failures, rand.Float64()))
 				// Until then a storage that arrives must not make it sooner.
 				r.rest(ctx, nil, time.Until(next))
 				continue

@@ -38,7 +38,7 @@ type repairer struct {
 	metrics   *Metrics
 	alarms    *alarms
 	firstSeen *firstSeen
-	patience  *patience
+	backoffs  *backoffs
 	troubles  *troubles
 	slots     *slots
 	remakes   *remakes
@@ -102,7 +102,7 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 		step := r.copy
 		switch p.Action {
 		case plan.Rest:
-			r.patience.forget(o.key)
+			r.backoffs.forget(o.key)
 			if p.Well {
 				r.alarms.clear(o.key)
 			}
@@ -127,7 +127,7 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 				break
 			}
 			if p.Wait == 0 {
-				return backoff(markedDelay, markedDelay, 1, rand.Float64()), nil
+				return backOffAfter(markedDelay, markedDelay, 1, rand.Float64()), nil
 			}
 			return min(p.Wait, waitLongest), nil
 		case plan.Resolve:
@@ -135,8 +135,8 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 		case plan.EndAdvance:
 			step = r.takeUp
 		}
-		if left := r.patience.left(o.key); left > 0 {
-			out.waits = r.patience.get(o.key).reason()
+		if left := r.backoffs.left(o.key); left > 0 {
+			out.waits = r.backoffs.get(o.key).reason()
 			return left, nil
 		}
 		o.grant = nil
@@ -148,7 +148,7 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 			}
 			p.Targets = slices.DeleteFunc(p.Targets, func(target string) bool { return !o.grant.has(target) })
 		}
-		paused := r.cfg.PauseBudget > 0 && r.patience.get(o.key).pausesWrites()
+		paused := r.cfg.PauseBudget > 0 && r.backoffs.get(o.key).pausesWrites()
 		equal, err := step(ctx, o, p, paused)
 		o.grant.end()
 		out.synced = append(out.synced, equal...)
@@ -157,15 +157,15 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 			if p.Action == plan.Copy {
 				// The ledger knows of the backfilling storages from here on.
 				o.backfilling = false
-				r.patience.forget(o.key)
+				r.backoffs.forget(o.key)
 				r.alarms.clear(o.key)
 			}
 		case errors.Is(err, errLater):
 			out.waits = plan.Limit
-			return backoff(waitLongest/10, waitLongest/10, 1, rand.Float64()), nil
+			return backOffAfter(waitLongest/10, waitLongest/10, 1, rand.Float64()), nil
 		case metWrite(err):
 			again = r.metWrite(o.key, paused, err)
-			out.waits = r.patience.get(o.key).reason()
+			out.waits = r.backoffs.get(o.key).reason()
 			return again, nil
 		case ctx.Err() != nil:
 			return busyDelayMin, nil
@@ -178,7 +178,7 @@ func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time
 
 // wishes tells whether writes are to wait for the repair, at every instance.
 func (r *repairer) wishes(key state.Key) bool {
-	return r.cfg.PauseBudget > 0 && r.patience.get(key).pausesWrites()
+	return r.cfg.PauseBudget > 0 && r.backoffs.get(key).pausesWrites()
 }
 
 // plan decides what to do next about a repository by what is known now.
@@ -213,11 +213,11 @@ func metWrite(err error) bool {
 // try again. After PauseTries in which writes waited in vain it raises an alarm,
 // and goes on.
 func (r *repairer) metWrite(key state.Key, paused bool, err error) time.Duration {
-	streak := r.patience.metWrite(key, paused, errors.Is(err, ErrInvalidated), r.cfg.RetryMax, rand.Float64())
-	if streak.pauses >= r.cfg.PauseTries {
+	backOff := r.backoffs.metWrite(key, paused, errors.Is(err, ErrInvalidated), r.cfg.RetryMax, rand.Float64())
+	if backOff.pauses >= r.cfg.PauseTries {
 		r.alarms.raise(key, AlarmBusy, err)
 	}
-	return time.Until(streak.until)
+	return time.Until(backOff.until)
 }
 
 // acquire takes the repair lock of a repository. When paused, new writes wait from now

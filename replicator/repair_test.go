@@ -36,7 +36,7 @@ func repaired(t *testing.T, repair func(order) outcome, path string) {
 		}
 		if out.err != nil {
 			failures++
-			out.again = backoff(time.Second, time.Minute, failures, 0.5)
+			out.again = backOffAfter(time.Second, time.Minute, failures, 0.5)
 		}
 		if time.Since(began) > time.Hour {
 			t.Fatalf("not repaired within an hour: %v", out.err)

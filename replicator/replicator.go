@@ -80,7 +80,7 @@ func New(deps Deps, cfg Config) *Replicator {
 	calls := &calls{storages: deps.Storages, watch: deps.Watch, lookTimeout: cfg.LookTimeout}
 	repairer := &repairer{
 		ledger: deps.Ledger, locks: deps.RepairLocks, calls: calls, stamp: deps.Stamp, cfg: cfg, log: log, metrics: metrics,
-		alarms: r.alarms, firstSeen: r.firstSeen, patience: &patience{}, troubles: &troubles{}, slots: newSlots(cfg.Workers, metrics), remakes: &remakes{},
+		alarms: r.alarms, firstSeen: r.firstSeen, backoffs: &backoffs{}, troubles: &troubles{}, slots: newSlots(cfg.Workers, metrics), remakes: &remakes{},
 	}
 	r.calls, r.repairer = calls, repairer
 	request := func(key state.Key, reason string) (queue.Request, bool) {
@@ -89,7 +89,7 @@ func New(deps Deps, cfg Config) *Replicator {
 		if p.Action == plan.Rest {
 			return queue.Request{}, false
 		}
-		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(max(p.Wait, repairer.patience.left(key)), waitLongest)}
+		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(max(p.Wait, repairer.backoffs.left(key)), waitLongest)}
 		if entry := view.Entry(key); entry != nil {
 			req.Targets = slices.Clone(entry.Behind)
 		}

@@ -205,7 +205,7 @@ func (s *scan) try(ctx context.Context, path string) error {
 		if failures+1 < s.cfg.BackfillTries {
 			delay := out.again
 			if delay == 0 {
-				delay = backoff(s.cfg.RetryMin, s.cfg.RetryMax, failures+1, rand.Float64())
+				delay = backOffAfter(s.cfg.RetryMin, s.cfg.RetryMax, failures+1, rand.Float64())
 			}
 			pause(ctx, min(delay, busyDelayMax))
 			if ctx.Err() == nil {
@@ -265,7 +265,7 @@ func (s *scan) leftovers(ctx context.Context) error {
 		slices.Sort(paths)
 		s.log.Info("repositories keep a storage from serving", "virtual_storage", s.virtualStorage,
 			"count", len(paths), "relative_path", paths[0])
-		pause(ctx, backoff(backfillPoll, s.cfg.BackfillRetry, failures, rand.Float64()))
+		pause(ctx, backOffAfter(backfillPoll, s.cfg.BackfillRetry, failures, rand.Float64()))
 		for _, path := range paths {
 			if err := s.deal(ctx, path); err != nil {
 				return err

@@ -111,7 +111,7 @@ func (s *slots) turn(virtualStorage string, targets []string) time.Duration {
 		s.metrics.turnedAway.WithLabelValues(virtualStorage, target).Inc()
 		delay = min(delay, time.Duration(at.turned)*slotDelay)
 	}
-	return backoff(delay, delay, 1, rand.Float64())
+	return backOffAfter(delay, delay, 1, rand.Float64())
 }
 
 // at is what is known of a storage. The caller holds mu.

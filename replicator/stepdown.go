@@ -81,7 +81,7 @@ func (s *stepDowner) run(ctx, work context.Context) {
 				log.Warn("the primary of a repository takes no writes, and cannot step down", "why", failed.why, "err", err)
 				break
 			}
-			pause(ctx, backoff(busyDelayMin, busyDelayMax, try, rand.Float64()))
+			pause(ctx, backOffAfter(busyDelayMin, busyDelayMax, try, rand.Float64()))
 		}
 	}
 }

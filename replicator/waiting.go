@@ -31,8 +31,8 @@ func (r *Replicator) waiting(view *state.State, key state.Key) plan.Waiting {
 	if p.Action == plan.Rest || p.Action == plan.Wait {
 		return p.For
 	}
-	if left := r.repairer.patience.left(key); left > 0 {
-		return plan.Waiting{Reason: r.repairer.patience.get(key).reason(), Left: left}
+	if left := r.repairer.backoffs.left(key); left > 0 {
+		return plan.Waiting{Reason: r.repairer.backoffs.get(key).reason(), Left: left}
 	}
 	return plan.Waiting{}
 }

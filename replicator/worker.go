@@ -50,7 +50,7 @@ func (w *worker) run(ctx, work context.Context) {
 		switch {
 		case err != nil:
 			failures++
-			pause(ctx, backoff(queueDelayMin, queueDelayMax, failures, rand.Float64()))
+			pause(ctx, backOffAfter(queueDelayMin, queueDelayMax, failures, rand.Float64()))
 			continue
 		case claimed:
 			failures = 0
@@ -164,7 +164,7 @@ func (w *worker) verdict(job queue.Job, out outcome, random float64) (name strin
 	case out.err == nil:
 		return "completed", queue.Complete()
 	}
-	delay := backoff(w.cfg.RetryMin, w.cfg.RetryMax, job.Failures+1, random)
+	delay := backOffAfter(w.cfg.RetryMin, w.cfg.RetryMax, job.Failures+1, random)
 	if job.Failures+1 >= w.cfg.Attempts {
 		return "dead", queue.Bury(delay, out.err).WaitingFor(string(out.waits))
 	}
@@ -205,7 +205,7 @@ func (w *worker) acknowledge(ctx, work context.Context, job queue.Job, out outco
 			log.Warn("a replication job is left to its lease", "err", err)
 			return
 		}
-		pause(ctx, backoff(queueDelayMin, queueDelayMax, failures, rand.Float64()))
+		pause(ctx, backOffAfter(queueDelayMin, queueDelayMax, failures, rand.Float64()))
 	}
 }
 

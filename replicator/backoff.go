@@ -19,14 +19,14 @@ const (
 	// write is tried again.
 	busyDelayMin = 200 * time.Millisecond
 	busyDelayMax = 2 * time.Second
-	// streaksKept bounds the memory of streaks. For one beyond it another is
+	// backoffsKept bounds the memory of backoffs. For one beyond it another is
 	// forgotten: that repository is treated as if nothing had been the matter.
-	streaksKept = 4096
+	backoffsKept = 4096
 )
 
-// streak counts what kept repairs of a repository from their end, since one last
+// backOff counts what kept repairs of a repository from their end, since one last
 // got there.
-type streak struct {
+type backOff struct {
 	busy, invalidated, pauses int
 	// timeouts is how often a copy did not end in its time.
 	timeouts int
@@ -38,12 +38,12 @@ type streak struct {
 }
 
 // pausesWrites reports whether the next repair should make writes wait.
-func (s streak) pausesWrites() bool {
+func (s backOff) pausesWrites() bool {
 	return s.invalidated >= invalidatedBeforePause || s.busy >= busyBeforePause
 }
 
 // reason is for what the next repair waits.
-func (s streak) reason() plan.Reason {
+func (s backOff) reason() plan.Reason {
 	switch {
 	case s.pauses > 0 || s.pausesWrites():
 		return plan.PauseBudget
@@ -54,44 +54,44 @@ func (s streak) reason() plan.Reason {
 }
 
 // delay is how long to wait before the next repair; random is from [0,1).
-func (s streak) delay(longest time.Duration, random float64) time.Duration {
+func (s backOff) delay(longest time.Duration, random float64) time.Duration {
 	if s.pauses > 0 {
 		// Writers have waited in vain: give them more and more time between.
-		return backoff(busyDelayMax, longest, s.pauses, random)
+		return backOffAfter(busyDelayMax, longest, s.pauses, random)
 	}
-	return backoff(busyDelayMin, busyDelayMax, s.busy+s.invalidated, random)
+	return backOffAfter(busyDelayMin, busyDelayMax, s.busy+s.invalidated, random)
 }
 
-// backoff is the wait after the n-th failure in a row, the first being 1: from
+// backOffAfter is the wait after the n-th failure in a row, the first being 1: from
 // shortest, doubling, up to longest, and ±20 % by random, from [0,1).
-func backoff(shortest, longest time.Duration, n int, random float64) time.Duration {
+func backOffAfter(shortest, longest time.Duration, n int, random float64) time.Duration {
 	d := float64(shortest) * math.Pow(2, float64(max(n, 1)-1))
 	d = min(d, float64(longest))
 	return time.Duration(d * (0.8 + 0.4*random))
 }
 
-// patience remembers the streaks of the repositories that this process could
+// backoffs remembers the back-off of the repositories that this process could
 // not repair so far.
-type patience struct {
+type backoffs struct {
 	mu      sync.Mutex
-	streaks map[state.Key]streak // guarded by mu
+	of map[state.Key]backOff // guarded by mu
 }
 
-func (p *patience) get(key state.Key) streak {
+func (p *backoffs) get(key state.Key) backOff {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.streaks[key]
+	return p.of[key]
 }
 
 // left is how long the next repair of the repository has to wait.
-func (p *patience) left(key state.Key) time.Duration {
+func (p *backoffs) left(key state.Key) time.Duration {
 	return max(0, time.Until(p.get(key).until))
 }
 
-// metWrite counts one more repair that met a write, and returns the streak; the
+// metWrite counts one more repair that met a write, and returns the backOff; the
 // next begins after a delay, of at most longest, and random from [0,1).
-func (p *patience) metWrite(key state.Key, paused, invalidated bool, longest time.Duration, random float64) streak {
-	return p.add(key, func(s *streak) {
+func (p *backoffs) metWrite(key state.Key, paused, invalidated bool, longest time.Duration, random float64) backOff {
+	return p.add(key, func(s *backOff) {
 		switch {
 		case paused:
 			s.pauses++
@@ -105,33 +105,33 @@ func (p *patience) metWrite(key state.Key, paused, invalidated bool, longest tim
 }
 
 // timedOut counts one more repair whose copies did not end in their time.
-func (p *patience) timedOut(key state.Key) { p.add(key, func(s *streak) { s.timeouts++ }) }
+func (p *backoffs) timedOut(key state.Key) { p.add(key, func(s *backOff) { s.timeouts++ }) }
 
 // waitsForPool counts one more repair that waits for a pool, and tells how many have.
-func (p *patience) waitsForPool(key state.Key) int {
-	return p.add(key, func(s *streak) { s.poolWaits++ }).poolWaits
+func (p *backoffs) waitsForPool(key state.Key) int {
+	return p.add(key, func(s *backOff) { s.poolWaits++ }).poolWaits
 }
 
-func (p *patience) add(key state.Key, count func(*streak)) streak {
+func (p *backoffs) add(key state.Key, count func(*backOff)) backOff {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.streaks == nil {
-		p.streaks = make(map[state.Key]streak)
+	if p.of == nil {
+		p.of = make(map[state.Key]backOff)
 	}
-	s, known := p.streaks[key]
+	s, known := p.of[key]
 	count(&s)
-	if !known && len(p.streaks) >= streaksKept {
-		for other := range p.streaks {
-			delete(p.streaks, other)
+	if !known && len(p.of) >= backoffsKept {
+		for other := range p.of {
+			delete(p.of, other)
 			break
 		}
 	}
-	p.streaks[key] = s
+	p.of[key] = s
 	return s
 }
 
-func (p *patience) forget(key state.Key) {
+func (p *backoffs) forget(key state.Key) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.streaks, key)
+	delete(p.of, key)
 }
