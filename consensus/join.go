@@ -59,7 +59,7 @@ func (n *Node) watchMembership(ctx context.Context, stop context.CancelCauseFunc
 type membershipWatch struct {
 	node     *Node
 	told     string               // the last complaint
-	seen     sighting             // of this instance among the members
+	seen     firstSeen             // of this instance among the members
 	heard    time.Time            // when a leader was last known
 	caughtUp map[string]time.Time // since when each non-voter has been
 	compared time.Time            // when the profiles were, last
@@ -111,9 +111,9 @@ func (w *membershipWatch) look(ctx context.Context) error {
 	return nil
 }
 
-// sighting is the end of the log when this instance was first seen among its members, in
+// firstSeen is the end of the log when this instance was first seen among its members, in
 // that term.
-type sighting struct{ term, last uint64 }
+type firstSeen struct{ term, last uint64 }
 
 // committed tells whether the entry that made this instance a member is committed. Another
 // leader may replace an entry that is not: an instance that had noted it would take
@@ -123,11 +123,11 @@ func (w *membershipWatch) committed(member bool) bool {
 	r := w.node.raft()
 	term := r.CurrentTerm()
 	if !member {
-		w.seen = sighting{}
+		w.seen = firstSeen{}
 		return false
 	}
-	if w.seen.term != term || w.seen == (sighting{}) {
-		w.seen = sighting{term: term, last: r.LastIndex()}
+	if w.seen.term != term || w.seen == (firstSeen{}) {
+		w.seen = firstSeen{term: term, last: r.LastIndex()}
 	}
 	return r.CommitIndex() >= w.seen.last && r.CurrentTerm() == term
 }
