@@ -59,7 +59,7 @@ func (n *Node) watchMembership(ctx context.Context, stop context.CancelCauseFunc
 type membershipWatch struct {
 	node     *Node
 	told     string               // the last complaint
-	seen     firstSeen             // of this instance among the members
+	seen     firstSeen            // of this instance among the members
 	heard    time.Time            // when a leader was last known
 	caughtUp map[string]time.Time // since when each non-voter has been
 	compared time.Time            // when the profiles were, last

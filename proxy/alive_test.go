@@ -151,7 +151,7 @@ func TestVote_branchOfALivingStorageIsNotCancelled(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			k := newKillingFixture(t)
-			k.server.cfg.Patience = time.Second
+			k.server.cfg.VoteTimeout = time.Second
 			k.slow(tc.slow, tc.by)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

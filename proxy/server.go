@@ -83,9 +83,9 @@ type Config struct {
 	// has a write aborted on which fewer agree.
 	Copies int
 	Block  bool
-	// Patience is how long a write that is voted on waits for storages that live, or if
+	// VoteTimeout is how long a write that is voted on waits for storages that live, or if
 	// fewer than Copies agree; see transaction. 12 s if zero.
-	Patience time.Duration
+	VoteTimeout time.Duration
 	// RefuseReads has reads refused while this instance has no lease and reaches
 	// no peer that has one; otherwise they are served by its last view, and marked.
 	RefuseReads bool

@@ -82,7 +82,7 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
 	v.votes = s.votes.Begin(transaction.Config{
 		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Failpoint: s.cfg.Failpoint,
-		Repeatable: !r.asked, Patience: s.cfg.Patience, Lively: func(name string) bool { return s.lively(r.keys[0].VirtualStorage, name) },
+		Repeatable: !r.asked, VoteTimeout: s.cfg.VoteTimeout, Lively: func(name string) bool { return s.lively(r.keys[0].VirtualStorage, name) },
 		Account: func(agreeing []string, harmless bool) error {
 			r.progress.moves.Add(1)
 			return w.Vote(route, agreeing, harmless)

@@ -91,7 +91,7 @@ func TestVote_whoDoesNotAgreeIsBehind(t *testing.T) {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
 			w := newMemoryVote(t)
-			w.server.cfg.Patience = time.Second // of which "never" would need all
+			w.server.cfg.VoteTimeout = time.Second // of which "never" would need all
 			w.fault("gitaly-3", fault)
 			if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
 				t.Fatal(err)

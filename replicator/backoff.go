@@ -73,7 +73,7 @@ func backOffAfter(shortest, longest time.Duration, n int, random float64) time.D
 // backoffs remembers the back-off of the repositories that this process could
 // not repair so far.
 type backoffs struct {
-	mu      sync.Mutex
+	mu sync.Mutex
 	of map[state.Key]backOff // guarded by mu
 }
 

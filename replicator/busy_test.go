@@ -192,8 +192,8 @@ func TestStreak_delays(t *testing.T) {
 	longest := time.Minute
 	for _, row := range []struct {
 		backOff backOff
-		want   time.Duration
-		hold   bool
+		want    time.Duration
+		hold    bool
 	}{
 		{backOff{busy: 1}, 200 * time.Millisecond, false},
 		{backOff{busy: 2}, 400 * time.Millisecond, false},

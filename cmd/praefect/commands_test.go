@@ -324,7 +324,7 @@ func TestAwaitRemoval(t *testing.T) {
 	}{
 		{"nothing is left", [][]string{nil}, nil, nil, 0},
 		{"one after the other", [][]string{{"a", "b"}, {"a", "b"}, {"b"}, nil}, nil, nil, 3 * time.Second},
-		{"one is away", [][]string{{"a", "b"}, {"b"}}, nil, []string{"b"}, time.Second + removePatience},
+		{"one is away", [][]string{{"a", "b"}, {"b"}}, nil, []string{"b"}, time.Second + removeTimeout},
 		{"no answer", [][]string{{"a"}}, lost, []string{"a"}, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {

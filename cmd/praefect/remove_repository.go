@@ -22,8 +22,8 @@ import (
 const (
 	// removePoll is how often remove-repository looks whether storages are left.
 	removePoll = time.Second
-	// removePatience is how long it waits for one of them to be done.
-	removePatience = 30 * time.Second
+	// removeTimeout is how long it waits for one of them to be done.
+	removeTimeout = 30 * time.Second
 )
 
 var errNotTracked = errors.New("repository is not being tracked in Praefect")
@@ -129,7 +129,7 @@ func awaitRemoval(ctx context.Context, ask func(context.Context) (left []string,
 		switch {
 		case len(left) != before:
 			changed = time.Now()
-		case time.Since(changed) >= removePatience:
+		case time.Since(changed) >= removeTimeout:
 			return left, nil
 		}
 		select {

@@ -17,9 +17,9 @@ import (
 const (
 	// connectTime is how long a change waits for a connection to an instance.
 	connectTime = 3 * time.Second
-	// patience is how long a change that nobody could carry out is tried again,
+	// retryTime is how long a change that nobody could carry out is tried again,
 	// betweenRounds the time until the next try.
-	patience      = 10 * time.Second
+	retryTime     = 10 * time.Second
 	betweenRounds = 500 * time.Millisecond
 )
 
@@ -45,11 +45,11 @@ func (r *run) change() admin.Change {
 
 // carryOut gets a change done by one instance after the other, until one says
 // what has become of it: always the same change, with one request id. While
-// nobody leads or the outcome is unknown it goes round again, for patience.
+// nobody leads or the outcome is unknown it goes round again, for retryTime.
 // With shared, each instance gets its share of the time that ctx leaves.
 func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared bool, put question[Answer]) (Answer, error) {
 	var none Answer
-	until := time.Now().Add(patience)
+	until := time.Now().Add(retryTime)
 	unknown := false       // an instance may have done it
 	var leaderless []error // the last round in which an instance had no leader
 	for {

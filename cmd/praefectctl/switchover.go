@@ -153,7 +153,7 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 // plan asks what a switchover would do, and says who answered.
 func (r *run) plan(ctx context.Context, v verb, request admin.SwitchRequest) (planned admin.SwitchResponse, address string, err error) {
 	request.DryRun = true
-	ctx, cancel := context.WithTimeout(ctx, min(request.Timeout(), patience))
+	ctx, cancel := context.WithTimeout(ctx, min(request.Timeout(), retryTime))
 	defer cancel()
 	planned, err = carryOut(ctx, r.to, request.RequestID, true, func(ctx context.Context, at string, c *admin.Client) (admin.SwitchResponse, error) {
 		address = at

@@ -50,7 +50,7 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 	if !ok {
 		return false
 	}
-	at := w.since + d.patience(vs, s.Name)
+	at := w.since + d.returnAfter(vs, s.Name)
 	if d.Now >= at || !d.serves(vs) || d.needed(vs, name) {
 		return true
 	}
@@ -79,9 +79,9 @@ func (d *decider) serves(vs *state.VirtualStorage) bool {
 	return false
 }
 
-// patience is how long a storage must be well before it serves again: longer the
+// returnAfter is how long a storage must be well before it serves again: longer the
 // oftener it died lately.
-func (d *decider) patience(vs *state.VirtualStorage, name string) time.Duration {
+func (d *decider) returnAfter(vs *state.VirtualStorage, name string) time.Duration {
 	wait := d.Settings.ReturnAfter
 	died := 0
 	for _, c := range vs.History {

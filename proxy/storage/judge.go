@@ -30,15 +30,15 @@ func (c Config) bound(host time.Duration) time.Duration {
 	return c.Silence
 }
 
-// patience is how long to wait for an answer to a health check when the storage
+// answerTimeout is how long to wait for an answer to a health check when the storage
 // was last heard so long ago: until the silence reaches bound, but never
 // so short that a storage could not answer, whatever came before.
-func (c Config) patience(silence, bound time.Duration) time.Duration {
+func (c Config) answerTimeout(silence, bound time.Duration) time.Duration {
 	return min(c.ProbeTimeout, max(bound-silence, c.Silence/10))
 }
 
 // judge tells what a health check says that ended with err after took, for
-// which patience allowed timeout, when the storage was last heard silence ago and
+// which answerTimeout allowed timeout, when the storage was last heard silence ago and
 // may be silent for bound.
 func (c Config) judge(err error, took, timeout, silence, bound time.Duration) verdict {
 	switch {

@@ -42,8 +42,8 @@ func TestConfig_judge(t *testing.T) {
 			t.Errorf("the host answers, the storage says nothing for %v: got %v, want %v", silence, got, want)
 		}
 	}
-	if got := cfg.patience(4800*ms, cfg.Stall); got != 200*ms {
-		t.Errorf("patience after 4.8s, when the host answers: got %v", got)
+	if got := cfg.answerTimeout(4800*ms, cfg.Stall); got != 200*ms {
+		t.Errorf("answerTimeout after 4.8s, when the host answers: got %v", got)
 	}
 	for silence, want := range map[time.Duration]time.Duration{
 		0:          1000 * ms,
@@ -51,8 +51,8 @@ func TestConfig_judge(t *testing.T) {
 		1200 * ms:  300 * ms,
 		10000 * ms: 150 * ms,
 	} {
-		if got := cfg.patience(silence, cfg.Silence); got != want {
-			t.Errorf("patience after %v of silence: got %v, want %v", silence, got, want)
+		if got := cfg.answerTimeout(silence, cfg.Silence); got != want {
+			t.Errorf("answerTimeout after %v of silence: got %v, want %v", silence, got, want)
 		}
 	}
 }

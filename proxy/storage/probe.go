@@ -96,7 +96,7 @@ func (l *link) listen(ctx context.Context, conn *Conn) {
 // check asks over one path.
 func (l *link) check(ctx context.Context, conn *Conn, p *path) checked {
 	c := checked{path: p}
-	timeout := l.cfg.patience(conn.silence(), l.cfg.bound(conn.hostSilence()))
+	timeout := l.cfg.answerTimeout(conn.silence(), l.cfg.bound(conn.hostSilence()))
 	began := time.Now()
 	asking, cancel := context.WithTimeout(ctx, timeout)
 	c.err = checkHealth(asking, p.cc)

@@ -35,14 +35,14 @@ func (m *Manager) contend(t *Transaction) {
 			}
 			if p := look(both); p != nil {
 				m.pairs[both] = p
-				p.timer = time.AfterFunc(m.patience(both), func() { m.resolve(p) })
+				p.timer = time.AfterFunc(m.deadlockTimeout(both), func() { m.resolve(p) })
 			}
 		}
 	}
 }
 
-// patience is how long two writes may wait for each other.
-func (m *Manager) patience(both [2]*Transaction) time.Duration {
+// deadlockTimeout is how long two writes may wait for each other.
+func (m *Manager) deadlockTimeout(both [2]*Transaction) time.Duration {
 	return quorum.Grace(m.now()-both[1].began) / 2
 }
 
@@ -57,7 +57,7 @@ func (m *Manager) resolve(p *pair) {
 	}
 	now := look(p.of)
 	if now != nil {
-		if left := now.since + m.patience(p.of) - m.now(); left > 0 {
+		if left := now.since + m.deadlockTimeout(p.of) - m.now(); left > 0 {
 			p.timer.Reset(left)
 			m.mu.Unlock()
 			return

@@ -58,7 +58,7 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	t := &Transaction{
 		manager: m, cfg: cfg, began: began, ordered: ordered,
 		waiting: make(map[string]chan quorum.Answer), turns: make(map[string]chan bool),
-		votes: quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: cfg.Copies, Block: cfg.Block, Began: began, Patience: cfg.Patience,
+		votes: quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: cfg.Copies, Block: cfg.Block, Began: began, VoteTimeout: cfg.VoteTimeout,
 			Repeatable: cfg.Repeatable, Ordered: ordered}),
 	}
 	m.mu.Lock()

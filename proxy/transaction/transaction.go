@@ -41,10 +41,10 @@ type Config struct {
 	// must return soon after the write has ended.
 	// harmless tells that what follows changes nothing.
 	Account func(agreeing []string, harmless bool) error
-	// Patience and Repeatable are quorum.Config's; who sends the calls asks Turn, and tells
+	// VoteTimeout and Repeatable are quorum.Config's; who sends the calls asks Turn, and tells
 	// Once.
-	Patience   time.Duration
-	Repeatable bool
+	VoteTimeout time.Duration
+	Repeatable  bool
 	// Lively, if set, tells whether something was heard of a storage lately. One that is
 	// silent, or was late lately, is not waited for beyond the grace.
 	Lively func(storage string) bool

@@ -39,7 +39,7 @@ func (c *Cluster) CreateRepository(ctx context.Context, virtualStorage, relative
 }
 
 func (b Binaries) client(ctx context.Context, tokenFile, dir, program string, args ...string) (string, error) {
-	const patience = 5 * time.Second // for what a killed git leaves holding its output
+	const waitDelay = 5 * time.Second // for what a killed git leaves holding its output
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(b.environment(), "GITALY_TOKEN_FILE="+tokenFile,
@@ -52,7 +52,7 @@ func (b Binaries) client(ctx context.Context, tokenFile, dir, program string, ar
 	// A group of its own, so that the remote helper ends with git.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = waitDelay
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = errors.Join(context.Cause(ctx), err)

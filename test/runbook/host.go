@@ -14,8 +14,8 @@ import (
 	"praefect/test/cluster"
 )
 
-// patience bounds the wait for what a command starts, on a busy machine.
-const patience = 2 * time.Minute
+// startTimeout bounds the wait for what a command starts, on a busy machine.
+const startTimeout = 2 * time.Minute
 
 // Host stands for the machine that a page speaks of: its service is a process of the
 // cluster, and its paths are those of the test.
@@ -72,7 +72,7 @@ func (e *statusError) Error() string { return fmt.Sprintf("exit status %d: %s", 
 // run carries out one command and returns what it printed; the error is a *statusError if the
 // command ended with an exit code.
 func (h *Host) run(ctx context.Context, command string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if h.carry != nil {
 		return h.carry(ctx, strings.NewReplacer(h.paths...).Replace(command))

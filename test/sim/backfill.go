@@ -94,7 +94,7 @@ func (d *driver) scan(t *task, backfillings []state.Storage) bool {
 			VirtualStorage: virtualStorage, Storage: f.Name, FilesystemID: f.FilesystemID, Backfilled: f.Since,
 		}})
 	}
-	_, err := d.in.proposer.propose(t, d.in.w.setup.patience, cmds...)
+	_, err := d.in.proposer.propose(t, d.in.w.setup.timeout, cmds...)
 	return err == nil
 }
 

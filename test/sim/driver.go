@@ -163,7 +163,7 @@ func (d *driver) carryOut(effect machine.Effect) {
 }
 
 func (d *driver) propose(t *task, e machine.Propose) {
-	results, err := d.in.proposer.propose(t, d.in.w.setup.patience, e.Commands...)
+	results, err := d.in.proposer.propose(t, d.in.w.setup.timeout, e.Commands...)
 	if err != nil {
 		d.step(machine.Answer{Proposal: e.Proposal, Err: fmt.Errorf("%w: %w", machine.ErrUnknown, err)})
 		return

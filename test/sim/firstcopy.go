@@ -48,7 +48,7 @@ func (d *driver) compareAll(t *task, backfillings []state.Storage) bool {
 		if !slices.Contains(d.uncompared(backfillings), f.Name) {
 			continue
 		}
-		results, err := d.in.proposer.propose(t, d.in.w.setup.patience, state.Command{Compared: &state.Compared{
+		results, err := d.in.proposer.propose(t, d.in.w.setup.timeout, state.Command{Compared: &state.Compared{
 			VirtualStorage: virtualStorage, Storage: f.Name, Since: f.Since,
 		}})
 		if err != nil || results[0].Refusal != nil {

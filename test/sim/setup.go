@@ -16,8 +16,8 @@ type setup struct {
 	deletes float64
 	lease   time.Duration
 	linger  time.Duration
-	// patience is after which a proposal counts as unknown.
-	patience time.Duration
+	// timeout is after which a proposal counts as unknown.
+	timeout time.Duration
 	// overtaken is how many of the proposals lie at the leader until others may have
 	// overtaken them.
 	overtaken float64
@@ -82,7 +82,7 @@ func (w *simulation) draw() {
 		think:     pick[time.Duration](w, 20, 60, 150, 400) * time.Millisecond,
 		lease:     pick[time.Duration](w, 400, 1000, 1000) * time.Millisecond,
 		linger:    pick[time.Duration](w, 50, 400, 2000) * time.Millisecond,
-		patience:  pick[time.Duration](w, 50, 300, 1000, 3000) * time.Millisecond,
+		timeout:   pick[time.Duration](w, 50, 300, 1000, 3000) * time.Millisecond,
 		zombies:   w.chance(0.4),
 		starved:   w.chance(0.1),
 		sluggish:  w.chance(0.1),

@@ -240,12 +240,12 @@ func (s *storage) contended(r *running) bool {
 		if !s.locked(lock{r.path, o.ref(), r}) {
 			continue
 		}
-		if r.waited += lockPatience / 10; r.waited > lockPatience {
+		if r.waited += lockTimeout / 10; r.waited > lockTimeout {
 			s.forget(r)
 			s.respond(r, status{err: errLocked})
 			return true
 		}
-		s.after(lockPatience/10, func() { s.effect(r) })
+		s.after(lockTimeout/10, func() { s.effect(r) })
 		return true
 	}
 	return false

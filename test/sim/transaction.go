@@ -60,8 +60,8 @@ func (d *driver) beginVotes(r *request, f machine.Forward, voters []voter) *tran
 	// Locks are waited for where storages are patient.
 	tx.ordered = s.patient && r.ops[0]%3 == 0
 	tx.votes = quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
-		Patience:   time.Second, // a schedule is short
-		Repeatable: s.patient, Ordered: tx.ordered})
+		VoteTimeout: time.Second, // a schedule is short
+		Repeatable:  s.patient, Ordered: tx.ordered})
 	d.lastVotes++
 	tx.id = uint64(d.inc)<<32 | uint64(d.lastVotes)
 	d.votes = append(d.votes, tx)

@@ -13,11 +13,11 @@ const (
 	// voteBound is how long the effect of a vote may come after it was answered; 10 s
 	// in truth, and shorter here as tokenLife is.
 	voteBound = time.Second
-	// votePatience is how long a storage waits for the answer to a vote. A silent
+	// voteTimeout is how long a storage waits for the answer to a vote. A silent
 	// instance is retired later than that.
-	votePatience = 2 * time.Second
-	// lockPatience is how long git waits for the lock of a ref.
-	lockPatience = 100 * time.Millisecond
+	voteTimeout = 2 * time.Second
+	// lockTimeout is how long git waits for the lock of a ref.
+	lockTimeout = 100 * time.Millisecond
 )
 
 // The phases of a vote.
@@ -156,13 +156,13 @@ func hash(before uint64, o op) (h [20]byte) {
 
 // acquire locks a ref.
 func (s *storage) acquire(t *task, r *running, l lock) error {
-	patience := lockPatience
+	timeout := lockTimeout
 	if s.w.setup.patient {
-		patience = r.timeout
+		timeout = r.timeout
 	}
 	r.wants = &l
 	defer func() { r.wants = nil }()
-	if !t.waitFor(&s.unlocked, patience, func() bool { return r.over || r.abandoned || !s.locked(l) }) {
+	if !t.waitFor(&s.unlocked, timeout, func() bool { return r.over || r.abandoned || !s.locked(l) }) {
 		s.w.cov.LockConflicts++
 		return errLocked
 	}
@@ -196,7 +196,7 @@ func (s *storage) unlock(r *running) {
 	}
 }
 
-// cast casts a vote and waits for the answer, as long as it has patience; sent is when
+// cast casts a vote and waits for the answer, until the timeout; sent is when
 // that was sent. A confused storage insists.
 func (s *storage) cast(t *task, r *running, vote quorum.Vote) (sent time.Duration, err error) {
 	switch {
@@ -205,7 +205,7 @@ func (s *storage) cast(t *task, r *running, vote quorum.Vote) (sent time.Duratio
 	case s.w.chance(0.03):
 		t.sleep(s.w.between(0, 1500*time.Millisecond))
 	}
-	for until := s.now() + votePatience; ; {
+	for until := s.now() + voteTimeout; ; {
 		sent, err = s.castOnce(t, r, vote, until-s.now())
 		if err != errRefused || r.over || r.abandoned || !s.w.setup.confused || s.now() >= until {
 			return sent, err
@@ -215,7 +215,7 @@ func (s *storage) cast(t *task, r *running, vote quorum.Vote) (sent time.Duratio
 }
 
 // castOnce casts a vote over the connection of the call.
-func (s *storage) castOnce(t *task, r *running, vote quorum.Vote, patience time.Duration) (sent time.Duration, err error) {
+func (s *storage) castOnce(t *task, r *running, vote quorum.Vote, timeout time.Duration) (sent time.Duration, err error) {
 	over, in := r.conn, r.tx.d.in
 	if s.w.setup.confused {
 		if l := in.link(s.name); l != nil && l.conn != nil {
@@ -244,7 +244,7 @@ func (s *storage) castOnce(t *task, r *running, vote quorum.Vote, patience time.
 			return 0, errHalted
 		}
 	}
-	t.waitFor(&r.news, max(0, patience), func() bool { return r.answered != nil || r.over || r.abandoned })
+	t.waitFor(&r.news, max(0, timeout), func() bool { return r.answered != nil || r.over || r.abandoned })
 	switch {
 	case r.answered == nil:
 		s.giveUp(r)

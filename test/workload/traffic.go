@@ -236,10 +236,10 @@ func (t *Traffic) watch() {
 // Behind are the repositories of which a storage is behind, and whether each is
 // available, as an instance says that is ready: another one's view may be old.
 func Behind(ctx context.Context, c *cluster.Cluster, virtualStorage string) (map[string]bool, error) {
-	const patience = time.Second
+	const askTimeout = time.Second
 	var faults []error
 	for _, i := range c.Instances {
-		limited, cancel := context.WithTimeout(ctx, patience)
+		limited, cancel := context.WithTimeout(ctx, askTimeout)
 		err := i.Ready(limited)
 		var behind map[string]bool
 		if err == nil {

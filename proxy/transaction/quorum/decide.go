@@ -11,10 +11,10 @@ const (
 	graceMax = 30 * time.Second
 )
 
-// Patience is the default of Config.Patience. It is longer than git waits for a lock (1 s
+// VoteTimeout is the default of Config.VoteTimeout. It is longer than git waits for a lock (1 s
 // for that of a reference, 10 s for that of packed-refs), and than it takes to notice a
 // storage that hangs.
-const Patience = 12 * time.Second
+const VoteTimeout = 12 * time.Second
 
 // lookAgain is how often Hurry is asked for.
 const lookAgain = 250 * time.Millisecond
@@ -29,9 +29,9 @@ func (q *Votes) graceEnds() time.Duration {
 	agreeing, _ := q.count(q.voters[0].vote)
 	switch {
 	case q.short(agreeing), q.worthwhile():
-		return max(end, q.since+q.cfg.Patience)
+		return max(end, q.since+q.cfg.VoteTimeout)
 	case q.enough > end:
-		return min(q.enough+graceMin, max(end, q.since+q.cfg.Patience))
+		return min(q.enough+graceMin, max(end, q.since+q.cfg.VoteTimeout))
 	}
 	return end
 }

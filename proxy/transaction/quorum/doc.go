@@ -18,13 +18,13 @@
 //
 // The grace is a quarter of the time that the write has taken so far, within bounds; it counts from
 // the vote of the primary. A storage that lives, and was in time so far, is waited for longer
-// (Patience): git may wait there for a lock. Hurry says which storages are given the grace alone.
+// (VoteTimeout): git may wait there for a lock. Hurry says which storages are given the grace alone.
 //
 // # Too few votes
 //
 // A quorum is the primary, a majority of the destinations, and Copies in all. With fewer votes the
 // write waits for storages that may yet vote: longer than git waits for any lock, and longer than a
-// hanging storage goes unnoticed (Patience). Then the setting decides: the write goes on with the
+// hanging storage goes unnoticed (VoteTimeout). Then the setting decides: the write goes on with the
 // agreeing storages (Account.Short says so), or it is aborted. It is aborted in any case if a
 // majority agrees on another hash than the primary's.
 //

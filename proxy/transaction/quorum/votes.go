@@ -70,9 +70,9 @@ type Config struct {
 	Block bool
 	// Began is when the write began.
 	Began time.Duration
-	// Patience is how long a write waits for storages that may yet vote, if too few agree
+	// VoteTimeout is how long a write waits for storages that may yet vote, if too few agree
 	// on it or one of them is not hurried. 12 s if zero.
-	Patience time.Duration
+	VoteTimeout time.Duration
 	// Repeatable tells that calls can be sent again: then a storage gives up the locks that
 	// the primary does not get. Ordered has no call sent but the primary's before that has
 	// its locks.
@@ -137,8 +137,8 @@ type voter struct {
 
 // New makes the votes of a write.
 func New(cfg Config) *Votes {
-	if cfg.Patience == 0 {
-		cfg.Patience = Patience
+	if cfg.VoteTimeout == 0 {
+		cfg.VoteTimeout = VoteTimeout
 	}
 	q := &Votes{cfg: cfg}
 	for i, name := range cfg.Voters {

@@ -276,7 +276,7 @@ func TestVotes_nextIsWhenTheGraceEnds(t *testing.T) {
 	}
 	r.now += 8 * time.Second
 	r.do(t, "a=apple")
-	if at, ok := r.Next(); !ok || at != 13*time.Second+Patience { // it has one copy
+	if at, ok := r.Next(); !ok || at != 13*time.Second+VoteTimeout { // it has one copy
 		t.Errorf("next: %v, %v", at, ok)
 	}
 	r.do(t, "b=apple")

@@ -23,9 +23,9 @@ import (
 // header is the metadata key that makes a call part of a transaction.
 const header = "gitaly-reference-transaction"
 
-// patience is how long a vote waits for its answer, as in Gitaly: a
+// answerTimeout is how long a vote waits for its answer, as in Gitaly: a
 // coordinator has no limit of its own.
-const patience = 5 * time.Minute
+const answerTimeout = 5 * time.Minute
 
 // Phase is when in the life of a change a vote is cast.
 type Phase = gitalypb.VoteTransactionRequest_Phase
@@ -80,7 +80,7 @@ func (t *Transaction) Vote(ctx context.Context, at Place, phase Phase, hash Hash
 	case t.to == nil:
 		return status.Error(codes.Internal, "get backchannel: there is none on this connection")
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	fault := faultOf(at.Faults, at.Repository.GetRelativePath(), phase)
 	if fault.crashBefore {
@@ -121,7 +121,7 @@ func (t *Transaction) Stop(ctx context.Context, at Place) error {
 	if t == nil || t.to == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	_, err := t.to.StopTransaction(ctx, &gitalypb.StopTransactionRequest{TransactionId: t.id})
 	if err != nil {
