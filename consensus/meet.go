@@ -33,14 +33,14 @@ const (
 type meetings struct {
 	listed []Peer
 
-	mu      sync.Mutex
-	asked   bool                          // each listed peer was asked once, guarded by mu
-	foreign map[string]*peer.OtherCluster // by the peer's name, guarded by mu
-	told    string                        // what was logged last, guarded by mu
+	mu     sync.Mutex
+	asked  bool                          // each listed peer was asked once, guarded by mu
+	others map[string]*peer.OtherCluster // by the peer's name, guarded by mu
+	told   string                        // what was logged last, guarded by mu
 }
 
 func newMeetings(listed []Peer) *meetings {
-	return &meetings{listed: listed, asked: len(listed) == 0, foreign: make(map[string]*peer.OtherCluster)}
+	return &meetings{listed: listed, asked: len(listed) == 0, others: make(map[string]*peer.OtherCluster)}
 }
 
 // met notes that a listed peer is of another cluster, or, with nil, that it is not.
@@ -48,9 +48,9 @@ func (m *meetings) met(name string, other *peer.OtherCluster) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if other == nil {
-		delete(m.foreign, name)
+		delete(m.others, name)
 	} else {
-		m.foreign[name] = other
+		m.others[name] = other
 	}
 }
 
@@ -58,12 +58,12 @@ func (m *meetings) met(name string, other *peer.OtherCluster) {
 func (m *meetings) whyBarred() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.foreign) > 0 {
+	if len(m.others) > 0 {
 		var all []string
 		own := ""
-		for _, name := range slices.Sorted(maps.Keys(m.foreign)) {
-			all = append(all, fmt.Sprintf("the listed peer %q is of cluster %s", name, m.foreign[name].Cluster))
-			own = m.foreign[name].Own
+		for _, name := range slices.Sorted(maps.Keys(m.others)) {
+			all = append(all, fmt.Sprintf("the listed peer %q is of cluster %s", name, m.others[name].Cluster))
+			own = m.others[name].Own
 		}
 		return fmt.Sprintf("%s, this instance of cluster %s: two clusters must not serve the same storages, so this instance takes no lease; "+
 			"decide which cluster stays, and on each instance of the other one stop praefect and run: %s", strings.Join(all, ", "), own, RejoinCommand)
@@ -78,9 +78,9 @@ func (m *meetings) whyBarred() string {
 // listed peer is of another cluster, or was not asked yet.
 func (n *Node) Barred() string { return n.meetings.whyBarred() }
 
-// meetsForeign hears from the transport of an instance of another cluster. Only listed ones
+// meetsOther hears from the transport of an instance of another cluster. Only listed ones
 // matter: any other one has no business with this instance.
-func (n *Node) meetsForeign(other *peer.OtherCluster) {
+func (n *Node) meetsOther(other *peer.OtherCluster) {
 	if slices.Contains(n.disk.known().Replaced, other.Cluster) {
 		return
 	}
@@ -100,7 +100,7 @@ func (n *Node) meetPeers(ctx context.Context) {
 			return
 		}
 		wait := meetSeldom
-		if n.tellForeign(ctx) {
+		if n.tellOther(ctx) {
 			wait = meetAgain
 		}
 		if !pause(ctx, wait/2+rand.N(wait/2+1)) {
@@ -131,9 +131,9 @@ func (n *Node) meetOnce(ctx context.Context) {
 	}
 }
 
-// tellForeign logs a change of what keeps this instance from serving, and reports whether
+// tellOther logs a change of what keeps this instance from serving, and reports whether
 // anything does.
-func (n *Node) tellForeign(ctx context.Context) bool {
+func (n *Node) tellOther(ctx context.Context) bool {
 	why := n.Barred()
 	m := n.meetings
 	m.mu.Lock()

@@ -92,7 +92,7 @@ func (n *Node) listen(ctx context.Context) (err error) {
 	n.transport, err = peer.Listen(ctx, peer.Config{
 		Name: c.Name, ID: n.disk.id, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
 		Cluster: func() string { return n.disk.known().ClusterID },
-		Admit:   n.admits, Hosts: hosts(c.Peers), Foreign: n.meetsForeign, Removed: n.wasRemoved, Outcast: n.isOutcast, Logger: c.Logger, Dial: c.dial, Listen: c.listen,
+		Admit:   n.admits, Hosts: hosts(c.Peers), MetOther: n.meetsOther, Removed: n.wasRemoved, Outcast: n.isOutcast, Logger: c.Logger, Dial: c.dial, Listen: c.listen,
 	})
 	if err != nil {
 		return fmt.Errorf("raft.listen_addr %q: %w", c.ListenAddr, err)

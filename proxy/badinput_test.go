@@ -163,7 +163,7 @@ func TestServer_clientGoneIsCanceled(t *testing.T) {
 	}
 }
 
-func TestServer_foreignMetadataDoesNotReachStorages(t *testing.T) {
+func TestServer_clientsMetadataDoesNotReachStorages(t *testing.T) {
 	w := newFixture(t)
 	seen := make(chan metadata.MD, 1)
 	w.storages["gitaly-1"].setHook(func(ctx context.Context, _ memory.Call) (bool, error) {

@@ -271,7 +271,7 @@ func TestClaims_judge(t *testing.T) {
 		{name: "Postgres is away, and not needed", err: fmt.Errorf("no route"), without: true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			c.own, c.foreign, c.failure, c.without = nil, nil, nil, row.without
+			c.own, c.others, c.failure, c.without = nil, nil, nil, row.without
 			c.note(row.held, "X", row.err)
 			if got := c.barred(); (got == "") != (row.barred == "") || !strings.Contains(got, row.barred) {
 				t.Errorf("barred: %q, want %q", got, row.barred)

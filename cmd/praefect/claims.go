@@ -70,7 +70,7 @@ type claims struct {
 
 	mu      sync.Mutex
 	own     map[string]bool // claimed for this cluster, guarded by mu
-	foreign map[string]postgres.Claim
+	others  map[string]postgres.Claim
 	failure error // of the last comparison, guarded by mu
 	told    string
 }
@@ -79,7 +79,7 @@ func newClaims(cfg *config.Config, db *postgres.DB, log *slog.Logger) (*claims, 
 	c := &claims{
 		table: postgres.NewClaims(db), dir: cfg.Raft.DataDir, self: postgres.Claimant{Instance: cfg.Raft.Name, Host: hostName()},
 		without: cfg.Raft.BeginWithoutPostgres, log: log, compared: make(chan struct{}),
-		own: make(map[string]bool), foreign: make(map[string]postgres.Claim),
+		own: make(map[string]bool), others: make(map[string]postgres.Claim),
 		prepare: func(ctx context.Context) error {
 			if err := db.CheckUpstream(ctx); err != nil {
 				return err
@@ -101,7 +101,7 @@ func (c *claims) recall() (err error) {
 		return err
 	}
 	for _, lost := range c.kept {
-		c.foreign[lost.VirtualStorage] = postgres.Claim{
+		c.others[lost.VirtualStorage] = postgres.Claim{
 			VirtualStorage: lost.VirtualStorage, Since: lost.Since, Seen: lost.Seen,
 			Claimant: postgres.Claimant{ClusterID: lost.ClusterID, Instance: lost.Instance, Host: lost.Host},
 		}
@@ -114,8 +114,8 @@ func (c *claims) keep(ctx context.Context) {
 	served := defined(c.view())
 	var lost []consensus.LostClaim
 	c.mu.Lock()
-	for _, name := range slices.Sorted(maps.Keys(c.foreign)) {
-		if claim := c.foreign[name]; slices.Contains(served, name) {
+	for _, name := range slices.Sorted(maps.Keys(c.others)) {
+		if claim := c.others[name]; slices.Contains(served, name) {
 			lost = append(lost, consensus.LostClaim{
 				VirtualStorage: name, ClusterID: claim.ClusterID, Instance: claim.Instance, Host: claim.Host,
 				Since: claim.Since.UTC(), Seen: claim.Seen.UTC(),
@@ -183,12 +183,12 @@ func (c *claims) note(held []postgres.Claim, cluster string, err error) {
 	if err != nil {
 		return // what was known before pauses
 	}
-	c.own, c.foreign = make(map[string]bool), make(map[string]postgres.Claim)
+	c.own, c.others = make(map[string]bool), make(map[string]postgres.Claim)
 	for _, claim := range held {
 		if claim.ClusterID == cluster {
 			c.own[claim.VirtualStorage] = true
 		} else {
-			c.foreign[claim.VirtualStorage] = claim
+			c.others[claim.VirtualStorage] = claim
 		}
 	}
 }
@@ -202,8 +202,8 @@ func (c *claims) taken(names []string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []string
-	for _, name := range slices.Sorted(maps.Keys(c.foreign)) {
-		if claim := c.foreign[name]; slices.Contains(names, name) && claim.ClusterID != own {
+	for _, name := range slices.Sorted(maps.Keys(c.others)) {
+		if claim := c.others[name]; slices.Contains(names, name) && claim.ClusterID != own {
 			all = append(all, fmt.Sprintf("virtual storage %q belongs to cluster %s: instance %q on host %q has claimed it at %s, and it was last confirmed at %s",
 				name, claim.ClusterID, claim.Instance, claim.Host, claim.Since.Format(time.RFC3339), claim.Seen.Format(time.RFC3339)))
 		}

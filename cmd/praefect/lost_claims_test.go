@@ -64,7 +64,7 @@ func TestClaims_lostClaimOutlivesARestart(t *testing.T) {
 			c := &claims{
 				table: &step.table, dir: dir, log: slog.New(slog.DiscardHandler), configured: []string{"default", "new"},
 				view: func() *state.State { return view }, leads: func() bool { return step.leads },
-				own: make(map[string]bool), foreign: make(map[string]postgres.Claim),
+				own: make(map[string]bool), others: make(map[string]postgres.Claim),
 			}
 			if err := c.recall(); err != nil {
 				t.Fatal(err)
@@ -90,7 +90,7 @@ func TestClaims_lostClaimIsSettled(t *testing.T) {
 	}
 	view := &state.State{ClusterID: "X", VirtualStorages: []state.VirtualStorage{{Name: "default"}, {Name: "other"}}}
 	barred := func() string {
-		c := &claims{dir: dir, view: func() *state.State { return view }, own: make(map[string]bool), foreign: make(map[string]postgres.Claim)}
+		c := &claims{dir: dir, view: func() *state.State { return view }, own: make(map[string]bool), others: make(map[string]postgres.Claim)}
 		if err := c.recall(); err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-// Package terminal makes foreign text harmless on a terminal: a path or the error of a storage may
+// Package terminal makes text of others harmless on a terminal: a path or the error of a storage may
 // hold escape sequences that move the cursor, hide lines or change the direction of writing. It
 // promises that only printable characters are left, and that nothing is hidden: any other character
 // appears as in a Go string, such as \x1b. The three programs use it for all output, and keep their

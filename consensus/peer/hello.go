@@ -155,7 +155,7 @@ func (t *Transport) turnedAway(a answer, state tls.ConnectionState, who wanted) 
 	own := t.config.Cluster()
 	if a.Cluster != "" && own != "" && a.Cluster != own && (who.name == "" || who.name == a.Name) &&
 		t.guard.check(acceptor, state, a.Name, a.proofs) == nil {
-		return fmt.Errorf("%w: %w", ErrRefused, t.foreign(a.Name, a.ID, a.Cluster, own))
+		return fmt.Errorf("%w: %w", ErrRefused, t.otherCluster(a.Name, a.ID, a.Cluster, own))
 	}
 	if a.Removed && t.config.Outcast != nil && t.guard.check(acceptor, state, a.Name, a.proofs) == nil && t.config.Admit(a.Name, a.ID) {
 		t.config.Outcast(a.Name)
@@ -214,7 +214,7 @@ func (t *Transport) related(name, id, cluster string) error {
 		return errors.New("this is the instance itself: each instance needs a data directory and an address of its own")
 	}
 	if own := t.config.Cluster(); own != "" && cluster != "" && own != cluster {
-		return t.foreign(name, id, cluster, own)
+		return t.otherCluster(name, id, cluster, own)
 	}
 	if t.config.Removed != nil && t.config.Removed(id) {
 		return fmt.Errorf("%q (%s) %w", name, id, errRemoved)
@@ -222,11 +222,11 @@ func (t *Transport) related(name, id, cluster string) error {
 	return nil
 }
 
-// foreign is an instance of another cluster, of which Config.Foreign is told.
-func (t *Transport) foreign(name, id, cluster, own string) error {
+// otherCluster is an instance of another cluster, of which Config.MetOther is told.
+func (t *Transport) otherCluster(name, id, cluster, own string) error {
 	other := &OtherCluster{Name: name, ID: id, Cluster: cluster, Own: own}
-	if t.config.Foreign != nil {
-		t.config.Foreign(other)
+	if t.config.MetOther != nil {
+		t.config.MetOther(other)
 	}
 	return other
 }

@@ -27,9 +27,9 @@ type Config struct {
 	// Admit tells whether the instance of that name and id is a peer. It is
 	// called by any number of goroutines.
 	Admit func(name, id string) bool
-	// Foreign is told of an instance of another cluster that has proved its name, however the
+	// MetOther is told of an instance of another cluster that has proved its name, however the
 	// connection came about. It is called by any number of goroutines, and must not block.
-	Foreign func(*OtherCluster)
+	MetOther func(*OtherCluster)
 	// Removed tells of an id whether its instance was removed from the cluster, which is final.
 	// Such an instance is refused, whatever its name; nil refuses none. It is called by any
 	// number of goroutines.

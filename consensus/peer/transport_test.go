@@ -232,7 +232,7 @@ func TestTransport_bothEndsLearnOfAnotherCluster(t *testing.T) {
 			side := func(name, cluster string) *Transport {
 				return listen(t, Config{
 					Name: name, ID: "id of " + name, Credentials: credentials(name), Cluster: func() string { return cluster },
-					Foreign: func(o *OtherCluster) { met <- *o },
+					MetOther: func(o *OtherCluster) { met <- *o },
 				})
 			}
 			a, b := side("a", "x"), side("b", "y")
@@ -253,7 +253,7 @@ func TestTransport_bothEndsLearnOfAnotherCluster(t *testing.T) {
 func TestTransport_doesNotBelieveAnotherClusterWithoutProof(t *testing.T) {
 	a := listen(t, Config{
 		Name: "a", ID: "id of a", Credentials: Credentials{Secret: secret}, Cluster: func() string { return "x" },
-		Foreign: func(o *OtherCluster) { t.Errorf("told of %+v", o) },
+		MetOther: func(o *OtherCluster) { t.Errorf("told of %+v", o) },
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

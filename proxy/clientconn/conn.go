@@ -45,12 +45,12 @@ type Conn struct {
 	remote  net.Addr
 	element *list.Element // in set.unproved; guarded by set.mu
 
-	proved  atomic.Bool
-	proof   chan struct{} // closed with proved
-	foreign atomic.Bool   // the handshake has set a read deadline of its own
-	closing sync.Once
-	closed  chan struct{}
-	err     error // set by closing
+	proved      atomic.Bool
+	proof       chan struct{} // closed with proved
+	ownDeadline atomic.Bool   // the handshake has set a read deadline of its own
+	closing     sync.Once
+	closed      chan struct{}
+	err         error // set by closing
 
 	bytes bucket // only Read
 
@@ -164,7 +164,7 @@ func (c *Conn) readUnproved(p []byte) (int, error) {
 			return c.Conn.Read(p)
 		}
 	}
-	if !c.foreign.Load() {
+	if !c.ownDeadline.Load() {
 		if err := c.Conn.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
 			return 0, err
 		}
@@ -192,7 +192,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 
 // SetReadDeadline implements net.Conn. While it is set, Read sets none.
 func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.foreign.Store(!t.IsZero())
+	c.ownDeadline.Store(!t.IsZero())
 	return c.Conn.SetReadDeadline(t)
 }
 
@@ -217,7 +217,7 @@ func (c *Conn) Prove() {
 	}
 	close(c.proof)
 	c.set.proved(c)
-	if !c.foreign.Load() {
+	if !c.ownDeadline.Load() {
 		_ = c.Conn.SetReadDeadline(time.Time{}) // an error means that it is closed, which Read tells
 	}
 }

@@ -44,7 +44,7 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		switch {
 		case !knownHost(r.Host, c.cfg.Hosts):
 			refuse(w, http.StatusMisdirectedRequest, "this console does not answer under the name of the request: add it to [console] hosts, or use an address")
-		case api && foreign(r):
+		case api && crossSite(r):
 			refuse(w, http.StatusForbidden, "the request comes from another web site")
 		default:
 			next.ServeHTTP(w, r)
@@ -65,8 +65,8 @@ func knownHost(host string, names []string) bool {
 	return host == "localhost" || slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, host) })
 }
 
-// foreign tells whether a page of another site made the request, as far as the browser says so.
-func foreign(r *http.Request) bool {
+// crossSite tells whether a page of another site made the request, as far as the browser says so.
+func crossSite(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
 	default:

@@ -46,11 +46,11 @@ func (m *Manager) now() time.Duration { return time.Since(m.born) }
 // Begin begins a transaction. The caller calls End, and Forget.
 func (m *Manager) Begin(cfg Config) *Transaction {
 	names := make([]string, len(cfg.Voters))
-	var foreign []string
+	var otherRelease []string
 	for i, v := range cfg.Voters {
 		names[i] = v.Storage
 		if v.Release != cfg.Voters[0].Release {
-			foreign = append(foreign, v.Storage)
+			otherRelease = append(otherRelease, v.Storage)
 		}
 	}
 	began := m.now()
@@ -58,7 +58,7 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	t := &Transaction{
 		manager: m, cfg: cfg, began: began, ordered: ordered,
 		waiting: make(map[string]chan quorum.Answer), turns: make(map[string]chan bool),
-		votes: quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: cfg.Copies, Block: cfg.Block, Began: began, VoteTimeout: cfg.VoteTimeout,
+		votes: quorum.New(quorum.Config{Voters: names, OtherRelease: otherRelease, Copies: cfg.Copies, Block: cfg.Block, Began: began, VoteTimeout: cfg.VoteTimeout,
 			Repeatable: cfg.Repeatable, Ordered: ordered}),
 	}
 	m.mu.Lock()

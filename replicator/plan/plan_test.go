@@ -44,7 +44,7 @@ func bound(d *state.Doubt) time.Duration { return time.Duration(d.BoundMillis) *
 func TestPlan_next(t *testing.T) {
 	const self = 9
 	own := state.Intent{Incarnation: self, Kind: state.PrimaryOnly}
-	foreign := state.Intent{Incarnation: 8, Kind: state.PrimaryOnly}
+	others := state.Intent{Incarnation: 8, Kind: state.PrimaryOnly}
 	for _, row := range []struct {
 		name        string
 		vs          *state.VirtualStorage
@@ -68,7 +68,7 @@ func TestPlan_next(t *testing.T) {
 			want: Plan{Action: Copy, Primary: "g1", Targets: []string{"g2"}, Witnesses: []string{"g3"}},
 		},
 		{
-			name: "behind, under another's intent", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}, Intents: []state.Intent{foreign}},
+			name: "behind, under another's intent", vs: three(nil), entry: &state.Entry{Behind: []string{"g2"}, Intents: []state.Intent{others}},
 			want: Plan{Action: Wait, Why: "another instance has marked it"},
 		},
 		{

@@ -51,7 +51,7 @@ func (db *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	for _, m := range known {
 		status = append(status, Migration{ID: m.Id, AppliedAt: applied[m.Id]})
 	}
-	for _, id := range foreignIDs(known, applied) {
+	for _, id := range unknownIDs(known, applied) {
 		status = append(status, Migration{ID: id, AppliedAt: applied[id], Unknown: true})
 	}
 	slices.SortFunc(status, func(a, b Migration) int { return cmp.Compare(a.ID, b.ID) })
@@ -100,16 +100,16 @@ func readRecords(ctx context.Context, from interface {
 	return applied, nil
 }
 
-// foreignIDs are the ids of applied migrations that this release does not know, in order.
-func foreignIDs(known []*migrate.Migration, applied map[string]time.Time) []string {
-	var foreign []string
+// unknownIDs are the ids of applied migrations that this release does not know, in order.
+func unknownIDs(known []*migrate.Migration, applied map[string]time.Time) []string {
+	var unknown []string
 	for id := range applied {
 		if !slices.ContainsFunc(known, func(m *migrate.Migration) bool { return m.Id == id }) {
-			foreign = append(foreign, id)
+			unknown = append(unknown, id)
 		}
 	}
-	slices.Sort(foreign)
-	return foreign
+	slices.Sort(unknown)
+	return unknown
 }
 
 // knownMigrations parses the embedded files, in their order.

@@ -50,16 +50,16 @@ func (d *driver) beginVotes(r *request, f machine.Forward, voters []voter) *tran
 	s := &d.in.w.setup
 	tx := &transaction{d: d, write: f.Write, request: r, voters: voters, waiting: make(map[string]func(quorum.Answer))}
 	var names []string
-	var foreign []string
+	var otherRelease []string
 	for _, v := range voters {
 		names = append(names, v.storage)
 		if d.in.w.storage(v.storage).newer != d.in.w.storage(voters[0].storage).newer {
-			foreign = append(foreign, v.storage)
+			otherRelease = append(otherRelease, v.storage)
 		}
 	}
 	// Locks are waited for where storages are patient.
 	tx.ordered = s.patient && r.ops[0]%3 == 0
-	tx.votes = quorum.New(quorum.Config{Voters: names, Foreign: foreign, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
+	tx.votes = quorum.New(quorum.Config{Voters: names, OtherRelease: otherRelease, Copies: min(s.copies, s.storages), Block: s.block, Began: d.in.now(),
 		VoteTimeout: time.Second, // a schedule is short
 		Repeatable:  s.patient, Ordered: tx.ordered})
 	d.lastVotes++

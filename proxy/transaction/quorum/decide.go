@@ -63,7 +63,7 @@ func (q *Votes) decide(now time.Duration) {
 			q.deserted = !q.effective
 			for i := range q.voters {
 				v := &q.voters[i]
-				q.failed = q.failed || q.deserted && (v.waiting || v.held && v.yielded) && !v.out && !v.foreign
+				q.failed = q.failed || q.deserted && (v.waiting || v.held && v.yielded) && !v.out && !v.otherRelease
 				v.out = v.out || v.waiting
 			}
 			q.end(Abort)
@@ -168,8 +168,8 @@ func (q *Votes) partWith(vote Vote) {
 // than the primary, and no storage of the primary's release has cast the same vote. Equal
 // votes are of equal changes, whatever the release.
 func (q *Votes) unlike(v *voter) bool {
-	return v.foreign && v.waiting && !slices.ContainsFunc(q.voters, func(o voter) bool {
-		return !o.foreign && o.waiting && !o.out && o.vote == v.vote
+	return v.otherRelease && v.waiting && !slices.ContainsFunc(q.voters, func(o voter) bool {
+		return !o.otherRelease && o.waiting && !o.out && o.vote == v.vote
 	})
 }
 
@@ -179,7 +179,7 @@ func (q *Votes) unlike(v *voter) bool {
 func (q *Votes) majority() int {
 	n := 0
 	for i := range q.voters {
-		if v := &q.voters[i]; !v.foreign || !v.out && !v.gone && !q.unlike(v) {
+		if v := &q.voters[i]; !v.otherRelease || !v.out && !v.gone && !q.unlike(v) {
 			n++
 		}
 	}

@@ -61,9 +61,9 @@ func (Account) effect() {}
 type Config struct {
 	// Voters are the destinations, the primary first.
 	Voters []string
-	// Foreign are the voters that run another release than the primary: they may hash the
+	// OtherRelease are the voters that run another release than the primary: they may hash the
 	// same change otherwise.
-	Foreign []string
+	OtherRelease []string
 	// Copies is how many must agree in all; beside a majority.
 	Copies int
 	// Block has a write aborted on which too few agree.
@@ -109,8 +109,8 @@ type Votes struct {
 // voter is one destination.
 type voter struct {
 	name string
-	// foreign: it runs another release than the primary.
-	foreign bool
+	// otherRelease: it runs another release than the primary.
+	otherRelease bool
 	// out: it has not done what the others have.
 	out bool
 	// gone: it casts no more votes.
@@ -142,7 +142,7 @@ func New(cfg Config) *Votes {
 	}
 	q := &Votes{cfg: cfg}
 	for i, name := range cfg.Voters {
-		q.voters = append(q.voters, voter{name: name, foreign: slices.Contains(cfg.Foreign, name), held: cfg.Repeatable && cfg.Ordered && i > 0})
+		q.voters = append(q.voters, voter{name: name, otherRelease: slices.Contains(cfg.OtherRelease, name), held: cfg.Repeatable && cfg.Ordered && i > 0})
 	}
 	return q
 }
@@ -165,7 +165,7 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 	case q.over:
 		// ▲ It goes on where the primary had nothing more to do.
 		v.out = v.out || q.voters[0].gone && vote.Phase != phasePreparing
-		q.failed = q.failed || q.deserted && vote.Phase != phasePreparing && !v.foreign
+		q.failed = q.failed || q.deserted && vote.Phase != phasePreparing && !v.otherRelease
 		q.reply(v, q.last)
 		return q.effects, true
 	case v.out || v.gone: // ▲ it lacks what the others have, or may lack it

@@ -214,42 +214,42 @@ func TestVotes(t *testing.T) {
 		{"the primary halts", Config{}, []string{"b=apple", "a! -> b STOP", "c=apple -> c STOP"}, ""},
 		{"another halts", Config{}, []string{"b=apple", "b! -> b STOP", "a=apple", "c=apple -> account a,c"}, ""},
 		{"ended from outside", Config{}, []string{"b=apple", "abort -> b ABORT", "a=apple -> a ABORT"}, ""},
-		{"another release differs", Config{Foreign: []string{"c"}}, []string{
+		{"another release differs", Config{OtherRelease: []string{"c"}}, []string{
 			"c=banana", "a=apple", "b=apple -> c ABORT; account a,b", "ok -> a COMMIT; b COMMIT", "c=late -> c ABORT",
 			"a=late", "b=late -> account a,b", "ok -> a COMMIT; b COMMIT",
 		}, "a b"},
-		{"another release agrees", Config{Foreign: []string{"b", "c"}}, []string{
+		{"another release agrees", Config{OtherRelease: []string{"b", "c"}}, []string{
 			"c=apple", "a=apple", "b=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
 		}, "a b c"},
-		{"one of another release agrees, one does not", Config{Foreign: []string{"b", "c"}}, []string{
+		{"one of another release agrees, one does not", Config{OtherRelease: []string{"b", "c"}}, []string{
 			"c=banana", "a=apple", "b=apple -> c ABORT; account a,b",
 		}, ""},
-		{"alone with its release: degrade", Config{Foreign: []string{"b", "c"}}, []string{
+		{"alone with its release: degrade", Config{OtherRelease: []string{"b", "c"}}, []string{
 			"b=banana", "c=banana", "a=apple -> b ABORT; c ABORT; account a short", "ok -> a COMMIT",
 		}, "a"},
-		{"alone with its release: block", Config{Foreign: []string{"b", "c"}, Block: true}, []string{
+		{"alone with its release: block", Config{OtherRelease: []string{"b", "c"}, Block: true}, []string{
 			"b=banana", "c=banana", "a=apple -> a ABORT; b ABORT; c ABORT",
 		}, ""},
-		{"alone with its release, another one is late", Config{Foreign: []string{"b", "c"}}, []string{
+		{"alone with its release, another one is late", Config{OtherRelease: []string{"b", "c"}}, []string{
 			"b=banana", "a=apple", "+2s", "c=apple -> b ABORT; account a,c",
 		}, ""},
-		{"two of five have the primary's release", Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"c", "d", "e"}}, []string{
+		{"two of five have the primary's release", Config{Voters: []string{"a", "b", "c", "d", "e"}, OtherRelease: []string{"c", "d", "e"}}, []string{
 			"c=banana", "d=banana", "a=apple", "e=banana", "b=apple -> c ABORT; d ABORT; e ABORT; account a,b",
 		}, ""},
-		{"others of the primary's release are late, another release differs", Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"e"}}, []string{
+		{"others of the primary's release are late, another release differs", Config{Voters: []string{"a", "b", "c", "d", "e"}, OtherRelease: []string{"e"}}, []string{
 			"e=banana", "a=apple", "b=apple", "+999ms", "+11s", "+1ms -> e ABORT; account a,b short without c,d",
 		}, ""},
-		{"outvoted by its own release", Config{Voters: []string{"a", "b", "c", "d"}, Foreign: []string{"d"}}, []string{
+		{"outvoted by its own release", Config{Voters: []string{"a", "b", "c", "d"}, OtherRelease: []string{"d"}}, []string{
 			"a=apple", "d=late", "b=banana", "c=banana -> a ABORT; b ABORT; c ABORT; d ABORT",
 		}, ""},
-		{"outvoted by its own release and another one", Config{Foreign: []string{"c"}}, []string{
+		{"outvoted by its own release and another one", Config{OtherRelease: []string{"c"}}, []string{
 			"a=apple", "c=banana", "b=banana -> a ABORT; b ABORT; c ABORT",
 		}, ""},
-		{"another release has fewer rounds", Config{Foreign: []string{"c"}}, []string{
+		{"another release has fewer rounds", Config{OtherRelease: []string{"c"}}, []string{
 			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
 			"c-", "a=late", "b=late -> account a,b", "ok -> a COMMIT; b COMMIT",
 		}, "a b"},
-		{"another release does not know the method", Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"c", "d", "e"}}, []string{
+		{"another release does not know the method", Config{Voters: []string{"a", "b", "c", "d", "e"}, OtherRelease: []string{"c", "d", "e"}}, []string{
 			"c-", "d-", "e-", "a=apple", "b=apple -> account a,b",
 		}, ""},
 		{"who has a vote waiting casts no other", Config{}, []string{"a=apple", "a=apple -> refused", "x=apple -> refused"}, ""},
@@ -321,8 +321,8 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := []string{"a", "b", "c", "d", "e"}[:rapid.IntRange(1, 5).Draw(t, "voters")]
 		copies := rapid.IntRange(1, 3).Draw(t, "copies")
-		foreign := names[1:][:rapid.IntRange(0, len(names)-1).Draw(t, "foreign")]
-		cfg := Config{Voters: names, Copies: copies, Foreign: foreign, Block: rapid.Bool().Draw(t, "block"),
+		otherRelease := names[1:][:rapid.IntRange(0, len(names)-1).Draw(t, "otherRelease")]
+		cfg := Config{Voters: names, Copies: copies, OtherRelease: otherRelease, Block: rapid.Bool().Draw(t, "block"),
 			Repeatable: rapid.Bool().Draw(t, "repeatable"), Ordered: rapid.Bool().Draw(t, "ordered")}
 		r := &fixture{Votes: New(cfg)}
 		idle := map[string]bool{} // their calls are not sent, or do not count
@@ -468,7 +468,7 @@ func TestVotes_primaryFailed(t *testing.T) {
 		"all went well":                        {[]string{"a=apple", "b=apple", "c=apple", "d=apple", "ok", "a-", "b-", "c-"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newFixture(Config{Voters: []string{"a", "b", "c", "d"}, Foreign: []string{"d"}})
+			r := newFixture(Config{Voters: []string{"a", "b", "c", "d"}, OtherRelease: []string{"d"}})
 			for _, step := range tc.steps {
 				r.do(t, step)
 			}
@@ -481,7 +481,7 @@ func TestVotes_primaryFailed(t *testing.T) {
 
 // Unlike names the storages that another release keeps from agreeing, and no others.
 func TestVotes_unlikeAreOfAnotherRelease(t *testing.T) {
-	r := newFixture(Config{Voters: []string{"a", "b", "c", "d", "e"}, Foreign: []string{"c", "d", "e"}, Copies: 1})
+	r := newFixture(Config{Voters: []string{"a", "b", "c", "d", "e"}, OtherRelease: []string{"c", "d", "e"}, Copies: 1})
 	for _, step := range []string{"b=banana", "c=banana", "d=late", "e=apple", "a=apple"} {
 		r.do(t, step)
 	}
