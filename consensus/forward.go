@@ -22,7 +22,7 @@ var (
 // that is gone is noticed before: another one is elected.
 const forwardTimeout = 5 * time.Second
 
-// local implements way.
+// local implements appender.
 func (n *Node) local() applier {
 	if r := n.raft(); r != nil && r.State() == raft.Leader {
 		return r
@@ -30,7 +30,7 @@ func (n *Node) local() applier {
 	return nil
 }
 
-// forward implements way.
+// forward implements appender.
 func (n *Node) forward(ctx context.Context, entry []byte, gone <-chan struct{}) ([]state.Result, error) {
 	leader, err := n.Leader()
 	if err != nil {

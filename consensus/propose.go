@@ -39,8 +39,8 @@ type applier interface {
 	Apply(entry []byte, enqueue time.Duration) raft.ApplyFuture
 }
 
-// way is how an entry gets into the log from here.
-type way interface {
+// appender is how an entry gets into the log from here.
+type appender interface {
 	// local returns the library if this instance leads, else nil.
 	local() applier
 	// forward brings the entry to the leader, and returns its answers once the
@@ -54,11 +54,11 @@ type way interface {
 // a time: the next is proposed when the answers to the former are known, so
 // that batches are applied in the order of their numbers, and grow with load.
 type proposer struct {
-	way     way
-	guard   *guard
-	queue   *queue
-	limit   int // commands of a batch
-	metrics *metrics
+	appender appender
+	guard    *guard
+	queue    *queue
+	limit    int // commands of a batch
+	metrics  *metrics
 	// allows tells whether every member of the cluster knows the commands.
 	allows func([]state.Command) error
 	// attempts counts the goroutines that wait for the library.
@@ -71,7 +71,7 @@ type proposer struct {
 
 func newProposer(n *Node) *proposer {
 	return &proposer{
-		way: n, guard: n.guard, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: n.metrics,
+		appender: n, guard: n.guard, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: n.metrics,
 		allows: func(c []state.Command) error { return n.View().Allows(state.Needs(c)) },
 	}
 }
@@ -166,7 +166,7 @@ func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]stat
 	}
 	outcome := ErrNotProposed
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		changed := p.way.LeadershipChanged()
+		changed := p.appender.LeadershipChanged()
 		results, err := p.attempt(ctx, data, changed)
 		if err == nil {
 			p.metrics.seconds.Observe(time.Since(begun).Seconds())
@@ -234,10 +234,10 @@ func unlessForgotten(results []state.Result) error {
 
 // attempt hands the batch to the library once, here or at the leader.
 func (p *proposer) attempt(ctx context.Context, data []byte, changed <-chan struct{}) ([]state.Result, error) {
-	if here := p.way.local(); here != nil {
+	if here := p.appender.local(); here != nil {
 		return p.apply(ctx, here, data)
 	}
-	return p.way.forward(ctx, data, changed)
+	return p.appender.forward(ctx, data, changed)
 }
 
 func (p *proposer) apply(ctx context.Context, here applier, data []byte) ([]state.Result, error) {

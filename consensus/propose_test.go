@@ -49,7 +49,7 @@ func (d *doubtful) Apply(entry []byte, timeout time.Duration) raft.ApplyFuture {
 
 // byLibrary is the way of a node by another library than its own.
 type byLibrary struct {
-	way
+	appender
 	here applier
 }
 
@@ -78,7 +78,7 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 			i := begin(t, t.TempDir()).ready(t)
 			i.must(t, define())
 			d := &doubtful{applier: i.raft(), script: script}
-			i.proposer.way = byLibrary{i.Node, d} // the proposer rests, and looks at it next in Propose
+			i.proposer.appender = byLibrary{i.Node, d} // the proposer rests, and looks at it next in Propose
 			results, err := i.Propose(t.Context(), mark("a"), unmark("a"), unmark("a"))
 			if err != nil {
 				t.Fatal(err)
@@ -128,7 +128,7 @@ func TestNode_Propose_answersForgotten(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	i.proposer.way = byLibrary{i.Node, &doubtful{applier: i.raft(), script: []doubt{{apply: true, err: raft.ErrLeadershipLost, then: others}}}}
+	i.proposer.appender = byLibrary{i.Node, &doubtful{applier: i.raft(), script: []doubt{{apply: true, err: raft.ErrLeadershipLost, then: others}}}}
 	if _, err := i.Propose(t.Context(), mark("a")); !errors.Is(err, ErrUnknown) {
 		t.Errorf("got %v, want %v", err, ErrUnknown)
 	}
@@ -149,7 +149,7 @@ func TestNode_stopWhileUnknown(t *testing.T) {
 			for n := range d.script {
 				d.script[n].err = c.err
 			}
-			i.proposer.way = byLibrary{i.Node, d}
+			i.proposer.appender = byLibrary{i.Node, d}
 			answered := proposing(t.Context(), i, define())
 			eventually(t, "it was tried", func() bool { return d.asked.Load() > 1 })
 			i.cancel()

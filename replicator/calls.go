@@ -124,7 +124,7 @@ func (c *calls) makeWay(ctx context.Context, key state.Key, source, target strin
 		return 0, true, err
 	}
 	req := &gitalypb.DeleteRefsRequest{Repository: repository(key, target)}
-	for _, ref := range plan.InTheWay(theirs, ours) {
+	for _, ref := range plan.RefConflicts(theirs, ours) {
 		req.Refs = append(req.Refs, []byte(ref))
 	}
 	if len(req.Refs) == 0 {

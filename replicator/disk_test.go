@@ -149,7 +149,7 @@ func (d *disk) serve(ctx context.Context, method string, args, reply proto.Messa
 		if d.fixture.locked[d.name+repo.GetRelativePath()] {
 			return status.Error(codes.Internal, "fetch internal remote: exit status 253")
 		}
-		if clash := plan.InTheWay(names(content), names(d.repos[repo.GetRelativePath()])); len(clash) > 0 {
+		if clash := plan.RefConflicts(names(content), names(d.repos[repo.GetRelativePath()])); len(clash) > 0 {
 			return status.Errorf(codes.Internal, "cannot lock %q", clash)
 		}
 		if d.fixture.sloppy == d.name {

@@ -2,9 +2,9 @@ package plan
 
 import "strings"
 
-// InTheWay are the references of the target that cannot exist beside those of the
+// RefConflicts are the references of the target that cannot exist beside those of the
 // source, as one would be a directory of the other: those that the source lacks.
-func InTheWay(source, target []string) []string {
+func RefConflicts(source, target []string) []string {
 	has := make(map[string]bool, len(source))
 	dirs := make(map[string]bool) // that the source's references need
 	for _, name := range source {

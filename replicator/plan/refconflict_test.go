@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestInTheWay_isWhatCannotBeBesideTheSource(t *testing.T) {
+func TestRefConflicts_isWhatCannotBeBesideTheSource(t *testing.T) {
 	for _, row := range []struct{ source, target, want string }{
 		{"", "refs/heads/a", ""},
 		{"refs/heads/a", "", ""},
@@ -17,14 +17,14 @@ func TestInTheWay_isWhatCannotBeBesideTheSource(t *testing.T) {
 		{"refs/heads/a", "refs/heads/a/b refs/heads/a/c/d refs/heads/b", "refs/heads/a/b refs/heads/a/c/d"},
 		{"refs/heads/a/b/c refs/tags/a", "refs/heads/a refs/heads/a/d refs/tags/a", "refs/heads/a"},
 	} {
-		if got := InTheWay(strings.Fields(row.source), strings.Fields(row.target)); !slices.Equal(got, strings.Fields(row.want)) {
+		if got := RefConflicts(strings.Fields(row.source), strings.Fields(row.target)); !slices.Equal(got, strings.Fields(row.want)) {
 			t.Errorf("source %q, target %q: got %q, want %q", row.source, row.target, got, row.want)
 		}
 	}
 }
 
-// TestInTheWay_equalsTheReference compares each name with each.
-func TestInTheWay_equalsTheReference(t *testing.T) {
+// TestRefConflicts_equalsTheReference compares each name with each.
+func TestRefConflicts_equalsTheReference(t *testing.T) {
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[ab](/[ab]){0,3}`), 0, 8, rapid.ID[string])
 	rapid.Check(t, func(t *rapid.T) {
 		source, target := names.Draw(t, "source"), names.Draw(t, "target")
@@ -37,7 +37,7 @@ func TestInTheWay_equalsTheReference(t *testing.T) {
 				want = append(want, name)
 			}
 		}
-		if got := InTheWay(source, target); !slices.Equal(got, want) {
+		if got := RefConflicts(source, target); !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})
