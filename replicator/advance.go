@@ -104,7 +104,7 @@ func (f *firstCopier) pull(ctx, copying context.Context, key state.Key, view *st
 }
 
 // takeUp accounts for an advance that was interrupted, as a step of a repair.
-func (r *repairer) takeUp(ctx context.Context, o order, p plan.Plan, paused bool) (synced []string, err error) {
+func (r *repairer) takeUp(ctx context.Context, o repairRequest, p plan.Plan, paused bool) (synced []string, err error) {
 	guard, done, err := r.acquire(ctx, o.key, paused)
 	if err != nil {
 		return nil, err

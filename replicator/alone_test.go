@@ -43,7 +43,7 @@ func TestRepair_lostCopyLeavesTheOthersInSync(t *testing.T) {
 			return fate{}
 		}
 		for began := time.Now(); time.Since(began) < 24*time.Hour; time.Sleep(time.Minute) {
-			repair(order{key: key("a.git")})
+			repair(repairRequest{key: key("a.git")})
 			synctest.Wait()
 			if entry := w.entry("a.git"); entry.IsBehind("g2") || !entry.IsBehind("g3") {
 				t.Fatalf("after %v: entry: %+v", time.Since(began), entry)
@@ -69,7 +69,7 @@ func TestRepair_declaresEachTargetWhenItsOwnCopyEnds(t *testing.T) {
 			return fate{}
 		}
 		done := make(chan outcome)
-		go func() { done <- repair(order{key: key("a.git")}) }()
+		go func() { done <- repair(repairRequest{key: key("a.git")}) }()
 		time.Sleep(time.Second)
 		if entry := w.entry("a.git"); entry.IsBehind("g2") || !entry.IsBehind("g3") {
 			t.Errorf("while one is copied to: %+v", entry)

@@ -26,7 +26,7 @@ const (
 // also does what becomes due meanwhile, in a further round.
 type attempt struct {
 	*repairer
-	order   order
+	request repairRequest
 	guard   Guard
 	results chan result
 	// running are the targets of the copies under way, with the rounds in which they began.
@@ -62,7 +62,7 @@ func (a *attempt) stop() {
 // to find it past. If we die from here on, the intent becomes in doubt and nobody copies onto the
 // targets before its bound; they are behind all the while.
 func (a *attempt) begin(ctx context.Context, p plan.Plan, allowed plan.Allowance) error {
-	key := a.order.key
+	key := a.request.key
 	copying, cancel := context.WithTimeout(ctx, allowed.Deadline)
 	a.stops = append(a.stops, cancel)
 	view, err := a.guard.OpenIntent(ctx, state.Scope{BoundMillis: allowed.Bound.Milliseconds(), Targets: p.Targets})
@@ -115,7 +115,7 @@ func (a *attempt) finish(ctx context.Context) (synced []string, err error) {
 			continue
 		}
 		equal := a.account(ended)
-		switch err := a.declare(ctx, a.guard, a.order.key, a.round, equal); {
+		switch err := a.declare(ctx, a.guard, a.request.key, a.round, equal); {
 		case err == nil:
 			synced = append(synced, equal...)
 		case metWrite(err):
@@ -151,7 +151,7 @@ func (a *attempt) account(ended []result) (equal []string) {
 	for _, res := range ended {
 		round := a.running[res.target]
 		delete(a.running, res.target)
-		a.order.grant.ended(res.target, res.err)
+		a.request.grant.ended(res.target, res.err)
 		late = late || res.late
 		switch {
 		case !res.ended:
@@ -167,7 +167,7 @@ func (a *attempt) account(ended []result) (equal []string) {
 		}
 	}
 	if late {
-		a.backoffs.timedOut(a.order.key)
+		a.backoffs.timedOut(a.request.key)
 	}
 	return equal
 }
@@ -209,16 +209,16 @@ func (r *repairer) declare(ctx context.Context, guard Guard, key state.Key, roun
 // join begins what has become due since the copies began: copies onto other targets, or the
 // resolution of a doubt. What cannot begin now is looked at again later.
 func (a *attempt) join(ctx context.Context) {
-	key := a.order.key
-	if a.broken || ctx.Err() != nil || a.order.stopped != nil && a.order.stopped() {
+	key := a.request.key
+	if a.broken || ctx.Err() != nil || a.request.stopped != nil && a.request.stopped() {
 		return
 	}
-	p := a.plan(a.ledger.View(), key, a.order.backfilling)
+	p := a.plan(a.ledger.View(), key, a.request.backfilling)
 	var err error
 	switch p.Action {
 	case plan.Copy:
 		p.Targets = slices.DeleteFunc(p.Targets, a.excluded)
-		if p.Targets = a.order.grant.widen(p.Targets); len(p.Targets) == 0 || len(a.running)+len(p.Targets) > maxCopies {
+		if p.Targets = a.request.grant.widen(p.Targets); len(p.Targets) == 0 || len(a.running)+len(p.Targets) > maxCopies {
 			return
 		}
 		allowed := a.allow(ctx, key, p)
@@ -227,7 +227,7 @@ func (a *attempt) join(ctx context.Context) {
 		}
 		for _, target := range p.Targets {
 			if _, begun := a.running[target]; !begun {
-				a.order.grant.ended(target, ErrInvalidated)
+				a.request.grant.ended(target, ErrInvalidated)
 			}
 		}
 	case plan.Resolve:

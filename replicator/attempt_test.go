@@ -49,7 +49,7 @@ func TestRepair_copyGoesOnWhileItMakesProgress(t *testing.T) {
 				pause(ctx, 55*time.Minute)
 			}
 		})
-		out := repair(order{key: key("a.git")})
+		out := repair(repairRequest{key: key("a.git")})
 		cancel()
 		growing.Wait()
 		if out.err != nil || len(out.synced) != 2 {
@@ -65,7 +65,7 @@ func TestRepair_copyWithoutProgressEnds(t *testing.T) {
 		w.large(t)
 		w.slowly(5 * time.Hour)
 		began := time.Now()
-		out := repair(order{key: key("a.git")})
+		out := repair(repairRequest{key: key("a.git")})
 		if took := time.Since(began); took < time.Hour || took > 70*time.Minute {
 			t.Errorf("ended after %v", took)
 		}
@@ -78,7 +78,7 @@ func TestRepair_copyWithoutProgressEnds(t *testing.T) {
 		}
 		w.slowly(90 * time.Minute) // the first of the next attempts is cut off, too; then twice as long is allowed
 		for copies := 0; w.entry("a.git") != nil; {
-			if out := repair(order{key: key("a.git")}); out.err != nil {
+			if out := repair(repairRequest{key: key("a.git")}); out.err != nil {
 				copies++
 			}
 			wait(10 * time.Minute)
@@ -106,7 +106,7 @@ func TestRepair_longCopyHoldsNothing(t *testing.T) {
 		w.slowly(70 * time.Minute)
 		began := time.Now()
 		first := make(chan outcome, 1)
-		go func() { first <- repair(order{key: key("a.git")}) }()
+		go func() { first <- repair(repairRequest{key: key("a.git")}) }()
 
 		within := func(what string, done func(*state.Entry) bool) {
 			t.Helper()

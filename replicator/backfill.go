@@ -39,7 +39,7 @@ type backfiller struct {
 	ledger  Ledger
 	leads   func() bool
 	calls   *calls
-	repair  func(context.Context, order) outcome
+	repair  func(context.Context, repairRequest) outcome
 	enqueue func(state.Key)
 	// firstCopy decides about what storages came with.
 	firstCopy *firstCopier

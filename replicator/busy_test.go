@@ -85,7 +85,7 @@ func TestRepair_copyLongerThanThePauseLetsWritesGoOn(t *testing.T) {
 		wait(5 * time.Second)
 		invalidated := 0
 		for began := time.Now(); time.Since(began) < 20*time.Minute; {
-			out := r.worker.repair(t.Context(), order{key: key("a.git")})
+			out := r.worker.repair(t.Context(), repairRequest{key: key("a.git")})
 			if out.err != nil || out.again == 0 {
 				t.Fatalf("outcome: %+v", out)
 			}
@@ -102,7 +102,7 @@ func TestRepair_copyLongerThanThePauseLetsWritesGoOn(t *testing.T) {
 		if writes < 1000 || longest > cfg.PauseBudget+2*time.Second {
 			t.Errorf("%d writes, the longest took %v", writes, longest)
 		}
-		if out := r.worker.repair(t.Context(), order{key: key("a.git")}); out.err != nil || out.again != 0 {
+		if out := r.worker.repair(t.Context(), repairRequest{key: key("a.git")}); out.err != nil || out.again != 0 {
 			t.Errorf("when it was quiet: %+v", out)
 		}
 		if alarms := r.Alarms(); len(alarms) != 0 {
@@ -122,7 +122,7 @@ func TestRepair_jobsThatComeTooSoonDisturbNobody(t *testing.T) {
 		wait(time.Second)
 		for began := time.Now(); time.Since(began) < 10*time.Minute; wait(10 * time.Millisecond) {
 			// As if each of many writes had a job made at once.
-			if out := r.worker.repair(t.Context(), order{key: key("a.git")}); out.err != nil || out.again == 0 {
+			if out := r.worker.repair(t.Context(), repairRequest{key: key("a.git")}); out.err != nil || out.again == 0 {
 				t.Fatalf("outcome: %+v", out)
 			}
 		}
@@ -144,7 +144,7 @@ func TestRepair_withoutAPauseBudgetWritesNeverWait(t *testing.T) {
 		stop := w.busy(t)
 		wait(5 * time.Second)
 		for began := time.Now(); time.Since(began) < 5*time.Minute; {
-			out := repair(order{key: key("a.git")})
+			out := repair(repairRequest{key: key("a.git")})
 			if out.err != nil || out.again == 0 || out.again > 3*time.Second {
 				t.Fatalf("outcome: %+v", out)
 			}
@@ -177,7 +177,7 @@ func TestRepair_aWriteDuringTheCopyInvalidatesIt(t *testing.T) {
 					wait(time.Second)
 					w.mustWrite(t, "a.git", "2", false)
 				}()
-				out := repair(order{key: key("a.git")})
+				out := repair(repairRequest{key: key("a.git")})
 				<-ended
 				if invalidated := method != "RepositorySize"; invalidated != (out.again > 0) || out.err != nil {
 					t.Errorf("outcome: %+v", out)

@@ -18,14 +18,14 @@ const proposeTimeout = 10 * time.Second
 
 // copy makes the targets equal to the primary, and declares in sync those with
 // which it succeeded.
-func (r *repairer) copy(ctx context.Context, o order, p plan.Plan, paused bool) (synced []string, err error) {
+func (r *repairer) copy(ctx context.Context, o repairRequest, p plan.Plan, paused bool) (synced []string, err error) {
 	allowed := r.allow(ctx, o.key, p)
 	guard, done, err := r.acquire(ctx, o.key, paused)
 	if err != nil {
 		return nil, err
 	}
 	a := &attempt{
-		repairer: r, order: o, guard: guard, results: make(chan result, maxCopies),
+		repairer: r, request: o, guard: guard, results: make(chan result, maxCopies),
 		running: make(map[string]int), retries: make(map[string]retry),
 	}
 	// Until every call is known to have ended, a panic included, the intent ends

@@ -110,7 +110,7 @@ func (v *verifier) mend(ctx, work context.Context) {
 
 func (v *verifier) mendOne(ctx, work context.Context, key state.Key) {
 	for range mendTries {
-		out := v.repairer.repair(work, order{key: key, stopped: func() bool { return ctx.Err() != nil }})
+		out := v.repairer.repair(work, repairRequest{key: key, stopped: func() bool { return ctx.Err() != nil }})
 		if out.err == nil && out.again == 0 {
 			return
 		}

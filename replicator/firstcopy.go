@@ -159,7 +159,7 @@ func (f *firstCopier) meet(ctx context.Context, key state.Key, storage string) e
 	}
 	entry := view.Entry(key)
 	if entry != nil && entry.Advancing != "" {
-		out := f.repair(ctx, order{key: key}) // it may have to wait for a bound
+		out := f.repair(ctx, repairRequest{key: key}) // it may have to wait for a bound
 		return errors.Join(errAgain, out.err, errors.New("an advance of it was interrupted"))
 	}
 	primary, ok := vs.Primary(entry)

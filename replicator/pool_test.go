@@ -16,7 +16,7 @@ func TestRepair_removesAPoolAfterWhatMayBorrowFromIt(t *testing.T) {
 		w.put("a.git", "1"+pool, "g1", "g2", "g3")
 		w.mustWrite(t, "a.git", "1", false)
 		w.mustWrite(t, pool, "", false)
-		if out := repair(order{key: key(pool)}); !errors.Is(out.err, errBorrowed) {
+		if out := repair(repairRequest{key: key(pool)}); !errors.Is(out.err, errBorrowed) {
 			t.Errorf("removing the pool first: got %v", out.err)
 		}
 		if got := w.content("g2", pool); got == "" {
@@ -57,7 +57,7 @@ func TestRepair_linksOnceThePoolIsThere(t *testing.T) {
 		w.put("a.git", "1", "g1", "g2", "g3")
 		w.mustWrite(t, pool, "0", false)
 		w.mustWrite(t, "a.git", "1"+pool, false)
-		if out := repair(order{key: key("a.git")}); !errors.Is(out.err, errPoolBehind) {
+		if out := repair(repairRequest{key: key("a.git")}); !errors.Is(out.err, errPoolBehind) {
 			t.Errorf("linking to what is not there: got %v", out.err)
 		}
 		repaired(t, repair, pool)

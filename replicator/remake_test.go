@@ -14,11 +14,11 @@ import (
 )
 
 // remaking runs a replicator whose repairs are made by hand.
-func (w *fixture) remaking(t *testing.T) (*Replicator, func(order) outcome) {
+func (w *fixture) remaking(t *testing.T) (*Replicator, func(repairRequest) outcome) {
 	r := w.replicator(repairs)
 	stop := w.running()
 	t.Cleanup(stop)
-	return r, func(o order) outcome { return r.worker.repair(t.Context(), o) }
+	return r, func(o repairRequest) outcome { return r.worker.repair(t.Context(), o) }
 }
 
 // history are the repository's replicas that were made again, or stepped down.
@@ -93,7 +93,7 @@ func TestRepair_keepsAReplica(t *testing.T) {
 				w.behindAt(row.path, "1", "g3")
 				row.setUp(w)
 				for range 20 {
-					if out := repair(order{key: key(row.path)}); out.err == nil {
+					if out := repair(repairRequest{key: key(row.path)}); out.err == nil {
 						t.Fatalf("got %+v", out)
 					}
 				}
@@ -121,7 +121,7 @@ func TestRepair_remakesOnce(t *testing.T) {
 			return fate{}
 		}
 		for range 20 {
-			repair(order{key: key("a.git")})
+			repair(repairRequest{key: key("a.git")})
 		}
 		if removed := w.called("RemoveRepository", "g3"); removed != 1 {
 			t.Errorf("removed %d times", removed)
@@ -149,7 +149,7 @@ func TestRepair_aStorageWhereCopiesFailIsAnAlarm(t *testing.T) {
 		}
 		for range 6 {
 			for i := range replicas {
-				repair(order{key: key(fmt.Sprintf("%d.git", i))})
+				repair(repairRequest{key: key(fmt.Sprintf("%d.git", i))})
 			}
 		}
 		if removed := w.called("RemoveRepository", "g3"); removed > 0 {

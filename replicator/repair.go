@@ -44,8 +44,8 @@ type repairer struct {
 	remakes   *remakes
 }
 
-// order asks for a repair.
-type order struct {
+// repairRequest asks for a repair.
+type repairRequest struct {
 	key state.Key
 	// backfilling asks for copies onto the backfilling storages, too, whether or not
 	// they are behind.
@@ -72,7 +72,7 @@ type outcome struct {
 // way, too; their effects are then unknown, and recorded as such.
 //
 // A panic ends this repair only.
-func (r *repairer) repair(ctx context.Context, o order) (out outcome) {
+func (r *repairer) repair(ctx context.Context, o repairRequest) (out outcome) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			out.err = fmt.Errorf("repair panicked: %v", cause)
@@ -92,7 +92,7 @@ func (r *repairer) repair(ctx context.Context, o order) (out outcome) {
 
 // steps does step after step, and notes in out what they declared in sync and for
 // what the next one waits. It returns as repair does.
-func (r *repairer) steps(ctx context.Context, o order, out *outcome) (again time.Duration, err error) {
+func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (again time.Duration, err error) {
 	defer func() { o.grant.end() }() // a panic included
 	for range maxSteps {
 		if ctx.Err() != nil || o.stopped != nil && o.stopped() {

@@ -17,20 +17,20 @@ import (
 var repairs = Config{PauseBudget: 5 * time.Second, PauseTries: 3, CopyFloor: 10 * time.Second, LookTimeout: 10 * time.Second}
 
 // repairing runs what a repair needs beside it, until the test ends.
-func (w *fixture) repairing(t *testing.T, cfg Config) func(order) outcome {
+func (w *fixture) repairing(t *testing.T, cfg Config) func(repairRequest) outcome {
 	r := w.replicator(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	stop, seen := w.running(), make(chan struct{})
 	go func() { defer close(seen); r.firstSeen.run(ctx, w.node) }()
 	t.Cleanup(func() { cancel(); <-seen; stop() })
-	return func(o order) outcome { return r.worker.repair(ctx, o) }
+	return func(o repairRequest) outcome { return r.worker.repair(ctx, o) }
 }
 
 // repaired repairs until nothing is left, as the queue would.
-func repaired(t *testing.T, repair func(order) outcome, path string) {
+func repaired(t *testing.T, repair func(repairRequest) outcome, path string) {
 	t.Helper()
 	for began, failures := time.Now(), 0; ; {
-		out := repair(order{key: key(path)})
+		out := repair(repairRequest{key: key(path)})
 		if out.err == nil && out.again == 0 {
 			return
 		}
@@ -143,7 +143,7 @@ func TestRepair_everyScenarioEndsEqual(t *testing.T) {
 
 // expect repairs a.git, as often as something is found to be wrong with it, and
 // expects the content everywhere.
-func (w *fixture) expect(t *testing.T, repair func(order) outcome, content string) {
+func (w *fixture) expect(t *testing.T, repair func(repairRequest) outcome, content string) {
 	t.Helper()
 	for range 5 {
 		repaired(t, repair, "a.git")
@@ -274,7 +274,7 @@ func TestRepair_survivesADeath(t *testing.T) {
 					seen := make(chan struct{})
 					go func() { defer close(seen); r.firstSeen.run(ctx, w.node) }()
 					for ctx.Err() == nil {
-						out := r.worker.repair(ctx, order{key: key("a.git")})
+						out := r.worker.repair(ctx, repairRequest{key: key("a.git")})
 						if out.err == nil && out.again == 0 {
 							break
 						}
@@ -305,7 +305,7 @@ func TestRepair_copiesInParallelAndTellsTheSource(t *testing.T) {
 			return fate{}
 		}
 		began := time.Now()
-		if out := repair(order{key: key("a.git")}); out.err != nil || out.again != 0 || len(out.synced) != 2 {
+		if out := repair(repairRequest{key: key("a.git")}); out.err != nil || out.again != 0 || len(out.synced) != 2 {
 			t.Errorf("outcome: %+v", out)
 		}
 		if took := time.Since(began); took != 3*time.Second {
@@ -352,7 +352,7 @@ func TestRepair_oneFailedTargetDoesNotStopTheOther(t *testing.T) {
 			}
 			return fate{}
 		}
-		out := repair(order{key: key("a.git")})
+		out := repair(repairRequest{key: key("a.git")})
 		if status.Code(out.err) != codes.Internal {
 			t.Errorf("outcome: %+v", out)
 		}
@@ -374,7 +374,7 @@ func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
 			}
 			return fate{}
 		}
-		if out := repair(order{key: key("a.git")}); out.err == nil {
+		if out := repair(repairRequest{key: key("a.git")}); out.err == nil {
 			t.Fatal("the lost copy did not fail")
 		}
 		lost := time.Now()
@@ -382,7 +382,7 @@ func TestRepair_waitsForTheBoundOfALostCopy(t *testing.T) {
 		if entry := w.entry("a.git"); !entry.HasDoubt() || entry.IsBehind("g3") {
 			t.Fatalf("entry: %+v", entry)
 		}
-		out := repair(order{key: key("a.git")})
+		out := repair(repairRequest{key: key("a.git")})
 		if out.err != nil || out.again < 9*time.Second {
 			t.Errorf("before the bound: %+v", out)
 		}
@@ -402,7 +402,7 @@ func TestRepair_neverResolvesWhileOneThatMayHaveItIsAway(t *testing.T) {
 		w.put("a.git", "1", "g3")
 		w.inDoubt("a.git", state.Scope{RefsOnly: true, Targets: []string{"g1"}})
 		w.reach("g3", false)
-		if out := repair(order{key: key("a.git")}); out.err == nil {
+		if out := repair(repairRequest{key: key("a.git")}); out.err == nil {
 			t.Errorf("outcome: %+v", out)
 		}
 		if !w.entry("a.git").HasDoubt() {
@@ -422,7 +422,7 @@ func TestRepair_saysWhatThePrimaryLacks(t *testing.T) {
 		delete(w.disks["g1"].repos, "a.git")
 		w.mu.Unlock()
 		w.put("a.git", "0", "g2")
-		out := repair(order{key: key("a.git")})
+		out := repair(repairRequest{key: key("a.git")})
 		if got, want := errorText(out.err), `the primary lacks a repository that "g2" has`; got != want {
 			t.Errorf("error %q, want %q", got, want)
 		}
@@ -444,7 +444,7 @@ func TestRepair_aPanicEndsOneRepair(t *testing.T) {
 			}
 			return fate{}
 		}
-		if out := repair(order{key: key("a.git")}); out.err == nil {
+		if out := repair(repairRequest{key: key("a.git")}); out.err == nil {
 			t.Error("the panic went unnoticed")
 		}
 		w.expect(t, repair, "1")

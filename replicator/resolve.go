@@ -14,7 +14,7 @@ import (
 //
 // Nothing of it changes a replica, so dying at any point leaves what was there,
 // and at most one more intent, which is in doubt then and bounds nothing.
-func (r *repairer) resolve(ctx context.Context, o order, _ plan.Plan, paused bool) (synced []string, err error) {
+func (r *repairer) resolve(ctx context.Context, o repairRequest, _ plan.Plan, paused bool) (synced []string, err error) {
 	guard, done, err := r.acquire(ctx, o.key, paused)
 	if err != nil {
 		return nil, err

@@ -197,7 +197,7 @@ func (s *scan) await(ctx context.Context) error {
 func (s *scan) try(ctx context.Context, path string) error {
 	key := s.key(path)
 	for failures := 0; ; failures++ {
-		out := s.repair(s.work, order{key: key, backfilling: true, stopped: func() bool { return ctx.Err() != nil }})
+		out := s.repair(s.work, repairRequest{key: key, backfilling: true, stopped: func() bool { return ctx.Err() != nil }})
 		missing := s.missing(key, out.synced)
 		if out.err == nil && out.again == 0 && missing == "" {
 			return nil

@@ -58,9 +58,9 @@ func TestRepair_copiesWhereThereIsRoom(t *testing.T) {
 			return fate{}
 		}
 		done := make(chan outcome)
-		go func() { done <- repair(order{key: key("hangs.git")}) }()
+		go func() { done <- repair(repairRequest{key: key("hangs.git")}) }()
 		pause(t.Context(), time.Second)
-		if out := repair(order{key: key("a.git")}); out.err != nil || out.again == 0 {
+		if out := repair(repairRequest{key: key("a.git")}); out.err != nil || out.again == 0 {
 			t.Errorf("got %+v, want a repair to be gone on with", out)
 		}
 		if entry := w.entry("a.git"); entry.IsBehind("g2") || !entry.IsBehind("g3") {

@@ -22,7 +22,7 @@ func TestRepair_housekeepingRemovesAStaleLock(t *testing.T) {
 		r := w.replicator(repairs)
 		stop := w.running()
 		defer stop()
-		repair := func(o order) outcome { return r.worker.repair(t.Context(), o) }
+		repair := func(o repairRequest) outcome { return r.worker.repair(t.Context(), o) }
 		repaired(t, repair, "a.git")
 		repaired(t, repair, "b.git")
 		if faults := w.equal(); faults != "" {

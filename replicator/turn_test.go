@@ -58,7 +58,7 @@ func TestRepair_hasItsTurnBesideTwoWritingInstances(t *testing.T) {
 		began, attempts, copies := time.Now(), 0, 0
 		for copies < 3 {
 			attempts++
-			out := repair(order{key: key("a.git")})
+			out := repair(repairRequest{key: key("a.git")})
 			if len(out.synced) > 0 {
 				copies++
 			}

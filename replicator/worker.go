@@ -22,7 +22,7 @@ import (
 type worker struct {
 	backlog *backlog
 	ledger  Ledger
-	repair  func(context.Context, order) outcome
+	repair  func(context.Context, repairRequest) outcome
 	cfg     Config
 	log     *slog.Logger
 	metrics *Metrics
@@ -152,7 +152,7 @@ func (w *worker) attempt(work context.Context, job queue.Job, stopped func() boo
 	defer func() { w.metrics.latency.WithLabelValues(changeUpdate).Observe(time.Since(began).Seconds()) }()
 	// Both times are of the queue's clock: when it was claimed, and due.
 	w.metrics.delay.WithLabelValues(changeUpdate).Observe(max(0, job.Updated.Sub(job.NotBefore)).Seconds())
-	return w.repair(work, order{key: state.Key(job.Key), stopped: stopped})
+	return w.repair(work, repairRequest{key: state.Key(job.Key), stopped: stopped})
 }
 
 // verdict is how the attempt at a job ended, in the queue's terms; random is

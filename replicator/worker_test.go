@@ -15,7 +15,7 @@ import (
 )
 
 // working runs a worker whose repairs are made up, and its keeper.
-func (w *fixture) working(cfg Config, repair func(context.Context, order) outcome) (wk *worker, stop func()) {
+func (w *fixture) working(cfg Config, repair func(context.Context, repairRequest) outcome) (wk *worker, stop func()) {
 	wk = w.replicator(cfg).worker
 	wk.repair = repair
 	ctx, cancel := context.WithCancel(context.Background())
@@ -84,7 +84,7 @@ func TestWorker_runsSoManyAtATimeAndOneForEachPath(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		var running, most, total atomic.Int32
 		// One for each of three storages.
-		_, stop := w.working(Config{Workers: 1}, func(ctx context.Context, _ order) outcome {
+		_, stop := w.working(Config{Workers: 1}, func(ctx context.Context, _ repairRequest) outcome {
 			most.Store(max(most.Load(), running.Add(1)))
 			total.Add(1)
 			pause(ctx, time.Second)
@@ -104,7 +104,7 @@ func TestWorker_runsSoManyAtATimeAndOneForEachPath(t *testing.T) {
 func TestWorker_failsWithBackOffAndDies(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		var runs atomic.Int32
-		_, stop := w.working(Config{Attempts: 4}, func(context.Context, order) outcome {
+		_, stop := w.working(Config{Attempts: 4}, func(context.Context, repairRequest) outcome {
 			runs.Add(1)
 			return outcome{err: errors.New("disk full")}
 		})
@@ -121,7 +121,7 @@ func TestWorker_failsWithBackOffAndDies(t *testing.T) {
 func TestWorker_keepsTheClaimOfALongJob(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		var runs atomic.Int32
-		_, stop := w.working(Config{Lease: 3 * time.Second}, func(ctx context.Context, _ order) outcome {
+		_, stop := w.working(Config{Lease: 3 * time.Second}, func(ctx context.Context, _ repairRequest) outcome {
 			runs.Add(1)
 			pause(ctx, time.Minute)
 			return outcome{}
@@ -138,7 +138,7 @@ func TestWorker_keepsTheClaimOfALongJob(t *testing.T) {
 func TestWorker_stopsAJobWhoseClaimWasLost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		var stopped atomic.Bool
-		_, stop := w.working(Config{Lease: 3 * time.Second, Workers: 1}, func(ctx context.Context, o order) outcome {
+		_, stop := w.working(Config{Lease: 3 * time.Second, Workers: 1}, func(ctx context.Context, o repairRequest) outcome {
 			for !o.stopped() {
 				pause(ctx, time.Second)
 			}
@@ -170,7 +170,7 @@ func TestWorker_acknowledgesWhenTheQueueIsBack(t *testing.T) {
 	for _, applied := range []bool{false, true} {
 		bubble(t, func(t *testing.T, w *fixture) {
 			var runs atomic.Int32
-			_, stop := w.working(Config{}, func(context.Context, order) outcome {
+			_, stop := w.working(Config{}, func(context.Context, repairRequest) outcome {
 				runs.Add(1)
 				w.setQueueFault(func(queue.Operation) (bool, error) {
 					return applied, errors.Join(queue.ErrUnavailable, queue.ErrOutcomeUnknown)
@@ -193,7 +193,7 @@ func TestWorker_takesBackClaimsWhoseAnswerWasLost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		var runs atomic.Int32
 		release := make(chan struct{})
-		wk, stop := w.working(Config{Lease: time.Hour, Workers: 2}, func(ctx context.Context, o order) outcome {
+		wk, stop := w.working(Config{Lease: time.Hour, Workers: 2}, func(ctx context.Context, o repairRequest) outcome {
 			runs.Add(1)
 			if o.key.RelativePath == "long" {
 				select {
@@ -229,7 +229,7 @@ func TestWorker_takesBackClaimsWhoseAnswerWasLost(t *testing.T) {
 
 func TestWorker_leavesAJobToItsLeaseWhenItStops(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
-		_, stop := w.working(Config{}, func(ctx context.Context, o order) outcome {
+		_, stop := w.working(Config{}, func(ctx context.Context, o repairRequest) outcome {
 			for !o.stopped() {
 				pause(ctx, 100*time.Millisecond)
 			}
@@ -247,7 +247,7 @@ func TestWorker_leavesAJobToItsLeaseWhenItStops(t *testing.T) {
 		if job := w.jobs(t)[0]; job.State != queue.InProgress {
 			t.Errorf("job: %+v", job)
 		}
-		_, stop = w.working(Config{}, func(context.Context, order) outcome { return outcome{} })
+		_, stop = w.working(Config{}, func(context.Context, repairRequest) outcome { return outcome{} })
 		defer stop()
 		until(t, time.Minute, func() bool { return len(w.jobs(t)) == 0 })
 	})

@@ -12,16 +12,16 @@ import (
 	"praefect/proxy/admin"
 )
 
-// planTimeout and actTimeout bound what is asked of the cluster for one order.
+// planTimeout and actTimeout bound what is asked of the cluster for one change.
 const (
 	planTimeout = 30 * time.Second
 	actTimeout  = switchTimeout + 30*time.Second
-	// finishTimeout bounds how long an order is followed whose page has gone.
+	// finishTimeout bounds how long a change is followed whose page has gone.
 	finishTimeout = 30 * time.Second
 )
 
-// readOrder reads what a page wants; ok is false if it was refused.
-func readOrder(w http.ResponseWriter, r *http.Request) (o order, v verb, ok bool) {
+// readChange reads what a page wants; ok is false if it was refused.
+func readChange(w http.ResponseWriter, r *http.Request) (o changeRequest, v verb, ok bool) {
 	if !readBody(w, r, &o) {
 		return o, v, false
 	}
@@ -34,7 +34,7 @@ func readOrder(w http.ResponseWriter, r *http.Request) (o order, v verb, ok bool
 }
 
 // change says to the cluster who wants it.
-func (c *Console) change(s *session, o order) admin.Change {
+func (c *Console) change(s *session, o changeRequest) admin.Change {
 	by := "console of " + c.cfg.Instance
 	if s.name != "" {
 		by = s.name + ", " + by
@@ -42,9 +42,9 @@ func (c *Console) change(s *session, o order) admin.Change {
 	return admin.Change{RequestID: o.RequestID, By: by, Why: o.Why}
 }
 
-// plan answers what an order would do. A session that may only read gets the line of praefectctl.
+// plan answers what a change would do. A session that may only read gets the line of praefectctl.
 func (c *Console) plan(w http.ResponseWriter, r *http.Request, s *session) {
-	o, v, ok := readOrder(w, r)
+	o, v, ok := readChange(w, r)
 	if !ok {
 		return
 	}
@@ -65,17 +65,17 @@ func (c *Console) plan(w http.ResponseWriter, r *http.Request, s *session) {
 	answer(w, p)
 }
 
-// news is one line of the answer to an order: progress, and at last the result or a fault.
+// news is one line of the answer to a change: progress, and at last the result or a fault.
 type news struct {
 	Progress *admin.Progress `json:"progress,omitempty"`
 	Result   *result         `json:"result,omitempty"`
 	Fault    *fault          `json:"fault,omitempty"`
 }
 
-// act carries out an order whose plan was looked at. It answers line by line; a page that goes
+// act carries out a change whose plan was looked at. It answers line by line; a page that goes
 // away gives up a switchover as Ctrl-C does, and nothing else.
 func (c *Console) act(w http.ResponseWriter, r *http.Request, s *session) {
-	o, v, ok := readOrder(w, r)
+	o, v, ok := readChange(w, r)
 	switch {
 	case !ok:
 		return
@@ -83,7 +83,7 @@ func (c *Console) act(w http.ResponseWriter, r *http.Request, s *session) {
 		send(w, http.StatusForbidden, fault{Kind: admin.Denied, Message: "changes need the admin token: sign in with it"})
 		return
 	case o.RequestID == "":
-		refuse(w, http.StatusBadRequest, "an order names the request id of its plan")
+		refuse(w, http.StatusBadRequest, "a change names the request id of its plan")
 		return
 	case o.unconfirmed():
 		send(w, http.StatusConflict, fault{Kind: admin.Refused, Message: "not confirmed: type " + o.Storage + "; nothing was changed"})
@@ -110,12 +110,12 @@ func (c *Console) act(w http.ResponseWriter, r *http.Request, s *session) {
 	out.send(news{Result: &done})
 }
 
-// unconfirmed tells that an order gives something up and its operator has not typed its name.
-func (o order) unconfirmed() bool {
+// unconfirmed tells that a change gives something up and its operator has not typed its name.
+func (o changeRequest) unconfirmed() bool {
 	return (o.Verb == "accept-dataloss" || o.Verb == "refill") && o.Confirm != o.Storage
 }
 
-// lines writes the answer to an order.
+// lines writes the answer to a change.
 type lines struct {
 	mu sync.Mutex
 	w  http.ResponseWriter

@@ -186,7 +186,7 @@ func (u *user) decode(text []byte, into any) {
 // fault is what a refusal says.
 type fault struct{ Kind, Message string }
 
-// act plans an order and carries it out; it returns the lines of the answer.
+// act plans a change and carries it out; it returns the lines of the answer.
 func (u *user) act(order map[string]any) (news []map[string]json.RawMessage) {
 	u.w.t.Helper()
 	var plan struct {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// order is a change that a page asks for, first as a plan.
-type order struct {
+// changeRequest is a change that a page asks for, first as a plan.
+type changeRequest struct {
 	Verb           string `json:"verb"`
 	VirtualStorage string `json:"virtual_storage"`
 	RelativePath   string `json:"relative_path"`
@@ -23,7 +23,7 @@ type order struct {
 }
 
 // command is the line of praefectctl that does the same.
-func (o order) command() string {
+func (o changeRequest) command() string {
 	words := []string{"praefectctl"}
 	flag := func(name, value string) {
 		switch {

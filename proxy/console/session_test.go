@@ -172,22 +172,22 @@ func TestKnownHost(t *testing.T) {
 
 func TestOrder_command(t *testing.T) {
 	for _, row := range []struct {
-		order order
-		want  string
+		request changeRequest
+		want    string
 	}{
-		{order{Verb: "promote", Storage: "gitaly-2", VirtualStorage: "default"}, "praefectctl promote gitaly-2 -virtual-storage default"},
-		{order{Verb: "drain", Storage: "gitaly-2", Force: true, Why: "new kernel"}, "praefectctl drain gitaly-2 -force -why 'new kernel'"},
-		{order{Verb: "pause", ForMillis: 900_000}, "praefectctl pause -for 15m0s"},
-		{order{Verb: "transfer", Instance: "praefect-2"}, "praefectctl raft transfer praefect-2"},
-		{order{Verb: "queue-retry", VirtualStorage: "default"}, "praefectctl queue retry -virtual-storage default"},
-		{order{Verb: "queue-drop"}, "praefectctl queue drop -state dead"},
-		{order{Verb: "verify", VirtualStorage: "default", RelativePath: "@hashed/ab/cd.git"}, "praefectctl verify -virtual-storage default @hashed/ab/cd.git"},
-		{order{Verb: "accept-dataloss", VirtualStorage: "default", RelativePath: "it's; rm -rf $HOME.git", Storage: "gitaly-1"},
+		{changeRequest{Verb: "promote", Storage: "gitaly-2", VirtualStorage: "default"}, "praefectctl promote gitaly-2 -virtual-storage default"},
+		{changeRequest{Verb: "drain", Storage: "gitaly-2", Force: true, Why: "new kernel"}, "praefectctl drain gitaly-2 -force -why 'new kernel'"},
+		{changeRequest{Verb: "pause", ForMillis: 900_000}, "praefectctl pause -for 15m0s"},
+		{changeRequest{Verb: "transfer", Instance: "praefect-2"}, "praefectctl raft transfer praefect-2"},
+		{changeRequest{Verb: "queue-retry", VirtualStorage: "default"}, "praefectctl queue retry -virtual-storage default"},
+		{changeRequest{Verb: "queue-drop"}, "praefectctl queue drop -state dead"},
+		{changeRequest{Verb: "verify", VirtualStorage: "default", RelativePath: "@hashed/ab/cd.git"}, "praefectctl verify -virtual-storage default @hashed/ab/cd.git"},
+		{changeRequest{Verb: "accept-dataloss", VirtualStorage: "default", RelativePath: "it's; rm -rf $HOME.git", Storage: "gitaly-1"},
 			`praefectctl accept-dataloss -virtual-storage default -repository 'it'\''s; rm -rf $HOME.git' -authoritative-storage gitaly-1`},
-		{order{Verb: "accept-dataloss", VirtualStorage: "default", RelativePath: "-x.git", Storage: "gitaly-1"},
+		{changeRequest{Verb: "accept-dataloss", VirtualStorage: "default", RelativePath: "-x.git", Storage: "gitaly-1"},
 			"praefectctl accept-dataloss -virtual-storage default -repository=-x.git -authoritative-storage gitaly-1"},
 	} {
-		if got := row.order.command(); got != row.want {
+		if got := row.request.command(); got != row.want {
 			t.Errorf("got  %s\nwant %s", got, row.want)
 		}
 	}

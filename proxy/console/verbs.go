@@ -16,12 +16,12 @@ const switchTimeout = 5 * time.Minute
 
 // verb is one kind of change.
 type verb struct {
-	// needs are the fields of an order without which the verb means nothing.
-	needs func(order) bool
+	// needs are the fields of a change without which the verb means nothing.
+	needs func(changeRequest) bool
 	// propose says what would be done. It changes nothing.
-	propose func(context.Context, Cluster, order, admin.Change) (proposal, error)
+	propose func(context.Context, Cluster, changeRequest, admin.Change) (proposal, error)
 	// carryOut does it.
-	carryOut func(context.Context, Cluster, order, admin.Change, func(admin.Progress)) (result, error)
+	carryOut func(context.Context, Cluster, changeRequest, admin.Change, func(admin.Progress)) (result, error)
 	// cancellable tells that a page which goes away gives up, as Ctrl-C does.
 	cancellable bool
 }
@@ -73,13 +73,13 @@ func verbs() map[string]verb {
 	}
 }
 
-func namesStorage(o order) bool { return o.Storage != "" }
+func namesStorage(o changeRequest) bool { return o.Storage != "" }
 
-func always(order) bool { return true }
+func always(changeRequest) bool { return true }
 
 // says is a proposal for a change that cannot be planned, because the leader decides at once.
-func says(title func(order) string, more ...string) func(context.Context, Cluster, order, admin.Change) (proposal, error) {
-	return func(_ context.Context, _ Cluster, o order, _ admin.Change) (proposal, error) {
+func says(title func(changeRequest) string, more ...string) func(context.Context, Cluster, changeRequest, admin.Change) (proposal, error) {
+	return func(_ context.Context, _ Cluster, o changeRequest, _ admin.Change) (proposal, error) {
 		p := proposal{Title: title(o)}
 		for _, text := range more {
 			p.Lines = append(p.Lines, line{Text: text})
@@ -90,15 +90,15 @@ func says(title func(order) string, more ...string) func(context.Context, Cluste
 
 type switchCall func(Cluster, context.Context, admin.SwitchRequest, func(admin.Progress)) (admin.SwitchResponse, error)
 
-func switching(call switchCall, title func(order, admin.Plan) string, done func(order, admin.SwitchResponse) result) verb {
-	request := func(o order, change admin.Change) admin.SwitchRequest {
+func switching(call switchCall, title func(changeRequest, admin.Plan) string, done func(changeRequest, admin.SwitchResponse) result) verb {
+	request := func(o changeRequest, change admin.Change) admin.SwitchRequest {
 		return admin.SwitchRequest{
 			Change: change, VirtualStorage: o.VirtualStorage, Storage: o.Storage, Epoch: o.Epoch, Force: o.Force, TimeoutMillis: switchTimeout.Milliseconds(),
 		}
 	}
 	return verb{
 		needs: namesStorage, cancellable: true,
-		propose: func(ctx context.Context, c Cluster, o order, change admin.Change) (proposal, error) {
+		propose: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change) (proposal, error) {
 			r := request(o, change)
 			r.DryRun, r.Epoch = true, 0
 			planned, err := call(c, ctx, r, func(admin.Progress) {})
@@ -109,7 +109,7 @@ func switching(call switchCall, title func(order, admin.Plan) string, done func(
 				Title: title(o, planned.Plan), Lines: planLines(o, planned.Plan), Already: planned.Plan.Already, Epoch: planned.Epoch,
 			}, nil
 		},
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, progress func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, progress func(admin.Progress)) (result, error) {
 			answer, err := call(c, ctx, request(o, change), progress)
 			if err != nil {
 				return result{}, err
@@ -123,22 +123,22 @@ func switching(call switchCall, title func(order, admin.Plan) string, done func(
 
 func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
-func promotion(o order, p admin.Plan) string {
+func promotion(o changeRequest, p admin.Plan) string {
 	if p.Already {
 		return o.Storage + " is the primary already"
 	}
 	return fmt.Sprintf("Primary %s → %s", cmp.Or(p.Primary, "none"), p.Successor)
 }
 
-func promoted(_ order, a admin.SwitchResponse) result {
+func promoted(_ changeRequest, a admin.SwitchResponse) result {
 	r := result{Text: fmt.Sprintf("%s is the primary of %s", a.Primary, a.Plan.VirtualStorage)}
 	if a.Plan.Primary != "" {
-		r.Undo = order{Verb: "promote", Storage: a.Plan.Primary, VirtualStorage: a.Plan.VirtualStorage}.command()
+		r.Undo = changeRequest{Verb: "promote", Storage: a.Plan.Primary, VirtualStorage: a.Plan.VirtualStorage}.command()
 	}
 	return r
 }
 
-func draining(o order, p admin.Plan) string {
+func draining(o changeRequest, p admin.Plan) string {
 	switch {
 	case p.Already:
 		return o.Storage + " is drained already"
@@ -148,15 +148,15 @@ func draining(o order, p admin.Plan) string {
 	return fmt.Sprintf("%s goes out of use, primary %s → %s", o.Storage, cmp.Or(p.Primary, "none"), p.Successor)
 }
 
-func drained(o order, a admin.SwitchResponse) result {
+func drained(o changeRequest, a admin.SwitchResponse) result {
 	return result{
 		Text: fmt.Sprintf("%s is drained, %s is the primary of %s", o.Storage, cmp.Or(a.Primary, "none"), a.Plan.VirtualStorage),
-		Undo: order{Verb: "undrain", Storage: o.Storage, VirtualStorage: a.Plan.VirtualStorage}.command(),
+		Undo: changeRequest{Verb: "undrain", Storage: o.Storage, VirtualStorage: a.Plan.VirtualStorage}.command(),
 	}
 }
 
 // planLines say what a switchover does and costs.
-func planLines(o order, p admin.Plan) []line {
+func planLines(o changeRequest, p admin.Plan) []line {
 	if p.Already {
 		return nil
 	}
@@ -189,7 +189,7 @@ func planLines(o order, p admin.Plan) []line {
 func undrain() verb {
 	return verb{
 		needs: namesStorage,
-		propose: func(ctx context.Context, c Cluster, o order, _ admin.Change) (proposal, error) {
+		propose: func(ctx context.Context, c Cluster, o changeRequest, _ admin.Change) (proposal, error) {
 			status, err := c.Status(ctx, admin.StatusRequest{VirtualStorage: o.VirtualStorage})
 			if err != nil {
 				return proposal{}, err
@@ -203,7 +203,7 @@ func undrain() verb {
 			}
 			return proposal{}, admin.Errorf(admin.NotFound, "no virtual storage has a storage %q", o.Storage)
 		},
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, _ func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, _ func(admin.Progress)) (result, error) {
 			done, err := c.Undrain(ctx, admin.UndrainRequest{Change: change, VirtualStorage: o.VirtualStorage, Storage: o.Storage})
 			return result{Text: o.Storage + " may return", Note: done.Note}, err
 		},
@@ -227,11 +227,11 @@ func undraining(virtualStorage string, st admin.Storage) proposal {
 func pause() verb {
 	return verb{
 		needs: always,
-		propose: says(func(o order) string {
+		propose: says(func(o changeRequest) string {
 			return "Automatic failover of " + cmp.Or(o.VirtualStorage, "everything") + " off"
 		},
 			"While it is off no storage is replaced because it is dead; promote, drain and everything else work on."),
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, _ func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, _ func(admin.Progress)) (result, error) {
 			a, err := c.Pause(ctx, admin.PauseRequest{Change: change, VirtualStorage: o.VirtualStorage, ForMillis: o.ForMillis})
 			until := "until it is resumed"
 			if a.Until != nil {
@@ -239,7 +239,7 @@ func pause() verb {
 			}
 			return result{
 				Text: fmt.Sprintf("automatic failover of %s is paused %s", strings.Join(a.VirtualStorages, ", "), until), Note: a.Note,
-				Undo: order{Verb: "resume", VirtualStorage: o.VirtualStorage}.command(),
+				Undo: changeRequest{Verb: "resume", VirtualStorage: o.VirtualStorage}.command(),
 			}, err
 		},
 	}
@@ -247,9 +247,11 @@ func pause() verb {
 
 func resume() verb {
 	return verb{
-		needs:   always,
-		propose: says(func(o order) string { return "Automatic failover of " + cmp.Or(o.VirtualStorage, "everything") + " on" }),
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, _ func(admin.Progress)) (result, error) {
+		needs: always,
+		propose: says(func(o changeRequest) string {
+			return "Automatic failover of " + cmp.Or(o.VirtualStorage, "everything") + " on"
+		}),
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, _ func(admin.Progress)) (result, error) {
 			a, err := c.Resume(ctx, admin.ResumeRequest{Change: change, VirtualStorage: o.VirtualStorage})
 			return result{Text: fmt.Sprintf("automatic failover of %s is on", strings.Join(a.VirtualStorages, ", ")), Note: a.Note}, err
 		},
@@ -259,11 +261,11 @@ func resume() verb {
 func transfer() verb {
 	return verb{
 		needs: always,
-		propose: says(func(o order) string {
+		propose: says(func(o changeRequest) string {
 			return "Leadership → " + cmp.Or(o.Instance, "the instance that is best prepared")
 		},
 			"Reads and writes go on; failovers wait for the new leader, for about a second."),
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, _ func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, _ func(admin.Progress)) (result, error) {
 			done, err := c.TransferLeadership(ctx, admin.TransferRequest{Change: change, Name: o.Instance})
 			return result{Text: "leadership is handed over", Note: done.Note}, err
 		},
@@ -272,10 +274,10 @@ func transfer() verb {
 
 func verify() verb {
 	return verb{
-		needs: func(o order) bool { return o.RelativePath != "" },
-		propose: says(func(order) string { return "Compare the replicas now" },
+		needs: func(o changeRequest) bool { return o.RelativePath != "" },
+		propose: says(func(changeRequest) string { return "Compare the replicas now" },
 			"Every replica is compared with the primary's, and git checks their objects. Nothing is changed, unless one differs: then it is repaired."),
-		carryOut: func(ctx context.Context, c Cluster, o order, _ admin.Change, _ func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, _ admin.Change, _ func(admin.Progress)) (result, error) {
 			a, err := c.Verify(ctx, admin.VerifyRequest{VirtualStorage: o.VirtualStorage, RelativePath: o.RelativePath})
 			if err != nil {
 				return result{}, err

@@ -10,12 +10,12 @@ import (
 )
 
 func refill() verb {
-	request := func(o order, change admin.Change) admin.RefillRequest {
+	request := func(o changeRequest, change admin.Change) admin.RefillRequest {
 		return admin.RefillRequest{Change: change, VirtualStorage: o.VirtualStorage, Storage: o.Storage}
 	}
 	return verb{
 		needs: namesStorage,
-		propose: func(ctx context.Context, c Cluster, o order, change admin.Change) (proposal, error) {
+		propose: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change) (proposal, error) {
 			r := request(o, change)
 			r.DryRun = true
 			p, err := c.Refill(ctx, r)
@@ -27,7 +27,7 @@ func refill() verb {
 				{Text: "each repository is compared first; where each side has what the other lacks, nothing is copied, and it is in conflict"},
 			}}, nil
 		},
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, _ func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, _ func(admin.Progress)) (result, error) {
 			a, err := c.Refill(ctx, request(o, change))
 			return result{Text: fmt.Sprintf("%s of %s is backfilled", a.Storage, a.VirtualStorage), Note: a.Note}, err
 		},
@@ -36,8 +36,8 @@ func refill() verb {
 
 func acceptLoss() verb {
 	return verb{
-		needs: func(o order) bool { return o.Storage != "" && o.VirtualStorage != "" && o.RelativePath != "" },
-		propose: func(ctx context.Context, c Cluster, o order, _ admin.Change) (proposal, error) {
+		needs: func(o changeRequest) bool { return o.Storage != "" && o.VirtualStorage != "" && o.RelativePath != "" },
+		propose: func(ctx context.Context, c Cluster, o changeRequest, _ admin.Change) (proposal, error) {
 			a, err := c.Dataloss(ctx, admin.DatalossRequest{VirtualStorage: o.VirtualStorage, RelativePath: o.RelativePath})
 			if err != nil {
 				return proposal{}, err
@@ -47,14 +47,14 @@ func acceptLoss() verb {
 			}
 			return proposal{Title: "The replica on " + o.Storage + " is the right one", Confirm: o.Storage, Lines: lossLines(o, a.Repositories[0])}, nil
 		},
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, _ func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, _ func(admin.Progress)) (result, error) {
 			done, err := c.AcceptLoss(ctx, admin.AcceptLossRequest{Change: change, VirtualStorage: o.VirtualStorage, RelativePath: o.RelativePath, Storage: o.Storage})
 			return result{Text: fmt.Sprintf("%s has the right replica of %s; the others are repaired from it", o.Storage, o.RelativePath), Note: done.Note}, err
 		},
 	}
 }
 
-func lossLines(o order, lost admin.Repository) []line {
+func lossLines(o changeRequest, lost admin.Repository) []line {
 	lines := []line{{Text: fmt.Sprintf("%s in %s; behind: %s", lost.RelativePath, lost.VirtualStorage, strings.Join(lost.Behind, ", "))}}
 	if slices.Contains(lost.Behind, o.Storage) {
 		lines = append(lines, line{"bad", o.Storage + " misses acknowledged writes: they are lost"})

@@ -10,7 +10,7 @@ import (
 func retry() verb {
 	return verb{
 		needs: always,
-		propose: func(ctx context.Context, c Cluster, o order, _ admin.Change) (proposal, error) {
+		propose: func(ctx context.Context, c Cluster, o changeRequest, _ admin.Change) (proposal, error) {
 			n, more := 0, ""
 			for _, state := range []string{"failed", "dead"} {
 				jobs, err := c.QueueList(ctx, admin.QueueListRequest{VirtualStorage: o.VirtualStorage, RelativePath: o.RelativePath, State: state})
@@ -24,7 +24,7 @@ func retry() verb {
 			}
 			return proposal{Title: fmt.Sprintf("Failed and dead jobs that are tried again at once: %d%s", n, more), Already: n == 0}, nil
 		},
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, _ func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, _ func(admin.Progress)) (result, error) {
 			a, err := c.RetryJobs(ctx, admin.RetryRequest{Change: change, VirtualStorage: o.VirtualStorage, RelativePath: o.RelativePath})
 			return result{Text: fmt.Sprintf("jobs made ready: %d", a.Retried), Note: a.Note}, err
 		},
@@ -33,12 +33,12 @@ func retry() verb {
 
 // drop removes dead jobs; praefectctl also removes those in another state.
 func drop() verb {
-	request := func(o order, change admin.Change) admin.DropRequest {
+	request := func(o changeRequest, change admin.Change) admin.DropRequest {
 		return admin.DropRequest{Change: change, VirtualStorage: o.VirtualStorage, RelativePath: o.RelativePath, State: "dead"}
 	}
 	return verb{
 		needs: always,
-		propose: func(ctx context.Context, c Cluster, o order, change admin.Change) (proposal, error) {
+		propose: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change) (proposal, error) {
 			r := request(o, change)
 			r.DryRun = true
 			planned, err := c.DropJobs(ctx, r)
@@ -55,7 +55,7 @@ func drop() verb {
 			}
 			return p, nil
 		},
-		carryOut: func(ctx context.Context, c Cluster, o order, change admin.Change, _ func(admin.Progress)) (result, error) {
+		carryOut: func(ctx context.Context, c Cluster, o changeRequest, change admin.Change, _ func(admin.Progress)) (result, error) {
 			a, err := c.DropJobs(ctx, request(o, change))
 			r := result{Text: fmt.Sprintf("jobs dropped: %d", a.Dropped), Note: a.Note}
 			if a.AtLeast {
