@@ -19,8 +19,8 @@ type proposal struct {
 // the answer, before anybody who waits for the repositories.
 func (m *Machine) propose(repos []*repo, commands []state.Command, then func(Answer)) {
 	for _, r := range repos {
-		m.stir(r)
-		m.touch(r)
+		m.unpark(r)
+		m.queueFlush(r)
 		r.busy = true
 	}
 	m.lastProposal++
@@ -36,7 +36,7 @@ func (m *Machine) answered(a Answer) {
 	delete(m.proposals, a.Proposal)
 	for _, r := range p.repos {
 		r.busy = false
-		m.wake(r)
+		m.resumeWaiters(r)
 	}
 	if a.Err == nil && len(a.Results) != p.commands {
 		a.Err = fmt.Errorf("%d answers to %d commands", len(a.Results), p.commands)

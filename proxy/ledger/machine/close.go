@@ -27,7 +27,7 @@ func (m *Machine) closeDue() {
 		if r.due(m.cfg.Linger) > m.now {
 			break
 		}
-		m.stir(r)
+		m.unpark(r)
 		r.live = false
 		repos = append(repos, r)
 		commands = append(commands, state.Command{Close: &state.CloseIntent{

@@ -47,15 +47,15 @@ func (m *Machine) acquire(e Acquire) {
 		return
 	}
 	r := m.get(e.Key)
-	m.touch(r)
+	m.queueFlush(r)
 	if r.guard != nil || r.inDoubt || !e.Pause && r.writes > 0 || !m.mayRoute() {
 		m.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
 		return
 	}
 	t := &guard{id: e.Guard, repo: r, pause: e.Pause}
 	m.guards[t.id], r.guard = t, t
-	m.stir(r)
-	m.wake(r)
+	m.unpark(r)
+	m.resumeWaiters(r)
 }
 
 // serveGuard lets a guard go on that waits for its repository.
@@ -92,7 +92,7 @@ func (m *Machine) ask(id ID, next func(*guard)) {
 		return
 	}
 	t.next = func() { next(t) }
-	m.wake(t.repo)
+	m.resumeWaiters(t.repo)
 }
 
 // done answers a guard that still cares.
@@ -186,7 +186,7 @@ func (m *Machine) verdict(id ID, command func(*guard) state.Command) {
 			// A repair may go on for other storages. The writes that begin now go by the
 			// view with the verdict in it, and invalidate what the guard says later.
 			t.sealed = false
-			m.wake(t.repo)
+			m.resumeWaiters(t.repo)
 			if refusal := a.Results[0].Refusal; refusal != nil {
 				m.done(t, nil, refusal)
 				return
@@ -204,7 +204,7 @@ func (m *Machine) resume(id ID) {
 		return
 	}
 	t.pause = false
-	m.wake(t.repo)
+	m.resumeWaiters(t.repo)
 }
 
 func (m *Machine) free(e Free) {
@@ -224,5 +224,5 @@ func (m *Machine) free(e Free) {
 	}
 	r.prompt = r.prompt || t.inSync || t.advances || t.differs
 	m.unwish(t)
-	m.wake(r)
+	m.resumeWaiters(r)
 }

@@ -52,7 +52,7 @@ type Machine struct {
 	guards       map[ID]*guard
 	proposals    map[ProposalID]*proposal
 	lastProposal ProposalID
-	touched      []*repo // looked at before the Step ends
+	toFlush      []*repo // looked at before the Step ends
 
 	waiting *list.List // of *write; see wait
 	counted int        // those of waiting that count towards the limits
@@ -160,7 +160,7 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.expire()
 		m.endWishes()
 	}
-	m.tidy()
+	m.flush()
 	m.closeDue()
 	m.report()
 	return m.effects
@@ -212,35 +212,35 @@ func (m *Machine) stop() {
 	for e := m.waiting.Front(); e != nil; e = m.waiting.Front() {
 		m.reject(e.Value.(*write), ErrStopping)
 	}
-	m.hasten(func(*repo) bool { return true })
+	m.closeEarly(func(*repo) bool { return true })
 }
 
-// tidy looks at every repository that the Step has touched, until none is
+// flush looks at every repository that the Step has touched, until none is
 // left: at whoever waits for it, and at whether it is idle.
-func (m *Machine) tidy() {
-	for i := 0; i < len(m.touched); i++ {
-		r := m.touched[i]
-		r.touched = false
-		if r.woken {
-			r.woken = false
+func (m *Machine) flush() {
+	for i := 0; i < len(m.toFlush); i++ {
+		r := m.toFlush[i]
+		r.queued = false
+		if r.resumed {
+			r.resumed = false
 			m.serve(r)
 		}
-		m.rest(r)
+		m.park(r)
 	}
-	clear(m.touched)
-	m.touched = m.touched[:0]
+	clear(m.toFlush)
+	m.toFlush = m.toFlush[:0]
 }
 
-// touch has the repository looked at before the Step ends.
-func (m *Machine) touch(r *repo) {
-	if !r.touched {
-		r.touched = true
-		m.touched = append(m.touched, r)
+// queueFlush has the repository looked at before the Step ends.
+func (m *Machine) queueFlush(r *repo) {
+	if !r.queued {
+		r.queued = true
+		m.toFlush = append(m.toFlush, r)
 	}
 }
 
-// wake lets those look again, before the Step ends, who wait for the repository.
-func (m *Machine) wake(r *repo) {
-	r.woken = true
-	m.touch(r)
+// resumeWaiters has every write that waits for the repository look again before the Step ends.
+func (m *Machine) resumeWaiters(r *repo) {
+	r.resumed = true
+	m.queueFlush(r)
 }

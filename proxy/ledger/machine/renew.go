@@ -22,8 +22,8 @@ func (m *Machine) renew(e Renew) {
 		return
 	}
 	t.granted, t.renews, t.pause = false, true, e.Pause
-	m.touch(r)
-	m.wake(r)
+	m.queueFlush(r)
+	m.resumeWaiters(r)
 }
 
 // nextRound begins the round that a guard waits for.
@@ -38,5 +38,5 @@ func (m *Machine) nextRound(t *guard) {
 func (m *Machine) refuseRound(t *guard) {
 	t.granted, t.renews, t.pause, t.invalidated = true, false, false, true
 	m.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
-	m.wake(t.repo)
+	m.resumeWaiters(t.repo)
 }

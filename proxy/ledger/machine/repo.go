@@ -42,8 +42,8 @@ type repo struct {
 	since   time.Duration // when it became idle
 	prompt  bool          // its intent is not to linger
 	retryAt time.Duration // when to close it again, after a close without answer
-	touched bool          // in Machine.touched
-	woken   bool          // and whoever waits for it may go on
+	queued  bool          // in Machine.toFlush
+	resumed bool          // and the writes that wait for it may go on
 	counted bool          // in counts.intents
 }
 
@@ -82,9 +82,9 @@ func (m *Machine) serve(r *repo) {
 	}
 }
 
-// rest puts a repository with nothing under way among the lingering ones, or
+// park puts a repository with nothing under way among the lingering ones, or
 // forgets it if it has no intent.
-func (m *Machine) rest(r *repo) {
+func (m *Machine) park(r *repo) {
 	m.count(r)
 	// Writes that wait for another instance's repair do not keep the intent that it waits for.
 	waits := len(r.waiters) > 0 && !(r.live && m.heeded(r.key))
@@ -107,16 +107,16 @@ func (m *Machine) rest(r *repo) {
 	}
 }
 
-// stir takes a repository out of the lingering ones.
-func (m *Machine) stir(r *repo) {
+// unpark takes a repository out of the lingering ones.
+func (m *Machine) unpark(r *repo) {
 	if r.idle != nil {
 		m.lingering.Remove(r.idle)
 		r.idle, r.prompt, r.retryAt = nil, false, 0
 	}
 }
 
-// hasten has the idle intents closed at once that fn picks.
-func (m *Machine) hasten(fn func(*repo) bool) {
+// closeEarly closes the idle intents that fn picks, before they have lingered.
+func (m *Machine) closeEarly(fn func(*repo) bool) {
 	var next *list.Element
 	for e := m.lingering.Front(); e != nil; e = next {
 		next = e.Next()

@@ -129,7 +129,7 @@ func (m *Machine) hear(e Session) {
 	was := m.pauses
 	m.pauses = slices.DeleteFunc(slices.Clone(e.WritePauses), func(h WritePause) bool { return h.Until <= m.now })
 	if !slices.EqualFunc(was, m.pauses, samePause) {
-		m.hasten(func(r *repo) bool { return m.paused(r.key.VirtualStorage) })
+		m.closeEarly(func(r *repo) bool { return m.paused(r.key.VirtualStorage) })
 		m.reconsider(everyWrite)
 		return
 	}

@@ -85,7 +85,7 @@ func (m *Machine) leave(w *write) {
 	w.why = ""
 	if w.at != nil {
 		w.at.waiters = slices.DeleteFunc(w.at.waiters, func(o *write) bool { return o == w })
-		m.touch(w.at)
+		m.queueFlush(w.at)
 		w.at = nil
 	}
 }

@@ -41,7 +41,7 @@ func (m *Machine) heed() {
 		}
 		m.wishes[key] = before
 		if r := m.repos[key]; r != nil && r.idle != nil && m.heeded(key) {
-			m.hasten(func(o *repo) bool { return o == r })
+			m.closeEarly(func(o *repo) bool { return o == r })
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.guards)) {
@@ -73,7 +73,7 @@ func (m *Machine) heeded(key state.Key) bool {
 // another one may be heeded.
 func (m *Machine) endWish(key state.Key) {
 	if r := m.repos[key]; r != nil {
-		m.wake(r)
+		m.resumeWaiters(r)
 	}
 }
 

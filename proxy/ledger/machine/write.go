@@ -164,7 +164,7 @@ func (m *Machine) entered(w *write) bool {
 	}
 	for i, key := range w.keys {
 		w.repos[i] = m.get(key)
-		m.touch(w.repos[i])
+		m.queueFlush(w.repos[i])
 	}
 	for _, r := range w.on() {
 		if r.guard.blocks() || m.heeded(r.key) {
@@ -249,7 +249,7 @@ func (m *Machine) register(w *write) {
 	m.prepares(w)
 	w.repos[0].counts.inFlight++
 	for _, r := range w.on() {
-		m.stir(r)
+		m.unpark(r)
 		r.writes++
 		w.beside = w.beside || r.deletes > 0
 		if w.deletes {
@@ -278,9 +278,9 @@ func (m *Machine) unregister(w *write) {
 			r.deletes--
 		}
 		if r.writes--; r.guard != nil {
-			m.wake(r)
+			m.resumeWaiters(r)
 		}
-		m.touch(r)
+		m.queueFlush(r)
 	}
 }
 
