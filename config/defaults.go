@@ -114,6 +114,12 @@ func (c *Config) fillIn(getenv func(string) string, found *findings) {
 		})
 	}
 	c.Database.SSLMode = c.Database.sslMode()
+	if c.Raft.DiskTimeout == 0 {
+		c.Raft.DiskTimeout = diskTimeout
+		if c.Raft.ListenAddr == "" {
+			c.Raft.DiskTimeout = diskTimeoutIfAlone
+		}
+	}
 	c.Raft.Named = c.Raft.Name != ""
 	if !c.Raft.Named {
 		name, err := os.Hostname()

@@ -171,6 +171,8 @@ func TestParse_faults(t *testing.T) {
 		{name: "node without address", after: "[[virtual_storage.node]]\nstorage = 'a'", key: "virtual_storage.0.node.1.address", line: 10, column: 19, says: "where its Gitaly server listens"},
 
 		{name: "raft profile", after: "[raft]\nprofile = 'slow'", key: "raft.profile", line: 11, column: 1, says: "'fast' or 'cautious'"},
+		{name: "short disk_timeout", after: "[raft]\ndisk_timeout = '900ms'", key: "raft.disk_timeout", line: 11, column: 1, says: "900ms is too small: write 1s or more"},
+		{name: "negative disk_timeout", after: "[raft]\ndisk_timeout = '-2s'", key: "raft.disk_timeout", line: 11, column: 1, says: "write 1s or more"},
 		{name: "unreachable advertise_addr", after: "[raft]\nadvertise_addr = '0.0.0.0:2307'", key: "raft.advertise_addr", line: 11, column: 1, says: "others can reach"},
 		{name: "raft on the clients' address", after: "[raft]\nsecret_file = 's'\nlisten_addr = '10.0.0.1:2305'", key: "raft.listen_addr", line: 12, column: 1, says: "taken by listen_addr"},
 	} {

@@ -81,6 +81,7 @@ func TestLoad_upstreamFull(t *testing.T) {
 		}},
 	}
 	want.Raft.DataDir = defaultDataDir
+	want.Raft.DiskTimeout = Duration(10 * time.Second)
 	want.Raft.Name = c.Raft.Name
 	if diff := cmp.Diff(want, *c, placeless); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
@@ -197,6 +198,7 @@ func TestParse_defaults(t *testing.T) {
 	want.Database.Host, want.Database.SSLMode = "/run/postgresql", "disable"
 	want.VirtualStorages = []VirtualStorage{{Name: "default", Nodes: []Node{{Storage: "gitaly-1", Address: "tcp://gitaly-1:8075"}}}}
 	want.Raft.DataDir = "/var/lib/praefect/raft"
+	want.Raft.DiskTimeout = Duration(10 * time.Second)
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,10 @@ type Raft struct {
 	// Profile sets Raft's times: "fast" for a local network, "cautious" for a
 	// slower one; the same at every instance. Default "fast".
 	Profile string `toml:"profile"`
+	// DiskTimeout is how long a call to the disk of DataDir may take before this instance takes
+	// itself out, so that the others do without it. Default 5s, and 10s for an instance without
+	// ListenAddr, because no other could take its place. Minimum 1s.
+	DiskTimeout Duration `toml:"disk_timeout"`
 	// CertificatePath is the PEM file of the certificate shown to the others,
 	// which names this instance's Name as a DNS name. It comes with KeyPath and
 	// CAPath.

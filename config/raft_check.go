@@ -3,10 +3,19 @@ package config
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // minSecretChars keeps a shared secret from being guessed from a recorded connection.
 const minSecretChars = 16
+
+// Values of disk_timeout. With others, the default is half of the time that writes are queued: a
+// leader whose disk hangs is replaced before a write has waited for too long.
+const (
+	minDiskTimeout     = Duration(time.Second)
+	diskTimeout        = Duration(5 * time.Second)
+	diskTimeoutIfAlone = Duration(10 * time.Second)
+)
 
 // AdvertisedAddr returns the host:port at which the others reach this instance,
 // empty for one that stands alone.
@@ -27,6 +36,7 @@ func (r Raft) Others() []Peer {
 func (c *Config) checkRaft(found *findings) {
 	r := c.Raft
 	oneOf(found, keyPath("raft", "profile"), r.Profile, "fast", "cautious")
+	atLeast(found, keyPath("raft", "disk_timeout"), r.DiskTimeout, minDiskTimeout)
 	r.checkAuthentication(found)
 	if r.AdvertiseAddr != "" {
 		if err := checkPeerAddr(r.AdvertiseAddr); err != nil {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -35,5 +36,19 @@ func TestRaft_addresses(t *testing.T) {
 				t.Errorf("others (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestRaft_diskTimeout(t *testing.T) {
+	for text, want := range map[string]Duration{
+		"": Duration(10 * time.Second),
+		cluster + "name = 'a'\nadvertise_addr = 'h:1'\n" + others:                       Duration(5 * time.Second),
+		cluster + "name = 'a'\nadvertise_addr = 'h:1'\ndisk_timeout = '30s'\n" + others: Duration(30 * time.Second),
+		cluster + "name = 'a'\nadvertise_addr = 'h:1'\ndisk_timeout = '0s'\n" + others:  Duration(5 * time.Second),
+		"[raft]\ndisk_timeout = '1s'":                                                   Duration(time.Second),
+	} {
+		if got := parseText(t, minimal+text).Raft.DiskTimeout; got != want {
+			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
 	}
 }

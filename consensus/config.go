@@ -73,8 +73,7 @@ type Config struct {
 	Profile Profile
 	// StoreTimeout is how long a call to the log's disk may take before the
 	// instance gives up on itself, as the library would keep a leader whose disk
-	// hangs for ever. It defaults to 2 s, after which the others do without this
-	// instance, and to 10 s alone, where nobody could.
+	// hangs for ever. It defaults to 5 s.
 	StoreTimeout time.Duration
 	// LockTimeout is how long Open waits for a process that still has DataDir;
 	// it defaults to 5 s.
@@ -103,10 +102,7 @@ type Config struct {
 // withDefaults fills in the defaults and reports all that is wrong.
 func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Profile, Fast)
-	if c.ListenAddr != "" {
-		setDefault(&c.StoreTimeout, 2*time.Second)
-	}
-	setDefault(&c.StoreTimeout, 10*time.Second)
+	setDefault(&c.StoreTimeout, 5*time.Second)
 	setDefault(&c.LockTimeout, 5*time.Second)
 	setDefault(&c.logBytes, logBytes)
 	setDefault(&c.BatchLimit, 256)

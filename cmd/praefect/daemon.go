@@ -124,7 +124,7 @@ func nodeConfig(cfg *config.Config, log *slog.Logger) consensus.Config {
 		peers = append(peers, consensus.Peer{Name: p.Name, Addr: p.Addr})
 	}
 	return consensus.Config{
-		DataDir: raft.DataDir, Profile: consensus.Profile(raft.Profile),
+		DataDir: raft.DataDir, Profile: consensus.Profile(raft.Profile), StoreTimeout: time.Duration(raft.DiskTimeout),
 		Name: raft.Name, Named: raft.Named, Address: clientAddress(cfg),
 		ListenAddr: raft.ListenAddr, AdvertiseAddr: raft.AdvertisedAddr(), Peers: peers,
 		Credentials: peer.Credentials{

@@ -65,7 +65,8 @@ func (c *Cluster) writeConfig(i *Instance) error {
 // raftSettings are those of one instance: several name each other and share a
 // secret.
 func (c *Cluster) raftSettings(i *Instance) table {
-	settings := table{"name": i.Label(), "data_dir": i.RaftDir}
+	// The disk of a test has other work, which must not end an instance.
+	settings := table{"name": i.Label(), "data_dir": i.RaftDir, "disk_timeout": "1m"}
 	if c.options.WithoutPostgres {
 		settings["begin_without_postgres"] = true
 	}

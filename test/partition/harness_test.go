@@ -18,9 +18,12 @@ const vs = "default"
 
 // settings make repairs and returns take seconds instead of minutes, so that many
 // scenarios fit into one test. What detects and decides is as without settings:
-// the length of a lease, how long a storage may be silent, who is asked.
+// the length of a lease, how long a storage may be silent, who is asked. A disk that hangs must
+// be replaced sooner than test clusters do it otherwise.
 const settings = `
 drain_wait = "1s"
+[raft]
+disk_timeout = "2s"
 [failover]
 return_after = "1s"
 return_after_max = "2s"
