@@ -24,13 +24,17 @@ func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &built)) }
 
 var deployed = filepath.Join("..", "..", "deploy")
 
-// settings let faults show within seconds: a storage that hangs stays slow instead of dead, and
-// repairs are tried again at once.
+// settings let faults show, and their ends, within seconds: a storage that hangs stays slow instead
+// of dead, one that died often returns as soon as one that died once, and repairs are tried again
+// at once.
 const settings = `
 [consistency]
 copies = 2
 [detection]
 stall = "1h"
+[failover]
+return_after = "1s"
+return_after_max = "2s"
 [replication]
 retry_min = "100ms"
 retry_max = "200ms"
