@@ -28,7 +28,7 @@ func (a answering) register(r grpc.ServiceRegistrar) {
 // it has the operators' service do, which asks for their proof.
 func aboutRepositories(node info.Node, storages info.Storages, catalogue *postgres.Catalogue, operators *admin.Service, log *slog.Logger) *info.Service {
 	asked := func(ctx context.Context, key state.Key, storage string) context.Context {
-		return admin.Authority{VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath, Storage: storage}.Asked(ctx)
+		return admin.Authority{VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath, Storage: storage, Why: admin.Reason(ctx)}.Asked(ctx)
 	}
 	return info.New(info.Deps{
 		Node: node, Storages: storages, Catalogue: numbers{catalogue}, Log: log,
@@ -37,7 +37,7 @@ func aboutRepositories(node info.Node, storages info.Storages, catalogue *postgr
 		},
 		AcceptLoss: func(ctx context.Context, key state.Key, storage string) error {
 			_, err := operators.AcceptLoss(asked(ctx, key, storage), admin.AcceptLossRequest{
-				Change:         admin.Change{RequestID: rand.Text(), By: "SetAuthoritativeStorage"},
+				Change:         admin.Change{RequestID: rand.Text(), By: "SetAuthoritativeStorage", Why: admin.Reason(ctx)},
 				VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath, Storage: storage,
 			})
 			return err

@@ -91,10 +91,23 @@ func show(ctx context.Context, secret, method string, body []byte) context.Conte
 	return metadata.AppendToOutgoingContext(ctx, header, call{method, body}.prove(secret, time.Now()))
 }
 
+// whyHeader carries the reason for a SetAuthoritativeStorage, whose request has no place for it.
+const whyHeader = "praefect-why-bin"
+
 // Authority is what SetAuthoritativeStorage of Gitaly's API asks for. It is no method of
-// the service in this package, so the proof covers the three names.
+// the service in this package, so the proof covers the three names and the reason.
 type Authority struct {
 	VirtualStorage, RelativePath, Storage string
+	// Why is the reason for the record; it may be empty.
+	Why string `json:",omitempty"`
+}
+
+// Reason returns the reason that came with the call of ctx, or "".
+func Reason(ctx context.Context) string {
+	if values := metadata.ValueFromIncomingContext(ctx, whyHeader); len(values) > 0 {
+		return values[len(values)-1]
+	}
+	return ""
 }
 
 const authorityMethod = gitalypb.PraefectInfoService_SetAuthoritativeStorage_FullMethodName
@@ -102,14 +115,17 @@ const authorityMethod = gitalypb.PraefectInfoService_SetAuthoritativeStorage_Ful
 // body is what a proof covers.
 func (a Authority) body() []byte {
 	text, err := json.Marshal(a)
-	if err != nil { // three texts
+	if err != nil { // four texts
 		panic(err)
 	}
 	return text
 }
 
-// Show adds the proof that the client knows the secret to what it sends with the request.
+// Show adds the reason, and the proof that the client knows the secret, to what it sends with the request.
 func (a Authority) Show(ctx context.Context, secret string) context.Context {
+	if a.Why != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, whyHeader, a.Why)
+	}
 	return show(ctx, secret, authorityMethod, a.body())
 }
 

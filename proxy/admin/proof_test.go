@@ -56,17 +56,21 @@ func TestAccess_proofExpires(t *testing.T) {
 	}
 }
 
-// TestAuthority: the proof of SetAuthoritativeStorage covers all its names.
+// TestAuthority: the proof of SetAuthoritativeStorage covers all its names, and the reason.
 func TestAuthority(t *testing.T) {
-	wanted := Authority{VirtualStorage: "default", RelativePath: "a.git", Storage: "gitaly-1"}
+	wanted := Authority{VirtualStorage: "default", RelativePath: "a.git", Storage: "gitaly-1", Why: "the disk is göne"}
 	outgoing, _ := metadata.FromOutgoingContext(wanted.Show(context.Background(), "secret"))
 	ctx := metadata.NewIncomingContext(t.Context(), outgoing)
+	if got := Reason(ctx); got != wanted.Why {
+		t.Errorf("the reason arrives as %q", got)
+	}
 	a := Access{Token: "secret"}
 	if err := a.check(wanted.Asked(ctx)); err != nil {
 		t.Error(err)
 	}
 	for _, other := range []Authority{
-		{"other", "a.git", "gitaly-1"}, {"default", "b.git", "gitaly-1"}, {"default", "a.git", "gitaly-2"}, {},
+		{"other", "a.git", "gitaly-1", wanted.Why}, {"default", "b.git", "gitaly-1", wanted.Why}, {"default", "a.git", "gitaly-2", wanted.Why},
+		{"default", "a.git", "gitaly-1", "another reason"}, {"default", "a.git", "gitaly-1", ""}, {},
 	} {
 		if err := a.check(other.Asked(ctx)); KindOf(err) != Denied {
 			t.Errorf("%+v: got %v", other, err)

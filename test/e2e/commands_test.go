@@ -88,8 +88,12 @@ func TestCommands_atEveryInstance(t *testing.T) {
 			follower = i
 		}
 	}
-	if out := run(follower, append([]string{"accept-dataloss", "-authoritative-storage", "gitaly-2"}, repository...)...); out != "" {
+	if out := run(follower, append([]string{"accept-dataloss", "-authoritative-storage", "gitaly-2", "-why", "its disk is göne"}, repository...)...); out != "" {
 		t.Errorf("accept-dataloss says %q", out)
+	}
+	record, err := c.Operate(ctx, "dataloss", "accepted")
+	if want := "operator: accept-dataloss (SetAuthoritativeStorage): its disk is göne"; err != nil || !strings.Contains(record, want) {
+		t.Errorf("the record of losses is %q, %v; want %q in it", record, err, want)
 	}
 	eventually(t, time.Minute, func(ctx context.Context) error {
 		_, err := to.commit(ctx, "a.git", "main", "another second")
