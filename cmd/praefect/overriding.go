@@ -23,6 +23,8 @@ type overriding struct {
 	ended func(state.Key) (ended []state.DoubtRef, left time.Duration)
 	// givenUp tells how the replicas of the other storages differ from the chosen one.
 	givenUp func(ctx context.Context, key state.Key, chosen string, others []string) (givenUp []state.Conflict, notCompared []string)
+	// enqueue asks for the repair of a repository; it never waits.
+	enqueue func(state.Key)
 }
 
 // compareFor bounds the comparison for the record of an accepted loss: it is part of a change that a
@@ -143,6 +145,7 @@ func (o overriding) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (
 	if err != nil {
 		return admin.Done{}, err
 	}
+	o.enqueue(key) // else the next search for missing jobs would
 	return admin.Done{Note: "the other storages get this replica as soon as they can be reached"}, nil
 }
 
