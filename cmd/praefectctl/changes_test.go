@@ -24,6 +24,7 @@ func TestPause(t *testing.T) {
 *  gitaly-1  primary    serving  yes        0
 *  gitaly-2  secondary  serving  yes        0
 ~ failover-paused: automatic failover of default is paused until 2100-01-02T03:34:10Z; operator: pause (alice@desk): new switch
+  run-book: docs/operations/conditions.md#failover-paused
 
 healthy; leader praefect-1; feature level 1; answered by praefect-1
 `},

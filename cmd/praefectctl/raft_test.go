@@ -40,6 +40,7 @@ cluster cluster  term 7  commit 18442  leader praefect-2  feature level 1
    INSTANCE    STATE     VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
 *  praefect-1  follower  yes    1.2.3    0s            18442    0       800ms  10.0.0.1:2307
 x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
+  run-book: docs/operations/conditions.md#no-leader
 
 1/1 voters, no quorum known, can lose 0; answered by praefect-1
 `},
@@ -60,8 +61,11 @@ cluster cluster  term 7  commit 18442  leader praefect-1  feature level 1
 x  praefect-3  unreachable  yes    1.2.2    4m12s         17903    539     none   10.0.0.3:2307  connection refused
 ~  praefect-4  joining      no     1.2.3    ?             0        0       none   10.0.0.4:2307
 ! cannot-lose-any: 2 of 3 voters answer and 2 are needed: the cluster can lose 0 of them
+  run-book: docs/operations/conditions.md#cannot-lose-any
 ! instance-away: the leader praefect-1 does not hear praefect-3
+  run-book: docs/operations/conditions.md#instance-away
 ~ versions-differ: the instances run different versions: 1.2.2 (praefect-3), 1.2.3 (praefect-1, praefect-2, praefect-4)
+  run-book: docs/operations/conditions.md#versions-differ
 
 2/3 voters, quorum ok, can lose 0; answered by praefect-1
 `},
@@ -70,6 +74,7 @@ cluster cluster  term 7  commit 18442  leader none  feature level 1
    INSTANCE    STATE      VOTER  VERSION  LAST CONTACT  APPLIED  BEHIND  LEASE  ADDRESS
 !  praefect-1  candidate  yes    1.2.3    ?             18442    0       none   10.0.0.1:2307
 x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
+  run-book: docs/operations/conditions.md#no-leader
 
 1/1 voters, no quorum known, can lose 0; answered by praefect-1
 `},
@@ -131,7 +136,8 @@ func TestRaftStatus_json(t *testing.T) {
     {
       "name": "cannot-lose-any",
       "level": "degraded",
-      "text": "2 of 2 voters answer and 2 are needed: the cluster can lose 0 of them"
+      "text": "2 of 2 voters answer and 2 are needed: the cluster can lose 0 of them",
+      "run_book": "docs/operations/conditions.md#cannot-lose-any"
     }
   ]
 }

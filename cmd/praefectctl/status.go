@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,11 +98,14 @@ func showLevel(out *output, l admin.Level) {
 	out.printf("%s feature level %d of %d; it is held back by %s\n", out.mark(busy), l.FeatureLevel, l.Next, strings.Join(by, ", "))
 }
 
-// showConditions lists those that are wanted, the worst first.
+// showConditions lists those that are wanted, the worst first, and names the run-book behind those
+// of one kind.
 func showConditions(out *output, list []condition.Condition, wanted func(condition.Condition) bool) {
-	for _, c := range list {
-		if wanted(c) {
-			out.printf("%s %s: %s\n", out.mark(levelSign(c.Level)), c.Name, c.Text)
+	list = slices.DeleteFunc(slices.Clone(list), func(c condition.Condition) bool { return !wanted(c) })
+	for i, c := range list {
+		out.printf("%s %s: %s\n", out.mark(levelSign(c.Level)), c.Name, c.Text)
+		if i+1 == len(list) || list[i+1].Name != c.Name {
+			out.printf("  run-book: %s\n", c.Name.RunBook())
 		}
 	}
 }

@@ -42,7 +42,9 @@ healthy; leader praefect-1; feature level 1; answered by praefect-1
 *  gitaly-1  primary    serving           yes        0
 ~  gitaly-2  secondary  backfilling 4/10  yes        0
 ! one-good-copy: one of the 2 storages of default serves: each new write has one copy
+  run-book: docs/operations/conditions.md#one-good-copy
 ! storage-not-serving: gitaly-2 of default does not serve: backfilling
+  run-book: docs/operations/conditions.md#storage-not-serving
 
 degraded; leader praefect-1; feature level 1; answered by praefect-1
 `},
@@ -52,6 +54,7 @@ degraded; leader praefect-1; feature level 1; answered by praefect-1
 *  gitaly-1  primary    serving  yes        0
 x  gitaly-2  secondary  serving  no         1       connection refused
 ! storage-away: praefect-1 cannot reach gitaly-2 of default: connection refused
+  run-book: docs/operations/conditions.md#storage-away
 
 degraded; leader praefect-1; feature level 1; answered by praefect-1
 `},
@@ -61,8 +64,11 @@ x default: unavailable, primary gitaly-1, epoch 2
 x  gitaly-1  primary    serving  no         0       connection refused
 *  gitaly-2  secondary  serving  yes        1
 x no-primary: praefect-1 cannot reach gitaly-1, the primary of default: it takes no writes here
+  run-book: docs/operations/conditions.md#no-primary
 x repository-unavailable: 1 repository of default cannot be served; list: praefectctl dataloss -virtual-storage default
+  run-book: docs/operations/conditions.md#repository-unavailable
 ! storage-away: praefect-1 cannot reach gitaly-1 of default: connection refused
+  run-book: docs/operations/conditions.md#storage-away
 
 unavailable; leader praefect-1; feature level 1; answered by praefect-1
 `},
@@ -122,8 +128,10 @@ func TestStatus_withoutALeader(t *testing.T) {
 *  gitaly-1  primary    serving  yes        0
 *  gitaly-2  secondary  serving  yes        0
 ~ primary-not-as-configured: the primary is gitaly-1
+  run-book: docs/operations/conditions.md#primary-not-as-configured
 
 x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
+  run-book: docs/operations/conditions.md#no-leader
 unavailable; no leader, so this is what praefect-1 knows by itself
 `; got != (outcome{4, want, ""}) {
 		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)

@@ -2,6 +2,7 @@ package condition
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,15 @@ type Condition struct {
 	Instance       string `json:"instance,omitempty"`
 	// Text says what is the matter.
 	Text string `json:"text"`
+}
+
+// MarshalJSON adds the place of the condition's run-book as "run_book".
+func (c Condition) MarshalJSON() ([]byte, error) {
+	type plain Condition
+	return json.Marshal(struct {
+		plain
+		RunBook string `json:"run_book"`
+	}{plain(c), c.Name.RunBook()})
 }
 
 // Kind is what all conditions of this name have in common.

@@ -1,9 +1,6 @@
 package condition
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Name names a kind of condition. It stands in JSON, in metrics and in the log.
 type Name string
@@ -81,17 +78,6 @@ func KindOf(name Name) Kind {
 
 // Metric is the series that is 1 while a condition of the kind is there.
 func (k Kind) Metric() string { return `praefect_condition{condition="` + string(k.Name) + `"}` }
-
-// Page is the table of all kinds in docs/operations/conditions.md.
-func Page() string {
-	var b strings.Builder
-	b.WriteString("| condition | level | exit code | alarm | meaning | what to do |\n|---|---|---|---|---|---|\n")
-	for _, k := range kinds {
-		exit := string('0' + rune(k.Level.Health().ExitCode()))
-		b.WriteString("| `" + string(k.Name) + "` | " + string(k.Level) + " | " + exit + " | `" + k.Metric() + " == 1` | " + k.Meaning + " | " + k.Next + " |\n")
-	}
-	return b.String()
-}
 
 // kinds is a list that nothing changes.
 var kinds = []Kind{

@@ -20,13 +20,13 @@ func TestPage_saysWhatTheCodeSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const head = "| condition | level |"
+	const head, end = "| condition | level |", "\n## Levels"
 	before, rest, found := strings.Cut(string(text), head)
-	if !found {
-		t.Fatalf("%s has no table that begins with %q", path, head)
+	_, after, ended := strings.Cut(rest, end)
+	if !found || !ended {
+		t.Fatalf("%s has no part from %q to %q", path, head, end)
 	}
-	_, after, _ := strings.Cut(rest, "\n\n")
-	want := before + condition.Page() + "\n" + after
+	want := before + condition.Page() + end + after
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -35,6 +35,35 @@ func TestPage_saysWhatTheCodeSays(t *testing.T) {
 	}
 	if want != string(text) {
 		t.Errorf("%s is not what the code says: run go test ./fsm/condition -run Page -update", path)
+	}
+}
+
+// TestRunBook_exists finds the section of each kind, and that of its alert.
+func TestRunBook_exists(t *testing.T) {
+	sections := func(page string) map[string]bool {
+		text, err := os.ReadFile(filepath.Join("..", "..", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := make(map[string]bool)
+		for line := range strings.Lines(string(text)) {
+			if title, is := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); is && strings.HasPrefix(line, "#") {
+				found[page+"#"+strings.ToLower(strings.TrimSpace(title))] = true
+			}
+		}
+		return found
+	}
+	conditions, alerts := sections("docs/operations/conditions.md"), sections("docs/operations/alerts.md")
+	for _, k := range condition.Kinds() {
+		if book := k.Name.RunBook(); !conditions[book] {
+			t.Errorf("%s: there is no section %s", k.Name, book)
+		}
+		switch alert := k.Alert(); {
+		case alert == "" && k.Level != condition.Notice:
+			t.Errorf("%s is %s, and no alert says so", k.Name, k.Level)
+		case alert != "" && !alerts["docs/operations/alerts.md#"+strings.ToLower(alert)]:
+			t.Errorf("%s: there is no alert %s", k.Name, alert)
+		}
 	}
 }
 
