@@ -198,6 +198,14 @@ type Limits struct {
 	// than three quarters of the files that the process may open. When it is reached
 	// the oldest connection that has shown no token is dropped. Default 10000.
 	MaxConnections int `toml:"max_connections"`
+	// MaxConcurrentWrites is how many writes of each virtual storage this instance has at work at a
+	// time, at most: the number shrinks by itself while writes take a large part of their clients'
+	// deadlines. More wait. Default 256, minimum 1.
+	MaxConcurrentWrites int `toml:"max_concurrent_writes"`
+	// MaxWaitingWrites is how many writes of each virtual storage wait for that; those beyond it,
+	// and those whose deadline would pass before their end, are answered UNAVAILABLE at once.
+	// Default 1000, minimum 1.
+	MaxWaitingWrites int `toml:"max_waiting_writes"`
 	// SendStallTimeout ends a call whose client takes nothing of a stream for so long.
 	// Default 10m.
 	SendStallTimeout Duration `toml:"send_stall_timeout"`

@@ -73,9 +73,12 @@ func defaults() Config {
 			Stall:         Duration(5 * time.Second),
 			ReportAge:     Duration(300 * time.Millisecond),
 		},
-		Yamux:  Yamux{MaximumStreamWindowSizeBytes: 256 << 10, AcceptBacklog: 256},
-		Limits: Limits{MaxConcurrentStreams: 1000, MaxConnections: 10_000, SendStallTimeout: Duration(10 * time.Minute)},
-		Raft:   Raft{Profile: "fast"},
+		Yamux: Yamux{MaximumStreamWindowSizeBytes: 256 << 10, AcceptBacklog: 256},
+		Limits: Limits{
+			MaxConcurrentStreams: 1000, MaxConnections: 10_000, MaxConcurrentWrites: 256, MaxWaitingWrites: 1000,
+			SendStallTimeout: Duration(10 * time.Minute),
+		},
+		Raft: Raft{Profile: "fast"},
 	}
 }
 

@@ -55,6 +55,8 @@ func (c *Config) validate(found *findings) {
 	atLeast(found, keyPath("yamux", "maximum_stream_window_size_bytes"), c.Yamux.MaximumStreamWindowSizeBytes, minStreamWindowBytes)
 	atLeast(found, keyPath("limits", "max_concurrent_streams"), c.Limits.MaxConcurrentStreams, 1)
 	atLeast(found, keyPath("limits", "max_connections"), c.Limits.MaxConnections, 10)
+	atLeast(found, keyPath("limits", "max_concurrent_writes"), c.Limits.MaxConcurrentWrites, 1)
+	atLeast(found, keyPath("limits", "max_waiting_writes"), c.Limits.MaxWaitingWrites, 1)
 	atLeast(found, keyPath("yamux", "accept_backlog"), c.Yamux.AcceptBacklog, minAcceptBacklog)
 }
 

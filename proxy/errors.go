@@ -15,6 +15,7 @@ import (
 	"praefect/proxy/ledger"
 	"praefect/proxy/router"
 	"praefect/proxy/storage"
+	"praefect/proxy/throttle"
 	"praefect/proxy/transaction"
 )
 
@@ -55,7 +56,7 @@ func toStatus(err error) error {
 			return status.Error(codes.FailedPrecondition, err.Error())
 		}
 		return unavailable(err)
-	case errors.As(err, &refused), isAny(err, ledger.ErrQueued, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable, errTooFew, transaction.ErrCrowded):
+	case errors.As(err, &refused), isAny(err, ledger.ErrQueued, ledger.ErrNoLease, ledger.ErrRerouted, ledger.ErrStopping, ledger.ErrUnknown, storage.ErrUnreachable, errTooFew, transaction.ErrCrowded, throttle.ErrFull, throttle.ErrLate):
 		return unavailable(err)
 	}
 	return status.Error(codes.Internal, err.Error())

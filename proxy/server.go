@@ -27,6 +27,7 @@ import (
 	"praefect/proxy/secure"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
+	"praefect/proxy/throttle"
 	"praefect/proxy/tracing"
 	"praefect/proxy/transaction"
 )
@@ -99,6 +100,8 @@ type Config struct {
 	Streams uint32
 	// Connections is how many connections of clients may be open; see clientconn.
 	Connections int
+	// Writes bounds the writes under way.
+	Writes throttle.Config
 	// SendStall is how long a client may take nothing of a stream before the call is
 	// ended; 10 min if zero.
 	SendStall time.Duration
@@ -139,6 +142,7 @@ type Server struct {
 	storages Storages
 	ledger   *ledger.Ledger
 	votes    *transaction.Manager
+	throttle *throttle.Throttle
 	peers    *peers
 	log      *slog.Logger
 	checks   []check.Check
@@ -201,6 +205,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		storages: deps.Storages,
 		ledger:   deps.Ledger,
 		votes:    deps.Transactions,
+		throttle: throttle.New(cfg.Writes, r),
 		peers:    newPeers(deps.Peers, deps.Logger, cfg.Channels),
 		log:      deps.Logger,
 		checks:   deps.Checks,

@@ -35,10 +35,6 @@ func (s *Server) write(r *request) error {
 		defer r.progress.watch(s.cfg.WriteTimeout, cancel)()
 	}
 	r.stamp = r.method.Stamp(time.Now())
-	var tries tries
-	this := tries.next(ctx)
-	defer func() { this.cancel(nil) }()
-
 	if votes {
 		pass, err := s.votes.Enter(ctx, r.keys[0])
 		if err != nil {
@@ -46,9 +42,29 @@ func (s *Server) write(r *request) error {
 		}
 		defer pass()
 	}
-	w, err := s.ledger.Begin(ctx, ledger.Request{
-		Keys: r.keys[:1], Reads: r.keys[1:], Scope: r.scope(), Votes: votes, Deletes: r.method.Change == method.ChangeDelete,
-		Bytes: r.first.Data().Len(), Doom: tries.doom, Drop: tries.drop,
+	at, err := s.place(ctx, r)
+	if err != nil {
+		return err
+	}
+	err = s.enter(ctx, r, at, votes)
+	at.leave(err)
+	if err != nil && r.progress.stalled.Load() {
+		return r.progress.err(s.cfg.WriteTimeout)
+	}
+	return err
+}
+
+// enter enters the write into the ledger and forwards it, again where it could not be sent.
+func (s *Server) enter(ctx context.Context, r *request, at *place, votes bool) (err error) {
+	var tries tries
+	this := tries.next(ctx)
+	defer func() { this.cancel(nil) }()
+	var w *ledger.Write
+	at.wait(func() {
+		w, err = s.ledger.Begin(ctx, ledger.Request{
+			Keys: r.keys[:1], Reads: r.keys[1:], Scope: r.scope(), Votes: votes, Deletes: r.method.Change == method.ChangeDelete,
+			Bytes: r.first.Data().Len(), Doom: tries.doom, Drop: tries.drop,
+		})
 	})
 	for err == nil {
 		pass := s.pass
@@ -60,10 +76,7 @@ func (s *Server) write(r *request) error {
 			break
 		}
 		this = tries.next(ctx)
-		err = w.NotSent(ctx)
-	}
-	if err != nil && r.progress.stalled.Load() {
-		return r.progress.err(s.cfg.WriteTimeout)
+		at.wait(func() { err = w.NotSent(ctx) })
 	}
 	return err
 }

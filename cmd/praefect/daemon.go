@@ -31,6 +31,7 @@ import (
 	"praefect/proxy/method"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
+	"praefect/proxy/throttle"
 	"praefect/proxy/transaction"
 	"praefect/replicator"
 	"praefect/replicator/postgres"
@@ -228,6 +229,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		RefuseConflicts: cfg.Consistency.Conflicts == "refuse",
 		Streams:         cfg.Limits.MaxConcurrentStreams,
 		Connections:     cfg.Limits.MaxConnections,
+		Writes:          throttle.Config{Most: cfg.Limits.MaxConcurrentWrites, Waiting: cfg.Limits.MaxWaitingWrites},
 		SendStall:       time.Duration(cfg.Limits.SendStallTimeout),
 		LatencyBuckets:  cfg.Prometheus.GRPCLatencyBuckets,
 		Channels:        d.channels(),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/proxy/throttle"
 )
 
 const (
@@ -26,7 +27,8 @@ const (
 	lineLimit = 32
 )
 
-// ErrCrowded ends a write for which too many writes of its repository wait.
+// ErrCrowded ends a write for which too many writes of its repository wait, or so many that its
+// deadline would pass before its turn.
 var ErrCrowded = errors.New("too many writes of the repository wait for its locks; try again")
 
 // order remembers the repositories whose writes contend, and has the writes of each go one
@@ -43,6 +45,7 @@ type line struct {
 	until   time.Time // ordered until then
 	inside  int       // writes that keep others waiting
 	waiting []chan struct{}
+	pace    throttle.Pace
 }
 
 // contended has the writes of a repository ordered from now on. Those that are under way
@@ -101,6 +104,11 @@ func (o *order) makeRoom(now time.Time) {
 	}
 }
 
+// late tells that the deadline of another write would pass before its turn.
+func (l *line) late(now, until time.Time) bool {
+	return !l.idle() && !until.IsZero() && until.Sub(now) < l.pace.Wait(len(l.waiting))
+}
+
 func (l *line) idle() bool { return l.inside == 0 && len(l.waiting) == 0 }
 
 // ordered tells whether the writes of one of the repositories are ordered now.
@@ -120,7 +128,8 @@ func (m *Manager) Enter(ctx context.Context, key state.Key) (leave func(), err e
 }
 
 func (o *order) enter(ctx context.Context, key state.Key) (leave func(), err error) {
-	l, turn, err := o.join(key)
+	until, _ := ctx.Deadline()
+	l, turn, err := o.join(key, until)
 	if err != nil {
 		return nil, err
 	}
@@ -142,8 +151,8 @@ func (o *order) enter(ctx context.Context, key state.Key) (leave func(), err err
 }
 
 // join puts a write into the line of its repository; without a line it goes on, and
-// without a channel it is inside at once.
-func (o *order) join(key state.Key) (*line, chan struct{}, error) {
+// without a channel it is inside at once. until is its deadline, zero for none.
+func (o *order) join(key state.Key, until time.Time) (*line, chan struct{}, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l := o.lines[key]
@@ -153,7 +162,7 @@ func (o *order) join(key state.Key) (*line, chan struct{}, error) {
 	case l.idle() && !now.Before(l.until):
 		delete(o.lines, key)
 		return nil, nil, nil
-	case len(l.waiting) >= lineLimit:
+	case len(l.waiting) >= lineLimit, l.late(now, until):
 		return nil, nil, ErrCrowded
 	case !l.idle(): // they contend still
 		l.until = now.Add(orderedFor)
@@ -186,6 +195,7 @@ func (o *order) out(l *line, key state.Key) {
 		l.inside++
 		close(l.waiting[0])
 		l.waiting = l.waiting[1:]
+		l.pace.Moved(time.Now(), len(l.waiting))
 	}
 	if l.idle() && o.lines[key] == l && !time.Now().Before(l.until) {
 		delete(o.lines, key)

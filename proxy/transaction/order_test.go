@@ -142,3 +142,33 @@ func TestOrder_memoryIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// A write whose deadline passes before its turn, as fast as the line moves, is refused on arrival.
+func TestOrder_refusesWhatWouldBeLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		o.contended(repository, time.Now(), 0)
+		leave := enter(t, &o, t.Context(), repository)
+		in := make(chan func())
+		const waiting = 12
+		for range waiting {
+			go func() { in <- enter(t, &o, t.Context(), repository) }()
+			synctest.Wait()
+		}
+		for range 4 { // one each second; 8 wait then
+			time.Sleep(time.Second)
+			leave()
+			leave = <-in
+		}
+		for within, want := range map[time.Duration]error{5 * time.Second: ErrCrowded, 9 * time.Second: nil} {
+			if _, _, err := o.join(repository, time.Now().Add(within)); err != want {
+				t.Errorf("with %v left: %v, want %v", within, err, want)
+			}
+		}
+		for range waiting - 4 {
+			leave()
+			leave = <-in
+		}
+		leave()
+	})
+}

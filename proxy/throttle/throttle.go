@@ -1,0 +1,175 @@
+package throttle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	// ErrFull refuses a write because as many wait as may.
+	ErrFull = errors.New("too many writes wait (limits.max_waiting_writes); try again when the load is lower")
+	// ErrLate refuses a write because its deadline would pass before its end.
+	ErrLate = errors.New("the storages are asked for more writes than they can do, and the deadline of this one would pass before its end; " +
+		"try again when the load is lower, or with a later deadline")
+)
+
+// placeFor is how long a write holds a place at most: one of which the client sends slowly waits for
+// its client, and burdens no storage.
+const placeFor = 10 * time.Second
+
+// Config bounds the writes of each virtual storage.
+type Config struct {
+	// Most is how many may be at work at a time; 256 if zero.
+	Most int
+	// Waiting is how many more may wait; 1000 if zero.
+	Waiting int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Most == 0 {
+		c.Most = 256
+	}
+	if c.Waiting == 0 {
+		c.Waiting = 1000
+	}
+	return c
+}
+
+// Throttle gives places to the writes of this instance. It is safe for concurrent use.
+type Throttle struct {
+	cfg     Config
+	metrics *metrics
+
+	mu    sync.Mutex
+	gates map[string]*gate // by virtual storage; guarded by mu
+}
+
+// New makes a Throttle whose metrics are registered with r if that is not nil.
+func New(cfg Config, r prometheus.Registerer) *Throttle {
+	return &Throttle{cfg: cfg.withDefaults(), metrics: newMetrics(r), gates: make(map[string]*gate)}
+}
+
+// Place is the place of one write. The caller calls Leave.
+type Place struct {
+	throttle       *Throttle
+	virtualStorage string
+	write          *waiter
+	began          time.Time
+
+	held  bool // guarded by Throttle.mu
+	timer *time.Timer
+}
+
+// Enter waits for a place for a write of a virtual storage; kind is its method. Both names are kept:
+// there must be such a virtual storage, and such a method. The error is ErrFull, ErrLate or that of
+// ctx.
+func (t *Throttle) Enter(ctx context.Context, virtualStorage, kind string) (*Place, error) {
+	arrived := time.Now()
+	w := &waiter{kind: kind, answer: make(chan error, 1)}
+	p := &Place{throttle: t, virtualStorage: virtualStorage, write: w}
+	if until, ok := ctx.Deadline(); ok {
+		w.until, w.given = until, until.Sub(arrived)
+	}
+	var refusal error
+	waits := false
+	t.step(virtualStorage, func(g *gate) {
+		refusal = g.enter(arrived, w)
+		waits = slices.Contains(g.waiting, w)
+	})
+	if waits {
+		select {
+		case refusal = <-w.answer:
+		case <-ctx.Done():
+			refusal = t.giveUp(virtualStorage, w, ctx.Err())
+		}
+	}
+	if refusal != nil {
+		t.metrics.refuse(virtualStorage, refusal)
+		return nil, fmt.Errorf("virtual storage %q: %w", virtualStorage, refusal)
+	}
+	p.held, p.began = true, time.Now()
+	p.timer = time.AfterFunc(placeFor, p.Aside)
+	return p, nil
+}
+
+// giveUp takes a write out of the line whose client is gone. If it was let in meanwhile its place
+// goes to the next one.
+func (t *Throttle) giveUp(virtualStorage string, w *waiter, cause error) error {
+	t.step(virtualStorage, func(g *gate) {
+		select {
+		case err := <-w.answer:
+			if err == nil {
+				g.leave(time.Now())
+			}
+		default:
+			g.waiting = slices.DeleteFunc(g.waiting, func(o *waiter) bool { return o == w })
+		}
+	})
+	return cause
+}
+
+// Aside gives the place to another write, because this one waits for something else than a storage.
+func (p *Place) Aside() {
+	p.throttle.step(p.virtualStorage, func(g *gate) {
+		if p.held {
+			p.held = false
+			g.leave(time.Now())
+		}
+	})
+}
+
+// Back takes the place again after Aside, although there may be none: the write goes on. It then
+// counts anew, for a bounded time.
+func (p *Place) Back() {
+	p.throttle.step(p.virtualStorage, func(g *gate) {
+		if !p.held {
+			p.held = true
+			g.inside++
+		}
+	})
+	p.began = time.Now()
+	p.timer.Reset(placeFor)
+}
+
+// Leave frees the place. err is how the write ended, and sent when its client had sent all of it,
+// zero if it has not: what a write takes before says nothing of the storages.
+func (p *Place) Leave(err error, sent time.Time) {
+	p.timer.Stop()
+	now := time.Now()
+	began := p.began
+	if sent.After(began) {
+		began = sent
+	}
+	w := p.write
+	r := result{kind: w.kind, took: now.Sub(began), given: w.given, done: err == nil, outOfTime: !w.until.IsZero() && !now.Before(w.until)}
+	p.throttle.step(p.virtualStorage, func(g *gate) {
+		if !sent.IsZero() {
+			g.learn(now, r)
+		}
+		if p.held {
+			p.held = false
+			g.leave(now)
+		} else {
+			g.letIn(now) // the bound may have grown
+		}
+	})
+}
+
+// step lets the gate of a virtual storage decide, and shows what it came to.
+func (t *Throttle) step(virtualStorage string, decide func(*gate)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	g := t.gates[virtualStorage]
+	if g == nil {
+		g = newGate(t.cfg)
+		t.gates[virtualStorage] = g
+	}
+	decide(g)
+	t.metrics.show(virtualStorage, g)
+}
