@@ -6,8 +6,9 @@ package quorum
 // any that waits for the others before or after a hook, or before it prepares. A
 // storage that does not name the phase may hold some.
 const (
-	phaseUnknown  = 0
-	phasePrepared = 1
+	phaseUnknown   = 0
+	phasePrepared  = 1
+	phaseCommitted = 2
 )
 
 // The phases whose votes are cast before a storage has done anything: a hook that

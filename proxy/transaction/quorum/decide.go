@@ -82,6 +82,11 @@ func (q *Votes) decide(now time.Duration) {
 		q.end(Abort)
 		return
 	}
+	if q.closedAlone() { // ▲ who could do the write does not fall behind who could not
+		q.partWith(primary.vote)
+		q.end(Abort)
+		return
+	}
 	short := q.short(agreeing)
 	if !short && q.enough < 0 {
 		q.enough = now
@@ -148,6 +153,22 @@ func (q *Votes) outvoted(vote Vote) bool {
 		}
 	}
 	return false
+}
+
+// closedAlone tells whether the primary has cast the last vote of a call by which nothing was
+// changed, as git does that could not write and has told the client so, while another storage
+// is ready to make the change.
+func (q *Votes) closedAlone() (alone bool) {
+	primary := &q.voters[0]
+	if q.effective || primary.vote.Phase != phaseCommitted {
+		return false
+	}
+	for i := range q.voters {
+		if v := &q.voters[i]; v.waiting && !v.out && v.vote.Phase != phaseCommitted {
+			alone, q.failed = true, q.failed || !v.otherRelease
+		}
+	}
+	return alone
 }
 
 // partWith leaves out who does not share the primary's vote, once something may have

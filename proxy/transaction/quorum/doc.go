@@ -28,6 +28,14 @@
 // agreeing storages (Account.Short says so), or it is aborted. It is aborted in any case if a
 // majority agrees on another hash than the primary's.
 //
+// # A primary that cannot write
+//
+// git that cannot write, because the disk is full or a lock was left, tells the client itself, and
+// the call ends with its last vote. Alike at all storages that says that there was nothing to be
+// changed. If another storage is ready to make the change, the write is aborted: nothing has
+// changed anywhere, and the storage that could write does not fall behind the primary that could
+// not. PrimaryFailed says so, and the proxy has such a primary step down.
+//
 // # Storages of different releases
 //
 // While storages are upgraded one by one, the same change may have different hashes: what goes into

@@ -352,8 +352,9 @@ func (q *Votes) Useless() []string {
 func (q *Votes) Blocked() bool { return q.blocked }
 
 // PrimaryFailed tells that the primary ended without a vote, or with another one, before
-// anything had happened, while other storages of its release voted alike: what they are
-// about to do the primary could not.
+// anything had happened, while other storages of its release voted alike, or that its vote
+// was the last one while such a storage was ready: what they are about to do the primary
+// could not.
 func (q *Votes) PrimaryFailed() bool { return q.failed }
 
 // Halted tells that the primary has decided that nothing more is to be changed.

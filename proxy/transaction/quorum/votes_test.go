@@ -16,6 +16,7 @@ var (
 	apple  = Vote{Hash: [20]byte{1}, Phase: 1}
 	banana = Vote{Hash: [20]byte{2}, Phase: 1}
 	late   = Vote{Hash: [20]byte{1}, Phase: 2}
+	last   = Vote{Phase: 2}
 	synced = Vote{Hash: [20]byte{3}, Phase: 3}
 	early  = Vote{Hash: [20]byte{1}, Phase: 4}
 	unsaid = Vote{Hash: [20]byte{1}}
@@ -70,7 +71,7 @@ func lines(effects []Effect) string {
 // release, "+200ms" lets time pass.
 func (r *fixture) do(t *testing.T, step string) string {
 	t.Helper()
-	votes := map[string]Vote{"apple": apple, "banana": banana, "late": late, "synced": synced, "early": early, "unsaid": unsaid}
+	votes := map[string]Vote{"apple": apple, "banana": banana, "late": late, "last": last, "synced": synced, "early": early, "unsaid": unsaid}
 	switch {
 	case step == "ok" || step == "no":
 		return lines(r.Released(r.now, step == "ok"))
