@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,9 @@ const (
 	// failsKept bounds the memory of repositories whose primaries fail. For one beyond it
 	// another is forgotten.
 	failsKept = 4096
+	// failsShown is for how long a repository counts as one whose primary fails after its
+	// last failure, if no write succeeds there.
+	failsShown = 10 * time.Minute
 )
 
 // failing remembers the repositories of which the primary fails writes that another
@@ -30,11 +35,13 @@ type failing struct {
 	list map[state.Key]failures // guarded by mu
 }
 
-// failures are the writes in a row that failed at one primary.
+// failures are the writes that failed at one primary.
 type failures struct {
 	primary string
-	since   time.Time
-	n       int
+	since   time.Time // of the first one in a row
+	last    time.Time
+	n       int // in a row, since the proxy told of them
+	all     int // likewise, since the primary was listed
 }
 
 // failed counts a write that failed, and reports whether there were enough for long
@@ -43,13 +50,18 @@ func (f *failing) failed(key state.Key, primary string, now time.Time, bound tim
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	was, known := f.list[key]
-	if !known || was.primary != primary {
+	switch {
+	case was.primary != primary:
 		was = failures{primary: primary, since: now}
+	case was.n == 0:
+		was.since = now
 	}
 	was.n++
-	if was.n >= failsLeast && now.Sub(was.since) >= bound {
-		delete(f.list, key)
-		return true
+	was.all++
+	was.last = now
+	enough := was.n >= failsLeast && now.Sub(was.since) >= bound
+	if enough {
+		was.n = 0
 	}
 	if f.list == nil {
 		f.list = make(map[state.Key]failures)
@@ -61,23 +73,53 @@ func (f *failing) failed(key state.Key, primary string, now time.Time, bound tim
 		}
 	}
 	f.list[key] = was
-	return false
+	return enough
 }
 
-// worked says that the primary has done a write.
-func (f *failing) worked(key state.Key) {
+// worked says that a primary has done a write. Another one may still be unable to.
+func (f *failing) worked(key state.Key, primary string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.list, key)
+	was, known := f.list[key]
+	switch {
+	case !known:
+	case was.primary == primary:
+		delete(f.list, key)
+	default:
+		was.n = 0
+		f.list[key] = was
+	}
+}
+
+// count tells of how many repositories each storage fails the writes, by virtual storage
+// and storage. One that has failed but a few does not count. Those that have rested are
+// forgotten.
+func (f *failing) count(now time.Time) map[[2]string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	repositories, writes := make(map[[2]string]int), make(map[[2]string]int)
+	for key, was := range f.list {
+		if now.Sub(was.last) >= failsShown {
+			delete(f.list, key)
+			continue
+		}
+		storage := [2]string{key.VirtualStorage, was.primary}
+		repositories[storage]++
+		writes[storage] += was.all
+	}
+	maps.DeleteFunc(repositories, func(storage [2]string, _ int) bool { return writes[storage] < failsLeast })
+	return repositories
 }
 
 // report notes how a write that is voted on went at the primary.
 func (s *Server) report(r *request, primary string, o stream.Outcome, succeeded, others bool) {
 	key := r.keys[0]
 	switch {
-	case succeeded:
-		s.failing.worked(key)
-	case others && ofReplica(r, o) && s.failing.failed(key, primary, time.Now(), s.cfg.FailsFor):
+	case others && ofReplica(r, o):
+		s.metrics.unwritten.WithLabelValues(key.VirtualStorage, primary).Inc()
+		if !s.failing.failed(key, primary, time.Now(), s.cfg.FailsFor) {
+			return
+		}
 		text := "git could not change the reference"
 		if o.Err != nil {
 			text = o.Err.Error()
@@ -85,12 +127,14 @@ func (s *Server) report(r *request, primary string, o stream.Outcome, succeeded,
 		s.log.Warn("the primary of a repository fails writes that other storages could do", "virtual_storage", key.VirtualStorage,
 			"relative_path", key.RelativePath, "primary", primary, "method", r.method.FullName, "err", cutText(text))
 		s.fails(key, primary, cutText(text))
+	case succeeded:
+		s.failing.worked(key, primary)
 	}
 }
 
 // ofReplica tells whether a call that ended at the primary, while other storages could do
-// it, ended so because of the primary's replica. What clients, tokens and limits are the
-// reason for says nothing of it.
+// it, ended so because of the primary's replica. What clients, hooks, tokens and limits are
+// the reason for says nothing of it: a hook runs at the primary alone.
 func ofReplica(r *request, o stream.Outcome) bool {
 	if !o.Ended || r.ctx.Err() != nil {
 		return false
@@ -98,9 +142,19 @@ func ofReplica(r *request, o stream.Outcome) bool {
 	switch status.Code(o.Err) {
 	case codes.OK: // git tells the client itself which reference it could not change
 		return r.method.FullName == gitalypb.SSHService_SSHReceivePack_FullMethodName || r.method.FullName == gitalypb.SmartHTTPService_PostReceivePack_FullMethodName
-	case codes.Canceled, codes.DeadlineExceeded, codes.ResourceExhausted, codes.Unavailable, codes.Unauthenticated,
+	case codes.ResourceExhausted: // a full disk, or a limit of the storage
+		return !limited(o.Err)
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.Unauthenticated,
 		codes.PermissionDenied, codes.InvalidArgument:
 		return false
 	}
 	return true
+}
+
+// limited tells whether a storage refused a call because it has too many.
+func limited(err error) bool {
+	return slices.ContainsFunc(status.Convert(err).Details(), func(detail any) bool {
+		_, ok := detail.(*gitalypb.LimitError)
+		return ok
+	})
 }

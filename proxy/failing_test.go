@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"praefect/fsm/state"
 )
 
@@ -72,14 +76,18 @@ func TestFailing_tellsAfterEnoughForLongEnough(t *testing.T) {
 		{at: 62 * time.Second, key: key, primary: "g1"}, // counted again
 		{at: 63 * time.Second, key: key, primary: "g1"},
 		{at: 64 * time.Second, key: key, primary: "g1"}, // enough, and not long enough
-		{at: 80 * time.Second, key: key, worked: true},
+		{at: 80 * time.Second, key: key, primary: "g1", worked: true},
 		{at: 100 * time.Second, key: key, primary: "g1"},
 		{at: 110 * time.Second, key: key, primary: "g2"}, // of another primary
 		{at: 131 * time.Second, key: key, primary: "g2"},
 		{at: 140 * time.Second, key: key, primary: "g2", want: true},
+		{at: 150 * time.Second, key: key, primary: "g2"},
+		{at: 160 * time.Second, key: key, primary: "g2"},
+		{at: 170 * time.Second, key: key, primary: "g3", worked: true},
+		{at: 190 * time.Second, key: key, primary: "g2"}, // in a row again
 	} {
 		if step.worked {
-			f.worked(step.key)
+			f.worked(step.key, step.primary)
 			continue
 		}
 		if got := f.failed(step.key, step.primary, began.Add(step.at), 30*time.Second); got != step.want {
@@ -95,5 +103,47 @@ func TestFailing_isBounded(t *testing.T) {
 	}
 	if len(f.list) != failsKept {
 		t.Errorf("got %d, want %d", len(f.list), failsKept)
+	}
+}
+
+// Once there are enough failed writes, a repository counts until one succeeds at the primary that failed it, or it has rested
+// for a while.
+func TestFailing_countsWhatFailsNow(t *testing.T) {
+	a, b := state.Key{VirtualStorage: "default", RelativePath: "a.git"}, state.Key{VirtualStorage: "default", RelativePath: "b.git"}
+	var f failing
+	now := time.Now()
+	want := func(n int) {
+		t.Helper()
+		if got := f.count(now)[[2]string{"default", "g1"}]; got != n {
+			t.Errorf("got %d, want %d", got, n)
+		}
+	}
+	f.failed(a, "g1", now, time.Hour)
+	f.failed(b, "g1", now, time.Hour)
+	want(0) // so few may be chance
+	f.failed(a, "g1", now, 0)
+	f.failed(b, "g1", now, 0)
+	f.failed(b, "g1", now, 0)
+	want(2)
+	f.worked(a, "g2") // it has stepped down
+	want(2)
+	f.worked(a, "g1")
+	want(1)
+	now = now.Add(failsShown)
+	want(0)
+	if len(f.list) > 0 {
+		t.Errorf("%d are kept", len(f.list))
+	}
+}
+
+// A limit of the storage is no fault of the replica, and a full disk is one.
+func TestLimited(t *testing.T) {
+	full := status.New(codes.ResourceExhausted, "no space left on device")
+	busy, err := full.WithDetails(&gitalypb.LimitError{ErrorMessage: "too many calls"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if limited(full.Err()) || !limited(busy.Err()) {
+		t.Errorf("a full disk is a limit: %t; a limit is one: %t", limited(full.Err()), limited(busy.Err()))
 	}
 }

@@ -22,6 +22,7 @@ type metrics struct {
 	panics        prometheus.Counter
 	clients       *clientRequests
 	replications  *prometheus.CounterVec
+	unwritten     *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
@@ -64,11 +65,15 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 			Name: "gitaly_praefect_tx_replications_total",
 			Help: "Replicas after a write: updated by it, or behind for a reason.",
 		}, []string{"reason"}),
+		unwritten: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "praefect_primary_write_failures_total",
+			Help: "Writes that the primary failed although another storage voted for them, whatever the status of the call.",
+		}, []string{"virtual_storage", "gitaly_storage"}),
 	}
 	for _, reason := range []string{updated, outdated, noVotes, otherStatus, notCommitted} {
 		m.replications.WithLabelValues(reason) // so that each can be seen from the start
 	}
-	r.MustRegister(m.clients.total, m.replications, m.grpc, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics)
+	r.MustRegister(m.clients.total, m.replications, m.grpc, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics, m.unwritten)
 	return m
 }
 

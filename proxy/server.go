@@ -218,6 +218,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		health:   health.NewServer(),
 		clients:  clientconn.NewSet(clientconn.Config{Limit: cfg.Connections, Trusting: cfg.Auth.Token == "", Logger: deps.Logger}),
 	}
+	r.MustRegister(failingCollector{s})
 	s.SetAuth(cfg.Auth)
 	s.kept.Limit = keptLimit
 	return s, nil
