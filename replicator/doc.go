@@ -65,7 +65,8 @@
 //
 // A primary that takes no writes, while other storages could do them, steps down for the
 // next in-sync storage (StepDown), and its replica is removed at once: a copy onto it
-// could succeed, and leave what failed the writes.
+// could succeed, and leave what failed the writes. Where more than RemakeMost replicas of a
+// storage cannot be written, they stay: the storage is the matter, a full disk for example.
 //
 // # Each failure's end
 //

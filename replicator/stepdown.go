@@ -66,12 +66,14 @@ func (s *stepDowner) run(ctx, work context.Context) {
 		}
 		log := s.log.With("virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "primary", failed.storage)
 		for try := 1; ctx.Err() == nil; try++ {
-			done, err := s.stepDown(work, key, failed)
+			done, removed, err := s.stepDown(work, key, failed)
 			if err == nil {
 				if done {
 					s.metrics.steppedDown.WithLabelValues(key.VirtualStorage, failed.storage).Inc()
 					s.alarms.raise(key, AlarmPrimary, fmt.Errorf("%q takes no writes: %s", failed.storage, failed.why))
 					log.Warn("the primary of a repository takes no writes and has stepped down", "why", failed.why)
+				}
+				if removed { // else a copy onto what is there could make it the primary again at once
 					s.enqueue(key)
 				}
 				break
@@ -91,14 +93,15 @@ func (s *stepDowner) run(ctx, work context.Context) {
 // unless that storage serves on another disk, and has every acknowledged write.
 //
 // Then the replica is removed, to be copied from nothing: a copy onto it could succeed,
-// and leave what failed the writes.
-func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedPrimary) (done bool, err error) {
+// and leave what failed the writes. It stays where that happens to many replicas of the
+// storage: the storage is the matter then, and not its replicas.
+func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedPrimary) (done, removed bool, err error) {
 	if err := s.successor(ctx, key, failed.storage); err != nil {
-		return false, err
+		return false, false, err
 	}
 	guard, release, err := s.acquire(ctx, key, s.cfg.PauseBudget > 0)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	ended := true
 	defer func() { release(ended, failed.storage) }()
@@ -107,33 +110,45 @@ func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedP
 	defer cancel()
 	view, err := guard.OpenIntent(ctx, state.Scope{BoundMillis: limit.Milliseconds(), Targets: []string{failed.storage}})
 	if err != nil {
-		return false, fmt.Errorf("open an intent to have the primary step down: %w", err)
+		return false, false, fmt.Errorf("open an intent to have the primary step down: %w", err)
 	}
 	removing = s.stamp(removing, guard.OpenedAt()) // ▲ as in repairer.copy
 	if primary, _ := view.PrimaryOf(key); primary.Name != failed.storage {
-		return false, nil // it is another one by now
+		return false, false, nil // it is another one by now
 	}
 	if err := s.propose(ctx, func(ctx context.Context) error {
 		return guard.StepDown(ctx, failed.storage, state.Shorten(failed.why))
 	}); err != nil {
-		return false, fmt.Errorf("have %q step down: %w", failed.storage, err)
+		return false, false, fmt.Errorf("have %q step down: %w", failed.storage, err)
 	}
+	s.troubles.breaks(key, failed.storage, failed.why)
+	removed, ended, err = s.remove(ctx, removing, guard, key, failed)
+	if err != nil { // it is behind, and a repair sees to it
+		s.log.Warn("a primary has stepped down, and its replica is not removed", "virtual_storage", key.VirtualStorage,
+			"relative_path", key.RelativePath, "storage", failed.storage, "err", err)
+	}
+	return true, removed, nil
+}
+
+// remove removes the replica of a primary that has stepped down, if it may be. ended tells
+// that nothing of that can happen any more.
+func (s *stepDowner) remove(ctx, removing context.Context, guard Guard, key state.Key, failed failedPrimary) (removed, ended bool, err error) {
 	if isPool(key) { // others may borrow from it
-		return true, nil
+		return false, true, nil
+	}
+	if n := s.troubles.failing(s.ledger.View(), key.VirtualStorage, failed.storage, s.cfg.RemakeAfter); n > s.cfg.RemakeMost {
+		return false, true, fmt.Errorf("%d replicas of %q cannot be written: the storage is the matter", n, failed.storage)
 	}
 	permitted, err := s.permit(ctx, guard, key, failed.storage, "it took no writes: "+failed.why)
 	if err != nil || !permitted {
-		s.log.Warn("a primary has stepped down, and its replica is not removed", "virtual_storage", key.VirtualStorage,
-			"relative_path", key.RelativePath, "storage", failed.storage, "err", err)
-		return true, nil
+		return false, true, err
 	}
 	if ended, err = s.calls.remove(removing, key, failed.storage); err != nil {
-		s.log.Warn("the replica of a primary that has stepped down was not removed", "virtual_storage", key.VirtualStorage,
-			"relative_path", key.RelativePath, "storage", failed.storage, "err", err)
-		return true, nil // it is behind, and a repair sees to it
+		return false, ended, err
 	}
 	s.metrics.remade.WithLabelValues(key.VirtualStorage, failed.storage).Inc()
-	return true, nil
+	s.troubles.remade(key, failed.storage)
+	return true, ended, nil
 }
 
 // propose bounds the wait for one verdict.

@@ -1,10 +1,14 @@
 package replicator
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"praefect/fsm/state"
 )
@@ -83,7 +87,7 @@ func TestStepDown_isRefused(t *testing.T) {
 				if !ok {
 					t.Fatal("forgotten")
 				}
-				done, err := r.stepDowner.stepDown(t.Context(), k, failed)
+				done, _, err := r.stepDowner.stepDown(t.Context(), k, failed)
 				if done || (err != nil) != row.alarm {
 					t.Errorf("got %t, %v", done, err)
 				}
@@ -132,6 +136,61 @@ func TestStepDown_isBounded(t *testing.T) {
 		}
 		if n := len(r.stepDowner.pending); n != stepDownsKept {
 			t.Errorf("%d wait", n)
+		}
+	})
+}
+
+// Where many replicas of a storage cannot be written, it steps down for each, and keeps
+// them: its disk is the matter.
+func TestStepDown_aStorageThatWritesNothingKeepsItsReplicas(t *testing.T) {
+	bubble(t, func(t *testing.T, w *fixture) {
+		r := w.replicator(Config{PauseBudget: 5 * time.Second})
+		stop := w.running()
+		defer stop()
+		const repositories, most = 13, 10
+		for i := range repositories {
+			path := fmt.Sprintf("%d.git", i)
+			w.put(path, "1", "g1", "g2", "g3")
+			done, removed, err := r.stepDowner.stepDown(t.Context(), key(path), failedPrimary{"g1", "no space left on device"})
+			if !done || err != nil || removed != (i < most) || w.primary(path) != "g2" {
+				t.Errorf("%s: done %t, removed %t, %v, the primary is %s", path, done, removed, err, w.primary(path))
+			}
+		}
+		if removed := w.called("RemoveRepository", "g1"); removed != most {
+			t.Errorf("%d replicas were removed", removed)
+		}
+		if got := r.FailingStorages(); !slices.Equal(got, []FailingStorage{{vsName, "g1", repositories}}) {
+			t.Errorf("failing storages: %+v", got)
+		}
+	})
+}
+
+// A replica that cannot even be removed is not copied onto at once: as nothing is missing
+// there yet, it would be the primary again.
+func TestStepDown_removalFails(t *testing.T) {
+	bubble(t, func(t *testing.T, w *fixture) {
+		w.put("a.git", "1", "g1", "g2", "g3")
+		full := true
+		w.faults = func(storage, method string) fate {
+			if full && storage == "g1" && (method == "RemoveRepository" || method == "ReplicateRepository") {
+				return fate{err: status.Error(codes.Internal, "no space left on device")}
+			}
+			return fate{}
+		}
+		r, stop := w.replicatingAs(t, Config{PauseBudget: 5 * time.Second})
+		defer stop()
+		r.StepDown(key("a.git"), "g1", "no space left on device")
+		until(t, 5*time.Second, func() bool { return w.primary("a.git") == "g2" })
+		pause(t.Context(), 30*time.Second)
+		if w.primary("a.git") != "g2" || w.called("ReplicateRepository", "g1") > 0 {
+			t.Errorf("the primary is %s, after %d copies onto the former one", w.primary("a.git"), w.called("ReplicateRepository", "g1"))
+		}
+		full = false
+		removals := w.called("RemoveRepository", "g1")
+		r.Enqueue(key("a.git"))
+		until(t, time.Minute, func() bool { return w.equal() == "" && w.entry("a.git") == nil })
+		if w.called("RemoveRepository", "g1") != removals+1 {
+			t.Error("the replica was not made again")
 		}
 	})
 }
