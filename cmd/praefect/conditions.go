@@ -11,6 +11,7 @@ import (
 	"praefect/consensus/session"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
+	"praefect/proxy"
 	"praefect/proxy/admin"
 	"praefect/proxy/ledger"
 	"praefect/proxy/monitor"
@@ -30,6 +31,8 @@ type conditions struct {
 	repair       *replicator.Replicator
 	stuck        *stuckRepairs
 	certificates *certificates
+	// failing are the storages that fail the writes of which they are the primary.
+	failing func() []proxy.FailingPrimary
 	// otherCluster and claimed say why the instance may take no lease, empty if it may.
 	otherCluster, claimed func() string
 }
@@ -86,6 +89,17 @@ func (c conditions) facts() condition.Facts {
 			Name: condition.CopiesFail, VirtualStorage: f.VirtualStorage, Storage: f.Storage,
 			Text: fmt.Sprintf("copies onto %d replicas of %s of %s fail at %s: none of them is made again from nothing",
 				f.Replicas, f.Storage, f.VirtualStorage, facts.Instance),
+		})
+	}
+	for _, f := range c.failing() {
+		what := "its replica is the matter, and steps down"
+		if f.Repositories > 1 {
+			what = "the storage is the matter if their number grows, for example because its disk is full"
+		}
+		facts.Raised = append(facts.Raised, condition.Raised{
+			Name: condition.PrimaryUnwritable, VirtualStorage: f.VirtualStorage, Storage: f.Storage,
+			Text: fmt.Sprintf("%s of %s, the primary, fails writes of %d repositories at %s that other storages could do: %s",
+				f.Storage, f.VirtualStorage, f.Repositories, facts.Instance, what),
 		})
 	}
 	for _, d := range c.repair.Damages() {

@@ -187,14 +187,14 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 
 	working := adminRepair{repair, jobs, node.View}
 	stuck := &stuckRepairs{queue: jobs, view: node.View, leads: heartbeat.Leads, log: log, waits: working.ofJob}
+	explain := &explaining{storages: agreedOn, view: node.View}
 	watch := conditions{
 		cfg: cfg, node: node, session: heartbeat, intents: intents, storages: storages, db: db, repair: repair, stuck: stuck, certificates: newCertificates(cfg),
-		otherCluster: node.Barred, claimed: owned.barred,
+		otherCluster: node.Barred, claimed: owned.barred, failing: explain.failing,
 	}.monitor(log)
 	if err := registry.Register(watch.Collector()); err != nil {
 		return nil, fmt.Errorf("register the metrics of conditions: %w", err)
 	}
-	explain := &explaining{storages: agreedOn, view: node.View}
 	deps := admin.Deps{
 		Routes: explain.routes, Exists: explain.exists, Verification: adminVerify{repair, catalogue},
 		Node: node, Storages: adminStorages{storages}, Repair: working, Local: adminLocal(node), Conditions: watch,

@@ -48,6 +48,15 @@ func (e *explaining) routes(key state.Key) admin.Routes {
 	return routes(server.Explain(key))
 }
 
+// failing are the storages that fail the writes of which they are the primary.
+func (e *explaining) failing() []proxy.FailingPrimary {
+	server := e.server.Load()
+	if server == nil {
+		return nil
+	}
+	return server.FailingPrimaries()
+}
+
 // exists asks the in-sync storages of a repository whether they have it.
 func (e *explaining) exists(ctx context.Context, key state.Key) (storage string, has bool, err error) {
 	view := e.view()

@@ -32,6 +32,7 @@ const (
 	ReplicaDiffers     Name = "replica-differs"
 	ReplicaDamaged     Name = "replica-damaged"
 	CopiesFail         Name = "copies-fail"
+	PrimaryUnwritable  Name = "primary-cannot-write"
 	PostgresAway       Name = "postgres-away"
 	CommandRefused     Name = "command-refused"
 	VersionsDiffer     Name = "versions-differ"
@@ -131,6 +132,8 @@ var kinds = []Kind{
 		"`praefectctl queue list` shows the attempts and the last error; see [trouble.md](trouble.md#a-job-is-dead)."},
 	{CopiesFail, Degraded, AboutStorages, "Copies onto many replicas of a storage fail: the storage is the matter, and no replica is removed to be copied from nothing.",
 		"Look at the disk and the log of the storage; see [trouble.md](trouble.md#copies-onto-a-storage-fail)."},
+	{PrimaryUnwritable, Degraded, AboutStorages, "A storage fails writes of repositories whose primary it is, although other storages could do them. With several repositories the storage is the matter, for example its disk is full.",
+		"Look at the disk and the log of the storage; see [trouble.md](trouble.md#a-storages-disk-is-full)."},
 	{ReplicaDiffers, Degraded, AboutStorages, "A replica differs from its primary although the ledger has no reason for it, and is not repaired yet.",
 		"Nothing: it is repaired from the primary. Find out what wrote past praefect; see [verification.md](verification.md#when-a-replica-differs)."},
 	{ReplicaDamaged, Degraded, AboutStorages, "git complains of the objects of a replica. A secondary is made again; a primary is left to you.",

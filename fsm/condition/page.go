@@ -19,7 +19,7 @@ var alerts = map[Name]string{
 	FewerVoters: "PraefectQuorumAtRisk", CannotLoseAny: "PraefectQuorumAtRisk",
 	SettingsDiffer: "PraefectSettingsDiffer", CertificateExpires: "PraefectCertificateExpires", PostgresAway: "PraefectPostgresAway",
 	StorageAway: "PraefectStorageDown", StorageSlow: "PraefectStorageSlow", StorageNotServing: "PraefectStorageNotServing",
-	Conflict: "PraefectConflict", RepairWaits: "PraefectRepairFails", CopiesFail: "PraefectRepairFails",
+	Conflict: "PraefectConflict", RepairWaits: "PraefectRepairFails", CopiesFail: "PraefectRepairFails", PrimaryUnwritable: "PraefectPrimaryFailsWrites",
 	ReplicaDiffers: "PraefectReplicaDiffers", FailoverPaused: "PraefectFailoverPaused",
 }
 

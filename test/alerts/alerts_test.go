@@ -123,8 +123,8 @@ func (w *harness) healthy() {
 	eventually(w.T, "no alert fires", func(ctx context.Context) error {
 		firing, err := w.p.firing(ctx)
 		delete(firing, "PraefectLeaderChangesOften") // the faults of this test kill leaders
-		// Alerts on rates end minutes later, and one on a change past praefect a day later.
-		for _, name := range []string{"PraefectCallsFail", "PraefectWritesRefused", "PraefectReplicaDiffers"} {
+		// Alerts on rates and on the last minutes end minutes later, and one on a change past praefect a day later.
+		for _, name := range []string{"PraefectCallsFail", "PraefectWritesRefused", "PraefectReplicaDiffers", "PraefectPrimaryFailsWrites"} {
 			if w.raised[name] {
 				delete(firing, name)
 			}
@@ -148,7 +148,7 @@ func TestAlerts_eachFires(t *testing.T) {
 	w.healthy()
 	for _, fault := range []func(*harness){
 		instanceDown, quorumLost, allDown, storageDown, storageSlow, repositoryUnavailable, postgresAway, failoverPaused,
-		reloadRefused, settingsDiffer, certificateExpires, repairFails, replicaChanged, noPrimary, leaderChanges,
+		reloadRefused, settingsDiffer, certificateExpires, repairFails, primaryFull, replicaChanged, noPrimary, leaderChanges,
 	} {
 		fault(w)
 	}

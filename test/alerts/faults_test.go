@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"praefect/test/cluster"
+	"praefect/test/gitaly"
 	"praefect/test/runbook"
 )
 
@@ -208,6 +209,35 @@ func repairFails(w *harness) {
 	w.answers(w.onStorage(s), "repair-fails-host", well, "Use%")
 	chattr("-i")
 	w.fix(w.operator(), "repair-fails-fix")
+	w.healthy()
+}
+
+// primaryFull has a primary whose disk is full, while clients push: no call says so.
+func primaryFull(w *harness) {
+	primary := w.storage("gitaly-1")
+	if now, err := w.c.Primary(w.ctx, "default"); err != nil || now != primary {
+		w.operate("promote", primary.Name)
+	}
+	w.must(gitaly.WriteFaults(primary.Dir, gitaly.Fault{Disk: "full"}))
+	for range 3 {
+		if err := w.push("a.git"); err == nil || !strings.Contains(err.Error(), "unpack") {
+			w.Fatalf("a push onto a full disk: %v", err)
+		}
+	}
+	w.expect("PraefectPrimaryFailsWrites")
+	w.answers(w.operator(), "primary-fails-check", degraded, "primary-cannot-write", primary.Name)
+	w.answers(w.onStorage(primary), "primary-fails-host", well, "Use%", "IUse%")
+	// A repository that is written to gets another primary by itself.
+	eventually(w.T, "the primary of a.git steps down", func(context.Context) error { return w.push("a.git") })
+	out, err := w.c.Operate(w.ctx, "history", "-limit", "20")
+	w.must(err)
+	if !strings.Contains(out, "a.git") || !strings.Contains(out, primary.Name) {
+		w.Fatalf("history has no line about that: %s", out)
+	}
+	w.fix(w.operator(), "primary-fails-fix")
+	w.must(w.push("b.git"))
+	w.must(gitaly.WriteFaults(primary.Dir))
+	w.operate("queue", "retry")
 	w.healthy()
 }
 
