@@ -40,6 +40,9 @@ type alarms struct {
 
 	mu     sync.Mutex
 	raised map[state.Key]Alarm // guarded by mu
+	// stays has those that do not end with a repair: there is nothing to be repaired.
+	// guarded by mu
+	stays map[state.Key]bool
 }
 
 // raise raises an alarm, and warns the first time.
@@ -51,6 +54,7 @@ func (a *alarms) raise(key state.Key, reason AlarmReason, cause error) {
 			a.raised = make(map[state.Key]Alarm)
 		}
 		a.raised[key] = Alarm{Key: key, Reason: reason, Detail: cause.Error()}
+		delete(a.stays, key)
 	}
 	a.mu.Unlock()
 	if !known || before.Reason != reason {
@@ -59,10 +63,36 @@ func (a *alarms) raise(key state.Key, reason AlarmReason, cause error) {
 	}
 }
 
+// keep has the alarm about a repository stay although nothing is to be repaired there.
+func (a *alarms) keep(key state.Key) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, known := a.raised[key]; known {
+		if a.stays == nil {
+			a.stays = make(map[state.Key]bool)
+		}
+		a.stays[key] = true
+	}
+}
+
+// settle clears the alarms about repositories that are well, whichever instance repaired
+// them.
+func (a *alarms) settle(well func(state.Key) bool) {
+	for _, alarm := range a.list() {
+		a.mu.Lock()
+		stays := a.stays[alarm.Key]
+		a.mu.Unlock()
+		if !stays && well(alarm.Key) {
+			a.clear(alarm.Key)
+		}
+	}
+}
+
 func (a *alarms) clear(key state.Key) {
 	a.mu.Lock()
 	_, known := a.raised[key]
 	delete(a.raised, key)
+	delete(a.stays, key)
 	a.mu.Unlock()
 	if known {
 		a.log.Info("the repository is repaired after all", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath)

@@ -177,7 +177,11 @@ func (r *Replicator) QueueAnswers() bool { return r.backlog.answers() }
 func (r *Replicator) Backfills() []Backfill { return r.backfiller.list() }
 
 // Alarms returns the repositories that repairs alone do not bring in order.
-func (r *Replicator) Alarms() []Alarm { return r.alarms.list() }
+func (r *Replicator) Alarms() []Alarm {
+	view := r.ledger.View()
+	r.alarms.settle(func(key state.Key) bool { return r.repairer.plan(view, key, false).Well })
+	return r.alarms.list()
+}
 
 // Damages returns the replicas that this instance's verification found damaged.
 func (r *Replicator) Damages() []Damage { return r.verifier.damaged.list() }

@@ -80,6 +80,7 @@ func (s *stepDowner) run(ctx, work context.Context) {
 			}
 			if !metWrite(err) || try == stepDownTries {
 				s.alarms.raise(key, AlarmPrimary, fmt.Errorf("%q takes no writes (%s), and stays the primary: %w", failed.storage, failed.why, err))
+				s.alarms.keep(key)
 				log.Warn("the primary of a repository takes no writes, and cannot step down", "why", failed.why, "err", err)
 				break
 			}

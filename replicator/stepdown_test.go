@@ -140,6 +140,33 @@ func TestStepDown_isBounded(t *testing.T) {
 	})
 }
 
+// The alarm about a primary that has stepped down ends with the repair, whichever instance
+// makes it; that about one that stays does not, because nothing is repaired.
+func TestStepDown_alarmEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, w *fixture) {
+		w.put("a.git", "1", "g1", "g2", "g3")
+		w.put("b.git", "1", "g1", "g2", "g3")
+		r, stop := w.replicatingAs(t, Config{PauseBudget: 5 * time.Second})
+		w.faults = func(storage, method string) fate { // so that nothing is repaired here
+			if storage == "g1" && method == "RemoveRepository" {
+				return fate{err: status.Error(codes.Internal, "no space left on device")}
+			}
+			return fate{}
+		}
+		w.damaged["g2b.git"] = true
+		r.StepDown(key("a.git"), "g1", "no space left on device")
+		r.StepDown(key("b.git"), "g1", "no space left on device")
+		until(t, 30*time.Second, func() bool { return len(r.Alarms()) == 2 })
+		defer stop()
+		w.faults = nil
+		other := w.replicator(repairs)
+		repaired(t, func(o repairRequest) outcome { return other.worker.repair(t.Context(), o) }, "a.git")
+		if alarms := r.Alarms(); len(alarms) != 1 || alarms[0].RelativePath != "b.git" {
+			t.Errorf("alarms: %+v", alarms)
+		}
+	})
+}
+
 // Where many replicas of a storage cannot be written, it steps down for each, and keeps
 // them: its disk is the matter.
 func TestStepDown_aStorageThatWritesNothingKeepsItsReplicas(t *testing.T) {
