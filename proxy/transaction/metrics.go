@@ -14,6 +14,9 @@ type metrics struct {
 	voters           *prometheus.HistogramVec
 	short, contended prometheus.Counter
 	unlike           prometheus.Counter
+	repeated         *prometheus.CounterVec
+	givenUp          *prometheus.CounterVec
+	crowded          *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -55,11 +58,36 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "praefect_contended_writes_total",
 			Help: "Writes aborted because they and another one waited for each other.",
 		}),
+		repeated: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "praefect_calls_repeated_total",
+			Help: "Calls of writes sent to a storage again after it had given its locks up to another write.",
+		}, []string{"virtual_storage", "gitaly_storage"}),
+		givenUp: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "praefect_calls_given_up_total",
+			Help: "Calls of writes not sent again to a storage that had given its locks up to another write: the write was over, or its request too large to be kept.",
+		}, []string{"virtual_storage", "gitaly_storage"}),
+		crowded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "praefect_writes_crowded_total",
+			Help: "Writes refused because too many writes of their repository waited for its locks.",
+		}, []string{"virtual_storage"}),
 	}
 	if r != nil {
-		r.MustRegister(votes, m.delay, m.rounds, m.voters, m.short, m.contended, m.unlike)
+		r.MustRegister(votes, m.delay, m.rounds, m.voters, m.short, m.contended, m.unlike, m.repeated, m.givenUp, m.crowded)
 	}
 	return m
 }
 
 func (m *metrics) answer(a quorum.Answer) { m.answers[a].Inc() }
+
+// repeats counts what became of the calls of a write whose storages gave their locks up.
+func (m *metrics) repeats(votes *quorum.Votes, virtualStorage string, storages []Voter) {
+	for _, v := range storages {
+		repeats, givenUp := votes.Repeats(v.Storage)
+		if repeats > 0 {
+			m.repeated.WithLabelValues(virtualStorage, v.Storage).Add(float64(repeats))
+		}
+		if givenUp {
+			m.givenUp.WithLabelValues(virtualStorage, v.Storage).Inc()
+		}
+	}
+}

@@ -124,7 +124,10 @@ func (o *order) ordered(keys []state.Key, now time.Time) bool {
 // Enter waits until it is the turn of a write of a repository whose writes are ordered; of
 // others it is at once. leave is called when the write has ended. The error is ErrCrowded.
 func (m *Manager) Enter(ctx context.Context, key state.Key) (leave func(), err error) {
-	return m.order.enter(ctx, key)
+	if leave, err = m.order.enter(ctx, key); err != nil {
+		m.metrics.crowded.WithLabelValues(key.VirtualStorage).Inc()
+	}
+	return leave, err
 }
 
 func (o *order) enter(ctx context.Context, key state.Key) (leave func(), err error) {

@@ -152,6 +152,7 @@ func (t *Transaction) End() Result {
 	result := Result{Agreed: t.votes.Agreed(), Committed: t.votes.Committed(), Stopped: stopped, Blocked: t.votes.Blocked(),
 		PrimaryFailed: t.votes.PrimaryFailed(), Unlike: t.votes.Unlike(),
 		Voted: t.votes.Voted(), Rounds: t.votes.Rounds()}
+	t.manager.metrics.repeats(t.votes, t.cfg.Keys[0].VirtualStorage, t.cfg.Voters)
 	t.mu.Unlock()
 	t.manager.metrics.rounds.Observe(float64(result.Rounds))
 	t.manager.metrics.unlike.Add(float64(len(result.Unlike)))

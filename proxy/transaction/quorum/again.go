@@ -85,6 +85,13 @@ func (q *Votes) Ended(now time.Duration, name string, well bool) []Effect {
 // another write that had those.
 func (q *Votes) Contended() bool { return q.contended }
 
+// Repeats tells how often the call of a storage was sent again after it had given its locks
+// up, and whether it has given them up for good: its call was not sent again after that.
+func (q *Votes) Repeats(name string) (repeats int, givenUp bool) {
+	v := q.voter(name)
+	return v.repeats, v.yields > v.repeats
+}
+
 // Yield has the storages give up the locks that the primary lacks: another write of the
 // repository has those, and waits. It reports false if none can.
 func (q *Votes) Yield(now time.Duration) (effects []Effect, ok bool) {
@@ -131,6 +138,7 @@ func (q *Votes) waitsInVain(v *voter) bool { return v.held && v.ready && !v.yiel
 // giveUp has a storage give up its locks. ▲ Nothing is changed there.
 func (q *Votes) giveUp(v *voter) {
 	v.held, v.yielded, v.passed, q.hasty = true, true, 0, true
+	v.yields++
 	q.reply(v, Abort)
 }
 
@@ -181,7 +189,9 @@ func (q *Votes) runReady() {
 }
 
 func (q *Votes) run(v *voter) {
-	v.held, v.ready = false, false
+	if v.held, v.ready = false, false; v.yielded {
+		v.repeats++
+	}
 	q.effects = append(q.effects, Run{v.name})
 }
 

@@ -103,6 +103,37 @@ func TestVotes_again(t *testing.T) {
 	}
 }
 
+// A storage that gave its locks up gets its call again, once for each time, or gives the
+// write up.
+func TestVotes_repeats(t *testing.T) {
+	gaveUp := []string{"b=apple", "+250ms", "b?"}
+	for name, tc := range map[string]struct {
+		ordered bool
+		steps   []string
+		repeats int
+		givenUp bool
+	}{
+		"it keeps its locks":            {steps: []string{"b=apple", "a=apple", "c=apple"}},
+		"it waits for the primary":      {steps: gaveUp, givenUp: true},
+		"its call is sent again":        {steps: append(gaveUp[:3:3], "a=apple"), repeats: 1},
+		"the primary has nothing to do": {steps: append(gaveUp[:3:3], "a."), repeats: 1},
+		"the primary fails":             {steps: append(gaveUp[:3:3], "a-"), givenUp: true},
+		"it is too large to be kept":    {steps: append(gaveUp[:3:3], "b#", "a=apple"), givenUp: true},
+		"it was not sent before":        {ordered: true, steps: []string{"b?", "a=apple"}},
+		"it was not sent, and gives up": {ordered: true, steps: []string{"b?", "+3s", "b=apple", "+2s", "b?", "a=apple"}, repeats: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newFixture(Config{Repeatable: true, Ordered: tc.ordered})
+			for _, step := range tc.steps {
+				r.do(t, step)
+			}
+			if repeats, givenUp := r.Repeats("b"); repeats != tc.repeats || givenUp != tc.givenUp {
+				t.Errorf("sent again %d times, given up: %t", repeats, givenUp)
+			}
+		})
+	}
+}
+
 func TestVotes_nextIsWhenLocksAreGivenUp(t *testing.T) {
 	r := newFixture(Config{Repeatable: true, Ordered: true})
 	r.do(t, "b?")

@@ -133,6 +133,8 @@ type voter struct {
 	// has its locks. ready: nothing of it is under way. yielded: it gave its locks up. once:
 	// its call cannot be sent again.
 	held, ready, yielded, once bool
+	// yields is how often it gave its locks up, repeats how often its call was sent again.
+	yields, repeats int
 }
 
 // New makes the votes of a write.
