@@ -47,6 +47,8 @@ type verifier struct {
 	broken  chan state.Key // repositories with damaged replicas that are to be made again
 	damaged damages
 	counts  verifiedCounts
+	// uncompared are the virtual storages that a recovery left with storages not compared.
+	uncompared uncompared
 }
 
 // run verifies until ctx ends: in each virtual storage one repository at a time, so that each
@@ -94,7 +96,10 @@ func (v *verifier) each(ctx context.Context, virtualStorage string) {
 			v.unavailable(ctx, err)
 			continue
 		}
-		pace := plan.Pace{Interval: v.cfg.VerificationInterval, Count: count, Requested: turn.Requested, Age: turn.Age, Since: turn.Since}
+		pace := plan.Pace{
+			Interval: v.cfg.VerificationInterval, Count: count, Requested: turn.Requested, Age: turn.Age, Since: turn.Since,
+			Recovered: recovered(v.repairer.ledger.View().VirtualStorage(virtualStorage)),
+		}
 		wait, ever := pace.Due()
 		if !found || !ever || wait > 0 {
 			if !found || !ever {
@@ -113,7 +118,7 @@ func (v *verifier) each(ctx context.Context, virtualStorage string) {
 		if _, err := v.verify(ctx, turn, pace, how); err != nil && ctx.Err() == nil {
 			v.unavailable(ctx, err)
 		}
-		pause(ctx, plan.LeaveAlone(time.Since(began), turn.Requested))
+		pause(ctx, plan.LeaveAlone(time.Since(began), turn.Requested || pace.First()))
 	}
 }
 
@@ -252,9 +257,11 @@ func (v *verifier) countWaiting(ctx context.Context, virtualStorage string) {
 	for ; ctx.Err() == nil; pause(ctx, waitingInterval) {
 		vs := v.repairer.ledger.View().VirtualStorage(virtualStorage)
 		if vs == nil || !v.leads() {
+			v.uncompared.forget(virtualStorage)
 			v.metrics.verifying.waiting.DeletePartialMatch(map[string]string{"virtual_storage": virtualStorage})
 			continue
 		}
+		v.countUncompared(ctx, vs)
 		interval := max(0, v.cfg.VerificationInterval)
 		_, err := bounded(ctx, v.cfg.QueueTimeout, func(ctx context.Context) (n struct{}, err error) {
 			requested, expired, err := v.verifications.Waiting(ctx, virtualStorage, interval, waitingLimit)

@@ -312,3 +312,57 @@ func TestVerifier_followsRequests(t *testing.T) {
 		}
 	})
 }
+
+// recovered is a recovery that left storages serving beside the first one.
+func (w *fixture) recovered(beside ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	next := *w.view
+	next.VirtualStorages = slices.Clone(w.view.VirtualStorages)
+	vs := next.VirtualStorage(vsName)
+	vs.History = slices.Clone(vs.History)
+	for _, storage := range append([]string{""}, beside...) {
+		vs.History = append(vs.History, state.Change{
+			Index: next.Index, Epoch: vs.Epoch, Time: time.Now().UnixMilli(), What: state.ChangeRecovered, Storage: storage,
+		})
+	}
+	w.view = &next
+}
+
+// After a recovery that left several storages serving, every repository is compared before the
+// rounds, also while these are off. A replica that differs is found and repaired, and the virtual
+// storage is named until all were looked at.
+func TestVerifier_comparesAfterARecovery(t *testing.T) {
+	bubble(t, func(t *testing.T, w *fixture) {
+		var paths []string
+		for n := range 30 {
+			paths = append(paths, fmt.Sprintf("%02d.git", n))
+			w.put(paths[n], "x", "g1", "g2", "g3")
+		}
+		r, c, stop := w.verifying(t, Config{VerificationInterval: -1}, paths...)
+		defer stop()
+		wait(time.Hour)
+		if n := r.Verified(vsName); n.Repositories != 0 || len(r.NotCompared()) != 0 {
+			t.Fatalf("without a recovery %+v, and %v", n, r.NotCompared())
+		}
+		c.SetAway(true)
+		w.recovered("g2")
+		w.lose(paths[29], "g2") // a write that g2 missed, and of which the entry is lost
+		until(t, time.Hour, func() bool { return len(r.NotCompared()) == 1 })
+		if n := r.NotCompared()[0]; n.VirtualStorage != vsName || !slices.Equal(n.Storages, []string{"g2"}) || n.Left >= 0 {
+			t.Errorf("while Postgres is away: %+v", n)
+		}
+		c.SetAway(false)
+		until(t, time.Hour, func() bool {
+			return len(w.differences()) == 1 && w.entry(paths[29]) == nil && w.content("g2", paths[29]) == "x"
+		})
+		until(t, time.Hour, func() bool { return len(r.NotCompared()) == 0 })
+		if n := r.Verified(vsName); n.Repositories != 30 || n.Differing != 1 {
+			t.Errorf("counted %+v", n)
+		}
+		wait(2 * round)
+		if n := r.Verified(vsName); n.Repositories != 30 {
+			t.Errorf("%d were verified although the rounds are off", n.Repositories-30)
+		}
+	})
+}

@@ -108,9 +108,24 @@ func (c conditions) facts() condition.Facts {
 			Text: fmt.Sprintf("git complains of the objects of %s on %s of %s: %s", d.RelativePath, d.Storage, d.VirtualStorage, d.What),
 		})
 	}
+	for _, n := range c.repair.NotCompared() {
+		facts.Raised = append(facts.Raised, condition.Raised{
+			Name: condition.NotCompared, VirtualStorage: n.VirtualStorage, Text: notCompared(n),
+		})
+	}
 	facts.Raised = append(facts.Raised, condition.Differing(c.node.View(), time.Now())...)
 	facts.Raised = append(facts.Raised, c.stuck.list()...)
 	return facts
+}
+
+// notCompared says for people what is left to be compared after a recovery.
+func notCompared(n replicator.NotCompared) string {
+	left := fmt.Sprintf("%d repositories have not been compared there yet", n.Left)
+	if n.Left < 0 {
+		left = "how many repositories have not been compared there yet is not known, because Postgres is away"
+	}
+	return fmt.Sprintf("since the recovery at %s %q of %s serve on, and %s: the verification takes them before all others",
+		n.Recovered.UTC().Format(time.RFC3339), n.Storages, n.VirtualStorage, left)
 }
 
 // way is the way to a storage; one whose disk is not the agreed one cannot be used.

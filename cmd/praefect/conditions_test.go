@@ -21,6 +21,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/admin/admintest"
+	"praefect/replicator"
 	"praefect/replicator/queue"
 )
 
@@ -144,4 +145,17 @@ func TestServe_tellsItsConditions(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestNotCompared_saysWhatIsLeft(t *testing.T) {
+	n := replicator.NotCompared{VirtualStorage: "default", Storages: []string{"gitaly-3"}, Recovered: time.Unix(0, 0), Left: 7}
+	for left, want := range map[int]string{7: "7 repositories", -1: "because Postgres is away"} {
+		n.Left = left
+		text := notCompared(n)
+		for _, part := range []string{want, "1970-01-01T00:00:00Z", `["gitaly-3"] of default`} {
+			if !strings.Contains(text, part) {
+				t.Errorf("no %q in %q", part, text)
+			}
+		}
+	}
 }

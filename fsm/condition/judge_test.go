@@ -178,7 +178,7 @@ func TestJudge_everyKindIsReached(t *testing.T) {
 // raised are the conditions that Judge takes as they come.
 var raised = []condition.Name{
 	condition.OtherCluster, condition.ClaimLost, condition.SettingsDiffer, condition.CommandRefused, condition.DeadNotReplaced,
-	condition.DisksDiffer, condition.Conflict, condition.RepairWaits, condition.CopiesFail, condition.PrimaryUnwritable, condition.PrimaryElsewhere,
+	condition.DisksDiffer, condition.Conflict, condition.RepairWaits, condition.CopiesFail, condition.NotCompared, condition.PrimaryUnwritable, condition.PrimaryElsewhere,
 	condition.ReplicaDiffers, condition.ReplicaDamaged, condition.ReplicaDiffered,
 }
 

@@ -31,6 +31,7 @@ const (
 	RepairWaits        Name = "repair-waits"
 	ReplicaDiffers     Name = "replica-differs"
 	ReplicaDamaged     Name = "replica-damaged"
+	NotCompared        Name = "not-compared"
 	CopiesFail         Name = "copies-fail"
 	PrimaryUnwritable  Name = "primary-cannot-write"
 	PostgresAway       Name = "postgres-away"
@@ -138,6 +139,8 @@ var kinds = []Kind{
 		"Nothing: it is repaired from the primary. Find out what wrote past praefect; see [verification.md](verification.md#when-a-replica-differs)."},
 	{ReplicaDamaged, Degraded, AboutStorages, "git complains of the objects of a replica. A secondary is made again; a primary is left to you.",
 		"See [verification.md](verification.md#when-a-replica-is-damaged)."},
+	{NotCompared, Degraded, AboutStorages, "After a recovery several storages serve on, and repositories have not been compared on them yet: only one replica may have the newest writes.",
+		"Wait, and drain no storage: the verification compares these repositories before all others, and repairs what differs; see [quorum-lost.md](quorum-lost.md#the-effect-of-a-recovery)."},
 	{VersionsDiffer, Notice, AboutInstances, "The instances run different versions of the program.",
 		"Finish the upgrade."},
 	{NoSpare, Notice, AboutInstances, "The settings list one instance: the cluster stops when it stops.",

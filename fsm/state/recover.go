@@ -35,9 +35,12 @@ const noDisk = "not verified since the recovery"
 // the first storage that serves, and the primary of each repository in the ledger. One that
 // is fenced or out and alone has a repository is kept, too, and is backfilled when it returns.
 //
-// One case is not decided here. Where several storages that serve are kept, or where none
-// serves, what the ledger lists is verified on them, and a repository that it does not list is
-// not, until the verification in the background comes to it.
+// One case is not decided here. Where several storages that serve are kept, what the ledger lists is
+// in doubt and is compared. A repository that it does not list counts as in sync on all of them at
+// once, because it would be unavailable otherwise: the history names those storages
+// (NotCompared), and the verification looks at each repository there before all others. Where no
+// storage serves, several may be kept that are fenced or out, and what the ledger does not list
+// is compared on them by the rounds of the verification only.
 func (s *State) Recover(r Recovery) *State {
 	t := s.begin(r.Index, Batch{Time: r.Time})
 	t.next.ClusterID, t.next.Instances, t.next.answers = r.ClusterID, nil, answers{}
@@ -102,6 +105,9 @@ func (t *transition) recover(name string, r Recovery) {
 			backfilled = append(backfilled, s.Name)
 		}
 	}
+	if serving {
+		t.noteNotCompared(vs, kept, r.By)
+	}
 	t.fallBehind(name, backfilled)
 	all := vs.names(func(*Storage) bool { return true })
 	t.rewrite(name, func(e *Entry) *Entry {
@@ -125,6 +131,41 @@ func (t *transition) recover(name string, r Recovery) {
 		})
 		return e
 	})
+}
+
+// notCompared is the reason in the history of a storage that serves on beside the first one.
+const notCompared = "serves on, not compared"
+
+// noteNotCompared names the storages in the history that serve on beside the first one. vs is to be
+// changed.
+func (t *transition) noteNotCompared(vs *VirtualStorage, kept map[string]bool, by string) {
+	beside := false
+	for _, s := range slices.Clone(vs.Succession) {
+		if s.State != Serving || !kept[s.Name] {
+			continue
+		}
+		if beside {
+			t.note(vs, Change{What: ChangeRecovered, Storage: s.Name, Why: notCompared, By: by})
+		}
+		beside = true
+	}
+}
+
+// NotCompared returns the storages that serve on since the last recovery and of which the replicas
+// that the ledger did not list have not all been compared since, as far as the history tells, with
+// the time of the recovery in Unix milliseconds. A storage that was backfilled later was compared.
+func (v *VirtualStorage) NotCompared() (storages []string, recovered int64) {
+	for _, c := range v.History {
+		switch {
+		case c.What == ChangeRecovered && c.Storage == "": // a newer one
+			storages, recovered = nil, c.Time
+		case c.What == ChangeRecovered:
+			storages = append(storages, c.Storage)
+		case c.What == "" && (c.To == Backfilling || c.To == ""):
+			storages = slices.DeleteFunc(storages, func(name string) bool { return name == c.Storage })
+		}
+	}
+	return storages, recovered
 }
 
 // suspect keeps what storages have that are behind from being overwritten ▲: they may have caught up since,

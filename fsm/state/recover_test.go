@@ -15,10 +15,11 @@ func recovery(s *State) Recovery {
 
 func TestState_Recover(t *testing.T) {
 	for _, tc := range []struct {
-		name  string
-		given func(w *fixture)
-		want  string // the storages, in their order
-		entry string // of the repository
+		name   string
+		given  func(w *fixture)
+		want   string // the storages, in their order
+		entry  string // of the repository
+		beside string // that serve on, not compared
 	}{
 		{name: "nothing is listed", want: "p serving, q backfilling, r backfilling"},
 		{name: "the primary of a repository serves on", given: func(w *fixture) {
@@ -27,7 +28,7 @@ func TestState_Recover(t *testing.T) {
 			w.must(alpha, closing(false))
 			w.fence("p")
 			w.admit("", "p") // q is the primary of all others
-		}, want: "q serving, r backfilling, p serving", entry: "behind q+r, conflict q"},
+		}, want: "q serving, r backfilling, p serving", entry: "behind q+r, conflict q", beside: "p"},
 		{name: "what is under way is in doubt", given: func(w *fixture) {
 			w.must(beta, scoped(500, true, "p", "q"))
 		}, want: "p serving, q backfilling, r backfilling", entry: "in doubt(2) 500ms refs on p+q, behind q+r"},
@@ -40,7 +41,7 @@ func TestState_Recover(t *testing.T) {
 			w.must(alpha, closing(false))
 			w.fence("p")
 			w.admit("", "p")
-		}, want: "q serving, r backfilling, p serving", entry: "in doubt(19) 1000ms on p+q+r, behind r"},
+		}, want: "q serving, r backfilling, p serving", entry: "in doubt(19) 1000ms on p+q+r, behind r", beside: "p"},
 		{name: "a fence is over", given: func(w *fixture) { w.fence("p") }, want: "q serving, r backfilling, p backfilling"},
 		{name: "one that is out", given: func(w *fixture) { w.out("p", WhyDead) }, want: "q serving, r backfilling, p backfilling"},
 		{name: "one that is drained stays out", given: func(w *fixture) { w.out("p", WhyDrained) }, want: "q serving, r backfilling, p out"},
@@ -70,6 +71,9 @@ func TestState_Recover(t *testing.T) {
 			}
 			if entry != tc.entry {
 				t.Errorf("the entry is %q, want %q", entry, tc.entry)
+			}
+			if beside, at := after.VirtualStorage(vs).NotCompared(); strings.Join(beside, " ") != tc.beside || at != 5 {
+				t.Errorf("not compared since %d: %q, want %q", at, beside, tc.beside)
 			}
 			if len(after.Instances) != 0 || after.ClusterID != "recovered" || after.VirtualStorage(vs).Epoch <= w.VirtualStorage(vs).Epoch {
 				t.Errorf("cluster %q at epoch %d with %v", after.ClusterID, after.VirtualStorage(vs).Epoch, after.Instances)
@@ -163,6 +167,15 @@ func TestState_Recover_keepsWhatIsKnown(t *testing.T) {
 		for _, v := range after.VirtualStorages {
 			if !slices.ContainsFunc(v.Succession, func(s Storage) bool { return s.State == Serving }) {
 				t.Error("nothing serves")
+			}
+			var serving []string
+			for s := range v.InSync(nil) {
+				if s.State == Serving {
+					serving = append(serving, s.Name)
+				}
+			}
+			if beside, _ := v.NotCompared(); len(serving) > 0 && !slices.Equal(beside, serving[1:]) {
+				t.Errorf("%q serve, and %q are not compared", serving, beside)
 			}
 		}
 		if after.Known() != nil {
@@ -259,5 +272,40 @@ func TestState_Recover_whatReturnsIsCompared(t *testing.T) {
 	}
 	if e := w.entry(); !e.IsBehind("p") {
 		t.Errorf("entry %q: it counts before it was compared", e)
+	}
+}
+
+// TestVirtualStorage_NotCompared: a storage is compared once it was backfilled after the recovery, and
+// each recovery counts anew.
+func TestVirtualStorage_NotCompared(t *testing.T) {
+	v := &VirtualStorage{}
+	if names, _ := v.NotCompared(); names != nil {
+		t.Errorf("without a recovery: %q", names)
+	}
+	line := func(what, storage string, to StorageState, at int64) Change {
+		return Change{What: what, Storage: storage, To: to, Time: at}
+	}
+	for _, row := range []struct {
+		line Change
+		want string
+	}{
+		{line(ChangeRecovered, "", "", 7), ""},
+		{line(ChangeRecovered, "q", "", 7), "q"},
+		{line(ChangeRecovered, "r", "", 7), "q r"},
+		{line("", "q", Out, 8), "q r"},
+		{line(ChangeLossAccepted, "q", "", 8), "q r"},
+		{line("", "q", Backfilling, 8), "r"},
+		{line("", "r", "", 8), ""}, // removed
+		{line(ChangeRecovered, "", "", 9), ""},
+		{line(ChangeRecovered, "p", "", 9), "p"},
+		{line(ChangeRecovered, "", "", 11), ""},
+	} {
+		v.History = append(v.History, row.line)
+		if names, _ := v.NotCompared(); strings.Join(names, " ") != row.want {
+			t.Errorf("after %+v: %q, want %q", row.line, names, row.want)
+		}
+	}
+	if _, at := v.NotCompared(); at != 11 {
+		t.Errorf("the recovery was at %d", at)
 	}
 }

@@ -18,7 +18,13 @@ type Pace struct {
 	// Age is how long ago that was last looked at, Since how long ago the last step was taken;
 	// Since is negative if none ever was.
 	Age, Since time.Duration
+	// Recovered is how long ago a recovery left storages serving without a comparison; 0: none did.
+	Recovered time.Duration
 }
+
+// First tells that the repository comes before the rounds: a recovery has counted replicas of it as
+// in sync that nothing has compared since.
+func (p Pace) First() bool { return p.Recovered > 0 && !p.Requested && p.Age > p.Recovered }
 
 // Of the interval a round takes roundShare, so that a storage which is away for a while makes no
 // repository late. One that was not looked at for lateShare of it makes the round lateSpeed times
@@ -36,10 +42,10 @@ func (p Pace) Late() bool {
 
 // Due tells whether the repository is to be verified at all, and after which wait. The rate is
 // the number of repositories by the interval whatever else is the matter: nothing makes it a burst
-// but a request.
+// but a request, and a recovery.
 func (p Pace) Due() (wait time.Duration, ever bool) {
 	switch {
-	case p.Requested:
+	case p.Requested, p.First():
 		return 0, true
 	case p.Interval <= 0:
 		return 0, false
@@ -56,8 +62,14 @@ func (p Pace) Due() (wait time.Duration, ever bool) {
 }
 
 // SoonAgain is how much earlier a repository counts as looked at that could not be judged: it
-// comes again after about an eighth of the interval, not at once before all others.
-func (p Pace) SoonAgain() time.Duration { return max(0, p.Interval) * 2 / 3 }
+// comes again after about an eighth of the interval, not at once before all others. After a recovery
+// it comes again in its round, because it would be the first one for ever.
+func (p Pace) SoonAgain() time.Duration {
+	if p.First() {
+		return 0
+	}
+	return max(0, p.Interval) * 2 / 3
+}
 
 // Load is what else goes on in a virtual storage.
 type Load struct {

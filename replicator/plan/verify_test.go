@@ -30,11 +30,26 @@ func TestPace(t *testing.T) {
 		"long after a step":           {plan.Pace{Interval: 1000 * time.Second, Count: 10, Since: time.Hour}, 0, true},
 		"none was counted":            {plan.Pace{Interval: 1000 * time.Second, Since: 0}, 800 * time.Second, true},
 		"late: faster, and no burst":  {plan.Pace{Interval: 1000 * time.Second, Count: 10, Age: 900 * time.Second}, 20 * time.Second, true},
+		"before a recovery":           {plan.Pace{Interval: week, Count: 10, Age: 2 * time.Hour, Since: 0, Recovered: time.Hour}, 0, true},
+		"before it, while it is off":  {plan.Pace{Count: 10, Age: 2 * time.Hour, Since: 0, Recovered: time.Hour}, 0, true},
+		"after it":                    {plan.Pace{Interval: 1000 * time.Second, Count: 10, Age: time.Minute, Since: 0, Recovered: time.Hour}, 80 * time.Second, true},
 		"not late: as fast as always": {plan.Pace{Interval: 1000 * time.Second, Count: 10, Age: 899 * time.Second}, 80 * time.Second, true},
 	} {
 		if wait, ever := row.pace.Due(); wait != row.wait || ever != row.ever {
 			t.Errorf("%s: got %v, %v, want %v, %v", name, wait, ever, row.wait, row.ever)
 		}
+	}
+}
+
+// What cannot be judged comes again sooner than others, but not as the first one for ever.
+func TestPace_soonAgainAfterARecovery(t *testing.T) {
+	p := plan.Pace{Interval: week, Age: 2 * time.Hour}
+	if got := p.SoonAgain(); got != week*2/3 {
+		t.Errorf("got %v", got)
+	}
+	p.Recovered = time.Hour
+	if got := p.SoonAgain(); got != 0 {
+		t.Errorf("of one that a recovery has brought first: %v", got)
 	}
 }
 
