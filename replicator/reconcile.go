@@ -57,7 +57,7 @@ func (r *reconciler) run(ctx context.Context) {
 				clear(known) // what arrived is still to be seen to
 				next = time.Now().Add(backOffAfter(queueDelayMin, r.cfg.RetryMax, failures, rand.Float64()))
 				// Until then a storage that arrives must not make it sooner.
-				r.rest(ctx, nil, time.Until(next))
+				r.wait(ctx, nil, time.Until(next))
 				continue
 			case r.cfg.ReconcileInterval > 0:
 				next = time.Now().Add(r.cfg.ReconcileInterval)
@@ -66,14 +66,14 @@ func (r *reconciler) run(ctx context.Context) {
 			}
 			failures = 0
 		}
-		if r.rest(ctx, changed, watchInterval) {
+		if r.wait(ctx, changed, watchInterval) {
 			next = time.Now()
 		}
 	}
 }
 
-// rest waits for d, for a change, or to be woken, which it reports.
-func (r *reconciler) rest(ctx context.Context, changed <-chan struct{}, d time.Duration) (woken bool) {
+// wait waits for d, for a change, or to be woken, which it reports.
+func (r *reconciler) wait(ctx context.Context, changed <-chan struct{}, d time.Duration) (woken bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

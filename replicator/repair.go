@@ -101,7 +101,7 @@ func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (ag
 		p := r.plan(r.ledger.View(), o.key, o.backfilling)
 		step := r.copy
 		switch p.Action {
-		case plan.Rest:
+		case plan.Idle:
 			r.backoffs.forget(o.key)
 			if p.Well {
 				r.alarms.clear(o.key)

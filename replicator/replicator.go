@@ -86,7 +86,7 @@ func New(deps Deps, cfg Config) *Replicator {
 	request := func(key state.Key, reason string) (queue.Request, bool) {
 		view := deps.Ledger.View()
 		p := repairer.plan(view, key, false)
-		if p.Action == plan.Rest {
+		if p.Action == plan.Idle {
 			return queue.Request{}, false
 		}
 		req := queue.Request{Key: queue.Key(key), Reason: reason, Delay: min(max(p.Wait, repairer.backoffs.left(key)), waitLongest)}

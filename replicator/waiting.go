@@ -28,7 +28,7 @@ func (r *Replicator) Waiting(key state.Key) plan.Waiting { return r.waiting(r.le
 
 func (r *Replicator) waiting(view *state.State, key state.Key) plan.Waiting {
 	p := r.repairer.plan(view, key, false)
-	if p.Action == plan.Rest || p.Action == plan.Wait {
+	if p.Action == plan.Idle || p.Action == plan.Wait {
 		return p.For
 	}
 	if left := r.repairer.backoffs.left(key); left > 0 {

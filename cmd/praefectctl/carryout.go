@@ -84,7 +84,7 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 				return none, together(errs)
 			}
 		}
-		if again && time.Now().Before(until) && rest(ctx, betweenRounds) {
+		if again && time.Now().Before(until) && sleep(ctx, betweenRounds) {
 			continue
 		}
 		switch {
@@ -110,8 +110,8 @@ func uncertain(id string, errs []error) error {
 	return coded{exitUnknown, fmt.Errorf("%w\nthe change may have happened: repeat the command with -request-id %s, nothing is done twice", together(errs), id)}
 }
 
-// rest waits, unless ctx ends before.
-func rest(ctx context.Context, d time.Duration) bool {
+// sleep waits, unless ctx ends before.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

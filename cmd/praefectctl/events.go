@@ -76,7 +76,7 @@ func (r *run) events(ctx context.Context) error {
 			complaint = err.Error()
 			fmt.Fprintln(r.stderr, "praefectctl: "+terminal.Text(complaint))
 		}
-		if !rest(ctx, interval) {
+		if !sleep(ctx, interval) {
 			return nil
 		}
 	}

@@ -74,7 +74,7 @@ func (r *run) top(ctx context.Context) error {
 			}
 			former = &now
 		}
-		if left--; left == 0 || r.out.err != nil || !rest(ctx, interval) {
+		if left--; left == 0 || r.out.err != nil || !sleep(ctx, interval) {
 			return r.out.err
 		}
 	}

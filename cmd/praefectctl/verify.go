@@ -208,7 +208,7 @@ func (r *run) awaitVerified(ctx context.Context, names []string, total int64) er
 			text = fmt.Sprintf("repositories to go: %d or more of %d", left, total)
 		}
 		lines.show(text)
-		if !rest(ctx, verifyPoll) {
+		if !sleep(ctx, verifyPoll) {
 			return goesOn(ctx, ctx.Err())
 		}
 	}

@@ -49,7 +49,7 @@ func (r *run) watch(ctx context.Context, do func(context.Context, *run) error) e
 			}
 			r.out.print(screen.String())
 		}
-		if r.out.err != nil || !rest(ctx, interval) {
+		if r.out.err != nil || !sleep(ctx, interval) {
 			return nil
 		}
 		if !r.out.documents() && !r.out.terminal {

@@ -169,7 +169,7 @@ func (f *feed) watch() *watcher {
 	f.watchers[w] = true
 	for _, p := range parts {
 		if first { // nothing was asked while nobody watched
-			f.hasten(p.name)
+			f.askNow(p.name)
 		} else if _, ok := f.known[p.name]; ok {
 			w.tell(p.name)
 		}
@@ -180,8 +180,8 @@ func (f *feed) watch() *watcher {
 	return w
 }
 
-// hasten has a part asked at once.
-func (f *feed) hasten(name string) {
+// askNow has a part asked at once.
+func (f *feed) askNow(name string) {
 	select {
 	case f.wake[name] <- struct{}{}:
 	default:
@@ -191,7 +191,7 @@ func (f *feed) hasten(name string) {
 // changed has every part asked at once, because an operator has just changed something.
 func (f *feed) changed() {
 	for _, p := range parts {
-		f.hasten(p.name)
+		f.askNow(p.name)
 	}
 }
 

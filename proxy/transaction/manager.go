@@ -74,7 +74,7 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	m.byID[t.id] = t
 	for _, key := range cfg.Keys {
 		if slices.ContainsFunc(m.on[key], (*Transaction).hasty) {
-			t.votes.Hasten(began)
+			t.votes.LocksGivenUp(began)
 		}
 		m.on[key] = append(m.on[key], t)
 	}

@@ -57,7 +57,7 @@ func (m *Manager) orders(t *Transaction) {
 	if hasty {
 		for _, key := range t.cfg.Keys {
 			for _, other := range m.beside(key) {
-				other.step(other.votes.Hasten)
+				other.step(other.votes.LocksGivenUp)
 			}
 		}
 	}

@@ -93,8 +93,8 @@ func TestPlan_keeps(t *testing.T) {
 		t.Errorf("targets %q, want g2", got.Targets)
 	}
 	behind.Behind = []string{"g3"}
-	if got := Make(Situation{VS: three(nil), Entry: behind, Reachable: reachable, Left: bound}); got.Action != Rest || got.Well {
-		t.Errorf("got %+v, want a rest that is not well", got)
+	if got := Make(Situation{VS: three(nil), Entry: behind, Reachable: reachable, Left: bound}); got.Action != Idle || got.Well {
+		t.Errorf("got %+v, want Idle that is not well", got)
 	}
 }
 

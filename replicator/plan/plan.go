@@ -14,10 +14,10 @@ import (
 type Action int
 
 const (
-	// Rest: nothing can be done now. Either nothing is wrong, or what is
+	// Idle: nothing can be done now. Either nothing is wrong, or what is
 	// wrong waits for a storage, and the reconciler finds the repository again
 	// when that one can be called.
-	Rest Action = iota
+	Idle Action = iota
 	// Wait: something is to be done, and it is too early for it.
 	Wait
 	// Resolve: account for the in-doubt intents whose bound has passed.
@@ -50,11 +50,11 @@ type Situation struct {
 // Plan is what to do next about one repository.
 type Plan struct {
 	Action Action
-	// Why says so for people, of Rest and Wait; Well tells that nothing
+	// Why says so for people, of Idle and Wait; Well tells that nothing
 	// is wrong at all.
 	Why  string
 	Well bool
-	// For is what Rest and Wait wait for.
+	// For is what Idle and Wait wait for.
 	For Waiting
 	// Wait is how long, at most, of Wait; 0 if nobody can tell.
 	Wait time.Duration
@@ -75,7 +75,7 @@ type Plan struct {
 // in-sync storage as a target, nor one that an in-doubt intent may still change.
 func Make(s Situation) Plan {
 	if s.VS == nil {
-		return Plan{Action: Rest, Why: "its virtual storage is not defined"}
+		return Plan{Action: Idle, Why: "its virtual storage is not defined"}
 	}
 	early, due, refsOnly, soonest := s.inDoubt()
 	if s.Entry != nil && s.Entry.Advancing != "" {
@@ -85,16 +85,16 @@ func Make(s Situation) Plan {
 	switch {
 	case len(targets)+len(absent)+len(early)+len(due) > 0:
 	case s.Entry != nil && len(s.Entry.Conflicts) > 0:
-		return Plan{Action: Rest, Why: "it is in conflict", For: s.idle()}
+		return Plan{Action: Idle, Why: "it is in conflict", For: s.idle()}
 	default:
-		return Plan{Action: Rest, Why: "nothing is wrong", Well: true, For: s.idle()}
+		return Plan{Action: Idle, Why: "nothing is wrong", Well: true, For: s.idle()}
 	}
 	primary, ok := s.VS.Primary(s.Entry)
 	switch {
 	case !ok:
-		return Plan{Action: Rest, Why: "it has no primary", For: s.noSource()}
+		return Plan{Action: Idle, Why: "it has no primary", For: s.noSource()}
 	case !s.Reachable(primary.Name):
-		return Plan{Action: Rest, Why: "its primary cannot be reached", For: Waiting{Reason: SourceAway, Storages: []string{primary.Name}}}
+		return Plan{Action: Idle, Why: "its primary cannot be reached", For: Waiting{Reason: SourceAway, Storages: []string{primary.Name}}}
 	case !s.Turn && s.writtenByAnother():
 		return Plan{Action: Wait, Why: "another instance has marked it", For: s.liveIntent()}
 	case len(due) > 0:
@@ -104,7 +104,7 @@ func Make(s Situation) Plan {
 	case len(early) > 0:
 		return Plan{Action: Wait, Why: "a write that ended unseen may still have an effect", Wait: soonest, For: s.doubtBound()}
 	}
-	return Plan{Action: Rest, Why: "what is behind cannot be reached", For: Waiting{Reason: TargetAway, Storages: absent}}
+	return Plan{Action: Idle, Why: "what is behind cannot be reached", For: Waiting{Reason: TargetAway, Storages: absent}}
 }
 
 // endAdvance decides what to do next about a repository that is being advanced.
@@ -116,9 +116,9 @@ func (s Situation) endAdvance(early []*state.Doubt, due []state.DoubtRef, soones
 	}
 	switch {
 	case primary.State != state.Serving:
-		return Plan{Action: Rest, Why: "it has no primary", For: s.noSource()}
+		return Plan{Action: Idle, Why: "it has no primary", For: s.noSource()}
 	case !s.Reachable(primary.Name):
-		return Plan{Action: Rest, Why: "its primary cannot be reached", For: Waiting{Reason: SourceAway, Storages: []string{primary.Name}}}
+		return Plan{Action: Idle, Why: "its primary cannot be reached", For: Waiting{Reason: SourceAway, Storages: []string{primary.Name}}}
 	case s.Entry.HasLive(): // another instance, or another step of this one, advances it
 		return Plan{Action: Wait, Why: "it is being advanced", For: Waiting{Reason: Advance, Storages: []string{s.Entry.Advancing}}}
 	case len(early) > 0:

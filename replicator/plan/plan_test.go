@@ -211,7 +211,7 @@ func TestPlan_keepsItsRules(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, away := drawSituation(t)
 		p := Make(s)
-		if p.Action == Rest || p.Action == Wait {
+		if p.Action == Idle || p.Action == Wait {
 			if p.Why == "" {
 				t.Fatalf("nothing says why: %+v", p)
 			}

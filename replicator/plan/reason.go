@@ -90,7 +90,7 @@ func (s Situation) doubtBound() Waiting {
 	return w
 }
 
-// idle says why nothing can be done about storages that are behind: Rest and well if
+// idle says why nothing can be done about storages that are behind: Idle and well if
 // none is.
 func (s Situation) idle() Waiting {
 	var out, conflict []string

@@ -64,7 +64,7 @@ func (d *driver) repair(t *task, path string, backfilling bool) (again time.Dura
 		}
 		var equal []string
 		switch p.Action {
-		case plan.Rest:
+		case plan.Idle:
 			return 0, synced, nil
 		case plan.Wait:
 			if p.Wait == 0 {

@@ -116,7 +116,7 @@ func (w *worker) reconcile(t *task) {
 		t.sleep(d.in.w.between(time.Second, 3*time.Second))
 		var due []string
 		d.in.raft.view.Each(virtualStorage, func(k state.Key, _ *state.Entry) bool {
-			if d.plan(d.in.raft.view, k.RelativePath, false).Action != plan.Rest {
+			if d.plan(d.in.raft.view, k.RelativePath, false).Action != plan.Idle {
 				due = append(due, k.RelativePath)
 			}
 			return true

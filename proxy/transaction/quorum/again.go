@@ -108,8 +108,8 @@ func (q *Votes) Yield(now time.Duration) (effects []Effect, ok bool) {
 	return q.effects, ok
 }
 
-// Hasten says that another write of the repository has given locks up.
-func (q *Votes) Hasten(now time.Duration) []Effect {
+// LocksGivenUp says that another write of the repository has given locks up.
+func (q *Votes) LocksGivenUp(now time.Duration) []Effect {
 	q.effects = q.effects[:0]
 	q.hasty = true
 	q.decide(now)

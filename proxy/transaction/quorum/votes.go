@@ -97,7 +97,7 @@ type Votes struct {
 	deserted   bool          // since the primary left without having done anything
 	failed     bool          // the primary has not done what others could
 	well       bool          // the primary's RPC has ended with status OK
-	hasty      bool          // see Hasten
+	hasty      bool          // see LocksGivenUp
 	contended  bool          // storages gave their locks up to another write
 	first      time.Duration // when the first vote was cast that counts
 	past       []Vote        // released before anything could change

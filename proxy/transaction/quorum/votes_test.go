@@ -75,8 +75,8 @@ func (r *fixture) do(t *testing.T, step string) string {
 	switch {
 	case step == "ok" || step == "no":
 		return lines(r.Released(r.now, step == "ok"))
-	case step == "hasten":
-		return lines(r.Hasten(r.now))
+	case step == "locks given up":
+		return lines(r.LocksGivenUp(r.now))
 	case step == "abort":
 		return lines(r.Abort())
 	case step[0] == '+':
