@@ -84,7 +84,7 @@ func (s *Server) knowing(r *request) (*storage.Conn, error) {
 	// ▲ Of a repository that is listed in the ledger only the primary knows for certain:
 	// a write of which nothing was acknowledged may be on the other storages or not.
 	read.PrimaryOnly = view.Entry(key) != nil
-	name, err := router.RouteRead(view, read, s.reacher(key.VirtualStorage), s.intn)
+	name, err := router.RouteRead(view, read, s.reachabilityOf(key.VirtualStorage), s.intn)
 	if err != nil {
 		return nil, err
 	}

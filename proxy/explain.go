@@ -23,7 +23,7 @@ type Explanation struct {
 func (s *Server) Explain(key state.Key) Explanation {
 	view, leased := s.ledger.Reading()
 	e := Explanation{
-		Explanation: router.Explain(view, key, !s.cfg.Eventual, s.reacher(key.VirtualStorage)),
+		Explanation: router.Explain(view, key, !s.cfg.Eventual, s.reachabilityOf(key.VirtualStorage)),
 		Index:       view.Index, Leased: leased, Paused: s.ledger.Paused(key.VirtualStorage), Eventual: s.cfg.Eventual,
 	}
 	if s.cfg.RefuseConflicts {

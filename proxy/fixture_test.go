@@ -178,7 +178,7 @@ func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, v
 	}
 	running.Go(func() { set.Run(ctx) })
 
-	l := ledger.New(w.node, w.session, Reached(set), ledger.Config{
+	l := ledger.New(w.node, w.session, Connections(set), ledger.Config{
 		Linger: 50 * time.Millisecond, QueueTimeout: time.Second, QueueLimit: 10, LeaseWait: 5 * time.Second,
 		RefuseConflicts: cfg.RefuseConflicts,
 		Behind: func(keys ...state.Key) {

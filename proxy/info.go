@@ -25,7 +25,7 @@ func (s serverService) ServerInfo(ctx context.Context, _ *gitalypb.ServerInfoReq
 	answer := &gitalypb.ServerInfoResponse{}
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]
-		name, err := router.RouteStorage(view, vs.Name, s.server.reacher(vs.Name), s.server.intn)
+		name, err := router.RouteStorage(view, vs.Name, s.server.reachabilityOf(vs.Name), s.server.intn)
 		if err != nil {
 			s.server.log.Warn("virtual storage left out of server info", "virtual_storage", vs.Name, "err", err)
 			continue

@@ -23,7 +23,7 @@ func (s *Server) maintain(r *request) error {
 	if !leased {
 		return ledger.ErrNoLease
 	}
-	inSync, behind, err := router.RouteMaintenance(view, r.keys[0], s.reacher(vs))
+	inSync, behind, err := router.RouteMaintenance(view, r.keys[0], s.reachabilityOf(vs))
 	if err != nil {
 		return err
 	}

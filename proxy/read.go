@@ -68,7 +68,7 @@ func (s *Server) routeRead(view *state.State, read router.Read) (string, error) 
 			return "", err
 		}
 	}
-	return router.RouteRead(view, read, s.reacher(read.Key.VirtualStorage), s.intn)
+	return router.RouteRead(view, read, s.reachabilityOf(read.Key.VirtualStorage), s.intn)
 }
 
 // repeatable tells whether somebody else may answer instead: this one was lost,
@@ -113,7 +113,7 @@ func (s *Server) routeStorage(r *request) (*state.State, *storage.Conn, error) {
 			return nil, nil, err
 		}
 	}
-	name, err := router.RouteStorage(view, vs, s.reacher(vs), s.intn)
+	name, err := router.RouteStorage(view, vs, s.reachabilityOf(vs), s.intn)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -301,14 +301,14 @@ func (s *Server) Shutdown(ctx context.Context) {
 	s.peers.close()
 }
 
-// reacher looks at the connections of one virtual storage for the router.
-func (s *Server) reacher(virtualStorage string) router.Reacher {
-	return func(name string) router.Reach {
+// reachabilityOf looks at the connections of one virtual storage for the router.
+func (s *Server) reachabilityOf(virtualStorage string) router.ReachabilityOf {
+	return func(name string) router.Reachability {
 		conn, err := s.storages.Conn(virtualStorage, name)
 		if err != nil {
-			return router.Reach{Why: err}
+			return router.Reachability{Why: err}
 		}
-		return router.Reach{OK: true, FilesystemID: conn.FilesystemID(), Backchannel: conn.Backchannel(), Outstanding: conn.Outstanding()}
+		return router.Reachability{OK: true, FilesystemID: conn.FilesystemID(), Backchannel: conn.Backchannel(), Outstanding: conn.Outstanding()}
 	}
 }
 

@@ -116,7 +116,7 @@ func (w *walking) exists(path string, d *doubt) (bool, error) {
 func (s *Server) existsInSync(ctx context.Context, key state.Key) (bool, error) {
 	read := router.Read{Key: key}
 	for {
-		name, err := router.RouteRead(s.node.View(), read, s.reacher(key.VirtualStorage), s.intn)
+		name, err := router.RouteRead(s.node.View(), read, s.reachabilityOf(key.VirtualStorage), s.intn)
 		if err != nil {
 			return false, err
 		}

@@ -129,7 +129,7 @@ func (w *fixture) start() {
 	if old != nil {
 		w.must(state.Command{Retire: &state.Retire{Incarnation: old.inc, Successor: w.node.inc}})
 	}
-	w.locks = ledger.New(w.node, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, QueueTimeout: 10 * time.Second, QueueLimit: 100})
+	w.locks = ledger.New(w.node, ledgertest.NewAlone(), connections{w}, ledger.Config{Linger: 3 * time.Second, QueueTimeout: 10 * time.Second, QueueLimit: 100})
 }
 
 // running runs the ledger until the function that it returns is called.
@@ -219,14 +219,14 @@ func (w *fixture) writeBy(ctx context.Context, locks *ledger.Ledger, path, conte
 
 // reached is the ledger's way to the storages: a write in this fixture reaches
 // its primary whatever becomes of the connections of repairs.
-type reached struct{ fixture *fixture }
+type connections struct{ fixture *fixture }
 
-func (r reached) Changed() <-chan struct{} { return r.fixture.Changed() }
+func (r connections) Changed() <-chan struct{} { return r.fixture.Changed() }
 
-func (r reached) Reach() []ledger.Reached {
-	var all []ledger.Reached
+func (r connections) Connections() []ledger.Connection {
+	var all []ledger.Connection
 	for _, s := range r.fixture.node.View().VirtualStorage(vsName).Succession {
-		all = append(all, ledger.Reached{VirtualStorage: vsName, Storage: s.Name, Generation: 1, Reach: router.Reach{OK: true, FilesystemID: s.FilesystemID}})
+		all = append(all, ledger.Connection{VirtualStorage: vsName, Storage: s.Name, Generation: 1, Reachability: router.Reachability{OK: true, FilesystemID: s.FilesystemID}})
 	}
 	return all
 }

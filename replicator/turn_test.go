@@ -23,7 +23,7 @@ func (w *fixture) another() *ledger.Ledger {
 	w.mu.Lock()
 	w.others = append(w.others, n)
 	w.mu.Unlock()
-	return ledger.New(n, ledgertest.NewAlone(), reached{w}, ledger.Config{Linger: 3 * time.Second, QueueTimeout: 10 * time.Second, QueueLimit: 100})
+	return ledger.New(n, ledgertest.NewAlone(), connections{w}, ledger.Config{Linger: 3 * time.Second, QueueTimeout: 10 * time.Second, QueueLimit: 100})
 }
 
 // TestRepair_hasItsTurnBesideTwoWritingInstances: each writes once a second, so that at every

@@ -130,7 +130,7 @@ func notCompared(n replicator.NotCompared) string {
 
 // way is the way to a storage; one whose disk is not the agreed one cannot be used.
 func (c conditions) way(vs string, st *state.Storage) monitor.Way {
-	r, err := c.storages.Reach(vs, st.Name)
+	r, err := c.storages.Reachability(vs, st.Name)
 	if err != nil { // agreed on, but in the settings of this instance no longer
 		return monitor.Way{Problem: err.Error()}
 	}

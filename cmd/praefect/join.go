@@ -234,13 +234,13 @@ func adminLocal(node *consensus.Node) func() admin.Local {
 // adminStorages tells the operators' service which storages are reached.
 type adminStorages struct{ *storage.Set }
 
-func (s adminStorages) Reach(virtualStorage, name string) admin.Reach {
-	r, err := s.Set.Reach(virtualStorage, name)
+func (s adminStorages) Reachability(virtualStorage, name string) admin.Reachability {
+	r, err := s.Set.Reachability(virtualStorage, name)
 	if err != nil {
 		// Agreed on, but in the settings of this instance no longer.
-		return admin.Reach{Err: err}
+		return admin.Reachability{Err: err}
 	}
-	return admin.Reach{
+	return admin.Reachability{
 		Reachable: r.Reachable, Votes: r.Backchannel, Err: r.Err, FilesystemID: r.FilesystemID, Since: r.Since,
 		Version: r.ServerVersion, GitVersion: r.GitVersion,
 	}

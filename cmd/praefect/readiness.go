@@ -81,7 +81,7 @@ func (s *starting) why() string {
 // the storages that are reached: requests that come before would find names unknown that the
 // operator has configured. A virtual storage that the state lacks beside others keeps nobody
 // from using those. Without a quorum nothing can be agreed on: requests are answered by what was.
-func (s *starting) agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []storage.Reach, log *slog.Logger) error {
+func (s *starting) agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []storage.Reachability, log *slog.Logger) error {
 	select {
 	case <-node.Ready():
 	default:
@@ -119,7 +119,7 @@ func undefined(view *state.State, cfg *config.Config) []string {
 }
 
 // notAgreed says what the state lacks before requests can be served, "" if nothing.
-func notAgreed(view *state.State, cfg *config.Config, reached []storage.Reach) string {
+func notAgreed(view *state.State, cfg *config.Config, reached []storage.Reachability) string {
 	if lacking := undefined(view, cfg); len(lacking) == len(cfg.VirtualStorages) {
 		return "no virtual storage of the settings is defined yet: " + strings.Join(lacking, ", ")
 	}

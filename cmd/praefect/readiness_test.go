@@ -69,9 +69,9 @@ func TestNotAgreed(t *testing.T) {
 		for _, name := range row.configured {
 			cfg.VirtualStorages = append(cfg.VirtualStorages, config.VirtualStorage{Name: name})
 		}
-		var seen []storage.Reach
+		var seen []storage.Reachability
 		for _, name := range row.seen {
-			seen = append(seen, storage.Reach{VirtualStorage: "default", Storage: name, Reachable: true})
+			seen = append(seen, storage.Reachability{VirtualStorage: "default", Storage: name, Reachable: true})
 		}
 		if got := notAgreed(view, cfg, seen); got != row.want {
 			t.Errorf("%s: got %q, want %q", row.name, got, row.want)

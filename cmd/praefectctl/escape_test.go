@@ -23,7 +23,7 @@ func TestProgram_escapesWhatOthersChose(t *testing.T) {
 	i := newInstance(t)
 	i.Wrote(path, "gitaly-1")
 	i.SetJobs([]admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: path, Target: "gitaly-2", State: "failed", Error: "storage: " + evil}}, nil)
-	i.SetReach("gitaly-2", admin.Reach{Err: errors.New("dial: " + evil)})
+	i.SetReachability("gitaly-2", admin.Reachability{Err: errors.New("dial: " + evil)})
 	i.Raise(condition.Raised{Name: condition.RepairWaits, VirtualStorage: "default", Text: path + " cannot be repaired: " + evil})
 	address := i.socket(t)
 	for _, env := range []map[string]string{nil, screen} {

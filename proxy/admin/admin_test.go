@@ -67,10 +67,10 @@ func TestService_status(t *testing.T) {
 	c := admintest.New(t, three...)
 	c.Wrote("a.git", "gitaly-1", "gitaly-3")
 	c.Wrote("b.git", "gitaly-1")
-	c.SetReach("gitaly-2", admin.Reach{Err: errors.New("refused"), Since: time.Unix(2, 0)})
+	c.SetReachability("gitaly-2", admin.Reachability{Err: errors.New("refused"), Since: time.Unix(2, 0)})
 	// Another disk, agreed on: gitaly-3 is backfilled anew.
 	c.Returned("default", "gitaly-3", "new")
-	c.SetReach("gitaly-3", admin.Reach{Reachable: true, FilesystemID: "new", Err: errors.New("late")})
+	c.SetReachability("gitaly-3", admin.Reachability{Reachable: true, FilesystemID: "new", Err: errors.New("late")})
 
 	got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{})
 	if err != nil {
@@ -93,7 +93,7 @@ func TestService_status(t *testing.T) {
 
 func TestService_statusOfOneThatCannotBeWritten(t *testing.T) {
 	c := admintest.New(t, three...)
-	c.SetReach("gitaly-1", admin.Reach{Reachable: true, FilesystemID: "another"})
+	c.SetReachability("gitaly-1", admin.Reachability{Reachable: true, FilesystemID: "another"})
 	c.Wrote("a.git", "gitaly-1")
 	got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{VirtualStorage: "default"})
 	if err != nil {
@@ -198,7 +198,7 @@ func TestService_datalossInPages(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 
-	c.SetReach("gitaly-1", admin.Reach{})
+	c.SetReachability("gitaly-1", admin.Reachability{})
 	page, err := operator.Dataloss(t.Context(), admin.DatalossRequest{VirtualStorage: "default"})
 	if err != nil || len(page.Repositories) != 3 || page.Repositories[0].Available {
 		t.Errorf("the only storage with the writes is away: got %+v, %v", page, err)

@@ -29,8 +29,8 @@ type Node interface {
 	View() *state.State
 }
 
-// Reach is what this instance knows of the way to a storage.
-type Reach struct {
+// Reachability is what this instance knows of the way to a storage.
+type Reachability struct {
 	Reachable bool
 	// Err is why it is not reachable, or why it is slow if it is.
 	Err error
@@ -47,8 +47,8 @@ type Reach struct {
 
 // Storages tells which storages can be reached.
 type Storages interface {
-	// Reach is what is known of the way to a storage now.
-	Reach(virtualStorage, storage string) Reach
+	// Reachability is what is known of the way to a storage now.
+	Reachability(virtualStorage, storage string) Reachability
 }
 
 // Repair is what the service needs of the replicator.
@@ -220,8 +220,8 @@ var errOtherDisk = errors.New("the server has another disk than the one agreed o
 
 // reach is what is known of the way to a storage as the state knows it: one
 // with another disk cannot be used, whoever answers there.
-func (s *Service) reach(vs string, st *state.Storage) Reach {
-	reach := s.Storages.Reach(vs, st.Name)
+func (s *Service) reach(vs string, st *state.Storage) Reachability {
+	reach := s.Storages.Reachability(vs, st.Name)
 	if reach.Reachable && st.FilesystemID != "" && reach.FilesystemID != st.FilesystemID {
 		reach.Reachable = false
 		reach.Err = errOtherDisk

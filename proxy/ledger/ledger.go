@@ -59,13 +59,13 @@ type Session interface {
 	Report(applied state.Index, pauseReports []WritePauseReport)
 }
 
-// Reached is what is known of the way to one storage.
-type Reached = machine.Reached
+// Connection is what is known of the way to one storage.
+type Connection = machine.Connection
 
 // Storages is what the ledger needs of the connections to the storages.
 type Storages interface {
-	// Reach is the state of all of them.
-	Reach() []Reached
+	// Connections is the state of all of them.
+	Connections() []Connection
 	// Changed is closed when a connection has come or gone since the call.
 	Changed() <-chan struct{}
 }
@@ -189,7 +189,7 @@ func (l *Ledger) step(e machine.Event) {
 	}
 	if !l.begun {
 		l.begun = true
-		l.carryOut(l.machine.Step(now, machine.Reach{Storages: l.storages.Reach()}), wall)
+		l.carryOut(l.machine.Step(now, machine.Connections{Storages: l.storages.Connections()}), wall)
 	}
 	if lease := l.session.Lease(); lease != l.lease {
 		l.lease = lease

@@ -215,11 +215,11 @@ func TestWrite_notSentGoesAnotherWay(t *testing.T) {
 func TestWrite_voteOfAnEarlierTry(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
 		reached := func() {
-			all := reach{}.Reach()
+			all := reach{}.Connections()
 			for i := range all {
 				all[i].Backchannel = true
 			}
-			l.tell(machine.Reach{Storages: all})
+			l.tell(machine.Connections{Storages: all})
 		}
 		reached()
 		r := request(repository)

@@ -70,10 +70,10 @@ type reach struct{}
 
 func (reach) Changed() <-chan struct{} { return nil }
 
-func (reach) Reach() []Reached {
-	var all []Reached
+func (reach) Connections() []Connection {
+	var all []Connection
 	for _, s := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
-		all = append(all, Reached{VirtualStorage: "default", Storage: s, Generation: 1, Reach: router.Reach{OK: true, FilesystemID: "disk-" + s}})
+		all = append(all, Connection{VirtualStorage: "default", Storage: s, Generation: 1, Reachability: router.Reachability{OK: true, FilesystemID: "disk-" + s}})
 	}
 	return all
 }

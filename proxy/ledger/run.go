@@ -17,7 +17,7 @@ const longest = time.Hour
 // once this incarnation is retired.
 func (l *Ledger) Run(ctx context.Context) error {
 	reached := l.storages.Changed()
-	l.tell(machine.Reach{Storages: l.storages.Reach()})
+	l.tell(machine.Connections{Storages: l.storages.Connections()})
 	for ctx.Err() == nil {
 		viewed, said := l.node.Changed(), l.session.Changed()
 		timer := time.NewTimer(l.hear())
@@ -28,7 +28,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 		case <-said:
 		case <-reached:
 			reached = l.storages.Changed()
-			l.tell(machine.Reach{Storages: l.storages.Reach()})
+			l.tell(machine.Connections{Storages: l.storages.Connections()})
 		case <-ctx.Done():
 		}
 		timer.Stop()

@@ -36,7 +36,7 @@ type Explanation struct {
 
 // Explain routes a read until no storage is left, and a write. It runs the rules for requests that
 // come now, and does not tell them a second time.
-func Explain(view *state.State, key state.Key, canVote bool, reach Reacher) Explanation {
+func Explain(view *state.State, key state.Key, canVote bool, reach ReachabilityOf) Explanation {
 	read := Read{Key: key}
 	e := Explanation{Rule: rule(read, view.Entry(key))}
 	for {

@@ -19,7 +19,7 @@ type Read struct {
 // RouteRead names the storage that serves a read: of the storages that are in sync and reachable
 // the one with the fewest requests under way, at random (intn) among equals. While a write may be
 // under way that does not vote, only the primary has every acknowledged write for certain.
-func RouteRead(view *state.State, read Read, reach Reacher, intn func(int) int) (string, error) {
+func RouteRead(view *state.State, read Read, reach ReachabilityOf, intn func(int) int) (string, error) {
 	vs := view.VirtualStorage(read.Key.VirtualStorage)
 	if vs == nil {
 		return "", &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: read.Key.VirtualStorage}
@@ -55,7 +55,7 @@ func rule(read Read, entry *state.Entry) Rule {
 
 // readPrimary reads from the first in-sync storage; unlike a write it may do so
 // while that storage is fenced.
-func readPrimary(vs *state.VirtualStorage, entry *state.Entry, read Read, reach Reacher) (string, error) {
+func readPrimary(vs *state.VirtualStorage, entry *state.Entry, read Read, reach ReachabilityOf) (string, error) {
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
 		if !inSync(s, entry) {
@@ -73,7 +73,7 @@ func readPrimary(vs *state.VirtualStorage, entry *state.Entry, read Read, reach 
 }
 
 // RouteStorage names a serving storage for a request that names no repository.
-func RouteStorage(view *state.State, virtualStorage string, reach Reacher, intn func(int) int) (string, error) {
+func RouteStorage(view *state.State, virtualStorage string, reach ReachabilityOf, intn func(int) int) (string, error) {
 	vs := view.VirtualStorage(virtualStorage)
 	if vs == nil {
 		return "", &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: virtualStorage}
@@ -88,8 +88,8 @@ func RouteStorage(view *state.State, virtualStorage string, reach Reacher, intn 
 // choose names the usable storage with the fewest requests under way among the ones that may serve,
 // each of equals with equal chance; or none, and the obstacle at the last one. One that is stalled
 // comes after all others.
-func choose(vs *state.VirtualStorage, reach Reacher, intn func(int) int, may func(*state.Storage) bool) (name string, why error) {
-	var best Reach
+func choose(vs *state.VirtualStorage, reach ReachabilityOf, intn func(int) int, may func(*state.Storage) bool) (name string, why error) {
+	var best Reachability
 	equal := 0
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
@@ -115,7 +115,7 @@ func choose(vs *state.VirtualStorage, reach Reacher, intn func(int) int, may fun
 }
 
 // before tells whether a read rather goes over r than over other.
-func (r Reach) before(other Reach) bool {
+func (r Reachability) before(other Reachability) bool {
 	if r.Stalled != other.Stalled {
 		return other.Stalled
 	}

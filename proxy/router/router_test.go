@@ -64,19 +64,19 @@ func (w *fixture) close(inDoubt bool) {
 	w.apply(state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: []string{"a.git"}, InDoubt: inDoubt}})
 }
 
-// all is a Reacher for whom every storage is up but those named.
-func all(except ...string) Reacher {
+// all is a ReachabilityOf for whom every storage is up but those named.
+func all(except ...string) ReachabilityOf {
 	disks := map[string]string{"gitaly-1": "A", "gitaly-2": "B", "gitaly-3": "C"}
-	return func(name string) Reach {
+	return func(name string) Reachability {
 		if slices.Contains(except, name) {
-			return Reach{Why: errors.New("connection refused")}
+			return Reachability{Why: errors.New("connection refused")}
 		}
-		return Reach{OK: true, FilesystemID: disks[name]}
+		return Reachability{OK: true, FilesystemID: disks[name]}
 	}
 }
 
 // choices are the storages that a read may go to.
-func choices(t *testing.T, view *state.State, read Read, reach Reacher) []string {
+func choices(t *testing.T, view *state.State, read Read, reach ReachabilityOf) []string {
 	t.Helper()
 	found := make(map[string]bool)
 	for n := range 6 {
@@ -103,7 +103,7 @@ func TestRouteRead_choices(t *testing.T) {
 		name  string
 		given func(w *fixture)
 		read  Read
-		reach Reacher
+		reach ReachabilityOf
 		want  []string
 	}{
 		{"clean", func(*fixture) {}, Read{}, all(), three},
@@ -118,28 +118,28 @@ func TestRouteRead_choices(t *testing.T) {
 		{"all others behind, primary gone", func(w *fixture) { w.open(); w.markBehind("gitaly-1"); w.close(false) }, Read{}, all("gitaly-1"), nil},
 		{"dirty", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all(), three[:1]},
 		{"dirty, primary gone", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all("gitaly-1"), three[1:]},
-		{"another disk at one", func(*fixture) {}, Read{}, func(name string) Reach {
+		{"another disk at one", func(*fixture) {}, Read{}, func(name string) Reachability {
 			r := all()(name)
 			if name == "gitaly-2" {
 				r.FilesystemID = "X"
 			}
 			return r
 		}, []string{"gitaly-1", "gitaly-3"}},
-		{"one is filling", func(w *fixture) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reach {
+		{"one is filling", func(w *fixture) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reachability {
 			r := all()(name)
 			if name == "gitaly-2" {
 				r.FilesystemID = "X"
 			}
 			return r
 		}, []string{"gitaly-1", "gitaly-3"}},
-		{"fewest requests under way", func(*fixture) {}, Read{}, func(name string) Reach {
+		{"fewest requests under way", func(*fixture) {}, Read{}, func(name string) Reachability {
 			r := all()(name)
 			if name != "gitaly-3" {
 				r.Outstanding = 1
 			}
 			return r
 		}, three[2:]},
-		{"one is stalled, which is worse than busy", func(*fixture) {}, Read{}, func(name string) Reach {
+		{"one is stalled, which is worse than busy", func(*fixture) {}, Read{}, func(name string) Reachability {
 			r := all()(name)
 			r.Stalled, r.Outstanding = name == "gitaly-1", 0
 			if name != "gitaly-1" {
@@ -147,7 +147,7 @@ func TestRouteRead_choices(t *testing.T) {
 			}
 			return r
 		}, three[1:]},
-		{"all are stalled", func(*fixture) {}, Read{}, func(name string) Reach {
+		{"all are stalled", func(*fixture) {}, Read{}, func(name string) Reachability {
 			r := all()(name)
 			r.Stalled = true
 			return r
@@ -238,9 +238,9 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 				w.fill("gitaly-2")
 			}
 		}
-		reach := map[string]Reach{}
+		reach := map[string]Reachability{}
 		for _, name := range []string{"gitaly-1", "gitaly-2", "gitaly-3"} {
-			reach[name] = Reach{
+			reach[name] = Reachability{
 				OK:           rapid.Bool().Draw(t, "ok"),
 				FilesystemID: rapid.SampledFrom([]string{"A", "B", "C", "X"}).Draw(t, "id"),
 				Stalled:      rapid.Bool().Draw(t, "stalled"),
@@ -248,7 +248,7 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 			}
 		}
 		vs, entry := w.state.VirtualStorage("default"), w.state.Entry(key)
-		name, err := RouteRead(w.state, Read{Key: key}, func(name string) Reach { return reach[name] }, func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "draw") })
+		name, err := RouteRead(w.state, Read{Key: key}, func(name string) Reachability { return reach[name] }, func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "draw") })
 		if err == nil {
 			s := vs.Storage(name)
 			if s.State != state.Serving || entry.IsBehind(name) || !reach[name].OK || reach[name].FilesystemID != s.FilesystemID {
@@ -258,7 +258,7 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 				t.Errorf("read of a marked repository routed to %q", name)
 			}
 		}
-		if write, err := RouteWrite(w.state, []state.Key{key}, false, func(name string) Reach { return reach[name] }); err == nil {
+		if write, err := RouteWrite(w.state, []state.Key{key}, false, func(name string) Reachability { return reach[name] }); err == nil {
 			if p, ok := vs.Primary(entry); !ok || p.Name != write.Primary || !reach[p.Name].OK {
 				t.Errorf("write routed to %q", write.Primary)
 			}
@@ -273,7 +273,7 @@ func TestExplain_isWhatTheRouterDoes(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		given   func(w *fixture)
-		reach   Reacher
+		reach   ReachabilityOf
 		reads   []string
 		rule    Rule
 		primary string

@@ -31,7 +31,7 @@ type Write struct {
 // A write that can vote goes to every usable storage that serves and is in sync for all of the
 // keys, provided that each of them has a channel to vote over; otherwise to the primary alone,
 // without votes.
-func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reacher) (Write, error) {
+func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach ReachabilityOf) (Write, error) {
 	vs := view.VirtualStorage(keys[0].VirtualStorage)
 	if vs == nil {
 		return Write{}, &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: keys[0].VirtualStorage}
@@ -62,7 +62,7 @@ func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reacher
 
 // destinations lists the voters beside the primary, the first storage that serves and is in sync;
 // mute is one of them that cannot vote.
-func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key, reach Reacher) (others []string, mute string) {
+func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key, reach ReachabilityOf) (others []string, mute string) {
 	primary := true
 	for i := range vs.Succession {
 		s := &vs.Succession[i]
@@ -88,7 +88,7 @@ func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key,
 // repository, and the storages that are behind. ▲ A call that prunes must not go to the latter: one
 // may be under repair, and pruning could remove objects that a copy is about to refer to. Any other
 // call must: housekeeping removes the stale locks for which a replica cannot be repaired.
-func RouteMaintenance(view *state.State, key state.Key, reach Reacher) (inSync, behind []string, err error) {
+func RouteMaintenance(view *state.State, key state.Key, reach ReachabilityOf) (inSync, behind []string, err error) {
 	vs := view.VirtualStorage(key.VirtualStorage)
 	if vs == nil {
 		return nil, nil, &Refusal{Kind: UnknownVirtualStorage, VirtualStorage: key.VirtualStorage}
@@ -118,7 +118,7 @@ func RouteMaintenance(view *state.State, key state.Key, reach Reacher) (inSync, 
 }
 
 // unusable says why a storage is not used although the view would have it.
-func unusable(s *state.Storage, r Reach) error {
+func unusable(s *state.Storage, r Reachability) error {
 	switch {
 	case !r.OK && r.Why != nil:
 		return r.Why

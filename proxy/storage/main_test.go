@@ -158,7 +158,7 @@ func run(t *testing.T, s *Set) {
 }
 
 // await waits until the state of the only storage is as wanted.
-func await(t *testing.T, s *Set, what string, wanted func(Reach) bool) Reach {
+func await(t *testing.T, s *Set, what string, wanted func(Reachability) bool) Reachability {
 	t.Helper()
 	deadline := time.NewTimer(30 * time.Second)
 	defer deadline.Stop()
@@ -179,7 +179,7 @@ func await(t *testing.T, s *Set, what string, wanted func(Reach) bool) Reach {
 	}
 }
 
-func reachable(r Reach) bool { return r.Reachable }
+func reachable(r Reachability) bool { return r.Reachable }
 
 // conn returns the connection to the only storage once there is one.
 func conn(t *testing.T, s *Set) *Conn {

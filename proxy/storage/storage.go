@@ -115,7 +115,7 @@ func (s *Set) Renew(virtualStorage, storage string, generation uint64) {
 }
 
 // Changed returns a channel that is closed when a connection comes or goes, the
-// first attempt to make one fails, or Reach.Refused changes, after this call. To
+// first attempt to make one fails, or Reachability.Refused changes, after this call. To
 // miss nothing, call it before States or Conn.
 func (s *Set) Changed() <-chan struct{} {
 	s.mu.Lock()
@@ -146,8 +146,8 @@ func (s *Set) announce() {
 	s.changed = make(chan struct{})
 }
 
-// Reach is what is known of the way to one storage at one moment.
-type Reach struct {
+// Reachability is what is known of the way to one storage at one moment.
+type Reachability struct {
 	VirtualStorage, Storage, Address string
 
 	// Reachable tells that there is a verified connection.
@@ -181,34 +181,34 @@ type Reach struct {
 }
 
 // Release is what the storage runs, or ran when it was last reached; empty if it never was.
-func (r Reach) Release() string {
+func (r Reachability) Release() string {
 	return identity{serverVersion: r.ServerVersion, gitVersion: r.GitVersion}.release()
 }
 
 // Slow reports whether the storage is reachable but fails its health checks.
-func (r Reach) Slow() bool { return r.Reachable && r.Err != nil }
+func (r Reachability) Slow() bool { return r.Reachable && r.Err != nil }
 
 // States returns the state of every storage, in the order of the targets.
-func (s *Set) States() []Reach {
-	states := make([]Reach, len(s.links))
+func (s *Set) States() []Reachability {
+	states := make([]Reachability, len(s.links))
 	for i, l := range s.links {
 		states[i] = l.reach()
 	}
 	return states
 }
 
-// Reach returns the state of one storage. The error is ErrUnknown.
-func (s *Set) Reach(virtualStorage, storage string) (Reach, error) {
+// Reachability returns the state of one storage. The error is ErrUnknown.
+func (s *Set) Reachability(virtualStorage, storage string) (Reachability, error) {
 	l, err := s.link(virtualStorage, storage)
 	if err != nil {
-		return Reach{}, err
+		return Reachability{}, err
 	}
 	return l.reach(), nil
 }
 
-func (l *link) reach() Reach {
+func (l *link) reach() Reachability {
 	p, target := l.current.Load(), l.place.Load().target
-	r := Reach{
+	r := Reachability{
 		VirtualStorage: target.VirtualStorage, Storage: target.Storage, Address: target.Address,
 		Reachable: p.conn != nil, Err: p.slow, Since: p.since, Latency: p.latency,
 		FilesystemID: p.last.filesystemID, ServerVersion: p.last.serverVersion, GitVersion: p.last.gitVersion,

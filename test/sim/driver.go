@@ -175,11 +175,11 @@ func (d *driver) propose(t *task, e machine.Propose) {
 func (d *driver) view() *state.State { return d.machine.View() }
 
 // reach tells the machine what the links look like.
-func (d *driver) reach() machine.Reach {
-	var r machine.Reach
+func (d *driver) reach() machine.Connections {
+	var r machine.Connections
 	for _, l := range d.in.links {
-		r.Storages = append(r.Storages, machine.Reached{
-			VirtualStorage: virtualStorage, Storage: l.st.name, Generation: l.generation, Reach: l.reach(),
+		r.Storages = append(r.Storages, machine.Connection{
+			VirtualStorage: virtualStorage, Storage: l.st.name, Generation: l.generation, Reachability: l.reach(),
 		})
 	}
 	return r
@@ -187,8 +187,8 @@ func (d *driver) reach() machine.Reach {
 
 var errUnreachable = errors.New("the storage cannot be reached")
 
-func (l *link) reach() router.Reach {
-	r := router.Reach{OK: l.conn != nil, FilesystemID: l.fs, Backchannel: l.votes, Outstanding: int64(len(l.pending))}
+func (l *link) reach() router.Reachability {
+	r := router.Reachability{OK: l.conn != nil, FilesystemID: l.fs, Backchannel: l.votes, Outstanding: int64(len(l.pending))}
 	if !r.OK {
 		r.Why = errUnreachable
 	}

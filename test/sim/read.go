@@ -30,7 +30,7 @@ func (d *driver) read(t *task, r *request, hop bool) {
 	}
 	marked := false
 	read := router.Read{Key: key(r.path)}
-	reach := func(name string) router.Reach { return in.link(name).reach() }
+	reach := func(name string) router.Reachability { return in.link(name).reach() }
 	for {
 		// What is read here and routed by is of one moment.
 		view, leased := in.reading()

@@ -184,7 +184,7 @@ func (c *check) readable(path string) {
 // readableAt is readable for one instance.
 func (c *check) readableAt(in *instance, path string) {
 	read := router.Read{Key: key(path)}
-	reach := func(name string) router.Reach { return in.link(name).reach() }
+	reach := func(name string) router.Reachability { return in.link(name).reach() }
 	for {
 		name, err := router.RouteRead(in.raft.view, read, reach, func(int) int { return 0 })
 		if err != nil {

@@ -45,7 +45,7 @@ type Cluster struct {
 
 	mu       sync.Mutex
 	state    *state.State
-	reach    map[string]admin.Reach
+	reach    map[string]admin.Reachability
 	jobs     []admin.Job
 	jobsErr  error
 	members  []admin.LocalMember
@@ -71,7 +71,7 @@ func New(t testing.TB, storages ...string) *Cluster { return NewAt(t, epoch, sto
 
 // NewAt is New at a time: each entry comes a second after the one before.
 func NewAt(t testing.TB, begin time.Time, storages ...string) *Cluster {
-	c := &Cluster{t: t, begin: begin, state: &state.State{}, reach: map[string]admin.Reach{}, answers: map[string]any{}, raft: threeInstances()}
+	c := &Cluster{t: t, begin: begin, state: &state.State{}, reach: map[string]admin.Reachability{}, answers: map[string]any{}, raft: threeInstances()}
 	c.Apply(state.Command{Register: &state.Register{ID: "id-1", Name: "praefect-1", ClusterID: "cluster"}})
 	c.Define(VirtualStorage, storages...)
 	c.monitor = monitor.New(monitor.Deps{View: c.View, Way: c.way, Facts: c.facts, Copies: 2})
@@ -145,9 +145,9 @@ func (c *Cluster) applyAs(proposer state.Incarnation, commands ...state.Command)
 // now is the cluster's clock. It needs mu.
 func (c *Cluster) now() time.Time { return c.begin.Add(time.Duration(c.state.Index) * time.Second) }
 
-// SetReach changes what is known of the way to a storage of any virtual storage;
+// SetReachability changes what is known of the way to a storage of any virtual storage;
 // at first each is reachable and has the disk agreed on.
-func (c *Cluster) SetReach(storage string, reach admin.Reach) {
+func (c *Cluster) SetReachability(storage string, reach admin.Reachability) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reach[storage] = reach
@@ -155,7 +155,7 @@ func (c *Cluster) SetReach(storage string, reach admin.Reach) {
 
 // Lose makes a storage unreachable.
 func (c *Cluster) Lose(storage string) {
-	c.SetReach(storage, admin.Reach{Err: errors.New("connection refused")})
+	c.SetReachability(storage, admin.Reachability{Err: errors.New("connection refused")})
 }
 
 // SetJobs makes the queue hold the jobs, or fail.
@@ -250,7 +250,7 @@ func (c *Cluster) facts() condition.Facts {
 
 // way is the way to a storage as the monitor needs it.
 func (c *Cluster) way(vs string, st *state.Storage) monitor.Way {
-	reach := c.Reach(vs, st.Name)
+	reach := c.Reachability(vs, st.Name)
 	way := monitor.Way{
 		Reachable: reach.Reachable && (st.FilesystemID == "" || reach.FilesystemID == st.FilesystemID),
 		Slow:      reach.Reachable && reach.Err != nil, Votes: reach.Votes, Release: release(reach),
@@ -268,14 +268,14 @@ func (c *Cluster) View() *state.State {
 	return c.state
 }
 
-// Reach implements admin.Storages.
-func (c *Cluster) Reach(virtualStorage, storage string) admin.Reach {
+// Reachability implements admin.Storages.
+func (c *Cluster) Reachability(virtualStorage, storage string) admin.Reachability {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if reach, changed := c.reach[storage]; changed {
 		return reach
 	}
-	return admin.Reach{Reachable: true, Votes: true, FilesystemID: c.state.VirtualStorage(virtualStorage).Storage(storage).FilesystemID}
+	return admin.Reachability{Reachable: true, Votes: true, FilesystemID: c.state.VirtualStorage(virtualStorage).Storage(storage).FilesystemID}
 }
 
 // Backfilling implements admin.Repair: every backfilling is at 4 of 10.
@@ -325,7 +325,7 @@ func threeInstances() admin.RaftView {
 }
 
 // release is what the storage runs, empty if nothing is said of it.
-func release(reach admin.Reach) string {
+func release(reach admin.Reachability) string {
 	if reach.Version == "" {
 		return ""
 	}

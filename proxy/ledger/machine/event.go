@@ -108,16 +108,16 @@ type Session struct {
 	WritePauses []WritePause
 }
 
-// Reached is what this instance knows of the way to one storage.
-type Reached struct {
+// Connection is what this instance knows of the way to one storage.
+type Connection struct {
 	VirtualStorage, Storage string
 	// Generation names the connection; it is another one for every connection.
 	Generation uint64
-	router.Reach
+	router.Reachability
 }
 
-// Reach brings the state of the connections to all storages.
-type Reach struct{ Storages []Reached }
+// Connections brings the state of the connections to all storages.
+type Connections struct{ Storages []Connection }
 
 // Answer ends a proposal.
 type Answer struct {
@@ -222,7 +222,7 @@ func (Vote) event()         {}
 func (Ended) event()        {}
 func (View) event()         {}
 func (Session) event()      {}
-func (Reach) event()        {}
+func (Connections) event()  {}
 func (Answer) event()       {}
 func (Tick) event()         {}
 func (Stop) event()         {}

@@ -50,7 +50,7 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 	r.own = r.must(0, state.Command{Register: &state.Register{ID: "a", Name: "praefect-1", ClusterID: "c"}})
 	r.other = r.must(0, state.Command{Register: &state.Register{ID: "b", Name: "praefect-2"}})
 	r.must(r.other, state.Command{Define: &state.Define{VirtualStorage: "default", Storages: storages}})
-	var reach []Reached
+	var reach []Connection
 	for i, name := range storages {
 		disk := "disk of " + name
 		r.must(r.other, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: disk}})
@@ -58,9 +58,9 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 			r.must(r.other, state.Command{Compared: &state.Compared{VirtualStorage: "default", Storage: name, Since: s.Since}})
 			r.must(r.other, state.Command{Rejoin: &state.Rejoin{VirtualStorage: "default", Storage: name, FilesystemID: disk, Backfilled: s.Since}})
 		}
-		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reach: router.Reach{OK: true, FilesystemID: disk}})
+		reach = append(reach, Connection{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reachability: router.Reachability{OK: true, FilesystemID: disk}})
 	}
-	r.step(Reach{Storages: reach})
+	r.step(Connections{Storages: reach})
 	r.catchUp()
 	r.step(r.leased())
 	return r

@@ -41,7 +41,7 @@ type Machine struct {
 	lease       Lease
 	watermark   state.Index
 	pauses      []WritePause // those that have not ended
-	reach       map[storageName]*Reached
+	connections map[storageName]*Connection
 	leased      bool // as of the last Step
 	retired     bool
 	stopped     bool
@@ -117,7 +117,7 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.see(e)
 	case Session:
 		m.hear(e)
-	case Reach:
+	case Connections:
 		m.reached(e.Storages)
 	case Answer:
 		m.answered(e)

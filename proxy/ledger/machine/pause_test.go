@@ -74,9 +74,9 @@ func TestMachine_heldWritesGoToTheSuccessor(t *testing.T) {
 
 func TestMachine_unreachablePrimaryHolds(t *testing.T) {
 	r := newFixture(t, settings)
-	reach := func(generation uint64, disk string) Reach {
-		return Reach{Storages: []Reached{{VirtualStorage: "default", Storage: "gitaly-1", Generation: generation,
-			Reach: router.Reach{OK: generation > 0, FilesystemID: disk}}}}
+	reach := func(generation uint64, disk string) Connections {
+		return Connections{Storages: []Connection{{VirtualStorage: "default", Storage: "gitaly-1", Generation: generation,
+			Reachability: router.Reachability{OK: generation > 0, FilesystemID: disk}}}}
 	}
 	r.step(reach(0, ""))
 	r.begin(1, alpha)

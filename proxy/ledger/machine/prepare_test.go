@@ -58,9 +58,9 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 		{"the storages do not vote", func(r *fixture) {
 			for i, name := range storages {
 				key := storageName{"default", name}
-				deaf := *r.m.reach[key]
+				deaf := *r.m.connections[key]
 				deaf.Backchannel, deaf.Generation = false, uint64(i+10)
-				r.m.reach[key] = &deaf
+				r.m.connections[key] = &deaf
 			}
 			r.hold(true)
 		}, Begin{Votes: true}, false},

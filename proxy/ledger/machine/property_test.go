@@ -329,7 +329,7 @@ func (p *player) checkDestinations(f Forward, k state.Key) {
 	}
 	vs := p.m.View().VirtualStorage("default")
 	for s := range vs.InSync(p.m.View().Entry(k)) {
-		reached := p.m.reacher("default")(s.Name).OK // a NotSent says that it is not
+		reached := p.m.reachabilityOf("default")(s.Name).OK // a NotSent says that it is not
 		if s.State == state.Serving && !all[s.Name] && reached && len(p.keys[f.Write]) == 1 {
 			p.t.Fatalf("write %d is not forwarded to %q, which is in sync", f.Write, s.Name)
 		}
@@ -426,12 +426,12 @@ func newPlayer(t *testing.T, seed uint64, seen map[string]int) *player {
 	}
 	p.m = New(settings) // the watermark of the fixture is beyond all
 	p.keep = true
-	var reach []Reached
+	var reach []Connection
 	for i, name := range storages {
-		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1),
-			Reach: router.Reach{OK: true, FilesystemID: "disk of " + name, Backchannel: true}})
+		reach = append(reach, Connection{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1),
+			Reachability: router.Reachability{OK: true, FilesystemID: "disk of " + name, Backchannel: true}})
 	}
-	p.do(Reach{Storages: reach})
+	p.do(Connections{Storages: reach})
 	p.catchUp()
 	return p
 }

@@ -178,27 +178,27 @@ func (m *Machine) mayRoute() bool {
 var errGone = errors.New("the connection was lost")
 
 // reached takes the state of all connections.
-func (m *Machine) reached(storages []Reached) {
-	m.reach = make(map[storageName]*Reached, len(storages))
+func (m *Machine) reached(storages []Connection) {
+	m.connections = make(map[storageName]*Connection, len(storages))
 	for _, r := range storages {
-		m.reach[storageName{r.VirtualStorage, r.Storage}] = &r
+		m.connections[storageName{r.VirtualStorage, r.Storage}] = &r
 	}
 	m.reconsider(func(w *write) bool { return w.why == WhyUnreachable })
 }
 
 // lost notes that a connection is of no use.
 func (m *Machine) lost(name storageName, generation uint64) {
-	if r := m.reach[name]; r != nil && r.Generation == generation {
-		r.Reach = router.Reach{Why: errGone}
+	if r := m.connections[name]; r != nil && r.Generation == generation {
+		r.Reachability = router.Reachability{Why: errGone}
 	}
 }
 
-// reacher looks at the connections of one virtual storage for the router.
-func (m *Machine) reacher(virtualStorage string) router.Reacher {
-	return func(storage string) router.Reach {
-		if r := m.reach[storageName{virtualStorage, storage}]; r != nil {
-			return r.Reach
+// reachabilityOf looks at the connections of one virtual storage for the router.
+func (m *Machine) reachabilityOf(virtualStorage string) router.ReachabilityOf {
+	return func(storage string) router.Reachability {
+		if r := m.connections[storageName{virtualStorage, storage}]; r != nil {
+			return r.Reachability
 		}
-		return router.Reach{}
+		return router.Reachability{}
 	}
 }

@@ -96,11 +96,11 @@ func (m *Machine) enlist(w *write) bool {
 // reroute names the primary of now for a write that was sent to its destinations
 // already: it must be one of them.
 func (m *Machine) reroute(w *write) (why Why, err error) {
-	route, err := router.RouteWrite(m.view, w.involved, false, func(name string) router.Reach {
+	route, err := router.RouteWrite(m.view, w.involved, false, func(name string) router.Reachability {
 		if w.sentTo(name) {
-			return router.Reach{OK: true, FilesystemID: m.view.VirtualStorage(w.keys[0].VirtualStorage).Storage(name).FilesystemID}
+			return router.Reachability{OK: true, FilesystemID: m.view.VirtualStorage(w.keys[0].VirtualStorage).Storage(name).FilesystemID}
 		}
-		return router.Reach{}
+		return router.Reachability{}
 	})
 	if refusal, ok := errors.AsType[*router.Refusal](err); ok && refusal.Kind == router.PrimaryFenced {
 		w.obstacle = err

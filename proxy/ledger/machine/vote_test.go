@@ -20,13 +20,13 @@ func newVotingFixture(t *testing.T) *fixture {
 
 // reach brings connections to all storages but those named, over which they vote.
 func (r *fixture) reach(except ...string) {
-	var reach []Reached
+	var reach []Connection
 	for i, name := range storages {
-		reach = append(reach, Reached{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reach: router.Reach{
+		reach = append(reach, Connection{VirtualStorage: "default", Storage: name, Generation: uint64(i + 1), Reachability: router.Reachability{
 			OK: !slices.Contains(except, name), FilesystemID: "disk of " + name, Backchannel: true,
 		}})
 	}
-	r.step(Reach{Storages: reach})
+	r.step(Connections{Storages: reach})
 }
 
 func (r *fixture) beginVoting(id ID, keys ...state.Key) Forward {

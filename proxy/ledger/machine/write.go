@@ -193,7 +193,7 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 			return "", err
 		}
 	}
-	route, err := router.RouteWrite(m.view, w.involved, w.votes, m.reacher(vs))
+	route, err := router.RouteWrite(m.view, w.involved, w.votes, m.reachabilityOf(vs))
 	if refusal, ok := errors.AsType[*router.Refusal](err); ok {
 		w.obstacle = err
 		switch refusal.Kind {
@@ -211,10 +211,10 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 		return WhyPause, nil
 	}
 	w.route = route
-	w.generation = m.reach[storageName{vs, route.Primary}].Generation
+	w.generation = m.connections[storageName{vs, route.Primary}].Generation
 	w.first, w.others = route.Primary, w.others[:0]
 	for _, name := range route.Others {
-		w.others = append(w.others, Destination{Storage: name, Generation: m.reach[storageName{vs, name}].Generation})
+		w.others = append(w.others, Destination{Storage: name, Generation: m.connections[storageName{vs, name}].Generation})
 	}
 	return "", nil
 }

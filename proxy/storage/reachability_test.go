@@ -25,7 +25,7 @@ func TestSet_tellsAProcessThatIsGone(t *testing.T) {
 		t.Errorf("a reachable storage: got %+v", r)
 	}
 	f.Stop()
-	if r := await(t, s, "refused", func(r Reach) bool { return r.Refused }); r.Reachable || r.Silent {
+	if r := await(t, s, "refused", func(r Reachability) bool { return r.Refused }); r.Reachable || r.Silent {
 		t.Errorf("its process is gone: got %+v", r)
 	}
 	newFakeStorage("disk-1").serve(t, listen(t, address))
@@ -47,7 +47,7 @@ func TestSet_announcesARefusal(t *testing.T) {
 			}
 		}}, target("tcp://storage:1"))
 		answer <- errors.New("no route")
-		await(t, s, "tried", func(r Reach) bool { return r.Err != nil && !errors.Is(r.Err, errNotTried) })
+		await(t, s, "tried", func(r Reachability) bool { return r.Err != nil && !errors.Is(r.Err, errNotTried) })
 		synctest.Wait()
 		changed := s.Changed()
 		answer <- &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
@@ -84,7 +84,7 @@ func TestSet_brokenConnectionIsNoSilenceYet(t *testing.T) {
 		conn(t, s)
 		time.Sleep(time.Minute)
 		f.Stop() // bufconn says "closed", which is no refusal
-		r := await(t, s, "unreachable", func(r Reach) bool { return !r.Reachable })
+		r := await(t, s, "unreachable", func(r Reachability) bool { return !r.Reachable })
 		if r.Silent || r.Refused {
 			t.Errorf("just broken: got %+v", r)
 		}
@@ -119,7 +119,7 @@ func TestSet_renewsTheConnectionThatWasMeant(t *testing.T) {
 		for range 2 { // the second is about one that is gone
 			s.Renew("default", "gitaly-1", first.Generation())
 			<-first.Lost()
-			await(t, s, "renewed", func(r Reach) bool { return r.Generation == 2 })
+			await(t, s, "renewed", func(r Reachability) bool { return r.Generation == 2 })
 			time.Sleep(5 * time.Second)
 		}
 		if first.Outstanding() != 1 {

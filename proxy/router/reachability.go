@@ -2,8 +2,8 @@ package router
 
 import "praefect/fsm/state"
 
-// Reach is this instance's knowledge of its connection to one storage.
-type Reach struct {
+// Reachability is this instance's knowledge of its connection to one storage.
+type Reachability struct {
 	// OK is true while a verified connection exists.
 	OK bool
 	// FilesystemID is the id of the disk behind that connection. A storage is
@@ -20,11 +20,11 @@ type Reach struct {
 	Why error
 }
 
-// Reacher tells how the storages of one virtual storage can be reached.
-type Reacher func(storage string) Reach
+// ReachabilityOf tells how the storages of one virtual storage can be reached.
+type ReachabilityOf func(storage string) Reachability
 
 // usable tells whether requests may go to s over the connection r: it leads to
 // the disk that the view speaks of. ▲
-func usable(s *state.Storage, r Reach) bool {
+func usable(s *state.Storage, r Reachability) bool {
 	return r.OK && r.FilesystemID == s.FilesystemID
 }
