@@ -43,7 +43,7 @@ const (
 	CatchUp      Phase = "catch-up"      // repositories are copied to the successor
 	PauseWrites  Phase = "pause-writes"  // new writes wait, running ones end
 	CutOver      Phase = "fence"         // the fence is proposed
-	Settle       Phase = "admit"         // the fence is agreed; Decide ends it
+	AwaitAdmit   Phase = "admit"         // the fence is agreed; Decide ends it
 	ResumeWrites Phase = "resume-writes" // it is done
 )
 
@@ -159,7 +159,7 @@ func onlyOn(vs *state.VirtualStorage, e *state.Entry, storage string) bool {
 
 // WritePauses tells whether new writes are to wait now, and for how long at most.
 func (o Operation) WritePauses(now time.Duration) (lease.WritePause, bool) {
-	if o.Phase != PauseWrites && o.Phase != CutOver && o.Phase != Settle {
+	if o.Phase != PauseWrites && o.Phase != CutOver && o.Phase != AwaitAdmit {
 		return lease.WritePause{}, false
 	}
 	left := o.PausedSince + o.PauseFor - now
@@ -171,7 +171,7 @@ func (o Operation) WritePauses(now time.Duration) (lease.WritePause, bool) {
 }
 
 // Step goes on as far as it can. A command that it returns is proposed once, and
-// its answer comes with the next Moment. The operation has ended when its phase is Release, or
+// its answer comes with the next Moment. The operation has ended when its phase is ResumeWrites, or
 // with an error.
 func (o Operation) Step(m Moment) (Operation, *state.Command, Progress, error) {
 	vs := m.View.VirtualStorage(o.VirtualStorage)
@@ -211,8 +211,8 @@ func (o Operation) Step(m Moment) (Operation, *state.Command, Progress, error) {
 		if m.Fenced.Refusal != nil {
 			return o, nil, p, fmt.Errorf("%w: %w", ErrRefused, m.Fenced.Refusal)
 		}
-		o.Phase = Settle
-	case Settle:
+		o.Phase = AwaitAdmit
+	case AwaitAdmit:
 		if len(vs.Fenced()) > 0 {
 			break // Decide admits them
 		}

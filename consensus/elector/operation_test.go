@@ -127,9 +127,9 @@ func TestOperation_promotes(t *testing.T) {
 	o.at(CutOver)
 	o.did("fence [g1 g2] switchover")
 	o.advance(0)
-	o.at(Settle)
+	o.at(AwaitAdmit)
 	o.advance(time.Second)
-	o.at(Settle)
+	o.at(AwaitAdmit)
 	o.did()
 	r.leases.applied = r.in.View.Index
 	o.advance(0)
@@ -307,7 +307,7 @@ func TestOperation_targetDies(t *testing.T) {
 	o.at(CutOver)
 	r.look["g2"] = "dead"
 	o.advance(0)
-	o.at(Settle)
+	o.at(AwaitAdmit)
 	r.leases.applied = everything
 	r.step(0) // g1 serves again, behind g3
 	r.step(0) // g2 is failed over
