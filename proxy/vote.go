@@ -194,13 +194,13 @@ func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn,
 // end ends the write once all branches have ended, before the client has the status.
 func (v *voting) end(o stream.Outcome) error {
 	v.asked = true
-	// ▲ From here on no vote is released: what the branches have done is all they do.
+	// ▲ From here on no vote is allowed: what the branches have done is all they do.
 	votes := v.votes.End()
 	if v.gone = votes.Rounds == 0 && elsewhere(v.r, o, v.try.ctx); v.gone {
 		return nil
 	}
 	// A call that ended well since the primary has stopped it before any vote was
-	// released has changed nothing, as one that failed: git tells the client itself
+	// allowed has changed nothing, as one that failed: git tells the client itself
 	// what a hook refuses.
 	succeeded := o.Ended && o.Err == nil && (!votes.Stopped || votes.Committed != nil)
 	if succeeded {
@@ -217,7 +217,7 @@ func (v *voting) end(o stream.Outcome) error {
 		if i > 0 {
 			branch = o.Others[i-1]
 		}
-		// One without a released vote has changed nothing, and never will.
+		// One without a allowed vote has changed nothing, and never will.
 		if !branch.Ended && slices.Contains(votes.Committed, name) {
 			arrived = false
 		}

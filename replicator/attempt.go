@@ -21,7 +21,7 @@ const (
 	joinAfter = 2 * time.Second
 )
 
-// attempt is one repair of a repository, from its guard to the release. While a copy lasts, the
+// attempt is one repair of a repository, from the lock to its end. While a copy lasts, the
 // guard is this one's alone, and no other instance can declare anything: therefore an attempt
 // also does what becomes due meanwhile, in a further round.
 type attempt struct {

@@ -64,7 +64,7 @@ type Guard interface {
 	Wish(ctx context.Context, bound time.Duration) error
 	// Resume lets waiting writes go on, and new ones pass; they invalidate the
 	// guard. Repeating it, or calling it on a guard that does not hold or was
-	// released, does nothing.
+	// freed, does nothing.
 	Resume()
 	// Invalidated is closed when a write began in this round that was not kept waiting.
 	Invalidated() <-chan struct{}
@@ -77,7 +77,7 @@ type Guard interface {
 	// Free.
 	MarkInSync(ctx context.Context, round int, storages []string) error
 	// ResolveDoubt accounts for in-doubt intents, as of the intent. New writes wait from
-	// here to Release.
+	// here to Free.
 	ResolveDoubt(ctx context.Context, s Resolution) error
 	// Advance gives the repository's primary the role of a target: this
 	// instance's intent covers scope, and no instance writes to the repository until

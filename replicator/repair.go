@@ -221,8 +221,8 @@ func (r *repairer) metWrite(key state.Key, paused bool, err error) time.Duration
 }
 
 // acquire takes the repair lock of a repository. When paused, new writes wait from now
-// until the guard is released, or for the pause budget, whichever is sooner; the
-// caller calls done in place of Release.
+// until the guard is freed, or for the pause budget, whichever is sooner; the
+// caller calls done in place of Free.
 func (r *repairer) acquire(ctx context.Context, key state.Key, paused bool) (guard Guard, done func(ended bool, doubtful ...string), err error) {
 	if !paused {
 		guard, err = r.locks.Lock(ctx, key, false)

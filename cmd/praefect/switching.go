@@ -105,7 +105,7 @@ func stage(p elector.Phase) admin.Stage {
 		return admin.StagePauseWrites
 	case elector.CutOver:
 		return admin.StageFence
-	case elector.Settle:
+	case elector.AwaitAdmit:
 		return admin.StageAdmit
 	}
 	return admin.StageResumeWrites

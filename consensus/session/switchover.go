@@ -47,7 +47,7 @@ type Outcome struct {
 	// Epoch and Primary are those afterwards.
 	Epoch   uint64
 	Primary string
-	// Paused is the time from the pause to the release.
+	// Paused is the time from the pause until writes resume.
 	Paused time.Duration
 }
 

@@ -65,7 +65,7 @@ func TestSession_drains(t *testing.T) {
 }
 
 // Writes that do not end end the pause; nothing has changed then.
-func TestSession_holdsAndReleases(t *testing.T) {
+func TestSession_pausesAndResumes(t *testing.T) {
 	run(t, func(t *testing.T, w *testCluster) {
 		w.settle()
 		w.change(func() { w.nodes[1].inFlight = 1 })

@@ -40,8 +40,8 @@ const lastWord = 10 * time.Second
 type exchange struct {
 	stream grpc.ClientStream
 	cancel context.CancelFunc
-	// release undoes what ties the call to its context.
-	release func()
+	// untie undoes what ties the call to its context.
+	untie func()
 }
 
 // begin opens a call and sends its request. After an error, which is an *Error,
@@ -71,13 +71,13 @@ func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any, 
 		return nil, fromFront(cmp.Or(refusal(err), NotReached), err)
 	}
 	x := &exchange{stream: stream, cancel: cancel}
-	x.release = x.heed(ctx, tell)
+	x.untie = x.heed(ctx, tell)
 	return x, nil
 }
 
 // heed lets the end of ctx reach the call, until the returned function is
 // called.
-func (x *exchange) heed(ctx context.Context, tell bool) (release func()) {
+func (x *exchange) heed(ctx context.Context, tell bool) (untie func()) {
 	heeded := make(chan struct{})
 	bound := time.AfterFunc(math.MaxInt64, x.cancel)
 	stop := context.AfterFunc(ctx, func() {
@@ -100,7 +100,7 @@ func (x *exchange) heed(ctx context.Context, tell bool) (release func()) {
 }
 
 func (x *exchange) end() {
-	x.release()
+	x.untie()
 	x.cancel()
 }
 
@@ -142,7 +142,7 @@ func refusal(err error) Kind {
 		return Invalid
 	case codes.ResourceExhausted:
 		return NotAvailable
-	case codes.Unimplemented: // no praefect, or one of another release
+	case codes.Unimplemented: // no praefect, or one of another untie
 		return NotReached
 	}
 	return ""

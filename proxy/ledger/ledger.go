@@ -228,8 +228,8 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 			l.writes[e.Write].doom(e.Err)
 		case machine.Drop:
 			l.writes[e.Write].dropped(e)
-		case machine.Released:
-			l.writes[e.Write].released(e.Err)
+		case machine.Allowed:
+			l.writes[e.Write].allowed(e.Err)
 		case machine.Finish:
 			l.writes[e.Write].finish(e.Err)
 		case machine.Propose:

@@ -4,9 +4,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Metrics count the writes that cannot be forwarded at once, and how their wait ended.
 type Metrics struct {
-	queued, evicted  *prometheus.CounterVec
-	released, doomed prometheus.Counter
-	waiting          prometheus.Gauge
+	queued, evicted *prometheus.CounterVec
+	allowed, doomed prometheus.Counter
+	waiting         prometheus.Gauge
 }
 
 // NewMetrics registers the metrics with r, if that is not nil.
@@ -16,7 +16,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "praefect_writes_queued_total",
 			Help: "Writes that could not be forwarded at once, by the first reason for the wait.",
 		}, []string{"why"}),
-		released: prometheus.NewCounter(prometheus.CounterOpts{
+		allowed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "praefect_writes_resumed_total",
 			Help: "Writes that waited and were forwarded.",
 		}),
@@ -34,7 +34,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		}),
 	}
 	if r != nil {
-		r.MustRegister(m.queued, m.released, m.evicted, m.doomed, m.waiting)
+		r.MustRegister(m.queued, m.allowed, m.evicted, m.doomed, m.waiting)
 	}
 	return m
 }

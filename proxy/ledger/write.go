@@ -17,7 +17,7 @@ type Request struct {
 	// Scope bounds what it can do; the ledger adds the targets.
 	Scope state.Scope
 	// Votes is set for a write that can vote: nothing of it happens at a storage
-	// before Write.Vote has released a vote.
+	// before Write.Vote has allowed a vote.
 	Votes bool
 	// Deletes is set for a write that removes its repository. It does not vote.
 	Deletes bool
@@ -94,7 +94,7 @@ func (l *Ledger) Begin(ctx context.Context, r Request) (*Write, error) {
 func (w *Write) Route() Route { return w.route }
 
 // NotSent says that the connection of Route is gone, and that nothing was sent, or
-// no vote was released. It waits for another route, as Begin does.
+// no vote was allowed. It waits for another route, as Begin does.
 func (w *Write) NotSent(ctx context.Context) error {
 	w.ledger.mu.Lock()
 	w.answered = false
@@ -104,7 +104,7 @@ func (w *Write) NotSent(ctx context.Context) error {
 }
 
 // Vote asks that the votes of those that agree, the primary among them, be
-// released, of a write that was sent along the route: when it returns nil everybody
+// allowed, of a write that was sent along the route: when it returns nil everybody
 // else is accounted for, and the votes may be answered. An error says why nothing
 // may happen. harmless tells that nothing is changed before the next vote. There is one call at a time, by any goroutine; it returns at once
 // when the write ends.
@@ -167,14 +167,14 @@ func (w *Write) await(ctx context.Context) error {
 	return w.err
 }
 
-// pass, queued, reject, doom, dropped, released and finish are what the machine says of a write.
+// pass, queued, reject, doom, dropped, allowed and finish are what the machine says of a write.
 // Caller holds mu.
 
 func (w *Write) pass(f machine.Forward, wall time.Time) {
 	w.route = Route{Storage: f.Storage, Generation: f.Generation, Votes: f.Votes, Others: f.Others, At: wall, try: w.try}
 	w.settle(nil)
 	if w.waited {
-		w.ledger.cfg.Metrics.released.Inc()
+		w.ledger.cfg.Metrics.allowed.Inc()
 	}
 	w.leave()
 }
@@ -207,7 +207,7 @@ func (w *Write) dropped(d machine.Drop) {
 	}
 }
 
-func (w *Write) released(err error) {
+func (w *Write) allowed(err error) {
 	w.voted <- err
 	w.voted = nil
 }

@@ -55,7 +55,7 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 func dial(ctx context.Context, to *place, generation uint64, cfg Config, backchannel bool) (*Conn, error) {
 	c := &Conn{target: to.target, generation: generation, silentAfter: cfg.Silence, lost: make(chan struct{}), idle: make(chan struct{})}
 	c.audience.init()
-	c.finished = grpc.OnFinish(func(error) { c.release() })
+	c.finished = grpc.OnFinish(func(error) { c.unref() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })
 
 	creds := to.addr.transport(cfg)
@@ -165,13 +165,13 @@ func (c *Conn) counted(opts []grpc.CallOption) []grpc.CallOption {
 func (c *Conn) acquire() error {
 	c.outstanding.Add(1)
 	if err := c.Err(); err != nil {
-		c.release()
+		c.unref()
 		return status.Error(codes.Unavailable, unreachable(c.target, err).Error())
 	}
 	return nil
 }
 
-func (c *Conn) release() {
+func (c *Conn) unref() {
 	if c.outstanding.Add(-1) == 0 && c.Err() != nil {
 		c.closeIdle()
 	}

@@ -22,7 +22,7 @@ type activeCall struct {
 	// fan is about the other branches. It is safe for pumpRequests and Forward's goroutine to use it together.
 	fan *fanout
 
-	// response is the message of a method with one response, kept until the end is released. It came if responded.
+	// response is the message of a method with one response, kept until the end is passed on. It came if responded.
 	response  Frame
 	responded bool
 
@@ -249,7 +249,7 @@ func (x *activeCall) finish(end error) {
 		}
 	}
 	if x.out.Ended || x.out.Err == nil {
-		x.release()
+		x.respond()
 	}
 }
 
@@ -297,9 +297,9 @@ func (x *activeCall) clientEnded() error {
 	return nil
 }
 
-// release hands the kept response to the client's connection. The status follows when the handler
+// respond hands the kept response to the client's connection. The status follows when the handler
 // returns.
-func (x *activeCall) release() {
+func (x *activeCall) respond() {
 	if !x.call.ClientStreams && !x.call.ServerStreams {
 		if header := x.header(); header != nil {
 			if err := x.ss.SetHeader(header); err != nil {

@@ -12,7 +12,7 @@
 // The handler peeks the first message ([Peek]), decides, opens a branch at a storage with that message rewritten ([Open]), and
 // forwards ([Forwarder.Forward]):
 //
-//	peeked ──Open──▶ open ──▶ flowing ──▶ ended ──BeforeStatus──▶ released ──handler returns──▶ status at the client
+//	peeked ──Open──▶ open ──▶ flowing ──▶ ended ──BeforeStatus──▶ passed on ──handler returns──▶ status at the client
 //
 // While it flows there are two pumps. The one for responses runs on the handler's goroutine; the one for requests gets a
 // goroutine of its own, and only where the client streams. Elsewhere [Peek] has already seen the end of the requests, so that

@@ -48,7 +48,7 @@ func (f *Forwarder) lingers() context.Context {
 
 // Forward passes everything on between a client and the storage of a branch, in both directions, until
 // it is known how the call ended, and says so. Messages pass as they come. The status is left to
-// the caller, which returns it from the handler and so releases the end to the client.
+// the caller, which returns it from the handler and so passes the end on to the client.
 //
 // The storages of the other branches are secondaries, which are sent the same requests and whose ends are waited for, as the
 // package says under "More than one destination". The others have no part in the answer, and none can fail the call.

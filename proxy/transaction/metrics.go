@@ -38,7 +38,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}),
 		rounds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "gitaly_praefect_subtransactions_per_transaction_total",
-			Help:    "Rounds of votes of a write that were released.",
+			Help:    "Rounds of votes of a write that were allowed.",
 			Buckets: []float64{0, 1, 2, 3, 4, 6, 8, 16},
 		}),
 		voters: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -48,7 +48,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"virtual_storage"}),
 		short: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "praefect_short_votes_total",
-			Help: "Rounds of votes released although fewer storages agreed than are enough.",
+			Help: "Rounds of votes allowed although fewer storages agreed than are enough.",
 		}),
 		unlike: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "praefect_unlike_votes_total",

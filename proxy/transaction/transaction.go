@@ -50,7 +50,7 @@ type Config struct {
 	Lively func(storage string) bool
 	// Step, if set, is called after each step of each round: crash tests end the
 	// process there. The steps of round n are "votes-n" (those that count are there),
-	// "accounted-n", and "released-n" (they are answered).
+	// "accounted-n", and "allowed-n" (they are answered).
 	Failpoint func(name string)
 }
 
@@ -103,9 +103,9 @@ func (t *Transaction) Leave(storage string) {
 // Result is what became of the votes of a write.
 type Result struct {
 	// Agreed are those who have done in every round what the primary did, which is
-	// one of them; nobody if no vote was released.
+	// one of them; nobody if no vote was allowed.
 	Agreed []string
-	// Committed are those a vote of whom was released: nobody else can have changed
+	// Committed are those a vote of whom was allowed: nobody else can have changed
 	// anything.
 	Committed []string
 	// Stopped tells that the primary has decided that nothing is to be changed after
@@ -118,7 +118,7 @@ type Result struct {
 	// Unlike are the storages that were left out because the votes of their release cannot be
 	// compared with those of the primary's.
 	Unlike []string
-	// Voted tells that a storage has cast a vote; Rounds is how many were released.
+	// Voted tells that a storage has cast a vote; Rounds is how many were allowed.
 	Voted  bool
 	Rounds int
 }
@@ -265,22 +265,22 @@ func (t *Transaction) carryOut(effects []quorum.Effect) {
 			}
 			t.manager.late(t.cfg.Keys[0].VirtualStorage, e.Late)
 			round := t.votes.Rounds() + 1
-			t.manager.accounts.Go(func() { t.release(round, e.Agreeing, e.Harmless) })
+			t.manager.accounts.Go(func() { t.allow(round, e.Agreeing, e.Harmless) })
 		}
 	}
 }
 
-// release has those accounted for who do not agree, and the votes of those who do
+// allow has those accounted for who do not agree, and the votes of those who do
 // answered.
-func (t *Transaction) release(round int, agreeing []string, harmless bool) {
+func (t *Transaction) allow(round int, agreeing []string, harmless bool) {
 	t.reached("votes", round)
 	err := t.cfg.Account(agreeing, harmless)
 	if err != nil {
-		t.manager.log.Debug("votes are not released", "transaction", t.id, "err", err)
+		t.manager.log.Debug("votes are not allowed", "transaction", t.id, "err", err)
 	}
 	t.reached("accounted", round)
-	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Released(now, err == nil) })
-	t.reached("released", round)
+	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Allowed(now, err == nil) })
+	t.reached("allowed", round)
 }
 
 func (t *Transaction) reached(step string, round int) {

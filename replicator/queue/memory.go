@@ -165,7 +165,7 @@ func (m *Memory) Acknowledge(ctx context.Context, attempt Attempt, outcome Outco
 			return fmt.Errorf("attempt %d of job %d: %w", attempt.Number, attempt.JobID, ErrStaleAttempt)
 		}
 		again := job.Again
-		job.release(now, now.Add(outcome.Delay()))
+		job.requeue(now, now.Add(outcome.Delay()))
 		switch outcome.Kind() {
 		case OutcomeCompleted:
 			if !again {
@@ -196,7 +196,7 @@ func (m *Memory) Reclaim(ctx context.Context, worker string, running ...Attempt)
 		})
 		for _, job := range lost[:min(MaxBatch, len(lost))] {
 			job.LastError = LostCause
-			job.release(now, now)
+			job.requeue(now, now)
 			job.State = Ready
 			job.Failures++
 			n++
@@ -244,8 +244,8 @@ func (m *Memory) runs(a Attempt) *Job {
 	return nil
 }
 
-// release ends the running attempt of a job, which waits now. The caller holds the queue's mu.
-func (j *Job) release(now, due time.Time) {
+// requeue ends the running attempt of a job, which waits now. The caller holds the queue's mu.
+func (j *Job) requeue(now, due time.Time) {
 	j.Again, j.ClaimedUntil, j.NotBefore, j.Updated = false, time.Time{}, due, now
 }
 

@@ -7,21 +7,21 @@ import (
 	"praefect/proxy/router"
 )
 
-// released checks what must be true when the machine lets votes be answered: the
+// allowed checks what must be true when the machine lets votes be answered: the
 // next thing that happens may be an effect.
-func (c *check) released(d *driver, tx *transaction, dropped []string) {
+func (c *check) allowed(d *driver, tx *transaction, dropped []string) {
 	in, w := d.in, c.w
-	if tx.releasedAt == 0 {
+	if tx.allowedAt == 0 {
 		tx.epoch = d.view().VirtualStorage(virtualStorage).Epoch
 	}
-	tx.releasedAt = w.now
-	w.cov.ReleasedRounds++
+	tx.allowedAt = w.now
+	w.cov.AllowedRounds++
 	c.finish(in, tx.primary(), tx.epoch)
 	if !in.leased() {
-		w.failf("P7: %s releases votes of op %d without a lease", in.name, tx.request.ops)
+		w.failf("P7: %s allows votes of op %d without a lease", in.name, tx.request.ops)
 	}
 	if w.setup.block && len(tx.agreeing) < min(w.setup.copies, w.setup.storages) {
-		w.failf("P3: votes of op %d are released for %v, fewer than %d", tx.request.ops, tx.agreeing, w.setup.copies)
+		w.failf("P3: votes of op %d are allowed for %v, fewer than %d", tx.request.ops, tx.agreeing, w.setup.copies)
 	}
 	// Who does not serve any more agrees no longer, whatever it has voted.
 	tx.agreeing = slices.DeleteFunc(slices.Clone(tx.agreeing), func(name string) bool { return slices.Contains(dropped, name) })
@@ -31,11 +31,11 @@ func (c *check) released(d *driver, tx *transaction, dropped []string) {
 	for _, path := range tx.request.paths() {
 		entry := now.Entry(key(path))
 		if entry != nil && entry.Advancing != "" {
-			w.failf("P2: votes of op %d are released while %s is copied onto the primary of %s", tx.request.ops, entry.Advancing, path)
+			w.failf("P2: votes of op %d are allowed while %s is copied onto the primary of %s", tx.request.ops, entry.Advancing, path)
 		}
 		p := firstInSync(vs, entry)
 		if p == nil || !slices.Contains(tx.agreeing, p.Name) || tx.leads != "" && tx.leads != p.Name {
-			w.failf("P2: votes of op %d are released for %v, and the first storage of %s is %+v", tx.request.ops, tx.agreeing, path, p)
+			w.failf("P2: votes of op %d are allowed for %v, and the first storage of %s is %+v", tx.request.ops, tx.agreeing, path, p)
 			return
 		}
 		tx.leads = p.Name
@@ -44,14 +44,14 @@ func (c *check) released(d *driver, tx *transaction, dropped []string) {
 		}
 		for _, s := range vs.Succession {
 			if !slices.Contains(tx.agreeing, s.Name) && !entry.IsBehind(s.Name) {
-				w.failf("P3: votes of op %d are released for %v, and %s, which is %s, is not behind for %s: %v",
+				w.failf("P3: votes of op %d are allowed for %v, and %s, which is %s, is not behind for %s: %v",
 					tx.request.ops, tx.agreeing, s.Name, s.State, path, entry)
 			}
 		}
 		intent := entry.Live(d.inc)
 		for _, name := range tx.agreeing {
 			if intent == nil || !slices.Contains(intent.Targets, name) {
-				w.failf("P5: votes of op %d are released for %s, and no mark of %s says so: %v", tx.request.ops, name, path, entry)
+				w.failf("P5: votes of op %d are allowed for %s, and no mark of %s says so: %v", tx.request.ops, name, path, entry)
 			}
 		}
 		c.known(tx, path)
@@ -65,7 +65,7 @@ func (c *check) throughout(tx *transaction) {
 	}
 	for _, name := range tx.agreeing {
 		if !slices.Contains(tx.throughout, name) {
-			c.w.failf("P3: votes of op %d are released for %s, which has not agreed with what was released before", tx.request.ops, name)
+			c.w.failf("P3: votes of op %d are allowed for %s, which has not agreed with what was allowed before", tx.request.ops, name)
 		}
 	}
 	tx.throughout = tx.agreeing
@@ -102,18 +102,18 @@ func (c *check) known(tx *transaction, path string) {
 		}
 		for _, s := range view.VirtualStorage(virtualStorage).Succession {
 			if (s.State == state.Serving || s.State == state.Fenced) && !entry.IsBehind(s.Name) && !slices.Contains(tx.agreeing, s.Name) {
-				c.w.failf("P4: votes of op %d are released for %v, and %s, by index %d, would read %s at %s",
+				c.w.failf("P4: votes of op %d are allowed for %v, and %s, by index %d, would read %s at %s",
 					tx.request.ops, tx.agreeing, in.name, view.Index, path, s.Name)
 			}
 		}
 	}
 }
 
-// voted checks that an effect follows a vote that was released (P5): a write that
+// voted checks that an effect follows a vote that was allowed (P5): a write that
 // fails without one leaves nothing anywhere.
 func (c *check) voted(s *storage, tx *transaction) {
-	if tx.releasedAt == 0 || !slices.Contains(tx.committed, s.name) {
-		c.w.failf("P5: op %d has an effect on %s, and no vote was released for it", tx.request.ops, s.name)
+	if tx.allowedAt == 0 || !slices.Contains(tx.committed, s.name) {
+		c.w.failf("P5: op %d has an effect on %s, and no vote was allowed for it", tx.request.ops, s.name)
 	}
 }
 
@@ -146,7 +146,7 @@ func (c *check) hook(tx *transaction) {
 	w.cov.Hooks++
 	w.tracef("op %d: the hook runs on %s", r.ops, tx.primary())
 	for _, o := range r.ops {
-		c.acknowledged(c.ops[o], tx.releasedAt)
+		c.acknowledged(c.ops[o], tx.allowedAt)
 	}
 	now := w.history.last()
 	vs, entry := now.VirtualStorage(virtualStorage), now.Entry(key(r.path))

@@ -39,7 +39,7 @@ type Coverage struct {
 
 	VotingWrites          int `json:"voting_writes"`
 	PrimaryOnlyAfterVotes int `json:"primary_only_after_votes"`
-	ReleasedRounds        int `json:"released_rounds"`
+	AllowedRounds         int `json:"allowed_rounds"`
 	ShortRounds           int `json:"short_rounds"`
 	MovedPrimaries        int `json:"moved_primaries"`
 	AbortedRounds         int `json:"aborted_rounds"`

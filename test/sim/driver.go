@@ -121,12 +121,12 @@ func (d *driver) carryOut(effect machine.Effect) {
 	case machine.Drop:
 		w.cov.DroppedBranches++
 		d.writes[e.Write].drop(e.Storage)
-	case machine.Released:
+	case machine.Allowed:
 		p := d.writes[e.Write]
 		if e.Err == nil {
-			w.check.released(d, p.voting, p.dropped)
+			w.check.allowed(d, p.voting, p.dropped)
 		}
-		p.voting.released(e.Err)
+		p.voting.allowed(e.Err)
 	case machine.Finish:
 		p := d.writes[e.Write]
 		delete(d.writes, e.Write)
@@ -135,7 +135,7 @@ func (d *driver) carryOut(effect machine.Effect) {
 		case e.Err != nil:
 		case p.votes == nil:
 			w.check.finish(d.in, p.sent.Storage, p.sent.Epoch)
-		case p.votes.releasedAt > 0:
+		case p.votes.allowedAt > 0:
 			w.check.finish(d.in, p.votes.primary(), p.votes.epoch)
 			if p.agreeing != nil {
 				w.check.ended(p.votes, p.agreeing, p.dropped)

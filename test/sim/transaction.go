@@ -30,12 +30,12 @@ type transaction struct {
 	ticks   uint64                         // counts timers, so that an old one finds itself replaced
 
 	agreeing   []string      // of the Account under way
-	throughout []string      // who agreed in every round that was released
-	leads      string        // the repository's primary when votes were released
-	epoch      uint64        // by the view of the first release
+	throughout []string      // who agreed in every round that was allowed
+	leads      string        // the repository's primary when votes were allowed
+	epoch      uint64        // by the view of the first one
 	stopped    bool          // the primary has said so
 	committed  []string      // who was told to commit
-	releasedAt time.Duration // the last round, true time; 0: none was
+	allowedAt  time.Duration // the last round, true time; 0: none was
 }
 
 // voter is one destination; its votes count over the connection that the call
@@ -146,10 +146,10 @@ func (tx *transaction) end() (agreed []string) {
 	return tx.votes.Agreed()
 }
 
-// released answers the Account under way.
-func (tx *transaction) released(err error) {
+// allowed answers the Account under way.
+func (tx *transaction) allowed(err error) {
 	tx.d.in.soon(func() {
-		tx.step(func(now time.Duration) []quorum.Effect { return tx.votes.Released(now, err == nil) })
+		tx.step(func(now time.Duration) []quorum.Effect { return tx.votes.Allowed(now, err == nil) })
 	})
 }
 
@@ -213,7 +213,7 @@ func (tx *transaction) carryOut(effects []quorum.Effect) {
 func (tx *transaction) account(agreeing []string) {
 	p := tx.d.writes[tx.write]
 	if p == nil || p.votes != tx {
-		tx.released(machine.ErrEnded) // it has ended, or goes another way
+		tx.allowed(machine.ErrEnded) // it has ended, or goes another way
 		return
 	}
 	tx.agreeing, p.voting = agreeing, tx

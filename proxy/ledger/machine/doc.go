@@ -26,10 +26,10 @@
 // A write that votes is forwarded to several storages, and has nothing in the ledger before its
 // first vote, because nothing has changed until then:
 //
-//	Forward ─▶ Vote ─▶ registered, routed again ─▶ proposing ─▶ watermark ─▶ Released ─▶ Vote … ─▶ Ended
+//	Forward ─▶ Vote ─▶ registered, routed again ─▶ proposing ─▶ watermark ─▶ Allowed ─▶ Vote … ─▶ Ended
 //	             │            │                        ▲
 //	             │            └─ lock, pause, fence    └─ its intent, and the storages that do not agree as behind
-//	             └─▶ Released with an error: nothing of the round may happen
+//	             └─▶ Allowed with an error: nothing of the round may happen
 //
 // A write waits for the repair lock of its repository, for the end of a pause of writes (a
 // switchover), for a lease, and for a primary that serves and can be reached. The one Step that

@@ -62,10 +62,10 @@ type Drop struct {
 	Err     error
 }
 
-// Released answers a Vote. Without Err, the votes of those that agree may be
+// Allowed answers a Vote. Without Err, the votes of those that agree may be
 // answered: what follows is accounted for, and all know of it who must. With Err
 // nothing of the round may happen anywhere.
-type Released struct {
+type Allowed struct {
 	Write ID
 	Err   error
 }
@@ -124,7 +124,7 @@ func (Queued) effect()      {}
 func (Reject) effect()      {}
 func (Doom) effect()        {}
 func (Drop) effect()        {}
-func (Released) effect()    {}
+func (Allowed) effect()     {}
 func (Finish) effect()      {}
 func (Propose) effect()     {}
 func (Behind) effect()      {}

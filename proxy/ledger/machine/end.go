@@ -48,7 +48,7 @@ func (m *Machine) ended(e Ended) {
 }
 
 // harmless tells that nothing has happened anywhere, and nothing will: no vote of
-// the write was released. If it ended well all the same, it has perhaps done
+// the write was allowed. If it ended well all the same, it has perhaps done
 // something that no vote was asked for.
 func (w *write) harmless() bool { return w.route.Votes && !w.effective && !w.succeeded }
 
@@ -137,7 +137,7 @@ func (m *Machine) doubt(w *write) {
 }
 
 // reject ends a write that was not forwarded. One that was gets no votes
-// released, or no status passed on, if it has waited in vain for what that takes.
+// allowed, or no status passed on, if it has waited in vain for what that takes.
 func (m *Machine) reject(w *write, err error) {
 	switch {
 	case w.voting:

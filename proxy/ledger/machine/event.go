@@ -28,7 +28,7 @@ type Begin struct {
 	// Scope bounds what the write can do; the machine adds the targets.
 	Scope state.Scope
 	// Votes is set for a write that can vote: nothing of it happens at a storage
-	// before the machine has released a vote (see Vote).
+	// before the machine has allowed a vote (see Vote).
 	Votes bool
 	// Deletes is set for a write that removes its repository. It does not vote.
 	Deletes bool
@@ -40,12 +40,12 @@ type Begin struct {
 type Cancel struct{ Write ID }
 
 // NotSent answers a Forward: the connection to the primary was gone, and nothing
-// has happened, since nothing was sent or no vote was released. The write waits
-// for another way. No vote of it is released any more.
+// has happened, since nothing was sent or no vote was allowed. The write waits
+// for another way. No vote of it is allowed any more.
 type NotSent struct{ Write ID }
 
 // Vote says that these destinations, the primary among them, have cast equal
-// votes in a forwarded write that votes. It is answered by one Released: only
+// votes in a forwarded write that votes. It is answered by one Allowed: only
 // after that may the votes be answered, and any effect follow. There is one at a
 // time for each write, and none after NotSent and Ended.
 type Vote struct {
@@ -57,7 +57,7 @@ type Vote struct {
 
 // Ended says that the RPC of a forwarded write is over on this side, at every
 // destination; it is answered by one Finish, before which the client must not
-// get the status. No vote of the write is released any more.
+// get the status. No vote of the write is allowed any more.
 type Ended struct {
 	Write ID
 	// Succeeded tells that the primary's status was OK.
@@ -66,7 +66,7 @@ type Ended struct {
 	// may have happened, so that no effect can follow any more.
 	Arrived bool
 	// Agreeing are the destinations that ended as the primary did, which is among
-	// them, and whose votes were released with its in every round. Only of a write
+	// them, and whose votes were allowed with its in every round. Only of a write
 	// that votes and has succeeded.
 	Agreeing []string
 }

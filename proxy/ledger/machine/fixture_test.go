@@ -40,8 +40,8 @@ type fixture struct {
 	repairs []state.Key       // of Behind
 	drops   []Drop            // all of them
 
-	released []Released // all of them
-	report   Report     // the last one
+	allowed []Allowed // all of them
+	report  Report    // the last one
 }
 
 func newFixture(t *testing.T, cfg Config) *fixture {
@@ -131,8 +131,8 @@ func (r *fixture) step(e Event) {
 			r.say(e.Write, e)
 		case Drop:
 			r.drops = append(r.drops, e)
-		case Released:
-			r.released = append(r.released, e)
+		case Allowed:
+			r.allowed = append(r.allowed, e)
 		case Finish:
 			r.say(e.Write, e)
 		case Done:

@@ -27,12 +27,12 @@ func TestPrepare_underAHold(t *testing.T) {
 		t.Errorf("report: %+v, entry %+v", h, r.state.Entry(alpha))
 	}
 	r.switchover("gitaly-1")
-	if len(r.released) != 0 {
-		t.Fatal("released under the pause")
+	if len(r.allowed) != 0 {
+		t.Fatal("allowed under the pause")
 	}
 	r.step(r.leased())
-	if len(r.released) != 1 || r.released[0].Err != nil {
-		t.Fatalf("released: %+v", r.released)
+	if len(r.allowed) != 1 || r.allowed[0].Err != nil {
+		t.Fatalf("allowed: %+v", r.allowed)
 	}
 	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
 		t.Error(err)

@@ -21,7 +21,7 @@ type player struct {
 
 	writing           map[ID]*Forward    // forwarded writes
 	voting            map[ID][]string    // of those, who agrees in the Vote under way
-	released          map[ID]bool        // of those, votes were released
+	allowed           map[ID]bool        // of those, votes were allowed
 	agreed            map[ID][]string    // of ended ones, who agrees; nil if it did not vote
 	keys              map[ID][]state.Key // of all writes
 	begun             map[ID]bool        // not ended
@@ -71,7 +71,7 @@ func (p *player) play() {
 			case f.Votes && p.voting[id] == nil && !p.chance(3):
 				p.voting[id] = p.agreeing(f)
 				p.do(Vote{Write: id, Agreeing: p.voting[id]})
-			case !p.released[id] && p.chance(6):
+			case !p.allowed[id] && p.chance(6):
 				p.over(id)
 				delete(p.doomed, id)
 				p.do(NotSent{Write: id})
@@ -245,19 +245,19 @@ func (p *player) check(effect Effect) {
 			p.checkAccount(e.Write, agreed)
 		}
 		delete(p.begun, e.Write)
-	case Released:
+	case Allowed:
 		agreeing := p.voting[e.Write]
 		if agreeing == nil {
 			if p.unanswered--; e.Err == nil || p.unanswered < 0 {
-				p.t.Fatalf("votes of write %d are released, and nobody asked: %+v", e.Write, e)
+				p.t.Fatalf("votes of write %d are allowed, and nobody asked: %+v", e.Write, e)
 			}
 			break
 		}
 		delete(p.voting, e.Write)
 		if e.Err == nil {
-			p.released[e.Write] = true
+			p.allowed[e.Write] = true
 			p.checkAccount(e.Write, agreeing)
-			p.seen["released"]++
+			p.seen["allowed"]++
 		}
 	case Drop:
 		if p.writing[e.Write] == nil {
@@ -337,7 +337,7 @@ func (p *player) checkDestinations(f Forward, k state.Key) {
 }
 
 // checkAccount wants everybody to be behind who does not agree, and all to know,
-// when votes are released or a status is passed on.
+// when votes are allowed or a status is passed on.
 func (p *player) checkAccount(id ID, agreeing []string) {
 	p.t.Helper()
 	if !p.mayRoute() {
@@ -383,7 +383,7 @@ func (p *player) checkPropose(e Propose) {
 			p.seen["in-sync"]++
 		}
 		for id, f := range p.writing {
-			if f.Votes && !p.released[id] {
+			if f.Votes && !p.allowed[id] {
 				continue // it has done nothing
 			}
 			for _, k := range p.keys[id] {
@@ -408,7 +408,7 @@ func TestMachine_holdsItsRulesAtRandom(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		"released", "machine.Drop", "machine.Forward", "machine.Queued", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Invalidated", "close", "in-sync",
+		"allowed", "machine.Drop", "machine.Forward", "machine.Queued", "machine.Reject", "machine.Doom", "machine.Finish", "machine.Behind", "machine.Invalidated", "close", "in-sync",
 	} {
 		if seen[what] < 50 {
 			t.Errorf("saw %s %d times only: %v", what, seen[what], seen)
@@ -422,7 +422,7 @@ func newPlayer(t *testing.T, seed uint64, seen map[string]int) *player {
 		writing: make(map[ID]*Forward), keys: make(map[ID][]state.Key), begun: make(map[ID]bool),
 		doomed: make(map[ID]bool), succeeded: make(map[ID]bool),
 		repairs: make(map[ID]state.Key), marked: make(map[ID]bool), rounds: make(map[ID]int),
-		voting: make(map[ID][]string), released: make(map[ID]bool), agreed: make(map[ID][]string),
+		voting: make(map[ID][]string), allowed: make(map[ID]bool), agreed: make(map[ID][]string),
 	}
 	p.m = New(settings) // the watermark of the fixture is beyond all
 	p.keep = true
@@ -469,7 +469,7 @@ func (p *player) wrapUp() {
 	if len(p.begun) > 0 {
 		p.t.Errorf("writes without an end: %v", p.begun)
 	}
-	for id := range p.m.guards { // not granted, and not released either
+	for id := range p.m.guards { // not granted, and not freed either
 		p.do(Free{Guard: id, Arrived: true})
 	}
 	p.idle()

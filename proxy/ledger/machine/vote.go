@@ -9,12 +9,12 @@ import (
 	"praefect/proxy/router"
 )
 
-// vote has the votes of those that agree released, once everybody else is
+// vote has the votes of those that agree allowed, once everybody else is
 // accounted for.
 func (m *Machine) vote(e Vote) {
 	w := m.writes[e.Write]
 	if w == nil || !w.forwarded || w.voting || !w.route.Votes {
-		m.emit(Released{Write: e.Write, Err: ErrEnded})
+		m.emit(Allowed{Write: e.Write, Err: ErrEnded})
 		return
 	}
 	w.voting, w.agreeing, w.mild = true, e.Agreeing, e.Harmless
@@ -22,8 +22,8 @@ func (m *Machine) vote(e Vote) {
 	m.decide(w)
 }
 
-// decide takes a Vote as far as it gets. All that lets votes be released is asked
-// here, in one Step with the Released, in every round. ▲
+// decide takes a Vote as far as it gets. All that lets votes be allowed is asked
+// here, in one Step with the Allowed, in every round. ▲
 func (m *Machine) decide(w *write) {
 	switch {
 	case m.retired:
@@ -59,7 +59,7 @@ func (m *Machine) enlist(w *write) bool {
 		m.wait(w, WhyPause, nil)
 		return false
 	}
-	if !w.released {
+	if !w.allowed {
 		why, err := m.reroute(w)
 		switch {
 		case err != nil:
@@ -129,9 +129,9 @@ func (m *Machine) answerVote(w *write, err error) {
 	}
 	m.leave(w)
 	w.voting = false
-	w.released = w.released || err == nil
+	w.allowed = w.allowed || err == nil
 	w.effective = w.effective || err == nil && !w.mild
-	m.emit(Released{Write: w.id, Err: err})
+	m.emit(Allowed{Write: w.id, Err: err})
 }
 
 // accountedFor tells whether every storage that does not agree is behind, as all
@@ -171,7 +171,7 @@ func (m *Machine) accountedFor(w *write) bool {
 }
 
 // accountAnswered goes on with a write whose account has an answer. Without one
-// that says applied, nothing is acknowledged and no vote is released, and the intent
+// that says applied, nothing is acknowledged and no vote is allowed, and the intent
 // ends in doubt if anything may have happened. ▲
 func (m *Machine) accountAnswered(w *write, a Answer) {
 	err := a.Err

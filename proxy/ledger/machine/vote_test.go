@@ -39,15 +39,15 @@ func (r *fixture) beginVoting(id ID, keys ...state.Key) Forward {
 	return f
 }
 
-// vote has votes released, and returns why they are not.
+// vote has votes allowed, and returns why they are not.
 func (r *fixture) vote(id ID, agreeing ...string) error {
 	r.t.Helper()
-	before := len(r.released)
+	before := len(r.allowed)
 	r.step(Vote{Write: id, Agreeing: agreeing})
-	if len(r.released) != before+1 || r.released[before].Write != id {
-		r.t.Fatalf("write %d: released %+v", id, r.released[before:])
+	if len(r.allowed) != before+1 || r.allowed[before].Write != id {
+		r.t.Fatalf("write %d: allowed %+v", id, r.allowed[before:])
 	}
-	return r.released[before].Err
+	return r.allowed[before].Err
 }
 
 func (r *fixture) endVoting(id ID, e Ended) error {
@@ -105,21 +105,21 @@ func TestVote_whoDoesNotAgreeIsBehindBeforeTheRelease(t *testing.T) {
 	r.beginVoting(1, alpha)
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1", "gitaly-2"}})
-	if len(r.released) != 0 || len(r.kept) != 1 || !slices.Equal(r.kept[0].Commands[1].MarkBehind.Agreeing, []string{"gitaly-1", "gitaly-2"}) {
-		t.Fatalf("released %v, proposed %+v", r.released, r.kept)
+	if len(r.allowed) != 0 || len(r.kept) != 1 || !slices.Equal(r.kept[0].Commands[1].MarkBehind.Agreeing, []string{"gitaly-1", "gitaly-2"}) {
+		t.Fatalf("allowed %v, proposed %+v", r.allowed, r.kept)
 	}
 	s := r.leased()
 	s.Watermark = r.state.Index
 	r.m.watermark = 0
 	r.step(s)
 	r.answerKept()
-	if len(r.released) != 0 {
-		t.Fatal("released below the watermark")
+	if len(r.allowed) != 0 {
+		t.Fatal("allowed below the watermark")
 	}
 	s.Watermark = r.state.Index
 	r.step(s)
-	if len(r.released) != 1 || r.released[0].Err != nil {
-		t.Fatalf("released %v", r.released)
+	if len(r.allowed) != 1 || r.allowed[0].Err != nil {
+		t.Fatalf("allowed %v", r.allowed)
 	}
 	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: []string{"gitaly-1", "gitaly-2"}}); err != nil {
 		t.Error(err)
@@ -251,18 +251,18 @@ func TestVote_awaitsTheLease(t *testing.T) {
 	r.beginVoting(1, alpha)
 	r.step(Session{Watermark: 1 << 40})
 	r.step(Vote{Write: 1, Agreeing: everybody})
-	if len(r.released) != 0 {
-		t.Fatal("released without a lease")
+	if len(r.allowed) != 0 {
+		t.Fatal("allowed without a lease")
 	}
 	r.step(r.leased())
-	if len(r.released) != 1 || r.released[0].Err != nil {
-		t.Fatalf("released %+v", r.released)
+	if len(r.allowed) != 1 || r.allowed[0].Err != nil {
+		t.Fatalf("allowed %+v", r.allowed)
 	}
 	r.step(Session{Watermark: 1 << 40})
 	r.step(Vote{Write: 1, Agreeing: everybody})
 	r.pass(settings.LeaseWait)
-	if len(r.released) != 2 || !errors.Is(r.released[1].Err, ErrNoLease) {
-		t.Fatalf("released %+v", r.released)
+	if len(r.allowed) != 2 || !errors.Is(r.allowed[1].Err, ErrNoLease) {
+		t.Fatalf("allowed %+v", r.allowed)
 	}
 }
 
@@ -272,8 +272,8 @@ func TestVote_endOfTheWriteAnswersIt(t *testing.T) {
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1"}})
 	r.step(Ended{Write: 1})
-	if len(r.released) != 1 || r.released[0].Err == nil {
-		t.Fatalf("released %+v", r.released)
+	if len(r.allowed) != 1 || r.allowed[0].Err == nil {
+		t.Fatalf("allowed %+v", r.allowed)
 	}
 	r.answerKept()
 	r.pass(settings.Linger)
@@ -286,8 +286,8 @@ func TestVote_accountWithoutAnswerReleasesNothing(t *testing.T) {
 	r.keep = true
 	r.step(Vote{Write: 1, Agreeing: []string{"gitaly-1"}})
 	r.step(Answer{Proposal: r.kept[0].Proposal, Err: errLost})
-	if len(r.released) != 1 || !errors.Is(r.released[0].Err, errLost) {
-		t.Fatalf("released %+v", r.released)
+	if len(r.allowed) != 1 || !errors.Is(r.allowed[0].Err, errLost) {
+		t.Fatalf("allowed %+v", r.allowed)
 	}
 	if err := r.endVoting(1, Ended{Arrived: true}); err != nil {
 		t.Errorf("got %v", err)
@@ -367,16 +367,16 @@ func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
 		t.Fatalf("report: %+v", h)
 	}
 	r.step(Vote{Write: 1, Agreeing: everybody})
-	if len(r.released) != 0 {
-		t.Fatal("released under the pause")
+	if len(r.allowed) != 0 {
+		t.Fatal("allowed under the pause")
 	}
 	r.switchover("gitaly-1")
-	if len(r.released) != 0 {
-		t.Fatal("released under the pause")
+	if len(r.allowed) != 0 {
+		t.Fatal("allowed under the pause")
 	}
 	r.step(r.leased())
-	if len(r.released) != 1 || r.released[0].Err != nil {
-		t.Fatalf("released: %+v", r.released)
+	if len(r.allowed) != 1 || r.allowed[0].Err != nil {
+		t.Fatalf("allowed: %+v", r.allowed)
 	}
 	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
 		t.Error(err)
@@ -467,11 +467,11 @@ func TestVote_repairKeepsTheVoteWaiting(t *testing.T) {
 		t.Fatalf("the repair waits for a write without a vote: %v", d.Err)
 	}
 	r.step(Vote{Write: 1, Agreeing: everybody})
-	if len(r.released) != 0 {
-		t.Fatal("released beside a repair that holds the repository")
+	if len(r.allowed) != 0 {
+		t.Fatal("allowed beside a repair that holds the repository")
 	}
 	r.step(Free{Guard: 9, Arrived: true})
-	if len(r.released) != 1 || r.released[0].Err != nil {
-		t.Fatalf("released: %+v", r.released)
+	if len(r.allowed) != 1 || r.allowed[0].Err != nil {
+		t.Fatalf("allowed: %+v", r.allowed)
 	}
 }

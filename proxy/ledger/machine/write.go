@@ -42,7 +42,7 @@ type write struct {
 	others     []Destination // those beside it that are not dropped
 	need       state.Index   // the watermark that it needs
 	agreeing   []string      // of Vote, or Ended
-	released   bool          // votes were
+	allowed    bool          // votes were
 	mild       bool          // of Vote: Harmless
 	effective  bool          // votes were after which there may be an effect
 	succeeded  bool          // of Ended

@@ -9,8 +9,8 @@ import "time"
 //
 //	cast ─▶ held ──its call ends: Ready──▶ ready ──the primary has its locks: Run──▶ it votes anew
 //
-// Held is only a storage that has changed nothing: before a round was released after which
-// something may have been. What was released before, the storage votes for again.
+// Held is only a storage that has changed nothing: before a round was allowed after which
+// something may have been. What was allowed before, the storage votes for again.
 
 // Run says that the call of a storage may be sent, for the first time or again.
 type Run struct{ Voter string }
@@ -209,7 +209,7 @@ func (q *Votes) dismiss(v *voter) {
 }
 
 // catchUp takes the vote of a storage whose call was sent later than the primary's, about a
-// round that was released. ▲ It must be the same vote.
+// round that was allowed. ▲ It must be the same vote.
 func (q *Votes) catchUp(v *voter, vote Vote) {
 	if vote != q.past[v.passed] {
 		v.out = true

@@ -26,7 +26,7 @@ func TestContend(t *testing.T) {
 		{"what it lacks is gone", []string{"b-", "a=apple"}, []string{"b=banana"}, false},
 		{"what it lacks is out", []string{"b!", "a=apple"}, []string{"b=banana"}, false},
 		{"one is over", []string{"a=apple", "abort"}, []string{"b=banana"}, false},
-		{"one is about to be released", []string{"b-", "a=apple", "c=apple"}, []string{"b=banana"}, false},
+		{"one is about to be allowed", []string{"b-", "a=apple", "c=apple"}, []string{"b=banana"}, false},
 		{"one has not voted yet", []string{"a=apple"}, nil, false},
 		{"one has committed", append(prepared[:4:4], "a=late"), []string{"b=banana"}, false},
 		{"both have committed", append(prepared[:4:4], "a=late"), append(prepared[:4:4], "b=late"), false},
@@ -196,7 +196,7 @@ func (w *locked) see(l *locking, effects []Effect) {
 	for _, effect := range slices.Clone(effects) {
 		switch e := effect.(type) {
 		case Account:
-			w.see(l, l.Released(0, true))
+			w.see(l, l.Allowed(0, true))
 		case Reply:
 			if l.held[e.Voter] = false; e.Answer == Commit {
 				l.step[e.Voter]++

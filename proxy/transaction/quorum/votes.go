@@ -41,7 +41,7 @@ type Reply struct {
 }
 
 // Account asks that everybody who does not agree be accounted for, before the
-// votes of those who do are answered. It is answered by Released.
+// votes of those who do are answered. It is answered by Allowed.
 type Account struct {
 	// Agreeing are those who agree, the primary first.
 	Agreeing []string
@@ -86,7 +86,7 @@ type Votes struct {
 	cfg    Config
 	voters []voter // the primary first
 
-	rounds     int           // released
+	rounds     int           // allowed
 	effective  bool          // one of them let a storage change something
 	cast       bool          // a vote was that counts
 	since      time.Duration // when the primary cast the vote that waits
@@ -100,7 +100,7 @@ type Votes struct {
 	hasty      bool          // see LocksGivenUp
 	contended  bool          // storages gave their locks up to another write
 	first      time.Duration // when the first vote was cast that counts
-	past       []Vote        // released before anything could change
+	past       []Vote        // allowed before anything could change
 	looked     time.Duration // when Tick was called last
 	last       Answer
 	effects    []Effect // of the call under way
@@ -126,7 +126,7 @@ type voter struct {
 	// hurried: it is given no more than the grace, unless too few agree.
 	hurried bool
 	// since is when it cast the vote that waits, or the last one; passed is how many of its
-	// votes were released.
+	// votes were allowed.
 	since  time.Duration
 	passed int
 	// held: its call is not sent, or does not count any more; it is sent when the primary
@@ -226,9 +226,9 @@ func (q *Votes) Halt(now time.Duration, name string) []Effect {
 	return q.effects
 }
 
-// Released answers an Account: with ok those who agree may go on. Otherwise
+// Allowed answers an Account: with ok those who agree may go on. Otherwise
 // nothing of the write may happen any more.
-func (q *Votes) Released(now time.Duration, ok bool) []Effect {
+func (q *Votes) Allowed(now time.Duration, ok bool) []Effect {
 	q.effects = q.effects[:0]
 	if !q.accounting {
 		return nil
@@ -311,7 +311,7 @@ func (q *Votes) Awaited() []string {
 	return names
 }
 
-// Agreed are those whose votes were released with the primary's in every round,
+// Agreed are those whose votes were allowed with the primary's in every round,
 // the primary among them. It is empty before the first release.
 func (q *Votes) Agreed() []string {
 	if q.rounds == 0 {
@@ -382,7 +382,7 @@ func (q *Votes) Unlike() []string {
 	return names
 }
 
-// Rounds tells how many rounds were released.
+// Rounds tells how many rounds were allowed.
 func (q *Votes) Rounds() int { return q.rounds }
 
 func (q *Votes) voter(name string) *voter {

@@ -74,7 +74,7 @@ func (r *fixture) do(t *testing.T, step string) string {
 	votes := map[string]Vote{"apple": apple, "banana": banana, "late": late, "last": last, "synced": synced, "early": early, "unsaid": unsaid}
 	switch {
 	case step == "ok" || step == "no":
-		return lines(r.Released(r.now, step == "ok"))
+		return lines(r.Allowed(r.now, step == "ok"))
 	case step == "locks given up":
 		return lines(r.LocksGivenUp(r.now))
 	case step == "abort":
@@ -330,7 +330,7 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 		for _, name := range names[1:] {
 			idle[name] = cfg.Repeatable && cfg.Ordered
 		}
-		harmless, changed := map[string]int{}, false // released in the call of now
+		harmless, changed := map[string]int{}, false // allowed in the call of now
 		waiting := map[string]Vote{}
 		var told []string // by the ledger's last Account, not answered
 		in := slices.Clone(names)
@@ -394,7 +394,7 @@ func TestVotes_rulesAtRandom(t *testing.T) {
 				see(r.Hurry(r.now, name, rapid.Bool().Draw(t, "hurried")))
 			case 7:
 				if told != nil {
-					effects := slices.Clone(r.Released(r.now, rapid.IntRange(0, 5).Draw(t, "ok") > 0))
+					effects := slices.Clone(r.Allowed(r.now, rapid.IntRange(0, 5).Draw(t, "ok") > 0))
 					see(effects)
 					told = nil
 				}
