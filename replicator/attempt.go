@@ -38,7 +38,7 @@ type attempt struct {
 	stops    []func()
 	faults   []error
 	met      error // a write, after which a copy counts for nothing
-	// broken tells that a verdict has no answer: nothing more is begun.
+	// broken tells that a conclusion has no answer: nothing more is begun.
 	broken bool
 }
 
@@ -123,7 +123,7 @@ func (a *attempt) finish(ctx context.Context) (synced []string, err error) {
 		default:
 			a.faults = append(a.faults, err)
 			a.broken = true
-			a.stop() // writes wait while nobody knows what the verdict came to
+			a.stop() // writes wait while nobody knows what the conclusion came to
 		}
 	}
 	if len(a.faults) > 0 {

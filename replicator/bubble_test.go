@@ -12,7 +12,7 @@ func bubble(t *testing.T, test func(t *testing.T, w *fixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFixture(t)
 		test(t, w)
-		for _, broken := range w.verdict() {
+		for _, broken := range w.broke() {
 			t.Error(broken)
 		}
 	})

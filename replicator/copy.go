@@ -13,7 +13,7 @@ import (
 	"praefect/replicator/plan"
 )
 
-// proposeTimeout bounds the wait for one verdict. Writes wait as long.
+// proposeTimeout bounds the wait for one conclusion. Writes wait as long.
 const proposeTimeout = 10 * time.Second
 
 // copy makes the targets equal to the primary, and declares in sync those with

@@ -17,7 +17,7 @@ var (
 	// something of this instance ended without its status and is not yet
 	// recorded as in doubt.
 	ErrRepositoryBusy = errors.New("repository is busy")
-	// ErrInvalidated refuses a verdict: a write began during the repair, and what
+	// ErrInvalidated refuses a conclusion: a write began during the repair, and what
 	// was copied may miss it.
 	ErrInvalidated = errors.New("a write began during the repair")
 )

@@ -19,7 +19,7 @@ func founded(t *testing.T, test func(t *testing.T, w *fixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newFounded(t)
 		test(t, w)
-		for _, broken := range w.verdict() {
+		for _, broken := range w.broke() {
 			t.Error(broken)
 		}
 	})

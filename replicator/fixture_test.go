@@ -293,8 +293,8 @@ func (w *fixture) check(when string) {
 	}
 }
 
-// verdict returns the rules that were broken.
-func (w *fixture) verdict() []string {
+// broke returns the rules that were broken.
+func (w *fixture) broke() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.broken

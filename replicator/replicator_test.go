@@ -219,7 +219,7 @@ func (w *fixture) live(t *testing.T, script []int) []string {
 	for began := time.Now(); w.equal() != "" && time.Since(began) < 2*time.Hour; {
 		time.Sleep(10 * time.Second)
 	}
-	faults := w.verdict()
+	faults := w.broke()
 	if fault := w.equal(); fault != "" {
 		faults = append(faults, fault, fmt.Sprintf("%+v", w.anyJobs()))
 	}

@@ -152,11 +152,11 @@ func (s *stepDowner) remove(ctx, removing context.Context, guard Guard, key stat
 	return true, ended, nil
 }
 
-// propose bounds the wait for one verdict.
-func (s *stepDowner) propose(ctx context.Context, verdict func(context.Context) error) error {
+// propose bounds the wait for one conclusion.
+func (s *stepDowner) propose(ctx context.Context, conclude func(context.Context) error) error {
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
-	return verdict(proposing)
+	return conclude(proposing)
 }
 
 // successor returns an error unless the storage that would be the primary next can be

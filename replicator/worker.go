@@ -155,9 +155,9 @@ func (w *worker) attempt(work context.Context, job queue.Job, stopped func() boo
 	return w.repair(work, repairRequest{key: state.Key(job.Key), stopped: stopped})
 }
 
-// verdict is how the attempt at a job ended, in the queue's terms; random is
+// jobOutcome is how the attempt at a job ended, in the queue's terms; random is
 // from [0,1).
-func (w *worker) verdict(job queue.Job, out outcome, random float64) (name string, verdict queue.Outcome) {
+func (w *worker) jobOutcome(job queue.Job, out outcome, random float64) (name string, ending queue.Outcome) {
 	switch {
 	case out.err == nil && out.again > 0:
 		return "postponed", queue.Postpone(out.again).WaitingFor(string(out.waits))
@@ -176,16 +176,16 @@ func (w *worker) verdict(job queue.Job, out outcome, random float64) (name strin
 // stop, before, the job comes back when its lease has ended, and whoever takes
 // it finds nothing left to do.
 func (w *worker) acknowledge(ctx, work context.Context, job queue.Job, out outcome) {
-	name, verdict := w.verdict(job, out, rand.Float64())
+	name, ending := w.jobOutcome(job, out, rand.Float64())
 	w.metrics.ended.WithLabelValues(job.VirtualStorage, name).Inc()
 	log := w.log.With("job_id", job.ID, "attempt", job.Attempt, "virtual_storage", job.VirtualStorage, "relative_path", job.RelativePath)
-	switch verdict.Kind() {
+	switch ending.Kind() {
 	case queue.OutcomeFailed:
 		level := slog.LevelDebug
 		if job.Failures == 0 {
 			level = slog.LevelWarn
 		}
-		log.Log(work, level, "replication job failed", "err", out.err, "retry_in", verdict.Delay().String())
+		log.Log(work, level, "replication job failed", "err", out.err, "retry_in", ending.Delay().String())
 	case queue.OutcomeDead:
 		log.Error("replication job is dead", "err", out.err)
 	default:
@@ -193,7 +193,7 @@ func (w *worker) acknowledge(ctx, work context.Context, job queue.Job, out outco
 	}
 	for failures := 1; ; failures++ {
 		err := w.backlog.call(work, func(ctx context.Context) error {
-			return w.backlog.queue.Acknowledge(ctx, job.Current(), verdict)
+			return w.backlog.queue.Acknowledge(ctx, job.Current(), ending)
 		})
 		switch {
 		case err == nil:

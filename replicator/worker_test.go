@@ -56,7 +56,7 @@ func (w *fixture) setQueueFault(fault func(queue.Operation) (bool, error)) {
 
 func away(queue.Operation) (bool, error) { return false, queue.ErrUnavailable }
 
-func TestWorker_verdicts(t *testing.T) {
+func TestWorker_outcomes(t *testing.T) {
 	w := &worker{cfg: Config{RetryMin: time.Second, RetryMax: time.Minute, Attempts: 3}}
 	broken := errors.New("broken")
 	for _, row := range []struct {
@@ -73,7 +73,7 @@ func TestWorker_verdicts(t *testing.T) {
 		{"dead", 2, outcome{err: broken}, queue.OutcomeDead, 4 * time.Second},
 		{"dead", 9, outcome{err: broken}, queue.OutcomeDead, time.Minute},
 	} {
-		name, got := w.verdict(queue.Job{Failures: row.failures}, row.out, 0.5)
+		name, got := w.jobOutcome(queue.Job{Failures: row.failures}, row.out, 0.5)
 		if name != row.name || got.Kind() != row.kind || got.Delay() != row.delay {
 			t.Errorf("%+v after %d failures: %s, %v, %v", row.out, row.failures, name, got.Kind(), got.Delay())
 		}

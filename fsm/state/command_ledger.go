@@ -76,7 +76,7 @@ type ResolveDoubt struct {
 	AsOf         Index    `json:"as_of"`
 }
 
-// AcceptLoss is an operator's verdict on a repository: what Storage has is what
+// AcceptLoss is an operator's decision about a repository: what Storage has is what
 // counts. It is not behind from here on, every other storage is, and
 // Entry.Deleted ends. In-doubt intents stay: what they speak of may still happen, and
 // ResolveDoubt compares with the new authority once it cannot any more.

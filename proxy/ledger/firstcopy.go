@@ -25,10 +25,10 @@ func (t *Guard) Advance(ctx context.Context, source string, scope state.Scope) (
 
 // EndAdvance ends an advance as of its intent.
 func (t *Guard) EndAdvance(ctx context.Context, e Ending) error {
-	return t.verdict(ctx, machine.EndAdvance{Guard: t.id, Ending: e})
+	return t.conclude(ctx, machine.EndAdvance{Guard: t.id, Ending: e})
 }
 
 // MarkConflict replaces the conflicts of the repository, as of the intent.
 func (t *Guard) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
-	return t.verdict(ctx, machine.Conflict{Guard: t.id, Conflicts: conflicts})
+	return t.conclude(ctx, machine.Conflict{Guard: t.id, Conflicts: conflicts})
 }

@@ -117,27 +117,27 @@ func (t *Guard) OpenedAt() time.Time { return t.openedAt }
 // began in the round, 0 before the first Renew. No write of this instance is in flight
 // meanwhile, and none starts before Free, which closes the intent at once.
 func (t *Guard) MarkInSync(ctx context.Context, round int, storages []string) error {
-	return t.verdict(ctx, machine.Declare{Guard: t.id, Round: round, Storages: storages})
+	return t.conclude(ctx, machine.Declare{Guard: t.id, Round: round, Storages: storages})
 }
 
 // ResolveDoubt commits a resolution as of the intent. What this guard declares
 // afterwards speaks of the index at which that was applied.
 func (t *Guard) ResolveDoubt(ctx context.Context, s Resolution) error {
-	return t.verdict(ctx, machine.ResolveDoubt{Guard: t.id, Resolution: s})
+	return t.conclude(ctx, machine.ResolveDoubt{Guard: t.id, Resolution: s})
 }
 
 // MarkDoubt commits that replicas differ from the primary's and that the ledger had no reason
 // for it, as of the intent.
 func (t *Guard) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
-	return t.verdict(ctx, machine.MarkDoubt{Guard: t.id, Primary: primary, Differences: differences})
+	return t.conclude(ctx, machine.MarkDoubt{Guard: t.id, Primary: primary, Differences: differences})
 }
 
-func (t *Guard) verdict(ctx context.Context, e machine.Event) error {
-	t.ledger.cfg.Failpoint("repair-before-verdict")
+func (t *Guard) conclude(ctx context.Context, e machine.Event) error {
+	t.ledger.cfg.Failpoint("repair-before-conclusion")
 	if _, err := t.ask(ctx, e); err != nil {
 		return err
 	}
-	t.ledger.cfg.Failpoint("repair-after-verdict")
+	t.ledger.cfg.Failpoint("repair-after-conclusion")
 	return nil
 }
 

@@ -191,7 +191,7 @@ func TestGuard_impatientRepairKeepsTheOrder(t *testing.T) {
 		close(proceed)
 		w := <-began
 		if e := l.n.View().Entry(repository); len(e.Behind) != 2 {
-			t.Errorf("a late verdict took back what the write relies on: %+v", e)
+			t.Errorf("a late conclusion took back what the write relies on: %+v", e)
 		}
 		w.End(true, true)
 	})

@@ -7,16 +7,16 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// verdict is what one health check tells of a storage.
-type verdict int
+// probeResult is what one health check tells of a storage.
+type probeResult int
 
 const (
-	well      verdict = iota
-	slow              // it answers late, or badly
-	stalled           // it said nothing at all for a while, but its host answers
-	silent            // it was asked and said nothing at all for too long
-	late              // this process was paused or starved, and cannot judge
-	undecided         // waiting was cut short, and something was heard
+	well      probeResult = iota
+	slow                  // it answers late, or badly
+	stalled               // it said nothing at all for a while, but its host answers
+	silent                // it was asked and said nothing at all for too long
+	late                  // this process was paused or starved, and cannot judge
+	undecided             // waiting was cut short, and something was heard
 )
 
 // bound is how long the storage may say nothing at all, when its host was last heard
@@ -40,7 +40,7 @@ func (c Config) answerTimeout(silence, bound time.Duration) time.Duration {
 // judge tells what a health check says that ended with err after took, for
 // which answerTimeout allowed timeout, when the storage was last heard silence ago and
 // may be silent for bound.
-func (c Config) judge(err error, took, timeout, silence, bound time.Duration) verdict {
+func (c Config) judge(err error, took, timeout, silence, bound time.Duration) probeResult {
 	switch {
 	case err == nil:
 		return well

@@ -21,7 +21,7 @@ func TestConfig_judge(t *testing.T) {
 		name                   string
 		err                    error
 		took, timeout, silence time.Duration
-		want                   verdict
+		want                   probeResult
 	}{
 		{"answered", nil, 3 * ms, 1000 * ms, 0, well},
 		{"answered when nobody hoped any more", nil, 900 * ms, 1000 * ms, 0, well},
@@ -37,7 +37,7 @@ func TestConfig_judge(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", row.name, got, row.want)
 		}
 	}
-	for silence, want := range map[time.Duration]verdict{1400 * ms: slow, 1500 * ms: stalled, 4900 * ms: stalled, 5000 * ms: silent} {
+	for silence, want := range map[time.Duration]probeResult{1400 * ms: slow, 1500 * ms: stalled, 4900 * ms: stalled, 5000 * ms: silent} {
 		if got := cfg.judge(timedOut, 1000*ms, 1000*ms, silence, cfg.bound(1400*ms)); got != want {
 			t.Errorf("the host answers, the storage says nothing for %v: got %v, want %v", silence, got, want)
 		}

@@ -17,10 +17,10 @@ const cutOff = 4
 
 // checked is how a health check went over one path.
 type checked struct {
-	path    *path
-	verdict verdict
-	err     error // says so if the storage is silent
-	took    time.Duration
+	path   *path
+	result probeResult
+	err    error // says so if the storage is silent
+	took   time.Duration
 }
 
 // probe asks the storage for its health, over each path of conn. It returns an
@@ -42,7 +42,7 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 	answered, mute := true, false
 	for _, c := range checks {
 		took = max(took, c.took)
-		switch c.verdict {
+		switch c.result {
 		case well:
 			l.metrics.latency.Observe(c.took.Seconds())
 		case silent:
@@ -81,7 +81,7 @@ func (l *link) listen(ctx context.Context, conn *Conn) {
 		case <-tick.C:
 		}
 		for _, p := range conn.paths() {
-			switch c := l.check(ctx, conn, p); c.verdict {
+			switch c := l.check(ctx, conn, p); c.result {
 			case stalled:
 				conn.stall(c.err)
 			case silent:
@@ -107,11 +107,11 @@ func (l *link) check(ctx context.Context, conn *Conn, p *path) checked {
 		pause(ctx, l.cfg.Silence/10)
 	}
 	silence := conn.silence()
-	c.verdict = l.cfg.judge(c.err, c.took, timeout, silence, l.cfg.bound(conn.hostSilence()))
-	if alone := p.wire.silence(); c.verdict != late && alone >= max(cutOff*l.cfg.Silence, l.cfg.Stall) {
-		c.verdict, silence = silent, alone
+	c.result = l.cfg.judge(c.err, c.took, timeout, silence, l.cfg.bound(conn.hostSilence()))
+	if alone := p.wire.silence(); c.result != late && alone >= max(cutOff*l.cfg.Silence, l.cfg.Stall) {
+		c.result, silence = silent, alone
 	}
-	switch c.verdict {
+	switch c.result {
 	case silent:
 		c.err = fmt.Errorf("%w for %v", errSilent, silence.Round(time.Millisecond))
 	case stalled:

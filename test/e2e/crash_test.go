@@ -31,8 +31,8 @@ var crashes = []crash{
 var lateCrashes = []crash{
 	{"during-close", workload.Everywhere},
 	{"repair-after-open", workload.Everywhere},
-	{"repair-before-verdict", workload.Everywhere},
-	{"repair-after-verdict", workload.Everywhere},
+	{"repair-before-conclusion", workload.Everywhere},
+	{"repair-after-conclusion", workload.Everywhere},
 }
 
 // victims are the writes during which, or after which, the instance dies.

@@ -107,12 +107,12 @@ func (d *driver) remake(t *task, r *repairing, p plan.Plan) (again, targets []st
 	for _, target := range p.Targets {
 		k := replicaKey{path, target}
 		at, remade := d.troubles.remade[k]
-		verdict, why := plan.Remaking{
+		decision, why := plan.Remaking{
 			VS: view.VirtualStorage(virtualStorage), Entry: view.Entry(key(path)), Target: target, Source: p.Primary,
 			Copies: d.troubles.copies[k], After: remakeAfter, Remade: remade && d.in.now()-at < remakeAgain,
 			Failing: d.troubles.failing(view, target), Most: remakeMost, Running: d.troubles.running + len(again), Limit: remakeLimit,
 		}.Decide()
-		switch verdict {
+		switch decision {
 		case plan.RemakeLater:
 			continue
 		case plan.RemakeNow:

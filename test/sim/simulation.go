@@ -72,11 +72,11 @@ func (w *simulation) trace2(index state.Index, e entry, c state.Command, r state
 	if err != nil {
 		text = []byte(err.Error())
 	}
-	verdict := "applied"
+	outcome := "applied"
 	if r.Refusal != nil {
-		verdict = r.Refusal.Error()
+		outcome = r.Refusal.Error()
 	}
-	w.tracef("log %d, term %d, by %d: %s: %s", index, e.term, e.batch.Incarnation, text, verdict)
+	w.tracef("log %d, term %d, by %d: %s: %s", index, e.term, e.batch.Incarnation, text, outcome)
 }
 
 // moment draws how long a process takes between two instructions: mostly no

@@ -177,7 +177,7 @@ func (m *Machine) committed(w *write, opens bool, kind state.IntentKind, scope s
 func (m *Machine) accounted(w *write) bool {
 	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
 	for _, r := range w.on() {
-		// ▲ What an earlier verdict of ours takes back may still be in the view:
+		// ▲ What an earlier conclusion of ours takes back may still be in the view:
 		// only what was said after it counts.
 		if r.distrusted {
 			return false

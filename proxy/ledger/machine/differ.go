@@ -19,7 +19,7 @@ func (MarkDoubt) event() {}
 // markDoubt commits what a verification found. The intent then closes at once, because the
 // repair of what is in doubt waits for it.
 func (m *Machine) markDoubt(e MarkDoubt) {
-	m.verdict(e.Guard, func(t *guard) state.Command {
+	m.commitConclusion(e.Guard, func(t *guard) state.Command {
 		t.differs = true
 		return state.Command{MarkDoubt: &state.MarkDoubt{
 			Key: t.repo.key, Primary: e.Primary, Differences: slices.Clone(e.Differences), AsOf: t.asOf,

@@ -39,7 +39,7 @@
 //
 // # A repository
 //
-// This instance has at most one proposal under way for a repository: intent, account, verdict of a
+// This instance has at most one proposal under way for a repository: intent, account, conclusion of a
 // repair or close. So none can overtake another, and a later one waits for the answer and looks at
 // the resulting state.
 //
@@ -48,7 +48,7 @@
 //   - A fence is applied: the writes on that storage are doomed in the Step
 //     that sees it, and only then is the index reported as applied.
 //   - A proposal without an answer: the intent counts as live, and as in doubt; the
-//     account of a repair's verdict counts as lost, so that the next write
+//     account of a repair's conclusion counts as lost, so that the next write
 //     accounts anew.
 //   - Our incarnation is retired: everything is doomed or rejected.
 package machine

@@ -68,7 +68,7 @@ func (m *Machine) advanceFrom(e Advance) {
 }
 
 func (m *Machine) endAdvance(e EndAdvance) {
-	m.verdict(e.Guard, func(t *guard) state.Command {
+	m.commitConclusion(e.Guard, func(t *guard) state.Command {
 		return state.Command{EndAdvance: &state.EndAdvance{
 			Key: t.repo.key, Primary: e.Ending.Primary, Equal: slices.Clone(e.Ending.Equal), Doubts: slices.Clone(e.Ending.Doubts), AsOf: t.asOf,
 		}}
@@ -76,7 +76,7 @@ func (m *Machine) endAdvance(e EndAdvance) {
 }
 
 func (m *Machine) conflict(e Conflict) {
-	m.verdict(e.Guard, func(t *guard) state.Command {
+	m.commitConclusion(e.Guard, func(t *guard) state.Command {
 		return state.Command{MarkConflict: &state.MarkConflict{Key: t.repo.key, Conflicts: slices.Clone(e.Conflicts), AsOf: t.asOf}}
 	})
 }

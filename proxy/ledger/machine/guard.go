@@ -12,7 +12,7 @@ type guard struct {
 	id          ID
 	repo        *repo
 	pause       bool // new writes wait
-	sealed      bool // new writes wait because a verdict is committed
+	sealed      bool // new writes wait because a conclusion is committed
 	granted     bool
 	round       int  // how often it was renewed
 	renews      bool // it waits for its next round
@@ -28,7 +28,7 @@ type guard struct {
 
 	// scope is what the repair may change.
 	scope state.Scope
-	// asOf is the index that the verdicts of this repair speak of.
+	// asOf is the index that the conclusions of this repair speak of.
 	asOf state.Index
 	// next is what it asked for while the repository was busy.
 	next func()
@@ -130,7 +130,7 @@ func (m *Machine) openForRepair(e OpenIntent) {
 }
 
 // answerIntent answers a Intent. What the repair declares speaks of this view: if
-// anybody touches the entry after it, the verdict is refused. ▲
+// anybody touches the entry after it, the conclusion is refused. ▲
 func (m *Machine) answerIntent(t *guard) {
 	if entry := m.view.Entry(t.repo.key); entry != nil {
 		t.asOf = entry.Changed
@@ -147,13 +147,13 @@ func (m *Machine) declare(e Declare) {
 		m.emit(Done{Guard: e.Guard, Err: ErrInvalidated})
 		return
 	}
-	m.verdict(e.Guard, func(t *guard) state.Command {
+	m.commitConclusion(e.Guard, func(t *guard) state.Command {
 		return state.Command{MarkInSync: &state.MarkInSync{Key: t.repo.key, Storages: slices.Clone(e.Storages), AsOf: t.asOf}}
 	})
 }
 
 func (m *Machine) resolveDoubt(e ResolveDoubt) {
-	m.verdict(e.Guard, func(t *guard) state.Command {
+	m.commitConclusion(e.Guard, func(t *guard) state.Command {
 		s := e.Resolution
 		return state.Command{ResolveDoubt: &state.ResolveDoubt{
 			Key: t.repo.key, Doubts: slices.Clone(s.Doubts), Authority: s.Authority,
@@ -162,9 +162,9 @@ func (m *Machine) resolveDoubt(e ResolveDoubt) {
 	})
 }
 
-// verdict commits what a repair found. No write of this instance is in flight
+// commitConclusion commits what a repair found. No write of this instance is in flight
 // on the repository, and none starts before Free. ▲
-func (m *Machine) verdict(id ID, command func(*guard) state.Command) {
+func (m *Machine) commitConclusion(id ID, command func(*guard) state.Command) {
 	if t := m.guards[id]; t != nil && t.granted && !t.invalidated {
 		t.sealed = true
 	}
@@ -184,7 +184,7 @@ func (m *Machine) verdict(id ID, command func(*guard) state.Command) {
 				return
 			}
 			// A repair may go on for other storages. The writes that begin now go by the
-			// view with the verdict in it, and invalidate what the guard says later.
+			// view with the conclusion in it, and invalidate what the guard says later.
 			t.sealed = false
 			m.resumeWaiters(t.repo)
 			if refusal := a.Results[0].Refusal; refusal != nil {

@@ -181,9 +181,9 @@ func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 	}
 }
 
-// A verdict whose outcome is unknown may be applied at any time later, unless a
+// A conclusion whose outcome is unknown may be applied at any time later, unless a
 // later batch of ours is: the next write must not rely on what it takes back.
-func TestGuard_unknownVerdictIsAccountedForAnew(t *testing.T) {
+func TestGuard_unknownConclusionIsAccountedForAnew(t *testing.T) {
 	r := behindFixture(t)
 	r.begin(2, alpha) // the intent is warm, the ledger says who is behind
 	r.end(2, true, true)
@@ -205,13 +205,13 @@ func TestGuard_unknownVerdictIsAccountedForAnew(t *testing.T) {
 		t.Fatalf("applied: %+v", r.applied[before:])
 	}
 	if refusal := r.apply(r.own, late.Commands...)[0].Refusal; refusal == nil {
-		t.Error("a late verdict was applied while a write was under way")
+		t.Error("a late conclusion was applied while a write was under way")
 	}
 }
 
-// Nothing is copied while a verdict without an answer may still declare the target
+// Nothing is copied while a conclusion without an answer may still declare the target
 // in sync: the next intent is proposed after it, or in its stead.
-func TestGuard_unknownVerdictComesBeforeTheNextIntent(t *testing.T) {
+func TestGuard_unknownConclusionComesBeforeTheNextIntent(t *testing.T) {
 	r := behindFixture(t)
 	r.repair(10, false)
 	r.keep = true

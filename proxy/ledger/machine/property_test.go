@@ -369,7 +369,7 @@ func (p *player) checkAccount(id ID, agreeing []string) {
 	}
 }
 
-// checkPropose has the rules of closes and verdicts.
+// checkPropose has the rules of closes and conclusions.
 func (p *player) checkPropose(e Propose) {
 	p.t.Helper()
 	for _, cmd := range e.Commands {

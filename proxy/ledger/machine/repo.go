@@ -33,9 +33,9 @@ type repo struct {
 	doubt *state.Scope
 	// aloneAt is when the last write ended that does not vote.
 	aloneAt time.Duration
-	// distrusted is true from the proposal of a repair's verdict until a
+	// distrusted is true from the proposal of a repair's conclusion until a
 	// `wrote` of ours was applied after it: what the ledger says of storages
-	// that are behind may be what the verdict takes back.
+	// that are behind may be what the conclusion takes back.
 	distrusted bool
 
 	idle    *list.Element // its place in lingering

@@ -208,7 +208,7 @@ func (m *Machine) agreed(w *write) bool {
 		for i := range vs.Succession {
 			s := &vs.Succession[i]
 			agrees := slices.Contains(agreed, s.Name) && w.mayUse(vs, s.Name)
-			// What an earlier verdict of ours takes back may still be in the view.
+			// What an earlier conclusion of ours takes back may still be in the view.
 			if !agrees && (r.distrusted || !entry.IsBehind(s.Name)) {
 				return false
 			}
