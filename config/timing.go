@@ -95,13 +95,13 @@ type Detection struct {
 	// is silent: stopped, or starved on a busy machine. Default 5s; it counts as Silence where that
 	// is longer.
 	Stall Duration `toml:"stall"`
-	// ReportAge is how old an instance's opinion of a storage may be to count
+	// ReportAge is how old an instance's report of a storage may be to count
 	// when the leader looks for a majority. Default 300ms, minimum 200ms:
 	// opinions are repeated every 100ms.
 	ReportAge Duration `toml:"report_age"`
 }
 
-// minReportAge lets an opinion that is repeated every 100 ms be late once.
+// minReportAge lets a report that is repeated every 100 ms be late once.
 const minReportAge = Duration(200 * time.Millisecond)
 
 // Failover says whether a dead primary is replaced, and how long the leader waits first.

@@ -25,7 +25,7 @@ func BenchmarkNode_Propose(b *testing.B) {
 			for c := range callers {
 				wg.Go(func() {
 					for done.Add(1) <= int64(b.N) {
-						if _, err := i.Propose(b.Context(), mark(fmt.Sprint(c)), unmark(fmt.Sprint(c))); err != nil {
+						if _, err := i.Propose(b.Context(), openIntent(fmt.Sprint(c)), closeIntent(fmt.Sprint(c))); err != nil {
 							b.Error(err)
 							return
 						}

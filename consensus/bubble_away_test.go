@@ -37,7 +37,7 @@ func TestBubble_awayForAnHour(t *testing.T) {
 				var clients sync.WaitGroup
 				defer clients.Wait()
 				defer stop()
-				clients.Go(func() { _, _ = away.node.Propose(ctx, mark("cut off")) }) // it may be in the log, and may not
+				clients.Go(func() { _, _ = away.node.Propose(ctx, openIntent("cut off")) }) // it may be in the log, and may not
 				var missed sync.WaitGroup
 				left := w.others(away)
 				for _, s := range left {
@@ -54,7 +54,7 @@ func TestBubble_awayForAnHour(t *testing.T) {
 				for _, s := range left {
 					clients.Go(func() {
 						for n := 0; ctx.Err() == nil; n++ {
-							_, _ = s.node.Propose(ctx, mark(fmt.Sprint(n))) // some end with the test
+							_, _ = s.node.Propose(ctx, openIntent(fmt.Sprint(n))) // some end with the test
 							pause(ctx, 50*time.Millisecond)
 						}
 					})
@@ -79,7 +79,7 @@ func TestBubble_awayForAnHour(t *testing.T) {
 // fill makes so many entries.
 func (s *seat) fill(t *testing.T, entries uint64) {
 	for n := range entries {
-		if _, err := s.node.Propose(t.Context(), mark(fmt.Sprint(n%1000))); err != nil {
+		if _, err := s.node.Propose(t.Context(), openIntent(fmt.Sprint(n%1000))); err != nil {
 			t.Errorf("%s: %v", s.name, err)
 			return
 		}

@@ -140,15 +140,15 @@ func (s *seat) start() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	talks := session.New(node, s.storages, session.Config{
+	sess := session.New(node, s.storages, session.Config{
 		Now: s.now, Failover: elector.Settings{Failover: true},
 		Configured: []elector.Configured{{VirtualStorage: vsName, Storages: storageNames}},
 	})
 	node.Provide(consensus.Services{Lease: func(ctx context.Context, from peer.Addr, stream consensus.LeaseServer) error {
-		return talks.Serve(ctx, from, stream)
+		return sess.Serve(ctx, from, stream)
 	}})
 	ctx, end := context.WithCancel(context.Background())
-	s.node, s.session, s.end, s.ended = node, talks, end, make(chan struct{})
+	s.node, s.session, s.end, s.ended = node, sess, end, make(chan struct{})
 	go s.live(ctx)
 }
 
@@ -158,7 +158,7 @@ func (s *seat) live(ctx context.Context) {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var talking sync.WaitGroup
-	node, talks := s.node, s.session
+	node, sess := s.node, s.session
 	talking.Go(func() {
 		select {
 		case <-node.Ready():
@@ -166,10 +166,10 @@ func (s *seat) live(ctx context.Context) {
 			stop()
 			return
 		}
-		s.set(&life{node, talks})
+		s.set(&life{node, sess})
 		var tasks sync.WaitGroup
-		tasks.Go(func() { _ = talks.Run(ctx) }) // it returns none
-		tasks.Go(func() { s.report(ctx, node, talks) })
+		tasks.Go(func() { _ = sess.Run(ctx) }) // it returns none
+		tasks.Go(func() { s.report(ctx, node, sess) })
 		tasks.Wait()
 		stop()
 	})
@@ -198,14 +198,14 @@ func (s *seat) get() *life {
 }
 
 // report tells the session what the ledger would.
-func (s *seat) report(ctx context.Context, node *consensus.Node, talks *session.Session) {
+func (s *seat) report(ctx context.Context, node *consensus.Node, sess *session.Session) {
 	for ctx.Err() == nil {
-		changed, said := node.Changed(), talks.Changed()
+		changed, said := node.Changed(), sess.Changed()
 		var pauseReports []lease.WritePauseReport
-		for _, h := range talks.WritePauses() {
+		for _, h := range sess.WritePauses() {
 			pauseReports = append(pauseReports, lease.WritePauseReport{ID: h.ID, Applied: true})
 		}
-		talks.Report(node.View().Index, pauseReports)
+		sess.Report(node.View().Index, pauseReports)
 		select {
 		case <-changed:
 		case <-said:

@@ -15,7 +15,7 @@ func TestBubble_followersLearnOfACommitAtOnce(t *testing.T) {
 		for n := range commands {
 			w.pass(time.Second)
 			leader := w.leader()
-			if _, err := leader.node.Propose(t.Context(), mark(fmt.Sprint(n))); err != nil {
+			if _, err := leader.node.Propose(t.Context(), openIntent(fmt.Sprint(n))); err != nil {
 				t.Fatal(err)
 			}
 			index := leader.node.View().Index

@@ -25,7 +25,7 @@ func TestBubble_leaderDies(t *testing.T) {
 			dead := w.leader()
 			dead.crash()
 			began := time.Now()
-			if _, err := w.others(dead)[n%2].node.Propose(t.Context(), mark(fmt.Sprint(n))); err != nil {
+			if _, err := w.others(dead)[n%2].node.Propose(t.Context(), openIntent(fmt.Sprint(n))); err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, time.Since(began))
@@ -61,7 +61,7 @@ func TestBubble_leaderDiesAmongStrangers(t *testing.T) {
 			dead := w.leader()
 			dead.crash()
 			began := time.Now()
-			if _, err := w.others(dead)[n%2].node.Propose(t.Context(), mark(fmt.Sprint(n))); err != nil {
+			if _, err := w.others(dead)[n%2].node.Propose(t.Context(), openIntent(fmt.Sprint(n))); err != nil {
 				t.Fatal(err)
 			}
 			if took := time.Since(began); took > limit {
@@ -134,7 +134,7 @@ func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-func mark(path string) state.Command {
+func openIntent(path string) state.Command {
 	return state.Command{Open: &state.OpenIntent{VirtualStorage: vsName, Paths: []string{path}, Kind: state.PrimaryOnly}}
 }
 
@@ -194,7 +194,7 @@ func (x *watcher) propose(s *seat, path string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	results, err := l.node.Propose(ctx, mark(path))
+	results, err := l.node.Propose(ctx, openIntent(path))
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {

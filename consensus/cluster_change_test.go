@@ -27,12 +27,12 @@ func TestCluster_oneGrowsToThree(t *testing.T) {
 	c := newCluster(t, 3)
 	first := c.seats[0]
 	first.instance = begin(t, first.dir).ready(t) // alone, as before there were clusters
-	first.must(t, define(), mark("a"))
+	first.must(t, define(), openIntent("a"))
 	id, clusterID := first.ID(), first.View().ClusterID
 	first.stop(t)
 
 	c.start(first).ready(t)
-	first.must(t, mark("b"))
+	first.must(t, openIntent("b"))
 	c.voters(first, first)
 	c.start(c.seats[1]).ready(t)
 	if voters := first.voters(); voters != 1 {
@@ -41,7 +41,7 @@ func TestCluster_oneGrowsToThree(t *testing.T) {
 	c.start(c.seats[2]).ready(t)
 	for _, s := range c.seats {
 		c.voters(s, c.seats...)
-		s.must(t, mark(s.peer.Name))
+		s.must(t, openIntent(s.peer.Name))
 	}
 	c.agree()
 	for _, s := range c.seats {
@@ -59,7 +59,7 @@ func TestCluster_oneGrowsToThree(t *testing.T) {
 	}
 	// The state outlives the instance that brought it.
 	c.crash(first)
-	c.seats[1].must(t, mark("without the first"))
+	c.seats[1].must(t, openIntent("without the first"))
 	if c.seats[1].entry("a") == nil {
 		t.Error("what the first had brought is lost")
 	}
@@ -68,7 +68,7 @@ func TestCluster_oneGrowsToThree(t *testing.T) {
 func TestCluster_replacesADeadOne(t *testing.T) {
 	c := newCluster(t, 3).startAll()
 	leader := c.leader()
-	leader.must(t, define(), mark("a"))
+	leader.must(t, define(), openIntent("a"))
 	dead := c.others(leader)[0]
 	former := dead.ID()
 	c.crash(dead)
@@ -76,7 +76,7 @@ func TestCluster_replacesADeadOne(t *testing.T) {
 	c.start(dead)
 	// It has the name and the address of a member that may only be away, and
 	// is let in when an operator says that it is not.
-	leader.must(t, mark("b"))
+	leader.must(t, openIntent("b"))
 	for _, m := range leader.Members() {
 		if m.ID == dead.ID() {
 			t.Errorf("the new %q is a member before the former one was removed", m.Name)
@@ -87,7 +87,7 @@ func TestCluster_replacesADeadOne(t *testing.T) {
 	for _, s := range c.seats {
 		c.voters(s, c.seats...)
 	}
-	dead.must(t, mark("c"))
+	dead.must(t, openIntent("c"))
 	c.agree()
 	for _, path := range []string{"a", "b", "c"} {
 		if dead.entry(path) == nil {
@@ -96,13 +96,13 @@ func TestCluster_replacesADeadOne(t *testing.T) {
 	}
 	// It is one of three by now: another one may die.
 	c.crash(c.others(dead)[0])
-	dead.must(t, mark("d"))
+	dead.must(t, openIntent("d"))
 }
 
 func TestCluster_emptiedNeverBeginsAnew(t *testing.T) {
 	c := newCluster(t, 3).startAll()
 	last := c.leader()
-	last.must(t, define(), mark("a"))
+	last.must(t, define(), openIntent("a"))
 	emptied := c.others(last)
 	for _, s := range emptied {
 		c.crash(s)
@@ -269,7 +269,7 @@ func TestCluster_addsOneThatIsNotListed(t *testing.T) {
 	c.byLeader(listed, add)
 	// It has seen nobody with state until now, and waits for all of its list.
 	added.ready(t)
-	added.must(t, define(), mark("a"))
+	added.must(t, define(), openIntent("a"))
 	if voters := added.voters(); voters != 3 {
 		t.Errorf("%d voters, want 3 and one that follows", voters)
 	}

@@ -25,10 +25,10 @@ func TestCluster_hungDiskTakesTheLeaderOut(t *testing.T) {
 	hung := c.leader()
 	hung.must(t, define())
 	entered, release := stall(hung.faults)
-	doubtful := proposing(t.Context(), hung.instance, mark("under way"))
+	doubtful := proposing(t.Context(), hung.instance, openIntent("under way"))
 	within(t, "the append", entered)
 	for _, s := range c.others(hung) {
-		s.must(t, mark(s.peer.Name)) // as soon as another one leads
+		s.must(t, openIntent(s.peer.Name)) // as soon as another one leads
 	}
 	if err := hung.end(t); err == nil || !strings.Contains(err.Error(), "has not answered") {
 		t.Errorf("ended with %v", err)
@@ -40,7 +40,7 @@ func TestCluster_hungDiskTakesTheLeaderOut(t *testing.T) {
 	if refuses, err := leader.Refuses(t.Context(), Member{Address: hung.peer.Addr}); refuses || err != nil {
 		t.Errorf("its port refuses (%t, %v) while a write may still be carried out", refuses, err)
 	}
-	if _, err := hung.Propose(t.Context(), mark("late")); !errors.Is(err, ErrNotProposed) {
+	if _, err := hung.Propose(t.Context(), openIntent("late")); !errors.Is(err, ErrNotProposed) {
 		t.Errorf("afterwards got %v, want %v", err, ErrNotProposed)
 	}
 	release()
@@ -56,11 +56,11 @@ func TestCluster_diskErrorTakesAFollowerOut(t *testing.T) {
 	leader.must(t, define())
 	bad := c.others(leader)[0]
 	bad.faults.set(func(string) (bool, error) { return false, errDisk })
-	leader.must(t, mark("a"))
+	leader.must(t, openIntent("a"))
 	if err := bad.end(t); !errors.Is(err, errDisk) {
 		t.Errorf("ended with %v, want %v", err, errDisk)
 	}
-	leader.must(t, mark("b"))
+	leader.must(t, openIntent("b"))
 	if err := bad.Close(); err != nil {
 		t.Error(err)
 	}
@@ -77,10 +77,10 @@ func TestCluster_leaderCutOff(t *testing.T) {
 	// what the others agree on meanwhile.
 	lonely, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	doubtful := proposing(lonely, cut.instance, mark("cut off"))
+	doubtful := proposing(lonely, cut.instance, openIntent("cut off"))
 	left := c.others(cut)
 	for n := range 20 {
-		left[n%2].must(t, mark(fmt.Sprint("meanwhile ", n)))
+		left[n%2].must(t, openIntent(fmt.Sprint("meanwhile ", n)))
 	}
 	eventually(t, "it does not lead any more", func() bool { _, leading := cut.Leading(); return !leading })
 	if _, err := cut.ProposeAs(t.Context(), cut.Term(), define()); !errors.Is(err, ErrNotProposed) || !errors.Is(err, ErrNotLeader) {
@@ -112,14 +112,14 @@ func TestCluster_awayForLongerThanTheLog(t *testing.T) {
 			if !divergent {
 				away = c.others(away)[0]
 			}
-			away.must(t, define(), mark("before"))
+			away.must(t, define(), openIntent("before"))
 			c.net.setCut(t, away.peer.Addr, true)
 			leaving, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			doubtful := proposing(leaving, away.instance, mark("cut off"))
+			doubtful := proposing(leaving, away.instance, openIntent("cut off"))
 			left := c.others(away)
 			for n := range 100 {
-				left[n%2].must(t, mark(fmt.Sprint(n)))
+				left[n%2].must(t, openIntent(fmt.Sprint(n)))
 			}
 			for _, s := range left {
 				if err := s.raft().Snapshot().Error(); err != nil {
@@ -130,7 +130,7 @@ func TestCluster_awayForLongerThanTheLog(t *testing.T) {
 				}
 			}
 			for n := range 10 { // behind the snapshot
-				left[0].must(t, mark(fmt.Sprint("behind ", n)))
+				left[0].must(t, openIntent(fmt.Sprint("behind ", n)))
 			}
 			c.net.setCut(t, away.peer.Addr, false)
 			if err := <-doubtful; err != nil {
@@ -144,7 +144,7 @@ func TestCluster_awayForLongerThanTheLog(t *testing.T) {
 			away.stop(t)
 			c.start(away).ready(t)
 			c.crash(left[0])
-			away.must(t, mark("after"))
+			away.must(t, openIntent("after"))
 			c.agree(away, left[1])
 		})
 	}

@@ -246,7 +246,7 @@ func TestCluster_begins(t *testing.T) {
 	leader := c.leader()
 	leader.must(t, define())
 	for n, s := range c.seats {
-		s.must(t, mark(fmt.Sprint(n)))
+		s.must(t, openIntent(fmt.Sprint(n)))
 		if got := s.View().Len(); got < n+1 {
 			t.Errorf("%q has answered before it has applied: %d entries", s.peer.Name, got)
 		}
@@ -277,11 +277,11 @@ func TestCluster_begins(t *testing.T) {
 func TestCluster_leaderDies(t *testing.T) {
 	c := newCluster(t, 3).startAll()
 	dead := c.leader()
-	dead.must(t, define(), mark("before"))
+	dead.must(t, define(), openIntent("before"))
 	c.crash(dead)
 	left := c.others(dead)
 	for _, s := range left {
-		s.must(t, mark("after "+s.peer.Name))
+		s.must(t, openIntent("after "+s.peer.Name))
 	}
 	c.leader(left...)
 	if refuses, err := left[0].Refuses(t.Context(), Member{Address: dead.peer.Addr}); !refuses || err != nil {
@@ -322,7 +322,7 @@ func TestCluster_proposesAcrossLeaders(t *testing.T) {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				path := fmt.Sprint(n, " ", done[n])
-				results, err := s.Propose(t.Context(), mark(path), unmark(path), mark(path))
+				results, err := s.Propose(t.Context(), openIntent(path), closeIntent(path), openIntent(path))
 				if err != nil {
 					t.Errorf("%q: %v", s.peer.Name, err)
 					return

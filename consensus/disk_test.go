@@ -22,7 +22,7 @@ func used(t *testing.T) string {
 	i := begin(t, dir).ready(t)
 	i.must(t, define())
 	for n := range 200 {
-		i.must(t, mark(strings.Repeat("a", n+1)))
+		i.must(t, openIntent(strings.Repeat("a", n+1)))
 	}
 	if err := i.raft().Snapshot().Error(); err != nil {
 		t.Fatal(err)

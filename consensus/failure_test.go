@@ -73,14 +73,14 @@ func TestNode_storeError(t *testing.T) {
 			i := begin(t, dir, f.with).ready(t)
 			i.must(t, define())
 			f.set(func(string) (bool, error) { return happened, errDisk })
-			if _, err := i.Propose(t.Context(), mark("a")); !errors.Is(err, ErrUnknown) || !errors.Is(err, errDisk) {
+			if _, err := i.Propose(t.Context(), openIntent("a")); !errors.Is(err, ErrUnknown) || !errors.Is(err, errDisk) {
 				t.Errorf("got %v, want %v because of %v", err, ErrUnknown, errDisk)
 			}
 			err := i.end(t)
 			if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), "raft.data_dir") {
 				t.Errorf("ended with %v, want %v", err, errDisk)
 			}
-			if _, err := i.Propose(t.Context(), mark("b")); !errors.Is(err, ErrNotProposed) {
+			if _, err := i.Propose(t.Context(), openIntent("b")); !errors.Is(err, ErrNotProposed) {
 				t.Errorf("afterwards got %v, want %v", err, ErrNotProposed)
 			}
 
@@ -136,9 +136,9 @@ func TestNode_storeHangs(t *testing.T) {
 	i := begin(t, dir, f.with, func(c *Config) { c.StoreTimeout = 3 * time.Second }).ready(t)
 	i.must(t, define())
 	entered, release := stall(f)
-	first := proposing(t.Context(), i, mark("a"))
+	first := proposing(t.Context(), i, openIntent("a"))
 	within(t, "the append", entered)
-	second := proposing(t.Context(), i, mark("b"))
+	second := proposing(t.Context(), i, openIntent("b"))
 	eventually(t, "the second is queued", func() bool { return i.proposer.queue.len() == 1 })
 
 	err := i.end(t)
@@ -179,9 +179,9 @@ func TestNode_stopAnswersWhatIsUnderWay(t *testing.T) {
 	i := begin(t, t.TempDir(), f.with).ready(t)
 	i.must(t, define())
 	entered, release := stall(f)
-	first := proposing(t.Context(), i, mark("a"))
+	first := proposing(t.Context(), i, openIntent("a"))
 	within(t, "the append", entered)
-	second := proposing(t.Context(), i, mark("b"))
+	second := proposing(t.Context(), i, openIntent("b"))
 	eventually(t, "the second is queued", func() bool { return i.proposer.queue.len() == 1 })
 	i.cancel()
 	release()
@@ -194,7 +194,7 @@ func TestNode_stopAnswersWhatIsUnderWay(t *testing.T) {
 	if err := i.end(t); err != nil {
 		t.Errorf("ended with %v", err)
 	}
-	if _, err := i.Propose(t.Context(), mark("c")); !errors.Is(err, ErrNotProposed) {
+	if _, err := i.Propose(t.Context(), openIntent("c")); !errors.Is(err, ErrNotProposed) {
 		t.Errorf("afterwards got %v, want %v", err, ErrNotProposed)
 	}
 }
@@ -206,9 +206,9 @@ func TestNode_Propose_callerLeaves(t *testing.T) {
 	entered, release := stall(f)
 	gone := errors.New("gone")
 	ctx, leave := context.WithCancelCause(t.Context())
-	first := proposing(ctx, i, mark("a"))
+	first := proposing(ctx, i, openIntent("a"))
 	within(t, "the append", entered)
-	second := proposing(ctx, i, mark("b"))
+	second := proposing(ctx, i, openIntent("b"))
 	eventually(t, "the second is queued", func() bool { return i.proposer.queue.len() == 1 })
 	leave(gone)
 	if err := <-first; !errors.Is(err, ErrUnknown) || !errors.Is(err, gone) {
@@ -218,7 +218,7 @@ func TestNode_Propose_callerLeaves(t *testing.T) {
 		t.Errorf("queued: got %v, want %v because %v", err, ErrNotProposed, gone)
 	}
 	release()
-	i.must(t, mark("c"))
+	i.must(t, openIntent("c"))
 	if i.entry("a") == nil || i.entry("b") != nil {
 		t.Error("what was under way is to be applied, what was queued is not")
 	}
@@ -267,7 +267,7 @@ func TestNode_Propose_limits(t *testing.T) {
 
 func TestNode_Propose_invalid(t *testing.T) {
 	i := begin(t, t.TempDir()).ready(t)
-	for name, c := range map[string]state.Command{"not UTF-8": mark("a\xff"), "no field": {}} {
+	for name, c := range map[string]state.Command{"not UTF-8": openIntent("a\xff"), "no field": {}} {
 		_, err := i.Propose(t.Context(), c)
 		var refusal *state.Refusal
 		if !errors.Is(err, ErrNotProposed) || !errors.As(err, &refusal) || refusal.Reason != state.RefusedInvalid {

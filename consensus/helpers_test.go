@@ -119,11 +119,11 @@ func define() state.Command {
 	return state.Command{Define: &state.Define{VirtualStorage: "v", Storages: []string{"p"}}}
 }
 
-func mark(path string) state.Command {
+func openIntent(path string) state.Command {
 	return state.Command{Open: &state.OpenIntent{VirtualStorage: "v", Paths: []string{path}, Kind: state.PrimaryOnly}}
 }
 
-func unmark(path string) state.Command {
+func closeIntent(path string) state.Command {
 	return state.Command{Close: &state.CloseIntent{VirtualStorage: "v", Paths: []string{path}}}
 }
 

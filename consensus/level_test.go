@@ -28,7 +28,7 @@ func TestNode_staysOutWhenTooOld(t *testing.T) {
 		if !errors.Is(err, ErrTooOld) || !errors.As(err, &level) {
 			t.Fatalf("ended: %v", err)
 		}
-		if _, err := i.Propose(t.Context(), mark("a")); !errors.Is(err, ErrNotProposed) {
+		if _, err := i.Propose(t.Context(), openIntent("a")); !errors.Is(err, ErrNotProposed) {
 			t.Errorf("proposed afterwards: %v", err)
 		}
 	}

@@ -17,7 +17,7 @@ func TestNode_restartKeepsTheState(t *testing.T) {
 	first := begin(t, dir).ready(t)
 	first.must(t, define())
 	for i := range 20 {
-		first.must(t, mark(fmt.Sprint(i)))
+		first.must(t, openIntent(fmt.Sprint(i)))
 	}
 	first.stop(t)
 	before := first.View()
@@ -44,7 +44,7 @@ func TestNode_restartKeepsTheState(t *testing.T) {
 func TestNode_restartRetiresTheFormerLife(t *testing.T) {
 	dir := t.TempDir()
 	first := begin(t, dir, func(c *Config) { c.Address, c.Version = "h:1", "1.0" }).ready(t)
-	first.must(t, define(), mark("a"))
+	first.must(t, define(), openIntent("a"))
 	if in := first.View().Instance(first.Incarnation()); in == nil || in.ID != first.ID() || in.Name != "one" ||
 		in.Address != "h:1" || in.Version != "1.0" {
 		t.Errorf("registered %+v", in)
@@ -67,11 +67,11 @@ func TestNode_restartRetiresTheFormerLife(t *testing.T) {
 func TestNode_snapshotAndRestore(t *testing.T) {
 	dir := t.TempDir()
 	first := begin(t, dir).ready(t)
-	first.must(t, define(), mark("a"))
+	first.must(t, define(), openIntent("a"))
 	if err := first.raft().Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
-	first.must(t, mark("b")) // in the log only
+	first.must(t, openIntent("b")) // in the log only
 	first.stop(t)
 
 	again, err := open(t, dir)
@@ -101,7 +101,7 @@ func TestNode_Propose_concurrently(t *testing.T) {
 		wg.Go(func() {
 			path := fmt.Sprint(c)
 			for range rounds {
-				results, err := i.Propose(t.Context(), mark(path), unmark(path), unmark(path))
+				results, err := i.Propose(t.Context(), openIntent(path), closeIntent(path), closeIntent(path))
 				if err != nil {
 					t.Error(err)
 					return

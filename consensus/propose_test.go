@@ -79,7 +79,7 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 			i.must(t, define())
 			d := &doubtful{applier: i.raft(), script: script}
 			i.proposer.appender = byLibrary{i.Node, d} // the proposer rests, and looks at it next in Propose
-			results, err := i.Propose(t.Context(), mark("a"), unmark("a"), unmark("a"))
+			results, err := i.Propose(t.Context(), openIntent("a"), closeIntent("a"), closeIntent("a"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 			if len(d.entries) != len(script)+1 {
 				t.Errorf("handed over %d times, want %d", len(d.entries), len(script)+1)
 			}
-			i.must(t, mark("b")) // the numbers go on
+			i.must(t, openIntent("b")) // the numbers go on
 		})
 	}
 }
@@ -129,7 +129,7 @@ func TestNode_Propose_answersForgotten(t *testing.T) {
 		wg.Wait()
 	}
 	i.proposer.appender = byLibrary{i.Node, &doubtful{applier: i.raft(), script: []doubt{{apply: true, err: raft.ErrLeadershipLost, then: others}}}}
-	if _, err := i.Propose(t.Context(), mark("a")); !errors.Is(err, ErrUnknown) {
+	if _, err := i.Propose(t.Context(), openIntent("a")); !errors.Is(err, ErrUnknown) {
 		t.Errorf("got %v, want %v", err, ErrUnknown)
 	}
 }

@@ -13,7 +13,7 @@ func TestCluster_restartedWithoutAQuorumIsReadable(t *testing.T) {
 	c := newCluster(t, 3).startAll()
 	survivor := c.others(c.leader())[0]
 	c.byLeader(nil, func(leader *seat) error {
-		_, err := leader.Propose(t.Context(), define(), mark("a"))
+		_, err := leader.Propose(t.Context(), define(), openIntent("a"))
 		return err
 	})
 	eventually(t, "all know", func() bool { return survivor.entry("a") != nil })
@@ -45,7 +45,7 @@ func TestCluster_restartedWithoutAQuorumIsReadable(t *testing.T) {
 	for _, s := range c.seats {
 		s.ready(t)
 	}
-	survivor.must(t, mark("b"))
+	survivor.must(t, openIntent("b"))
 	c.agree()
 }
 

@@ -32,7 +32,7 @@ func (c *cluster) offlineOf(s *seat) *Offline {
 func TestOffline_recoversFromALostQuorum(t *testing.T) {
 	c := newCluster(t, 3).startAll()
 	leader := c.leader()
-	leader.must(t, define(), mark("a"))
+	leader.must(t, define(), openIntent("a"))
 	survivor := c.others(leader)[0]
 	eventually(t, "the survivor knows", func() bool { return survivor.entry("a") != nil })
 	former, formerID := survivor.View().ClusterID, survivor.ID()
@@ -74,7 +74,7 @@ func TestOffline_recoversFromALostQuorum(t *testing.T) {
 	if e := survivor.entry("a"); e == nil || e.HasLive() || !e.HasDoubt() {
 		t.Errorf("what was under way is %v", e)
 	}
-	survivor.must(t, mark("b"))
+	survivor.must(t, openIntent("b"))
 	// One of the lost ones comes back as it was: it is of another cluster.
 	c.start(lost[0])
 	if err := sleep(t.Context(), 2*time.Second); err != nil {
@@ -90,7 +90,7 @@ func TestOffline_recoversFromALostQuorum(t *testing.T) {
 	}
 	for _, s := range c.seats {
 		c.voters(s, c.seats...)
-		s.must(t, mark(s.peer.Name))
+		s.must(t, openIntent(s.peer.Name))
 	}
 	c.agree()
 }
@@ -101,7 +101,7 @@ func TestOffline_Survey_namesWhoIsThere(t *testing.T) {
 	leader := c.leader()
 	stopped := c.others(leader)[0]
 	stopped.stop(t)
-	leader.must(t, define(), mark("a"))
+	leader.must(t, define(), openIntent("a"))
 	o := c.offlineOf(stopped)
 	survey := o.Survey(t.Context())
 	if err := o.Close(); err != nil {
@@ -150,7 +150,7 @@ func TestOffline_Survey_ofAnEmptyDirectory(t *testing.T) {
 
 func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
 	first := begin(t, t.TempDir()).ready(t)
-	first.must(t, define(), mark("a"))
+	first.must(t, define(), openIntent("a"))
 	saved := first.View()
 	first.stop(t)
 
@@ -173,7 +173,7 @@ func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
 	if got := second.View(); got.ClusterID != recovered.ClusterID || got.ClusterID == saved.ClusterID || second.entry("a") == nil {
 		t.Errorf("cluster %q with %v", got.ClusterID, second.entry("a"))
 	}
-	second.must(t, mark("b"))
+	second.must(t, openIntent("b"))
 }
 
 // TestOffline_Recover_diesAnywhere: until all is prepared nothing is changed; from then
@@ -183,7 +183,7 @@ func TestOffline_Recover_diesAnywhere(t *testing.T) {
 		t.Run(fmt.Sprint(moved), func(t *testing.T) {
 			dir := t.TempDir()
 			first := begin(t, dir).ready(t)
-			first.must(t, define(), mark("a"))
+			first.must(t, define(), openIntent("a"))
 			first.stop(t)
 			o, err := OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"})
 			if err != nil {

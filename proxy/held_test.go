@@ -71,7 +71,7 @@ func TestWrite_fencedMidCall(t *testing.T) {
 	}
 	w.eventually(func() error {
 		if !w.node.View().Entry(keyOf("a.git")).HasDoubt() {
-			return errors.New("the entry is not dirty")
+			return errors.New("the entry is not in doubt")
 		}
 		return nil
 	})

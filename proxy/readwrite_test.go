@@ -73,7 +73,7 @@ func TestWrite_errorsOfTheStoragePassUntouched(t *testing.T) {
 	}
 	w.closed("a.git")
 	if w.node.View().Entry(keyOf("a.git")).HasDoubt() {
-		t.Error("a write with a status ended dirty")
+		t.Error("a write with a status ended in doubt")
 	}
 }
 

@@ -167,7 +167,7 @@ func TestVote_cancelledWriteLeavesNothing(t *testing.T) {
 	}
 	w.eventually(func() error {
 		if writes, intents := w.server.ledger.InFlight(); writes+intents != 0 {
-			return status.Errorf(codes.Unknown, "%d writes, %d marks", writes, intents)
+			return status.Errorf(codes.Unknown, "%d writes, %d intents", writes, intents)
 		}
 		return nil
 	})

@@ -261,7 +261,7 @@ func (a *attempt) renew(ctx context.Context) error {
 		}
 		return err
 	}
-	resume, err := a.hold(ctx, func(draining context.Context) (Guard, error) {
+	resume, err := a.pauseWrites(ctx, func(draining context.Context) (Guard, error) {
 		round, err := a.guard.Renew(draining, true)
 		if err == nil {
 			a.round = round

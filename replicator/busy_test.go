@@ -193,7 +193,7 @@ func TestStreak_delays(t *testing.T) {
 	for _, row := range []struct {
 		backOff backOff
 		want    time.Duration
-		hold    bool
+		pauses  bool
 	}{
 		{backOff{busy: 1}, 200 * time.Millisecond, false},
 		{backOff{busy: 2}, 400 * time.Millisecond, false},
@@ -208,8 +208,8 @@ func TestStreak_delays(t *testing.T) {
 		if got := row.backOff.delay(longest, 0.5); got != row.want {
 			t.Errorf("%+v: delay %v, want %v", row.backOff, got, row.want)
 		}
-		if got := row.backOff.pausesWrites(); got != row.hold {
-			t.Errorf("%+v: hold %v, want %v", row.backOff, got, row.hold)
+		if got := row.backOff.pausesWrites(); got != row.pauses {
+			t.Errorf("%+v: pauses writes %v, want %v", row.backOff, got, row.pauses)
 		}
 	}
 }

@@ -231,7 +231,7 @@ func (r *repairer) acquire(ctx context.Context, key state.Key, paused bool) (gua
 		}
 		return guard, guard.Free, nil
 	}
-	resume, err := r.hold(ctx, func(draining context.Context) (Guard, error) {
+	resume, err := r.pauseWrites(ctx, func(draining context.Context) (Guard, error) {
 		guard, err = r.locks.Lock(draining, key, true)
 		return guard, err
 	}, func() { guard.Free(true) })
@@ -241,10 +241,10 @@ func (r *repairer) acquire(ctx context.Context, key state.Key, paused bool) (gua
 	return guard, func(ended bool, doubtful ...string) { resume(); guard.Free(ended, doubtful...) }, nil
 }
 
-// hold has new writes wait, here by what acquire does and at the other instances by a wish, for the
-// hold budget at most. If the wish fails, giveUp undoes what acquire did. The caller calls resume
+// pauseWrites has new writes wait, here by what acquire does and at the other instances by a wish, for the
+// pause budget at most. If the wish fails, giveUp undoes what acquire did. The caller calls resume
 // at the end.
-func (r *repairer) hold(ctx context.Context, acquire func(context.Context) (Guard, error), giveUp func()) (resume func(), err error) {
+func (r *repairer) pauseWrites(ctx context.Context, acquire func(context.Context) (Guard, error), giveUp func()) (resume func(), err error) {
 	r.metrics.pauses.Inc()
 	begin := time.Now()
 	draining, cancel := context.WithTimeout(ctx, r.cfg.PauseBudget)

@@ -113,11 +113,11 @@ func (s *site) create(path string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.ordinary()
+	s.clean()
 }
 
-// ordinary waits until there is nothing to say of any repository of default.
-func (s *site) ordinary() {
+// clean waits until there is nothing to say of any repository of default.
+func (s *site) clean() {
 	s.t.Helper()
 	eventually(s.t, func() error {
 		got := s.run("metadata", "-virtual-storage", "default", "-relative-path", "a.git")
@@ -128,7 +128,7 @@ func (s *site) ordinary() {
 	})
 }
 
-const ordinaryA = `Repository ID: 1
+const cleanA = `Repository ID: 1
 Virtual Storage: "default"
 Relative Path: "a.git"
 Replica Path: "a.git"
@@ -153,8 +153,8 @@ func TestCommands_ofAnInstance(t *testing.T) {
 	s := newSite(t, databaseSettings(t))
 	s.create("a.git")
 	byPath := []string{"-virtual-storage", "default", "-relative-path", "a.git"}
-	s.wants(outcome{0, ordinaryA, ""}, append([]string{"metadata"}, byPath...)...)
-	s.wants(outcome{0, ordinaryA, ""}, "metadata", "--repository-id", "1")
+	s.wants(outcome{0, cleanA, ""}, append([]string{"metadata"}, byPath...)...)
+	s.wants(outcome{0, cleanA, ""}, "metadata", "--repository-id", "1")
 	s.wants(outcome{1, "", "get metadata: rpc error: code = NotFound desc = repository not found\n"}, "metadata", "-repository-id", "7")
 
 	s.wants(outcome{0, "Virtual storage: default\n  All repositories are available!\nVirtual storage: other\n  All repositories are available!\n", ""}, "dataloss")
@@ -278,7 +278,7 @@ func TestRemoveRepository(t *testing.T) {
 	s.wants(outcome{0, found, ""}, remove("a.git", "-db-only")...)
 	s.wants(outcome{0, "a.git was removed from the database alone.\n", ""}, remove("a.git", "-apply", "-db-only")...)
 	s.wants(untracked, remove("a.git", "-db-only")...)
-	s.ordinary() // it is there, and has another number
+	s.clean() // it is there, and has another number
 	s.wants(outcome{0, "a.git was removed from the database and from every storage.\n", ""}, remove("a.git", "-apply")...)
 	for i, address := range s.addresses {
 		if name := fmt.Sprintf("gitaly-%d", i+1); s.exists(address, name, "a.git") {

@@ -79,8 +79,8 @@ func TestCertificates_areReadAgain(t *testing.T) {
 
 func TestStuckRepairs(t *testing.T) {
 	cluster := admintest.New(t, "gitaly-1", "gitaly-2")
-	cluster.Wrote("a.git", "gitaly-1")
-	cluster.Wrote("b.git", "gitaly-1")
+	cluster.WrittenOnlyTo("a.git", "gitaly-1")
+	cluster.WrittenOnlyTo("b.git", "gitaly-1")
 	job := func(path string, attempt, failures int, s queue.State) queue.Job {
 		return queue.Job{Key: queue.Key{VirtualStorage: "default", RelativePath: path}, Attempt: attempt, Failures: failures, State: s}
 	}

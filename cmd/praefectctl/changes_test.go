@@ -95,7 +95,7 @@ func TestAcceptDataloss(t *testing.T) {
 		{"by flag", "", flags("-confirm", "gitaly-2"), outcome{0, accepted, shown}},
 	} {
 		i := newInstance(t)
-		i.Wrote("a.git", "gitaly-1")
+		i.WrittenOnlyTo("a.git", "gitaly-1")
 		i.Lose("gitaly-1")
 		got := operator{types: row.types}.run(t, append([]string{"-endpoints", i.serve(t)}, row.args...)...)
 		if got != row.want {
@@ -155,7 +155,7 @@ func TestProgram_whoMayChange(t *testing.T) {
 		{"the environment", "secret", false, map[string]string{"PRAEFECT_ADMIN_TOKEN_FILE": right}, nil, ""},
 	} {
 		i := newInstance(t)
-		i.Wrote("a.git", "gitaly-1")
+		i.WrittenOnlyTo("a.git", "gitaly-1")
 		access := admin.Access{Token: row.token}
 		address := i.serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", access)
 		if row.socket {

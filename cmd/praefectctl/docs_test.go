@@ -30,7 +30,7 @@ var scenes = map[string]func(*instance){
 			i.SetReachability(name, reach)
 		}
 	},
-	"degraded": func(i *instance) { i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-2"); i.Lose("gitaly-3") },
+	"degraded": func(i *instance) { i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1", "gitaly-2"); i.Lose("gitaly-3") },
 	"leaderless": func(i *instance) {
 		i.Raft(func(v *admin.RaftView) { v.Leader = "" })
 	},
@@ -41,7 +41,7 @@ var scenes = map[string]func(*instance){
 			away.State, away.Error = admin.Unreachable, "dial tcp 10.0.0.3:2307: connect: connection refused"
 		})
 	},
-	"behind": func(i *instance) { i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-3") },
+	"behind": func(i *instance) { i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1", "gitaly-3") },
 	"conflict": func(i *instance) {
 		i.Conflict("@hashed/ab/cd.git", "gitaly-1", state.Conflict{
 			Storage: "gitaly-3", Primary: "gitaly-1", Time: time.Date(2026, 11, 23, 9, 14, 0, 0, time.UTC).UnixMilli(), Differing: 12,
@@ -56,7 +56,7 @@ var scenes = map[string]func(*instance){
 		i.Apply(state.Command{Register: &state.Register{ID: "id-2", Name: "praefect-2"}})
 	},
 	"in doubt": func(i *instance) {
-		i.Wrote("@hashed/ab/cd.git", "gitaly-1", "gitaly-2")
+		i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1", "gitaly-2")
 		dead := i.Died("@hashed/ab/cd.git", "gitaly-1")
 		i.SetWaiting("@hashed/ab/cd.git", &admin.Waiting{Reason: "in-doubt-intent", Incarnation: dead, Storages: []string{"gitaly-1"}, LeftMillis: 6000})
 		i.SetJobs([]admin.Job{{
@@ -77,18 +77,18 @@ var scenes = map[string]func(*instance){
 		}
 	},
 	"lost": func(i *instance) {
-		i.Wrote("@hashed/ab/cd.git", "gitaly-1")
-		i.Wrote("@hashed/ef/01.git", "gitaly-1", "gitaly-2")
+		i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1")
+		i.WrittenOnlyTo("@hashed/ef/01.git", "gitaly-1", "gitaly-2")
 		i.Lose("gitaly-1")
 	},
 	"contexts": func(*instance) {},
 	"three":    func(*instance) {},
 	"only-here": func(i *instance) {
-		i.Wrote("@hashed/ab/cd.git", "gitaly-1")
+		i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1")
 	},
 	"burnt": func(i *instance) {
-		i.Wrote("@hashed/ab/cd.git", "gitaly-1")
-		i.Wrote("@hashed/ef/01.git", "gitaly-1")
+		i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1")
+		i.WrittenOnlyTo("@hashed/ef/01.git", "gitaly-1")
 		i.SetReferences("@hashed/ab/cd.git", "gitaly-2", map[string]string{"refs/heads/main": "8a90f1dd3bc2", "refs/heads/fix": "c3d7220a9945"})
 		i.SetReferences("@hashed/ab/cd.git", "gitaly-3", map[string]string{"refs/heads/main": "41b06cc01e9f"})
 		i.Lose("gitaly-1")

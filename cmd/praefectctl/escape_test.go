@@ -21,7 +21,7 @@ func TestProgram_escapesWhatOthersChose(t *testing.T) {
 	const evil = "\x1b]0;owned\a\x1b[2J\x1b[1Arm -rf\r\u202e\u009b31m\x7f"
 	const path = "a" + evil + ".git"
 	i := newInstance(t)
-	i.Wrote(path, "gitaly-1")
+	i.WrittenOnlyTo(path, "gitaly-1")
 	i.SetJobs([]admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: path, Target: "gitaly-2", State: "failed", Error: "storage: " + evil}}, nil)
 	i.SetReachability("gitaly-2", admin.Reachability{Err: errors.New("dial: " + evil)})
 	i.Raise(condition.Raised{Name: condition.RepairWaits, VirtualStorage: "default", Text: path + " cannot be repaired: " + evil})

@@ -11,7 +11,7 @@ import (
 
 func TestExplain_json(t *testing.T) {
 	i := newInstance(t)
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "explain", "a.git")
 	var answer admin.ExplainResponse
 	if err := json.Unmarshal([]byte(got.stdout), &answer); got.code != 0 || err != nil {
@@ -30,8 +30,8 @@ func TestExplain_sayings(t *testing.T) {
 	}{
 		{"clean", func(*instance) {}, []string{"* a.git in default: clean", "yes, says gitaly-1", "not listed"}},
 		{"absent", func(i *instance) { i.Absent("a.git") }, []string{"there is no such repository", "no, says gitaly-1"}},
-		{"behind", func(i *instance) { i.Wrote("a.git", "gitaly-1") }, []string{"! a.git in default: gitaly-2 behind", "behind: gitaly-2"}},
-		{"unavailable", func(i *instance) { i.Wrote("a.git", "gitaly-1"); i.Lose("gitaly-1") }, []string{
+		{"behind", func(i *instance) { i.WrittenOnlyTo("a.git", "gitaly-1") }, []string{"! a.git in default: gitaly-2 behind", "behind: gitaly-2"}},
+		{"unavailable", func(i *instance) { i.WrittenOnlyTo("a.git", "gitaly-1"); i.Lose("gitaly-1") }, []string{
 			"x a.git in default: unavailable", "not known: ", "are refused: ", "have no destination: ",
 		}},
 		{"conflict", func(i *instance) {

@@ -34,7 +34,7 @@ func TestCanReboot(t *testing.T) {
 	if got := ask("nothing"); got.code != exitError {
 		t.Errorf("got %+v", got)
 	}
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	if got := ask("gitaly-1"); got.code != exitRefused || !strings.Contains(got.stdout, "no: the machine of storage gitaly-1") || !strings.Contains(got.stdout, "a.git") {
 		t.Errorf("the only replica: got %+v", got)
 	}
@@ -79,7 +79,7 @@ func TestAcceptDataloss_file(t *testing.T) {
 	i := &instance{t: t, Cluster: admintest.New(t, "gitaly-1", "gitaly-2", "gitaly-3")}
 	address := i.serve(t)
 	for _, path := range []string{"a.git", "b.git"} {
-		i.Wrote(path, "gitaly-1")
+		i.WrittenOnlyTo(path, "gitaly-1")
 	}
 	i.Lose("gitaly-1")
 	file := writeFile(t, "# after the fire\ndefault a.git gitaly-2\n\ndefault\tb.git\tgitaly-3\ndefault clean.git gitaly-2\n")
@@ -130,8 +130,8 @@ func TestAcceptDataloss_fileGoesOn(t *testing.T) {
 	i := &instance{t: t, Cluster: admintest.New(t, "gitaly-1", "gitaly-2", "gitaly-3")}
 	i.fails(false, admin.Errorf(admin.Refused, "a write is under way"))
 	address := i.serve(t)
-	i.Wrote("a.git", "gitaly-1")
-	i.Wrote("b.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
+	i.WrittenOnlyTo("b.git", "gitaly-1")
 	file := writeFile(t, "default a.git gitaly-2\ndefault b.git gitaly-2\n")
 	got := praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-file", file, "-confirm", "2")
 	if got.code != exitRefused || !strings.Contains(got.stdout, "a write is under way") || !strings.Contains(got.stdout, "losses accepted: 1; failed: 1") || len(i.View().Losses) != 1 {
@@ -143,7 +143,7 @@ func TestRepositoryList(t *testing.T) {
 	i := newInstance(t)
 	address := i.serve(t)
 	i.SetPaths("a.git", "b.git", "c.git")
-	i.Wrote("b.git", "gitaly-1")
+	i.WrittenOnlyTo("b.git", "gitaly-1")
 	list := func(args ...string) outcome {
 		return praefectctl(t, nil, append([]string{"-endpoints", address, "repository", "list"}, args...)...)
 	}
@@ -171,7 +171,7 @@ func TestRepositoryList(t *testing.T) {
 func TestQueueDrop(t *testing.T) {
 	i := newInstance(t)
 	address := i.serve(t)
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	jobs := []admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: "a.git", State: "dead"}, {ID: 2, VirtualStorage: "default", RelativePath: "b.git", State: "failed"}}
 	i.SetJobs(jobs, nil)
 	plan := praefectctl(t, nil, "-endpoints", address, "queue", "drop", "-dry-run")
@@ -252,7 +252,7 @@ func TestDebugBundle(t *testing.T) {
 		}
 	})
 	i.SetDebug(map[string]string{"settings.json": "{}", "metrics.txt": "a 1\n", "goroutines.txt": "it slipped: " + secret + " " + adminSecret})
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	file := filepath.Join(t.TempDir(), "b.tar.gz")
 	args := []string{"-endpoints", address, "-token-file", writeFile(t, secret), "debug", "bundle", "-file", file}
 	got := praefectctl(t, nil, append([]string{"-admin-token-file", writeFile(t, adminSecret)}, args...)...)
@@ -317,7 +317,7 @@ func unpack(t *testing.T, file string) map[string]string {
 // Every command whose answer changes by itself takes -watch, and prints whole screens.
 func TestWatch_everywhere(t *testing.T) {
 	i := newInstance(t)
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	address := i.serve(t)
 	for _, command := range []string{"status", "raft status", "raft peers", "dataloss", "dataloss accepted", "queue list", "history", "explain a.git", "repository list -filter behind"} {
 		t.Run(command, func(t *testing.T) {
@@ -413,7 +413,7 @@ func TestComplete(t *testing.T) {
 		}
 	}
 	i.SetJobs(nil, admintest.ErrQueue)
-	i.Wrote("@hashed/b.git", "gitaly-1")
+	i.WrittenOnlyTo("@hashed/b.git", "gitaly-1")
 	if got := praefectctl(t, nil, "__complete", "--", "-endpoints", address, "explain", "@h"); got.stdout != "@hashed/b.git\tbehind\n" {
 		t.Errorf("without Postgres: got %+v", got)
 	}

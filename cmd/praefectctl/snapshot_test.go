@@ -10,7 +10,7 @@ import (
 
 func TestSnapshot_savedAndInspected(t *testing.T) {
 	i := newInstance(t)
-	i.Wrote("@hashed/ab/cd.git", "gitaly-1")
+	i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1")
 	file := filepath.Join(t.TempDir(), "state")
 	got := praefectctl(t, nil, "-endpoints", i.serve(t), "raft", "snapshot", "save", file)
 	if got.code != 0 || !strings.Contains(got.stdout, "saved by praefect-1") || !strings.Contains(got.stdout, "repositories in the ledger: 1") {

@@ -18,9 +18,9 @@ func TestStatus_table(t *testing.T) {
 	healthy := newInstance(t)
 	degraded := newInstance(t)
 	degraded.Lose("gitaly-2")
-	degraded.Wrote("a.git", "gitaly-1")
+	degraded.WrittenOnlyTo("a.git", "gitaly-1")
 	unavailable := newInstance(t)
-	unavailable.Wrote("a.git", "gitaly-1")
+	unavailable.WrittenOnlyTo("a.git", "gitaly-1")
 	unavailable.Lose("gitaly-1")
 	for _, row := range []struct {
 		name     string
@@ -204,7 +204,7 @@ func TestDataloss(t *testing.T) {
 		t.Errorf("nothing: got %+v", got)
 	}
 
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	got = praefectctl(t, nil, "-endpoints", address, "dataloss")
 	if want := `   VIRTUAL STORAGE  REPOSITORY  AVAILABLE  BEHIND
 ~  default          a.git       yes        gitaly-2
@@ -238,7 +238,7 @@ func TestDataloss_ofMoreThanOnePage(t *testing.T) {
 	i := newInstance(t)
 	const count = admin.MaxPage + 1
 	for n := range count {
-		i.Wrote(fmt.Sprintf("%d.git", n), "gitaly-1")
+		i.WrittenOnlyTo(fmt.Sprintf("%d.git", n), "gitaly-1")
 	}
 	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "dataloss")
 	var answer admin.DatalossResponse

@@ -14,7 +14,7 @@ import (
 // caughtBehind is an instance whose gitaly-2 misses a write.
 func caughtBehind(t *testing.T) *instance {
 	i := newInstance(t)
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	return i
 }
 
@@ -161,7 +161,7 @@ func TestDrain_belowCopiesAsks(t *testing.T) {
 // TestPromote_planSaysWhatIsBusyAndInDoubt: what it does not wait for is said.
 func TestPromote_planSaysWhatIsBusyAndInDoubt(t *testing.T) {
 	i := newInstance(t)
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	paths := []string{"a.git"}
 	i.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: paths, Kind: state.PrimaryOnly}})
 	got := praefectctl(t, nil, "-endpoints", i.serve(t), "promote", "gitaly-2", "-dry-run")
@@ -178,7 +178,7 @@ func TestPromote_planSaysWhatIsBusyAndInDoubt(t *testing.T) {
 // TestHistory_tellsOfLossesAndInstances: with the repository, the storage, the instance, who and why.
 func TestHistory_tellsOfLossesAndInstances(t *testing.T) {
 	i := newInstance(t)
-	i.Wrote("a.git", "gitaly-1")
+	i.WrittenOnlyTo("a.git", "gitaly-1")
 	alice := operator{env: map[string]string{"USER": "alice"}}
 	address := i.socket(t)
 	for _, command := range [][]string{

@@ -69,8 +69,8 @@ func (o *operating) propose(c state.Command) {
 	}
 }
 
-// hold has every instance report how far it is.
-func (o *operating) hold(inFlight, intents int) {
+// reportPause has every instance report how far it is.
+func (o *operating) reportPause(inFlight, intents int) {
 	for _, in := range o.in.View.Instances {
 		o.pauseReports[in.Incarnation] = lease.WritePauseReport{ID: "x", Applied: true, InFlight: inFlight, Intents: intents}
 	}
@@ -107,21 +107,21 @@ func TestOperation_promotes(t *testing.T) {
 	o.advance(0)
 	o.at(PauseWrites)
 	if h, ok := o.op.WritePauses(o.in.Now); !ok || h != (lease.WritePause{ID: "x", VirtualStorage: "default", RemainingMillis: 8000, Serving: true}) {
-		t.Errorf("hold: %+v %v", h, ok)
+		t.Errorf("pause: %+v %v", h, ok)
 	}
 	o.advance(0)
 	o.at(PauseWrites) // nobody has said that it holds
-	o.hold(2, 0)
+	o.reportPause(2, 0)
 	o.advance(time.Second)
 	o.at(PauseWrites)
 	if o.progress.InFlight != 6 || len(o.progress.Waiting) != 3 {
 		t.Errorf("progress: %+v", o.progress)
 	}
-	o.hold(0, 1)
+	o.reportPause(0, 1)
 	o.advance(0)
 	o.at(PauseWrites)
 	o.did()
-	o.hold(0, 0)
+	o.reportPause(0, 0)
 	r.leases.applied = r.in.View.Index
 	o.advance(0)
 	o.at(CutOver)
@@ -147,7 +147,7 @@ func TestOperation_waitsForWhoMayWrite(t *testing.T) {
 	r := newFixture(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
 	o.advance(0)
-	o.hold(0, 0)
+	o.reportPause(0, 0)
 	delete(o.pauseReports, 3)
 	o.advance(0)
 	o.at(PauseWrites)
@@ -198,7 +198,7 @@ func TestOperation_holdEnds(t *testing.T) {
 	r := newFixture(t)
 	o := r.mustBegin(Request{Verb: Promote, Storage: "g2"})
 	o.advance(0)
-	o.hold(1, 1)
+	o.reportPause(1, 1)
 	o.advance(7999 * time.Millisecond)
 	o.at(PauseWrites)
 	o.advance(time.Millisecond)
@@ -224,9 +224,9 @@ func TestOperation_drains(t *testing.T) {
 			o.advance(0)
 			o.at(PauseWrites)
 			if h, ok := o.op.WritePauses(o.in.Now); !ok || h.Serving || h.Leaving != tc.storage {
-				t.Errorf("hold: %+v %v", h, ok)
+				t.Errorf("pause: %+v %v", h, ok)
 			}
-			o.hold(0, 0)
+			o.reportPause(0, 0)
 			o.advance(0)
 			o.did(tc.fence, "admit "+tc.storage+" out")
 			o.advance(0)
@@ -250,7 +250,7 @@ func TestOperation_drainLeavesNothingBehind(t *testing.T) {
 	o.at(CatchUp)
 	o.advance(time.Minute)
 	o.at(PauseWrites)
-	o.hold(0, 0)
+	o.reportPause(0, 0)
 	o.advance(0)
 	o.at(PauseWrites)
 	if o.progress.Behind != 1 {
@@ -270,7 +270,7 @@ func TestOperation_drainsWhatIsOut(t *testing.T) {
 	r := out(t)
 	o := r.mustBegin(Request{Verb: Drain, Storage: "g1"})
 	o.advance(0)
-	o.hold(0, 0)
+	o.reportPause(0, 0)
 	o.advance(0)
 	o.did("another")
 	o.advance(0)

@@ -207,11 +207,11 @@ const (
 )
 
 // Intent says that one incarnation may have a write of the repository under way
-// (Kind is set), or that a write of it ended without full account (Dirty is
+// (Kind is set), or that a write of it ended without full account (InDoubt is
 // set), or both.
 type Intent struct {
 	Incarnation Incarnation `json:"incarnation"`
-	// Kind is empty when only Dirty is left.
+	// Kind is empty when only InDoubt is left.
 	Kind IntentKind `json:"kind,omitempty"`
 	Scope
 	// InDoubt is what a write that ended without full account left; only ResolveDoubt

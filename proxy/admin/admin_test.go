@@ -65,8 +65,8 @@ func dial(t *testing.T, service *admin.Service, options ...grpc.ServerOption) *g
 
 func TestService_status(t *testing.T) {
 	c := admintest.New(t, three...)
-	c.Wrote("a.git", "gitaly-1", "gitaly-3")
-	c.Wrote("b.git", "gitaly-1")
+	c.WrittenOnlyTo("a.git", "gitaly-1", "gitaly-3")
+	c.WrittenOnlyTo("b.git", "gitaly-1")
 	c.SetReachability("gitaly-2", admin.Reachability{Err: errors.New("refused"), Since: time.Unix(2, 0)})
 	// Another disk, agreed on: gitaly-3 is backfilled anew.
 	c.Returned("default", "gitaly-3", "new")
@@ -94,7 +94,7 @@ func TestService_status(t *testing.T) {
 func TestService_statusOfOneThatCannotBeWritten(t *testing.T) {
 	c := admintest.New(t, three...)
 	c.SetReachability("gitaly-1", admin.Reachability{Reachable: true, FilesystemID: "another"})
-	c.Wrote("a.git", "gitaly-1")
+	c.WrittenOnlyTo("a.git", "gitaly-1")
 	got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{VirtualStorage: "default"})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestService_statusShowsConditions(t *testing.T) {
 		conditions []condition.Name
 	}{
 		{"nothing", func(*admintest.Cluster) {}, condition.Healthy, condition.Healthy, nil},
-		{"one is behind", func(c *admintest.Cluster) { c.Wrote("a.git", "gitaly-1", "gitaly-2") }, condition.Healthy, condition.Healthy, nil},
+		{"one is behind", func(c *admintest.Cluster) { c.WrittenOnlyTo("a.git", "gitaly-1", "gitaly-2") }, condition.Healthy, condition.Healthy, nil},
 		{"a secondary is away", func(c *admintest.Cluster) { c.Lose("gitaly-2") }, condition.HealthDegraded, condition.HealthDegraded, []condition.Name{condition.StorageAway}},
 		{"the primary is away", func(c *admintest.Cluster) { c.Lose("gitaly-1") }, condition.HealthUnavailable, condition.HealthUnavailable,
 			[]condition.Name{condition.NoPrimary, condition.StorageAway}},
@@ -171,9 +171,9 @@ func TestService_shareConditions(t *testing.T) {
 func TestService_datalossInPages(t *testing.T) {
 	c := admintest.New(t, three...)
 	for _, path := range []string{"c.git", "a.git", "b.git"} {
-		c.Wrote(path, "gitaly-1")
+		c.WrittenOnlyTo(path, "gitaly-1")
 	}
-	c.Wrote("whole.git", "gitaly-1", "gitaly-2", "gitaly-3")
+	c.WrittenOnlyTo("whole.git", "gitaly-1", "gitaly-2", "gitaly-3")
 	operator := client(t, c, admin.Access{})
 
 	var got []string

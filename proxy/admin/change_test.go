@@ -109,7 +109,7 @@ func TestService_whoMayChange(t *testing.T) {
 	} {
 		c := admintest.New(t, three...)
 		operator := client(t, c, row.access).WithAdminToken(row.shown)
-		c.Wrote("a.git", "gitaly-1")
+		c.WrittenOnlyTo("a.git", "gitaly-1")
 		for _, change := range everyChange(operator) {
 			if err := change.call(t.Context(), asked(change.name)); admin.KindOf(err) != row.want || row.want == "" && err != nil {
 				t.Errorf("%s: %s: got %v", row.name, change.name, err)
@@ -266,7 +266,7 @@ func TestClient_forwardsAsAControl(t *testing.T) {
 	if r := c.Asked(); len(r) != 1 || r[0] != (admin.Change{Schema: 1, RequestID: "the one", By: "operator: promote gitaly-2 (alice@desk)"}) {
 		t.Errorf("what arrived: got %+v", r)
 	}
-	c.Wrote("a.git", "gitaly-2")
+	c.WrittenOnlyTo("a.git", "gitaly-2")
 	for _, change := range everyChange(operator) {
 		if err := change.call(t.Context(), asked(change.name)); err != nil {
 			t.Errorf("%s: got %v", change.name, err)

@@ -36,7 +36,7 @@ func (c *Client) WithAdminToken(secret string) *Client {
 // has become of its request.
 const lastWord = 10 * time.Second
 
-// exchange is one call: a request, words that may follow, and what comes back.
+// exchange is one call: a request, messages that may follow, and what comes back.
 type exchange struct {
 	stream grpc.ClientStream
 	cancel context.CancelFunc

@@ -106,7 +106,7 @@ func TestExplain_intents(t *testing.T) {
 
 func TestExplain_replicas(t *testing.T) {
 	c := admintest.New(t, three...)
-	c.Wrote("a.git", "gitaly-1", "gitaly-2")
+	c.WrittenOnlyTo("a.git", "gitaly-1", "gitaly-2")
 	c.SetReachability("gitaly-2", admin.Reachability{Err: errors.New("refused")})
 	c.SetJobs([]admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: "a.git"}, {ID: 2, VirtualStorage: "default", RelativePath: "b.git"}}, nil)
 	waits := &admin.Waiting{Reason: "target-away", Storages: []string{"gitaly-3"}}

@@ -23,7 +23,7 @@ func TestService_losses(t *testing.T) {
 	c.SetReferences("a.git", "gitaly-1", map[string]string{"refs/heads/main": "1", "refs/heads/lost": "2"})
 	c.SetReferences("a.git", "gitaly-2", map[string]string{"refs/heads/main": "1"})
 	for _, path := range []string{"a.git", "b.git", "c.git"} {
-		c.Wrote(path, "gitaly-1")
+		c.WrittenOnlyTo(path, "gitaly-1")
 	}
 	c.Lose("gitaly-3")
 	for i, path := range []string{"a.git", "b.git", "c.git"} {
@@ -60,7 +60,7 @@ func TestService_diff(t *testing.T) {
 	cc := client(t, c, admin.Access{})
 	c.SetReferences("a.git", "gitaly-1", map[string]string{"refs/heads/main": "1", "refs/heads/a": "2", "refs/tags/v1": "3"})
 	c.SetReferences("a.git", "gitaly-2", map[string]string{"refs/heads/main": "9", "refs/heads/b": "2", "refs/tags/v1": "3"})
-	c.Wrote("a.git", "gitaly-1", "gitaly-3")
+	c.WrittenOnlyTo("a.git", "gitaly-1", "gitaly-3")
 	got, err := cc.Diff(t.Context(), admin.DiffRequest{RelativePath: "a.git", Here: "gitaly-1", There: "gitaly-2", Limit: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -98,8 +98,8 @@ func TestService_repositories(t *testing.T) {
 	c := admintest.New(t, three...)
 	cc := client(t, c, admin.Access{})
 	c.SetPaths("@hashed/a.git", "@hashed/b.git", "@hashed/c.git", "other/d.git")
-	c.Wrote("@hashed/a.git", "gitaly-1", "gitaly-3")
-	c.Wrote("@hashed/c.git", "gitaly-1")
+	c.WrittenOnlyTo("@hashed/a.git", "gitaly-1", "gitaly-3")
+	c.WrittenOnlyTo("@hashed/c.git", "gitaly-1")
 	list := func(r admin.RepositoriesRequest) string {
 		t.Helper()
 		var found []string
@@ -154,9 +154,9 @@ func TestService_repositories(t *testing.T) {
 func TestService_impact(t *testing.T) {
 	c := admintest.New(t, three...)
 	cc := client(t, c, admin.Access{})
-	c.Wrote("a.git", "gitaly-1")             // only there
-	c.Wrote("b.git", "gitaly-1", "gitaly-3") // on one less
-	c.Wrote("c.git", "gitaly-1", "gitaly-3")
+	c.WrittenOnlyTo("a.git", "gitaly-1")             // only there
+	c.WrittenOnlyTo("b.git", "gitaly-1", "gitaly-3") // on one less
+	c.WrittenOnlyTo("c.git", "gitaly-1", "gitaly-3")
 	for storage, want := range map[string]string{
 		"gitaly-1": "[gitaly-2 gitaly-3] unavailable 1 [a.git] short 2",
 		"gitaly-2": "[gitaly-1 gitaly-3] unavailable 0 [] short 0",
@@ -238,7 +238,7 @@ func TestService_historyAfter(t *testing.T) {
 func TestService_dropJobs(t *testing.T) {
 	c := admintest.New(t, three...)
 	cc := client(t, c, admin.Access{Token: "secret"})
-	c.Wrote("a.git", "gitaly-1")
+	c.WrittenOnlyTo("a.git", "gitaly-1")
 	c.SetJobs([]admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: "a.git", State: "dead"}, {ID: 2, VirtualStorage: "default", RelativePath: "b.git", State: "dead"},
 		{ID: 3, VirtualStorage: "default", RelativePath: "c.git", State: "in_progress"}}, nil)
 	plan, err := cc.DropJobs(t.Context(), admin.DropRequest{Change: asked("1"), State: "dead", DryRun: true})

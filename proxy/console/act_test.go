@@ -114,7 +114,7 @@ func TestAct_givesUpBeforeTheCutOver(t *testing.T) {
 
 func TestAct_lossWantsTheNameTyped(t *testing.T) {
 	w := begin(t)
-	w.Wrote("a.git", "gitaly-1")
+	w.WrittenOnlyTo("a.git", "gitaly-1")
 	u := w.signedIn(actToken)
 	order := map[string]any{"verb": "accept-dataloss", "virtual_storage": "default", "relative_path": "a.git", "storage": "gitaly-2", "request_id": "1"}
 	for _, typed := range []string{"", "gitaly-1", "GITALY-2"} {
@@ -152,7 +152,7 @@ func TestAct_everyVerb(t *testing.T) {
 func TestSearch_pages(t *testing.T) {
 	w := begin(t)
 	for i := range 250 {
-		w.Wrote("group/"+string(rune('a'+i%26))+"/"+strings.Repeat("p", i/26+1)+".git", "gitaly-1")
+		w.WrittenOnlyTo("group/"+string(rune('a'+i%26))+"/"+strings.Repeat("p", i/26+1)+".git", "gitaly-1")
 	}
 	u := w.signedIn(readToken)
 	w.SetPaths("group/a/p.git", "group/clean.git", "other.git")

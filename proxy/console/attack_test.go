@@ -23,7 +23,7 @@ var (
 
 func TestAttack_nothingIsReadWithoutAToken(t *testing.T) {
 	w := begin(t)
-	w.Wrote("secret/project.git", "gitaly-1")
+	w.WrittenOnlyTo("secret/project.git", "gitaly-1")
 	for name, u := range map[string]*user{"a stranger": w.user(), "a wrong cookie": w.forged("ABCDEF")} {
 		for _, path := range readPaths {
 			code, text, _ := u.ask(http.MethodGet, path, nil, nil)

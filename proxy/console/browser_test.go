@@ -15,7 +15,7 @@ func TestBrowser_namesAreText(t *testing.T) {
 	const evil = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'"&#x27;javascript:alert(1)`
 	w := begin(t)
 	path := evil + ".git"
-	w.Wrote(path, "gitaly-1")
+	w.WrittenOnlyTo(path, "gitaly-1")
 	w.Conflict(path, "gitaly-1", state.Conflict{
 		Storage: "gitaly-2", Primary: "gitaly-1", Time: 1, Differing: 1,
 		Sample: []state.DifferingReference{{Name: "refs/heads/" + evil, Here: "8a90f1dd3bc2", There: "41b06cc01e9f"}},

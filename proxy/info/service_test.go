@@ -52,7 +52,7 @@ func TestGetRepositoryMetadata(t *testing.T) {
 		}
 	}
 
-	w.Wrote("a.git", "gitaly-1", "gitaly-3")
+	w.WrittenOnlyTo("a.git", "gitaly-1", "gitaly-3")
 	w.lose("gitaly-3")
 	w.Returned("default", "gitaly-2", "new") // another disk: it is backfilled
 	changed := int64(w.View().Entry(key("a.git")).Changed)
@@ -64,7 +64,7 @@ func TestGetRepositoryMetadata(t *testing.T) {
 	want.Replicas[2].Healthy = false
 	got, err := w.client.GetRepositoryMetadata(t.Context(), byID(2))
 	if diff := cmp.Diff(want, got, protocmp.Transform()); err != nil || diff != "" {
-		t.Errorf("one that is not ordinary: %v (-want +got):\n%s", err, diff)
+		t.Errorf("one that is listed: %v (-want +got):\n%s", err, diff)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestGetRepositoryMetadata_withoutPostgres(t *testing.T) {
 func TestGetRepositoryMetadata_ofOneThatIsUnavailable(t *testing.T) {
 	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
-	w.Wrote("a.git", "gitaly-1")
+	w.WrittenOnlyTo("a.git", "gitaly-1")
 	w.lose("gitaly-1")
 	got, err := w.client.GetRepositoryMetadata(t.Context(), byPath("default", "a.git"))
 	replicas := got.GetReplicas()
@@ -204,9 +204,9 @@ func (w *fixture) dataloss(vs string, partially bool) (messages int, list []*git
 
 func TestDataloss(t *testing.T) {
 	w := newFixture(t)
-	w.Wrote("behind.git", "gitaly-1", "gitaly-2")
-	w.Wrote("whole.git", "gitaly-1", "gitaly-2", "gitaly-3")
-	w.Wrote("alone.git", "gitaly-1")
+	w.WrittenOnlyTo("behind.git", "gitaly-1", "gitaly-2")
+	w.WrittenOnlyTo("whole.git", "gitaly-1", "gitaly-2", "gitaly-3")
+	w.WrittenOnlyTo("alone.git", "gitaly-1")
 	storage := func(name string, behind int64, healthy, valid bool) *gitalypb.DatalossResponse_Repository_Storage {
 		return &gitalypb.DatalossResponse_Repository_Storage{Name: name, BehindBy: behind, Assigned: true, Healthy: healthy, ValidPrimary: valid}
 	}
@@ -238,7 +238,7 @@ func TestDataloss(t *testing.T) {
 func TestDataloss_inPages(t *testing.T) {
 	w := newFixture(t)
 	for n := range 501 {
-		w.Wrote(strings.Repeat("x", n+1)+".git", "gitaly-1")
+		w.WrittenOnlyTo(strings.Repeat("x", n+1)+".git", "gitaly-1")
 	}
 	messages, list, err := w.dataloss("default", true)
 	if err != nil || messages != 2 || len(list) != 501 {
@@ -249,7 +249,7 @@ func TestDataloss_inPages(t *testing.T) {
 func TestSetAuthoritativeStorage(t *testing.T) {
 	w := newFixture(t)
 	w.create("a.git", "gitaly-1", "gitaly-2", "gitaly-3")
-	w.Wrote("lost.git", "gitaly-1")
+	w.WrittenOnlyTo("lost.git", "gitaly-1")
 	set := func(vs, path, storage string) error {
 		_, err := w.client.SetAuthoritativeStorage(t.Context(), &gitalypb.SetAuthoritativeStorageRequest{
 			VirtualStorage: vs, RelativePath: path, AuthoritativeStorage: storage,

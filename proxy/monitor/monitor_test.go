@@ -57,8 +57,8 @@ func names(list []condition.Condition) string {
 func TestMonitor_shortageCountsAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, "praefect-1", nil)
-		b.Wrote("a.git", "gitaly-1")             // on one storage
-		b.Wrote("b.git", "gitaly-1", "gitaly-2") // on two, which is enough
+		b.WrittenOnlyTo("a.git", "gitaly-1")             // on one storage
+		b.WrittenOnlyTo("b.git", "gitaly-1", "gitaly-2") // on two, which is enough
 		for _, step := range []struct {
 			wait time.Duration
 			want string
@@ -70,7 +70,7 @@ func TestMonitor_shortageCountsAfterAMinute(t *testing.T) {
 			}
 		}
 		// A repository that is short all the time is one that somebody goes on writing to, too.
-		b.Wrote("a.git", "gitaly-1")
+		b.WrittenOnlyTo("a.git", "gitaly-1")
 		b.Look(t.Context())
 		if got := b.Last(); names(got) != "too-few-copies" || !strings.Contains(got[0].Text, "1 repository of default, such as a.git") {
 			t.Errorf("after another write: got %v", got)
@@ -82,7 +82,7 @@ func TestShortages_aboveTheirLimitAreCounted(t *testing.T) {
 	b := newBench(t, "praefect-1", nil)
 	const more = 3
 	for n := range monitor.Tracked + more {
-		b.Wrote(fmt.Sprintf("%d.git", n), "gitaly-1")
+		b.WrittenOnlyTo(fmt.Sprintf("%d.git", n), "gitaly-1")
 	}
 	now, s := time.Now(), &monitor.Shortages{}
 	s.Count(b.Cluster.View(), 2, now)
@@ -96,7 +96,7 @@ func TestShortages_aboveTheirLimitAreCounted(t *testing.T) {
 
 func TestMonitor_countsWhatNobodyCanServe(t *testing.T) {
 	b := newBench(t, "praefect-1", nil)
-	b.Wrote("a.git", "gitaly-1")
+	b.WrittenOnlyTo("a.git", "gitaly-1")
 	b.away["gitaly-1"] = true
 	if got, want := names(b.Conditions(t.Context())), "no-primary, repository-unavailable, storage-away gitaly-1"; got != want {
 		t.Errorf("got %q, want %q", got, want)

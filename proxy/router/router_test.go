@@ -116,8 +116,8 @@ func TestRouteRead_choices(t *testing.T) {
 		{"primary-only intent, primary gone", func(w *fixture) { w.open() }, Read{}, all("gitaly-1"), nil},
 		{"behind", func(w *fixture) { w.open(); w.markBehind("gitaly-1", "gitaly-3"); w.close(false) }, Read{}, all(), []string{"gitaly-1", "gitaly-3"}},
 		{"all others behind, primary gone", func(w *fixture) { w.open(); w.markBehind("gitaly-1"); w.close(false) }, Read{}, all("gitaly-1"), nil},
-		{"dirty", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all(), three[:1]},
-		{"dirty, primary gone", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all("gitaly-1"), three[1:]},
+		{"in doubt", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all(), three[:1]},
+		{"in doubt, primary gone", func(w *fixture) { w.open(); w.markBehind(three...); w.close(true) }, Read{}, all("gitaly-1"), three[1:]},
 		{"another disk at one", func(*fixture) {}, Read{}, func(name string) Reachability {
 			r := all()(name)
 			if name == "gitaly-2" {
@@ -125,7 +125,7 @@ func TestRouteRead_choices(t *testing.T) {
 			}
 			return r
 		}, []string{"gitaly-1", "gitaly-3"}},
-		{"one is filling", func(w *fixture) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reachability {
+		{"one is backfilling", func(w *fixture) { w.reach("gitaly-2", "X") }, Read{}, func(name string) Reachability {
 			r := all()(name)
 			if name == "gitaly-2" {
 				r.FilesystemID = "X"
@@ -231,7 +231,7 @@ func TestRoute_neverNamesAStorageThatMayMissAWrite(t *testing.T) {
 			case 1:
 				w.markBehind(append([]string{"gitaly-1"}, rapid.SampledFrom([][]string{nil, {"gitaly-2"}, {"gitaly-3"}}).Draw(t, "agreeing")...)...)
 			case 2:
-				w.close(rapid.Bool().Draw(t, "dirty"))
+				w.close(rapid.Bool().Draw(t, "in doubt"))
 			case 3:
 				w.reach("gitaly-2", rapid.SampledFrom([]string{"B", "X"}).Draw(t, "disk"))
 			case 4:

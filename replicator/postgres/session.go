@@ -180,7 +180,7 @@ func (s *session) IsValid() bool {
 	return !s.broken && s.born == s.generation.Load() && s.driverConn.IsValid()
 }
 
-// Close implements driver.Conn. The farewell to a server that hangs must not wait.
+// Close implements driver.Conn. The goodbye to a server that hangs must not wait.
 func (s *session) Close() error {
 	s.stopLife()
 	if err := s.wire.SetDeadline(time.Now().Add(time.Second)); err != nil && !errors.Is(err, net.ErrClosed) {

@@ -13,13 +13,13 @@ import (
 const settleLimit = 2 * time.Minute
 
 // settled waits until nothing is left to repair and checks the whole state; see
-// workload.History.Settle.
+// workload.History.AwaitRepairs.
 func settled(t *testing.T, c *cluster.Cluster, h *workload.History) {
 	t.Helper()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
-	if err := h.Settle(ctx, c); err != nil {
+	if err := h.AwaitRepairs(ctx, c); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("nothing was left to repair, and all was there, after %v", time.Since(began).Round(time.Millisecond))

@@ -16,7 +16,7 @@ import (
 const (
 	virtualStorage = "default"
 	// writers is how many write. They go round some repositories, so many that one is
-	// ordinary at any time; where writes are voted on each has one of its own.
+	// clean at any time; where writes are voted on each has one of its own.
 	writers      = 16
 	repositories = 64
 	// writeEvery and readEvery are the paces of one client: with 16 writers and 4

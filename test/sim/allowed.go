@@ -51,7 +51,7 @@ func (c *check) allowed(d *driver, tx *transaction, dropped []string) {
 		intent := entry.Live(d.inc)
 		for _, name := range tx.agreeing {
 			if intent == nil || !slices.Contains(intent.Targets, name) {
-				w.failf("P5: votes of op %d are allowed for %s, and no mark of %s says so: %v", tx.request.ops, name, path, entry)
+				w.failf("P5: votes of op %d are allowed for %s, and no intent of %s says so: %v", tx.request.ops, name, path, entry)
 			}
 		}
 		c.known(tx, path)

@@ -83,7 +83,7 @@ func (c *client) write(r *request, in *instance, finish func(func()) func()) {
 	}
 	w.check.begin(r, in)
 	if w.setup.votes && !r.deletes {
-		r.votes = !w.chance(w.setup.solos)
+		r.votes = !w.chance(w.setup.primaryOnly)
 		for w.chance(0.2) {
 			w.check.begin(r, in)
 		}

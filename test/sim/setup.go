@@ -55,8 +55,8 @@ type setup struct {
 	// copies and block are the settings of a write on which too few agree.
 	copies int
 	block  bool
-	// solos are how many of the writes cannot vote.
-	solos float64
+	// primaryOnly is how many of the writes cannot vote.
+	primaryOnly float64
 	// fragile storages may die just between two phases of a write, and patient ones
 	// wait for a lock as long as it takes.
 	fragile float64
@@ -108,7 +108,7 @@ func (w *simulation) drawVotes() {
 	// A write that does not vote leaves all others behind, until nobody writes for a
 	// while: there must be few of them, and pauses.
 	s.mixed = w.chance(0.15)
-	s.solos = pick(w, 0, 0, 0, 0.02, 0.1)
+	s.primaryOnly = pick(w, 0, 0, 0, 0.02, 0.1)
 	s.deletes = min(s.deletes, 0.02)
 	s.paths = max(s.paths, 2)
 	s.think = max(s.think, 150*time.Millisecond)

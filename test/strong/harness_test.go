@@ -79,7 +79,7 @@ func (w *harness) settled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
 	must(t, w.WaitReady(ctx))
-	must(t, w.history.Settle(ctx, w.Cluster))
+	must(t, w.history.AwaitRepairs(ctx, w.Cluster))
 }
 
 // client is one of an instance.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Pool knows which repositories clients may go to. A repository is ordinary if no
+// Pool knows which repositories clients may go to. A repository is clean if no
 // storage was behind for it when the cluster was asked after its last write; only
 // such a one is surely served when a primary is lost, as long as writes are
 // acknowledged by the primary alone. Its methods may be called by several
@@ -29,8 +29,8 @@ type repository struct {
 	available bool      // it could be written and read all the same
 }
 
-// NewPool is a pool of ordinary repositories. Until Rush, writers leave at least
-// that many of them ordinary.
+// NewPool is a pool of clean repositories. Until Rush, writers leave at least
+// that many of them clean.
 func NewPool(paths []string, reserve int) *Pool {
 	p := &Pool{paths: paths, reserve: reserve, known: make(map[string]*repository)}
 	for _, path := range paths {
@@ -39,7 +39,7 @@ func NewPool(paths []string, reserve int) *Pool {
 	return p
 }
 
-// Rush lets writers use the reserve up, and when nothing in it is ordinary any more
+// Rush lets writers use the reserve up, and when nothing in it is clean any more
 // go on with what was written since: something is about to happen, and what was
 // behind before it may be lost to clients for a while.
 func (p *Pool) Rush() {
@@ -55,18 +55,18 @@ func (p *Pool) Calm() {
 	p.rush = time.Time{}
 }
 
-// Take gives a repository to a writer, the next one in the round that is ordinary
+// Take gives a repository to a writer, the next one in the round that is clean
 // and that nobody writes to; found is false if there is none. The writer calls Done.
 func (p *Pool) Take() (path string, found bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if ordinary := p.ordinary(); ordinary > p.reserve || ordinary > 0 && !p.rush.IsZero() {
+	if clean := p.clean(); clean > p.reserve || clean > 0 && !p.rush.IsZero() {
 		return p.take(func(r *repository) bool { return r.writing == 0 && !r.behind })
 	}
 	return p.take(func(r *repository) bool { return r.writing == 0 && p.isServed(r) })
 }
 
-// isServed tells whether a repository that is not ordinary can be read and written
+// isServed tells whether a repository that is not clean can be read and written
 // all the same. Caller holds mu.
 func (p *Pool) isServed(r *repository) bool {
 	return !p.rush.IsZero() && r.available && r.written.After(p.rush)
@@ -84,8 +84,8 @@ func (p *Pool) take(fit func(*repository) bool) (string, bool) {
 	return "", false
 }
 
-// ordinary counts the ordinary repositories. Caller holds mu.
-func (p *Pool) ordinary() (n int) {
+// clean counts the clean repositories. Caller holds mu.
+func (p *Pool) clean() (n int) {
 	for _, r := range p.known {
 		if !r.behind && r.writing == 0 {
 			n++
@@ -94,11 +94,11 @@ func (p *Pool) ordinary() (n int) {
 	return n
 }
 
-// Ordinary is how many repositories are ordinary, with nobody writing to them.
-func (p *Pool) Ordinary() int {
+// Clean is how many repositories are clean, with nobody writing to them.
+func (p *Pool) Clean() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.ordinary()
+	return p.clean()
 }
 
 // Done takes the repository of a Take back, with how the write ended.
@@ -113,7 +113,7 @@ func (p *Pool) Done(path string, err error) {
 	}
 }
 
-// Any gives a repository to a reader: an ordinary one, at random, else one that can
+// Any gives a repository to a reader: an clean one, at random, else one that can
 // be read; found is false if there is none.
 func (p *Pool) Any() (path string, found bool) {
 	p.mu.Lock()

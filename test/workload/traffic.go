@@ -27,7 +27,7 @@ type Config struct {
 	// Homes are the instances that the balancer has put the clients to, in turn.
 	// Empty: the balancer puts them to where it will, and nobody knows.
 	Homes []*cluster.Instance
-	// Reserve is how many repositories are kept ordinary until Rush. Default: half.
+	// Reserve is how many repositories are kept clean until Rush. Default: half.
 	Reserve int
 	// Own has every writer keep to a repository of its own, where each write makes a
 	// reference to one of these commits, in turn; readers read the same repositories,
@@ -125,8 +125,8 @@ func (t *Traffic) Rush() { t.pool.Rush() }
 // Calm is for when that is over; see Pool.Calm.
 func (t *Traffic) Calm() { t.pool.Calm() }
 
-// Ordinary is how many repositories writers could go to now; see Pool.
-func (t *Traffic) Ordinary() int { return t.pool.Ordinary() }
+// Clean is how many repositories writers could go to now; see Pool.
+func (t *Traffic) Clean() int { return t.pool.Clean() }
 
 // Stop lets every client finish what it is doing, and returns when all have.
 func (t *Traffic) Stop() {
@@ -215,7 +215,7 @@ func (t *Traffic) read(n int) {
 	t.events = append(t.events, e)
 }
 
-// watch keeps asking which repositories are not ordinary.
+// watch keeps asking which repositories are not clean.
 func (t *Traffic) watch() {
 	const every = 50 * time.Millisecond
 	tick := time.NewTicker(every)

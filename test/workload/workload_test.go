@@ -130,7 +130,7 @@ func TestPool_givesOutOrdinaryRepositories(t *testing.T) {
 	take("c") // b was repaired
 	p.Done("c", errAway)
 	p.Rush()
-	take("b") // the next in the round, as a is not ordinary
+	take("b") // the next in the round, as a is not clean
 	take("")  // the others are behind since before the rush
 	p.Done("b", nil)
 	take("b") // behind, but written since

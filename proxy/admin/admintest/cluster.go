@@ -96,9 +96,9 @@ func (c *Cluster) Returned(virtualStorage, storage, filesystemID string) {
 	c.Apply(state.Command{Rejoin: &state.Rejoin{VirtualStorage: virtualStorage, Storage: storage, FilesystemID: filesystemID}})
 }
 
-// Wrote makes a repository one that only the agreeing storages have, the
+// WrittenOnlyTo makes a repository one that only the agreeing storages have, the
 // primary first.
-func (c *Cluster) Wrote(path string, agreeing ...string) {
+func (c *Cluster) WrittenOnlyTo(path string, agreeing ...string) {
 	c.t.Helper()
 	paths := []string{path}
 	epoch := c.View().VirtualStorage(VirtualStorage).Epoch

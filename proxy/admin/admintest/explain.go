@@ -23,7 +23,7 @@ func (c *Cluster) Absent(path string) {
 // has something else.
 func (c *Cluster) Conflict(path, primary string, found state.Conflict) {
 	c.t.Helper()
-	c.Wrote(path, primary)
+	c.WrittenOnlyTo(path, primary)
 	key := state.Key{VirtualStorage: VirtualStorage, RelativePath: path}
 	c.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: VirtualStorage, Paths: []string{path}, Kind: state.PrimaryOnly}})
 	c.Apply(state.Command{MarkConflict: &state.MarkConflict{Key: key, Conflicts: []state.Conflict{found}, AsOf: c.View().Entry(key).Changed}})

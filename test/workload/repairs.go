@@ -11,10 +11,10 @@ import (
 	"praefect/test/cluster"
 )
 
-// Settle waits until nothing is left to repair and checks the whole state: the
+// AwaitRepairs waits until nothing is left to repair and checks the whole state: the
 // ledger and the queue are empty, every replica is sound and equal to the others,
 // and has what the history says. It looks at the disks themselves.
-func (h *History) Settle(ctx context.Context, c *cluster.Cluster) error {
+func (h *History) AwaitRepairs(ctx context.Context, c *cluster.Cluster) error {
 	if err := c.WaitConverged(ctx); err != nil {
 		return err
 	}
