@@ -31,7 +31,7 @@ func (w *fixture) admit(name string) {
 	}})
 }
 
-func TestWrite_isHeldAndReleasedToTheSuccessor(t *testing.T) {
+func TestWrite_queuesAndGoesToTheSuccessor(t *testing.T) {
 	w := newFixture(t)
 	w.fence("gitaly-1")
 	done := make(chan error, 1)
@@ -45,7 +45,7 @@ func TestWrite_isHeldAndReleasedToTheSuccessor(t *testing.T) {
 	}
 }
 
-func TestWrite_heldTooLongIsToBeRepeated(t *testing.T) {
+func TestWrite_queuedTooLongIsToBeRepeated(t *testing.T) {
 	w := newFixture(t)
 	w.fence("gitaly-1")
 	err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision)
