@@ -23,6 +23,7 @@ type metrics struct {
 	clients       *clientRequests
 	replications  *prometheus.CounterVec
 	unwritten     *prometheus.CounterVec
+	sentAgain     prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
@@ -69,11 +70,15 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 			Name: "praefect_primary_write_failures_total",
 			Help: "Writes that the primary failed although another storage voted for them, whatever the status of the call.",
 		}, []string{"virtual_storage", "gitaly_storage"}),
+		sentAgain: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "praefect_writes_sent_again_total",
+			Help: "Writes that changed nothing because their primary waited for locks of git in vain, and were sent again.",
+		}),
 	}
 	for _, reason := range []string{updated, outdated, noVotes, otherStatus, notCommitted} {
 		m.replications.WithLabelValues(reason) // so that each can be seen from the start
 	}
-	r.MustRegister(m.clients.total, m.replications, m.grpc, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics, m.unwritten)
+	r.MustRegister(m.clients.total, m.replications, m.grpc, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics, m.unwritten, m.sentAgain)
 	return m
 }
 

@@ -58,18 +58,19 @@ type voting struct {
 	w      *ledger.Write
 	votes  *transaction.Transaction
 	names  []string // of the branches, the primary's first
-	asked  bool     // it is known how it ended
-	gone   bool     // it is to go another way
+	began  time.Time
+	asked  bool // it is known how it ended
+	then   step // after it has ended
 }
 
 // passVoting forwards the write to its primary and to those that vote with it,
-// and ends it, unless the primary was lost while nothing had happened: then it
-// goes another way, and the client's stream is as it was.
-func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, err error) {
+// and ends it, unless the primary was lost, or gave up waiting for locks, while nothing
+// had happened.
+func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (then step, err error) {
 	route := w.Route()
 	conn := s.routed(r, route.Storage, route.Generation)
 	if conn == nil {
-		return false, nil
+		return elsewhere, nil
 	}
 	r.call.storage = route.Storage
 	conns := []*storage.Conn{conn}
@@ -79,7 +80,7 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 		conns = append(conns, other)
 		voters = append(voters, transaction.Voter{Storage: d.Storage, Conn: other, Release: release(other)})
 	}
-	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}}
+	v := &voting{server: s, try: this, r: r, w: w, names: []string{route.Storage}, began: time.Now()}
 	v.votes = s.votes.Begin(transaction.Config{
 		Keys: r.keys, Voters: voters, Copies: s.copies(r), Block: s.cfg.Block, Failpoint: s.cfg.Failpoint,
 		Repeatable: !r.asked, VoteTimeout: s.cfg.VoteTimeout, Lively: func(name string) bool { return s.lively(r.keys[0].VirtualStorage, name) },
@@ -91,10 +92,10 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (over bool, 
 	outcome := v.forward(storage.WithTokenTime(this.ctx, route.At), conns)
 	if !v.asked { // the call could not even be opened
 		if err := v.end(outcome); err != nil {
-			return true, err
+			return over, err
 		}
 	}
-	return !v.gone, outcome.Err
+	return v.then, outcome.Err
 }
 
 // release is what a storage runs: Gitaly decides what is hashed, and git what Gitaly is told
@@ -196,7 +197,12 @@ func (v *voting) end(o stream.Outcome) error {
 	v.asked = true
 	// ▲ From here on no vote is allowed: what the branches have done is all they do.
 	votes := v.votes.End()
-	if v.gone = votes.Rounds == 0 && elsewhere(v.r, o, v.try.ctx); v.gone {
+	switch {
+	case votes.Rounds == 0 && lostPrimary(v.r, o, v.try.ctx):
+		v.then = elsewhere
+		return nil
+	case votes.Rounds == 0 && !votes.Stopped && !votes.Blocked && v.sendAgain(o):
+		v.then = again
 		return nil
 	}
 	// A call that ended well since the primary has stopped it before any vote was
@@ -242,10 +248,10 @@ func (v *voting) allWell(o stream.Outcome) bool {
 	return o.Ended && o.Err == nil && !slices.ContainsFunc(o.Others, func(branch stream.Outcome) bool { return !branch.Ended || branch.Err != nil })
 }
 
-// elsewhere tells whether a write that has changed nothing may go another way: its
+// lostPrimary tells whether a write that has changed nothing may go another way: its
 // primary was lost or ceased to be one, and neither side of the client's stream has
 // been used up.
-func elsewhere(r *request, o stream.Outcome, try context.Context) bool {
+func lostPrimary(r *request, o stream.Outcome, try context.Context) bool {
 	lost := o.Err != nil && !o.Ended && (status.Code(o.Err) == codes.Unavailable || try.Err() != nil)
 	return lost && r.untouched(o) && o.ClientErr == nil && r.ctx.Err() == nil
 }

@@ -71,23 +71,37 @@ func (s *Server) enter(ctx context.Context, r *request, at *place, votes bool) (
 		if w.Route().Votes {
 			pass = s.passVoting
 		}
-		var over bool
-		if over, err = pass(this, r, w); over {
+		var then step
+		if then, err = pass(this, r, w); then == over {
 			break
 		}
 		this = tries.next(ctx)
-		at.wait(func() { err = w.NotSent(ctx) })
+		retry := w.NotSent
+		if then == again {
+			retry = w.Again
+		}
+		at.wait(func() { err = retry(ctx) })
 	}
 	return err
 }
 
+// step is what follows on a try to send a write. After all but the first nothing has happened,
+// and the client's stream is as it was.
+type step int
+
+const (
+	over      step = iota // the write has ended
+	elsewhere             // its primary is lost
+	again                 // its primary may be asked again
+)
+
 // pass forwards the write to its primary alone, and ends it unless it could not
-// be sent: then nothing has happened, and the client's stream is as it was.
-func (s *Server) pass(this *try, r *request, w *ledger.Write) (over bool, err error) {
+// be sent.
+func (s *Server) pass(this *try, r *request, w *ledger.Write) (then step, err error) {
 	route := w.Route()
 	conn := s.routed(r, route.Storage, route.Generation)
 	if conn == nil {
-		return false, nil
+		return elsewhere, nil
 	}
 	r.call.storage = route.Storage
 	gone, ended := false, false
@@ -114,13 +128,13 @@ func (s *Server) pass(this *try, r *request, w *ledger.Write) (over bool, err er
 	})
 	switch {
 	case gone || !ended && notSent(ctx, outcome):
-		return false, nil
+		return elsewhere, nil
 	case !ended: // the call could not even be opened
 		if err := end(outcome); err != nil {
-			return true, err
+			return over, err
 		}
 	}
-	return true, outcome.Err
+	return over, outcome.Err
 }
 
 // routed is the connection that the ledger named, nil if that is gone. ▲ A write

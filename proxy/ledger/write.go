@@ -47,7 +47,7 @@ type Route struct {
 	// At dates what is sent: when the lease was looked at.
 	At time.Time
 
-	try int // NotSent begins another one
+	try int // NotSent and Again begin another one
 }
 
 // Write is one write in flight, on one repository or on two of one virtual
@@ -75,7 +75,7 @@ type Write struct {
 // primary, for a lease. An error means that the write ended without any effect:
 // one of package machine, a *router.Refusal, a *state.Refusal, or that of ctx.
 //
-// The caller calls End, or NotSent, exactly once for each nil error.
+// The caller calls End, NotSent or Again exactly once for each nil error.
 func (l *Ledger) Begin(ctx context.Context, r Request) (*Write, error) {
 	w := &Write{ledger: l, ended: r.Doom, drop: r.Drop}
 	l.mu.Lock()
@@ -96,10 +96,20 @@ func (w *Write) Route() Route { return w.route }
 // NotSent says that the connection of Route is gone, and that nothing was sent, or
 // no vote was allowed. It waits for another route, as Begin does.
 func (w *Write) NotSent(ctx context.Context) error {
+	return w.retry(ctx, machine.NotSent{Write: w.id})
+}
+
+// Again says that the primary has ended the call, that no vote was allowed, and that the
+// write is to be sent again. It waits for a route, as Begin does.
+func (w *Write) Again(ctx context.Context) error {
+	return w.retry(ctx, machine.NotSent{Write: w.id, Connected: true})
+}
+
+func (w *Write) retry(ctx context.Context, e machine.NotSent) error {
 	w.ledger.mu.Lock()
 	w.answered = false
 	w.try++
-	w.ledger.step(machine.NotSent{Write: w.id})
+	w.ledger.step(e)
 	return w.await(ctx)
 }
 

@@ -66,6 +66,10 @@ func (m *Manager) orders(t *Transaction) {
 	}
 }
 
+// Contended says that the primary gave up waiting for locks which other writes had: the
+// writes of the repositories are ordered from now on.
+func (t *Transaction) Contended() { t.manager.ordered(t.cfg.Keys) }
+
 // ordered has the writes of repositories ordered from now on.
 func (m *Manager) ordered(keys []state.Key) {
 	for _, key := range keys {

@@ -55,7 +55,8 @@ type Coverage struct {
 	ConcurrentVoters      int `json:"concurrent_voters"`
 	Contentions           int `json:"contentions"` // of writes that truly waited for each other
 	LockConflicts         int `json:"lock_conflicts"`
-	SentAgain             int `json:"sent_again"` // calls, when the primary had its locks
+	SentAgain             int `json:"sent_again"`        // calls, when the primary had its locks
+	WritesSentAgain       int `json:"writes_sent_again"` // whose primary did not get its locks
 	Upgrades              int `json:"upgrades"`
 	Edits                 int `json:"edits"`     // of the settings of one instance
 	Additions             int `json:"additions"` // of a storage that every instance has in its settings

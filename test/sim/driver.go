@@ -40,6 +40,7 @@ type passage struct {
 	dropped  []string
 	branches []branch
 	votes    *transaction  // under way
+	again    bool          // it lost locks at its primary, and was sent again
 	voting   *transaction  // whose account is asked for
 	agreeing []string      // ended as well as the primary did; nil if that failed
 	decided  time.Duration // true time of Finish

@@ -97,6 +97,11 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 		in.w.cov.Retries++
 		return o, ended, false
 	}
+	if len(tx.committed) == 0 && o.arrived && o.err == errLocked && !p.again && in.now() < deadline {
+		in.w.cov.WritesSentAgain++
+		p.again = true
+		return o, ended, false
+	}
 	ended = machine.Ended{Write: f.Write, Succeeded: o.arrived && o.err == nil, Arrived: true, Agreeing: []string{f.Storage}}
 	for i, l := range p.branches {
 		arrived := l.call != nil && l.call.reply.value.arrived

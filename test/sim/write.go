@@ -77,7 +77,7 @@ func (d *driver) write(t *task, r *request) {
 			break
 		}
 		p.doomed, p.dropped, p.branches, p.votes = nil, nil, nil, nil
-		d.step(machine.NotSent{Write: id})
+		d.step(machine.NotSent{Write: id, Connected: o.arrived})
 	}
 	if !ended.Arrived {
 		in.w.cov.InDoubtIntents++

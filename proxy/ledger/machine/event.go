@@ -42,7 +42,12 @@ type Cancel struct{ Write ID }
 // NotSent answers a Forward: the connection to the primary was gone, and nothing
 // has happened, since nothing was sent or no vote was allowed. The write waits
 // for another way. No vote of it is allowed any more.
-type NotSent struct{ Write ID }
+type NotSent struct {
+	Write ID
+	// Connected tells that the connection is there: the primary has ended the call without
+	// having changed anything, and may be asked again at once.
+	Connected bool
+}
 
 // Vote says that these destinations, the primary among them, have cast equal
 // votes in a forwarded write that votes. It is answered by one Allowed: only

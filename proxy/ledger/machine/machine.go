@@ -108,7 +108,7 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 	case Cancel:
 		m.cancel(e.Write)
 	case NotSent:
-		m.notSent(e.Write)
+		m.notSent(e)
 	case Vote:
 		m.vote(e)
 	case Ended:

@@ -74,7 +74,7 @@ func (p *player) play() {
 			case !p.allowed[id] && p.chance(6):
 				p.over(id)
 				delete(p.doomed, id)
-				p.do(NotSent{Write: id})
+				p.do(NotSent{Write: id, Connected: p.chance(2)})
 			default:
 				p.over(id)
 				p.succeeded[id] = p.chance(2)

@@ -295,14 +295,16 @@ func (m *Machine) deleting(r *repo) {
 
 // notSent takes a write back that was not sent after all, so that it may go
 // another way, if it was doomed meanwhile, too.
-func (m *Machine) notSent(id ID) {
-	w := m.writes[id]
+func (m *Machine) notSent(e NotSent) {
+	w := m.writes[e.Write]
 	if w == nil || !w.forwarded {
 		return
 	}
 	m.answerVote(w, ErrEnded)
 	w.forwarded, w.doomed, w.agreeing = false, nil, nil
 	m.prepares(w)
-	m.lost(storageName{w.keys[0].VirtualStorage, w.route.Primary}, w.generation)
+	if !e.Connected {
+		m.lost(storageName{w.keys[0].VirtualStorage, w.route.Primary}, w.generation)
+	}
 	m.advance(w)
 }
