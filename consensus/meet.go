@@ -44,6 +44,7 @@ func newMeetings(listed []Peer) *meetings {
 }
 
 // met notes that a listed peer is of another cluster, or, with nil, that it is not.
+// (▲ meet-other-cluster-unnoticed)
 func (m *meetings) met(name string, other *peer.OtherCluster) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

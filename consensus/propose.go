@@ -111,7 +111,7 @@ func (p *proposer) check(commands []state.Command) error {
 			return fmt.Errorf("%w: %w", ErrNotProposed, err)
 		}
 	}
-	if err := p.allows(commands); err != nil { // ▲
+	if err := p.allows(commands); err != nil { // ▲ TestNode_proposesNothingAboveTheLevel
 		return fmt.Errorf("%w: %w", ErrNotProposed, err)
 	}
 	return nil

@@ -81,14 +81,15 @@ func (s *Server) knowing(r *request) (*storage.Conn, error) {
 	view, leased := s.ledger.Reading()
 	key := r.keys[0]
 	read := router.Read{Key: key}
-	// ▲ Of a repository that is listed in the ledger only the primary knows for certain:
-	// a write of which nothing was acknowledged may be on the other storages or not.
+	// ▲ TestRepositoryExists_ofADeletedOne: Of a repository that is listed in the ledger only the
+	// primary knows for certain: a write of which nothing was acknowledged may be on the other
+	// storages or not.
 	read.PrimaryOnly = view.Entry(key) != nil
 	name, err := router.RouteRead(view, read, s.reachabilityOf(key.VirtualStorage), s.intn)
 	if err != nil {
 		return nil, err
 	}
-	if !leased { // ▲ other instances may know of a repository that this view does not
+	if !leased { // ▲ driver-read-without-lease: other instances may know of a repository that this view does not
 		return nil, ledger.ErrNoLease
 	}
 	return s.storages.Conn(key.VirtualStorage, name)

@@ -24,7 +24,7 @@ func (s *Server) read(r *request) error {
 	var failure error
 	for old := false; ; {
 		view, leased := s.ledger.Reading()
-		if !leased && !old { // ▲ others may know of writes that the view does not
+		if !leased && !old { // ▲ driver-read-without-lease: others may know of writes that the view does not
 			if answered, err := s.readWithoutLease(r); answered {
 				return err
 			}

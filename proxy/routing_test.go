@@ -159,7 +159,7 @@ func (w *fixture) routes(e *echo, m method.Method, n int, readers map[string]boo
 		path = "@pools/ab/12/" + poolDigest + ".git"
 	}
 	named := names(m, path)
-	switch { // ▲ where there are two, a storage that is behind on either gets nothing
+	switch { // ▲ TestRouting_everyMethod: where there are two, a storage that is behind on either gets nothing
 	case m.HasAdditional():
 		w.missAt(named.Additional.RelativePath, "gitaly-1", "gitaly-3")
 	case m.Scope == method.ScopeRepository:

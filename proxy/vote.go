@@ -128,8 +128,8 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 	call.BeforeStatus = side.before(v.end)
 	call.BranchEnded = func(branch int, o stream.Outcome) { v.left(branch, o.Ended && o.Err == nil) }
 	call.Grace = quorum.Grace
-	// ▲ No branch of a storage that lives is cancelled: Gitaly would kill the git
-	// that waits with its locks taken, and they would stay. It is told to abort, and
+	// ▲ stream-cancels-the-living: No branch of a storage that lives is cancelled: Gitaly would
+	// kill the git that waits with its locks taken, and they would stay. It is told to abort, and
 	// ends beside the answer to the client.
 	call.Linger, call.Over = linger, v.votes.Forget
 	primary, err := v.open(outgoing, call, conns[0], v.server.withFailpoint(conns[0]))
@@ -195,7 +195,8 @@ func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn,
 // end ends the write once all branches have ended, before the client has the status.
 func (v *voting) end(o stream.Outcome) error {
 	v.asked = true
-	// ▲ From here on no vote is allowed: what the branches have done is all they do.
+	// ▲ driver-votes-after-end: From here on no vote is allowed: what the branches have done is all
+	// they do.
 	votes := v.votes.End()
 	switch {
 	case votes.Rounds == 0 && lostPrimary(v.r, o, v.try.ctx):
@@ -214,7 +215,7 @@ func (v *voting) end(o stream.Outcome) error {
 	}
 	v.server.report(v.r, v.names[0], o, succeeded, votes.PrimaryFailed)
 	if succeeded && !votes.Voted && v.allWell(o) {
-		votes.Agreed = v.names // ▲ a method that votes before it changes anything has changed nothing
+		votes.Agreed = v.names // ▲ TestVote_refusedWriteLeavesNothing: a method that votes before it changes anything has changed nothing
 	}
 	arrived := true
 	agreeing := []string{v.names[0]}

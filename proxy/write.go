@@ -27,8 +27,8 @@ func (s *Server) write(r *request) error {
 	r.until, _ = ctx.Deadline() // deadline saw to it that there is one
 	votes := r.method.VotesOn(r.first.Data()) && !s.cfg.Eventual
 	if _, named := r.ctx.Deadline(); votes && !named {
-		// ▲ The bound stays the one for a write that turns out not to vote; for a vote it is
-		// another one. What votes is ended for lack of progress instead.
+		// ▲ TestVote_endsForLackOfProgress: The bound stays the one for a write that turns out not
+		// to vote; for a vote it is another one. What votes is ended for lack of progress instead.
 		ctx, cancel = context.WithTimeout(r.ctx, max(s.cfg.WriteTimeout, longestWrite))
 		defer cancel()
 		r.stream = r.progress.stream(r.stream)
@@ -116,9 +116,9 @@ func (s *Server) pass(this *try, r *request, w *ledger.Write) (then step, err er
 		s.failpoint("before-status")
 		return err
 	}
-	// ▲ The token is dated when the lease was looked at: the storage refuses one
-	// that is much older, so that a process that is paused here cannot send it late.
-	ctx, cancel := context.WithDeadline(storage.WithTokenTime(this.ctx, route.At), r.until) // ▲ as the intent says
+	// ▲ driver-token-dated-late: The token is dated when the lease was looked at: the storage
+	// refuses one that is much older, so that a process that is paused here cannot send it late.
+	ctx, cancel := context.WithDeadline(storage.WithTokenTime(this.ctx, route.At), r.until) // ▲ vote-intent-without-bound: as the intent says
 	defer cancel()
 	outcome := s.forward(ctx, r, s.withFailpoint(conn), func(o stream.Outcome) error {
 		if gone = notSent(ctx, o); gone {
@@ -137,8 +137,9 @@ func (s *Server) pass(this *try, r *request, w *ledger.Write) (then step, err er
 	return over, outcome.Err
 }
 
-// routed is the connection that the ledger named, nil if that is gone. ▲ A write
-// never goes over a newer connection than the one that was routed to.
+// routed is the connection that the ledger named, nil if that is gone.
+// ▲ TestWrite_storageGoneMidCall: A write never goes over a newer connection than the one that was
+// routed to.
 func (s *Server) routed(r *request, name string, generation uint64) *storage.Conn {
 	conn, err := s.storages.Conn(r.keys[0].VirtualStorage, name)
 	if err != nil || conn.Generation() != generation {

@@ -35,7 +35,7 @@ func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, sourc
 		}
 		return fmt.Errorf("have the primary advance: %w", err)
 	}
-	copying = f.stamp(copying, guard.OpenedAt()) // as in repairer.copy ▲
+	copying = f.stamp(copying, guard.OpenedAt()) // as in repairer.copy (▲ driver-token-dated-late)
 	copying, settle := f.watched(copying, key, primary, allowed.Still)
 	var problem error
 	ended, problem = f.pull(ctx, copying, key, view, primary, source)
@@ -64,7 +64,8 @@ func (f *firstCopier) pull(ctx, copying context.Context, key state.Key, view *st
 	if now.Name != primary {
 		return true, fmt.Errorf("%w: the primary is %q by now", errAgain, now.Name)
 	}
-	// ▲ Nothing of the primary is moved or removed that the source does not contain.
+	// ▲ TestMeet_losesNothing: Nothing of the primary is moved or removed that the source does not
+	// contain.
 	m, err := f.calls.meet(ctx, key, primary, source)
 	if err != nil {
 		return true, err

@@ -69,8 +69,8 @@ func (a *attempt) begin(ctx context.Context, p plan.Plan, allowed plan.Allowance
 	if err != nil {
 		return fmt.Errorf("open an intent to repair the repository: %w", err)
 	}
-	// ▲ Dated when the intent was answered under a lease: a process that is paused
-	// here cannot begin a copy after others have stopped to reckon with it.
+	// ▲ driver-token-dated-late: Dated when the intent was answered under a lease: a process that
+	// is paused here cannot begin a copy after others have stopped to reckon with it.
 	copying = a.stamp(copying, a.guard.OpenedAt())
 	wanted := p.Targets
 	p = a.plan(view, key, false)
@@ -160,7 +160,7 @@ func (a *attempt) account(ended []result) (equal []string) {
 		case res.err != nil:
 			a.faults = append(a.faults, res.err)
 			a.later(res.target)
-		case round != a.round: // ▲ a write may have passed since it began
+		case round != a.round: // ▲ machine-declares-former-round: a write may have passed since it began
 			a.meet(ErrInvalidated, res.target)
 		default:
 			equal = append(equal, res.target)
@@ -208,6 +208,7 @@ func (r *repairer) declare(ctx context.Context, guard Guard, key state.Key, roun
 
 // join begins what has become due since the copies began: copies onto other targets, or the
 // resolution of a doubt. What cannot begin now is looked at again later.
+// (▲ replicator-copy-holds-others)
 func (a *attempt) join(ctx context.Context) {
 	key := a.request.key
 	if a.broken || ctx.Err() != nil || a.request.stopped != nil && a.request.stopped() {

@@ -46,8 +46,8 @@ func (r *repairer) remake(ctx context.Context, guard Guard, key state.Key, view 
 	for _, target := range p.Targets {
 		decision, why := r.remaking(view, key, p.Primary, target).Decide()
 		if decision == plan.RemakeNow {
-			// ▲ Otherwise what fails the copies may be the primary's replica, and the target
-			// the only one from which anything can be saved.
+			// ▲ TestRepair_keepsAReplica: Otherwise what fails the copies may be the primary's
+			// replica, and the target the only one from which anything can be saved.
 			if err := r.calls.sound(ctx, key, p.Primary); err != nil {
 				decision, why = plan.RemakeInVain, fmt.Sprintf("copies onto %q fail, and the replica to copy from is in doubt: %v", target, err)
 			}

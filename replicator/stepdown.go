@@ -90,8 +90,9 @@ func (s *stepDowner) run(ctx, work context.Context) {
 }
 
 // stepDown has the primary of a repository put behind, if it still is the primary: the
-// next in-sync storage takes its place. New writes wait meanwhile. ▲ The state refuses it
-// unless that storage serves on another disk, and has every acknowledged write.
+// next in-sync storage takes its place. New writes wait meanwhile. ▲ state-step-down-only-copy,
+// state-step-down-in-doubt: The state refuses it unless that storage serves on another disk, and
+// has every acknowledged write.
 //
 // Then the replica is removed, to be copied from nothing: a copy onto it could succeed,
 // and leave what failed the writes. It stays where that happens to many replicas of the
@@ -113,7 +114,7 @@ func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedP
 	if err != nil {
 		return false, false, fmt.Errorf("open an intent to have the primary step down: %w", err)
 	}
-	removing = s.stamp(removing, guard.OpenedAt()) // ▲ as in repairer.copy
+	removing = s.stamp(removing, guard.OpenedAt()) // ▲ driver-token-dated-late: as in repairer.copy
 	if primary, _ := view.PrimaryOf(key); primary.Name != failed.storage {
 		return false, false, nil // it is another one by now
 	}

@@ -8,9 +8,9 @@ import (
 	"praefect/replicator/plan"
 )
 
-// verify compares a target with its source after a copy. ▲ Only what is like the
-// primary counts as in sync. A difference that a write has made meanwhile is none:
-// then the repair was met by a write. view is the one of the intent.
+// verify compares a target with its source after a copy. ▲ TestVerify_aCopyThatLeavesSomethingOut:
+// Only what is like the primary counts as in sync. A difference that a write has made meanwhile is
+// none: then the repair was met by a write. view is the one of the intent.
 func (r *repairer) verify(ctx context.Context, guard Guard, view *state.State, key state.Key, source, target string) error {
 	want, got, err := r.both(ctx, key, source, target)
 	if err != nil {

@@ -95,7 +95,7 @@ func newClaims(cfg *config.Config, db *postgres.DB, log *slog.Logger) (*claims, 
 }
 
 // recall takes up the lost claims that the data directory remembers: they hold until Postgres says
-// otherwise.
+// otherwise. (▲ claim-lost-forgotten)
 func (c *claims) recall() (err error) {
 	if c.kept, err = consensus.ReadLostClaims(c.dir); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (c *claims) note(held []postgres.Claim, cluster string, err error) {
 		if claim.ClusterID == cluster {
 			c.own[claim.VirtualStorage] = true
 		} else {
-			c.others[claim.VirtualStorage] = claim
+			c.others[claim.VirtualStorage] = claim // ▲ claim-lost-unnoticed
 		}
 	}
 }

@@ -101,7 +101,7 @@ func (d *decider) admit(vs *state.VirtualStorage) bool {
 		return false
 	}
 	for _, s := range fenced {
-		if !d.Leases.AppliedByAll(s.Since, d.Now) { // ▲ fence, wait, admit
+		if !d.Leases.AppliedByAll(s.Since, d.Now) { // ▲ elector-admit-at-once: fence, wait, admit
 			return true
 		}
 	}

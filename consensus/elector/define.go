@@ -22,7 +22,7 @@ func (d *decider) define() {
 		d.primaryElsewhere(c)
 	}
 	reports, missing := d.reports()
-	if len(missing) == 0 { // ▲ storages change only when every registered instance has reported the same list in this term
+	if len(missing) == 0 { // ▲ elector-defines-before-all-reported: storages change only when every registered instance has reported the same list in this term
 		for _, name := range settings.Names(reports) {
 			if agreed, ok := settings.Agreed(reports, name); ok {
 				d.defineAs(name, agreed)

@@ -121,7 +121,7 @@ func (d *decider) retire() {
 			d.out.Silent[inc] = heard
 		}
 		if d.Leases.Leased(inc, d.Now) {
-			continue // ▲ never before its lease must have ended
+			continue // ▲ elector-retire-leased, elector-retire-removed-leased, elector-retire-removed-silent: never before its lease must have ended
 		}
 		retire := &state.Retire{Incarnation: inc}
 		switch {

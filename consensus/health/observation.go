@@ -61,7 +61,8 @@ func (e Observation) report() Report {
 	}
 	switch {
 	case e.Reachable && e.Agreed != "" && e.FilesystemID != e.Agreed:
-		// ▲ another disk is another storage: what it held is gone
+		// ▲ health-other-disk, state-admit-other-disk: another disk is another storage: what it
+		// held is gone
 		r.Status, r.FilesystemID, r.Why = Dead, e.FilesystemID, "it has another disk"
 	case e.Reachable && e.Slow:
 		r.Status, r.FilesystemID = Slow, e.FilesystemID

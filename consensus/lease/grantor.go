@@ -76,7 +76,7 @@ func NewGrantor(e Election) *Grantor {
 // ends is when a lease that is granted now has ended everywhere: its holder
 // counts from before, and stops earlier.
 func (g *Grantor) ends(now time.Duration) time.Duration {
-	return now + g.Length + Margin(g.Length) // ▲ the leader outwaits the lease by the margin
+	return now + g.Length + Margin(g.Length) // ▲ lease-ends-early, lease-without-margin: the leader outwaits the lease by the margin
 }
 
 // settled is when nothing that former leaders have granted is left.
@@ -179,13 +179,13 @@ func (g *Grantor) may(inc state.Incarnation) bool {
 
 // Grant grants what can be granted now. applied is the index that the leader
 // itself has applied, an entry of its own term included. The caller has read now,
-// and then that its own term still is Term ▲, after the last message was Received.
-// It returns the incarnations that have a new grant.
+// and then that its own term still is Term (▲ driver-grants-before-own-entry), after the last
+// message was Received. It returns the incarnations that have a new grant.
 func (g *Grantor) Grant(now time.Duration, applied state.Index) []state.Incarnation {
 	var granted []state.Incarnation
 	for _, inc := range slices.Sorted(maps.Keys(g.holders)) {
 		h := g.holders[inc]
-		if h.ask == 0 || !g.may(inc) || !g.witnessed(h) || h.applied < g.needed(now) { // ▲ a view older than what was committed a lease ago gets none
+		if h.ask == 0 || !g.may(inc) || !g.witnessed(h) || h.applied < g.needed(now) { // ▲ lease-for-the-hung, lease-for-the-removed: a view older than what was committed a lease ago gets none
 			continue
 		}
 		h.granted, h.ask = h.ask, 0
@@ -196,8 +196,8 @@ func (g *Grantor) Grant(now time.Duration, applied state.Index) []state.Incarnat
 }
 
 // witnessed tells whether a majority of the voters have shown to be in our term
-// after the ask was made ▲: the leader itself, the asker, and whoever answered a
-// question that was asked after the ask came in.
+// after the ask was made (▲ lease-old-witnesses, lease-without-witnesses): the leader itself, the
+// asker, and whoever answered a question that was asked after the ask came in.
 func (g *Grantor) witnessed(h *holder) bool {
 	count := 0
 	for _, id := range g.voters {
@@ -227,8 +227,8 @@ func (g *Grantor) Fill(now time.Duration, inc state.Incarnation, m *FromLeader) 
 }
 
 // Leased tells whether the incarnation may hold a lease now, of this leader or a
-// former one ▲: until all that those have granted has ended, everybody may,
-// retired and removed ones too.
+// former one (▲ lease-new-leader-skips-wait): until all that those have granted has ended,
+// everybody may, retired and removed ones too.
 func (g *Grantor) Leased(inc state.Incarnation, now time.Duration) bool {
 	h := g.holders[inc]
 	if h != nil && h.stopped {
@@ -255,7 +255,7 @@ func (g *Grantor) Watermark(now time.Duration) state.Index {
 
 func (g *Grantor) appliedByLeased(now time.Duration) state.Index {
 	if now < g.settled() {
-		return 0 // ▲ until then anybody may hold a lease of a former leader, heard of or not
+		return 0 // ▲ lease-new-leader-skips-wait: until then anybody may hold a lease of a former leader, heard of or not
 	}
 	var index state.Index
 	if n := len(g.commits); n > 0 {

@@ -25,8 +25,8 @@ type Holder struct {
 
 // Ask notes the instant and returns the number of a new ask. It is called before
 // anything of the ask is on its way, and before the term is read that goes with
-// it: the lease is counted from here ▲, so that it began before whatever vouches
-// for it.
+// it: the lease is counted from here (▲ lease-from-the-answer), so that it began before whatever
+// vouches for it.
 func (h *Holder) Ask(now time.Duration) uint64 {
 	h.last++
 	h.asked[h.last%asksKept] = now

@@ -22,7 +22,7 @@ type Lease struct {
 // Valid tells whether an instance that routes by the view of that index may do
 // so now.
 func (l Lease) Valid(now time.Duration, view state.Index) bool {
-	return now < l.Until && view >= l.Index // ▲ a grant is used once the routing view is there
+	return now < l.Until && view >= l.Index // ▲ lease-older-view: a grant is used once the routing view is there
 }
 
 // Left is how long the lease still lasts, 0 if it does not.

@@ -32,11 +32,11 @@ func (c *commits) set(index, term uint64) {
 //
 // The message is one that the library itself could send. Two rules keep it true:
 //
-//   - ▲ The commit counts only if the term of the request was still this instance's
-//     current term after the commit was known. Otherwise this instance may follow
+//   - ▲ peer-commit-of-another-term: The commit counts only if the term of the request was still
+//     this instance's current term after the commit was known. Otherwise this instance may follow
 //     another leader by now, whose entries have replaced its own up to that index.
-//   - ▲ The commit ends at the last entry that the pipeline has sent. The follower's log
-//     equals the leader's only up to there, and the library's follower commits up to
+//   - ▲ peer-commit-not-sent: The commit ends at the last entry that the pipeline has sent. The
+//     follower's log equals the leader's only up to there, and the library's follower commits up to
 //     the end of its own log.
 func (c *commit) after(last *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
 	if last == nil || c.term != last.Term {

@@ -157,7 +157,7 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *mes
 		s.mu.Lock()
 		news := s.news
 		if now := s.cfg.Now(); !barred && asks.due(now, w.latestQuestion()) {
-			s.holder.Ask(now) // ▲ noted before the message is made
+			s.holder.Ask(now) // ▲ lease-from-the-answer: noted before the message is made
 			asks.asked(now, w.latestQuestion(), s.node.View().LeaseLength(), s.leading != nil)
 		}
 		s.mu.Unlock()
@@ -239,7 +239,8 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 // keepBar ends the lease while something bars this instance from having one, and reports whether
-// it does ▲: an instance that has met another cluster takes no lease.
+// it does (▲ session-lease-beside-other-cluster): an instance that has met another cluster takes no
+// lease.
 func (s *Session) keepBar() bool {
 	barred := s.cfg.Barred() != ""
 	if barred && s.Lease() != (lease.Lease{}) {

@@ -147,9 +147,9 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	voters := votersOf(members)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// ▲ Nothing comes in while mu is held: whatever ask is granted below came in
-	// before this instant, from which the leader counts, and before the own term
-	// was read, which makes the leader a witness.
+	// ▲ lease-old-witnesses: Nothing comes in while mu is held: whatever ask is granted below came
+	// in before this instant, from which the leader counts, and before the own term was read, which
+	// makes the leader a witness.
 	now, view := t.s.cfg.Now(), t.s.node.View()
 	if t.s.node.Term() != t.Term {
 		return false
@@ -157,7 +157,8 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	t.grantor.Voters(voters)
 	t.grantor.Live(now, t.mayLease(view, members))
 	t.grantor.Committed(now, view.Index)
-	// ▲ A leader that has met another cluster keeps its own from serving.
+	// ▲ session-grants-beside-other-cluster: A leader that has met another cluster keeps its own
+	// from serving.
 	barred := t.s.cfg.Barred() != ""
 	news := !barred && len(t.grantor.Grant(now, view.Index)) > 0
 	if t.grantor.Waits() {

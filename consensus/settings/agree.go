@@ -10,7 +10,7 @@ import (
 
 // Agreed returns the storages of a virtual storage that every report lists alike, at the same places,
 // in the order of the first report. Without a report, or while the reports differ about the virtual
-// storage, nothing is agreed ▲.
+// storage, nothing is agreed (▲ TestAgreed).
 func Agreed(reports []Report, virtualStorage string) (storages []string, ok bool) {
 	if len(reports) == 0 {
 		return nil, false

@@ -42,7 +42,7 @@ func (c *MarkBehind) apply(t *transition) *Refusal {
 		e := t.entry(k).clone()
 		e.Behind = vs.names(func(s *Storage) bool {
 			agrees := s.State == Serving && s.FencedEpoch <= c.Epoch && slices.Contains(c.Agreeing, s.Name)
-			return !agrees || e.IsBehind(s.Name)
+			return !agrees || e.IsBehind(s.Name) // ▲ state-agreeing-in-sync
 		})
 		switch c.Deleted {
 		case DeletedSet:
@@ -63,9 +63,9 @@ func (v *VirtualStorage) mustLead(name string, e *Entry, epoch uint64, path stri
 	switch {
 	case !ok:
 		return refuse(RefusedNotPrimary, "%q in %q has no primary", path, v.Name)
-	case p.Name != name:
+	case p.Name != name: // ▲ state-mark-behind-not-primary
 		return refuse(RefusedNotPrimary, "the primary of %q in %q is %q, not %q", path, v.Name, p.Name, name)
-	case p.FencedEpoch > epoch:
+	case p.FencedEpoch > epoch: // ▲ state-mark-behind-after-fence
 		return refuse(RefusedNotPrimary, "%q was fenced at epoch %d, after %d", name, p.FencedEpoch, epoch)
 	}
 	return nil

@@ -33,7 +33,7 @@ func (s *State) Apply(index Index, b Batch) (*State, []Result) {
 	stale := t.claimNumber(b)
 	results := make([]Result, len(b.Commands))
 	for i := range b.Commands {
-		if level := s.FeatureLevel(); b.Version > level { // ▲ a member may not know it
+		if level := s.FeatureLevel(); b.Version > level { // ▲ TestApply_aboveTheLevel: a member may not know it
 			results[i] = Result{Index: index, Refusal: refuse(RefusedLevel, "the batch needs feature level %d, the cluster is at %d", b.Version, level)}
 			continue
 		}
@@ -124,10 +124,10 @@ func (t *transition) tryApply(c command, stale bool) *Refusal {
 	if c == nil {
 		return refuse(RefusedInvalid, "a command has exactly one field set")
 	}
-	if _, ok := c.(*Register); !ok && t.next.Instance(t.proposer) == nil {
+	if _, ok := c.(*Register); !ok && t.next.Instance(t.proposer) == nil { // ▲ state-retired-commands
 		return refuse(RefusedRetired, "incarnation %d is not live", t.proposer)
 	}
-	if stale && touchesLedger(c) {
+	if stale && touchesLedger(c) { // ▲ state-stale-number
 		return refuse(RefusedOutOfOrder, "incarnation %d has had a later batch applied", t.proposer)
 	}
 	if why := c.invalid(); why != "" {

@@ -57,7 +57,7 @@ func (t *transition) setState(vs *VirtualStorage, name string, to StorageState, 
 	last := to == Serving || s.State == Fenced
 	s.State, s.Why, s.Since, s.Uncompared = to, "", t.index, ""
 	switch to {
-	case Backfilling: // ▲ what it has now may be any disk's
+	case Backfilling: // ▲ TestCompared: what it has now may be any disk's
 		s.Uncompared = UncomparedLater
 	case Serving:
 		s.New = false
@@ -66,7 +66,7 @@ func (t *transition) setState(vs *VirtualStorage, name string, to StorageState, 
 	case Out:
 		s.Why = why
 	}
-	if last {
+	if last { // ▲ state-serving-in-front
 		vs.Succession = append(slices.Delete(vs.Succession, i, i+1), s)
 	} else {
 		vs.Succession[i] = s

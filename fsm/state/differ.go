@@ -44,8 +44,9 @@ func (c *MarkDoubt) invalid() string {
 	return firstOf(c.Key.bad(), badName("primary", c.Primary), badNames("storage", names))
 }
 
-// apply refuses what the ledger explains ▲: a doubt that is there already, a storage that is
-// behind, a write of another instance, or a change since the comparison began.
+// apply refuses what the ledger explains (▲ state-differ-stale, state-differ-unexplained): a doubt
+// that is there already, a storage that is behind, a write of another instance, or a change since
+// the comparison began.
 func (c *MarkDoubt) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {

@@ -21,7 +21,7 @@ func (c *Register) invalid() string {
 func (c *Register) apply(t *transition) *Refusal {
 	inc := Incarnation(t.index)
 	switch {
-	case max(1, c.Level) < t.next.FeatureLevel(): // ▲ it could not apply what is proposed from now on
+	case max(1, c.Level) < t.next.FeatureLevel(): // ▲ TestRegister_tooOld: it could not apply what is proposed from now on
 		return refuse(RefusedLevel, "the cluster is at feature level %d, and this version of the program knows %d: "+
 			"install the version that the other instances run", t.next.FeatureLevel(), max(1, c.Level))
 	case t.next.Instance(inc) != nil:
@@ -84,7 +84,7 @@ func (c *Retire) apply(t *transition) *Refusal {
 	if c.Proof != ProofSuccessor { // a restart is no event for people
 		t.noteInstance(Change{What: ChangeRetired, Instance: gone.Name, Why: string(c.Proof), By: c.By})
 	}
-	t.endWishes(c.Incarnation)
+	t.endWishes(c.Incarnation) // ▲ state-wish-outlives
 	t.sweep(sweep{retired: c.Incarnation})
 	return nil
 }

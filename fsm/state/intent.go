@@ -35,7 +35,7 @@ func (c *OpenIntent) apply(t *transition) *Refusal {
 		k := Key{c.VirtualStorage, path}
 		e := t.entry(k).clone()
 		e.openIntent(t.proposer, c.Kind, c.Scope)
-		e.Behind = union(e.Behind, backfilling)
+		e.Behind = union(e.Behind, backfilling) // ▲ state-backfilling-not-behind
 		t.put(k, e)
 	}
 	return nil
@@ -135,7 +135,7 @@ func (e *Entry) closeIntent(inc Incarnation, at Index, inDoubt bool, doubt *Scop
 	if e.Wish != nil && e.Wish.Incarnation == inc { // its repair has ended
 		e.Wish = nil
 	}
-	if m.InDoubt == nil {
+	if m.InDoubt == nil { // ▲ state-close-forgets-doubt
 		e.Intents = slices.Delete(e.Intents, i, i+1)
 	}
 }

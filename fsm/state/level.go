@@ -8,10 +8,10 @@ import "fmt"
 // snapshot of a lower level has no field that a program of that level does not know.
 //
 // The state has a level, too (State.FeatureLevel): every member of the cluster
-// knows it. Only what needs no higher level is proposed ▲, so that during a
-// rolling upgrade the former program can apply every entry of the log, and can
-// take over again. Once every member runs the new program the leader raises the
-// level of the state (Raise), and from then on the former program stays out.
+// knows it. Only what needs no higher level is proposed (▲ state-allows-above-level), so that
+// during a rolling upgrade the former program can apply every entry of the log, and can take over
+// again. Once every member runs the new program the leader raises the level of the state (Raise),
+// and from then on the former program stays out.
 const Level = 1 + next
 
 // feature is what a later level added to the commands.
@@ -51,8 +51,8 @@ func (s *State) FeatureLevel() int { return max(1, s.Level) }
 func (in *Instance) FeatureLevel() int { return max(1, in.Level) }
 
 // Allows returns an error if commands that need the feature level must not be
-// proposed ▲: a member that does not know them may have to apply them. As the level
-// of the state never falls, an older state may be asked.
+// proposed (▲ state-allows-above-level): a member that does not know them may have to apply them.
+// As the level of the state never falls, an older state may be asked.
 func (s *State) Allows(needed int) error {
 	if level := s.FeatureLevel(); needed > level {
 		return refuse(RefusedLevel, "this needs feature level %d, and the cluster is at %d until every instance runs a version that knows it; "+
@@ -100,7 +100,7 @@ func (c *Raise) invalid() string {
 	return ""
 }
 
-// apply refuses a level that a live incarnation does not know ▲: one that
+// apply refuses a level that a live incarnation does not know (▲ TestRaise): one that
 // registered after the leader decided, say.
 func (c *Raise) apply(t *transition) *Refusal {
 	if level := t.next.FeatureLevel(); c.Level <= level {

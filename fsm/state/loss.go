@@ -21,9 +21,9 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 	switch {
 	case e == nil:
 		return refuse(RefusedUnknown, "%q in %q is clean, nothing of it is lost", c.RelativePath, vs.Name)
-	case e.HasLive():
+	case e.HasLive(): // ▲ state-loss-beside-live-intent
 		return refuse(RefusedBusy, "%q in %q has a live intent", c.RelativePath, vs.Name)
-	case (e.IsBehind(c.Storage) || e.IsAdvancing()) && e.mayChange(c.Storage, c.Ended): // ▲ a late copy or removal would undo what is acknowledged from here on
+	case (e.IsBehind(c.Storage) || e.IsAdvancing()) && e.mayChange(c.Storage, c.Ended): // ▲ state-loss-under-late-copy, state-loss-while-advancing, state-loss-of-another-end: a late copy or removal would undo what is acknowledged from here on
 		return refuse(RefusedBusy, "a copy onto %q, or a removal, that ended unseen may still have an effect on %q; repeat this later", c.Storage, c.RelativePath)
 	case s.State == Serving:
 	case s.State == Backfilling || vs.inSyncAnywhere(e):

@@ -16,7 +16,7 @@ func (s *State) Entry(k Key) *Entry {
 	}
 	var buf [256]byte // the lookup of a usual key does not allocate
 	e, _ := s.ledger.Get(k.appendTo(buf[:0]))
-	return s.sweeps.through(k.VirtualStorage, e)
+	return s.sweeps.through(k.VirtualStorage, e) // ▲ state-sweep-unread
 }
 
 // Each calls fn for every entry of the virtual storage (of all when vs is
@@ -91,7 +91,7 @@ func (v *VirtualStorage) InSync(e *Entry) iter.Seq[*Storage] {
 // place.
 func (v *VirtualStorage) Primary(e *Entry) (Storage, bool) {
 	for s := range v.InSync(e) {
-		return *s, s.State == Serving && (e == nil || e.Advancing == "") // ▲ a copy is made onto it
+		return *s, s.State == Serving && (e == nil || e.Advancing == "") // ▲ state-fence-loses-place: a copy is made onto it
 	}
 	return Storage{}, false
 }

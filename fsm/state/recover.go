@@ -51,7 +51,7 @@ func (s *State) Recover(r Recovery) *State {
 		}
 		e = e.clone()
 		e.Wish = nil
-		for _, inc := range e.liveIncarnations() {
+		for _, inc := range e.liveIncarnations() { // ▲ state-recover-clean
 			e.closeIntent(inc, r.Index, true, nil)
 		}
 		return e
@@ -76,7 +76,7 @@ func (e *Entry) liveIncarnations() []Incarnation {
 // recover is Recover for one virtual storage.
 func (t *transition) recover(name string, r Recovery) {
 	vs := t.edit(name)
-	vs.Epoch += recoveredEpochs
+	vs.Epoch += recoveredEpochs // ▲ state-recover-same-epoch
 	t.note(vs, Change{What: ChangeRecovered, By: r.By})
 	kept := t.kept(vs)
 	serving := slices.ContainsFunc(vs.Succession, func(s Storage) bool { return kept[s.Name] && s.State == Serving })
@@ -84,12 +84,14 @@ func (t *transition) recover(name string, r Recovery) {
 	for _, s := range slices.Clone(vs.Succession) {
 		switch {
 		case kept[s.Name] && s.State != Serving && serving:
-			// ▲ Of what the ledger does not list it may miss what the lost entries called behind. It
-			// keeps the repositories that no other storage has, and is compared when it returns.
+			// ▲ state-recover-returns-uncompared: Of what the ledger does not list it may miss what
+			// the lost entries called behind. It keeps the repositories that no other storage has,
+			// and is compared when it returns.
 			vs.Storage(s.Name).FilesystemID = noDisk
 		case kept[s.Name]:
 		case s.State == Backfilling:
-			// ▲ It may have served since, and have acknowledged writes that no other storage has.
+			// ▲ state-recover-backfilled, state-recover-serves-on: It may have served since, and
+			// have acknowledged writes that no other storage has.
 			if f := vs.Storage(s.Name); f.Uncompared == "" && f.New {
 				f.Uncompared = UncomparedFounding
 			} else if f.Uncompared == "" {
@@ -100,7 +102,8 @@ func (t *transition) recover(name string, r Recovery) {
 			vs.Storage(s.Name).FilesystemID = noDisk
 		default:
 			t.setState(vs, s.Name, Backfilling, "recovered", r.By)
-			// ▲ It may have writes that the survivor has not heard of: the most advanced replica is the source.
+			// ▲ state-recover-uncompared: It may have writes that the survivor has not heard of:
+			// the most advanced replica is the source.
 			vs.Storage(s.Name).New, vs.Storage(s.Name).Uncompared = true, UncomparedFounding
 			backfilled = append(backfilled, s.Name)
 		}
@@ -123,7 +126,7 @@ func (t *transition) recover(name string, r Recovery) {
 		}
 		e = e.clone()
 		e.suspect(vs, unsure, r.Time)
-		if !several {
+		if !several { // ▲ state-recover-unverified
 			return e
 		}
 		e.Intents = append(e.Intents, Intent{
@@ -168,9 +171,9 @@ func (v *VirtualStorage) NotCompared() (storages []string, recovered int64) {
 	return storages, recovered
 }
 
-// suspect keeps what storages have that are behind from being overwritten ▲: they may have caught up since,
-// and acknowledged writes. The conflicts end when a comparison finds nothing there that the primary lacks. Only
-// for a clone.
+// suspect keeps what storages have that are behind from being overwritten
+// (▲ state-recover-overwrites): they may have caught up since, and acknowledged writes. The
+// conflicts end when a comparison finds nothing there that the primary lacks. Only for a clone.
 func (e *Entry) suspect(vs *VirtualStorage, storages []string, now int64) {
 	primary := ""
 	for s := range vs.InSync(e) {

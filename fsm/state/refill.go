@@ -14,9 +14,9 @@ func (c *Refill) apply(t *transition) *Refusal {
 	return nil
 }
 
-// mayRefill refuses for a storage that may still be read or written ▲: what it has now may be
-// any backup's. It also refuses where the storage alone has a repository, as far as anyone knows:
-// its replica would count for nothing.
+// mayRefill refuses for a storage that may still be read or written (▲ state-refill-serving,
+// state-refill-only-copy): what it has now may be any backup's. It also refuses where the storage
+// alone has a repository, as far as anyone knows: its replica would count for nothing.
 func (t *transition) mayRefill(virtualStorage, storage string) *Refusal {
 	vs, refusal := t.virtualStorage(virtualStorage)
 	if refusal != nil {

@@ -27,7 +27,7 @@ func (c *Rejoin) apply(t *transition) *Refusal {
 	case s.State == Out && s.Why == WhyDrained:
 		return refuse(RefusedDrained, "storage %q was drained", s.Name)
 	case s.FilesystemID != c.FilesystemID:
-		return c.otherDisk(t, vs, s)
+		return c.otherDisk(t, vs, s) // ▲ state-return-other-disk
 	}
 	if s.State == Out {
 		t.serve(vs.Name, s.Name, "rejoined")
@@ -48,7 +48,7 @@ func (c *Rejoin) backfilled(t *transition, s *Storage) *Refusal {
 		return refuse(RefusedChanged, "storage %q is %s since index %d with file system %q",
 			s.Name, s.State, s.Since, s.FilesystemID)
 	}
-	if s.Uncompared != "" { // ▲ what it came with could be lost once it is repaired
+	if s.Uncompared != "" { // ▲ TestCompared: what it came with could be lost once it is repaired
 		return refuse(RefusedState, "storage %q is not compared yet", s.Name)
 	}
 	t.serve(c.VirtualStorage, s.Name, "backfilled")

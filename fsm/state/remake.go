@@ -29,10 +29,10 @@ func (c *Remake) invalid() string {
 	return firstOf(c.Key.bad(), badName("storage", c.Storage), badText("why", c.Why))
 }
 
-// apply refuses unless what the storage has is of no account: ▲ it is behind, nothing is
-// in doubt, and another storage, on another disk, is in sync and serves. Nothing can take
-// that back while the proposer's intent is live: what is declared, resolved or accepted
-// by others is refused.
+// apply refuses unless what the storage has is of no account: ▲ TestRemake: it is behind, nothing
+// is in doubt, and another storage, on another disk, is in sync and serves. Nothing can take that
+// back while the proposer's intent is live: what is declared, resolved or accepted by others is
+// refused.
 func (c *Remake) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
@@ -44,22 +44,22 @@ func (c *Remake) apply(t *transition) *Refusal {
 	}
 	e := t.entry(c.Key)
 	switch primary, ok := vs.Primary(e); {
-	case !e.IsBehind(s.Name): // ▲ what it has may have been acknowledged
+	case !e.IsBehind(s.Name): // ▲ state-remake-in-sync: what it has may have been acknowledged
 		return refuse(RefusedState, "%q is not behind for %q in %q", s.Name, c.RelativePath, vs.Name)
 	case s.State != Serving && s.State != Backfilling:
 		return refuse(RefusedState, "storage %q is %s", s.Name, s.describe())
-	case !slices.Contains(e.Live(t.proposer).Targets, s.Name): // ▲ none would wait for its bound
+	case !slices.Contains(e.Live(t.proposer).Targets, s.Name): // ▲ state-remake-untargeted: none would wait for its bound
 		return refuse(RefusedNoIntent, "%q is no target of the intent on %q in %q", s.Name, c.RelativePath, vs.Name)
-	case s.Uncompared != "" || e.InConflict(s.Name): // ▲ what it has may be nowhere else
+	case s.Uncompared != "" || e.InConflict(s.Name): // ▲ TestRemake: what it has may be nowhere else
 		return refuse(RefusedConflict, "%q on %q may have what the primary lacks", c.RelativePath, s.Name)
-	case e.HasDoubt(): // ▲ what is in doubt may still happen, and to the authority, too
+	case e.HasDoubt(): // ▲ state-remake-in-doubt: what is in doubt may still happen, and to the authority, too
 		return refuse(RefusedBusy, "%q in %q is in doubt", c.RelativePath, vs.Name)
-	case !ok: // ▲ it may be all that there is
+	case !ok: // ▲ TestRemake: it may be all that there is
 		return refuse(RefusedNotPrimary, "%q in %q has no primary to be copied from", c.RelativePath, vs.Name)
-	case sameDisk(s, &primary): // ▲ it is all that there is
+	case sameDisk(s, &primary): // ▲ state-remake-same-disk: it is all that there is
 		return refuse(RefusedLast, "%q is on the same disk as the primary %q", s.Name, primary.Name)
 	}
-	t.put(c.Key, e.clone()) // ▲ what was declared of the replica before is refused
+	t.put(c.Key, e.clone()) // ▲ TestRemake_isAChange: what was declared of the replica before is refused
 	t.note(t.edit(vs.Name), Change{What: ChangeRemade, Storage: c.Storage, RelativePath: c.RelativePath, Why: c.Why})
 	return nil
 }
@@ -68,8 +68,8 @@ func (c *StepDown) invalid() string {
 	return firstOf(c.Key.bad(), badName("storage", c.Storage), badText("why", c.Why))
 }
 
-// apply refuses unless ▲ the next in-sync storage serves, on another disk: at this index
-// it has every acknowledged write, and no other instance has a write under way.
+// apply refuses unless (▲ state-step-down-only-copy) the next in-sync storage serves, on another
+// disk: at this index it has every acknowledged write, and no other instance has a write under way.
 func (c *StepDown) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
@@ -80,13 +80,13 @@ func (c *StepDown) apply(t *transition) *Refusal {
 	switch {
 	case !ok || primary.Name != c.Storage:
 		return refuse(RefusedNotPrimary, "the primary of %q in %q is %q (serving: %t), not %q", c.RelativePath, vs.Name, primary.Name, ok, c.Storage)
-	case e.HasDoubt(): // ▲ its replica is what a doubt is resolved by
+	case e.HasDoubt(): // ▲ state-step-down-in-doubt: its replica is what a doubt is resolved by
 		return refuse(RefusedBusy, "%q in %q is in doubt", c.RelativePath, vs.Name)
 	}
 	e.Behind = union(e.Behind, []string{c.Storage})
 	next, ok := vs.Primary(e)
 	switch {
-	case !ok: // ▲ it has the only copy that serves
+	case !ok: // ▲ state-step-down-only-copy: it has the only copy that serves
 		return refuse(RefusedLast, "no other storage is in sync for %q in %q and serves", c.RelativePath, vs.Name)
 	case sameDisk(&primary, &next):
 		return refuse(RefusedLast, "%q is on the same disk as %q", next.Name, primary.Name)

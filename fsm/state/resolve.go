@@ -15,8 +15,8 @@ func (c *MarkInSync) invalid() string {
 // apply takes the storages off what is behind. A name that is no storage was
 // removed since; one that is fenced or out is no target of a repair any more.
 //
-// ▲ They become targets of every intent that is in doubt. A write under it may have
-// changed their source before the copy, or may yet, so that they may differ from the
+// ▲ state-in-sync-beside-doubt: They become targets of every intent that is in doubt. A write under
+// it may have changed their source before the copy, or may yet, so that they may differ from the
 // authority by which the doubt is resolved.
 func (c *MarkInSync) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
@@ -32,9 +32,9 @@ func (c *MarkInSync) apply(t *transition) *Refusal {
 		case s == nil:
 		case s.State != Serving && s.State != Backfilling:
 			return refuse(RefusedChanged, "storage %q is %s", name, s.State)
-		case s.Uncompared != "": // ▲ what it came with is still to be compared
+		case s.Uncompared != "": // ▲ TestCompared: what it came with is still to be compared
 			return refuse(RefusedState, "storage %q is not compared yet", name)
-		case e.InConflict(name):
+		case e.InConflict(name): // ▲ state-in-sync-in-conflict
 			return refuse(RefusedConflict, "%q on %q has what the primary lacks", c.RelativePath, name)
 		}
 	}
@@ -65,8 +65,8 @@ func badRefs(refs []DoubtRef) string {
 // behind before stays so, even if it was found equal: the comparison covers
 // what the intents may have changed, not what it missed. One that was in sync and is
 // a target of none of the intents stays in sync: no write under them has touched it,
-// and before any of them changed the primary, it was marked behind. ▲ That does not hold if
-// the primary lacks the repository: then what another storage has is what counts.
+// and before any of them changed the primary, it was marked behind. ▲ state-resolve-deletes: That
+// does not hold if the primary lacks the repository: then what another storage has is what counts.
 func (c *ResolveDoubt) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
@@ -100,7 +100,7 @@ func (c *ResolveDoubt) apply(t *transition) *Refusal {
 		}
 		untouched := !c.PrimaryLacks && !slices.Contains(targets, s.Name)
 		equal := untouched || s.Name == c.Authority || slices.Contains(c.Equal, s.Name)
-		return !equal || !s.holds() || e.IsBehind(s.Name)
+		return !equal || !s.holds() || e.IsBehind(s.Name) // ▲ state-resolve-unequal
 	}))
 	t.put(c.Key, e)
 	return nil
@@ -124,10 +124,10 @@ func (t *transition) quiet(k Key, asOf Index) (*VirtualStorage, *Refusal) {
 		return nil, refuse(RefusedInvalid, "index %d is yet to come", asOf)
 	}
 	e := t.entry(k)
-	if e.Changed > asOf {
+	if e.Changed > asOf { // ▲ state-conclusion-after-change
 		return nil, refuse(RefusedChanged, "%q in %q changed at index %d, after %d", k.RelativePath, k.VirtualStorage, e.Changed, asOf)
 	}
-	if other := e.liveBeside(t.proposer); other != 0 {
+	if other := e.liveBeside(t.proposer); other != 0 { // ▲ state-conclusion-under-intent
 		return nil, refuse(RefusedBusy, "incarnation %d has a live intent on %q in %q", other, k.RelativePath, k.VirtualStorage)
 	}
 	return vs, nil
@@ -157,7 +157,7 @@ func (e *Entry) joinDoubts(storages []string) {
 // one. Only for a clone.
 func (e *Entry) resolveDoubt(ref DoubtRef) bool {
 	i, found := e.find(ref.Incarnation)
-	if !found || e.Intents[i].InDoubt == nil || e.Intents[i].InDoubt.At != ref.At {
+	if !found || e.Intents[i].InDoubt == nil || e.Intents[i].InDoubt.At != ref.At { // ▲ state-resolve-unnamed
 		return false
 	}
 	e.Intents[i].InDoubt = nil

@@ -123,8 +123,9 @@ func (t *transition) found(c *Define) {
 	t.next.VirtualStorages = slices.Insert(slices.Clone(t.next.VirtualStorages), i, vs)
 }
 
-// mayForget is mayRemove, and refuses while a replica on the storages is in conflict ▲: it has what
-// is nowhere else, and nobody would be told of it any more.
+// mayForget is mayRemove, and refuses while a replica on the storages is in conflict
+// (▲ state-removes-in-conflict): it has what is nowhere else, and nobody would be told of it any
+// more.
 func (t *transition) mayForget(vs *VirtualStorage, gone []string) *Refusal {
 	if refusal := t.mayRemove(vs, gone); refusal != nil {
 		return refusal
@@ -200,8 +201,8 @@ func (t *transition) remove(vs *VirtualStorage, gone []string, by string) {
 }
 
 // forget returns the entry without the storages, nil if it does not name them. Targets keep their
-// names ▲: what an intent has begun on a storage goes on there, and may reach one that is added under
-// the same name.
+// names (▲ state-forgets-targets): what an intent has begun on a storage goes on there, and may
+// reach one that is added under the same name.
 func (e *Entry) forget(gone []string) *Entry {
 	if !slices.ContainsFunc(gone, e.IsBehind) {
 		return nil

@@ -69,7 +69,7 @@ func (w *sweep) apply(e *Entry) *Entry {
 			return e
 		}
 		e = e.clone()
-		e.closeIntent(w.retired, w.index, true, nil)
+		e.closeIntent(w.retired, w.index, true, nil) // ▲ state-retire-forgets-intents
 	default:
 		forgotten := e.forget(w.gone)
 		if forgotten == nil {
@@ -80,7 +80,7 @@ func (w *sweep) apply(e *Entry) *Entry {
 	if e.isEmpty() {
 		return nil
 	}
-	e.Changed = w.index
+	e.Changed = w.index // ▲ state-retire-is-no-change
 	return e
 }
 

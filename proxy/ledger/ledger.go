@@ -152,7 +152,7 @@ func New(node Node, session Session, storages Storages, cfg Config) *Ledger {
 func (l *Ledger) Reading() (view *state.State, leased bool) {
 	lease := l.session.Lease()
 	view = l.node.View()
-	// ▲ A lease counts from the view on that it was given for.
+	// ▲ driver-read-older-view: A lease counts from the view on that it was given for.
 	return view, l.session.Now() < lease.Until && view.Index >= lease.Index
 }
 
@@ -178,8 +178,8 @@ func (l *Ledger) InFlight() (writes, intents int) {
 // step lets the machine know of an event, and of the newest view and lease
 // before it, and carries out what it says. Caller holds mu.
 func (l *Ledger) step(e machine.Event) {
-	// ▲ Read before the clock of the lease: what is dated by it is not dated later
-	// than the lease was looked at.
+	// ▲ driver-token-dated-late: Read before the clock of the lease: what is dated by it is not
+	// dated later than the lease was looked at.
 	wall := time.Now()
 	now := l.session.Now()
 	// An instance that served reads without a quorum gets its incarnation later than its view.

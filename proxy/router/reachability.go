@@ -24,7 +24,7 @@ type Reachability struct {
 type ReachabilityOf func(storage string) Reachability
 
 // usable tells whether requests may go to s over the connection r: it leads to
-// the disk that the view speaks of. ▲
+// the disk that the view speaks of. (▲ router-other-disk)
 func usable(s *state.Storage, r Reachability) bool {
 	return r.OK && r.FilesystemID == s.FilesystemID
 }

@@ -45,7 +45,7 @@ func RouteRead(view *state.State, read Read, reach ReachabilityOf, intn func(int
 // rule is the one by which a read of the repository is routed.
 func rule(read Read, entry *state.Entry) Rule {
 	switch {
-	case read.PrimaryOnly || entry.HasPrimaryOnly(): // ▲ the others fall behind as we speak
+	case read.PrimaryOnly || entry.HasPrimaryOnly(): // ▲ router-reads-beside-primary-only: the others fall behind as we speak
 		return PrimaryOnly
 	case entry.HasDoubt() || entry.IsAdvancing():
 		return PrimaryFirst

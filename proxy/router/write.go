@@ -40,7 +40,7 @@ func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reachab
 	for i, key := range keys {
 		p, ok := vs.Primary(view.Entry(key))
 		switch {
-		case !ok && p.Name != "": // ▲ it keeps its place: no other storage is written to
+		case !ok && p.Name != "": // ▲ TestRoute_refusals: it keeps its place: no other storage is written to
 			return Write{}, &Refusal{Kind: PrimaryFenced, VirtualStorage: vs.Name, Storage: p.Name}
 		case ok && i > 0 && p.Name != primary.Name:
 			return Write{}, &Refusal{Kind: TwoPrimaries, VirtualStorage: vs.Name, Storage: p.Name, Other: primary.Name}
@@ -85,9 +85,10 @@ func destinations(view *state.State, vs *state.VirtualStorage, keys []state.Key,
 }
 
 // RouteMaintenance names every reachable serving storage: the storages that are in sync for the
-// repository, and the storages that are behind. ▲ A call that prunes must not go to the latter: one
-// may be under repair, and pruning could remove objects that a copy is about to refer to. Any other
-// call must: housekeeping removes the stale locks for which a replica cannot be repaired.
+// repository, and the storages that are behind. ▲ TestRouting_everyMethod: A call that prunes must
+// not go to the latter: one may be under repair, and pruning could remove objects that a copy is
+// about to refer to. Any other call must: housekeeping removes the stale locks for which a replica
+// cannot be repaired.
 func RouteMaintenance(view *state.State, key state.Key, reach ReachabilityOf) (inSync, behind []string, err error) {
 	vs := view.VirtualStorage(key.VirtualStorage)
 	if vs == nil {

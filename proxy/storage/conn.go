@@ -82,7 +82,7 @@ func dial(ctx context.Context, to *place, generation uint64, cfg Config, backcha
 	switch {
 	case err != nil:
 		return nil, &dialError{cause: errors.Join(err, c.channel.cc.Close()), answered: true}
-	case beside.filesystemID != c.identity.filesystemID: // ▲ a read must not find another disk than was routed to
+	case beside.filesystemID != c.identity.filesystemID: // ▲ TestSet_refusesTwoDisks: a read must not find another disk than was routed to
 		err := fmt.Errorf("the disk was %q, and is %q a moment later", c.identity.filesystemID, beside.filesystemID)
 		return nil, &dialError{cause: errors.Join(err, c.close()), answered: true}
 	}

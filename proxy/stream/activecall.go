@@ -56,8 +56,8 @@ func (x *activeCall) pumpRequests() {
 	}
 	x.branch.giveUp(x.requestErr)
 	if x.rpcs != nil {
-		// ▲ Not before nothing can come of it any more: the storage has not got all requests, and
-		// would take them as complete.
+		// ▲ stream-part-is-all: Not before nothing can come of it any more: the storage has not got
+		// all requests, and would take them as complete.
 		<-x.told
 		_ = x.branch.stream.CloseSend() // an error would mean that it has ended
 	}

@@ -84,8 +84,8 @@ func (x *activeCall) carry(f *Forwarder) (end error) {
 
 // started sends the first message to the others, and has the client's requests passed on, if the primary was sent its own.
 func (x *activeCall) started(f *Forwarder) {
-	// ▲ No secondary is sent anything before the primary was: a call that was not sent to it has
-	// happened nowhere.
+	// ▲ TestForwarder_primaryNotSent: No secondary is sent anything before the primary was: a call
+	// that was not sent to it has happened nowhere.
 	if !x.out.Sent {
 		return
 	}

@@ -188,7 +188,8 @@ func (s *repeated) RecvMsg(m any) error {
 		err := s.receives.RecvMsg(m)
 		switch {
 		case err != nil:
-			// ▲ Without the storage's status the attempt may go on: there is no other one then.
+			// ▲ stream-repeats-the-living: Without the storage's status the attempt may go on:
+			// there is no other one then.
 			if at, ok := s.ctx.Value(arrivalKey{}).(*arrival); !ok || !at.ended(s.ctx, err) {
 				return s.end(err)
 			}

@@ -63,8 +63,8 @@ func (m *Manager) Begin(cfg Config) *Transaction {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	// ▲ An id is never used again, neither by another instance nor after a restart: a
-	// storage that votes late must not vote in a write of others.
+	// ▲ driver-votes-ids-reused: An id is never used again, neither by another instance nor after a
+	// restart: a storage that votes late must not vote in a write of others.
 	for {
 		m.last++
 		if t.id = uint64(m.incarnation())<<32 | uint64(m.last); m.byID[t.id] == nil {

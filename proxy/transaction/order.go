@@ -22,8 +22,8 @@ const (
 	// lineFor how long it waits itself at most: it goes on then, unordered.
 	insideFor = 3 * time.Second
 	lineFor   = 10 * time.Second
-	// lineLimit is how many writes of a repository wait. ▲ More are refused: writes that were
-	// sent beyond what git can do would only keep it from what it has to do.
+	// lineLimit is how many writes of a repository wait. ▲ TestOrder_bounds: More are refused:
+	// writes that were sent beyond what git can do would only keep it from what it has to do.
 	lineLimit = 32
 )
 

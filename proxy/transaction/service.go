@@ -80,7 +80,8 @@ func (s *Service) find(id uint64, node string) (*Transaction, error) {
 		return nil, status.Errorf(codes.PermissionDenied, "storage %q votes in the name of %q", s.storage, node)
 	}
 	for _, v := range t.cfg.Voters {
-		// ▲ A vote over another connection is of another call, or of nobody's.
+		// ▲ driver-votes-other-connection: A vote over another connection is of another call, or of
+		// nobody's.
 		if v.Storage == s.storage && v.Conn == s.conn {
 			return t, nil
 		}

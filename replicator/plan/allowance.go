@@ -67,7 +67,7 @@ type Progress struct {
 // Begin begins to watch a copy.
 func (p *Progress) Begin(now time.Duration) { *p = Progress{size: -1, at: now} }
 
-// Note notes the size at that time.
+// Note notes the size at that time. (▲ replicator-copy-of-a-total)
 func (p *Progress) Note(now time.Duration, size int64) {
 	if size != p.size {
 		p.size, p.at = size, now
@@ -75,4 +75,5 @@ func (p *Progress) Note(now time.Duration, size int64) {
 }
 
 // Stalled tells whether the copy has shown no progress for longer than still.
+// (▲ replicator-copy-without-end)
 func (p *Progress) Stalled(now, still time.Duration) bool { return now-p.at > still }

@@ -37,10 +37,10 @@ const (
 	FirstConflict
 )
 
-// Meet decides about a newcomer. ▲ A replica whose values the primary does not
-// contain is never overwritten. ▲ The primary is only copied onto while no client
-// has written: a reference that the newcomer has and the primary lacks could be
-// one that a client deleted.
+// Meet decides about a newcomer. ▲ plan-overwrites-conflict: A replica whose values the primary
+// does not contain is never overwritten. ▲ TestMeet_rules: The primary is only copied onto while no
+// client has written: a reference that the newcomer has and the primary lacks could be one that a
+// client deleted.
 func Meet(n Newcomer) First {
 	ahead := n.Contains && (!n.Contained || n.Ahead)
 	switch {
@@ -76,9 +76,9 @@ func (e *UnlikeError) Error() string {
 	return fmt.Sprintf("%q differs from %q after the copy: %s", e.Storage, e.Source, e.What)
 }
 
-// Unlike says in what a replica differs from its source, empty if in nothing. ▲ A
-// storage counts as in sync only if it is like the primary: a copy that reports
-// success may have left something out.
+// Unlike says in what a replica differs from its source, empty if in nothing.
+// ▲ plan-in-sync-unlike, plan-head-unlike, plan-pool-unlike: A storage counts as in sync only if it
+// is like the primary: a copy that reports success may have left something out.
 func Unlike(source, replica Replica) string {
 	switch {
 	case source.Has != replica.Has:

@@ -43,7 +43,7 @@ func (s *FirstSeen) Look(now time.Duration, index state.Index) {
 }
 
 // Left is how long an effect of what an in-doubt intent stands for may still come, at
-// most. The caller has a view with the intent.
+// most. The caller has a view with the intent. (▲ plan-bound-from-the-start)
 func (s *FirstSeen) Left(now time.Duration, d *state.Doubt) time.Duration {
 	bound := time.Duration(d.BoundMillis) * time.Millisecond
 	i, _ := slices.BinarySearchFunc(s.seen, d.At, func(s seenAt, at state.Index) int {

@@ -139,7 +139,7 @@ func (s Situation) inDoubt() (early []*state.Doubt, due []state.DoubtRef, refsOn
 		if intent.InDoubt == nil {
 			continue
 		}
-		if left := s.Left(intent.InDoubt); left > 0 { // ▲ an effect may still come, after the comparison
+		if left := s.Left(intent.InDoubt); left > 0 { // ▲ plan-resolve-before-bound: an effect may still come, after the comparison
 			early = append(early, intent.InDoubt)
 			if soonest == 0 || left < soonest {
 				soonest = left
@@ -154,7 +154,7 @@ func (s Situation) inDoubt() (early []*state.Doubt, due []state.DoubtRef, refsOn
 
 // targets are the storages to be copied to now. Absent are those that would be
 // if they could be called. One that an intent in early may still change is
-// neither: a late effect must not meet a fresh copy. ▲
+// neither: a late effect must not meet a fresh copy. (▲ plan-copy-under-late-effect)
 //
 // A storage that is backfilling gets a copy of its own, after those that serve: it may
 // take hours, for which no other one is to stay behind.
@@ -165,12 +165,12 @@ func (s Situation) targets(early []*state.Doubt) (now, absent []string) {
 		due := false
 		switch st.State {
 		case state.Serving:
-			due = s.Entry.IsBehind(st.Name) // ▲ nothing is ever copied onto one in sync
+			due = s.Entry.IsBehind(st.Name) // ▲ plan-copy-onto-in-sync: nothing is ever copied onto one in sync
 		case state.Backfilling:
 			due = s.Backfilling || s.Entry.IsBehind(st.Name)
 		}
 		switch {
-		case keeps(st, s.Entry): // ▲ what it has may be nowhere else
+		case keeps(st, s.Entry): // ▲ TestPlan_keeps: what it has may be nowhere else
 		case !due || slices.ContainsFunc(early, func(d *state.Doubt) bool { return slices.Contains(d.Targets, st.Name) }):
 		case !s.Reachable(st.Name):
 			absent = append(absent, st.Name)

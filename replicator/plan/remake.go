@@ -45,10 +45,10 @@ const (
 	RemakeInVain
 )
 
-// Decide decides what becomes of the replica, and says why for people. ▲ It never removes
-// what may be needed: the target is behind and has nothing of its own, the source is the
-// primary on another disk, and nothing is in doubt. The replicated state checks the same
-// when the removal is permitted (state.Remake).
+// Decide decides what becomes of the replica, and says why for people. ▲ TestRemaking_decide: It
+// never removes what may be needed: the target is behind and has nothing of its own, the source is
+// the primary on another disk, and nothing is in doubt. The replicated state checks the same when
+// the removal is permitted (state.Remake).
 func (r Remaking) Decide() (Remake, string) {
 	if !r.Broken && r.Copies < r.After {
 		return RemakeNot, ""
@@ -56,13 +56,13 @@ func (r Remaking) Decide() (Remake, string) {
 	target := r.VS.Storage(r.Target)
 	source, ok := r.VS.Primary(r.Entry)
 	switch {
-	case target == nil || target.Uncompared != "" || !r.Entry.IsBehind(r.Target) || r.Entry.InConflict(r.Target): // ▲
+	case target == nil || target.Uncompared != "" || !r.Entry.IsBehind(r.Target) || r.Entry.InConflict(r.Target): // ▲ TestRemaking_decide
 		return RemakeNot, ""
-	case !ok || source.Name != r.Source || r.Entry.HasDoubt(): // ▲
+	case !ok || source.Name != r.Source || r.Entry.HasDoubt(): // ▲ TestRemaking_decide
 		return RemakeNot, ""
-	case source.Name == r.Target || source.FilesystemID == target.FilesystemID: // ▲ it is the only copy
+	case source.Name == r.Target || source.FilesystemID == target.FilesystemID: // ▲ TestRemaking_decide: it is the only copy
 		return RemakeInVain, fmt.Sprintf("copies onto %q fail, and it is on the same disk as the primary %q", r.Target, r.Source)
-	case r.Lends: // ▲ they would miss its objects
+	case r.Lends: // ▲ TestRemaking_decide: they would miss its objects
 		return RemakeInVain, fmt.Sprintf("copies onto %q fail, and other repositories there may borrow from the replica", r.Target)
 	case r.Remade:
 		return RemakeInVain, fmt.Sprintf("copies onto %q fail, although the replica was made again", r.Target)

@@ -197,9 +197,9 @@ func unlike(primary, replica Replica, what string) string {
 	return what
 }
 
-// Unexplained tells whether differences that were found between two looks at the ledger count: ▲
-// nothing changed the repository's entry, and no write was under way but what self, which holds
-// the repository's repair lock, may have had.
+// Unexplained tells whether differences that were found between two looks at the ledger count
+// (▲ TestUnexplained): nothing changed the repository's entry, and no write was under way but what
+// self, which holds the repository's repair lock, may have had.
 func Unexplained(before, after *state.Entry, self state.Incarnation) bool {
 	if before != after && (before == nil || after == nil || before.Changed != after.Changed) {
 		return false

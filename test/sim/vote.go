@@ -45,7 +45,8 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 		}
 		sent := l.call
 		l.call.left = func() {
-			// ▲ Without a status the call may go on: it is not sent again.
+			// ▲ stream-repeats-the-living: Without a status the call may go on: it is not sent
+			// again.
 			if l.waits = n > 0 && sent.reply.value.arrived; l.waits {
 				tx.ready(to.Storage)
 			} else {

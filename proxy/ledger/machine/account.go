@@ -48,7 +48,7 @@ func (m *Machine) answered(a Answer) {
 }
 
 // account is the command that makes everything behind that does not agree with
-// the primary, whatever its state. ▲
+// the primary, whatever its state. (▲ vote-forgets-the-out)
 func (w *write) account(deleted state.DeletedChange) state.Command {
 	wrote := &state.MarkBehind{
 		VirtualStorage: w.keys[0].VirtualStorage,
@@ -63,8 +63,8 @@ func (w *write) account(deleted state.DeletedChange) state.Command {
 	return state.Command{MarkBehind: wrote}
 }
 
-// agreed are the storages that have the write, or will. ▲ One that was dropped is
-// not among them, whatever it voted before: it may serve again, without the write.
+// agreed are the storages that have the write, or will. ▲ vote-dropped-agrees: One that was dropped
+// is not among them, whatever it voted before: it may serve again, without the write.
 func (w *write) agreed() []string {
 	if !w.route.Votes {
 		return []string{w.route.Primary}
@@ -77,9 +77,9 @@ func (w *write) intent(voteBound time.Duration) (state.IntentKind, state.Scope) 
 	kind, scope := state.PrimaryOnly, w.scope
 	scope.Targets = []string{w.first}
 	if w.route.Votes {
-		kind, scope.BoundMillis = state.Open, voteBound.Milliseconds()
+		kind, scope.BoundMillis = state.Open, voteBound.Milliseconds() // ▲ vote-intent-without-bound
 		for _, d := range w.others {
-			scope.Targets = append(scope.Targets, d.Storage)
+			scope.Targets = append(scope.Targets, d.Storage) // ▲ vote-intent-without-targets
 		}
 	}
 	return kind, scope
@@ -90,7 +90,8 @@ func (w *write) intent(voteBound time.Duration) (state.IntentKind, state.Scope) 
 // an account by which every storage that does not agree is behind.
 //
 // The write is routed anew once the intent is applied. From there on no other
-// instance declares a storage in sync. ▲
+// instance declares a storage in sync. (▲ machine-accounts-once, machine-primary-only-unaccounted,
+// vote-without-intent)
 func (m *Machine) commit(w *write) bool {
 	kind, scope := w.intent(m.cfg.VoteBound)
 	covered := true
@@ -177,8 +178,8 @@ func (m *Machine) committed(w *write, opens bool, kind state.IntentKind, scope s
 func (m *Machine) accounted(w *write) bool {
 	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
 	for _, r := range w.on() {
-		// ▲ What an earlier conclusion of ours takes back may still be in the view:
-		// only what was said after it counts.
+		// ▲ machine-unsure-conclusion: What an earlier conclusion of ours takes back may still be
+		// in the view: only what was said after it counts.
 		if r.distrusted {
 			return false
 		}

@@ -15,7 +15,7 @@ const closeRetry = time.Second
 // closeDue proposes to close the intents that have been idle long enough, clean
 // and in-doubt ones together. There is one such proposal at a time, so that they
 // gather while it is under way. An intent counts as closed from here on: a write
-// that comes waits for the answer, and opens a new one. ▲
+// that comes waits for the answer, and opens a new one. (▲ machine-write-beside-close)
 func (m *Machine) closeDue() {
 	if m.closing {
 		return

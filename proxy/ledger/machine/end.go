@@ -31,8 +31,9 @@ func (m *Machine) ended(e Ended) {
 	if !w.route.Votes {
 		w.agreeing = []string{w.route.Primary}
 	}
-	// ▲ How a storage failed does not tell what it did before: two may have given up
-	// with the same words, the one before and the other after a change.
+	// ▲ machine-clean-without-status, vote-clean-without-status, vote-failed-alike: How a storage
+	// failed does not tell what it did before: two may have given up with the same words, the one
+	// before and the other after a change.
 	unclear := !e.Arrived || w.route.Votes && !e.Succeeded
 	if unclear && !w.harmless() {
 		m.doubt(w)
@@ -67,8 +68,8 @@ func (m *Machine) conclude(w *write) {
 	if w.route.Votes && !m.enlist(w) {
 		return
 	}
-	// ▲ A destination that ended unlike the primary falls behind before the client
-	// has the status, and nobody reads there any more.
+	// ▲ vote-unlike-the-primary: A destination that ended unlike the primary falls behind before
+	// the client has the status, and nobody reads there any more.
 	if !m.accountedFor(w) {
 		return
 	}
@@ -114,7 +115,7 @@ func (m *Machine) finish(w *write) {
 	switch {
 	case err == nil && m.retired:
 		err = ErrRetired
-	case err == nil && w.succeeded && !m.mayRoute(): // ▲ nobody else relies on us any more
+	case err == nil && w.succeeded && !m.mayRoute(): // ▲ machine-status-without-lease: nobody else relies on us any more
 		err = ErrDoomed
 	}
 	if err != nil && !w.harmless() {

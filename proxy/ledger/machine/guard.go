@@ -66,8 +66,9 @@ func (m *Machine) serveGuard(t *guard) {
 		m.refuseRound(t)
 		return
 	case t.repo.inDoubt:
-		// ▲ One of the writes that it waited for ended without full account. Its effect
-		// may come at the source of a copy after the copy, and nobody would know.
+		// ▲ machine-repair-beside-doubt: One of the writes that it waited for ended without full
+		// account. Its effect may come at the source of a copy after the copy, and nobody would
+		// know.
 		delete(m.guards, t.id)
 		t.repo.guard = nil
 		m.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
@@ -130,7 +131,7 @@ func (m *Machine) openForRepair(e OpenIntent) {
 }
 
 // answerIntent answers a Intent. What the repair declares speaks of this view: if
-// anybody touches the entry after it, the conclusion is refused. ▲
+// anybody touches the entry after it, the conclusion is refused. (▲ machine-conclusion-of-later)
 func (m *Machine) answerIntent(t *guard) {
 	if entry := m.view.Entry(t.repo.key); entry != nil {
 		t.asOf = entry.Changed
@@ -143,7 +144,7 @@ func (m *Machine) answerIntent(t *guard) {
 }
 
 func (m *Machine) declare(e Declare) {
-	if t := m.guards[e.Guard]; t != nil && e.Round != t.round { // ▲ see renew
+	if t := m.guards[e.Guard]; t != nil && e.Round != t.round { // ▲ machine-declares-former-round: see renew
 		m.emit(Done{Guard: e.Guard, Err: ErrInvalidated})
 		return
 	}
@@ -163,7 +164,8 @@ func (m *Machine) resolveDoubt(e ResolveDoubt) {
 }
 
 // commitConclusion commits what a repair found. No write of this instance is in flight
-// on the repository, and none starts before Free. ▲
+// on the repository, and none starts before Free. (▲ machine-conclusion-invalidated,
+// machine-write-beside-conclusion)
 func (m *Machine) commitConclusion(id ID, command func(*guard) state.Command) {
 	if t := m.guards[id]; t != nil && t.granted && !t.invalidated {
 		t.sealed = true

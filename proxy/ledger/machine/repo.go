@@ -146,7 +146,8 @@ func (m *Machine) opened(r *repo, kind state.IntentKind, scope state.Scope, at s
 }
 
 // covered tells whether our intent is in the replicated state for certain, and
-// covers scope. A proposal without an answer may yet open or close it. ▲
+// covers scope. A proposal without an answer may yet open or close it. (▲ machine-unsure-intent,
+// state-mark-behind-without-intent)
 func (r *repo) covered(kind state.IntentKind, scope state.Scope) bool {
 	return r.live && !r.unsure && (r.primaryOnly || kind == state.Open) && covers(r.scope, scope)
 }
@@ -165,7 +166,7 @@ func covers(have, want state.Scope) bool {
 }
 
 // doubted notes that something under the intent ended without full account, within
-// scope. ▲ Its targets are all that it was ever sent to.
+// scope. ▲ vote-intent-without-targets: Its targets are all that it was ever sent to.
 func (r *repo) doubted(scope state.Scope) {
 	if !r.live {
 		return

@@ -57,8 +57,8 @@ func (m *Machine) doomFenced() {
 			continue
 		}
 		vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
-		// ▲ A fence that is applied ends the writes on its storage: the successor
-		// is admitted once every instance says so.
+		// ▲ machine-fence-dooms-nothing, driver-reports-before-dooming: A fence that is applied
+		// ends the writes on its storage: the successor is admitted once every instance says so.
 		may := w.mayUse
 		if w.route.Votes && !w.registered {
 			may = w.mayWait
@@ -169,7 +169,7 @@ func (m *Machine) leaves(w *write) bool {
 
 // mayRoute reports whether this instance has a lease now, and the view that it
 // was given for: an older one may not know of a fence or an intent that others
-// took for granted. ▲
+// took for granted. (▲ lease-older-view)
 func (m *Machine) mayRoute() bool {
 	return m.now < m.lease.Until && m.view.Index >= m.lease.Index
 }

@@ -23,16 +23,16 @@ func (m *Machine) vote(e Vote) {
 }
 
 // decide takes a Vote as far as it gets. All that lets votes be allowed is asked
-// here, in one Step with the Allowed, in every round. ▲
+// here, in one Step with the Allowed, in every round. (▲ vote-commits-unasked)
 func (m *Machine) decide(w *write) {
 	switch {
 	case m.retired:
 		m.answerVote(w, ErrRetired)
 		return
-	case w.doomed != nil:
+	case w.doomed != nil: // ▲ vote-doomed
 		m.answerVote(w, w.doomed)
 		return
-	case !m.mayRoute(): // ▲ without a lease others may have given the primary's role away
+	case !m.mayRoute(): // ▲ vote-without-lease: without a lease others may have given the primary's role away
 		m.wait(w, WhyLease, nil)
 		return
 	}
@@ -50,7 +50,7 @@ func (m *Machine) decide(w *write) {
 // which nothing of it has happened. So what takes its time to come in keeps neither
 // a repair nor a switchover waiting; and it is routed anew, by the view of the Step
 // that registers it, and by that of its intent. Without that the write waits, or is
-// doomed. ▲
+// doomed. (▲ vote-without-intent)
 func (m *Machine) enlist(w *write) bool {
 	if !m.entered(w) {
 		return false
@@ -157,8 +157,8 @@ func (m *Machine) accountedFor(w *write) bool {
 		})
 		return false
 	}
-	// ▲ Whoever took a storage away from the readers of the repository: all who may
-	// read know of it before the effect is visible.
+	// ▲ vote-below-watermark: Whoever took a storage away from the readers of the repository: all
+	// who may read know of it before the effect is visible.
 	w.need = 0
 	for _, r := range w.on() {
 		w.need = max(w.need, m.view.Shrunk(r.key))
@@ -172,7 +172,7 @@ func (m *Machine) accountedFor(w *write) bool {
 
 // accountAnswered goes on with a write whose account has an answer. Without one
 // that says applied, nothing is acknowledged and no vote is allowed, and the intent
-// ends in doubt if anything may have happened. ▲
+// ends in doubt if anything may have happened. (▲ vote-account-refused)
 func (m *Machine) accountAnswered(w *write, a Answer) {
 	err := a.Err
 	if err == nil && a.Results[0].Refusal != nil {
@@ -196,7 +196,8 @@ func (m *Machine) accountAnswered(w *write, a Answer) {
 }
 
 // agreed tells whether each storage of the virtual storage, whatever its state,
-// agrees or is behind: as an account would have it that was applied now. ▲
+// agrees or is behind: as an account would have it that was applied now. (▲ vote-without-account,
+// vote-forgets-the-out)
 func (m *Machine) agreed(w *write) bool {
 	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
 	if vs == nil {

@@ -17,8 +17,9 @@ type wished struct {
 }
 
 // heed takes the wishes in the view: lingering intents are closed, and new writes wait.
-// ▲ A wish is heeded for its bound, by this instance's own clock, and then no other one for
-// as long: so that writes never wait longer, whatever becomes of the instance that wished.
+// ▲ machine-wish-for-ever: A wish is heeded for its bound, by this instance's own clock, and then
+// no other one for as long: so that writes never wait longer, whatever becomes of the instance that
+// wished.
 func (m *Machine) heed() {
 	for _, key := range m.wishKeys() {
 		if w := m.wishes[key]; w.until > m.now && !m.stands(key, w) {
@@ -64,6 +65,7 @@ func (m *Machine) stands(key state.Key, w wished) bool {
 }
 
 // heeded tells whether writes of the repository wait for another instance's repair.
+// (▲ machine-wish-unheeded)
 func (m *Machine) heeded(key state.Key) bool {
 	w, ok := m.wishes[key]
 	return ok && m.now < w.until

@@ -84,7 +84,7 @@ func (m *Machine) begin(e Begin) {
 
 // advance takes a write as far as it gets: to its Forward, to a proposal, to
 // something that it must wait for, or to its end. All that lets a write pass is
-// asked here, in one Step with the Forward. ▲
+// asked here, in one Step with the Forward. (▲ machine-no-lease)
 func (m *Machine) advance(w *write) {
 	switch {
 	case w.clearing:
@@ -100,7 +100,7 @@ func (m *Machine) advance(w *write) {
 	if !m.entered(w) {
 		return
 	}
-	// ▲ The view is read in the Step that registers the write, not before: a
+	// ▲ machine-routed-once: The view is read in the Step that registers the write, not before: a
 	// repair that declares a storage in sync knows of the write, or the view
 	// knows of the repair.
 	why, err := m.routing(w)
@@ -124,7 +124,7 @@ func (m *Machine) advance(w *write) {
 	for _, d := range w.others {
 		w.sent = append(w.sent, d.Storage)
 	}
-	// ▲ What is sent is dated at this look at the lease, and goes over the
+	// ▲ driver-token-dated-late: What is sent is dated at this look at the lease, and goes over the
 	// connection that was looked at: a process that is paused from here on
 	// cannot send it late.
 	m.emit(Forward{
@@ -147,8 +147,8 @@ func (m *Machine) prepared(w *write) bool {
 	if m.commit(w) {
 		return false
 	}
-	// ▲ Its intent, and whatever took a storage away from the readers of the
-	// repository, is known to all who may read before the effect is visible.
+	// ▲ machine-before-the-watermark: Its intent, and whatever took a storage away from the readers
+	// of the repository, is known to all who may read before the effect is visible.
 	if w.need = m.knownAt(w); m.watermark < w.need {
 		m.wait(w, WhyWatermark, nil)
 		return false
@@ -185,7 +185,7 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 	if paused && !m.mayPrepare(w) {
 		return WhyPause, nil
 	}
-	if !m.mayRoute() { // ▲ without a lease others may have given the primary's role away
+	if !m.mayRoute() { // ▲ machine-no-lease: without a lease others may have given the primary's role away
 		return WhyLease, nil
 	}
 	if m.cfg.RefuseConflicts {

@@ -122,7 +122,7 @@ func (q *Votes) Hasty() bool { return q.hasty }
 // yield has storages give up the locks that the primary lacks.
 func (q *Votes) yield(now time.Duration) {
 	for i := range q.voters {
-		// ▲ Not after anything may have changed: it would be done twice.
+		// ▲ TestVotes_again: Not after anything may have changed: it would be done twice.
 		switch v := &q.voters[i]; {
 		case i > 0 && q.mayYield(v) && q.cheap() && now >= q.yields(v):
 			q.giveUp(v)
@@ -135,7 +135,7 @@ func (q *Votes) yield(now time.Duration) {
 // waitsInVain tells whether a call is sent if the primary does not come by its locks soon.
 func (q *Votes) waitsInVain(v *voter) bool { return v.held && v.ready && !v.yielded }
 
-// giveUp has a storage give up its locks. ▲ Nothing is changed there.
+// giveUp has a storage give up its locks. ▲ TestVotes_rulesAtRandom: Nothing is changed there.
 func (q *Votes) giveUp(v *voter) {
 	v.held, v.yielded, v.passed, q.hasty = true, true, 0, true
 	v.yields++
@@ -209,7 +209,7 @@ func (q *Votes) dismiss(v *voter) {
 }
 
 // catchUp takes the vote of a storage whose call was sent later than the primary's, about a
-// round that was allowed. ▲ It must be the same vote.
+// round that was allowed. ▲ quorum-catches-up-unlike: It must be the same vote.
 func (q *Votes) catchUp(v *voter, vote Vote) {
 	if vote != q.past[v.passed] {
 		v.out = true

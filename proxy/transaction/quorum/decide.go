@@ -58,8 +58,9 @@ func (q *Votes) decide(now time.Duration) {
 	primary := &q.voters[0]
 	if !primary.waiting {
 		if primary.gone {
-			// ▲ Nothing happens that the primary has not voted for. A storage that does not
-			// hear of that, since it is done, has something that the primary lacks.
+			// ▲ quorum-fails-by-another-release, quorum-more-than-the-primary: Nothing happens that
+			// the primary has not voted for. A storage that does not hear of that, since it is
+			// done, has something that the primary lacks.
 			q.deserted = !q.effective
 			for i := range q.voters {
 				v := &q.voters[i]
@@ -72,7 +73,7 @@ func (q *Votes) decide(now time.Duration) {
 		q.yield(now)
 		return
 	}
-	if !q.harmless() {
+	if !q.harmless() { // ▲ quorum-held-agrees
 		q.runReady()
 	}
 	agreeing, pending := q.count(primary.vote)
@@ -82,7 +83,7 @@ func (q *Votes) decide(now time.Duration) {
 		q.end(Abort)
 		return
 	}
-	if q.closedAlone() { // ▲ who could do the write does not fall behind who could not
+	if q.closedAlone() { // ▲ TestVotes_primaryClosesAlone: who could do the write does not fall behind who could not
 		q.partWith(primary.vote)
 		q.end(Abort)
 		return
@@ -94,7 +95,7 @@ func (q *Votes) decide(now time.Duration) {
 	if pending > 0 && now < q.graceEnds() {
 		return
 	}
-	if short && q.cfg.Block {
+	if short && q.cfg.Block { // ▲ quorum-too-few
 		q.blocked = true
 		q.end(Abort)
 		return
@@ -108,7 +109,7 @@ func (q *Votes) decide(now time.Duration) {
 	for i := range q.voters {
 		v := &q.voters[i]
 		switch {
-		case v.waiting && !v.out && v.vote == primary.vote:
+		case v.waiting && !v.out && v.vote == primary.vote: // ▲ quorum-another-release-agrees
 			account.Agreeing = append(account.Agreeing, v.name)
 			continue
 		case v.held && account.Harmless && !v.out: // it votes for that when its turn has come
@@ -119,7 +120,7 @@ func (q *Votes) decide(now time.Duration) {
 		case v.mayVote() && !v.hurried:
 			account.Late = append(account.Late, v.name)
 		}
-		v.out, v.held = true, false // ▲ whoever is late is out before the others go on
+		v.out, v.held = true, false // ▲ quorum-late-comes-back: whoever is late is out before the others go on
 	}
 	q.accounting = true
 	q.effects = append(q.effects, account)
@@ -194,9 +195,9 @@ func (q *Votes) unlike(v *voter) bool {
 	})
 }
 
-// majority is more than half of the destinations. ▲ A storage of another release counts if
-// it agrees or may yet: that it changes something else is not said by its vote, and that it
-// changes the same is not either.
+// majority is more than half of the destinations. ▲ quorum-outvoted-by-another-release: A storage
+// of another release counts if it agrees or may yet: that it changes something else is not said by
+// its vote, and that it changes the same is not either.
 func (q *Votes) majority() int {
 	n := 0
 	for i := range q.voters {

@@ -165,15 +165,15 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 		q.catchUp(v, vote)
 		return q.effects, true
 	case q.over:
-		// ▲ It goes on where the primary had nothing more to do.
+		// ▲ quorum-more-than-the-primary: It goes on where the primary had nothing more to do.
 		v.out = v.out || q.voters[0].gone && vote.Phase != phasePreparing
 		q.failed = q.failed || q.deserted && vote.Phase != phasePreparing && !v.otherRelease
 		q.reply(v, q.last)
 		return q.effects, true
-	case v.out || v.gone: // ▲ it lacks what the others have, or may lack it
+	case v.out || v.gone: // ▲ driver-votes-other-connection, quorum-late-comes-back: it lacks what the others have, or may lack it
 		q.reply(v, Abort)
 		return q.effects, true
-	case vote.Phase == phasePreparing: // ▲ it is no round: a storage of an older release does not cast it
+	case vote.Phase == phasePreparing: // ▲ quorum-counts-preparing: it is no round: a storage of an older release does not cast it
 		q.reply(v, Commit)
 		return q.effects, true
 	}
@@ -215,7 +215,7 @@ func (q *Votes) Halt(now time.Duration, name string) []Effect {
 	switch v := q.voter(name); {
 	case v == nil || q.over:
 	case v == &q.voters[0]:
-		q.end(Stop)
+		q.end(Stop) // ▲ quorum-commits-stopped
 	default:
 		v.out = true
 		if v.waiting {
@@ -237,7 +237,7 @@ func (q *Votes) Allowed(now time.Duration, ok bool) []Effect {
 	if q.over {
 		return nil
 	}
-	if !ok || q.voters[0].out { // ▲ a vote of the primary that is taken back counts for nobody
+	if !ok || q.voters[0].out { // ▲ quorum-primary-takes-back, quorum-allows-unaccounted: a vote of the primary that is taken back counts for nobody
 		q.end(Abort)
 		return q.effects
 	}
