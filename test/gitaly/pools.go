@@ -1,6 +1,7 @@
 package gitaly
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -220,4 +221,29 @@ func (r *repository) unlink(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// objectDirs returns where the repository has objects: its own directory and
+// those that it borrows from.
+func (r *repository) objectDirs() ([]string, error) {
+	own := filepath.Join(r.path, "objects")
+	raw, err := os.ReadFile(filepath.Join(own, "info", "alternates"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return []string{own}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	dirs := []string{own}
+	for line := range bytes.Lines(raw) {
+		dir := string(bytes.TrimRight(line, "\n"))
+		if dir == "" {
+			continue
+		}
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(own, dir)
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
 }

@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 )
-
-// emptyTree is the id of the tree without files, which git knows everywhere.
-const emptyTree = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 // conflict is the error of a merge whose two sides cannot both be had.
 type conflict struct {
@@ -68,59 +64,4 @@ func (r *repository) merge(ctx context.Context, ours, theirs string, message []b
 		return "", err
 	}
 	return r.writeCommit(ctx, newCommit{tree: tree, parents: []string{ours, theirs}, message: message, env: env})
-}
-
-// pickTree stores the tree of tip with what a commit changed from its first
-// parent, or without that if it is reverted. Its error is a *conflict if that
-// does not fit.
-func (h *handlers) pickTree(ctx context.Context, repo *repository, tip, commit *gitalypb.GitCommit, revert bool) (string, error) {
-	from, to := emptyTree, commit.GetTreeId()
-	if parents := commit.GetParentIds(); len(parents) > 0 {
-		parent, err := h.findCommit(ctx, repo, parents[0])
-		if err != nil {
-			return "", err
-		}
-		from = parent.GetTreeId()
-	}
-	if revert {
-		from, to = to, from
-	}
-	tree, err := repo.mergeChange(ctx, tip.GetTreeId(), from, to)
-	if unfit, ok := errors.AsType[*conflict](err); ok {
-		unfit.commits = []string{tip.GetId(), commit.GetId()}
-	}
-	return tree, err
-}
-
-// mergeChange stores the tree that has the change from one tree to another,
-// too. git merges no trees but those of commits, of which it finds the base
-// itself, so that commits are made for it that have the right one. Nothing ever
-// leads to them.
-func (r *repository) mergeChange(ctx context.Context, ours, from, to string) (string, error) {
-	var commits []string
-	for _, tree := range []string{from, ours, to} {
-		made, err := r.writeCommit(ctx, newCommit{tree: tree, parents: commits[:min(1, len(commits))], env: []string{
-			"GIT_AUTHOR_NAME=merge", "GIT_AUTHOR_EMAIL=merge", "GIT_AUTHOR_DATE=@0 +0000",
-			"GIT_COMMITTER_NAME=merge", "GIT_COMMITTER_EMAIL=merge", "GIT_COMMITTER_DATE=@0 +0000",
-		}})
-		if err != nil {
-			return "", err
-		}
-		commits = append(commits, made)
-	}
-	return r.mergeTree(ctx, commits[1], commits[2])
-}
-
-// authorOf is who wrote a commit and when, as git takes it from its
-// environment after what identity says; names that are given come first.
-func authorOf(commit *gitalypb.GitCommit, name, email []byte) []string {
-	author := commit.GetAuthor()
-	env := []string{
-		"GIT_AUTHOR_NAME=" + firstSet(name, author.GetName()),
-		"GIT_AUTHOR_EMAIL=" + firstSet(email, author.GetEmail()),
-	}
-	if author.GetDate() != nil {
-		env = append(env, fmt.Sprintf("GIT_AUTHOR_DATE=@%d %s", author.GetDate().GetSeconds(), author.GetTimezone()))
-	}
-	return env
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"path"
 	"testing"
 
@@ -61,84 +59,6 @@ func (s *suite) forks(t *testing.T) {
 			t.Errorf("fetch %q: got %v, %v, want %v", row.branch, resp, err, row.found)
 		}
 		s.want(t, "fetch "+row.branch, s.repository("fork.git"), "refs/merge/1", row.value)
-	}
-}
-
-// remotes: what comes as a bundle, from a URL or as a snapshot.
-func (s *suite) remotes(t *testing.T) {
-	source, target := s.repository("a.git"), s.repository("b.git")
-	objects := s.seeded(t, source, map[string]int{"refs/heads/main": 0, "refs/heads/topic": 1, "refs/tags/v1": 0})
-	s.write(t, source, "HEAD", "refs/heads/topic", "")
-	bundle, err := bytesOf(s.repos.CreateBundle(s.ctx, &gitalypb.CreateBundleRequest{Repository: source}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.create(t, target)
-	fetchBundle := func(data []byte) error {
-		stream, err := s.repos.FetchBundle(s.ctx)
-		if err == nil {
-			err = stream.Send(&gitalypb.FetchBundleRequest{Repository: target, UpdateHead: true})
-		}
-		for err == nil && len(data) > 0 {
-			n := min(len(data), 64<<10)
-			err = stream.Send(&gitalypb.FetchBundleRequest{Data: data[:n]})
-			data = data[n:]
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		_, err = stream.CloseAndRecv()
-		return err
-	}
-	wantCode(t, "fetch bundle", fetchBundle(bundle), codes.OK)
-	s.same(t, "fetch bundle", target, source)
-	wantCode(t, "fetch no bundle", fetchBundle([]byte("nothing")), codes.Internal)
-	s.same(t, "fetch no bundle", target, source)
-
-	snapshot, err := bytesOf(s.repos.GetSnapshot(s.ctx, &gitalypb.GetSnapshotRequest{Repository: source}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "secret" {
-			w.WriteHeader(http.StatusForbidden)
-			return
-		}
-		if _, err := w.Write(snapshot); err != nil {
-			t.Errorf("send snapshot: %v", err)
-		}
-	}))
-	defer site.Close()
-	unpack := func(path, secret string) error {
-		_, err := s.repos.CreateRepositoryFromSnapshot(s.ctx, &gitalypb.CreateRepositoryFromSnapshotRequest{
-			Repository: s.repository(path), HttpUrl: site.URL, HttpAuth: secret,
-		})
-		return err
-	}
-	wantCode(t, "snapshot", unpack("snapshot.git", "secret"), codes.OK)
-	s.same(t, "snapshot", s.repository("snapshot.git"), source)
-	wantCode(t, "refused snapshot", unpack("refused.git", "guess"), codes.Internal)
-
-	url := "file://" + s.Path(source)
-	_, err = s.repos.CreateRepositoryFromURL(s.ctx, &gitalypb.CreateRepositoryFromURLRequest{Repository: s.repository("url.git"), Url: url})
-	wantCode(t, "from a URL", err, codes.OK)
-	s.same(t, "from a URL", s.repository("url.git"), source)
-	s.write(t, source, "refs/tags/v1", objects.Commits[2], "")
-	s.write(t, source, "refs/heads/main", zero, "")
-	for _, changed := range []bool{true, false} {
-		resp, err := s.repos.FetchRemote(s.ctx, &gitalypb.FetchRemoteRequest{
-			Repository: s.repository("url.git"), RemoteParams: &gitalypb.Remote{Url: url}, CheckTagsChanged: true,
-		})
-		if err != nil || resp.GetTagsChanged() != changed {
-			t.Errorf("fetch remote: got %v, %v, want tags changed: %v", resp, err, changed)
-		}
-		s.same(t, "fetch remote", s.repository("url.git"), source)
-	}
-	_, err = s.repos.CreateRepositoryFromURL(s.ctx, &gitalypb.CreateRepositoryFromURLRequest{Repository: s.repository("no.git"), Url: "file:///absent"})
-	wantCode(t, "from an absent URL", err, codes.Internal)
-	exists, err := s.repos.RepositoryExists(s.ctx, &gitalypb.RepositoryExistsRequest{Repository: s.repository("no.git")})
-	if err != nil || exists.GetExists() {
-		t.Errorf("from an absent URL: got %v, %v, want no repository", exists, err)
 	}
 }
 
@@ -294,48 +214,6 @@ func (s *suite) pools(t *testing.T) {
 	if _, err := bytesOf(s.repos.CreateBundle(s.ctx, &gitalypb.CreateBundleRequest{Repository: origin})); err != nil {
 		t.Errorf("repository without its pool: %v", err)
 	}
-}
-
-// archives: the files of a commit.
-func (s *suite) archives(t *testing.T) {
-	repo := s.repository("a.git")
-	s.create(t, repo)
-	s.commit(t, repo, "main", "", "dir/a", "A")
-	s.commit(t, repo, "main", "", "dir/b", "B")
-	s.commit(t, repo, "main", "", "c", "C")
-	for _, row := range []struct {
-		name string
-		req  *gitalypb.GetArchiveRequest
-		want map[string]string
-	}{
-		{"all", &gitalypb.GetArchiveRequest{}, map[string]string{"dir/a": "A", "dir/b": "B", "c": "C"}},
-		{"below a prefix", &gitalypb.GetArchiveRequest{Prefix: "x"}, map[string]string{"x/dir/a": "A", "x/dir/b": "B", "x/c": "C"}},
-		{"a directory", &gitalypb.GetArchiveRequest{Path: []byte("dir")}, map[string]string{"dir/a": "A", "dir/b": "B"}},
-		{"a directory, elided", &gitalypb.GetArchiveRequest{Path: []byte("dir"), ElidePath: true}, map[string]string{"a": "A", "b": "B"}},
-		{"some left out", &gitalypb.GetArchiveRequest{Exclude: patterns("dir/b")}, map[string]string{"dir/a": "A", "c": "C"}},
-	} {
-		row.req.Repository, row.req.CommitId, row.req.Format = repo, "main", gitalypb.GetArchiveRequest_TAR
-		data, err := bytesOf(s.repos.GetArchive(s.ctx, row.req))
-		if err != nil {
-			t.Errorf("%s: %v", row.name, err)
-			continue
-		}
-		if got := unarchived(t, data); !maps.Equal(got, row.want) {
-			t.Errorf("%s: got %v, want %v", row.name, got, row.want)
-		}
-	}
-	for format, begin := range map[gitalypb.GetArchiveRequest_Format]string{
-		gitalypb.GetArchiveRequest_ZIP: "PK", gitalypb.GetArchiveRequest_TAR_GZ: "\x1f\x8b", gitalypb.GetArchiveRequest_TAR_BZ2: "BZh",
-	} {
-		data, err := bytesOf(s.repos.GetArchive(s.ctx, &gitalypb.GetArchiveRequest{Repository: repo, CommitId: "main", Format: format}))
-		if err != nil || !bytes.HasPrefix(data, []byte(begin)) {
-			t.Errorf("%v: got %d bytes, %v", format, len(data), err)
-		}
-	}
-	_, err := bytesOf(s.repos.GetArchive(s.ctx, &gitalypb.GetArchiveRequest{Repository: repo, CommitId: "absent"}))
-	wantCode(t, "absent commit", err, codes.FailedPrecondition)
-	_, err = bytesOf(s.repos.GetArchive(s.ctx, &gitalypb.GetArchiveRequest{Repository: repo, CommitId: "main", Path: []byte("absent")}))
-	wantCode(t, "absent path", err, codes.FailedPrecondition)
 }
 
 // commits: what is said of branches and history.

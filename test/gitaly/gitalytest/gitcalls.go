@@ -42,38 +42,6 @@ func gitCalls() []call {
 			_, err := edits(to).UserFFBranch(c, &gitalypb.UserFFBranchRequest{Repository: r})
 			return err
 		}},
-		{"UserMergeToRef", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserMergeToRef(c, &gitalypb.UserMergeToRefRequest{Repository: r})
-			return err
-		}},
-		{"UserRebaseToRef", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserRebaseToRef(c, &gitalypb.UserRebaseToRefRequest{Repository: r})
-			return err
-		}},
-		{"UserCherryPick", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserCherryPick(c, &gitalypb.UserCherryPickRequest{Repository: r})
-			return err
-		}},
-		{"UserRevert", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserRevert(c, &gitalypb.UserRevertRequest{Repository: r})
-			return err
-		}},
-		{"UserSquash", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserSquash(c, &gitalypb.UserSquashRequest{Repository: r})
-			return err
-		}},
-		{"UserUpdateSubmodule", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserUpdateSubmodule(c, &gitalypb.UserUpdateSubmoduleRequest{Repository: r})
-			return err
-		}},
-		{"UserRebaseConfirmable", fails, func(c ctx, to conn, r repo) error {
-			_, err := rebase(c, edits(to), rebaseHeader(r, r, zero), true)
-			return err
-		}},
-		{"UserApplyPatch", fails, func(c ctx, to conn, r repo) error {
-			_, err := applyPatch(c, edits(to), r, "main", addition("new"))
-			return err
-		}},
 		{"DeleteRefs", fails, func(c ctx, to conn, r repo) error {
 			_, err := refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r})
 			return err
@@ -85,26 +53,6 @@ func gitCalls() []call {
 		{"FindLocalBranches", fails, func(c ctx, to conn, r repo) error {
 			stream, err := refs(to).FindLocalBranches(c, &gitalypb.FindLocalBranchesRequest{Repository: r})
 			return drain(stream, err)
-		}},
-		{"GetArchive", fails, func(c ctx, to conn, r repo) error {
-			stream, err := repos(to).GetArchive(c, &gitalypb.GetArchiveRequest{Repository: r, CommitId: "main"})
-			return drain(stream, err)
-		}},
-		{"GetSnapshot", fails, func(c ctx, to conn, r repo) error {
-			stream, err := repos(to).GetSnapshot(c, &gitalypb.GetSnapshotRequest{Repository: r})
-			return drain(stream, err)
-		}},
-		{"CreateRepositoryFromSnapshot", creates, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).CreateRepositoryFromSnapshot(c, &gitalypb.CreateRepositoryFromSnapshotRequest{Repository: r})
-			return err
-		}},
-		{"CreateRepositoryFromURL", creates, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).CreateRepositoryFromURL(c, &gitalypb.CreateRepositoryFromURLRequest{Repository: r})
-			return err
-		}},
-		{"FetchRemote", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).FetchRemote(c, &gitalypb.FetchRemoteRequest{Repository: r})
-			return err
 		}},
 		{"CreateFork", creates, func(c ctx, to conn, r repo) error {
 			_, err := repos(to).CreateFork(c, &gitalypb.CreateForkRequest{Repository: r})

@@ -20,7 +20,7 @@ func ExerciseRealVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 	names := slices.Values([]string{"commit", "abort", "abort when done", "same hashes"})
 	served := func(s *suite) []mutator {
 		var all []mutator
-		for _, m := range s.realMutators() {
+		for _, m := range slices.Concat(s.copyMutators(), s.editMutators(), s.realMutators()) {
 			if s.serves(t, m) {
 				all = append(all, m)
 			}

@@ -31,8 +31,7 @@ func ExerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 // is the same for all methods.
 func ExerciseGitVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 	names := slices.Values([]string{"commit", "abort", "abort when done", "same hashes"})
-	mutators := func(s *suite) []mutator { return append(s.gitMutators(), s.editMutators()...) }
-	exerciseVotes(t, newSubject, mutators, names, (*suite).addPool)
+	exerciseVotes(t, newSubject, (*suite).gitMutators, names, (*suite).addPool)
 }
 
 // voteCheck is one check of a mutator's votes.

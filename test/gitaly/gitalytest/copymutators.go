@@ -1,0 +1,61 @@
+package gitalytest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+)
+
+// copyMutators are the methods that bring a repository from a bundle, a URL or a snapshot.
+func (s *suite) copyMutators() []mutator {
+	repos := gitalypb.NewRepositoryServiceClient
+	type (
+		test = *testing.T
+		ctx  = context.Context
+		conn = *grpc.ClientConn
+		repo = *gitalypb.Repository
+	)
+	return []mutator{
+		{"FetchBundle", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
+			stream, err := repos(to).FetchBundle(c)
+			if err != nil {
+				return err
+			}
+			if err := stream.Send(&gitalypb.FetchBundleRequest{Repository: r, Data: s.bundleOf(t, s.repository(source))}); err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			_, err = stream.CloseAndRecv()
+			return err
+		}},
+		{"FetchRemote", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
+			_, err := repos(to).FetchRemote(c, &gitalypb.FetchRemoteRequest{
+				Repository: r, NoPrune: true, RemoteParams: &gitalypb.Remote{Url: "file://" + s.Path(s.repository(source))},
+			})
+			return err
+		}},
+		{"CreateRepositoryFromURL", absent, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
+			_, err := repos(to).CreateRepositoryFromURL(c, &gitalypb.CreateRepositoryFromURLRequest{
+				Repository: r, Url: "file://" + s.Path(s.repository(source)),
+			})
+			return err
+		}},
+		{"CreateRepositoryFromSnapshot", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
+			snapshot, err := bytesOf(s.repos.GetSnapshot(s.ctx, &gitalypb.GetSnapshotRequest{Repository: s.repository(source)}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write(snapshot) // who goes away early tells so elsewhere
+			}))
+			defer site.Close()
+			_, err = repos(to).CreateRepositoryFromSnapshot(c, &gitalypb.CreateRepositoryFromSnapshotRequest{Repository: r, HttpUrl: site.URL})
+			return err
+		}},
+	}
+}
