@@ -153,6 +153,7 @@ func (w *messages) watch(ctx context.Context, changed, ended <-chan struct{}) {
 func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *messages, ended <-chan struct{}) {
 	var asks asking
 	for {
+		began := s.cfg.Now()
 		barred := s.keepBar()
 		s.mu.Lock()
 		news := s.news
@@ -165,11 +166,6 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *mes
 		if client.Send(message) != nil {
 			return
 		}
-		pause := time.NewTimer(gap)
-		select {
-		case <-pause.C:
-		case <-ended:
-		}
 		after := s.repeatAfter(message)
 		if !barred {
 			after = min(after, max(0, asks.next-s.cfg.Now()))
@@ -181,10 +177,9 @@ func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *mes
 		case <-ended:
 		case <-ctx.Done():
 		}
-		pause.Stop()
 		wait.Stop()
 		switch {
-		case isClosed(ended):
+		case isClosed(ended) || !apart(s.cfg.Now()-began, ended):
 			return
 		case ctx.Err() != nil:
 			s.giveBack()

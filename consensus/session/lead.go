@@ -32,14 +32,17 @@ type term struct {
 	silent       map[state.Incarnation]time.Duration // since when each of probe is
 	gone         map[state.Incarnation]bool          // as an operator says
 	goneBy       map[state.Incarnation]string        // which one, and why
-	news         chan struct{}                       // closed when there is something to tell the instances
-	evidence     map[string]string                   // by what was decided what is proposed, until it is told
-	running      *run                                // the switchover under way
-	last         *run                                // the one before
+	// dirty tells that something has come in, since the last decision, that decisions depend on.
+	dirty    bool
+	news     chan struct{}     // closed when there is something to tell the instances
+	evidence map[string]string // by what was decided what is proposed, until it is told
+	running  *run              // the switchover under way
+	last     *run              // the one before
 
 	// only lead:
 	memory    elector.Memory
 	watermark state.Index
+	decided   decided
 	proposing chan answer  // for the answer to what is under way; nil while nothing is
 	cutOver   bool         // what is under way is the fence of the switchover
 	told      *state.State // up to which changes of who serves what were told
@@ -69,6 +72,14 @@ func (s *Session) term() *term {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.leading
+}
+
+// decided is when a term decided last, by which view, and whether no decision waited then for a
+// short time to pass.
+type decided struct {
+	at   time.Duration
+	view *state.State
+	calm bool
 }
 
 func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, started time.Duration) {
@@ -105,15 +116,9 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 		if own, leads := t.s.node.Leading(); !leads || own != t.Leadership {
 			return
 		}
+		began := t.s.cfg.Now()
 		calm := t.step(proposal, &proposals, started)
 		t.tellChanges(&lines, t.s.node.View())
-		pause := time.NewTimer(gap)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return
-		}
 		wait := tick
 		if calm {
 			wait = calmTick
@@ -129,6 +134,25 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 			return
 		}
 		again.Stop()
+		if !apart(t.s.cfg.Now()-began, ctx.Done()) {
+			return
+		}
+	}
+}
+
+// apart keeps what happens again and again gap apart, given the time since it happened last. It
+// reports false if ended was closed while it waited. While little happens no timer is needed.
+func apart(since time.Duration, ended <-chan struct{}) bool {
+	if since >= gap {
+		return true
+	}
+	pause := time.NewTimer(gap - since)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-ended:
+		return false
 	}
 }
 
@@ -168,6 +192,13 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	if w := t.grantor.Watermark(now); w != t.watermark {
 		t.watermark, news = w, true
 	}
+	// Most steps only renew leases: while all is calm, time alone brings nothing to decide
+	// before run would look by itself.
+	if calm = t.decided.calm && !t.dirty && t.running == nil && t.decided.view == view && now-t.decided.at < calmTick; calm {
+		t.tell(news)
+		return true
+	}
+	t.dirty = false
 	counts := health.CountReports(now, t.s.cfg.ReportAge, voters, t.received)
 	if t.proposing == nil {
 		d := elector.Decide(elector.Input{
@@ -191,12 +222,19 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	if t.advance(ctx, proposals, elector.Moment{Now: now, View: view, Counts: counts, Leases: t.grantor, PauseReports: t.pauseReports}) {
 		news = true
 	}
+	t.tell(news)
+	calm = t.proposing == nil && t.running == nil && len(t.silent) == 0 && len(t.probe) == 0 &&
+		t.grantor.Settled(now) && !health.AnyDead(counts)
+	t.decided = decided{at: now, view: view, calm: calm}
+	return calm
+}
+
+// tell has the instances told what there is to tell, if there is any. Caller holds mu.
+func (t *term) tell(news bool) {
 	if news {
 		close(t.news)
 		t.news = make(chan struct{})
 	}
-	return t.proposing == nil && t.running == nil && len(t.silent) == 0 && len(t.probe) == 0 &&
-		t.grantor.Settled(now) && !health.AnyDead(counts)
 }
 
 // lately is for how long counts what an instance said of itself and of others.

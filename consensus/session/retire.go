@@ -86,6 +86,7 @@ func (t *term) declareGone(name, by string) ([]state.Incarnation, error) {
 		return nil, fmt.Errorf("%w: %q", ErrNoInstance, name)
 	}
 	maps.Copy(t.gone, gone)
+	t.dirty = true
 	for inc := range gone {
 		t.goneBy[inc] = by
 	}

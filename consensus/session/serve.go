@@ -51,6 +51,7 @@ func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServe
 	again := time.NewTimer(leaderRepeat)
 	defer again.Stop()
 	for repeated := true; ; {
+		began := t.s.cfg.Now()
 		message, news := t.message(inc)
 		if repeated || !reflect.DeepEqual(message, sent) { // what is new may be for another instance
 			if err := stream.Send(message); err != nil {
@@ -59,13 +60,6 @@ func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServe
 			sent = message
 			again.Reset(leaderRepeat)
 		}
-		pause := time.NewTimer(gap)
-		select {
-		case <-pause.C:
-		case <-t.ended:
-		case <-ctx.Done():
-		}
-		pause.Stop()
 		repeated = false
 		select {
 		case <-news:
@@ -78,6 +72,7 @@ func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServe
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		apart(t.s.cfg.Now()-began, ctx.Done()) // the next round sees that it was ended
 	}
 }
 
@@ -115,6 +110,9 @@ func (t *term) receive(m *lease.ToLeader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.grantor.Received(now, m)
+	before, known := t.received[m.InstanceID]
+	t.dirty = t.dirty || !known || !slices.Equal(before.Reports, m.Reports) || m.Stopping || m.Report != nil ||
+		t.reports[m.Incarnation].Digest != m.Settings || len(m.PauseReports)+len(m.Refused)+len(t.refusals) > 0
 	t.received[m.InstanceID] = health.Received{At: now, Reports: m.Reports}
 	if m.Report != nil {
 		t.reports[m.Incarnation] = *m.Report
