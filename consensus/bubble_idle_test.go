@@ -37,7 +37,7 @@ func TestBubble_followersLearnOfACommitAtOnce(t *testing.T) {
 
 // TestBubble_idleCosts counts what the instances send while no client does anything.
 func TestBubble_idleCosts(t *testing.T) {
-	const seconds, limit = 60, 230
+	const seconds, limit = 60, 155
 	run(t, 1, few, func(t *testing.T, w *testCluster) {
 		w.pass(10 * time.Second)
 		before := w.net.written()

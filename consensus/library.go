@@ -43,8 +43,12 @@ func (n *Node) newNetwork() raft.Transport {
 		return alone
 	}
 	timeout := max(2*n.settings.HeartbeatTimeout, minCallTimeout)
-	return n.transport.NewRaftTransport(timeout, &libraryLog{to: n.config.Logger})
+	return n.transport.NewRaftTransport(timeout, heartbeat(n.settings.HeartbeatTimeout), &libraryLog{to: n.config.Logger})
 }
+
+// heartbeat is the time between two heartbeats to a follower that gives its leader up after the
+// timeout: three fit in, so that one may be lost and the next one late.
+func heartbeat(timeout time.Duration) time.Duration { return timeout * 3 / 10 }
 
 // tellCommit tells the followers, if this instance leads, that the log is committed up to
 // index.

@@ -11,15 +11,18 @@ import (
 const idMark = "@"
 
 // NewRaftTransport returns the transport for the Raft library, which closes it
-// when it stops. timeout bounds each of its calls; lines of its log go to log.
-func (t *Transport) NewRaftTransport(timeout time.Duration, log io.Writer) *RaftTransport {
-	return &RaftTransport{NetworkTransport: raft.NewNetworkTransport(t.raft, maxIdle, timeout, log), commits: newCommits()}
+// when it stops. timeout bounds each of its calls, heartbeat is the time between two heartbeats to a
+// follower; lines of its log go to log.
+func (t *Transport) NewRaftTransport(timeout, heartbeat time.Duration, log io.Writer) *RaftTransport {
+	return &RaftTransport{
+		NetworkTransport: raft.NewNetworkTransport(t.raft, maxIdle, timeout, log), commits: newCommits(), beats: newBeats(heartbeat),
+	}
 }
 
 // maxIdle is how many connections to one peer the library keeps for later.
 const maxIdle = 3
 
-// RaftTransport is the library's network transport with two additions.
+// RaftTransport is the library's network transport with three additions.
 //
 // It tells the stream layer, which sees only addresses, which instance the library
 // means: an instance that was emptied and has come back under the address must not
@@ -28,9 +31,12 @@ const maxIdle = 3
 // It tells followers of a commit at once (Committed). The library tells them with the
 // next entry or after raft.Config.CommitTimeout, so a short wait for a commit would
 // cost many messages a second while nothing happens.
+//
+// It sends fewer heartbeats than the library makes (beats).
 type RaftTransport struct {
 	*raft.NetworkTransport
 	commits *commits
+	beats   *beats
 }
 
 // Committed tells the followers that the log is committed up to index. The caller
@@ -53,6 +59,9 @@ func (t *RaftTransport) AppendEntriesPipeline(id raft.ServerID, target raft.Serv
 
 // AppendEntries implements raft.Transport.
 func (t *RaftTransport) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if isHeartbeat(args) {
+		t.beats.wait(id, args.Term)
+	}
 	return t.NetworkTransport.AppendEntries(id, meaning(id, target), args, resp)
 }
 
