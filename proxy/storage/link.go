@@ -35,6 +35,10 @@ type link struct {
 	generation uint64
 	speech     speech
 	heard      time.Time // when the storage last said anything; at first, the start of run
+	// rounds counts the rounds of health checks over two paths, and doubtful tells that the last
+	// round was not well; only run.
+	rounds   int
+	doubtful bool
 
 	// watched is the connection that is watched now; its end may be called by
 	// anybody.

@@ -156,3 +156,42 @@ func TestSet_givesUpAPathThatIsCutOff(t *testing.T) {
 		})
 	}
 }
+
+// TestSet_asksTheSecondPathSeldom counts health checks: a storage that is well is asked once in an
+// interval, and over its backchannel's connection in every fourth. While a path is silent both are asked.
+func TestSet_asksTheSecondPathSeldom(t *testing.T) {
+	emptyPools()
+	defer emptyPools()
+	synctest.Test(t, func(t *testing.T) {
+		l := bufconn.Listen(1 << 20)
+		f := newSpeakingStorage("disk-1")
+		f.serve(t, l)
+		networks := []*network{{Listener: l}, {Listener: l}}
+		dials := 0
+		cfg := Config{Backchannel: noVotes, Dial: func(ctx context.Context, net, endpoint string) (net.Conn, error) {
+			n := networks[min(dials, 1)]
+			dials++
+			return n.dial(ctx, net, endpoint)
+		}}
+		s := start(t, cfg, target("tcp://storage:1"))
+		c := conn(t, s)
+		time.Sleep(time.Second)
+		asked := func(d time.Duration) int {
+			before := len(f.arrived(checkMethod))
+			time.Sleep(d)
+			return len(f.arrived(checkMethod)) - before
+		}
+		const seconds, rounds = 60, 2 // rounds a second
+		if got, want := asked(seconds*time.Second), seconds*rounds*(secondEvery+1)/secondEvery; got < want-2 || got > want+2 {
+			t.Errorf("asked %d times in %d s, want %d", got, seconds, want)
+		}
+		networks[1].stop() // the plain path's
+		if got := asked(4 * time.Second); got < 3 {
+			t.Errorf("asked over the other path %d times", got)
+		}
+		if c.Silent() {
+			t.Error("the storage looks silent, although one path works")
+		}
+		networks[1].goOn()
+	})
+}

@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -15,6 +14,11 @@ import (
 // network may lose what belongs to one connection.
 const cutOff = 4
 
+// secondEvery is in which of the rounds the other path of a storage is asked over too. Both lead to
+// one process: the first path tells whether that is well, and the second one whether something
+// between keeps its connection alone from working, within cutOff times Config.Silence.
+const secondEvery = 4
+
 // checked is how a health check went over one path.
 type checked struct {
 	path   *path
@@ -23,17 +27,17 @@ type checked struct {
 	took   time.Duration
 }
 
-// probe asks the storage for its health, over each path of conn. It returns an
+// probe asks the storage for its health: over the path of most calls, and over the other one in some
+// rounds, and whenever the answer is not there at once or was not well lately. It returns an
 // error only if the storage was silent for too long; every other failure makes it
 // slow. It ends early with ctx, which ends when the transport does.
 func (l *link) probe(ctx context.Context, conn *Conn) error {
-	paths := conn.paths()
-	checks := make([]checked, len(paths))
-	var asked sync.WaitGroup
-	for i, p := range paths {
-		asked.Go(func() { checks[i] = l.check(ctx, conn, p) })
+	var checks []checked
+	if other := conn.channel; other == conn.plain {
+		checks = []checked{l.check(ctx, conn, conn.plain)}
+	} else {
+		checks = l.checkBoth(ctx, conn)
 	}
-	asked.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -59,10 +63,32 @@ func (l *link) probe(ctx context.Context, conn *Conn) error {
 			answered = false
 		}
 	}
+	l.doubtful = !answered || slowness != nil
 	if answered || slowness != nil {
 		l.wellness(conn, slowness, mute, took)
 	}
 	return nil
+}
+
+// checkBoth asks over the plain path, and over the backchannel's where one does not do.
+func (l *link) checkBoth(ctx context.Context, conn *Conn) []checked {
+	l.rounds++
+	first := make(chan checked, 1)
+	go func() { first <- l.check(ctx, conn, conn.plain) }()
+	if !l.doubtful && l.rounds%secondEvery != 0 {
+		late := time.NewTimer(l.cfg.ProbeInterval / 2)
+		defer late.Stop()
+		select {
+		case c := <-first:
+			if c.result == well || ctx.Err() != nil {
+				return []checked{c}
+			}
+			return []checked{c, l.check(ctx, conn, conn.channel)}
+		case <-late.C:
+		}
+	}
+	second := l.check(ctx, conn, conn.channel)
+	return []checked{<-first, second}
 }
 
 // listen goes on asking over a connection that was given up, until its last RPC has
