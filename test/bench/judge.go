@@ -98,6 +98,12 @@ func aims(all figures) []aim {
 	if f, ok := all.find("catchup_first", proxied, 1); ok {
 		found = append(found, aim{what: "its first repair", value: f.Median, unit: "ms", want: 1000, defect: 3000})
 	}
+	if f, ok := all.find("idle_leader", proxied, 0); ok {
+		found = append(found, aim{what: "an idle leader", value: f.Median, unit: "%", want: 1, defect: 10})
+	}
+	if f, ok := all.find("idle_follower", proxied, 0); ok {
+		found = append(found, aim{what: "an idle follower", value: f.Median, unit: "%", want: 0.5, defect: 5})
+	}
 	if f, ok := all.find("frame_allocs", proxied, 1); ok {
 		found = append(found, aim{what: "allocations per frame", value: f.Median, unit: "", want: 0, defect: 0})
 	}
