@@ -43,6 +43,8 @@ type link struct {
 	// watched is the connection that is watched now; its end may be called by
 	// anybody.
 	watched atomic.Pointer[watched]
+	// renewal is the last generation that was to be made anew: it may not have been watched yet.
+	renewal atomic.Uint64
 }
 
 // watched is a connection that can be ended from outside.
@@ -154,6 +156,9 @@ func (l *link) watch(ctx context.Context, conn *Conn) error {
 	if conn.target.Address != l.place.Load().target.Address {
 		end(errMoved) // it moved while the connection was made; from here on Move ends the watch
 	}
+	if l.renewal.Load() == conn.generation {
+		end(errRenewed) // since it was published; from here on renew ends the watch
+	}
 	for ctx.Err() == nil {
 		bound := l.cfg.bound(conn.hostSilence())
 		pause(ctx, min(l.cfg.ProbeInterval, max(bound-conn.silence(), 0)))
@@ -170,8 +175,9 @@ func (l *link) watch(ctx context.Context, conn *Conn) error {
 	return errStopped
 }
 
-// renew ends the connection of that generation if it is still watched.
+// renew ends the connection of that generation if it is still there.
 func (l *link) renew(generation uint64) {
+	l.renewal.Store(generation)
 	if w := l.watched.Load(); w != nil && w.generation == generation {
 		w.end(errRenewed)
 	}

@@ -333,3 +333,19 @@ func selfSigned(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	roots.AddCert(parsed)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, roots
 }
+
+// TestLink_renewsWhatIsNotWatchedYet: a connection can be used, and is to be made anew, a moment before
+// it is watched.
+func TestLink_renewsWhatIsNotWatchedYet(t *testing.T) {
+	l := &link{cfg: patient()}
+	f := newFakeStorage("disk-1")
+	listener := listen(t, "127.0.0.1:0")
+	f.serve(t, listener)
+	s := start(t, patient(), target("tcp://"+listener.Addr().String()))
+	c := conn(t, s)
+	l.place.Store(&place{target: c.target})
+	l.renew(c.generation)
+	if err := l.watch(t.Context(), c); err != errRenewed {
+		t.Errorf("got %v", err)
+	}
+}
