@@ -9,10 +9,13 @@ import (
 )
 
 const (
-	// slotWait is how long a repair waits for its turn at a storage before its job goes
-	// back to the queue, and slotDelay the step by which the delays of such jobs grow:
-	// each one that was turned away waits a step longer than the one before.
-	slotWait  = 250 * time.Millisecond
+	// slotWait is how long a repair waits for its turn at a storage where no copy has succeeded lately,
+	// before its job goes back to the queue. Where one has, within slotWaitMost, it waits for
+	// slotWaitMost: its turn comes soon, and a job that goes back costs the queue more than the wait.
+	slotWait     = 250 * time.Millisecond
+	slotWaitMost = 5 * time.Second
+	// slotDelay is the step by which the delays of jobs grow that go back: each one that was turned
+	// away waits a step longer than the one before.
 	slotDelay = 500 * time.Millisecond
 	// slotFailures is how many copies in a row fail at a storage before it is tried with
 	// one at a time.
@@ -32,9 +35,11 @@ type slots struct {
 // slot is what is known of the copies onto one storage. It is guarded by slots.mu.
 type slot struct {
 	running  int
-	failures int           // in a row
-	turned   int           // repairs turned away since the last that was not
-	freed    chan struct{} // closed when a repair has ended there
+	failures int // in a row
+	turned   int // repairs turned away since the last that was not
+	// succeeded is when a copy last did.
+	succeeded time.Time
+	freed     chan struct{} // closed when a repair has ended there
 }
 
 func newSlots(limit int, metrics *Metrics) *slots {
@@ -51,7 +56,7 @@ type grant struct {
 // take gives a repair its turn at those of the targets that have room, and waits a
 // moment if none has. With none the repair is to be tried again after a while.
 func (s *slots) take(ctx context.Context, virtualStorage string, targets []string) (*grant, time.Duration) {
-	timer := time.NewTimer(slotWait)
+	timer := time.NewTimer(s.patience(virtualStorage, targets))
 	defer timer.Stop()
 	for {
 		g, freed, wait := s.try(virtualStorage, targets)
@@ -66,6 +71,18 @@ func (s *slots) take(ctx context.Context, virtualStorage string, targets []strin
 		}
 		return s.turnAway(virtualStorage, targets)
 	}
+}
+
+// patience is how long a repair waits for its turn at one of the storages.
+func (s *slots) patience(virtualStorage string, targets []string) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, target := range targets {
+		if at := s.places[place{virtualStorage, target}]; at != nil && time.Since(at.succeeded) < slotWaitMost {
+			return slotWaitMost
+		}
+	}
+	return slotWait
 }
 
 // try gives a turn at once, or returns what to wait for: nothing where copies fail,
@@ -168,7 +185,7 @@ func (g *grant) ended(storage string, err error) {
 	at := g.slots.at(place{g.virtualStorage, storage})
 	switch {
 	case err == nil:
-		at.failures = 0
+		at.failures, at.succeeded = 0, time.Now()
 	case !errors.Is(err, ErrInvalidated):
 		at.failures++
 	}

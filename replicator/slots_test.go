@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -146,6 +147,39 @@ func TestReplicator_claimsFewJobsInVain(t *testing.T) {
 		pause(t.Context(), time.Hour)
 		if perMinute := attempts / 60; perMinute > 2*jobs {
 			t.Errorf("%d attempts a minute at %d jobs", perMinute, jobs)
+		}
+	})
+}
+
+// Where copies succeed one after the other, a repair waits for its turn: few jobs go back to the queue.
+func TestReplicator_jobsWaitForAStorageThatIsAtWork(t *testing.T) {
+	bubble(t, func(t *testing.T, w *fixture) {
+		const jobs = 200
+		for i := range jobs {
+			w.behindAt(fmt.Sprintf("%d.git", i), "1", "g3")
+		}
+		w.faults = func(storage, method string) fate {
+			if storage == "g3" && method == "ReplicateRepository" {
+				return fate{slow: 600 * time.Millisecond} // four at a time: one ends each 150 ms
+			}
+			return fate{}
+		}
+		acknowledged := 0
+		w.setQueueFault(func(op queue.Operation) (bool, error) {
+			if op == queue.OpAcknowledge {
+				acknowledged++
+			}
+			return true, nil
+		})
+		began := time.Now()
+		r, stop := w.replicatingAs(t, Config{})
+		defer stop()
+		until(t, 5*time.Minute, func() bool { return w.equal() == "" })
+		if took := time.Since(began); took > jobs/4*time.Second {
+			t.Errorf("%d repairs took %v", jobs, took)
+		}
+		if turned := testutil.ToFloat64(r.metrics.turnedAway.WithLabelValues(vsName, "g3")); turned > jobs/2 || acknowledged > jobs+jobs/2 {
+			t.Errorf("%v repairs were turned away, %d attempts were acknowledged for %d jobs", turned, acknowledged, jobs)
 		}
 	})
 }
