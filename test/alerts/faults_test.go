@@ -212,7 +212,7 @@ func repairFails(w *harness) {
 	w.healthy()
 }
 
-// primaryFull has a primary whose disk is full, while clients push: no call says so.
+// primaryFull has a primary whose disk is full while clients push: git alone tells them.
 func primaryFull(w *harness) {
 	primary := w.storage("gitaly-1")
 	if now, err := w.c.Primary(w.ctx, "default"); err != nil || now != primary {
@@ -238,6 +238,11 @@ func primaryFull(w *harness) {
 	w.must(w.push("b.git"))
 	w.must(gitaly.WriteFaults(primary.Dir))
 	w.operate("queue", "retry")
+	w.must(w.c.WaitConverged(w.ctx))
+	w.operate("promote", primary.Name)
+	for _, path := range []string{"a.git", "b.git"} { // that it works is seen by its writes
+		w.must(w.push(path))
+	}
 	w.healthy()
 }
 
