@@ -215,7 +215,7 @@ func (v *voting) end(o stream.Outcome) error {
 	}
 	v.server.report(v.r, v.names[0], o, succeeded, votes.PrimaryFailed)
 	if succeeded && !votes.Voted && v.allWell(o) {
-		votes.Agreed = v.names // ▲ TestVote_refusedWriteLeavesNothing: a method that votes before it changes anything has changed nothing
+		votes.Agreed = v.names // ▲ vote-nothing-is-behind: a method that votes before it changes anything has changed nothing
 	}
 	arrived := true
 	agreeing := []string{v.names[0]}

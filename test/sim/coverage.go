@@ -90,6 +90,10 @@ type Coverage struct {
 	UnlikeCopies int `json:"unlike_copies"`
 	// Replicas that cannot be written to.
 	Ruined        int `json:"ruined_replicas"`
+	Filled        int `json:"full_disks"`
+	Closings      int `json:"closing_votes"` // of primaries, without a change
+	FailedAlone   int `json:"failed_alone"`  // writes that only the primary could not do
+	Nothings      int `json:"nothing_to_do"` // writes for which no storage voted
 	Remakes       int `json:"remakes"`
 	StepDowns     int `json:"step_downs"`
 	WritePauses   int `json:"write_pauses"`
@@ -144,5 +148,6 @@ var rare = map[string]int{
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
 	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
+	"full_disks": 100, "closing_votes": 200, "failed_alone": 200, "nothing_to_do": 100,
 	"rounds": 100, "joined": 200, "refills": 100,
 }

@@ -145,10 +145,14 @@ func (d *driver) removeFirst(t *task, path, target string, timeout, dated time.D
 }
 
 // wrote notes how a write ended at its primary, which steps down after enough in a row
-// that failed because of its replica.
-func (d *driver) wrote(path, primary string, err error) {
+// that failed because of its replica, or that other storages could do.
+func (d *driver) wrote(path, primary string, err error, votes *transaction) {
 	k := replicaKey{path, primary}
-	if !errors.Is(err, errRuined) {
+	alone := idle(d.in.w.seed) && votes != nil && votes.votes.PrimaryFailed()
+	if alone {
+		d.in.w.cov.FailedAlone++
+	}
+	if !errors.Is(err, errRuined) && !alone {
 		if err == nil {
 			delete(d.troubles.writes, k)
 		}

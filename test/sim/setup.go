@@ -161,6 +161,7 @@ func (w *simulation) build() {
 	w.moveLeadership()
 	w.changeMembers()
 	w.ruinReplicas()
+	w.fillDisks()
 	w.refillStorages()
 	w.loseQuorum()
 	for _, in := range w.instances {

@@ -51,6 +51,8 @@ type call struct {
 type status struct {
 	err   error
 	found *content // of verbLook
+	// nothing tells that a write has changed nothing, and the client knows.
+	nothing bool
 }
 
 var (
@@ -74,7 +76,9 @@ type storage struct {
 	// votes tells that it speaks the backchannel.
 	votes bool
 	// newer tells that it runs another release, which hashes some changes otherwise.
-	newer    bool
+	newer bool
+	// full tells that its disk is.
+	full     bool
 	locks    []lock
 	unlocked signal
 }
@@ -186,6 +190,10 @@ func (s *storage) effect(r *running) {
 	}
 	st := status{}
 	before := s.disk.repos[r.path]
+	if s.full && (r.verb == verbWrite || r.verb == verbReplicate && !before.equal(r.fetched)) {
+		s.respond(r, status{err: errFull})
+		return
+	}
 	if before != nil && s.disk.ruined[r.path] && (r.verb == verbWrite || r.verb == verbReplicate) {
 		s.respond(r, status{err: errRuined})
 		return

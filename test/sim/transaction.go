@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -29,13 +30,17 @@ type transaction struct {
 	turned  func(storage string, run bool) // the call of a storage is sent again, or not
 	ticks   uint64                         // counts timers, so that an old one finds itself replaced
 
-	agreeing   []string      // of the Account under way
-	throughout []string      // who agreed in every round that was allowed
-	leads      string        // the repository's primary when votes were allowed
-	epoch      uint64        // by the view of the first one
-	stopped    bool          // the primary has said so
-	committed  []string      // who was told to commit
-	allowedAt  time.Duration // the last round, true time; 0: none was
+	agreeing   []string         // of the Account under way
+	throughout []string         // who agreed in every round that was allowed
+	leads      string           // the repository's primary when votes were allowed
+	epoch      uint64           // by the view of the first one
+	stopped    bool             // the primary has said so
+	committed  []string         // who was told to commit, and may have changed something then
+	closed     bool             // the primary has cast the last vote of a call that changed nothing
+	able       []string         // who has voted otherwise
+	phases     map[string]int32 // of the last vote of each
+	changing   []string         // who was told to go on with a change
+	allowedAt  time.Duration    // the last round, true time; 0: none was
 }
 
 // voter is one destination; its votes count over the connection that the call
@@ -48,7 +53,7 @@ type voter struct {
 // beginVotes begins a transaction.
 func (d *driver) beginVotes(r *request, f machine.Forward, voters []voter) *transaction {
 	s := &d.in.w.setup
-	tx := &transaction{d: d, write: f.Write, request: r, voters: voters, waiting: make(map[string]func(quorum.Answer))}
+	tx := &transaction{d: d, write: f.Write, request: r, voters: voters, waiting: make(map[string]func(quorum.Answer)), phases: make(map[string]int32)}
 	var names []string
 	var otherRelease []string
 	for _, v := range voters {
@@ -98,6 +103,7 @@ func (d *driver) cast(id uint64, from *running, s *storage, over *conn, vote quo
 		d.in.w.cov.LateVotes++
 	}
 	tx.waiting[s.name] = answer
+	tx.closes(s.name, vote)
 	accepted := false
 	tx.step(func(now time.Duration) (effects []quorum.Effect) {
 		effects, accepted = tx.votes.Cast(now, s.name, vote)
@@ -169,7 +175,7 @@ func (tx *transaction) step(event func(now time.Duration) []quorum.Effect) {
 
 func (tx *transaction) carryOut(effects []quorum.Effect) {
 	in, cov := tx.d.in, tx.d.in.w.cov
-	aborts := 0
+	aborts, waited := 0, maps.Clone(tx.waiting)
 	for _, effect := range slices.Clone(effects) {
 		switch e := effect.(type) {
 		case quorum.Reply:
@@ -181,7 +187,10 @@ func (tx *transaction) carryOut(effects []quorum.Effect) {
 			switch e.Answer {
 			case quorum.Commit:
 				in.w.check.commits(tx)
-				tx.committed = append(tx.committed, e.Voter)
+				if slices.Contains(tx.votes.Committed(), e.Voter) {
+					tx.committed = append(tx.committed, e.Voter)
+				}
+				in.w.check.mayChange(tx, e.Voter)
 			case quorum.Abort:
 				aborts++
 				d := tx.d
@@ -204,20 +213,21 @@ func (tx *transaction) carryOut(effects []quorum.Effect) {
 			if e.Short {
 				cov.ShortRounds++
 			}
-			in.soon(func() { tx.account(e.Agreeing) })
+			in.w.check.closedAlone(tx, waited, e.Agreeing)
+			in.soon(func() { tx.account(e.Agreeing, e.Harmless) })
 		}
 	}
 }
 
 // account has everybody accounted for who does not agree.
-func (tx *transaction) account(agreeing []string) {
+func (tx *transaction) account(agreeing []string, harmless bool) {
 	p := tx.d.writes[tx.write]
 	if p == nil || p.votes != tx {
 		tx.allowed(machine.ErrEnded) // it has ended, or goes another way
 		return
 	}
 	tx.agreeing, p.voting = agreeing, tx
-	tx.d.step(machine.Vote{Write: tx.write, Agreeing: agreeing})
+	tx.d.step(machine.Vote{Write: tx.write, Agreeing: agreeing, Harmless: harmless})
 }
 
 // contend has the younger of two writes aborted that wait for each other, if that

@@ -15,6 +15,11 @@ type branch struct {
 	waits   bool     // for its turn to be sent, or sent again
 }
 
+// endedWell tells that the storage has said so.
+func (l *branch) endedWell() bool {
+	return l.call != nil && l.call.reply.value.arrived && l.call.reply.value.err == nil
+}
+
 func (l *branch) ended() bool { return !l.waits && (l.call == nil || l.call.ended) }
 
 // passVoting sends a write to all its destinations, as the proxy does, and waits
@@ -94,7 +99,7 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 	d.cancel(p, errCanceled)
 	agreed := tx.end()
 	t.pause()
-	if len(tx.committed) == 0 && !o.arrived && (o.err == errLost || p.doomed != nil) && in.now() < deadline {
+	if tx.votes.Rounds() == 0 && !o.arrived && (o.err == errLost || p.doomed != nil) && in.now() < deadline {
 		in.w.cov.Retries++
 		return o, ended, false
 	}
@@ -104,6 +109,10 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 		return o, ended, false
 	}
 	ended = machine.Ended{Write: f.Write, Succeeded: o.arrived && o.err == nil, Arrived: true, Agreeing: []string{f.Storage}}
+	if ended.Succeeded && !tx.votes.Voted() && !slices.ContainsFunc(p.branches, func(l branch) bool { return !l.endedWell() }) {
+		in.w.cov.Nothings++
+		agreed = names(voters) // as voting.end does
+	}
 	for i, l := range p.branches {
 		arrived := l.call != nil && l.call.reply.value.arrived
 		if !arrived && slices.Contains(tx.committed, l.storage) {

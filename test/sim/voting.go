@@ -51,8 +51,12 @@ func (s *storage) voting(t *task, r *running) {
 	t.sleep(s.w.between(time.Millisecond, 15*time.Millisecond))
 	err := s.rounds(t, r)
 	s.unlock(r)
+	st := status{err: err}
+	if err == errNothing { // the call ends well, and git tells the client what became of it
+		st = status{nothing: true}
+	}
 	if !r.over {
-		s.respond(r, status{err: err})
+		s.respond(r, st)
 	}
 }
 
@@ -72,6 +76,17 @@ func (s *storage) rounds(t *task, r *running) error {
 	prepared, committed := int32(phasePrepared), int32(phaseCommitted)
 	if w.setup.phaseless {
 		prepared, committed = 0, 0
+	}
+	if idle(w.seed) {
+		switch {
+		case r.ops[0]%7 == 0: // there is nothing to be done, wherever the call comes
+			return errNothing
+		case s.full:
+			return s.close(t, r)
+		}
+		if err := s.hooked(t, r); err != nil {
+			return err
+		}
 	}
 	for i, o := range r.ops {
 		if err := s.acquire(t, r, lock{r.path, o.ref(), r}); err != nil {
@@ -117,8 +132,13 @@ func (s *storage) rounds(t *task, r *running) error {
 		if deaf := r.ops[0]%2 == 0; err != nil && (!deaf || r.over || r.abandoned) {
 			return err
 		}
-		if err == nil && i == len(r.ops)-1 && r.tx.primary() == s.name {
-			w.check.hook(r.tx)
+		if err == nil && i == len(r.ops)-1 {
+			if r.tx.primary() == s.name {
+				w.check.hook(r.tx)
+			}
+			if idle(w.seed) {
+				return s.afterHook(t, r)
+			}
 		}
 	}
 	return nil

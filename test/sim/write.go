@@ -82,7 +82,7 @@ func (d *driver) write(t *task, r *request) {
 	if !ended.Arrived {
 		in.w.cov.InDoubtIntents++
 	}
-	d.wrote(r.path, p.sent.Storage, o.err)
+	d.wrote(r.path, p.sent.Storage, o.err, p.votes)
 	d.step(ended)
 	t.waitFor(&p.news, -1, func() bool { return p.over })
 	t.pause()
@@ -94,6 +94,8 @@ func (d *driver) write(t *task, r *request) {
 		r.done(answered{err: p.err})
 	case o.err != nil:
 		r.done(answered{err: o.err})
+	case o.nothing:
+		r.done(answered{err: errNothing})
 	default:
 		r.done(answered{decided: p.decided})
 	}

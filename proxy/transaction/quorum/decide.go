@@ -83,7 +83,7 @@ func (q *Votes) decide(now time.Duration) {
 		q.end(Abort)
 		return
 	}
-	if q.closedAlone() { // ▲ TestVotes_primaryClosesAlone: who could do the write does not fall behind who could not
+	if q.closedAlone() { // ▲ quorum-closes-alone: a storage that could do the write does not fall behind
 		q.partWith(primary.vote)
 		q.end(Abort)
 		return

@@ -366,6 +366,7 @@ func (q *Votes) Halted() bool { return q.over && q.last == Stop }
 func (q *Votes) Voted() bool { return q.cast }
 
 // harmless tells that what the primary has voted for changes nothing.
+// ▲ quorum-prepared-is-harmless, quorum-hook-leaves-doubt: That is so beside a hook alone.
 func (q *Votes) harmless() bool {
 	return !q.effective && q.voters[0].vote.Phase == phaseSynchronized
 }
