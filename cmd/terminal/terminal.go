@@ -20,7 +20,7 @@ func Line(text string) string { return escape(text, "") }
 // Text returns a text that may have several lines.
 func Text(text string) string { return escape(text, "\n\t") }
 
-// escape replaces what is neither printable nor kept.
+// escape replaces each rune that is neither printable nor kept.
 func escape(text, kept string) string {
 	if !strings.ContainsFunc(text, func(r rune) bool { return r == utf8.RuneError || !fine(r, kept) }) {
 		return text
@@ -67,7 +67,7 @@ func JSON(document []byte) []byte {
 	return out
 }
 
-// Writer passes on a stream of text, such as what hooks of a server say, without its control
+// Writer passes on a stream of text, such as the output of a server's hooks, without its control
 // characters; line breaks, carriage returns and tabs stay. It holds nothing back.
 func Writer(w io.Writer) io.Writer { return &writer{w: w} }
 

@@ -12,10 +12,10 @@ import (
 	"praefect/fsm/state"
 )
 
-// Kind says what has changed. It is the field "change" of a line.
+// Kind is the kind of change. It is the field "change" of a line.
 type Kind string
 
-// The kinds; docs/operations/changes.md tells what each means.
+// The kinds; docs/operations/changes.md explains each.
 const (
 	Failover             Kind = "failover"
 	Promote              Kind = "promote"
@@ -41,28 +41,28 @@ var Kinds = []Kind{
 	RemoveVirtualStorage, AddInstance, RemoveInstance, RetireInstance, AcceptLoss, Recovery,
 }
 
-// ofWhat are the kinds of what a line of the history says without a storage's state. What
-// is not here changes nothing about who serves.
+// ofWhat are the kinds of the lines of the history without a storage's state. A line that
+// is not here changes nothing about the storages that serve.
 var ofWhat = map[string]Kind{
 	state.ChangeLossAccepted: AcceptLoss, state.ChangeRecovered: Recovery,
 	state.ChangeAdded: AddInstance, state.ChangeRemoved: RemoveInstance, state.ChangeRetired: RetireInstance,
 }
 
-// Change is one change of who serves what.
+// Change is one change of the storages that serve.
 type Change struct {
 	Kind           Kind
 	VirtualStorage string
 	Storages       []string
 	RelativePath   string
 	Instance       string
-	// Cause is the reason in the state, By who asked for it.
+	// Cause is the reason in the state, By the operator that asked for it.
 	Cause, By string
 	Index     state.Index
 	Epoch     uint64
 	// Took is the time from the first command of the change to the last one, by the clocks
 	// of the proposers; 0 if there was one command only.
 	Took time.Duration
-	// PrimaryBefore and Primary are those of a clean repository.
+	// PrimaryBefore and Primary are the primaries of a clean repository.
 	PrimaryBefore, Primary string
 
 	before, after *state.State
@@ -135,8 +135,8 @@ func newer(history []state.Change, since state.Index) int {
 	return i
 }
 
-// classify tells what a line of the history means after those before it; false if nothing
-// about who serves.
+// classify tells the meaning of a line of the history after the lines before it; false if nothing
+// about the storages that serve.
 func classify(before []state.Change, h *state.Change) (Change, bool) {
 	c := Change{RelativePath: h.RelativePath, Cause: h.Why, By: h.By, Index: h.Index, Epoch: h.Epoch}
 	if h.Storage != "" {

@@ -8,7 +8,7 @@ type Counts struct {
 	// ones, which the state does not count, move if CleanMoved.
 	Moved      int
 	CleanMoved bool
-	// Unavailable counts the repositories that no storage can serve, Behind those of which
+	// Unavailable counts the repositories that no storage can serve, Behind the repositories of which
 	// one of the change's storages misses a write.
 	Unavailable, Behind int
 }

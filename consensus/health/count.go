@@ -9,18 +9,18 @@ import (
 // Name names a storage.
 type Name struct{ VirtualStorage, Storage string }
 
-// Received is what one instance last reported, and when that came in by the
+// Received is the last report of one instance, and when it came in by the
 // leader's clock.
 type Received struct {
 	At      time.Duration
 	Reports []Report
 }
 
-// Count is what the voters say of one storage.
+// Count is the result of counting the reports on one storage.
 type Count struct {
 	// Dead tells that a majority of all voters call it dead.
 	Dead bool
-	// Why is what one of those says.
+	// Why is the reason in one of the reports.
 	Why string
 	// Disks counts the voters with a connection, by the disk behind it.
 	Disks map[string]int
@@ -32,7 +32,7 @@ type Count struct {
 }
 
 // WellSince tells whether a majority of all voters call the storage well, over
-// connections made after they had applied the index: what a connection did
+// connections made after they had applied the index: the effects of a connection
 // before the index is over.
 func (c Count) WellSince(index state.Index) bool {
 	n := 0
@@ -55,7 +55,7 @@ func (c Count) Disk() string {
 	return ""
 }
 
-// CountReports counts what the voters have reported not longer ago than age. Who said
+// CountReports counts the reports of the voters that are not older than age. A voter that said
 // nothing, or nothing lately, has no say; the voter is counted all the same, so
 // that two of three decide although the third is silent, and one alone never
 // does.

@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// Observation is what one instance knows of its way to one storage.
+// Observation has the facts that one instance knows about its way to one storage.
 type Observation struct {
 	VirtualStorage, Storage string
 	// Reachable tells that there is a verified connection, to the disk
@@ -19,11 +19,11 @@ type Observation struct {
 	Refused bool
 	// Silent tells that nothing was heard for too long.
 	Silent bool
-	// Err explains what is not well.
+	// Err explains why the storage is not well.
 	Err error
 }
 
-// Doubts is what makes an instance doubt itself.
+// Doubts are the facts that make an instance doubt itself.
 type Doubts struct {
 	// Late is by how much its own timers were late lately.
 	Late time.Duration

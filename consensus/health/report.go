@@ -18,7 +18,7 @@ const (
 	Dead Status = "dead"
 )
 
-// Report is what one instance says of one storage.
+// Report is the judgement of one instance about one storage.
 type Report struct {
 	VirtualStorage string `json:"virtual_storage"`
 	Storage        string `json:"storage"`

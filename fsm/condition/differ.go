@@ -10,7 +10,7 @@ import (
 // DifferedWithin is for how long a difference that was found and repaired stays a condition.
 const DifferedWithin = 24 * time.Hour
 
-// Differing returns the conditions that follow from what verifications have found, which is in the
+// Differing returns the conditions that follow from the findings of verifications, which are in the
 // history: for each virtual storage one about replicas that are not repaired yet, and one about
 // those that are.
 func Differing(view *state.State, now time.Time) []Raised {

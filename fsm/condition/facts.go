@@ -6,7 +6,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Facts are what one instance knows at one moment. A zero field says that the instance knows
+// Facts are the facts that one instance knows at one moment. A zero field says that the instance knows
 // nothing of it, and makes no condition.
 type Facts struct {
 	// Instance is the name of the instance that knows the facts.
@@ -23,12 +23,12 @@ type Facts struct {
 	Running []Running
 	// Postgres is why Postgres is away, empty if it is not.
 	Postgres string
-	// Certificates are those in the settings.
+	// Certificates are the certificates in the settings.
 	Certificates []Certificate
 	// Defined tells that the replicated state was there to be looked at.
 	Defined         bool
 	VirtualStorages []VirtualStorage
-	// Raised are conditions that were found out by those who act: the elector, the replicator and
+	// Raised are conditions that were found out by the acting parts: the elector, the replicator and
 	// the start of the instance.
 	Raised []Raised
 }
@@ -39,7 +39,7 @@ type Member struct {
 	Voter bool
 	// Heard tells that the leader has heard of it lately, Leased that it has a lease.
 	Heard, Leased bool
-	// Problem is what it says is the matter with it.
+	// Problem is the fault that it reports.
 	Problem string
 }
 
@@ -86,7 +86,7 @@ type Storage struct {
 	Reachable, Slow bool
 	// Votes tells that it speaks the backchannel.
 	Votes bool
-	// Release is what it runs, or ran when it was last reached; empty if it never was.
+	// Release is the version that it runs, or ran when it was last reached; empty if it never was.
 	Release string
 	// Problem is why it is slow or not reachable.
 	Problem string
@@ -98,7 +98,7 @@ type Storage struct {
 type Raised struct {
 	Name                              Name
 	VirtualStorage, Storage, Instance string
-	// Text says what was found, for people.
+	// Text describes the finding, for people.
 	Text string
 }
 

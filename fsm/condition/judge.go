@@ -20,7 +20,7 @@ type Condition struct {
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 	Storage        string `json:"storage,omitempty"`
 	Instance       string `json:"instance,omitempty"`
-	// Text says what is the matter.
+	// Text describes the fault.
 	Text string `json:"text"`
 }
 
@@ -33,7 +33,7 @@ func (c Condition) MarshalJSON() ([]byte, error) {
 	}{plain(c), c.Name.RunBook()})
 }
 
-// Kind is what all conditions of this name have in common.
+// Kind has the properties that all conditions of this name share.
 func (c Condition) Kind() Kind { return KindOf(c.Name) }
 
 // ID tells two conditions apart: the texts of one change while it lasts.
@@ -74,7 +74,7 @@ func Merge(lists ...[]Condition) []Condition {
 	return merged
 }
 
-// Compare orders conditions: the worst level first, then by name and by what they are about.
+// Compare orders conditions: the worst level first, then by name and by subject.
 func Compare(a, b Condition) int {
 	return cmp.Or(
 		cmp.Compare(rank(b.Level), rank(a.Level)), strings.Compare(string(a.Name), string(b.Name)),
@@ -222,7 +222,7 @@ func (j *judge) virtualStorage(vs VirtualStorage) {
 	}
 }
 
-// releases judges what the storages that serve run. Storages of different releases may hash the
+// releases judges the versions of the storages that serve. Storages of different releases may hash the
 // same change otherwise: then the storages with the primary's release alone have the write.
 func (j *judge) releases(vs VirtualStorage) {
 	var running []Running

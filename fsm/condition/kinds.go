@@ -46,21 +46,21 @@ const (
 	ReplicaDiffered    Name = "replica-differed"
 )
 
-// About says what a kind of condition concerns.
+// About is the subject of a kind of condition.
 type About string
 
-// What conditions concern.
+// The subjects of conditions.
 const (
 	AboutInstances About = "instances"
 	AboutStorages  About = "storages"
 )
 
-// Kind is what all conditions of one name have in common.
+// Kind has the properties that all conditions of one name share.
 type Kind struct {
 	Name  Name
 	Level Level
 	About About
-	// Meaning and Next are for the page of conditions: what it means, and what to do.
+	// Meaning and Next are for the page of conditions: its meaning, and the next step.
 	Meaning, Next string
 }
 

@@ -25,7 +25,7 @@ const (
 	HealthUnavailable Health = "unavailable"
 )
 
-// Health is what a condition of the level makes of the whole.
+// Health is the health of the whole under a condition of the level.
 func (l Level) Health() Health {
 	switch l {
 	case Unavailable:
@@ -58,7 +58,7 @@ func Worst(list []Condition) Health {
 	return worst
 }
 
-// Concerning returns the conditions of one virtual storage, and those of the cluster that make
+// Concerning returns the conditions of one virtual storage, and the conditions of the cluster that make
 // every virtual storage unavailable.
 func Concerning(list []Condition, virtualStorage string) []Condition {
 	return slices.DeleteFunc(slices.Clone(list), func(c Condition) bool {

@@ -37,7 +37,7 @@ func (k Kind) Alert() string {
 	return ""
 }
 
-// Page is what docs/operations/conditions.md says of the kinds: a table, and a section for each.
+// Page is the part of docs/operations/conditions.md about the kinds: a table, and a section for each.
 func Page() string {
 	var b strings.Builder
 	b.WriteString("| condition | level | exit code | metric |\n|---|---|---|---|\n")

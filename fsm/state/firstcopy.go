@@ -165,7 +165,7 @@ func (c *Advance) apply(t *transition) *Refusal {
 	switch {
 	case s.State != Backfilling || s.Uncompared != UncomparedFounding:
 		return refuse(RefusedState, "%q was not defined together with %q, or was compared", s.Name, vs.Name)
-	case e != nil: // ▲ TestCompared: what the primary lacks may be what a client removed
+	case e != nil: // ▲ TestAdvance_refused: what the primary lacks may be what a client removed
 		return refuse(RefusedChanged, "%q in %q was written since %q was defined", c.RelativePath, vs.Name, s.Name)
 	case !ok:
 		return refuse(RefusedNotPrimary, "%q in %q has no primary", c.RelativePath, vs.Name)

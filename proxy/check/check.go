@@ -32,26 +32,26 @@ const (
 // DefaultTimeout bounds a check whose caller named no time.
 const DefaultTimeout = 5 * time.Second
 
-// Check is one question, and what it is called.
+// Check is one question, with its name.
 type Check struct {
 	// Name is upstream's, by which scripts know the check.
 	Name string
-	// Description says what is asked.
+	// Description is the question in words.
 	Description string
-	// Severity is what it means if Run fails.
+	// Severity is the weight of a failure of Run.
 	Severity Severity
-	// Run returns what is wrong, or nil, and ends when ctx does.
+	// Run returns the fault, or nil, and ends when ctx does.
 	Run func(ctx context.Context) error
 }
 
-// ErrNotAsked is what Run of a Check matches if the question could not be put: the check has neither passed nor found
+// ErrNotAsked is the error that Run of a Check matches if the question could not be put: the check has neither passed nor found
 // anything, and counts as a Warning.
 var ErrNotAsked = errors.New("could not be checked")
 
-// Result is what became of a check.
+// Result is the outcome of a check.
 type Result struct {
 	Check
-	// Err is what is wrong, nil if nothing is.
+	// Err is the fault, nil if there is none.
 	Err error
 }
 
@@ -107,7 +107,7 @@ func Migrations(pending func(ctx context.Context) (int, error)) Check {
 	}
 }
 
-// Storages asks whether every storage is reached, and serves what is configured from a disk that can be read and written.
+// Storages asks whether every storage is reached, and serves the configured storage from a disk that can be read and written.
 func Storages(dial func(ctx context.Context) error) Check {
 	return Check{
 		Name:        "gitaly node connectivity & disk access",
@@ -138,7 +138,7 @@ func Database(probe func(ctx context.Context) error) Check {
 	}
 }
 
-// Certificates asks whether what this instance shows to clients and to other instances can be used: it has its key, is
+// Certificates asks whether the certificate that this instance shows to clients and to other instances can be used: it has its key, is
 // valid now, and has the names by which it is verified.
 func Certificates(judge func(ctx context.Context) error) Check {
 	return Check{

@@ -31,7 +31,7 @@ const (
 	// that waits for the end.
 	cutOffDelay = time.Second
 	// takenBackCalls may be opened and taken back at once over a connection, and takenBackRate a second after that. Beyond it
-	// the connection is read more slowly, whatever it has proved.
+	// the connection is read more slowly, even if it has proved itself.
 	takenBackCalls = 500
 	takenBackRate  = 200
 	// userTimeout ends a connection whose host acknowledges nothing. gRPC sets it only on connections that it knows.
@@ -87,7 +87,7 @@ func newConn(raw net.Conn, s *Set) *Conn {
 	return c
 }
 
-// Addr is the remote address of a Conn. It leads from the context of a call to the connection, whatever lies between.
+// Addr is the remote address of a Conn. It leads from the context of a call to the connection, through every layer between.
 type Addr struct {
 	net.Addr
 	conn *Conn
@@ -246,7 +246,7 @@ func (c *Conn) MayCall(now time.Time) bool {
 // on like that is cut off: nothing more is read, and the connection is closed a moment later.
 func (c *Conn) Reject(far bool, now time.Time) {
 	if c.rejected >= maxRejected {
-		return // what was read before
+		return // the bytes that were read before
 	}
 	c.rejected++
 	if far {
@@ -269,7 +269,7 @@ func newBucket(size, rate float64) bucket { return bucket{size: size, rate: rate
 // refillPause is how long an empty bucket fills up before it is looked at again.
 const refillPause = 100 * time.Millisecond
 
-// room is how much may be taken now; if nothing, after what time to ask again.
+// room is how much may be taken now; if nothing, the time after which to ask again.
 func (b *bucket) room(now time.Time) (n int, wait time.Duration) {
 	if !b.at.IsZero() {
 		b.left = min(b.size, b.left+b.rate*now.Sub(b.at).Seconds())

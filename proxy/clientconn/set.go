@@ -14,7 +14,7 @@ import (
 // DefaultLimit is how many connections may be open by default, if the process may open so many files.
 const DefaultLimit = 10_000
 
-// Config sets what connections may cost.
+// Config bounds the cost of connections.
 type Config struct {
 	// Limit is how many connections may be open at once; 0 means DefaultLimit. It is never more than three quarters of the
 	// files that the process may open.
@@ -50,7 +50,7 @@ func NewSet(cfg Config) *Set {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil && files.Cur/4*3 < uint64(cfg.Limit) {
 		cfg.Limit = max(1, int(files.Cur/4*3))
 	}
-	// A tenth is plenty for those that have yet to send their first call.
+	// A tenth is plenty for the connections that have yet to send their first call.
 	return &Set{limit: cfg.Limit, unprovedLimit: max(1, cfg.Limit/10), trusting: cfg.Trusting, log: cfg.Logger}
 }
 
@@ -163,7 +163,7 @@ func (s *Set) noteDrop(message string, attrs ...any) {
 	}
 }
 
-// proved takes a connection off the list of those that may be dropped.
+// proved takes a connection off the list of connections that may be dropped.
 func (s *Set) proved(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -102,7 +102,7 @@ func (s *Service) MarkUnverified(ctx context.Context, r *gitalypb.MarkUnverified
 	return &gitalypb.MarkUnverifiedResponse{ReplicasMarked: repositories * each}, nil
 }
 
-// SetReplicationFactor agrees to what is so anyway: every storage has every repository.
+// SetReplicationFactor agrees to the only factor there is: every storage has every repository.
 func (s *Service) SetReplicationFactor(ctx context.Context, r *gitalypb.SetReplicationFactorRequest) (*gitalypb.SetReplicationFactorResponse, error) {
 	wanted, key := int(r.GetReplicationFactor()), state.Key{VirtualStorage: r.GetVirtualStorage(), RelativePath: r.GetRelativePath()}
 	view := s.Node.View()

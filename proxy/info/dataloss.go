@@ -11,7 +11,7 @@ import (
 // datalossPage is how many repositories one message of Dataloss holds.
 const datalossPage = 500
 
-// Dataloss lists the repositories that no storage can serve, or, if asked for, those of which a storage misses an
+// Dataloss lists the repositories that no storage can serve, or, if asked for, the repositories of which a storage misses an
 // acknowledged write. It tells that a storage is behind, not by how much: by one write at least.
 func (s *Service) Dataloss(r *gitalypb.DatalossRequest, stream gitalypb.PraefectInfoService_DatalossServer) error {
 	view := s.Node.View()

@@ -13,7 +13,7 @@ import (
 
 func errNotFound() error { return status.Error(codes.NotFound, "repository not found") }
 
-// noPostgres is what a request gets that is about what only Postgres has.
+// noPostgres is the error of a request that needs a record in Postgres.
 func noPostgres(err error) error {
 	return status.Errorf(codes.Unavailable, "the numbers of repositories are in Postgres, which cannot be asked now; name the repository by its path, or try again: %v", err)
 }

@@ -25,7 +25,7 @@ import (
 	"praefect/proxy/method"
 )
 
-// Node is what the service needs of the consensus node.
+// Node is the part of the consensus node that the service needs.
 type Node interface {
 	// View is the replicated state as this instance has applied it.
 	View() *state.State
@@ -38,7 +38,7 @@ type Storages interface {
 	Conn(virtualStorage, storage string) (grpc.ClientConnInterface, error)
 }
 
-// Repository is what the catalogue has of a repository.
+// Repository is the record of a repository in the catalogue.
 type Repository struct {
 	ID int64
 	state.Key
@@ -54,13 +54,13 @@ type Catalogue interface {
 	// Find returns the entry of a repository, if there is one, ByID that with a number.
 	Find(ctx context.Context, key state.Key) (r Repository, found bool, err error)
 	ByID(ctx context.Context, id int64) (r Repository, found bool, err error)
-	// MarkUnverified forgets when replicas were verified, and has them verified before all others: those of one repository,
-	// or without a path those of a virtual storage, of all its storages or of one. It returns how many repositories those
+	// MarkUnverified forgets when replicas were verified, and has them verified before all others: the replicas of one repository,
+	// or without a path the replicas of a virtual storage, of all its storages or of one. It returns how many repositories these
 	// are.
 	MarkUnverified(ctx context.Context, key state.Key, storage string) (repositories int64, err error)
 }
 
-// Deps are what a Service works on. All are needed.
+// Deps are the dependencies of a Service. All are needed.
 type Deps struct {
 	Node      Node
 	Storages  Storages
@@ -68,7 +68,7 @@ type Deps struct {
 	// MayAcceptLoss tells whether the caller may have AcceptLoss do that. Its
 	// errors are statuses. It may be nil, and then AcceptLoss alone judges.
 	MayAcceptLoss func(ctx context.Context, key state.Key, storage string) error
-	// AcceptLoss declares a storage's replica the right one, if whoever calls shows that he may: ctx is that of the call.
+	// AcceptLoss declares a storage's replica the right one, if the caller shows that it may: ctx is that of the call.
 	// It returns when that is applied. Its errors are statuses.
 	AcceptLoss func(ctx context.Context, key state.Key, storage string) error
 	Log        *slog.Logger
@@ -87,15 +87,15 @@ func New(deps Deps) *Service { return &Service{Deps: deps} }
 func (s *Service) Register(r grpc.ServiceRegistrar) { gitalypb.RegisterPraefectInfoServiceServer(r, s) }
 
 const (
-	// lookTimeout bounds what is asked of one storage.
+	// lookTimeout bounds a question to one storage.
 	lookTimeout = 10 * time.Second
 	// quietTimeout bounds the wait for the end of a repository's writes.
 	quietTimeout = 10 * time.Second
-	// catalogueTimeout bounds what is asked of Postgres beside what is known without.
+	// catalogueTimeout bounds a question to Postgres whose answer only adds to the rest.
 	catalogueTimeout = 3 * time.Second
 )
 
-// valid refuses what no repository can be named.
+// valid refuses a name that no repository can have.
 func valid(key state.Key) error {
 	if err := (method.Repository{StorageName: key.VirtualStorage, RelativePath: key.RelativePath}).Validate(); err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())

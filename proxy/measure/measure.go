@@ -25,7 +25,7 @@ type Client struct {
 	started, handled, sent, received *prometheus.CounterVec
 	seconds                          *prometheus.HistogramVec
 
-	// series are those of each method that was called, read without a lock: a new map replaces it.
+	// series has the series of each method that was called, read without a lock: a new map replaces it.
 	series atomic.Pointer[map[key]*series]
 	mu     sync.Mutex // of the writers of series
 }
@@ -40,7 +40,7 @@ type series struct {
 	seconds                 prometheus.Observer
 }
 
-// NewClient makes a Client and registers its metrics. buckets are those of the time of a call, in
+// NewClient makes a Client and registers its metrics. buckets are for the time of a call, in
 // seconds.
 func NewClient(r prometheus.Registerer, buckets []float64) *Client {
 	of := []string{"grpc_type", "grpc_service", "grpc_method"}
@@ -62,7 +62,7 @@ func NewClient(r prometheus.Registerer, buckets []float64) *Client {
 }
 
 // DialOptions hang the Client into a connection. Every method that is called over it has series of
-// its own, so that the caller must not call what others name.
+// its own, so that the caller must not call names from others.
 func (c *Client) DialOptions() []grpc.DialOption {
 	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.unary), grpc.WithChainStreamInterceptor(c.stream)}
 }

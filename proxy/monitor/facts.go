@@ -7,7 +7,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// facts are those of the moment.
+// facts returns the facts of the moment.
 func (m *Monitor) facts() condition.Facts {
 	facts, view := m.deps.Facts(), m.deps.View()
 	facts.Defined = true
@@ -80,7 +80,7 @@ type shortages struct {
 	over map[string]time.Time
 }
 
-// shortage is what is short in one virtual storage for longer than condition.ShortAfter.
+// shortage is a lack in one virtual storage for longer than condition.ShortAfter.
 type shortage struct {
 	count   int
 	example string

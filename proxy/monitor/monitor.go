@@ -14,19 +14,19 @@ import (
 const (
 	// interval is the least time between two looks of Run.
 	interval = 2 * time.Second
-	// share bounds what looking may cost: a look that takes long is followed by a pause of this
+	// share bounds the cost of looking: a look that takes long is followed by a pause of this
 	// many times its length.
 	share = 20
 	// exchangeTimeout bounds the wait for the leader's conditions.
 	exchangeTimeout = 500 * time.Millisecond
-	// remembered is how long what another instance has said counts.
+	// remembered is how long the report of another instance counts.
 	remembered = 10 * time.Second
 )
 
-// Way is what is known of the way to a storage.
+// Way has the known facts of the way to a storage.
 type Way struct {
 	Reachable, Slow, Votes bool
-	// Release is what the storage runs, or ran when it was last reached.
+	// Release is the version that the storage runs, or ran when it was last reached.
 	Release string
 	// Problem is why it is slow or not reachable.
 	Problem string
@@ -34,13 +34,13 @@ type Way struct {
 	ReturnsIn *time.Duration
 }
 
-// Deps are what a Monitor works on.
+// Deps are the dependencies of a Monitor.
 type Deps struct {
 	// View is the replicated state as this instance has applied it.
 	View func() *state.State
-	// Way is what is known of the way to a storage. It asks nobody, and takes no time.
+	// Way returns the known facts of the way to a storage. It makes no call, and takes no time.
 	Way func(vs string, st *state.Storage) Way
-	// Facts are all facts but the virtual storages. It asks nobody, and takes no time.
+	// Facts are all facts but the virtual storages. It makes no call, and takes no time.
 	Facts func() condition.Facts
 	// Copies is how many storages must have a write, by the settings.
 	Copies int
@@ -68,7 +68,7 @@ type Monitor struct {
 	leader said            // guarded by mu; what the leader said, elsewhere
 }
 
-// said is what another instance has said, and when.
+// said is the report of another instance, and its time.
 type said struct {
 	at   time.Time
 	list []condition.Condition
@@ -100,7 +100,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 	}
 }
 
-// Look judges once, and logs what has begun and ended since the look before.
+// Look judges once, and logs the conditions that began or ended since the look before.
 func (m *Monitor) Look(ctx context.Context) {
 	m.looking.Lock()
 	defer m.looking.Unlock()
@@ -115,20 +115,20 @@ func (m *Monitor) Look(ctx context.Context) {
 	m.mu.Unlock()
 }
 
-// Conditions are those of the moment, the leader's among them.
+// Conditions are the conditions of the moment, the leader's among them.
 func (m *Monitor) Conditions(ctx context.Context) []condition.Condition {
 	_, all := m.judge(ctx)
 	return all
 }
 
-// Last are those of the last look. It asks nobody.
+// Last are the conditions of the last look. It makes no call.
 func (m *Monitor) Last() []condition.Condition {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.last)
 }
 
-// Receive takes what another instance says of itself, and returns what this one, the leader, knows.
+// Receive takes the report of another instance on itself, and returns the conditions that this one, the leader, knows.
 func (m *Monitor) Receive(from string, list []condition.Condition) []condition.Condition {
 	own := condition.Judge(m.facts())
 	m.mu.Lock()
@@ -137,7 +137,7 @@ func (m *Monitor) Receive(from string, list []condition.Condition) []condition.C
 	return condition.Merge(append([][]condition.Condition{own}, m.heard()...)...)
 }
 
-// judge returns what this instance judges by itself, and that together with what it has heard.
+// judge returns the conditions that this instance finds by itself, and these together with the reported ones.
 func (m *Monitor) judge(ctx context.Context) (own, all []condition.Condition) {
 	facts := m.facts()
 	own = condition.Judge(facts)

@@ -13,12 +13,12 @@ const (
 	// shrinkEvery is the time between two steps down, of which each leaves shrinkBy in 4 of the
 	// places.
 	shrinkEvery, shrinkBy = time.Second, 3
-	// usualWeight is the weight of the past in what a kind of write usually takes, against 1 for the
+	// usualWeight is the weight of the past in the usual duration of a kind of write, against 1 for the
 	// newest, and usualPart the quarters of that without which a write is hopeless.
 	usualWeight, usualPart = 3, 3
 )
 
-// gate decides about the writes of one virtual storage. It has no clock: each call says what time it
+// gate decides about the writes of one virtual storage. It has no clock: each call says the time it
 // is.
 type gate struct {
 	most, longest int // of places, and of writes that wait
@@ -29,7 +29,7 @@ type gate struct {
 	// starting tells that the bound has never shrunk: it grows faster until then.
 	starting bool
 	shrunk   time.Time
-	usual    map[string]time.Duration // what writes take, by kind
+	usual    map[string]time.Duration // the duration of writes, by kind
 }
 
 // waiter is a write in the line. answer holds 1.

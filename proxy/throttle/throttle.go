@@ -138,7 +138,7 @@ func (p *Place) Back() {
 }
 
 // Leave frees the place. err is how the write ended, and sent when its client had sent all of it,
-// zero if it has not: what a write takes before says nothing of the storages.
+// zero if it has not: the time of a write before says nothing of the storages.
 func (p *Place) Leave(err error, sent time.Time) {
 	p.timer.Stop()
 	now := time.Now()
@@ -161,7 +161,7 @@ func (p *Place) Leave(err error, sent time.Time) {
 	})
 }
 
-// step lets the gate of a virtual storage decide, and shows what it came to.
+// step lets the gate of a virtual storage decide, and shows the result.
 func (t *Throttle) step(virtualStorage string, decide func(*gate)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

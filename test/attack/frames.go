@@ -29,14 +29,14 @@ type wire struct {
 }
 
 // yieldToInstances gives the thread of an attacker the lowest priority: elsewhere an attacker has
-// a host of its own, and takes no processor from what it attacks. The thread ends with the
+// a host of its own, and takes no processor from the target. The thread ends with the
 // goroutine.
 func yieldToInstances() {
 	runtime.LockOSThread()
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 19) // lower is always allowed
 }
 
-// dial connects until ctx ends. What the server says is not listened to.
+// dial connects until ctx ends. The answers of the server are not read.
 func dial(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
@@ -195,7 +195,7 @@ const (
 	muxSYN                      = 1
 )
 
-// beginSession is what a client says first that wants a multiplexed session.
+// beginSession is the first message of a client that wants a multiplexed session.
 func beginSession() []byte {
 	return append([]byte("backchannel"), muxFrame(muxWindow, muxSYN, 1, 0)...)
 }

@@ -86,7 +86,7 @@ func (w *harness) work(ctx context.Context) error {
 	return nil
 }
 
-// warmUp lets clients work for a while, and notes what that costs.
+// warmUp lets clients work for a while, and notes the cost.
 func (w *harness) warmUp(ctx context.Context) error {
 	if err := w.work(ctx); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (w *harness) warmUp(ctx context.Context) error {
 	return err
 }
 
-// report is what one attack came to.
+// report is the result of one attack.
 type report struct {
 	name   string
 	most   cost

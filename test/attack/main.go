@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // what is left of it is in the way of nobody
+	defer func() { _ = os.RemoveAll(dir) }() // a rest of it disturbs nothing
 	seeds, err := workload.NewSeeds(ctx, dir, repositories)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return w.suffer(ctx, chosen, *attempts, stdout)
 }
 
-// suffer runs the attacks, and says of each what it cost.
+// suffer runs the attacks, and says the cost of each.
 func (w *harness) suffer(ctx context.Context, chosen []attack, attempts int, stdout io.Writer) error {
 	if err := w.warmUp(ctx); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"praefect/test/cluster"
 )
 
-// cost is what an instance takes of its host.
+// cost is the use that an instance makes of its host.
 type cost struct {
 	goroutines, files int
 	rss               int64 // bytes
@@ -52,7 +52,7 @@ func goroutines(ctx context.Context, i *cluster.Instance) int {
 	return int(n)
 }
 
-// processCost is what the kernel knows of a process.
+// processCost is the cost of a process as the kernel knows it.
 func processCost(pid int) (c cost, err error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // silent keeps n connections to an address on which only greeting is said. Where again is
-// true each is made again as soon as it is closed. It counts those that were closed.
+// true each is made again as soon as it is closed. It counts the closed ones.
 func silent(ctx context.Context, n int, addr, greeting string, again bool) (closed *atomic.Int64, running *sync.WaitGroup) {
 	closed, running = new(atomic.Int64), new(sync.WaitGroup)
 	for range n {
@@ -68,7 +68,7 @@ func halfOpenTLS(ctx context.Context, w *harness) error {
 		return err
 	}
 	const n = 500
-	// The head of a record of 512 bytes, and the beginning of what should be in it.
+	// The head of a record of 512 bytes, and the beginning of its content.
 	closed, running := silent(ctx, n, addr, "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", false)
 	running.Wait()
 	if ctx.Err() != nil {

@@ -74,7 +74,7 @@ func inventedMethods(ctx context.Context, w *harness) error {
 }
 
 // senselessRemovals removes directories that are no repositories, and absent repositories. None
-// is entered in the ledger, and the clients go on reading what is below.
+// is entered in the ledger, and the clients go on reading the virtual storage below.
 func senselessRemovals(ctx context.Context, w *harness) error {
 	remove := func(path string) error {
 		_, err := gitalypb.NewRepositoryServiceClient(w.victim.Conn()).RemoveRepository(ctx, &gitalypb.RemoveRepositoryRequest{

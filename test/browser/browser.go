@@ -31,7 +31,7 @@ type Browser struct {
 	mu      sync.Mutex
 	next    int                     // guarded by mu
 	waiting map[int]chan message    // guarded by mu; each holds 1
-	pages   map[string]func(string) // guarded by mu; by session: what takes its errors
+	pages   map[string]func(string) // guarded by mu; by session: the function that takes its errors
 }
 
 // message is a command, its answer or an event.
@@ -110,7 +110,7 @@ func (b *Browser) stop() {
 	_ = b.cmd.Wait() // how it ends is no matter of the test
 }
 
-// read takes what the browser says until it ends.
+// read takes the messages of the browser until it ends.
 func (b *Browser) read(from io.ReadCloser) {
 	defer close(b.ended)
 	defer from.Close()
@@ -137,7 +137,7 @@ func (b *Browser) read(from io.ReadCloser) {
 	}
 }
 
-// complaint is what a page reports as an error: an exception, or what its policy has blocked.
+// complaint is an error that a page reports: an exception, or a load that its policy has blocked.
 func complaint(m message) string {
 	switch m.Method {
 	case "Runtime.exceptionThrown":
@@ -206,5 +206,5 @@ func (b *Browser) call(ctx context.Context, session, method string, params, resu
 	}
 }
 
-// errorsOf joins what a page has complained of.
+// errorsOf joins the errors that a page has reported.
 func errorsOf(list []string) string { return strings.Join(list, "\n") }

@@ -157,7 +157,7 @@ func (p *Page) Wait(expression string) {
 	}
 }
 
-// WaitText waits until what a selector finds contains a text.
+// WaitText waits until the element that a selector finds contains a text.
 func (p *Page) WaitText(selector, text string) {
 	p.t.Helper()
 	p.Wait(fmt.Sprintf("[...document.querySelectorAll(%s)].some(n => (n.textContent ?? '').includes(%s))", quote(selector), quote(text)))
@@ -175,7 +175,7 @@ func (p *Page) Click(selector string) {
 	}
 }
 
-// Type types a text into what has the focus.
+// Type types a text into the element that has the focus.
 func (p *Page) Type(text string) {
 	p.t.Helper()
 	p.call("Input.insertText", map[string]any{"text": text}, nil)

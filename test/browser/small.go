@@ -13,7 +13,7 @@ import (
 
 const (
 	colours = 256
-	// frequent of them are those that are used most; the others are unlike these, so that no hue
+	// frequent colours are used most; the others are unlike these, so that no hue
 	// is lost because little of it is there.
 	frequent = 192
 )

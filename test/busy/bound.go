@@ -21,7 +21,7 @@ const (
 	writers, readers = 3, 3
 	// beforeBusy is how long they are at work before the machine is busy.
 	beforeBusy = 5 * time.Second
-	// endLimit bounds what comes after the machine was busy.
+	// endLimit bounds the time after the machine was busy.
 	endLimit = 5 * time.Minute
 )
 
@@ -31,7 +31,7 @@ const tuning = `
 warm_up = "1s"
 `
 
-// figure is what one bound came to.
+// figure is the result of one bound.
 type figure struct {
 	Bound   string  `json:"bound"`
 	Minutes float64 `json:"minutes"`

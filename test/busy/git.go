@@ -16,7 +16,7 @@ import (
 // of a processor.
 const commits = 3000
 
-// git is what keeps a machine busy: a repository, and processes that pack it.
+// git keeps a machine busy: it has a repository, and processes that pack it.
 type git struct {
 	dir  string
 	runs atomic.Int64 // that ended well

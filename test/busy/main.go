@@ -27,7 +27,7 @@ import (
 // errUsage is a command line that says nothing we can do; it was answered already.
 var errUsage = errors.New("usage")
 
-// settings say what to do.
+// settings are the arguments of the command.
 type settings struct {
 	build, out, keep string
 	minutes          float64
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // what is left of it is in the way of nobody
+	defer func() { _ = os.RemoveAll(dir) }() // a rest of it disturbs nothing
 	seeds, err := workload.NewSeeds(ctx, dir, writers)
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ type demo struct {
 	record *record         // of the demo that is there, nil if there is none
 }
 
-// newDemo finds out where things are and what is there.
+// newDemo finds the programs and the state of an earlier demo.
 func newDemo(build string, stdout, stderr io.Writer) (*demo, error) {
 	build, err := filepath.Abs(build)
 	if err != nil {
@@ -65,7 +65,7 @@ func stateDir() (string, error) {
 		return filepath.Abs(filepath.Join(home, stateName))
 	}
 	if os.Geteuid() == 0 {
-		// Root's Postgres runs as another user, who cannot enter root's home.
+		// Root's Postgres runs as another user, which cannot enter root's home.
 		return filepath.Join("/var/lib", stateName), nil
 	}
 	home, err := os.UserHomeDir()

@@ -26,7 +26,7 @@ func (d *demo) down(ctx context.Context) error {
 	return nil
 }
 
-// clear removes what an earlier demo left: one that lost a process, or that was
+// clear removes the rest of an earlier demo: one that lost a process, or that was
 // killed while it came up.
 func (d *demo) clear(ctx context.Context) error {
 	if _, err := stopProcesses(ctx, d.state); err != nil {

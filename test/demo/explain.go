@@ -12,7 +12,7 @@ import (
 	"praefect/test/cluster"
 )
 
-// explain tells what to try next, to copy as it stands.
+// explain lists commands to try next, to copy as it stands.
 func (d *demo) explain() {
 	url := "gitaly://" + d.record.ClientAddr + "/" + virtualStorage + "/" + relativePath
 	var endpoints []string

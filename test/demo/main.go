@@ -41,7 +41,7 @@ func main() {
 	}
 }
 
-// run is the command, with what it prints for people on stdout and what it says
+// run is the command, with its output for people on stdout and its messages
 // about failures on stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)

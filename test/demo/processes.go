@@ -23,7 +23,7 @@ const (
 	pollEvery = 20 * time.Millisecond
 )
 
-// signals are what asks each program of a demo to end in good order, in the order
+// signals are the signals that ask each program of a demo to end in good order, in the order
 // in which they are to end.
 var signals = []struct {
 	program string
@@ -104,7 +104,7 @@ func stopProcesses(ctx context.Context, state string) (stopped int, err error) {
 			return 0, err
 		}
 	}
-	// Whatever withstood, or came up meanwhile.
+	// A process that withstood, or came up meanwhile.
 	left, err := processesOf(state)
 	if err != nil {
 		return 0, err

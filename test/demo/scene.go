@@ -26,7 +26,7 @@ const (
 // scene is something that happens to a cluster while clients are at work.
 type scene struct {
 	title string
-	// happen lets it happen and returns when it has, with what to tell people.
+	// happen lets it happen and returns when it has, with a text for people.
 	happen func(context.Context) (detail string, err error)
 	// mend takes it back; nil if there is nothing to.
 	mend func(context.Context) error
@@ -40,7 +40,7 @@ type drama struct {
 	rows  table.Writer
 }
 
-// scenes are all, in an order in which each finds what it needs.
+// scenes are all, in an order in which each finds its preconditions.
 func (d *drama) scenes() []scene {
 	var storage *cluster.Storage
 	var leader *cluster.Instance

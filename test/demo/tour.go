@@ -157,8 +157,8 @@ func (t *tour) votes(ctx context.Context) (sum float64, err error) {
 	return sum, nil
 }
 
-// replicate looks at once whether every storage has what was pushed: it is not
-// acknowledged before those that agree have it. One that was too slow to agree is
+// replicate looks at once whether every storage has the pushed commits: it is not
+// acknowledged before the storages that agree have it. One that was too slow to agree is
 // repaired.
 func (t *tour) replicate(ctx context.Context) error {
 	sums, err := t.c.Checksums(ctx, virtualStorage, relativePath)
@@ -199,7 +199,7 @@ func (t *tour) clone(ctx context.Context) error {
 	return nil
 }
 
-// refs are the branches and tags of a local repository, those that it knows of its
+// refs are the branches and tags of a local repository, the ones that it knows of its
 // origin among them.
 func (t *tour) refs(ctx context.Context, dir string) (map[string]string, error) {
 	out, err := t.c.Git(ctx, dir, "show-ref")

@@ -17,7 +17,7 @@ const clientAddr = "127.0.0.1:2305"
 // repositories is how many there are beside the one that is pushed.
 const repositories = 8
 
-// tuning lets what a scene leaves to repair be repaired while people look on.
+// tuning lets the repairs after a scene be made while people look on.
 // Nothing that detects, decides or holds is other than it is without settings.
 const tuning = `
 drain_wait = "1s"
@@ -34,7 +34,7 @@ scheduling_interval = "1s"
 return_after = "2s"
 `
 
-// up starts the demo and shows what it does; one that runs already is only
+// up starts the demo and shows each step; one that runs already is only
 // described.
 func (d *demo) up(ctx context.Context) error {
 	if d.record != nil {
@@ -86,7 +86,7 @@ func (d *demo) start(ctx context.Context, programs cluster.Binaries, gitaly *clu
 	if err := os.MkdirAll(d.state, 0o755); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
-	// Whatever the umask: the user that runs Postgres has to pass.
+	// With any umask: the user that runs Postgres has to pass.
 	if err := os.Chmod(d.state, 0o755); err != nil {
 		return nil, fmt.Errorf("open the state directory for the user of Postgres: %w", err)
 	}
@@ -98,7 +98,7 @@ func (d *demo) start(ctx context.Context, programs cluster.Binaries, gitaly *clu
 		}
 		fmt.Fprintf(d.stdout, "Its storages are %s (%s), with %s\n", gitaly.Bin, gitaly.Version, git)
 	}
-	// What the scenes of the tour write to.
+	// The repositories that the scenes of the tour write to.
 	seeds, err := workload.NewSeeds(ctx, d.state, repositories)
 	if err != nil {
 		return nil, err

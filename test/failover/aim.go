@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// aim is what we want to see of a step.
+// aim is the result that a step should have.
 type aim struct {
 	what string
 	met  func(figure) bool
 }
 
-// noWriteFailed and noReadFailed are about everybody but the clients of an instance
+// noWriteFailed and noReadFailed are about all clients but the clients of an instance
 // that is hit.
 func noWriteFailed() aim {
 	return aim{"no write fails", func(f figure) bool { return f.WritesFailed == 0 }}

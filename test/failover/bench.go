@@ -12,7 +12,7 @@ import (
 	"praefect/test/workload"
 )
 
-// bench runs steps and keeps what they have shown.
+// bench runs steps and keeps their results.
 type bench struct {
 	settings
 	binaries cluster.Binaries
@@ -33,7 +33,7 @@ type figure struct {
 	// instance that is hit, and reads of unavailable repositories, are not in them.
 	WritesFailed int `json:"writes_failed"`
 	ReadsFailed  int `json:"reads_failed"`
-	// UnavailableRepositories is a sum over all runs: what dataloss names until the
+	// UnavailableRepositories is a sum over all runs: the repositories that dataloss names until the
 	// storage is back.
 	UnavailableRepositories int `json:"unavailable_repositories"`
 	// Slowest is the longest that a client waited in a run for any answer, if it was

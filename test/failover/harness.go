@@ -30,7 +30,7 @@ const (
 	runLimit = 5 * time.Minute
 )
 
-// tuning lets what is left to repair be repaired soon, so that a run ends soon and
+// tuning has repairs made soon, so that a run ends soon and
 // few repositories are behind at any time. Nothing that detects, decides or holds is
 // other than it is without settings: warm_up is over when something happens, as it is
 // with any cluster that has been up for some seconds, and return_after is only about
@@ -74,7 +74,7 @@ func (w *harness) instance() *cluster.Instance {
 	return nil
 }
 
-// outcome is what one run has shown.
+// outcome is the result of one run.
 type outcome struct {
 	workload.Figures
 	unavailable int
@@ -106,8 +106,8 @@ func (b *bench) once(ctx context.Context, s step, run int, clock *stopwatch) (_ 
 	return w.play(ctx, s, b.seeds, run)
 }
 
-// kill ends what runs at once: all was checked, and to end in good order takes
-// seconds. What ended before by itself is left for Stop to find.
+// kill ends every process at once: all was checked, and to end in good order takes
+// seconds. A process that ended before by itself is left for Stop to find.
 func (w *harness) kill() error {
 	var faults []error
 	for _, i := range w.c.Instances {
@@ -152,7 +152,7 @@ func (b *bench) start(ctx context.Context, s step, run int) (*harness, error) {
 	return w, nil
 }
 
-// play has clients work, lets it happen, and checks what is left.
+// play has clients work, lets it happen, and checks the end state.
 func (w *harness) play(ctx context.Context, s step, seeds *workload.Seeds, run int) (outcome, error) {
 	if err := w.c.WaitConverged(ctx); err != nil {
 		return outcome{}, err

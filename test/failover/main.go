@@ -24,7 +24,7 @@ import (
 	"praefect/test/workload"
 )
 
-// settings say what to measure.
+// settings are the arguments of the command.
 type settings struct {
 	build string
 	out   string
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // what is left of it is in the way of nobody
+	defer func() { _ = os.RemoveAll(dir) }() // a rest of it disturbs nothing
 	if s.kept, err = others(s); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ type progress struct {
 	runs  int
 }
 
-// usual is about how long a run takes beside what its step asks for.
+// usual is about how long a run takes beside the time that its step asks for.
 const usual = 6 * time.Second
 
 // work is how long the runs from one step on take by that measure.
@@ -57,7 +57,7 @@ func (p progress) work(from, done int) (sum time.Duration) {
 	return sum
 }
 
-// left is how long what is left will take: at the pace of what was done so far, and
+// left is how long the remaining runs will take: at the pace of the runs so far, and
 // by the usual measure when nothing was.
 func (p progress) left(step, run int, now time.Time) time.Duration {
 	all, left := p.work(0, 0), p.work(step, run)

@@ -24,9 +24,9 @@ type step struct {
 	fault func(context.Context, *harness) error
 	// watch is for how long after its begin clients are watched, at least.
 	watch time.Duration
-	// mend takes it back, for the check of what is left.
+	// mend takes it back, for the check of the end state.
 	mend func(context.Context, *harness) error
-	// aims are what we want to see of it.
+	// aims are the results that it should have.
 	aims []aim
 	// voted are further ones where writes are voted on.
 	voted []aim

@@ -66,7 +66,7 @@ func run(ctx context.Context, search int, patches []string) error {
 	return nil
 }
 
-// try returns what the simulation said of one mutant.
+// try returns the first line that the simulation printed about one mutant.
 func try(ctx context.Context, tree, patch string, search int) (string, error) {
 	text, err := os.ReadFile(patch)
 	if err != nil {
@@ -93,7 +93,7 @@ func try(ctx context.Context, tree, patch string, search int) (string, error) {
 	return simulate(ctx, tree, finder)
 }
 
-// fail returns what the test said that notices a mutant.
+// fail returns the failure of the test that notices a mutant.
 func fail(ctx context.Context, tree string, f finder) (string, error) {
 	build := exec.CommandContext(ctx, "go", "vet", f.pkg)
 	build.Dir = tree
@@ -118,7 +118,7 @@ func fail(ctx context.Context, tree string, f finder) (string, error) {
 	return "", fmt.Errorf("test: %w: %s", err, strings.TrimSpace(string(out)))
 }
 
-// simulate returns what the simulation said of a mutant.
+// simulate returns the first line that the simulation printed about a mutant.
 func simulate(ctx context.Context, tree string, f finder) (string, error) {
 	binary := filepath.Join(tree, "simulate")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./test/sim/simulate")
@@ -141,7 +141,7 @@ func simulate(ctx context.Context, tree string, f finder) (string, error) {
 	return "", fmt.Errorf("simulate: %w: %s", err, first)
 }
 
-// finder is what notices a mutant.
+// finder is the seed or the test that notices a mutant.
 type finder struct {
 	// seed is that of the simulation, and seeds how many from there on may be needed.
 	seed  uint64
@@ -151,7 +151,7 @@ type finder struct {
 	pkg, test string
 }
 
-// named reads from the head of a patch what notices it.
+// named reads the finder from the head of a patch.
 func named(patch []byte) (finder, error) {
 	f := finder{seeds: 1}
 	for line := range strings.Lines(string(patch)) {

@@ -89,7 +89,7 @@ func split(expression string) (tokens []string, err error) {
 	return tokens, nil
 }
 
-// Base is the metric that a series belongs to: those of a histogram have the name of their family.
+// Base is the metric that a series belongs to: the series of a histogram have the name of their family.
 func Base(series string, known func(name string) bool) string {
 	for _, suffix := range []string{"_bucket", "_sum", "_count"} {
 		if base, ok := strings.CutSuffix(series, suffix); ok && !known(series) && known(base) {

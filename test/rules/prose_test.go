@@ -64,10 +64,17 @@ func TestProse_packagesNameTheSubject(t *testing.T) {
 // proseComplete are the packages in which every comment holds the limit, tests left out. A
 // package joins when its comments are rewritten, and does not leave.
 var proseComplete = []string{
-	"cmd/git-remote-gitaly", "config", "consensus/settings", "deploy", "fsm", "proxy/secure", "proxy/skew", "proxy/stream",
-	"proxy/router", "replicator/cataloguetest", "replicator/queue", "replicator/queue/queuetest", "test/cast", "test/e2e",
-	"test/gitaly/test-gitaly", "test/membership", "test/netns", "test/partition", "test/place",
-	"test/postgres", "test/realgitaly", "test/report", "test/rules", "test/sim/simulate", "test/strong", "test/upgrade",
+	"cmd/git-remote-gitaly", "cmd/terminal", "config", "consensus/chronicle", "consensus/health",
+	"consensus/settings", "deploy", "deploy/packages/manual", "fsm", "fsm/condition", "proxy/admin/admintest",
+	"proxy/admin/reboot", "proxy/check", "proxy/clientconn", "proxy/info", "proxy/ledger/ledgertest",
+	"proxy/measure", "proxy/monitor", "proxy/router", "proxy/secure", "proxy/skew", "proxy/stream",
+	"proxy/throttle", "proxy/tracing", "replicator/cataloguetest", "replicator/queue",
+	"replicator/queue/queuetest", "test/alerts", "test/attack", "test/browser", "test/busy", "test/cast",
+	"test/console", "test/demo", "test/e2e", "test/failover", "test/gitaly/internal/vote",
+	"test/gitaly/internal/wire", "test/gitaly/memory", "test/gitaly/test-gitaly", "test/install",
+	"test/membership", "test/mutants", "test/netns", "test/partition", "test/place", "test/postgres",
+	"test/promql", "test/realgitaly", "test/realgitaly/seen", "test/report", "test/rules", "test/runbook",
+	"test/sim/simulate", "test/strong", "test/upgrade",
 }
 
 // TestProse_commentsNameTheSubject holds all comments of the packages above to the limit.

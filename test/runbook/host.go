@@ -14,13 +14,13 @@ import (
 	"praefect/test/cluster"
 )
 
-// startTimeout bounds the wait for what a command starts, on a busy machine.
+// startTimeout bounds the wait for the processes that a command starts, on a busy machine.
 const startTimeout = 2 * time.Minute
 
 // Host stands for the machine that a page speaks of: its service is a process of the
-// cluster, and its paths are those of the test.
+// cluster, and its paths are paths of the test.
 type Host struct {
-	// Input is what an operator types when a command asks.
+	// Input is the text that an operator types when a command asks.
 	Input string
 	// Env are further variables, "NAME=value".
 	Env []string
@@ -28,14 +28,14 @@ type Host struct {
 	name    string
 	carry   func(ctx context.Context, command string) (string, error) // instead of all below but paths
 	cluster *cluster.Cluster
-	unit    string            // what systemctl calls the service
+	unit    string            // the name of the service for systemctl
 	process *cluster.Process  // the service
 	praef   *cluster.Instance // the service as an instance; nil for a storage
-	paths   []string          // pairs: a path as the pages write it, and what stands for it
+	paths   []string          // pairs: a path as the pages write it, and its replacement
 }
 
 // OnMachine is a host of which the caller carries out the commands, after the paths are
-// replaced: pairs of a text in the page and what stands for it.
+// replaced: pairs of a text in the page and its replacement.
 func OnMachine(name string, carry func(ctx context.Context, command string) (string, error), paths ...string) *Host {
 	return &Host{name: name, carry: carry, paths: paths}
 }
@@ -69,7 +69,7 @@ type statusError struct {
 
 func (e *statusError) Error() string { return fmt.Sprintf("exit status %d: %s", e.code, e.text) }
 
-// run carries out one command and returns what it printed; the error is a *statusError if the
+// run carries out one command and returns its output; the error is a *statusError if the
 // command ended with an exit code.
 func (h *Host) run(ctx context.Context, command string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -110,7 +110,7 @@ func (h *Host) run(ctx context.Context, command string) (string, error) {
 	return out.String(), nil
 }
 
-// status is what systemd says of the service: 3 is its exit code for one that does not run.
+// status is the answer of systemd about the service: 3 is its exit code for one that does not run.
 func (h *Host) status() (string, error) {
 	if h.process.Running() {
 		return h.unit + ": active\n", nil
@@ -119,7 +119,7 @@ func (h *Host) status() (string, error) {
 	return h.unit + ": inactive\n", &statusError{code: inactive, text: h.unit + " does not run"}
 }
 
-// systemctl does to the service what systemd would.
+// systemctl acts on the service as systemd would.
 func (h *Host) systemctl(ctx context.Context, verb string) error {
 	switch verb {
 	case "start":

@@ -17,7 +17,7 @@ import (
 // pages is where the pages are, from the directory of a test's package.
 var pages = filepath.Join("..", "..", "docs", "operations")
 
-// Page is one page and what was carried out of it.
+// Page is one page with the commands that were carried out.
 type Page struct {
 	t      testing.TB
 	name   string
@@ -48,7 +48,7 @@ func Open(t testing.TB, name string) *Page {
 	return p
 }
 
-// parse returns the commands of a page by their blocks, or says what is wrong with it.
+// parse returns the commands of a page by their blocks, or an error that names the fault.
 func parse(text string) (blocks map[string][]string, fault string) {
 	blocks = make(map[string][]string)
 	for _, block := range strings.Split(text, "```sh")[1:] {
@@ -83,7 +83,7 @@ func lines(body string) []string {
 }
 
 // CarryOut carries out one block of the page on a host, command by command, and fails
-// the test at the first that does not succeed. It returns what they printed.
+// the test at the first that does not succeed. It returns their output.
 func (p *Page) CarryOut(h *Host, block string) string {
 	p.t.Helper()
 	commands := p.blocks[block]
@@ -106,7 +106,7 @@ func (p *Page) CarryOut(h *Host, block string) string {
 }
 
 // Ask carries out a block whose commands answer by their exit codes, such as praefectctl status. It
-// returns what they printed and the highest code; the error is for a command without one. The
+// returns their output and the highest code; the error is for a command without one. The
 // caller may ask again until the answer is the expected one.
 func (p *Page) Ask(h *Host, block string) (printed string, code int, err error) {
 	p.t.Helper()

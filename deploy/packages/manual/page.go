@@ -14,7 +14,7 @@ type section struct {
 
 var (
 	headingLine = regexp.MustCompile(`^[A-Z][A-Z ]+:$`)
-	// commandLine is a command in a list: its name, its aliases and what it is for.
+	// commandLine is a command in a list: its name, its aliases and its purpose.
 	commandLine = regexp.MustCompile(`^([a-z][a-z0-9-]*)(?:, [a-z-]+)* {2,}\S`)
 	optionLine  = regexp.MustCompile(`^(-.*?)(?: {2,}(.*))?$`)
 )

@@ -145,7 +145,7 @@ func (c *Cluster) applyAs(proposer state.Incarnation, commands ...state.Command)
 // now is the cluster's clock. It needs mu.
 func (c *Cluster) now() time.Time { return c.begin.Add(time.Duration(c.state.Index) * time.Second) }
 
-// SetReachability changes what is known of the way to a storage of any virtual storage;
+// SetReachability changes the reachability of a storage of any virtual storage;
 // at first each is reachable and has the disk agreed on.
 func (c *Cluster) SetReachability(storage string, reach admin.Reachability) {
 	c.mu.Lock()
@@ -182,7 +182,7 @@ func (c *Cluster) Member(id, name string) {
 	c.members = append(c.members, admin.LocalMember{ID: id, Name: name})
 }
 
-// Raft changes what is to be told of the instances.
+// Raft changes the answer about the instances.
 func (c *Cluster) Raft(change func(*admin.RaftView)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -234,7 +234,7 @@ func (c *Cluster) local() admin.Local {
 	return admin.Local{Leader: c.raft.Leader, Members: c.members}
 }
 
-// facts are what praefect-1 knows beside the virtual storages.
+// facts are the facts that praefect-1 knows beside the virtual storages.
 func (c *Cluster) facts() condition.Facts {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -306,7 +306,7 @@ func (c *Cluster) Jobs(_ context.Context, r admin.QueueListRequest) ([]admin.Job
 	return jobs, c.jobsErr
 }
 
-// ErrQueue is what the queue says while it is away, for SetJobs.
+// ErrQueue is the error of the queue while it is away, for SetJobs.
 var ErrQueue = errors.New("queue unavailable: connection refused")
 
 func threeInstances() admin.RaftView {
@@ -324,7 +324,7 @@ func threeInstances() admin.RaftView {
 	}
 }
 
-// release is what the storage runs, empty if nothing is said of it.
+// release is the version that the storage runs, empty if none is known.
 func release(reach admin.Reachability) string {
 	if reach.Version == "" {
 		return ""

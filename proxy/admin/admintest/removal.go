@@ -7,7 +7,7 @@ import (
 	"praefect/proxy/admin"
 )
 
-// Remove implements admin.Removing. No file lists what is to be removed.
+// Remove implements admin.Removing. No file lists the storage or the instance to be removed.
 func (c *Cluster) Remove(ctx context.Context, r admin.RemovalRequest) (admin.RemovalResponse, error) {
 	if r.DryRun {
 		return admin.RemovalResponse{}, c.whyKept(r)

@@ -78,7 +78,7 @@ func (c *Cluster) diff(key state.Key, here, there string, each func(state.Differ
 	return hereHas, thereHas, nil
 }
 
-// givenUp is what the record of an accepted loss says of the other storages. It needs mu.
+// givenUp is the part of the record of an accepted loss about the other storages. It needs mu.
 func (c *Cluster) givenUp(key state.Key, chosen string) (givenUp []state.Conflict, notCompared []string) {
 	for _, st := range c.state.VirtualStorage(key.VirtualStorage).Succession {
 		if st.Name == chosen {

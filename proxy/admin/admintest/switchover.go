@@ -7,7 +7,7 @@ import (
 	"praefect/proxy/admin"
 )
 
-// switchover goes through all stages; what it changes it changes at StageFence
+// switchover goes through all stages; it changes the state at StageFence
 // and StageAdmit, and until the former it heeds the end of ctx.
 func (c *Cluster) switchover(ctx context.Context, method string, r admin.SwitchRequest, progress func(admin.Progress)) (admin.SwitchResponse, error) {
 	c.mu.Lock()
@@ -124,7 +124,7 @@ func (c *Cluster) plan(method string, r admin.SwitchRequest) (admin.Plan, error)
 	return plan, nil
 }
 
-// cutOver changes what a stage is to change.
+// cutOver makes the change of a stage.
 func (c *Cluster) cutOver(method string, stage admin.Stage, r admin.SwitchRequest, plan admin.Plan) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"praefect/proxy/admin"
 )
 
-// verified is what verifications find.
+// verified are the results of verifications.
 type verified struct {
 	answers map[string]admin.VerifyResponse // by path
 	// differing are the lines that the history gets while requested repositories are verified.

@@ -23,12 +23,12 @@ const (
 	Instance Kind = "instance"
 )
 
-// Answer is what an operator, or a playbook, is told.
+// Answer is for an operator, or for a playbook.
 type Answer struct {
 	Schema int    `json:"schema"`
 	Name   string `json:"name"`
 	Kind   Kind   `json:"kind"`
-	// VirtualStorages are those that a storage is in.
+	// VirtualStorages are the virtual storages that a storage is in.
 	VirtualStorages []string `json:"virtual_storages,omitempty"`
 	Allowed         bool     `json:"allowed"`
 	// Why are the reasons of a no, or the facts that a yes rests on.

@@ -11,7 +11,7 @@ import (
 )
 
 // Alone is the Session of an instance that is always leased, and after which
-// everybody has applied everything.
+// every instance has applied every entry.
 type Alone struct {
 	start   time.Time
 	changed chan struct{}

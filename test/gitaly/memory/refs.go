@@ -20,7 +20,7 @@ func (h *handlers) WriteRef(ctx context.Context, req *gitalypb.WriteRefRequest) 
 		return r.writeRef(string(req.GetRef()), string(req.GetRevision()), string(req.GetOldRevision()))
 	}
 	err := h.hooked(ctx, req.GetRepository(), func() error {
-		// As git's hook is told it, this only tidies up: nobody votes.
+		// As git's hook is told it, this only tidies up: no storage votes.
 		if strings.Trim(string(req.GetRevision())+string(req.GetOldRevision()), "0") == "" {
 			return h.write(req.GetRepository(), edit)
 		}

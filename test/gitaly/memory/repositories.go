@@ -97,7 +97,7 @@ func (h *handlers) CalculateChecksum(ctx context.Context, req *gitalypb.Calculat
 	return answer(resp, err)
 }
 
-// ReplicateRepository makes the repository's references those of the source.
+// ReplicateRepository makes the repository's references equal to the source's.
 func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*gitalypb.ReplicateRepositoryResponse, error) {
 	err := h.hooked(ctx, req.GetRepository(), func() error {
 		h.server.mu.RLock()
@@ -131,7 +131,7 @@ func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.Replic
 	return answer(&gitalypb.ReplicateRepositoryResponse{}, err)
 }
 
-// fits tells whether git could make what there is equal to a copy in one
+// fits tells whether git could make the present references equal to a copy in one
 // transaction: it cannot replace the reference a by a/b.
 func (h *handlers) fits(named *gitalypb.Repository, copied *repository) error {
 	h.server.mu.RLock()

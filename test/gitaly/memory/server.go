@@ -24,23 +24,23 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// Call is what a hook is told of a call.
+// Call describes a call to a hook.
 type Call struct {
 	// Method is the full name, as /gitaly.RefService/WriteRef.
 	Method string
-	// Storage and RelativePath are what the request names; a call that is not
+	// Storage and RelativePath are named by the request; a call that is not
 	// about a repository has no path, one about the server neither.
 	Storage      string
 	RelativePath string
 }
 
-// Hook decides what becomes of a call: whether it is applied, and which error
+// Hook decides about a call: whether it is applied, and which error
 // the client gets. Applied with an error is an effect whose answer was lost;
 // neither applied nor an error is a storage that lies. It may wait, as a
 // storage that hangs would, as long as ctx lives. It is called concurrently.
 type Hook func(ctx context.Context, call Call) (apply bool, err error)
 
-// Config says what a server serves. Its zero value lacks only Storages.
+// Config has the settings of a server. Its zero value lacks only Storages.
 type Config struct {
 	// Storages are the names of the storages. At least one.
 	Storages []string
@@ -80,7 +80,7 @@ type Server struct {
 	locks vote.Locks // what is voted on, by path and reference
 }
 
-// disk is what one storage holds.
+// disk is the content of one storage.
 type disk struct {
 	id    string
 	repos map[string]*repository // by relative path
@@ -112,7 +112,7 @@ func emptyDisk() *disk {
 	return &disk{id: rand.Text(), repos: make(map[string]*repository)}
 }
 
-// Run serves on lis until ctx ends or Kill is called, and closes lis. What the
+// Run serves on lis until ctx ends or Kill is called, and closes lis. The content of the
 // storages hold outlives it, but a server runs only once.
 func (s *Server) Run(ctx context.Context, lis net.Listener) error {
 	return s.host.Run(ctx, lis, func(r grpc.ServiceRegistrar) {

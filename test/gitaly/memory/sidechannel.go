@@ -10,7 +10,7 @@ import (
 )
 
 // SSHUploadPackWithSidechannel sends as many bytes as a pack shall have, in
-// packets of the first band, once it has read what the client has to say.
+// packets of the first band, once it has read the request of the client.
 func (h *handlers) SSHUploadPackWithSidechannel(ctx context.Context, req *gitalypb.SSHUploadPackWithSidechannelRequest) (*gitalypb.SSHUploadPackWithSidechannelResponse, error) {
 	err := h.sendPack(ctx, req.GetRepository(), func(side io.Writer) io.Writer { return wire.NewSideband(side).Band(wire.BandStdout) })
 	return answer(&gitalypb.SSHUploadPackWithSidechannelResponse{}, err)

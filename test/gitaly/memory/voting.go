@@ -16,7 +16,7 @@ import (
 // Fault makes the votes about some repositories, or their writes, go wrong.
 type Fault = vote.Fault
 
-// SetFaults replaces what goes wrong with the votes of all storages, at any
+// SetFaults replaces the faults in the votes of all storages, at any
 // time. A fault that stops the server is as Kill.
 func (s *Server) SetFaults(faults ...Fault) error {
 	for _, f := range faults {
@@ -87,7 +87,7 @@ func (h *handlers) place(repo *gitalypb.Repository) vote.Place {
 }
 
 // agreeOn is agree for a change within a repository: edit is tried on a copy
-// first. name is what of the repository it changes, deaf as in change.
+// first. name is the part of the repository that it changes, deaf as in change.
 func (h *handlers) agreeOn(ctx context.Context, named *gitalypb.Repository, name string, deaf bool, edit func(*repository) error) error {
 	var sum vote.Hash
 	return h.agree(ctx, change{

@@ -17,10 +17,10 @@ import (
 	"sync"
 )
 
-// Record is what was seen, by the version of Gitaly.
+// Record has the observations by the version of Gitaly.
 type Record map[string]Release
 
-// Release is what was seen of one.
+// Release has the observations of one version.
 type Release struct {
 	// Git is the version of git that its nodes ran.
 	Git string `json:"git"`
@@ -28,12 +28,12 @@ type Release struct {
 	Methods map[string]Method `json:"methods"`
 }
 
-// Method is what was seen of one.
+// Method has the observations of one method.
 type Method struct {
 	// Votes are the phases of the votes of one node, in their order, "none" if it cast none;
 	// empty if that was not looked at.
 	Votes string `json:"votes,omitempty"`
-	// Replicas tells what a cluster of such nodes had when the call was answered: "equal" on
+	// Replicas tells the state of the replicas in a cluster of such nodes when the call was answered: "equal" on
 	// all, or "repaired" if storages were behind and had the same content soon; empty if the
 	// method was not called through a cluster.
 	Replicas string `json:"replicas,omitempty"`
@@ -58,8 +58,8 @@ func Read(file string) (Record, error) {
 	return record, nil
 }
 
-// Note changes what is known of one release in a file: change gets what is known of each of
-// the methods, and returns what is known now.
+// Note changes the record of one release in a file: change gets the record of each of
+// the methods, and returns the new one.
 func Note(file, version, git string, methods []string, change func(name string, m Method) Method) error {
 	mu.Lock()
 	defer mu.Unlock()
@@ -89,7 +89,7 @@ func Note(file, version, git string, methods []string, change func(name string, 
 	return nil
 }
 
-// Of is what was seen of a method on all releases, for people; empty if nothing was.
+// Of describes the observations of a method on all releases, for people; empty if there are none.
 func (r Record) Of(method string) string {
 	var parts []string
 	for _, version := range slices.Sorted(maps.Keys(r)) {

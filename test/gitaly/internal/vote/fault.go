@@ -18,9 +18,9 @@ import (
 
 // Fault makes the votes about some repositories, or their writes, go wrong.
 type Fault struct {
-	// Prefix is how the relative paths of those repositories begin.
+	// Prefix is how the relative paths of the repositories begin.
 	Prefix string `json:"prefix"`
-	// Vote is what becomes of a vote: "differ" (its hash is another one),
+	// Vote is the fault of a vote: "differ" (its hash is another one),
 	// "never" (it is not cast; the call waits until it is cancelled),
 	// "late=DURATION" (it is cast after that time) or "refuse" (it is not cast
 	// and the change fails). "@prepared", "@committed" or "@synchronized" after
@@ -29,17 +29,17 @@ type Fault struct {
 	// StopAt is where the process kills itself: "before-prepared",
 	// "after-prepared", "before-committed" or "after-committed". Empty: nowhere.
 	StopAt string `json:"stop_at,omitempty"`
-	// Cancel is what becomes of the git processes of a call that is cancelled:
+	// Cancel is the end of the git processes of a call that is cancelled:
 	// "kill" kills them, as Gitaly does since 18, so that a reference that they
 	// have locked stays locked. Empty: they are told to end, and remove their locks.
 	Cancel string `json:"cancel,omitempty"`
-	// Disk is what becomes of what is written to disk: "full" fails it, as a file system
-	// without space does. What needs none succeeds: a loose reference is deleted, and a
+	// Disk is the fault of writes to disk: "full" fails them, as a file system
+	// without space does. A write that needs none succeeds: a loose reference is deleted, and a
 	// push that git refuses ends with status OK. Empty: there is room.
 	Disk string `json:"disk,omitempty"`
 }
 
-// Fills tells whether the faults have the disk full for what is written to that path.
+// Fills tells whether the faults have the disk full for writes to that path.
 func Fills(faults []Fault, path string) bool {
 	return slices.ContainsFunc(faults, func(f Fault) bool { return f.Disk == "full" && strings.HasPrefix(path, f.Prefix) })
 }
@@ -55,7 +55,7 @@ func phases() map[string]Phase {
 	return map[string]Phase{"prepared": Prepared, "committed": Committed, "synchronized": Synchronized}
 }
 
-// Check reports what is wrong with a fault.
+// Check reports an impossible fault.
 func (f Fault) Check() error {
 	if f.StopAt != "" {
 		moment, phase, _ := strings.Cut(f.StopAt, "-")
@@ -109,7 +109,7 @@ func ReadFaults(file string) ([]Fault, error) {
 	return faults, nil
 }
 
-// WriteFaults replaces the faults in a file; who reads meanwhile sees the old
+// WriteFaults replaces the faults in a file; a reader meanwhile sees the old
 // ones or the new ones.
 func WriteFaults(file string, faults []Fault) error {
 	for _, f := range faults {
@@ -132,7 +132,7 @@ func WriteFaults(file string, faults []Fault) error {
 	return os.Rename(draft.Name(), file)
 }
 
-// effect is what a fault does to one vote.
+// effect is the effect of a fault on one vote.
 type effect struct {
 	what        string
 	delay       time.Duration
@@ -140,7 +140,7 @@ type effect struct {
 	crashAfter  bool
 }
 
-// faultOf returns what the faults do to a vote about that path. Of several
+// faultOf returns the effect of the faults on a vote about that path. Of several
 // that change the vote the last one counts.
 func faultOf(faults []Fault, path string, phase Phase) effect {
 	var e effect
@@ -164,7 +164,7 @@ func faultOf(faults []Fault, path string, phase Phase) effect {
 	return e
 }
 
-// apply does to a vote what the fault is about. Its errors are statuses.
+// apply has the fault act on a vote. Its errors are statuses.
 func (e effect) apply(ctx context.Context, node string, hash Hash) (Hash, error) {
 	switch e.what {
 	case "differ":

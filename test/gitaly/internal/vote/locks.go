@@ -50,7 +50,7 @@ func (l *Locks) Acquire(ctx context.Context, name string) (release func(), err e
 	}
 }
 
-// lockFault is the status of who waits no longer.
+// lockFault is the status of a caller that waits no longer.
 func lockFault(ctx context.Context) error {
 	if fault, ok := status.FromError(context.Cause(ctx)); ok {
 		return fault.Err()

@@ -38,13 +38,13 @@ const (
 	Preparing    = Phase(4) // of releases newer than the API that is compiled in
 )
 
-// Hash is what is voted on: equal changes have equal hashes.
+// Hash is the hash that is voted on: equal changes have equal hashes.
 type Hash [sha1.Size]byte
 
 // Of returns the hash of data.
 func Of(data []byte) Hash { return sha1.Sum(data) }
 
-// Coordinator is who counts the votes: the client of a call, reached through
+// Coordinator counts the votes: the client of a call, reached through
 // the connection on which the call came.
 type Coordinator = gitalypb.RefTransactionClient
 
@@ -57,14 +57,14 @@ type Transaction struct {
 	to      Coordinator // nil if there is no way to it
 }
 
-// Primary reports whether this storage is the one that runs what must run
+// Primary reports whether this storage is the one that runs the part that must run
 // once: custom hooks.
 func (t *Transaction) Primary() bool { return t == nil || t.primary }
 
 // Place is the repository that is voted about.
 type Place struct {
 	Repository *gitalypb.Repository
-	// Faults are what shall go wrong in this storage.
+	// Faults are the planted faults of this storage.
 	Faults []Fault
 	// Crash ends the server at once; if it returns, ctx has ended.
 	Crash func(ctx context.Context)
@@ -116,7 +116,7 @@ func (t *Transaction) Vote(ctx context.Context, at Place, phase Phase, hash Hash
 }
 
 // Stop calls the transaction off: this storage, the primary, refused the
-// change, and nobody shall make it.
+// change, and no storage shall make it.
 func (t *Transaction) Stop(ctx context.Context, at Place) error {
 	if t == nil || t.to == nil {
 		return nil
@@ -148,7 +148,7 @@ func From(ctx context.Context) *Transaction {
 	return t
 }
 
-// Without returns ctx for work that does not vote by itself: what nobody sees
+// Without returns ctx for work that does not vote by itself: a change that no client sees
 // yet is voted on as a whole.
 func Without(ctx context.Context) context.Context {
 	return context.WithValue(ctx, key{}, (*Transaction)(nil))

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Fault returns err with the status a client shall see, what was tried put
+// Fault returns err with the status a client shall see, the attempt put
 // before its text. A status within err keeps its code and details; the end of
 // a context becomes Canceled or DeadlineExceeded; all else is Internal.
 func Fault(err error, tried string) error {

@@ -2,7 +2,7 @@ package wire
 
 import "strings"
 
-// CheckRevision refuses what git would not take for the name of an object or
+// CheckRevision refuses a text that git would not take for the name of an object or
 // reference, or would take for an option.
 func CheckRevision(revision string) error {
 	switch {

@@ -58,7 +58,7 @@ func (h *Host) Kill() {
 	h.killOnce.Do(func() { close(h.kill) })
 }
 
-// Run serves what register registers, and health, on lis until ctx ends or
+// Run serves the services that register adds, and health, on lis until ctx ends or
 // Kill is called. It closes lis, and returns when the last handler has.
 func (h *Host) Run(ctx context.Context, lis net.Listener, register func(grpc.ServiceRegistrar)) error {
 	creds := insecure.NewCredentials()
@@ -120,7 +120,7 @@ func (h *Host) drain(server *grpc.Server) {
 	<-drained
 }
 
-// coordinator reaches who counts the votes of a call: its client, if it can be
+// coordinator reaches the counter of the votes of a call: its client, if it can be
 // called back.
 func coordinator(ctx context.Context) (vote.Coordinator, error) {
 	session, ok := channel.FromContext(ctx)
@@ -153,7 +153,7 @@ func (h *Host) logStream(srv any, stream grpc.ServerStream, info *grpc.StreamSer
 	return err
 }
 
-// logCall writes a line a call: what a client may cause at debug, what only
+// logCall writes a line a call: errors that a client may cause at debug, errors that only
 // the storage can be blamed for as a warning.
 func (h *Host) logCall(ctx context.Context, method string, start time.Time, err error) {
 	level := slog.LevelDebug

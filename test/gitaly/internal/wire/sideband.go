@@ -13,13 +13,13 @@ import (
 	"praefect/proxy/channel"
 )
 
-// The bands of what an SSH session sends over a sidechannel.
+// The bands of the data that an SSH session sends over a sidechannel.
 const (
 	BandStdout = 1
 	BandStderr = 2
 )
 
-// sidebandMax is the most data of one packet: what git permits, less the
+// sidebandMax is the most data of one packet: the limit of git, less the
 // length and the band.
 const sidebandMax = 65520 - 5
 

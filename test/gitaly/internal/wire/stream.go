@@ -46,7 +46,7 @@ func (send Sender) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-// Drain writes what receive returns to w until its io.EOF, which is no error.
+// Drain writes all that receive returns to w until its io.EOF, which is no error.
 func Drain(w io.Writer, receive func() ([]byte, error)) error {
 	for {
 		data, err := receive()
