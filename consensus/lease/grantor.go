@@ -8,7 +8,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Election is what a Grantor begins with.
+// Election is the election with which a Grantor begins.
 type Election struct {
 	// Term is the leader's, Since an instant at or after its election, by the
 	// leader's clock.
@@ -21,7 +21,7 @@ type Election struct {
 }
 
 // Grantor is the leader's side, for one term. It is fed with every message of an
-// instance, its own included, and asked for what to tell each.
+// instance, its own included, and asked for the message to each.
 type Grantor struct {
 	Election
 	voters   []string // ids
@@ -35,13 +35,13 @@ type Grantor struct {
 	// live are the incarnations that are registered, and whether each may get a lease; nil
 	// if that was never told.
 	live map[state.Incarnation]bool
-	// commits are what was committed when, oldest first.
+	// commits are the committed indices with their times, oldest first.
 	commits []commit
 	// mark never falls.
 	mark state.Index
 }
 
-// holder is what a Grantor knows of one instance.
+// holder is the knowledge of a Grantor about one instance.
 type holder struct {
 	id       string
 	received time.Duration
@@ -85,7 +85,7 @@ func (g *Grantor) settled() time.Duration { return g.ends(g.Since) }
 // Settled tells whether every lease of a former leader has ended.
 func (g *Grantor) Settled(now time.Duration) bool { return now >= g.settled() }
 
-// Voters tells who votes, by instance id.
+// Voters sets the voters, by instance id.
 func (g *Grantor) Voters(ids []string) { g.voters = slices.Clone(ids) }
 
 // Ask makes a new question and returns its number. An ask that came before it is
@@ -95,14 +95,14 @@ func (g *Grantor) Ask() uint64 {
 	return g.question
 }
 
-// Committed tells what is applied at the leader now. Views that are older than
-// what was committed a lease ago are too old.
+// Committed sets the index that the leader has applied now. Views that are older than
+// the index that was committed a lease ago are too old.
 func (g *Grantor) Committed(now time.Duration, index state.Index) {
 	if n := len(g.commits); n > 0 && g.commits[n-1].index == index {
 		return
 	}
 	g.commits = append(g.commits, commit{now, index})
-	// The last one at or before now-Length is what views are judged by.
+	// The last one at or before now-Length is the measure of views.
 	keep := 0
 	for i, c := range g.commits {
 		if c.at <= now-g.Length {
@@ -124,7 +124,7 @@ func (g *Grantor) needed(now time.Duration) state.Index {
 }
 
 // Received takes a message of an instance. A message of another term than ours
-// vouches for nothing, but what it says of its view counts.
+// vouches for nothing, but its report on its view counts.
 func (g *Grantor) Received(now time.Duration, m *ToLeader) {
 	h := g.holders[m.Incarnation]
 	if h == nil {
@@ -177,7 +177,7 @@ func (g *Grantor) may(inc state.Incarnation) bool {
 	return !g.barred[inc] && (g.live == nil || g.live[inc])
 }
 
-// Grant grants what can be granted now. applied is the index that the leader
+// Grant grants the leases that can be granted now. applied is the index that the leader
 // itself has applied, an entry of its own term included. The caller has read now,
 // and then that its own term still is Term (▲ driver-grants-before-own-entry), after the last
 // message was Received. It returns the incarnations that have a new grant.
@@ -197,7 +197,7 @@ func (g *Grantor) Grant(now time.Duration, applied state.Index) []state.Incarnat
 
 // witnessed tells whether a majority of the voters have shown to be in our term
 // after the ask was made (▲ lease-old-witnesses, lease-without-witnesses): the leader itself, the
-// asker, and whoever answered a question that was asked after the ask came in.
+// asker, and every voter that answered a question that was asked after the ask came in.
 func (g *Grantor) witnessed(h *holder) bool {
 	count := 0
 	for _, id := range g.voters {
@@ -218,7 +218,7 @@ func (g *Grantor) Waits() bool {
 	return false
 }
 
-// Fill writes what the Grantor has to tell an instance into a message.
+// Fill writes the answers of the Grantor to an instance into a message.
 func (g *Grantor) Fill(now time.Duration, inc state.Incarnation, m *FromLeader) {
 	m.Term, m.Question, m.Watermark = g.Term, g.question, g.Watermark(now)
 	if h := g.holders[inc]; h != nil && h.granted > 0 {
@@ -227,8 +227,8 @@ func (g *Grantor) Fill(now time.Duration, inc state.Incarnation, m *FromLeader) 
 }
 
 // Leased tells whether the incarnation may hold a lease now, of this leader or a
-// former one (▲ lease-new-leader-skips-wait): until all that those have granted has ended,
-// everybody may, retired and removed ones too.
+// former one (▲ lease-new-leader-skips-wait): until every lease of a former leader has ended,
+// every instance may, retired and removed ones too.
 func (g *Grantor) Leased(inc state.Incarnation, now time.Duration) bool {
 	h := g.holders[inc]
 	if h != nil && h.stopped {
@@ -247,7 +247,7 @@ func (g *Grantor) LastReceived(inc state.Incarnation) (time.Duration, bool) {
 }
 
 // Watermark returns an index that every instance which may hold a lease has
-// applied, and acts by. It never falls: who gets a lease later has a later view.
+// applied, and acts by. It never falls: an instance that gets a lease later has a later view.
 func (g *Grantor) Watermark(now time.Duration) state.Index {
 	g.mark = max(g.mark, g.appliedByLeased(now))
 	return g.mark
@@ -255,7 +255,7 @@ func (g *Grantor) Watermark(now time.Duration) state.Index {
 
 func (g *Grantor) appliedByLeased(now time.Duration) state.Index {
 	if now < g.settled() {
-		return 0 // ▲ lease-new-leader-skips-wait: until then anybody may hold a lease of a former leader, heard of or not
+		return 0 // ▲ lease-new-leader-skips-wait: until then any instance may hold a lease of a former leader, heard of or not
 	}
 	var index state.Index
 	if n := len(g.commits); n > 0 {

@@ -13,7 +13,7 @@ const asksKept = 16
 
 // Holder is an instance's side. The zero value holds no lease.
 type Holder struct {
-	// leases are what is held, by rising Until and by rising Index: a longer one
+	// leases are the held ones, by rising Until and by rising Index: a longer one
 	// may need a view that the instance does not have yet, and a shorter one
 	// serves until then. There are never more of them than asks.
 	leases []Lease
@@ -25,7 +25,7 @@ type Holder struct {
 
 // Ask notes the instant and returns the number of a new ask. It is called before
 // anything of the ask is on its way, and before the term is read that goes with
-// it: the lease is counted from here (▲ lease-from-the-answer), so that it began before whatever
+// it: the lease is counted from here (▲ lease-from-the-answer), so that it began before all that
 // vouches for it.
 func (h *Holder) Ask(now time.Duration) uint64 {
 	h.last++
@@ -37,8 +37,8 @@ func (h *Holder) Ask(now time.Duration) uint64 {
 // every message, so that one that is lost is made good.
 func (h *Holder) Asked() uint64 { return h.last }
 
-// Granted takes what the leader said, from a stream to whichever leader: a lease
-// that was granted by one is good until it ends, whoever leads then. It reports
+// Granted takes the message of a leader, from a stream to any leader: a lease
+// that was granted by one is good until it ends, also under another leader. It reports
 // whether the lease has become longer.
 func (h *Holder) Granted(g Grant) bool {
 	if g.For == 0 || g.For > h.last || h.last-g.For >= asksKept || g.Length <= 0 {
@@ -76,7 +76,7 @@ func (h *Holder) Usable(view state.Index) Lease {
 	return h.Lease()
 }
 
-// GiveBack ends the lease. Whatever was asked before brings none any more.
+// GiveBack ends the lease. A request from before brings none any more.
 func (h *Holder) GiveBack() {
 	h.last += asksKept
 	h.leases = nil

@@ -8,7 +8,7 @@ import (
 
 // Margin is by how much a leader outwaits a lease of that length, and by how
 // much its holder stops early: 1 % for clocks that differ in rate, and 50 ms for
-// what lies between reading a clock and acting on it.
+// the time between reading a clock and acting on it.
 func Margin(length time.Duration) time.Duration { return length/100 + 50*time.Millisecond }
 
 // Lease allows an instance to route. The zero value allows nothing.
@@ -32,7 +32,7 @@ func (l Lease) Left(now time.Duration) time.Duration { return max(0, l.Until-now
 type Grant struct {
 	// For is the number of the ask that was granted.
 	For uint64
-	// Index is what the leader had applied.
+	// Index is the index that the leader had applied.
 	Index state.Index
 	// Length is that of the lease before any margin.
 	Length time.Duration

@@ -6,7 +6,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// ToLeader is what an instance tells the leader. Every message carries all of
+// ToLeader is the message of an instance to the leader. Every message carries all of
 // it, so that one that is lost is made good by the next. Term was read after the
 // ask was made and after the echoed question came in.
 type ToLeader struct {
@@ -28,7 +28,7 @@ type ToLeader struct {
 	Refused []state.Incarnation `json:"refused,omitempty"`
 	// PauseReports answers FromLeader.WritePauses.
 	PauseReports []WritePauseReport `json:"holding,omitempty"`
-	// Settings is the digest of what the instance has in its settings; Report is all of it, unless
+	// Settings is the digest of the settings of the instance; Report is all of it, unless
 	// the leader has said that it has it.
 	Settings string           `json:"settings,omitempty"`
 	Report   *settings.Report `json:"report,omitempty"`
@@ -37,7 +37,7 @@ type ToLeader struct {
 	Stopping bool `json:"stopping,omitempty"`
 }
 
-// FromLeader is what the leader tells an instance. Every message carries all of
+// FromLeader is the message of the leader to an instance. Every message carries all of
 // it.
 type FromLeader struct {
 	// Term is the leader's.
@@ -59,7 +59,7 @@ type FromLeader struct {
 	// Probe are incarnations that the leader does not hear of: does their Raft
 	// port refuse connections?
 	Probe []state.Incarnation `json:"probe,omitempty"`
-	// Silent tells since when each of those is silent, for the next leader to count on.
+	// Silent tells since when each silent instance is silent, for the next leader to count on.
 	Silent []Silence `json:"silent,omitempty"`
 }
 
@@ -77,10 +77,10 @@ type WritePause struct {
 	// RemainingMillis is the time until the pause ends by itself, counted from
 	// when the message comes in.
 	RemainingMillis int64 `json:"remaining_ms"`
-	// Serving tells that every storage serves on after the pause, if none dies: what
-	// has no effect before it is let may be sent meanwhile.
+	// Serving tells that every storage serves on after the pause, if none dies: a write that
+	// has no effect before it is allowed may be sent meanwhile.
 	Serving bool `json:"serving,omitempty"`
-	// Leaving is the storage that does not serve any more after the pause: what was sent to it
+	// Leaving is the storage that does not serve any more after the pause: a write that was sent to it
 	// as to the primary, and has had no effect yet, is to end meanwhile. Empty if each one serves on.
 	Leaving string `json:"leaving,omitempty"`
 }
@@ -90,7 +90,7 @@ type WritePauseReport struct {
 	ID string `json:"id"`
 	// Applied tells that new writes are kept waiting.
 	Applied bool `json:"applied"`
-	// InFlight and Marks count what the instance still has of the virtual
+	// InFlight and Marks count the work that the instance still has in the virtual
 	// storage: writes under way, and intents in the ledger.
 	InFlight int `json:"in_flight"`
 	Intents  int `json:"intents"`

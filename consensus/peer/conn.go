@@ -7,7 +7,7 @@ import (
 )
 
 // Addr is the address of an authenticated peer. The remote address of every
-// connection is one, so that gRPC's peer.FromContext tells who calls.
+// connection is one, so that gRPC's peer.FromContext tells the caller.
 type Addr struct {
 	net.Addr
 	// Name and ID are the peer's.
@@ -27,11 +27,11 @@ type Conn struct {
 // RemoteAddr implements net.Conn; it is an Addr.
 func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 
-// Peer returns who is at the other end.
+// Peer returns the peer at the other end.
 func (c *Conn) Peer() Addr { return c.remote }
 
 // Close implements net.Conn. It does not say good-bye, which could wait for a
-// peer that does not read: what comes over these connections knows its end.
+// peer that does not read: the protocols on these connections know their end.
 func (c *Conn) Close() error {
 	c.closing.Do(func() {
 		c.closed = c.plain.Close()

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// Credentials are what an instance shows to others, and what it wants to be
+// Credentials are the proofs that an instance shows to others, and wants to be
 // shown: the three files, or the secret.
 type Credentials struct {
 	// CertificatePath, KeyPath and CAPath are PEM files. They are read at each
@@ -150,7 +150,7 @@ type proofs struct {
 	Former []byte `json:"former_proof,omitempty"`
 }
 
-// prove returns what shows that this side, which calls itself name, knows the
+// prove returns the proof that this side, which calls itself name, knows the
 // secrets; nothing with certificates.
 func (g *guard) prove(s side, state tls.ConnectionState, name string) (p proofs, err error) {
 	if g.credentials.CertificatePath != "" {
@@ -175,7 +175,7 @@ func (g *guard) prove(s side, state tls.ConnectionState, name string) (p proofs,
 }
 
 // meet tells whether the two sides know a secret in common. How long it takes does not
-// depend on what a proof says.
+// depend on the content of a proof.
 func (p proofs) meet(other proofs) bool {
 	met := false
 	for _, own := range [][]byte{p.Proof, p.Former} {
@@ -186,7 +186,7 @@ func (p proofs) meet(other proofs) bool {
 	return met
 }
 
-// check judges whether the other side is who it says that it is.
+// check judges whether the other side has proved its name.
 func (g *guard) check(s side, state tls.ConnectionState, name string, shown proofs) error {
 	if g.credentials.CertificatePath != "" {
 		names := state.PeerCertificates[0].DNSNames

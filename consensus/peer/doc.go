@@ -1,7 +1,7 @@
 // Package peer owns the connections between the instances of a cluster: one
 // port, on which Raft and the calls of one instance to another come in.
 //
-// It promises that whoever is at the other end of a connection has proved to be
+// It promises that the other end of a connection has proved to be
 // a peer that is let in, and the one that was meant; that every connection is
 // encrypted; that a stranger costs little and a bounded time; and that the port
 // refuses connections only when the Transport was closed or the process has

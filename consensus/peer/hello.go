@@ -11,7 +11,7 @@ import (
 	"net"
 )
 
-// kind is what a connection is for.
+// kind is the purpose of a connection.
 type kind string
 
 const (
@@ -183,7 +183,7 @@ func (t *Transport) judge(h hello, state tls.ConnectionState) error {
 	return t.admit(h.Name, h.ID, h.Cluster)
 }
 
-// meets judges whether the acceptor is who was wanted.
+// meets judges whether the acceptor is the wanted peer.
 func (t *Transport) meets(a answer, who wanted) error {
 	if who.id != "" && a.ID != who.id {
 		return fmt.Errorf("%q has the id %s, not %s", a.Name, a.ID, who.id)
@@ -208,7 +208,7 @@ func (t *Transport) admit(name, id, cluster string) error {
 	return nil
 }
 
-// related judges what no setting can allow.
+// related judges the conditions that no setting can lift.
 func (t *Transport) related(name, id, cluster string) error {
 	if id == t.config.ID {
 		return errors.New("this is the instance itself: each instance needs a data directory and an address of its own")

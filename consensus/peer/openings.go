@@ -21,7 +21,7 @@ const (
 	lookupEvery = 30 * time.Second
 )
 
-// openings are the connections that have not proved anything yet. Those from the
+// openings are the connections that have not proved anything yet. Connections from the
 // hosts of the listed peers have slots of their own. When there is no slot the oldest
 // connection of the same kind is dropped: a peer needs a moment, and a stranger that
 // says nothing is soon the oldest.
@@ -67,7 +67,7 @@ func (o *openings) len() int {
 }
 
 // lookup keeps the addresses of the listed hosts, until ctx ends. One that cannot be
-// looked up keeps none, and its connections count as those of strangers.
+// looked up keeps none, and its connections count as connections of strangers.
 func (o *openings) lookup(ctx context.Context, hosts []string, resolve func(context.Context, string) ([]netip.Addr, error)) {
 	for {
 		found := make(map[string]bool)

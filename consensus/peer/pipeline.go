@@ -70,7 +70,7 @@ func (p *pipeline) tell(c *commits) {
 	}
 }
 
-// pass hands answers on until one of them is the last that anybody takes.
+// pass hands answers on until one of them is the last that a caller takes.
 func (p *pipeline) pass() {
 	for {
 		select {

@@ -8,7 +8,7 @@ import (
 const (
 	// seldomEvery is how often a line that repeats itself is logged.
 	seldomEvery = time.Minute
-	// seldomKeys bounds what a Seldom remembers. Beyond it everything is forgotten, and
+	// seldomKeys bounds the memory of a Seldom. Beyond it everything is forgotten, and
 	// each line is logged once more.
 	seldomKeys = 1000
 )

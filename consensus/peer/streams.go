@@ -23,7 +23,7 @@ func newStreams(t *Transport, k kind) *streams {
 	return &streams{transport: t, kind: k, incoming: make(chan *Conn), ended: make(chan struct{})}
 }
 
-// put hands a connection to whoever accepts.
+// put hands a connection to the caller of Accept.
 func (s *streams) put(ctx context.Context, c *Conn) error {
 	select {
 	case s.incoming <- c:
@@ -53,7 +53,7 @@ func (s *streams) Close() error {
 	return nil
 }
 
-// Addr implements net.Listener: what the others call this instance.
+// Addr implements net.Listener: the name of this instance.
 func (s *streams) Addr() net.Addr { return advertised(s.transport.config.AdvertiseAddr) }
 
 // advertised is an address that others resolve.

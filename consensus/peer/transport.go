@@ -13,14 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Config is what a Transport needs; all fields but those with a default.
+// Config is the configuration of a Transport; all fields without a default are needed.
 type Config struct {
 	// Name and ID are this instance's.
 	Name, ID string
 	// ListenAddr is where it listens, AdvertiseAddr how others name that place;
 	// empty: as the listener does.
 	ListenAddr, AdvertiseAddr string
-	// Credentials are what is shown to peers.
+	// Credentials are shown to peers.
 	Credentials Credentials
 	// Cluster returns the id of this instance's cluster, empty while it has none.
 	Cluster func() string
@@ -31,7 +31,7 @@ type Config struct {
 	// connection came about. It is called by any number of goroutines, and must not block.
 	MetOther func(*OtherCluster)
 	// Removed tells of an id whether its instance was removed from the cluster, which is final.
-	// Such an instance is refused, whatever its name; nil refuses none. It is called by any
+	// Such an instance is refused under any name; nil refuses none. It is called by any
 	// number of goroutines.
 	Removed func(id string) bool
 	// Outcast is told that a peer, which has proved its name, has refused this instance because
@@ -44,7 +44,7 @@ type Config struct {
 	Logger *slog.Logger
 	// Dial makes plain connections; it defaults to TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
-	// Hosts are those of the listed peers: connections from there have slots of their
+	// Hosts are the hosts of the listed peers: connections from there have slots of their
 	// own while they have proved nothing.
 	Hosts []string
 	// Resolve looks up a host; it defaults to the system's way. With a Dial of its own
@@ -139,8 +139,8 @@ func (t *Transport) AdvertiseAddr() string { return t.config.AdvertiseAddr }
 func (t *Transport) Calls() net.Listener { return t.calls }
 
 // Meet connects to the instance of that name at addr, whether Config.Admit lets
-// it in or not: somebody vouches for it. Nothing can be done with the connection
-// but to see who is there.
+// it in or not: another member vouches for it. Nothing can be done with the connection
+// but to see that it is there.
 func (t *Transport) Meet(ctx context.Context, addr, name string) (Addr, error) {
 	c, err := t.dial(ctx, addr, callKind, wanted{name: name})
 	if err != nil {
@@ -150,7 +150,7 @@ func (t *Transport) Meet(ctx context.Context, addr, name string) (Addr, error) {
 }
 
 // Run lets connections in until ctx ends or the port is closed. The port stays
-// open after it; what comes then waits for the end of the process, or for Close.
+// open after it; a connection that comes then waits for the end of the process, or for Close.
 func (t *Transport) Run(ctx context.Context) {
 	var openings sync.WaitGroup
 	defer openings.Wait()
@@ -245,7 +245,7 @@ func (t *Transport) drop(plain net.Conn) {
 	}
 }
 
-// wanted is who is to be at the other end: anybody that is let in, or the one of
+// wanted is the peer that is to be at the other end: any that is let in, or the one of
 // that id, or the one of that name, let in or not.
 type wanted struct{ id, name string }
 

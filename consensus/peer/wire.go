@@ -18,7 +18,7 @@ const serviceName = "praefect.Peer"
 // Calls between instances carry JSON in a BytesValue: instances of two releases
 // run side by side, and fields that one of them does not know say nothing to it.
 
-// Caller returns who has made the call of ctx.
+// Caller returns the peer that has made the call of ctx.
 func Caller(ctx context.Context) (Addr, error) {
 	if p, ok := peer.FromContext(ctx); ok {
 		if a, ok := p.Addr.(Addr); ok {
@@ -112,7 +112,7 @@ func (s *Stream[In, Out]) Send(message *Out) error {
 	if err != nil {
 		return err
 	}
-	// The reason of an end is there to be received once: who received it here would
+	// The reason of an end is there to be received once: to receive it here would
 	// leave the other goroutine, which may be receiving, waiting for ever.
 	return s.stream.SendMsg(m)
 }
@@ -127,7 +127,7 @@ func (s *Stream[In, Out]) Recv() (*In, error) {
 	return message, decode(m, message)
 }
 
-// Close ends a stream that OpenStream made; whoever serves ends it by returning.
+// Close ends a stream that OpenStream made; a server ends it by returning.
 func (s *Stream[In, Out]) Close() { s.close() }
 
 func encode(v any) (*wrapperspb.BytesValue, error) {

@@ -32,7 +32,7 @@ func (c *MarkInSync) apply(t *transition) *Refusal {
 		case s == nil:
 		case s.State != Serving && s.State != Backfilling:
 			return refuse(RefusedChanged, "storage %q is %s", name, s.State)
-		case s.Uncompared != "": // ▲ TestCompared: what it came with is still to be compared
+		case s.Uncompared != "": // ▲ TestMarkInSync: what it came with is still to be compared
 			return refuse(RefusedState, "storage %q is not compared yet", name)
 		case e.InConflict(name): // ▲ state-in-sync-in-conflict
 			return refuse(RefusedConflict, "%q on %q has what the primary lacks", c.RelativePath, name)

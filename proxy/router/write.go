@@ -40,7 +40,7 @@ func RouteWrite(view *state.State, keys []state.Key, canVote bool, reach Reachab
 	for i, key := range keys {
 		p, ok := vs.Primary(view.Entry(key))
 		switch {
-		case !ok && p.Name != "": // ▲ TestRoute_refusals: it keeps its place: no other storage is written to
+		case !ok && p.Name != "": // ▲ TestMachine_heldWritesGoToTheSuccessor: it keeps its place: no other storage is written to
 			return Write{}, &Refusal{Kind: PrimaryFenced, VirtualStorage: vs.Name, Storage: p.Name}
 		case ok && i > 0 && p.Name != primary.Name:
 			return Write{}, &Refusal{Kind: TwoPrimaries, VirtualStorage: vs.Name, Storage: p.Name, Other: primary.Name}

@@ -47,7 +47,7 @@ func (m *Manager) deadlockTimeout(both [2]*Transaction) time.Duration {
 }
 
 // resolve ends the wait of two transactions that still contend, and of which neither has
-// got a vote: one that lacks the primary's locks gives up those that it has. If neither
+// got a vote: one that lacks the primary's locks gives up the locks that it has. If neither
 // can, the younger one is aborted.
 func (m *Manager) resolve(p *pair) {
 	m.mu.Lock()

@@ -79,7 +79,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 
 func (m *metrics) answer(a quorum.Answer) { m.answers[a].Inc() }
 
-// repeats counts what became of the calls of a write whose storages gave their locks up.
+// repeats counts the ends of the calls of a write whose storages gave their locks up.
 func (m *metrics) repeats(votes *quorum.Votes, virtualStorage string, storages []Voter) {
 	for _, v := range storages {
 		repeats, givenUp := votes.Repeats(v.Storage)

@@ -23,7 +23,7 @@ const (
 	insideFor = 3 * time.Second
 	lineFor   = 10 * time.Second
 	// lineLimit is how many writes of a repository wait. ▲ TestOrder_bounds: More are refused:
-	// writes that were sent beyond what git can do would only keep it from what it has to do.
+	// writes that were sent beyond the pace of git would only slow it down.
 	lineLimit = 32
 )
 
@@ -48,7 +48,7 @@ type line struct {
 	pace    throttle.Pace
 }
 
-// contended has the writes of a repository ordered from now on. Those that are under way
+// contended has the writes of a repository ordered from now on. Writes that are under way
 // already keep the others waiting, each until leave is called for it: a write that has
 // waited for a lock for a while asks for it rarely, and newer ones would get before it.
 func (o *order) contended(key state.Key, now time.Time, underWay int) (leave []func()) {
@@ -70,7 +70,7 @@ func (o *order) contended(key state.Key, now time.Time, underWay int) (leave []f
 	return leave
 }
 
-// leave returns what has a write that is inside keep no others waiting any more, which also
+// leave returns a function that has a write that is inside keep no others waiting any more, which also
 // happens by itself.
 func (o *order) leave(l *line, key state.Key) func() {
 	out := sync.OnceFunc(func() { o.out(l, key) })

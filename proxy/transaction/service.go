@@ -12,7 +12,7 @@ import (
 	"praefect/proxy/transaction/quorum"
 )
 
-// errTwice is what a storage hears that votes while its vote is under way.
+// errTwice is the error for a storage that votes while its vote is under way.
 var errTwice = errors.New("the storage has cast its vote already, or has none")
 
 // Service takes the votes that come over one connection to one storage.
@@ -81,7 +81,7 @@ func (s *Service) find(id uint64, node string) (*Transaction, error) {
 	}
 	for _, v := range t.cfg.Voters {
 		// ▲ driver-votes-other-connection: A vote over another connection is of another call, or of
-		// nobody's.
+		// none.
 		if v.Storage == s.storage && v.Conn == s.conn {
 			return t, nil
 		}

@@ -21,7 +21,7 @@ type Voter struct {
 	// Conn is the connection over which the write was sent, by its identity: a
 	// vote counts only if it comes back over the same one.
 	Conn any
-	// Release is what the storage runs. Storages of different releases may hash the same
+	// Release is the version that the storage runs. Storages of different releases may hash the same
 	// change otherwise.
 	Release string
 }
@@ -36,12 +36,12 @@ type Config struct {
 	// aborted if too few do.
 	Copies int
 	Block  bool
-	// Account has everybody accounted for who does not agree. It is called before
-	// the votes of those who do are answered, once at a time; it may block, and
+	// Account has every storage accounted for that does not agree. It is called before
+	// the votes of the storages that agree are answered, once at a time; it may block, and
 	// must return soon after the write has ended.
-	// harmless tells that what follows changes nothing.
+	// harmless tells that the next step changes nothing.
 	Account func(agreeing []string, harmless bool) error
-	// VoteTimeout and Repeatable are quorum.Config's; who sends the calls asks Turn, and tells
+	// VoteTimeout and Repeatable are quorum.Config's; the sender of the calls asks Turn, and tells
 	// Once.
 	VoteTimeout time.Duration
 	Repeatable  bool
@@ -49,7 +49,7 @@ type Config struct {
 	// silent, or was late lately, is not waited for beyond the grace.
 	Lively func(storage string) bool
 	// Step, if set, is called after each step of each round: crash tests end the
-	// process there. The steps of round n are "votes-n" (those that count are there),
+	// process there. The steps of round n are "votes-n" (the votes that count are there),
 	// "accounted-n", and "allowed-n" (they are answered).
 	Failpoint func(name string)
 }
@@ -69,7 +69,7 @@ type Transaction struct {
 	voted   time.Duration                 // when the last vote was cast; guarded by mu
 	ended   bool                          // guarded by mu
 	timer   *time.Timer                   // guarded by mu
-	// hurried and contended tell what the other writes were told; guarded by mu.
+	// hurried and contended tell the state that the other writes were told; guarded by mu.
 	hurried, contended bool
 	lines              []func() // let others pass; guarded by Manager.mu
 }
@@ -100,12 +100,12 @@ func (t *Transaction) Leave(storage string) {
 	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Leave(now, storage) })
 }
 
-// Result is what became of the votes of a write.
+// Result is the outcome of the votes of a write.
 type Result struct {
-	// Agreed are those who have done in every round what the primary did, which is
-	// one of them; nobody if no vote was allowed.
+	// Agreed are the storages that have done the same as the primary in every round; it is
+	// one of them; none if no vote was allowed.
 	Agreed []string
-	// Committed are those a vote of whom was allowed: nobody else can have changed
+	// Committed are the storages of which a vote was allowed: no other can have changed
 	// anything.
 	Committed []string
 	// Stopped tells that the primary has decided that nothing is to be changed after
@@ -113,17 +113,17 @@ type Result struct {
 	Stopped bool
 	// Blocked tells that the write was aborted because fewer agreed than are enough.
 	Blocked bool
-	// PrimaryFailed tells that other storages voted for what the primary did not do.
+	// PrimaryFailed tells that other storages voted for a change that the primary did not make.
 	PrimaryFailed bool
 	// Unlike are the storages that were left out because the votes of their release cannot be
-	// compared with those of the primary's.
+	// compared with votes of the primary's.
 	Unlike []string
 	// Voted tells that a storage has cast a vote; Rounds is how many were allowed.
 	Voted  bool
 	Rounds int
 }
 
-// Useless are those who are left out and have changed nothing: how their RPCs end
+// Useless are the storages that are left out and have changed nothing: how their RPCs end
 // tells nothing more.
 func (t *Transaction) Useless() []string {
 	t.mu.Lock()
@@ -189,8 +189,7 @@ func (t *Transaction) cast(ctx context.Context, storage string, vote quorum.Vote
 	case a := <-answer:
 		return a, nil
 	case <-ctx.Done():
-		// The storage has given up, or its connection is gone: it does not do what it
-		// would be told.
+		// The storage has given up, or its connection is gone: it follows no answer.
 		t.Leave(storage)
 		return 0, ctx.Err()
 	}
@@ -215,7 +214,7 @@ func (t *Transaction) yield() (ok bool) {
 	return ok
 }
 
-// step lets the votes know of something and carries out what it says.
+// step lets the votes know of something and carries out the effects.
 func (t *Transaction) step(event func(now time.Duration) []quorum.Effect) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -245,7 +244,7 @@ func (t *Transaction) tick() {
 	t.manager.orders(t)
 }
 
-// carryOut does what the votes says. Caller holds mu.
+// carryOut carries out the effects of the votes. Caller holds mu.
 func (t *Transaction) carryOut(effects []quorum.Effect) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
@@ -270,7 +269,7 @@ func (t *Transaction) carryOut(effects []quorum.Effect) {
 	}
 }
 
-// allow has those accounted for who do not agree, and the votes of those who do
+// allow has the storages accounted for that do not agree, and the votes of the others
 // answered.
 func (t *Transaction) allow(round int, agreeing []string, harmless bool) {
 	t.reached("votes", round)

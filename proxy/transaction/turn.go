@@ -47,7 +47,7 @@ func (t *Transaction) turned(storage string, run bool) {
 	}
 }
 
-// orders tells the other writes of the repository what the votes of this one have shown: that
+// orders tells the other writes of the repository the news of the votes of this one: that
 // a storage gave its locks up, and that it did so rightly.
 func (m *Manager) orders(t *Transaction) {
 	t.mu.Lock()

@@ -68,7 +68,7 @@ var proseComplete = []string{
 	"consensus/settings", "deploy", "deploy/packages/manual", "fsm", "fsm/condition", "proxy/admin/admintest",
 	"proxy/admin/reboot", "proxy/check", "proxy/clientconn", "proxy/info", "proxy/ledger/ledgertest",
 	"proxy/measure", "proxy/monitor", "proxy/router", "proxy/secure", "proxy/skew", "proxy/stream",
-	"proxy/throttle", "proxy/tracing", "replicator/cataloguetest", "replicator/queue",
+	"proxy/throttle", "proxy/transaction", "proxy/tracing", "replicator/cataloguetest", "replicator/queue",
 	"replicator/queue/queuetest", "test/alerts", "test/attack", "test/browser", "test/busy", "test/cast",
 	"test/console", "test/demo", "test/e2e", "test/failover", "test/gitaly/internal/vote",
 	"test/gitaly/internal/wire", "test/gitaly/memory", "test/gitaly/test-gitaly", "test/install",
