@@ -22,9 +22,9 @@ func (Run) effect()  {}
 func (Idle) effect() {}
 
 const (
-	// repeatFor is how long the first storage may have taken to its vote if a storage gives
-	// its locks up: the call takes as long again, while the primary waits with its own.
-	repeatFor = 5 * time.Second
+	// repeatFor is how long the fastest storage may have taken to its first vote if storages
+	// give their locks up: the call takes as long again, while the primary waits with its own.
+	repeatFor = 9 * time.Second
 	// orderFor is how long the other storages wait for the primary's locks at the beginning
 	// of an ordered write. If it takes longer, that is because the call does.
 	orderFor = 3 * time.Second
@@ -48,7 +48,7 @@ func (q *Votes) Ready(now time.Duration, name string) []Effect {
 		v.ready = true
 		q.dismiss(v)
 	case v.once:
-		q.run(v)
+		q.send(v)
 	default:
 		v.ready = true
 		q.decide(now)
@@ -67,7 +67,7 @@ func (q *Votes) Once(name string) []Effect {
 	v.once = true
 	switch {
 	case v.held && !v.yielded && v.ready:
-		q.run(v)
+		q.send(v)
 	case v.held && v.yielded:
 		v.out, v.held = true, false
 		q.effects = append(q.effects, Idle{name})
@@ -127,7 +127,7 @@ func (q *Votes) yield(now time.Duration) {
 		case i > 0 && q.mayYield(v) && q.cheap() && now >= q.yields(v):
 			q.giveUp(v)
 		case q.waitsInVain(v) && now >= q.cfg.Began+orderFor:
-			q.run(v)
+			q.run(now, v)
 		}
 	}
 }
@@ -142,9 +142,9 @@ func (q *Votes) giveUp(v *voter) {
 	q.reply(v, Abort)
 }
 
-// cheap tells whether it does not take long to repeat the call at a storage: later votes
-// than the first may have waited for locks.
-func (q *Votes) cheap() bool { return q.first-q.cfg.Began <= repeatFor }
+// cheap tells whether it does not take long to repeat the call at a storage. What a storage
+// takes to its first vote is the call's own time, and that of others' locks.
+func (q *Votes) cheap() bool { return q.takes <= repeatFor }
 
 // mayYield tells whether a storage has locks that it can give up.
 func (q *Votes) mayYield(v *voter) bool {
@@ -178,17 +178,22 @@ func (q *Votes) nextYield() (at time.Duration, ok bool) {
 }
 
 // runReady has the calls sent for which the primary's vote waits.
-func (q *Votes) runReady() {
+func (q *Votes) runReady(now time.Duration) {
 	for i := range q.voters {
 		v := &q.voters[i]
 		q.contended = q.contended || v.yielded
 		if v.held && v.ready {
-			q.run(v)
+			q.run(now, v)
 		}
 	}
 }
 
-func (q *Votes) run(v *voter) {
+func (q *Votes) run(now time.Duration, v *voter) {
+	v.sent, v.voted = now, false
+	q.send(v)
+}
+
+func (q *Votes) send(v *voter) {
 	if v.held, v.ready = false, false; v.yielded {
 		v.repeats++
 	}
@@ -201,7 +206,7 @@ func (q *Votes) dismiss(v *voter) {
 	switch {
 	case !v.ready: // Ready asks
 	case q.deserted && q.well && !v.out:
-		q.run(v)
+		q.send(v)
 	default:
 		v.held, v.ready = false, false
 		q.effects = append(q.effects, Idle{v.name})

@@ -49,9 +49,9 @@ func TestVotes_again(t *testing.T) {
 		{"something may have changed", repeatable, []string{
 			"a=apple", "b=apple", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT", "b=banana", "c=banana", "+10s",
 		}, "a b c", false, false},
-		{"the call has taken long", repeatable, []string{"+5001ms", "b=apple", "+10s"}, "", false, false},
+		{"the call has taken long", repeatable, []string{"+9001ms", "b=apple", "+10s"}, "", false, false},
 		{"another has not", repeatable, []string{"c=apple", "+250ms -> c ABORT", "+10s", "b=apple", "+1s -> b ABORT"}, "", false, false},
-		{"the call has taken long, and another write waits", repeatable, []string{"+6s", "b=apple", "+1s", "b* -> b ABORT", "b*", "b?", "a=apple -> b runs"}, "", true, false},
+		{"the call has taken long, and another write waits", repeatable, []string{"+10s", "b=apple", "+1s", "b* -> b ABORT", "b*", "b?", "a=apple -> b runs"}, "", true, false},
 		{"another write waits for the primary itself", repeatable, []string{"a=apple", "b=apple", "b*"}, "", false, false},
 		{"another write gave locks up", repeatable, []string{"b=apple", "+10ms", "locks given up", "+9ms", "+1ms -> b ABORT", "c=apple", "+20ms -> c ABORT"}, "", false, false},
 		{"another write gives locks up later", repeatable, []string{"b=apple", "+200ms", "locks given up -> b ABORT"}, "", false, false},
@@ -74,6 +74,9 @@ func TestVotes_again(t *testing.T) {
 			"b=apple", "c=synced -> c COMMIT", "c=apple -> account a,b,c", "ok -> a COMMIT; b COMMIT; c COMMIT",
 		}, "a b c", false, false},
 		{"ordered, and the primary takes long", ordered, []string{"b?", "+2999ms", "+1ms -> b runs", "c? -> c runs", "b=apple"}, "", false, false},
+		{"ordered, and the primary waits for locks for long", ordered, []string{
+			"b?", "+3s -> b runs", "c? -> c runs", "+8s", "b=apple", "+688ms -> b ABORT", "c=apple", "+20ms -> c ABORT", "b?", "c?", "a=apple -> b runs; c runs",
+		}, "", true, false},
 		{"ordered, and too large", ordered, []string{"b?", "b# -> b runs", "c#", "c? -> c runs"}, "", false, false},
 		{"ordered, the primary fails", ordered, []string{"b?", "a- -> b idle", "c? -> c idle"}, "", false, false},
 		{"ordered, the primary has nothing to do", ordered, []string{"b?", "a. -> b runs", "c? -> c runs", "b.", "c."}, "", false, false},

@@ -74,7 +74,7 @@ func (q *Votes) decide(now time.Duration) {
 		return
 	}
 	if !q.harmless() { // ▲ quorum-held-agrees
-		q.runReady()
+		q.runReady(now)
 	}
 	agreeing, pending := q.count(primary.vote)
 	if q.outvoted(primary.vote) {

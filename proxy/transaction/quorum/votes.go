@@ -99,7 +99,8 @@ type Votes struct {
 	well       bool          // the primary's RPC has ended with status OK
 	hasty      bool          // see LocksGivenUp
 	contended  bool          // storages gave their locks up to another write
-	first      time.Duration // when the first vote was cast that counts
+	takes      time.Duration // from a call to its first vote at the fastest storage, if timed
+	timed      bool
 	past       []Vote        // allowed before anything could change
 	looked     time.Duration // when Tick was called last
 	last       Answer
@@ -125,6 +126,9 @@ type voter struct {
 	vote    Vote
 	// hurried: it is given no more than the grace, unless too few agree.
 	hurried bool
+	// sent is when its call was sent last; voted: it has cast a vote since.
+	sent  time.Duration
+	voted bool
 	// since is when it cast the vote that waits, or the last one; passed is how many of its
 	// votes were allowed.
 	since  time.Duration
@@ -144,7 +148,10 @@ func New(cfg Config) *Votes {
 	}
 	q := &Votes{cfg: cfg}
 	for i, name := range cfg.Voters {
-		q.voters = append(q.voters, voter{name: name, otherRelease: slices.Contains(cfg.OtherRelease, name), held: cfg.Repeatable && cfg.Ordered && i > 0})
+		q.voters = append(q.voters, voter{
+			name: name, otherRelease: slices.Contains(cfg.OtherRelease, name), sent: cfg.Began,
+			held: cfg.Repeatable && cfg.Ordered && i > 0,
+		})
 	}
 	return q
 }
@@ -158,6 +165,14 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 	switch {
 	case v == nil || v.waiting:
 		return nil, false
+	}
+	if took := now - v.sent; !v.voted {
+		v.voted = true
+		if !q.timed || took < q.takes {
+			q.timed, q.takes = true, took
+		}
+	}
+	switch {
 	case v.held: // it votes in a call that does not count any more
 		q.reply(v, Abort)
 		return q.effects, true
@@ -177,9 +192,7 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 		q.reply(v, Commit)
 		return q.effects, true
 	}
-	if !q.cast {
-		q.cast, q.first = true, now
-	}
+	q.cast = true
 	v.waiting, v.vote, v.since = true, vote, now
 	if v == &q.voters[0] {
 		q.since, q.enough = now, -1
