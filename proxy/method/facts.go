@@ -105,7 +105,7 @@ var refsOnly = map[string]bool{
 // ReplicateRepository, which both bring what the other side has at that moment, so that storages that ask it one after the
 // other may disagree about a write that none of them could do wrong; DisconnectGitAlternates, on which storages vote by
 // whether their replica is linked, which may have been made good by a copy and not be so yet; ApplyBfgObjectMapStream, which
-// deletes by force.
+// deletes by force; RewriteHistory, which votes first on a temporary repository of its own.
 var votes = map[string]bool{
 	"ConflictsService/ResolveConflicts":              true,
 	"ObjectPoolService/CreateObjectPool":             true,
