@@ -12,7 +12,7 @@ import (
 	"praefect/proxy/admin"
 )
 
-// planTimeout and actTimeout bound what is asked of the cluster for one change.
+// planTimeout and actTimeout bound the questions to the cluster for one change.
 const (
 	planTimeout = 30 * time.Second
 	actTimeout  = switchTimeout + 30*time.Second
@@ -20,7 +20,7 @@ const (
 	finishTimeout = 30 * time.Second
 )
 
-// readChange reads what a page wants; ok is false if it was refused.
+// readChange reads the request of a page; ok is false if it was refused.
 func readChange(w http.ResponseWriter, r *http.Request) (o changeRequest, v verb, ok bool) {
 	if !readBody(w, r, &o) {
 		return o, v, false
@@ -33,7 +33,7 @@ func readChange(w http.ResponseWriter, r *http.Request) (o changeRequest, v verb
 	return o, v, true
 }
 
-// change says to the cluster who wants it.
+// change names its author to the cluster.
 func (c *Console) change(s *session, o changeRequest) admin.Change {
 	by := "console of " + c.cfg.Instance
 	if s.name != "" {
@@ -42,7 +42,7 @@ func (c *Console) change(s *session, o changeRequest) admin.Change {
 	return admin.Change{RequestID: o.RequestID, By: by, Why: o.Why}
 }
 
-// plan answers what a change would do. A session that may only read gets the line of praefectctl.
+// plan answers with the effect of a change. A session that may only read gets the line of praefectctl.
 func (c *Console) plan(w http.ResponseWriter, r *http.Request, s *session) {
 	o, v, ok := readChange(w, r)
 	if !ok {

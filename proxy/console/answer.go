@@ -18,7 +18,7 @@ type fault struct {
 	Message string     `json:"message"`
 }
 
-// answer sends a document. What cannot be sent is lost with its client.
+// answer sends a document. A document that cannot be sent is lost with its client.
 func answer(w http.ResponseWriter, document any) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(document)
@@ -47,7 +47,7 @@ func fail(w http.ResponseWriter, err error) {
 	send(w, code, faultOf(err))
 }
 
-// faultOf is what a page shows of an error, without gRPC's frame around it.
+// faultOf is the form of an error on a page, without gRPC's frame around it.
 func faultOf(err error) fault {
 	return fault{Kind: admin.KindOf(err), Message: status.Convert(err).Message()}
 }

@@ -43,7 +43,7 @@ func (a *attempts) begin(now time.Time, from netip.Addr) (wait time.Duration) {
 	return 0
 }
 
-// succeeded takes back what begin counted of an address.
+// succeeded takes back the count of begin for an address.
 func (a *attempts) succeeded(from netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -83,7 +83,7 @@ func (w *window) full(now time.Time, limit int) time.Duration {
 	return 0
 }
 
-// network is what one stranger can have many addresses of.
+// network is a range of which one stranger can have many addresses.
 func network(of netip.Addr) netip.Prefix {
 	of = of.Unmap()
 	bits := of.BitLen()

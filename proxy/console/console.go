@@ -13,7 +13,7 @@ import (
 	"praefect/proxy/admin"
 )
 
-// Cluster is what the console asks and changes; [admin.Client] is one.
+// Cluster is the cluster that the console asks and changes; [admin.Client] is one.
 type Cluster interface {
 	Status(ctx context.Context, request admin.StatusRequest) (admin.StatusResponse, error)
 	RaftStatus(ctx context.Context) (admin.RaftStatusResponse, error)
@@ -30,13 +30,13 @@ type Cluster interface {
 
 // Tokens are the secrets that open the console.
 type Tokens struct {
-	// Read are those of clients: they open the pages. Empty ones open nothing.
+	// Read are the tokens of clients: they open the pages. Empty ones open nothing.
 	Read []string
 	// Act is that of operators: it also allows changes. Empty: nothing can be changed here.
 	Act string
 }
 
-// Config is what the console needs to know of its instance.
+// Config has the facts about its instance that the console needs.
 type Config struct {
 	// Instance is its name.
 	Instance string

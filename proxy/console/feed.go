@@ -41,7 +41,7 @@ var parts = []part{
 	}},
 }
 
-// known is what is known of a part.
+// known is the newest state of a part.
 type known struct {
 	// At is when Data was true; nil if it was never asked with success.
 	At   *time.Time      `json:"at"`
@@ -51,7 +51,7 @@ type known struct {
 	Since *time.Time `json:"since,omitempty"`
 }
 
-// feed asks the cluster while pages watch, and hands what it learns to each of them. A page that
+// feed asks the cluster while pages watch, and hands the news to each of them. A page that
 // takes nothing has the newest state waiting, and no more than that.
 type feed struct {
 	cluster Cluster
@@ -115,7 +115,7 @@ func (f *feed) learn(ctx context.Context, p part) {
 	f.publish(p.name, time.Now().UTC(), text, err)
 }
 
-// publish notes what is known of a part now. What did not change is not sent again.
+// publish notes the newest state of a part. A part that did not change is not sent again.
 func (f *feed) publish(name string, now time.Time, data json.RawMessage, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,7 +130,7 @@ func (f *feed) publish(name string, now time.Time, data json.RawMessage, err err
 	}
 }
 
-// next is what is known after a part was asked: without an answer, the last one stays, with the
+// next is the state after a part was asked: without an answer, the last one stays, with the
 // time since when nothing newer is known.
 func (k known) next(now time.Time, data json.RawMessage, err error) known {
 	if err == nil {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// policy is what pages may load and do. Nothing comes from elsewhere or stands inline, and no
+// policy has the rights of pages. Nothing comes from elsewhere or stands inline, and no
 // text becomes markup: names and paths that clients chose stay text even if a page has a mistake.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -20,7 +20,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 // csrfHeader carries the second secret of a session, which only our own pages can read.
 const csrfHeader = "X-Praefect-Csrf"
 
-// guard bounds every request, and turns away those of other web sites.
+// guard bounds every request, and turns away requests of other web sites.
 func (c *Console) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -38,7 +38,7 @@ func (c *Console) guard(next http.Handler) http.Handler {
 		if api {
 			h.Set("Cache-Control", "no-store")
 		}
-		// An error here says that the deadline cannot be set: then those of the server hold.
+		// An error here says that the deadline cannot be set: then the deadlines of the server hold.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		switch {
@@ -52,7 +52,7 @@ func (c *Console) guard(next http.Handler) http.Handler {
 	})
 }
 
-// knownHost tells whether a browser may come under a name. A name that somebody else owns can be
+// knownHost tells whether a browser may come under a name. A name of another owner can be
 // made to lead here (DNS rebinding), an address cannot.
 func knownHost(host string, names []string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
@@ -95,7 +95,7 @@ func (c *Console) reading(next handler) http.HandlerFunc {
 	}
 }
 
-// changing also demands what a page of another site cannot send.
+// changing also demands a header that a page of another site cannot send.
 func (c *Console) changing(next handler) http.HandlerFunc {
 	return c.reading(func(w http.ResponseWriter, r *http.Request, s *session) {
 		switch {

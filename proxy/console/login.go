@@ -18,14 +18,14 @@ import (
 // maxName bounds the name that a user gives, which stands in the history.
 const maxName = 64
 
-// credentials are what a browser shows to sign in.
+// credentials are shown by a browser to sign in.
 type credentials struct {
 	Token string `json:"token"`
-	// Name is for the history of changes; nobody checks it.
+	// Name is for the history of changes; it is not checked.
 	Name string `json:"name"`
 }
 
-// identity is what a page knows of its session.
+// identity is the session as a page knows it.
 type identity struct {
 	Instance string `json:"instance"`
 	Version  string `json:"version"`
@@ -101,7 +101,7 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 	answer(w, c.identity(s))
 }
 
-// judge tells what a token opens. Every secret is compared, in constant time.
+// judge tells the rights of a token. Every secret is compared, in constant time.
 func (t Tokens) judge(token string) (reads, acts bool) {
 	shown := sha256.Sum256([]byte(token))
 	same := func(secret string) bool {

@@ -55,7 +55,7 @@ func (c *Console) repositories(w http.ResponseWriter, r *http.Request, _ *sessio
 
 // filter tells which repositories a search wants.
 type filter struct {
-	text string // in the path, in whatever case
+	text string // in the path, in any case
 	only string // "all", "conflict", "unavailable" or empty
 }
 
@@ -137,7 +137,7 @@ func (c *Console) queue(w http.ResponseWriter, r *http.Request, _ *session) {
 	})
 }
 
-// history tells what the cluster remembers.
+// history returns the history that the cluster keeps.
 func (c *Console) history(w http.ResponseWriter, r *http.Request, _ *session) {
 	ask(w, r, func(ctx context.Context) (admin.HistoryResponse, error) {
 		return c.cluster("").History(ctx, admin.HistoryRequest{VirtualStorage: r.URL.Query().Get("virtual_storage")})

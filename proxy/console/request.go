@@ -16,7 +16,7 @@ type changeRequest struct {
 	ForMillis      int64  `json:"for_ms"`
 	Force          bool   `json:"force"`
 	Why            string `json:"why"`
-	// RequestID and Epoch are those of the plan; Confirm is what was typed, where the plan wants it.
+	// RequestID and Epoch come from the plan; Confirm is the typed text, where the plan wants it.
 	RequestID string `json:"request_id"`
 	Epoch     uint64 `json:"epoch"`
 	Confirm   string `json:"confirm"`

@@ -41,7 +41,7 @@ type sessions struct {
 
 func newSessions() *sessions { return &sessions{all: make(map[[sha256.Size]byte]*session)} }
 
-// begin makes a session, and returns what its cookie holds. The oldest session of no higher right
+// begin makes a session, and returns the content of its cookie. The oldest session of no higher right
 // makes room, so that a reader never ends the session of an operator. ok is false if there is none.
 func (s *sessions) begin(now time.Time, name string, acts bool, token string) (cookie string, begun *session, ok bool) {
 	s.mu.Lock()

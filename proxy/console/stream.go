@@ -19,7 +19,7 @@ type beat struct {
 	At map[string]*time.Time `json:"at"`
 }
 
-// stream sends a page what changes, as server-sent events, until life or the session ends. A page
+// stream sends a page the changes, as server-sent events, until life or the session ends. A page
 // that takes nothing for writeTimeout loses its stream.
 func (c *Console) stream(life context.Context, w http.ResponseWriter, r *http.Request, s *session) {
 	if !c.sessions.openStream(s) {

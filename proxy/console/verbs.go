@@ -18,7 +18,7 @@ const switchTimeout = 5 * time.Minute
 type verb struct {
 	// needs are the fields of a change without which the verb means nothing.
 	needs func(changeRequest) bool
-	// propose says what would be done. It changes nothing.
+	// propose describes the change. It changes nothing.
 	propose func(context.Context, Cluster, changeRequest, admin.Change) (proposal, error)
 	// carryOut does it.
 	carryOut func(context.Context, Cluster, changeRequest, admin.Change, func(admin.Progress)) (result, error)
@@ -33,7 +33,7 @@ type line struct {
 	Text string `json:"text"`
 }
 
-// proposal is a plan, and what is asked of the operator.
+// proposal is a plan, with the question to the operator.
 type proposal struct {
 	Title string `json:"title"`
 	Lines []line `json:"lines"`
@@ -41,19 +41,19 @@ type proposal struct {
 	Command string `json:"command"`
 	// Already tells that there is nothing to do.
 	Already bool `json:"already,omitempty"`
-	// Confirm is what the operator has to type, empty for a plain question.
+	// Confirm is the text that the operator has to type, empty for a plain question.
 	Confirm   string `json:"confirm,omitempty"`
 	RequestID string `json:"request_id"`
 	Epoch     uint64 `json:"epoch,omitempty"`
 }
 
-// result is what has become of a change.
+// result is the end of a change.
 type result struct {
 	Text string `json:"text"`
 	Note string `json:"note,omitempty"`
 	// Undo is the line of praefectctl that undoes it.
 	Undo string `json:"undo,omitempty"`
-	// Lines are what was found.
+	// Lines are the findings.
 	Lines []line `json:"lines,omitempty"`
 }
 
@@ -155,7 +155,7 @@ func drained(o changeRequest, a admin.SwitchResponse) result {
 	}
 }
 
-// planLines say what a switchover does and costs.
+// planLines describe the effect and the cost of a switchover.
 func planLines(o changeRequest, p admin.Plan) []line {
 	if p.Already {
 		return nil

@@ -31,7 +31,7 @@ func retry() verb {
 	}
 }
 
-// drop removes dead jobs; praefectctl also removes those in another state.
+// drop removes dead jobs; praefectctl also removes jobs in another state.
 func drop() verb {
 	request := func(o changeRequest, change admin.Change) admin.DropRequest {
 		return admin.DropRequest{Change: change, VirtualStorage: o.VirtualStorage, RelativePath: o.RelativePath, State: "dead"}

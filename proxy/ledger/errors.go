@@ -3,7 +3,7 @@ package ledger
 import "praefect/proxy/ledger/machine"
 
 // Errors of writes and repairs; see package machine. Refusals of the replicated
-// state come as *state.Refusal, those of the router as *router.Refusal.
+// state come as *state.Refusal, refusals of the router as *router.Refusal.
 var (
 	ErrQueued         = machine.ErrQueued
 	ErrNoLease        = machine.ErrNoLease

@@ -7,7 +7,7 @@ import (
 	"praefect/proxy/ledger/machine"
 )
 
-// Ending is what a repair found when an advance was over.
+// Ending is the finding of a repair when an advance was over.
 type Ending = machine.Ending
 
 // Advance gives the repository's primary the role of a target: this instance's intent

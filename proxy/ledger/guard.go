@@ -8,7 +8,7 @@ import (
 	"praefect/proxy/ledger/machine"
 )
 
-// Resolution is what a repair found about the in-doubt intents of its repository.
+// Resolution is the finding of a repair about the in-doubt intents of its repository.
 type Resolution = machine.Resolution
 
 // Guard is the repair lock of one repository in the hands of one repair. It belongs
@@ -48,7 +48,7 @@ func (l *Ledger) LockForRepair(ctx context.Context, key state.Key, pause bool) (
 	return t, nil
 }
 
-// ask waits for what the machine answers to e.
+// ask waits for the answer of the machine to e.
 func (t *Guard) ask(ctx context.Context, e machine.Event) (answer, error) {
 	pending := make(chan answer, 1)
 	t.ledger.mu.Lock()
@@ -63,7 +63,7 @@ func (t *Guard) ask(ctx context.Context, e machine.Event) (answer, error) {
 	}
 }
 
-// done is what the machine says to a guard. Caller holds mu.
+// done is the message of the machine to a guard. Caller holds mu.
 func (t *Guard) done(d machine.Done, wall time.Time) {
 	if t.answer != nil {
 		t.answer <- answer{d, wall}
@@ -79,7 +79,7 @@ func (t *Guard) Invalidated() <-chan struct{} {
 }
 
 // Renew begins another round under the same intent, as Repair begins a repair, and returns its
-// number. Calls of former rounds may go on, but what they made is declared in none.
+// number. Calls of former rounds may go on, but their results are declared in none.
 func (t *Guard) Renew(ctx context.Context, pause bool) (round int, err error) {
 	a, err := t.ask(ctx, machine.Renew{Guard: t.id, Pause: pause})
 	return a.Round, err
@@ -109,7 +109,7 @@ func (t *Guard) OpenIntent(ctx context.Context, scope state.Scope) (*state.State
 	return a.View, nil
 }
 
-// OpenedAt dates what the repair sends to change a replica: when the lease was
+// OpenedAt dates the calls that the repair sends to change a replica: when the lease was
 // looked at, after the intent.
 func (t *Guard) OpenedAt() time.Time { return t.openedAt }
 
@@ -120,7 +120,7 @@ func (t *Guard) MarkInSync(ctx context.Context, round int, storages []string) er
 	return t.conclude(ctx, machine.Declare{Guard: t.id, Round: round, Storages: storages})
 }
 
-// ResolveDoubt commits a resolution as of the intent. What this guard declares
+// ResolveDoubt commits a resolution as of the intent. The declarations of this guard
 // afterwards speaks of the index at which that was applied.
 func (t *Guard) ResolveDoubt(ctx context.Context, s Resolution) error {
 	return t.conclude(ctx, machine.ResolveDoubt{Guard: t.id, Resolution: s})

@@ -17,7 +17,7 @@ const proposeTimeout = 10 * time.Second
 // answer to a vote than a silent instance counts as one that may still send it.
 const voteBound = 10 * time.Second
 
-// Node is what the ledger needs of the consensus node.
+// Node is the part of the consensus node that the ledger needs.
 type Node interface {
 	// View is the replicated state as this instance has applied it; its Index
 	// never falls.
@@ -31,7 +31,7 @@ type Node interface {
 	Propose(ctx context.Context, cmds ...state.Command) ([]state.Result, error)
 }
 
-// What the leader says, and hears.
+// The messages from and to the leader.
 type (
 	// Lease allows this instance to route.
 	Lease = machine.Lease
@@ -41,7 +41,7 @@ type (
 	WritePauseReport = machine.WritePauseReport
 )
 
-// Session is what the ledger needs of this instance's talk with the leader. Its
+// Session is the part of this instance's heartbeat with the leader that the ledger needs. Its
 // methods must not block, nor call the ledger.
 type Session interface {
 	// Now is the clock of the leases: the time since boot.
@@ -59,10 +59,10 @@ type Session interface {
 	Report(applied state.Index, pauseReports []WritePauseReport)
 }
 
-// Connection is what is known of the way to one storage.
+// Connection is the knowledge about the way to one storage.
 type Connection = machine.Connection
 
-// Storages is what the ledger needs of the connections to the storages.
+// Storages is the part of the connections that the ledger needs to the storages.
 type Storages interface {
 	// Connections is the state of all of them.
 	Connections() []Connection
@@ -94,7 +94,7 @@ type Config struct {
 	Failpoint func(name string)
 }
 
-// Ledger is safe for use by any number of goroutines. Run owns those that it
+// Ledger is safe for use by any number of goroutines. Run owns the goroutines that it
 // starts.
 type Ledger struct {
 	node     Node
@@ -176,9 +176,9 @@ func (l *Ledger) InFlight() (writes, intents int) {
 }
 
 // step lets the machine know of an event, and of the newest view and lease
-// before it, and carries out what it says. Caller holds mu.
+// before it, and carries out the effects. Caller holds mu.
 func (l *Ledger) step(e machine.Event) {
-	// ▲ driver-token-dated-late: Read before the clock of the lease: what is dated by it is not
+	// ▲ driver-token-dated-late: Read before the clock of the lease: a call that is dated by it is not
 	// dated later than the lease was looked at.
 	wall := time.Now()
 	now := l.session.Now()
@@ -214,7 +214,7 @@ func (l *Ledger) step(e machine.Event) {
 	}
 }
 
-// carryOut does what the machine says. Caller holds mu.
+// carryOut carries out the effects of the machine. Caller holds mu.
 func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
@@ -253,7 +253,7 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 	}
 }
 
-// start proposes beside whoever waits: a client that hangs up must not leave the
+// start proposes beside the waiting callers: a client that hangs up must not leave the
 // outcome unknown, as the answer is a moment away. Caller holds mu.
 func (l *Ledger) start(p machine.Propose) {
 	if l.ended {

@@ -11,7 +11,7 @@ import (
 // longest bounds a sleep of Run, which has nothing to wait for.
 const longest = time.Hour
 
-// Run tells the machine what has changed, and that time passes, until ctx ends.
+// Run tells the machine of changes, and that time passes, until ctx ends.
 // Then it closes the intents with nothing in flight at once, and returns when all
 // proposals have ended; intents of writes that did not end stay, and are in doubt
 // once this incarnation is retired.
@@ -44,7 +44,7 @@ func (l *Ledger) tell(e machine.Event) {
 	l.step(e)
 }
 
-// hear tells the machine what the leader says, and the time and the view with
+// hear tells the machine the news of the leader, and the time and the view with
 // it. It returns how long Run may sleep.
 func (l *Ledger) hear() time.Duration {
 	l.mu.Lock()
@@ -60,7 +60,7 @@ func (l *Ledger) hear() time.Duration {
 	return min(max(0, at-l.session.Now()), longest)
 }
 
-// stop ends what is idle, and waits until it has.
+// stop closes the idle intents, and waits until it has.
 func (l *Ledger) stop() {
 	drained := make(chan struct{})
 	l.mu.Lock()

@@ -14,14 +14,14 @@ type Request struct {
 	Keys []state.Key
 	// Reads are repositories that it only reads, of the same virtual storage.
 	Reads []state.Key
-	// Scope bounds what it can do; the ledger adds the targets.
+	// Scope bounds its effects; the ledger adds the targets.
 	Scope state.Scope
 	// Votes is set for a write that can vote: nothing of it happens at a storage
 	// before Write.Vote has allowed a vote.
 	Votes bool
 	// Deletes is set for a write that removes its repository. It does not vote.
 	Deletes bool
-	// Bytes is what its first message occupies.
+	// Bytes is the size of its first message.
 	Bytes int
 	// Doom ends its RPC, for a reason; its End must be called all the same. It
 	// must not block.
@@ -40,11 +40,11 @@ type Route struct {
 	Storage string
 	// Generation names the connection: another one must not be used.
 	Generation uint64
-	// Votes tells that the destinations are to vote; Others are those beside the
+	// Votes tells that the destinations are to vote; Others are the destinations beside the
 	// primary. A write that does not vote has none.
 	Votes  bool
 	Others []Destination
-	// At dates what is sent: when the lease was looked at.
+	// At dates the calls of the write: when the lease was looked at.
 	At time.Time
 
 	try int // NotSent and Again begin another one
@@ -60,7 +60,7 @@ type Write struct {
 	// voted gets the answer to a Vote, one at a time; guarded by Ledger.mu.
 	voted chan error // holds 1
 
-	// What the machine said last; guarded by Ledger.mu until answered.
+	// The last answer of the machine; guarded by Ledger.mu until answered.
 	answered bool
 	route    Route
 	try      int
@@ -70,7 +70,7 @@ type Write struct {
 }
 
 // Begin lets a write pass: when it returns, the write is in flight, its intent and
-// account are in the ledger, everybody who may read knows of them, and it may be
+// account are in the ledger, every instance that may read knows of them, and it may be
 // sent along Route. Until then it waits: for a repair of the repository, for a
 // primary, for a lease. An error means that the write ended without any effect:
 // one of package machine, a *router.Refusal, a *state.Refusal, or that of ctx.
@@ -113,15 +113,15 @@ func (w *Write) retry(ctx context.Context, e machine.NotSent) error {
 	return w.await(ctx)
 }
 
-// Vote asks that the votes of those that agree, the primary among them, be
-// allowed, of a write that was sent along the route: when it returns nil everybody
+// Vote asks that the votes of the storages that agree, the primary among them, be
+// allowed, of a write that was sent along the route: when it returns nil every storage
 // else is accounted for, and the votes may be answered. An error says why nothing
 // may happen. harmless tells that nothing is changed before the next vote. There is one call at a time, by any goroutine; it returns at once
 // when the write ends.
 func (w *Write) Vote(along Route, agreeing []string, harmless bool) error {
 	voted := make(chan error, 1)
 	w.ledger.mu.Lock()
-	// Whoever comes late must not speak for the try that has come instead.
+	// A late caller must not speak for the try that has come instead.
 	if w.ledger.writes[w.id] != w || w.try != along.try {
 		w.ledger.mu.Unlock()
 		return ErrEnded
@@ -137,7 +137,7 @@ func (w *Write) Vote(along Route, agreeing []string, harmless bool) error {
 // or that the write was never sent: otherwise an effect may still come, and the
 // intents end in doubt. agreeing are the destinations of a write that votes which did
 // as the primary did. If it returns an error the client gets that, and must not
-// get the status. It may wait, for a moment, for what has to be in the ledger
+// get the status. It may wait, for a moment, for the entries that have to be in the ledger
 // before the client knows.
 func (w *Write) End(succeeded, arrived bool, agreeing ...string) error {
 	w.ledger.mu.Lock()
@@ -146,7 +146,7 @@ func (w *Write) End(succeeded, arrived bool, agreeing ...string) error {
 	return w.await(context.Background()) // every proposal has an end
 }
 
-// await waits for what the machine says of the write. Caller holds mu, which is
+// await waits for the answer of the machine about the write. Caller holds mu, which is
 // given up.
 func (w *Write) await(ctx context.Context) error {
 	l := w.ledger
@@ -177,7 +177,7 @@ func (w *Write) await(ctx context.Context) error {
 	return w.err
 }
 
-// pass, queued, reject, doom, dropped, allowed and finish are what the machine says of a write.
+// pass, queued, reject, doom, dropped, allowed and finish are the answers of the machine about a write.
 // Caller holds mu.
 
 func (w *Write) pass(f machine.Forward, wall time.Time) {
@@ -237,7 +237,7 @@ func (w *Write) leave() {
 	}
 }
 
-// settle answers whoever waits.
+// settle answers the waiting caller.
 func (w *Write) settle(err error) {
 	w.answered, w.err = true, err
 	if w.answer != nil {

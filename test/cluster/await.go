@@ -10,7 +10,7 @@ import (
 const pollEvery = 20 * time.Millisecond
 
 // poll calls attempt until it says that it is done, and returns its error. Until
-// then an attempt says what is missing, by an error; the latest such one is what
+// then an attempt names the lack in an error; the latest such one is the error that
 // poll returns when ctx ends first.
 func poll(ctx context.Context, every time.Duration, attempt func(context.Context) (done bool, err error)) error {
 	tick := time.NewTicker(every)
@@ -32,7 +32,7 @@ func poll(ctx context.Context, every time.Duration, attempt func(context.Context
 	}
 }
 
-// await polls until the process does what it is meant to, or has ended.
+// await polls until the process does its work, or has ended.
 func (p *Process) await(ctx context.Context, what string, attempt func(context.Context) error) error {
 	r := p.current()
 	if r == nil {

@@ -32,7 +32,7 @@ func Build(ctx context.Context, dir string, flags ...string) (Binaries, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the directory of the programs: %w", err)
 	}
-	// -trimpath as in the Makefile, so that both share the build cache; without what
+	// -trimpath as in the Makefile, so that both share the build cache; without the data that
 	// debuggers need the programs are linked faster.
 	args := append([]string{"build", "-trimpath", "-ldflags=-w", "-o", dir + string(filepath.Separator)}, flags...)
 	args = append(args, "praefect/cmd/"+Praefect, "praefect/cmd/"+Praefectctl, "praefect/cmd/"+GitRemoteGitaly,
@@ -86,7 +86,7 @@ func Main(m interface{ Run() int }, built *Binaries, flags ...string) (code int)
 }
 
 // environment is all that the programs get to know of ours: the settings of a
-// user's git or Postgres shall not change what a test sees.
+// user's git or Postgres shall not change the result of a test.
 func (b Binaries) environment() []string {
 	env := []string{"PATH=" + string(b) + string(filepath.ListSeparator) + os.Getenv("PATH"), "HOME=/", "LC_ALL=C"}
 	for _, name := range []string{"TMPDIR", "GOCOVERDIR"} {

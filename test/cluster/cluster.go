@@ -54,7 +54,7 @@ type Cluster struct {
 }
 
 // Start starts a cluster and returns when every process of it serves, within two
-// minutes. What was started is stopped when it fails; the error then carries the
+// minutes. Every process that was started is stopped when it fails; the error then carries the
 // end of the log in question.
 func Start(ctx context.Context, options Options) (*Cluster, error) {
 	options.applyDefaults()
@@ -110,8 +110,8 @@ func (c *Cluster) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// Stop ends every process, instances first, and returns when they are gone; what
-// does not end in time is killed. The error names those, the ones that ended
+// Stop ends every process, instances first, and returns when they are gone; a process that
+// does not end in time is killed. The error names these, the ones that ended
 // badly, and the ones that had done so before without Kill, Terminate or Wait
 // having been called. Further calls return the same.
 func (c *Cluster) Stop(ctx context.Context) error {

@@ -12,7 +12,7 @@ import (
 // WaitConverged waits until nothing is left to repair: at every instance each
 // storage serves and is reachable, no repository is behind or in doubt, the queue
 // is empty, and all replicas are equal. Writers should have stopped. When ctx ends
-// first, the error says what was left; when a process has ended, it says so at
+// first, the error names the rest; when a process has ended, it says so at
 // once, for then the wait would be in vain.
 func (c *Cluster) WaitConverged(ctx context.Context) error {
 	const every = 50 * time.Millisecond

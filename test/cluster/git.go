@@ -14,8 +14,8 @@ import (
 
 // Git runs git in dir as a client with the given token file: git-remote-gitaly is
 // on its path, there is an author, and no setting of the user's has an effect. It
-// returns what git wrote to its standard output, without the last line's end; the
-// error carries what it wrote beside.
+// returns the standard output of git, without the last line's end; the
+// error carries its other output.
 func (b Binaries) Git(ctx context.Context, tokenFile, dir string, args ...string) (string, error) {
 	return b.client(ctx, tokenFile, dir, "git", args...)
 }
@@ -39,7 +39,7 @@ func (c *Cluster) CreateRepository(ctx context.Context, virtualStorage, relative
 }
 
 func (b Binaries) client(ctx context.Context, tokenFile, dir, program string, args ...string) (string, error) {
-	const waitDelay = 5 * time.Second // for what a killed git leaves holding its output
+	const waitDelay = 5 * time.Second // for the processes that a killed git leaves holding its output
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(b.environment(), "GITALY_TOKEN_FILE="+tokenFile,

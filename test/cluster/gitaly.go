@@ -25,19 +25,19 @@ const (
 	leastGitMajor, leastGitMinor = 2, 42
 	// gitalyOnTerm is the exit status of a Gitaly that was sent SIGTERM.
 	gitalyOnTerm = 1
-	// versionLimit bounds the question what a program is.
+	// versionLimit bounds the question for the version of a program.
 	versionLimit = 20 * time.Second
 )
 
 // Gitaly is a real one, whose nodes run in the place of test-gitaly.
 type Gitaly struct {
-	// Bin is its program, and Version what that says of itself.
+	// Bin is its program, and Version its own answer.
 	Bin, Version string
 	// Git is the git that the nodes run; empty: the one that the program brings.
 	Git string
 }
 
-// FindGitaly finds out what bin and git are, as the variables GITALY_BIN and
+// FindGitaly finds the programs bin and git, as the variables GITALY_BIN and
 // GITALY_GIT name them. Without bin it looks where GitLab's packages have it, and
 // returns nil if there is none; so it does for NoGitaly.
 func FindGitaly(ctx context.Context, bin, git string) (*Gitaly, error) {
@@ -96,7 +96,7 @@ func (g *Gitaly) Major() int {
 	return n
 }
 
-// versionOf is the first line of what a program says of its version.
+// versionOf is the first line of the answer of a program about its version.
 func versionOf(ctx context.Context, program string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionLimit)
 	defer cancel()
@@ -159,7 +159,7 @@ func (c *Cluster) startGitlab(context.Context) error {
 	return c.gitlab.Start()
 }
 
-// explain says what was run, and where its log is, when a node of a real Gitaly
+// explain tells the command, and where its log is, when a node of a real Gitaly
 // does not start.
 func (g *Gitaly) explain(s *Storage, err error) error {
 	if g == nil || err == nil {

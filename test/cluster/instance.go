@@ -33,7 +33,7 @@ type Instance struct {
 // the cluster and follows restarts.
 func (i *Instance) Conn() *grpc.ClientConn { return i.conn }
 
-// Admin asks the instance what operators ask.
+// Admin asks the instance the questions of operators.
 func (i *Instance) Admin() *admin.Client { return admin.NewClient(i.conn) }
 
 // URL is where git finds a repository through this instance.
@@ -91,7 +91,7 @@ func (i *Instance) Reload(ctx context.Context) error {
 	return nil
 }
 
-// What has become of reloads, as /metrics counts it.
+// The ends of reloads, as /metrics counts it.
 const (
 	reloadsApplied = `praefect_config_reloads_total{outcome="applied"}`
 	reloadsRefused = `praefect_config_reloads_total{outcome="refused"}`

@@ -9,15 +9,15 @@ import (
 )
 
 // Node is one Gitaly with two storages and nothing in front of it, for suites on
-// what a storage does.
+// a storage alone.
 type Node struct {
 	*Storage                 // its first one
 	Other, OtherDir string   // the name and the disk of the second
 	cluster         *Cluster // of which there is nothing else
 }
 
-// StartNode starts one with storages of those names, and returns when it serves. Its
-// files are in dir, and stay. What was started is stopped when it fails.
+// StartNode starts one with storages of these names, and returns when it serves. Its
+// files are in dir, and stay. A process that was started is stopped when it fails.
 func StartNode(ctx context.Context, programs Binaries, gitaly *Gitaly, dir, name, other string) (*Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()

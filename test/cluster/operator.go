@@ -29,7 +29,7 @@ func (c *Cluster) Praefectctl(ctx context.Context, args ...string) (stdout strin
 	return stdout, code, err
 }
 
-// Operate runs the operator's tool, which must succeed: the error has what it said
+// Operate runs the operator's tool, which must succeed: the error has its output
 // if it did not.
 func (c *Cluster) Operate(ctx context.Context, args ...string) (stdout string, err error) {
 	stdout, stderr, code, err := c.praefectctl(ctx, args)

@@ -17,7 +17,7 @@ type Options struct {
 	// Dir holds configuration, state, repositories and logs. Empty: a temporary
 	// directory that Stop removes. Otherwise it is made when missing, and kept.
 	Dir string
-	// VirtualStorages are what clients see, and the storages behind it.
+	// VirtualStorages are the virtual storages that clients see, and the storages behind it.
 	VirtualStorages []VirtualStorage
 	// Instances is how many instances there are: 0 or 1 for one that stands alone,
 	// else they form one Raft cluster.
@@ -61,10 +61,10 @@ type Options struct {
 	WithoutPostgres bool
 
 	// Detached leaves all processes running when their owner ends, with Postgres
-	// in Dir, which must then be given. Whoever sets it sees to their end.
+	// in Dir, which must then be given. The caller that sets it ends them.
 	Detached bool
-	// Progress is called after each step of the start with what serves now and
-	// its address. Nil: nobody is told.
+	// Progress is called after each step of the start with the process that serves now and
+	// its address. Nil: no call.
 	Progress func(what, addr string)
 }
 

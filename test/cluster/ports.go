@@ -25,9 +25,9 @@ type ports struct {
 	given map[string]bool
 }
 
-// free picks a port below those that the kernel gives to outgoing connections, so
+// free picks a port below the ports that the kernel gives to outgoing connections, so
 // that a process which is stopped finds its own free again. The address is not
-// reserved: who binds it must be ready to try another.
+// reserved: the caller that binds it must be ready to try another.
 func (p *ports) free(ctx context.Context) (string, error) {
 	const lowest, highest, tries = 10000, 32000, 100
 	for range tries {
@@ -39,8 +39,8 @@ func (p *ports) free(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("no free port between %d and %d in %d tries", lowest, highest, tries)
 }
 
-// in picks an address in a place: a free port here, else the given one, as nobody
-// else is there.
+// in picks an address in a place: a free port here, else the given one, because no other
+// process is there.
 func (p *ports) in(ctx context.Context, where place.Place, port int) (string, error) {
 	if where.Here() {
 		return p.free(ctx)

@@ -18,7 +18,7 @@ import (
 // kernel may need a moment for a large or swapped one.
 const killLimit = 20 * time.Second
 
-// dumpLimit bounds the wait for what a process that is about to be killed writes.
+// dumpLimit bounds the wait for the output of a process that is about to be killed.
 const dumpLimit = 2 * time.Second
 
 // Process is a program that can be started again and again, with the same
@@ -38,7 +38,7 @@ type Process struct {
 	mu    sync.Mutex
 	run   *run     // the latest one, nil before the first; guarded by mu
 	flags []string // further ones; guarded by mu
-	// program is what the next life runs; guarded by mu.
+	// program is the program of the next life; guarded by mu.
 	program string
 }
 
@@ -58,7 +58,7 @@ func (p *Process) Become(program string) {
 	p.program = program
 }
 
-// Program is what the next life of the process runs.
+// Program is the program of the next life of the process.
 func (p *Process) Program() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +106,7 @@ func (p *Process) PID() int {
 // its configuration too.
 func (p *Process) Label() string { return p.name }
 
-// Log is the path of the file that takes what the process writes, in all its lives.
+// Log is the path of the file that takes the output of the process, in all its lives.
 func (p *Process) Log() string { return p.log }
 
 // Ended is closed when the process has ended, and nil (never ready) before the
@@ -118,7 +118,7 @@ func (p *Process) Ended() <-chan struct{} {
 	return nil
 }
 
-// Kill ends the process as kill -9 does, whatever it is doing, and returns when
+// Kill ends the process as kill -9 does, at any moment, and returns when
 // it is gone. It does nothing to a process that has ended.
 func (p *Process) Kill() error {
 	r := p.note()
@@ -140,7 +140,7 @@ func (p *Process) Kill() error {
 
 // Terminate asks the process to end with SIGTERM, a paused one too, and returns
 // when it is gone. One that is there when ctx ends is killed, after it was asked to
-// write down what it is doing. The error says so, or is an *ExitError if it ended otherwise than well. It does nothing
+// write down its goroutines. The error says so, or is an *ExitError if it ended otherwise than well. It does nothing
 // to a process that has ended.
 func (p *Process) Terminate(ctx context.Context) error {
 	r := p.note()
@@ -229,7 +229,7 @@ func (p *Process) note() *run {
 	return p.run
 }
 
-// surprise is the end of a life that nobody asked for or has seen, if it was a
+// surprise is the end of a life that no test asked for or has seen, if it was a
 // bad one.
 func (p *Process) surprise() error {
 	p.mu.Lock()
@@ -267,12 +267,12 @@ func (r *run) signal(signal syscall.Signal) error {
 func (p *Process) command(env []string) *exec.Cmd {
 	cmd := exec.Command(p.program, slices.Concat(p.args, p.flags)...)
 	cmd.Env = append(append(cmd.Env, p.env...), env...)
-	// The directory of the one who started it may go before it does.
+	// The directory of its starter may go before it does.
 	cmd.Dir = "/"
 	if p.detached {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	} else {
-		// A group of its own: a Ctrl-C in the terminal is for its owner, who stops it.
+		// A group of its own: a Ctrl-C in the terminal is for its owner, which stops it.
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	}
 	return cmd

@@ -52,7 +52,7 @@ func (c *Cluster) Primary(ctx context.Context, virtualStorage string) (*Storage,
 }
 
 // asked asks the instances that are ready, one after the other, until one has an
-// answer: others may know only what was.
+// answer: others may know only a former state.
 func (c *Cluster) asked(ctx context.Context, question func(*admin.Client) error) error {
 	var faults []error
 	for _, i := range c.Instances {

@@ -62,7 +62,7 @@ func (c *Cluster) writeConfig(i *Instance) error {
 	return nil
 }
 
-// raftSettings are those of one instance: several name each other and share a
+// raftSettings are the settings of one instance: several name each other and share a
 // secret.
 func (c *Cluster) raftSettings(i *Instance) table {
 	// The disk of a test has other work, which must not end an instance.

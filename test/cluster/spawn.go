@@ -34,7 +34,7 @@ type ExitError struct {
 	Process string
 	// State is how it ended.
 	State *os.ProcessState
-	// Log is the path of its log, and Tail the end of what it wrote in its last life.
+	// Log is the path of its log, and Tail the end of its output in its last life.
 	Log, Tail string
 }
 
@@ -50,7 +50,7 @@ func (p *Process) exit(r *run) error {
 	return &ExitError{Process: p.name, State: r.state(), Log: p.log, Tail: p.tail(r)}
 }
 
-// tail is the end of what a life wrote to the log.
+// tail is the end of the output of a life in the log.
 func (p *Process) tail(r *run) string {
 	const kept = 4 << 10
 	text, err := readTail(p.log, r.logFrom, kept)

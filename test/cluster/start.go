@@ -62,7 +62,7 @@ func (c *Cluster) startStorages(ctx context.Context) error {
 }
 
 // serving waits for a process that was just started; one that ended because
-// somebody took its address in between is launched again, at another.
+// another process took its address in between is launched again, at another.
 func serving(ctx context.Context, ready func(context.Context) error, launch func() error) error {
 	const tries = 5
 	for try := 1; ; try++ {

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// UseToken has all later clients, and praefectctl, show another token. Those that are
+// UseToken has all later clients, and praefectctl, show another token. Clients that are
 // connected keep theirs. No client of Conn may be at work.
 func (c *Cluster) UseToken(token string) error {
 	if err := os.WriteFile(c.TokenFile, []byte(token), 0o600); err != nil {

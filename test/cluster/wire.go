@@ -20,7 +20,7 @@ func Dial(addr, token string, options ...grpc.DialOption) (*grpc.ClientConn, err
 	conn, err := grpc.NewClient("passthrough:///"+addr, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithPerRPCCredentials(gitalyauth.RPCCredentialsV2(token)),
-		// Servers come and go here, and nobody is harmed by frequent attempts.
+		// Servers come and go here, and frequent attempts do no harm.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.5, MaxDelay: 200 * time.Millisecond},
 			MinConnectTimeout: time.Second,

@@ -7,7 +7,7 @@ import (
 	"praefect/test/cluster"
 )
 
-// Checkout is a clone on the disk of a developer, who pushes from it. It belongs to
+// Checkout is a clone on the disk of a developer that pushes from it. It belongs to
 // one goroutine.
 type Checkout struct {
 	// Dir is where it lies.

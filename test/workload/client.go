@@ -17,7 +17,7 @@ import (
 )
 
 // Client speaks to the repositories of one virtual storage as GitLab does. The
-// connection belongs to whoever made it.
+// connection belongs to its maker.
 type Client struct {
 	Conn           *grpc.ClientConn
 	VirtualStorage string
@@ -124,7 +124,7 @@ func (c Client) Find(ctx context.Context, path, revision string, options ...grpc
 }
 
 // Point sets a reference to a commit if it leads to old; an old of "" is for
-// whatever it leads to, one of 40 zeros for a reference that is not there.
+// of any kind of object, one of 40 zeros for a reference that is not there.
 func (c Client) Point(ctx context.Context, path, ref, id, old string) error {
 	request := &gitalypb.WriteRefRequest{
 		Repository: c.Repository(path), Ref: []byte(ref), Revision: []byte(id), OldRevision: []byte(old),

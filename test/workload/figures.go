@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Kind is what an operation does.
+// Kind is the kind of an operation.
 type Kind string
 
 // The kinds of operations.
@@ -32,9 +32,9 @@ type Event struct {
 
 // Window is the part of the events that figures are about.
 type Window struct {
-	// From is when it begins: what ended before does not count.
+	// From is when it begins: an operation that ended before does not count.
 	From time.Time
-	// to is when the clients were told to stop: what was begun by then counts, but
+	// to is when the clients were told to stop: an operation begun by then counts, but
 	// there is no pause any more.
 	to time.Time
 	// Hit is the home whose clients are counted apart; empty if none is.
@@ -46,7 +46,7 @@ type Window struct {
 
 // Figures say how clients fared.
 type Figures struct {
-	// Gap is the longest time without an acknowledged write of anybody.
+	// Gap is the longest time without an acknowledged write of any client.
 	Gap time.Duration
 	// Writes and Reads are how many succeeded.
 	Writes, Reads int
@@ -59,13 +59,13 @@ type Figures struct {
 	HitFailed int
 	// HitUntil is when, after the window's begin, their last write was acknowledged.
 	HitUntil time.Duration
-	// HitBack is when each of them had been served again, of those that were.
+	// HitBack is when each of them had been served again, of the clients that were.
 	HitBack time.Duration
 	// Faults are some of the failures that were counted, for people.
 	Faults []string
 }
 
-// Figures are those of a window; the traffic has been stopped.
+// Figures are the figures of a window; the traffic has been stopped.
 func (t *Traffic) Figures(w Window) Figures {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -101,7 +101,7 @@ func figures(events []Event, w Window) Figures {
 	return f
 }
 
-// gap is the longest time without an acknowledged write in a window; what was
+// gap is the longest time without an acknowledged write in a window; the write that was
 // acknowledged last before it begins the first one.
 func gap(events []Event, w Window) (longest time.Duration) {
 	last := w.From
@@ -135,7 +135,7 @@ func (f *Figures) count(e Event) {
 	}
 }
 
-// fate adds an operation of a client of the hit instance; back has those that
+// fate adds an operation of a client of the hit instance; back has the clients that
 // were served again already.
 func (f *Figures) fate(e Event, back map[int]bool, from time.Time) {
 	if e.Err != nil {

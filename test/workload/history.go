@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// History is what clients know of their writes. A write without an error is
+// History is the record of clients about their writes. A write without an error is
 // acknowledged; one with an error may or may not have had its effect. Each
 // branch and reference has one writer, which does one thing after the other, and
 // each commit has a subject of its own. Its methods may be called by several
@@ -15,7 +15,7 @@ type History struct {
 	mu           sync.Mutex
 	repositories map[Place]*record // guarded by mu
 	acknowledged int               // guarded by mu
-	refused      int               // not acknowledged, whatever became of them; guarded by mu
+	refused      int               // not acknowledged, in effect or not; guarded by mu
 	surprises    int               // of these, commits that were found all the same; guarded by mu
 }
 
@@ -25,7 +25,7 @@ type Place struct{ VirtualStorage, Path string }
 // At is the place of a repository.
 func At(virtualStorage, path string) Place { return Place{VirtualStorage: virtualStorage, Path: path} }
 
-// record is what is known of one repository.
+// record is the record of one repository.
 type record struct {
 	// there are the possible answers to whether it exists: one, unless a create
 	// or a remove ended without an answer.
@@ -112,7 +112,7 @@ func (h *History) Pointed(p Place, ref, id string, err error) {
 	r.refs[ref] = possible(before, id, err)
 }
 
-// possible is what may be true after a write of value that ended with err.
+// possible are the values that may be true after a write of value that ended with err.
 func possible[T comparable](before []T, value T, err error) []T {
 	switch {
 	case err == nil:
@@ -123,7 +123,7 @@ func possible[T comparable](before []T, value T, err error) []T {
 	return append(slices.Clone(before), value)
 }
 
-// Counts are the writes that were acknowledged, those that were not, and how many
+// Counts are the writes that were acknowledged, the others, and how many
 // of the latter are in effect, as of the last check.
 func (h *History) Counts() (acknowledged, refused, surprises int) {
 	h.mu.Lock()

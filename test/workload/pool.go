@@ -20,7 +20,7 @@ type Pool struct {
 	known   map[string]*repository // guarded by mu
 }
 
-// repository is what a pool knows of one.
+// repository is the state of one repository.
 type repository struct {
 	writing   int       // writers that are at it
 	touched   time.Time // when the last of them ended
@@ -40,7 +40,7 @@ func NewPool(paths []string, reserve int) *Pool {
 }
 
 // Rush lets writers use the reserve up, and when nothing in it is clean any more
-// go on with what was written since: something is about to happen, and what was
+// go on with listed ones: something is about to happen, and a repository that was
 // behind before it may be lost to clients for a while.
 func (p *Pool) Rush() {
 	p.mu.Lock()
@@ -56,7 +56,7 @@ func (p *Pool) Calm() {
 }
 
 // Take gives a repository to a writer, the next one in the round that is clean
-// and that nobody writes to; found is false if there is none. The writer calls Done.
+// and that no other client writes to; found is false if there is none. The writer calls Done.
 func (p *Pool) Take() (path string, found bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,7 +94,7 @@ func (p *Pool) clean() (n int) {
 	return n
 }
 
-// Clean is how many repositories are clean, with nobody writing to them.
+// Clean is how many repositories are clean, without a writer.
 func (p *Pool) Clean() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -131,7 +131,7 @@ func (p *Pool) Any() (path string, found bool) {
 	return "", false
 }
 
-// Listed takes what the cluster said when it was asked at a moment: the repositories
+// Listed takes the answer of the cluster to a question at a moment: the repositories
 // of which a storage is behind, and whether each is available.
 func (p *Pool) Listed(asked time.Time, behind map[string]bool) {
 	p.mu.Lock()

@@ -72,7 +72,7 @@ func StartRegisters(ctx context.Context, c *cluster.Cluster, config RegistersCon
 	}
 	r := &Registers{config: config, stop: make(chan struct{}), began: time.Now()}
 	for _, i := range c.Instances {
-		// The cluster's connections are for questions about it: nobody else fills these.
+		// The cluster's connections are for questions about it: no other use fills these.
 		conn, err := cluster.Dial(i.Addr, c.Token)
 		if err != nil {
 			r.Stop()
@@ -96,7 +96,7 @@ func StartRegisters(ctx context.Context, c *cluster.Cluster, config RegistersCon
 	return r, nil
 }
 
-// Stop lets every client finish what it is doing, and returns when all have.
+// Stop lets every client finish its operation, and returns when all have.
 func (r *Registers) Stop() {
 	r.ended.Do(func() {
 		close(r.stop)
@@ -110,7 +110,7 @@ func (r *Registers) Stop() {
 // Sets is how many sets were acknowledged so far.
 func (r *Registers) Sets() int { return r.count(func(o operation) bool { return o.set && !o.unknown }) }
 
-// Reads is how many reads were answered so far, without those that may be old.
+// Reads is how many reads were answered so far, without the reads that may be old.
 func (r *Registers) Reads() int { return r.count(func(o operation) bool { return !o.set }) }
 
 func (r *Registers) count(fit func(operation) bool) (n int) {
@@ -158,7 +158,7 @@ func (r *Registers) set(at *register, instance, number int, value string) bool {
 	return !o.unknown
 }
 
-// read notes what it got, unless that may be old: the client is told so.
+// read notes the answer, unless that may be old: the client is told so.
 func (r *Registers) read(at *register, instance, number int) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), r.config.Limit)
 	defer cancel()

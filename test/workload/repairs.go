@@ -13,7 +13,7 @@ import (
 
 // AwaitRepairs waits until nothing is left to repair and checks the whole state: the
 // ledger and the queue are empty, every replica is sound and equal to the others,
-// and has what the history says. It looks at the disks themselves.
+// and has the writes of the history. It looks at the disks themselves.
 func (h *History) AwaitRepairs(ctx context.Context, c *cluster.Cluster) error {
 	if err := c.WaitConverged(ctx); err != nil {
 		return err
@@ -41,8 +41,8 @@ func (h *History) AwaitRepairs(ctx context.Context, c *cluster.Cluster) error {
 	return errors.Join(faults...)
 }
 
-// check compares the replicas of a repository with each other and with what is
-// known of it. Surprises are commits that were not acknowledged and are there.
+// check compares the replicas of a repository with each other and with the
+// record of it. Surprises are commits that were not acknowledged and are there.
 func (r *record) check(ctx context.Context, p Place, storages []*cluster.Storage) (surprises int, faults []string) {
 	first, err := readReplica(ctx, storages[0], p.Path)
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *record) check(ctx context.Context, p Place, storages []*cluster.Storage
 }
 
 // checkBranch wants every acknowledged commit on the branch once, in its order,
-// and nothing that nobody made. The other replicas have the same branch.
+// and nothing that no client made. The other replicas have the same branch.
 func checkBranch(ctx context.Context, s *cluster.Storage, path, ref string, refs map[string]string, attempts []attempt) (surprises int, faults []string) {
 	var found []string
 	if refs[ref] != "" {

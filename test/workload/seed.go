@@ -48,7 +48,7 @@ func NewSeeds(ctx context.Context, dir string, n int) (*Seeds, error) {
 		if err != nil {
 			return nil, err
 		}
-		// A copy of a repository has only what a reference leads to.
+		// A copy of a repository has only the objects that a reference leads to.
 		if _, err := git(ctx, s.template, "update-ref", fmt.Sprintf("refs/values/%d", i), value); err != nil {
 			return nil, err
 		}
@@ -64,7 +64,7 @@ func (s *Seeds) Values() []string { return s.values }
 // Paths are the relative paths of the repositories.
 func (s *Seeds) Paths() []string { return s.paths }
 
-// Disk copies the repositories to the directory of a storage; it is what
+// Disk copies the repositories to the directory of a storage; it is the function that
 // cluster.Options.Disk wants.
 func (s *Seeds) Disk(_ context.Context, _, dir string) error {
 	for _, path := range s.paths {
@@ -75,7 +75,7 @@ func (s *Seeds) Disk(_ context.Context, _, dir string) error {
 	return nil
 }
 
-// git runs git on a repository past all servers, with nobody's settings.
+// git runs git on a repository past all servers, without a user's settings.
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	const limit = time.Minute
 	ctx, cancel := context.WithTimeout(ctx, limit)

@@ -2,7 +2,7 @@ package workload
 
 import "math/rand/v2"
 
-// toWrite is the repository that a writer goes to, if there is one, and whom it
+// toWrite is the repository that a writer goes to, if there is one, and the pool that it
 // tells how that ended.
 func (t *Traffic) toWrite(n int) (path string, done func(error), found bool) {
 	if t.own != nil {

@@ -14,7 +14,7 @@ import (
 	"praefect/test/cluster"
 )
 
-// Config says who works, and how hard. Zero values are defaults.
+// Config sets the clients, and their load. Zero values are defaults.
 type Config struct {
 	// Writers and Readers are how many clients of each kind there are. Default: 16
 	// and 4.
@@ -25,13 +25,13 @@ type Config struct {
 	// Limit bounds one operation. Default: 15 s, longer than writes ever wait.
 	Limit time.Duration
 	// Homes are the instances that the balancer has put the clients to, in turn.
-	// Empty: the balancer puts them to where it will, and nobody knows.
+	// Empty: the balancer puts them where it will, which no client knows.
 	Homes []*cluster.Instance
 	// Reserve is how many repositories are kept clean until Rush. Default: half.
 	Reserve int
 	// Own has every writer keep to a repository of its own, where each write makes a
 	// reference to one of these commits, in turn; readers read the same repositories,
-	// whatever the ledger says of them: where writes are voted on, all stay available.
+	// listed in the ledger or not: where writes are voted on, all stay available.
 	// Empty: writers go round, and commit.
 	Own []string
 }
@@ -128,7 +128,7 @@ func (t *Traffic) Calm() { t.pool.Calm() }
 // Clean is how many repositories writers could go to now; see Pool.
 func (t *Traffic) Clean() int { return t.pool.Clean() }
 
-// Stop lets every client finish what it is doing, and returns when all have.
+// Stop lets every client finish its operation, and returns when all have.
 func (t *Traffic) Stop() {
 	t.ended.Do(func() {
 		t.mu.Lock()

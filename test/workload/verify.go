@@ -11,7 +11,7 @@ import (
 type acknowledgement struct{ path, branch, id string }
 
 // Verify looks on the disk of a storage, past all servers, for every commit that was
-// acknowledged, and names what is missing. The traffic has been stopped, nothing is
+// acknowledged, and names the missing ones. The traffic has been stopped, nothing is
 // left to repair, and the storages are equal, which is for cluster.WaitConverged to
 // tell.
 func (t *Traffic) Verify(ctx context.Context) error {

@@ -13,14 +13,14 @@ import (
 type Victim struct {
 	// Kind is its name.
 	Kind string
-	// Prepare makes what the write needs and returns the write through an instance,
+	// Prepare makes the preconditions of the write and returns the write through an instance,
 	// which tells the history how it ended.
 	Prepare func(ctx context.Context, through *cluster.Instance, of Crowd, path string) (func(context.Context) error, error)
 	// Done tells on one storage whether the write had its effect.
 	Done func(ctx context.Context, s *cluster.Storage, path string) (bool, error)
 }
 
-// Effect is what must have become of a write in the end.
+// Effect is the required end of a write in the end.
 type Effect int
 
 // The effects.
@@ -33,7 +33,7 @@ const (
 	Nowhere
 )
 
-// Check looks on each of the storages at what became of the write.
+// Check looks on each of the storages at the end of the write.
 func (v Victim) Check(ctx context.Context, storages []*cluster.Storage, path string, want Effect) error {
 	there := 0
 	for _, s := range storages {
@@ -52,12 +52,12 @@ func (v Victim) Check(ctx context.Context, storages []*cluster.Storage, path str
 	return nil
 }
 
-// Crowd is where victims are, and who remembers them.
+// Crowd is the place of victims, with their history.
 type Crowd struct {
 	Cluster        *cluster.Cluster
 	VirtualStorage string
 	History        *History
-	// Dir is for what they need on the disk of their own.
+	// Dir is for the files that they need on the disk of their own.
 	Dir string
 }
 
