@@ -80,8 +80,8 @@ type Plan struct {
 	// write according to the settings.
 	Serving int `json:"serving_after"`
 	Copies  int `json:"copies"`
-	// Unavailable is how many repositories nobody could serve after the switch,
-	// if nothing were caught up before.
+	// Unavailable is how many repositories of the virtual storage have no in-sync storage that
+	// serves now. A switchover does not change that.
 	Unavailable int `json:"unavailable_repositories"`
 	// InFlight is how many writes are under way at the instances that said so.
 	InFlight int `json:"in_flight"`
