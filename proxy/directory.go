@@ -81,9 +81,9 @@ func (s *Server) knowing(r *request) (*storage.Conn, error) {
 	view, leased := s.ledger.Reading()
 	key := r.keys[0]
 	read := router.Read{Key: key}
-	// ▲ TestVote_deletionsOfOneRepository: Of a repository that is listed in the ledger only the
-	// primary knows for certain: a write of which nothing was acknowledged may be on the other
-	// storages or not.
+	// ▲ TestRemoveRepository_unavailableIsNotAbsent: Of a repository that is listed in the ledger
+	// only the primary knows for certain: a write of which nothing was acknowledged may be on the
+	// other storages or not.
 	read.PrimaryOnly = view.Entry(key) != nil
 	name, err := router.RouteRead(view, read, s.reachabilityOf(key.VirtualStorage), s.intn)
 	if err != nil {

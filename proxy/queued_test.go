@@ -102,3 +102,20 @@ func TestWrite_withoutLeaseHasNoStatus(t *testing.T) {
 		t.Errorf("got %v, want Unavailable", err)
 	}
 }
+
+// A process that is paused between the ledger's answer and the call must not send the write over a
+// connection that was made since: the storage may have been fenced and admitted again.
+func TestRouted_neverANewerConnection(t *testing.T) {
+	w := newFixture(t)
+	conn, err := w.server.storages.Conn("default", "gitaly-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &request{keys: []state.Key{{VirtualStorage: "default", RelativePath: "a.git"}}}
+	if got := w.server.routed(r, "gitaly-1", conn.Generation()); got != conn {
+		t.Errorf("got %v, want the connection that was routed to", got)
+	}
+	if got := w.server.routed(r, "gitaly-1", conn.Generation()+1); got != nil {
+		t.Errorf("got %v, want none: another connection was routed to", got)
+	}
+}

@@ -138,8 +138,8 @@ func (s *Server) pass(this *try, r *request, w *ledger.Write) (then step, err er
 }
 
 // routed is the connection that the ledger named, nil if that is gone.
-// ▲ TestWrite_storageGoneMidCall: A write never goes over a newer connection than the one that was
-// routed to.
+// ▲ TestRouted_neverANewerConnection: A write never goes over a newer connection than the one that
+// was routed to.
 func (s *Server) routed(r *request, name string, generation uint64) *storage.Conn {
 	conn, err := s.storages.Conn(r.keys[0].VirtualStorage, name)
 	if err != nil || conn.Generation() != generation {
