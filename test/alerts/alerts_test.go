@@ -56,13 +56,13 @@ type harness struct {
 	pushes int
 }
 
-func begin(t *testing.T, page *runbook.Page, options cluster.Options) *harness {
+func begin(t *testing.T, page *runbook.Page, raised map[string]bool, options cluster.Options) *harness {
 	t.Helper()
 	options.Binaries, options.Instances = built, 3
 	c := cluster.Run(t, options)
 	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
 	must(t, err)
-	return &harness{T: t, ctx: t.Context(), c: c, p: watch(t, c, rules), page: page, raised: make(map[string]bool)}
+	return &harness{T: t, ctx: t.Context(), c: c, p: watch(t, c, rules), page: page, raised: raised}
 }
 
 // expect waits for the alerts of a fault.
@@ -137,9 +137,34 @@ func (w *harness) healthy() {
 }
 
 // TestAlerts_eachFires causes the fault of every alert, one after the other, and finds and mends it
-// by the commands of the alert's run-book.
+// by the commands of the alert's run-book. The parts have a cluster each, and -run may choose one.
 func TestAlerts_eachFires(t *testing.T) {
-	w := begin(t, runbook.Open(t, "alerts.md"), cluster.Options{Settings: settings})
+	page, raised := runbook.Open(t, "alerts.md"), make(map[string]bool)
+	parts := 0
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T, *runbook.Page, map[string]bool)
+	}{{"at work", faultsAtWork}, {"from the start", conflictAtTheStart}} {
+		t.Run(part.name, func(t *testing.T) {
+			parts++
+			part.run(t, page, raised)
+		})
+	}
+	if parts < 2 {
+		t.Skip("one part alone raises some of the alerts")
+	}
+	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
+	must(t, err)
+	for _, r := range rules.All() {
+		if r.Alert != "" && !raised[r.Alert] && !t.Failed() {
+			t.Errorf("no fault of this test raises %s", r.Alert)
+		}
+	}
+}
+
+// faultsAtWork has the faults that a healthy cluster meets.
+func faultsAtWork(t *testing.T, page *runbook.Page, raised map[string]bool) {
+	w := begin(t, page, raised, cluster.Options{Settings: settings})
 	for _, path := range []string{"a.git", "b.git", "c.git"} {
 		_, err := w.c.CreateRepository(w.ctx, "default", path)
 		w.must(err)
@@ -153,13 +178,4 @@ func TestAlerts_eachFires(t *testing.T) {
 		fault(w)
 	}
 	w.queries()
-	t.Run("from the start", func(t *testing.T) { conflictAtTheStart(t, w.page, w.raised) })
-
-	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
-	w.must(err)
-	for _, r := range rules.All() {
-		if r.Alert != "" && !w.raised[r.Alert] {
-			t.Errorf("no fault of this test raises %s", r.Alert)
-		}
-	}
 }

@@ -312,9 +312,9 @@ func leaderChanges(w *harness) {
 }
 
 // conflictAtTheStart has replicas that differ from the beginning, and so short a time between two
-// verifications that they are always late.
+// verifications of a repository that all are late but the one whose turn it was.
 func conflictAtTheStart(t *testing.T, page *runbook.Page, raised map[string]bool) {
-	w := begin(t, page, cluster.Options{
+	w := begin(t, page, raised, cluster.Options{
 		Settings: "[background_verification]\nverification_interval = \"1ms\"\n[reconciliation]\nscheduling_interval = \"1s\"\n",
 		Disk: func(ctx context.Context, _, dir string) error {
 			path := filepath.Join(dir, "conflict.git")
@@ -328,9 +328,10 @@ func conflictAtTheStart(t *testing.T, page *runbook.Page, raised map[string]bool
 			return nil
 		},
 	})
-	w.raised = raised
-	_, err := w.c.CreateRepository(w.ctx, "default", "late.git")
-	w.must(err)
+	for n := range 5 {
+		_, err := w.c.CreateRepository(w.ctx, "default", fmt.Sprintf("late-%d.git", n))
+		w.must(err)
+	}
 	w.expect("PraefectConflict", "PraefectVerificationLate")
 	w.answers(w.operator(), "verification-late-check", degraded, "conflict")
 	w.answers(w.operatorOf("conflict.git"), "conflict-check", degraded, "conflict.git", "refs/heads/main")
