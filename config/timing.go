@@ -115,7 +115,7 @@ type Failover struct {
 	// ReturnAfterMax is the most that ReturnAfter doubles to. Default 5m.
 	ReturnAfterMax Duration `toml:"return_after_max"`
 	// MassFailureWindow: when more than half of all storages die within it, no
-	// primary is replaced, as the fault is hardly theirs. Default 5s.
+	// primary is replaced, as the fault is hardly theirs. Default 5s; 0 = every one is replaced.
 	MassFailureWindow Duration `toml:"mass_failure_window"`
 	// WarmUp is how long after its own start a leader replaces no primary: where
 	// all is started at once, some storages come later. Default 5s; 0 = it does

@@ -323,7 +323,7 @@ func (d *daemon) session(barred func() string, reports func() peersettings.Repor
 	return session.Config{
 		Now: lease.Now,
 		Failover: elector.Settings{
-			Failover: f.Enabled, WarmUp: max(1, time.Duration(f.WarmUp)), MassWindow: time.Duration(f.MassFailureWindow),
+			Failover: f.Enabled, WarmUp: max(1, time.Duration(f.WarmUp)), MassWindow: max(1, time.Duration(f.MassFailureWindow)),
 			ReturnAfter: time.Duration(f.ReturnAfter), ReturnAfterMax: time.Duration(f.ReturnAfterMax), RetireAfter: time.Duration(f.RetireAfter),
 		},
 		Configured: configured(d.cfg), Settings: reports, Unclaimed: unclaimed,
