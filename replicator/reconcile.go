@@ -152,19 +152,10 @@ func (r *reconciler) search(ctx context.Context, all bool) (enqueued int, err er
 // enqueue enqueues those of a page that have no job, or all.
 func (r *reconciler) enqueue(ctx context.Context, page []queue.Request, all bool) (int, error) {
 	if !all {
-		keys := make([]queue.Key, len(page))
-		for i := range page {
-			keys[i] = page[i].Key
-		}
-		var missing []queue.Key
-		err := r.backlog.call(ctx, func(ctx context.Context) (err error) {
-			missing, err = r.backlog.queue.Missing(ctx, keys)
-			return err
-		})
-		if err != nil {
+		var err error
+		if page, err = r.without(ctx, page); err != nil {
 			return 0, err
 		}
-		page = only(page, missing)
 	}
 	if len(page) == 0 {
 		return 0, nil
@@ -179,6 +170,47 @@ func (r *reconciler) enqueue(ctx context.Context, page []queue.Request, all bool
 	}
 	r.flushed()
 	return len(page), nil
+}
+
+// without returns those of a page that have no job.
+func (r *reconciler) without(ctx context.Context, page []queue.Request) ([]queue.Request, error) {
+	keys := make([]queue.Key, len(page))
+	for i := range page {
+		keys[i] = page[i].Key
+	}
+	var missing []queue.Key
+	err := r.backlog.call(ctx, func(ctx context.Context) (err error) {
+		missing, err = r.backlog.queue.Missing(ctx, keys)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return only(page, missing), nil
+}
+
+// now searches for an operator: it counts the repositories of a virtual storage, or of all, that a
+// repair can begin for, and those of them that have no job, and makes these jobs unless it is dry.
+func (r *reconciler) now(ctx context.Context, virtualStorage string, dry bool) (due, missing int, err error) {
+	page := make([]queue.Request, 0, reconcilePage)
+	flush := func() bool {
+		var without []queue.Request
+		if without, err = r.without(ctx, page); err == nil && !dry {
+			_, err = r.enqueue(ctx, without, true)
+		}
+		due, missing, page = due+len(page), missing+len(without), page[:0]
+		return err == nil
+	}
+	r.ledger.View().Each(virtualStorage, func(key state.Key, _ *state.Entry) bool {
+		if request, is := r.request(key, "operator"); is {
+			page = append(page, request)
+		}
+		return len(page) < reconcilePage || flush()
+	})
+	if err == nil && len(page) > 0 {
+		flush()
+	}
+	return due, missing, err
 }
 
 // revive has dead jobs tried once more that rested long enough: what they

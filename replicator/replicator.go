@@ -166,6 +166,13 @@ func (r *Replicator) Run(ctx context.Context) error {
 // the reconciler would find the entry later.
 func (r *Replicator) Enqueue(key state.Key) { r.enqueuer.add(key) }
 
+// Reconcile searches at once for repositories that need a repair and have no job, of one virtual
+// storage or of all (""), and makes the jobs unless it is dry. It returns how many repositories a
+// repair can begin for, and how many of them had no job. It needs the queue.
+func (r *Replicator) Reconcile(ctx context.Context, virtualStorage string, dry bool) (due, missing int, err error) {
+	return r.reconciler.now(ctx, virtualStorage, dry)
+}
+
 // Touch tells that a repository may have been created or removed, for the
 // catalogue. It never waits, and nothing is lost if it is not called.
 func (r *Replicator) Touch(key state.Key) { r.cataloguer.touch(key) }

@@ -345,6 +345,32 @@ func TestReconciler_makesJobsForEntriesWithoutOne(t *testing.T) {
 	})
 }
 
+func TestReplicator_reconcile(t *testing.T) {
+	bubble(t, func(t *testing.T, w *fixture) {
+		r := w.replicator(Config{})
+		for i := range reconcilePage + 1 {
+			w.mustWrite(t, "a/"+time.Duration(i).String(), "1", false)
+		}
+		w.enqueue(t, "a/0s")
+		for _, want := range []struct {
+			virtualStorage string
+			dry            bool
+			due, missing   int
+		}{
+			{"other", true, 0, 0},
+			{"", true, reconcilePage + 1, reconcilePage},
+			{"", true, reconcilePage + 1, reconcilePage}, // a dry one has made none
+			{"", false, reconcilePage + 1, reconcilePage},
+			{"", false, reconcilePage + 1, 0},
+		} {
+			due, missing, err := r.Reconcile(t.Context(), want.virtualStorage, want.dry)
+			if err != nil || due != want.due || missing != want.missing {
+				t.Errorf("%+v: got %d, %d, %v", want, due, missing, err)
+			}
+		}
+	})
+}
+
 func TestReconciler_triesDeadJobsOnceMore(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		r := w.replicator(Config{DeadRetry: time.Hour})

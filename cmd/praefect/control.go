@@ -22,7 +22,7 @@ func newControl(w way, heartbeat *session.Session, jobs queue.Queue, repair *rep
 	return control{
 		membership: membership{node: w.node, session: heartbeat, way: w},
 		switching:  switching{node: w.node, session: heartbeat, way: w, copies: copies},
-		overriding: overriding{node: w.node, jobs: jobs, ended: repair.Ended, givenUp: repair.GivenUp, enqueue: repair.Enqueue},
+		overriding: overriding{node: w.node, jobs: jobs, ended: repair.Ended, givenUp: repair.GivenUp, enqueue: repair.Enqueue, reconcile: repair.Reconcile},
 		removing:   removing{node: w.node, session: heartbeat, way: w},
 	}
 }

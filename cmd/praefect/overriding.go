@@ -25,6 +25,8 @@ type overriding struct {
 	givenUp func(ctx context.Context, key state.Key, chosen string, others []string) (givenUp []state.Conflict, notCompared []string)
 	// enqueue asks for the repair of a repository; it never waits.
 	enqueue func(state.Key)
+	// reconcile makes the jobs that are missing, or counts them.
+	reconcile func(ctx context.Context, virtualStorage string, dry bool) (due, missing int, err error)
 }
 
 // compareFor bounds the comparison for the record of an accepted loss: it is part of a change that a
@@ -187,6 +189,15 @@ func (o overriding) DropJobs(ctx context.Context, r admin.DropRequest) (admin.Dr
 		}
 	}
 	return answer, nil
+}
+
+// Reconcile implements admin.Overriding.
+func (o overriding) Reconcile(ctx context.Context, r admin.ReconcileRequest) (admin.ReconcileResponse, error) {
+	due, made, err := o.reconcile(ctx, r.VirtualStorage, r.DryRun)
+	if err != nil {
+		return admin.ReconcileResponse{}, admin.Errorf(admin.NotAvailable, "the queue cannot be reached; jobs that were made meanwhile stay: %v", err)
+	}
+	return admin.ReconcileResponse{Due: due, Made: made}, nil
 }
 
 // RetryJobs implements admin.Overriding.

@@ -342,7 +342,7 @@ func TestWatch_everywhere(t *testing.T) {
 // Every changing verb has a plan that changes nothing, asks at a terminal, and notes the reason.
 func TestChanges_planQuestionReason(t *testing.T) {
 	for _, command := range []string{
-		"promote gitaly-2", "drain gitaly-2", "undrain gitaly-2", "pause -for 1h", "resume", "queue retry", "queue drop",
+		"promote gitaly-2", "drain gitaly-2", "undrain gitaly-2", "pause -for 1h", "resume", "queue retry", "queue drop", "reconcile",
 		"raft add praefect-9 h:1", "raft remove praefect-3", "raft retire praefect-2", "raft transfer praefect-2",
 	} {
 		t.Run(command, func(t *testing.T) {

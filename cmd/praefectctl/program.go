@@ -163,7 +163,7 @@ func (p *program) root() *cli.Command {
 			group("repository", "the repositories", p.repositoryList()),
 			group("debug", "what helps to find a fault", p.debugBundle()),
 			p.top(), p.completion(), p.complete(), p.names(),
-			p.dataloss(), p.acceptDataloss(), p.verify(),
+			p.dataloss(), p.acceptDataloss(), p.verify(), p.reconcile(),
 			group("queue", "the replication queue", p.queueList(), p.queueRetry(), p.queueDrop()),
 			p.tls(),
 			group("context", "the clusters that this tool knows", p.contextList(), p.contextUse(), p.contextSet()),

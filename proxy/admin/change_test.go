@@ -71,6 +71,10 @@ func everyChange(c admin.Control) []change {
 			_, err := c.DropJobs(ctx, admin.DropRequest{Change: r, State: "dead"})
 			return err
 		}},
+		{"Reconcile", func(ctx context.Context, r admin.Change) error {
+			_, err := c.Reconcile(ctx, admin.ReconcileRequest{Change: r})
+			return err
+		}},
 		{"AddInstance", func(ctx context.Context, r admin.Change) error {
 			_, err := c.AddInstance(ctx, admin.AddRequest{Change: r, Name: "praefect-4", Addr: "h:1"})
 			return err

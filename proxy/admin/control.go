@@ -77,4 +77,7 @@ type Overriding interface {
 	// DropJobs removes replication jobs. It needs Postgres, not a leader, and is done where it is
 	// asked. With DryRun it counts.
 	DropJobs(ctx context.Context, request DropRequest) (DropResponse, error)
+	// Reconcile makes the replication jobs that are missing. It needs Postgres, not a leader, and is
+	// done where it is asked. With DryRun it counts.
+	Reconcile(ctx context.Context, request ReconcileRequest) (ReconcileResponse, error)
 }

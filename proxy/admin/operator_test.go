@@ -235,6 +235,30 @@ func TestService_historyAfter(t *testing.T) {
 	}
 }
 
+func TestService_reconcile(t *testing.T) {
+	c := admintest.New(t, three...)
+	cc := client(t, c, admin.Access{Token: "secret"})
+	c.WrittenOnlyTo("a.git", "gitaly-1")
+	c.WrittenOnlyTo("b.git", "gitaly-1")
+	c.SetJobs([]admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: "a.git", State: "dead"}}, nil)
+	plan, err := cc.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1"), DryRun: true})
+	if err != nil || plan.Due != 2 || plan.Made != 1 || !plan.DryRun {
+		t.Errorf("a plan needs no admin token: got %+v, %v", plan, err)
+	}
+	if _, err := cc.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1")}); admin.KindOf(err) != admin.Denied {
+		t.Errorf("without the admin token: got %v", err)
+	}
+	operator := cc.WithAdminToken("secret")
+	if _, err := operator.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1"), VirtualStorage: "none"}); admin.KindOf(err) != admin.NotFound {
+		t.Errorf("of another virtual storage: got %v", err)
+	}
+	done, err := operator.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1")})
+	jobs, listErr := cc.QueueList(t.Context(), admin.QueueListRequest{})
+	if err != nil || listErr != nil || done.Due != 2 || done.Made != 1 || len(jobs.Jobs) != 2 {
+		t.Errorf("got %+v, %v; jobs %+v, %v", done, err, jobs, listErr)
+	}
+}
+
 func TestService_dropJobs(t *testing.T) {
 	c := admintest.New(t, three...)
 	cc := client(t, c, admin.Access{Token: "secret"})

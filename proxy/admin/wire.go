@@ -45,6 +45,7 @@ func serviceDesc() *grpc.ServiceDesc {
 			method("AcceptLoss", (*Service).AcceptLoss),
 			method("RetryJobs", (*Service).retryJobs),
 			method("DropJobs", (*Service).dropJobs),
+			method("Reconcile", (*Service).reconcile),
 			method("Remove", (*Service).remove),
 		},
 		Streams: []grpc.StreamDesc{

@@ -220,6 +220,39 @@ func (c *Cluster) DropJobs(ctx context.Context, r admin.DropRequest) (admin.Drop
 	return once(ctx, c, "DropJobs", r.Change, drop)
 }
 
+// Reconcile implements admin.Overriding: a repository of which a storage is behind needs a repair.
+func (c *Cluster) Reconcile(ctx context.Context, r admin.ReconcileRequest) (admin.ReconcileResponse, error) {
+	search := func() (admin.ReconcileResponse, error) {
+		answer := admin.ReconcileResponse{}
+		if c.jobsErr != nil {
+			return answer, admin.Errorf(admin.NotAvailable, "%v", c.jobsErr)
+		}
+		c.state.Each(r.VirtualStorage, func(key state.Key, e *state.Entry) bool {
+			if len(e.Behind) == 0 {
+				return true
+			}
+			answer.Due++
+			if slices.ContainsFunc(c.jobs, func(j admin.Job) bool {
+				return j.VirtualStorage == key.VirtualStorage && j.RelativePath == key.RelativePath
+			}) {
+				return true
+			}
+			answer.Made++
+			if !r.DryRun {
+				c.jobs = append(c.jobs, admin.Job{ID: int64(len(c.jobs) + 1), VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath, Target: e.Behind[0], State: "ready"})
+			}
+			return true
+		})
+		return answer, nil
+	}
+	if r.DryRun {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return search()
+	}
+	return once(ctx, c, "Reconcile", r.Change, search)
+}
+
 // RetryJobs implements admin.Overriding.
 func (c *Cluster) RetryJobs(ctx context.Context, r admin.RetryRequest) (admin.RetryResponse, error) {
 	return once(ctx, c, "RetryJobs", r.Change, func() (admin.RetryResponse, error) {

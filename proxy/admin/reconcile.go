@@ -1,0 +1,44 @@
+package admin
+
+import "context"
+
+// ReconcileRequest asks for the search for repositories that need a repair and have no job.
+type ReconcileRequest struct {
+	Change
+	VirtualStorage string `json:"virtual_storage,omitempty"` // empty for all
+	// DryRun counts, and changes nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// ReconcileResponse tells what the search has found.
+type ReconcileResponse struct {
+	Done
+	// Due is how many repositories a repair can begin for, Made how many of them had no job and
+	// got one, or would get one.
+	Due    int  `json:"due"`
+	Made   int  `json:"jobs_made"`
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+func (s *Service) reconcile(ctx context.Context, r ReconcileRequest) (ReconcileResponse, error) {
+	prepare := s.prepare
+	if r.DryRun { // asks, and changes nothing
+		prepare = func(_ context.Context, c *Change, what string) error { return s.form(c, what) }
+	}
+	if err := prepare(ctx, &r.Change, "reconcile"); err != nil {
+		return ReconcileResponse{}, err
+	}
+	if err := exists(s.Node.View(), r.VirtualStorage); err != nil {
+		return ReconcileResponse{}, err
+	}
+	response, err := s.Control.Reconcile(ctx, r)
+	response.DryRun = r.DryRun
+	response.Done = s.finish(response.Done, r.Change)
+	return response, asError(err)
+}
+
+// Reconcile implements Overriding.
+func (c *Client) Reconcile(ctx context.Context, request ReconcileRequest) (ReconcileResponse, error) {
+	request.Schema = Schema
+	return change[ReconcileResponse](ctx, c, "Reconcile", request)
+}
