@@ -239,7 +239,7 @@ func TestDecide_settingsTakeNothingAway(t *testing.T) {
 			r.did()
 			r.want("g1 serving A, g2 serving B, g3 serving C")
 			if !slices.ContainsFunc(r.alarms, func(a condition.Raised) bool { return strings.Contains(a.Text, row.says) }) {
-				t.Errorf("alarms: %q, want one with %q", r.alarms, row.says)
+				t.Errorf("alarms: %+v, want one with %q", r.alarms, row.says)
 			}
 		})
 	}

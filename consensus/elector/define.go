@@ -31,12 +31,20 @@ func (d *decider) define() {
 	} else if d.overdue() && d.wants(reports) {
 		d.alarm(condition.SettingsDiffer, "", "", "storages of the settings are not defined yet: they are when every registered instance has told its settings, and %s has not; start it, or praefectctl raft remove it", strings.Join(missing, ", "))
 	}
+	differing := settings.Differing(reports)
 	for _, stray := range settings.Strays(d.View, reports) {
 		d.alarm(condition.SettingsDiffer, stray.VirtualStorage, stray.Storage, "%s", stray.Text)
+		d.differ(settings.Of(differing, stray.VirtualStorage, stray.Storage))
 	}
 	if differences := settings.Differences(reports); len(differences) > 0 {
 		d.alarm(condition.SettingsDiffer, "", "", "%s", strings.Join(differences, "; "))
+		d.differ(settings.Of(differing, "", ""))
 	}
+}
+
+// differ adds to the last alarm the keys that it is about.
+func (d *decider) differ(keys []condition.Setting) {
+	d.out.Alarms[len(d.out.Alarms)-1].Settings = keys
 }
 
 // reports are those of the registered instances, the leader's own first, and the names of the

@@ -228,6 +228,6 @@ func (r *fixture) did(want ...string) {
 func (r *fixture) warns(of string) {
 	r.t.Helper()
 	if of == "" && len(r.alarms) > 0 || of != "" && (len(r.alarms) != 1 || !strings.Contains(r.alarms[0].Text, of)) {
-		r.t.Errorf("alarms: got %q, want one with %q", r.alarms, of)
+		r.t.Errorf("alarms: got %+v, want one with %q", r.alarms, of)
 	}
 }

@@ -190,7 +190,7 @@ func TestDecide_differentDisksAreForAPerson(t *testing.T) {
 	if len(d.Commands) > 0 || !slices.ContainsFunc(d.Alarms, func(a condition.Raised) bool {
 		return a.Name == condition.DisksDiffer && a.Text == `the instances see different disks behind "g1" of "default": their addresses for it differ`
 	}) {
-		t.Errorf("got %+v, alarms %q", d.Commands, d.Alarms)
+		t.Errorf("got %+v, alarms %+v", d.Commands, d.Alarms)
 	}
 }
 

@@ -136,7 +136,7 @@ func TestSession_refusedCommandsAreNotRepeatedAtOnce(t *testing.T) {
 		before := locked(w.nodes[0], func() state.Index { return w.view.Index })
 		w.pass(time.Minute)
 		if after := locked(w.nodes[0], func() state.Index { return w.view.Index }); after != before || len(alarmed) > 0 {
-			t.Errorf("%d entries in a quiet minute, alarms %q", after-before, alarmed)
+			t.Errorf("%d entries in a quiet minute, alarms %+v", after-before, alarmed)
 		}
 	})
 }

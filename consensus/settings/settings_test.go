@@ -3,6 +3,10 @@ package settings
 import (
 	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"praefect/fsm/condition"
 )
 
 func report(instance string, storages ...Storage) Report {
@@ -47,6 +51,46 @@ func TestDifferences(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestDiffering(t *testing.T) {
+	with := func(instance, mode, token string, storages ...Storage) Report {
+		r := report(instance, storages...)
+		r.Values = []Value{{Key: "consistency.mode", Value: mode}, {Key: "admin.token", Value: token, Hashed: true}}
+		return r
+	}
+	g := func(name, address string) Storage { return Storage{Name: name, Address: address} }
+	alike := with("a", "strong", "12", g("g1", "tcp://h:1"))
+	if got := Differing([]Report{alike, with("b", "strong", "12", Storage{Name: "g1", Address: "tcp://h:1"})}); len(got) > 0 {
+		t.Errorf("of equal ones: %+v", got)
+	}
+	resolved := func(address string) Storage {
+		return Storage{Name: "g1", Address: address, Resolved: []string{"10.0.0.1:1"}}
+	}
+	if got := Differing([]Report{with("a", "strong", "12", resolved("tcp://h:1")), with("b", "strong", "12", resolved("tcp://10.0.0.1:1"))}); len(got) > 0 {
+		t.Errorf("of one place under two names: %+v", got)
+	}
+	got := Differing([]Report{
+		alike, with("b", "eventual", "34", g("g1", "tcp://h:2"), g("g2", "tcp://h:3")), {Instance: "c", Values: []Value{{Key: "consistency.mode", Value: "strong"}}},
+	})
+	want := []condition.Setting{
+		{Key: "admin.token", Values: []condition.SettingValue{{Secret: true, Instances: []string{"a"}}, {Secret: true, Instances: []string{"b"}}, {Absent: true, Instances: []string{"c"}}}},
+		{Key: "consistency.mode", Values: []condition.SettingValue{{Value: "strong", Instances: []string{"a", "c"}}, {Value: "eventual", Instances: []string{"b"}}}},
+		{Key: "virtual_storage.v.node.g1.address", Values: []condition.SettingValue{
+			{Value: "tcp://h:1", Instances: []string{"a"}}, {Value: "tcp://h:2", Instances: []string{"b"}}, {Absent: true, Instances: []string{"c"}}}},
+		{Key: "virtual_storage.v.node.g2.address", Values: []condition.SettingValue{{Absent: true, Instances: []string{"a", "c"}}, {Value: "tcp://h:3", Instances: []string{"b"}}}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, row := range []struct {
+		virtualStorage, storage string
+		from, to                int
+	}{{"", "", 0, 2}, {"v", "", 2, 4}, {"v", "g1", 2, 3}, {"v", "g", 0, 0}, {"other", "g1", 0, 0}} {
+		if diff := cmp.Diff(want[row.from:row.to], Of(got, row.virtualStorage, row.storage)); diff != "" {
+			t.Errorf("of %q %q (-want +got)\n%s", row.virtualStorage, row.storage, diff)
+		}
 	}
 }
 

@@ -100,6 +100,26 @@ type Raised struct {
 	VirtualStorage, Storage, Instance string
 	// Text describes the finding, for people.
 	Text string
+	// Settings are the keys that instances have differently, of SettingsDiffer.
+	Settings []Setting
+}
+
+// Setting is one key of the settings that instances have differently.
+type Setting struct {
+	Key string `json:"key"`
+	// Values are the values that it has, each with its instances.
+	Values []SettingValue `json:"values"`
+}
+
+// SettingValue is one of the values that a key has.
+type SettingValue struct {
+	// Value is as the file has it. It is empty if the key is Secret, whose value is not told, or
+	// Absent.
+	Value  string `json:"value,omitempty"`
+	Secret bool   `json:"secret,omitempty"`
+	Absent bool   `json:"absent,omitempty"`
+	// Instances have this value.
+	Instances []string `json:"instances"`
 }
 
 // Limits of the conditions.

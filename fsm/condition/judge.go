@@ -22,6 +22,8 @@ type Condition struct {
 	Instance       string `json:"instance,omitempty"`
 	// Text describes the fault.
 	Text string `json:"text"`
+	// Settings are the keys that instances have differently, of SettingsDiffer.
+	Settings []Setting `json:"settings,omitempty"`
 }
 
 // MarshalJSON adds the place of the condition's run-book as "run_book".
@@ -53,7 +55,7 @@ func Judge(f Facts) []Condition {
 		j.virtualStorage(vs)
 	}
 	for _, r := range f.Raised {
-		j.add(Condition{Name: r.Name, VirtualStorage: r.VirtualStorage, Storage: r.Storage, Instance: r.Instance, Text: r.Text})
+		j.add(Condition{Name: r.Name, VirtualStorage: r.VirtualStorage, Storage: r.Storage, Instance: r.Instance, Text: r.Text, Settings: r.Settings})
 	}
 	return Merge(j.found)
 }
