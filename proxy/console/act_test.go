@@ -140,7 +140,7 @@ func TestAct_everyVerb(t *testing.T) {
 	for _, order := range []map[string]any{
 		{"verb": "drain", "storage": "gitaly-3"}, {"verb": "undrain", "storage": "gitaly-3"},
 		{"verb": "pause"}, {"verb": "resume"}, {"verb": "queue-retry"}, {"verb": "queue-drop"}, {"verb": "transfer", "instance": "praefect-2"},
-		{"verb": "verify", "virtual_storage": "default", "relative_path": "b.git"},
+		{"verb": "verify", "virtual_storage": "default", "relative_path": "b.git"}, {"verb": "verify-all"}, {"verb": "reconcile"},
 	} {
 		news := u.act(order)
 		if last := news[len(news)-1]; last["result"] == nil {

@@ -60,7 +60,7 @@ func (w *fixture) forged(value string) *user {
 func TestAttack_theClientTokenChangesNothing(t *testing.T) {
 	w := begin(t)
 	u := w.signedIn(readToken)
-	for _, verb := range []string{"promote", "drain", "undrain", "refill", "pause", "resume", "queue-retry", "queue-drop", "transfer", "accept-dataloss", "verify"} {
+	for _, verb := range []string{"promote", "drain", "undrain", "refill", "pause", "resume", "queue-retry", "queue-drop", "transfer", "accept-dataloss", "verify", "verify-all", "reconcile"} {
 		order := map[string]any{
 			"verb": verb, "storage": "gitaly-2", "virtual_storage": "default", "relative_path": "a.git", "request_id": "1", "confirm": "gitaly-2",
 		}

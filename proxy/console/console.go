@@ -23,6 +23,7 @@ type Cluster interface {
 	QueueList(ctx context.Context, request admin.QueueListRequest) (admin.QueueListResponse, error)
 	Explain(ctx context.Context, request admin.ExplainRequest) (admin.ExplainResponse, error)
 	Verify(ctx context.Context, request admin.VerifyRequest) (admin.VerifyResponse, error)
+	RequestVerification(ctx context.Context, request admin.RequestVerificationRequest) (admin.RequestVerificationResponse, error)
 	TransferLeadership(ctx context.Context, request admin.TransferRequest) (admin.Done, error)
 	admin.Switching
 	admin.Overriding

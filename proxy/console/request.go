@@ -54,6 +54,9 @@ func (o changeRequest) command() string {
 		flag("virtual-storage", o.VirtualStorage)
 		flag("repository", o.RelativePath)
 		flag("authoritative-storage", o.Storage)
+	case "verify-all":
+		words = append(words, "verify", "-all")
+		flag("virtual-storage", o.VirtualStorage)
 	case "verify":
 		words = append(words, o.Verb)
 		flag("virtual-storage", o.VirtualStorage)

@@ -70,6 +70,8 @@ func verbs() map[string]verb {
 		"queue-drop":      drop(),
 		"transfer":        transfer(),
 		"verify":          verify(),
+		"verify-all":      verifyAll(),
+		"reconcile":       reconcile(),
 	}
 }
 

@@ -9,13 +9,17 @@ let cancel = null, shown = 0;
 
 function open(...content) {
   show(dialog(), ...content);
-  if (!dialog().open) dialog().showModal();
+  if (dialog().open) return;
+  cancel?.abort(); // of a change whose dialog has closed, if the event has not come yet
+  cancel = null;
+  dialog().showModal();
 }
 
 const close = () => dialog().close();
 
 /** Called when the dialog closes, by whatever means: a change that can be given up is. */
 export function closed() {
+  if (dialog().open) return; // it was opened again before the event came
   shown++;
   cancel?.abort();
   cancel = null;
@@ -46,7 +50,7 @@ export function sheet(card) {
     h("div", { class: "buttons" }, actions.filter(Boolean).map(([text, o]) => h("button", { onclick: () => order(o) }, text)), h("button", { autofocus: true, onclick: close }, "Close")));
 }
 
-const titles = { promote: "Promote", drain: "Drain", undrain: "Undrain", pause: "Pause failover", resume: "Resume failover", refill: "Refill", "accept-dataloss": "Accept a replica as right", "queue-retry": "Retry jobs", "queue-drop": "Drop dead jobs", transfer: "Transfer leadership", verify: "Verify" };
+const titles = { promote: "Promote", drain: "Drain", undrain: "Undrain", pause: "Pause failover", resume: "Resume failover", refill: "Refill", "accept-dataloss": "Accept a replica as right", "queue-retry": "Retry jobs", "queue-drop": "Drop dead jobs", transfer: "Transfer leadership", verify: "Verify", "verify-all": "Verify every repository", reconcile: "Search for missing repairs" };
 
 const lineList = (lines) => h("ul", { class: "plan" }, (lines ?? []).map((l) => h("li", { class: l.sign ?? "" }, h("span", { class: "sign", "aria-hidden": "true" }, l.sign === "bad" ? "✗" : l.sign === "warning" ? "▲" : "·"), l.text)));
 
@@ -81,7 +85,7 @@ function question(wanted, plan, head) {
     h("p", { class: "plan-title" }, plan.title), lineList(plan.lines),
     plan.already ? null : [
       wanted.verb === "pause" ? h("label", {}, "For ", h("select", { id: "for", onchange: (e) => { wanted.for_ms = Number(e.target.value); draw(); } }, [[0, "until it is resumed"], [900000, "15 minutes"], [3600000, "1 hour"], [14400000, "4 hours"]].map(([v, t]) => h("option", { value: v, selected: v === (wanted.for_ms ?? 0) }, t)))) : null,
-      wanted.verb === "verify" ? null : h("label", {}, "Reason ", h("span", { class: "muted" }, "(for the history)"), h("input", { id: "why", maxlength: 200, spellcheck: "false", oninput: (e) => { wanted.why = e.target.value.trim(); draw(); } })),
+      wanted.verb.startsWith("verify") ? null : h("label", {}, "Reason ", h("span", { class: "muted" }, "(for the history)"), h("input", { id: "why", maxlength: 200, spellcheck: "false", oninput: (e) => { wanted.why = e.target.value.trim(); draw(); } })),
       plan.confirm ? h("label", {}, "Type ", h("b", { class: "mono" }, plan.confirm), " to go on", h("input", { id: "confirm", autocomplete: "off", spellcheck: "false", oninput: (e) => { wanted.confirm = e.target.value; draw(); } })) : null],
     commandLine(plan.command + (wanted.for_ms ? ` -for ${wanted.for_ms / 60000}m` : "") + (wanted.why ? ` -why ${quote(wanted.why)}` : "")),
     h("div", { class: "buttons" },

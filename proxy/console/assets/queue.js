@@ -19,6 +19,7 @@ export function queue() {
     part.error ? h("p", { class: "muted" }, "Reads, writes and failovers go on without it; repair waits, and is found again.") : null,
     h("div", { class: "filters" },
       h("select", { "aria-label": "State", onchange: (e) => { only = e.target.value; document.dispatchEvent(new Event("render")); } }, [["", "every state"], ["ready", "ready"], ["in_progress", "in progress"], ["failed", "failed"], ["dead", "dead"]].map(([v, t]) => h("option", { value: v, selected: v === only }, t))),
+      h("button", { onclick: () => order({ verb: "reconcile" }) }, "Search for missing repairs"),
       waits ? h("button", { onclick: () => order({ verb: "queue-retry" }) }, "Retry dead and failed jobs") : null,
       jobs.some((j) => j.state === "dead") ? h("button", { onclick: () => order({ verb: "queue-drop" }) }, "Drop dead jobs") : null),
     h("section", { class: "panel", "aria-label": "jobs" }, !part.data ? null : shown.length === 0 ? h("p", { class: "empty" }, mark("ok", "no jobs")) : h("div", { class: "scroll" }, h("table", {},

@@ -3,6 +3,7 @@ import { h } from "./dom.js";
 import { state, get } from "./link.js";
 import { mark, count, repositoryLink } from "./words.js";
 import { unknown } from "./pieces.js";
+import { order } from "./dialogs.js";
 
 const asked = { text: "", only: "", virtual_storage: "" };
 let result = null, fault = "", turn = 0, timer = null, seen = null;
@@ -44,7 +45,8 @@ export function repositories() {
       h("select", { "aria-label": "Only", onchange: (e) => { asked.only = e.target.value; ask(); } },
         [["", "behind, in conflict or unavailable"], ["conflict", "in conflict"], ["unavailable", "unavailable"], ["all", "every repository (asks Postgres)"]].map(([v, t]) => h("option", { value: v, selected: v === asked.only }, t))),
       names.length > 1 ? h("select", { "aria-label": "Virtual storage", onchange: (e) => { asked.virtual_storage = e.target.value; ask(); } }, h("option", { value: "" }, "every virtual storage"), names.map((n) => h("option", { value: n }, n))) : null,
-      asked.text ? h("a", { class: "button", href: repositoryLink(vs || names[0] || "", asked.text) }, "Explain ", h("span", { class: "mono" }, asked.text)) : null),
+      asked.text ? h("a", { class: "button", href: repositoryLink(vs || names[0] || "", asked.text) }, "Explain ", h("span", { class: "mono" }, asked.text)) : null,
+      h("button", { type: "button", onclick: () => order({ verb: "verify-all", virtual_storage: asked.virtual_storage }) }, "Verify every repository")),
     unknown("status", "the state"),
     fault ? h("p", { class: "fault" }, "✗ " + fault) : null,
     h("section", { class: "panel", "aria-label": "replica matrix" }, matrix(storages)),
