@@ -44,7 +44,7 @@ func (s *Server) logCall(ctx context.Context, c *call, rpc rpc, from origin, sta
 		return
 	}
 	service, name := splitMethod(cut(rpc.fullMethod))
-	attrs := make([]slog.Attr, 0, 24)
+	attrs := make([]slog.Attr, 0, 26)
 	attrs = append(attrs,
 		slog.String("grpc.service", service),
 		slog.String("grpc.method", name),
@@ -55,6 +55,8 @@ func (s *Server) logCall(ctx context.Context, c *call, rpc rpc, from origin, sta
 		slog.String("grpc.meta.method_operation", c.kind),
 		slog.String("grpc.meta.method_scope", rpc.scope),
 		slog.String("grpc.request.fullMethod", cut(rpc.fullMethod)),
+		slog.Int64("grpc.request.payload_bytes", c.requestBytes),
+		slog.Int64("grpc.response.payload_bytes", c.responseBytes),
 		slog.String("correlation_id", c.correlationID))
 	if rpc.fullMethod != exemptMethod {
 		attrs = append(attrs, slog.String("grpc.meta.auth_version", tokenVersion))

@@ -32,6 +32,8 @@ type call struct {
 	storage        string
 	// glRepository and glProjectPath are GitLab's names of the repository, if the log wants them.
 	glRepository, glProjectPath string
+	// requestBytes and responseBytes are the sizes of all messages of the client and to it.
+	requestBytes, responseBytes int64
 }
 
 type callKey struct{}
@@ -130,6 +132,11 @@ func (s *Server) observeUnary(ctx context.Context, req any, info *grpc.UnaryServ
 	err = s.observe(ctx, s.rpcOf(info.FullMethod, true, false, false), func(ctx context.Context) error {
 		var err error
 		resp, err = handler(ctx, req)
+		c := callOf(ctx)
+		c.requestBytes = payload(req)
+		if err == nil {
+			c.responseBytes = payload(resp)
+		}
 		return err
 	})
 	return resp, err
@@ -138,7 +145,11 @@ func (s *Server) observeUnary(ctx context.Context, req any, info *grpc.UnaryServ
 func (s *Server) observeStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	return s.observe(ss.Context(), s.rpcOf(info.FullMethod, srv != nil, info.IsClientStream, info.IsServerStream), func(ctx context.Context) error {
 		observed := &observedStream{ServerStream: ss, ctx: ctx, stall: s.cfg.SendStall}
-		defer observed.end()
+		defer func() {
+			observed.end()
+			c := callOf(ctx)
+			c.requestBytes, c.responseBytes = observed.received.Load(), observed.sent.Load()
+		}()
 		return handler(srv, observed)
 	})
 }

@@ -4,16 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"praefect/proxy/method"
 )
@@ -72,7 +75,7 @@ func TestServer_logsUpstreamsFields(t *testing.T) {
 	ctx = peer.NewContext(ctx, &peer.Peer{Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 9), Port: 1}})
 	c := &call{
 		kind: "accessor", correlationID: "id-1", virtualStorage: "default", relativePath: "a.git", storage: "gitaly-1",
-		glRepository: "project-1", glProjectPath: "group/app",
+		glRepository: "project-1", glProjectPath: "group/app", requestBytes: 12, responseBytes: 345,
 	}
 	const name = "/gitaly.RefService/ListRefs"
 	s.logCall(ctx, c, s.rpcOf(name, false, true, true), originOf(ctx), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), nil)
@@ -88,12 +91,41 @@ func TestServer_logsUpstreamsFields(t *testing.T) {
 		"grpc.meta.method_type": "server_stream", "grpc.meta.method_operation": "accessor", "grpc.meta.method_scope": "repository",
 		"grpc.meta.auth_version": "v2", "grpc.meta.client_name": "gitlab-web", "grpc.meta.call_site": "Repository#exists",
 		"grpc.meta.deadline_type": "regular", "remote_ip": "192.0.2.1", "user_id": "7", "username": "sue",
+		"grpc.request.payload_bytes": 12.0, "grpc.response.payload_bytes": 345.0,
 		"grpc.request.fullMethod": name, "grpc.request.deadline": "2040-01-02T03:04:05.006",
 		"grpc.request.repoStorage": "default", "grpc.request.repoPath": "a.git", "grpc.request.glRepository": "project-1",
 		"grpc.request.glProjectPath": "group/app", "virtual_storage": "default", "relative_path": "a.git", "storage": "gitaly-1",
 	}
 	if diff := cmp.Diff(want, line); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestServer_logsPayloadBytes: the line of a forwarded call has the size of what was sent and received.
+func TestServer_logsPayloadBytes(t *testing.T) {
+	var log lines
+	w := newFixture(t)
+	w.server.log = slog.New(slog.NewJSONHandler(&log, nil))
+	request := &gitalypb.RepositoryExistsRequest{Repository: repository("a.git")}
+	answer, err := gitalypb.NewRepositoryServiceClient(w.conn).RepositoryExists(t.Context(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() error {
+		if len(log.with("finished call")) == 0 {
+			return errors.New("no line yet")
+		}
+		return nil
+	})
+	var line struct {
+		Request  int `json:"grpc.request.payload_bytes"`
+		Response int `json:"grpc.response.payload_bytes"`
+	}
+	if err := json.Unmarshal([]byte(log.with("finished call")[0]), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line.Request != proto.Size(request) || line.Response != proto.Size(answer) || line.Request == 0 {
+		t.Errorf("got %+v, want %d and %d", line, proto.Size(request), proto.Size(answer))
 	}
 }
 

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"praefect/proxy/stream"
 )
 
 // stoppableKey leads from the context of a call to what ends it.
@@ -30,6 +33,9 @@ type observedStream struct {
 	stall time.Duration
 
 	moves atomic.Uint64 // odd while a message waits for the client
+	// received and sent count the bytes of the messages. The goroutine that receives may outlive the
+	// handler.
+	received, sent atomic.Int64
 
 	mu    sync.Mutex
 	timer *time.Timer // from the second message on; guarded by mu
@@ -45,9 +51,33 @@ func (s *observedStream) SendMsg(m any) error {
 	if s.moves.Add(1) == 3 { // the second message: it is a stream
 		s.watch()
 	}
+	n := payload(m) // before it is sent: then it may be freed
 	err := s.ServerStream.SendMsg(m)
 	s.moves.Add(1)
+	if err == nil {
+		s.sent.Add(n)
+	}
 	return err
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s *observedStream) RecvMsg(m any) error {
+	err := s.ServerStream.RecvMsg(m)
+	if err == nil {
+		s.received.Add(payload(m))
+	}
+	return err
+}
+
+// payload is the size of a message in bytes.
+func payload(m any) int64 {
+	switch m := m.(type) {
+	case *stream.Frame:
+		return int64(m.Data().Len())
+	case proto.Message:
+		return int64(proto.Size(m))
+	}
+	return 0
 }
 
 // watch looks at the progress from now on, once in each stall.
