@@ -28,6 +28,22 @@ func TestHAProxy_isAccepted(t *testing.T) {
 	}
 }
 
+// TestPlaybook_isAccepted: Ansible itself finds no fault in the playbook, and no group or module that it
+// does not know.
+func TestPlaybook_isAccepted(t *testing.T) {
+	dir := t.TempDir()
+	inventory := filepath.Join(dir, "hosts")
+	if err := os.WriteFile(inventory, []byte("[gitaly]\ngitaly-1\n[praefectctl]\npraefect-1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check := exec.CommandContext(t.Context(), "ansible-playbook", "--syntax-check", "--inventory", inventory, filepath.Join("ansible", "reboot-storage.yml"))
+	check.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8")
+	out, err := check.CombinedOutput()
+	if err != nil || strings.Contains(string(out), "WARNING") || strings.Contains(string(out), "DEPRECATION") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 func TestUnit_hasWhatTheInstanceReliesOn(t *testing.T) {
 	for _, want := range []string{
 		"StateDirectory=praefect\n", "KillSignal=SIGTERM\n", "Restart=always\n", fmt.Sprintf("Nice=%d\n", Nice),

@@ -25,6 +25,12 @@ command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v rpm >/dev/null || missing+=(rpm)
 command -v man >/dev/null || missing+=(man-db)
 PATH=$PATH:/usr/sbin command -v logrotate >/dev/null || missing+=(logrotate)
+# They read the completion scripts, and complete by them.
+command -v zsh >/dev/null || missing+=(zsh)
+command -v fish >/dev/null || missing+=(fish)
+[ -e /usr/share/bash-completion/bash_completion ] || missing+=(bash-completion)
+# It judges the playbook.
+command -v ansible-playbook >/dev/null || missing+=(ansible-core)
 # It judges the rules for it, and evaluates them on a cluster.
 command -v prometheus >/dev/null || missing+=(prometheus)
 # Network namespaces and their faults are for root alone.

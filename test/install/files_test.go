@@ -30,22 +30,6 @@ func TestPackage_filesAreAccepted(t *testing.T) {
 			t.Errorf("the manual page of %s: %v: %s", program, err, &complaints)
 		}
 	}
-	for _, program := range []string{cluster.Praefect, cluster.Praefectctl} {
-		for _, shell := range []string{"bash", "zsh", "fish"} {
-			script, err := exec.CommandContext(t.Context(), built.Path(program), "completion", shell).Output()
-			if err != nil || !strings.Contains(string(script), program) {
-				t.Errorf("%s completion %s: %v: %s", program, shell, err, script)
-			}
-			if shell != "bash" {
-				continue // the other shells are not installed everywhere
-			}
-			check := exec.CommandContext(t.Context(), "bash", "-n")
-			check.Stdin = strings.NewReader(string(script))
-			if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
-				t.Errorf("bash reads the completion of %s: %v: %s", program, err, out)
-			}
-		}
-	}
 	// logrotate wants its file to be root's alone, as the package installs it.
 	rotation, err := os.ReadFile(filepath.Join(deployed, "packages", "logrotate"))
 	must(t, err)
