@@ -218,15 +218,7 @@ func packageOf(t *testing.T, dir, version string) string {
 	if len(debs) != 1 || len(rpms) != 1 {
 		t.Fatalf("there are %q and %q", debs, rpms)
 	}
-	out, err := exec.CommandContext(t.Context(), "rpm", "--query", "--package", "--configfiles", "--scripts", rpms[0]).CombinedOutput()
-	if err != nil {
-		t.Fatalf("ask the rpm: %v: %s", err, out)
-	}
-	for _, want := range []string{"/etc/praefect/config.toml", "useradd --system", "disable --now praefect.service"} {
-		if !strings.Contains(string(out), want) {
-			t.Errorf("the rpm lacks %q: %s", want, out)
-		}
-	}
+	judgeRPM(t, rpms[0], debs[0])
 	return debs[0]
 }
 
