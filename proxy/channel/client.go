@@ -21,7 +21,7 @@ import (
 // that it answered something else or closed the connection.
 var ErrNotSpoken = errors.New("no backchannel: the other side does not speak it")
 
-// Client says what a connection that we dial offers to its other side.
+// Client configures the offer of a connection that we dial to its other side.
 type Client struct {
 	Config Config
 	// Server makes the server that answers calls of the other side. It is called
@@ -29,7 +29,7 @@ type Client struct {
 	// protocol, and its server is stopped when the connection ends. If it is nil
 	// such calls are refused.
 	Server func() *grpc.Server
-	// Sidechannels has those who wait for sidechannels; nil if nobody does.
+	// Sidechannels has the calls that wait for sidechannels; nil if none does.
 	Sidechannels *Registry
 	// NotSpoken is called when a handshake ended with ErrNotSpoken, of which gRPC
 	// tells no more than a text. It may be nil, and must not block.
@@ -76,9 +76,9 @@ func (c clientCredentials) ClientHandshake(ctx context.Context, authority string
 }
 
 // begin opens the session and its first stream. It waits for the other side's
-// first word, so that who does not speak the protocol is known here.
+// first word, so that a peer that does not speak the protocol is known here.
 func (c Client) begin(ctx context.Context, conn net.Conn) (net.Conn, error) {
-	interrupted := context.AfterFunc(ctx, func() { _ = conn.Close() }) // what is under way then fails
+	interrupted := context.AfterFunc(ctx, func() { _ = conn.Close() }) // calls under way then fail
 	o := &opening{Conn: conn, spoken: make(chan struct{})}
 	mux, first, err := c.greet(o)
 	if err == nil {
@@ -103,7 +103,7 @@ func (c Client) begin(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	return newEnding(first, d.stop), nil
 }
 
-// greet says what we speak, and opens the stream for calls.
+// greet names our protocol, and opens the stream for calls.
 func (c Client) greet(conn net.Conn) (*yamux.Session, *yamux.Stream, error) {
 	if _, err := io.WriteString(conn, backchannelMagic); err != nil {
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNotSpoken, err)
@@ -135,7 +135,7 @@ type dialed struct {
 
 const (
 	// maxSorting bounds the streams of the other side of which it is not known yet
-	// what they are for. A sidechannel stops counting when it is found; those are
+	// their purpose. A sidechannel stops counting when it is found; these are
 	// bounded by the calls that wait for one.
 	maxSorting = 256
 	// maxCalling bounds the streams on which the other side makes calls. It needs one.
@@ -149,7 +149,7 @@ func (d *dialed) start() {
 	if d.client.Server != nil {
 		d.listener = &streamListener{addr: d.mux.Addr(), streams: make(chan net.Conn), done: d.mux.CloseChan()}
 		d.server = d.client.Server()
-		d.running.Go(func() { _ = d.server.Serve(d.listener) }) // it ends with the session, which is what it says
+		d.running.Go(func() { _ = d.server.Serve(d.listener) }) // it ends with the session, which its error says
 	}
 	d.running.Go(d.accept)
 }
@@ -180,7 +180,7 @@ func (d *dialed) accept() {
 	}
 }
 
-// route finds out what a stream is for.
+// route finds out the purpose of a stream.
 func (d *dialed) route(stream *yamux.Stream) {
 	if err := d.dispatch(stream); err != nil {
 		_ = stream.Close() // the other side learns no more than that

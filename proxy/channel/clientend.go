@@ -13,7 +13,7 @@ type ClientEnd struct {
 	writeClosed bool
 }
 
-// confirm tells the server that somebody waits.
+// confirm tells the server that a call waits.
 func (c *ClientEnd) confirm() error {
 	if err := c.stream.SetWriteDeadline(time.Now().Add(openingTimeout)); err != nil {
 		return err
@@ -28,7 +28,7 @@ func (c *ClientEnd) confirm() error {
 	return err
 }
 
-// Read reads what the server writes, until io.EOF.
+// Read reads the data of the server, until io.EOF.
 func (c *ClientEnd) Read(p []byte) (int, error) { return c.readRaw(p) }
 
 // Write writes to the server.
@@ -66,7 +66,7 @@ type ServerEnd struct {
 	stop   func() bool
 }
 
-// Read reads what the client writes, until io.EOF. If the client goes without
+// Read reads the data of the client, until io.EOF. If the client goes without
 // saying that this was everything, the error is io.ErrUnexpectedEOF.
 func (s *ServerEnd) Read(p []byte) (int, error) { return s.frames.read(s.readRaw, p) }
 

@@ -21,7 +21,7 @@ const (
 	// openingTimeout bounds everything between a stream's first byte and its use.
 	openingTimeout = 5 * time.Second
 	// greetingTimeout bounds the wait for the first bytes of a connection, and
-	// then for the rest of what must come before its first call.
+	// then for the rest of the bytes that must come before its first call.
 	greetingTimeout = 10 * time.Second
 	// jamTimeout is how long a connection may take nothing at all before a write
 	// to one of its streams fails. Nothing else interrupts such a write.
@@ -29,12 +29,12 @@ const (
 	// readerTimeout is how long a client may take nothing of its sidechannel.
 	readerTimeout = 10 * time.Minute
 	// A side that has closed a stream waits so long for the other to close it,
-	// too; then it is reset. The client closes when it has read what there was, so
-	// that it need not wait; but what it has yet to read when the server closes a
+	// too; then it is reset. The client closes when it has read the rest, so
+	// that it need not wait; but the data that it has yet to read when the server closes a
 	// reset would take away.
 	clientCloseTimeout = time.Second
 	serverCloseTimeout = 5 * time.Minute
-	// leastServerWindow is the window of what clients send: all their calls share
+	// leastServerWindow is the window of the data that clients send: all their calls share
 	// the first stream of the connection.
 	leastServerWindow = 16 << 20
 )
@@ -76,7 +76,7 @@ func (c Config) log() muxLog {
 	return muxLog{c.Logger}
 }
 
-// muxLog is what yamux logs to.
+// muxLog is the log of yamux.
 type muxLog struct{ log *slog.Logger }
 
 // Print implements yamux.Logger.

@@ -18,12 +18,12 @@ var errCut = errors.New("the sidechannel was cut off, because its call has ended
 type end struct {
 	stream *yamux.Stream
 	gone   atomic.Bool // set by cut
-	// stall, if not zero, is how long the other side may take nothing of what is written.
+	// stall, if not zero, is how long the other side may take nothing of the written data.
 	stall   time.Duration
 	lastSet atomic.Bool // set by last
 }
 
-// readRaw reads what is on the wire.
+// readRaw reads the bytes on the wire.
 func (e *end) readRaw(p []byte) (int, error) {
 	if e.lastSet.Load() {
 		if err := e.stream.SetReadDeadline(time.Now().Add(openingTimeout)); err != nil {
@@ -46,7 +46,7 @@ func (e *end) readRaw(p []byte) (int, error) {
 	return n, err
 }
 
-// writeRaw writes what is to be on the wire.
+// writeRaw writes bytes to the wire.
 func (e *end) writeRaw(p []byte) (int, error) {
 	if e.stall > 0 {
 		if err := e.stream.SetWriteDeadline(time.Now().Add(e.stall)); err != nil {
@@ -70,10 +70,10 @@ func (e *end) writeRaw(p []byte) (int, error) {
 // cut ends reading and writing at once, from any goroutine.
 func (e *end) cut() {
 	e.gone.Store(true)
-	_ = e.stream.SetDeadline(time.Unix(1, 0)) // cannot fail; what waits wakes up
+	_ = e.stream.SetDeadline(time.Unix(1, 0)) // cannot fail; a waiting call wakes up
 }
 
-// last says that nothing new will be sent by the other side: what it has sent
+// last says that nothing new will be sent by the other side: the data that it has sent
 // must come without a long pause.
 func (e *end) last() {
 	e.lastSet.Store(true)

@@ -9,7 +9,7 @@ import (
 const (
 	frameLengthSize = 4
 	maxPayload      = 65516
-	// flush is the pkt-line that ends what a client writes.
+	// flush is the pkt-line that ends the data of a client.
 	flush = "0000"
 )
 
@@ -25,7 +25,7 @@ type unframer struct {
 	ended bool
 }
 
-// read reads payload bytes into p, getting those on the wire from raw.
+// read reads payload bytes into p, getting the bytes on the wire from raw.
 func (u *unframer) read(raw func([]byte) (int, error), p []byte) (int, error) {
 	for u.left == 0 && !u.ended {
 		if err := u.next(raw); err != nil {

@@ -39,7 +39,7 @@ func inspect(conn net.Conn, maxFrame uint32) *inspected {
 	return &inspected{Conn: conn, frames: inspector{maxFrame: maxFrame, now: time.Now}}
 }
 
-// Read implements net.Conn. Nothing is passed on of what came with a frame that is
+// Read implements net.Conn. Nothing is passed on of the bytes that came with a frame that is
 // refused.
 func (i *inspected) Read(p []byte) (int, error) {
 	n, err := i.Conn.Read(p)
@@ -50,7 +50,7 @@ func (i *inspected) Read(p []byte) (int, error) {
 }
 
 // inspector judges the frames of one direction of a session. It keeps nothing of
-// what is in them.
+// their content.
 type inspector struct {
 	maxFrame uint32 // bytes of data
 	now      func() time.Time
@@ -85,7 +85,7 @@ func (i *inspector) pass(b []byte) error {
 	return nil
 }
 
-// judge looks at a header. What is wrong with one in other ways yamux finds.
+// judge looks at a header. Other faults of one are found by yamux.
 func (i *inspector) judge() error {
 	switch i.head[1] {
 	case frameData:
@@ -98,7 +98,7 @@ func (i *inspector) judge() error {
 		if i.pings == 0 {
 			i.since = now
 		}
-		// Those that are forgiven by now need not be counted any more.
+		// The frames that are forgiven by now need not be counted any more.
 		if forgiven := int(now.Sub(i.since) / pingEvery); forgiven > 0 {
 			i.pings = max(0, i.pings-forgiven)
 			i.since = i.since.Add(time.Duration(forgiven) * pingEvery)

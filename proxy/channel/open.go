@@ -12,7 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// confirmation is what the client answers if somebody waits.
+// confirmation is the answer of the client if a call waits.
 const confirmation = "ok"
 
 // ErrNotAsked tells that a call names no sidechannel.

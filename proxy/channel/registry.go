@@ -14,11 +14,11 @@ import (
 // client waits with.
 const IDHeader = "gitaly-sidechannel-id"
 
-// ErrNotOpened is what a waiter ends with if the server opened no sidechannel.
+// ErrNotOpened is the error of a waiter if the server opened no sidechannel.
 var ErrNotOpened = errors.New("the server opened no sidechannel")
 
-// Registry has those who wait for sidechannels. Ids mean nothing outside of it.
-// The zero value is ready, nil has nobody, and it is safe for concurrent use.
+// Registry has the calls that wait for sidechannels. Ids mean nothing outside of it.
+// The zero value is ready, nil has none, and it is safe for concurrent use.
 type Registry struct {
 	mu      sync.Mutex
 	last    int64             // guarded by mu
@@ -47,7 +47,7 @@ func (r *Registry) Expect(ctx context.Context, handle func(context.Context, *Cli
 	return metadata.NewOutgoingContext(ctx, md), w
 }
 
-// take gives a stream to who waits for it, if anybody does.
+// take gives a stream to the call that waits for it, if one does.
 func (r *Registry) take(id int64, stream *yamux.Stream) bool {
 	if r == nil {
 		return false

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The buffers of a relay: most of what passes goes to the client.
+// The buffers of a relay: most of the data goes to the client.
 const (
 	toClientBuffer = 128 << 10
 	toServerBuffer = 16 << 10
@@ -25,13 +25,13 @@ func Relay(ctx context.Context, client *ServerEnd, server *ClientEnd) error {
 	requested := make(chan struct{})
 	go func() { // until the end of this function
 		defer close(requested)
-		// Whatever ends it, the server learns of it: if it is the client's, it has
+		// At any end of it, the server learns of it: if it is the client's, it has
 		// closed the sidechannel or is gone; if it is the server's, that tells below.
 		_ = pass(&server.end, &client.end, make([]byte, toServerBuffer))
 		server.close()
 	}()
 	err := pass(&client.end, &server.end, make([]byte, toClientBuffer))
-	// Nobody reads any more what the client may yet write.
+	// No reader is left for the data that the client may yet write.
 	_ = client.stream.SetReadDeadline(time.Unix(1, 0))
 	_ = server.stream.SetWriteDeadline(time.Unix(1, 0))
 	<-requested

@@ -45,7 +45,7 @@ func (c serverCredentials) ServerHandshake(raw net.Conn) (net.Conn, credentials.
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return nil, nil, err // as it is: gRPC passes over a client that said nothing
 	}
-	// For what gRPC reads next, too, which lifts the deadline after that.
+	// For the next read of gRPC, too, which lifts the deadline after that.
 	if err := conn.SetReadDeadline(time.Now().Add(greetingTimeout)); err != nil {
 		return nil, nil, err
 	}
@@ -101,7 +101,7 @@ func FromContext(ctx context.Context) (*Session, bool) {
 // Done is closed when the connection has ended.
 func (s *Session) Done() <-chan struct{} { return s.mux.CloseChan() }
 
-// Client calls the client's side. It is the same for all callers, who do not
+// Client calls the client's side. It is the same for all callers, which do not
 // close it, and fails every call when the connection has ended.
 func (s *Session) Client() (*grpc.ClientConn, error) {
 	s.mu.Lock()
@@ -167,7 +167,7 @@ func (s *Session) close() {
 	s.opens.Wait()
 }
 
-// sessionInfo is what is known of a client that speaks the protocol.
+// sessionInfo has the facts about a client that speaks the protocol.
 type sessionInfo struct {
 	credentials.AuthInfo
 	session *Session
@@ -183,7 +183,7 @@ func (i sessionInfo) GetCommonAuthInfo() credentials.CommonAuthInfo {
 	return credentials.CommonAuthInfo{}
 }
 
-// AuthInfo is what base credentials have found out of the client of a call, such
+// AuthInfo has the findings of the base credentials about the client of a call, such
 // as credentials.TLSInfo. It is nil if that is nothing.
 func AuthInfo(ctx context.Context) credentials.AuthInfo {
 	p, ok := peer.FromContext(ctx)

@@ -107,7 +107,7 @@ func (s *suite) addressed(t *testing.T, calls []call) {
 	}
 }
 
-// unimplemented: what is not served says so, with and without its service.
+// unimplemented: a method that is not served says so, with and without its service.
 func (s *suite) unimplemented(t *testing.T) {
 	for _, method := range []string{
 		"/gitaly.RepositoryService/RestoreRepository",
@@ -126,7 +126,7 @@ func (s *suite) unimplemented(t *testing.T) {
 	wantCode(t, "SSHUploadArchive", err, codes.Unimplemented)
 }
 
-// server: what a server says about itself.
+// server: the answer of a server about itself.
 func (s *suite) server(t *testing.T) {
 	check, err := healthpb.NewHealthClient(s.Conn).Check(s.ctx, &healthpb.HealthCheckRequest{})
 	if err != nil || check.GetStatus() != healthpb.HealthCheckResponse_SERVING {
@@ -173,7 +173,7 @@ func (s *suite) server(t *testing.T) {
 	}
 }
 
-// context is the suite's, with what a storage needs to reach this same server
+// context is the suite's, with the metadata that a storage needs to reach this same server
 // under the name of its first storage.
 func (s *suite) context(t *testing.T) context.Context {
 	t.Helper()

@@ -195,7 +195,7 @@ func (s *suite) restore(repo *gitalypb.Repository, bundle []byte, chunk int) err
 	return err
 }
 
-// push: what is wrong before the first byte of data.
+// push: faults before the first byte of data.
 func (s *suite) push(t *testing.T) {
 	repo := s.repository("a.git")
 	s.create(t, repo)

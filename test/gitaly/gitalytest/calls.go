@@ -9,15 +9,15 @@ import (
 	"google.golang.org/grpc"
 )
 
-// call is one method for a repository, with whatever else it needs to be valid.
+// call is one method for a repository, with all other fields that it needs to be valid.
 type call struct {
 	name string
-	// missing says what a repository that is absent means to it.
+	// missing is the meaning of an absent repository for it.
 	missing string
 	do      func(ctx context.Context, conn *grpc.ClientConn, repo *gitalypb.Repository) error
 }
 
-// What the absence of its repository means to a call.
+// The meanings of an absent repository for a call.
 const (
 	fails   = "NotFound"
 	creates = "nothing special"

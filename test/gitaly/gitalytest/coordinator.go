@@ -115,7 +115,7 @@ func (c *Coordinator) Votes(id uint64, node string) []Vote {
 	return found
 }
 
-// DialVoting is Dial for a connection on which the server votes. Closing what
+// DialVoting is Dial for a connection on which the server votes. Closing the client that
 // it returns is the loss of that connection.
 func DialVoting(t testing.TB, address, token string, coordinator *Coordinator) *grpc.ClientConn {
 	t.Helper()
@@ -127,7 +127,7 @@ func DialVoting(t testing.TB, address, token string, coordinator *Coordinator) *
 }
 
 // DialChannel is Dial for a multiplexed connection, which offers the server
-// what client says.
+// the configuration of client.
 func DialChannel(t testing.TB, address, token string, client channel.Client) *grpc.ClientConn {
 	t.Helper()
 	creds := channel.NewClientCredentials(nil, client)

@@ -216,7 +216,7 @@ func (s *suite) pools(t *testing.T) {
 	}
 }
 
-// commits: what is said of branches and history.
+// commits: the answers about branches and history.
 func (s *suite) commits(t *testing.T) {
 	repo := s.repository("a.git")
 	objects := s.seeded(t, repo, map[string]int{"refs/heads/main": 2, "refs/heads/old": 0})

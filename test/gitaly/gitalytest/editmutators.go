@@ -27,7 +27,7 @@ func (s *suite) fork(t *testing.T, repo *gitalypb.Repository, base string) forke
 	}
 }
 
-// editMutators are those that make commits out of others.
+// editMutators are the methods that make commits out of others.
 func (s *suite) editMutators() []mutator {
 	edits := gitalypb.NewOperationServiceClient
 	type (
@@ -56,13 +56,13 @@ func (s *suite) editMutators() []mutator {
 			return err
 		}},
 		{"UserRebaseConfirmable", present, part, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			// It fetches what it rebases, if from the same repository too.
+			// It fetches the commits that it rebases, if from the same repository too.
 			_, err := rebase(WithServer(t, c, r.GetStorageName(), s.Address, s.Token), edits(to), rebaseHeader(r, r, f.side), true)
 			return err
 		}},
 		{"UserSquash", present, func(t test, r repo) {
 			part(t, r)
-			// What it makes cannot be seen but by its id, which is the same elsewhere.
+			// The commit that it makes cannot be seen but by its id, which is the same elsewhere.
 			elsewhere := named(r.GetStorageName(), source)
 			s.unnamed = s.squashed(t, elsewhere)
 		}, func(_ test, c ctx, to conn, r repo, _ Objects) error {

@@ -167,7 +167,7 @@ func (s *suite) tags(t *testing.T) {
 	wantCode(t, "delete again", remove("v1"), codes.FailedPrecondition)
 }
 
-// merges: of what fits, of what does not, and forward.
+// merges: without a conflict, with one, and forward.
 func (s *suite) merges(t *testing.T) {
 	repo, other := s.repository("a.git"), named(s.Other, "a.git")
 	var main, side, clash string

@@ -33,7 +33,7 @@ type Subject struct {
 	KillsGit bool
 }
 
-// Objects are what a repository was seeded with: the same in each of them.
+// Objects are the objects that a repository was seeded with: the same in each of them.
 type Objects struct {
 	Commits  []string // three different ones
 	Blob     string
@@ -42,7 +42,7 @@ type Objects struct {
 
 // Exercise checks that a storage keeps the contract of test/gitaly, as far as
 // test/gitaly/memory serves it too, errors included. newSubject returns a
-// server that nobody else uses. Of the checks those named in only are made; all if
+// server that no other check uses. The checks named in only are made; all if
 // none is named.
 func Exercise(t *testing.T, newSubject func(t *testing.T) Subject, only ...string) {
 	exercise(t, newSubject, only, map[string]func(*suite, *testing.T){
@@ -111,7 +111,7 @@ func newSuite(ctx context.Context, subject Subject) *suite {
 	}
 }
 
-// suite is what every check of Exercise has at hand.
+// suite is the common part of every check of Exercise.
 type suite struct {
 	Subject
 	ctx   context.Context
@@ -119,8 +119,8 @@ type suite struct {
 	refs  gitalypb.RefServiceClient
 	edits gitalypb.OperationServiceClient
 
-	// For the checks of votes: what the repositories were seeded with, and what
-	// makes those of a storage that mutators write to; and the commit that a
+	// For the checks of votes: the seed of the repositories, and the function that
+	// makes the repositories of a storage that mutators write to; and the commit that a
 	// mutator makes without a reference to it, if it does.
 	objects Objects
 	prepare func(storage string)
@@ -190,8 +190,7 @@ func wantCode(t *testing.T, what string, err error, want codes.Code) {
 	}
 }
 
-// wantError fails the test unless there is an error: of which code is nobody's
-// concern.
+// wantError fails the test unless there is an error, of any code.
 func wantError(t *testing.T, what string, err error) {
 	t.Helper()
 	if err == nil {

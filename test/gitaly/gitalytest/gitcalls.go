@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// gitCalls are the methods for a repository that only real git serves. Those
+// gitCalls are the methods for a repository that only real git serves. Methods
 // that need more than a repository to be valid are refused for it first.
 func gitCalls() []call {
 	type (

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// gitMutators are those that only real git serves.
+// gitMutators are the methods that only real git serves.
 func (s *suite) gitMutators() []mutator {
 	sources := func(ctx context.Context, t *testing.T) context.Context {
 		return WithServer(t, ctx, s.Storage, s.Address, s.Token)

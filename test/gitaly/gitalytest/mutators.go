@@ -16,7 +16,7 @@ type mutator struct {
 	name string
 	// place is the path of the repository that it writes to.
 	place string
-	// before makes what else it needs; nil for nothing.
+	// before makes its other preconditions; nil for nothing.
 	before func(t *testing.T, repo *gitalypb.Repository)
 	do     func(t *testing.T, ctx context.Context, on *grpc.ClientConn, repo *gitalypb.Repository, o Objects) error
 }

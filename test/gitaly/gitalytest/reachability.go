@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// reachability: what a comparison of two replicas asks. Two commits in a row, and one
+// reachability: the questions of a comparison of two replicas. Two commits in a row, and one
 // apart, to which no reference leads.
 func (s *suite) reachability(t *testing.T) {
 	repo := s.repository("a.git")

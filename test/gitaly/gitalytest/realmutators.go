@@ -14,7 +14,7 @@ import (
 )
 
 // ExerciseRealVotes checks the votes of the methods that no storage of ours serves, and
-// of which an older or a newer release may lack some: those are skipped by name, and
+// of which an older or a newer release may lack some: they are skipped by name, and
 // logged.
 func ExerciseRealVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 	names := slices.Values([]string{"commit", "abort", "abort when done", "same hashes"})
@@ -41,7 +41,7 @@ func (s *suite) serves(t *testing.T, m mutator) bool {
 	return false
 }
 
-// realMutators are those that only a real Gitaly serves.
+// realMutators are the methods that only a real Gitaly serves.
 func (s *suite) realMutators() []mutator {
 	repos := gitalypb.NewRepositoryServiceClient
 	type (
@@ -70,7 +70,7 @@ func (s *suite) realMutators() []mutator {
 			f.main = s.commit(t, r, "main", f.base, "both", "ours\n")
 			f.side = s.commit(t, r, "side", f.base, "both", "theirs\n")
 		}, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			// It fetches what it merges, if from the same repository too.
+			// It fetches the commits that it merges, if from the same repository too.
 			stream, err := gitalypb.NewConflictsServiceClient(to).ResolveConflicts(WithServer(t, c, r.GetStorageName(), s.Address, s.Token))
 			if err != nil {
 				return err

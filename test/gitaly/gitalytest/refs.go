@@ -128,7 +128,7 @@ func patterns(all ...string) [][]byte {
 	return raw
 }
 
-// head: what HEAD names, and what stands in for it.
+// head: the name in HEAD, and its stand-in.
 func (s *suite) head(t *testing.T) {
 	repo := s.repository("a.git")
 	objects := s.seeded(t, repo, nil)

@@ -80,7 +80,7 @@ func (s *suite) walked(t *testing.T, storage string) []string {
 	return paths
 }
 
-// checksum: equal references, equal checksums, whatever their order and place; those
+// checksum: equal references, equal checksums, in any order and place; those
 // of no usual kind do not count.
 func (s *suite) checksum(t *testing.T) {
 	a, b := s.repository("a.git"), named(s.Other, "b.git")

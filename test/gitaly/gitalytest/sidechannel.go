@@ -16,7 +16,7 @@ import (
 	"praefect/proxy/channel"
 )
 
-// want is what a client sends to fetch all that leads to a commit.
+// want is the request of a client to fetch all that leads to a commit.
 func want(commit string) string {
 	return "0032want " + commit + "\n00000009done\n"
 }
@@ -27,7 +27,7 @@ func (s *suite) sidechannels(t *testing.T) {
 	objects := s.seeded(t, repo, map[string]int{"refs/heads/main": 2})
 	var waiting channel.Registry
 	conn := DialChannel(t, s.Address, s.Token, channel.Client{Sidechannels: &waiting})
-	// exchange makes a call with that input and returns what came beside it.
+	// exchange makes a call with that input and returns the data that came beside it.
 	exchange := func(input string, call func(context.Context) error) (string, error) {
 		var output []byte
 		ctx, waiter := waiting.Expect(s.ctx, func(_ context.Context, side *channel.ClientEnd) error {

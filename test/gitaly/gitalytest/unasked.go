@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// unasked: a deletion that does not say what it deletes happens without a vote,
+// unasked: a deletion that does not name the deleted value happens without a vote,
 // in a transaction too.
 func (s *suite) unasked(t *testing.T) {
 	s.deletesUnasked(t, func(ctx context.Context, on *grpc.ClientConn, repo *gitalypb.Repository, ref string) error {

@@ -26,7 +26,7 @@ func ExerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 	exerciseVotes(t, newSubject, (*suite).mutators, maps.Keys(voteChecks()), func(*suite, *testing.T, *gitalypb.Repository) {})
 }
 
-// ExerciseGitVotes checks for those that only real git serves that they vote
+// ExerciseGitVotes checks for the methods that only real git serves that they vote
 // before and after their effect, alike on all storages. How votes end otherwise
 // is the same for all methods.
 func ExerciseGitVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
@@ -54,7 +54,7 @@ func voteChecks() map[string]voteCheck {
 	}
 }
 
-// exerciseVotes runs the checks of those names for all mutators; more adds to
+// exerciseVotes runs the checks of these names for all mutators; more adds to
 // the repository that they write to.
 func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators func(*suite) []mutator, names iter.Seq[string], more func(*suite, *testing.T, *gitalypb.Repository)) {
 	for name := range names {
@@ -90,7 +90,7 @@ func (s *suite) addPool(t *testing.T, origin *gitalypb.Repository) {
 	s.write(t, origin, "refs/heads/topic", s.objects.Commits[0], "") // what the pool has yet to fetch
 }
 
-// clear removes what a mutator may have made or changed.
+// clear removes the repositories that a mutator may have made or changed.
 func (s *suite) clear(t *testing.T) {
 	t.Helper()
 	for _, storage := range []string{s.Storage, s.Other} {
@@ -104,7 +104,7 @@ func (s *suite) clear(t *testing.T) {
 	}
 }
 
-// state is what a repository looks like to clients, in all that writes change.
+// state is the look of a repository for clients, in all that writes change.
 func (s *suite) state(t *testing.T, repo *gitalypb.Repository) string {
 	t.Helper()
 	exists, err := s.repos.RepositoryExists(s.ctx, &gitalypb.RepositoryExistsRequest{Repository: repo})
@@ -134,7 +134,7 @@ func (s *suite) state(t *testing.T, repo *gitalypb.Repository) string {
 	return state + " commit " + resp.GetCommit().GetId()
 }
 
-// files are what the repository holds beside references and objects, where it is on a disk.
+// files are the content of the repository beside references and objects, where it is on a disk.
 func (s *suite) files(t *testing.T, repo *gitalypb.Repository) (content string) {
 	t.Helper()
 	if s.Path == nil {
@@ -360,7 +360,7 @@ func (s *suite) votesNotWithoutBackchannel(t *testing.T, m mutator) {
 	}
 }
 
-// deletion is what a client sends to delete a reference.
+// deletion is the request of a client to delete a reference.
 func deletion(ref, old string) []byte {
 	line := fmt.Sprintf("%s %s %s\x00 report-status delete-refs agent=test", old, zero, ref)
 	return fmt.Appendf(nil, "%04x%s0000", len(line)+4, line)

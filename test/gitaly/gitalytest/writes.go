@@ -11,7 +11,7 @@ import (
 )
 
 // ExerciseWrites makes every write of the suites of votes once, of a proxy: there is
-// no transaction but what that begins, and Seed is called for all storages behind
+// no transaction but the one that it begins, and Seed is called for all storages behind
 // it. before is called when all that a write needs is there, and after is told the
 // method of each that has succeeded, and where it wrote.
 func ExerciseWrites(t *testing.T, subject Subject, before func(t *testing.T), after func(t *testing.T, method, path string)) {
@@ -43,7 +43,7 @@ func ExerciseWrites(t *testing.T, subject Subject, before func(t *testing.T), af
 	}
 }
 
-// readyFor makes what a mutator needs on a storage; more adds to the repository that
+// readyFor makes the preconditions of a mutator on a storage; more adds to the repository that
 // it writes to.
 func (s *suite) readyFor(t *testing.T, m mutator, storage string, more func(*suite, *testing.T, *gitalypb.Repository)) {
 	t.Helper()
