@@ -60,7 +60,7 @@ func parseAddress(text string) (address, error) {
 	return invalid("want tcp://, tls://, unix: or dns:")
 }
 
-// checkHostPort returns what is wrong with a host:port, or nothing.
+// checkHostPort returns the fault of a host:port, or nothing.
 func checkHostPort(text string) string {
 	host, port, err := net.SplitHostPort(text)
 	switch {
@@ -76,7 +76,7 @@ func checkHostPort(text string) string {
 	return ""
 }
 
-// authority is what the server is told that it is called. A path is no legal
+// authority is the name of the server in its calls. A path is no legal
 // authority, so a socket is "localhost".
 func (a address) authority() string {
 	if a.network == "unix" {

@@ -9,7 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// audience is the RPCs that somebody else can answer if the storage of a connection says
+// audience is the RPCs that another storage can answer if the storage of a connection says
 // nothing. They learn it by the end of a context, which all of one silence share.
 type audience struct {
 	now atomic.Pointer[spell]
@@ -41,7 +41,7 @@ func (c *Conn) stall(cause error) {
 	old.end(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
 }
 
-// fallSilent ends what WhileAudible returned.
+// fallSilent ends the contexts that WhileAudible returned.
 func (c *Conn) fallSilent(cause error) {
 	now := c.audience.now.Load()
 	now.last.Store(true)
@@ -51,7 +51,7 @@ func (c *Conn) fallSilent(cause error) {
 // WhileAudible returns a context that ends with ctx, or when the storage fell
 // silent, before or after the connection was given up: then its cause is a status,
 // UNAVAILABLE. It also ends so when the storage stalls while answered reports false.
-// It is for RPCs that somebody else can answer; without it they go on, in case the
+// It is for RPCs that another storage can answer; without it they go on, in case the
 // storage comes back. The caller calls done. answered is called by other goroutines.
 func (c *Conn) WhileAudible(ctx context.Context, answered func() bool) (audible context.Context, done func()) {
 	l := &listener{conn: c, answered: answered}

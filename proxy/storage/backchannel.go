@@ -20,8 +20,8 @@ const (
 // connection; so one that was not found mute before is asked once more when it
 // has answered without.
 //
-// What the attempts with the backchannel found is of no account for others: if
-// there was somebody at all, the one without says how it is.
+// The findings of attempts with the backchannel do not count for others: if
+// a server was there at all, the attempt without says how it is.
 func (l *link) dial(ctx context.Context) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.VerifyTimeout)
 	defer cancel()
@@ -46,7 +46,7 @@ func (l *link) dial(ctx context.Context) (*Conn, error) {
 	return conn, nil
 }
 
-// spoke notes whether the storage speaks the backchannel, and says once what has
+// spoke notes whether the storage speaks the backchannel, and logs once the change that has
 // changed.
 func (l *link) spoke(backchannel bool) {
 	before := l.speech

@@ -35,7 +35,7 @@ type Config struct {
 	// Silence is how long a storage that was asked may send nothing at all
 	// before its connection is given up (1.5 s, but at least three intervals).
 	Silence time.Duration
-	// Stall takes the place of Silence while the storage's host acknowledges what
+	// Stall takes the place of Silence while the storage's host acknowledges the data that
 	// it is sent, so that only the process says nothing: it is more likely to be
 	// busy than dead (5 s, but at least Silence).
 	Stall time.Duration
@@ -52,15 +52,15 @@ type Config struct {
 
 	// StreamWindow is how many bytes a storage may send on one stream ahead of
 	// its reader (1 MiB): enough not to bind a bulk stream in a data centre, and
-	// what one stalled client can cost in memory.
+	// the memory that one stalled client can cost.
 	StreamWindow int32
 	// ConnectionWindow is the same for a connection (16 MiB).
 	ConnectionWindow int32
-	// ReadBuffer and WriteBuffer are the sizes in bytes of what is read or
+	// ReadBuffer and WriteBuffer are the sizes in bytes of the data read or
 	// written with one system call (128 KiB).
 	ReadBuffer, WriteBuffer int
 
-	// Backchannel makes the server that answers what a storage calls over a
+	// Backchannel makes the server that answers the calls of a storage over a
 	// connection: its votes. Each connection to a storage that speaks the
 	// backchannel gets a server of its own, which is stopped when the connection
 	// is closed, so that a vote belongs to exactly one: that of Conn.Target and
@@ -68,7 +68,7 @@ type Config struct {
 	// published, with a Conn of which it may keep no more than that. Nil: the
 	// backchannel is never spoken, and there are no sidechannels.
 	Backchannel func(*Conn) *grpc.Server
-	// Channels are the sizes of what shares a connection with the backchannel.
+	// Channels are the sizes of the streams that share a connection with the backchannel.
 	Channels channel.Config
 
 	// TLS is the base of the configuration for tls:// addresses. Default: the
@@ -80,7 +80,7 @@ type Config struct {
 	DialOptions []grpc.DialOption
 }
 
-// withDefaults returns c with every unset field set, or what contradicts.
+// withDefaults returns c with every unset field set, or the contradiction.
 func (c Config) withDefaults() (Config, error) {
 	for _, d := range []struct {
 		field *time.Duration

@@ -21,19 +21,19 @@ import (
 // safe for concurrent use.
 //
 // To a storage that speaks the backchannel it consists of two network connections,
-// which lead to the same disk, and are lost together. What shares one with the
-// backchannel is framed twice and copied once more; so only what needs that takes
+// which lead to the same disk, and are lost together. A call that shares one with the
+// backchannel is framed twice and copied once more; so only a call that needs it takes
 // it, as WithBackchannel says.
 type Conn struct {
 	target         Target
 	generation     uint64
 	identity       identity
 	plain, channel *path // the same one without backchannel
-	// sidechannels are those that the storage may open; nil without backchannel.
+	// sidechannels are the sidechannels that the storage may open; nil without backchannel.
 	sidechannels *channel.Registry
 
 	// outstanding counts the RPCs under way; finished takes one off, once for
-	// each, when it has ended in whatever way.
+	// each, when it has ended in any way.
 	outstanding atomic.Int64
 	finished    grpc.CallOption
 
@@ -50,7 +50,7 @@ type Conn struct {
 
 var _ grpc.ClientConnInterface = (*Conn)(nil)
 
-// dial makes a connection, with the backchannel or without, and verifies what is
+// dial makes a connection, with the backchannel or without, and verifies the server that is
 // behind it. The caller bounds it. Errors are *dialError.
 func dial(ctx context.Context, to *place, generation uint64, cfg Config, backchannel bool) (*Conn, error) {
 	c := &Conn{target: to.target, generation: generation, silentAfter: cfg.Silence, lost: make(chan struct{}), idle: make(chan struct{})}
@@ -89,7 +89,7 @@ func dial(ctx context.Context, to *place, generation uint64, cfg Config, backcha
 	return c, nil
 }
 
-// Target returns what the connection was made to.
+// Target returns the address of the connection.
 func (c *Conn) Target() Target { return c.target }
 
 // Generation counts the connections to this storage that were published since
@@ -107,14 +107,14 @@ func (c *Conn) ServerVersion() string { return c.identity.serverVersion }
 // GitVersion is the version of git that the storage runs.
 func (c *Conn) GitVersion() string { return c.identity.gitVersion }
 
-// Release is what the storage runs: the version of its server and that of its git.
+// Release is the version of the storage: the version of its server and that of its git.
 func (c *Conn) Release() string { return c.identity.release() }
 
 // Backchannel reports whether the storage can call this side, during RPCs started
 // WithBackchannel: else no write to it is voted on, and it opens no sidechannel.
 func (c *Conn) Backchannel() bool { return c.sidechannels != nil }
 
-// Sidechannels has those who wait for sidechannels of this connection; nil if
+// Sidechannels has the calls that wait for sidechannels of this connection; nil if
 // there is no backchannel.
 func (c *Conn) Sidechannels() *channel.Registry { return c.sidechannels }
 
@@ -154,7 +154,7 @@ func (c *Conn) NewStream(ctx context.Context, desc *grpc.StreamDesc, method stri
 	return c.path(ctx).cc.NewStream(ctx, desc, method, c.counted(opts)...)
 }
 
-// counted adds the option that ends what acquire began, into an array of its
+// counted adds the option that undoes acquire, into an array of its
 // own: that of opts is the caller's.
 func (c *Conn) counted(opts []grpc.CallOption) []grpc.CallOption {
 	return append(opts[:len(opts):len(opts)], c.finished)

@@ -17,18 +17,18 @@ import (
 	"praefect/proxy/secure"
 )
 
-// maxHeader bounds the headers and the status of a call, of which the longest are what
+// maxHeader bounds the headers and the status of a call, of which the longest are the ones that
 // a hook has printed. A longer one ends the call with Internal.
 const maxHeader = 128 << 10
 
-// errSpent is what a ClientConn learns when it wants a second network
-// connection. It never gets one: what was routed over the first must not
+// errSpent is the error for a ClientConn that wants a second network
+// connection. It never gets one: a call that was routed over the first must not
 // travel over another, behind which there may be another disk.
 var errSpent = errors.New("the connection is gone and is never made anew")
 
 // NewClient returns an ordinary gRPC client, one that connects again by itself,
 // for tools that speak to a storage or to an instance: address forms, token
-// and message sizes are those of this package. It does no I/O.
+// and message sizes are the settings of this package. It does no I/O.
 func NewClient(addr, token string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	a, err := parseAddress(addr)
 	if err != nil {
@@ -78,14 +78,14 @@ func (a address) transport(cfg Config) credentials.TransportCredentials {
 	return secure.New(base)
 }
 
-// identity is what a storage says of itself on a new connection.
+// identity is the answer of a storage about itself on a new connection.
 type identity struct {
 	filesystemID  string
 	serverVersion string
 	gitVersion    string
 }
 
-// release is what the storage runs, for people and for comparing: what a storage votes on follows
+// release is the version of the storage, for people and for comparing: the hash that a storage votes on follows
 // from both programs. It is empty if neither is known.
 func (i identity) release() string {
 	switch {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host asks the kernel of this machine what it knows of the kernel at the other end of
+// host asks the kernel of this machine for its knowledge of the kernel at the other end of
 // a connection, which acknowledges also for a process that is stopped or starved.
 type host struct {
 	local bool // both ends are on this machine
@@ -29,7 +29,7 @@ func newHost(conn net.Conn) *host {
 }
 
 // silence is the time since the last acknowledgement, 0 if none is due; false if it
-// cannot be told, as when the connection was closed. What is between the two, such as a
+// cannot be told, as when the connection was closed. A device between the two, such as a
 // balancer that ends connections, counts as the host.
 func (h *host) silence() (time.Duration, bool) {
 	if h.local {

@@ -7,7 +7,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// probeResult is what one health check tells of a storage.
+// probeResult is the result of one health check of a storage.
 type probeResult int
 
 const (
@@ -32,12 +32,12 @@ func (c Config) bound(host time.Duration) time.Duration {
 
 // answerTimeout is how long to wait for an answer to a health check when the storage
 // was last heard so long ago: until the silence reaches bound, but never
-// so short that a storage could not answer, whatever came before.
+// so short that a storage could not answer, even after a long silence.
 func (c Config) answerTimeout(silence, bound time.Duration) time.Duration {
 	return min(c.ProbeTimeout, max(bound-silence, c.Silence/10))
 }
 
-// judge tells what a health check says that ended with err after took, for
+// judge tells the result of a health check that ended with err after took, for
 // which answerTimeout allowed timeout, when the storage was last heard silence ago and
 // may be silent for bound.
 func (c Config) judge(err error, took, timeout, silence, bound time.Duration) probeResult {

@@ -23,7 +23,7 @@ var (
 )
 
 // link keeps one storage connected. Its goroutine, run, owns every field but
-// current, which it publishes for anybody to load, and place, which it follows.
+// current, which it publishes for every goroutine to load, and place, which it follows.
 type link struct {
 	cfg     Config
 	log     *slog.Logger
@@ -53,7 +53,7 @@ type watched struct {
 	end        context.CancelCauseFunc
 }
 
-// published is what readers see of a link. It is immutable.
+// published is the part of a link that readers see. It is immutable.
 type published struct {
 	conn *Conn             // nil if unreachable
 	err  *UnreachableError // nil if reachable
@@ -61,7 +61,7 @@ type published struct {
 	mute bool              // that was because the storage says nothing at all
 
 	// refused, host and heard are of an unreachable storage: the last attempt found
-	// nobody there, or a host that answers; when the storage last said anything.
+	// no server there, or a host that answers; when the storage last said anything.
 	refused, host bool
 	heard         time.Time
 
@@ -198,7 +198,7 @@ func (l *link) reachable(conn *Conn) {
 }
 
 // unreachable publishes that there is no connection, and why; refused tells that
-// nobody was there to make one with, host that only the storage did not answer.
+// no server was there to make one with, host that only the storage did not answer.
 func (l *link) unreachable(ctx context.Context, cause error, refused, host bool) {
 	before, untried := l.current.Load(), l.untried()
 	now := &published{

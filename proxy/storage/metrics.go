@@ -46,7 +46,7 @@ type storageMetrics struct {
 	latency            prometheus.Observer
 	healthy, reachable prometheus.Gauge
 	made, lost         prometheus.Counter
-	// runs notes the versions that a storage runs, in the place of those it ran before.
+	// runs notes the versions that a storage runs, in the place of the versions it ran before.
 	runs func(version, gitVersion string)
 }
 

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// place is where a storage is, and what proves there that we may come. It is immutable but for the secret.
+// place is where a storage is, and the secret that proves there that we may come. It is immutable but for the secret.
 type place struct {
 	target Target
 	addr   address
@@ -80,7 +80,7 @@ func (s *Set) Move(targets []Target) error {
 		if was.target == to.target {
 			continue
 		}
-		was.secret.current.Store(&to.target.Token) // also for what goes on at the old address
+		was.secret.current.Store(&to.target.Token) // also for calls that go on at the old address
 		if was.target.Address == to.target.Address {
 			to.secret = was.secret
 			l.place.Store(to)

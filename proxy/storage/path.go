@@ -19,7 +19,7 @@ type path struct {
 	wire *wire
 }
 
-// open makes a network connection and asks what is behind it. The caller bounds
+// open makes a network connection and asks the server behind it. The caller bounds
 // it, and closes the path unless there is an error.
 func open(ctx context.Context, to *place, cfg Config, creds credentials.TransportCredentials) (*path, identity, error) {
 	p := &path{wire: newWire()}
@@ -65,7 +65,7 @@ func (c *Conn) paths() []*path {
 	return []*path{c.channel, c.plain}
 }
 
-// silence is the time since the storage was last heard, over whichever path.
+// silence is the time since the storage was last heard, over either path.
 func (c *Conn) silence() time.Duration {
 	return min(c.plain.wire.silence(), c.channel.wire.silence())
 }
@@ -73,13 +73,13 @@ func (c *Conn) silence() time.Duration {
 // Silent tells that nothing was heard of the storage for Config.Silence.
 func (c *Conn) Silent() bool { return c.silence() >= c.silentAfter }
 
-// hostSilence is the time since the storage's host acknowledged what it was sent, over
-// whichever path.
+// hostSilence is the time since the storage's host acknowledged the sent data, over
+// either path.
 func (c *Conn) hostSilence() time.Duration {
 	return min(c.plain.wire.hostSilence(), c.channel.wire.hostSilence())
 }
 
-// why returns what ended the connection, or otherwise if nothing was noted.
+// why returns the error that ended the connection, or otherwise if nothing was noted.
 func (c *Conn) why(otherwise error) error {
 	for _, p := range c.paths() {
 		otherwise = p.wire.why(otherwise)

@@ -11,7 +11,7 @@ import (
 
 // cutOff is how many times Config.Silence a path may be silent while another is
 // not: a storage that is busy talking may have no time for health checks, but a
-// network may lose what belongs to one connection.
+// network may lose the packets of one connection.
 const cutOff = 4
 
 // secondEvery is in which of the rounds the other path of a storage is asked over too. Both lead to
@@ -93,7 +93,7 @@ func (l *link) checkBoth(ctx context.Context, conn *Conn) []checked {
 
 // listen goes on asking over a connection that was given up, until its last RPC has
 // ended or the storage has fallen silent. It may have been given up while this
-// instance did not know yet that nobody answers there any more: the others had
+// instance did not know yet that no server answers there any more: the others had
 // fenced the storage, and it was to be made anew.
 func (l *link) listen(ctx context.Context, conn *Conn) {
 	tick := time.NewTicker(l.cfg.ProbeInterval)

@@ -146,7 +146,7 @@ func (s *Set) announce() {
 	s.changed = make(chan struct{})
 }
 
-// Reachability is what is known of the way to one storage at one moment.
+// Reachability has the facts about the way to one storage at one moment.
 type Reachability struct {
 	VirtualStorage, Storage, Address string
 
@@ -155,7 +155,7 @@ type Reachability struct {
 	// Err is why there is none; for a reachable storage, why the last health
 	// check was not well (the storage is slow), or nil.
 	Err error
-	// Refused tells that nobody listens there: the last attempt to connect,
+	// Refused tells that no server listens there: the last attempt to connect,
 	// which is made at once when a connection is lost, was refused or reset.
 	Refused bool
 	// Silent tells that the storage is not reachable and has said nothing for
@@ -166,7 +166,7 @@ type Reachability struct {
 	// Since is when Reachable last changed; zero if the storage was never
 	// reached.
 	Since time.Time
-	// FilesystemID, ServerVersion and GitVersion are those of the current
+	// FilesystemID, ServerVersion and GitVersion are the values of the current
 	// connection, or of the last one; empty if the storage was never reached.
 	FilesystemID, ServerVersion, GitVersion string
 	// Backchannel tells that the current connection, or the last one, had a
@@ -180,7 +180,7 @@ type Reachability struct {
 	Latency time.Duration
 }
 
-// Release is what the storage runs, or ran when it was last reached; empty if it never was.
+// Release is the version that the storage runs, or ran when it was last reached; empty if it never was.
 func (r Reachability) Release() string {
 	return identity{serverVersion: r.ServerVersion, gitVersion: r.GitVersion}.release()
 }

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// ErrUnreachable is what every error of Set.Conn is that a later attempt may
+// ErrUnreachable is matched by every error of Set.Conn that a later attempt may
 // not find again.
 var ErrUnreachable = errors.New("storage is unreachable")
 
@@ -19,7 +19,7 @@ var errSilent = errors.New("nothing was heard")
 // UnreachableError says why there is no connection to a storage.
 type UnreachableError struct {
 	Target Target
-	// Cause is what ended the last connection or the last attempt to make one.
+	// Cause is the error that ended the last connection or the last attempt to make one.
 	Cause error
 }
 
@@ -46,7 +46,7 @@ type dialError struct {
 	answered bool
 	// host tells that the storage's host answered, whether the storage did or not.
 	host bool
-	// notSpoken tells that somebody was there, who does not speak the backchannel.
+	// notSpoken tells that a server was there that does not speak the backchannel.
 	notSpoken bool
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // wire notes when the other end of a network connection was last heard,
-// whatever it said, and why the connection ended.
+// with any kind of data, and why the connection ended.
 type wire struct {
 	born  time.Time
 	heard atomic.Int64 // nanoseconds after born, 0 for never
@@ -30,14 +30,14 @@ func (w *wire) silence() time.Duration {
 	return time.Since(w.born) - time.Duration(w.heard.Load())
 }
 
-// end notes what ended the connection. That this side closed it is no reason.
+// end notes the error that ended the connection. That this side closed it is no reason.
 func (w *wire) end(err error) {
 	if !errors.Is(err, net.ErrClosed) {
 		w.ended.CompareAndSwap(nil, &err)
 	}
 }
 
-// why returns what ended the connection, or otherwise if nothing was noted.
+// why returns the error that ended the connection, or otherwise if nothing was noted.
 func (w *wire) why(otherwise error) error {
 	if err := w.ended.Load(); err != nil {
 		return *err

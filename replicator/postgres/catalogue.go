@@ -82,7 +82,7 @@ func (c *Catalogue) one(ctx context.Context, statement string, args ...any) (Rep
 	return list[0], true, nil
 }
 
-// Add makes entries for those of the repositories that have none.
+// Add makes entries for the repositories that have none.
 func (c *Catalogue) Add(ctx context.Context, keys []queue.Key) error {
 	return c.inBatches(ctx, "enter", keys, addRepositories)
 }

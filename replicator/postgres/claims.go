@@ -32,7 +32,7 @@ type Claims struct{ db *DB }
 func NewClaims(db *DB) *Claims { return &Claims{db: db} }
 
 // Take enters a claim on each of the virtual storages that has none, and returns the claims of all of them, by name:
-// those of another cluster are still that cluster's.
+// the claims of another cluster are still that cluster's.
 func (c *Claims) Take(ctx context.Context, virtualStorages []string, by Claimant) ([]Claim, error) {
 	var held []Claim
 	err := c.db.serve(ctx, func(ctx context.Context, tx *sql.Tx, _ bool) (err error) {

@@ -18,7 +18,7 @@ const (
 // there. Claimed jobs leave entries at the head of the index until vacuum has been, which it cannot while an old snapshot
 // lives (a dump of the database, say); each claim from the start would step over all of them.
 //
-// Nearly every job becomes due later than those that were claimed before it. The exceptions, jobs that were locked or
+// Nearly every job becomes due later than the jobs that were claimed before it. The exceptions, jobs that were locked or
 // not yet committed when the cursor passed them, are found by the next claim from the start.
 type cursor struct {
 	mu sync.Mutex
@@ -48,7 +48,7 @@ func (c *cursor) look(virtualStorage string, now time.Time) look {
 	return look{from: p.from, began: now}
 }
 
-// looked takes what a claim got, in its order.
+// looked takes the jobs of a claim, in its order.
 func (c *cursor) looked(virtualStorage string, l look, jobs []queue.Job, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -17,13 +17,13 @@ import (
 	"github.com/lib/pq"
 )
 
-// Config bounds what a DB does. The zero value of each field stands for its default.
+// Config bounds the work of a DB. The zero value of each field stands for its default.
 type Config struct {
 	// MaxOpen connections at once; callers beyond wait. Default 10.
 	MaxOpen int
 	// MaxLifetime of a connection: a balancer or a failover in front of Postgres is followed at least that fast. Default 5m.
 	MaxLifetime time.Duration
-	// MaxIdleTime of a connection that nobody uses. Default 1m.
+	// MaxIdleTime of an unused connection. Default 1m.
 	MaxIdleTime time.Duration
 	// ConnectTimeout bounds the making of a connection, authentication included, unless the connection string has a
 	// connect_timeout. Default 2s.
@@ -124,6 +124,6 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// retire makes all connections of the pool unfit for further use. Those of a server that was demoted, or of one that is
+// retire makes all connections of the pool unfit for further use. Connections of a server that was demoted, or of one that is
 // no longer there, are not tried again one by one.
 func (db *DB) retire() { db.generation.Add(1) }

@@ -18,7 +18,7 @@ import (
 // ErrUnavailable is queue.ErrUnavailable, for callers that have no queue: the database cannot be used now.
 var ErrUnavailable = queue.ErrUnavailable
 
-// kind is what an error of the database means to us.
+// kind is the meaning of an error of the database for us.
 type kind int
 
 const (
@@ -28,7 +28,7 @@ const (
 	kindConflict                // rolled back because of another transaction: repeat at once
 )
 
-// kindOf sorts an error by what can be done about it.
+// kindOf sorts an error by the next step.
 func kindOf(err error) kind {
 	if _, ok := errors.AsType[connectError](err); ok || errors.Is(err, errNoSchema) {
 		return kindUnavailable

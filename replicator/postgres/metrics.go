@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Register adds the database's metrics: whether it can be used, and what the pool does. Collecting them asks the server
+// Register adds the database's metrics: whether it can be used, and the state of the pool. Collecting them asks the server
 // nothing.
 func (db *DB) Register(registerer prometheus.Registerer) error {
 	available := prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -27,7 +27,7 @@ func (db *DB) Migrate(ctx context.Context) (applied int, err error) {
 	return db.MigrateWith(ctx, func(string) (applied func()) { return func() {} })
 }
 
-// MigrateWith is Migrate for somebody who watches: step is called before each migration with its id, and what it returns
+// MigrateWith is Migrate for a watching caller: step is called before each migration with its id, and the function that it returns
 // when the migration is applied. If nothing is pending it takes no lock.
 func (db *DB) MigrateWith(ctx context.Context, step func(id string) (applied func())) (applied int, err error) {
 	status, err := db.MigrationStatus(ctx)
@@ -99,7 +99,7 @@ func (db *DB) MigrateDown(ctx context.Context, n int) (undone int, err error) {
 	return undone, err
 }
 
-// oneMigration works on one migration in a transaction that holds the lock, and returns what to call once that is
+// oneMigration works on one migration in a transaction that holds the lock, and returns the function to call once that is
 // committed.
 type oneMigration func(context.Context, *sql.Tx, *migrate.Migration) (committed func(), err error)
 
@@ -135,7 +135,7 @@ const (
 )
 
 // AwaitSchema migrates as soon as the server lets it: it returns nil once Migrate has succeeded, or the context's error.
-// A daemon runs it beside everything else. What is wrong other than an unavailable server is logged, once for each cause.
+// A daemon runs it beside everything else. A fault other than an unavailable server is logged, once for each cause.
 func (db *DB) AwaitSchema(ctx context.Context) error {
 	logged := ""
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
@@ -205,7 +205,7 @@ func isApplied(ctx context.Context, tx *sql.Tx, id string) (applied bool, err er
 	return applied, nil
 }
 
-// createSchema makes what the migrations are recorded in. A schema that is there is not created even "if not exists",
+// createSchema makes the table in which the migrations are recorded. A schema that is there is not created even "if not exists",
 // which needs a right on the database that its owner may have kept to himself.
 func createSchema(ctx context.Context, tx *sql.Tx) error {
 	var exists bool

@@ -25,7 +25,7 @@ type Migration struct {
 	Unknown   bool      // applied by a newer release, which this one works beside
 }
 
-// MigrationStatus lists the migrations of this release and those that the database has besides, by their ids.
+// MigrationStatus lists the migrations of this release and the ones that the database has besides, by their ids.
 func (db *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
 	known, err := knownMigrations()
 	if err != nil {

@@ -14,7 +14,7 @@ const oldestServer = 14_00_00
 // ErrServerTooOld means that the server's version is not supported.
 var ErrServerTooOld = errors.New("postgres 14 or newer is required")
 
-// Server is what Ping learns of the server.
+// Server has the facts that Ping learns of the server.
 type Server struct {
 	Version string // as it names itself
 	Number  int    // 150018 is 15.18
@@ -40,10 +40,10 @@ func (s Server) supported() error {
 	return nil
 }
 
-// Away says why the database could not be used by the last call, empty if it could. It asks nobody.
+// Away says why the database could not be used by the last call, empty if it could. It makes no call.
 func (db *DB) Away() string { return db.availability.away() }
 
-// errProbed takes back what a probe wrote.
+// errProbed takes back the write of a probe.
 var errProbed = errors.New("this was a probe")
 
 // Probe asks the server to take a write, in the table of migrations, and takes it back.

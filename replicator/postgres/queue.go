@@ -69,7 +69,7 @@ func (q *Queue) enqueue(ctx context.Context, batch []queue.Request) error {
 	})
 }
 
-// Dequeue implements queue.Queue. Each claim has an id of its own, by which a repeated run finds what an unanswered
+// Dequeue implements queue.Queue. Each claim has an id of its own, by which a repeated run finds the jobs that an unanswered
 // commit has claimed.
 func (q *Queue) Dequeue(ctx context.Context, claim queue.Claim) ([]queue.Job, error) {
 	if err := claim.Valid(); err != nil {

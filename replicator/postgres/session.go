@@ -20,7 +20,7 @@ type connector struct {
 	generation *atomic.Uint64
 }
 
-// connectError intents what went wrong before there was a connection.
+// connectError marks an error from before there was a connection.
 type connectError struct{ error }
 
 func (e connectError) Unwrap() error { return e.error }
@@ -51,7 +51,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 // Driver implements driver.Connector.
 func (c *connector) Driver() driver.Driver { return &pq.Driver{} }
 
-// dialer dials for one connection and keeps what it dialled. Until stop, the end of ctx breaks it: the driver heeds a
+// dialer dials for one connection and keeps the dialled connection. Until stop, the end of ctx breaks it: the driver heeds a
 // context while it dials, but not while it waits for the answers of a server that hangs.
 type dialer struct {
 	ctx  context.Context
@@ -79,7 +79,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		return nil, err
 	}
 	d.conn = conn
-	d.done = context.AfterFunc(d.ctx, func() { _ = conn.Close() }) // whoever uses it gets the error
+	d.done = context.AfterFunc(d.ctx, func() { _ = conn.Close() }) // its user gets the error
 	return conn, nil
 }
 
@@ -89,7 +89,7 @@ func (d *dialer) stop() {
 	}
 }
 
-// driverConn is what lib/pq's connections can do and database/sql or we use.
+// driverConn has the methods of lib/pq's connections that database/sql or we use.
 type driverConn interface {
 	driver.Conn
 	driver.Tx

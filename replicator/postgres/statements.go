@@ -3,12 +3,12 @@ package postgres
 // The statements of the queue. Each UPDATE and DELETE names the state that it leaves. Intervals are bound as
 // microseconds, and times are the server's.
 
-// columns are what scanJob reads, in its order.
+// columns are the columns that scanJob reads, in its order.
 const columns = `j.id, j.virtual_storage, j.relative_path, j.targets, j.reason, j.correlation_id, j.state, j.attempt, j.failures,
 	j.again, j.worker, j.last_error, j.waits_for, j.created_at, j.updated_at, j.not_before, j.claimed_until`
 
 // enqueueSQL takes the requests as JSON, because their targets are lists of different lengths. Rows are locked in the
-// order of their keys, here and by heartbeatSQL, so that calls which overlap do not deadlock. A job that already is what
+// order of their keys, here and by heartbeatSQL, so that calls which overlap do not deadlock. A job that already is the one that
 // the request wants is not written.
 const enqueueSQL = `
 insert into praefect_raft.jobs as j (virtual_storage, relative_path, not_before, targets, reason, correlation_id)
@@ -25,7 +25,7 @@ where (j.state = 'in_progress' and not j.again)
 	or j.state = 'dead'
 	or (j.state = 'ready' and j.not_before > excluded.not_before)`
 
-// dueSQL reads the index jobs_waiting from $2 on, in its order, and stops after $3 rows that nobody has locked.
+// dueSQL reads the index jobs_waiting from $2 on, in its order, and stops after $3 rows that are not locked.
 const dueSQL = `
 	select w.id from praefect_raft.jobs as w
 	where w.virtual_storage = $1 and w.state in ('ready', 'failed') and w.not_before >= $2 and w.not_before <= now()
@@ -40,7 +40,7 @@ update praefect_raft.jobs as j set
 where j.state in ('ready', 'failed') and j.id = any (array(` + dueSQL + `))
 returning ` + columns
 
-// claimedSQL finds what a claim whose commit went unanswered has got.
+// claimedSQL finds the jobs of a claim whose commit went unanswered.
 const claimedSQL = `
 select ` + columns + ` from praefect_raft.jobs as j
 where j.state = 'in_progress' and j.claim_id = $1`
@@ -124,7 +124,7 @@ where j.state = $4 and j.state in ('failed', 'dead') and j.id = any (array(
 	where $2 = '' or n.name = $2
 	order by d.id limit $1))`
 
-// dropReadySQL removes ready jobs, along jobs_waiting: those that are due first.
+// dropReadySQL removes ready jobs, along jobs_waiting: the ones that are due first.
 const dropReadySQL = names + `
 delete from praefect_raft.jobs as j
 where j.state = $4 and j.state = 'ready' and j.id = any (array(
@@ -164,7 +164,7 @@ where j.id > $1 and ($2 = '' or j.virtual_storage = $2) and ($3 = '' or j.state 
 order by j.id limit $4`
 
 // depthSQL counts up to $1 jobs, the last of which means "or more". Ready jobs are counted among all that wait, and the
-// count says so when those alone reach the limit.
+// count says so when these alone reach the limit.
 const depthSQL = names + `
 select r.virtual_storage, 'in_progress', count(*), count(*) >= $1
 from praefect_raft.jobs as r where r.state = 'in_progress' group by r.virtual_storage

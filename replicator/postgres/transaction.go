@@ -12,7 +12,7 @@ import (
 	"praefect/replicator/queue"
 )
 
-// work is what a transaction does. It may run several times; repeated says that an earlier run may have been committed,
+// work is the content of a transaction. It may run several times; repeated says that an earlier run may have been committed,
 // so that it must look before it writes, by an id of its own, unless writing twice is the same as writing once.
 type work func(ctx context.Context, tx *sql.Tx, repeated bool) error
 
@@ -56,7 +56,7 @@ func (db *DB) transact(caller context.Context, do work) error {
 	}
 }
 
-// failed explains the last error of a call that began at that time, and notes what it says about the server.
+// failed explains the last error of a call that began at that time, and notes its meaning for the server.
 func (db *DB) failed(caller, bound context.Context, began time.Time, err error, unknown bool) error {
 	err = explain(caller, bound, err)
 	switch {
@@ -106,7 +106,7 @@ func rollBack(tx *sql.Tx, cause error) error {
 	return errors.Join(cause, fmt.Errorf("roll back: %w", err))
 }
 
-// fateOf judges the error of a commit. database/sql refuses, with the context's error or ErrTxDone, what it never sent;
+// fateOf judges the error of a commit. database/sql refuses, with the context's error or ErrTxDone, a commit that it never sent;
 // an error of the server means that it rolled back; after anything else we do not know.
 func fateOf(ctx context.Context, err error) fate {
 	if _, answered := errors.AsType[*pq.Error](err); answered {

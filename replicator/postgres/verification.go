@@ -175,7 +175,7 @@ select (select count(*) from (select from praefect_raft.repositories as r
 const countRepositoriesSQL = `
 select count(*) from praefect_raft.repositories as r where r.virtual_storage = $1`
 
-// marking is what a request does to the repositories in batch, and tells how many there are and the last one.
+// marking is the effect of a request on the repositories in batch, and tells how many there are and the last one.
 const marking = `,
 gone as (delete from praefect_raft.verifications as v using batch as b
 	where v.repository_id = b.id and ($3 = '' or v.storage = $3)),

@@ -68,14 +68,14 @@ var proseComplete = []string{
 	"consensus/settings", "deploy", "deploy/packages/manual", "fsm", "fsm/condition", "proxy/admin/admintest",
 	"proxy/admin/reboot", "proxy/channel", "proxy/check", "proxy/clientconn", "proxy/console", "proxy/info",
 	"proxy/ledger", "proxy/ledger/ledgertest", "proxy/measure", "proxy/monitor", "proxy/router", "proxy/secure",
-	"proxy/skew", "proxy/stream", "proxy/throttle", "proxy/tracing", "proxy/transaction",
-	"replicator/cataloguetest", "replicator/queue", "replicator/queue/queuetest", "test/alerts", "test/attack",
-	"test/browser", "test/busy", "test/cast", "test/cluster", "test/console", "test/demo", "test/e2e",
-	"test/failover", "test/gitaly/gitalytest", "test/gitaly/internal/vote", "test/gitaly/internal/wire",
-	"test/gitaly/memory", "test/gitaly/test-gitaly", "test/install", "test/membership", "test/mutants",
-	"test/netns", "test/partition", "test/place", "test/postgres", "test/promql", "test/realgitaly",
-	"test/realgitaly/seen", "test/report", "test/rules", "test/runbook", "test/sim/simulate", "test/strong",
-	"test/upgrade", "test/workload",
+	"proxy/skew", "proxy/storage", "proxy/stream", "proxy/throttle", "proxy/tracing", "proxy/transaction",
+	"replicator/cataloguetest", "replicator/postgres", "replicator/queue", "replicator/queue/queuetest",
+	"test/alerts", "test/attack", "test/browser", "test/busy", "test/cast", "test/cluster", "test/console",
+	"test/demo", "test/e2e", "test/failover", "test/gitaly/gitalytest", "test/gitaly/internal/vote",
+	"test/gitaly/internal/wire", "test/gitaly/memory", "test/gitaly/test-gitaly", "test/install",
+	"test/membership", "test/mutants", "test/netns", "test/partition", "test/place", "test/postgres",
+	"test/promql", "test/realgitaly", "test/realgitaly/seen", "test/report", "test/rules", "test/runbook",
+	"test/sim/simulate", "test/strong", "test/upgrade", "test/workload",
 }
 
 // TestProse_commentsNameTheSubject holds all comments of the packages above to the limit.
