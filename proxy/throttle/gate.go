@@ -5,7 +5,7 @@ import "time"
 const (
 	// first is the bound of a virtual storage before anything is known of its storages, and least
 	// the lowest: so many writes always fit.
-	first, least = 32, 16
+	first, least = 64, 16
 	// share is which part of its time a write may take, as a divisor, and slow how long it takes at
 	// least, before it counts as a sign of too many writes.
 	share = 4
