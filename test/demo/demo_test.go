@@ -167,7 +167,7 @@ func TestDemo_staysUpUntilItIsTakenDown(t *testing.T) {
 func TestDemo_describesItselfInTheAgreedForm(t *testing.T) {
 	text, err := json.Marshal(record{
 		ClientAddr: "a", TokenFile: "b", StateDir: "c",
-		Instances: []instanceRecord{{"n", "a", "m", 1}},
+		Instances: []instanceRecord{{"n", "a", "m", "c", 1}},
 		Storages:  []storageRecord{{"v", "n", "a", "t", "d", 2}},
 		Postgres:  postgresRecord{"dsn", 3},
 		HAProxy:   haproxyRecord{"h", 4},
@@ -176,7 +176,7 @@ func TestDemo_describesItselfInTheAgreedForm(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"client_addr":"a","token_file":"b","state_dir":"c",` +
-		`"instances":[{"name":"n","addr":"a","metrics_addr":"m","pid":1}],` +
+		`"instances":[{"name":"n","addr":"a","metrics_addr":"m","console_addr":"c","pid":1}],` +
 		`"storages":[{"virtual_storage":"v","name":"n","addr":"a","token_file":"t","dir":"d","pid":2}],` +
 		`"postgres":{"dsn":"dsn","pid":3},"haproxy":{"addr":"h","pid":4}}`
 	if string(text) != want {

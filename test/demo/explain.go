@@ -33,10 +33,11 @@ It stays up until make demo-down. To look around:
   git clone %[4]s
   make demo-down
 
+The web console is at http://%[9]s, for the admin token.
 Metrics are at http://%[5]s/metrics, logs in %[6]s,
 addresses and process ids in %[7]s.
 `, quote(d.build), quote(d.record.TokenFile), strings.Join(endpoints, ","), url, d.record.Instances[0].MetricsAddr,
-		d.state, d.published(), quote(filepath.Join(d.state, cluster.AdminTokenName)))
+		d.state, d.published(), quote(filepath.Join(d.state, cluster.AdminTokenName)), d.record.Instances[0].ConsoleAddr)
 }
 
 // quote makes a word of the shell.

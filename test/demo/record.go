@@ -24,6 +24,7 @@ type instanceRecord struct {
 	Name        string `json:"name"`
 	Addr        string `json:"addr"`
 	MetricsAddr string `json:"metrics_addr"`
+	ConsoleAddr string `json:"console_addr"`
 	PID         int    `json:"pid"`
 }
 
@@ -53,7 +54,7 @@ func newRecord(c *cluster.Cluster) *record {
 		HAProxy:  haproxyRecord{Addr: c.Balancer.Addr, PID: c.Balancer.PID()},
 	}
 	for _, i := range c.Instances {
-		r.Instances = append(r.Instances, instanceRecord{Name: i.Label(), Addr: i.Addr, MetricsAddr: i.MetricsAddr, PID: i.PID()})
+		r.Instances = append(r.Instances, instanceRecord{Name: i.Label(), Addr: i.Addr, MetricsAddr: i.MetricsAddr, ConsoleAddr: i.ConsoleAddr, PID: i.PID()})
 	}
 	for _, s := range c.Storages {
 		r.Storages = append(r.Storages, storageRecord{

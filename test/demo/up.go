@@ -107,7 +107,7 @@ func (d *demo) start(ctx context.Context, programs cluster.Binaries, gitaly *clu
 	steps := d.steps()
 	return cluster.Start(ctx, cluster.Options{
 		Binaries: programs, Dir: d.state, ClientAddr: clientAddr, Detached: true, Progress: steps.done,
-		Instances: 3, Balancer: true, Gitaly: gitaly, Disk: seeds.Disk, Settings: tuning,
+		Instances: 3, Balancer: true, Gitaly: gitaly, Disk: seeds.Disk, Settings: tuning, Console: true,
 	})
 }
 
