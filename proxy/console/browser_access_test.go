@@ -170,6 +170,7 @@ func TestBrowser_settingsThatDiffer(t *testing.T) {
 	p.Type(readToken)
 	p.Press("Enter")
 	p.WaitText(".tools", "read only")
+	p.WaitText(".conditions", "Run-book: docs/operations/conditions.md#settings-differ")
 	p.Press("g", "s")
 	p.WaitText(".differences", "consistency.copies")
 	var rows []string

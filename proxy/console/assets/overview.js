@@ -95,7 +95,7 @@ function conditions(status) {
   return h("section", { class: "panel", "aria-labelledby": "conditions-title" },
     h("h2", { id: "conditions-title" }, "Conditions"),
     status.conditions.length === 0 ? h("p", { class: "empty" }, mark("ok", "none")) :
-      h("ul", { class: "conditions" }, status.conditions.map((c) => h("li", {}, mark(level(c.level), c.name), h("span", { class: "muted" }, c.level), h("p", {}, c.text)))));
+      h("ul", { class: "conditions" }, status.conditions.map((c) => h("li", {}, mark(level(c.level), c.name), h("span", { class: "muted" }, c.level), h("p", {}, c.text, c.run_book ? h("span", { class: "muted" }, " Run-book: ", h("span", { class: "mono" }, c.run_book)) : null)))));
 }
 
 function storages(vs) {
