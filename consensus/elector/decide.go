@@ -10,8 +10,8 @@ import (
 	"praefect/fsm/state"
 )
 
-// Decide compares what is agreed with what is configured and with what the
-// instances say.
+// Decide compares the agreed state with the configuration and with the reports of the
+// instances.
 func Decide(in Input, memory Memory) Decision {
 	d := &decider{Input: in}
 	d.out.Rejoining = make(map[health.Name]time.Duration)
@@ -67,7 +67,7 @@ func (d *decider) remember(before Memory) Memory {
 			s := &vs.Succession[j]
 			name := health.Name{VirtualStorage: vs.Name, Storage: s.Name}
 			count := d.Counts[name]
-			// Of one that was out already nobody knows here when it died.
+			// For one that was out already the time of death is not known here.
 			if since, ok := before.died[name]; count.Dead && ok {
 				now.died[name] = since
 			} else if count.Dead && s.State != state.Out {
@@ -80,7 +80,7 @@ func (d *decider) remember(before Memory) Memory {
 				now.unseen[name] = since
 			}
 			disk := count.Disk()
-			// What a connection older than the state says is over.
+			// A report by a connection older than the state is over.
 			if disk == "" || disk == s.FilesystemID && !count.WellSince(s.Since) || disk != s.FilesystemID && !count.Agreed() {
 				continue
 			}
@@ -93,7 +93,7 @@ func (d *decider) remember(before Memory) Memory {
 	return now
 }
 
-// admit ends the fences of a virtual storage once nobody can act by what was
+// admit ends the fences of a virtual storage once no instance can act by the state that was
 // before them. It reports whether there are any.
 func (d *decider) admit(vs *state.VirtualStorage) bool {
 	fenced := vs.Fenced()
@@ -120,7 +120,7 @@ func (d *decider) admit(vs *state.VirtualStorage) bool {
 	return true
 }
 
-// fencedBy is who had the storage fenced, by the history: the admission completes that change, so
+// fencedBy is the author of the fence, by the history: the admission completes that change, so
 // the history names the same operator for both.
 func fencedBy(vs *state.VirtualStorage, storage string) string {
 	for _, c := range slices.Backward(vs.History) {
@@ -131,7 +131,7 @@ func fencedBy(vs *state.VirtualStorage, storage string) string {
 	return automatic
 }
 
-// afterSwitchover says what becomes of a storage that was fenced for a
+// afterSwitchover tells the new state of a storage that was fenced for a
 // switchover: it serves on, unless it died meanwhile. False means that this has
 // to be waited for.
 func (d *decider) afterSwitchover(vs *state.VirtualStorage, storage string) (state.Admission, bool) {
@@ -171,7 +171,7 @@ func (d *decider) failOver(vs *state.VirtualStorage, massive bool) bool {
 	case massive:
 		d.alarm(condition.DeadNotReplaced, vs.Name, "", "%q of %q is dead (%s), and so are more than half of all storages, which the network may be to blame for: praefectctl promote", dead, vs.Name, why)
 	case d.Now < d.Started+d.Settings.WarmUp && !d.wereAlive(vs, dead):
-		// What starts late is not dead.
+		// A storage that starts late is not dead.
 	default:
 		d.propose(state.Command{Fence: &state.Fence{
 			VirtualStorage: vs.Name, Storages: dead, Why: state.WhyDead, Epoch: vs.Epoch, By: automatic,
@@ -181,7 +181,7 @@ func (d *decider) failOver(vs *state.VirtualStorage, massive bool) bool {
 	return false
 }
 
-// automatic says in the history that nobody asked.
+// automatic says in the history that no operator asked.
 const automatic = "automatic"
 
 // wereAlive tells whether all of the storages were seen alive in this term.
@@ -208,7 +208,7 @@ func (d *decider) paused(vs *state.VirtualStorage) bool {
 }
 
 // massive tells whether more than half of all storages have died at about the
-// same time. Those that were failed over in that time count, too.
+// same time. Storages that were failed over in that time count, too.
 func (d *decider) massive() bool {
 	var all int
 	var times []time.Duration

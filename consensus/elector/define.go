@@ -16,7 +16,7 @@ import (
 const reportWait = 5 * time.Second
 
 // define proposes the storages that every instance has in its settings and the state lacks, and says
-// in what else settings and state differ. It takes nothing away: only an operator does.
+// in which other points settings and state differ. It takes nothing away: only an operator does.
 func (d *decider) define() {
 	for _, c := range d.Configured {
 		d.primaryElsewhere(c)
@@ -47,7 +47,7 @@ func (d *decider) differ(keys []condition.Setting) {
 	d.out.Alarms[len(d.out.Alarms)-1].Settings = keys
 }
 
-// reports are those of the registered instances, the leader's own first, and the names of the
+// reports are the reports of the registered instances, the leader's own first, and the names of the
 // instances that have not reported in this term.
 func (d *decider) reports() (reports []settings.Report, missing []string) {
 	if own, ok := d.Reports[d.Self]; ok {
@@ -88,7 +88,7 @@ func (d *decider) wants(reports []settings.Report) bool {
 	return false
 }
 
-// defineAs proposes what the state lacks of a virtual storage that the instances agree on.
+// defineAs proposes the missing storages of a virtual storage that the instances agree on.
 func (d *decider) defineAs(name string, agreed []string) {
 	vs := d.View.VirtualStorage(name)
 	if vs == nil {
@@ -123,7 +123,7 @@ func (d *decider) primaryElsewhere(c Configured) {
 	}
 }
 
-// ErrListed says that settings still list what is to be removed, or may.
+// ErrListed says that settings still list the thing to be removed, or may.
 type ErrListed struct{ Why string }
 
 // Error implements error.

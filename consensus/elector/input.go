@@ -19,7 +19,7 @@ type Configured struct {
 	Primary string
 }
 
-// Leases is what is decided by: the leader's table of leases.
+// Leases is the leader's table of leases, as decisions need it.
 type Leases interface {
 	// AppliedByAll tells whether every instance that may hold a lease has
 	// applied the index, and acts by it.
@@ -53,7 +53,7 @@ type Settings struct {
 	RetireAfter time.Duration
 }
 
-// WithDefaults fills in what is zero, but for Failover.
+// WithDefaults fills in the defaults of zero fields, but for Failover.
 func (s Settings) WithDefaults() Settings {
 	for _, d := range []struct {
 		field *time.Duration
@@ -79,7 +79,7 @@ func (s Settings) WithDefaults() Settings {
 type Input struct {
 	Settings   Settings
 	Configured []Configured
-	// Now is the leader's clock, Wall the time of day for what people set.
+	// Now is the leader's clock, Wall the time of day for times that people set.
 	Now  time.Duration
 	Wall time.Time
 	// Started is when the leader's process started.
@@ -88,15 +88,15 @@ type Input struct {
 	Self   state.Incarnation
 	View   *state.State
 	Leases Leases
-	// Counts is what the voters say of the storages.
+	// Counts are the counted reports of the voters about the storages.
 	Counts map[health.Name]health.Count
 	// Refusals counts the instances that lately found the Raft port of an
 	// incarnation refusing connections.
 	Refusals map[state.Incarnation]int
-	// Members are the ids of all members of the cluster, those that do not vote too;
+	// Members are the ids of all members of the cluster, non-voters too;
 	// none if that is not known. An instance that is no member was removed by an operator.
 	Members []string
-	// Reports are what the instances have said of their settings in this term.
+	// Reports are the reports of the instances about their settings in this term.
 	Reports map[state.Incarnation]settings.Report
 	// Unclaimed says why a virtual storage that is not in the state cannot be defined yet, "" if it
 	// can. Nil lets every one be defined.
@@ -108,15 +108,15 @@ type Input struct {
 	Silent map[state.Incarnation]time.Duration
 }
 
-// Memory is what a leader remembers between decisions. The zero value remembers
+// Memory is the memory of a leader between decisions. The zero value remembers
 // nothing.
 type Memory struct {
-	// died is since when a storage is dead that was in use then; alive are those
+	// died is since when a storage is dead that was in use then; alive are the ones
 	// that were seen to be so in this term.
 	died  map[health.Name]time.Duration
 	alive map[health.Name]bool
 	well  map[health.Name]wellness
-	// unseen is since when a storage could be admitted as serving, and nobody
+	// unseen is since when a storage could be admitted as serving, and no instance
 	// knows its disk.
 	unseen map[health.Name]time.Duration
 	// known is since when an incarnation is known in this term.
@@ -129,7 +129,7 @@ type wellness struct {
 	disk  string
 }
 
-// Decision is what to do. The commands are proposed in the term of the decision
+// Decision is the next step. The commands are proposed in the term of the decision
 // or not at all, in their order, before the next decision is made.
 type Decision struct {
 	Commands []state.Command

@@ -10,7 +10,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Verb is what an operator asks for.
+// Verb is the kind of an operator's request.
 type Verb string
 
 // The verbs.
@@ -26,7 +26,7 @@ type Request struct {
 	Verb           Verb
 	VirtualStorage string
 	Storage        string
-	// Epoch, if not 0, is what the virtual storage's must be.
+	// Epoch, if not 0, is the required epoch of the virtual storage.
 	Epoch uint64
 	// Force waits neither for copies nor for writes in flight.
 	Force bool
@@ -51,7 +51,7 @@ const (
 var (
 	// ErrRefused is wrapped in why an operation cannot be, or not now.
 	ErrRefused = errors.New("refused")
-	// ErrTimeout is wrapped in what was waited for too long.
+	// ErrTimeout is wrapped in the name of the thing that was waited for too long.
 	ErrTimeout = errors.New("it took too long")
 	// ErrOvertaken: the fence was agreed, and then something else happened.
 	ErrOvertaken = errors.New("the switchover was overtaken by events")
@@ -69,19 +69,19 @@ type Operation struct {
 	caughtUp search
 }
 
-// Moment is what an operation depends on.
+// Moment has the values that an operation depends on.
 type Moment struct {
 	Now    time.Duration
 	View   *state.State
 	Counts map[health.Name]health.Count
 	Leases Leases
-	// PauseReports is what each instance last said of the pause, of those that did.
+	// PauseReports is the last report of each instance about the pause, if it sent one.
 	PauseReports map[state.Incarnation]lease.WritePauseReport
 	// Fenced is the answer to the fence that was proposed; nil before it came.
 	Fenced *state.Result
 }
 
-// Progress is what people are told.
+// Progress is for people.
 type Progress struct {
 	Phase Phase
 	// Behind is how many repositories are waited for, InFlight how many writes.
@@ -126,7 +126,7 @@ func name(vs *state.VirtualStorage, storage string) health.Name {
 	return health.Name{VirtualStorage: vs.Name, Storage: storage}
 }
 
-// Passes are the storages that are to be fenced: those that serve and stand
+// Passes are the storages that are to be fenced: the ones that serve and stand
 // before the one to promote, or the one to drain.
 func (o Operation) Passes(view *state.State) []string {
 	if o.Verb == Drain {
@@ -243,7 +243,7 @@ func (o Operation) waiting(m Moment) (inFlight int, waiting []state.Incarnation)
 	return inFlight, waiting
 }
 
-// fence is the cut-over. What is dead is not to be admitted as serving.
+// fence is the cut-over. A dead storage is not to be admitted as serving.
 func (o Operation) fence(vs *state.VirtualStorage, m Moment) *state.Command {
 	f := &state.Fence{VirtualStorage: vs.Name, Storages: o.Passes(m.View), Why: state.WhySwitchover, Epoch: vs.Epoch, By: o.By}
 	if o.Verb == Drain {

@@ -8,7 +8,7 @@ import (
 
 // raise proposes the feature level that every live incarnation knows, once every
 // member of the cluster has one. ▲ elector-raises-without-member: A member that is away counts: it
-// may come back with the version that it had, and would not know what is in the log by then.
+// may come back with the version that it had, and would not know the entries of the log by then.
 func (d *decider) raise() {
 	instances := d.View.Instances
 	if len(d.Members) == 0 || len(instances) == 0 {

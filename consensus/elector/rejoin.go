@@ -9,7 +9,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// rejoin proposes what was found out about the disks of storages, and lets
+// rejoin proposes the findings about the disks of storages, and lets
 // storages serve again that have been well for long enough.
 func (d *decider) rejoin(vs *state.VirtualStorage) {
 	for i := range vs.Succession {
@@ -37,7 +37,7 @@ func (d *decider) due(vs *state.VirtualStorage, s *state.Storage, disk string, c
 		return disk != s.FilesystemID && count.Agreed()
 	case s.State == state.Serving && disk != s.FilesystemID && (!d.Settings.Failover || d.paused(vs)):
 		// Where nothing is failed over, a secondary is backfilled all the same: no role
-		// goes to anybody by it.
+		// goes to any storage by it.
 		primary, _ := vs.Primary(nil)
 		return count.Agreed() && primary.Name != s.Name
 	case s.State != state.Out || s.Why == state.WhyDrained:
@@ -109,7 +109,7 @@ func (d *decider) retire() {
 		if !ok {
 			heard = d.out.Memory.known[inc] // it may have come a moment ago, or be silent since a former leader
 		}
-		// An operator who removed the instance, or calls it gone, has the last word. It gets no
+		// An operator that removed the instance, or calls it gone, has the last word. It gets no
 		// lease any more, so that its last one ends.
 		gone := d.Gone[inc] || len(d.Members) > 0 && !slices.Contains(d.Members, instance.ID)
 		silence := d.Now - heard

@@ -15,12 +15,12 @@ type search struct {
 	done bool
 }
 
-// waits counts the repositories that are waited for: for a promotion those that the storage
-// misses writes of since before it began, and that nobody is writing to; for a drain those
-// that nobody else could serve. Clients that go on writing miss out on nothing: what they
-// wrote last keeps its primary until it is repaired.
+// waits counts the repositories that are waited for: for a promotion the ones that the storage
+// misses writes of since before it began, and that no client is writing to; for a drain the ones
+// that no other storage could serve. Clients that go on writing lose nothing: a
+// repository that they wrote last keeps its primary until it is repaired.
 //
-// While a promotion waits for any repository, the count includes those that were written
+// While a promotion waits for any repository, the count includes the ones that were written
 // meanwhile: telling them apart would take a look at each entry.
 func (o Operation) waits(view *state.State) (Operation, int) {
 	vs := view.VirtualStorage(o.VirtualStorage)
@@ -40,7 +40,7 @@ func (o Operation) waits(view *state.State) (Operation, int) {
 	return o, idle
 }
 
-// idle tells whether the storage misses writes of a repository that nobody is writing to.
+// idle tells whether the storage misses writes of a repository that no client is writing to.
 func (o Operation) idle(e *state.Entry) bool { return e.IsBehind(o.Storage) && !e.HasLive() }
 
 // step looks at the next entries, until it finds one to wait for.
