@@ -3,8 +3,8 @@ package plan
 import "time"
 
 const (
-	// CallerGone is how long a call may have an effect after its caller is gone, whatever its
-	// deadline is. A storage asks a silent connection for a sign of life after 5 minutes,
+	// CallerGone is how long a call may have an effect after its caller is gone, under any
+	// deadline. A storage asks a silent connection for a sign of life after 5 minutes,
 	// waits 20 s for it, and then ends the calls of the connection.
 	CallerGone = 6 * time.Minute
 	// CopyLongest is the deadline of a copy that lasts for as long as it makes progress. No
@@ -58,7 +58,7 @@ func doubled(d time.Duration, times int) time.Duration {
 	return d << min(max(0, times), doublings)
 }
 
-// Progress is what was seen of a copy: the size of the target's replica.
+// Progress is the observed progress of a copy: the size of the target's replica.
 type Progress struct {
 	size int64
 	at   time.Duration // when it changed last

@@ -6,10 +6,10 @@ import (
 	"praefect/fsm/state"
 )
 
-// Newcomer is what the first comparison finds out about one repository on one
+// Newcomer has the findings of the first comparison about one repository on one
 // storage that was not compared before.
 type Newcomer struct {
-	// Founding tells that what the storage has counts as much as what the primary
+	// Founding tells that the replica of the storage counts as much as the one that the primary
 	// has; Clean, that no write can have reached the repository since the storage
 	// was defined: the ledger does not list it.
 	Founding, Clean bool
@@ -24,7 +24,7 @@ type Newcomer struct {
 	Ahead bool
 }
 
-// First is what the first comparison decides about one replica.
+// First is the decision of the first comparison about one replica.
 type First int
 
 const (
@@ -33,7 +33,7 @@ const (
 	// FirstAdvance: the replica contains the primary's and more. It is copied onto
 	// the primary, whose writes wait meanwhile.
 	FirstAdvance
-	// FirstConflict: each side may have what the other lacks. Both are kept.
+	// FirstConflict: each side may have commits that the other lacks. Both are kept.
 	FirstConflict
 )
 
@@ -54,7 +54,7 @@ func Meet(n Newcomer) First {
 	return FirstConflict
 }
 
-// Replica is what a comparison after a copy looks at.
+// Replica has the facts that a comparison after a copy looks at.
 type Replica struct {
 	// Has tells that the storage has the repository. The rest is empty otherwise.
 	Has bool
@@ -66,7 +66,7 @@ type Replica struct {
 	Pool string
 }
 
-// UnlikeError says in what a replica differs from its source.
+// UnlikeError names the difference of a replica from its source.
 type UnlikeError struct {
 	Storage, Source string
 	What            string
@@ -76,7 +76,7 @@ func (e *UnlikeError) Error() string {
 	return fmt.Sprintf("%q differs from %q after the copy: %s", e.Storage, e.Source, e.What)
 }
 
-// Unlike says in what a replica differs from its source, empty if in nothing.
+// Unlike names the difference of a replica from its source, empty if there is none.
 // ▲ plan-in-sync-unlike, plan-head-unlike, plan-pool-unlike: A storage counts as in sync only if it
 // is like the primary: a copy that reports success may have left something out.
 func Unlike(source, replica Replica) string {

@@ -11,12 +11,12 @@ import (
 // forgotten, which only makes waits longer.
 const firstSeenKept = 2048
 
-// FirstSeen tells how long a process has known of what the log says, on its own
-// monotonic clock. The bound of an in-doubt intent runs from there: nobody else's
+// FirstSeen tells how long a process has known the entries of the log, on its own
+// monotonic clock. The bound of an in-doubt intent runs from there: no other
 // clock is asked, and a process that was away starts anew.
 //
 // One list of (index, time) serves all intents of all repositories, because views
-// only move forward: what is at index i was first seen no later than the first
+// only move forward: the entry at index i was first seen no later than the first
 // view at or after i.
 type FirstSeen struct {
 	seen []seenAt // rising in both fields
@@ -42,7 +42,7 @@ func (s *FirstSeen) Look(now time.Duration, index state.Index) {
 	s.seen = append(s.seen, seenAt{index, now})
 }
 
-// Left is how long an effect of what an in-doubt intent stands for may still come, at
+// Left is how long an effect of the writes that an in-doubt intent stands for may still come, at
 // most. The caller has a view with the intent. (▲ plan-bound-from-the-start)
 func (s *FirstSeen) Left(now time.Duration, d *state.Doubt) time.Duration {
 	bound := time.Duration(d.BoundMillis) * time.Millisecond

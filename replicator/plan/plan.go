@@ -10,12 +10,12 @@ import (
 	"praefect/fsm/state"
 )
 
-// Action is what a repair of a repository does next.
+// Action is the next step of a repair of a repository.
 type Action int
 
 const (
-	// Idle: nothing can be done now. Either nothing is wrong, or what is
-	// wrong waits for a storage, and the reconciler finds the repository again
+	// Idle: nothing can be done now. Either nothing is wrong, or the repair
+	// waits for a storage, and the reconciler finds the repository again
 	// when that one can be called.
 	Idle Action = iota
 	// Wait: something is to be done, and it is too early for it.
@@ -42,21 +42,21 @@ type Situation struct {
 	// Reachable tells whether a storage can be called, and is the disk that the
 	// state speaks of.
 	Reachable func(storage string) bool
-	// Left is how long an effect of what the in-doubt intent stands for may still
+	// Left is how long an effect of the writes that the in-doubt intent stands for may still
 	// come.
 	Left func(*state.Doubt) time.Duration
 }
 
-// Plan is what to do next about one repository.
+// Plan is the next step about one repository.
 type Plan struct {
 	Action Action
 	// Why says so for people, of Idle and Wait; Well tells that nothing
 	// is wrong at all.
 	Why  string
 	Well bool
-	// For is what Idle and Wait wait for.
+	// For is the reason for which Idle and Wait wait.
 	For Waiting
-	// Wait is how long, at most, of Wait; 0 if nobody can tell.
+	// Wait is how long, at most, of Wait; 0 if that is unknown.
 	Wait time.Duration
 	// Primary is the repository's primary, of ResolveDoubt, Copy and EndAdvance.
 	Primary string
@@ -65,13 +65,13 @@ type Plan struct {
 	Doubts   []state.DoubtRef
 	RefsOnly bool
 	// Witnesses are the in-sync serving storages beside the primary: resolving
-	// compares them, and none of them may have what the primary lacks.
+	// compares them, and none of them may have commits that the primary lacks.
 	Witnesses []string
 	// Targets are the storages to make equal to the primary.
 	Targets []string
 }
 
-// Make decides what to do next about one repository. It never names an
+// Make decides the next step about one repository. It never names an
 // in-sync storage as a target, nor one that an in-doubt intent may still change.
 func Make(s Situation) Plan {
 	if s.VS == nil {
@@ -107,7 +107,7 @@ func Make(s Situation) Plan {
 	return Plan{Action: Idle, Why: "what is behind cannot be reached", For: Waiting{Reason: TargetAway, Storages: absent}}
 }
 
-// endAdvance decides what to do next about a repository that is being advanced.
+// endAdvance decides the next step about a repository that is being advanced.
 func (s Situation) endAdvance(early []*state.Doubt, due []state.DoubtRef, soonest time.Duration) Plan {
 	var primary state.Storage
 	for st := range s.VS.InSync(s.Entry) {
@@ -127,8 +127,8 @@ func (s Situation) endAdvance(early []*state.Doubt, due []state.DoubtRef, soones
 	return Plan{Action: EndAdvance, Primary: primary.Name, Doubts: due, Witnesses: s.witnesses(primary.Name)}
 }
 
-// inDoubt divides the in-doubt intents into those whose bound has not passed, with the
-// shortest time left, and those that can be resolved.
+// inDoubt divides the in-doubt intents into the ones whose bound has not passed, with the
+// shortest time left, and the ones that can be resolved.
 func (s Situation) inDoubt() (early []*state.Doubt, due []state.DoubtRef, refsOnly bool, soonest time.Duration) {
 	refsOnly = true
 	if s.Entry == nil {
@@ -152,11 +152,11 @@ func (s Situation) inDoubt() (early []*state.Doubt, due []state.DoubtRef, refsOn
 	return early, due, refsOnly, soonest
 }
 
-// targets are the storages to be copied to now. Absent are those that would be
+// targets are the storages to be copied to now. Absent are the ones that would be
 // if they could be called. One that an intent in early may still change is
 // neither: a late effect must not meet a fresh copy. (▲ plan-copy-under-late-effect)
 //
-// A storage that is backfilling gets a copy of its own, after those that serve: it may
+// A storage that is backfilling gets a copy of its own, after the serving ones: it may
 // take hours, for which no other one is to stay behind.
 func (s Situation) targets(early []*state.Doubt) (now, absent []string) {
 	var backfilling []string
@@ -187,7 +187,7 @@ func (s Situation) targets(early []*state.Doubt) (now, absent []string) {
 }
 
 // writtenByAnother reports whether another live incarnation has a live intent:
-// whatever were found out now would be refused.
+// every finding of now would be refused.
 func (s Situation) writtenByAnother() bool {
 	return s.Entry != nil && slices.ContainsFunc(s.Entry.Intents, s.anothers)
 }

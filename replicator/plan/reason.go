@@ -7,7 +7,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Reason says for what a repair waits. It is part of answers to operators and a label
+// Reason is the reason for which a repair waits. It is part of answers to operators and a label
 // of a metric.
 type Reason string
 
@@ -29,7 +29,7 @@ const (
 	Conflict Reason = "conflict"
 	// Advance: the primary is being copied onto.
 	Advance Reason = "advance"
-	// The others depend on what the instance that repairs has met.
+	// The others depend on the experience of the instance that repairs.
 
 	// Write: a write of the instance that repairs is under way.
 	Write Reason = "write"
@@ -46,13 +46,13 @@ const (
 // Reasons are all of them.
 var Reasons = []Reason{LiveIntent, DoubtBound, NoSource, SourceAway, TargetAway, TargetOut, Conflict, Advance, Write, PauseBudget, Pool, Limit, Failed}
 
-// Waiting says for what a repair waits, and for how long at most.
+// Waiting is the reason for which a repair waits, and for how long at most.
 type Waiting struct {
 	// Reason is empty if the repair waits for nothing.
 	Reason Reason
 	// Incarnation is the one whose intent it is, of LiveIntent and DoubtBound.
 	Incarnation state.Incarnation
-	// Storages are those that are waited for, in the order of the succession.
+	// Storages are the storages that are waited for, in the order of the succession.
 	Storages []string
 	// Left is the time until the repair looks again; 0 if the end is not known.
 	Left time.Duration

@@ -27,10 +27,10 @@ type Remaking struct {
 	Running, Limit int
 }
 
-// Remake says what becomes of a replica onto which copies fail.
+// Remake is the decision about a replica onto which copies fail.
 type Remake int
 
-// What becomes of a replica.
+// The decisions about a replica.
 const (
 	// RemakeNot: it is copied onto as it is.
 	RemakeNot Remake = iota

@@ -6,7 +6,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Verb is what is done to one replica to make it equal to the primary's.
+// Verb is the action on one replica to make it equal to the primary's.
 type Verb int
 
 const (
@@ -18,7 +18,7 @@ const (
 	VerbRemove
 )
 
-// Finding is what the storages answered about one repository.
+// Finding has the answers of the storages about one repository.
 type Finding struct {
 	// Source tells that the primary has it, Deleted that the ledger says it was
 	// deleted.
@@ -27,7 +27,7 @@ type Finding struct {
 	Target bool
 }
 
-// Choose decides what to do to the replica of one target. Nothing is
+// Choose decides about the replica of one target. Nothing is
 // removed on the ground that the primary lacks it alone: the ledger must say that
 // it was deleted.
 func Choose(target *state.Storage, f Finding) (Verb, error) {

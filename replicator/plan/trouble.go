@@ -6,19 +6,19 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Failure says what the error of a copy that has ended tells of the target's replica.
+// Failure is the meaning of the error of a copy for the target's replica.
 type Failure int
 
 const (
 	// FailureElsewhere: the connection, the time or the source is the matter.
 	FailureElsewhere Failure = iota
-	// FailureOfReplica: the replica may be what keeps the copy from succeeding.
+	// FailureOfReplica: the replica may be the thing that keeps the copy from succeeding.
 	FailureOfReplica
 	// FailureBroken: the replica itself is broken, and no copy onto it will succeed.
 	FailureBroken
 )
 
-// brokenTexts are what git says of a replica whose objects are gone or damaged. A pool
+// brokenTexts are the messages of git about a replica whose objects are gone or damaged. A pool
 // from which the replica borrowed may have been removed, for example.
 var brokenTexts = []string{
 	"unable to normalize alternate object path",
@@ -29,7 +29,7 @@ var brokenTexts = []string{
 	" is empty\nfatal: loose object",
 }
 
-// Judge says what an error of the target tells of its replica: text is the error's.
+// Judge tells the meaning of an error of the target for its replica: text is the error's.
 func Judge(code codes.Code, text string) Failure {
 	switch code {
 	case codes.Internal, codes.Unknown, codes.DataLoss, codes.FailedPrecondition:

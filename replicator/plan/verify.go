@@ -6,14 +6,14 @@ import (
 	"praefect/fsm/state"
 )
 
-// Pace is on what it depends when the next repository of a virtual storage is verified.
+// Pace has the values that decide when the next repository of a virtual storage is verified.
 type Pace struct {
 	// Interval is within which each repository is to be verified; not positive: only requested
 	// ones are.
 	Interval time.Duration
 	// Count is how many repositories there are, about.
 	Count int
-	// Requested tells that somebody asks for the repository whose turn it is.
+	// Requested tells that an operator asks for the repository whose turn it is.
 	Requested bool
 	// Age is how long ago that was last looked at, Since how long ago the last step was taken;
 	// Since is negative if none ever was.
@@ -41,7 +41,7 @@ func (p Pace) Late() bool {
 }
 
 // Due tells whether the repository is to be verified at all, and after which wait. The rate is
-// the number of repositories by the interval whatever else is the matter: nothing makes it a burst
+// the number of repositories by the interval in every case: nothing makes it a burst
 // but a request, and a recovery.
 func (p Pace) Due() (wait time.Duration, ever bool) {
 	switch {
@@ -71,9 +71,9 @@ func (p Pace) SoonAgain() time.Duration {
 	return max(0, p.Interval) * 2 / 3
 }
 
-// Load is what else goes on in a virtual storage.
+// Load is the other work in a virtual storage.
 type Load struct {
-	// Repairs counts the repairs that run. A worker takes what is due at once, so that none runs
+	// Repairs counts the repairs that run. A worker takes a due repair at once, so that none runs
 	// while one that is due waits.
 	Repairs int
 	// Waited is how long the verification has yielded to them.
@@ -83,7 +83,7 @@ type Load struct {
 }
 
 // Yields tells whether the verification waits for the repairs to end. It does not for ever: copies
-// may run for days, and what keeps a replica from being repaired is no reason to look at none.
+// may run for days, and a fault that keeps a replica from being repaired is no reason to look at none.
 func (l Load) Yields() bool {
 	most := 10 * time.Minute
 	if l.Late {
@@ -103,7 +103,7 @@ func LeaveAlone(took time.Duration, requested bool) time.Duration {
 }
 
 // Comparable are the storages whose replicas of a repository are to be like the primary's, which
-// comes first. What the ledger says of the others explains whatever they have. It is none, and
+// comes first. The entry of the ledger about the others explains any content of theirs. It is none, and
 // why says it, while the ledger explains a difference of any.
 func Comparable(vs *state.VirtualStorage, e *state.Entry) (storages []string, why string) {
 	if vs == nil {
@@ -127,29 +127,29 @@ func Comparable(vs *state.VirtualStorage, e *state.Entry) (storages []string, wh
 	return storages, ""
 }
 
-// DamagedPrefix begins what is said of a replica of whose objects git complains.
+// DamagedPrefix begins the text about a replica of whose objects git complains.
 const DamagedPrefix = "damaged: "
 
-// Seen is what was found of one replica.
+// Seen is the finding about one replica.
 type Seen struct {
 	Storage string
 	Replica
 	// Err is why nothing was.
 	Err error
-	// Damaged is what a check of its objects complains about, empty if there was none, or none is
+	// Damaged is the complaint of a check of its objects, empty if there was none, or none is
 	// damaged.
 	Damaged string
 }
 
-// Findings are what a comparison of replicas came to.
+// Findings are the results of a comparison of replicas.
 type Findings struct {
 	// Primary is the storage that the others were compared with.
 	Primary string
 	// Alike are the storages whose replicas are as they should be, the primary perhaps among them.
 	Alike []string
-	// Differences are those whose replicas are not.
+	// Differences are the storages whose replicas are not.
 	Differences []state.Difference
-	// Unknown are those that could not tell; Why is what the first one said.
+	// Unknown are the storages that could not tell; Why is the reason of the first one.
 	Unknown []string
 	Why     error
 }
@@ -184,7 +184,7 @@ func (f *Findings) differs(storage, what string) {
 	f.Differences = append(f.Differences, state.Difference{Storage: storage, What: state.Shorten(what)})
 }
 
-// unlike says for people what Unlike found.
+// unlike describes the finding of Unlike for people.
 func unlike(primary, replica Replica, what string) string {
 	switch {
 	case primary.Has && !replica.Has:
