@@ -68,7 +68,7 @@ func (c *MarkDoubt) apply(t *transition) *Refusal {
 			targets = append(targets, d.Storage)
 		}
 	}
-	if len(targets) > 0 {
+	if len(targets) > 0 { // ▲ state-differ-forgotten: what differs is in doubt, until it is repaired
 		i, _ := e.find(t.proposer)
 		e.Intents[i].InDoubt = &Doubt{At: t.index, Scope: Scope{Targets: targets}.normal()} // nothing of it is yet to come
 	}

@@ -19,6 +19,8 @@ type check struct {
 	// quorumLost is since when no majority of the instances could agree (P7);
 	// negative while one can.
 	quorumLost time.Duration
+	// tampered are the replicas that were changed past the instances, and not made equal since.
+	tampered map[replicaKey]bool
 }
 
 // write is one write of a client, as it really went.
@@ -51,7 +53,7 @@ type repository struct {
 }
 
 func newCheck(w *simulation) *check {
-	c := &check{w: w, ops: []*write{nil}, repos: make(map[string]*repository), primaries: make(map[uint64]string), quorumLost: -1}
+	c := &check{w: w, ops: []*write{nil}, repos: make(map[string]*repository), primaries: make(map[uint64]string), quorumLost: -1, tampered: make(map[replicaKey]bool)}
 	for _, path := range w.paths {
 		c.repos[path] = &repository{path: path}
 	}
@@ -175,6 +177,7 @@ func (c *check) replicas(path string) {
 	marked := entry != nil && (len(entry.Intents) > 0 || entry.Advancing != "")
 	var first *content
 	var firstName string
+	compared, differ := 0, false
 	for i := range vs.Succession {
 		st := &vs.Succession[i]
 		if st.State == state.Backfilling || entry.IsBehind(st.Name) {
@@ -187,12 +190,19 @@ func (c *check) replicas(path string) {
 		if lacks := c.must(found, c.repos[path].acked); lacks != nil {
 			c.w.failf("P3: %s is in sync for %s (%v) and lacks op %d", st.Name, path, entry, lacks.op)
 		}
+		compared++
 		switch {
 		case firstName == "":
 			first, firstName = found, st.Name
-		case !marked && !first.equal(found):
+		case first.equal(found):
+		case c.tamperedWith(path):
+			differ = true
+		case !marked:
 			c.w.failf("P5: %s and %s differ for %s, and the ledger says %v", firstName, st.Name, path, entry)
 		}
+	}
+	if compared == len(vs.Succession) && !differ && entry == nil {
+		c.alike(path)
 	}
 }
 

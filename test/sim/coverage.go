@@ -90,6 +90,8 @@ type Coverage struct {
 	UnlikeCopies int `json:"unlike_copies"`
 	// Replicas that cannot be written to.
 	Ruined        int `json:"ruined_replicas"`
+	Tampered      int `json:"tampered_replicas"`
+	Differed      int `json:"put_in_doubt"` // by a comparison
 	Filled        int `json:"full_disks"`
 	Closings      int `json:"closing_votes"` // of primaries, without a change
 	FailedAlone   int `json:"failed_alone"`  // writes that only the primary could not do
@@ -132,6 +134,8 @@ func (w *simulation) count(c state.Command) {
 		w.cov.Losses++
 	case c.Refill != nil:
 		w.restored(c.Refill.Storage)
+	case c.MarkDoubt != nil:
+		w.check.differed(c.MarkDoubt)
 	case c.StepDown != nil:
 		w.check.steppedDown(c.StepDown)
 	case c.Raise != nil:
@@ -148,6 +152,6 @@ var rare = map[string]int{
 	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
 	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
-	"full_disks": 100, "closing_votes": 200, "failed_alone": 200, "nothing_to_do": 100,
+	"tampered_replicas": 20, "put_in_doubt": 300, "full_disks": 100, "closing_votes": 200, "failed_alone": 200, "nothing_to_do": 100,
 	"rounds": 100, "joined": 200, "refills": 100,
 }

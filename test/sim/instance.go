@@ -142,6 +142,9 @@ func (in *instance) register(t *task) {
 	in.run(in.worker.flush)
 	in.run(in.worker.reconcile)
 	in.run(in.worker.run)
+	if tampers(in.w.seed) {
+		in.run(in.ledger.verifies)
+	}
 	in.run(in.ledger.backfill)
 }
 

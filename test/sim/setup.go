@@ -162,6 +162,7 @@ func (w *simulation) build() {
 	w.changeMembers()
 	w.ruinReplicas()
 	w.fillDisks()
+	w.tamper()
 	w.refillStorages()
 	w.loseQuorum()
 	for _, in := range w.instances {

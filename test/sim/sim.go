@@ -91,6 +91,9 @@ func (w *simulation) unwell() string {
 			if found, ok := w.check.onDisk(&st, path); !ok {
 				return fmt.Sprintf("%s has another disk", st.Name)
 			} else if first, _ := w.check.onDisk(&vs.Succession[0], path); !first.equal(found) {
+				if w.check.tamperedWith(path) {
+					return fmt.Sprintf("%s of %s differs, and is not found yet", path, st.Name)
+				}
 				w.failf("P5: %s of %s differs in the end", path, st.Name)
 			}
 		}

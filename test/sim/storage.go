@@ -294,6 +294,7 @@ func (s *storage) put(r *running, c *content, ops ...op) {
 	} else {
 		s.disk.repos[r.path] = c
 	}
+	s.w.check.spreads(s, r)
 	if !before.equal(c) {
 		s.w.check.effect(s, &r.call, ops)
 	}
