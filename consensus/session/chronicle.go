@@ -13,10 +13,10 @@ import (
 	"praefect/fsm/state"
 )
 
-// evidenceKept bounds the memory of what the leader decided by.
+// evidenceKept bounds the memory of the facts behind the leader's decisions.
 const evidenceKept = 1000
 
-// tellChanges writes one line for each change of who serves what since the last call. The
+// tellChanges writes one line for each change of the serving storages since the last call. The
 // counts are made beside the loop, because they walk the ledger.
 func (t *term) tellChanges(lines *sync.WaitGroup, view *state.State) {
 	if view.Index == t.told.Index {
@@ -46,7 +46,7 @@ func (s *Session) tellChange(c *chronicle.Change, evidence string) {
 		"unavailable", counts.Unavailable, "behind", counts.Behind)
 }
 
-// noteEvidence remembers by what the leader has decided what it proposes. Caller holds mu.
+// noteEvidence remembers the facts behind the proposals of the leader. Caller holds mu.
 func (t *term) noteEvidence(now time.Duration, view *state.State, commands []state.Command) {
 	if len(t.evidence) > evidenceKept {
 		clear(t.evidence)
@@ -94,7 +94,7 @@ func (t *term) reported(now time.Duration, view *state.State, name health.Name, 
 	return strings.Join(said, "; ")
 }
 
-// absence says what is known of an instance that is about to be retired. Caller holds mu.
+// absence describes an instance that is about to be retired. Caller holds mu.
 func (t *term) absence(now time.Duration, in *state.Instance) string {
 	var said []string
 	if heard, ok := t.grantor.LastReceived(in.Incarnation); ok {
@@ -112,7 +112,7 @@ func (t *term) absence(now time.Duration, in *state.Instance) string {
 	return strings.Join(said, "; ")
 }
 
-// takeEvidence is what the leader knew when it decided the change. A change that another
+// takeEvidence returns the facts that the leader knew when it decided the change. A change that another
 // leader decided, or an operator, has none here.
 func (t *term) takeEvidence(c *chronicle.Change) string {
 	t.mu.Lock()

@@ -149,7 +149,7 @@ func (w *messages) watch(ctx context.Context, changed, ended <-chan struct{}) {
 	}
 }
 
-// send says what there is to say until the stream has ended.
+// send sends the news until the stream has ended.
 func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *messages, ended <-chan struct{}) {
 	var asks asking
 	for {
@@ -254,7 +254,7 @@ func (s *Session) giveBack() {
 	s.publish(next)
 }
 
-// receive takes what the leader says of lease, watermark and pauses.
+// receive takes the news of the leader about lease, watermark and pauses.
 func (s *Session) receive(m *lease.FromLeader) {
 	now := s.cfg.Now()
 	s.mu.Lock()
@@ -264,7 +264,7 @@ func (s *Session) receive(m *lease.FromLeader) {
 	s.told = m.Settings
 	s.holder.Granted(m.Grant())
 	next.lease = s.holder.Usable(s.routed)
-	// What every leased instance has applied stays so, whoever leads.
+	// An index that every leased instance has applied stays applied, under any leader.
 	next.watermark = max(next.watermark, m.Watermark)
 	s.silent, s.toldAt = make(map[state.Incarnation]time.Duration, len(m.Silent)), now
 	for _, silence := range m.Silent {

@@ -27,7 +27,7 @@ type term struct {
 	received     map[string]health.Received                     // by instance id
 	refusals     map[state.Incarnation]map[string]time.Duration // who found the port refusing, and when
 	pauseReports map[state.Incarnation]lease.WritePauseReport
-	reports      map[state.Incarnation]settings.Report // what each instance has in its settings
+	reports      map[state.Incarnation]settings.Report // the settings of each instance
 	probe        []state.Incarnation
 	silent       map[state.Incarnation]time.Duration // since when each of probe is
 	gone         map[state.Incarnation]bool          // as an operator says
@@ -103,7 +103,7 @@ func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, starte
 	t.drop()
 }
 
-// run looks at what has come in, and acts on it, until the term ends or ctx does.
+// run looks at the messages that have come in, and acts on them, until the term ends or ctx does.
 func (t *term) run(ctx context.Context, started time.Duration) {
 	var proposals sync.WaitGroup
 	defer proposals.Wait()
@@ -140,7 +140,7 @@ func (t *term) run(ctx context.Context, started time.Duration) {
 	}
 }
 
-// apart keeps what happens again and again gap apart, given the time since it happened last. It
+// apart keeps repeated events gap apart, given the time since it happened last. It
 // reports false if ended was closed while it waited. While little happens no timer is needed.
 func apart(since time.Duration, ended <-chan struct{}) bool {
 	if since >= gap {
@@ -229,7 +229,7 @@ func (t *term) step(ctx context.Context, proposals *sync.WaitGroup, started time
 	return calm
 }
 
-// tell has the instances told what there is to tell, if there is any. Caller holds mu.
+// tell has the instances told the news, if there is any. Caller holds mu.
 func (t *term) tell(news bool) {
 	if news {
 		close(t.news)
@@ -237,7 +237,7 @@ func (t *term) tell(news bool) {
 	}
 }
 
-// lately is for how long counts what an instance said of itself and of others.
+// lately is for how long a report counts that an instance made of itself and of others.
 const lately = time.Second
 
 // members are the ids of all members of the cluster.
@@ -295,7 +295,7 @@ func (t *term) bar(commands []state.Command, barred bool) {
 	}
 }
 
-// refused counts who lately found the port of an incarnation refusing.
+// refused counts the instances that lately found the port of an incarnation refusing.
 func (t *term) refused(now time.Duration) map[state.Incarnation]int {
 	counts := make(map[state.Incarnation]int)
 	for inc, by := range t.refusals {

@@ -44,7 +44,7 @@ func (w *messages) reports(view *state.State) []health.Report {
 // connectedAt returns an index that was applied before the connection was made:
 // that of the view when it was last seen not to be there, or our registration,
 // before which no connection is made. A connection to a storage that went out
-// over it is renewed: what was sent over it must not come after the return.
+// over it is renewed: a call that was sent over it must not come after the return.
 func (s *Session) connectedAt(name health.Name, e Observation, view *state.State) state.Index {
 	c, known := s.connected[name]
 	switch {

@@ -6,8 +6,8 @@ import (
 	"praefect/fsm/state"
 )
 
-// Collector exports what a Session knows, and the state of the storages. It
-// asks nobody when it is scraped.
+// Collector exports the facts of a Session, and the state of the storages. It
+// makes no call when it is scraped.
 func (s *Session) Collector() prometheus.Collector { return collector{s} }
 
 type collector struct{ s *Session }

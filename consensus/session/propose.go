@@ -26,7 +26,7 @@ type turnedDown struct {
 	until time.Duration
 }
 
-// allowed leaves out what was refused lately, and says so.
+// allowed leaves out the commands that were refused lately, and says so.
 func (t *term) allowed(now time.Duration, commands []state.Command) (rest []state.Command, alarms []condition.Raised) {
 	for name, r := range t.turnedDown {
 		if now >= r.until {
@@ -75,13 +75,13 @@ func (t *term) propose(ctx context.Context, proposals *sync.WaitGroup, commands 
 	})
 }
 
-// answered takes the answer to what was proposed.
+// answered takes the answer to a proposal.
 func (t *term) answered(a answer) {
 	now := t.s.cfg.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.proposing = nil
-	// Whoever is retired now is not let in any more. While that is not known it
+	// An instance that is retired now is not let in any more. While that is not known it
 	// gets no lease: the entry may still come.
 	if a.err == nil || errors.Is(a.err, consensus.ErrNotProposed) {
 		t.bar(a.commands, false)
@@ -90,7 +90,7 @@ func (t *term) answered(a answer) {
 		t.s.cfg.Logger.Warn("a proposal of the leader has failed; the next decision looks at the state", "term", t.Term, "err", a.err)
 	}
 	for i, r := range a.results {
-		// Another epoch, or another term: what is decided next is something else.
+		// Another epoch, or another term: the next decision is another one.
 		if r.Refusal != nil && r.Refusal.Reason != state.RefusedEpoch && r.Refusal.Reason != state.RefusedTerm {
 			what := describe(a.commands[i])
 			t.turnedDown[what] = turnedDown{why: what + " was refused: " + r.Refusal.Error(), until: now + askAgain}

@@ -21,7 +21,7 @@ var (
 	ErrRetireUnknown = errors.New("the outcome of the retirement is not known")
 )
 
-// silenceKept is for how long it counts what a leader told of silent incarnations. A later
+// silenceKept is for how long the report of a leader on silent incarnations counts. A later
 // leader may have heard of them since.
 const silenceKept = 10 * time.Second
 
@@ -94,7 +94,7 @@ func (t *term) declareGone(name, by string) ([]state.Incarnation, error) {
 	return slices.Sorted(maps.Keys(gone)), nil
 }
 
-// sayWho names in the retirements that an operator asked for who that is. Caller holds mu.
+// sayWho names the operator in the retirements that an operator asked for. Caller holds mu.
 func (t *term) sayWho(commands []state.Command) {
 	for i := range commands {
 		if r := commands[i].Retire; r != nil && r.Proof == state.ProofOperator {

@@ -30,9 +30,9 @@ func (s *Session) Serve(ctx context.Context, from peer.Addr, stream consensus.Le
 	return t.serve(ctx, from.ID, stream)
 }
 
-// serve hears what an instance says and tells it what there is to tell.
+// serve receives the messages of an instance and sends it the news.
 func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServer) error {
-	heard := make(chan state.Incarnation, 1) // holds 1: who it is
+	heard := make(chan state.Incarnation, 1) // holds 1: its incarnation
 	broken := make(chan error, 1)
 	go func() { // ends with the stream, which ends when serve has returned
 		broken <- t.listen(ctx, id, stream, heard)
@@ -53,7 +53,7 @@ func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServe
 	for repeated := true; ; {
 		began := t.s.cfg.Now()
 		message, news := t.message(inc)
-		if repeated || !reflect.DeepEqual(message, sent) { // what is new may be for another instance
+		if repeated || !reflect.DeepEqual(message, sent) { // the news may be for another instance
 			if err := stream.Send(message); err != nil {
 				return err
 			}
@@ -76,7 +76,7 @@ func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServe
 	}
 }
 
-// listen takes what one instance says until the stream ends.
+// listen takes the messages of one instance until the stream ends.
 func (t *term) listen(ctx context.Context, id string, stream consensus.LeaseServer, heard chan<- state.Incarnation) error {
 	told := false
 	for ctx.Err() == nil {
@@ -104,7 +104,7 @@ func (t *term) listen(ctx context.Context, id string, stream consensus.LeaseServ
 	return ctx.Err()
 }
 
-// hear notes what an instance says.
+// hear notes the message of an instance.
 func (t *term) receive(m *lease.ToLeader) {
 	now := t.s.cfg.Now()
 	t.mu.Lock()
@@ -117,7 +117,7 @@ func (t *term) receive(m *lease.ToLeader) {
 	if m.Report != nil {
 		t.reports[m.Incarnation] = *m.Report
 	} else if t.reports[m.Incarnation].Digest != m.Settings {
-		delete(t.reports, m.Incarnation) // what it said before does not hold any more
+		delete(t.reports, m.Incarnation) // its former report does not hold any more
 	}
 	delete(t.pauseReports, m.Incarnation)
 	for _, h := range m.PauseReports {
@@ -137,7 +137,7 @@ func (t *term) receive(m *lease.ToLeader) {
 	t.look()
 }
 
-// message is what there is to tell an instance, and the channel that is closed
+// message is the news for an instance, and the channel that is closed
 // when there is more.
 func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{}) {
 	now := t.s.cfg.Now()

@@ -17,7 +17,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Node is what a Session needs of the consensus node.
+// Node is the part of the consensus node that a Session needs.
 type Node interface {
 	ID() string
 	Incarnation() state.Incarnation
@@ -33,9 +33,9 @@ type Node interface {
 	ProposeAs(ctx context.Context, term uint64, cmds ...state.Command) ([]state.Result, error)
 }
 
-// Storages is what a Session needs of the connections to the storages.
+// Storages is the part of the connections that a Session needs to the storages.
 type Storages interface {
-	// Evidence is what is known of the way to each storage; Agreed is left empty.
+	// Evidence has the facts about the way to each storage; Agreed is left empty.
 	Observations() []Observation
 	// Changed is closed when a connection has come or gone since the call.
 	Changed() <-chan struct{}
@@ -44,7 +44,7 @@ type Storages interface {
 	Renew(virtualStorage, storage string, generation uint64)
 }
 
-// Evidence is what is known of the way to one storage.
+// Evidence has the facts about the way to one storage.
 type Observation struct {
 	health.Observation
 	// Generation names the connection; it is another one for every connection.
@@ -59,7 +59,7 @@ type Config struct {
 	Failover elector.Settings
 	// Configured are the virtual storages of the settings.
 	Configured []elector.Configured
-	// Settings is what this instance tells the leader of its settings; it is called often, and must not
+	// Settings is the report of this instance to the leader about its settings; it is called often, and must not
 	// block. Nil tells of Configured.
 	Settings func() settings.Report
 	// Unclaimed says why a virtual storage that is not in the state cannot be defined yet, "" if it
@@ -68,7 +68,7 @@ type Config struct {
 	// Barred says why this instance may take no lease, and as the leader grant none, "" if it may. It
 	// is called often, and must not block. Nil never bars it.
 	Barred func() string
-	// ReportAge is for how long what an instance said of the storages counts
+	// ReportAge is for how long the report of an instance on the storages counts
 	// (300 ms if zero).
 	ReportAge time.Duration
 	// LateLimit is how late this instance's own timers may be before it
@@ -110,7 +110,7 @@ type WritePause struct {
 	Until time.Duration
 }
 
-// published is what readers see. It is immutable.
+// published is the part that readers see. It is immutable.
 type published struct {
 	lease     lease.Lease
 	watermark state.Index
@@ -128,7 +128,7 @@ type Session struct {
 	// late is by how much the own timers were late lately, in nanoseconds.
 	late atomic.Int64
 
-	// connected is what is known of the connections, and looked the index of the
+	// connected has the facts about the connections, and looked the index of the
 	// view when they were last looked at; only the sender.
 	connected map[health.Name]connected
 	looked    state.Index
@@ -198,11 +198,11 @@ func (s *Session) Lease() lease.Lease { return s.current.Load().lease }
 // Watermark returns an index that every leased instance has applied.
 func (s *Session) Watermark() state.Index { return s.current.Load().watermark }
 
-// WritePauses returns the pauses in force. What it returns must not be changed.
+// WritePauses returns the pauses in force. The slice must not be changed.
 func (s *Session) WritePauses() []WritePause { return s.current.Load().pauses }
 
-// Changed returns a channel that is closed when lease, watermark or holds have
-// changed since the call. Who calls it first and the others then misses nothing.
+// Changed returns a channel that is closed when lease, watermark or pauses have
+// changed since the call. Call it before the others, so that no update is missed.
 func (s *Session) Changed() <-chan struct{} { return s.current.Load().replaced }
 
 // Report tells which view the routing of writes uses, and how far the pauses are.
@@ -221,7 +221,7 @@ func (s *Session) Report(applied state.Index, pauseReports []lease.WritePauseRep
 	}
 }
 
-// Barred says why this instance takes no lease whatever the leader grants, "" if nothing keeps it.
+// Barred says why this instance takes no lease in spite of a grant, "" if nothing keeps it.
 func (s *Session) Barred() string { return s.cfg.Barred() }
 
 // unclaimed says why a virtual storage that is not in the state cannot be defined yet.
@@ -235,14 +235,14 @@ func (s *Session) unclaimed(virtualStorage string) string {
 	return s.cfg.Unclaimed(virtualStorage)
 }
 
-// Leads tells whether this instance leads now. What hangs on it must not need
+// Leads tells whether this instance leads now. Work that depends on it must not need
 // it to stay so.
 func (s *Session) Leads() bool {
 	_, leads := s.node.Leading()
 	return leads
 }
 
-// Alarms returns what the leader wants an operator to know; nothing at the
+// Alarms returns the alarms of the leader for an operator; nothing at the
 // other instances.
 func (s *Session) Alarms() []condition.Raised {
 	s.mu.Lock()

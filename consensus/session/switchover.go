@@ -13,7 +13,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Errors of Switch, besides those of package elector.
+// Errors of Switch, besides the errors of package elector.
 var (
 	// ErrNotLeading: only the leader can do it; nothing was changed.
 	ErrNotLeading = errNotLeading
@@ -21,12 +21,12 @@ var (
 	ErrSwitchoverRunning = errors.New("another switchover is under way")
 	// ErrCanceled: it was given up in time; nothing was changed.
 	ErrCanceled = errors.New("given up before the cut-over")
-	// ErrUnknown: the fence may be agreed. If it is, whoever leads carries the
+	// ErrUnknown: the fence may be agreed. If it is, the next leader carries the
 	// switchover to its end.
 	ErrUnknown = errors.New("the outcome of the switchover is not known")
 )
 
-// Plan is what a switchover would do.
+// Plan is the effect of a switchover.
 type Plan struct {
 	// Already tells that there is nothing to do.
 	Already bool
@@ -44,7 +44,7 @@ type Plan struct {
 // Outcome is how a switchover ended.
 type Outcome struct {
 	Plan Plan
-	// Epoch and Primary are those afterwards.
+	// Epoch and Primary are the values afterwards.
 	Epoch   uint64
 	Primary string
 	// Paused is the time from the pause until writes resume.
@@ -76,7 +76,7 @@ func (r *run) cutOver(a answer) {
 	r.fenced = &a.results[0]
 }
 
-// Plan tells what a switchover would do; it changes nothing.
+// Plan tells the effect of a switchover; it changes nothing.
 func (s *Session) Plan(r elector.Request) (Plan, error) {
 	t := s.term()
 	if t == nil {
@@ -124,7 +124,7 @@ func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 	return op, plan, nil
 }
 
-// counts counts what the voters say now. Caller holds mu.
+// counts counts the present reports of the voters. Caller holds mu.
 func (t *term) counts(now time.Duration) map[health.Name]health.Count {
 	return health.CountReports(now, t.s.cfg.ReportAge, t.s.voters(), t.received)
 }
@@ -265,7 +265,7 @@ func (t *term) finish(r *run, err error) {
 	t.running, t.last = nil, r
 }
 
-// drop ends what is under way when the term is over.
+// drop ends the operation under way when the term is over.
 func (t *term) drop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

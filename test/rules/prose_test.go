@@ -65,7 +65,7 @@ func TestProse_packagesNameTheSubject(t *testing.T) {
 // package joins when its comments are rewritten, and does not leave.
 var proseComplete = []string{
 	"cmd/git-remote-gitaly", "cmd/terminal", "config", "consensus/chronicle", "consensus/elector", "consensus/health",
-	"consensus/settings", "deploy", "deploy/packages/manual", "fsm", "fsm/condition", "proxy/admin/admintest",
+	"consensus/session", "consensus/settings", "deploy", "deploy/packages/manual", "fsm", "fsm/condition", "proxy/admin/admintest",
 	"proxy/admin/reboot", "proxy/channel", "proxy/check", "proxy/clientconn", "proxy/console", "proxy/info",
 	"proxy/ledger", "proxy/ledger/ledgertest", "proxy/measure", "proxy/monitor", "proxy/router", "proxy/secure",
 	"proxy/skew", "proxy/storage", "proxy/stream", "proxy/throttle", "proxy/tracing", "proxy/transaction",
