@@ -12,6 +12,9 @@ type model struct {
 	lacks map[string]map[string][]Index
 	// fenced is the epoch of each storage's last fence.
 	fenced map[string]uint64
+	// opened holds, for each repository, the storages that were backfilling when a write came
+	// and were not copied onto since: no scan speaks of what they have.
+	opened map[string]map[string]bool
 	// copied is when a storage was last declared in sync for a repository.
 	copied map[string]map[string]Index
 	// alone are the commands that gave up what no other storage had in sync.
@@ -29,7 +32,7 @@ func (v *VirtualStorage) inSyncBeside(e *Entry, name string) bool {
 }
 
 func newModel() *model {
-	return &model{lacks: map[string]map[string][]Index{}, fenced: map[string]uint64{}, copied: map[string]map[string]Index{}}
+	return &model{lacks: map[string]map[string][]Index{}, fenced: map[string]uint64{}, opened: map[string]map[string]bool{}, copied: map[string]map[string]Index{}}
 }
 
 func (tr *model) lack(index Index, path string, storages ...string) {
@@ -47,7 +50,14 @@ func (tr *model) happened(index Index, c Command, before *State) {
 	case c.Open != nil: // a write on which all agree leaves no other trace
 		v := before.VirtualStorage(vs)
 		for _, path := range c.Open.Paths {
-			tr.lack(index, path, v.names(func(s *Storage) bool { return s.State == Backfilling })...)
+			backfilling := v.names(func(s *Storage) bool { return s.State == Backfilling })
+			tr.lack(index, path, backfilling...)
+			if tr.opened[path] == nil {
+				tr.opened[path] = map[string]bool{}
+			}
+			for _, s := range backfilling {
+				tr.opened[path][s] = true
+			}
 		}
 	case c.MarkBehind != nil: // an instance cuts off what it sent before a fence that it learns of
 		reached := slices.DeleteFunc(slices.Clone(c.MarkBehind.Agreeing), func(s string) bool { return tr.fenced[s] > c.MarkBehind.Epoch })
@@ -59,6 +69,7 @@ func (tr *model) happened(index Index, c Command, before *State) {
 		lacks := tr.lacks[c.MarkInSync.RelativePath]
 		for _, s := range c.MarkInSync.Storages {
 			lacks[s] = slices.DeleteFunc(lacks[s], func(i Index) bool { return i <= c.MarkInSync.AsOf })
+			delete(tr.opened[c.MarkInSync.RelativePath], s)
 			if tr.copied[c.MarkInSync.RelativePath] == nil {
 				tr.copied[c.MarkInSync.RelativePath] = map[string]Index{}
 			}
@@ -94,10 +105,11 @@ func (tr *model) happened(index Index, c Command, before *State) {
 				tr.emptied(index, s)
 			}
 		}
-	case c.Rejoin != nil && c.Rejoin.Backfilled != 0: // by a scan of the clean ones
+	case c.Rejoin != nil && c.Rejoin.Backfilled != 0: // by a scan of what was not written meanwhile
 		for path, lacks := range tr.lacks {
-			if before.Entry(Key{vs, path}) == nil {
-				delete(lacks, c.Rejoin.Storage)
+			e, s := before.Entry(Key{vs, path}), c.Rejoin.Storage
+			if e == nil || !e.IsBehind(s) && !tr.opened[path][s] {
+				delete(lacks, s)
 			}
 		}
 	case c.Rejoin != nil:
