@@ -57,7 +57,7 @@ func overload(t *testing.T, repositories int, every time.Duration) {
 		})
 	}
 	start := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // only a machine without time for it needs as long
 	defer cancel()
 	for n := begun; ; n++ {
 		err := write(n)

@@ -2,7 +2,8 @@
 // Storages that are asked for more writes than they can do finish none of them in time. The package
 // promises that a write beyond the bound waits in the order of arrival or is refused at once, that
 // no write waits for places that writes of another virtual storage hold, and that a write whose
-// deadline is sure to pass before its end is refused early and keeps no other write waiting. The
+// deadline is sure to pass before its end, or that would wait for a large part of the time until then,
+// is refused early and keeps no other write waiting. The
 // proxy asks for a place before it enters a write into the ledger.
 //
 // The bound finds its value by itself, up to Config.Most: it shrinks when writes take a large part

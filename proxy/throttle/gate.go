@@ -6,8 +6,8 @@ const (
 	// first is the bound of a virtual storage before anything is known of its storages, and least
 	// the lowest: so many writes always fit.
 	first, least = 64, 16
-	// share is which part of its time a write may take, as a divisor, and slow how long it takes at
-	// least, before it counts as a sign of too many writes.
+	// share is which part of its time a write may wait for a place, as a divisor, and which it may take
+	// before it counts as a sign of too many writes, if that is slow or longer.
 	share = 4
 	slow  = time.Second
 	// shrinkEvery is the time between two steps down, of which each leaves shrinkBy in 4 of the
@@ -64,9 +64,14 @@ func (g *gate) enter(now time.Time, w *waiter) error {
 }
 
 // late tells whether a write that still waits for so long is too late: it would have much less time
-// left than such writes take. One that has half of its time left is given the chance.
+// left than such writes take. One that has half of its time left is given the chance. Nor may it wait
+// for a large part of its time: a line of that length would be there for as long after the load has
+// ended, and every write that comes then would wait for those that came too many.
 func (g *gate) late(now time.Time, w *waiter, wait time.Duration) bool {
-	return !w.until.IsZero() && w.until.Sub(now) < wait+min(g.usual[w.kind]*usualPart/4, w.given/2)
+	if w.until.IsZero() {
+		return false
+	}
+	return wait > w.given/share || w.until.Sub(now) < wait+min(g.usual[w.kind]*usualPart/4, w.given/2)
 }
 
 // leave frees a place and lets writes in that wait.

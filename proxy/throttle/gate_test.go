@@ -95,7 +95,10 @@ func TestGate_refusesOnArrivalWhatWouldBeLate(t *testing.T) {
 	if _, err := r.enters(1050 * time.Millisecond); !errors.Is(err, ErrLate) {
 		t.Errorf("writes take 100 ms, and this one has 50 ms from its turn: %v", err)
 	}
-	if _, err := r.enters(1200 * time.Millisecond); err != nil {
+	if _, err := r.enters(3 * time.Second); !errors.Is(err, ErrLate) {
+		t.Errorf("one that would wait for a third of its time: %v", err)
+	}
+	if _, err := r.enters(5 * time.Second); err != nil {
 		t.Errorf("one that can succeed: %v", err)
 	}
 	if _, err := r.enters(0); err != nil {

@@ -14,8 +14,9 @@ import (
 var (
 	// ErrFull refuses a write because as many wait as may.
 	ErrFull = errors.New("too many writes wait (limits.max_waiting_writes); try again when the load is lower")
-	// ErrLate refuses a write because its deadline would pass before its end.
-	ErrLate = errors.New("the storages are asked for more writes than they can do, and the deadline of this one would pass before its end; " +
+	// ErrLate refuses a write that would wait for a large part of the time until its deadline, or end
+	// after it.
+	ErrLate = errors.New("the storages are asked for more writes than they can do, and this one would wait too long for its deadline; " +
 		"try again when the load is lower, or with a later deadline")
 )
 
