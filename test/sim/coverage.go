@@ -149,7 +149,7 @@ var rare = map[string]int{
 	"repeated_requests": 5, "doomed_writes": 20, "refused_acks": 200, "refused_tokens": 80, "late_effects": 30, "lost_writes": 20,
 	"marked_reads": 20, "passed_on_reads": 20, "retried_reads": 40, "backfills": 2, "new_disks": 50, "former_disks": 1000, "in_doubt_intents": 2, "advances": 20, "conflicts": 50, "unlike_copies": 20, "ruined_replicas": 10, "remakes": 20, "step_downs": 600, "write_pauses": 10,
 	"aborted_rounds": 4, "disagreeing_votes": 15, "late_votes": 40, "refused_votes": 50, "halts": 12, "dropped_branches": 20,
-	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
+	"retried_writes": 6, "contentions": 200, "lock_conflicts": 4, "unlike_votes": 100, "sent_again": 20, "writes_sent_again": 4, "primary_only_after_votes": 4, "moved_primaries": 150, "upgrades": 15,
 	"refusals": 3, "promotions": 25, "drains": 25, "alarms": 4, "accepted_losses": 50, "raises": 100, "raised_batches": 100, "edits": 8, "additions": 40, "mended": 1000,
 	"transfers": 4, "calm_transfers": 8, "joins": 16, "removals": 16, "retired_by_word": 16, "recoveries": 16, "lost_entries": 16, "several_kept": 2000, "resets": 4, "flickers": 4,
 	"tampered_replicas": 20, "put_in_doubt": 300, "full_disks": 100, "closing_votes": 200, "failed_alone": 200, "nothing_to_do": 100,
