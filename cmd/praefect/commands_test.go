@@ -128,6 +128,19 @@ func (s *site) clean() {
 	})
 }
 
+// number is that of a.git. It is not always the first: Postgres does not take numbers back
+// that were drawn for a row that another transaction had made.
+func (s *site) number() string {
+	s.t.Helper()
+	got := s.run("metadata", "-virtual-storage", "default", "-relative-path", "a.git")
+	first, _, _ := strings.Cut(got.stdout, "\n")
+	number, ok := strings.CutPrefix(first, "Repository ID: ")
+	if !ok || got.code != 0 {
+		s.t.Fatalf("the metadata of a.git: %+v", got)
+	}
+	return number
+}
+
 const cleanA = `Repository ID: 1
 Virtual Storage: "default"
 Relative Path: "a.git"
@@ -153,9 +166,10 @@ func TestCommands_ofAnInstance(t *testing.T) {
 	s := newSite(t, databaseSettings(t))
 	s.create("a.git")
 	byPath := []string{"-virtual-storage", "default", "-relative-path", "a.git"}
-	s.wants(outcome{0, cleanA, ""}, append([]string{"metadata"}, byPath...)...)
-	s.wants(outcome{0, cleanA, ""}, "metadata", "--repository-id", "1")
-	s.wants(outcome{1, "", "get metadata: rpc error: code = NotFound desc = repository not found\n"}, "metadata", "-repository-id", "7")
+	clean := strings.Replace(cleanA, "ID: 1\n", "ID: "+s.number()+"\n", 1)
+	s.wants(outcome{0, clean, ""}, append([]string{"metadata"}, byPath...)...)
+	s.wants(outcome{0, clean, ""}, "metadata", "--repository-id", s.number())
+	s.wants(outcome{1, "", "get metadata: rpc error: code = NotFound desc = repository not found\n"}, "metadata", "-repository-id", "777")
 
 	s.wants(outcome{0, "Virtual storage: default\n  All repositories are available!\nVirtual storage: other\n  All repositories are available!\n", ""}, "dataloss")
 	s.wants(outcome{0, "Virtual storage: other\n  All repositories are fully available on all assigned storages!\n", ""},
@@ -366,18 +380,18 @@ func TestListStorages(t *testing.T) {
 func TestVerify_marksAndIsVerified(t *testing.T) {
 	s := newSite(t, databaseSettings(t))
 	s.create("a.git")
-	for i, args := range [][]string{{"-repository-id", "1"}, {"-virtual-storage", "default"}, {"-virtual-storage", "default", "-storage", "gitaly-2"}} {
+	for i, args := range [][]string{{"-repository-id", s.number()}, {"-virtual-storage", "default"}, {"-virtual-storage", "default", "-storage", "gitaly-2"}} {
 		marked := 2 - i/2
 		s.wants(outcome{0, fmt.Sprintf("%d replicas marked unverified\n", marked), ""}, append([]string{"verify"}, args...)...)
 		eventually(t, func() error {
-			got := s.run("metadata", "-repository-id", "1")
+			got := s.run("metadata", "-repository-id", s.number())
 			if n := strings.Count(got.stdout, "  Verified At: 2"); n != 2 {
 				return fmt.Errorf("%d replicas are verified: %s%s", n, got.stdout, got.stderr)
 			}
 			return nil
 		})
 	}
-	s.wants(outcome{0, "0 replicas marked unverified\n", ""}, "verify", "-repository-id", "7")
+	s.wants(outcome{0, "0 replicas marked unverified\n", ""}, "verify", "-repository-id", "777")
 	s.wants(outcome{1, "", "verify replicas: rpc error: code = InvalidArgument desc = unknown virtual storage: \"v\"\n"}, "verify", "-virtual-storage", "v")
 }
 
