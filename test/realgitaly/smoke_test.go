@@ -30,6 +30,7 @@ attempts = 1000
 scheduling_interval = "1s"
 [failover]
 return_after = "1s"
+return_after_max = "1s"
 `
 )
 
