@@ -69,6 +69,7 @@ var proseComplete = []string{
 	"proxy/admin/reboot", "proxy/channel", "proxy/check", "proxy/clientconn", "proxy/console", "proxy/info",
 	"proxy/ledger", "proxy/ledger/ledgertest", "proxy/measure", "proxy/monitor", "proxy/router", "proxy/secure",
 	"proxy/skew", "proxy/storage", "proxy/stream", "proxy/throttle", "proxy/tracing", "proxy/transaction",
+	"proxy/transaction/quorum",
 	"replicator/cataloguetest", "replicator/plan", "replicator/postgres", "replicator/queue", "replicator/queue/queuetest",
 	"test/alerts", "test/attack", "test/browser", "test/busy", "test/cast", "test/cluster", "test/console",
 	"test/demo", "test/e2e", "test/failover", "test/gitaly/gitalytest", "test/gitaly/internal/vote",

@@ -2,15 +2,15 @@ package quorum
 
 import "time"
 
-// A write whose calls can be sent again is ordered by the locks of its primary: a storage
-// that has locked what the write changes, while the primary has not, gives its locks up and
-// gets the call again when the primary has its own. So no write keeps at another storage
-// what the primary has given to another write, through whichever instance that came.
+// A write whose calls can be sent again is ordered by the locks of its primary: a storage that has
+// locked the write's references before the primary has them gives its locks up, and gets the call
+// again when the primary has its own. So no write keeps at another storage a lock that the primary
+// has given to another write, even if that write came through another instance.
 //
 //	cast ─▶ held ──its call ends: Ready──▶ ready ──the primary has its locks: Run──▶ it votes anew
 //
-// Held is only a storage that has changed nothing: before a round was allowed after which
-// something may have been. What was allowed before, the storage votes for again.
+// Only a storage that has changed nothing is held: before a round was allowed after which something
+// may have been changed. The storage votes again for the rounds allowed before.
 
 // Run says that the call of a storage may be sent, for the first time or again.
 type Run struct{ Voter string }
@@ -81,8 +81,8 @@ func (q *Votes) Ended(now time.Duration, name string, well bool) []Effect {
 	return q.Leave(now, name)
 }
 
-// Contended tells that storages gave their locks up before the primary got its own: it was
-// another write that had those.
+// Contended tells that storages gave their locks up before the primary got its own: another write
+// had them.
 func (q *Votes) Contended() bool { return q.contended }
 
 // Repeats tells how often the call of a storage was sent again after it had given its locks
@@ -92,8 +92,8 @@ func (q *Votes) Repeats(name string) (repeats int, givenUp bool) {
 	return v.repeats, v.yields > v.repeats
 }
 
-// Yield has the storages give up the locks that the primary lacks: another write of the
-// repository has those, and waits. It reports false if none can.
+// Yield has the storages give up the locks that the primary lacks: another write of the repository
+// has them, and waits. It reports false if none can.
 func (q *Votes) Yield(now time.Duration) (effects []Effect, ok bool) {
 	q.effects = q.effects[:0]
 	if q.over || q.accounting || q.voters[0].waiting || q.voters[0].gone {
@@ -142,8 +142,8 @@ func (q *Votes) giveUp(v *voter) {
 	q.reply(v, Abort)
 }
 
-// cheap tells whether it does not take long to repeat the call at a storage. What a storage
-// takes to its first vote is the call's own time, and that of others' locks.
+// cheap tells whether it does not take long to repeat the call at a storage. The time of a storage
+// to its first vote is the call's own time, and the wait for locks of other writes.
 func (q *Votes) cheap() bool { return q.takes <= repeatFor }
 
 // mayYield tells whether a storage has locks that it can give up.
@@ -200,8 +200,8 @@ func (q *Votes) send(v *voter) {
 	q.effects = append(q.effects, Run{v.name})
 }
 
-// dismiss says what becomes of a storage's call when the votes is over: if the primary has
-// ended well without a change, it tells whether there was none to be made.
+// dismiss decides on a held call when the votes are over: if the primary has ended well without a
+// change, the call is sent, because it tells whether there was none to be made.
 func (q *Votes) dismiss(v *voter) {
 	switch {
 	case !v.ready: // Ready asks

@@ -13,18 +13,18 @@ const (
 
 // The phases whose votes are cast before a storage has done anything: a hook that
 // runs before references are locked, unless references were changed before; and,
-// in newer releases, what comes before the locks.
+// in newer releases, the vote before the locks.
 const (
 	phaseSynchronized = 3
 	phasePreparing    = 4
 )
 
-// Contend tells whether two writes of one repository may wait for each other: each
-// has locked at some storage what the other may still be waiting for there. It is
-// certain that they do not where both have their locks at one storage at the same
-// time, since what they change is the same everywhere.
+// Contend tells whether two writes of one repository may wait for each other: each has locked
+// references at some storage that the other may still be waiting for there. They certainly do not
+// if both have their locks at one storage at the same time, because a write changes the same
+// everywhere.
 //
-// What it cannot tell is whether a storage is merely slow: only that lasts.
+// Contend cannot tell such a wait from a slow storage: only the wait lasts.
 func Contend(a, b *Votes) bool {
 	if a.over || b.over || a.accounting || b.accounting {
 		return false
@@ -48,8 +48,8 @@ func Contend(a, b *Votes) bool {
 	return aFirst && bFirst
 }
 
-// locks tells whether a storage keeps others from what it is about to change, until
-// it has an answer.
+// locks tells whether a storage keeps other writes from the references that it is about to change,
+// until it has an answer.
 func (v *voter) locks() bool {
 	return v.waiting && !v.out && (v.vote.Phase == phasePrepared || v.vote.Phase == phaseUnknown)
 }

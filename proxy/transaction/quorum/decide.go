@@ -23,7 +23,7 @@ const lookAgain = 250 * time.Millisecond
 // waited for longer: a lock of git or a short pause must not cost a copy, because the
 // repair would cost more. So is one that is hurried, if the write would be acknowledged
 // with too few copies. Where that was in vain for none but the slowest, it gets a moment
-// more: what kept one kept the others.
+// more: one cause kept them all.
 func (q *Votes) graceEnds() time.Duration {
 	end := q.since + Grace(q.since-q.cfg.Began)
 	agreeing, _ := q.count(q.voters[0].vote)
@@ -120,7 +120,7 @@ func (q *Votes) decide(now time.Duration) {
 		case v.mayVote() && !v.hurried:
 			account.Late = append(account.Late, v.name)
 		}
-		v.out, v.held = true, false // ▲ quorum-late-comes-back: whoever is late is out before the others go on
+		v.out, v.held = true, false // ▲ quorum-late-comes-back: a late storage is out before the others go on
 	}
 	q.accounting = true
 	q.effects = append(q.effects, account)
@@ -172,9 +172,9 @@ func (q *Votes) closedAlone() (alone bool) {
 	return alone
 }
 
-// partWith leaves out who does not share the primary's vote, once something may have
-// happened. A storage that is told too late does not undo it: git does not hear an
-// abort of what is done, and the RPC may end well.
+// partWith leaves out the storages that do not share the primary's vote, once something may have
+// happened. A storage that is told too late does not undo it: git ignores an abort of a change that
+// is done, and the RPC may end well.
 func (q *Votes) partWith(vote Vote) {
 	if q.rounds == 0 {
 		return
@@ -188,7 +188,7 @@ func (q *Votes) partWith(vote Vote) {
 
 // unlike tells whether the vote of a storage cannot be compared: it runs another release
 // than the primary, and no storage of the primary's release has cast the same vote. Equal
-// votes are of equal changes, whatever the release.
+// votes are of equal changes, in any release.
 func (q *Votes) unlike(v *voter) bool {
 	return v.otherRelease && v.waiting && !slices.ContainsFunc(q.voters, func(o voter) bool {
 		return !o.otherRelease && o.waiting && !o.out && o.vote == v.vote

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Vote is what a storage is about to do.
+// Vote stands for the change that a storage is about to make.
 type Vote struct {
-	// Hash is over what it is about to change.
+	// Hash is the hash of that change.
 	Hash [20]byte
 	// Phase is the storage's name for how far it is; votes of different phases
 	// differ.
 	Phase int32
 }
 
-// Answer is what a storage is told to do.
+// Answer tells a storage how to go on.
 type Answer int
 
 // The answers to a vote.
@@ -31,7 +31,7 @@ const (
 // String returns the answer as the API names it.
 func (a Answer) String() string { return [...]string{"COMMIT", "ABORT", "STOP"}[a] }
 
-// Effect is what is to be done.
+// Effect is an action for the driver.
 type Effect interface{ effect() }
 
 // Reply answers the vote of a storage.
@@ -40,10 +40,10 @@ type Reply struct {
 	Answer Answer
 }
 
-// Account asks that everybody who does not agree be accounted for, before the
-// votes of those who do are answered. It is answered by Allowed.
+// Account asks that every storage that does not agree be accounted for, before the votes of the
+// agreeing storages are answered. It is answered by Allowed.
 type Account struct {
-	// Agreeing are those who agree, the primary first.
+	// Agreeing are the storages that agree, the primary first.
 	Agreeing []string
 	// Short tells that they are fewer than enough.
 	Short bool
@@ -57,7 +57,7 @@ type Account struct {
 func (Reply) effect()   {}
 func (Account) effect() {}
 
-// Config says who votes, and when there are enough.
+// Config names the voters, and says when enough of them agree.
 type Config struct {
 	// Voters are the destinations, the primary first.
 	Voters []string
@@ -95,7 +95,7 @@ type Votes struct {
 	over       bool          // every vote is answered with last
 	blocked    bool          // because fewer agreed than are enough
 	deserted   bool          // since the primary left without having done anything
-	failed     bool          // the primary has not done what others could
+	failed     bool          // the primary could not make a change that others could
 	well       bool          // the primary's RPC has ended with status OK
 	hasty      bool          // see LocksGivenUp
 	contended  bool          // storages gave their locks up to another write
@@ -112,7 +112,7 @@ type voter struct {
 	name string
 	// otherRelease: it runs another release than the primary.
 	otherRelease bool
-	// out: it has not done what the others have.
+	// out: it has not made the changes of the others.
 	out bool
 	// gone: it casts no more votes.
 	gone bool
@@ -185,7 +185,7 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 		q.failed = q.failed || q.deserted && vote.Phase != phasePreparing && !v.otherRelease
 		q.reply(v, q.last)
 		return q.effects, true
-	case v.out || v.gone: // ▲ driver-votes-other-connection, quorum-late-comes-back: it lacks what the others have, or may lack it
+	case v.out || v.gone: // ▲ driver-votes-other-connection, quorum-late-comes-back: it lacks changes of the others, or may lack them
 		q.reply(v, Abort)
 		return q.effects, true
 	case vote.Phase == phasePreparing: // ▲ quorum-counts-preparing: it is no round: a storage of an older release does not cast it
@@ -201,8 +201,8 @@ func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effec
 	return q.effects, true
 }
 
-// Leave says that a storage casts no more votes: its RPC has ended, or whoever
-// waited for the answer to its vote is gone. A vote that waits counts no longer.
+// Leave says that a storage casts no more votes: its RPC has ended, or its wait for the answer to
+// its vote. A vote that waits counts no longer.
 func (q *Votes) Leave(now time.Duration, name string) []Effect {
 	q.effects = q.effects[:0]
 	v := q.voter(name)
@@ -213,7 +213,7 @@ func (q *Votes) Leave(now time.Duration, name string) []Effect {
 		q.effects = append(q.effects, Idle{name})
 	}
 	v.held = false
-	if v.waiting { // whether it takes the answer nobody will know
+	if v.waiting { // we will not know whether it takes the answer
 		v.out = true
 		q.reply(v, Abort)
 	}
@@ -239,7 +239,7 @@ func (q *Votes) Halt(now time.Duration, name string) []Effect {
 	return q.effects
 }
 
-// Allowed answers an Account: with ok those who agree may go on. Otherwise
+// Allowed answers an Account: with ok the agreeing storages may go on. Otherwise
 // nothing of the write may happen any more.
 func (q *Votes) Allowed(now time.Duration, ok bool) []Effect {
 	q.effects = q.effects[:0]
@@ -250,7 +250,7 @@ func (q *Votes) Allowed(now time.Duration, ok bool) []Effect {
 	if q.over {
 		return nil
 	}
-	if !ok || q.voters[0].out { // ▲ quorum-primary-takes-back, quorum-allows-unaccounted: a vote of the primary that is taken back counts for nobody
+	if !ok || q.voters[0].out { // ▲ quorum-primary-takes-back, quorum-allows-unaccounted: a vote of the primary that is taken back does not count
 		q.end(Abort)
 		return q.effects
 	}
@@ -265,7 +265,7 @@ func (q *Votes) Allowed(now time.Duration, ok bool) []Effect {
 			q.reply(v, Commit)
 		}
 	}
-	q.decide(now) // nobody waits; but the primary may be gone
+	q.decide(now) // no voter waits; but the primary may be gone
 	return q.effects
 }
 
@@ -324,7 +324,7 @@ func (q *Votes) Awaited() []string {
 	return names
 }
 
-// Agreed are those whose votes were allowed with the primary's in every round,
+// Agreed are the storages whose votes were allowed with the primary's in every round,
 // the primary among them. It is empty before the first release.
 func (q *Votes) Agreed() []string {
 	if q.rounds == 0 {
@@ -339,7 +339,7 @@ func (q *Votes) Agreed() []string {
 	return names
 }
 
-// Committed are those a vote of whom was answered with Commit: nobody else can have
+// Committed are the storages with a vote that was answered with Commit: no other storage can have
 // changed anything.
 func (q *Votes) Committed() []string {
 	var names []string
@@ -351,7 +351,7 @@ func (q *Votes) Committed() []string {
 	return names
 }
 
-// Useless are those who are out and have changed nothing: how their RPCs end tells
+// Useless are the storages that are out and have changed nothing: how their RPCs end tells
 // nothing more.
 func (q *Votes) Useless() []string {
 	var names []string
@@ -368,8 +368,8 @@ func (q *Votes) Blocked() bool { return q.blocked }
 
 // PrimaryFailed tells that the primary ended without a vote, or with another one, before
 // anything had happened, while other storages of its release voted alike, or that its vote
-// was the last one while such a storage was ready: what they are about to do the primary
-// could not.
+// was the last one while such a storage was ready: the primary could not make the change that they
+// are about to make.
 func (q *Votes) PrimaryFailed() bool { return q.failed }
 
 // Halted tells that the primary has decided that nothing more is to be changed.
@@ -378,7 +378,7 @@ func (q *Votes) Halted() bool { return q.over && q.last == Stop }
 // Voted tells that a storage has cast a vote that counts.
 func (q *Votes) Voted() bool { return q.cast }
 
-// harmless tells that what the primary has voted for changes nothing.
+// harmless tells that the primary's vote stands for no change.
 // ▲ quorum-prepared-is-harmless, quorum-hook-leaves-doubt: That is so beside a hook alone.
 func (q *Votes) harmless() bool {
 	return !q.effective && q.voters[0].vote.Phase == phaseSynchronized
