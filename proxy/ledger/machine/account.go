@@ -8,7 +8,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// proposal is what was proposed and not answered yet.
+// proposal is a set of commands that was proposed and has no answer yet.
 type proposal struct {
 	repos    []*repo
 	commands int
@@ -16,7 +16,7 @@ type proposal struct {
 }
 
 // propose proposes commands that touch repos, none of which is busy. then gets
-// the answer, before anybody who waits for the repositories.
+// the answer, before any write or repair that waits for the repositories.
 func (m *Machine) propose(repos []*repo, commands []state.Command, then func(Answer)) {
 	for _, r := range repos {
 		m.unpark(r)
@@ -47,8 +47,8 @@ func (m *Machine) answered(a Answer) {
 	p.then(a)
 }
 
-// account is the command that makes everything behind that does not agree with
-// the primary, whatever its state. (▲ vote-forgets-the-out)
+// account is the command that makes every storage behind that does not agree with the primary, in
+// any state. (▲ vote-forgets-the-out)
 func (w *write) account(deleted state.DeletedChange) state.Command {
 	wrote := &state.MarkBehind{
 		VirtualStorage: w.keys[0].VirtualStorage,
@@ -63,8 +63,8 @@ func (w *write) account(deleted state.DeletedChange) state.Command {
 	return state.Command{MarkBehind: wrote}
 }
 
-// agreed are the storages that have the write, or will. ▲ vote-dropped-agrees: One that was dropped
-// is not among them, whatever it voted before: it may serve again, without the write.
+// agreed are the storages that have the write, or will. ▲ vote-dropped-agrees: A dropped storage is
+// not among them, even if it agreed before: it may serve again, without the write.
 func (w *write) agreed() []string {
 	if !w.route.Votes {
 		return []string{w.route.Primary}
@@ -72,7 +72,7 @@ func (w *write) agreed() []string {
 	return slices.DeleteFunc(slices.Clone(w.agreeing), func(name string) bool { return !w.sentTo(name) })
 }
 
-// intent is what the write needs for an intent.
+// intent is the kind and scope of the intent that the write needs.
 func (w *write) intent(voteBound time.Duration) (state.IntentKind, state.Scope) {
 	kind, scope := state.PrimaryOnly, w.scope
 	scope.Targets = []string{w.first}
@@ -85,7 +85,7 @@ func (w *write) intent(voteBound time.Duration) (state.IntentKind, state.Scope) 
 	return kind, scope
 }
 
-// commit proposes what the write must have in the ledger before it has an effect,
+// commit proposes the entries that the write must have in the ledger before it has an effect,
 // and reports whether there was anything to propose: an intent that covers it, and
 // an account by which every storage that does not agree is behind.
 //
@@ -99,7 +99,7 @@ func (m *Machine) commit(w *write) bool {
 		covered = covered && r.covered(kind, scope)
 	}
 	// Beside a fresh intent the account costs nothing; and until the intent is
-	// applied another instance may still remove what the ledger says.
+	// applied another instance may still remove the entries of the ledger.
 	if covered && (w.route.Votes || m.accounted(w)) { // of one that votes see accountedFor
 		return false
 	}
@@ -178,8 +178,8 @@ func (m *Machine) committed(w *write, opens bool, kind state.IntentKind, scope s
 func (m *Machine) accounted(w *write) bool {
 	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
 	for _, r := range w.on() {
-		// ▲ machine-unsure-conclusion: What an earlier conclusion of ours takes back may still be
-		// in the view: only what was said after it counts.
+		// ▲ machine-unsure-conclusion: The view may still have entries that an earlier conclusion
+		// of ours takes back: only an account after it counts.
 		if r.distrusted {
 			return false
 		}

@@ -46,7 +46,7 @@ func (m *Machine) closeDue() {
 	})
 }
 
-// closed ends what closeDue began. A refused close is of an intent that is not
+// closed ends the closes that closeDue began. A refused close is of an intent that is not
 // there. Without an answer the intent may still be there: it counts as live, and
 // as in doubt, and is closed again after a while; or, if we stop, by the retirement
 // of this incarnation. Or it is gone, or goes in a moment: no write relies on it.

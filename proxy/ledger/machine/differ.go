@@ -16,8 +16,8 @@ type MarkDoubt struct {
 
 func (MarkDoubt) event() {}
 
-// markDoubt commits what a verification found. The intent then closes at once, because the
-// repair of what is in doubt waits for it.
+// markDoubt commits the finding of a verification. The intent then closes at once, because the
+// repair of the doubt waits for it.
 func (m *Machine) markDoubt(e MarkDoubt) {
 	m.commitConclusion(e.Guard, func(t *guard) state.Command {
 		t.differs = true

@@ -7,7 +7,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Effect is what is to be done.
+// Effect is an action for the driver.
 type Effect interface{ effect() }
 
 // Forward lets a write pass to its primary, and to the others that vote with
@@ -32,18 +32,17 @@ type Destination struct {
 	Generation uint64
 }
 
-// Queued tells, once a write, that it waits for what Why says.
+// Queued tells, once a write, that it waits, and Why.
 type Queued struct {
 	Write ID
 	Why   Why
 }
 
 // Reject ends a write that was not forwarded; nothing of it can happen. Err is
-// one of this package, a *router.Refusal, a *state.Refusal, or wraps what a
-// proposal ended with.
+// one of this package, a *router.Refusal, a *state.Refusal, or wraps the error of a proposal.
 type Reject struct {
 	Write ID
-	// Why is what it last waited for.
+	// Why is the reason of its last wait.
 	Why Why
 	Err error
 }
@@ -62,9 +61,9 @@ type Drop struct {
 	Err     error
 }
 
-// Allowed answers a Vote. Without Err, the votes of those that agree may be
-// answered: what follows is accounted for, and all know of it who must. With Err
-// nothing of the round may happen anywhere.
+// Allowed answers a Vote. Without Err, the votes of the agreeing storages may be answered: their
+// effect is accounted for, and every instance that must know of it does. With Err nothing of the
+// round may happen anywhere.
 type Allowed struct {
 	Write ID
 	Err   error
@@ -132,10 +131,10 @@ func (Done) effect()        {}
 func (Invalidated) effect() {}
 func (Report) effect()      {}
 
-// Why says what a write waits for.
+// Why is the reason for which a write waits.
 type Why string
 
-// What a write waits for.
+// The reasons for which a write waits.
 const (
 	// WhyRepairLock: a repair holds the repository.
 	WhyRepairLock Why = "repair"
@@ -147,14 +146,14 @@ const (
 	WhyFenced Why = "fenced"
 	// WhyUnreachable: the primary serves, and cannot be reached.
 	WhyUnreachable Why = "unreachable"
-	// WhyProposal: what the write must have in the ledger is being committed.
+	// WhyProposal: the entries that the write must have in the ledger are being committed.
 	WhyProposal Why = "proposal"
-	// WhyWatermark: another instance may not know yet what is in the ledger.
+	// WhyWatermark: another instance may not know the entries of the ledger yet.
 	WhyWatermark Why = "watermark"
 )
 
-// Errors of writes and repairs. Those of writes end in a status that tells the
-// client to try again.
+// Errors of writes and repairs. Errors of writes end in a status that tells the client to try
+// again.
 var (
 	// ErrQueued ends a write that waited too long, or among too many.
 	ErrQueued = errors.New("the write could not be let pass in time; try again")
@@ -174,10 +173,10 @@ var (
 	ErrEnded = errors.New("the write has ended")
 	// ErrRetired ends everything of an incarnation that was retired.
 	ErrRetired = errors.New("this instance was replaced and stops")
-	// ErrStopping ends what comes while the instance stops.
+	// ErrStopping ends each request that comes while the instance stops.
 	ErrStopping = errors.New("this instance stops")
-	// ErrUnknown is wrapped in what ends a write or repair because the outcome
-	// of a proposal is not known. A write was not forwarded.
+	// ErrUnknown is wrapped in the error of a write or repair that ends because the outcome of a
+	// proposal is not known. A write was not forwarded.
 	ErrUnknown = errors.New("the outcome of a proposal is not known")
 	// ErrRepositoryBusy refuses a repair: another one, or a write, is under way, or
 	// something that ended without account is not recorded as in doubt yet.

@@ -32,8 +32,8 @@ func (m *Machine) ended(e Ended) {
 		w.agreeing = []string{w.route.Primary}
 	}
 	// ▲ machine-clean-without-status, vote-clean-without-status, vote-failed-alike: How a storage
-	// failed does not tell what it did before: two may have given up with the same words, the one
-	// before and the other after a change.
+	// failed does not tell whether it changed something before: two may have given up with the same
+	// words, the one before and the other after a change.
 	unclear := !e.Arrived || w.route.Votes && !e.Succeeded
 	if unclear && !w.harmless() {
 		m.doubt(w)
@@ -44,7 +44,7 @@ func (m *Machine) ended(e Ended) {
 	}
 	w.clearing = true
 	m.prepares(w)
-	w.begun = m.now // it may have run for hours; what it waits for now has bounds of its own
+	w.begun = m.now // it may have run for hours; its waits from now on have bounds of their own
 	m.conclude(w)
 }
 
@@ -69,7 +69,7 @@ func (m *Machine) conclude(w *write) {
 		return
 	}
 	// ▲ vote-unlike-the-primary: A destination that ended unlike the primary falls behind before
-	// the client has the status, and nobody reads there any more.
+	// the client has the status, and no instance reads there any more.
 	if !m.accountedFor(w) {
 		return
 	}
@@ -77,12 +77,12 @@ func (m *Machine) conclude(w *write) {
 	m.takeDeleteBack(w)
 }
 
-// takeDeleteBack, once a write has succeeded, takes back what an earlier delete
-// told the storages that are behind: remove the repository if the primary lacks
-// it. A create must not take it back before its effect: if it then failed,
-// nobody would remove what the delete has left. Nor must a write beside which a
-// delete was under way: nobody knows which came first. A repair looks at the
-// primary first, so that no harm is done if this is left out, or we die before.
+// takeDeleteBack, once a write has succeeded, takes back the order of an earlier delete to the
+// storages that are behind: remove the repository if the primary lacks it. A create must not take
+// it back before its effect: if it then failed, no repair would remove the copies that the delete
+// has left. Nor must a write beside which a delete was under way: the ledger cannot tell which came
+// first. A repair looks at the primary first, so that no harm is done if this is left out, or we
+// die before.
 func (m *Machine) takeDeleteBack(w *write) {
 	if w.deletes || w.beside || w.cleared || !w.succeeded || !slices.ContainsFunc(w.keys, m.wasDeleted) {
 		m.finish(w)
@@ -115,7 +115,7 @@ func (m *Machine) finish(w *write) {
 	switch {
 	case err == nil && m.retired:
 		err = ErrRetired
-	case err == nil && w.succeeded && !m.mayRoute(): // ▲ machine-status-without-lease: nobody else relies on us any more
+	case err == nil && w.succeeded && !m.mayRoute(): // ▲ machine-status-without-lease: no other instance relies on us any more
 		err = ErrDoomed
 	}
 	if err != nil && !w.harmless() {
@@ -137,8 +137,8 @@ func (m *Machine) doubt(w *write) {
 	}
 }
 
-// reject ends a write that was not forwarded. One that was gets no votes
-// allowed, or no status passed on, if it has waited in vain for what that takes.
+// reject ends a write that was not forwarded. A forwarded write that has waited in vain gets no
+// votes allowed, or no status passed on.
 func (m *Machine) reject(w *write, err error) {
 	switch {
 	case w.voting:
@@ -155,8 +155,8 @@ func (m *Machine) reject(w *write, err error) {
 	m.forget(w)
 }
 
-// cancel ends a write whose client is gone. A proposal under way goes on: its
-// answer is needed, whoever asked.
+// cancel ends a write whose client is gone. A proposal under way goes on: its answer is needed even
+// so.
 func (m *Machine) cancel(id ID) {
 	w := m.writes[id]
 	switch {

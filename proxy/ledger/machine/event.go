@@ -13,7 +13,7 @@ type ID uint64
 // ProposalID names a proposal; the machine counts them.
 type ProposalID uint64
 
-// Event is what happened.
+// Event is one thing that happened.
 type Event interface{ event() }
 
 // Begin brings a new write. It is answered by one Forward or Reject, now or
@@ -25,14 +25,14 @@ type Begin struct {
 	// Reads are repositories that the write only reads, of the same virtual storage: it
 	// goes where they are in sync, too, and changes nothing in them.
 	Reads []state.Key
-	// Scope bounds what the write can do; the machine adds the targets.
+	// Scope bounds the possible effects of the write; the machine adds the targets.
 	Scope state.Scope
 	// Votes is set for a write that can vote: nothing of it happens at a storage
 	// before the machine has allowed a vote (see Vote).
 	Votes bool
 	// Deletes is set for a write that removes its repository. It does not vote.
 	Deletes bool
-	// Bytes is what the write occupies while it waits.
+	// Bytes is the memory that the write occupies while it waits.
 	Bytes int
 }
 
@@ -105,7 +105,7 @@ type WritePause struct {
 	Until time.Duration
 }
 
-// Session brings what the leader last said.
+// Session brings the last message of the leader.
 type Session struct {
 	Lease Lease
 	// Watermark is the index that every leased instance has applied.
@@ -113,7 +113,7 @@ type Session struct {
 	WritePauses []WritePause
 }
 
-// Connection is what this instance knows of the way to one storage.
+// Connection describes the connection of this instance to one storage.
 type Connection struct {
 	VirtualStorage, Storage string
 	// Generation names the connection; it is another one for every connection.
@@ -127,7 +127,7 @@ type Connections struct{ Storages []Connection }
 // Answer ends a proposal.
 type Answer struct {
 	Proposal ProposalID
-	// Results are those of the commands in order, applied in a view that was
+	// Results are the results of the commands in order, applied in a view that was
 	// brought before; nil if the outcome is unknown, and Err says why.
 	Results []state.Result
 	Err     error
@@ -136,20 +136,20 @@ type Answer struct {
 // Tick says that time has passed.
 type Tick struct{}
 
-// Stop closes the intents with nothing in flight at once, and rejects whatever
-// comes new. Stopped tells when all of it is done.
+// Stop closes the intents with nothing in flight at once, and rejects each new request. Stopped
+// tells when all of it is done.
 type Stop struct{}
 
 // Acquire asks for the repair lock of a repository, for a repair. Without Pause it is
 // refused while a write is in flight, and invalidated by the next one; with it new
-// writes wait, and it is granted when those in flight have ended.
+// writes wait, and it is granted when the writes in flight have ended.
 type Acquire struct {
 	Guard ID
 	Key   state.Key
 	Pause bool
 }
 
-// OpenIntent has the instance's intent made wide enough for what the repair does.
+// OpenIntent has the instance's intent made wide enough for the work of the repair.
 type OpenIntent struct {
 	Guard ID
 	Scope state.Scope
@@ -170,7 +170,7 @@ type Renew struct {
 	Pause bool
 }
 
-// Resolution is what a repair found about the in-doubt intents of its repository.
+// Resolution is the finding of a repair about the in-doubt intents of its repository.
 type Resolution struct {
 	Doubts       []state.DoubtRef
 	Authority    string
@@ -178,8 +178,8 @@ type Resolution struct {
 	Equal        []string
 }
 
-// ResolveDoubt has a resolution committed, as of the intent. What the guard declares
-// afterwards speaks of the index at which that was applied.
+// ResolveDoubt has a resolution committed, as of the intent. The later conclusions of the guard
+// speak of the index at which that was applied.
 type ResolveDoubt struct {
 	Guard      ID
 	Resolution Resolution

@@ -21,7 +21,7 @@ type EndAdvance struct {
 	Ending Ending
 }
 
-// Ending is what a repair found when an advance was over; see state.EndAdvance.
+// Ending is the finding of a repair when an advance was over; see state.EndAdvance.
 type Ending struct {
 	Primary string
 	Equal   []string

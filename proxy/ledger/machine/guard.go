@@ -26,11 +26,11 @@ type guard struct {
 	// wished tells that it asked the other instances for its turn, turn that it waits for it.
 	wished, turn bool
 
-	// scope is what the repair may change.
+	// scope bounds the changes of the repair.
 	scope state.Scope
 	// asOf is the index that the conclusions of this repair speak of.
 	asOf state.Index
-	// next is what it asked for while the repository was busy.
+	// next is its request that came while the repository was busy.
 	next func()
 }
 
@@ -67,8 +67,7 @@ func (m *Machine) serveGuard(t *guard) {
 		return
 	case t.repo.inDoubt:
 		// ▲ machine-repair-beside-doubt: One of the writes that it waited for ended without full
-		// account. Its effect may come at the source of a copy after the copy, and nobody would
-		// know.
+		// account. Its effect may come at the source of a copy after the copy, unseen.
 		delete(m.guards, t.id)
 		t.repo.guard = nil
 		m.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
@@ -130,8 +129,8 @@ func (m *Machine) openForRepair(e OpenIntent) {
 	})
 }
 
-// answerIntent answers a Intent. What the repair declares speaks of this view: if
-// anybody touches the entry after it, the conclusion is refused. (▲ machine-conclusion-of-later)
+// answerIntent answers an OpenIntent. The conclusions of the repair speak of this view: if a
+// command changes the entry after it, the conclusion is refused. (▲ machine-conclusion-of-later)
 func (m *Machine) answerIntent(t *guard) {
 	if entry := m.view.Entry(t.repo.key); entry != nil {
 		t.asOf = entry.Changed
@@ -163,7 +162,7 @@ func (m *Machine) resolveDoubt(e ResolveDoubt) {
 	})
 }
 
-// commitConclusion commits what a repair found. No write of this instance is in flight
+// commitConclusion commits the finding of a repair. No write of this instance is in flight
 // on the repository, and none starts before Free. (▲ machine-conclusion-invalidated,
 // machine-write-beside-conclusion)
 func (m *Machine) commitConclusion(id ID, command func(*guard) state.Command) {
@@ -186,7 +185,7 @@ func (m *Machine) commitConclusion(id ID, command func(*guard) state.Command) {
 				return
 			}
 			// A repair may go on for other storages. The writes that begin now go by the
-			// view with the conclusion in it, and invalidate what the guard says later.
+			// view with the conclusion in it, and invalidate later conclusions of the guard.
 			t.sealed = false
 			m.resumeWaiters(t.repo)
 			if refusal := a.Results[0].Refusal; refusal != nil {

@@ -35,18 +35,18 @@ type Machine struct {
 	now     time.Duration // of the Step under way
 	effects []Effect      // of the Step under way
 
-	// What others have told.
+	// The facts that events have brought.
 	view        *state.State
 	incarnation state.Incarnation
 	lease       Lease
 	watermark   state.Index
-	pauses      []WritePause // those that have not ended
+	pauses      []WritePause // the ones that have not ended
 	connections map[storageName]*Connection
 	leased      bool // as of the last Step
 	retired     bool
 	stopped     bool
 
-	// What is under way.
+	// Work under way.
 	repos        map[state.Key]*repo
 	writes       map[ID]*write
 	guards       map[ID]*guard
@@ -55,8 +55,8 @@ type Machine struct {
 	toFlush      []*repo // looked at before the Step ends
 
 	waiting *list.List // of *write; see wait
-	counted int        // those of waiting that count towards the limits
-	bytes   int        // what those occupy
+	counted int        // the writes of waiting that count towards the limits
+	bytes   int        // the memory that they occupy
 	alarm   time.Duration
 	scratch []*write
 
@@ -205,7 +205,7 @@ func (m *Machine) Stopped() bool {
 
 func (m *Machine) emit(e Effect) { m.effects = append(m.effects, e) }
 
-// stop closes what is idle; the intents of writes that do not end stay, and are
+// stop closes the idle intents; the intents of writes that do not end stay, and are
 // in doubt once this incarnation is retired.
 func (m *Machine) stop() {
 	m.stopped = true
@@ -216,7 +216,7 @@ func (m *Machine) stop() {
 }
 
 // flush looks at every repository that the Step has touched, until none is
-// left: at whoever waits for it, and at whether it is idle.
+// left: at the writes and the repair that wait for it, and at whether it is idle.
 func (m *Machine) flush() {
 	for i := 0; i < len(m.toFlush); i++ {
 		r := m.toFlush[i]

@@ -2,10 +2,11 @@ package machine
 
 // renew has a repair that invalidated, or for which there is more to do, begin another round under
 // the same intent, while calls of the former rounds go on. It is granted where a new repair
-// would be: with Pause new writes wait, and those in flight are waited for.
+// would be: with Pause new writes wait, and the round waits for the writes in flight.
 //
-// ▲ machine-declares-former-round: What was copied in a former round is declared in none: a write
-// may have passed since the copy began, and the entry is judged as of the intent of the new round.
+// ▲ machine-declares-former-round: A replica that was copied in a former round is declared in no
+// later one: a write may have passed since the copy began, and the entry is judged as of the intent
+// of the new round.
 func (m *Machine) renew(e Renew) {
 	t := m.guards[e.Guard]
 	if t == nil || !t.granted || t.sealed || t.advances {

@@ -8,12 +8,12 @@ import (
 	"praefect/fsm/state"
 )
 
-// repo is what this instance has under way on one repository.
+// repo holds the work of this instance on one repository.
 type repo struct {
 	key     state.Key
 	counts  *counts // of its virtual storage
 	writes  int     // registered ones
-	deletes int     // those of them that delete
+	deletes int     // the deletes among them
 	guard   *guard  // the repair that has the repair lock, or waits for it
 	// busy is true while a proposal of ours touches the repository: the next
 	// one waits for its answer.
@@ -23,19 +23,19 @@ type repo struct {
 
 	live        bool        // our intent is in the replicated state, or may be
 	unsure      bool        // it may also not be: nothing may rely on it
-	scope       state.Scope // what that intent covers for certain
+	scope       state.Scope // the scope that the intent has for certain
 	primaryOnly bool        // so does it writes that do not vote
 	openedAt    state.Index // where it was last opened or widened
 	inDoubt     bool        // something under it ended without full account
-	// doubt is what that may have changed, which may be less than the scope: what
-	// ended with full account leaves no doubt. nil: nothing, but the intent may be there
+	// doubt is the scope of its possible changes, which may be less than that of the intent: a
+	// write that ended with full account leaves no doubt. nil: nothing, but the intent may be there
 	// or not.
 	doubt *state.Scope
 	// aloneAt is when the last write ended that does not vote.
 	aloneAt time.Duration
 	// distrusted is true from the proposal of a repair's conclusion until a
-	// `wrote` of ours was applied after it: what the ledger says of storages
-	// that are behind may be what the conclusion takes back.
+	// `wrote` of ours was applied after it: the conclusion may take back the entries of storages
+	// that are behind.
 	distrusted bool
 
 	idle    *list.Element // its place in lingering
@@ -58,8 +58,8 @@ func (r *repo) due(linger time.Duration) time.Duration {
 	return r.since + linger
 }
 
-// get returns the record of a repository, made if need be. Whoever makes it
-// touches it, or keeps it busy.
+// get returns the record of a repository, made if need be. The caller that makes it queues a flush
+// of it, or keeps it busy.
 func (m *Machine) get(key state.Key) *repo {
 	r := m.repos[key]
 	if r == nil {
@@ -69,7 +69,7 @@ func (m *Machine) get(key state.Key) *repo {
 	return r
 }
 
-// serve lets those go on who wait for the repository.
+// serve lets the repair and the writes go on that wait for the repository.
 func (m *Machine) serve(r *repo) {
 	if t := r.guard; t != nil {
 		m.serveGuard(t)
@@ -98,7 +98,7 @@ func (m *Machine) park(r *repo) {
 	r.since = m.now
 	r.prompt = r.prompt || m.stopped || m.paused(r.key.VirtualStorage) || m.heeded(r.key)
 	// Reads go to the primary while the intent is primary-only. Writes that vote do not
-	// need that, and must not keep it for longer than those did which do not vote.
+	// need that, and must not keep it for longer than the writes did that do not vote.
 	r.prompt = r.prompt || r.primaryOnly && r.retryAt == 0 && m.now-r.aloneAt >= m.cfg.Linger
 	if (r.prompt || r.inDoubt) && r.retryAt == 0 { // a repair waits for that close, or a switchover
 		r.idle = m.lingering.PushFront(r)
@@ -140,7 +140,7 @@ func (m *Machine) opened(r *repo, kind state.IntentKind, scope state.Scope, at s
 		r.scope, r.primaryOnly, r.unsure = scope, primaryOnly, false
 	}
 	r.live = true
-	if primaryOnly { // all who read must know of it: they read from the primary then
+	if primaryOnly { // all readers must know of it: they read from the primary then
 		r.openedAt = max(r.openedAt, at)
 	}
 }

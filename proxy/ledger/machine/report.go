@@ -18,7 +18,7 @@ func (m *Machine) countsOf(virtualStorage string) *counts {
 }
 
 // count keeps the repository in the figures. The intent of a repair does not
-// count: a switchover waits for nobody who could write, and needs repairs.
+// count: a switchover waits for writes alone, and needs repairs.
 func (m *Machine) count(r *repo) {
 	marked := (r.live || r.busy) && r.guard == nil
 	switch {
@@ -30,9 +30,9 @@ func (m *Machine) count(r *repo) {
 	r.counted = marked
 }
 
-// prepares keeps the write in the figures of those that were sent and have had no
-// vote decided. After a promotion they go on with the new primary, so that no pause
-// waits for them; but a storage that leaves takes with it those whose status is its.
+// prepares keeps the write in the figures of the writes that were sent and have had no vote
+// decided. After a promotion they go on with the new primary, so that no pause waits for them; but
+// a storage that leaves takes the writes with it whose client gets its status.
 func (m *Machine) prepares(w *write) {
 	preparing := w.route.Votes && (w.forwarded || w.clearing) && !w.registered
 	if preparing == w.preparing {
@@ -47,7 +47,7 @@ func (m *Machine) prepares(w *write) {
 	}
 }
 
-// report tells the leader what is new.
+// report tells the leader the news.
 func (m *Machine) report() {
 	pauseReports := m.reported.PauseReports
 	if len(m.pauses) > 0 || len(pauseReports) > 0 {

@@ -10,9 +10,8 @@ import (
 	"praefect/proxy/router"
 )
 
-// see takes a newer view. What is doomed by it is doomed before the index is
-// reported as applied: whoever waits for that report may then give the role to
-// another storage.
+// see takes a newer view. The writes that it dooms are doomed before the index is reported as
+// applied: the leader, which waits for that report, may then give the role to another storage.
 func (m *Machine) see(e View) {
 	if e.Incarnation != 0 {
 		m.incarnation = e.Incarnation
@@ -34,7 +33,7 @@ func (m *Machine) see(e View) {
 	m.reconsider(everyWrite)
 }
 
-// same reports whether two slices are one: states share what did not change.
+// same reports whether two slices are one: states share the parts that did not change.
 func same(a, b []state.VirtualStorage) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
@@ -113,7 +112,7 @@ func (m *Machine) retire() {
 			m.reject(w, ErrRetired)
 		}
 	}
-	m.reconsider(everyWrite) // those whose status waits for a lease
+	m.reconsider(everyWrite) // the writes whose status waits for a lease
 }
 
 // ordered are the writes in the order of their names, so that the same events
@@ -122,7 +121,7 @@ func (m *Machine) ordered() []*write {
 	return slices.SortedFunc(maps.Values(m.writes), func(a, b *write) int { return cmp.Compare(a.id, b.id) })
 }
 
-// hear takes what the leader last said.
+// hear takes the last message of the leader.
 func (m *Machine) hear(e Session) {
 	m.lease = e.Lease
 	m.watermark = max(m.watermark, e.Watermark)

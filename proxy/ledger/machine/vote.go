@@ -9,8 +9,7 @@ import (
 	"praefect/proxy/router"
 )
 
-// vote has the votes of those that agree allowed, once everybody else is
-// accounted for.
+// vote has the votes of the agreeing storages allowed, once every other storage is accounted for.
 func (m *Machine) vote(e Vote) {
 	w := m.writes[e.Write]
 	if w == nil || !w.forwarded || w.voting || !w.route.Votes {
@@ -18,7 +17,7 @@ func (m *Machine) vote(e Vote) {
 		return
 	}
 	w.voting, w.agreeing, w.mild = true, e.Agreeing, e.Harmless
-	w.begun = m.now // what it waits for has bounds that count from here
+	w.begun = m.now // the bounds of its waits count from here
 	m.decide(w)
 }
 
@@ -47,7 +46,7 @@ func (m *Machine) decide(w *write) {
 }
 
 // enlist has a write that votes in flight and covered by an intent: from its first vote on, before
-// which nothing of it has happened. So what takes its time to come in keeps neither
+// which nothing of it has happened. So a write that takes its time to come in keeps neither
 // a repair nor a switchover waiting; and it is routed anew, by the view of the Step
 // that registers it, and by that of its intent. Without that the write waits, or is
 // doomed. (▲ vote-without-intent)
@@ -73,7 +72,7 @@ func (m *Machine) enlist(w *write) bool {
 		}
 	}
 	// The primary was another storage when they voted, or has gone a way of its own:
-	// nobody can vouch for the others.
+	// no storage can vouch for the others.
 	if !slices.Contains(w.agreed(), w.route.Primary) {
 		if w.voting {
 			m.answerVote(w, ErrRerouted)
@@ -134,10 +133,9 @@ func (m *Machine) answerVote(w *write, err error) {
 	m.emit(Allowed{Write: w.id, Err: err})
 }
 
-// accountedFor tells whether every storage that does not agree is behind, as all
-// know who may read: then the effect may show. Otherwise it sees to that, and the
-// write is asked again by advance, or rejected. A primary-only write was accounted for
-// before it was forwarded.
+// accountedFor tells whether every storage that does not agree is behind, and every instance that
+// may read knows: then the effect may show. Otherwise it sees to that, and the write is asked again
+// by advance, or rejected. A primary-only write was accounted for before it was forwarded.
 func (m *Machine) accountedFor(w *write) bool {
 	if !w.route.Votes {
 		return true
@@ -157,8 +155,8 @@ func (m *Machine) accountedFor(w *write) bool {
 		})
 		return false
 	}
-	// ▲ vote-below-watermark: Whoever took a storage away from the readers of the repository: all
-	// who may read know of it before the effect is visible.
+	// ▲ vote-below-watermark: The command that took a storage away from the readers of the
+	// repository is known to every instance that may read before the effect is visible.
 	w.need = 0
 	for _, r := range w.on() {
 		w.need = max(w.need, m.view.Shrunk(r.key))
@@ -195,9 +193,8 @@ func (m *Machine) accountAnswered(w *write, a Answer) {
 	}
 }
 
-// agreed tells whether each storage of the virtual storage, whatever its state,
-// agrees or is behind: as an account would have it that was applied now. (▲ vote-without-account,
-// vote-forgets-the-out)
+// agreed tells whether each storage of the virtual storage, in any state, agrees or is behind: as
+// an account would have it that was applied now. (▲ vote-without-account, vote-forgets-the-out)
 func (m *Machine) agreed(w *write) bool {
 	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
 	if vs == nil {
@@ -209,7 +206,7 @@ func (m *Machine) agreed(w *write) bool {
 		for i := range vs.Succession {
 			s := &vs.Succession[i]
 			agrees := slices.Contains(agreed, s.Name) && w.mayUse(vs, s.Name)
-			// What an earlier conclusion of ours takes back may still be in the view.
+			// The view may still have entries that an earlier conclusion of ours takes back.
 			if !agrees && (r.distrusted || !entry.IsBehind(s.Name)) {
 				return false
 			}

@@ -7,20 +7,19 @@ import (
 	"time"
 )
 
-// ledgerWait is how long a write waits at least for what it has in the ledger:
-// for a proposal, and until all know of it. It is longer than a lease, after
-// which nobody has to know.
+// ledgerWait is how long a write waits at least for its entries in the ledger: for a proposal, and
+// until all know of it. It is longer than a lease, after which no instance has to know.
 const ledgerWait = 10 * time.Second
 
 // waitingPlace is the place of a write in Machine.waiting; nil if it does not wait.
 type waitingPlace = *list.Element
 
-// counts tells whether writes that wait for this count towards the limits: not
-// those that go on by themselves in a moment.
+// counts tells whether writes that wait for this count towards the limits: not if they go on by
+// themselves in a moment.
 func (w Why) counts() bool { return w != "" && w != WhyProposal && w != WhyWatermark }
 
 // wait has a write wait for why, at a repository if it waits for that; or
-// rejects it if it may not wait (any longer). Whoever waits is asked again by
+// rejects it if it may not wait (any longer). A write that waits is asked again by
 // advance: by reconsider, or when the repository is served.
 func (m *Machine) wait(w *write, why Why, at *repo) {
 	switch {
@@ -113,8 +112,7 @@ func (w *write) tooLate() error {
 
 func everyWrite(*write) bool { return true }
 
-// reconsider asks those again, of the writes that wait for no repository, that
-// fn picks.
+// reconsider asks again the writes that fn picks from the ones that wait for no repository.
 func (m *Machine) reconsider(fn func(*write) bool) {
 	for _, w := range m.pick(func(w *write) bool { return w.at == nil && fn(w) }) {
 		if w.place != nil && w.at == nil {

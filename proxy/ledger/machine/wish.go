@@ -18,8 +18,8 @@ type wished struct {
 
 // heed takes the wishes in the view: lingering intents are closed, and new writes wait.
 // ▲ machine-wish-for-ever: A wish is heeded for its bound, by this instance's own clock, and then
-// no other one for as long: so that writes never wait longer, whatever becomes of the instance that
-// wished.
+// no other one for as long: so that writes never wait longer, whether or not the instance that
+// wished takes its wish back.
 func (m *Machine) heed() {
 	for _, key := range m.wishKeys() {
 		if w := m.wishes[key]; w.until > m.now && !m.stands(key, w) {
@@ -71,15 +71,15 @@ func (m *Machine) heeded(key state.Key) bool {
 	return ok && m.now < w.until
 }
 
-// endWish lets the writes go on that waited for a wish. What is known of it stays until
-// another one may be heeded.
+// endWish lets the writes go on that waited for a wish. The record of it stays until another one
+// may be heeded.
 func (m *Machine) endWish(key state.Key) {
 	if r := m.repos[key]; r != nil {
 		m.resumeWaiters(r)
 	}
 }
 
-// endWishes ends those whose time is over, and forgets those that count for nothing any more.
+// endWishes ends the wishes whose time is over, and forgets the ones that do not count any more.
 func (m *Machine) endWishes() {
 	for _, key := range m.wishKeys() {
 		w := m.wishes[key]
@@ -99,7 +99,7 @@ func (m *Machine) endWishes() {
 func (m *Machine) wish(e Wish) {
 	m.ask(e.Guard, func(t *guard) {
 		if m.view.Entry(t.repo.key) == nil {
-			m.done(t, nil, nil) // a scan comes by: nobody has an intent
+			m.done(t, nil, nil) // a scan comes by: no instance has an intent
 			return
 		}
 		cmd := state.Command{Wish: &state.Wish{Key: t.repo.key, BoundMillis: e.Bound.Milliseconds()}}
@@ -112,7 +112,7 @@ func (m *Machine) wish(e Wish) {
 			if refusal := a.Results[0].Refusal; refusal != nil {
 				t.wished = false
 				if refusal.Reason == state.RefusedUnknown {
-					m.done(t, nil, ErrInvalidated) // what it was to repair is repaired
+					m.done(t, nil, ErrInvalidated) // the fault that it was to repair is repaired
 					return
 				}
 				m.done(t, nil, refusal)

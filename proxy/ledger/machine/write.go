@@ -19,7 +19,7 @@ type write struct {
 	id       ID
 	begun    time.Duration
 	keys     []state.Key
-	involved []state.Key // keys, and those that it only reads
+	involved []state.Key // keys, and the ones that it only reads
 	scope    state.Scope
 	votes    bool // it can
 	deletes  bool
@@ -39,7 +39,7 @@ type write struct {
 	sent       []string // every storage that it was ever sent to
 	generation uint64
 	first      string        // the destination whose status the client gets
-	others     []Destination // those beside it that are not dropped
+	others     []Destination // the ones beside it that are not dropped
 	need       state.Index   // the watermark that it needs
 	agreeing   []string      // of Vote, or Ended
 	allowed    bool          // votes were
@@ -53,7 +53,7 @@ type write struct {
 	canceled   bool  // its client went away while it was proposing
 	doomed     error // its status is not to be passed on
 
-	// What it waits for; see wait.
+	// Its wait; see wait.
 	why      Why
 	obstacle error // the router's, for WhyFenced and WhyUnreachable
 	place    waitingPlace
@@ -124,18 +124,16 @@ func (m *Machine) advance(w *write) {
 	for _, d := range w.others {
 		w.sent = append(w.sent, d.Storage)
 	}
-	// ▲ driver-token-dated-late: What is sent is dated at this look at the lease, and goes over the
-	// connection that was looked at: a process that is paused from here on
-	// cannot send it late.
+	// ▲ driver-token-dated-late: The call is dated at this look at the lease, and goes over the
+	// connection that was looked at: a process that is paused from here on cannot send it late.
 	m.emit(Forward{
 		Write: w.id, Storage: w.route.Primary, Generation: w.generation, Votes: w.route.Votes, Others: slices.Clone(w.others),
 		Epoch: w.route.Epoch, At: m.now,
 	})
 }
 
-// prepared tells whether a write that does not vote has all in the ledger that it
-// needs before it is forwarded, as all know. Otherwise it waits for that, or for
-// the answer to what it has proposed.
+// prepared tells whether a write that does not vote has all in the ledger that it needs before it
+// is forwarded, as all know. Otherwise it waits for that, or for the answer to its proposal.
 func (m *Machine) prepared(w *write) bool {
 	m.register(w)
 	for _, r := range w.on() {
@@ -147,8 +145,9 @@ func (m *Machine) prepared(w *write) bool {
 	if m.commit(w) {
 		return false
 	}
-	// ▲ machine-before-the-watermark: Its intent, and whatever took a storage away from the readers
-	// of the repository, is known to all who may read before the effect is visible.
+	// ▲ machine-before-the-watermark: Its intent, and each command that took a storage away from
+	// the readers of the repository, is known to every instance that may read before the effect is
+	// visible.
 	if w.need = m.knownAt(w); m.watermark < w.need {
 		m.wait(w, WhyWatermark, nil)
 		return false
@@ -178,7 +177,7 @@ func (m *Machine) entered(w *write) bool {
 // on are the records of the repositories of the write.
 func (w *write) on() []*repo { return w.repos[:len(w.keys)] }
 
-// routing routes a write, or says what stands in the way: for a while, or for good.
+// routing routes a write, or names the obstacle: for a while, or permanently.
 func (m *Machine) routing(w *write) (why Why, err error) {
 	vs := w.keys[0].VirtualStorage
 	paused := m.paused(vs)
@@ -220,9 +219,9 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 }
 
 // mayPrepare tells whether a write may be sent under a pause, to wait with its first
-// vote: so it has come as far as it can when the pause ends, and not everybody
-// begins at once. It takes locks at the storages, which must not keep a write
-// waiting for which the pause waits: nobody may have one under way on the repository.
+// vote: so it has come as far as it can when the pause ends, and not all writes begin at once. It
+// takes locks at the storages, which must not keep a write waiting for which the pause waits: no
+// instance may have a write under way on the repository.
 func (m *Machine) mayPrepare(w *write) bool {
 	if !w.votes || w.registered || !m.servesOn(w.keys[0].VirtualStorage) {
 		return false
