@@ -36,15 +36,15 @@ type attempt struct {
 }
 
 // lostLocks tells whether a write that has changed nothing may have failed because git, at
-// the primary, gave up waiting for a lock that another write had. Git lets nobody wait in
-// turn, so that of several writes that come through different instances one may be passed
-// over until its time is over.
+// the primary, gave up waiting for a lock that another write had. Git has no queue for a lock, so
+// that of several writes that come through different instances one may be passed over until its
+// time is over.
 func lostLocks(a attempt) bool {
 	if a.took < lockTimeout || a.left < a.took+againAfter {
 		return false
 	}
 	switch a.code {
-	case codes.Internal, codes.Aborted, codes.FailedPrecondition: // releases differ in what they say of a lock
+	case codes.Internal, codes.Aborted, codes.FailedPrecondition: // releases differ in their status for a lock
 	default:
 		return false
 	}
@@ -52,7 +52,7 @@ func lostLocks(a attempt) bool {
 }
 
 // sendAgain tells whether the write, of which no vote was allowed, is sent again because its
-// primary may have lost locks, and waits before. Nobody has changed anything without the
+// primary may have lost locks, and waits before. No storage has changed anything without the
 // primary's vote.
 func (v *voting) sendAgain(o stream.Outcome) bool {
 	r := v.r

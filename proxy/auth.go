@@ -24,8 +24,7 @@ type Auth struct {
 	// Previous is a second secret that is accepted, while the first one is
 	// replaced; empty for none.
 	Previous string
-	// Transitioning checks tokens and counts what it finds, but lets every
-	// client in.
+	// Transitioning checks tokens and counts the results, but admits every client.
 	Transitioning bool
 }
 

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// maxName bounds ids and names of a client's choice wherever they are repeated: in
-// the log, and in what is sent on.
+// maxName bounds ids and names of a client's choice wherever they are repeated: in the log, and in
+// forwarded calls.
 const maxName = 255
 
 // cut shortens a name to maxName bytes, and never in the middle of a character.
@@ -19,7 +19,7 @@ func cut(name string) string {
 	return strings.ToValidUTF8(name[:maxName], "")
 }
 
-// maxText bounds what others say, such as the status of a storage, in the log.
+// maxText bounds texts of others in the log, such as the status of a storage.
 const maxText = 2 << 10
 
 // cutText shortens a text for the log, and says so.

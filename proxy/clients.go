@@ -12,7 +12,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// origin is what a client says of itself and of its call, under the names that upstream has for it.
+// origin describes a client and its call as the client states them, under the names that upstream
+// has.
 type origin struct {
 	clientName, callSite, deadlineType string
 }
@@ -30,7 +31,7 @@ var (
 // tokenVersion is upstream's name of the way in which clients prove that they may call.
 const tokenVersion = "v2"
 
-// originOf reads what the client says of itself.
+// originOf reads the client's description of itself.
 func originOf(ctx context.Context) origin {
 	return origin{
 		clientName: saidIn(ctx, clientNameHeaders), callSite: saidIn(ctx, callSiteHeaders), deadlineType: saidIn(ctx, deadlineTypeHeaders),
@@ -46,9 +47,9 @@ func saidIn(ctx context.Context, headers []string) string {
 	return ""
 }
 
-// unknown stands for what a client does not say, and tooMany for what it says when enough different
-// things were said before: labels are the client's choice, and are kept for as long as the process
-// runs.
+// unknown stands for a label that a client does not give, and tooMany for its label when enough
+// different ones were given before: labels are the client's choice, and are kept for as long as the
+// process runs.
 const (
 	unknown = "unknown"
 	tooMany = "other"
@@ -70,7 +71,7 @@ type clientRequests struct {
 	origins map[origin]bool
 }
 
-// clientCall is what one series counts.
+// clientCall are the labels of one series.
 type clientCall struct {
 	origin origin
 	method string // never one of the client's choice

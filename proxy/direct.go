@@ -37,12 +37,12 @@ type request struct {
 	// stamp goes before the first message: it says when the change is made, for all
 	// storages, if the client does not.
 	stamp []byte
-	// named is what the first message names, as the client sees it.
+	// named are the names in the first message, as the client sees them.
 	named method.Request
 	// keys are the repositories of a repository-scoped call: the target and, if
 	// the client named one, the additional one.
 	keys []state.Key
-	// until is when a write that does not vote has ended, progress what ends one that votes.
+	// until is when a write that does not vote has ended; progress ends one that votes.
 	until    time.Time
 	progress progress
 	// asked tells that the client waits for a sidechannel, spent that one was
@@ -127,8 +127,8 @@ func refused(m method.Method) error {
 	return status.Errorf(codes.Unimplemented, "method %s is not offered: %s", m.FullName, m.Refusal)
 }
 
-// read finds what the first message names and refuses what no storage should
-// be asked for. Nothing was touched before it.
+// read finds the names in the first message and refuses a request that no storage should get.
+// Nothing was touched before it.
 func (r *request) read() error {
 	named, err := r.method.Read(r.first.Data())
 	if err != nil {
@@ -173,7 +173,7 @@ func (r *request) outgoing(ctx context.Context) context.Context {
 	delete(md, adminHeader)
 	delete(md, passedOnHeader)
 	delete(md, channel.IDHeader)
-	delete(md, "grpc-accept-encoding") // what the client can decompress; our own connection says what we can
+	delete(md, "grpc-accept-encoding") // names the client's decompressors; our own connection names ours
 	delete(md, transaction.Header)     // votes are cast in transactions of ours only
 	md.Set(correlationHeader, r.call.correlationID)
 	return metadata.NewOutgoingContext(ctx, md)
@@ -199,11 +199,11 @@ func (r *request) firstFor(name string) *stream.Frame {
 	return stream.NewFrame(data)
 }
 
-// target is a connection that knows what it leads to.
+// target is a connection that knows the storage at its other end.
 type target interface {
 	grpc.ClientConnInterface
 	Target() storage.Target
-	// Sidechannels has those who wait for a sidechannel; nil if none can come.
+	// Sidechannels has the calls that wait for a sidechannel; nil if none can come.
 	Sidechannels() *channel.Registry
 }
 

@@ -17,13 +17,12 @@ import (
 	"praefect/proxy/storage"
 )
 
-// errNoRepository is what a storage says of the removal of an absent repository.
+// errNoRepository is the answer of a storage to the removal of an absent repository.
 var errNoRepository = status.Error(codes.NotFound, "repository does not exist")
 
-// checkDirectory asks an in-sync storage what is at the target of a method that
-// makes or removes a directory. A storage removes whatever directory it is told
-// to, and one wrong path is then removed from every storage. After an error
-// nothing was entered in the ledger, and nothing was forwarded.
+// checkDirectory looks, on an in-sync storage, at the target of a method that makes or removes a
+// directory. A storage removes any directory that it is told to, and one wrong path is then removed
+// from every storage. After an error nothing was entered in the ledger, and nothing was forwarded.
 //
 // A repository that no in-sync storage can be asked about is unavailable, never
 // absent. The check waits for one as long as a write waits for a primary.
@@ -98,7 +97,7 @@ func (s *Server) knowing(r *request) (*storage.Conn, error) {
 // noAnswer is for calls of which no client has seen anything.
 func noAnswer() bool { return false }
 
-// lookAt judges what a storage says of the target.
+// lookAt judges the answers of a storage about the target.
 func lookAt(ctx context.Context, r *request, conn *storage.Conn) error {
 	ctx, done := conn.WhileAudible(ctx, noAnswer)
 	defer done()
@@ -132,7 +131,7 @@ func lookAt(ctx context.Context, r *request, conn *storage.Conn) error {
 	return nil
 }
 
-// looking is a storage that is asked what is on its disk.
+// looking is a storage that is asked about the content of its disk.
 type looking struct {
 	ctx  context.Context
 	conn *storage.Conn
@@ -152,8 +151,8 @@ func (l looking) exists(path string) (bool, error) {
 }
 
 // vacant refuses a path at which there is a directory that is no repository, such
-// as one that holds repositories: the storage would remove it. RepositoryExists
-// does not tell it from nothing; what needs a repository does.
+// as one that holds repositories: the storage would remove it. RepositoryExists does not tell it
+// from nothing; a call that needs a repository does.
 func (l looking) vacant(path string) error {
 	_, err := gitalypb.NewRefServiceClient(l.conn).FindDefaultBranchName(l.ctx, &gitalypb.FindDefaultBranchNameRequest{Repository: l.at(path)})
 	switch status.Code(err) {

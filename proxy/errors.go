@@ -19,16 +19,16 @@ import (
 	"praefect/proxy/transaction"
 )
 
-// retryAfter is what RetryInfo asks of a client whose request may succeed when
-// it is simply repeated.
+// retryAfter is the delay in RetryInfo for a client whose request may succeed when it is simply
+// repeated.
 const retryAfter = time.Second
 
 // invalid is the client's mistake: repeating the request is of no use.
 func invalid(err error) error { return status.Error(codes.InvalidArgument, err.Error()) }
 
 // toStatus gives an error of ours its gRPC code; this is the only place that
-// decides one. What has a code already, as a storage's status has, passes
-// through untouched.
+// decides one. An error that has a code already, as a storage's status has, passes through
+// untouched.
 func toStatus(err error) error {
 	if err == nil {
 		return nil
@@ -46,7 +46,7 @@ func toStatus(err error) error {
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded, err.Error())
 	case errors.Is(err, ledger.ErrDoomed), errors.Is(err, ledger.ErrRetired):
-		// It may have had its effect: nobody is told to just try again.
+		// It may have had its effect: the client is not told to just try again.
 		return status.Error(codes.Unavailable, err.Error())
 	case errors.As(err, &routed):
 		switch routed.Kind {

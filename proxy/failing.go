@@ -92,8 +92,8 @@ func (f *failing) worked(key state.Key, primary string) {
 }
 
 // count tells of how many repositories each storage fails the writes, by virtual storage
-// and storage. One that has failed but a few does not count. Those that have rested are
-// forgotten.
+// and storage. One that has failed but a few does not count. Repositories without a recent failure
+// are forgotten.
 func (f *failing) count(now time.Time) map[[2]string]int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,8 +133,8 @@ func (s *Server) report(r *request, primary string, o stream.Outcome, succeeded,
 }
 
 // ofReplica tells whether a call that ended at the primary, while other storages could do
-// it, ended so because of the primary's replica. What clients, hooks, tokens and limits are
-// the reason for says nothing of it: a hook runs at the primary alone.
+// it, ended so because of the primary's replica. An end for which a client, a hook, a token or a
+// limit is the reason says nothing of it: a hook runs at the primary alone.
 func ofReplica(r *request, o stream.Outcome) bool {
 	if !o.Ended || r.ctx.Err() != nil {
 		return false

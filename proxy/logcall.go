@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// rpc is what is known of a call by the name of its method.
+// rpc describes a call, by the name of its method.
 type rpc struct {
 	fullMethod string
 	// counted is fullMethod, or unknownMethod where the name is of the client's choice.
@@ -24,7 +24,7 @@ func (s *Server) rpcOf(fullMethod string, registered, clientStreams, serverStrea
 	m, known := s.methods.Lookup(fullMethod)
 	r := rpc{fullMethod: fullMethod, counted: fullMethod, scope: unknown}
 	if known {
-		// Whatever no service of ours has is a stream in both directions to the library.
+		// A method that no service of ours has is a stream in both directions to the library.
 		r.scope, clientStreams, serverStreams = m.Scope.String(), m.ClientStreams, m.ServerStreams
 	} else if !registered {
 		r.counted = unknownMethod

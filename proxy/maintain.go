@@ -13,10 +13,10 @@ import (
 )
 
 // maintain sends a maintenance call to every reachable serving storage, best effort:
-// the first in-sync one's answer is the client's, and the first error of those in
-// sync, in route order, is reported when all have ended. A call that prunes does not
-// go where the replica is behind. It changes no content, so it needs no intent; but it
-// needs a lease, because an older view may not know of a repair that it would disturb.
+// the first in-sync one's answer is the client's, and the first error of an in-sync storage, in
+// route order, is reported when all have ended. A call that prunes does not go where the replica is
+// behind. It changes no content, so it needs no intent; but it needs a lease, because an older view
+// may not know of a repair that it would disturb.
 func (s *Server) maintain(r *request) error {
 	vs := r.keys[0].VirtualStorage
 	view, leased := s.ledger.Reading()
@@ -42,7 +42,7 @@ func (s *Server) maintain(r *request) error {
 	}
 	if !r.method.Prunes {
 		for _, conn := range s.maintained(vs, behind) {
-			// What is the matter with that replica is no fault of the call.
+			// A fault of that replica is no fault of the call.
 			wg.Go(func() { _ = s.maintainBeside(ctx, r, conn) })
 		}
 	}

@@ -86,7 +86,7 @@ func (m *metrics) authentication(a Auth, outcome string) {
 	m.authenticated.WithLabelValues(strconv.FormatBool(!a.Transitioning), outcome).Inc()
 }
 
-// unknownMethod is what calls count as whose method is in no table: the names are of
+// unknownMethod is the label of calls whose method is in no table: the names are of
 // the client's choice, and every name would be kept for as long as the process runs.
 const unknownMethod = "/unknown/unknown"
 

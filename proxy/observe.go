@@ -22,7 +22,7 @@ import (
 // GitLab for one request together.
 const correlationHeader = "x-gitlab-correlation-id"
 
-// call is what is learnt of one call on its way, for its log line. It belongs
+// call collects the facts about one call on its way, for its log line. It belongs
 // to the goroutine of the call.
 type call struct {
 	correlationID  string
@@ -95,7 +95,7 @@ func (s *Server) takenBack(ctx context.Context, fullMethod string) error {
 	return err
 }
 
-// soon is within what time a call must be given up to count as taken back.
+// soon is the time within which a call must be given up to count as taken back.
 const soon = 100 * time.Millisecond
 
 // noteTakenBack tells the connection of the call.

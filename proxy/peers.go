@@ -54,7 +54,7 @@ type peerConn struct {
 	*grpc.ClientConn
 	name string
 	// beside is another connection, for calls with sidechannels, which a peer of
-	// an older version does not open; sidechannels are those that it opens.
+	// an older version does not open; sidechannels are the ones that it opens.
 	beside       *grpc.ClientConn
 	sidechannels channel.Registry
 }
@@ -129,7 +129,7 @@ func (p *peers) look() {
 	p.best, p.until, p.search = best, time.Now().Add(peerTrust), nil
 }
 
-// connections are those to the peers of now; those to former ones are closed.
+// connections returns the connections to the peers of now, and closes the ones to former peers.
 func (p *peers) connections() []*peerConn {
 	now := make(map[string]string)
 	for _, peer := range p.list() {

@@ -16,8 +16,8 @@ import (
 // to a write that waits for storages only.
 const asideAfter = 100 * time.Millisecond
 
-// place is the place of a write among those that are at work; see throttle. A nil place is that of a
-// write of a virtual storage that does not exist: the ledger refuses it.
+// place is the place of a write among the writes that are at work; see throttle. A nil place is
+// that of a write of a virtual storage that does not exist: the ledger refuses it.
 type place struct {
 	*throttle.Place
 	sent *atomic.Int64 // when the client had sent all, Unix nanoseconds; 0: not yet

@@ -50,7 +50,7 @@ func (p *progress) stream(ss grpc.ServerStream) grpc.ServerStream {
 	return &movingStream{ServerStream: ss, progress: p}
 }
 
-// err is what the client of a write that stalled is told.
+// err is the status for the client of a write that stalled.
 func (p *progress) err(bound time.Duration) error {
 	return status.Error(codes.DeadlineExceeded, fmt.Sprintf(
 		"nothing of the write has moved for %v (consistency.write_timeout): look whether the repository differs before the write is sent again", bound))

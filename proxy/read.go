@@ -33,7 +33,7 @@ func (s *Server) read(r *request) error {
 		name, err := s.routeRead(view, read)
 		if err != nil {
 			if failure != nil {
-				return failure // what the storages said tells more
+				return failure // the answers of the storages tell more
 			}
 			return err
 		}
@@ -49,7 +49,7 @@ func (s *Server) read(r *request) error {
 		}
 		r.call.storage = name
 		s.metrics.reads.WithLabelValues(vs, name).Inc()
-		// What waits for a storage that has fallen silent goes to another one.
+		// A call that waits for a storage that has fallen silent goes to another one.
 		ctx, done := conn.WhileAudible(r.ctx, r.responded.Load)
 		outcome := s.forward(ctx, r, conn, nil)
 		done()
@@ -71,7 +71,7 @@ func (s *Server) routeRead(view *state.State, read router.Read) (string, error) 
 	return router.RouteRead(view, read, s.reachabilityOf(read.Key.VirtualStorage), s.intn)
 }
 
-// repeatable tells whether somebody else may answer instead: this one was lost,
+// repeatable tells whether another storage may answer instead: this one was lost,
 // and neither side of the client's has been used up.
 func repeatable(r *request, o stream.Outcome) bool {
 	lost := o.Err != nil && status.Code(o.Err) == codes.Unavailable && o.ClientErr == nil

@@ -15,7 +15,7 @@ import (
 func (s serverService) ReadinessCheck(ctx context.Context, r *gitalypb.ReadinessCheckRequest) (*gitalypb.ReadinessCheckResponse, error) {
 	results := check.Run(ctx, s.server.checks, r.GetTimeout().AsDuration())
 	if err := ctx.Err(); err != nil {
-		return nil, err // the client has gone: what the checks say is that
+		return nil, err // the client has gone: the checks report that
 	}
 	if check.Ready(results) {
 		return &gitalypb.ReadinessCheckResponse{Result: &gitalypb.ReadinessCheckResponse_OkResponse{

@@ -14,7 +14,7 @@ const (
 	outdated     = "outdated"           // its storage was no destination of the write
 	noVotes      = "no-votes"           // the method does not vote: only the primary has the write
 	otherStatus  = "node-error-status"  // the call ended otherwise than at the primary, or was lost
-	notCommitted = "node-not-committed" // its votes differed from those of the others
+	notCommitted = "node-not-committed" // its votes differed from the votes of the others
 )
 
 // replicas are the numbers of replicas by the reason.

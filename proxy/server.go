@@ -32,7 +32,7 @@ import (
 	"praefect/proxy/transaction"
 )
 
-// Node is what the proxy needs of the consensus node.
+// Node is the consensus node, as far as the proxy needs it.
 type Node interface {
 	// View is the replicated state as this instance has applied it.
 	View() *state.State
@@ -44,7 +44,7 @@ type Storages interface {
 	Conn(virtualStorage, storage string) (*storage.Conn, error)
 }
 
-// Deps are what a Server works on. All are needed but Peers, Methods,
+// Deps are the parts that a Server works on. All are needed but Peers, Methods,
 // Checks, Touched and Register.
 type Deps struct {
 	Node     Node
@@ -56,9 +56,9 @@ type Deps struct {
 	// one has no lease. It may be nil, and must not block.
 	Peers  func() []Peer
 	Logger *slog.Logger
-	// Methods are those that are known; nil stands for what is compiled in.
+	// Methods are the known methods; nil stands for the table that is compiled in.
 	Methods *method.Table
-	// Checks are what ReadinessCheck runs.
+	// Checks are the checks that ReadinessCheck runs.
 	Checks []check.Check
 	// Touched is told of repositories that a call may have created or removed. It
 	// must not block.
@@ -70,17 +70,17 @@ type Deps struct {
 	Register func(grpc.ServiceRegistrar)
 }
 
-// Config sets what a Server asks of its clients and how long it waits.
+// Config sets the demands of a Server on its clients, and how long it waits.
 type Config struct {
 	Auth Auth
 	// WriteTimeout is the deadline of a write whose client sent none: every
 	// write has one, because an effect that may still come must have an end.
 	WriteTimeout time.Duration
-	// Eventual has every write go to its primary alone. Otherwise writes are voted on
-	// by all storages that are in sync, where those can vote.
+	// Eventual has every write go to its primary alone. Otherwise all storages that are in sync
+	// vote on writes, where they can vote.
 	Eventual bool
 	// Copies is how many storages must agree on a write that is voted on, if the
-	// virtual storage has so many; beside a majority of those that are in sync. Block
+	// virtual storage has so many; beside a majority of the in-sync storages. Block
 	// has a write aborted on which fewer agree.
 	Copies int
 	Block  bool
@@ -93,7 +93,7 @@ type Config struct {
 	// RefuseConflicts has reads of a repository in conflict refused, as the ledger refuses
 	// its writes.
 	RefuseConflicts bool
-	// InfoTimeout bounds what the proxy asks storages on its own account; 10 s
+	// InfoTimeout bounds the calls that the proxy makes to storages on its own account; 10 s
 	// if zero.
 	InfoTimeout time.Duration
 	// Streams is how many calls one connection may have under way; 1,000 if zero.
@@ -110,8 +110,7 @@ type Config struct {
 	// FailsFor is for how long a repository's primary must fail writes that other storages
 	// could do before Deps.Fails is told; 30 s if zero.
 	FailsFor time.Duration
-	// Channels are the sizes of what shares a connection of a client with its
-	// calls.
+	// Channels are the sizes of the channels that share a connection of a client with its calls.
 	Channels channel.Config
 	// Tracer makes spans of calls; nil for none.
 	Tracer *tracing.Tracer
@@ -130,7 +129,7 @@ const (
 	maxHeader = 128 << 10
 )
 
-// keptLimit bounds what all writes under way keep of their requests to send it again.
+// keptLimit bounds the bytes that all writes under way keep of their requests to send them again.
 const keptLimit = 64 << 20
 
 // streamWorkers is how many goroutines of a listener wait for calls.
@@ -238,7 +237,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		grpc.UnknownServiceHandler(s.direct),
 		grpc.ChainUnaryInterceptor(s.metrics.grpc.UnaryServerInterceptor(), s.observeUnary),
 		grpc.ChainStreamInterceptor(s.measureStream(), s.observeStream),
-		// What a client costs before it has shown the token is bounded here; see
+		// The cost of a client before it has shown the token is bounded here; see
 		// docs/security.md.
 		grpc.InTapHandle(s.tap),
 		grpc.MaxConcurrentStreams(s.cfg.Streams),
@@ -254,7 +253,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ReadBufferSize(128 << 10),
 		grpc.WriteBufferSize(128 << 10),
-		// Workhorse and gitlab-shell get what they fetch beside their calls.
+		// Workhorse and gitlab-shell get the data of a fetch beside their calls.
 		grpc.Creds(channel.NewServerCredentials(creds, s.cfg.Channels)),
 	}
 	server := grpc.NewServer(append(opts, s.cfg.Tracer.ServerOptions()...)...)
@@ -274,8 +273,8 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 	return server.Serve(s.clients.Listener(lis, s.metrics.connections.WithLabelValues(kind).Inc))
 }
 
-// lingerAtStop is how long storages have at the end of a Shutdown for what they
-// were told to abort.
+// lingerAtStop is how long storages have at the end of a Shutdown to abort the calls that they were
+// told to abort.
 const lingerAtStop = 2 * time.Second
 
 // Shutdown stops accepting, tells clients to go elsewhere, and waits for the

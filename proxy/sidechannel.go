@@ -21,8 +21,8 @@ var errNoSidechannels = status.Error(codes.Unimplemented, "the storage speaks no
 var errClientWithoutBackchannel = status.Errorf(codes.FailedPrecondition,
 	"the call asks for a sidechannel (%s) over a connection without backchannel", channel.IDHeader)
 
-// sidechannel is that of one attempt to have a call answered: what a storage
-// opens for it is joined with one to the client. Nil is none.
+// sidechannel is that of one attempt to have a call answered: a sidechannel that a storage opens
+// for it is joined with one to the client. Nil is none.
 type sidechannel struct {
 	server *Server
 	r      *request
@@ -79,7 +79,7 @@ func (c *sidechannel) before(status func(stream.Outcome) error) func(stream.Outc
 	}
 }
 
-// end waits until what the storage has sent is with the client.
+// end waits until all that the storage has sent is with the client.
 func (c *sidechannel) end() error {
 	if c == nil {
 		return nil

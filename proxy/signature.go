@@ -51,7 +51,7 @@ func (s serverService) serverSignature(ctx context.Context) (*stream.Frame, erro
 	defer cancel()
 	view := s.server.node.View()
 	var key []byte
-	var from string // who gave it
+	var from string // the storage that gave it
 	for i := range view.VirtualStorages {
 		vs := &view.VirtualStorages[i]
 		for j := range vs.Succession {

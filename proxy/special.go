@@ -30,8 +30,8 @@ func (s *Server) special(name string) func(*request) error {
 }
 
 // repositoryExists is a read like any other: there is no list of repositories to
-// answer from, and a storage in sync knows. Only what names no virtual storage of
-// ours is answered here, as upstream does.
+// answer from, and a storage in sync knows. Only a request that names no virtual storage of ours is
+// answered here, as upstream does.
 func (s *Server) repositoryExists(r *request) error {
 	if s.node.View().VirtualStorage(r.named.Target.StorageName) == nil {
 		return r.stream.SendMsg(&gitalypb.RepositoryExistsResponse{})
@@ -39,7 +39,7 @@ func (s *Server) repositoryExists(r *request) error {
 	return s.read(r)
 }
 
-// poolPath is what a path of an object pool looks like that Rails has made.
+// poolPath matches the path of an object pool that Rails has made.
 var poolPath = regexp.MustCompile(`^@pools/([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{64})\.git$`)
 
 func isPoolPath(path string) bool {

@@ -12,7 +12,7 @@ import (
 	"praefect/proxy/stream"
 )
 
-// stoppableKey leads from the context of a call to what ends it.
+// stoppableKey leads from the context of a call to the function that ends it.
 type stoppableKey struct{}
 
 // stoppable is the context of a call that can be ended while a message waits for its
@@ -26,7 +26,7 @@ func (s *Server) stoppable(ctx context.Context, method string) context.Context {
 }
 
 // observedStream is a stream whose context leads to its call. It ends a call whose
-// client takes nothing: each such client keeps what was read ahead for it.
+// client takes nothing: each such client keeps the messages that were read ahead for it.
 type observedStream struct {
 	grpc.ServerStream
 	ctx   context.Context

@@ -26,7 +26,7 @@ const (
 	leaseService = "praefect.lease"
 )
 
-// What becomes of reads without a lease.
+// The outcomes of reads without a lease.
 const (
 	readPassedOn = "passed_on"
 	readServed   = "served"
@@ -92,7 +92,7 @@ func (s *Server) passOn(r *request, conn *peerConn) stream.Outcome {
 // errPeerRefused says that a peer had lost its lease, too, when a read came.
 var errPeerRefused = errors.New("the peer has no lease")
 
-// healthService answers for the lease beside what the server says of itself.
+// healthService answers for the lease, and for all else as the server does.
 type healthService struct {
 	*health.Server
 	ledger *ledger.Ledger

@@ -27,8 +27,8 @@ const (
 	maxVote = 64 << 10
 )
 
-// VoteServer makes the server for what a storage asks of us over its connection:
-// that its votes be counted.
+// VoteServer makes the server for the calls of a storage to us over its connection: its votes, to
+// be counted.
 func VoteServer(votes *transaction.Manager) func(*storage.Conn) *grpc.Server {
 	return func(conn *storage.Conn) *grpc.Server {
 		server := grpc.NewServer(
@@ -63,7 +63,7 @@ type voting struct {
 	then   step // after it has ended
 }
 
-// passVoting forwards the write to its primary and to those that vote with it,
+// passVoting forwards the write to its primary and to the storages that vote with it,
 // and ends it, unless the primary was lost, or gave up waiting for locks, while nothing
 // had happened.
 func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (then step, err error) {
@@ -98,8 +98,8 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (then step, 
 	return v.then, outcome.Err
 }
 
-// release is what a storage runs: Gitaly decides what is hashed, and git what Gitaly is told
-// of a change. A storage whose connection is gone casts no vote.
+// release is the version that a storage runs: Gitaly chooses the input of a hash, and git chooses
+// how it tells Gitaly of a change. A storage whose connection is gone casts no vote.
 func release(conn *storage.Conn) string {
 	if conn == nil {
 		return ""
@@ -116,8 +116,7 @@ func (s *Server) copies(r *request) int {
 	return min(s.cfg.Copies, len(vs.Succession))
 }
 
-// forward sends the call to all of them. Those whose connection is gone do not
-// vote.
+// forward sends the call to all of them. A storage whose connection is gone does not vote.
 func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outcome {
 	outgoing, side, err := v.server.expect(v.r.outgoing(ctx), v.r, conns[0].Sidechannels())
 	if err != nil {
@@ -157,8 +156,8 @@ func (v *voting) forward(ctx context.Context, conns []*storage.Conn) stream.Outc
 	return v.server.forwarder.Forward(v.r.stream, call, primary, others...)
 }
 
-// left is told of each branch that has ended. Once the primary's has, nobody is waited
-// for who was left out of the vote before anything happened there.
+// left is told of each branch that has ended. Once the primary's has, the write does not wait for a
+// storage that was left out of the vote before anything happened there.
 func (v *voting) left(branch int, well bool) {
 	v.votes.Ended(v.names[branch], well)
 	if branch > 0 {
@@ -184,7 +183,7 @@ func (v *voting) repeatable(conn *storage.Conn) grpc.ClientConnInterface {
 	})
 }
 
-// open opens the call at one storage, over its connection or what stands for that. ctx is
+// open opens the call at one storage, over its connection or a stand-in for that. ctx is
 // an outgoing one.
 func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn, over grpc.ClientConnInterface) (*stream.Branch, error) {
 	name := conn.Target().Storage
@@ -195,8 +194,8 @@ func (v *voting) open(ctx context.Context, call stream.Call, conn *storage.Conn,
 // end ends the write once all branches have ended, before the client has the status.
 func (v *voting) end(o stream.Outcome) error {
 	v.asked = true
-	// ▲ driver-votes-after-end: From here on no vote is allowed: what the branches have done is all
-	// they do.
+	// ▲ driver-votes-after-end: From here on no vote is allowed: the branches change no more than
+	// they have.
 	votes := v.votes.End()
 	switch {
 	case votes.Rounds == 0 && lostPrimary(v.r, o, v.try.ctx):
@@ -207,8 +206,8 @@ func (v *voting) end(o stream.Outcome) error {
 		return nil
 	}
 	// A call that ended well since the primary has stopped it before any vote was
-	// allowed has changed nothing, as one that failed: git tells the client itself
-	// what a hook refuses.
+	// allowed has changed nothing, as one that failed: git tells the client itself of a hook's
+	// refusal.
 	succeeded := o.Ended && o.Err == nil && (!votes.Stopped || votes.Committed != nil)
 	if succeeded {
 		v.server.failpoint("after-success")

@@ -14,14 +14,13 @@ import (
 	"praefect/proxy/stream"
 )
 
-// walkRepos lists the repositories of a virtual storage: those that one serving
-// storage finds on its disk, corrected where the ledger says that this storage
-// may be wrong. A repository of which it misses a write, or which was deleted and
-// is perhaps not yet gone, is listed if a storage in sync has it; then without a
-// time if the disk does not have it.
+// walkRepos lists the repositories of a virtual storage: the ones that one serving storage finds on
+// its disk, corrected where the ledger says that this storage may be wrong. A repository of which
+// it misses a write, or which was deleted and is perhaps not yet gone, is listed if a storage in
+// sync has it; then without a time if the disk does not have it.
 //
-// The view of before the walk decides. What changes during it may be listed or
-// not, as with any walk.
+// The view of before the walk decides. A repository that changes during it may be listed or not, as
+// with any walk.
 func (s *Server) walkRepos(r *request) error {
 	vs := r.named.Storage
 	view, conn, err := s.routeStorage(r)
@@ -101,7 +100,7 @@ func (w *walking) complete() error {
 	return nil
 }
 
-// exists asks a storage in sync. A repository that nobody can serve is there
+// exists asks a storage in sync. A repository that no storage can serve is there
 // unless it was deleted: it is not to be forgotten because it cannot be read.
 func (w *walking) exists(path string, d *doubt) (bool, error) {
 	exists, err := w.server.existsInSync(w.ctx, state.Key{VirtualStorage: w.vs, RelativePath: path})

@@ -17,8 +17,8 @@ import (
 
 // write forwards a mutator to the repository's primary, and to the others if they
 // vote. The order is the promise (P5): in flight, then routed, then covered by an intent, then
-// forwarded; whoever does not have the write is accounted for before it has an
-// effect; and the status reaches the client last.
+// forwarded; each storage that does not have the write is accounted for before it has an effect;
+// and the status reaches the client last.
 func (s *Server) write(r *request) error {
 	// If the client named no deadline the write gets one: the intent records how
 	// long an effect may still come.
@@ -28,7 +28,8 @@ func (s *Server) write(r *request) error {
 	votes := r.method.VotesOn(r.first.Data()) && !s.cfg.Eventual
 	if _, named := r.ctx.Deadline(); votes && !named {
 		// ▲ TestVote_endsForLackOfProgress: The bound stays the one for a write that turns out not
-		// to vote; for a vote it is another one. What votes is ended for lack of progress instead.
+		// to vote; for a vote it is another one. A write that votes is ended for lack of progress
+		// instead.
 		ctx, cancel = context.WithTimeout(r.ctx, max(s.cfg.WriteTimeout, longestWrite))
 		defer cancel()
 		r.stream = r.progress.stream(r.stream)
@@ -85,7 +86,7 @@ func (s *Server) enter(ctx context.Context, r *request, at *place, votes bool) (
 	return err
 }
 
-// step is what follows on a try to send a write. After all but the first nothing has happened,
+// step is the next step after a try to send a write. After all but the first nothing has happened,
 // and the client's stream is as it was.
 type step int
 
@@ -171,7 +172,7 @@ func (r *request) deadline(timeout time.Duration) (context.Context, context.Canc
 	return context.WithTimeout(r.ctx, timeout)
 }
 
-// scope is what the write can do, and until when; the ledger adds where.
+// scope bounds the possible effects of the write, and their time; the ledger adds the storages.
 func (r *request) scope() state.Scope {
 	return state.Scope{BoundMillis: bound(time.Until(r.until)).Milliseconds(), RefsOnly: r.method.RefsOnly}
 }

@@ -65,7 +65,8 @@ func TestProse_packagesNameTheSubject(t *testing.T) {
 // package joins when its comments are rewritten, and does not leave.
 var proseComplete = []string{
 	"cmd/git-remote-gitaly", "cmd/terminal", "config", "consensus/chronicle", "consensus/elector", "consensus/health",
-	"consensus/session", "consensus/settings", "deploy", "deploy/packages/manual", "fsm", "fsm/condition", "proxy/admin/admintest",
+	"consensus/session", "consensus/settings", "deploy", "deploy/packages/manual", "fsm", "fsm/condition", "proxy",
+	"proxy/admin/admintest",
 	"proxy/admin/reboot", "proxy/channel", "proxy/check", "proxy/clientconn", "proxy/console", "proxy/info",
 	"proxy/ledger", "proxy/ledger/ledgertest", "proxy/ledger/machine",
 	"proxy/measure", "proxy/monitor", "proxy/router", "proxy/secure",
