@@ -12,12 +12,11 @@ import (
 	"praefect/proxy/skew"
 )
 
-// Access tells who may change the cluster. Asking is free to everybody whom the
-// listener lets in.
+// Access tells which callers may change the cluster. Every caller that the listener admits may ask.
 type Access struct {
-	// Token is the secret that operators prove to know. Without one, changes are
-	// taken on Unix sockets, because whoever may open the socket is an operator, and
-	// from whoever proves to know Local.
+	// Token is the secret that operators prove to know. Without one, changes are taken on Unix
+	// sockets, because a caller that may open the socket is an operator, and from callers that
+	// prove to know Local.
 	Token string
 	// Local is the secret in this instance's data directory; see MakeLocalToken.
 	Local string

@@ -19,7 +19,7 @@ func (c *Client) RaftStatus(ctx context.Context) (RaftStatusResponse, error) {
 	return ask[RaftStatusResponse](ctx, c, "RaftStatus", RaftStatusRequest{Schema: Schema})
 }
 
-// History asks what has changed about the virtual storages.
+// History asks for the changes of the virtual storages.
 func (c *Client) History(ctx context.Context, request HistoryRequest) (HistoryResponse, error) {
 	request.Schema = Schema
 	return ask[HistoryResponse](ctx, c, "History", request)

@@ -6,15 +6,15 @@ import (
 	"praefect/fsm/state"
 )
 
-// Change is what every request begins with that changes something.
+// Change is the head of every request that changes something.
 type Change struct {
 	Schema int `json:"schema"`
-	// RequestID names what is wanted: random, made once by whoever wants it,
-	// kept over every repetition.
+	// RequestID names the wanted change: random, made once by the caller that wants it, kept over
+	// every repetition.
 	RequestID string `json:"request_id"`
-	// By is, from a client, who asks; nobody has checked it. A Control gets text
-	// for the history that says what is asked for by whom, such as
-	// "operator: promote gitaly-2 (alice@desk): new kernel".
+	// By is, from a client, the name of the caller, unchecked. A Control gets text for the history
+	// that names the change and the caller, such as "operator: promote gitaly-2 (alice@desk): new
+	// kernel".
 	By string `json:"by,omitempty"`
 	// Why is the reason that was given. By contains it.
 	Why string `json:"why,omitempty"`
@@ -28,7 +28,7 @@ type Done struct {
 	RequestID string `json:"request_id"`
 	// Already tells that things were as wanted before, and nothing was changed.
 	Already bool `json:"already,omitempty"`
-	// Note says for people what follows, if that is not plain.
+	// Note tells people the consequences, if they are not plain.
 	Note string `json:"note,omitempty"`
 }
 
@@ -40,10 +40,10 @@ type SwitchRequest struct {
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 	// Storage is the one to promote or to drain.
 	Storage string `json:"storage"`
-	// Epoch, if not 0, is what the virtual storage's epoch must be: that of the
-	// plan that was looked at. Otherwise the request is Refused.
+	// Epoch, if not 0, is the epoch that the virtual storage must have: that of the plan that was
+	// looked at. Otherwise the request is Refused.
 	Epoch uint64 `json:"epoch,omitempty"`
-	// Force does not wait for what is dead: neither for repositories that only
+	// Force does not wait for dead storages: neither for repositories that only
 	// a dead storage could copy, nor for the consent of a dead primary. It
 	// never skips the fence.
 	Force bool `json:"force,omitempty"`
@@ -58,12 +58,11 @@ func (r SwitchRequest) Timeout() time.Duration {
 	return time.Duration(r.TimeoutMillis) * time.Millisecond
 }
 
-// Plan is what a switchover is going to do, as seen before its first step.
+// Plan describes a switchover, as seen before its first step.
 type Plan struct {
 	VirtualStorage string `json:"virtual_storage"`
 	Epoch          uint64 `json:"epoch"`
-	// Primary is the present primary, empty if there is none. Successor is who
-	// is primary afterwards.
+	// Primary is the present primary, empty if there is none. Successor is the primary afterwards.
 	Primary   string `json:"primary"`
 	Successor string `json:"successor"`
 	// Fenced are the storages that are fenced on the way.
@@ -127,7 +126,7 @@ type SwitchResponse struct {
 	Done
 	Plan   Plan `json:"plan"`
 	DryRun bool `json:"dry_run,omitempty"`
-	// Epoch and Primary are those of the virtual storage afterwards.
+	// Epoch and Primary are the epoch and the primary of the virtual storage afterwards.
 	Epoch   uint64 `json:"epoch"`
 	Primary string `json:"primary"`
 	// TookMillis is the time from the request to the end, PausedMillis that from
@@ -152,7 +151,7 @@ type RefillRequest struct {
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
-// RefillResponse tells what is backfilled, or would be.
+// RefillResponse describes the backfilling of a storage, or the one that would begin.
 type RefillResponse struct {
 	Done
 	VirtualStorage string `json:"virtual_storage"`
@@ -192,8 +191,8 @@ type PauseResponse struct {
 	Until *time.Time `json:"until,omitempty"`
 }
 
-// AcceptLossRequest declares a replica the right one: what the others have
-// more is given up. It is Refused while a write may be under way.
+// AcceptLossRequest declares a replica the right one: content that only the others have is given
+// up. It is Refused while a write may be under way.
 type AcceptLossRequest struct {
 	Change
 	VirtualStorage string `json:"virtual_storage"`

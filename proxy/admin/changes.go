@@ -157,7 +157,7 @@ func (s *Service) resume(ctx context.Context, r ResumeRequest) (PauseResponse, e
 }
 
 // AcceptLoss declares one storage's replica of a repository the right one, if ctx,
-// that of a call, shows that whoever calls may have it.
+// that of a call, shows that the caller may have it.
 func (s *Service) AcceptLoss(ctx context.Context, r AcceptLossRequest) (Done, error) {
 	if err := s.prepare(ctx, &r.Change, "accept-dataloss"); err != nil {
 		return Done{}, err

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
-// Client calls the service. Of a change it tells, whatever happens to the
-// connection, whether it may have taken effect: every error is an *Error.
+// Client calls the service. Of a change it tells, even if the connection breaks, whether it may
+// have taken effect: every error is an *Error.
 type Client struct {
 	cc         grpc.ClientConnInterface
 	adminToken string
@@ -32,15 +32,15 @@ func (c *Client) WithAdminToken(secret string) *Client {
 	return &Client{cc: c.cc, adminToken: secret}
 }
 
-// lastWord is how long a client that gave up waits for the instance to say what
-// has become of its request.
+// lastWord is how long a client that gave up waits for the instance to report the end of its
+// request.
 const lastWord = 10 * time.Second
 
-// exchange is one call: a request, messages that may follow, and what comes back.
+// exchange is one call: a request, messages that may follow, and the answers.
 type exchange struct {
 	stream grpc.ClientStream
 	cancel context.CancelFunc
-	// untie undoes what ties the call to its context.
+	// untie undoes the tie of the call to its context.
 	untie func()
 }
 
@@ -125,15 +125,14 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// IsTold tells whether an error came from a service, which says itself what to do
-// about it.
+// IsTold tells whether an error came from a service, which itself names the next step.
 func IsTold(err error) bool {
 	told, ok := errors.AsType[*Error](err)
 	return ok && !told.front || fromStatus(err) != nil
 }
 
-// refusal is what the front of an instance, or gRPC, says before the service is
-// asked; empty if the service may have been asked.
+// refusal is the kind of an error by which the front of an instance, or gRPC, refused the call
+// before the service was asked; empty if the service may have been asked.
 func refusal(err error) Kind {
 	switch status.Code(err) {
 	case codes.Unauthenticated, codes.PermissionDenied:
@@ -163,7 +162,7 @@ func gaveUp(ctx context.Context) *Error {
 	return Errorf(Canceled, "given up")
 }
 
-// outcome makes of the end of a change what is known of its effect.
+// outcome turns the end of a change into an error that says whether it may have had an effect.
 func outcome(ctx context.Context, err error) *Error {
 	if known := fromStatus(err); known != nil {
 		if known.Kind == Canceled && errors.Is(ctx.Err(), context.DeadlineExceeded) {

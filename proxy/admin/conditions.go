@@ -6,7 +6,7 @@ import (
 	"praefect/fsm/condition"
 )
 
-// ShareConditionsRequest tells the leader what an instance judges of itself.
+// ShareConditionsRequest tells the leader the conditions that an instance finds in itself.
 type ShareConditionsRequest struct {
 	Schema int `json:"schema"`
 	// Instance is the name of the instance that tells.
@@ -14,14 +14,14 @@ type ShareConditionsRequest struct {
 	Conditions []condition.Condition `json:"conditions"`
 }
 
-// ShareConditionsResponse is what the leader knows.
+// ShareConditionsResponse has the conditions that the leader knows.
 type ShareConditionsResponse struct {
 	Schema     int                   `json:"schema"`
 	Conditions []condition.Condition `json:"conditions"`
 }
 
-// shareConditions is for other instances only: what an operator says of one would be taken for the
-// truth.
+// shareConditions is for other instances only: the word of an operator about one would be taken for
+// the truth.
 func (s *Service) shareConditions(_ context.Context, r ShareConditionsRequest) (ShareConditionsResponse, error) {
 	switch {
 	case !s.cfg.Access.Peers:
@@ -32,16 +32,16 @@ func (s *Service) shareConditions(_ context.Context, r ShareConditionsRequest) (
 	return ShareConditionsResponse{Schema: Schema, Conditions: s.Conditions.Receive(r.Instance, r.Conditions)}, nil
 }
 
-// ShareConditions tells the leader what an instance judges of itself, and returns what the leader
-// knows.
+// ShareConditions tells the leader the conditions that an instance finds in itself, and returns the
+// ones that the leader knows.
 func (c *Client) ShareConditions(ctx context.Context, request ShareConditionsRequest) ([]condition.Condition, error) {
 	request.Schema = Schema
 	response, err := ask[ShareConditionsResponse](ctx, c, "ShareConditions", request)
 	return response.Conditions, err
 }
 
-// ofInstances are the conditions of the instances: those that follow from the view, which has just
-// been asked for, and what else is known.
+// ofInstances are the conditions of the instances: the ones that follow from the view, which has
+// just been asked for, and the others that are known.
 func (s *Service) ofInstances(ctx context.Context, view RaftView) []condition.Condition {
 	facts := condition.Facts{Instance: s.cfg.Instance, Leader: view.Leader, Leased: true}
 	if view.OwnView {
@@ -60,7 +60,7 @@ func (s *Service) ofInstances(ctx context.Context, view RaftView) []condition.Co
 		}
 	}
 	known := condition.OfInstances(s.Conditions.Conditions(ctx))
-	// What was asked a moment ago is newer than what the leader has heard.
+	// The answers of a moment ago are newer than the reports to the leader.
 	known = condition.Without(known, condition.InstanceAway, condition.NoLease, condition.CannotLoseAny, condition.NoSpare, condition.NoLeader, condition.VersionsDiffer)
 	return condition.Merge(condition.Judge(facts), known)
 }

@@ -2,20 +2,17 @@ package admin
 
 import "context"
 
-// Control is how the service changes the cluster. Whoever implements it brings
-// each request to the leader, over at most one hop and with its request id.
-// [Client] is a Control too: the way to forward one is to call another
-// instance's service.
+// Control is how the service changes the cluster. An implementation brings each request to the
+// leader, over at most one hop and with its request id. [Client] is a Control too: the way to
+// forward one is to call another instance's service.
 //
-// What holds for every method:
+// Rules for every method:
 //   - A request is complete and checked for form when it arrives; names of
 //     virtual storages and storages were known to this instance.
-//   - RequestID names what somebody wants, not one attempt: the same id again
-//     waits for what is under way under that id, or answers as before. Doing
-//     it twice must not be possible.
-//   - An error is an [*Error], or a [*state.Refusal], or it is reported as
-//     OutcomeUnknown: what is not known to have changed nothing may have changed
-//     something.
+//   - RequestID names the wanted change, not one attempt: the same id again waits for the attempt
+//     that is under way under that id, or answers as before. Doing it twice must not be possible.
+//   - An error is an [*Error], or a [*state.Refusal], or it is reported as OutcomeUnknown: a
+//     request that is not known to have changed nothing may have changed something.
 //   - The end of ctx asks for an early end. A method that returns because of
 //     it says by Error.Kind whether anything has changed: Canceled and TimedOut
 //     promise that nothing has; otherwise it goes on to its end, or returns
@@ -30,8 +27,8 @@ type Control interface {
 // Membership is about the instances and their part in Raft.
 type Membership interface {
 	// Instances asks every instance how it is, and the leader how far each has
-	// come. Without a leader it tells what this instance knows, and sets
-	// OwnView; that is no error.
+	// come. Without a leader it tells the knowledge of this instance, and sets OwnView; that is no
+	// error.
 	Instances(ctx context.Context) (RaftView, error)
 	// AddInstance lets an instance join as a non-voter; it becomes a voter when
 	// it has caught up.
@@ -39,8 +36,8 @@ type Membership interface {
 	// RemoveInstance takes an instance out of the cluster. It is Refused if
 	// the others would not be a quorum, unless the request says Force.
 	RemoveInstance(ctx context.Context, request RemoveRequest) (Done, error)
-	// RetireInstance ends what the instance has under way, because an operator says that its
-	// process is gone: the writes that it left are in doubt from then on, and are resolved. It
+	// RetireInstance ends the work that the instance has under way, because an operator says that
+	// its process is gone: the writes that it left are in doubt from then on, and are resolved. It
 	// stays a member. It is Refused if the instance was heard of lately.
 	RetireInstance(ctx context.Context, request RetireRequest) (Done, error)
 	// TransferLeadership makes the named instance the leader, or the one that
@@ -59,11 +56,11 @@ type Switching interface {
 	Drain(ctx context.Context, request SwitchRequest, progress func(Progress)) (SwitchResponse, error)
 }
 
-// Overriding is an operator's word against what the cluster does by itself.
+// Overriding is an operator's word against the decisions of the cluster itself.
 type Overriding interface {
 	// Undrain lets a drained storage return by itself, once it is healthy.
 	Undrain(ctx context.Context, request UndrainRequest) (Done, error)
-	// Refill has a storage that is out backfilled, because what it has may be that of a backup.
+	// Refill has a storage that is out backfilled, because its content may be that of a backup.
 	// It is Refused where the last replica of a repository would be lost. With DryRun it only looks.
 	Refill(ctx context.Context, request RefillRequest) (RefillResponse, error)
 	// Pause switches automatic failover off, Resume on again.

@@ -20,8 +20,8 @@ type DebugFile struct {
 	Write func(w io.Writer) error
 }
 
-// DebugRequest asks an instance for its debug files. It needs what a change needs: stack traces
-// are nobody's business who may only ask.
+// DebugRequest asks an instance for its debug files. It needs the proof that a change needs: stack
+// traces are not for callers that may only ask.
 type DebugRequest struct {
 	Schema int `json:"schema"`
 }
@@ -75,7 +75,7 @@ func (s *Service) debug(stream grpc.ServerStream) error {
 	return nil
 }
 
-// debugWriter sends what is written to it.
+// debugWriter sends the bytes that are written to it.
 type debugWriter struct{ stream grpc.ServerStream }
 
 // Write implements io.Writer.
@@ -100,7 +100,7 @@ func sendPart(stream grpc.ServerStream, part debugPart) error {
 }
 
 // Debug asks for the debug files of the instance. put gets their content piece by piece; the first
-// piece of each file is empty. Its errors are those of put, or gRPC statuses.
+// piece of each file is empty. Its errors come from put, or are gRPC statuses.
 func (c *Client) Debug(ctx context.Context, put func(instance, name string, content []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream if we leave early

@@ -6,10 +6,10 @@ import (
 	"praefect/fsm/state"
 )
 
-// Replicas is what the service needs to look at single replicas.
+// Replicas lets the service look at single replicas.
 type Replicas interface {
-	// Diff compares the references of two replicas. each gets those that differ, by their names,
-	// until it returns false.
+	// Diff compares the references of two replicas. each gets the references that differ, by their
+	// names, until it returns false.
 	Diff(ctx context.Context, key state.Key, here, there string, each func(state.DifferingReference) bool) (hereHas, thereHas bool, err error)
 }
 
@@ -38,26 +38,26 @@ type DiffResponse struct {
 	Differing  int                        `json:"differing"`
 	AtLeast    bool                       `json:"at_least,omitempty"` // the count stopped
 	References []state.DifferingReference `json:"references"`
-	// Conflict tells that neither replica is known to contain what the other one has.
+	// Conflict tells that neither replica is known to contain all that the other one has.
 	Conflict bool `json:"conflict,omitempty"`
 }
 
 // DiffSide is one of the two replicas.
 type DiffSide struct {
 	Storage string `json:"storage"`
-	// Exists tells whether the storage has the repository at all, Role what it is to the repository
+	// Exists tells whether the storage has the repository at all, Role its part for the repository
 	// now, as in Replica.
 	Exists bool   `json:"exists"`
 	Role   string `json:"role"`
-	// Only counts the references that only this side has, of those that were counted.
+	// Only counts the references that only this side has, among the counted ones.
 	Only int `json:"only"`
 }
 
-// diffLimit bounds what one comparison looks at.
+// diffLimit bounds the references that one comparison looks at.
 const diffLimit = 1 << 20
 
-// diff compares two replicas. It changes nothing, and is no proof of what an operator gives up:
-// objects that no reference leads to are not compared.
+// diff compares two replicas. It changes nothing, and is no proof of the loss that an operator
+// accepts: objects that no reference leads to are not compared.
 func (s *Service) diff(ctx context.Context, r DiffRequest) (DiffResponse, error) {
 	view := s.Node.View()
 	vs, err := only(view, r.VirtualStorage)

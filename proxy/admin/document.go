@@ -30,7 +30,8 @@ type StatusResponse struct {
 	OwnView         bool             `json:"own_view,omitempty"`
 	VirtualStorages []VirtualStorage `json:"virtual_storages"`
 	Level
-	// Health is the worst of Conditions, which are those of the whole cluster, the worst first.
+	// Health is the worst of Conditions, which are the conditions of the whole cluster, the worst
+	// first.
 	Health     condition.Health      `json:"health"`
 	Conditions []condition.Condition `json:"conditions"`
 }
@@ -50,8 +51,8 @@ type VirtualStorage struct {
 	// Conflicts is how many repositories have replicas of which neither contains the
 	// other.
 	Conflicts int `json:"conflicts"`
-	// Unavailable is how many repositories have no in-sync storage that serves
-	// and is reachable, of those that the ledger lists.
+	// Unavailable is how many of the repositories that the ledger lists have no in-sync storage
+	// that serves and is reachable.
 	Unavailable int       `json:"unavailable_repositories"`
 	Storages    []Storage `json:"storages"`
 }
@@ -77,11 +78,11 @@ type Storage struct {
 	// Votes tells that the answering instance's connection to it has, or last had,
 	// a backchannel, without which no write to it is voted on.
 	Votes bool `json:"votes"`
-	// Version and GitVersion are those of Gitaly and git on it, when the answering instance
+	// Version and GitVersion are the versions of Gitaly and git on it, when the answering instance
 	// last reached it.
 	Version    string `json:"version,omitempty"`
 	GitVersion string `json:"git_version,omitempty"`
-	// Error says what is the matter with one that is slow or not reachable.
+	// Error says why it is slow or not reachable.
 	Error string `json:"error,omitempty"`
 	// Since is when it became reachable or unreachable.
 	Since *time.Time `json:"since,omitempty"`
@@ -100,7 +101,7 @@ type Backfilling struct {
 	Left int `json:"left,omitempty"`
 }
 
-// HistoryRequest asks what has changed about the virtual storages.
+// HistoryRequest asks for the changes of the virtual storages.
 type HistoryRequest struct {
 	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"`
@@ -125,7 +126,7 @@ type Event struct {
 	Index          state.Index `json:"index"`
 	Epoch          uint64      `json:"epoch"`
 	Time           time.Time   `json:"time"`
-	// Change is the storage's new state, or says what else has happened.
+	// Change is the storage's new state, or names another event.
 	Change string `json:"change"`
 	// Storage is empty if the change is one of the whole virtual storage.
 	Storage string `json:"storage,omitempty"`
@@ -167,7 +168,7 @@ type Repository struct {
 	Available bool `json:"available"`
 	// Behind are the storages that miss an acknowledged write.
 	Behind []string `json:"behind"`
-	// Conflicts are those of them that have what the primary lacks, with both sides
+	// Conflicts are the ones of them with content that the primary lacks, with both sides
 	// as they were when they were compared. Nothing is copied onto them before
 	// AcceptLoss names the storage that counts.
 	Conflicts []state.Conflict `json:"conflicts,omitempty"`
@@ -210,8 +211,8 @@ type Job struct {
 	Reason  string `json:"reason,omitempty"`
 	// Error is why the last attempt failed.
 	Error string `json:"error,omitempty"`
-	// WaitsFor says for what the repair waits, as far as the answering instance knows; nil
-	// for nothing but its time.
+	// WaitsFor says why the repair waits, as far as the answering instance knows; nil if only for
+	// its time.
 	WaitsFor *Waiting  `json:"waits_for,omitempty"`
 	Created  time.Time `json:"created"`
 	// NotBefore is when a waiting job is due.

@@ -20,7 +20,7 @@ type DropResponse struct {
 	// AtLeast tells that a plan stopped counting.
 	AtLeast bool `json:"at_least,omitempty"`
 	// Listed is how many of the jobs, as far as they were looked at, are of repositories of which a
-	// storage is still behind: the search for missing jobs makes those again.
+	// storage is still behind: the search for missing jobs makes these jobs again.
 	Listed int  `json:"still_behind"`
 	DryRun bool `json:"dry_run,omitempty"`
 }

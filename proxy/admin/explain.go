@@ -19,8 +19,8 @@ const (
 	explainJobs = 10
 )
 
-// Explain tells everything that is known of one repository. It needs neither Postgres nor
-// the leader nor a storage: what they would add is left out, and it says so.
+// Explain tells everything that is known of one repository. It needs neither Postgres nor the
+// leader nor a storage: their parts are left out then, and it says so.
 func (s *Service) Explain(ctx context.Context, request ExplainRequest) (ExplainResponse, error) {
 	view := s.Node.View()
 	vs, err := only(view, request.VirtualStorage)
@@ -140,7 +140,7 @@ func doubtful(e *state.Entry, storage string) bool {
 	})
 }
 
-// entry is the entry with what is known of the incarnations whose intents it has.
+// entry is the entry with the facts about the incarnations whose intents it has.
 func (s *Service) entry(ctx context.Context, view *state.State, e *state.Entry) *Entry {
 	answer := &Entry{
 		Intents: []Intent{}, Behind: []string{}, Deleted: e.Deleted, Advancing: e.Advancing, Conflicts: e.Conflicts, Changed: e.Changed,
@@ -168,7 +168,7 @@ func (s *Service) entry(ctx context.Context, view *state.State, e *state.Entry) 
 	return answer
 }
 
-// leases are what is left of the lease of each instance, by its id; nil if the leader
+// leases are the remaining times of the lease of each instance, by its id; nil if the leader
 // cannot be asked.
 func (s *Service) leases(ctx context.Context) map[string]int64 {
 	if s.Control == nil {

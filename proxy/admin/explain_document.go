@@ -20,16 +20,16 @@ type ExplainResponse struct {
 	// Index is that of the replicated state by which it answers.
 	Index  state.Index `json:"index"`
 	Routes Routes      `json:"routes"`
-	// Entry is what the ledger says of the repository; nil if it is clean.
+	// Entry is the ledger's entry of the repository; nil if it is clean.
 	Entry *Entry `json:"entry"`
-	// Storages are those of the virtual storage, in the order of the succession.
+	// Storages are the storages of the virtual storage, in the order of the succession.
 	Storages []Replica `json:"storages"`
-	// Existence is what an in-sync storage says to whether it has the repository.
+	// Existence is the answer of an in-sync storage to whether it has the repository.
 	Existence Existence `json:"existence"`
 	// Jobs are the repair jobs of it; if JobsError is set they cannot be read now.
 	Jobs      []Job  `json:"jobs"`
 	JobsError string `json:"jobs_error,omitempty"`
-	// WaitsFor is for what its repair waits; nil for nothing.
+	// WaitsFor says why its repair waits; nil if it does not.
 	WaitsFor *Waiting `json:"waits_for,omitempty"`
 	// Changes are the last ones of the repository, of its virtual storage and storages, and
 	// of the instances that have an intent, oldest first.
@@ -46,14 +46,14 @@ type Routes struct {
 
 // ReadRoute tells where reads go.
 type ReadRoute struct {
-	// Storages are those that a read may go to; a later one is tried if those before it
+	// Storages are the storages that a read may go to; a later one is tried if the ones before it
 	// fail.
 	Storages []string `json:"storages"`
 	// Rule is any-in-sync, primary-only or primary-first.
 	Rule string `json:"rule"`
 	// Why says so for people.
 	Why string `json:"why"`
-	// Refused is what a client is told if no storage can answer.
+	// Refused is the error for a client if no storage can answer.
 	Refused string `json:"refused,omitempty"`
 }
 
@@ -71,7 +71,7 @@ type WriteRoute struct {
 	// Paused tells that writes wait for a switchover.
 	Paused bool   `json:"paused,omitempty"`
 	Why    string `json:"why"`
-	// Waits is for what a write that comes now waits first, empty if for nothing.
+	// Waits is the first reason for which a write that comes now waits, empty if there is none.
 	Waits string `json:"waits,omitempty"`
 	// Refused is why there is no destination now.
 	Refused string `json:"refused,omitempty"`
@@ -90,10 +90,10 @@ type Entry struct {
 	Changed state.Index `json:"changed"`
 }
 
-// InstanceLife says what is known of an incarnation.
+// InstanceLife is the stage of an incarnation's life.
 type InstanceLife string
 
-// What becomes of an incarnation.
+// The stages of an incarnation's life.
 const (
 	// LifeLive: it is registered, and is the last one of its instance.
 	LifeLive InstanceLife = "live"
@@ -103,13 +103,13 @@ const (
 	LifeRetired InstanceLife = "retired"
 )
 
-// Intent is what one incarnation may have under way, or has left.
+// Intent stands for the writes that one incarnation may have under way, or has left.
 type Intent struct {
 	// Instance is its name, empty if it is retired.
 	Instance    string            `json:"instance,omitempty"`
 	Incarnation state.Incarnation `json:"incarnation"`
 	Life        InstanceLife      `json:"life"`
-	// LeaseMillis is what is left of its lease, 0 if it has none; nil if the leader could
+	// LeaseMillis is the remaining time of its lease, 0 if it has none; nil if the leader could
 	// not be asked.
 	LeaseMillis *int64 `json:"lease_ms,omitempty"`
 	// Kind is open or primary-only of a live intent; empty if only doubt is left.
@@ -118,7 +118,7 @@ type Intent struct {
 	// end of its process it may.
 	Targets     []string `json:"targets,omitempty"`
 	BoundMillis int64    `json:"bound_ms,omitempty"`
-	// InDoubt is what a write of an unknown outcome left.
+	// InDoubt is the doubt that a write of an unknown outcome left.
 	InDoubt *state.Doubt `json:"in_doubt,omitempty"`
 }
 
@@ -127,15 +127,15 @@ type Replica struct {
 	Storage string             `json:"storage"`
 	State   state.StorageState `json:"state"`
 	Why     string             `json:"why,omitempty"`
-	// Role is primary, in-sync, behind or, beside those, not-serving.
+	// Role is primary, in-sync, behind or, beside these, not-serving.
 	Role string `json:"role"`
-	// InDoubt tells that a write of an unknown outcome may have changed it, Conflict that
-	// it has what the primary lacks, Removes that the repository is to be removed there.
+	// InDoubt tells that a write of an unknown outcome may have changed it, Conflict that it has
+	// content that the primary lacks, Removes that the repository is to be removed there.
 	InDoubt   bool `json:"in_doubt,omitempty"`
 	Conflict  bool `json:"conflict,omitempty"`
 	Removes   bool `json:"removes,omitempty"`
 	Reachable bool `json:"reachable"`
-	// Error says what is the matter with one that is slow or not reachable.
+	// Error says why it is slow or not reachable.
 	Error string `json:"error,omitempty"`
 }
 

@@ -36,7 +36,8 @@ type Figure struct {
 	Labels map[string]string `json:"labels,omitempty"`
 	// Value is that of a counter or gauge; of a histogram or summary the number of observations.
 	Value float64 `json:"value"`
-	// Sum and Buckets are those of a histogram; a bucket counts what is not above its bound.
+	// Sum and Buckets are set for a histogram; a bucket counts the values that are not above its
+	// bound.
 	Sum     float64  `json:"sum,omitempty"`
 	Buckets []Bucket `json:"buckets,omitempty"`
 }
@@ -47,7 +48,7 @@ type Bucket struct {
 	Count uint64  `json:"count"`
 }
 
-// figures tells what the instance measures of itself.
+// figures tells the measurements of the instance about itself.
 func (s *Service) figures(_ context.Context, r FiguresRequest) (FiguresResponse, error) {
 	if s.Metrics == nil {
 		return FiguresResponse{}, errNoControl()

@@ -6,7 +6,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// ImpactRequest asks what would be missing without a storage.
+// ImpactRequest asks for the consequences if a storage were missing.
 type ImpactRequest struct {
 	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"` // as in SwitchRequest
@@ -26,8 +26,8 @@ type ImpactResponse struct {
 	// Copies is on how many storages a write must be according to the settings, as far as known.
 	Copies int `json:"copies"`
 	// Unavailable counts the repositories that could not be read without the storage and can be with
-	// it; Short those that would be on fewer than Copies storages. Repositories are the first of
-	// the former.
+	// it; Short the repositories that would be on fewer than Copies storages. Repositories are the
+	// first of the former.
 	Unavailable  int      `json:"unavailable_repositories"`
 	Short        int      `json:"short_repositories"`
 	Repositories []string `json:"repositories"`
@@ -79,7 +79,7 @@ func (s *Service) impact(_ context.Context, r ImpactRequest) (ImpactResponse, er
 	return answer, nil
 }
 
-// Impact asks what would be missing without a storage.
+// Impact asks for the consequences if a storage were missing.
 func (c *Client) Impact(ctx context.Context, request ImpactRequest) (ImpactResponse, error) {
 	request.Schema = Schema
 	return ask[ImpactResponse](ctx, c, "Impact", request)

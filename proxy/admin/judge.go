@@ -12,7 +12,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// What a request may bring that ends up in the replicated state, in bytes.
+// Bounds of the parts of a request that end up in the replicated state, in bytes.
 const (
 	maxRequestID = 64
 	maxBy        = 100
@@ -27,7 +27,7 @@ func errNoControl() error {
 // status that says why not.
 func (s *Service) MayChange(ctx context.Context) error { return s.access.Load().check(ctx) }
 
-// prepare judges who asks for a change and whether the request is well formed,
+// prepare judges the caller of a change and whether the request is well formed,
 // before a Control sees it. what is the request in the words of an operator.
 func (s *Service) prepare(ctx context.Context, c *Change, what string) error {
 	if err := s.access.Load().check(ctx); err != nil {
@@ -40,7 +40,7 @@ func (s *Service) prepare(ctx context.Context, c *Change, what string) error {
 	return nil
 }
 
-// form judges a request without regard to who asks.
+// form judges a request without regard to the caller.
 func (s *Service) form(c *Change, what string) error {
 	if c.RequestID == "" {
 		return Errorf(Invalid, "the request has no id")
@@ -72,7 +72,7 @@ func (s *Service) form(c *Change, what string) error {
 	return nil
 }
 
-// finish says in an answer who gave it to what.
+// finish names in an answer the instance that gave it, and the request.
 func (s *Service) finish(done Done, c Change) Done {
 	done.Schema, done.Instance, done.RequestID = Schema, s.cfg.Instance, c.RequestID
 	return done

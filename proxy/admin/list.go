@@ -49,7 +49,7 @@ func (s *Service) Dataloss(_ context.Context, request DatalossRequest) (Dataloss
 	return response, nil
 }
 
-// eachAfter calls fn for the entries that a request asks for, until it returns false. Those on
+// eachAfter calls fn for the entries that a request asks for, until it returns false. Entries on
 // former pages cost nothing.
 func eachAfter(view *state.State, request DatalossRequest, fn func(state.Key, *state.Entry) bool) {
 	for i := range view.VirtualStorages {
@@ -83,8 +83,7 @@ func eachAfter(view *state.State, request DatalossRequest, fn func(state.Key, *s
 	}
 }
 
-// History tells what has changed about the virtual storages, in the order in
-// which it was agreed on.
+// History tells the changes of the virtual storages, in the order in which they were agreed on.
 func (s *Service) History(_ context.Context, request HistoryRequest) (HistoryResponse, error) {
 	view := s.Node.View()
 	if err := exists(view, request.VirtualStorage); err != nil {
@@ -102,7 +101,7 @@ func (s *Service) History(_ context.Context, request HistoryRequest) (HistoryRes
 	return HistoryResponse{Schema: Schema, Instance: s.cfg.Instance, Changes: changes}, nil
 }
 
-// changes are those that the state remembers of a virtual storage, or of all.
+// changes are the changes that the state remembers of a virtual storage, or of all.
 func changes(view *state.State, virtualStorage string) []Event {
 	changes := []Event{}
 	for i := range view.VirtualStorages {
@@ -120,7 +119,7 @@ func changes(view *state.State, virtualStorage string) []Event {
 	return changes
 }
 
-// instanceChanges are those that the state remembers of instances.
+// instanceChanges are the changes that the state remembers of instances.
 func instanceChanges(view *state.State) []Event {
 	var changes []Event
 	for _, c := range view.InstanceHistory {

@@ -14,8 +14,8 @@ import (
 const localFile = "admin-token"
 
 // MakeLocalToken returns the secret in an instance's data directory, which it
-// makes if there is none. Whoever can read it could as well take the instance's
-// part in the cluster: so it does for changes, where no admin token was given out.
+// makes if there is none. A process that can read it could as well take the instance's part in the
+// cluster. So the secret suffices for changes where no admin token was given out.
 func MakeLocalToken(dataDir string) (string, error) {
 	path := filepath.Join(dataDir, localFile)
 	text, err := os.ReadFile(path)

@@ -48,11 +48,11 @@ type Loss struct {
 	// storages that could not be asked then.
 	GivenUp     []state.Conflict `json:"given_up"`
 	NotCompared []string         `json:"not_compared,omitempty"`
-	// By says who wanted it, and why.
+	// By names the operator, and the reason.
 	By string `json:"by,omitempty"`
 }
 
-// Losses lists what operators have given up.
+// Losses lists the losses that operators have accepted.
 func (s *Service) Losses(_ context.Context, r LossesRequest) (LossesResponse, error) {
 	view := s.Node.View()
 	response := LossesResponse{Schema: Schema, Instance: s.cfg.Instance, Losses: []Loss{}, Dropped: view.LossesDropped}

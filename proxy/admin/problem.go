@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Kind says what became of a request that did not succeed. Only OutcomeUnknown
+// Kind is the end of a request that did not succeed. Only OutcomeUnknown
 // leaves open whether something has changed; the others promise that nothing
 // has.
 type Kind string
@@ -17,13 +17,13 @@ type Kind string
 const (
 	// Invalid: the request contradicts itself or lacks something.
 	Invalid Kind = "INVALID"
-	// NotFound: it names what does not exist.
+	// NotFound: it names a thing that does not exist.
 	NotFound Kind = "NOT_FOUND"
-	// Denied: whoever asks may not change anything.
+	// Denied: the caller may not change anything.
 	Denied Kind = "DENIED"
-	// Refused: a safety check said no; the message says what to do about it.
+	// Refused: a safety check said no; the message names the next step.
 	Refused Kind = "REFUSED"
-	// NoLeader: nobody leads, or the leader could not be reached. Asking again,
+	// NoLeader: no instance leads, or the leader could not be reached. Asking again,
 	// or another instance, may help.
 	NoLeader Kind = "NO_LEADER"
 	// NotReached: the instance that was to be asked could not be reached. Only a
@@ -33,7 +33,7 @@ const (
 	NotAvailable Kind = "UNAVAILABLE"
 	// TimedOut: it took longer than allowed and was given up.
 	TimedOut Kind = "TIMED_OUT"
-	// Canceled: it was given up because whoever asked wanted that.
+	// Canceled: it was given up because the caller wanted that.
 	Canceled Kind = "CANCELED"
 	// OutcomeUnknown: the change may have happened. Asking again with the same
 	// request id tells, and does nothing twice.
@@ -44,7 +44,7 @@ const (
 // kind in its details, and [Client] returns it as it was.
 type Error struct {
 	Kind Kind
-	// Message says for people what is the matter, and what to do about it.
+	// Message tells people the fault, and the next step.
 	Message string
 	// front tells that it does not come from a service, but from the front of an
 	// instance or from another program; code is the status that came.

@@ -19,7 +19,7 @@ import (
 
 // header carries the proof that a caller knows the admin token. The proof covers the
 // present time, the method and the content of the request, and does not tell the secret:
-// a proof that was read on its way changes nothing but what its operator asked for, and
+// a proof that was read on its way serves only for the change that its operator asked for, and
 // a repeated request is answered by its id and not carried out again.
 const header = "praefect-admin-authorization"
 
@@ -31,7 +31,7 @@ var (
 	errProofSecret = errors.New("the proof was made with another admin token, or for another request")
 )
 
-// call is what a proof covers besides the time.
+// call is the part of a request that a proof covers, besides the time.
 type call struct {
 	method string // in full
 	body   []byte
@@ -83,7 +83,8 @@ func (c call) verify(secret, proof string, now time.Time) (ahead time.Duration, 
 // proofValidity is how far the clocks of both sides may be apart.
 func proofValidity() time.Duration { return gitalyauth.TokenValidityDuration() }
 
-// show adds the proof for a call to what a client sends; without a secret it adds nothing.
+// show adds the proof for a call to the metadata that a client sends; without a secret it adds
+// nothing.
 func show(ctx context.Context, secret, method string, body []byte) context.Context {
 	if secret == "" {
 		return ctx
@@ -94,7 +95,7 @@ func show(ctx context.Context, secret, method string, body []byte) context.Conte
 // whyHeader carries the reason for a SetAuthoritativeStorage, whose request has no place for it.
 const whyHeader = "praefect-why-bin"
 
-// Authority is what SetAuthoritativeStorage of Gitaly's API asks for. It is no method of
+// Authority is the request of SetAuthoritativeStorage of Gitaly's API. It is no method of
 // the service in this package, so the proof covers the three names and the reason.
 type Authority struct {
 	VirtualStorage, RelativePath, Storage string
@@ -112,7 +113,7 @@ func Reason(ctx context.Context) string {
 
 const authorityMethod = gitalypb.PraefectInfoService_SetAuthoritativeStorage_FullMethodName
 
-// body is what a proof covers.
+// body is the text that a proof covers.
 func (a Authority) body() []byte {
 	text, err := json.Marshal(a)
 	if err != nil { // four texts
@@ -121,7 +122,8 @@ func (a Authority) body() []byte {
 	return text
 }
 
-// Show adds the reason, and the proof that the client knows the secret, to what it sends with the request.
+// Show adds the reason, and the proof that the client knows the secret, to the metadata of the
+// request.
 func (a Authority) Show(ctx context.Context, secret string) context.Context {
 	if a.Why != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, whyHeader, a.Why)

@@ -2,7 +2,7 @@ package admin
 
 import "praefect/fsm/condition"
 
-// Local is what an instance knows by itself of its part in the cluster.
+// Local is an instance's part in the cluster, as the instance itself knows it.
 type Local struct {
 	// Leader is the name of the leader, empty if none is known.
 	Leader string
@@ -26,29 +26,28 @@ type RaftStatusResponse struct {
 	RaftView
 	// CanLose is how many more voters may fail before there is no quorum.
 	CanLose int `json:"can_lose"`
-	// Health is the worst of Conditions, which are those of the instances.
+	// Health is the worst of Conditions, which are the conditions of the instances.
 	Health     condition.Health      `json:"health"`
 	Conditions []condition.Condition `json:"conditions"`
 }
 
-// RaftView is what one instance sees of all of them.
+// RaftView is the view that one instance has of all of them.
 type RaftView struct {
 	ClusterID   string `json:"cluster_id"`
 	Term        uint64 `json:"term"`
 	CommitIndex uint64 `json:"commit_index"`
 	// Leader is the name of the leader, empty if there is none.
 	Leader string `json:"leader"`
-	// FeatureLevel is what every member of the cluster knows. It rises by itself when
+	// FeatureLevel is the level that every member of the cluster knows. It rises by itself when
 	// all of them run a later version.
 	FeatureLevel int `json:"feature_level"`
-	// OwnView tells that no leader could be asked: this is what the instance
-	// that answered knows by itself.
+	// OwnView tells that no leader could be asked: the instance that answered knows this by itself.
 	OwnView bool `json:"own_view,omitempty"`
 	// Instances are all members, and the peers of the settings that are none, by name.
 	Instances []Instance `json:"instances"`
 }
 
-// InstanceState is what an instance is doing.
+// InstanceState is the part that an instance has in the cluster now.
 type InstanceState string
 
 // The states of an instance.
@@ -82,9 +81,9 @@ type Instance struct {
 	// 0 for the leader, nil if that is not known.
 	LastContactMillis *int64 `json:"last_contact_ms"`
 	AppliedIndex      uint64 `json:"applied_index"`
-	// Behind is how many entries it has not applied of those that are committed.
+	// Behind is how many of the committed entries it has not applied.
 	Behind uint64 `json:"behind"`
-	// LeaseMillis is what is left of its lease; 0 if it has none.
+	// LeaseMillis is the remaining time of its lease; 0 if it has none.
 	LeaseMillis int64 `json:"lease_ms"`
 	// Error is why it is not well, if it is not.
 	Error string `json:"error,omitempty"`

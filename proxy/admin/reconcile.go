@@ -10,7 +10,7 @@ type ReconcileRequest struct {
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
-// ReconcileResponse tells what the search has found.
+// ReconcileResponse tells the findings of the search.
 type ReconcileResponse struct {
 	Done
 	// Due is how many repositories a repair can begin for, Made how many of them had no job and

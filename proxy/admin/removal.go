@@ -25,7 +25,7 @@ type RemovalRequest struct {
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
-// RemovalResponse tells what was removed, or would be.
+// RemovalResponse names the removed replicas, or the ones that would be removed.
 type RemovalResponse struct {
 	Done
 	VirtualStorage string `json:"virtual_storage"`

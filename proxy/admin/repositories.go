@@ -11,7 +11,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Catalogue is what the service needs to list the repositories that nothing is wrong with.
+// Catalogue lets the service list the repositories that nothing is wrong with.
 type Catalogue interface {
 	// Paths returns the relative paths of a virtual storage's repositories that begin with the prefix
 	// and come after one, at most limit, in the order of their bytes. An error means that Postgres
@@ -19,7 +19,7 @@ type Catalogue interface {
 	Paths(ctx context.Context, virtualStorage, prefix, after string, limit int) ([]string, error)
 }
 
-// RepositoryFilter chooses repositories by what is wrong with them.
+// RepositoryFilter chooses repositories by their fault.
 type RepositoryFilter string
 
 // The filters. All of them but FilterAll look at the ledger alone: their cost depends on how many
@@ -67,7 +67,7 @@ type RepositoriesResponse struct {
 type ListedRepository struct {
 	VirtualStorage string `json:"virtual_storage"`
 	RelativePath   string `json:"relative_path"`
-	// State is clean, or what is wrong: the filter that says most.
+	// State is clean, or the fault: the filter that says most.
 	State string `json:"state"`
 	// Primary is the storage that takes its writes, empty if none does.
 	Primary string   `json:"primary"`
@@ -76,7 +76,7 @@ type ListedRepository struct {
 	Available bool `json:"available"`
 }
 
-// repositories lists repositories. FilterAll asks Postgres, the others nobody.
+// repositories lists repositories. FilterAll asks Postgres, the other filters ask no other process.
 func (s *Service) repositories(ctx context.Context, r RepositoriesRequest) (RepositoriesResponse, error) {
 	view := s.Node.View()
 	if err := exists(view, r.VirtualStorage); err != nil {
@@ -121,7 +121,7 @@ func (s *Service) repositories(ctx context.Context, r RepositoriesRequest) (Repo
 }
 
 // eachListed calls add for the entries of the ledger that a request asks for, until it returns
-// false. What is before the prefix or on former pages costs nothing.
+// false. Entries before the prefix or on former pages cost nothing.
 func eachListed(view *state.State, vs *state.VirtualStorage, r RepositoriesRequest, after string, reachable map[string]bool, add func(string, *state.Entry) bool) {
 	view.From(state.Key{VirtualStorage: vs.Name, RelativePath: max(after, r.Prefix)}, func(k state.Key, e *state.Entry) bool {
 		switch {

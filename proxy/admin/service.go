@@ -23,13 +23,13 @@ import (
 	"praefect/fsm/state"
 )
 
-// Node is what the service needs of the consensus node.
+// Node is the consensus node, as far as the service needs it.
 type Node interface {
 	// View is the replicated state as this instance has applied it.
 	View() *state.State
 }
 
-// Reachability is what this instance knows of the way to a storage.
+// Reachability tells whether this instance can reach a storage.
 type Reachability struct {
 	Reachable bool
 	// Err is why it is not reachable, or why it is slow if it is.
@@ -37,7 +37,7 @@ type Reachability struct {
 	// Votes tells that the connection has a backchannel for them, or the last one
 	// had.
 	Votes bool
-	// Version and GitVersion are those of Gitaly and git there, when it was last reached.
+	// Version and GitVersion are the versions of Gitaly and git there, when it was last reached.
 	Version, GitVersion string
 	// FilesystemID is that of the disk behind the connection.
 	FilesystemID string
@@ -47,40 +47,41 @@ type Reachability struct {
 
 // Storages tells which storages can be reached.
 type Storages interface {
-	// Reachability is what is known of the way to a storage now.
+	// Reachability tells whether a storage can be reached now.
 	Reachability(virtualStorage, storage string) Reachability
 }
 
-// Repair is what the service needs of the replicator.
+// Repair is the replicator, as far as the service needs it.
 type Repair interface {
 	// Backfilling is how far the backfilling of a storage is, nil if none is under way
 	// at this instance.
 	Backfilling(virtualStorage, storage string) *Backfilling
-	// Waiting is for what the repair of a repository waits, as far as this instance knows;
-	// nil for nothing. It asks nobody.
+	// Waiting says why the repair of a repository waits, as far as this instance knows; nil if it
+	// does not. It asks no other process.
 	Waiting(key state.Key) *Waiting
 	// Jobs returns the jobs that the request asks for, by rising id, at most
 	// its limit. An error means that the queue cannot be read now.
 	Jobs(ctx context.Context, request QueueListRequest) ([]Job, error)
 }
 
-// Conditions is what the service needs of the monitor.
+// Conditions is the monitor, as far as the service needs it.
 type Conditions interface {
-	// Conditions are those of the whole cluster now, as far as this instance knows.
+	// Conditions are the conditions of the whole cluster now, as far as this instance knows.
 	Conditions(ctx context.Context) []condition.Condition
-	// Receive takes what another instance says of itself, and returns what this one knows.
+	// Receive takes the conditions that another instance finds in itself, and returns the ones that
+	// this one knows.
 	Receive(from string, list []condition.Condition) []condition.Condition
 }
 
-// Deps are what a Service works on.
+// Deps are the parts that a Service works on.
 type Deps struct {
 	Node     Node
 	Storages Storages
 	Repair   Repair
-	// Local is what this instance itself knows of its part in the cluster. It
-	// asks nobody, and takes no time.
+	// Local returns this instance's part in the cluster, as it knows it by itself. It asks no other
+	// process, and takes no time.
 	Local func() Local
-	// Conditions are what is not as it should be in the cluster.
+	// Conditions are the faults in the cluster.
 	Conditions Conditions
 	// Routes are where this instance sends the requests of a repository now.
 	Routes func(key state.Key) Routes
@@ -94,8 +95,8 @@ type Deps struct {
 	Catalogue Catalogue
 	// Copies is on how many storages a write must be, by this instance's settings.
 	Copies int
-	// Metrics are those of this instance, Debug what it tells of itself to a person that looks for
-	// a fault. Without one that question is NotAvailable.
+	// Metrics are the metrics of this instance, Debug its files for a person that looks for a
+	// fault. Without one that question is NotAvailable.
 	Metrics func() ([]*dto.MetricFamily, error)
 	Debug   func() []DebugFile
 	// Control changes the cluster. Without one every change is NotAvailable.
@@ -120,7 +121,7 @@ type Service struct {
 	receivers sync.WaitGroup
 }
 
-// New makes a Service. All of deps are needed but Control, Verification and those that say so.
+// New makes a Service. All of deps are needed but Control, Verification and the ones that say so.
 func New(deps Deps, cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -218,8 +219,8 @@ func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 
 var errOtherDisk = errors.New("the server has another disk than the one agreed on")
 
-// reach is what is known of the way to a storage as the state knows it: one
-// with another disk cannot be used, whoever answers there.
+// reach tells whether a storage can be reached as the state knows it: one with another disk cannot
+// be used, even if a Gitaly answers there.
 func (s *Service) reach(vs string, st *state.Storage) Reachability {
 	reach := s.Storages.Reachability(vs, st.Name)
 	if reach.Reachable && st.FilesystemID != "" && reach.FilesystemID != st.FilesystemID {

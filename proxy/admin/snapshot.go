@@ -19,7 +19,7 @@ type SnapshotRequest struct {
 	Schema int `json:"schema"`
 }
 
-// SnapshotHeader tells what the bytes that follow it are: those of State.WriteSnapshot.
+// SnapshotHeader describes the bytes that follow it: the output of State.WriteSnapshot.
 type SnapshotHeader struct {
 	Schema int `json:"schema"`
 	// Instance is the name of the instance that answered, and Leader that of the leader, empty if
@@ -72,7 +72,7 @@ func (s *Service) snapshot(stream grpc.ServerStream) error {
 	return out.Flush()
 }
 
-// chunks sends what is written to it, each Write as one message.
+// chunks sends the bytes that are written to it, each Write as one message.
 type chunks struct{ stream grpc.ServerStream }
 
 // Write implements io.Writer.
@@ -87,8 +87,8 @@ func (c chunks) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Snapshot asks for the replicated state and writes it to w. Its errors are gRPC
-// statuses, or those of w; after one w has a part of the state, which ReadSnapshot refuses.
+// Snapshot asks for the replicated state and writes it to w. Its errors are gRPC statuses, or come
+// from w; after one w has a part of the state, which ReadSnapshot refuses.
 func (c *Client) Snapshot(ctx context.Context, w io.Writer) (SnapshotHeader, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream if we leave early

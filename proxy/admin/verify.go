@@ -10,13 +10,13 @@ import (
 	"praefect/fsm/state"
 )
 
-// Verification is what the service needs to have replicas verified.
+// Verification lets the service have replicas verified.
 type Verification interface {
 	// Verify compares the replicas of one repository with its primary's now, and has their objects
 	// checked. ErrNoRepository says that no storage has it.
 	Verify(ctx context.Context, key state.Key) (VerifyResponse, error)
 	// Request has the repositories of a virtual storage verified before all others, and returns
-	// how many those are. With a storage, it is only forgotten when that one's were verified.
+	// their number. With a storage, it is only forgotten when that one's were verified.
 	Request(ctx context.Context, virtualStorage, storage string) (repositories int64, err error)
 	// Count tells how many repositories the virtual storage has.
 	Count(ctx context.Context, virtualStorage string) (int, error)
@@ -38,7 +38,7 @@ type VerifyRequest struct {
 	RelativePath   string `json:"relative_path"`
 }
 
-// ReplicaResult says what a verification found of one replica.
+// ReplicaResult is the finding of a verification about one replica.
 type ReplicaResult string
 
 // The results of a verification.
@@ -59,11 +59,11 @@ type VerifiedReplica struct {
 	Result  ReplicaResult `json:"result"`
 	// Checked tells that git checked its objects.
 	Checked bool `json:"checked,omitempty"`
-	// What says what differs, or why it is not known.
+	// What names the difference, or the reason why it is not known.
 	What string `json:"what,omitempty"`
 }
 
-// VerifyResponse tells what a verification found.
+// VerifyResponse tells the findings of a verification.
 type VerifyResponse struct {
 	Schema         int    `json:"schema"`
 	Instance       string `json:"instance"`
@@ -82,13 +82,13 @@ type VerifyResponse struct {
 type RequestVerificationRequest struct {
 	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage"`
-	// Storage limits to one storage what is forgotten.
+	// Storage limits to one storage the results that are forgotten.
 	Storage string `json:"storage,omitempty"`
 	// DryRun counts, and requests nothing.
 	DryRun bool `json:"dry_run,omitempty"`
 }
 
-// RequestVerificationResponse tells how many repositories those are.
+// RequestVerificationResponse tells the number of these repositories.
 type RequestVerificationResponse struct {
 	Schema       int    `json:"schema"`
 	Instance     string `json:"instance"`
@@ -169,7 +169,7 @@ func (s *Service) verificationWaiting(ctx context.Context, r VerificationWaiting
 	return answer, away(ctx, err)
 }
 
-// away is the status of what could not be asked of Postgres or of a storage.
+// away is the status of a question that Postgres or a storage could not answer.
 func away(ctx context.Context, err error) error {
 	switch {
 	case err == nil:

@@ -8,7 +8,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Waiting says for what a repair waits.
+// Waiting says why a repair waits.
 type Waiting struct {
 	// Reason is one of a few words, which docs/operations/dataloss.md lists.
 	Reason string `json:"reason"`
@@ -16,7 +16,7 @@ type Waiting struct {
 	// Incarnation its life; only of live-intent and in-doubt-intent.
 	Instance    string            `json:"instance,omitempty"`
 	Incarnation state.Incarnation `json:"incarnation,omitempty"`
-	// Storages are those that are waited for.
+	// Storages are the storages that the repair waits for.
 	Storages []string `json:"storages,omitempty"`
 	// LeftMillis is the time until the repair looks again; 0 if the end is not known.
 	LeftMillis int64 `json:"left_ms,omitempty"`

@@ -88,14 +88,14 @@ func method[Request, Response any](name string, answer func(*Service, context.Co
 	}
 }
 
-// word is what a client says after its request in a call that takes long.
+// word is a message of a client after its request, in a call that takes long.
 type word struct {
 	Schema int `json:"schema"`
 	// Cancel asks to give up, if it is not too late.
 	Cancel bool `json:"cancel"`
 }
 
-// report is what it hears meanwhile: progress, and at last the response.
+// report is a message to the client meanwhile: progress, and at last the response.
 type report struct {
 	Schema   int             `json:"schema"`
 	Progress *Progress       `json:"progress,omitempty"`
@@ -126,7 +126,7 @@ func switching(name string, answer func(*Service, context.Context, SwitchRequest
 			s.receivers.Go(func() { awaitCancel(stream, cancel) }) // gRPC ends it when this handler returns
 			response, err := answer(s, ctx, request, func(p Progress) {
 				if err := sendReport(stream, report{Progress: &p}); err != nil {
-					cancel() // nobody listens any more
+					cancel() // the client does not listen any more
 				}
 			})
 			if err != nil {
@@ -169,7 +169,7 @@ func encode(document any) (*wrapperspb.BytesValue, error) {
 	return wrapperspb.Bytes(text), nil
 }
 
-// decodeRequest reads what a client sent. Its error is a status.
+// decodeRequest reads the request of a client. Its error is a status.
 func decodeRequest[Request any](in *wrapperspb.BytesValue) (request Request, err error) {
 	if err := decode(in.GetValue(), &request); err != nil {
 		return request, status.Error(codes.InvalidArgument, err.Error())

@@ -66,6 +66,7 @@ func TestProse_packagesNameTheSubject(t *testing.T) {
 var proseComplete = []string{
 	"cmd/git-remote-gitaly", "cmd/terminal", "config", "consensus/chronicle", "consensus/elector", "consensus/health",
 	"consensus/session", "consensus/settings", "deploy", "deploy/packages/manual", "fsm", "fsm/condition", "proxy",
+	"proxy/admin",
 	"proxy/admin/admintest",
 	"proxy/admin/reboot", "proxy/channel", "proxy/check", "proxy/clientconn", "proxy/console", "proxy/info",
 	"proxy/ledger", "proxy/ledger/ledgertest", "proxy/ledger/machine",
