@@ -13,11 +13,11 @@ import (
 // another name.
 const RenameCommand = "praefect -config FILE raft rename"
 
-// Directory is what a data directory says while no process has it.
+// Directory describes a data directory while no process has it.
 type Directory struct {
 	// Path is where it is.
 	Path string
-	// ID and Name are those of the instance that owns it; Name is empty if none was given.
+	// ID and Name belong to the instance that owns it; Name is empty if none was given.
 	ID, Name string
 	// ClusterID is the cluster that it belongs to, empty if none is known.
 	ClusterID string
@@ -48,7 +48,7 @@ func offline(ctx context.Context, dir string, do func(identity) error) (err erro
 	return nil
 }
 
-// InspectDirectory tells what a data directory says. It changes nothing, and is refused while a
+// InspectDirectory describes a data directory. It changes nothing, and is refused while a
 // process has the directory.
 func InspectDirectory(ctx context.Context, dir string) (Directory, error) {
 	var found Directory
@@ -73,7 +73,8 @@ func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err
 			return err
 		}
 		// The identity goes last: an instance whose identity says that there was a log does not start without it.
-		// What an interrupted recovery prepared goes first: it would be put in the place of what is joined then.
+		// The directory that an interrupted recovery prepared goes first: its content would replace
+		// the state that is joined then.
 		for _, name := range []string{recoveringDir, committedFile, lostClaimsFile, logFile, "snapshots", identityFile} {
 			if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
@@ -91,7 +92,7 @@ func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err
 // one.
 func Rename(ctx context.Context, dir, name string) (before string, err error) {
 	err = offline(ctx, dir, func(id identity) error {
-		if interrupted(dir) { // what it prepared has the former name
+		if interrupted(dir) { // the prepared directory has the former name
 			return fmt.Errorf("a recovery was interrupted: run %s again", RecoverCommand)
 		}
 		before = id.Name

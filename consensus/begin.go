@@ -13,14 +13,14 @@ import (
 // that is lost later cannot be mistaken for one that never was.
 const keyBegun = "PraefectBegun"
 
-// stores are what the library keeps its things in.
+// stores are the log of the library and its values beside the log.
 type stores struct {
 	logs   raft.LogStore
 	stable *stableStore
 }
 
 // begun tells whether the log was begun. If it should have been and is not,
-// that is an error: whatever it held is lost.
+// that is an error: its content is lost.
 func (d *disk) begun(s stores) (bool, error) {
 	term, err := orZero(s.stable.GetUint64([]byte(keyTerm)))
 	if err != nil {
@@ -74,7 +74,7 @@ func (d *disk) beginWith(rc *raft.Config, s stores, t raft.Transport, members ra
 	return d.note(func(id *identity) { id.Bootstrapped = true })
 }
 
-// beginEmpty makes the log ready to take what the leader of a cluster sends.
+// beginEmpty makes the log ready to take the entries that the leader of a cluster sends.
 func (d *disk) beginEmpty(s stores) error {
 	if err := s.stable.SetUint64([]byte(keyBegun), 1); err != nil {
 		return fmt.Errorf("begin an empty log: %w", err)

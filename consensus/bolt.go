@@ -23,7 +23,7 @@ func boltOptions() *bbolt.Options {
 }
 
 // verifyBolt reads the whole file, as opening it for writing will in goroutines
-// whose panics would end the process without a word of what to do. It measures each entry of
+// whose panics would end the process without naming the next step. It measures each entry of
 // the log.
 func verifyBolt(path string, measure func(index uint64, bytes int)) (err error) {
 	options := boltOptions()
@@ -53,8 +53,8 @@ func verifyBolt(path string, measure func(index uint64, bytes int)) (err error) 
 	})
 }
 
-// recoverAs turns a panic into an error: bbolt and raft panic at the start on
-// what they cannot read.
+// recoverAs turns a panic into an error: bbolt and raft panic at the start on data that they cannot
+// read.
 func recoverAs(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%v", p)

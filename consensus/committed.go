@@ -62,8 +62,8 @@ func readCommitted(dir string) (committed, error) {
 }
 
 // noteEvery is how often the record is brought up to date. It is one small write without
-// fsync: what a failure of the machine loses of it makes a restarted instance without a
-// leader know less.
+// fsync: if a failure of the machine loses the last ones, a restarted instance without a leader
+// knows less.
 const noteEvery = 250 * time.Millisecond
 
 // noteCommitted keeps the record up to date until ctx ends.

@@ -44,7 +44,7 @@ type Peer struct {
 	Name, Addr string
 }
 
-// Config is what a Node needs. All but DataDir has a working zero value.
+// Config sets up a Node. Every field but DataDir has a working zero value.
 type Config struct {
 	// DataDir holds identity, log and snapshots; it is made if it is missing.
 	// One process at a time has it.

@@ -23,7 +23,7 @@ const (
 	remedy = "restore it, or let the instance begin anew in an empty directory"
 )
 
-// disk is the data directory, locked, with what is open in it.
+// disk is the data directory, locked, with the files that are open in it.
 type disk struct {
 	dir       string
 	id        string // the instance's, for ever
@@ -36,14 +36,14 @@ type disk struct {
 	identity identity // as it is kept in the directory
 }
 
-// known returns what the directory says of the instance.
+// known returns the identity that the directory has.
 func (d *disk) known() identity {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.identity
 }
 
-// note changes what the directory says; after an error it says what it did.
+// note changes the identity in the directory; after an error the former one stands.
 func (d *disk) note(change func(*identity)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,7 +59,7 @@ func (d *disk) note(change func(*identity)) error {
 	return nil
 }
 
-// openDisk locks the directory and opens what it pauses. It changes nothing in
+// openDisk locks the directory and opens the stores in it. It changes nothing in
 // a directory that it does not understand.
 func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
 	d := &disk{dir: c.DataDir, size: newLogSize(c.logBytes)}
@@ -147,7 +147,7 @@ func (d *disk) openStore(wrap func(store) store) error {
 	return syncDir(d.dir)
 }
 
-// close closes what is open; the lock goes last.
+// close closes all that is open; the lock goes last.
 func (d *disk) close() error {
 	var err error
 	if d.store != nil {

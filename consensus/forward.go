@@ -49,7 +49,7 @@ func (n *Node) forward(ctx context.Context, entry []byte, gone <-chan struct{}) 
 		if len(answer.Results) == 0 {
 			return nil, errors.New("the leader has answered without results")
 		}
-		// Whoever proposed may look at the view next.
+		// The caller may look at the view next.
 		return answer.Results, n.Wait(ctx, answer.Results[0].Index)
 	case outcomeNotInLog:
 		return nil, fmt.Errorf("%w: %s", errNotTaken, answer.Why)
@@ -104,11 +104,11 @@ func (n *Node) takeProposal(ctx context.Context, _ peer.Addr, p proposal) (propo
 
 // ProposeAs hands the commands to the log as the leader of that term. They are
 // refused (RefusedTerm) if they get into the log of another term, and never go
-// by way of another instance: what a leader has decided by its own table of
-// leases must not be applied once another one may have granted others. An error
-// is ErrNotProposed or ErrUnknown; unlike Propose it does not try again, as the
-// state has to be looked at first. Commands about the ledger are refused here,
-// as they have their order among those of Propose.
+// by way of another instance: a command that a leader has decided on by its own table of leases
+// must not be applied once another leader may have granted others. An error is ErrNotProposed or
+// ErrUnknown; unlike Propose it does not try again, because the state has to be looked at first.
+// Commands about the ledger are refused here, because they have their order among the commands of
+// Propose.
 func (n *Node) ProposeAs(ctx context.Context, term uint64, commands ...state.Command) ([]state.Result, error) {
 	if err := n.proposer.check(commands); err != nil {
 		return nil, err

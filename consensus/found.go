@@ -22,7 +22,7 @@ type founder struct {
 	Addr string `json:"addr"`
 }
 
-// introduction is what an instance says of itself when it is asked.
+// introduction is the answer of an instance that is asked to introduce itself.
 type introduction struct {
 	founder
 	// List is a fingerprint of the instances in its settings.
@@ -35,14 +35,14 @@ type introduction struct {
 	Founders []founder `json:"founders,omitempty"`
 }
 
-// step is what an instance without state does next.
+// step is the next step of an instance without state.
 type step int
 
 const (
 	stepWait  step = iota
 	stepKeep       // write down the founders, for the others to see
 	stepBegin      // all have written down the same ones: begin the cluster
-	stepJoin       // somebody has state
+	stepJoin       // another instance has state
 )
 
 // clusterOf is the id of the cluster that these founders begin. Each of them can name it, and
@@ -73,16 +73,14 @@ func clusterToJoin(others []introduction) (cluster, why string) {
 	return first.Cluster, ""
 }
 
-// nextStep decides how an instance without state comes to a cluster, from what
-// it says of itself and what all others have answered; missing names those that
-// did not answer.
+// nextStep decides how an instance without state comes to a cluster, from its own introduction and
+// the answers of all others; missing names the ones that did not answer.
 //
 // A cluster begins only when every listed instance has no state, and has written
 // down the same ids of all of them. One that was emptied meanwhile has another
-// id than the others wrote down, so that nobody begins before they have written
-// down the new one. As an instance does not change what it wrote down while it
-// asks the others, and one that has begun says so for ever, two different lists
-// cannot both be complete.
+// id than the others wrote down, so that no instance begins before they have written down the new
+// one. Two different lists cannot both be complete, because an instance does not change its list
+// while it asks the others, and one that has begun says so permanently.
 func nextStep(own introduction, others []introduction, missing []string) (next step, founders []founder, why string) {
 	for _, o := range others {
 		if !o.Begun {
@@ -115,7 +113,7 @@ func nextStep(own introduction, others []introduction, missing []string) (next s
 	return stepBegin, founders, ""
 }
 
-// fingerprint is the same for the same instances, in whatever order.
+// fingerprint is the same for the same instances, in any order.
 func fingerprint(all []Peer) string {
 	all = slices.Clone(all)
 	slices.SortFunc(all, func(a, b Peer) int { return cmp.Compare(a.Name, b.Name) })
@@ -126,7 +124,7 @@ func fingerprint(all []Peer) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// introduce says what this instance is.
+// introduce makes the introduction of this instance.
 func (n *Node) introduce() introduction {
 	known := n.disk.known()
 	self := Peer{Name: n.config.Name, Addr: n.transport.AdvertiseAddr()}
@@ -256,8 +254,7 @@ func (n *Node) beginCluster(founders []founder) error {
 	return n.startLibrary()
 }
 
-// askPeers asks all peers at once how they are, and names those that did not
-// answer.
+// askPeers asks all peers at once how they are, and names the ones that did not answer.
 func (n *Node) askPeers(ctx context.Context) (answers []introduction, missing []string) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

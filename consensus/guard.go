@@ -13,18 +13,17 @@ import (
 )
 
 // guard takes the instance out of the cluster when its store errs or hangs.
-// The library would go on: it keeps a leader whose disk hangs for ever, it may
-// elect one again whose disk errs, and it retries what must not be retried
-// (after a failed fsync the kernel may have dropped the data).
+// The library would go on: it keeps a leader whose disk hangs permanently, it may elect one again
+// whose disk errs, and it retries writes that must not be retried (after a failed fsync the kernel
+// may have dropped the data).
 type guard struct {
 	bound time.Duration
 	// healthy ends at the first failure, which is its cause.
 	healthy context.Context
 	fail    context.CancelCauseFunc
-	// armed changes what becomes of the goroutine that meets a failure: it
-	// ends. Once the library runs, all that call the store are goroutines of
-	// its own, and it panics at some of the places where it gets an error, and
-	// goes on at others.
+	// armed tells that the goroutine that meets a failure ends. Once the library runs, all that
+	// call the store are goroutines of its own, and it panics at some of the places where it gets
+	// an error, and goes on at others.
 	armed atomic.Bool
 }
 

@@ -11,7 +11,7 @@ import (
 
 const identityFile = "instance.json"
 
-// identity is what the data directory says of the instance that owns it. The
+// identity describes the instance that owns the data directory, and is kept there. The
 // id is random, so that a directory that was lost can never come back under the
 // id of the former one and vote twice.
 type identity struct {
@@ -31,8 +31,8 @@ type identity struct {
 	Member bool `json:"member,omitempty"`
 	// ClusterID is the cluster's, once it is known.
 	ClusterID string `json:"cluster_id,omitempty"`
-	// Replaced are the ids of clusters that this one has replaced by an operator's word: an instance
-	// that still belongs to one of them keeps nobody here from serving.
+	// Replaced are the ids of clusters that this one has replaced by an operator's word: an
+	// instance that still belongs to one of them keeps no member of this one from serving.
 	Replaced []string `json:"replaced,omitempty"`
 	// Removed are the ids of instances that were members and were removed, the last ones at the
 	// end. An id never comes back: an instance that joins again has a new one.
@@ -82,7 +82,7 @@ func (id identity) write(dir string) error {
 	return replaceFile(dir, identityFile, append(data, '\n'))
 }
 
-// replaceFile replaces a file as a whole: whatever happens, either the former
+// replaceFile replaces a file as a whole: at any moment, even after a crash, either the former
 // content is there or the new one, and after it has returned the new one.
 func replaceFile(dir, name string, data []byte) error {
 	temp, err := os.CreateTemp(dir, name+".*")

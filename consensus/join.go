@@ -21,7 +21,7 @@ type application struct {
 	Member bool `json:"member,omitempty"`
 }
 
-// joinDecision is the leader's answer; it comes from nobody else.
+// joinDecision is the leader's answer; no other instance gives one.
 type joinDecision struct {
 	// Removed tells a former member that it was removed.
 	Removed bool `json:"removed,omitempty"`
@@ -55,7 +55,7 @@ func (n *Node) watchMembership(ctx context.Context, stop context.CancelCauseFunc
 	}
 }
 
-// membershipWatch is what one watch remembers; only its goroutine uses it.
+// membershipWatch is the memory of one watch; only its goroutine uses it.
 type membershipWatch struct {
 	node     *Node
 	told     string               // the last complaint
@@ -63,7 +63,7 @@ type membershipWatch struct {
 	heard    time.Time            // when a leader was last known
 	caughtUp map[string]time.Time // since when each non-voter has been
 	compared time.Time            // when the profiles were, last
-	differ   string               // what came of it
+	differ   string               // the difference found
 }
 
 // look does one round. Its error ends this instance.
@@ -159,8 +159,7 @@ func (w *membershipWatch) apply(ctx context.Context) (removed bool, why string) 
 	return false, why
 }
 
-// addresses are those at which there may be a leader, the one that is known
-// first.
+// addresses are the addresses at which there may be a leader, the known one first.
 func (n *Node) addresses() []string {
 	seen := map[string]bool{"": true, n.transport.AdvertiseAddr(): true}
 	var all []string

@@ -18,8 +18,8 @@ type joinedLog struct {
 }
 
 // StoreLogs implements raft.LogStore. Entries that do not follow the log follow
-// a snapshot, which covers all that the log has: that goes, so that what begins
-// right behind a snapshot can be told from what only has a gap there.
+// a snapshot that covers all that the log has. The log is then emptied, so that a log that begins
+// right behind a snapshot can be told from one that only has a gap there.
 func (s *joinedLog) StoreLogs(logs []*raft.Log) error {
 	last, err := s.LastIndex()
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *joinedLog) StoreLogs(logs []*raft.Log) error {
 func (s *joinedLog) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
 
 // GetLog implements raft.LogStore. The entry right before the log is the last of
-// a snapshot; what it held is not known any more, and nobody asks: the library
+// a snapshot; its content is not known any more, and no caller asks for it: the library
 // sends an entry only if the log has the one before it, or if it is the first.
 func (s *joinedLog) GetLog(index uint64, log *raft.Log) error {
 	err := s.guardedStore.GetLog(index, log)

@@ -14,12 +14,12 @@ import (
 type Leadership struct {
 	// Term is Raft's.
 	Term uint64
-	// Since is an instant of Config.Now at or after the election, from which
-	// whatever former leaders have granted is counted down.
+	// Since is an instant of Config.Now at or after the election, from which all grants of former
+	// leaders are counted down.
 	Since time.Duration
 }
 
-// leadership is what is known of who leads.
+// leadership is the knowledge about the leader.
 type leadership struct {
 	mu      sync.Mutex
 	own     Leadership // zero unless an entry of that term was applied here
@@ -48,8 +48,8 @@ func (l *leadership) get() Leadership {
 
 // Leading returns the term in which this instance leads, if it does: an entry of
 // that term is applied, and so is every one before it, so that View has all that
-// was ever committed. It may already be over; what hangs on it must be proposed
-// by ProposeAs.
+// was ever committed. It may already be over; commands that depend on it must be proposed by
+// ProposeAs.
 func (n *Node) Leading() (Leadership, bool) {
 	own := n.leads.get()
 	r := n.raft()
@@ -60,7 +60,7 @@ func (n *Node) Leading() (Leadership, bool) {
 }
 
 // LeadershipChanged returns a channel that is closed once another instance leads
-// than at the time of the call, nobody does, or Leading has changed.
+// than at the time of the call, no instance does, or Leading has changed.
 func (n *Node) LeadershipChanged() <-chan struct{} {
 	n.leads.mu.Lock()
 	defer n.leads.mu.Unlock()
@@ -113,7 +113,7 @@ func (n *Node) watchLeadership(ctx context.Context) {
 	}
 }
 
-// lookWhoLeads notes who leads. A new leader, this instance, is noted as such
+// lookWhoLeads notes the leader. A new leader, this instance, is noted as such
 // once a barrier has passed; false means that it has not.
 func (n *Node) lookWhoLeads(ctx context.Context) bool {
 	r := n.raft()
@@ -128,8 +128,7 @@ func (n *Node) lookWhoLeads(ctx context.Context) bool {
 		n.leads.set(own, leader)
 		return true
 	}
-	// The election is over: whatever this leader is to wait for is counted
-	// from here at the earliest.
+	// The election is over: each wait of this leader is counted from here at the earliest.
 	since := n.config.Now()
 	n.leads.set(Leadership{}, leader)
 	_, err := await(ctx, n.proposer, func() raft.Future { return r.Barrier(enqueueTimeout) })
@@ -143,7 +142,7 @@ func (n *Node) lookWhoLeads(ctx context.Context) bool {
 }
 
 var (
-	// ErrNoLeader: nobody is known to lead at the moment.
+	// ErrNoLeader: no instance is known to lead at the moment.
 	ErrNoLeader = errors.New("no instance is known to lead")
 	// ErrNotLeader: only the leader can do this, and this instance is not it.
 	ErrNotLeader = errors.New("this instance does not lead")

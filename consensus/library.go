@@ -11,7 +11,7 @@ import (
 	"praefect/consensus/peer"
 )
 
-// prepare makes what the library needs, and starts it if the log was begun.
+// prepare makes the parts that the library needs, and starts it if the log was begun.
 // Otherwise Run does, once this instance has come to a cluster.
 func (n *Node) prepare() (err error) {
 	defer recoverAs(&err)
@@ -62,7 +62,7 @@ func (n *Node) tellCommit(index uint64) {
 // minCallTimeout bounds the library's calls to peers from below.
 const minCallTimeout = 500 * time.Millisecond
 
-// startLibrary starts the library on what the disk pauses.
+// startLibrary starts the library on the stores of the disk.
 func (n *Node) startLibrary() (err error) {
 	defer recoverAs(&err)
 	n.former.own = n.disk.id
@@ -71,7 +71,7 @@ func (n *Node) startLibrary() (err error) {
 	}
 	r, err := raft.NewRaft(n.settings, machine{n.fsm, &n.former, n.tellCommit}, n.stores.logs, n.stores.stable, n.disk.snapshots, n.network)
 	if err != nil {
-		return cmp.Or(n.fsm.Err(), err) // the library does not say what it met in a snapshot
+		return cmp.Or(n.fsm.Err(), err) // the library does not name the fault of a snapshot
 	}
 	n.library.Store(r)
 	n.guard.armed.Store(true)

@@ -13,7 +13,7 @@ import (
 //
 //	2006-01-02T15:04:05.000Z [INFO]  raft: entering leader state: leader=...
 //
-// The message ends at the first colon; what follows are the facts.
+// The message ends at the first colon; the facts follow.
 // A warning or an error that repeats itself is passed on once a minute.
 type libraryLog struct {
 	to     *slog.Logger
@@ -51,8 +51,8 @@ func (l *libraryLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// subject is the part of the facts that says of which peer a line is. What follows
-// differs at each repetition: a time, an address of a connection, an error.
+// subject is the part of the facts that says of which peer a line is. The rest differs at each
+// repetition: a time, an address of a connection, an error.
 func subject(facts string) string {
 	for _, key := range []string{"backoff time=", "error=", "time=", "index=", "term="} {
 		facts, _, _ = strings.Cut(facts, key)

@@ -16,8 +16,8 @@ const (
 	// it has fewer entries than a follower that was away should find. bbolt never shrinks
 	// its file but uses its free pages again, so that this bounds the file, too.
 	logBytes = 256 << 20
-	// pieceLength is how many entries are measured together, perEntry what each has on the
-	// disk beside its data.
+	// pieceLength is how many entries are measured together, perEntry the bytes that each has on
+	// the disk beside its data.
 	pieceLength = 256
 	perEntry    = 64
 	// trimAgain is the least time between two cuts.
@@ -31,7 +31,7 @@ type logSize struct {
 	over  chan struct{} // holds 1: the log has outgrown the limit
 
 	mu     sync.Mutex
-	total  int64   // guarded by mu, as what follows
+	total  int64   // guarded by mu, as the next fields
 	pieces []piece // in the order of their indices
 }
 
@@ -59,7 +59,7 @@ func (s *logSize) add(index uint64, bytes int) {
 	s.tell()
 }
 
-// tell wakes whoever cuts the log. Caller holds mu.
+// tell wakes the goroutine that cuts the log. Caller holds mu.
 func (s *logSize) tell() {
 	if s.total > s.limit {
 		select {
@@ -167,5 +167,5 @@ func (d *disk) fileBytes() int64 {
 	return info.Size()
 }
 
-// sizeOf is what an entry has on the disk beside perEntry.
+// sizeOf is the bytes that an entry has on the disk beside perEntry.
 func sizeOf(log *raft.Log) int { return len(log.Data) + len(log.Extensions) }

@@ -16,7 +16,7 @@ const lostClaimsFile = "lost-claims.json"
 // LostClaim says that another cluster has claimed a virtual storage which this one serves.
 type LostClaim struct {
 	VirtualStorage string `json:"virtual_storage"`
-	// ClusterID, Instance and Host are those of the claimant.
+	// ClusterID, Instance and Host belong to the claimant.
 	ClusterID string `json:"cluster_id"`
 	Instance  string `json:"instance"`
 	Host      string `json:"host"`

@@ -28,7 +28,7 @@ const (
 	meetAgain, meetSeldom = time.Second, 10 * time.Second
 )
 
-// meetings is what this instance knows of the clusters of its listed peers. Two clusters whose
+// meetings are the clusters of the listed peers, as far as this instance knows. Two clusters whose
 // instances list each other are one in the operator's mind, and must not both serve.
 type meetings struct {
 	listed []Peer
@@ -36,7 +36,7 @@ type meetings struct {
 	mu     sync.Mutex
 	asked  bool                          // each listed peer was asked once, guarded by mu
 	others map[string]*peer.OtherCluster // by the peer's name, guarded by mu
-	told   string                        // what was logged last, guarded by mu
+	told   string                        // the reason that was logged last, guarded by mu
 }
 
 func newMeetings(listed []Peer) *meetings {
@@ -75,7 +75,7 @@ func (m *meetings) whyBarred() string {
 	return ""
 }
 
-// Barred says why this instance may take no lease whatever the leader grants, "" if it may: a
+// Barred says why this instance may take no lease even if the leader grants one, "" if it may: a
 // listed peer is of another cluster, or was not asked yet.
 func (n *Node) Barred() string { return n.meetings.whyBarred() }
 
@@ -110,8 +110,8 @@ func (n *Node) meetPeers(ctx context.Context) {
 	}
 }
 
-// meetOnce asks each listed peer once. One that does not answer says nothing: what it said before
-// pauses, unless its port refuses, which proves that its process is gone.
+// meetOnce asks each listed peer once. One that does not answer says nothing: its former answer
+// stands, unless its port refuses, which proves that its process is gone.
 func (n *Node) meetOnce(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, p := range n.config.Peers {
@@ -132,8 +132,8 @@ func (n *Node) meetOnce(ctx context.Context) {
 	}
 }
 
-// tellOther logs a change of what keeps this instance from serving, and reports whether
-// anything does.
+// tellOther logs a change of the reason that keeps this instance from serving, and reports whether
+// there is one.
 func (n *Node) tellOther(ctx context.Context) bool {
 	why := n.Barred()
 	m := n.meetings
@@ -150,7 +150,7 @@ func (n *Node) tellOther(ctx context.Context) bool {
 	return why != ""
 }
 
-// PeerCluster is what a listed peer says of its cluster.
+// PeerCluster is the answer of a listed peer about its cluster.
 type PeerCluster struct {
 	Name string
 	// Cluster is the peer's cluster if it is not that of the data directory; else it is empty.

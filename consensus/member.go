@@ -15,8 +15,8 @@ import (
 
 // Member is one instance of the cluster.
 type Member struct {
-	// ID is its random id, Name the operator's label; empty if nobody has said
-	// it yet. Address is the host:port of its port for peers.
+	// ID is its random id, Name the operator's label; empty if it is not known yet. Address is the
+	// host:port of its port for peers.
 	ID, Name, Address string
 	// Voter tells a voter from one that only follows.
 	Voter bool
@@ -55,8 +55,8 @@ func (n *Node) members(servers []raft.Server) []Member {
 	return members
 }
 
-// nameOf returns what the instance calls itself in its latest registration, or
-// what the settings call the one at its address.
+// nameOf returns the name of the instance in its latest registration, or the name that the settings
+// have for its address.
 func (n *Node) nameOf(view *state.State, m Member) string {
 	if m.ID == n.disk.id {
 		return n.config.Name

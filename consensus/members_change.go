@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// The errors of a change of members, besides ErrNotLeader and those of the
-// library, after which the change may yet come.
+// The errors of a change of members, besides ErrNotLeader and the errors of the library, after
+// which the change may yet come.
 var (
 	// ErrNoMember: no member has that name or id.
 	ErrNoMember = errors.New("no such member")

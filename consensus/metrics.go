@@ -38,7 +38,7 @@ func newMetrics() *metrics {
 	}
 }
 
-// register registers the metrics, and those read off the node; reg may be nil.
+// register registers the metrics, and the ones that are read off the node; reg may be nil.
 func (m *metrics) register(reg prometheus.Registerer, n *Node) error {
 	if reg == nil {
 		return nil

@@ -38,7 +38,7 @@ type Node struct {
 	outcast     atomic.Pointer[string] // the peer that has refused this instance as one that was removed
 	server      *grpc.Server           // only Run
 
-	// What the library is started with, and the library once it is.
+	// The arguments of the library's start, and the library once it runs.
 	settings *raft.Config
 	stores   stores
 	network  raft.Transport
@@ -46,12 +46,12 @@ type Node struct {
 
 	readableOnce    sync.Once
 	ending, closing sync.Once
-	ended, closed   error // set by those
+	ended, closed   error // set by these two
 }
 
 // Open locks the data directory, opens the port for peers, and, if there is
 // state, restores it and starts the library. ctx
-// bounds the wait for the lock. Whoever has opened a Node must Run or Close it.
+// bounds the wait for the lock. The caller must Run or Close the Node.
 // Errors name the key of the configuration to look at; nothing is ever removed
 // or begun anew because it could not be read.
 func Open(ctx context.Context, c Config) (*Node, error) {
@@ -118,12 +118,12 @@ func (n *Node) SetSecrets(present, former string) {
 
 var (
 	// ErrRetired ends Run: the cluster has given this incarnation up, and
-	// refuses all its commands. Whatever it has under way must end.
+	// refuses all its commands. All its work under way must end.
 	ErrRetired = errors.New("the cluster has retired this incarnation")
 	// ErrRemoved ends Run: the instance is no member of the cluster any more.
 	ErrRemoved = errors.New("this instance was removed from the cluster; to join again it needs an empty raft.data_dir")
-	// ErrTooOld ends Run: the cluster uses what this version of the program does not
-	// know. Nothing on disk was changed; a later version goes on where this one stops.
+	// ErrTooOld ends Run: the cluster uses features that this version of the program does not know.
+	// Nothing on disk was changed; a later version goes on where this one stops.
 	ErrTooOld = errors.New("this version of the program is too old for the cluster and stays out of it")
 )
 
@@ -152,7 +152,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if failure := n.guard.failure(); failure != nil {
 		err = fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, failure)
 	} else if ctx.Err() != nil {
-		err = nil // told to stop: what that interrupted is no failure
+		err = nil // told to stop: an interruption by that is no failure
 	}
 	if err != nil {
 		err = errors.Join(err, n.end())
@@ -278,7 +278,7 @@ func (n *Node) shutdown() {
 // Propose hands the commands to the log, adjacent and in order, by way of the
 // leader, and returns one result for each once View has applied them; a refusal
 // is a result. Any number of goroutines may call it. An error is ErrNotProposed
-// or ErrUnknown. What is returned must not be changed.
+// or ErrUnknown. The results must not be changed.
 func (n *Node) Propose(ctx context.Context, commands ...state.Command) ([]state.Result, error) {
 	return n.proposer.propose(ctx, commands)
 }

@@ -12,7 +12,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// onDisk is what the data directory holds of the replicated state.
+// onDisk is the replicated state as the data directory holds it.
 type onDisk struct {
 	// State is that of the latest snapshot and of the entries of the log behind it, up to
 	// a bound.
@@ -25,7 +25,7 @@ type onDisk struct {
 	Last, LastTerm uint64
 	// End is the last entry of the log, EndTerm its term, whether State has it or not.
 	End, EndTerm uint64
-	// Committed is what the instance last knew to be committed; the zero value if that is
+	// Committed is the last entry that the instance knew to be committed; the zero value if that is
 	// not known.
 	Committed committed
 }
@@ -33,7 +33,7 @@ type onDisk struct {
 // everything bounds a reading by nothing.
 const everything = math.MaxUint64
 
-// readOnDisk reads what the directory pauses, up to the entry with that index. It changes
+// readOnDisk reads the content of the directory, up to the entry with that index. It changes
 // nothing, and may run beside the library.
 func (d *disk) readOnDisk(logs raft.LogStore, upTo func(committed) uint64) (_ *onDisk, err error) {
 	defer recoverAs(&err) // package fsm stops at an entry that it cannot decode
@@ -107,7 +107,7 @@ func (d *disk) readSnapshot(machine *fsm.FSM, o *onDisk) error {
 	return errors.Join(faults...)
 }
 
-// verifyCommitted forgets a record of what is committed that speaks of another log.
+// verifyCommitted forgets a record of committed entries that speaks of another log.
 func (o *onDisk) verifyCommitted(logs raft.LogStore) error {
 	c := o.Committed
 	if c.Index <= o.Snapshot {

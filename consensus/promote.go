@@ -64,9 +64,9 @@ func differingProfile(own Profile, all []InstanceStatus) string {
 	return ""
 }
 
-// promotable returns the non-voters, of those that are steady, that become
-// voters now: as many as make the number of voters odd. An even number survives
-// no more failures than one less, and stops where that would go on.
+// promotable returns the steady non-voters that become voters now: as many as make the number of
+// voters odd. An even number survives no more failures than one less, and stops where that would go
+// on.
 func promotable(members []Member, steady []string) []string {
 	voters := 0
 	for _, m := range members {

@@ -101,7 +101,7 @@ func (p *proposer) propose(ctx context.Context, commands []state.Command) ([]sta
 	}
 }
 
-// check refuses commands that cannot be proposed whatever the state.
+// check refuses commands that cannot be proposed in any state.
 func (p *proposer) check(commands []state.Command) error {
 	if len(commands) == 0 || len(commands) > p.limit {
 		return fmt.Errorf("%w: %d commands, the limit is %d", ErrNotProposed, len(commands), p.limit)
@@ -117,7 +117,7 @@ func (p *proposer) check(commands []state.Command) error {
 	return nil
 }
 
-// run proposes what is queued until ctx ends or the store fails.
+// run proposes the queued commands until ctx ends or the store fails.
 func (p *proposer) run(ctx context.Context) {
 	defer p.queue.close(notProposed("the instance stops"))
 	lingering, cancel := linger(ctx, stopGrace)
@@ -258,7 +258,7 @@ func await[F raft.Future](ctx context.Context, p *proposer, start func() F) (F, 
 	ended := make(chan F, 1)
 	p.attempts.Go(func() {
 		f := start()
-		_ = f.Error() // waits; whoever takes the future asks again
+		_ = f.Error() // waits; the receiver of the future asks again
 		ended <- f
 	})
 	var none F

@@ -11,14 +11,14 @@ const primeAfter = 3 * time.Second
 
 // Readable returns a channel that is closed once View can be read by: this instance is
 // registered, or it has found no quorum for a while and has read the state from its
-// disk. The second may lack what was committed last, and nothing is ever written by it.
+// disk. The second may lack the last committed entries, and nothing is ever written by it.
 func (n *Node) Readable() <-chan struct{} { return n.readable }
 
 // makeReadable closes Readable.
 func (n *Node) makeReadable() { n.readableOnce.Do(func() { close(n.readable) }) }
 
-// prime makes an instance that finds no quorum readable: the library applies nothing of the
-// log before a leader says what is committed.
+// prime makes an instance that finds no quorum readable: the library applies nothing of the log
+// before a leader says how far it is committed.
 func (n *Node) prime(ctx context.Context) {
 	late := time.NewTimer(primeAfter)
 	defer late.Stop()

@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	// recoveringDir is where a recovery prepares what takes the place of the data
-	// directory's content, and completeFile in it says that it is whole.
+	// recoveringDir is where a recovery prepares the new content of the data directory, and
+	// completeFile in it says that it is whole.
 	recoveringDir = "recovering"
 	completeFile  = "complete"
 )
 
-// RecoverCommand is what an operator runs when the quorum is lost for good.
+// RecoverCommand is the command that an operator runs when the quorum is lost permanently.
 const RecoverCommand = "praefect -config FILE raft recover"
 
 // Offline is the data directory of an instance whose process does not run. OpenOffline
@@ -40,18 +40,18 @@ type Offline struct {
 	calls     *calls
 }
 
-// Survey is what is known before a recovery.
+// Survey collects the facts before a recovery.
 type Survey struct {
-	// ID, Name and ClusterID are those of the instance; ClusterID is empty if its directory
+	// ID, Name and ClusterID belong to the instance; ClusterID is empty if its directory
 	// holds no state.
 	ID, Name, ClusterID string
-	// State is what the directory pauses.
+	// State is the state in the directory.
 	State *state.State
 	// Last is the last entry of the log, LastTerm its term. Committed is the last one that the
 	// instance knew to be committed, and CommittedAt when; 0 if it is not known.
 	Last, LastTerm, Committed uint64
 	CommittedAt               time.Time
-	// Members are those of the cluster, this one included, by name.
+	// Members are the members of the cluster, this one included, by name.
 	Members []SurveyedMember
 }
 
@@ -123,7 +123,7 @@ func OpenOffline(ctx context.Context, c Config) (_ *Offline, err error) {
 	o.transport, err = peer.Listen(ctx, peer.Config{
 		Name: c.Name, ID: known.ID, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
 		Cluster: func() string { return known.ClusterID },
-		// Nothing is let in: nobody runs the transport.
+		// No connection is admitted: the transport does not run.
 		Admit: func(string, string) bool { return true }, Logger: c.Logger, Dial: c.dial, Listen: c.listen,
 	})
 	if err != nil {
@@ -148,7 +148,7 @@ func (o *Offline) Close() error {
 	return err
 }
 
-// Survey tells what the directory pauses, and asks all members what they have.
+// Survey describes the content of the directory, and asks all members about theirs.
 func (o *Offline) Survey(ctx context.Context) Survey {
 	known := o.disk.known()
 	s := Survey{
@@ -178,7 +178,7 @@ func (o *Offline) Survey(ctx context.Context) Survey {
 
 // listed are this instance, which has no state, and its peers as the settings list them: a
 // directory without state knows no members, and must not be recovered beside a cluster that is
-// well. One alone has nobody to ask.
+// well. One alone has no peer to ask.
 func (o *Offline) listed(ctx context.Context) []SurveyedMember {
 	if o.calls == nil || len(o.config.Peers) == 0 {
 		return nil
@@ -227,7 +227,7 @@ func (o *Offline) ask(ctx context.Context, m *SurveyedMember) {
 	}
 }
 
-// Recovered is what a recovery has made.
+// Recovered is the result of a recovery.
 type Recovered struct {
 	// ClusterID is the new cluster's, Former the one that it replaces.
 	ClusterID, Former string
@@ -236,11 +236,11 @@ type Recovered struct {
 	State *state.State
 }
 
-// Recover makes a cluster of one out of what the directory pauses, or of from, the state of a
-// snapshot, if it is not nil. by says who asks for it, and bound how long an effect
-// may still come of a write that a lost instance had under way. What the directory held
-// is set aside within it. If we die at any point, either nothing was changed, or the next
-// OpenOffline finishes it, and the instance does not start before.
+// Recover makes a cluster of one out of the state in the directory, or of from, the state of a
+// snapshot, if it is not nil. by names the operator, and bound says how long an effect may still
+// come of a write that a lost instance had under way. The former content of the directory is set
+// aside within it. If we die at any point, either nothing was changed, or the next OpenOffline
+// finishes it, and the instance does not start before.
 func (o *Offline) Recover(from *state.State, by string, bound time.Duration) (Recovered, error) {
 	known := o.disk.known()
 	source := cmp.Or(from, o.found.State)
@@ -279,7 +279,7 @@ func (o *Offline) Recover(from *state.State, by string, bound time.Duration) (Re
 	return r, err
 }
 
-// prepareRecovery writes what is to take the place of the directory's content beside it.
+// prepareRecovery writes the directory's new content beside the present one.
 func (o *Offline) prepareRecovery(id identity, s *state.State, index, term uint64) error {
 	dir := filepath.Join(o.config.DataDir, recoveringDir)
 	if err := os.RemoveAll(dir); err != nil { // left by a recovery that was not complete
@@ -332,12 +332,12 @@ func (o *Offline) writeSnapshot(dir string, id identity, s *state.State, index, 
 	return sink.Close()
 }
 
-// contents are what a recovery replaces in a data directory. The identity goes last: an
+// contents are the files that a recovery replaces in a data directory. The identity goes last: an
 // instance does not start on a directory without it that has a log.
 var contents = []string{committedFile, logFile, "snapshots", identityFile}
 
-// swapIn sets the content of the directory aside and puts in its place what a recovery has
-// prepared. It may be called again if it died.
+// swapIn sets the content of the directory aside and puts the content that a recovery has prepared
+// in its place. It may be called again if it died.
 func swapIn(dir, cluster string, now time.Time) (aside string, err error) {
 	aside = filepath.Join(dir, fmt.Sprintf("aside-%s-%s", cmp.Or(cluster, "none"), now.UTC().Format("20060102T150405.000Z")))
 	if err := os.MkdirAll(aside, 0o700); err != nil {
@@ -361,7 +361,7 @@ func swapIn(dir, cluster string, now time.Time) (aside string, err error) {
 	return aside, errors.Join(os.RemoveAll(recovering), syncDir(dir))
 }
 
-// move renames what is there.
+// move renames a file, if it is there.
 func move(from, to string) error {
 	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -95,8 +95,8 @@ func (n *Node) registration(cluster string) *state.Register {
 }
 
 // noteCluster keeps the cluster's id in the data directory: it is known there
-// before the log is, and keeps this instance from those of another cluster. Who
-// can register is a member, as nobody else is sent the log.
+// before the log is, and keeps this instance from the instances of another cluster. An instance
+// that can register is a member, because only members are sent the log.
 func (n *Node) noteCluster(id string) error {
 	if known := n.disk.known().ClusterID; known != "" && known != id {
 		return fmt.Errorf("raft.data_dir %q is of cluster %s, and this is cluster %s", n.config.DataDir, known, id)

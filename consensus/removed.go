@@ -9,8 +9,8 @@ import (
 	"praefect/fsm"
 )
 
-// machine is what the library applies entries to. It hears of the members as well, in the
-// order in which they were committed, and tells the followers of each commit.
+// machine is the state machine that the library applies entries to. It hears of the members as
+// well, in the order in which they were committed, and tells the followers of each commit.
 type machine struct {
 	*fsm.FSM
 	members *formerMembers
@@ -66,7 +66,7 @@ func (f *formerMembers) has(id string) bool {
 	return slices.Contains(f.gone, id)
 }
 
-// writeDown keeps what was found out over a restart.
+// writeDown keeps the removed ids over a restart.
 func (f *formerMembers) writeDown(d *disk) error {
 	f.mu.Lock()
 	gone := slices.Clone(f.gone)

@@ -16,12 +16,12 @@ import (
 	"praefect/fsm/state"
 )
 
-// Services are what the daemon answers to peers, on the node's port.
+// Services are the answers of the daemon to peers, on the node's port.
 type Services struct {
 	// Lease serves the stream of one instance while this one leads, until ctx
 	// ends. Nil refuses them.
 	Lease func(ctx context.Context, from peer.Addr, stream LeaseServer) error
-	// LeaseLeft is what is left of this instance's lease, for people. Nil: none.
+	// LeaseLeft is the remaining time of this instance's lease, for people. Nil: none.
 	LeaseLeft func() time.Duration
 	// Problem is why this instance does not serve, for people; "" if nothing keeps it. Nil: nothing
 	// does.
@@ -45,7 +45,7 @@ type LeaseClient interface {
 	Close()
 }
 
-// Provide sets what the daemon answers to peers. It is called at most once,
+// Provide sets the answers of the daemon to peers. It is called at most once,
 // before Run.
 func (n *Node) Provide(s Services) { n.services = s }
 
@@ -67,7 +67,7 @@ type proposal struct {
 	Batch []byte `json:"batch"`
 }
 
-// outcome is what became of a proposal at the leader.
+// outcome tells how a proposal ended at the leader.
 type outcome string
 
 const (
@@ -83,7 +83,7 @@ type proposalAnswer struct {
 	Results []state.Result `json:"results,omitempty"`
 }
 
-// serve answers peers until stopServing; what it starts is in tasks.
+// serve answers peers until stopServing; the goroutines that it starts are in tasks.
 func (n *Node) serve(ctx context.Context, tasks *sync.WaitGroup) {
 	if n.transport == nil {
 		return
@@ -151,9 +151,9 @@ func (c *calls) introduce(ctx context.Context, addr string) (introduction, error
 	return to[introduction](ctx, c, addr, callIntroduce, nothing{})
 }
 
-// LeaderConn returns a connection to the port of the leader's for what
-// Services.Register adds there, with the leader. It is an ErrLeads if this
-// instance leads itself, and an ErrNoLeader if nobody is known to.
+// LeaderConn returns a connection to the port of the leader, for the services that
+// Services.Register adds there, with the leader. The error is an ErrLeads if this instance leads
+// itself, and an ErrNoLeader if no instance is known to.
 func (n *Node) LeaderConn() (grpc.ClientConnInterface, Member, error) {
 	m, err := n.Leader()
 	if err != nil {
@@ -167,7 +167,7 @@ func (n *Node) LeaderConn() (grpc.ClientConnInterface, Member, error) {
 }
 
 // DialLeader opens a stream to the leader, which is to be closed. It ends with
-// ctx, too. Errors are as those of LeaderConn, or gRPC's.
+// ctx, too. Errors are as LeaderConn's, or gRPC's.
 func (n *Node) DialLeader(ctx context.Context) (LeaseClient, error) {
 	cc, m, err := n.LeaderConn()
 	if err != nil {

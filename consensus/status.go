@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// Status is what the instance knows of its own part in the cluster.
+// Status is the instance's part in the cluster, as the instance itself knows it.
 type Status struct {
 	// ID is the instance's random id, Name the operator's label.
 	ID, Name string
@@ -24,7 +24,7 @@ type Status struct {
 	Leader string
 	Term   uint64
 	// CommitIndex and AppliedIndex count every entry of the log; View().Index
-	// counts those with commands.
+	// counts the ones with commands.
 	CommitIndex, AppliedIndex uint64
 	// LastIndex is the last entry of the log, committed or not, and LastTerm its term.
 	LastIndex, LastTerm uint64
@@ -75,11 +75,11 @@ type InstanceStatus struct {
 	// it.
 	Address, ClientAddress string
 	Version                string
-	// Voter is what the instance that was asked takes it for.
+	// Voter tells whether the instance that was asked takes it for a voter.
 	Voter bool
 	// Profile must be the same everywhere.
 	Profile Profile
-	// LeaseLeft is what is left of its lease.
+	// LeaseLeft is the remaining time of its lease.
 	LeaseLeft time.Duration
 	// Problem is why the instance does not serve, empty if nothing keeps it.
 	Problem string
@@ -91,7 +91,7 @@ type InstanceStatus struct {
 	Err string
 }
 
-// ownStatus is what this instance tells others.
+// ownStatus is the status that this instance tells others.
 func (n *Node) ownStatus() InstanceStatus {
 	s := InstanceStatus{
 		Status: n.Status(), ClientAddress: n.config.Address, Version: n.config.Version, Profile: n.config.Profile,
@@ -109,9 +109,9 @@ func (n *Node) ownStatus() InstanceStatus {
 }
 
 // PeersStatus asks every member, this one included, how it is, and returns their
-// answers in the order of Members; after them those of the peers in the settings that
-// are no members. An instance that does not answer before ctx ends, and after 2 s at
-// the latest, has the reason in Err.
+// answers in the order of Members; after them the answers of the peers in the settings that are no
+// members. An instance that does not answer before ctx ends, and after 2 s at the latest, has the
+// reason in Err.
 func (n *Node) PeersStatus(ctx context.Context) []InstanceStatus {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

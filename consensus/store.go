@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// store is what raft-boltdb offers: the log and a few values beside it.
+// store is the part of raft-boltdb that is used: the log and a few values beside it.
 type store interface {
 	raft.LogStore
 	raft.StableStore
@@ -68,8 +68,8 @@ func (s *guardedStore) StoreLogs(logs []*raft.Log) error {
 const deleteChunk = 4096
 
 // DeleteRange implements raft.LogStore. Entries go from the front in chunks:
-// what is left is a log at each moment. From the end they go at once, as the
-// library truncates there before it appends others.
+// the rest is a log at each moment. From the end they go at once, because the library truncates
+// there before it appends others.
 func (s *guardedStore) DeleteRange(first, last uint64) error {
 	oldest, err := s.FirstIndex()
 	if err != nil {
