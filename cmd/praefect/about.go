@@ -14,8 +14,7 @@ import (
 	"praefect/replicator/queue"
 )
 
-// answering are the services that an instance answers itself beside those of the
-// proxy.
+// answering are the services that an instance answers itself beside the services of the proxy.
 type answering []interface{ Register(grpc.ServiceRegistrar) }
 
 func (a answering) register(r grpc.ServiceRegistrar) {
@@ -24,8 +23,8 @@ func (a answering) register(r grpc.ServiceRegistrar) {
 	}
 }
 
-// aboutRepositories is the service that tells of repositories. What loses data
-// it has the operators' service do, which asks for their proof.
+// aboutRepositories is the service that tells of repositories. It passes calls that lose data to
+// the operators' service, which asks for their proof.
 func aboutRepositories(node info.Node, storages info.Storages, catalogue *postgres.Catalogue, operators *admin.Service, log *slog.Logger) *info.Service {
 	asked := func(ctx context.Context, key state.Key, storage string) context.Context {
 		return admin.Authority{VirtualStorage: key.VirtualStorage, RelativePath: key.RelativePath, Storage: storage, Why: admin.Reason(ctx)}.Asked(ctx)

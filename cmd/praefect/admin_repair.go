@@ -11,7 +11,7 @@ import (
 	"praefect/replicator/queue"
 )
 
-// repairs is what the replicator knows of its work.
+// repairs is the replicator, as far as it tells of its work.
 type repairs interface {
 	Backfills() []replicator.Backfill
 	Waiting(key state.Key) plan.Waiting
@@ -60,11 +60,10 @@ func (r adminRepair) Jobs(ctx context.Context, request admin.QueueListRequest) (
 // Waiting implements admin.Repair.
 func (r adminRepair) Waiting(key state.Key) *admin.Waiting { return r.named(r.repairs.Waiting(key)) }
 
-// ofJob is for what a job waits, nil for nothing that is known.
+// ofJob says why a job waits, nil if that is not known.
 func (r adminRepair) ofJob(j queue.Job) *admin.Waiting { return r.named(r.repairs.WaitingJob(j)) }
 
-// named is for what a repair waits in the terms of the operators' service, nil for
-// nothing.
+// named says why a repair waits, in the terms of the operators' service; nil if it does not.
 func (r adminRepair) named(w plan.Waiting) *admin.Waiting {
 	if w.Reason == "" {
 		return nil

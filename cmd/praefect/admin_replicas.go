@@ -27,7 +27,7 @@ func (r adminReplicas) Diff(ctx context.Context, key state.Key, here, there stri
 	return r.repair.Diff(ctx, key, here, there, func(d replicator.Difference) bool { return each(state.DifferingReference(d)) })
 }
 
-// debugFiles are what this instance tells of itself. The settings come as they are in force, and a
+// debugFiles describe this instance. The settings come as they are in force, and a
 // config.Secret hides itself from JSON.
 func debugFiles(cfg func() *config.Config, version string, metrics prometheus.Gatherer) func() []admin.DebugFile {
 	return func() []admin.DebugFile {
@@ -40,7 +40,7 @@ func debugFiles(cfg func() *config.Config, version string, metrics prometheus.Ga
 	}
 }
 
-// process is what is known of the process itself.
+// process describes the process itself.
 func process(cfg *config.Config, version string) map[string]any {
 	about := map[string]any{
 		"version": version, "go": runtime.Version(), "goroutines": runtime.NumGoroutine(), "time": time.Now().UTC(),

@@ -75,7 +75,7 @@ func (v adminVerify) Count(ctx context.Context, virtualStorage string) (int, err
 
 // Requested implements admin.Verification.
 func (v adminVerify) Requested(ctx context.Context, virtualStorage string) (int, error) {
-	const never = 100 * 365 * 24 * time.Hour // what has expired is not asked for
+	const never = 100 * 365 * 24 * time.Hour // an expired verification is not asked for
 	requested, _, err := v.verifications.Waiting(ctx, virtualStorage, never, admin.WaitingLimit)
 	return requested, err
 }

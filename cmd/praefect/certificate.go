@@ -13,7 +13,7 @@ import (
 	"praefect/proxy/secure"
 )
 
-// certificate is what the listener with TLS shows to clients. A reload replaces
+// certificate is the certificate that the listener with TLS shows to clients. A reload replaces
 // it; connections that exist keep the one that they began with.
 type certificate struct{ settings atomic.Pointer[tls.Config] }
 
@@ -58,7 +58,7 @@ func readPair(cfg config.TLS) (tls.Certificate, error) {
 	return pair, nil
 }
 
-// leaf is the certificate itself, without those that vouch for it.
+// leaf is the certificate itself, without the ones that vouch for it.
 func leaf(settings *tls.Config) *x509.Certificate { return settings.Certificates[0].Leaf }
 
 // readPeerCertificates reads the files that instances show each other, which are

@@ -20,13 +20,13 @@ const expiresSoon = 14 * 24 * time.Hour
 type ownCertificate struct {
 	key  string // of the settings
 	pair config.TLS
-	// name is what others verify that it is for; empty if that is not known.
+	// name is the name for which others verify it; empty if that is not known.
 	name string
-	// authority is the file with those that others trust; empty if that is not known.
+	// authority is the file with the authorities that others trust; empty if that is not known.
 	authority string
 }
 
-// ownCertificates are those of the settings. Clients reach an instance under the
+// ownCertificates are the certificates of the settings. Clients reach an instance under the
 // name of a balancer as a rule, which the settings do not tell; its peers, where
 // they pass reads on, under its own.
 func ownCertificates(cfg *config.Config) []ownCertificate {
@@ -112,7 +112,7 @@ func (own ownCertificate) vouched(chain [][]byte, c *x509.Certificate, now time.
 	return nil
 }
 
-// names are those that a certificate is for.
+// names are the names that a certificate is for.
 func names(c *x509.Certificate) []string {
 	list := slices.Clone(c.DNSNames)
 	for _, ip := range c.IPAddresses {

@@ -12,7 +12,7 @@ import (
 	"praefect/fsm/condition"
 )
 
-// certificateAge is how old what was read of a certificate may be.
+// certificateAge is how long ago a certificate may have been read.
 const certificateAge = time.Minute
 
 // certificates knows when the certificates in the settings expire. They may be replaced while the

@@ -33,7 +33,7 @@ func (p *program) check() *cli.Command {
 	}
 }
 
-// checksBeside are those of an instance for a process beside it, which asks it how
+// checksBeside are the checks of an instance for a process beside it, which asks it how
 // many repositories are unavailable.
 func checksBeside(cfg *config.Config, db *postgres.DB) []check.Check {
 	return append(append(checks(func() *config.Config { return cfg }, db, nil), checksOfConditions(cfg)...), check.Unavailable(func(ctx context.Context) (n int, err error) {
@@ -51,7 +51,7 @@ func checksBeside(cfg *config.Config, db *postgres.DB) []check.Check {
 	}))
 }
 
-// report prints what became of checks in upstream's form.
+// report prints the results of checks in upstream's form.
 func (p *program) report(results []check.Result, quiet bool) error {
 	failed := 0
 	for _, r := range results {

@@ -12,8 +12,8 @@ import (
 	"praefect/proxy/check"
 )
 
-// The conditions that the checks of the leader and of the quorum are about. What other checks find
-// out by themselves is not said twice.
+// The conditions that the checks of the leader and of the quorum are about. Findings of other
+// checks are not told twice.
 var (
 	aboutLeader = []condition.Name{condition.NoLeader, condition.OtherCluster, condition.ClaimLost, condition.NoVirtualStorage}
 	aboutQuorum = []condition.Name{condition.FewerVoters, condition.CannotLoseAny, condition.InstanceAway, condition.NoLease}

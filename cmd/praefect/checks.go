@@ -12,8 +12,9 @@ import (
 	"praefect/replicator/postgres"
 )
 
-// checks are those of ReadinessCheck and of `praefect check`: of the database, of the storages with connections of their own,
-// of this instance's own certificates if it has any, and of the repositories, if there is a view of the replicated state to count them in.
+// checks are the checks of ReadinessCheck and of `praefect check`: of the database, of the storages
+// with connections of their own, of this instance's own certificates if it has any, and of the
+// repositories, if there is a view of the replicated state to count them in.
 func checks(cfg func() *config.Config, db *postgres.DB, view func() *state.State) []check.Check {
 	list := []check.Check{
 		check.Migrations(func(ctx context.Context) (int, error) { return pendingMigrations(ctx, db) }),

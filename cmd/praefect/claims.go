@@ -33,7 +33,7 @@ const (
 // removeClaimCommand is how an operator says that a cluster which has a claim is gone.
 const removeClaimCommand = "praefect -config FILE claim remove"
 
-// claimTable is what a claims needs of Postgres.
+// claimTable is the part of Postgres that a claims needs.
 type claimTable interface {
 	Take(ctx context.Context, virtualStorages []string, by postgres.Claimant) ([]postgres.Claim, error)
 	List(ctx context.Context) ([]postgres.Claim, error)
@@ -44,7 +44,7 @@ type claimTable interface {
 
 // claims keeps the cluster's claims on its virtual storages. A new cluster needs them to begin. One
 // that runs needs no Postgres: it compares when Postgres is there, and serves nothing any more once
-// another cluster has what it serves.
+// another cluster has a virtual storage that it serves.
 type claims struct {
 	table claimTable
 	// prepare checks the database and makes the table.
@@ -63,8 +63,8 @@ type claims struct {
 	log        *slog.Logger
 	compared   chan struct{} // closed after the first comparison, however it ended
 
-	// confirmed is when the claims were confirmed last, and kept what the data directory
-	// remembers; only run.
+	// confirmed is when the claims were confirmed last, and kept the lost claims that the data
+	// directory remembers; only run.
 	confirmed time.Time
 	kept      []consensus.LostClaim
 
@@ -181,7 +181,7 @@ func (c *claims) note(held []postgres.Claim, cluster string, err error) {
 	defer c.mu.Unlock()
 	c.failure = err
 	if err != nil {
-		return // what was known before pauses
+		return // the result before stands
 	}
 	c.own, c.others = make(map[string]bool), make(map[string]postgres.Claim)
 	for _, claim := range held {
@@ -289,8 +289,8 @@ func (c *claims) unsettled() bool {
 	return slices.ContainsFunc(c.configured, func(name string) bool { return c.unclaimed(name) != "" })
 }
 
-// compare asks Postgres whose the virtual storages are. The leader claims those that nobody has, and
-// confirms the claims of its cluster.
+// compare asks Postgres which clusters have the virtual storages. The leader claims the ones that
+// no cluster has, and confirms the claims of its cluster.
 func (c *claims) compare(ctx context.Context) {
 	view := c.view()
 	if view.ClusterID == "" {
@@ -341,8 +341,8 @@ func (c *claims) replace(ctx context.Context, held []postgres.Claim, by postgres
 	return held, nil
 }
 
-// tend confirms the claims of this cluster now and then, and removes those that it has no use for any
-// more: a virtual storage that was removed is anyone's.
+// tend confirms the claims of this cluster now and then, and removes the ones that it has no use
+// for any more: a virtual storage that was removed is anyone's.
 func (c *claims) tend(ctx context.Context, cluster string, names []string) error {
 	if time.Since(c.confirmed) < confirmEvery {
 		return nil
@@ -366,7 +366,7 @@ func (c *claims) tend(ctx context.Context, cluster string, names []string) error
 	return nil
 }
 
-// tell logs when another cluster has what this one serves, and when that ends.
+// tell logs when another cluster has a virtual storage that this one serves, and when that ends.
 func (c *claims) tell(ctx context.Context) {
 	why := c.barred()
 	if why == c.told {

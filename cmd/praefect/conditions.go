@@ -51,7 +51,7 @@ func (c conditions) monitor(log *slog.Logger) *monitor.Monitor {
 	})
 }
 
-// leaderNow returns a client of another instance that leads. It asks nobody for the reason why
+// leaderNow returns a client of another instance that leads. It does not ask for the reason why
 // there is none.
 func (w way) leaderNow() (*admin.Client, error) {
 	cc, _, err := w.node.LeaderConn()
@@ -118,7 +118,7 @@ func (c conditions) facts() condition.Facts {
 	return facts
 }
 
-// notCompared says for people what is left to be compared after a recovery.
+// notCompared tells people which comparisons are left after a recovery.
 func notCompared(n replicator.NotCompared) string {
 	left := fmt.Sprintf("%d repositories have not been compared there yet", n.Left)
 	if n.Left < 0 {

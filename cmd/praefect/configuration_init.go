@@ -124,7 +124,7 @@ func writeAll(dir string, files map[string]string) error {
 	return nil
 }
 
-// plan is what the flags and the answers say.
+// plan is the plan by the flags and the answers.
 func (p *program) plan(cmd *cli.Command) (plan config.Plan, err error) {
 	answers := bufio.NewReader(p.stdin)
 	ask := func(flag string, given []string, question string) ([]string, error) {

@@ -24,7 +24,7 @@ type consoleListener struct {
 	certificate *certificate // nil without TLS
 }
 
-// close closes the listener if nobody serves it.
+// close closes the listener if no server serves it.
 func (l *consoleListener) close(log *slog.Logger) { closeUnserved(l, log) }
 
 // listenForConsole opens the listener of the settings, nil if they want none.
@@ -89,7 +89,7 @@ func (d *daemon) consolePart(l *consoleListener, operators *admin.Service) (part
 	}}, nil
 }
 
-// consoleTokens are those that open the console now.
+// consoleTokens are the tokens that open the console now.
 func consoleTokens(cfg *config.Config) console.Tokens {
 	return console.Tokens{
 		Read: []string{cfg.Auth.Token.Reveal(), cfg.Auth.PreviousToken.Reveal()},

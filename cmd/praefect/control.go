@@ -27,8 +27,8 @@ func newControl(w way, heartbeat *session.Session, jobs queue.Queue, repair *rep
 	}
 }
 
-// access tells who may change something: where no admin token was given out,
-// whoever can read the instance's data directory.
+// access tells which callers may change something: where no admin token was given out, the ones
+// that can read the instance's data directory.
 func access(cfg *config.Config) (admin.Access, error) {
 	if token := cfg.Admin.Token.Reveal(); token != "" {
 		return admin.Access{Token: token}, nil
@@ -37,8 +37,7 @@ func access(cfg *config.Config) (admin.Access, error) {
 	return admin.Access{Local: local}, err
 }
 
-// adminToken is what proves to the instance with these settings that its
-// operator asks.
+// adminToken is the secret that proves to the instance with these settings that its operator asks.
 func adminToken(cfg *config.Config) string {
 	return cmp.Or(cfg.Admin.Token.Reveal(), admin.LocalToken(cfg.Raft.DataDir))
 }

@@ -42,7 +42,7 @@ type daemon struct {
 	cfg     *config.Config
 	log     *slog.Logger
 	version string
-	// methods are those that the proxy knows.
+	// methods are the methods that the proxy knows.
 	methods *method.Table
 	// failpoint is called at each failpoint of a write; nil but in builds for crash tests.
 	failpoint func(name string)
@@ -59,7 +59,7 @@ type daemon struct {
 	tell func(state string)
 }
 
-// run opens what the instance needs of its machine, and runs it. The replicated
+// run opens the parts of the machine that the instance needs, and runs it. The replicated
 // state comes last: it is touched only by a process that can serve.
 func (d *daemon) run(ctx context.Context) (err error) {
 	d.live.Store(d.cfg)
@@ -117,7 +117,7 @@ func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer, o
 	return consensus.Open(ctx, c)
 }
 
-// nodeConfig is what the settings say of this instance and its peers.
+// nodeConfig describes this instance and its peers, as the settings do.
 func nodeConfig(cfg *config.Config, log *slog.Logger) consensus.Config {
 	raft := cfg.Raft
 	var peers []consensus.Peer
@@ -136,7 +136,7 @@ func nodeConfig(cfg *config.Config, log *slog.Logger) consensus.Config {
 }
 
 // assemble makes the parts of the instance and puts them in the order in which
-// they start. Each uses only what stands before it.
+// they start. Each uses only parts that stand before it.
 func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db *postgres.DB, node *consensus.Node, clients []clientListener, pages *consoleListener, owned *claims) ([]part, error) {
 	cfg, log := d.cfg, d.log
 	tracer, err := d.tracer(ctx)
@@ -300,7 +300,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		part{name: "conditions", run: watch.Run},
 		part{name: "memory", run: func(ctx context.Context) error { return collectGarbage(ctx, collectEvery) }},
 		part{name: "operators", run: func(ctx context.Context) error {
-			<-ctx.Done() // the server has stopped: it stops before what it uses
+			<-ctx.Done() // the server has stopped: it stops before the parts that it uses
 			operators.Wait()
 			return nil
 		}},
@@ -312,7 +312,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	), nil
 }
 
-// channels are the sizes of what shares a connection with its calls.
+// channels are the sizes of the channels that share a connection with its calls.
 func (d *daemon) channels() channel.Config {
 	y := d.cfg.Yamux
 	return channel.Config{Window: y.MaximumStreamWindowSizeBytes, Backlog: int(y.AcceptBacklog), Logger: d.log}
@@ -360,7 +360,7 @@ func migrate(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
 }
 
 // unknownKeys is a metric that tells of settings which this version does not
-// know: misspelt ones, or those of a newer release.
+// know: misspelt ones, or settings of a newer release.
 func (d *daemon) unknownKeys() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "praefect_config_unknown_keys", Help: "Keys of the settings that this version does not know, and ignores.",

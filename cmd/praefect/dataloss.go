@@ -41,8 +41,8 @@ func (p *program) dataloss() *cli.Command {
 	}
 }
 
-// virtualStorages are the names of those in the settings, or the one that is
-// asked for.
+// virtualStorages are the names of the virtual storages in the settings, or the one that is asked
+// for.
 func virtualStorages(cfg *config.Config, wanted string) []string {
 	if wanted != "" {
 		return []string{wanted}

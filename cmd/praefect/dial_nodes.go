@@ -165,7 +165,7 @@ func connect(ctx context.Context, cc *grpc.ClientConn) error {
 	}
 }
 
-// consistent compares what a server says it serves with what is configured.
+// consistent compares the storages that a server says it serves with the configured ones.
 func (s *server) consistent(info *gitalypb.ServerInfoResponse, say func(string)) error {
 	served := make(map[string]*gitalypb.ServerInfoResponse_StorageStatus)
 	for _, status := range info.GetStorageStatuses() {

@@ -11,7 +11,7 @@ import (
 	"praefect/proxy/info"
 )
 
-// routes puts what the router decides into the terms of the operators' service.
+// routes puts the decision of the router into the terms of the operators' service.
 func routes(e proxy.Explanation) admin.Routes {
 	r := admin.Routes{
 		Leased: e.Leased,
@@ -30,7 +30,7 @@ func routes(e proxy.Explanation) admin.Routes {
 	return r
 }
 
-// explaining answers what operators ask about one repository. The server is made after their
+// explaining answers questions of operators about one repository. The server is made after their
 // service; before that nothing is routed.
 type explaining struct {
 	server   atomic.Pointer[proxy.Server]

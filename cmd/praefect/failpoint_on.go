@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// failpoints returns what ends the process, as kill -9 does, at the failpoint that
+// failpoints returns the function that ends the process, as kill -9 does, at the failpoint that
 // PRAEFECT_FAILPOINT names: "after-open" the first time, "after-open:3" the
 // third. Only builds for crash tests have it.
 func failpoints(getenv func(string) string) func(string) {

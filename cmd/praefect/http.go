@@ -55,7 +55,7 @@ func httpPart(listener net.Listener, registry *prometheus.Registry, ready *readi
 		defer cancel()
 		err := server.Shutdown(stopping)
 		if errors.Is(err, context.DeadlineExceeded) {
-			// Somebody takes a profile; it is no reason to end badly.
+			// A client takes a profile; it is no reason to end badly.
 			err = server.Close()
 		}
 		<-ended

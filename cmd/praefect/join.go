@@ -24,7 +24,7 @@ import (
 )
 
 // The packages of the project do not import each other where they could do
-// without. What each of them needs of another one is put into its terms here.
+// without. Each part that one of them needs of another one is put into its terms here.
 
 // targets are the storages to connect to.
 func targets(cfg *config.Config) []storage.Target {
@@ -217,7 +217,7 @@ func repairError(err error) error {
 	return err
 }
 
-// adminLocal is what the node knows of its part in the cluster, for operators.
+// adminLocal is the node's part in the cluster, as the node itself knows it, for operators.
 func adminLocal(node *consensus.Node) func() admin.Local {
 	return func() admin.Local {
 		local := admin.Local{}

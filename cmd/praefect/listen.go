@@ -23,11 +23,11 @@ type clientListener struct {
 	kind string // "tcp", "tls" or "unix"
 	// credentials are nil for a listener without TLS.
 	credentials credentials.TransportCredentials
-	// certificate is what the credentials show; nil without TLS.
+	// certificate is the certificate that the credentials show; nil without TLS.
 	certificate *certificate
 }
 
-// close closes a listener that nobody serves; one that was served is closed
+// close closes a listener that no server serves; one that was served is closed
 // already.
 func (l clientListener) close(log *slog.Logger) { closeUnserved(l, log) }
 
@@ -93,8 +93,8 @@ func listen(ctx context.Context, network, address string) (net.Listener, error) 
 	return l, nil
 }
 
-// removeStaleSocket removes what a process that was killed left at the path,
-// but nothing that is in use and nothing that is no socket.
+// removeStaleSocket removes the socket that a killed process left at the path, but nothing that is
+// in use and nothing that is no socket.
 func removeStaleSocket(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -14,8 +14,8 @@ import (
 	"praefect/proxy/admin"
 )
 
-// membership is what operators do about the instances. What only the leader can
-// do is passed on to it.
+// membership carries out the changes of operators to the instances. Requests that only the leader
+// can answer are passed on to it.
 type membership struct {
 	node    *consensus.Node
 	session *session.Session
@@ -25,8 +25,8 @@ type membership struct {
 // way leads a request to the leader, over one hop.
 type way struct {
 	node *consensus.Node
-	// last is true at the port for peers: what came from another instance goes
-	// no further.
+	// last is true at the port for peers: a request that came from another instance goes no
+	// further.
 	last bool
 }
 
@@ -47,7 +47,7 @@ func (w way) leader() (*admin.Client, error) {
 // nextStep is where an operator goes on whose command found no leader.
 const nextStep = "praefectctl raft status shows the instances; docs/operations/quorum-lost.md is for those that do not come back"
 
-// noLeader says why there is nobody to ask, and who could help.
+// noLeader says why there is no leader to ask, and which instances could help.
 func noLeader(node *consensus.Node, err error) *admin.Error {
 	ctx := context.Background() // PeersStatus has a bound of its own
 	var silent []string
@@ -88,7 +88,7 @@ func (m membership) Instances(ctx context.Context) (admin.RaftView, error) {
 	return m.ownView(ctx), nil
 }
 
-// ownView is what this instance finds out by itself.
+// ownView is the view that this instance has by itself.
 func (m membership) ownView(ctx context.Context) admin.RaftView {
 	self := m.node.Status()
 	_, leads := m.node.Leading()
@@ -160,8 +160,8 @@ func (m membership) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (
 	}, func(c *admin.Client) (admin.Done, error) { return c.RemoveInstance(ctx, r) })
 }
 
-// record adds a change of the members to the history. The change is made, whatever becomes of its
-// line: that the line is missing is all that record says.
+// record adds a change of the members to the history. The change is made even if its line is not:
+// record says no more than that the line is missing.
 func (m membership) record(ctx context.Context, what, instance, by string) string {
 	results, err := m.node.Propose(ctx, state.Command{Record: &state.Record{What: what, Instance: instance, By: by}})
 	switch {
@@ -214,7 +214,7 @@ func (m membership) TransferLeadership(ctx context.Context, r admin.TransferRequ
 	}, func(c *admin.Client) (admin.Done, error) { return c.TransferLeadership(ctx, r) })
 }
 
-// memberError tells what an error of a change of members means for an operator.
+// memberError puts an error of a change of members into the terms of an operator.
 // One that is not known here leaves open whether anything has changed.
 func memberError(err error) error {
 	switch {

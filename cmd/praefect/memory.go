@@ -37,7 +37,7 @@ func collectGarbage(ctx context.Context, every time.Duration) error {
 	}
 }
 
-// heap is how large the heap is, with what is garbage, and how often garbage was collected.
+// heap is how large the heap is, with its garbage, and how often garbage was collected.
 type heap struct{ objects, cycles uint64 }
 
 func readHeap() heap {

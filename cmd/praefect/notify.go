@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the service manager is told. It counts an instance as started when the
+// The messages to the service manager. It counts an instance as started when the
 // process runs, not when it may serve: the first of three waits for the others,
 // and the command that starts it must not.
 const (
@@ -30,8 +30,8 @@ func reloading() string {
 	return fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/int64(time.Microsecond))
 }
 
-// notifier returns what tells the service manager, by systemd's protocol, of the
-// state of the process. Without one it does nothing.
+// notifier returns the function that tells the service manager, by systemd's protocol, of the state
+// of the process. Without one it does nothing.
 func notifier(getenv func(string) string, log *slog.Logger) (tell func(state string)) {
 	path := getenv("NOTIFY_SOCKET")
 	if path == "" {

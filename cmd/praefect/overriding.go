@@ -12,7 +12,7 @@ import (
 	"praefect/replicator/queue"
 )
 
-// overriding is an operator's word against what the cluster does by itself. All
+// overriding is an operator's word against the decisions of the cluster itself. All
 // of it are commands of the log, which any instance may propose, and each can be
 // repeated without harm: the state says whether there is anything left to do.
 type overriding struct {

@@ -23,8 +23,7 @@ const (
 	exitInterrupted = 130
 )
 
-// program is the command line: what the process gave it, and nothing else of
-// the world.
+// program is the command line: its input from the process, and nothing else of the world.
 type program struct {
 	version        string
 	stdin          io.Reader

@@ -92,7 +92,7 @@ func readSnapshotFile(path string) (*state.State, error) {
 	return s, nil
 }
 
-// mayRecover refuses a recovery that loses what is not lost.
+// mayRecover refuses a recovery that would lose data which is not lost.
 func mayRecover(s consensus.Survey, restores bool) error {
 	switch ahead := s.Ahead(); {
 	case s.Quorum():
@@ -107,7 +107,7 @@ func mayRecover(s consensus.Survey, restores bool) error {
 	return nil
 }
 
-// describeSurvey tells people what was found, and what may be lost.
+// describeSurvey tells people the findings, and the possible losses.
 func describeSurvey(s consensus.Survey, from *state.State, file string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "instance %s (%s), cluster %s\n", s.Name, s.ID, cmp.Or(s.ClusterID, "none"))
@@ -176,7 +176,7 @@ func describeState(out io.Writer, s *state.State) {
 	}
 }
 
-// describeRecovered tells people what to do next.
+// describeRecovered tells people the next steps.
 func describeRecovered(cfg *config.Config, r consensus.Recovered) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "cluster %s begins with this instance, in place of cluster %s; the former content of raft.data_dir is in %s\n", r.ClusterID, r.Former, r.Aside)
@@ -188,7 +188,7 @@ func describeRecovered(cfg *config.Config, r consensus.Recovered) string {
 	return out.String()
 }
 
-// recoveredBy says in the history who asked.
+// recoveredBy names the operator for the history.
 func recoveredBy(getenv func(string) string) string {
 	name := getenv("SUDO_USER")
 	if name == "" {

@@ -39,8 +39,8 @@ func leased(intents *ledger.Ledger, barred func() string) error {
 // before it serves without them.
 const firstAttempts = 2 * time.Second
 
-// triedStorages waits until each storage was tried once, so that the first
-// requests do not find storages away that nobody has asked yet.
+// triedStorages waits until each storage was tried once, so that the first requests do not find
+// storages away that were not asked yet.
 func triedStorages(ctx context.Context, storages *storage.Set) error {
 	bounded, cancel := context.WithTimeout(ctx, firstAttempts)
 	defer cancel()
@@ -50,7 +50,7 @@ func triedStorages(ctx context.Context, storages *storage.Set) error {
 	return nil
 }
 
-// agreer is what agreed needs of the consensus node.
+// agreer is the consensus node, as far as agreed needs it.
 type agreer interface {
 	View() *state.State
 	Changed() <-chan struct{}
@@ -58,15 +58,15 @@ type agreer interface {
 	Ready() <-chan struct{}
 }
 
-// starting is what a start waits for.
+// starting knows the reason for which a start waits.
 type starting struct {
 	// node says why the instance has not come to a cluster yet, "" if it has.
 	node func() string
-	// missing is what the replicated state lacks, nil if nothing was looked for yet.
+	// missing names the part that the replicated state lacks, nil if it was not looked for yet.
 	missing atomic.Pointer[string]
 }
 
-// why says what the start waits for, "" if there is nothing to say.
+// why is the reason for which the start waits, "" if there is nothing to say.
 func (s *starting) why() string {
 	if why := s.node(); why != "" {
 		return why
@@ -79,8 +79,9 @@ func (s *starting) why() string {
 
 // agreed waits until the replicated state has virtual storages of the settings, and the disks of
 // the storages that are reached: requests that come before would find names unknown that the
-// operator has configured. A virtual storage that the state lacks beside others keeps nobody
-// from using those. Without a quorum nothing can be agreed on: requests are answered by what was.
+// operator has configured. A virtual storage that the state lacks beside others keeps no client
+// from using the others. Without a quorum nothing can be agreed on: requests are answered by the
+// former state.
 func (s *starting) agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []storage.Reachability, log *slog.Logger) error {
 	select {
 	case <-node.Ready():
@@ -118,7 +119,8 @@ func undefined(view *state.State, cfg *config.Config) []string {
 	return names
 }
 
-// notAgreed says what the state lacks before requests can be served, "" if nothing.
+// notAgreed names the part that the state must get before requests can be served, "" if it lacks
+// nothing.
 func notAgreed(view *state.State, cfg *config.Config, reached []storage.Reachability) string {
 	if lacking := undefined(view, cfg); len(lacking) == len(cfg.VirtualStorages) {
 		return "no virtual storage of the settings is defined yet: " + strings.Join(lacking, ", ")
@@ -135,14 +137,14 @@ func notAgreed(view *state.State, cfg *config.Config, reached []storage.Reachabi
 	return ""
 }
 
-// readiness is what a load balancer is told.
+// readiness is the answer to a load balancer.
 type readiness struct {
 	phase atomic.Pointer[error] // why the daemon as a whole takes no requests; nil if it does
-	// starting says what the start waits for, "" if there is nothing to say.
+	// starting is the reason for which the start waits, "" if there is nothing to say.
 	starting func() string
 	// node says why the replicated state cannot be used now, or nil.
 	node func() error
-	// conditions are what else is not as it should be. They are told, and decide nothing: a
+	// conditions are the other faults. They are told, and decide nothing: a
 	// balancer would take an instance out because a storage is down.
 	conditions func() []condition.Condition
 }

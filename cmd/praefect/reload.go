@@ -23,9 +23,8 @@ import (
 // their time.
 const reloadTimeout = time.Minute
 
-// reloader replaces, while the daemon runs, those of its settings that
-// config.WithLive names. A file that cannot be used is refused as a whole. Only
-// its part uses it.
+// reloader replaces, while the daemon runs, the settings that config.WithLive names. A file that
+// cannot be used is refused as a whole. Only its part uses it.
 type reloader struct {
 	load func(context.Context) (*config.Config, error)
 	// live are the settings in force.
@@ -45,7 +44,7 @@ type reloader struct {
 	successful prometheus.Gauge
 }
 
-// mover is what a reload needs of the connections to storages.
+// mover is the set of connections to storages, as far as a reload needs it.
 type mover interface {
 	CheckMove(context.Context, []storage.Target) error
 	Move([]storage.Target) error
@@ -142,7 +141,7 @@ func (r *reloader) prepare(ctx context.Context) (p prepared, err error) {
 	return p, r.storages.CheckMove(ctx, targets(p.live))
 }
 
-// apply puts into force what prepare has found good; storages were moved already.
+// apply puts the settings into force that prepare has found good; storages were moved already.
 func (r *reloader) apply(p prepared) {
 	running := r.live.Load()
 	r.setAuth(clientAuth(p.live))
@@ -183,12 +182,12 @@ func (r *reloader) replace(shown *certificate, next *tls.Config, text string) {
 	shown.settings.Store(next)
 }
 
-// clientAuth is what clients must prove.
+// clientAuth is the proof that clients must give.
 func clientAuth(cfg *config.Config) proxy.Auth {
 	return proxy.Auth{Token: cfg.Auth.Token.Reveal(), Previous: cfg.Auth.PreviousToken.Reveal(), Transitioning: cfg.Auth.Transitioning}
 }
 
-// reloader joins what a reload changes.
+// reloader joins the parts that a reload changes.
 func (d *daemon) reloader(registerer prometheus.Registerer, storages mover, server *proxy.Server, operators *admin.Service, node *consensus.Node, clients []clientListener, pages *consoleListener) (*reloader, error) {
 	r := &reloader{
 		load: d.reload, live: &d.live, log: d.log, level: d.level, storages: storages, setAuth: server.SetAuth, setAccess: operators.SetAccess,

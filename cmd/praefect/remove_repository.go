@@ -116,8 +116,8 @@ func behind(ctx context.Context, client *admin.Client, key queue.Key) (left []st
 	return left, err
 }
 
-// awaitRemoval asks until no storage is left. It returns those that are when
-// nothing has happened for a while.
+// awaitRemoval asks until no storage is left. When nothing has happened for a while it returns the
+// ones that are left.
 func awaitRemoval(ctx context.Context, ask func(context.Context) (left []string, err error)) (left []string, err error) {
 	tick := time.NewTicker(removePoll)
 	defer tick.Stop()

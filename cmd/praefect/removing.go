@@ -26,7 +26,7 @@ func (m removing) Remove(ctx context.Context, r admin.RemovalRequest) (admin.Rem
 	}, func(c *admin.Client) (admin.RemovalResponse, error) { return c.Remove(ctx, r) })
 }
 
-// removalError tells what an error of a removal means for an operator.
+// removalError puts an error of a removal into the terms of an operator.
 func removalError(err error) error {
 	if err == nil {
 		return nil

@@ -26,7 +26,7 @@ const (
 	resolveAgain = time.Minute
 )
 
-// reporter keeps what this instance tells the others of its settings.
+// reporter keeps the report of this instance to the others about its settings.
 type reporter struct {
 	cfg      func() *config.Config // the settings in force: addresses may be loaded again
 	lookup   func(ctx context.Context, host string) ([]string, error)
@@ -40,7 +40,7 @@ func newReporter(cfg func() *config.Config) *reporter {
 	return r
 }
 
-// report is what this instance tells now.
+// report returns the present report.
 func (r *reporter) report() peersettings.Report { return *r.current.Load() }
 
 // part looks for the hosts of the storages, and tells when they are found.
@@ -132,8 +132,8 @@ func (r *reporter) publish(places map[string][]string) {
 	r.current.Store(&report)
 }
 
-// mustAgree are the settings, beside the storages, that every instance must have alike: what one of
-// them decides, the others rely on.
+// mustAgree are the settings, beside the storages, that every instance must have alike: the others
+// rely on the decisions of each.
 func mustAgree(cfg *config.Config) []peersettings.Value {
 	values := []peersettings.Value{
 		{Key: "consistency.mode", Value: cfg.Consistency.Mode},

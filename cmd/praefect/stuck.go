@@ -29,7 +29,7 @@ type stuckRepairs struct {
 	view  func() *state.State
 	leads func() bool
 	log   *slog.Logger
-	// waits is for what a job waits, nil if for nothing that is known.
+	// waits says why a job waits, nil if that is not known.
 	waits func(queue.Job) *admin.Waiting
 
 	seen map[state.Key]int // only run: in how many looks in a row

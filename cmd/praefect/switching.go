@@ -111,7 +111,7 @@ func stage(p elector.Phase) admin.Stage {
 	return admin.StageResumeWrites
 }
 
-// switchError tells what an error of a switchover means for an operator.
+// switchError puts an error of a switchover into the terms of an operator.
 func switchError(err error) error {
 	switch {
 	case errors.Is(err, session.ErrNotLeading):

@@ -6,7 +6,7 @@ import (
 	"praefect/proxy/tracing"
 )
 
-// tracer is what makes spans; nil if the settings name no collector.
+// tracer makes the source of spans; nil if the settings name no collector.
 func (d *daemon) tracer(ctx context.Context) (*tracing.Tracer, error) {
 	t := d.cfg.Tracing
 	if t.OTLPEndpoint == "" {
