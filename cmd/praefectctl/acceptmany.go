@@ -15,7 +15,7 @@ import (
 // maxAcceptances bounds a file: each line is looked at and asked for by itself.
 const maxAcceptances = 10_000
 
-// acceptance is one line of a file: what is to be accepted, and what is lost by it.
+// acceptance is one line of a file: the replica to accept, and the loss by that.
 type acceptance struct {
 	VirtualStorage string `json:"virtual_storage"`
 	RelativePath   string `json:"relative_path"`
@@ -40,7 +40,7 @@ const (
 	resultFailed   = "failed"
 )
 
-// acceptances is what accept-dataloss -file prints as JSON.
+// acceptances is the answer of accept-dataloss -file as JSON.
 type acceptances struct {
 	Schema       int          `json:"schema"`
 	DryRun       bool         `json:"dry_run"`
@@ -48,7 +48,7 @@ type acceptances struct {
 }
 
 // readAcceptances reads a file: a line has VIRTUAL-STORAGE, RELATIVE-PATH and STORAGE with tabs or
-// spaces between; what follows a # at the beginning of a line is a comment. All faults are told at once.
+// spaces between; a line that begins with a # is a comment. All faults are told at once.
 func readAcceptances(path string) (list []acceptance, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -90,7 +90,7 @@ func readAcceptances(path string) (list []acceptance, err error) {
 	return list, nil
 }
 
-// acceptMany shows what is lost by each line, asks once, and accepts one after the other. One that
+// acceptMany shows the loss by each line, asks once, and accepts one after the other. One that
 // fails does not keep the others; the command fails at the end.
 func (r *run) acceptMany(ctx context.Context, path string) error {
 	list, err := readAcceptances(path)
@@ -156,7 +156,7 @@ func (r *run) acceptMany(ctx context.Context, path string) error {
 }
 
 // acceptOne accepts one loss. Each has a request id of its own: a repetition of the command asks
-// for what is left.
+// for the rest.
 func (r *run) acceptOne(ctx context.Context, a *acceptance) error {
 	change := r.change()
 	change.RequestID = r.newID()
@@ -175,7 +175,7 @@ func count(list []acceptance, result string) int {
 	return n
 }
 
-// planAcceptances finds out what is lost by each line. A name that does not exist ends it: then
+// planAcceptances finds out the loss by each line. A name that does not exist ends it: then
 // nothing of the file is carried out.
 func (r *run) planAcceptances(ctx context.Context, list []acceptance) error {
 	status, err := r.statusNow(ctx, "")

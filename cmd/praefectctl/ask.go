@@ -81,8 +81,8 @@ func failed(ctx context.Context, errs []error) error {
 	return coded{code, joined}
 }
 
-// askError is what came of asking one instance. It says what the instance said,
-// without gRPC's frame around it.
+// askError is the error of a question to one instance. Its text is the instance's, without gRPC's
+// frame around it.
 type askError struct {
 	address string
 	err     error
@@ -104,7 +104,7 @@ func (e *askError) text() string {
 // askErrors are the errors of several instances. A text that several gave is shown once.
 type askErrors []error
 
-// together makes one error of those of the instances; nil of none.
+// together makes one error of the instances' errors; nil of none.
 func together(errs []error) error {
 	if len(errs) == 0 {
 		return nil

@@ -97,7 +97,7 @@ func (a *authority) issue(at pairPath, names []string, life time.Duration, now t
 	}
 	end := now.Add(life)
 	if end.After(a.certificate.NotAfter) {
-		end = a.certificate.NotAfter // what outlives its authority is of no use
+		end = a.certificate.NotAfter // a certificate that outlives its authority is of no use
 	}
 	template := &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: names[0]},
@@ -147,8 +147,8 @@ func (p pairPath) exists() (bool, error) {
 	return false, nil
 }
 
-// write writes both files, each in the place of the one before at once: who reads them at the wrong moment may get a pair
-// that does not match, and never half a file.
+// write writes both files, each in the place of the one before at once: a process that reads them
+// at the wrong moment may get a pair that does not match, and never half a file.
 func (p pairPath) write(certificate []byte, key *ecdsa.PrivateKey) error {
 	secret, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {

@@ -17,20 +17,20 @@ import (
 const (
 	// connectTime is how long a change waits for a connection to an instance.
 	connectTime = 3 * time.Second
-	// retryTime is how long a change that nobody could carry out is tried again,
+	// retryTime is how long a change that no instance could carry out is tried again,
 	// betweenRounds the time until the next try.
 	retryTime     = 10 * time.Second
 	betweenRounds = 500 * time.Millisecond
 )
 
-// changeFlags are those of every command that changes something.
+// changeFlags are the flags of every command that changes something.
 func changeFlags(more ...cli.Flag) []cli.Flag {
 	return append(more,
 		&cli.StringFlag{Name: "why", Usage: "the `REASON`, for the history"},
 		&cli.StringFlag{Name: "request-id", Usage: "repeat the request of this `ID`, whose outcome is unknown"})
 }
 
-// change begins a request: it says who wants it, and under which id.
+// change begins a request: it names the operator, and the request id.
 func (r *run) change() admin.Change {
 	id := r.cmd.String("request-id")
 	if id == "" {
@@ -43,10 +43,10 @@ func (r *run) change() admin.Change {
 	return admin.Change{RequestID: id, By: by, Why: r.cmd.String("why")}
 }
 
-// carryOut gets a change done by one instance after the other, until one says
-// what has become of it: always the same change, with one request id. While
-// nobody leads or the outcome is unknown it goes round again, for retryTime.
-// With shared, each instance gets its share of the time that ctx leaves.
+// carryOut gets a change done by one instance after the other, until one reports its end: always
+// the same change, with one request id. While no instance leads or the outcome is unknown it goes
+// round again, for retryTime. With shared, each instance gets its share of the time that ctx
+// leaves.
 func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared bool, put question[Answer]) (Answer, error) {
 	var none Answer
 	until := time.Now().Add(retryTime)
@@ -78,7 +78,7 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 			case kind == admin.NotReached, kind == admin.TimedOut && late, kind == admin.Denied && i < len(to.addresses)-1:
 				// The next one, please: nothing was changed.
 			case unknown:
-				// That is no word on what the earlier attempt has done.
+				// That says nothing about the effect of the earlier attempt.
 				return none, uncertain(id, errs)
 			default:
 				return none, together(errs)
@@ -91,7 +91,7 @@ func carryOut[Answer any](ctx context.Context, to endpoints, id string, shared b
 		case unknown:
 			return none, uncertain(id, errs)
 		case leaderless != nil && !errors.Is(ctx.Err(), context.Canceled):
-			// That the time ran out says less than that nobody led.
+			// That the time ran out says less than that no instance led.
 			return none, coded{exitUnavailable, together(leaderless)}
 		}
 		return none, together(errs)

@@ -10,8 +10,8 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// The scripts hand the words that were typed to the program, which answers with a candidate a line, a
-// tab and what it is. So they stay the same when the program learns new commands.
+// The scripts hand the words that were typed to the program, which answers with a candidate a line,
+// a tab and its description. So they stay the same when the program learns new commands.
 const (
 	bashCompletion = `# bash completion of praefectctl: source <(praefectctl completion bash)
 _praefectctl() {
@@ -60,8 +60,8 @@ func (p *program) completion() *cli.Command {
 	}
 }
 
-// complete is what the scripts call: its arguments are the words after the name of the program, up to
-// the one that is being typed.
+// complete is the command that the scripts call: its arguments are the words after the name of the
+// program, up to the one that is being typed.
 func (p *program) complete() *cli.Command {
 	return &cli.Command{
 		Name: "__complete", Hidden: true, SkipFlagParsing: true,
@@ -91,7 +91,7 @@ func (p *program) complete() *cli.Command {
 	}
 }
 
-// completionTimeout bounds what a shell waits for.
+// completionTimeout bounds the wait of a shell.
 const completionTimeout = "1s"
 
 // kind is a kind of names that the cluster knows.
@@ -110,7 +110,7 @@ const (
 // candidate is a word that may be meant.
 type candidate struct{ word, about string }
 
-// completing is what would complete a command line.
+// completing are the words that would complete a command line.
 type completing struct {
 	prefix     string
 	candidates []candidate
@@ -134,7 +134,8 @@ var (
 	}
 )
 
-// wanted finds out what the last word may become. It knows the tree of commands, and asks nobody.
+// wanted finds the completions of the last word. It knows the tree of commands, and asks no
+// instance.
 func wanted(root *cli.Command, words []string) completing {
 	c := completing{prefix: words[len(words)-1]}
 	cmd, arguments, valued := root, 0, ""

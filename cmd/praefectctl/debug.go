@@ -70,7 +70,7 @@ func (p *program) debugBundle() *cli.Command {
 	}
 }
 
-// collect asks the cluster and each instance. What fails is noted, and the rest goes on.
+// collect asks the cluster and each instance. A question that fails is noted, and the rest goes on.
 func (r *run) collect(ctx context.Context, b *bundle) {
 	for _, q := range []struct {
 		name string
@@ -129,12 +129,13 @@ func (r *run) collect(ctx context.Context, b *bundle) {
 	}
 }
 
-// bundle is what was collected.
+// bundle holds the collected files.
 type bundle struct {
 	names   []string
 	content map[string]*bytes.Buffer
 	errs    []error
-	// secrets are those that the tool itself knows: if one of them turns up anywhere, it is taken out.
+	// secrets are the ones that the tool itself knows: if one of them turns up anywhere, it is
+	// taken out.
 	secrets []string
 }
 

@@ -123,7 +123,7 @@ func (e endpoints) dial(address string) (*grpc.ClientConn, error) {
 	return storage.NewClient(address, e.token, grpc.WithTransportCredentials(secure.New(&tls.Config{RootCAs: e.roots, MinVersion: tls.VersionTLS12})))
 }
 
-// addresses are those in a list with commas between.
+// addresses are the addresses in a list with commas between.
 func addresses(list string) (found []string) {
 	for address := range strings.SplitSeq(list, ",") {
 		address = strings.TrimSpace(address)

@@ -8,23 +8,23 @@ import (
 	"praefect/proxy/admin"
 )
 
-// told is what one instance answered, or why it did not.
+// told is the answer of one instance, or why it gave none.
 type told[Answer any] struct {
 	address, instance string
 	answer            Answer
 	err               error
 }
 
-// everywhere puts a question to every instance at once: to those at the addresses, and to the others
-// that the cluster knows of. name is the name of the instance in an answer. The answers come in the
-// order of their names, and what is wrong after them.
+// everywhere puts a question to every instance at once: to the ones at the addresses, and to the
+// others that the cluster knows of. name is the name of the instance in an answer. The answers come
+// in the order of their names, and the errors after them.
 func everywhere[Answer any](ctx context.Context, to endpoints, name func(Answer) string, put question[Answer]) []told[Answer] {
 	list := askEach(ctx, to, to.addresses, name, put)
 	answered := func(instance string) bool {
 		return slices.ContainsFunc(list, func(t told[Answer]) bool { return t.err == nil && t.instance == instance })
 	}
 	raft, err := ask(ctx, to, func(ctx context.Context, c *admin.Client) (admin.RaftStatusResponse, error) { return c.RaftStatus(ctx) })
-	if err == nil { // without it only those at the addresses are known
+	if err == nil { // without it only the instances at the addresses are known
 		var others []string
 		for _, i := range raft.Instances {
 			if i.ClientAddr != "" && i.State != admin.NotMember && !answered(i.Name) && !slices.Contains(to.addresses, i.ClientAddr) {

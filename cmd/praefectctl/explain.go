@@ -164,7 +164,7 @@ func replicaSign(r admin.Replica) sign {
 	return good
 }
 
-// replicaText is the role of a replica with what is to be said about it.
+// replicaText is the role of a replica with its details.
 func replicaText(r admin.Replica) string {
 	text := map[string]string{"primary": "primary", "in-sync": "in sync", "behind": "behind", "not-serving": "not used"}[r.Role]
 	if r.Removes {

@@ -41,7 +41,7 @@ func showHistory(out *output, answer admin.HistoryResponse) {
 	out.printf("\nchanges: %d; answered by %s\n", len(answer.Changes), answer.Instance)
 }
 
-// changeHeader is over what changeRows makes.
+// changeHeader is the header of the rows of changeRows.
 var changeHeader = []string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "REPOSITORY", "INSTANCE", "CHANGE", "WHY", "BY", "+INDEX"}
 
 func changeRows(changes []admin.Event) [][]string {

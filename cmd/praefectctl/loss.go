@@ -74,7 +74,7 @@ func (r *run) acceptLoss(ctx context.Context) error {
 	return r.done(done, done, "%s has the right replica of %s; the others are repaired from it", request.Storage, request.RelativePath)
 }
 
-// lossOf asks what is lost of the repository now.
+// lossOf asks for the present losses of the repository.
 func (r *run) lossOf(ctx context.Context, request admin.AcceptLossRequest) (admin.Repository, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()

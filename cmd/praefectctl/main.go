@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// version is what the linker sets it to.
+// version is set by the linker.
 var version = "unknown"
 
 func main() {

@@ -50,7 +50,7 @@ func (p *program) offerNames(ctx context.Context, c *admin.Client, wanted kind, 
 	case kindRepositories:
 		request := admin.RepositoriesRequest{Prefix: prefix, Limit: completionNames}
 		page, err := c.Repositories(ctx, request)
-		if err != nil { // Postgres is away: then those that something is wrong with
+		if err != nil { // Postgres is away: then the repositories that something is wrong with
 			request.Filter = admin.FilterListed
 			if page, err = c.Repositories(ctx, request); err != nil {
 				return err

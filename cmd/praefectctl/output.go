@@ -49,7 +49,7 @@ type output struct {
 	err                    error // the first of writing
 }
 
-// printf prints arguments so that none of them, whoever chose it, reaches the terminal
+// printf prints arguments so that none of them, even one that a client chose, reaches the terminal
 // with control characters; the signs of mark are our own.
 func (o *output) printf(format string, args ...any) {
 	shown := make([]any, len(args))
@@ -149,8 +149,7 @@ func asRow(cells []string) table.Row {
 	return row
 }
 
-// sign is the first thing that is seen of a line. What it means is always said
-// in words beside it.
+// sign is the first thing that is seen of a line. Its meaning is always told in words beside it.
 type sign int
 
 const (

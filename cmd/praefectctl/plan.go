@@ -11,11 +11,12 @@ import (
 	"praefect/proxy/admin"
 )
 
-// simplePlan is what a change that is one step is going to do.
+// simplePlan is the plan of a change that is one step.
 type simplePlan struct {
 	Schema int  `json:"schema"`
 	DryRun bool `json:"dry_run"`
-	// Does says what would be done, Warnings what an operator should know before.
+	// Does says in words the change that would be made, Warnings the facts that an operator should
+	// know before.
 	Does     string   `json:"does"`
 	Warnings []string `json:"warnings"`
 }
@@ -147,7 +148,7 @@ func (r *run) planMember(ctx context.Context, name, does string, left func(admin
 	return simplePlan{}, coded{exitError, fmt.Errorf("no instance %q; praefectctl raft peers lists them", name)}
 }
 
-// votersWithout says how many voters are left without an instance, and what that means.
+// votersWithout says how many voters are left without an instance, and the consequence.
 func votersWithout(answer admin.RaftStatusResponse, gone admin.Instance) []string {
 	voters, alive := 0, 0
 	for _, i := range answer.Instances {

@@ -15,7 +15,7 @@ import (
 	"praefect/proxy/admin"
 )
 
-// The exit codes, beside 0. description tells people what they mean.
+// The exit codes, beside 0. description tells people their meaning.
 const (
 	exitError       = 1
 	exitUsage       = 2
@@ -51,16 +51,15 @@ Exit codes:
   7  it took longer than -timeout; nothing was changed
   130  interrupted; nothing was changed`
 
-// program is the command line: what the process gave it, and nothing else of
-// the world.
+// program is the command line: its input from the process, and nothing else of the world.
 type program struct {
 	version        string
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	hostname       func() (string, error)
-	// terminal tells that stdout is one, interactive that somebody at one can
-	// be asked: stdin and stderr are.
+	// terminal tells that stdout is one, interactive that a person at one can be asked: stdin and
+	// stderr are.
 	terminal, interactive bool
 	// account is the name of the user that runs the process, where the environment
 	// does not name one.

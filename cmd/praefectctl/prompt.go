@@ -15,8 +15,8 @@ func yesFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask whether to go on"}
 }
 
-// proceed asks somebody at a terminal whether to go on. Where nobody is, it
-// goes on: only what loses data needs more than the command itself.
+// proceed asks a person at a terminal whether to go on. Without a terminal it goes on: only a
+// command that loses data needs more than the command itself.
 func (r *run) proceed(ctx context.Context) error {
 	if !r.interactive || r.cmd.Bool("yes") {
 		return nil

@@ -99,7 +99,7 @@ func showQueue(out *output, answer admin.QueueListResponse) {
 	out.printf("\n")
 }
 
-// jobHeader is over what jobRows makes.
+// jobHeader is the header of the rows of jobRows.
 var jobHeader = []string{"", "ID", "VIRTUAL STORAGE", "REPOSITORY", "TARGET", "STATE", "ATTEMPT", "DUE", "WAITS FOR", "+REASON", "+CREATED", "ERROR"}
 
 func jobRows(out *output, jobs []admin.Job) [][]string {

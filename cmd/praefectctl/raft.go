@@ -58,7 +58,7 @@ func (r *run) raft(ctx context.Context, show func(admin.RaftStatusResponse) erro
 	return healthError(answer.Health)
 }
 
-// healthError carries the exit code of what was shown.
+// healthError carries the exit code of the health that was shown.
 func healthError(h condition.Health) error {
 	if code := h.ExitCode(); code != 0 {
 		return coded{code: code}
@@ -133,7 +133,7 @@ func ms(n int64) string {
 	return d.String()
 }
 
-// peersResponse is what raft peers prints as JSON.
+// peersResponse is the answer of raft peers as JSON.
 type peersResponse struct {
 	Schema   int    `json:"schema"`
 	Instance string `json:"instance"`

@@ -25,7 +25,7 @@ func (p *program) refill() *cli.Command {
 	}
 }
 
-// refill shows what is to be done, asks, and has it done.
+// refill shows the plan, asks, and has it carried out.
 func (r *run) refill(ctx context.Context, request admin.RefillRequest) error {
 	plan := request
 	plan.DryRun = true

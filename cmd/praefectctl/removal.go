@@ -43,7 +43,7 @@ func (p *program) virtualStorageRemove() *cli.Command {
 	}
 }
 
-// remove shows what is to go, asks, and has it removed.
+// remove shows the plan of a removal, asks, and has it carried out.
 func (r *run) remove(ctx context.Context, request admin.RemovalRequest) error {
 	plan := request
 	plan.DryRun = true

@@ -170,7 +170,7 @@ func showLosses(out *output, a admin.LossesResponse) {
 	out.printf("; answered by %s\n", a.Instance)
 }
 
-// givenUpText says in short what the other replicas had.
+// givenUpText says in short how the other replicas differed.
 func givenUpText(l admin.Loss) string {
 	var parts []string
 	for _, c := range l.GivenUp {

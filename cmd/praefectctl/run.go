@@ -7,8 +7,8 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// run is one command being carried out: its command line, whom to ask and where
-// to print.
+// run is one command being carried out: its command line, the instances to ask and the output to
+// print to.
 type run struct {
 	*program
 	cmd  *cli.Command
@@ -19,7 +19,7 @@ type run struct {
 
 // action is the action of a command that takes arguments of these names, some
 // of which may be left out if their names end in "?". do asks the instances,
-// prints what they say, and returns the error that carries the exit code.
+// prints their answers, and returns the error that carries the exit code.
 func (p *program) action(names []string, do func(ctx context.Context, r *run) error) cli.ActionFunc {
 	return func(ctx context.Context, cmd *cli.Command) error {
 		r, err := p.newRun(cmd, names)
@@ -53,7 +53,7 @@ func (p *program) offline(names []string, do func(ctx context.Context, r *run) e
 	}
 }
 
-// newRun checks what all commands have.
+// newRun checks the arguments and flags that all commands have.
 func (p *program) newRun(cmd *cli.Command, names []string) (*run, error) {
 	args := cmd.Args().Slice()
 	if err := checkArguments(cmd.FullName(), names, args); err != nil {

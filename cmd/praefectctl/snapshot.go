@@ -97,13 +97,13 @@ func loadSnapshot(path string) (*state.State, error) {
 	return s, nil
 }
 
-// snapshotResponse is what the commands print as JSON.
+// snapshotResponse is the answer of the commands as JSON.
 type snapshotResponse struct {
 	Schema    int         `json:"schema"`
 	File      string      `json:"file"`
 	ClusterID string      `json:"cluster_id"`
 	Index     state.Index `json:"index"`
-	// Instances are the names of those that were registered.
+	// Instances are the names of the registered instances.
 	Instances       []string                 `json:"instances"`
 	VirtualStorages []snapshotVirtualStorage `json:"virtual_storages"`
 }
@@ -113,7 +113,7 @@ type snapshotVirtualStorage struct {
 	Primary  string            `json:"primary"`
 	Epoch    uint64            `json:"epoch"`
 	Storages []snapshotStorage `json:"storages"`
-	// Listed counts the repositories in the ledger, and InDoubt those of them that have a write
+	// Listed counts the repositories in the ledger, and InDoubt the ones of them that have a write
 	// under way or in doubt.
 	Listed  int `json:"listed"`
 	InDoubt int `json:"in_doubt"`

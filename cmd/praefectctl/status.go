@@ -82,7 +82,7 @@ func showStatus(out *output, answer admin.StatusResponse) {
 	out.printf("%s; leader %s%s; answered by %s\n", answer.Health, answer.Leader, level, answer.Instance)
 }
 
-// showLevel says what keeps the feature level from rising; nothing if nothing does.
+// showLevel names the instances that keep the feature level from rising, if there are any.
 func showLevel(out *output, l admin.Level) {
 	if len(l.HeldBackBy) == 0 {
 		return
@@ -98,8 +98,8 @@ func showLevel(out *output, l admin.Level) {
 	out.printf("%s feature level %d of %d; it is held back by %s\n", out.mark(busy), l.FeatureLevel, l.Next, strings.Join(by, ", "))
 }
 
-// showConditions lists those that are wanted, the worst first, and names the run-book behind those
-// of one kind.
+// showConditions lists the conditions that are wanted, the worst first, and names the run-book
+// behind the conditions of one kind.
 func showConditions(out *output, list []condition.Condition, wanted func(condition.Condition) bool) {
 	list = slices.DeleteFunc(slices.Clone(list), func(c condition.Condition) bool { return !wanted(c) })
 	for i, c := range list {
@@ -139,7 +139,7 @@ func storageSign(st admin.Storage) sign {
 	return good
 }
 
-// storageState is the state of a storage with what is to be said about it.
+// storageState is the state of a storage with its details.
 func storageState(st admin.Storage) string {
 	text := string(st.State)
 	switch {

@@ -13,8 +13,8 @@ import (
 	"praefect/proxy/admin"
 )
 
-// switchTimeout bounds the time until the cut-over if -timeout does not, and
-// finishTime what comes after it.
+// switchTimeout bounds the time until the cut-over if -timeout does not, and finishTime the time
+// after it.
 const (
 	switchTimeout = 5 * time.Minute
 	finishTime    = 30 * time.Second
@@ -24,8 +24,8 @@ const (
 type verb struct {
 	name, short, about string
 	call               func(*admin.Client, context.Context, admin.SwitchRequest, func(admin.Progress)) (admin.SwitchResponse, error)
-	// plan says what is going to happen, done what has happened, undo by which
-	// command it is undone, if there is one.
+	// plan says in words the coming change, done the change that was made, undo the command that
+	// undoes it, if there is one.
 	plan func(admin.SwitchRequest, admin.Plan) string
 	done func(admin.SwitchRequest, admin.SwitchResponse) string
 	undo func(admin.SwitchRequest, admin.SwitchResponse) string
@@ -126,7 +126,7 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 		if err := r.proceed(ctx); err != nil {
 			return err
 		}
-		request.Epoch = planned.Epoch // what was looked at, and nothing else
+		request.Epoch = planned.Epoch // the plan that was looked at, and no other
 	}
 	request.VirtualStorage = planned.Plan.VirtualStorage
 	to := r.to
@@ -150,7 +150,7 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 	})
 }
 
-// plan asks what a switchover would do, and says who answered.
+// plan asks for the plan of a switchover, and returns the address that answered.
 func (r *run) plan(ctx context.Context, v verb, request admin.SwitchRequest) (planned admin.SwitchResponse, address string, err error) {
 	request.DryRun = true
 	ctx, cancel := context.WithTimeout(ctx, min(request.Timeout(), retryTime))
@@ -176,7 +176,7 @@ func gaveUp(ctx context.Context, err error) error {
 	return err
 }
 
-// busyText says what becomes of the repositories that a switchover does not wait for.
+// busyText tells the end of the repositories that a switchover does not wait for.
 func busyText(plan admin.Plan) string {
 	if plan.Busy == 0 {
 		return ""

@@ -15,8 +15,8 @@ import (
 	"praefect/cmd/terminal"
 )
 
-// The files below the directory of `tls init`. Instances trust each other by an authority of their own: a certificate for
-// clients or of a storage lets nobody in among them.
+// The files below the directory of `tls init`. Instances trust each other by an authority of their
+// own: a certificate for clients or of a storage does not admit its holder among them.
 const (
 	clientAuthority = "ca"      // of the listeners for clients, and of storages
 	peerAuthority   = "raft-ca" // of instances among each other
@@ -234,7 +234,7 @@ func (p *program) fulfil(wanted []order, by map[string]*authority, lasting time.
 	return nil
 }
 
-// escapeGlob takes its meaning from what Glob would read as a pattern.
+// escapeGlob escapes the characters that Glob would read as a pattern.
 func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }

@@ -17,7 +17,7 @@ var topFigures = []string{
 	"praefect_writes_waiting", "praefect_writes_queued_total", "praefect_consensus_term",
 }
 
-// sample is what all instances told at one moment.
+// sample is the answers of all instances at one moment.
 type sample struct {
 	at        time.Time
 	status    admin.StatusResponse
@@ -123,7 +123,7 @@ func compare(former *sample, now sample, term uint64) topDocument {
 	return d
 }
 
-// fill fills in what the instance tells of itself.
+// fill fills in the figures of the instance about itself.
 func (l *topInstance) fill(f admin.FiguresResponse, r rate) {
 	l.Asked = true
 	l.Requests = r.sum("grpc_server_handled_total")
@@ -208,8 +208,8 @@ func sumOf(list []admin.Figure, name string, labels ...string) (sum float64) {
 	return sum
 }
 
-// quantile is the bound of the bucket that has the quantile of what was observed since; 0 if nothing
-// was. What lies above all buckets gets the bound of the last.
+// quantile is the bound of the bucket that has the quantile of the values observed since; 0 if
+// there were none. A value above all buckets gets the bound of the last.
 func (r rate) quantile(name string, q float64) float64 {
 	counts := map[float64]uint64{}
 	total := 0.0

@@ -122,7 +122,7 @@ func resultSign(result admin.ReplicaResult) sign {
 	return warning
 }
 
-// verifiedMany is what a verification of many repositories came to.
+// verifiedMany is the result of a verification of many repositories.
 type verifiedMany struct {
 	Schema       int   `json:"schema"`
 	Repositories int64 `json:"repositories"`
@@ -256,7 +256,7 @@ func (r *run) differences(ctx context.Context) ([]admin.Event, error) {
 	return slices.DeleteFunc(answer.Changes, func(e admin.Event) bool { return e.Change != state.ChangeDiffers }), nil
 }
 
-// planVerification says what a verification of many costs, and asks whether to go on.
+// planVerification tells the cost of a verification of many, and asks whether to go on.
 func (r *run) planVerification(ctx context.Context, names []string) error {
 	for _, name := range names {
 		answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.RequestVerificationResponse, error) {

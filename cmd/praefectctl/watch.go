@@ -11,7 +11,7 @@ import (
 	"praefect/cmd/terminal"
 )
 
-// watchFlags are those of every command whose answer changes by itself.
+// watchFlags are the flags of every command whose answer changes by itself.
 func watchFlags(more ...cli.Flag) []cli.Flag {
 	return append(more,
 		&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it again and again, until Ctrl-C; then the exit code is 0"},
