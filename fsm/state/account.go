@@ -21,8 +21,8 @@ func (c *MarkBehind) invalid() string {
 }
 
 // apply accounts for every storage, whatever its state: one that is not an
-// in-sync serving storage which agrees is behind from here on. So is one that was
-// fenced after the write's epoch: what was sent to it may have been cut off. A name
+// in-sync serving storage which agrees is behind from here on. So is one that was fenced
+// after the write's epoch: its part of the write may have been cut off. A name
 // in Agreeing that is no storage was removed since, and has nothing to account for.
 func (c *MarkBehind) apply(t *transition) *Refusal {
 	vs, refusal := t.withIntent(c.VirtualStorage, c.Paths...)

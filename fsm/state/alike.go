@@ -7,7 +7,7 @@ import (
 	iradix "github.com/hashicorp/go-immutable-radix/v2"
 )
 
-// tally counts the entries of the ledger by what most questions about all of them are about:
+// tally counts the entries of the ledger by the facts that most questions about all of them need:
 // entries that are alike are counted together. It follows from the ledger, so that a snapshot
 // does not carry it; keeping it spares readers the walk, whose cost rises with the number of
 // entries. It is immutable; the zero value counts nothing.
@@ -20,7 +20,7 @@ type group struct {
 }
 
 // Alike yields an entry for each group of entries of the virtual storage that are alike, and
-// how many they are. What it yields tells only: Behind, the storages of Conflicts, which
+// how many they are. A yielded entry tells only: Behind, the storages of Conflicts, which
 // incarnations have live intents, whether a write is in doubt, and whether the repository is
 // being advanced. The cost does not depend on how many entries there are.
 func (s *State) Alike(vs string) iter.Seq2[*Entry, int] {
@@ -98,7 +98,7 @@ func appendAlike(b []byte, vs string, e *Entry) []byte {
 	return b
 }
 
-// standsFor returns an entry that tells of e what its group has in common.
+// standsFor returns an entry that tells of e the facts that its group has in common.
 func standsFor(e *Entry) *Entry {
 	alike := &Entry{Behind: e.Behind, Advancing: e.Advancing}
 	for i := range e.Conflicts {

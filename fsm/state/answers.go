@@ -7,17 +7,17 @@ import (
 )
 
 // AnswersKept is how many of the latest batches have their answers remembered,
-// so that a proposer that repeats one learns what became of it.
+// so that a proposer that repeats one learns its outcome.
 const AnswersKept = 1024
 
-// answers remembers what the latest batches were answered. It is immutable;
+// answers remembers the answers to the latest batches. It is immutable;
 // the zero value remembers nothing.
 type answers struct {
 	// byID and byIndex hold the same answers, by request id and by index.
 	byID, byIndex *iradix.Tree[*answer]
 }
 
-// answer is what one batch was answered.
+// answer is the answer to one batch.
 type answer struct {
 	RequestID string   `json:"id"`
 	Index     Index    `json:"index"`

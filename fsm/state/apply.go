@@ -8,8 +8,8 @@ import (
 )
 
 // Apply returns the state after the batch, which is the log's entry at index,
-// and one result for each of its commands. The receiver stays as it is; what
-// is returned must not be changed. An index that does not rise is a broken
+// and one result for each of its commands. The receiver stays as it is; the returned
+// values must not be changed. An index that does not rise is a broken
 // log and panics.
 //
 //   - A batch whose request id is remembered gets the remembered results and
@@ -49,10 +49,10 @@ func (s *State) Apply(index Index, b Batch) (*State, []Result) {
 	return t.end(), results
 }
 
-// command is what each of the commands in a Command implements.
+// command is the interface that each of the commands in a Command implements.
 type command interface {
 	// invalid tells how the command contradicts itself, "" if it does not. It
-	// needs no state, so that a proposer can ask before anybody applies.
+	// needs no state, so that a proposer can ask before any instance applies.
 	invalid() string
 	// apply changes the state or tells why not; then it has changed nothing.
 	apply(*transition) *Refusal
@@ -77,7 +77,7 @@ type transition struct {
 	next     State
 	ledger   *iradix.Txn[*Entry]
 	tally    counter
-	// touched are the keys of what was put.
+	// touched are the keys of the entries that were put.
 	touched [][]byte
 }
 
@@ -174,7 +174,7 @@ func (e *Entry) isEmpty() bool {
 }
 
 // shrinks reports whether the change takes a storage out of the repository's
-// in-sync set: those that are neither serving nor fenced are not in it anyway.
+// in-sync set: a storage that is neither serving nor fenced is not in it anyway.
 func (t *transition) shrinks(vs string, before, after *Entry) bool {
 	v := t.next.VirtualStorage(vs)
 	return slices.ContainsFunc(after.Behind, func(name string) bool {
@@ -192,7 +192,7 @@ func (t *transition) count(vs string, is func(*Entry) bool) int {
 	return (&State{tally: t.tally.end()}).Count(vs, is)
 }
 
-// rewrite puts what fn makes of each entry of the virtual storage (of all when
+// rewrite puts the result of fn for each entry of the virtual storage (of all when
 // vs is empty); nil leaves the entry untouched.
 func (t *transition) rewrite(vs string, fn func(*Entry) *Entry) {
 	type changed struct {
@@ -212,7 +212,7 @@ func (t *transition) rewrite(vs string, fn func(*Entry) *Entry) {
 }
 
 // clone returns a copy to be changed, an empty one for a clean repository.
-// What intents point to is shared: it is replaced, never changed.
+// The values that intents point to are shared: they are replaced, never changed.
 func (e *Entry) clone() *Entry {
 	if e == nil {
 		return &Entry{}

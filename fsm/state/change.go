@@ -47,9 +47,9 @@ func (t *transition) edit(name string) *VirtualStorage {
 	return vs
 }
 
-// setState gives the storage another state. Whoever becomes serving goes to the
-// end, and so does whose fence ends: storages that are not fenced never change
-// their order. Serving is a role, and whoever gives or takes one raises the epoch
+// setState gives the storage another state. A storage that becomes serving goes to the
+// end, and so does a storage whose fence ends: storages that are not fenced never change
+// their order. Serving is a role, and the code that gives or takes one raises the epoch
 // before. vs is to be changed.
 func (t *transition) setState(vs *VirtualStorage, name string, to StorageState, why, by string) {
 	i := slices.IndexFunc(vs.Succession, func(s Storage) bool { return s.Name == name })
@@ -57,7 +57,7 @@ func (t *transition) setState(vs *VirtualStorage, name string, to StorageState, 
 	last := to == Serving || s.State == Fenced
 	s.State, s.Why, s.Since, s.Uncompared = to, "", t.index, ""
 	switch to {
-	case Backfilling: // ▲ TestCompared: what it has now may be any disk's
+	case Backfilling: // ▲ TestCompared: its content may now be any disk's
 		s.Uncompared = UncomparedLater
 	case Serving:
 		s.New = false

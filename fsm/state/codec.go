@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// Validate reports whether the batch may be proposed: what it says of the
-// first faulty command is a *Refusal, as Apply would refuse it.
+// Validate reports whether the batch may be proposed: its error for the first faulty
+// command is a *Refusal, as Apply would refuse it.
 func (b Batch) Validate() error {
 	if err := b.wellFormed(); err != nil {
 		return err
@@ -22,8 +22,8 @@ func (b Batch) Validate() error {
 	return nil
 }
 
-// Validate reports, as a *Refusal, what is wrong with the command whatever the
-// state. Names that are not UTF-8 are found here and only here: encoding would
+// Validate reports, as a *Refusal, a fault that the command has in any state.
+// Names that are not UTF-8 are found here and only here: encoding would
 // turn them into others.
 func (c Command) Validate() error {
 	cmd := c.one()
@@ -37,7 +37,7 @@ func (c Command) Validate() error {
 }
 
 // wellFormed reports whether the batch can be applied at all. It must never
-// become stricter: what was once committed is decoded for ever.
+// become stricter: a batch that was once committed is decoded permanently.
 func (b Batch) wellFormed() error {
 	switch {
 	case b.Version < CommandVersion:
@@ -58,8 +58,8 @@ func (b Batch) wellFormed() error {
 }
 
 // EncodeBatch returns the batch as an entry of the log: one byte for the
-// version, then JSON. The version is at least what the commands need. It refuses
-// what Validate refuses.
+// version, then JSON. The version is at least what the commands need. It refuses each
+// batch that Validate refuses.
 func EncodeBatch(b Batch) ([]byte, error) {
 	b.Version = max(b.Version, Needs(b.Commands))
 	if err := b.Validate(); err != nil {

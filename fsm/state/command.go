@@ -22,8 +22,8 @@ type Batch struct {
 	// Time is the proposer's wall clock, Unix milliseconds, for display only.
 	Time int64 `json:"t,omitempty"`
 	// Term, if not 0, is the Raft term in which the proposer led when it decided:
-	// what a leader concludes from its own table of leases must not be applied by
-	// way of another leader. The batch is refused if its entry is of another term.
+	// a conclusion of a leader from its own table of leases must not be applied by way of
+	// another leader. The batch is refused if its entry is of another term.
 	Term uint64 `json:"term,omitempty"`
 	// EntryTerm is the term of the log's entry; package fsm knows it from there.
 	EntryTerm uint64    `json:"-"`
@@ -130,7 +130,7 @@ type Register struct {
 	LeaseMillis int64 `json:"lease_ms,omitempty"`
 }
 
-// Record adds a line to the history of the instances: what an operator did that is no
+// Record adds a line to the history of the instances: an action of an operator that is no
 // command of the log, such as a change of Raft's members.
 type Record struct {
 	// What is ChangeAdded or ChangeRemoved, Instance the instance's name.
@@ -139,7 +139,7 @@ type Record struct {
 	By       string `json:"by,omitempty"`
 }
 
-// Proof says what proves that the process of an incarnation is gone.
+// Proof names the fact that proves that the process of an incarnation is gone.
 type Proof string
 
 // The proofs that an incarnation may be retired by.
@@ -152,14 +152,14 @@ const (
 	ProofRefused Proof = "refused"
 	// ProofOperator: an operator says so.
 	ProofOperator Proof = "operator"
-	// ProofSilent: nobody has heard of it for long.
+	// ProofSilent: no instance has heard of it for long.
 	ProofSilent Proof = "silent"
 )
 
 // Retire ends an incarnation for ever: its commands are refused from here on
-// and its intents become in doubt. It needs proof that the process is gone. Whoever
-// proposes it with another proof than ProofSuccessor first waits until its lease
-// must have ended, and says in which term it waited (Batch.Term).
+// and its intents become in doubt. It needs proof that the process is gone. A proposer with
+// another proof than ProofSuccessor first waits until the incarnation's lease must have ended, and
+// says in which term it waited (Batch.Term).
 type Retire struct {
 	Incarnation Incarnation `json:"incarnation"`
 	Proof       Proof       `json:"proof,omitempty"`

@@ -11,8 +11,8 @@ type OpenIntent struct {
 }
 
 // CloseIntent ends the incarnation's live intent of each repository; InDoubt tells that
-// a write under it ended without full account. Doubt is what such writes can have
-// done, if that is less than the scope of the intent; nil: all of that.
+// a write under it ended without full account. Doubt is the possible effect of such
+// writes, if that is less than the scope of the intent; nil: all of that.
 type CloseIntent struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Paths          []string `json:"paths"`
@@ -20,10 +20,10 @@ type CloseIntent struct {
 	Doubt          *Scope   `json:"doubt,omitempty"`
 }
 
-// DeletedChange is what a MarkBehind does to Entry.Deleted.
+// DeletedChange is the effect of a MarkBehind on Entry.Deleted.
 type DeletedChange string
 
-// What a MarkBehind does to Entry.Deleted.
+// The effects of a MarkBehind on Entry.Deleted.
 const (
 	DeletedKeep  DeletedChange = ""
 	DeletedSet   DeletedChange = "set"   // before the effect of a delete
@@ -76,10 +76,10 @@ type ResolveDoubt struct {
 	AsOf         Index    `json:"as_of"`
 }
 
-// AcceptLoss is an operator's decision about a repository: what Storage has is what
-// counts. It is not behind from here on, every other storage is, and
-// Entry.Deleted ends. In-doubt intents stay: what they speak of may still happen, and
-// ResolveDoubt compares with the new authority once it cannot any more.
+// AcceptLoss is an operator's decision about a repository: the replica on Storage counts.
+// It is not behind from here on, every other storage is, and Entry.Deleted ends. In-doubt
+// intents stay: their writes may still happen, and ResolveDoubt compares with the new authority
+// once they cannot any more.
 //
 // It is refused while any live intent is on the entry, and while an in-doubt copy (a repair's, or an Advance) onto
 // Storage, or a removal there, may still have an effect. Storage must be serving; only
@@ -92,7 +92,7 @@ type AcceptLoss struct {
 	// Ended are the in-doubt intents whose bound has passed by the proposer's clock: none
 	// of them has an effect any more.
 	Ended []DoubtRef `json:"ended,omitempty"`
-	// By says for the history who wants it, and why.
+	// By names the operator and the reason, for the history.
 	By string `json:"by,omitempty"`
 	// GivenUp and NotCompared are for the AcceptedLoss, as the proposer found the other replicas.
 	GivenUp     []Conflict `json:"given_up,omitempty"`

@@ -12,19 +12,19 @@ type Define struct {
 	// Was is the set of storages when the proposer decided, none for a new virtual storage. If it is
 	// given, the command is refused at any other set.
 	Was []string `json:"was,omitempty"`
-	// By tells people who asked for it.
+	// By names the requester, for people.
 	By string `json:"by,omitempty"`
 }
 
 // RemoveVirtualStorage makes the cluster forget a virtual storage. It is refused while the ledger
-// lists any of its repositories, because what is known of them would be lost, and while one of
+// lists any of its repositories, because the knowledge about them would be lost, and while one of
 // its storages is fenced.
 type RemoveVirtualStorage struct {
 	VirtualStorage string `json:"virtual_storage"`
 	// Epoch is the virtual storage's epoch when the proposer decided; the command is refused at any
 	// other one.
 	Epoch uint64 `json:"epoch"`
-	// By tells people who asked for it.
+	// By names the requester, for people.
 	By string `json:"by,omitempty"`
 }
 
@@ -34,11 +34,11 @@ type RemoveVirtualStorage struct {
 //     drained one is refused.
 //   - Another id means another disk: the storage becomes backfilling, or begins to
 //     anew, which is refused while it is the primary or fenced, or while no other
-//     one serves: then a fence comes first, if there is who could take over.
+//     one serves: then a fence comes first, if there is a storage that could take over.
 //   - Backfilled, if not 0, claims that the backfilling which began at that index
 //     (Storage.Since) is complete: the storage serves.
 //
-// Whatever becomes serving goes to the end of the succession; whatever becomes
+// A storage that becomes serving goes to the end of the succession; one that becomes
 // backfilling becomes behind for every repository in the ledger.
 type Rejoin struct {
 	VirtualStorage string `json:"virtual_storage"`
@@ -57,17 +57,17 @@ type Rejoin struct {
 type Fence struct {
 	VirtualStorage string   `json:"virtual_storage"`
 	Storages       []string `json:"storages"`
-	// Why tells whoever leads later how to go on: after WhyDead and WhyDrained the
+	// Why tells a later leader how to go on: after WhyDead and WhyDrained the
 	// storages are admitted as out, after WhySwitchover as serving.
 	Why string `json:"why"`
 	// Epoch is the virtual storage's epoch when the proposer decided; the command
 	// is refused at any other one.
 	Epoch uint64 `json:"epoch"`
-	// By tells people who asked for it.
+	// By names the requester, for people.
 	By string `json:"by,omitempty"`
 }
 
-// Admit ends fences. Whoever proposes it first waits until every instance has
+// Admit ends fences. Its proposer first waits until every instance has
 // applied the fence or its lease must have ended, and says in which term it waited
 // (Batch.Term). The storages go to the end of the succession, in the given order;
 // the epoch rises once.
@@ -76,11 +76,11 @@ type Admit struct {
 	Storages       []Admission `json:"storages"`
 	// Epoch is as in Fence.
 	Epoch uint64 `json:"epoch"`
-	// By tells people who asked for it.
+	// By names the requester, for people.
 	By string `json:"by,omitempty"`
 }
 
-// Admission says what becomes of one fenced storage.
+// Admission is the decision about one fenced storage.
 type Admission struct {
 	Storage string `json:"storage"`
 	// As is Out or Serving.
@@ -109,8 +109,8 @@ type Undrain struct {
 	By             string `json:"by,omitempty"`
 }
 
-// Refill begins the backfilling of a storage that is out, or begins it again: what the storage has
-// may be that of a backup. It is compared before anything is copied onto it, and serves when it
+// Refill begins the backfilling of a storage that is out, or begins it again: its content may be
+// that of a backup. It is compared before anything is copied onto it, and serves when it
 // has everything.
 type Refill struct {
 	VirtualStorage string `json:"virtual_storage"`
@@ -118,8 +118,8 @@ type Refill struct {
 	By             string `json:"by,omitempty"`
 }
 
-// Pause asks for no automatic failover, in place of what was asked before. It
-// changes nothing but what the state says: the leader heeds it, and it alone
+// Pause asks for no automatic failover, in place of an earlier request. It changes
+// nothing but this request in the state: the leader heeds it, and it alone
 // judges time.
 type Pause struct {
 	// VirtualStorage is empty for all that there are.

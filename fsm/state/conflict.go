@@ -24,7 +24,7 @@ func (t *transition) noteConflicts(vs *VirtualStorage, k Key, was, is *Entry) {
 }
 
 // ConflictsKept bounds the lines about conflicts in a history: thousands may be found at once,
-// and must not push out what happened to the storages.
+// and must not push out the lines about the storages.
 const ConflictsKept = 50
 
 // noteConflict adds a line about a conflict to the history, in place of the oldest one if

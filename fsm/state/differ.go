@@ -11,8 +11,8 @@ const DifferencesKept = 50
 
 // MarkDoubt says that replicas are not as their repository's primary has it although the
 // ledger has no reason for that: the verification found it while no write was under way. The
-// replicas of the storages are in doubt from here on, and ResolveDoubt accounts for them. What
-// is said of the primary's own replica is only noted: nothing is there to judge it by.
+// replicas of the storages are in doubt from here on, and ResolveDoubt accounts for them. A
+// statement about the primary's own replica is only noted: nothing is there to judge it by.
 type MarkDoubt struct {
 	Key
 	// Primary is the storage that the others were compared with.
@@ -21,7 +21,7 @@ type MarkDoubt struct {
 	AsOf        Index        `json:"as_of"`
 }
 
-// Difference is what was found of one replica, for people.
+// Difference is the finding about one replica, for people.
 type Difference struct {
 	Storage string `json:"storage"`
 	What    string `json:"what"`
@@ -44,9 +44,9 @@ func (c *MarkDoubt) invalid() string {
 	return firstOf(c.Key.bad(), badName("primary", c.Primary), badNames("storage", names))
 }
 
-// apply refuses what the ledger explains (▲ state-differ-stale, state-differ-unexplained): a doubt
-// that is there already, a storage that is behind, a write of another instance, or a change since
-// the comparison began.
+// apply refuses a difference that the ledger explains (▲ state-differ-stale,
+// state-differ-unexplained): a doubt that is there already, a storage that is behind, a write of
+// another instance, or a change since the comparison began.
 func (c *MarkDoubt) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
@@ -68,7 +68,7 @@ func (c *MarkDoubt) apply(t *transition) *Refusal {
 			targets = append(targets, d.Storage)
 		}
 	}
-	if len(targets) > 0 { // ▲ state-differ-forgotten: what differs is in doubt, until it is repaired
+	if len(targets) > 0 { // ▲ state-differ-forgotten: a replica that differs is in doubt, until it is repaired
 		i, _ := e.find(t.proposer)
 		e.Intents[i].InDoubt = &Doubt{At: t.index, Scope: Scope{Targets: targets}.normal()} // nothing of it is yet to come
 	}

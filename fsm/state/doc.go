@@ -76,8 +76,8 @@
 //	I5  A storage is fenced or out for a reason that fits, and fenced at an epoch; it
 //	    is New only until it serves.
 //	I6  An entry says something, and of storages that there are. Only the targets of an
-//	    intent may have been removed: what it began on them goes on.
-//	I7  A live intent is of a live incarnation: Retire makes those of the retired one
+//	    intent may have been removed: an operation that it began on them goes on.
+//	I7  A live intent is of a live incarnation: Retire makes the intents of the retired one
 //	    in doubt, and no command of it is applied afterwards.
 //	I8  An in-doubt intent is named by an index not later than the last change.
 //	I14 A storage in conflict is behind; one that is uncompared is backfilling.

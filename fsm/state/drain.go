@@ -16,7 +16,7 @@ func (c *Undrain) apply(t *transition) *Refusal {
 	return t.staysOut(c.VirtualStorage, c.Storage, WhyDrained, WhyDead, c.By)
 }
 
-// badRequest tells what is wrong with a request that concerns one storage.
+// badRequest describes the fault of a request that concerns one storage.
 func badRequest(vs, storage, by string) string {
 	return firstOf(badName("virtual storage", vs), badName("storage", storage), badText("who asks", by))
 }

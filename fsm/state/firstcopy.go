@@ -12,7 +12,7 @@ type Uncompared string
 
 const (
 	// UncomparedFounding: the storage was defined together with its virtual
-	// storage. What it has counts as much as what the first storage has.
+	// storage. Its replicas count as much as the first storage's.
 	UncomparedFounding Uncompared = "founding"
 	// UncomparedLater: the storage was added later, or has another disk. It may
 	// have missed any number of acknowledged writes and deletes.
@@ -61,7 +61,7 @@ type ConflictSide struct {
 }
 
 // Compared says that every replica on an uncompared storage is either contained
-// in the primary's or in conflict. From here on what the storage has may be
+// in the primary's or in conflict. From here on the storage's replicas may be
 // overwritten, except for the conflicts.
 type Compared struct {
 	VirtualStorage string `json:"virtual_storage"`
@@ -76,7 +76,7 @@ type Compared struct {
 // has, so that reads go on. It opens the proposer's primary-only intent with Scope.
 //
 // It is refused for a repository that was written since the storage was defined:
-// what the source has beyond the primary could be what a client removed. An
+// the part that the source has beyond the primary could be one that a client removed. An
 // advance that was interrupted is taken up by another one, without a source.
 type Advance struct {
 	Key
@@ -84,7 +84,7 @@ type Advance struct {
 	Scope
 }
 
-// EndAdvance ends an Advance, whatever was copied: the primary's replica is what
+// EndAdvance ends an Advance, no matter how much was copied: the primary's replica
 // counts. It accounts for every storage as ResolveDoubt does, but for uncompared ones,
 // which stay as they are.
 type EndAdvance struct {
@@ -98,7 +98,7 @@ type EndAdvance struct {
 	AsOf   Index      `json:"as_of"`
 }
 
-// MarkConflict makes Conflicts those of the repository. Each storage that is
+// MarkConflict makes Conflicts the conflicts of the repository. Each storage that is
 // named becomes behind; one that was in conflict and is not named stays behind,
 // and is repaired.
 type MarkConflict struct {
@@ -165,7 +165,7 @@ func (c *Advance) apply(t *transition) *Refusal {
 	switch {
 	case s.State != Backfilling || s.Uncompared != UncomparedFounding:
 		return refuse(RefusedState, "%q was not defined together with %q, or was compared", s.Name, vs.Name)
-	case e != nil: // ▲ TestAdvance_refused: what the primary lacks may be what a client removed
+	case e != nil: // ▲ TestAdvance_refused: the part that the primary lacks may be one that a client removed
 		return refuse(RefusedChanged, "%q in %q was written since %q was defined", c.RelativePath, vs.Name, s.Name)
 	case !ok:
 		return refuse(RefusedNotPrimary, "%q in %q has no primary", c.RelativePath, vs.Name)
@@ -227,7 +227,7 @@ func (c *MarkConflict) invalid() string {
 	return firstOf(c.Key.bad(), badNames("storage", names))
 }
 
-// bad tells what is wrong with the conflict: the log and the ledger hold it.
+// bad describes the fault of the conflict: the log and the ledger hold it.
 func (c *Conflict) bad() string {
 	if len(c.Sample) > ConflictSample {
 		return fmt.Sprintf("%d references are named: at most %d are", len(c.Sample), ConflictSample)
@@ -286,7 +286,7 @@ func (c *MarkConflict) apply(t *transition) *Refusal {
 // copied onto it, and nothing removes it.
 func (e *Entry) InConflict(storage string) bool { return e.Conflict(storage) != nil }
 
-// Conflict returns what is known of the storage's conflict, nil if there is none.
+// Conflict returns the record of the storage's conflict, nil if there is none.
 func (e *Entry) Conflict(storage string) *Conflict {
 	if e == nil {
 		return nil

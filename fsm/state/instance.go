@@ -21,7 +21,7 @@ func (c *Register) invalid() string {
 func (c *Register) apply(t *transition) *Refusal {
 	inc := Incarnation(t.index)
 	switch {
-	case max(1, c.Level) < t.next.FeatureLevel(): // ▲ TestRegister_tooOld: it could not apply what is proposed from now on
+	case max(1, c.Level) < t.next.FeatureLevel(): // ▲ TestRegister_tooOld: it could not apply the commands proposed from now on
 		return refuse(RefusedLevel, "the cluster is at feature level %d, and this version of the program knows %d: "+
 			"install the version that the other instances run", t.next.FeatureLevel(), max(1, c.Level))
 	case t.next.Instance(inc) != nil:
@@ -62,8 +62,8 @@ func (c *Retire) invalid() string {
 	return badText("by", c.By)
 }
 
-// apply removes the incarnation. From here on no command of it is applied, so
-// that what it left under way is what its intents say, which become in doubt.
+// apply removes the incarnation. From here on no command of it is applied, so that its
+// intents name all operations that it left under way; they become in doubt.
 func (c *Retire) apply(t *transition) *Refusal {
 	if c.Incarnation == t.proposer {
 		return refuse(RefusedInvalid, "incarnation %d would retire itself", c.Incarnation)

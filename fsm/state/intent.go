@@ -116,7 +116,7 @@ func (e *Entry) openIntent(inc Incarnation, kind IntentKind, scope Scope) {
 }
 
 // closeIntent ends the incarnation's live intent; in doubt keeps doubt, or its scope if
-// that is nil, together with what was in doubt before, under the new index. Only for a
+// that is nil, together with the earlier doubt, under the new index. Only for a
 // clone.
 func (e *Entry) closeIntent(inc Incarnation, at Index, inDoubt bool, doubt *Scope) {
 	i, _ := e.find(inc)

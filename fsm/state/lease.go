@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Bounds of the length of a lease. A longer one would make everybody wait too
-// long for an instance that fell silent, a shorter one could not be renewed in time.
+// Bounds of the length of a lease. A longer one would make the cluster wait too long
+// for an instance that fell silent, a shorter one could not be renewed in time.
 const (
 	DefaultLease = time.Second
 	MinLease     = 100 * time.Millisecond
@@ -22,7 +22,7 @@ func (s *State) LeaseLength() time.Duration {
 	return time.Duration(s.LeaseMillis) * time.Millisecond
 }
 
-// badLease tells what is wrong with the length of a lease, 0 standing for the
+// badLease describes the fault of the length of a lease, 0 standing for the
 // default.
 func badLease(millis int64) string {
 	if millis != 0 && (millis < MinLease.Milliseconds() || millis > MaxLease.Milliseconds()) {

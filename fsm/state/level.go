@@ -2,19 +2,19 @@ package state
 
 import "fmt"
 
-// Level is the feature level of this program: the highest that it knows. It rises
-// by one with a release that adds to what a log entry or a snapshot can say. What it
-// adds to the state is zero until the state has that level, and `omitempty`: so a
-// snapshot of a lower level has no field that a program of that level does not know.
+// Level is the feature level of this program: the highest that it knows. It rises by one
+// with a release that adds to the content of log entries or snapshots. An addition to the state is
+// zero until the state has that level, and `omitempty`: so a snapshot of a lower level has no field
+// that a program of that level does not know.
 //
 // The state has a level, too (State.FeatureLevel): every member of the cluster
-// knows it. Only what needs no higher level is proposed (▲ state-allows-above-level), so that
-// during a rolling upgrade the former program can apply every entry of the log, and can take over
-// again. Once every member runs the new program the leader raises the level of the state (Raise),
-// and from then on the former program stays out.
+// knows it. Only a command that needs no higher level is proposed (▲ state-allows-above-level), so
+// that during a rolling upgrade the former program can apply every entry of the log, and can take
+// over again. Once every member runs the new program the leader raises the level of the state
+// (Raise), and from then on the former program stays out.
 const Level = 1 + next
 
-// feature is what a later level added to the commands.
+// feature is an addition of a later level to the commands.
 type feature struct {
 	// path names a command or a field of one by its JSON names, as in
 	// "raise" or "pause.until".
@@ -25,8 +25,8 @@ type feature struct {
 	used func(*Command) bool
 }
 
-// features are the commands and fields that need more than level 1. Those of
-// level 1 are listed in testdata/level1.txt; TestFeatures_listEveryField finds a
+// features are the commands and fields that need more than level 1. The ones of level 1
+// are listed in testdata/level1.txt; TestFeatures_listEveryField finds a
 // field that is in neither.
 var features []feature
 

@@ -2,5 +2,5 @@
 
 package state
 
-// next is what the build tag nextlevel adds to Level.
+// next is the addition of the build tag nextlevel to Level.
 const next = 0

@@ -7,7 +7,7 @@ func (c *AcceptLoss) invalid() string {
 }
 
 // apply makes the storage the only one that is not behind. A backfilling storage is
-// never chosen: the next intent would make it behind again, and nobody would be left.
+// never chosen: the next intent would make it behind again, and no storage would be left.
 func (c *AcceptLoss) apply(t *transition) *Refusal {
 	vs, refusal := t.virtualStorage(c.VirtualStorage)
 	if refusal != nil {
@@ -23,7 +23,7 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 		return refuse(RefusedUnknown, "%q in %q is clean, nothing of it is lost", c.RelativePath, vs.Name)
 	case e.HasLive(): // ▲ state-loss-beside-live-intent
 		return refuse(RefusedBusy, "%q in %q has a live intent", c.RelativePath, vs.Name)
-	case (e.IsBehind(c.Storage) || e.IsAdvancing()) && e.mayChange(c.Storage, c.Ended): // ▲ state-loss-under-late-copy, state-loss-while-advancing, state-loss-of-another-end: a late copy or removal would undo what is acknowledged from here on
+	case (e.IsBehind(c.Storage) || e.IsAdvancing()) && e.mayChange(c.Storage, c.Ended): // ▲ state-loss-under-late-copy, state-loss-while-advancing, state-loss-of-another-end: a late copy or removal would undo writes that are acknowledged from here on
 		return refuse(RefusedBusy, "a copy onto %q, or a removal, that ended unseen may still have an effect on %q; repeat this later", c.Storage, c.RelativePath)
 	case s.State == Serving:
 	case s.State == Backfilling || vs.inSyncAnywhere(e):
@@ -34,7 +34,7 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 	})
 	e = e.clone()
 	e.Behind = vs.names(func(s *Storage) bool { return s.Name != c.Storage })
-	// What the storage has is copied, wherever it was deleted. Of two sides in
+	// The storage's replica is copied, wherever it was deleted. Of two sides in
 	// conflict the chosen one may be the one without the repository.
 	e.Deleted = len(e.Conflicts) > 0
 	e.Conflicts, e.Advancing = nil, ""
@@ -43,7 +43,7 @@ func (c *AcceptLoss) apply(t *transition) *Refusal {
 	return nil
 }
 
-// mayChange reports whether an in-doubt intent that is not among those that ended has the
+// mayChange reports whether an in-doubt intent that is not among the ended ones has the
 // storage for a target.
 func (e *Entry) mayChange(storage string, ended []DoubtRef) bool {
 	return e.anyIntent(func(m *Intent) bool {

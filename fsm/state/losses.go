@@ -8,8 +8,8 @@ import (
 // LossesKept bounds State.Losses.
 const LossesKept = 1000
 
-// AcceptedLoss is the record of one AcceptLoss: the audit trail of what operators gave up. It
-// lives in the replicated state, because an acceptance never waits for Postgres, and because
+// AcceptedLoss is the record of one AcceptLoss: the audit trail of the replicas that operators gave
+// up. It lives in the replicated state, because an acceptance never waits for Postgres, and because
 // snapshots and a recovery keep it. It is immutable.
 type AcceptedLoss struct {
 	Index Index `json:"index"`
@@ -21,14 +21,15 @@ type AcceptedLoss struct {
 	// Behind are the storages that missed an acknowledged write before.
 	Behind []string `json:"behind,omitempty"`
 	// GivenUp tells for each other storage how its replica differed; Conflict.Primary is the chosen
-	// storage. NotCompared are the storages that could not be asked: what only they have is not known.
+	// storage. NotCompared are the storages that could not be asked: data that only they have is
+	// not known.
 	GivenUp     []Conflict `json:"given_up,omitempty"`
 	NotCompared []string   `json:"not_compared,omitempty"`
-	// By says who wanted it, and why.
+	// By names the operator and the reason.
 	By string `json:"by,omitempty"`
 }
 
-// badGivenUp tells what is wrong with what a command says of replicas that are given up.
+// badGivenUp describes the fault of a command's list of replicas that are given up.
 func badGivenUp(givenUp []Conflict, notCompared []string) string {
 	names := slices.Clone(notCompared)
 	for i := range givenUp {

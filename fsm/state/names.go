@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// badName tells what is wrong with a name or path, "" if nothing is. The log is
+// badName describes the fault of a name or path, "" if it has none. The log is
 // JSON, which would merge names that are not UTF-8; the ledger's keys end a
 // name with NUL.
 func badName(what, name string) string {
@@ -22,7 +22,7 @@ func badName(what, name string) string {
 	return ""
 }
 
-// badText tells what is wrong with texts for people.
+// badText describes the fault of texts for people.
 func badText(what string, texts ...string) string {
 	for _, text := range texts {
 		if !utf8.ValidString(text) {
@@ -32,7 +32,7 @@ func badText(what string, texts ...string) string {
 	return ""
 }
 
-// badNames tells what is wrong with a list of names; duplicates are wrong. The
+// badNames describes the fault of a list of names; duplicates are wrong. The
 // lists are as long as a virtual storage has storages, or an RPC repositories.
 func badNames(what string, names []string) string {
 	for i, name := range names {
@@ -46,7 +46,7 @@ func badNames(what string, names []string) string {
 	return ""
 }
 
-// badPaths tells what is wrong with the repositories that a command names.
+// badPaths describes the fault of the repositories that a command names.
 func badPaths(vs string, paths []string) string {
 	if len(paths) == 0 {
 		return "no relative path"
@@ -54,7 +54,7 @@ func badPaths(vs string, paths []string) string {
 	return firstOf(badName("virtual storage", vs), badNames("relative path", paths))
 }
 
-// bad tells what is wrong with the key.
+// bad describes the fault of the key.
 func (k Key) bad() string {
 	return firstOf(badName("virtual storage", k.VirtualStorage), badName("relative path", k.RelativePath))
 }

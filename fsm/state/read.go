@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Entry returns what the ledger says of the repository, nil if it is clean.
+// Entry returns the ledger's entry of the repository, nil if it is clean.
 // The methods of Entry take nil for a clean repository.
 func (s *State) Entry(k Key) *Entry {
 	if s.ledger == nil {
@@ -33,7 +33,7 @@ func (s *State) Each(vs string, fn func(Key, *Entry) bool) {
 }
 
 // From is Each for the entries of one virtual storage whose path is not before that of the
-// key. What is before costs nothing.
+// key. The entries before it cost nothing.
 func (s *State) From(from Key, fn func(Key, *Entry) bool) {
 	if s.ledger == nil {
 		return
@@ -60,8 +60,7 @@ func (s *State) Instance(inc Incarnation) *Instance {
 	return &s.Instances[i]
 }
 
-// Storage returns the storage of that name, or nil. What it points to must not
-// be changed.
+// Storage returns the storage of that name, or nil. The storage must not be changed.
 func (v *VirtualStorage) Storage(name string) *Storage {
 	for i := range v.Succession {
 		if v.Succession[i].Name == name {
@@ -73,8 +72,7 @@ func (v *VirtualStorage) Storage(name string) *Storage {
 
 // InSync yields the storages that are in sync for the repository, serving and
 // fenced ones, in the order of the succession: reads may go to each, writes go
-// to the serving ones. It does not allocate; what is yielded must not be
-// changed.
+// to the serving ones. It does not allocate; the yielded storages must not be changed.
 func (v *VirtualStorage) InSync(e *Entry) iter.Seq[*Storage] {
 	return func(yield func(*Storage) bool) {
 		for i := range v.Succession {
@@ -138,7 +136,7 @@ func (v *VirtualStorage) Fenced() []Storage {
 	return fenced
 }
 
-// ServesBeside reports whether a storage serves that is not among those named:
+// ServesBeside reports whether a storage serves that is not among the named ones:
 // whether they could be fenced.
 func (v *VirtualStorage) ServesBeside(names ...string) bool {
 	return slices.ContainsFunc(v.Succession, func(s Storage) bool {
@@ -146,12 +144,12 @@ func (v *VirtualStorage) ServesBeside(names ...string) bool {
 	})
 }
 
-// holds reports whether the storage has what it is not behind on: it serves, or
+// holds reports whether the storage has the repositories that it is not behind on: it serves, or
 // did until it was fenced.
 func (s *Storage) holds() bool { return s.State == Serving || s.State == Fenced }
 
-// Intent returns the incarnation's intent, live or in doubt, or nil. What it points to
-// must not be changed.
+// Intent returns the incarnation's intent, live or in doubt, or nil. The intent must not be
+// changed.
 func (e *Entry) Intent(inc Incarnation) *Intent {
 	if e == nil {
 		return nil
@@ -163,8 +161,8 @@ func (e *Entry) Intent(inc Incarnation) *Intent {
 	return &e.Intents[i]
 }
 
-// Live returns the incarnation's intent if it is live, that is open or primary-only, else
-// nil. What it points to must not be changed.
+// Live returns the incarnation's intent if it is live, that is open or primary-only, else nil.
+// The intent must not be changed.
 func (e *Entry) Live(inc Incarnation) *Intent {
 	if m := e.Intent(inc); m != nil && m.Kind != "" {
 		return m
@@ -173,7 +171,7 @@ func (e *Entry) Live(inc Incarnation) *Intent {
 }
 
 // Shrunk returns an index at or after the last one at which the repository's
-// in-sync set lost a storage that has not come back, whoever committed it; 0 if
+// in-sync set lost a storage that has not come back, by any instance's command; 0 if
 // there is none. An instance that restored a snapshot knows no better than the
 // last change of before, so that instances may answer differently.
 func (s *State) Shrunk(k Key) Index {

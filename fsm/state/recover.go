@@ -6,13 +6,13 @@ import (
 )
 
 // Recovery is an operator's word that the instances of a cluster are lost, with it the
-// last entries of its log, and that one of them goes on from what it has.
+// last entries of its log, and that one of them goes on from its own log.
 type Recovery struct {
 	// Index is that of the recovery, later than any in the state.
 	Index Index
 	// ClusterID is the id of the cluster that begins with it.
 	ClusterID string
-	// Time is when, Unix milliseconds, and By who says so, for the history.
+	// Time is when, Unix milliseconds, and By names the operator, for the history.
 	Time int64
 	By   string
 	// BoundMillis is how long an effect may still come of a write that a lost instance had
@@ -24,23 +24,23 @@ type Recovery struct {
 // have raised it by less, so that no epoch gets a second primary.
 const recoveredEpochs = 1000
 
-// noDisk is the file system id of a drained storage after a recovery: whichever disk it
-// returns with is another one, and is compared.
+// noDisk is the file system id of a drained storage after a recovery: any disk that it returns
+// with is another one, and is compared.
 const noDisk = "not verified since the recovery"
 
-// Recover returns the state with which a cluster of one begins after a recovery. What the
-// lost entries said is not known, so nothing is taken for in sync that they may have
-// called behind: all incarnations are retired, what they had under way is in doubt, and
-// every storage is backfilled, and so compared, but those that have to serve. Those are
-// the first storage that serves, and the primary of each repository in the ledger. One that
-// is fenced or out and alone has a repository is kept, too, and is backfilled when it returns.
+// Recover returns the state with which a cluster of one begins after a recovery. The content of
+// the lost entries is not known, so nothing is taken for in sync that they may have called behind:
+// all incarnations are retired, their operations under way are in doubt, and every storage is
+// backfilled, and so compared, but the ones that have to serve: the first storage that
+// serves, and the primary of each repository in the ledger. One that is fenced or out and alone has
+// a repository is kept, too, and is backfilled when it returns.
 //
-// One case is not decided here. Where several storages that serve are kept, what the ledger lists is
-// in doubt and is compared. A repository that it does not list counts as in sync on all of them at
-// once, because it would be unavailable otherwise: the history names those storages
+// One case is not decided here. Where several storages that serve are kept, a repository that the
+// ledger lists is in doubt and is compared. A repository that it does not list counts as in sync on
+// all of them at once, because it would be unavailable otherwise: the history names these storages
 // (NotCompared), and the verification looks at each repository there before all others. Where no
-// storage serves, several may be kept that are fenced or out, and what the ledger does not list
-// is compared on them by the rounds of the verification only.
+// storage serves, several may be kept that are fenced or out, and the repositories that the ledger
+// does not list are compared on them by the rounds of the verification only.
 func (s *State) Recover(r Recovery) *State {
 	t := s.begin(r.Index, Batch{Time: r.Time})
 	t.next.ClusterID, t.next.Instances, t.next.answers = r.ClusterID, nil, answers{}
@@ -62,7 +62,7 @@ func (s *State) Recover(r Recovery) *State {
 	return t.end()
 }
 
-// liveIncarnations are those that have a live intent.
+// liveIncarnations are the incarnations that have a live intent.
 func (e *Entry) liveIncarnations() []Incarnation {
 	var live []Incarnation
 	for i := range e.Intents {
@@ -84,9 +84,9 @@ func (t *transition) recover(name string, r Recovery) {
 	for _, s := range slices.Clone(vs.Succession) {
 		switch {
 		case kept[s.Name] && s.State != Serving && serving:
-			// ▲ state-recover-returns-uncompared: Of what the ledger does not list it may miss what
-			// the lost entries called behind. It keeps the repositories that no other storage has,
-			// and is compared when it returns.
+			// ▲ state-recover-returns-uncompared: Of the repositories that the ledger does not list
+			// it may miss the ones that the lost entries called behind. It keeps the repositories
+			// that no other storage has, and is compared when it returns.
 			vs.Storage(s.Name).FilesystemID = noDisk
 		case kept[s.Name]:
 		case s.State == Backfilling:
@@ -114,7 +114,7 @@ func (t *transition) recover(name string, r Recovery) {
 	t.fallBehind(name, backfilled)
 	all := vs.names(func(*Storage) bool { return true })
 	t.rewrite(name, func(e *Entry) *Entry {
-		var unsure []string // behind, and not compared as what is backfilled
+		var unsure []string // behind, and not compared as a backfilled one is
 		for _, s := range e.Behind {
 			if kept[s] && !e.InConflict(s) {
 				unsure = append(unsure, s)
@@ -171,7 +171,7 @@ func (v *VirtualStorage) NotCompared() (storages []string, recovered int64) {
 	return storages, recovered
 }
 
-// suspect keeps what storages have that are behind from being overwritten
+// suspect keeps the replicas of storages that are behind from being overwritten
 // (▲ state-recover-overwrites): they may have caught up since, and acknowledged writes. The
 // conflicts end when a comparison finds nothing there that the primary lacks. Only for a clone.
 func (e *Entry) suspect(vs *VirtualStorage, storages []string, now int64) {
@@ -189,7 +189,7 @@ func (e *Entry) suspect(vs *VirtualStorage, storages []string, now int64) {
 
 // kept are the storages that stay as they are: the first one that serves, and of each
 // repository in the ledger the primary, whose other replicas are known to lack something.
-// Where no storage in sync serves, those that are fenced or out keep the repository until
+// Where no storage in sync serves, the ones that are fenced or out keep the repository until
 // they return.
 func (t *transition) kept(vs *VirtualStorage) map[string]bool {
 	kept := make(map[string]bool)

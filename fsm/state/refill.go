@@ -15,7 +15,7 @@ func (c *Refill) apply(t *transition) *Refusal {
 }
 
 // mayRefill refuses for a storage that may still be read or written (▲ state-refill-serving,
-// state-refill-only-copy): what it has now may be any backup's. It also refuses where the storage
+// state-refill-only-copy): its content may now be any backup's. It also refuses where the storage
 // alone has a repository, as far as anyone knows: its replica would count for nothing.
 func (t *transition) mayRefill(virtualStorage, storage string) *Refusal {
 	vs, refusal := t.virtualStorage(virtualStorage)

@@ -48,15 +48,15 @@ func (c *Rejoin) backfilled(t *transition, s *Storage) *Refusal {
 		return refuse(RefusedChanged, "storage %q is %s since index %d with file system %q",
 			s.Name, s.State, s.Since, s.FilesystemID)
 	}
-	if s.Uncompared != "" { // ▲ TestCompared: what it came with could be lost once it is repaired
+	if s.Uncompared != "" { // ▲ TestCompared: the replicas that it came with could be lost once it is repaired
 		return refuse(RefusedState, "storage %q is not compared yet", s.Name)
 	}
 	t.serve(c.VirtualStorage, s.Name, "backfilled")
 	return nil
 }
 
-// otherDisk makes the storage backfilling, or begins its backfilling anew: whatever it
-// had is gone.
+// otherDisk makes the storage backfilling, or begins its backfilling anew: its earlier content
+// is gone.
 func (c *Rejoin) otherDisk(t *transition, vs *VirtualStorage, s *Storage) *Refusal {
 	if primary, _ := vs.Primary(nil); primary.Name == s.Name {
 		return refuse(RefusedInUse, "%q is the primary of %q and has another disk", s.Name, vs.Name)

@@ -12,7 +12,7 @@ func (c *MarkInSync) invalid() string {
 	return firstOf(c.Key.bad(), badNames("storage", c.Storages))
 }
 
-// apply takes the storages off what is behind. A name that is no storage was
+// apply takes the storages off Behind. A name that is no storage was
 // removed since; one that is fenced or out is no target of a repair any more.
 //
 // ▲ state-in-sync-beside-doubt: They become targets of every intent that is in doubt. A write under
@@ -32,7 +32,7 @@ func (c *MarkInSync) apply(t *transition) *Refusal {
 		case s == nil:
 		case s.State != Serving && s.State != Backfilling:
 			return refuse(RefusedChanged, "storage %q is %s", name, s.State)
-		case s.Uncompared != "": // ▲ TestMarkInSync: what it came with is still to be compared
+		case s.Uncompared != "": // ▲ TestMarkInSync: the replicas that it came with are still to be compared
 			return refuse(RefusedState, "storage %q is not compared yet", name)
 		case e.InConflict(name): // ▲ state-in-sync-in-conflict
 			return refuse(RefusedConflict, "%q on %q has what the primary lacks", c.RelativePath, name)
@@ -51,7 +51,7 @@ func (c *ResolveDoubt) invalid() string {
 	return firstOf(badRefs(c.Doubts), c.Key.bad(), badName("authority", c.Authority), badNames("equal storage", c.Equal))
 }
 
-// badRefs tells what is wrong with the in-doubt intents that a command names.
+// badRefs describes the fault of the in-doubt intents that a command names.
 func badRefs(refs []DoubtRef) string {
 	for i, ref := range refs {
 		if slices.ContainsFunc(refs[:i], func(o DoubtRef) bool { return o.Incarnation == ref.Incarnation }) {
@@ -62,11 +62,11 @@ func badRefs(refs []DoubtRef) string {
 }
 
 // apply removes the in-doubt intents and accounts for every storage. One that was
-// behind before stays so, even if it was found equal: the comparison covers
-// what the intents may have changed, not what it missed. One that was in sync and is
+// behind before stays so, even if it was found equal: the comparison covers the
+// possible changes of the intents, not the writes that it missed. One that was in sync and is
 // a target of none of the intents stays in sync: no write under them has touched it,
 // and before any of them changed the primary, it was marked behind. ▲ state-resolve-deletes: That
-// does not hold if the primary lacks the repository: then what another storage has is what counts.
+// does not hold if the primary lacks the repository: then the replica of another storage counts.
 func (c *ResolveDoubt) apply(t *transition) *Refusal {
 	vs, refusal := t.quiet(c.Key, c.AsOf)
 	if refusal != nil {
@@ -92,7 +92,7 @@ func (c *ResolveDoubt) apply(t *transition) *Refusal {
 		return refuse(RefusedNotPrimary, "%q is not in sync and serving", c.Authority)
 	}
 	if c.PrimaryLacks {
-		e.Deleted = false // resolving never deletes: what the authority has is copied
+		e.Deleted = false // resolving never deletes: the authority's replica is copied
 	}
 	e.setBehind(vs.names(func(s *Storage) bool {
 		if s.Name == primary.Name {
@@ -113,8 +113,8 @@ func (v *VirtualStorage) serves(name string, e *Entry) bool {
 }
 
 // quiet returns the virtual storage, or a refusal unless the proposer alone has
-// a live intent on the repository and nothing touched the entry after asOf: then
-// what it saw since is what is true here.
+// a live intent on the repository and nothing touched the entry after asOf: then its
+// observations since are true here.
 func (t *transition) quiet(k Key, asOf Index) (*VirtualStorage, *Refusal) {
 	vs, refusal := t.withIntent(k.VirtualStorage, k.RelativePath)
 	if refusal != nil {

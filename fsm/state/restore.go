@@ -90,7 +90,7 @@ type snapshotReader struct {
 	lastKey []byte
 	level   int // of the program
 
-	// json decodes what line holds, one line after the other, and has read upTo
+	// json decodes the content of line, one line after the other, and has read upTo
 	// bytes once the last one is decoded.
 	json *json.Decoder
 	line *bytes.Reader
@@ -133,7 +133,7 @@ func headerLevel(data []byte) int {
 		} `json:"header"`
 	}
 	if json.Unmarshal(data, &l) != nil {
-		return 1 // decode says what is wrong
+		return 1 // decode names the fault
 	}
 	return max(1, l.Header.Level)
 }

@@ -13,7 +13,7 @@ type Result struct {
 // Refusal says why a command was refused; it is an error value for callers.
 type Refusal struct {
 	Reason Reason `json:"reason"`
-	// Detail names what stood in the way, for people.
+	// Detail names the obstacle, for people.
 	Detail string `json:"detail"`
 }
 
@@ -39,7 +39,7 @@ const (
 	RefusedState      Reason = "state"        // the storage's state does not allow it
 	RefusedLast       Reason = "last"         // no other storage would serve
 	RefusedLevel      Reason = "level"        // a live instance does not know that much
-	RefusedConflict   Reason = "conflict"     // the replica has what the primary lacks
+	RefusedConflict   Reason = "conflict"     // the replica has data that the primary lacks
 )
 
 // Error implements error.

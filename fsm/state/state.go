@@ -16,7 +16,7 @@ type Index uint64
 type Incarnation uint64
 
 // State is the replicated state at one Index. It is immutable: Apply returns a
-// new State that shares what did not change, so that any number of readers use
+// new State that shares its unchanged parts, so that any number of readers use
 // one without a lock. The zero value is the state before the first command.
 type State struct {
 	// Index is the index of the last command applied.
@@ -51,7 +51,7 @@ type State struct {
 	wishes []Key
 	// tally counts the entries that are alike.
 	tally tally
-	// answers remembers what recent requests were answered.
+	// answers remembers the answers to recent requests.
 	answers answers
 }
 
@@ -88,7 +88,7 @@ type VirtualStorage struct {
 	History []Change `json:"history,omitempty"`
 }
 
-// Pausing says who asked automatic failover to wait, for what and for how long.
+// Pausing says on whose request automatic failover waits, why and for how long.
 // It is immutable.
 type Pausing struct {
 	// Until is when it ends by itself, Unix milliseconds; 0 is never.
@@ -100,7 +100,7 @@ type Pausing struct {
 // HistoryLength bounds VirtualStorage.History.
 const HistoryLength = 200
 
-// StorageState says what a storage is used for.
+// StorageState is the use that the cluster makes of a storage.
 type StorageState string
 
 // The states of a storage.
@@ -130,7 +130,7 @@ type Storage struct {
 	// Since is the index at which Standing or FilesystemID last changed.
 	Since Index `json:"since"`
 	// New is true from the definition of the storage until it first serves:
-	// what only such a storage has was never ours to remove.
+	// a repository that only such a storage has was never ours to remove.
 	New bool `json:"new,omitempty"`
 	// Uncompared is set while the storage is backfilling and not every replica that it
 	// came with was compared: nothing on it is overwritten or removed.
@@ -144,8 +144,8 @@ type Change struct {
 	Index Index  `json:"index"`
 	Epoch uint64 `json:"epoch"`
 	Time  int64  `json:"time"` // Unix milliseconds, as the proposer had it
-	// What is empty for a change of the state of Storage, and otherwise tells
-	// what befell the virtual storage, a repository or an instance: one of the
+	// What is empty for a change of the state of Storage, and otherwise names the event
+	// of the virtual storage, a repository or an instance: one of the
 	// constants below.
 	What    string `json:"what,omitempty"`
 	Storage string `json:"storage,omitempty"`
@@ -155,15 +155,15 @@ type Change struct {
 	Instance     string       `json:"instance,omitempty"`
 	To           StorageState `json:"to,omitempty"` // empty: it was removed
 	Why          string       `json:"why,omitempty"`
-	By           string       `json:"by,omitempty"` // who asked for it
+	By           string       `json:"by,omitempty"` // the requester
 }
 
-// What befell a virtual storage as a whole, or one of its repositories.
+// Events of a virtual storage as a whole, or of one of its repositories.
 const (
 	ChangePaused  = "paused"
 	ChangeResumed = "resumed"
-	// ChangeLossAccepted: what Storage has of a repository counts, and what only others
-	// have of it is lost.
+	// ChangeLossAccepted: Storage's replica of a repository counts, and data that only other
+	// replicas have is lost.
 	ChangeLossAccepted = "loss accepted"
 	// ChangeDiffers: the verification found Storage's replica of a repository different from
 	// the primary's, or damaged, and the ledger had no reason for that.
@@ -174,15 +174,15 @@ const (
 	// ChangeSteppedDown: Storage's replica of a repository took no writes, and the next
 	// in-sync storage is the repository's primary.
 	ChangeSteppedDown = "stepped down"
-	// ChangeConflict: Storage has of a repository what the primary lacks; ChangeConflictEnded:
-	// it has no longer.
+	// ChangeConflict: Storage's replica of a repository has data that the primary lacks;
+	// ChangeConflictEnded: it has no longer.
 	ChangeConflict      = "in conflict"
 	ChangeConflictEnded = "conflict ended"
 	// ChangeRecovered: the cluster began again from one instance.
 	ChangeRecovered = "recovered"
 )
 
-// What befell an instance.
+// Events of an instance.
 const (
 	ChangeAdded   = "added"
 	ChangeRemoved = "removed from the cluster"
@@ -195,7 +195,7 @@ type Key struct {
 	RelativePath   string `json:"relative_path"`
 }
 
-// IntentKind says what may be under way under an intent.
+// IntentKind says which operations may be under way under an intent.
 type IntentKind string
 
 // The kinds of an intent. Open may become primary-only, never back.
@@ -214,12 +214,12 @@ type Intent struct {
 	// Kind is empty when only InDoubt is left.
 	Kind IntentKind `json:"kind,omitempty"`
 	Scope
-	// InDoubt is what a write that ended without full account left; only ResolveDoubt
+	// InDoubt is the doubt that a write left which ended without full account; only ResolveDoubt
 	// removes it.
 	InDoubt *Doubt `json:"in_doubt,omitempty"`
 }
 
-// Scope bounds what the writes under an intent can do and for how long.
+// Scope bounds the possible effects of the writes under an intent, and their duration.
 type Scope struct {
 	// BoundMillis is how long after the end of their process an effect of
 	// them may still come, in milliseconds.
@@ -239,7 +239,7 @@ type Doubt struct {
 	Scope
 }
 
-// Entry is what the ledger says of one repository that is listed in the ledger. It is
+// Entry is the ledger's record of one repository that it lists. It is
 // immutable.
 type Entry struct {
 	// Intents are sorted by incarnation, one each.
@@ -249,8 +249,8 @@ type Entry struct {
 	// Deleted tells that storages which are behind must remove the repository
 	// if its primary does not have it.
 	Deleted bool `json:"deleted,omitempty"`
-	// Conflicts are, of the storages in Behind, those that have what the primary
-	// lacks, sorted by storage.
+	// Conflicts are, of the storages in Behind, the ones that have data which the
+	// primary lacks, sorted by storage.
 	Conflicts []Conflict `json:"conflicts,omitempty"`
 	// Advancing is the source of the Advance under way, empty if none is: the
 	// primary is being copied onto, and is not written to.
@@ -265,8 +265,8 @@ type Entry struct {
 	shrunk Index
 }
 
-// VirtualStorage returns the virtual storage of that name, or nil. What it
-// points to must not be changed.
+// VirtualStorage returns the virtual storage of that name, or nil. The virtual storage
+// must not be changed.
 func (s *State) VirtualStorage(name string) *VirtualStorage {
 	i, found := slices.BinarySearchFunc(s.VirtualStorages, name, func(v VirtualStorage, name string) int {
 		return strings.Compare(v.Name, name)

@@ -105,7 +105,7 @@ func (t *transition) mayRemoveVirtualStorage(name string) *Refusal {
 	return nil
 }
 
-// found makes a new virtual storage: nobody has written to it yet, so that its
+// found makes a new virtual storage: no client has written to it yet, so that its
 // first storage serves as it is, and the others are backfilled from it.
 func (t *transition) found(c *Define) {
 	vs := VirtualStorage{Name: c.VirtualStorage, Epoch: 1}
@@ -124,8 +124,8 @@ func (t *transition) found(c *Define) {
 }
 
 // mayForget is mayRemove, and refuses while a replica on the storages is in conflict
-// (▲ state-removes-in-conflict): it has what is nowhere else, and nobody would be told of it any
-// more.
+// (▲ state-removes-in-conflict): it has data that is nowhere else, and no operator would be told of
+// it any more.
 func (t *transition) mayForget(vs *VirtualStorage, gone []string) *Refusal {
 	if refusal := t.mayRemove(vs, gone); refusal != nil {
 		return refusal
@@ -201,8 +201,8 @@ func (t *transition) remove(vs *VirtualStorage, gone []string, by string) {
 }
 
 // forget returns the entry without the storages, nil if it does not name them. Targets keep their
-// names (▲ state-forgets-targets): what an intent has begun on a storage goes on there, and may
-// reach one that is added under the same name.
+// names (▲ state-forgets-targets): an operation that an intent has begun on a storage goes on
+// there, and may reach one that is added under the same name.
 func (e *Entry) forget(gone []string) *Entry {
 	if !slices.ContainsFunc(gone, e.IsBehind) {
 		return nil
@@ -214,8 +214,8 @@ func (e *Entry) forget(gone []string) *Entry {
 }
 
 // fallBehind records the storages as behind for every repository in the ledger:
-// a scan backfills them with the clean ones, all others are left to repair. What was
-// in conflict was on another disk, or is compared once more.
+// a scan backfills them with the clean ones, all others are left to repair. A replica that
+// was in conflict was on another disk, or is compared once more.
 func (t *transition) fallBehind(vs string, names []string) {
 	if len(names) > 0 {
 		t.sweep(sweep{vs: vs, behind: names})

@@ -22,14 +22,14 @@ type sweep struct {
 
 	behind  []string    // storages that fall behind, or
 	gone    []string    // that were removed, or
-	retired Incarnation // what is retired
+	retired Incarnation // the retired incarnation
 }
 
 // sweepStep is how many entries one Apply looks at to carry sweeps out: some tenths of a
 // millisecond. Only tests change it.
 var sweepStep = 32
 
-// sweeps are those that were not carried out on every entry. It is immutable.
+// sweeps lists the sweeps that were not carried out on every entry yet. It is immutable.
 type sweeps struct {
 	// list is in the order of the commands.
 	list []sweep
@@ -101,8 +101,8 @@ func (w sweeps) add(s sweep) sweeps {
 	return sweeps{list: append(list, s)}
 }
 
-// sweep notes a sweep. What this batch changed before it is changed at once: its index does
-// not tell that it came before.
+// sweep notes a sweep. An entry that this batch changed before it is changed at once: its index
+// does not tell that it came before.
 func (t *transition) sweep(s sweep) {
 	s.index = t.index
 	for _, key := range t.touched {
@@ -119,7 +119,8 @@ func (t *transition) sweep(s sweep) {
 	}
 }
 
-// sweep counts all entries of the virtual storage after the sweep: what are alike remain so.
+// sweep counts all entries of the virtual storage after the sweep: entries that are alike remain
+// so.
 func (c counter) sweep(vs string, s *sweep) {
 	type move struct {
 		key   []byte
@@ -153,7 +154,7 @@ func (t *transition) carryOut() {
 		entry *Entry
 	}
 	var all []swept
-	root := t.ledger.Commit().Root() // what follows changes copies
+	root := t.ledger.Commit().Root() // the code below changes copies
 	it := root.Iterator()
 	it.SeekLowerBound(w.next)
 	next := []byte(nil)
@@ -180,7 +181,7 @@ func (t *transition) carryOut() {
 	t.next.sweeps.next = next
 }
 
-// set replaces an entry without any change of what is read.
+// set replaces an entry without any change for its readers.
 func (t *transition) set(key []byte, e *Entry) {
 	if e == nil {
 		t.ledger.Delete(key)

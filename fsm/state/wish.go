@@ -10,7 +10,7 @@ import (
 // its lingering intent, and to have new writes wait, for a while. Without it two instances
 // that write often keep each other's repairs from ever being declared.
 //
-// It binds nobody: each instance heeds it until BoundMillis after it applied it, by its own
+// It binds no instance: each instance heeds it until BoundMillis after it applied it, by its own
 // clock, and no rule of the state asks for it. It ends with the proposer's intent, with its
 // incarnation, or by a wish of 0. A later one replaces it.
 type Wish struct {
@@ -53,7 +53,7 @@ func (c *Wish) apply(t *transition) *Refusal {
 	return nil
 }
 
-// endWishes ends those of an incarnation that is retired. There are few at a time.
+// endWishes ends the wishes of an incarnation that is retired. There are few at a time.
 func (t *transition) endWishes(inc Incarnation) {
 	for _, k := range t.next.wishes {
 		if e := t.entry(k); e != nil && e.Wish != nil && e.Wish.Incarnation == inc {
