@@ -12,11 +12,11 @@ import (
 
 // advance copies a storage's replica onto the primary's, which it contains: first
 // the state says so, so that no instance writes there, then it is compared once
-// more, copied, and compared again. However that ends, the primary's replica is what
-// counts from then on, and storages that served beside it are behind.
+// more, copied, and compared again. However that ends, the primary's replica counts from
+// then on, and storages that served beside it are behind.
 //
 // If we die under it, the intent becomes in doubt, and a repair accounts for the storages
-// once its bound has passed. The source keeps what it has all the while.
+// once its bound has passed. The source keeps its replica all the while.
 func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, source string) error {
 	allowed := f.allow(ctx, key, plan.Plan{Primary: source, Targets: []string{primary}})
 	guard, done, err := f.acquire(ctx, key, f.cfg.PauseBudget > 0)
@@ -154,7 +154,7 @@ func (r *repairer) endAdvance(ctx context.Context, guard Guard, key state.Key, v
 	return nil
 }
 
-// lackers are those of storages that do not have the repository.
+// lackers are the given storages that do not have the repository.
 func (r *repairer) lackers(ctx context.Context, key state.Key, storages []string) ([]string, error) {
 	keepers, err := r.keepers(ctx, key, storages)
 	if err != nil {

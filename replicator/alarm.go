@@ -9,10 +9,10 @@ import (
 	"praefect/fsm/state"
 )
 
-// alarmsKept bounds the memory of alarms; those beyond it are only logged.
+// alarmsKept bounds the memory of alarms; alarms beyond it are only logged.
 const alarmsKept = 1000
 
-// AlarmReason says why a repository needs somebody to look at it.
+// AlarmReason says why a repository needs an operator to look at it.
 type AlarmReason string
 
 // The reasons of an alarm.
@@ -34,13 +34,13 @@ type Alarm struct {
 	Detail string `json:"detail"`
 }
 
-// alarms remembers what was raised until a repair of the repository succeeds.
+// alarms remembers the raised alarms until a repair of the repository succeeds.
 type alarms struct {
 	log *slog.Logger
 
 	mu     sync.Mutex
 	raised map[state.Key]Alarm // guarded by mu
-	// stays has those that do not end with a repair: there is nothing to be repaired.
+	// stays has the alarms that do not end with a repair: there is nothing to be repaired.
 	// guarded by mu
 	stays map[state.Key]bool
 }
@@ -75,7 +75,7 @@ func (a *alarms) keep(key state.Key) {
 	}
 }
 
-// settle clears the alarms about repositories that are well, whichever instance repaired
+// settle clears the alarms about repositories that are well, no matter which instance repaired
 // them.
 func (a *alarms) settle(well func(state.Key) bool) {
 	for _, alarm := range a.list() {

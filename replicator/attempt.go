@@ -23,7 +23,7 @@ const (
 
 // attempt is one repair of a repository, from the lock to its end. While a copy lasts, the
 // guard is this one's alone, and no other instance can declare anything: therefore an attempt
-// also does what becomes due meanwhile, in a further round.
+// also does the steps that become due meanwhile, in a further round.
 type attempt struct {
 	*repairer
 	request repairRequest
@@ -55,12 +55,12 @@ func (a *attempt) stop() {
 	}
 }
 
-// begin opens the intent, or widens it, and begins to copy onto those of the plan's targets that
-// still need it.
+// begin opens the intent, or widens it, and begins to copy onto the plan's targets that still need
+// it.
 //
 // The deadline is counted from before the intent: a process that is paused in between wakes up
-// to find it past. If we die from here on, the intent becomes in doubt and nobody copies onto the
-// targets before its bound; they are behind all the while.
+// to find it past. If we die from here on, the intent becomes in doubt and no instance copies onto
+// the targets before its bound; they are behind all the while.
 func (a *attempt) begin(ctx context.Context, p plan.Plan, allowed plan.Allowance) error {
 	key := a.request.key
 	copying, cancel := context.WithTimeout(ctx, allowed.Deadline)
@@ -101,7 +101,7 @@ func (a *attempt) begin(ctx context.Context, p plan.Plan, allowed plan.Allowance
 }
 
 // finish waits for the copies, declares each target when its own copy has ended, so that one that
-// takes long, or hangs, keeps no other one behind, and begins what becomes due meanwhile.
+// takes long, or hangs, keeps no other one behind, and begins the steps that become due meanwhile.
 func (a *attempt) finish(ctx context.Context) (synced []string, err error) {
 	look := time.NewTicker(joinAfter)
 	defer look.Stop()
@@ -123,7 +123,7 @@ func (a *attempt) finish(ctx context.Context) (synced []string, err error) {
 		default:
 			a.faults = append(a.faults, err)
 			a.broken = true
-			a.stop() // writes wait while nobody knows what the conclusion came to
+			a.stop() // writes wait while the outcome of the conclusion is unknown
 		}
 	}
 	if len(a.faults) > 0 {
@@ -132,7 +132,7 @@ func (a *attempt) finish(ctx context.Context) (synced []string, err error) {
 	return synced, a.met
 }
 
-// arrived returns a result with those that are there by now.
+// arrived returns a result with the other results that are there by now.
 func (a *attempt) arrived(first result) []result {
 	list := []result{first}
 	for {
@@ -206,8 +206,8 @@ func (r *repairer) declare(ctx context.Context, guard Guard, key state.Key, roun
 	return nil
 }
 
-// join begins what has become due since the copies began: copies onto other targets, or the
-// resolution of a doubt. What cannot begin now is looked at again later.
+// join begins the steps that have become due since the copies began: copies onto other targets, or
+// the resolution of a doubt. A step that cannot begin now is looked at again later.
 // (▲ replicator-copy-holds-others)
 func (a *attempt) join(ctx context.Context) {
 	key := a.request.key

@@ -20,10 +20,10 @@ const backfillPoll = time.Second
 // Backfill is how far the backfilling of the storages of one virtual storage is.
 type Backfill struct {
 	VirtualStorage string `json:"virtual_storage"`
-	// Storages are those being backfilled.
+	// Storages are the ones being backfilled.
 	Storages []string `json:"storages"`
 	// Total is how many repositories the scan will look at, as counted at its
-	// start: those created since come on top.
+	// start: repositories created since come on top.
 	Total int `json:"total"`
 	// Done is how many it has dealt with, Left how many of them it has put off.
 	Done int `json:"done"`
@@ -41,7 +41,7 @@ type backfiller struct {
 	calls   *calls
 	repair  func(context.Context, repairRequest) outcome
 	enqueue func(state.Key)
-	// firstCopy decides about what storages came with.
+	// firstCopy decides about the replicas that storages came with.
 	firstCopy *firstCopier
 	cfg       Config
 	log       *slog.Logger
@@ -58,7 +58,7 @@ type backfilling struct {
 	since                 state.Index
 }
 
-// run backfills what is to be backfilled until ctx ends; work ends the calls under way.
+// run backfills the storages that need it until ctx ends; work ends the calls under way.
 func (f *backfiller) run(ctx, work context.Context) {
 	var scans sync.WaitGroup
 	defer scans.Wait()
@@ -119,7 +119,7 @@ func (f *backfiller) backfillAsLeader(ctx, work context.Context, virtualStorage 
 	})
 	err := f.backfill(leading, work, virtualStorage, backfillings)
 	if err != nil && leading.Err() != nil {
-		return nil // somebody else goes on
+		return nil // another leader goes on
 	}
 	return err
 }
@@ -198,7 +198,7 @@ func (f *backfiller) list() []Backfill {
 	return list
 }
 
-// report changes what is shown of a backfilling.
+// report changes the displayed facts of a backfilling.
 func (f *backfiller) report(virtualStorage string, change func(*Backfill)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

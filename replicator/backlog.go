@@ -17,9 +17,9 @@ const (
 	queueDelayMax = 2 * time.Second
 )
 
-// backlog is the queue as the replicator uses it: each call is bounded, and
-// what recovers when the queue is back is told. That it is away is logged by the
-// queue itself, once a change.
+// backlog is the queue as the replicator uses it: each call is bounded, and the queue's
+// return is told to the parts that recover then. The queue itself logs, once a change,
+// that it is away.
 type backlog struct {
 	queue     queue.Queue
 	timeout   time.Duration

@@ -24,8 +24,8 @@ const (
 	backoffsKept = 4096
 )
 
-// backOff counts what kept repairs of a repository from their end, since one last
-// got there.
+// backOff counts the obstacles that kept repairs of a repository from their end, since
+// one last got there.
 type backOff struct {
 	busy, invalidated, pauses int
 	// timeouts is how often a copy did not end in its time.
@@ -42,7 +42,7 @@ func (s backOff) pausesWrites() bool {
 	return s.invalidated >= invalidatedBeforePause || s.busy >= busyBeforePause
 }
 
-// reason is for what the next repair waits.
+// reason is the reason for which the next repair waits.
 func (s backOff) reason() plan.Reason {
 	switch {
 	case s.pauses > 0 || s.pausesWrites():

@@ -94,7 +94,7 @@ func (c *calls) replicate(ctx context.Context, key state.Key, source, target str
 }
 
 // optimize has a storage do the housekeeping of a replica: Gitaly removes there the
-// locks that git left when it was killed. ctx and ended are as those of replicate.
+// locks that git left when it was killed. ctx and ended are as in replicate.
 func (c *calls) optimize(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
 	conn, err := c.storages.Conn(key.VirtualStorage, storage)
 	if err != nil {
@@ -110,10 +110,10 @@ func (c *calls) optimize(ctx context.Context, key state.Key, storage string) (en
 	return ended, fmt.Errorf("do the housekeeping of the replica on %q: %w", storage, err)
 }
 
-// makeWay deletes the references of the target's replica that cannot exist beside
-// those of the source and would go with a copy, and tells how many: git does not
-// replace a by a/b in one transaction, so that Gitaly cannot copy. ctx and ended are
-// as those of replicate.
+// makeWay deletes the references of the target's replica that cannot exist beside the
+// source's and would go with a copy, and tells how many: git does not
+// replace a by a/b in one transaction, so that Gitaly cannot copy. ctx and ended are as in
+// replicate.
 func (c *calls) makeWay(ctx context.Context, key state.Key, source, target string) (cleared int, ended bool, err error) {
 	theirs, err := c.names(ctx, key, source)
 	if err != nil {
@@ -177,8 +177,7 @@ func (c *calls) sound(ctx context.Context, key state.Key, storage string) error 
 	return err
 }
 
-// setHead has a replica's HEAD name a reference; ctx and ended are as those of
-// replicate.
+// setHead has a replica's HEAD name a reference; ctx and ended are as in replicate.
 func (c *calls) setHead(ctx context.Context, key state.Key, storage, name string) (ended bool, err error) {
 	conn, err := c.storages.Conn(key.VirtualStorage, storage)
 	if err != nil {
@@ -195,8 +194,8 @@ func (c *calls) setHead(ctx context.Context, key state.Key, storage, name string
 	return ended, nil
 }
 
-// remove removes the replica of a storage, if there is one; ctx and ended are
-// as those of replicate.
+// remove removes the replica of a storage, if there is one; ctx and ended are as in
+// replicate.
 func (c *calls) remove(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
 	conn, err := c.storages.Conn(key.VirtualStorage, storage)
 	if err != nil {

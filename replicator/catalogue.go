@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// cataloguePage bounds what one call to the catalogue carries.
+	// cataloguePage bounds how many repositories one call to the catalogue carries.
 	cataloguePage = 500
 	// cataloguePause follows each page of a comparison, which has all the time.
 	cataloguePause = 100 * time.Millisecond
@@ -21,11 +21,11 @@ const (
 	catalogueRetry = 15 * time.Minute
 )
 
-// Catalogue gives numbers to repositories. What it lists is known better by the
-// storages: it may lack repositories, and list ones that are gone. Every call
+// Catalogue gives numbers to repositories. The storages know better which ones exist: the
+// catalogue may lack repositories, and list ones that are gone. Every call
 // may fail while Postgres is away, and may be repeated.
 type Catalogue interface {
-	// Add makes entries for those of the repositories that have none.
+	// Add makes entries for the given repositories that have none.
 	Add(ctx context.Context, keys []queue.Key) error
 	// Remove removes the entries of repositories.
 	Remove(ctx context.Context, keys []queue.Key) error
@@ -35,8 +35,8 @@ type Catalogue interface {
 }
 
 // cataloguer keeps the catalogue near the truth: it looks after repositories
-// that were created or removed, and compares everything now and then. Nobody
-// waits for it, and what it misses or drops the next comparison finds.
+// that were created or removed, and compares everything now and then. Nothing waits for
+// it, and a repository that it misses or drops is found by the next comparison.
 type cataloguer struct {
 	catalogue Catalogue
 	ledger    Ledger
@@ -109,8 +109,8 @@ func (c *cataloguer) take() (batch []state.Key) {
 	return batch
 }
 
-// see makes the catalogue tell of each repository what its primary has now,
-// whatever it was that happened to it.
+// see makes the catalogue agree, for each repository, with its primary now, regardless
+// of the event that touched it.
 func (c *cataloguer) see(ctx context.Context, keys []state.Key) error {
 	var there, gone []queue.Key
 	for _, key := range keys {
@@ -182,9 +182,9 @@ func (c *cataloguer) compareAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// compare adds the repositories that the primary of a virtual storage has, and
-// removes those that are gone. One that has another primary, because it is
-// behind on this one, is judged by that.
+// compare adds the repositories that the primary of a virtual storage has, and removes
+// the ones that are gone. A repository that has another primary, because it is behind on this one,
+// is judged by the other one.
 func (c *cataloguer) compare(ctx context.Context, virtualStorage string) error {
 	primary, ok := c.ledger.View().PrimaryOf(state.Key{VirtualStorage: virtualStorage})
 	if !ok {

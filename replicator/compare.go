@@ -24,7 +24,7 @@ import (
 
 const (
 	// differingLimit bounds how many references of two replicas may differ for a
-	// comparison of what they contain.
+	// comparison of their contents.
 	differingLimit = 1 << 17
 	// valuesPerCall bounds how many values one call asks about.
 	valuesPerCall = 500
@@ -52,7 +52,7 @@ func (c *calls) compared(ctx context.Context, key state.Key, storage string, pee
 }
 
 // sum is a hash over the names and values of all references of a replica. It is
-// not CalculateChecksum: Gitaly leaves out there what is not one of the usual kinds.
+// not CalculateChecksum: Gitaly leaves out there each reference that is not one of the usual kinds.
 func (c *calls) sum(ctx context.Context, key state.Key, storage string) (string, error) {
 	hash := sha256.New()
 	for ref, err := range c.compared(ctx, key, storage, false) {
@@ -78,7 +78,7 @@ func (c *calls) head(ctx context.Context, key state.Key, storage string) (name s
 	return name, err
 }
 
-// replica is what a comparison after a copy looks at.
+// replica is the part of a replica that a comparison after a copy looks at.
 func (c *calls) replica(ctx context.Context, key state.Key, storage string) (r plan.Replica, err error) {
 	if r.Has, err = c.exists(ctx, key, storage); err != nil || !r.Has {
 		return r, err
@@ -129,7 +129,7 @@ func (c *calls) containsChunk(ctx context.Context, key state.Key, storage string
 		return false, err
 	}
 	var commits []string
-	named := make(map[string]bool) // what a reference must have as its value
+	named := make(map[string]bool) // the objects that a reference must have as its value
 	for _, v := range chunk {
 		switch {
 		case !exist[v.id]:
@@ -249,14 +249,14 @@ func (c *calls) ancestors(ctx context.Context, key state.Key, storage string, li
 	return true, nil
 }
 
-// meeting is what a comparison of a newcomer with the primary found.
+// meeting is the finding of a comparison of a newcomer with the primary.
 type meeting struct {
 	plan.Newcomer
 	list []differing
 }
 
-// meet compares the replica of a newcomer, of which it backfills in what is on the
-// disks, with the primary's.
+// meet compares the replica of a newcomer with the primary's, and sets the facts of the newcomer
+// that are on the disks.
 func (c *calls) meet(ctx context.Context, key state.Key, primary, storage string) (m meeting, err error) {
 	if m.Has, err = c.exists(ctx, key, storage); err != nil || !m.Has {
 		return m, err
@@ -287,8 +287,8 @@ func (c *calls) meet(ctx context.Context, key state.Key, primary, storage string
 	return m, err
 }
 
-// describe is a conflict of a storage with the primary, for people. What cannot be
-// had of it is left out.
+// describe is a conflict of a storage with the primary, for people. A part of it that
+// cannot be had is left out.
 func (c *calls) describe(ctx context.Context, key state.Key, primary, storage string, m meeting) state.Conflict {
 	conflict := state.Conflict{Storage: storage, Primary: primary, Time: time.Now().UnixMilli(), Differing: len(m.list)}
 	for _, d := range m.list[:min(len(m.list), state.ConflictSample)] {

@@ -5,8 +5,8 @@ import "time"
 // Config sets the pace and the bounds of repairs. Fields that are 0 get a
 // default, unless their comment gives 0 a meaning.
 type Config struct {
-	// Name names this instance in the queue, and no other: what it had claimed
-	// when it died is its own again at the next start. Default "praefect".
+	// Name names this instance in the queue, and no other: the jobs that it had claimed
+	// when it died are its own again at the next start. Default "praefect".
 	Name string
 
 	// Workers is how many repairs copy onto one storage at a time. Default 4.
@@ -21,7 +21,7 @@ type Config struct {
 	// was impatient. Default 10s.
 	QueueTimeout time.Duration
 	// EnqueueLimit is how many repositories are remembered while the queue, or the
-	// catalogue, is away. Those beyond it are found by the reconciler, and by the
+	// catalogue, is away. Repositories beyond it are found by the reconciler, and by the
 	// comparison. Default 10,000.
 	EnqueueLimit int
 
@@ -34,8 +34,8 @@ type Config struct {
 	DeadRetry time.Duration
 
 	// CopyFloor is how long a copy may take however small the repository is,
-	// and CopyRate, in bytes a second, what is added for its size; CopyTimeout is how long
-	// at most a copy of a large one may show no progress. See plan.Copying. Defaults
+	// and CopyRate, in bytes a second, the rate at which time is added for its size; CopyTimeout is
+	// how long at most a copy of a large one may show no progress. See plan.Copying. Defaults
 	// 30s, 4 MiB, 1h.
 	CopyFloor   time.Duration
 	CopyRate    int64
@@ -72,8 +72,8 @@ type Config struct {
 	// BackfillTries is how often a repository is tried in a row before the scan
 	// leaves it for later. Default 5.
 	BackfillTries int
-	// BackfillRetry is the longest wait before a scan that was interrupted, or what
-	// one left for later, is tried again. Default 1m.
+	// BackfillRetry is the longest wait before a scan that was interrupted, or a repository
+	// that one left for later, is tried again. Default 1m.
 	BackfillRetry time.Duration
 
 	// CatalogueInterval is the time between two comparisons of the catalogue with
@@ -81,15 +81,15 @@ type Config struct {
 	// makes the first. Defaults 24h, 5m.
 	CatalogueInterval, CatalogueDelay time.Duration
 
-	// VerificationInterval is within which each repository is verified; not positive: only
-	// those that somebody asks for are. No default.
+	// VerificationInterval is within which each repository is verified; not positive: only on
+	// request. No default.
 	VerificationInterval time.Duration
 	// FsckSample is the share of the verifications in which the objects of one replica are
 	// checked. No default.
 	FsckSample float64
 
-	// StopGrace is how long copies may go on when the replicator stops. What
-	// has not ended by then leaves an in-doubt intent. Default 5s.
+	// StopGrace is how long copies may go on when the replicator stops. A copy that has
+	// not ended by then leaves an in-doubt intent. Default 5s.
 	StopGrace time.Duration
 }
 

@@ -16,7 +16,7 @@ import (
 // proposeTimeout bounds the wait for one conclusion. Writes wait as long.
 const proposeTimeout = 10 * time.Second
 
-// copy makes the targets equal to the primary, and declares in sync those with
+// copy makes the targets equal to the primary, and declares the targets in sync with
 // which it succeeded.
 func (r *repairer) copy(ctx context.Context, o repairRequest, p plan.Plan, paused bool) (synced []string, err error) {
 	allowed := r.allow(ctx, o.key, p)
@@ -44,7 +44,7 @@ func (r *repairer) copy(ctx context.Context, o repairRequest, p plan.Plan, pause
 	return synced, err
 }
 
-// result is what became of one target. ended tells that nothing of the call can
+// result is the outcome for one target. ended tells that nothing of the call can
 // happen any more.
 type result struct {
 	target string
@@ -136,7 +136,7 @@ func (r *repairer) equaliseOne(ctx, copying context.Context, key state.Key, view
 }
 
 // replicate copies. Where a copy onto the replica has failed before, the storage does
-// its housekeeping first, which removes stale locks, and what may be in the way goes.
+// its housekeeping first, which removes stale locks, and references that may be in the way go.
 // Both have ended when the copy begins.
 func (r *repairer) replicate(copying context.Context, key state.Key, source, target string) (ended bool, err error) {
 	var problem error // of little account if the copy succeeds: there may have been nothing at all
@@ -152,7 +152,7 @@ func (r *repairer) replicate(copying context.Context, key state.Key, source, tar
 	return ended, errors.Join(err, problem)
 }
 
-// clear removes what may keep a copy onto a replica from success. It returns as
+// clear removes obstacles that may keep a copy onto a replica from success. It returns as
 // replicate does.
 func (r *repairer) clear(copying context.Context, key state.Key, source, target string) (ended bool, err error) {
 	r.metrics.housekept.WithLabelValues(key.VirtualStorage, target).Inc()

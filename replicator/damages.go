@@ -13,7 +13,7 @@ import (
 	"praefect/replicator/plan"
 )
 
-// damagesKept bounds the memory of damaged replicas; those beyond it are in the log and in the
+// damagesKept bounds the memory of damaged replicas; replicas beyond it are in the log and in the
 // history.
 const damagesKept = 1000
 
@@ -34,8 +34,8 @@ type damages struct {
 	found map[replica]string // guarded by mu
 }
 
-// note notes what a verification found: damage, or that what was damaged is sound. A replica that
-// was compared and not checked stays what it was.
+// note notes the findings of a verification: damage, or that a damaged replica is sound. A replica
+// that was compared and not checked stays as it was noted.
 func (d *damages) note(key state.Key, found Verified) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,9 +75,9 @@ func (d *damages) list() []Damage {
 	return list
 }
 
-// repair has repaired what was put in doubt. A damaged replica is repaired by this instance: a copy
-// leaves the objects alone that the replica seems to have, so that it is to be made again, which no
-// other instance knows.
+// repair has the replicas repaired that were put in doubt. A damaged replica is repaired by this
+// instance: a copy leaves the objects alone that the replica seems to have, so that it is to be
+// made again, which no other instance knows.
 func (v *verifier) repair(key state.Key, found plan.Findings) {
 	broken := false
 	for _, d := range found.Differences {
@@ -90,7 +90,7 @@ func (v *verifier) repair(key state.Key, found plan.Findings) {
 		select {
 		case v.broken <- key:
 			return
-		default: // many are; the alarm of those that nobody makes again stays
+		default: // many are; the alarm of a replica that no repair makes again stays
 		}
 	}
 	v.enqueue(key)

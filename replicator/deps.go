@@ -17,8 +17,8 @@ var (
 	// something of this instance ended without its status and is not yet
 	// recorded as in doubt.
 	ErrRepositoryBusy = errors.New("repository is busy")
-	// ErrInvalidated refuses a conclusion: a write began during the repair, and what
-	// was copied may miss it.
+	// ErrInvalidated refuses a conclusion: a write began during the repair, and the copy may
+	// miss it.
 	ErrInvalidated = errors.New("a write began during the repair")
 )
 
@@ -40,7 +40,7 @@ type RepairLocks interface {
 	// Lock takes the repair lock of a repository. With pause=false it fails with
 	// ErrRepositoryBusy while a write of this instance is in flight, and writes that
 	// begin later invalidate the guard. With pause=true new writes wait, and it
-	// returns when those in flight have ended, or ctx has. There is one guard
+	// returns when the writes in flight have ended, or ctx has. There is one guard
 	// a repository (ErrRepositoryBusy).
 	//
 	// While an RPC of this instance has ended without its status and the intent
@@ -55,8 +55,8 @@ type Guard interface {
 	// OpenIntent opens or widens this instance's primary-only intent so that it covers scope.
 	// The view that it returns is at or after the intent.
 	OpenIntent(ctx context.Context, scope state.Scope) (*state.State, error)
-	// OpenedAt is when the last Intent was answered: what the repair sends to change
-	// a replica is dated then.
+	// OpenedAt is when the last Intent was answered: the repair's calls that change a
+	// replica are dated then.
 	OpenedAt() time.Time
 	// Wish asks every other instance to close its lingering intent on the repository and
 	// to have new writes wait, for bound at most. It returns when none of them has a live
@@ -93,7 +93,7 @@ type Guard interface {
 	MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error
 	// Remake has it permitted that the replica of a storage that is behind is removed and
 	// copied from nothing, as of the intent; StepDown has the repository's primary put
-	// behind. why says for the history what failed.
+	// behind. why names the failure, for the history.
 	Remake(ctx context.Context, storage, why string) error
 	StepDown(ctx context.Context, storage, why string) error
 	// Free frees the repair lock. ended tells that every RPC that could change
@@ -101,7 +101,7 @@ type Guard interface {
 	Free(ended bool, doubtful ...string)
 }
 
-// Resolution is what a repair found out about in-doubt intents; see state.ResolveDoubt.
+// Resolution is the finding of a repair about in-doubt intents; see state.ResolveDoubt.
 type Resolution struct {
 	Doubts       []state.DoubtRef
 	Authority    string
@@ -109,7 +109,7 @@ type Resolution struct {
 	Equal        []string
 }
 
-// Ending is what a repair found when an advance was over; see state.EndAdvance.
+// Ending is the finding of a repair when an advance was over; see state.EndAdvance.
 type Ending struct {
 	Primary string
 	Equal   []string
@@ -136,7 +136,7 @@ type Storages interface {
 // (cancelled, timed out, connection lost) does not count.
 type Watch func(ctx context.Context) (call context.Context, ended func(err error) bool)
 
-// Stamp dates what proves to a storage that a call made with ctx comes from us:
+// Stamp dates the proof to a storage that a call made with ctx comes from us:
 // the storage refuses one that is much older.
 type Stamp func(ctx context.Context, t time.Time) context.Context
 

@@ -17,7 +17,7 @@ type differing struct {
 	here, there value
 }
 
-// value is what a reference leads to; peeled is set for an annotated tag.
+// value is the object that a reference leads to; peeled is set for an annotated tag.
 type value struct{ id, peeled string }
 
 // differ lists the references that differ between two replicas, by their names.
@@ -75,8 +75,9 @@ func (c *calls) differences(ctx context.Context, key state.Key, here, there stri
 // Difference is a reference with its values on two storages, empty where it is absent.
 type Difference struct{ Name, Here, There string }
 
-// Diff compares the references of two replicas of a repository, for people. each gets those that
-// differ, by their names, until it returns false. A storage without the repository has no references.
+// Diff compares the references of two replicas of a repository, for people. each gets the
+// references that differ, by their names, until it returns false. A storage without the repository
+// has no references.
 func (r *Replicator) Diff(ctx context.Context, key state.Key, here, there string, each func(Difference) bool) (hereHas, thereHas bool, err error) {
 	if hereHas, err = r.calls.exists(ctx, key, here); err != nil {
 		return false, false, err

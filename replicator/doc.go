@@ -30,7 +30,7 @@
 //	  again later               ▼                    ▼         │
 //	                      resolve-doubt         mark-in-sync ──┘
 //
-// A copy that lasts keeps nothing from anybody: beside it the attempt does what becomes due, in
+// A copy that lasts holds nothing up: beside it the attempt does the steps that become due, in
 // further rounds (attempt.join).
 //
 // A copy never runs before the bound of an in-doubt intent that names its target has
@@ -65,7 +65,7 @@
 //
 // A primary that takes no writes, while other storages could do them, steps down for the
 // next in-sync storage (StepDown), and its replica is removed at once: a copy onto it
-// could succeed, and leave what failed the writes. Where more than RemakeMost replicas of a
+// could succeed, and leave the cause of the failed writes. Where more than RemakeMost replicas of a
 // storage cannot be written, they stay: the storage is the matter, a full disk for example.
 //
 // # Each failure's end

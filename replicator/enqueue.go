@@ -15,8 +15,8 @@ import (
 const enqueueBatch = 500
 
 // enqueuer hands repositories to the queue, now or when the queue is back.
-// Whoever calls add never waits. If we die, or it overflows, the reconciler
-// finds in the ledger what was lost here.
+// A caller of add never waits. If we die, or it overflows, the reconciler finds in the
+// ledger the repositories that were lost here.
 type enqueuer struct {
 	backlog  *backlog
 	request  func(key state.Key, reason string) (queue.Request, bool)
@@ -24,7 +24,7 @@ type enqueuer struct {
 	log      *slog.Logger
 	metrics  *Metrics
 	flushed  func() // called when jobs were enqueued
-	overflow func() // called when the queue has room again for what was dropped
+	overflow func() // called when the queue has room again for the dropped repositories
 
 	wake chan struct{} // holds 1: run looks again
 
@@ -126,7 +126,7 @@ func (e *enqueuer) putBack(batch []state.Key) {
 	}
 }
 
-// wake makes whoever waits on ch, which holds 1, look again.
+// wake makes the goroutine that waits on ch, which holds 1, look again.
 func wake(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

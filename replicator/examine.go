@@ -29,9 +29,9 @@ const (
 )
 
 // examine compares the replicas of one repository with the primary's. A first look takes no repair lock
-// and costs no entry in the log. What it finds different is looked at again under the repair lock, where
-// no write of this instance begins and the state refuses what another one may have written: only
-// that counts.
+// and costs no entry in the log. A replica that it finds different is looked at again under the
+// repair lock, where no write of this instance begins and the state refuses a doubt where another
+// one may have written: only the second look counts.
 func (v *verifier) examine(ctx context.Context, key state.Key, how thorough) Verified {
 	before := v.repairer.ledger.View()
 	vs := before.VirtualStorage(key.VirtualStorage)
@@ -111,8 +111,8 @@ func (v *verifier) compare(ctx context.Context, key state.Key, storages []string
 	return Verified{Findings: plan.Compare(seen), absent: seen[0].Err == nil && !seen[0].Has}
 }
 
-// recheck looks again, under the repair lock, and has what it finds different put in doubt. Its error is
-// one of metWrite if a write may explain what was found.
+// recheck looks again, under the repair lock, and has the replicas put in doubt that it finds
+// different. metWrite knows its error if a write may explain the finding.
 func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[string]string, pause bool) (Verified, error) {
 	r := v.repairer
 	guard, done, err := r.acquire(ctx, key, pause && v.cfg.PauseBudget > 0)
@@ -147,8 +147,8 @@ func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[strin
 	return found, nil
 }
 
-// checkSome has storages check the objects of their replicas: as many as how says, and those that
-// were damaged before. It notes in damaged what they complain about, and returns which could tell.
+// checkSome has storages check the objects of their replicas: as many as how says, and the ones
+// that were damaged before. It notes their complaints in damaged, and returns which could tell.
 func (v *verifier) checkSome(ctx context.Context, key state.Key, storages []string, how thorough, damaged map[string]string) (checked []string) {
 	sample := rand.IntN(len(storages))
 	for i, storage := range storages {
@@ -170,8 +170,8 @@ func (v *verifier) checkSome(ctx context.Context, key state.Key, storages []stri
 	return checked
 }
 
-// check has a storage check the objects of its replica: twice if it complains, because what is
-// being written meanwhile may look damaged once.
+// check has a storage check the objects of its replica: twice if it complains, because an object
+// that is being written meanwhile may look damaged once.
 func (v *verifier) check(ctx context.Context, key state.Key, storage string) (complaint string, err error) {
 	for range 2 {
 		has, err := v.repairer.calls.exists(ctx, key, storage)
@@ -188,7 +188,7 @@ func (v *verifier) check(ctx context.Context, key state.Key, storage string) (co
 // errNoFsck says that a storage cannot check the objects of a replica.
 var errNoFsck = errors.New("the storage does not check objects")
 
-// fsck asks a storage for what git says is wrong with the objects of a replica, empty for nothing.
+// fsck asks a storage for git's complaint about the objects of a replica, empty if it has none.
 func (c *calls) fsck(ctx context.Context, key state.Key, storage string) (complaint string, err error) {
 	conn, err := c.storages.Conn(key.VirtualStorage, storage)
 	if err != nil {

@@ -14,22 +14,22 @@ import (
 	"praefect/replicator/plan"
 )
 
-// conflictRetry is how often the conflicts are compared once more: somebody may
-// have pushed to the primary what it lacked.
+// conflictRetry is how often the conflicts are compared once more: a client may have pushed
+// the data to the primary that it lacked.
 const conflictRetry = 5 * time.Minute
 
 // errAgain asks for another comparison: the state has moved on meanwhile.
 var errAgain = errors.New("the repository is compared once more")
 
 // compareAll compares, for each storage of the scan that is uncompared, every
-// replica that it came with, and has the state say so. Nothing on those storages is
+// replica that it came with, and has the state say so. Nothing on these storages is
 // overwritten or removed before.
 //
 // If we die at any point they are still uncompared, and are compared from the
 // start; a conflict that was recorded stays.
 func (s *scan) compareAll(ctx context.Context) error {
 	for _, f := range s.backfillings {
-		for _, pools := range []bool{true, false} { // what borrows from a pool comes after it
+		for _, pools := range []bool{true, false} { // a repository that borrows from a pool comes after it
 			if err := s.compareStorage(ctx, f.storage, pools); err != nil {
 				return err
 			}
@@ -148,8 +148,8 @@ type firstCopier struct {
 	enqueue func(state.Key)
 }
 
-// meet compares a storage's replica of one repository with the primary's, and does
-// what follows: nothing, an advance, or a conflict. errAgain and those that metWrite
+// meet compares a storage's replica of one repository with the primary's, and takes the
+// step that follows: nothing, an advance, or a conflict. errAgain and the errors that metWrite
 // knows ask to be called once more.
 func (f *firstCopier) meet(ctx context.Context, key state.Key, storage string) error {
 	view := f.ledger.View()
@@ -193,7 +193,7 @@ func (f *firstCopier) conflictWithout(ctx context.Context, key state.Key, storag
 	return f.conflict(ctx, key, storage)
 }
 
-// conflict compares once more, while writes wait, and records what comes of it.
+// conflict compares once more, while writes wait, and records the result.
 func (f *firstCopier) conflict(ctx context.Context, key state.Key, storage string) error {
 	guard, done, err := f.acquire(ctx, key, f.cfg.PauseBudget > 0)
 	if err != nil {
@@ -250,7 +250,7 @@ func (f *firstCopier) conflict(ctx context.Context, key state.Key, storage strin
 }
 
 // recheck compares the conflicts of one virtual storage once more. It needs no
-// queue; what it cannot do now it does the next time.
+// queue; a comparison that it cannot make now it makes the next time.
 func (f *firstCopier) recheck(ctx context.Context, virtualStorage string) {
 	type found struct {
 		key     state.Key

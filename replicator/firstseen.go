@@ -12,7 +12,7 @@ import (
 // firstSeenApart is the least time between two looks of run.
 const firstSeenApart = 100 * time.Millisecond
 
-// firstSeen tells how long this process has known of what the log says.
+// firstSeen tells how long this process has known of the entries of the log.
 type firstSeen struct {
 	began time.Time
 
@@ -29,8 +29,8 @@ func (s *firstSeen) look(index state.Index) {
 	s.seen.Look(time.Since(s.began), index)
 }
 
-// left is how long an effect of what an in-doubt intent stands for may still come, at
-// most. The caller has a view with the intent.
+// left is how long an effect of the operations of an in-doubt intent may still come, at most.
+// The caller has a view with the intent.
 func (s *firstSeen) left(d *state.Doubt) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,7 +22,7 @@ var conflictDesc = prometheus.NewDesc("praefect_conflicting_repositories",
 	"Repositories with replicas of which neither contains the other: both are kept until accept-dataloss says which one counts.",
 	[]string{"virtual_storage"}, nil)
 
-// ledgerCollector counts what the ledger says, in the view of the moment. A
+// ledgerCollector counts the entries of the ledger, in the view of the moment. A
 // scrape costs the same however many entries there are.
 type ledgerCollector struct{ ledger Ledger }
 

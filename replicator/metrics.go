@@ -25,14 +25,14 @@ type Metrics struct {
 	scheduling prometheus.Histogram
 	available  prometheus.Gauge
 	dropped    prometheus.Counter
-	// uncatalogued counts what the next comparison of the catalogue has to find.
+	// uncatalogued counts the repositories that the next comparison of the catalogue has to find.
 	uncatalogued prometheus.Counter
 	resolved     prometheus.Counter
 	pauses       prometheus.Counter
 	wishes       prometheus.Counter
 	backfilled   *prometheus.GaugeVec
 	// unlike counts copies that reported success and left a difference, advanced the
-	// repositories of which a primary got what another storage had.
+	// repositories of which a primary got another storage's replica.
 	unlike, advanced *prometheus.CounterVec
 	// waiting counts the repositories whose repair waits, by reason.
 	waiting   *prometheus.GaugeVec
@@ -48,8 +48,8 @@ type Metrics struct {
 	depths []queue.Depth // as last seen; guarded by mu
 }
 
-// NewMetrics registers the collectors with reg, those of the replicated state
-// over ledger.
+// NewMetrics registers the collectors with reg, the ones of the replicated state over
+// ledger.
 func NewMetrics(reg prometheus.Registerer, ledger Ledger) *Metrics {
 	auto := promauto.With(reg)
 	seconds := []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1500}
@@ -148,7 +148,7 @@ func (m *Metrics) change(virtualStorage, storage, change string) (done func()) {
 	return gauge.Dec
 }
 
-// setDepths replaces what scrapes see of the queue.
+// setDepths replaces the depths of the queue that scrapes see.
 func (m *Metrics) setDepths(depths []queue.Depth) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

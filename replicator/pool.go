@@ -25,8 +25,8 @@ var (
 
 // join has the target borrow from the same object pool as the source, or from none,
 // which a copy leaves as it was. A link that outlived that of the source would miss
-// its objects when the pool is removed. ctx is for questions; copying and ended are as
-// those of calls.replicate.
+// its objects when the pool is removed. ctx is for questions; copying and ended are as in
+// calls.replicate.
 func (r *repairer) join(ctx, copying context.Context, key state.Key, view *state.State, source, target string) (ended bool, err error) {
 	want, err := r.calls.poolOf(ctx, key, source)
 	if err != nil {
@@ -57,7 +57,7 @@ func (r *repairer) join(ctx, copying context.Context, key state.Key, view *state
 	return true, nil // it is removed, or cannot be had; nothing is missing without it
 }
 
-// lends tells whether what is to be removed from a storage is an object pool from
+// lends tells whether the repository to be removed from a storage is an object pool from
 // which replicas there may borrow: one that misses writes may miss that it is to
 // borrow no longer, and would miss its objects.
 func lends(view *state.State, key state.Key, storage string) bool {
@@ -87,7 +87,7 @@ func (c *calls) poolOf(ctx context.Context, key state.Key, storage string) (path
 	return path, err
 }
 
-// disconnect ends a replica's borrowing; ctx and ended are as those of replicate.
+// disconnect ends a replica's borrowing; ctx and ended are as in replicate.
 func (c *calls) disconnect(ctx context.Context, key state.Key, storage string) (ended bool, err error) {
 	return c.change(ctx, key, storage, "disconnect from its object pool the replica on", func(ctx context.Context, pools gitalypb.ObjectPoolServiceClient, repo *gitalypb.Repository) error {
 		_, err := pools.DisconnectGitAlternates(ctx, &gitalypb.DisconnectGitAlternatesRequest{Repository: repo})

@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	// reconcilePage bounds what a search holds in memory.
+	// reconcilePage bounds how many repositories a search holds in memory.
 	reconcilePage = 500
 	// watchInterval is how often the reconciler looks for storages that can be
 	// repaired again; changes of connections it sees at once.
 	watchInterval = time.Second
 )
 
-// reconciler finds the repositories that need a repair and have no job: what
-// was behind while the queue, or a storage, was away; and what this process or
+// reconciler finds the repositories that need a repair and have no job: repositories
+// that were behind while the queue, or a storage, was away, and repositories that this process or
 // another forgot when it died.
 type reconciler struct {
 	backlog  *backlog
@@ -54,7 +54,7 @@ func (r *reconciler) run(ctx context.Context) {
 					r.log.Debug("search for repositories without a job", "err", err)
 				}
 				failures++
-				clear(known) // what arrived is still to be seen to
+				clear(known) // the storages that arrived are still to be seen to
 				next = time.Now().Add(backOffAfter(queueDelayMin, r.cfg.RetryMax, failures, rand.Float64()))
 				// Until then a storage that arrives must not make it sooner.
 				r.wait(ctx, nil, time.Until(next))
@@ -91,7 +91,7 @@ type place struct{ virtualStorage, storage string }
 
 // arrived notes in known over which connections storages can be repaired or
 // copied from now, and reports whether there is a new one. A storage that was
-// lost and is back counts even if nobody looked in between: the job that found
+// lost and is back counts even if no look came in between: the job that found
 // it away has ended meanwhile.
 func (r *reconciler) arrived(known map[place]grpc.ClientConnInterface) bool {
 	view, arrived := r.ledger.View(), false
@@ -116,8 +116,8 @@ func (r *reconciler) arrived(known map[place]grpc.ClientConnInterface) bool {
 // search enqueues the repositories that need a repair, page by page, and
 // returns how many. With all it does not ask which of them have a job: one that
 // is running may have looked just before the storage arrived, and one that is
-// dead deserves another try. Its cost grows with what is wrong, not with what
-// exists.
+// dead deserves another try. Its cost grows with the number of faults, not with the
+// number of repositories.
 func (r *reconciler) search(ctx context.Context, all bool) (enqueued int, err error) {
 	began := time.Now()
 	defer func() { r.metrics.scheduling.Observe(time.Since(began).Seconds()) }()
@@ -149,7 +149,7 @@ func (r *reconciler) search(ctx context.Context, all bool) (enqueued int, err er
 	return enqueued, r.revive(ctx)
 }
 
-// enqueue enqueues those of a page that have no job, or all.
+// enqueue enqueues the repositories of a page that have no job, or all.
 func (r *reconciler) enqueue(ctx context.Context, page []queue.Request, all bool) (int, error) {
 	if !all {
 		var err error
@@ -172,7 +172,7 @@ func (r *reconciler) enqueue(ctx context.Context, page []queue.Request, all bool
 	return len(page), nil
 }
 
-// without returns those of a page that have no job.
+// without returns the repositories of a page that have no job.
 func (r *reconciler) without(ctx context.Context, page []queue.Request) ([]queue.Request, error) {
 	keys := make([]queue.Key, len(page))
 	for i := range page {
@@ -190,7 +190,8 @@ func (r *reconciler) without(ctx context.Context, page []queue.Request) ([]queue
 }
 
 // now searches for an operator: it counts the repositories of a virtual storage, or of all, that a
-// repair can begin for, and those of them that have no job, and makes these jobs unless it is dry.
+// repair can begin for, and the ones among them that have no job, and makes these jobs unless it is
+// dry.
 func (r *reconciler) now(ctx context.Context, virtualStorage string, dry bool) (due, missing int, err error) {
 	page := make([]queue.Request, 0, reconcilePage)
 	flush := func() bool {
@@ -213,8 +214,8 @@ func (r *reconciler) now(ctx context.Context, virtualStorage string, dry bool) (
 	return due, missing, err
 }
 
-// revive has dead jobs tried once more that rested long enough: what they
-// failed of may be gone.
+// revive has dead jobs tried once more that rested long enough: the cause of their
+// failure may be gone.
 func (r *reconciler) revive(ctx context.Context) error {
 	if r.cfg.DeadRetry < 0 {
 		return nil

@@ -33,9 +33,9 @@ func (r *remakes) count() int {
 	return r.n
 }
 
-// remake has those of a copy's targets made again that cannot be repaired in place: it
+// remake has the targets of a copy made again that cannot be repaired in place: it
 // returns them, once the state permits that they are removed, and the targets for the
-// copy. Each of those returned counts as running until remakes.add(-1).
+// copy. Each target returned to be made again counts as running until remakes.add(-1).
 func (r *repairer) remake(ctx context.Context, guard Guard, key state.Key, view *state.State, p plan.Plan) (again, targets []string, err error) {
 	defer func() {
 		if err != nil {
@@ -46,8 +46,8 @@ func (r *repairer) remake(ctx context.Context, guard Guard, key state.Key, view 
 	for _, target := range p.Targets {
 		decision, why := r.remaking(view, key, p.Primary, target).Decide()
 		if decision == plan.RemakeNow {
-			// ▲ TestRepair_keepsAReplica: Otherwise what fails the copies may be the primary's
-			// replica, and the target the only one from which anything can be saved.
+			// ▲ TestRepair_keepsAReplica: Otherwise the copies may fail because of the primary's
+			// replica, and the target may be the only one from which anything can be saved.
 			if err := r.calls.sound(ctx, key, p.Primary); err != nil {
 				decision, why = plan.RemakeInVain, fmt.Sprintf("copies onto %q fail, and the replica to copy from is in doubt: %v", target, err)
 			}
@@ -83,7 +83,7 @@ func (r *repairer) remaking(view *state.State, key state.Key, source, target str
 		Copies: known.copies, After: r.cfg.RemakeAfter, Broken: known.broken, Remade: !known.remade.IsZero() && time.Since(known.remade) < r.cfg.RemakeAgain, Lends: isPool(key),
 		Most: r.cfg.RemakeMost, Running: r.remakes.count(), Limit: r.cfg.RemakeLimit,
 	}
-	if known.broken || known.copies >= r.cfg.RemakeAfter { // else nobody asks
+	if known.broken || known.copies >= r.cfg.RemakeAfter { // else the number is not asked for
 		remaking.Failing = r.troubles.failing(view, key.VirtualStorage, target, r.cfg.RemakeAfter)
 	}
 	return remaking
@@ -119,8 +119,8 @@ func (r *repairer) anew(copying context.Context, key state.Key, source, target s
 	return r.calls.replicate(copying, key, source, target)
 }
 
-// FailingStorage is a storage onto so many replicas of which copies fail that the replicas
-// are not what is the matter.
+// FailingStorage is a storage onto so many replicas of which copies fail that the replicas are not
+// the cause.
 type FailingStorage struct {
 	VirtualStorage, Storage string
 	// Replicas is onto how many copies fail, as far as this instance knows.

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxSteps bounds the steps of one repair: a resolution, the copies that it
-	// made necessary, and whatever changed meanwhile, twice over.
+	// maxSteps bounds the steps of one repair: a resolution, the copies that it made
+	// necessary, and all changes meanwhile, twice over.
 	maxSteps = 6
 	// markedDelay is the wait for another instance's intent, which lingers for
 	// some seconds.
@@ -26,8 +26,8 @@ const (
 )
 
 // repairer repairs one repository at a time for each caller, and may have many
-// callers. It keeps no state of a repair beyond its end: whoever comes next
-// finds everything in the ledger.
+// callers. It keeps no state of a repair beyond its end: the next repair finds
+// everything in the ledger.
 type repairer struct {
 	ledger    Ledger
 	locks     RepairLocks
@@ -61,13 +61,13 @@ type repairRequest struct {
 type outcome struct {
 	err   error
 	again time.Duration
-	// waits is for what the next one has to wait, empty if for nothing in particular.
+	// waits is the reason for which the next one has to wait, empty if for nothing in particular.
 	waits plan.Reason
 	// synced are the storages that it declared in sync.
 	synced []string
 }
 
-// repair does what the ledger says is needed now, step by step: each step takes
+// repair does the steps that the ledger now calls for, one after the other: each step takes
 // the repair lock, does one thing, and gives the repair lock back. ctx ends the calls under
 // way, too; their effects are then unknown, and recorded as such.
 //
@@ -90,8 +90,8 @@ func (r *repairer) repair(ctx context.Context, o repairRequest) (out outcome) {
 	return out
 }
 
-// steps does step after step, and notes in out what they declared in sync and for
-// what the next one waits. It returns as repair does.
+// steps does step after step, and notes in out the storages that they declared in sync
+// and the reason for which the next one waits. It returns as repair does.
 func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (again time.Duration, err error) {
 	defer func() { o.grant.end() }() // a panic included
 	for range maxSteps {
@@ -181,7 +181,7 @@ func (r *repairer) wishes(key state.Key) bool {
 	return r.cfg.PauseBudget > 0 && r.backoffs.get(key).pausesWrites()
 }
 
-// plan decides what to do next about a repository by what is known now.
+// plan decides the next step for a repository by the present knowledge.
 func (r *repairer) plan(view *state.State, key state.Key, backfilling bool) plan.Plan {
 	return r.planned(view, key, backfilling, false)
 }
@@ -201,7 +201,7 @@ func (r *repairer) planned(view *state.State, key state.Key, backfilling, turn b
 }
 
 // metWrite reports that err is no fault: a write, or another repair, was under
-// way, and what was found out or copied may have missed it.
+// way, and the finding or the copy may have missed it.
 func metWrite(err error) bool {
 	if refusal, ok := errors.AsType[*state.Refusal](err); ok {
 		return refusal.Reason == state.RefusedChanged || refusal.Reason == state.RefusedBusy || refusal.Reason == state.RefusedNoIntent
@@ -241,8 +241,8 @@ func (r *repairer) acquire(ctx context.Context, key state.Key, paused bool) (gua
 	return guard, func(ended bool, doubtful ...string) { resume(); guard.Free(ended, doubtful...) }, nil
 }
 
-// pauseWrites has new writes wait, here by what acquire does and at the other instances by a wish, for the
-// pause budget at most. If the wish fails, giveUp undoes what acquire did. The caller calls resume
+// pauseWrites has new writes wait, here by acquire and at the other instances by a wish, for the
+// pause budget at most. If the wish fails, giveUp undoes acquire. The caller calls resume
 // at the end.
 func (r *repairer) pauseWrites(ctx context.Context, acquire func(context.Context) (Guard, error), giveUp func()) (resume func(), err error) {
 	r.metrics.pauses.Inc()

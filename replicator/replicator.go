@@ -16,13 +16,13 @@ import (
 // depthInterval is how often the jobs are counted for the metrics.
 const depthInterval = 15 * time.Second
 
-// Deps are what a Replicator works on.
+// Deps are the parts that a Replicator works on.
 type Deps struct {
 	Ledger      Ledger
 	RepairLocks RepairLocks
 	Storages    Storages
 	Queue       queue.Queue
-	// Catalogue is kept near what there is; nil: there is none.
+	// Catalogue is kept near the truth; nil: there is none.
 	Catalogue Catalogue
 	// Verifications remember which repositories were verified when; nil: none is.
 	Verifications queue.Verifications
@@ -38,8 +38,8 @@ type Deps struct {
 	Metrics *Metrics
 }
 
-// Replicator repairs replicas. Its methods may be called by anybody at any
-// time, also before and after Run.
+// Replicator repairs replicas. Its methods may be called by any goroutine at any time,
+// also before and after Run.
 type Replicator struct {
 	cfg        Config
 	backlog    *backlog

@@ -12,7 +12,7 @@ import (
 // resolve accounts for the in-doubt intents whose bound has passed: storages that are
 // proven equal to the authority stay in sync, all others become behind.
 //
-// Nothing of it changes a replica, so dying at any point leaves what was there,
+// Nothing of it changes a replica, so dying at any point leaves the replicas as they were,
 // and at most one more intent, which is in doubt then and bounds nothing.
 func (r *repairer) resolve(ctx context.Context, o repairRequest, _ plan.Plan, paused bool) (synced []string, err error) {
 	guard, done, err := r.acquire(ctx, o.key, paused)
@@ -60,7 +60,7 @@ func (r *repairer) compare(ctx context.Context, key state.Key, p plan.Plan) (Res
 	}
 	var keepers []string
 	if !has {
-		// Settling never deletes: what any of them has becomes the authority.
+		// Settling never deletes: a replica that any of them has becomes the authority.
 		// One that cannot be asked may have it, so that nothing is resolved.
 		if keepers, err = r.keepers(ctx, key, p.Witnesses); err != nil {
 			return Resolution{}, err
@@ -81,7 +81,7 @@ func (r *repairer) compare(ctx context.Context, key state.Key, p plan.Plan) (Res
 	return s, err
 }
 
-// keepers are those of storages that have the repository, in their order. It
+// keepers are the given storages that have the repository, in their order. It
 // fails if any cannot tell.
 func (r *repairer) keepers(ctx context.Context, key state.Key, storages []string) ([]string, error) {
 	var keepers []string
@@ -97,7 +97,7 @@ func (r *repairer) keepers(ctx context.Context, key state.Key, storages []string
 	return keepers, nil
 }
 
-// equal are those of storages whose references are the authority's. One that
+// equal are the given storages whose references are the authority's. One that
 // cannot tell is not.
 func (r *repairer) equal(ctx context.Context, key state.Key, authority string, storages []string) ([]string, error) {
 	want, err := r.calls.sum(ctx, key, authority)

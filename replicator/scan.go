@@ -32,10 +32,10 @@ type scan struct {
 	left   map[string]error // paths not dealt with, and why; guarded by leftMu
 }
 
-// everything looks at every repository: those that an uncompared storage came with,
-// those on each serving storage, and those in the ledger. What only a storage being
-// backfilled has was copied to the primary, or is in conflict, or was deleted, which is in
-// the ledger.
+// everything looks at every repository: the ones that an uncompared storage came with, the
+// ones on each serving storage, and the ones in the ledger. A repository that only a storage being
+// backfilled has was copied to the primary, or is in conflict, or was deleted, which is in the
+// ledger.
 func (s *scan) everything(ctx context.Context) error {
 	sources, err := s.sources()
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *scan) everything(ctx context.Context) error {
 	s.report(s.virtualStorage, func(f *Backfill) { f.Storages, f.Total = s.names(), total })
 
 	for i, source := range sources {
-		// What the sources before have was dealt with, or was created since.
+		// A repository that the sources before have was dealt with, or was created since.
 		if err := s.walked(ctx, source, func(path string) (bool, error) {
 			return s.onAny(ctx, path, sources[:i])
 		}); err != nil {
@@ -65,7 +65,7 @@ func (s *scan) everything(ctx context.Context) error {
 }
 
 // sources are the serving storages, the primary first. All of them must be
-// reached: what is on one of them only is neither missed nor removed.
+// reached: a repository on one of them only is neither missed nor removed.
 func (s *scan) sources() ([]string, error) {
 	vs := s.ledger.View().VirtualStorage(s.virtualStorage)
 	if vs == nil {
@@ -89,7 +89,7 @@ func (s *scan) sources() ([]string, error) {
 	return sources, nil
 }
 
-// walked deals with every repository on a storage but those that skip says to.
+// walked deals with every repository on a storage but the ones that skip says to.
 // It goes through them as they come, as many at a time as there are workers.
 func (s *scan) walked(ctx context.Context, storage string, skip func(path string) (bool, error)) error {
 	group, dealing := errgroup.WithContext(ctx)
@@ -224,7 +224,7 @@ func (s *scan) try(ctx context.Context, path string) error {
 }
 
 // missing returns a storage being backfilled for which the repository is neither
-// among those just declared in sync nor recorded as behind.
+// just declared in sync nor recorded as behind.
 func (s *scan) missing(key state.Key, synced []string) string {
 	entry := s.ledger.View().Entry(key)
 	for _, f := range s.backfillings {
@@ -249,7 +249,7 @@ func (s *scan) current() error {
 	return nil
 }
 
-// leftovers deals with what was put off, again and again, until nothing is
+// leftovers deals with the paths that were put off, again and again, until nothing is
 // left.
 func (s *scan) leftovers(ctx context.Context) error {
 	for failures := 1; ; failures++ {

@@ -32,7 +32,7 @@ type slots struct {
 	places map[place]*slot // guarded by mu
 }
 
-// slot is what is known of the copies onto one storage. It is guarded by slots.mu.
+// slot is the knowledge about the copies onto one storage. It is guarded by slots.mu.
 type slot struct {
 	running  int
 	failures int // in a row
@@ -53,7 +53,7 @@ type grant struct {
 	held           map[string]bool // by storage
 }
 
-// take gives a repair its turn at those of the targets that have room, and waits a
+// take gives a repair its turn at the targets that have room, and waits a
 // moment if none has. With none the repair is to be tried again after a while.
 func (s *slots) take(ctx context.Context, virtualStorage string, targets []string) (*grant, time.Duration) {
 	timer := time.NewTimer(s.patience(virtualStorage, targets))
@@ -85,7 +85,7 @@ func (s *slots) patience(virtualStorage string, targets []string) time.Duration 
 	return slotWait
 }
 
-// try gives a turn at once, or returns what to wait for: nothing where copies fail,
+// try gives a turn at once, or returns the channel to wait on: nil where copies fail,
 // which may take long.
 func (s *slots) try(virtualStorage string, targets []string) (*grant, <-chan struct{}, time.Duration) {
 	s.mu.Lock()
@@ -131,7 +131,7 @@ func (s *slots) turn(virtualStorage string, targets []string) time.Duration {
 	return backOffAfter(delay, delay, 1, rand.Float64())
 }
 
-// at is what is known of a storage. The caller holds mu.
+// at is the slot of a storage. The caller holds mu.
 func (s *slots) at(p place) *slot {
 	at := s.places[p]
 	if at == nil {
@@ -149,7 +149,7 @@ func (s *slot) limit(most int) int {
 	return most
 }
 
-// widen gives the repair its turn also at those of the targets that have room now, and returns
+// widen gives the repair its turn also at the targets that have room now, and returns
 // them.
 func (g *grant) widen(targets []string) []string {
 	if g == nil {

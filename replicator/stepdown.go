@@ -12,7 +12,7 @@ import (
 
 const (
 	// stepDownsKept bounds how many repositories may wait for their primaries to step down.
-	// Those beyond it are told of again, while their writes fail.
+	// Repositories beyond it are told of again, while their writes fail.
 	stepDownsKept = 1000
 	// stepDownTries is how often one is tried before it waits to be told of again.
 	stepDownTries = 10
@@ -53,7 +53,7 @@ func (s *stepDowner) next() (key state.Key, failed failedPrimary, ok bool) {
 	return key, failed, false
 }
 
-// run does what is asked for until ctx ends; work ends what is under way.
+// run carries out requests until ctx ends; work ends the step-down under way.
 func (s *stepDowner) run(ctx, work context.Context) {
 	for ctx.Err() == nil {
 		key, failed, ok := s.next()
@@ -73,7 +73,7 @@ func (s *stepDowner) run(ctx, work context.Context) {
 					s.alarms.raise(key, AlarmPrimary, fmt.Errorf("%q takes no writes: %s", failed.storage, failed.why))
 					log.Warn("the primary of a repository takes no writes and has stepped down", "why", failed.why)
 				}
-				if removed { // else a copy onto what is there could make it the primary again at once
+				if removed { // else a copy onto the replica could make it the primary again at once
 					s.enqueue(key)
 				}
 				break
@@ -95,7 +95,7 @@ func (s *stepDowner) run(ctx, work context.Context) {
 // has every acknowledged write.
 //
 // Then the replica is removed, to be copied from nothing: a copy onto it could succeed,
-// and leave what failed the writes. It stays where that happens to many replicas of the
+// and leave the cause of the failed writes. It stays where that happens to many replicas of the
 // storage: the storage is the matter then, and not its replicas.
 func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedPrimary) (done, removed bool, err error) {
 	if err := s.successor(ctx, key, failed.storage); err != nil {

@@ -15,13 +15,13 @@ import (
 // copies onto that replica are counted from 1 again.
 const troublesKept = 4096
 
-// replica is what one storage has of a repository.
+// replica is one storage's replica of a repository.
 type replica struct {
 	state.Key
 	storage string
 }
 
-// trouble is what kept copies onto a replica from success, since the last one that
+// trouble is the record of the copies onto a replica that failed, since the last one that
 // succeeded.
 type trouble struct {
 	// copies is how many in a row failed there.
@@ -116,7 +116,8 @@ func (t *troubles) failing(view *state.State, virtualStorage, storage string, co
 	return n
 }
 
-// judge says what the error of a copy that has ended tells of the target's replica.
+// judge returns the kind of failure that the error of a copy that has ended means for the target's
+// replica.
 func judge(err error) plan.Failure {
 	if _, source := errors.AsType[*sourceError](err); source {
 		return plan.FailureElsewhere
@@ -133,7 +134,7 @@ func judge(err error) plan.Failure {
 // sourceError is one that the source of a copy answered.
 type sourceError struct{ error }
 
-// Unwrap lets errors.Is see what the source said.
+// Unwrap lets errors.Is see the source's error.
 func (e *sourceError) Unwrap() error { return e.error }
 
 // ofSource marks an error as one of the source.

@@ -34,7 +34,8 @@ func recovered(vs *state.VirtualStorage) time.Duration {
 	return max(1, time.Since(time.UnixMilli(at)))
 }
 
-// uncompared counts what is left, by virtual storage, while this instance leads.
+// uncompared counts the repositories that are left to compare, by virtual storage, while this
+// instance leads.
 type uncompared struct {
 	mu   sync.Mutex
 	left map[string]NotCompared // guarded by mu

@@ -11,7 +11,7 @@ import (
 )
 
 // VerifiedCount is how many repositories of a virtual storage the verification of this process
-// has looked at, and what it found.
+// has looked at, and its findings.
 type VerifiedCount struct {
 	Repositories int64 `json:"repositories"`
 	// Differing had replicas that differ, Undecided could not be judged.

@@ -15,7 +15,7 @@ import (
 
 const (
 	// verifyPoll is the longest wait before the verifier looks again whether a repository is due:
-	// somebody may have asked for one.
+	// an operator may have asked for one.
 	verifyPoll = 5 * time.Second
 	// verifyRetry is the wait after the verifications could not be asked.
 	verifyRetry = 30 * time.Second
@@ -23,8 +23,8 @@ const (
 	verifyCount = time.Hour
 	// verifyBound bounds the verification of one repository.
 	verifyBound = 30 * time.Minute
-	// waitingInterval is how often what waits for its turn is counted for the metrics, up to
-	// waitingLimit.
+	// waitingInterval is how often the repositories that wait for their turn are counted for the
+	// metrics, up to waitingLimit.
 	waitingInterval = time.Minute
 	waitingLimit    = 10_000
 )
@@ -162,7 +162,7 @@ func (v *verifier) yield(ctx context.Context, virtualStorage string, late bool) 
 	return false
 }
 
-// Verified is what a verification of one repository came to.
+// Verified is the result of a verification of one repository.
 type Verified struct {
 	plan.Findings
 	// Checked are the storages whose objects were checked.
@@ -185,8 +185,7 @@ const (
 	checkAll
 )
 
-// verify verifies the repository of a turn and notes what came of it. Its error is that of the
-// notes.
+// verify verifies the repository of a turn and notes the result. Its error is that of the notes.
 func (v *verifier) verify(ctx context.Context, turn queue.Turn, pace plan.Pace, how thorough) (Verified, error) {
 	key := state.Key(turn.Key)
 	examining, cancel := context.WithTimeout(ctx, verifyBound)
@@ -199,7 +198,7 @@ func (v *verifier) verify(ctx context.Context, turn queue.Turn, pace plan.Pace, 
 	return found, v.note(ctx, turn, pace, found)
 }
 
-// note notes what came of a turn.
+// note notes the result of a turn.
 func (v *verifier) note(ctx context.Context, turn queue.Turn, pace plan.Pace, found Verified) error {
 	looked := queue.Looked{Verified: found.Alike}
 	for _, d := range found.Differences {
@@ -225,7 +224,7 @@ func (v *verifier) gone(ctx context.Context, key state.Key) bool {
 	return found.absent && len(found.Unknown) == 0
 }
 
-// account counts and logs what was found.
+// account counts and logs the findings.
 func (v *verifier) account(key state.Key, found Verified) {
 	count := func(result string, storages ...string) {
 		for _, storage := range storages {
@@ -252,7 +251,7 @@ func (v *verifier) account(key state.Key, found Verified) {
 	}
 }
 
-// countWaiting counts what waits for its turn for the metrics, until ctx ends.
+// countWaiting counts the repositories that wait for their turn, for the metrics, until ctx ends.
 func (v *verifier) countWaiting(ctx context.Context, virtualStorage string) {
 	for ; ctx.Err() == nil; pause(ctx, waitingInterval) {
 		vs := v.repairer.ledger.View().VirtualStorage(virtualStorage)

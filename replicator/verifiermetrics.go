@@ -7,7 +7,7 @@ import (
 	"praefect/replicator/queue"
 )
 
-// verifierMetrics are those of the verification, by upstream's names.
+// verifierMetrics are the metrics of the verification, by upstream's names.
 type verifierMetrics struct {
 	begun, ended *prometheus.CounterVec
 	waiting      *prometheus.GaugeVec

@@ -9,8 +9,8 @@ import (
 )
 
 // verify compares a target with its source after a copy. ▲ TestVerify_aCopyThatLeavesSomethingOut:
-// Only what is like the primary counts as in sync. A difference that a write has made meanwhile is
-// none: then the repair was met by a write. view is the one of the intent.
+// Only a replica like the primary's counts as in sync. A difference that a write has made meanwhile
+// is none: then the repair was met by a write. view is the one of the intent.
 func (r *repairer) verify(ctx context.Context, guard Guard, view *state.State, key state.Key, source, target string) error {
 	want, got, err := r.both(ctx, key, source, target)
 	if err != nil {
@@ -56,9 +56,9 @@ func changedSince(before, now *state.State, key state.Key) bool {
 	return a != b && (a == nil || b == nil || a.Changed != b.Changed)
 }
 
-// mendHead has the target's HEAD name what the source's does, which a copy of
+// mendHead has the target's HEAD name the same reference as the source's, which a copy of
 // Gitaly 18 leaves alone while the source's names no branch that exists. ctx is for
-// questions; copying and ended are as those of calls.replicate.
+// questions; copying and ended are as in calls.replicate.
 func (r *repairer) mendHead(ctx, copying context.Context, key state.Key, source, target string) (ended bool, err error) {
 	want, err := r.calls.head(ctx, key, source)
 	if err != nil || want == "" {

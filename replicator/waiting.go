@@ -22,8 +22,8 @@ const (
 // met are the reasons that only the instance which repairs knows of.
 var met = []plan.Reason{plan.Write, plan.PauseBudget, plan.Pool, plan.Limit, plan.Failed}
 
-// Waiting says for what the repair of a repository waits, as far as this instance
-// knows. It asks nobody.
+// Waiting says for which reason the repair of a repository waits, as far as this instance
+// knows. It asks no other process.
 func (r *Replicator) Waiting(key state.Key) plan.Waiting { return r.waiting(r.ledger.View(), key) }
 
 func (r *Replicator) waiting(view *state.State, key state.Key) plan.Waiting {
@@ -37,8 +37,8 @@ func (r *Replicator) waiting(view *state.State, key state.Key) plan.Waiting {
 	return plan.Waiting{}
 }
 
-// WaitingJob says for what a job waits: what this instance knows, and else what the worker
-// of its last attempt found.
+// WaitingJob says for which reason a job waits: the reason that this instance knows, and else the
+// finding of the worker of its last attempt.
 func (r *Replicator) WaitingJob(job queue.Job) plan.Waiting {
 	if job.State == queue.InProgress {
 		return plan.Waiting{}

@@ -16,7 +16,7 @@ import (
 	"praefect/replicator/queue"
 )
 
-// worker takes jobs from the queue and repairs what they point to. A claim only
+// worker takes jobs from the queue and repairs the repositories that they point to. A claim only
 // keeps two workers from the same effort; that two repairs of one repository do
 // no harm is up to the repair lock and the intents.
 type worker struct {
@@ -67,11 +67,11 @@ func (w *worker) run(ctx, work context.Context) {
 	}
 }
 
-// takeBack takes back what is claimed under our name and does not run here: what
-// the process before had claimed when it died, and claims that were committed
-// and whose answer was lost. Nobody else would before the leases end. It looks
-// again and again, as a commit may be carried out after its client has gone;
-// only the goroutine that claims may call it, so that no claim is on its way.
+// takeBack takes back the jobs that are claimed under our name and do not run here: jobs
+// that the process before had claimed when it died, and claims that were committed and whose answer
+// was lost. No other worker would before the leases end. It looks again and again, as a commit may
+// be carried out after its client has gone; only the goroutine that claims may call it, so that no
+// claim is on its way.
 func (w *worker) takeBack(ctx context.Context, next *time.Time) error {
 	if time.Now().Before(*next) {
 		return nil
@@ -93,7 +93,7 @@ func (w *worker) takeBack(ctx context.Context, next *time.Time) error {
 	return nil
 }
 
-// attempts are those that run here.
+// attempts are the ones that run here.
 func (w *worker) attempts() []queue.Attempt {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -146,7 +146,7 @@ func (w *worker) start(ctx, work context.Context, job queue.Job) {
 	})
 }
 
-// attempt repairs what a job points to.
+// attempt repairs the repository that a job points to.
 func (w *worker) attempt(work context.Context, job queue.Job, stopped func() bool) outcome {
 	began := time.Now()
 	defer func() { w.metrics.latency.WithLabelValues(changeUpdate).Observe(time.Since(began).Seconds()) }()
@@ -172,8 +172,8 @@ func (w *worker) jobOutcome(job queue.Job, out outcome, random float64) (name st
 }
 
 // acknowledge tells the queue how the attempt ended. It goes on while the queue
-// is away: nobody could do anything else with the job either. If we die, or
-// stop, before, the job comes back when its lease has ended, and whoever takes
+// is away: no other instance could do anything with the job either. If we die, or
+// stop, before, the job comes back when its lease has ended, and the worker that takes
 // it finds nothing left to do.
 func (w *worker) acknowledge(ctx, work context.Context, job queue.Job, out outcome) {
 	name, ending := w.jobOutcome(job, out, rand.Float64())
@@ -209,7 +209,7 @@ func (w *worker) acknowledge(ctx, work context.Context, job queue.Job, out outco
 	}
 }
 
-// keep extends the claims of the running jobs, and takes back those of workers
+// keep extends the claims of the running jobs, and takes back the claims of workers
 // that died, until ctx ends. It outlives run, whose last jobs need it.
 func (w *worker) keep(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -239,7 +239,7 @@ func (w *worker) heartbeat(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, attempt := range lost {
-		// It may have ended since; then nobody listens any more.
+		// It may have ended since; then no attempt listens any more.
 		if flag := w.running[attempt]; flag != nil {
 			flag.Store(true)
 		}
