@@ -8,8 +8,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// annotation is the field number of an extension by which Gitaly's API says what routing needs. They are read by number and
-// not by the types of this program, so that descriptors of any release can be read.
+// annotation is the field number of an extension by which Gitaly's API states the facts that
+// routing needs. Annotations are read by number and not by the types of this program, so that
+// descriptors of any release can be read.
 type annotation protowire.Number
 
 const (
@@ -21,7 +22,7 @@ const (
 	annotatedAdditional  annotation = 91236
 )
 
-// OperationMsg, and what its fields can hold.
+// OperationMsg: its fields, and their possible values.
 const (
 	operationKind  protowire.Number = 1
 	operationScope protowire.Number = 2
@@ -64,7 +65,7 @@ func (a annotation) marks(options protoreflect.ProtoMessage) (bool, error) {
 	return v != 0, nil
 }
 
-// operationOf returns what a method's options say of its kind and scope.
+// operationOf returns the kind and the scope that a method's options state.
 func operationOf(md protoreflect.MethodDescriptor) (Kind, Scope, error) {
 	value, ok, err := annotatedOperation.in(md.Options())
 	if err != nil {

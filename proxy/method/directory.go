@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// Directory says what a repository-scoped mutator does to the directory of its target. A storage makes, replaces or removes
-// whatever directory it is told to, also one that holds repositories.
+// Directory is the effect of a repository-scoped mutator on the directory of its target. A storage
+// makes, replaces or removes any directory that it is told to, also one that holds repositories.
 type Directory uint8
 
 const (
@@ -19,7 +19,7 @@ const (
 	DirectoryMade
 	// DirectoryReplaced is the effect of methods that make the directory, and first remove one that is no repository.
 	DirectoryReplaced
-	// DirectoryRemoved is the effect of methods that remove whatever is at the path.
+	// DirectoryRemoved is the effect of methods that remove everything at the path.
 	DirectoryRemoved
 )
 
@@ -38,7 +38,7 @@ func (d Directory) String() string {
 	return "directory " + strconv.Itoa(int(d))
 }
 
-// change is what becomes of the existence of the repository.
+// change is the effect on the existence of the repository.
 func (d Directory) change() Change {
 	switch d {
 	case DirectoryMade, DirectoryReplaced:
@@ -57,8 +57,9 @@ var reservedNames = map[string]bool{"+gitaly": true, ".gitaly-metadata": true}
 // "@hashed/6b/86/<name>.git".
 const layoutDepth = 3
 
-// reserved refuses a clean path that can be no repository's, whatever is on disk: of the storage itself, inside a repository,
-// or above the repositories of GitLab's layouts, whose first directory begins with "@".
+// reserved refuses a clean path that can be no repository's, regardless of the disk's content: of
+// the storage itself, inside a repository, or above the repositories of GitLab's layouts, whose
+// first directory begins with "@".
 func reserved(path string) error {
 	first, _, _ := strings.Cut(path, "/")
 	if reservedNames[first] {
@@ -88,7 +89,7 @@ func ValidateNew(path string) error {
 	return nil
 }
 
-// layout is what the paths of GitLab's layouts look like.
+// layout matches the paths of GitLab's layouts.
 var layout = regexp.MustCompile(`^@[a-z]+/[0-9a-f]{2}/[0-9a-f]{2}/[^/]+$`)
 
 // Above returns the directories above a path that may be repositories, the outermost first. In GitLab's layouts none is,

@@ -10,7 +10,7 @@ package method
 
 import "strconv"
 
-// Kind says what an RPC does to what it addresses, and so how it is routed.
+// Kind is the kind of effect of an RPC on its target, and so decides how it is routed.
 type Kind uint8
 
 const (
@@ -19,9 +19,9 @@ const (
 	Intercepted Kind = iota
 	// Accessor RPCs only read.
 	Accessor
-	// Mutator RPCs change what clients can observe.
+	// Mutator RPCs change data that clients can observe.
 	Mutator
-	// Maintenance RPCs change how a repository is stored, not what is in it.
+	// Maintenance RPCs change how a repository is stored, not its content.
 	Maintenance
 )
 
@@ -40,7 +40,7 @@ func (k Kind) String() string {
 	return "kind " + strconv.Itoa(int(k))
 }
 
-// Scope says what an RPC addresses.
+// Scope is the kind of target that an RPC addresses.
 type Scope uint8
 
 const (
@@ -65,7 +65,7 @@ func (s Scope) String() string {
 	return "scope " + strconv.Itoa(int(s))
 }
 
-// Change says what a repository-scoped mutator does to the existence of its target.
+// Change is the effect of a repository-scoped mutator on the existence of its target.
 type Change uint8
 
 const (
@@ -103,9 +103,11 @@ type Method struct {
 	Kind Kind
 	// Scope says whether the request names a repository, a storage, or neither.
 	Scope Scope
-	// Change is what a repository-scoped mutator does to the existence of its target.
+	// Change is the method's effect on the existence of its target, if it is a repository-scoped
+	// mutator.
 	Change Change
-	// Directory is what a repository-scoped mutator does to the directory of its target; Change follows from it.
+	// Directory is the method's effect on the directory of its target, if it is a repository-scoped
+	// mutator; Change follows from it.
 	Directory Directory
 	// ClientStreams reports whether the client may send more than one message.
 	ClientStreams bool
@@ -114,15 +116,17 @@ type Method struct {
 	// ForcePrimary marks accessors whose answer depends on how the repository is packed: two replicas with equal content
 	// answer differently, so that successive answers are comparable only if they come from one place.
 	ForcePrimary bool
-	// RefsOnly marks mutators whose whole lasting effect is on refs and on what these reach, so that equal refs of two
-	// replicas prove that such a write left both equal. False where that is not certain.
+	// RefsOnly marks mutators whose whole lasting effect is on refs and on the objects that these
+	// reach, so that equal refs of two replicas prove that such a write left both equal. False
+	// where that is not certain.
 	RefsOnly bool
 	// Votes marks mutators that vote before any effect when they carry a reference transaction, so that such a call may go
 	// to several storages at once. False where no test shows it. See [Method.VotesOn] for the calls that do not all the same.
 	Votes bool
 	// Prunes marks maintenance methods that may remove objects which nothing leads to yet. True where that is not known.
 	Prunes bool
-	// Refusal is why the proxy refuses the method, whatever is asked of it, and what to do instead; empty if it does not.
+	// Refusal is why the proxy refuses each call of the method, and the remedy; empty if it does
+	// not.
 	Refusal string
 
 	// forced is appended to each first message that is rewritten: fields on which no client decides.

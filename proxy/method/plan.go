@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// role names what a field at the end of a path holds.
+// role is the kind of value that a field at the end of a path holds.
 type role uint8
 
 const (
@@ -22,7 +22,7 @@ const (
 // trail is the sequence of field numbers that leads from the request to a field.
 type trail []protowire.Number
 
-// plan is where the requests of one method name what they address.
+// plan is where the requests of one method name the repositories or the storage that they address.
 type plan struct {
 	target, additional, storage trail
 	// timestamp is where the client may say when it makes the change; nil if it cannot.
@@ -30,7 +30,7 @@ type plan struct {
 	root      *level
 }
 
-// level is what is of interest in one message on the way to a role.
+// level has the fields of interest in one message on the way to a role.
 type level struct {
 	edges []edge
 }
@@ -38,10 +38,12 @@ type level struct {
 // edge is a field that leads to a role.
 type edge struct {
 	num protowire.Number
-	// role is what the field holds; with roleNone it is a message, and next says what to look for in it.
+	// role is the role of the field's value; with roleNone the value is a message, and next says
+	// which fields to look for in it.
 	role role
 	next *level
-	// rivals are the other members of the field's oneof: each of them, once seen, undoes what the field held.
+	// rivals are the other members of the field's oneof: each of them, once seen, undoes the
+	// field's value.
 	rivals []rival
 }
 

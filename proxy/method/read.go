@@ -18,7 +18,7 @@ const (
 // errWireType marks the one kind of message that could be unmarshalled and is refused here all the same.
 var errWireType = errors.New("unexpected wire type")
 
-// Request is what the first message of a call names.
+// Request has the names in the first message of a call.
 type Request struct {
 	// Target is the repository that a repository-scoped call addresses.
 	Target Repository
@@ -28,9 +28,10 @@ type Request struct {
 	Storage string
 }
 
-// Read finds what a first message names by walking the field numbers on the way to it; no message is unmarshalled, and
-// nothing off that way is looked at but its length. It sees what unmarshalling would see: of a scalar the last value wins,
-// parts of a message merge, members of a oneof replace each other.
+// Read finds the names in a first message by walking the field numbers on the way to them; no
+// message is unmarshalled, and nothing off that way is looked at but its length. It sees the same
+// values as unmarshalling: of a scalar the last value wins, parts of a message merge, members of a
+// oneof replace each other.
 //
 // It takes no reference to msg and returns nothing that depends on it. Any error means that the client sent a malformed
 // message: truncated, with a field of the wrong type on the way, or with a name that is no UTF-8.
@@ -49,7 +50,7 @@ func (m Method) Read(msg mem.BufferSlice) (Request, error) {
 	return r, nil
 }
 
-// read merges what a message holds into the request.
+// read merges the names in a message into the request.
 func (r *Request) read(l *level, b []byte) error {
 	return eachField(b, func(num protowire.Number, typ protowire.Type, field []byte) error {
 		for i := range l.edges {

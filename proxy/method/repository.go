@@ -10,7 +10,7 @@ import (
 // MaxRelativePath bounds the length of a relative path in bytes: no storage could open a longer one.
 const MaxRelativePath = 4096
 
-// What is missing from a request, in the words that clients know.
+// The parts that may be missing from a request, in the words that clients know.
 var (
 	// ErrRepositoryNotSet means that the request names no repository.
 	ErrRepositoryNotSet = errors.New("repository not set")
@@ -22,7 +22,8 @@ var (
 
 // Repository is a repository as a request names it.
 type Repository struct {
-	// StorageName is the name of a virtual storage in what a client sends, and of a storage in what a storage is sent.
+	// StorageName is the name of a virtual storage in a client's message, and of a storage in a
+	// message to a storage.
 	StorageName string
 	// RelativePath is the path below the storage's root.
 	RelativePath string

@@ -12,8 +12,10 @@ import (
 // [Method.Read], changed where a destination knows a repository by another name.
 //
 // The bytes of msg come first, uncopied and in order; behind them stand the names in r once more. Unmarshalling lets the
-// last value of a scalar win and merges the parts of a message, so that the storage sees exactly these names whatever stood
-// before: one name or several, in one piece or in many. Of ReplicateRepository one more field is settled that way. The message grows by the length of the names and a few bytes.
+// last value of a scalar win and merges the parts of a message, so that the storage sees exactly
+// these names regardless of the part before: one name or several, in one piece or in many. Of
+// ReplicateRepository one more field is settled that way. The message grows by the length of the
+// names and a few bytes.
 //
 // The caller owns the returned slice, which holds references of its own to the buffers of msg, and frees it once.
 func (m Method) Rewrite(msg mem.BufferSlice, r Request) mem.BufferSlice {
@@ -45,13 +47,13 @@ func (m Method) Rewrite(msg mem.BufferSlice, r Request) mem.BufferSlice {
 	return append(slices.Grow(msg[:len(msg):len(msg)], 1), mem.SliceBuffer(suffix))
 }
 
-// Stamp returns what goes before a first message so that it says when the change is
+// Stamp returns the bytes that go before a first message so that it says when the change is
 // made, unless it says so itself: nil where the method has no such field. Without it
 // each storage takes its own time, and two that make the same commit in different
 // seconds make different commits.
 //
-// Unmarshalling merges the message's own time into this one, which has full seconds
-// only: whatever the client said stands.
+// Unmarshalling merges the message's own time into this one, which has full seconds only: a
+// time from the client stands.
 func (m Method) Stamp(now time.Time) []byte {
 	way := m.plan.timestamp
 	if way == nil || !m.Votes {

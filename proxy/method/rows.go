@@ -13,7 +13,7 @@ import (
 //go:embed methods.toml
 var dataFile []byte
 
-// row is one method of the data file, whose head says what the fields mean.
+// row is one method of the data file, whose head explains the fields.
 type row struct {
 	Name    string           `toml:"name"`
 	Kind    string           `toml:"kind"`

@@ -15,7 +15,7 @@ import (
 type DescriptorSet struct {
 	// Name is the file's, for errors.
 	Name string
-	// Data is what is in it.
+	// Data is its content.
 	Data []byte
 }
 
@@ -46,10 +46,11 @@ func (t *Table) addSet(set DescriptorSet) error {
 	return nil
 }
 
-// readSet returns the files of a set, in its order. What they import and the set lacks, the compiled-in API may have.
+// readSet returns the files of a set, in its order. A file that they import and the set lacks may
+// be in the compiled-in API.
 func readSet(data []byte) ([]protoreflect.FileDescriptor, error) {
 	var set descriptorpb.FileDescriptorSet
-	// No extension is resolved: what annotations the options carry stays as it was written.
+	// No extension is resolved: the annotations that the options carry stay as they were written.
 	if err := (proto.UnmarshalOptions{Resolver: new(protoregistry.Types)}).Unmarshal(data, &set); err != nil {
 		return nil, fmt.Errorf("not a FileDescriptorSet: %w", err)
 	}
@@ -71,7 +72,7 @@ func readSet(data []byte) ([]protoreflect.FileDescriptor, error) {
 	return files, nil
 }
 
-// complete adds to a set what its files import, as far as it is compiled in.
+// complete adds to a set the files that its files import, as far as they are compiled in.
 func complete(set *descriptorpb.FileDescriptorSet) {
 	have := make(map[string]bool)
 	for _, f := range set.GetFile() {

@@ -8,10 +8,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Gitaly lets a deletion pass without a vote that does not say what it deletes: git clears its file of packed references
-// that way, in a transaction of its own, which may be necessary on one storage and not on another. A few methods leave it to
-// the client what git is told, and a call of theirs that does nothing else has its effect unasked. So had one that came here
-// by its voters, with nothing in the ledger before it.
+// Gitaly admits without a vote a deletion that does not name the deleted object: git clears its
+// file of packed references that way, in a transaction of its own, which may be necessary on one
+// storage and not on another. A few methods leave git's orders to the client, and a call of theirs
+// that does nothing else has its effect unasked. So had one that came here by its voters,
+// with nothing in the ledger before it.
 
 // VotesOn tells whether a call of the method that begins with this message votes before any effect. It takes no reference
 // to msg, which [Method.Read] has read.

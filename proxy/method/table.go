@@ -56,19 +56,20 @@ func (t *Table) All() iter.Seq[Method] {
 	}
 }
 
-// add takes a method in, or finds that it agrees with what is known of it. What was known first decides.
+// add takes a method in, or finds that it agrees with the known facts of it. The fact that was
+// known first decides.
 func (t *Table) add(m Method) error {
 	known, ok := t.methods[m.FullName]
 	if !ok {
 		t.methods[m.FullName] = m.withFacts()
 		return nil
 	}
-	if m.also != Intercepted { // what the data file has to say of a method that is known
+	if m.also != Intercepted { // the data file's row of a method that is known
 		known.also = m.also
 		t.methods[m.FullName] = known
 	}
 	if known.Refusal != "" && known.Kind == Intercepted {
-		return nil // whatever it does, it is not forwarded
+		return nil // no matter which effect it has, it is not forwarded
 	}
 	if m.Kind == known.also {
 		m.Kind = known.Kind
@@ -123,7 +124,7 @@ func (t *Table) addFile(file protoreflect.FileDescriptor) error {
 	return nil
 }
 
-// describe says what a method's descriptor and annotations tell of it.
+// describe returns the facts that a method's descriptor and annotations tell of it.
 func describe(md protoreflect.MethodDescriptor, intercepted bool) (Method, error) {
 	m := Method{
 		FullName:      "/" + string(md.Parent().FullName()) + "/" + string(md.Name()),
