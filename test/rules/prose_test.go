@@ -78,7 +78,7 @@ var proseComplete = []string{
 	"test/demo", "test/e2e", "test/failover", "test/gitaly/gitalytest", "test/gitaly/internal/vote",
 	"test/gitaly/internal/wire", "test/gitaly/memory", "test/gitaly/test-gitaly", "test/install",
 	"test/membership", "test/mutants", "test/netns", "test/partition", "test/place", "test/postgres",
-	"test/promql", "test/realgitaly", "test/realgitaly/seen", "test/report", "test/rules", "test/runbook",
+	"test/promql", "test/realgitaly", "test/realgitaly/seen", "test/report", "test/rules", "test/runbook", "test/sim",
 	"test/sim/simulate", "test/strong", "test/upgrade", "test/workload",
 }
 

@@ -7,7 +7,7 @@ import (
 	"praefect/proxy/router"
 )
 
-// allowed checks what must be true when the machine lets votes be answered: the
+// allowed checks the conditions that must hold when the machine lets votes be answered: the
 // next thing that happens may be an effect.
 func (c *check) allowed(d *driver, tx *transaction, dropped []string) {
 	in, w := d.in, c.w
@@ -23,7 +23,7 @@ func (c *check) allowed(d *driver, tx *transaction, dropped []string) {
 	if w.setup.block && len(tx.agreeing) < min(w.setup.copies, w.setup.storages) {
 		w.failf("P3: votes of op %d are allowed for %v, fewer than %d", tx.request.ops, tx.agreeing, w.setup.copies)
 	}
-	// Who does not serve any more agrees no longer, whatever it has voted.
+	// A storage that does not serve any more agrees no longer, no matter how it has voted.
 	tx.agreeing = slices.DeleteFunc(slices.Clone(tx.agreeing), func(name string) bool { return slices.Contains(dropped, name) })
 	c.throughout(tx)
 	now := w.history.last()
@@ -58,7 +58,7 @@ func (c *check) allowed(d *driver, tx *transaction, dropped []string) {
 	}
 }
 
-// throughout checks that who counts for a write has agreed with all of it so far (P3).
+// throughout checks that a storage that counts for a write has agreed with all of it so far (P3).
 func (c *check) throughout(tx *transaction) {
 	if tx.throughout == nil {
 		tx.throughout = tx.agreeing
@@ -71,8 +71,8 @@ func (c *check) throughout(tx *transaction) {
 	tx.throughout = tx.agreeing
 }
 
-// ended checks that the client of a write gets its status once whoever did not end as
-// the primary did is behind (P3).
+// ended checks that the client of a write gets its status once each storage that did not end
+// as the primary did is behind (P3).
 func (c *check) ended(tx *transaction, agreeing, dropped []string) {
 	now := c.w.history.last()
 	for _, path := range tx.request.paths() {

@@ -60,7 +60,7 @@ func (c *Coverage) add(o *Coverage) {
 	}
 }
 
-// Enough returns an error that names what the schedules saw too little of: each
+// Enough returns an error that names the events of which the schedules saw too few: each
 // count must have come to at least one in so many schedules.
 func (c *Coverage) Enough() error {
 	var missing []string

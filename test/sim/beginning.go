@@ -8,8 +8,8 @@ import (
 	"praefect/replicator/plan"
 )
 
-// begun gives the storages what they have before the cluster begins: the same, or
-// one more than another, or each something that no other has. It draws from numbers
+// begun gives the storages their content before the cluster begins: the same, or one more
+// change than another, or each a change that no other has. It draws from numbers
 // of its own, so that a schedule without it stays as it is.
 func (w *simulation) begun() {
 	r := rand.New(rand.NewPCG(w.seed, 0xf125c0))
@@ -75,7 +75,7 @@ func (c *check) overwrites(s *storage, r *running, before, after *content) {
 	}
 	source := after
 	if r.verb == verbReplicate {
-		source = r.fetched // what a copy leaves out is not lost: it is made once more
+		source = r.fetched // a change that a copy leaves out is not lost: the copy is made once more
 	}
 	for _, o := range before.ops {
 		if wr := c.ops[o]; wr.found && !wr.removed && !wr.lost && (source == nil || !slices.Contains(source.ops, o)) {
@@ -102,7 +102,7 @@ func (c *content) contains(other *content) bool {
 	return true
 }
 
-// halfWay is what a copy of found has made of c when it is cut off. Where it advances,
+// halfWay is the content that a copy of found has made of c when it is cut off. Where it advances,
 // each reference only moves forward, and git has moved some of them: their objects come
 // first. Otherwise nothing can be said.
 func (c *content) halfWay(found *content, advances bool) *content {
@@ -122,8 +122,8 @@ func (c *content) set(a attributes) *content {
 	return &after
 }
 
-// without is what a sloppy copy of c leaves on a replica: the last change of a ref is missing, or
-// HEAD or the object pool are as they were.
+// without is the content that a sloppy copy of c leaves on a replica: the last change of a ref is
+// missing, or HEAD or the object pool are as they were.
 func (c *content) without(before *content) *content {
 	if before != nil && before.attributes != c.attributes {
 		return c.set(before.attributes)
@@ -131,8 +131,8 @@ func (c *content) without(before *content) *content {
 	return newContent(c.ops[:len(c.ops)-1], false).set(c.attributes)
 }
 
-// heads tells in which schedules HEAD and the object pool of what storages begin with differ. It
-// draws from nothing: all other schedules stay as they are.
+// heads tells in which schedules HEAD and the object pool differ in the first content of storages.
+// It draws from nothing: all other schedules stay as they are.
 func heads(seed uint64) bool { return seed%16 == 5 || seed%16 == 12 }
 
 // begunAttributes gives some of the replicas another HEAD or object pool.
@@ -155,7 +155,7 @@ func (c *content) of(ref int) []op {
 	return slices.DeleteFunc(slices.Clone(c.ops), func(o op) bool { return o.ref() != ref })
 }
 
-// replica is what a comparison after a copy sees of it.
+// replica is the part of it that a comparison after a copy sees.
 func (c *content) replica() plan.Replica {
 	if c == nil {
 		return plan.Replica{}

@@ -7,12 +7,12 @@ import (
 	"praefect/fsm/state"
 )
 
-// check holds what really happened, and compares it with the promises.
+// check holds the true course of events, and compares it with the promises.
 type check struct {
 	w     *simulation
 	ops   []*write // by op; 0 is none
 	repos map[string]*repository
-	// primaries are those of each epoch (P1).
+	// primaries has the primary of each epoch (P1).
 	primaries map[uint64]string
 	// watermark is the highest that any leader has told.
 	watermark state.Index
@@ -39,14 +39,14 @@ type write struct {
 	removedBy *write
 	// lost tells that an operator accepted its loss.
 	lost bool
-	// unverified tells that the quorum was lost after its acknowledgement: who has it is not known
-	// until all replicas were compared.
+	// unverified tells that the quorum was lost after its acknowledgement: which storages have it
+	// is not known until all replicas were compared.
 	unverified bool
 	// found tells that a storage came with it.
 	found bool
 }
 
-// repository is what was acknowledged of one repository, in that order.
+// repository has the acknowledged writes of one repository, in the order of acknowledgement.
 type repository struct {
 	path  string
 	acked []*write
@@ -81,7 +81,7 @@ func (c *check) effect(s *storage, cl *call, ops []op) {
 	c.replicas(cl.path)
 }
 
-// deleted notes what a client's delete has removed.
+// deleted notes the writes that a client's delete has removed.
 func (c *check) deleted(before *content, by op) {
 	if before == nil {
 		return
@@ -108,7 +108,7 @@ func (c *check) ack(r *request, decided time.Duration) {
 	c.readable(r.path)
 }
 
-// acknowledged notes that somebody may rely on an effect.
+// acknowledged notes that a client may rely on an effect.
 func (c *check) acknowledged(wr *write, decided time.Duration) {
 	w := c.w
 	wr.acked, wr.ackedAt = true, decided
@@ -134,7 +134,7 @@ func (c *check) acknowledged(wr *write, decided time.Duration) {
 	c.replicas(wr.path)
 }
 
-// must reports whether a content has what it must: every one of the writes
+// must reports whether a content has its obligatory writes: every one of the writes
 // which no delete may have removed, and nothing that an acknowledged one has.
 func (c *check) must(found *content, acked []*write) *write {
 	for _, wr := range acked {

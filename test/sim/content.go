@@ -11,18 +11,18 @@ const refs = 2
 // ref is the one that an effect changes.
 func (o op) ref() int { return int(o) % refs }
 
-// content is what a storage has of one repository: the effects that happened to
+// content is a storage's replica of one repository: the effects that happened to
 // it since it was created, in order. It is immutable. nil: no such repository.
 type content struct {
 	ops []op
-	// sums are those of each ref: the order of changes of two refs leaves no trace.
+	// sums has the sum of each ref: the order of changes of two refs leaves no trace.
 	sums [refs]uint64
 	// torn tells that a copy onto it was not finished.
 	torn bool
 	attributes
 }
 
-// attributes are what a replica has besides its refs: no client changes them.
+// attributes are the facts of a replica besides its refs: no client changes them.
 type attributes struct {
 	head int // which ref HEAD names
 	pool int // which object pool it borrows from, 0 for none
@@ -69,7 +69,7 @@ func (c *content) equal(o *content) bool {
 	return c.sums == o.sums && c.torn == o.torn && c.attributes == o.attributes
 }
 
-// disk is what a storage keeps when its process dies.
+// disk is the part of a storage that survives the death of its process.
 type disk struct {
 	id    string
 	repos map[string]*content

@@ -2,8 +2,8 @@ package sim
 
 import "praefect/fsm/state"
 
-// Coverage counts what schedules went through. A run that saw too little of
-// something has shown nothing about it.
+// Coverage counts the events that schedules went through. A run that saw too few events
+// of a kind has shown nothing about it.
 type Coverage struct {
 	Schedules int   `json:"schedules"`
 	Events    int64 `json:"events"`
@@ -82,7 +82,7 @@ type Coverage struct {
 	Backfills      int `json:"backfills"`
 	Refills        int `json:"refills"` // of storages that were restored from a backup
 	NewDisks       int `json:"new_disks"`
-	// What storages began with, or came back with.
+	// The disks and content that storages began with, or came back with.
 	FormerDisks  int `json:"former_disks"`
 	Comparisons  int `json:"comparisons"`
 	Advances     int `json:"advances"`

@@ -33,7 +33,8 @@ func (w *simulation) tamper() {
 	w.after(upTo(draw, 2*time.Second), next)
 }
 
-// tamper has a replica that counts for something get a change that nobody asked the instances for.
+// tamper has a replica that counts for something get a change that no client asked the instances
+// for.
 func (c *check) tamper(s *storage, path string) {
 	vs := c.w.history.last().VirtualStorage(virtualStorage)
 	before := s.disk.repos[path]
@@ -41,14 +42,14 @@ func (c *check) tamper(s *storage, path string) {
 		return
 	}
 	o := op(len(c.ops))
-	c.ops = append(c.ops, &write{op: o, path: path, lost: true}) // it was promised to nobody
+	c.ops = append(c.ops, &write{op: o, path: path, lost: true}) // it was promised to no client
 	s.disk.repos[path] = before.with(o)
 	c.tampered[replicaKey{path, s.name}] = true
 	c.w.cov.Tampered++
 	c.w.tracef("%s: somebody makes op %d of %s there", s.name, o, path)
 }
 
-// tamperedWith tells whether a replica of a repository has a change that nobody asked for.
+// tamperedWith tells whether a replica of a repository has a change that no client asked for.
 func (c *check) tamperedWith(path string) bool {
 	for k := range c.tampered {
 		if k.path == path {
@@ -58,8 +59,8 @@ func (c *check) tamperedWith(path string) bool {
 	return false
 }
 
-// spreads notes what became of such a change when a replica was replaced: a copy has what its
-// source had.
+// spreads notes the fate of such a change when a replica was replaced: a copy has the changes of
+// its source.
 func (c *check) spreads(s *storage, r *running) {
 	to := replicaKey{r.path, s.name}
 	switch r.verb {
@@ -72,8 +73,8 @@ func (c *check) spreads(s *storage, r *running) {
 	}
 }
 
-// alike notes that the replicas that count are equal: whatever somebody did is in all of them, or
-// in none.
+// alike notes that the replicas that count are equal: each change past the instances is in all of
+// them, or in none.
 func (c *check) alike(path string) {
 	for k := range c.tampered {
 		if k.path == path {
@@ -82,8 +83,8 @@ func (c *check) alike(path string) {
 	}
 }
 
-// differed checks that only replicas are put in doubt that somebody has changed, or those of a
-// primary that was changed (P5): the ledger explains any other difference.
+// differed checks that only replicas are put in doubt that were changed past the instances, or
+// whose primary's replica was (P5): the ledger explains any other difference.
 func (c *check) differed(cmd *state.MarkDoubt) {
 	c.w.cov.Differed++
 	for _, d := range cmd.Differences {

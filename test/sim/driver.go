@@ -11,7 +11,7 @@ import (
 	"praefect/proxy/router"
 )
 
-// driver carries out what the machine of one life of an instance decides, as
+// driver carries out the decisions of the machine of one life of an instance, as
 // package ledger does.
 type driver struct {
 	in      *instance
@@ -29,7 +29,7 @@ type driver struct {
 	reports   machine.Report
 }
 
-// passage is what the machine says of one write.
+// passage is the machine's word on one write.
 type passage struct {
 	forward  *machine.Forward // not yet seen to
 	sent     machine.Forward  // the last one
@@ -47,7 +47,7 @@ type passage struct {
 	news     signal
 }
 
-// guard is what the machine says of one repair.
+// guard is the machine's word on one repair.
 type guard struct {
 	done *machine.Done // not yet seen
 	news signal
@@ -69,8 +69,8 @@ func (d *driver) id() machine.ID {
 	return d.ids
 }
 
-// step brings an event to the machine, after the newest view, and carries out
-// what it answers.
+// step brings an event to the machine, after the newest view, and carries out its
+// answers.
 func (d *driver) step(e machine.Event) {
 	if view := d.in.raft.view; view.Index > d.view().Index {
 		d.one(machine.View{State: view, Incarnation: d.inc})
@@ -175,7 +175,7 @@ func (d *driver) propose(t *task, e machine.Propose) {
 // view is the view by which the instance routes.
 func (d *driver) view() *state.State { return d.machine.View() }
 
-// reach tells the machine what the links look like.
+// reach tells the machine the state of the links.
 func (d *driver) reach() machine.Connections {
 	var r machine.Connections
 	for _, l := range d.in.links {

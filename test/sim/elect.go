@@ -22,12 +22,12 @@ var electorSettings = elector.Settings{
 // reportAge is how old a report may be.
 const reportAge = 300 * time.Millisecond
 
-// electing is what the leader knows beyond its table of leases.
+// electing is the leader's knowledge beyond its table of leases.
 type electing struct {
 	memory       elector.Memory
 	received     map[string]health.Received
 	pauseReports map[state.Incarnation]lease.WritePauseReport
-	refused      map[string]refusals // by who found out
+	refused      map[string]refusals // by the instance that found out
 	probe        []state.Incarnation
 	silent       map[state.Incarnation]time.Duration // since when each of probe is
 	gone         map[state.Incarnation]bool          // as an operator says
@@ -84,7 +84,7 @@ func (l *leader) members() []string {
 	return ids
 }
 
-// voters are the ids of those that vote.
+// voters are the ids of the members that vote.
 func (l *leader) voters() []string {
 	var ids []string
 	for _, i := range l.in.raft.config.voters() {
@@ -163,7 +163,7 @@ func (l *leader) moment() elector.Moment {
 	}
 }
 
-// operate carries out what an operator asks for.
+// operate carries out an operator's request.
 func (l *leader) operate(t *task, r elector.Request) {
 	w := l.in.w
 	op, already, err := elector.Begin(r, l.moment())
@@ -203,7 +203,7 @@ func (l *leader) operate(t *task, r elector.Request) {
 			t.pause()
 			results, err := l.in.raft.proposeAs(t, l.term, l.in.ledger.inc, *cmd)
 			if err != nil {
-				return // whoever leads next finds the fence, or not
+				return // the next leader finds the fence, or not
 			}
 			fenced = &results[0]
 			if fenced.Refusal == nil && cmd.Drain != nil {

@@ -16,7 +16,7 @@ func (r *raft) arm() {
 }
 
 // campaign asks whether it would be voted for, and only then begins a new term:
-// who was cut off must not depose a leader when it comes back.
+// an instance that was cut off must not depose a leader when it comes back.
 func (r *raft) campaign() {
 	r.arm()
 	r.leader = -1
@@ -63,7 +63,7 @@ func (r *raft) lastTerm() uint64 {
 	return r.log[len(r.log)-1].term
 }
 
-// adopt goes to a later term, as a follower of nobody.
+// adopt goes to a later term, as a follower without a leader.
 func (r *raft) adopt(term uint64) {
 	if term > r.term {
 		r.term, r.voted = term, 0

@@ -88,8 +88,8 @@ func (w *simulation) crashInstance() {
 	})
 }
 
-// longestPause is for how long a process may stop just when it sends something: until it
-// was retired, and what it was about to do had its bound.
+// longestPause is for how long a process may stop just when it sends something: until it was
+// retired, and the bound of its next action had passed.
 const longestPause = 20 * time.Second
 
 func (w *simulation) pauseInstance() {
@@ -200,7 +200,7 @@ func (w *simulation) pauseStorage() {
 	if w.chance(0.4) {
 		s = w.primary()
 	}
-	// What a stopped storage does after the bound of a call is a known limit:
+	// An effect of a stopped storage after the bound of a call is a known limit:
 	// its calls end with the pause.
 	w.stop(s.process)
 }
@@ -214,7 +214,7 @@ func (w *simulation) partition() {
 	w.cut([][2]int{{a, b}}, w.chance(0.4))
 }
 
-// isolate cuts one host off from the instances, or from everybody.
+// isolate cuts one host off from the instances, or from all hosts.
 func (w *simulation) isolate() {
 	a := w.rand.IntN(w.net.nodes)
 	others := w.net.nodes
@@ -279,8 +279,8 @@ func (w *simulation) lagBehind() {
 	in.lagging = w.now + w.while()
 }
 
-// heal ends all faults but the pauses of instances: who wakes up when all others have
-// forgotten it does what it was about to do.
+// heal ends all faults but the pauses of instances: an instance that wakes up when all others
+// have forgotten it does its next action.
 func (w *simulation) heal() {
 	w.quiet, w.quietSince = true, w.now
 	w.tracef("all faults are over")

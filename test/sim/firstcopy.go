@@ -13,7 +13,7 @@ import (
 // errAgain asks for another comparison.
 var errAgain = errors.New("compared once more")
 
-// uncompared are those of the storages that are.
+// uncompared are the storages among them that are uncompared.
 func (d *driver) uncompared(backfillings []state.Storage) []string {
 	var names []string
 	vs := d.in.raft.view.VirtualStorage(virtualStorage)
@@ -25,7 +25,7 @@ func (d *driver) uncompared(backfillings []state.Storage) []string {
 	return names
 }
 
-// compareAll compares what the storages came with, and has the state say so.
+// compareAll compares the replicas that the storages came with, and has the state say so.
 func (d *driver) compareAll(t *task, backfillings []state.Storage) bool {
 	for _, f := range backfillings {
 		for _, path := range d.in.w.paths {
@@ -58,7 +58,7 @@ func (d *driver) compareAll(t *task, backfillings []state.Storage) bool {
 	return true
 }
 
-// newcomer is what calls.meet finds.
+// newcomer is the finding of calls.meet.
 func (d *driver) newcomer(t *task, path, primary, storage string) (plan.Newcomer, error) {
 	there, err := d.in.link(storage).look(t, path)
 	if err != nil || there == nil {
@@ -73,7 +73,7 @@ func (d *driver) newcomer(t *task, path, primary, storage string) (plan.Newcomer
 	}, nil
 }
 
-// meet compares a storage's replica with the primary's, and does what follows.
+// meet compares a storage's replica with the primary's, and takes the step that follows.
 func (d *driver) meet(t *task, path, storage string) error {
 	view := d.in.raft.view
 	vs, entry := view.VirtualStorage(virtualStorage), view.Entry(key(path))
@@ -109,7 +109,7 @@ func (d *driver) meet(t *task, path, storage string) error {
 	return nil
 }
 
-// conflict compares once more, while writes wait, and records what comes of it.
+// conflict compares once more, while writes wait, and records the result.
 func (d *driver) conflict(t *task, path, storage string) error {
 	r, err := d.begin(t, path, true, opens)
 	if err != nil {

@@ -18,7 +18,7 @@ type history struct {
 	removed map[string]time.Duration // when it was committed that an instance is no member, by its id
 }
 
-// last is the state that the newest committed entry known to anybody leads to.
+// last is the state that the newest committed entry known to any instance leads to.
 func (h *history) last() *state.State {
 	if len(h.states) == 0 {
 		return &state.State{}
@@ -38,7 +38,7 @@ func (h *history) known(s *state.State, at int, b state.Batch) {
 	}
 }
 
-// reconfigured notes what a committed configuration changes.
+// reconfigured notes the changes by a committed configuration.
 func (h *history) reconfigured(e entry) {
 	c := e.config
 	for _, s := range h.config.servers {
@@ -54,8 +54,8 @@ func (h *history) reconfigured(e entry) {
 	h.w.check.quorum()
 }
 
-// replace makes a log the only history: what else was committed is lost. It returns the state that
-// the log leads to, and how many entries are lost.
+// replace makes a log the only history: all other committed entries are lost. It returns the state
+// that the log leads to, and how many entries are lost.
 func (h *history) replace(log []entry) (last *state.State, lost int) {
 	same := 0
 	for same < min(len(log), len(h.entries)) && h.entries[same] == log[same] {

@@ -83,7 +83,7 @@ func (s *storage) close(t *task, r *running) error {
 	return errNothing
 }
 
-// closes notes what a vote says of who could do the write.
+// closes notes whether a storage's vote says that it could do the write.
 func (tx *transaction) closes(storage string, vote quorum.Vote) {
 	last := vote == quorum.Vote{Phase: phaseCommitted}
 	tx.phases[storage] = vote.Phase
@@ -100,7 +100,8 @@ func (tx *transaction) closes(storage string, vote quorum.Vote) {
 }
 
 // closedAlone checks that a storage that is ready for a write, of which the primary has changed
-// nothing, does not fall behind by it (P3: redundancy is not lost by what nobody has done).
+// nothing, does not fall behind by it (P3: redundancy is not lost by a change that no storage has
+// made).
 func (c *check) closedAlone(tx *transaction, waited map[string]func(quorum.Answer), agreeing []string) {
 	if !tx.closed || len(tx.votes.Committed()) > 0 {
 		return
@@ -123,7 +124,7 @@ func (c *check) mayChange(tx *transaction, storage string) {
 	}
 }
 
-// names are those of the voters.
+// names are the names of the voters.
 func names(voters []voter) (list []string) {
 	for _, v := range voters {
 		list = append(list, v.storage)

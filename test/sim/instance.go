@@ -148,7 +148,7 @@ func (in *instance) register(t *task) {
 	in.run(in.ledger.backfill)
 }
 
-// viewChanged brings the view to all who live by it.
+// viewChanged brings the view to all parts that live by it.
 func (in *instance) viewChanged() {
 	if in.ledger == nil {
 		return
@@ -162,7 +162,7 @@ func (in *instance) viewChanged() {
 	}
 }
 
-// reachChanged brings what the links look like to all who route by it.
+// reachChanged brings the state of the links to all parts that route by it.
 func (in *instance) reachChanged() {
 	in.session.observed()
 	if in.ledger != nil {

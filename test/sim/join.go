@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// join sees to it that the instance is a member, and that the leader makes voters of those that
-// have caught up, as consensus/join.go and promote.go do.
+// join sees to it that the instance is a member, and that the leader makes voters of the members
+// that have caught up, as consensus/join.go and promote.go do.
 func (in *instance) join(t *task) {
 	heard := in.now()
 	since := make(map[int]time.Duration) // since when non-voters have caught up
@@ -89,8 +89,9 @@ func (r *raft) promote(since map[int]time.Duration) {
 	}
 }
 
-// remove takes a member out of the cluster, as an operator asks for who removes one that is there,
-// or gone: not the leader, and not if those left that can be reached would be no quorum.
+// remove takes a member out of the cluster, at the request of an operator, whether the member is
+// there or gone: not the leader, and not if the remaining members that can be reached would be no
+// quorum.
 func (l *leader) remove(in *instance) {
 	r := l.in.raft
 	if !l.leading() || in == l.in || !r.config.has(in.index) {

@@ -8,7 +8,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// leader is what an instance does while it leads one term: it grants leases,
+// leader is the work of an instance while it leads one term: it grants leases,
 // counts reports, and decides about storages.
 type leader struct {
 	in      *instance
@@ -21,7 +21,7 @@ type leader struct {
 	pending bool          // something is to be told to all
 }
 
-// appliedAt is what the leader had applied when.
+// appliedAt is an index that the leader had applied, and when.
 type appliedAt struct {
 	at    time.Duration
 	index state.Index
@@ -72,7 +72,7 @@ func (l *leader) tick() {
 	}
 }
 
-// advance grants what can be granted, and asks what is to be asked.
+// advance grants the leases that can be granted, and asks if the grantor waits.
 func (l *leader) advance() {
 	now, r := l.in.now(), l.in.raft
 	l.grantor.Voters(l.voters())
@@ -93,8 +93,8 @@ func (l *leader) advance() {
 	l.in.w.check.routes()
 }
 
-// stalled checks that no instance holds up the others: what was applied here so
-// long ago is known to all who may still hold a lease.
+// stalled checks that no instance holds up the others: an entry that was applied here
+// so long ago is known to all instances that may still hold a lease.
 func (l *leader) stalled(now time.Duration) {
 	d := l.in.w.setup.lease
 	limit := 2*(d+lease.Margin(d)) + 300*time.Millisecond

@@ -94,7 +94,7 @@ func (l *link) dial(t *task) bool {
 	c.lives[1] = l.st.life
 	life := l.st.life
 	if !l.st.up {
-		// Whoever listens no more has its host say so.
+		// The host of a process that listens no more says so.
 		if w.net.both(in.node, l.st.node) {
 			t.sleep(w.net.delay(in.node, l.st.node))
 			refused = true
@@ -148,7 +148,7 @@ func (l *link) watch(t *task) {
 }
 
 // outdated tells that the storage was taken out since the connection was made:
-// only what happens over a newer one tells whether it may return.
+// only calls over a newer one tell whether it may return.
 func (l *link) outdated() bool {
 	vs := l.in.raft.view.VirtualStorage(virtualStorage)
 	if vs == nil {
@@ -190,7 +190,7 @@ func (l *link) call(generation uint64, c call) *pending {
 	p := &pending{link: l, conn: l.conn}
 	l.pending = append(l.pending, p)
 	st, conn := l.st, l.conn
-	// A process that is paused here sends late what it had decided before.
+	// A process that is paused here sends late a call that it had decided before.
 	if c.verb != verbLook && !l.in.w.quiet && l.in.w.chance(l.in.w.setup.clumsy) {
 		l.in.w.stopFor(l.in.process, l.in.w.between(0, longestPause))
 	}

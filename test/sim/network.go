@@ -2,7 +2,7 @@ package sim
 
 import "time"
 
-// network is what lies between the hosts: packets may be lost, late, overtaken
+// network connects the hosts: packets may be lost, late, overtaken
 // by others, or cut off in one direction only.
 type network struct {
 	w     *simulation
@@ -55,8 +55,8 @@ func (n *network) datagram(from int, to *process, fn func()) {
 	})
 }
 
-// conn is a connection of two processes: what is sent arrives in order, or the
-// connection breaks. While the network is cut it is stuck, as TCP is, until one
+// conn is a connection of two processes: messages arrive in order, or the connection
+// breaks. While the network is cut it is stuck, as TCP is, until one
 // end gives up.
 type conn struct {
 	n      *network
@@ -86,7 +86,7 @@ func (c *conn) alive(end int) bool {
 	return !c.closed[end] && c.ends[end].up && c.ends[end].life == c.lives[end]
 }
 
-// send delivers fn to the other end, after what was sent before.
+// send delivers fn to the other end, after the earlier messages.
 func (c *conn) send(from int, fn func()) {
 	if c.closed[from] {
 		return
@@ -114,7 +114,7 @@ func (c *conn) forward(to int) {
 		switch {
 		case !c.n.open(from, node):
 			if c.dead() {
-				return // nobody sends it again
+				return // it is not sent again
 			}
 			c.n.w.after(c.n.w.between(retransmit/2, retransmit), func() { c.forward(to) })
 			return
@@ -135,10 +135,10 @@ func (c *conn) forward(to int) {
 	})
 }
 
-// dead reports whether an end is gone, so that what is stuck stays so.
+// dead reports whether an end is gone, so that a message that is stuck stays so.
 func (c *conn) dead() bool { return !c.alive(0) || !c.alive(1) }
 
-// close ends the connection from one end; what it has sent may still arrive.
+// close ends the connection from one end; the messages that it has sent may still arrive.
 func (c *conn) close(end int) {
 	if !c.closed[end] {
 		c.closed[end] = true

@@ -8,7 +8,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// operate lets an operator do something, at whoever leads.
+// operate lets an operator do something, at the leader.
 func (w *simulation) operate() {
 	l := w.leader()
 	if l == nil {
@@ -51,7 +51,7 @@ func (w *simulation) leader() *leader {
 	return nil
 }
 
-// mend does what people do once the faults are over, about what does not heal by
+// mend does the work of people once the faults are over, where a fault does not heal by
 // itself.
 func (w *simulation) mend() {
 	l := w.leader()
@@ -81,7 +81,7 @@ func (w *simulation) mend() {
 
 // mendDisks gives the last storage that serves its disk back. Where others serve, one
 // with another disk is to be failed over; but if more than half of all storages were
-// lost at once, nobody is before people have looked, and taken one out.
+// lost at once, none is failed over before people have looked, and taken one out.
 func (w *simulation) mendDisks(l *leader, vs *state.VirtualStorage) {
 	var lost []state.Storage
 	for _, s := range vs.Succession {
@@ -110,8 +110,8 @@ func (in *instance) ended(e *state.Entry) (ended []state.DoubtRef) {
 	return ended
 }
 
-// mendRepository resolves what only people can: a repository of which no storage
-// has every write; or one that its primary lacks and others have, of which nobody
+// mendRepository resolves the cases that only people can: a repository of which no storage
+// has every write; or one that its primary lacks and others have, of which no instance
 // can tell whether it was deleted.
 func (w *simulation) mendRepository(in *instance, vs *state.VirtualStorage, path string) []state.Command {
 	e := w.history.last().Entry(key(path))

@@ -13,8 +13,8 @@ type clock struct {
 	rate   float64
 }
 
-// process is one program on one host. What it does happens in events of its
-// own, which wait while it is paused and never come once it has died.
+// process is one program on one host. Its work happens in events of its own,
+// which wait while it is paused and never come once it has died.
 type process struct {
 	w     *simulation
 	name  string
@@ -27,7 +27,7 @@ type process struct {
 	tasks  []*task       // live ones, in the order of their start
 }
 
-// now is what the process reads from its clock.
+// now is the time that the process reads from its clock.
 func (p *process) now() time.Duration {
 	return p.clock.offset + time.Duration(float64(p.w.now)*p.clock.rate)
 }
@@ -35,11 +35,11 @@ func (p *process) now() time.Duration {
 // after runs fn in this life of the process, d later by its own clock, or when
 // it goes on after a pause.
 func (p *process) after(d time.Duration, fn func()) {
-	// Not a moment too soon: who looks at the clock then sees that d has passed.
+	// Not a moment too soon: a look at the clock then shows that d has passed.
 	p.afterTrue(time.Duration(float64(d)/p.clock.rate)+2, fn)
 }
 
-// afterTrue is after by the true time: what comes from outside is in time.
+// afterTrue is after by the true time: an event from outside is in time.
 func (p *process) afterTrue(d time.Duration, fn func()) {
 	life := p.life
 	var run func()
@@ -204,7 +204,7 @@ func (t *task) waitFor(s *signal, d time.Duration, done func() bool) bool {
 	return true
 }
 
-// reply is a value that somebody waits for.
+// reply is a value that a task waits for.
 type reply[T any] struct {
 	done  bool
 	value T

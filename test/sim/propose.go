@@ -25,7 +25,7 @@ type answer struct {
 	err     error
 }
 
-// proposal is what one caller wants in the log.
+// proposal has the commands that one caller wants in the log.
 type proposal struct {
 	commands []state.Command
 	taken    bool
@@ -63,7 +63,7 @@ func (p *proposer) propose(t *task, timeout time.Duration, commands ...state.Com
 	return pr.reply.value.results, pr.reply.value.err
 }
 
-// run proposes what is queued, for ever.
+// run proposes the queued commands, permanently.
 func (p *proposer) run(t *task) {
 	for {
 		t.waitFor(&p.more, -1, func() bool { return len(p.queue) > 0 })
@@ -100,7 +100,7 @@ func (p *proposer) commit(t *task, commands []state.Command) []state.Result {
 		Version: state.CommandVersion, RequestID: fmt.Sprint("r", w.requests), Incarnation: p.inc,
 		Number: p.number, Commands: commands,
 	}
-	// What the next release says needs its level, whatever it is.
+	// Each batch of the next release needs its level, no matter which commands it has.
 	if next := state.CommandVersion + 1; w.setup.rolling && p.in.level == next && w.chance(0.3) && p.in.raft.view.Allows(next) == nil {
 		b.Version = next
 	}

@@ -23,10 +23,10 @@ type entry struct {
 	recovered *state.State
 }
 
-// durable is what an instance has on its disk.
+// durable is the content of an instance's disk.
 type durable struct {
 	term  uint64
-	voted int // +1; 0: nobody in this term
+	voted int // +1; 0: for no one in this term
 	log   []entry
 	// member tells that the instance was sure to be a member once, and registered that
 	// it has told the others of itself.
@@ -34,8 +34,8 @@ type durable struct {
 }
 
 // raft is the ordered log as one instance runs it: a small Raft, so that a
-// leader may be deposed unawares, and what it had not committed may survive or
-// not. Its safety is not what is tried here, but what is built on it.
+// leader may be deposed unawares, and the entries that it had not committed may survive
+// or not. The code built on it is tried here, not its safety.
 type raft struct {
 	in *instance
 	*durable
@@ -86,7 +86,7 @@ func (r *raft) append(b *state.Batch) int {
 	return len(r.log)
 }
 
-// replicate tells every instance what it is thought to lack.
+// replicate sends every instance the entries that it is thought to lack.
 func (r *raft) replicate() {
 	for _, s := range r.config.servers {
 		if s.index != r.in.index {
@@ -95,7 +95,7 @@ func (r *raft) replicate() {
 	}
 }
 
-// replicateTo tells one instance what it is thought to lack.
+// replicateTo sends one instance the entries that it is thought to lack.
 func (r *raft) replicateTo(i int) {
 	before := min(r.next[i], len(r.log))
 	var beforeTerm uint64
@@ -155,7 +155,7 @@ func (r *raft) appendEntries(from int, term uint64, before int, beforeTerm uint6
 	})
 }
 
-// advance commits what a majority has, if it is of this term.
+// advance commits the entries that a majority has, if the last one is of this term.
 func (r *raft) advance() {
 	r.match[r.in.index] = len(r.log)
 	var sorted []int
@@ -174,7 +174,7 @@ func (r *raft) advance() {
 	}
 }
 
-// learn applies what is known to be committed, soon.
+// learn applies the entries known to be committed, soon.
 func (r *raft) learn(commit int) {
 	if commit <= r.commit {
 		return
@@ -189,7 +189,7 @@ func (r *raft) learn(commit int) {
 	r.in.afterTrue(lag, r.apply)
 }
 
-// apply brings the view to what is committed.
+// apply brings the view to the last committed entry.
 func (r *raft) apply() {
 	for r.applied < r.commit {
 		e := r.log[r.applied]

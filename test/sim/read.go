@@ -32,7 +32,7 @@ func (d *driver) read(t *task, r *request, hop bool) {
 	read := router.Read{Key: key(r.path)}
 	reach := func(name string) router.Reachability { return in.link(name).reach() }
 	for {
-		// What is read here and routed by is of one moment.
+		// The view and the lease that the read is routed by are of one moment.
 		view, leased := in.reading()
 		marked = marked || !leased
 		name, err := router.RouteRead(view, read, reach, in.w.rand.IntN)

@@ -22,7 +22,7 @@ func (w *simulation) loseQuorum() {
 		return
 	}
 	w.setup.changes, w.replacing = true, true
-	w.setup.disks = false // who has the only copy of a write is lost with the entries that say so
+	w.setup.disks = false // the knowledge of which storage has the only copy of a write is lost with the entries that say so
 	draw := rand.New(rand.NewPCG(w.seed, 17))
 	survivor := w.instances[draw.IntN(len(w.instances))]
 	lost := slices.DeleteFunc(slices.Clone(w.instances), func(in *instance) bool { return in == survivor })
@@ -59,7 +59,7 @@ func (w *simulation) loseQuorum() {
 	})
 }
 
-// recover makes a cluster of one from what an instance has, as praefect raft recover does: its whole
+// recover makes a cluster of one from an instance's disk, as praefect raft recover does: its whole
 // log counts, committed or not.
 func (w *simulation) recover(survivor *instance) {
 	w.leave(survivor)
@@ -102,8 +102,9 @@ func (w *simulation) endCalls(recovered *state.State) {
 	}
 }
 
-// several tells whether several storages stay as they are after a recovery: then it is a known limit that what the
-// ledger does not list is verified in the background only, which is not simulated.
+// several tells whether several storages stay as they are after a recovery: then it is a known
+// limit that repositories that the ledger does not list are verified in the background only, which
+// is not simulated.
 func several(s *state.State) bool {
 	n := 0
 	if vs := s.VirtualStorage(virtualStorage); vs != nil {
@@ -114,8 +115,8 @@ func several(s *state.State) bool {
 	return n > 1
 }
 
-// recovered notes that entries are lost: what they said of acknowledged writes has to be found out,
-// and indices mean something else.
+// recovered notes that entries are lost: the knowledge of acknowledged writes in them has to be
+// found out, and indices mean something else.
 func (c *check) recovered() {
 	c.watermark = 0
 	for _, wr := range c.ops[1:] {
@@ -128,7 +129,7 @@ func (c *check) recovered() {
 func (c *check) verified() {
 	vs := c.w.history.last().VirtualStorage(virtualStorage)
 	for _, wr := range c.ops[1:] {
-		if !wr.unverified || wr.deletes { // a delete may be undone: who has more counts as the most advanced
+		if !wr.unverified || wr.deletes { // a delete may be undone: the storage with more writes counts as the most advanced
 			continue
 		}
 		if found, ok := c.onDisk(&vs.Succession[0], wr.path); ok && c.lacks(found, wr) {

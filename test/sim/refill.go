@@ -45,8 +45,8 @@ func (w *simulation) refill(s *storage, hasty bool) {
 	l.in.run(func(t *task) { l.in.proposer.propose(t, time.Second, cmd) })
 }
 
-// restored puts a backup into a storage that is to be backfilled again: it has what the storage had
-// some changes ago.
+// restored puts a backup into a storage that is to be backfilled again: it has the content of the
+// storage some changes ago.
 func (w *simulation) restored(name string) {
 	w.cov.Refills++
 	s := w.storage(name)

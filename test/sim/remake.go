@@ -11,7 +11,7 @@ import (
 	"praefect/replicator/plan"
 )
 
-// errRuined fails what is to change a replica onto which nothing can be written, as git
+// errRuined fails each call that is to change a replica onto which nothing can be written, as git
 // fails where a lock was left or objects are damaged.
 var errRuined = errors.New("the replica cannot be written to")
 
@@ -67,7 +67,7 @@ func (w *simulation) ruin(s *storage, path string) {
 // replicaKey names a replica.
 type replicaKey struct{ path, storage string }
 
-// troubles are what one life of an instance remembers of replicas that fail.
+// troubles is the memory of one life of an instance of replicas that fail.
 type troubles struct {
 	copies, writes map[replicaKey]int
 	remade         map[replicaKey]time.Duration // when
@@ -100,8 +100,8 @@ func (tr *troubles) failing(view *state.State, storage string) (n int) {
 	return n
 }
 
-// remake has the state permit that those targets of a copy are removed first which cannot
-// be repaired in place. It returns them, and the targets for the copy.
+// remake has the state permit that the targets of a copy are removed first which cannot be
+// repaired in place. It returns them, and the targets for the copy.
 func (d *driver) remake(t *task, r *repairing, p plan.Plan) (again, targets []string, err error) {
 	path, view := r.path, r.view
 	for _, target := range p.Targets {
@@ -188,7 +188,7 @@ func (d *driver) stepDown(t *task, path, primary string) error {
 	}()
 	deadline := d.in.now() + limit
 	targets, hasty := []string{primary}, ""
-	if d.in.w.ruining.IntN(4) == 0 { // whatever is asked for, the state permits no removal of what is in sync
+	if d.in.w.ruining.IntN(4) == 0 { // no matter which target is asked for, the state permits no removal of a replica in sync
 		view := d.in.raft.view
 		for st := range view.VirtualStorage(virtualStorage).InSync(view.Entry(key(path))) {
 			if st.Name != primary && st.State == state.Serving {

@@ -23,7 +23,7 @@ var (
 	errInvalidated = errors.New("invalidated")
 )
 
-// plan decides what to do next about one repository.
+// plan decides the next step for one repository.
 func (d *driver) plan(view *state.State, path string, backfilling bool) plan.Plan {
 	return d.planned(view, path, backfilling, false)
 }
@@ -46,7 +46,7 @@ func (d *driver) usable(view *state.State, name string) bool {
 	return l != nil && l.conn != nil && vs != nil && vs.Storage(name) != nil && vs.Storage(name).FilesystemID == l.fs
 }
 
-// repair does what the ledger says is needed now, step by step. It returns when
+// repair does the steps that the ledger now calls for, one after the other. It returns when
 // to come back, 0 for never, and the storages that it declared in sync.
 func (d *driver) repair(t *task, path string, backfilling bool) (again time.Duration, synced []string, err error) {
 	invalidated := 0
@@ -129,7 +129,7 @@ func (d *driver) copy(t *task, path string, p plan.Plan, pause bool) (synced []s
 	return equal, nil
 }
 
-// equalise makes each target equal to the primary, and returns those with which
+// equalise makes each target equal to the primary, and returns the targets with which
 // it succeeded; arrived tells that nothing of it can happen any more.
 func (r *repairing) equalise(t *task, p plan.Plan, again []string) (equal []string, arrived bool, err error) {
 	d, path, view := r.d, r.path, r.view
@@ -204,7 +204,7 @@ func (r *repairing) equalise(t *task, p plan.Plan, again []string) (equal []stri
 	return equal, arrived, err
 }
 
-// keepers are those of the storages that have the repository.
+// keepers are the given storages that have the repository.
 func (d *driver) keepers(t *task, path string, storages []string) ([]string, error) {
 	var keepers []string
 	for _, name := range storages {

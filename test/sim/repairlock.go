@@ -113,7 +113,7 @@ func opens(id machine.ID) machine.Event {
 	return machine.OpenIntent{Guard: id, Scope: state.Scope{RefsOnly: true}}
 }
 
-// equalTo are those of the storages whose replica is equal to the authority's.
+// equalTo are the given storages whose replica is equal to the authority's.
 func (d *driver) equalTo(t *task, path string, authority *content, storages []string) []string {
 	var equal []string
 	for _, name := range storages {

@@ -9,7 +9,7 @@ import (
 	"praefect/replicator/plan"
 )
 
-// joinAfter is how long a copy lasts before its repair looks for what else is due.
+// joinAfter is how long a copy lasts before its repair looks for other steps that are due.
 const joinAfter = 150 * time.Millisecond
 
 // rounds tells in which schedules repairs have further rounds. It draws from nothing: all other
@@ -22,8 +22,8 @@ func rounds(seed uint64) bool {
 	return false
 }
 
-// beside waits for the end of a call, and does what becomes due meanwhile, in further rounds.
-// arrived tells that nothing of them can happen any more.
+// beside waits for the end of a call, and does the steps that become due meanwhile, in further
+// rounds. arrived tells that nothing of them can happen any more.
 func (r *repairing) beside(t *task, call *pending, targets []string) (arrived bool) {
 	arrived = true
 	if r.nested || !rounds(r.d.in.w.seed) {

@@ -7,8 +7,8 @@ import (
 	"praefect/fsm/state"
 )
 
-// forward checks that no write is sent by a view older than one that a leader took
-// for known to all who may write (P2).
+// forward checks that no write is sent by a view older than one that a leader took for
+// known to all instances that may write (P2).
 func (c *check) forward(in *instance) {
 	if view := in.ledger.view().Index; view < c.watermark {
 		c.w.failf("P2: %s forwards a write by index %d, and the watermark is %d", in.name, view, c.watermark)
@@ -39,8 +39,8 @@ func (c *check) routes() {
 	}
 }
 
-// retired checks that a lease has ended when its holder is retired: what it has
-// under way by then is all that its marks have to bound (P5).
+// retired checks that a lease has ended when its holder is retired: its marks have to
+// bound only the calls that it has under way by then (P5).
 func (c *check) retired(inc state.Incarnation) {
 	for _, in := range c.w.instances {
 		if !in.up || in.ledger == nil || in.ledger.inc != inc {
@@ -88,8 +88,8 @@ func (c *check) granted(l *leader, granted []state.Incarnation) {
 	}
 }
 
-// proof checks that an instance that was removed is retired because of that: nobody waits for its
-// silence (P5).
+// proof checks that an instance that was removed is retired because of that: the leader does not
+// wait for its silence (P5).
 func (c *check) proof(before *state.State, r *state.Retire) {
 	if r.Proof == state.ProofOperator {
 		c.w.cov.RetiredByWord++
@@ -100,8 +100,8 @@ func (c *check) proof(before *state.State, r *state.Retire) {
 	}
 }
 
-// quorum notes whether a majority of the members can agree: those of the configuration that is
-// committed, or of one that may yet be.
+// quorum notes whether a majority of the members can agree: the members of the configuration that
+// is committed, or of one that may yet be.
 func (c *check) quorum() {
 	w := c.w
 	if c.agree(w.history.config) {
@@ -163,8 +163,8 @@ func (c *check) wrote(before *state.State, cmd *state.MarkBehind) {
 	}
 }
 
-// primary checks who may be written to (P1): the first storage that is in sync,
-// and nobody as long as that one is fenced.
+// primary checks which storage may be written to (P1): the first storage that is in
+// sync, and none as long as that one is fenced.
 func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entry) {
 	want := ""
 	if s := firstInSync(vs, entry); s != nil && s.State == state.Serving && (entry == nil || entry.Advancing == "") {
@@ -179,8 +179,8 @@ func (c *check) primary(vs *state.VirtualStorage, path string, entry *state.Entr
 	}
 }
 
-// order checks that no storage which serves is overtaken (P2): who began to serve
-// stands behind all that did before.
+// order checks that no storage which serves is overtaken (P2): a storage that began to
+// serve stands behind all that did before.
 func (c *check) order(before, after *state.VirtualStorage) {
 	served := func(name string) int {
 		return slices.IndexFunc(before.Succession, func(s state.Storage) bool { return s.Name == name && s.State == state.Serving })
@@ -201,7 +201,7 @@ func (c *check) order(before, after *state.VirtualStorage) {
 	}
 }
 
-// checkState checks what a committed entry has made of the agreed state.
+// checkState checks the state that a committed entry has made of the agreed state.
 func (w *simulation) checkState(before, after *state.State, e entry, results []state.Result) {
 	c := w.check
 	if err := after.Check(); err != nil {

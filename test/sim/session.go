@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// repeatEvery is how often an instance says again what it thinks.
+	// repeatEvery is how often an instance sends its report again.
 	repeatEvery = 100 * time.Millisecond
 	// streamSilence is after which an instance looks for the leader anew.
 	streamSilence = 700 * time.Millisecond
-	// silenceKept is for how long it counts what a leader told of silent incarnations.
+	// silenceKept is for how long the word of a leader about silent incarnations counts.
 	silenceKept = 10 * time.Second
 	// starved is by how much timers may be late before an instance doubts
 	// itself.
@@ -84,7 +84,7 @@ func (s *session) registered(inc state.Incarnation) {
 	})
 }
 
-// connect keeps a stream to whom the instance believes to lead.
+// connect keeps a stream to the instance that this one believes to lead.
 func (s *session) connect() {
 	at := s.in.raft.leader
 	if st := s.stream; st != nil {
@@ -111,13 +111,13 @@ func (s *session) connect() {
 	to.leads.streams = append(to.leads.streams, st)
 }
 
-// report has the leader told of what the ledger did, soon.
+// report has the leader told of the ledger's work, soon.
 func (s *session) report() {
 	s.routed = s.in.ledger.reports.Applied
 	s.soon()
 }
 
-// observed has the leader told of what the links look like, soon.
+// observed has the leader told of the state of the links, soon.
 func (s *session) observed() { s.soon() }
 
 func (s *session) soon() {
@@ -180,7 +180,7 @@ func (s *session) onStorages() []health.Report {
 	return reports
 }
 
-// heard takes what a leader says.
+// heard takes a message of a leader.
 func (s *session) heard(st *stream, m *lease.FromLeader) {
 	now := s.in.now()
 	st.heard = now

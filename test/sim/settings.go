@@ -58,7 +58,7 @@ func (w *simulation) file(in *instance) []string {
 	return names
 }
 
-// report is what an instance tells of its settings.
+// report is an instance's message about its settings.
 func (in *instance) report() settings.Report {
 	vs := settings.VirtualStorage{Name: virtualStorage}
 	for _, name := range in.file {
@@ -67,7 +67,7 @@ func (in *instance) report() settings.Report {
 	return settings.Report{Instance: in.name, VirtualStorages: []settings.VirtualStorage{vs}}.Seal()
 }
 
-// reports are what the leader knows of the settings. Where they never differ it knows them at once:
+// reports is the leader's knowledge of the settings. Where they never differ it knows them at once:
 // waiting for equal reports would only change the time of things.
 func (l *leader) reports() map[state.Incarnation]settings.Report {
 	if l.in.w.setup.grows {
@@ -80,7 +80,7 @@ func (l *leader) reports() map[state.Incarnation]settings.Report {
 	return all
 }
 
-// keeps checks that a virtual storage keeps what it had: nobody removes storages here.
+// keeps checks that a virtual storage keeps its storages: no operator removes storages here.
 func (w *simulation) keeps(before, after *state.State, d *state.Define) {
 	was, now := before.VirtualStorage(virtualStorage), after.VirtualStorage(virtualStorage)
 	if was == nil {
@@ -94,7 +94,7 @@ func (w *simulation) keeps(before, after *state.State, d *state.Define) {
 	w.cov.Additions += len(now.Succession) - len(was.Succession)
 }
 
-// decides checks what a leader defines: each registered instance has it in its settings.
+// decides checks a leader's definition: each registered instance has the storages in its settings.
 func (w *simulation) decides(view *state.State, commands []state.Command) {
 	for _, c := range commands {
 		if c.Define == nil {

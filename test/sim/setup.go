@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// setup is what a schedule is made of; the seed draws it.
+// setup has the ingredients of a schedule; the seed draws it.
 type setup struct {
 	instances, storages, paths, clients int
 	// span is for how long things go wrong, and how often a fault begins.
@@ -21,7 +21,7 @@ type setup struct {
 	// overtaken is how many of the proposals lie at the leader until others may have
 	// overtaken them.
 	overtaken float64
-	// zombies are leaders that do not notice that nobody follows.
+	// zombies are leaders that do not notice that no instance follows.
 	zombies bool
 	// starved processes may take long between two instructions, and clumsy ones
 	// be paused just when they send something.
@@ -99,13 +99,13 @@ func (w *simulation) draw() {
 	}
 }
 
-// drawVotes draws what concerns votes: every other seed has them.
+// drawVotes draws the settings of votes: every other seed has them.
 func (w *simulation) drawVotes() {
 	s := &w.setup
 	if s.votes = w.seed%2 == 0; !s.votes {
 		return
 	}
-	// A write that does not vote leaves all others behind, until nobody writes for a
+	// A write that does not vote leaves all others behind, until no client writes for a
 	// while: there must be few of them, and pauses.
 	s.mixed = w.chance(0.15)
 	s.primaryOnly = pick(w, 0, 0, 0, 0.02, 0.1)

@@ -10,7 +10,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// Run plays the schedule of a seed, adds to the coverage what it went through,
+// Run plays the schedule of a seed, adds its events to the coverage,
 // and returns how it broke a promise, or nil. The trace, if not nil, is written
 // to as it goes.
 func Run(seed uint64, cov *Coverage, trace io.Writer) error {
@@ -44,7 +44,7 @@ func (w *simulation) every(d time.Duration, fn func()) {
 	})
 }
 
-// close ends what is left of the tasks.
+// close ends the remaining tasks.
 func (w *simulation) close() {
 	for _, in := range w.instances {
 		in.end()
@@ -71,7 +71,7 @@ func (w *simulation) converge() {
 	}
 }
 
-// unwell tells what is not as it should be in the end, "" if all is well.
+// unwell names the first fault in the end, "" if all is well.
 func (w *simulation) unwell() string {
 	s := w.history.last()
 	vs := s.VirtualStorage(virtualStorage)

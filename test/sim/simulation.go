@@ -42,9 +42,9 @@ type simulation struct {
 	underway   []*request // of clients
 	over       bool       // the schedule ends here, and is not broken
 	failure    error
-	// ruining is what is drawn about ruined replicas; nil: there are none.
+	// ruining draws the facts about ruined replicas; nil: there are none.
 	ruining *rand.Rand
-	// backups is what operators draw from that restore storages.
+	// backups draws for operators that restore storages.
 	backups *rand.Rand
 }
 
@@ -63,7 +63,7 @@ func (w *simulation) tracef(format string, args ...any) {
 	}
 }
 
-// trace2 writes what the log says.
+// trace2 writes the content of the log.
 func (w *simulation) trace2(index state.Index, e entry, c state.Command, r state.Result) {
 	if w.out == nil {
 		return

@@ -15,7 +15,7 @@ const tokenLife = 1200 * time.Millisecond
 type verb int
 
 const (
-	verbLook   verb = iota // reads what is there
+	verbLook   verb = iota // reads the replica
 	verbWrite              // an effect of a client
 	verbDelete             // of a client
 	verbReplicate
@@ -32,7 +32,7 @@ type call struct {
 	path string
 	pool string // of verbWrite: a repository that must be there, or ""
 	ops  []op
-	// timeout is what was left until the deadline when it was sent.
+	// timeout is the time that was left until the deadline when it was sent.
 	timeout time.Duration
 	// dated is the wall clock of its token.
 	dated time.Duration
@@ -41,8 +41,8 @@ type call struct {
 	advances bool
 	// remakes tells that a removal comes before a copy from nothing.
 	remakes bool
-	// tx is what a write votes in, if it does; what the storage knows of it is its id,
-	// and whether it is the primary.
+	// tx is the transaction that a write votes in, if it does; the storage knows only its id,
+	// and whether the storage is the primary.
 	tx   *transaction
 	sent time.Duration // true time
 }
@@ -88,14 +88,14 @@ type running struct {
 	call
 	conn     *conn
 	deadline time.Duration // by the clock of the storage
-	fetched  *content      // what a copy has got from its source
+	fetched  *content      // the content that a copy has got from its source
 	over     bool
 	waited   time.Duration // for locks
 	answer   func(status)
 
 	// Of a call that votes:
-	abandoned bool          // nobody waits for it
-	wants     *lock         // what it waits for; nil: for nothing
+	abandoned bool          // no caller waits for it
+	wants     *lock         // the lock that it waits for; nil: for none
 	answered  *answeredVote // the answer to the last vote, once it is there
 	news      signal        // of both
 }
@@ -161,7 +161,7 @@ func (s *storage) duration(c call) time.Duration {
 	return s.w.between(time.Millisecond, 25*time.Millisecond)
 }
 
-// fetch gets for a copy what its source has now: what comes later is missed.
+// fetch gets for a copy the present content of its source: later changes are missed.
 func (s *storage) fetch(r *running) {
 	if src := r.source; src.up && s.w.net.both(s.node, src.node) && src.paused <= s.w.now {
 		r.fetched = src.disk.repos[r.path]
@@ -241,8 +241,8 @@ func (s *storage) effect(r *running) {
 	s.respond(r, st)
 }
 
-// contended has a write wait for a while for those that have locked what it is to
-// change, and reports whether it does.
+// contended has a write wait for a while for the calls that have locked the refs that it
+// is to change, and reports whether it does.
 func (s *storage) contended(r *running) bool {
 	for _, o := range r.ops {
 		if !s.locked(lock{r.path, o.ref(), r}) {
@@ -300,7 +300,7 @@ func (s *storage) put(r *running, c *content, ops ...op) {
 	}
 }
 
-// abandon tells the storage that nobody waits for a call any more: it may end
+// abandon tells the storage that no caller waits for a call any more: it may end
 // it there and then, or go on until its bound.
 func (s *storage) abandon(r *running) {
 	if r.tx != nil && !r.abandoned {
@@ -314,7 +314,7 @@ func (s *storage) abandon(r *running) {
 	}
 }
 
-// hungUp tells the storage that a connection is gone, and who called over it.
+// hungUp tells the storage that a connection is gone, and with it the callers over it.
 func (s *storage) hungUp(c *conn) {
 	for _, r := range s.calls {
 		if r.conn == c && (r.tx == nil || !s.w.setup.confused) {
@@ -329,7 +329,7 @@ func (s *storage) forget(r *running) {
 	}
 }
 
-// crash ends the process: what was under way stops where it is.
+// crash ends the process: the calls under way stop where they are.
 func (s *storage) crash() {
 	for _, r := range s.calls {
 		r.over = true

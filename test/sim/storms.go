@@ -29,7 +29,7 @@ func (w *simulation) upgraded() {
 	}
 }
 
-// drawStorm draws what schedules are made of that have them.
+// drawStorm draws the ingredients of schedules that have storms.
 func (w *simulation) drawStorm() {
 	s := &w.setup
 	often, tardy := resets(w.seed)

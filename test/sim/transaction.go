@@ -12,7 +12,7 @@ import (
 // contention is how long two writes may wait for each other.
 const contention = 100 * time.Millisecond
 
-// refused is what a storage hears that has no vote.
+// refused is the answer to a storage that has no vote.
 const refused quorum.Answer = -1
 
 // transaction is the votes of one write, as package transaction keeps them for an
@@ -31,15 +31,15 @@ type transaction struct {
 	ticks   uint64                         // counts timers, so that an old one finds itself replaced
 
 	agreeing   []string         // of the Account under way
-	throughout []string         // who agreed in every round that was allowed
+	throughout []string         // the storages that agreed in every round that was allowed
 	leads      string           // the repository's primary when votes were allowed
 	epoch      uint64           // by the view of the first one
 	stopped    bool             // the primary has said so
-	committed  []string         // who was told to commit, and may have changed something then
+	committed  []string         // the storages that were told to commit, and may have changed something then
 	closed     bool             // the primary has cast the last vote of a call that changed nothing
-	able       []string         // who has voted otherwise
+	able       []string         // the storages that have voted otherwise
 	phases     map[string]int32 // of the last vote of each
-	changing   []string         // who was told to go on with a change
+	changing   []string         // the storages that were told to go on with a change
 	allowedAt  time.Duration    // the last round, true time; 0: none was
 }
 
@@ -199,7 +199,7 @@ func (tx *transaction) carryOut(effects []quorum.Effect) {
 				}
 			}
 			in.w.tracef("%s: op %d: %s is told to %s", in.name, tx.request.ops, e.Voter, e.Answer)
-			// A process that is paused here sends late what it had decided before.
+			// A process that is paused here sends late an answer that it had decided before.
 			if !in.w.quiet && in.w.chance(in.w.setup.clumsy) {
 				in.w.stopFor(in.process, in.w.between(0, longestPause))
 			}
@@ -219,7 +219,7 @@ func (tx *transaction) carryOut(effects []quorum.Effect) {
 	}
 }
 
-// account has everybody accounted for who does not agree.
+// account has every storage accounted for that does not agree.
 func (tx *transaction) account(agreeing []string, harmless bool) {
 	p := tx.d.writes[tx.write]
 	if p == nil || p.votes != tx {
@@ -263,7 +263,7 @@ func (tx *transaction) yield() (ok bool) {
 	return ok
 }
 
-// waitsFor reports whether a write waits at some storage for what another has locked.
+// waitsFor reports whether a write waits at some storage for a ref that another has locked.
 func (tx *transaction) waitsFor(other *transaction) bool {
 	return slices.ContainsFunc(tx.d.in.w.storages, func(s *storage) bool { return s.inTheWay(tx, other) })
 }

@@ -128,7 +128,7 @@ func (d *driver) passVoting(t *task, r *request, p *passage, f machine.Forward, 
 	return o, ended, true
 }
 
-// cancel gives up what goes on of a write.
+// cancel gives up the steps under way of a write.
 func (d *driver) cancel(p *passage, why error) {
 	for _, l := range p.branches {
 		if l.call != nil {

@@ -52,7 +52,7 @@ func (s *storage) voting(t *task, r *running) {
 	err := s.rounds(t, r)
 	s.unlock(r)
 	st := status{err: err}
-	if err == errNothing { // the call ends well, and git tells the client what became of it
+	if err == errNothing { // the call ends well, and git tells the client the outcome
 		st = status{nothing: true}
 	}
 	if !r.over {
@@ -103,7 +103,7 @@ func (s *storage) rounds(t *task, r *running) error {
 		if w.chance(0.02) {
 			vote.Hash = hash(w.rand.Uint64(), o)
 		}
-		if s.newer && o%2 == 0 { // what its release hashes otherwise
+		if s.newer && o%2 == 0 { // a change that its release hashes otherwise
 			vote.Hash[len(vote.Hash)-1]++
 		}
 		sent, err := s.cast(t, r, vote)
@@ -126,7 +126,7 @@ func (s *storage) rounds(t *task, r *running) error {
 		s.unlock(r)
 		s.tremble()
 		vote.Phase = committed
-		// git does not hear a no to what it has done, where it runs by itself. That
+		// git does not hear a no to a change that it has made, where it runs by itself. That
 		// its last hook runs all the same is a known limit.
 		_, err = s.cast(t, r, vote)
 		if deaf := r.ops[0]%2 == 0; err != nil && (!deaf || r.over || r.abandoned) {
@@ -167,7 +167,7 @@ func (s *storage) tremble() {
 	}
 }
 
-// hash is what is voted on: from which state a ref goes to which.
+// hash is the value that is voted on: from which state a ref goes to which.
 func hash(before uint64, o op) (h [20]byte) {
 	binary.LittleEndian.PutUint64(h[:], before)
 	binary.LittleEndian.PutUint32(h[8:], uint32(o))
@@ -198,8 +198,8 @@ func (s *storage) locked(l lock) bool {
 	return slices.ContainsFunc(s.locks, func(o lock) bool { return o.path == l.path && o.ref == l.ref && o.by != l.by })
 }
 
-// inTheWay reports whether a call of one write waits for what one of another has
-// locked.
+// inTheWay reports whether a call of one write waits for a ref that a call of the other
+// has locked.
 func (s *storage) inTheWay(waits, has *transaction) bool {
 	return slices.ContainsFunc(s.calls, func(r *running) bool {
 		return r.tx == waits && r.wants != nil && slices.ContainsFunc(s.locks, func(o lock) bool {
@@ -208,7 +208,7 @@ func (s *storage) inTheWay(waits, has *transaction) bool {
 	})
 }
 
-// unlock gives up what a call has locked.
+// unlock gives up the locks of a call.
 func (s *storage) unlock(r *running) {
 	n := len(s.locks)
 	if s.locks = slices.DeleteFunc(s.locks, func(l lock) bool { return l.by == r }); len(s.locks) < n && s.up {
@@ -285,7 +285,7 @@ type answeredVote struct {
 	sent   time.Duration // true time
 }
 
-// giveUp tells the instance that nobody waits for the answer to a vote any more.
+// giveUp tells the instance that no call waits for the answer to a vote any more.
 func (s *storage) giveUp(r *running) {
 	tx := r.tx
 	r.conn.send(1, func() {

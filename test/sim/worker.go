@@ -89,7 +89,7 @@ func (w *worker) enqueue(path string) {
 	w.more.notify()
 }
 
-// flush brings to the queue what is pending, whenever it is there.
+// flush brings the pending paths to the queue, whenever it is there.
 func (w *worker) flush(t *task) {
 	db := w.d.in.w.postgres
 	for {
@@ -132,7 +132,7 @@ func (w *worker) reconcile(t *task) {
 	}
 }
 
-// run takes jobs and repairs what they point to.
+// run takes jobs and repairs the repositories that they point to.
 func (w *worker) run(t *task) {
 	d, db := w.d, w.d.in.w.postgres
 	for {

@@ -9,7 +9,7 @@ import (
 
 // request is one call of a client at an instance.
 type request struct {
-	ops     []op // one each of what the write changes
+	ops     []op // one for each change of the write
 	path    string
 	pool    string // a second repository, which the write only reads, or ""
 	deletes bool
@@ -19,7 +19,7 @@ type request struct {
 	done func(answered)
 }
 
-// answered is what a client gets.
+// answered is the answer to a client.
 type answered struct {
 	err error
 	// decided is when an acknowledgement was decided upon, true time.
@@ -53,7 +53,7 @@ func (d *driver) write(t *task, r *request) {
 	var ended machine.Ended
 	for {
 		if !t.waitFor(&p.news, deadline-in.now(), func() bool { return p.forward != nil || p.over }) {
-			// What the machine hears with this may let it pass, or end it.
+			// The machine gets the newest view with this, and may admit the write by it, or end it.
 			d.step(machine.Cancel{Write: id})
 			if p.forward != nil {
 				d.step(machine.Ended{Write: id, Arrived: true})
