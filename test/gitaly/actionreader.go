@@ -19,7 +19,7 @@ type actionReader struct {
 	err     error // of receive; io.EOF at the regular end
 }
 
-// next returns the next action, or io.EOF. Content that nobody read is skipped.
+// next returns the next action, or io.EOF. Content that was not read is skipped.
 func (r *actionReader) next() (*gitalypb.UserCommitFilesActionHeader, error) {
 	if r.pending == nil && r.err == nil {
 		if _, err := io.Copy(io.Discard, r); err != nil {

@@ -55,15 +55,15 @@ func (h *handlers) GetBlob(req *gitalypb.GetBlobRequest, stream gitalypb.BlobSer
 	return wire.Fault(stream.Send(next), "send empty response")
 }
 
-// object is what git says of an object before its content.
+// object is git's description of an object before its content.
 type object struct {
 	oid  string
 	kind string // "" if there is no such object
 	size int64
 }
 
-// objectWriter takes git cat-file's answer to a single name: it tells begin
-// what the object is, and passes on as much of the content as begin wants.
+// objectWriter takes git cat-file's answer to a single name: it tells begin the
+// object's description, and passes on as much of the content as begin wants.
 type objectWriter struct {
 	begin func(object) int64
 	body  wire.Sender
@@ -74,7 +74,7 @@ type objectWriter struct {
 	passed int64
 }
 
-// Write takes in p. What is not wanted is read and dropped: git ends by itself.
+// Write takes in p. Content that is not wanted is read and dropped: git ends by itself.
 func (w *objectWriter) Write(p []byte) (int, error) {
 	n := len(p)
 	if !w.begun {

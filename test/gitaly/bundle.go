@@ -58,7 +58,7 @@ func (h *handlers) CreateRepositoryFromBundle(stream gitalypb.RepositoryService_
 }
 
 // unbundle fills the new repository from a bundle. The bundle passes through a
-// pipe, so it takes no room but what its objects take.
+// pipe, so it takes no room but that of its objects.
 func (h *handlers) unbundle(ctx context.Context, draft *repository, receive func() ([]byte, error)) error {
 	feed, err := h.feed(ctx, receive)
 	if err != nil {

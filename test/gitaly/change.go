@@ -17,14 +17,14 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// refChange is what a user makes of a reference.
+// refChange is a user's change of a reference.
 type refChange struct {
 	user *gitalypb.User
 	repo *gitalypb.Repository // as the request names it
 	ref  string
 	old  string // zero: it is absent
 	new  string // zero: it is deleted
-	// options are what hooks are told as the options of a push.
+	// options are told to hooks as the options of a push.
 	options []string
 }
 
@@ -66,7 +66,7 @@ func (r *repository) runHook(ctx context.Context, c refChange, input string, arg
 	return err
 }
 
-// pusher is what hooks are told of who makes a change.
+// pusher is the environment that tells hooks the author of a change.
 func pusher(id, name, repository, protocol string) []string {
 	return []string{"GL_ID=" + id, "GL_USERNAME=" + name, "GL_REPOSITORY=" + repository, "GL_PROTOCOL=" + protocol}
 }
@@ -88,7 +88,7 @@ type hookRefusal struct {
 	stderr []byte
 }
 
-// Error returns what the hook said.
+// Error returns the hook's output.
 func (e *hookRefusal) Error() string {
 	if said := bytes.TrimSpace(e.stderr); len(said) > 0 {
 		return string(said)

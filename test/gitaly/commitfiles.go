@@ -110,11 +110,11 @@ func checkCommitHeader(header *gitalypb.UserCommitFilesRequestHeader) error {
 type commitPlan struct {
 	branch      string // full name
 	parent      string // "" for none
-	old         string // what the branch must be; zero: absent
+	old         string // the commit that the branch must be at; zero: absent
 	firstBranch bool   // the repository has no branch yet
 }
 
-// planCommit resolves what the header names.
+// planCommit resolves the names in the header.
 func (r *repository) planCommit(ctx context.Context, header *gitalypb.UserCommitFilesRequestHeader) (*commitPlan, error) {
 	plan := &commitPlan{branch: "refs/heads/" + string(header.GetBranchName())}
 	current, err := r.resolve(ctx, plan.branch+"^{commit}")
@@ -169,7 +169,7 @@ func (t *tree) commit(ctx context.Context, parent string, header *gitalypb.UserC
 	return t.repo.writeCommit(ctx, c)
 }
 
-// identity is who makes a commit and when, as git takes it from its
+// identity is the author of a commit and its time, as git takes it from its
 // environment: the user, unless an author is named, at the time given, else
 // now. Only a time that is given makes the commit the same on every storage.
 func identity(user *gitalypb.User, at *timestamppb.Timestamp, authorName, authorEmail []byte) ([]string, error) {

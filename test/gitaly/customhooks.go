@@ -46,8 +46,8 @@ func (h *handlers) GetCustomHooks(req *gitalypb.GetCustomHooksRequest, stream gi
 	return wire.Fault(err, "archive custom hooks")
 }
 
-// SetCustomHooks replaces the repository's hooks by those of the archive that
-// is streamed in; none removes them.
+// SetCustomHooks replaces the repository's hooks by the hooks of the archive that is streamed in;
+// none removes them.
 func (h *handlers) SetCustomHooks(stream gitalypb.RepositoryService_SetCustomHooksServer) error {
 	first, err := stream.Recv()
 	if err != nil {
@@ -67,7 +67,7 @@ func (h *handlers) SetCustomHooks(stream gitalypb.RepositoryService_SetCustomHoo
 	return stream.SendAndClose(&gitalypb.SetCustomHooksResponse{})
 }
 
-// setCustomHooks swaps the hooks for those of an archive, whole, if the
+// setCustomHooks swaps the hooks for the hooks of an archive, whole, if the
 // storages agree.
 func (r *repository) setCustomHooks(ctx context.Context, archive io.Reader) error {
 	return r.storage.inTemp(func(dir string) error {

@@ -34,7 +34,7 @@ func (r *running) enter(repository string) error {
 	return nil
 }
 
-// leave takes off what enter counted; cut tells that the command did not end
+// leave takes off the command that enter counted; cut tells that the command did not end
 // by itself.
 func (r *running) leave(repository string, cut bool) {
 	r.mu.Lock()

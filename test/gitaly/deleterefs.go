@@ -15,7 +15,7 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// DeleteRefs deletes the references named, or all but those with one of the
+// DeleteRefs deletes the references named, or all but the ones with one of the
 // prefixes, in one transaction.
 func (h *handlers) DeleteRefs(ctx context.Context, req *gitalypb.DeleteRefsRequest) (*gitalypb.DeleteRefsResponse, error) {
 	repo, err := h.existing(req.GetRepository())
@@ -52,7 +52,7 @@ func (h *handlers) DeleteRefs(ctx context.Context, req *gitalypb.DeleteRefsReque
 	return &gitalypb.DeleteRefsResponse{}, nil
 }
 
-// checkRefName refuses what would be another line to git, or no full name.
+// checkRefName refuses a name that would be another line to git, or no full name.
 func checkRefName(ref []byte) error {
 	if err := wire.CheckRevision(string(ref)); err != nil {
 		return wire.Fault(err, "invalid reference")
@@ -83,8 +83,8 @@ func refUpdates(changes io.Reader) command {
 	return command{args: []string{"update-ref", "--no-deref", "--stdin", "-z"}, stdin: changes}
 }
 
-// UpdateReferences makes all changes that are streamed in, or none. Nobody votes
-// if they delete whatever is there and do nothing else.
+// UpdateReferences makes all changes that are streamed in, or none. No storage votes if all of
+// them delete references of any value.
 func (h *handlers) UpdateReferences(stream gitalypb.RefService_UpdateReferencesServer) error {
 	req, err := stream.Recv()
 	if err != nil {

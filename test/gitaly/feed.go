@@ -21,7 +21,7 @@ type feed struct {
 }
 
 // feed starts copying what receive returns, until its io.EOF, into a pipe.
-// git may end before the stream does, so nobody waits for the copying but Run.
+// git may end before the stream does, so only Run waits for the copying.
 func (h *handlers) feed(ctx context.Context, receive func() ([]byte, error)) (*feed, error) {
 	r, w, err := os.Pipe()
 	if err != nil {

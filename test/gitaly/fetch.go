@@ -52,7 +52,7 @@ func (s *source) fetch(ctx context.Context, target *repository, wanted ...string
 	return err
 }
 
-// fetchCommand fetches from what git takes for a repository: options and
+// fetchCommand fetches from any source that git takes for a repository: options and
 // refspecs, all of them or none.
 func fetchCommand(from string, wanted []string) command {
 	options := []string{"fetch", "--quiet", "--no-auto-maintenance", "--no-write-fetch-head", "--no-tags", "--atomic"}
@@ -71,7 +71,7 @@ func fetchCommand(from string, wanted []string) command {
 }
 
 // socketPair returns two connected sockets: ours, and one for git. Not pipes:
-// git keeps a second descriptor of what it is passed, so only a shutdown tells
+// git keeps a second descriptor of the one that it is passed, so only a shutdown tells
 // the other side that no more will come.
 func socketPair() (local *net.UnixConn, remote *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -87,8 +87,8 @@ func socketPair() (local *net.UnixConn, remote *os.File, err error) {
 }
 
 // uploadPack starts an upload-pack at the source, and adds to group the two
-// goroutines that connect it with the socket. They end with the stream and
-// with git, whichever is first.
+// goroutines that connect it with the socket. They end with the stream or with git, at
+// the first end.
 func (s *source) uploadPack(ctx context.Context, group *errgroup.Group, local *net.UnixConn) error {
 	stream, err := gitalypb.NewSSHServiceClient(s.conn).SSHUploadPack(wire.PeerContext(ctx))
 	if err == nil {

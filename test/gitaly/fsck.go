@@ -10,7 +10,7 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// Fsck answers what git says is wrong with the objects of a repository.
+// Fsck answers git's complaints about the objects of a repository.
 func (h *handlers) Fsck(ctx context.Context, req *gitalypb.FsckRequest) (*gitalypb.FsckResponse, error) {
 	target, err := h.existing(req.GetRepository())
 	if err != nil {

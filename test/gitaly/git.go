@@ -37,7 +37,7 @@ type command struct {
 	program string
 
 	repo   *repository // the repository it works in
-	hears  bool        // minds what is said of a change of references when it is done
+	hears  bool        // minds the answer about a change of references when it is done
 	config []string    // key=value, beyond the settings of all commands
 	args   []string
 	env    []string
@@ -63,7 +63,7 @@ type gitError struct {
 	stderr  string
 }
 
-// Error returns what git said.
+// Error returns git's message.
 func (e *gitError) Error() string {
 	return fmt.Sprintf("git %s: exit status %d: %s", e.command, e.code, strings.TrimSpace(e.stderr))
 }
@@ -74,7 +74,7 @@ func (e *gitError) Error() string {
 // *gitError, or wraps ctx's.
 //
 // Where references change, git's hooks ask the storages of the call's
-// transaction; what they answer comes first.
+// transaction; their answer comes first.
 func (g *git) run(ctx context.Context, c command) error {
 	tx := vote.From(ctx)
 	if !c.wantsHooks(tx) {
@@ -108,7 +108,7 @@ func (g *git) start(ctx context.Context, c command) error {
 		cmd.Stderr = io.MultiWriter(said, c.stderr)
 	}
 	cmd.ExtraFiles = append([]*os.File{c.repo.storage.lock}, c.pass...)
-	// A group of its own, so that what git starts ends with it. Should this
+	// A group of its own, so that the processes that git starts end with it. Should this
 	// process be killed, the kernel tells git to end.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	var repeat *time.Timer // written by Cancel, which has ended when Wait has
@@ -141,7 +141,7 @@ func (g *git) start(ctx context.Context, c command) error {
 		return handedOver
 	}
 	if ctx.Err() != nil {
-		// Whatever of the group withstood the first signal goes now.
+		// Each process of the group that withstood the first signal goes now.
 		if err := signalGroup(cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return err
 		}
@@ -153,7 +153,7 @@ func (g *git) start(ctx context.Context, c command) error {
 	return fmt.Errorf("git %s: %w", c.args[0], err)
 }
 
-// handOver closes what now belongs to git alone, so that its end is seen.
+// handOver closes the files that now belong to git alone, so that its end is seen.
 func (c *command) handOver() error {
 	var faults []error
 	for _, file := range c.pass {
@@ -165,7 +165,7 @@ func (c *command) handOver() error {
 	return errors.Join(faults...)
 }
 
-// output runs git and returns what it printed.
+// output runs git and returns its output.
 func (g *git) output(ctx context.Context, c command) ([]byte, error) {
 	var out bytes.Buffer
 	c.stdout = &out
@@ -192,8 +192,8 @@ func (c *command) arguments() []string {
 	return append(args, c.args...)
 }
 
-// environment is all that git gets to know of this process: nothing of the
-// user's settings may change what a test sees.
+// environment is all that git gets to know of this process: nothing of the user's
+// settings may change the outcome of a test.
 func environment() []string {
 	env := []string{
 		"PATH=" + os.Getenv("PATH"),
@@ -217,7 +217,7 @@ func environment() []string {
 		// A writer waits for another one's lock rather than fail at once.
 		{"core.filesRefLockTimeout", "1000"},
 		{"core.packedRefsTimeout", "10000"},
-		// What the kernel has survives the death of any process; only the loss
+		// Data that the kernel has survives the death of any process; only the loss
 		// of power would need more, and no test pulls that plug.
 		{"core.fsync", "none"},
 		// Larger blobs are streamed, not held in memory.
@@ -244,7 +244,7 @@ func signalGroup(pid int, signal syscall.Signal) error {
 	return nil
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of the text written to it.
 type tail struct {
 	limit int
 	kept  []byte
@@ -259,5 +259,5 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns what was kept.
+// String returns the kept end.
 func (t *tail) String() string { return string(t.kept) }

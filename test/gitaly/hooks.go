@@ -136,8 +136,8 @@ func (s *hookServer) end(err error) error {
 	return closeErr
 }
 
-// serve answers questions until the connection ends: what a hook asked, the
-// lines that git told it, and a line with a dot.
+// serve answers questions until the connection ends: a hook's question, the lines that
+// git told it, and a line with a dot.
 func (s *hookServer) serve(ctx context.Context) {
 	defer close(s.done)
 	r := bufio.NewReader(s.conn)
@@ -174,13 +174,13 @@ func readQuestion(r *bufio.Reader) (question []string, lines []byte, err error) 
 	}
 }
 
-// answer says what a hook may do: "ok", or "run" and "skip" to the question
+// answer returns the answer to a hook's question: "ok", or "run" and "skip" to the question
 // whether to run the repository's own.
 func (s *hookServer) answer(ctx context.Context, question []string, lines []byte) (string, error) {
 	hook := question[0]
 	switch {
 	case hook == refHook && question[1] == "committed":
-		// git does not hear a no any more; whoever runs it may.
+		// git does not hear a no any more; the caller that runs it may.
 		if err := s.voteOnRefs(ctx, vote.Committed, lines); s.hears {
 			s.late = err
 		}
@@ -197,8 +197,8 @@ func (s *hookServer) answer(ctx context.Context, question []string, lines []byte
 	return "ok", s.synchronize(ctx, hook)
 }
 
-// voteOnRefs votes on a transaction of git's. One that only tidies up, by
-// deleting what is packed whatever it is, is none of a user's.
+// voteOnRefs votes on a transaction of git's. One that only tidies up, by deleting
+// packed references of any value, is none of a user's.
 func (s *hookServer) voteOnRefs(ctx context.Context, phase vote.Phase, lines []byte) error {
 	changes := false
 	for line := range bytes.Lines(lines) {

@@ -12,7 +12,7 @@ import (
 // serverVersion is the version of Gitaly whose API the server speaks.
 const serverVersion = "16.11.10"
 
-// release is what the server says it runs.
+// release is the version that the server says it runs.
 func (h *handlers) release() string {
 	for _, s := range h.storages {
 		if s.voter.release != "" {
@@ -72,7 +72,7 @@ func (s *storage) stat() (*unix.Statfs_t, error) {
 	return &fsStat, nil
 }
 
-// tryWrite makes a directory and removes it: what a write needs at least.
+// tryWrite makes a directory and removes it: the least that a write needs.
 func (s *storage) tryWrite() error {
 	dir, err := s.tempDir()
 	if err != nil {

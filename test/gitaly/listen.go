@@ -34,7 +34,7 @@ func Listen(ctx context.Context, address string) (net.Listener, string, error) {
 	return lis, "tcp://" + lis.Addr().String(), nil
 }
 
-// deserted reports whether nobody listens on a socket any more.
+// deserted reports whether no process listens on a socket any more.
 func deserted(ctx context.Context, path string) bool {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err == nil {

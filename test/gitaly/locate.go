@@ -27,7 +27,7 @@ func (r *repository) run(ctx context.Context, c command) error {
 	return r.git.run(ctx, c)
 }
 
-// output runs git in the repository and returns what it printed.
+// output runs git in the repository and returns its output.
 func (r *repository) output(ctx context.Context, args ...string) ([]byte, error) {
 	return r.git.output(ctx, command{repo: r, args: args})
 }
@@ -81,8 +81,8 @@ func (h *handlers) storage(name string) (*storage, error) {
 	return nil, wire.UnknownStorage()
 }
 
-// missingEntry returns what the directory lacks to be a repository, nothing if
-// it is one. The error is fs.ErrNotExist if the directory itself is absent.
+// missingEntry returns the entry that the directory lacks to be a repository, "" if it
+// is one. The error is fs.ErrNotExist if the directory itself is absent.
 func missingEntry(dir string) (string, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return "", err

@@ -42,7 +42,7 @@ func (h *handlers) CreateObjectPool(ctx context.Context, req *gitalypb.CreateObj
 	return &gitalypb.CreateObjectPoolResponse{}, nil
 }
 
-// DeleteObjectPool removes a pool, on which nobody votes; one that is absent is
+// DeleteObjectPool removes a pool, on which no storage votes; one that is absent is
 // removed already.
 func (h *handlers) DeleteObjectPool(ctx context.Context, req *gitalypb.DeleteObjectPoolRequest) (*gitalypb.DeleteObjectPoolResponse, error) {
 	pool, err := h.locatePool(req.GetObjectPool())
@@ -71,7 +71,7 @@ func (h *handlers) FetchIntoObjectPool(ctx context.Context, req *gitalypb.FetchI
 	if origin.storage != pool.storage {
 		return nil, wire.InvalidArgument("origin has different storage than object pool")
 	}
-	// Nothing is pruned: whoever borrows from the pool may need it.
+	// Nothing is pruned: a repository that borrows from the pool may need it.
 	fetch := fetchCommand(origin.path, []string{poolRefs})
 	fetch.hears = true
 	if err := pool.run(ctx, fetch); err != nil {
@@ -124,7 +124,7 @@ func (h *handlers) GetObjectPool(_ context.Context, req *gitalypb.GetObjectPoolR
 	}}, nil
 }
 
-// DisconnectGitAlternates gives a repository its own copy of what it borrows,
+// DisconnectGitAlternates gives a repository its own copy of the objects that it borrows,
 // then ends the borrowing.
 func (h *handlers) DisconnectGitAlternates(ctx context.Context, req *gitalypb.DisconnectGitAlternatesRequest) (*gitalypb.DisconnectGitAlternatesResponse, error) {
 	repo, err := h.existing(req.GetRepository())
@@ -138,7 +138,7 @@ func (h *handlers) DisconnectGitAlternates(ctx context.Context, req *gitalypb.Di
 }
 
 // locatePool returns the place of a pool, which has directories of its own:
-// what is in them is never pruned. Its errors are statuses.
+// the objects in them are never pruned. Its errors are statuses.
 func (h *handlers) locatePool(named *gitalypb.ObjectPool) (*repository, error) {
 	pool, err := h.locate(named.GetRepository())
 	if err != nil {
@@ -191,7 +191,7 @@ func (r *repository) link(ctx context.Context, pool *repository) error {
 		if err := os.MkdirAll(filepath.Dir(r.alternates()), 0o755); err != nil {
 			return err
 		}
-		// One that is linked already agrees with those that are not.
+		// A storage with a linked repository agrees with the storages that lack the link.
 		return r.around(ctx, vote.Of([]byte("link to "+pool.relative())), func() error {
 			return os.Rename(draft, r.alternates())
 		})
@@ -223,8 +223,8 @@ func (r *repository) unlink(ctx context.Context) error {
 	})
 }
 
-// objectDirs returns where the repository has objects: its own directory and
-// those that it borrows from.
+// objectDirs returns where the repository has objects: its own directory and the ones
+// that it borrows from.
 func (r *repository) objectDirs() ([]string, error) {
 	own := filepath.Join(r.path, "objects")
 	raw, err := os.ReadFile(filepath.Join(own, "info", "alternates"))

@@ -90,7 +90,7 @@ func (r *repository) resolve(ctx context.Context, revision string) (string, erro
 }
 
 // updateRef sets a reference (deletes it if oid is zero) if its value is old:
-// "" for any, zero for none. Nobody votes on the deletion of any value.
+// "" for any, zero for none. No storage votes on the deletion of any value.
 func (r *repository) updateRef(ctx context.Context, ref, oid, old string) error {
 	return r.git.run(ctx, r.refUpdate(ref, oid, old))
 }

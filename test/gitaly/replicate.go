@@ -13,8 +13,8 @@ import (
 )
 
 // ReplicateRepository makes the repository equal to the source, which it
-// reaches as the gitaly-servers header says: all references, those that the
-// source lacks removed, HEAD and custom hooks. References change in one transaction, so
+// reaches as the gitaly-servers header says: all references, the ones that the source
+// lacks removed, HEAD and custom hooks. References change in one transaction, so
 // that it fails, as Gitaly's does, where the source has a/b in the place of a; a
 // repository that is absent (or none) appears when it is complete.
 func (h *handlers) ReplicateRepository(ctx context.Context, req *gitalypb.ReplicateRepositoryRequest) (*gitalypb.ReplicateRepositoryResponse, error) {
@@ -92,7 +92,7 @@ func (h *handlers) closeSource(s *source) {
 	}
 }
 
-// copyTo makes target's references and HEAD those of the source.
+// copyTo makes target's references and HEAD the same as the source's.
 func (s *source) copyTo(ctx context.Context, target *repository) error {
 	if err := s.fetch(ctx, target, mirror...); err != nil {
 		return wire.Fault(err, "fetch")
@@ -115,7 +115,7 @@ func (s *source) copyHead(ctx context.Context, target *repository) error {
 	return wire.Fault(target.setHead(ctx, string(head.GetName())), "setting default branch")
 }
 
-// copyCustomHooks makes target's hooks those of the source.
+// copyCustomHooks makes target's hooks the same as the source's.
 func (s *source) copyCustomHooks(ctx context.Context, target *repository) error {
 	stream, err := gitalypb.NewRepositoryServiceClient(s.conn).GetCustomHooks(wire.PeerContext(ctx), &gitalypb.GetCustomHooksRequest{Repository: s.repo})
 	if err != nil {

@@ -83,8 +83,8 @@ func (h *handlers) OptimizeRepository(ctx context.Context, req *gitalypb.Optimiz
 	return &gitalypb.OptimizeRepositoryResponse{}, nil
 }
 
-// PruneUnreachableObjects deletes objects that nothing leads to, but for those
-// so young that somebody may be about to refer to them.
+// PruneUnreachableObjects deletes objects that nothing leads to, but for objects so
+// young that a writer may be about to refer to them.
 func (h *handlers) PruneUnreachableObjects(ctx context.Context, req *gitalypb.PruneUnreachableObjectsRequest) (*gitalypb.PruneUnreachableObjectsResponse, error) {
 	target, err := h.existing(req.GetRepository())
 	if err != nil {
@@ -99,11 +99,11 @@ func (h *handlers) PruneUnreachableObjects(ctx context.Context, req *gitalypb.Pr
 	return &gitalypb.PruneUnreachableObjectsResponse{}, nil
 }
 
-// seed fills a repository that nobody sees yet. Its errors may be statuses.
+// seed fills a repository that no caller sees yet. Its errors may be statuses.
 type seed func(ctx context.Context, draft *repository) error
 
 // create makes a repository out of sight, lets seed fill it, and moves it to
-// its place: nobody sees half of it, and of two creations one wins. Its errors
+// its place: no caller sees half of it, and of two creations one wins. Its errors
 // are statuses.
 func (h *handlers) create(ctx context.Context, target *repository, options []string, seed seed) error {
 	if _, err := os.Lstat(target.path); err == nil {
@@ -158,7 +158,7 @@ func place(from, to string) error {
 	return err
 }
 
-// discard moves what is at the place out of sight, if the storages agree, then
+// discard moves the content of the place out of sight, if the storages agree, then
 // deletes it. Its errors are statuses: NotFound if nothing is there.
 func (h *handlers) discard(ctx context.Context, target *repository) error {
 	release, err := target.storage.locks.Acquire(ctx, target.path)
@@ -177,10 +177,10 @@ func (h *handlers) discard(ctx context.Context, target *repository) error {
 		return os.Rename(target.path, filepath.Join(dir, "removed"))
 	})
 	if err := os.RemoveAll(dir); err != nil {
-		// It is removed for everybody; the next start deletes the rest.
+		// It is removed for all callers; the next start deletes the rest.
 		h.log.Warn("removed repository left on disk", "dir", dir, "err", err)
 	}
-	if errors.Is(err, fs.ErrNotExist) { // somebody else than this server was faster
+	if errors.Is(err, fs.ErrNotExist) { // another process than this server was faster
 		return wire.NothingToRemove()
 	}
 	return wire.Fault(err, "remove repository")

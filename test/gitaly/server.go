@@ -27,7 +27,7 @@ import (
 // DefaultGrace is how long a stopping server lets calls run on by default.
 const DefaultGrace = 10 * time.Second
 
-// Config says what a server serves. Its zero value lacks only Storages.
+// Config has the storages of a server, and its settings. Its zero value lacks only Storages.
 type Config struct {
 	// Storages maps the name of each storage to its directory, which is created
 	// if it is absent. At least one; no two may share a directory.
@@ -40,7 +40,7 @@ type Config struct {
 	// NoBackchannel makes the server one that clients cannot multiplex their
 	// connections to, as an old one: it neither votes nor opens sidechannels.
 	NoBackchannel bool
-	// Faults are what shall go wrong with votes, besides what FaultsFile says.
+	// Faults are the faults of votes to play, besides the ones in FaultsFile.
 	Faults []Fault
 	// Crash ends the process where a fault says so; nil means kill -9. If it
 	// returns, its context must have ended.
@@ -48,7 +48,7 @@ type Config struct {
 	// Release is the version of Gitaly that the server says it runs, and votes like: new
 	// repositories and the ends of pushes have hashes of that release, and from 17 on a change
 	// that is not git's is voted on when it is about to be prepared, too. Empty: 16.11.10,
-	// whose hashes are those of every server without one.
+	// whose hashes are the same as of every server without one.
 	Release string
 	// Git is the git program; empty means the first one on the path.
 	Git string
@@ -163,7 +163,7 @@ func (s *Server) close() error {
 }
 
 // handlers serves the methods, one file a topic. All methods of Gitaly have
-// different names, so that one type can carry those of every service.
+// different names, so that one type can carry the methods of every service.
 type handlers struct {
 	gitalypb.UnimplementedBlobServiceServer
 	gitalypb.UnimplementedCommitServiceServer

@@ -10,7 +10,7 @@ import (
 )
 
 // SSHUploadPackWithSidechannel serves a fetch whose data passes beside the
-// call. What git prints goes to the client in packets that tell its two outputs
+// call. git's output goes to the client in packets that tell its two outputs
 // apart.
 func (h *handlers) SSHUploadPackWithSidechannel(ctx context.Context, req *gitalypb.SSHUploadPackWithSidechannelRequest) (*gitalypb.SSHUploadPackWithSidechannelResponse, error) {
 	err := h.besides(ctx, req.GetRepository(), req.GetGitConfigOptions(), func(repo *repository, side *channel.ServerEnd, c *command) {

@@ -13,12 +13,12 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// InfoRefsUploadPack sends what a fetch over HTTP begins with.
+// InfoRefsUploadPack sends the advertisement that a fetch over HTTP begins with.
 func (h *handlers) InfoRefsUploadPack(req *gitalypb.InfoRefsRequest, stream gitalypb.SmartHTTPService_InfoRefsUploadPackServer) error {
 	return h.advertise("upload-pack", req, stream)
 }
 
-// InfoRefsReceivePack sends what a push over HTTP begins with.
+// InfoRefsReceivePack sends the advertisement that a push over HTTP begins with.
 func (h *handlers) InfoRefsReceivePack(req *gitalypb.InfoRefsRequest, stream gitalypb.SmartHTTPService_InfoRefsReceivePackServer) error {
 	return h.advertise("receive-pack", req, stream)
 }

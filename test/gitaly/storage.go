@@ -39,8 +39,8 @@ type storage struct {
 	voter   voter
 }
 
-// open makes the directory ready for use by this process alone. What a killed
-// predecessor left half done is removed.
+// open makes the directory ready for use by this process alone. The unfinished work of
+// a killed predecessor is removed.
 func (s *storage) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.temp(), 0o755); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *storage) tempDir() (string, error) {
 	return s.ownTempDir()
 }
 
-// ownTempDir is tempDir for what Gitaly keeps beside its storages.
+// ownTempDir is tempDir for the files that Gitaly keeps beside its storages.
 func (s *storage) ownTempDir() (string, error) {
 	// Made anew each time, so that a storage whose directory was emptied under
 	// it serves on. One whose directory is gone must not: a disk that is not
@@ -127,7 +127,7 @@ func within(makeDir func() (string, error), use func(dir string) error) error {
 	return err
 }
 
-// metadata is what the file of that name holds, in Gitaly's format.
+// metadata is the content of the file of that name, in Gitaly's format.
 type metadata struct {
 	FilesystemID string `json:"gitaly_filesystem_id"`
 }

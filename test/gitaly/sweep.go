@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// sweep removes what a killed predecessor left: temporary directories, and in
-// every repository what its git processes had in hand. None of ours runs now.
+// sweep removes the leftovers of a killed predecessor: temporary directories, and in
+// every repository the locks and quarantines of its git processes. None of ours runs now.
 func (s *storage) sweep() error {
 	left, err := os.ReadDir(s.temp())
 	if err != nil {
@@ -30,7 +30,7 @@ func (s *storage) sweep() error {
 	})
 }
 
-// removeLocks removes lock files: each would fail every later write of what it
+// removeLocks removes lock files: each would fail every later write of the file that it
 // locks.
 func removeLocks(repository string) error { return removeLocksOlder(repository, -time.Hour) }
 

@@ -90,8 +90,8 @@ func unpackFile(target string, mode fs.FileMode, content io.Reader) (err error) 
 		return err
 	}
 	if mode&0o100 != 0 {
-		// A child that is started while a script is open for writing holds it open, and
-		// nobody can run it then. So all of it is received first.
+		// A child that is started while a script is open for writing holds it open, and no
+		// process can run it then. So all of it is received first.
 		text, err := io.ReadAll(content)
 		if err != nil {
 			return fmt.Errorf("unpack %q: %w", target, err)
@@ -111,7 +111,7 @@ func unpackFile(target string, mode fs.FileMode, content io.Reader) (err error) 
 	return nil
 }
 
-// receiver is what a stream brings, as a reader; io.EOF ends both.
+// receiver is the data of a stream, as a reader; io.EOF ends both.
 type receiver struct {
 	receive func() ([]byte, error)
 	data    []byte // received, not read

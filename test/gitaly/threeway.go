@@ -28,7 +28,7 @@ type newCommit struct {
 	tree    string
 	parents []string
 	message []byte
-	env     []string // who makes it and when, see identity
+	env     []string // its author and time, see identity
 }
 
 // writeCommit stores a commit and returns its id.

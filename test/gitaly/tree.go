@@ -79,8 +79,8 @@ func (t *tree) write(ctx context.Context) (string, error) {
 	return oid, err
 }
 
-// apply does one action. Its errors are statuses; those that the client is to
-// blame for carry Gitaly's details.
+// apply does one action. Its errors are statuses; the ones that the client is to blame
+// for carry Gitaly's details.
 func (t *tree) apply(ctx context.Context, action *gitalypb.UserCommitFilesActionHeader, content io.Reader) error {
 	name, err := cleanFilePath(action.GetFilePath())
 	if err != nil {
@@ -184,7 +184,7 @@ func (t *tree) add(name string, f file) error {
 	return nil
 }
 
-// below returns the files in a directory and those within it.
+// below returns the files in a directory and in the directories within it.
 func (t *tree) below(dir string) []string {
 	var found []string
 	for name := range t.files {

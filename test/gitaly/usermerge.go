@@ -65,7 +65,7 @@ func (h *handlers) UserMergeBranch(stream gitalypb.OperationService_UserMergeBra
 	}), "send branch update")
 }
 
-// UserFFBranch moves a branch to a descendant of what it is.
+// UserFFBranch moves a branch to a descendant of its tip.
 func (h *handlers) UserFFBranch(ctx context.Context, req *gitalypb.UserFFBranchRequest) (*gitalypb.UserFFBranchResponse, error) {
 	repo, err := h.existing(req.GetRepository())
 	if err != nil {
@@ -116,8 +116,8 @@ func checkMerge(branch []byte, user *gitalypb.User, commit, expected string) (re
 	return ref, nil
 }
 
-// branchTip returns what an existing branch is; if something else is expected,
-// that, for git to refuse. Its errors are statuses.
+// branchTip returns the tip of an existing branch; if another one is expected, that,
+// for git to refuse. Its errors are statuses.
 func (r *repository) branchTip(ctx context.Context, ref, expected string) (string, error) {
 	tip, err := r.value(ctx, ref)
 	switch {

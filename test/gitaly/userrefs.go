@@ -34,7 +34,7 @@ func checkUser(user *gitalypb.User) error {
 	return nil
 }
 
-// branchUser checks what all changes of a branch have in common, and returns
+// branchUser checks the parts that all changes of a branch have in common, and returns
 // the branch's full name.
 func branchUser(branch []byte, user *gitalypb.User) (string, error) {
 	if len(branch) == 0 {
@@ -46,7 +46,7 @@ func branchUser(branch []byte, user *gitalypb.User) (string, error) {
 	return "refs/heads/" + string(branch), checkUser(user)
 }
 
-// value returns what a reference is, zero if it is absent.
+// value returns the value of a reference, zero if it is absent.
 func (r *repository) value(ctx context.Context, ref string) (string, error) {
 	oid, err := r.resolve(ctx, ref)
 	if err == nil && oid == "" {

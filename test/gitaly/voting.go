@@ -20,8 +20,8 @@ import (
 // Fault makes the votes about some repositories, or their writes, go wrong.
 type Fault = vote.Fault
 
-// FaultsFile is the file in a storage's directory that says what goes
-// wrong, a list of Fault in JSON. It is read for every vote and git, so that a test can
+// FaultsFile is the file in a storage's directory that holds its faults, a list of Fault
+// in JSON. It is read for every vote and git, so that a test can
 // change it at any time, with WriteFaults.
 const FaultsFile = "+faults.json"
 
@@ -32,13 +32,13 @@ func WriteFaults(dir string, faults ...Fault) error {
 
 // voter is how a storage votes.
 type voter struct {
-	faults []Fault // besides those in the file
+	faults []Fault // besides the ones in the file
 	crash  func(context.Context)
 	// release is that of Config.
 	release string
 }
 
-// salted is the hash of what the release hashes otherwise than others.
+// salted is the hash of a change that the release hashes otherwise than others.
 func (v voter) salted(hash vote.Hash) vote.Hash {
 	if v.release == "" {
 		return hash
@@ -64,7 +64,7 @@ func (r *repository) relative() string {
 	return strings.TrimPrefix(strings.TrimPrefix(r.path, r.storage.dir), "/")
 }
 
-// place is what the repository's votes are about. Faults that cannot be read
+// place is the subject of the repository's votes. Faults that cannot be read
 // are a fault: the test that wrote them shall notice.
 func (r *repository) place() vote.Place {
 	faults, err := r.storage.faults()
@@ -78,7 +78,7 @@ func (r *repository) place() vote.Place {
 	}
 }
 
-// faults are those in the file, and those of the settings.
+// faults are the faults in the file, and the ones of the settings.
 func (s *storage) faults() ([]Fault, error) {
 	faults, err := vote.ReadFaults(filepath.Join(s.dir, FaultsFile))
 	return append(faults, s.voter.faults...), err
@@ -108,7 +108,7 @@ func (r *repository) stop(ctx context.Context, tx *vote.Transaction) error {
 }
 
 // hashFiles adds the path, the mode and the content of every file below a
-// directory to a hash, but for those that are left out.
+// directory to a hash, but for files that are left out.
 func hashFiles(sum io.Writer, dir string, leaveOut func(relative string) bool) error {
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -134,7 +134,7 @@ func hashFiles(sum io.Writer, dir string, leaveOut func(relative string) bool) e
 	})
 }
 
-// hash is what the storages agree on when they make a repository: all of it
+// hash is the value that the storages agree on when they make a repository: all of it
 // but its objects, which may be packed differently, and how references are
 // stored.
 func (r *repository) hash(ctx context.Context) (vote.Hash, error) {
