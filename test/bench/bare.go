@@ -12,8 +12,8 @@ import (
 	"praefect/proxy/stream"
 )
 
-// bare is the path through a proxy that does nothing but pass calls on: what gRPC
-// and one more process cost on this machine, whatever a proxy does.
+// bare is the path through a proxy that does nothing but pass calls on: the cost of gRPC
+// and one more process on this machine, regardless of a proxy's own work.
 const bare = "bare"
 
 // servePassThrough is this program as such a proxy.

@@ -40,8 +40,7 @@ func bulk(ctx context.Context, binaries cluster.Binaries, s settings) (figures, 
 }
 
 func bulkGit(ctx context.Context, binaries cluster.Binaries, s settings, dir string) (figures, error) {
-	// One storage: replication of what was sent up would run into the next
-	// measurement.
+	// One storage: replication of the data sent up would run into the next measurement.
 	c, err := cluster.Start(ctx, cluster.Options{
 		Binaries:        binaries,
 		VirtualStorages: []cluster.VirtualStorage{cluster.Numbered("default", 1)},

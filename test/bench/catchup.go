@@ -29,9 +29,9 @@ const (
 	catchUpPoll    = 10 * time.Millisecond
 )
 
-// catchUp measures how fast a storage gets what it missed while it was drained: one write to
-// each of many repositories. The rate counts from the moment at which it serves, and so does the
-// first repair. The storages are in memory.
+// catchUp measures how fast a storage gets the writes that it missed while it was drained: one
+// write to each of many repositories. The rate counts from the moment at which it serves, and so
+// does the first repair. The storages are in memory.
 func catchUp(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
 	m, err := memoryCluster(ctx, binaries, strong, 3, 0)
 	if err != nil {

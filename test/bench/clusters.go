@@ -17,7 +17,7 @@ const (
 	eventual = "eventual"
 )
 
-// tuning lets what a measurement leaves to repair be repaired before the next one.
+// tuning has the replicas that a measurement leaves behind repaired before the next one.
 // Nothing that a request waits for is other than it is without settings.
 const tuning = `
 [logging]
@@ -34,7 +34,7 @@ scheduling_interval = "1s"
 `
 
 // gitCluster is some instances in front of three storages on real git. Behind the
-// virtual storage "alone" there is one more, for what goes past them: the
+// virtual storage "alone" there is one more, for calls that go past them: the
 // three would differ after it.
 func gitCluster(ctx context.Context, binaries cluster.Binaries, mode string, pg *postgres.Server, seeds *workload.Seeds, instances int) (*cluster.Cluster, error) {
 	c, err := cluster.Start(ctx, cluster.Options{

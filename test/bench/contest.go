@@ -25,7 +25,7 @@ type contest struct {
 	call  func(path string, n int) error
 }
 
-// run returns the figures: those of a mode have it in their names.
+// run returns the figures: the figures of a mode have it in their names.
 func (d contest) run(ctx context.Context) (figures, error) {
 	for _, to := range d.sides {
 		if to.c != nil {
@@ -77,7 +77,7 @@ func (d contest) slice(ctx context.Context, path string) (map[string]float64, er
 		}
 	}
 	d.load.call = func(n int) error { return d.call(path, n) }
-	// The first write to a repository waits for its mark, and is not what is measured.
+	// The first write to a repository waits for its mark, and is not measured.
 	first := d.load
 	first.slice = d.load.slice / 2
 	warm, err := first.run()
@@ -97,7 +97,7 @@ func (d contest) slice(ctx context.Context, path string) (map[string]float64, er
 	if to.c == nil {
 		return taken, nil
 	}
-	// What is repaired afterwards is part of what a write costs.
+	// Repairs afterwards are part of the cost of a write.
 	if err := settle(ctx, to.c); err != nil {
 		return nil, err
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // copying is the path through a process that copies bytes between two
-// connections and knows nothing of gRPC: what one more process costs.
+// connections and knows nothing of gRPC: the cost of one more process.
 const copying = "copying"
 
 // serveCopying is this program as such a process.

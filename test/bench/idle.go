@@ -12,7 +12,8 @@ const (
 	// idleFor is how long instances are left alone, in idleRuns pieces of equal length.
 	idleFor  = time.Minute
 	idleRuns = 3
-	// idleCalm is how long they are left alone before, so that what their start has left to do is done.
+	// idleCalm is how long they are left alone before, so that the work that their start has left
+	// is done.
 	idleCalm = 10 * time.Second
 )
 

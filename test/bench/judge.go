@@ -32,7 +32,7 @@ func (a aim) verdict() string {
 	return "DEFECT"
 }
 
-// judge holds what was measured against the aims.
+// judge holds the measured figures against the aims.
 func judge(w io.Writer, all figures) {
 	for _, name := range []string{"accessor", "mutator"} {
 		p, ok := all.find(name+"_p50", proxied, 1)

@@ -84,8 +84,8 @@ func startSelf(args ...string) (h helper, err error) {
 	return h, nil
 }
 
-// inMemory is one instance in front of storages in memory: what is left to
-// measure is the proxy.
+// inMemory is one instance in front of storages in memory: only the proxy is left to
+// measure.
 type inMemory struct {
 	c *cluster.Cluster
 	// conns lead to the first storage directly, through the instance, and through
@@ -143,8 +143,8 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, 
 	return m, err
 }
 
-// past leads to a storage past praefect, through processes that do less. What was
-// started ends with stop, even after an error.
+// past leads to a storage past praefect, through processes that do less. The started
+// processes end with stop, even after an error.
 func past(storage, token string) (conns map[string]*grpc.ClientConn, pids map[string]int, stop func() error, err error) {
 	conns, pids = make(map[string]*grpc.ClientConn), make(map[string]int)
 	var undo []func() error

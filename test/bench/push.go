@@ -61,7 +61,7 @@ func push(ctx context.Context, binaries cluster.Binaries, s settings) (figures, 
 	return all, nil
 }
 
-// target is what is pushed to, and the name of that.
+// target is the number of repositories that are pushed to, and the name of that measurement.
 type target struct {
 	name         string
 	repositories int
@@ -185,7 +185,7 @@ func (r rush) run(ctx context.Context) (o outcome, err error) {
 	return o, err
 }
 
-// cpuSeconds is what the instances have used.
+// cpuSeconds is the processor time that the instances have used.
 func (r rush) cpuSeconds() (sum float64, err error) {
 	if r.to[0].c == nil {
 		return 0, nil
@@ -236,13 +236,13 @@ func (r rush) push(ctx context.Context, to side, path, ref string) error {
 	}
 }
 
-// creation is what git sends to make a reference: see gitprotocol-pack(5).
+// creation is git's message to make a reference: see gitprotocol-pack(5).
 func creation(ref string, c commit) []byte {
 	line := fmt.Sprintf("%s %s %s\x00report-status\n", strings.Repeat("0", len(c.id)), c.id, ref)
 	return append(fmt.Appendf(nil, "%04x%s0000", len(line)+4, line), c.pack...)
 }
 
-// accepted reads what git reports of a push.
+// accepted reads git's report of a push.
 func accepted(report, ref string) error {
 	if !strings.Contains(report, "unpack ok\n") || !strings.Contains(report, "ok "+ref+"\n") {
 		return fmt.Errorf("push %s: refused: %q", ref, report)

@@ -19,8 +19,8 @@ import (
 const claims = 60
 
 // queue measures how long it takes to claim a job and to finish it while
-// others wait, on a Postgres of its own. The queues take turns, so that
-// whatever else the machine does strikes all of them.
+// others wait, on a Postgres of its own. The queues take turns, so that other work of
+// the machine strikes all of them.
 func queue(ctx context.Context, _ cluster.Binaries, s settings) (figures, error) {
 	pg, err := server.Launch(ctx, server.Options{})
 	if err != nil {

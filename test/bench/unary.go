@@ -22,8 +22,8 @@ const alone = "alone"
 const repositories = 64
 
 // unary measures a cheap read and a cheap write, one after the other on each
-// client, direct and proxied in turns. Writes are not voted on here: what that
-// costs is the subject of votes.
+// client, direct and proxied in turns. Writes are not voted on here: the cost of that
+// is the subject of votes.
 func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
 	m, err := memoryCluster(ctx, binaries, eventual, 3, 0)
 	if err != nil {
@@ -50,8 +50,7 @@ func unary(ctx context.Context, binaries cluster.Binaries, s settings) (figures,
 			var first []float64
 			for _, path := range turns(s.runs) {
 				// The first write to a repository that is in sync waits for a commit of the
-				// log, the next ones do not: how many a slice had of each would decide what its
-				// median tells.
+				// log, the next ones do not: the share of each in a slice would decide its median.
 				span := repositories
 				load := load{clients: clients, slice: s.slice, call: func(n int) error {
 					return kind.call(ctx, conns[path], benchRepository(path, names[path], n%span), n)
@@ -102,8 +101,8 @@ func median(sorted []time.Duration) float64 {
 	return float64(sorted[len(sorted)/2]) / float64(time.Millisecond)
 }
 
-// turns is the order in which the paths are measured: those that are compared
-// most take turns, and the slice after a proxied one has its repairs to bear.
+// turns is the order in which the paths are measured: the paths that are compared most
+// take turns, and the slice after a proxied one has its repairs to bear.
 func turns(runs int) []string {
 	return slices.Concat(
 		slices.Repeat([]string{direct, proxied, bare}, runs),

@@ -74,7 +74,7 @@ var proseComplete = []string{
 	"proxy/skew", "proxy/storage", "proxy/stream", "proxy/throttle", "proxy/tracing", "proxy/transaction",
 	"proxy/transaction/quorum",
 	"replicator/cataloguetest", "replicator/plan", "replicator/postgres", "replicator/queue", "replicator/queue/queuetest",
-	"test/alerts", "test/attack", "test/browser", "test/busy", "test/cast", "test/cluster", "test/console",
+	"test/alerts", "test/attack", "test/bench", "test/browser", "test/busy", "test/cast", "test/cluster", "test/console",
 	"test/demo", "test/e2e", "test/failover", "test/gitaly", "test/gitaly/gitalytest", "test/gitaly/internal/vote",
 	"test/gitaly/internal/wire", "test/gitaly/memory", "test/gitaly/test-gitaly", "test/install",
 	"test/membership", "test/mutants", "test/netns", "test/partition", "test/place", "test/postgres",
