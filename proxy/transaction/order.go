@@ -73,11 +73,12 @@ func (o *order) contended(key state.Key, now time.Time, underWay int) (leave []f
 // leave returns a function that has a write that is inside keep no others waiting any more, which also
 // happens by itself.
 func (o *order) leave(l *line, key state.Key) func() {
-	out := sync.OnceFunc(func() { o.out(l, key) })
-	timer := time.AfterFunc(insideFor, out)
+	var once sync.Once
+	out := func(ended bool) { once.Do(func() { o.out(l, key, ended) }) }
+	timer := time.AfterFunc(insideFor, func() { out(false) })
 	return func() {
 		timer.Stop()
-		out()
+		out(true)
 	}
 }
 
@@ -189,16 +190,23 @@ func (o *order) pass(l *line, turn chan struct{}) {
 	}
 }
 
-// out lets the next write in.
-func (o *order) out(l *line, key state.Key) {
+// out lets the next write in. ended tells that the write inside has ended, and not only its
+// time: a write that hangs, as all do while a primary is paused, says nothing of how fast
+// the line moves once that is over.
+func (o *order) out(l *line, key state.Key, ended bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l.inside--
+	if !ended {
+		l.pace = throttle.Pace{}
+	}
 	if l.inside == 0 && len(l.waiting) > 0 {
 		l.inside++
 		close(l.waiting[0])
 		l.waiting = l.waiting[1:]
-		l.pace.Moved(time.Now(), len(l.waiting))
+		if ended {
+			l.pace.Moved(time.Now(), len(l.waiting))
+		}
 	}
 	if l.idle() && o.lines[key] == l && !time.Now().Before(l.until) {
 		delete(o.lines, key)

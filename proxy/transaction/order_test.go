@@ -172,3 +172,26 @@ func TestOrder_refusesWhatWouldBeLate(t *testing.T) {
 		leave()
 	})
 }
+
+// Writes that hang inside do not have those refused that come meanwhile: what they wait for may
+// be over soon.
+func TestOrder_hangingWritesAreNoPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		o.contended(repository, time.Now(), 0)
+		enter(t, &o, t.Context(), repository) // and never leaves
+		const waiting = 10
+		in := make(chan func(), waiting)
+		for range waiting {
+			go func() { in <- enter(t, &o, t.Context(), repository) }()
+			synctest.Wait()
+		}
+		time.Sleep(3 * insideFor)
+		if _, _, err := o.join(repository, time.Now().Add(5*time.Second)); err != nil {
+			t.Errorf("after %d hung: %v", len(in)+1, err)
+		}
+		for range waiting {
+			(<-in)()
+		}
+	})
+}
