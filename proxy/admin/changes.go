@@ -105,11 +105,7 @@ func (s *Service) drain(ctx context.Context, r SwitchRequest, progress func(Prog
 const maxTime = 366 * 24 * time.Hour
 
 func (s *Service) prepareSwitch(ctx context.Context, r *SwitchRequest, what string) error {
-	if r.DryRun { // asks, and changes nothing
-		if err := s.form(&r.Change, what); err != nil {
-			return err
-		}
-	} else if err := s.prepare(ctx, &r.Change, what); err != nil {
+	if err := s.prepareOrPlan(ctx, &r.Change, what, r.DryRun); err != nil {
 		return err
 	}
 	if r.TimeoutMillis < 0 || r.TimeoutMillis > maxTime.Milliseconds() {

@@ -26,11 +26,7 @@ type DropResponse struct {
 }
 
 func (s *Service) dropJobs(ctx context.Context, r DropRequest) (DropResponse, error) {
-	prepare := s.prepare
-	if r.DryRun { // asks, and changes nothing
-		prepare = func(_ context.Context, c *Change, what string) error { return s.form(c, what) }
-	}
-	if err := prepare(ctx, &r.Change, "queue drop "+r.State); err != nil {
+	if err := s.prepareOrPlan(ctx, &r.Change, "queue drop "+r.State, r.DryRun); err != nil {
 		return DropResponse{}, err
 	}
 	if r.State != "ready" && r.State != "failed" && r.State != "dead" {

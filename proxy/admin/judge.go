@@ -40,6 +40,14 @@ func (s *Service) prepare(ctx context.Context, c *Change, what string) error {
 	return nil
 }
 
+// prepareOrPlan is prepare; a plan, which changes nothing, needs no more than its form.
+func (s *Service) prepareOrPlan(ctx context.Context, c *Change, what string, dryRun bool) error {
+	if dryRun {
+		return s.form(c, what)
+	}
+	return s.prepare(ctx, c, what)
+}
+
 // form judges a request without regard to the caller.
 func (s *Service) form(c *Change, what string) error {
 	if c.RequestID == "" {

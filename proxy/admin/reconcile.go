@@ -21,11 +21,7 @@ type ReconcileResponse struct {
 }
 
 func (s *Service) reconcile(ctx context.Context, r ReconcileRequest) (ReconcileResponse, error) {
-	prepare := s.prepare
-	if r.DryRun { // asks, and changes nothing
-		prepare = func(_ context.Context, c *Change, what string) error { return s.form(c, what) }
-	}
-	if err := prepare(ctx, &r.Change, "reconcile"); err != nil {
+	if err := s.prepareOrPlan(ctx, &r.Change, "reconcile", r.DryRun); err != nil {
 		return ReconcileResponse{}, err
 	}
 	if err := exists(s.Node.View(), r.VirtualStorage); err != nil {

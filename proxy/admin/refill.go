@@ -7,11 +7,7 @@ import (
 )
 
 func (s *Service) refill(ctx context.Context, r RefillRequest) (RefillResponse, error) {
-	prepare := func() error { return s.prepare(ctx, &r.Change, "refill "+r.Storage) }
-	if r.DryRun { // asks, and changes nothing
-		prepare = func() error { return s.form(&r.Change, "refill "+r.Storage) }
-	}
-	if err := prepare(); err != nil {
+	if err := s.prepareOrPlan(ctx, &r.Change, "refill "+r.Storage, r.DryRun); err != nil {
 		return RefillResponse{}, err
 	}
 	if err := s.resolve(&r.VirtualStorage, r.Storage); err != nil {

@@ -42,11 +42,7 @@ func (s *Service) remove(ctx context.Context, r RemovalRequest) (RemovalResponse
 	if r.Storage != "" {
 		what = "storage remove " + r.Storage
 	}
-	if r.DryRun { // asks, and changes nothing
-		if err := s.form(&r.Change, what); err != nil {
-			return RemovalResponse{}, err
-		}
-	} else if err := s.prepare(ctx, &r.Change, what); err != nil {
+	if err := s.prepareOrPlan(ctx, &r.Change, what, r.DryRun); err != nil {
 		return RemovalResponse{}, err
 	}
 	if r.Storage != "" {
