@@ -20,8 +20,8 @@ const asideAfter = 100 * time.Millisecond
 // that of a write of a virtual storage that does not exist: the ledger refuses it.
 type place struct {
 	*throttle.Place
-	sent *atomic.Int64 // when the client had sent all, Unix nanoseconds; 0: not yet
 	born time.Time
+	sent atomic.Int64 // nanoseconds from born until the client had sent all; 0: it has not
 }
 
 // place waits for one.
@@ -34,7 +34,7 @@ func (s *Server) place(ctx context.Context, r *request) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &place{Place: granted, sent: new(atomic.Int64), born: time.Now()}
+	p := &place{Place: granted, born: time.Now()}
 	if !r.method.ClientStreams {
 		p.sent.Store(1)
 	}

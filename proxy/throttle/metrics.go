@@ -22,7 +22,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		waiting: gauge("praefect_write_places_awaited", "Writes that wait for a place."),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "praefect_writes_refused_total",
-			Help: "Writes refused because of too many others: full (too many wait), late (their deadline would pass before their end).",
+			Help: "Writes refused because of too many others: full (too many wait), late (they would wait too long for their deadlines).",
 		}, []string{"virtual_storage", "reason"}),
 	}
 	if r != nil {
@@ -31,11 +31,24 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// show shows how it is at a gate. The caller holds Throttle.mu.
-func (m *metrics) show(virtualStorage string, g *gate) {
-	m.places.WithLabelValues(virtualStorage).Set(float64(int(g.limit)))
-	m.atWork.WithLabelValues(virtualStorage).Set(float64(g.inside))
-	m.waiting.WithLabelValues(virtualStorage).Set(float64(len(g.waiting)))
+// measured is a gate and its gauges, which each step of the gate sets.
+type measured struct {
+	*gate
+	places, atWork, awaited prometheus.Gauge
+}
+
+func (m *metrics) measure(virtualStorage string, g *gate) *measured {
+	return &measured{
+		gate: g, places: m.places.WithLabelValues(virtualStorage), atWork: m.atWork.WithLabelValues(virtualStorage),
+		awaited: m.waiting.WithLabelValues(virtualStorage),
+	}
+}
+
+// show sets the gauges. The caller holds Throttle.mu.
+func (g *measured) show() {
+	g.places.Set(float64(int(g.limit)))
+	g.atWork.Set(float64(g.inside))
+	g.awaited.Set(float64(len(g.waiting)))
 }
 
 // refuse counts a write that was refused. One whose client is gone was not.

@@ -48,12 +48,12 @@ type Throttle struct {
 	metrics *metrics
 
 	mu    sync.Mutex
-	gates map[string]*gate // by virtual storage; guarded by mu
+	gates map[string]*measured // by virtual storage; guarded by mu
 }
 
 // New makes a Throttle whose metrics are registered with r if that is not nil.
 func New(cfg Config, r prometheus.Registerer) *Throttle {
-	return &Throttle{cfg: cfg.withDefaults(), metrics: newMetrics(r), gates: make(map[string]*gate)}
+	return &Throttle{cfg: cfg.withDefaults(), metrics: newMetrics(r), gates: make(map[string]*measured)}
 }
 
 // Place is the place of one write. The caller calls Leave.
@@ -168,9 +168,9 @@ func (t *Throttle) step(virtualStorage string, decide func(*gate)) {
 	defer t.mu.Unlock()
 	g := t.gates[virtualStorage]
 	if g == nil {
-		g = newGate(t.cfg)
+		g = t.metrics.measure(virtualStorage, newGate(t.cfg))
 		t.gates[virtualStorage] = g
 	}
-	decide(g)
-	t.metrics.show(virtualStorage, g)
+	decide(g.gate)
+	g.show()
 }
