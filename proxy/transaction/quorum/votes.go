@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -99,8 +100,7 @@ type Votes struct {
 	well       bool          // the primary's RPC has ended with status OK
 	hasty      bool          // see LocksGivenUp
 	contended  bool          // storages gave their locks up to another write
-	takes      time.Duration // from a call to its first vote at the fastest storage, if timed
-	timed      bool
+	takes      time.Duration // from a call to its first vote, at the fastest storage that has voted
 	past       []Vote        // allowed before anything could change
 	looked     time.Duration // when Tick was called last
 	last       Answer
@@ -146,7 +146,7 @@ func New(cfg Config) *Votes {
 	if cfg.VoteTimeout == 0 {
 		cfg.VoteTimeout = VoteTimeout
 	}
-	q := &Votes{cfg: cfg}
+	q := &Votes{cfg: cfg, takes: math.MaxInt64}
 	for i, name := range cfg.Voters {
 		q.voters = append(q.voters, voter{
 			name: name, otherRelease: slices.Contains(cfg.OtherRelease, name), sent: cfg.Began,
@@ -162,15 +162,11 @@ func New(cfg Config) *Votes {
 func (q *Votes) Cast(now time.Duration, name string, vote Vote) (effects []Effect, ok bool) {
 	q.effects = q.effects[:0]
 	v := q.voter(name)
-	switch {
-	case v == nil || v.waiting:
+	if v == nil || v.waiting {
 		return nil, false
 	}
-	if took := now - v.sent; !v.voted {
-		v.voted = true
-		if !q.timed || took < q.takes {
-			q.timed, q.takes = true, took
-		}
+	if !v.voted {
+		v.voted, q.takes = true, min(q.takes, now-v.sent)
 	}
 	switch {
 	case v.held: // it votes in a call that does not count any more
