@@ -56,7 +56,7 @@ type grant struct {
 // take gives a repair its turn at the targets that have room, and waits a
 // moment if none has. With none the repair is to be tried again after a while.
 func (s *slots) take(ctx context.Context, virtualStorage string, targets []string) (*grant, time.Duration) {
-	timer := time.NewTimer(s.patience(virtualStorage, targets))
+	timer := time.NewTimer(s.turnTimeout(virtualStorage, targets))
 	defer timer.Stop()
 	for {
 		g, freed, wait := s.try(virtualStorage, targets)
@@ -73,8 +73,8 @@ func (s *slots) take(ctx context.Context, virtualStorage string, targets []strin
 	}
 }
 
-// patience is how long a repair waits for its turn at one of the storages.
-func (s *slots) patience(virtualStorage string, targets []string) time.Duration {
+// turnTimeout is how long a repair waits for its turn at one of the storages.
+func (s *slots) turnTimeout(virtualStorage string, targets []string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, target := range targets {
