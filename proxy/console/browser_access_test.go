@@ -122,12 +122,7 @@ func TestBrowser_repairs(t *testing.T) {
 	w.WrittenOnlyTo("a.git", "gitaly-1")
 	w.WrittenOnlyTo("b.git", "gitaly-1")
 	w.SetRepositories(3, nil)
-	p := browser.Start(t).Open(t)
-	p.Go(w.url)
-	p.Wait("document.activeElement?.id === 'token'")
-	p.Type(actToken)
-	p.Press("Enter")
-	p.WaitText(".tools", "live")
+	p := w.signIn(t, actToken, "live")
 	p.Press("g", "q")
 	p.WaitText("main", "no jobs")
 	press := func(label string) {
@@ -164,12 +159,7 @@ func TestBrowser_settingsThatDiffer(t *testing.T) {
 		{Key: "consistency.copies", Values: []condition.SettingValue{{Value: "2", Instances: []string{"praefect-1", "praefect-3"}}, {Value: "3", Instances: []string{"praefect-2"}}}},
 		{Key: "admin.token", Values: []condition.SettingValue{{Secret: true, Instances: []string{"praefect-1", "praefect-3"}}, {Absent: true, Instances: []string{"praefect-2"}}}},
 	}})
-	p := browser.Start(t).Open(t)
-	p.Go(w.url)
-	p.Wait("document.activeElement?.id === 'token'")
-	p.Type(readToken)
-	p.Press("Enter")
-	p.WaitText(".tools", "read only")
+	p := w.signIn(t, readToken, "read only")
 	p.WaitText(".conditions", "Run-book: docs/operations/conditions.md#settings-differ")
 	p.Press("g", "s")
 	p.WaitText(".differences", "consistency.copies")
@@ -179,4 +169,16 @@ func TestBrowser_settingsThatDiffer(t *testing.T) {
 	if !slices.Equal(rows, want) {
 		t.Errorf("got %q, want %q", rows, want)
 	}
+}
+
+// signIn opens the console and signs in; tools is what the head of the page says of the session then.
+func (w *fixture) signIn(t *testing.T, token, tools string) *browser.Page {
+	t.Helper()
+	p := browser.Start(t).Open(t)
+	p.Go(w.url)
+	p.Wait("document.activeElement?.id === 'token'")
+	p.Type(token)
+	p.Press("Enter")
+	p.WaitText(".tools", tools)
+	return p
 }
