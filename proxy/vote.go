@@ -223,7 +223,7 @@ func (v *voting) end(o stream.Outcome) error {
 		if i > 0 {
 			branch = o.Others[i-1]
 		}
-		// One without a allowed vote has changed nothing, and never will.
+		// One without an allowed vote has changed nothing, and never will.
 		if !branch.Ended && slices.Contains(votes.Committed, name) {
 			arrived = false
 		}

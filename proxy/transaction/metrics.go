@@ -68,7 +68,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"virtual_storage", "gitaly_storage"}),
 		crowded: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "praefect_writes_crowded_total",
-			Help: "Writes refused because too many writes of their repository waited for its locks.",
+			Help: "Writes refused because too many writes of their repository waited for its locks, in all or for their deadlines.",
 		}, []string{"virtual_storage"}),
 	}
 	if r != nil {
