@@ -21,7 +21,8 @@ func (p *program) explain() *cli.Command {
 		ArgsUsage: "REPOSITORY",
 		Description: "REPOSITORY is the relative path, as in @hashed/ab/cd/abcd.git. Any instance answers,\n" +
 			"for itself: where its reads and writes of the repository go now and why, what the\n" +
-			"ledger says of it, for what its repair waits, and what has changed last.",
+			"ledger says of it, for what its repair waits, and what has changed last. If it\n" +
+			"cannot be read, the exit code is 4.",
 		Flags: watchFlags(&cli.StringFlag{Name: "virtual-storage", Usage: "its virtual storage: `NAME`; needed if there are several"}),
 		Action: p.action([]string{"REPOSITORY"}, func(ctx context.Context, r *run) error {
 			ctx, cancel := r.bounded(ctx)
@@ -33,10 +34,19 @@ func (p *program) explain() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return r.answer(answer, func(out *output) { showExplanation(out, answer) })
+			if err := r.answer(answer, func(out *output) { showExplanation(out, answer) }); err != nil {
+				return err
+			}
+			if unreadable(answer) {
+				return coded{code: exitUnavailable}
+			}
+			return nil
 		}),
 	}
 }
+
+// unreadable tells whether no storage may answer a read of the repository.
+func unreadable(a admin.ExplainResponse) bool { return a.Routes.Reads.Refused != "" }
 
 func showExplanation(out *output, a admin.ExplainResponse) {
 	out.printf("%s %s in %s: %s\n", out.mark(explainedSign(a)), a.RelativePath, a.VirtualStorage, summary(a))
@@ -80,7 +90,7 @@ func showExplanation(out *output, a admin.ExplainResponse) {
 // summary says the most important thing about the repository.
 func summary(a admin.ExplainResponse) string {
 	switch e := a.Entry; {
-	case a.Routes.Reads.Refused != "":
+	case unreadable(a):
 		return "unavailable"
 	case e == nil && a.Existence.Exists != nil && !*a.Existence.Exists:
 		return "there is no such repository"
@@ -98,7 +108,7 @@ func summary(a admin.ExplainResponse) string {
 
 func explainedSign(a admin.ExplainResponse) sign {
 	switch e := a.Entry; {
-	case a.Routes.Reads.Refused != "":
+	case unreadable(a):
 		return bad
 	case e == nil:
 		return good

@@ -44,8 +44,8 @@ Exit codes:
      verify: a replica differs or could not be asked;
      dataloss diff: the replicas differ
   4  no instance answers, or none leads; status: a virtual storage cannot be
-     written or a repository cannot be read; dataloss: a repository cannot be
-     read; queue: Postgres is away
+     written or a repository cannot be read; dataloss, explain: a repository
+     cannot be read; queue: Postgres is away
   5  refused by a safety check; nothing was changed; can-i: no
   6  the outcome is unknown: repeat the command with the -request-id that it names
   7  it took longer than -timeout; nothing was changed

@@ -120,7 +120,7 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 
 	// What is the matter?
 	answered(t, c, []string{"status"}, exitUnavailable, "gitaly-1", "out (dead)", "2 repositories")
-	answered(t, c, []string{"explain", "a.git"}, exitDone, "a.git in default: unavailable", "behind: gitaly-2, gitaly-3", "no-source", "gitaly-1")
+	answered(t, c, []string{"explain", "a.git"}, exitUnavailable, "a.git in default: unavailable", "behind: gitaly-2, gitaly-3", "no-source", "gitaly-1")
 	answered(t, c, []string{"dataloss"}, exitUnavailable, "a.git", "b.git", "2 of them unavailable")
 	if out := operator(t, c, "dataloss").out; strings.Contains(out, "whole.git") {
 		t.Errorf("dataloss names a repository that nothing is lost of:\n%s", out)
