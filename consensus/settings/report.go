@@ -101,10 +101,11 @@ func place(instance string, line int, key string) string {
 	return fmt.Sprintf("%q (%s, line %d of its file)", instance, key, line)
 }
 
-// Differences names each value that not all reports agree on, with the instances that have each.
+// Differences names each value that not all reports agree on, with the instances that have each. A
+// value that is hashed in the reports is not told.
 func Differences(reports []Report) []string {
 	type group struct {
-		value     string
+		value     Value
 		instances []string
 	}
 	var keys []string
@@ -114,13 +115,9 @@ func Differences(reports []Report) []string {
 			if !slices.Contains(keys, v.Key) {
 				keys = append(keys, v.Key)
 			}
-			shown := v.Value
-			if v.Hashed {
-				shown = "one of hash " + v.Value
-			}
-			i := slices.IndexFunc(groups[v.Key], func(g group) bool { return g.value == shown })
+			i := slices.IndexFunc(groups[v.Key], func(g group) bool { return g.value == v })
 			if i < 0 {
-				groups[v.Key] = append(groups[v.Key], group{value: shown})
+				groups[v.Key] = append(groups[v.Key], group{value: v})
 				i = len(groups[v.Key]) - 1
 			}
 			groups[v.Key][i].instances = append(groups[v.Key][i].instances, fmt.Sprintf("%q", r.Instance))
@@ -133,8 +130,13 @@ func Differences(reports []Report) []string {
 			continue
 		}
 		var parts []string
+		untold := "a value that is not shown"
 		for _, g := range groups[key] {
-			parts = append(parts, g.value+" at "+strings.Join(g.instances, ", "))
+			shown := g.value.Value
+			if g.value.Hashed {
+				shown, untold = untold, "another one"
+			}
+			parts = append(parts, shown+" at "+strings.Join(g.instances, ", "))
 		}
 		all = append(all, fmt.Sprintf("the settings differ: %s is %s", key, strings.Join(parts, ", and ")))
 	}
