@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 func main() {
@@ -24,7 +25,8 @@ func main() {
 
 var errUsage = errors.New("usage: cast record [OLD=NEW …] < OUTPUT > RECORDING, or cast render < RECORDING > SVG")
 
-// run does one of the two. The pairs of record replace text of this machine, such as a path.
+// run does one of the two. The pairs of record replace text of this machine, such as a path. Where two
+// spaces follow, which is a column of a table, a shorter replacement is padded.
 func run(args []string, in io.Reader, out io.Writer, now func() time.Time) error {
 	switch {
 	case len(args) > 0 && args[0] == "record":
@@ -50,13 +52,14 @@ func record(pairs []string, in io.Reader, out io.Writer, now func() time.Time) e
 		if !ok || old == "" {
 			return fmt.Errorf("%q is not OLD=NEW: %w", pair, errUsage)
 		}
-		replaced = append(replaced, old, replacement)
+		padding := strings.Repeat(" ", max(0, utf8.RuneCountInString(old)-utf8.RuneCountInString(replacement)))
+		replaced = append(replaced, old+"  ", replacement+padding+"  ", old, replacement)
 	}
 	replacer := strings.NewReplacer(replaced...)
 	r, begin := recording{}, now()
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
-		r.lines = append(r.lines, line{at: now().Sub(begin), text: replacer.Replace(lines.Text())})
+		r.lines = append(r.lines, line{at: now().Sub(begin), text: strings.TrimRight(replacer.Replace(lines.Text()), " ")})
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("read the output to record: %w", err)

@@ -55,6 +55,18 @@ func TestRecord_replacesTextOfThisMachine(t *testing.T) {
 	}
 }
 
+func TestRecord_keepsColumns(t *testing.T) {
+	var recording bytes.Buffer
+	if err := run([]string{"record", "3c4307a=dev"}, strings.NewReader("3c4307a  4ms\nof 3c4307a \n"), &recording, clock()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"dev      4ms\r\n"`, `"of dev\r\n"`} {
+		if !strings.Contains(recording.String(), want) {
+			t.Errorf("got %s, want %s", recording.String(), want)
+		}
+	}
+}
+
 func TestRender_isWellFormedAndScrolls(t *testing.T) {
 	for _, n := range []int{1, height, height + 5} {
 		picture := rendered(t, recorded(t, n))
