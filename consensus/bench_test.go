@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"praefect/consensus/setup"
 )
 
 // BenchmarkNode_Propose opens and closes intents, with each append synced. One
@@ -15,7 +17,7 @@ import (
 func BenchmarkNode_Propose(b *testing.B) {
 	for _, callers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			i := begin(b, b.TempDir(), func(c *Config) { c.Logger = slog.New(slog.DiscardHandler) }).ready(b)
+			i := begin(b, b.TempDir(), func(c *setup.Config) { c.Logger = slog.New(slog.DiscardHandler) }).ready(b)
 			i.must(b, define())
 			batches := testutil.ToFloat64(i.proposer.metrics.batches)
 			var done atomic.Int64

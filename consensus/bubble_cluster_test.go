@@ -11,12 +11,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
@@ -127,16 +131,20 @@ func (s *seat) now() time.Duration {
 // start begins a life of the instance.
 func (s *seat) start() {
 	t := s.w.t
-	config := consensus.Config{
+	config := setup.Config{
 		Name: s.name, DataDir: s.dir, ListenAddr: s.addr, Credentials: peer.Credentials{Secret: "sixteen or more characters"},
 		Now: s.now, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError + 1})),
+		Fakes: setup.Fakes{
+			Dial: s.w.net.dial(s.addr), Listen: s.w.net.listen, OpenStores: s.memory.open,
+			Tune: func(rc *raft.Config) { rc.TrailingLogs = s.w.trailing },
+		},
 	}
 	for _, other := range s.w.seats {
 		if other != s {
-			config.Peers = append(config.Peers, consensus.Peer{Name: other.name, Addr: other.addr})
+			config.Peers = append(config.Peers, member.Peer{Name: other.name, Addr: other.addr})
 		}
 	}
-	node, err := consensus.Open(t.Context(), config.In(consensus.Memory{Dial: s.w.net.dial(s.addr), Listen: s.w.net.listen, Stores: s.memory.open, Trailing: s.w.trailing}))
+	node, err := consensus.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +152,7 @@ func (s *seat) start() {
 		Now: s.now, Failover: elector.Settings{Failover: true},
 		Configured: []elector.Configured{{VirtualStorage: vsName, Storages: storageNames}},
 	})
-	node.Provide(consensus.Services{Lease: func(ctx context.Context, from peer.Addr, stream consensus.LeaseServer) error {
+	node.Provide(consensus.Services{Lease: func(ctx context.Context, from peer.Addr, stream lease.Server) error {
 		return sess.Serve(ctx, from, stream)
 	}})
 	ctx, end := context.WithCancel(context.Background())

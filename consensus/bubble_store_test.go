@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 
-	"praefect/consensus"
+	"praefect/consensus/setup"
 )
 
 // memory is what an instance keeps over its lives.
@@ -24,7 +24,7 @@ func newMemory() *memory {
 }
 
 // open is for a new life of the process.
-func (m *memory) open() (consensus.Store, raft.SnapshotStore) {
+func (m *memory) open() (setup.LogStore, raft.SnapshotStore) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.life = &opened{m.log, m}
@@ -58,7 +58,7 @@ type opened struct {
 	m *memory
 }
 
-// Close implements consensus.Store: what the memory holds stays.
+// Close implements consensus.LogStore: what the memory holds stays.
 func (o *opened) Close() error { return nil }
 
 // Get implements raft.StableStore.

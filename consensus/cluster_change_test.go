@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
 )
@@ -150,7 +151,7 @@ func TestCluster_removedOneEnds(t *testing.T) {
 	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
 		t.Errorf("the removed one ended with %v", err)
 	}
-	if refuses, err := removed.Refuses(t.Context(), Member{Address: removed.peer.Addr}); refuses || err != nil {
+	if refuses, err := removed.Refuses(t.Context(), member.Member{Address: removed.peer.Addr}); refuses || err != nil {
 		t.Errorf("its port refuses (%t, %v) before its process ends", refuses, err)
 	}
 	if err := removed.Close(); err != nil {
@@ -225,7 +226,7 @@ func TestCluster_removedOneIsRefused(t *testing.T) {
 	}
 	c.start(removed)
 	eventually(t, "the new one is a voter", func() bool {
-		return slices.ContainsFunc(c.leader().Members(), func(m Member) bool { return m.ID == removed.ID() && m.Voter })
+		return slices.ContainsFunc(c.leader().Members(), func(m member.Member) bool { return m.ID == removed.ID() && m.Voter })
 	})
 }
 
@@ -318,9 +319,9 @@ func TestNode_retiredOneEnds(t *testing.T) {
 }
 
 func TestPromotable(t *testing.T) {
-	members := func(voters, others int) (all []Member) {
+	members := func(voters, others int) (all []member.Member) {
 		for n := range voters + others {
-			all = append(all, Member{ID: string(rune('a' + n)), Voter: n < voters})
+			all = append(all, member.Member{ID: string(rune('a' + n)), Voter: n < voters})
 		}
 		return all
 	}
@@ -348,14 +349,14 @@ func TestPromotable(t *testing.T) {
 }
 
 func TestDifferingProfile(t *testing.T) {
-	status := func(name string, p Profile, err string) InstanceStatus {
-		return InstanceStatus{Status: Status{Name: name}, Profile: p, Err: err}
+	status := func(name string, p member.Profile, err string) member.InstanceStatus {
+		return member.InstanceStatus{Status: member.Status{Name: name}, Profile: p, Err: err}
 	}
-	same := []InstanceStatus{status("a", Fast, ""), status("b", Fast, ""), status("c", "", "away")}
-	if got := differingProfile(Fast, same); got != "" {
+	same := []member.InstanceStatus{status("a", member.Fast, ""), status("b", member.Fast, ""), status("c", "", "away")}
+	if got := differingProfile(member.Fast, same); got != "" {
 		t.Errorf("says %q of equal ones", got)
 	}
-	if got := differingProfile(Fast, append(same, status("d", Cautious, ""))); !strings.Contains(got, `"d"`) {
+	if got := differingProfile(member.Fast, append(same, status("d", member.Cautious, ""))); !strings.Contains(got, `"d"`) {
 		t.Errorf("says %q, want it to name the one that differs", got)
 	}
 }
@@ -407,8 +408,8 @@ func TestNextStep(t *testing.T) {
 // Keep the constants of the library's patience and ours apart: a member asks
 // whether it still is one only when an election has long been over.
 func TestConfig_missedIsLongerThanAnElection(t *testing.T) {
-	for _, p := range []Profile{Fast, Cautious} {
-		timeout, err := p.timeout()
+	for _, p := range []member.Profile{member.Fast, member.Cautious} {
+		timeout, err := p.Timeout()
 		if err != nil || 3*timeout > missed || missed > time.Minute {
 			t.Errorf("%s: %v, %v", p, timeout, err)
 		}

@@ -12,14 +12,16 @@ import (
 	"github.com/hashicorp/raft"
 
 	"praefect/consensus/lease"
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
 func TestCluster_hungDiskTakesTheLeaderOut(t *testing.T) {
 	c := newCluster(t, 3)
 	for _, s := range c.seats {
-		s.change = append(s.change, func(config *Config) { config.StoreTimeout = 3 * time.Second })
+		s.change = append(s.change, func(config *setup.Config) { config.StoreTimeout = 3 * time.Second })
 	}
 	c.startAll()
 	hung := c.leader()
@@ -37,7 +39,7 @@ func TestCluster_hungDiskTakesTheLeaderOut(t *testing.T) {
 		t.Errorf("under way: got %v, want %v", err, ErrUnknown)
 	}
 	leader := c.leader(c.others(hung)...)
-	if refuses, err := leader.Refuses(t.Context(), Member{Address: hung.peer.Addr}); refuses || err != nil {
+	if refuses, err := leader.Refuses(t.Context(), member.Member{Address: hung.peer.Addr}); refuses || err != nil {
 		t.Errorf("its port refuses (%t, %v) while a write may still be carried out", refuses, err)
 	}
 	if _, err := hung.Propose(t.Context(), openIntent("late")); !errors.Is(err, ErrNotProposed) {
@@ -103,8 +105,8 @@ func TestCluster_awayForLongerThanTheLog(t *testing.T) {
 		t.Run(fmt.Sprintf("divergent %t", divergent), func(t *testing.T) {
 			c := newCluster(t, 3)
 			for _, s := range c.seats {
-				s.change = append(s.change, func(config *Config) {
-					config.tune = func(rc *raft.Config) { rc.TrailingLogs = 16 }
+				s.change = append(s.change, func(config *setup.Config) {
+					config.Fakes.Tune = func(rc *raft.Config) { rc.TrailingLogs = 16 }
 				})
 			}
 			c.startAll()
@@ -159,7 +161,9 @@ func TestCluster_strangers(t *testing.T) {
 	for _, s := range listed {
 		s.ready(t)
 	}
-	stranger.change = []func(*Config){func(config *Config) { config.Credentials = peer.Credentials{Secret: "another one of that length"} }}
+	stranger.change = []func(*setup.Config){func(config *setup.Config) {
+		config.Credentials = peer.Credentials{Secret: "another one of that length"}
+	}}
 	c.startWith(stranger, listed...)
 	c.startWith(other, listed...) // knows the secret, but is not listed
 	for _, s := range []*seat{stranger, other} {
@@ -265,7 +269,7 @@ func TestNode_Leading(t *testing.T) {
 	}
 	next := c.others(first)[0]
 	changed := next.LeadershipChanged()
-	var leads Leadership
+	var leads member.Leadership
 	eventually(t, "the next one leads", func() (ok bool) {
 		if leads, ok = next.Leading(); ok {
 			return true
@@ -307,7 +311,7 @@ func TestNode_PeersStatus(t *testing.T) {
 		if (s.Err != "") != (seat == dead) {
 			t.Errorf("%q: err %q", s.Name, s.Err)
 		}
-		if seat != dead && (s.Term == 0 || s.AppliedIndex == 0 || s.Profile != Fast || s.State == "") {
+		if seat != dead && (s.Term == 0 || s.AppliedIndex == 0 || s.Profile != member.Fast || s.State == "") {
 			t.Errorf("%q is %+v", s.Name, s)
 		}
 	}
@@ -319,7 +323,7 @@ func TestNode_DialLeader(t *testing.T) {
 	for _, s := range c.seats {
 		s.before = func(n *Node) {
 			n.Provide(Services{
-				Lease: func(_ context.Context, from peer.Addr, s LeaseServer) error {
+				Lease: func(_ context.Context, from peer.Addr, s lease.Server) error {
 					for {
 						m, err := s.Recv()
 						if err != nil {
@@ -351,7 +355,7 @@ func TestNode_DialLeader(t *testing.T) {
 		}
 		return nil
 	})
-	var stream LeaseClient
+	var stream lease.Client
 	eventually(t, "it reaches the leader", func() (ok bool) {
 		var err error
 		stream, err = s.DialLeader(t.Context())

@@ -14,7 +14,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
@@ -64,10 +66,10 @@ func (w *network) setCut(t *testing.T, addr string, cut bool) {
 
 // seat is where one instance of a cluster sits, whoever sits there.
 type seat struct {
-	peer   Peer
+	peer   member.Peer
 	dir    string
 	faults *faultyStore
-	change []func(*Config)
+	change []func(*setup.Config)
 	before func(*Node) // Run; may be nil
 	*instance
 }
@@ -88,7 +90,7 @@ func newCluster(t *testing.T, seats int) *cluster {
 	a, b := 1+rand.IntN(254), rand.IntN(256)
 	for n := range seats {
 		c.seats = append(c.seats, &seat{
-			peer: Peer{Name: fmt.Sprint("praefect-", n+1), Addr: fmt.Sprintf("127.%d.%d.%d:2307", a, b, n+1)},
+			peer: member.Peer{Name: fmt.Sprint("praefect-", n+1), Addr: fmt.Sprintf("127.%d.%d.%d:2307", a, b, n+1)},
 			dir:  t.TempDir(),
 		})
 	}
@@ -102,8 +104,8 @@ func (c *cluster) start(s *seat) *seat { return c.startWith(s, c.seats...) }
 func (c *cluster) startWith(s *seat, peers ...*seat) *seat {
 	c.t.Helper()
 	s.faults = &faultyStore{}
-	change := append([]func(*Config){func(config *Config) {
-		config.Name, config.ListenAddr, config.dial = s.peer.Name, s.peer.Addr, c.net.dial(s.peer.Addr)
+	change := append([]func(*setup.Config){func(config *setup.Config) {
+		config.Name, config.ListenAddr, config.Fakes.Dial = s.peer.Name, s.peer.Addr, c.net.dial(s.peer.Addr)
 		config.Credentials = peer.Credentials{Secret: secret}
 		config.LockTimeout = patience
 		config.StoreTimeout = 10 * time.Second // slow is no failure on a busy machine
@@ -284,7 +286,7 @@ func TestCluster_leaderDies(t *testing.T) {
 		s.must(t, openIntent("after "+s.peer.Name))
 	}
 	c.leader(left...)
-	if refuses, err := left[0].Refuses(t.Context(), Member{Address: dead.peer.Addr}); !refuses || err != nil {
+	if refuses, err := left[0].Refuses(t.Context(), member.Member{Address: dead.peer.Addr}); !refuses || err != nil {
 		t.Errorf("its port does not refuse (%t, %v)", refuses, err)
 	}
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	"golang.org/x/sys/unix"
+
+	"praefect/consensus/setup"
 )
 
 const (
@@ -27,7 +29,7 @@ const (
 type disk struct {
 	dir       string
 	id        string // the instance's, for ever
-	store     store
+	store     setup.LogStore
 	snapshots raft.SnapshotStore
 	lock      *os.File
 	size      *logSize // of the log
@@ -61,8 +63,8 @@ func (d *disk) note(change func(*identity)) error {
 
 // openDisk locks the directory and opens the stores in it. It changes nothing in
 // a directory that it does not understand.
-func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
-	d := &disk{dir: c.DataDir, size: newLogSize(c.logBytes)}
+func openDisk(ctx context.Context, c setup.Config) (_ *disk, err error) {
+	d := &disk{dir: c.DataDir, size: newLogSize(c.Fakes.LogBytes)}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("raft.data_dir %q: %w", c.DataDir, errors.Join(err, d.close()))
@@ -84,10 +86,10 @@ func openDisk(ctx context.Context, c Config) (_ *disk, err error) {
 	if err := d.identity.ownedBy(c); err != nil {
 		return nil, err
 	}
-	if c.openStores != nil {
-		d.store, d.snapshots = c.openStores()
-		d.store = c.wrapStore(d.store)
-	} else if err := d.openStore(c.wrapStore); err != nil {
+	if c.Fakes.OpenStores != nil {
+		d.store, d.snapshots = c.Fakes.OpenStores()
+		d.store = c.Fakes.WrapStore(d.store)
+	} else if err := d.openStore(c.Fakes.WrapStore); err != nil {
 		return nil, err
 	} else if d.snapshots, err = raft.NewFileSnapshotStore(c.DataDir, keepOld, &libraryLog{to: c.Logger}); err != nil {
 		return nil, err
@@ -125,7 +127,7 @@ func lockDir(ctx context.Context, dir string, timeout time.Duration) (*os.File, 
 	}
 }
 
-func (d *disk) openStore(wrap func(store) store) error {
+func (d *disk) openStore(wrap func(setup.LogStore) setup.LogStore) error {
 	path := filepath.Join(d.dir, logFile)
 	info, err := os.Stat(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"praefect/consensus/setup"
 )
 
 // used returns a directory that a node has used.
@@ -54,7 +56,7 @@ func TestOpen_locked(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Open(ctx, Config{DataDir: dir, LockTimeout: time.Hour}); !errors.Is(err, context.Canceled) {
+	if _, err := Open(ctx, setup.Config{DataDir: dir, LockTimeout: time.Hour}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 	i.stop(t)
@@ -66,7 +68,7 @@ func TestOpen_waitsForTheFormerProcess(t *testing.T) {
 	first := begin(t, dir).ready(t)
 	opened := make(chan error, 1)
 	go func() {
-		n, err := Open(context.Background(), Config{DataDir: dir, LockTimeout: patience})
+		n, err := Open(context.Background(), setup.Config{DataDir: dir, LockTimeout: patience})
 		if err == nil {
 			err = n.Close()
 		}

@@ -1,33 +1,5 @@
 package consensus
 
-import (
-	"context"
-	"net"
-
-	"github.com/hashicorp/raft"
-
-	"praefect/consensus/peer"
-)
-
-// Store is what an instance keeps its log in.
-type Store = store
-
-// Memory is what an instance has instead of sockets and of files for its log.
-type Memory struct {
-	Dial   func(ctx context.Context, addr string) (net.Conn, error)
-	Listen func(ctx context.Context, addr string) (peer.Listener, error)
-	Stores func() (Store, raft.SnapshotStore)
-	// Trailing is how many entries stay in the log behind a snapshot.
-	Trailing uint64
-}
-
-// In returns the config with that.
-func (c Config) In(m Memory) Config {
-	c.dial, c.listen, c.openStores = m.Dial, m.Listen, m.Stores
-	c.tune = func(rc *raft.Config) { rc.TrailingLogs = m.Trailing }
-	return c
-}
-
 // Snapshot takes one now, and cuts the log behind it; it returns where that begins.
 func (n *Node) Snapshot() (first uint64, err error) {
 	if err := n.raft().Snapshot().Error(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
@@ -133,7 +134,7 @@ func TestNode_storeErrorWhileItStarts(t *testing.T) {
 func TestNode_storeHangs(t *testing.T) {
 	t.Parallel() // it waits for the timeout, which a disk that is merely slow must not reach
 	dir, f := t.TempDir(), &faultyStore{}
-	i := begin(t, dir, f.with, func(c *Config) { c.StoreTimeout = 3 * time.Second }).ready(t)
+	i := begin(t, dir, f.with, func(c *setup.Config) { c.StoreTimeout = 3 * time.Second }).ready(t)
 	i.must(t, define())
 	entered, release := stall(f)
 	first := proposing(t.Context(), i, openIntent("a"))
@@ -237,7 +238,7 @@ func TestNode_Propose_notReady(t *testing.T) {
 
 func TestNode_Propose_limits(t *testing.T) {
 	f := &faultyStore{}
-	i := begin(t, t.TempDir(), f.with, func(c *Config) { c.BatchLimit, c.QueueLimit = 2, 3 }).ready(t)
+	i := begin(t, t.TempDir(), f.with, func(c *setup.Config) { c.BatchLimit, c.QueueLimit = 2, 3 }).ready(t)
 	entered, release := stall(f)
 	var answers []<-chan error
 	answers = append(answers, proposing(t.Context(), i, define()))

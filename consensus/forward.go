@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
 )
@@ -59,7 +60,7 @@ func (n *Node) forward(ctx context.Context, entry []byte, gone <-chan struct{}) 
 	return nil, fmt.Errorf("the leader does not know: %s", answer.Why)
 }
 
-func (n *Node) askLeader(ctx context.Context, leader Member, p proposal, gone <-chan struct{}) (proposalAnswer, error) {
+func (n *Node) askLeader(ctx context.Context, leader member.Member, p proposal, gone <-chan struct{}) (proposalAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
 	defer cancel()
 	watched := make(chan struct{})

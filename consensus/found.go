@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"praefect/consensus/member"
 )
 
 // founder is one of the instances that begin a cluster together.
@@ -114,9 +116,9 @@ func nextStep(own introduction, others []introduction, missing []string) (next s
 }
 
 // fingerprint is the same for the same instances, in any order.
-func fingerprint(all []Peer) string {
+func fingerprint(all []member.Peer) string {
 	all = slices.Clone(all)
-	slices.SortFunc(all, func(a, b Peer) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b member.Peer) int { return cmp.Compare(a.Name, b.Name) })
 	hash := sha256.New()
 	for _, p := range all {
 		fmt.Fprintf(hash, "%q %q\n", p.Name, p.Addr) // a hash returns no error
@@ -127,7 +129,7 @@ func fingerprint(all []Peer) string {
 // introduce makes the introduction of this instance.
 func (n *Node) introduce() introduction {
 	known := n.disk.known()
-	self := Peer{Name: n.config.Name, Addr: n.transport.AdvertiseAddr()}
+	self := member.Peer{Name: n.config.Name, Addr: n.transport.AdvertiseAddr()}
 	return introduction{
 		founder:  founder{Name: self.Name, ID: n.disk.id, Addr: self.Addr},
 		List:     fingerprint(append(slices.Clone(n.config.Peers), self)),

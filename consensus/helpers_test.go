@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
@@ -29,7 +30,7 @@ type instance struct {
 
 // begin opens the node on the directory and runs it until it is stopped, at the
 // latest at the end of the test.
-func begin(t testing.TB, dir string, change ...func(*Config)) *instance {
+func begin(t testing.TB, dir string, change ...func(*setup.Config)) *instance {
 	t.Helper()
 	n, err := open(t, dir, change...)
 	if err != nil {
@@ -55,9 +56,9 @@ func run(t testing.TB, n *Node) *instance {
 	return i
 }
 
-func open(t testing.TB, dir string, change ...func(*Config)) (*Node, error) {
+func open(t testing.TB, dir string, change ...func(*setup.Config)) (*Node, error) {
 	t.Helper()
-	c := Config{DataDir: dir, Name: "one", LockTimeout: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	c := setup.Config{DataDir: dir, Name: "one", LockTimeout: 10 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 	for _, f := range change {
 		f(&c)
 	}
@@ -134,13 +135,13 @@ func (i *instance) entry(path string) *state.Entry {
 // faultyStore asks before each change whether it is to happen, and what to
 // return.
 type faultyStore struct {
-	store
+	setup.LogStore
 	fault atomic.Pointer[func(op string) (apply bool, err error)]
 }
 
 // with puts the store below a node.
-func (f *faultyStore) with(c *Config) {
-	c.wrapStore = func(s store) store { f.store = s; return f }
+func (f *faultyStore) with(c *setup.Config) {
+	c.Fakes.WrapStore = func(s setup.LogStore) setup.LogStore { f.LogStore = s; return f }
 }
 
 // set makes fault decide from here on.
@@ -158,21 +159,21 @@ func (f *faultyStore) do(op string, call func() error) error {
 }
 
 func (f *faultyStore) StoreLogs(logs []*raft.Log) error {
-	return f.do("append", func() error { return f.store.StoreLogs(logs) })
+	return f.do("append", func() error { return f.LogStore.StoreLogs(logs) })
 }
 
 func (f *faultyStore) StoreLog(log *raft.Log) error {
-	return f.do("append", func() error { return f.store.StoreLog(log) })
+	return f.do("append", func() error { return f.LogStore.StoreLog(log) })
 }
 
 func (f *faultyStore) DeleteRange(first, last uint64) error {
-	return f.do(fmt.Sprint("delete ", first, " ", last), func() error { return f.store.DeleteRange(first, last) })
+	return f.do(fmt.Sprint("delete ", first, " ", last), func() error { return f.LogStore.DeleteRange(first, last) })
 }
 
 func (f *faultyStore) Set(key, value []byte) error {
-	return f.do("set "+string(key), func() error { return f.store.Set(key, value) })
+	return f.do("set "+string(key), func() error { return f.LogStore.Set(key, value) })
 }
 
 func (f *faultyStore) SetUint64(key []byte, value uint64) error {
-	return f.do("set "+string(key), func() error { return f.store.SetUint64(key, value) })
+	return f.do("set "+string(key), func() error { return f.LogStore.SetUint64(key, value) })
 }

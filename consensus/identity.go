@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"praefect/consensus/setup"
 )
 
 const identityFile = "instance.json"
@@ -65,7 +67,7 @@ func readIdentity(dir string) (identity, error) {
 
 // ownedBy refuses the directory to an instance of another name: it would take the part of one that
 // is down, and vote a second time when that one comes back.
-func (id identity) ownedBy(c Config) error {
+func (id identity) ownedBy(c setup.Config) error {
 	if !c.Named || id.Name == "" || id.Name == c.Name {
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
 )
 
@@ -203,7 +204,7 @@ func (n *Node) letJoin(ctx context.Context, from peer.Addr, a application) (join
 }
 
 // judge tells whether the leader places the applicant among the members.
-func judge(a application, members []Member, leader, leaderAddr string) (joinDecision, bool) {
+func judge(a application, members []member.Member, leader, leaderAddr string) (joinDecision, bool) {
 	known := false
 	for _, m := range members {
 		switch {

@@ -8,28 +8,21 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-)
 
-// Leadership is a term in which this instance leads.
-type Leadership struct {
-	// Term is Raft's.
-	Term uint64
-	// Since is an instant of Config.Now at or after the election, from which all grants of former
-	// leaders are counted down.
-	Since time.Duration
-}
+	"praefect/consensus/member"
+)
 
 // leadership is the knowledge about the leader.
 type leadership struct {
 	mu      sync.Mutex
-	own     Leadership // zero unless an entry of that term was applied here
+	own     member.Leadership // zero unless an entry of that term was applied here
 	leader  raft.ServerID
 	changed chan struct{} // closed when either changes
 }
 
 func newLeadership() leadership { return leadership{changed: make(chan struct{})} }
 
-func (l *leadership) set(own Leadership, leader raft.ServerID) {
+func (l *leadership) set(own member.Leadership, leader raft.ServerID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.own == own && l.leader == leader {
@@ -40,7 +33,7 @@ func (l *leadership) set(own Leadership, leader raft.ServerID) {
 	l.changed = make(chan struct{})
 }
 
-func (l *leadership) get() Leadership {
+func (l *leadership) get() member.Leadership {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.own
@@ -50,11 +43,11 @@ func (l *leadership) get() Leadership {
 // that term is applied, and so is every one before it, so that View has all that
 // was ever committed. It may already be over; commands that depend on it must be proposed by
 // ProposeAs.
-func (n *Node) Leading() (Leadership, bool) {
+func (n *Node) Leading() (member.Leadership, bool) {
 	own := n.leads.get()
 	r := n.raft()
-	if own == (Leadership{}) || r == nil || r.State() != raft.Leader || r.CurrentTerm() != own.Term {
-		return Leadership{}, false
+	if own == (member.Leadership{}) || r == nil || r.State() != raft.Leader || r.CurrentTerm() != own.Term {
+		return member.Leadership{}, false
 	}
 	return own, true
 }
@@ -107,7 +100,7 @@ func (n *Node) watchLeadership(ctx context.Context) {
 		case <-events:
 		case <-again:
 		case <-ctx.Done():
-			n.leads.set(Leadership{}, "")
+			n.leads.set(member.Leadership{}, "")
 			return
 		}
 	}
@@ -120,7 +113,7 @@ func (n *Node) lookWhoLeads(ctx context.Context) bool {
 	_, leader := r.LeaderWithID()
 	term := r.CurrentTerm()
 	if r.State() != raft.Leader {
-		n.leads.set(Leadership{}, leader)
+		n.leads.set(member.Leadership{}, leader)
 		return true
 	}
 	own := n.leads.get()
@@ -130,13 +123,13 @@ func (n *Node) lookWhoLeads(ctx context.Context) bool {
 	}
 	// The election is over: each wait of this leader is counted from here at the earliest.
 	since := n.config.Now()
-	n.leads.set(Leadership{}, leader)
+	n.leads.set(member.Leadership{}, leader)
 	_, err := await(ctx, n.proposer, func() raft.Future { return r.Barrier(enqueueTimeout) })
 	if err != nil || r.State() != raft.Leader || r.CurrentTerm() != term {
 		return false
 	}
 	n.tellCommit(r.CommitIndex())
-	n.leads.set(Leadership{Term: term, Since: since}, leader)
+	n.leads.set(member.Leadership{Term: term, Since: since}, leader)
 	n.config.Logger.InfoContext(ctx, "this instance leads", "term", term)
 	return true
 }
@@ -151,21 +144,21 @@ var (
 )
 
 // Leader returns the member that leads, as far as this instance knows.
-func (n *Node) Leader() (Member, error) {
+func (n *Node) Leader() (member.Member, error) {
 	r := n.raft()
 	if r == nil {
-		return Member{}, fmt.Errorf("%w: %w", ErrNoLeader, errNoState)
+		return member.Member{}, fmt.Errorf("%w: %w", ErrNoLeader, errNoState)
 	}
 	addr, id := r.LeaderWithID()
 	if id == "" {
-		return Member{}, ErrNoLeader
+		return member.Member{}, ErrNoLeader
 	}
 	for _, m := range n.Members() {
 		if m.ID == string(id) {
 			return m, nil
 		}
 	}
-	return Member{ID: string(id), Address: string(addr)}, nil
+	return member.Member{ID: string(id), Address: string(addr)}, nil
 }
 
 // handOver gives leadership to another voter, so that the others need not

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 )
 
 // prepare makes the parts that the library needs, and starts it if the log was begun.
@@ -21,7 +22,7 @@ func (n *Node) prepare() (err error) {
 		return err
 	}
 	n.stores = stores{logs: logs, stable: &stableStore{guardedStore: stored}}
-	if n.settings, err = n.config.raft(n.disk.id); err != nil {
+	if n.settings, err = librarySettings(n.config, n.disk.id); err != nil {
 		return err
 	}
 	n.network = n.newNetwork()
@@ -114,4 +115,33 @@ func (n *Node) configuration() ([]raft.Server, uint64, error) {
 		return nil, 0, err
 	}
 	return f.Configuration().Servers, f.Index(), nil
+}
+
+// librarySettings returns the library's settings.
+func librarySettings(c setup.Config, id string) (*raft.Config, error) {
+	timeout, err := c.Profile.Timeout()
+	if err != nil {
+		return nil, err
+	}
+	rc := raft.DefaultConfig()
+	rc.LocalID = raft.ServerID(id)
+	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout = timeout, timeout, timeout
+	// Followers learn of a commit from peer.RaftTransport.Committed. The library's own way
+	// costs a message to each follower every 1 to 2 times this, whether anything happens or not.
+	rc.CommitTimeout = 200 * time.Millisecond
+	rc.ShutdownOnRemove = false
+	rc.NoLegacyTelemetry = true
+	rc.LogLevel = "INFO"
+	rc.LogOutput = &libraryLog{to: c.Logger}
+	// A follower that was away for less than this needs no snapshot, whose
+	// installation is the library's weakest part.
+	rc.TrailingLogs = 100_000
+	// Marks make the log grow with the load, so that the time of a restart is
+	// bounded by this interval (the library takes once to twice of it).
+	rc.SnapshotThreshold = 4096
+	rc.SnapshotInterval = time.Minute
+	if c.Fakes.Tune != nil {
+		c.Fakes.Tune(rc)
+	}
+	return rc, nil
 }

@@ -12,10 +12,6 @@ import (
 )
 
 const (
-	// logBytes bounds the entries of the log in bytes: beyond that the log is cut, even if
-	// it has fewer entries than a follower that was away should find. bbolt never shrinks
-	// its file but uses its free pages again, so that this bounds the file, too.
-	logBytes = 256 << 20
 	// pieceLength is how many entries are measured together, perEntry the bytes that each has on
 	// the disk beside its data.
 	pieceLength = 256

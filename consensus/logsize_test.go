@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
@@ -51,7 +52,7 @@ func TestNode_boundsTheLogInBytes(t *testing.T) {
 		written = 96 << 20
 	)
 	dir := t.TempDir()
-	bounded := func(c *Config) { c.logBytes = bound }
+	bounded := func(c *setup.Config) { c.Fakes.LogBytes = bound }
 	i := begin(t, dir, bounded).ready(t)
 	file := filepath.Join(dir, logFile)
 	size := func() int64 {

@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 )
 
 // RejoinCommand is how an instance of one cluster is made to join another one.
@@ -31,7 +33,7 @@ const (
 // meetings are the clusters of the listed peers, as far as this instance knows. Two clusters whose
 // instances list each other are one in the operator's mind, and must not both serve.
 type meetings struct {
-	listed []Peer
+	listed []member.Peer
 
 	mu     sync.Mutex
 	asked  bool                          // each listed peer was asked once, guarded by mu
@@ -39,7 +41,7 @@ type meetings struct {
 	told   string                        // the reason that was logged last, guarded by mu
 }
 
-func newMeetings(listed []Peer) *meetings {
+func newMeetings(listed []member.Peer) *meetings {
 	return &meetings{listed: listed, asked: len(listed) == 0, others: make(map[string]*peer.OtherCluster)}
 }
 
@@ -85,7 +87,7 @@ func (n *Node) meetsOther(other *peer.OtherCluster) {
 	if slices.Contains(n.disk.known().Replaced, other.Cluster) {
 		return
 	}
-	if slices.ContainsFunc(n.config.Peers, func(p Peer) bool { return p.Name == other.Name }) {
+	if slices.ContainsFunc(n.config.Peers, func(p member.Peer) bool { return p.Name == other.Name }) {
 		n.meetings.met(other.Name, other)
 	}
 }
@@ -161,13 +163,13 @@ type PeerCluster struct {
 
 // AskClusters asks the listed peers which cluster they belong to, for an instance whose data
 // directory no process has.
-func AskClusters(ctx context.Context, c Config, d Directory) ([]PeerCluster, error) {
+func AskClusters(ctx context.Context, c setup.Config, d Directory) ([]PeerCluster, error) {
 	if len(c.Peers) == 0 {
 		return nil, nil
 	}
 	t, err := peer.Dialler(peer.Config{
 		Name: c.Name, ID: d.ID, Credentials: c.Credentials, Cluster: func() string { return d.ClusterID },
-		Admit: func(string, string) bool { return true }, Logger: c.Logger, Dial: c.dial,
+		Admit: func(string, string) bool { return true }, Logger: c.Logger, Dial: c.Fakes.Dial,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ask the listed peers for their cluster: %w", err)

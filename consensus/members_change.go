@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"praefect/consensus/member"
 )
 
 // The errors of a change of members, besides ErrNotLeader and the errors of the library, after
@@ -115,14 +117,14 @@ func (n *Node) change(ctx context.Context, start func() raft.IndexFuture) error 
 }
 
 // memberToChange finds a member, if this instance leads.
-func (n *Node) memberToChange(name string) (Member, error) {
+func (n *Node) memberToChange(name string) (member.Member, error) {
 	if _, leading := n.Leading(); !leading || n.transport == nil {
-		return Member{}, ErrNotLeader
+		return member.Member{}, ErrNotLeader
 	}
 	for _, m := range n.Members() {
 		if m.Name == name || m.ID == name {
 			return m, nil
 		}
 	}
-	return Member{}, fmt.Errorf("%w: %q", ErrNoMember, name)
+	return member.Member{}, fmt.Errorf("%w: %q", ErrNoMember, name)
 }

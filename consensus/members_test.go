@@ -13,7 +13,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
@@ -65,9 +67,9 @@ func TestNode_retire_formerLifeIsGoneAlready(t *testing.T) {
 func TestMembershipWatch_notesWhatIsCommitted(t *testing.T) {
 	c := newCluster(t, 2)
 	joiner := c.seats[1]
-	n, err := open(t, joiner.dir, func(config *Config) {
-		config.Name, config.ListenAddr, config.dial = joiner.peer.Name, joiner.peer.Addr, c.net.dial(joiner.peer.Addr)
-		config.Credentials, config.Peers = peer.Credentials{Secret: secret}, []Peer{c.seats[0].peer}
+	n, err := open(t, joiner.dir, func(config *setup.Config) {
+		config.Name, config.ListenAddr, config.Fakes.Dial = joiner.peer.Name, joiner.peer.Addr, c.net.dial(joiner.peer.Addr)
+		config.Credentials, config.Peers = peer.Credentials{Secret: secret}, []member.Peer{c.seats[0].peer}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +108,7 @@ func TestCluster_waitingJoinerLogsSeldom(t *testing.T) {
 	c.crash(dead)
 	dead.dir = t.TempDir()
 	var out lines
-	dead.change = append(dead.change, func(config *Config) { config.Logger = slog.New(slog.NewTextHandler(&out, nil)) })
+	dead.change = append(dead.change, func(config *setup.Config) { config.Logger = slog.New(slog.NewTextHandler(&out, nil)) })
 	c.start(dead)
 	eventually(t, "it says what it waits for", func() bool { return strings.Contains(out.String(), "raft remove") })
 	before := strings.Count(out.String(), "\n")

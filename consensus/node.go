@@ -13,13 +13,14 @@ import (
 	"google.golang.org/grpc"
 
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 	"praefect/fsm"
 	"praefect/fsm/state"
 )
 
 // Node is this instance's part in the cluster. Open makes one, Run is its life.
 type Node struct {
-	config      Config
+	config      setup.Config
 	disk        *disk
 	guard       *guard
 	fsm         *fsm.FSM
@@ -54,8 +55,8 @@ type Node struct {
 // bounds the wait for the lock. The caller must Run or Close the Node.
 // Errors name the key of the configuration to look at; nothing is ever removed
 // or begun anew because it could not be read.
-func Open(ctx context.Context, c Config) (*Node, error) {
-	c, err := c.withDefaults()
+func Open(ctx context.Context, c setup.Config) (*Node, error) {
+	c, err := c.WithDefaults()
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (n *Node) listen(ctx context.Context) (err error) {
 	n.transport, err = peer.Listen(ctx, peer.Config{
 		Name: c.Name, ID: n.disk.id, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
 		Cluster: func() string { return n.disk.known().ClusterID },
-		Admit:   n.admits, Hosts: hosts(c.Peers), MetOther: n.meetsOther, Removed: n.wasRemoved, Outcast: n.isOutcast, Logger: c.Logger, Dial: c.dial, Listen: c.listen,
+		Admit:   n.admits, Hosts: hosts(c.Peers), MetOther: n.meetsOther, Removed: n.wasRemoved, Outcast: n.isOutcast, Logger: c.Logger, Dial: c.Fakes.Dial, Listen: c.Fakes.Listen,
 	})
 	if err != nil {
 		return fmt.Errorf("raft.listen_addr %q: %w", c.ListenAddr, err)

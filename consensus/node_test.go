@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
@@ -43,7 +44,7 @@ func TestNode_restartKeepsTheState(t *testing.T) {
 
 func TestNode_restartRetiresTheFormerLife(t *testing.T) {
 	dir := t.TempDir()
-	first := begin(t, dir, func(c *Config) { c.Address, c.Version = "h:1", "1.0" }).ready(t)
+	first := begin(t, dir, func(c *setup.Config) { c.Address, c.Version = "h:1", "1.0" }).ready(t)
 	first.must(t, define(), openIntent("a"))
 	if in := first.View().Instance(first.Incarnation()); in == nil || in.ID != first.ID() || in.Name != "one" ||
 		in.Address != "h:1" || in.Version != "1.0" {
@@ -93,7 +94,7 @@ func TestNode_snapshotAndRestore(t *testing.T) {
 
 func TestNode_Propose_concurrently(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	i := begin(t, t.TempDir(), func(c *Config) { c.Registerer = reg }).ready(t)
+	i := begin(t, t.TempDir(), func(c *setup.Config) { c.Registerer = reg }).ready(t)
 	i.must(t, define())
 	const callers, rounds = 64, 40
 	var wg sync.WaitGroup
@@ -173,7 +174,7 @@ func TestOpen_withoutRun(t *testing.T) {
 
 func TestOpen_metricsTwice(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	with := func(c *Config) { c.Registerer = reg }
+	with := func(c *setup.Config) { c.Registerer = reg }
 	begin(t, t.TempDir(), with).ready(t)
 	dir := t.TempDir()
 	if n, err := open(t, dir, with); err == nil {

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 )
 
 // permits answers MayBegin, and remembers which clusters asked.
@@ -21,7 +23,7 @@ type permits struct {
 	asked   map[string]int
 }
 
-func (p *permits) with(c *Config) {
+func (p *permits) with(c *setup.Config) {
 	c.MayBegin = func(_ context.Context, cluster string) (string, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -70,7 +72,7 @@ func TestNode_beginsWhenItMay(t *testing.T) {
 func TestCluster_foundersAskForOneCluster(t *testing.T) {
 	c, p := newCluster(t, 3), &permits{answers: []string{"not yet", "not yet"}}
 	for _, s := range c.seats {
-		s.change = []func(*Config){p.with}
+		s.change = []func(*setup.Config){p.with}
 	}
 	c.startAll()
 	id := c.seats[0].View().ClusterID
@@ -79,7 +81,9 @@ func TestCluster_foundersAskForOneCluster(t *testing.T) {
 	}
 }
 
-func named(name string) func(*Config) { return func(c *Config) { c.Name, c.Named = name, true } }
+func named(name string) func(*setup.Config) {
+	return func(c *setup.Config) { c.Name, c.Named = name, true }
+}
 
 func TestOpen_anotherInstancesDirectory(t *testing.T) {
 	dir := t.TempDir()
@@ -156,7 +160,7 @@ func TestMeetings(t *testing.T) {
 	if why := m.whyBarred(); why != "" {
 		t.Errorf("an instance alone is barred: %q", why)
 	}
-	m = newMeetings([]Peer{{Name: "b"}, {Name: "c"}})
+	m = newMeetings([]member.Peer{{Name: "b"}, {Name: "c"}})
 	if why := m.whyBarred(); !strings.Contains(why, "asks its listed peers") {
 		t.Errorf("before it has asked: %q", why)
 	}

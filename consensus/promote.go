@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"praefect/consensus/member"
 )
 
 const (
@@ -35,7 +37,7 @@ func (w *membershipWatch) lead(ctx context.Context, own *raft.Server) (why strin
 	members := n.Members()
 	steady := w.steady(ctx, members)
 	for _, id := range promotable(members, steady) {
-		i := slices.IndexFunc(members, func(m Member) bool { return m.ID == id })
+		i := slices.IndexFunc(members, func(m member.Member) bool { return m.ID == id })
 		if err := n.change(ctx, func() raft.IndexFuture {
 			return n.raft().AddVoter(raft.ServerID(id), raft.ServerAddress(members[i].Address), 0, enqueueTimeout)
 		}); err != nil {
@@ -55,7 +57,7 @@ const compareEvery = 30 * time.Second
 // differingProfile names an instance with other times than the leader's: the
 // slowest one governs how long the others take to miss it, the fastest one
 // elects without need.
-func differingProfile(own Profile, all []InstanceStatus) string {
+func differingProfile(own member.Profile, all []member.InstanceStatus) string {
 	for _, s := range all {
 		if s.Err == "" && !s.NotMember && s.Profile != own {
 			return fmt.Sprintf("raft.profile of %q is %q, and %q at the leader: make it the same everywhere", s.Name, s.Profile, own)
@@ -67,7 +69,7 @@ func differingProfile(own Profile, all []InstanceStatus) string {
 // promotable returns the steady non-voters that become voters now: as many as make the number of
 // voters odd. An even number survives no more failures than one less, and stops where that would go
 // on.
-func promotable(members []Member, steady []string) []string {
+func promotable(members []member.Member, steady []string) []string {
 	voters := 0
 	for _, m := range members {
 		if m.Voter {
@@ -82,7 +84,7 @@ func promotable(members []Member, steady []string) []string {
 }
 
 // steady returns the non-voters that have been up to date for a while.
-func (w *membershipWatch) steady(ctx context.Context, members []Member) []string {
+func (w *membershipWatch) steady(ctx context.Context, members []member.Member) []string {
 	n := w.node
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -94,7 +96,7 @@ func (w *membershipWatch) steady(ctx context.Context, members []Member) []string
 			continue
 		}
 		wg.Go(func() {
-			s, err := to[InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
+			s, err := to[member.InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
 			ready[i] = err == nil && s.ID == m.ID && s.AppliedIndex+maxLag >= upTo
 		})
 	}

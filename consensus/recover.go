@@ -14,7 +14,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
@@ -31,7 +33,7 @@ const RecoverCommand = "praefect -config FILE raft recover"
 // Offline is the data directory of an instance whose process does not run. OpenOffline
 // makes one; Close it.
 type Offline struct {
-	config Config
+	config setup.Config
 	disk   *disk
 	guard  *guard
 	found  *onDisk
@@ -57,7 +59,7 @@ type Survey struct {
 
 // SurveyedMember is a member of the cluster, and how it answered.
 type SurveyedMember struct {
-	Member
+	member.Member
 	// Self is this instance.
 	Self bool
 	// Last and LastTerm are the end of its log, if it answered.
@@ -97,8 +99,8 @@ func (s Survey) Quorum() bool {
 // OpenOffline opens the data directory of an instance that does not run, which it keeps from
 // starting until Close. A recovery that died is finished first. It changes nothing
 // else.
-func OpenOffline(ctx context.Context, c Config) (_ *Offline, err error) {
-	if c, err = c.withDefaults(); err != nil {
+func OpenOffline(ctx context.Context, c setup.Config) (_ *Offline, err error) {
+	if c, err = c.WithDefaults(); err != nil {
 		return nil, err
 	}
 	if err := finishRecovery(ctx, c); err != nil {
@@ -124,7 +126,7 @@ func OpenOffline(ctx context.Context, c Config) (_ *Offline, err error) {
 		Name: c.Name, ID: known.ID, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
 		Cluster: func() string { return known.ClusterID },
 		// No connection is admitted: the transport does not run.
-		Admit: func(string, string) bool { return true }, Logger: c.Logger, Dial: c.dial, Listen: c.listen,
+		Admit: func(string, string) bool { return true }, Logger: c.Logger, Dial: c.Fakes.Dial, Listen: c.Fakes.Listen,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("raft.listen_addr %q: %w; stop praefect first", c.ListenAddr, err)
@@ -157,7 +159,7 @@ func (o *Offline) Survey(ctx context.Context) Survey {
 	}
 	for _, server := range o.found.Servers {
 		m := SurveyedMember{
-			Member: Member{ID: string(server.ID), Address: string(server.Address), Voter: server.Suffrage == raft.Voter},
+			Member: member.Member{ID: string(server.ID), Address: string(server.Address), Voter: server.Suffrage == raft.Voter},
 			Self:   string(server.ID) == known.ID,
 		}
 		for _, in := range slices.Backward(s.State.Instances) {
@@ -184,10 +186,10 @@ func (o *Offline) listed(ctx context.Context) []SurveyedMember {
 		return nil
 	}
 	all := []SurveyedMember{{
-		Member: Member{ID: o.disk.known().ID, Name: o.config.Name, Address: o.transport.AdvertiseAddr(), Voter: true}, Self: true, Err: "it holds no state",
+		Member: member.Member{ID: o.disk.known().ID, Name: o.config.Name, Address: o.transport.AdvertiseAddr(), Voter: true}, Self: true, Err: "it holds no state",
 	}}
 	for _, p := range o.config.Peers {
-		m := SurveyedMember{Member: Member{Name: p.Name, Address: p.Addr, Voter: true}}
+		m := SurveyedMember{Member: member.Member{Name: p.Name, Address: p.Addr, Voter: true}}
 		asking, cancel := context.WithTimeout(ctx, askTimeout)
 		answer, err := o.calls.introduce(asking, p.Addr)
 		cancel()
@@ -216,7 +218,7 @@ func (o *Offline) ask(ctx context.Context, m *SurveyedMember) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := to[InstanceStatus](ctx, o.calls, m.Address, callStatus, nothing{})
+	answer, err := to[member.InstanceStatus](ctx, o.calls, m.Address, callStatus, nothing{})
 	switch {
 	case err != nil:
 		m.Err = err.Error()
@@ -376,7 +378,7 @@ func interrupted(dir string) bool {
 }
 
 // finishRecovery finishes a recovery that died.
-func finishRecovery(ctx context.Context, c Config) (err error) {
+func finishRecovery(ctx context.Context, c setup.Config) (err error) {
 	if !interrupted(c.DataDir) {
 		return nil
 	}

@@ -8,19 +8,21 @@ import (
 	"testing"
 	"time"
 
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
 
 // offlineOf opens the directory of a seat whose instance does not run.
 func (c *cluster) offlineOf(s *seat) *Offline {
 	c.t.Helper()
-	var peers []Peer
+	var peers []member.Peer
 	for _, other := range c.others(s) {
 		peers = append(peers, other.peer)
 	}
-	o, err := OpenOffline(c.t.Context(), Config{
-		DataDir: s.dir, Name: s.peer.Name, ListenAddr: s.peer.Addr, dial: c.net.dial(s.peer.Addr),
+	o, err := OpenOffline(c.t.Context(), setup.Config{
+		DataDir: s.dir, Name: s.peer.Name, ListenAddr: s.peer.Addr, Fakes: setup.Fakes{Dial: c.net.dial(s.peer.Addr)},
 		Credentials: peer.Credentials{Secret: secret}, LockTimeout: patience, Peers: peers,
 	})
 	if err != nil {
@@ -155,7 +157,7 @@ func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
 	first.stop(t)
 
 	dir := t.TempDir()
-	o, err := OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"})
+	o, err := OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +187,7 @@ func TestOffline_Recover_diesAnywhere(t *testing.T) {
 			first := begin(t, dir).ready(t)
 			first.must(t, define(), openIntent("a"))
 			first.stop(t)
-			o, err := OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"})
+			o, err := OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -208,7 +210,7 @@ func TestOffline_Recover_diesAnywhere(t *testing.T) {
 			if n, err := open(t, dir); err == nil || !strings.Contains(err.Error(), RecoverCommand) {
 				t.Errorf("it starts in the middle of a recovery: %v, %v", n, err)
 			}
-			if o, err = OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"}); err != nil {
+			if o, err = OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"}); err != nil {
 				t.Fatal(err)
 			}
 			if err := o.Close(); err != nil {
@@ -229,7 +231,7 @@ func TestSetAside_ofAnInterruptedRecovery(t *testing.T) {
 	first := begin(t, dir).ready(t)
 	first.must(t, define())
 	first.stop(t)
-	o, err := OpenOffline(t.Context(), Config{DataDir: dir, Name: "one"})
+	o, err := OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
 	if err != nil {
 		t.Fatal(err)
 	}

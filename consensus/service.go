@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/consensus/lease"
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
 )
@@ -20,7 +21,7 @@ import (
 type Services struct {
 	// Lease serves the stream of one instance while this one leads, until ctx
 	// ends. Nil refuses them.
-	Lease func(ctx context.Context, from peer.Addr, stream LeaseServer) error
+	Lease func(ctx context.Context, from peer.Addr, stream lease.Server) error
 	// LeaseLeft is the remaining time of this instance's lease, for people. Nil: none.
 	LeaseLeft func() time.Duration
 	// Problem is why this instance does not serve, for people; "" if nothing keeps it. Nil: nothing
@@ -29,20 +30,6 @@ type Services struct {
 	// Register adds services of the daemon's own, which peers reach through
 	// LeaderConn. Nil adds none.
 	Register func(grpc.ServiceRegistrar)
-}
-
-// LeaseServer is the leader's end of a stream to an instance.
-type LeaseServer interface {
-	Send(*lease.FromLeader) error
-	Recv() (*lease.ToLeader, error)
-}
-
-// LeaseClient is an instance's end of the stream to the leader. One goroutine
-// may send while another receives; Close ends both.
-type LeaseClient interface {
-	Send(*lease.ToLeader) error
-	Recv() (*lease.FromLeader, error)
-	Close()
 }
 
 // Provide sets the answers of the daemon to peers. It is called at most once,
@@ -115,7 +102,7 @@ func (n *Node) service() *grpc.ServiceDesc {
 		peer.Method(callIntroduce, func(context.Context, peer.Addr, nothing) (introduction, error) { return n.introduce(), nil }),
 		peer.Method(callJoin, n.letJoin),
 		peer.Method(callPropose, n.takeProposal),
-		peer.Method(callStatus, func(context.Context, peer.Addr, nothing) (InstanceStatus, error) { return n.ownStatus(), nil }),
+		peer.Method(callStatus, func(context.Context, peer.Addr, nothing) (member.InstanceStatus, error) { return n.ownStatus(), nil }),
 	}, []grpc.StreamDesc{
 		peer.StreamMethod(callLease, func(ctx context.Context, from peer.Addr, s *peer.Stream[lease.ToLeader, lease.FromLeader]) error {
 			if n.services.Lease == nil {
@@ -154,7 +141,7 @@ func (c *calls) introduce(ctx context.Context, addr string) (introduction, error
 // LeaderConn returns a connection to the port of the leader, for the services that
 // Services.Register adds there, with the leader. The error is an ErrLeads if this instance leads
 // itself, and an ErrNoLeader if no instance is known to.
-func (n *Node) LeaderConn() (grpc.ClientConnInterface, Member, error) {
+func (n *Node) LeaderConn() (grpc.ClientConnInterface, member.Member, error) {
 	m, err := n.Leader()
 	if err != nil {
 		return nil, m, err
@@ -168,7 +155,7 @@ func (n *Node) LeaderConn() (grpc.ClientConnInterface, Member, error) {
 
 // DialLeader opens a stream to the leader, which is to be closed. It ends with
 // ctx, too. Errors are as LeaderConn's, or gRPC's.
-func (n *Node) DialLeader(ctx context.Context) (LeaseClient, error) {
+func (n *Node) DialLeader(ctx context.Context) (lease.Client, error) {
 	cc, m, err := n.LeaderConn()
 	if err != nil {
 		return nil, err

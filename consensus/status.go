@@ -9,33 +9,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"praefect/consensus/member"
 )
 
-// Status is the instance's part in the cluster, as the instance itself knows it.
-type Status struct {
-	// ID is the instance's random id, Name the operator's label.
-	ID, Name string
-	// ClusterID is the same at every instance; empty before the first entry.
-	ClusterID string
-	// State is "Leader", "Follower", "Candidate", "Shutdown", or "Founding"
-	// before the instance belongs to a cluster.
-	State string
-	// Leader is the id of the leader, empty if it is not known.
-	Leader string
-	Term   uint64
-	// CommitIndex and AppliedIndex count every entry of the log; View().Index
-	// counts the ones with commands.
-	CommitIndex, AppliedIndex uint64
-	// LastIndex is the last entry of the log, committed or not, and LastTerm its term.
-	LastIndex, LastTerm uint64
-	// LastContact is how long ago this instance heard of the leader, 0 if it
-	// is the leader, negative if it never did.
-	LastContact time.Duration
-}
-
 // Status returns the present status.
-func (n *Node) Status() Status {
-	s := Status{ID: n.disk.id, Name: n.config.Name, ClusterID: n.View().ClusterID, State: "Founding", LastContact: -1}
+func (n *Node) Status() member.Status {
+	s := member.Status{ID: n.disk.id, Name: n.config.Name, ClusterID: n.View().ClusterID, State: "Founding", LastContact: -1}
 	r := n.raft()
 	if r == nil {
 		return s
@@ -68,32 +48,9 @@ func (n *Node) appliedIndex() uint64 {
 	return 0
 }
 
-// InstanceStatus is one instance's status, as it tells others.
-type InstanceStatus struct {
-	Status
-	// Address is that of its port for peers, ClientAddress where clients reach
-	// it.
-	Address, ClientAddress string
-	Version                string
-	// Voter tells whether the instance that was asked takes it for a voter.
-	Voter bool
-	// Profile must be the same everywhere.
-	Profile Profile
-	// LeaseLeft is the remaining time of its lease.
-	LeaseLeft time.Duration
-	// Problem is why the instance does not serve, empty if nothing keeps it.
-	Problem string
-	// NotMember tells that the settings list it as a peer and it is no member: it was
-	// removed, or has not joined yet.
-	NotMember bool
-	// Err is why it did not answer; then of the rest only ID, Name, Address and
-	// Voter are known.
-	Err string
-}
-
 // ownStatus is the status that this instance tells others.
-func (n *Node) ownStatus() InstanceStatus {
-	s := InstanceStatus{
+func (n *Node) ownStatus() member.InstanceStatus {
+	s := member.InstanceStatus{
 		Status: n.Status(), ClientAddress: n.config.Address, Version: n.config.Version, Profile: n.config.Profile,
 	}
 	if n.transport != nil {
@@ -112,12 +69,12 @@ func (n *Node) ownStatus() InstanceStatus {
 // answers in the order of Members; after them the answers of the peers in the settings that are no
 // members. An instance that does not answer before ctx ends, and after 2 s at the latest, has the
 // reason in Err.
-func (n *Node) PeersStatus(ctx context.Context) []InstanceStatus {
+func (n *Node) PeersStatus(ctx context.Context) []member.InstanceStatus {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	members := n.Members()
 	strangers := strangers(n.config.Peers, members)
-	all := make([]InstanceStatus, len(members)+len(strangers))
+	all := make([]member.InstanceStatus, len(members)+len(strangers))
 	var wg sync.WaitGroup
 	for i, m := range members {
 		wg.Go(func() {
@@ -134,10 +91,10 @@ func (n *Node) PeersStatus(ctx context.Context) []InstanceStatus {
 
 // strangers are the peers of the settings that are no members. A member that has the
 // name or the address of a peer stands for it.
-func strangers(peers []Peer, members []Member) []Peer {
-	var left []Peer
+func strangers(peers []member.Peer, members []member.Member) []member.Peer {
+	var left []member.Peer
 	for _, p := range peers {
-		if !slices.ContainsFunc(members, func(m Member) bool { return m.Name == p.Name || m.Address == p.Addr }) {
+		if !slices.ContainsFunc(members, func(m member.Member) bool { return m.Name == p.Name || m.Address == p.Addr }) {
 			left = append(left, p)
 		}
 	}
@@ -145,13 +102,13 @@ func strangers(peers []Peer, members []Member) []Peer {
 }
 
 // strangerStatus is that of an instance that is no member.
-func (n *Node) strangerStatus(ctx context.Context, p Peer) InstanceStatus {
-	s := InstanceStatus{Status: Status{Name: p.Name, LastContact: -1}, Address: p.Addr, NotMember: true}
+func (n *Node) strangerStatus(ctx context.Context, p member.Peer) member.InstanceStatus {
+	s := member.InstanceStatus{Status: member.Status{Name: p.Name, LastContact: -1}, Address: p.Addr, NotMember: true}
 	if n.calls == nil {
 		s.Err = "this instance has no way to others"
 		return s
 	}
-	answer, err := to[InstanceStatus](ctx, n.calls, p.Addr, callStatus, nothing{})
+	answer, err := to[member.InstanceStatus](ctx, n.calls, p.Addr, callStatus, nothing{})
 	if err != nil {
 		s.Err = problem(err)
 		return s
@@ -170,16 +127,16 @@ func problem(err error) string {
 	return text
 }
 
-func (n *Node) statusOf(ctx context.Context, m Member) InstanceStatus {
+func (n *Node) statusOf(ctx context.Context, m member.Member) member.InstanceStatus {
 	if m.ID == n.disk.id {
 		return n.ownStatus()
 	}
-	failed := InstanceStatus{Status: Status{ID: m.ID, Name: m.Name}, Address: m.Address}
+	failed := member.InstanceStatus{Status: member.Status{ID: m.ID, Name: m.Name}, Address: m.Address}
 	if n.calls == nil {
 		failed.Err = "this instance has no way to others"
 		return failed
 	}
-	s, err := to[InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
+	s, err := to[member.InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
 	switch {
 	case err != nil:
 		failed.Err = problem(err)

@@ -1,24 +1,18 @@
 package consensus
 
 import (
-	"io"
 	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/prometheus/client_golang/prometheus"
-)
 
-// store is the part of raft-boltdb that is used: the log and a few values beside it.
-type store interface {
-	raft.LogStore
-	raft.StableStore
-	io.Closer
-}
+	"praefect/consensus/setup"
+)
 
 // guardedStore makes every call to the store through a guard and measures it.
 // It is the only user of the store.
 type guardedStore struct {
-	store   store
+	store   setup.LogStore
 	guard   *guard
 	size    *logSize
 	seconds *prometheus.HistogramVec // by operation

@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"errors"
+	"math"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -24,9 +25,9 @@ func guarded(t *testing.T) (*guardedStore, *[]string) {
 		}
 	})
 	var ops []string
-	f := &faultyStore{store: bolt}
+	f := &faultyStore{LogStore: bolt}
 	f.set(func(op string) (bool, error) { ops = append(ops, op); return true, nil })
-	return &guardedStore{store: f, guard: newGuard(patience), size: newLogSize(logBytes), seconds: newMetrics().store}, &ops
+	return &guardedStore{store: f, guard: newGuard(patience), size: newLogSize(math.MaxInt64), seconds: newMetrics().store}, &ops
 }
 
 func TestStableStore_aVoteIsOneValue(t *testing.T) {

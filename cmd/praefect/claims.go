@@ -144,7 +144,7 @@ func hostName() string {
 	return name
 }
 
-// mayBegin claims the virtual storages of the settings for a new cluster; see consensus.Config.
+// mayBegin claims the virtual storages of the settings for a new cluster; see setup.Config.
 func (c *claims) mayBegin(ctx context.Context, cluster string) (why string, err error) {
 	attempt, cancel := context.WithTimeout(ctx, permissionTimeout)
 	defer cancel()

@@ -19,9 +19,11 @@ import (
 	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/consensus/lease"
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
 	peersettings "praefect/consensus/settings"
+	"praefect/consensus/setup"
 	"praefect/fsm/state"
 	"praefect/proxy"
 	"praefect/proxy/admin"
@@ -118,14 +120,14 @@ func (d *daemon) openNode(ctx context.Context, registry prometheus.Registerer, o
 }
 
 // nodeConfig describes this instance and its peers, as the settings do.
-func nodeConfig(cfg *config.Config, log *slog.Logger) consensus.Config {
+func nodeConfig(cfg *config.Config, log *slog.Logger) setup.Config {
 	raft := cfg.Raft
-	var peers []consensus.Peer
+	var peers []member.Peer
 	for _, p := range raft.Others() {
-		peers = append(peers, consensus.Peer{Name: p.Name, Addr: p.Addr})
+		peers = append(peers, member.Peer{Name: p.Name, Addr: p.Addr})
 	}
-	return consensus.Config{
-		DataDir: raft.DataDir, Profile: consensus.Profile(raft.Profile), StoreTimeout: time.Duration(raft.DiskTimeout),
+	return setup.Config{
+		DataDir: raft.DataDir, Profile: member.Profile(raft.Profile), StoreTimeout: time.Duration(raft.DiskTimeout),
 		Name: raft.Name, Named: raft.Named, Address: clientAddress(cfg),
 		ListenAddr: raft.ListenAddr, AdvertiseAddr: raft.AdvertisedAddr(), Peers: peers,
 		Credentials: peer.Credentials{

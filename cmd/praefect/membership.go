@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/consensus"
+	"praefect/consensus/member"
 	"praefect/consensus/session"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
@@ -110,7 +111,7 @@ func (m membership) ownView(ctx context.Context) admin.RaftView {
 	return view
 }
 
-func describeInstance(s consensus.InstanceStatus, committed uint64) admin.Instance {
+func describeInstance(s member.InstanceStatus, committed uint64) admin.Instance {
 	i := admin.Instance{
 		Name: s.Name, ID: s.ID, Addr: s.Address, ClientAddr: s.ClientAddress, Voter: s.Voter, Version: s.Version,
 		AppliedIndex: s.AppliedIndex, Behind: max(committed, s.AppliedIndex) - s.AppliedIndex,

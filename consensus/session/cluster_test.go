@@ -13,10 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
+	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
 	"praefect/fsm/state"
@@ -62,7 +62,7 @@ type node struct {
 	removed   bool                  // from the cluster
 	probes    func(context.Context) // what a look at another port takes; nil: nothing
 	term      uint64
-	own       consensus.Leadership
+	own       member.Leadership
 	changed   chan struct{}
 	elections chan struct{}
 	inFlight  int
@@ -215,9 +215,9 @@ func (w *testCluster) elect(leader *node) {
 			if n.cut {
 				continue
 			}
-			n.term, n.own = w.term, consensus.Leadership{}
+			n.term, n.own = w.term, member.Leadership{}
 			if n == leader {
-				n.own = consensus.Leadership{Term: w.term, Since: now}
+				n.own = member.Leadership{Term: w.term, Since: now}
 			}
 			close(n.elections)
 			n.elections = make(chan struct{})
@@ -242,24 +242,24 @@ func (n *node) LeadershipChanged() <-chan struct{} {
 	return locked(n, func() chan struct{} { return n.elections })
 }
 
-func (n *node) Leading() (consensus.Leadership, bool) {
-	own := locked(n, func() consensus.Leadership { return n.own })
+func (n *node) Leading() (member.Leadership, bool) {
+	own := locked(n, func() member.Leadership { return n.own })
 	return own, own.Term > 0
 }
 
-func (n *node) Members() []consensus.Member {
-	var all []consensus.Member
+func (n *node) Members() []member.Member {
+	var all []member.Member
 	n.w.mu.Lock()
 	defer n.w.mu.Unlock()
 	for _, o := range n.w.nodes {
 		if !o.removed {
-			all = append(all, consensus.Member{ID: o.id, Voter: true})
+			all = append(all, member.Member{ID: o.id, Voter: true})
 		}
 	}
 	return all
 }
 
-func (n *node) Refuses(ctx context.Context, m consensus.Member) (bool, error) {
+func (n *node) Refuses(ctx context.Context, m member.Member) (bool, error) {
 	if probes := locked(n, func() func(context.Context) { return n.probes }); probes != nil {
 		probes(ctx)
 	}
@@ -279,7 +279,7 @@ func (n *node) ProposeAs(ctx context.Context, term uint64, commands ...state.Com
 	return n.w.apply(n.inc, commands...), nil
 }
 
-func (n *node) DialLeader(ctx context.Context) (consensus.LeaseClient, error) {
+func (n *node) DialLeader(ctx context.Context) (lease.Client, error) {
 	leader := locked(n, func() *node {
 		if n.cut || n.w.leader == nil || n.w.leader == n || n.w.leader.cut {
 			return nil

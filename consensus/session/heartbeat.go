@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"praefect/consensus"
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/fsm/state"
@@ -77,7 +76,7 @@ func (s *Session) attempt(ctx context.Context, changed <-chan struct{}) {
 }
 
 // open opens a stream to the leader: to this instance itself if it leads.
-func (s *Session) open(ctx context.Context) (consensus.LeaseClient, error) {
+func (s *Session) open(ctx context.Context) (lease.Client, error) {
 	if t := s.term(); t != nil {
 		return t.pipe(ctx, s.node.ID()), nil
 	}
@@ -86,7 +85,7 @@ func (s *Session) open(ctx context.Context) (consensus.LeaseClient, error) {
 
 // overStream exchanges messages over one stream until it breaks, the leader is silent, another
 // instance leads, or ctx ends; then the lease is given back by a goodbye.
-func (s *Session) overStream(ctx context.Context, client consensus.LeaseClient, changed <-chan struct{}) {
+func (s *Session) overStream(ctx context.Context, client lease.Client, changed <-chan struct{}) {
 	w := &messages{s: s}
 	w.received.Store(int64(s.cfg.Now()))
 	ended := make(chan struct{})
@@ -150,7 +149,7 @@ func (w *messages) watch(ctx context.Context, changed, ended <-chan struct{}) {
 }
 
 // send sends the news until the stream has ended.
-func (s *Session) send(ctx context.Context, client consensus.LeaseClient, w *messages, ended <-chan struct{}) {
+func (s *Session) send(ctx context.Context, client lease.Client, w *messages, ended <-chan struct{}) {
 	var asks asking
 	for {
 		began := s.cfg.Now()

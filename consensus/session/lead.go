@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
-	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
+	"praefect/consensus/member"
 	"praefect/consensus/settings"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
@@ -17,7 +17,7 @@ import (
 
 // term is a term in which this instance leads.
 type term struct {
-	consensus.Leadership
+	member.Leadership
 	s     *Session
 	wake  chan struct{} // holds 1
 	ended chan struct{}
@@ -82,7 +82,7 @@ type decided struct {
 	calm bool
 }
 
-func (s *Session) leadTerm(ctx context.Context, own consensus.Leadership, started time.Duration) {
+func (s *Session) leadTerm(ctx context.Context, own member.Leadership, started time.Duration) {
 	t := &term{
 		Leadership: own, s: s, wake: make(chan struct{}, 1), ended: make(chan struct{}), news: make(chan struct{}),
 		grantor: lease.NewGrantor(lease.Election{
@@ -252,7 +252,7 @@ func (s *Session) members() []string {
 // voters are the ids of the instances that vote.
 func (s *Session) voters() []string { return votersOf(s.node.Members()) }
 
-func votersOf(members []consensus.Member) []string {
+func votersOf(members []member.Member) []string {
 	var ids []string
 	for _, m := range members {
 		if m.Voter {
@@ -263,7 +263,7 @@ func votersOf(members []consensus.Member) []string {
 }
 
 // idsOf are the ids of the members, nil if none are known.
-func idsOf(members []consensus.Member) map[string]bool {
+func idsOf(members []member.Member) map[string]bool {
 	if len(members) == 0 {
 		return nil
 	}
@@ -276,7 +276,7 @@ func idsOf(members []consensus.Member) map[string]bool {
 
 // mayLease are the incarnations that are registered, and whether each may get a lease.
 // Caller holds mu.
-func (t *term) mayLease(view *state.State, members []consensus.Member) map[state.Incarnation]bool {
+func (t *term) mayLease(view *state.State, members []member.Member) map[state.Incarnation]bool {
 	ids := idsOf(members)
 	may := make(map[state.Incarnation]bool, len(view.Instances))
 	for _, in := range view.Instances {

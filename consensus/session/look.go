@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"praefect/consensus"
 	"praefect/consensus/health"
+	"praefect/consensus/member"
 	"praefect/fsm/state"
 )
 
@@ -79,7 +79,7 @@ func (s *Session) probe(ctx context.Context, missing []state.Incarnation) {
 		if in == nil {
 			continue
 		}
-		i := slices.IndexFunc(members, func(m consensus.Member) bool { return m.ID == in.ID })
+		i := slices.IndexFunc(members, func(m member.Member) bool { return m.ID == in.ID })
 		if i < 0 {
 			continue
 		}
@@ -98,7 +98,7 @@ func (s *Session) probe(ctx context.Context, missing []state.Incarnation) {
 // probeTimeout bounds the look at one port. A port that refuses does so at once.
 const probeTimeout = time.Second
 
-func (s *Session) refuses(ctx context.Context, m consensus.Member) bool {
+func (s *Session) refuses(ctx context.Context, m member.Member) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	is, err := s.node.Refuses(ctx, m)

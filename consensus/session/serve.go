@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"praefect/consensus"
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/peer"
@@ -22,7 +21,7 @@ var errNotLeading = errors.New("this instance does not lead")
 
 // Serve is the leader's end of a stream, until ctx or the term ends. It is
 // consensus.Services.Lease.
-func (s *Session) Serve(ctx context.Context, from peer.Addr, stream consensus.LeaseServer) error {
+func (s *Session) Serve(ctx context.Context, from peer.Addr, stream lease.Server) error {
 	t := s.term()
 	if t == nil {
 		return errNotLeading
@@ -31,7 +30,7 @@ func (s *Session) Serve(ctx context.Context, from peer.Addr, stream consensus.Le
 }
 
 // serve receives the messages of an instance and sends it the news.
-func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServer) error {
+func (t *term) serve(ctx context.Context, id string, stream lease.Server) error {
 	heard := make(chan state.Incarnation, 1) // holds 1: its incarnation
 	broken := make(chan error, 1)
 	go func() { // ends with the stream, which ends when serve has returned
@@ -77,7 +76,7 @@ func (t *term) serve(ctx context.Context, id string, stream consensus.LeaseServe
 }
 
 // listen takes the messages of one instance until the stream ends.
-func (t *term) listen(ctx context.Context, id string, stream consensus.LeaseServer, heard chan<- state.Incarnation) error {
+func (t *term) listen(ctx context.Context, id string, stream lease.Server, heard chan<- state.Incarnation) error {
 	told := false
 	for ctx.Err() == nil {
 		m, err := stream.Recv()
@@ -161,7 +160,7 @@ func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{
 }
 
 // pipe is a stream to this instance itself.
-func (t *term) pipe(ctx context.Context, id string) consensus.LeaseClient {
+func (t *term) pipe(ctx context.Context, id string) lease.Client {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &pipe{to: make(chan *lease.ToLeader), from: make(chan *lease.FromLeader), ended: ctx.Done(), cancel: cancel}
 	p.serving.Go(func() {
@@ -180,7 +179,7 @@ type pipe struct {
 	serving sync.WaitGroup
 }
 
-// Send implements consensus.LeaseClient.
+// Send implements lease.Client.
 func (p *pipe) Send(m *lease.ToLeader) error {
 	select {
 	case p.to <- m:
@@ -190,7 +189,7 @@ func (p *pipe) Send(m *lease.ToLeader) error {
 	}
 }
 
-// Recv implements consensus.LeaseClient.
+// Recv implements lease.Client.
 func (p *pipe) Recv() (*lease.FromLeader, error) {
 	select {
 	case m := <-p.from:
@@ -200,7 +199,7 @@ func (p *pipe) Recv() (*lease.FromLeader, error) {
 	}
 }
 
-// Close implements consensus.LeaseClient.
+// Close implements lease.Client.
 func (p *pipe) Close() {
 	p.cancel()
 	p.serving.Wait()
@@ -209,7 +208,7 @@ func (p *pipe) Close() {
 // leaderEnd is the leader's.
 type leaderEnd struct{ *pipe }
 
-// Send implements consensus.LeaseServer.
+// Send implements lease.Server.
 func (e leaderEnd) Send(m *lease.FromLeader) error {
 	select {
 	case e.from <- m:
@@ -219,7 +218,7 @@ func (e leaderEnd) Send(m *lease.FromLeader) error {
 	}
 }
 
-// Recv implements consensus.LeaseServer.
+// Recv implements lease.Server.
 func (e leaderEnd) Recv() (*lease.ToLeader, error) {
 	select {
 	case m := <-e.to:

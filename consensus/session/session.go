@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
+	"praefect/consensus/member"
 	"praefect/consensus/settings"
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
@@ -25,11 +25,11 @@ type Node interface {
 	Changed() <-chan struct{}
 	// Term is this instance's own Raft term, read when it is called.
 	Term() uint64
-	Leading() (consensus.Leadership, bool)
+	Leading() (member.Leadership, bool)
 	LeadershipChanged() <-chan struct{}
-	DialLeader(ctx context.Context) (consensus.LeaseClient, error)
-	Members() []consensus.Member
-	Refuses(ctx context.Context, m consensus.Member) (bool, error)
+	DialLeader(ctx context.Context) (lease.Client, error)
+	Members() []member.Member
+	Refuses(ctx context.Context, m member.Member) (bool, error)
 	ProposeAs(ctx context.Context, term uint64, cmds ...state.Command) ([]state.Result, error)
 }
 

@@ -52,6 +52,8 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/proxy/admin":              {"praefect/fsm/state", "praefect/fsm/condition", "praefect/proxy/skew"},
 		"praefect/proxy/console":            {"praefect/fsm/state", "praefect/proxy/admin"},
 		"praefect/replicator/queue":         {},
+		"praefect/consensus/member":         {},
+		"praefect/consensus/setup":          {"praefect/consensus/lease", "praefect/consensus/member", "praefect/consensus/peer"},
 	}
 	for _, f := range files(t) {
 		may, restricted := allowed[f.pkg]

@@ -5,35 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-
-	"github.com/hashicorp/raft"
 )
-
-func TestConfig_withDefaults(t *testing.T) {
-	c, err := Config{DataDir: "/data"}.withDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range []Profile{Fast, Cautious} {
-		c.Profile = p
-		rc, err := c.raft("id")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := raft.ValidateConfig(rc); err != nil {
-			t.Errorf("%s: %v", p, err)
-		}
-	}
-	_, err = Config{Profile: "reckless", BatchLimit: -1}.withDefaults()
-	for _, want := range []string{"reckless", "raft.data_dir", "limit"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v, want %q in it", err, want)
-		}
-	}
-	if _, err := Open(t.Context(), Config{}); err == nil {
-		t.Error("opened without a directory")
-	}
-}
 
 func TestLibraryLog(t *testing.T) {
 	var out bytes.Buffer

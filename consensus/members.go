@@ -3,37 +3,20 @@ package consensus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"strings"
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/member"
 	"praefect/fsm/state"
 )
-
-// Member is one instance of the cluster.
-type Member struct {
-	// ID is its random id, Name the operator's label; empty if it is not known yet. Address is the
-	// host:port of its port for peers.
-	ID, Name, Address string
-	// Voter tells a voter from one that only follows.
-	Voter bool
-}
-
-// String names the member for people.
-func (m Member) String() string {
-	if m.Name == "" {
-		return fmt.Sprintf("%s at %s", m.ID, m.Address)
-	}
-	return fmt.Sprintf("%q", m.Name)
-}
 
 // Members returns the members by name, as the latest entry of the log about
 // them has it; it may not be committed yet. None before this instance belongs
 // to a cluster.
-func (n *Node) Members() []Member {
+func (n *Node) Members() []member.Member {
 	servers, _, err := n.configuration()
 	if err != nil {
 		return nil // no cluster yet, or none any more: there are no members
@@ -41,15 +24,15 @@ func (n *Node) Members() []Member {
 	return n.members(servers)
 }
 
-func (n *Node) members(servers []raft.Server) []Member {
+func (n *Node) members(servers []raft.Server) []member.Member {
 	view := n.View()
-	members := make([]Member, 0, len(servers))
+	members := make([]member.Member, 0, len(servers))
 	for _, s := range servers {
-		m := Member{ID: string(s.ID), Address: string(s.Address), Voter: s.Suffrage == raft.Voter}
+		m := member.Member{ID: string(s.ID), Address: string(s.Address), Voter: s.Suffrage == raft.Voter}
 		m.Name = n.nameOf(view, m)
 		members = append(members, m)
 	}
-	slices.SortFunc(members, func(a, b Member) int {
+	slices.SortFunc(members, func(a, b member.Member) int {
 		return strings.Compare(a.Name+"\x00"+a.ID, b.Name+"\x00"+b.ID)
 	})
 	return members
@@ -57,7 +40,7 @@ func (n *Node) members(servers []raft.Server) []Member {
 
 // nameOf returns the name of the instance in its latest registration, or the name that the settings
 // have for its address.
-func (n *Node) nameOf(view *state.State, m Member) string {
+func (n *Node) nameOf(view *state.State, m member.Member) string {
 	if m.ID == n.disk.id {
 		return n.config.Name
 	}
@@ -77,16 +60,16 @@ func (n *Node) nameOf(view *state.State, m Member) string {
 // admits tells whether an instance may connect: one of the settings, or a
 // member, which an operator may have added without them.
 func (n *Node) admits(name, id string) bool {
-	if slices.ContainsFunc(n.config.Peers, func(p Peer) bool { return p.Name == name }) {
+	if slices.ContainsFunc(n.config.Peers, func(p member.Peer) bool { return p.Name == name }) {
 		return true
 	}
-	return slices.ContainsFunc(n.Members(), func(m Member) bool { return m.ID == id })
+	return slices.ContainsFunc(n.Members(), func(m member.Member) bool { return m.ID == id })
 }
 
 // Refuses tells whether the member's port for peers refuses connections, which
 // proves that its process is gone: nothing else closes the port. An error means
 // that it cannot be told.
-func (n *Node) Refuses(ctx context.Context, m Member) (bool, error) {
+func (n *Node) Refuses(ctx context.Context, m member.Member) (bool, error) {
 	if m.Address == "" || n.transport == nil {
 		return false, errors.New("there is no way to it that is known")
 	}
@@ -94,7 +77,7 @@ func (n *Node) Refuses(ctx context.Context, m Member) (bool, error) {
 }
 
 // hosts are where the listed peers are.
-func hosts(peers []Peer) (all []string) {
+func hosts(peers []member.Peer) (all []string) {
 	for _, p := range peers {
 		if host, _, err := net.SplitHostPort(p.Addr); err == nil {
 			all = append(all, host)
