@@ -40,16 +40,17 @@ type worker struct {
 func (w *worker) run(ctx, work context.Context) {
 	defer w.jobs.Wait()
 	failures := 0
-	var orphans time.Time // when to look for some next
+	lost := search{until: time.Now().Add(w.cfg.Lease)}
 	for ctx.Err() == nil {
 		var claimed bool
-		err := w.takeBack(ctx, &orphans)
+		err := w.takeBack(ctx, &lost)
 		if err == nil {
 			claimed, err = w.dequeue(ctx, work)
 		}
 		switch {
 		case err != nil:
 			failures++
+			lost = search{until: time.Now().Add(w.cfg.Lease)}
 			pause(ctx, backOffAfter(queueDelayMin, queueDelayMax, failures, rand.Float64()))
 			continue
 		case claimed:
@@ -67,13 +68,19 @@ func (w *worker) run(ctx, work context.Context) {
 	}
 }
 
+// search is about claims under our name that do not run here: when the worker looks for some next,
+// and until when it does so at all.
+type search struct{ next, until time.Time }
+
 // takeBack takes back the jobs that are claimed under our name and do not run here: jobs
 // that the process before had claimed when it died, and claims that were committed and whose answer
-// was lost. No other worker would before the leases end. It looks again and again, as a commit may
-// be carried out after its client has gone; only the goroutine that claims may call it, so that no
-// claim is on its way.
-func (w *worker) takeBack(ctx context.Context, next *time.Time) error {
-	if time.Now().Before(*next) {
+// was lost. No other worker would before the leases end. A commit may be carried out after its
+// client has gone, so the worker looks every PollInterval for the time of a Lease, from its start
+// and from each failed call on. A claim that is committed later than that waits for the end of its
+// lease. Only the goroutine that claims may call it, so that no claim is on its way.
+func (w *worker) takeBack(ctx context.Context, s *search) error {
+	now := time.Now()
+	if now.Before(s.next) || now.After(s.until) {
 		return nil
 	}
 	var n int
@@ -88,7 +95,7 @@ func (w *worker) takeBack(ctx context.Context, next *time.Time) error {
 		w.log.Info("replication jobs taken back that were claimed and did not run", "count", n)
 	}
 	if n < queue.MaxBatch {
-		*next = time.Now().Add(w.cfg.PollInterval)
+		s.next = time.Now().Add(w.cfg.PollInterval)
 	}
 	return nil
 }

@@ -227,6 +227,54 @@ func TestWorker_takesBackClaimsWhoseAnswerWasLost(t *testing.T) {
 	})
 }
 
+// TestWorker_looksForLostClaimsWhileThereMayBeSome: for one lease after the start and after each
+// failure, and not for as long as nothing happens.
+func TestWorker_looksForLostClaimsWhileThereMayBeSome(t *testing.T) {
+	bubble(t, func(t *testing.T, w *fixture) {
+		const lease = 30 * time.Second
+		var looks, runs atomic.Int32
+		var fails atomic.Bool
+		w.setQueueFault(func(op queue.Operation) (bool, error) {
+			if op == queue.OpReclaim {
+				looks.Add(1)
+			}
+			if op == queue.OpDequeue && fails.Load() {
+				return away(op)
+			}
+			return true, nil
+		})
+		_, stop := w.working(Config{Name: "w", Lease: lease}, func(context.Context, repairRequest) outcome {
+			runs.Add(1)
+			return outcome{}
+		})
+		defer stop()
+		time.Sleep(2 * lease)
+		if n := looks.Load(); n < 30 {
+			t.Errorf("%d looks after the start, want one a second for the time of a lease", n)
+		}
+		looks.Store(0)
+		time.Sleep(20 * lease)
+		if n := looks.Load(); n > 80 { // the keeper's, for claims of every worker
+			t.Errorf("%d looks in 20 leases without an event, want three or four a lease", n)
+		}
+
+		fails.Store(true)
+		time.Sleep(5 * time.Second)
+		fails.Store(false)
+		for _, path := range []string{"late", "later"} { // commits that are carried out after the worker has given up
+			w.enqueue(t, path)
+			jobs, err := w.queue.Dequeue(t.Context(), queue.Claim{VirtualStorage: vsName, Worker: "w", Limit: 1, Lease: time.Hour})
+			if err != nil || len(jobs) != 1 {
+				t.Fatalf("claimed %v, %v", jobs, err)
+			}
+			until(t, lease/2, func() bool { return len(w.jobs(t)) == 0 })
+		}
+		if runs.Load() != 2 {
+			t.Errorf("%d runs, want one of each job", runs.Load())
+		}
+	})
+}
+
 func TestWorker_leavesAJobToItsLeaseWhenItStops(t *testing.T) {
 	bubble(t, func(t *testing.T, w *fixture) {
 		_, stop := w.working(Config{}, func(ctx context.Context, o repairRequest) outcome {
@@ -250,82 +298,6 @@ func TestWorker_leavesAJobToItsLeaseWhenItStops(t *testing.T) {
 		_, stop = w.working(Config{}, func(context.Context, repairRequest) outcome { return outcome{} })
 		defer stop()
 		until(t, time.Minute, func() bool { return len(w.jobs(t)) == 0 })
-	})
-}
-
-func TestEnqueuer_neverWaits(t *testing.T) {
-	bubble(t, func(t *testing.T, w *fixture) {
-		r := w.replicator(Config{EnqueueLimit: 3})
-		w.setQueueFault(away)
-		for _, path := range []string{"a", "b", "a", "c", "d"} {
-			w.mustWrite(t, path, "1", false)
-			r.Enqueue(key(path))
-		}
-		if _, err := r.enqueuer.flush(t.Context()); !errors.Is(err, queue.ErrUnavailable) {
-			t.Fatal(err)
-		}
-		w.setQueueFault(nil)
-		if more, err := r.enqueuer.flush(t.Context()); more || err != nil {
-			t.Fatal(more, err)
-		}
-		if jobs := w.jobs(t); len(jobs) != 3 || !slices.Equal(jobs[0].Targets, []string{"g2", "g3"}) || jobs[0].Reason != "write" {
-			t.Errorf("jobs: %+v", jobs)
-		}
-	})
-}
-
-func TestEnqueuer_hasTheReconcilerLookForWhatItDropped(t *testing.T) {
-	bubble(t, func(t *testing.T, w *fixture) {
-		r := w.replicator(Config{EnqueueLimit: 3})
-		for _, path := range []string{"a", "b", "c", "d"} {
-			w.mustWrite(t, path, "1", false)
-			r.Enqueue(key(path))
-		}
-		if _, err := r.enqueuer.flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-r.reconciler.wake:
-		default:
-			t.Error("it was not told")
-		}
-	})
-}
-
-func TestEnqueuer_leavesOutWhatCannotBeRepaired(t *testing.T) {
-	bubble(t, func(t *testing.T, w *fixture) {
-		r := w.replicator(Config{})
-		w.mustWrite(t, "a", "1", false)
-		w.reach("g2", false)
-		w.reach("g3", false)
-		r.Enqueue(key("a"))
-		r.Enqueue(key("clean"))
-		if _, err := r.enqueuer.flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if jobs := w.jobs(t); len(jobs) != 0 {
-			t.Errorf("jobs: %+v", jobs)
-		}
-	})
-}
-
-func TestEnqueuer_aPathThatTheQueueCannotNameHoldsUpNothing(t *testing.T) {
-	bubble(t, func(t *testing.T, w *fixture) {
-		r := w.replicator(Config{})
-		long := string(slices.Repeat([]byte{'x'}, 3000))
-		for _, path := range []string{"a", long} {
-			w.mustWrite(t, path, "1", false)
-			r.Enqueue(key(path))
-		}
-		if more, err := r.enqueuer.flush(t.Context()); more || err != nil {
-			t.Fatal(more, err)
-		}
-		if jobs := w.jobs(t); len(jobs) != 1 {
-			t.Errorf("jobs: %+v", jobs)
-		}
-		if enqueued, err := r.reconciler.search(t.Context(), true); err != nil {
-			t.Fatal(enqueued, err)
-		}
 	})
 }
 
