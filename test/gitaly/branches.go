@@ -12,81 +12,8 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// FindBranch returns a branch with its commit, none if it is absent.
-func (h *handlers) FindBranch(ctx context.Context, req *gitalypb.FindBranchRequest) (*gitalypb.FindBranchResponse, error) {
-	repo, err := h.existing(req.GetRepository())
-	if err != nil {
-		return nil, err
-	}
-	if len(req.GetName()) == 0 {
-		return nil, wire.InvalidArgument("Branch name cannot be empty")
-	}
-	name := strings.TrimPrefix(string(req.GetName()), "refs/heads/")
-	if err := wire.CheckRevision(name); err != nil {
-		return nil, err
-	}
-	commit, err := h.findCommit(ctx, repo, "refs/heads/"+name)
-	if err != nil {
-		return nil, wire.Fault(err, "read branch")
-	}
-	if commit == nil {
-		return &gitalypb.FindBranchResponse{}, nil
-	}
-	return &gitalypb.FindBranchResponse{Branch: &gitalypb.Branch{Name: []byte(name), TargetCommit: commit}}, nil
-}
-
-// branchesPerMessage and commitsPerMessage keep a message with commits, whose
-// messages may be long, below the size limit.
-const (
-	branchesPerMessage = 20
-	commitsPerMessage  = 20
-)
-
-// FindLocalBranches sends every branch with its commit, in the wanted order.
-func (h *handlers) FindLocalBranches(req *gitalypb.FindLocalBranchesRequest, stream gitalypb.RefService_FindLocalBranchesServer) error {
-	repo, err := h.existing(req.GetRepository())
-	if err != nil {
-		return err
-	}
-	sort, ok := map[gitalypb.FindLocalBranchesRequest_SortBy]string{
-		gitalypb.FindLocalBranchesRequest_NAME:         "refname",
-		gitalypb.FindLocalBranchesRequest_UPDATED_ASC:  "committerdate",
-		gitalypb.FindLocalBranchesRequest_UPDATED_DESC: "-committerdate",
-	}[req.GetSortBy()]
-	if !ok {
-		return wire.InvalidArgument("unknown order %d", req.GetSortBy())
-	}
-	listing, err := repo.output(stream.Context(), "for-each-ref", "--sort="+sort, "--format=%(objectname) %(refname)", "refs/heads/")
-	if err != nil {
-		return wire.Fault(err, "list branches")
-	}
-	var oids strings.Builder
-	var names []string
-	for line := range strings.Lines(string(listing)) {
-		oid, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-		names = append(names, name)
-		oids.WriteString(oid + "\n")
-	}
-	batch := &gitalypb.FindLocalBranchesResponse{}
-	flush := func() error {
-		full := batch
-		batch = &gitalypb.FindLocalBranchesResponse{}
-		return stream.Send(full)
-	}
-	err = repo.eachCommit(stream.Context(), strings.NewReader(oids.String()), func(commit *gitalypb.GitCommit) error {
-		// A branch always leads to a commit, so the two lists are in step.
-		batch.LocalBranches = append(batch.LocalBranches, &gitalypb.Branch{Name: []byte(names[0]), TargetCommit: commit})
-		names = names[1:]
-		if len(batch.LocalBranches) < branchesPerMessage {
-			return nil
-		}
-		return flush()
-	})
-	if err == nil && len(batch.LocalBranches) > 0 {
-		err = flush()
-	}
-	return wire.Fault(err, "send branches")
-}
+// commitsPerMessage keeps a message with commits, whose messages may be long, below the size limit.
+const commitsPerMessage = 20
 
 // CommitIsAncestor reports whether one commit is reachable from the other.
 func (h *handlers) CommitIsAncestor(ctx context.Context, req *gitalypb.CommitIsAncestorRequest) (*gitalypb.CommitIsAncestorResponse, error) {

@@ -83,22 +83,6 @@ func (h *handlers) OptimizeRepository(ctx context.Context, req *gitalypb.Optimiz
 	return &gitalypb.OptimizeRepositoryResponse{}, nil
 }
 
-// PruneUnreachableObjects deletes objects that nothing leads to, but for objects so
-// young that a writer may be about to refer to them.
-func (h *handlers) PruneUnreachableObjects(ctx context.Context, req *gitalypb.PruneUnreachableObjectsRequest) (*gitalypb.PruneUnreachableObjectsResponse, error) {
-	target, err := h.existing(req.GetRepository())
-	if err != nil {
-		return nil, err
-	}
-	if target.isPool() {
-		return nil, wire.InvalidArgument("pruning objects for object pool")
-	}
-	if _, err := target.output(ctx, "prune", "--expire=30.minutes.ago"); err != nil {
-		return nil, wire.Fault(err, "prune objects")
-	}
-	return &gitalypb.PruneUnreachableObjectsResponse{}, nil
-}
-
 // seed fills a repository that no caller sees yet. Its errors may be statuses.
 type seed func(ctx context.Context, draft *repository) error
 

@@ -3,7 +3,6 @@ package gitaly
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc/codes"
@@ -12,41 +11,6 @@ import (
 	"praefect/test/gitaly/internal/vote"
 	"praefect/test/gitaly/internal/wire"
 )
-
-// InfoRefsUploadPack sends the advertisement that a fetch over HTTP begins with.
-func (h *handlers) InfoRefsUploadPack(req *gitalypb.InfoRefsRequest, stream gitalypb.SmartHTTPService_InfoRefsUploadPackServer) error {
-	return h.advertise("upload-pack", req, stream)
-}
-
-// InfoRefsReceivePack sends the advertisement that a push over HTTP begins with.
-func (h *handlers) InfoRefsReceivePack(req *gitalypb.InfoRefsRequest, stream gitalypb.SmartHTTPService_InfoRefsReceivePackServer) error {
-	return h.advertise("receive-pack", req, stream)
-}
-
-func (h *handlers) advertise(service string, req *gitalypb.InfoRefsRequest, stream gitalypb.SmartHTTPService_InfoRefsUploadPackServer) error {
-	repo, err := h.existing(req.GetRepository())
-	if err != nil {
-		return err
-	}
-	config, err := configOptions(req.GetGitConfigOptions())
-	if err != nil {
-		return err
-	}
-	out := wire.Sender(func(chunk []byte) error {
-		return stream.Send(&gitalypb.InfoRefsResponse{Data: chunk})
-	})
-	announcement := fmt.Sprintf("# service=git-%s\n", service)
-	if _, err := fmt.Fprintf(out, "%04x%s0000", len(announcement)+4, announcement); err != nil {
-		return wire.Fault(err, "send announcement")
-	}
-	err = repo.run(stream.Context(), command{
-		config: config,
-		args:   []string{service, "--stateless-rpc", "--advertise-refs", repo.path},
-		env:    protocol(req.GetGitProtocol()),
-		stdout: out,
-	})
-	return wire.Fault(err, "advertise references")
-}
 
 // PostReceivePack serves a push over HTTP. The first message has the header
 // and no data. git's own quarantine and reference transactions see to it that

@@ -24,14 +24,14 @@ import (
 // writesLimit is for every write there is, on a busy machine.
 const writesLimit = 12 * time.Minute
 
-func TestRealGitaly_writes(t *testing.T) { writes(t, operators(t)) }
+func TestRealGitaly_writes(t *testing.T) { writes(t, operators(t), false) }
 
-func TestWrites_onAStandIn(t *testing.T) { writes(t, standInFor(t)) }
+func TestWrites_onAStandIn(t *testing.T) { writes(t, standInFor(t), true) }
 
 // writes makes every write that the storages serve through the cluster. Once it is
 // answered every storage that is not known to be behind has it, and soon all have.
 // Then it fetches over sidechannels.
-func writes(t *testing.T, gitaly *cluster.Gitaly) {
+func writes(t *testing.T, gitaly *cluster.Gitaly, standIn bool) {
 	s := begin(t, gitaly, writesLimit)
 	converged := func(t *testing.T) {
 		t.Helper()
@@ -41,7 +41,9 @@ func writes(t *testing.T, gitaly *cluster.Gitaly) {
 	}
 	voting, whole := 0, 0
 	replicas := make(map[string]string)
-	gitalytest.ExerciseWrites(t, s.client(gitaly, converged), converged, func(t *testing.T, name, path string) {
+	client := s.client(gitaly, converged)
+	client.StandIn = standIn
+	gitalytest.ExerciseWrites(t, client, converged, func(t *testing.T, name, path string) {
 		behind := s.behind(t, path)
 		sums := make(map[string]string) // of those that may be read
 		for _, storage := range s.c.Storages {
@@ -76,7 +78,7 @@ func writes(t *testing.T, gitaly *cluster.Gitaly) {
 	if whole*2 < voting { // on a busy machine a storage may be too slow now and then
 		t.Error("most were not")
 	}
-	gitalytest.ExerciseGit(t, func(*testing.T) gitalytest.Subject { return s.client(gitaly, converged) }, "sidechannels")
+	gitalytest.ExerciseGit(t, func(*testing.T) gitalytest.Subject { return client }, "sidechannels")
 }
 
 // client is the cluster as a client sees it. What is seeded is put on all disks, for

@@ -201,8 +201,6 @@ func (s *suite) pools(t *testing.T) {
 		_, err = s.repos.OptimizeRepository(s.ctx, &gitalypb.OptimizeRepositoryRequest{Repository: repo})
 		wantCode(t, "optimize", err, codes.OK)
 	}
-	_, err = s.repos.PruneUnreachableObjects(s.ctx, &gitalypb.PruneUnreachableObjectsRequest{Repository: pool.GetRepository()})
-	wantCode(t, "prune a pool", err, codes.InvalidArgument)
 	for range 2 { // the second time it is on its own already
 		_, err = service.DisconnectGitAlternates(s.ctx, &gitalypb.DisconnectGitAlternatesRequest{Repository: origin})
 		wantCode(t, "disconnect", err, codes.OK)
@@ -216,23 +214,10 @@ func (s *suite) pools(t *testing.T) {
 	}
 }
 
-// commits: the answers about branches and history.
+// commits: the answers about history.
 func (s *suite) commits(t *testing.T) {
 	repo := s.repository("a.git")
 	objects := s.seeded(t, repo, map[string]int{"refs/heads/main": 2, "refs/heads/old": 0})
-	found, err := s.refs.FindBranch(s.ctx, &gitalypb.FindBranchRequest{Repository: repo, Name: []byte("main")})
-	if err != nil || found.GetBranch().GetTargetCommit().GetId() != objects.Commits[2] {
-		t.Errorf("find branch: got %v, %v", found, err)
-	}
-	found, err = s.refs.FindBranch(s.ctx, &gitalypb.FindBranchRequest{Repository: repo, Name: []byte("absent")})
-	if err != nil || found.GetBranch() != nil {
-		t.Errorf("find absent branch: got %v, %v", found, err)
-	}
-	stream, err := s.refs.FindLocalBranches(s.ctx, &gitalypb.FindLocalBranchesRequest{Repository: repo})
-	pages, err := collect(stream, err)
-	if err != nil || len(pages) != 1 || len(pages[0].GetLocalBranches()) != 2 {
-		t.Errorf("branches: got %v, %v", pages, err)
-	}
 	history := gitalypb.NewCommitServiceClient(s.Conn)
 	for _, want := range []bool{true, false} {
 		ancestor, child := objects.Commits[0], objects.Commits[2]
@@ -248,13 +233,5 @@ func (s *suite) commits(t *testing.T) {
 	commits, err := collect(listing, err)
 	if err != nil || len(commits) != 1 || len(commits[0].GetCommits()) != 2 || commits[0].GetCommits()[0].GetId() != objects.Commits[2] {
 		t.Errorf("commits: got %v, %v", commits, err)
-	}
-	info, err := s.repos.RepositoryInfo(s.ctx, &gitalypb.RepositoryInfoRequest{Repository: repo})
-	if err != nil || info.GetSize() == 0 || info.GetObjects().GetSize() == 0 || info.GetReferences().GetLooseCount() != 2 {
-		t.Errorf("info: got %v, %v", info, err)
-	}
-	format, err := s.repos.ObjectFormat(s.ctx, &gitalypb.ObjectFormatRequest{Repository: repo})
-	if err != nil || format.GetFormat() != gitalypb.ObjectFormat_OBJECT_FORMAT_SHA1 {
-		t.Errorf("format: got %v, %v", format, err)
 	}
 }

@@ -31,6 +31,9 @@ type Subject struct {
 	// behind, as Gitaly does since release 17; and that a new HEAD does not hear of an
 	// abort when it is there already.
 	KillsGit bool
+	// StandIn tells that the storages are those of test/gitaly: they serve the methods of
+	// Exercise and ExerciseGit, and no other.
+	StandIn bool
 }
 
 // Objects are the objects that a repository was seeded with: the same in each of them.

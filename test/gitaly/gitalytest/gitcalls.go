@@ -46,14 +46,6 @@ func gitCalls() []call {
 			_, err := refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r})
 			return err
 		}},
-		{"FindBranch", fails, func(c ctx, to conn, r repo) error {
-			_, err := refs(to).FindBranch(c, &gitalypb.FindBranchRequest{Repository: r, Name: []byte("main")})
-			return err
-		}},
-		{"FindLocalBranches", fails, func(c ctx, to conn, r repo) error {
-			stream, err := refs(to).FindLocalBranches(c, &gitalypb.FindLocalBranchesRequest{Repository: r})
-			return drain(stream, err)
-		}},
 		{"CreateFork", creates, func(c ctx, to conn, r repo) error {
 			_, err := repos(to).CreateFork(c, &gitalypb.CreateForkRequest{Repository: r})
 			return err
@@ -65,18 +57,6 @@ func gitCalls() []call {
 		{"GetCustomHooks", fails, func(c ctx, to conn, r repo) error {
 			stream, err := repos(to).GetCustomHooks(c, &gitalypb.GetCustomHooksRequest{Repository: r})
 			return drain(stream, err)
-		}},
-		{"PruneUnreachableObjects", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).PruneUnreachableObjects(c, &gitalypb.PruneUnreachableObjectsRequest{Repository: r})
-			return err
-		}},
-		{"RepositoryInfo", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).RepositoryInfo(c, &gitalypb.RepositoryInfoRequest{Repository: r})
-			return err
-		}},
-		{"ObjectFormat", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).ObjectFormat(c, &gitalypb.ObjectFormatRequest{Repository: r})
-			return err
 		}},
 		{"CreateObjectPool", creates, func(c ctx, to conn, r repo) error {
 			_, err := pools(to).CreateObjectPool(c, &gitalypb.CreateObjectPoolRequest{ObjectPool: &gitalypb.ObjectPool{Repository: r}})
