@@ -43,17 +43,20 @@ func (s *Server) place(ctx context.Context, r *request) (*place, error) {
 }
 
 // wait makes a call to the ledger that may wait for something else than storages. If the place goes
-// to another write at the moment at which the call ends, this one goes on without.
-func (p *place) wait(call func()) {
+// to another write at the moment at which the call ends, this one goes on without. It
+// reports whether the call waited for longer than asideAfter.
+func (p *place) wait(call func()) (waited bool) {
 	if p == nil {
 		call()
-		return
+		return false
 	}
 	timer := time.AfterFunc(asideAfter, p.Aside)
 	call()
-	if !timer.Stop() {
-		p.Back()
+	if timer.Stop() {
+		return false
 	}
+	p.Back()
+	return true
 }
 
 // leave gives the place back; err is how the write ended.

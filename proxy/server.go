@@ -142,6 +142,7 @@ type Server struct {
 	ledger   *ledger.Ledger
 	votes    *transaction.Manager
 	throttle *throttle.Throttle
+	resumed  resumption
 	peers    *peers
 	log      *slog.Logger
 	checks   []check.Check

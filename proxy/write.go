@@ -60,14 +60,19 @@ func (s *Server) enter(ctx context.Context, r *request, at *place, votes bool) (
 	var tries tries
 	this := tries.next(ctx)
 	defer func() { this.cancel(nil) }()
+	leave := func() {}
+	defer func() { leave() }()
 	var w *ledger.Write
-	at.wait(func() {
+	waited := at.wait(func() {
 		w, err = s.ledger.Begin(ctx, ledger.Request{
 			Keys: r.keys[:1], Reads: r.keys[1:], Scope: r.scope(), Votes: votes, Deletes: r.method.Change == method.ChangeDelete,
 			Bytes: r.first.Data().Len(), Doom: tries.doom, Drop: tries.drop,
 		})
 	})
 	for err == nil {
+		if waited {
+			leave = s.resumed.enter(this.ctx, r.keys[0])
+		}
 		pass := s.pass
 		if w.Route().Votes {
 			pass = s.passVoting
@@ -81,6 +86,8 @@ func (s *Server) enter(ctx context.Context, r *request, at *place, votes bool) (
 		if then == again {
 			retry = w.Again
 		}
+		leave()
+		leave, waited = func() {}, then == elsewhere
 		at.wait(func() { err = retry(ctx) })
 	}
 	return err
