@@ -97,6 +97,7 @@ type written struct {
 // figures are how one round went.
 type figures struct {
 	gap, agree     time.Duration
+	available      time.Duration // from the end of the load until each repository has taken a new write
 	writes, failed int
 	locks          int // files that a git left behind which was killed
 }
@@ -107,15 +108,17 @@ func (w *paced) round(f fault) figures {
 	primary, err := w.c.Primary(w.ctx, virtualStorage)
 	w.must(err)
 	began := time.Now()
-	done := w.load(w.ctx, 2*time.Second+f.away+4*time.Second)
+	quiet, done := w.load(w.ctx, 2*time.Second+f.away+4*time.Second)
 	w.must(workload.Pass(w.ctx, 2*time.Second))
 	w.must(f.begin(primary))
 	w.must(workload.Pass(w.ctx, f.away))
 	w.must(f.mend(primary))
+	var result figures
+	<-quiet
+	result.available = w.available()
 	all := <-done
 	over := time.Now()
 
-	var result figures
 	acknowledged := []time.Time{began}
 	for _, write := range all {
 		result.writes++
@@ -141,45 +144,74 @@ func (w *paced) round(f fault) figures {
 	return result
 }
 
-// load writes for d and yields all writes once they have ended.
-func (w *paced) load(ctx context.Context, d time.Duration) <-chan []written {
+// load writes for d, closes quiet when it begins no more, and yields all writes once they have ended.
+func (w *paced) load(ctx context.Context, d time.Duration) (quiet <-chan struct{}, done <-chan []written) {
+	over, all := make(chan struct{}), make(chan []written, 1)
+	go func() { all <- w.writes(ctx, d, over) }()
+	return over, all
+}
+
+// available has a client write to each repository, again as long as it is refused, and returns how
+// long that took.
+func (w *paced) available() time.Duration {
+	w.t.Helper()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(w.ctx, agreeLimit)
+	defer cancel()
+	for _, path := range w.paths {
+		for ended := false; !ended; {
+			w.n++
+			ref := fmt.Sprintf("refs/heads/write-%06d", w.n)
+			if ended = w.pointSoon(ctx, path, ref) == nil; ended {
+				w.kept[path] = append(w.kept[path], ref)
+			} else {
+				w.must(workload.Pass(ctx, 100*time.Millisecond))
+			}
+		}
+	}
+	return time.Since(start)
+}
+
+// writes writes for d, closes quiet then, and returns all writes.
+func (w *paced) writes(ctx context.Context, d time.Duration, quiet chan<- struct{}) (all []written) {
 	ended := make(chan written)
 	begun := 0
 	tick := time.NewTicker(w.every)
-	done := make(chan []written, 1)
-	go func() {
-		defer tick.Stop()
-		var all []written
-		over := time.After(d)
-		ticks := tick.C
-		for ticks != nil || len(all) < begun {
-			select {
-			case <-ticks:
-				for _, path := range w.paths {
-					begun++
-					w.n++
-					ref := fmt.Sprintf("refs/heads/write-%06d", w.n)
-					go func() {
-						ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-						defer cancel()
-						err := w.point(ctx, path, ref)
-						ended <- written{path: path, ref: ref, err: err, at: time.Now()}
-					}()
-				}
-			case <-over:
-				ticks = nil
-			case write := <-ended:
-				all = append(all, write)
+	defer tick.Stop()
+	over := time.After(d)
+	ticks := tick.C
+	for ticks != nil || len(all) < begun {
+		select {
+		case <-ticks:
+			for _, path := range w.paths {
+				begun++
+				w.n++
+				ref := fmt.Sprintf("refs/heads/write-%06d", w.n)
+				go func() {
+					err := w.pointSoon(ctx, path, ref)
+					ended <- written{path: path, ref: ref, err: err, at: time.Now()}
+				}()
 			}
+		case <-over:
+			ticks = nil
+			close(quiet)
+		case write := <-ended:
+			all = append(all, write)
 		}
-		done <- all
-	}()
-	return done
+	}
+	return all
 }
 
 // point makes a reference to the first commit of a repository.
 func (w *paced) point(ctx context.Context, path, ref string) error {
 	return w.client().Point(ctx, path, ref, "refs/heads/main", zero)
+}
+
+// pointSoon is point with the deadline of the load.
+func (w *paced) pointSoon(ctx context.Context, path, ref string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return w.point(ctx, path, ref)
 }
 
 // check wants every acknowledged reference on every storage, and a write of each
@@ -219,7 +251,7 @@ func report(t *testing.T, all []figures) {
 		for n, f := range all {
 			values[n] = fmt.Sprintf("%8v", of(f))
 		}
-		t.Logf("%-22s %s", name, strings.Join(values, " "))
+		t.Logf("%-24s %s", name, strings.Join(values, " "))
 	}
 	spread := func(name string, of func(figures) time.Duration) {
 		var values []time.Duration
@@ -227,11 +259,12 @@ func report(t *testing.T, all []figures) {
 			values = append(values, of(f).Round(time.Millisecond))
 		}
 		slices.Sort(values)
-		t.Logf("%-22s %v / %v / %v (least, median, most of %d)", name, values[0], values[len(values)/2], values[len(values)-1], len(values))
+		t.Logf("%-24s %v / %v / %v (least, median, most of %d)", name, values[0], values[len(values)/2], values[len(values)-1], len(values))
 	}
 	row("writes", func(f figures) any { return f.writes })
 	row("failed", func(f figures) any { return f.failed })
 	row("locks left", func(f figures) any { return f.locks })
 	spread("longest gap", func(f figures) time.Duration { return f.gap })
+	spread("available after the load", func(f figures) time.Duration { return f.available })
 	spread("agreed after the load", func(f figures) time.Duration { return f.agree })
 }
