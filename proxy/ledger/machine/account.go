@@ -8,45 +8,6 @@ import (
 	"praefect/fsm/state"
 )
 
-// proposal is a set of commands that was proposed and has no answer yet.
-type proposal struct {
-	repos    []*repo
-	commands int
-	then     func(Answer)
-}
-
-// propose proposes commands that touch repos, none of which is busy. then gets
-// the answer, before any write or repair that waits for the repositories.
-func (m *Machine) propose(repos []*repo, commands []state.Command, then func(Answer)) {
-	for _, r := range repos {
-		m.unpark(r)
-		m.queueFlush(r)
-		r.busy = true
-	}
-	m.lastProposal++
-	m.proposals[m.lastProposal] = &proposal{repos: repos, commands: len(commands), then: then}
-	m.emit(Propose{Proposal: m.lastProposal, Commands: commands})
-}
-
-func (m *Machine) answered(a Answer) {
-	p := m.proposals[a.Proposal]
-	if p == nil {
-		return
-	}
-	delete(m.proposals, a.Proposal)
-	for _, r := range p.repos {
-		r.busy = false
-		m.resumeWaiters(r)
-	}
-	if a.Err == nil && len(a.Results) != p.commands {
-		a.Err = fmt.Errorf("%d answers to %d commands", len(a.Results), p.commands)
-	}
-	if a.Err != nil {
-		a.Results, a.Err = nil, fmt.Errorf("%w: %w", ErrUnknown, a.Err)
-	}
-	p.then(a)
-}
-
 // account is the command that makes every storage behind that does not agree with the primary, in
 // any state. (▲ vote-forgets-the-out)
 func (w *write) account(deleted state.DeletedChange) state.Command {
@@ -92,15 +53,15 @@ func (w *write) intent(voteBound time.Duration) (state.IntentKind, state.Scope) 
 // The write is routed anew once the intent is applied. From there on no other
 // instance declares a storage in sync. (▲ machine-accounts-once, machine-primary-only-unaccounted,
 // vote-without-intent)
-func (m *Machine) commit(w *write) bool {
-	kind, scope := w.intent(m.cfg.VoteBound)
+func (ws *writes) commit(w *write) bool {
+	kind, scope := w.intent(ws.cfg.VoteBound)
 	covered := true
 	for _, r := range w.on() {
 		covered = covered && r.covered(kind, scope)
 	}
 	// Beside a fresh intent the account costs nothing; and until the intent is
 	// applied another instance may still remove the entries of the ledger.
-	if covered && (w.route.Votes || m.accounted(w)) { // of one that votes see accountedFor
+	if covered && (w.route.Votes || ws.accounted(w)) { // of one that votes see accountedFor
 		return false
 	}
 	var commands []state.Command
@@ -115,20 +76,20 @@ func (m *Machine) commit(w *write) bool {
 	if w.deletes {
 		deleted = state.DeletedSet
 	}
-	if !w.route.Votes || !m.agreed(w) {
+	if !w.route.Votes || !ws.agreed(w) {
 		commands = append(commands, w.account(deleted))
 	}
-	m.leave(w)
+	ws.leave(w)
 	w.proposing = true
-	m.propose(append([]*repo(nil), w.on()...), commands, func(a Answer) {
+	ws.intents.propose(append([]*repo(nil), w.on()...), commands, func(a Answer) {
 		w.proposing = false
-		m.committed(w, !covered, kind, scope, a)
+		ws.committed(w, !covered, kind, scope, a)
 	})
 	return true
 }
 
 // committed goes on with a write whose intent and account have an answer.
-func (m *Machine) committed(w *write, opens bool, kind state.IntentKind, scope state.Scope, a Answer) {
+func (ws *writes) committed(w *write, opens bool, kind state.IntentKind, scope state.Scope, a Answer) {
 	results := a.Results
 	var refusal *state.Refusal
 	if opens {
@@ -139,7 +100,7 @@ func (m *Machine) committed(w *write, opens bool, kind state.IntentKind, scope s
 		}
 		for _, r := range w.on() {
 			if refusal == nil {
-				m.opened(r, kind, scope, at)
+				r.opened(kind, scope, at)
 			}
 		}
 	}
@@ -152,22 +113,22 @@ func (m *Machine) committed(w *write, opens bool, kind state.IntentKind, scope s
 		}
 	}
 	switch {
-	case m.writes[w.id] != w: // it has ended meanwhile
+	case ws.all[w.id] != w: // it has ended meanwhile
 	case w.canceled:
-		m.forget(w)
+		ws.forget(w)
 	case w.route.Votes && !w.voting && !w.clearing: // it goes another way
 	case a.Err != nil:
-		m.reject(w, a.Err)
+		ws.reject(w, a.Err)
 	case refusal == nil:
-		m.advance(w)
+		ws.advance(w)
 	case refusal.Reason == state.RefusedRetired:
-		m.reject(w, refusal)
+		ws.reject(w, refusal)
 	default: // the agreed state has changed
 		if w.attempts++; w.attempts >= routeAttempts {
-			m.reject(w, fmt.Errorf("%w: %w", ErrRerouted, refusal))
+			ws.reject(w, fmt.Errorf("%w: %w", ErrRerouted, refusal))
 			return
 		}
-		m.advance(w)
+		ws.advance(w)
 	}
 }
 
@@ -175,15 +136,15 @@ func (m *Machine) committed(w *write, opens bool, kind state.IntentKind, scope s
 // every other storage is behind. The write is registered, so that no repair of
 // this instance removes that before it ends, and its live intent keeps every
 // other instance from doing so.
-func (m *Machine) accounted(w *write) bool {
-	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
+func (ws *writes) accounted(w *write) bool {
+	vs := ws.view.VirtualStorage(w.keys[0].VirtualStorage)
 	for _, r := range w.on() {
 		// ▲ machine-unsure-conclusion: The view may still have entries that an earlier conclusion
 		// of ours takes back: only an account after it counts.
 		if r.distrusted {
 			return false
 		}
-		entry := m.view.Entry(r.key)
+		entry := ws.view.Entry(r.key)
 		if entry == nil || w.deletes && !entry.Deleted {
 			return false
 		}

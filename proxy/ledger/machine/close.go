@@ -16,18 +16,18 @@ const closeRetry = time.Second
 // and in-doubt ones together. There is one such proposal at a time, so that they
 // gather while it is under way. An intent counts as closed from here on: a write
 // that comes waits for the answer, and opens a new one. (▲ machine-write-beside-close)
-func (m *Machine) closeDue() {
-	if m.closing {
+func (is *intents) closeDue() {
+	if is.closing {
 		return
 	}
 	var repos []*repo
 	var commands []state.Command
-	for front := m.lingering.Front(); front != nil && len(repos) < closeBatch; front = m.lingering.Front() {
+	for front := is.lingering.Front(); front != nil && len(repos) < closeBatch; front = is.lingering.Front() {
 		r := front.Value.(*repo)
-		if r.due(m.cfg.Linger) > m.now {
+		if r.due(is.cfg.Linger) > is.now {
 			break
 		}
-		m.unpark(r)
+		is.unpark(r)
 		r.live = false
 		repos = append(repos, r)
 		commands = append(commands, state.Command{Close: &state.CloseIntent{
@@ -37,11 +37,11 @@ func (m *Machine) closeDue() {
 	if len(repos) == 0 {
 		return
 	}
-	m.closing = true
-	m.propose(repos, commands, func(a Answer) {
-		m.closing = false
+	is.closing = true
+	is.propose(repos, commands, func(a Answer) {
+		is.closing = false
 		for _, r := range repos {
-			m.closed(r, a.Err == nil)
+			is.closed(r, a.Err == nil)
 		}
 	})
 }
@@ -50,11 +50,11 @@ func (m *Machine) closeDue() {
 // there. Without an answer the intent may still be there: it counts as live, and
 // as in doubt, and is closed again after a while; or, if we stop, by the retirement
 // of this incarnation. Or it is gone, or goes in a moment: no write relies on it.
-func (m *Machine) closed(r *repo, answered bool) {
-	if answered || m.stopped {
+func (is *intents) closed(r *repo, answered bool) {
+	if answered || is.stopped {
 		r.inDoubt, r.doubt, r.distrusted, r.scope, r.primaryOnly, r.openedAt = false, nil, false, state.Scope{}, false, 0
 		return
 	}
 	r.live, r.inDoubt, r.unsure = true, true, true
-	r.retryAt = m.now + max(m.cfg.Linger, closeRetry)
+	r.retryAt = is.now + max(is.cfg.Linger, closeRetry)
 }

@@ -18,8 +18,8 @@ func (MarkDoubt) event() {}
 
 // markDoubt commits the finding of a verification. The intent then closes at once, because the
 // repair of the doubt waits for it.
-func (m *Machine) markDoubt(e MarkDoubt) {
-	m.commitConclusion(e.Guard, func(t *guard) state.Command {
+func (ls *locks) markDoubt(e MarkDoubt) {
+	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
 		t.differs = true
 		return state.Command{MarkDoubt: &state.MarkDoubt{
 			Key: t.repo.key, Primary: e.Primary, Differences: slices.Clone(e.Differences), AsOf: t.asOf,

@@ -11,6 +11,14 @@
 // Times are time.Duration since boot, by the clock of the leases. Effects are to
 // be carried out in their order; the slice is valid until the next Step.
 //
+// # Its parts
+//
+// The facts are what events have brought: view, lease, pauses, connections. Three objects own the
+// work: intents (the records of the repositories, proposals, closes), locks (the repairs), and
+// writes. Writes may call locks and intents, and locks may call intents, never the other way round:
+// an answer to a proposal notes in the records of its repositories that waiting work may go on, and the
+// Step visits these records before it ends.
+//
 // # A write
 //
 //	       ┌────────────── turned back: lease lost, fence, hold, connection gone ◀──┐

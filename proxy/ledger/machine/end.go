@@ -9,24 +9,24 @@ import (
 
 // doom keeps the status of a write from its client, and ends its RPC if that
 // goes on.
-func (m *Machine) doom(w *write, err error) {
+func (ws *writes) doom(w *write, err error) {
 	if w.doomed != nil {
 		return
 	}
 	w.doomed = err
 	if w.forwarded {
-		m.emit(Doom{Write: w.id, Err: err})
+		ws.emit(Doom{Write: w.id, Err: err})
 	}
 }
 
-func (m *Machine) ended(e Ended) {
-	w := m.writes[e.Write]
+func (ws *writes) ended(e Ended) {
+	w := ws.all[e.Write]
 	if w == nil || !w.forwarded {
 		return
 	}
-	m.answerVote(w, ErrEnded)
+	ws.answerVote(w, ErrEnded)
 	w.forwarded = false
-	m.prepares(w)
+	ws.prepares(w)
 	w.succeeded, w.agreeing = e.Succeeded, e.Agreeing
 	if !w.route.Votes {
 		w.agreeing = []string{w.route.Primary}
@@ -36,16 +36,16 @@ func (m *Machine) ended(e Ended) {
 	// words, the one before and the other after a change.
 	unclear := !e.Arrived || w.route.Votes && !e.Succeeded
 	if unclear && !w.harmless() {
-		m.doubt(w)
+		ws.doubt(w)
 	}
 	if !e.Succeeded {
-		m.finish(w)
+		ws.finish(w)
 		return
 	}
 	w.clearing = true
-	m.prepares(w)
-	w.begun = m.now // it may have run for hours; its waits from now on have bounds of their own
-	m.conclude(w)
+	ws.prepares(w)
+	w.begun = ws.now // it may have run for hours; its waits from now on have bounds of their own
+	ws.conclude(w)
 }
 
 // harmless tells that nothing has happened anywhere, and nothing will: no vote of
@@ -56,25 +56,25 @@ func (w *write) harmless() bool { return w.route.Votes && !w.effective && !w.suc
 // conclude ends a write that has succeeded. Between two leases its status waits
 // for the next one, with the view of that: a fence that others have agreed on
 // meanwhile is in that view, and dooms it. Its intent stays open all the time.
-func (m *Machine) conclude(w *write) {
+func (ws *writes) conclude(w *write) {
 	switch {
-	case w.doomed != nil || m.retired:
-		m.finish(w)
+	case w.doomed != nil || ws.retired:
+		ws.finish(w)
 		return
-	case !m.mayRoute():
-		m.wait(w, WhyLease, nil)
+	case !ws.mayRoute():
+		ws.wait(w, WhyLease, nil)
 		return
 	}
-	if w.route.Votes && !m.enlist(w) {
+	if w.route.Votes && !ws.enlist(w) {
 		return
 	}
 	// ▲ vote-unlike-the-primary: A destination that ended unlike the primary falls behind before
 	// the client has the status, and no instance reads there any more.
-	if !m.accountedFor(w) {
+	if !ws.accountedFor(w) {
 		return
 	}
-	m.leave(w)
-	m.takeDeleteBack(w)
+	ws.leave(w)
+	ws.takeDeleteBack(w)
 }
 
 // takeDeleteBack, once a write has succeeded, takes back the order of an earlier delete to the
@@ -83,54 +83,54 @@ func (m *Machine) conclude(w *write) {
 // has left. Nor must a write beside which a delete was under way: the ledger cannot tell which came
 // first. A repair looks at the primary first, so that no harm is done if this is left out, or we
 // die before.
-func (m *Machine) takeDeleteBack(w *write) {
-	if w.deletes || w.beside || w.cleared || !w.succeeded || !slices.ContainsFunc(w.keys, m.wasDeleted) {
-		m.finish(w)
+func (ws *writes) takeDeleteBack(w *write) {
+	if w.deletes || w.beside || w.cleared || !w.succeeded || !slices.ContainsFunc(w.keys, ws.wasDeleted) {
+		ws.finish(w)
 		return
 	}
 	for _, r := range w.on() {
 		if r.busy {
-			m.queue(w, r)
+			ws.queue(w, r)
 			return
 		}
 	}
-	m.propose(slices.Clone(w.on()), []state.Command{w.account(state.DeletedClear)}, func(Answer) {
+	ws.intents.propose(slices.Clone(w.on()), []state.Command{w.account(state.DeletedClear)}, func(Answer) {
 		w.cleared = true
-		m.conclude(w) // it may have accounted for more
+		ws.conclude(w) // it may have accounted for more
 	})
 }
 
 // wasDeleted tells whether a delete can be taken back: it is in the ledger, and no
 // other instance can have one under way, whose effect may come after ours.
-func (m *Machine) wasDeleted(k state.Key) bool {
-	e := m.view.Entry(k)
+func (ws *writes) wasDeleted(k state.Key) bool {
+	e := ws.view.Entry(k)
 	return e != nil && e.Deleted && !slices.ContainsFunc(e.Intents, func(intent state.Intent) bool {
-		return intent.Incarnation != m.incarnation || intent.InDoubt != nil
+		return intent.Incarnation != ws.incarnation || intent.InDoubt != nil
 	})
 }
 
 // finish ends a write that was forwarded.
-func (m *Machine) finish(w *write) {
+func (ws *writes) finish(w *write) {
 	err := w.doomed
 	switch {
-	case err == nil && m.retired:
+	case err == nil && ws.retired:
 		err = ErrRetired
-	case err == nil && w.succeeded && !m.mayRoute(): // ▲ machine-status-without-lease: no other instance relies on us any more
+	case err == nil && w.succeeded && !ws.mayRoute(): // ▲ machine-status-without-lease: no other instance relies on us any more
 		err = ErrDoomed
 	}
 	if err != nil && !w.harmless() {
-		m.doubt(w)
+		ws.doubt(w)
 	}
-	m.emit(Finish{Write: w.id, Err: err})
-	m.forget(w)
+	ws.emit(Finish{Write: w.id, Err: err})
+	ws.forget(w)
 }
 
 // doubt notes that the write ends without full account.
-func (m *Machine) doubt(w *write) {
+func (ws *writes) doubt(w *write) {
 	if !w.registered {
 		return // no vote of it was ever decided
 	}
-	_, scope := w.intent(m.cfg.VoteBound)
+	_, scope := w.intent(ws.cfg.VoteBound)
 	scope.Targets = slices.Compact(slices.Sorted(slices.Values(w.sent)))
 	for _, r := range w.on() {
 		r.doubted(scope)
@@ -139,42 +139,42 @@ func (m *Machine) doubt(w *write) {
 
 // reject ends a write that was not forwarded. A forwarded write that has waited in vain gets no
 // votes allowed, or no status passed on.
-func (m *Machine) reject(w *write, err error) {
+func (ws *writes) reject(w *write, err error) {
 	switch {
 	case w.voting:
-		m.answerVote(w, err)
+		ws.answerVote(w, err)
 		return
 	case w.clearing:
 		if w.doomed == nil {
 			w.doomed = fmt.Errorf("%w: %w", ErrDoomed, err)
 		}
-		m.finish(w)
+		ws.finish(w)
 		return
 	}
-	m.emit(Reject{Write: w.id, Why: w.why, Err: err})
-	m.forget(w)
+	ws.emit(Reject{Write: w.id, Why: w.why, Err: err})
+	ws.forget(w)
 }
 
 // cancel ends a write whose client is gone. A proposal under way goes on: its answer is needed even
 // so.
-func (m *Machine) cancel(id ID) {
-	w := m.writes[id]
+func (ws *writes) cancel(id ID) {
+	w := ws.all[id]
 	switch {
 	case w == nil || w.forwarded || w.clearing:
 	case w.proposing && w.place == nil: // else it was sent back, and waits for the answer like others
 		w.canceled = true
 	default:
-		m.forget(w)
+		ws.forget(w)
 	}
 }
 
-func (m *Machine) forget(w *write) {
-	m.leave(w)
+func (ws *writes) forget(w *write) {
+	ws.leave(w)
 	w.forwarded, w.clearing = false, false
-	m.unregister(w)
-	m.prepares(w)
+	ws.unregister(w)
+	ws.prepares(w)
 	if w.changed {
-		m.emit(Behind{Keys: w.keys})
+		ws.emit(Behind{Keys: w.keys})
 	}
-	delete(m.writes, w.id)
+	delete(ws.all, w.id)
 }

@@ -40,43 +40,43 @@ func (Conflict) event()   {}
 
 // advanceFrom is intent for an advance. An intent of ours that lingers says that the
 // repository was written: it is closed first.
-func (m *Machine) advanceFrom(e Advance) {
-	m.ask(e.Guard, func(t *guard) {
+func (ls *locks) advanceFrom(e Advance) {
+	ls.ask(e.Guard, func(t *guard) {
 		r := t.repo
 		if r.live {
 			r.prompt = true
-			m.done(t, nil, ErrRepositoryBusy)
+			ls.done(t, nil, ErrRepositoryBusy)
 			return
 		}
 		t.advances = true
 		t.scope = union(t.scope, e.Scope)
 		command := state.Command{Advance: &state.Advance{Key: r.key, Source: e.Source, Scope: e.Scope}}
-		m.propose([]*repo{r}, []state.Command{command}, func(a Answer) {
+		ls.intents.propose([]*repo{r}, []state.Command{command}, func(a Answer) {
 			if a.Err != nil {
-				m.opened(r, state.PrimaryOnly, e.Scope, 0)
-				m.done(t, nil, a.Err)
+				r.opened(state.PrimaryOnly, e.Scope, 0)
+				ls.done(t, nil, a.Err)
 				return
 			}
 			if refusal := a.Results[0].Refusal; refusal != nil {
-				m.done(t, nil, refusal)
+				ls.done(t, nil, refusal)
 				return
 			}
-			m.opened(r, state.PrimaryOnly, e.Scope, a.Results[0].Index)
-			m.answerIntent(t)
+			r.opened(state.PrimaryOnly, e.Scope, a.Results[0].Index)
+			ls.answerIntent(t)
 		})
 	})
 }
 
-func (m *Machine) endAdvance(e EndAdvance) {
-	m.commitConclusion(e.Guard, func(t *guard) state.Command {
+func (ls *locks) endAdvance(e EndAdvance) {
+	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
 		return state.Command{EndAdvance: &state.EndAdvance{
 			Key: t.repo.key, Primary: e.Ending.Primary, Equal: slices.Clone(e.Ending.Equal), Doubts: slices.Clone(e.Ending.Doubts), AsOf: t.asOf,
 		}}
 	})
 }
 
-func (m *Machine) conflict(e Conflict) {
-	m.commitConclusion(e.Guard, func(t *guard) state.Command {
+func (ls *locks) conflict(e Conflict) {
+	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
 		return state.Command{MarkConflict: &state.MarkConflict{Key: t.repo.key, Conflicts: slices.Clone(e.Conflicts), AsOf: t.asOf}}
 	})
 }

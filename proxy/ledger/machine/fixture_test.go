@@ -263,11 +263,12 @@ func (r *fixture) done(id ID) Done {
 // idle fails unless nothing is left under way.
 func (r *fixture) idle() {
 	r.t.Helper()
-	if len(r.m.writes)+len(r.m.repos)+len(r.m.guards)+len(r.m.proposals)+r.m.waiting.Len()+r.m.lingering.Len()+r.m.counted+r.m.bytes != 0 {
+	is, ls, ws := r.m.intents, r.m.locks, r.m.writes
+	if len(ws.all)+len(is.repos)+len(ls.guards)+len(is.proposals)+ws.waiting.Len()+is.lingering.Len()+ws.counted+ws.bytes != 0 {
 		r.t.Errorf("left: %d writes, %d repositories, %d guards, %d proposals, %d waiting (%d, %d bytes counted), %d lingering",
-			len(r.m.writes), len(r.m.repos), len(r.m.guards), len(r.m.proposals), r.m.waiting.Len(), r.m.counted, r.m.bytes, r.m.lingering.Len())
+			len(ws.all), len(is.repos), len(ls.guards), len(is.proposals), ws.waiting.Len(), ws.counted, ws.bytes, is.lingering.Len())
 	}
-	for vs, c := range r.m.counts {
+	for vs, c := range is.counts {
 		if *c != (counts{}) {
 			r.t.Errorf("counts of %q: %+v", vs, *c)
 		}

@@ -37,123 +37,141 @@ type guard struct {
 // blocks tells whether new writes wait for the guard, which may be nil.
 func (t *guard) blocks() bool { return t != nil && (t.pause || t.sealed) }
 
+// locks has the repair locks, and carries out the repairs' part in the ledger.
+type locks struct {
+	*facts
+	intents *intents
+	guards  map[ID]*guard
+}
+
 // acquire grants the repair lock, or refuses it. It is busy, too, while something ended
 // without account and the intent over it is not yet in doubt for all to see: a late
 // effect of that must not meet a copy which does not know of it. A repair is a
 // write of its kind, and needs a lease as one.
-func (m *Machine) acquire(e Acquire) {
-	if m.stopped || m.retired {
-		m.emit(Done{Guard: e.Guard, Err: ErrStopping})
+func (ls *locks) acquire(e Acquire) {
+	if ls.stopped || ls.retired {
+		ls.emit(Done{Guard: e.Guard, Err: ErrStopping})
 		return
 	}
-	r := m.get(e.Key)
-	m.queueFlush(r)
-	if r.guard != nil || r.inDoubt || !e.Pause && r.writes > 0 || !m.mayRoute() {
-		m.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
+	r := ls.intents.get(e.Key)
+	ls.intents.queueFlush(r)
+	if r.guard != nil || r.inDoubt || !e.Pause && r.writes > 0 || !ls.mayRoute() {
+		ls.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
 		return
 	}
 	t := &guard{id: e.Guard, repo: r, pause: e.Pause}
-	m.guards[t.id], r.guard = t, t
-	m.unpark(r)
-	m.resumeWaiters(r)
+	ls.guards[t.id], r.guard = t, t
+	ls.intents.unpark(r)
+	ls.intents.resumeWaiters(r)
 }
 
-// serveGuard lets a guard go on that waits for its repository.
-func (m *Machine) serveGuard(t *guard) {
+// serve lets the repair go on that waits for the repository.
+func (ls *locks) serve(r *repo) {
+	t := r.guard
 	switch {
-	case t.granted || t.repo.writes > 0:
-	case t.repo.inDoubt && t.renews:
-		m.refuseRound(t)
+	case t == nil:
 		return
-	case t.repo.inDoubt:
+	case t.granted || r.writes > 0:
+	case r.inDoubt && t.renews:
+		ls.refuseRound(t)
+		return
+	case r.inDoubt:
 		// ▲ machine-repair-beside-doubt: One of the writes that it waited for ended without full
 		// account. Its effect may come at the source of a copy after the copy, unseen.
-		delete(m.guards, t.id)
-		t.repo.guard = nil
-		m.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
+		delete(ls.guards, t.id)
+		r.guard = nil
+		ls.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
 		return
 	case t.renews:
-		m.nextRound(t)
+		ls.nextRound(t)
 	default:
 		t.granted = true
-		m.emit(Done{Guard: t.id})
+		ls.emit(Done{Guard: t.id})
 	}
-	if next := t.next; next != nil && !t.repo.busy {
+	if next := t.next; next != nil && !r.busy {
 		t.next = nil
 		next()
 	}
 }
 
+// invalidate tells the repair that has the lock of the repository that a write passes.
+func (ls *locks) invalidate(r *repo) {
+	if t := r.guard; t != nil && !t.invalidated {
+		t.invalidated = true
+		ls.emit(Invalidated{Guard: t.id})
+	}
+}
+
 // ask runs next when no proposal touches the repository of the guard.
-func (m *Machine) ask(id ID, next func(*guard)) {
-	t := m.guards[id]
+func (ls *locks) ask(id ID, next func(*guard)) {
+	t := ls.guards[id]
 	if t == nil || !t.granted {
-		m.emit(Done{Guard: id, Err: ErrRepositoryBusy})
+		ls.emit(Done{Guard: id, Err: ErrRepositoryBusy})
 		return
 	}
 	t.next = func() { next(t) }
-	m.resumeWaiters(t.repo)
+	ls.intents.resumeWaiters(t.repo)
 }
 
 // done answers a guard that still cares.
-func (m *Machine) done(t *guard, view *state.State, err error) {
-	if m.guards[t.id] == t {
-		m.emit(Done{Guard: t.id, View: view, At: m.now, Err: err})
+func (ls *locks) done(t *guard, view *state.State, err error) {
+	if ls.guards[t.id] == t {
+		ls.emit(Done{Guard: t.id, View: view, At: ls.now, Err: err})
 	}
 }
 
-func (m *Machine) openForRepair(e OpenIntent) {
-	m.ask(e.Guard, func(t *guard) {
+func (ls *locks) openForRepair(e OpenIntent) {
+	ls.ask(e.Guard, func(t *guard) {
 		r := t.repo
 		t.scope = union(t.scope, e.Scope)
 		if r.covered(state.Open, e.Scope) {
-			m.answerIntent(t)
+			ls.answerIntent(t)
 			return
 		}
 		open := &state.OpenIntent{
 			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, Kind: state.Open, Scope: e.Scope,
 		}
-		m.propose([]*repo{r}, []state.Command{{Open: open}}, func(a Answer) {
+		ls.intents.propose([]*repo{r}, []state.Command{{Open: open}}, func(a Answer) {
 			if a.Err != nil {
-				m.opened(r, state.Open, e.Scope, 0)
-				m.done(t, nil, a.Err)
+				r.opened(state.Open, e.Scope, 0)
+				ls.done(t, nil, a.Err)
 				return
 			}
 			if refusal := a.Results[0].Refusal; refusal != nil {
-				m.done(t, nil, refusal)
+				ls.done(t, nil, refusal)
 				return
 			}
-			m.opened(r, state.Open, e.Scope, a.Results[0].Index)
-			m.answerIntent(t)
+			r.opened(state.Open, e.Scope, a.Results[0].Index)
+			ls.answerIntent(t)
 		})
 	})
 }
 
 // answerIntent answers an OpenIntent. The conclusions of the repair speak of this view: if a
 // command changes the entry after it, the conclusion is refused. (▲ machine-conclusion-of-later)
-func (m *Machine) answerIntent(t *guard) {
-	if entry := m.view.Entry(t.repo.key); entry != nil {
+func (ls *locks) answerIntent(t *guard) {
+	if entry := ls.view.Entry(t.repo.key); entry != nil {
 		t.asOf = entry.Changed
 	}
-	if !m.mayRoute() {
-		m.done(t, nil, ErrRepositoryBusy)
+	if !ls.mayRoute() {
+		ls.done(t, nil, ErrRepositoryBusy)
 		return
 	}
-	m.done(t, m.view, nil)
+	ls.done(t, ls.view, nil)
 }
 
-func (m *Machine) declare(e Declare) {
-	if t := m.guards[e.Guard]; t != nil && e.Round != t.round { // ▲ machine-declares-former-round: see renew
-		m.emit(Done{Guard: e.Guard, Err: ErrInvalidated})
+func (ls *locks) declare(e Declare) {
+	if t := ls.guards[e.Guard]; t != nil && e.Round != t.round { // ▲ machine-declares-former-round: see renew
+		ls.emit(Done{Guard: e.Guard, Err: ErrInvalidated})
 		return
 	}
-	m.commitConclusion(e.Guard, func(t *guard) state.Command {
+	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
 		return state.Command{MarkInSync: &state.MarkInSync{Key: t.repo.key, Storages: slices.Clone(e.Storages), AsOf: t.asOf}}
 	})
 }
 
-func (m *Machine) resolveDoubt(e ResolveDoubt) {
-	m.commitConclusion(e.Guard, func(t *guard) state.Command {
+func (ls *locks) resolveDoubt(e ResolveDoubt) {
+	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
 		s := e.Resolution
 		return state.Command{ResolveDoubt: &state.ResolveDoubt{
 			Key: t.repo.key, Doubts: slices.Clone(s.Doubts), Authority: s.Authority,
@@ -165,55 +183,55 @@ func (m *Machine) resolveDoubt(e ResolveDoubt) {
 // commitConclusion commits the finding of a repair. No write of this instance is in flight
 // on the repository, and none starts before Free. (▲ machine-conclusion-invalidated,
 // machine-write-beside-conclusion)
-func (m *Machine) commitConclusion(id ID, command func(*guard) state.Command) {
-	if t := m.guards[id]; t != nil && t.granted && !t.invalidated {
+func (ls *locks) commitConclusion(id ID, command func(*guard) state.Command) {
+	if t := ls.guards[id]; t != nil && t.granted && !t.invalidated {
 		t.sealed = true
 	}
-	m.ask(id, func(t *guard) {
+	ls.ask(id, func(t *guard) {
 		if t.invalidated {
-			m.done(t, nil, ErrInvalidated)
+			ls.done(t, nil, ErrInvalidated)
 			return
 		}
 		cmd := command(t)
 		t.repo.distrusted = true
-		m.propose([]*repo{t.repo}, []state.Command{cmd}, func(a Answer) {
+		ls.intents.propose([]*repo{t.repo}, []state.Command{cmd}, func(a Answer) {
 			if a.Err != nil {
 				// It may yet be applied: before anything is copied again, an intent
 				// must be, which comes after it or in its stead.
 				t.repo.unsure = true
-				m.done(t, nil, a.Err)
+				ls.done(t, nil, a.Err)
 				return
 			}
 			// A repair may go on for other storages. The writes that begin now go by the
 			// view with the conclusion in it, and invalidate later conclusions of the guard.
 			t.sealed = false
-			m.resumeWaiters(t.repo)
+			ls.intents.resumeWaiters(t.repo)
 			if refusal := a.Results[0].Refusal; refusal != nil {
-				m.done(t, nil, refusal)
+				ls.done(t, nil, refusal)
 				return
 			}
 			t.inSync = cmd.MarkInSync != nil
 			t.asOf = max(t.asOf, a.Results[0].Index)
-			m.done(t, nil, nil)
+			ls.done(t, nil, nil)
 		})
 	})
 }
 
-func (m *Machine) resume(id ID) {
-	t := m.guards[id]
+func (ls *locks) resume(id ID) {
+	t := ls.guards[id]
 	if t == nil || !t.pause {
 		return
 	}
 	t.pause = false
-	m.resumeWaiters(t.repo)
+	ls.intents.resumeWaiters(t.repo)
 }
 
-func (m *Machine) free(e Free) {
-	t := m.guards[e.Guard]
+func (ls *locks) free(e Free) {
+	t := ls.guards[e.Guard]
 	if t == nil {
 		return
 	}
-	delete(m.guards, e.Guard)
+	delete(ls.guards, e.Guard)
 	r := t.repo
 	r.guard = nil
 	if !e.Arrived {
@@ -224,6 +242,6 @@ func (m *Machine) free(e Free) {
 		r.doubted(scope)
 	}
 	r.prompt = r.prompt || t.inSync || t.advances || t.differs
-	m.unwish(t)
-	m.resumeWaiters(r)
+	ls.unwish(t)
+	ls.intents.resumeWaiters(r)
 }

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"container/list"
+	"slices"
 	"time"
 
 	"praefect/fsm/state"
@@ -31,69 +32,35 @@ type Config struct {
 // Machine is the step machine of one instance. It belongs to its driver, one
 // goroutine at a time.
 type Machine struct {
-	cfg     Config
-	now     time.Duration // of the Step under way
-	effects []Effect      // of the Step under way
+	*facts
+	intents *intents
+	locks   *locks
+	writes  *writes
 
-	// The facts that events have brought.
-	view        *state.State
-	incarnation state.Incarnation
-	lease       Lease
-	watermark   state.Index
-	pauses      []WritePause // the ones that have not ended
-	connections map[storageName]*Connection
-	leased      bool // as of the last Step
-	retired     bool
-	stopped     bool
-
-	// Work under way.
-	repos        map[state.Key]*repo
-	writes       map[ID]*write
-	guards       map[ID]*guard
-	proposals    map[ProposalID]*proposal
-	lastProposal ProposalID
-	toFlush      []*repo // looked at before the Step ends
-
-	waiting *list.List // of *write; see wait
-	counted int        // the writes of waiting that count towards the limits
-	bytes   int        // the memory that they occupy
-	alarm   time.Duration
-	scratch []*write
-
-	wishes map[state.Key]wished
-
-	lingering *list.List // of *repo with an idle intent, the longest idle first
-	closing   bool       // a proposal of closes is under way
-
-	counts map[string]*counts // by virtual storage
-	// preparing counts, by the storage whose status the client gets, the writes that
-	// were sent and have had no vote decided yet.
-	preparing map[storageName]int
-	reported  Report
+	leased   bool // as of the last Step
+	reported Report
 }
-
-type storageName struct{ virtualStorage, storage string }
-
-// never is an instant that does not come.
-const never = time.Duration(1<<63 - 1)
 
 // New makes a machine. It knows no view, no lease and no connection until
 // events bring them.
 func New(cfg Config) *Machine {
-	return &Machine{
-		cfg:       cfg,
-		view:      &state.State{},
+	facts := &facts{cfg: cfg, view: &state.State{}, alarm: never}
+	intents := &intents{
+		facts:     facts,
 		repos:     make(map[state.Key]*repo),
-		writes:    make(map[ID]*write),
-		guards:    make(map[ID]*guard),
 		proposals: make(map[ProposalID]*proposal),
-		waiting:   list.New(),
-		alarm:     never,
 		lingering: list.New(),
 		counts:    make(map[string]*counts),
-		preparing: make(map[storageName]int),
 		wishes:    make(map[state.Key]wished),
 	}
+	locks := &locks{facts: facts, intents: intents, guards: make(map[ID]*guard)}
+	writes := &writes{
+		facts: facts, intents: intents, locks: locks,
+		all:       make(map[ID]*write),
+		waiting:   list.New(),
+		preparing: make(map[storageName]int),
+	}
+	return &Machine{facts: facts, intents: intents, locks: locks, writes: writes}
 }
 
 // Step lets the machine know of an event at now, which does not fall. The
@@ -104,64 +71,65 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 	ended := m.endPauses()
 	switch e := e.(type) {
 	case Begin:
-		m.begin(e)
+		m.writes.begin(e)
 	case Cancel:
-		m.cancel(e.Write)
+		m.writes.cancel(e.Write)
 	case NotSent:
-		m.notSent(e)
+		m.writes.notSent(e)
 	case Vote:
-		m.vote(e)
+		m.writes.vote(e)
 	case Ended:
-		m.ended(e)
+		m.writes.ended(e)
 	case View:
 		m.see(e)
 	case Session:
 		m.hear(e)
 	case Connections:
-		m.reached(e.Storages)
+		m.connect(e.Storages)
+		m.writes.reconsider(func(w *write) bool { return w.why == WhyUnreachable })
 	case Answer:
-		m.answered(e)
+		m.intents.answered(e)
 	case Stop:
 		m.stop()
 	case Acquire:
-		m.acquire(e)
+		m.locks.acquire(e)
 	case OpenIntent:
-		m.openForRepair(e)
+		m.locks.openForRepair(e)
 	case Declare:
-		m.declare(e)
+		m.locks.declare(e)
 	case ResolveDoubt:
-		m.resolveDoubt(e)
+		m.locks.resolveDoubt(e)
 	case Advance:
-		m.advanceFrom(e)
+		m.locks.advanceFrom(e)
 	case EndAdvance:
-		m.endAdvance(e)
+		m.locks.endAdvance(e)
 	case Conflict:
-		m.conflict(e)
+		m.locks.conflict(e)
 	case MarkDoubt:
-		m.markDoubt(e)
+		m.locks.markDoubt(e)
 	case Remake:
-		m.remake(e)
+		m.locks.remake(e)
 	case StepDown:
-		m.stepDown(e)
+		m.locks.stepDown(e)
 	case Wish:
-		m.wish(e)
+		m.locks.wish(e)
 	case Renew:
-		m.renew(e)
+		m.locks.renew(e)
 	case Resume:
-		m.resume(e.Guard)
+		m.locks.resume(e.Guard)
 	case Free:
-		m.free(e)
+		m.locks.free(e)
 	}
 	if leased := m.mayRoute(); leased != m.leased || ended {
 		m.leased = leased
-		m.reconsider(everyWrite)
+		m.writes.reconsider(everyWrite)
 	}
 	if m.now >= m.alarm {
-		m.expire()
-		m.endWishes()
+		m.writes.expire()
+		m.intents.endWishes()
 	}
 	m.flush()
-	m.closeDue()
+	m.intents.closeDue()
 	m.report()
 	return m.effects
 }
@@ -173,7 +141,7 @@ func (m *Machine) Next() (at time.Duration, ok bool) {
 	for _, h := range m.pauses {
 		at = min(at, h.Until)
 	}
-	if front := m.lingering.Front(); front != nil && !m.closing {
+	if front := m.intents.lingering.Front(); front != nil && !m.intents.closing {
 		at = min(at, front.Value.(*repo).due(m.cfg.Linger))
 	}
 	return at, at != never
@@ -185,12 +153,12 @@ func (m *Machine) View() *state.State { return m.view }
 // InFlight counts the writes that may have an effect, or may get one without
 // waiting for anything but the ledger, and the intents kept.
 func (m *Machine) InFlight() (writes, intents int) {
-	for _, w := range m.writes {
+	for _, w := range m.writes.all {
 		if w.registered {
 			writes++
 		}
 	}
-	for _, r := range m.repos {
+	for _, r := range m.intents.repos {
 		if r.live {
 			intents++
 		}
@@ -200,47 +168,91 @@ func (m *Machine) InFlight() (writes, intents int) {
 
 // Stopped reports whether everything has ended after a Stop.
 func (m *Machine) Stopped() bool {
-	return m.stopped && len(m.proposals) == 0 && m.lingering.Len() == 0
+	return m.stopped && len(m.intents.proposals) == 0 && m.intents.lingering.Len() == 0
 }
-
-func (m *Machine) emit(e Effect) { m.effects = append(m.effects, e) }
 
 // stop closes the idle intents; the intents of writes that do not end stay, and are
 // in doubt once this incarnation is retired.
 func (m *Machine) stop() {
 	m.stopped = true
-	for e := m.waiting.Front(); e != nil; e = m.waiting.Front() {
-		m.reject(e.Value.(*write), ErrStopping)
+	m.writes.rejectWaiting()
+	m.intents.closeEarly(func(*repo) bool { return true })
+}
+
+// see takes a newer view. The writes that it dooms are doomed before the index is reported as
+// applied: the leader, which waits for that report, may then give the role to another storage.
+func (m *Machine) see(e View) {
+	if e.Incarnation != 0 {
+		m.incarnation = e.Incarnation
 	}
-	m.closeEarly(func(*repo) bool { return true })
+	if e.State.Index <= m.view.Index {
+		return
+	}
+	before := m.view
+	m.view = e.State
+	if m.incarnation != 0 && !m.retired && m.view.Instance(m.incarnation) == nil {
+		m.writes.retire()
+	}
+	m.intents.heed()
+	m.locks.giveTurns()
+	if same(before.VirtualStorages, m.view.VirtualStorages) {
+		m.writes.reconsider(func(w *write) bool { return w.why == WhyFenced && m.writes.changedSince(w, before) })
+		return
+	}
+	m.writes.doomFenced()
+	m.writes.reconsider(everyWrite)
+}
+
+// same reports whether two slices are one: states share the parts that did not change.
+func same(a, b []state.VirtualStorage) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
+// hear takes the last message of the leader.
+func (m *Machine) hear(e Session) {
+	m.lease = e.Lease
+	m.watermark = max(m.watermark, e.Watermark)
+	was := m.pauses
+	m.pauses = slices.DeleteFunc(slices.Clone(e.WritePauses), func(h WritePause) bool { return h.Until <= m.now })
+	if !slices.EqualFunc(was, m.pauses, samePause) {
+		m.intents.closeEarly(func(r *repo) bool { return m.paused(r.key.VirtualStorage) })
+		m.writes.reconsider(everyWrite)
+		return
+	}
+	m.writes.reconsider(func(w *write) bool { return w.why == WhyWatermark && m.watermark >= w.need })
 }
 
 // flush looks at every repository that the Step has touched, until none is
 // left: at the writes and the repair that wait for it, and at whether it is idle.
 func (m *Machine) flush() {
-	for i := 0; i < len(m.toFlush); i++ {
-		r := m.toFlush[i]
+	for i := 0; i < len(m.intents.toFlush); i++ {
+		r := m.intents.toFlush[i]
 		r.queued = false
 		if r.resumed {
 			r.resumed = false
-			m.serve(r)
+			m.locks.serve(r)
+			m.writes.serve(r)
 		}
-		m.park(r)
+		m.intents.park(r)
 	}
-	clear(m.toFlush)
-	m.toFlush = m.toFlush[:0]
+	clear(m.intents.toFlush)
+	m.intents.toFlush = m.intents.toFlush[:0]
 }
 
-// queueFlush has the repository looked at before the Step ends.
-func (m *Machine) queueFlush(r *repo) {
-	if !r.queued {
-		r.queued = true
-		m.toFlush = append(m.toFlush, r)
+// report tells the leader the news.
+func (m *Machine) report() {
+	pauseReports := m.reported.PauseReports
+	if len(m.pauses) > 0 || len(pauseReports) > 0 {
+		pauseReports = nil
+		for _, h := range m.pauses {
+			c := m.intents.countsOf(h.VirtualStorage)
+			preparing := m.writes.preparing[storageName{h.VirtualStorage, h.Leaving}] // of no storage: none
+			pauseReports = append(pauseReports, WritePauseReport{ID: h.ID, Applied: true, InFlight: c.inFlight + preparing, Intents: c.intents})
+		}
 	}
-}
-
-// resumeWaiters has every write that waits for the repository look again before the Step ends.
-func (m *Machine) resumeWaiters(r *repo) {
-	r.resumed = true
-	m.queueFlush(r)
+	if m.view.Index == m.reported.Applied && slices.Equal(pauseReports, m.reported.PauseReports) {
+		return
+	}
+	m.reported = Report{Applied: m.view.Index, PauseReports: pauseReports}
+	m.emit(m.reported)
 }

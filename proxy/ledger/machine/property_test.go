@@ -88,7 +88,7 @@ func (p *player) play() {
 		}
 	case 6:
 		// Whoever has told the end of its RPC waits for the answer to that.
-		if id, ok := one(p, p.begun); ok && p.writing[id] == nil && !p.m.writes[id].clearing && p.chance(3) {
+		if id, ok := one(p, p.begun); ok && p.writing[id] == nil && !p.m.writes.all[id].clearing && p.chance(3) {
 			delete(p.begun, id)
 			p.do(Cancel{Write: id})
 		}
@@ -469,7 +469,7 @@ func (p *player) wrapUp() {
 	if len(p.begun) > 0 {
 		p.t.Errorf("writes without an end: %v", p.begun)
 	}
-	for id := range p.m.guards { // not granted, and not freed either
+	for id := range p.m.locks.guards { // not granted, and not freed either
 		p.do(Free{Guard: id, Arrived: true})
 	}
 	p.idle()

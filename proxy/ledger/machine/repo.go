@@ -58,78 +58,9 @@ func (r *repo) due(linger time.Duration) time.Duration {
 	return r.since + linger
 }
 
-// get returns the record of a repository, made if need be. The caller that makes it queues a flush
-// of it, or keeps it busy.
-func (m *Machine) get(key state.Key) *repo {
-	r := m.repos[key]
-	if r == nil {
-		r = &repo{key: key, counts: m.countsOf(key.VirtualStorage)}
-		m.repos[key] = r
-	}
-	return r
-}
-
-// serve lets the repair and the writes go on that wait for the repository.
-func (m *Machine) serve(r *repo) {
-	if t := r.guard; t != nil {
-		m.serveGuard(t)
-	}
-	waiters := r.waiters
-	r.waiters = nil
-	for _, w := range waiters {
-		w.at = nil
-		m.advance(w)
-	}
-}
-
-// park puts a repository with nothing under way among the lingering ones, or
-// forgets it if it has no intent.
-func (m *Machine) park(r *repo) {
-	m.count(r)
-	// Writes that wait for another instance's repair do not keep the intent that it waits for.
-	waits := len(r.waiters) > 0 && !(r.live && m.heeded(r.key))
-	if r.writes > 0 || r.guard != nil || r.busy || waits || r.idle != nil {
-		return
-	}
-	if !r.live {
-		delete(m.repos, r.key)
-		return
-	}
-	r.since = m.now
-	r.prompt = r.prompt || m.stopped || m.paused(r.key.VirtualStorage) || m.heeded(r.key)
-	// Reads go to the primary while the intent is primary-only. Writes that vote do not
-	// need that, and must not keep it for longer than the writes did that do not vote.
-	r.prompt = r.prompt || r.primaryOnly && r.retryAt == 0 && m.now-r.aloneAt >= m.cfg.Linger
-	if (r.prompt || r.inDoubt) && r.retryAt == 0 { // a repair waits for that close, or a switchover
-		r.idle = m.lingering.PushFront(r)
-	} else {
-		r.idle = m.lingering.PushBack(r)
-	}
-}
-
-// unpark takes a repository out of the lingering ones.
-func (m *Machine) unpark(r *repo) {
-	if r.idle != nil {
-		m.lingering.Remove(r.idle)
-		r.idle, r.prompt, r.retryAt = nil, false, 0
-	}
-}
-
-// closeEarly closes the idle intents that fn picks, before they have lingered.
-func (m *Machine) closeEarly(fn func(*repo) bool) {
-	var next *list.Element
-	for e := m.lingering.Front(); e != nil; e = next {
-		next = e.Next()
-		if r := e.Value.(*repo); fn(r) && !r.prompt {
-			r.prompt, r.retryAt = true, 0
-			m.lingering.MoveToFront(e)
-		}
-	}
-}
-
 // opened notes that an intent of scope was applied at the index, or that it may
 // have been (0): then nothing more is certain than before.
-func (m *Machine) opened(r *repo, kind state.IntentKind, scope state.Scope, at state.Index) {
+func (r *repo) opened(kind state.IntentKind, scope state.Scope, at state.Index) {
 	primaryOnly := kind == state.PrimaryOnly
 	switch {
 	case at == 0:

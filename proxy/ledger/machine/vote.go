@@ -10,39 +10,39 @@ import (
 )
 
 // vote has the votes of the agreeing storages allowed, once every other storage is accounted for.
-func (m *Machine) vote(e Vote) {
-	w := m.writes[e.Write]
+func (ws *writes) vote(e Vote) {
+	w := ws.all[e.Write]
 	if w == nil || !w.forwarded || w.voting || !w.route.Votes {
-		m.emit(Allowed{Write: e.Write, Err: ErrEnded})
+		ws.emit(Allowed{Write: e.Write, Err: ErrEnded})
 		return
 	}
 	w.voting, w.agreeing, w.mild = true, e.Agreeing, e.Harmless
-	w.begun = m.now // the bounds of its waits count from here
-	m.decide(w)
+	w.begun = ws.now // the bounds of its waits count from here
+	ws.decide(w)
 }
 
 // decide takes a Vote as far as it gets. All that lets votes be allowed is asked
 // here, in one Step with the Allowed, in every round. (▲ vote-commits-unasked)
-func (m *Machine) decide(w *write) {
+func (ws *writes) decide(w *write) {
 	switch {
-	case m.retired:
-		m.answerVote(w, ErrRetired)
+	case ws.retired:
+		ws.answerVote(w, ErrRetired)
 		return
 	case w.doomed != nil: // ▲ vote-doomed
-		m.answerVote(w, w.doomed)
+		ws.answerVote(w, w.doomed)
 		return
-	case !m.mayRoute(): // ▲ vote-without-lease: without a lease others may have given the primary's role away
-		m.wait(w, WhyLease, nil)
-		return
-	}
-	if !m.enlist(w) {
+	case !ws.mayRoute(): // ▲ vote-without-lease: without a lease others may have given the primary's role away
+		ws.wait(w, WhyLease, nil)
 		return
 	}
-	if !m.accountedFor(w) {
+	if !ws.enlist(w) {
 		return
 	}
-	m.leave(w)
-	m.answerVote(w, nil)
+	if !ws.accountedFor(w) {
+		return
+	}
+	ws.leave(w)
+	ws.answerVote(w, nil)
 }
 
 // enlist has a write that votes in flight and covered by an intent: from its first vote on, before
@@ -50,24 +50,24 @@ func (m *Machine) decide(w *write) {
 // a repair nor a switchover waiting; and it is routed anew, by the view of the Step
 // that registers it, and by that of its intent. Without that the write waits, or is
 // doomed. (▲ vote-without-intent)
-func (m *Machine) enlist(w *write) bool {
-	if !m.entered(w) {
+func (ws *writes) enlist(w *write) bool {
+	if !ws.entered(w) {
 		return false
 	}
-	if !w.registered && m.paused(w.keys[0].VirtualStorage) && !m.leaves(w) {
-		m.wait(w, WhyPause, nil)
+	if !w.registered && ws.paused(w.keys[0].VirtualStorage) && !ws.leaves(w) {
+		ws.wait(w, WhyPause, nil)
 		return false
 	}
 	if !w.allowed {
-		why, err := m.reroute(w)
+		why, err := ws.reroute(w)
 		switch {
 		case err != nil:
 			w.doomed = err
-			m.advance(w)
+			ws.advance(w)
 			return false
 		case why != "":
-			m.unregister(w)
-			m.wait(w, why, nil)
+			ws.unregister(w)
+			ws.wait(w, why, nil)
 			return false
 		}
 	}
@@ -75,29 +75,29 @@ func (m *Machine) enlist(w *write) bool {
 	// no storage can vouch for the others.
 	if !slices.Contains(w.agreed(), w.route.Primary) {
 		if w.voting {
-			m.answerVote(w, ErrRerouted)
+			ws.answerVote(w, ErrRerouted)
 		} else {
 			w.doomed = ErrRerouted
-			m.advance(w)
+			ws.advance(w)
 		}
 		return false
 	}
-	m.register(w)
+	ws.register(w)
 	for _, r := range w.on() {
 		if r.busy {
-			m.wait(w, WhyProposal, r)
+			ws.wait(w, WhyProposal, r)
 			return false
 		}
 	}
-	return !m.commit(w)
+	return !ws.commit(w)
 }
 
 // reroute names the primary of now for a write that was sent to its destinations
 // already: it must be one of them.
-func (m *Machine) reroute(w *write) (why Why, err error) {
-	route, err := router.RouteWrite(m.view, w.involved, false, func(name string) router.Reachability {
+func (ws *writes) reroute(w *write) (why Why, err error) {
+	route, err := router.RouteWrite(ws.view, w.involved, false, func(name string) router.Reachability {
 		if w.sentTo(name) {
-			return router.Reachability{OK: true, FilesystemID: m.view.VirtualStorage(w.keys[0].VirtualStorage).Storage(name).FilesystemID}
+			return router.Reachability{OK: true, FilesystemID: ws.view.VirtualStorage(w.keys[0].VirtualStorage).Storage(name).FilesystemID}
 		}
 		return router.Reachability{}
 	})
@@ -109,8 +109,8 @@ func (m *Machine) reroute(w *write) (why Why, err error) {
 		return "", fmt.Errorf("%w: %w", ErrRerouted, err)
 	}
 	w.route.Primary, w.route.Epoch = route.Primary, route.Epoch
-	m.dropOthers(w, w.mayUse)
-	if vs := m.view.VirtualStorage(w.keys[0].VirtualStorage); !w.mayUse(vs, w.first) {
+	ws.dropOthers(w, w.mayUse)
+	if vs := ws.view.VirtualStorage(w.keys[0].VirtualStorage); !w.mayUse(vs, w.first) {
 		return "", ErrRerouted
 	}
 	return "", nil
@@ -122,36 +122,36 @@ func (w *write) sentTo(name string) bool {
 }
 
 // answerVote answers the Vote under way, if one is.
-func (m *Machine) answerVote(w *write, err error) {
+func (ws *writes) answerVote(w *write, err error) {
 	if !w.voting {
 		return
 	}
-	m.leave(w)
+	ws.leave(w)
 	w.voting = false
 	w.allowed = w.allowed || err == nil
 	w.effective = w.effective || err == nil && !w.mild
-	m.emit(Allowed{Write: w.id, Err: err})
+	ws.emit(Allowed{Write: w.id, Err: err})
 }
 
 // accountedFor tells whether every storage that does not agree is behind, and every instance that
 // may read knows: then the effect may show. Otherwise it sees to that, and the write is asked again
 // by advance, or rejected. A primary-only write was accounted for before it was forwarded.
-func (m *Machine) accountedFor(w *write) bool {
+func (ws *writes) accountedFor(w *write) bool {
 	if !w.route.Votes {
 		return true
 	}
 	for _, r := range w.on() {
 		if r.busy {
-			m.wait(w, WhyProposal, r)
+			ws.wait(w, WhyProposal, r)
 			return false
 		}
 	}
-	if !m.agreed(w) {
-		m.leave(w)
+	if !ws.agreed(w) {
+		ws.leave(w)
 		w.proposing = true
-		m.propose(slices.Clone(w.on()), []state.Command{w.account(state.DeletedKeep)}, func(a Answer) {
+		ws.intents.propose(slices.Clone(w.on()), []state.Command{w.account(state.DeletedKeep)}, func(a Answer) {
 			w.proposing = false
-			m.accountAnswered(w, a)
+			ws.accountAnswered(w, a)
 		})
 		return false
 	}
@@ -159,10 +159,10 @@ func (m *Machine) accountedFor(w *write) bool {
 	// repository is known to every instance that may read before the effect is visible.
 	w.need = 0
 	for _, r := range w.on() {
-		w.need = max(w.need, m.view.Shrunk(r.key))
+		w.need = max(w.need, ws.view.Shrunk(r.key))
 	}
-	if m.watermark < w.need {
-		m.wait(w, WhyWatermark, nil)
+	if ws.watermark < w.need {
+		ws.wait(w, WhyWatermark, nil)
 		return false
 	}
 	return true
@@ -171,7 +171,7 @@ func (m *Machine) accountedFor(w *write) bool {
 // accountAnswered goes on with a write whose account has an answer. Without one
 // that says applied, nothing is acknowledged and no vote is allowed, and the intent
 // ends in doubt if anything may have happened. (▲ vote-account-refused)
-func (m *Machine) accountAnswered(w *write, a Answer) {
+func (ws *writes) accountAnswered(w *write, a Answer) {
 	err := a.Err
 	if err == nil && a.Results[0].Refusal != nil {
 		err = a.Results[0].Refusal
@@ -182,27 +182,27 @@ func (m *Machine) accountAnswered(w *write, a Answer) {
 			r.distrusted = false
 		}
 	}
-	if m.writes[w.id] != w || !w.voting && !w.clearing {
+	if ws.all[w.id] != w || !w.voting && !w.clearing {
 		return // it has ended meanwhile, or goes another way
 	}
 	if err != nil && w.doomed == nil {
 		w.doomed = fmt.Errorf("%w: %w", ErrDoomed, err)
 	}
 	if w.at == nil { // else it waits for this answer, and is asked in a moment
-		m.advance(w)
+		ws.advance(w)
 	}
 }
 
 // agreed tells whether each storage of the virtual storage, in any state, agrees or is behind: as
 // an account would have it that was applied now. (▲ vote-without-account, vote-forgets-the-out)
-func (m *Machine) agreed(w *write) bool {
-	vs := m.view.VirtualStorage(w.keys[0].VirtualStorage)
+func (ws *writes) agreed(w *write) bool {
+	vs := ws.view.VirtualStorage(w.keys[0].VirtualStorage)
 	if vs == nil {
 		return false // the account is refused, and says why
 	}
 	agreed := w.agreed()
 	for _, r := range w.on() {
-		entry := m.view.Entry(r.key)
+		entry := ws.view.Entry(r.key)
 		for i := range vs.Succession {
 			s := &vs.Succession[i]
 			agrees := slices.Contains(agreed, s.Name) && w.mayUse(vs, s.Name)

@@ -21,82 +21,82 @@ func (w Why) counts() bool { return w != "" && w != WhyProposal && w != WhyWater
 // wait has a write wait for why, at a repository if it waits for that; or
 // rejects it if it may not wait (any longer). A write that waits is asked again by
 // advance: by reconsider, or when the repository is served.
-func (m *Machine) wait(w *write, why Why, at *repo) {
+func (ws *writes) wait(w *write, why Why, at *repo) {
 	switch {
-	case m.retired:
-		m.reject(w, ErrRetired)
+	case ws.retired:
+		ws.reject(w, ErrRetired)
 		return
-	case m.stopped:
-		m.reject(w, ErrStopping)
+	case ws.stopped:
+		ws.reject(w, ErrStopping)
 		return
 	}
 	if why == WhyLease && w.why != WhyLease {
-		w.noLease = m.now
+		w.noLease = ws.now
 	}
 	full := why.counts() && !w.counted &&
-		(m.counted >= m.cfg.QueueLimit || m.cfg.QueueBytes > 0 && m.bytes+w.bytes > m.cfg.QueueBytes)
+		(ws.counted >= ws.cfg.QueueLimit || ws.cfg.QueueBytes > 0 && ws.bytes+w.bytes > ws.cfg.QueueBytes)
 	w.why = why
-	deadline := m.deadline(w)
-	if full || deadline <= m.now {
-		m.reject(w, w.tooLate())
+	deadline := ws.deadline(w)
+	if full || deadline <= ws.now {
+		ws.reject(w, w.tooLate())
 		return
 	}
 	if w.place == nil {
-		w.place = m.waiting.PushBack(w)
+		w.place = ws.waiting.PushBack(w)
 	}
-	m.countWrite(w, why.counts())
+	ws.countWrite(w, why.counts())
 	if w.counted && !w.told {
 		w.told = true
-		m.emit(Queued{Write: w.id, Why: why})
+		ws.emit(Queued{Write: w.id, Why: why})
 	}
-	m.alarm = min(m.alarm, deadline)
+	ws.alarm = min(ws.alarm, deadline)
 	if at != nil {
-		m.queue(w, at)
+		ws.queue(w, at)
 	}
 }
 
 // queue has the write asked again when the repository is served.
-func (m *Machine) queue(w *write, at *repo) {
+func (ws *writes) queue(w *write, at *repo) {
 	w.at = at
 	at.waiters = append(at.waiters, w)
 }
 
 // countWrite has the write count towards the limits, or not.
-func (m *Machine) countWrite(w *write, counts bool) {
+func (ws *writes) countWrite(w *write, counts bool) {
 	switch {
 	case counts && !w.counted:
-		m.counted++
-		m.bytes += w.bytes
+		ws.counted++
+		ws.bytes += w.bytes
 	case !counts && w.counted:
-		m.counted--
-		m.bytes -= w.bytes
+		ws.counted--
+		ws.bytes -= w.bytes
 	}
 	w.counted = counts
 }
 
 // leave ends the wait of a write, if it waits.
-func (m *Machine) leave(w *write) {
-	m.countWrite(w, false)
+func (ws *writes) leave(w *write) {
+	ws.countWrite(w, false)
 	if w.place != nil {
-		m.waiting.Remove(w.place)
+		ws.waiting.Remove(w.place)
 		w.place = nil
 	}
 	w.why = ""
 	if w.at != nil {
 		w.at.waiters = slices.DeleteFunc(w.at.waiters, func(o *write) bool { return o == w })
-		m.queueFlush(w.at)
+		ws.intents.queueFlush(w.at)
 		w.at = nil
 	}
 }
 
-func (m *Machine) deadline(w *write) time.Duration {
+func (ws *writes) deadline(w *write) time.Duration {
 	switch w.why {
 	case WhyLease:
-		return w.noLease + m.cfg.LeaseWait
+		return w.noLease + ws.cfg.LeaseWait
 	case WhyProposal, WhyWatermark:
-		return w.begun + max(m.cfg.QueueTimeout, ledgerWait)
+		return w.begun + max(ws.cfg.QueueTimeout, ledgerWait)
 	}
-	return w.begun + m.cfg.QueueTimeout
+	return w.begun + ws.cfg.QueueTimeout
 }
 
 // tooLate is why a write is rejected that may not wait any longer.
@@ -110,37 +110,54 @@ func (w *write) tooLate() error {
 	return ErrQueued
 }
 
+// serve lets the writes go on that wait for the repository.
+func (ws *writes) serve(r *repo) {
+	waiters := r.waiters
+	r.waiters = nil
+	for _, w := range waiters {
+		w.at = nil
+		ws.advance(w)
+	}
+}
+
+// rejectWaiting rejects every write that waits, when the instance stops.
+func (ws *writes) rejectWaiting() {
+	for e := ws.waiting.Front(); e != nil; e = ws.waiting.Front() {
+		ws.reject(e.Value.(*write), ErrStopping)
+	}
+}
+
 func everyWrite(*write) bool { return true }
 
 // reconsider asks again the writes that fn picks from the ones that wait for no repository.
-func (m *Machine) reconsider(fn func(*write) bool) {
-	for _, w := range m.pick(func(w *write) bool { return w.at == nil && fn(w) }) {
+func (ws *writes) reconsider(fn func(*write) bool) {
+	for _, w := range ws.pick(func(w *write) bool { return w.at == nil && fn(w) }) {
 		if w.place != nil && w.at == nil {
-			m.advance(w)
+			ws.advance(w)
 		}
 	}
 }
 
 // expire rejects the writes that have waited long enough.
-func (m *Machine) expire() {
-	m.alarm = never
-	for _, w := range m.pick(everyWrite) {
-		if at := m.deadline(w); at <= m.now {
-			m.reject(w, w.tooLate())
+func (ws *writes) expire() {
+	ws.alarm = never
+	for _, w := range ws.pick(everyWrite) {
+		if at := ws.deadline(w); at <= ws.now {
+			ws.reject(w, w.tooLate())
 		} else {
-			m.alarm = min(m.alarm, at)
+			ws.alarm = min(ws.alarm, at)
 		}
 	}
 }
 
 // pick lists waiting writes, in the order in which they began to wait. The list
 // is valid until the next pick.
-func (m *Machine) pick(fn func(*write) bool) []*write {
-	m.scratch = m.scratch[:0]
-	for e := m.waiting.Front(); e != nil; e = e.Next() {
+func (ws *writes) pick(fn func(*write) bool) []*write {
+	ws.scratch = ws.scratch[:0]
+	for e := ws.waiting.Front(); e != nil; e = e.Next() {
 		if w := e.Value.(*write); fn(w) {
-			m.scratch = append(m.scratch, w)
+			ws.scratch = append(ws.scratch, w)
 		}
 	}
-	return m.scratch
+	return ws.scratch
 }

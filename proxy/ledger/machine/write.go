@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"container/list"
 	"errors"
 	"slices"
 	"strings"
@@ -63,8 +64,23 @@ type write struct {
 	told     bool
 }
 
-func (m *Machine) begin(e Begin) {
-	w := &write{id: e.Write, begun: m.now, keys: e.Keys, scope: e.Scope, votes: e.Votes && !e.Deletes, deletes: e.Deletes, bytes: e.Bytes}
+// writes has the writes that have not ended.
+type writes struct {
+	*facts
+	intents *intents
+	locks   *locks
+	all     map[ID]*write
+	waiting *list.List // of *write; see wait
+	counted int        // the writes of waiting that count towards the limits
+	bytes   int        // the memory that they occupy
+	scratch []*write
+	// preparing counts, by the storage whose status the client gets, the writes that
+	// were sent and have had no vote decided yet.
+	preparing map[storageName]int
+}
+
+func (ws *writes) begin(e Begin) {
+	w := &write{id: e.Write, begun: ws.now, keys: e.Keys, scope: e.Scope, votes: e.Votes && !e.Deletes, deletes: e.Deletes, bytes: e.Bytes}
 	if len(w.keys) > 1 {
 		w.keys = slices.Clone(w.keys)
 		slices.SortFunc(w.keys, func(a, b state.Key) int { return strings.Compare(a.RelativePath, b.RelativePath) })
@@ -74,82 +90,82 @@ func (m *Machine) begin(e Begin) {
 	if len(e.Reads) > 0 {
 		w.involved = slices.Concat(w.keys, e.Reads)
 	}
-	m.writes[w.id] = w
-	if m.stopped {
-		m.reject(w, ErrStopping)
+	ws.all[w.id] = w
+	if ws.stopped {
+		ws.reject(w, ErrStopping)
 		return
 	}
-	m.advance(w)
+	ws.advance(w)
 }
 
 // advance takes a write as far as it gets: to its Forward, to a proposal, to
 // something that it must wait for, or to its end. All that lets a write pass is
 // asked here, in one Step with the Forward. (▲ machine-no-lease)
-func (m *Machine) advance(w *write) {
+func (ws *writes) advance(w *write) {
 	switch {
 	case w.clearing:
-		m.conclude(w)
+		ws.conclude(w)
 		return
 	case w.voting:
-		m.decide(w)
+		ws.decide(w)
 		return
-	case m.retired:
-		m.reject(w, ErrRetired)
+	case ws.retired:
+		ws.reject(w, ErrRetired)
 		return
 	}
-	if !m.entered(w) {
+	if !ws.entered(w) {
 		return
 	}
 	// ▲ machine-routed-once: The view is read in the Step that registers the write, not before: a
 	// repair that declares a storage in sync knows of the write, or the view
 	// knows of the repair.
-	why, err := m.routing(w)
+	why, err := ws.routing(w)
 	switch {
 	case err != nil:
-		m.reject(w, err)
+		ws.reject(w, err)
 		return
 	case why != "":
-		m.unregister(w)
-		m.wait(w, why, nil)
+		ws.unregister(w)
+		ws.wait(w, why, nil)
 		return
 	}
 	// A write that votes has nothing to account for yet: see enlist.
-	if !w.route.Votes && !m.prepared(w) {
+	if !w.route.Votes && !ws.prepared(w) {
 		return
 	}
-	m.leave(w)
+	ws.leave(w)
 	w.forwarded = true
-	m.prepares(w)
+	ws.prepares(w)
 	w.sent = append(w.sent, w.first)
 	for _, d := range w.others {
 		w.sent = append(w.sent, d.Storage)
 	}
 	// ▲ driver-token-dated-late: The call is dated at this look at the lease, and goes over the
 	// connection that was looked at: a process that is paused from here on cannot send it late.
-	m.emit(Forward{
+	ws.emit(Forward{
 		Write: w.id, Storage: w.route.Primary, Generation: w.generation, Votes: w.route.Votes, Others: slices.Clone(w.others),
-		Epoch: w.route.Epoch, At: m.now,
+		Epoch: w.route.Epoch, At: ws.now,
 	})
 }
 
 // prepared tells whether a write that does not vote has all in the ledger that it needs before it
 // is forwarded, as all know. Otherwise it waits for that, or for the answer to its proposal.
-func (m *Machine) prepared(w *write) bool {
-	m.register(w)
+func (ws *writes) prepared(w *write) bool {
+	ws.register(w)
 	for _, r := range w.on() {
 		if r.busy {
-			m.wait(w, WhyProposal, r)
+			ws.wait(w, WhyProposal, r)
 			return false
 		}
 	}
-	if m.commit(w) {
+	if ws.commit(w) {
 		return false
 	}
 	// ▲ machine-before-the-watermark: Its intent, and each command that took a storage away from
 	// the readers of the repository, is known to every instance that may read before the effect is
 	// visible.
-	if w.need = m.knownAt(w); m.watermark < w.need {
-		m.wait(w, WhyWatermark, nil)
+	if w.need = ws.knownAt(w); ws.watermark < w.need {
+		ws.wait(w, WhyWatermark, nil)
 		return false
 	}
 	return true
@@ -157,17 +173,17 @@ func (m *Machine) prepared(w *write) bool {
 
 // entered tells whether no repair holds a repository of the write; else the write
 // waits for that. One that is registered is past the repair lock.
-func (m *Machine) entered(w *write) bool {
+func (ws *writes) entered(w *write) bool {
 	if w.registered {
 		return true
 	}
 	for i, key := range w.keys {
-		w.repos[i] = m.get(key)
-		m.queueFlush(w.repos[i])
+		w.repos[i] = ws.intents.get(key)
+		ws.intents.queueFlush(w.repos[i])
 	}
 	for _, r := range w.on() {
-		if r.guard.blocks() || m.heeded(r.key) {
-			m.wait(w, WhyRepairLock, r)
+		if r.guard.blocks() || ws.intents.heeded(r.key) {
+			ws.wait(w, WhyRepairLock, r)
 			return false
 		}
 	}
@@ -178,21 +194,21 @@ func (m *Machine) entered(w *write) bool {
 func (w *write) on() []*repo { return w.repos[:len(w.keys)] }
 
 // routing routes a write, or names the obstacle: for a while, or permanently.
-func (m *Machine) routing(w *write) (why Why, err error) {
+func (ws *writes) routing(w *write) (why Why, err error) {
 	vs := w.keys[0].VirtualStorage
-	paused := m.paused(vs)
-	if paused && !m.mayPrepare(w) {
+	paused := ws.paused(vs)
+	if paused && !ws.mayPrepare(w) {
 		return WhyPause, nil
 	}
-	if !m.mayRoute() { // ▲ machine-no-lease: without a lease others may have given the primary's role away
+	if !ws.mayRoute() { // ▲ machine-no-lease: without a lease others may have given the primary's role away
 		return WhyLease, nil
 	}
-	if m.cfg.RefuseConflicts {
-		if err := router.RefuseConflict(m.view, w.involved...); err != nil {
+	if ws.cfg.RefuseConflicts {
+		if err := router.RefuseConflict(ws.view, w.involved...); err != nil {
 			return "", err
 		}
 	}
-	route, err := router.RouteWrite(m.view, w.involved, w.votes, m.reachabilityOf(vs))
+	route, err := router.RouteWrite(ws.view, w.involved, w.votes, ws.reachabilityOf(vs))
 	if refusal, ok := errors.AsType[*router.Refusal](err); ok {
 		w.obstacle = err
 		switch refusal.Kind {
@@ -210,10 +226,10 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 		return WhyPause, nil
 	}
 	w.route = route
-	w.generation = m.connections[storageName{vs, route.Primary}].Generation
+	w.generation = ws.connections[storageName{vs, route.Primary}].Generation
 	w.first, w.others = route.Primary, w.others[:0]
 	for _, name := range route.Others {
-		w.others = append(w.others, Destination{Storage: name, Generation: m.connections[storageName{vs, name}].Generation})
+		w.others = append(w.others, Destination{Storage: name, Generation: ws.connections[storageName{vs, name}].Generation})
 	}
 	return "", nil
 }
@@ -222,70 +238,67 @@ func (m *Machine) routing(w *write) (why Why, err error) {
 // vote: so it has come as far as it can when the pause ends, and not all writes begin at once. It
 // takes locks at the storages, which must not keep a write waiting for which the pause waits: no
 // instance may have a write under way on the repository.
-func (m *Machine) mayPrepare(w *write) bool {
-	if !w.votes || w.registered || !m.servesOn(w.keys[0].VirtualStorage) {
+func (ws *writes) mayPrepare(w *write) bool {
+	if !w.votes || w.registered || !ws.servesOn(w.keys[0].VirtualStorage) {
 		return false
 	}
-	return !slices.ContainsFunc(w.on(), func(r *repo) bool { return r.writes > 0 || m.view.Entry(r.key).HasLive() })
+	return !slices.ContainsFunc(w.on(), func(r *repo) bool { return r.writes > 0 || ws.view.Entry(r.key).HasLive() })
 }
 
 // knownAt is the index that every leased instance must have applied before the
 // write has an effect.
-func (m *Machine) knownAt(w *write) state.Index {
+func (ws *writes) knownAt(w *write) state.Index {
 	var need state.Index
 	for _, r := range w.on() {
-		need = max(need, r.openedAt, m.view.Shrunk(r.key))
+		need = max(need, r.openedAt, ws.view.Shrunk(r.key))
 	}
 	return need
 }
 
 // register counts the write as in flight.
-func (m *Machine) register(w *write) {
+func (ws *writes) register(w *write) {
 	if w.registered {
 		return
 	}
 	w.registered = true
-	m.prepares(w)
+	ws.prepares(w)
 	w.repos[0].counts.inFlight++
 	for _, r := range w.on() {
-		m.unpark(r)
+		ws.intents.unpark(r)
 		r.writes++
 		w.beside = w.beside || r.deletes > 0
 		if w.deletes {
 			r.deletes++
-			m.deleting(r)
+			ws.deleting(r)
 		}
-		if t := r.guard; t != nil && !t.invalidated {
-			t.invalidated = true
-			m.emit(Invalidated{Guard: t.id})
-		}
+		ws.locks.invalidate(r)
 	}
 }
 
-func (m *Machine) unregister(w *write) {
+func (ws *writes) unregister(w *write) {
 	if !w.registered {
 		return
 	}
 	w.registered = false
-	m.prepares(w)
+	ws.prepares(w)
 	w.repos[0].counts.inFlight--
 	for _, r := range w.on() {
 		if !w.route.Votes {
-			r.aloneAt = m.now
+			r.aloneAt = ws.now
 		}
 		if w.deletes {
 			r.deletes--
 		}
 		if r.writes--; r.guard != nil {
-			m.resumeWaiters(r)
+			ws.intents.resumeWaiters(r)
 		}
-		m.queueFlush(r)
+		ws.intents.queueFlush(r)
 	}
 }
 
 // deleting tells the writes of a repository that a delete is under way with them.
-func (m *Machine) deleting(r *repo) {
-	for _, w := range m.writes {
+func (ws *writes) deleting(r *repo) {
+	for _, w := range ws.all {
 		if w.registered && slices.Contains(w.on(), r) {
 			w.beside = true
 		}
@@ -294,16 +307,33 @@ func (m *Machine) deleting(r *repo) {
 
 // notSent takes a write back that was not sent after all, so that it may go
 // another way, if it was doomed meanwhile, too.
-func (m *Machine) notSent(e NotSent) {
-	w := m.writes[e.Write]
+func (ws *writes) notSent(e NotSent) {
+	w := ws.all[e.Write]
 	if w == nil || !w.forwarded {
 		return
 	}
-	m.answerVote(w, ErrEnded)
+	ws.answerVote(w, ErrEnded)
 	w.forwarded, w.doomed, w.agreeing = false, nil, nil
-	m.prepares(w)
+	ws.prepares(w)
 	if !e.Connected {
-		m.lost(storageName{w.keys[0].VirtualStorage, w.route.Primary}, w.generation)
+		ws.lost(storageName{w.keys[0].VirtualStorage, w.route.Primary}, w.generation)
 	}
-	m.advance(w)
+	ws.advance(w)
+}
+
+// prepares keeps the write in the figures of the writes that were sent and have had no vote
+// decided. After a promotion they go on with the new primary, so that no pause waits for them; but
+// a storage that leaves takes the writes with it whose client gets its status.
+func (ws *writes) prepares(w *write) {
+	preparing := w.route.Votes && (w.forwarded || w.clearing) && !w.registered
+	if preparing == w.preparing {
+		return
+	}
+	w.preparing = preparing
+	at := storageName{w.keys[0].VirtualStorage, w.first}
+	if preparing {
+		ws.preparing[at]++
+	} else if ws.preparing[at]--; ws.preparing[at] == 0 {
+		delete(ws.preparing, at)
+	}
 }
