@@ -12,6 +12,7 @@ import (
 
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/store"
 	"praefect/fsm/state"
 )
 
@@ -362,11 +363,11 @@ func TestDifferingProfile(t *testing.T) {
 }
 
 func TestNextStep(t *testing.T) {
-	who := func(name, id string) founder { return founder{Name: name, ID: id, Addr: name + ":1"} }
+	who := func(name, id string) store.Founder { return store.Founder{Name: name, ID: id, Addr: name + ":1"} }
 	a, b, c, emptied := who("a", "1"), who("b", "2"), who("c", "3"), who("c", "4")
-	abc := []founder{a, b, c}
-	intro := func(f founder, founders ...founder) introduction {
-		return introduction{founder: f, List: "same", Founders: founders}
+	abc := []store.Founder{a, b, c}
+	intro := func(f store.Founder, founders ...store.Founder) introduction {
+		return introduction{Founder: f, List: "same", Founders: founders}
 	}
 	begun := func(i introduction) introduction { i.Begun = true; return i }
 	of := func(cluster string, i introduction) introduction { i.Begun, i.Cluster = true, cluster; return i }
@@ -388,7 +389,7 @@ func TestNextStep(t *testing.T) {
 		{"two are of one cluster", intro(a), []introduction{of("X", intro(b)), of("X", intro(c))}, nil, stepJoin},
 		{"two are of different clusters", intro(a), []introduction{of("X", intro(b)), of("Y", intro(c))}, nil, stepWait},
 		{"one does not know its cluster yet", intro(a), []introduction{of("X", intro(b)), of("", intro(c))}, nil, stepJoin},
-		{"another list", intro(a), []introduction{{founder: c, List: "other"}, intro(b)}, nil, stepWait},
+		{"another list", intro(a), []introduction{{Founder: c, List: "other"}, intro(b)}, nil, stepWait},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, founders, why := nextStep(tt.own, tt.others, tt.missing)

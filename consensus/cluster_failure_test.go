@@ -47,7 +47,7 @@ func TestCluster_hungDiskTakesTheLeaderOut(t *testing.T) {
 	}
 	release()
 	hung.proposer.attempts.Wait()
-	if err := errors.Join(hung.Close(), hung.disk.close()); err == nil {
+	if err := errors.Join(hung.Close(), hung.disk.Close()); err == nil {
 		t.Error("closed without a word about what had not stopped")
 	}
 }
@@ -127,7 +127,7 @@ func TestCluster_awayForLongerThanTheLog(t *testing.T) {
 				if err := s.raft().Snapshot().Error(); err != nil {
 					t.Fatal(err)
 				}
-				if first, err := s.stores.logs.FirstIndex(); err != nil || first <= away.raft().LastIndex() {
+				if first, err := s.disk.Logs.FirstIndex(); err != nil || first <= away.raft().LastIndex() {
 					t.Fatalf("the log of %q begins at %d (%v): nothing is missing in it", s.peer.Name, first, err)
 				}
 			}

@@ -183,7 +183,7 @@ var errCrash = errors.New("crash")
 // nothing handed over. Its port refuses afterwards.
 func (c *cluster) crash(s *seat) {
 	c.t.Helper()
-	s.guard.fail(errCrash)
+	s.disk.Guard.Fail(errCrash)
 	if err := s.end(c.t); !errors.Is(err, errCrash) {
 		c.t.Fatalf("ended with %v", err)
 	}
@@ -195,7 +195,7 @@ func (c *cluster) crash(s *seat) {
 	// On a busy machine the library takes longer to stop than a process waits that is
 	// to end; the end of the process unlocks the directory.
 	s.proposer.attempts.Wait()
-	if err := s.disk.close(); err != nil {
+	if err := s.disk.Close(); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -263,7 +263,7 @@ func TestCluster_begins(t *testing.T) {
 		if m, err := s.Leader(); err != nil || m.ID != leader.ID() || m.Name != leader.peer.Name || m.Address != leader.peer.Addr {
 			t.Errorf("%q takes %+v for the leader (%v)", s.peer.Name, m, err)
 		}
-		if known := s.disk.known(); known.ClusterID != clusterID || len(known.Founders) != 3 {
+		if known := s.disk.Known(); known.ClusterID != clusterID || len(known.Founders) != 3 {
 			t.Errorf("%q has kept %+v", s.peer.Name, known)
 		}
 		in := leader.View().Instance(s.Incarnation())

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"praefect/consensus/setup"
+	"praefect/consensus/store"
 )
 
 // used returns a directory that a node has used.
@@ -151,19 +151,19 @@ func TestOpen_damage(t *testing.T) {
 	}
 	whole := used(t)
 	for name, damage := range map[string]func(*testing.T, string){
-		"the log is half as long":       truncate(logFile, func(n int64) int64 { return n / 2 }),
-		"the log lacks a page":          truncate(logFile, func(int64) int64 { return 3 * 4096 }),
-		"the log is a page":             truncate(logFile, func(int64) int64 { return 4096 }),
-		"the log is a byte":             truncate(logFile, func(int64) int64 { return 1 }),
-		"the log is empty":              truncate(logFile, func(int64) int64 { return 0 }),
-		"the log is missing":            remove(logFile),
-		"log and snapshots are missing": remove(logFile, "snapshots"),
-		"the log is scribbled on":       scribble(logFile, 2*4096, 1<<30),
-		"the log's head too":            scribble(logFile, 0, 1<<30),
-		"the identity is missing":       remove(identityFile),
-		"the identity is empty":         truncate(identityFile, func(int64) int64 { return 0 }),
-		"the identity is cut":           truncate(identityFile, func(int64) int64 { return 10 }),
-		"the identity is another's":     scribble(identityFile, 0, 5),
+		"the log is half as long":       truncate(store.LogFile, func(n int64) int64 { return n / 2 }),
+		"the log lacks a page":          truncate(store.LogFile, func(int64) int64 { return 3 * 4096 }),
+		"the log is a page":             truncate(store.LogFile, func(int64) int64 { return 4096 }),
+		"the log is a byte":             truncate(store.LogFile, func(int64) int64 { return 1 }),
+		"the log is empty":              truncate(store.LogFile, func(int64) int64 { return 0 }),
+		"the log is missing":            remove(store.LogFile),
+		"log and snapshots are missing": remove(store.LogFile, "snapshots"),
+		"the log is scribbled on":       scribble(store.LogFile, 2*4096, 1<<30),
+		"the log's head too":            scribble(store.LogFile, 0, 1<<30),
+		"the identity is missing":       remove(store.IdentityFile),
+		"the identity is empty":         truncate(store.IdentityFile, func(int64) int64 { return 0 }),
+		"the identity is cut":           truncate(store.IdentityFile, func(int64) int64 { return 10 }),
+		"the identity is another's":     scribble(store.IdentityFile, 0, 5),
 		"the snapshot is damaged": func(t *testing.T, dir string) {
 			found, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "state.bin"))
 			if err != nil || len(found) != 1 {
@@ -210,28 +210,4 @@ func listing(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	return all.String()
-}
-
-func TestIdentity(t *testing.T) {
-	dir := t.TempDir()
-	first, err := readIdentity(dir)
-	if err != nil || first.ID == "" || first.Bootstrapped {
-		t.Fatalf("%+v, %v", first, err)
-	}
-	if second, err := readIdentity(dir); err != nil || !reflect.DeepEqual(second, first) {
-		t.Errorf("%+v, %v, want %+v", second, err, first)
-	}
-	first.Bootstrapped = true
-	if err := first.write(dir); err != nil {
-		t.Fatal(err)
-	}
-	if third, err := readIdentity(dir); err != nil || !reflect.DeepEqual(third, first) {
-		t.Errorf("%+v, %v, want %+v", third, err, first)
-	}
-	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 1 {
-		t.Errorf("left %v, %v", left, err)
-	}
-	if other, err := readIdentity(t.TempDir()); err != nil || other.ID == first.ID {
-		t.Errorf("another directory has %+v, %v", other, err)
-	}
 }

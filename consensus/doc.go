@@ -36,17 +36,6 @@
 // or at the address of another member waits until that one is removed. A removed instance learns it
 // from the leader, and ends.
 //
-// # The data directory
-//
-//	lock           held while a process has the directory, by flock
-//	instance.json  the random id, whether a log was ever begun and with whom, the
-//	               cluster's id
-//	raft.db        log, term and vote (raft-boltdb, each append synced)
-//	snapshots/     the last three
-//
-// A file that cannot be read is an error that names the directory; nothing is ever wiped. The id is
-// random, so that a lost directory cannot come back under the former name and vote a second time.
-//
 // # A command
 //
 // Propose queues a command. One goroutine gathers the queue into a batch, gives it a request id,

@@ -158,7 +158,7 @@ func TestNode_storeHangs(t *testing.T) {
 	}
 	release()
 	i.proposer.attempts.Wait()
-	if err := i.disk.close(); err != nil {
+	if err := i.disk.Close(); err != nil {
 		t.Error(err)
 	}
 }

@@ -37,7 +37,7 @@ func (n *Node) forward(ctx context.Context, entry []byte, gone <-chan struct{}) 
 	if err != nil {
 		return nil, err
 	}
-	if leader.ID == n.disk.id || n.calls == nil {
+	if leader.ID == n.disk.ID || n.calls == nil {
 		return nil, fmt.Errorf("%w: leadership comes or goes", ErrNoLeader)
 	}
 	n.metrics.forwarded.Inc()

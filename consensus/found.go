@@ -15,18 +15,12 @@ import (
 	"github.com/hashicorp/raft"
 
 	"praefect/consensus/member"
+	"praefect/consensus/store"
 )
-
-// founder is one of the instances that begin a cluster together.
-type founder struct {
-	Name string `json:"name"`
-	ID   string `json:"id"`
-	Addr string `json:"addr"`
-}
 
 // introduction is the answer of an instance that is asked to introduce itself.
 type introduction struct {
-	founder
+	store.Founder
 	// List is a fingerprint of the instances in its settings.
 	List string `json:"list"`
 	// Begun tells that it has state: it belongs to a cluster, or begins one.
@@ -34,7 +28,7 @@ type introduction struct {
 	// Cluster is the id of that cluster, if it is known.
 	Cluster string `json:"cluster,omitempty"`
 	// Founders are kept in its data directory.
-	Founders []founder `json:"founders,omitempty"`
+	Founders []store.Founder `json:"founders,omitempty"`
 }
 
 // step is the next step of an instance without state.
@@ -50,7 +44,7 @@ const (
 // clusterOf is the id of the cluster that these founders begin. Each of them can name it, and
 // claim virtual storages for it, before there is a log: and begin again under the same one after
 // a death in between. The founders' ids are random, so that no other cluster has it.
-func clusterOf(founders []founder) string {
+func clusterOf(founders []store.Founder) string {
 	hash := sha256.New()
 	for _, f := range founders { // sorted by name, the same at each
 		fmt.Fprintf(hash, "%q\n", f.ID) // a hash returns no error
@@ -69,7 +63,7 @@ func clusterToJoin(others []introduction) (cluster, why string) {
 			first = o
 		default:
 			return "", fmt.Sprintf("%q is of cluster %s, and %q of cluster %s: this instance joins when the instances of one of them have joined the other; "+
-				"on those stop praefect and run: %s", first.Name, first.Cluster, o.Name, o.Cluster, RejoinCommand)
+				"on those stop praefect and run: %s", first.Name, first.Cluster, o.Name, o.Cluster, store.RejoinCommand)
 		}
 	}
 	return first.Cluster, ""
@@ -83,7 +77,7 @@ func clusterToJoin(others []introduction) (cluster, why string) {
 // id than the others wrote down, so that no instance begins before they have written down the new
 // one. Two different lists cannot both be complete, because an instance does not change its list
 // while it asks the others, and one that has begun says so permanently.
-func nextStep(own introduction, others []introduction, missing []string) (next step, founders []founder, why string) {
+func nextStep(own introduction, others []introduction, missing []string) (next step, founders []store.Founder, why string) {
 	for _, o := range others {
 		if !o.Begun {
 			continue
@@ -96,14 +90,14 @@ func nextStep(own introduction, others []introduction, missing []string) (next s
 	if len(missing) > 0 {
 		return stepWait, nil, fmt.Sprintf("a new cluster begins when all instances are there; missing: %s", strings.Join(missing, "; "))
 	}
-	founders = []founder{own.founder}
+	founders = []store.Founder{own.Founder}
 	for _, o := range others {
 		if o.List != own.List {
 			return stepWait, nil, fmt.Sprintf("%q has other instances in its settings (raft.peer) than %q", o.Name, own.Name)
 		}
-		founders = append(founders, o.founder)
+		founders = append(founders, o.Founder)
 	}
-	slices.SortFunc(founders, func(a, b founder) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(founders, func(a, b store.Founder) int { return cmp.Compare(a.Name, b.Name) })
 	if !slices.Equal(own.Founders, founders) {
 		return stepKeep, founders, ""
 	}
@@ -128,10 +122,10 @@ func fingerprint(all []member.Peer) string {
 
 // introduce makes the introduction of this instance.
 func (n *Node) introduce() introduction {
-	known := n.disk.known()
+	known := n.disk.Known()
 	self := member.Peer{Name: n.config.Name, Addr: n.transport.AdvertiseAddr()}
 	return introduction{
-		founder:  founder{Name: self.Name, ID: n.disk.id, Addr: self.Addr},
+		Founder:  store.Founder{Name: self.Name, ID: n.disk.ID, Addr: self.Addr},
 		List:     fingerprint(append(slices.Clone(n.config.Peers), self)),
 		Begun:    known.Bootstrapped,
 		Cluster:  known.ClusterID,
@@ -172,7 +166,7 @@ func (n *Node) found(ctx context.Context) error {
 				continue
 			}
 		case stepKeep:
-			if err := n.disk.note(func(id *identity) { id.Founders = founders }); err != nil {
+			if err := n.disk.Note(func(id *store.Identity) { id.Founders = founders }); err != nil {
 				return err
 			}
 			continue
@@ -185,7 +179,7 @@ func (n *Node) found(ctx context.Context) error {
 
 // foundAlone begins a cluster of one.
 func (n *Node) foundAlone(ctx context.Context) error {
-	self := []founder{{Name: n.config.Name, ID: n.disk.id, Addr: string(n.network.LocalAddr())}}
+	self := []store.Founder{{Name: n.config.Name, ID: n.disk.ID, Addr: string(n.network.LocalAddr())}}
 	for {
 		permission, err := n.mayBegin(ctx, clusterOf(self))
 		switch {
@@ -203,10 +197,10 @@ func (n *Node) foundAlone(ctx context.Context) error {
 // instance of another cluster can let this one in.
 func (n *Node) joinEmpty(others []introduction) error {
 	cluster, _ := clusterToJoin(others)
-	if err := n.disk.note(func(id *identity) { id.ClusterID = cluster }); err != nil {
+	if err := n.disk.Note(func(id *store.Identity) { id.ClusterID = cluster }); err != nil {
 		return err
 	}
-	if err := n.disk.beginEmpty(n.stores); err != nil {
+	if err := n.disk.BeginEmpty(); err != nil {
 		return err
 	}
 	return n.startLibrary()
@@ -242,15 +236,15 @@ func (n *Node) Waiting() string {
 	return ""
 }
 
-func (n *Node) beginCluster(founders []founder) error {
+func (n *Node) beginCluster(founders []store.Founder) error {
 	var members raft.Configuration
 	for _, f := range founders {
 		members.Servers = append(members.Servers, raft.Server{ID: raft.ServerID(f.ID), Address: raft.ServerAddress(f.Addr)})
 	}
-	if err := n.disk.note(func(id *identity) { id.ClusterID = clusterOf(founders) }); err != nil {
+	if err := n.disk.Note(func(id *store.Identity) { id.ClusterID = clusterOf(founders) }); err != nil {
 		return err
 	}
-	if err := n.disk.beginWith(n.settings, n.stores, n.network, members); err != nil {
+	if err := n.disk.BeginWith(n.settings, n.network, members); err != nil {
 		return err
 	}
 	return n.startLibrary()

@@ -11,6 +11,7 @@ import (
 
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
+	"praefect/consensus/store"
 )
 
 // application is an instance's wish to be a member under its address.
@@ -76,19 +77,19 @@ func (w *membershipWatch) look(ctx context.Context) error {
 	}
 	var own *raft.Server
 	for i := range servers {
-		if string(servers[i].ID) == n.disk.id {
+		if string(servers[i].ID) == n.disk.ID {
 			own = &servers[i]
 		}
 	}
 	if w.committed(own != nil) {
-		if err := n.disk.note(func(id *identity) { id.Member = true }); err != nil {
+		if err := n.disk.Note(func(id *store.Identity) { id.Member = true }); err != nil {
 			return fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, err)
 		}
 	}
 	if err := n.former.writeDown(n.disk); err != nil {
 		return fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, err)
 	}
-	if by := n.outcast.Load(); by != nil && n.disk.known().Member {
+	if by := n.outcast.Load(); by != nil && n.disk.Known().Member {
 		return fmt.Errorf("%w (%q says so)", ErrRemoved, *by)
 	}
 	if _, leading := n.Leading(); leading {
@@ -144,7 +145,7 @@ func (w *membershipWatch) tell(ctx context.Context, why string) {
 // apply asks all peers, of which the leader answers.
 func (w *membershipWatch) apply(ctx context.Context) (removed bool, why string) {
 	n := w.node
-	a := application{Name: n.config.Name, ID: n.disk.id, Addr: n.transport.AdvertiseAddr(), Member: n.disk.known().Member}
+	a := application{Name: n.config.Name, ID: n.disk.ID, Addr: n.transport.AdvertiseAddr(), Member: n.disk.Known().Member}
 	why = "no leader was found to ask for it"
 	for _, addr := range n.addresses() {
 		call, cancel := context.WithTimeout(ctx, askTimeout)
@@ -194,7 +195,7 @@ func (n *Node) letJoin(ctx context.Context, from peer.Addr, a application) (join
 	if err != nil {
 		return joinDecision{}, status.Error(codes.Unavailable, err.Error())
 	}
-	if v, ok := judge(a, n.members(servers), n.disk.id, n.transport.AdvertiseAddr()); !ok {
+	if v, ok := judge(a, n.members(servers), n.disk.ID, n.transport.AdvertiseAddr()); !ok {
 		return v, nil
 	}
 	if err := n.place(ctx, servers, index, a); err != nil {

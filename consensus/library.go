@@ -10,23 +10,18 @@ import (
 
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
+	"praefect/consensus/store"
 )
 
 // prepare makes the parts that the library needs, and starts it if the log was begun.
 // Otherwise Run does, once this instance has come to a cluster.
 func (n *Node) prepare() (err error) {
-	defer recoverAs(&err)
-	stored := &guardedStore{store: n.disk.store, guard: n.guard, size: n.disk.size, seconds: n.metrics.store}
-	logs, err := raft.NewLogCache(512, &joinedLog{guardedStore: stored, snapshots: n.disk.snapshots})
-	if err != nil {
-		return err
-	}
-	n.stores = stores{logs: logs, stable: &stableStore{guardedStore: stored}}
-	if n.settings, err = librarySettings(n.config, n.disk.id); err != nil {
+	defer store.RecoverAs(&err)
+	if n.settings, err = librarySettings(n.config, n.disk.ID); err != nil {
 		return err
 	}
 	n.network = n.newNetwork()
-	begun, err := n.disk.begun(n.stores)
+	begun, err := n.disk.Begun()
 	if err != nil {
 		return err
 	}
@@ -40,11 +35,11 @@ func (n *Node) prepare() (err error) {
 // its address changes when it gets one.
 func (n *Node) newNetwork() raft.Transport {
 	if n.transport == nil {
-		_, alone := raft.NewInmemTransport(raft.ServerAddress(n.disk.id))
+		_, alone := raft.NewInmemTransport(raft.ServerAddress(n.disk.ID))
 		return alone
 	}
 	timeout := max(2*n.settings.HeartbeatTimeout, minCallTimeout)
-	return n.transport.NewRaftTransport(timeout, heartbeat(n.settings.HeartbeatTimeout), &libraryLog{to: n.config.Logger})
+	return n.transport.NewRaftTransport(timeout, heartbeat(n.settings.HeartbeatTimeout), n.config.LibraryLog())
 }
 
 // heartbeat is the time between two heartbeats to a follower that gives its leader up after the
@@ -65,17 +60,17 @@ const minCallTimeout = 500 * time.Millisecond
 
 // startLibrary starts the library on the stores of the disk.
 func (n *Node) startLibrary() (err error) {
-	defer recoverAs(&err)
-	n.former.own = n.disk.id
-	if snapshots, err := n.disk.snapshots.List(); err == nil && len(snapshots) > 0 { // otherwise the library complains
+	defer store.RecoverAs(&err)
+	n.former.own = n.disk.ID
+	if snapshots, err := n.disk.Snapshots.List(); err == nil && len(snapshots) > 0 { // otherwise the library complains
 		n.former.committed(snapshots[0].Configuration.Servers)
 	}
-	r, err := raft.NewRaft(n.settings, machine{n.fsm, &n.former, n.tellCommit}, n.stores.logs, n.stores.stable, n.disk.snapshots, n.network)
+	r, err := raft.NewRaft(n.settings, machine{n.fsm, &n.former, n.tellCommit}, n.disk.Logs, n.disk.Stable, n.disk.Snapshots, n.network)
 	if err != nil {
 		return cmp.Or(n.fsm.Err(), err) // the library does not name the fault of a snapshot
 	}
 	n.library.Store(r)
-	n.guard.armed.Store(true)
+	n.disk.Guard.Arm()
 	if n.transport == nil {
 		return n.standsAlone(r)
 	}
@@ -90,7 +85,7 @@ func (n *Node) standsAlone(r *raft.Raft) error {
 		return err
 	}
 	for _, s := range f.Configuration().Servers {
-		if string(s.ID) != n.disk.id {
+		if string(s.ID) != n.disk.ID {
 			return fmt.Errorf("it belongs to a cluster of several instances, one at %s: raft.listen_addr and raft.peer are missing", s.Address)
 		}
 	}
@@ -132,7 +127,7 @@ func librarySettings(c setup.Config, id string) (*raft.Config, error) {
 	rc.ShutdownOnRemove = false
 	rc.NoLegacyTelemetry = true
 	rc.LogLevel = "INFO"
-	rc.LogOutput = &libraryLog{to: c.Logger}
+	rc.LogOutput = c.LibraryLog()
 	// A follower that was away for less than this needs no snapshot, whose
 	// installation is the library's weakest part.
 	rc.TrailingLogs = 100_000

@@ -16,10 +16,8 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
+	"praefect/consensus/store"
 )
-
-// RejoinCommand is how an instance of one cluster is made to join another one.
-const RejoinCommand = "praefect -config FILE raft rejoin"
 
 const (
 	// meetTimeout bounds the opening of a connection to a listed peer: how long a peer that does not
@@ -69,7 +67,7 @@ func (m *meetings) whyBarred() string {
 			own = m.others[name].Own
 		}
 		return fmt.Sprintf("%s, this instance of cluster %s: two clusters must not serve the same storages, so this instance takes no lease; "+
-			"decide which cluster stays, and on each instance of the other one stop praefect and run: %s", strings.Join(all, ", "), own, RejoinCommand)
+			"decide which cluster stays, and on each instance of the other one stop praefect and run: %s", strings.Join(all, ", "), own, store.RejoinCommand)
 	}
 	if !m.asked {
 		return "this instance has just started and asks its listed peers which cluster they belong to"
@@ -84,7 +82,7 @@ func (n *Node) Barred() string { return n.meetings.whyBarred() }
 // meetsOther hears from the transport of an instance of another cluster. Only listed ones
 // matter: any other one has no business with this instance.
 func (n *Node) meetsOther(other *peer.OtherCluster) {
-	if slices.Contains(n.disk.known().Replaced, other.Cluster) {
+	if slices.Contains(n.disk.Known().Replaced, other.Cluster) {
 		return
 	}
 	if slices.ContainsFunc(n.config.Peers, func(p member.Peer) bool { return p.Name == other.Name }) {
@@ -163,7 +161,7 @@ type PeerCluster struct {
 
 // AskClusters asks the listed peers which cluster they belong to, for an instance whose data
 // directory no process has.
-func AskClusters(ctx context.Context, c setup.Config, d Directory) ([]PeerCluster, error) {
+func AskClusters(ctx context.Context, c setup.Config, d store.Directory) ([]PeerCluster, error) {
 	if len(c.Peers) == 0 {
 		return nil, nil
 	}

@@ -41,7 +41,7 @@ func (n *Node) members(servers []raft.Server) []member.Member {
 // nameOf returns the name of the instance in its latest registration, or the name that the settings
 // have for its address.
 func (n *Node) nameOf(view *state.State, m member.Member) string {
-	if m.ID == n.disk.id {
+	if m.ID == n.disk.ID {
 		return n.config.Name
 	}
 	for _, in := range slices.Backward(view.Instances) {

@@ -37,7 +37,7 @@ func (n *Node) AddPeer(ctx context.Context, name, addr string) error {
 		return err
 	}
 	a := application{Name: name, ID: met.ID, Addr: addr}
-	v, ok := judge(a, n.members(servers), n.disk.id, n.transport.AdvertiseAddr())
+	v, ok := judge(a, n.members(servers), n.disk.ID, n.transport.AdvertiseAddr())
 	switch {
 	case ok:
 		return n.place(ctx, servers, index, a)
@@ -56,7 +56,7 @@ func (n *Node) RemovePeer(ctx context.Context, name string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if m.ID == n.disk.id {
+	if m.ID == n.disk.ID {
 		return fmt.Errorf("%w: %s leads; transfer leadership first", ErrUnsafe, m)
 	}
 	if m.Voter && !force {
@@ -90,7 +90,7 @@ func (n *Node) Transfer(ctx context.Context, name string) error {
 		switch {
 		case err != nil:
 			return err
-		case m.ID == n.disk.id:
+		case m.ID == n.disk.ID:
 			return nil
 		case !m.Voter:
 			return fmt.Errorf("%w: %s does not vote yet", ErrUnsafe, m)

@@ -80,7 +80,7 @@ func TestMembershipWatch_notesWhatIsCommitted(t *testing.T) {
 		}
 	}()
 	// The entry that names it came from a leader that is gone.
-	err = n.disk.beginWith(n.settings, n.stores, n.network, raft.Configuration{Servers: []raft.Server{
+	err = n.disk.BeginWith(n.settings, n.network, raft.Configuration{Servers: []raft.Server{
 		{ID: "the leader", Address: raft.ServerAddress(c.seats[0].peer.Addr)},
 		{ID: raft.ServerID(n.ID()), Address: raft.ServerAddress(joiner.peer.Addr), Suffrage: raft.Nonvoter},
 	}})
@@ -94,7 +94,7 @@ func TestMembershipWatch_notesWhatIsCommitted(t *testing.T) {
 	if err := w.look(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n.disk.known().Member {
+	if n.disk.Known().Member {
 		t.Error("an instance has noted that it is a member, and no entry that says so is committed")
 	}
 }

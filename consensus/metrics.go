@@ -14,7 +14,6 @@ type metrics struct {
 	batches, commands, retries prometheus.Counter
 	forwarded                  prometheus.Counter
 	seconds                    prometheus.Histogram
-	store                      *prometheus.HistogramVec
 }
 
 const prefix = "praefect_consensus_"
@@ -32,9 +31,6 @@ func newMetrics() *metrics {
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: prefix + "commit_seconds", Help: "From proposing a batch until it is applied.", Buckets: buckets,
 		}),
-		store: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: prefix + "store_seconds", Help: "Calls to the disk of the Raft log.", Buckets: buckets,
-		}, []string{"operation"}),
 	}
 }
 
@@ -47,8 +43,8 @@ func (m *metrics) register(reg prometheus.Registerer, n *Node) error {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + name, Help: help}, value)
 	}
 	var err error
-	for _, c := range []prometheus.Collector{
-		m.batches, m.commands, m.retries, m.forwarded, m.seconds, m.store,
+	for _, c := range append(n.disk.Collectors(),
+		m.batches, m.commands, m.retries, m.forwarded, m.seconds,
 		gauge("term", "Raft's current term.", func() float64 { return float64(n.Term()) }),
 		gauge("commit_index", "Index of the last committed entry.", func() float64 { return float64(n.CommitIndex()) }),
 		gauge("applied_index", "Index of the last entry handed to the state.", func() float64 { return float64(n.appliedIndex()) }),
@@ -66,10 +62,8 @@ func (m *metrics) register(reg prometheus.Registerer, n *Node) error {
 			return 1
 		}),
 		gauge("ledger_entries", "Repositories listed in the ledger.", func() float64 { return float64(n.View().Len()) }),
-		gauge("log_bytes", "Bytes of the entries of the Raft log on this instance.", func() float64 { return float64(n.disk.size.bytes()) }),
-		gauge("log_file_bytes", "Size of raft.db, which has the Raft log: it never shrinks, and its free pages are used again.", func() float64 { return float64(n.disk.fileBytes()) }),
 		gauge("queue_commands", "Commands that wait for a batch.", func() float64 { return float64(n.proposer.queue.len()) }),
-	} {
+	) {
 		err = errors.Join(err, reg.Register(c))
 	}
 	if err != nil {

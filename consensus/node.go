@@ -14,6 +14,7 @@ import (
 
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
+	"praefect/consensus/store"
 	"praefect/fsm"
 	"praefect/fsm/state"
 )
@@ -21,8 +22,7 @@ import (
 // Node is this instance's part in the cluster. Open makes one, Run is its life.
 type Node struct {
 	config      setup.Config
-	disk        *disk
-	guard       *guard
+	disk        *store.Disk
 	fsm         *fsm.FSM
 	metrics     *metrics
 	transport   *peer.Transport // nil alone
@@ -41,7 +41,6 @@ type Node struct {
 
 	// The arguments of the library's start, and the library once it runs.
 	settings *raft.Config
-	stores   stores
 	network  raft.Transport
 	library  atomic.Pointer[raft.Raft]
 
@@ -60,20 +59,20 @@ func Open(ctx context.Context, c setup.Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := openDisk(ctx, c)
+	d, err := store.Open(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	n := &Node{
-		config: c, disk: d, guard: newGuard(c.StoreTimeout), fsm: fsm.New(), metrics: newMetrics(),
+		config: c, disk: d, fsm: fsm.New(), metrics: newMetrics(),
 		ready: make(chan struct{}), readable: make(chan struct{}), leads: newLeadership(), meetings: newMeetings(c.Peers),
 	}
 	n.proposer = newProposer(n)
 	if err := n.listen(ctx); err != nil {
-		return nil, errors.Join(err, d.close())
+		return nil, errors.Join(err, d.Close())
 	}
 	if err := n.prepare(); err != nil {
-		if failure := n.guard.failure(); failure != nil {
+		if failure := n.disk.Guard.Failure(); failure != nil {
 			err = failure // the library does not wrap it
 		}
 		return nil, fmt.Errorf("raft.data_dir %q: %w", c.DataDir, errors.Join(err, n.Close()))
@@ -91,8 +90,8 @@ func (n *Node) listen(ctx context.Context) (err error) {
 		return nil
 	}
 	n.transport, err = peer.Listen(ctx, peer.Config{
-		Name: c.Name, ID: n.disk.id, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
-		Cluster: func() string { return n.disk.known().ClusterID },
+		Name: c.Name, ID: n.disk.ID, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
+		Cluster: func() string { return n.disk.Known().ClusterID },
 		Admit:   n.admits, Hosts: hosts(c.Peers), MetOther: n.meetsOther, Removed: n.wasRemoved, Outcast: n.isOutcast, Logger: c.Logger, Dial: c.Fakes.Dial, Listen: c.Fakes.Listen,
 	})
 	if err != nil {
@@ -102,9 +101,9 @@ func (n *Node) listen(ctx context.Context) (err error) {
 		c.Logger.Warn("peers know each other by a shared secret: keep raft.listen_addr on a private network, or use certificates")
 	}
 	n.calls = newCalls(n.transport)
-	context.AfterFunc(n.guard.healthy, func() {
+	context.AfterFunc(n.disk.Guard.Healthy, func() {
 		n.transport.Kill()
-		c.Logger.Error("this instance takes itself out of the cluster", "err", n.guard.failure())
+		c.Logger.Error("this instance takes itself out of the cluster", "err", n.disk.Guard.Failure())
 	})
 	return nil
 }
@@ -139,18 +138,18 @@ var (
 func (n *Node) Run(ctx context.Context) error {
 	working, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	defer context.AfterFunc(n.guard.healthy, func() { stop(n.guard.failure()) })()
+	defer context.AfterFunc(n.disk.Guard.Healthy, func() { stop(n.disk.Guard.Failure()) })()
 
 	var tasks sync.WaitGroup
 	tasks.Go(func() { n.watchLevel(working, stop) })
 	n.serve(working, &tasks)
 	err := n.takePart(working, stop, &tasks)
-	if ctx.Err() != nil && n.guard.failure() == nil {
+	if ctx.Err() != nil && n.disk.Guard.Failure() == nil {
 		n.handOver()
 	}
 	stop(nil)
 	n.stopServing()
-	if failure := n.guard.failure(); failure != nil {
+	if failure := n.disk.Guard.Failure(); failure != nil {
 		err = fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, failure)
 	} else if ctx.Err() != nil {
 		err = nil // told to stop: an interruption by that is no failure
@@ -175,8 +174,8 @@ func (n *Node) takePart(ctx context.Context, stop context.CancelCauseFunc, tasks
 	tasks.Go(func() { n.watchMembership(ctx, stop) })
 	tasks.Go(func() { n.meetPeers(ctx) })
 	tasks.Go(func() { n.prime(ctx) })
-	tasks.Go(func() { n.noteCommitted(ctx) })
-	tasks.Go(func() { n.boundLog(ctx) })
+	tasks.Go(func() { n.disk.NoteCommitted(ctx, n.CommitIndex) })
+	tasks.Go(func() { n.disk.BoundLog(ctx, n.raft()) })
 	if err := n.register(ctx); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
@@ -243,7 +242,7 @@ func (n *Node) stop() error {
 		err = n.calls.close()
 	}
 	timeout := stopTimeout
-	if n.guard.failure() == nil {
+	if n.disk.Guard.Failure() == nil {
 		timeout += n.config.StoreTimeout
 	}
 	stopped := make(chan struct{})
@@ -259,7 +258,7 @@ func (n *Node) stop() error {
 	case <-late.C:
 		return errors.Join(err, fmt.Errorf("raft has not stopped for %v", timeout))
 	}
-	if failure := n.disk.close(); failure != nil {
+	if failure := n.disk.Close(); failure != nil {
 		err = errors.Join(err, fmt.Errorf("raft.data_dir %q: close: %w", n.config.DataDir, failure))
 	}
 	return err
@@ -289,7 +288,7 @@ func (n *Node) Propose(ctx context.Context, commands ...state.Command) ([]state.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
 
 // ID returns the random id kept in the data directory.
-func (n *Node) ID() string { return n.disk.id }
+func (n *Node) ID() string { return n.disk.ID }
 
 // Incarnation returns this life's name in the state, 0 until it is registered;
 // it is set before Ready is closed.

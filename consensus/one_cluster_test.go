@@ -13,6 +13,7 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
+	"praefect/consensus/store"
 )
 
 // permits answers MayBegin, and remembers which clusters asked.
@@ -89,7 +90,7 @@ func TestOpen_anotherInstancesDirectory(t *testing.T) {
 	dir := t.TempDir()
 	begin(t, dir).ready(t).stop(t) // nobody has given it a name
 	begin(t, dir, named("praefect-2")).ready(t).stop(t)
-	before, err := os.ReadFile(filepath.Join(dir, identityFile))
+	before, err := os.ReadFile(filepath.Join(dir, store.IdentityFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,15 +98,15 @@ func TestOpen_anotherInstancesDirectory(t *testing.T) {
 	if err == nil {
 		t.Fatal("opened")
 	}
-	for _, part := range []string{`belongs to the instance "praefect-2"`, `raft.name is "praefect-3"`, "raft.data_dir", dir, RenameCommand} {
+	for _, part := range []string{`belongs to the instance "praefect-2"`, `raft.name is "praefect-3"`, "raft.data_dir", dir, store.RenameCommand} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%v does not say %q", err, part)
 		}
 	}
-	if after, err := os.ReadFile(filepath.Join(dir, identityFile)); err != nil || string(after) != string(before) {
+	if after, err := os.ReadFile(filepath.Join(dir, store.IdentityFile)); err != nil || string(after) != string(before) {
 		t.Errorf("the directory was changed: %s, %v", after, err)
 	}
-	if was, err := Rename(t.Context(), dir, "praefect-3"); was != "praefect-2" || err != nil {
+	if was, err := store.Rename(t.Context(), dir, "praefect-3"); was != "praefect-2" || err != nil {
 		t.Errorf("got %q, %v", was, err)
 	}
 	begin(t, dir, named("praefect-3")).ready(t)
@@ -113,11 +114,11 @@ func TestOpen_anotherInstancesDirectory(t *testing.T) {
 
 func TestSetAside(t *testing.T) {
 	dir := used(t)
-	found, err := InspectDirectory(t.Context(), dir)
+	found, err := store.Inspect(t.Context(), dir)
 	if err != nil || !found.Begun || found.ClusterID == "" || found.ID == "" {
 		t.Fatalf("got %+v, %v", found, err)
 	}
-	aside, err := SetAside(t.Context(), dir, time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC))
+	aside, err := store.SetAside(t.Context(), dir, time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestSetAside(t *testing.T) {
 	if i.ID() == found.ID || i.View().ClusterID == found.ClusterID || i.View().Len() != 0 {
 		t.Errorf("still %q of cluster %q", i.ID(), i.View().ClusterID)
 	}
-	if _, err := SetAside(t.Context(), dir, time.Now()); err == nil || !strings.Contains(err.Error(), "stop praefect first") {
+	if _, err := store.SetAside(t.Context(), dir, time.Now()); err == nil || !strings.Contains(err.Error(), "stop praefect first") {
 		t.Errorf("got %v while an instance has the directory", err)
 	}
 	i.stop(t)
@@ -137,7 +138,7 @@ func TestSetAside(t *testing.T) {
 	if old.ID() != found.ID || old.View().ClusterID != found.ClusterID || old.View().Len() != 200 {
 		t.Errorf("set aside: %q of cluster %q with %d entries", old.ID(), old.View().ClusterID, old.View().Len())
 	}
-	if _, err := SetAside(t.Context(), t.TempDir(), time.Now()); err == nil || !strings.Contains(err.Error(), "holds no state") {
+	if _, err := store.SetAside(t.Context(), t.TempDir(), time.Now()); err == nil || !strings.Contains(err.Error(), "holds no state") {
 		t.Errorf("of an empty directory: got %v", err)
 	}
 }
@@ -145,11 +146,11 @@ func TestSetAside(t *testing.T) {
 // A death between two of its steps leaves a directory that does not start, and on which it goes on.
 func TestSetAside_goesOn(t *testing.T) {
 	dir := used(t)
-	if err := os.Rename(filepath.Join(dir, logFile), filepath.Join(t.TempDir(), logFile)); err != nil {
+	if err := os.Rename(filepath.Join(dir, store.LogFile), filepath.Join(t.TempDir(), store.LogFile)); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, dir)
-	if _, err := SetAside(t.Context(), dir, time.Now()); err != nil {
+	if _, err := store.SetAside(t.Context(), dir, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	begin(t, dir).ready(t)
@@ -170,7 +171,7 @@ func TestMeetings(t *testing.T) {
 	}
 	m.met("c", &peer.OtherCluster{Name: "c", Cluster: "Y", Own: "X"})
 	m.met("b", &peer.OtherCluster{Name: "b", Cluster: "Z", Own: "X"})
-	for _, part := range []string{`peer "b" is of cluster Z, the listed peer "c" is of cluster Y, this instance of cluster X`, RejoinCommand} {
+	for _, part := range []string{`peer "b" is of cluster Z, the listed peer "c" is of cluster Y, this instance of cluster X`, store.RejoinCommand} {
 		if why := m.whyBarred(); !strings.Contains(why, part) {
 			t.Errorf("%q does not say %q", why, part)
 		}
@@ -202,7 +203,7 @@ func TestCluster_instancesOfTwoClustersKeepEachOtherFromServing(t *testing.T) {
 	}
 	b.stop(t)
 	eventually(t, "the other one is gone", func() bool { return a.Barred() == "" })
-	if _, err := SetAside(t.Context(), b.dir, time.Now()); err != nil {
+	if _, err := store.SetAside(t.Context(), b.dir, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	c.start(b).ready(t)
@@ -219,12 +220,16 @@ func TestCluster_replacedClusterBarsNobody(t *testing.T) {
 		s.instance = begin(t, s.dir).ready(t)
 		s.stop(t)
 	}
-	id, err := readIdentity(a.dir)
+	config, err := setup.Config{DataDir: a.dir}.WithDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	id.Replaced = []string{b.View().ClusterID}
-	if err := id.write(a.dir); err != nil {
+	d, err := store.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replaced := d.Note(func(id *store.Identity) { id.Replaced = []string{b.View().ClusterID} })
+	if err := errors.Join(replaced, d.Close()); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range c.seats {

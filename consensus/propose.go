@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/store"
 	"praefect/fsm/state"
 )
 
@@ -55,7 +56,7 @@ type appender interface {
 // that batches are applied in the order of their numbers, and grow with load.
 type proposer struct {
 	appender appender
-	guard    *guard
+	guard    *store.Guard
 	queue    *queue
 	limit    int // commands of a batch
 	metrics  *metrics
@@ -71,7 +72,7 @@ type proposer struct {
 
 func newProposer(n *Node) *proposer {
 	return &proposer{
-		appender: n, guard: n.guard, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: n.metrics,
+		appender: n, guard: n.disk.Guard, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: n.metrics,
 		allows: func(c []state.Command) error { return n.View().Allows(state.Needs(c)) },
 	}
 }
@@ -141,7 +142,7 @@ func (p *proposer) run(ctx context.Context) {
 			r.answer(results[:n:n], nil)
 			results = results[n:]
 		}
-		if p.guard.failure() != nil {
+		if p.guard.Failure() != nil {
 			return // a later batch must not overtake one that may yet be applied
 		}
 	}
@@ -182,7 +183,7 @@ func (p *proposer) commit(ctx context.Context, commands []state.Command) ([]stat
 			p.metrics.retries.Inc()
 			continue
 		}
-		if failure := p.guard.failure(); failure != nil {
+		if failure := p.guard.Failure(); failure != nil {
 			err = failure
 		}
 		return nil, fmt.Errorf("%w: %w", outcome, err)
@@ -265,8 +266,8 @@ func await[F raft.Future](ctx context.Context, p *proposer, start func() F) (F, 
 	select {
 	case f := <-ended:
 		return f, f.Error()
-	case <-p.guard.healthy.Done():
-		return none, p.guard.failure()
+	case <-p.guard.Healthy.Done():
+		return none, p.guard.Failure()
 	case <-ctx.Done():
 		return none, context.Cause(ctx)
 	}
@@ -282,7 +283,7 @@ func (p *proposer) pause(ctx context.Context, d time.Duration, changed <-chan st
 		return true
 	case <-changed:
 		return true
-	case <-p.guard.healthy.Done():
+	case <-p.guard.Healthy.Done():
 	case <-ctx.Done():
 	}
 	return false

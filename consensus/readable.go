@@ -3,6 +3,8 @@ package consensus
 import (
 	"context"
 	"time"
+
+	"praefect/consensus/store"
 )
 
 // primeAfter is how long a started instance waits for a quorum before it takes the state
@@ -29,7 +31,7 @@ func (n *Node) prime(ctx context.Context) {
 	case <-ctx.Done():
 		return
 	}
-	o, err := n.disk.readOnDisk(n.stores.logs, func(c committed) uint64 { return c.Index })
+	o, err := n.disk.Read(func(c store.Committed) uint64 { return c.Index })
 	switch {
 	case err != nil:
 		n.config.Logger.WarnContext(ctx, "there is no quorum, and the state on the disk cannot be read", "err", err)

@@ -1,10 +1,10 @@
 package consensus
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"praefect/consensus/store"
 )
 
 // An instance that restarts while the others are away is asked all the same: it has the
@@ -19,8 +19,8 @@ func TestCluster_restartedWithoutAQuorumIsReadable(t *testing.T) {
 	eventually(t, "all know", func() bool { return survivor.entry("a") != nil })
 	known := survivor.View().Index
 	eventually(t, "it is noted that this is committed", func() bool {
-		noted, err := readCommitted(survivor.dir)
-		return err == nil && noted.Index >= uint64(known)
+		o, err := survivor.disk.Read(func(store.Committed) uint64 { return 0 })
+		return err == nil && o.Committed.Index >= uint64(known)
 	})
 	for _, s := range c.seats {
 		c.crash(s)
@@ -47,32 +47,4 @@ func TestCluster_restartedWithoutAQuorumIsReadable(t *testing.T) {
 	}
 	survivor.must(t, openIntent("b"))
 	c.agree()
-}
-
-func TestReadCommitted_trustsNothingDamaged(t *testing.T) {
-	dir := t.TempDir()
-	want := committed{Index: 7, Term: 3, Time: time.UnixMilli(1_800_000_000_123)}
-	whole := want.encode()
-	damaged := append([]byte(nil), whole...)
-	damaged[7]++
-	for _, tc := range []struct {
-		name    string
-		content []byte
-		want    committed
-	}{
-		{"whole", whole, want},
-		{"cut off", whole[:20], committed{}},
-		{"damaged", damaged, committed{}},
-		{"empty", nil, committed{}},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, committedFile), tc.content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := readCommitted(dir); err != nil || got != tc.want {
-			t.Errorf("%s: got %+v, %v, want %+v", tc.name, got, err, tc.want)
-		}
-	}
-	if got, err := readCommitted(t.TempDir()); err != nil || got != (committed{}) {
-		t.Errorf("none: got %+v, %v", got, err)
-	}
 }

@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,26 +15,16 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
+	"praefect/consensus/store"
 	"praefect/fsm/state"
 )
-
-const (
-	// recoveringDir is where a recovery prepares the new content of the data directory, and
-	// completeFile in it says that it is whole.
-	recoveringDir = "recovering"
-	completeFile  = "complete"
-)
-
-// RecoverCommand is the command that an operator runs when the quorum is lost permanently.
-const RecoverCommand = "praefect -config FILE raft recover"
 
 // Offline is the data directory of an instance whose process does not run. OpenOffline
 // makes one; Close it.
 type Offline struct {
 	config setup.Config
-	disk   *disk
-	guard  *guard
-	found  *onDisk
+	disk   *store.Disk
+	found  *store.OnDisk
 	// transport has the port for peers, so that no process starts on it meanwhile; nil alone.
 	transport *peer.Transport
 	calls     *calls
@@ -103,11 +91,11 @@ func OpenOffline(ctx context.Context, c setup.Config) (_ *Offline, err error) {
 	if c, err = c.WithDefaults(); err != nil {
 		return nil, err
 	}
-	if err := finishRecovery(ctx, c); err != nil {
+	if err := store.FinishRecovery(ctx, c); err != nil {
 		return nil, fmt.Errorf("raft.data_dir %q: %w", c.DataDir, err)
 	}
-	o := &Offline{config: c, guard: newGuard(c.StoreTimeout)}
-	if o.disk, err = openDisk(ctx, c); err != nil {
+	o := &Offline{config: c}
+	if o.disk, err = store.Open(ctx, c); err != nil {
 		return nil, fmt.Errorf("%w; stop praefect first", err)
 	}
 	defer func() {
@@ -115,13 +103,13 @@ func OpenOffline(ctx context.Context, c setup.Config) (_ *Offline, err error) {
 			err = errors.Join(err, o.Close())
 		}
 	}()
-	if o.found, err = o.disk.readOnDisk(o.disk.store, func(committed) uint64 { return everything }); err != nil {
+	if o.found, err = o.disk.Read(func(store.Committed) uint64 { return store.Everything }); err != nil {
 		return nil, fmt.Errorf("raft.data_dir %q: %w", c.DataDir, err)
 	}
 	if c.ListenAddr == "" {
 		return o, nil
 	}
-	known := o.disk.known()
+	known := o.disk.Known()
 	o.transport, err = peer.Listen(ctx, peer.Config{
 		Name: c.Name, ID: known.ID, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
 		Cluster: func() string { return known.ClusterID },
@@ -145,14 +133,14 @@ func (o *Offline) Close() error {
 		err = errors.Join(err, o.transport.Close())
 	}
 	if o.disk != nil {
-		err = errors.Join(err, o.disk.close())
+		err = errors.Join(err, o.disk.Close())
 	}
 	return err
 }
 
 // Survey describes the content of the directory, and asks all members about theirs.
 func (o *Offline) Survey(ctx context.Context) Survey {
-	known := o.disk.known()
+	known := o.disk.Known()
 	s := Survey{
 		ID: known.ID, Name: o.config.Name, ClusterID: cmp.Or(o.found.State.ClusterID, known.ClusterID), State: o.found.State,
 		Last: o.found.End, LastTerm: o.found.EndTerm, Committed: o.found.Committed.Index, CommittedAt: o.found.Committed.Time,
@@ -186,7 +174,7 @@ func (o *Offline) listed(ctx context.Context) []SurveyedMember {
 		return nil
 	}
 	all := []SurveyedMember{{
-		Member: member.Member{ID: o.disk.known().ID, Name: o.config.Name, Address: o.transport.AdvertiseAddr(), Voter: true}, Self: true, Err: "it holds no state",
+		Member: member.Member{ID: o.disk.Known().ID, Name: o.config.Name, Address: o.transport.AdvertiseAddr(), Voter: true}, Self: true, Err: "it holds no state",
 	}}
 	for _, p := range o.config.Peers {
 		m := SurveyedMember{Member: member.Member{Name: p.Name, Address: p.Addr, Voter: true}}
@@ -244,15 +232,15 @@ type Recovered struct {
 // aside within it. If we die at any point, either nothing was changed, or the next OpenOffline
 // finishes it, and the instance does not start before.
 func (o *Offline) Recover(from *state.State, by string, bound time.Duration) (Recovered, error) {
-	known := o.disk.known()
+	known := o.disk.Known()
 	source := cmp.Or(from, o.found.State)
 	if source.ClusterID == "" {
 		return Recovered{}, errors.New("there is no state to go on from: name a snapshot")
 	}
 	index := max(o.found.End, uint64(source.Index)) + 1
-	term, err := orZero(o.disk.store.GetUint64([]byte(keyTerm)))
+	term, err := o.disk.Term()
 	if err != nil {
-		return Recovered{}, fmt.Errorf("look for a term: %w", err)
+		return Recovered{}, err
 	}
 	term = max(term, o.found.EndTerm) + 1
 	now := time.Now()
@@ -264,129 +252,21 @@ func (o *Offline) Recover(from *state.State, by string, bound time.Duration) (Re
 		return Recovered{}, fmt.Errorf("the state cannot be used: %w", err)
 	}
 	// Another id keeps former peers from taking this instance for the one that they knew.
-	id := identity{
+	id := store.Identity{
 		Version: 1, ID: rand.Text(), Name: known.Name, Bootstrapped: true, Member: true, ClusterID: r.ClusterID,
 		Replaced: r.State.Replaced,
 	}
-	if err := o.prepareRecovery(id, r.State, index, term); err != nil {
+	if err := o.disk.Prepare(id, r.State, index, term, o.address(id)); err != nil {
 		return Recovered{}, fmt.Errorf("prepare the recovery: %w", err)
 	}
-	err = errors.Join(o.disk.store.Close())
-	o.disk.store = nil
-	if err != nil {
-		return Recovered{}, fmt.Errorf("close %s: %w", logFile, err)
-	}
-	aside, err := swapIn(o.config.DataDir, known.ClusterID, now)
-	r.Aside = aside
+	r.Aside, err = o.disk.SwapIn(now)
 	return r, err
 }
 
-// prepareRecovery writes the directory's new content beside the present one.
-func (o *Offline) prepareRecovery(id identity, s *state.State, index, term uint64) error {
-	dir := filepath.Join(o.config.DataDir, recoveringDir)
-	if err := os.RemoveAll(dir); err != nil { // left by a recovery that was not complete
-		return err
+// address is where the only member of the new cluster is.
+func (o *Offline) address(id store.Identity) string {
+	if o.transport == nil {
+		return id.ID
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
-	}
-	log, err := openBolt(filepath.Join(dir, logFile))
-	if err != nil {
-		return err
-	}
-	err = errors.Join(log.SetUint64([]byte(keyTerm), term), log.SetUint64([]byte(keyBegun), 1))
-	if err = errors.Join(err, log.Close()); err != nil {
-		return err
-	}
-	if err := o.writeSnapshot(dir, id, s, index, term); err != nil {
-		return err
-	}
-	if err := id.write(dir); err != nil {
-		return err
-	}
-	complete, err := os.Create(filepath.Join(dir, completeFile))
-	if err != nil {
-		return err
-	}
-	return errors.Join(complete.Sync(), complete.Close(), syncDir(dir), syncDir(o.config.DataDir))
-}
-
-// writeSnapshot writes the state as the snapshot that the library begins with; its only
-// member is this instance.
-func (o *Offline) writeSnapshot(dir string, id identity, s *state.State, index, term uint64) error {
-	snapshots, err := raft.NewFileSnapshotStore(dir, keepOld, &libraryLog{to: o.config.Logger})
-	if err != nil {
-		return err
-	}
-	_, alone := raft.NewInmemTransport(raft.ServerAddress(id.ID))
-	address := raft.ServerAddress(id.ID)
-	if o.transport != nil {
-		address = raft.ServerAddress(o.transport.AdvertiseAddr())
-	}
-	members := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(id.ID), Address: address}}}
-	sink, err := snapshots.Create(raft.SnapshotVersionMax, index, term, members, index, alone)
-	if err != nil {
-		return err
-	}
-	if err := s.WriteSnapshot(sink); err != nil {
-		return errors.Join(err, sink.Cancel())
-	}
-	return sink.Close()
-}
-
-// contents are the files that a recovery replaces in a data directory. The identity goes last: an
-// instance does not start on a directory without it that has a log.
-var contents = []string{committedFile, logFile, "snapshots", identityFile}
-
-// swapIn sets the content of the directory aside and puts the content that a recovery has prepared
-// in its place. It may be called again if it died.
-func swapIn(dir, cluster string, now time.Time) (aside string, err error) {
-	aside = filepath.Join(dir, fmt.Sprintf("aside-%s-%s", cmp.Or(cluster, "none"), now.UTC().Format("20060102T150405.000Z")))
-	if err := os.MkdirAll(aside, 0o700); err != nil {
-		return aside, err
-	}
-	recovering := filepath.Join(dir, recoveringDir)
-	for _, name := range contents {
-		if _, err := os.Stat(filepath.Join(recovering, name)); errors.Is(err, os.ErrNotExist) && name != committedFile {
-			continue // it has its place already
-		}
-		if err := move(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil {
-			return aside, err
-		}
-		if err := move(filepath.Join(recovering, name), filepath.Join(dir, name)); err != nil {
-			return aside, err
-		}
-		if err := errors.Join(syncDir(aside), syncDir(recovering), syncDir(dir)); err != nil {
-			return aside, err
-		}
-	}
-	return aside, errors.Join(os.RemoveAll(recovering), syncDir(dir))
-}
-
-// move renames a file, if it is there.
-func move(from, to string) error {
-	if err := os.Rename(from, to); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-// interrupted tells whether a recovery of the directory died after it was prepared.
-func interrupted(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, recoveringDir, completeFile))
-	return err == nil
-}
-
-// finishRecovery finishes a recovery that died.
-func finishRecovery(ctx context.Context, c setup.Config) (err error) {
-	if !interrupted(c.DataDir) {
-		return nil
-	}
-	lock, err := lockDir(ctx, c.DataDir, c.LockTimeout)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
-	_, err = swapIn(c.DataDir, "interrupted", time.Now())
-	return err
+	return o.transport.AdvertiseAddr()
 }

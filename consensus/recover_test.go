@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
+	"praefect/consensus/store"
 	"praefect/fsm/state"
 )
 
@@ -63,7 +65,7 @@ func TestOffline_recoversFromALostQuorum(t *testing.T) {
 	if recovered.Former != former || recovered.ClusterID == former {
 		t.Errorf("recovered %+v", recovered)
 	}
-	for _, name := range []string{identityFile, logFile} {
+	for _, name := range []string{store.IdentityFile, store.LogFile} {
 		if _, err := os.Stat(filepath.Join(recovered.Aside, name)); err != nil {
 			t.Errorf("the former content is not kept: %v", err)
 		}
@@ -181,6 +183,7 @@ func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
 // TestOffline_Recover_diesAnywhere: until all is prepared nothing is changed; from then
 // on the instance does not start before the recovery is finished.
 func TestOffline_Recover_diesAnywhere(t *testing.T) {
+	contents := []string{"committed", store.LogFile, "snapshots", store.IdentityFile}
 	for moved := range len(contents) + 1 {
 		t.Run(fmt.Sprint(moved), func(t *testing.T) {
 			dir := t.TempDir()
@@ -193,21 +196,21 @@ func TestOffline_Recover_diesAnywhere(t *testing.T) {
 			}
 			index := o.found.End + 1
 			s := o.found.State.Recover(state.Recovery{Index: state.Index(index), ClusterID: "recovered"})
-			id := identity{Version: 1, ID: "another", Bootstrapped: true, Member: true, ClusterID: "recovered"}
-			if err := o.prepareRecovery(id, s, index, o.found.EndTerm+1); err != nil {
+			id := store.Identity{Version: 1, ID: "another", Bootstrapped: true, Member: true, ClusterID: "recovered"}
+			if err := o.disk.Prepare(id, s, index, o.found.EndTerm+1, o.address(id)); err != nil {
 				t.Fatal(err)
 			}
 			if err := o.Close(); err != nil {
 				t.Fatal(err)
 			}
 			for _, name := range contents[:moved] {
-				for _, step := range [][2]string{{name, name + ".former"}, {filepath.Join(recoveringDir, name), name}} {
-					if err := move(filepath.Join(dir, step[0]), filepath.Join(dir, step[1])); err != nil {
+				for _, step := range [][2]string{{name, name + ".former"}, {filepath.Join("recovering", name), name}} {
+					if err := os.Rename(filepath.Join(dir, step[0]), filepath.Join(dir, step[1])); err != nil && !errors.Is(err, os.ErrNotExist) {
 						t.Fatal(err)
 					}
 				}
 			}
-			if n, err := open(t, dir); err == nil || !strings.Contains(err.Error(), RecoverCommand) {
+			if n, err := open(t, dir); err == nil || !strings.Contains(err.Error(), store.RecoverCommand) {
 				t.Errorf("it starts in the middle of a recovery: %v, %v", n, err)
 			}
 			if o, err = OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"}); err != nil {
@@ -237,20 +240,21 @@ func TestSetAside_ofAnInterruptedRecovery(t *testing.T) {
 	}
 	index := o.found.End + 1
 	s := o.found.State.Recover(state.Recovery{Index: state.Index(index), ClusterID: "recovered"})
-	if err := o.prepareRecovery(identity{Version: 1, ID: "another", Name: "one", ClusterID: "recovered"}, s, index, o.found.EndTerm+1); err != nil {
+	id := store.Identity{Version: 1, ID: "another", Name: "one", ClusterID: "recovered"}
+	if err := o.disk.Prepare(id, s, index, o.found.EndTerm+1, o.address(id)); err != nil {
 		t.Fatal(err)
 	}
 	if err := o.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Rename(t.Context(), dir, "two"); err == nil || !strings.Contains(err.Error(), RecoverCommand) {
+	if _, err := store.Rename(t.Context(), dir, "two"); err == nil || !strings.Contains(err.Error(), store.RecoverCommand) {
 		t.Errorf("it gets another name in the middle of a recovery: %v", err)
 	}
-	aside, err := SetAside(t.Context(), dir, time.Now())
+	aside, err := store.SetAside(t.Context(), dir, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(aside, recoveringDir, completeFile)); err != nil {
+	if _, err := os.Stat(filepath.Join(aside, "recovering", "complete")); err != nil {
 		t.Errorf("what was prepared is not kept: %v", err)
 	}
 	if got := begin(t, dir).ready(t).View().ClusterID; got == "recovered" {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"praefect/consensus/store"
 	"praefect/fsm/state"
 )
 
@@ -37,12 +38,12 @@ func (n *Node) register(ctx context.Context) error {
 // id of it. As the view may be behind before the first answer, each answer may
 // tell that there is none yet, or another one.
 func (n *Node) announce(ctx context.Context) (state.Result, error) {
-	if members := n.Members(); len(members) == 1 && members[0].ID == n.disk.id {
+	if members := n.Members(); len(members) == 1 && members[0].ID == n.disk.ID {
 		if err := n.awaitLeading(ctx); err != nil {
 			return state.Result{}, err
 		}
 	}
-	cluster := cmp.Or(n.View().ClusterID, n.disk.known().ClusterID)
+	cluster := cmp.Or(n.View().ClusterID, n.disk.Known().ClusterID)
 	if cluster == "" {
 		if _, leading := n.Leading(); leading {
 			cluster = rand.Text() // View has all that was ever committed
@@ -98,10 +99,10 @@ func (n *Node) registration(cluster string) *state.Register {
 // before the log is, and keeps this instance from the instances of another cluster. An instance
 // that can register is a member, because only members are sent the log.
 func (n *Node) noteCluster(id string) error {
-	if known := n.disk.known().ClusterID; known != "" && known != id {
+	if known := n.disk.Known().ClusterID; known != "" && known != id {
 		return fmt.Errorf("raft.data_dir %q is of cluster %s, and this is cluster %s", n.config.DataDir, known, id)
 	}
-	return n.disk.note(func(i *identity) { i.ClusterID, i.Member = id, true })
+	return n.disk.Note(func(i *store.Identity) { i.ClusterID, i.Member = id, true })
 }
 
 // retireFormer retires the former lives of this instance.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/store"
 	"praefect/fsm"
 )
 
@@ -67,14 +68,14 @@ func (f *formerMembers) has(id string) bool {
 }
 
 // writeDown keeps the removed ids over a restart.
-func (f *formerMembers) writeDown(d *disk) error {
+func (f *formerMembers) writeDown(d *store.Disk) error {
 	f.mu.Lock()
 	gone := slices.Clone(f.gone)
 	f.mu.Unlock()
 	if len(gone) == 0 {
 		return nil
 	}
-	if err := d.note(func(id *identity) { id.remove(gone) }); err != nil {
+	if err := d.Note(func(id *store.Identity) { id.Remove(gone) }); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -83,25 +84,10 @@ func (f *formerMembers) writeDown(d *disk) error {
 	return nil
 }
 
-// maxRemoved bounds identity.Removed. The oldest ones are forgotten: the leader then tells
-// them that they are no members.
-const maxRemoved = 64
-
-// remove notes that the instances with these ids were removed.
-func (i *identity) remove(ids []string) {
-	all := slices.Clone(i.Removed)
-	for _, id := range ids {
-		if !slices.Contains(all, id) {
-			all = append(all, id)
-		}
-	}
-	i.Removed = all[max(0, len(all)-maxRemoved):]
-}
-
 // wasRemoved tells whether the instance with that id was removed from the cluster, as far as
 // this one knows.
 func (n *Node) wasRemoved(id string) bool {
-	return n.former.has(id) || slices.Contains(n.disk.known().Removed, id)
+	return n.former.has(id) || slices.Contains(n.disk.Known().Removed, id)
 }
 
 // isOutcast hears that a peer has refused this instance as one that was removed. The watch of

@@ -146,7 +146,7 @@ func (n *Node) LeaderConn() (grpc.ClientConnInterface, member.Member, error) {
 	if err != nil {
 		return nil, m, err
 	}
-	if m.ID == n.disk.id || n.calls == nil {
+	if m.ID == n.disk.ID || n.calls == nil {
 		return nil, m, ErrLeads
 	}
 	cc, err := n.calls.clients.To(m.Address)

@@ -15,7 +15,7 @@ import (
 
 // Status returns the present status.
 func (n *Node) Status() member.Status {
-	s := member.Status{ID: n.disk.id, Name: n.config.Name, ClusterID: n.View().ClusterID, State: "Founding", LastContact: -1}
+	s := member.Status{ID: n.disk.ID, Name: n.config.Name, ClusterID: n.View().ClusterID, State: "Founding", LastContact: -1}
 	r := n.raft()
 	if r == nil {
 		return s
@@ -128,7 +128,7 @@ func problem(err error) string {
 }
 
 func (n *Node) statusOf(ctx context.Context, m member.Member) member.InstanceStatus {
-	if m.ID == n.disk.id {
+	if m.ID == n.disk.ID {
 		return n.ownStatus()
 	}
 	failed := member.InstanceStatus{Status: member.Status{ID: m.ID, Name: m.Name}, Address: m.Address}

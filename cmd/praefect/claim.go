@@ -10,7 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/urfave/cli/v3"
 
-	"praefect/consensus"
+	"praefect/consensus/store"
 	"praefect/replicator/postgres"
 )
 
@@ -69,15 +69,15 @@ func (p *program) claim() *cli.Command {
 // forgetLostClaim has the instance on this host, if there is one, forget that another cluster had claimed
 // the virtual storage. The instances that run notice it by themselves.
 func forgetLostClaim(dir, name string) error {
-	lost, err := consensus.ReadLostClaims(dir)
+	lost, err := store.ReadLostClaims(dir)
 	if err != nil {
 		return fmt.Errorf("the claim was removed, but the instance on this host could still remember it when it starts without Postgres: %w", err)
 	}
-	rest := slices.DeleteFunc(slices.Clone(lost), func(l consensus.LostClaim) bool { return l.VirtualStorage == name })
+	rest := slices.DeleteFunc(slices.Clone(lost), func(l store.LostClaim) bool { return l.VirtualStorage == name })
 	if len(rest) == len(lost) {
 		return nil
 	}
-	if err := consensus.WriteLostClaims(dir, rest); err != nil {
+	if err := store.WriteLostClaims(dir, rest); err != nil {
 		return fmt.Errorf("the claim was removed, but the instance on this host remembers it when it starts without Postgres: %w", err)
 	}
 	return nil

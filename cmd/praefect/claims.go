@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"praefect/config"
-	"praefect/consensus"
+	"praefect/consensus/store"
 	"praefect/fsm/state"
 	"praefect/replicator/postgres"
 )
@@ -66,7 +66,7 @@ type claims struct {
 	// confirmed is when the claims were confirmed last, and kept the lost claims that the data
 	// directory remembers; only run.
 	confirmed time.Time
-	kept      []consensus.LostClaim
+	kept      []store.LostClaim
 
 	mu      sync.Mutex
 	own     map[string]bool // claimed for this cluster, guarded by mu
@@ -97,7 +97,7 @@ func newClaims(cfg *config.Config, db *postgres.DB, log *slog.Logger) (*claims, 
 // recall takes up the lost claims that the data directory remembers: they hold until Postgres says
 // otherwise. (▲ claim-lost-forgotten)
 func (c *claims) recall() (err error) {
-	if c.kept, err = consensus.ReadLostClaims(c.dir); err != nil {
+	if c.kept, err = store.ReadLostClaims(c.dir); err != nil {
 		return err
 	}
 	for _, lost := range c.kept {
@@ -112,23 +112,23 @@ func (c *claims) recall() (err error) {
 // keep has the data directory remember which claims are lost, as the last comparison found.
 func (c *claims) keep(ctx context.Context) {
 	served := defined(c.view())
-	var lost []consensus.LostClaim
+	var lost []store.LostClaim
 	c.mu.Lock()
 	for _, name := range slices.Sorted(maps.Keys(c.others)) {
 		if claim := c.others[name]; slices.Contains(served, name) {
-			lost = append(lost, consensus.LostClaim{
+			lost = append(lost, store.LostClaim{
 				VirtualStorage: name, ClusterID: claim.ClusterID, Instance: claim.Instance, Host: claim.Host,
 				Since: claim.Since.UTC(), Seen: claim.Seen.UTC(),
 			})
 		}
 	}
 	c.mu.Unlock()
-	if slices.EqualFunc(lost, c.kept, func(a, b consensus.LostClaim) bool {
+	if slices.EqualFunc(lost, c.kept, func(a, b store.LostClaim) bool {
 		return a.VirtualStorage == b.VirtualStorage && a.ClusterID == b.ClusterID
 	}) {
 		return
 	}
-	if err := consensus.WriteLostClaims(c.dir, lost); err != nil {
+	if err := store.WriteLostClaims(c.dir, lost); err != nil {
 		c.log.ErrorContext(ctx, "a lost claim would be forgotten by a restart without Postgres", "err", err)
 		return // the next comparison tries again
 	}
@@ -221,7 +221,7 @@ func (c *claims) barred() string {
 	if taken := c.taken(defined(view)); taken != "" {
 		return fmt.Sprintf("%s; this is cluster %s, which serves it too: two clusters must not, so this instance takes no lease; "+
 			"decide which cluster stays: to keep this one remove that claim (%s VIRTUAL-STORAGE); to join that one stop praefect on each instance of this one and run: %s",
-			taken, view.ClusterID, removeClaimCommand, consensus.RejoinCommand)
+			taken, view.ClusterID, removeClaimCommand, store.RejoinCommand)
 	}
 	return ""
 }

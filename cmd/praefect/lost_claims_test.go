@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"praefect/consensus"
+	"praefect/consensus/store"
 	"praefect/fsm/state"
 	"praefect/replicator/postgres"
 )
@@ -84,8 +84,8 @@ func TestClaims_lostClaimOutlivesARestart(t *testing.T) {
 // and one that joins the other cluster is not kept from serving by what it has become a part of.
 func TestClaims_lostClaimIsSettled(t *testing.T) {
 	dir := t.TempDir()
-	lost := []consensus.LostClaim{{VirtualStorage: "default", ClusterID: "Y"}, {VirtualStorage: "other", ClusterID: "Y"}}
-	if err := consensus.WriteLostClaims(dir, lost); err != nil {
+	lost := []store.LostClaim{{VirtualStorage: "default", ClusterID: "Y"}, {VirtualStorage: "other", ClusterID: "Y"}}
+	if err := store.WriteLostClaims(dir, lost); err != nil {
 		t.Fatal(err)
 	}
 	view := &state.State{ClusterID: "X", VirtualStorages: []state.VirtualStorage{{Name: "default"}, {Name: "other"}}}

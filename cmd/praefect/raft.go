@@ -11,6 +11,7 @@ import (
 
 	"praefect/config"
 	"praefect/consensus"
+	"praefect/consensus/store"
 )
 
 // raft are commands beside the daemon, which must not run, on the data directory of its instance.
@@ -45,7 +46,7 @@ func (p *program) raftRejoin() *cli.Command {
 }
 
 func (p *program) rejoin(ctx context.Context, cmd *cli.Command, cfg *config.Config) error {
-	found, err := consensus.InspectDirectory(ctx, cfg.Raft.DataDir)
+	found, err := store.Inspect(ctx, cfg.Raft.DataDir)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (p *program) rejoin(ctx context.Context, cmd *cli.Command, cfg *config.Conf
 	if err := p.confirm(ctx, cmd, "the name of the instance", cfg.Raft.Name); err != nil {
 		return err
 	}
-	aside, err := consensus.SetAside(ctx, cfg.Raft.DataDir, time.Now())
+	aside, err := store.SetAside(ctx, cfg.Raft.DataDir, time.Now())
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (p *program) raftRename() *cli.Command {
 			if err != nil {
 				return err
 			}
-			found, err := consensus.InspectDirectory(ctx, cfg.Raft.DataDir)
+			found, err := store.Inspect(ctx, cfg.Raft.DataDir)
 			if err != nil {
 				return err
 			}
@@ -114,7 +115,7 @@ func (p *program) raftRename() *cli.Command {
 			if err := p.confirm(ctx, cmd, "the new name", cfg.Raft.Name); err != nil {
 				return err
 			}
-			before, err := consensus.Rename(ctx, cfg.Raft.DataDir, cfg.Raft.Name)
+			before, err := store.Rename(ctx, cfg.Raft.DataDir, cfg.Raft.Name)
 			if err != nil {
 				return err
 			}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
-	"praefect/consensus"
+	"praefect/consensus/store"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
 	"praefect/test/runbook"
@@ -193,7 +193,7 @@ func TestThreeClustersOfOne(t *testing.T) {
 	for _, i := range w.c.Instances {
 		w.eventually(i.Label()+" takes no lease and says why", func() error {
 			err := i.Ready(w.ctx)
-			if err == nil || !strings.Contains(err.Error(), "takes no lease") || !strings.Contains(err.Error(), consensus.RejoinCommand) {
+			if err == nil || !strings.Contains(err.Error(), "takes no lease") || !strings.Contains(err.Error(), store.RejoinCommand) {
 				return fmt.Errorf("/readyz says %w", err)
 			}
 			status, err := i.Admin().Status(w.ctx, admin.StatusRequest{})

@@ -54,6 +54,7 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/replicator/queue":         {},
 		"praefect/consensus/member":         {},
 		"praefect/consensus/setup":          {"praefect/consensus/lease", "praefect/consensus/member", "praefect/consensus/peer"},
+		"praefect/consensus/store":          {"praefect/fsm", "praefect/fsm/state", "praefect/consensus/setup"},
 	}
 	for _, f := range files(t) {
 		may, restricted := allowed[f.pkg]
@@ -84,7 +85,8 @@ func TestImports_owners(t *testing.T) {
 		{"github.com/lib/pq", []string{"praefect/replicator/postgres", "praefect/test/postgres"}},
 		{"database/sql", []string{"praefect/replicator/postgres", "praefect/test/postgres"}},
 		{"github.com/hashicorp/raft", []string{"praefect/fsm", "praefect/consensus"}},
-		{"github.com/hashicorp/raft-boltdb", []string{"praefect/consensus"}},
+		{"github.com/hashicorp/raft-boltdb", []string{"praefect/consensus/store"}},
+		{"go.etcd.io/bbolt", []string{"praefect/consensus/store"}},
 		{"github.com/hashicorp/yamux", []string{"praefect/proxy/channel"}},
 	}
 	for _, f := range files(t) {

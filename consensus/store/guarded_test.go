@@ -1,9 +1,11 @@
-package consensus
+package store
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
+	"praefect/consensus/setup"
 	"reflect"
 	"strings"
 	"testing"
@@ -15,7 +17,7 @@ import (
 
 // guarded returns a guarded store on a real file, and the changes made to it.
 func guarded(t *testing.T) (*guardedStore, *[]string) {
-	bolt, err := openBolt(filepath.Join(t.TempDir(), logFile))
+	bolt, err := openBolt(filepath.Join(t.TempDir(), LogFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,10 +27,35 @@ func guarded(t *testing.T) (*guardedStore, *[]string) {
 		}
 	})
 	var ops []string
-	f := &faultyStore{LogStore: bolt}
-	f.set(func(op string) (bool, error) { ops = append(ops, op); return true, nil })
-	return &guardedStore{store: f, guard: newGuard(patience), size: newLogSize(math.MaxInt64), seconds: newMetrics().store}, &ops
+	return &guardedStore{store: recorder{bolt, &ops}, guard: newGuard(time.Minute), size: newLogSize(math.MaxInt64), seconds: newSeconds()}, &ops
 }
+
+// recorder notes the changes made to a store.
+type recorder struct {
+	setup.LogStore
+	ops *[]string
+}
+
+func (r recorder) note(format string, args ...any) {
+	*r.ops = append(*r.ops, fmt.Sprintf(format, args...))
+}
+
+func (r recorder) DeleteRange(first, last uint64) error {
+	r.note("delete %d %d", first, last)
+	return r.LogStore.DeleteRange(first, last)
+}
+
+func (r recorder) Set(key, value []byte) error {
+	r.note("set %s", key)
+	return r.LogStore.Set(key, value)
+}
+
+func (r recorder) SetUint64(key []byte, value uint64) error {
+	r.note("set %s", key)
+	return r.LogStore.SetUint64(key, value)
+}
+
+var errBroken = errors.New("the disk is broken")
 
 func TestStableStore_aVoteIsOneValue(t *testing.T) {
 	g, ops := guarded(t)
@@ -126,21 +153,21 @@ func TestGuardedStore_DeleteRange(t *testing.T) {
 }
 
 func TestGuard_do(t *testing.T) {
-	g := newGuard(patience)
+	g := newGuard(time.Minute)
 	for _, harmless := range []error{nil, raft.ErrLogNotFound, raftboltdb.ErrKeyNotFound} {
-		if err := g.do("read", func() error { return harmless }); !errors.Is(err, harmless) || g.failure() != nil {
-			t.Errorf("got %v, failed with %v", err, g.failure())
+		if err := g.do("read", func() error { return harmless }); !errors.Is(err, harmless) || g.Failure() != nil {
+			t.Errorf("got %v, failed with %v", err, g.Failure())
 		}
 	}
-	if err := g.do("write", func() error { return errDisk }); !errors.Is(err, errDisk) {
-		t.Errorf("got %v, want %v", err, errDisk)
+	if err := g.do("write", func() error { return errBroken }); !errors.Is(err, errBroken) {
+		t.Errorf("got %v, want %v", err, errBroken)
 	}
 	called := false
 	again := func() error { called = true; return nil }
-	if err := g.do("write", again); !errors.Is(err, errDisk) || called {
+	if err := g.do("write", again); !errors.Is(err, errBroken) || called {
 		t.Errorf("after a failure: got %v, called %t", err, called)
 	}
-	g.armed.Store(true)
+	g.Arm()
 	ended := make(chan struct{})
 	returned := false
 	go func() {
@@ -148,7 +175,7 @@ func TestGuard_do(t *testing.T) {
 		_ = g.do("write", again)
 		returned = true
 	}()
-	within(t, "the goroutine ends", ended)
+	<-ended
 	if returned || called {
 		t.Errorf("armed: returned %t, called %t", returned, called)
 	}
@@ -157,7 +184,7 @@ func TestGuard_do(t *testing.T) {
 func TestGuard_do_hangs(t *testing.T) {
 	g := newGuard(time.Millisecond)
 	err := g.do("write", func() error {
-		within(t, "the guard fails", g.healthy.Done())
+		<-g.Healthy.Done()
 		return nil
 	})
 	if err == nil || !strings.Contains(err.Error(), "write: the disk has not answered") {

@@ -1,4 +1,4 @@
-package consensus
+package store
 
 import (
 	"encoding/binary"

@@ -1,9 +1,7 @@
-package consensus
+package store
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -110,17 +108,17 @@ func (s *logSize) fits() uint64 {
 	return entries
 }
 
-// boundLog cuts the log whenever it has outgrown its bound in bytes.
-func (n *Node) boundLog(ctx context.Context) {
+// BoundLog cuts the log of the running library r whenever it has outgrown its bound in bytes.
+func (d *Disk) BoundLog(ctx context.Context, r *raft.Raft) {
 	for {
 		select {
-		case <-n.disk.size.over:
+		case <-d.size.over:
 		case <-ctx.Done():
 			return
 		}
-		if err := n.cutLog(); err != nil && ctx.Err() == nil {
-			n.config.Logger.Warn("the Raft log has outgrown its bound, and could not be cut: it is tried again",
-				"bytes", n.disk.size.bytes(), "bound", n.disk.size.limit, "err", err)
+		if err := d.cutLog(r); err != nil && ctx.Err() == nil {
+			d.config.Logger.Warn("the Raft log has outgrown its bound, and could not be cut: it is tried again",
+				"bytes", d.size.bytes(), "bound", d.size.limit, "err", err)
 		}
 		pause := time.NewTimer(trimAgain)
 		select {
@@ -128,19 +126,19 @@ func (n *Node) boundLog(ctx context.Context) {
 		case <-ctx.Done():
 		}
 		pause.Stop()
-		n.disk.size.mu.Lock()
-		n.disk.size.tell()
-		n.disk.size.mu.Unlock()
+		d.size.mu.Lock()
+		d.size.tell()
+		d.size.mu.Unlock()
 	}
 }
 
 // cutLog takes a snapshot, and leaves as much of the log as fits. Afterwards the library
 // leaves as many entries as before.
-func (n *Node) cutLog() error {
-	r, before := n.raft(), n.disk.size.bytes()
+func (d *Disk) cutLog(r *raft.Raft) error {
+	before := d.size.bytes()
 	usual := r.ReloadableConfig()
 	shorter := usual
-	shorter.TrailingLogs = min(n.disk.size.fits(), usual.TrailingLogs)
+	shorter.TrailingLogs = min(d.size.fits(), usual.TrailingLogs)
 	if err := r.ReloadConfig(shorter); err != nil {
 		return err
 	}
@@ -149,18 +147,9 @@ func (n *Node) cutLog() error {
 		err = failure
 	}
 	if err == nil {
-		n.config.Logger.Info("the Raft log was cut to its bound", "bytes_before", before, "bytes", n.disk.size.bytes(), "bound", n.disk.size.limit)
+		d.config.Logger.Info("the Raft log was cut to its bound", "bytes_before", before, "bytes", d.size.bytes(), "bound", d.size.limit)
 	}
 	return err
-}
-
-// fileBytes is the size of the file with the log, 0 if there is none.
-func (d *disk) fileBytes() int64 {
-	info, err := os.Stat(filepath.Join(d.dir, logFile))
-	if err != nil {
-		return 0 // a store in memory, or a directory that is being set aside
-	}
-	return info.Size()
 }
 
 // sizeOf is the bytes that an entry has on the disk beside perEntry.

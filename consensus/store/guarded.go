@@ -1,4 +1,4 @@
-package consensus
+package store
 
 import (
 	"time"
@@ -13,7 +13,7 @@ import (
 // It is the only user of the store.
 type guardedStore struct {
 	store   setup.LogStore
-	guard   *guard
+	guard   *Guard
 	size    *logSize
 	seconds *prometheus.HistogramVec // by operation
 }

@@ -1,4 +1,4 @@
-package consensus
+package store
 
 import (
 	"context"
@@ -19,10 +19,10 @@ import (
 // entries of its log count.
 const committedFile = "committed"
 
-// committed names an entry of the log that was committed, and says when this instance knew
+// Committed names an entry of the log that was committed, and says when this instance knew
 // of it. An entry of another term at that index is another one, of an older copy of
 // the log.
-type committed struct {
+type Committed struct {
 	Index, Term uint64
 	Time        time.Time
 }
@@ -31,7 +31,7 @@ type committed struct {
 // these.
 const committedLength = 8 + 8 + 8 + 4
 
-func (c committed) encode() []byte {
+func (c Committed) encode() []byte {
 	b := binary.BigEndian.AppendUint64(nil, c.Index)
 	b = binary.BigEndian.AppendUint64(b, c.Term)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Time.UnixMilli()))
@@ -40,23 +40,23 @@ func (c committed) encode() []byte {
 
 // readCommitted returns the record in the directory, the zero value if there is none or the
 // machine failed while it was written: then nothing is known to be committed.
-func readCommitted(dir string) (committed, error) {
+func readCommitted(dir string) (Committed, error) {
 	b, err := os.ReadFile(filepath.Join(dir, committedFile))
 	if errors.Is(err, os.ErrNotExist) {
-		return committed{}, nil
+		return Committed{}, nil
 	}
 	if err != nil {
-		return committed{}, err
+		return Committed{}, err
 	}
 	if len(b) != committedLength {
-		return committed{}, nil
+		return Committed{}, nil
 	}
-	c := committed{
+	c := Committed{
 		Index: binary.BigEndian.Uint64(b), Term: binary.BigEndian.Uint64(b[8:]),
 		Time: time.UnixMilli(int64(binary.BigEndian.Uint64(b[16:]))),
 	}
 	if string(c.encode()) != string(b) {
-		return committed{}, nil
+		return Committed{}, nil
 	}
 	return c, nil
 }
@@ -66,23 +66,25 @@ func readCommitted(dir string) (committed, error) {
 // knows less.
 const noteEvery = 250 * time.Millisecond
 
-// noteCommitted keeps the record up to date until ctx ends.
-func (n *Node) noteCommitted(ctx context.Context) {
-	f, err := os.OpenFile(filepath.Join(n.config.DataDir, committedFile), os.O_CREATE|os.O_WRONLY, 0o600)
+// NoteCommitted keeps the record of commitIndex up to date until ctx ends.
+func (d *Disk) NoteCommitted(ctx context.Context, commitIndex func() uint64) {
+	f, err := os.OpenFile(filepath.Join(d.config.DataDir, committedFile), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		n.config.Logger.WarnContext(ctx, "without a quorum a restarted instance will not know what is committed", "err", err)
+		d.config.Logger.WarnContext(ctx, "without a quorum a restarted instance will not know what is committed", "err", err)
 		return
 	}
 	defer func() {
 		if err := f.Close(); err != nil {
-			n.config.Logger.WarnContext(ctx, "close the record of what is committed", "err", err)
+			d.config.Logger.WarnContext(ctx, "close the record of what is committed", "err", err)
 		}
 	}()
+	again := time.NewTicker(noteEvery)
+	defer again.Stop()
 	var noted uint64
 	for last := false; ; {
-		if index := n.CommitIndex(); index > noted {
-			if err := n.note(f, index); err != nil {
-				n.config.Logger.WarnContext(ctx, "without a quorum a restarted instance will not know what is committed", "err", err)
+		if index := commitIndex(); index > noted {
+			if err := d.noteEntry(f, index); err != nil {
+				d.config.Logger.WarnContext(ctx, "without a quorum a restarted instance will not know what is committed", "err", err)
 				return
 			}
 			noted = index
@@ -90,20 +92,24 @@ func (n *Node) noteCommitted(ctx context.Context) {
 		if last {
 			return
 		}
-		last = !pause(ctx, noteEvery)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			last = true
+		}
 	}
 }
 
-// note writes the record, if the entry is there.
-func (n *Node) note(to io.WriterAt, index uint64) error {
+// noteEntry writes the record, if the entry is there.
+func (d *Disk) noteEntry(to io.WriterAt, index uint64) error {
 	var entry raft.Log
-	err := n.stores.logs.GetLog(index, &entry)
+	err := d.Logs.GetLog(index, &entry)
 	if errors.Is(err, raft.ErrLogNotFound) {
 		return nil // a snapshot covers it
 	}
 	if err != nil {
 		return fmt.Errorf("read entry %d: %w", index, err)
 	}
-	_, err = to.WriteAt(committed{Index: index, Term: entry.Term, Time: time.Now()}.encode(), 0)
+	_, err = to.WriteAt(Committed{Index: index, Term: entry.Term, Time: time.Now()}.encode(), 0)
 	return err
 }

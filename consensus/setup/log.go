@@ -1,13 +1,17 @@
-package consensus
+package setup
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
 
 	"praefect/consensus/peer"
 )
+
+// LibraryLog takes the lines of the Raft library and passes them to Logger.
+func (c Config) LibraryLog() io.Writer { return &libraryLog{to: c.Logger} }
 
 // libraryLog passes the lines of the Raft library on, which come one a Write:
 //

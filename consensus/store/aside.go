@@ -1,4 +1,4 @@
-package consensus
+package store
 
 import (
 	"context"
@@ -8,6 +8,12 @@ import (
 	"path/filepath"
 	"time"
 )
+
+// RecoverCommand is the command that an operator runs when the quorum is lost permanently.
+const RecoverCommand = "praefect -config FILE raft recover"
+
+// RejoinCommand is how an instance of one cluster is made to join another one.
+const RejoinCommand = "praefect -config FILE raft rejoin"
 
 // RenameCommand is how the data directory of an instance is given to the same instance under
 // another name.
@@ -29,8 +35,8 @@ type Directory struct {
 const offlineWait = 2 * time.Second
 
 // offline does something with a data directory that no process has.
-func offline(ctx context.Context, dir string, do func(identity) error) (err error) {
-	if _, err := os.Stat(filepath.Join(dir, identityFile)); err != nil {
+func offline(ctx context.Context, dir string, do func(Identity) error) (err error) {
+	if _, err := os.Stat(filepath.Join(dir, IdentityFile)); err != nil {
 		return fmt.Errorf("raft.data_dir %q holds no state of an instance: %w", dir, err)
 	}
 	lock, err := lockDir(ctx, dir, offlineWait)
@@ -48,11 +54,11 @@ func offline(ctx context.Context, dir string, do func(identity) error) (err erro
 	return nil
 }
 
-// InspectDirectory describes a data directory. It changes nothing, and is refused while a
+// Inspect describes a data directory. It changes nothing, and is refused while a
 // process has the directory.
-func InspectDirectory(ctx context.Context, dir string) (Directory, error) {
+func Inspect(ctx context.Context, dir string) (Directory, error) {
 	var found Directory
-	err := offline(ctx, dir, func(id identity) error {
+	err := offline(ctx, dir, func(id Identity) error {
 		found = Directory{Path: dir, ID: id.ID, Name: id.Name, ClusterID: id.ClusterID, Begun: id.Bootstrapped}
 		return nil
 	})
@@ -63,7 +69,7 @@ func InspectDirectory(ctx context.Context, dir string) (Directory, error) {
 // that is: at its next start the instance has none, and joins the cluster of its peers or begins one
 // with them. Nothing is removed. A second call goes on where one has died.
 func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err error) {
-	err = offline(ctx, dir, func(id identity) error {
+	err = offline(ctx, dir, func(id Identity) error {
 		cluster := id.ClusterID
 		if cluster == "" {
 			cluster = "none"
@@ -75,7 +81,7 @@ func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err
 		// The identity goes last: an instance whose identity says that there was a log does not start without it.
 		// The directory that an interrupted recovery prepared goes first: its content would replace
 		// the state that is joined then.
-		for _, name := range []string{recoveringDir, committedFile, lostClaimsFile, logFile, "snapshots", identityFile} {
+		for _, name := range []string{recoveringDir, committedFile, lostClaimsFile, LogFile, "snapshots", IdentityFile} {
 			if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
@@ -91,7 +97,7 @@ func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err
 // Rename gives the data directory to the same instance under another name, and returns the former
 // one.
 func Rename(ctx context.Context, dir, name string) (before string, err error) {
-	err = offline(ctx, dir, func(id identity) error {
+	err = offline(ctx, dir, func(id Identity) error {
 		if interrupted(dir) { // the prepared directory has the former name
 			return fmt.Errorf("a recovery was interrupted: run %s again", RecoverCommand)
 		}

@@ -1,4 +1,4 @@
-package consensus
+package store
 
 import (
 	"crypto/rand"
@@ -7,16 +7,18 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"praefect/consensus/setup"
 )
 
-const identityFile = "instance.json"
+// IdentityFile has the Identity.
+const IdentityFile = "instance.json"
 
-// identity describes the instance that owns the data directory, and is kept there. The
+// Identity describes the instance that owns the data directory, and is kept there. The
 // id is random, so that a directory that was lost can never come back under the
 // id of the former one and vote twice.
-type identity struct {
+type Identity struct {
 	Version int    `json:"version"`
 	ID      string `json:"id"`
 	// Name is the operator's name for the instance, once one was given.
@@ -27,7 +29,7 @@ type identity struct {
 	// Founders are the instances with which this one is about to begin a
 	// cluster, or has begun it; none in a cluster of one and in one that was
 	// joined.
-	Founders []founder `json:"founders,omitempty"`
+	Founders []Founder `json:"founders,omitempty"`
 	// Member is true once the instance was sure to be one of the cluster's
 	// members: if it is not one later, it was removed.
 	Member bool `json:"member,omitempty"`
@@ -41,33 +43,40 @@ type identity struct {
 	Removed []string `json:"removed,omitempty"`
 }
 
+// Founder is one of the instances that begin a cluster together.
+type Founder struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	Addr string `json:"addr"`
+}
+
 // readIdentity returns the identity kept in the directory, or a new one that
 // it keeps there first. The directory must be locked.
-func readIdentity(dir string) (identity, error) {
-	data, err := os.ReadFile(filepath.Join(dir, identityFile))
+func readIdentity(dir string) (Identity, error) {
+	data, err := os.ReadFile(filepath.Join(dir, IdentityFile))
 	if errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Stat(filepath.Join(dir, logFile)); err == nil {
-			return identity{}, fmt.Errorf("there is a log, but no %s", identityFile)
+		if _, err := os.Stat(filepath.Join(dir, LogFile)); err == nil {
+			return Identity{}, fmt.Errorf("there is a log, but no %s", IdentityFile)
 		}
-		id := identity{Version: 1, ID: rand.Text()}
+		id := Identity{Version: 1, ID: rand.Text()}
 		return id, id.write(dir)
 	}
 	if err != nil {
-		return identity{}, err
+		return Identity{}, err
 	}
-	var id identity
+	var id Identity
 	if err := json.Unmarshal(data, &id); err != nil {
-		return identity{}, fmt.Errorf("%s is damaged: %w", identityFile, err)
+		return Identity{}, fmt.Errorf("%s is damaged: %w", IdentityFile, err)
 	}
 	if id.Version != 1 || id.ID == "" {
-		return identity{}, fmt.Errorf("%s is damaged, or of another version of this program", identityFile)
+		return Identity{}, fmt.Errorf("%s is damaged, or of another version of this program", IdentityFile)
 	}
 	return id, nil
 }
 
 // ownedBy refuses the directory to an instance of another name: it would take the part of one that
 // is down, and vote a second time when that one comes back.
-func (id identity) ownedBy(c setup.Config) error {
+func (id Identity) ownedBy(c setup.Config) error {
 	if !c.Named || id.Name == "" || id.Name == c.Name {
 		return nil
 	}
@@ -76,12 +85,27 @@ func (id identity) ownedBy(c setup.Config) error {
 }
 
 // write makes the directory keep the identity.
-func (id identity) write(dir string) error {
+func (id Identity) write(dir string) error {
 	data, err := json.Marshal(id)
 	if err != nil {
 		return err
 	}
-	return replaceFile(dir, identityFile, append(data, '\n'))
+	return replaceFile(dir, IdentityFile, append(data, '\n'))
+}
+
+// maxRemoved bounds identity.Removed. The oldest ones are forgotten: the leader then tells
+// them that they are no members.
+const maxRemoved = 64
+
+// Remove notes that the instances with these ids were removed.
+func (i *Identity) Remove(ids []string) {
+	all := slices.Clone(i.Removed)
+	for _, id := range ids {
+		if !slices.Contains(all, id) {
+			all = append(all, id)
+		}
+	}
+	i.Removed = all[max(0, len(all)-maxRemoved):]
 }
 
 // replaceFile replaces a file as a whole: at any moment, even after a crash, either the former

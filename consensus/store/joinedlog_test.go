@@ -1,8 +1,10 @@
-package consensus
+package store
 
 import (
 	"io"
+	"math"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -35,12 +37,11 @@ func TestJoinedLog(t *testing.T) {
 		"the first entry of all":                   {snapshotsAt{1: 3}, nil, []uint64{2}, 1, 0, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			i := begin(t, t.TempDir()) // whose metrics and guard it has
 			s := &joinedLog{
 				guardedStore: &guardedStore{store: struct {
 					*raft.InmemStore
 					nothingToClose
-				}{InmemStore: raft.NewInmemStore()}, guard: i.guard, size: i.disk.size, seconds: i.metrics.store},
+				}{InmemStore: raft.NewInmemStore()}, guard: newGuard(time.Minute), size: newLogSize(math.MaxInt64), seconds: newSeconds()},
 				snapshots: listed{row.snapshots},
 			}
 			for _, indexes := range [][]uint64{row.has, row.added} {

@@ -1,4 +1,4 @@
-package consensus
+package store
 
 import (
 	"encoding/binary"
@@ -33,7 +33,7 @@ func verifyBolt(path string, measure func(index uint64, bytes int)) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	defer recoverAs(&err)
+	defer RecoverAs(&err)
 	return db.View(func(tx *bbolt.Tx) error {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -53,9 +53,9 @@ func verifyBolt(path string, measure func(index uint64, bytes int)) (err error) 
 	})
 }
 
-// recoverAs turns a panic into an error: bbolt and raft panic at the start on data that they cannot
+// RecoverAs turns a panic into an error: bbolt and raft panic at the start on data that they cannot
 // read.
-func recoverAs(err *error) {
+func RecoverAs(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%v", p)
 	}

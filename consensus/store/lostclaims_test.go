@@ -1,4 +1,4 @@
-package consensus
+package store
 
 import (
 	"os"
@@ -10,7 +10,15 @@ import (
 )
 
 func TestLostClaims(t *testing.T) {
-	dir := used(t)
+	dir := t.TempDir()
+	for _, name := range []string{committedFile, LogFile} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := (Identity{Version: 1, ID: "one"}).write(dir); err != nil {
+		t.Fatal(err)
+	}
 	at := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	first := LostClaim{VirtualStorage: "default", ClusterID: "Y", Instance: "i", Host: "h", Since: at, Seen: at.Add(time.Hour)}
 	second := LostClaim{VirtualStorage: "other", ClusterID: "Z", Since: at, Seen: at}
@@ -39,7 +47,7 @@ func TestLostClaims(t *testing.T) {
 	if got, err := ReadLostClaims(aside); err != nil || !slices.Equal(got, []LostClaim{first}) {
 		t.Errorf("set aside was %+v, %v", got, err)
 	}
-	for _, name := range []string{committedFile, logFile, identityFile} {
+	for _, name := range []string{committedFile, LogFile, IdentityFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			t.Errorf("%s was not set aside", name)
 		}

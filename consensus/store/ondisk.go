@@ -1,4 +1,4 @@
-package consensus
+package store
 
 import (
 	"errors"
@@ -12,8 +12,8 @@ import (
 	"praefect/fsm/state"
 )
 
-// onDisk is the replicated state as the data directory holds it.
-type onDisk struct {
+// OnDisk is the replicated state as the data directory holds it.
+type OnDisk struct {
 	// State is that of the latest snapshot and of the entries of the log behind it, up to
 	// a bound.
 	State *state.State
@@ -27,31 +27,31 @@ type onDisk struct {
 	End, EndTerm uint64
 	// Committed is the last entry that the instance knew to be committed; the zero value if that is
 	// not known.
-	Committed committed
+	Committed Committed
 }
 
-// everything bounds a reading by nothing.
-const everything = math.MaxUint64
+// Everything bounds a reading by nothing.
+const Everything = math.MaxUint64
 
-// readOnDisk reads the content of the directory, up to the entry with that index. It changes
+// Read reads the content of the directory, up to the entry with that index. It changes
 // nothing, and may run beside the library.
-func (d *disk) readOnDisk(logs raft.LogStore, upTo func(committed) uint64) (_ *onDisk, err error) {
-	defer recoverAs(&err) // package fsm stops at an entry that it cannot decode
-	o := &onDisk{}
+func (d *Disk) Read(upTo func(Committed) uint64) (_ *OnDisk, err error) {
+	defer RecoverAs(&err) // package fsm stops at an entry that it cannot decode
+	o := &OnDisk{}
 	machine := fsm.New()
 	if err := d.readSnapshot(machine, o); err != nil {
 		return nil, err
 	}
 	o.Last, o.End, o.EndTerm = o.Snapshot, o.Snapshot, o.LastTerm
-	first, err := logs.FirstIndex()
+	first, err := d.Logs.FirstIndex()
 	if err != nil {
 		return nil, fmt.Errorf("look for a log: %w", err)
 	}
-	last, err := logs.LastIndex()
+	last, err := d.Logs.LastIndex()
 	if err != nil {
 		return nil, fmt.Errorf("look for the end of the log: %w", err)
 	}
-	if o.Committed, err = readCommitted(d.dir); err != nil {
+	if o.Committed, err = readCommitted(d.config.DataDir); err != nil {
 		return nil, fmt.Errorf("read %s: %w", committedFile, err)
 	}
 	if last > o.Snapshot {
@@ -59,18 +59,18 @@ func (d *disk) readOnDisk(logs raft.LogStore, upTo func(committed) uint64) (_ *o
 			return nil, fmt.Errorf("the log begins at entry %d, and the latest snapshot ends at entry %d", first, o.Snapshot)
 		}
 		var end raft.Log
-		if err := logs.GetLog(last, &end); err != nil {
+		if err := d.Logs.GetLog(last, &end); err != nil {
 			return nil, fmt.Errorf("read entry %d: %w", last, err)
 		}
 		o.End, o.EndTerm = last, end.Term
 	}
-	if err := o.verifyCommitted(logs); err != nil {
+	if err := o.verifyCommitted(d.Logs); err != nil {
 		return nil, err
 	}
 	bound := min(o.End, upTo(o.Committed))
 	for index := o.Snapshot + 1; index <= bound; index++ {
 		var entry raft.Log
-		if err := logs.GetLog(index, &entry); err != nil {
+		if err := d.Logs.GetLog(index, &entry); err != nil {
 			return nil, fmt.Errorf("read entry %d: %w", index, err)
 		}
 		o.Last, o.LastTerm = index, entry.Term
@@ -86,14 +86,14 @@ func (d *disk) readOnDisk(logs raft.LogStore, upTo func(committed) uint64) (_ *o
 }
 
 // readSnapshot restores the latest snapshot that can be read.
-func (d *disk) readSnapshot(machine *fsm.FSM, o *onDisk) error {
-	snapshots, err := d.snapshots.List()
+func (d *Disk) readSnapshot(machine *fsm.FSM, o *OnDisk) error {
+	snapshots, err := d.Snapshots.List()
 	if err != nil {
 		return fmt.Errorf("look for snapshots: %w", err)
 	}
 	var faults []error
 	for _, meta := range snapshots {
-		_, from, err := d.snapshots.Open(meta.ID)
+		_, from, err := d.Snapshots.Open(meta.ID)
 		if err == nil {
 			err = errors.Join(machine.Restore(from), from.Close())
 		}
@@ -108,7 +108,7 @@ func (d *disk) readSnapshot(machine *fsm.FSM, o *onDisk) error {
 }
 
 // verifyCommitted forgets a record of committed entries that speaks of another log.
-func (o *onDisk) verifyCommitted(logs raft.LogStore) error {
+func (o *OnDisk) verifyCommitted(logs raft.LogStore) error {
 	c := o.Committed
 	if c.Index <= o.Snapshot {
 		return nil // a snapshot has committed entries only
@@ -116,7 +116,7 @@ func (o *onDisk) verifyCommitted(logs raft.LogStore) error {
 	var entry raft.Log
 	err := logs.GetLog(c.Index, &entry)
 	if errors.Is(err, raft.ErrLogNotFound) || err == nil && entry.Term != c.Term {
-		o.Committed = committed{}
+		o.Committed = Committed{}
 		return nil
 	}
 	if err != nil {

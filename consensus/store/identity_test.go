@@ -1,0 +1,31 @@
+package store
+
+import (
+	"path/filepath"
+	"reflect"
+	"testing"
+)
+
+func TestIdentity(t *testing.T) {
+	dir := t.TempDir()
+	first, err := readIdentity(dir)
+	if err != nil || first.ID == "" || first.Bootstrapped {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if second, err := readIdentity(dir); err != nil || !reflect.DeepEqual(second, first) {
+		t.Errorf("%+v, %v, want %+v", second, err, first)
+	}
+	first.Bootstrapped = true
+	if err := first.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if third, err := readIdentity(dir); err != nil || !reflect.DeepEqual(third, first) {
+		t.Errorf("%+v, %v, want %+v", third, err, first)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 1 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if other, err := readIdentity(t.TempDir()); err != nil || other.ID == first.ID {
+		t.Errorf("another directory has %+v, %v", other, err)
+	}
+}
