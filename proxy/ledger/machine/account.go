@@ -46,14 +46,19 @@ func (w *write) intent(voteBound time.Duration) (state.IntentKind, state.Scope) 
 	return kind, scope
 }
 
-// commit proposes the entries that the write must have in the ledger before it has an effect,
-// and reports whether there was anything to propose: an intent that covers it, and
-// an account by which every storage that does not agree is behind.
+// commit passes a write that has the entries in the ledger that it must have before it has an
+// effect: an intent that covers it, and an account by which every storage that does not agree is
+// behind. Otherwise it proposes them, after the answer to a proposal that is under way.
 //
 // The write is routed anew once the intent is applied. From there on no other
 // instance declares a storage in sync. (▲ machine-accounts-once, machine-primary-only-unaccounted,
 // vote-without-intent)
-func (ws *writes) commit(w *write) bool {
+func (ws *writes) commit(w *write) phase {
+	for _, r := range w.on() {
+		if r.busy {
+			return ws.wait(w, WhyProposal, r)
+		}
+	}
 	kind, scope := w.intent(ws.cfg.VoteBound)
 	covered := true
 	for _, r := range w.on() {
@@ -62,7 +67,7 @@ func (ws *writes) commit(w *write) bool {
 	// Beside a fresh intent the account costs nothing; and until the intent is
 	// applied another instance may still remove the entries of the ledger.
 	if covered && (w.route.Votes || ws.accounted(w)) { // of one that votes see accountedFor
-		return false
+		return pass
 	}
 	var commands []state.Command
 	if !covered {
@@ -85,7 +90,7 @@ func (ws *writes) commit(w *write) bool {
 		w.proposing = false
 		ws.committed(w, !covered, kind, scope, a)
 	})
-	return true
+	return w.phase
 }
 
 // committed goes on with a write whose intent and account have an answer.
@@ -113,19 +118,19 @@ func (ws *writes) committed(w *write, opens bool, kind state.IntentKind, scope s
 		}
 	}
 	switch {
-	case ws.all[w.id] != w: // it has ended meanwhile
-	case w.canceled:
-		ws.forget(w)
-	case w.route.Votes && !w.voting && !w.clearing: // it goes another way
+	case w.phase == over: // it has ended meanwhile
+	case w.phase == abandoned:
+		ws.enter(w, over)
+	case w.route.Votes && w.phase <= sent: // it goes another way
 	case a.Err != nil:
-		ws.reject(w, a.Err)
+		ws.enter(w, ws.refuse(w, a.Err))
 	case refusal == nil:
 		ws.advance(w)
 	case refusal.Reason == state.RefusedRetired:
-		ws.reject(w, refusal)
+		ws.enter(w, ws.refuse(w, refusal))
 	default: // the agreed state has changed
 		if w.attempts++; w.attempts >= routeAttempts {
-			ws.reject(w, fmt.Errorf("%w: %w", ErrRerouted, refusal))
+			ws.enter(w, ws.refuse(w, fmt.Errorf("%w: %w", ErrRerouted, refusal)))
 			return
 		}
 		ws.advance(w)

@@ -31,6 +31,12 @@
 //
 // With a warm intent all of it, from Begin to Forward, is one Step.
 //
+// A write is in one phase at a time (phase.go). Events and the function of the phase take it on:
+//
+//	admitting ─admit─▶ sent ─Vote─▶ voting ─decide─▶ sent ─Ended─▶ accounting ─conclude─▶ over
+//	        ▲             │                                            └─ cleared ─conclude─▶ over
+//	        └── NotSent ──┘
+//
 // A write that votes is forwarded to several storages, and has nothing in the ledger before its
 // first vote, because nothing has changed until then:
 //

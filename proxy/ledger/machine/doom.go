@@ -8,6 +8,18 @@ import (
 	"praefect/fsm/state"
 )
 
+// doom keeps the status of a write from its client, and ends its RPC if that
+// goes on.
+func (ws *writes) doom(w *write, err error) {
+	if w.doomed != nil {
+		return
+	}
+	w.doomed = err
+	if w.phase.forwarded() {
+		ws.emit(Doom{Write: w.id, Err: err})
+	}
+}
+
 func (ws *writes) changedSince(w *write, before *state.State) bool {
 	changed := func(e *state.Entry) state.Index {
 		if e == nil {
@@ -22,7 +34,7 @@ func (ws *writes) changedSince(w *write, before *state.State) bool {
 // any more, or were none for a while.
 func (ws *writes) doomFenced() {
 	for _, w := range ws.ordered() {
-		if !w.forwarded && !w.clearing {
+		if w.phase < sent {
 			continue
 		}
 		vs := ws.view.VirtualStorage(w.keys[0].VirtualStorage)
@@ -45,7 +57,7 @@ func (ws *writes) dropOthers(w *write, may func(*state.VirtualStorage, string) b
 	vs := ws.view.VirtualStorage(w.keys[0].VirtualStorage)
 	w.others = slices.DeleteFunc(w.others, func(d Destination) bool {
 		gone := !may(vs, d.Storage)
-		if gone && w.forwarded {
+		if gone && w.phase.forwarded() {
 			ws.emit(Drop{Write: w.id, Storage: d.Storage, Err: ErrDropped})
 		}
 		return gone
@@ -76,10 +88,10 @@ func (ws *writes) retire() {
 	ws.retired = true
 	for _, w := range ws.ordered() {
 		switch {
-		case w.forwarded || w.clearing:
+		case w.phase >= sent:
 			ws.doom(w, ErrRetired)
 		case !w.proposing:
-			ws.reject(w, ErrRetired)
+			ws.enter(w, ws.refuse(w, ErrRetired))
 		}
 	}
 	ws.reconsider(everyWrite) // the writes whose status waits for a lease

@@ -7,29 +7,19 @@ import (
 	"praefect/fsm/state"
 )
 
-// doom keeps the status of a write from its client, and ends its RPC if that
-// goes on.
-func (ws *writes) doom(w *write, err error) {
-	if w.doomed != nil {
-		return
-	}
-	w.doomed = err
-	if w.forwarded {
-		ws.emit(Doom{Write: w.id, Err: err})
-	}
-}
-
 func (ws *writes) ended(e Ended) {
 	w := ws.all[e.Write]
-	if w == nil || !w.forwarded {
+	if w == nil || !w.phase.forwarded() {
 		return
 	}
-	ws.answerVote(w, ErrEnded)
-	w.forwarded = false
-	ws.prepares(w)
-	w.succeeded, w.agreeing = e.Succeeded, e.Agreeing
+	ws.endVote(w)
+	w.agreeing = e.Agreeing
 	if !w.route.Votes {
 		w.agreeing = []string{w.route.Primary}
+	}
+	if e.Succeeded {
+		ws.enter(w, accounting)
+		w.begun = ws.now // it may have run for hours; its waits from now on have bounds of their own
 	}
 	// ▲ machine-clean-without-status, vote-clean-without-status, vote-failed-alike: How a storage
 	// failed does not tell whether it changed something before: two may have given up with the same
@@ -39,42 +29,41 @@ func (ws *writes) ended(e Ended) {
 		ws.doubt(w)
 	}
 	if !e.Succeeded {
-		ws.finish(w)
+		ws.enter(w, ws.finish(w))
 		return
 	}
-	w.clearing = true
-	ws.prepares(w)
-	w.begun = ws.now // it may have run for hours; its waits from now on have bounds of their own
-	ws.conclude(w)
+	ws.advance(w)
 }
 
 // harmless tells that nothing has happened anywhere, and nothing will: no vote of
 // the write was allowed. If it ended well all the same, it has perhaps done
 // something that no vote was asked for.
-func (w *write) harmless() bool { return w.route.Votes && !w.effective && !w.succeeded }
+func (w *write) harmless() bool {
+	return w.route.Votes && w.allowed != possible && !w.phase.succeeded()
+}
 
 // conclude ends a write that has succeeded. Between two leases its status waits
 // for the next one, with the view of that: a fence that others have agreed on
 // meanwhile is in that view, and dooms it. Its intent stays open all the time.
-func (ws *writes) conclude(w *write) {
+func (ws *writes) conclude(w *write) phase {
 	switch {
 	case w.doomed != nil || ws.retired:
-		ws.finish(w)
-		return
+		return ws.finish(w)
 	case !ws.mayRoute():
-		ws.wait(w, WhyLease, nil)
-		return
+		return ws.wait(w, WhyLease, nil)
 	}
-	if w.route.Votes && !ws.enlist(w) {
-		return
-	}
-	// ▲ vote-unlike-the-primary: A destination that ended unlike the primary falls behind before
-	// the client has the status, and no instance reads there any more.
-	if !ws.accountedFor(w) {
-		return
+	if w.route.Votes { // a primary-only write was accounted for before it was forwarded
+		if next := ws.enlist(w); next != pass {
+			return next
+		}
+		// ▲ vote-unlike-the-primary: A destination that ended unlike the primary falls behind before
+		// the client has the status, and no instance reads there any more.
+		if next := ws.accountedFor(w); next != pass {
+			return next
+		}
 	}
 	ws.leave(w)
-	ws.takeDeleteBack(w)
+	return ws.takeDeleteBack(w)
 }
 
 // takeDeleteBack, once a write has succeeded, takes back the order of an earlier delete to the
@@ -83,21 +72,21 @@ func (ws *writes) conclude(w *write) {
 // has left. Nor must a write beside which a delete was under way: the ledger cannot tell which came
 // first. A repair looks at the primary first, so that no harm is done if this is left out, or we
 // die before.
-func (ws *writes) takeDeleteBack(w *write) {
-	if w.deletes || w.beside || w.cleared || !w.succeeded || !slices.ContainsFunc(w.keys, ws.wasDeleted) {
-		ws.finish(w)
-		return
+func (ws *writes) takeDeleteBack(w *write) phase {
+	if w.deletes || w.beside || w.phase == cleared || !slices.ContainsFunc(w.keys, ws.wasDeleted) {
+		return ws.finish(w)
 	}
 	for _, r := range w.on() {
 		if r.busy {
 			ws.queue(w, r)
-			return
+			return w.phase
 		}
 	}
 	ws.intents.propose(slices.Clone(w.on()), []state.Command{w.account(state.DeletedClear)}, func(Answer) {
-		w.cleared = true
-		ws.conclude(w) // it may have accounted for more
+		ws.enter(w, cleared)
+		ws.advance(w) // it may have accounted for more
 	})
+	return w.phase
 }
 
 // wasDeleted tells whether a delete can be taken back: it is in the ledger, and no
@@ -110,19 +99,19 @@ func (ws *writes) wasDeleted(k state.Key) bool {
 }
 
 // finish ends a write that was forwarded.
-func (ws *writes) finish(w *write) {
+func (ws *writes) finish(w *write) phase {
 	err := w.doomed
 	switch {
 	case err == nil && ws.retired:
 		err = ErrRetired
-	case err == nil && w.succeeded && !ws.mayRoute(): // ▲ machine-status-without-lease: no other instance relies on us any more
+	case err == nil && w.phase.succeeded() && !ws.mayRoute(): // ▲ machine-status-without-lease: no other instance relies on us any more
 		err = ErrDoomed
 	}
 	if err != nil && !w.harmless() {
 		ws.doubt(w)
 	}
 	ws.emit(Finish{Write: w.id, Err: err})
-	ws.forget(w)
+	return over
 }
 
 // doubt notes that the write ends without full account.
@@ -137,22 +126,20 @@ func (ws *writes) doubt(w *write) {
 	}
 }
 
-// reject ends a write that was not forwarded. A forwarded write that has waited in vain gets no
+// refuse ends a write that was not forwarded. A forwarded write that has waited in vain gets no
 // votes allowed, or no status passed on.
-func (ws *writes) reject(w *write, err error) {
+func (ws *writes) refuse(w *write, err error) phase {
 	switch {
-	case w.voting:
-		ws.answerVote(w, err)
-		return
-	case w.clearing:
+	case w.phase == voting:
+		return ws.answer(w, err)
+	case w.phase.succeeded():
 		if w.doomed == nil {
 			w.doomed = fmt.Errorf("%w: %w", ErrDoomed, err)
 		}
-		ws.finish(w)
-		return
+		return ws.finish(w)
 	}
 	ws.emit(Reject{Write: w.id, Why: w.why, Err: err})
-	ws.forget(w)
+	return over
 }
 
 // cancel ends a write whose client is gone. A proposal under way goes on: its answer is needed even
@@ -160,21 +147,10 @@ func (ws *writes) reject(w *write, err error) {
 func (ws *writes) cancel(id ID) {
 	w := ws.all[id]
 	switch {
-	case w == nil || w.forwarded || w.clearing:
+	case w == nil || w.phase >= sent:
 	case w.proposing && w.place == nil: // else it was sent back, and waits for the answer like others
-		w.canceled = true
+		ws.enter(w, abandoned)
 	default:
-		ws.forget(w)
+		ws.enter(w, over)
 	}
-}
-
-func (ws *writes) forget(w *write) {
-	ws.leave(w)
-	w.forwarded, w.clearing = false, false
-	ws.unregister(w)
-	ws.prepares(w)
-	if w.changed {
-		ws.emit(Behind{Keys: w.keys})
-	}
-	delete(ws.all, w.id)
 }

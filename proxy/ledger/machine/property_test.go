@@ -88,7 +88,7 @@ func (p *player) play() {
 		}
 	case 6:
 		// Whoever has told the end of its RPC waits for the answer to that.
-		if id, ok := one(p, p.begun); ok && p.writing[id] == nil && !p.m.writes.all[id].clearing && p.chance(3) {
+		if id, ok := one(p, p.begun); ok && p.writing[id] == nil && !p.m.writes.all[id].phase.succeeded() && p.chance(3) {
 			delete(p.begun, id)
 			p.do(Cancel{Write: id})
 		}

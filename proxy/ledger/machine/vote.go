@@ -12,37 +12,37 @@ import (
 // vote has the votes of the agreeing storages allowed, once every other storage is accounted for.
 func (ws *writes) vote(e Vote) {
 	w := ws.all[e.Write]
-	if w == nil || !w.forwarded || w.voting || !w.route.Votes {
+	if w == nil || w.phase != sent || !w.route.Votes {
 		ws.emit(Allowed{Write: e.Write, Err: ErrEnded})
 		return
 	}
-	w.voting, w.agreeing, w.mild = true, e.Agreeing, e.Harmless
+	ws.enter(w, voting)
+	w.agreeing, w.asked = e.Agreeing, possible
+	if e.Harmless {
+		w.asked = harmless
+	}
 	w.begun = ws.now // the bounds of its waits count from here
-	ws.decide(w)
+	ws.advance(w)
 }
 
-// decide takes a Vote as far as it gets. All that lets votes be allowed is asked
+// decide takes a Vote to its answer. All that lets votes be allowed is asked
 // here, in one Step with the Allowed, in every round. (▲ vote-commits-unasked)
-func (ws *writes) decide(w *write) {
+func (ws *writes) decide(w *write) phase {
 	switch {
 	case ws.retired:
-		ws.answerVote(w, ErrRetired)
-		return
+		return ws.answer(w, ErrRetired)
 	case w.doomed != nil: // ▲ vote-doomed
-		ws.answerVote(w, w.doomed)
-		return
+		return ws.answer(w, w.doomed)
 	case !ws.mayRoute(): // ▲ vote-without-lease: without a lease others may have given the primary's role away
-		ws.wait(w, WhyLease, nil)
-		return
+		return ws.wait(w, WhyLease, nil)
 	}
-	if !ws.enlist(w) {
-		return
+	if next := ws.enlist(w); next != pass {
+		return next
 	}
-	if !ws.accountedFor(w) {
-		return
+	if next := ws.accountedFor(w); next != pass {
+		return next
 	}
-	ws.leave(w)
-	ws.answerVote(w, nil)
+	return ws.answer(w, nil)
 }
 
 // enlist has a write that votes in flight and covered by an intent: from its first vote on, before
@@ -50,46 +50,31 @@ func (ws *writes) decide(w *write) {
 // a repair nor a switchover waiting; and it is routed anew, by the view of the Step
 // that registers it, and by that of its intent. Without that the write waits, or is
 // doomed. (▲ vote-without-intent)
-func (ws *writes) enlist(w *write) bool {
-	if !ws.entered(w) {
-		return false
+func (ws *writes) enlist(w *write) phase {
+	if next := ws.entered(w); next != pass {
+		return next
 	}
 	if !w.registered && ws.paused(w.keys[0].VirtualStorage) && !ws.leaves(w) {
-		ws.wait(w, WhyPause, nil)
-		return false
+		return ws.wait(w, WhyPause, nil)
 	}
-	if !w.allowed {
+	if w.allowed == noEffect {
 		why, err := ws.reroute(w)
 		switch {
 		case err != nil:
 			w.doomed = err
-			ws.advance(w)
-			return false
+			return ws.giveUp(w, err)
 		case why != "":
 			ws.unregister(w)
-			ws.wait(w, why, nil)
-			return false
+			return ws.wait(w, why, nil)
 		}
 	}
 	// The primary was another storage when they voted, or has gone a way of its own:
 	// no storage can vouch for the others.
 	if !slices.Contains(w.agreed(), w.route.Primary) {
-		if w.voting {
-			ws.answerVote(w, ErrRerouted)
-		} else {
-			w.doomed = ErrRerouted
-			ws.advance(w)
-		}
-		return false
+		return ws.giveUp(w, ErrRerouted)
 	}
 	ws.register(w)
-	for _, r := range w.on() {
-		if r.busy {
-			ws.wait(w, WhyProposal, r)
-			return false
-		}
-	}
-	return !ws.commit(w)
+	return ws.commit(w)
 }
 
 // reroute names the primary of now for a write that was sent to its destinations
@@ -121,31 +106,36 @@ func (w *write) sentTo(name string) bool {
 	return name == w.first || slices.ContainsFunc(w.others, func(d Destination) bool { return d.Storage == name })
 }
 
-// answerVote answers the Vote under way, if one is.
-func (ws *writes) answerVote(w *write, err error) {
-	if !w.voting {
-		return
-	}
+// answer answers the Vote under way.
+func (ws *writes) answer(w *write, err error) phase {
 	ws.leave(w)
-	w.voting = false
-	w.allowed = w.allowed || err == nil
-	w.effective = w.effective || err == nil && !w.mild
+	if err == nil {
+		w.allowed = max(w.allowed, w.asked)
+	}
 	ws.emit(Allowed{Write: w.id, Err: err})
+	return sent
 }
 
-// accountedFor tells whether every storage that does not agree is behind, and every instance that
-// may read knows: then the effect may show. Otherwise it sees to that, and the write is asked again
-// by advance, or rejected. A primary-only write was accounted for before it was forwarded.
-func (ws *writes) accountedFor(w *write) bool {
-	if !w.route.Votes {
-		return true
+// endVote answers the Vote under way, if one is, of a write that votes no more.
+func (ws *writes) endVote(w *write) {
+	if w.phase == voting {
+		ws.enter(w, ws.answer(w, ErrEnded))
 	}
-	for _, r := range w.on() {
-		if r.busy {
-			ws.wait(w, WhyProposal, r)
-			return false
-		}
+}
+
+// giveUp answers the Vote under way, or ends a write that has succeeded: it cannot be accounted for.
+func (ws *writes) giveUp(w *write, err error) phase {
+	if w.phase == voting {
+		return ws.answer(w, err)
 	}
+	w.doomed = err
+	return ws.finish(w)
+}
+
+// accountedFor passes a write if every storage that does not agree is behind, and every instance
+// that may read knows: then the effect may show. Otherwise it sees to that, and the write is asked
+// again by advance, or refused.
+func (ws *writes) accountedFor(w *write) phase {
 	if !ws.agreed(w) {
 		ws.leave(w)
 		w.proposing = true
@@ -153,7 +143,7 @@ func (ws *writes) accountedFor(w *write) bool {
 			w.proposing = false
 			ws.accountAnswered(w, a)
 		})
-		return false
+		return w.phase
 	}
 	// ▲ vote-below-watermark: The command that took a storage away from the readers of the
 	// repository is known to every instance that may read before the effect is visible.
@@ -162,10 +152,9 @@ func (ws *writes) accountedFor(w *write) bool {
 		w.need = max(w.need, ws.view.Shrunk(r.key))
 	}
 	if ws.watermark < w.need {
-		ws.wait(w, WhyWatermark, nil)
-		return false
+		return ws.wait(w, WhyWatermark, nil)
 	}
-	return true
+	return pass
 }
 
 // accountAnswered goes on with a write whose account has an answer. Without one
@@ -182,7 +171,7 @@ func (ws *writes) accountAnswered(w *write, a Answer) {
 			r.distrusted = false
 		}
 	}
-	if ws.all[w.id] != w || !w.voting && !w.clearing {
+	if w.phase != voting && !w.phase.succeeded() {
 		return // it has ended meanwhile, or goes another way
 	}
 	if err != nil && w.doomed == nil {

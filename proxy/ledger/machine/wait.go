@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"container/list"
 	"fmt"
 	"slices"
 	"time"
@@ -11,41 +10,34 @@ import (
 // until all know of it. It is longer than a lease, after which no instance has to know.
 const ledgerWait = 10 * time.Second
 
-// waitingPlace is the place of a write in Machine.waiting; nil if it does not wait.
-type waitingPlace = *list.Element
-
 // counts tells whether writes that wait for this count towards the limits: not if they go on by
 // themselves in a moment.
 func (w Why) counts() bool { return w != "" && w != WhyProposal && w != WhyWatermark }
 
 // wait has a write wait for why, at a repository if it waits for that; or
-// rejects it if it may not wait (any longer). A write that waits is asked again by
+// refuses it if it may not wait (any longer). A write that waits is asked again by
 // advance: by reconsider, or when the repository is served.
-func (ws *writes) wait(w *write, why Why, at *repo) {
+func (ws *writes) wait(w *write, why Why, at *repo) phase {
 	switch {
 	case ws.retired:
-		ws.reject(w, ErrRetired)
-		return
+		return ws.refuse(w, ErrRetired)
 	case ws.stopped:
-		ws.reject(w, ErrStopping)
-		return
+		return ws.refuse(w, ErrStopping)
 	}
 	if why == WhyLease && w.why != WhyLease {
 		w.noLease = ws.now
 	}
-	full := why.counts() && !w.counted &&
+	full := why.counts() && !w.why.counts() &&
 		(ws.counted >= ws.cfg.QueueLimit || ws.cfg.QueueBytes > 0 && ws.bytes+w.bytes > ws.cfg.QueueBytes)
-	w.why = why
+	ws.setWhy(w, why)
 	deadline := ws.deadline(w)
 	if full || deadline <= ws.now {
-		ws.reject(w, w.tooLate())
-		return
+		return ws.refuse(w, w.tooLate())
 	}
 	if w.place == nil {
 		w.place = ws.waiting.PushBack(w)
 	}
-	ws.countWrite(w, why.counts())
-	if w.counted && !w.told {
+	if why.counts() && !w.told {
 		w.told = true
 		ws.emit(Queued{Write: w.id, Why: why})
 	}
@@ -53,6 +45,7 @@ func (ws *writes) wait(w *write, why Why, at *repo) {
 	if at != nil {
 		ws.queue(w, at)
 	}
+	return w.phase
 }
 
 // queue has the write asked again when the repository is served.
@@ -61,27 +54,25 @@ func (ws *writes) queue(w *write, at *repo) {
 	at.waiters = append(at.waiters, w)
 }
 
-// countWrite has the write count towards the limits, or not.
-func (ws *writes) countWrite(w *write, counts bool) {
-	switch {
-	case counts && !w.counted:
-		ws.counted++
-		ws.bytes += w.bytes
-	case !counts && w.counted:
+// setWhy has the write wait for why, and count towards the limits accordingly.
+func (ws *writes) setWhy(w *write, why Why) {
+	if w.why.counts() {
 		ws.counted--
 		ws.bytes -= w.bytes
 	}
-	w.counted = counts
+	if w.why = why; why.counts() {
+		ws.counted++
+		ws.bytes += w.bytes
+	}
 }
 
 // leave ends the wait of a write, if it waits.
 func (ws *writes) leave(w *write) {
-	ws.countWrite(w, false)
+	ws.setWhy(w, "")
 	if w.place != nil {
 		ws.waiting.Remove(w.place)
 		w.place = nil
 	}
-	w.why = ""
 	if w.at != nil {
 		w.at.waiters = slices.DeleteFunc(w.at.waiters, func(o *write) bool { return o == w })
 		ws.intents.queueFlush(w.at)
@@ -123,7 +114,8 @@ func (ws *writes) serve(r *repo) {
 // rejectWaiting rejects every write that waits, when the instance stops.
 func (ws *writes) rejectWaiting() {
 	for e := ws.waiting.Front(); e != nil; e = ws.waiting.Front() {
-		ws.reject(e.Value.(*write), ErrStopping)
+		w := e.Value.(*write)
+		ws.enter(w, ws.refuse(w, ErrStopping))
 	}
 }
 
@@ -143,7 +135,7 @@ func (ws *writes) expire() {
 	ws.alarm = never
 	for _, w := range ws.pick(everyWrite) {
 		if at := ws.deadline(w); at <= ws.now {
-			ws.reject(w, w.tooLate())
+			ws.enter(w, ws.refuse(w, w.tooLate()))
 		} else {
 			ws.alarm = min(ws.alarm, at)
 		}

@@ -26,14 +26,9 @@ type write struct {
 	deletes  bool
 	bytes    int
 
-	// Where it is. At most one of forwarded and clearing is set, and each of them
-	// may be proposing.
+	phase      phase
 	registered bool // counted in repos
 	proposing  bool // a proposal of its own is under way
-	forwarded  bool
-	voting     bool // forwarded, and a Vote has no answer yet
-	clearing   bool // it has ended, and must yet be accounted for
-	preparing  bool // counted in Machine.preparing
 
 	repos      [2]*repo // as many as keys; valid while registered
 	route      router.Write
@@ -43,24 +38,19 @@ type write struct {
 	others     []Destination // the ones beside it that are not dropped
 	need       state.Index   // the watermark that it needs
 	agreeing   []string      // of Vote, or Ended
-	allowed    bool          // votes were
-	mild       bool          // of Vote: Harmless
-	effective  bool          // votes were after which there may be an effect
-	succeeded  bool          // of Ended
-	cleared    bool          // it has tried to take a delete back
+	asked      effect        // of the Vote under way
+	allowed    effect        // of the votes that were allowed
 	attempts   int
 	changed    bool  // by it storages fell behind
 	beside     bool  // a delete of one of its repositories was under way with it
-	canceled   bool  // its client went away while it was proposing
 	doomed     error // its status is not to be passed on
 
 	// Its wait; see wait.
 	why      Why
-	obstacle error // the router's, for WhyFenced and WhyUnreachable
-	place    waitingPlace
+	obstacle error         // the router's, for WhyFenced and WhyUnreachable
+	place    *list.Element // in writes.waiting; nil if it does not wait
 	at       *repo
 	noLease  time.Duration // since when, for WhyLease
-	counted  bool          // towards the limits
 	told     bool
 }
 
@@ -80,7 +70,7 @@ type writes struct {
 }
 
 func (ws *writes) begin(e Begin) {
-	w := &write{id: e.Write, begun: ws.now, keys: e.Keys, scope: e.Scope, votes: e.Votes && !e.Deletes, deletes: e.Deletes, bytes: e.Bytes}
+	w := &write{id: e.Write, phase: admitting, begun: ws.now, keys: e.Keys, scope: e.Scope, votes: e.Votes && !e.Deletes, deletes: e.Deletes, bytes: e.Bytes}
 	if len(w.keys) > 1 {
 		w.keys = slices.Clone(w.keys)
 		slices.SortFunc(w.keys, func(a, b state.Key) int { return strings.Compare(a.RelativePath, b.RelativePath) })
@@ -92,29 +82,20 @@ func (ws *writes) begin(e Begin) {
 	}
 	ws.all[w.id] = w
 	if ws.stopped {
-		ws.reject(w, ErrStopping)
+		ws.enter(w, ws.refuse(w, ErrStopping))
 		return
 	}
 	ws.advance(w)
 }
 
-// advance takes a write as far as it gets: to its Forward, to a proposal, to
-// something that it must wait for, or to its end. All that lets a write pass is
-// asked here, in one Step with the Forward. (▲ machine-no-lease)
-func (ws *writes) advance(w *write) {
-	switch {
-	case w.clearing:
-		ws.conclude(w)
-		return
-	case w.voting:
-		ws.decide(w)
-		return
-	case ws.retired:
-		ws.reject(w, ErrRetired)
-		return
+// admit takes a write to its Forward. All that lets a write pass is asked here, in one Step with
+// the Forward. (▲ machine-no-lease)
+func (ws *writes) admit(w *write) phase {
+	if ws.retired {
+		return ws.refuse(w, ErrRetired)
 	}
-	if !ws.entered(w) {
-		return
+	if next := ws.entered(w); next != pass {
+		return next
 	}
 	// ▲ machine-routed-once: The view is read in the Step that registers the write, not before: a
 	// repair that declares a storage in sync knows of the write, or the view
@@ -122,20 +103,17 @@ func (ws *writes) advance(w *write) {
 	why, err := ws.routing(w)
 	switch {
 	case err != nil:
-		ws.reject(w, err)
-		return
+		return ws.refuse(w, err)
 	case why != "":
 		ws.unregister(w)
-		ws.wait(w, why, nil)
-		return
+		return ws.wait(w, why, nil)
 	}
-	// A write that votes has nothing to account for yet: see enlist.
-	if !w.route.Votes && !ws.prepared(w) {
-		return
+	if !w.route.Votes { // a write that votes has nothing to account for yet: see enlist
+		if next := ws.prepared(w); next != pass {
+			return next
+		}
 	}
 	ws.leave(w)
-	w.forwarded = true
-	ws.prepares(w)
 	w.sent = append(w.sent, w.first)
 	for _, d := range w.others {
 		w.sent = append(w.sent, d.Storage)
@@ -146,36 +124,30 @@ func (ws *writes) advance(w *write) {
 		Write: w.id, Storage: w.route.Primary, Generation: w.generation, Votes: w.route.Votes, Others: slices.Clone(w.others),
 		Epoch: w.route.Epoch, At: ws.now,
 	})
+	return sent
 }
 
-// prepared tells whether a write that does not vote has all in the ledger that it needs before it
-// is forwarded, as all know. Otherwise it waits for that, or for the answer to its proposal.
-func (ws *writes) prepared(w *write) bool {
+// prepared passes a write that does not vote and has all in the ledger that it needs before it is
+// forwarded, as all know. Otherwise it waits for that, or for the answer to its proposal.
+func (ws *writes) prepared(w *write) phase {
 	ws.register(w)
-	for _, r := range w.on() {
-		if r.busy {
-			ws.wait(w, WhyProposal, r)
-			return false
-		}
-	}
-	if ws.commit(w) {
-		return false
+	if next := ws.commit(w); next != pass {
+		return next
 	}
 	// ▲ machine-before-the-watermark: Its intent, and each command that took a storage away from
 	// the readers of the repository, is known to every instance that may read before the effect is
 	// visible.
 	if w.need = ws.knownAt(w); ws.watermark < w.need {
-		ws.wait(w, WhyWatermark, nil)
-		return false
+		return ws.wait(w, WhyWatermark, nil)
 	}
-	return true
+	return pass
 }
 
-// entered tells whether no repair holds a repository of the write; else the write
-// waits for that. One that is registered is past the repair lock.
-func (ws *writes) entered(w *write) bool {
+// entered passes a write if no repair holds a repository of it; else the write waits for that. One
+// that is registered is past the repair lock.
+func (ws *writes) entered(w *write) phase {
 	if w.registered {
-		return true
+		return pass
 	}
 	for i, key := range w.keys {
 		w.repos[i] = ws.intents.get(key)
@@ -183,11 +155,10 @@ func (ws *writes) entered(w *write) bool {
 	}
 	for _, r := range w.on() {
 		if r.guard.blocks() || ws.intents.heeded(r.key) {
-			ws.wait(w, WhyRepairLock, r)
-			return false
+			return ws.wait(w, WhyRepairLock, r)
 		}
 	}
-	return true
+	return pass
 }
 
 // on are the records of the repositories of the write.
@@ -260,9 +231,9 @@ func (ws *writes) register(w *write) {
 	if w.registered {
 		return
 	}
+	ws.tally(w, -1)
 	w.registered = true
-	ws.prepares(w)
-	w.repos[0].counts.inFlight++
+	ws.tally(w, 1)
 	for _, r := range w.on() {
 		ws.intents.unpark(r)
 		r.writes++
@@ -279,9 +250,9 @@ func (ws *writes) unregister(w *write) {
 	if !w.registered {
 		return
 	}
+	ws.tally(w, -1)
 	w.registered = false
-	ws.prepares(w)
-	w.repos[0].counts.inFlight--
+	ws.tally(w, 1)
 	for _, r := range w.on() {
 		if !w.route.Votes {
 			r.aloneAt = ws.now
@@ -309,31 +280,14 @@ func (ws *writes) deleting(r *repo) {
 // another way, if it was doomed meanwhile, too.
 func (ws *writes) notSent(e NotSent) {
 	w := ws.all[e.Write]
-	if w == nil || !w.forwarded {
+	if w == nil || !w.phase.forwarded() {
 		return
 	}
-	ws.answerVote(w, ErrEnded)
-	w.forwarded, w.doomed, w.agreeing = false, nil, nil
-	ws.prepares(w)
+	ws.endVote(w)
+	ws.enter(w, admitting)
+	w.doomed, w.agreeing = nil, nil
 	if !e.Connected {
 		ws.lost(storageName{w.keys[0].VirtualStorage, w.route.Primary}, w.generation)
 	}
 	ws.advance(w)
-}
-
-// prepares keeps the write in the figures of the writes that were sent and have had no vote
-// decided. After a promotion they go on with the new primary, so that no pause waits for them; but
-// a storage that leaves takes the writes with it whose client gets its status.
-func (ws *writes) prepares(w *write) {
-	preparing := w.route.Votes && (w.forwarded || w.clearing) && !w.registered
-	if preparing == w.preparing {
-		return
-	}
-	w.preparing = preparing
-	at := storageName{w.keys[0].VirtualStorage, w.first}
-	if preparing {
-		ws.preparing[at]++
-	} else if ws.preparing[at]--; ws.preparing[at] == 0 {
-		delete(ws.preparing, at)
-	}
 }
