@@ -126,6 +126,10 @@ soak: ## Simulate for ever, from a seed that was not tried before
 mutants: ## Show that the simulation finds every planted defect
 	@go run ./test/mutants
 
+.PHONY: generate
+generate: ## Write the Go files of the .proto files (a test compares them)
+	go run ./test/protos
+
 .PHONY: lint
 lint: ## Check format, vet and staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted with gofmt:"; echo "$$unformatted"; exit 1; fi

@@ -42,7 +42,7 @@ var load = sync.OnceValues(func() ([]file, error) {
 			}
 			return nil
 		}
-		if !strings.HasSuffix(name, ".go") {
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, ".pb.go") { // generated
 			return nil
 		}
 		source, err := os.ReadFile(name)
