@@ -321,7 +321,7 @@ func TestSwitchRequest_fromFlags(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.RequestID != "again" {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	want := admin.Change{Schema: 1, RequestID: "again", By: "operator: drain gitaly-2 (alice@desk): disk", Why: "disk"}
+	want := admin.Change{RequestID: "again", By: "operator: drain gitaly-2 (alice@desk): disk", Why: "disk"}
 	for _, r := range i.Switched() {
 		if r.Change != want || !r.Force || r.TimeoutMillis != 7000 {
 			t.Errorf("got %+v", r)

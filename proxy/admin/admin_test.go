@@ -17,7 +17,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
-	"google.golang.org/protobuf/types/known/wrapperspb"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/emptypb"
 
 	"praefect/fsm/condition"
 	"praefect/fsm/state"
@@ -237,13 +238,18 @@ func TestService_queueList(t *testing.T) {
 
 func TestService_refusesWhatItDoesNotUnderstand(t *testing.T) {
 	cc := dial(t, admin.New(admintest.New(t, three...).Deps(), admin.Config{}))
-	for _, text := range []string{"", "{", `[]`, `{}`, `{"schema":2}`, `{"schema":1,"virtual_storage":3}`} {
-		err := cc.Invoke(t.Context(), "/praefect.Admin/Status", wrapperspb.Bytes([]byte(text)), &wrapperspb.BytesValue{})
-		if status.Code(err) != codes.InvalidArgument {
-			t.Errorf("%q: got %v", text, err)
-		}
+	call := func(method string, body []byte) error {
+		in := &emptypb.Empty{}
+		in.ProtoReflect().SetUnknown(body)
+		return cc.Invoke(t.Context(), "/praefect.admin.v1.AdminService/"+method, in, &emptypb.Empty{})
 	}
-	if err := cc.Invoke(t.Context(), "/praefect.Admin/No", wrapperspb.Bytes(nil), &wrapperspb.BytesValue{}); status.Code(err) != codes.Unimplemented {
+	if err := call("Status", protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "\xff")); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("a name that is not UTF-8: got %v", err)
+	}
+	if err := call("Status", []byte{0xff}); status.Code(err) != codes.Internal {
+		t.Errorf("no message: got %v", err)
+	}
+	if err := call("No", nil); status.Code(err) != codes.Unimplemented {
 		t.Errorf("unknown method: got %v", err)
 	}
 }

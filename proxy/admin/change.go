@@ -8,7 +8,6 @@ import (
 
 // Change is the head of every request that changes something.
 type Change struct {
-	Schema int `json:"schema"`
 	// RequestID names the wanted change: random, made once by the caller that wants it, kept over
 	// every repetition.
 	RequestID string `json:"request_id"`

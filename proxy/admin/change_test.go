@@ -14,10 +14,12 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
+	"praefect/proxy/admin/adminpb"
 	"praefect/proxy/admin/admintest"
 )
 
@@ -150,34 +152,40 @@ func TestService_refusesOtherProofs(t *testing.T) {
 func TestService_proofIsOfOneRequest(t *testing.T) {
 	c := admintest.New(t, three...)
 	var shown string
-	var sent []byte
+	var sent *adminpb.PauseRequest
 	cc := dial(t, admin.New(c.Deps(), admin.Config{Access: admin.Access{Token: "secret"}}),
 		grpc.UnaryInterceptor(func(ctx context.Context, in any, _ *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-			shown, sent = metadata.ValueFromIncomingContext(ctx, "praefect-admin-authorization")[0], in.(*wrapperspb.BytesValue).GetValue()
+			if request, ok := in.(*adminpb.PauseRequest); ok && sent == nil {
+				shown, sent = metadata.ValueFromIncomingContext(ctx, "praefect-admin-authorization")[0], proto.CloneOf(request)
+			}
 			return handle(ctx, in)
 		}))
 	if _, err := admin.NewClient(cc).WithAdminToken("secret").Pause(t.Context(), admin.PauseRequest{Change: asked("1"), VirtualStorage: "default"}); err != nil {
 		t.Fatal(err)
 	}
-	proof, body := shown, string(sent)
+	proof, other, unknown := shown, proto.CloneOf(sent), proto.CloneOf(sent)
+	other.VirtualStorage = ""
+	unknown.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 1))
 	pieces := strings.Split(proof, ".")
 	made, err := strconv.ParseInt(pieces[2], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, row := range []struct {
-		name, method, body, proof string
-		want                      admin.Kind
+		name, method string
+		body         proto.Message
+		proof        string
+		want         admin.Kind
 	}{
-		{"another method", "Resume", body, proof, admin.Denied},
-		{"another request", "Pause", strings.Replace(body, `"default"`, `""`, 1), proof, admin.Denied},
-		{"a space more", "Pause", body + " ", proof, admin.Denied},
-		{"a later time", "Pause", body, fmt.Sprintf("%s.%s.%d", pieces[0], pieces[1], made+1), admin.Denied},
-		{"a stream", "Drain", body, proof, admin.Denied},
-		{"the same", "Pause", body, proof, ""},
+		{"another method", "Resume", sent, proof, admin.Denied},
+		{"another request", "Pause", other, proof, admin.Denied},
+		{"a field more", "Pause", unknown, proof, admin.Denied},
+		{"a later time", "Pause", sent, fmt.Sprintf("%s.%s.%d", pieces[0], pieces[1], made+1), admin.Denied},
+		{"a stream", "Drain", &adminpb.SwitchCall{Message: &adminpb.SwitchCall_Request{Request: &adminpb.SwitchRequest{Change: sent.Change, Storage: "gitaly-2"}}}, proof, admin.Denied},
+		{"the same", "Pause", sent, proof, ""},
 	} {
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "praefect-admin-authorization", row.proof)
-		err := cc.Invoke(ctx, "/praefect.Admin/"+row.method, wrapperspb.Bytes([]byte(row.body)), &wrapperspb.BytesValue{})
+		err := cc.Invoke(ctx, "/praefect.admin.v1.AdminService/"+row.method, row.body, &adminpb.Done{})
 		if admin.KindOf(err) != row.want || row.want == "" && err != nil {
 			t.Errorf("%s: got %v", row.name, err)
 		}
@@ -267,7 +275,7 @@ func TestClient_forwardsAsAControl(t *testing.T) {
 	if !cmp.Equal(stages, want) {
 		t.Errorf("stages: got %v", stages)
 	}
-	if r := c.Asked(); len(r) != 1 || r[0] != (admin.Change{Schema: 1, RequestID: "the one", By: "operator: promote gitaly-2 (alice@desk)"}) {
+	if r := c.Asked(); len(r) != 1 || r[0] != (admin.Change{RequestID: "the one", By: "operator: promote gitaly-2 (alice@desk)"}) {
 		t.Errorf("what arrived: got %+v", r)
 	}
 	c.WrittenOnlyTo("a.git", "gitaly-2")

@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // Client calls the service. Of a change it tells, even if the connection breaks, whether it may
@@ -37,7 +36,8 @@ func (c *Client) WithAdminToken(secret string) *Client {
 const lastWord = 10 * time.Second
 
 // exchange is one call: a request, messages that may follow, and the answers.
-type exchange struct {
+type exchange[Request, Response any] struct {
+	rpc    rpc[Request, Response]
 	stream grpc.ClientStream
 	cancel context.CancelFunc
 	// untie undoes the tie of the call to its context.
@@ -47,17 +47,17 @@ type exchange struct {
 // begin opens a call and sends its request. After an error, which is an *Error,
 // nothing has reached a service, so that nothing can have changed.
 //
-// When ctx ends the call is cut off; with tell it is told so instead, and has
-// lastWord to end.
-func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any, tell bool) (*exchange, error) {
-	out, err := encode(request)
+// When ctx ends the call is cut off; with giveUp it gets that message instead, and has lastWord to
+// end.
+func begin[Request, Response any](ctx context.Context, c *Client, r rpc[Request, Response], request Request, giveUp *Request) (*exchange[Request, Response], error) {
+	out, body, err := r.write(request)
 	if err != nil {
 		return nil, Errorf(Invalid, "%v", err)
 	}
-	outgoing := show(ctx, c.adminToken, fullMethod(desc.StreamName), out.GetValue())
+	outgoing := show(ctx, c.adminToken, r.path(), body)
 	detached, cancel := context.WithCancel(context.WithoutCancel(outgoing))
 	connected := context.AfterFunc(ctx, cancel)
-	stream, err := c.cc.NewStream(detached, desc, fullMethod(desc.StreamName))
+	stream, err := c.cc.NewStream(detached, r.stream(), r.path())
 	if !connected() {
 		cancel()
 		return nil, gaveUp(ctx)
@@ -70,26 +70,24 @@ func (c *Client) begin(ctx context.Context, desc *grpc.StreamDesc, request any, 
 		cancel()
 		return nil, fromFront(cmp.Or(refusal(err), NotReached), err)
 	}
-	x := &exchange{stream: stream, cancel: cancel}
-	x.untie = x.heed(ctx, tell)
+	x := &exchange[Request, Response]{rpc: r, stream: stream, cancel: cancel}
+	x.untie = x.heed(ctx, giveUp)
 	return x, nil
 }
 
 // heed lets the end of ctx reach the call, until the returned function is
 // called.
-func (x *exchange) heed(ctx context.Context, tell bool) (untie func()) {
+func (x *exchange[Request, Response]) heed(ctx context.Context, giveUp *Request) (untie func()) {
 	heeded := make(chan struct{})
 	bound := time.AfterFunc(math.MaxInt64, x.cancel)
 	stop := context.AfterFunc(ctx, func() {
 		defer close(heeded)
-		if !tell {
+		if giveUp == nil {
 			x.cancel()
 			return
 		}
 		bound.Reset(lastWord)
-		if out, err := encode(word{Schema: Schema, Cancel: true}); err == nil {
-			_ = x.stream.SendMsg(out) // if it fails the call has ended, and says how
-		}
+		_ = x.stream.SendMsg(x.rpc.types().request.Write(*giveUp)) // if it fails the call has ended, and says how
 	})
 	return func() {
 		if !stop() {
@@ -99,18 +97,18 @@ func (x *exchange) heed(ctx context.Context, tell bool) (untie func()) {
 	}
 }
 
-func (x *exchange) end() {
+func (x *exchange[Request, Response]) end() {
 	x.untie()
 	x.cancel()
 }
 
-// receive waits for the next document.
-func (x *exchange) receive(document any) error {
-	in := &wrapperspb.BytesValue{}
+// receive waits for the next answer.
+func (x *exchange[Request, Response]) receive() (response Response, err error) {
+	in := x.rpc.types().response.New()
 	if err := x.stream.RecvMsg(in); err != nil {
-		return err
+		return response, err
 	}
-	return decode(in.GetValue(), document)
+	return x.rpc.types().response.Read(in), nil
 }
 
 // KindOf is the kind of an error that came from a service, empty if the error
@@ -141,7 +139,7 @@ func refusal(err error) Kind {
 		return Invalid
 	case codes.ResourceExhausted:
 		return NotAvailable
-	case codes.Unimplemented: // no praefect, or one of another untie
+	case codes.Unimplemented: // no praefect, or one of another release
 		return NotReached
 	}
 	return ""
@@ -191,40 +189,40 @@ func asked(ctx context.Context, err error) *Error {
 }
 
 // change carries out one change.
-func change[Response any](ctx context.Context, c *Client, name string, request any) (response Response, err error) {
-	x, err := c.begin(ctx, &grpc.StreamDesc{StreamName: name}, request, false)
+func change[Request, Response any](ctx context.Context, c *Client, r rpc[Request, Response], request Request) (response Response, err error) {
+	x, err := begin(ctx, c, r, request, nil)
 	if err != nil {
 		return response, err
 	}
 	defer x.end()
-	if err := x.receive(&response); err != nil {
+	if response, err = x.receive(); err != nil {
 		return response, outcome(ctx, err)
 	}
 	return response, nil
 }
 
 // switchover carries out a change that reports on its way.
-func (c *Client) switchover(ctx context.Context, name string, request SwitchRequest, progress func(Progress)) (SwitchResponse, error) {
-	request.Schema = Schema
-	desc := &grpc.StreamDesc{StreamName: name, ClientStreams: true, ServerStreams: true}
-	x, err := c.begin(ctx, desc, request, !request.DryRun)
+func (c *Client) switchover(ctx context.Context, r rpc[switchCall, switchReport], request SwitchRequest, progress func(Progress)) (SwitchResponse, error) {
+	giveUp := &switchCall{Cancel: true}
+	if request.DryRun {
+		giveUp = nil
+	}
+	x, err := begin(ctx, c, r, switchCall{Request: &request}, giveUp)
 	if err != nil {
 		return SwitchResponse{}, err
 	}
 	defer x.end()
 	for {
-		var r report
-		if err := x.receive(&r); err != nil {
-			if request.DryRun {
-				return SwitchResponse{}, asked(ctx, err)
-			}
-			return SwitchResponse{}, outcome(ctx, err)
-		}
+		report, err := x.receive()
 		switch {
-		case r.Response != nil:
-			return *r.Response, nil
-		case r.Progress != nil:
-			progress(*r.Progress)
+		case err != nil && request.DryRun:
+			return SwitchResponse{}, asked(ctx, err)
+		case err != nil:
+			return SwitchResponse{}, outcome(ctx, err)
+		case report.Response != nil:
+			return *report.Response, nil
+		case report.Progress != nil:
+			progress(*report.Progress)
 		}
 	}
 }

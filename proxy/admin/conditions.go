@@ -8,7 +8,6 @@ import (
 
 // ShareConditionsRequest tells the leader the conditions that an instance finds in itself.
 type ShareConditionsRequest struct {
-	Schema int `json:"schema"`
 	// Instance is the name of the instance that tells.
 	Instance   string                `json:"instance"`
 	Conditions []condition.Condition `json:"conditions"`
@@ -16,7 +15,6 @@ type ShareConditionsRequest struct {
 
 // ShareConditionsResponse has the conditions that the leader knows.
 type ShareConditionsResponse struct {
-	Schema     int                   `json:"schema"`
 	Conditions []condition.Condition `json:"conditions"`
 }
 
@@ -29,14 +27,13 @@ func (s *Service) shareConditions(_ context.Context, r ShareConditionsRequest) (
 	case r.Instance == "":
 		return ShareConditionsResponse{}, Errorf(Invalid, "no instance is named")
 	}
-	return ShareConditionsResponse{Schema: Schema, Conditions: s.Conditions.Receive(r.Instance, r.Conditions)}, nil
+	return ShareConditionsResponse{Conditions: s.Conditions.Receive(r.Instance, r.Conditions)}, nil
 }
 
 // ShareConditions tells the leader the conditions that an instance finds in itself, and returns the
 // ones that the leader knows.
 func (c *Client) ShareConditions(ctx context.Context, request ShareConditionsRequest) ([]condition.Condition, error) {
-	request.Schema = Schema
-	response, err := ask[ShareConditionsResponse](ctx, c, "ShareConditions", request)
+	response, err := ask(ctx, c, rpcShareConditions, request)
 	return response.Conditions, err
 }
 

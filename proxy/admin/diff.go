@@ -15,7 +15,6 @@ type Replicas interface {
 
 // DiffRequest asks which references differ between two replicas of a repository.
 type DiffRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"` // may be empty if there is only one
 	RelativePath   string `json:"relative_path"`
 	// Here and There are two storages of the virtual storage.
@@ -116,6 +115,5 @@ func (s *Service) diff(ctx context.Context, r DiffRequest) (DiffResponse, error)
 
 // Diff asks which references differ between two replicas.
 func (c *Client) Diff(ctx context.Context, request DiffRequest) (DiffResponse, error) {
-	request.Schema = Schema
-	return ask[DiffResponse](ctx, c, "Diff", request)
+	return ask(ctx, c, rpcDiff, request)
 }

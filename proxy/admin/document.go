@@ -7,13 +7,12 @@ import (
 	"praefect/fsm/state"
 )
 
-// Schema is the version of the documents in this file. It rises when a field
-// changes its meaning or goes; a new field alone does not raise it.
+// Schema is the version of the responses as JSON. It rises when a field changes its meaning or
+// goes; a new field alone does not raise it. The messages of the service need none.
 const Schema = 1
 
 // StatusRequest asks how the virtual storages are.
 type StatusRequest struct {
-	Schema int `json:"schema"`
 	// VirtualStorage limits the answer to one; empty for all.
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 }
@@ -103,7 +102,6 @@ type Backfilling struct {
 
 // HistoryRequest asks for the changes of the virtual storages.
 type HistoryRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 	// After limits the answer to changes after this index, for a caller that follows them.
 	After state.Index `json:"after,omitempty"`
@@ -141,7 +139,6 @@ type Event struct {
 // DatalossRequest asks for the repositories of which some storage misses an
 // acknowledged write. Its answer comes in pages.
 type DatalossRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 	// RelativePath limits the answer to the repositories of that path.
 	RelativePath string `json:"relative_path,omitempty"`
@@ -176,7 +173,6 @@ type Repository struct {
 
 // QueueListRequest asks for replication jobs. Its answer comes in pages.
 type QueueListRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 	// RelativePath limits the answer to the repositories of that path.
 	RelativePath string `json:"relative_path,omitempty"`

@@ -43,6 +43,5 @@ func (s *Service) dropJobs(ctx context.Context, r DropRequest) (DropResponse, er
 
 // DropJobs implements Overriding.
 func (c *Client) DropJobs(ctx context.Context, request DropRequest) (DropResponse, error) {
-	request.Schema = Schema
-	return change[DropResponse](ctx, c, "DropJobs", request)
+	return change(ctx, c, rpcDropJobs, request)
 }

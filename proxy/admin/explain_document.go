@@ -4,7 +4,6 @@ import "praefect/fsm/state"
 
 // ExplainRequest asks for everything that is known of one repository.
 type ExplainRequest struct {
-	Schema int `json:"schema"`
 	// VirtualStorage may be empty if there is one only.
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 	RelativePath   string `json:"relative_path"`

@@ -10,7 +10,6 @@ import (
 
 // FiguresRequest asks an instance for its own metrics.
 type FiguresRequest struct {
-	Schema int `json:"schema"`
 	// Names are the metrics wanted; a name that ends in "*" stands for all that begin so.
 	Names []string `json:"names"`
 }
@@ -127,5 +126,5 @@ func finite(v float64) float64 {
 
 // Figures asks for metrics of the instance.
 func (c *Client) Figures(ctx context.Context, names ...string) (FiguresResponse, error) {
-	return ask[FiguresResponse](ctx, c, "Figures", FiguresRequest{Schema: Schema, Names: names})
+	return ask(ctx, c, rpcFigures, FiguresRequest{Names: names})
 }

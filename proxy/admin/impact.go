@@ -8,7 +8,6 @@ import (
 
 // ImpactRequest asks for the consequences if a storage were missing.
 type ImpactRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"` // as in SwitchRequest
 	Storage        string `json:"storage"`
 }
@@ -81,6 +80,5 @@ func (s *Service) impact(_ context.Context, r ImpactRequest) (ImpactResponse, er
 
 // Impact asks for the consequences if a storage were missing.
 func (c *Client) Impact(ctx context.Context, request ImpactRequest) (ImpactResponse, error) {
-	request.Schema = Schema
-	return ask[ImpactResponse](ctx, c, "Impact", request)
+	return ask(ctx, c, rpcImpact, request)
 }

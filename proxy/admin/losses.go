@@ -10,7 +10,6 @@ import (
 
 // LossesRequest asks for the record of accepted losses, the newest first. Its answer comes in pages.
 type LossesRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 	// RelativePath limits the answer to the repositories of that path.
 	RelativePath string `json:"relative_path,omitempty"`
@@ -89,6 +88,5 @@ func orNone[T any](list []T) []T {
 
 // Losses asks for one page of accepted losses.
 func (c *Client) Losses(ctx context.Context, request LossesRequest) (LossesResponse, error) {
-	request.Schema = Schema
-	return ask[LossesResponse](ctx, c, "Losses", request)
+	return ask(ctx, c, rpcLosses, request)
 }

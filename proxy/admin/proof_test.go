@@ -11,7 +11,7 @@ import (
 
 func TestCall_verify(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	pause := call{"/praefect.Admin/Pause", []byte(`{"schema":1}`)}
+	pause := call{"/praefect.admin.v1.AdminService/Pause", []byte(`{"schema":1}`)}
 	proof := pause.prove("secret", now)
 	for _, tc := range []struct {
 		name, secret, proof string
@@ -22,7 +22,7 @@ func TestCall_verify(t *testing.T) {
 		{"now", "secret", proof, pause, 0, true},
 		{"later", "secret", proof, pause, time.Hour, true}, // the age is judged apart
 		{"another secret", "terces", proof, pause, 0, false},
-		{"another method", "secret", proof, call{"/praefect.Admin/Resume", pause.body}, 0, false},
+		{"another method", "secret", proof, call{"/praefect.admin.v1.AdminService/Resume", pause.body}, 0, false},
 		{"another body", "secret", proof, call{pause.method, []byte(`{"schema":2}`)}, 0, false},
 		{"a byte moved from one part to the next", "secret", proof, call{pause.method + "{", pause.body[1:]}, 0, false},
 		{"no call", "secret", proof, call{}, 0, false},
@@ -38,7 +38,7 @@ func TestCall_verify(t *testing.T) {
 // is told of the clock only if the secret was right.
 func TestAccess_proofExpires(t *testing.T) {
 	a := Access{Token: "secret"}
-	c := call{"/praefect.Admin/Pause", []byte("{}")}
+	c := call{"/praefect.admin.v1.AdminService/Pause", []byte("{}")}
 	for _, tc := range []struct {
 		secret string
 		ahead  time.Duration

@@ -15,7 +15,6 @@ type LocalMember struct{ ID, Name string }
 
 // RaftStatusRequest asks how the instances are.
 type RaftStatusRequest struct {
-	Schema int `json:"schema"`
 }
 
 // RaftStatusResponse tells how they are.

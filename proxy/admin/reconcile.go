@@ -35,6 +35,5 @@ func (s *Service) reconcile(ctx context.Context, r ReconcileRequest) (ReconcileR
 
 // Reconcile implements Overriding.
 func (c *Client) Reconcile(ctx context.Context, request ReconcileRequest) (ReconcileResponse, error) {
-	request.Schema = Schema
-	return change[ReconcileResponse](ctx, c, "Reconcile", request)
+	return change(ctx, c, rpcReconcile, request)
 }

@@ -41,7 +41,6 @@ func RepositoryFilters() []RepositoryFilter {
 
 // RepositoriesRequest asks for repositories. Its answer comes in pages.
 type RepositoriesRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage,omitempty"` // empty for all
 	// Prefix limits the answer to relative paths that begin with it.
 	Prefix string           `json:"prefix,omitempty"`
@@ -192,6 +191,5 @@ func listed(vs *state.VirtualStorage, path string, e *state.Entry, reachable map
 
 // Repositories asks for one page of repositories.
 func (c *Client) Repositories(ctx context.Context, request RepositoriesRequest) (RepositoriesResponse, error) {
-	request.Schema = Schema
-	return ask[RepositoriesResponse](ctx, c, "Repositories", request)
+	return ask(ctx, c, rpcRepositories, request)
 }

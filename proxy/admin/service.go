@@ -1,7 +1,7 @@
-// Package admin owns the service praefect.Admin, by which operators' tools ask
-// an instance about the cluster and change it, and its client. Every message is
-// a google.protobuf.BytesValue that holds a JSON document of this package.
-// It promises that a document says which schema it has, that questions about
+// Package admin owns the service praefect.admin.v1.AdminService, by which operators' tools ask
+// an instance about the cluster and change it, and its client. The .proto files in adminpb describe
+// its messages; the structs of this package hold the same fields, and tools print them as
+// JSON. It promises that a printed document says which schema it has, that questions about
 // the replicated state are answered without Postgres and without a leader, and
 // that an error tells whether something may have changed. The daemon registers
 // the service on its listeners, behind its authentication; tools and other
@@ -112,7 +112,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Service answers praefect.Admin.
+// Service answers praefect.admin.v1.AdminService.
 type Service struct {
 	Deps
 	cfg    Config

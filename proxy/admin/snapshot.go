@@ -4,24 +4,18 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"praefect/fsm/state"
 )
 
 // SnapshotRequest asks for the replicated state as a whole.
-type SnapshotRequest struct {
-	Schema int `json:"schema"`
-}
+type SnapshotRequest struct{}
 
 // SnapshotHeader describes the bytes that follow it: the output of State.WriteSnapshot.
 type SnapshotHeader struct {
-	Schema int `json:"schema"`
 	// Instance is the name of the instance that answered, and Leader that of the leader, empty if
 	// the instance knows of none: then others may have agreed on something newer.
 	Instance string `json:"instance"`
@@ -34,52 +28,35 @@ type SnapshotHeader struct {
 // snapshotChunk is how many bytes one message carries.
 const snapshotChunk = 64 << 10
 
-// snapshotting describes the call for a snapshot: one request, then the header, then bytes.
-func snapshotting() grpc.StreamDesc {
-	return grpc.StreamDesc{
-		StreamName:    "Snapshot",
-		ServerStreams: true,
-		Handler: func(srv any, stream grpc.ServerStream) error {
-			in := &wrapperspb.BytesValue{}
-			if err := stream.RecvMsg(in); err != nil {
-				return err
-			}
-			if _, err := decodeRequest[SnapshotRequest](in); err != nil {
-				return err
-			}
-			return srv.(*Service).snapshot(stream)
-		},
-	}
+// snapshotPart is one message of an answer: first the header, then bytes.
+type snapshotPart struct {
+	Header  *SnapshotHeader `json:"header"`
+	Content []byte          `json:"content"`
 }
 
 // snapshot sends the state as this instance has applied it. The state is immutable, so
 // that nothing waits for a client that is slow.
-func (s *Service) snapshot(stream grpc.ServerStream) error {
+func (s *Service) snapshot(call served[SnapshotRequest, snapshotPart]) error {
 	view := s.Node.View()
-	header, err := encode(SnapshotHeader{
-		Schema: Schema, Instance: s.cfg.Instance, Leader: s.Local().Leader, ClusterID: view.ClusterID, Index: view.Index,
-	})
-	if err != nil {
+	header := SnapshotHeader{Instance: s.cfg.Instance, Leader: s.Local().Leader, ClusterID: view.ClusterID, Index: view.Index}
+	if err := call.send(snapshotPart{Header: &header}); err != nil {
 		return err
 	}
-	if err := stream.SendMsg(header); err != nil {
-		return err
-	}
-	out := bufio.NewWriterSize(chunks{stream}, snapshotChunk)
+	out := bufio.NewWriterSize(chunks(func(p []byte) error { return call.send(snapshotPart{Content: p}) }), snapshotChunk)
 	if err := view.WriteSnapshot(out); err != nil {
 		return err
 	}
 	return out.Flush()
 }
 
-// chunks sends the bytes that are written to it, each Write as one message.
-type chunks struct{ stream grpc.ServerStream }
+// chunks sends the bytes that are written to it in pieces of at most snapshotChunk.
+type chunks func(p []byte) error
 
 // Write implements io.Writer.
-func (c chunks) Write(p []byte) (int, error) {
+func (send chunks) Write(p []byte) (int, error) {
 	for rest := p; len(rest) > 0; {
 		n := min(len(rest), snapshotChunk)
-		if err := c.stream.SendMsg(wrapperspb.Bytes(rest[:n])); err != nil {
+		if err := send(rest[:n]); err != nil {
 			return len(p) - len(rest), err
 		}
 		rest = rest[n:]
@@ -89,41 +66,44 @@ func (c chunks) Write(p []byte) (int, error) {
 
 // Snapshot asks for the replicated state and writes it to w. Its errors are gRPC statuses, or come
 // from w; after one w has a part of the state, which ReadSnapshot refuses.
-func (c *Client) Snapshot(ctx context.Context, w io.Writer) (SnapshotHeader, error) {
+func (c *Client) Snapshot(ctx context.Context, w io.Writer) (header SnapshotHeader, err error) {
+	err = download(ctx, c, rpcSnapshot, SnapshotRequest{}, func(part snapshotPart) error {
+		if part.Header != nil {
+			header = *part.Header
+		}
+		_, err := w.Write(part.Content)
+		return err
+	})
+	return header, err
+}
+
+// download makes a call with one request, and gives put each part of its answer.
+func download[Request, Response any](ctx context.Context, c *Client, r rpc[Request, Response], request Request, put func(Response) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream if we leave early
-	desc := snapshotting()
-	stream, err := c.cc.NewStream(ctx, &desc, fullMethod(desc.StreamName))
+	out, body, err := r.write(request)
 	if err != nil {
-		return SnapshotHeader{}, err
+		return err
 	}
-	request, err := encode(SnapshotRequest{Schema: Schema})
+	stream, err := c.cc.NewStream(show(ctx, c.adminToken, r.path(), body), r.stream(), r.path())
 	if err != nil {
-		return SnapshotHeader{}, err
+		return err
 	}
 	// io.EOF is the end of the call, of which receiving tells more.
-	if err := errors.Join(stream.SendMsg(request), stream.CloseSend()); err != nil && !errors.Is(err, io.EOF) {
-		return SnapshotHeader{}, err
-	}
-	var header SnapshotHeader
-	in := &wrapperspb.BytesValue{}
-	if err := stream.RecvMsg(in); err != nil {
-		return header, err
-	}
-	if err := decode(in.GetValue(), &header); err != nil {
-		return header, fmt.Errorf("read the answer of Snapshot: %w", err)
+	if err := errors.Join(stream.SendMsg(out), stream.CloseSend()); err != nil && !errors.Is(err, io.EOF) {
+		return err
 	}
 	for {
-		in := &wrapperspb.BytesValue{}
+		in := r.types().response.New()
 		err := stream.RecvMsg(in)
 		if errors.Is(err, io.EOF) {
-			return header, nil
+			return nil
 		}
 		if err != nil {
-			return header, status.Convert(err).Err()
+			return status.Convert(err).Err()
 		}
-		if _, err := w.Write(in.GetValue()); err != nil {
-			return header, err
+		if err := put(r.types().response.Read(in)); err != nil {
+			return err
 		}
 	}
 }

@@ -32,7 +32,6 @@ var ErrNoRepository = errors.New("no storage that was asked has the repository")
 
 // VerifyRequest asks for the verification of one repository.
 type VerifyRequest struct {
-	Schema int `json:"schema"`
 	// VirtualStorage may be empty if there is only one.
 	VirtualStorage string `json:"virtual_storage,omitempty"`
 	RelativePath   string `json:"relative_path"`
@@ -80,7 +79,6 @@ type VerifyResponse struct {
 
 // RequestVerificationRequest asks for the verification of all repositories of a virtual storage.
 type RequestVerificationRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage"`
 	// Storage limits to one storage the results that are forgotten.
 	Storage string `json:"storage,omitempty"`
@@ -97,7 +95,6 @@ type RequestVerificationResponse struct {
 
 // VerificationWaitingRequest asks how many requested verifications are left.
 type VerificationWaitingRequest struct {
-	Schema         int    `json:"schema"`
 	VirtualStorage string `json:"virtual_storage"`
 }
 

@@ -2,195 +2,86 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-const serviceName = "praefect.Admin"
-
-// serviceDesc describes the service to gRPC, as protoc would.
-func serviceDesc() *grpc.ServiceDesc {
-	return &grpc.ServiceDesc{
-		ServiceName: serviceName,
-		HandlerType: (*any)(nil),
-		Methods: []grpc.MethodDesc{
-			method("Status", (*Service).Status),
-			method("RaftStatus", (*Service).RaftStatus),
-			method("History", (*Service).History),
-			method("Dataloss", (*Service).Dataloss),
-			method("QueueList", (*Service).QueueList),
-			method("Explain", (*Service).Explain),
-			method("Verify", (*Service).Verify),
-			method("RequestVerification", (*Service).requestVerification),
-			method("VerificationWaiting", (*Service).verificationWaiting),
-			method("Losses", (*Service).Losses),
-			method("Diff", (*Service).diff),
-			method("Repositories", (*Service).repositories),
-			method("Impact", (*Service).impact),
-			method("Figures", (*Service).figures),
-			method("ShareConditions", (*Service).shareConditions),
-			method("AddInstance", (*Service).addInstance),
-			method("RemoveInstance", (*Service).removeInstance),
-			method("RetireInstance", (*Service).retireInstance),
-			method("TransferLeadership", (*Service).transferLeadership),
-			method("Undrain", (*Service).undrain),
-			method("Refill", (*Service).refill),
-			method("Pause", (*Service).pause),
-			method("Resume", (*Service).resume),
-			method("AcceptLoss", (*Service).AcceptLoss),
-			method("RetryJobs", (*Service).retryJobs),
-			method("DropJobs", (*Service).dropJobs),
-			method("Reconcile", (*Service).reconcile),
-			method("Remove", (*Service).remove),
-		},
-		Streams: []grpc.StreamDesc{
-			switching("Promote", (*Service).promote),
-			switching("Drain", (*Service).drain),
-			snapshotting(),
-			debugging(),
-		},
-	}
-}
-
-// method describes one method by the function that answers it.
-func method[Request, Response any](name string, answer func(*Service, context.Context, Request) (Response, error)) grpc.MethodDesc {
-	handle := func(srv any) grpc.UnaryHandler {
-		return func(ctx context.Context, in any) (any, error) {
-			request, err := decodeRequest[Request](in.(*wrapperspb.BytesValue))
-			if err != nil {
-				return nil, err
-			}
-			ctx = withCall(ctx, fullMethod(name), in.(*wrapperspb.BytesValue).GetValue())
-			response, err := answer(srv.(*Service), ctx, request)
-			if err != nil {
-				return nil, err
-			}
-			return encode(response)
-		}
-	}
+// unary describes one method by the function that answers it.
+func unary[Request, Response any](r rpc[Request, Response], answer func(*Service, context.Context, Request) (Response, error)) grpc.MethodDesc {
 	return grpc.MethodDesc{
-		MethodName: name,
-		Handler: func(srv any, ctx context.Context, dec func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
-			in := &wrapperspb.BytesValue{}
-			if err := dec(in); err != nil {
+		MethodName: r.name,
+		Handler: func(srv any, ctx context.Context, receive func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
+			request, body, err := r.receive(receive)
+			if err != nil {
 				return nil, err
+			}
+			handle := func(ctx context.Context, in any) (any, error) {
+				response, err := answer(srv.(*Service), withCall(ctx, r.path(), body), r.types().request.Read(in.(proto.Message)))
+				if err != nil {
+					return nil, err
+				}
+				return r.types().response.Write(response), nil
 			}
 			if interceptor == nil {
-				return handle(srv)(ctx, in)
+				return handle(ctx, request)
 			}
-			return interceptor(ctx, in, &grpc.UnaryServerInfo{Server: srv, FullMethod: fullMethod(name)}, handle(srv))
+			return interceptor(ctx, request, &grpc.UnaryServerInfo{Server: srv, FullMethod: r.path()}, handle)
 		},
 	}
 }
 
-// word is a message of a client after its request, in a call that takes long.
-type word struct {
-	Schema int `json:"schema"`
-	// Cancel asks to give up, if it is not too late.
-	Cancel bool `json:"cancel"`
+// served is a call with streams at the service, with its request.
+type served[Request, Response any] struct {
+	rpc     rpc[Request, Response]
+	stream  grpc.ServerStream
+	request Request
+	// ctx is that of the stream, with the part of the request that a proof covers.
+	ctx context.Context
 }
 
-// report is a message to the client meanwhile: progress, and at last the response.
-type report struct {
-	Schema   int             `json:"schema"`
-	Progress *Progress       `json:"progress,omitempty"`
-	Response *SwitchResponse `json:"response,omitempty"`
-}
-
-// switching describes a call that takes long, reports on its way and can be
-// given up: the client sends its request and later, maybe, a word; it hears
-// reports. That a client is gone, or has nothing more to say, are not the same:
-// only the former gives up.
-func switching(name string, answer func(*Service, context.Context, SwitchRequest, func(Progress)) (SwitchResponse, error)) grpc.StreamDesc {
-	return grpc.StreamDesc{
-		StreamName:    name,
-		ClientStreams: true,
-		ServerStreams: true,
-		Handler: func(srv any, stream grpc.ServerStream) error {
-			s := srv.(*Service)
-			in := &wrapperspb.BytesValue{}
-			if err := stream.RecvMsg(in); err != nil {
-				return err
-			}
-			request, err := decodeRequest[SwitchRequest](in)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithCancel(withCall(stream.Context(), fullMethod(name), in.GetValue()))
-			defer cancel()
-			s.receivers.Go(func() { awaitCancel(stream, cancel) }) // gRPC ends it when this handler returns
-			response, err := answer(s, ctx, request, func(p Progress) {
-				if err := sendReport(stream, report{Progress: &p}); err != nil {
-					cancel() // the client does not listen any more
-				}
-			})
-			if err != nil {
-				return err
-			}
-			return sendReport(stream, report{Response: &response})
-		},
-	}
-}
-
-func awaitCancel(stream grpc.ServerStream, cancel func()) {
-	for {
-		in := &wrapperspb.BytesValue{}
-		if err := stream.RecvMsg(in); err != nil {
-			return // if the client is gone, the stream's context has ended
+// serve describes a method with streams by the function that answers it, after the first message.
+func (r rpc[Request, Response]) serve(answer func(*Service, served[Request, Response]) error) grpc.StreamDesc {
+	desc := *r.stream()
+	desc.Handler = func(srv any, stream grpc.ServerStream) error {
+		request, body, err := r.receive(stream.RecvMsg)
+		if err != nil {
+			return err
 		}
-		if w, err := decodeRequest[word](in); err == nil && w.Cancel {
-			cancel()
-		}
+		return answer(srv.(*Service), served[Request, Response]{
+			rpc: r, stream: stream, request: r.types().request.Read(request), ctx: withCall(stream.Context(), r.path(), body),
+		})
 	}
+	return desc
 }
 
-func sendReport(stream grpc.ServerStream, r report) error {
-	r.Schema = Schema
-	out, err := encode(r)
-	if err != nil {
-		return err
-	}
-	return stream.SendMsg(out)
+// send sends one message.
+func (s served[Request, Response]) send(response Response) error {
+	return s.stream.SendMsg(s.rpc.types().response.Write(response))
 }
 
-func fullMethod(name string) string { return "/" + serviceName + "/" + name }
-
-// encode makes the message of a document. Its error is a status.
-func encode(document any) (*wrapperspb.BytesValue, error) {
-	text, err := json.Marshal(document)
-	if err != nil {
-		return nil, status.Errorf(codes.Internal, "encode %T: %v", document, err)
+// receive takes the first message of a client, and its bytes as they came, because the proof of a
+// change covers them. Its error is a status.
+func (r rpc[Request, Response]) receive(receive func(any) error) (request proto.Message, body []byte, err error) {
+	in := &emptypb.Empty{} // has no field, and keeps the bytes of fields that it does not know
+	if err := receive(in); err != nil {
+		return nil, nil, err
 	}
-	return wrapperspb.Bytes(text), nil
+	body = in.ProtoReflect().GetUnknown()
+	request = r.types().request.New()
+	if err := proto.Unmarshal(body, request); err != nil {
+		return nil, nil, status.Errorf(codes.InvalidArgument, "no message %s: %v", request.ProtoReflect().Descriptor().FullName(), err)
+	}
+	return request, body, nil
 }
 
-// decodeRequest reads the request of a client. Its error is a status.
-func decodeRequest[Request any](in *wrapperspb.BytesValue) (request Request, err error) {
-	if err := decode(in.GetValue(), &request); err != nil {
-		return request, status.Error(codes.InvalidArgument, err.Error())
-	}
-	return request, nil
-}
-
-// decode reads a document if it has the schema that this program knows. Fields
-// that it does not know are of a newer program, and say nothing to this one.
-func decode(text []byte, document any) error {
-	var version struct {
-		Schema int `json:"schema"`
-	}
-	if err := json.Unmarshal(text, &version); err != nil {
-		return fmt.Errorf("not a JSON document: %w", err)
-	}
-	if version.Schema != Schema {
-		return fmt.Errorf("the document has schema %d, this program knows %d", version.Schema, Schema)
-	}
-	if err := json.Unmarshal(text, document); err != nil {
-		return fmt.Errorf("a document of another form: %w", err)
-	}
-	return nil
+// write is the counterpart of receive: a message that is sent as these bytes.
+func (r rpc[Request, Response]) write(request Request) (out proto.Message, body []byte, err error) {
+	body, err = proto.Marshal(r.types().request.Write(request))
+	out = &emptypb.Empty{}
+	out.ProtoReflect().SetUnknown(body)
+	return out, body, err
 }
