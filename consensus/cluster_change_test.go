@@ -4,15 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"praefect/consensus/library"
 	"praefect/consensus/member"
+	"praefect/consensus/membership"
 	"praefect/consensus/peer"
-	"praefect/consensus/store"
 	"praefect/fsm/state"
 )
 
@@ -37,7 +36,7 @@ func TestCluster_oneGrowsToThree(t *testing.T) {
 	first.must(t, openIntent("b"))
 	c.voters(first, first)
 	c.start(c.seats[1]).ready(t)
-	if voters := first.voters(); voters != 1 {
+	if voters := first.library.Voters(); voters != 1 {
 		t.Errorf("%d voters while the third is missing: two survive no more failures than one", voters)
 	}
 	c.start(c.seats[2]).ready(t)
@@ -115,17 +114,14 @@ func TestCluster_emptiedNeverBeginsAnew(t *testing.T) {
 		c.start(s)
 	}
 	for _, s := range emptied {
-		eventually(t, "it sees the other emptied one", func() bool {
-			_, missing := s.askPeers(t.Context())
-			return len(missing) == 1
-		})
-		if s.raft() != nil {
+		eventually(t, "it sees the other emptied one", func() bool { return c.missing(s) == 1 })
+		if s.library.Raft() != nil {
 			t.Errorf("%q has begun a cluster without all of its peers", s.peer.Name)
 		}
 	}
 	c.start(last)
 	for _, s := range emptied {
-		eventually(t, "it asks to join", func() bool { return s.raft() != nil })
+		eventually(t, "it asks to join", func() bool { return s.library.Raft() != nil })
 		if members := s.Members(); len(members) > 0 {
 			t.Errorf("%q has begun a cluster beside the one that is there: %+v", s.peer.Name, members)
 		}
@@ -145,11 +141,11 @@ func TestCluster_removedOneEnds(t *testing.T) {
 	removed := c.others(c.leader())[0]
 	c.byLeader(nil, func(leader *seat) error {
 		if leader == removed {
-			return errors.Join(ErrNotLeader, leader.Transfer(t.Context(), ""))
+			return errors.Join(library.ErrNotLeader, leader.Transfer(t.Context(), ""))
 		}
 		return leader.RemovePeer(t.Context(), removed.peer.Name, false)
 	})
-	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
+	if err := removed.end(t); !errors.Is(err, membership.ErrRemoved) {
 		t.Errorf("the removed one ended with %v", err)
 	}
 	if refuses, err := removed.Refuses(t.Context(), member.Member{Address: removed.peer.Addr}); refuses || err != nil {
@@ -159,7 +155,7 @@ func TestCluster_removedOneEnds(t *testing.T) {
 		t.Error(err)
 	}
 	c.start(removed)
-	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
+	if err := removed.end(t); !errors.Is(err, membership.ErrRemoved) {
 		t.Errorf("started again it ended with %v", err)
 	}
 }
@@ -175,7 +171,7 @@ func TestCluster_removedOneIsRefused(t *testing.T) {
 	left := c.others(removed)
 	c.byLeader(left, func(leader *seat) error { return leader.RemovePeer(t.Context(), removed.peer.Name, false) })
 	for _, s := range left {
-		eventually(t, s.peer.Name+" knows that it was removed", func() bool { return s.wasRemoved(id) })
+		eventually(t, s.peer.Name+" knows that it was removed", func() bool { return s.library.WasRemoved(id) })
 	}
 	restarted := left[0]
 	c.crash(restarted)
@@ -216,7 +212,7 @@ func TestCluster_removedOneIsRefused(t *testing.T) {
 		t.Errorf("one with a new id: %v", err)
 	}
 	c.start(removed)
-	if err := removed.end(t); !errors.Is(err, ErrRemoved) {
+	if err := removed.end(t); !errors.Is(err, membership.ErrRemoved) {
 		t.Errorf("it ended with %v", err)
 	}
 	if err := removed.Close(); err != nil {
@@ -238,15 +234,15 @@ func TestCluster_removeRefusesWhatIsUnsafe(t *testing.T) {
 	left := c.others(dead)
 	for _, s := range left { // itself, and the one without whom it has no quorum
 		c.byLeader(left, func(leader *seat) error {
-			if err := leader.RemovePeer(t.Context(), s.peer.Name, false); !errors.Is(err, ErrUnsafe) {
-				return fmt.Errorf("remove %q: %w, want %w", s.peer.Name, err, ErrUnsafe)
+			if err := leader.RemovePeer(t.Context(), s.peer.Name, false); !errors.Is(err, membership.ErrUnsafe) {
+				return fmt.Errorf("remove %q: %w, want %w", s.peer.Name, err, membership.ErrUnsafe)
 			}
 			return nil
 		})
 	}
 	c.byLeader(left, func(leader *seat) error {
-		if err := leader.RemovePeer(t.Context(), "praefect-9", false); !errors.Is(err, ErrNoMember) {
-			return fmt.Errorf("remove nobody: %w, want %w", err, ErrNoMember)
+		if err := leader.RemovePeer(t.Context(), "praefect-9", false); !errors.Is(err, membership.ErrNoMember) {
+			return fmt.Errorf("remove nobody: %w, want %w", err, membership.ErrNoMember)
 		}
 		return nil
 	})
@@ -272,7 +268,7 @@ func TestCluster_addsOneThatIsNotListed(t *testing.T) {
 	// It has seen nobody with state until now, and waits for all of its list.
 	added.ready(t)
 	added.must(t, define(), openIntent("a"))
-	if voters := added.voters(); voters != 3 {
+	if voters := added.library.Voters(); voters != 3 {
 		t.Errorf("%d voters, want 3 and one that follows", voters)
 	}
 	c.byLeader(listed, add) // once more changes nothing
@@ -317,102 +313,4 @@ func TestNode_retiredOneEnds(t *testing.T) {
 	}
 	c.start(retired).ready(t)
 	retired.must(t, define())
-}
-
-func TestPromotable(t *testing.T) {
-	members := func(voters, others int) (all []member.Member) {
-		for n := range voters + others {
-			all = append(all, member.Member{ID: string(rune('a' + n)), Voter: n < voters})
-		}
-		return all
-	}
-	for _, tt := range []struct {
-		name           string
-		voters, others int
-		steady         []string
-		want           []string
-	}{
-		{"one and one that is steady", 1, 1, []string{"b"}, nil},
-		{"one and two that are", 1, 2, []string{"b", "c"}, []string{"b", "c"}},
-		{"one and two, one of them steady", 1, 2, []string{"c"}, nil},
-		{"two, as one was removed", 2, 1, []string{"c"}, []string{"c"}},
-		{"two and two", 2, 2, []string{"c", "d"}, []string{"c"}},
-		{"three and one", 3, 1, []string{"d"}, nil},
-		{"three and two", 3, 2, []string{"d", "e"}, []string{"d", "e"}},
-		{"nobody is steady", 2, 2, nil, nil},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := promotable(members(tt.voters, tt.others), tt.steady); !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("got %q, want %q", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestDifferingProfile(t *testing.T) {
-	status := func(name string, p member.Profile, err string) member.InstanceStatus {
-		return member.InstanceStatus{Status: member.Status{Name: name}, Profile: p, Err: err}
-	}
-	same := []member.InstanceStatus{status("a", member.Fast, ""), status("b", member.Fast, ""), status("c", "", "away")}
-	if got := differingProfile(member.Fast, same); got != "" {
-		t.Errorf("says %q of equal ones", got)
-	}
-	if got := differingProfile(member.Fast, append(same, status("d", member.Cautious, ""))); !strings.Contains(got, `"d"`) {
-		t.Errorf("says %q, want it to name the one that differs", got)
-	}
-}
-
-func TestNextStep(t *testing.T) {
-	who := func(name, id string) store.Founder { return store.Founder{Name: name, ID: id, Addr: name + ":1"} }
-	a, b, c, emptied := who("a", "1"), who("b", "2"), who("c", "3"), who("c", "4")
-	abc := []store.Founder{a, b, c}
-	intro := func(f store.Founder, founders ...store.Founder) introduction {
-		return introduction{Founder: f, List: "same", Founders: founders}
-	}
-	begun := func(i introduction) introduction { i.Begun = true; return i }
-	of := func(cluster string, i introduction) introduction { i.Begun, i.Cluster = true, cluster; return i }
-	for _, tt := range []struct {
-		name    string
-		own     introduction
-		others  []introduction
-		missing []string
-		want    step
-	}{
-		{"one is missing", intro(a), []introduction{intro(b)}, []string{"c"}, stepWait},
-		{"one is missing, one has state", intro(a), []introduction{begun(intro(b, abc...))}, []string{"c"}, stepJoin},
-		{"all are empty", intro(a), []introduction{intro(c), intro(b)}, nil, stepKeep},
-		{"only this one has kept it", intro(a, abc...), []introduction{intro(c), intro(b)}, nil, stepWait},
-		{"one has not kept it", intro(a, abc...), []introduction{intro(c), intro(b, abc...)}, nil, stepWait},
-		{"all have kept it", intro(a, abc...), []introduction{intro(c, abc...), intro(b, abc...)}, nil, stepBegin},
-		{"one has begun", intro(a, abc...), []introduction{intro(c, abc...), begun(intro(b, abc...))}, nil, stepJoin},
-		{"one was emptied meanwhile", intro(a, abc...), []introduction{intro(emptied), intro(b, abc...)}, nil, stepKeep},
-		{"two are of one cluster", intro(a), []introduction{of("X", intro(b)), of("X", intro(c))}, nil, stepJoin},
-		{"two are of different clusters", intro(a), []introduction{of("X", intro(b)), of("Y", intro(c))}, nil, stepWait},
-		{"one does not know its cluster yet", intro(a), []introduction{of("X", intro(b)), of("", intro(c))}, nil, stepJoin},
-		{"another list", intro(a), []introduction{{Founder: c, List: "other"}, intro(b)}, nil, stepWait},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, founders, why := nextStep(tt.own, tt.others, tt.missing)
-			if got != tt.want {
-				t.Errorf("got %v (%s), want %v", got, why, tt.want)
-			}
-			if (got == stepWait || got == stepJoin) == (why == "") {
-				t.Errorf("says %q", why)
-			}
-			if got == stepBegin && !reflect.DeepEqual(founders, abc) {
-				t.Errorf("begins with %+v", founders)
-			}
-		})
-	}
-}
-
-// Keep the constants of the library's patience and ours apart: a member asks
-// whether it still is one only when an election has long been over.
-func TestConfig_missedIsLongerThanAnElection(t *testing.T) {
-	for _, p := range []member.Profile{member.Fast, member.Cautious} {
-		timeout, err := p.Timeout()
-		if err != nil || 3*timeout > missed || missed > time.Minute {
-			t.Errorf("%s: %v, %v", p, timeout, err)
-		}
-	}
 }

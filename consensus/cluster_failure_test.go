@@ -12,7 +12,9 @@ import (
 	"github.com/hashicorp/raft"
 
 	"praefect/consensus/lease"
+	"praefect/consensus/library"
 	"praefect/consensus/member"
+	"praefect/consensus/membership"
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
 	"praefect/fsm/state"
@@ -46,7 +48,7 @@ func TestCluster_hungDiskTakesTheLeaderOut(t *testing.T) {
 		t.Errorf("afterwards got %v, want %v", err, ErrNotProposed)
 	}
 	release()
-	hung.proposer.attempts.Wait()
+	hung.library.Wait()
 	if err := errors.Join(hung.Close(), hung.disk.Close()); err == nil {
 		t.Error("closed without a word about what had not stopped")
 	}
@@ -85,8 +87,8 @@ func TestCluster_leaderCutOff(t *testing.T) {
 		left[n%2].must(t, openIntent(fmt.Sprint("meanwhile ", n)))
 	}
 	eventually(t, "it does not lead any more", func() bool { _, leading := cut.Leading(); return !leading })
-	if _, err := cut.ProposeAs(t.Context(), cut.Term(), define()); !errors.Is(err, ErrNotProposed) || !errors.Is(err, ErrNotLeader) {
-		t.Errorf("as the leader that it was: %v, want %v", err, ErrNotLeader)
+	if _, err := cut.ProposeAs(t.Context(), cut.Term(), define()); !errors.Is(err, ErrNotProposed) || !errors.Is(err, library.ErrNotLeader) {
+		t.Errorf("as the leader that it was: %v, want %v", err, library.ErrNotLeader)
 	}
 	c.net.setCut(t, cut.peer.Addr, false)
 	if err := <-doubtful; err != nil {
@@ -124,10 +126,10 @@ func TestCluster_awayForLongerThanTheLog(t *testing.T) {
 				left[n%2].must(t, openIntent(fmt.Sprint(n)))
 			}
 			for _, s := range left {
-				if err := s.raft().Snapshot().Error(); err != nil {
+				if err := s.library.Raft().Snapshot().Error(); err != nil {
 					t.Fatal(err)
 				}
-				if first, err := s.disk.Logs.FirstIndex(); err != nil || first <= away.raft().LastIndex() {
+				if first, err := s.disk.Logs.FirstIndex(); err != nil || first <= away.library.Raft().LastIndex() {
 					t.Fatalf("the log of %q begins at %d (%v): nothing is missing in it", s.peer.Name, first, err)
 				}
 			}
@@ -167,11 +169,8 @@ func TestCluster_strangers(t *testing.T) {
 	c.startWith(stranger, listed...)
 	c.startWith(other, listed...) // knows the secret, but is not listed
 	for _, s := range []*seat{stranger, other} {
-		_, missing := s.askPeers(t.Context())
-		if len(missing) != 3 {
-			t.Errorf("%q was answered by some: missing %q", s.peer.Name, missing)
-		}
-		if s.raft() != nil {
+		eventually(t, "it is answered by none", func() bool { return c.missing(s) == 3 })
+		if s.library.Raft() != nil {
 			t.Errorf("%q has come to a cluster", s.peer.Name)
 		}
 	}
@@ -189,7 +188,7 @@ func TestCluster_otherClusterIsNoPeer(t *testing.T) {
 	}
 	c.start(a).ready(t)
 	c.start(b).ready(t)
-	if _, err := a.calls.introduce(t.Context(), b.peer.Addr); err == nil || !strings.Contains(err.Error(), "of cluster") {
+	if _, err := membership.Call[struct{}](t.Context(), a.library.Clients, b.peer.Addr, "Introduce", struct{}{}); err == nil || !strings.Contains(err.Error(), "of cluster") {
 		t.Errorf("two clusters have met: %v", err)
 	}
 }
@@ -244,7 +243,7 @@ func TestNode_ProposeAs(t *testing.T) {
 	}
 	// Even if another leader's log took it, it would not be applied.
 	c.byLeader(nil, func(leader *seat) error {
-		late, err := leader.proposer.commitAs(t.Context(), leader.raft(), 1, leader.Incarnation(), []state.Command{define()})
+		late, err := leader.proposer.commitAs(t.Context(), leader.library.Raft(), 1, leader.Incarnation(), []state.Command{define()})
 		if err == nil && !slices.Equal(refusals(late), []state.Reason{state.RefusedTerm}) {
 			t.Errorf("got %+v", late)
 		}
@@ -284,13 +283,13 @@ func TestNode_Leading(t *testing.T) {
 		t.Errorf("it leads since %v, and was elected between %v and %v", leads.Since, before, now)
 	}
 	c.byLeader(nil, func(leader *seat) error {
-		if err := leader.Transfer(t.Context(), "praefect-9"); !errors.Is(err, ErrNoMember) {
-			return fmt.Errorf("to nobody: %w, want %w", err, ErrNoMember)
+		if err := leader.Transfer(t.Context(), "praefect-9"); !errors.Is(err, membership.ErrNoMember) {
+			return fmt.Errorf("to nobody: %w, want %w", err, membership.ErrNoMember)
 		}
 		return nil
 	})
 	eventually(t, "a follower refuses", func() bool {
-		return errors.Is(c.others(c.leader())[0].Transfer(t.Context(), ""), ErrNotLeader)
+		return errors.Is(c.others(c.leader())[0].Transfer(t.Context(), ""), library.ErrNotLeader)
 	})
 }
 
@@ -344,14 +343,14 @@ func TestNode_DialLeader(t *testing.T) {
 	c.startAll()
 	s := c.seats[0]
 	eventually(t, "another one leads", func() bool {
-		if err := s.Transfer(t.Context(), ""); errors.Is(err, ErrNotLeader) {
+		if err := s.Transfer(t.Context(), ""); errors.Is(err, library.ErrNotLeader) {
 			return c.leader() != s
 		}
 		return false
 	})
 	c.byLeader(nil, func(leader *seat) error {
 		if _, err := leader.DialLeader(t.Context()); !errors.Is(err, ErrLeads) {
-			return fmt.Errorf("%w: the leader dials itself: %w", ErrNotLeader, err)
+			return fmt.Errorf("%w: the leader dials itself: %w", library.ErrNotLeader, err)
 		}
 		return nil
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/library"
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
@@ -164,7 +165,7 @@ func (c *cluster) byLeader(seats []*seat, what func(leader *seat) error) {
 	var err error
 	eventually(c.t, "done by a leader", func() bool {
 		err = what(c.leader(seats...))
-		return !errors.Is(err, ErrNotLeader) && !errors.Is(err, raft.ErrNotLeader) && !errors.Is(err, raft.ErrLeadershipLost)
+		return !errors.Is(err, library.ErrNotLeader) && !errors.Is(err, raft.ErrNotLeader) && !errors.Is(err, raft.ErrLeadershipLost)
 	})
 	if err != nil {
 		c.t.Fatal(err)
@@ -174,6 +175,16 @@ func (c *cluster) byLeader(seats []*seat, what func(leader *seat) error) {
 // others are the seats but that one.
 func (c *cluster) others(than *seat) []*seat {
 	return slices.DeleteFunc(slices.Clone(c.seats), func(s *seat) bool { return s == than })
+}
+
+// missing counts the peers that have not answered the instance without state when it asked last.
+func (c *cluster) missing(s *seat) (count int) {
+	for _, other := range c.seats {
+		if strings.Contains(s.Waiting(), other.peer.Name+" (") {
+			count++
+		}
+	}
+	return count
 }
 
 // errCrash is what takes an instance out that is to end without a word.
@@ -194,7 +205,7 @@ func (c *cluster) crash(s *seat) {
 	}
 	// On a busy machine the library takes longer to stop than a process waits that is
 	// to end; the end of the process unlocks the directory.
-	s.proposer.attempts.Wait()
+	s.library.Wait()
 	if err := s.disk.Close(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -308,7 +319,7 @@ func TestCluster_stopHandsLeadershipOver(t *testing.T) {
 	eventually(t, "another one leads when the leader ends", func() bool {
 		leader := c.leader()
 		leader.stop(t)
-		handedOver := slices.ContainsFunc(c.others(leader), func(s *seat) bool { return s.raft().State() == raft.Leader })
+		handedOver := slices.ContainsFunc(c.others(leader), func(s *seat) bool { return s.library.Raft().State() == raft.Leader })
 		c.start(leader).ready(t)
 		return handedOver
 	})

@@ -26,7 +26,7 @@ func used(t *testing.T) string {
 	for n := range 200 {
 		i.must(t, openIntent(strings.Repeat("a", n+1)))
 	}
-	if err := i.raft().Snapshot().Error(); err != nil {
+	if err := i.library.Raft().Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
 	i.stop(t)
@@ -103,6 +103,12 @@ func TestOpen_readOnlyDirectory(t *testing.T) {
 	}
 	if err := refused(t, parent); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("there: got %v, want %v", err, os.ErrPermission)
+	}
+}
+
+func TestOpen_withoutADirectory(t *testing.T) {
+	if _, err := Open(t.Context(), setup.Config{}); err == nil {
+		t.Error("opened without a directory")
 	}
 }
 

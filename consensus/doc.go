@@ -1,5 +1,6 @@
-// Package consensus owns this instance's part in the Raft cluster: its identity, its membership,
-// its log on disk, and the path of commands into the log.
+// Package consensus owns this instance's part in the Raft cluster: its start and its end, the path of
+// commands into the log, and its status. The log on disk is in package store, the Raft library in
+// package library, the members in package membership.
 //
 // It promises that a command is answered only when it is durable and applied in
 // the instance's own view; that an answer which is not known is never guessed;
@@ -19,22 +20,6 @@
 // Alone, an instance is a cluster of one in the same code and on the same disk format as a larger
 // one; only the network is missing. It becomes the first of three when it gets a port and peers: it
 // takes its address, and the empty instances join.
-//
-// # How instances come together
-//
-// An instance without state asks all peers of its settings. If one of them has
-// state it makes ready to join. Otherwise, once all have answered that they have
-// none, each writes down the ids of all, and when each has written down the same
-// ones each begins the log with the same first entry (nextStep). So an instance
-// that was emptied can neither begin a second cluster beside the one that is
-// there, nor vote under its former id: it has another one, and connections say
-// which one they are meant for (package peer).
-//
-// To join, an instance asks the leader until it is a member under its present address. It follows
-// without a vote, and the leader makes it a voter when it has kept up for a while and the number of
-// voters becomes odd by it. No instance is removed without an operator: an instance under the name
-// or at the address of another member waits until that one is removed. A removed instance learns it
-// from the leader, and ends.
 //
 // # A command
 //

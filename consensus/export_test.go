@@ -2,7 +2,7 @@ package consensus
 
 // Snapshot takes one now, and cuts the log behind it; it returns where that begins.
 func (n *Node) Snapshot() (first uint64, err error) {
-	if err := n.raft().Snapshot().Error(); err != nil {
+	if err := n.library.Raft().Snapshot().Error(); err != nil {
 		return 0, err
 	}
 	return n.disk.Logs.FirstIndex()

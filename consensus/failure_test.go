@@ -157,7 +157,7 @@ func TestNode_storeHangs(t *testing.T) {
 		n.Close()
 	}
 	release()
-	i.proposer.attempts.Wait()
+	i.library.Wait()
 	if err := i.disk.Close(); err != nil {
 		t.Error(err)
 	}

@@ -8,7 +8,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/library"
 	"praefect/consensus/member"
+	"praefect/consensus/membership"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
 )
@@ -25,7 +27,7 @@ const forwardTimeout = 5 * time.Second
 
 // local implements appender.
 func (n *Node) local() applier {
-	if r := n.raft(); r != nil && r.State() == raft.Leader {
+	if r := n.library.Raft(); r != nil && r.State() == raft.Leader {
 		return r
 	}
 	return nil
@@ -37,8 +39,8 @@ func (n *Node) forward(ctx context.Context, entry []byte, gone <-chan struct{}) 
 	if err != nil {
 		return nil, err
 	}
-	if leader.ID == n.disk.ID || n.calls == nil {
-		return nil, fmt.Errorf("%w: leadership comes or goes", ErrNoLeader)
+	if leader.ID == n.disk.ID || n.library.Clients == nil {
+		return nil, fmt.Errorf("%w: leadership comes or goes", library.ErrNoLeader)
 	}
 	n.metrics.forwarded.Inc()
 	answer, err := n.askLeader(ctx, leader, proposal{Batch: entry}, gone)
@@ -73,7 +75,7 @@ func (n *Node) askLeader(ctx context.Context, leader member.Member, p proposal, 
 		}
 	}()
 	defer func() { cancel(); <-watched }()
-	return to[proposalAnswer](ctx, n.calls, leader.Address, callPropose, p)
+	return membership.Call[proposalAnswer](ctx, n.library.Clients, leader.Address, callPropose, p)
 }
 
 // takeProposal puts a peer's batch into the log, if this instance leads: one hop
@@ -91,7 +93,7 @@ func (n *Node) takeProposal(ctx context.Context, _ peer.Addr, p proposal) (propo
 	}
 	here := n.local()
 	if here == nil {
-		return proposalAnswer{Outcome: outcomeNotInLog, Why: ErrNotLeader.Error()}, nil
+		return proposalAnswer{Outcome: outcomeNotInLog, Why: library.ErrNotLeader.Error()}, nil
 	}
 	results, err := n.proposer.apply(ctx, here, p.Batch)
 	switch {
@@ -115,7 +117,7 @@ func (n *Node) ProposeAs(ctx context.Context, term uint64, commands ...state.Com
 		return nil, err
 	}
 	if own, ok := n.Leading(); !ok || own.Term != term || term == 0 {
-		return nil, fmt.Errorf("%w: %w in term %d", ErrNotProposed, ErrNotLeader, term)
+		return nil, fmt.Errorf("%w: %w in term %d", ErrNotProposed, library.ErrNotLeader, term)
 	}
-	return n.proposer.commitAs(ctx, n.raft(), term, n.Incarnation(), commands)
+	return n.proposer.commitAs(ctx, n.library.Raft(), term, n.Incarnation(), commands)
 }

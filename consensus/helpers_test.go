@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"praefect/consensus/setup"
+	"praefect/consensus/store"
 	"praefect/fsm/state"
 )
 
@@ -63,6 +64,22 @@ func open(t testing.TB, dir string, change ...func(*setup.Config)) (*Node, error
 		f(&c)
 	}
 	return Open(t.Context(), c)
+}
+
+// onDisk does something with the directory of a node that does not run.
+func onDisk(t *testing.T, dir string, do func(*store.Disk) error) {
+	t.Helper()
+	config, err := setup.Config{DataDir: dir}.WithDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := store.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(do(d), d.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // ready waits until the node takes commands.

@@ -15,7 +15,7 @@ func TestNode_staysOutWhenTooOld(t *testing.T) {
 	dir := t.TempDir()
 	first := begin(t, dir).ready(t)
 	first.must(t, define())
-	_ = first.raft().Apply(append([]byte{state.Level + 1}, `{"unheard":"of"}`...), time.Second).Error() // the log takes anything
+	_ = first.library.Raft().Apply(append([]byte{state.Level + 1}, `{"unheard":"of"}`...), time.Second).Error() // the log takes anything
 	for _, i := range []*instance{first, nil} {
 		if i == nil {
 			if err := first.Close(); err != nil {

@@ -3,11 +3,12 @@ package consensus
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"testing"
+
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
 	"praefect/fsm/state"
-	"strings"
-	"testing"
 )
 
 func TestNode_boundsTheLogInBytes(t *testing.T) {

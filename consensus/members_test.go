@@ -11,10 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
-	"praefect/consensus/member"
-	"praefect/consensus/peer"
+	"praefect/consensus/membership"
 	"praefect/consensus/setup"
 	"praefect/fsm/state"
 )
@@ -37,10 +34,10 @@ func TestNode_retire_formerLifeIsGoneAlready(t *testing.T) {
 	defer watching.Wait()
 	watched, end := context.WithCancel(ctx)
 	defer end()
-	if err := n.found(ctx); err != nil {
+	if err := membership.Begin(ctx, n.Group); err != nil {
 		t.Fatal(err)
 	}
-	watching.Go(func() { n.watchLeadership(watched) })
+	watching.Go(func() { n.library.WatchLeadership(watched) })
 	former, err := n.announce(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -59,43 +56,6 @@ func TestNode_retire_formerLifeIsGoneAlready(t *testing.T) {
 	// Anything else that is refused is an error.
 	if err := n.retire(ctx, []state.Incarnation{present.Incarnation}); err == nil {
 		t.Error("an incarnation has retired itself")
-	}
-}
-
-// A joiner that notes a membership which is never committed is told at each start that
-// it was removed.
-func TestMembershipWatch_notesWhatIsCommitted(t *testing.T) {
-	c := newCluster(t, 2)
-	joiner := c.seats[1]
-	n, err := open(t, joiner.dir, func(config *setup.Config) {
-		config.Name, config.ListenAddr, config.Fakes.Dial = joiner.peer.Name, joiner.peer.Addr, c.net.dial(joiner.peer.Addr)
-		config.Credentials, config.Peers = peer.Credentials{Secret: secret}, []member.Peer{c.seats[0].peer}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := n.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	// The entry that names it came from a leader that is gone.
-	err = n.disk.BeginWith(n.settings, n.network, raft.Configuration{Servers: []raft.Server{
-		{ID: "the leader", Address: raft.ServerAddress(c.seats[0].peer.Addr)},
-		{ID: raft.ServerID(n.ID()), Address: raft.ServerAddress(joiner.peer.Addr), Suffrage: raft.Nonvoter},
-	}})
-	if err == nil {
-		err = n.startLibrary()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := membershipWatch{node: n, heard: time.Now(), compared: time.Now()}
-	if err := w.look(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if n.disk.Known().Member {
-		t.Error("an instance has noted that it is a member, and no entry that says so is committed")
 	}
 }
 
@@ -142,10 +102,14 @@ func (l *lines) String() string {
 
 // sleep waits for d, in which something must not happen.
 func sleep(ctx context.Context, d time.Duration) error {
-	if !pause(ctx, d) {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return nil
+	case <-ctx.Done():
 		return errors.Join(context.Cause(ctx), os.ErrDeadlineExceeded)
 	}
-	return nil
 }
 
 // A peer of the settings that is no member is shown: it was removed, or waits to join.

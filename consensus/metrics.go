@@ -47,14 +47,14 @@ func (m *metrics) register(reg prometheus.Registerer, n *Node) error {
 		m.batches, m.commands, m.retries, m.forwarded, m.seconds,
 		gauge("term", "Raft's current term.", func() float64 { return float64(n.Term()) }),
 		gauge("commit_index", "Index of the last committed entry.", func() float64 { return float64(n.CommitIndex()) }),
-		gauge("applied_index", "Index of the last entry handed to the state.", func() float64 { return float64(n.appliedIndex()) }),
+		gauge("applied_index", "Index of the last entry handed to the state.", func() float64 { return float64(n.library.AppliedIndex()) }),
 		gauge("is_leader", "1 if this instance is the leader, else 0.", func() float64 {
 			if n.local() != nil {
 				return 1
 			}
 			return 0
 		}),
-		gauge("voters", "Instances that vote.", func() float64 { return float64(n.voters()) }),
+		gauge("voters", "Instances that vote.", func() float64 { return float64(n.library.Voters()) }),
 		gauge("leader_known", "1 if this instance knows the leader, else 0.", func() float64 {
 			if _, err := n.Leader(); err != nil {
 				return 0

@@ -9,10 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"google.golang.org/grpc"
 
-	"praefect/consensus/peer"
+	"praefect/consensus/library"
+	"praefect/consensus/member"
+	"praefect/consensus/membership"
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
 	"praefect/fsm"
@@ -21,28 +22,18 @@ import (
 
 // Node is this instance's part in the cluster. Open makes one, Run is its life.
 type Node struct {
-	config      setup.Config
-	disk        *store.Disk
-	fsm         *fsm.FSM
-	metrics     *metrics
-	transport   *peer.Transport // nil alone
-	calls       *calls          // nil alone
+	config  setup.Config
+	disk    *store.Disk
+	fsm     *fsm.FSM
+	metrics *metrics
+	library *library.Library
+	*membership.Group
 	proposer    *proposer
-	leads       leadership
-	incarnation atomic.Uint64          // 0 until registered
-	ready       chan struct{}          // closed once commands are taken
-	readable    chan struct{}          // closed once View can be read by
-	services    Services               // set before Run
-	waiting     atomic.Pointer[string] // why there is no cluster yet
-	meetings    *meetings
-	former      formerMembers
-	outcast     atomic.Pointer[string] // the peer that has refused this instance as one that was removed
-	server      *grpc.Server           // only Run
-
-	// The arguments of the library's start, and the library once it runs.
-	settings *raft.Config
-	network  raft.Transport
-	library  atomic.Pointer[raft.Raft]
+	incarnation atomic.Uint64 // 0 until registered
+	ready       chan struct{} // closed once commands are taken
+	readable    chan struct{} // closed once View can be read by
+	services    Services      // set before Run
+	server      *grpc.Server  // only Run
 
 	readableOnce    sync.Once
 	ending, closing sync.Once
@@ -65,13 +56,15 @@ func Open(ctx context.Context, c setup.Config) (*Node, error) {
 	}
 	n := &Node{
 		config: c, disk: d, fsm: fsm.New(), metrics: newMetrics(),
-		ready: make(chan struct{}), readable: make(chan struct{}), leads: newLeadership(), meetings: newMeetings(c.Peers),
+		ready: make(chan struct{}), readable: make(chan struct{}),
 	}
+	n.library = library.New(c, d, n.fsm)
+	n.Group = membership.New(c, d, n.library, n.describe)
 	n.proposer = newProposer(n)
-	if err := n.listen(ctx); err != nil {
+	if err := membership.Listen(ctx, n.Group); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	if err := n.prepare(); err != nil {
+	if err := n.library.Prepare(); err != nil {
 		if failure := n.disk.Guard.Failure(); failure != nil {
 			err = failure // the library does not wrap it
 		}
@@ -83,36 +76,11 @@ func Open(ctx context.Context, c setup.Config) (*Node, error) {
 	return n, nil
 }
 
-// listen opens the port for peers, if there is to be one.
-func (n *Node) listen(ctx context.Context) (err error) {
-	c := n.config
-	if c.ListenAddr == "" {
-		return nil
-	}
-	n.transport, err = peer.Listen(ctx, peer.Config{
-		Name: c.Name, ID: n.disk.ID, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
-		Cluster: func() string { return n.disk.Known().ClusterID },
-		Admit:   n.admits, Hosts: hosts(c.Peers), MetOther: n.meetsOther, Removed: n.wasRemoved, Outcast: n.isOutcast, Logger: c.Logger, Dial: c.Fakes.Dial, Listen: c.Fakes.Listen,
-	})
-	if err != nil {
-		return fmt.Errorf("raft.listen_addr %q: %w", c.ListenAddr, err)
-	}
-	if c.Credentials.CertificatePath == "" {
-		c.Logger.Warn("peers know each other by a shared secret: keep raft.listen_addr on a private network, or use certificates")
-	}
-	n.calls = newCalls(n.transport)
-	context.AfterFunc(n.disk.Guard.Healthy, func() {
-		n.transport.Kill()
-		c.Logger.Error("this instance takes itself out of the cluster", "err", n.disk.Guard.Failure())
-	})
-	return nil
-}
-
 // SetSecrets replaces the secrets by which this instance and its peers know each other, from
 // the next connection on; see peer.Credentials.
 func (n *Node) SetSecrets(present, former string) {
-	if n.transport != nil {
-		n.transport.SetSecrets(present, former)
+	if n.library.Transport != nil {
+		n.library.Transport.SetSecrets(present, former)
 	}
 }
 
@@ -120,8 +88,6 @@ var (
 	// ErrRetired ends Run: the cluster has given this incarnation up, and
 	// refuses all its commands. All its work under way must end.
 	ErrRetired = errors.New("the cluster has retired this incarnation")
-	// ErrRemoved ends Run: the instance is no member of the cluster any more.
-	ErrRemoved = errors.New("this instance was removed from the cluster; to join again it needs an empty raft.data_dir")
 	// ErrTooOld ends Run: the cluster uses features that this version of the program does not know.
 	// Nothing on disk was changed; a later version goes on where this one stops.
 	ErrTooOld = errors.New("this version of the program is too old for the cluster and stays out of it")
@@ -145,7 +111,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.serve(working, &tasks)
 	err := n.takePart(working, stop, &tasks)
 	if ctx.Err() != nil && n.disk.Guard.Failure() == nil {
-		n.handOver()
+		n.library.HandOver()
 	}
 	stop(nil)
 	n.stopServing()
@@ -165,17 +131,17 @@ func (n *Node) Run(ctx context.Context) error {
 
 // takePart comes to a cluster, registers, and proposes until ctx ends.
 func (n *Node) takePart(ctx context.Context, stop context.CancelCauseFunc, tasks *sync.WaitGroup) error {
-	if n.raft() == nil {
-		if err := n.found(ctx); err != nil {
+	if n.library.Raft() == nil {
+		if err := membership.Begin(ctx, n.Group); err != nil {
 			return fmt.Errorf("come to a cluster: %w", err)
 		}
 	}
-	tasks.Go(func() { n.watchLeadership(ctx) })
-	tasks.Go(func() { n.watchMembership(ctx, stop) })
-	tasks.Go(func() { n.meetPeers(ctx) })
+	tasks.Go(func() { n.library.WatchLeadership(ctx) })
+	tasks.Go(func() { membership.Watch(ctx, n.Group, stop) })
+	tasks.Go(func() { membership.Meet(ctx, n.Group) })
 	tasks.Go(func() { n.prime(ctx) })
 	tasks.Go(func() { n.disk.NoteCommitted(ctx, n.CommitIndex) })
-	tasks.Go(func() { n.disk.BoundLog(ctx, n.raft()) })
+	tasks.Go(func() { n.disk.BoundLog(ctx, n.library.Raft()) })
 	if err := n.register(ctx); err != nil {
 		return cmp.Or(context.Cause(ctx), err)
 	}
@@ -222,8 +188,8 @@ const stopTimeout = time.Second
 func (n *Node) Close() error {
 	n.closing.Do(func() {
 		n.closed = n.end()
-		if n.transport != nil {
-			n.closed = errors.Join(n.closed, n.transport.Close())
+		if n.library.Transport != nil {
+			n.closed = errors.Join(n.closed, n.library.Transport.Close())
 		}
 	})
 	return n.closed
@@ -237,9 +203,9 @@ func (n *Node) end() error {
 
 func (n *Node) stop() error {
 	var err error
-	if n.transport != nil {
-		n.transport.Kill() // the library's goroutines wait on connections
-		err = n.calls.close()
+	if n.library.Transport != nil {
+		n.library.Transport.Kill() // the library's goroutines wait on connections
+		err = n.library.Clients.Close()
 	}
 	timeout := stopTimeout
 	if n.disk.Guard.Failure() == nil {
@@ -248,8 +214,7 @@ func (n *Node) stop() error {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		n.shutdown()
-		n.proposer.attempts.Wait()
+		n.library.Shutdown()
 	}()
 	late := time.NewTimer(timeout)
 	defer late.Stop()
@@ -262,17 +227,6 @@ func (n *Node) stop() error {
 		err = errors.Join(err, fmt.Errorf("raft.data_dir %q: close: %w", n.config.DataDir, failure))
 	}
 	return err
-}
-
-// shutdown stops the library, or the transport that was made for it.
-func (n *Node) shutdown() {
-	if r := n.raft(); r != nil {
-		_ = r.Shutdown().Error() // the library returns none
-		return
-	}
-	if t, ok := n.network.(raft.WithClose); ok {
-		_ = t.Close() // the library's transport returns none
-	}
 }
 
 // Propose hands the commands to the log, adjacent and in order, by way of the
@@ -304,3 +258,18 @@ func (n *Node) Changed() <-chan struct{} { return n.fsm.Changed() }
 // Wait returns once View has applied the command of that index, or with an
 // error when ctx ends.
 func (n *Node) Wait(ctx context.Context, index state.Index) error { return n.fsm.Wait(ctx, index) }
+
+// Leading returns the term in which this instance leads, if it does: see library.Leading.
+func (n *Node) Leading() (member.Leadership, bool) { return n.library.Leading() }
+
+// LeadershipChanged returns a channel that is closed once another instance leads
+// than at the time of the call, no instance does, or Leading has changed.
+func (n *Node) LeadershipChanged() <-chan struct{} { return n.library.LeadershipChanged() }
+
+// Term returns this instance's present term, 0 before it belongs to a cluster.
+// An instance that reports a term has, before that, voted for none above it.
+func (n *Node) Term() uint64 { return n.library.Term() }
+
+// CommitIndex returns the index up to which this instance knows entries of the
+// log to be committed. It counts every entry; View().Index counts commands.
+func (n *Node) CommitIndex() uint64 { return n.library.CommitIndex() }

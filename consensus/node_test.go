@@ -69,7 +69,7 @@ func TestNode_snapshotAndRestore(t *testing.T) {
 	dir := t.TempDir()
 	first := begin(t, dir).ready(t)
 	first.must(t, define(), openIntent("a"))
-	if err := first.raft().Snapshot().Error(); err != nil {
+	if err := first.library.Raft().Snapshot().Error(); err != nil {
 		t.Fatal(err)
 	}
 	first.must(t, openIntent("b")) // in the log only

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"praefect/consensus/member"
-	"praefect/consensus/peer"
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
 )
@@ -156,36 +154,6 @@ func TestSetAside_goesOn(t *testing.T) {
 	begin(t, dir).ready(t)
 }
 
-func TestMeetings(t *testing.T) {
-	m := newMeetings(nil)
-	if why := m.whyBarred(); why != "" {
-		t.Errorf("an instance alone is barred: %q", why)
-	}
-	m = newMeetings([]member.Peer{{Name: "b"}, {Name: "c"}})
-	if why := m.whyBarred(); !strings.Contains(why, "asks its listed peers") {
-		t.Errorf("before it has asked: %q", why)
-	}
-	m.asked = true
-	if why := m.whyBarred(); why != "" {
-		t.Errorf("barred: %q", why)
-	}
-	m.met("c", &peer.OtherCluster{Name: "c", Cluster: "Y", Own: "X"})
-	m.met("b", &peer.OtherCluster{Name: "b", Cluster: "Z", Own: "X"})
-	for _, part := range []string{`peer "b" is of cluster Z, the listed peer "c" is of cluster Y, this instance of cluster X`, store.RejoinCommand} {
-		if why := m.whyBarred(); !strings.Contains(why, part) {
-			t.Errorf("%q does not say %q", why, part)
-		}
-	}
-	m.met("b", nil)
-	if m.whyBarred() == "" {
-		t.Error("one is enough")
-	}
-	m.met("c", nil)
-	if why := m.whyBarred(); why != "" {
-		t.Errorf("still barred: %q", why)
-	}
-}
-
 func TestCluster_instancesOfTwoClustersKeepEachOtherFromServing(t *testing.T) {
 	c := newCluster(t, 2)
 	a, b := c.seats[0], c.seats[1]
@@ -220,18 +188,9 @@ func TestCluster_replacedClusterBarsNobody(t *testing.T) {
 		s.instance = begin(t, s.dir).ready(t)
 		s.stop(t)
 	}
-	config, err := setup.Config{DataDir: a.dir}.WithDefaults()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := store.Open(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	replaced := d.Note(func(id *store.Identity) { id.Replaced = []string{b.View().ClusterID} })
-	if err := errors.Join(replaced, d.Close()); err != nil {
-		t.Fatal(err)
-	}
+	onDisk(t, a.dir, func(d *store.Disk) error {
+		return d.Note(func(id *store.Identity) { id.Replaced = []string{b.View().ClusterID} })
+	})
 	for _, s := range c.seats {
 		c.start(s).ready(t)
 	}

@@ -5,11 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/library"
 	"praefect/consensus/store"
 	"praefect/fsm/state"
 )
@@ -28,9 +28,8 @@ var (
 func notProposed(why string) error { return fmt.Errorf("%w: %s", ErrNotProposed, why) }
 
 const (
-	enqueueTimeout = time.Second // until the library's main loop has taken an entry
-	firstRetry     = 10 * time.Millisecond
-	lastRetry      = 500 * time.Millisecond
+	firstRetry = 10 * time.Millisecond
+	lastRetry  = 500 * time.Millisecond
 	// stopGrace is for the batch that is under way when the node is stopped.
 	stopGrace = 2 * time.Second
 )
@@ -57,13 +56,12 @@ type appender interface {
 type proposer struct {
 	appender appender
 	guard    *store.Guard
+	library  *library.Library
 	queue    *queue
 	limit    int // commands of a batch
 	metrics  *metrics
 	// allows tells whether every member of the cluster knows the commands.
 	allows func([]state.Command) error
-	// attempts counts the goroutines that wait for the library.
-	attempts sync.WaitGroup
 
 	// Only the goroutine of register and run:
 	incarnation state.Incarnation
@@ -72,7 +70,7 @@ type proposer struct {
 
 func newProposer(n *Node) *proposer {
 	return &proposer{
-		appender: n, guard: n.disk.Guard, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: n.metrics,
+		appender: n, guard: n.disk.Guard, library: n.library, queue: newQueue(n.config.QueueLimit), limit: n.config.BatchLimit, metrics: n.metrics,
 		allows: func(c []state.Command) error { return n.View().Allows(state.Needs(c)) },
 	}
 }
@@ -242,7 +240,7 @@ func (p *proposer) attempt(ctx context.Context, data []byte, changed <-chan stru
 }
 
 func (p *proposer) apply(ctx context.Context, here applier, data []byte) ([]state.Result, error) {
-	f, err := await(ctx, p, func() raft.ApplyFuture { return here.Apply(data, enqueueTimeout) })
+	f, err := library.Await(ctx, p.library, func() raft.ApplyFuture { return here.Apply(data, library.EnqueueTimeout) })
 	if err != nil {
 		return nil, err
 	}
@@ -250,27 +248,6 @@ func (p *proposer) apply(ctx context.Context, here applier, data []byte) ([]stat
 		return nil, err // this program is too old to apply it; the others have
 	}
 	return f.Response().([]state.Result), nil
-}
-
-// await starts something in the library and waits until it has ended, ctx ends
-// or the store fails. The library's futures can only be waited for without
-// bound, and some never end when it is shut down in between.
-func await[F raft.Future](ctx context.Context, p *proposer, start func() F) (F, error) {
-	ended := make(chan F, 1)
-	p.attempts.Go(func() {
-		f := start()
-		_ = f.Error() // waits; the receiver of the future asks again
-		ended <- f
-	})
-	var none F
-	select {
-	case f := <-ended:
-		return f, f.Error()
-	case <-p.guard.Healthy.Done():
-		return none, p.guard.Failure()
-	case <-ctx.Done():
-		return none, context.Cause(ctx)
-	}
 }
 
 // pause waits before the next attempt, until it may do better; it reports false
@@ -295,5 +272,5 @@ func isNotInLog(err error) bool {
 	return errors.Is(err, raft.ErrNotLeader) ||
 		errors.Is(err, raft.ErrEnqueueTimeout) ||
 		errors.Is(err, raft.ErrLeadershipTransferInProgress) ||
-		errors.Is(err, ErrNoLeader) || errors.Is(err, errNotTaken)
+		errors.Is(err, library.ErrNoLeader) || errors.Is(err, errNotTaken)
 }

@@ -77,7 +77,7 @@ func TestNode_Propose_resolvesWhatIsUnknown(t *testing.T) {
 			t.Parallel()
 			i := begin(t, t.TempDir()).ready(t)
 			i.must(t, define())
-			d := &doubtful{applier: i.raft(), script: script}
+			d := &doubtful{applier: i.library.Raft(), script: script}
 			i.proposer.appender = byLibrary{i.Node, d} // the proposer rests, and looks at it next in Propose
 			results, err := i.Propose(t.Context(), openIntent("a"), closeIntent("a"), closeIntent("a"))
 			if err != nil {
@@ -121,14 +121,14 @@ func TestNode_Propose_answersForgotten(t *testing.T) {
 				return
 			}
 			wg.Go(func() {
-				if err := i.raft().Apply(data, patience).Error(); err != nil {
+				if err := i.library.Raft().Apply(data, patience).Error(); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
 	}
-	i.proposer.appender = byLibrary{i.Node, &doubtful{applier: i.raft(), script: []doubt{{apply: true, err: raft.ErrLeadershipLost, then: others}}}}
+	i.proposer.appender = byLibrary{i.Node, &doubtful{applier: i.library.Raft(), script: []doubt{{apply: true, err: raft.ErrLeadershipLost, then: others}}}}
 	if _, err := i.Propose(t.Context(), openIntent("a")); !errors.Is(err, ErrUnknown) {
 		t.Errorf("got %v, want %v", err, ErrUnknown)
 	}
@@ -145,7 +145,7 @@ func TestNode_stopWhileUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			i := begin(t, t.TempDir()).ready(t)
-			d := &doubtful{applier: i.raft(), script: make([]doubt, 100_000)}
+			d := &doubtful{applier: i.library.Raft(), script: make([]doubt, 100_000)}
 			for n := range d.script {
 				d.script[n].err = c.err
 			}

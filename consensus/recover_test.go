@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/consensus/member"
+	"praefect/consensus/membership"
 	"praefect/consensus/peer"
 	"praefect/consensus/setup"
 	"praefect/consensus/store"
@@ -17,13 +18,13 @@ import (
 )
 
 // offlineOf opens the directory of a seat whose instance does not run.
-func (c *cluster) offlineOf(s *seat) *Offline {
+func (c *cluster) offlineOf(s *seat) *membership.Offline {
 	c.t.Helper()
 	var peers []member.Peer
 	for _, other := range c.others(s) {
 		peers = append(peers, other.peer)
 	}
-	o, err := OpenOffline(c.t.Context(), setup.Config{
+	o, err := membership.OpenOffline(c.t.Context(), setup.Config{
 		DataDir: s.dir, Name: s.peer.Name, ListenAddr: s.peer.Addr, Fakes: setup.Fakes{Dial: c.net.dial(s.peer.Addr)},
 		Credentials: peer.Credentials{Secret: secret}, LockTimeout: patience, Peers: peers,
 	})
@@ -130,7 +131,7 @@ func TestOffline_Survey_ofAnEmptyDirectory(t *testing.T) {
 	stopped.stop(t)
 	full := stopped.dir
 	stopped.dir = t.TempDir()
-	survey := func() Survey {
+	survey := func() membership.Survey {
 		o := c.offlineOf(stopped)
 		defer func() {
 			if err := o.Close(); err != nil {
@@ -159,7 +160,7 @@ func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
 	first.stop(t)
 
 	dir := t.TempDir()
-	o, err := OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
+	o, err := membership.OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +181,19 @@ func TestOffline_restoresASnapshotOnAnEmptyDirectory(t *testing.T) {
 	second.must(t, openIntent("b"))
 }
 
+// prepareRecovery leaves the directory as a recovery that dies before it replaces the content.
+func prepareRecovery(t *testing.T, dir string, id store.Identity) {
+	onDisk(t, dir, func(d *store.Disk) error {
+		found, err := d.Read(func(store.Committed) uint64 { return store.Everything })
+		if err != nil {
+			return err
+		}
+		index := found.End + 1
+		s := found.State.Recover(state.Recovery{Index: state.Index(index), ClusterID: "recovered"})
+		return d.Prepare(id, s, index, found.EndTerm+1, id.ID)
+	})
+}
+
 // TestOffline_Recover_diesAnywhere: until all is prepared nothing is changed; from then
 // on the instance does not start before the recovery is finished.
 func TestOffline_Recover_diesAnywhere(t *testing.T) {
@@ -190,19 +204,7 @@ func TestOffline_Recover_diesAnywhere(t *testing.T) {
 			first := begin(t, dir).ready(t)
 			first.must(t, define(), openIntent("a"))
 			first.stop(t)
-			o, err := OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			index := o.found.End + 1
-			s := o.found.State.Recover(state.Recovery{Index: state.Index(index), ClusterID: "recovered"})
-			id := store.Identity{Version: 1, ID: "another", Bootstrapped: true, Member: true, ClusterID: "recovered"}
-			if err := o.disk.Prepare(id, s, index, o.found.EndTerm+1, o.address(id)); err != nil {
-				t.Fatal(err)
-			}
-			if err := o.Close(); err != nil {
-				t.Fatal(err)
-			}
+			prepareRecovery(t, dir, store.Identity{Version: 1, ID: "another", Bootstrapped: true, Member: true, ClusterID: "recovered"})
 			for _, name := range contents[:moved] {
 				for _, step := range [][2]string{{name, name + ".former"}, {filepath.Join("recovering", name), name}} {
 					if err := os.Rename(filepath.Join(dir, step[0]), filepath.Join(dir, step[1])); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -213,7 +215,8 @@ func TestOffline_Recover_diesAnywhere(t *testing.T) {
 			if n, err := open(t, dir); err == nil || !strings.Contains(err.Error(), store.RecoverCommand) {
 				t.Errorf("it starts in the middle of a recovery: %v, %v", n, err)
 			}
-			if o, err = OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"}); err != nil {
+			o, err := membership.OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
+			if err != nil {
 				t.Fatal(err)
 			}
 			if err := o.Close(); err != nil {
@@ -234,19 +237,7 @@ func TestSetAside_ofAnInterruptedRecovery(t *testing.T) {
 	first := begin(t, dir).ready(t)
 	first.must(t, define())
 	first.stop(t)
-	o, err := OpenOffline(t.Context(), setup.Config{DataDir: dir, Name: "one"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	index := o.found.End + 1
-	s := o.found.State.Recover(state.Recovery{Index: state.Index(index), ClusterID: "recovered"})
-	id := store.Identity{Version: 1, ID: "another", Name: "one", ClusterID: "recovered"}
-	if err := o.disk.Prepare(id, s, index, o.found.EndTerm+1, o.address(id)); err != nil {
-		t.Fatal(err)
-	}
-	if err := o.Close(); err != nil {
-		t.Fatal(err)
-	}
+	prepareRecovery(t, dir, store.Identity{Version: 1, ID: "another", Name: "one", ClusterID: "recovered"})
 	if _, err := store.Rename(t.Context(), dir, "two"); err == nil || !strings.Contains(err.Error(), store.RecoverCommand) {
 		t.Errorf("it gets another name in the middle of a recovery: %v", err)
 	}

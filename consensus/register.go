@@ -89,8 +89,8 @@ func (n *Node) registration(cluster string) *state.Register {
 		ID: n.ID(), Name: n.config.Name, Address: n.config.Address, Version: n.config.Version, ClusterID: cluster,
 		Level: state.Level,
 	}
-	if n.transport != nil {
-		r.RaftAddress = n.transport.AdvertiseAddr()
+	if n.library.Transport != nil {
+		r.RaftAddress = n.library.Transport.AdvertiseAddr()
 	}
 	return r
 }

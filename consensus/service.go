@@ -13,6 +13,7 @@ import (
 
 	"praefect/consensus/lease"
 	"praefect/consensus/member"
+	"praefect/consensus/membership"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
 )
@@ -36,17 +37,21 @@ type Services struct {
 // before Run.
 func (n *Node) Provide(s Services) { n.services = s }
 
+// describe adds the daemon's facts to the status of this instance.
+func (n *Node) describe(own *member.InstanceStatus) {
+	if n.services.LeaseLeft != nil {
+		own.LeaseLeft = n.services.LeaseLeft()
+	}
+	if n.services.Problem != nil {
+		own.Problem = n.services.Problem()
+	}
+}
+
 // The calls between instances.
 const (
-	callIntroduce = "Introduce"
-	callJoin      = "Join"
-	callPropose   = "Propose"
-	callStatus    = "Status"
-	callLease     = "Lease"
+	callPropose = "Propose"
+	callLease   = "Lease"
 )
-
-// nothing is a request without content.
-type nothing struct{}
 
 // proposal is a batch on its way to the leader.
 type proposal struct {
@@ -72,7 +77,7 @@ type proposalAnswer struct {
 
 // serve answers peers until stopServing; the goroutines that it starts are in tasks.
 func (n *Node) serve(ctx context.Context, tasks *sync.WaitGroup) {
-	if n.transport == nil {
+	if n.library.Transport == nil {
 		return
 	}
 	server := grpc.NewServer(grpc.WaitForHandlers(true), grpc.StaticStreamWindowSize(peer.Window), grpc.StaticConnWindowSize(peer.Window),
@@ -82,9 +87,9 @@ func (n *Node) serve(ctx context.Context, tasks *sync.WaitGroup) {
 		n.services.Register(server)
 	}
 	n.server = server
-	tasks.Go(func() { n.transport.Run(ctx) })
+	tasks.Go(func() { n.library.Transport.Run(ctx) })
 	tasks.Go(func() {
-		if err := server.Serve(n.transport.Calls()); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		if err := server.Serve(n.library.Transport.Calls()); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			n.config.Logger.Error("answer peers", "err", err)
 		}
 	})
@@ -98,12 +103,9 @@ func (n *Node) stopServing() {
 }
 
 func (n *Node) service() *grpc.ServiceDesc {
-	return peer.Service([]grpc.MethodDesc{
-		peer.Method(callIntroduce, func(context.Context, peer.Addr, nothing) (introduction, error) { return n.introduce(), nil }),
-		peer.Method(callJoin, n.letJoin),
+	return peer.Service(append(membership.Methods(n.Group),
 		peer.Method(callPropose, n.takeProposal),
-		peer.Method(callStatus, func(context.Context, peer.Addr, nothing) (member.InstanceStatus, error) { return n.ownStatus(), nil }),
-	}, []grpc.StreamDesc{
+	), []grpc.StreamDesc{
 		peer.StreamMethod(callLease, func(ctx context.Context, from peer.Addr, s *peer.Stream[lease.ToLeader, lease.FromLeader]) error {
 			if n.services.Lease == nil {
 				return status.Error(codes.Unimplemented, "no leases here")
@@ -113,30 +115,8 @@ func (n *Node) service() *grpc.ServiceDesc {
 	})
 }
 
-// calls are the calls to other instances.
-type calls struct{ clients *peer.Clients }
-
-func newCalls(t *peer.Transport) *calls { return &calls{peer.NewClients(t)} }
-
-func (c *calls) close() error { return c.clients.Close() }
-
-// to makes one call to the instance at addr.
-func to[Response, Request any](ctx context.Context, c *calls, addr, name string, request Request) (Response, error) {
-	cc, err := c.clients.To(addr)
-	if err != nil {
-		var none Response
-		return none, err
-	}
-	response, err := peer.Call[Response](ctx, cc, name, request)
-	if err != nil {
-		return response, fmt.Errorf("call %s of the peer at %s: %w", name, addr, err)
-	}
-	return response, nil
-}
-
-func (c *calls) introduce(ctx context.Context, addr string) (introduction, error) {
-	return to[introduction](ctx, c, addr, callIntroduce, nothing{})
-}
+// ErrLeads: there is no other leader to connect to.
+var ErrLeads = errors.New("this instance leads itself")
 
 // LeaderConn returns a connection to the port of the leader, for the services that
 // Services.Register adds there, with the leader. The error is an ErrLeads if this instance leads
@@ -146,10 +126,10 @@ func (n *Node) LeaderConn() (grpc.ClientConnInterface, member.Member, error) {
 	if err != nil {
 		return nil, m, err
 	}
-	if m.ID == n.disk.ID || n.calls == nil {
+	if m.ID == n.disk.ID || n.library.Clients == nil {
 		return nil, m, ErrLeads
 	}
-	cc, err := n.calls.clients.To(m.Address)
+	cc, err := n.library.Clients.To(m.Address)
 	return cc, m, err
 }
 

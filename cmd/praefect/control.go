@@ -12,7 +12,7 @@ import (
 
 // control is all that operators may change; see [admin.Control].
 type control struct {
-	membership
+	instances
 	switching
 	overriding
 	removing
@@ -20,7 +20,7 @@ type control struct {
 
 func newControl(w way, heartbeat *session.Session, jobs queue.Queue, repair *replicator.Replicator, copies int) admin.Control {
 	return control{
-		membership: membership{node: w.node, session: heartbeat, way: w},
+		instances:  instances{node: w.node, session: heartbeat, way: w},
 		switching:  switching{node: w.node, session: heartbeat, way: w, copies: copies},
 		overriding: overriding{node: w.node, jobs: jobs, ended: repair.Ended, givenUp: repair.GivenUp, enqueue: repair.Enqueue, reconcile: repair.Reconcile},
 		removing:   removing{node: w.node, session: heartbeat, way: w},

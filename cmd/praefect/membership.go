@@ -9,15 +9,17 @@ import (
 	"time"
 
 	"praefect/consensus"
+	"praefect/consensus/library"
 	"praefect/consensus/member"
+	"praefect/consensus/membership"
 	"praefect/consensus/session"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 )
 
-// membership carries out the changes of operators to the instances. Requests that only the leader
+// instances carries out the changes of operators to the instances. Requests that only the leader
 // can answer are passed on to it.
-type membership struct {
+type instances struct {
 	node    *consensus.Node
 	session *session.Session
 	way     way
@@ -78,7 +80,7 @@ func atLeader[Response any](w way, here func() (Response, error), there func(*ad
 }
 
 // Instances implements admin.Membership.
-func (m membership) Instances(ctx context.Context) (admin.RaftView, error) {
+func (m instances) Instances(ctx context.Context) (admin.RaftView, error) {
 	client, err := m.way.leader()
 	if err == nil && client != nil {
 		view, err := client.Instances(ctx)
@@ -90,7 +92,7 @@ func (m membership) Instances(ctx context.Context) (admin.RaftView, error) {
 }
 
 // ownView is the view that this instance has by itself.
-func (m membership) ownView(ctx context.Context) admin.RaftView {
+func (m instances) ownView(ctx context.Context) admin.RaftView {
 	self := m.node.Status()
 	_, leads := m.node.Leading()
 	view := admin.RaftView{ClusterID: self.ClusterID, Term: self.Term, CommitIndex: self.CommitIndex, OwnView: !leads}
@@ -139,7 +141,7 @@ func describeInstance(s member.InstanceStatus, committed uint64) admin.Instance 
 }
 
 // AddInstance implements admin.Membership.
-func (m membership) AddInstance(ctx context.Context, r admin.AddRequest) (admin.Done, error) {
+func (m instances) AddInstance(ctx context.Context, r admin.AddRequest) (admin.Done, error) {
 	return atLeader(m.way, func() (admin.Done, error) {
 		if err := m.node.AddPeer(ctx, r.Name, r.Addr); err != nil {
 			return admin.Done{}, memberError(err)
@@ -150,7 +152,7 @@ func (m membership) AddInstance(ctx context.Context, r admin.AddRequest) (admin.
 }
 
 // RemoveInstance implements admin.Membership.
-func (m membership) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (admin.Done, error) {
+func (m instances) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (admin.Done, error) {
 	return atLeader(m.way, func() (admin.Done, error) {
 		err := m.node.RemovePeer(ctx, r.Name, r.Force)
 		if err != nil {
@@ -163,7 +165,7 @@ func (m membership) RemoveInstance(ctx context.Context, r admin.RemoveRequest) (
 
 // record adds a change of the members to the history. The change is made even if its line is not:
 // record says no more than that the line is missing.
-func (m membership) record(ctx context.Context, what, instance, by string) string {
+func (m instances) record(ctx context.Context, what, instance, by string) string {
 	results, err := m.node.Propose(ctx, state.Command{Record: &state.Record{What: what, Instance: instance, By: by}})
 	switch {
 	case err != nil:
@@ -175,7 +177,7 @@ func (m membership) record(ctx context.Context, what, instance, by string) strin
 }
 
 // RetireInstance implements admin.Membership.
-func (m membership) RetireInstance(ctx context.Context, r admin.RetireRequest) (admin.Done, error) {
+func (m instances) RetireInstance(ctx context.Context, r admin.RetireRequest) (admin.Done, error) {
 	return atLeader(m.way, func() (admin.Done, error) {
 		ctx, cancel := context.WithTimeout(ctx, retireTimeout)
 		defer cancel()
@@ -203,7 +205,7 @@ func wasRetired(view *state.State, name string) bool {
 const retireTimeout = 8 * time.Second
 
 // TransferLeadership implements admin.Membership.
-func (m membership) TransferLeadership(ctx context.Context, r admin.TransferRequest) (admin.Done, error) {
+func (m instances) TransferLeadership(ctx context.Context, r admin.TransferRequest) (admin.Done, error) {
 	return atLeader(m.way, func() (admin.Done, error) {
 		if self := m.node.Status(); r.Name == self.Name || r.Name == self.ID {
 			return admin.Done{Already: true}, nil
@@ -219,11 +221,11 @@ func (m membership) TransferLeadership(ctx context.Context, r admin.TransferRequ
 // One that is not known here leaves open whether anything has changed.
 func memberError(err error) error {
 	switch {
-	case errors.Is(err, consensus.ErrNoMember), errors.Is(err, session.ErrNoInstance):
+	case errors.Is(err, membership.ErrNoMember), errors.Is(err, session.ErrNoInstance):
 		return admin.Errorf(admin.NotFound, "%v", err)
-	case errors.Is(err, consensus.ErrUnsafe), errors.Is(err, session.ErrAlive):
+	case errors.Is(err, membership.ErrUnsafe), errors.Is(err, session.ErrAlive):
 		return admin.Errorf(admin.Refused, "%v", err)
-	case errors.Is(err, consensus.ErrNotLeader), errors.Is(err, session.ErrNotLeading):
+	case errors.Is(err, library.ErrNotLeader), errors.Is(err, session.ErrNotLeading):
 		return admin.Errorf(admin.NoLeader, "%v", err)
 	}
 	return admin.Errorf(admin.OutcomeUnknown, "%v; praefectctl raft status tells", err)

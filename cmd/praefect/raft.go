@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"praefect/config"
-	"praefect/consensus"
+	"praefect/consensus/membership"
 	"praefect/consensus/store"
 )
 
@@ -53,7 +53,7 @@ func (p *program) rejoin(ctx context.Context, cmd *cli.Command, cfg *config.Conf
 	if err := p.println(fmt.Sprintf("%s holds the state of instance %q, of cluster %s.", found.Path, cmp.Or(found.Name, cfg.Raft.Name), cmp.Or(found.ClusterID, "none"))); err != nil {
 		return err
 	}
-	others, err := consensus.AskClusters(ctx, nodeConfig(cfg, p.log()), found)
+	others, err := membership.AskClusters(ctx, nodeConfig(cfg, p.log()), found)
 	if err != nil {
 		return err
 	}

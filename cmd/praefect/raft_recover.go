@@ -14,7 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"praefect/config"
-	"praefect/consensus"
+	"praefect/consensus/membership"
 	"praefect/fsm/state"
 )
 
@@ -50,7 +50,7 @@ func (p *program) recover(ctx context.Context, cmd *cli.Command, cfg *config.Con
 	if err != nil {
 		return err
 	}
-	offline, err := consensus.OpenOffline(ctx, nodeConfig(cfg, p.log()))
+	offline, err := membership.OpenOffline(ctx, nodeConfig(cfg, p.log()))
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func readSnapshotFile(path string) (*state.State, error) {
 }
 
 // mayRecover refuses a recovery that would lose data which is not lost.
-func mayRecover(s consensus.Survey, restores bool) error {
+func mayRecover(s membership.Survey, restores bool) error {
 	switch ahead := s.Ahead(); {
 	case s.Quorum():
 		return errors.New("a majority of the instances is there: start praefect on them, nothing has to be recovered")
@@ -108,7 +108,7 @@ func mayRecover(s consensus.Survey, restores bool) error {
 }
 
 // describeSurvey tells people the findings, and the possible losses.
-func describeSurvey(s consensus.Survey, from *state.State, file string) string {
+func describeSurvey(s membership.Survey, from *state.State, file string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "instance %s (%s), cluster %s\n", s.Name, s.ID, cmp.Or(s.ClusterID, "none"))
 	fmt.Fprintf(&out, "  its log ends at entry %d of term %d; the last entry that it knew to be committed is %d%s\n",
@@ -177,7 +177,7 @@ func describeState(out io.Writer, s *state.State) {
 }
 
 // describeRecovered tells people the next steps.
-func describeRecovered(cfg *config.Config, r consensus.Recovered) string {
+func describeRecovered(cfg *config.Config, r membership.Recovered) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "cluster %s begins with this instance, in place of cluster %s; the former content of raft.data_dir is in %s\n", r.ClusterID, r.Former, r.Aside)
 	describeState(&out, r.State)

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"praefect/config"
-	"praefect/consensus"
+	"praefect/consensus/membership"
 	"praefect/proxy/method"
 )
 
@@ -56,7 +56,7 @@ func (p *program) serve(ctx context.Context, cmd *cli.Command) error {
 	}
 	if err := d.run(ctx); err != nil {
 		log.Error("praefect ends", "err", err)
-		if errors.Is(err, consensus.ErrRemoved) {
+		if errors.Is(err, membership.ErrRemoved) {
 			return coded{code: exitRemoved}
 		}
 		return coded{code: exitError}

@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"praefect/consensus/lease"
-	"praefect/consensus/peer"
 	"time"
 
-	"praefect/consensus/member"
-
 	"github.com/prometheus/client_golang/prometheus"
+
+	"praefect/consensus/lease"
+	"praefect/consensus/member"
+	"praefect/consensus/peer"
 )
 
 // Config sets up the node of an instance. Every field but DataDir has a working zero value.

@@ -7,11 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"praefect/consensus/setup"
-	"praefect/fsm/state"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"praefect/consensus/setup"
+	"praefect/fsm/state"
 )
 
 const (

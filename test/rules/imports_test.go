@@ -57,6 +57,10 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/consensus/member":         {},
 		"praefect/consensus/setup":          {"praefect/consensus/lease", "praefect/consensus/member", "praefect/consensus/peer"},
 		"praefect/consensus/store":          {"praefect/fsm", "praefect/fsm/state", "praefect/consensus/setup"},
+		"praefect/consensus/library": {"praefect/fsm", "praefect/fsm/state",
+			"praefect/consensus/member", "praefect/consensus/peer", "praefect/consensus/setup", "praefect/consensus/store"},
+		"praefect/consensus/membership": {"praefect/fsm/state", "praefect/consensus/library",
+			"praefect/consensus/member", "praefect/consensus/peer", "praefect/consensus/setup", "praefect/consensus/store"},
 	}
 	for _, f := range files(t) {
 		may, restricted := allowed[f.pkg]

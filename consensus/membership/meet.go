@@ -1,4 +1,4 @@
-package consensus
+package membership
 
 import (
 	"context"
@@ -77,31 +77,31 @@ func (m *meetings) whyBarred() string {
 
 // Barred says why this instance may take no lease even if the leader grants one, "" if it may: a
 // listed peer is of another cluster, or was not asked yet.
-func (n *Node) Barred() string { return n.meetings.whyBarred() }
+func (g *Group) Barred() string { return g.meetings.whyBarred() }
 
 // meetsOther hears from the transport of an instance of another cluster. Only listed ones
 // matter: any other one has no business with this instance.
-func (n *Node) meetsOther(other *peer.OtherCluster) {
-	if slices.Contains(n.disk.Known().Replaced, other.Cluster) {
+func (g *Group) meetsOther(other *peer.OtherCluster) {
+	if slices.Contains(g.disk.Known().Replaced, other.Cluster) {
 		return
 	}
-	if slices.ContainsFunc(n.config.Peers, func(p member.Peer) bool { return p.Name == other.Name }) {
-		n.meetings.met(other.Name, other)
+	if slices.ContainsFunc(g.config.Peers, func(p member.Peer) bool { return p.Name == other.Name }) {
+		g.meetings.met(other.Name, other)
 	}
 }
 
-// meetPeers asks the listed peers which cluster they belong to, at once and again and again.
-func (n *Node) meetPeers(ctx context.Context) {
-	if n.transport == nil {
+// Meet asks the listed peers which cluster they belong to, at once and again and again.
+func Meet(ctx context.Context, g *Group) {
+	if g.library.Transport == nil {
 		return
 	}
 	for {
-		n.meetOnce(ctx)
+		g.meetOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		wait := meetSeldom
-		if n.tellOther(ctx) {
+		if g.tellOther(ctx) {
 			wait = meetAgain
 		}
 		if !pause(ctx, wait/2+rand.N(wait/2+1)) {
@@ -112,40 +112,40 @@ func (n *Node) meetPeers(ctx context.Context) {
 
 // meetOnce asks each listed peer once. One that does not answer says nothing: its former answer
 // stands, unless its port refuses, which proves that its process is gone.
-func (n *Node) meetOnce(ctx context.Context) {
+func (g *Group) meetOnce(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, p := range n.config.Peers {
+	for _, p := range g.config.Peers {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, meetTimeout)
 			defer cancel()
-			_, err := n.transport.Meet(ctx, p.Addr, p.Name)
+			_, err := g.library.Transport.Meet(ctx, p.Addr, p.Name)
 			if err == nil || errors.Is(err, unix.ECONNREFUSED) {
-				n.meetings.met(p.Name, nil)
+				g.meetings.met(p.Name, nil)
 			}
 		})
 	}
 	all.Wait()
 	if ctx.Err() == nil {
-		n.meetings.mu.Lock()
-		n.meetings.asked = true
-		n.meetings.mu.Unlock()
+		g.meetings.mu.Lock()
+		g.meetings.asked = true
+		g.meetings.mu.Unlock()
 	}
 }
 
 // tellOther logs a change of the reason that keeps this instance from serving, and reports whether
 // there is one.
-func (n *Node) tellOther(ctx context.Context) bool {
-	why := n.Barred()
-	m := n.meetings
+func (g *Group) tellOther(ctx context.Context) bool {
+	why := g.Barred()
+	m := g.meetings
 	m.mu.Lock()
 	before := m.told
 	m.told = why
 	m.mu.Unlock()
 	switch {
 	case why != "" && why != before:
-		n.config.Logger.ErrorContext(ctx, "this instance serves nothing", "err", why)
+		g.config.Logger.ErrorContext(ctx, "this instance serves nothing", "err", why)
 	case why == "" && before != "":
-		n.config.Logger.InfoContext(ctx, "no listed peer is of another cluster any more")
+		g.config.Logger.InfoContext(ctx, "no listed peer is of another cluster any more")
 	}
 	return why != ""
 }

@@ -1,4 +1,4 @@
-package consensus
+package membership
 
 import (
 	"context"
@@ -14,9 +14,9 @@ import (
 )
 
 // Status returns the present status.
-func (n *Node) Status() member.Status {
-	s := member.Status{ID: n.disk.ID, Name: n.config.Name, ClusterID: n.View().ClusterID, State: "Founding", LastContact: -1}
-	r := n.raft()
+func (g *Group) Status() member.Status {
+	s := member.Status{ID: g.disk.ID, Name: g.config.Name, ClusterID: g.library.View().ClusterID, State: "Founding", LastContact: -1}
+	r := g.library.Raft()
 	if r == nil {
 		return s
 	}
@@ -41,27 +41,15 @@ func lastTerm(r *raft.Raft) uint64 {
 	return term
 }
 
-func (n *Node) appliedIndex() uint64 {
-	if r := n.raft(); r != nil {
-		return r.AppliedIndex()
-	}
-	return 0
-}
-
 // ownStatus is the status that this instance tells others.
-func (n *Node) ownStatus() member.InstanceStatus {
+func (g *Group) ownStatus() member.InstanceStatus {
 	s := member.InstanceStatus{
-		Status: n.Status(), ClientAddress: n.config.Address, Version: n.config.Version, Profile: n.config.Profile,
+		Status: g.Status(), ClientAddress: g.config.Address, Version: g.config.Version, Profile: g.config.Profile,
 	}
-	if n.transport != nil {
-		s.Address = n.transport.AdvertiseAddr()
+	if g.library.Transport != nil {
+		s.Address = g.library.Transport.AdvertiseAddr()
 	}
-	if n.services.LeaseLeft != nil {
-		s.LeaseLeft = n.services.LeaseLeft()
-	}
-	if n.services.Problem != nil {
-		s.Problem = n.services.Problem()
-	}
+	g.describe(&s)
 	return s
 }
 
@@ -69,21 +57,21 @@ func (n *Node) ownStatus() member.InstanceStatus {
 // answers in the order of Members; after them the answers of the peers in the settings that are no
 // members. An instance that does not answer before ctx ends, and after 2 s at the latest, has the
 // reason in Err.
-func (n *Node) PeersStatus(ctx context.Context) []member.InstanceStatus {
+func (g *Group) PeersStatus(ctx context.Context) []member.InstanceStatus {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	members := n.Members()
-	strangers := strangers(n.config.Peers, members)
+	members := g.Members()
+	strangers := strangers(g.config.Peers, members)
 	all := make([]member.InstanceStatus, len(members)+len(strangers))
 	var wg sync.WaitGroup
 	for i, m := range members {
 		wg.Go(func() {
-			all[i] = n.statusOf(ctx, m)
+			all[i] = g.statusOf(ctx, m)
 			all[i].Voter = m.Voter
 		})
 	}
 	for i, p := range strangers {
-		wg.Go(func() { all[len(members)+i] = n.strangerStatus(ctx, p) })
+		wg.Go(func() { all[len(members)+i] = g.strangerStatus(ctx, p) })
 	}
 	wg.Wait()
 	return all
@@ -102,13 +90,13 @@ func strangers(peers []member.Peer, members []member.Member) []member.Peer {
 }
 
 // strangerStatus is that of an instance that is no member.
-func (n *Node) strangerStatus(ctx context.Context, p member.Peer) member.InstanceStatus {
+func (g *Group) strangerStatus(ctx context.Context, p member.Peer) member.InstanceStatus {
 	s := member.InstanceStatus{Status: member.Status{Name: p.Name, LastContact: -1}, Address: p.Addr, NotMember: true}
-	if n.calls == nil {
+	if g.library.Clients == nil {
 		s.Err = "this instance has no way to others"
 		return s
 	}
-	answer, err := to[member.InstanceStatus](ctx, n.calls, p.Addr, callStatus, nothing{})
+	answer, err := Call[member.InstanceStatus](ctx, g.library.Clients, p.Addr, callStatus, nothing{})
 	if err != nil {
 		s.Err = problem(err)
 		return s
@@ -127,16 +115,16 @@ func problem(err error) string {
 	return text
 }
 
-func (n *Node) statusOf(ctx context.Context, m member.Member) member.InstanceStatus {
-	if m.ID == n.disk.ID {
-		return n.ownStatus()
+func (g *Group) statusOf(ctx context.Context, m member.Member) member.InstanceStatus {
+	if m.ID == g.disk.ID {
+		return g.ownStatus()
 	}
 	failed := member.InstanceStatus{Status: member.Status{ID: m.ID, Name: m.Name}, Address: m.Address}
-	if n.calls == nil {
+	if g.library.Clients == nil {
 		failed.Err = "this instance has no way to others"
 		return failed
 	}
-	s, err := to[member.InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
+	s, err := Call[member.InstanceStatus](ctx, g.library.Clients, m.Address, callStatus, nothing{})
 	switch {
 	case err != nil:
 		failed.Err = problem(err)

@@ -1,4 +1,4 @@
-package consensus
+package membership
 
 import (
 	"cmp"
@@ -121,12 +121,12 @@ func fingerprint(all []member.Peer) string {
 }
 
 // introduce makes the introduction of this instance.
-func (n *Node) introduce() introduction {
-	known := n.disk.Known()
-	self := member.Peer{Name: n.config.Name, Addr: n.transport.AdvertiseAddr()}
+func (g *Group) introduce() introduction {
+	known := g.disk.Known()
+	self := member.Peer{Name: g.config.Name, Addr: g.library.Transport.AdvertiseAddr()}
 	return introduction{
-		Founder:  store.Founder{Name: self.Name, ID: n.disk.ID, Addr: self.Addr},
-		List:     fingerprint(append(slices.Clone(n.config.Peers), self)),
+		Founder:  store.Founder{Name: self.Name, ID: g.disk.ID, Addr: self.Addr},
+		List:     fingerprint(append(slices.Clone(g.config.Peers), self)),
 		Begun:    known.Bootstrapped,
 		Cluster:  known.ClusterID,
 		Founders: known.Founders,
@@ -138,26 +138,26 @@ const (
 	askTimeout = 2 * time.Second
 )
 
-// found brings an instance without state to a cluster: it begins one together
+// Begin brings an instance without state to a cluster: it begins one together
 // with all its peers, or makes ready to join the one that they have.
-func (n *Node) found(ctx context.Context) error {
-	if len(n.config.Peers) == 0 {
-		return n.foundAlone(ctx)
+func Begin(ctx context.Context, g *Group) error {
+	if len(g.config.Peers) == 0 {
+		return g.beginAlone(ctx)
 	}
 	permitted := "" // the cluster that may begin
 	for {
-		others, missing := n.askPeers(ctx)
-		next, founders, why := nextStep(n.introduce(), others, missing)
-		n.waitsFor(ctx, why)
+		others, missing := g.askPeers(ctx)
+		next, founders, why := nextStep(g.introduce(), others, missing)
+		g.waitsFor(ctx, why)
 		switch cluster := clusterOf(founders); next {
 		case stepJoin:
-			return n.joinEmpty(others)
+			return g.joinEmpty(others)
 		case stepBegin:
 			if permitted == cluster {
-				return n.beginCluster(founders)
+				return g.beginCluster(founders)
 			}
 			// Asking for permission takes time: whether all are still there is looked at again after it.
-			permission, err := n.mayBegin(ctx, cluster)
+			permission, err := g.mayBegin(ctx, cluster)
 			if err != nil {
 				return err
 			}
@@ -166,7 +166,7 @@ func (n *Node) found(ctx context.Context) error {
 				continue
 			}
 		case stepKeep:
-			if err := n.disk.Note(func(id *store.Identity) { id.Founders = founders }); err != nil {
+			if err := g.disk.Note(func(id *store.Identity) { id.Founders = founders }); err != nil {
 				return err
 			}
 			continue
@@ -177,16 +177,16 @@ func (n *Node) found(ctx context.Context) error {
 	}
 }
 
-// foundAlone begins a cluster of one.
-func (n *Node) foundAlone(ctx context.Context) error {
-	self := []store.Founder{{Name: n.config.Name, ID: n.disk.ID, Addr: string(n.network.LocalAddr())}}
+// beginAlone begins a cluster of one.
+func (g *Group) beginAlone(ctx context.Context) error {
+	self := []store.Founder{{Name: g.config.Name, ID: g.disk.ID, Addr: g.library.LocalAddr()}}
 	for {
-		permission, err := n.mayBegin(ctx, clusterOf(self))
+		permission, err := g.mayBegin(ctx, clusterOf(self))
 		switch {
 		case err != nil:
 			return err
 		case permission:
-			return n.beginCluster(self)
+			return g.beginCluster(self)
 		case !pause(ctx, askAgain):
 			return context.Cause(ctx)
 		}
@@ -195,72 +195,66 @@ func (n *Node) foundAlone(ctx context.Context) error {
 
 // joinEmpty makes ready to join the cluster of the others. Its id is noted before, so that no
 // instance of another cluster can let this one in.
-func (n *Node) joinEmpty(others []introduction) error {
+func (g *Group) joinEmpty(others []introduction) error {
 	cluster, _ := clusterToJoin(others)
-	if err := n.disk.Note(func(id *store.Identity) { id.ClusterID = cluster }); err != nil {
+	if err := g.disk.Note(func(id *store.Identity) { id.ClusterID = cluster }); err != nil {
 		return err
 	}
-	if err := n.disk.BeginEmpty(); err != nil {
-		return err
-	}
-	return n.startLibrary()
+	return g.library.BeginEmpty()
 }
 
 // mayBegin asks whether this instance may begin the cluster now. An error means that it never
 // may, and ends it.
-func (n *Node) mayBegin(ctx context.Context, cluster string) (bool, error) {
-	if n.config.MayBegin == nil {
+func (g *Group) mayBegin(ctx context.Context, cluster string) (bool, error) {
+	if g.config.MayBegin == nil {
 		return true, nil
 	}
-	why, err := n.config.MayBegin(ctx, cluster)
+	why, err := g.config.MayBegin(ctx, cluster)
 	if err != nil {
 		return false, fmt.Errorf("begin cluster %s: %w", cluster, err)
 	}
-	n.waitsFor(ctx, why)
+	g.waitsFor(ctx, why)
 	return why == "", nil
 }
 
 // waitsFor notes why this instance has not come to a cluster yet, and logs it when it is news.
-func (n *Node) waitsFor(ctx context.Context, why string) {
-	if before := n.waiting.Swap(&why); why != "" && (before == nil || *before != why) {
-		n.config.Logger.InfoContext(ctx, "this instance has no state yet", "why", why)
+func (g *Group) waitsFor(ctx context.Context, why string) {
+	if before := g.waiting.Swap(&why); why != "" && (before == nil || *before != why) {
+		g.config.Logger.InfoContext(ctx, "this instance has no state yet", "why", why)
 	}
 }
 
 // Waiting says why this instance has not come to a cluster yet, "" if it has, or if there is
 // nothing to say.
-func (n *Node) Waiting() string {
-	if why := n.waiting.Load(); why != nil && n.raft() == nil {
+func (g *Group) Waiting() string {
+	if why := g.waiting.Load(); why != nil && g.library.Raft() == nil {
 		return *why
 	}
 	return ""
 }
 
-func (n *Node) beginCluster(founders []store.Founder) error {
+func (g *Group) beginCluster(founders []store.Founder) error {
 	var members raft.Configuration
 	for _, f := range founders {
 		members.Servers = append(members.Servers, raft.Server{ID: raft.ServerID(f.ID), Address: raft.ServerAddress(f.Addr)})
 	}
-	if err := n.disk.Note(func(id *store.Identity) { id.ClusterID = clusterOf(founders) }); err != nil {
+	if err := g.disk.Note(func(id *store.Identity) { id.ClusterID = clusterOf(founders) }); err != nil {
 		return err
 	}
-	if err := n.disk.BeginWith(n.settings, n.network, members); err != nil {
-		return err
-	}
-	return n.startLibrary()
+	return g.library.BeginWith(members)
 }
 
 // askPeers asks all peers at once how they are, and names the ones that did not answer.
-func (n *Node) askPeers(ctx context.Context) (answers []introduction, missing []string) {
+func (g *Group) askPeers(ctx context.Context) (answers []introduction, missing []string) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	all, errs := make([]introduction, len(n.config.Peers)), make([]error, len(n.config.Peers))
+	all, errs := make([]introduction, len(g.config.Peers)), make([]error, len(g.config.Peers))
 	var wg sync.WaitGroup
-	for i, p := range n.config.Peers {
-		wg.Go(func() { all[i], errs[i] = n.calls.introduce(ctx, p.Addr) })
+	for i, p := range g.config.Peers {
+		wg.Go(func() { all[i], errs[i] = Call[introduction](ctx, g.library.Clients, p.Addr, callIntroduce, nothing{}) })
 	}
 	wg.Wait()
-	for i, p := range n.config.Peers {
+	for i, p := range g.config.Peers {
 		if errs[i] == nil && all[i].Name != p.Name {
 			errs[i] = fmt.Errorf("%s is the address of %q", p.Addr, all[i].Name)
 		}

@@ -1,4 +1,4 @@
-package consensus
+package membership
 
 import (
 	"cmp"
@@ -27,7 +27,7 @@ type Offline struct {
 	found  *store.OnDisk
 	// transport has the port for peers, so that no process starts on it meanwhile; nil alone.
 	transport *peer.Transport
-	calls     *calls
+	clients   *peer.Clients
 }
 
 // Survey collects the facts before a recovery.
@@ -119,15 +119,15 @@ func OpenOffline(ctx context.Context, c setup.Config) (_ *Offline, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("raft.listen_addr %q: %w; stop praefect first", c.ListenAddr, err)
 	}
-	o.calls = newCalls(o.transport)
+	o.clients = peer.NewClients(o.transport)
 	return o, nil
 }
 
 // Close gives the data directory free.
 func (o *Offline) Close() error {
 	var err error
-	if o.calls != nil {
-		err = o.calls.close()
+	if o.clients != nil {
+		err = o.clients.Close()
 	}
 	if o.transport != nil {
 		err = errors.Join(err, o.transport.Close())
@@ -170,7 +170,7 @@ func (o *Offline) Survey(ctx context.Context) Survey {
 // directory without state knows no members, and must not be recovered beside a cluster that is
 // well. One alone has no peer to ask.
 func (o *Offline) listed(ctx context.Context) []SurveyedMember {
-	if o.calls == nil || len(o.config.Peers) == 0 {
+	if o.clients == nil || len(o.config.Peers) == 0 {
 		return nil
 	}
 	all := []SurveyedMember{{
@@ -179,7 +179,7 @@ func (o *Offline) listed(ctx context.Context) []SurveyedMember {
 	for _, p := range o.config.Peers {
 		m := SurveyedMember{Member: member.Member{Name: p.Name, Address: p.Addr, Voter: true}}
 		asking, cancel := context.WithTimeout(ctx, askTimeout)
-		answer, err := o.calls.introduce(asking, p.Addr)
+		answer, err := Call[introduction](asking, o.clients, p.Addr, callIntroduce, nothing{})
 		cancel()
 		switch m.ID = answer.ID; {
 		case err != nil:
@@ -200,13 +200,13 @@ func (o *Offline) ask(ctx context.Context, m *SurveyedMember) {
 	case m.Self:
 		m.Last, m.LastTerm = o.found.End, o.found.EndTerm
 		return
-	case o.calls == nil:
+	case o.clients == nil:
 		m.Err = "this instance has no way to others: raft.listen_addr is missing"
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := to[member.InstanceStatus](ctx, o.calls, m.Address, callStatus, nothing{})
+	answer, err := Call[member.InstanceStatus](ctx, o.clients, m.Address, callStatus, nothing{})
 	switch {
 	case err != nil:
 		m.Err = err.Error()

@@ -1,4 +1,4 @@
-package consensus
+package membership
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/library"
 	"praefect/consensus/member"
 )
 
@@ -24,23 +25,23 @@ var (
 // as a non-voter; it becomes a voter when it has caught up. One that lists this
 // cluster's instances in its settings joins by itself if it is listed there, too;
 // this is for one that is not. Only the leader can do it.
-func (n *Node) AddPeer(ctx context.Context, name, addr string) error {
-	if _, leading := n.Leading(); !leading || n.transport == nil {
-		return ErrNotLeader
+func (g *Group) AddPeer(ctx context.Context, name, addr string) error {
+	if _, leading := g.library.Leading(); !leading || g.library.Transport == nil {
+		return library.ErrNotLeader
 	}
-	met, err := n.transport.Meet(ctx, addr, name)
+	met, err := g.library.Transport.Meet(ctx, addr, name)
 	if err != nil {
 		return err
 	}
-	servers, index, err := n.configuration()
+	servers, index, err := g.library.Configuration()
 	if err != nil {
 		return err
 	}
 	a := application{Name: name, ID: met.ID, Addr: addr}
-	v, ok := judge(a, n.members(servers), n.disk.ID, n.transport.AdvertiseAddr())
+	v, ok := judge(a, g.members(servers), g.disk.ID, g.library.Transport.AdvertiseAddr())
 	switch {
 	case ok:
-		return n.place(ctx, servers, index, a)
+		return g.place(ctx, servers, index, a)
 	case v.Why != "":
 		return fmt.Errorf("%w: %s", ErrUnsafe, v.Why)
 	}
@@ -51,17 +52,17 @@ func (n *Node) AddPeer(ctx context.Context, name, addr string) error {
 // to come back it begins with an empty data directory. It is ErrUnsafe if the
 // voters that are left and answer would not be a quorum, unless forced, and for
 // the leader itself, which is to hand over first. Only the leader can do it.
-func (n *Node) RemovePeer(ctx context.Context, name string, force bool) error {
-	m, err := n.memberToChange(name)
+func (g *Group) RemovePeer(ctx context.Context, name string, force bool) error {
+	m, err := g.memberToChange(name)
 	if err != nil {
 		return err
 	}
-	if m.ID == n.disk.ID {
+	if m.ID == g.disk.ID {
 		return fmt.Errorf("%w: %s leads; transfer leadership first", ErrUnsafe, m)
 	}
 	if m.Voter && !force {
 		left, alive := 0, 0
-		for _, s := range n.PeersStatus(ctx) {
+		for _, s := range g.PeersStatus(ctx) {
 			if s.Voter && s.ID != m.ID {
 				left++
 				if s.Err == "" {
@@ -73,35 +74,37 @@ func (n *Node) RemovePeer(ctx context.Context, name string, force bool) error {
 			return fmt.Errorf("%w: of the %d voters that would be left only %d answer", ErrUnsafe, left, alive)
 		}
 	}
-	return n.change(ctx, func() raft.IndexFuture { return n.raft().RemoveServer(raft.ServerID(m.ID), 0, enqueueTimeout) })
+	return g.change(ctx, func() raft.IndexFuture {
+		return g.library.Raft().RemoveServer(raft.ServerID(m.ID), 0, library.EnqueueTimeout)
+	})
 }
 
 // Transfer makes the named voter the leader, or the one that is best prepared if
 // name is empty. Only the leader can do it.
-func (n *Node) Transfer(ctx context.Context, name string) error {
+func (g *Group) Transfer(ctx context.Context, name string) error {
 	var start func() raft.Future
 	if name == "" {
-		if _, leading := n.Leading(); !leading {
-			return ErrNotLeader
+		if _, leading := g.library.Leading(); !leading {
+			return library.ErrNotLeader
 		}
-		start = n.raft().LeadershipTransfer
+		start = g.library.Raft().LeadershipTransfer
 	} else {
-		m, err := n.memberToChange(name)
+		m, err := g.memberToChange(name)
 		switch {
 		case err != nil:
 			return err
-		case m.ID == n.disk.ID:
+		case m.ID == g.disk.ID:
 			return nil
 		case !m.Voter:
 			return fmt.Errorf("%w: %s does not vote yet", ErrUnsafe, m)
 		}
 		start = func() raft.Future {
-			return n.raft().LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.Address))
+			return g.library.Raft().LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.Address))
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	_, err := await(ctx, n.proposer, start)
+	_, err := library.Await(ctx, g.library, start)
 	return err
 }
 
@@ -109,19 +112,19 @@ func (n *Node) Transfer(ctx context.Context, name string) error {
 const changeTimeout = 5 * time.Second
 
 // change waits until the library has committed a change of the members.
-func (n *Node) change(ctx context.Context, start func() raft.IndexFuture) error {
+func (g *Group) change(ctx context.Context, start func() raft.IndexFuture) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	_, err := await(ctx, n.proposer, start)
+	_, err := library.Await(ctx, g.library, start)
 	return err
 }
 
 // memberToChange finds a member, if this instance leads.
-func (n *Node) memberToChange(name string) (member.Member, error) {
-	if _, leading := n.Leading(); !leading || n.transport == nil {
-		return member.Member{}, ErrNotLeader
+func (g *Group) memberToChange(name string) (member.Member, error) {
+	if _, leading := g.library.Leading(); !leading || g.library.Transport == nil {
+		return member.Member{}, library.ErrNotLeader
 	}
-	for _, m := range n.Members() {
+	for _, m := range g.Members() {
 		if m.Name == name || m.ID == name {
 			return m, nil
 		}

@@ -1,4 +1,4 @@
-package consensus
+package library
 
 import (
 	"testing"
@@ -9,17 +9,14 @@ import (
 	"praefect/consensus/setup"
 )
 
-func TestLibrarySettings(t *testing.T) {
+func TestSettings(t *testing.T) {
 	for _, p := range []member.Profile{member.Fast, member.Cautious} {
-		rc, err := librarySettings(setup.Config{Profile: p}, "id")
+		rc, err := settings(setup.Config{Profile: p}, "id")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := raft.ValidateConfig(rc); err != nil {
 			t.Errorf("%s: %v", p, err)
 		}
-	}
-	if _, err := Open(t.Context(), setup.Config{}); err == nil {
-		t.Error("opened without a directory")
 	}
 }

@@ -1,4 +1,4 @@
-package consensus
+package library
 
 import (
 	"slices"
@@ -84,12 +84,11 @@ func (f *formerMembers) writeDown(d *store.Disk) error {
 	return nil
 }
 
-// wasRemoved tells whether the instance with that id was removed from the cluster, as far as
+// WasRemoved tells whether the instance with that id was removed from the cluster, as far as
 // this one knows.
-func (n *Node) wasRemoved(id string) bool {
-	return n.former.has(id) || slices.Contains(n.disk.Known().Removed, id)
+func (l *Library) WasRemoved(id string) bool {
+	return l.former.has(id) || slices.Contains(l.disk.Known().Removed, id)
 }
 
-// isOutcast hears that a peer has refused this instance as one that was removed. The watch of
-// the members ends it.
-func (n *Node) isOutcast(peer string) { n.outcast.CompareAndSwap(nil, &peer) }
+// WriteDownRemoved keeps the ids of removed instances over a restart.
+func (l *Library) WriteDownRemoved() error { return l.former.writeDown(l.disk) }

@@ -1,4 +1,4 @@
-package consensus
+package membership
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"praefect/consensus/library"
 	"praefect/consensus/member"
 )
 
@@ -21,32 +22,32 @@ const (
 
 // lead does a leader's part of one round.
 func (w *membershipWatch) lead(ctx context.Context, own *raft.Server) (why string) {
-	n := w.node
+	g := w.group
 	w.heard = time.Now()
 	if own == nil {
 		return "the leader is no member"
 	}
-	if addr := n.transport.AdvertiseAddr(); string(own.Address) != addr {
+	if addr := g.library.Transport.AdvertiseAddr(); string(own.Address) != addr {
 		// It stood alone until now, or has moved.
-		if err := n.change(ctx, func() raft.IndexFuture {
-			return n.raft().AddVoter(own.ID, raft.ServerAddress(addr), 0, enqueueTimeout)
+		if err := g.change(ctx, func() raft.IndexFuture {
+			return g.library.Raft().AddVoter(own.ID, raft.ServerAddress(addr), 0, library.EnqueueTimeout)
 		}); err != nil {
 			return fmt.Sprintf("take the address %s: %v", addr, err)
 		}
 	}
-	members := n.Members()
+	members := g.Members()
 	steady := w.steady(ctx, members)
 	for _, id := range promotable(members, steady) {
 		i := slices.IndexFunc(members, func(m member.Member) bool { return m.ID == id })
-		if err := n.change(ctx, func() raft.IndexFuture {
-			return n.raft().AddVoter(raft.ServerID(id), raft.ServerAddress(members[i].Address), 0, enqueueTimeout)
+		if err := g.change(ctx, func() raft.IndexFuture {
+			return g.library.Raft().AddVoter(raft.ServerID(id), raft.ServerAddress(members[i].Address), 0, library.EnqueueTimeout)
 		}); err != nil {
 			return fmt.Sprintf("make %s a voter: %v", members[i], err)
 		}
-		n.config.Logger.InfoContext(ctx, "an instance has become a voter", "peer", members[i].Name, "id", id)
+		g.config.Logger.InfoContext(ctx, "an instance has become a voter", "peer", members[i].Name, "id", id)
 	}
 	if time.Since(w.compared) >= compareEvery {
-		w.differ, w.compared = differingProfile(n.config.Profile, n.PeersStatus(ctx)), time.Now()
+		w.differ, w.compared = differingProfile(g.config.Profile, g.PeersStatus(ctx)), time.Now()
 	}
 	return w.differ
 }
@@ -85,10 +86,10 @@ func promotable(members []member.Member, steady []string) []string {
 
 // steady returns the non-voters that have been up to date for a while.
 func (w *membershipWatch) steady(ctx context.Context, members []member.Member) []string {
-	n := w.node
+	g := w.group
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	upTo := n.CommitIndex()
+	upTo := g.library.CommitIndex()
 	ready := make([]bool, len(members))
 	var wg sync.WaitGroup
 	for i, m := range members {
@@ -96,7 +97,7 @@ func (w *membershipWatch) steady(ctx context.Context, members []member.Member) [
 			continue
 		}
 		wg.Go(func() {
-			s, err := to[member.InstanceStatus](ctx, n.calls, m.Address, callStatus, nothing{})
+			s, err := Call[member.InstanceStatus](ctx, g.library.Clients, m.Address, callStatus, nothing{})
 			ready[i] = err == nil && s.ID == m.ID && s.AppliedIndex+maxLag >= upTo
 		})
 	}

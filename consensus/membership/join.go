@@ -1,7 +1,8 @@
-package consensus
+package membership
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/consensus/library"
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/store"
@@ -38,14 +40,17 @@ const (
 	missed = 3 * time.Second
 )
 
-// watchMembership sees to it that this instance is a member under its present
+// ErrRemoved ends an instance that is no member of the cluster any more.
+var ErrRemoved = errors.New("this instance was removed from the cluster; to join again it needs an empty raft.data_dir")
+
+// Watch sees to it that this instance is a member under its present
 // address, and as the leader that non-voters become voters. It stops Run if the
 // instance was removed. An instance alone has nothing to see to.
-func (n *Node) watchMembership(ctx context.Context, stop context.CancelCauseFunc) {
-	if n.transport == nil {
+func Watch(ctx context.Context, g *Group, stop context.CancelCauseFunc) {
+	if g.library.Transport == nil {
 		return
 	}
-	w := membershipWatch{node: n, caughtUp: make(map[string]time.Time), heard: time.Now(), compared: time.Now()}
+	w := membershipWatch{group: g, caughtUp: make(map[string]time.Time), heard: time.Now(), compared: time.Now()}
 	for {
 		if err := w.look(ctx); err != nil {
 			stop(err)
@@ -59,7 +64,7 @@ func (n *Node) watchMembership(ctx context.Context, stop context.CancelCauseFunc
 
 // membershipWatch is the memory of one watch; only its goroutine uses it.
 type membershipWatch struct {
-	node     *Node
+	group    *Group
 	told     string               // the last complaint
 	seen     firstSeen            // of this instance among the members
 	heard    time.Time            // when a leader was last known
@@ -70,36 +75,36 @@ type membershipWatch struct {
 
 // look does one round. Its error ends this instance.
 func (w *membershipWatch) look(ctx context.Context) error {
-	n := w.node
-	servers, _, err := n.configuration()
+	g := w.group
+	servers, _, err := g.library.Configuration()
 	if err != nil {
 		return nil // the library stops
 	}
 	var own *raft.Server
 	for i := range servers {
-		if string(servers[i].ID) == n.disk.ID {
+		if string(servers[i].ID) == g.disk.ID {
 			own = &servers[i]
 		}
 	}
 	if w.committed(own != nil) {
-		if err := n.disk.Note(func(id *store.Identity) { id.Member = true }); err != nil {
-			return fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, err)
+		if err := g.disk.Note(func(id *store.Identity) { id.Member = true }); err != nil {
+			return fmt.Errorf("raft.data_dir %q: %w", g.config.DataDir, err)
 		}
 	}
-	if err := n.former.writeDown(n.disk); err != nil {
-		return fmt.Errorf("raft.data_dir %q: %w", n.config.DataDir, err)
+	if err := g.library.WriteDownRemoved(); err != nil {
+		return fmt.Errorf("raft.data_dir %q: %w", g.config.DataDir, err)
 	}
-	if by := n.outcast.Load(); by != nil && n.disk.Known().Member {
+	if by := g.outcast.Load(); by != nil && g.disk.Known().Member {
 		return fmt.Errorf("%w (%q says so)", ErrRemoved, *by)
 	}
-	if _, leading := n.Leading(); leading {
+	if _, leading := g.library.Leading(); leading {
 		w.tell(ctx, w.lead(ctx, own))
 		return nil
 	}
-	if _, err := n.Leader(); err == nil {
+	if _, err := g.Leader(); err == nil {
 		w.heard = time.Now()
 	}
-	settled := own != nil && string(own.Address) == n.transport.AdvertiseAddr()
+	settled := own != nil && string(own.Address) == g.library.Transport.AdvertiseAddr()
 	if settled && time.Since(w.heard) < missed {
 		return nil
 	}
@@ -122,7 +127,7 @@ type firstSeen struct{ term, last uint64 }
 // itself for one that was removed. The library does not tell the entry's index, which is
 // at most that of the end of the log at a later moment of the same term.
 func (w *membershipWatch) committed(member bool) bool {
-	r := w.node.raft()
+	r := w.group.library.Raft()
 	term := r.CurrentTerm()
 	if !member {
 		w.seen = firstSeen{}
@@ -137,19 +142,19 @@ func (w *membershipWatch) committed(member bool) bool {
 // tell logs a complaint when it is a new one.
 func (w *membershipWatch) tell(ctx context.Context, why string) {
 	if why != "" && why != w.told {
-		w.node.config.Logger.WarnContext(ctx, "the members of the cluster are not yet as they should be", "why", why)
+		w.group.config.Logger.WarnContext(ctx, "the members of the cluster are not yet as they should be", "why", why)
 	}
 	w.told = why
 }
 
 // apply asks all peers, of which the leader answers.
 func (w *membershipWatch) apply(ctx context.Context) (removed bool, why string) {
-	n := w.node
-	a := application{Name: n.config.Name, ID: n.disk.ID, Addr: n.transport.AdvertiseAddr(), Member: n.disk.Known().Member}
+	g := w.group
+	a := application{Name: g.config.Name, ID: g.disk.ID, Addr: g.library.Transport.AdvertiseAddr(), Member: g.disk.Known().Member}
 	why = "no leader was found to ask for it"
-	for _, addr := range n.addresses() {
-		call, cancel := context.WithTimeout(ctx, askTimeout)
-		v, err := to[joinDecision](call, n.calls, addr, callJoin, a)
+	for _, addr := range g.addresses() {
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		v, err := Call[joinDecision](asking, g.library.Clients, addr, callJoin, a)
 		cancel()
 		if err == nil {
 			return v.Removed, v.Why
@@ -162,8 +167,8 @@ func (w *membershipWatch) apply(ctx context.Context) (removed bool, why string) 
 }
 
 // addresses are the addresses at which there may be a leader, the known one first.
-func (n *Node) addresses() []string {
-	seen := map[string]bool{"": true, n.transport.AdvertiseAddr(): true}
+func (g *Group) addresses() []string {
+	seen := map[string]bool{"": true, g.library.Transport.AdvertiseAddr(): true}
 	var all []string
 	add := func(addr string) {
 		if !seen[addr] {
@@ -171,34 +176,34 @@ func (n *Node) addresses() []string {
 			all = append(all, addr)
 		}
 	}
-	if leader, err := n.Leader(); err == nil {
+	if leader, err := g.Leader(); err == nil {
 		add(leader.Address)
 	}
-	for _, m := range n.Members() {
+	for _, m := range g.Members() {
 		add(m.Address)
 	}
-	for _, p := range n.config.Peers {
+	for _, p := range g.config.Peers {
 		add(p.Addr)
 	}
 	return all
 }
 
 // letJoin answers an application, if this instance leads.
-func (n *Node) letJoin(ctx context.Context, from peer.Addr, a application) (joinDecision, error) {
-	if _, leading := n.Leading(); !leading {
-		return joinDecision{}, status.Error(codes.FailedPrecondition, ErrNotLeader.Error())
+func (g *Group) letJoin(ctx context.Context, from peer.Addr, a application) (joinDecision, error) {
+	if _, leading := g.library.Leading(); !leading {
+		return joinDecision{}, status.Error(codes.FailedPrecondition, library.ErrNotLeader.Error())
 	}
 	if a.Name != from.Name || a.ID != from.ID || a.Addr == "" {
 		return joinDecision{}, status.Error(codes.InvalidArgument, "an instance applies for itself, with its address")
 	}
-	servers, index, err := n.configuration()
+	servers, index, err := g.library.Configuration()
 	if err != nil {
 		return joinDecision{}, status.Error(codes.Unavailable, err.Error())
 	}
-	if v, ok := judge(a, n.members(servers), n.disk.ID, n.transport.AdvertiseAddr()); !ok {
+	if v, ok := judge(a, g.members(servers), g.disk.ID, g.library.Transport.AdvertiseAddr()); !ok {
 		return v, nil
 	}
-	if err := n.place(ctx, servers, index, a); err != nil {
+	if err := g.place(ctx, servers, index, a); err != nil {
 		return joinDecision{Why: err.Error()}, nil
 	}
 	return joinDecision{}, nil
@@ -231,13 +236,13 @@ func judge(a application, members []member.Member, leader, leaderAddr string) (j
 
 // place makes the applicant a member, as a non-voter, or gives the member that
 // it is its present address.
-func (n *Node) place(ctx context.Context, servers []raft.Server, index uint64, a application) error {
+func (g *Group) place(ctx context.Context, servers []raft.Server, index uint64, a application) error {
 	id, addr := raft.ServerID(a.ID), raft.ServerAddress(a.Addr)
 	for _, s := range servers {
 		if s.ID == id && s.Suffrage == raft.Voter {
-			return n.change(ctx, func() raft.IndexFuture { return n.raft().AddVoter(id, addr, index, enqueueTimeout) })
+			return g.change(ctx, func() raft.IndexFuture { return g.library.Raft().AddVoter(id, addr, index, library.EnqueueTimeout) })
 		}
 	}
-	n.config.Logger.Info("an instance joins", "peer", a.Name, "id", a.ID, "addr", a.Addr)
-	return n.change(ctx, func() raft.IndexFuture { return n.raft().AddNonvoter(id, addr, index, enqueueTimeout) })
+	g.config.Logger.Info("an instance joins", "peer", a.Name, "id", a.ID, "addr", a.Addr)
+	return g.change(ctx, func() raft.IndexFuture { return g.library.Raft().AddNonvoter(id, addr, index, library.EnqueueTimeout) })
 }
