@@ -28,7 +28,7 @@ func (is *intents) closeDue() {
 			break
 		}
 		is.unpark(r)
-		r.live = false
+		r.intent = absent
 		repos = append(repos, r)
 		commands = append(commands, state.Command{Close: &state.CloseIntent{
 			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, InDoubt: r.inDoubt, Doubt: r.doubt,
@@ -52,9 +52,9 @@ func (is *intents) closeDue() {
 // of this incarnation. Or it is gone, or goes in a moment: no write relies on it.
 func (is *intents) closed(r *repo, answered bool) {
 	if answered || is.stopped {
-		r.inDoubt, r.doubt, r.distrusted, r.scope, r.primaryOnly, r.openedAt = false, nil, false, state.Scope{}, false, 0
+		r.inDoubt, r.doubt, r.distrusted, r.kind, r.scope, r.openedAt = false, nil, false, "", state.Scope{}, 0
 		return
 	}
-	r.live, r.inDoubt, r.unsure = true, true, true
+	r.intent, r.inDoubt = unsure, true
 	r.retryAt = is.now + max(is.cfg.Linger, closeRetry)
 }

@@ -86,7 +86,7 @@ type Propose struct {
 // writes that have ended.
 type Behind struct{ Keys []state.Key }
 
-// Done answers Take, Intent, Declare and ResolveDoubt. View is set for a Intent: it is at
+// Done answers Acquire, OpenIntent, Renew, Wish and the conclusions. View is set for OpenIntent: it is at
 // or after the intent, and from here on the replicas may be changed within its
 // scope, with tokens dated at At or before.
 type Done struct {

@@ -163,7 +163,7 @@ type Declare struct {
 	Storages []string
 }
 
-// Renew begins another round of a repair, as Take begins the repair: calls of the former round
+// Renew begins another round of a repair, as Acquire begins the repair: calls of the former round
 // may go on, and the intent stays.
 type Renew struct {
 	Guard ID
@@ -183,6 +183,42 @@ type Resolution struct {
 type ResolveDoubt struct {
 	Guard      ID
 	Resolution Resolution
+}
+
+// Advance has the repository's primary become the target of a copy from Source,
+// or takes up an advance that was interrupted, without a source. It opens this
+// instance's intent, as Intent does, and is answered as that is.
+type Advance struct {
+	Guard  ID
+	Source string
+	Scope  state.Scope
+}
+
+// EndAdvance has an advance ended, as of its intent.
+type EndAdvance struct {
+	Guard  ID
+	Ending Ending
+}
+
+// Ending is the finding of a repair when an advance was over; see state.EndAdvance.
+type Ending struct {
+	Primary string
+	Equal   []string
+	Doubts  []state.DoubtRef
+}
+
+// Conflict has the conflicts of the repository replaced, as of the intent.
+type Conflict struct {
+	Guard     ID
+	Conflicts []state.Conflict
+}
+
+// MarkDoubt has replicas put in doubt that differ from the primary's without a reason in the
+// ledger, as of the intent.
+type MarkDoubt struct {
+	Guard       ID
+	Primary     string
+	Differences []state.Difference
 }
 
 // Remake has it permitted that a storage's replica is removed and copied from nothing, as
@@ -241,3 +277,7 @@ func (StepDown) event()     {}
 func (Wish) event()         {}
 func (Resume) event()       {}
 func (Free) event()         {}
+func (Advance) event()      {}
+func (EndAdvance) event()   {}
+func (Conflict) event()     {}
+func (MarkDoubt) event()    {}

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"slices"
 
 	"praefect/fsm/state"
@@ -11,20 +12,14 @@ import (
 type guard struct {
 	id          ID
 	repo        *repo
+	phase       guardPhase
 	pause       bool // new writes wait
-	sealed      bool // new writes wait because a conclusion is committed
-	granted     bool
 	round       int  // how often it was renewed
-	renews      bool // it waits for its next round
 	invalidated bool // a write passed that began after it
 	inSync      bool // a storage was declared in sync
-	// differs tells that a replica was found different.
-	differs bool
-	// advances tells that it has the primary copied onto: writes wait for its end.
-	advances bool
-
-	// wished tells that it asked the other instances for its turn, turn that it waits for it.
-	wished, turn bool
+	differs     bool // a replica was found different
+	advances    bool // it has the primary copied onto: writes wait for its end
+	turn        turn
 
 	// scope bounds the changes of the repair.
 	scope state.Scope
@@ -34,8 +29,21 @@ type guard struct {
 	next func()
 }
 
+// guardPhase is where a guard is in its life.
+type guardPhase int
+
+const (
+	waiting  guardPhase = iota // for the writes in flight
+	renewing                   // the same, for its next round; calls of the former ones go on
+	granted
+	sealed // granted, and new writes wait because a conclusion is committed
+)
+
+// granted tells whether the guard has the repair lock.
+func (t *guard) granted() bool { return t.phase >= granted }
+
 // blocks tells whether new writes wait for the guard, which may be nil.
-func (t *guard) blocks() bool { return t != nil && (t.pause || t.sealed) }
+func (t *guard) blocks() bool { return t != nil && (t.pause || t.phase == sealed) }
 
 // locks has the repair locks, and carries out the repairs' part in the ledger.
 type locks struct {
@@ -71,8 +79,8 @@ func (ls *locks) serve(r *repo) {
 	switch {
 	case t == nil:
 		return
-	case t.granted || r.writes > 0:
-	case r.inDoubt && t.renews:
+	case t.granted() || r.writes > 0:
+	case r.inDoubt && t.phase == renewing:
 		ls.refuseRound(t)
 		return
 	case r.inDoubt:
@@ -82,10 +90,10 @@ func (ls *locks) serve(r *repo) {
 		r.guard = nil
 		ls.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
 		return
-	case t.renews:
+	case t.phase == renewing:
 		ls.nextRound(t)
 	default:
-		t.granted = true
+		t.phase = granted
 		ls.emit(Done{Guard: t.id})
 	}
 	if next := t.next; next != nil && !r.busy {
@@ -105,7 +113,7 @@ func (ls *locks) invalidate(r *repo) {
 // ask runs next when no proposal touches the repository of the guard.
 func (ls *locks) ask(id ID, next func(*guard)) {
 	t := ls.guards[id]
-	if t == nil || !t.granted {
+	if t == nil || !t.granted() {
 		ls.emit(Done{Guard: id, Err: ErrRepositoryBusy})
 		return
 	}
@@ -128,22 +136,54 @@ func (ls *locks) openForRepair(e OpenIntent) {
 			ls.answerIntent(t)
 			return
 		}
-		open := &state.OpenIntent{
+		ls.open(t, state.Open, e.Scope, state.Command{Open: &state.OpenIntent{
 			VirtualStorage: r.key.VirtualStorage, Paths: []string{r.key.RelativePath}, Kind: state.Open, Scope: e.Scope,
+		}})
+	})
+}
+
+// open proposes the command that opens an intent for the repair, and answers it.
+func (ls *locks) open(t *guard, kind state.IntentKind, scope state.Scope, cmd state.Command) {
+	ls.propose(t, cmd, func(at state.Index, err error) {
+		if err == nil || errors.Is(err, ErrUnknown) { // then at is 0
+			t.repo.opened(kind, scope, at)
 		}
-		ls.intents.propose([]*repo{r}, []state.Command{{Open: open}}, func(a Answer) {
-			if a.Err != nil {
-				r.opened(state.Open, e.Scope, 0)
-				ls.done(t, nil, a.Err)
-				return
-			}
-			if refusal := a.Results[0].Refusal; refusal != nil {
-				ls.done(t, nil, refusal)
-				return
-			}
-			r.opened(state.Open, e.Scope, a.Results[0].Index)
-			ls.answerIntent(t)
-		})
+		if err != nil {
+			ls.done(t, nil, err)
+			return
+		}
+		ls.answerIntent(t)
+	})
+}
+
+// propose proposes a command for a repair. then gets the index at which it was applied, or why it
+// was not; or ErrUnknown.
+func (ls *locks) propose(t *guard, cmd state.Command, then func(state.Index, error)) {
+	ls.intents.propose([]*repo{t.repo}, []state.Command{cmd}, func(a Answer) {
+		switch {
+		case a.Err != nil:
+			then(0, a.Err)
+		case a.Results[0].Refusal != nil:
+			then(0, a.Results[0].Refusal)
+		default:
+			then(a.Results[0].Index, nil)
+		}
+	})
+}
+
+// advanceFrom is intent for an advance. An intent of ours that lingers says that the
+// repository was written: it is closed first.
+func (ls *locks) advanceFrom(e Advance) {
+	ls.ask(e.Guard, func(t *guard) {
+		r := t.repo
+		if r.intent != absent {
+			r.prompt = true
+			ls.done(t, nil, ErrRepositoryBusy)
+			return
+		}
+		t.advances = true
+		t.scope = union(t.scope, e.Scope)
+		ls.open(t, state.PrimaryOnly, e.Scope, state.Command{Advance: &state.Advance{Key: r.key, Source: e.Source, Scope: e.Scope}})
 	})
 }
 
@@ -158,63 +198,6 @@ func (ls *locks) answerIntent(t *guard) {
 		return
 	}
 	ls.done(t, ls.view, nil)
-}
-
-func (ls *locks) declare(e Declare) {
-	if t := ls.guards[e.Guard]; t != nil && e.Round != t.round { // ▲ machine-declares-former-round: see renew
-		ls.emit(Done{Guard: e.Guard, Err: ErrInvalidated})
-		return
-	}
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
-		return state.Command{MarkInSync: &state.MarkInSync{Key: t.repo.key, Storages: slices.Clone(e.Storages), AsOf: t.asOf}}
-	})
-}
-
-func (ls *locks) resolveDoubt(e ResolveDoubt) {
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
-		s := e.Resolution
-		return state.Command{ResolveDoubt: &state.ResolveDoubt{
-			Key: t.repo.key, Doubts: slices.Clone(s.Doubts), Authority: s.Authority,
-			PrimaryLacks: s.PrimaryLacks, Equal: slices.Clone(s.Equal), AsOf: t.asOf,
-		}}
-	})
-}
-
-// commitConclusion commits the finding of a repair. No write of this instance is in flight
-// on the repository, and none starts before Free. (▲ machine-conclusion-invalidated,
-// machine-write-beside-conclusion)
-func (ls *locks) commitConclusion(id ID, command func(*guard) state.Command) {
-	if t := ls.guards[id]; t != nil && t.granted && !t.invalidated {
-		t.sealed = true
-	}
-	ls.ask(id, func(t *guard) {
-		if t.invalidated {
-			ls.done(t, nil, ErrInvalidated)
-			return
-		}
-		cmd := command(t)
-		t.repo.distrusted = true
-		ls.intents.propose([]*repo{t.repo}, []state.Command{cmd}, func(a Answer) {
-			if a.Err != nil {
-				// It may yet be applied: before anything is copied again, an intent
-				// must be, which comes after it or in its stead.
-				t.repo.unsure = true
-				ls.done(t, nil, a.Err)
-				return
-			}
-			// A repair may go on for other storages. The writes that begin now go by the
-			// view with the conclusion in it, and invalidate later conclusions of the guard.
-			t.sealed = false
-			ls.intents.resumeWaiters(t.repo)
-			if refusal := a.Results[0].Refusal; refusal != nil {
-				ls.done(t, nil, refusal)
-				return
-			}
-			t.inSync = cmd.MarkInSync != nil
-			t.asOf = max(t.asOf, a.Results[0].Index)
-			ls.done(t, nil, nil)
-		})
-	})
 }
 
 func (ls *locks) resume(id ID) {

@@ -33,16 +33,16 @@ func (is *intents) get(key state.Key) *repo {
 
 // queueFlush has the repository looked at before the Step ends.
 func (is *intents) queueFlush(r *repo) {
-	if !r.queued {
-		r.queued = true
+	if r.flush == none {
+		r.flush = park
 		is.toFlush = append(is.toFlush, r)
 	}
 }
 
 // resumeWaiters has every write that waits for the repository look again before the Step ends.
 func (is *intents) resumeWaiters(r *repo) {
-	r.resumed = true
 	is.queueFlush(r)
+	r.flush = serve
 }
 
 // park puts a repository with nothing under way among the lingering ones, or
@@ -50,11 +50,11 @@ func (is *intents) resumeWaiters(r *repo) {
 func (is *intents) park(r *repo) {
 	is.count(r)
 	// Writes that wait for another instance's repair do not keep the intent that it waits for.
-	waits := len(r.waiters) > 0 && !(r.live && is.heeded(r.key))
+	waits := len(r.waiters) > 0 && !(r.intent != absent && is.heeded(r.key))
 	if r.writes > 0 || r.guard != nil || r.busy || waits || r.idle != nil {
 		return
 	}
-	if !r.live {
+	if r.intent == absent {
 		delete(is.repos, r.key)
 		return
 	}
@@ -62,7 +62,7 @@ func (is *intents) park(r *repo) {
 	r.prompt = r.prompt || is.stopped || is.paused(r.key.VirtualStorage) || is.heeded(r.key)
 	// Reads go to the primary while the intent is primary-only. Writes that vote do not
 	// need that, and must not keep it for longer than the writes did that do not vote.
-	r.prompt = r.prompt || r.primaryOnly && r.retryAt == 0 && is.now-r.aloneAt >= is.cfg.Linger
+	r.prompt = r.prompt || r.kind == state.PrimaryOnly && r.retryAt == 0 && is.now-r.aloneAt >= is.cfg.Linger
 	if (r.prompt || r.inDoubt) && r.retryAt == 0 { // a repair waits for that close, or a switchover
 		r.idle = is.lingering.PushFront(r)
 	} else {
@@ -108,7 +108,7 @@ func (is *intents) countsOf(virtualStorage string) *counts {
 // count keeps the repository in the figures. The intent of a repair does not
 // count: a switchover waits for writes alone, and needs repairs.
 func (is *intents) count(r *repo) {
-	marked := (r.live || r.busy) && r.guard == nil
+	marked := (r.intent != absent || r.busy) && r.guard == nil
 	switch {
 	case marked && !r.counted:
 		r.counts.intents++

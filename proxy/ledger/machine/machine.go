@@ -159,7 +159,7 @@ func (m *Machine) InFlight() (writes, intents int) {
 		}
 	}
 	for _, r := range m.intents.repos {
-		if r.live {
+		if r.intent != absent {
 			intents++
 		}
 	}
@@ -227,9 +227,9 @@ func (m *Machine) hear(e Session) {
 func (m *Machine) flush() {
 	for i := 0; i < len(m.intents.toFlush); i++ {
 		r := m.intents.toFlush[i]
-		r.queued = false
-		if r.resumed {
-			r.resumed = false
+		before := r.flush
+		r.flush = none
+		if before == serve {
 			m.locks.serve(r)
 			m.writes.serve(r)
 		}

@@ -9,7 +9,7 @@ package machine
 // of the new round.
 func (ls *locks) renew(e Renew) {
 	t := ls.guards[e.Guard]
-	if t == nil || !t.granted || t.sealed || t.advances {
+	if t == nil || t.phase != granted || t.advances {
 		ls.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
 		return
 	}
@@ -22,14 +22,14 @@ func (ls *locks) renew(e Renew) {
 		ls.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
 		return
 	}
-	t.granted, t.renews, t.pause = false, true, e.Pause
+	t.phase, t.pause = renewing, e.Pause
 	ls.intents.queueFlush(r)
 	ls.intents.resumeWaiters(r)
 }
 
 // nextRound begins the round that a guard waits for.
 func (ls *locks) nextRound(t *guard) {
-	t.granted, t.renews, t.invalidated = true, false, false
+	t.phase, t.invalidated = granted, false
 	t.round++
 	ls.emit(Done{Guard: t.id, Round: t.round})
 }
@@ -37,7 +37,7 @@ func (ls *locks) nextRound(t *guard) {
 // refuseRound ends the wait of a guard for another round. Its calls go on, and it declares
 // nothing any more.
 func (ls *locks) refuseRound(t *guard) {
-	t.granted, t.renews, t.pause, t.invalidated = true, false, false, true
+	t.phase, t.pause, t.invalidated = granted, false, true
 	ls.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
 	ls.intents.resumeWaiters(t.repo)
 }

@@ -21,12 +21,11 @@ type repo struct {
 	// waiters wait for the repair lock or for the answer, in the order in which they came.
 	waiters []*write
 
-	live        bool        // our intent is in the replicated state, or may be
-	unsure      bool        // it may also not be: nothing may rely on it
-	scope       state.Scope // the scope that the intent has for certain
-	primaryOnly bool        // so does it writes that do not vote
-	openedAt    state.Index // where it was last opened or widened
-	inDoubt     bool        // something under it ended without full account
+	intent   intent
+	kind     state.IntentKind // the kind and scope that the intent has for certain
+	scope    state.Scope
+	openedAt state.Index // where it was last opened or widened
+	inDoubt  bool        // something under it ended without full account
 	// doubt is the scope of its possible changes, which may be less than that of the intent: a
 	// write that ended with full account leaves no doubt. nil: nothing, but the intent may be there
 	// or not.
@@ -42,10 +41,27 @@ type repo struct {
 	since   time.Duration // when it became idle
 	prompt  bool          // its intent is not to linger
 	retryAt time.Duration // when to close it again, after a close without answer
-	queued  bool          // in Machine.toFlush
-	resumed bool          // and the writes that wait for it may go on
-	counted bool          // in counts.intents
+	flush   flush
+	counted bool // in counts.intents
 }
+
+// intent is what this instance knows of its intent on a repository.
+type intent int
+
+const (
+	absent  intent = iota // it is not in the replicated state, or its close is proposed
+	unsure                // it may be there or not: nothing may rely on it
+	certain               // it is there
+)
+
+// flush is what the Step under way must yet do with a repository.
+type flush int
+
+const (
+	none  flush = iota
+	park        // see whether it is idle
+	serve       // let the repair and the writes that wait for it go on, then park
+)
 
 // due is when the idle intent is to be closed.
 func (r *repo) due(linger time.Duration) time.Duration {
@@ -61,17 +77,18 @@ func (r *repo) due(linger time.Duration) time.Duration {
 // opened notes that an intent of scope was applied at the index, or that it may
 // have been (0): then nothing more is certain than before.
 func (r *repo) opened(kind state.IntentKind, scope state.Scope, at state.Index) {
-	primaryOnly := kind == state.PrimaryOnly
 	switch {
 	case at == 0:
-		r.unsure, r.inDoubt = true, true
-	case r.live && !r.unsure:
-		r.scope, r.primaryOnly = union(r.scope, scope), r.primaryOnly || primaryOnly
+		r.intent, r.inDoubt = unsure, true
+	case r.intent == certain:
+		r.scope = union(r.scope, scope)
+		if kind == state.PrimaryOnly {
+			r.kind = kind
+		}
 	default:
-		r.scope, r.primaryOnly, r.unsure = scope, primaryOnly, false
+		r.intent, r.kind, r.scope = certain, kind, scope
 	}
-	r.live = true
-	if primaryOnly { // all readers must know of it: they read from the primary then
+	if kind == state.PrimaryOnly { // all readers must know of it: they read from the primary then
 		r.openedAt = max(r.openedAt, at)
 	}
 }
@@ -80,7 +97,7 @@ func (r *repo) opened(kind state.IntentKind, scope state.Scope, at state.Index) 
 // covers scope. A proposal without an answer may yet open or close it. (▲ machine-unsure-intent,
 // state-mark-behind-without-intent)
 func (r *repo) covered(kind state.IntentKind, scope state.Scope) bool {
-	return r.live && !r.unsure && (r.primaryOnly || kind == state.Open) && covers(r.scope, scope)
+	return r.intent == certain && (r.kind == state.PrimaryOnly || kind == state.Open) && covers(r.scope, scope)
 }
 
 // covers tells whether an intent of scope have also stands for want.
@@ -99,7 +116,7 @@ func covers(have, want state.Scope) bool {
 // doubted notes that something under the intent ended without full account, within
 // scope. ▲ vote-intent-without-targets: Its targets are all that it was ever sent to.
 func (r *repo) doubted(scope state.Scope) {
-	if !r.live {
+	if r.intent == absent {
 		return
 	}
 	r.inDoubt = true

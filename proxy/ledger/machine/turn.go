@@ -1,10 +1,20 @@
 package machine
 
 import (
+	"errors"
 	"maps"
 	"slices"
 
 	"praefect/fsm/state"
+)
+
+// turn is how far a repair's wish for a turn beside the other instances is.
+type turn int
+
+const (
+	noTurn  turn = iota // it has no wish in the ledger
+	wishing             // it has one, or may have
+	awaited             // and waits until the other instances have closed their intents
 )
 
 // wish proposes a repair's wish, and answers when no other instance has a live intent on the
@@ -16,47 +26,43 @@ func (ls *locks) wish(e Wish) {
 			return
 		}
 		cmd := state.Command{Wish: &state.Wish{Key: t.repo.key, BoundMillis: e.Bound.Milliseconds()}}
-		t.wished = true
-		ls.intents.propose([]*repo{t.repo}, []state.Command{cmd}, func(a Answer) {
-			if a.Err != nil {
-				ls.done(t, nil, a.Err)
+		t.turn = max(t.turn, wishing)
+		ls.propose(t, cmd, func(_ state.Index, err error) {
+			if err == nil {
+				t.turn = awaited
+				ls.giveTurn(t)
 				return
 			}
-			if refusal := a.Results[0].Refusal; refusal != nil {
-				t.wished = false
+			if refusal, ok := errors.AsType[*state.Refusal](err); ok {
+				t.turn = noTurn
 				if refusal.Reason == state.RefusedUnknown {
-					ls.done(t, nil, ErrInvalidated) // the fault that it was to repair is repaired
-					return
+					err = ErrInvalidated // the fault that it was to repair is repaired
 				}
-				ls.done(t, nil, refusal)
-				return
 			}
-			t.turn = true
-			ls.granted(t)
+			ls.done(t, nil, err)
 		})
 	})
 }
 
-// granted answers a guard whose wish the other instances have fulfilled.
-func (ls *locks) granted(t *guard) {
-	if !t.turn || ls.view.Entry(t.repo.key).LiveBeside(ls.incarnation) != 0 {
-		return
+// giveTurn answers a guard whose wish the other instances have fulfilled.
+func (ls *locks) giveTurn(t *guard) {
+	if t.turn == awaited && ls.view.Entry(t.repo.key).LiveBeside(ls.incarnation) == 0 {
+		t.turn = wishing
+		ls.done(t, nil, nil)
 	}
-	t.turn = false
-	ls.done(t, nil, nil)
 }
 
 // giveTurns answers every guard whose wish the view fulfils.
 func (ls *locks) giveTurns() {
 	for _, id := range slices.Sorted(maps.Keys(ls.guards)) {
-		ls.granted(ls.guards[id])
+		ls.giveTurn(ls.guards[id])
 	}
 }
 
 // unwish takes a wish back, when its repair is over. If that fails the wish ends with its
 // bound.
 func (ls *locks) unwish(t *guard) {
-	if !t.wished || t.repo.busy || ls.stopped || ls.retired {
+	if t.turn == noTurn || t.repo.busy || ls.stopped || ls.retired {
 		return
 	}
 	ls.intents.propose([]*repo{t.repo}, []state.Command{{Wish: &state.Wish{Key: t.repo.key}}}, func(Answer) {})
