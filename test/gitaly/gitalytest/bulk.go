@@ -52,8 +52,6 @@ func (s *suite) replicate(t *testing.T) {
 	s.write(t, target, "refs/heads/new", zero, "")
 	s.write(t, target, "refs/heads/main/old", zero, "")
 	replicate("without those in the way")
-	s.write(t, source, "HEAD", "refs/heads/unborn", "")
-	replicate("HEAD of an unborn branch")
 	for ref := range s.listed(t, source, "refs/") {
 		s.write(t, source, ref, zero, "")
 	}
@@ -79,6 +77,23 @@ func (s *suite) replicate(t *testing.T) {
 	wantError(t, "source out of reach", err)
 	if got := s.walked(t, s.Other); len(got) != 1 {
 		t.Errorf("failed replications left %v", got)
+	}
+}
+
+// replicateHead: the target's HEAD becomes the source's, also where its branch is unborn. Gitaly 18.9
+// leaves the target's as it is then.
+func (s *suite) replicateHead(t *testing.T) {
+	source, target := s.repository("a.git"), named(s.Other, "group/a.git")
+	s.seeded(t, source, map[string]int{"refs/heads/main": 0})
+	for _, head := range []string{"refs/heads/main", "refs/heads/unborn"} {
+		s.write(t, source, "HEAD", head, "")
+		_, err := s.repos.ReplicateRepository(s.context(t), &gitalypb.ReplicateRepositoryRequest{Repository: target, Source: source})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.headOf(t, target); got != head {
+			t.Errorf("got HEAD %q, want %q", got, head)
+		}
 	}
 }
 

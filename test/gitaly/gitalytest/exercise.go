@@ -49,21 +49,22 @@ type Objects struct {
 // none is named.
 func Exercise(t *testing.T, newSubject func(t *testing.T) Subject, only ...string) {
 	exercise(t, newSubject, only, map[string]func(*suite, *testing.T){
-		"token":         (*suite).token,
-		"addressing":    (*suite).addressing,
-		"unimplemented": (*suite).unimplemented,
-		"server":        (*suite).server,
-		"repositories":  (*suite).repositories,
-		"walk":          (*suite).walk,
-		"write ref":     (*suite).writeRef,
-		"unasked":       (*suite).unasked,
-		"list refs":     (*suite).listRefs,
-		"head":          (*suite).head,
-		"checksum":      (*suite).checksum,
-		"replicate":     (*suite).replicate,
-		"blob":          (*suite).blob,
-		"bundle":        (*suite).bundle,
-		"push":          (*suite).push,
+		"token":          (*suite).token,
+		"addressing":     (*suite).addressing,
+		"unimplemented":  (*suite).unimplemented,
+		"server":         (*suite).server,
+		"repositories":   (*suite).repositories,
+		"walk":           (*suite).walk,
+		"write ref":      (*suite).writeRef,
+		"unasked":        (*suite).unasked,
+		"list refs":      (*suite).listRefs,
+		"head":           (*suite).head,
+		"checksum":       (*suite).checksum,
+		"replicate":      (*suite).replicate,
+		"replicate HEAD": (*suite).replicateHead,
+		"blob":           (*suite).blob,
+		"bundle":         (*suite).bundle,
+		"push":           (*suite).push,
 	})
 }
 
