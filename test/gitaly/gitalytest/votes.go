@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
@@ -159,6 +160,9 @@ type votedWrite struct {
 
 const transactionID = 1<<40 + 7
 
+// tidyLimit is how long a server may keep the locks of a call that was ended from outside.
+const tidyLimit = 30 * time.Second
+
 // cast makes the write in a transaction; decide answers the votes. The
 // repository must take the same write without one afterwards, if it was not
 // made: no lock may be left.
@@ -180,8 +184,14 @@ func (s *suite) cast(t *testing.T, m mutator, decide func(b *votedWrite, cut, ca
 func (s *suite) refused(t *testing.T, m mutator, b *votedWrite) {
 	t.Helper()
 	s.unchanged(t, m, b)
+	s.afterwards(t, m, b, m.do(t, s.ctx, s.Conn, s.repository(m.place), s.objects))
+}
+
+// afterwards wants the same write to have ended with no err, and with an effect.
+func (s *suite) afterwards(t *testing.T, m mutator, b *votedWrite, err error) {
+	t.Helper()
 	repo := s.repository(m.place)
-	if err := m.do(t, s.ctx, s.Conn, repo, s.objects); err != nil {
+	if err != nil {
 		t.Errorf("%s: without a transaction, afterwards: %v", m.name, err)
 	}
 	if after := s.state(t, repo); after == b.before {
@@ -189,14 +199,20 @@ func (s *suite) refused(t *testing.T, m mutator, b *votedWrite) {
 	}
 }
 
-// cutOff is like refused, for a call that was ended from outside.
+// cutOff is like refused, for a call that was ended from outside. The server learns of that, and
+// gives its locks back, in its own time.
 func (s *suite) cutOff(t *testing.T, m mutator, b *votedWrite) {
 	t.Helper()
+	s.unchanged(t, m, b)
 	if s.KillsGit {
-		s.unchanged(t, m, b)
 		return
 	}
-	s.refused(t, m, b)
+	err := m.do(t, s.ctx, s.Conn, s.repository(m.place), s.objects)
+	for until := time.Now().Add(tidyLimit); err != nil && time.Now().Before(until); {
+		time.Sleep(50 * time.Millisecond)
+		err = m.do(t, s.ctx, s.Conn, s.repository(m.place), s.objects)
+	}
+	s.afterwards(t, m, b, err)
 }
 
 // unchanged wants the write to have failed without an effect.
