@@ -11,17 +11,23 @@ import (
 // account is the command that makes every storage behind that does not agree with the primary, in
 // any state. (▲ vote-forgets-the-out)
 func (w *write) account(deleted state.DeletedChange) state.Command {
-	wrote := &state.MarkBehind{
+	return state.Command{MarkBehind: &state.MarkBehind{
 		VirtualStorage: w.keys[0].VirtualStorage,
+		Paths:          w.paths(),
 		Primary:        w.route.Primary,
 		Epoch:          w.route.Epoch,
 		Agreeing:       w.agreed(),
 		Deleted:        deleted,
-	}
+	}}
+}
+
+// paths are the relative paths of the repositories of the write.
+func (w *write) paths() []string {
+	var paths []string
 	for _, key := range w.keys {
-		wrote.Paths = append(wrote.Paths, key.RelativePath)
+		paths = append(paths, key.RelativePath)
 	}
-	return state.Command{MarkBehind: wrote}
+	return paths
 }
 
 // agreed are the storages that have the write, or will. ▲ vote-dropped-agrees: A dropped storage is
@@ -71,11 +77,9 @@ func (ws *writes) commit(w *write) phase {
 	}
 	var commands []state.Command
 	if !covered {
-		open := &state.OpenIntent{VirtualStorage: w.keys[0].VirtualStorage, Kind: kind, Scope: scope}
-		for _, key := range w.keys {
-			open.Paths = append(open.Paths, key.RelativePath)
-		}
-		commands = append(commands, state.Command{Open: open})
+		commands = append(commands, state.Command{Open: &state.OpenIntent{
+			VirtualStorage: w.keys[0].VirtualStorage, Paths: w.paths(), Kind: kind, Scope: scope,
+		}})
 	}
 	deleted := state.DeletedKeep
 	if w.deletes {

@@ -2,24 +2,44 @@ package machine
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"praefect/fsm/state"
 )
 
-// commitConclusion commits the finding of a repair. No write of this instance is in flight
+// conclusion is an event that brings the finding of a repair.
+type conclusion interface {
+	Event
+	guard() ID
+}
+
+func (e Declare) guard() ID      { return e.Guard }
+func (e ResolveDoubt) guard() ID { return e.Guard }
+func (e MarkDoubt) guard() ID    { return e.Guard }
+func (e EndAdvance) guard() ID   { return e.Guard }
+func (e Conflict) guard() ID     { return e.Guard }
+func (e Remake) guard() ID       { return e.Guard }
+func (e StepDown) guard() ID     { return e.Guard }
+
+// conclude commits the finding of a repair. No write of this instance is in flight
 // on the repository, and none starts before Free. (▲ machine-conclusion-invalidated,
 // machine-write-beside-conclusion)
-func (ls *locks) commitConclusion(id ID, command func(*guard) state.Command) {
-	if t := ls.guards[id]; t != nil && t.granted() && !t.invalidated {
+func (ls *locks) conclude(e conclusion) {
+	t := ls.guards[e.guard()]
+	if d, ok := e.(Declare); ok && t != nil && d.Round != t.round { // ▲ machine-declares-former-round: see renew
+		ls.emit(Done{Guard: t.id, Err: ErrInvalidated})
+		return
+	}
+	if t != nil && t.granted() && !t.invalidated {
 		t.phase = sealed
 	}
-	ls.ask(id, func(t *guard) {
+	ls.ask(e.guard(), func(t *guard) {
 		if t.invalidated {
 			ls.done(t, nil, ErrInvalidated)
 			return
 		}
-		cmd := command(t)
+		cmd := ls.finding(t, e)
 		t.repo.distrusted = true
 		ls.propose(t, cmd, func(at state.Index, err error) {
 			if errors.Is(err, ErrUnknown) {
@@ -42,59 +62,34 @@ func (ls *locks) commitConclusion(id ID, command func(*guard) state.Command) {
 	})
 }
 
-func (ls *locks) declare(e Declare) {
-	if t := ls.guards[e.Guard]; t != nil && e.Round != t.round { // ▲ machine-declares-former-round: see renew
-		ls.emit(Done{Guard: e.Guard, Err: ErrInvalidated})
-		return
-	}
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
-		return state.Command{MarkInSync: &state.MarkInSync{Key: t.repo.key, Storages: slices.Clone(e.Storages), AsOf: t.asOf}}
-	})
-}
-
-func (ls *locks) resolveDoubt(e ResolveDoubt) {
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
-		s := e.Resolution
+// finding is the command of a conclusion, as of the intent of its guard.
+func (ls *locks) finding(t *guard, c conclusion) state.Command {
+	key, asOf := t.repo.key, t.asOf
+	switch c := c.(type) {
+	case Declare:
+		return state.Command{MarkInSync: &state.MarkInSync{Key: key, Storages: slices.Clone(c.Storages), AsOf: asOf}}
+	case ResolveDoubt:
+		found := c.Resolution
 		return state.Command{ResolveDoubt: &state.ResolveDoubt{
-			Key: t.repo.key, Doubts: slices.Clone(s.Doubts), Authority: s.Authority,
-			PrimaryLacks: s.PrimaryLacks, Equal: slices.Clone(s.Equal), AsOf: t.asOf,
+			Key: key, Doubts: slices.Clone(found.Doubts), Authority: found.Authority,
+			PrimaryLacks: found.PrimaryLacks, Equal: slices.Clone(found.Equal), AsOf: asOf,
 		}}
-	})
-}
-
-// markDoubt commits the finding of a verification. The intent then closes at once, because the
-// repair of the doubt waits for it.
-func (ls *locks) markDoubt(e MarkDoubt) {
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
-		t.differs = true
+	case MarkDoubt:
+		t.differs = true // the intent closes at once, because the repair of the doubt waits for that
 		return state.Command{MarkDoubt: &state.MarkDoubt{
-			Key: t.repo.key, Primary: e.Primary, Differences: slices.Clone(e.Differences), AsOf: t.asOf,
+			Key: key, Primary: c.Primary, Differences: slices.Clone(c.Differences), AsOf: asOf,
 		}}
-	})
-}
-
-func (ls *locks) endAdvance(e EndAdvance) {
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
+	case EndAdvance:
+		found := c.Ending
 		return state.Command{EndAdvance: &state.EndAdvance{
-			Key: t.repo.key, Primary: e.Ending.Primary, Equal: slices.Clone(e.Ending.Equal), Doubts: slices.Clone(e.Ending.Doubts), AsOf: t.asOf,
+			Key: key, Primary: found.Primary, Equal: slices.Clone(found.Equal), Doubts: slices.Clone(found.Doubts), AsOf: asOf,
 		}}
-	})
-}
-
-func (ls *locks) conflict(e Conflict) {
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
-		return state.Command{MarkConflict: &state.MarkConflict{Key: t.repo.key, Conflicts: slices.Clone(e.Conflicts), AsOf: t.asOf}}
-	})
-}
-
-func (ls *locks) remake(e Remake) {
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
-		return state.Command{Remake: &state.Remake{Key: t.repo.key, Storage: e.Storage, Why: e.Why, AsOf: t.asOf}}
-	})
-}
-
-func (ls *locks) stepDown(e StepDown) {
-	ls.commitConclusion(e.Guard, func(t *guard) state.Command {
-		return state.Command{StepDown: &state.StepDown{Key: t.repo.key, Storage: e.Storage, Why: e.Why, AsOf: t.asOf}}
-	})
+	case Conflict:
+		return state.Command{MarkConflict: &state.MarkConflict{Key: key, Conflicts: slices.Clone(c.Conflicts), AsOf: asOf}}
+	case Remake:
+		return state.Command{Remake: &state.Remake{Key: key, Storage: c.Storage, Why: c.Why, AsOf: asOf}}
+	case StepDown:
+		return state.Command{StepDown: &state.StepDown{Key: key, Storage: c.Storage, Why: c.Why, AsOf: asOf}}
+	}
+	panic(fmt.Sprintf("%T has no command", c))
 }

@@ -86,8 +86,8 @@ type Propose struct {
 // writes that have ended.
 type Behind struct{ Keys []state.Key }
 
-// Done answers Acquire, OpenIntent, Renew, Wish and the conclusions. View is set for OpenIntent: it is at
-// or after the intent, and from here on the replicas may be changed within its
+// Done answers Acquire, OpenIntent, Renew, Wish and the conclusions. View is set for OpenIntent: it
+// is at or after the intent, and from here on the replicas may be changed within its
 // scope, with tokens dated at At or before.
 type Done struct {
 	Guard ID

@@ -57,20 +57,52 @@ type locks struct {
 // effect of that must not meet a copy which does not know of it. A repair is a
 // write of its kind, and needs a lease as one.
 func (ls *locks) acquire(e Acquire) {
-	if ls.stopped || ls.retired {
-		ls.emit(Done{Guard: e.Guard, Err: ErrStopping})
-		return
-	}
 	r := ls.intents.get(e.Key)
 	ls.intents.queueFlush(r)
-	if r.guard != nil || r.inDoubt || !e.Pause && r.writes > 0 || !ls.mayRoute() {
-		ls.emit(Done{Guard: e.Guard, Err: ErrRepositoryBusy})
+	err := ls.refusal(r, e.Pause)
+	if err == nil && r.guard != nil {
+		err = ErrRepositoryBusy
+	}
+	if err != nil {
+		ls.emit(Done{Guard: e.Guard, Err: err})
 		return
 	}
 	t := &guard{id: e.Guard, repo: r, pause: e.Pause}
 	ls.guards[t.id], r.guard = t, t
 	ls.intents.unpark(r)
 	ls.intents.resumeWaiters(r)
+}
+
+// renew has a repair that was invalidated, or for which there is more to do, begin another round
+// under the same intent, while calls of the former rounds go on. It is granted where a new repair
+// would be: with Pause new writes wait, and the round waits for the writes in flight.
+//
+// ▲ machine-declares-former-round: A replica that was copied in a former round is declared in no
+// later one: a write may have passed since the copy began, and the entry is judged as of the intent
+// of the new round.
+func (ls *locks) renew(e Renew) {
+	t := ls.guards[e.Guard]
+	err := ErrRepositoryBusy
+	if t != nil && t.phase == granted && !t.advances {
+		err = ls.refusal(t.repo, e.Pause)
+	}
+	if err != nil {
+		ls.emit(Done{Guard: e.Guard, Err: err})
+		return
+	}
+	t.phase, t.pause = renewing, e.Pause
+	ls.intents.resumeWaiters(t.repo)
+}
+
+// refusal is why no repair, or no other round of one, may wait for the lock of the repository.
+func (ls *locks) refusal(r *repo, pause bool) error {
+	switch {
+	case ls.stopped || ls.retired:
+		return ErrStopping
+	case r.inDoubt || !pause && r.writes > 0 || !ls.mayRoute():
+		return ErrRepositoryBusy
+	}
+	return nil
 }
 
 // serve lets the repair go on that waits for the repository.
@@ -80,21 +112,26 @@ func (ls *locks) serve(r *repo) {
 	case t == nil:
 		return
 	case t.granted() || r.writes > 0:
-	case r.inDoubt && t.phase == renewing:
-		ls.refuseRound(t)
-		return
 	case r.inDoubt:
 		// ▲ machine-repair-beside-doubt: One of the writes that it waited for ended without full
 		// account. Its effect may come at the source of a copy after the copy, unseen.
-		delete(ls.guards, t.id)
-		r.guard = nil
 		ls.emit(Done{Guard: t.id, Err: ErrRepositoryBusy})
+		if t.phase == waiting {
+			delete(ls.guards, t.id)
+			r.guard = nil
+			return
+		}
+		// The calls of the former rounds go on, and the repair declares nothing any more.
+		t.phase, t.pause, t.invalidated = granted, false, true
+		ls.intents.resumeWaiters(r)
 		return
-	case t.phase == renewing:
-		ls.nextRound(t)
 	default:
+		if t.phase == renewing {
+			t.round++
+			t.invalidated = false
+		}
 		t.phase = granted
-		ls.emit(Done{Guard: t.id})
+		ls.emit(Done{Guard: t.id, Round: t.round})
 	}
 	if next := t.next; next != nil && !r.busy {
 		t.next = nil

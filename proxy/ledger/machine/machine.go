@@ -95,22 +95,10 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.locks.acquire(e)
 	case OpenIntent:
 		m.locks.openForRepair(e)
-	case Declare:
-		m.locks.declare(e)
-	case ResolveDoubt:
-		m.locks.resolveDoubt(e)
 	case Advance:
 		m.locks.advanceFrom(e)
-	case EndAdvance:
-		m.locks.endAdvance(e)
-	case Conflict:
-		m.locks.conflict(e)
-	case MarkDoubt:
-		m.locks.markDoubt(e)
-	case Remake:
-		m.locks.remake(e)
-	case StepDown:
-		m.locks.stepDown(e)
+	case conclusion:
+		m.locks.conclude(e)
 	case Wish:
 		m.locks.wish(e)
 	case Renew:
