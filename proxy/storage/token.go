@@ -39,18 +39,37 @@ func Credentials(secret string) credentials.PerRPCCredentials { return tokenCred
 type tokenCredentials string
 
 func (c tokenCredentials) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	return c.at(tokenTimeOf(ctx)), nil
+}
+
+// at is the metadata of an RPC that is dated t.
+func (c tokenCredentials) at(t time.Time) map[string]string {
 	if c == "" {
-		return nil, nil
+		return nil
 	}
-	t, dated := ctx.Value(tokenTime{}).(time.Time)
-	if !dated {
-		t = time.Now()
+	return map[string]string{"authorization": Token(string(c), t)}
+}
+
+// tokenTimeOf is the date of an RPC's token.
+func tokenTimeOf(ctx context.Context) time.Time {
+	if t, ok := ctx.Value(tokenTime{}).(time.Time); ok {
+		return t
 	}
-	return map[string]string{"authorization": Token(string(c), t)}, nil
+	return time.Now()
 }
 
 // secret is a token that can be replaced: RPCs that begin after that prove to know the new one, on the same connection.
-type secret struct{ current atomic.Pointer[string] }
+type secret struct {
+	current atomic.Pointer[string]
+	last    atomic.Pointer[dated]
+}
+
+// dated is what RPCs of one second show of a secret. It is never changed.
+type dated struct {
+	secret   *string
+	second   int64
+	metadata map[string]string
+}
 
 func newSecret(token string) *secret {
 	s := &secret{}
@@ -58,9 +77,16 @@ func newSecret(token string) *secret {
 	return s
 }
 
-// GetRequestMetadata implements credentials.PerRPCCredentials.
-func (s *secret) GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error) {
-	return tokenCredentials(*s.current.Load()).GetRequestMetadata(ctx, uri...)
+// GetRequestMetadata implements credentials.PerRPCCredentials. A token has no finer date than its second, so that all
+// RPCs of a second show the same one.
+func (s *secret) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
+	current, second := s.current.Load(), tokenTimeOf(ctx).Unix()
+	if last := s.last.Load(); last != nil && last.secret == current && last.second == second {
+		return last.metadata, nil
+	}
+	now := &dated{current, second, tokenCredentials(*current).at(time.Unix(second, 0))}
+	s.last.Store(now)
+	return now.metadata, nil
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials.
