@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ func TestCollectGarbage(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nothing collects by itself
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
+	runtime.GC()
 	before := readHeap()
 	for range 4 {
 		burst = append(burst, make([]byte, collectFrom/2))
@@ -25,7 +27,7 @@ func TestCollectGarbage(t *testing.T) {
 	burst = nil
 	go func() { done <- collectGarbage(ctx, 10*time.Millisecond) }()
 	eventually(t, func() error {
-		if now := readHeap(); now.objects >= before.objects+collectFrom {
+		if now := readHeap(); now.objects >= before.objects+reserveSize+collectFrom {
 			return fmt.Errorf("the heap still has %d bytes", now.objects)
 		}
 		return nil
@@ -41,5 +43,40 @@ func TestCollectGarbage(t *testing.T) {
 	}
 	if more := readHeap().cycles - cycles; more > 2 {
 		t.Errorf("%d more collections for nothing", more)
+	}
+}
+
+// TestCollectGarbage_reserve: garbage in a small heap is collected rarely.
+func TestCollectGarbage_reserve(t *testing.T) {
+	const garbage, piece = 512 << 20, 64 << 10
+	cycles := func() uint64 {
+		runtime.GC()
+		before := readHeap().cycles
+		for range garbage / piece {
+			burst = [][]byte{make([]byte, piece)}
+		}
+		burst = nil
+		return readHeap().cycles - before
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	without := cycles()
+
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	runtime.GC()
+	objects := readHeap().objects
+	go func() { done <- collectGarbage(ctx, time.Hour) }()
+	eventually(t, func() error {
+		if now := readHeap(); now.objects < objects+reserveSize/2 {
+			return fmt.Errorf("the heap has %d bytes", now.objects)
+		}
+		return nil
+	})
+	if with := cycles(); with > garbage/reserveSize+4 || without < 2*with {
+		t.Errorf("%d collections for %d MiB of garbage, %d without the reserve", with, garbage>>20, without)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

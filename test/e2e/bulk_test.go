@@ -25,11 +25,11 @@ import (
 )
 
 const (
-	bulkSize = 96 << 20
+	bulkSize = 160 << 20
 	// flatMemory is what a push or a clone may add to the memory of the instance,
-	// however large it is: windows, buffers, and what the garbage collector has
-	// not looked at yet.
-	flatMemory = 48 << 20
+	// however large it is: windows, buffers, and garbage, of which 32 MiB may gather
+	// before the first collection.
+	flatMemory = 80 << 20
 )
 
 // TestBulk_streamsInFlatMemory pushes and clones much through the instance, then
