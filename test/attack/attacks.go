@@ -52,10 +52,3 @@ func nothing(ctx context.Context, _ *harness) error {
 	<-ctx.Done()
 	return nil
 }
-
-func names() (all []string) {
-	for _, a := range attacks() {
-		all = append(all, a.name)
-	}
-	return all
-}

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"praefect/proxy/storage"
+
+	"praefect/test/workload"
 )
 
 // wire is a client that speaks HTTP/2 frame by frame.
@@ -102,7 +104,7 @@ func again(ctx context.Context, n int, addr string, attack func(*wire) error) er
 				if w != nil {
 					_ = w.Close()
 				}
-				wait(ctx, time.Millisecond) // the instance refuses connections
+				workload.Wait(ctx, time.Millisecond) // the instance refuses connections
 			}
 		})
 	}
@@ -216,7 +218,7 @@ func pingFlood(ctx context.Context, w *harness) error {
 						}
 						_ = conn.Close()
 					}
-					wait(ctx, time.Millisecond)
+					workload.Wait(ctx, time.Millisecond)
 				}
 			})
 		}
@@ -237,7 +239,7 @@ func announcedFrames(ctx context.Context, w *harness) error {
 					}
 					_ = conn.Close()
 				}
-				wait(ctx, 10*time.Millisecond)
+				workload.Wait(ctx, 10*time.Millisecond)
 			}
 		})
 	}

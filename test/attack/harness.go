@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -45,57 +46,44 @@ warm_up = "1s"
 
 // harness is the cluster that is attacked.
 type harness struct {
-	c       *cluster.Cluster
-	seeds   *workload.Seeds
-	traffic *workload.Traffic
-	rest    cost // of an instance before the first attack, the highest of the three
-	victim  *cluster.Instance
+	c      *cluster.Cluster
+	seeds  *workload.Seeds
+	rest   cost // of an instance before the first attack, the highest of the three
+	victim *cluster.Instance
 }
 
-// start starts the cluster.
-func start(ctx context.Context, binaries cluster.Binaries, seeds *workload.Seeds, keep string) (*harness, error) {
-	dir, err := os.MkdirTemp("", "attack-tls-")
-	if err != nil {
-		return nil, fmt.Errorf("make a directory: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // the instances have read it
-	certificate, key := filepath.Join(dir, "server.crt"), filepath.Join(dir, "server.key")
+// onCluster starts the cluster, hands it to use, and stops it.
+func onCluster(ctx context.Context, ground *scenario.Ground, keep string, use func(*harness) error) error {
+	certificate, key := filepath.Join(ground.Dir, "server.crt"), filepath.Join(ground.Dir, "server.key")
 	if err := writeCertificate(certificate, key); err != nil {
-		return nil, err
+		return err
 	}
-	c, err := cluster.Start(ctx, cluster.Options{
-		Binaries: binaries, Dir: keep, Instances: 3, Disk: seeds.Disk, Settings: fmt.Sprintf(tuning, certificate, key),
+	return scenario.With(ctx, cluster.Options{
+		Binaries: ground.Binaries, Dir: keep, Instances: 3, Disk: ground.Seeds.Disk, Settings: fmt.Sprintf(tuning, certificate, key),
 		VirtualStorages: []cluster.VirtualStorage{cluster.Numbered(virtualStorage, 3), {Name: hostile, Storages: []string{"hostile-1"}}},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &harness{c: c, seeds: seeds}, nil
+	}, filepath.Join("build", "attack.log"), func(c *cluster.Cluster) error { return use(&harness{c: c, seeds: ground.Seeds}) })
 }
 
-// work lets clients begin.
-func (w *harness) work(ctx context.Context) error {
-	traffic, err := workload.Start(ctx, w.c, virtualStorage, w.seeds.Paths()[:writers], workload.Config{
-		Writers: writers, Readers: readers, WriteEvery: 400 * time.Millisecond, ReadEvery: 100 * time.Millisecond,
-		Homes: w.c.Instances, Own: w.seeds.Values(),
-	})
-	if err != nil {
-		return fmt.Errorf("let clients begin: %w", err)
-	}
-	w.traffic = traffic
-	return nil
+// play lets a fault happen while clients work.
+func (w *harness) play(ctx context.Context, aim func(context.Context) (hit string, err error), fault func(context.Context) error) (scenario.Outcome, error) {
+	return scenario.Play{
+		Cluster: w.c, VirtualStorage: virtualStorage, Paths: w.seeds.Paths()[:writers], Steady: settle, Aim: aim, Fault: fault,
+		Load: workload.Config{
+			Writers: writers, Readers: readers, WriteEvery: 400 * time.Millisecond, ReadEvery: 100 * time.Millisecond,
+			Homes: w.c.Instances, Own: w.seeds.Values(),
+		},
+	}.Run(ctx)
 }
 
 // warmUp lets clients work for a while, and notes the cost.
 func (w *harness) warmUp(ctx context.Context) error {
-	if err := w.work(ctx); err != nil {
-		return err
-	}
-	watch := w.watch(ctx, w.c.Instances)
-	wait(ctx, 10*time.Second)
-	w.traffic.Stop()
-	var err error
-	w.rest, err = watch.end()
+	_, err := w.play(ctx, nil, func(ctx context.Context) (err error) {
+		watch := w.watch(ctx, w.c.Instances)
+		err = workload.Pass(ctx, 10*time.Second)
+		most, failed := watch.end()
+		w.rest = most
+		return errors.Join(err, failed)
+	})
 	return err
 }
 
@@ -121,70 +109,38 @@ func (r report) String() string {
 }
 
 // one runs one attack against the leader, or against all three.
-func (w *harness) one(ctx context.Context, a attack) (report, error) {
+func (w *harness) one(ctx context.Context, a attack) (r report, err error) {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
-	if err := w.c.WaitReady(ctx); err != nil {
-		return report{}, err
-	}
-	var err error
-	if w.victim, err = w.c.Leader(ctx); err != nil {
-		return report{}, err
-	}
-	attacked, hit := []*cluster.Instance{w.victim}, w.victim.Label()
-	if a.all {
-		attacked, hit = w.c.Instances, ""
-	}
-	if err := w.work(ctx); err != nil {
-		return report{}, err
-	}
-	defer func() { w.traffic.Stop() }()
-	wait(ctx, settle)
-	before, err := w.term(ctx)
-	if err != nil {
-		return report{}, err
-	}
-	watch, began := w.watch(ctx, attacked), time.Now()
-	bounded, end := context.WithTimeout(ctx, a.bound())
-	failure := a.run(bounded, w)
-	if failure != nil && errors.Is(failure, bounded.Err()) {
-		failure = nil // it lasts as long as it may
-	}
-	end()
-	ended := time.Now()
-	most, err := watch.end()
-	if err != nil {
-		return report{}, err
-	}
-	r := report{name: a.name, most: most}
-	if failure != nil {
-		r.faults = append(r.faults, failure.Error())
-	}
-	for {
-		if r.after, err = highest(ctx, attacked); err != nil {
-			return r, err
+	r.name = a.name
+	var before uint64
+	var attacked []*cluster.Instance
+	o, err := w.play(ctx, func(ctx context.Context) (hit string, err error) {
+		if w.victim, err = w.c.Leader(ctx); err != nil {
+			return "", err
 		}
-		if r.back = time.Since(ended); r.after.rss <= w.rest.rss+memorySlack || r.back > memoryBack {
-			break
+		attacked, hit = []*cluster.Instance{w.victim}, w.victim.Label()
+		if a.all {
+			attacked, hit = w.c.Instances, ""
 		}
-		wait(ctx, 500*time.Millisecond)
-	}
-	if r.back > memoryBack {
-		r.faults = append(r.faults, fmt.Sprintf("a minute later an instance has %d MB, and had %d MB before the first attack", r.after.rss>>20, w.rest.rss>>20))
-	}
-	wait(ctx, settle)
-	after, err := w.term(ctx)
+		before, err = scenario.Term(ctx, w.c)
+		return hit, err
+	}, func(ctx context.Context) error {
+		if err := w.attacked(ctx, a, attacked, &r); err != nil {
+			return err
+		}
+		after, err := scenario.Term(ctx, w.c)
+		if r.terms = after - before; r.terms > 0 {
+			r.faults = append(r.faults, "leadership was lost")
+		}
+		return err
+	})
 	if err != nil {
 		return r, err
 	}
-	if r.terms = after - before; r.terms > 0 {
-		r.faults = append(r.faults, "leadership was lost")
-	}
-	w.traffic.Stop()
-	f := w.traffic.Figures(workload.Window{From: began, Hit: hit})
-	r.reads, r.failed, r.writes = f.Reads, f.ReadsFailed, f.WritesFailed
+	r.reads, r.failed, r.writes = o.Reads, o.ReadsFailed, o.WritesFailed
 	if r.failed > 0 {
-		r.faults = append(r.faults, fmt.Sprintf("reads failed at instances that were not attacked, such as %s", f.Faults[0]))
+		r.faults = append(r.faults, fmt.Sprintf("reads failed at instances that were not attacked, such as %s", o.Faults[0]))
 	}
 	if r.reads == 0 {
 		r.faults = append(r.faults, "no read succeeded: the clients were not at work")
@@ -192,17 +148,34 @@ func (w *harness) one(ctx context.Context, a attack) (report, error) {
 	return r, nil
 }
 
-// term is the present term of Raft.
-func (w *harness) term(ctx context.Context) (uint64, error) {
-	var faults []error
-	for _, i := range w.c.Instances {
-		answer, err := i.Admin().RaftStatus(ctx)
-		if err == nil {
-			return answer.Term, nil
-		}
-		faults = append(faults, err)
+// attacked attacks instances, waits until their memory is back, and reports the cost.
+func (w *harness) attacked(ctx context.Context, a attack, instances []*cluster.Instance, r *report) (err error) {
+	watch := w.watch(ctx, instances)
+	bounded, end := context.WithTimeout(ctx, a.bound())
+	failure := a.run(bounded, w)
+	if failure != nil && !errors.Is(failure, bounded.Err()) { // else it lasts as long as it may
+		r.faults = append(r.faults, failure.Error())
 	}
-	return 0, fmt.Errorf("ask for the term: %w", errors.Join(faults...))
+	end()
+	ended := time.Now()
+	if r.most, err = watch.end(); err != nil {
+		return err
+	}
+	for {
+		if r.after, err = highest(ctx, instances); err != nil {
+			return err
+		}
+		if r.back = time.Since(ended); r.after.rss <= w.rest.rss+memorySlack || r.back > memoryBack {
+			break
+		}
+		if err := workload.Pass(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if r.back > memoryBack {
+		r.faults = append(r.faults, fmt.Sprintf("a minute later an instance has %d MB, and had %d MB before the first attack", r.after.rss>>20, w.rest.rss>>20))
+	}
+	return workload.Pass(ctx, settle)
 }
 
 // tlsAddr is where the instance takes TLS, which only its log says.
@@ -219,13 +192,3 @@ func tlsAddr(i *cluster.Instance) (string, error) {
 }
 
 var listening = regexp.MustCompile(`(?m)^.*listening.*tls.*?(127\.0\.0\.1:[0-9]+).*$`)
-
-// wait pauses, at most until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}

@@ -9,75 +9,27 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"slices"
-	"strings"
-	"syscall"
 
-	"praefect/test/cluster"
-	"praefect/test/workload"
+	"praefect/test/scenario"
 )
 
-// errUsage is a command line that says nothing we can do; it was answered already.
-var errUsage = errors.New("usage")
+func main() { scenario.Main("attack", run) }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case errors.Is(err, errUsage):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "attack:", err)
-		os.Exit(1)
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c := scenario.NewCommand("attack", stderr)
+	keep, chosen := c.Keep(), scenario.Only(c, attacks(), func(a attack) string { return a.name })
+	attempts := c.Int("attempts", 3, "how often an attack is made at most, if leadership is lost: a busy machine does that by itself")
+	if err := c.Read(args); err != nil {
+		return err
 	}
-}
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	flags := flag.NewFlagSet("attack", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	build := flags.String("build", "build", "directory of the programs")
-	attempts := flags.Int("attempts", 3, "how often an attack is made at most, if leadership is lost: a busy machine does that by itself")
-	keep := flags.String("keep", "", "directory where the files of the cluster stay; empty: they go")
-	only := flags.String("only", "", "the attacks to run, with commas between; empty: all of "+strings.Join(names(), ","))
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 {
-		return errUsage
-	}
-	chosen := attacks()
-	if *only != "" {
-		wanted := strings.Split(*only, ",")
-		for _, name := range wanted {
-			if !slices.Contains(names(), name) {
-				fmt.Fprintf(stderr, "no attack %q: want some of %v\n", name, names())
-				return errUsage
-			}
-		}
-		chosen = slices.DeleteFunc(chosen, func(a attack) bool { return !slices.Contains(wanted, a.name) })
-	}
-	binaries, err := cluster.BinariesIn(*build)
+	ground, err := scenario.Prepare(ctx, c.Build, repositories)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "attack-")
-	if err != nil {
-		return fmt.Errorf("make a directory: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // a rest of it disturbs nothing
-	seeds, err := workload.NewSeeds(ctx, dir, repositories)
-	if err != nil {
-		return err
-	}
-	w, err := start(ctx, binaries, seeds, *keep)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.c.Stop(context.WithoutCancel(ctx))) }()
-	return w.suffer(ctx, chosen, *attempts, stdout)
+	defer ground.Close()
+	return onCluster(ctx, ground, *keep, func(w *harness) error { return w.suffer(ctx, *chosen, *attempts, stdout) })
 }
 
 // suffer runs the attacks, and says the cost of each.

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"praefect/test/workload"
 )
 
 // silent keeps n connections to an address on which only greeting is said. Where again is
@@ -34,7 +36,7 @@ func silent(ctx context.Context, n int, addr, greeting string, again bool) (clos
 				if !again {
 					return
 				}
-				wait(ctx, 200*time.Millisecond)
+				workload.Wait(ctx, 200*time.Millisecond)
 			}
 		})
 	}

@@ -129,7 +129,7 @@ func endlessDeadlines(ctx context.Context, w *harness) error {
 					return err
 				}
 			}
-			wait(ctx, time.Second)
+			workload.Wait(ctx, time.Second)
 			_ = a.Close()
 		}
 	}
@@ -168,7 +168,7 @@ func slowReaders(ctx context.Context, w *harness) error {
 			open = append(open, s)
 		}
 	}
-	wait(ctx, held)
+	workload.Wait(ctx, held)
 	whole := 0
 	for _, s := range open {
 		var err error

@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 )
 
 // settings say how long to measure.
@@ -92,11 +92,7 @@ func run(ctx context.Context, s settings, out string) error {
 		return fmt.Errorf("there is nothing called %q to measure", s.only)
 	}
 	judge(os.Stdout, all)
-	text, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(out, append(text, '\n'), 0o644); err != nil {
+	if err := scenario.WriteJSON(out, all, 0o644); err != nil {
 		return err
 	}
 	fmt.Printf("written to %s\n", out)

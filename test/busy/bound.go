@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"praefect/fsm/state"
-	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -50,104 +49,62 @@ type figure struct {
 }
 
 // one keeps the machine of a cluster busy.
-func one(ctx context.Context, binaries cluster.Binaries, seeds *workload.Seeds, hungry *git, s settings, b bound) (f figure, err error) {
+func one(ctx context.Context, ground *scenario.Ground, hungry *git, s settings, b bound) (f figure, err error) {
+	name := strings.ReplaceAll(b.name, " ", "-")
 	options := cluster.Options{
-		Binaries: binaries, Instances: 3, Disk: seeds.Disk, Settings: tuning + b.settings,
+		Binaries: ground.Binaries, Instances: 3, Disk: ground.Seeds.Disk, Settings: tuning + b.settings,
 		VirtualStorages: []cluster.VirtualStorage{cluster.Numbered(virtualStorage, 3)},
 	}
-	if s.keep != "" {
-		options.Dir = filepath.Join(s.keep, strings.ReplaceAll(b.name, " ", "-"))
+	if *s.keep != "" {
+		options.Dir = filepath.Join(*s.keep, name)
 	}
-	c, err := cluster.Start(ctx, options)
-	if err != nil {
-		return f, err
-	}
-	defer func() { err = errors.Join(err, c.Stop(context.WithoutCancel(ctx))) }()
-	if err := c.WaitReady(ctx); err != nil {
-		return f, err
-	}
-	traffic, err := workload.Start(ctx, c, virtualStorage, seeds.Paths(), workload.Config{
-		Writers: writers, Readers: readers, WriteEvery: time.Second, ReadEvery: 500 * time.Millisecond,
-		Homes: c.Instances, Own: seeds.Values(),
-	})
-	if err != nil {
-		return f, fmt.Errorf("let clients begin: %w", err)
-	}
-	defer traffic.Stop()
-	wait(ctx, beforeBusy)
-	term, err := ask(ctx, c, currentTerm)
-	if err != nil {
-		return f, err
-	}
-	fences, err := ask(ctx, c, countFences)
-	if err != nil {
-		return f, err
-	}
-	runs, began := hungry.runs.Load(), time.Now()
-	busy, cancel := context.WithTimeout(ctx, s.length())
+	f.Bound = b.name
+	ctx, cancel := context.WithTimeout(ctx, s.length()+2*endLimit)
 	defer cancel()
-	if err := hungry.work(busy, s.processes); err != nil {
-		return f, err
-	}
-	if ctx.Err() != nil {
-		return f, ctx.Err()
-	}
-	f = figure{Bound: b.name, Minutes: time.Since(began).Minutes(), GitRuns: hungry.runs.Load() - runs, Load: load()}
-	traffic.Stop()
-	seen := traffic.Figures(workload.Window{From: began})
-	f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed = seen.Writes, seen.WritesFailed, seen.Reads, seen.ReadsFailed
-	f.SlowestMS = float64(seen.Slowest.Milliseconds())
-	ending, end := context.WithTimeout(ctx, endLimit)
-	defer end()
-	after, err := ask(ending, c, currentTerm)
-	if err != nil {
-		return f, err
-	}
-	f.Terms = after - term
-	fenced, err := ask(ending, c, countFences)
-	if err != nil {
-		return f, err
-	}
-	f.Failovers = fenced - fences
-	for _, storage := range c.Storages {
-		if !storage.Running() {
-			return f, fmt.Errorf("%s has ended, so that nothing was shown", storage.Label())
+	err = scenario.With(ctx, options, *s.out+"-"+name+".log", func(c *cluster.Cluster) error {
+		runs, terms, fences := hungry.runs.Load(), uint64(0), 0
+		_, err := scenario.Play{
+			Cluster: c, VirtualStorage: virtualStorage, Paths: ground.Seeds.Paths(), Steady: beforeBusy,
+			Load: workload.Config{
+				Writers: writers, Readers: readers, WriteEvery: time.Second, ReadEvery: 500 * time.Millisecond,
+				Homes: c.Instances, Own: ground.Seeds.Values(),
+			},
+			Aim: func(ctx context.Context) (_ string, err error) {
+				terms, fences, err = changes(ctx, c)
+				return "", err
+			},
+			Fault: func(ctx context.Context) error {
+				began := time.Now()
+				busy, cancel := context.WithTimeout(ctx, s.length())
+				defer cancel()
+				err := hungry.work(busy, s.processes)
+				f.Minutes, f.GitRuns, f.Load = time.Since(began).Minutes(), hungry.runs.Load()-runs, load()
+				return errors.Join(err, ctx.Err())
+			},
+			Seen: func(o scenario.Outcome) {
+				f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed = o.Writes, o.WritesFailed, o.Reads, o.ReadsFailed
+				f.SlowestMS = float64(o.Slowest.Milliseconds())
+			},
+		}.Run(ctx)
+		if err != nil {
+			return err
 		}
-	}
-	if seen.Writes == 0 {
-		return f, errors.New("no write succeeded: the clients were not at work")
-	}
-	return f, nil
+		if f.Writes == 0 {
+			return errors.New("no write succeeded: the clients were not at work")
+		}
+		termsNow, fencesNow, err := changes(ctx, c)
+		f.Terms, f.Failovers = termsNow-terms, fencesNow-fences
+		return err
+	})
+	return f, err
 }
 
-// ask asks one instance after the other, until one answers.
-func ask[T any](ctx context.Context, c *cluster.Cluster, question func(context.Context, *admin.Client) (T, error)) (answer T, err error) {
-	for ctx.Err() == nil {
-		for _, i := range c.Instances {
-			if answer, err = question(ctx, i.Admin()); err == nil {
-				return answer, nil
-			}
-		}
-		wait(ctx, time.Second)
+// changes is the term of Raft, and how many fences there were.
+func changes(ctx context.Context, c *cluster.Cluster) (terms uint64, fences int, err error) {
+	if terms, err = scenario.Term(ctx, c); err == nil {
+		fences, err = scenario.Fences(ctx, c, virtualStorage)
 	}
-	return answer, fmt.Errorf("no instance answers: %w", errors.Join(err, ctx.Err()))
-}
-
-// currentTerm is the present term of Raft.
-func currentTerm(ctx context.Context, c *admin.Client) (uint64, error) {
-	answer, err := c.RaftStatus(ctx)
-	return answer.Term, err
-}
-
-// countFences is how many fences the history tells of: it keeps enough lines for a run.
-func countFences(ctx context.Context, c *admin.Client) (n int, err error) {
-	answer, err := c.History(ctx, admin.HistoryRequest{VirtualStorage: virtualStorage})
-	for _, change := range answer.Changes {
-		if change.Change == string(state.Fenced) {
-			n++
-		}
-	}
-	return n, err
+	return terms, fences, err
 }
 
 // load is the load average of the last minute, 0 if the kernel does not tell.
@@ -160,14 +117,4 @@ func load() (one float64) {
 		return 0
 	}
 	return one
-}
-
-// wait pauses, at most until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

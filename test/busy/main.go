@@ -2,37 +2,26 @@
 // work on the processors of a cluster whose clients are at work, and no storage that lives may be
 // failed over. Then it does the same with the bound of the time before there were two, for
 // comparison. It promises to stop by itself, to leave no process, and to end with an error if a
-// storage was failed over with the shipped settings. `make busy` runs it; the figures are of this
-// machine alone.
+// storage was failed over with the shipped settings, or an acknowledged write was lost. `make busy`
+// runs it; the figures are of this machine alone.
 package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
-	"praefect/test/cluster"
-	"praefect/test/workload"
+	"praefect/test/scenario"
 )
-
-// errUsage is a command line that says nothing we can do; it was answered already.
-var errUsage = errors.New("usage")
 
 // settings are the arguments of the command.
 type settings struct {
-	build, out, keep string
-	minutes          float64
-	processes        int
-	compare          bool
+	out, keep *string
+	minutes   float64
+	processes int
+	compare   bool
 }
 
 // bound is a time after which a silent storage is taken for dead.
@@ -44,46 +33,26 @@ var (
 	former  = bound{name: "stall 1.5s", settings: "[detection]\nstall = \"1.5s\"\n"}
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case errors.Is(err, errUsage):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "busy:", err)
-		os.Exit(1)
-	}
-}
+func main() { scenario.Main("busy", run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	var s settings
-	flags := flag.NewFlagSet("busy", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.StringVar(&s.build, "build", "build", "directory of the programs")
-	flags.StringVar(&s.out, "o", filepath.Join("build", "busy.json"), "where to write the figures")
-	flags.StringVar(&s.keep, "keep", "", "directory where the files of the clusters stay; empty: they go")
-	flags.Float64Var(&s.minutes, "minutes", 30, "how long the machine is busy, for each bound")
-	flags.IntVar(&s.processes, "processes", 200, "how many git processes run at a time")
-	flags.BoolVar(&s.compare, "compare", true, "do the same with the former bound")
-	if err := flags.Parse(args); err != nil || flags.NArg() > 0 || s.minutes <= 0 || s.processes < 0 {
-		return errUsage
+	c := scenario.NewCommand("busy", stderr)
+	s := settings{out: c.Out(), keep: c.Keep()}
+	c.Float64Var(&s.minutes, "minutes", 30, "how long the machine is busy, for each bound")
+	c.IntVar(&s.processes, "processes", 200, "how many git processes run at a time")
+	c.BoolVar(&s.compare, "compare", true, "do the same with the former bound")
+	if err := c.Read(args); err != nil {
+		return err
 	}
-	binaries, err := cluster.BinariesIn(s.build)
-	if err != nil {
-		return fmt.Errorf("%w (make build makes them)", err)
+	if s.minutes <= 0 || s.processes < 0 {
+		return c.Refuse("-minutes is not above 0, or -processes is below")
 	}
-	dir, err := os.MkdirTemp("", "busy-")
-	if err != nil {
-		return fmt.Errorf("make a directory: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // a rest of it disturbs nothing
-	seeds, err := workload.NewSeeds(ctx, dir, writers)
+	ground, err := scenario.Prepare(ctx, c.Build, writers)
 	if err != nil {
 		return err
 	}
-	hungry, err := newGit(ctx, dir)
+	defer ground.Close()
+	hungry, err := newGit(ctx, ground.Dir)
 	if err != nil {
 		return err
 	}
@@ -94,18 +63,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var all []figure
 	for _, b := range bounds {
 		fmt.Fprintf(stderr, "%d git processes for %v, bound: %s …\n", s.processes, s.length(), b.name)
-		f, err := one(ctx, binaries, seeds, hungry, s, b)
+		f, err := one(ctx, ground, hungry, s, b)
 		if err != nil {
 			return fmt.Errorf("bound %q: %w", b.name, err)
 		}
 		all = append(all, f)
 	}
 	show(stdout, all)
-	text, err := json.MarshalIndent(all, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(s.out, append(text, '\n'), 0o644); err != nil {
+	if err := scenario.WriteJSON(*s.out, all, 0o644); err != nil {
 		return err
 	}
 	if all[0].Failovers > 0 {

@@ -8,13 +8,10 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"syscall"
+
+	"praefect/test/scenario"
 )
 
 const usage = `usage: demo [flags] up|down|status
@@ -24,44 +21,22 @@ const usage = `usage: demo [flags] up|down|status
 flags:
 `
 
-// errUsage is a command line that says nothing we can do; it was answered already.
-var errUsage = errors.New("usage")
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case errors.Is(err, errUsage):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
-	}
-}
+func main() { scenario.Main("demo", run) }
 
 // run is the command, with its output for people on stdout and its messages
 // about failures on stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
+	c := scenario.NewCommand("demo", stderr)
+	c.Usage = func() {
 		fmt.Fprint(stderr, usage)
-		flags.PrintDefaults()
+		c.PrintDefaults()
 	}
-	build := flags.String("build", "build", "directory of the programs, which also takes demo.json")
-	tour := flags.Bool("tour", true, "let things happen to a new demo, and measure what clients notice")
-	if err := flags.Parse(args); err != nil {
-		return errUsage
+	tour := c.Bool("tour", true, "let things happen to a new demo, and measure what clients notice")
+	command, err := c.ReadWord(args, "up", "down", "status")
+	if err != nil {
+		return err
 	}
-	commands := map[string]func(*demo, context.Context) error{"up": (*demo).up, "down": (*demo).down, "status": (*demo).status}
-	command, known := commands[flags.Arg(0)]
-	if !known || flags.NArg() != 1 {
-		flags.Usage()
-		return errUsage
-	}
-	d, err := newDemo(*build, stdout, stderr)
+	d, err := newDemo(c.Build, stdout, stderr)
 	if err != nil {
 		return err
 	}
@@ -71,5 +46,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer release()
-	return command(d, ctx)
+	return map[string]func(context.Context) error{"up": d.up, "down": d.down, "status": d.status}[command](ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 )
 
 // record is the content of demo.json: where everything of a demo is. People, tests
@@ -76,20 +77,11 @@ func readRecord(path string) (*record, error) {
 	return r, nil
 }
 
-// write puts the description where readers never see half of it.
+// write writes the description for its owner alone: the connection string has a password.
 func (r *record) write(paths ...string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the description of the demo: %w", err)
-	}
 	for _, path := range paths {
-		draft := path + ".new"
-		// For its owner alone: the connection string has a password.
-		if err := os.WriteFile(draft, append(text, '\n'), 0o600); err != nil {
-			return fmt.Errorf("write the description of the demo: %w", err)
-		}
-		if err := os.Rename(draft, path); err != nil {
-			return fmt.Errorf("publish the description of the demo: %w", err)
+		if err := scenario.WriteJSON(path, r, 0o600); err != nil {
+			return fmt.Errorf("describe the demo: %w", err)
 		}
 	}
 	return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 
 	"praefect/test/cluster"
-	"praefect/test/postgres"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -85,13 +85,7 @@ func (d *drama) scenes() []scene {
 		{
 			title: "Postgres down",
 			happen: func(ctx context.Context) (string, error) {
-				if err := d.c.Postgres.Stop(postgres.Immediate); err != nil {
-					return "", err
-				}
-				if err := workload.Pass(ctx, postgresAway); err != nil {
-					return "", err
-				}
-				return "for " + postgresAway.String(), d.c.Postgres.Start(ctx)
+				return "for " + postgresAway.String(), scenario.PostgresAway(ctx, d.c, postgresAway)
 			},
 		},
 	}
@@ -114,46 +108,24 @@ func (d *drama) play(ctx context.Context) error {
 func (d *drama) one(ctx context.Context, s scene) error {
 	ctx, cancel := context.WithTimeout(ctx, sceneLimit)
 	defer cancel()
-	// Few enough that a small machine keeps pace with their votes.
-	config := workload.Config{Writers: 4, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 100 * time.Millisecond, Own: d.seeds.Values()}
-	traffic, err := workload.Start(ctx, d.c, virtualStorage, d.seeds.Paths(), config)
-	if err != nil {
-		return err
-	}
-	defer traffic.Stop()
-	if err := workload.Pass(ctx, steady); err != nil {
-		return err
-	}
-	traffic.Rush()
-	from := time.Now()
-	detail, err := s.happen(ctx)
-	if err != nil {
-		return err
-	}
-	if err := workload.Pass(ctx, time.Until(from.Add(watched))); err != nil {
-		return err
-	}
-	traffic.Stop()
-	unavailable, err := workload.Unavailable(ctx, d.c, virtualStorage)
-	if err != nil {
-		return err
-	}
-	f := traffic.Figures(workload.Window{From: from, Unavailable: unavailable})
-	pause := f.Gap.Round(time.Millisecond)
-	d.rows.AppendRow(table.Row{s.title, detail, pause, f.WritesFailed, f.ReadsFailed, len(unavailable)})
-	d.steps.done(s.title, fmt.Sprintf("%s: pause %v, %d of %d requests failed", detail, pause,
-		f.WritesFailed+f.ReadsFailed, f.Writes+f.Reads+f.WritesFailed+f.ReadsFailed))
-	if s.mend != nil {
-		if err := s.mend(ctx); err != nil {
+	var detail string
+	_, err := scenario.Play{
+		Cluster: d.c, VirtualStorage: virtualStorage, Paths: d.seeds.Paths(), Steady: steady, Watch: watched, Mend: s.mend,
+		// Few enough that a small machine keeps pace with their votes.
+		Load: workload.Config{Writers: 4, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 100 * time.Millisecond, Own: d.seeds.Values()},
+		Fault: func(ctx context.Context) (err error) {
+			detail, err = s.happen(ctx)
 			return err
-		}
+		},
+		Seen: func(o scenario.Outcome) {
+			pause := o.Gap.Round(time.Millisecond)
+			d.rows.AppendRow(table.Row{s.title, detail, pause, o.WritesFailed, o.ReadsFailed, o.Unavailable})
+			d.steps.done(s.title, fmt.Sprintf("%s: pause %v, %d of %d requests failed", detail, pause,
+				o.WritesFailed+o.ReadsFailed, o.Writes+o.Reads+o.WritesFailed+o.ReadsFailed))
+		},
+	}.Run(ctx)
+	if err == nil {
+		d.steps.done("  repaired", "all storages equal, every acknowledged write there")
 	}
-	if err := d.c.WaitConverged(ctx); err != nil {
-		return err
-	}
-	if err := traffic.Verify(ctx); err != nil {
-		return err
-	}
-	d.steps.done("  repaired", "all storages equal, every acknowledged write there")
-	return nil
+	return err
 }

@@ -7,16 +7,15 @@ import (
 	"io"
 	"time"
 
-	"praefect/test/cluster"
 	"praefect/test/postgres"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
 // bench runs steps and keeps their results.
 type bench struct {
 	settings
-	binaries cluster.Binaries
-	seeds    *workload.Seeds
+	ground   *scenario.Ground
 	postgres *postgres.Server // where it is not in a namespace
 	stdout   io.Writer
 }
@@ -57,7 +56,7 @@ func (b *bench) run(ctx context.Context) error {
 	failed := 0
 	p := progress{began: time.Now(), steps: b.steps, runs: b.runs}
 	for n, s := range b.steps {
-		var outcomes []outcome
+		var outcomes []scenario.Outcome
 		for run := range b.runs {
 			p.tell(b.stdout, n, run)
 			clock := &stopwatch{last: time.Now()}
@@ -79,7 +78,7 @@ func (b *bench) run(ctx context.Context) error {
 		f := sum(s, b.mode, outcomes)
 		b.judge(s, f)
 		all = append(all, f)
-		if err := write(b.out, all); err != nil {
+		if err := scenario.WriteJSON(b.out, all, 0o644); err != nil {
 			return err
 		}
 	}
@@ -90,9 +89,9 @@ func (b *bench) run(ctx context.Context) error {
 }
 
 // tell prints one line for a run, and some of the failures that it counts.
-func (b *bench) tell(s step, run int, o outcome, clock *stopwatch) {
+func (b *bench) tell(s step, run int, o scenario.Outcome, clock *stopwatch) {
 	fmt.Fprintf(b.stdout, "%-16s %3d  gap %6d ms  slowest %6d ms  writes %d (%d failed)  reads %d (%d failed)  unavailable %d",
-		s.name, run, o.Gap.Milliseconds(), o.Slowest.Milliseconds(), o.Writes, o.WritesFailed, o.Reads, o.ReadsFailed, o.unavailable)
+		s.name, run, o.Gap.Milliseconds(), o.Slowest.Milliseconds(), o.Writes, o.WritesFailed, o.Reads, o.ReadsFailed, o.Unavailable)
 	if s.hit != nil {
 		fmt.Fprintf(b.stdout, "  hit: until %d ms, back %d ms, %d failed", o.HitUntil.Milliseconds(), o.HitBack.Milliseconds(), o.HitFailed)
 	}
@@ -117,7 +116,7 @@ func (b *bench) judge(s step, f figure) {
 }
 
 // sum makes one figure of several runs.
-func sum(s step, mode string, outcomes []outcome) figure {
+func sum(s step, mode string, outcomes []scenario.Outcome) figure {
 	f := figure{Step: s.name, Mode: mode, Runs: len(outcomes)}
 	var gaps, slowest, until, back []time.Duration
 	for _, o := range outcomes {
@@ -125,7 +124,7 @@ func sum(s step, mode string, outcomes []outcome) figure {
 		until, back = append(until, o.HitUntil), append(back, o.HitBack)
 		f.WritesFailed += o.WritesFailed
 		f.ReadsFailed += o.ReadsFailed
-		f.UnavailableRepositories += o.unavailable
+		f.UnavailableRepositories += o.Unavailable
 		f.HitFailed += o.HitFailed
 	}
 	f.WritersGap, f.Slowest = workload.Spread(gaps), workload.Spread(slowest)

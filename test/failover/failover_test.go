@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -22,20 +23,20 @@ func TestParse_takesSomeOfTheSteps(t *testing.T) {
 		t.Errorf("got %d steps and %d runs, %v", len(all.steps), all.runs, err)
 	}
 	for _, args := range [][]string{{"-only", "nothing"}, {"-runs", "0"}, {"more"}, {"-no-such-flag"}, {"-mode", "odd"}} {
-		if _, err := parse(args, io.Discard); !errors.Is(err, errUsage) {
+		if _, err := parse(args, io.Discard); !errors.Is(err, scenario.ErrUsage) {
 			t.Errorf("%v: got %v, want the usage", args, err)
 		}
 	}
 }
 
 func TestSum_ofRunsHasTheAgreedForm(t *testing.T) {
-	outcomes := []outcome{
-		{Figures: workload.Figures{Gap: 300 * time.Millisecond, WritesFailed: 1}, unavailable: 2},
+	outcomes := []scenario.Outcome{
+		{Figures: workload.Figures{Gap: 300 * time.Millisecond, WritesFailed: 1}, Unavailable: 2},
 		{Figures: workload.Figures{Gap: 100 * time.Millisecond}},
-		{Figures: workload.Figures{Gap: 200 * time.Millisecond, ReadsFailed: 3, Slowest: time.Second}, unavailable: 1},
+		{Figures: workload.Figures{Gap: 200 * time.Millisecond, ReadsFailed: 3, Slowest: time.Second}, Unavailable: 1},
 	}
 	path := filepath.Join(t.TempDir(), "build", "failover.json")
-	if err := write(path, []figure{sum(step{name: "promote"}, "eventual", outcomes)}); err != nil {
+	if err := scenario.WriteJSON(path, []figure{sum(step{name: "promote"}, "eventual", outcomes)}, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(path)
@@ -64,7 +65,7 @@ func TestOthers_keepsWhatIsNotRun(t *testing.T) {
 	}
 	first, second := s.steps[0].name, steps()[1].name
 	earlier := []figure{{Step: first, Mode: strong}, {Step: first, Mode: eventual, Runs: 20}, {Step: second, Mode: strong, Runs: 7}}
-	if err := write(s.out, earlier); err != nil {
+	if err := scenario.WriteJSON(s.out, earlier, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	kept, err := others(s)

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
 	"praefect/test/cluster"
 	"praefect/test/netns"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -57,11 +57,8 @@ warm_up = "1s"
 type harness struct {
 	c       *cluster.Cluster
 	testbed *netns.Testbed // nil without namespaces
-	strong  bool           // writes are voted on
 	primary *cluster.Storage
 	hit     string // label of the instance whose clients are counted apart
-	traffic *workload.Traffic
-	clock   *stopwatch
 }
 
 // instance is the one that is hit.
@@ -74,36 +71,34 @@ func (w *harness) instance() *cluster.Instance {
 	return nil
 }
 
-// outcome is the result of one run.
-type outcome struct {
-	workload.Figures
-	unavailable int
-}
-
 // once runs a step on a fresh cluster.
-func (b *bench) once(ctx context.Context, s step, run int, clock *stopwatch) (_ outcome, err error) {
+func (b *bench) once(ctx context.Context, s step, run int, clock *stopwatch) (o scenario.Outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
-	w, err := b.start(ctx, s, run)
-	if err != nil {
-		return outcome{}, err
+	defer clock.lap("stop")
+	w, name := &harness{}, fmt.Sprintf("%s-%d", s.name, run)
+	options := cluster.Options{
+		Binaries: b.ground.Binaries, Instances: 3, Balancer: true, Disk: b.ground.Seeds.Disk, Postgres: b.postgres,
+		Settings: fmt.Sprintf(tuning, b.mode),
 	}
-	defer func() {
-		if w.traffic != nil {
-			w.traffic.Stop()
+	if b.keep != "" {
+		options.Dir = filepath.Join(b.keep, name)
+	}
+	if s.network {
+		if w.testbed, err = netns.Open(ctx); err != nil {
+			return o, fmt.Errorf("run %s: %w", s.name, err)
 		}
-		if err != nil {
-			err = errors.Join(err, b.keepDiagnosis(w, s, run))
-		}
-		err = errors.Join(err, w.kill(), w.c.Stop(context.WithoutCancel(ctx)))
-		if w.testbed != nil {
-			err = errors.Join(err, w.testbed.Close())
-		}
-		clock.lap("stop")
-	}()
-	w.clock = clock
-	clock.lap("start")
-	return w.play(ctx, s, b.seeds, run)
+		defer func() { err = errors.Join(err, w.testbed.Close()) }()
+		options.Postgres, options.Place = nil, w.testbed.Place
+	}
+	err = scenario.With(ctx, options, b.out+"-"+name+".log", func(c *cluster.Cluster) error {
+		clock.lap("start")
+		w.c = c
+		var played error
+		o, played = b.play(w, s, run, clock).Run(ctx)
+		return errors.Join(played, w.kill())
+	})
+	return o, err
 }
 
 // kill ends every process at once: all was checked, and to end in good order takes
@@ -123,126 +118,27 @@ func (w *harness) kill() error {
 	return errors.Join(faults...)
 }
 
-// start starts the cluster.
-func (b *bench) start(ctx context.Context, s step, run int) (*harness, error) {
-	w := &harness{strong: b.mode == strong}
-	options := cluster.Options{
-		Binaries: b.binaries, Instances: 3, Balancer: true, Disk: b.seeds.Disk, Postgres: b.postgres,
-		Settings: fmt.Sprintf(tuning, b.mode),
+// play is a step as it happens to a cluster.
+func (b *bench) play(w *harness, s step, run int, clock *stopwatch) scenario.Play {
+	p := scenario.Play{
+		Cluster: w.c, VirtualStorage: virtualStorage, Paths: b.ground.Seeds.Paths(), Steady: steady, Watch: s.watch, Lap: clock.lap,
+		Load: workload.Config{Writers: writers, WriteEvery: writeEvery, ReadEvery: readEvery},
+		Aim: func(ctx context.Context) (_ string, err error) {
+			if w.primary, err = w.c.Primary(ctx, virtualStorage); err == nil && s.hit != nil {
+				w.hit, err = s.hit(ctx, w, run)
+			}
+			return w.hit, err
+		},
+		Fault: func(ctx context.Context) error { return s.fault(ctx, w) },
 	}
-	if b.keep != "" {
-		options.Dir = filepath.Join(b.keep, fmt.Sprintf("%s-%d", s.name, run))
-	}
-	if s.network {
-		testbed, err := netns.Open(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("run %s: %w", s.name, err)
-		}
-		w.testbed = testbed
-		options.Postgres, options.Place = nil, testbed.Place
-	}
-	c, err := cluster.Start(ctx, options)
-	if err != nil {
-		if w.testbed != nil {
-			err = errors.Join(err, w.testbed.Close())
-		}
-		return nil, err
-	}
-	w.c = c
-	return w, nil
-}
-
-// play has clients work, lets it happen, and checks the end state.
-func (w *harness) play(ctx context.Context, s step, seeds *workload.Seeds, run int) (outcome, error) {
-	if err := w.c.WaitConverged(ctx); err != nil {
-		return outcome{}, err
-	}
-	w.clock.lap("settle")
-	config := workload.Config{Writers: writers, WriteEvery: writeEvery, ReadEvery: readEvery}
-	if w.strong {
-		config.Own = seeds.Values()
+	if b.mode == strong {
+		p.Load.Own = b.ground.Seeds.Values()
 	}
 	if !s.balanced {
-		config.Homes = w.c.Instances
+		p.Load.Homes = w.c.Instances
 	}
-	var err error
-	if w.traffic, err = workload.Start(ctx, w.c, virtualStorage, seeds.Paths(), config); err != nil {
-		return outcome{}, err
-	}
-	if err := w.atWork(ctx); err != nil {
-		return outcome{}, err
-	}
-	if w.primary, err = w.c.Primary(ctx, virtualStorage); err != nil {
-		return outcome{}, err
-	}
-	if s.hit != nil {
-		if w.hit, err = s.hit(ctx, w, run); err != nil {
-			return outcome{}, err
-		}
-	}
-	w.clock.lap("steady")
-	w.traffic.Rush()
-	from := time.Now()
-	if err := s.fault(ctx, w); err != nil {
-		return outcome{}, fmt.Errorf("let %s happen: %w", s.name, err)
-	}
-	if err := workload.Pass(ctx, time.Until(from.Add(s.watch))); err != nil {
-		return outcome{}, err
-	}
-	return w.conclude(ctx, s, from)
-}
-
-// atWork lets clients work until they are in their stride.
-func (w *harness) atWork(ctx context.Context) error {
-	const limit, every = 30 * time.Second, 50 * time.Millisecond
-	if err := workload.Pass(ctx, steady); err != nil {
-		return err
-	}
-	for end := time.Now().Add(limit); w.traffic.Acknowledged() < writers; {
-		if time.Now().After(end) {
-			return fmt.Errorf("%d writers had only %d writes acknowledged before anything happened, within %v", writers, w.traffic.Acknowledged(), limit)
-		}
-		if err := workload.Pass(ctx, every); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// conclude stops the clients, takes the figures, and checks that nothing is lost.
-func (w *harness) conclude(ctx context.Context, s step, from time.Time) (outcome, error) {
-	w.clock.lap("watch")
-	w.traffic.Stop()
-	unavailable, err := workload.Unavailable(ctx, w.c, virtualStorage)
-	if err != nil {
-		return outcome{}, err
-	}
-	o := outcome{unavailable: len(unavailable)}
-	o.Figures = w.traffic.Figures(workload.Window{From: from, Hit: w.hit, Unavailable: unavailable})
 	if s.mend != nil {
-		if err := s.mend(ctx, w); err != nil {
-			return o, fmt.Errorf("mend what %s has broken: %w", s.name, err)
-		}
+		p.Mend = func(ctx context.Context) error { return s.mend(ctx, w) }
 	}
-	if err := w.c.WaitConverged(ctx); err != nil {
-		return o, err
-	}
-	w.clock.lap("mend")
-	return o, w.traffic.Verify(ctx)
-}
-
-// keepDiagnosis writes the ends of all logs of a run that failed to a file.
-func (b *bench) keepDiagnosis(w *harness, s step, run int) error {
-	path := fmt.Sprintf("%s-%s-%d.log", b.out, s.name, run)
-	file, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("keep the logs: %w", err)
-	}
-	if w.traffic != nil {
-		for _, fault := range w.traffic.Figures(workload.Window{}).Faults {
-			fmt.Fprintln(file, fault)
-		}
-	}
-	w.c.Diagnose(file)
-	return errors.Join(fmt.Errorf("the ends of the logs are in %s", path), file.Close())
+	return p
 }

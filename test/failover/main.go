@@ -9,19 +9,10 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"slices"
-	"strings"
-	"syscall"
 
-	"praefect/test/cluster"
 	"praefect/test/postgres"
-	"praefect/test/workload"
+	"praefect/test/scenario"
 )
 
 // settings are the arguments of the command.
@@ -41,36 +32,13 @@ const (
 	eventual = "eventual"
 )
 
-// errUsage is a command line that says nothing we can do; it was answered already.
-var errUsage = errors.New("usage")
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case errors.Is(err, errUsage):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "failover:", err)
-		os.Exit(1)
-	}
-}
+func main() { scenario.Main("failover", run) }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	s, err := parse(args, stderr)
 	if err != nil {
 		return err
 	}
-	binaries, err := cluster.BinariesIn(s.build)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "failover-")
-	if err != nil {
-		return fmt.Errorf("make a directory: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(dir) }() // a rest of it disturbs nothing
 	if s.kept, err = others(s); err != nil {
 		return err
 	}
@@ -78,45 +46,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if s.mode == strong {
 		places = writers
 	}
-	seeds, err := workload.NewSeeds(ctx, dir, places)
+	ground, err := scenario.Prepare(ctx, s.build, places)
 	if err != nil {
 		return err
 	}
+	defer ground.Close()
 	shared, err := postgres.Launch(ctx, postgres.Options{})
 	if err != nil {
 		return err
 	}
-	b := &bench{settings: s, binaries: binaries, seeds: seeds, postgres: shared, stdout: stdout}
+	b := &bench{settings: s, ground: ground, postgres: shared, stdout: stdout}
 	return errors.Join(b.run(ctx), shared.Close())
 }
 
-func parse(args []string, stderr io.Writer) (settings, error) {
-	var s settings
-	flags := flag.NewFlagSet("failover", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.StringVar(&s.build, "build", "build", "directory of the programs")
-	flags.StringVar(&s.out, "o", filepath.Join("build", "failover.json"), "where to write the figures")
-	flags.StringVar(&s.keep, "keep", "", "directory where the files of every cluster stay; empty: they go")
-	flags.IntVar(&s.runs, "runs", 20, "how often each step is run")
-	flags.StringVar(&s.mode, "mode", strong, "[consistency] mode of the instances: strong or eventual")
-	only := flags.String("only", "", "the steps to run, with commas between; empty: all of "+strings.Join(names(steps()), ","))
-	if err := flags.Parse(args); err != nil {
-		return s, errUsage
+func parse(args []string, stderr io.Writer) (s settings, err error) {
+	c := scenario.NewCommand("failover", stderr)
+	out, keep, chosen := c.Out(), c.Keep(), scenario.Only(c, steps(), func(s step) string { return s.name })
+	c.IntVar(&s.runs, "runs", 20, "how often each step is run")
+	c.StringVar(&s.mode, "mode", strong, "[consistency] mode of the instances: strong or eventual")
+	if err := c.Read(args); err != nil {
+		return s, err
 	}
-	for _, name := range strings.FieldsFunc(*only, func(r rune) bool { return r == ',' }) {
-		i := slices.IndexFunc(steps(), func(known step) bool { return known.name == name })
-		if i < 0 {
-			fmt.Fprintf(stderr, "no step %q: want some of %v\n", name, names(steps()))
-			return s, errUsage
-		}
-		s.steps = append(s.steps, steps()[i])
-	}
-	if *only == "" {
-		s.steps = steps()
-	}
-	if flags.NArg() > 0 || s.runs < 1 || s.mode != strong && s.mode != eventual {
-		flags.Usage()
-		return s, errUsage
+	s.build, s.out, s.keep, s.steps = c.Build, *out, *keep, *chosen
+	if s.runs < 1 || s.mode != strong && s.mode != eventual {
+		return s, c.Refuse("-runs is below 1, or -mode is neither strong nor eventual")
 	}
 	return s, nil
 }

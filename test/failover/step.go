@@ -6,8 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"praefect/test/postgres"
-	"praefect/test/workload"
+	"praefect/test/scenario"
 )
 
 // step is one thing that happens to a cluster at work.
@@ -109,12 +108,8 @@ func someInstance(ctx context.Context, w *harness, run int) (string, error) {
 	if err != nil || run%2 == 0 {
 		return label, err
 	}
-	for _, i := range w.c.Instances {
-		if i.Label() != label {
-			return i.Label(), nil
-		}
-	}
-	return "", fmt.Errorf("there is no follower beside %s", label)
+	w.hit = label
+	return scenario.Others(w.c, w.instance())[0].Label(), nil
 }
 
 // promote makes the next storage the primary.
@@ -130,27 +125,8 @@ func promote(ctx context.Context, w *harness) error {
 }
 
 func withoutPostgres(ctx context.Context, w *harness) error {
-	if err := w.c.Postgres.Stop(postgres.Immediate); err != nil {
-		return err
-	}
-	if err := workload.Pass(ctx, postgresAway); err != nil {
-		return err
-	}
-	return w.c.Postgres.Start(ctx)
+	return scenario.PostgresAway(ctx, w.c, postgresAway)
 }
 
 // restartAll restarts one instance after the other, as an upgrade does.
-func restartAll(ctx context.Context, w *harness) error {
-	for _, i := range w.c.Instances {
-		if err := i.Terminate(ctx); err != nil {
-			return err
-		}
-		if err := i.Start(); err != nil {
-			return err
-		}
-		if err := i.WaitReady(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func restartAll(ctx context.Context, w *harness) error { return scenario.RestartEach(ctx, w.c) }
