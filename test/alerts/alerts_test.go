@@ -12,6 +12,7 @@ import (
 	"praefect/test/cluster"
 	"praefect/test/promql"
 	"praefect/test/runbook"
+	"praefect/test/scenario"
 )
 
 // patience bounds each wait, on a busy machine.
@@ -61,7 +62,7 @@ func begin(t *testing.T, page *runbook.Page, raised map[string]bool, options clu
 	options.Binaries, options.Instances = built, 3
 	c := cluster.Run(t, options)
 	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
-	must(t, err)
+	scenario.Must(t, err)
 	return &harness{T: t, ctx: t.Context(), c: c, p: watch(t, c, rules), page: page, raised: raised}
 }
 
@@ -77,7 +78,7 @@ func (w *harness) expect(names ...string) {
 
 func (w *harness) must(err error) {
 	w.Helper()
-	must(w.T, err)
+	scenario.Must(w.T, err)
 }
 
 func (w *harness) operate(args ...string) {
@@ -87,20 +88,6 @@ func (w *harness) operate(args ...string) {
 }
 
 func (w *harness) storage(name string) *cluster.Storage { return w.c.Storage("default", name) }
-
-// follower is an instance that does not lead.
-func (w *harness) follower() *cluster.Instance {
-	w.Helper()
-	leader, err := w.c.Leader(w.ctx)
-	w.must(err)
-	for _, i := range w.c.Instances {
-		if i != leader {
-			return i
-		}
-	}
-	w.Fatal("every instance leads")
-	return nil
-}
 
 // push makes a commit and pushes it; the error is git's.
 func (w *harness) push(path string) error {
@@ -120,7 +107,7 @@ func (w *harness) push(path string) error {
 func (w *harness) healthy() {
 	w.Helper()
 	w.must(w.c.WaitConverged(w.ctx))
-	eventually(w.T, "no alert fires", func(ctx context.Context) error {
+	scenario.Within(w.T, patience, "no alert fires", func(ctx context.Context) error {
 		firing, err := w.p.firing(ctx)
 		delete(firing, "PraefectLeaderChangesOften") // the faults of this test kill leaders
 		// Alerts on rates and on the last minutes end minutes later, and one on a change past praefect a day later.
@@ -154,7 +141,7 @@ func TestAlerts_eachFires(t *testing.T) {
 		t.Skip("one part alone raises some of the alerts")
 	}
 	rules, err := promql.ReadRules(filepath.Join(deployed, "prometheus", "rules.yml"))
-	must(t, err)
+	scenario.Must(t, err)
 	for _, r := range rules.All() {
 		if r.Alert != "" && !raised[r.Alert] && !t.Failed() {
 			t.Errorf("no fault of this test raises %s", r.Alert)

@@ -14,10 +14,11 @@ import (
 	"praefect/test/cluster"
 	"praefect/test/gitaly"
 	"praefect/test/runbook"
+	"praefect/test/scenario"
 )
 
 func instanceDown(w *harness) {
-	i := w.follower()
+	i := scenario.Follower(w, w.c)
 	w.must(i.Kill())
 	w.expect("PraefectInstanceDown", "PraefectQuorumAtRisk", "PraefectDegraded")
 	for _, block := range []string{"instance-down-check", "quorum-at-risk-check"} {
@@ -157,7 +158,7 @@ func reloadRefused(w *harness) {
 }
 
 func settingsDiffer(w *harness) {
-	i := w.follower()
+	i := scenario.Follower(w, w.c)
 	undo := w.edit(i, func(text string) string { return strings.Replace(text, "copies = 2", "copies = 3", 1) })
 	w.restart(i)
 	w.expect("PraefectSettingsDiffer")
@@ -171,7 +172,7 @@ func settingsDiffer(w *harness) {
 func certificateExpires(w *harness) {
 	dir := filepath.Join(w.TempDir(), "tls")
 	w.operate("tls", "init", "-dir", dir, "-days", "1", "-instance", "one=localhost")
-	i := w.follower()
+	i := scenario.Follower(w, w.c)
 	undo := w.edit(i, func(text string) string {
 		pair := filepath.Join(dir, "one", "server")
 		return "socket_path = \"" + filepath.Join(dir, "socket") + "\"\ntls_listen_addr = \"127.0.0.1:0\"\n" + text +
@@ -228,7 +229,7 @@ func primaryFull(w *harness) {
 	w.answers(w.operator(), "primary-fails-check", degraded, "primary-cannot-write", primary.Name)
 	w.answers(w.onStorage(primary), "primary-fails-host", well, "Use%", "IUse%")
 	// A repository that is written to gets another primary by itself.
-	eventually(w.T, "the primary of a.git steps down", func(context.Context) error { return w.push("a.git") })
+	scenario.Within(w.T, patience, "the primary of a.git steps down", func(context.Context) error { return w.push("a.git") })
 	out, err := w.c.Operate(w.ctx, "history", "-limit", "20")
 	w.must(err)
 	if !strings.Contains(out, "a.git") || !strings.Contains(out, primary.Name) {
@@ -298,7 +299,7 @@ func leaderChanges(w *harness) {
 		w.must(err)
 		w.operate("raft", "transfer")
 		// Changes between two scrapes count as one.
-		eventually(w.T, "Prometheus sees a new term", func(ctx context.Context) error {
+		scenario.Within(w.T, patience, "Prometheus sees a new term", func(ctx context.Context) error {
 			now, err := term(ctx)
 			if err == nil && now == former {
 				err = errors.New("it sees the former one")
@@ -341,7 +342,7 @@ func conflictAtTheStart(t *testing.T, page *runbook.Page, raised map[string]bool
 	h = w.operatorOf("conflict.git")
 	h.Input = "gitaly-1\n"
 	w.fix(h, "conflict-fix")
-	eventually(t, "nothing is behind", func(ctx context.Context) error {
+	scenario.Within(t, patience, "nothing is behind", func(ctx context.Context) error {
 		out, err := w.c.Operate(ctx, "dataloss")
 		if err == nil && strings.Contains(out, "conflict.git") {
 			err = errors.New(out)

@@ -8,6 +8,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/runbook"
+	"praefect/test/scenario"
 )
 
 // Exit codes of commands that answer by them.
@@ -52,7 +53,7 @@ func (w *harness) onPostgres() *runbook.Host {
 // alert may fire before the instance that is asked has heard of the fault.
 func (w *harness) answers(h *runbook.Host, block string, code int, parts ...string) {
 	w.Helper()
-	eventually(w.T, "the commands of "+block+" answer", func(context.Context) error {
+	scenario.Within(w.T, patience, "the commands of "+block+" answer", func(context.Context) error {
 		printed, got, err := w.page.Ask(h, block)
 		if err != nil {
 			return err

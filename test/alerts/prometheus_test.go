@@ -16,13 +16,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"praefect/test/cluster"
 	"praefect/test/place"
 	"praefect/test/promql"
+	"praefect/test/scenario"
 )
 
 // shortened is the waiting time of every alert that has one.
@@ -51,8 +51,8 @@ func watch(t *testing.T, c *cluster.Cluster, rules promql.RuleFile) *prometheus 
 		}
 	}
 	text, err := yaml.Marshal(rules)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "rules.yml"), text, 0o600))
+	scenario.Must(t, err)
+	scenario.Must(t, os.WriteFile(filepath.Join(dir, "rules.yml"), text, 0o600))
 	var targets []string
 	for _, i := range c.Instances {
 		targets = append(targets, i.MetricsAddr)
@@ -63,22 +63,22 @@ func watch(t *testing.T, c *cluster.Cluster, rules promql.RuleFile) *prometheus 
 		"scrape_configs": []any{map[string]any{"job_name": job, "static_configs": []any{map[string]any{"targets": targets}}}},
 	}
 	text, err = yaml.Marshal(config)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), text, 0o600))
+	scenario.Must(t, err)
+	scenario.Must(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), text, 0o600))
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	scenario.Must(t, err)
 	addr := listener.Addr().String()
-	must(t, listener.Close())
+	scenario.Must(t, listener.Close())
 	p := &prometheus{t: t, url: "http://" + addr, log: new(bytes.Buffer)}
 	cmd := exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+addr)
 	cmd.Stdout, cmd.Stderr = p.log, p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	ended, err := place.Place{}.Start(cmd)
-	must(t, err)
+	scenario.Must(t, err)
 	t.Cleanup(func() {
-		must(t, errors.Join(cmd.Process.Signal(syscall.SIGTERM)))
+		scenario.Must(t, errors.Join(cmd.Process.Signal(syscall.SIGTERM)))
 		<-ended
 		if t.Failed() {
 			t.Logf("the log of Prometheus: %s", p.log)
@@ -149,28 +149,10 @@ func (p *prometheus) value(ctx context.Context, query string) (string, error) {
 	return fmt.Sprint(data.Result[0].Value[1]), nil
 }
 
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, condition func(ctx context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		err := condition(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, err)
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-}
-
 // await waits until all the alerts fire.
 func (p *prometheus) await(names ...string) {
 	p.t.Helper()
-	eventually(p.t, "the alerts fire", func(ctx context.Context) error {
+	scenario.Within(p.t, patience, "the alerts fire", func(ctx context.Context) error {
 		firing, err := p.firing(ctx)
 		if err != nil {
 			return err
@@ -186,11 +168,4 @@ func (p *prometheus) await(names ...string) {
 		}
 		return nil
 	})
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -2,15 +2,21 @@ package cluster
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
 // Run starts a cluster for a test, which it fails if that is not possible. At the
 // test's end the cluster is stopped; if the test failed, its log then has the
-// ends of all processes' logs.
+// ends of all processes' logs. Where $E2E_DIR names a directory, a cluster without
+// one is kept there, by the name of the test.
 func Run(t testing.TB, options Options) *Cluster {
 	t.Helper()
+	if dir := os.Getenv("E2E_DIR"); dir != "" && options.Dir == "" {
+		options.Dir = filepath.Join(dir, t.Name())
+	}
 	c, err := Start(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)

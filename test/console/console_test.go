@@ -1,17 +1,16 @@
 package console
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"praefect/test/browser"
 	"praefect/test/cluster"
 	"praefect/test/postgres"
+	"praefect/test/scenario"
 )
 
 var programs cluster.Binaries
@@ -54,24 +53,6 @@ func (w *harness) signIn(at *cluster.Instance, token, name string) *browser.Page
 	p.WaitText(".tools", "live")
 	p.WaitText(".verdict", "healthy")
 	return p
-}
-
-// follower is an instance that does not lead: what happens to the leader does not end its pages.
-func (w *harness) follower() *cluster.Instance {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
-	defer cancel()
-	leader, err := w.c.Leader(ctx)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, i := range w.c.Instances {
-		if i != leader {
-			return i
-		}
-	}
-	w.t.Fatal("no instance but the leader")
-	return nil
 }
 
 // maxImage is the size of a screenshot that the manual may have.
@@ -119,7 +100,7 @@ func TestConsole_inABrowser(t *testing.T) {
 	for i := range 3 {
 		w.create(fmt.Sprintf("@hashed/0%d/project.git", i))
 	}
-	at := w.follower()
+	at := scenario.Follower(w.t, w.c)
 	p := w.signIn(at, w.secret(w.c.AdminTokenFile), "alice")
 	for i := range 3 {
 		p.WaitText(".picture", w.c.Instances[i].Label())

@@ -89,8 +89,8 @@ func breakStreams(t *testing.T, c *cluster.Cluster, h *workload.History, p workl
 	defer cancel()
 
 	reading := metadata.AppendToOutgoingContext(ctx, "gitaly-route-repository-accessor-policy", "primary-only")
-	read, err := gitalypb.NewBlobServiceClient(to.conn).GetBlob(reading, &gitalypb.GetBlobRequest{
-		Repository: to.repository(p.Path), Oid: "refs/heads/main:noise", Limit: -1,
+	read, err := gitalypb.NewBlobServiceClient(to.Conn).GetBlob(reading, &gitalypb.GetBlobRequest{
+		Repository: to.Repository(p.Path), Oid: "refs/heads/main:noise", Limit: -1,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func breakStreams(t *testing.T, c *cluster.Cluster, h *workload.History, p workl
 	}
 	writing, end := context.WithTimeout(ctx, briefLimit)
 	defer end()
-	write, err := to.beginCommit(writing, p.Path, "main", "broken")
+	write, err := to.BeginCommit(writing, p.Path, "main", "broken")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func breakStreams(t *testing.T, c *cluster.Cluster, h *workload.History, p workl
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = write.end(); status.Code(err) != codes.Unavailable {
+	if _, err = write.End(); status.Code(err) != codes.Unavailable {
 		t.Errorf("the write ended with %v, want UNAVAILABLE", err)
 	}
 	h.Commit(p, "main", "broken", err)

@@ -134,7 +134,7 @@ func (x *chaos) run(ctx context.Context, d time.Duration) {
 		random := x.instance
 		for ctx.Err() == nil {
 			// Some lives are longer than briefLimit: only then is anything settled.
-			pass(ctx, from(random, 500*time.Millisecond, 9*time.Second))
+			workload.Wait(ctx, from(random, 500*time.Millisecond, 9*time.Second))
 			x.killInstance(ctx, from(random, 0, 500*time.Millisecond))
 		}
 	})
@@ -143,7 +143,7 @@ func (x *chaos) run(ctx context.Context, d time.Duration) {
 		// Every storage has its turn in each round, in an order by chance.
 		for ctx.Err() == nil {
 			for _, n := range random.Perm(len(x.cluster.Storages)) {
-				pass(ctx, from(random, 500*time.Millisecond, 3*time.Second))
+				workload.Wait(ctx, from(random, 500*time.Millisecond, 3*time.Second))
 				x.killStorage(ctx, x.cluster.Storages[n], from(random, 0, 1500*time.Millisecond))
 			}
 		}
@@ -195,7 +195,7 @@ func (x *chaos) kill(ctx context.Context, p *cluster.Process, away time.Duration
 	if err := p.Kill(); err != nil {
 		x.failed(err)
 	}
-	pass(ctx, away)
+	workload.Wait(ctx, away)
 	if err := p.Start(); err != nil {
 		x.failed(err)
 	}

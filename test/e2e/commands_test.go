@@ -49,7 +49,7 @@ func TestCommands_atEveryInstance(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := to.commit(ctx, "a.git", "main", "second"); err != nil {
+	if _, err := to.Commit(ctx, "a.git", "main", "second"); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Storages[0].Kill(); err != nil {
@@ -96,7 +96,7 @@ func TestCommands_atEveryInstance(t *testing.T) {
 		t.Errorf("the record of losses is %q, %v; want %q in it", record, err, want)
 	}
 	eventually(t, time.Minute, func(ctx context.Context) error {
-		_, err := to.commit(ctx, "a.git", "main", "another second")
+		_, err := to.Commit(ctx, "a.git", "main", "another second")
 		return err
 	})
 

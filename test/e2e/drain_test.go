@@ -23,7 +23,7 @@ func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 	// One request that ends only after the instance was asked to.
 	ctx, cancel := context.WithTimeout(t.Context(), 2*operationLimit)
 	defer cancel()
-	long, err := to.beginCommit(ctx, paths[1], "long", "long")
+	long, err := to.BeginCommit(ctx, paths[1], "long", "long")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestDrain_finishesWhatIsInFlight(t *testing.T) {
 		}
 		return nil
 	})
-	_, err = long.end()
+	_, err = long.End()
 	h.Commit(workload.At(vs, paths[1]), "long", "long", err)
 	if err != nil {
 		t.Errorf("a request in flight: %v", err)

@@ -90,12 +90,12 @@ const clock = "15:04:05.000"
 
 // committer commits to a branch of its own through the API, moves a reference
 // along, and reads back what was acknowledged.
-func (l *load) committer(to client, path, name string) {
-	p, ref := workload.At(to.virtualStorage, path), "refs/keep/"+name
+func (l *load) committer(to workload.Client, path, name string) {
+	p, ref := workload.At(to.VirtualStorage, path), "refs/keep/"+name
 	l.worker(50*time.Millisecond, func(ctx context.Context, n int) {
 		subject, id := fmt.Sprintf("%s-%d", name, n), ""
 		err := l.do("commit", func() (err error) {
-			id, err = to.commit(ctx, path, name, subject)
+			id, err = to.Commit(ctx, path, name, subject)
 			l.history.Commit(p, name, subject, err)
 			return err
 		})
@@ -104,7 +104,7 @@ func (l *load) committer(to client, path, name string) {
 		}
 		l.readBack(ctx, to, path, "refs/heads/"+name, id)
 		err = l.do("point", func() error {
-			err := to.point(ctx, path, ref, id)
+			err := to.Point(ctx, path, ref, id, "")
 			l.history.Pointed(p, ref, id, err)
 			return err
 		})
@@ -118,10 +118,10 @@ func (l *load) committer(to client, path, name string) {
 
 // readBack reads a revision that nobody else changes: it must be what was
 // acknowledged (P4).
-func (l *load) readBack(ctx context.Context, to client, path, revision, want string) {
+func (l *load) readBack(ctx context.Context, to workload.Client, path, revision, want string) {
 	var got string
 	err := l.do("read back", func() (err error) {
-		got, err = to.find(ctx, path, revision)
+		got, err = to.Find(ctx, path, revision)
 		return err
 	})
 	if err == nil && got != want {
@@ -135,15 +135,15 @@ func (l *load) readBack(ctx context.Context, to client, path, revision, want str
 // flight when the repair begins that the first one called for, or comes into it.
 // Then it waits until the mark has closed and any storage may answer, and reads
 // back.
-func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
-	p := workload.At(to.virtualStorage, path)
+func (l *load) stutterer(to workload.Client, path, name string, random *rand.Rand) {
+	p := workload.At(to.VirtualStorage, path)
 	l.worker(time.Second, func(ctx context.Context, n int) {
 		id := ""
 		for half, longest := range []time.Duration{time.Millisecond, 150 * time.Millisecond} {
-			pass(ctx, from(random, 0, longest))
+			workload.Wait(ctx, from(random, 0, longest))
 			subject := fmt.Sprintf("%s-%d-%d", name, n, half)
 			err := l.do("commit", func() (err error) {
-				id, err = to.commitSlowly(ctx, path, name, subject, from(random, 0, longest))
+				id, err = to.CommitSlowly(ctx, path, name, subject, from(random, 0, longest))
 				l.history.Commit(p, name, subject, err)
 				return err
 			})
@@ -151,7 +151,7 @@ func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
 				return
 			}
 		}
-		pass(ctx, intentClosed)
+		workload.Wait(ctx, intentClosed)
 		for range 5 {
 			l.readBack(ctx, to, path, "refs/heads/"+name, id)
 		}
@@ -159,8 +159,8 @@ func (l *load) stutterer(to client, path, name string, random *rand.Rand) {
 }
 
 // hasty hangs up on its commits, mostly before their end.
-func (l *load) hasty(to client, path, name string, random *rand.Rand) {
-	p := workload.At(to.virtualStorage, path)
+func (l *load) hasty(to workload.Client, path, name string, random *rand.Rand) {
+	p := workload.At(to.VirtualStorage, path)
 	l.worker(500*time.Millisecond, func(ctx context.Context, n int) {
 		patience, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -168,7 +168,7 @@ func (l *load) hasty(to client, path, name string, random *rand.Rand) {
 		defer hangUp.Stop()
 		subject := fmt.Sprintf("%s-%d", name, n)
 		_ = l.do("hasty commit", func() error {
-			_, err := to.commit(patience, path, name, subject)
+			_, err := to.Commit(patience, path, name, subject)
 			l.history.Commit(p, name, subject, err)
 			return err
 		})
@@ -190,12 +190,12 @@ func (l *load) pusher(w *checkout, virtualStorage, path, name string) {
 }
 
 // mayfly makes a repository, commits to it, and removes every other one.
-func (l *load) mayfly(to client, prefix string) {
+func (l *load) mayfly(to workload.Client, prefix string) {
 	l.worker(300*time.Millisecond, func(ctx context.Context, n int) {
 		path := fmt.Sprintf("%s-%d.git", prefix, n)
-		p := workload.At(to.virtualStorage, path)
+		p := workload.At(to.VirtualStorage, path)
 		err := l.do("create", func() error {
-			err := to.create(ctx, path)
+			err := to.Create(ctx, path)
 			l.history.Existence(p, true, err)
 			return err
 		})
@@ -203,7 +203,7 @@ func (l *load) mayfly(to client, prefix string) {
 			return
 		}
 		err = l.do("commit", func() error {
-			_, err := to.commit(ctx, path, "main", "only")
+			_, err := to.Commit(ctx, path, "main", "only")
 			l.history.Commit(p, "main", "only", err)
 			return err
 		})
@@ -211,7 +211,7 @@ func (l *load) mayfly(to client, prefix string) {
 			return
 		}
 		_ = l.do("remove", func() error {
-			err := to.remove(ctx, path)
+			err := to.Remove(ctx, path)
 			l.history.Existence(p, false, err)
 			return err
 		})
@@ -219,10 +219,10 @@ func (l *load) mayfly(to client, prefix string) {
 }
 
 // reader reads a repository that nobody writes to.
-func (l *load) reader(to client, path string) {
+func (l *load) reader(to workload.Client, path string) {
 	l.worker(20*time.Millisecond, func(ctx context.Context, _ int) {
 		_ = l.do("read", func() error {
-			id, err := to.find(ctx, path, "refs/heads/main")
+			id, err := to.Find(ctx, path, "refs/heads/main")
 			if err == nil && id == "" {
 				err = fmt.Errorf("%q has no branch main", path)
 			}

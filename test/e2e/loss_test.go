@@ -98,7 +98,7 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 		answered(t, c, []string{"status"}, exitDegraded, s.Name+"  secondary  out (dead)")
 		for _, path := range paths {
 			eventually(t, settleLimit, func(ctx context.Context) error {
-				_, err := to.commit(ctx, path, "main", subject)
+				_, err := to.Commit(ctx, path, "main", subject)
 				return err
 			})
 		}
@@ -127,7 +127,7 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 	}
 	// A client hears the same.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	if _, err := to.commit(ctx, "a.git", "main", "in vain"); err == nil || !strings.Contains(err.Error(), "praefectctl dataloss") {
+	if _, err := to.Commit(ctx, "a.git", "main", "in vain"); err == nil || !strings.Contains(err.Error(), "praefectctl dataloss") {
 		t.Errorf("a write to what is lost: got %v, want it to name the command", err)
 	}
 	cancel()
@@ -163,7 +163,7 @@ func TestPraefectctl_throughALoss(t *testing.T) {
 		return behindAlone(operator(t, c, "dataloss", "-o", "json").out, "gitaly-1")
 	})
 	eventually(t, settleLimit, func(ctx context.Context) error {
-		_, err := to.commit(ctx, "b.git", "main", "goes on")
+		_, err := to.Commit(ctx, "b.git", "main", "goes on")
 		return err
 	})
 

@@ -96,7 +96,7 @@ func suffer(t *testing.T, c *cluster.Cluster, h *workload.History, o outage, fro
 	for _, kind := range kinds {
 		before[kind] = l.counts(kind)
 	}
-	pass(t.Context(), o.lasts)
+	workload.Wait(t.Context(), o.lasts)
 	for _, kind := range kinds {
 		if n := l.counts(kind) - before[kind]; n < 2 {
 			t.Errorf("during the outage clients got through with %d of %q only", n, kind)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -50,9 +51,6 @@ const briefLimit = 4 * time.Second
 func start(t *testing.T, options cluster.Options) *cluster.Cluster {
 	t.Helper()
 	options.Binaries = programs
-	if dir := os.Getenv("E2E_DIR"); dir != "" {
-		options.Dir = filepath.Join(dir, t.Name())
-	}
 	c := cluster.Run(t, options)
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
@@ -65,8 +63,8 @@ func start(t *testing.T, options cluster.Options) *cluster.Cluster {
 }
 
 // clientOf is a client of the first instance.
-func clientOf(c *cluster.Cluster, virtualStorage string) client {
-	return client{conn: c.Instances[0].Conn(), virtualStorage: virtualStorage}
+func clientOf(c *cluster.Cluster, virtualStorage string) workload.Client {
+	return workload.Client{Conn: c.Instances[0].Conn(), VirtualStorage: virtualStorage}
 }
 
 // restart starts the first instance, which must not run, and returns when
@@ -82,18 +80,18 @@ func restart(t *testing.T, c *cluster.Cluster, env ...string) {
 	if err := i.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := clientOf(c, vs).connected(ctx); err != nil {
+	if err := clientOf(c, vs).Connected(ctx); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, time.Minute, func(ctx context.Context) error { return allServe(ctx, c) })
 }
 
 // made makes repositories, with a first commit on main each.
-func made(t *testing.T, to client, h *workload.History, paths ...string) {
+func made(t *testing.T, to workload.Client, h *workload.History, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
 		ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
-		err := h.Make(ctx, to.api(), path)
+		err := h.Make(ctx, to, path)
 		cancel()
 		if err != nil {
 			t.Fatal(err)
@@ -152,40 +150,8 @@ func logEnd(t *testing.T, p *cluster.Process) int64 {
 	return info.Size()
 }
 
-// eventually polls until attempt returns nil, within a limit.
+// eventually waits until attempt returns nil, within a limit.
 func eventually(t *testing.T, limit time.Duration, attempt func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	if err := until(ctx, attempt); err != nil {
-		t.Fatalf("after %v: %v", limit, err)
-	}
-}
-
-// until polls until attempt returns nil, and returns its last error if ctx ends
-// first.
-func until(ctx context.Context, attempt func(context.Context) error) error {
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := attempt(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-tick.C:
-		}
-	}
-}
-
-// pass lets a time go by, in which others do their work.
-func pass(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
+	scenario.Within(t, limit, "all is as wanted", attempt)
 }

@@ -146,7 +146,7 @@ func TestStorage_primaryGoneMeansNoWritesButReads(t *testing.T) {
 	write := func(path, subject string) error {
 		ctx, cancel := context.WithTimeout(t.Context(), briefLimit)
 		defer cancel()
-		_, err := to.commit(ctx, path, "main", subject)
+		_, err := to.Commit(ctx, path, "main", subject)
 		h.Commit(workload.At(vs, path), "main", subject, err)
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
 	"praefect/test/runbook"
+	"praefect/test/scenario"
 )
 
 // TestCluster_backupAndRestore restores a storage from an older backup while clients write, then
@@ -63,7 +64,7 @@ func TestCluster_backupAndRestore(t *testing.T) {
 
 // serves tells what keeps a storage from serving.
 func (w *harness) serves(name string) error {
-	status, err := w.leader().Admin().Status(w.ctx, admin.StatusRequest{VirtualStorage: vs})
+	status, err := scenario.Leader(w.t, w.c).Admin().Status(w.ctx, admin.StatusRequest{VirtualStorage: vs})
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -19,8 +19,6 @@ const (
 	repositories, registered = 19, 3
 	// settleLimit bounds the time until nothing is left to repair, on a busy machine.
 	settleLimit = 3 * time.Minute
-	// patience bounds the wait for anything else that must happen.
-	patience = time.Minute
 )
 
 // impatient makes what takes minutes in production take seconds. Nothing that
@@ -68,9 +66,6 @@ func begin(t *testing.T, options cluster.Options) *harness {
 		t.Fatal(err)
 	}
 	options.Binaries, options.Disk, options.Settings = programs, seeds.Disk, impatient
-	if dir := os.Getenv("E2E_DIR"); dir != "" {
-		options.Dir = filepath.Join(dir, t.Name())
-	}
 	w := &harness{t: t, ctx: ctx, c: cluster.Run(t, options), paths: seeds.Paths()}
 	w.converge()
 	w.traffic, err = workload.Start(ctx, w.c, vs, w.paths[registered:], workload.Config{
@@ -137,32 +132,8 @@ func (w *harness) converge() {
 	w.must("converge", w.c.WaitConverged(ctx))
 }
 
-// eventually polls until attempt returns nil.
+// eventually waits until attempt returns nil.
 func (w *harness) eventually(what string, attempt func() error) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := attempt()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			w.t.Fatalf("wait for %s: %v: %v", what, context.Cause(ctx), err)
-		case <-tick.C:
-		}
-	}
-}
-
-func (w *harness) leader() *cluster.Instance {
-	w.t.Helper()
-	var leader *cluster.Instance
-	w.eventually("a leader", func() (err error) {
-		leader, err = w.c.Leader(w.ctx)
-		return err
-	})
-	return leader
+	scenario.Eventually(w.t, what, func(context.Context) error { return attempt() })
 }

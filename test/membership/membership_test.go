@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -29,7 +30,7 @@ func TestCluster_growsFromOneToThreeAndReplacesOne(t *testing.T) {
 
 	first := w.c.Instances[0] // which alone had the state at first
 	w.must("stop "+first.Label(), first.Terminate(w.ctx))
-	w.leader() // two of three are enough
+	scenario.Leader(w.t, w.c) // two of three are enough
 	w.must("start "+first.Label(), first.Start())
 	w.getsOn("with all of them")
 	w.settled()
@@ -39,7 +40,7 @@ func TestCluster_growsFromOneToThreeAndReplacesOne(t *testing.T) {
 func TestCluster_withoutAQuorumAcknowledgesNothingAndStillReads(t *testing.T) {
 	w := begin(t, cluster.Options{Instances: 3, Balancer: true})
 	var lost []*cluster.Instance
-	for leader, n := w.leader(), 0; n < len(w.c.Instances); n++ {
+	for leader, n := scenario.Leader(w.t, w.c), 0; n < len(w.c.Instances); n++ {
 		if i := w.c.Instances[n]; i != leader {
 			lost = append(lost, i)
 			w.must("kill "+i.Label(), i.Kill())
@@ -75,7 +76,7 @@ func TestCluster_withoutAQuorumAcknowledgesNothingAndStillReads(t *testing.T) {
 func (w *harness) allVote(n int) {
 	w.t.Helper()
 	w.eventually("all to vote", func() error {
-		answer, err := w.leader().Admin().RaftStatus(w.ctx)
+		answer, err := scenario.Leader(w.t, w.c).Admin().RaftStatus(w.ctx)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
 	"praefect/test/runbook"
+	"praefect/test/scenario"
 )
 
 // TestCluster_replacesAnInstance loses the disk of an instance, then removes one that runs, by
@@ -55,7 +56,7 @@ func TestCluster_replacesAnInstance(t *testing.T) {
 func (w *harness) leads(i *cluster.Instance) {
 	w.t.Helper()
 	w.eventually(i.Label()+" to lead", func() error {
-		if w.leader() == i {
+		if scenario.Leader(w.t, w.c) == i {
 			return nil
 		}
 		_, err := w.c.Operate(w.ctx, "raft", "transfer", i.Label())
@@ -65,7 +66,7 @@ func (w *harness) leads(i *cluster.Instance) {
 
 // unreachable wants the leader to miss an instance.
 func (w *harness) unreachable(i *cluster.Instance) error {
-	answer, err := w.leader().Admin().RaftStatus(w.ctx)
+	answer, err := scenario.Leader(w.t, w.c).Admin().RaftStatus(w.ctx)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (w *harness) unreachable(i *cluster.Instance) error {
 // service manager does not start it again.
 func (w *harness) endsAsRemoved(i *cluster.Instance) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	ctx, cancel := context.WithTimeout(w.ctx, scenario.WaitLimit)
 	defer cancel()
 	exit, ended := errors.AsType[*cluster.ExitError](i.Wait(ctx))
 	if !ended || exit.State.ExitCode() != 5 {

@@ -19,6 +19,7 @@ import (
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
 	"praefect/test/runbook"
+	"praefect/test/scenario"
 )
 
 const (
@@ -59,28 +60,14 @@ func (w *harness) must(err error) {
 // eventually waits until check finds nothing missing.
 func (w *harness) eventually(what string, check func() error) {
 	w.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.Fatalf("%s: %v", what, err)
-		}
-		<-tick.C
-	}
+	scenario.Eventually(w, what, func(context.Context) error { return check() })
 }
 
 // edit changes the settings of an instance, and restarts it.
 func (w *harness) edit(i *cluster.Instance, change func(table)) {
 	w.Helper()
 	w.write(i, change)
-	w.must(i.Terminate(w.ctx))
-	w.must(i.Start())
-	w.must(i.WaitReady(w.ctx))
+	w.must(scenario.Restart(w.ctx, i))
 }
 
 func (w *harness) write(i *cluster.Instance, change func(table)) {

@@ -15,10 +15,11 @@ import (
 
 	"praefect/proxy/admin"
 	"praefect/proxy/ledger/machine"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
-// check wants of a healed cluster, whose clients have ended, what every scenario
+// check wants of a healed cluster, whose clients have ended, what every fault
 // must leave. Registers led to the ids before.
 func (w *harness) check(t *testing.T, l *load, before map[string]string) {
 	t.Helper()
@@ -28,39 +29,21 @@ func (w *harness) check(t *testing.T, l *load, before map[string]string) {
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
 	loss, err := w.c.Instances[0].Admin().Dataloss(ctx, admin.DatalossRequest{})
-	must(t, err)
+	scenario.Must(t, err)
 	if len(loss.Repositories) > 0 {
 		t.Errorf("dataloss names %+v", loss.Repositories)
 	}
-	w.checkMade(ctx, t, l)
+	if err := workload.VerifyMade(ctx, w.c.Storages[0], l.made); err != nil {
+		t.Error(err)
+	}
 	w.checkSound(ctx, t)
 	for path, at := range w.registers(ctx, t) {
-		history := append(l.registers[path], access{began: time.Now(), ended: time.Now(), got: at})
-		if !linearizable(before[path], history) {
-			t.Errorf("%s of %q is not linearizable:\n%s", register, path, tell(before[path], history))
+		history := append(l.registers[path], workload.Operation{Began: time.Now(), Ended: time.Now(), Value: at})
+		if err := workload.Linearizable(before[path], history); err != nil {
+			t.Errorf("%s of %q: %v", register, path, err)
 		}
 	}
 	w.checkEpochs(ctx, t)
-}
-
-// checkMade wants every acknowledged commit on its branch; replicas are equal.
-func (w *harness) checkMade(ctx context.Context, t *testing.T, l *load) {
-	t.Helper()
-	onBranch := make(map[[2]string]map[string]bool)
-	for _, m := range l.made {
-		at := [2]string{m.path, m.branch}
-		if onBranch[at] == nil {
-			onBranch[at] = make(map[string]bool)
-			text, err := w.c.Git(ctx, w.replica(0, m.path), "rev-list", "refs/heads/"+m.branch)
-			must(t, err)
-			for _, id := range strings.Fields(text) {
-				onBranch[at][id] = true
-			}
-		}
-		if !onBranch[at][m.id] {
-			t.Errorf("the acknowledged commit %s of %s is missing in %q", m.id, m.branch, m.path)
-		}
-	}
 }
 
 // checkSound has git check every replica that was busy.
@@ -81,7 +64,7 @@ func (w *harness) registers(ctx context.Context, t *testing.T) map[string]string
 	all := make(map[string]string)
 	for _, path := range w.paths[:busy] {
 		id, err := w.c.Git(ctx, w.replica(0, path), "for-each-ref", "--format=%(objectname)", register)
-		must(t, err)
+		scenario.Must(t, err)
 		all[path] = id
 	}
 	return all
@@ -110,9 +93,9 @@ func (w *harness) checkEpochs(ctx context.Context, t *testing.T) {
 func (w *harness) history(ctx context.Context, t *testing.T) []admin.Event {
 	t.Helper()
 	text, err := w.c.Operate(ctx, "-output", "json", "history", "-limit", "1000")
-	must(t, err)
+	scenario.Must(t, err)
 	var answer admin.HistoryResponse
-	must(t, json.Unmarshal([]byte(text), &answer))
+	scenario.Must(t, json.Unmarshal([]byte(text), &answer))
 	if len(answer.Changes) == 0 {
 		t.Fatal("the history is empty")
 	}
@@ -158,21 +141,6 @@ func (e event) tell() string {
 
 // clock is how moments are written, to find them in logs.
 const clock = "15:04:05.000"
-
-// tell writes a history down, with short ids.
-func tell(before string, history []access) string {
-	short := func(id string) string { return id[:min(len(id), 8)] }
-	lines := []string{"before: " + short(before)}
-	slices.SortFunc(history, func(a, b access) int { return a.began.Compare(b.began) })
-	for _, a := range history {
-		what := "read " + short(a.got)
-		if a.set != "" {
-			what = fmt.Sprintf("set %s: %v", short(a.set), a.err)
-		}
-		lines = append(lines, fmt.Sprintf("%s to %s %s", a.began.Format(clock), a.ended.Format(clock), what))
-	}
-	return strings.Join(lines, "\n")
-}
 
 // noneFailed wants every operation through a route to have succeeded; empty for any
 // route. A write that ended in the moment between two leases is answered as one

@@ -9,14 +9,14 @@ import (
 	"praefect/test/workload"
 )
 
-// scenario is something that happens to a cluster at work, and is healed.
-type scenario struct {
+// fault is something that happens to a cluster at work, and is healed.
+type fault struct {
 	name string
 	play func(t *testing.T, w *harness, l *load)
 }
 
-func scenarios() []scenario {
-	return []scenario{
+func faults() []fault {
+	return []fault{
 		{"kill -9 of the primary storage", killPrimary},
 		{"SIGSTOP of the primary storage", stopPrimary},
 		{"kill -9 of the leader's instance", killLeader},
@@ -38,7 +38,7 @@ func scenarios() []scenario {
 	}
 }
 
-// TestThreeInstances_surviveWhatFails lets one scenario after the other happen to
+// TestThreeInstances_surviveWhatFails lets one fault after the other happen to
 // one cluster, in an order by chance.
 func TestThreeInstances_surviveWhatFails(t *testing.T) {
 	seed, seconds := workload.FromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), workload.FromEnv(t, "E2E_SECONDS", 0)
@@ -48,24 +48,24 @@ func TestThreeInstances_surviveWhatFails(t *testing.T) {
 	w := newHarness(t, random)
 	t.Logf("the cluster serves after %v", time.Since(began).Round(time.Millisecond))
 	for round := 1; round == 1 || time.Since(began) < time.Duration(seconds)*time.Second; round++ {
-		all := scenarios()
+		all := faults()
 		random.Shuffle(len(all), func(a, b int) { all[a], all[b] = all[b], all[a] })
-		for n, s := range all {
-			done := t.Run(s.name, func(t *testing.T) { w.play(t, s, fmt.Sprintf("round-%d-%d", round, n)) })
+		for n, f := range all {
+			done := t.Run(f.name, func(t *testing.T) { w.play(t, f, fmt.Sprintf("round-%d-%d", round, n)) })
 			if !done {
-				t.Fatalf("%d scenarios of round %d were not tried any more: the cluster is not whole", len(all)-n-1, round)
+				t.Fatalf("%d faults of round %d were not tried any more: the cluster is not whole", len(all)-n-1, round)
 			}
 		}
 	}
 }
 
-// play lets a scenario happen while clients are at work, and checks what is left.
-func (w *harness) play(t *testing.T, s scenario, name string) {
+// play lets a fault happen while clients are at work, and checks what is left.
+func (w *harness) play(t *testing.T, f fault, name string) {
 	began := time.Now()
 	before := w.registers(t.Context(), t)
 	l := startLoad(t, w, name)
 	t.Logf("from %s", time.Now().Format(clock))
-	s.play(t, w, l)
+	f.play(t, w, l)
 	t.Logf("healed at %s", time.Now().Format(clock))
 	l.end()
 	t.Log(l.summary())

@@ -11,13 +11,14 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/netns"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
 const vs = "default"
 
 // settings make repairs and returns take seconds instead of minutes, so that many
-// scenarios fit into one test. What detects and decides is as without settings:
+// faults fit into one test. What detects and decides is as without settings:
 // the length of a lease, how long a storage may be silent, who is asked. A disk that hangs must
 // be replaced sooner than test clusters do it otherwise.
 const settings = `
@@ -39,8 +40,6 @@ const (
 	// operationLimit bounds one operation of a client; what is in doubt is settled only
 	// when it is over. It is longer than an instance waits for a lease.
 	operationLimit = 3 * time.Second
-	// patience bounds the wait for what must happen, on a busy machine too.
-	patience = time.Minute
 	// settleLimit bounds the time until nothing is left to repair.
 	settleLimit = 2 * time.Minute
 	// lease is for how long at most an instance that is cut off may acknowledge writes.
@@ -87,9 +86,6 @@ func newHarness(t *testing.T, random *rand.Rand) *harness {
 		Binaries: programs, Instances: 3, Balancer: true, Settings: settings, Place: w.testbed.Place, Disk: seeds.Disk,
 		RaftDir: func(label string) string { return w.disks[label].Dir },
 	}
-	if dir := os.Getenv("E2E_DIR"); dir != "" {
-		options.Dir = filepath.Join(dir, t.Name())
-	}
 	w.c = cluster.Run(t, options)
 	// Before the cluster is stopped: nothing ends on a disk that hangs.
 	t.Cleanup(func() {
@@ -119,85 +115,25 @@ func (w *harness) settle(t *testing.T) {
 // heal ends every fault of the network.
 func (w *harness) heal(t *testing.T) {
 	t.Helper()
-	must(t, w.testbed.Heal(t.Context()))
-}
-
-// leader is the instance that leads while nothing is wrong.
-func (w *harness) leader(t *testing.T) *cluster.Instance {
-	t.Helper()
-	var leader *cluster.Instance
-	w.eventually(t, "there is a leader", func(ctx context.Context) (err error) {
-		leader, err = w.c.Leader(ctx)
-		return err
-	})
-	return leader
-}
-
-// primary is the storage that takes writes while nothing is wrong.
-func (w *harness) primary(t *testing.T) *cluster.Storage {
-	t.Helper()
-	var primary *cluster.Storage
-	w.eventually(t, "there is a primary", func(ctx context.Context) (err error) {
-		primary, err = w.c.Primary(ctx, vs)
-		return err
-	})
-	return primary
-}
-
-// others are all instances but one.
-func (w *harness) others(i *cluster.Instance) []*cluster.Instance {
-	var others []*cluster.Instance
-	for _, other := range w.c.Instances {
-		if other != i {
-			others = append(others, other)
-		}
-	}
-	return others
+	scenario.Must(t, w.testbed.Heal(t.Context()))
 }
 
 // anyOf is one of them, by chance.
 func anyOf[T any](w *harness, all []T) T { return all[w.random.IntN(len(all))] }
 
-func labels(instances []*cluster.Instance) []string {
-	var all []string
-	for _, i := range instances {
-		all = append(all, i.Label())
-	}
-	return all
-}
-
 // eventually waits until attempt, which has a moment each time, returns nil.
 func (w *harness) eventually(t *testing.T, what string, attempt func(context.Context) error) {
 	t.Helper()
 	const moment = 5 * time.Second // as long as one write may take, and a bit
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		limited, cancel := context.WithTimeout(ctx, moment)
-		err := attempt(limited)
-		cancel()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("wait until %s, for %v: %v", what, patience, err)
-		case <-tick.C:
-		}
-	}
+	scenario.Eventually(t, what, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, moment)
+		defer cancel()
+		return attempt(ctx)
+	})
 }
 
 // last lets a fault last for a time.
 func last(t *testing.T, d time.Duration) {
 	t.Helper()
-	must(t, workload.Pass(t.Context(), d))
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	scenario.Must(t, workload.Pass(t.Context(), d))
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -19,8 +20,6 @@ const (
 	balanced = "the balancer"
 	// register is the reference of each busy repository that all its writers set.
 	register = "refs/keep/register"
-	// oldView is the trailer of an answer that may be old, by an instance without lease.
-	oldView = "praefect-without-lease"
 )
 
 // load is clients at work, each doing one thing after the other, and what they
@@ -34,10 +33,10 @@ type load struct {
 	workers sync.WaitGroup
 
 	mu        sync.Mutex
-	events    []event             // guarded by mu
-	made      []made              // acknowledged commits; guarded by mu
-	registers map[string][]access // by path; guarded by mu
-	spares    int                 // how many spare repositories were written to; guarded by mu
+	events    []event                         // guarded by mu
+	made      []workload.Made                 // acknowledged commits; guarded by mu
+	registers map[string][]workload.Operation // by path; guarded by mu
+	spares    int                             // how many spare repositories were written to; guarded by mu
 }
 
 // event is one operation, from its begin to its answer.
@@ -46,14 +45,11 @@ type event struct {
 	old bool // the answer was marked as one that may be old
 }
 
-// made is a commit that a client was told is there.
-type made struct{ path, branch, id string }
-
 // startLoad has two writers work on each busy repository, and readers read the same,
 // through the balancer and through each instance.
 func startLoad(t *testing.T, w *harness, name string) *load {
 	t.Helper()
-	l := &load{w: w, name: name, stop: make(chan struct{}), registers: make(map[string][]access)}
+	l := &load{w: w, name: name, stop: make(chan struct{}), registers: make(map[string][]workload.Operation)}
 	t.Cleanup(l.end)
 	one, two, three := w.c.Instances[0], w.c.Instances[1], w.c.Instances[2]
 	for n, routes := range [busy][2]*cluster.Instance{{nil, one}, {two, three}, {nil, nil}} {
@@ -84,12 +80,12 @@ func (l *load) connect(t *testing.T, to *cluster.Instance) (workload.Client, str
 		addr, route = to.Addr, to.Label()
 	}
 	conn, err := cluster.Dial(addr, l.w.c.Token)
-	must(t, err)
+	scenario.Must(t, err)
 	l.conns = append(l.conns, conn)
 	client := workload.Client{Conn: conn, VirtualStorage: vs}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
-	must(t, client.Connected(ctx))
+	scenario.Must(t, client.Connected(ctx))
 	return client, route
 }
 
@@ -126,15 +122,16 @@ func (l *load) write(client workload.Client, route, path, branch string, turn in
 	if id == "" {
 		return
 	}
-	a := access{set: id}
-	a.err = l.do(workload.Write, route, path, func(ctx context.Context) (bool, error) {
-		a.began = time.Now()
-		defer func() { a.ended = time.Now() }()
+	o := workload.Operation{Set: true, Value: id}
+	err := l.do(workload.Write, route, path, func(ctx context.Context) (bool, error) {
+		o.Began = time.Now()
+		defer func() { o.Ended = time.Now() }()
 		return false, client.Point(ctx, path, register, id, "")
 	})
+	o.Unknown = err != nil
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.registers[path] = append(l.registers[path], a)
+	l.registers[path] = append(l.registers[path], o)
 }
 
 // commit makes a commit and returns its id; empty if it was not acknowledged.
@@ -153,19 +150,19 @@ func (l *load) commit(client workload.Client, route, path, branch, subject strin
 func (l *load) acknowledge(path, branch, id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.made = append(l.made, made{path, branch, id})
+	l.made = append(l.made, workload.Made{Path: path, Branch: branch, ID: id})
 }
 
 // read reads the register of a repository.
 func (l *load) read(client workload.Client, route, path string) {
-	var a access
+	var o workload.Operation
 	var old bool
 	err := l.do(workload.Read, route, path, func(ctx context.Context) (bool, error) {
 		var trailer metadata.MD
 		var err error
-		a.began = time.Now()
-		a.got, err = client.Find(ctx, path, register, grpc.Trailer(&trailer))
-		a.ended, old = time.Now(), len(trailer.Get(oldView)) > 0
+		o.Began = time.Now()
+		o.Value, err = client.Find(ctx, path, register, grpc.Trailer(&trailer))
+		o.Ended, old = time.Now(), len(trailer.Get(workload.Unleased)) > 0
 		return old, err
 	})
 	if err != nil || old {
@@ -173,7 +170,7 @@ func (l *load) read(client workload.Client, route, path string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.registers[path] = append(l.registers[path], a)
+	l.registers[path] = append(l.registers[path], o)
 }
 
 // do does one operation and notes how it ended. It is not ended by the end of the

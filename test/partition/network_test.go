@@ -14,6 +14,7 @@ import (
 
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -48,51 +49,51 @@ func (l *load) marksReads(t *testing.T, i *cluster.Instance) {
 // partInstance leaves it what is dangerous: its clients and the storages.
 func partInstance(t *testing.T, w *harness, l *load) {
 	i := anyOf(w, w.c.Instances)
-	must(t, w.testbed.Part(t.Context(), []string{i.Label()}, labels(w.others(i))))
+	scenario.Must(t, w.testbed.Part(t.Context(), []string{i.Label()}, scenario.Labels(scenario.Others(w.c, i))))
 	parted := time.Now()
-	l.goesOn(t, w.others(i)...)
+	l.goesOn(t, scenario.Others(w.c, i)...)
 	l.refuses(t, i, parted.Add(lease))
 	l.marksReads(t, i)
 	w.heal(t)
 }
 
 func isolateLeader(t *testing.T, w *harness, l *load) {
-	i := w.leader(t)
-	must(t, w.testbed.Isolate(t.Context(), i.Label()))
+	i := scenario.Leader(t, w.c)
+	scenario.Must(t, w.testbed.Isolate(t.Context(), i.Label()))
 	isolated := time.Now()
-	l.goesOn(t, w.others(i)...)
+	l.goesOn(t, scenario.Others(w.c, i)...)
 	l.refuses(t, i, isolated.Add(lease))
 	w.heal(t)
 }
 
 func muteLeader(t *testing.T, w *harness, l *load) {
-	i := w.leader(t)
+	i := scenario.Leader(t, w.c)
 	oneWay(t, w, l, i, func(other string) error { return w.testbed.Cut(t.Context(), i.Label(), other) })
 }
 
 func deafenLeader(t *testing.T, w *harness, l *load) {
-	i := w.leader(t)
+	i := scenario.Leader(t, w.c)
 	oneWay(t, w, l, i, func(other string) error { return w.testbed.Cut(t.Context(), other, i.Label()) })
 }
 
 // oneWay cuts one direction between the leader and its peers: they elect another
 // one.
 func oneWay(t *testing.T, w *harness, l *load, i *cluster.Instance, cut func(other string) error) {
-	for _, other := range labels(w.others(i)) {
-		must(t, cut(other))
+	for _, other := range scenario.Labels(scenario.Others(w.c, i)) {
+		scenario.Must(t, cut(other))
 	}
 	done := time.Now()
-	l.goesOn(t, w.others(i)...)
+	l.goesOn(t, scenario.Others(w.c, i)...)
 	l.refuses(t, i, done.Add(lease))
 	w.heal(t)
 }
 
 // bridge parts the leader from one peer, while the other one sees both.
 func bridge(t *testing.T, w *harness, l *load) {
-	i := w.leader(t)
-	others := w.others(i)
+	i := scenario.Leader(t, w.c)
+	others := scenario.Others(w.c, i)
 	w.random.Shuffle(len(others), func(a, b int) { others[a], others[b] = others[b], others[a] })
-	must(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{others[0].Label()}))
+	scenario.Must(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{others[0].Label()}))
 	last(t, 2*lasting)
 	l.goesOn(t, others[1])
 	w.heal(t)
@@ -101,9 +102,9 @@ func bridge(t *testing.T, w *harness, l *load) {
 // losePrimaryAlone shows that one instance of three is not enough to replace a
 // primary.
 func losePrimaryAlone(t *testing.T, w *harness, l *load) {
-	i, primary := anyOf(w, w.c.Instances), w.primary(t)
+	i, primary := anyOf(w, w.c.Instances), scenario.Primary(t, w.c, vs)
 	before := w.status(t, i)
-	must(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{primary.Label()}))
+	scenario.Must(t, w.testbed.Part(t.Context(), []string{i.Label()}, []string{primary.Label()}))
 	w.eventually(t, i.Label()+" misses "+primary.Label(), func(ctx context.Context) error {
 		answer, err := i.Admin().Status(ctx, admin.StatusRequest{VirtualStorage: vs})
 		if err != nil {
@@ -118,7 +119,7 @@ func losePrimaryAlone(t *testing.T, w *harness, l *load) {
 	})
 	missed := time.Now()
 	l.refuses(t, i, missed)
-	l.goesOn(t, w.others(i)...)
+	l.goesOn(t, scenario.Others(w.c, i)...)
 	last(t, time.Until(missed.Add(2*lasting)))
 	after := w.status(t, i)
 	if after.Primary != before.Primary || after.Epoch != before.Epoch {
@@ -143,8 +144,8 @@ func (w *harness) status(t *testing.T, i *cluster.Instance) (v admin.VirtualStor
 // losePrimaryTogether shows that two are enough, also for the third, which could go
 // on with the old primary.
 func losePrimaryTogether(t *testing.T, w *harness, l *load) {
-	i, primary := anyOf(w, w.c.Instances), w.primary(t)
-	must(t, w.testbed.Part(t.Context(), labels(w.others(i)), []string{primary.Label()}))
+	i, primary := anyOf(w, w.c.Instances), scenario.Primary(t, w.c, vs)
+	scenario.Must(t, w.testbed.Part(t.Context(), scenario.Labels(scenario.Others(w.c, i)), []string{primary.Label()}))
 	w.succeeded(t, primary, i)
 	l.goesOn(t, w.c.Instances...)
 	w.heal(t)
@@ -173,7 +174,7 @@ func losePackets(t *testing.T, w *harness, l *load) {
 	const share, enough = 0.25, 10
 	began := time.Now()
 	w.eachWay(func(from, to *cluster.Instance) {
-		must(t, w.testbed.Lose(t.Context(), from.Label(), to.Label(), share))
+		scenario.Must(t, w.testbed.Lose(t.Context(), from.Label(), to.Label(), share))
 	})
 	last(t, 4*lasting)
 	w.eventually(t, "writes are acknowledged in spite of the loss", func(context.Context) error {
@@ -190,10 +191,10 @@ func delayMessages(t *testing.T, w *harness, l *load) {
 	const wait = 100 * time.Millisecond
 	w.eachWay(func(from, to *cluster.Instance) {
 		_, text, err := net.SplitHostPort(to.RaftAddr)
-		must(t, err)
+		scenario.Must(t, err)
 		port, err := strconv.Atoi(text)
-		must(t, err)
-		must(t, w.testbed.Delay(t.Context(), from.Label(), to.Label(), port, wait))
+		scenario.Must(t, err)
+		scenario.Must(t, w.testbed.Delay(t.Context(), from.Label(), to.Label(), port, wait))
 	})
 	last(t, 2*lasting)
 	l.goesOn(t, w.c.Instances...)
@@ -202,7 +203,7 @@ func delayMessages(t *testing.T, w *harness, l *load) {
 
 func (w *harness) eachWay(do func(from, to *cluster.Instance)) {
 	for _, from := range w.c.Instances {
-		for _, to := range w.others(from) {
+		for _, to := range scenario.Others(w.c, from) {
 			do(from, to)
 		}
 	}

@@ -4,22 +4,23 @@ import (
 	"testing"
 
 	"praefect/test/postgres"
+	"praefect/test/scenario"
 )
 
 // stopPostgres takes the repair queue away: no client notices.
 func stopPostgres(t *testing.T, w *harness, l *load) {
-	must(t, w.c.Postgres.Stop(postgres.Immediate))
+	scenario.Must(t, w.c.Postgres.Stop(postgres.Immediate))
 	l.goesOn(t, w.c.Instances...)
 	last(t, 2*lasting)
-	must(t, w.c.Postgres.Start(t.Context()))
+	scenario.Must(t, w.c.Postgres.Start(t.Context()))
 	l.noneFailed(t, "")
 }
 
 // pausePostgres keeps its connections, on which nothing comes back any more.
 func pausePostgres(t *testing.T, w *harness, l *load) {
-	must(t, w.c.Postgres.Pause())
+	scenario.Must(t, w.c.Postgres.Pause())
 	l.goesOn(t, w.c.Instances...)
 	last(t, 2*lasting)
-	must(t, w.c.Postgres.Resume())
+	scenario.Must(t, w.c.Postgres.Resume())
 	l.noneFailed(t, "")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -42,13 +43,13 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	}
 	all.Wait()
 	for _, r := range reigns {
-		must(t, r.fault)
+		scenario.Must(t, r.fault)
 		if r.kills == 0 {
 			t.Errorf("nothing was killed of %d processes", len(r.of))
 		}
 	}
 	w.lap(t, "instances: %d kills, %d stops; storages: %d kills, %d stops", reigns[0].kills, reigns[0].stops, reigns[1].kills, reigns[1].stops)
-	must(t, w.WaitReady(t.Context()))
+	scenario.Must(t, w.WaitReady(t.Context()))
 	l.goesOn(t, some)
 	l.check(t)
 	if want := int(seconds) * 2; l.writes() < want {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -94,6 +95,6 @@ func (p *pair) round(t *testing.T, n int) {
 	}
 	for who := range 2 { // go on from what is there now
 		url := p.through[who].URL(vs, p.path)
-		must(t, p.checkouts[who].Reset(t.Context(), url, p.branches[who]))
+		scenario.Must(t, p.checkouts[who].Reset(t.Context(), url, p.branches[who]))
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -66,7 +67,7 @@ func (w *harness) prepare(t *testing.T, victims []victim) map[string]func(contex
 			return err
 		})
 	}
-	must(t, prepared.Wait())
+	scenario.Must(t, prepared.Wait())
 	writes := make(map[string]func(context.Context) error)
 	for n, v := range victims {
 		writes[v.path] = all[n]
@@ -91,13 +92,13 @@ func TestCrash_ofAnInstanceAtEveryStep(t *testing.T) {
 	writes := w.prepare(t, all)
 	for n, c := range crashes {
 		i := w.Instances[n%3]
-		must(t, i.Kill())
+		scenario.Must(t, i.Kill())
 		for _, v := range voted() {
 			if err := w.die(t, i, c.step, writes[path(c, v)]); err == nil {
 				t.Errorf("the %s that met %s was acknowledged", v.Kind, c.step)
 			}
 		}
-		must(t, i.Start())
+		scenario.Must(t, i.Start())
 		w.ready(t, i)
 	}
 	w.lap(t, "%d crashes of instances", len(crashes)*len(voted()))
@@ -117,7 +118,7 @@ func TestCrash_ofAnInstanceAtEveryStep(t *testing.T) {
 // write ended.
 func (w *harness) die(t *testing.T, i *cluster.Instance, step string, write func(context.Context) error) error {
 	t.Helper()
-	must(t, i.Start("PRAEFECT_FAILPOINT="+step))
+	scenario.Must(t, i.Start("PRAEFECT_FAILPOINT="+step))
 	w.ready(t, i)
 	ctx, cancel := context.WithTimeout(t.Context(), operationLimit)
 	defer cancel()
@@ -139,7 +140,7 @@ func (w *harness) die(t *testing.T, i *cluster.Instance, step string, write func
 func (w *harness) nothingBlocks(t *testing.T) {
 	t.Helper()
 	for _, s := range w.Storages {
-		must(t, filepath.WalkDir(s.Dir, func(path string, _ fs.DirEntry, err error) error {
+		scenario.Must(t, filepath.WalkDir(s.Dir, func(path string, _ fs.DirEntry, err error) error {
 			if strings.HasSuffix(path, ".lock") {
 				t.Errorf("a lock is left: %s", path)
 			}
@@ -160,7 +161,7 @@ func TestCrash_ofAStorageAtEveryVote(t *testing.T) {
 	roles := []struct {
 		name string
 		of   func(*testing.T) *cluster.Storage
-	}{{"primary", w.primary}, {"secondary", w.secondary}}
+	}{{"primary", func(t *testing.T) *cluster.Storage { return scenario.Primary(t, w.Cluster, vs) }}, {"secondary", w.secondary}}
 	path := func(role, death string, v workload.Victim) string {
 		return fmt.Sprintf("death/%s/%s/%s.git", role, death, v.Kind)
 	}
@@ -176,7 +177,7 @@ func TestCrash_ofAStorageAtEveryVote(t *testing.T) {
 	for _, role := range roles {
 		for _, death := range deaths {
 			s := role.of(t)
-			must(t, gitaly.WriteFaults(s.Dir, gitaly.Fault{Prefix: "death/" + role.name, StopAt: death}))
+			scenario.Must(t, gitaly.WriteFaults(s.Dir, gitaly.Fault{Prefix: "death/" + role.name, StopAt: death}))
 			var all sync.WaitGroup
 			for _, v := range voted() {
 				all.Go(func() {
@@ -189,8 +190,8 @@ func TestCrash_ofAStorageAtEveryVote(t *testing.T) {
 			}
 			all.Wait()
 			w.ended(t, s)
-			must(t, gitaly.WriteFaults(s.Dir))
-			must(t, s.Start())
+			scenario.Must(t, gitaly.WriteFaults(s.Dir))
+			scenario.Must(t, s.Start())
 			w.allServe(t)
 		}
 	}

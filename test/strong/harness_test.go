@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -34,8 +34,6 @@ const (
 	// operationLimit bounds one operation of a client: it is longer than writes are
 	// ever held, and than the wait for a storage that lives and does not vote.
 	operationLimit = 40 * time.Second
-	// patience bounds the wait for what must happen, on a busy machine too.
-	patience = time.Minute
 	// settleLimit bounds the time until nothing is left to repair.
 	settleLimit = 2 * time.Minute
 )
@@ -53,9 +51,6 @@ func start(t *testing.T, options cluster.Options) *harness {
 	options.Binaries, options.Instances = programs, 3
 	if options.Settings == "" {
 		options.Settings = settings
-	}
-	if dir := os.Getenv("E2E_DIR"); dir != "" {
-		options.Dir = filepath.Join(dir, t.Name())
 	}
 	w := &harness{history: workload.NewHistory(), began: time.Now()}
 	w.Cluster = cluster.Run(t, options)
@@ -78,8 +73,8 @@ func (w *harness) settled(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), settleLimit)
 	defer cancel()
-	must(t, w.WaitReady(ctx))
-	must(t, w.history.AwaitRepairs(ctx, w.Cluster))
+	scenario.Must(t, w.WaitReady(ctx))
+	scenario.Must(t, w.history.AwaitRepairs(ctx, w.Cluster))
 }
 
 // client is one of an instance.
@@ -95,38 +90,27 @@ func (w *harness) crowd(t *testing.T) workload.Crowd {
 // make makes repositories with a first commit each, through the first instance.
 func (w *harness) make(t *testing.T, paths ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
 	for _, path := range paths {
-		must(t, w.history.Make(ctx, w.client(w.Instances[0]), path))
+		scenario.Must(t, w.history.Make(ctx, w.client(w.Instances[0]), path))
 	}
 }
 
 // clone clones a repository through the first instance.
 func (w *harness) clone(t *testing.T, path string) *workload.Checkout {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
 	c, err := workload.Clone(ctx, w.Cluster, w.Instances[0].URL(vs, path), filepath.Join(t.TempDir(), "clone"))
-	must(t, err)
+	scenario.Must(t, err)
 	return c
-}
-
-// primary is the storage that takes writes.
-func (w *harness) primary(t *testing.T) *cluster.Storage {
-	t.Helper()
-	var primary *cluster.Storage
-	w.eventually(t, "there is a primary", func(ctx context.Context) (err error) {
-		primary, err = w.Primary(ctx, vs)
-		return err
-	})
-	return primary
 }
 
 // secondary is one that is not the primary.
 func (w *harness) secondary(t *testing.T) *cluster.Storage {
 	t.Helper()
-	primary := w.primary(t)
+	primary := scenario.Primary(t, w.Cluster, vs)
 	for _, s := range w.Storages {
 		if s != primary {
 			return s
@@ -136,36 +120,13 @@ func (w *harness) secondary(t *testing.T) *cluster.Storage {
 	return nil
 }
 
-// eventually waits until attempt returns nil.
-func (w *harness) eventually(t *testing.T, what string, attempt func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		err := attempt(ctx)
-		if err == nil {
-			return
-		}
-		if workload.Pass(ctx, 20*time.Millisecond) != nil {
-			t.Fatalf("wait until %s, for %v: %v", what, patience, err)
-		}
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // restart lets an instance end in good order and starts it again.
 func (w *harness) restart(t *testing.T, i *cluster.Instance) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
-	must(t, i.Terminate(ctx))
-	must(t, i.Start())
+	scenario.Must(t, i.Terminate(ctx))
+	scenario.Must(t, i.Start())
 	w.ready(t, i)
 }
 
@@ -173,17 +134,17 @@ func (w *harness) restart(t *testing.T, i *cluster.Instance) {
 // clients too, and reaches all storages.
 func (w *harness) ready(t *testing.T, i *cluster.Instance) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
-	must(t, i.WaitReady(ctx))
-	must(t, w.client(i).Connected(ctx))
-	w.eventually(t, i.Label()+" reaches all storages", func(ctx context.Context) error { return allServe(ctx, i) })
+	scenario.Must(t, i.WaitReady(ctx))
+	scenario.Must(t, w.client(i).Connected(ctx))
+	scenario.Eventually(t, i.Label()+" reaches all storages", func(ctx context.Context) error { return allServe(ctx, i) })
 }
 
 // allServe waits until every storage serves and votes, as every instance sees it.
 func (w *harness) allServe(t *testing.T) {
 	t.Helper()
-	w.eventually(t, "all storages serve and vote", func(ctx context.Context) error {
+	scenario.Eventually(t, "all storages serve and vote", func(ctx context.Context) error {
 		for _, i := range w.Instances {
 			if err := allServe(ctx, i); err != nil {
 				return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -36,7 +37,7 @@ const (
 func seeds(t *testing.T) *workload.Seeds {
 	t.Helper()
 	s, err := workload.NewSeeds(t.Context(), t.TempDir(), committed+registered)
-	must(t, err)
+	scenario.Must(t, err)
 	return s
 }
 
@@ -51,12 +52,12 @@ func (w *harness) load(t *testing.T, seeds *workload.Seeds) *load {
 	l.registers, err = workload.StartRegisters(t.Context(), w.Cluster, workload.RegistersConfig{
 		VirtualStorage: vs, Paths: paths[committed:], Values: seeds.Values(), Every: 100 * time.Millisecond,
 	})
-	must(t, err)
+	scenario.Must(t, err)
 	t.Cleanup(l.registers.Stop)
 	l.traffic, err = workload.Start(t.Context(), w.Cluster, vs, paths[:committed], workload.Config{
 		Writers: 4, Readers: 1, Homes: w.Instances, WriteEvery: 150 * time.Millisecond, Limit: operationLimit, Reserve: 1,
 	})
-	must(t, err)
+	scenario.Must(t, err)
 	t.Cleanup(l.traffic.Stop)
 	l.traffic.Rush() // repositories with a storage that is behind are written to as well
 	for n, through := range w.Instances[:2] {
@@ -71,7 +72,7 @@ func (l *load) pusher(t *testing.T, path, branch string, through *cluster.Instan
 	t.Helper()
 	p := workload.At(vs, path)
 	checkout, err := workload.Clone(t.Context(), l.w.Cluster, through.URL(vs, path), filepath.Join(t.TempDir(), branch))
-	must(t, err)
+	scenario.Must(t, err)
 	l.w.history.Inherits(p, branch, "first")
 	l.pushers.Go(func() {
 		tick := time.NewTicker(500 * time.Millisecond)
@@ -116,7 +117,7 @@ func (l *load) writes() int {
 func (l *load) goesOn(t *testing.T, more int) {
 	t.Helper()
 	want := l.writes() + more
-	l.w.eventually(t, "writes are acknowledged", func(context.Context) error {
+	scenario.Eventually(t, "writes are acknowledged", func(context.Context) error {
 		if got := l.writes(); got < want {
 			return fmt.Errorf("%d of %d", more-(want-got), more)
 		}
@@ -130,8 +131,8 @@ func (l *load) check(t *testing.T) {
 	t.Helper()
 	l.end()
 	l.w.settled(t)
-	must(t, l.traffic.Verify(t.Context()))
-	must(t, l.registers.Check())
+	scenario.Must(t, l.traffic.Verify(t.Context()))
+	scenario.Must(t, l.registers.Check())
 	l.w.lap(t, "repaired and checked: %d writes were acknowledged (%d of commits, %d of references, %d of pushes), %d reads of references were answered",
 		l.writes(), l.traffic.Acknowledged(), l.registers.Sets(), l.pushes, l.registers.Reads())
 }

@@ -11,6 +11,7 @@ import (
 
 	"praefect/test/cluster"
 	"praefect/test/gitaly"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -24,13 +25,13 @@ func TestLock_ofAKilledGit(t *testing.T) {
 	const path = "locked.git"
 	at := workload.At(vs, path)
 	w.make(t, path)
-	primary, victim := w.primary(t), w.secondary(t)
+	primary, victim := scenario.Primary(t, w.Cluster, vs), w.secondary(t)
 	lock := filepath.Join(victim.Dir, path, "refs", "heads", "main.lock")
 	locked := func() bool { _, err := os.Stat(lock); return err == nil }
-	must(t, gitaly.WriteFaults(victim.Dir, gitaly.Fault{Prefix: path, Cancel: "kill"}))
-	must(t, gitaly.WriteFaults(primary.Dir, gitaly.Fault{Prefix: path, Vote: "late=6s@prepared"}))
+	scenario.Must(t, gitaly.WriteFaults(victim.Dir, gitaly.Fault{Prefix: path, Cancel: "kill"}))
+	scenario.Must(t, gitaly.WriteFaults(primary.Dir, gitaly.Fault{Prefix: path, Vote: "late=6s@prepared"}))
 
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), scenario.WaitLimit)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
@@ -38,26 +39,26 @@ func TestLock_ofAKilledGit(t *testing.T) {
 		w.history.Commit(at, "main", "stopped", err)
 		ended <- err
 	}()
-	w.eventually(t, "the reference is locked", func(context.Context) error {
+	scenario.Eventually(t, "the reference is locked", func(context.Context) error {
 		if !locked() {
 			return errors.New("no lock yet")
 		}
 		return nil
 	})
-	must(t, victim.Pause())
-	must(t, w.Instances[0].Kill()) // which cuts its connections
+	scenario.Must(t, victim.Pause())
+	scenario.Must(t, w.Instances[0].Kill()) // which cuts its connections
 	w.lap(t, "stopped; the write ended with %v", <-ended)
-	must(t, gitaly.WriteFaults(primary.Dir))
+	scenario.Must(t, gitaly.WriteFaults(primary.Dir))
 	tries := 0
-	w.eventually(t, "another write succeeds", func(ctx context.Context) error {
+	scenario.Eventually(t, "another write succeeds", func(ctx context.Context) error {
 		tries++
 		subject := fmt.Sprint("without-", tries)
 		_, err := w.client(w.Instances[1]).Commit(ctx, path, "main", subject)
 		w.history.Commit(at, "main", subject, err)
 		return err
 	})
-	must(t, victim.Resume())
-	must(t, w.Instances[0].Start())
+	scenario.Must(t, victim.Resume())
+	scenario.Must(t, w.Instances[0].Start())
 	w.ready(t, w.Instances[0])
 	w.settled(t)
 	w.lap(t, "repaired")
@@ -67,7 +68,7 @@ func TestLock_ofAKilledGit(t *testing.T) {
 	remade := 0
 	for _, i := range w.Instances {
 		text, err := os.ReadFile(i.Log())
-		must(t, err)
+		scenario.Must(t, err)
 		remade += strings.Count(string(text), "it is removed and copied from nothing")
 	}
 	if remade == 0 {

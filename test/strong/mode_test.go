@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 )
 
 // TestMode_changesUnderLoad goes from strong to eventual consistency and back, one
@@ -23,7 +24,7 @@ func TestMode_changesUnderLoad(t *testing.T) {
 	w.voted(t, l, true)
 
 	for _, mode := range []string{"eventual", "strong"} {
-		must(t, w.Configure(strings.Replace(settings, "[consistency]", "[consistency]\nmode = '"+mode+"'", 1)))
+		scenario.Must(t, w.Configure(strings.Replace(settings, "[consistency]", "[consistency]\nmode = '"+mode+"'", 1)))
 		for _, i := range w.Instances {
 			w.restart(t, i)
 		}
@@ -52,7 +53,7 @@ func (w *harness) voted(t *testing.T, l *load, want bool) {
 	if want {
 		before := w.votings(t)
 		l.goesOn(t, some)
-		w.eventually(t, "three storages vote", func(context.Context) error {
+		scenario.Eventually(t, "three storages vote", func(context.Context) error {
 			if w.votings(t) == before {
 				return errors.New("they did not")
 			}
@@ -62,7 +63,7 @@ func (w *harness) voted(t *testing.T, l *load, want bool) {
 	}
 	// A write that was under way when the mode changed may end with votes, on a slow machine much
 	// later: a stretch of writes without any shows that there are none of those left.
-	w.eventually(t, "no write is voted on by three storages", func(context.Context) error {
+	scenario.Eventually(t, "no write is voted on by three storages", func(context.Context) error {
 		before := w.votings(t)
 		l.goesOn(t, some)
 		if got := w.votings(t) - before; got > 0 {
@@ -78,7 +79,7 @@ func (w *harness) votings(t *testing.T) (sum float64) {
 	const voters = "gitaly_praefect_voters_per_transaction_total"
 	for _, i := range w.Instances {
 		metrics, err := i.Metrics(t.Context())
-		must(t, err)
+		scenario.Must(t, err)
 		all, _ := metrics.Sum(voters + "_count")
 		few, _ := metrics.Sum(voters + `_bucket{virtual_storage="` + vs + `",le="2"}`)
 		sum += all - few
@@ -89,10 +90,10 @@ func (w *harness) votings(t *testing.T) (sum float64) {
 // replace kills a storage and starts it with other flags.
 func (w *harness) replace(t *testing.T, s *cluster.Storage, flags ...string) {
 	t.Helper()
-	must(t, s.Kill())
+	scenario.Must(t, s.Kill())
 	s.Flags(flags...)
-	must(t, s.Start())
-	w.eventually(t, "all see what was started", func(ctx context.Context) (err error) {
+	scenario.Must(t, s.Start())
+	scenario.Eventually(t, "all see what was started", func(ctx context.Context) (err error) {
 		for _, i := range w.Instances {
 			err = errors.Join(err, sees(ctx, i, s.Name, len(flags) == 0))
 		}
@@ -116,7 +117,7 @@ func (w *harness) toldOf(t *testing.T, s *cluster.Storage) {
 	t.Helper()
 	// The status says so while the storage is reached, and its exit code also tells of anything else
 	// that is not as it should be at that moment.
-	w.eventually(t, "the operator is told", func(ctx context.Context) error {
+	scenario.Eventually(t, "the operator is told", func(ctx context.Context) error {
 		status, failure := w.Operate(ctx, "status")
 		if !strings.Contains(status, "no votes") {
 			return fmt.Errorf("the status does not say that %s cannot vote (%v):\n%s", s.Name, failure, status)

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -23,7 +24,7 @@ import (
 func TestReads_areNeverStale(t *testing.T) {
 	const repositories = 8
 	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), repositories)
-	must(t, err)
+	scenario.Must(t, err)
 	w := start(t, cluster.Options{Disk: seeds.Disk})
 	n := int(workload.FromEnv(t, "STRONG_N", 300))
 
@@ -37,13 +38,13 @@ func TestReads_areNeverStale(t *testing.T) {
 	for _, victim := range []struct {
 		what string
 		who  func(*testing.T) *cluster.Storage
-	}{{"a secondary", w.secondary}, {"the primary", w.primary}} {
+	}{{"a secondary", w.secondary}, {"the primary", func(t *testing.T) *cluster.Storage { return scenario.Primary(t, w.Cluster, vs) }}} {
 		s := victim.who(t)
 		before := r.writes.Load()
 		killing := make(chan error, 1)
 		go func() { killing <- r.kill(t.Context(), s, int64(n)/10) }()
 		r.run(t, n/5)
-		must(t, <-killing)
+		scenario.Must(t, <-killing)
 		w.lap(t, "%s killed and restarted during %d writes", victim.what, r.writes.Load()-before)
 		w.allServe(t)
 	}
@@ -70,7 +71,7 @@ func (w *harness) readers(t *testing.T, seeds *workload.Seeds) *readers {
 		p := workload.At(vs, path)
 		w.history.Existence(p, true, nil)
 		_, err := w.client(w.Instances[n%len(w.Instances)]).Commit(t.Context(), path, "committed", "begin")
-		must(t, err)
+		scenario.Must(t, err)
 		w.history.Commit(p, "committed", "begin", nil)
 	}
 	return &readers{w: w, seeds: seeds}
@@ -164,7 +165,7 @@ func (r *readers) fault() string {
 
 // kill kills a storage after some writes more and starts it again a little later.
 func (r *readers) kill(ctx context.Context, s *cluster.Storage, after int64) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, scenario.WaitLimit)
 	defer cancel()
 	for until := r.writes.Load() + after; r.writes.Load() < until; {
 		if err := workload.Pass(ctx, 5*time.Millisecond); err != nil {

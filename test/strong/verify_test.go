@@ -14,6 +14,7 @@ import (
 	"praefect/fsm/condition"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 )
 
 // TestVerify_findsWhatAHookWrote: a post-receive hook runs on the primary alone, and no vote is
@@ -25,14 +26,14 @@ func TestVerify_findsWhatAHookWrote(t *testing.T) {
 	const path, hooked = "group/hook-writes.git", "refs/heads/from-a-hook"
 	w.make(t, path, "group/beside.git")
 	// Without git's own environment no hook of Gitaly sees the write, as if it came from elsewhere.
-	must(t, w.setHooks(t.Context(), path, map[string]string{
+	scenario.Must(t, w.setHooks(t.Context(), path, map[string]string{
 		"post-receive": "#!/bin/sh\nread -r old new ref\nexec env -i PATH=\"$PATH\" git --git-dir=\"$(pwd)\" update-ref " + hooked + " \"$new\"\n",
 	}))
 	_, err := w.clone(t, path).Push(t.Context(), w.Instances[1].URL(vs, path), "pushed", "push")
-	must(t, err)
+	scenario.Must(t, err)
 
 	var found []admin.Event
-	w.eventually(t, "the verification finds it", func(ctx context.Context) error {
+	scenario.Eventually(t, "the verification finds it", func(ctx context.Context) error {
 		history, err := w.Instances[0].Admin().History(ctx, admin.HistoryRequest{VirtualStorage: vs})
 		found = slices.DeleteFunc(history.Changes, func(e admin.Event) bool { return e.Change != "differs" })
 		if err == nil && len(found) < 2 {
@@ -40,14 +41,14 @@ func TestVerify_findsWhatAHookWrote(t *testing.T) {
 		}
 		return err
 	})
-	primary := w.primary(t).Name
+	primary := scenario.Primary(t, w.Cluster, vs).Name
 	for _, e := range found {
 		if e.RelativePath != path || e.Storage == primary || e.Why != "its references differ" {
 			t.Errorf("it found %+v, the primary is %s", e, primary)
 		}
 	}
 	w.lap(t, "the verification found it")
-	w.eventually(t, "every storage has it", func(ctx context.Context) error {
+	scenario.Eventually(t, "every storage has it", func(ctx context.Context) error {
 		var errs []error
 		for _, s := range w.StoragesOf(vs) {
 			_, err := w.Git(ctx, filepath.Join(s.Dir, path), "rev-parse", "--verify", hooked)
@@ -60,8 +61,8 @@ func TestVerify_findsWhatAHookWrote(t *testing.T) {
 
 	var verified admin.VerifyResponse
 	out, err := w.Operate(t.Context(), "-o", "json", "verify", path)
-	must(t, err)
-	must(t, json.Unmarshal([]byte(out), &verified))
+	scenario.Must(t, err)
+	scenario.Must(t, json.Unmarshal([]byte(out), &verified))
 	for _, r := range verified.Replicas {
 		if r.Result != admin.ReplicaAlike || !r.Checked {
 			t.Errorf("afterwards: %+v", r)
@@ -71,12 +72,12 @@ func TestVerify_findsWhatAHookWrote(t *testing.T) {
 		t.Errorf("afterwards: %+v", verified)
 	}
 	out, err = w.Operate(t.Context(), "verify", "-all", "-y")
-	must(t, err)
+	scenario.Must(t, err)
 	if !strings.Contains(out, "no replica differs") {
 		t.Errorf("all: %s", out)
 	}
 	status, err := w.Instances[0].Admin().Status(t.Context(), admin.StatusRequest{})
-	must(t, err)
+	scenario.Must(t, err)
 	if !slices.ContainsFunc(status.Conditions, func(c condition.Condition) bool {
 		return c.Name == condition.ReplicaDiffered && strings.Contains(c.Text, path)
 	}) {
@@ -94,20 +95,20 @@ func TestVerify_makesADamagedReplicaAgain(t *testing.T) {
 	secondary := w.secondary(t)
 	dir := filepath.Join(secondary.Dir, path)
 	tree, err := w.Git(t.Context(), dir, "rev-parse", "--verify", "refs/heads/main^{tree}")
-	must(t, err)
+	scenario.Must(t, err)
 	tree = strings.TrimSpace(tree)
-	must(t, os.Remove(filepath.Join(dir, "objects", tree[:2], tree[2:])))
+	scenario.Must(t, os.Remove(filepath.Join(dir, "objects", tree[:2], tree[2:])))
 	out, code, err := w.Praefectctl(t.Context(), "-o", "json", "verify", path)
-	must(t, err)
+	scenario.Must(t, err)
 	var verified admin.VerifyResponse
-	must(t, json.Unmarshal([]byte(out), &verified))
+	scenario.Must(t, json.Unmarshal([]byte(out), &verified))
 	damaged := slices.ContainsFunc(verified.Replicas, func(r admin.VerifiedReplica) bool {
 		return r.Storage == secondary.Name && r.Result == admin.ReplicaDiffers && strings.HasPrefix(r.What, "damaged: ")
 	})
 	if code != 3 || !damaged {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
-	w.eventually(t, "the replica is sound", func(ctx context.Context) error {
+	scenario.Eventually(t, "the replica is sound", func(ctx context.Context) error {
 		_, err := w.Operate(ctx, "verify", path)
 		return err
 	})

@@ -2,16 +2,13 @@ package workload
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync/atomic"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"praefect/test/cluster"
 )
@@ -67,50 +64,6 @@ func (c Client) Remove(ctx context.Context, path string) error {
 		return fmt.Errorf("remove %q: %w", path, err)
 	}
 	return nil
-}
-
-// Commit adds a commit with a file of its own to a branch, which is made if need
-// be, and returns its id. An error may mean that it was made all the same.
-func (c Client) Commit(ctx context.Context, path, branch, subject string) (id string, err error) {
-	if id, err = c.commit(ctx, path, branch, subject); err != nil {
-		return "", fmt.Errorf("commit %q to %s of %q: %w", subject, branch, path, err)
-	}
-	return id, nil
-}
-
-func (c Client) commit(ctx context.Context, path, branch, subject string) (string, error) {
-	stream, err := gitalypb.NewOperationServiceClient(c.Conn).UserCommitFiles(ctx)
-	if err != nil {
-		return "", err
-	}
-	action := func(a *gitalypb.UserCommitFilesAction) *gitalypb.UserCommitFilesRequest {
-		return &gitalypb.UserCommitFilesRequest{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Action{Action: a}}
-	}
-	for _, message := range []*gitalypb.UserCommitFilesRequest{
-		{UserCommitFilesRequestPayload: &gitalypb.UserCommitFilesRequest_Header{Header: &gitalypb.UserCommitFilesRequestHeader{
-			Repository: c.Repository(path),
-			User:       &gitalypb.User{GlId: "user-1", GlUsername: "author", Name: []byte("Author"), Email: []byte("author@example.com")},
-			BranchName: []byte(branch), CommitMessage: []byte(subject),
-			Timestamp: timestamppb.Now(), // GitLab sends it, so that the commit is the same on every storage
-		}}},
-		action(&gitalypb.UserCommitFilesAction{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Header{
-			Header: &gitalypb.UserCommitFilesActionHeader{Action: gitalypb.UserCommitFilesActionHeader_CREATE, FilePath: []byte(subject + ".txt")},
-		}}),
-		action(&gitalypb.UserCommitFilesAction{UserCommitFilesActionPayload: &gitalypb.UserCommitFilesAction_Content{Content: []byte(subject)}}),
-	} {
-		// The end of a stream says nothing here: the answer tells why.
-		if err := stream.Send(message); err != nil && !errors.Is(err, io.EOF) {
-			return "", err
-		}
-	}
-	answer, err := stream.CloseAndRecv()
-	if err != nil {
-		return "", err
-	}
-	if complaint := answer.GetIndexError() + answer.GetPreReceiveError(); complaint != "" {
-		return "", errors.New(complaint)
-	}
-	return answer.GetBranchUpdate().GetCommitId(), nil
 }
 
 // Find returns the commit that a revision leads to, "" if there is none.

@@ -20,17 +20,7 @@ type register struct {
 	ref  string
 
 	mu      sync.Mutex
-	history []operation // guarded by mu
-}
-
-// operation is one set or read of a register.
-type operation struct {
-	client int
-	set    bool
-	value  string // what was set, or what was read
-	// unknown tells that a set may or may not have had its effect, or has it yet.
-	unknown      bool
-	began, ended time.Time
+	history []Operation // guarded by mu
 }
 
 // Registers are clients that set and read references, each reference by as many
@@ -42,7 +32,6 @@ type Registers struct {
 	stop      chan struct{}
 	ended     sync.Once
 	workers   sync.WaitGroup
-	began     time.Time
 }
 
 // RegistersConfig says where they are and how busy.
@@ -70,7 +59,7 @@ func StartRegisters(ctx context.Context, c *cluster.Cluster, config RegistersCon
 	if config.Limit == 0 {
 		config.Limit = 12 * time.Second
 	}
-	r := &Registers{config: config, stop: make(chan struct{}), began: time.Now()}
+	r := &Registers{config: config, stop: make(chan struct{})}
 	for _, i := range c.Instances {
 		// The cluster's connections are for questions about it: no other use fills these.
 		conn, err := cluster.Dial(i.Addr, c.Token)
@@ -108,12 +97,12 @@ func (r *Registers) Stop() {
 }
 
 // Sets is how many sets were acknowledged so far.
-func (r *Registers) Sets() int { return r.count(func(o operation) bool { return o.set && !o.unknown }) }
+func (r *Registers) Sets() int { return r.count(func(o Operation) bool { return o.Set && !o.Unknown }) }
 
 // Reads is how many reads were answered so far, without the reads that may be old.
-func (r *Registers) Reads() int { return r.count(func(o operation) bool { return !o.set }) }
+func (r *Registers) Reads() int { return r.count(func(o Operation) bool { return !o.Set }) }
 
-func (r *Registers) count(fit func(operation) bool) (n int) {
+func (r *Registers) count(fit func(Operation) bool) (n int) {
 	for _, at := range r.registers {
 		at.mu.Lock()
 		for _, o := range at.history {
@@ -151,22 +140,22 @@ func (r *Registers) set(at *register, instance, number int, value string) bool {
 	// Not ended by Stop: an operation that its client gives up is in doubt.
 	ctx, cancel := context.WithTimeout(context.Background(), r.config.Limit)
 	defer cancel()
-	o := operation{client: number, set: true, value: value, began: time.Now()}
-	o.unknown = r.clients[instance].Point(ctx, at.path, at.ref, value, "") != nil
-	o.ended = time.Now()
+	o := Operation{Set: true, Value: value, Began: time.Now(), client: number}
+	o.Unknown = r.clients[instance].Point(ctx, at.path, at.ref, value, "") != nil
+	o.Ended = time.Now()
 	at.add(o)
-	return !o.unknown
+	return !o.Unknown
 }
 
 // read notes the answer, unless that may be old: the client is told so.
 func (r *Registers) read(at *register, instance, number int) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), r.config.Limit)
 	defer cancel()
-	o := operation{client: number, began: time.Now()}
+	o := Operation{Began: time.Now(), client: number}
 	var trailer metadata.MD
 	var err error
-	o.value, err = r.clients[instance].Find(ctx, at.path, at.ref, grpc.Trailer(&trailer))
-	o.ended = time.Now()
+	o.Value, err = r.clients[instance].Find(ctx, at.path, at.ref, grpc.Trailer(&trailer))
+	o.Ended = time.Now()
 	if err != nil || len(trailer.Get(Unleased)) > 0 {
 		return false
 	}
@@ -174,7 +163,7 @@ func (r *Registers) read(at *register, instance, number int) bool {
 	return true
 }
 
-func (at *register) add(o operation) {
+func (at *register) add(o Operation) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	at.history = append(at.history, o)

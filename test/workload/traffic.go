@@ -73,9 +73,9 @@ type Traffic struct {
 	workers sync.WaitGroup
 
 	mu      sync.Mutex
-	stopped time.Time         // when Stop was called; guarded by mu
-	events  []Event           // guarded by mu
-	made    []acknowledgement // guarded by mu
+	stopped time.Time // when Stop was called; guarded by mu
+	events  []Event   // guarded by mu
+	made    []Made    // guarded by mu
 }
 
 // Start connects the clients and lets them begin.
@@ -180,13 +180,13 @@ func (t *Traffic) write(n, turn int) {
 	// Not ended by Stop: an operation that its client gives up is in doubt.
 	ctx, cancel := context.WithTimeout(context.Background(), t.config.Limit)
 	defer cancel()
-	a := acknowledgement{path: path, branch: fmt.Sprintf("writer-%d", n)}
+	a := Made{Path: path, Branch: fmt.Sprintf("writer-%d", n)}
 	write := t.clients[n].Commit
 	if t.own != nil {
-		a.branch, write = fmt.Sprintf("%s-%d-%d", t.name, n, turn), t.clients[n].branch(t.config.Own[turn%len(t.config.Own)])
+		a.Branch, write = fmt.Sprintf("%s-%d-%d", t.name, n, turn), t.clients[n].branch(t.config.Own[turn%len(t.config.Own)])
 	}
 	e := Event{Kind: Write, Client: n, Home: t.homes[n], Path: path, Began: time.Now()}
-	a.id, e.Err = write(ctx, path, a.branch, fmt.Sprintf("%s-%d-%d", t.name, n, turn))
+	a.ID, e.Err = write(ctx, path, a.Branch, fmt.Sprintf("%s-%d-%d", t.name, n, turn))
 	e.Ended = time.Now()
 	done(e.Err)
 	t.mu.Lock()

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"praefect/test/cluster"
 )
 
-// acknowledgement is a commit that a client was told is there.
-type acknowledgement struct{ path, branch, id string }
+// Made is a commit that a client was told is on a branch.
+type Made struct{ Path, Branch, ID string }
 
 // Verify looks on the disk of a storage, past all servers, for every commit that was
 // acknowledged, and names the missing ones. The traffic has been stopped, nothing is
@@ -17,10 +19,14 @@ type acknowledgement struct{ path, branch, id string }
 func (t *Traffic) Verify(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	storage := t.c.StoragesOf(t.virtualStorage)[0]
-	byPath := make(map[string][]acknowledgement)
-	for _, a := range t.made {
-		byPath[a.path] = append(byPath[a.path], a)
+	return VerifyMade(ctx, t.c.StoragesOf(t.virtualStorage)[0], t.made)
+}
+
+// VerifyMade is Verify for commits that other clients have made.
+func VerifyMade(ctx context.Context, storage *cluster.Storage, all []Made) error {
+	byPath := make(map[string][]Made)
+	for _, m := range all {
+		byPath[m.Path] = append(byPath[m.Path], m)
 	}
 	for path, made := range byPath {
 		if err := verify(ctx, filepath.Join(storage.Dir, path), made); err != nil {
@@ -31,7 +37,7 @@ func (t *Traffic) Verify(ctx context.Context) error {
 }
 
 // verify looks in one repository.
-func verify(ctx context.Context, dir string, made []acknowledgement) error {
+func verify(ctx context.Context, dir string, made []Made) error {
 	text, err := git(ctx, dir, "for-each-ref", "--format=%(refname) %(objectname)")
 	if err != nil {
 		return fmt.Errorf("look for acknowledged commits: %w", err)
@@ -43,8 +49,8 @@ func verify(ctx context.Context, dir string, made []acknowledgement) error {
 	}
 	below := make(map[string]map[string]bool) // the commits of a branch, if one was asked for
 	for _, a := range made {
-		ref := "refs/heads/" + a.branch
-		if tips[ref] == a.id {
+		ref := "refs/heads/" + a.Branch
+		if tips[ref] == a.ID {
 			continue
 		}
 		if tips[ref] != "" && below[ref] == nil {
@@ -57,8 +63,8 @@ func verify(ctx context.Context, dir string, made []acknowledgement) error {
 				below[ref][id] = true
 			}
 		}
-		if !below[ref][a.id] {
-			return fmt.Errorf("the acknowledged commit %s of %s is missing in %q", a.id, a.branch, a.path)
+		if !below[ref][a.ID] {
+			return fmt.Errorf("the acknowledged commit %s of %s is missing in %q", a.ID, a.Branch, a.Path)
 		}
 	}
 	return nil

@@ -101,7 +101,7 @@ func TestVerify_namesWhatIsMissing(t *testing.T) {
 		branch, id string
 		there      bool
 	}{{"a", first, true}, {"a", main, true}, {"a", second, false}, {"gone", first, false}} {
-		err := verify(t.Context(), seeds.template, []acknowledgement{{"p", row.branch, row.id}})
+		err := verify(t.Context(), seeds.template, []Made{{"p", row.branch, row.id}})
 		if (err == nil) != row.there {
 			t.Errorf("%+v: got %v", row, err)
 		}
@@ -186,7 +186,7 @@ func TestTraffic_writesAndReadsAndFindsItAllAgain(t *testing.T) {
 	if err := traffic.Verify(ctx); err != nil {
 		t.Error(err)
 	}
-	traffic.made = append(traffic.made, acknowledgement{seeds.Paths()[0], Branch, "0123"})
+	traffic.made = append(traffic.made, Made{seeds.Paths()[0], Branch, "0123"})
 	if traffic.Verify(ctx) == nil {
 		t.Error("what was never written is not missed")
 	}
