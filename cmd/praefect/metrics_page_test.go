@@ -12,8 +12,8 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 )
 
-// metricsPage names every metric.
-var metricsPage = filepath.Join("..", "..", "docs", "operations", "metrics.md")
+// metricsPage names every metric, in the root of the tree.
+var metricsPage = filepath.Join("docs", "operations", "metrics.md")
 
 var (
 	// metricRow is a row of a table of metrics: name, type, labels.
@@ -87,7 +87,7 @@ func registeredMetrics(t *testing.T, registry *prometheus.Registry) map[string][
 // daemon that runs: each metric of one is in the other, with its labels and its type, and its
 // name is upstream's or has the prefix of ours.
 func TestMetrics_pageNamesEveryMetric(t *testing.T) {
-	text, err := os.ReadFile(metricsPage)
+	text, err := os.ReadFile(filepath.Join("..", "..", metricsPage))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestMetrics_pageNamesEveryMetric(t *testing.T) {
 	for _, row := range metricRow.FindAllStringSubmatch(string(text), -1) {
 		name, kind := row[1], row[2]
 		if named[name] {
-			t.Errorf("the page has two rows for %s", name)
+			t.Errorf("%s has two rows for %s", metricsPage, name)
 		}
 		named[name] = true
 		labels := labelName.FindAllString(row[3], -1)
@@ -118,16 +118,19 @@ func TestMetrics_pageNamesEveryMetric(t *testing.T) {
 		want, ok := registered[name]
 		switch {
 		case !ok:
-			t.Errorf("the page names %s, which no daemon registers", name)
+			t.Errorf("%s names %s, which no daemon registers", metricsPage, name)
 		case !slices.Equal(labels, want):
-			t.Errorf("the page gives %s the labels %q, the daemon has %q", name, labels, want)
+			t.Errorf("%s gives %s the labels %q, the daemon has %q", metricsPage, name, labels, want)
 		case kinds[name] != "" && kinds[name] != kind:
-			t.Errorf("the page calls %s a %s, the daemon has a %s", name, kind, kinds[name])
+			t.Errorf("%s calls %s a %s, the daemon has a %s", metricsPage, name, kind, kinds[name])
 		}
 	}
 	for name, labels := range registered {
+		if total := strings.HasSuffix(name, "_total"); kinds[name] != "" && total != (kinds[name] == "counter") && !slices.Contains(upstreamMetrics, name) {
+			t.Errorf("%s is a %s: the names of counters end in _total, and no others", name, kinds[name])
+		}
 		if !named[name] {
-			t.Errorf("the page has no row for %s %q", name, labels)
+			t.Errorf("%s has no row for %s, with the labels %q: | `%s` | counter, gauge or histogram | labels | meaning |", metricsPage, name, labels, name)
 		}
 		if !strings.HasPrefix(name, "praefect_") && !strings.HasPrefix(name, "go_sql_") && !slices.Contains(upstreamMetrics, name) {
 			t.Errorf("%s has neither the prefix praefect_ nor a name of upstream", name)

@@ -54,8 +54,11 @@ func compile(text string, imports bool, names ...string) ([]byte, error) {
 	return proto.Marshal(set)
 }
 
+// laterFile declares the methods of later releases.
+const laterFile = "later.proto"
+
 // laterSet is what Gitaly 18.9 has beyond 16.11, compiled once: fuzzing asks for it with each input.
-var laterSet = sync.OnceValues(func() ([]byte, error) { return compile("", true, "later.proto") })
+var laterSet = sync.OnceValues(func() ([]byte, error) { return compile("", true, laterFile) })
 
 // laterFiles are its descriptors, with annotations that the types of this program can read.
 var laterFiles = sync.OnceValues(func() (*protoregistry.Files, error) {

@@ -42,7 +42,7 @@ func descriptorOf(tb testing.TB, fullName string) protoreflect.MethodDescriptor 
 		}
 	}
 	if err != nil {
-		tb.Fatal(err)
+		tb.Fatalf("%s is neither compiled in nor in testdata/later.proto: declare it there as its release does: %v", name, err)
 	}
 	return d.(protoreflect.MethodDescriptor)
 }
@@ -57,9 +57,10 @@ func TestTable_holdsEveryMethodAsAnnotated(t *testing.T) {
 	counts := make(map[group]int)
 	refused := 0
 	for m := range table.All() {
-		counts[group{m.Kind, m.Scope}]++
-
 		md := descriptorOf(t, m.FullName)
+		if md.ParentFile().Path() != laterFile {
+			counts[group{m.Kind, m.Scope}]++
+		}
 		if m.ClientStreams != md.IsStreamingClient() || m.ServerStreams != md.IsStreamingServer() {
 			t.Errorf("%s: streams (%t, %t), want (%t, %t)",
 				m.FullName, m.ClientStreams, m.ServerStreams, md.IsStreamingClient(), md.IsStreamingServer())
@@ -86,13 +87,13 @@ func TestTable_holdsEveryMethodAsAnnotated(t *testing.T) {
 		}
 	}
 
-	want := map[group]int{ // of 16.11, and what 18.9 adds
-		{Accessor, ScopeRepository}:    94 + 3,
-		{Mutator, ScopeRepository}:     45 + 1,
+	want := map[group]int{ // of 16.11; the methods of later releases are compared one by one
+		{Accessor, ScopeRepository}:    94,
+		{Mutator, ScopeRepository}:     45,
 		{Maintenance, ScopeRepository}: 2,
-		{Accessor, ScopeStorage}:       2 + 7,
-		{Mutator, ScopeStorage}:        1 + 1,
-		{Intercepted, ScopeNone}:       12 + 1 + 5,
+		{Accessor, ScopeStorage}:       2,
+		{Mutator, ScopeStorage}:        1,
+		{Intercepted, ScopeNone}:       12,
 	}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Errorf("methods (-want +got):\n%s", diff)
@@ -118,7 +119,7 @@ func TestTable_holdsEveryMethodAsAnnotated(t *testing.T) {
 	}
 	files.RangeFilesByPackage("gitaly", note)
 	if got := len(table.methods); got != len(inDescriptors) {
-		t.Errorf("table has %d methods, the descriptors %d", got, len(inDescriptors))
+		t.Errorf("the table has %d methods, the descriptors that are compiled in and testdata/later.proto %d", got, len(inDescriptors))
 	}
 }
 
