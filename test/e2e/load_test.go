@@ -20,8 +20,7 @@ type load struct {
 	history *workload.History
 	cluster *cluster.Cluster
 
-	stop    chan struct{} // closed by end
-	workers sync.WaitGroup
+	workers *workload.Workers
 
 	mu      sync.Mutex
 	done    map[string]int           // operations that succeeded, by kind; guarded by mu
@@ -33,39 +32,21 @@ type load struct {
 // startLoad makes a load without clients. A test that does not end it by itself
 // has it ended.
 func startLoad(t *testing.T, c *cluster.Cluster, h *workload.History, limit time.Duration) *load {
-	l := &load{limit: limit, history: h, cluster: c, stop: make(chan struct{}), done: make(map[string]int), slowest: make(map[string]time.Duration)}
+	l := &load{limit: limit, history: h, cluster: c, workers: workload.NewWorkers(), done: make(map[string]int), slowest: make(map[string]time.Duration)}
 	t.Cleanup(l.end)
 	return l
 }
 
 // end lets every client finish what it is doing, and returns when all have.
-func (l *load) end() {
-	l.mu.Lock()
-	select {
-	case <-l.stop:
-	default:
-		close(l.stop)
-	}
-	l.mu.Unlock()
-	l.workers.Wait()
-}
+func (l *load) end() { l.workers.Stop() }
 
 // worker repeats step until the load ends, at most once in every interval.
 func (l *load) worker(every time.Duration, step func(ctx context.Context, n int)) {
-	l.workers.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-l.stop:
-				return
-			case <-tick.C:
-			}
-			// Not ended by the end of the load: an operation that its client gives up is in doubt.
-			ctx, cancel := context.WithTimeout(context.Background(), l.limit)
-			step(ctx, n)
-			cancel()
-		}
+	l.workers.Start(0, every, func(n int) {
+		// Not ended by the end of the load: an operation that its client gives up is in doubt.
+		ctx, cancel := context.WithTimeout(context.Background(), l.limit)
+		defer cancel()
+		step(ctx, n)
 	})
 }
 

@@ -28,9 +28,8 @@ type load struct {
 	w       *harness
 	name    string // no other load makes commits of that name
 	conns   []*grpc.ClientConn
-	stop    chan struct{}
+	workers *workload.Workers
 	ended   sync.Once
-	workers sync.WaitGroup
 
 	mu        sync.Mutex
 	events    []event                         // guarded by mu
@@ -49,19 +48,19 @@ type event struct {
 // through the balancer and through each instance.
 func startLoad(t *testing.T, w *harness, name string) *load {
 	t.Helper()
-	l := &load{w: w, name: name, stop: make(chan struct{}), registers: make(map[string][]workload.Operation)}
+	l := &load{w: w, name: name, workers: workload.NewWorkers(), registers: make(map[string][]workload.Operation)}
 	t.Cleanup(l.end)
 	one, two, three := w.c.Instances[0], w.c.Instances[1], w.c.Instances[2]
 	for n, routes := range [busy][2]*cluster.Instance{{nil, one}, {two, three}, {nil, nil}} {
 		for m, to := range routes {
 			client, route := l.connect(t, to)
 			writer := fmt.Sprintf("writer-%d", m)
-			l.worker(300*time.Millisecond, func(turn int) { l.write(client, route, w.paths[n], writer, turn) })
+			l.workers.Start(0, 300*time.Millisecond, func(turn int) { l.write(client, route, w.paths[n], writer, turn) })
 		}
 	}
 	for _, to := range []*cluster.Instance{nil, one, two, three} {
 		client, route := l.connect(t, to)
-		l.worker(60*time.Millisecond, func(turn int) { l.read(client, route, w.paths[turn%busy]) })
+		l.workers.Start(0, 60*time.Millisecond, func(turn int) { l.read(client, route, w.paths[turn%busy]) })
 	}
 	w.eventually(t, "clients are served", func(context.Context) error {
 		if n := l.count(func(e event) bool { return e.Kind == workload.Write && e.Err == nil }); n < 2*busy {
@@ -92,26 +91,9 @@ func (l *load) connect(t *testing.T, to *cluster.Instance) (workload.Client, str
 // end lets every client finish what it is doing, and returns when all have.
 func (l *load) end() {
 	l.ended.Do(func() {
-		close(l.stop)
-		l.workers.Wait()
+		l.workers.Stop()
 		for _, conn := range l.conns {
 			_ = conn.Close() // nothing is under way
-		}
-	})
-}
-
-// worker repeats a step until the end, at most once in every interval.
-func (l *load) worker(every time.Duration, step func(turn int)) {
-	l.workers.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for turn := 0; ; turn++ {
-			select {
-			case <-l.stop:
-				return
-			case <-tick.C:
-				step(turn)
-			}
 		}
 	})
 }

@@ -19,9 +19,7 @@ type load struct {
 	w         *harness
 	traffic   *workload.Traffic
 	registers *workload.Registers
-	stop      chan struct{}
-	ended     sync.Once
-	pushers   sync.WaitGroup
+	pushers   *workload.Workers
 
 	mu     sync.Mutex
 	pushes int // acknowledged; guarded by mu
@@ -46,7 +44,7 @@ func (w *harness) load(t *testing.T, seeds *workload.Seeds) *load {
 	t.Helper()
 	const pushed = "pushed/by-two.git"
 	w.make(t, pushed)
-	l := &load{w: w, stop: make(chan struct{})}
+	l := &load{w: w, pushers: workload.NewWorkers()}
 	var err error
 	paths := seeds.Paths()
 	l.registers, err = workload.StartRegisters(t.Context(), w.Cluster, workload.RegistersConfig{
@@ -74,36 +72,26 @@ func (l *load) pusher(t *testing.T, path, branch string, through *cluster.Instan
 	checkout, err := workload.Clone(t.Context(), l.w.Cluster, through.URL(vs, path), filepath.Join(t.TempDir(), branch))
 	scenario.Must(t, err)
 	l.w.history.Inherits(p, branch, "first")
-	l.pushers.Go(func() {
-		tick := time.NewTicker(500 * time.Millisecond)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-l.stop:
-				return
-			case <-tick.C:
-			}
-			// Not ended by the end of the load: a push that is given up is in doubt.
-			ctx, cancel := context.WithTimeout(context.Background(), operationLimit)
-			subject := fmt.Sprintf("%s-%d", branch, n)
-			_, err := checkout.Push(ctx, through.URL(vs, path), branch, subject)
-			cancel()
-			l.w.history.Commit(p, branch, subject, err)
-			if err == nil {
-				l.mu.Lock()
-				l.pushes++
-				l.mu.Unlock()
-			}
+	l.pushers.Start(0, 500*time.Millisecond, func(n int) {
+		// Not ended by the end of the load: a push that is given up is in doubt.
+		ctx, cancel := context.WithTimeout(context.Background(), operationLimit)
+		defer cancel()
+		subject := fmt.Sprintf("%s-%d", branch, n)
+		_, err := checkout.Push(ctx, through.URL(vs, path), branch, subject)
+		l.w.history.Commit(p, branch, subject, err)
+		if err == nil {
+			l.mu.Lock()
+			l.pushes++
+			l.mu.Unlock()
 		}
 	})
 }
 
 // end lets every client finish what it is doing.
 func (l *load) end() {
-	l.ended.Do(func() { close(l.stop) })
 	l.traffic.Stop()
 	l.registers.Stop()
-	l.pushers.Wait()
+	l.pushers.Stop()
 }
 
 // writes is how many were acknowledged so far.

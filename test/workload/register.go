@@ -29,9 +29,8 @@ type Registers struct {
 	config    RegistersConfig
 	registers []*register
 	clients   []Client
-	stop      chan struct{}
+	workers   *Workers
 	ended     sync.Once
-	workers   sync.WaitGroup
 }
 
 // RegistersConfig says where they are and how busy.
@@ -59,7 +58,7 @@ func StartRegisters(ctx context.Context, c *cluster.Cluster, config RegistersCon
 	if config.Limit == 0 {
 		config.Limit = 12 * time.Second
 	}
-	r := &Registers{config: config, stop: make(chan struct{})}
+	r := &Registers{config: config, workers: NewWorkers()}
 	for _, i := range c.Instances {
 		// The cluster's connections are for questions about it: no other use fills these.
 		conn, err := cluster.Dial(i.Addr, c.Token)
@@ -79,7 +78,7 @@ func StartRegisters(ctx context.Context, c *cluster.Cluster, config RegistersCon
 		r.registers = append(r.registers, at)
 		for n := range r.clients {
 			number := len(r.registers)*len(r.clients) + n
-			r.workers.Go(func() { r.work(at, n, number) })
+			r.work(at, n, number)
 		}
 	}
 	return r, nil
@@ -88,8 +87,7 @@ func StartRegisters(ctx context.Context, c *cluster.Cluster, config RegistersCon
 // Stop lets every client finish its operation, and returns when all have.
 func (r *Registers) Stop() {
 	r.ended.Do(func() {
-		close(r.stop)
-		r.workers.Wait()
+		r.workers.Stop()
 		for _, client := range r.clients {
 			_ = client.Conn.Close() // nothing is under way
 		}
@@ -115,25 +113,17 @@ func (r *Registers) count(fit func(Operation) bool) (n int) {
 	return n
 }
 
-// work is one client of one register. After a failure it only reads until that
+// work starts one client of one register. After a failure it only reads until that
 // succeeds: a set whose effect is in doubt weakens the history.
 func (r *Registers) work(at *register, instance, number int) {
-	tick := time.NewTicker(r.config.Every)
-	defer tick.Stop()
-	random := rand.New(rand.NewPCG(uint64(number), 0))
-	well := false
-	for {
-		select {
-		case <-r.stop:
-			return
-		case <-tick.C:
-		}
+	random, well := rand.New(rand.NewPCG(uint64(number), 0)), false
+	r.workers.Start(0, r.config.Every, func(int) {
 		if well && random.IntN(2) == 0 {
 			well = r.set(at, instance, number, r.config.Values[random.IntN(len(r.config.Values))])
 		} else {
 			well = r.read(at, instance, number)
 		}
-	}
+	})
 }
 
 func (r *Registers) set(at *register, instance, number int, value string) bool {

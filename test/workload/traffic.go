@@ -68,9 +68,8 @@ type Traffic struct {
 	clients        []Client
 	homes          []string // of the clients; empty without one
 
-	stop    chan struct{}
+	workers *Workers
 	ended   sync.Once
-	workers sync.WaitGroup
 
 	mu      sync.Mutex
 	stopped time.Time // when Stop was called; guarded by mu
@@ -81,7 +80,7 @@ type Traffic struct {
 // Start connects the clients and lets them begin.
 func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths []string, config Config) (*Traffic, error) {
 	config.applyDefaults(len(paths))
-	t := &Traffic{c: c, virtualStorage: virtualStorage, config: config, pool: NewPool(paths, config.Reserve), name: strings.ToLower(cryptorand.Text()), stop: make(chan struct{})}
+	t := &Traffic{c: c, virtualStorage: virtualStorage, config: config, pool: NewPool(paths, config.Reserve), name: strings.ToLower(cryptorand.Text()), workers: NewWorkers()}
 	if len(config.Own) > 0 {
 		if config.Writers > len(paths) {
 			return nil, fmt.Errorf("start clients: %d writers want a repository each, and there are %d", config.Writers, len(paths))
@@ -108,13 +107,13 @@ func Start(ctx context.Context, c *cluster.Cluster, virtualStorage string, paths
 	}
 	for n := range t.clients {
 		if reader := n - config.Writers; reader < 0 {
-			t.worker(config.WriteEvery, spread(config.WriteEvery, n, config.Writers), func(turn int) { t.write(n, turn) })
+			t.workers.Start(spread(config.WriteEvery, n, config.Writers), config.WriteEvery, func(turn int) { t.write(n, turn) })
 		} else {
-			t.worker(config.ReadEvery, spread(config.ReadEvery, reader, config.Readers), func(int) { t.read(n) })
+			t.workers.Start(spread(config.ReadEvery, reader, config.Readers), config.ReadEvery, func(int) { t.read(n) })
 		}
 	}
 	if t.own == nil {
-		t.workers.Go(t.watch)
+		t.workers.Start(0, 50*time.Millisecond, t.ask)
 	}
 	return t, nil
 }
@@ -134,8 +133,7 @@ func (t *Traffic) Stop() {
 		t.mu.Lock()
 		t.stopped = time.Now()
 		t.mu.Unlock()
-		close(t.stop)
-		t.workers.Wait()
+		t.workers.Stop()
 		for _, client := range t.clients {
 			_ = client.Conn.Close() // nothing is under way
 		}
@@ -145,30 +143,6 @@ func (t *Traffic) Stop() {
 // spread is when the nth of some clients begins, so that not all begin at once.
 func spread(every time.Duration, n, clients int) time.Duration {
 	return every * time.Duration(n) / time.Duration(clients)
-}
-
-// worker repeats a step until the end, at most once in every interval, from a
-// moment on.
-func (t *Traffic) worker(every, begin time.Duration, step func(turn int)) {
-	t.workers.Go(func() {
-		first := time.NewTimer(begin)
-		defer first.Stop()
-		select {
-		case <-t.stop:
-			return
-		case <-first.C:
-		}
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for turn := 0; ; turn++ {
-			select {
-			case <-t.stop:
-				return
-			case <-tick.C:
-				step(turn)
-			}
-		}
-	})
 }
 
 // write commits to the branch of a writer in some repository.
@@ -215,21 +189,11 @@ func (t *Traffic) read(n int) {
 	t.events = append(t.events, e)
 }
 
-// watch keeps asking which repositories are not clean.
-func (t *Traffic) watch() {
-	const every = 50 * time.Millisecond
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-t.stop:
-			return
-		case <-tick.C:
-		}
-		asked := time.Now()
-		if behind, err := Behind(context.Background(), t.c, t.virtualStorage); err == nil {
-			t.pool.Listed(asked, behind) // otherwise the next one tells
-		}
+// ask asks which repositories are not clean.
+func (t *Traffic) ask(int) {
+	asked := time.Now()
+	if behind, err := Behind(context.Background(), t.c, t.virtualStorage); err == nil {
+		t.pool.Listed(asked, behind) // otherwise the next time tells
 	}
 }
 
