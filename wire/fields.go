@@ -9,7 +9,6 @@ import (
 	"unicode"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // structType is a struct and a message with their fields in pairs.
@@ -63,20 +62,22 @@ func mapStruct(t reflect.Type, d protoreflect.MessageDescriptor, constants map[s
 	return s, nil
 }
 
-// fieldName is the name of a field in a message, and the option of its JSON tag.
+// fieldName is the name of a field in a message, and the option of its JSON tag. Without a tag it is
+// the name in Go, in small letters: client_address for ClientAddress, cluster_id for ClusterID.
 func fieldName(f reflect.StructField) (name, option string) {
-	if !f.Anonymous {
-		name, option, _ = strings.Cut(f.Tag.Get("json"), ",")
+	if name, option, _ = strings.Cut(f.Tag.Get("json"), ","); name != "" {
 		return name, option
 	}
 	var b strings.Builder
-	for i, r := range f.Name {
-		if unicode.IsUpper(r) && i > 0 {
+	letters := []rune(f.Name)
+	for i, r := range letters {
+		begins := i > 0 && unicode.IsUpper(r) && (unicode.IsLower(letters[i-1]) || i+1 < len(letters) && unicode.IsLower(letters[i+1]))
+		if begins {
 			b.WriteByte('_')
 		}
 		b.WriteRune(unicode.ToLower(r))
 	}
-	return b.String(), ""
+	return b.String(), option
 }
 
 // mapField pairs the values of two fields, or the elements if they have several.
@@ -117,8 +118,10 @@ func mapValue(t reflect.Type, d protoreflect.FieldDescriptor, constants map[stri
 		return float{}, nil
 	case kind == protoreflect.BytesKind && t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:
 		return raw{}, nil
-	case kind == protoreflect.MessageKind && t == reflect.TypeFor[time.Time]() && d.Message().FullName() == (&timestamppb.Timestamp{}).ProtoReflect().Descriptor().FullName():
+	case kind == protoreflect.MessageKind && t == reflect.TypeFor[time.Time]() && d.Message().FullName() == "google.protobuf.Timestamp":
 		return instant{}, nil
+	case kind == protoreflect.MessageKind && t == reflect.TypeFor[time.Duration]() && d.Message().FullName() == "google.protobuf.Duration":
+		return span{}, nil
 	case kind == protoreflect.MessageKind && t.Kind() == reflect.Struct:
 		fields, err := mapStruct(t, d.Message(), constants)
 		return nested{fields}, err

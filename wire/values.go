@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -24,6 +25,7 @@ type (
 	float    struct{}
 	raw      struct{}
 	instant  struct{}
+	span     struct{}
 	nested   struct{ fields *structType }
 )
 
@@ -65,6 +67,15 @@ func (instant) write(v reflect.Value, _ protoreflect.Value) protoreflect.Value {
 func (instant) read(from protoreflect.Value, v reflect.Value) {
 	if m := from.Message(); m.IsValid() {
 		v.Set(reflect.ValueOf(m.Interface().(*timestamppb.Timestamp).AsTime()))
+	}
+}
+
+func (span) write(v reflect.Value, _ protoreflect.Value) protoreflect.Value {
+	return protoreflect.ValueOfMessage(durationpb.New(time.Duration(v.Int())).ProtoReflect())
+}
+func (span) read(from protoreflect.Value, v reflect.Value) {
+	if m := from.Message(); m.IsValid() {
+		v.SetInt(int64(m.Interface().(*durationpb.Duration).AsDuration()))
 	}
 }
 

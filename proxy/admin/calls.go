@@ -50,12 +50,12 @@ func (c *Client) VerificationWaiting(ctx context.Context, request VerificationWa
 
 // ask makes a call that changes nothing.
 func ask[Request, Response any](ctx context.Context, c *Client, r rpc[Request, Response], request Request) (Response, error) {
-	out := r.types().response.New()
-	if err := c.cc.Invoke(ctx, r.path(), r.types().request.Write(request), out); err != nil {
+	out := r.Response().New()
+	if err := c.cc.Invoke(ctx, r.Path(), r.Request().Write(request), out); err != nil {
 		var none Response
 		return none, err
 	}
-	return r.types().response.Read(out), nil
+	return r.Response().Read(out), nil
 }
 
 // Instances implements Membership.

@@ -54,10 +54,10 @@ func begin[Request, Response any](ctx context.Context, c *Client, r rpc[Request,
 	if err != nil {
 		return nil, Errorf(Invalid, "%v", err)
 	}
-	outgoing := show(ctx, c.adminToken, r.path(), body)
+	outgoing := show(ctx, c.adminToken, r.Path(), body)
 	detached, cancel := context.WithCancel(context.WithoutCancel(outgoing))
 	connected := context.AfterFunc(ctx, cancel)
-	stream, err := c.cc.NewStream(detached, r.stream(), r.path())
+	stream, err := c.cc.NewStream(detached, r.Stream(), r.Path())
 	if !connected() {
 		cancel()
 		return nil, gaveUp(ctx)
@@ -87,7 +87,7 @@ func (x *exchange[Request, Response]) heed(ctx context.Context, giveUp *Request)
 			return
 		}
 		bound.Reset(lastWord)
-		_ = x.stream.SendMsg(x.rpc.types().request.Write(*giveUp)) // if it fails the call has ended, and says how
+		_ = x.stream.SendMsg(x.rpc.Request().Write(*giveUp)) // if it fails the call has ended, and says how
 	})
 	return func() {
 		if !stop() {
@@ -104,11 +104,11 @@ func (x *exchange[Request, Response]) end() {
 
 // receive waits for the next answer.
 func (x *exchange[Request, Response]) receive() (response Response, err error) {
-	in := x.rpc.types().response.New()
+	in := x.rpc.Response().New()
 	if err := x.stream.RecvMsg(in); err != nil {
 		return response, err
 	}
-	return x.rpc.types().response.Read(in), nil
+	return x.rpc.Response().Read(in), nil
 }
 
 // KindOf is the kind of an error that came from a service, empty if the error

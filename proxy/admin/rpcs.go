@@ -1,10 +1,7 @@
 package admin
 
 import (
-	"sync"
-
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"praefect/proxy/admin/adminpb"
 	"praefect/wire"
@@ -95,40 +92,11 @@ func serviceDesc() *grpc.ServiceDesc {
 	}
 }
 
-// rpc is one method of the service. Its messages are only looked at when it is used first.
+// rpc is one method of the service.
 type rpc[Request, Response any] struct {
-	name  string
-	types func() types[Request, Response]
-}
-
-type types[Request, Response any] struct {
-	request  *wire.Type[Request]
-	response *wire.Type[Response]
+	wire.Method[Request, Response]
 }
 
 func method[Request, Response any](name string) rpc[Request, Response] {
-	return rpc[Request, Response]{name, sync.OnceValue(func() types[Request, Response] {
-		d := service.Methods().ByName(protoreflect.Name(name))
-		return types[Request, Response]{pair[Request](d.Input()), pair[Response](d.Output())}
-	})}
-}
-
-// pair maps a struct to its message. They are part of the program: a test finds that they differ.
-func pair[T any](d protoreflect.MessageDescriptor) *wire.Type[T] {
-	t, err := wire.Map[T](d, map[string]any{"schema": Schema})
-	if err != nil {
-		panic(err)
-	}
-	return t
-}
-
-// path is the name of the method in a call.
-func (r rpc[Request, Response]) path() string {
-	return "/" + string(service.FullName()) + "/" + r.name
-}
-
-// stream describes the method to gRPC as a stream; gRPC makes every call as one.
-func (r rpc[Request, Response]) stream() *grpc.StreamDesc {
-	d := service.Methods().ByName(protoreflect.Name(r.name))
-	return &grpc.StreamDesc{StreamName: r.name, ClientStreams: d.IsStreamingClient(), ServerStreams: d.IsStreamingServer()}
+	return rpc[Request, Response]{wire.MethodOf[Request, Response](service, name, map[string]any{"schema": Schema})}
 }

@@ -85,7 +85,7 @@ func download[Request, Response any](ctx context.Context, c *Client, r rpc[Reque
 	if err != nil {
 		return err
 	}
-	stream, err := c.cc.NewStream(show(ctx, c.adminToken, r.path(), body), r.stream(), r.path())
+	stream, err := c.cc.NewStream(show(ctx, c.adminToken, r.Path(), body), r.Stream(), r.Path())
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func download[Request, Response any](ctx context.Context, c *Client, r rpc[Reque
 		return err
 	}
 	for {
-		in := r.types().response.New()
+		in := r.Response().New()
 		err := stream.RecvMsg(in)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -102,7 +102,7 @@ func download[Request, Response any](ctx context.Context, c *Client, r rpc[Reque
 		if err != nil {
 			return status.Convert(err).Err()
 		}
-		if err := put(r.types().response.Read(in)); err != nil {
+		if err := put(r.Response().Read(in)); err != nil {
 			return err
 		}
 	}

@@ -43,11 +43,11 @@ func switching(r rpc[switchCall, switchReport], answer func(*Service, context.Co
 
 func awaitCancel(r rpc[switchCall, switchReport], stream grpc.ServerStream, cancel func()) {
 	for {
-		in := r.types().request.New()
+		in := r.Request().New()
 		if err := stream.RecvMsg(in); err != nil {
 			return // if the client is gone, the stream's context has ended
 		}
-		if r.types().request.Read(in).Cancel {
+		if r.Request().Read(in).Cancel {
 			cancel()
 		}
 	}

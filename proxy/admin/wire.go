@@ -13,23 +13,23 @@ import (
 // unary describes one method by the function that answers it.
 func unary[Request, Response any](r rpc[Request, Response], answer func(*Service, context.Context, Request) (Response, error)) grpc.MethodDesc {
 	return grpc.MethodDesc{
-		MethodName: r.name,
+		MethodName: r.Name(),
 		Handler: func(srv any, ctx context.Context, receive func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {
 			request, body, err := r.receive(receive)
 			if err != nil {
 				return nil, err
 			}
 			handle := func(ctx context.Context, in any) (any, error) {
-				response, err := answer(srv.(*Service), withCall(ctx, r.path(), body), r.types().request.Read(in.(proto.Message)))
+				response, err := answer(srv.(*Service), withCall(ctx, r.Path(), body), r.Request().Read(in.(proto.Message)))
 				if err != nil {
 					return nil, err
 				}
-				return r.types().response.Write(response), nil
+				return r.Response().Write(response), nil
 			}
 			if interceptor == nil {
 				return handle(ctx, request)
 			}
-			return interceptor(ctx, request, &grpc.UnaryServerInfo{Server: srv, FullMethod: r.path()}, handle)
+			return interceptor(ctx, request, &grpc.UnaryServerInfo{Server: srv, FullMethod: r.Path()}, handle)
 		},
 	}
 }
@@ -45,14 +45,14 @@ type served[Request, Response any] struct {
 
 // serve describes a method with streams by the function that answers it, after the first message.
 func (r rpc[Request, Response]) serve(answer func(*Service, served[Request, Response]) error) grpc.StreamDesc {
-	desc := *r.stream()
+	desc := *r.Stream()
 	desc.Handler = func(srv any, stream grpc.ServerStream) error {
 		request, body, err := r.receive(stream.RecvMsg)
 		if err != nil {
 			return err
 		}
 		return answer(srv.(*Service), served[Request, Response]{
-			rpc: r, stream: stream, request: r.types().request.Read(request), ctx: withCall(stream.Context(), r.path(), body),
+			rpc: r, stream: stream, request: r.Request().Read(request), ctx: withCall(stream.Context(), r.Path(), body),
 		})
 	}
 	return desc
@@ -60,7 +60,7 @@ func (r rpc[Request, Response]) serve(answer func(*Service, served[Request, Resp
 
 // send sends one message.
 func (s served[Request, Response]) send(response Response) error {
-	return s.stream.SendMsg(s.rpc.types().response.Write(response))
+	return s.stream.SendMsg(s.rpc.Response().Write(response))
 }
 
 // receive takes the first message of a client, and its bytes as they came, because the proof of a
@@ -71,7 +71,7 @@ func (r rpc[Request, Response]) receive(receive func(any) error) (request proto.
 		return nil, nil, err
 	}
 	body = in.ProtoReflect().GetUnknown()
-	request = r.types().request.New()
+	request = r.Request().New()
 	if err := proto.Unmarshal(body, request); err != nil {
 		return nil, nil, status.Errorf(codes.InvalidArgument, "no message %s: %v", request.ProtoReflect().Descriptor().FullName(), err)
 	}
@@ -80,7 +80,7 @@ func (r rpc[Request, Response]) receive(receive func(any) error) (request proto.
 
 // write is the counterpart of receive: a message that is sent as these bytes.
 func (r rpc[Request, Response]) write(request Request) (out proto.Message, body []byte, err error) {
-	body, err = proto.Marshal(r.types().request.Write(request))
+	body, err = proto.Marshal(r.Request().Write(request))
 	out = &emptypb.Empty{}
 	out.ProtoReflect().SetUnknown(body)
 	return out, body, err
