@@ -188,7 +188,7 @@ func TestCluster_otherClusterIsNoPeer(t *testing.T) {
 	}
 	c.start(a).ready(t)
 	c.start(b).ready(t)
-	if _, err := membership.Call[struct{}](t.Context(), a.library.Clients, b.peer.Addr, "Introduce", struct{}{}); err == nil || !strings.Contains(err.Error(), "of cluster") {
+	if _, err := callPropose.CallTo(t.Context(), a.library.Clients, b.peer.Addr, proposal{}); err == nil || !strings.Contains(err.Error(), "of cluster") {
 		t.Errorf("two clusters have met: %v", err)
 	}
 }

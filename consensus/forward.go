@@ -10,7 +10,6 @@ import (
 
 	"praefect/consensus/library"
 	"praefect/consensus/member"
-	"praefect/consensus/membership"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
 )
@@ -75,7 +74,7 @@ func (n *Node) askLeader(ctx context.Context, leader member.Member, p proposal, 
 		}
 	}()
 	defer func() { cancel(); <-watched }()
-	return membership.Call[proposalAnswer](ctx, n.library.Clients, leader.Address, callPropose, p)
+	return callPropose.CallTo(ctx, n.library.Clients, leader.Address, p)
 }
 
 // takeProposal puts a peer's batch into the log, if this instance leads: one hop

@@ -48,9 +48,9 @@ func (n *Node) describe(own *member.InstanceStatus) {
 }
 
 // The calls between instances.
-const (
-	callPropose = "Propose"
-	callLease   = "Lease"
+var (
+	callPropose = peer.Method[proposal, proposalAnswer]("Propose")
+	callLease   = peer.Method[lease.ToLeader, lease.FromLeader]("Lease")
 )
 
 // proposal is a batch on its way to the leader.
@@ -104,9 +104,9 @@ func (n *Node) stopServing() {
 
 func (n *Node) service() *grpc.ServiceDesc {
 	return peer.Service(append(membership.Methods(n.Group),
-		peer.Method(callPropose, n.takeProposal),
+		callPropose.Answer(n.takeProposal),
 	), []grpc.StreamDesc{
-		peer.StreamMethod(callLease, func(ctx context.Context, from peer.Addr, s *peer.Stream[lease.ToLeader, lease.FromLeader]) error {
+		callLease.Serve(func(ctx context.Context, from peer.Addr, s *peer.Stream[lease.ToLeader, lease.FromLeader]) error {
 			if n.services.Lease == nil {
 				return status.Error(codes.Unimplemented, "no leases here")
 			}
@@ -140,7 +140,7 @@ func (n *Node) DialLeader(ctx context.Context) (lease.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := peer.OpenStream[lease.FromLeader, lease.ToLeader](ctx, cc, callLease)
+	s, err := callLease.Open(ctx, cc)
 	if err != nil {
 		return nil, fmt.Errorf("open a stream to the leader %s: %w", m, err)
 	}

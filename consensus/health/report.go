@@ -22,7 +22,7 @@ const (
 type Report struct {
 	VirtualStorage string `json:"virtual_storage"`
 	Storage        string `json:"storage"`
-	Status         Status `json:"opinion,omitempty"`
+	Status         Status `json:"status,omitempty"`
 	// Why explains it, for people.
 	Why string `json:"why,omitempty"`
 	// FilesystemID is the disk behind the present connection, empty if there

@@ -13,7 +13,7 @@ type ToLeader struct {
 	InstanceID  string            `json:"instance_id"`
 	Incarnation state.Incarnation `json:"incarnation"`
 	// AskNumber is the last ask of the instance's Holder, 0 if there was none.
-	AskNumber uint64 `json:"ask,omitempty"`
+	AskNumber uint64 `json:"ask_number,omitempty"`
 	// Term is the instance's own Raft term.
 	Term uint64 `json:"term"`
 	// Echo is the number of the last question of this leader.
@@ -21,17 +21,16 @@ type ToLeader struct {
 	// Applied is the index of the view by which the instance routes.
 	Applied state.Index `json:"applied"`
 	// Reports are the instance's reports on the storages; nil if it doubts its own observations.
-	// The name on the wire is older.
-	Reports []health.Report `json:"verdicts,omitempty"`
+	Reports []health.Report `json:"reports,omitempty"`
 	// Refused are the incarnations that were live in the instance's view
 	// before it found that their Raft port refuses connections.
 	Refused []state.Incarnation `json:"refused,omitempty"`
 	// PauseReports answers FromLeader.WritePauses.
-	PauseReports []WritePauseReport `json:"holding,omitempty"`
+	PauseReports []WritePauseReport `json:"pause_reports,omitempty"`
 	// Settings is the digest of the settings of the instance; Report is all of it, unless
 	// the leader has said that it has it.
-	Settings string           `json:"settings,omitempty"`
-	Report   *settings.Report `json:"report,omitempty"`
+	Settings string           `json:"settings_digest,omitempty"`
+	Report   *settings.Report `json:"settings_report,omitempty"`
 	// Stopping gives the lease back: the instance has stopped to use it, and
 	// asks for none any more.
 	Stopping bool `json:"stopping,omitempty"`
@@ -53,9 +52,9 @@ type FromLeader struct {
 	// Watermark is an index that every leased instance has applied.
 	Watermark state.Index `json:"watermark,omitempty"`
 	// WritePauses are the pauses in force.
-	WritePauses []WritePause `json:"holds,omitempty"`
+	WritePauses []WritePause `json:"write_pauses,omitempty"`
 	// Settings is the digest of the instance's report that the leader has, empty if it has none.
-	Settings string `json:"settings,omitempty"`
+	Settings string `json:"settings_digest,omitempty"`
 	// Probe are incarnations that the leader does not hear of: does their Raft
 	// port refuse connections?
 	Probe []state.Incarnation `json:"probe,omitempty"`

@@ -251,7 +251,7 @@ func (g *Group) askPeers(ctx context.Context) (answers []introduction, missing [
 	all, errs := make([]introduction, len(g.config.Peers)), make([]error, len(g.config.Peers))
 	var wg sync.WaitGroup
 	for i, p := range g.config.Peers {
-		wg.Go(func() { all[i], errs[i] = Call[introduction](ctx, g.library.Clients, p.Addr, callIntroduce, nothing{}) })
+		wg.Go(func() { all[i], errs[i] = callIntroduce.CallTo(ctx, g.library.Clients, p.Addr, nothing{}) })
 	}
 	wg.Wait()
 	for i, p := range g.config.Peers {

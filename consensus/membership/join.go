@@ -154,7 +154,7 @@ func (w *membershipWatch) apply(ctx context.Context) (removed bool, why string) 
 	why = "no leader was found to ask for it"
 	for _, addr := range g.addresses() {
 		asking, cancel := context.WithTimeout(ctx, askTimeout)
-		v, err := Call[joinDecision](asking, g.library.Clients, addr, callJoin, a)
+		v, err := callJoin.CallTo(asking, g.library.Clients, addr, a)
 		cancel()
 		if err == nil {
 			return v.Removed, v.Why

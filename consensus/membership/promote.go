@@ -97,7 +97,7 @@ func (w *membershipWatch) steady(ctx context.Context, members []member.Member) [
 			continue
 		}
 		wg.Go(func() {
-			s, err := Call[member.InstanceStatus](ctx, g.library.Clients, m.Address, callStatus, nothing{})
+			s, err := callStatus.CallTo(ctx, g.library.Clients, m.Address, nothing{})
 			ready[i] = err == nil && s.ID == m.ID && s.AppliedIndex+maxLag >= upTo
 		})
 	}

@@ -179,7 +179,7 @@ func (o *Offline) listed(ctx context.Context) []SurveyedMember {
 	for _, p := range o.config.Peers {
 		m := SurveyedMember{Member: member.Member{Name: p.Name, Address: p.Addr, Voter: true}}
 		asking, cancel := context.WithTimeout(ctx, askTimeout)
-		answer, err := Call[introduction](asking, o.clients, p.Addr, callIntroduce, nothing{})
+		answer, err := callIntroduce.CallTo(asking, o.clients, p.Addr, nothing{})
 		cancel()
 		switch m.ID = answer.ID; {
 		case err != nil:
@@ -206,7 +206,7 @@ func (o *Offline) ask(ctx context.Context, m *SurveyedMember) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	answer, err := Call[member.InstanceStatus](ctx, o.clients, m.Address, callStatus, nothing{})
+	answer, err := callStatus.CallTo(ctx, o.clients, m.Address, nothing{})
 	switch {
 	case err != nil:
 		m.Err = err.Error()

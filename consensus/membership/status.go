@@ -96,7 +96,7 @@ func (g *Group) strangerStatus(ctx context.Context, p member.Peer) member.Instan
 		s.Err = "this instance has no way to others"
 		return s
 	}
-	answer, err := Call[member.InstanceStatus](ctx, g.library.Clients, p.Addr, callStatus, nothing{})
+	answer, err := callStatus.CallTo(ctx, g.library.Clients, p.Addr, nothing{})
 	if err != nil {
 		s.Err = problem(err)
 		return s
@@ -124,7 +124,7 @@ func (g *Group) statusOf(ctx context.Context, m member.Member) member.InstanceSt
 		failed.Err = "this instance has no way to others"
 		return failed
 	}
-	s, err := Call[member.InstanceStatus](ctx, g.library.Clients, m.Address, callStatus, nothing{})
+	s, err := callStatus.CallTo(ctx, g.library.Clients, m.Address, nothing{})
 	switch {
 	case err != nil:
 		failed.Err = problem(err)

@@ -2,21 +2,29 @@ package peer
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"praefect/consensus/peer/peerpb"
+	"praefect/wire"
 )
 
-// serviceName is the one service on the port.
-const serviceName = "praefect.Peer"
+// service is praefect.peer.v1.PeerService, as the .proto files describe it.
+var service = peerpb.File_consensus_peer_peerpb_service_proto.Services().ByName("PeerService")
 
-// Calls between instances carry JSON in a BytesValue: instances of two releases
-// run side by side, and fields that one of them does not know say nothing to it.
+// RPC is one method of the service, with the structs that its messages are made of.
+type RPC[Request, Response any] struct {
+	wire.Method[Request, Response]
+}
+
+// Method returns the method of that name.
+func Method[Request, Response any](name string) RPC[Request, Response] {
+	return RPC[Request, Response]{wire.MethodOf[Request, Response](service, name, nil)}
+}
 
 // Caller returns the peer that has made the call of ctx.
 func Caller(ctx context.Context) (Addr, error) {
@@ -30,117 +38,107 @@ func Caller(ctx context.Context) (Addr, error) {
 
 // Service returns the description of the service for grpc.Server.
 func Service(methods []grpc.MethodDesc, streams []grpc.StreamDesc) *grpc.ServiceDesc {
-	return &grpc.ServiceDesc{ServiceName: serviceName, HandlerType: (*any)(nil), Methods: methods, Streams: streams}
+	return &grpc.ServiceDesc{
+		ServiceName: string(service.FullName()), HandlerType: (*any)(nil), Metadata: service.ParentFile().Path(), Methods: methods, Streams: streams,
+	}
 }
 
-// Method is a call with one request and one response.
-func Method[Request, Response any](name string, answer func(context.Context, Addr, Request) (Response, error)) grpc.MethodDesc {
-	return grpc.MethodDesc{MethodName: name, Handler: func(_ any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+// Answer describes a method with one request and one response by the function that answers it.
+func (r RPC[Request, Response]) Answer(answer func(context.Context, Addr, Request) (Response, error)) grpc.MethodDesc {
+	return grpc.MethodDesc{MethodName: r.Name(), Handler: func(_ any, ctx context.Context, receive func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 		from, err := Caller(ctx)
 		if err != nil {
 			return nil, err
 		}
-		in := &wrapperspb.BytesValue{}
+		in := r.Request().New()
 		if err := receive(in); err != nil {
 			return nil, err
 		}
-		var request Request
-		if err := json.Unmarshal(in.GetValue(), &request); err != nil {
-			return nil, status.Errorf(codes.InvalidArgument, "read a request of %s: %v", name, err)
-		}
-		response, err := answer(ctx, from, request)
+		response, err := answer(ctx, from, r.Request().Read(in))
 		if err != nil {
 			return nil, err
 		}
-		return encode(response)
+		return r.Response().Write(response), nil
 	}}
 }
 
-// Call makes a call to a Method. Errors are gRPC statuses.
-func Call[Response, Request any](ctx context.Context, cc grpc.ClientConnInterface, name string, request Request) (Response, error) {
-	var response Response
-	in, err := encode(request)
+// Call makes a call with one request and one response. Errors are gRPC statuses.
+func (r RPC[Request, Response]) Call(ctx context.Context, cc grpc.ClientConnInterface, request Request) (Response, error) {
+	out := r.Response().New()
+	if err := cc.Invoke(ctx, r.Path(), r.Request().Write(request), out); err != nil {
+		var none Response
+		return none, err
+	}
+	return r.Response().Read(out), nil
+}
+
+// CallTo is Call to the instance at addr. Its error says which call of which peer failed.
+func (r RPC[Request, Response]) CallTo(ctx context.Context, c *Clients, addr string, request Request) (Response, error) {
+	cc, err := c.To(addr)
 	if err != nil {
-		return response, err
+		var none Response
+		return none, err
 	}
-	out := &wrapperspb.BytesValue{}
-	if err := cc.Invoke(ctx, "/"+serviceName+"/"+name, in, out); err != nil {
-		return response, err
+	response, err := r.Call(ctx, cc, request)
+	if err != nil {
+		return response, fmt.Errorf("call %s of the peer at %s: %w", r.Name(), addr, err)
 	}
-	return response, decode(out, &response)
+	return response, nil
 }
 
 // Stream carries messages both ways: In are received, Out are sent. One
 // goroutine may send while another one receives.
 type Stream[In, Out any] struct {
 	stream interface {
-		Context() context.Context
 		SendMsg(any) error
 		RecvMsg(any) error
 	}
+	in    *wire.Type[In]
+	out   *wire.Type[Out]
 	close func()
 }
 
-// StreamMethod is a call with any number of messages both ways.
-func StreamMethod[In, Out any](name string, serve func(context.Context, Addr, *Stream[In, Out]) error) grpc.StreamDesc {
-	return grpc.StreamDesc{StreamName: name, ServerStreams: true, ClientStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
+// Serve describes a method with any number of messages both ways by the function that serves it.
+func (r RPC[Request, Response]) Serve(serve func(context.Context, Addr, *Stream[Request, Response]) error) grpc.StreamDesc {
+	desc := *r.Stream()
+	desc.Handler = func(_ any, s grpc.ServerStream) error {
 		from, err := Caller(s.Context())
 		if err != nil {
 			return err
 		}
-		return serve(s.Context(), from, &Stream[In, Out]{stream: s, close: func() {}})
-	}}
+		return serve(s.Context(), from, &Stream[Request, Response]{stream: s, in: r.Request(), out: r.Response(), close: func() {}})
+	}
+	return desc
 }
 
-// OpenStream makes a call to a StreamMethod. It ends with ctx, or by Close, of
-// which one is needed.
-func OpenStream[In, Out any](ctx context.Context, cc grpc.ClientConnInterface, name string) (*Stream[In, Out], error) {
+// Open makes a call to such a method. It ends with ctx, or by Close, of which one is needed.
+func (r RPC[Request, Response]) Open(ctx context.Context, cc grpc.ClientConnInterface) (*Stream[Response, Request], error) {
 	ctx, cancel := context.WithCancel(ctx)
-	desc := &grpc.StreamDesc{StreamName: name, ServerStreams: true, ClientStreams: true}
-	s, err := cc.NewStream(ctx, desc, "/"+serviceName+"/"+name)
+	s, err := cc.NewStream(ctx, r.Stream(), r.Path())
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	return &Stream[In, Out]{stream: s, close: cancel}, nil
+	return &Stream[Response, Request]{stream: s, in: r.Response(), out: r.Request(), close: cancel}, nil
 }
 
 // Send sends one message; it blocks while the other side does not read. io.EOF
 // says that the stream has ended, and Recv tells why.
 func (s *Stream[In, Out]) Send(message *Out) error {
-	m, err := encode(message)
-	if err != nil {
-		return err
-	}
 	// The reason of an end is there to be received once: to receive it here would
 	// leave the other goroutine, which may be receiving, waiting for ever.
-	return s.stream.SendMsg(m)
+	return s.stream.SendMsg(s.out.Write(*message))
 }
 
 // Recv waits for the next message, until the stream ends.
 func (s *Stream[In, Out]) Recv() (*In, error) {
-	m := &wrapperspb.BytesValue{}
+	m := s.in.New()
 	if err := s.stream.RecvMsg(m); err != nil {
 		return nil, err
 	}
-	message := new(In)
-	return message, decode(m, message)
+	message := s.in.Read(m)
+	return &message, nil
 }
 
-// Close ends a stream that OpenStream made; a server ends it by returning.
+// Close ends a stream that Open made; a server ends it by returning.
 func (s *Stream[In, Out]) Close() { s.close() }
-
-func encode(v any) (*wrapperspb.BytesValue, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("encode a message: %w", err)
-	}
-	return wrapperspb.Bytes(text), nil
-}
-
-func decode(m *wrapperspb.BytesValue, v any) error {
-	if err := json.Unmarshal(m.GetValue(), v); err != nil {
-		return fmt.Errorf("decode a message: %w", err)
-	}
-	return nil
-}

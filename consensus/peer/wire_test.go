@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"context"
 	"errors"
 	"io"
 	"testing"
@@ -10,16 +9,25 @@ import (
 // endedStream is one whose other side has ended it: why can be received once.
 type endedStream struct{ reason chan error }
 
-func (s endedStream) Context() context.Context { return context.Background() }
-func (s endedStream) SendMsg(any) error        { return io.EOF }
-func (s endedStream) RecvMsg(any) error        { return <-s.reason }
+func (s endedStream) SendMsg(any) error { return io.EOF }
+func (s endedStream) RecvMsg(any) error { return <-s.reason }
 
 func TestStream_sendLeavesTheReasonOfAnEndToRecv(t *testing.T) {
 	over := errors.New("over")
-	s := &Stream[string, string]{stream: endedStream{make(chan error, 1)}}
+	type application struct {
+		Name   string `json:"name"`
+		ID     string `json:"id"`
+		Addr   string `json:"addr"`
+		Member bool   `json:"member"`
+	}
+	type response struct {
+		Removed bool   `json:"removed"`
+		Why     string `json:"why"`
+	}
+	join := Method[application, response]("Join")
+	s := &Stream[response, application]{stream: endedStream{make(chan error, 1)}, in: join.Response(), out: join.Request()}
 	s.stream.(endedStream).reason <- over
-	message := "hello"
-	if err := s.Send(&message); !errors.Is(err, io.EOF) {
+	if err := s.Send(&application{}); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want the end of the stream", err)
 	}
 	if _, err := s.Recv(); !errors.Is(err, over) {

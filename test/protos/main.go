@@ -20,7 +20,7 @@ import (
 )
 
 // packages are the folders with .proto files, from the root of the module.
-var packages = []string{"proxy/admin/adminpb"}
+var packages = []string{"proxy/admin/adminpb", "consensus/peer/peerpb"}
 
 func main() {
 	for _, folder := range packages {
