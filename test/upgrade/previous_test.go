@@ -12,9 +12,9 @@ import (
 	"praefect/test/cluster"
 )
 
-// previous is the commit that the file names.
-func previous() (string, error) {
-	text, err := os.ReadFile("previous")
+// commitIn is the commit that a file names.
+func commitIn(file string) (string, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return "", err
 	}
@@ -23,19 +23,19 @@ func previous() (string, error) {
 			return line, nil
 		}
 	}
-	return "", fmt.Errorf("test/upgrade/previous names no commit")
+	return "", fmt.Errorf("test/upgrade/%s names no commit", file)
 }
 
-// buildPrevious builds the praefect of the previous release and returns its path.
-func buildPrevious(t *testing.T) string {
+// buildOf builds the praefect of the commit that a file names and returns its path.
+func buildOf(t *testing.T, file string) string {
 	t.Helper()
-	commit, err := previous()
+	commit, err := commitIn(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	root := filepath.Join("..", "..")
 	if out, err := git(t.Context(), root, "cat-file", "-e", commit+"^{commit}"); err != nil {
-		t.Skipf("the history lacks commit %s of the previous release: this is a shallow clone, or no clone; `git fetch --unshallow` mends it (%v: %s)", commit, err, out)
+		t.Skipf("the history lacks commit %s of test/upgrade/%s: this is a shallow clone, or no clone; `git fetch --unshallow` mends it (%v: %s)", commit, file, err, out)
 	}
 	source := t.TempDir()
 	archive := filepath.Join(source, "source.tar")
@@ -49,7 +49,7 @@ func buildPrevious(t *testing.T) string {
 	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-w -X main.version=previous", "-o", program, "./cmd/"+cluster.Praefect)
 	build.Dir = source
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the previous release %s: %v: %s", commit, err, out)
+		t.Fatalf("build commit %s of test/upgrade/%s: %v: %s", commit, file, err, out)
 	}
 	return program
 }

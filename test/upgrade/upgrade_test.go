@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { os.Exit(cluster.Main(m, &programs)) }
 // write and read, and puts the former version back in the same way: no request
 // fails, and nothing that was acknowledged is lost.
 func TestCluster_rollsForthAndBack(t *testing.T) {
-	before := buildPrevious(t)
+	before := buildOf(t, "previous")
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)

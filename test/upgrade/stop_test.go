@@ -1,0 +1,77 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"praefect/test/cluster"
+	"praefect/test/workload"
+)
+
+// TestCluster_crossesTheTypedMessagesAtAStop: instances from before the typed messages and present
+// ones do not understand each other. All instances are stopped and started with the present
+// program: it finds their data, and nothing that was acknowledged is lost.
+func TestCluster_crossesTheTypedMessagesAtAStop(t *testing.T) {
+	former := buildOf(t, "untyped")
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	present := filepath.Join(t.TempDir(), "present")
+	if err := errors.Join(replace(present, programs.Path(cluster.Praefect)), replace(programs.Path(cluster.Praefect), former)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // for the other tests
+		if err := replace(programs.Path(cluster.Praefect), present); err != nil {
+			t.Error(err)
+		}
+	})
+	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
+	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
+		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(traffic.Stop)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for traffic.Acknowledged() < 20 {
+		select {
+		case <-ctx.Done():
+			t.Fatal("too few writes in time")
+		case <-tick.C:
+		}
+	}
+	traffic.Stop()
+	for _, i := range c.Instances {
+		if err := i.Terminate(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := replace(programs.Path(cluster.Praefect), present); err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range c.Instances {
+		if err := i.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(c.WaitReady(ctx), sameVersion(ctx, c)); err != nil {
+		t.Fatal(err)
+	}
+	if f := traffic.Figures(workload.Window{}); f.Writes == 0 || f.WritesFailed+f.ReadsFailed > 0 {
+		t.Errorf("%d writes, %d failed; %d reads, %d failed: %v", f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed, f.Faults)
+	}
+	if err := c.WaitConverged(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := traffic.Verify(ctx); err != nil {
+		t.Error(err)
+	}
+}
