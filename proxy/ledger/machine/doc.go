@@ -57,6 +57,11 @@
 // repair or close. So none can overtake another, and a later one waits for the answer and looks at
 // the resulting state.
 //
+// The intent of this instance on it is absent, certain or unsure (repo.go). No write relies on an
+// intent that is unsure: the outcome of a proposal that touches it is not known. The repair that has
+// its lock, or waits for it, is waiting, renewing, granted or sealed (guard.go): sealed while its
+// conclusion is committed.
+//
 // # How failures end
 //
 //   - A fence is applied: the writes on that storage are doomed in the Step

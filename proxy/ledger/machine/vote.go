@@ -1,12 +1,10 @@
 package machine
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
 	"praefect/fsm/state"
-	"praefect/proxy/router"
 )
 
 // vote has the votes of the agreeing storages allowed, once every other storage is accounted for.
@@ -75,30 +73,6 @@ func (ws *writes) enlist(w *write) phase {
 	}
 	ws.register(w)
 	return ws.commit(w)
-}
-
-// reroute names the primary of now for a write that was sent to its destinations
-// already: it must be one of them.
-func (ws *writes) reroute(w *write) (why Why, err error) {
-	route, err := router.RouteWrite(ws.view, w.involved, false, func(name string) router.Reachability {
-		if w.sentTo(name) {
-			return router.Reachability{OK: true, FilesystemID: ws.view.VirtualStorage(w.keys[0].VirtualStorage).Storage(name).FilesystemID}
-		}
-		return router.Reachability{}
-	})
-	if refusal, ok := errors.AsType[*router.Refusal](err); ok && refusal.Kind == router.PrimaryFenced {
-		w.obstacle = err
-		return WhyFenced, nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrRerouted, err)
-	}
-	w.route.Primary, w.route.Epoch = route.Primary, route.Epoch
-	ws.dropOthers(w, w.mayUse)
-	if vs := ws.view.VirtualStorage(w.keys[0].VirtualStorage); !w.mayUse(vs, w.first) {
-		return "", ErrRerouted
-	}
-	return "", nil
 }
 
 // sentTo tells whether the write was sent to a storage that was not dropped.

@@ -2,7 +2,6 @@ package machine
 
 import (
 	"container/list"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -163,118 +162,6 @@ func (ws *writes) entered(w *write) phase {
 
 // on are the records of the repositories of the write.
 func (w *write) on() []*repo { return w.repos[:len(w.keys)] }
-
-// routing routes a write, or names the obstacle: for a while, or permanently.
-func (ws *writes) routing(w *write) (why Why, err error) {
-	vs := w.keys[0].VirtualStorage
-	paused := ws.paused(vs)
-	if paused && !ws.mayPrepare(w) {
-		return WhyPause, nil
-	}
-	if !ws.mayRoute() { // ▲ machine-no-lease: without a lease others may have given the primary's role away
-		return WhyLease, nil
-	}
-	if ws.cfg.RefuseConflicts {
-		if err := router.RefuseConflict(ws.view, w.involved...); err != nil {
-			return "", err
-		}
-	}
-	route, err := router.RouteWrite(ws.view, w.involved, w.votes, ws.reachabilityOf(vs))
-	if refusal, ok := errors.AsType[*router.Refusal](err); ok {
-		w.obstacle = err
-		switch refusal.Kind {
-		case router.PrimaryFenced:
-			return WhyFenced, nil
-		case router.PrimaryUnreachable:
-			return WhyUnreachable, nil
-		}
-		return "", err
-	}
-	if err != nil {
-		return "", err
-	}
-	if paused && !route.Votes {
-		return WhyPause, nil
-	}
-	w.route = route
-	w.generation = ws.connections[storageName{vs, route.Primary}].Generation
-	w.first, w.others = route.Primary, w.others[:0]
-	for _, name := range route.Others {
-		w.others = append(w.others, Destination{Storage: name, Generation: ws.connections[storageName{vs, name}].Generation})
-	}
-	return "", nil
-}
-
-// mayPrepare tells whether a write may be sent under a pause, to wait with its first
-// vote: so it has come as far as it can when the pause ends, and not all writes begin at once. It
-// takes locks at the storages, which must not keep a write waiting for which the pause waits: no
-// instance may have a write under way on the repository.
-func (ws *writes) mayPrepare(w *write) bool {
-	if !w.votes || w.registered || !ws.servesOn(w.keys[0].VirtualStorage) {
-		return false
-	}
-	return !slices.ContainsFunc(w.on(), func(r *repo) bool { return r.writes > 0 || ws.view.Entry(r.key).HasLive() })
-}
-
-// knownAt is the index that every leased instance must have applied before the
-// write has an effect.
-func (ws *writes) knownAt(w *write) state.Index {
-	var need state.Index
-	for _, r := range w.on() {
-		need = max(need, r.openedAt, ws.view.Shrunk(r.key))
-	}
-	return need
-}
-
-// register counts the write as in flight.
-func (ws *writes) register(w *write) {
-	if w.registered {
-		return
-	}
-	ws.tally(w, -1)
-	w.registered = true
-	ws.tally(w, 1)
-	for _, r := range w.on() {
-		ws.intents.unpark(r)
-		r.writes++
-		w.beside = w.beside || r.deletes > 0
-		if w.deletes {
-			r.deletes++
-			ws.deleting(r)
-		}
-		ws.locks.invalidate(r)
-	}
-}
-
-func (ws *writes) unregister(w *write) {
-	if !w.registered {
-		return
-	}
-	ws.tally(w, -1)
-	w.registered = false
-	ws.tally(w, 1)
-	for _, r := range w.on() {
-		if !w.route.Votes {
-			r.aloneAt = ws.now
-		}
-		if w.deletes {
-			r.deletes--
-		}
-		if r.writes--; r.guard != nil {
-			ws.intents.resumeWaiters(r)
-		}
-		ws.intents.queueFlush(r)
-	}
-}
-
-// deleting tells the writes of a repository that a delete is under way with them.
-func (ws *writes) deleting(r *repo) {
-	for _, w := range ws.all {
-		if w.registered && slices.Contains(w.on(), r) {
-			w.beside = true
-		}
-	}
-}
 
 // notSent takes a write back that was not sent after all, so that it may go
 // another way, if it was doomed meanwhile, too.
