@@ -5,24 +5,53 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
 // chaos kills processes at random and starts them again.
 type chaos struct {
-	cluster            *cluster.Cluster
-	instance, storages *rand.Rand // what happens to the instance, and to the storages
+	cluster             *cluster.Cluster
+	instances, storages *scenario.Reign
+	inDoubt             float64 // repositories in doubt after the starts of the instance, summed up
+}
 
-	mu      sync.Mutex
-	kills   map[string]int // by process; guarded by mu
-	inDoubt float64        // repositories in doubt after the starts of the instance, summed up; guarded by mu
-	fault   error          // what kept a process from its end or start; guarded by mu
+// newChaos prepares the kills of a cluster of one instance.
+func newChaos(c *cluster.Cluster, seed uint64) *chaos {
+	x := &chaos{cluster: c}
+	i := c.Instances[0]
+	x.instances = &scenario.Reign{
+		Of: []*cluster.Process{i.Process}, Random: rand.New(rand.NewPCG(seed, 1)),
+		// Some lives are longer than briefLimit: only then is anything settled.
+		Between: [2]time.Duration{500 * time.Millisecond, 9 * time.Second}, Away: [2]time.Duration{0, 500 * time.Millisecond},
+		Back: func(ctx context.Context, _ *cluster.Process) error {
+			if err := i.WaitReady(ctx); err != nil {
+				return err
+			}
+			metrics, err := i.Metrics(ctx)
+			inDoubt, _ := metrics.Sum("praefect_in_doubt_repositories")
+			x.inDoubt += inDoubt
+			return err
+		},
+	}
+	x.storages = &scenario.Reign{
+		Random:  rand.New(rand.NewPCG(seed, 2)),
+		Between: [2]time.Duration{500 * time.Millisecond, 3 * time.Second}, Away: [2]time.Duration{0, 1500 * time.Millisecond},
+		Back: func(ctx context.Context, p *cluster.Process) error {
+			n := slices.IndexFunc(c.Storages, func(s *cluster.Storage) bool { return s.Process == p })
+			return c.Storages[n].WaitReady(ctx)
+		},
+	}
+	for _, s := range c.Storages {
+		x.storages.Of = append(x.storages.Of, s.Process)
+	}
+	return x
 }
 
 // TestChaos_randomKillsUnderLoad kills the instance and the storages again and
@@ -33,31 +62,25 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	c := start(t, cluster.Options{Settings: impatient})
 	h := workload.NewHistory()
 	l := startMixture(t, c, h, seed)
-	x := &chaos{
-		cluster: c, kills: make(map[string]int),
-		instance: rand.New(rand.NewPCG(seed, 1)), storages: rand.New(rand.NewPCG(seed, 2)),
-	}
+	x := newChaos(c, seed)
 	// A run in which little happened shows nothing, and a slow machine needs more
 	// time for as much.
 	const extensions = 3
 	var missing []string
 	for range 1 + extensions {
-		x.run(t.Context(), time.Duration(seconds)*time.Second)
+		scenario.Must(t, x.run(t.Context(), time.Duration(seconds)*time.Second))
 		if missing = x.missing(t, l, int(seconds)); len(missing) == 0 {
 			break
 		}
 		t.Logf("too little happened, and it goes on: %q", missing)
 	}
 	l.end()
-	if x.fault != nil {
-		t.Fatal(x.fault)
-	}
 	settled(t, c, h)
 	l.neverStale(t)
 
 	written, refused, surprises := h.Counts()
-	t.Logf("kills %v, repositories in doubt after starts %v; writes acknowledged %d, not acknowledged %d, of these in effect %d; operations %v",
-		x.kills, x.inDoubt, written, refused, surprises, l.done)
+	t.Logf("kills %v and %v, repositories in doubt after starts %v; writes acknowledged %d, not acknowledged %d, of these in effect %d; operations %v",
+		x.instances.Kills, x.storages.Kills, x.inDoubt, written, refused, surprises, l.done)
 	if surprises == 0 {
 		missing = append(missing, "writes in effect without an acknowledgement")
 	}
@@ -98,18 +121,16 @@ func (x *chaos) missing(t *testing.T, l *load, seconds int) (missing []string) {
 	t.Helper()
 	written, refused, _ := l.history.Counts()
 	i, primary := x.cluster.Instances[0], x.cluster.Storages[0]
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	secondaries := 0
 	for _, s := range x.cluster.Storages[1:] {
-		secondaries += x.kills[s.Label()]
+		secondaries += x.storages.Kills[s.Label()]
 	}
 	for _, seen := range []struct {
 		what      string
 		got, want int
 	}{
-		{"kills of the instance", x.kills[i.Label()], seconds / 12},
-		{"kills of the primary storage", x.kills[primary.Label()], 1},
+		{"kills of the instance", x.instances.Kills[i.Label()], seconds / 12},
+		{"kills of the primary storage", x.storages.Kills[primary.Label()], 1},
 		{"kills of secondary storages", secondaries, 1},
 		{"acknowledged writes", written, 4 * seconds},
 		{"writes not acknowledged", refused, 2 * seconds},
@@ -126,86 +147,12 @@ func (x *chaos) missing(t *testing.T, l *load, seconds int) (missing []string) {
 }
 
 // run lets chaos reign for a time; then every process runs again.
-func (x *chaos) run(ctx context.Context, d time.Duration) {
+func (x *chaos) run(ctx context.Context, d time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	var reign sync.WaitGroup
-	reign.Go(func() {
-		random := x.instance
-		for ctx.Err() == nil {
-			// Some lives are longer than briefLimit: only then is anything settled.
-			workload.Wait(ctx, from(random, 500*time.Millisecond, 9*time.Second))
-			x.killInstance(ctx, from(random, 0, 500*time.Millisecond))
-		}
-	})
-	reign.Go(func() {
-		random := x.storages
-		// Every storage has its turn in each round, in an order by chance.
-		for ctx.Err() == nil {
-			for _, n := range random.Perm(len(x.cluster.Storages)) {
-				workload.Wait(ctx, from(random, 500*time.Millisecond, 3*time.Second))
-				x.killStorage(ctx, x.cluster.Storages[n], from(random, 0, 1500*time.Millisecond))
-			}
-		}
-	})
-	reign.Wait()
-}
-
-func (x *chaos) killInstance(ctx context.Context, away time.Duration) {
-	i := x.cluster.Instances[0]
-	if !x.kill(ctx, i.Process, away) {
-		return
-	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	if err := i.WaitReady(limit); err != nil {
-		x.failed(err)
-		return
-	}
-	metrics, err := i.Metrics(limit)
-	if err != nil {
-		x.failed(err)
-		return
-	}
-	inDoubt, _ := metrics.Sum("praefect_in_doubt_repositories")
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.inDoubt += inDoubt
-}
-
-func (x *chaos) killStorage(ctx context.Context, s *cluster.Storage, away time.Duration) {
-	if !x.kill(ctx, s.Process, away) {
-		return
-	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	if err := s.WaitReady(limit); err != nil {
-		x.failed(err)
-	}
-}
-
-// kill kills a process and starts it again after a while.
-func (x *chaos) kill(ctx context.Context, p *cluster.Process, away time.Duration) (killed bool) {
-	if ctx.Err() != nil {
-		return false
-	}
-	x.mu.Lock()
-	x.kills[p.Label()]++
-	x.mu.Unlock()
-	if err := p.Kill(); err != nil {
-		x.failed(err)
-	}
-	workload.Wait(ctx, away)
-	if err := p.Start(); err != nil {
-		x.failed(err)
-	}
-	return true
-}
-
-func (x *chaos) failed(err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.fault = errors.Join(x.fault, err)
+	other := make(chan error, 1) // one result
+	go func() { other <- x.storages.Run(ctx) }()
+	return errors.Join(x.instances.Run(ctx), <-other)
 }
 
 func from(random *rand.Rand, shortest, longest time.Duration) time.Duration {

@@ -33,61 +33,30 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	for _, s := range w.Storages {
 		storages = append(storages, s.Process)
 	}
-	reigns := []*reign{
-		{of: instances, random: rand.New(rand.NewPCG(seed, 1)), away: 700 * time.Millisecond, every: 1800 * time.Millisecond},
-		{of: storages, random: rand.New(rand.NewPCG(seed, 2)), away: 2500 * time.Millisecond, every: 1800 * time.Millisecond},
-	}
-	var all sync.WaitGroup
-	for _, r := range reigns {
-		all.Go(func() { r.run(ctx) })
-	}
-	all.Wait()
-	for _, r := range reigns {
-		scenario.Must(t, r.fault)
-		if r.kills == 0 {
-			t.Errorf("nothing was killed of %d processes", len(r.of))
+	few := func(of []*cluster.Process, stream uint64, away time.Duration) *scenario.Reign {
+		return &scenario.Reign{
+			Of: of, Random: rand.New(rand.NewPCG(seed, stream)), Pauses: true,
+			Between: [2]time.Duration{360 * time.Millisecond, 1800 * time.Millisecond}, Away: [2]time.Duration{away / 5, away},
 		}
 	}
-	w.lap(t, "instances: %d kills, %d stops; storages: %d kills, %d stops", reigns[0].kills, reigns[0].stops, reigns[1].kills, reigns[1].stops)
+	reigns := []*scenario.Reign{few(instances, 1, 700*time.Millisecond), few(storages, 2, 2500*time.Millisecond)}
+	faults := make([]error, len(reigns))
+	var all sync.WaitGroup
+	for n, r := range reigns {
+		all.Go(func() { faults[n] = r.Run(ctx) })
+	}
+	all.Wait()
+	scenario.Must(t, errors.Join(faults...))
+	for _, r := range reigns {
+		if len(r.Kills) == 0 {
+			t.Errorf("nothing was killed of %d processes", len(r.Of))
+		}
+	}
+	w.lap(t, "instances: kills %v, %d stops; storages: kills %v, %d stops", reigns[0].Kills, reigns[0].Stops, reigns[1].Kills, reigns[1].Stops)
 	scenario.Must(t, w.WaitReady(t.Context()))
 	l.goesOn(t, some)
 	l.check(t)
 	if want := int(seconds) * 2; l.writes() < want {
 		t.Errorf("%d writes were acknowledged, want at least %d", l.writes(), want)
 	}
-}
-
-// reign kills or stops some processes, one at a time.
-type reign struct {
-	of          []*cluster.Process
-	random      *rand.Rand
-	away, every time.Duration // at most
-
-	kills, stops int
-	fault        error
-}
-
-// run goes on until ctx ends; then all run again. Each has its turn in each round, in an
-// order by chance: two are killed, and the next is stopped.
-func (r *reign) run(ctx context.Context) {
-	for {
-		for _, n := range r.random.Perm(len(r.of)) {
-			if workload.Pass(ctx, r.some(r.every)) != nil || r.fault != nil {
-				return
-			}
-			away := r.some(r.away)
-			if p := r.of[n]; (r.kills+r.stops)%3 == 2 {
-				r.stops++
-				r.fault = errors.Join(p.Pause(), workload.Pass(context.WithoutCancel(ctx), away), p.Resume())
-			} else {
-				r.kills++
-				r.fault = errors.Join(p.Kill(), workload.Pass(context.WithoutCancel(ctx), away), p.Start())
-			}
-		}
-	}
-}
-
-// some is a time by chance, at least a fifth of the longest.
-func (r *reign) some(longest time.Duration) time.Duration {
-	return longest/5 + time.Duration(r.random.Int64N(int64(longest*4/5)))
 }
