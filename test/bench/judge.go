@@ -81,6 +81,13 @@ func aims(all figures) []aim {
 			found = append(found, aim{what: name + " proxied of direct", value: 100 * p.Median / d.Median, unit: "%", want: 90, defect: 75, atLeast: true})
 		}
 	}
+	for _, clients := range uploadClients {
+		d, ok := all.find("upload_to_three", direct, clients)
+		p, also := all.find("upload_to_three", proxied, clients)
+		if ok && also {
+			found = append(found, aim{what: fmt.Sprintf("upload to three, of three direct ones, %d client(s)", clients), value: 100 * p.Median / d.Median, unit: "%", want: 90, defect: 50, atLeast: true})
+		}
+	}
 	for _, clients := range unaryClients {
 		// Three storages vote twice on a reference; with less, something else was measured.
 		if f, ok := all.find("mutator_strong_votes_per_call", proxied, clients); ok {

@@ -93,8 +93,11 @@ type inMemory struct {
 	// first storage.
 	conns map[string]*grpc.ClientConn
 	pids  map[string]int // of the processes between, by path
-	first string         // address of the first storage
-	undo  []func() error
+	// gateways are where the paths begin.
+	gateways map[string]gateway
+	first    string   // address of the first storage
+	addrs    []string // of all storages
+	undo     []func() error
 }
 
 // memoryCluster starts one, with storages whose blobs and packs are of a size.
@@ -117,11 +120,10 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, 
 		if err != nil {
 			return nil, err
 		}
-		if n == 0 {
-			m.first = addr
-		}
+		m.addrs = append(m.addrs, addr)
 		node(name, addr)
 	}
+	m.first = m.addrs[0]
 	text.WriteString("[[virtual_storage]]\nname = \"alone\"\n")
 	node("gitaly-1", m.first)
 	if m.c, err = cluster.Start(ctx, cluster.Options{Binaries: binaries, Settings: text.String()}); err != nil {
@@ -135,18 +137,25 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, 
 	}
 	m.undo = append(m.undo, conn.Close)
 	m.conns[direct] = conn
-	less, pids, stop, err := past(m.first, memoryToken)
+	less, helpers, stop, err := past(m.first, memoryToken)
 	m.undo = append(m.undo, stop)
 	maps.Copy(m.conns, less)
-	m.pids = pids
+	m.pids, m.gateways = make(map[string]int), make(map[string]gateway)
+	for path, h := range helpers {
+		m.pids[path], m.gateways[path] = h.pid, gateway{h.addr, memoryToken}
+	}
 	m.pids[proxied] = m.c.Instances[0].PID()
+	m.gateways[proxied], m.gateways[direct] = gateway{m.c.Instances[0].Addr, m.c.Token}, gateway{m.first, memoryToken}
 	return m, err
 }
 
+// gateway is where a connection leads, and the secret that its calls prove to know.
+type gateway struct{ addr, token string }
+
 // past leads to a storage past praefect, through processes that do less. The started
 // processes end with stop, even after an error.
-func past(storage, token string) (conns map[string]*grpc.ClientConn, pids map[string]int, stop func() error, err error) {
-	conns, pids = make(map[string]*grpc.ClientConn), make(map[string]int)
+func past(storage, token string) (conns map[string]*grpc.ClientConn, helpers map[string]helper, stop func() error, err error) {
+	conns, helpers = make(map[string]*grpc.ClientConn), make(map[string]helper)
 	var undo []func() error
 	stop = func() (err error) {
 		for _, f := range slices.Backward(undo) {
@@ -157,17 +166,17 @@ func past(storage, token string) (conns map[string]*grpc.ClientConn, pids map[st
 	for path, flag := range map[string]string{bare: "-pass-to", copying: "-copy-to"} {
 		h, err := startSelf(flag, storage)
 		if err != nil {
-			return conns, pids, stop, err
+			return conns, helpers, stop, err
 		}
 		undo = append(undo, h.stop)
 		conn, err := cluster.Dial(h.addr, token)
 		if err != nil {
-			return conns, pids, stop, err
+			return conns, helpers, stop, err
 		}
 		undo = append(undo, conn.Close)
-		conns[path], pids[path] = conn, h.pid
+		conns[path], helpers[path] = conn, h
 	}
-	return conns, pids, stop, nil
+	return conns, helpers, stop, nil
 }
 
 // start starts a process that ends with the world.
