@@ -21,6 +21,7 @@ import (
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
 	"praefect/consensus/setup"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -209,9 +210,9 @@ func (s *seat) get() *life {
 func (s *seat) report(ctx context.Context, node *consensus.Node, sess *session.Session) {
 	for ctx.Err() == nil {
 		changed, said := node.Changed(), sess.Changed()
-		var pauseReports []lease.WritePauseReport
+		var pauseReports []routing.WritePauseReport
 		for _, h := range sess.WritePauses() {
-			pauseReports = append(pauseReports, lease.WritePauseReport{ID: h.ID, Applied: true})
+			pauseReports = append(pauseReports, routing.WritePauseReport{ID: h.ID, Applied: true})
 		}
 		sess.Report(node.View().Index, pauseReports)
 		select {

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
-	"praefect/proxy/ledger"
 	"praefect/proxy/router"
 )
 
@@ -23,7 +23,7 @@ func TestExplain_isOfThisInstance(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	w.session.mu.Lock()
-	w.session.pauses = []ledger.WritePause{{ID: "1", VirtualStorage: "default", Until: w.session.Now() + time.Hour}, {ID: "2", VirtualStorage: "other", Until: 0}}
+	w.session.pauses = []routing.WritePause{{ID: "1", VirtualStorage: "default", Until: w.session.Now() + time.Hour}, {ID: "2", VirtualStorage: "other", Until: 0}}
 	w.session.mu.Unlock()
 	if got := w.server.Explain(key); !got.Paused {
 		t.Errorf("under a switchover: got %+v", got)

@@ -3,7 +3,7 @@ package proxy
 import (
 	"sync"
 
-	"praefect/proxy/ledger"
+	"praefect/fsm/routing"
 	"praefect/proxy/ledger/ledgertest"
 )
 
@@ -11,9 +11,9 @@ import (
 type session struct {
 	*ledgertest.Alone
 	mu      sync.Mutex
-	lost    bool                // guarded by mu
-	pauses  []ledger.WritePause // guarded by mu
-	changed chan struct{}       // guarded by mu
+	lost    bool                 // guarded by mu
+	pauses  []routing.WritePause // guarded by mu
+	changed chan struct{}        // guarded by mu
 }
 
 func newSession() *session {
@@ -28,16 +28,16 @@ func (s *session) lose(lost bool) {
 	s.changed = make(chan struct{})
 }
 
-func (s *session) Lease() ledger.Lease {
+func (s *session) Lease() routing.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lost {
-		return ledger.Lease{}
+		return routing.Lease{}
 	}
 	return s.Alone.Lease()
 }
 
-func (s *session) WritePauses() []ledger.WritePause {
+func (s *session) WritePauses() []routing.WritePause {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pauses

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -122,7 +123,7 @@ func (r *repairer) takeUp(ctx context.Context, o repairRequest, p plan.Plan, pau
 // the primary stay in sync. view is the one of its intent.
 func (r *repairer) endAdvance(ctx context.Context, guard Guard, key state.Key, view *state.State, doubts []state.DoubtRef) error {
 	vs, entry := view.VirtualStorage(key.VirtualStorage), view.Entry(key)
-	ending := Ending{Doubts: doubts}
+	ending := repair.Ending{Doubts: doubts}
 	var others []string
 	for st := range vs.InSync(entry) {
 		switch {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -161,7 +162,7 @@ func (a *attempt) account(ended []result) (equal []string) {
 			a.faults = append(a.faults, res.err)
 			a.later(res.target)
 		case round != a.round: // ▲ machine-declares-former-round: a write may have passed since it began
-			a.meet(ErrInvalidated, res.target)
+			a.meet(repair.ErrInvalidated, res.target)
 		default:
 			equal = append(equal, res.target)
 		}
@@ -195,7 +196,7 @@ func (r *repairer) declare(ctx context.Context, guard Guard, key state.Key, roun
 	case len(storages) == 0:
 		return nil
 	case invalidated(guard):
-		return ErrInvalidated
+		return repair.ErrInvalidated
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
@@ -228,7 +229,7 @@ func (a *attempt) join(ctx context.Context) {
 		}
 		for _, target := range p.Targets {
 			if _, begun := a.running[target]; !begun {
-				a.request.grant.ended(target, ErrInvalidated)
+				a.request.grant.ended(target, repair.ErrInvalidated)
 			}
 		}
 	case plan.Resolve:

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
+
+	"praefect/fsm/repair"
 )
 
 // busy writes to a.git without a pause, two writes at a time, each a second
@@ -253,8 +255,8 @@ func TestMetWrite_tellsFaultsFromWrites(t *testing.T) {
 		err  error
 		want bool
 	}{
-		{ErrRepositoryBusy, true},
-		{ErrInvalidated, true},
+		{repair.ErrRepositoryBusy, true},
+		{repair.ErrInvalidated, true},
 		{status.Error(codes.Unavailable, "gone"), false},
 		{context.DeadlineExceeded, false},
 	} {

@@ -2,24 +2,12 @@ package replicator
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
-)
-
-// Errors of RepairLocks and its guards. A command that was refused comes as a
-// *state.Refusal.
-var (
-	// ErrRepositoryBusy refuses a guard: another repair, or a write, is under way, or
-	// something of this instance ended without its status and is not yet
-	// recorded as in doubt.
-	ErrRepositoryBusy = errors.New("repository is busy")
-	// ErrInvalidated refuses a conclusion: a write began during the repair, and the copy may
-	// miss it.
-	ErrInvalidated = errors.New("a write began during the repair")
 )
 
 // Ledger is this instance's view of the replicated state.
@@ -78,14 +66,14 @@ type Guard interface {
 	MarkInSync(ctx context.Context, round int, storages []string) error
 	// ResolveDoubt accounts for in-doubt intents, as of the intent. New writes wait from
 	// here to Free.
-	ResolveDoubt(ctx context.Context, s Resolution) error
+	ResolveDoubt(ctx context.Context, s repair.Resolution) error
 	// Advance gives the repository's primary the role of a target: this
 	// instance's intent covers scope, and no instance writes to the repository until
 	// EndAdvance. Without a source it takes up an advance that was interrupted. It
 	// returns as Intent does.
 	Advance(ctx context.Context, source string, scope state.Scope) (*state.State, error)
 	// EndAdvance ends an advance, as of its intent.
-	EndAdvance(ctx context.Context, e Ending) error
+	EndAdvance(ctx context.Context, e repair.Ending) error
 	// MarkConflict replaces the conflicts of the repository, as of the intent.
 	MarkConflict(ctx context.Context, conflicts []state.Conflict) error
 	// MarkDoubt puts replicas in doubt that differ from the primary's and of which the ledger
@@ -99,21 +87,6 @@ type Guard interface {
 	// Free frees the repair lock. ended tells that every RPC that could change
 	// a replica has ended at its storage; otherwise the intent ends in doubt.
 	Free(ended bool, doubtful ...string)
-}
-
-// Resolution is the finding of a repair about in-doubt intents; see state.ResolveDoubt.
-type Resolution struct {
-	Doubts       []state.DoubtRef
-	Authority    string
-	PrimaryLacks bool
-	Equal        []string
-}
-
-// Ending is the finding of a repair when an advance was over; see state.EndAdvance.
-type Ending struct {
-	Primary string
-	Equal   []string
-	Doubts  []state.DoubtRef
 }
 
 // Storages are the connections to the storages.

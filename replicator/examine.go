@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -130,12 +131,12 @@ func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[strin
 		return Verified{}, errors.New(why)
 	}
 	if !plan.Unexplained(entry, entry, r.ledger.Incarnation()) {
-		return Verified{}, ErrRepositoryBusy
+		return Verified{}, repair.ErrRepositoryBusy
 	}
 	found := v.compare(ctx, key, storages, damaged)
 	switch {
 	case invalidated(guard), !plan.Unexplained(entry, r.ledger.View().Entry(key), r.ledger.Incarnation()):
-		return Verified{}, ErrInvalidated
+		return Verified{}, repair.ErrInvalidated
 	case len(found.Differences) == 0:
 		return found, nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -230,7 +231,7 @@ func (f *firstCopier) conflict(ctx context.Context, key state.Key, storage strin
 		return nil
 	}
 	if invalidated(guard) {
-		return ErrInvalidated
+		return repair.ErrInvalidated
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()

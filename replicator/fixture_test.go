@@ -374,71 +374,13 @@ func (n *node) Propose(ctx context.Context, cmds ...state.Command) ([]state.Resu
 // repairLocks joins the instance's ledger to the replicator, as cmd does.
 type repairLocks struct{ ledger *ledger.Ledger }
 
-type guard struct{ *ledger.Guard }
-
 // Lock implements RepairLocks.
 func (g repairLocks) Lock(ctx context.Context, k state.Key, pause bool) (Guard, error) {
 	t, err := g.ledger.LockForRepair(ctx, k, pause)
 	if err != nil {
-		return nil, translate(err)
+		return nil, err
 	}
-	return guard{t}, nil
-}
-
-// MarkInSync implements Guard.
-func (t guard) MarkInSync(ctx context.Context, round int, storages []string) error {
-	return translate(t.Guard.MarkInSync(ctx, round, storages))
-}
-
-// Renew implements Guard.
-func (t guard) Renew(ctx context.Context, pause bool) (int, error) {
-	round, err := t.Guard.Renew(ctx, pause)
-	return round, translate(err)
-}
-
-// ResolveDoubt implements Guard.
-func (t guard) ResolveDoubt(ctx context.Context, s Resolution) error {
-	return translate(t.Guard.ResolveDoubt(ctx, ledger.Resolution(s)))
-}
-
-// EndAdvance implements Guard.
-func (t guard) EndAdvance(ctx context.Context, e Ending) error {
-	return translate(t.Guard.EndAdvance(ctx, ledger.Ending(e)))
-}
-
-// MarkDoubt implements Guard.
-func (t guard) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
-	return translate(t.Guard.MarkDoubt(ctx, primary, differences))
-}
-
-// MarkConflict implements Guard.
-func (t guard) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
-	return translate(t.Guard.MarkConflict(ctx, conflicts))
-}
-
-// Wish implements Guard.
-func (t guard) Wish(ctx context.Context, bound time.Duration) error {
-	return translate(t.Guard.Wish(ctx, bound))
-}
-
-// Remake implements Guard.
-func (t guard) Remake(ctx context.Context, storage, why string) error {
-	return translate(t.Guard.Remake(ctx, storage, why))
-}
-
-// StepDown implements Guard.
-func (t guard) StepDown(ctx context.Context, storage, why string) error {
-	return translate(t.Guard.StepDown(ctx, storage, why))
-}
-
-func translate(err error) error {
-	switch {
-	case errors.Is(err, ledger.ErrRepositoryBusy):
-		return ErrRepositoryBusy
-	case errors.Is(err, ledger.ErrInvalidated):
-		return ErrInvalidated
-	}
-	return err
+	return t, nil
 }
 
 // Conn implements Storages.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -114,7 +115,7 @@ func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (ag
 				// An intent of writes that never end would keep the repair waiting. Once it
 				// has its turn, the other instances are asked to close theirs: see take.
 				if !r.wishes(o.key) {
-					return r.metWrite(o.key, false, ErrRepositoryBusy), nil
+					return r.metWrite(o.key, false, repair.ErrRepositoryBusy), nil
 				}
 				p = r.planned(r.ledger.View(), o.key, o.backfilling, true)
 				switch p.Action {
@@ -206,14 +207,14 @@ func metWrite(err error) bool {
 	if refusal, ok := errors.AsType[*state.Refusal](err); ok {
 		return refusal.Reason == state.RefusedChanged || refusal.Reason == state.RefusedBusy || refusal.Reason == state.RefusedNoIntent
 	}
-	return errors.Is(err, ErrRepositoryBusy) || errors.Is(err, ErrInvalidated)
+	return errors.Is(err, repair.ErrRepositoryBusy) || errors.Is(err, repair.ErrInvalidated)
 }
 
 // metWrite counts a repair that a write got in the way of, and returns when to
 // try again. After PauseTries in which writes waited in vain it raises an alarm,
 // and goes on.
 func (r *repairer) metWrite(key state.Key, paused bool, err error) time.Duration {
-	backOff := r.backoffs.metWrite(key, paused, errors.Is(err, ErrInvalidated), r.cfg.RetryMax, rand.Float64())
+	backOff := r.backoffs.metWrite(key, paused, errors.Is(err, repair.ErrInvalidated), r.cfg.RetryMax, rand.Float64())
 	if backOff.pauses >= r.cfg.PauseTries {
 		r.alarms.raise(key, AlarmBusy, err)
 	}
@@ -260,7 +261,7 @@ func (r *repairer) pauseWrites(ctx context.Context, acquire func(context.Context
 	case err == nil:
 	case ctx.Err() == nil && draining.Err() != nil:
 		// The writes in flight, here or at another instance, did not end within the budget.
-		return nil, ErrRepositoryBusy
+		return nil, repair.ErrRepositoryBusy
 	default:
 		return nil, err
 	}

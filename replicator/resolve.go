@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -38,7 +39,7 @@ func (r *repairer) resolveUnder(ctx context.Context, guard Guard, key state.Key)
 		return err
 	}
 	if invalidated(guard) {
-		return ErrInvalidated
+		return repair.ErrInvalidated
 	}
 	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
@@ -52,18 +53,18 @@ func (r *repairer) resolveUnder(ctx context.Context, guard Guard, key state.Key)
 }
 
 // compare finds the authority, and which in-sync storages are equal to it.
-func (r *repairer) compare(ctx context.Context, key state.Key, p plan.Plan) (Resolution, error) {
-	s := Resolution{Doubts: p.Doubts, Authority: p.Primary}
+func (r *repairer) compare(ctx context.Context, key state.Key, p plan.Plan) (repair.Resolution, error) {
+	s := repair.Resolution{Doubts: p.Doubts, Authority: p.Primary}
 	has, err := r.calls.exists(ctx, key, p.Primary)
 	if err != nil {
-		return Resolution{}, err
+		return repair.Resolution{}, err
 	}
 	var keepers []string
 	if !has {
 		// Settling never deletes: a replica that any of them has becomes the authority.
 		// One that cannot be asked may have it, so that nothing is resolved.
 		if keepers, err = r.keepers(ctx, key, p.Witnesses); err != nil {
-			return Resolution{}, err
+			return repair.Resolution{}, err
 		}
 		if len(keepers) > 0 {
 			s.Authority, s.PrimaryLacks = keepers[0], true

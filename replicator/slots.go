@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"praefect/fsm/repair"
 )
 
 const (
@@ -186,7 +188,7 @@ func (g *grant) ended(storage string, err error) {
 	switch {
 	case err == nil:
 		at.failures, at.succeeded = 0, time.Now()
-	case !errors.Is(err, ErrInvalidated):
+	case !errors.Is(err, repair.ErrInvalidated):
 		at.failures++
 	}
 	g.leave(storage, at)

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/fsm/repair"
 	"praefect/replicator/queue"
 )
 
@@ -87,7 +88,7 @@ func TestSlots_oneAtATimeWhereCopiesFail(t *testing.T) {
 		for range slotFailures - 1 {
 			take().ended("g3", broken)
 		}
-		take().ended("g3", ErrInvalidated) // which tells nothing of the storage
+		take().ended("g3", repair.ErrInvalidated) // which tells nothing of the storage
 		var four []*grant
 		for range 4 {
 			four = append(four, take())

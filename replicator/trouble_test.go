@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/fsm/repair"
 	"praefect/replicator/plan"
 )
 
@@ -44,7 +45,7 @@ func TestTroubles_countWhatTheReplicaMayCause(t *testing.T) {
 		want trouble
 	}{
 		"the storage cannot be reached": {errors.New("storage \"g3\" is away"), trouble{}},
-		"a write came":                  {ErrInvalidated, trouble{}},
+		"a write came":                  {repair.ErrInvalidated, trouble{}},
 		"the source failed":             {fmt.Errorf("list: %w", ofSource(refused)), trouble{}},
 		"the target failed":             {fmt.Errorf("replicate: %w", refused), trouble{copies: 1}},
 		"a difference was left":         {&plan.UnlikeError{Storage: "g3", Source: "g1", What: "HEAD"}, trouble{copies: 1}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
@@ -31,7 +32,7 @@ func (r *repairer) verify(ctx context.Context, guard Guard, view *state.State, k
 	case what == "":
 		return nil
 	case invalidated(guard) || changedSince(view, r.ledger.View(), key):
-		return ErrInvalidated
+		return repair.ErrInvalidated
 	}
 	r.metrics.unlike.WithLabelValues(key.VirtualStorage, target).Inc()
 	return &plan.UnlikeError{Storage: target, Source: source, What: what}

@@ -167,7 +167,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, fmt.Errorf("register the metrics of the session: %w", err)
 	}
 	var repair *replicator.Replicator // made below; nothing runs before
-	intents := ledger.New(node, ledgerSession{heartbeat}, proxy.Connections(storages), ledger.Config{
+	intents := ledger.New(node, heartbeat, proxy.Connections(storages), ledger.Config{
 		Linger:          time.Duration(cfg.Consistency.IntentLinger),
 		QueueTimeout:    time.Duration(cfg.Consistency.QueueTimeout),
 		QueueLimit:      cfg.Consistency.QueueLimit,

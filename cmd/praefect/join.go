@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -13,7 +11,6 @@ import (
 	"praefect/consensus"
 	"praefect/consensus/elector"
 	"praefect/consensus/health"
-	"praefect/consensus/lease"
 	"praefect/consensus/session"
 	"praefect/fsm/state"
 	"praefect/proxy"
@@ -64,30 +61,6 @@ func (s sights) Observations() []session.Observation {
 		}
 	}
 	return all
-}
-
-// ledgerSession is the session in the ledger's terms.
-type ledgerSession struct{ *session.Session }
-
-func (t ledgerSession) Lease() ledger.Lease {
-	l := t.Session.Lease()
-	return ledger.Lease{Until: l.Until, Index: l.Index}
-}
-
-func (t ledgerSession) WritePauses() []ledger.WritePause {
-	var pauses []ledger.WritePause
-	for _, h := range t.Session.WritePauses() {
-		pauses = append(pauses, ledger.WritePause{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: h.Until})
-	}
-	return pauses
-}
-
-func (t ledgerSession) Report(applied state.Index, pauseReports []ledger.WritePauseReport) {
-	reports := make([]lease.WritePauseReport, len(pauseReports))
-	for i, h := range pauseReports {
-		reports[i] = lease.WritePauseReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents}
-	}
-	t.Session.Report(applied, reports)
 }
 
 // clientAddress is how peers name the place where this instance serves clients:
@@ -160,61 +133,11 @@ func (s repairStorages) Server(virtualStorage, name string) (address, token stri
 type repairLocks struct{ *ledger.Ledger }
 
 func (g repairLocks) Lock(ctx context.Context, key state.Key, pause bool) (replicator.Guard, error) {
-	t, err := g.Ledger.LockForRepair(ctx, key, pause)
+	guard, err := g.Ledger.LockForRepair(ctx, key, pause)
 	if err != nil {
-		return nil, repairError(err)
+		return nil, err // a nil *ledger.Guard is no nil replicator.Guard
 	}
-	return guard{t}, nil
-}
-
-type guard struct{ *ledger.Guard }
-
-func (t guard) MarkInSync(ctx context.Context, round int, storages []string) error {
-	return repairError(t.Guard.MarkInSync(ctx, round, storages))
-}
-
-func (t guard) Renew(ctx context.Context, pause bool) (int, error) {
-	round, err := t.Guard.Renew(ctx, pause)
-	return round, repairError(err)
-}
-
-func (t guard) ResolveDoubt(ctx context.Context, s replicator.Resolution) error {
-	return repairError(t.Guard.ResolveDoubt(ctx, ledger.Resolution(s)))
-}
-
-func (t guard) EndAdvance(ctx context.Context, e replicator.Ending) error {
-	return repairError(t.Guard.EndAdvance(ctx, ledger.Ending(e)))
-}
-
-func (t guard) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
-	return repairError(t.Guard.MarkDoubt(ctx, primary, differences))
-}
-
-func (t guard) MarkConflict(ctx context.Context, conflicts []state.Conflict) error {
-	return repairError(t.Guard.MarkConflict(ctx, conflicts))
-}
-
-func (t guard) Wish(ctx context.Context, bound time.Duration) error {
-	return repairError(t.Guard.Wish(ctx, bound))
-}
-
-func (t guard) Remake(ctx context.Context, storage, why string) error {
-	return repairError(t.Guard.Remake(ctx, storage, why))
-}
-
-func (t guard) StepDown(ctx context.Context, storage, why string) error {
-	return repairError(t.Guard.StepDown(ctx, storage, why))
-}
-
-// repairError is err in the replicator's terms.
-func repairError(err error) error {
-	switch {
-	case errors.Is(err, ledger.ErrRepositoryBusy):
-		return replicator.ErrRepositoryBusy
-	case errors.Is(err, ledger.ErrInvalidated):
-		return replicator.ErrInvalidated
-	}
-	return err
+	return guard, nil
 }
 
 // adminLocal is the node's part in the cluster, as the node itself knows it, for operators.

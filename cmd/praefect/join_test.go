@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"praefect/consensus/session"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
-	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
 	"praefect/replicator"
 	"praefect/replicator/plan"
@@ -30,20 +28,6 @@ func TestConfigured_beginsWithThePrimary(t *testing.T) {
 	}
 	if got := targets(cfg)[0]; got != (storage.Target{VirtualStorage: "default", Storage: "a", Address: "tcp://a:1", Token: "x"}) {
 		t.Errorf("got %+v", got)
-	}
-}
-
-func TestRepairError(t *testing.T) {
-	other := errors.New("other")
-	for _, row := range []struct{ err, want error }{
-		{nil, nil},
-		{fmt.Errorf("a.git: %w", ledger.ErrRepositoryBusy), replicator.ErrRepositoryBusy},
-		{fmt.Errorf("a.git: %w", ledger.ErrInvalidated), replicator.ErrInvalidated},
-		{other, other},
-	} {
-		if got := repairError(row.err); got != row.want {
-			t.Errorf("%v: got %v, want %v", row.err, got, row.want)
-		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -76,7 +77,7 @@ type Moment struct {
 	Counts map[health.Name]health.Count
 	Leases Leases
 	// PauseReports is the last report of each instance about the pause, if it sent one.
-	PauseReports map[state.Incarnation]lease.WritePauseReport
+	PauseReports map[state.Incarnation]routing.WritePauseReport
 	// Fenced is the answer to the fence that was proposed; nil before it came.
 	Fenced *state.Result
 }

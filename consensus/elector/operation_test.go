@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"praefect/consensus/lease"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -15,7 +16,7 @@ import (
 type operating struct {
 	*fixture
 	op           Operation
-	pauseReports map[state.Incarnation]lease.WritePauseReport
+	pauseReports map[state.Incarnation]routing.WritePauseReport
 	fenced       *state.Result
 	progress     Progress
 	err          error
@@ -25,7 +26,7 @@ func (r *fixture) begin(request Request) (*operating, bool, error) {
 	request.VirtualStorage, request.ID = "default", "x"
 	request.CatchUpFor, request.PauseFor = time.Minute, 8*time.Second
 	r.in.Counts = r.counts()
-	o := &operating{fixture: r, pauseReports: make(map[state.Incarnation]lease.WritePauseReport)}
+	o := &operating{fixture: r, pauseReports: make(map[state.Incarnation]routing.WritePauseReport)}
 	op, already, err := Begin(request, o.moment())
 	o.op = op
 	return o, already, err
@@ -72,7 +73,7 @@ func (o *operating) propose(c state.Command) {
 // reportPause has every instance report how far it is.
 func (o *operating) reportPause(inFlight, intents int) {
 	for _, in := range o.in.View.Instances {
-		o.pauseReports[in.Incarnation] = lease.WritePauseReport{ID: "x", Applied: true, InFlight: inFlight, Intents: intents}
+		o.pauseReports[in.Incarnation] = routing.WritePauseReport{ID: "x", Applied: true, InFlight: inFlight, Intents: intents}
 	}
 }
 
@@ -154,7 +155,7 @@ func TestOperation_waitsForWhoMayWrite(t *testing.T) {
 	if !slices.Equal(o.progress.Waiting, []state.Incarnation{3}) {
 		t.Errorf("waits for %v", o.progress.Waiting)
 	}
-	o.pauseReports[3] = lease.WritePauseReport{ID: "another", Applied: true}
+	o.pauseReports[3] = routing.WritePauseReport{ID: "another", Applied: true}
 	o.advance(0)
 	o.at(PauseWrites)
 	r.leases.leased[3] = false

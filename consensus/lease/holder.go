@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -16,7 +17,7 @@ type Holder struct {
 	// leases are the held ones, by rising Until and by rising Index: a longer one
 	// may need a view that the instance does not have yet, and a shorter one
 	// serves until then. There are never more of them than asks.
-	leases []Lease
+	leases []routing.Lease
 	// last is the number of the latest ask; asked[n%asksKept] is the instant
 	// noted for ask n.
 	last  uint64
@@ -48,26 +49,26 @@ func (h *Holder) Granted(g Grant) bool {
 	if until <= h.Lease().Until {
 		return false
 	}
-	h.leases = slices.DeleteFunc(h.leases, func(l Lease) bool { return l.Index >= g.Index })
+	h.leases = slices.DeleteFunc(h.leases, func(l routing.Lease) bool { return l.Index >= g.Index })
 	if len(h.leases) == asksKept {
 		h.leases = slices.Delete(h.leases, 0, 1)
 	}
-	h.leases = append(h.leases, Lease{Until: until, Index: g.Index})
+	h.leases = append(h.leases, routing.Lease{Until: until, Index: g.Index})
 	return true
 }
 
 // Lease returns the longest lease that is held. It may have ended, or need a
 // later view than the instance has.
-func (h *Holder) Lease() Lease {
+func (h *Holder) Lease() routing.Lease {
 	if len(h.leases) == 0 {
-		return Lease{}
+		return routing.Lease{}
 	}
 	return h.leases[len(h.leases)-1]
 }
 
 // Usable returns the longest lease that can be used by the view of that index;
 // if there is none, the longest at all.
-func (h *Holder) Usable(view state.Index) Lease {
+func (h *Holder) Usable(view state.Index) routing.Lease {
 	for _, l := range slices.Backward(h.leases) {
 		if l.Index <= view {
 			return l

@@ -5,12 +5,13 @@ import (
 	"time"
 
 	"praefect/consensus/lease"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
 func TestHolder_countsFromBeforeItAsked(t *testing.T) {
 	var h lease.Holder
-	if h.Asked() != 0 || h.Lease() != (lease.Lease{}) || h.Lease().Valid(0, 100) {
+	if h.Asked() != 0 || h.Lease() != (routing.Lease{}) || h.Lease().Valid(0, 100) {
 		t.Error("it begins with a lease")
 	}
 	first := h.Ask(time.Hour)
@@ -74,7 +75,7 @@ func TestHolder_givesBack(t *testing.T) {
 	h.Granted(lease.Grant{For: h.Ask(0), Length: length})
 	late := h.Ask(250 * ms)
 	h.GiveBack()
-	if h.Lease() != (lease.Lease{}) || h.Granted(lease.Grant{For: late, Length: length}) || h.Lease().Left(0) != 0 {
+	if h.Lease() != (routing.Lease{}) || h.Granted(lease.Grant{For: late, Length: length}) || h.Lease().Left(0) != 0 {
 		t.Error("the lease is back")
 	}
 }

@@ -3,6 +3,7 @@ package lease
 import (
 	"praefect/consensus/health"
 	"praefect/consensus/settings"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -26,7 +27,7 @@ type ToLeader struct {
 	// before it found that their Raft port refuses connections.
 	Refused []state.Incarnation `json:"refused,omitempty"`
 	// PauseReports answers FromLeader.WritePauses.
-	PauseReports []WritePauseReport `json:"pause_reports,omitempty"`
+	PauseReports []routing.WritePauseReport `json:"pause_reports,omitempty"`
 	// Settings is the digest of the settings of the instance; Report is all of it, unless
 	// the leader has said that it has it.
 	Settings string           `json:"settings_digest,omitempty"`
@@ -82,15 +83,4 @@ type WritePause struct {
 	// Leaving is the storage that does not serve any more after the pause: a write that was sent to it
 	// as to the primary, and has had no effect yet, is to end meanwhile. Empty if each one serves on.
 	Leaving string `json:"leaving,omitempty"`
-}
-
-// WritePauseReport tells how far an instance is with a pause.
-type WritePauseReport struct {
-	ID string `json:"id"`
-	// Applied tells that new writes are kept waiting.
-	Applied bool `json:"applied"`
-	// InFlight and Marks count the work that the instance still has in the virtual
-	// storage: writes under way, and intents in the ledger.
-	InFlight int `json:"in_flight"`
-	Intents  int `json:"intents"`
 }

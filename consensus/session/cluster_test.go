@@ -19,6 +19,7 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -135,10 +136,10 @@ func (n *node) stop() {
 func (n *node) report(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed, said := n.Changed(), n.session.Changed()
-		var pauseReports []lease.WritePauseReport
+		var pauseReports []routing.WritePauseReport
 		for _, h := range n.session.WritePauses() {
 			n.w.mu.Lock()
-			pauseReports = append(pauseReports, lease.WritePauseReport{ID: h.ID, Applied: true, InFlight: n.inFlight})
+			pauseReports = append(pauseReports, routing.WritePauseReport{ID: h.ID, Applied: true, InFlight: n.inFlight})
 			n.w.mu.Unlock()
 		}
 		n.session.Report(n.View().Index, pauseReports)

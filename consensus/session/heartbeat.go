@@ -10,6 +10,7 @@ import (
 
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -237,7 +238,7 @@ func isClosed(c <-chan struct{}) bool {
 // lease.
 func (s *Session) keepBar() bool {
 	barred := s.cfg.Barred() != ""
-	if barred && s.Lease() != (lease.Lease{}) {
+	if barred && s.Lease() != (routing.Lease{}) {
 		s.giveBack()
 	}
 	return barred
@@ -279,13 +280,13 @@ func (s *Session) receive(m *lease.FromLeader) {
 }
 
 // pause keeps the end of a pause where the first message about it put it.
-func (s *Session) pause(before []WritePause, h lease.WritePause, now time.Duration) WritePause {
+func (s *Session) pause(before []routing.WritePause, h lease.WritePause, now time.Duration) routing.WritePause {
 	for _, b := range before {
 		if b.ID == h.ID && b.VirtualStorage == h.VirtualStorage {
 			return b
 		}
 	}
-	return WritePause{
+	return routing.WritePause{
 		ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving,
 		Until: now + time.Duration(h.RemainingMillis)*time.Millisecond,
 	}

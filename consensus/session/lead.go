@@ -12,6 +12,7 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/settings"
 	"praefect/fsm/condition"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -26,7 +27,7 @@ type term struct {
 	grantor      *lease.Grantor
 	received     map[string]health.Received                     // by instance id
 	refusals     map[state.Incarnation]map[string]time.Duration // who found the port refusing, and when
-	pauseReports map[state.Incarnation]lease.WritePauseReport
+	pauseReports map[state.Incarnation]routing.WritePauseReport
 	reports      map[state.Incarnation]settings.Report // the settings of each instance
 	probe        []state.Incarnation
 	silent       map[state.Incarnation]time.Duration // since when each of probe is
@@ -89,7 +90,7 @@ func (s *Session) leadTerm(ctx context.Context, own member.Leadership, started t
 			Term: own.Term, Since: own.Since, Self: s.node.ID(), Length: s.node.View().LeaseLength(),
 		}),
 		received: make(map[string]health.Received), refusals: make(map[state.Incarnation]map[string]time.Duration),
-		pauseReports: make(map[state.Incarnation]lease.WritePauseReport), reports: make(map[state.Incarnation]settings.Report),
+		pauseReports: make(map[state.Incarnation]routing.WritePauseReport), reports: make(map[state.Incarnation]settings.Report),
 		turnedDown: make(map[string]turnedDown), gone: make(map[state.Incarnation]bool), goneBy: make(map[state.Incarnation]string), evidence: make(map[string]string), told: s.node.View(),
 	}
 	s.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/settings"
 	"praefect/fsm/condition"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -98,23 +99,11 @@ const (
 	goodbye = 250 * time.Millisecond
 )
 
-// WritePause advises to keep the new writes of a virtual storage waiting.
-type WritePause struct {
-	ID             string
-	VirtualStorage string
-	// Serving tells that every storage serves on after it, if none dies.
-	Serving bool
-	// Leaving is the storage that does not serve after it, empty if there is none.
-	Leaving string
-	// Until is when it ends by itself, by Config.Now.
-	Until time.Duration
-}
-
 // published is the part that readers see. It is immutable.
 type published struct {
-	lease     lease.Lease
+	lease     routing.Lease
 	watermark state.Index
-	pauses    []WritePause
+	pauses    []routing.WritePause
 	replaced  chan struct{} // closed when there is a newer one
 }
 
@@ -134,9 +123,9 @@ type Session struct {
 	looked    state.Index
 
 	mu           sync.Mutex
-	holder       lease.Holder             // guarded by mu
-	routed       state.Index              // guarded by mu; by Report
-	pauseReports []lease.WritePauseReport // guarded by mu; by Report
+	holder       lease.Holder               // guarded by mu
+	routed       state.Index                // guarded by mu; by Report
+	pauseReports []routing.WritePauseReport // guarded by mu; by Report
 	refused      []state.Incarnation
 	silent       map[state.Incarnation]time.Duration // as leaders tell; guarded by mu
 	toldAt       time.Duration                       // when they last did; guarded by mu
@@ -193,20 +182,20 @@ func setDefault(d *time.Duration, value time.Duration) {
 func (s *Session) Now() time.Duration { return s.cfg.Now() }
 
 // Lease returns this instance's lease; it may have ended. It takes no lock.
-func (s *Session) Lease() lease.Lease { return s.current.Load().lease }
+func (s *Session) Lease() routing.Lease { return s.current.Load().lease }
 
 // Watermark returns an index that every leased instance has applied.
 func (s *Session) Watermark() state.Index { return s.current.Load().watermark }
 
 // WritePauses returns the pauses in force. The slice must not be changed.
-func (s *Session) WritePauses() []WritePause { return s.current.Load().pauses }
+func (s *Session) WritePauses() []routing.WritePause { return s.current.Load().pauses }
 
 // Changed returns a channel that is closed when lease, watermark or pauses have
 // changed since the call. Call it before the others, so that no update is missed.
 func (s *Session) Changed() <-chan struct{} { return s.current.Load().replaced }
 
 // Report tells which view the routing of writes uses, and how far the pauses are.
-func (s *Session) Report(applied state.Index, pauseReports []lease.WritePauseReport) {
+func (s *Session) Report(applied state.Index, pauseReports []routing.WritePauseReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	news := s.routed != applied || !slices.Equal(s.pauseReports, pauseReports)

@@ -9,7 +9,7 @@ import (
 
 	"praefect/consensus/elector"
 	"praefect/consensus/health"
-	"praefect/consensus/lease"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -227,7 +227,7 @@ func (t *term) advance(ctx context.Context, proposals *sync.WaitGroup, m elector
 	next, command, progress, err := r.op.Step(m)
 	r.op = next
 	if before != elector.PauseWrites && next.Phase == elector.PauseWrites {
-		t.pauseReports = make(map[state.Incarnation]lease.WritePauseReport)
+		t.pauseReports = make(map[state.Incarnation]routing.WritePauseReport)
 	}
 	if command != nil {
 		t.cutOver = true

@@ -3,12 +3,10 @@ package ledger
 import (
 	"context"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 )
-
-// Ending is the finding of a repair when an advance was over.
-type Ending = machine.Ending
 
 // Advance gives the repository's primary the role of a target: this instance's intent
 // covers scope, and no instance writes to the repository until EndAdvance. Without a
@@ -24,7 +22,7 @@ func (t *Guard) Advance(ctx context.Context, source string, scope state.Scope) (
 }
 
 // EndAdvance ends an advance as of its intent.
-func (t *Guard) EndAdvance(ctx context.Context, e Ending) error {
+func (t *Guard) EndAdvance(ctx context.Context, e repair.Ending) error {
 	return t.conclude(ctx, machine.EndAdvance{Guard: t.id, Ending: e})
 }
 

@@ -4,12 +4,10 @@ import (
 	"context"
 	"time"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 )
-
-// Resolution is the finding of a repair about the in-doubt intents of its repository.
-type Resolution = machine.Resolution
 
 // Guard is the repair lock of one repository in the hands of one repair. It belongs
 // to the repair's goroutine.
@@ -122,7 +120,7 @@ func (t *Guard) MarkInSync(ctx context.Context, round int, storages []string) er
 
 // ResolveDoubt commits a resolution as of the intent. The declarations of this guard
 // afterwards speaks of the index at which that was applied.
-func (t *Guard) ResolveDoubt(ctx context.Context, s Resolution) error {
+func (t *Guard) ResolveDoubt(ctx context.Context, s repair.Resolution) error {
 	return t.conclude(ctx, machine.ResolveDoubt{Guard: t.id, Resolution: s})
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"praefect/fsm/repair"
 	"praefect/fsm/state"
 )
 
@@ -20,7 +21,7 @@ func fallBehind(t *testing.T, l fixture) {
 	synctest.Wait()
 }
 
-func repair(t *testing.T, l fixture, pause bool) *Guard {
+func lockForRepair(t *testing.T, l fixture, pause bool) *Guard {
 	t.Helper()
 	synctest.Wait() // until there is a lease
 	guard, err := l.LockForRepair(t.Context(), repository, pause)
@@ -36,7 +37,7 @@ func repair(t *testing.T, l fixture, pause bool) *Guard {
 func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
 		fallBehind(t, l)
-		guard := repair(t, l, false)
+		guard := lockForRepair(t, l, false)
 		if !guard.OpenedAt().Equal(time.Now()) {
 			t.Errorf("marked at %v", guard.OpenedAt())
 		}
@@ -54,14 +55,14 @@ func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
 func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
 		fallBehind(t, l)
-		guard := repair(t, l, false)
+		guard := lockForRepair(t, l, false)
 		w := begin(t, l, repository)
 		select {
 		case <-guard.Invalidated():
 		default:
 			t.Error("the guard does not know of the write")
 		}
-		if err := guard.MarkInSync(t.Context(), 0, []string{"gitaly-2"}); !errors.Is(err, ErrInvalidated) {
+		if err := guard.MarkInSync(t.Context(), 0, []string{"gitaly-2"}); !errors.Is(err, repair.ErrInvalidated) {
 			t.Errorf("got %v, want ErrInvalidated", err)
 		}
 		w.End(true, true)
@@ -72,7 +73,7 @@ func TestGuard_writeInvalidatesOptimisticRepair(t *testing.T) {
 func TestLedger_repairIsBusyWhileWriteIsInFlight(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
 		w := begin(t, l, repository)
-		if _, err := l.LockForRepair(t.Context(), repository, false); !errors.Is(err, ErrRepositoryBusy) {
+		if _, err := l.LockForRepair(t.Context(), repository, false); !errors.Is(err, repair.ErrRepositoryBusy) {
 			t.Errorf("got %v, want ErrRepositoryBusy", err)
 		}
 		w.End(true, true)
@@ -80,7 +81,7 @@ func TestLedger_repairIsBusyWhileWriteIsInFlight(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.LockForRepair(t.Context(), repository, true); !errors.Is(err, ErrRepositoryBusy) {
+		if _, err := l.LockForRepair(t.Context(), repository, true); !errors.Is(err, repair.ErrRepositoryBusy) {
 			t.Errorf("second guard: got %v, want ErrRepositoryBusy", err)
 		}
 		guard.Free(true)
@@ -121,7 +122,7 @@ func TestGuard_holdKeepsWritesWaiting(t *testing.T) {
 
 func TestLedger_heldWritesAreBounded(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
-		guard := repair(t, l, true)
+		guard := lockForRepair(t, l, true)
 		errs := make(chan error, 3)
 		start := time.Now()
 		for range 3 {
@@ -147,8 +148,8 @@ func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 		begin(t, l, repository).End(false, false)
 		synctest.Wait()
 		inDoubt := l.n.View().Entry(repository).Intents[0]
-		guard := repair(t, l, false)
-		err := guard.ResolveDoubt(t.Context(), Resolution{
+		guard := lockForRepair(t, l, false)
+		err := guard.ResolveDoubt(t.Context(), repair.Resolution{
 			Doubts:    []state.DoubtRef{{Incarnation: inDoubt.Incarnation, At: inDoubt.InDoubt.At}},
 			Authority: "gitaly-1",
 		})
@@ -169,7 +170,7 @@ func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 func TestGuard_impatientRepairKeepsTheOrder(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
 		fallBehind(t, l)
-		guard := repair(t, l, false)
+		guard := lockForRepair(t, l, false)
 		proceed := make(chan struct{})
 		l.n.setCallback(func(cmds []state.Command) (bool, error) {
 			if cmds[0].MarkInSync != nil {
@@ -199,7 +200,7 @@ func TestGuard_impatientRepairKeepsTheOrder(t *testing.T) {
 
 func TestGuard_markDoubtClosesTheIntent(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
-		guard := repair(t, l, false)
+		guard := lockForRepair(t, l, false)
 		if err := guard.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2", What: "it lacks a reference"}}); err != nil {
 			t.Fatal(err)
 		}
@@ -214,9 +215,9 @@ func TestGuard_markDoubtClosesTheIntent(t *testing.T) {
 
 func TestGuard_markDoubtIsInvalidatedByAWrite(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
-		guard := repair(t, l, false)
+		guard := lockForRepair(t, l, false)
 		w := begin(t, l, repository)
-		if err := guard.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2"}}); !errors.Is(err, ErrInvalidated) {
+		if err := guard.MarkDoubt(t.Context(), "gitaly-1", []state.Difference{{Storage: "gitaly-2"}}); !errors.Is(err, repair.ErrInvalidated) {
 			t.Errorf("got %v, want ErrInvalidated", err)
 		}
 		w.End(true, true)

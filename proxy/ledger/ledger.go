@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 )
@@ -31,32 +32,22 @@ type Node interface {
 	Propose(ctx context.Context, cmds ...state.Command) ([]state.Result, error)
 }
 
-// The messages from and to the leader.
-type (
-	// Lease allows this instance to route.
-	Lease = machine.Lease
-	// WritePause advises to keep the new writes of a virtual storage waiting.
-	WritePause = machine.WritePause
-	// WritePauseReport tells how far a pause is.
-	WritePauseReport = machine.WritePauseReport
-)
-
 // Session is the part of this instance's heartbeat with the leader that the ledger needs. Its
 // methods must not block, nor call the ledger.
 type Session interface {
 	// Now is the clock of the leases: the time since boot.
 	Now() time.Duration
 	// Lease is this instance's; the zero Lease if it has none. It takes no lock.
-	Lease() Lease
+	Lease() routing.Lease
 	// Watermark is the index that every leased instance has applied.
 	Watermark() state.Index
 	// WritePauses are the virtual storages whose new writes are to wait.
-	WritePauses() []WritePause
+	WritePauses() []routing.WritePause
 	// Changed is closed when any of that has changed since the call.
 	Changed() <-chan struct{}
 	// Report tells the leader which view the routing of writes uses: what that
 	// view dooms is doomed. Calls are made one at a time, in order.
-	Report(applied state.Index, pauseReports []WritePauseReport)
+	Report(applied state.Index, pauseReports []routing.WritePauseReport)
 }
 
 // Connection is the knowledge about the way to one storage.
@@ -111,7 +102,7 @@ type Ledger struct {
 	writes  map[machine.ID]*Write // guarded by mu
 	guards  map[machine.ID]*Guard // guarded by mu
 	begun   bool                  // the machine knows the connections of some time; guarded by mu
-	lease   Lease                 // the one that the machine knows; guarded by mu
+	lease   routing.Lease         // the one that the machine knows; guarded by mu
 	own     state.Incarnation     // the one that the machine knows; guarded by mu
 	next    time.Duration         // when Run wakes by itself; guarded by mu
 	ended   bool                  // Run has; guarded by mu
@@ -153,7 +144,7 @@ func (l *Ledger) Reading() (view *state.State, leased bool) {
 	lease := l.session.Lease()
 	view = l.node.View()
 	// ▲ driver-read-older-view: A lease counts from the view on that it was given for.
-	return view, l.session.Now() < lease.Until && view.Index >= lease.Index
+	return view, lease.Valid(l.session.Now(), view.Index)
 }
 
 // Paused tells whether new writes of a virtual storage are to wait now, for a

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 )
@@ -119,13 +120,13 @@ func TestLedger_secondWriteCommitsNothing(t *testing.T) {
 
 func TestLedger_writeAwaitsTheLease(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
-		l.s.say(func(s *session) { s.lease = Lease{} })
+		l.s.say(func(s *session) { s.lease = routing.Lease{} })
 		synctest.Wait()
 		if _, leased := l.Reading(); leased {
 			t.Error("reads as if there was a lease")
 		}
 		began, _ := beginBeside(t, t.Context(), l)
-		l.s.say(func(s *session) { s.lease = Lease{Until: s.Now() + time.Second} })
+		l.s.say(func(s *session) { s.lease = routing.Lease{Until: s.Now() + time.Second} })
 		(<-began).End(true, true)
 		if _, leased := l.Reading(); !leased {
 			t.Error("reads as if there was no lease")
@@ -181,7 +182,7 @@ func TestLedger_holdIsReported(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
 		w := begin(t, l, repository)
 		l.s.say(func(s *session) {
-			s.pauses = []WritePause{{ID: "promote", VirtualStorage: "default", Until: s.Now() + 8*time.Second}}
+			s.pauses = []routing.WritePause{{ID: "promote", VirtualStorage: "default", Until: s.Now() + 8*time.Second}}
 		})
 		synctest.Wait()
 		if _, pauseReports := l.s.reported(); len(pauseReports) != 1 || !pauseReports[0].Applied || pauseReports[0].InFlight != 1 {
@@ -254,7 +255,7 @@ func TestWrite_voteOfAnEarlierTry(t *testing.T) {
 
 func TestWrite_impatientClient(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
-		guard := repair(t, l, true)
+		guard := lockForRepair(t, l, true)
 		ctx, cancel := context.WithCancel(t.Context())
 		_, failed := beginBeside(t, ctx, l)
 		cancel()
@@ -269,12 +270,12 @@ func TestWrite_impatientClient(t *testing.T) {
 func TestWrite_impatientClientAndNewsThatLetItPass(t *testing.T) {
 	run(t, func(t *testing.T, l fixture) {
 		begin(t, l, repository).End(true, true)
-		l.s.say(func(s *session) { s.lease = Lease{} })
+		l.s.say(func(s *session) { s.lease = routing.Lease{} })
 		synctest.Wait()
 		ctx, cancel := context.WithCancel(t.Context())
 		_, failed := beginBeside(t, ctx, l)
 		l.s.mu.Lock()
-		l.s.lease = Lease{Until: 1 << 62} // of which nobody has heard
+		l.s.lease = routing.Lease{Until: 1 << 62} // of which nobody has heard
 		l.s.mu.Unlock()
 		cancel()
 		if err := <-failed; !errors.Is(err, context.Canceled) {

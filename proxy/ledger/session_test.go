@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -12,17 +13,17 @@ type session struct {
 	start time.Time
 
 	mu           sync.Mutex
-	lease        Lease
+	lease        routing.Lease
 	watermark    state.Index
-	pauses       []WritePause
+	pauses       []routing.WritePause
 	changed      chan struct{}
 	applied      state.Index
-	pauseReports []WritePauseReport
+	pauseReports []routing.WritePauseReport
 }
 
 // newSession has a lease for ever, and everybody has applied everything.
 func newSession() *session {
-	return &session{start: time.Now(), lease: Lease{Until: 1 << 62}, watermark: 1 << 62, changed: make(chan struct{})}
+	return &session{start: time.Now(), lease: routing.Lease{Until: 1 << 62}, watermark: 1 << 62, changed: make(chan struct{})}
 }
 
 // say changes what the leader says.
@@ -36,7 +37,7 @@ func (s *session) say(change func(*session)) {
 
 func (s *session) Now() time.Duration { return time.Since(s.start) }
 
-func (s *session) Lease() Lease {
+func (s *session) Lease() routing.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lease
@@ -48,7 +49,7 @@ func (s *session) Watermark() state.Index {
 	return s.watermark
 }
 
-func (s *session) WritePauses() []WritePause {
+func (s *session) WritePauses() []routing.WritePause {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pauses
@@ -60,13 +61,13 @@ func (s *session) Changed() <-chan struct{} {
 	return s.changed
 }
 
-func (s *session) Report(applied state.Index, pauseReports []WritePauseReport) {
+func (s *session) Report(applied state.Index, pauseReports []routing.WritePauseReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.applied, s.pauseReports = applied, pauseReports
 }
 
-func (s *session) reported() (state.Index, []WritePauseReport) {
+func (s *session) reported() (state.Index, []routing.WritePauseReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.applied, s.pauseReports

@@ -9,6 +9,7 @@ import (
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/settings"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -26,7 +27,7 @@ const reportAge = 300 * time.Millisecond
 type electing struct {
 	memory       elector.Memory
 	received     map[string]health.Received
-	pauseReports map[state.Incarnation]lease.WritePauseReport
+	pauseReports map[state.Incarnation]routing.WritePauseReport
 	refused      map[string]refusals // by the instance that found out
 	probe        []state.Incarnation
 	silent       map[state.Incarnation]time.Duration // since when each of probe is
@@ -43,7 +44,7 @@ type refusals struct {
 
 func newElecting() electing {
 	return electing{
-		received: make(map[string]health.Received), pauseReports: make(map[state.Incarnation]lease.WritePauseReport),
+		received: make(map[string]health.Received), pauseReports: make(map[state.Incarnation]routing.WritePauseReport),
 		refused: make(map[string]refusals), reports: make(map[state.Incarnation]settings.Report),
 		gone: make(map[state.Incarnation]bool),
 	}

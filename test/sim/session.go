@@ -6,6 +6,7 @@ import (
 
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 )
@@ -32,7 +33,7 @@ type session struct {
 	stream    *stream // to the leader it believes in
 	echo      uint64
 	watermark state.Index
-	pauses    []machine.WritePause
+	pauses    []routing.WritePause
 	late      time.Duration // by how much the last timer was
 	lateAt    time.Duration
 	refused   []refusal
@@ -57,10 +58,7 @@ type stream struct {
 
 func newSession(in *instance) *session { return &session{in: in} }
 
-func (s *session) lease() machine.Lease {
-	l := s.holder.Usable(s.routed)
-	return machine.Lease{Until: l.Until, Index: l.Index}
-}
+func (s *session) lease() routing.Lease { return s.holder.Usable(s.routed) }
 
 // registered begins the talk.
 func (s *session) registered(inc state.Incarnation) {
@@ -137,10 +135,7 @@ func (s *session) flush() {
 	st, ledger := s.stream, s.in.ledger
 	m := &lease.ToLeader{
 		InstanceID: s.in.id, Incarnation: s.inc, AskNumber: s.holder.Asked(), Echo: s.echo,
-		Applied: s.routed, Reports: s.onStorages(),
-	}
-	for _, h := range ledger.reports.PauseReports {
-		m.PauseReports = append(m.PauseReports, lease.WritePauseReport{ID: h.ID, Applied: h.Applied, InFlight: h.InFlight, Intents: h.Intents})
+		Applied: s.routed, Reports: s.onStorages(), PauseReports: ledger.reports.PauseReports,
 	}
 	for _, r := range s.refused {
 		if s.in.now()-r.at < 500*time.Millisecond {
@@ -196,13 +191,13 @@ func (s *session) heard(st *stream, m *lease.FromLeader) {
 		s.echo = m.Question
 		s.inDoubt = true
 	}
-	pauses := make([]machine.WritePause, 0, len(m.WritePauses))
+	pauses := make([]routing.WritePause, 0, len(m.WritePauses))
 	for _, h := range m.WritePauses {
 		until := now + time.Duration(h.RemainingMillis)*time.Millisecond
-		if i := slices.IndexFunc(s.pauses, func(o machine.WritePause) bool { return o.ID == h.ID }); i >= 0 {
+		if i := slices.IndexFunc(s.pauses, func(o routing.WritePause) bool { return o.ID == h.ID }); i >= 0 {
 			until = min(until, s.pauses[i].Until)
 		}
-		pauses = append(pauses, machine.WritePause{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: until})
+		pauses = append(pauses, routing.WritePause{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: until})
 	}
 	s.pauses = pauses
 	for _, inc := range m.Probe {

@@ -6,8 +6,8 @@ import (
 	"math"
 	"time"
 
+	"praefect/fsm/routing"
 	"praefect/fsm/state"
-	"praefect/proxy/ledger"
 )
 
 // Alone is the Session of an instance that is always leased, and after which
@@ -24,16 +24,16 @@ func NewAlone() *Alone { return &Alone{start: time.Now(), changed: make(chan str
 func (a *Alone) Now() time.Duration { return time.Since(a.start) }
 
 // Lease never ends.
-func (a *Alone) Lease() ledger.Lease { return ledger.Lease{Until: math.MaxInt64} }
+func (a *Alone) Lease() routing.Lease { return routing.Lease{Until: math.MaxInt64} }
 
 // Watermark is beyond every index.
 func (a *Alone) Watermark() state.Index { return math.MaxUint64 }
 
 // WritePauses are none.
-func (a *Alone) WritePauses() []ledger.WritePause { return nil }
+func (a *Alone) WritePauses() []routing.WritePause { return nil }
 
 // Changed is never closed.
 func (a *Alone) Changed() <-chan struct{} { return a.changed }
 
 // Report goes nowhere.
-func (a *Alone) Report(state.Index, []ledger.WritePauseReport) {}
+func (a *Alone) Report(state.Index, []routing.WritePauseReport) {}

@@ -101,16 +101,6 @@ type Done struct {
 // Invalidated tells a guard, once, that a write passed which began after it.
 type Invalidated struct{ Guard ID }
 
-// WritePauseReport tells how far a pause is.
-type WritePauseReport struct {
-	ID string
-	// Applied tells that new writes wait.
-	Applied bool
-	// InFlight counts the writes of the virtual storage that may still have an
-	// effect, Intents the repositories covered by an intent for writes.
-	InFlight, Intents int
-}
-
 // Report is to be told to the leader: the view that the routing uses, and the
 // pauses.
 type Report struct {
@@ -178,9 +168,4 @@ var (
 	// ErrUnknown is wrapped in the error of a write or repair that ends because the outcome of a
 	// proposal is not known. A write was not forwarded.
 	ErrUnknown = errors.New("the outcome of a proposal is not known")
-	// ErrRepositoryBusy refuses a repair: another one, or a write, is under way, or
-	// something that ended without account is not recorded as in doubt yet.
-	ErrRepositoryBusy = errors.New("repository is busy")
-	// ErrInvalidated ends a repair during which a write began.
-	ErrInvalidated = errors.New("a write began during the repair")
 )

@@ -83,28 +83,6 @@ type View struct {
 	Incarnation state.Incarnation
 }
 
-// Lease allows this instance to route.
-type Lease struct {
-	// Until is when it ends. The zero Lease has ended.
-	Until time.Duration
-	// Index is the view that it needs.
-	Index state.Index
-}
-
-// WritePause advises to keep the new writes of a virtual storage waiting.
-type WritePause struct {
-	ID             string
-	VirtualStorage string
-	// Serving tells that every storage serves on after the pause, if none dies: a
-	// write that votes may be sent meanwhile, and waits with its first vote.
-	Serving bool
-	// Leaving is the storage that does not serve any more after the pause, empty if
-	// there is none. The writes whose status is that storage's end before.
-	Leaving string
-	// Until is when it ends by itself.
-	Until time.Duration
-}
-
 // Session brings the last message of the leader.
 type Session struct {
 	Lease Lease
@@ -170,14 +148,6 @@ type Renew struct {
 	Pause bool
 }
 
-// Resolution is the finding of a repair about the in-doubt intents of its repository.
-type Resolution struct {
-	Doubts       []state.DoubtRef
-	Authority    string
-	PrimaryLacks bool
-	Equal        []string
-}
-
 // ResolveDoubt has a resolution committed, as of the intent. The later conclusions of the guard
 // speak of the index at which that was applied.
 type ResolveDoubt struct {
@@ -198,13 +168,6 @@ type Advance struct {
 type EndAdvance struct {
 	Guard  ID
 	Ending Ending
-}
-
-// Ending is the finding of a repair when an advance was over; see state.EndAdvance.
-type Ending struct {
-	Primary string
-	Equal   []string
-	Doubts  []state.DoubtRef
 }
 
 // Conflict has the conflicts of the repository replaced, as of the intent.
