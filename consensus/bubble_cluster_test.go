@@ -15,12 +15,12 @@ import (
 
 	"praefect/consensus"
 	"praefect/consensus/elector"
-	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
 	"praefect/consensus/setup"
+	"praefect/fsm/reachability"
 	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
@@ -295,7 +295,7 @@ func (w *testCluster) heal() {
 			w.net.setCut(s.addr, other.addr, false)
 		}
 		for _, name := range storageNames {
-			s.storages.set(name, func(e *session.Observation) {
+			s.storages.set(name, func(e *reachability.Observation) {
 				if !e.Reachable {
 					e.Reachable, e.Refused, e.FilesystemID, e.Generation = true, false, name, e.Generation+1
 				}
@@ -330,22 +330,22 @@ func (w *testCluster) others(than *seat) []*seat {
 // storages is what one instance sees of the storages.
 type storages struct {
 	mu      sync.Mutex
-	all     []session.Observation
+	all     []reachability.Observation
 	changed chan struct{}
 }
 
 func newStorages() *storages {
 	s := &storages{changed: make(chan struct{})}
 	for _, name := range storageNames {
-		s.all = append(s.all, session.Observation{Generation: 1, Observation: health.Observation{
-			VirtualStorage: vsName, Storage: name, Reachable: true, FilesystemID: name,
-		}})
+		s.all = append(s.all, reachability.Observation{
+			VirtualStorage: vsName, Storage: name, Generation: 1, Reachable: true, FilesystemID: name,
+		})
 	}
 	return s
 }
 
 // Evidence implements session.Storages, and so do those that follow.
-func (s *storages) Observations() []session.Observation {
+func (s *storages) Observations() []reachability.Observation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.all)
@@ -359,14 +359,14 @@ func (s *storages) Changed() <-chan struct{} {
 
 // Renew makes a new connection at once.
 func (s *storages) Renew(_, storage string, generation uint64) {
-	s.set(storage, func(e *session.Observation) {
+	s.set(storage, func(e *reachability.Observation) {
 		if e.Generation == generation {
 			e.Generation++
 		}
 	})
 }
 
-func (s *storages) set(storage string, fn func(*session.Observation)) {
+func (s *storages) set(storage string, fn func(*reachability.Observation)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.all {

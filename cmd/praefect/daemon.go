@@ -161,7 +161,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	}
 	barred := func() string { return cmp.Or(node.Barred(), owned.barred()) }
 	reports := newReporter(d.live.Load)
-	heartbeat := session.New(node, sights{storages}, d.session(barred, reports.report, owned.unclaimed))
+	heartbeat := session.New(node, storages, d.session(barred, reports.report, owned.unclaimed))
 	owned.view, owned.leads = node.View, heartbeat.Leads
 	if err := registry.Register(heartbeat.Collector()); err != nil {
 		return nil, fmt.Errorf("register the metrics of the session: %w", err)

@@ -10,8 +10,6 @@ import (
 	"praefect/config"
 	"praefect/consensus"
 	"praefect/consensus/elector"
-	"praefect/consensus/health"
-	"praefect/consensus/session"
 	"praefect/fsm/state"
 	"praefect/proxy"
 	"praefect/proxy/admin"
@@ -43,24 +41,6 @@ func configured(cfg *config.Config) []elector.Configured {
 		list = append(list, elector.Configured{VirtualStorage: vs.Name, Storages: vs.Succession(), Primary: vs.ConfiguredPrimary()})
 	}
 	return list
-}
-
-// sights are the connections for the session.
-type sights struct{ *storage.Set }
-
-func (s sights) Observations() []session.Observation {
-	states := s.States()
-	all := make([]session.Observation, len(states))
-	for i, r := range states {
-		all[i] = session.Observation{Generation: r.Generation, Observation: health.Observation{
-			VirtualStorage: r.VirtualStorage, Storage: r.Storage, Reachable: r.Reachable, Slow: r.Slow(),
-			FilesystemID: r.FilesystemID, Refused: r.Refused, Silent: r.Silent, Err: r.Err,
-		}}
-		if !r.Reachable {
-			all[i].FilesystemID = "" // that of a former connection says nothing of now
-		}
-	}
-	return all
 }
 
 // clientAddress is how peers name the place where this instance serves clients:

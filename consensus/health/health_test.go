@@ -8,31 +8,32 @@ import (
 	"pgregory.net/rapid"
 
 	"praefect/consensus/health"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 )
 
 func TestReports(t *testing.T) {
 	broken := errors.New("broken")
-	well := health.Observation{VirtualStorage: "default", Storage: "other", Reachable: true, FilesystemID: "O", Agreed: "O"}
+	well := reachability.Observation{VirtualStorage: "default", Storage: "other", Reachable: true, FilesystemID: "O", Agreed: "O"}
 	for _, tc := range []struct {
 		name string
-		of   health.Observation
+		of   reachability.Observation
 		want health.Report
 	}{
-		{name: "well", of: health.Observation{Reachable: true, FilesystemID: "A", Agreed: "A"}, want: health.Report{Status: health.Well, FilesystemID: "A"}},
-		{name: "first seen", of: health.Observation{Reachable: true, FilesystemID: "A"}, want: health.Report{Status: health.Well, FilesystemID: "A"}},
-		{name: "late answers", of: health.Observation{Reachable: true, Slow: true, FilesystemID: "A", Agreed: "A", Err: broken},
+		{name: "well", of: reachability.Observation{Reachable: true, FilesystemID: "A", Agreed: "A"}, want: health.Report{Status: health.Well, FilesystemID: "A"}},
+		{name: "first seen", of: reachability.Observation{Reachable: true, FilesystemID: "A"}, want: health.Report{Status: health.Well, FilesystemID: "A"}},
+		{name: "late answers", of: reachability.Observation{Reachable: true, Slow: true, FilesystemID: "A", Agreed: "A", Err: broken},
 			want: health.Report{Status: health.Slow, FilesystemID: "A", Why: "broken"}},
-		{name: "another disk", of: health.Observation{Reachable: true, FilesystemID: "B", Agreed: "A"},
+		{name: "another disk", of: reachability.Observation{Reachable: true, FilesystemID: "B", Agreed: "A"},
 			want: health.Report{Status: health.Dead, FilesystemID: "B", Why: "it has another disk"}},
-		{name: "refused", of: health.Observation{Refused: true, Agreed: "A", Err: broken}, want: health.Report{Status: health.Dead, Why: "broken"}},
-		{name: "silent", of: health.Observation{Silent: true, Agreed: "A", Err: broken}, want: health.Report{Status: health.Dead, Why: "broken"}},
-		{name: "just lost", of: health.Observation{Agreed: "A", Err: broken}, want: health.Report{Why: "broken"}},
+		{name: "refused", of: reachability.Observation{Refused: true, Agreed: "A", Err: broken}, want: health.Report{Status: health.Dead, Why: "broken"}},
+		{name: "silent", of: reachability.Observation{Silent: true, Agreed: "A", Err: broken}, want: health.Report{Status: health.Dead, Why: "broken"}},
+		{name: "just lost", of: reachability.Observation{Agreed: "A", Err: broken}, want: health.Report{Why: "broken"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.of.VirtualStorage, tc.of.Storage = "default", "gitaly-1"
 			tc.want.VirtualStorage, tc.want.Storage = "default", "gitaly-1"
-			got := health.Reports([]health.Observation{tc.of, well}, health.Doubts{Late: 200, Limit: 200})
+			got := health.Reports([]reachability.Observation{tc.of, well}, health.Doubts{Late: 200, Limit: 200})
 			if len(got) != 2 || got[0] != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
@@ -41,18 +42,18 @@ func TestReports(t *testing.T) {
 }
 
 func TestReports_doubtsItself(t *testing.T) {
-	dead := health.Observation{Storage: "gitaly-1", Refused: true}
-	well := health.Observation{Storage: "gitaly-2", Reachable: true}
+	dead := reachability.Observation{Storage: "gitaly-1", Refused: true}
+	well := reachability.Observation{Storage: "gitaly-2", Reachable: true}
 	for _, tc := range []struct {
 		name string
-		all  []health.Observation
+		all  []reachability.Observation
 		late time.Duration
 		want int
 	}{
-		{name: "one of two", all: []health.Observation{dead, well}, want: 2},
-		{name: "all of two", all: []health.Observation{dead, dead}},
-		{name: "the only one", all: []health.Observation{dead}, want: 1},
-		{name: "own timers late", all: []health.Observation{dead, well}, late: 201 * time.Millisecond},
+		{name: "one of two", all: []reachability.Observation{dead, well}, want: 2},
+		{name: "all of two", all: []reachability.Observation{dead, dead}},
+		{name: "the only one", all: []reachability.Observation{dead}, want: 1},
+		{name: "own timers late", all: []reachability.Observation{dead, well}, late: 201 * time.Millisecond},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := health.Reports(tc.all, health.Doubts{Late: tc.late, Limit: 200 * time.Millisecond}); len(got) != tc.want {

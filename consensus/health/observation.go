@@ -2,26 +2,9 @@ package health
 
 import (
 	"time"
-)
 
-// Observation has the facts that one instance knows about its way to one storage.
-type Observation struct {
-	VirtualStorage, Storage string
-	// Reachable tells that there is a verified connection, to the disk
-	// FilesystemID; Slow that it answers late or badly.
-	Reachable, Slow bool
-	FilesystemID    string
-	// Agreed is the disk that the replicated state speaks of, empty if it does
-	// not know one yet.
-	Agreed string
-	// Refused tells that nothing listens there: the connection was lost, or
-	// there was none, and the attempt to make another one was refused or reset.
-	Refused bool
-	// Silent tells that nothing was heard for too long.
-	Silent bool
-	// Err explains why the storage is not well.
-	Err error
-}
+	"praefect/fsm/reachability"
+)
 
 // Doubts are the facts that make an instance doubt itself.
 type Doubts struct {
@@ -34,18 +17,18 @@ type Doubts struct {
 // Reports makes the reports of one instance. They are nil if it has reason to
 // doubt itself: its timers run late, or it lost every storage at once, of
 // several.
-func Reports(all []Observation, d Doubts) []Report {
+func Reports(all []reachability.Observation, d Doubts) []Report {
 	if d.Late > d.Limit || len(all) > 1 && !anyReachable(all) {
 		return nil
 	}
 	reports := make([]Report, 0, len(all))
 	for _, e := range all {
-		reports = append(reports, e.report())
+		reports = append(reports, reportOn(e))
 	}
 	return reports
 }
 
-func anyReachable(all []Observation) bool {
+func anyReachable(all []reachability.Observation) bool {
 	for _, e := range all {
 		if e.Reachable {
 			return true
@@ -54,7 +37,8 @@ func anyReachable(all []Observation) bool {
 	return false
 }
 
-func (e Observation) report() Report {
+// reportOn makes the report of one observation.
+func reportOn(e reachability.Observation) Report {
 	r := Report{VirtualStorage: e.VirtualStorage, Storage: e.Storage}
 	if e.Err != nil {
 		r.Why = e.Err.Error()

@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"praefect/consensus/elector"
-	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
+	"praefect/fsm/reachability"
 	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
@@ -344,7 +344,7 @@ func (s serverEnd) Recv() (*lease.ToLeader, error) { return take(s.stream, s.up)
 // storages is what one instance sees of the storages.
 type storages struct {
 	mu      sync.Mutex
-	all     []session.Observation
+	all     []reachability.Observation
 	changed chan struct{}
 	renewed []string
 }
@@ -352,14 +352,14 @@ type storages struct {
 func newStorages() *storages {
 	s := &storages{changed: make(chan struct{})}
 	for _, name := range []string{"g1", "g2", "g3"} {
-		s.all = append(s.all, session.Observation{Generation: 1, Observation: health.Observation{
-			VirtualStorage: vsName, Storage: name, Reachable: true, FilesystemID: name,
-		}})
+		s.all = append(s.all, reachability.Observation{
+			VirtualStorage: vsName, Storage: name, Generation: 1, Reachable: true, FilesystemID: name,
+		})
 	}
 	return s
 }
 
-func (s *storages) Observations() []session.Observation {
+func (s *storages) Observations() []reachability.Observation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.all)
@@ -373,7 +373,7 @@ func (s *storages) Changed() <-chan struct{} {
 
 // Renew makes a new connection at once.
 func (s *storages) Renew(_, storage string, generation uint64) {
-	go s.set(storage, func(e *session.Observation) {
+	go s.set(storage, func(e *reachability.Observation) {
 		if e.Generation == generation {
 			e.Generation++
 			s.renewed = append(s.renewed, storage)
@@ -381,7 +381,7 @@ func (s *storages) Renew(_, storage string, generation uint64) {
 	})
 }
 
-func (s *storages) set(storage string, fn func(*session.Observation)) {
+func (s *storages) set(storage string, fn func(*reachability.Observation)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.all {
@@ -396,13 +396,13 @@ func (s *storages) set(storage string, fn func(*session.Observation)) {
 // kill has every instance, or some, see that a storage is gone.
 func (w *testCluster) kill(storage string, at ...*node) {
 	for _, n := range at {
-		n.storages.set(storage, func(e *session.Observation) { e.Reachable, e.Refused, e.FilesystemID = false, true, "" })
+		n.storages.set(storage, func(e *reachability.Observation) { e.Reachable, e.Refused, e.FilesystemID = false, true, "" })
 	}
 }
 
 func (w *testCluster) revive(storage string) {
 	for _, n := range w.nodes {
-		n.storages.set(storage, func(e *session.Observation) {
+		n.storages.set(storage, func(e *reachability.Observation) {
 			e.Reachable, e.Refused, e.FilesystemID, e.Generation = true, false, storage, e.Generation+1
 		})
 	}

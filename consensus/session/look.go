@@ -7,6 +7,7 @@ import (
 
 	"praefect/consensus/health"
 	"praefect/consensus/member"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 )
 
@@ -20,19 +21,17 @@ type connected struct {
 // reports returns this instance reports on the storages.
 func (w *messages) reports(view *state.State) []health.Report {
 	defer func() { w.s.looked = view.Index }()
-	observations := w.s.storages.Observations()
-	all := make([]health.Observation, len(observations))
-	for i, e := range observations {
+	all := w.s.storages.Observations()
+	for i, e := range all {
 		if vs := view.VirtualStorage(e.VirtualStorage); vs != nil {
 			if st := vs.Storage(e.Storage); st != nil {
-				e.Agreed = st.FilesystemID
+				all[i].Agreed = st.FilesystemID
 			}
 		}
-		all[i] = e.Observation
 	}
 	reports := health.Reports(all, health.Doubts{Late: time.Duration(w.s.late.Load()), Limit: w.s.cfg.LateLimit})
 	// Looked at with every look, doubt or not: none may be missed.
-	for i, e := range observations {
+	for i, e := range all {
 		at := w.s.connectedAt(health.Name{VirtualStorage: e.VirtualStorage, Storage: e.Storage}, e, view)
 		if reports != nil {
 			reports[i].ConnectedAt = at
@@ -45,7 +44,7 @@ func (w *messages) reports(view *state.State) []health.Report {
 // that of the view when it was last seen not to be there, or our registration,
 // before which no connection is made. A connection to a storage that went out
 // over it is renewed: a call that was sent over it must not come after the return.
-func (s *Session) connectedAt(name health.Name, e Observation, view *state.State) state.Index {
+func (s *Session) connectedAt(name health.Name, e reachability.Observation, view *state.State) state.Index {
 	c, known := s.connected[name]
 	switch {
 	case !known:

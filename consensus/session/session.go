@@ -14,6 +14,7 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/settings"
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
@@ -36,20 +37,13 @@ type Node interface {
 
 // Storages is the part of the connections that a Session needs to the storages.
 type Storages interface {
-	// Evidence has the facts about the way to each storage; Agreed is left empty.
-	Observations() []Observation
+	// Observations returns the facts about the way to each storage, in a new slice; Agreed is left empty.
+	Observations() []reachability.Observation
 	// Changed is closed when a connection has come or gone since the call.
 	Changed() <-chan struct{}
 	// Renew replaces the connection of that generation, if it is still there. It
 	// does not wait.
 	Renew(virtualStorage, storage string, generation uint64)
-}
-
-// Evidence has the facts about the way to one storage.
-type Observation struct {
-	health.Observation
-	// Generation names the connection; it is another one for every connection.
-	Generation uint64
 }
 
 // Config sets the times of a Session.

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"praefect/fsm/reachability"
 )
 
 // Set keeps one connection to each of its storages.
@@ -195,6 +197,21 @@ func (s *Set) States() []Reachability {
 		states[i] = l.reach()
 	}
 	return states
+}
+
+// Observations returns the facts about the way to every storage, in the order of the targets.
+func (s *Set) Observations() []reachability.Observation {
+	all := make([]reachability.Observation, len(s.links))
+	for i, r := range s.States() {
+		all[i] = reachability.Observation{
+			VirtualStorage: r.VirtualStorage, Storage: r.Storage, Generation: r.Generation, Reachable: r.Reachable, Slow: r.Slow(),
+			FilesystemID: r.FilesystemID, Refused: r.Refused, Silent: r.Silent, Err: r.Err,
+		}
+		if !r.Reachable {
+			all[i].FilesystemID = "" // that of a former connection says nothing of now
+		}
+	}
+	return all
 }
 
 // Reachability returns the state of one storage. The error is ErrUnknown.

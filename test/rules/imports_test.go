@@ -48,6 +48,7 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/replicator":               {"praefect/fsm/state", "praefect/fsm/repair", "praefect/replicator/plan", "praefect/replicator/queue"},
 		"praefect/replicator/plan":          {"praefect/fsm/state"},
 		"praefect/fsm/condition":            {"praefect/fsm/state"},
+		"praefect/fsm/reachability":         {},
 		"praefect/fsm/repair":               {"praefect/fsm/state"},
 		"praefect/fsm/routing":              {"praefect/fsm/state"},
 		"praefect/proxy/skew":               {},

@@ -6,6 +6,7 @@ import (
 
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
+	"praefect/fsm/reachability"
 	"praefect/fsm/routing"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
@@ -154,9 +155,9 @@ func (s *session) flush() {
 func (s *session) onStorages() []health.Report {
 	view := s.in.raft.view
 	vs := view.VirtualStorage(virtualStorage)
-	var all []health.Observation
+	var all []reachability.Observation
 	for _, l := range s.in.links {
-		e := health.Observation{
+		e := reachability.Observation{
 			VirtualStorage: virtualStorage, Storage: l.st.name, Reachable: l.conn != nil,
 			Refused: l.cause == causeRefused && l.redialled, Silent: l.cause == causeSilent,
 		}
