@@ -19,8 +19,8 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
+	"praefect/consensus/session/sessiontest"
 	"praefect/consensus/setup"
-	"praefect/fsm/reachability"
 	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
@@ -54,7 +54,7 @@ type seat struct {
 	dir      string
 	memory   *memory
 	rate     float64 // of its clock, which is wrong by up to half of the margin
-	storages *storages
+	storages *sessiontest.Storages
 
 	// Of the present life:
 	node    *consensus.Node
@@ -81,7 +81,7 @@ func run(t *testing.T, seed, trailing uint64, test func(t *testing.T, w *testClu
 		for n := range 3 {
 			w.seats = append(w.seats, &seat{
 				w: w, name: fmt.Sprint("praefect-", n+1), addr: fmt.Sprintf("10.0.0.%d:2307", n+1), dir: t.TempDir(),
-				memory: newMemory(), rate: 1 + (w.rand.Float64()-0.5)/100, storages: newStorages(),
+				memory: newMemory(), rate: 1 + (w.rand.Float64()-0.5)/100, storages: sessiontest.NewStorages(vsName, storageNames...),
 			})
 		}
 		for _, s := range w.seats {
@@ -295,11 +295,7 @@ func (w *testCluster) heal() {
 			w.net.setCut(s.addr, other.addr, false)
 		}
 		for _, name := range storageNames {
-			s.storages.set(name, func(e *reachability.Observation) {
-				if !e.Reachable {
-					e.Reachable, e.Refused, e.FilesystemID, e.Generation = true, false, name, e.Generation+1
-				}
-			})
+			s.storages.Find(name)
 		}
 	}
 }
@@ -325,55 +321,4 @@ func (w *testCluster) leader(seats ...*seat) (leader *seat) {
 // others are all seats but one.
 func (w *testCluster) others(than *seat) []*seat {
 	return slices.DeleteFunc(slices.Clone(w.seats), func(s *seat) bool { return s == than })
-}
-
-// storages is what one instance sees of the storages.
-type storages struct {
-	mu      sync.Mutex
-	all     []reachability.Observation
-	changed chan struct{}
-}
-
-func newStorages() *storages {
-	s := &storages{changed: make(chan struct{})}
-	for _, name := range storageNames {
-		s.all = append(s.all, reachability.Observation{
-			VirtualStorage: vsName, Storage: name, Generation: 1, Reachable: true, FilesystemID: name,
-		})
-	}
-	return s
-}
-
-// Evidence implements session.Storages, and so do those that follow.
-func (s *storages) Observations() []reachability.Observation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.all)
-}
-
-func (s *storages) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed
-}
-
-// Renew makes a new connection at once.
-func (s *storages) Renew(_, storage string, generation uint64) {
-	s.set(storage, func(e *reachability.Observation) {
-		if e.Generation == generation {
-			e.Generation++
-		}
-	})
-}
-
-func (s *storages) set(storage string, fn func(*reachability.Observation)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.all {
-		if s.all[i].Storage == storage {
-			fn(&s.all[i])
-		}
-	}
-	close(s.changed)
-	s.changed = make(chan struct{})
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"praefect/consensus"
-	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 )
 
@@ -351,7 +350,7 @@ func (x *watcher) loseStorage(by []*seat) {
 		}
 	}
 	for _, s := range by {
-		s.storages.set(first, func(e *reachability.Observation) { e.Reachable, e.Refused, e.FilesystemID = false, true, "" })
+		s.storages.Lose(first)
 	}
 	w.eventually("a failover", func() bool {
 		now := by[0].node.View().VirtualStorage(vsName)

@@ -18,7 +18,7 @@ import (
 	"praefect/consensus/member"
 	"praefect/consensus/peer"
 	"praefect/consensus/session"
-	"praefect/fsm/reachability"
+	"praefect/consensus/session/sessiontest"
 	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
@@ -47,7 +47,7 @@ type node struct {
 	w        *testCluster
 	id       string
 	inc      state.Incarnation
-	storages *storages
+	storages *sessiontest.Storages
 	session  *session.Session
 	jump     time.Duration // by which its clock is ahead
 	barred   atomic.Value  // why it may take no lease, a string
@@ -78,7 +78,7 @@ func run(t *testing.T, test func(t *testing.T, w *testCluster)) {
 		w := &testCluster{t: t, view: &state.State{}}
 		for i := range 3 {
 			w.nodes = append(w.nodes, &node{
-				w: w, id: fmt.Sprint("i", i), changed: make(chan struct{}), elections: make(chan struct{}), storages: newStorages(),
+				w: w, id: fmt.Sprint("i", i), changed: make(chan struct{}), elections: make(chan struct{}), storages: sessiontest.NewStorages(vsName, "g1", "g2", "g3"),
 			})
 			w.apply(0, state.Command{Register: &state.Register{ID: w.nodes[i].id, Name: fmt.Sprint("praefect-", i), ClusterID: "c"}})
 			w.nodes[i].inc = w.view.Instances[i].Incarnation
@@ -341,70 +341,16 @@ func (s *stream) Close()                           { s.cancel(); s.serving.Wait(
 func (s serverEnd) Send(m *lease.FromLeader) error { return carry(s.stream, s.down, m) }
 func (s serverEnd) Recv() (*lease.ToLeader, error) { return take(s.stream, s.up) }
 
-// storages is what one instance sees of the storages.
-type storages struct {
-	mu      sync.Mutex
-	all     []reachability.Observation
-	changed chan struct{}
-	renewed []string
-}
-
-func newStorages() *storages {
-	s := &storages{changed: make(chan struct{})}
-	for _, name := range []string{"g1", "g2", "g3"} {
-		s.all = append(s.all, reachability.Observation{
-			VirtualStorage: vsName, Storage: name, Generation: 1, Reachable: true, FilesystemID: name,
-		})
-	}
-	return s
-}
-
-func (s *storages) Observations() []reachability.Observation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.all)
-}
-
-func (s *storages) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed
-}
-
-// Renew makes a new connection at once.
-func (s *storages) Renew(_, storage string, generation uint64) {
-	go s.set(storage, func(e *reachability.Observation) {
-		if e.Generation == generation {
-			e.Generation++
-			s.renewed = append(s.renewed, storage)
-		}
-	})
-}
-
-func (s *storages) set(storage string, fn func(*reachability.Observation)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.all {
-		if s.all[i].Storage == storage {
-			fn(&s.all[i])
-		}
-	}
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
 // kill has every instance, or some, see that a storage is gone.
 func (w *testCluster) kill(storage string, at ...*node) {
 	for _, n := range at {
-		n.storages.set(storage, func(e *reachability.Observation) { e.Reachable, e.Refused, e.FilesystemID = false, true, "" })
+		n.storages.Lose(storage)
 	}
 }
 
 func (w *testCluster) revive(storage string) {
 	for _, n := range w.nodes {
-		n.storages.set(storage, func(e *reachability.Observation) {
-			e.Reachable, e.Refused, e.FilesystemID, e.Generation = true, false, storage, e.Generation+1
-		})
+		n.storages.Find(storage)
 	}
 }
 

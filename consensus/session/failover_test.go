@@ -74,17 +74,11 @@ func TestSession_renewsConnectionsToWhatIsOut(t *testing.T) {
 		w.kill("g1", w.nodes[:2]...)
 		w.within(50*time.Millisecond, "the failover", w.stands(withoutG1))
 		s := w.nodes[2].storages
-		w.await("another connection", func() bool {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return slices.Contains(s.renewed, "g1")
-		})
+		w.await("another connection", func() bool { return slices.Contains(s.Renewed(), "g1") })
 		w.pass(time.Minute)
-		s.mu.Lock()
-		if len(s.renewed) > 2 || slices.Contains(s.renewed, "g2") {
-			t.Errorf("renewed: %q", s.renewed)
+		if renewed := s.Renewed(); len(renewed) > 2 || slices.Contains(renewed, "g2") {
+			t.Errorf("renewed: %q", renewed)
 		}
-		s.mu.Unlock()
 	})
 }
 
