@@ -36,8 +36,8 @@ func TestNode_boundsTheLogInBytes(t *testing.T) {
 	if got := size(); got > 4*bound+2*growth {
 		t.Errorf("raft.db has %d bytes after %d were written, with a bound of %d", got, written, bound)
 	}
+	i.stop(t) // a cut may be under way before
 	before := i.disk.LogBytes()
-	i.stop(t)
 	again, err := open(t, dir, bounded)
 	if err != nil {
 		t.Fatal(err)
