@@ -41,7 +41,7 @@ func TestCluster_crossesTheTypedMessagesAtAStop(t *testing.T) {
 	t.Cleanup(traffic.Stop)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for traffic.Acknowledged() < 20 {
+	for traffic.Acknowledged() < repositories/2 { // each once: the former instances cannot be asked which are repaired
 		select {
 		case <-ctx.Done():
 			t.Fatal("too few writes in time")
