@@ -8,25 +8,11 @@ import (
 	"praefect/fsm/state"
 )
 
-// conclusion is an event that brings the finding of a repair.
-type conclusion interface {
-	Event
-	guard() ID
-}
-
-func (e Declare) guard() ID      { return e.Guard }
-func (e ResolveDoubt) guard() ID { return e.Guard }
-func (e MarkDoubt) guard() ID    { return e.Guard }
-func (e EndAdvance) guard() ID   { return e.Guard }
-func (e Conflict) guard() ID     { return e.Guard }
-func (e Remake) guard() ID       { return e.Guard }
-func (e StepDown) guard() ID     { return e.Guard }
-
 // conclude commits the finding of a repair. No write of this instance is in flight
 // on the repository, and none starts before Free. (▲ machine-conclusion-invalidated,
 // machine-write-beside-conclusion)
-func (ls *locks) conclude(e conclusion) {
-	t := ls.guards[e.guard()]
+func (ls *locks) conclude(id ID, e Event) {
+	t := ls.guards[id]
 	if d, ok := e.(Declare); ok && t != nil && d.Round != t.round { // ▲ machine-declares-former-round: see renew
 		ls.emit(Done{Guard: t.id, Err: ErrInvalidated})
 		return
@@ -34,7 +20,7 @@ func (ls *locks) conclude(e conclusion) {
 	if t != nil && t.granted() && !t.invalidated {
 		t.phase = sealed
 	}
-	ls.ask(e.guard(), func(t *guard) {
+	ls.ask(id, func(t *guard) {
 		if t.invalidated {
 			ls.done(t, nil, ErrInvalidated)
 			return
@@ -63,13 +49,13 @@ func (ls *locks) conclude(e conclusion) {
 }
 
 // finding is the command of a conclusion, as of the intent of its guard.
-func (ls *locks) finding(t *guard, c conclusion) state.Command {
+func (ls *locks) finding(t *guard, e Event) state.Command {
 	key, asOf := t.repo.key, t.asOf
-	switch c := c.(type) {
+	switch e := e.(type) {
 	case Declare:
-		return state.Command{MarkInSync: &state.MarkInSync{Key: key, Storages: slices.Clone(c.Storages), AsOf: asOf}}
+		return state.Command{MarkInSync: &state.MarkInSync{Key: key, Storages: slices.Clone(e.Storages), AsOf: asOf}}
 	case ResolveDoubt:
-		found := c.Resolution
+		found := e.Resolution
 		return state.Command{ResolveDoubt: &state.ResolveDoubt{
 			Key: key, Doubts: slices.Clone(found.Doubts), Authority: found.Authority,
 			PrimaryLacks: found.PrimaryLacks, Equal: slices.Clone(found.Equal), AsOf: asOf,
@@ -77,19 +63,19 @@ func (ls *locks) finding(t *guard, c conclusion) state.Command {
 	case MarkDoubt:
 		t.differs = true // the intent closes at once, because the repair of the doubt waits for that
 		return state.Command{MarkDoubt: &state.MarkDoubt{
-			Key: key, Primary: c.Primary, Differences: slices.Clone(c.Differences), AsOf: asOf,
+			Key: key, Primary: e.Primary, Differences: slices.Clone(e.Differences), AsOf: asOf,
 		}}
 	case EndAdvance:
-		found := c.Ending
+		found := e.Ending
 		return state.Command{EndAdvance: &state.EndAdvance{
 			Key: key, Primary: found.Primary, Equal: slices.Clone(found.Equal), Doubts: slices.Clone(found.Doubts), AsOf: asOf,
 		}}
 	case Conflict:
-		return state.Command{MarkConflict: &state.MarkConflict{Key: key, Conflicts: slices.Clone(c.Conflicts), AsOf: asOf}}
+		return state.Command{MarkConflict: &state.MarkConflict{Key: key, Conflicts: slices.Clone(e.Conflicts), AsOf: asOf}}
 	case Remake:
-		return state.Command{Remake: &state.Remake{Key: key, Storage: c.Storage, Why: c.Why, AsOf: asOf}}
+		return state.Command{Remake: &state.Remake{Key: key, Storage: e.Storage, Why: e.Why, AsOf: asOf}}
 	case StepDown:
-		return state.Command{StepDown: &state.StepDown{Key: key, Storage: c.Storage, Why: c.Why, AsOf: asOf}}
+		return state.Command{StepDown: &state.StepDown{Key: key, Storage: e.Storage, Why: e.Why, AsOf: asOf}}
 	}
-	panic(fmt.Sprintf("%T has no command", c))
+	panic(fmt.Sprintf("%T is no conclusion", e))
 }

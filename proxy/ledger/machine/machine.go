@@ -97,8 +97,21 @@ func (m *Machine) Step(now time.Duration, e Event) []Effect {
 		m.locks.openForRepair(e)
 	case Advance:
 		m.locks.advanceFrom(e)
-	case conclusion:
-		m.locks.conclude(e)
+	// An event that is passed on as it came would be allocated, in every Step.
+	case Declare:
+		m.locks.conclude(e.Guard, e)
+	case ResolveDoubt:
+		m.locks.conclude(e.Guard, e)
+	case MarkDoubt:
+		m.locks.conclude(e.Guard, e)
+	case EndAdvance:
+		m.locks.conclude(e.Guard, e)
+	case Conflict:
+		m.locks.conclude(e.Guard, e)
+	case Remake:
+		m.locks.conclude(e.Guard, e)
+	case StepDown:
+		m.locks.conclude(e.Guard, e)
 	case Wish:
 		m.locks.wish(e)
 	case Renew:
