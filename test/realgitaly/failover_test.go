@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"praefect/test/cluster"
 	"praefect/test/workload"
 )
@@ -151,23 +153,34 @@ func (w *paced) load(ctx context.Context, d time.Duration) (quiet <-chan struct{
 	return over, all
 }
 
-// available has a client write to each repository, again as long as it is refused, and returns how
-// long that took.
+// available has a client write to each repository at once, again as long as it is refused, and
+// returns how long that took.
 func (w *paced) available() time.Duration {
 	w.t.Helper()
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(w.ctx, agreeLimit)
 	defer cancel()
+	var clients errgroup.Group
+	done := make(chan [2]string, len(w.paths))
+	w.n++
 	for _, path := range w.paths {
-		for ended := false; !ended; {
-			w.n++
-			ref := fmt.Sprintf("refs/heads/write-%06d", w.n)
-			if ended = w.pointSoon(ctx, path, ref) == nil; ended {
-				w.kept[path] = append(w.kept[path], ref)
-			} else {
-				w.must(workload.Pass(ctx, 100*time.Millisecond))
+		clients.Go(func() error {
+			for try := 0; ; try++ { // each of another reference: one that seemed to fail may be there
+				ref := fmt.Sprintf("refs/heads/write-%06d-%d", w.n, try)
+				if w.pointSoon(ctx, path, ref) == nil {
+					done <- [2]string{path, ref}
+					return nil
+				}
+				if err := workload.Pass(ctx, 100*time.Millisecond); err != nil {
+					return fmt.Errorf("no write of %s succeeds after the load: %w", path, err)
+				}
 			}
-		}
+		})
+	}
+	w.must(clients.Wait())
+	for range w.paths {
+		write := <-done
+		w.kept[write[0]] = append(w.kept[write[0]], write[1])
 	}
 	return time.Since(start)
 }
