@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"praefect/consensus/peer/peerpb"
-	"praefect/wire/wiretest"
+	"praefect/fsm/wire/wiretest"
 )
 
 // Every field of these messages between instances arrives, and the service is served as its .proto

@@ -3,7 +3,7 @@ package membership
 import (
 	"testing"
 
-	"praefect/wire/wiretest"
+	"praefect/fsm/wire/wiretest"
 )
 
 // Every field of the messages about members arrives.

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"praefect/consensus/peer/peerpb"
-	"praefect/wire"
+	"praefect/fsm/wire"
 )
 
 // service is praefect.peer.v1.PeerService, as the .proto files describe it.

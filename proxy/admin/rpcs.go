@@ -3,8 +3,8 @@ package admin
 import (
 	"google.golang.org/grpc"
 
+	"praefect/fsm/wire"
 	"praefect/proxy/admin/adminpb"
-	"praefect/wire"
 )
 
 // service is praefect.admin.v1.AdminService, as the .proto files describe it.

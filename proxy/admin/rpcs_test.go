@@ -3,7 +3,7 @@ package admin
 import (
 	"testing"
 
-	"praefect/wire/wiretest"
+	"praefect/fsm/wire/wiretest"
 )
 
 // Every field of every document arrives, and every method of the .proto file is served as it says.

@@ -30,6 +30,18 @@ func TestImports_layers(t *testing.T) {
 	}
 }
 
+// TestImports_topLevel holds the folders of the module to those that CONTRIBUTING.md maps.
+func TestImports_topLevel(t *testing.T) {
+	for _, f := range files(t) {
+		folder, _, _ := strings.Cut(strings.TrimPrefix(f.pkg, "praefect/"), "/")
+		switch folder {
+		case "cmd", "config", "consensus", "deploy", "fsm", "proxy", "replicator", "test":
+		default:
+			t.Errorf("%s: a package of %s; values that several of the parts share are in fsm", f.path, folder)
+		}
+	}
+}
+
 // TestImports_pureCore keeps what decides free of what acts.
 func TestImports_pureCore(t *testing.T) {
 	allowed := map[string][]string{
@@ -52,9 +64,9 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/fsm/repair":               {"praefect/fsm/state"},
 		"praefect/fsm/routing":              {"praefect/fsm/state"},
 		"praefect/proxy/skew":               {},
-		"praefect/proxy/admin":              {"praefect/fsm/state", "praefect/fsm/condition", "praefect/proxy/skew", "praefect/proxy/admin/adminpb", "praefect/wire"},
+		"praefect/proxy/admin":              {"praefect/fsm/state", "praefect/fsm/condition", "praefect/proxy/skew", "praefect/proxy/admin/adminpb", "praefect/fsm/wire"},
 		"praefect/proxy/admin/adminpb":      {},
-		"praefect/wire":                     {},
+		"praefect/fsm/wire":                 {},
 		"praefect/proxy/console":            {"praefect/fsm/state", "praefect/proxy/admin"},
 		"praefect/replicator/queue":         {},
 		"praefect/consensus/member":         {},

@@ -8,8 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 
+	"praefect/fsm/wire"
 	"praefect/proxy/admin/adminpb"
-	"praefect/wire"
 )
 
 func pair[T any](m proto.Message) (*wire.Type[T], error) {

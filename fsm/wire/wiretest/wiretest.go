@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
-	"praefect/wire"
+	"praefect/fsm/wire"
 )
 
 // Travel sends documents of both sides of a method through bytes: one with a value in every field,
