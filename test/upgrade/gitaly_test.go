@@ -44,13 +44,7 @@ func TestStorages_areUpgradedOneByOne(t *testing.T) {
 		s.Become(filepath.Join(t.TempDir(), "gitaly")) // which the page puts there
 		hosts[s.Name] = runbook.OnStorage(c, s, root)
 	}
-	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
-		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(traffic.Stop)
+	traffic := startLoad(ctx, t, c, seeds)
 
 	made := 0
 	tryOut := func(when string) {

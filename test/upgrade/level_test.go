@@ -26,32 +26,17 @@ const patience = 2 * time.Minute
 func TestCluster_levelRisesWhenAllInstancesHaveIt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	dir := t.TempDir()
-	next, present := filepath.Join(dir, "next"), filepath.Join(dir, "present")
+	next, present := filepath.Join(t.TempDir(), "next"), keepPresent(t)
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags=nextlevel", "-ldflags=-w -X main.version=next", "-o", next, "praefect/cmd/"+cluster.Praefect)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the next release: %v: %s", err, out)
 	}
-	if err := replace(present, programs.Path(cluster.Praefect)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // for the other tests
-		if err := replace(programs.Path(cluster.Praefect), present); err != nil {
-			t.Error(err)
-		}
-	})
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
-	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
-		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(traffic.Stop)
+	traffic := startLoad(ctx, t, c, seeds)
 	install := func(i *cluster.Instance, program string) {
 		t.Helper()
 		if err := errors.Join(i.Terminate(ctx), replace(programs.Path(cluster.Praefect), program), i.Start()); err != nil {

@@ -3,7 +3,6 @@ package upgrade
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,27 +17,16 @@ func TestCluster_crossesTheTypedMessagesAtAStop(t *testing.T) {
 	former := buildOf(t, "untyped")
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	present := filepath.Join(t.TempDir(), "present")
-	if err := errors.Join(replace(present, programs.Path(cluster.Praefect)), replace(programs.Path(cluster.Praefect), former)); err != nil {
+	present := keepPresent(t)
+	if err := replace(programs.Path(cluster.Praefect), former); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { // for the other tests
-		if err := replace(programs.Path(cluster.Praefect), present); err != nil {
-			t.Error(err)
-		}
-	})
 	seeds, err := workload.NewSeeds(ctx, t.TempDir(), repositories)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := cluster.Run(t, cluster.Options{Instances: 3, Balancer: true, Binaries: programs, Disk: seeds.Disk, Settings: settings})
-	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
-		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(traffic.Stop)
+	traffic := startLoad(ctx, t, c, seeds)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for traffic.Acknowledged() < repositories/2 { // each once: the former instances cannot be asked which are repaired

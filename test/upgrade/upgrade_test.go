@@ -54,13 +54,7 @@ func TestCluster_rollsForthAndBack(t *testing.T) {
 		}
 	}
 	roll("begin with the former version", "back")
-	traffic, err := workload.Start(ctx, c, vs, seeds.Paths(), workload.Config{
-		Writers: 2, Readers: 2, WriteEvery: 200 * time.Millisecond, ReadEvery: 200 * time.Millisecond,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(traffic.Stop)
+	traffic := startLoad(ctx, t, c, seeds)
 	roll("forth", "upgrade")
 	roll("back", "back")
 	roll("forth again", "upgrade")
