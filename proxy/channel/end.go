@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,8 @@ var errCut = errors.New("the sidechannel was cut off, because its call has ended
 // one write to it.
 type end struct {
 	stream *yamux.Stream
-	gone   atomic.Bool // set by cut
+	call   context.Context // whose end calls cut
+	gone   atomic.Bool     // set by cut
 	// stall, if not zero, is how long the other side may take nothing of the written data.
 	stall   time.Duration
 	lastSet atomic.Bool // set by last
@@ -36,7 +38,7 @@ func (e *end) readRaw(p []byte) (int, error) {
 	n, err := e.stream.Read(p)
 	switch {
 	case err == nil:
-	case e.gone.Load():
+	case e.over():
 		err = errCut
 	case err == io.EOF && e.stream.Session().IsClosed():
 		err = fmt.Errorf("read from the sidechannel: connection lost: %w", io.ErrUnexpectedEOF)
@@ -59,13 +61,17 @@ func (e *end) writeRaw(p []byte) (int, error) {
 	n, err := e.stream.Write(p)
 	switch {
 	case err == nil:
-	case e.gone.Load():
+	case e.over():
 		err = errCut
 	default:
 		err = fmt.Errorf("write to the sidechannel: %w", err)
 	}
 	return n, err
 }
+
+// over tells that the call has ended, perhaps before cut has had its turn: the other side, which ends its
+// call then too, closes its end in good order, and that must not be taken for the end of the data.
+func (e *end) over() bool { return e.gone.Load() || e.call.Err() != nil }
 
 // cut ends reading and writing at once, from any goroutine.
 func (e *end) cut() {

@@ -45,7 +45,7 @@ func Open(ctx context.Context) (*ServerEnd, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &ServerEnd{end: end{stream: stream}}
+	s := &ServerEnd{end: end{stream: stream, call: ctx}}
 	s.stop = context.AfterFunc(ctx, s.cut)
 	deadline, _ := opening.Deadline()
 	if err := s.introduce(id, deadline); err != nil {

@@ -59,7 +59,7 @@ func (r *Registry) take(id int64, stream *yamux.Stream) bool {
 		return false
 	}
 	delete(r.waiters, id)
-	w.end = &ClientEnd{end: end{stream: stream}}
+	w.end = &ClientEnd{end: end{stream: stream, call: w.ctx}}
 	go w.run() // until done is closed
 	return true
 }

@@ -106,7 +106,8 @@ func TestSidechannel_cutOff(t *testing.T) {
 	serverCut := make(chan error, 1)
 	address := listen(t, func(ctx context.Context) error {
 		side, err := Open(ctx)
-		if err != nil {
+		if err != nil { // cut off while it was opened
+			serverCut <- err
 			return err
 		}
 		defer side.Close()
