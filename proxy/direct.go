@@ -48,6 +48,8 @@ type request struct {
 	// asked tells that the client waits for a sidechannel, spent that one was
 	// opened: the client takes no other.
 	asked, spent bool
+	// primary is the name of the storage that a write was sent to last, nil until then.
+	primary atomic.Pointer[string]
 	// again is how often a write was sent again that had lost its locks.
 	again int
 	// responded is set when the client was given the first piece of an answer.

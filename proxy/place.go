@@ -42,9 +42,8 @@ func (s *Server) place(ctx context.Context, r *request) (*place, error) {
 	return p, nil
 }
 
-// wait makes a call to the ledger that may wait for something else than storages. If the place goes
-// to another write at the moment at which the call ends, this one goes on without. It
-// reports whether the call waited for longer than asideAfter.
+// wait makes a call to the ledger that may wait for something else than storages. It reports whether
+// the call waited for longer than asideAfter: the place went to another write then.
 func (p *place) wait(call func()) (waited bool) {
 	if p == nil {
 		call()
@@ -52,11 +51,15 @@ func (p *place) wait(call func()) (waited bool) {
 	}
 	timer := time.AfterFunc(asideAfter, p.Aside)
 	call()
-	if timer.Stop() {
-		return false
+	return !timer.Stop()
+}
+
+// back waits for a place again if it went to another write.
+func (p *place) back(ctx context.Context) error {
+	if p == nil {
+		return nil
 	}
-	p.Back()
-	return true
+	return p.Back(ctx)
 }
 
 // leave gives the place back; err is how the write ended.

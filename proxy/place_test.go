@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -55,6 +56,48 @@ func TestWrite_beyondTheLimits(t *testing.T) {
 	if got := w.sample("praefect_writes_refused_total"); got != 1 {
 		t.Errorf("%v refusals are counted", got)
 	}
+}
+
+// TestWrite_waitsForAPlaceAfterItsPrimary: a write that has waited for a primary finds the places
+// taken. It waits for one until its deadline, and has touched nothing; the next one of its repository
+// is not in its way.
+func TestWrite_waitsForAPlaceAfterItsPrimary(t *testing.T) {
+	w := newFixtureWith(t, Config{Writes: throttle.Config{Most: 1}})
+	w.create("a.git")
+	w.session.lose(true)
+	place := func() *throttle.Place {
+		p, err := w.server.throttle.Enter(t.Context(), "default", "write")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	one := place()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- w.writeRef(ctx, "a.git", "refs/heads/late", revision) }()
+	w.eventually(func() error {
+		if w.sample("praefect_write_places_awaited") != 1 {
+			return errors.New("the write does not wait for a place")
+		}
+		return nil
+	})
+	one.Leave(nil, time.Time{})
+	taken := place() // once the write has put it aside
+	before := asked(w)
+	w.session.lose(false)
+	if err := <-ended; status.Code(err) != codes.DeadlineExceeded && status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	if n := asked(w) - before; n != 0 {
+		t.Errorf("storages were asked %d times", n)
+	}
+	taken.Leave(nil, time.Time{})
+	if err := w.writeRef(t.Context(), "a.git", "refs/heads/main", revision); err != nil {
+		t.Error(err)
+	}
+	w.closed("a.git")
 }
 
 // TestWrite_ofNoVirtualStorage: names of the client's choice are not kept.

@@ -318,4 +318,10 @@ func (s *Server) lively(virtualStorage, name string) bool {
 	return err == nil && !conn.Silent()
 }
 
+// hangs tells whether a write waits for a primary: for one that was not heard lately, or for any.
+func (s *Server) hangs(r *request) bool {
+	primary := r.primary.Load()
+	return primary == nil || !s.lively(r.keys[0].VirtualStorage, *primary)
+}
+
 func (s *Server) intn(n int) int { return rand.IntN(n) }

@@ -73,6 +73,7 @@ func (s *Server) passVoting(this *try, r *request, w *ledger.Write) (then step, 
 		return elsewhere, nil
 	}
 	r.call.storage = route.Storage
+	r.primary.Store(&route.Storage)
 	conns := []*storage.Conn{conn}
 	voters := []transaction.Voter{{Storage: route.Storage, Conn: conn, Release: release(conn)}}
 	for _, d := range route.Others {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"time"
@@ -37,7 +38,7 @@ func (s *Server) write(r *request) error {
 	}
 	r.stamp = r.method.Stamp(time.Now())
 	if votes {
-		pass, err := s.votes.Enter(ctx, r.keys[0])
+		pass, err := s.votes.Enter(ctx, r.keys[0], func() bool { return s.hangs(r) })
 		if err != nil {
 			return err
 		}
@@ -72,6 +73,9 @@ func (s *Server) enter(ctx context.Context, r *request, at *place, votes bool) (
 	for err == nil {
 		if waited {
 			leave = s.resumed.enter(this.ctx, r.keys[0])
+			if late := at.back(ctx); late != nil { // nothing was sent
+				return cmp.Or(w.End(false, true), late)
+			}
 		}
 		pass := s.pass
 		if w.Route().Votes {
@@ -87,8 +91,8 @@ func (s *Server) enter(ctx context.Context, r *request, at *place, votes bool) (
 			retry = w.Again
 		}
 		leave()
-		leave, waited = func() {}, then == elsewhere
-		at.wait(func() { err = retry(ctx) })
+		leave = func() {}
+		waited = at.wait(func() { err = retry(ctx) }) || then == elsewhere
 	}
 	return err
 }
@@ -112,6 +116,7 @@ func (s *Server) pass(this *try, r *request, w *ledger.Write) (then step, err er
 		return elsewhere, nil
 	}
 	r.call.storage = route.Storage
+	r.primary.Store(&route.Storage)
 	gone, ended := false, false
 	end := func(o stream.Outcome) error {
 		ended = true

@@ -1,15 +1,20 @@
 package throttle
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// first is the bound of a virtual storage before anything is known of its storages, and least
-	// the lowest: so many writes always fit.
-	first, least = 64, 16
-	// share is which part of its time a write may wait for a place, as a divisor, and which it may take
-	// before it counts as a sign of too many writes, if that is slow or longer.
-	share = 4
-	slow  = time.Second
+	// the lowest: so many writes always fit. The bound grows fast while writes end fast; of too many at
+	// the beginning none would end in time.
+	first, least = 16, 16
+	// A write that took longer than slow is a sign of too many writes if it also took longer than
+	// its time over muchOf, and a sign of enough of them if longer than that over littleOf.
+	slow     = time.Second
+	muchOf   = 4
+	littleOf = 8
 	// shrinkEvery is the time between two steps down, of which each leaves shrinkBy in 4 of the
 	// places.
 	shrinkEvery, shrinkBy = time.Second, 3
@@ -37,6 +42,7 @@ type waiter struct {
 	kind   string
 	until  time.Time     // its deadline; zero: none
 	given  time.Duration // from its arrival until then
+	back   bool          // it had a place before
 	answer chan error
 }
 
@@ -50,28 +56,27 @@ func (g *gate) room() bool { return g.inside < int(g.limit) }
 // enter decides about a write that arrives: it is inside, or waits if w is in the line afterwards,
 // or is refused.
 func (g *gate) enter(now time.Time, w *waiter) error {
+	turn := len(g.waiting)
+	if w.back { // ahead of those that have not begun
+		turn = slices.IndexFunc(append(slices.Clone(g.waiting), &waiter{}), func(o *waiter) bool { return !o.back })
+	}
 	switch {
-	case len(g.waiting) == 0 && g.room():
+	case turn == 0 && g.room():
 		g.inside++
 		return nil
-	case g.late(now, w, g.pace.Wait(len(g.waiting))):
+	case g.late(now, w, g.pace.Wait(turn)), !w.back && !w.until.IsZero() && g.pace.TooLong(now, turn, w.given):
 		return ErrLate
-	case len(g.waiting) >= g.longest:
+	case len(g.waiting) >= g.longest && !w.back:
 		return ErrFull
 	}
-	g.waiting = append(g.waiting, w)
+	g.waiting = slices.Insert(g.waiting, turn, w)
 	return nil
 }
 
 // late tells whether a write that still waits for so long is too late: it would have much less time
-// left than such writes take. One that has half of its time left is given the chance. Nor may it wait
-// for a large part of its time: a line of that length would be there for as long after the load has
-// ended, and every write that comes then would wait for those that came too many.
+// left than such writes take. One that has half of its time left is given the chance.
 func (g *gate) late(now time.Time, w *waiter, wait time.Duration) bool {
-	if w.until.IsZero() {
-		return false
-	}
-	return wait > w.given/share || w.until.Sub(now) < wait+min(g.usual[w.kind]*usualPart/4, w.given/2)
+	return !w.until.IsZero() && w.until.Sub(now) < wait+min(g.usual[w.kind]*usualPart/4, w.given/2)
 }
 
 // leave frees a place and lets writes in that wait.
@@ -105,7 +110,12 @@ type result struct {
 
 // congested tells that the write went as writes do of which there are too many.
 func (r result) congested() bool {
-	return r.took >= slow && (r.outOfTime || r.given > 0 && r.took > r.given/share)
+	return r.took >= slow && (r.outOfTime || r.given > 0 && r.took > r.given/muchOf)
+}
+
+// quick tells that the write went as writes do of which there may be more.
+func (r result) quick() bool {
+	return r.done && (r.took < slow || r.given == 0 || r.took <= r.given/littleOf)
 }
 
 // learn adapts the bound to how a write went. The caller counts the write as inside.
@@ -125,7 +135,7 @@ func (g *gate) learn(now time.Time, r result) {
 		}
 		g.limit = max(floor, min(g.limit, float64(g.inside))*shrinkBy/4)
 		g.shrunk, g.starting = now, false
-	case r.done && g.inside >= int(g.limit):
+	case r.quick() && g.inside >= int(g.limit):
 		step := 1 / g.limit
 		if g.starting {
 			step = 1

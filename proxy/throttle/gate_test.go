@@ -95,14 +95,50 @@ func TestGate_refusesOnArrivalWhatWouldBeLate(t *testing.T) {
 	if _, err := r.enters(1050 * time.Millisecond); !errors.Is(err, ErrLate) {
 		t.Errorf("writes take 100 ms, and this one has 50 ms from its turn: %v", err)
 	}
-	if _, err := r.enters(3 * time.Second); !errors.Is(err, ErrLate) {
-		t.Errorf("one that would wait for a third of its time: %v", err)
+	if _, err := r.enters(1900 * time.Millisecond); !errors.Is(err, ErrLate) {
+		t.Errorf("one that would wait for more than half of its time: %v", err)
 	}
 	if _, err := r.enters(5 * time.Second); err != nil {
 		t.Errorf("one that can succeed: %v", err)
 	}
 	if _, err := r.enters(0); err != nil {
 		t.Errorf("one without a deadline: %v", err)
+	}
+}
+
+// A write that is back from waiting for something else goes ahead of those that have not begun, behind
+// others that are back, and is refused only if it is sure to be late.
+func TestGate_thoseThatAreBackGoAhead(t *testing.T) {
+	r := newFixture(t, Config{Most: 1, Waiting: 1})
+	r.fill()
+	first, err := r.enters(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.pace.mean = time.Second
+	var back []*waiter
+	for _, within := range []time.Duration{1200 * time.Millisecond, 2 * time.Second} {
+		w := &waiter{back: true, until: r.now.Add(within), given: 10 * time.Second, answer: make(chan error, 1)}
+		if err := r.gate.enter(r.now, w); err != nil {
+			t.Fatalf("with %v left: %v", within, err)
+		}
+		back = append(back, w)
+	}
+	late := &waiter{back: true, until: r.now.Add(1900 * time.Millisecond), given: 10 * time.Second, answer: make(chan error, 1)}
+	if err := r.gate.enter(r.now, late); !errors.Is(err, ErrLate) {
+		t.Errorf("its turn comes after 2 s, its deadline after 1.9 s: %v", err)
+	}
+	for n, w := range append(back, first) {
+		if _, ok := answered(w); ok {
+			t.Fatalf("%d is in too early", n)
+		}
+		r.leave(r.now)
+		if err, ok := answered(w); err != nil || !ok {
+			t.Errorf("%d: %v %v", n, err, ok)
+		}
+	}
+	if r.inside != 1 || len(r.waiting) != 0 {
+		t.Errorf("%d inside, %d wait", r.inside, len(r.waiting))
 	}
 }
 
@@ -214,6 +250,8 @@ func TestGate_slowAloneIsNoCongestion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	const grown = 2 * first
+	r.limit = grown
 	for name, ended := range map[string]result{
 		"few are at work":                 {took: 9 * time.Second, given: 10 * time.Second, done: true},
 		"fast, with a short deadline":     {took: 300 * time.Millisecond, given: 400 * time.Millisecond, outOfTime: true},
@@ -221,14 +259,31 @@ func TestGate_slowAloneIsNoCongestion(t *testing.T) {
 		"slow, without a deadline":        {took: time.Hour, done: true},
 	} {
 		r.now = r.now.Add(time.Minute)
-		if r.learn(r.now, ended); r.limit != first {
+		if r.learn(r.now, ended); r.limit != grown {
 			t.Errorf("%s: %v", name, r.limit)
 		}
 	}
 }
 
+// A bound that is filled stays where writes take a while, but not long.
+func TestGate_enoughIsEnough(t *testing.T) {
+	r := newFixture(t, Config{Most: 1000})
+	for range first {
+		r.fill()
+		r.ends(2*time.Second, 10*time.Second)
+	}
+	if r.limit != first {
+		t.Errorf("the bound is %v", r.limit)
+	}
+	r.fill()
+	r.ends(2*time.Second, time.Minute)
+	if r.limit != first+1 {
+		t.Errorf("of clients with more time: the bound is %v", r.limit)
+	}
+}
+
 func TestGate_mostIsMost(t *testing.T) {
-	for _, most := range []int{1, 5, least, first, first + 1} {
+	for _, most := range []int{1, 5, least, first + 1} {
 		r := newFixture(t, Config{Most: most})
 		for range 4 * first {
 			r.fill()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +65,7 @@ type Place struct {
 	began          time.Time
 
 	held  bool // guarded by Throttle.mu
+	away  atomic.Bool
 	timer *time.Timer
 }
 
@@ -77,10 +79,20 @@ func (t *Throttle) Enter(ctx context.Context, virtualStorage, kind string) (*Pla
 	if until, ok := ctx.Deadline(); ok {
 		w.until, w.given = until, until.Sub(arrived)
 	}
+	if err := t.wait(ctx, virtualStorage, w); err != nil {
+		return nil, err
+	}
+	p.held, p.began = true, time.Now()
+	p.timer = time.AfterFunc(placeFor, func() { p.free() })
+	return p, nil
+}
+
+// wait waits until a write is inside.
+func (t *Throttle) wait(ctx context.Context, virtualStorage string, w *waiter) error {
 	var refusal error
 	waits := false
 	t.step(virtualStorage, func(g *gate) {
-		refusal = g.enter(arrived, w)
+		refusal = g.enter(time.Now(), w)
 		waits = slices.Contains(g.waiting, w)
 	})
 	if waits {
@@ -92,11 +104,9 @@ func (t *Throttle) Enter(ctx context.Context, virtualStorage, kind string) (*Pla
 	}
 	if refusal != nil {
 		t.metrics.refuse(virtualStorage, refusal)
-		return nil, fmt.Errorf("virtual storage %q: %w", virtualStorage, refusal)
+		return fmt.Errorf("virtual storage %q: %w", virtualStorage, refusal)
 	}
-	p.held, p.began = true, time.Now()
-	p.timer = time.AfterFunc(placeFor, p.Aside)
-	return p, nil
+	return nil
 }
 
 // giveUp takes a write out of the line whose client is gone. If it was let in meanwhile its place
@@ -115,8 +125,15 @@ func (t *Throttle) giveUp(virtualStorage string, w *waiter, cause error) error {
 	return cause
 }
 
-// Aside gives the place to another write, because this one waits for something else than a storage.
+// Aside gives the place to another write, because this one waits for something else than a storage:
+// its time says nothing of the storages until it is back.
 func (p *Place) Aside() {
+	p.away.Store(true)
+	p.free()
+}
+
+// free frees the place if it is held.
+func (p *Place) free() {
 	p.throttle.step(p.virtualStorage, func(g *gate) {
 		if p.held {
 			p.held = false
@@ -125,17 +142,23 @@ func (p *Place) Aside() {
 	})
 }
 
-// Back takes the place again after Aside, although there may be none: the write goes on. It then
-// counts anew, for a bounded time.
-func (p *Place) Back() {
-	p.throttle.step(p.virtualStorage, func(g *gate) {
-		if !p.held {
-			p.held = true
-			g.inside++
+// Back waits for a place again after Aside, ahead of the writes that never had one. The write then
+// counts anew, for a bounded time. The error is ErrLate or that of ctx.
+func (p *Place) Back(ctx context.Context) error {
+	p.timer.Stop()
+	held := false
+	p.throttle.step(p.virtualStorage, func(*gate) { held = p.held })
+	if !held {
+		p.write.back = true
+		if err := p.throttle.wait(ctx, p.virtualStorage, p.write); err != nil {
+			return err
 		}
-	})
+		p.throttle.step(p.virtualStorage, func(*gate) { p.held = true })
+	}
+	p.away.Store(false)
 	p.began = time.Now()
 	p.timer.Reset(placeFor)
+	return nil
 }
 
 // Leave frees the place. err is how the write ended, and sent when its client had sent all of it,
@@ -150,7 +173,7 @@ func (p *Place) Leave(err error, sent time.Time) {
 	w := p.write
 	r := result{kind: w.kind, took: now.Sub(began), given: w.given, done: err == nil, outOfTime: !w.until.IsZero() && !now.Before(w.until)}
 	p.throttle.step(p.virtualStorage, func(g *gate) {
-		if !sent.IsZero() {
+		if !sent.IsZero() && !p.away.Load() {
 			g.learn(now, r)
 		}
 		if p.held {

@@ -51,7 +51,8 @@ func TestThrottle_waitsForAPlace(t *testing.T) {
 	})
 }
 
-// One that takes very long, or waits for something else, keeps no other one waiting.
+// One that takes very long, or waits for something else, keeps no other one waiting. After that it
+// waits for a place itself.
 func TestThrottle_placesAreForStorages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := New(Config{Most: 1}, nil)
@@ -64,18 +65,52 @@ func TestThrottle_placesAreForStorages(t *testing.T) {
 		aside.Aside()
 		aside.Aside()
 		third := enter(t, th, t.Context(), "default")
-		aside.Back()
-		if g := th.gates["default"]; g.inside != 2 {
-			t.Errorf("%d at work", g.inside)
+		time.AfterFunc(time.Second, func() { third.Leave(nil, time.Time{}) })
+		began = time.Now()
+		for range 2 { // once more: it has its place
+			if err := aside.Back(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
-		third.Leave(nil, time.Time{})
-		if th.gates["default"].room() {
-			t.Error("there is room beside the write that is back")
+		if waited := time.Since(began); waited != time.Second {
+			t.Errorf("it was back after %v", waited)
+		}
+		if g := th.gates["default"]; g.inside != 1 || g.room() {
+			t.Errorf("%d at work", g.inside)
 		}
 		aside.Leave(nil, time.Time{})
 		long.Leave(nil, time.Time{})
 		if g := th.gates["default"]; g.inside != 0 {
 			t.Errorf("%d at work", g.inside)
+		}
+	})
+}
+
+// A write that waits for something else says nothing of the storages, however it ends.
+func TestThrottle_whatIsAsideIsNoCongestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		th := New(Config{}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		const writes = 2 * first
+		th.gates["default"] = th.metrics.measure("default", newGate(th.cfg))
+		th.gates["default"].limit = writes
+		var all []*Place
+		for range writes {
+			all = append(all, enter(t, th, ctx, "default"))
+		}
+		all[0].Aside()
+		<-ctx.Done()
+		all[0].Leave(ctx.Err(), time.Unix(1, 0))
+		if limit := th.gates["default"].limit; limit != writes {
+			t.Errorf("the bound is %v", limit)
+		}
+		all[1].Leave(ctx.Err(), time.Unix(1, 0))
+		if limit := th.gates["default"].limit; limit >= writes {
+			t.Errorf("after one that was not aside the bound is %v", limit)
+		}
+		for _, p := range all[2:] {
+			p.Leave(nil, time.Time{})
 		}
 	})
 }

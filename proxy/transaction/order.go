@@ -27,8 +27,8 @@ const (
 	lineLimit = 32
 )
 
-// ErrCrowded ends a write for which too many writes of its repository wait, or so many that its
-// deadline would pass before its turn.
+// ErrCrowded ends a write for which too many writes of its repository wait, or so many that it would
+// wait for a large part of its time.
 var ErrCrowded = errors.New("too many writes of the repository wait for its locks; try again")
 
 // order remembers the repositories whose writes contend, and has the writes of each go one
@@ -65,22 +65,37 @@ func (o *order) contended(key state.Key, now time.Time, underWay int) (leave []f
 	l.until = now.Add(orderedFor)
 	l.inside += underWay
 	for range underWay {
-		leave = append(leave, o.leave(l, key))
+		leave = append(leave, o.leave(l, key, nil))
 	}
 	return leave
 }
 
 // leave returns a function that has a write that is inside keep no others waiting any more, which also
-// happens by itself.
-func (o *order) leave(l *line, key state.Key) func() {
+// happens by itself. hangs tells whether the write waits for a primary; nil: it does not.
+func (o *order) leave(l *line, key state.Key, hangs func() bool) func() {
 	var once sync.Once
-	out := func(ended bool) { once.Do(func() { o.out(l, key, ended) }) }
-	timer := time.AfterFunc(insideFor, func() { out(false) })
+	out := func(how step) { once.Do(func() { o.out(l, key, how) }) }
+	timer := time.AfterFunc(insideFor, func() {
+		if hangs != nil && hangs() {
+			out(hung)
+		} else {
+			out(late)
+		}
+	})
 	return func() {
 		timer.Stop()
-		out(true)
+		out(ended)
 	}
 }
+
+// step is how a write made room for the next one of its line.
+type step int
+
+const (
+	ended step = iota
+	late       // it takes long
+	hung       // it waits for a primary
+)
 
 // makeRoom forgets lines that are over, and one more if that is not enough. Caller holds mu.
 func (o *order) makeRoom(now time.Time) {
@@ -105,9 +120,9 @@ func (o *order) makeRoom(now time.Time) {
 	}
 }
 
-// late tells that the deadline of another write would pass before its turn.
+// late tells that another write would wait for a large part of its time.
 func (l *line) late(now, until time.Time) bool {
-	return !l.idle() && !until.IsZero() && until.Sub(now) < l.pace.Wait(len(l.waiting))
+	return !l.idle() && !until.IsZero() && l.pace.TooLong(now, len(l.waiting), until.Sub(now))
 }
 
 func (l *line) idle() bool { return l.inside == 0 && len(l.waiting) == 0 }
@@ -123,15 +138,16 @@ func (o *order) ordered(keys []state.Key, now time.Time) bool {
 }
 
 // Enter waits until it is the turn of a write of a repository whose writes are ordered; of
-// others it is at once. leave is called when the write has ended. The error is ErrCrowded.
-func (m *Manager) Enter(ctx context.Context, key state.Key) (leave func(), err error) {
-	if leave, err = m.order.enter(ctx, key); err != nil {
+// others it is at once. leave is called when the write has ended. hangs tells whether it waits for a
+// primary; it must not block. The error is ErrCrowded.
+func (m *Manager) Enter(ctx context.Context, key state.Key, hangs func() bool) (leave func(), err error) {
+	if leave, err = m.order.enter(ctx, key, hangs); err != nil {
 		m.metrics.crowded.WithLabelValues(key.VirtualStorage).Inc()
 	}
 	return leave, err
 }
 
-func (o *order) enter(ctx context.Context, key state.Key) (leave func(), err error) {
+func (o *order) enter(ctx context.Context, key state.Key, hangs func() bool) (leave func(), err error) {
 	until, _ := ctx.Deadline()
 	l, turn, err := o.join(key, until)
 	if err != nil {
@@ -151,7 +167,7 @@ func (o *order) enter(ctx context.Context, key state.Key) (leave func(), err err
 			o.pass(l, turn)
 		}
 	}
-	return o.leave(l, key), nil
+	return o.leave(l, key, hangs), nil
 }
 
 // join puts a write into the line of its repository; without a line it goes on, and
@@ -190,21 +206,23 @@ func (o *order) pass(l *line, turn chan struct{}) {
 	}
 }
 
-// out lets the next write in. ended tells that the write inside has ended, and not only its
-// time: a write that hangs, as all do while a primary is paused, says nothing of how fast
-// the line moves once that is over.
-func (o *order) out(l *line, key state.Key, ended bool) {
+// out lets the next write in. Writes that hang, as all do while a primary is paused, say nothing of
+// how fast the line moves once that is over: those that come meanwhile wait, and are not refused.
+func (o *order) out(l *line, key state.Key, how step) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l.inside--
-	if !ended {
+	switch how {
+	case late:
+		l.pace.Skip(time.Now())
+	case hung:
 		l.pace = throttle.Pace{}
 	}
 	if l.inside == 0 && len(l.waiting) > 0 {
 		l.inside++
 		close(l.waiting[0])
 		l.waiting = l.waiting[1:]
-		if ended {
+		if how == ended {
 			l.pace.Moved(time.Now(), len(l.waiting))
 		}
 	}

@@ -12,7 +12,12 @@ import (
 
 // enter waits for the turn of a write.
 func enter(t *testing.T, o *order, ctx context.Context, key state.Key) (leave func()) {
-	leave, err := o.enter(ctx, key)
+	return enterHanging(t, o, ctx, key, false)
+}
+
+// enterHanging is enter of a write that hangs once it is inside, or not.
+func enterHanging(t *testing.T, o *order, ctx context.Context, key state.Key, hangs bool) (leave func()) {
+	leave, err := o.enter(ctx, key, func() bool { return hangs })
 	if err != nil {
 		t.Error(err)
 		return func() {}
@@ -90,7 +95,7 @@ func TestOrder_bounds(t *testing.T) {
 			go func() { defer enter(t, &o, t.Context(), repository)() }()
 		}
 		synctest.Wait()
-		if _, err := o.enter(t.Context(), repository); err != ErrCrowded {
+		if _, err := o.enter(t.Context(), repository, nil); err != ErrCrowded {
 			t.Errorf("behind %d: %v", lineLimit, err)
 		}
 		time.Sleep(lineFor)
@@ -143,7 +148,8 @@ func TestOrder_memoryIsBounded(t *testing.T) {
 	})
 }
 
-// A write whose deadline passes before its turn, as fast as the line moves, is refused on arrival.
+// A write that would wait for more than half of its time, as fast as the line moves, is refused on
+// arrival.
 func TestOrder_refusesWhatWouldBeLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o order
@@ -160,7 +166,7 @@ func TestOrder_refusesWhatWouldBeLate(t *testing.T) {
 			leave()
 			leave = <-in
 		}
-		for within, want := range map[time.Duration]error{5 * time.Second: ErrCrowded, 9 * time.Second: nil} {
+		for within, want := range map[time.Duration]error{15 * time.Second: ErrCrowded, 18 * time.Second: nil} {
 			if _, _, err := o.join(repository, time.Now().Add(within)); err != want {
 				t.Errorf("with %v left: %v, want %v", within, err, want)
 			}
@@ -173,25 +179,40 @@ func TestOrder_refusesWhatWouldBeLate(t *testing.T) {
 	})
 }
 
-// Writes that hang inside do not have those refused that come meanwhile: what they wait for may
-// be over soon.
-func TestOrder_hangingWritesAreNoPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var o order
-		o.contended(repository, time.Now(), 0)
-		enter(t, &o, t.Context(), repository) // and never leaves
-		const waiting = 10
-		in := make(chan func(), waiting)
-		for range waiting {
-			go func() { in <- enter(t, &o, t.Context(), repository) }()
+// TestOrder_paceOutlivesWritesThatTakeLong has a line that moved every second stand still. If its write
+// takes long, others that come are judged by the pace of before; if it hangs, they wait: what it waits
+// for may be over soon.
+func TestOrder_paceOutlivesWritesThatTakeLong(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var o order
+			o.contended(repository, time.Now(), 0)
+			leave := enterHanging(t, &o, t.Context(), repository, hangs)
+			const waiting = 12
+			in := make(chan func(), waiting)
+			for range waiting {
+				go func() { in <- enterHanging(t, &o, t.Context(), repository, hangs) }()
+				synctest.Wait()
+			}
+			for range 4 {
+				time.Sleep(time.Second)
+				leave()
+				leave = <-in
+			}
+			time.Sleep(insideFor) // 7 wait then, and the line has been long for that time
 			synctest.Wait()
-		}
-		time.Sleep(3 * insideFor)
-		if _, _, err := o.join(repository, time.Now().Add(5*time.Second)); err != nil {
-			t.Errorf("after %d hung: %v", len(in)+1, err)
-		}
-		for range waiting {
-			(<-in)()
-		}
-	})
+			for within, want := range map[time.Duration]error{52 * time.Second: ErrCrowded, 74 * time.Second: nil} {
+				if hangs {
+					want = nil
+				}
+				if _, _, err := o.join(repository, time.Now().Add(within)); err != want {
+					t.Errorf("hangs %v, with %v left: %v, want %v", hangs, within, err, want)
+				}
+			}
+			leave()
+			for range waiting - 4 {
+				(<-in)()
+			}
+		})
+	}
 }

@@ -61,7 +61,7 @@ func TestManager_countsTheCrowd(t *testing.T) {
 		left := make(chan struct{})
 		for range lineLimit {
 			go func() {
-				if leave, err := w.Enter(ctx, repository); err != nil {
+				if leave, err := w.Enter(ctx, repository, nil); err != nil {
 					t.Error(err)
 				} else {
 					leave()
@@ -70,7 +70,7 @@ func TestManager_countsTheCrowd(t *testing.T) {
 			}()
 		}
 		synctest.Wait() // all of them wait
-		if _, err := w.Enter(ctx, repository); !errors.Is(err, ErrCrowded) {
+		if _, err := w.Enter(ctx, repository, nil); !errors.Is(err, ErrCrowded) {
 			t.Errorf("got %v", err)
 		}
 		if n := testutil.ToFloat64(w.metrics.crowded.WithLabelValues("default")); n != 1 {
