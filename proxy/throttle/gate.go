@@ -57,8 +57,8 @@ func (g *gate) room() bool { return g.inside < int(g.limit) }
 // or is refused.
 func (g *gate) enter(now time.Time, w *waiter) error {
 	turn := len(g.waiting)
-	if w.back { // ahead of those that have not begun
-		turn = slices.IndexFunc(append(slices.Clone(g.waiting), &waiter{}), func(o *waiter) bool { return !o.back })
+	if w.back {
+		turn = g.back()
 	}
 	switch {
 	case turn == 0 && g.room():
@@ -71,6 +71,14 @@ func (g *gate) enter(now time.Time, w *waiter) error {
 	}
 	g.waiting = slices.Insert(g.waiting, turn, w)
 	return nil
+}
+
+// back counts the writes that had a place before: they wait ahead of those that have not begun.
+func (g *gate) back() (n int) {
+	for n < len(g.waiting) && g.waiting[n].back {
+		n++
+	}
+	return n
 }
 
 // late tells whether a write that still waits for so long is too late: it would have much less time

@@ -122,7 +122,8 @@ func (o *order) makeRoom(now time.Time) {
 
 // late tells that another write would wait for a large part of its time.
 func (l *line) late(now, until time.Time) bool {
-	return !l.idle() && !until.IsZero() && l.pace.TooLong(now, len(l.waiting), until.Sub(now))
+	ahead := max(0, l.inside-1) + len(l.waiting)
+	return !l.idle() && !until.IsZero() && l.pace.TooLong(now, ahead, until.Sub(now))
 }
 
 func (l *line) idle() bool { return l.inside == 0 && len(l.waiting) == 0 }
@@ -206,13 +207,17 @@ func (o *order) pass(l *line, turn chan struct{}) {
 	}
 }
 
-// out lets the next write in. Writes that hang, as all do while a primary is paused, say nothing of
-// how fast the line moves once that is over: those that come meanwhile wait, and are not refused.
+// out lets the next write in once none is inside. The pace of the line is that at which its writes end,
+// also those that were under way before there was a line. Writes that hang, as all do while a primary is
+// paused, say nothing of how fast the line moves once that is over: those that come meanwhile wait, and
+// are not refused.
 func (o *order) out(l *line, key state.Key, how step) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	l.inside--
 	switch how {
+	case ended:
+		l.pace.Moved(time.Now(), l.inside+len(l.waiting))
 	case late:
 		l.pace.Skip(time.Now())
 	case hung:
@@ -222,9 +227,6 @@ func (o *order) out(l *line, key state.Key, how step) {
 		l.inside++
 		close(l.waiting[0])
 		l.waiting = l.waiting[1:]
-		if how == ended {
-			l.pace.Moved(time.Now(), len(l.waiting))
-		}
 	}
 	if l.idle() && o.lines[key] == l && !time.Now().Before(l.until) {
 		delete(o.lines, key)

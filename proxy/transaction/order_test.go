@@ -216,3 +216,38 @@ func TestOrder_paceOutlivesWritesThatTakeLong(t *testing.T) {
 		})
 	}
 }
+
+// TestOrder_learnsFromTheWritesUnderWay has eight writes be under way when they begin to contend, of
+// which one ends each second: another one that has 20 s waits while it is not known how fast, and is
+// refused once it is.
+func TestOrder_learnsFromTheWritesUnderWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var o order
+		const underWay, given = 8, 20 * time.Second
+		leave := o.contended(repository, time.Now(), underWay)
+		in := make(chan func(), underWay)
+		wait := func() {
+			go func() { in <- enter(t, &o, t.Context(), repository) }()
+			synctest.Wait()
+		}
+		for range underWay {
+			wait()
+		}
+		if _, _, err := o.join(repository, time.Now().Add(given)); err != nil {
+			t.Errorf("nothing is known of the line: %v", err)
+		}
+		for n := range 2 {
+			time.Sleep(time.Second)
+			leave[n]()
+		}
+		if _, _, err := o.join(repository, time.Now().Add(given)); err != ErrCrowded {
+			t.Errorf("at one write a second, with 14 ahead: %v", err)
+		}
+		for _, l := range leave {
+			l()
+		}
+		for range underWay {
+			(<-in)()
+		}
+	})
+}
