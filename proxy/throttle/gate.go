@@ -31,7 +31,7 @@ type gate struct {
 	inside        int
 	waiting       []*waiter // in the order of arrival
 	pace          Pace
-	// starting tells that the bound has never shrunk: it grows faster until then.
+	// starting tells that no write has taken long yet: the bound grows faster until then.
 	starting bool
 	shrunk   time.Time
 	usual    map[string]time.Duration // the duration of writes, by kind
@@ -136,6 +136,9 @@ func (g *gate) learn(now time.Time, r result) {
 		g.usual[r.kind] = (usualWeight*usual + r.took) / (usualWeight + 1)
 	}
 	floor := float64(min(least, g.most))
+	if r.done && !r.quick() {
+		g.starting = false
+	}
 	switch {
 	case r.congested():
 		if now.Sub(g.shrunk) < shrinkEvery || float64(g.inside) <= floor {

@@ -277,7 +277,7 @@ func TestGate_enoughIsEnough(t *testing.T) {
 	}
 	r.fill()
 	r.ends(2*time.Second, time.Minute)
-	if r.limit != first+1 {
+	if r.limit <= first || r.limit >= first+1 { // slowly, as it is known that a write can take long
 		t.Errorf("of clients with more time: the bound is %v", r.limit)
 	}
 }

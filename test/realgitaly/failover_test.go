@@ -276,6 +276,7 @@ func report(t *testing.T, all []figures) {
 	}
 	row("writes", func(f figures) any { return f.writes })
 	row("failed", func(f figures) any { return f.failed })
+	row("available after", func(f figures) any { return f.available.Round(10 * time.Millisecond) })
 	row("locks left", func(f figures) any { return f.locks })
 	spread("longest gap", func(f figures) time.Duration { return f.gap })
 	spread("available after the load", func(f figures) time.Duration { return f.available })
