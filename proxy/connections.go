@@ -12,9 +12,9 @@ func Connections(set *storage.Set) ledger.Storages { return connections{set} }
 type connections struct{ *storage.Set }
 
 func (r connections) Connections() []ledger.Connection {
-	states := r.States()
-	all := make([]ledger.Connection, len(states))
-	for i, s := range states {
+	observed := r.Observations()
+	all := make([]ledger.Connection, len(observed))
+	for i, s := range observed {
 		all[i] = ledger.Connection{
 			VirtualStorage: s.VirtualStorage, Storage: s.Storage, Generation: s.Generation,
 			Reachability: router.Reachability{OK: s.Reachable, FilesystemID: s.FilesystemID, Backchannel: s.Backchannel, Stalled: s.Stalled, Outstanding: s.Outstanding, Why: s.Err},

@@ -10,7 +10,6 @@ import (
 	"praefect/consensus"
 	"praefect/consensus/session"
 	"praefect/fsm/condition"
-	"praefect/fsm/state"
 	"praefect/proxy"
 	"praefect/proxy/admin"
 	"praefect/proxy/ledger"
@@ -40,7 +39,8 @@ type conditions struct {
 // monitor makes the monitor.
 func (c conditions) monitor(log *slog.Logger) *monitor.Monitor {
 	return monitor.New(monitor.Deps{
-		View: c.node.View, Way: c.way, Facts: c.facts, Copies: c.cfg.Consistency.Copies, Log: log,
+		View: c.node.View, Observation: c.storages.Observation, RejoinsIn: c.session.RejoinsIn, Facts: c.facts,
+		Copies: c.cfg.Consistency.Copies, Log: log,
 		Exchange: func(ctx context.Context, own []condition.Condition) ([]condition.Condition, error) {
 			client, err := way{node: c.node}.leaderNow()
 			if err != nil {
@@ -126,23 +126,4 @@ func notCompared(n replicator.NotCompared) string {
 	}
 	return fmt.Sprintf("since the recovery at %s %q of %s serve on, and %s: the verification takes them before all others",
 		n.Recovered.UTC().Format(time.RFC3339), n.Storages, n.VirtualStorage, left)
-}
-
-// way is the way to a storage; one whose disk is not the agreed one cannot be used.
-func (c conditions) way(vs string, st *state.Storage) monitor.Way {
-	r, err := c.storages.Reachability(vs, st.Name)
-	if err != nil { // agreed on, but in the settings of this instance no longer
-		return monitor.Way{Problem: err.Error()}
-	}
-	w := monitor.Way{Reachable: r.Reachable, Slow: r.Slow(), Votes: r.Backchannel, Release: r.Release()}
-	if r.Err != nil {
-		w.Problem = r.Err.Error()
-	}
-	if w.Reachable && st.FilesystemID != "" && r.FilesystemID != st.FilesystemID {
-		w.Reachable, w.Problem = false, "the server has another disk than the one agreed on"
-	}
-	if left, ok := c.session.RejoinsIn(vs, st.Name); ok {
-		w.ReturnsIn = &left
-	}
-	return w
 }

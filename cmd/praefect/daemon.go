@@ -199,7 +199,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 	}
 	deps := admin.Deps{
 		Routes: explain.routes, Exists: explain.exists, Verification: adminVerify{repair, catalogue},
-		Node: node, Storages: adminStorages{storages}, Repair: working, Local: adminLocal(node), Conditions: watch,
+		Node: node, Storages: storages, Repair: working, Local: adminLocal(node), Conditions: watch,
 		Replicas: adminReplicas{repair}, Catalogue: catalogue, Copies: cfg.Consistency.Copies,
 		Metrics: registry.Gather, Debug: debugFiles(d.live.Load, d.version, registry),
 		Control: newControl(way{node: node}, heartbeat, jobs, repair, cfg.Consistency.Copies),
@@ -286,7 +286,7 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 			return triedStorages(ctx, storages)
 		}},
 		part{name: "session", run: heartbeat.Run, ready: func(ctx context.Context) error {
-			return start.agreed(ctx, node, cfg, storages.States, log)
+			return start.agreed(ctx, node, cfg, storages.Observations, log)
 		}},
 		part{name: "ledger", run: intents.Run},
 		part{name: "migrations", run: func(ctx context.Context) error { return migrate(ctx, db, log) }},

@@ -133,18 +133,3 @@ func adminLocal(node *consensus.Node) func() admin.Local {
 		return local
 	}
 }
-
-// adminStorages tells the operators' service which storages are reached.
-type adminStorages struct{ *storage.Set }
-
-func (s adminStorages) Reachability(virtualStorage, name string) admin.Reachability {
-	r, err := s.Set.Reachability(virtualStorage, name)
-	if err != nil {
-		// Agreed on, but in the settings of this instance no longer.
-		return admin.Reachability{Err: err}
-	}
-	return admin.Reachability{
-		Reachable: r.Reachable, Votes: r.Backchannel, Err: r.Err, FilesystemID: r.FilesystemID, Since: r.Since,
-		Version: r.ServerVersion, GitVersion: r.GitVersion,
-	}
-}

@@ -11,6 +11,7 @@ import (
 
 	"praefect/config"
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger"
 	"praefect/proxy/storage"
@@ -82,7 +83,7 @@ func (s *starting) why() string {
 // operator has configured. A virtual storage that the state lacks beside others keeps no client
 // from using the others. Without a quorum nothing can be agreed on: requests are answered by the
 // former state.
-func (s *starting) agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []storage.Reachability, log *slog.Logger) error {
+func (s *starting) agreed(ctx context.Context, node agreer, cfg *config.Config, reached func() []reachability.Observation, log *slog.Logger) error {
 	select {
 	case <-node.Ready():
 	default:
@@ -121,7 +122,7 @@ func undefined(view *state.State, cfg *config.Config) []string {
 
 // notAgreed names the part that the state must get before requests can be served, "" if it lacks
 // nothing.
-func notAgreed(view *state.State, cfg *config.Config, reached []storage.Reachability) string {
+func notAgreed(view *state.State, cfg *config.Config, reached []reachability.Observation) string {
 	if lacking := undefined(view, cfg); len(lacking) == len(cfg.VirtualStorages) {
 		return "no virtual storage of the settings is defined yet: " + strings.Join(lacking, ", ")
 	}

@@ -9,8 +9,8 @@ import (
 
 	"praefect/config"
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
-	"praefect/proxy/storage"
 )
 
 func TestReadiness_followsTheDaemon(t *testing.T) {
@@ -69,9 +69,9 @@ func TestNotAgreed(t *testing.T) {
 		for _, name := range row.configured {
 			cfg.VirtualStorages = append(cfg.VirtualStorages, config.VirtualStorage{Name: name})
 		}
-		var seen []storage.Reachability
+		var seen []reachability.Observation
 		for _, name := range row.seen {
-			seen = append(seen, storage.Reachability{VirtualStorage: "default", Storage: name, Reachable: true})
+			seen = append(seen, reachability.Observation{VirtualStorage: "default", Storage: name, Reachable: true})
 		}
 		if got := notAgreed(view, cfg, seen); got != row.want {
 			t.Errorf("%s: got %q, want %q", row.name, got, row.want)

@@ -25,9 +25,9 @@ var scenes = map[string]func(*instance){
 	"": func(*instance) {},
 	"mixed": func(i *instance) {
 		for name, version := range map[string]string{"gitaly-1": "16.7.2", "gitaly-2": "16.7.2", "gitaly-3": "18.9.0"} {
-			reach := i.Reachability("default", name)
-			reach.Version, reach.GitVersion = version, map[string]string{"16.7.2": "2.42.0", "18.9.0": "2.53.0"}[version]
-			i.SetReachability(name, reach)
+			reach := i.Observation("default", name)
+			reach.ServerVersion, reach.GitVersion = version, map[string]string{"16.7.2": "2.42.0", "18.9.0": "2.53.0"}[version]
+			i.Observe(name, reach)
 		}
 	},
 	"degraded": func(i *instance) { i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1", "gitaly-2"); i.Lose("gitaly-3") },

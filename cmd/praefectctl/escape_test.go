@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/proxy/admin"
 )
 
@@ -23,7 +24,7 @@ func TestProgram_escapesWhatOthersChose(t *testing.T) {
 	i := newInstance(t)
 	i.WrittenOnlyTo(path, "gitaly-1")
 	i.SetJobs([]admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: path, Target: "gitaly-2", State: "failed", Error: "storage: " + evil}}, nil)
-	i.SetReachability("gitaly-2", admin.Reachability{Err: errors.New("dial: " + evil)})
+	i.Observe("gitaly-2", reachability.Observation{Err: errors.New("dial: " + evil)})
 	i.Raise(condition.Raised{Name: condition.RepairWaits, VirtualStorage: "default", Text: path + " cannot be repaired: " + evil})
 	address := i.socket(t)
 	for _, env := range []map[string]string{nil, screen} {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 )
@@ -41,7 +42,7 @@ func TestExplain_sayings(t *testing.T) {
 			})
 		}, []string{"! a.git in default: in conflict", "behind, in conflict", "gitaly-2 has what gitaly-1 lacks", "refs/heads/main  aaa", "the repository is absent", "in conflict  "}},
 		{"no votes", func(i *instance) {
-			i.SetReachability("gitaly-2", admin.Reachability{Reachable: true, FilesystemID: "disk-gitaly-2"})
+			i.Observe("gitaly-2", reachability.Observation{Reachable: true, FilesystemID: "disk-gitaly-2"})
 		}, []string{"gitaly-2 cannot vote"}},
 		{"waits", func(i *instance) { i.SetWaiting("a.git", &admin.Waiting{Reason: "limit"}) }, []string{"waits for a free place among the repairs (limit)"}},
 	} {

@@ -22,7 +22,7 @@ func TestReports(t *testing.T) {
 	}{
 		{name: "well", of: reachability.Observation{Reachable: true, FilesystemID: "A", Agreed: "A"}, want: health.Report{Status: health.Well, FilesystemID: "A"}},
 		{name: "first seen", of: reachability.Observation{Reachable: true, FilesystemID: "A"}, want: health.Report{Status: health.Well, FilesystemID: "A"}},
-		{name: "late answers", of: reachability.Observation{Reachable: true, Slow: true, FilesystemID: "A", Agreed: "A", Err: broken},
+		{name: "late answers", of: reachability.Observation{Reachable: true, FilesystemID: "A", Agreed: "A", Err: broken},
 			want: health.Report{Status: health.Slow, FilesystemID: "A", Why: "broken"}},
 		{name: "another disk", of: reachability.Observation{Reachable: true, FilesystemID: "B", Agreed: "A"},
 			want: health.Report{Status: health.Dead, FilesystemID: "B", Why: "it has another disk"}},

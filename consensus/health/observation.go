@@ -48,7 +48,7 @@ func reportOn(e reachability.Observation) Report {
 		// ▲ health-other-disk, state-admit-other-disk: another disk is another storage: what it
 		// held is gone
 		r.Status, r.FilesystemID, r.Why = Dead, e.FilesystemID, "it has another disk"
-	case e.Reachable && e.Slow:
+	case e.Slow():
 		r.Status, r.FilesystemID = Slow, e.FilesystemID
 	case e.Reachable:
 		r.Status, r.FilesystemID = Well, e.FilesystemID

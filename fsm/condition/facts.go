@@ -3,6 +3,7 @@ package condition
 import (
 	"time"
 
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 )
 
@@ -82,14 +83,8 @@ type Storage struct {
 	State state.StorageState
 	// Why says why it does not serve.
 	Why string
-	// Reachable tells that the instance can send requests to it; Slow that its health checks fail.
-	Reachable, Slow bool
-	// Votes tells that it speaks the backchannel.
-	Votes bool
-	// Release is the version that it runs, or ran when it was last reached; empty if it never was.
-	Release string
-	// Problem is why it is slow or not reachable.
-	Problem string
+	// Observation tells how the instance reaches it. One with another disk than the agreed one is not reachable.
+	reachability.Observation
 	// ReturnsIn is the time until it serves again, nil if that is not known.
 	ReturnsIn *time.Duration
 }

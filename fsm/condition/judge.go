@@ -231,15 +231,15 @@ func (j *judge) releases(vs VirtualStorage) {
 	release, alike := "", 0
 	for _, s := range vs.Storages {
 		if s.Name == vs.Primary {
-			release = s.Release
+			release = s.Release()
 		}
 	}
 	for _, s := range vs.Storages {
-		if s.State != state.Serving || !s.Reachable || s.Release == "" {
+		if s.State != state.Serving || !s.Reachable || s.Release() == "" {
 			continue
 		}
-		running = append(running, Running{Name: s.Name, Version: s.Release})
-		if s.Release == release {
+		running = append(running, Running{Name: s.Name, Version: s.Release()})
+		if s.Release() == release {
 			alike++
 		}
 	}
@@ -264,9 +264,9 @@ func (j *judge) storage(vs VirtualStorage, s Storage) {
 	}
 	switch {
 	case !s.Reachable:
-		about(StorageAway, "%s cannot reach %s of %s%s", j.facts.Instance, s.Name, vs.Name, because(s.Problem))
-	case s.Slow:
-		about(StorageSlow, "%s of %s is slow%s", s.Name, vs.Name, because(s.Problem))
+		about(StorageAway, "%s cannot reach %s of %s%s", j.facts.Instance, s.Name, vs.Name, because(s.Err))
+	case s.Slow():
+		about(StorageSlow, "%s of %s is slow%s", s.Name, vs.Name, because(s.Err))
 	}
 	if s.State != state.Serving {
 		about(StorageNotServing, "%s of %s does not serve: %s", s.Name, vs.Name, strings.TrimSpace(string(s.State)+" "+inBrackets(s.Why)))
@@ -274,16 +274,16 @@ func (j *judge) storage(vs VirtualStorage, s Storage) {
 	if s.ReturnsIn != nil {
 		about(StorageReturns, "%s of %s serves again in %v if it stays healthy", s.Name, vs.Name, s.ReturnsIn.Round(time.Second))
 	}
-	if s.Reachable && !s.Votes {
+	if s.Reachable && !s.Backchannel {
 		about(NoVotes, "%s of %s does not speak the backchannel: writes to %s are not voted on", s.Name, vs.Name, vs.Name)
 	}
 }
 
-func because(problem string) string {
-	if problem == "" {
+func because(err error) string {
+	if err == nil {
 		return ""
 	}
-	return ": " + problem
+	return ": " + err.Error()
 }
 
 func inBrackets(text string) string {

@@ -1,6 +1,7 @@
 package condition_test
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
@@ -9,13 +10,16 @@ import (
 	"pgregory.net/rapid"
 
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 )
 
 // well are the facts of a cluster of three, at its leader, with nothing the matter.
 func well() condition.Facts {
 	storage := func(name string) condition.Storage {
-		return condition.Storage{Name: name, State: state.Serving, Reachable: true, Votes: true, Release: "16.7"}
+		return condition.Storage{
+			Name: name, State: state.Serving, Observation: reachability.Observation{Reachable: true, Backchannel: true, ServerVersion: "16.7"},
+		}
 	}
 	return condition.Facts{
 		Instance: "praefect-1", Leader: "praefect-1", Leased: true, Configured: 3, Defined: true,
@@ -86,21 +90,21 @@ func TestJudge_conditions(t *testing.T) {
 		{"the primary is away", func(f *condition.Facts) { vs(f).Storages[0].Reachable = false },
 			[]condition.Name{condition.NoPrimary, condition.StorageAway}, condition.HealthUnavailable},
 		{"there is no primary", func(f *condition.Facts) { vs(f).Primary = "" }, []condition.Name{condition.NoPrimary}, condition.HealthUnavailable},
-		{"a storage is slow", func(f *condition.Facts) { vs(f).Storages[1].Slow = true }, []condition.Name{condition.StorageSlow}, condition.HealthDegraded},
-		{"a storage has no backchannel", func(f *condition.Facts) { vs(f).Storages[1].Votes = false }, []condition.Name{condition.NoVotes}, condition.Healthy},
-		{"a secondary is upgraded first", func(f *condition.Facts) { vs(f).Storages[2].Release = "18.9" }, []condition.Name{condition.ReleasesDiffer}, condition.Healthy},
-		{"a storage whose release is not known", func(f *condition.Facts) { vs(f).Storages[2].Release = "" }, nil, condition.Healthy},
+		{"a storage is slow", func(f *condition.Facts) { vs(f).Storages[1].Err = errors.New("late") }, []condition.Name{condition.StorageSlow}, condition.HealthDegraded},
+		{"a storage has no backchannel", func(f *condition.Facts) { vs(f).Storages[1].Backchannel = false }, []condition.Name{condition.NoVotes}, condition.Healthy},
+		{"a secondary is upgraded first", func(f *condition.Facts) { vs(f).Storages[2].ServerVersion = "18.9" }, []condition.Name{condition.ReleasesDiffer}, condition.Healthy},
+		{"a storage whose release is not known", func(f *condition.Facts) { vs(f).Storages[2].ServerVersion = "" }, nil, condition.Healthy},
 		{"the primary alone is not upgraded", func(f *condition.Facts) {
-			vs(f).Storages[1].Release, vs(f).Storages[2].Release = "18.9", "18.9"
+			vs(f).Storages[1].ServerVersion, vs(f).Storages[2].ServerVersion = "18.9", "18.9"
 		}, []condition.Name{condition.ReleaseAlone, condition.ReleasesDiffer}, condition.HealthDegraded},
 		{"the primary alone is upgraded, and one copy will do", func(f *condition.Facts) {
-			vs(f).Storages[0].Release, vs(f).Copies = "18.9", 1
+			vs(f).Storages[0].ServerVersion, vs(f).Copies = "18.9", 1
 		}, []condition.Name{condition.ReleasesDiffer}, condition.Healthy},
 		{"the only other one of its release is away", func(f *condition.Facts) {
-			vs(f).Storages[1].Reachable, vs(f).Storages[2].Release = false, "18.9"
+			vs(f).Storages[1].Reachable, vs(f).Storages[2].ServerVersion = false, "18.9"
 		}, []condition.Name{condition.ReleaseAlone, condition.StorageAway, condition.ReleasesDiffer}, condition.HealthDegraded},
 		{"one of another release does not serve", func(f *condition.Facts) {
-			vs(f).Storages[2].State, vs(f).Storages[2].Release = state.Out, "18.9"
+			vs(f).Storages[2].State, vs(f).Storages[2].ServerVersion = state.Out, "18.9"
 		}, []condition.Name{condition.StorageNotServing}, condition.HealthDegraded},
 		{"a storage is out", func(f *condition.Facts) { vs(f).Storages[2].State = state.Out }, []condition.Name{condition.StorageNotServing}, condition.HealthDegraded},
 		{"a storage is out and returns soon", func(f *condition.Facts) {
@@ -149,7 +153,7 @@ func TestJudge_everyKindIsReached(t *testing.T) {
 	facts.Certificates[0].Left = 0
 	facts.VirtualStorages[0] = condition.VirtualStorage{
 		Name: "default", Copies: 2, Unavailable: 1, Short: 1, Paused: "until resume", Storages: []condition.Storage{
-			{Name: "a", State: state.Serving}, {Name: "b", State: state.Out, Reachable: true, Slow: true, ReturnsIn: &seconds},
+			{Name: "a", State: state.Serving}, {Name: "b", State: state.Out, Observation: reachability.Observation{Reachable: true, Err: errors.New("late")}, ReturnsIn: &seconds},
 		},
 	}
 	reached := make(map[condition.Name]bool)
@@ -160,7 +164,7 @@ func TestJudge_everyKindIsReached(t *testing.T) {
 	}
 	note(func() condition.Facts {
 		f := well()
-		f.VirtualStorages[0].Storages[0].Release = "18.9"
+		f.VirtualStorages[0].Storages[0].ServerVersion = "18.9"
 		return f
 	}())
 	note(facts)

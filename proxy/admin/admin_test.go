@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/admin/admintest"
@@ -68,10 +69,10 @@ func TestService_status(t *testing.T) {
 	c := admintest.New(t, three...)
 	c.WrittenOnlyTo("a.git", "gitaly-1", "gitaly-3")
 	c.WrittenOnlyTo("b.git", "gitaly-1")
-	c.SetReachability("gitaly-2", admin.Reachability{Err: errors.New("refused"), Since: time.Unix(2, 0)})
+	c.Observe("gitaly-2", reachability.Observation{Err: errors.New("refused"), Since: time.Unix(2, 0)})
 	// Another disk, agreed on: gitaly-3 is backfilled anew.
 	c.Returned("default", "gitaly-3", "new")
-	c.SetReachability("gitaly-3", admin.Reachability{Reachable: true, FilesystemID: "new", Err: errors.New("late")})
+	c.Observe("gitaly-3", reachability.Observation{Reachable: true, FilesystemID: "new", Err: errors.New("late")})
 
 	got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{})
 	if err != nil {
@@ -94,7 +95,7 @@ func TestService_status(t *testing.T) {
 
 func TestService_statusOfOneThatCannotBeWritten(t *testing.T) {
 	c := admintest.New(t, three...)
-	c.SetReachability("gitaly-1", admin.Reachability{Reachable: true, FilesystemID: "another"})
+	c.Observe("gitaly-1", reachability.Observation{Reachable: true, FilesystemID: "another"})
 	c.WrittenOnlyTo("a.git", "gitaly-1")
 	got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{VirtualStorage: "default"})
 	if err != nil {
@@ -199,7 +200,7 @@ func TestService_datalossInPages(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 
-	c.SetReachability("gitaly-1", admin.Reachability{})
+	c.Observe("gitaly-1", reachability.Observation{})
 	page, err := operator.Dataloss(t.Context(), admin.DatalossRequest{VirtualStorage: "default"})
 	if err != nil || len(page.Repositories) != 3 || page.Repositories[0].Available {
 		t.Errorf("the only storage with the writes is away: got %+v, %v", page, err)

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/admin/admintest"
@@ -107,7 +108,7 @@ func TestExplain_intents(t *testing.T) {
 func TestExplain_replicas(t *testing.T) {
 	c := admintest.New(t, three...)
 	c.WrittenOnlyTo("a.git", "gitaly-1", "gitaly-2")
-	c.SetReachability("gitaly-2", admin.Reachability{Err: errors.New("refused")})
+	c.Observe("gitaly-2", reachability.Observation{Err: errors.New("refused")})
 	c.SetJobs([]admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: "a.git"}, {ID: 2, VirtualStorage: "default", RelativePath: "b.git"}}, nil)
 	waits := &admin.Waiting{Reason: "target-away", Storages: []string{"gitaly-3"}}
 	c.SetWaiting("a.git", waits)

@@ -10,7 +10,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"google.golang.org/grpc"
 
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 )
 
@@ -29,26 +29,10 @@ type Node interface {
 	View() *state.State
 }
 
-// Reachability tells whether this instance can reach a storage.
-type Reachability struct {
-	Reachable bool
-	// Err is why it is not reachable, or why it is slow if it is.
-	Err error
-	// Votes tells that the connection has a backchannel for them, or the last one
-	// had.
-	Votes bool
-	// Version and GitVersion are the versions of Gitaly and git there, when it was last reached.
-	Version, GitVersion string
-	// FilesystemID is that of the disk behind the connection.
-	FilesystemID string
-	// Since is when Reachable last changed, if it ever did.
-	Since time.Time
-}
-
 // Storages tells which storages can be reached.
 type Storages interface {
-	// Reachability tells whether a storage can be reached now.
-	Reachability(virtualStorage, storage string) Reachability
+	// Observation has the facts that this instance knows now about its way to a storage.
+	Observation(virtualStorage, storage string) reachability.Observation
 }
 
 // Repair is the replicator, as far as the service needs it.
@@ -201,8 +185,8 @@ func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 	reach := s.reach(vs, st)
 	answer := Storage{
 		Name: st.Name, State: st.State, Why: st.Why, Behind: behind,
-		Reachable: reach.Reachable, Slow: reach.Reachable && reach.Err != nil, Votes: reach.Votes,
-		Version: reach.Version, GitVersion: reach.GitVersion,
+		Reachable: reach.Reachable, Slow: reach.Slow(), Votes: reach.Backchannel,
+		Version: reach.ServerVersion, GitVersion: reach.GitVersion,
 	}
 	if reach.Err != nil {
 		answer.Error = reach.Err.Error()
@@ -217,17 +201,9 @@ func (s *Service) storage(vs string, st *state.Storage, behind int) Storage {
 	return answer
 }
 
-var errOtherDisk = errors.New("the server has another disk than the one agreed on")
-
-// reach tells whether a storage can be reached as the state knows it: one with another disk cannot
-// be used, even if a Gitaly answers there.
-func (s *Service) reach(vs string, st *state.Storage) Reachability {
-	reach := s.Storages.Reachability(vs, st.Name)
-	if reach.Reachable && st.FilesystemID != "" && reach.FilesystemID != st.FilesystemID {
-		reach.Reachable = false
-		reach.Err = errOtherDisk
-	}
-	return reach
+// reach tells whether a storage can be reached as the state knows it.
+func (s *Service) reach(vs string, st *state.Storage) reachability.Observation {
+	return s.Storages.Observation(vs, st.Name).WithDisk(st.FilesystemID)
 }
 
 // reachable tells which storages of a virtual storage are.

@@ -34,12 +34,16 @@ func (m *Monitor) virtualStorage(view *state.State, vs *state.VirtualStorage, sh
 	reachable := make(map[string]bool, len(vs.Succession))
 	for i := range vs.Succession {
 		st := &vs.Succession[i]
-		way := m.deps.Way(vs.Name, st)
-		reachable[st.Name] = way.Reachable
-		facts.Storages = append(facts.Storages, condition.Storage{
-			Name: st.Name, State: st.State, Why: st.Why, Reachable: way.Reachable, Slow: way.Slow, Votes: way.Votes, Release: way.Release,
-			Problem: way.Problem, ReturnsIn: way.ReturnsIn,
-		})
+		found := condition.Storage{
+			Name: st.Name, State: st.State, Why: st.Why, Observation: m.deps.Observation(vs.Name, st.Name).WithDisk(st.FilesystemID),
+		}
+		if m.deps.RejoinsIn != nil {
+			if left, known := m.deps.RejoinsIn(vs.Name, st.Name); known {
+				found.ReturnsIn = &left
+			}
+		}
+		reachable[st.Name] = found.Reachable
+		facts.Storages = append(facts.Storages, found)
 	}
 	facts.Unavailable = view.Count(vs.Name, func(e *state.Entry) bool {
 		for st := range vs.InSync(e) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 )
 
@@ -23,23 +24,14 @@ const (
 	remembered = 10 * time.Second
 )
 
-// Way has the known facts of the way to a storage.
-type Way struct {
-	Reachable, Slow, Votes bool
-	// Release is the version that the storage runs, or ran when it was last reached.
-	Release string
-	// Problem is why it is slow or not reachable.
-	Problem string
-	// ReturnsIn is the time until a storage that was dead serves again, nil if that is not known.
-	ReturnsIn *time.Duration
-}
-
 // Deps are the dependencies of a Monitor.
 type Deps struct {
 	// View is the replicated state as this instance has applied it.
 	View func() *state.State
-	// Way returns the known facts of the way to a storage. It makes no call, and takes no time.
-	Way func(vs string, st *state.Storage) Way
+	// Observation has the known facts of the way to a storage. It makes no call, and takes no time.
+	Observation func(vs, storage string) reachability.Observation
+	// RejoinsIn is the time until a storage that was dead serves again, if it is known; nil for never.
+	RejoinsIn func(vs, storage string) (time.Duration, bool)
 	// Facts are all facts but the virtual storages. It makes no call, and takes no time.
 	Facts func() condition.Facts
 	// Copies is how many storages must have a write, by the settings.

@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"praefect/fsm/condition"
-	"praefect/fsm/state"
+	"praefect/fsm/reachability"
 	"praefect/proxy/admin/admintest"
 	"praefect/proxy/monitor"
 )
@@ -39,8 +39,10 @@ func newBench(t *testing.T, instance string, exchange func(context.Context, []co
 	b.Monitor = monitor.New(monitor.Deps{
 		View: b.Cluster.View, Copies: 2, Exchange: exchange, Log: slog.New(slog.NewJSONHandler(&b.log, nil)),
 		Facts: func() condition.Facts { return b.facts },
-		Way: func(_ string, st *state.Storage) monitor.Way {
-			return monitor.Way{Reachable: !b.away[st.Name], Votes: true}
+		Observation: func(vs, storage string) reachability.Observation {
+			o := b.Cluster.Observation(vs, storage)
+			o.Reachable = !b.away[storage]
+			return o
 		},
 	})
 	return b

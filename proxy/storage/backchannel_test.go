@@ -108,7 +108,7 @@ func TestConn_backchannelIsItsOwn(t *testing.T) {
 		}
 	}
 	s.Renew("default", "gitaly-1", 1)
-	r := await(t, s, "made anew", func(r Reachability) bool { return r.Generation == 2 })
+	r := await(t, s, "made anew", func(r observation) bool { return r.Generation == 2 })
 	c, err := s.Conn("default", "gitaly-1")
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestSet_storageWithoutBackchannel(t *testing.T) {
 	run(t, s)
 
 	for generation := uint64(1); generation <= 2; generation++ {
-		r := await(t, s, "reachable", func(r Reachability) bool { return r.Generation == generation })
+		r := await(t, s, "reachable", func(r observation) bool { return r.Generation == generation })
 		c, err := s.Conn("default", "gitaly-1")
 		if err != nil {
 			t.Fatal(err)
@@ -151,9 +151,9 @@ func TestSet_storageWithoutBackchannel(t *testing.T) {
 		}
 		s.Renew("default", "gitaly-1", generation)
 	}
-	await(t, s, "made anew", func(r Reachability) bool { return r.Generation == 3 })
+	await(t, s, "made anew", func(r observation) bool { return r.Generation == 3 })
 	f.Stop()
-	if r := await(t, s, "refused", func(r Reachability) bool { return r.Refused }); r.Reachable {
+	if r := await(t, s, "refused", func(r observation) bool { return r.Refused }); r.Reachable {
 		t.Errorf("got %+v", r)
 	}
 	newSpeakingStorage("disk-1").serve(t, listen(t, address))

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"praefect/fsm/reachability"
 	"praefect/proxy/channel"
 )
 
@@ -108,7 +109,9 @@ func (c *Conn) ServerVersion() string { return c.identity.serverVersion }
 func (c *Conn) GitVersion() string { return c.identity.gitVersion }
 
 // Release is the version of the storage: the version of its server and that of its git.
-func (c *Conn) Release() string { return c.identity.release() }
+func (c *Conn) Release() string {
+	return reachability.Release(c.identity.serverVersion, c.identity.gitVersion)
+}
 
 // Backchannel reports whether the storage can call this side, during RPCs started
 // WithBackchannel: else no write to it is voted on, and it opens no sidechannel.

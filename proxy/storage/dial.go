@@ -85,18 +85,6 @@ type identity struct {
 	gitVersion    string
 }
 
-// release is the version of the storage, for people and for comparing: the hash that a storage votes on follows
-// from both programs. It is empty if neither is known.
-func (i identity) release() string {
-	switch {
-	case i.gitVersion == "":
-		return i.serverVersion
-	case i.serverVersion == "":
-		return "git " + i.gitVersion
-	}
-	return i.serverVersion + " with git " + i.gitVersion
-}
-
 // verify asks a storage on a new connection whether it is well and which disk
 // it serves the named storage from. Nothing else is sent before.
 func verify(ctx context.Context, cc *grpc.ClientConn, storageName string) (identity, error) {

@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
+
+	"praefect/fsm/reachability"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -157,8 +159,10 @@ func run(t *testing.T, s *Set) {
 	})
 }
 
+type observation = reachability.Observation
+
 // await waits until the state of the only storage is as wanted.
-func await(t *testing.T, s *Set, what string, wanted func(Reachability) bool) Reachability {
+func await(t *testing.T, s *Set, what string, wanted func(observation) bool) observation {
 	t.Helper()
 	deadline := time.NewTimer(30 * time.Second)
 	defer deadline.Stop()
@@ -166,7 +170,7 @@ func await(t *testing.T, s *Set, what string, wanted func(Reachability) bool) Re
 	defer tick.Stop()
 	for {
 		changed := s.Changed()
-		r := s.States()[0]
+		r := s.Observations()[0]
 		if wanted(r) {
 			return r
 		}
@@ -179,7 +183,7 @@ func await(t *testing.T, s *Set, what string, wanted func(Reachability) bool) Re
 	}
 }
 
-func reachable(r Reachability) bool { return r.Reachable }
+func reachable(r observation) bool { return r.Reachable }
 
 // conn returns the connection to the only storage once there is one.
 func conn(t *testing.T, s *Set) *Conn {

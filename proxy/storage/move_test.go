@@ -72,7 +72,7 @@ func TestSet_movesToAnotherAddress(t *testing.T) {
 		}
 		unmoved = c.Generation() == 1
 	}
-	await(t, s, "reachable at the new address", func(r Reachability) bool { return r.Reachable && r.Address == to.Address && r.Generation == 2 })
+	await(t, s, "reachable at the new address", func(r observation) bool { return r.Reachable && r.Address == to.Address && r.Generation == 2 })
 	if got := conn(t, s).Target(); got != to {
 		t.Errorf("connected to %v, want %v", got, to)
 	}
@@ -107,12 +107,12 @@ func TestSet_checksAMove(t *testing.T) {
 	}
 	// A storage that is not reachable may be on its way: there is nothing to compare with.
 	lost := start(t, patient(), target("tcp://"+away.Addr().String()))
-	await(t, lost, "refused", func(r Reachability) bool { return r.Refused })
+	await(t, lost, "refused", func(r observation) bool { return r.Refused })
 	if err := lost.CheckMove(t.Context(), []Target{target("tcp://" + other.Addr().String())}); err != nil {
 		t.Error(err)
 	}
 	if err := lost.Move([]Target{target("tcp://" + other.Addr().String())}); err != nil {
 		t.Error(err)
 	}
-	await(t, lost, "reachable", func(r Reachability) bool { return r.FilesystemID == "disk-2" })
+	await(t, lost, "reachable", func(r observation) bool { return r.FilesystemID == "disk-2" })
 }

@@ -85,7 +85,7 @@ func TestConn_isLostWithEitherPath(t *testing.T) {
 					t.Errorf("an RPC on the lost connection: %v", err)
 				}
 			}
-			await(t, s, "made anew", func(r Reachability) bool { return r.Generation == 2 && r.Reachable })
+			await(t, s, "made anew", func(r observation) bool { return r.Generation == 2 && r.Reachable })
 		})
 	}
 }
@@ -113,7 +113,7 @@ func TestSet_refusesTwoDisks(t *testing.T) {
 	}
 	cfg.BackoffMin, cfg.BackoffMax = time.Second, time.Second // time to look
 	s := start(t, cfg, target("tcp://storage:1"))
-	r := await(t, s, "refused", func(r Reachability) bool { return r.Err != errNotTried })
+	r := await(t, s, "refused", func(r observation) bool { return r.Err != errNotTried })
 	if r.Reachable || !strings.Contains(r.Err.Error(), `the disk was "disk-1", and is "disk-2" a moment later`) {
 		t.Errorf("got %+v", r)
 	}
@@ -150,7 +150,7 @@ func TestSet_givesUpAPathThatIsCutOff(t *testing.T) {
 				if took := time.Since(stopped); took < 4*time.Second || took > 8*time.Second {
 					t.Errorf("it was noticed after %v", took)
 				}
-				await(t, s, "reachable", func(r Reachability) bool { return r.Reachable && r.Generation == 2 })
+				await(t, s, "reachable", func(r observation) bool { return r.Reachable && r.Generation == 2 })
 				networks[cut].goOn()
 			})
 		})

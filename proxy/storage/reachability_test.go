@@ -25,7 +25,7 @@ func TestSet_tellsAProcessThatIsGone(t *testing.T) {
 		t.Errorf("a reachable storage: got %+v", r)
 	}
 	f.Stop()
-	if r := await(t, s, "refused", func(r Reachability) bool { return r.Refused }); r.Reachable || r.Silent {
+	if r := await(t, s, "refused", func(r observation) bool { return r.Refused }); r.Reachable || r.Silent {
 		t.Errorf("its process is gone: got %+v", r)
 	}
 	newFakeStorage("disk-1").serve(t, listen(t, address))
@@ -47,12 +47,12 @@ func TestSet_announcesARefusal(t *testing.T) {
 			}
 		}}, target("tcp://storage:1"))
 		answer <- errors.New("no route")
-		await(t, s, "tried", func(r Reachability) bool { return r.Err != nil && !errors.Is(r.Err, errNotTried) })
+		await(t, s, "tried", func(r observation) bool { return r.Err != nil && !errors.Is(r.Err, errNotTried) })
 		synctest.Wait()
 		changed := s.Changed()
 		answer <- &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 		<-changed
-		if r := s.States()[0]; !r.Refused {
+		if r := s.Observations()[0]; !r.Refused {
 			t.Errorf("got %+v, want refused", r)
 		}
 	})
@@ -63,11 +63,11 @@ func TestSet_tellsSilence(t *testing.T) {
 		c := conn(t, s)
 		n.stop()
 		<-c.Lost()
-		if r := s.States()[0]; !r.Silent || r.Refused {
+		if r := s.Observations()[0]; !r.Silent || r.Refused {
 			t.Errorf("given up for its silence: got %+v", r)
 		}
 		time.Sleep(10 * time.Second)
-		if r := s.States()[0]; !r.Silent || r.Refused {
+		if r := s.Observations()[0]; !r.Silent || r.Refused {
 			t.Errorf("connections are taken and nothing is said: got %+v", r)
 		}
 		n.goOn()
@@ -84,12 +84,12 @@ func TestSet_brokenConnectionIsNoSilenceYet(t *testing.T) {
 		conn(t, s)
 		time.Sleep(time.Minute)
 		f.Stop() // bufconn says "closed", which is no refusal
-		r := await(t, s, "unreachable", func(r Reachability) bool { return !r.Reachable })
+		r := await(t, s, "unreachable", func(r observation) bool { return !r.Reachable })
 		if r.Silent || r.Refused {
 			t.Errorf("just broken: got %+v", r)
 		}
 		time.Sleep(1500 * time.Millisecond)
-		if r := s.States()[0]; !r.Silent {
+		if r := s.Observations()[0]; !r.Silent {
 			t.Errorf("nobody was heard for long: got %+v", r)
 		}
 	})
@@ -105,7 +105,7 @@ func TestSet_badAnswersAreNoSilence(t *testing.T) {
 		s.Renew("default", "gitaly-1", c.Generation())
 		<-c.Lost()
 		time.Sleep(time.Minute)
-		if r := s.States()[0]; r.Reachable || r.Silent || r.Refused {
+		if r := s.Observations()[0]; r.Reachable || r.Silent || r.Refused {
 			t.Errorf("got %+v", r)
 		}
 	})
@@ -119,7 +119,7 @@ func TestSet_renewsTheConnectionThatWasMeant(t *testing.T) {
 		for range 2 { // the second is about one that is gone
 			s.Renew("default", "gitaly-1", first.Generation())
 			<-first.Lost()
-			await(t, s, "renewed", func(r Reachability) bool { return r.Generation == 2 })
+			await(t, s, "renewed", func(r observation) bool { return r.Generation == 2 })
 			time.Sleep(5 * time.Second)
 		}
 		if first.Outstanding() != 1 {

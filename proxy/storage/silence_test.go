@@ -131,7 +131,7 @@ func TestSet_givesUpASilentStorage(t *testing.T) {
 			t.Error("a silent storage is still used")
 		}
 		time.Sleep(7 * time.Second)
-		if r := s.States()[0]; r.Reachable {
+		if r := s.Observations()[0]; r.Reachable {
 			t.Error("a silent storage is reachable")
 		}
 
@@ -163,7 +163,7 @@ func TestSet_keepsAStorageThatIsBusyTalking(t *testing.T) {
 			}
 			time.Sleep(250 * time.Millisecond)
 		}
-		if r := s.States()[0]; !r.Slow() {
+		if r := s.Observations()[0]; !r.Slow() {
 			t.Errorf("health checks hang while the storage talks: got %+v, want slow", r)
 		}
 		f.resume()
@@ -186,7 +186,7 @@ func TestSet_growsItsPauses(t *testing.T) {
 		if dials < 60 || dials > 130 {
 			t.Errorf("got %d attempts in a minute", dials)
 		}
-		if s.States()[0].Reachable {
+		if s.Observations()[0].Reachable {
 			t.Error("reachable")
 		}
 	})

@@ -58,7 +58,7 @@ func TestSet_waitsLongerForAProcessWhoseHostAnswers(t *testing.T) {
 
 			l.mu.Lock()
 			began := time.Now()
-			await(t, s, "stalled", func(r Reachability) bool { return r.Stalled && r.Reachable && r.Slow() })
+			await(t, s, "stalled", func(r observation) bool { return r.Stalled && r.Reachable && r.Slow() })
 			<-unanswered.Done()
 			if answered.Err() != nil && c.Err() == nil {
 				t.Error("a read with an answer was cut off while the connection lives")
@@ -75,7 +75,7 @@ func TestSet_waitsLongerForAProcessWhoseHostAnswers(t *testing.T) {
 					t.Errorf("the cause is %v", context.Cause(ctx))
 				}
 			}
-			if r := s.States()[0]; r.Stalled || !r.Silent {
+			if r := s.Observations()[0]; r.Stalled || !r.Silent {
 				t.Errorf("given up: got %+v", r)
 			}
 			l.mu.Unlock()
@@ -93,9 +93,9 @@ func TestSet_keepsAProcessThatGoesOn(t *testing.T) {
 	s := start(t, cfg, target(address))
 	c := conn(t, s)
 	l.mu.Lock()
-	await(t, s, "stalled", func(r Reachability) bool { return r.Stalled })
+	await(t, s, "stalled", func(r observation) bool { return r.Stalled })
 	l.mu.Unlock()
-	r := await(t, s, "well", func(r Reachability) bool { return !r.Stalled && !r.Slow() })
+	r := await(t, s, "well", func(r observation) bool { return !r.Stalled && !r.Slow() })
 	if r.Generation != c.Generation() || c.Err() != nil {
 		t.Errorf("the connection was given up: %v", c.Err())
 	}

@@ -117,8 +117,8 @@ func (s *Set) Renew(virtualStorage, storage string, generation uint64) {
 }
 
 // Changed returns a channel that is closed when a connection comes or goes, the
-// first attempt to make one fails, or Reachability.Refused changes, after this call. To
-// miss nothing, call it before States or Conn.
+// first attempt to make one fails, or Observation.Refused changes, after this call. To
+// miss nothing, call it before Observations or Conn.
 func (s *Set) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,84 +148,29 @@ func (s *Set) announce() {
 	s.changed = make(chan struct{})
 }
 
-// Reachability has the facts about the way to one storage at one moment.
-type Reachability struct {
-	VirtualStorage, Storage, Address string
-
-	// Reachable tells that there is a verified connection.
-	Reachable bool
-	// Err is why there is none; for a reachable storage, why the last health
-	// check was not well (the storage is slow), or nil.
-	Err error
-	// Refused tells that no server listens there: the last attempt to connect,
-	// which is made at once when a connection is lost, was refused or reset.
-	Refused bool
-	// Silent tells that the storage is not reachable and has said nothing for
-	// Config.Silence or longer, or Config.Stall if its host answers.
-	Silent bool
-	// Stalled tells that a reachable storage says nothing at all, but its host answers.
-	Stalled bool
-	// Since is when Reachable last changed; zero if the storage was never
-	// reached.
-	Since time.Time
-	// FilesystemID, ServerVersion and GitVersion are the values of the current
-	// connection, or of the last one; empty if the storage was never reached.
-	FilesystemID, ServerVersion, GitVersion string
-	// Backchannel tells that the current connection, or the last one, had a
-	// backchannel: that writes to the storage can be voted on.
-	Backchannel bool
-	// Generation is that of the current connection, 0 if there is none.
-	Generation uint64
-	// Outstanding is the number of RPCs under way on the current connection.
-	Outstanding int64
-	// Latency is how long the last health check took, 0 if there was none.
-	Latency time.Duration
-}
-
-// Release is the version that the storage runs, or ran when it was last reached; empty if it never was.
-func (r Reachability) Release() string {
-	return identity{serverVersion: r.ServerVersion, gitVersion: r.GitVersion}.release()
-}
-
-// Slow reports whether the storage is reachable but fails its health checks.
-func (r Reachability) Slow() bool { return r.Reachable && r.Err != nil }
-
-// States returns the state of every storage, in the order of the targets.
-func (s *Set) States() []Reachability {
-	states := make([]Reachability, len(s.links))
-	for i, l := range s.links {
-		states[i] = l.reach()
-	}
-	return states
-}
-
 // Observations returns the facts about the way to every storage, in the order of the targets.
 func (s *Set) Observations() []reachability.Observation {
 	all := make([]reachability.Observation, len(s.links))
-	for i, r := range s.States() {
-		all[i] = reachability.Observation{
-			VirtualStorage: r.VirtualStorage, Storage: r.Storage, Generation: r.Generation, Reachable: r.Reachable, Slow: r.Slow(),
-			FilesystemID: r.FilesystemID, Refused: r.Refused, Silent: r.Silent, Err: r.Err,
-		}
-		if !r.Reachable {
-			all[i].FilesystemID = "" // that of a former connection says nothing of now
-		}
+	for i, l := range s.links {
+		all[i] = l.observe()
 	}
 	return all
 }
 
-// Reachability returns the state of one storage. The error is ErrUnknown.
-func (s *Set) Reachability(virtualStorage, storage string) (Reachability, error) {
+// Observation returns the facts about the way to one storage. If it has no target, Err is ErrUnknown.
+func (s *Set) Observation(virtualStorage, storage string) reachability.Observation {
 	l, err := s.link(virtualStorage, storage)
 	if err != nil {
-		return Reachability{}, err
+		return reachability.Observation{VirtualStorage: virtualStorage, Storage: storage, Err: err}
 	}
-	return l.reach(), nil
+	return l.observe()
 }
 
-func (l *link) reach() Reachability {
+// observe returns the facts of the moment. A storage is silent after Config.Silence without a word, after
+// Config.Stall if its host answers.
+func (l *link) observe() reachability.Observation {
 	p, target := l.current.Load(), l.place.Load().target
-	r := Reachability{
+	r := reachability.Observation{
 		VirtualStorage: target.VirtualStorage, Storage: target.Storage, Address: target.Address,
 		Reachable: p.conn != nil, Err: p.slow, Since: p.since, Latency: p.latency,
 		FilesystemID: p.last.filesystemID, ServerVersion: p.last.serverVersion, GitVersion: p.last.gitVersion,

@@ -48,8 +48,8 @@ func TestSet_handsOutAVerifiedConnection(t *testing.T) {
 			t.Errorf("token: got %q", call.token)
 		}
 	}
-	r, err := s.Reachability("default", "gitaly-1")
-	if err != nil || r.Since.IsZero() || r.FilesystemID != "disk-1" || r.Err != nil || r.Slow() {
+	r := s.Observation("default", "gitaly-1")
+	if r.Since.IsZero() || r.FilesystemID != "disk-1" || r.Err != nil || r.Slow() {
 		t.Errorf("state: got %+v", r)
 	}
 }
@@ -103,7 +103,7 @@ func TestSet_publishesNothingUnverified(t *testing.T) {
 			row.wrong(f)
 			f.serve(t, l)
 			s := start(t, patient(), target("tcp://"+l.Addr().String()))
-			await(t, s, "refused", func(r Reachability) bool {
+			await(t, s, "refused", func(r observation) bool {
 				return !r.Reachable && strings.Contains(r.Err.Error(), row.want)
 			})
 		})
@@ -126,8 +126,8 @@ func TestSet_saysWhyAStorageIsUnreachable(t *testing.T) {
 	if _, err := s.Conn("other", "gitaly-1"); !errors.Is(err, ErrUnknown) {
 		t.Errorf("unknown storage: got %v", err)
 	}
-	if _, err := s.Reachability("default", "gitaly-2"); !errors.Is(err, ErrUnknown) {
-		t.Errorf("reach of an unknown storage: got %v", err)
+	if r := s.Observation("default", "gitaly-2"); !errors.Is(r.Err, ErrUnknown) {
+		t.Errorf("observation of an unknown storage: got %+v", r)
 	}
 	if got, err := s.Target("default", "gitaly-1"); err != nil || got.Token != "secret" {
 		t.Errorf("target: got %+v, %v", got, err)
@@ -232,12 +232,12 @@ func TestSet_keepsASlowStorage(t *testing.T) {
 	s := start(t, patient(), target("tcp://"+l.Addr().String()))
 	c := conn(t, s)
 	f.health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
-	await(t, s, "slow", Reachability.Slow)
+	await(t, s, "slow", observation.Slow)
 	if c.Err() != nil {
 		t.Errorf("the connection of a slow storage was given up: %v", c.Err())
 	}
 	f.health.SetServingStatus("", healthpb.HealthCheckResponse_SERVING)
-	await(t, s, "well", func(r Reachability) bool { return r.Reachable && r.Err == nil && r.Latency > 0 })
+	await(t, s, "well", func(r observation) bool { return r.Reachable && r.Err == nil && r.Latency > 0 })
 }
 
 func TestConn_countsWhatIsUnderWay(t *testing.T) {
@@ -261,7 +261,7 @@ func TestConn_countsWhatIsUnderWay(t *testing.T) {
 	if _, err := c.NewStream(t.Context(), &grpc.StreamDesc{}, "/no/such", grpc.UseCompressor("none such")); err == nil {
 		t.Error("a stream without its compressor began")
 	}
-	await(t, s, "without RPCs", func(r Reachability) bool { return r.Outstanding == 0 })
+	await(t, s, "without RPCs", func(r observation) bool { return r.Outstanding == 0 })
 }
 
 func TestConn_datesTheTokenAsTold(t *testing.T) {

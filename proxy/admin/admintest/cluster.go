@@ -17,6 +17,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"praefect/fsm/condition"
+	"praefect/fsm/reachability"
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/proxy/monitor"
@@ -45,7 +46,7 @@ type Cluster struct {
 
 	mu       sync.Mutex
 	state    *state.State
-	reach    map[string]admin.Reachability
+	reach    map[string]reachability.Observation
 	jobs     []admin.Job
 	jobsErr  error
 	members  []admin.LocalMember
@@ -71,10 +72,10 @@ func New(t testing.TB, storages ...string) *Cluster { return NewAt(t, epoch, sto
 
 // NewAt is New at a time: each entry comes a second after the one before.
 func NewAt(t testing.TB, begin time.Time, storages ...string) *Cluster {
-	c := &Cluster{t: t, begin: begin, state: &state.State{}, reach: map[string]admin.Reachability{}, answers: map[string]any{}, raft: threeInstances()}
+	c := &Cluster{t: t, begin: begin, state: &state.State{}, reach: map[string]reachability.Observation{}, answers: map[string]any{}, raft: threeInstances()}
 	c.Apply(state.Command{Register: &state.Register{ID: "id-1", Name: "praefect-1", ClusterID: "cluster"}})
 	c.Define(VirtualStorage, storages...)
-	c.monitor = monitor.New(monitor.Deps{View: c.View, Way: c.way, Facts: c.facts, Copies: 2})
+	c.monitor = monitor.New(monitor.Deps{View: c.View, Observation: c.Observation, Facts: c.facts, Copies: 2})
 	return c
 }
 
@@ -145,9 +146,9 @@ func (c *Cluster) applyAs(proposer state.Incarnation, commands ...state.Command)
 // now is the cluster's clock. It needs mu.
 func (c *Cluster) now() time.Time { return c.begin.Add(time.Duration(c.state.Index) * time.Second) }
 
-// SetReachability changes the reachability of a storage of any virtual storage;
+// Observe changes the way to a storage of any virtual storage;
 // at first each is reachable and has the disk agreed on.
-func (c *Cluster) SetReachability(storage string, reach admin.Reachability) {
+func (c *Cluster) Observe(storage string, reach reachability.Observation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reach[storage] = reach
@@ -155,7 +156,7 @@ func (c *Cluster) SetReachability(storage string, reach admin.Reachability) {
 
 // Lose makes a storage unreachable.
 func (c *Cluster) Lose(storage string) {
-	c.SetReachability(storage, admin.Reachability{Err: errors.New("connection refused")})
+	c.Observe(storage, reachability.Observation{Err: errors.New("connection refused")})
 }
 
 // SetJobs makes the queue hold the jobs, or fail.
@@ -248,19 +249,6 @@ func (c *Cluster) facts() condition.Facts {
 	return facts
 }
 
-// way is the way to a storage as the monitor needs it.
-func (c *Cluster) way(vs string, st *state.Storage) monitor.Way {
-	reach := c.Reachability(vs, st.Name)
-	way := monitor.Way{
-		Reachable: reach.Reachable && (st.FilesystemID == "" || reach.FilesystemID == st.FilesystemID),
-		Slow:      reach.Reachable && reach.Err != nil, Votes: reach.Votes, Release: release(reach),
-	}
-	if reach.Err != nil {
-		way.Problem = reach.Err.Error()
-	}
-	return way
-}
-
 // View implements admin.Node.
 func (c *Cluster) View() *state.State {
 	c.mu.Lock()
@@ -268,14 +256,14 @@ func (c *Cluster) View() *state.State {
 	return c.state
 }
 
-// Reachability implements admin.Storages.
-func (c *Cluster) Reachability(virtualStorage, storage string) admin.Reachability {
+// Observation implements admin.Storages.
+func (c *Cluster) Observation(virtualStorage, storage string) reachability.Observation {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if reach, changed := c.reach[storage]; changed {
 		return reach
 	}
-	return admin.Reachability{Reachable: true, Votes: true, FilesystemID: c.state.VirtualStorage(virtualStorage).Storage(storage).FilesystemID}
+	return reachability.Observation{Reachable: true, Backchannel: true, FilesystemID: c.state.VirtualStorage(virtualStorage).Storage(storage).FilesystemID}
 }
 
 // Backfilling implements admin.Repair: every backfilling is at 4 of 10.
@@ -322,12 +310,4 @@ func threeInstances() admin.RaftView {
 		ClusterID: "cluster", Term: 7, CommitIndex: 18442, Leader: "praefect-1", FeatureLevel: 1,
 		Instances: []admin.Instance{instance(1, admin.Leader, 0), instance(2, admin.Follower, 12), instance(3, admin.Follower, 40)},
 	}
-}
-
-// release is the version that the storage runs, empty if none is known.
-func release(reach admin.Reachability) string {
-	if reach.Version == "" {
-		return ""
-	}
-	return reach.Version + " with git " + reach.GitVersion
 }

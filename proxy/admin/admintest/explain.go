@@ -51,8 +51,8 @@ func (c *Cluster) Died(path string, targets ...string) state.Incarnation {
 // routes are the decisions of the real router about the cluster.
 func (c *Cluster) routes(key state.Key) admin.Routes {
 	e := router.Explain(c.View(), key, true, func(storage string) router.Reachability {
-		reach := c.Reachability(key.VirtualStorage, storage)
-		return router.Reachability{OK: reach.Reachable, FilesystemID: reach.FilesystemID, Backchannel: reach.Votes, Why: reach.Err}
+		reach := c.Observation(key.VirtualStorage, storage)
+		return router.Reachability{OK: reach.Reachable, FilesystemID: reach.FilesystemID, Backchannel: reach.Backchannel, Why: reach.Err}
 	})
 	r := admin.Routes{
 		Leased: true,
@@ -72,7 +72,7 @@ func (c *Cluster) routes(key state.Key) admin.Routes {
 func (c *Cluster) exists(_ context.Context, key state.Key) (storage string, exists bool, err error) {
 	view := c.View()
 	for st := range view.VirtualStorage(key.VirtualStorage).InSync(view.Entry(key)) {
-		if c.Reachability(key.VirtualStorage, st.Name).Reachable {
+		if c.Observation(key.VirtualStorage, st.Name).Reachable {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			return st.Name, !c.absent[key], nil

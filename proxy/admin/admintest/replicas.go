@@ -52,7 +52,7 @@ func (c *Cluster) SetDebug(files map[string]string) {
 // Diff implements admin.Replicas.
 func (c *Cluster) Diff(_ context.Context, key state.Key, here, there string, each func(state.DifferingReference) bool) (hereHas, thereHas bool, err error) {
 	for _, storage := range []string{here, there} {
-		if reach := c.Reachability(key.VirtualStorage, storage); !reach.Reachable {
+		if reach := c.Observation(key.VirtualStorage, storage); !reach.Reachable {
 			return false, false, errors.Join(errors.New(storage), reach.Err)
 		}
 	}
