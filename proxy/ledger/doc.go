@@ -5,7 +5,7 @@
 // It promises that no write is forwarded before its intent and its account are applied and known to
 // every instance that may read; that an intent closes only when every RPC under it has ended; and
 // that nothing is declared in sync while a write of this instance could be under way. The proxy
-// calls Begin for every write; the replicator calls Repair for every repository that it repairs.
+// calls Begin for every write; the replicator calls LockForRepair for every repository that it repairs.
 //
 // # The repair lock
 //

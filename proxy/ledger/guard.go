@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 )
@@ -76,7 +75,7 @@ func (t *Guard) Invalidated() <-chan struct{} {
 	return t.invalidated
 }
 
-// Renew begins another round under the same intent, as Repair begins a repair, and returns its
+// Renew begins another round under the same intent, as LockForRepair begins the first, and returns its
 // number. Calls of former rounds may go on, but their results are declared in none.
 func (t *Guard) Renew(ctx context.Context, pause bool) (round int, err error) {
 	a, err := t.ask(ctx, machine.Renew{Guard: t.id, Pause: pause})
@@ -98,46 +97,29 @@ func (t *Guard) Wish(ctx context.Context, bound time.Duration) error {
 // it returns is at or after the intent; from here on the replicas may be changed
 // within scope.
 func (t *Guard) OpenIntent(ctx context.Context, scope state.Scope) (*state.State, error) {
-	a, err := t.ask(ctx, machine.OpenIntent{Guard: t.id, Scope: scope})
+	return t.open(ctx, machine.OpenIntent{Guard: t.id, Scope: scope}, "repair-after-open")
+}
+
+// Advance gives the repository's primary the role of a target: this instance's intent
+// covers scope, and no instance writes to the repository until EndAdvance. Without a
+// source it takes up an advance that was interrupted. It returns as OpenIntent does.
+func (t *Guard) Advance(ctx context.Context, source string, scope state.Scope) (*state.State, error) {
+	return t.open(ctx, machine.Advance{Guard: t.id, Source: source, Scope: scope}, "advance-after-open")
+}
+
+func (t *Guard) open(ctx context.Context, e machine.Event, failpoint string) (*state.State, error) {
+	a, err := t.ask(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	t.openedAt = a.wall
-	t.ledger.cfg.Failpoint("repair-after-open")
+	t.ledger.cfg.Failpoint(failpoint)
 	return a.View, nil
 }
 
 // OpenedAt dates the calls that the repair sends to change a replica: when the lease was
 // looked at, after the intent.
 func (t *Guard) OpenedAt() time.Time { return t.openedAt }
-
-// MarkInSync commits that storages are equal to the primary, as of the intent: their copies
-// began in the round, 0 before the first Renew. No write of this instance is in flight
-// meanwhile, and none starts before Free, which closes the intent at once.
-func (t *Guard) MarkInSync(ctx context.Context, round int, storages []string) error {
-	return t.conclude(ctx, machine.Declare{Guard: t.id, Round: round, Storages: storages})
-}
-
-// ResolveDoubt commits a resolution as of the intent. The declarations of this guard
-// afterwards speaks of the index at which that was applied.
-func (t *Guard) ResolveDoubt(ctx context.Context, s repair.Resolution) error {
-	return t.conclude(ctx, machine.ResolveDoubt{Guard: t.id, Resolution: s})
-}
-
-// MarkDoubt commits that replicas differ from the primary's and that the ledger had no reason
-// for it, as of the intent.
-func (t *Guard) MarkDoubt(ctx context.Context, primary string, differences []state.Difference) error {
-	return t.conclude(ctx, machine.MarkDoubt{Guard: t.id, Primary: primary, Differences: differences})
-}
-
-func (t *Guard) conclude(ctx context.Context, e machine.Event) error {
-	t.ledger.cfg.Failpoint("repair-before-conclusion")
-	if _, err := t.ask(ctx, e); err != nil {
-		return err
-	}
-	t.ledger.cfg.Failpoint("repair-after-conclusion")
-	return nil
-}
 
 // Free gives the repair lock back. arrived tells that every RPC of the repair has
 // ended at its storage; otherwise the intent ends in doubt.

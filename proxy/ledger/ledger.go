@@ -80,8 +80,8 @@ type Config struct {
 	Behind func(keys ...state.Key)
 	// Metrics may be nil.
 	Metrics *Metrics
-	// Step, if set, is called after each step of a write or repair with the
-	// step's name; crash tests end the process there.
+	// Failpoint, if set, is called with the name of each failpoint of a write or repair; crash tests end
+	// the process there.
 	Failpoint func(name string)
 }
 

@@ -31,9 +31,6 @@ type Request struct {
 	Drop func(storage string, why error)
 }
 
-// Destination is a storage, and the connection to it.
-type Destination = machine.Destination
-
 // Route is where a write goes, and over which connection.
 type Route struct {
 	// Storage is the primary.
@@ -43,7 +40,7 @@ type Route struct {
 	// Votes tells that the destinations are to vote; Others are the destinations beside the
 	// primary. A write that does not vote has none.
 	Votes  bool
-	Others []Destination
+	Others []machine.Destination
 	// At dates the calls of the write: when the lease was looked at.
 	At time.Time
 
@@ -116,8 +113,8 @@ func (w *Write) retry(ctx context.Context, e machine.NotSent) error {
 // Vote asks that the votes of the storages that agree, the primary among them, be
 // allowed, of a write that was sent along the route: when it returns nil every storage
 // else is accounted for, and the votes may be answered. An error says why nothing
-// may happen. harmless tells that nothing is changed before the next vote. There is one call at a time, by any goroutine; it returns at once
-// when the write ends.
+// may happen. harmless tells that nothing is changed before the next vote.
+// There is one call at a time, by any goroutine; it returns at once when the write ends.
 func (w *Write) Vote(along Route, agreeing []string, harmless bool) error {
 	voted := make(chan error, 1)
 	w.ledger.mu.Lock()

@@ -21,7 +21,7 @@
 //
 // # A write
 //
-//	       ┌────────────── turned back: lease lost, fence, hold, connection gone ◀──┐
+//	       ┌────────────── turned back: lease lost, fence, pause, connection gone ◀─┐
 //	       ▼                                                                        │
 //	Begin ─▶ waiting ─▶ registered, routed ─▶ proposing ─▶ watermark ─▶ Forward ────┤
 //	             │                                                        │         │
@@ -54,8 +54,8 @@
 // # A repository
 //
 // This instance has at most one proposal under way for a repository: intent, account, conclusion of a
-// repair or close. So none can overtake another, and a later one waits for the answer and looks at
-// the resulting state.
+// repair or close. So no proposal can overtake another, and a later one waits for the answer and looks
+// at the resulting state.
 //
 // The intent of this instance on it is absent, certain or unsure (repo.go). No write relies on an
 // intent that is unsure: the outcome of a proposal that touches it is not known. The repair that has
@@ -66,8 +66,8 @@
 //
 //   - A fence is applied: the writes on that storage are doomed in the Step
 //     that sees it, and only then is the index reported as applied.
-//   - A proposal without an answer: the intent counts as live, and as in doubt; the
-//     account of a repair's conclusion counts as lost, so that the next write
-//     accounts anew.
+//   - A proposal without an answer: the intent counts as live, and as in doubt. After the
+//     conclusion of a repair the entries of storages that are behind count as lost, so that the
+//     next write proposes its account again.
 //   - Our incarnation is retired: everything is doomed or rejected.
 package machine

@@ -157,7 +157,7 @@ type ResolveDoubt struct {
 
 // Advance has the repository's primary become the target of a copy from Source,
 // or takes up an advance that was interrupted, without a source. It opens this
-// instance's intent, as Intent does, and is answered as that is.
+// instance's intent, as OpenIntent does, and is answered like that.
 type Advance struct {
 	Guard  ID
 	Source string

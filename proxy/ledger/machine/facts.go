@@ -58,10 +58,8 @@ func (f *facts) servesOn(virtualStorage string) bool {
 
 // mayRoute reports whether this instance has a lease now, and the view that it
 // was given for: an older one may not know of a fence or an intent that others
-// took for granted. (▲ lease-older-view)
-func (f *facts) mayRoute() bool {
-	return f.now < f.lease.Until && f.view.Index >= f.lease.Index
-}
+// took for granted.
+func (f *facts) mayRoute() bool { return f.lease.Valid(f.now, f.view.Index) }
 
 // errGone is why a storage is not used whose connection turned out to be gone.
 var errGone = errors.New("the connection was lost")

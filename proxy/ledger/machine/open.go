@@ -6,6 +6,7 @@ import (
 	"praefect/fsm/state"
 )
 
+// openForRepair makes the intent wide enough for the work of a repair.
 func (ls *locks) openForRepair(e OpenIntent) {
 	ls.ask(e.Guard, func(t *guard) {
 		r := t.repo
@@ -34,7 +35,7 @@ func (ls *locks) open(t *guard, kind state.IntentKind, scope state.Scope, cmd st
 	})
 }
 
-// advanceFrom is intent for an advance. An intent of ours that lingers says that the
+// advanceFrom opens the intent of an advance. An intent of ours that lingers says that the
 // repository was written: it is closed first.
 func (ls *locks) advanceFrom(e Advance) {
 	ls.ask(e.Guard, func(t *guard) {

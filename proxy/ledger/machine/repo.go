@@ -32,8 +32,8 @@ type repo struct {
 	doubt *state.Scope
 	// aloneAt is when the last write ended that does not vote.
 	aloneAt time.Duration
-	// distrusted is true from the proposal of a repair's conclusion until a
-	// `wrote` of ours was applied after it: the conclusion may take back the entries of storages
+	// distrusted is true from the proposal of a repair's conclusion until an account of
+	// ours was applied after it: the conclusion may take back the entries of storages
 	// that are behind.
 	distrusted bool
 

@@ -47,7 +47,7 @@ func (is *intents) heed() {
 	}
 }
 
-// wishKeys are the repositories of m.wishes in their order, so that the same events give the
+// wishKeys are the repositories of wishes in their order, so that the same events give the
 // same effects.
 func (is *intents) wishKeys() []state.Key {
 	return slices.SortedFunc(maps.Keys(is.wishes), func(a, b state.Key) int {
