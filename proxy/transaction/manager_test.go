@@ -92,7 +92,7 @@ func TestManager_votesOfAnotherRelease(t *testing.T) {
 		tx := w.Begin(cfg)
 		answers := make(chan answer, 3)
 		for i, s := range storages {
-			w.vote(w.Context(), answers, tx.ID(), s, byte(min(i, 1)))
+			w.vote(w.Context(), answers, tx.id, s, byte(min(i, 1)))
 		}
 		for range storages {
 			got, want := <-answers, gitalypb.VoteTransactionResponse_ABORT
@@ -120,7 +120,7 @@ func TestManager_voteOfAll(t *testing.T) {
 		tx := w.begin(func(agreeing []string) error { told = agreeing; return nil })
 		answers := make(chan answer, 3)
 		for _, s := range storages {
-			w.vote(w.Context(), answers, tx.ID(), s, 1)
+			w.vote(w.Context(), answers, tx.id, s, 1)
 		}
 		for range storages {
 			if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_COMMIT {
@@ -141,7 +141,7 @@ func TestManager_ledgerSaysNo(t *testing.T) {
 		tx := w.begin(func([]string) error { return errors.New("fenced") })
 		answers := make(chan answer, 3)
 		for _, s := range storages {
-			w.vote(w.Context(), answers, tx.ID(), s, 1)
+			w.vote(w.Context(), answers, tx.id, s, 1)
 		}
 		for range storages {
 			if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_ABORT {
@@ -164,8 +164,8 @@ func TestManager_lateStorage(t *testing.T) {
 			tx := w.beginWith(func(cfg *Config) { cfg.Lively = func(name string) bool { return name != "gitaly-2" || !silent } })
 			defer tx.End()
 			answers := make(chan answer, 2)
-			w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
-			w.vote(w.Context(), answers, tx.ID(), "gitaly-3", 1)
+			w.vote(w.Context(), answers, tx.id, "gitaly-1", 1)
+			w.vote(w.Context(), answers, tx.id, "gitaly-3", 1)
 			start := time.Now()
 			<-answers
 			<-answers
@@ -192,15 +192,15 @@ func TestManager_votesOfALateStorage(t *testing.T) {
 	run(t, func(w fixture) {
 		tx := w.begin(func([]string) error { return nil })
 		answers := make(chan answer, 3)
-		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
-		w.vote(w.Context(), answers, tx.ID(), "gitaly-3", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-1", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-3", 1)
 		start := time.Now()
 		<-answers
 		<-answers
 		if waited := time.Since(start); waited != 12*time.Second {
 			w.Errorf("waited for %v", waited)
 		}
-		w.vote(w.Context(), answers, tx.ID(), "gitaly-2", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-2", 1)
 		if a := <-answers; a.state != gitalypb.VoteTransactionResponse_ABORT {
 			w.Errorf("%+v", a)
 		}
@@ -215,14 +215,14 @@ func TestManager_storageThatGivesUp(t *testing.T) {
 		tx := w.begin(func([]string) error { return nil })
 		answers := make(chan answer, 3)
 		ctx, cancel := context.WithCancel(w.Context())
-		w.vote(ctx, answers, tx.ID(), "gitaly-2", 1)
+		w.vote(ctx, answers, tx.id, "gitaly-2", 1)
 		synctest.Wait()
 		cancel()
 		if a := <-answers; status.Code(a.err) != codes.Canceled {
 			w.Errorf("%+v", a)
 		}
-		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
-		w.vote(w.Context(), answers, tx.ID(), "gitaly-3", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-1", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-3", 1)
 		<-answers
 		<-answers
 		if agreed := tx.End().Agreed; !slices.Equal(agreed, []string{"gitaly-1", "gitaly-3"}) {
@@ -237,7 +237,7 @@ func TestManager_endAnswersWhoWaits(t *testing.T) {
 		tx := w.begin(func([]string) error { <-release; return nil })
 		answers := make(chan answer, 3)
 		for _, s := range storages {
-			w.vote(w.Context(), answers, tx.ID(), s, 1)
+			w.vote(w.Context(), answers, tx.id, s, 1)
 		}
 		synctest.Wait()
 		if agreed := tx.End().Agreed; agreed != nil {
@@ -251,12 +251,12 @@ func TestManager_endAnswersWhoWaits(t *testing.T) {
 			}
 		}
 		// A storage whose RPC goes on has locks, and gives them up.
-		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-1", 1)
 		if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_ABORT {
 			w.Errorf("%+v", a)
 		}
 		tx.Forget()
-		w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-1", 1)
 		if a := <-answers; status.Code(a.err) != codes.NotFound {
 			w.Errorf("%+v", a)
 		}
@@ -275,11 +275,11 @@ func TestService_refuses(t *testing.T) {
 			want    codes.Code
 		}{
 			{"no such transaction", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: 1, Node: "gitaly-1", ReferenceUpdatesHash: hash}, codes.NotFound},
-			{"in the name of another", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-2", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
-			{"over another connection", w.Service("gitaly-1", &conn{"gitaly-1"}), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-1", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
-			{"of a stranger", w.Service("gitaly-9", &conn{"gitaly-9"}), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-9", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
-			{"a short hash", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-1", ReferenceUpdatesHash: hash[1:]}, codes.InvalidArgument},
-			{"a long hash", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.ID(), Node: "gitaly-1", ReferenceUpdatesHash: append(hash, 0)}, codes.InvalidArgument},
+			{"in the name of another", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.id, Node: "gitaly-2", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
+			{"over another connection", w.Service("gitaly-1", &conn{"gitaly-1"}), &gitalypb.VoteTransactionRequest{TransactionId: tx.id, Node: "gitaly-1", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
+			{"of a stranger", w.Service("gitaly-9", &conn{"gitaly-9"}), &gitalypb.VoteTransactionRequest{TransactionId: tx.id, Node: "gitaly-9", ReferenceUpdatesHash: hash}, codes.PermissionDenied},
+			{"a short hash", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.id, Node: "gitaly-1", ReferenceUpdatesHash: hash[1:]}, codes.InvalidArgument},
+			{"a long hash", w.Service("gitaly-1", w.conns["gitaly-1"]), &gitalypb.VoteTransactionRequest{TransactionId: tx.id, Node: "gitaly-1", ReferenceUpdatesHash: append(hash, 0)}, codes.InvalidArgument},
 		} {
 			if _, err := tc.service.VoteTransaction(w.Context(), tc.request); status.Code(err) != tc.want {
 				w.Errorf("%s: got %v, want %v", tc.name, err, tc.want)
@@ -297,9 +297,9 @@ func TestService_stopOfThePrimary(t *testing.T) {
 			}
 		}()
 		answers := make(chan answer, 1)
-		w.vote(w.Context(), answers, tx.ID(), "gitaly-2", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-2", 1)
 		synctest.Wait()
-		if _, err := w.Service("gitaly-1", w.conns["gitaly-1"]).StopTransaction(w.Context(), &gitalypb.StopTransactionRequest{TransactionId: tx.ID()}); err != nil {
+		if _, err := w.Service("gitaly-1", w.conns["gitaly-1"]).StopTransaction(w.Context(), &gitalypb.StopTransactionRequest{TransactionId: tx.id}); err != nil {
 			w.Error(err)
 		}
 		if a := <-answers; a.err != nil || a.state != gitalypb.VoteTransactionResponse_STOP {
@@ -311,18 +311,18 @@ func TestService_stopOfThePrimary(t *testing.T) {
 func TestManager_twoWritesThatWaitForEachOther(t *testing.T) {
 	run(t, func(w fixture) {
 		older, younger := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
-		of := map[uint64]chan answer{older.ID(): make(chan answer, 3), younger.ID(): make(chan answer, 3)}
+		of := map[uint64]chan answer{older.id: make(chan answer, 3), younger.id: make(chan answer, 3)}
 		start := time.Now()
-		w.vote(w.Context(), of[younger.ID()], younger.ID(), "gitaly-2", 2)
-		w.vote(w.Context(), of[older.ID()], older.ID(), "gitaly-1", 1)
-		w.vote(w.Context(), of[older.ID()], older.ID(), "gitaly-3", 1)
-		if a := <-of[younger.ID()]; a.state != gitalypb.VoteTransactionResponse_ABORT || time.Since(start) != 500*time.Millisecond {
+		w.vote(w.Context(), of[younger.id], younger.id, "gitaly-2", 2)
+		w.vote(w.Context(), of[older.id], older.id, "gitaly-1", 1)
+		w.vote(w.Context(), of[older.id], older.id, "gitaly-3", 1)
+		if a := <-of[younger.id]; a.state != gitalypb.VoteTransactionResponse_ABORT || time.Since(start) != 500*time.Millisecond {
 			w.Errorf("%+v after %v", a, time.Since(start))
 		}
 		// What it had locked is free now.
-		w.vote(w.Context(), of[older.ID()], older.ID(), "gitaly-2", 1)
+		w.vote(w.Context(), of[older.id], older.id, "gitaly-2", 1)
 		for range storages {
-			if a := <-of[older.ID()]; a.state != gitalypb.VoteTransactionResponse_COMMIT {
+			if a := <-of[older.id]; a.state != gitalypb.VoteTransactionResponse_COMMIT {
 				w.Errorf("%+v", a)
 			}
 		}
@@ -338,8 +338,8 @@ func TestManager_slowWritesDoNotContend(t *testing.T) {
 		a, b := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
 		answers := make(chan answer, 6)
 		for i, name := range storages {
-			w.vote(w.Context(), answers, a.ID(), name, 1)
-			w.vote(w.Context(), answers, b.ID(), storages[2-i], 2)
+			w.vote(w.Context(), answers, a.id, name, 1)
+			w.vote(w.Context(), answers, b.id, storages[2-i], 2)
 			time.Sleep(300 * time.Millisecond)
 		}
 		for range 6 {
@@ -365,9 +365,9 @@ func TestManager_onlyLocksContend(t *testing.T) {
 		run(t, func(w fixture) {
 			older, younger := w.begin(func([]string) error { return nil }), w.begin(func([]string) error { return nil })
 			answers := make(chan answer, 6)
-			w.voteIn(w.Context(), phase, answers, older.ID(), "gitaly-1", 1)
-			w.voteIn(w.Context(), phase, answers, younger.ID(), "gitaly-2", 2)
-			w.voteIn(w.Context(), phase, answers, younger.ID(), "gitaly-3", 2)
+			w.voteIn(w.Context(), phase, answers, older.id, "gitaly-1", 1)
+			w.voteIn(w.Context(), phase, answers, younger.id, "gitaly-2", 2)
+			w.voteIn(w.Context(), phase, answers, younger.id, "gitaly-3", 2)
 			time.Sleep(900 * time.Millisecond)
 			if aborted := len(answers) > 0; aborted != contend {
 				w.Errorf("%v: one was aborted: %v, want %v", phase, aborted, contend)

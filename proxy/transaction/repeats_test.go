@@ -19,15 +19,15 @@ func TestManager_countsCallsThatLose(t *testing.T) {
 		for _, again := range []bool{false, true} {
 			tx := w.beginWith(func(cfg *Config) { cfg.Repeatable = true })
 			answers := make(chan answer, 4)
-			w.vote(w.Context(), answers, tx.ID(), loser, 1)
+			w.vote(w.Context(), answers, tx.id, loser, 1)
 			if a := <-answers; a.state != gitalypb.VoteTransactionResponse_ABORT {
 				t.Fatalf("it kept its locks: %+v", a)
 			}
 			turn := make(chan bool)
 			go func() { turn <- tx.Turn(w.Context(), loser) }()
 			if again {
-				w.vote(w.Context(), answers, tx.ID(), "gitaly-1", 1)
-				w.vote(w.Context(), answers, tx.ID(), "gitaly-3", 1)
+				w.vote(w.Context(), answers, tx.id, "gitaly-1", 1)
+				w.vote(w.Context(), answers, tx.id, "gitaly-3", 1)
 			} else {
 				tx.Leave("gitaly-1")
 			}
@@ -35,7 +35,7 @@ func TestManager_countsCallsThatLose(t *testing.T) {
 				t.Fatalf("its call is sent again: %t, want %t", got, again)
 			}
 			if again {
-				w.vote(w.Context(), answers, tx.ID(), loser, 1)
+				w.vote(w.Context(), answers, tx.id, loser, 1)
 				for range storages {
 					if a := <-answers; a.state != gitalypb.VoteTransactionResponse_COMMIT {
 						t.Errorf("%+v", a)

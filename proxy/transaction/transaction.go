@@ -48,8 +48,8 @@ type Config struct {
 	// Lively, if set, tells whether something was heard of a storage lately. One that is
 	// silent, or was late lately, is not waited for beyond the grace.
 	Lively func(storage string) bool
-	// Step, if set, is called after each step of each round: crash tests end the
-	// process there. The steps of round n are "votes-n" (the votes that count are there),
+	// Failpoint, if set, is called at each failpoint of each round: crash tests end the
+	// process there. Those of round n are "votes-n" (the votes that count are there),
 	// "accounted-n", and "allowed-n" (they are answered).
 	Failpoint func(name string)
 }
@@ -57,7 +57,7 @@ type Config struct {
 // Transaction is the votes of one write. It is safe for concurrent use.
 type Transaction struct {
 	manager *Manager
-	id      uint64
+	id      uint64 // no instance of the cluster uses it again
 	cfg     Config
 	began   time.Duration
 	ordered bool
@@ -73,9 +73,6 @@ type Transaction struct {
 	hurried, contended bool
 	lines              []func() // let others pass; guarded by Manager.mu
 }
-
-// ID is unique among the instances of a cluster, and all that they will ever be.
-func (t *Transaction) ID() uint64 { return t.id }
 
 // Metadata is the value of Header for one of the voters.
 func (t *Transaction) Metadata(storage string) string {

@@ -311,52 +311,28 @@ func (q *Votes) Next() (at time.Duration, ok bool) {
 
 // Awaited are the storages for which a vote of the primary waits.
 func (q *Votes) Awaited() []string {
-	var names []string
-	for i := range q.voters {
-		if v := &q.voters[i]; q.voters[0].waiting && v.mayVote() {
-			names = append(names, v.name)
-		}
-	}
-	return names
+	return q.names(func(v *voter) bool { return q.voters[0].waiting && v.mayVote() })
 }
 
 // Agreed are the storages whose votes were allowed with the primary's in every round,
-// the primary among them. It is empty before the first release.
+// the primary among them. It is empty before the first round was allowed.
 func (q *Votes) Agreed() []string {
 	if q.rounds == 0 {
 		return nil
 	}
-	var names []string
-	for i := range q.voters {
-		if !q.voters[i].out {
-			names = append(names, q.voters[i].name)
-		}
-	}
-	return names
+	return q.names(func(v *voter) bool { return !v.out })
 }
 
 // Committed are the storages with a vote that was answered with Commit: no other storage can have
 // changed anything.
 func (q *Votes) Committed() []string {
-	var names []string
-	for i := range q.voters {
-		if q.voters[i].committed {
-			names = append(names, q.voters[i].name)
-		}
-	}
-	return names
+	return q.names(func(v *voter) bool { return v.committed })
 }
 
 // Useless are the storages that are out and have changed nothing: how their RPCs end tells
 // nothing more.
 func (q *Votes) Useless() []string {
-	var names []string
-	for i := range q.voters {
-		if v := &q.voters[i]; v.out && !v.committed {
-			names = append(names, v.name)
-		}
-	}
-	return names
+	return q.names(func(v *voter) bool { return v.out && !v.committed })
 }
 
 // Blocked tells that the write was aborted because fewer agreed than are enough.
@@ -383,17 +359,21 @@ func (q *Votes) harmless() bool {
 // Unlike are the storages that were left out because they run another release and cast a
 // vote that no storage of the primary's release has cast.
 func (q *Votes) Unlike() []string {
-	var names []string
-	for i := range q.voters {
-		if q.voters[i].unlike {
-			names = append(names, q.voters[i].name)
-		}
-	}
-	return names
+	return q.names(func(v *voter) bool { return v.unlike })
 }
 
 // Rounds tells how many rounds were allowed.
 func (q *Votes) Rounds() int { return q.rounds }
+
+// names are the names of the voters that fn picks, in their order.
+func (q *Votes) names(fn func(*voter) bool) (names []string) {
+	for i := range q.voters {
+		if v := &q.voters[i]; fn(v) {
+			names = append(names, v.name)
+		}
+	}
+	return names
+}
 
 func (q *Votes) voter(name string) *voter {
 	i := slices.IndexFunc(q.voters, func(v voter) bool { return v.name == name })
