@@ -61,25 +61,26 @@ func (l *Library) LeadershipChanged() <-chan struct{} {
 
 // Term returns this instance's present term, 0 before it belongs to a cluster.
 // An instance that reports a term has, before that, voted for none above it.
-func (l *Library) Term() uint64 {
-	if r := l.Raft(); r != nil {
-		return r.CurrentTerm()
-	}
-	return 0
-}
+func (l *Library) Term() uint64 { return l.figure((*raft.Raft).CurrentTerm) }
 
 // CommitIndex returns the index up to which this instance knows entries of the
 // log to be committed. It counts every entry; View().Index counts commands.
-func (l *Library) CommitIndex() uint64 {
+func (l *Library) CommitIndex() uint64 { return l.figure((*raft.Raft).CommitIndex) }
+
+// AppliedIndex returns the index of the last entry that was handed to the state.
+func (l *Library) AppliedIndex() uint64 { return l.figure((*raft.Raft).AppliedIndex) }
+
+// figure is a figure of the library, 0 before this instance has come to a cluster.
+func (l *Library) figure(of func(*raft.Raft) uint64) uint64 {
 	if r := l.Raft(); r != nil {
-		return r.CommitIndex()
+		return of(r)
 	}
 	return 0
 }
 
 // WatchLeadership keeps Leading up to date until ctx ends.
 func (l *Library) WatchLeadership(ctx context.Context) {
-	// The library's words are wake-ups only, of which one is enough.
+	// The library's events are wake-ups only, of which one is enough.
 	events := make(chan raft.Observation, 1)
 	observer := raft.NewObserver(events, false, func(o *raft.Observation) bool {
 		switch o.Data.(type) {
@@ -92,7 +93,7 @@ func (l *Library) WatchLeadership(ctx context.Context) {
 	defer l.Raft().DeregisterObserver(observer)
 	for {
 		var again <-chan time.Time
-		if !l.lookWhoLeads(ctx) {
+		if !l.noteLeader(ctx) {
 			again = time.After(lookAgain)
 		}
 		select {
@@ -105,9 +106,9 @@ func (l *Library) WatchLeadership(ctx context.Context) {
 	}
 }
 
-// lookWhoLeads notes the leader. A new leader, this instance, is noted as such
+// noteLeader notes which instance leads. A new leader, this instance, is noted as such
 // once a barrier has passed; false means that it has not.
-func (l *Library) lookWhoLeads(ctx context.Context) bool {
+func (l *Library) noteLeader(ctx context.Context) bool {
 	r := l.Raft()
 	_, leader := r.LeaderWithID()
 	term := r.CurrentTerm()
@@ -173,12 +174,4 @@ func (l *Library) Voters() int {
 		}
 	}
 	return count
-}
-
-// AppliedIndex returns the index of the last entry that was handed to the state.
-func (l *Library) AppliedIndex() uint64 {
-	if r := l.Raft(); r != nil {
-		return r.AppliedIndex()
-	}
-	return 0
 }

@@ -26,7 +26,7 @@ type Library struct {
 	former formerMembers
 	leads  leadership
 
-	// Transport and Clients are the way to peers; nil alone. They are set before prepare.
+	// Transport and Clients are the way to peers; nil alone. They are set before Prepare.
 	Transport *peer.Transport
 	Clients   *peer.Clients
 
@@ -44,7 +44,7 @@ func New(c setup.Config, d *store.Disk, f *fsm.FSM) *Library {
 }
 
 // Prepare makes the parts that the library needs, and starts it if the log was begun.
-// Otherwise Run does, once this instance has come to a cluster.
+// Otherwise BeginWith or BeginEmpty does, once this instance has come to a cluster.
 func (l *Library) Prepare() (err error) {
 	defer store.RecoverAs(&err)
 	if l.settings, err = settings(l.config, l.disk.ID); err != nil {

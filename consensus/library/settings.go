@@ -27,7 +27,7 @@ func settings(c setup.Config, id string) (*raft.Config, error) {
 	// A follower that was away for less than this needs no snapshot, whose
 	// installation is the library's weakest part.
 	rc.TrailingLogs = 100_000
-	// Marks make the log grow with the load, so that the time of a restart is
+	// Intents make the log grow with the load, so that the time of a restart is
 	// bounded by this interval (the library takes once to twice of it).
 	rc.SnapshotThreshold = 4096
 	rc.SnapshotInterval = time.Minute

@@ -12,8 +12,8 @@ import (
 	"praefect/consensus/member"
 )
 
-// The errors of a change of members, besides ErrNotLeader and the errors of the library, after
-// which the change may yet come.
+// The errors of a change of members, besides library.ErrNotLeader and the errors of the Raft library,
+// after which the change may yet come.
 var (
 	// ErrNoMember: no member has that name or id.
 	ErrNoMember = errors.New("no such member")
@@ -48,7 +48,7 @@ func (g *Group) AddPeer(ctx context.Context, name, addr string) error {
 	return nil // it is a member already
 }
 
-// RemovePeer takes the member of that name or id out of the cluster, for ever:
+// RemovePeer takes the member of that name or id out of the cluster permanently:
 // to come back it begins with an empty data directory. It is ErrUnsafe if the
 // voters that are left and answer would not be a quorum, unless forced, and for
 // the leader itself, which is to hand over first. Only the leader can do it.
@@ -74,7 +74,7 @@ func (g *Group) RemovePeer(ctx context.Context, name string, force bool) error {
 			return fmt.Errorf("%w: of the %d voters that would be left only %d answer", ErrUnsafe, left, alive)
 		}
 	}
-	return g.change(ctx, func() raft.IndexFuture {
+	return g.change(ctx, func() raft.Future {
 		return g.library.Raft().RemoveServer(raft.ServerID(m.ID), 0, library.EnqueueTimeout)
 	})
 }
@@ -102,17 +102,20 @@ func (g *Group) Transfer(ctx context.Context, name string) error {
 			return g.library.Raft().LeadershipTransferToServer(raft.ServerID(m.ID), raft.ServerAddress(m.Address))
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	_, err := library.Await(ctx, g.library, start)
-	return err
+	return g.change(ctx, start)
 }
 
 // changeTimeout bounds the wait for a change of the members, or of the leader.
 const changeTimeout = 5 * time.Second
 
-// change waits until the library has committed a change of the members.
-func (g *Group) change(ctx context.Context, start func() raft.IndexFuture) error {
+// addVoter makes an instance a voter, or gives a voter another address. index is that of the members
+// which it is decided by, 0 for any.
+func (g *Group) addVoter(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, index uint64) error {
+	return g.change(ctx, func() raft.Future { return g.library.Raft().AddVoter(id, addr, index, library.EnqueueTimeout) })
+}
+
+// change waits until the library has carried out a change of the members, or of the leader.
+func (g *Group) change(ctx context.Context, start func() raft.Future) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	_, err := library.Await(ctx, g.library, start)

@@ -45,7 +45,7 @@ func Listen(ctx context.Context, g *Group) (err error) {
 	g.library.Transport, err = peer.Listen(ctx, peer.Config{
 		Name: c.Name, ID: g.disk.ID, ListenAddr: c.ListenAddr, AdvertiseAddr: c.AdvertiseAddr, Credentials: c.Credentials,
 		Cluster: func() string { return g.disk.Known().ClusterID },
-		Admit:   g.admits, Hosts: hosts(c.Peers), MetOther: g.meetsOther, Removed: g.library.WasRemoved, Outcast: g.isOutcast, Logger: c.Logger, Dial: c.Fakes.Dial, Listen: c.Fakes.Listen,
+		Admit:   g.admits, Hosts: hosts(c.Peers), MetOther: g.meetsOther, Removed: g.library.WasRemoved, Outcast: g.castOut, Logger: c.Logger, Dial: c.Fakes.Dial, Listen: c.Fakes.Listen,
 	})
 	if err != nil {
 		return fmt.Errorf("raft.listen_addr %q: %w", c.ListenAddr, err)
@@ -152,6 +152,6 @@ func (g *Group) Leader() (member.Member, error) {
 	return member.Member{ID: string(id), Address: string(addr)}, nil
 }
 
-// isOutcast hears that a peer has refused this instance as one that was removed. The watch of
-// the members ends it.
-func (g *Group) isOutcast(peer string) { g.outcast.CompareAndSwap(nil, &peer) }
+// castOut notes that a peer has refused this instance as one that was removed. The watch of
+// the members ends the instance.
+func (g *Group) castOut(peer string) { g.outcast.CompareAndSwap(nil, &peer) }

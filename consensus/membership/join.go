@@ -44,8 +44,8 @@ const (
 var ErrRemoved = errors.New("this instance was removed from the cluster; to join again it needs an empty raft.data_dir")
 
 // Watch sees to it that this instance is a member under its present
-// address, and as the leader that non-voters become voters. It stops Run if the
-// instance was removed. An instance alone has nothing to see to.
+// address, and as the leader that non-voters become voters. It calls stop if the
+// instance was removed, and returns. An instance alone has nothing to see to.
 func Watch(ctx context.Context, g *Group, stop context.CancelCauseFunc) {
 	if g.library.Transport == nil {
 		return
@@ -240,9 +240,9 @@ func (g *Group) place(ctx context.Context, servers []raft.Server, index uint64, 
 	id, addr := raft.ServerID(a.ID), raft.ServerAddress(a.Addr)
 	for _, s := range servers {
 		if s.ID == id && s.Suffrage == raft.Voter {
-			return g.change(ctx, func() raft.IndexFuture { return g.library.Raft().AddVoter(id, addr, index, library.EnqueueTimeout) })
+			return g.addVoter(ctx, id, addr, index)
 		}
 	}
 	g.config.Logger.Info("an instance joins", "peer", a.Name, "id", a.ID, "addr", a.Addr)
-	return g.change(ctx, func() raft.IndexFuture { return g.library.Raft().AddNonvoter(id, addr, index, library.EnqueueTimeout) })
+	return g.change(ctx, func() raft.Future { return g.library.Raft().AddNonvoter(id, addr, index, library.EnqueueTimeout) })
 }

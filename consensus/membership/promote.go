@@ -9,7 +9,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"praefect/consensus/library"
 	"praefect/consensus/member"
 )
 
@@ -29,22 +28,18 @@ func (w *membershipWatch) lead(ctx context.Context, own *raft.Server) (why strin
 	}
 	if addr := g.library.Transport.AdvertiseAddr(); string(own.Address) != addr {
 		// It stood alone until now, or has moved.
-		if err := g.change(ctx, func() raft.IndexFuture {
-			return g.library.Raft().AddVoter(own.ID, raft.ServerAddress(addr), 0, library.EnqueueTimeout)
-		}); err != nil {
+		if err := g.addVoter(ctx, own.ID, raft.ServerAddress(addr), 0); err != nil {
 			return fmt.Sprintf("take the address %s: %v", addr, err)
 		}
 	}
 	members := g.Members()
 	steady := w.steady(ctx, members)
 	for _, id := range promotable(members, steady) {
-		i := slices.IndexFunc(members, func(m member.Member) bool { return m.ID == id })
-		if err := g.change(ctx, func() raft.IndexFuture {
-			return g.library.Raft().AddVoter(raft.ServerID(id), raft.ServerAddress(members[i].Address), 0, library.EnqueueTimeout)
-		}); err != nil {
-			return fmt.Sprintf("make %s a voter: %v", members[i], err)
+		m := members[slices.IndexFunc(members, func(m member.Member) bool { return m.ID == id })]
+		if err := g.addVoter(ctx, raft.ServerID(id), raft.ServerAddress(m.Address), 0); err != nil {
+			return fmt.Sprintf("make %s a voter: %v", m, err)
 		}
-		g.config.Logger.InfoContext(ctx, "an instance has become a voter", "peer", members[i].Name, "id", id)
+		g.config.Logger.InfoContext(ctx, "an instance has become a voter", "peer", m.Name, "id", id)
 	}
 	if time.Since(w.compared) >= compareEvery {
 		w.differ, w.compared = differingProfile(g.config.Profile, g.PeersStatus(ctx)), time.Now()

@@ -92,13 +92,8 @@ func strangers(peers []member.Peer, members []member.Member) []member.Peer {
 // strangerStatus is that of an instance that is no member.
 func (g *Group) strangerStatus(ctx context.Context, p member.Peer) member.InstanceStatus {
 	s := member.InstanceStatus{Status: member.Status{Name: p.Name, LastContact: -1}, Address: p.Addr, NotMember: true}
-	if g.library.Clients == nil {
-		s.Err = "this instance has no way to others"
-		return s
-	}
-	answer, err := callStatus.CallTo(ctx, g.library.Clients, p.Addr, nothing{})
-	if err != nil {
-		s.Err = problem(err)
+	answer, why := g.ask(ctx, p.Addr)
+	if s.Err = why; why != "" {
 		return s
 	}
 	s.Status, s.Version, s.ClientAddress, s.Profile = answer.Status, answer.Version, answer.ClientAddress, answer.Profile
@@ -119,19 +114,24 @@ func (g *Group) statusOf(ctx context.Context, m member.Member) member.InstanceSt
 	if m.ID == g.disk.ID {
 		return g.ownStatus()
 	}
-	failed := member.InstanceStatus{Status: member.Status{ID: m.ID, Name: m.Name}, Address: m.Address}
-	if g.library.Clients == nil {
-		failed.Err = "this instance has no way to others"
-		return failed
-	}
-	s, err := callStatus.CallTo(ctx, g.library.Clients, m.Address, nothing{})
+	s, why := g.ask(ctx, m.Address)
 	switch {
-	case err != nil:
-		failed.Err = problem(err)
-	case s.ID != m.ID:
-		failed.Err = "another instance answers at its address: " + s.ID
-	default:
+	case why == "" && s.ID == m.ID:
 		return s
+	case why == "":
+		why = "another instance answers at its address: " + s.ID
 	}
-	return failed
+	return member.InstanceStatus{Status: member.Status{ID: m.ID, Name: m.Name}, Address: m.Address, Err: why}
+}
+
+// ask asks the instance at an address for its status; why tells operators why it does not answer.
+func (g *Group) ask(ctx context.Context, addr string) (s member.InstanceStatus, why string) {
+	if g.library.Clients == nil {
+		return s, "this instance has no way to others"
+	}
+	s, err := callStatus.CallTo(ctx, g.library.Clients, addr, nothing{})
+	if err != nil {
+		return s, problem(err)
+	}
+	return s, ""
 }

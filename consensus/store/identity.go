@@ -93,7 +93,7 @@ func (id Identity) write(dir string) error {
 	return replaceFile(dir, IdentityFile, append(data, '\n'))
 }
 
-// maxRemoved bounds identity.Removed. The oldest ones are forgotten: the leader then tells
+// maxRemoved bounds Identity.Removed. The oldest ones are forgotten: the leader then tells
 // them that they are no members.
 const maxRemoved = 64
 

@@ -34,6 +34,3 @@ func TestLogSize_measuresBothEnds(t *testing.T) {
 		t.Errorf("%d entries of none fit", got)
 	}
 }
-
-// TestNode_boundsTheLogInBytes: entries that are large reach the bound in bytes long before
-// that in entries.
