@@ -3,9 +3,7 @@ package consensus
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -73,9 +71,7 @@ func TestCluster_waitingJoinerLogsSeldom(t *testing.T) {
 	eventually(t, "it says what it waits for", func() bool { return strings.Contains(out.String(), "raft remove") })
 	before := strings.Count(out.String(), "\n")
 	const watch = 3 * time.Second
-	if err := sleep(t.Context(), watch); err != nil {
-		t.Fatal(err)
-	}
+	sleep(t, watch)
 	// Today's tree writes some forty lines a second.
 	if more := strings.Count(out.String(), "\n") - before; more > 10 {
 		t.Errorf("%d lines in %v, such as\n%s", more, watch, out.String()[max(0, len(out.String())-2000):])
@@ -101,14 +97,12 @@ func (l *lines) String() string {
 }
 
 // sleep waits for d, in which something must not happen.
-func sleep(ctx context.Context, d time.Duration) error {
-	wait := time.NewTimer(d)
-	defer wait.Stop()
+func sleep(t *testing.T, d time.Duration) {
+	t.Helper()
 	select {
-	case <-wait.C:
-		return nil
-	case <-ctx.Done():
-		return errors.Join(context.Cause(ctx), os.ErrDeadlineExceeded)
+	case <-time.After(d):
+	case <-t.Context().Done():
+		t.Fatal(context.Cause(t.Context()))
 	}
 }
 

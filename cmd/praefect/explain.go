@@ -11,25 +11,6 @@ import (
 	"praefect/proxy/info"
 )
 
-// routes puts the decision of the router into the terms of the operators' service.
-func routes(e proxy.Explanation) admin.Routes {
-	r := admin.Routes{
-		Leased: e.Leased,
-		Reads:  admin.ReadRoute{Storages: e.Reads, Rule: string(e.Rule)},
-		Writes: admin.WriteRoute{
-			Primary: e.Write.Primary, Others: e.Write.Others, Votes: e.Write.Votes, Mute: e.Write.Mute, Epoch: e.Write.Epoch,
-			Eventual: e.Eventual, Paused: e.Paused,
-		},
-	}
-	if e.ReadRefused != nil {
-		r.Reads.Refused = e.ReadRefused.Error()
-	}
-	if e.WriteRefused != nil {
-		r.Writes.Refused = e.WriteRefused.Error()
-	}
-	return r
-}
-
 // explaining answers questions of operators about one repository. The server is made after their
 // service; before that nothing is routed.
 type explaining struct {
@@ -45,7 +26,10 @@ func (e *explaining) routes(key state.Key) admin.Routes {
 		const starting = "the instance is starting"
 		return admin.Routes{Reads: admin.ReadRoute{Refused: starting}, Writes: admin.WriteRoute{Refused: starting}}
 	}
-	return routes(server.Explain(key))
+	found := server.Explain(key)
+	r := admin.RoutesOf(found.Explanation)
+	r.Leased, r.Writes.Eventual, r.Writes.Paused = found.Leased, found.Eventual, found.Paused
+	return r
 }
 
 // failing are the storages that fail the writes of which they are the primary.

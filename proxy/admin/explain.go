@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"praefect/fsm/state"
+	"praefect/proxy/router"
 )
 
 const (
@@ -51,6 +52,21 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (ExplainR
 		response.Jobs = jobs
 	}
 	return response, nil
+}
+
+// RoutesOf are the decisions of the router about a repository, in the terms of operators.
+func RoutesOf(e router.Explanation) Routes {
+	r := Routes{
+		Reads:  ReadRoute{Storages: e.Reads, Rule: string(e.Rule)},
+		Writes: WriteRoute{Primary: e.Write.Primary, Others: e.Write.Others, Votes: e.Write.Votes, Mute: e.Write.Mute, Epoch: e.Write.Epoch},
+	}
+	if e.ReadRefused != nil {
+		r.Reads.Refused = e.ReadRefused.Error()
+	}
+	if e.WriteRefused != nil {
+		r.Writes.Refused = e.WriteRefused.Error()
+	}
+	return r
 }
 
 // only is the virtual storage of that name, or the only one if none is named.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 const (
@@ -110,7 +111,7 @@ func idleMemory(ctx context.Context, m *inMemory) (figures, error) {
 		}
 		conns, err := m.hold(ctx, path, n)
 		if err == nil {
-			err = sleep(ctx, connectionCalm)
+			err = workload.Pass(ctx, connectionCalm)
 		}
 		after, failed := residentKiB(m.pids[path])
 		for _, conn := range conns {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"praefect/test/cluster"
+	"praefect/test/workload"
 )
 
 const (
@@ -38,7 +39,7 @@ func idle(ctx context.Context, binaries cluster.Binaries, _ settings) (figures, 
 	if err := settle(ctx, c); err != nil {
 		return nil, err
 	}
-	if err := sleep(ctx, idleCalm); err != nil {
+	if err := workload.Pass(ctx, idleCalm); err != nil {
 		return nil, err
 	}
 	var leaders, followers []float64
@@ -84,7 +85,7 @@ func sharesOfACore(ctx context.Context, c *cluster.Cluster, length time.Duration
 	if err := add(-1); err != nil {
 		return nil, err
 	}
-	if err := sleep(ctx, length); err != nil {
+	if err := workload.Pass(ctx, length); err != nil {
 		return nil, err
 	}
 	if err := add(1); err != nil {
@@ -94,15 +95,4 @@ func sharesOfACore(ctx context.Context, c *cluster.Cluster, length time.Duration
 		shares[i] *= 100 / time.Since(began).Seconds()
 	}
 	return shares, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

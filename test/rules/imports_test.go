@@ -64,7 +64,7 @@ func TestImports_pureCore(t *testing.T) {
 		"praefect/fsm/repair":               {"praefect/fsm/state"},
 		"praefect/fsm/routing":              {"praefect/fsm/state"},
 		"praefect/proxy/skew":               {},
-		"praefect/proxy/admin":              {"praefect/fsm/state", "praefect/fsm/condition", "praefect/fsm/reachability", "praefect/proxy/skew", "praefect/proxy/admin/adminpb", "praefect/fsm/wire"},
+		"praefect/proxy/admin":              {"praefect/fsm/state", "praefect/fsm/condition", "praefect/fsm/reachability", "praefect/fsm/wire", "praefect/proxy/router", "praefect/proxy/skew", "praefect/proxy/admin/adminpb"},
 		"praefect/proxy/admin/adminpb":      {},
 		"praefect/fsm/wire":                 {},
 		"praefect/proxy/console":            {"praefect/fsm/state", "praefect/proxy/admin"},

@@ -54,17 +54,8 @@ func (c *Cluster) routes(key state.Key) admin.Routes {
 		reach := c.Observation(key.VirtualStorage, storage)
 		return router.Reachability{OK: reach.Reachable, FilesystemID: reach.FilesystemID, Backchannel: reach.Backchannel, Why: reach.Err}
 	})
-	r := admin.Routes{
-		Leased: true,
-		Reads:  admin.ReadRoute{Storages: e.Reads, Rule: string(e.Rule)},
-		Writes: admin.WriteRoute{Primary: e.Write.Primary, Others: e.Write.Others, Votes: e.Write.Votes, Mute: e.Write.Mute, Epoch: e.Write.Epoch},
-	}
-	if e.ReadRefused != nil {
-		r.Reads.Refused = e.ReadRefused.Error()
-	}
-	if e.WriteRefused != nil {
-		r.Writes.Refused = e.WriteRefused.Error()
-	}
+	r := admin.RoutesOf(e)
+	r.Leased = true
 	return r
 }
 
