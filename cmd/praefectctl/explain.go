@@ -212,13 +212,7 @@ func intentRows(intents []admin.Intent) [][]string {
 
 // without are the names that are not among others.
 func without(names, others []string) []string {
-	var rest []string
-	for _, name := range names {
-		if !slices.Contains(others, name) {
-			rest = append(rest, name)
-		}
-	}
-	return rest
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
 }
 
 func millis(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() }

@@ -141,9 +141,7 @@ func (w *harness) edit(i *cluster.Instance, change func(text string) string) (un
 
 func (w *harness) restart(i *cluster.Instance) {
 	w.Helper()
-	w.must(i.Terminate(w.ctx))
-	w.must(i.Start())
-	w.must(i.WaitReady(w.ctx))
+	w.must(scenario.Restart(w.ctx, i))
 }
 
 func reloadRefused(w *harness) {

@@ -18,7 +18,7 @@ import (
 // chaos kills processes at random and starts them again.
 type chaos struct {
 	cluster             *cluster.Cluster
-	instances, storages *scenario.Reign
+	instances, storages *scenario.Nemesis
 	inDoubt             float64 // repositories in doubt after the starts of the instance, summed up
 }
 
@@ -26,7 +26,7 @@ type chaos struct {
 func newChaos(c *cluster.Cluster, seed uint64) *chaos {
 	x := &chaos{cluster: c}
 	i := c.Instances[0]
-	x.instances = &scenario.Reign{
+	x.instances = &scenario.Nemesis{
 		Of: []*cluster.Process{i.Process}, Random: rand.New(rand.NewPCG(seed, 1)),
 		// Some lives are longer than briefLimit: only then is anything settled.
 		Between: [2]time.Duration{500 * time.Millisecond, 9 * time.Second}, Away: [2]time.Duration{0, 500 * time.Millisecond},
@@ -40,7 +40,7 @@ func newChaos(c *cluster.Cluster, seed uint64) *chaos {
 			return err
 		},
 	}
-	x.storages = &scenario.Reign{
+	x.storages = &scenario.Nemesis{
 		Random:  rand.New(rand.NewPCG(seed, 2)),
 		Between: [2]time.Duration{500 * time.Millisecond, 3 * time.Second}, Away: [2]time.Duration{0, 1500 * time.Millisecond},
 		Back: func(ctx context.Context, p *cluster.Process) error {

@@ -13,6 +13,7 @@ import (
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
 	"praefect/test/runbook"
+	"praefect/test/scenario"
 	"praefect/test/workload"
 )
 
@@ -206,9 +207,7 @@ func (w *harness) progresses(traffic *workload.Traffic) {
 // comesBack restarts an instance: it opens new connections to the others, and they to it.
 func (w *harness) comesBack(i *cluster.Instance, traffic *workload.Traffic) {
 	w.Helper()
-	w.must(i.Terminate(w.ctx))
-	w.must(i.Start())
-	w.must(i.WaitReady(w.ctx))
+	w.must(scenario.Restart(w.ctx, i))
 	w.progresses(traffic)
 }
 

@@ -33,26 +33,26 @@ func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	for _, s := range w.Storages {
 		storages = append(storages, s.Process)
 	}
-	few := func(of []*cluster.Process, stream uint64, away time.Duration) *scenario.Reign {
-		return &scenario.Reign{
+	few := func(of []*cluster.Process, stream uint64, away time.Duration) *scenario.Nemesis {
+		return &scenario.Nemesis{
 			Of: of, Random: rand.New(rand.NewPCG(seed, stream)), Pauses: true,
 			Between: [2]time.Duration{360 * time.Millisecond, 1800 * time.Millisecond}, Away: [2]time.Duration{away / 5, away},
 		}
 	}
-	reigns := []*scenario.Reign{few(instances, 1, 700*time.Millisecond), few(storages, 2, 2500*time.Millisecond)}
-	faults := make([]error, len(reigns))
+	nemeses := []*scenario.Nemesis{few(instances, 1, 700*time.Millisecond), few(storages, 2, 2500*time.Millisecond)}
+	faults := make([]error, len(nemeses))
 	var all sync.WaitGroup
-	for n, r := range reigns {
+	for n, r := range nemeses {
 		all.Go(func() { faults[n] = r.Run(ctx) })
 	}
 	all.Wait()
 	scenario.Must(t, errors.Join(faults...))
-	for _, r := range reigns {
+	for _, r := range nemeses {
 		if len(r.Kills) == 0 {
 			t.Errorf("nothing was killed of %d processes", len(r.Of))
 		}
 	}
-	w.lap(t, "instances: kills %v, %d stops; storages: kills %v, %d stops", reigns[0].Kills, reigns[0].Stops, reigns[1].Kills, reigns[1].Stops)
+	w.lap(t, "instances: kills %v, %d stops; storages: kills %v, %d stops", nemeses[0].Kills, nemeses[0].Stops, nemeses[1].Kills, nemeses[1].Stops)
 	scenario.Must(t, w.WaitReady(t.Context()))
 	l.goesOn(t, some)
 	l.check(t)

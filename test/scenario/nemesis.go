@@ -10,9 +10,9 @@ import (
 	"praefect/test/workload"
 )
 
-// Reign kills some processes, one at a time, again and again. Each has its turn in each round, in an
-// order by chance.
-type Reign struct {
+// Nemesis (the word of Jepsen) kills some processes, one at a time, again and again. Each has its turn in
+// each round, in an order by chance.
+type Nemesis struct {
 	Of     []*cluster.Process
 	Random *rand.Rand
 	// Between and Away are the shortest and the longest time before a turn, and from the end of a
@@ -29,17 +29,17 @@ type Reign struct {
 }
 
 // Run goes on until ctx ends; then all processes run again.
-func (r *Reign) Run(ctx context.Context) error {
-	if r.Kills == nil {
-		r.Kills = make(map[string]int)
+func (n *Nemesis) Run(ctx context.Context) error {
+	if n.Kills == nil {
+		n.Kills = make(map[string]int)
 	}
 	for turn := 0; ; {
-		for _, n := range r.Random.Perm(len(r.Of)) {
-			if workload.Pass(ctx, r.some(r.Between)) != nil {
+		for _, at := range n.Random.Perm(len(n.Of)) {
+			if workload.Pass(ctx, n.some(n.Between)) != nil {
 				return nil
 			}
 			turn++
-			if err := r.one(context.WithoutCancel(ctx), r.Of[n], r.Pauses && turn%3 == 0); err != nil {
+			if err := n.one(context.WithoutCancel(ctx), n.Of[at], n.Pauses && turn%3 == 0); err != nil {
 				return err
 			}
 		}
@@ -47,23 +47,23 @@ func (r *Reign) Run(ctx context.Context) error {
 }
 
 // one has one process killed or paused for a while.
-func (r *Reign) one(ctx context.Context, p *cluster.Process, pauses bool) error {
+func (n *Nemesis) one(ctx context.Context, p *cluster.Process, pauses bool) error {
 	end, begin := p.Kill, func() error { return p.Start() }
 	if pauses {
-		r.Stops++
+		n.Stops++
 		end, begin = p.Pause, p.Resume
 	} else {
-		r.Kills[p.Label()]++
+		n.Kills[p.Label()]++
 	}
-	if err := errors.Join(end(), workload.Pass(ctx, r.some(r.Away)), begin()); err != nil || r.Back == nil {
+	if err := errors.Join(end(), workload.Pass(ctx, n.some(n.Away)), begin()); err != nil || n.Back == nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, WaitLimit)
 	defer cancel()
-	return r.Back(ctx, p)
+	return n.Back(ctx, p)
 }
 
 // some is a time by chance between two others.
-func (r *Reign) some(between [2]time.Duration) time.Duration {
-	return between[0] + time.Duration(r.Random.Int64N(int64(between[1]-between[0])))
+func (n *Nemesis) some(between [2]time.Duration) time.Duration {
+	return between[0] + time.Duration(n.Random.Int64N(int64(between[1]-between[0])))
 }
