@@ -205,7 +205,7 @@ func (x *watcher) propose(s *seat, path string) {
 }
 
 // look checks what is true at every moment. What it reads first is older: a
-// watermark, and a view, hold for whoever is under a lease afterwards.
+// watermark, and a view, hold for each instance with a lease afterwards.
 func (x *watcher) look() {
 	t := x.w.t
 	watermark := state.Index(0)

@@ -61,7 +61,7 @@ func TestNode_restartRetiresTheFormerLife(t *testing.T) {
 	}
 	m := second.entry("a").Intent(first.Incarnation())
 	if m == nil || m.Kind != "" || m.InDoubt == nil {
-		t.Errorf("the mark left is %+v, want a dirty one", m)
+		t.Errorf("the intent left is %+v, want one in doubt", m)
 	}
 }
 

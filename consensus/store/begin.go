@@ -20,7 +20,7 @@ func (d *Disk) Begun() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	mark, err := orZero(d.Stable.GetUint64([]byte(keyBegun)))
+	begun, err := orZero(d.Stable.GetUint64([]byte(keyBegun)))
 	if err != nil {
 		return false, fmt.Errorf("look for the beginning: %w", err)
 	}
@@ -34,11 +34,11 @@ func (d *Disk) Begun() (bool, error) {
 	}
 	has := last > 0 || len(snapshots) > 0
 	switch {
-	case d.Known().Bootstrapped && (mark > 0 || has && term > 0):
+	case d.Known().Bootstrapped && (begun > 0 || has && term > 0):
 		return true, nil
 	case d.Known().Bootstrapped:
 		return false, fmt.Errorf("%s has lost what it held: %s", LogFile, remedy)
-	case !has && mark == 0:
+	case !has && begun == 0:
 		return false, nil
 	}
 	// We died before the directory said so; it says so now.

@@ -6,7 +6,7 @@ import (
 	"praefect/fsm/state"
 )
 
-// BenchmarkLedger_warmWrite is what a write on a marked repository costs beside
+// BenchmarkLedger_warmWrite is what a write on a repository with a warm intent costs beside
 // its way to the storage and back.
 func BenchmarkLedger_warmWrite(b *testing.B) {
 	l := New(newNode(b), newSession(), reach{}, config)

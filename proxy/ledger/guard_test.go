@@ -39,7 +39,7 @@ func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
 		fallBehind(t, l)
 		guard := lockForRepair(t, l, false)
 		if !guard.OpenedAt().Equal(time.Now()) {
-			t.Errorf("marked at %v", guard.OpenedAt())
+			t.Errorf("opened at %v", guard.OpenedAt())
 		}
 		if err := guard.MarkInSync(t.Context(), 0, []string{"gitaly-2", "gitaly-3"}); err != nil {
 			t.Fatal(err)

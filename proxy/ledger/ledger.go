@@ -222,7 +222,7 @@ func (l *Ledger) carryOut(effects []machine.Effect, wall time.Time) {
 		case machine.Allowed:
 			l.writes[e.Write].allowed(e.Err)
 		case machine.Finish:
-			l.writes[e.Write].finish(e.Err)
+			l.writes[e.Write].over(e.Err)
 		case machine.Propose:
 			l.start(e)
 		case machine.Behind:

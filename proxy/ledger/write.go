@@ -174,7 +174,7 @@ func (w *Write) await(ctx context.Context) error {
 	return w.err
 }
 
-// pass, queued, reject, doom, dropped, allowed and finish are the answers of the machine about a write.
+// pass, queued, reject, doom, dropped, allowed and over are the answers of the machine about a write.
 // Caller holds mu.
 
 func (w *Write) pass(f machine.Forward, wall time.Time) {
@@ -205,8 +205,6 @@ func (w *Write) doom(err error) {
 		w.ended(err)
 	}
 }
-
-func (w *Write) finish(err error) { w.over(err) }
 
 func (w *Write) dropped(d machine.Drop) {
 	if w.drop != nil {

@@ -21,9 +21,9 @@ func behindFixture(t *testing.T) *fixture {
 }
 
 // repair takes the repair lock and intents.
-func (r *fixture) repair(id ID, hold bool) {
+func (r *fixture) repair(id ID, pause bool) {
 	r.t.Helper()
-	r.step(Acquire{Guard: id, Key: alpha, Pause: hold})
+	r.step(Acquire{Guard: id, Key: alpha, Pause: pause})
 	if d := r.done(id); d.Err != nil {
 		r.t.Fatalf("take: %v", d.Err)
 	}
@@ -50,7 +50,7 @@ func TestGuard_markInSyncMakesRepositoryClean(t *testing.T) {
 func TestGuard_isBusy(t *testing.T) {
 	for name, test := range map[string]struct {
 		before func(r *fixture)
-		hold   bool
+		pause  bool
 	}{
 		"a write is in flight":          {func(r *fixture) { r.begin(2, alpha) }, false},
 		"another repair":                {func(r *fixture) { r.repair(9, false) }, true},
@@ -62,7 +62,7 @@ func TestGuard_isBusy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := behindFixture(t)
 			test.before(r)
-			r.step(Acquire{Guard: 10, Key: alpha, Pause: test.hold})
+			r.step(Acquire{Guard: 10, Key: alpha, Pause: test.pause})
 			if r.done(10).Err == nil {
 				t.Error("granted")
 			}

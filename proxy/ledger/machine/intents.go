@@ -108,12 +108,12 @@ func (is *intents) countsOf(virtualStorage string) *counts {
 // count keeps the repository in the figures. The intent of a repair does not
 // count: a switchover waits for writes alone, and needs repairs.
 func (is *intents) count(r *repo) {
-	marked := (r.intent != absent || r.busy) && r.guard == nil
+	covered := (r.intent != absent || r.busy) && r.guard == nil
 	switch {
-	case marked && !r.counted:
+	case covered && !r.counted:
 		r.counts.intents++
-	case !marked && r.counted:
+	case !covered && r.counted:
 		r.counts.intents--
 	}
-	r.counted = marked
+	r.counted = covered
 }

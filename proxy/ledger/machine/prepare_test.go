@@ -6,8 +6,8 @@ import (
 	"praefect/fsm/state"
 )
 
-// hold has the leader pause the writes of the virtual storage.
-func (r *fixture) hold(serving bool) {
+// pauseWrites has the leader pause the writes of the virtual storage.
+func (r *fixture) pauseWrites(serving bool) {
 	s := r.leased()
 	s.WritePauses = []WritePause{{ID: "promote", VirtualStorage: "default", Serving: serving, Until: r.now + 8*second}}
 	r.step(s)
@@ -18,7 +18,7 @@ func (r *fixture) hold(serving bool) {
 // primary. The switchover waits neither for it nor for an intent of it.
 func TestPrepare_underAHold(t *testing.T) {
 	r := newVotingFixture(t)
-	r.hold(true)
+	r.pauseWrites(true)
 	if f := r.beginVoting(1, alpha); f.Storage != "gitaly-1" || len(f.Others) != 2 {
 		t.Errorf("forward: %+v", f)
 	}
@@ -51,10 +51,10 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 		begin Begin
 		sent  bool
 	}{
-		{"of a promotion", func(r *fixture) { r.hold(true) }, Begin{Votes: true}, true},
-		{"of a drain", func(r *fixture) { r.hold(false) }, Begin{Votes: true}, false},
-		{"it does not vote", func(r *fixture) { r.hold(true) }, Begin{}, false},
-		{"it removes the repository", func(r *fixture) { r.hold(true) }, Begin{Votes: true, Deletes: true}, false},
+		{"of a promotion", func(r *fixture) { r.pauseWrites(true) }, Begin{Votes: true}, true},
+		{"of a drain", func(r *fixture) { r.pauseWrites(false) }, Begin{Votes: true}, false},
+		{"it does not vote", func(r *fixture) { r.pauseWrites(true) }, Begin{}, false},
+		{"it removes the repository", func(r *fixture) { r.pauseWrites(true) }, Begin{Votes: true, Deletes: true}, false},
 		{"the storages do not vote", func(r *fixture) {
 			for i, name := range storages {
 				key := storageName{"default", name}
@@ -62,18 +62,18 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 				deaf.Backchannel, deaf.Generation = false, uint64(i+10)
 				r.m.connections[key] = &deaf
 			}
-			r.hold(true)
+			r.pauseWrites(true)
 		}, Begin{Votes: true}, false},
 		{"beside a write that has not voted", func(r *fixture) {
 			r.beginVoting(2, alpha)
-			r.hold(true)
+			r.pauseWrites(true)
 		}, Begin{Votes: true}, true},
 		{"beside a write under way", func(r *fixture) {
 			r.beginVoting(2, alpha)
 			if err := r.vote(2, everybody...); err != nil {
 				t.Error(err)
 			}
-			r.hold(true)
+			r.pauseWrites(true)
 		}, Begin{Votes: true}, false},
 		{"beside one under way at another instance", func(r *fixture) {
 			r.must(r.other, state.Command{Open: &state.OpenIntent{
@@ -81,7 +81,7 @@ func TestPrepare_notUnderEveryHold(t *testing.T) {
 				Scope: state.Scope{BoundMillis: 10000, Targets: everybody},
 			}})
 			r.catchUp()
-			r.hold(true)
+			r.pauseWrites(true)
 		}, Begin{Votes: true}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -27,7 +27,7 @@ type player struct {
 	begun             map[ID]bool        // not ended
 	repairs           map[ID]state.Key   // guards granted
 	doomed, succeeded map[ID]bool
-	marked            map[ID]bool // of those, the marked ones
+	covered           map[ID]bool // of those, the ones with an intent
 	rounds            map[ID]int  // of repairs that were renewed
 	unanswered        int         // Votes of writes that ended meanwhile
 	lastID            ID
@@ -140,11 +140,11 @@ func (p *player) repair(id ID) {
 	switch {
 	case p.chance(3):
 		delete(p.repairs, id)
-		delete(p.marked, id)
+		delete(p.covered, id)
 		p.do(Free{Guard: id, Arrived: !p.chance(4)})
 	case p.chance(5):
 		p.do(Renew{Guard: id, Pause: p.chance(2)})
-	case p.marked[id]:
+	case p.covered[id]:
 		p.do(Declare{Guard: id, Round: p.rounds[id], Storages: []string{"gitaly-2", "gitaly-3"}})
 	case p.chance(4):
 		p.do(Resume{Guard: id})
@@ -271,8 +271,8 @@ func (p *player) check(effect Effect) {
 	case Done:
 		p.rounds[e.Guard] = max(p.rounds[e.Guard], e.Round)
 		if e.Err == nil && e.View != nil {
-			p.marked[e.Guard] = true
-		} else if e.Err == nil && !p.marked[e.Guard] {
+			p.covered[e.Guard] = true
+		} else if e.Err == nil && !p.covered[e.Guard] {
 			p.repairs[e.Guard] = state.Key{}
 		}
 	case Propose:
@@ -421,7 +421,7 @@ func newPlayer(t *testing.T, seed uint64, seen map[string]int) *player {
 		fixture: newFixture(t, settings), random: rand.New(rand.NewPCG(seed, 1)), seen: seen,
 		writing: make(map[ID]*Forward), keys: make(map[ID][]state.Key), begun: make(map[ID]bool),
 		doomed: make(map[ID]bool), succeeded: make(map[ID]bool),
-		repairs: make(map[ID]state.Key), marked: make(map[ID]bool), rounds: make(map[ID]int),
+		repairs: make(map[ID]state.Key), covered: make(map[ID]bool), rounds: make(map[ID]int),
 		voting: make(map[ID][]string), allowed: make(map[ID]bool), agreed: make(map[ID][]string),
 	}
 	p.m = New(settings) // the watermark of the fixture is beyond all

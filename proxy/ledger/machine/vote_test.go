@@ -362,7 +362,7 @@ func (r *fixture) switchover(passed ...string) {
 func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
 	r := newVotingFixture(t)
 	r.beginVoting(1, alpha)
-	r.hold(false)
+	r.pauseWrites(false)
 	if h := r.report.PauseReports; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 {
 		t.Fatalf("report: %+v", h)
 	}
