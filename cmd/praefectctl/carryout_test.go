@@ -136,14 +136,9 @@ func TestCarryOut_hangingInstance(t *testing.T) {
 
 func TestCarryOut_interrupted(t *testing.T) {
 	silent := silentPort(t)
-	defer func() {
-		if err := silent.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	ctx, ctrlC := context.WithCancel(t.Context())
 	ctrlC()
-	if got := (operator{ctx: ctx}).run(t, "-endpoints", silent.Addr().String(), "pause"); got.code != exitInterrupted {
+	if got := (operator{ctx: ctx}).run(t, "-endpoints", silent, "pause"); got.code != exitInterrupted {
 		t.Errorf("before there was a connection: got %+v", got)
 	}
 	i := newInstance(t)

@@ -10,21 +10,29 @@ import (
 // closedPort is a host:port where nobody listens.
 func closedPort(t *testing.T) string {
 	t.Helper()
-	l := silentPort(t)
-	if err := l.Close(); err != nil {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err == nil {
+		err = l.Close()
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return l.Addr().String()
 }
 
-// silentPort accepts connections and says nothing.
-func silentPort(t *testing.T) net.Listener {
+// silentPort is a host:port that accepts connections until the test ends, and says nothing.
+func silentPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l.Addr().String()
 }
 
 func TestProgram_findsAnInstance(t *testing.T) {
@@ -57,11 +65,6 @@ func TestProgram_findsAnInstance(t *testing.T) {
 
 func TestProgram_exitCodes(t *testing.T) {
 	silent := silentPort(t)
-	defer func() {
-		if err := silent.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	address := newInstance(t).serve(t)
 	for _, row := range []struct {
 		name   string
@@ -70,7 +73,7 @@ func TestProgram_exitCodes(t *testing.T) {
 		stderr string
 	}{
 		{"nobody there", []string{"-endpoints", closedPort(t), "status"}, 4, "refused"},
-		{"nobody answers", []string{"-endpoints", silent.Addr().String(), "-timeout", "100ms", "status"}, 7, ""},
+		{"nobody answers", []string{"-endpoints", silent, "-timeout", "100ms", "status"}, 7, ""},
 		{"nobody to ask", []string{"status"}, 2, "PRAEFECT_ENDPOINTS"},
 		{"not an address", []string{"-endpoints", "http://h:1", "status"}, 2, "http://h:1"},
 		{"not a format", []string{"-endpoints", address, "-o", "xml", "status"}, 2, "xml"},

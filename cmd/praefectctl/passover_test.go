@@ -45,15 +45,10 @@ func front(t *testing.T, code codes.Code) string {
 // never the command.
 func TestProgram_passesOverWhatIsNoPraefect(t *testing.T) {
 	silent := silentPort(t)
-	defer func() {
-		if err := silent.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	web := httptest.NewServer(http.NotFoundHandler())
-	defer web.Close()
+	t.Cleanup(web.Close)
 	for name, wrong := range map[string]string{
-		"nothing there": closedPort(t), "one that says nothing": silent.Addr().String(), "a web server": strings.TrimPrefix(web.URL, "http://"),
+		"nothing there": closedPort(t), "one that says nothing": silent, "a web server": strings.TrimPrefix(web.URL, "http://"),
 		"another gRPC server": front(t, codes.Unimplemented), "a server with another token": front(t, codes.PermissionDenied),
 		"a server that wants a token": front(t, codes.Unauthenticated),
 	} {
@@ -109,13 +104,8 @@ func TestProgram_errorsNameTheNextStep(t *testing.T) {
 // TestCarryOut_timeRunsOutWithoutALeader: that nobody leads says more than that the time is up.
 func TestCarryOut_timeRunsOutWithoutALeader(t *testing.T) {
 	silent := silentPort(t)
-	defer func() {
-		if err := silent.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	i := newInstance(t).fails(false, slices.Repeat([]error{admin.Errorf(admin.NoLeader, "nobody leads")}, 100)...)
-	got := praefectctl(t, nil, "-timeout", "1s", "-endpoints", i.serve(t)+","+silent.Addr().String(), "pause")
+	got := praefectctl(t, nil, "-timeout", "1s", "-endpoints", i.serve(t)+","+silent, "pause")
 	if got.code != exitUnavailable || !strings.Contains(got.stderr, "nobody leads") {
 		t.Errorf("got %+v", got)
 	}
