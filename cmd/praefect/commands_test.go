@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,22 +37,9 @@ func newSite(t *testing.T, database string) *site {
 	t.Helper()
 	s := &site{}
 	for _, name := range []string{"gitaly-1", "gitaly-2"} {
-		server, err := memory.New(memory.Config{Storages: []string{name}, Token: "secret"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l := loopback(t)
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- server.Run(ctx, l) }()
-		t.Cleanup(func() {
-			cancel()
-			if err := <-done; err != nil && !errors.Is(err, net.ErrClosed) {
-				t.Error(err)
-			}
-		})
+		server, address := memoryServer(t, name, "secret")
 		s.storages = append(s.storages, server)
-		s.addresses = append(s.addresses, "tcp://"+l.Addr().String())
+		s.addresses = append(s.addresses, address)
 	}
 	path := settings{nodes: s.addresses, database: database}.write(t)
 	s.instance = serve(t, path)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
-	"os"
 	"strings"
 	"testing"
 
@@ -75,19 +74,11 @@ func (b *browser) signIn(token string) int {
 func TestConsole_ofADaemon(t *testing.T) {
 	dir := t.TempDir()
 	pair := writeCertificate(t, dir)
-	r := &reloadable{pair: dir}
-	r.path = settings{
+	r := reloadableWith(t, dir, settings{
 		nodes: []string{memoryStorage(t, "gitaly-1", "secret")},
 		more: fmt.Sprintf("[auth]\ntoken = \"first token\"\n[admin]\ntoken = \"first admin\"\n[console]\nlisten_addr = \"127.0.0.1:0\"\ncertificate_path = %q\nkey_path = %q\n",
 			pair.CertificatePath, pair.KeyPath),
-	}.write(t)
-	text, err := os.ReadFile(r.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.text = string(text)
-	r.instance = serveAt(t, r.path, 3)
-	r.awaitReady()
+	})
 
 	reader, operator := newBrowser(t, r.instance), newBrowser(t, r.instance)
 	if code, _ := reader.send(http.MethodGet, "/", nil); code != http.StatusOK {

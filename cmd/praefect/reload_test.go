@@ -29,15 +29,22 @@ type reloadable struct {
 // newReloadable starts a daemon with two clients' listeners and one storage.
 func newReloadable(t *testing.T) *reloadable {
 	t.Helper()
-	r := &reloadable{pair: t.TempDir()}
-	pair := writeCertificate(t, r.pair)
-	r.path = settings{
+	dir := t.TempDir()
+	pair := writeCertificate(t, dir)
+	return reloadableWith(t, dir, settings{
 		nodes:    []string{memoryStorage(t, "gitaly-1", "secret")},
 		database: databaseSettings(t),
 		top:      "tls_listen_addr = \"127.0.0.1:0\"\n",
 		more: fmt.Sprintf("[auth]\ntoken = \"first token\"\n[admin]\ntoken = \"first admin\"\n[tls]\ncertificate_path = %q\nkey_path = %q\n",
 			pair.CertificatePath, pair.KeyPath),
-	}.write(t)
+	})
+}
+
+// reloadableWith starts a daemon with these settings and three listeners; pair is the directory of its
+// certificate.
+func reloadableWith(t *testing.T, pair string, with settings) *reloadable {
+	t.Helper()
+	r := &reloadable{pair: pair, path: with.write(t)}
 	text, err := os.ReadFile(r.path)
 	if err != nil {
 		t.Fatal(err)

@@ -89,9 +89,11 @@ func TestSQLMigrateDownAndStatus(t *testing.T) {
 	}
 }
 
-func TestSQLMigrateStatus_namesWhatANewerReleaseApplied(t *testing.T) {
+// migratedLater is the file of settings of a database to which a newer release has applied a migration.
+func migratedLater(t *testing.T) (config string) {
+	t.Helper()
 	section := databaseSettings(t)
-	config := settings{database: section}.write(t)
+	config = settings{database: section}.write(t)
 	if got := praefect(t, "", "-config", config, "sql-migrate"); got.code != 0 {
 		t.Fatalf("got %+v", got)
 	}
@@ -99,6 +101,11 @@ func TestSQLMigrateStatus_namesWhatANewerReleaseApplied(t *testing.T) {
 	if _, err := database.SQL(t.Context(), name, "insert into praefect_raft.schema_migrations values ('9999_later.sql', now())"); err != nil {
 		t.Fatal(err)
 	}
+	return config
+}
+
+func TestSQLMigrateStatus_namesWhatANewerReleaseApplied(t *testing.T) {
+	config := migratedLater(t)
 	if got := praefect(t, "", "-config", config, "sql-migrate-status"); got.code != 0 || !regexp.MustCompile(`\| 9999_later.sql +\| unknown migration +\|`).MatchString(got.stdout) {
 		t.Errorf("got %+v", got)
 	}
@@ -108,15 +115,7 @@ func TestSQLMigrateStatus_namesWhatANewerReleaseApplied(t *testing.T) {
 }
 
 func TestSQLMigrate_besideANewerRelease(t *testing.T) {
-	section := databaseSettings(t)
-	config := settings{database: section}.write(t)
-	if got := praefect(t, "", "-config", config, "sql-migrate"); got.code != 0 {
-		t.Fatalf("got %+v", got)
-	}
-	name := regexp.MustCompile(`dbname = "(\w+)"`).FindStringSubmatch(section)[1]
-	if _, err := database.SQL(t.Context(), name, "insert into praefect_raft.schema_migrations values ('9999_later.sql', now())"); err != nil {
-		t.Fatal(err)
-	}
+	config := migratedLater(t)
 	if got := praefect(t, "", "-config", config, "sql-migrate"); got.code != 0 || !strings.Contains(got.stdout, "all migrations are up") {
 		t.Errorf("got %+v", got)
 	}

@@ -20,6 +20,13 @@ import (
 // address.
 func memoryStorage(t *testing.T, name, token string) string {
 	t.Helper()
+	_, address := memoryServer(t, name, token)
+	return address
+}
+
+// memoryServer is memoryStorage with its server.
+func memoryServer(t *testing.T, name, token string) (*memory.Server, string) {
+	t.Helper()
 	server, err := memory.New(memory.Config{Storages: []string{name}, Token: token})
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +41,7 @@ func memoryStorage(t *testing.T, name, token string) string {
 			t.Error(err)
 		}
 	})
-	return "tcp://" + l.Addr().String()
+	return server, "tcp://" + l.Addr().String()
 }
 
 // Upstream's example files start with nothing changed but where things are.

@@ -32,31 +32,10 @@ type authority struct {
 
 // newAuthority makes an authority and writes its files.
 func newAuthority(at pairPath, name string, now time.Time) (*authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
-	serial, err := newSerial()
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
-		NotBefore: now.Add(-clockSkew), NotAfter: now.Add(authorityLife),
+	return at.sign(fmt.Sprintf("%q", name), &x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-clockSkew), NotAfter: now.Add(authorityLife),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, fmt.Errorf("sign %q: %w", name, err)
-	}
-	if err := at.write(der, key); err != nil {
-		return nil, err
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("read %q again: %w", name, err)
-	}
-	return &authority{certificate, key}, nil
+	}, nil)
 }
 
 // readAuthority reads the files of one that exists.
@@ -87,21 +66,12 @@ func readAuthority(at pairPath) (*authority, error) {
 // issue makes a certificate for the names, which may be addresses, with a new key, and writes both. It shows its owner to
 // either side: instances are each other's clients.
 func (a *authority) issue(at pairPath, names []string, life time.Duration, now time.Time) (*x509.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make a key: %w", err)
-	}
-	serial, err := newSerial()
-	if err != nil {
-		return nil, err
-	}
 	end := now.Add(life)
 	if end.After(a.certificate.NotAfter) {
 		end = a.certificate.NotAfter // a certificate that outlives its authority is of no use
 	}
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: names[0]},
-		NotBefore: now.Add(-clockSkew), NotAfter: end,
+		Subject: pkix.Name{CommonName: names[0]}, NotBefore: now.Add(-clockSkew), NotAfter: end,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
 	}
@@ -112,22 +82,11 @@ func (a *authority) issue(at pairPath, names []string, life time.Duration, now t
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
+	issued, err := at.sign(fmt.Sprintf("a certificate for %q", names), template, a)
 	if err != nil {
-		return nil, fmt.Errorf("sign a certificate for %q: %w", names, err)
-	}
-	if err := at.write(der, key); err != nil {
 		return nil, err
 	}
-	return x509.ParseCertificate(der)
-}
-
-func newSerial() (*big.Int, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, fmt.Errorf("draw a serial number: %w", err)
-	}
-	return serial, nil
+	return issued.certificate, nil
 }
 
 // pairPath is the path of a certificate and its key, without their endings.
@@ -135,6 +94,33 @@ type pairPath string
 
 func (p pairPath) certificate() string { return string(p) + ".crt" }
 func (p pairPath) key() string         { return string(p) + ".key" }
+
+// sign makes a certificate as the template says, with a new key, and writes both. Without a signer the key
+// signs itself.
+func (p pairPath) sign(what string, template *x509.Certificate, by *authority) (*authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
+		return nil, fmt.Errorf("draw a serial number: %w", err)
+	}
+	if by == nil {
+		by = &authority{template, key}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, by.certificate, key.Public(), by.key)
+	if err != nil {
+		return nil, fmt.Errorf("sign %s: %w", what, err)
+	}
+	if err := p.write(der, key); err != nil {
+		return nil, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("read %s again: %w", what, err)
+	}
+	return &authority{certificate, key}, nil
+}
 
 // exists tells whether either file is there.
 func (p pairPath) exists() (bool, error) {
