@@ -253,12 +253,7 @@ func TestCluster_removeRefusesWhatIsUnsafe(t *testing.T) {
 func TestCluster_addsOneThatIsNotListed(t *testing.T) {
 	c := newCluster(t, 4)
 	listed, added := c.seats[:3], c.seats[3]
-	for _, s := range listed {
-		c.startWith(s, listed...)
-	}
-	for _, s := range listed {
-		s.ready(t)
-	}
+	c.startListed(t, listed)
 	c.startWith(added, listed...)
 	if err := c.leader(listed...).AddPeer(t.Context(), "praefect-9", added.peer.Addr); err == nil {
 		t.Error("added under another name")
@@ -277,12 +272,7 @@ func TestCluster_addsOneThatIsNotListed(t *testing.T) {
 func TestCluster_addressChanges(t *testing.T) {
 	c := newCluster(t, 4)
 	listed, moved := c.seats[:3], c.seats[3].peer
-	for _, s := range listed {
-		c.startWith(s, listed...)
-	}
-	for _, s := range listed {
-		s.ready(t)
-	}
+	c.startListed(t, listed)
 	s := listed[0]
 	s.stop(t)
 	moved.Name = s.peer.Name

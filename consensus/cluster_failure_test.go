@@ -157,12 +157,7 @@ func TestCluster_awayForLongerThanTheLog(t *testing.T) {
 func TestCluster_strangers(t *testing.T) {
 	c := newCluster(t, 5)
 	listed, stranger, other := c.seats[:3], c.seats[3], c.seats[4]
-	for _, s := range listed {
-		c.startWith(s, listed...)
-	}
-	for _, s := range listed {
-		s.ready(t)
-	}
+	c.startListed(t, listed)
 	stranger.change = []func(*setup.Config){func(config *setup.Config) {
 		config.Credentials = peer.Credentials{Secret: "another one of that length"}
 	}}
@@ -180,12 +175,8 @@ func TestCluster_strangers(t *testing.T) {
 }
 
 func TestCluster_otherClusterIsNoPeer(t *testing.T) {
-	c := newCluster(t, 2)
+	c := newClusters(t)
 	a, b := c.seats[0], c.seats[1]
-	for _, s := range c.seats {
-		s.instance = begin(t, s.dir).ready(t)
-		s.stop(t)
-	}
 	c.start(a).ready(t)
 	c.start(b).ready(t)
 	if _, err := callPropose.CallTo(t.Context(), a.library.Clients, b.peer.Addr, proposal{}); err == nil || !strings.Contains(err.Error(), "of cluster") {

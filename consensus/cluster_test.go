@@ -101,6 +101,17 @@ func newCluster(t *testing.T, seats int) *cluster {
 // start starts the instance of a seat, with all seats as its peers.
 func (c *cluster) start(s *seat) *seat { return c.startWith(s, c.seats...) }
 
+// startListed starts seats that list each other and no other one, and waits until they take commands.
+func (c *cluster) startListed(t *testing.T, listed []*seat) {
+	t.Helper()
+	for _, s := range listed {
+		c.startWith(s, listed...)
+	}
+	for _, s := range listed {
+		s.ready(t)
+	}
+}
+
 // startWith starts it with those seats as peers, its own among them or not.
 func (c *cluster) startWith(s *seat, peers ...*seat) *seat {
 	c.t.Helper()

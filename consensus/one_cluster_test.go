@@ -154,13 +154,20 @@ func TestSetAside_goesOn(t *testing.T) {
 	begin(t, dir).ready(t)
 }
 
-func TestCluster_instancesOfTwoClustersKeepEachOtherFromServing(t *testing.T) {
+// newClusters prepares two seats, each of which has begun a cluster of its own and has stopped.
+func newClusters(t *testing.T) *cluster {
+	t.Helper()
 	c := newCluster(t, 2)
-	a, b := c.seats[0], c.seats[1]
 	for _, s := range c.seats {
 		s.instance = begin(t, s.dir).ready(t)
 		s.stop(t)
 	}
+	return c
+}
+
+func TestCluster_instancesOfTwoClustersKeepEachOtherFromServing(t *testing.T) {
+	c := newClusters(t)
+	a, b := c.seats[0], c.seats[1]
 	kept := a.View().ClusterID
 	for _, s := range c.seats {
 		c.start(s).ready(t)
@@ -182,12 +189,8 @@ func TestCluster_instancesOfTwoClustersKeepEachOtherFromServing(t *testing.T) {
 
 // An operator has replaced a cluster: what is left of it keeps nobody from serving.
 func TestCluster_replacedClusterBarsNobody(t *testing.T) {
-	c := newCluster(t, 2)
+	c := newClusters(t)
 	a, b := c.seats[0], c.seats[1]
-	for _, s := range c.seats {
-		s.instance = begin(t, s.dir).ready(t)
-		s.stop(t)
-	}
 	onDisk(t, a.dir, func(d *store.Disk) error {
 		return d.Note(func(id *store.Identity) { id.Replaced = []string{b.View().ClusterID} })
 	})

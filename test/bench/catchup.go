@@ -15,7 +15,6 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/admin"
 	"praefect/test/cluster"
-	"praefect/test/postgres"
 	"praefect/test/workload"
 )
 
@@ -53,26 +52,17 @@ func catchUp(ctx context.Context, binaries cluster.Binaries, s settings) (figure
 
 // catchUpOnGit is catchUp with storages on real git.
 func catchUpOnGit(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
-	dir, err := os.MkdirTemp("", "praefect-bench-")
+	git, err := prepareGit(ctx, binaries, missed)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	seeds, err := workload.NewSeeds(ctx, dir, missed)
-	if err != nil {
-		return nil, err
-	}
-	pg, err := postgres.Launch(ctx, postgres.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer closePostgres(pg)
-	c, err := gitCluster(ctx, binaries, strong, pg, seeds, 1)
+	defer git.end()
+	c, err := git.cluster(ctx, strong, 1)
 	if err != nil {
 		return nil, err
 	}
 	defer stopCluster(ctx, c)
-	paths := seeds.Paths()
+	paths := git.seeds.Paths()
 	return catching{name: "catchup_git", c: c, write: func(ctx context.Context, conn *grpc.ClientConn, n int) error {
 		client := workload.Client{Conn: conn, VirtualStorage: "default"}
 		_, err := client.Commit(ctx, paths[n], "bench", fmt.Sprint("change-", time.Now().UnixNano()))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -33,12 +34,43 @@ retry_max = "1s"
 scheduling_interval = "1s"
 `
 
-// gitCluster is some instances in front of three storages on real git. Behind the
+// realGit is what clusters on real git begin with: the repositories of their storages, and the Postgres
+// that they share.
+type realGit struct {
+	binaries cluster.Binaries
+	dir      string
+	seeds    *workload.Seeds
+	pg       *postgres.Server
+}
+
+// prepareGit makes so many repositories, and starts Postgres. The caller calls end.
+func prepareGit(ctx context.Context, binaries cluster.Binaries, repositories int) (_ *realGit, err error) {
+	g := &realGit{binaries: binaries}
+	if g.dir, err = os.MkdirTemp("", "praefect-bench-"); err != nil {
+		return nil, err
+	}
+	if g.seeds, err = workload.NewSeeds(ctx, g.dir, repositories); err == nil {
+		g.pg, err = postgres.Launch(ctx, postgres.Options{})
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(g.dir))
+	}
+	return g, nil
+}
+
+// end stops Postgres and removes the files.
+func (g *realGit) end() {
+	if err := errors.Join(g.pg.Close(), os.RemoveAll(g.dir)); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: stop:", err)
+	}
+}
+
+// cluster is some instances in front of three storages on real git. Behind the
 // virtual storage "alone" there is one more, for calls that go past them: the
 // three would differ after it.
-func gitCluster(ctx context.Context, binaries cluster.Binaries, mode string, pg *postgres.Server, seeds *workload.Seeds, instances int) (*cluster.Cluster, error) {
+func (g *realGit) cluster(ctx context.Context, mode string, instances int) (*cluster.Cluster, error) {
 	c, err := cluster.Start(ctx, cluster.Options{
-		Binaries: binaries, Postgres: pg, Instances: instances, Disk: seeds.Disk, Settings: fmt.Sprintf(tuning, mode),
+		Binaries: g.binaries, Postgres: g.pg, Instances: instances, Disk: g.seeds.Disk, Settings: fmt.Sprintf(tuning, mode),
 		VirtualStorages: []cluster.VirtualStorage{cluster.Numbered("default", 3), cluster.Numbered(alone, 1)},
 	})
 	if err != nil {
@@ -64,13 +96,6 @@ func stopCluster(ctx context.Context, c *cluster.Cluster) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	if err := c.Stop(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "bench: stop:", err)
-	}
-}
-
-// closePostgres ends a server that clusters have shared.
-func closePostgres(pg *postgres.Server) {
-	if err := pg.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: stop:", err)
 	}
 }

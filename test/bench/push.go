@@ -13,8 +13,6 @@ import (
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 
 	"praefect/test/cluster"
-	"praefect/test/postgres"
-	"praefect/test/workload"
 )
 
 // pushers is how many push at a time.
@@ -25,20 +23,11 @@ const pushers = 64
 // to another. They come by PostReceivePack, as from Workhorse, without a git process
 // on the client's side.
 func push(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
-	dir, err := os.MkdirTemp("", "praefect-bench-")
+	git, err := prepareGit(ctx, binaries, pushers)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	seeds, err := workload.NewSeeds(ctx, dir, pushers)
-	if err != nil {
-		return nil, err
-	}
-	pg, err := postgres.Launch(ctx, postgres.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer closePostgres(pg)
+	defer git.end()
 	var all figures
 	for _, at := range []struct {
 		instances int
@@ -47,11 +36,11 @@ func push(ctx context.Context, binaries cluster.Binaries, s settings) (figures, 
 		{1, []target{{"push_one_repository", 1}, {"push_64_repositories", pushers}}},
 		{3, []target{{"push_three_instances", 1}}},
 	} {
-		c, err := gitCluster(ctx, binaries, strong, pg, seeds, at.instances)
+		c, err := git.cluster(ctx, strong, at.instances)
 		if err != nil {
 			return nil, err
 		}
-		measured, err := pushTo(ctx, c, s, seeds.Paths(), filepath.Join(dir, fmt.Sprint("small-", at.instances)), at.targets)
+		measured, err := pushTo(ctx, c, s, git.seeds.Paths(), filepath.Join(git.dir, fmt.Sprint("small-", at.instances)), at.targets)
 		stopCluster(ctx, c)
 		if err != nil {
 			return nil, err

@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 
 	"praefect/test/cluster"
-	"praefect/test/postgres"
 	"praefect/test/workload"
 )
 
@@ -76,23 +74,14 @@ func votesInMemory(ctx context.Context, binaries cluster.Binaries, s settings) (
 func repositoriesFor(clients int) int { return 4 * clients }
 
 func votesOnGit(ctx context.Context, binaries cluster.Binaries, s settings) (figures, error) {
-	dir, err := os.MkdirTemp("", "praefect-bench-")
+	git, err := prepareGit(ctx, binaries, 32)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	seeds, err := workload.NewSeeds(ctx, dir, 32)
-	if err != nil {
-		return nil, err
-	}
-	pg, err := postgres.Launch(ctx, postgres.Options{})
-	if err != nil {
-		return nil, err
-	}
-	defer closePostgres(pg)
+	defer git.end()
 	sides := make(map[string]side)
 	for _, mode := range []string{strong, eventual} {
-		c, err := gitCluster(ctx, binaries, mode, pg, seeds, 1)
+		c, err := git.cluster(ctx, mode, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -100,7 +89,7 @@ func votesOnGit(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 		sides[mode] = side{c, c.Instances[0].Conn(), "default"}
 		sides[direct] = side{nil, c.StoragesOf(alone)[0].Conn(), c.StoragesOf(alone)[0].Name}
 	}
-	paths := seeds.Paths()
+	paths := git.seeds.Paths()
 	return contest{
 		name: "commit_git", sides: sides, runs: s.few(),
 		// A commit takes so long that a slice has few.

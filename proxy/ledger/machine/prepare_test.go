@@ -26,19 +26,7 @@ func TestPrepare_underAHold(t *testing.T) {
 	if h := r.report.PauseReports; len(h) != 1 || h[0].InFlight+h[0].Intents != 0 || r.state.Entry(alpha) != nil {
 		t.Errorf("report: %+v, entry %+v", h, r.state.Entry(alpha))
 	}
-	r.switchover("gitaly-1")
-	if len(r.allowed) != 0 {
-		t.Fatal("allowed under the pause")
-	}
-	r.step(r.leased())
-	if len(r.allowed) != 1 || r.allowed[0].Err != nil {
-		t.Fatalf("allowed: %+v", r.allowed)
-	}
-	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
-		t.Error(err)
-	}
-	r.pass(settings.Linger)
-	r.idle()
+	r.goesOnAfterSwitchover()
 }
 
 // TestPrepare_notUnderEveryHold: what would be lost with a storage that goes, or

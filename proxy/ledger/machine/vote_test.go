@@ -370,20 +370,27 @@ func TestVote_slowWriteKeepsNoSwitchoverWaiting(t *testing.T) {
 	if len(r.allowed) != 0 {
 		t.Fatal("allowed under the pause")
 	}
+	r.goesOnAfterSwitchover()
+}
+
+// goesOnAfterSwitchover ends a pause by a switchover: the first write, which waits with its vote, goes on
+// with the new primary, and leaves nothing behind.
+func (r *fixture) goesOnAfterSwitchover() {
+	r.t.Helper()
 	r.switchover("gitaly-1")
 	if len(r.allowed) != 0 {
-		t.Fatal("allowed under the pause")
+		r.t.Fatal("allowed under the pause")
 	}
 	r.step(r.leased())
 	if len(r.allowed) != 1 || r.allowed[0].Err != nil {
-		t.Fatalf("allowed: %+v", r.allowed)
+		r.t.Fatalf("allowed: %+v", r.allowed)
 	}
 	if err := r.endVoting(1, Ended{Succeeded: true, Arrived: true, Agreeing: everybody}); err != nil {
-		t.Error(err)
+		r.t.Error(err)
 	}
 	r.pass(settings.Linger)
 	if e := r.state.Entry(alpha); e != nil {
-		t.Errorf("entry: %+v", e)
+		r.t.Errorf("entry: %+v", e)
 	}
 	r.idle()
 }
