@@ -70,11 +70,7 @@ func Inspect(ctx context.Context, dir string) (Directory, error) {
 // with them. Nothing is removed. A second call goes on where one has died.
 func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err error) {
 	err = offline(ctx, dir, func(id Identity) error {
-		cluster := id.ClusterID
-		if cluster == "" {
-			cluster = "none"
-		}
-		aside = filepath.Join(dir, fmt.Sprintf("aside-%s-%s", cluster, now.UTC().Format("20060102T150405.000Z")))
+		aside = asidePath(dir, id.ClusterID, now)
 		if err := os.Mkdir(aside, 0o700); err != nil {
 			return err
 		}
@@ -82,7 +78,7 @@ func SetAside(ctx context.Context, dir string, now time.Time) (aside string, err
 		// The directory that an interrupted recovery prepared goes first: its content would replace
 		// the state that is joined then.
 		for _, name := range []string{recoveringDir, committedFile, lostClaimsFile, LogFile, "snapshots", IdentityFile} {
-			if err := os.Rename(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := move(filepath.Join(dir, name), filepath.Join(aside, name)); err != nil {
 				return err
 			}
 			if err := errors.Join(syncDir(aside), syncDir(dir)); err != nil {

@@ -72,7 +72,7 @@ func (d *Disk) writeSnapshot(dir string, id Identity, s *state.State, index, ter
 	return sink.Close()
 }
 
-// SwapIn closes the log and puts the content that prepare has written in place. It returns where the
+// SwapIn closes the log and puts the content that Prepare has written in place. It returns where the
 // former content is kept.
 func (d *Disk) SwapIn(now time.Time) (aside string, err error) {
 	err = d.store.Close()
@@ -90,7 +90,7 @@ var contents = []string{committedFile, LogFile, "snapshots", IdentityFile}
 // swapIn sets the content of the directory aside and puts the content that a recovery has prepared
 // in its place. It may be called again if it died.
 func swapIn(dir, cluster string, now time.Time) (aside string, err error) {
-	aside = filepath.Join(dir, fmt.Sprintf("aside-%s-%s", cmp.Or(cluster, "none"), now.UTC().Format("20060102T150405.000Z")))
+	aside = asidePath(dir, cluster, now)
 	if err := os.MkdirAll(aside, 0o700); err != nil {
 		return aside, err
 	}
@@ -110,6 +110,11 @@ func swapIn(dir, cluster string, now time.Time) (aside string, err error) {
 		}
 	}
 	return aside, errors.Join(os.RemoveAll(recovering), syncDir(dir))
+}
+
+// asidePath is where the content of a directory, of that cluster, is set aside.
+func asidePath(dir, cluster string, now time.Time) string {
+	return filepath.Join(dir, fmt.Sprintf("aside-%s-%s", cmp.Or(cluster, "none"), now.UTC().Format("20060102T150405.000Z")))
 }
 
 // move renames a file, if it is there.

@@ -13,7 +13,7 @@ import (
 	"praefect/test/workload"
 )
 
-// Ground is the beginning of the clusters of a program. Make one with Prepare; its owner calls Close.
+// Ground has what the clusters of a program begin with. Make one with Prepare; its owner calls Close.
 type Ground struct {
 	Binaries cluster.Binaries
 	// Seeds are the repositories that the storages begin with.
