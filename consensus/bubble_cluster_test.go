@@ -63,7 +63,7 @@ type seat struct {
 	end     context.CancelFunc
 
 	mu   sync.Mutex
-	life *life // guarded by mu; nil while nobody sits there
+	life *life // guarded by mu; nil while no instance runs there
 }
 
 // life is what others may look at.
@@ -95,15 +95,15 @@ func run(t *testing.T, seed, trailing uint64, test func(t *testing.T, w *testClu
 		for _, s := range w.seats {
 			<-s.node.Ready()
 		}
-		w.eventually("the storages serve", w.filled)
+		w.eventually("the storages serve", w.backfilled)
 		w.whole()
 		test(t, w)
 	})
 }
 
-// filled tells whether all storages serve; those that are to be filled are, as
-// there is nothing to fill them with.
-func (w *testCluster) filled() bool {
+// backfilled tells whether all storages serve. A storage that is being backfilled is declared so at
+// once, because there is nothing to copy.
+func (w *testCluster) backfilled() bool {
 	node := w.seats[0].node
 	vs := node.View().VirtualStorage(vsName)
 	if vs == nil {

@@ -40,7 +40,7 @@ func newNetwork(delay time.Duration) *network {
 	return &network{delay: delay, ports: make(map[string]*port), cut: make(map[[2]string]bool), links: make(map[*link]bool)}
 }
 
-// signal wakes those who wait for it. It is guarded by the network's mu.
+// signal wakes the goroutines that wait for it. It is guarded by the network's mu.
 type signal struct{ news chan struct{} }
 
 func (s *signal) wake() {

@@ -158,7 +158,7 @@ type watcher struct {
 	leaders map[uint64]string // by term; only look
 	epoch   uint64            // the highest; only look
 	lapses  int               // leases that ended; only look
-	held    map[*seat]bool    // who had one; only look
+	held    map[*seat]bool    // the seats that had one; only look
 
 	mu      sync.Mutex
 	acked   []string // guarded by mu
@@ -204,7 +204,7 @@ func (x *watcher) propose(s *seat, path string) {
 	}
 }
 
-// look checks what is true at every moment. What it reads first is older: a
+// look checks the rules of every moment. It reads the older values first: a
 // watermark, and a view, hold for each instance with a lease afterwards.
 func (x *watcher) look() {
 	t := x.w.t
@@ -250,7 +250,7 @@ func (x *watcher) look() {
 }
 
 // knowsFences wants an instance under a lease to know of every fence that was
-// ended: it would let writes pass to what is no primary any more.
+// ended: it would let writes pass to a storage that is no primary any more.
 func (x *watcher) knowsFences(s *seat, own, latest *state.VirtualStorage) {
 	if own == nil || latest == nil || own.Epoch >= latest.Epoch {
 		return
@@ -307,7 +307,7 @@ func (x *watcher) fault() {
 	}
 }
 
-// isolate has no lease for whoever is cut off, before long.
+// isolate wants an instance that is cut off to have no lease before long.
 func (x *watcher) isolate(s *seat, lasting time.Duration) {
 	w := x.w
 	w.isolate(s)
@@ -323,7 +323,7 @@ func (x *watcher) isolate(s *seat, lasting time.Duration) {
 	if w.rand.IntN(2) == 0 {
 		return
 	}
-	// What it missed is not in the others' logs any more.
+	// The entries that it missed are not in the others' logs any more.
 	for _, other := range w.others(s) {
 		if first, err := other.node.Snapshot(); err != nil || first <= uint64(s.node.View().Index) {
 			w.t.Errorf("the log of %s begins at %d (%v), and %s has %d", other.name, first, err, s.name, s.node.View().Index)

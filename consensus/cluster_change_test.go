@@ -260,7 +260,7 @@ func TestCluster_addsOneThatIsNotListed(t *testing.T) {
 	}
 	add := func(leader *seat) error { return leader.AddPeer(t.Context(), added.peer.Name, added.peer.Addr) }
 	c.byLeader(listed, add)
-	// It has seen nobody with state until now, and waits for all of its list.
+	// It has seen no instance with state until now, and waits for all of its list.
 	added.ready(t)
 	added.must(t, define(), openIntent("a"))
 	if voters := added.library.Voters(); voters != 3 {

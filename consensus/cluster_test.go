@@ -65,7 +65,7 @@ func (w *network) setCut(t *testing.T, addr string, cut bool) {
 	}
 }
 
-// seat is where one instance of a cluster sits, whoever sits there.
+// seat is a place for one instance of a cluster, which may be replaced by another one.
 type seat struct {
 	peer   member.Peer
 	dir    string
@@ -83,7 +83,7 @@ type cluster struct {
 }
 
 // newCluster prepares the seats; start fills them. Loopback has 2^24 addresses,
-// so that nobody else has one of ours.
+// so that no other test has one of ours.
 func newCluster(t *testing.T, seats int) *cluster {
 	t.Helper()
 	t.Parallel() // mostly it waits
@@ -112,7 +112,7 @@ func (c *cluster) startListed(t *testing.T, listed []*seat) {
 	}
 }
 
-// startWith starts it with those seats as peers, its own among them or not.
+// startWith starts it with the given seats as peers, its own among them or not.
 func (c *cluster) startWith(s *seat, peers ...*seat) *seat {
 	c.t.Helper()
 	s.faults = &faultyStore{}
@@ -246,7 +246,7 @@ func (c *cluster) agree(seats ...*seat) {
 	}
 }
 
-// voters waits until the seat takes exactly those for the voters.
+// voters waits until the seat takes exactly the given seats for the voters.
 func (c *cluster) voters(at *seat, want ...*seat) {
 	c.t.Helper()
 	var names, got []string

@@ -85,7 +85,7 @@ func TestOpen_readOnlyDirectory(t *testing.T) {
 	if err := os.Chmod(parent, 0o555); err != nil {
 		t.Fatal(err)
 	}
-	// Nothing is read-only to root, but this thread can be somebody else.
+	// Nothing is read-only to root, but this thread can be another user.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if os.Geteuid() == 0 {

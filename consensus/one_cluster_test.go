@@ -86,7 +86,7 @@ func named(name string) func(*setup.Config) {
 
 func TestOpen_anotherInstancesDirectory(t *testing.T) {
 	dir := t.TempDir()
-	begin(t, dir).ready(t).stop(t) // nobody has given it a name
+	begin(t, dir).ready(t).stop(t) // it was given no name
 	begin(t, dir, named("praefect-2")).ready(t).stop(t)
 	before, err := os.ReadFile(filepath.Join(dir, store.IdentityFile))
 	if err != nil {
@@ -187,7 +187,7 @@ func TestCluster_instancesOfTwoClustersKeepEachOtherFromServing(t *testing.T) {
 	})
 }
 
-// An operator has replaced a cluster: what is left of it keeps nobody from serving.
+// An operator has replaced a cluster: the rest of it keeps no other instance from serving.
 func TestCluster_replacedClusterBarsNobody(t *testing.T) {
 	c := newClusters(t)
 	a, b := c.seats[0], c.seats[1]

@@ -98,7 +98,7 @@ func TestOffline_recoversFromALostQuorum(t *testing.T) {
 	c.agree()
 }
 
-// A survey tells who knows more, and when nothing is lost.
+// A survey tells which member knows more, and when nothing is lost.
 func TestOffline_Survey_namesWhoIsThere(t *testing.T) {
 	c := newCluster(t, 3).startAll()
 	leader := c.leader()

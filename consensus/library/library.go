@@ -130,7 +130,7 @@ func (l *Library) start() (err error) {
 }
 
 // standsAlone finds an instance of a larger cluster whose settings lost the way
-// to the others: it would wait for them for ever.
+// to the others: it would wait for them permanently.
 func (l *Library) standsAlone(r *raft.Raft) error {
 	f := r.GetConfiguration()
 	if err := f.Error(); err != nil {

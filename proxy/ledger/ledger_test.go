@@ -29,7 +29,7 @@ type fixture struct {
 
 func run(t *testing.T, test func(t *testing.T, w fixture)) { runBelow(t, 1<<62, test) }
 
-// runBelow is run where everybody has applied so much.
+// runBelow is run where every instance has applied so much.
 func runBelow(t *testing.T, watermark state.Index, test func(t *testing.T, w fixture)) {
 	synctest.Test(t, func(t *testing.T) {
 		n, s := newNode(t), newSession()

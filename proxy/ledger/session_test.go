@@ -21,7 +21,7 @@ type session struct {
 	pauseReports []routing.WritePauseReport
 }
 
-// newSession has a lease for ever, and everybody has applied everything.
+// newSession has a lease without an end, and every instance has applied everything.
 func newSession() *session {
 	return &session{start: time.Now(), lease: routing.Lease{Until: 1 << 62}, watermark: 1 << 62, changed: make(chan struct{})}
 }

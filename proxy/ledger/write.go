@@ -62,7 +62,7 @@ type Write struct {
 	route    Route
 	try      int
 	err      error
-	answer   chan struct{} // closed when answered, if somebody waits
+	answer   chan struct{} // closed when answered, if a caller waits
 	waited   bool          // it was queued, and counts as waiting
 }
 
@@ -166,7 +166,7 @@ func (w *Write) await(ctx context.Context) error {
 		switch {
 		case !w.answered:
 			w.over(ctx.Err())
-		case w.err == nil: // it may pass, and nobody wants it any more
+		case w.err == nil: // it may pass, and its caller is gone
 			l.step(machine.Ended{Write: w.id, Arrived: true})
 			w.err = ctx.Err()
 		}

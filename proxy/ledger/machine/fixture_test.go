@@ -20,7 +20,7 @@ var (
 	errLost  = errors.New("leadership lost")
 )
 
-// fixture is a machine with a real state, and somebody else's incarnation beside
+// fixture is a machine with a real state, and another instance's incarnation beside
 // its own. Proposals are answered at once unless they are kept.
 type fixture struct {
 	t     *testing.T
@@ -66,7 +66,7 @@ func newFixture(t *testing.T, cfg Config) *fixture {
 	return r
 }
 
-// leased is a session with a lease for an hour, where everybody has applied
+// leased is a session with a lease for an hour, where every instance has applied
 // everything.
 func (r *fixture) leased() Session {
 	return Session{Lease: Lease{Until: r.now + time.Hour, Index: r.state.Index}, Watermark: 1 << 40}

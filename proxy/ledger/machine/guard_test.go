@@ -185,7 +185,7 @@ func TestGuard_resolveDoubtThenMarkInSync(t *testing.T) {
 // later batch of ours is: the next write must not rely on what it takes back.
 func TestGuard_unknownConclusionIsAccountedForAnew(t *testing.T) {
 	r := behindFixture(t)
-	r.begin(2, alpha) // the intent is warm, the ledger says who is behind
+	r.begin(2, alpha) // the intent is warm, the ledger says which storage is behind
 	r.end(2, true, true)
 	r.repair(10, false)
 	r.keep = true

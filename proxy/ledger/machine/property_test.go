@@ -20,9 +20,9 @@ type player struct {
 	intent state.Index // the watermark
 
 	writing           map[ID]*Forward    // forwarded writes
-	voting            map[ID][]string    // of those, who agrees in the Vote under way
+	voting            map[ID][]string    // of those, the storages that agree in the Vote under way
 	allowed           map[ID]bool        // of those, votes were allowed
-	agreed            map[ID][]string    // of ended ones, who agrees; nil if it did not vote
+	agreed            map[ID][]string    // of ended ones, the storages that agree; nil if it did not vote
 	keys              map[ID][]state.Key // of all writes
 	begun             map[ID]bool        // not ended
 	repairs           map[ID]state.Key   // guards granted
@@ -115,7 +115,7 @@ func (p *player) play() {
 	}
 }
 
-// agreeing draws who agrees with the primary.
+// agreeing draws the storages that agree with the primary.
 func (p *player) agreeing(f *Forward) []string {
 	names := []string{f.Storage}
 	for _, d := range f.Others {
@@ -192,8 +192,8 @@ func (p *player) others() {
 	}
 }
 
-// reply answers a proposal: applied, or not, and perhaps nobody knows. Those of
-// one repository are never two.
+// reply answers a proposal: applied, or not, or the outcome is unknown. One
+// repository never has two proposals.
 func (p *player) reply(i int) {
 	proposal := p.kept[i]
 	p.kept = slices.Delete(p.kept, i, i+1)
@@ -298,7 +298,7 @@ func (p *player) checkForward(f Forward) {
 			p.checkDestinations(f, k)
 			continue
 		}
-		// Our intent and the account are in the state for certain: nobody else
+		// Our intent and the account are in the state for certain: no other instance
 		// can take them back while the intent is live.
 		entry := p.state.Entry(k)
 		intent := entry.Live(p.own)
@@ -319,7 +319,7 @@ func (p *player) checkForward(f Forward) {
 	}
 }
 
-// checkDestinations has the rules of a write that votes: whoever is in sync and
+// checkDestinations has the rules of a write that votes: each storage that is in sync and
 // serves is a destination.
 func (p *player) checkDestinations(f Forward, k state.Key) {
 	p.t.Helper()
@@ -336,7 +336,7 @@ func (p *player) checkDestinations(f Forward, k state.Key) {
 	}
 }
 
-// checkAccount wants everybody to be behind who does not agree, and all to know,
+// checkAccount wants each storage that does not agree to be behind, and all instances to know,
 // when votes are allowed or a status is passed on.
 func (p *player) checkAccount(id ID, agreeing []string) {
 	p.t.Helper()
