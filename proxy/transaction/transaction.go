@@ -49,7 +49,7 @@ type Config struct {
 	// silent, or was late lately, is not waited for beyond the grace.
 	Lively func(storage string) bool
 	// Failpoint, if set, is called at each failpoint of each round: crash tests end the
-	// process there. Those of round n are "votes-n" (the votes that count are there),
+	// process there. The failpoints of round n are "votes-n" (the votes that count are there),
 	// "accounted-n", and "allowed-n" (they are answered).
 	Failpoint func(name string)
 }
