@@ -44,7 +44,7 @@ type Node struct {
 // state, restores it and starts the library. ctx
 // bounds the wait for the lock. The caller must Run or Close the Node.
 // Errors name the key of the configuration to look at; nothing is ever removed
-// or begun anew because it could not be read.
+// or begun again because it could not be read.
 func Open(ctx context.Context, c setup.Config) (*Node, error) {
 	c, err := c.WithDefaults()
 	if err != nil {

@@ -44,7 +44,7 @@ type Config struct {
 	Profile member.Profile
 	// StoreTimeout is how long a call to the log's disk may take before the
 	// instance gives up on itself, as the library would keep a leader whose disk
-	// hangs for ever. It defaults to 5 s.
+	// hangs permanently. It defaults to 5 s.
 	StoreTimeout time.Duration
 	// LockTimeout is how long Open waits for a process that still has DataDir;
 	// it defaults to 5 s.

@@ -11,7 +11,7 @@ import (
 // last entry only while nothing was appended (hashicorp/raft 1.8.0): if the
 // leader did not learn that its first entries behind the snapshot were stored,
 // because the connection was lost then, the follower refuses the same entries
-// for ever, and is sent the snapshot again and again.
+// permanently, and is sent the snapshot again and again.
 type joinedLog struct {
 	*guardedStore
 	snapshots raft.SnapshotStore

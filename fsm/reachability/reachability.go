@@ -34,7 +34,7 @@ type Observation struct {
 	// Backchannel tells that the current connection, or the last one, had a
 	// backchannel: that writes to the storage can be voted on.
 	Backchannel bool
-	// Generation names the current connection; it is another one for every connection, 0 if there is none.
+	// Generation names the current connection, 0 if there is none; every connection has its own.
 	Generation uint64
 	// Outstanding is the number of RPCs under way on the current connection.
 	Outstanding int64

@@ -65,7 +65,7 @@ type Transaction struct {
 	mu      sync.Mutex
 	votes   *quorum.Votes
 	waiting map[string]chan quorum.Answer // hold 1; guarded by mu
-	turns   map[string]chan bool          // likewise
+	turns   map[string]chan bool          // hold 1; guarded by mu
 	voted   time.Duration                 // when the last vote was cast; guarded by mu
 	ended   bool                          // guarded by mu
 	timer   *time.Timer                   // guarded by mu

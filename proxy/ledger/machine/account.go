@@ -56,7 +56,7 @@ func (w *write) intent(voteBound time.Duration) (state.IntentKind, state.Scope) 
 // effect: an intent that covers it, and an account by which every storage that does not agree is
 // behind. Otherwise it proposes them, after the answer to a proposal that is under way.
 //
-// The write is routed anew once the intent is applied. From there on no other
+// The write is routed again once the intent is applied. From there on no other
 // instance declares a storage in sync. (▲ machine-accounts-once, machine-primary-only-unaccounted,
 // vote-without-intent)
 func (ws *writes) commit(w *write) phase {

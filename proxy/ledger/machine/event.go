@@ -94,7 +94,7 @@ type Session struct {
 // Connection describes the connection of this instance to one storage.
 type Connection struct {
 	VirtualStorage, Storage string
-	// Generation names the connection; it is another one for every connection.
+	// Generation names the connection; every connection has its own.
 	Generation uint64
 	router.Reachability
 }

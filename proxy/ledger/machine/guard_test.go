@@ -124,7 +124,7 @@ func TestGuard_holdWaitsForWritesAndKeepsNewOnesWaiting(t *testing.T) {
 	r.step(Free{Guard: 10, Arrived: true})
 	r.forwarded(3)
 	if e := r.state.Entry(alpha); !slices.Equal(e.Behind, []string{"gitaly-2", "gitaly-3"}) {
-		t.Errorf("the write after the repair did not account anew: %+v", e)
+		t.Errorf("the write after the repair did not account again: %+v", e)
 	}
 }
 
@@ -288,7 +288,7 @@ func TestGuard_isNotGrantedWhenAWriteEndsInDoubt(t *testing.T) {
 	}
 }
 
-// Writes that vote do not keep an intent primary-only for ever, under which all reads
+// Writes that vote do not keep an intent primary-only permanently, under which all reads
 // go to the primary.
 func TestMachine_primaryOnlyIntentEndsBesideWritesThatVote(t *testing.T) {
 	r := newVotingFixture(t)

@@ -284,7 +284,7 @@ func (p *player) mayRoute() bool {
 	return p.now < p.lease.Until && p.m.View().Index >= p.lease.Index
 }
 
-// checkForward has all the rules of a write that is let pass.
+// checkForward has all the rules of a write that is forwarded.
 func (p *player) checkForward(f Forward) {
 	p.t.Helper()
 	if !p.begun[f.Write] {

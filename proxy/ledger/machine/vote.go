@@ -45,7 +45,7 @@ func (ws *writes) decide(w *write) phase {
 
 // enlist has a write that votes in flight and covered by an intent: from its first vote on, before
 // which nothing of it has happened. So a write that takes its time to come in keeps neither
-// a repair nor a switchover waiting; and it is routed anew, by the view of the Step
+// a repair nor a switchover waiting; and it is routed again, by the view of the Step
 // that registers it, and by that of its intent. Without that the write waits, or is
 // doomed. (▲ vote-without-intent)
 func (ws *writes) enlist(w *write) phase {

@@ -10,7 +10,7 @@ import (
 	"praefect/proxy/router"
 )
 
-// routeAttempts bounds how often one write is routed anew because the agreed
+// routeAttempts bounds how often one write is routed again because the agreed
 // state changed between its routing and its intent.
 const routeAttempts = 3
 

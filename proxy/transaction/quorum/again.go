@@ -7,7 +7,7 @@ import "time"
 // again when the primary has its own. So no write keeps at another storage a lock that the primary
 // has given to another write, even if that write came through another instance.
 //
-//	cast ─▶ held ──its call ends: Ready──▶ ready ──the primary has its locks: Run──▶ it votes anew
+//	cast ─▶ held ──its call ends: Ready──▶ ready ──the primary has its locks: Run──▶ it votes again
 //
 // Only a storage that has changed nothing is held: before a round was allowed after which something
 // may have been changed. The storage votes again for the rounds allowed before.
