@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
-	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
+	"praefect/replicator/steps"
 )
 
 // advance copies a storage's replica onto the primary's, which it contains: first
@@ -36,7 +35,7 @@ func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, sourc
 		}
 		return fmt.Errorf("have the primary advance: %w", err)
 	}
-	copying = f.stamp(copying, guard.OpenedAt()) // as in repairer.copy (▲ driver-token-dated-late)
+	copying = f.stamp(copying, guard.OpenedAt()) // as in attempt.openIntent (▲ driver-token-dated-late)
 	copying, settle := f.watched(copying, key, primary, allowed.Still)
 	var problem error
 	ended, problem = f.pull(ctx, copying, key, view, primary, source)
@@ -44,11 +43,13 @@ func (f *firstCopier) advance(ctx context.Context, key state.Key, primary, sourc
 	if !ended {
 		return problem
 	}
-	if err := f.endAdvance(ctx, guard, key, view, nil); err != nil {
-		f.enqueue(key)
+	a := &attempt{repairer: f.repairer, request: repairRequest{key: key}, guard: guard}
+	ending := steps.Ending(view.VirtualStorage(key.VirtualStorage), view.Entry(key))
+	err = ending.Run(func(e steps.Effect) steps.Result { return a.carryOut(ctx, e) }).Err
+	f.enqueue(key)
+	if err != nil {
 		return errors.Join(problem, err)
 	}
-	f.enqueue(key)
 	if problem != nil {
 		return problem
 	}
@@ -103,69 +104,4 @@ func (f *firstCopier) pull(ctx, copying context.Context, key state.Key, view *st
 		return true, &plan.UnlikeError{Storage: primary, Source: source, What: what}
 	}
 	return true, nil
-}
-
-// takeUp accounts for an advance that was interrupted, as a step of a repair.
-func (r *repairer) takeUp(ctx context.Context, o repairRequest, p plan.Plan, paused bool) (synced []string, err error) {
-	guard, done, err := r.acquire(ctx, o.key, paused)
-	if err != nil {
-		return nil, err
-	}
-	defer done(true)
-	view, err := guard.Advance(ctx, "", state.Scope{})
-	if err != nil {
-		return nil, fmt.Errorf("take up an advance that was interrupted: %w", err)
-	}
-	return nil, r.endAdvance(ctx, guard, o.key, view, p.Doubts)
-}
-
-// endAdvance accounts for an advance that is over: storages that are proven equal to
-// the primary stay in sync. view is the one of its intent.
-func (r *repairer) endAdvance(ctx context.Context, guard Guard, key state.Key, view *state.State, doubts []state.DoubtRef) error {
-	vs, entry := view.VirtualStorage(key.VirtualStorage), view.Entry(key)
-	ending := repair.Ending{Doubts: doubts}
-	var others []string
-	for st := range vs.InSync(entry) {
-		switch {
-		case ending.Primary == "":
-			ending.Primary = st.Name
-		case st.State == state.Serving:
-			others = append(others, st.Name)
-		}
-	}
-	if len(others) > 0 {
-		has, err := r.calls.exists(ctx, key, ending.Primary)
-		if err != nil {
-			return err
-		}
-		if has {
-			ending.Equal, err = r.equal(ctx, key, ending.Primary, others)
-		} else {
-			ending.Equal, err = r.lackers(ctx, key, others)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
-	defer cancel()
-	if err := guard.EndAdvance(proposing, ending); err != nil {
-		return fmt.Errorf("end an advance: %w", err)
-	}
-	return nil
-}
-
-// lackers are the given storages that do not have the repository.
-func (r *repairer) lackers(ctx context.Context, key state.Key, storages []string) ([]string, error) {
-	keepers, err := r.keepers(ctx, key, storages)
-	if err != nil {
-		return nil, err
-	}
-	var lackers []string
-	for _, name := range storages {
-		if !slices.Contains(keepers, name) {
-			lackers = append(lackers, name)
-		}
-	}
-	return lackers, nil
 }

@@ -8,11 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"pgregory.net/rapid"
-
-	"praefect/fsm/repair"
 )
 
 // busy writes to a.git without a pause, two writes at a time, each a second
@@ -247,21 +243,5 @@ func TestPatience_isBounded(t *testing.T) {
 	p.forget(last)
 	if s := p.get(last); s != (backOff{}) {
 		t.Errorf("backOff: %+v", s)
-	}
-}
-
-func TestMetWrite_tellsFaultsFromWrites(t *testing.T) {
-	for _, row := range []struct {
-		err  error
-		want bool
-	}{
-		{repair.ErrRepositoryBusy, true},
-		{repair.ErrInvalidated, true},
-		{status.Error(codes.Unavailable, "gone"), false},
-		{context.DeadlineExceeded, false},
-	} {
-		if got := metWrite(row.err); got != row.want {
-			t.Errorf("%v: %v", row.err, got)
-		}
 	}
 }

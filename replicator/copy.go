@@ -4,45 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
 )
-
-// proposeTimeout bounds the wait for one conclusion. Writes wait as long.
-const proposeTimeout = 10 * time.Second
-
-// copy makes the targets equal to the primary, and declares the targets in sync with
-// which it succeeded.
-func (r *repairer) copy(ctx context.Context, o repairRequest, p plan.Plan, paused bool) (synced []string, err error) {
-	allowed := r.allow(ctx, o.key, p)
-	guard, done, err := r.acquire(ctx, o.key, paused)
-	if err != nil {
-		return nil, err
-	}
-	a := &attempt{
-		repairer: r, request: o, guard: guard, results: make(chan result, maxCopies),
-		running: make(map[string]int), retries: make(map[string]retry),
-	}
-	// Until every call is known to have ended, a panic included, the intent ends
-	// in doubt: about the storages at which one may go on, and about no other one.
-	ended := false
-	defer func() {
-		a.stop()
-		done(ended, slices.AppendSeq(a.doubtful, maps.Keys(a.running))...)
-	}()
-	if err := a.begin(ctx, p, allowed); err != nil {
-		ended = true
-		return nil, err
-	}
-	synced, err = a.finish(ctx)
-	ended = len(a.doubtful) == 0
-	return synced, err
-}
 
 // result is the outcome for one target. ended tells that nothing of the call can
 // happen any more.

@@ -16,7 +16,8 @@
 //
 // plan.Make decides the next step by the view alone. Each step takes the repair lock of the
 // repository, opens this instance's intent, decides again under it, acts, and gives the lock back;
-// then the next step is decided.
+// then the next step is decided. Package steps has the order within a step, for this package and the
+// simulation.
 //
 //	       ┌────────────────── plan ◄──────────────────────────┐
 //	       │                    │                              │
@@ -31,7 +32,7 @@
 //	                      resolve-doubt         mark-in-sync ──┘
 //
 // A copy that lasts holds nothing up: beside it the attempt does the steps that become due, in
-// further rounds (attempt.join).
+// further rounds (steps.Step).
 //
 // A copy never runs before the bound of an in-doubt intent that names its target has
 // passed, counted from when this process first saw the intent (firstSeen). The

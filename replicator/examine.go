@@ -17,6 +17,7 @@ import (
 	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
+	"praefect/replicator/steps"
 )
 
 const (
@@ -50,7 +51,7 @@ func (v *verifier) examine(ctx context.Context, key state.Key, how thorough) Ver
 			if found = again; len(found.Differences) > 0 {
 				v.repair(key, found.Findings)
 			}
-		case !metWrite(err):
+		case !steps.MetWrite(err):
 			found = Verified{Undecided: err.Error()}
 		case try+1 == examineTries:
 			found = Verified{Undecided: fmt.Sprintf("it was written at each of %d looks: %v", examineTries, err)}
@@ -113,7 +114,7 @@ func (v *verifier) compare(ctx context.Context, key state.Key, storages []string
 }
 
 // recheck looks again, under the repair lock, and has the replicas put in doubt that it finds
-// different. metWrite knows its error if a write may explain the finding.
+// different. steps.MetWrite knows its error if a write may explain the finding.
 func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[string]string, pause bool) (Verified, error) {
 	r := v.repairer
 	guard, done, err := r.acquire(ctx, key, pause && v.cfg.PauseBudget > 0)
@@ -140,12 +141,9 @@ func (v *verifier) recheck(ctx context.Context, key state.Key, damaged map[strin
 	case len(found.Differences) == 0:
 		return found, nil
 	}
-	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
-	defer cancel()
-	if err := guard.MarkDoubt(proposing, found.Primary, found.Differences); err != nil {
-		return Verified{}, fmt.Errorf("put what differs in doubt: %w", err)
-	}
-	return found, nil
+	return found, r.propose(ctx, "put what differs in doubt", func(ctx context.Context) error {
+		return guard.MarkDoubt(ctx, found.Primary, found.Differences)
+	})
 }
 
 // checkSome has storages check the objects of their replicas: as many as how says, and the ones

@@ -150,7 +150,7 @@ type firstCopier struct {
 }
 
 // meet compares a storage's replica of one repository with the primary's, and takes the
-// step that follows: nothing, an advance, or a conflict. errAgain and the errors that metWrite
+// step that follows: nothing, an advance, or a conflict. errAgain and the errors that steps.MetWrite
 // knows ask to be called once more.
 func (f *firstCopier) meet(ctx context.Context, key state.Key, storage string) error {
 	view := f.ledger.View()
@@ -233,10 +233,10 @@ func (f *firstCopier) conflict(ctx context.Context, key state.Key, storage strin
 	if invalidated(guard) {
 		return repair.ErrInvalidated
 	}
-	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
-	defer cancel()
-	if err := guard.MarkConflict(proposing, conflicts); err != nil {
-		return fmt.Errorf("record the conflict of %q: %w", storage, err)
+	if err := f.propose(ctx, fmt.Sprintf("record the conflict of %q", storage), func(ctx context.Context) error {
+		return guard.MarkConflict(ctx, conflicts)
+	}); err != nil {
+		return err
 	}
 	log := f.log.With("virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath, "storage", storage)
 	switch {

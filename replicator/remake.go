@@ -10,6 +10,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
+	"praefect/replicator/steps"
 )
 
 // errLater says that all targets of a copy wait until fewer replicas are made again.
@@ -92,21 +93,21 @@ func (r *repairer) remaking(view *state.State, key state.Key, source, target str
 // permit has the state permit that a replica is removed. One that is refused for good is
 // copied onto as it is.
 func (r *repairer) permit(ctx context.Context, guard Guard, key state.Key, target, why string) (permitted bool, err error) {
-	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
-	defer cancel()
-	err = guard.Remake(proposing, target, state.Shorten(why))
+	err = r.propose(ctx, fmt.Sprintf("have the removal of the replica on %q permitted", target), func(ctx context.Context) error {
+		return guard.Remake(ctx, target, state.Shorten(why))
+	})
 	refusal, refused := errors.AsType[*state.Refusal](err)
 	switch {
 	case err == nil:
 		r.log.Warn("copies onto a replica fail; it is removed and copied from nothing", "virtual_storage", key.VirtualStorage,
 			"relative_path", key.RelativePath, "storage", target, "why", why)
 		return true, nil
-	case refused && !metWrite(err):
+	case refused && !steps.MetWrite(err):
 		r.log.Info("a replica onto which copies fail is not removed", "virtual_storage", key.VirtualStorage,
 			"relative_path", key.RelativePath, "storage", target, "refusal", refusal)
 		return false, nil
 	}
-	return false, fmt.Errorf("have the removal of the replica on %q permitted: %w", target, err)
+	return false, err
 }
 
 // anew copies onto a storage whose replica is removed first. It returns as replicate does.

@@ -13,6 +13,7 @@ import (
 	"praefect/fsm/repair"
 	"praefect/fsm/state"
 	"praefect/replicator/plan"
+	"praefect/replicator/steps"
 )
 
 const (
@@ -100,7 +101,6 @@ func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (ag
 			return busyDelayMin, nil
 		}
 		p := r.plan(r.ledger.View(), o.key, o.backfilling)
-		step := r.copy
 		switch p.Action {
 		case plan.Idle:
 			r.backoffs.forget(o.key)
@@ -118,11 +118,7 @@ func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (ag
 					return r.metWrite(o.key, false, repair.ErrRepositoryBusy), nil
 				}
 				p = r.planned(r.ledger.View(), o.key, o.backfilling, true)
-				switch p.Action {
-				case plan.Copy:
-				case plan.Resolve:
-					step = r.resolve
-				default:
+				if p.Action != plan.Copy && p.Action != plan.Resolve {
 					return markedDelay, nil // the next step sees how it is
 				}
 				break
@@ -131,10 +127,6 @@ func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (ag
 				return backOffAfter(markedDelay, markedDelay, 1, rand.Float64()), nil
 			}
 			return min(p.Wait, waitLongest), nil
-		case plan.Resolve:
-			step = r.resolve
-		case plan.EndAdvance:
-			step = r.takeUp
 		}
 		if left := r.backoffs.left(o.key); left > 0 {
 			out.waits = r.backoffs.get(o.key).reason()
@@ -150,7 +142,7 @@ func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (ag
 			p.Targets = slices.DeleteFunc(p.Targets, func(target string) bool { return !o.grant.has(target) })
 		}
 		paused := r.cfg.PauseBudget > 0 && r.backoffs.get(o.key).pausesWrites()
-		equal, err := step(ctx, o, p, paused)
+		equal, err := r.attempt(ctx, o, p, paused)
 		o.grant.end()
 		out.synced = append(out.synced, equal...)
 		switch {
@@ -164,7 +156,7 @@ func (r *repairer) steps(ctx context.Context, o repairRequest, out *outcome) (ag
 		case errors.Is(err, errLater):
 			out.waits = plan.Limit
 			return backOffAfter(waitLongest/10, waitLongest/10, 1, rand.Float64()), nil
-		case metWrite(err):
+		case steps.MetWrite(err):
 			again = r.metWrite(o.key, paused, err)
 			out.waits = r.backoffs.get(o.key).reason()
 			return again, nil
@@ -199,15 +191,6 @@ func (r *repairer) planned(view *state.State, key state.Key, backfilling, turn b
 		Reachable:   func(storage string) bool { return r.calls.reachable(key.VirtualStorage, storage) },
 		Left:        r.firstSeen.left,
 	})
-}
-
-// metWrite reports that err is no fault: a write, or another repair, was under
-// way, and the finding or the copy may have missed it.
-func metWrite(err error) bool {
-	if refusal, ok := errors.AsType[*state.Refusal](err); ok {
-		return refusal.Reason == state.RefusedChanged || refusal.Reason == state.RefusedBusy || refusal.Reason == state.RefusedNoIntent
-	}
-	return errors.Is(err, repair.ErrRepositoryBusy) || errors.Is(err, repair.ErrInvalidated)
 }
 
 // metWrite counts a repair that a write got in the way of, and returns when to

@@ -2,84 +2,26 @@ package replicator
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"praefect/fsm/repair"
 	"praefect/fsm/state"
-	"praefect/replicator/plan"
 )
 
-// resolve accounts for the in-doubt intents whose bound has passed: storages that are
-// proven equal to the authority stay in sync, all others become behind.
-//
-// Nothing of it changes a replica, so dying at any point leaves the replicas as they were,
-// and at most one more intent, which is in doubt then and bounds nothing.
-func (r *repairer) resolve(ctx context.Context, o repairRequest, _ plan.Plan, paused bool) (synced []string, err error) {
-	guard, done, err := r.acquire(ctx, o.key, paused)
-	if err != nil {
-		return nil, err
+// resolveDoubt commits a resolution. Nothing of it changes a replica, so dying at any point leaves the
+// replicas as they were, and at most one more intent, which is in doubt then and bounds nothing.
+func (a *attempt) resolveDoubt(ctx context.Context, resolution repair.Resolution) error {
+	if invalidated(a.guard) {
+		return repair.ErrInvalidated
 	}
-	defer done(true)
-	return nil, r.resolveUnder(ctx, guard, o.key)
-}
-
-// resolveUnder is resolve under a guard that the caller has.
-func (r *repairer) resolveUnder(ctx context.Context, guard Guard, key state.Key) error {
-	view, err := guard.OpenIntent(ctx, state.Scope{RefsOnly: true})
-	if err != nil {
-		return fmt.Errorf("open an intent to resolve the doubt: %w", err)
-	}
-	p := r.plan(view, key, false)
-	if p.Action != plan.Resolve {
-		return nil // it changed meanwhile; the next step sees how
-	}
-	resolution, err := r.compare(ctx, key, p)
+	err := a.propose(ctx, "resolve", func(ctx context.Context) error { return a.guard.ResolveDoubt(ctx, resolution) })
 	if err != nil {
 		return err
 	}
-	if invalidated(guard) {
-		return repair.ErrInvalidated
-	}
-	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
-	defer cancel()
-	if err := guard.ResolveDoubt(proposing, resolution); err != nil {
-		return fmt.Errorf("resolve: %w", err)
-	}
-	r.metrics.resolved.Inc()
-	r.log.Info("in-doubt intents resolved", "virtual_storage", key.VirtualStorage, "relative_path", key.RelativePath,
+	a.metrics.resolved.Inc()
+	a.log.Info("in-doubt intents resolved", "virtual_storage", a.request.key.VirtualStorage, "relative_path", a.request.key.RelativePath,
 		"intents", len(resolution.Doubts), "authority", resolution.Authority, "equal", resolution.Equal)
 	return nil
-}
-
-// compare finds the authority, and which in-sync storages are equal to it.
-func (r *repairer) compare(ctx context.Context, key state.Key, p plan.Plan) (repair.Resolution, error) {
-	s := repair.Resolution{Doubts: p.Doubts, Authority: p.Primary}
-	has, err := r.calls.exists(ctx, key, p.Primary)
-	if err != nil {
-		return repair.Resolution{}, err
-	}
-	var keepers []string
-	if !has {
-		// Settling never deletes: a replica that any of them has becomes the authority.
-		// One that cannot be asked may have it, so that nothing is resolved.
-		if keepers, err = r.keepers(ctx, key, p.Witnesses); err != nil {
-			return repair.Resolution{}, err
-		}
-		if len(keepers) > 0 {
-			s.Authority, s.PrimaryLacks = keepers[0], true
-		}
-	}
-	switch {
-	case !p.RefsOnly:
-	case !has && !s.PrimaryLacks:
-		s.Equal = p.Witnesses // all lack it
-	case s.PrimaryLacks:
-		s.Equal, err = r.equal(ctx, key, s.Authority, keepers[1:])
-	default:
-		s.Equal, err = r.equal(ctx, key, s.Authority, p.Witnesses)
-	}
-	return s, err
 }
 
 // keepers are the given storages that have the repository, in their order. It

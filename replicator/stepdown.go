@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"praefect/fsm/state"
+	"praefect/replicator/steps"
 )
 
 const (
@@ -78,7 +79,7 @@ func (s *stepDowner) run(ctx, work context.Context) {
 				}
 				break
 			}
-			if !metWrite(err) || try == stepDownTries {
+			if !steps.MetWrite(err) || try == stepDownTries {
 				s.alarms.raise(key, AlarmPrimary, fmt.Errorf("%q takes no writes (%s), and stays the primary: %w", failed.storage, failed.why, err))
 				s.alarms.keep(key)
 				log.Warn("the primary of a repository takes no writes, and cannot step down", "why", failed.why, "err", err)
@@ -114,14 +115,14 @@ func (s *stepDowner) stepDown(ctx context.Context, key state.Key, failed failedP
 	if err != nil {
 		return false, false, fmt.Errorf("open an intent to have the primary step down: %w", err)
 	}
-	removing = s.stamp(removing, guard.OpenedAt()) // ▲ driver-token-dated-late: as in repairer.copy
+	removing = s.stamp(removing, guard.OpenedAt()) // ▲ driver-token-dated-late: as in attempt.openIntent
 	if primary, _ := view.PrimaryOf(key); primary.Name != failed.storage {
 		return false, false, nil // it is another one by now
 	}
-	if err := s.propose(ctx, func(ctx context.Context) error {
+	if err := s.propose(ctx, fmt.Sprintf("have %q step down", failed.storage), func(ctx context.Context) error {
 		return guard.StepDown(ctx, failed.storage, state.Shorten(failed.why))
 	}); err != nil {
-		return false, false, fmt.Errorf("have %q step down: %w", failed.storage, err)
+		return false, false, err
 	}
 	s.troubles.breaks(key, failed.storage, failed.why)
 	removed, ended, err = s.remove(ctx, removing, guard, key, failed)
@@ -151,13 +152,6 @@ func (s *stepDowner) remove(ctx, removing context.Context, guard Guard, key stat
 	s.metrics.remade.WithLabelValues(key.VirtualStorage, failed.storage).Inc()
 	s.troubles.remade(key, failed.storage)
 	return true, ended, nil
-}
-
-// propose bounds the wait for one conclusion.
-func (s *stepDowner) propose(ctx context.Context, conclude func(context.Context) error) error {
-	proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
-	defer cancel()
-	return conclude(proposing)
 }
 
 // successor returns an error unless the storage that would be the primary next can be
