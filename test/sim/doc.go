@@ -7,10 +7,11 @@
 //
 // The packages that ship make every decision: fsm/state (Apply, Check), consensus/lease,
 // consensus/health, consensus/elector, proxy/ledger/machine, proxy/transaction/quorum,
-// proxy/router, replicator/plan. The simulation replaces their drivers (driver.go, write.go,
-// vote.go, transaction.go, read.go, repairlock.go, repair.go, firstcopy.go, backfill.go, worker.go,
-// session.go, leader.go, elect.go, join.go), which follow the shipped drivers line by line as far
-// as order matters, and everything beyond them: network, storages, clients, operators, Postgres.
+// proxy/router, replicator/plan, replicator/steps. The simulation replaces their drivers (driver.go,
+// write.go, vote.go, transaction.go, read.go, repairlock.go, repair.go, attempt.go, rounds.go,
+// firstcopy.go, backfill.go, worker.go, session.go, leader.go, elect.go, join.go), which follow the
+// shipped drivers line by line as far as order matters, and everything beyond them: network,
+// storages, clients, operators, Postgres. Within a step of a repair, replicator/steps has the order.
 //
 // # Time
 //

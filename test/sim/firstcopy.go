@@ -8,6 +8,7 @@ import (
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
 	"praefect/replicator/plan"
+	"praefect/replicator/steps"
 )
 
 // errAgain asks for another comparison.
@@ -150,7 +151,8 @@ func (d *driver) advance(t *task, path, primary, source string) error {
 	}
 	arrived, problem := r.pull(t, primary, source)
 	if arrived {
-		problem = errors.Join(problem, r.endAdvance(t, nil))
+		ending := steps.Ending(r.view.VirtualStorage(virtualStorage), r.view.Entry(key(path)))
+		problem = errors.Join(problem, ending.Run(func(e steps.Effect) steps.Result { return r.carryOut(t, e) }).Err)
 	}
 	t.pause()
 	d.release(r.id, arrived)
@@ -205,37 +207,4 @@ func (d *driver) verify(t *task, path, source, target string) error {
 		return &plan.UnlikeError{Storage: target, Source: source, What: what}
 	}
 	return nil
-}
-
-// takeUp accounts for an advance that was interrupted.
-func (d *driver) takeUp(t *task, path string, p plan.Plan, pause bool) error {
-	r, err := d.begin(t, path, pause, func(id machine.ID) machine.Event { return machine.Advance{Guard: id} })
-	if err != nil {
-		return err
-	}
-	defer r.end()
-	return r.endAdvance(t, p.Doubts)
-}
-
-// endAdvance accounts for an advance that is over.
-func (r *repairing) endAdvance(t *task, doubts []state.DoubtRef) error {
-	d, path, view := r.d, r.path, r.view
-	ending := machine.Ending{Doubts: doubts}
-	var others []string
-	for st := range view.VirtualStorage(virtualStorage).InSync(view.Entry(key(path))) {
-		if ending.Primary == "" {
-			ending.Primary = st.Name
-		} else if st.State == state.Serving {
-			others = append(others, st.Name)
-		}
-	}
-	if len(others) > 0 {
-		authority, err := d.in.link(ending.Primary).look(t, path)
-		if err != nil {
-			return err
-		}
-		ending.Equal = d.equalTo(t, path, authority, others)
-	}
-	_, err := d.ask(t, r.tk, machine.EndAdvance{Guard: r.id, Ending: ending})
-	return err
 }

@@ -6,6 +6,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/proxy/ledger/machine"
+	"praefect/replicator/steps"
 )
 
 // wishFor bounds how long the writes of other instances wait for a repair.
@@ -78,12 +79,18 @@ type repairing struct {
 	d    *driver
 	path string
 	id   machine.ID
-	tk   *guard
+	tk   *guard       // nil before the lock
 	view *state.State // in which the intent is
 	// deadline is that of a copy, dated the wall clock when the intent was answered under a lease.
 	deadline, dated time.Duration
-	round           int  // how often it was renewed
-	nested          bool // it is a round beside a copy
+
+	pause   bool      // new writes wait
+	copies  []copying // under way
+	later   map[string]time.Duration
+	seen    string   // the storage that it looked at last
+	replica *content // there
+	// copying tells that the intent is one for copies, called that calls were made under it.
+	copying, called bool
 }
 
 // begin takes the repair lock of a repository and has opens answered, which opens an intent.
@@ -92,13 +99,24 @@ func (d *driver) begin(t *task, path string, pause bool, opens func(machine.ID) 
 	if err != nil {
 		return nil, err
 	}
-	r := &repairing{d: d, path: path, id: id, tk: tk, deadline: d.in.now() + copyLimit}
-	if r.view, err = d.ask(t, tk, opens(id)); err != nil {
+	r := &repairing{d: d, path: path, id: id, tk: tk}
+	if opened := r.intent(t, opens(id)); opened.Err != nil {
 		d.release(id, true)
-		return nil, err
+		return nil, opened.Err
 	}
-	r.dated = d.in.w.wall() - (d.in.now() - tk.done.At)
 	return r, nil
+}
+
+// intent has an event answered that opens an intent.
+func (r *repairing) intent(t *task, e machine.Event) steps.Result {
+	d := r.d
+	r.deadline = d.in.now() + copyLimit
+	view, err := d.ask(t, r.tk, e)
+	if err != nil {
+		return steps.Result{Err: err}
+	}
+	r.view, r.dated = view, d.in.w.wall()-(d.in.now()-r.tk.done.At)
+	return steps.Result{VS: view.VirtualStorage(virtualStorage), Entry: view.Entry(key(r.path))}
 }
 
 // end gives the repair lock back after a repair of which nothing can happen any more.

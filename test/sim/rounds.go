@@ -4,13 +4,16 @@ import (
 	"slices"
 	"time"
 
-	"praefect/fsm/state"
-	"praefect/proxy/ledger/machine"
 	"praefect/replicator/plan"
+	"praefect/replicator/steps"
 )
 
-// joinAfter is how long a copy lasts before its repair looks for other steps that are due.
-const joinAfter = 150 * time.Millisecond
+const (
+	// joinAfter is how long a copy lasts before its repair looks for other work that is due.
+	joinAfter = 150 * time.Millisecond
+	// laterBy is how long the next copy onto a target is put off beside other copies.
+	laterBy = 500 * time.Millisecond
+)
 
 // rounds tells in which schedules repairs have further rounds. It draws from nothing: all other
 // schedules stay as they are.
@@ -22,70 +25,83 @@ func rounds(seed uint64) bool {
 	return false
 }
 
-// beside waits for the end of a call, and does the steps that become due meanwhile, in further
-// rounds. arrived tells that nothing of them can happen any more.
-func (r *repairing) beside(t *task, call *pending, targets []string) (arrived bool) {
-	arrived = true
-	if r.nested || !rounds(r.d.in.w.seed) {
-		return arrived
-	}
-	for !t.waitFor(&call.reply.ready, joinAfter, func() bool { return call.reply.done }) {
-		arrived = r.join(t, targets) && arrived
-	}
-	return arrived
+// copying is a copy onto one target.
+type copying struct {
+	steps.Copied
+	source string
+	call   *pending // nil: it has ended
 }
 
-// join copies onto the storages that have fallen behind since the copies onto the targets began, or
-// resolves a doubt, in a round of its own.
-func (r *repairing) join(t *task, targets []string) (arrived bool) {
+// copy begins to make one target equal to the primary.
+func (r *repairing) copy(t *task, e steps.Copies, target string) copying {
+	d, l, found := r.d, r.d.in.link(target), e.Found
+	c := copying{Copied: steps.Copied{Target: target, Ended: true}, source: e.Plan.Primary}
+	if !found.Source && !found.Deleted {
+		has, err := l.look(t, r.path)
+		if c.Err = err; err != nil {
+			return c
+		}
+		found.Target = has != nil
+	}
+	verb, err := plan.Choose(r.view.VirtualStorage(virtualStorage).Storage(target), found)
+	if c.Err = err; err != nil || verb == plan.VerbNone {
+		return c
+	}
+	request := call{verb: verbRemove, path: r.path, timeout: max(0, r.deadline-d.in.now()), dated: r.dated}
+	if verb == plan.VerbCopy {
+		request.verb, request.source = verbReplicate, d.in.link(c.source).st
+		if slices.Contains(e.Again, target) {
+			if c.Ended, c.Err = d.removeFirst(t, r.path, target, request.timeout, request.dated); !c.Ended || c.Err != nil {
+				return c
+			}
+			request.timeout = max(0, r.deadline-d.in.now())
+		}
+	}
+	if c.call = l.call(l.generation, request); c.call == nil {
+		c.Err = errLost
+	}
+	return c
+}
+
+// await waits for the copies in the order in which they began. In schedules with rounds it looks for
+// other work that is due. It stops no copy: a repair whose conclusion has no answer waits for them.
+func (r *repairing) await(t *task, e steps.Await) (done steps.Result) {
 	d := r.d
-	p := d.plan(d.in.raft.view, r.path, false)
-	p.Targets = slices.DeleteFunc(p.Targets, func(name string) bool { return slices.Contains(targets, name) })
-	if p.Action != plan.Resolve && (p.Action != plan.Copy || len(p.Targets) == 0) {
-		return true
+	for _, target := range e.Later {
+		r.later[target] = d.in.now() + laterBy
 	}
-	r.tk.done = nil
-	d.step(machine.Renew{Guard: r.id})
-	if r.tk.answer(t, -1) != nil {
-		return true
-	}
-	r.round = r.tk.done.Round
-	d.in.w.cov.Rounds++
-	if p.Action == plan.Resolve {
-		view, err := d.ask(t, r.tk, opens(r.id))
-		if err != nil {
-			return true
+	for len(r.copies) > 0 {
+		c := r.copies[0]
+		if c.call != nil && rounds(d.in.w.seed) && !t.waitFor(&c.call.reply.ready, joinAfter, func() bool { return c.call.reply.done }) {
+			if len(done.Ended) == 0 {
+				done.Due, done.Plan = true, r.due()
+			}
+			return done
 		}
-		if p = d.plan(view, r.path, false); p.Action != plan.Resolve {
-			return true
-		}
-		s, err := d.compare(t, r.path, p)
-		if err == nil {
-			_, err = d.ask(t, r.tk, machine.ResolveDoubt{Guard: r.id, Resolution: s})
-		}
-		if err != nil {
-			d.in.w.tracef("%s: nothing is resolved beside a copy of %s: %v", d.in.name, r.path, err)
-		}
-		return true
+		r.copies = r.copies[1:]
+		done.Ended = append(done.Ended, r.copied(t, c))
 	}
-	wanted, next := p.Targets, *r
-	next.deadline = d.in.now() + copyLimit
-	view, err := d.ask(t, r.tk, machine.OpenIntent{Guard: r.id, Scope: state.Scope{BoundMillis: copyLimit.Milliseconds(), Targets: wanted}})
-	if err != nil {
-		return true
+	return done
+}
+
+// copied waits for the end of a copy, and compares the target with its source.
+func (r *repairing) copied(t *task, c copying) steps.Copied {
+	if c.call == nil {
+		return c.Copied
 	}
-	next.nested = true
-	next.view, next.dated = view, d.in.w.wall()-(d.in.now()-r.tk.done.At)
-	p = d.plan(view, r.path, false)
-	p.Targets = slices.DeleteFunc(p.Targets, func(name string) bool { return !slices.Contains(wanted, name) })
-	if p.Action != plan.Copy || len(p.Targets) == 0 {
-		return true
+	o := c.call.wait(t)
+	if o.err == nil {
+		o.err = r.d.verify(t, r.path, c.source, c.Target)
 	}
-	equal, arrived, err := next.equalise(t, p, nil)
-	if err == nil && len(equal) > 0 {
-		if _, err = d.ask(t, r.tk, machine.Declare{Guard: r.id, Round: r.round, Storages: equal}); err == nil {
-			d.in.w.cov.Joined++
-		}
+	if o.arrived {
+		r.d.troubles.copied(r.path, c.Target, o.err)
 	}
-	return arrived
+	return steps.Copied{Target: c.Target, Ended: o.arrived, Err: o.err}
+}
+
+// due is the plan for the work that has become due.
+func (r *repairing) due() plan.Plan {
+	p := r.d.plan(r.d.in.raft.view, r.path, false)
+	p.Targets = slices.DeleteFunc(p.Targets, func(target string) bool { return r.d.in.now() < r.later[target] })
+	return p
 }
