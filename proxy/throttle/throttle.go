@@ -64,8 +64,8 @@ type Place struct {
 	write          *waiter
 	began          time.Time
 
-	held  bool // guarded by Throttle.mu
-	away  atomic.Bool
+	held  bool        // guarded by Throttle.mu
+	away  atomic.Bool // from Aside until Back
 	timer *time.Timer
 }
 
@@ -83,7 +83,7 @@ func (t *Throttle) Enter(ctx context.Context, virtualStorage, kind string) (*Pla
 		return nil, err
 	}
 	p.held, p.began = true, time.Now()
-	p.timer = time.AfterFunc(placeFor, func() { p.free() })
+	p.timer = time.AfterFunc(placeFor, p.free)
 	return p, nil
 }
 
