@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,9 +63,8 @@ type Place struct {
 	write          *waiter
 	began          time.Time
 
-	held  bool        // guarded by Throttle.mu
-	away  atomic.Bool // from Aside until Back
-	timer *time.Timer
+	held, away bool // it has the place; it waits for something else; guarded by Throttle.mu
+	timer      *time.Timer
 }
 
 // Enter waits for a place for a write of a virtual storage; kind is its method. Both names are kept:
@@ -83,7 +81,7 @@ func (t *Throttle) Enter(ctx context.Context, virtualStorage, kind string) (*Pla
 		return nil, err
 	}
 	p.held, p.began = true, time.Now()
-	p.timer = time.AfterFunc(placeFor, p.free)
+	p.timer = time.AfterFunc(placeFor, func() { t.step(virtualStorage, p.free) })
 	return p, nil
 }
 
@@ -128,34 +126,33 @@ func (t *Throttle) giveUp(virtualStorage string, w *waiter, cause error) error {
 // Aside gives the place to another write, because this one waits for something else than a storage:
 // its time says nothing of the storages until it is back.
 func (p *Place) Aside() {
-	p.away.Store(true)
-	p.free()
+	p.throttle.step(p.virtualStorage, func(g *gate) {
+		p.away = true
+		p.free(g)
+	})
 }
 
-// free frees the place if it is held.
-func (p *Place) free() {
-	p.throttle.step(p.virtualStorage, func(g *gate) {
-		if p.held {
-			p.held = false
-			g.leave(time.Now())
-		}
-	})
+// free frees the place if it is held. Caller holds Throttle.mu.
+func (p *Place) free(g *gate) {
+	if p.held {
+		p.held = false
+		g.leave(time.Now())
+	}
 }
 
 // Back waits for a place again after Aside, ahead of the writes that never had one. The write then
 // counts anew, for a bounded time. The error is ErrLate or that of ctx.
 func (p *Place) Back(ctx context.Context) error {
 	p.timer.Stop()
-	held := false
-	p.throttle.step(p.virtualStorage, func(*gate) { held = p.held })
-	if !held {
+	gone := false
+	p.throttle.step(p.virtualStorage, func(*gate) { gone = !p.held })
+	if gone {
 		p.write.back = true
 		if err := p.throttle.wait(ctx, p.virtualStorage, p.write); err != nil {
 			return err
 		}
-		p.throttle.step(p.virtualStorage, func(*gate) { p.held = true })
 	}
-	p.away.Store(false)
+	p.throttle.step(p.virtualStorage, func(*gate) { p.held, p.away = p.held || gone, false })
 	p.began = time.Now()
 	p.timer.Reset(placeFor)
 	return nil
@@ -173,7 +170,7 @@ func (p *Place) Leave(err error, sent time.Time) {
 	w := p.write
 	r := result{kind: w.kind, took: now.Sub(began), given: w.given, done: err == nil, outOfTime: !w.until.IsZero() && !now.Before(w.until)}
 	p.throttle.step(p.virtualStorage, func(g *gate) {
-		if !sent.IsZero() && !p.away.Load() {
+		if !sent.IsZero() && !p.away {
 			g.learn(now, r)
 		}
 		if p.held {
