@@ -41,6 +41,7 @@ type realGit struct {
 	dir      string
 	seeds    *workload.Seeds
 	pg       *postgres.Server
+	gitaly   *cluster.Gitaly // nil: test-gitaly
 }
 
 // prepareGit makes so many repositories, and starts Postgres. The caller calls end.
@@ -70,7 +71,7 @@ func (g *realGit) end() {
 // three would differ after it.
 func (g *realGit) cluster(ctx context.Context, mode string, instances int) (*cluster.Cluster, error) {
 	c, err := cluster.Start(ctx, cluster.Options{
-		Binaries: g.binaries, Postgres: g.pg, Instances: instances, Disk: g.seeds.Disk, Settings: fmt.Sprintf(tuning, mode),
+		Binaries: g.binaries, Postgres: g.pg, Instances: instances, Gitaly: g.gitaly, Disk: g.seeds.Disk, Settings: fmt.Sprintf(tuning, mode),
 		VirtualStorages: []cluster.VirtualStorage{cluster.Numbered("default", 3), cluster.Numbered(alone, 1)},
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func main() {
 	flag.IntVar(&s.runs, "runs", 5, "how often each measurement is taken")
 	flag.DurationVar(&s.slice, "slice", 400*time.Millisecond, "how long one unary measurement lasts")
 	flag.Int64Var(&s.bulkSize, "bulk", 200<<20, "bytes of one bulk transfer")
-	flag.StringVar(&s.only, "only", "", "some of unary, connections, bulk, upload, votes, clone, push, catchup, catchup-git, idle, frame, queue, with commas between; empty: all")
+	flag.StringVar(&s.only, "only", "", "some of unary, standin, nodes, connections, bulk, upload, votes, clone, push, catchup, catchup-git, idle, frame, queue, with commas between; empty: all")
 	serve := flag.String("serve-memory", "", "be a storage in memory of that name (for this program's own use)")
 	passTo := flag.String("pass-to", "", "pass calls on to a storage (for this program's own use)")
 	copyTo := flag.String("copy-to", "", "copy bytes to and from a storage (for this program's own use)")
@@ -74,7 +74,7 @@ func run(ctx context.Context, s settings, out string) error {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, cluster.Binaries, settings) (figures, error)
-	}{{"unary", unary}, {"connections", connections}, {"votes", votes}, {"bulk", bulk}, {"upload", upload}, {"clone", clone}, {"push", push}, {"catchup", catchUp}, {"catchup-git", catchUpOnGit}, {"idle", idle}, {"frame", frame}, {"queue", queue}} {
+	}{{"unary", unary}, {"standin", standIn}, {"nodes", nodes}, {"connections", connections}, {"votes", votes}, {"bulk", bulk}, {"upload", upload}, {"clone", clone}, {"push", push}, {"catchup", catchUp}, {"catchup-git", catchUpOnGit}, {"idle", idle}, {"frame", frame}, {"queue", queue}} {
 		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), part.name) {
 			continue
 		}
@@ -92,6 +92,7 @@ func run(ctx context.Context, s settings, out string) error {
 		return fmt.Errorf("there is nothing called %q to measure", s.only)
 	}
 	judge(os.Stdout, all)
+	table(os.Stdout, all)
 	if err := scenario.WriteJSON(out, all, 0o644); err != nil {
 		return err
 	}
