@@ -58,7 +58,7 @@ type Cluster struct {
 	monitor  *monitor.Monitor
 	asked    []admin.Change
 	switches []admin.SwitchRequest
-	replicas map[state.Key]map[string]map[string]string // references by storage
+	replicas map[replica]map[string]string // references
 	paths    []string
 	figures  []*dto.MetricFamily
 	files    map[string]string
@@ -72,7 +72,11 @@ func New(t testing.TB, storages ...string) *Cluster { return NewAt(t, epoch, sto
 
 // NewAt is New at a time: each entry comes a second after the one before.
 func NewAt(t testing.TB, begin time.Time, storages ...string) *Cluster {
-	c := &Cluster{t: t, begin: begin, state: &state.State{}, reach: map[string]reachability.Observation{}, answers: map[string]any{}, raft: threeInstances()}
+	c := &Cluster{
+		t: t, begin: begin, state: &state.State{}, raft: threeInstances(), reach: map[string]reachability.Observation{}, answers: map[string]any{},
+		waiting: map[state.Key]*admin.Waiting{}, absent: map[state.Key]bool{}, replicas: map[replica]map[string]string{},
+		verified: verified{answers: map[string]admin.VerifyResponse{}},
+	}
 	c.Apply(state.Command{Register: &state.Register{ID: "id-1", Name: "praefect-1", ClusterID: "cluster"}})
 	c.Define(VirtualStorage, storages...)
 	c.monitor = monitor.New(monitor.Deps{View: c.View, Observation: c.Observation, Facts: c.facts, Copies: 2})
@@ -146,12 +150,17 @@ func (c *Cluster) applyAs(proposer state.Incarnation, commands ...state.Command)
 // now is the cluster's clock. It needs mu.
 func (c *Cluster) now() time.Time { return c.begin.Add(time.Duration(c.state.Index) * time.Second) }
 
+// locked calls do with mu.
+func (c *Cluster) locked(do func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	do()
+}
+
 // Observe changes the way to a storage of any virtual storage;
 // at first each is reachable and has the disk agreed on.
 func (c *Cluster) Observe(storage string, reach reachability.Observation) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.reach[storage] = reach
+	c.locked(func() { c.reach[storage] = reach })
 }
 
 // Lose makes a storage unreachable.
@@ -161,40 +170,32 @@ func (c *Cluster) Lose(storage string) {
 
 // SetJobs makes the queue hold the jobs, or fail.
 func (c *Cluster) SetJobs(jobs []admin.Job, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.jobs, c.jobsErr = jobs, err
+	c.locked(func() { c.jobs, c.jobsErr = jobs, err })
 }
 
 // SetWaiting makes the repair of a repository wait.
 func (c *Cluster) SetWaiting(path string, w *admin.Waiting) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.waiting == nil {
-		c.waiting = make(map[state.Key]*admin.Waiting)
-	}
-	c.waiting[state.Key{VirtualStorage: VirtualStorage, RelativePath: path}] = w
+	c.locked(func() { c.waiting[keyOf(path)] = w })
+}
+
+// keyOf names a repository of the first virtual storage.
+func keyOf(path string) state.Key {
+	return state.Key{VirtualStorage: VirtualStorage, RelativePath: path}
 }
 
 // Member adds a member of the cluster that is not registered.
 func (c *Cluster) Member(id, name string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.members = append(c.members, admin.LocalMember{ID: id, Name: name})
+	c.locked(func() { c.members = append(c.members, admin.LocalMember{ID: id, Name: name}) })
 }
 
 // Raft changes the answer about the instances.
 func (c *Cluster) Raft(change func(*admin.RaftView)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	change(&c.raft)
+	c.locked(func() { change(&c.raft) })
 }
 
 // Raise makes the instance know of conditions.
 func (c *Cluster) Raise(raised ...condition.Raised) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.raised = raised
+	c.locked(func() { c.raised = raised })
 }
 
 // Asked are the changes that were asked for, repetitions included.

@@ -39,6 +39,16 @@ func once[Response any](ctx context.Context, c *Cluster, method string, r admin.
 	return answer, errors.Join(failed, err)
 }
 
+// planned is once, but for a dry run, which is not noted.
+func planned[Response any](ctx context.Context, c *Cluster, method string, r admin.Change, dryRun bool, do func() (Response, error)) (Response, error) {
+	if !dryRun {
+		return once(ctx, c, method, r, do)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return do()
+}
+
 func (c *Cluster) at(ctx context.Context, method string, stage admin.Stage) (apply bool, err error) {
 	if c.At == nil {
 		return true, nil
@@ -191,11 +201,11 @@ func (c *Cluster) AcceptLoss(ctx context.Context, r admin.AcceptLossRequest) (ad
 
 // DropJobs implements admin.Overriding.
 func (c *Cluster) DropJobs(ctx context.Context, r admin.DropRequest) (admin.DropResponse, error) {
-	drop := func() (admin.DropResponse, error) {
-		if c.jobsErr != nil {
-			return admin.DropResponse{}, admin.Errorf(admin.NotAvailable, "%v", c.jobsErr)
-		}
+	return planned(ctx, c, "DropJobs", r.Change, r.DryRun, func() (admin.DropResponse, error) {
 		answer := admin.DropResponse{}
+		if c.jobsErr != nil {
+			return answer, admin.Errorf(admin.NotAvailable, "%v", c.jobsErr)
+		}
 		var left []admin.Job
 		for _, j := range c.jobs {
 			if j.State != r.State || r.VirtualStorage != "" && r.VirtualStorage != j.VirtualStorage || r.RelativePath != "" && r.RelativePath != j.RelativePath {
@@ -211,18 +221,12 @@ func (c *Cluster) DropJobs(ctx context.Context, r admin.DropRequest) (admin.Drop
 			c.jobs = left
 		}
 		return answer, nil
-	}
-	if r.DryRun {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return drop()
-	}
-	return once(ctx, c, "DropJobs", r.Change, drop)
+	})
 }
 
 // Reconcile implements admin.Overriding: a repository of which a storage is behind needs a repair.
 func (c *Cluster) Reconcile(ctx context.Context, r admin.ReconcileRequest) (admin.ReconcileResponse, error) {
-	search := func() (admin.ReconcileResponse, error) {
+	return planned(ctx, c, "Reconcile", r.Change, r.DryRun, func() (admin.ReconcileResponse, error) {
 		answer := admin.ReconcileResponse{}
 		if c.jobsErr != nil {
 			return answer, admin.Errorf(admin.NotAvailable, "%v", c.jobsErr)
@@ -244,13 +248,7 @@ func (c *Cluster) Reconcile(ctx context.Context, r admin.ReconcileRequest) (admi
 			return true
 		})
 		return answer, nil
-	}
-	if r.DryRun {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return search()
-	}
-	return once(ctx, c, "Reconcile", r.Change, search)
+	})
 }
 
 // RetryJobs implements admin.Overriding.

@@ -11,12 +11,7 @@ import (
 
 // Absent makes the storages say that they do not have a repository. They have all others.
 func (c *Cluster) Absent(path string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.absent == nil {
-		c.absent = make(map[state.Key]bool)
-	}
-	c.absent[state.Key{VirtualStorage: VirtualStorage, RelativePath: path}] = true
+	c.locked(func() { c.absent[keyOf(path)] = true })
 }
 
 // Conflict makes a repository one that only the first storage has, and of which another one
@@ -24,7 +19,7 @@ func (c *Cluster) Absent(path string) {
 func (c *Cluster) Conflict(path, primary string, found state.Conflict) {
 	c.t.Helper()
 	c.WrittenOnlyTo(path, primary)
-	key := state.Key{VirtualStorage: VirtualStorage, RelativePath: path}
+	key := keyOf(path)
 	c.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: VirtualStorage, Paths: []string{path}, Kind: state.PrimaryOnly}})
 	c.Apply(state.Command{MarkConflict: &state.MarkConflict{Key: key, Conflicts: []state.Conflict{found}, AsOf: c.View().Entry(key).Changed}})
 	c.Apply(state.Command{Close: &state.CloseIntent{VirtualStorage: VirtualStorage, Paths: []string{path}}})
@@ -36,14 +31,13 @@ func (c *Cluster) Died(path string, targets ...string) state.Incarnation {
 	c.t.Helper()
 	c.Apply(state.Command{Register: &state.Register{ID: "id-2", Name: "praefect-2"}})
 	dead := state.Incarnation(c.View().Index)
-	c.mu.Lock()
-	err := c.applyAs(dead, state.Command{Open: &state.OpenIntent{
-		VirtualStorage: VirtualStorage, Paths: []string{path}, Kind: state.PrimaryOnly, Scope: state.Scope{BoundMillis: 10_000, Targets: targets},
-	}})
-	c.mu.Unlock()
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	c.locked(func() {
+		if err := c.applyAs(dead, state.Command{Open: &state.OpenIntent{
+			VirtualStorage: VirtualStorage, Paths: []string{path}, Kind: state.PrimaryOnly, Scope: state.Scope{BoundMillis: 10_000, Targets: targets},
+		}}); err != nil {
+			c.t.Fatal(err)
+		}
+	})
 	c.Apply(state.Command{Retire: &state.Retire{Incarnation: dead, Proof: state.ProofOperator}})
 	return dead
 }

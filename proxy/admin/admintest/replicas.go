@@ -16,37 +16,28 @@ import (
 
 // SetReferences gives a storage a replica of a repository with these references.
 func (c *Cluster) SetReferences(path, storage string, references map[string]string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.replicas == nil {
-		c.replicas = make(map[state.Key]map[string]map[string]string)
-	}
-	key := state.Key{VirtualStorage: VirtualStorage, RelativePath: path}
-	if c.replicas[key] == nil {
-		c.replicas[key] = make(map[string]map[string]string)
-	}
-	c.replicas[key][storage] = references
+	c.locked(func() { c.replicas[replica{keyOf(path), storage}] = references })
+}
+
+// replica is that of a repository on a storage.
+type replica struct {
+	key     state.Key
+	storage string
 }
 
 // SetPaths makes the catalogue list repositories.
 func (c *Cluster) SetPaths(paths ...string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.paths = slices.Sorted(slices.Values(paths))
+	c.locked(func() { c.paths = slices.Sorted(slices.Values(paths)) })
 }
 
 // SetMetrics makes the instance measure something.
 func (c *Cluster) SetMetrics(families ...*dto.MetricFamily) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.figures = families
+	c.locked(func() { c.figures = families })
 }
 
 // SetDebug makes the instance tell files of itself.
 func (c *Cluster) SetDebug(files map[string]string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.files = files
+	c.locked(func() { c.files = files })
 }
 
 // Diff implements admin.Replicas.
@@ -63,12 +54,10 @@ func (c *Cluster) Diff(_ context.Context, key state.Key, here, there string, eac
 
 // diff needs mu.
 func (c *Cluster) diff(key state.Key, here, there string, each func(state.DifferingReference) bool) (hereHas, thereHas bool, err error) {
-	ours, hereHas := c.replicas[key][here]
-	theirs, thereHas := c.replicas[key][there]
-	both := maps.Clone(ours)
-	if both == nil {
-		both = map[string]string{}
-	}
+	ours, hereHas := c.replicas[replica{key, here}]
+	theirs, thereHas := c.replicas[replica{key, there}]
+	both := map[string]string{}
+	maps.Copy(both, ours)
 	maps.Copy(both, theirs)
 	for _, name := range slices.Sorted(maps.Keys(both)) {
 		if ours[name] != theirs[name] && !each(state.DifferingReference{Name: name, Here: ours[name], There: theirs[name]}) {

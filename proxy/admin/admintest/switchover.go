@@ -114,10 +114,8 @@ func (c *Cluster) plan(method string, r admin.SwitchRequest) (admin.Plan, error)
 		if e.HasDoubt() {
 			plan.InDoubt++
 		}
-		for _, name := range e.Behind {
-			if name == plan.Successor {
-				plan.Behind++
-			}
+		if e.IsBehind(plan.Successor) {
+			plan.Behind++
 		}
 		return true
 	})

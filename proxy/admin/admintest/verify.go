@@ -19,20 +19,13 @@ type verified struct {
 
 // SetVerified makes a verification of the repository find something.
 func (c *Cluster) SetVerified(path string, answer admin.VerifyResponse) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.verified.answers == nil {
-		c.verified.answers = make(map[string]admin.VerifyResponse)
-	}
-	c.verified.answers[path] = answer
+	c.locked(func() { c.verified.answers[path] = answer })
 }
 
 // SetRepositories makes the catalogue have so many repositories, of which the differing ones are
 // found when all are verified; or fail.
 func (c *Cluster) SetRepositories(n int, err error, differing ...state.Change) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.verified.repositories, c.verified.err, c.verified.differing = n, err, differing
+	c.locked(func() { c.verified.repositories, c.verified.err, c.verified.differing = n, err, differing })
 }
 
 // verification is the cluster's verification: each question after a request finds that all but one
@@ -86,7 +79,7 @@ func (v verification) Requested(context.Context, string) (int, error) {
 
 // differs puts a replica in doubt. It needs mu.
 func (v verification) differs(change state.Change) error {
-	key := state.Key{VirtualStorage: VirtualStorage, RelativePath: change.RelativePath}
+	key := keyOf(change.RelativePath)
 	if err := v.apply(state.Command{Open: &state.OpenIntent{VirtualStorage: key.VirtualStorage, Paths: []string{key.RelativePath}, Kind: state.Open}}); err != nil {
 		return err
 	}
