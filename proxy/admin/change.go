@@ -31,6 +31,8 @@ type Done struct {
 	Note string `json:"note,omitempty"`
 }
 
+func (d *Done) head() *Done { return d }
+
 // SwitchRequest asks for a switchover: Promote or Drain.
 type SwitchRequest struct {
 	Change

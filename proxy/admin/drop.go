@@ -26,19 +26,16 @@ type DropResponse struct {
 }
 
 func (s *Service) dropJobs(ctx context.Context, r DropRequest) (DropResponse, error) {
-	if err := s.prepareOrPlan(ctx, &r.Change, "queue drop "+r.State, r.DryRun); err != nil {
-		return DropResponse{}, err
-	}
-	if r.State != "ready" && r.State != "failed" && r.State != "dead" {
-		return DropResponse{}, Errorf(Invalid, "no state %q of jobs that can be dropped: want ready, failed or dead", r.State)
-	}
-	if err := exists(s.Node.View(), r.VirtualStorage); err != nil {
-		return DropResponse{}, err
-	}
-	response, err := s.Control.DropJobs(ctx, r)
-	response.DryRun = r.DryRun
-	response.Done = s.finish(response.Done, r.Change)
-	return response, asError(err)
+	return changed(ctx, s, &r.Change, "queue drop "+r.State, r.DryRun, func() error {
+		if r.State != "ready" && r.State != "failed" && r.State != "dead" {
+			return Errorf(Invalid, "no state %q of jobs that can be dropped: want ready, failed or dead", r.State)
+		}
+		return exists(s.Node.View(), r.VirtualStorage)
+	}, func() (DropResponse, error) {
+		response, err := s.Control.DropJobs(ctx, r)
+		response.DryRun = r.DryRun
+		return response, err
+	})
 }
 
 // DropJobs implements Overriding.

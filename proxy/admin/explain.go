@@ -45,11 +45,10 @@ func (s *Service) Explain(ctx context.Context, request ExplainRequest) (ExplainR
 	asking, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
 	jobs, err := s.Repair.Jobs(asking, QueueListRequest{VirtualStorage: vs.Name, RelativePath: key.RelativePath, Limit: explainJobs})
-	switch {
-	case err != nil:
+	if err != nil {
 		response.JobsError = err.Error()
-	case jobs != nil:
-		response.Jobs = jobs
+	} else {
+		response.Jobs = orNone(jobs)
 	}
 	return response, nil
 }
@@ -89,12 +88,7 @@ func only(view *state.State, name string) (*state.VirtualStorage, error) {
 
 // inWords adds for people why requests go where they go.
 func inWords(r Routes) Routes {
-	if r.Reads.Storages == nil {
-		r.Reads.Storages = []string{}
-	}
-	if r.Writes.Others == nil {
-		r.Writes.Others = []string{}
-	}
+	r.Reads.Storages, r.Writes.Others = orNone(r.Reads.Storages), orNone(r.Writes.Others)
 	switch r.Reads.Rule {
 	case "any-in-sync":
 		r.Reads.Why = "every storage that is in sync has the same content; the one with the fewest requests is used"

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,12 +77,10 @@ func (s *Service) figures(_ context.Context, r FiguresRequest) (FiguresResponse,
 }
 
 func isNamed(name string, wanted []string) bool {
-	for _, w := range wanted {
-		if prefix, all := strings.CutSuffix(w, "*"); name == w || all && strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(wanted, func(w string) bool {
+		prefix, all := strings.CutSuffix(w, "*")
+		return name == w || all && strings.HasPrefix(name, prefix)
+	})
 }
 
 func figure(name string, m *dto.Metric) Figure {

@@ -28,8 +28,12 @@ func errNoControl() error {
 func (s *Service) MayChange(ctx context.Context) error { return s.access.Load().check(ctx) }
 
 // prepare judges the caller of a change and whether the request is well formed,
-// before a Control sees it. what is the request in the words of an operator.
-func (s *Service) prepare(ctx context.Context, c *Change, what string) error {
+// before a Control sees it. what is the request in the words of an operator. A plan, which changes
+// nothing, needs no more than its form.
+func (s *Service) prepare(ctx context.Context, c *Change, what string, plan bool) error {
+	if plan {
+		return s.form(c, what)
+	}
 	if err := s.access.Load().check(ctx); err != nil {
 		return err
 	}
@@ -38,14 +42,6 @@ func (s *Service) prepare(ctx context.Context, c *Change, what string) error {
 	}
 	s.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "change asked for", slog.String("by", c.By), slog.String("why", c.Why), slog.String("request_id", c.RequestID))
 	return nil
-}
-
-// prepareOrPlan is prepare; a plan, which changes nothing, needs no more than its form.
-func (s *Service) prepareOrPlan(ctx context.Context, c *Change, what string, dryRun bool) error {
-	if dryRun {
-		return s.form(c, what)
-	}
-	return s.prepare(ctx, c, what)
 }
 
 // form judges a request without regard to the caller.
@@ -78,12 +74,6 @@ func (s *Service) form(c *Change, what string) error {
 		}
 	}
 	return nil
-}
-
-// finish names in an answer the instance that gave it, and the request.
-func (s *Service) finish(done Done, c Change) Done {
-	done.Schema, done.Instance, done.RequestID = Schema, s.cfg.Instance, c.RequestID
-	return done
 }
 
 // asError makes sure that an error of a Control says whether something may have

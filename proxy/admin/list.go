@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -132,10 +133,7 @@ func instanceChanges(view *state.State) []Event {
 
 // less is the order of the ledger.
 func less(a, b state.Key) bool {
-	if a.VirtualStorage != b.VirtualStorage {
-		return a.VirtualStorage < b.VirtualStorage
-	}
-	return a.RelativePath < b.RelativePath
+	return cmp.Or(strings.Compare(a.VirtualStorage, b.VirtualStorage), strings.Compare(a.RelativePath, b.RelativePath)) < 0
 }
 
 // QueueList lists replication jobs. It is UNAVAILABLE while Postgres is.
@@ -149,15 +147,9 @@ func (s *Service) QueueList(ctx context.Context, request QueueListRequest) (Queu
 	request.Limit = page(request.Limit)
 	jobs, err := s.Repair.Jobs(ctx, request)
 	if err != nil {
-		if ctx.Err() != nil {
-			return QueueListResponse{}, status.FromContextError(ctx.Err()).Err()
-		}
-		return QueueListResponse{}, status.Error(codes.Unavailable, err.Error())
+		return QueueListResponse{}, away(ctx, err)
 	}
-	if jobs == nil {
-		jobs = []Job{}
-	}
-	return QueueListResponse{Schema: Schema, Jobs: jobs, More: len(jobs) == request.Limit}, nil
+	return QueueListResponse{Schema: Schema, Jobs: orNone(jobs), More: len(jobs) == request.Limit}, nil
 }
 
 func page(limit int) int {

@@ -21,16 +21,12 @@ type ReconcileResponse struct {
 }
 
 func (s *Service) reconcile(ctx context.Context, r ReconcileRequest) (ReconcileResponse, error) {
-	if err := s.prepareOrPlan(ctx, &r.Change, "reconcile", r.DryRun); err != nil {
-		return ReconcileResponse{}, err
-	}
-	if err := exists(s.Node.View(), r.VirtualStorage); err != nil {
-		return ReconcileResponse{}, err
-	}
-	response, err := s.Control.Reconcile(ctx, r)
-	response.DryRun = r.DryRun
-	response.Done = s.finish(response.Done, r.Change)
-	return response, asError(err)
+	return changed(ctx, s, &r.Change, "reconcile", r.DryRun, func() error { return exists(s.Node.View(), r.VirtualStorage) },
+		func() (ReconcileResponse, error) {
+			response, err := s.Control.Reconcile(ctx, r)
+			response.DryRun = r.DryRun
+			return response, err
+		})
 }
 
 // Reconcile implements Overriding.

@@ -42,29 +42,27 @@ func (s *Service) remove(ctx context.Context, r RemovalRequest) (RemovalResponse
 	if r.Storage != "" {
 		what = "storage remove " + r.Storage
 	}
-	if err := s.prepareOrPlan(ctx, &r.Change, what, r.DryRun); err != nil {
-		return RemovalResponse{}, err
-	}
-	if r.Storage != "" {
-		if err := s.resolve(&r.VirtualStorage, r.Storage); err != nil {
-			return RemovalResponse{}, err
+	return changed(ctx, s, &r.Change, what, r.DryRun, func() error {
+		switch {
+		case r.Storage != "":
+			return s.resolve(&r.VirtualStorage, r.Storage)
+		case r.VirtualStorage == "":
+			return Errorf(Invalid, "no virtual storage is named")
 		}
-	} else if r.VirtualStorage == "" {
-		return RemovalResponse{}, Errorf(Invalid, "no virtual storage is named")
-	} else if err := exists(s.Node.View(), r.VirtualStorage); err != nil {
-		return RemovalResponse{}, err
-	}
-	answer := RemovalResponse{VirtualStorage: r.VirtualStorage, Storage: r.Storage, DryRun: r.DryRun, Left: []string{}}
-	if vs := s.Node.View().VirtualStorage(r.VirtualStorage); vs != nil && r.Storage != "" {
-		for _, st := range vs.Succession {
-			if st.Name == r.Storage {
-				answer.State = st.State
-			} else {
-				answer.Left = append(answer.Left, st.Name)
+		return exists(s.Node.View(), r.VirtualStorage)
+	}, func() (RemovalResponse, error) {
+		answer := RemovalResponse{VirtualStorage: r.VirtualStorage, Storage: r.Storage, DryRun: r.DryRun, Left: []string{}}
+		if vs := s.Node.View().VirtualStorage(r.VirtualStorage); vs != nil && r.Storage != "" {
+			for _, st := range vs.Succession {
+				if st.Name == r.Storage {
+					answer.State = st.State
+				} else {
+					answer.Left = append(answer.Left, st.Name)
+				}
 			}
 		}
-	}
-	done, err := s.Control.Remove(ctx, r)
-	answer.Done = s.finish(done.Done, r.Change)
-	return answer, asError(err)
+		done, err := s.Control.Remove(ctx, r)
+		answer.Done = done.Done
+		return answer, err
+	})
 }

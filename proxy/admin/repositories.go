@@ -2,11 +2,9 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"praefect/fsm/state"
 )
@@ -140,11 +138,8 @@ func (s *Service) eachCatalogued(ctx context.Context, view *state.State, vs *sta
 		return errNoControl()
 	}
 	paths, err := s.Catalogue.Paths(ctx, vs.Name, prefix, after, min(limit, MaxPage))
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return status.FromContextError(ctx.Err()).Err()
-	case err != nil:
-		return status.Errorf(codes.Unavailable, "%v; the repositories that something is wrong with are listed without Postgres: give a filter", err)
+	if err != nil {
+		return away(ctx, fmt.Errorf("%w; the repositories that something is wrong with are listed without Postgres: give a filter", err))
 	}
 	for _, path := range paths {
 		if !add(path, view.Entry(state.Key{VirtualStorage: vs.Name, RelativePath: path})) {

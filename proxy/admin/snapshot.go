@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"google.golang.org/grpc/status"
 
@@ -54,14 +55,14 @@ type chunks func(p []byte) error
 
 // Write implements io.Writer.
 func (send chunks) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		n := min(len(rest), snapshotChunk)
-		if err := send(rest[:n]); err != nil {
-			return len(p) - len(rest), err
+	sent := 0
+	for part := range slices.Chunk(p, snapshotChunk) {
+		if err := send(part); err != nil {
+			return sent, err
 		}
-		rest = rest[n:]
+		sent += len(part)
 	}
-	return len(p), nil
+	return sent, nil
 }
 
 // Snapshot asks for the replicated state and writes it to w. Its errors are gRPC statuses, or come
