@@ -28,12 +28,8 @@ func TestRead_configCommandMerges(t *testing.T) {
   "sentry": {"sentry_dsn": "x"}
 }
 END`, strings.Replace(minimal, "[database]", "[database]\nuser = 'kept'\npassword = 'file'", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := c.Database.Password.Reveal(); got != "printed" {
-		t.Errorf("password is %q, want the command's", got)
-	}
+	must(t, err)
+	same(t, "password", c.Database.Password.Reveal(), "printed")
 	if c.Database.User != "kept" || c.Database.Host != "/run/postgresql" || c.Database.Port != 6432 {
 		t.Errorf("database is %+v, want it merged key by key", c.Database)
 	}

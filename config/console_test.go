@@ -35,9 +35,7 @@ storage = "gitaly-1"
 address = "tcp://gitaly-1:8075"
 `), noEnv)
 			if row.key == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
+				must(t, err)
 				return
 			}
 			faults := faultsIn(t, err)

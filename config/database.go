@@ -48,13 +48,7 @@ type Database struct {
 
 // DSN returns the connection string for lib/pq, password included. A session
 // that it opens is one that can write.
-func (d Database) DSN() string { return d.dsn(d.Password.Reveal()) }
-
-// Redacted returns the connection string for people: as DSN, but without the
-// password.
-func (d Database) Redacted() string { return d.dsn("") }
-
-func (d Database) dsn(password string) string {
+func (d Database) DSN() string {
 	port := ""
 	if d.Port != 0 {
 		port = fmt.Sprint(d.Port)
@@ -69,7 +63,7 @@ func (d Database) dsn(password string) string {
 		{"host", d.Host},
 		{"port", port},
 		{"user", d.User},
-		{"password", password},
+		{"password", d.Password.Reveal()},
 		{"dbname", d.DBName},
 		{"sslmode", d.sslMode()},
 		{"sslcert", d.SSLCert},

@@ -97,9 +97,7 @@ func (c *Config) fillIn(getenv func(string) string, found *findings) {
 		{&c.Raft.Profile, &normal.Raft.Profile},
 	} {
 		// Generated files set keys to nothing where they mean the default.
-		if *enum.value == "" {
-			*enum.value = *enum.fallback
-		}
+		*enum.value = cmp.Or(*enum.value, *enum.fallback)
 	}
 	c.ListenAddr = strings.TrimPrefix(c.ListenAddr, "tcp://")
 	c.TLSListenAddr = strings.TrimPrefix(c.TLSListenAddr, "tls://")
@@ -131,11 +129,7 @@ func (c *Config) fillIn(getenv func(string) string, found *findings) {
 		}
 		c.Raft.Name = name
 	}
-	if c.Raft.DataDir == "" {
-		// systemd lists several directories with colons between them.
-		c.Raft.DataDir, _, _ = strings.Cut(getenv("STATE_DIRECTORY"), ":")
-	}
-	if c.Raft.DataDir == "" {
-		c.Raft.DataDir = defaultDataDir
-	}
+	// systemd lists several directories with colons between them.
+	ofSystemd, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":")
+	c.Raft.DataDir = cmp.Or(c.Raft.DataDir, ofSystemd, defaultDataDir)
 }

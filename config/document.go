@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sort"
 	"strconv"
@@ -63,9 +64,7 @@ func (d *document) move(from, to []string) {
 			moved[next+id[len(old):]] = at
 		}
 	}
-	for id, at := range moved {
-		d.at[id] = at
-	}
+	maps.Copy(d.at, moved)
 }
 
 // merge lays other values over those of the text: tables key by key, every other value replaces the
@@ -82,11 +81,7 @@ func (d *document) mergeTable(path []string, into, over map[string]any) {
 		}
 		into[key] = value
 		id := pathID(here)
-		for old := range d.at {
-			if strings.HasPrefix(old, id+"\x00") {
-				delete(d.at, old)
-			}
-		}
+		maps.DeleteFunc(d.at, func(old string, _ position) bool { return strings.HasPrefix(old, id+"\x00") })
 		d.at[id] = position{}
 	}
 }

@@ -20,17 +20,13 @@ const examplePath = "config.example.toml"
 func readExample(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(examplePath)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return string(text)
 }
 
 func TestExample_loads(t *testing.T) {
 	c, err := Load(t.Context(), examplePath, noEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if len(c.Ignored) > 0 {
 		t.Errorf("the example has keys without an effect: %v", c.Ignored)
 	}
@@ -53,9 +49,7 @@ func TestExample_hasEveryKey(t *testing.T) {
 	text := readExample(t)
 	active := regexp.MustCompile(`(?m)^#(?:# ?)?(\[\[|[a-z_]+ = )`).ReplaceAllString(text, "$1")
 	var document map[string]any
-	if err := toml.Unmarshal([]byte(active), &document); err != nil {
-		t.Fatal(err)
-	}
+	must(t, toml.Unmarshal([]byte(active), &document))
 	shown := map[string]bool{}
 	collectKeys(shown, "", document)
 	for _, key := range settings("", reflect.TypeFor[Config]()) {
@@ -117,15 +111,11 @@ func settings(name string, of reflect.Type) []string {
 
 func TestConfig_everyFieldIsDocumented(t *testing.T) {
 	paths, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	documented := 0
 	for _, path := range paths {
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		ast.Inspect(file, func(node ast.Node) bool {
 			field, ok := node.(*ast.Field)
 			if !ok || field.Tag == nil {

@@ -10,9 +10,7 @@ import (
 func TestConfig_exposed(t *testing.T) {
 	write := func(name string, mode os.FileMode) string {
 		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, []byte("secret"), mode); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte("secret"), mode))
 		if err := os.Chmod(path, mode); err != nil { // whatever the umask is
 			t.Fatal(err)
 		}

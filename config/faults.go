@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -128,14 +127,7 @@ func boolRank(b bool) int {
 func keyPath(parts ...any) []string {
 	path := make([]string, 0, len(parts))
 	for _, part := range parts {
-		switch part := part.(type) {
-		case string:
-			path = append(path, part)
-		case int:
-			path = append(path, strconv.Itoa(part))
-		default:
-			panic(fmt.Sprintf("config: %T in a key path", part))
-		}
+		path = append(path, fmt.Sprint(part))
 	}
 	return path
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -23,9 +24,7 @@ var placeless = cmp.Options{cmpopts.IgnoreFields(VirtualStorage{}, "Line"), cmpo
 
 func TestLoad_upstreamFull(t *testing.T) {
 	c, err := Load(t.Context(), "testdata/upstream.toml", noEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var ignored []string
 	for _, key := range c.Ignored {
 		ignored = append(ignored, key.Key)
@@ -86,9 +85,7 @@ func TestLoad_upstreamFull(t *testing.T) {
 	if diff := cmp.Diff(want, *c, placeless); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
-	if got := c.Logging.SlogLevel(); got != slog.LevelWarn {
-		t.Errorf("log level is %v, want warn", got)
-	}
+	same(t, "log level", c.Logging.SlogLevel(), slog.LevelWarn)
 }
 
 func TestLoad_missingFile(t *testing.T) {
@@ -109,12 +106,8 @@ func TestLoad_namesTheFile(t *testing.T) {
 func TestRead_readsAllItRefersTo(t *testing.T) {
 	token := writeFile(t, "token", "from a file\n", 0o400)
 	c, err := Read(t.Context(), strings.NewReader(minimal+"token_file = '"+token+"'"), noEnv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := c.VirtualStorages[0].Nodes[0].Token.Reveal(); got != "from a file" {
-		t.Errorf("token is %q, want what the file holds", got)
-	}
+	must(t, err)
+	same(t, "token", c.VirtualStorages[0].Nodes[0].Token.Reveal(), "from a file")
 }
 
 func TestRead_failingReader(t *testing.T) {
@@ -200,9 +193,7 @@ func TestParse_defaults(t *testing.T) {
 	want.Raft.DataDir = "/var/lib/praefect/raft"
 	want.Raft.DiskTimeout = Duration(10 * time.Second)
 	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want.Raft.Name = host
 	if diff := cmp.Diff(want, *c, placeless); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
@@ -247,9 +238,7 @@ func TestParse_stateDirectory(t *testing.T) {
 			}
 			return ""
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if c.Raft.DataDir != want {
 			t.Errorf("with STATE_DIRECTORY=%q data_dir is %q, want %q", env, c.Raft.DataDir, want)
 		}
@@ -261,9 +250,7 @@ func TestParse_durations(t *testing.T) {
 		`"90s"`: 90 * time.Second, `"1h30m"`: 90 * time.Minute, `"0"`: 0, `"1.5ms"`: 1500 * time.Microsecond, `0`: 0,
 	} {
 		c := parseText(t, "drain_wait = "+text+minimal)
-		if got := time.Duration(c.DrainWait); got != want {
-			t.Errorf("drain_wait = %s is read as %v, want %v", text, got, want)
-		}
+		same(t, fmt.Sprintf("drain_wait = %s", text), time.Duration(c.DrainWait), want)
 	}
 }
 
@@ -295,9 +282,7 @@ func TestLogging_slogLevel(t *testing.T) {
 		"error": slog.LevelError, "fatal": slog.LevelError, "panic": slog.LevelError,
 	} {
 		c := parseText(t, minimal+"[logging]\nlevel = '"+name+"'")
-		if got := c.Logging.SlogLevel(); got != want {
-			t.Errorf("level %q is %v, want %v", name, got, want)
-		}
+		same(t, fmt.Sprintf("level %q", name), c.Logging.SlogLevel(), want)
 	}
 }
 
@@ -307,9 +292,7 @@ func TestTLS_minVersionID(t *testing.T) {
 		"TLS 1.2": tls.VersionTLS12, "TLS 1.3": tls.VersionTLS13,
 	} {
 		c := parseText(t, minimal+"[tls]\nmin_version = '"+text+"'")
-		if got := c.TLS.MinVersionID(); got != want {
-			t.Errorf("min_version %q is %#x, want %#x", text, got, want)
-		}
+		same(t, fmt.Sprintf("min_version %q", text), c.TLS.MinVersionID(), want)
 	}
 }
 
@@ -318,18 +301,14 @@ func TestIgnored_notice(t *testing.T) {
 		"logging.dir (line 7) has no effect: why": {Key: "logging.dir", Line: 7, Why: "why"},
 		"logging.dir has no effect: why":          {Key: "logging.dir", Why: "why"},
 	} {
-		if got := key.String(); got != want {
-			t.Errorf("notice is %q, want %q", got, want)
-		}
+		same(t, "notice", key.String(), want)
 	}
 }
 
 func TestParse_notesWhereStoragesStand(t *testing.T) {
 	c, err := Parse([]byte("listen_addr = ':1'\n[database]\nhost = '/run'\n[[virtual_storage]]\nname = 'v'\n"+
 		"[[virtual_storage.node]]\nstorage = 'g1'\naddress = 'tcp://h:1'\n\n[[virtual_storage.node]]\nstorage = 'g2'\naddress = 'tcp://h:2'\n"), func(string) string { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	v := c.VirtualStorages[0]
 	if v.Line != 4 || v.Nodes[0].Line != 6 || v.Nodes[1].Line != 10 {
 		t.Errorf("got lines %d, %d, %d, want 4, 6, 10", v.Line, v.Nodes[0].Line, v.Nodes[1].Line)

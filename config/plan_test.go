@@ -22,13 +22,9 @@ func TestPlan_filesAreCompleteSettings(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		plan := planned()
 		plan.TLS = tls
-		if err := plan.Check(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, plan.Check())
 		text, err := plan.File("praefect-3")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		c := parseText(t, text)
 		if len(c.Ignored)+len(c.Warnings) > 0 {
 			t.Errorf("ignored %v, warnings %v", c.Ignored, c.Warnings)

@@ -29,9 +29,7 @@ func TestRaft_addresses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := parseText(t, minimal+tt.text).Raft
-			if got := r.AdvertisedAddr(); got != tt.advertise {
-				t.Errorf("advertises %q, want %q", got, tt.advertise)
-			}
+			same(t, "advertised address", r.AdvertisedAddr(), tt.advertise)
 			if diff := cmp.Diff(tt.others, r.Others()); diff != "" && len(tt.others)+len(r.Others()) > 0 {
 				t.Errorf("others (-want +got):\n%s", diff)
 			}
@@ -47,8 +45,6 @@ func TestRaft_diskTimeout(t *testing.T) {
 		cluster + "name = 'a'\nadvertise_addr = 'h:1'\ndisk_timeout = '0s'\n" + others:  Duration(5 * time.Second),
 		"[raft]\ndisk_timeout = '1s'":                                                   Duration(time.Second),
 	} {
-		if got := parseText(t, minimal+text).Raft.DiskTimeout; got != want {
-			t.Errorf("%q: got %v, want %v", text, got, want)
-		}
+		same(t, text, parseText(t, minimal+text).Raft.DiskTimeout, want)
 	}
 }

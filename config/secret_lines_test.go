@@ -18,9 +18,7 @@ func TestReadSecretAndFormer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "secret")
-			if err := os.WriteFile(path, []byte(row.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(path, []byte(row.text), 0o600))
 			secret, former, err := readSecretAndFormer(path)
 			if (err == nil) != (row.says == "") || err != nil && !strings.Contains(err.Error(), row.says) {
 				t.Fatalf("got %v, want %q", err, row.says)
@@ -35,14 +33,10 @@ func TestReadSecretAndFormer(t *testing.T) {
 // A former secret must be as hard to guess as the present one.
 func TestLoad_formerSecretOfInstances(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte("sixteen or more characters\nfew\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte("sixteen or more characters\nfew\n"), 0o600))
 	settings := filepath.Join(t.TempDir(), "config.toml")
 	text := minimal + "\n[raft]\nname = 'a'\nlisten_addr = 'a:2307'\nsecret_file = '" + path + "'\n"
-	if err := os.WriteFile(settings, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(settings, []byte(text), 0o600))
 	_, err := Load(t.Context(), settings, func(string) string { return "" })
 	if err == nil || !strings.Contains(err.Error(), "too few in the second line") || strings.Contains(err.Error(), "sixteen") {
 		t.Errorf("got %v", err)

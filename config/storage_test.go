@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -90,8 +91,6 @@ func TestSameListenAddr(t *testing.T) {
 		{"127.0.0.1:0", "127.0.0.1:0", false},
 		{"", ":2305", false},
 	} {
-		if got := sameListenAddr(tt.a, tt.b); got != tt.want {
-			t.Errorf("sameListenAddr(%q, %q) is %v, want %v", tt.a, tt.b, got, tt.want)
-		}
+		same(t, fmt.Sprintf("sameListenAddr(%q, %q)", tt.a, tt.b), sameListenAddr(tt.a, tt.b), tt.want)
 	}
 }

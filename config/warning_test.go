@@ -36,9 +36,7 @@ func TestParse_warnings(t *testing.T) {
 					t.Errorf("warning %d: got %q, want it to begin with %q", i, got, tt.want[i])
 				}
 			}
-			if got := c.UnknownKeys(); got != tt.unknown {
-				t.Errorf("%d unknown keys, want %d", got, tt.unknown)
-			}
+			same(t, "unknown keys", c.UnknownKeys(), tt.unknown)
 		})
 	}
 }
@@ -51,9 +49,7 @@ func TestParse_databaseHostByDefault(t *testing.T) {
 			}
 			return ""
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if c.Database.Host != want {
 			t.Errorf("with PGHOST=%q host is %q, want %q", env, c.Database.Host, want)
 		}
@@ -68,9 +64,7 @@ func TestParse_upstreamExamples(t *testing.T) {
 	} {
 		t.Run(release, func(t *testing.T) {
 			text, err := os.ReadFile("testdata/upstream-" + release + ".toml")
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			c := parseText(t, string(text))
 			var got []string
 			for _, i := range c.Ignored {
