@@ -3,6 +3,7 @@ package monitor
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -159,18 +160,10 @@ func (m *Monitor) judge(ctx context.Context) (own, all []condition.Condition) {
 
 // heard are the conditions that the other instances have told lately. Caller holds mu.
 func (m *Monitor) heard() [][]condition.Condition {
-	var names []string
-	for name, s := range m.others {
-		if m.deps.Now().Sub(s.at) > remembered {
-			delete(m.others, name)
-			continue
-		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	lists := make([][]condition.Condition, len(names))
-	for i, name := range names {
-		lists[i] = m.others[name].list
+	maps.DeleteFunc(m.others, func(_ string, s said) bool { return m.deps.Now().Sub(s.at) > remembered })
+	var lists [][]condition.Condition
+	for _, name := range slices.Sorted(maps.Keys(m.others)) {
+		lists = append(lists, m.others[name].list)
 	}
 	return lists
 }
