@@ -39,18 +39,13 @@ func (c *Console) repositories(w http.ResponseWriter, r *http.Request, _ *sessio
 	if asked.Has("after_path") {
 		request.After = &state.Key{VirtualStorage: asked.Get("after_vs"), RelativePath: asked.Get("after_path")}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
-	defer cancel()
-	find := search
-	if asked.Get("only") == "all" {
-		find = catalogued
-	}
-	answered, err := find(ctx, c.cluster(""), request, filter{text: asked.Get("text"), only: asked.Get("only")})
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	answer(w, answered)
+	wanted := filter{text: asked.Get("text"), only: asked.Get("only")}
+	ask(c, w, r, func(cluster Cluster, ctx context.Context, request admin.DatalossRequest) (found, error) {
+		if wanted.only == "all" {
+			return catalogued(ctx, cluster, request, wanted)
+		}
+		return search(ctx, cluster, request, wanted)
+	}, request)
 }
 
 // filter tells which repositories a search wants.
@@ -117,9 +112,7 @@ func catalogued(ctx context.Context, cluster Cluster, request admin.DatalossRequ
 // explain tells everything that is known of one repository.
 func (c *Console) explain(w http.ResponseWriter, r *http.Request, _ *session) {
 	asked := r.URL.Query()
-	ask(w, r, func(ctx context.Context) (admin.ExplainResponse, error) {
-		return c.cluster("").Explain(ctx, admin.ExplainRequest{VirtualStorage: asked.Get("virtual_storage"), RelativePath: asked.Get("relative_path")})
-	})
+	ask(c, w, r, Cluster.Explain, admin.ExplainRequest{VirtualStorage: asked.Get("virtual_storage"), RelativePath: asked.Get("relative_path")})
 }
 
 // queue tells one page of replication jobs.
@@ -130,25 +123,21 @@ func (c *Console) queue(w http.ResponseWriter, r *http.Request, _ *session) {
 		refuse(w, http.StatusBadRequest, "the id of a job is a number")
 		return
 	}
-	ask(w, r, func(ctx context.Context) (admin.QueueListResponse, error) {
-		return c.cluster("").QueueList(ctx, admin.QueueListRequest{
-			VirtualStorage: asked.Get("virtual_storage"), RelativePath: asked.Get("relative_path"), State: asked.Get("state"), After: after, Limit: page,
-		})
+	ask(c, w, r, Cluster.QueueList, admin.QueueListRequest{
+		VirtualStorage: asked.Get("virtual_storage"), RelativePath: asked.Get("relative_path"), State: asked.Get("state"), After: after, Limit: page,
 	})
 }
 
 // history returns the history that the cluster keeps.
 func (c *Console) history(w http.ResponseWriter, r *http.Request, _ *session) {
-	ask(w, r, func(ctx context.Context) (admin.HistoryResponse, error) {
-		return c.cluster("").History(ctx, admin.HistoryRequest{VirtualStorage: r.URL.Query().Get("virtual_storage")})
-	})
+	ask(c, w, r, Cluster.History, admin.HistoryRequest{VirtualStorage: r.URL.Query().Get("virtual_storage")})
 }
 
 // ask answers a request by a question to the cluster.
-func ask[Answer any](w http.ResponseWriter, r *http.Request, put func(context.Context) (Answer, error)) {
+func ask[Request, Answer any](c *Console, w http.ResponseWriter, r *http.Request, put func(Cluster, context.Context, Request) (Answer, error), request Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
 	defer cancel()
-	answered, err := put(ctx)
+	answered, err := put(c.cluster(""), ctx, request)
 	if err != nil {
 		fail(w, err)
 		return

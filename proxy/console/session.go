@@ -1,7 +1,6 @@
 package console
 
 import (
-	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"slices"
@@ -58,10 +57,13 @@ func (s *sessions) begin(now time.Time, name string, acts bool, token string) (c
 			return "", nil, false
 		}
 		oldest := slices.MinFunc(replaceable, func(a, b *session) int {
-			if a.acts != b.acts {
-				return cmp.Compare(rank(a), rank(b))
+			switch {
+			case a.acts == b.acts:
+				return a.used.Compare(b.used)
+			case a.acts:
+				return 1
 			}
-			return a.used.Compare(b.used)
+			return -1
 		})
 		delete(s.all, oldest.id)
 	}
@@ -71,13 +73,6 @@ func (s *sessions) begin(now time.Time, name string, acts bool, token string) (c
 	}
 	s.all[begun.id] = begun
 	return cookie, begun, true
-}
-
-func rank(s *session) int {
-	if s.acts {
-		return 1
-	}
-	return 0
 }
 
 // find returns the session of a cookie, nil if there is none whose token is still valid.
