@@ -1,16 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
-	"sync"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
 
 	"praefect/config"
 	"praefect/proxy/admin"
@@ -57,12 +56,15 @@ func listenForConsole(ctx context.Context, cfg *config.Config) (*consoleListener
 	return l, nil
 }
 
+// innerBuffer is how many bytes of a connection within the process wait to be read.
+const innerBuffer = 64 << 10
+
 // consolePart serves the console. It asks and changes the cluster by the service of operators,
 // over a connection within the process.
 func (d *daemon) consolePart(l *consoleListener, operators *admin.Service) (part, error) {
-	inner := newInnerListener()
+	inner := bufconn.Listen(innerBuffer)
 	cc, err := grpc.NewClient("passthrough:///operators", grpc.WithNoProxy(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return inner.dial(ctx) }))
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return inner.DialContext(ctx) }))
 	if err != nil {
 		return part{}, errors.Join(err, l.Close())
 	}
@@ -93,57 +95,6 @@ func (d *daemon) consolePart(l *consoleListener, operators *admin.Service) (part
 func consoleTokens(cfg *config.Config) console.Tokens {
 	return console.Tokens{
 		Read: []string{cfg.Auth.Token.Reveal(), cfg.Auth.PreviousToken.Reveal()},
-		Act:  cmp.Or(cfg.Admin.Token.Reveal(), admin.LocalToken(cfg.Raft.DataDir)),
+		Act:  adminToken(cfg),
 	}
 }
-
-var errInnerClosed = errors.New("the listener within the process is closed")
-
-// innerListener is a listener that only this process reaches, by dial.
-type innerListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	close  func()
-}
-
-func newInnerListener() *innerListener {
-	closed := make(chan struct{})
-	return &innerListener{conns: make(chan net.Conn), closed: closed, close: sync.OnceFunc(func() { close(closed) })}
-}
-
-func (l *innerListener) dial(ctx context.Context) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case l.conns <- there:
-		return here, nil
-	case <-l.closed:
-		return nil, errInnerClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// Accept implements net.Listener.
-func (l *innerListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, errInnerClosed
-	}
-}
-
-// Close implements net.Listener.
-func (l *innerListener) Close() error {
-	l.close()
-	return nil
-}
-
-// Addr implements net.Listener.
-func (l *innerListener) Addr() net.Addr { return innerAddr{} }
-
-type innerAddr struct{}
-
-func (innerAddr) Network() string { return "inner" }
-
-func (innerAddr) String() string { return "operators" }
