@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"praefect/fsm/state"
@@ -27,13 +28,8 @@ type adminRepair struct {
 
 func (r adminRepair) Backfilling(virtualStorage, name string) *admin.Backfilling {
 	for _, backfill := range r.Backfills() {
-		if backfill.VirtualStorage != virtualStorage {
-			continue
-		}
-		for _, s := range backfill.Storages {
-			if s == name {
-				return &admin.Backfilling{Total: backfill.Total, Done: backfill.Done, Left: backfill.Left}
-			}
+		if backfill.VirtualStorage == virtualStorage && slices.Contains(backfill.Storages, name) {
+			return &admin.Backfilling{Total: backfill.Total, Done: backfill.Done, Left: backfill.Left}
 		}
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"praefect/fsm/state"
@@ -46,21 +47,16 @@ func (v adminVerify) Verify(ctx context.Context, key state.Key) (admin.VerifyRes
 		add(admin.ReplicaUnknown, why.Error(), found.Unknown...)
 	}
 	add(admin.ReplicaSkipped, "it does not serve, or is behind", found.Skipped...)
-	slices.SortFunc(answer.Replicas, func(a, b admin.VerifiedReplica) int { return compareNames(found.Primary, a.Storage, b.Storage) })
+	slices.SortFunc(answer.Replicas, func(a, b admin.VerifiedReplica) int {
+		switch found.Primary { // stands first
+		case a.Storage:
+			return -1
+		case b.Storage:
+			return 1
+		}
+		return strings.Compare(a.Storage, b.Storage)
+	})
 	return answer, nil
-}
-
-// compareNames orders the names of storages, the primary first.
-func compareNames(primary, a, b string) int {
-	switch {
-	case a == primary:
-		return -1
-	case b == primary:
-		return 1
-	case a < b:
-		return -1
-	}
-	return 1
 }
 
 // Request implements admin.Verification.

@@ -21,15 +21,11 @@ func (p *program) check() *cli.Command {
 		Description: "The exit code is 1 if a check failed that is fatal. Postgres is not: without it only\n" +
 			"repair waits. Which repositories are unavailable the running instance is asked.",
 		Flags: []cli.Flag{&cli.BoolFlag{Name: "q", Usage: "one line a check"}},
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			cfg, err := p.load(ctx, cmd)
-			if err != nil {
-				return err
-			}
+		Action: p.withSettings(func(ctx context.Context, cmd *cli.Command, cfg *config.Config) error {
 			return p.withOpened(cfg, func(db *postgres.DB) error {
 				return p.report(check.Run(ctx, checksBeside(cfg, db), check.DefaultTimeout), cmd.Bool("q"))
 			})
-		},
+		}),
 	}
 }
 

@@ -27,15 +27,13 @@ func (p *program) claim() *cli.Command {
 		Commands: []*cli.Command{
 			{
 				Name: "list", Usage: "list the claims",
-				Action: func(ctx context.Context, cmd *cli.Command) error {
-					return p.withDatabase(ctx, cmd, func(ctx context.Context, db *postgres.DB) error {
-						held, err := postgres.NewClaims(db).List(ctx)
-						if err != nil {
-							return err
-						}
-						return p.println(showClaims(held))
-					})
-				},
+				Action: p.withDatabase(func(ctx context.Context, _ *cli.Command, db *postgres.DB) error {
+					held, err := postgres.NewClaims(db).List(ctx)
+					if err != nil {
+						return err
+					}
+					return p.println(showClaims(held))
+				}),
 			},
 			{
 				Name: "remove", Usage: "remove the claim on a virtual storage", ArgsUsage: "VIRTUAL-STORAGE",

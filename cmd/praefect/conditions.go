@@ -78,40 +78,31 @@ func (c conditions) facts() condition.Facts {
 			facts.Raised = append(facts.Raised, condition.Raised{Name: name, Instance: facts.Instance, Text: why})
 		}
 	}
-	for _, a := range c.repair.Alarms() {
+	raise := func(name condition.Name, virtualStorage, storage, format string, args ...any) {
 		facts.Raised = append(facts.Raised, condition.Raised{
-			Name: condition.RepairWaits, VirtualStorage: a.VirtualStorage,
-			Text: fmt.Sprintf("%s of %s cannot be repaired (%s): %s", a.RelativePath, a.VirtualStorage, a.Reason, a.Detail),
+			Name: name, VirtualStorage: virtualStorage, Storage: storage, Text: fmt.Sprintf(format, args...),
 		})
 	}
+	for _, a := range c.repair.Alarms() {
+		raise(condition.RepairWaits, a.VirtualStorage, "", "%s of %s cannot be repaired (%s): %s", a.RelativePath, a.VirtualStorage, a.Reason, a.Detail)
+	}
 	for _, f := range c.repair.FailingStorages() {
-		facts.Raised = append(facts.Raised, condition.Raised{
-			Name: condition.CopiesFail, VirtualStorage: f.VirtualStorage, Storage: f.Storage,
-			Text: fmt.Sprintf("copies onto %d replicas of %s of %s fail at %s: none of them is made again from nothing",
-				f.Replicas, f.Storage, f.VirtualStorage, facts.Instance),
-		})
+		raise(condition.CopiesFail, f.VirtualStorage, f.Storage, "copies onto %d replicas of %s of %s fail at %s: none of them is made again from nothing",
+			f.Replicas, f.Storage, f.VirtualStorage, facts.Instance)
 	}
 	for _, f := range c.failing() {
 		what := "its replica is the matter, and steps down"
 		if f.Repositories > 1 {
 			what = "the storage is the matter if their number grows, for example because its disk is full"
 		}
-		facts.Raised = append(facts.Raised, condition.Raised{
-			Name: condition.PrimaryUnwritable, VirtualStorage: f.VirtualStorage, Storage: f.Storage,
-			Text: fmt.Sprintf("%s of %s, the primary, fails writes of %d repositories at %s that other storages could do: %s",
-				f.Storage, f.VirtualStorage, f.Repositories, facts.Instance, what),
-		})
+		raise(condition.PrimaryUnwritable, f.VirtualStorage, f.Storage, "%s of %s, the primary, fails writes of %d repositories at %s that other storages could do: %s",
+			f.Storage, f.VirtualStorage, f.Repositories, facts.Instance, what)
 	}
 	for _, d := range c.repair.Damages() {
-		facts.Raised = append(facts.Raised, condition.Raised{
-			Name: condition.ReplicaDamaged, VirtualStorage: d.VirtualStorage, Storage: d.Storage,
-			Text: fmt.Sprintf("git complains of the objects of %s on %s of %s: %s", d.RelativePath, d.Storage, d.VirtualStorage, d.What),
-		})
+		raise(condition.ReplicaDamaged, d.VirtualStorage, d.Storage, "git complains of the objects of %s on %s of %s: %s", d.RelativePath, d.Storage, d.VirtualStorage, d.What)
 	}
 	for _, n := range c.repair.NotCompared() {
-		facts.Raised = append(facts.Raised, condition.Raised{
-			Name: condition.NotCompared, VirtualStorage: n.VirtualStorage, Text: notCompared(n),
-		})
+		raise(condition.NotCompared, n.VirtualStorage, "", "%s", notCompared(n))
 	}
 	facts.Raised = append(facts.Raised, condition.Differing(c.node.View(), time.Now())...)
 	facts.Raised = append(facts.Raised, c.stuck.list()...)

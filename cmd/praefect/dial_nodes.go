@@ -29,11 +29,7 @@ func (p *program) dialNodes() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "timeout", Usage: "how long a server may take; 0 is 10s"},
 		},
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			cfg, err := p.load(ctx, cmd)
-			if err != nil {
-				return err
-			}
+		Action: p.withSettings(func(ctx context.Context, cmd *cli.Command, cfg *config.Config) error {
 			timeout := cmd.Duration("timeout")
 			if timeout <= 0 {
 				timeout = dialTimeout
@@ -41,7 +37,7 @@ func (p *program) dialNodes() *cli.Command {
 			ctx, cancel := context.WithTimeout(ctx, timeout)
 			defer cancel()
 			return dialAll(ctx, &lines{write: p.println}, servers(cfg))
-		},
+		}),
 	}
 }
 

@@ -22,11 +22,9 @@ const (
 
 // withInstance calls do with a connection to the instance that has the settings.
 func (p *program) withInstance(ctx context.Context, cmd *cli.Command, do func(context.Context, *config.Config, *grpc.ClientConn) error) error {
-	cfg, err := p.load(ctx, cmd)
-	if err != nil {
-		return err
-	}
-	return dialInstance(ctx, cfg, func(cc *grpc.ClientConn) error { return do(ctx, cfg, cc) })
+	return p.withSettings(func(ctx context.Context, _ *cli.Command, cfg *config.Config) error {
+		return dialInstance(ctx, cfg, func(cc *grpc.ClientConn) error { return do(ctx, cfg, cc) })
+	})(ctx, cmd)
 }
 
 // dialInstance calls do once the instance has been reached.

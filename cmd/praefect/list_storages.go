@@ -18,13 +18,9 @@ func (p *program) listStorages() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "virtual-storage", Usage: "only this virtual storage: `NAME`"},
 		},
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			cfg, err := p.load(ctx, cmd)
-			if err != nil {
-				return err
-			}
+		Action: p.withSettings(func(_ context.Context, cmd *cli.Command, cfg *config.Config) error {
 			return p.print(showStorages(cfg, cmd.String("virtual-storage")))
-		},
+		}),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"praefect/consensus"
@@ -111,21 +112,15 @@ func (o overriding) meant(name string) []string {
 	if name != "" {
 		return []string{name}
 	}
-	var all []string
-	for _, vs := range o.node.View().VirtualStorages {
-		all = append(all, vs.Name)
-	}
-	return all
+	return defined(o.node.View())
 }
 
 func (o overriding) paused(names []string) bool {
 	view := o.node.View()
-	for _, name := range names {
-		if vs := view.VirtualStorage(name); vs != nil && vs.Paused != nil {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(names, func(name string) bool {
+		vs := view.VirtualStorage(name)
+		return vs != nil && vs.Paused != nil
+	})
 }
 
 // AcceptLoss implements admin.Overriding.

@@ -163,6 +163,17 @@ func (p *program) load(ctx context.Context, cmd *cli.Command) (*config.Config, e
 	return p.settings(ctx, cmd)
 }
 
+// withSettings is the action of a command that takes no arguments, and works with the settings.
+func (p *program) withSettings(do func(context.Context, *cli.Command, *config.Config) error) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		cfg, err := p.load(ctx, cmd)
+		if err != nil {
+			return err
+		}
+		return do(ctx, cmd, cfg)
+	}
+}
+
 func (p *program) settings(ctx context.Context, cmd *cli.Command) (*config.Config, error) {
 	path := cmd.String("config")
 	if path == "" {

@@ -35,13 +35,7 @@ func (p *program) raftRejoin() *cli.Command {
 			confirmFlag("INSTANCE"),
 			&cli.BoolFlag{Name: "force", Usage: "set the state aside although no listed peer is of another cluster"},
 		},
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			cfg, err := p.load(ctx, cmd)
-			if err != nil {
-				return err
-			}
-			return p.rejoin(ctx, cmd, cfg)
-		},
+		Action: p.withSettings(p.rejoin),
 	}
 }
 
@@ -95,11 +89,7 @@ func (p *program) raftRename() *cli.Command {
 		Usage:       "give raft.data_dir to the same instance under another name",
 		Description: "The data directory names its instance, so that no other one takes its part. After raft.name was\nchanged for the same instance, this says so.",
 		Flags:       []cli.Flag{confirmFlag("INSTANCE")},
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			cfg, err := p.load(ctx, cmd)
-			if err != nil {
-				return err
-			}
+		Action: p.withSettings(func(ctx context.Context, cmd *cli.Command, cfg *config.Config) error {
 			found, err := store.Inspect(ctx, cfg.Raft.DataDir)
 			if err != nil {
 				return err
@@ -120,6 +110,6 @@ func (p *program) raftRename() *cli.Command {
 				return err
 			}
 			return p.println(fmt.Sprintf("Instance %q is %q now.", before, cfg.Raft.Name))
-		},
+		}),
 	}
 }

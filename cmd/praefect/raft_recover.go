@@ -35,13 +35,7 @@ func (p *program) raftRecover() *cli.Command {
 			confirmFlag("INSTANCE"),
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask whether to go on"},
 		},
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			cfg, err := p.load(ctx, cmd)
-			if err != nil {
-				return err
-			}
-			return p.recover(ctx, cmd, cfg)
-		},
+		Action: p.withSettings(p.recover),
 	}
 }
 

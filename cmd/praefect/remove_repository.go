@@ -41,9 +41,9 @@ func (p *program) removeRepository() *cli.Command {
 		Action: func(ctx context.Context, cmd *cli.Command) error {
 			key := queue.Key{VirtualStorage: cmd.String("virtual-storage"), RelativePath: cmd.String("relative-path")}
 			if cmd.Bool("db-only") {
-				return p.withDatabase(ctx, cmd, func(ctx context.Context, db *postgres.DB) error {
+				return p.withDatabase(func(ctx context.Context, cmd *cli.Command, db *postgres.DB) error {
 					return p.removeEntry(ctx, postgres.NewCatalogue(db), key, cmd.Bool("apply"))
-				})
+				})(ctx, cmd)
 			}
 			return p.withInstance(ctx, cmd, func(ctx context.Context, _ *config.Config, cc *grpc.ClientConn) error {
 				return p.removeEverywhere(ctx, cc, key, cmd.Bool("apply"))

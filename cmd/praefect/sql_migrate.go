@@ -19,11 +19,9 @@ func (p *program) sqlMigrate() *cli.Command {
 			&cli.BoolFlag{Name: "ignore-unknown", Value: true, Usage: "go on if the schema has migrations of a newer release"},
 			&cli.BoolFlag{Name: "verbose", Usage: "name the migrations"},
 		},
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return p.withDatabase(ctx, cmd, func(ctx context.Context, db *postgres.DB) error {
-				return p.migrate(ctx, db, cmd.Bool("ignore-unknown"), cmd.Bool("verbose"))
-			})
-		},
+		Action: p.withDatabase(func(ctx context.Context, cmd *cli.Command, db *postgres.DB) error {
+			return p.migrate(ctx, db, cmd.Bool("ignore-unknown"), cmd.Bool("verbose"))
+		}),
 	}
 }
 

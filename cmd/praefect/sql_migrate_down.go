@@ -61,15 +61,13 @@ func (p *program) sqlMigrateStatus() *cli.Command {
 	return &cli.Command{
 		Name:  "sql-migrate-status",
 		Usage: "list the migrations of the schema in Postgres",
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return p.withDatabase(ctx, cmd, func(ctx context.Context, db *postgres.DB) error {
-				status, err := db.MigrationStatus(ctx)
-				if err != nil {
-					return err
-				}
-				return p.println(showMigrations(status))
-			})
-		},
+		Action: p.withDatabase(func(ctx context.Context, _ *cli.Command, db *postgres.DB) error {
+			status, err := db.MigrationStatus(ctx)
+			if err != nil {
+				return err
+			}
+			return p.println(showMigrations(status))
+		}),
 	}
 }
 

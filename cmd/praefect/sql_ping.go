@@ -16,23 +16,21 @@ const openTimeout = 30 * time.Second
 
 func (p *program) sqlPing() *cli.Command {
 	return &cli.Command{
-		Name:  "sql-ping",
-		Usage: "check that Postgres can be reached and is recent enough",
-		Action: func(ctx context.Context, cmd *cli.Command) error {
-			return p.withDatabase(ctx, cmd, func(ctx context.Context, _ *postgres.DB) error {
-				return p.println("praefect sql-ping: OK")
-			})
-		},
+		Name:   "sql-ping",
+		Usage:  "check that Postgres can be reached and is recent enough",
+		Action: p.withDatabase(func(context.Context, *cli.Command, *postgres.DB) error { return p.println("praefect sql-ping: OK") }),
 	}
 }
 
-// withDatabase calls do with the configured database once it has answered, for a
-// command that takes no arguments.
-func (p *program) withDatabase(ctx context.Context, cmd *cli.Command, do func(context.Context, *postgres.DB) error) error {
-	if err := noArguments(cmd); err != nil {
-		return err
+// withDatabase is the action of a command that takes no arguments. It calls do with the configured
+// database once that has answered.
+func (p *program) withDatabase(do func(context.Context, *cli.Command, *postgres.DB) error) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		if err := noArguments(cmd); err != nil {
+			return err
+		}
+		return p.openDatabase(ctx, cmd, func(ctx context.Context, db *postgres.DB) error { return do(ctx, cmd, db) })
 	}
-	return p.openDatabase(ctx, cmd, do)
 }
 
 func (p *program) openDatabase(ctx context.Context, cmd *cli.Command, do func(context.Context, *postgres.DB) error) error {
