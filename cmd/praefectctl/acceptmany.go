@@ -115,14 +115,15 @@ func (r *run) acceptMany(ctx context.Context, path string) error {
 	if err := r.confirmAs(ctx, "Type the number of repositories to go on: ", fmt.Sprint(planned)); err != nil {
 		return err
 	}
-	lines := &verifyLines{w: r.stderr, rewrite: r.interactive}
+	line := &progressLine{w: r.stderr, rewrite: r.interactive}
 	worst := 0
 	for i := range list {
 		a := &list[i]
 		if a.Result != resultPlanned || ctx.Err() != nil {
 			continue
 		}
-		lines.show(fmt.Sprintf("%d of %d repositories to go", count(list, resultPlanned), planned))
+		text := fmt.Sprintf("%d of %d repositories to go", count(list, resultPlanned), planned)
+		line.show(text, text)
 		if err := r.acceptOne(ctx, a); err != nil {
 			a.Result, a.Error = resultFailed, err.Error()
 			worst = max(worst, exitCode(ctx, err))
@@ -130,7 +131,7 @@ func (r *run) acceptMany(ctx context.Context, path string) error {
 			a.Result = resultAccepted
 		}
 	}
-	lines.end()
+	line.end()
 	err = r.answer(document, func(out *output) {
 		for _, a := range list {
 			if a.Result == resultFailed {
@@ -161,7 +162,7 @@ func (r *run) acceptOne(ctx context.Context, a *acceptance) error {
 	change := r.change()
 	change.RequestID = r.newID()
 	request := admin.AcceptLossRequest{Change: change, VirtualStorage: a.VirtualStorage, RelativePath: a.RelativePath, Storage: a.Storage}
-	_, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) { return c.AcceptLoss(ctx, request) })
+	_, err := once(ctx, r, request.RequestID, call((*admin.Client).AcceptLoss, request))
 	return err
 }
 
@@ -194,11 +195,8 @@ func (r *run) planAcceptances(ctx context.Context, list []acceptance) error {
 	}
 	for i := range list {
 		a := &list[i]
-		share, cancel := r.bounded(ctx)
-		answer, err := ask(share, r.to, func(ctx context.Context, c *admin.Client) (admin.DatalossResponse, error) {
-			return c.Dataloss(ctx, admin.DatalossRequest{VirtualStorage: a.VirtualStorage, RelativePath: a.RelativePath})
-		})
-		cancel()
+		request := admin.DatalossRequest{VirtualStorage: a.VirtualStorage, RelativePath: a.RelativePath}
+		answer, err := inTime(ctx, r, call((*admin.Client).Dataloss, request))
 		switch {
 		case err != nil:
 			return err
@@ -228,8 +226,8 @@ func unknownName(status admin.StatusResponse, a acceptance) string {
 }
 
 func showAcceptances(out *output, list []acceptance) {
-	rows := make([][]string, 0, len(list))
-	for _, a := range list {
+	header := []string{"", "VIRTUAL STORAGE", "REPOSITORY", "CHOSEN", "AVAILABLE", "BEHIND", "EFFECT"}
+	out.table(header, each(list, func(a acceptance) []string {
 		effect, s := "what the others have more is given up", warning
 		switch {
 		case a.Result == resultNothing:
@@ -239,8 +237,7 @@ func showAcceptances(out *output, list []acceptance) {
 		case a.Available && !a.conflict:
 			effect = "repair does this without loss"
 		}
-		rows = append(rows, []string{out.mark(s), a.VirtualStorage, a.RelativePath, a.Storage, yesNo(a.Available), strings.Join(a.Behind, ", "), effect})
-	}
-	out.table([]string{"", "VIRTUAL STORAGE", "REPOSITORY", "CHOSEN", "AVAILABLE", "BEHIND", "EFFECT"}, rows)
+		return []string{out.mark(s), a.VirtualStorage, a.RelativePath, a.Storage, yesNo(a.Available), strings.Join(a.Behind, ", "), effect}
+	}))
 	out.printf("\nrepositories: %d, to be accepted: %d\n", len(list), count(list, resultPlanned))
 }

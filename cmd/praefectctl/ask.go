@@ -15,6 +15,18 @@ import (
 // question is put to the instance at an address.
 type question[Answer any] func(ctx context.Context, address string, c *admin.Client) (Answer, error)
 
+// call is the question that a method of the client puts with a request.
+func call[Request, Answer any](method func(*admin.Client, context.Context, Request) (Answer, error), request Request) func(context.Context, *admin.Client) (Answer, error) {
+	return func(ctx context.Context, c *admin.Client) (Answer, error) { return method(c, ctx, request) }
+}
+
+// inTime is ask within the command's timeout.
+func inTime[Answer any](ctx context.Context, r *run, put func(context.Context, *admin.Client) (Answer, error)) (Answer, error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	return ask(ctx, r.to, put)
+}
+
 // ask puts a question to one instance after the other, until one answers.
 func ask[Answer any](ctx context.Context, to endpoints, put func(context.Context, *admin.Client) (Answer, error)) (Answer, error) {
 	return askFor(ctx, to, func(Answer) bool { return true },

@@ -25,13 +25,7 @@ func (p *program) canReboot() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if err := r.answer(answer, func(out *output) { showReboot(out, answer) }); err != nil {
-				return err
-			}
-			if !answer.Allowed {
-				return coded{code: exitRefused}
-			}
-			return nil
+			return r.answerWith(exitIf(!answer.Allowed, exitRefused), answer, func(out *output) { showReboot(out, answer) })
 		}),
 	}
 }
@@ -61,9 +55,7 @@ func (r *run) mayReboot(ctx context.Context, name, virtualStorage string) (reboo
 	case len(in) == 0:
 		return reboot.Answer{}, coded{exitError, fmt.Errorf("there is no storage and no instance %q; praefectctl status and praefectctl raft peers list them", name)}
 	}
-	ctx, cancel := r.bounded(ctx)
-	defer cancel()
-	impacts, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (list []admin.ImpactResponse, err error) {
+	impacts, err := inTime(ctx, r, func(ctx context.Context, c *admin.Client) (list []admin.ImpactResponse, err error) {
 		for _, vs := range in {
 			impact, err := c.Impact(ctx, admin.ImpactRequest{VirtualStorage: vs, Storage: name})
 			if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,16 +95,9 @@ func (c contexts) named(name string) (clusterContext, error) {
 	found, ok := c.Contexts[name]
 	if !ok {
 		known := strings.Join(slices.Sorted(maps.Keys(c.Contexts)), ", ")
-		return found, usage("there is no context %q; there are: %s", name, orNothing(known))
+		return found, usage("there is no context %q; there are: %s", name, cmp.Or(known, "none"))
 	}
 	return found, nil
-}
-
-func orNothing(text string) string {
-	if text == "" {
-		return "none"
-	}
-	return text
 }
 
 func (p *program) contextList() *cli.Command {
@@ -151,10 +145,7 @@ func (p *program) contextUse() *cli.Command {
 				return err
 			}
 			c.Current = r.args[0]
-			if err := p.writeContexts(c); err != nil {
-				return err
-			}
-			return r.saidOffline("context %s is the current one", c.Current)
+			return r.kept(c, "context %s is the current one", c.Current)
 		}),
 	}
 }
@@ -179,10 +170,7 @@ func (p *program) contextSet() *cli.Command {
 				if c.Current == name {
 					c.Current = ""
 				}
-				if err := p.writeContexts(c); err != nil {
-					return err
-				}
-				return r.saidOffline("context %s is deleted", name)
+				return r.kept(c, "context %s is deleted", name)
 			}
 			k := c.Contexts[name]
 			if r.cmd.IsSet("endpoints") {
@@ -203,16 +191,16 @@ func (p *program) contextSet() *cli.Command {
 			if c.Current == "" {
 				c.Current = name
 			}
-			if err := p.writeContexts(c); err != nil {
-				return err
-			}
-			return r.saidOffline("context %s asks %s", name, strings.Join(k.Endpoints, ", "))
+			return r.kept(c, "context %s asks %s", name, strings.Join(k.Endpoints, ", "))
 		}),
 	}
 }
 
-// saidOffline prints the result of a command that asks no instance.
-func (r *run) saidOffline(format string, args ...any) error {
+// kept writes changed contexts, and prints the change.
+func (r *run) kept(c contexts, format string, args ...any) error {
+	if err := r.writeContexts(c); err != nil {
+		return err
+	}
 	text := fmt.Sprintf(format, args...)
 	document := struct {
 		Schema int    `json:"schema"`

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -22,10 +21,8 @@ func (p *program) dataloss() *cli.Command {
 		Flags:    watchFlags(virtualStorageFlag()),
 		Commands: []*cli.Command{p.datalossDiff(), p.datalossAccepted()},
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
-			ctx, cancel := r.bounded(ctx)
-			defer cancel()
 			request := admin.DatalossRequest{VirtualStorage: r.cmd.String("virtual-storage")}
-			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.DatalossResponse, error) {
+			answer, err := inTime(ctx, r, func(ctx context.Context, c *admin.Client) (admin.DatalossResponse, error) {
 				return allDataloss(ctx, c, request)
 			})
 			if err != nil {
@@ -37,32 +34,21 @@ func (p *program) dataloss() *cli.Command {
 					unavailable++
 				}
 			}
-			if err := r.answer(answer, func(out *output) { showDataloss(out, answer, unavailable) }); err != nil {
-				return err
-			}
-			if unavailable > 0 {
-				return coded{code: exitUnavailable}
-			}
-			return nil
+			return r.answerWith(exitIf(unavailable > 0, exitUnavailable), answer, func(out *output) { showDataloss(out, answer, unavailable) })
 		}),
 	}
 }
 
 // allDataloss collects the pages into one answer.
 func allDataloss(ctx context.Context, c *admin.Client, request admin.DatalossRequest) (admin.DatalossResponse, error) {
-	all := admin.DatalossResponse{Schema: admin.Schema, Repositories: []admin.Repository{}}
-	for {
+	all, err := inPages(0, func(_ int, last *admin.Repository) ([]admin.Repository, bool, error) {
+		if last != nil {
+			request.After = &state.Key{VirtualStorage: last.VirtualStorage, RelativePath: last.RelativePath}
+		}
 		page, err := c.Dataloss(ctx, request)
-		if err != nil {
-			return admin.DatalossResponse{}, err
-		}
-		all.Repositories = append(all.Repositories, page.Repositories...)
-		if !page.More || len(page.Repositories) == 0 {
-			return all, nil
-		}
-		last := page.Repositories[len(page.Repositories)-1]
-		request.After = &state.Key{VirtualStorage: last.VirtualStorage, RelativePath: last.RelativePath}
-	}
+		return page.Repositories, page.More, err
+	})
+	return admin.DatalossResponse{Schema: admin.Schema, Repositories: all}, err
 }
 
 func showDataloss(out *output, answer admin.DatalossResponse, unavailable int) {
@@ -70,15 +56,13 @@ func showDataloss(out *output, answer admin.DatalossResponse, unavailable int) {
 		out.printf("%s every repository is on every storage that serves\n", out.mark(good))
 		return
 	}
-	rows := make([][]string, 0, len(answer.Repositories))
-	for _, r := range answer.Repositories {
+	out.table([]string{"", "VIRTUAL STORAGE", "REPOSITORY", "AVAILABLE", "BEHIND"}, each(answer.Repositories, func(r admin.Repository) []string {
 		mark := busy
 		if !r.Available {
 			mark = bad
 		}
-		rows = append(rows, []string{out.mark(mark), r.VirtualStorage, r.RelativePath, yesNo(r.Available), strings.Join(r.Behind, ", ")})
-	}
-	out.table([]string{"", "VIRTUAL STORAGE", "REPOSITORY", "AVAILABLE", "BEHIND"}, rows)
+		return []string{out.mark(mark), r.VirtualStorage, r.RelativePath, yesNo(r.Available), strings.Join(r.Behind, ", ")}
+	}))
 	for i := range answer.Repositories {
 		showConflicts(out, answer.Repositories[i])
 	}
@@ -100,11 +84,7 @@ func showConflicts(out *output, r admin.Repository) {
 		if len(c.Sample) == 0 {
 			continue
 		}
-		var rows [][]string
-		for _, ref := range c.Sample {
-			rows = append(rows, []string{ref.Name, cmp.Or(ref.Here, "-"), cmp.Or(ref.There, "-")})
-		}
-		out.table([]string{"REFERENCE", "ON " + c.Primary, "ON " + c.Storage}, rows)
+		showReferences(out, c.Primary, c.Storage, c.Sample)
 		if more := c.Differing - len(c.Sample); more > 0 {
 			out.printf("and %d more references differ\n", more)
 		}

@@ -90,11 +90,10 @@ func (r *run) collect(ctx context.Context, b *bundle) {
 		share, cancel := context.WithTimeout(ctx, r.cmd.Duration("timeout"))
 		answer, err := ask(share, r.to, q.ask)
 		cancel()
-		if err != nil {
-			b.failed(q.name, err)
-			continue
+		var text []byte
+		if err == nil {
+			text, err = json.MarshalIndent(answer, "", "  ")
 		}
-		text, err := json.MarshalIndent(answer, "", "  ")
 		if err != nil {
 			b.failed(q.name, err)
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,12 +84,8 @@ func (r *run) events(ctx context.Context) error {
 }
 
 func (r *run) changesAfter(ctx context.Context, last state.Index) ([]admin.Event, error) {
-	ctx, cancel := r.bounded(ctx)
-	defer cancel()
 	request := admin.HistoryRequest{VirtualStorage: r.cmd.String("virtual-storage"), After: last}
-	answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.HistoryResponse, error) {
-		return c.History(ctx, request)
-	})
+	answer, err := inTime(ctx, r, call((*admin.Client).History, request))
 	return answer.Changes, err
 }
 
@@ -111,12 +108,7 @@ func (r *run) event(e admin.Event) error {
 
 // eventLine prints one change for people.
 func (r *run) eventLine(e admin.Event) {
-	var about []string
-	for _, name := range []string{e.VirtualStorage, e.Storage, e.RelativePath, e.Instance} {
-		if name != "" {
-			about = append(about, name)
-		}
-	}
+	about := slices.DeleteFunc([]string{e.VirtualStorage, e.Storage, e.RelativePath, e.Instance}, func(name string) bool { return name == "" })
 	line := strings.Join(about, " ") + ": " + e.Change
 	if e.Why != "" {
 		line += " (" + e.Why + ")"

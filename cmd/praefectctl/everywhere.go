@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"praefect/proxy/admin"
@@ -35,16 +36,12 @@ func everywhere[Answer any](ctx context.Context, to endpoints, name func(Answer)
 	}
 	slices.SortStableFunc(list, func(a, b told[Answer]) int {
 		switch {
-		case (a.err == nil) != (b.err == nil) && a.err == nil:
+		case a.err == nil && b.err != nil:
 			return -1
-		case (a.err == nil) != (b.err == nil):
-			return 1
-		case a.instance < b.instance:
-			return -1
-		case a.instance > b.instance:
+		case a.err != nil && b.err == nil:
 			return 1
 		}
-		return 0
+		return strings.Compare(a.instance, b.instance)
 	})
 	// Two addresses may lead to one instance.
 	return slices.CompactFunc(list, func(a, b told[Answer]) bool { return a.err == nil && b.err == nil && a.instance == b.instance })

@@ -25,22 +25,12 @@ func (p *program) explain() *cli.Command {
 			"cannot be read, the exit code is 4.",
 		Flags: watchFlags(&cli.StringFlag{Name: "virtual-storage", Usage: "its virtual storage: `NAME`; needed if there are several"}),
 		Action: p.action([]string{"REPOSITORY"}, func(ctx context.Context, r *run) error {
-			ctx, cancel := r.bounded(ctx)
-			defer cancel()
 			request := admin.ExplainRequest{VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.args[0]}
-			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.ExplainResponse, error) {
-				return c.Explain(ctx, request)
-			})
+			answer, err := inTime(ctx, r, call((*admin.Client).Explain, request))
 			if err != nil {
 				return err
 			}
-			if err := r.answer(answer, func(out *output) { showExplanation(out, answer) }); err != nil {
-				return err
-			}
-			if unreadable(answer) {
-				return coded{code: exitUnavailable}
-			}
-			return nil
+			return r.answerWith(exitIf(unreadable(answer), exitUnavailable), answer, func(out *output) { showExplanation(out, answer) })
 		}),
 	}
 }
@@ -58,14 +48,12 @@ func showExplanation(out *output, a admin.ExplainResponse) {
 		line("repair", "waits for %s (%s)", a.WaitsFor, a.WaitsFor.Reason)
 	}
 	out.printf("\n")
-	rows := make([][]string, 0, len(a.Storages))
-	for _, st := range a.Storages {
-		rows = append(rows, []string{
+	out.table([]string{"", "STORAGE", "STATE", "REPLICA", "REACHABLE", "PROBLEM"}, each(a.Storages, func(st admin.Replica) []string {
+		return []string{
 			out.mark(replicaSign(st)), st.Storage, storageState(admin.Storage{State: st.State, Why: st.Why, Votes: true}),
 			replicaText(st), yesNo(st.Reachable), st.Error,
-		})
-	}
-	out.table([]string{"", "STORAGE", "STATE", "REPLICA", "REACHABLE", "PROBLEM"}, rows)
+		}
+	}))
 	if a.Entry != nil && len(a.Entry.Intents) > 0 {
 		out.printf("\n")
 		out.table([]string{"INTENT OF", "INCARNATION", "STATE", "LEASE", "KIND", "IN DOUBT", "TARGETS"}, intentRows(a.Entry.Intents))

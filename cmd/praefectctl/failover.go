@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -20,16 +20,9 @@ func (p *program) undrain() *cli.Command {
 			&cli.StringFlag{Name: "virtual-storage", Usage: "the virtual storage's `NAME`, if more than one has such a storage"}),
 		Action: p.action([]string{"STORAGE"}, func(ctx context.Context, r *run) error {
 			request := admin.UndrainRequest{Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), Storage: r.args[0]}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planUndrain(ctx, request) }); err != nil || !goOn {
-				return err
-			}
-			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
-				return c.Undrain(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			return r.done(done, done, "%s may return", request.Storage)
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).Undrain, request),
+				func() (simplePlan, error) { return r.planUndrain(ctx, request) },
+				func(done admin.Done) error { return r.done(done, done, "%s may return", request.Storage) })
 		}),
 	}
 }
@@ -53,20 +46,12 @@ func (p *program) pause() *cli.Command {
 			if request.ForMillis > 0 {
 				does = "is switched off for " + request.For().String()
 			}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planPause(ctx, request.VirtualStorage, does) }); err != nil || !goOn {
-				return err
-			}
-			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.PauseResponse, error) {
-				return c.Pause(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			until := "until resume"
-			if answer.Until != nil {
-				until = "until " + answer.Until.UTC().Format(time.RFC3339)
-			}
-			return r.done(answer.Done, answer, "automatic failover of %s is paused %s", strings.Join(answer.VirtualStorages, ", "), until)
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).Pause, request),
+				func() (simplePlan, error) { return r.planPause(ctx, request.VirtualStorage, does) },
+				func(answer admin.PauseResponse) error {
+					until := cmp.Or(timeText(answer.Until), "resume")
+					return r.done(answer.Done, answer, "automatic failover of %s is paused until %s", strings.Join(answer.VirtualStorages, ", "), until)
+				})
 		}),
 	}
 }
@@ -78,18 +63,11 @@ func (p *program) resume() *cli.Command {
 		Flags: planFlags(virtualStorageFlag()),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			request := admin.ResumeRequest{Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage")}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) {
-				return r.planPause(ctx, request.VirtualStorage, "is switched on")
-			}); err != nil || !goOn {
-				return err
-			}
-			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.PauseResponse, error) {
-				return c.Resume(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			return r.done(answer.Done, answer, "automatic failover of %s is on", strings.Join(answer.VirtualStorages, ", "))
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).Resume, request),
+				func() (simplePlan, error) { return r.planPause(ctx, request.VirtualStorage, "is switched on") },
+				func(answer admin.PauseResponse) error {
+					return r.done(answer.Done, answer, "automatic failover of %s is on", strings.Join(answer.VirtualStorages, ", "))
+				})
 		}),
 	}
 }

@@ -23,11 +23,7 @@ func (p *program) history() *cli.Command {
 			if request.Limit <= 0 || request.Limit > admin.MaxPage {
 				return usage("-limit is %d: want 1 to %d", request.Limit, admin.MaxPage)
 			}
-			ctx, cancel := r.bounded(ctx)
-			defer cancel()
-			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.HistoryResponse, error) {
-				return c.History(ctx, request)
-			})
+			answer, err := inTime(ctx, r, call((*admin.Client).History, request))
 			if err != nil {
 				return err
 			}
@@ -45,14 +41,12 @@ func showHistory(out *output, answer admin.HistoryResponse) {
 var changeHeader = []string{"TIME", "VIRTUAL STORAGE", "EPOCH", "STORAGE", "REPOSITORY", "INSTANCE", "CHANGE", "WHY", "BY", "+INDEX"}
 
 func changeRows(changes []admin.Event) [][]string {
-	rows := make([][]string, 0, len(changes))
-	for _, e := range changes {
-		rows = append(rows, []string{
+	return each(changes, func(e admin.Event) []string {
+		return []string{
 			e.Time.UTC().Format(time.RFC3339), e.VirtualStorage, epochText(e), e.Storage, e.RelativePath, e.Instance, e.Change, e.Why, e.By,
 			strconv.FormatUint(uint64(e.Index), 10),
-		})
-	}
-	return rows
+		}
+	})
 }
 
 // epochText is empty for a change that is of no virtual storage.

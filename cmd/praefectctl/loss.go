@@ -65,9 +65,7 @@ func (r *run) acceptLoss(ctx context.Context) error {
 	if err := r.confirm(ctx, request.Storage); err != nil {
 		return err
 	}
-	done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
-		return c.AcceptLoss(ctx, request)
-	})
+	done, err := once(ctx, r, request.RequestID, call((*admin.Client).AcceptLoss, request))
 	if err != nil {
 		return err
 	}
@@ -76,11 +74,8 @@ func (r *run) acceptLoss(ctx context.Context) error {
 
 // lossOf asks for the present losses of the repository.
 func (r *run) lossOf(ctx context.Context, request admin.AcceptLossRequest) (admin.Repository, error) {
-	ctx, cancel := r.bounded(ctx)
-	defer cancel()
-	answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.DatalossResponse, error) {
-		return c.Dataloss(ctx, admin.DatalossRequest{VirtualStorage: request.VirtualStorage, RelativePath: request.RelativePath})
-	})
+	about := admin.DatalossRequest{VirtualStorage: request.VirtualStorage, RelativePath: request.RelativePath}
+	answer, err := inTime(ctx, r, call((*admin.Client).Dataloss, about))
 	switch {
 	case err != nil:
 		return admin.Repository{}, err

@@ -20,18 +20,11 @@ func (p *program) raftAdd() *cli.Command {
 		Flags: planFlags(),
 		Action: p.action([]string{"NAME", "HOST:PORT"}, func(ctx context.Context, r *run) error {
 			request := admin.AddRequest{Change: r.change(), Name: r.args[0], Addr: r.args[1]}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) {
-				return simplePlan{Does: fmt.Sprintf("%s at %s joins the cluster, first as a non-voter", request.Name, request.Addr)}, nil
-			}); err != nil || !goOn {
-				return err
-			}
-			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
-				return c.AddInstance(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			return r.done(done, done, "%s is a member of the cluster", request.Name)
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).AddInstance, request),
+				func() (simplePlan, error) {
+					return simplePlan{Does: fmt.Sprintf("%s at %s joins the cluster, first as a non-voter", request.Name, request.Addr)}, nil
+				},
+				func(done admin.Done) error { return r.done(done, done, "%s is a member of the cluster", request.Name) })
 		}),
 	}
 }
@@ -45,18 +38,11 @@ func (p *program) raftRemove() *cli.Command {
 			&cli.BoolFlag{Name: "force", Usage: "remove it though the rest may have no quorum"}),
 		Action: p.action([]string{"NAME"}, func(ctx context.Context, r *run) error {
 			request := admin.RemoveRequest{Change: r.change(), Name: r.args[0], Force: r.cmd.Bool("force")}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) {
-				return r.planMember(ctx, request.Name, "goes out of the cluster", votersWithout)
-			}); err != nil || !goOn {
-				return err
-			}
-			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
-				return c.RemoveInstance(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			return r.done(done, done, "%s is no member of the cluster", request.Name)
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).RemoveInstance, request),
+				func() (simplePlan, error) {
+					return r.planMember(ctx, request.Name, "goes out of the cluster", votersWithout)
+				},
+				func(done admin.Done) error { return r.done(done, done, "%s is no member of the cluster", request.Name) })
 		}),
 	}
 }
@@ -72,20 +58,13 @@ func (p *program) raftRetire() *cli.Command {
 		Flags: planFlags(),
 		Action: p.action([]string{"NAME"}, func(ctx context.Context, r *run) error {
 			request := admin.RetireRequest{Change: r.change(), Name: r.args[0]}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) {
-				return r.planMember(ctx, request.Name, "is taken for gone", func(admin.RaftStatusResponse, admin.Instance) []string {
-					return []string{"its process must not run any more"}
-				})
-			}); err != nil || !goOn {
-				return err
-			}
-			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
-				return c.RetireInstance(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			return r.done(done, done, "%s is retired", request.Name)
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).RetireInstance, request),
+				func() (simplePlan, error) {
+					return r.planMember(ctx, request.Name, "is taken for gone", func(admin.RaftStatusResponse, admin.Instance) []string {
+						return []string{"its process must not run any more"}
+					})
+				},
+				func(done admin.Done) error { return r.done(done, done, "%s is retired", request.Name) })
 		}),
 	}
 }
@@ -99,16 +78,11 @@ func (p *program) raftTransfer() *cli.Command {
 		Flags:       planFlags(),
 		Action: p.action([]string{"NAME?"}, func(ctx context.Context, r *run) error {
 			request := admin.TransferRequest{Change: r.change(), Name: r.arg(0)}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planTransfer(ctx, request.Name) }); err != nil || !goOn {
-				return err
-			}
-			done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.Done, error) {
-				return c.TransferLeadership(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			return r.done(done, done, "leadership was handed over to %s", cmp.Or(request.Name, "another instance"))
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).TransferLeadership, request),
+				func() (simplePlan, error) { return r.planTransfer(ctx, request.Name) },
+				func(done admin.Done) error {
+					return r.done(done, done, "leadership was handed over to %s", cmp.Or(request.Name, "another instance"))
+				})
 		}),
 	}
 }

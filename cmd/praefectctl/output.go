@@ -54,11 +54,9 @@ type output struct {
 func (o *output) printf(format string, args ...any) {
 	shown := make([]any, len(args))
 	for i, arg := range args {
-		switch v := reflect.ValueOf(arg); {
-		case v.Kind() == reflect.String:
+		shown[i] = arg
+		if reflect.ValueOf(arg).Kind() == reflect.String {
 			shown[i] = o.shown(fmt.Sprint(arg))
-		default:
-			shown[i] = arg
 		}
 	}
 	o.print(fmt.Sprintf(format, shown...))
@@ -126,11 +124,7 @@ func (o *output) table(header []string, rows [][]string) {
 	t.SuppressTrailingSpaces()
 	t.AppendHeader(asRow(header))
 	for _, row := range rows {
-		shown := make([]string, len(row))
-		for i, cell := range row {
-			shown[i] = o.shown(cell)
-		}
-		t.AppendRow(asRow(shown))
+		t.AppendRow(asRow(each(row, o.shown)))
 	}
 	var columns []table.ColumnConfig
 	for i := range header {
@@ -141,12 +135,15 @@ func (o *output) table(header []string, rows [][]string) {
 	o.print(t.Render() + "\n")
 }
 
-func asRow(cells []string) table.Row {
-	row := make(table.Row, len(cells))
-	for i, cell := range cells {
-		row[i] = cell
+func asRow(cells []string) table.Row { return each(cells, func(cell string) any { return cell }) }
+
+// each makes a list of what a function makes of each thing.
+func each[From, To any](list []From, f func(From) To) []To {
+	to := make([]To, len(list))
+	for i, from := range list {
+		to[i] = f(from)
 	}
-	return row
+	return to
 }
 
 // sign is the first thing that is seen of a line. Its meaning is always told in words beside it.

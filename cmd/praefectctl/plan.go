@@ -30,14 +30,29 @@ func dryRunFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "dry-run", Usage: "show what would be done, and change nothing"}
 }
 
+// inOneStep shows the plan of a change and asks. Once it is agreed on, the change is carried out,
+// and say tells how it ended.
+func inOneStep[Answer any](ctx context.Context, r *run, id string, change func(context.Context, *admin.Client) (Answer, error),
+	plan func() (simplePlan, error), say func(Answer) error,
+) error {
+	if goOn, err := r.agreed(ctx, plan); err != nil || !goOn {
+		return err
+	}
+	answer, err := once(ctx, r, id, change)
+	if err != nil {
+		return err
+	}
+	return say(answer)
+}
+
 // agreed shows a plan and asks, where a person can be asked. With -dry-run it shows the plan as the
 // answer, and the command ends without a change. A script asks for no plan: nothing looks at it.
-func (r *run) agreed(ctx context.Context, plan func(context.Context) (simplePlan, error)) (goOn bool, err error) {
+func (r *run) agreed(ctx context.Context, plan func() (simplePlan, error)) (goOn bool, err error) {
 	dry := r.cmd.Bool("dry-run")
 	if !dry && (!r.interactive || r.cmd.Bool("yes")) {
 		return true, nil
 	}
-	planned, err := plan(ctx)
+	planned, err := plan()
 	if err != nil {
 		return false, err
 	}
@@ -62,7 +77,7 @@ func showSimple(out *output, p simplePlan) {
 	}
 }
 
-// statusNow asks for the status that a plan is made of.
+// statusNow asks for the status. It prefers an answer of an instance that knows a leader.
 func (r *run) statusNow(ctx context.Context, virtualStorage string) (admin.StatusResponse, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
@@ -72,7 +87,7 @@ func (r *run) statusNow(ctx context.Context, virtualStorage string) (admin.Statu
 	})
 }
 
-// raftNow asks for the instances that a plan is made of.
+// raftNow asks how the instances are. It prefers an answer of one that knows a leader.
 func (r *run) raftNow(ctx context.Context) (admin.RaftStatusResponse, error) {
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()

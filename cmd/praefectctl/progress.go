@@ -5,34 +5,32 @@ import (
 	"io"
 	"strings"
 
-	"praefect/cmd/terminal"
 	"praefect/proxy/admin"
 )
 
-// progressLines shows how far a switchover is: one line that is written anew on
-// a terminal, elsewhere one line for each stage.
-type progressLines struct {
+// progressLine shows how far something is: one line that is written again on a terminal, elsewhere
+// one line for each stage.
+type progressLine struct {
 	w       io.Writer
 	rewrite bool
-	last    admin.Stage
-	dirty   bool // a line is there that has not ended
+	last    string // the stage that was shown last
+	dirty   bool   // a line is there that has not ended
 }
 
-func (l *progressLines) show(p admin.Progress) {
-	text := terminal.Line(stageText(p))
+func (l *progressLine) show(stage, text string) {
 	switch {
 	case text == "":
 	case l.rewrite:
 		fmt.Fprintf(l.w, "\r\x1b[K  %s", text)
 		l.dirty = true
-	case p.Stage != l.last:
+	case stage != l.last:
 		fmt.Fprintf(l.w, "  %s\n", text)
 	}
-	l.last = p.Stage
+	l.last = stage
 }
 
 // end leaves the cursor at the beginning of an empty line.
-func (l *progressLines) end() {
+func (l *progressLine) end() {
 	if l.dirty {
 		fmt.Fprint(l.w, "\r\x1b[K")
 		l.dirty = false

@@ -25,10 +25,8 @@ func (p *program) queueList() *cli.Command {
 			if limit < 0 {
 				return usage("-limit is %d: want 0 or more", limit)
 			}
-			ctx, cancel := r.bounded(ctx)
-			defer cancel()
 			request := admin.QueueListRequest{VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.cmd.String("repository"), State: r.cmd.String("state")}
-			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.QueueListResponse, error) {
+			answer, err := inTime(ctx, r, func(ctx context.Context, c *admin.Client) (admin.QueueListResponse, error) {
 				return queueUpTo(ctx, c, request, limit)
 			})
 			if err != nil {
@@ -49,41 +47,28 @@ func (p *program) queueRetry() *cli.Command {
 			request := admin.RetryRequest{
 				Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.cmd.String("repository"),
 			}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planRetry(ctx, request) }); err != nil || !goOn {
-				return err
-			}
-			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.RetryResponse, error) {
-				return c.RetryJobs(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			return r.done(answer.Done, answer, "jobs made ready: %d", answer.Retried)
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).RetryJobs, request),
+				func() (simplePlan, error) { return r.planRetry(ctx, request) },
+				func(answer admin.RetryResponse) error {
+					return r.done(answer.Done, answer, "jobs made ready: %d", answer.Retried)
+				})
 		}),
 	}
 }
 
 // queueUpTo collects pages into one answer of at most limit jobs; 0 is all.
 func queueUpTo(ctx context.Context, c *admin.Client, request admin.QueueListRequest, limit int) (admin.QueueListResponse, error) {
-	all := admin.QueueListResponse{Schema: admin.Schema, Jobs: []admin.Job{}}
-	err := inPages(limit, func(most int) (int, bool, error) {
+	var all admin.QueueListResponse
+	jobs, err := inPages(limit, func(most int, last *admin.Job) (page []admin.Job, more bool, err error) {
 		request.Limit = most
-		page, err := c.QueueList(ctx, request)
-		if err != nil {
-			return 0, false, err
+		if last != nil {
+			request.After = last.ID
 		}
-		all.More = page.More
-		all.Jobs = append(all.Jobs, page.Jobs...)
-		n := len(page.Jobs)
-		if n > 0 {
-			request.After = page.Jobs[n-1].ID
-		}
-		return n, page.More, nil
+		all, err = c.QueueList(ctx, request)
+		return all.Jobs, all.More, err
 	})
-	if err != nil {
-		return admin.QueueListResponse{}, err
-	}
-	return all, nil
+	all.Jobs = jobs
+	return all, err
 }
 
 func showQueue(out *output, answer admin.QueueListResponse) {
@@ -103,19 +88,17 @@ func showQueue(out *output, answer admin.QueueListResponse) {
 var jobHeader = []string{"", "ID", "VIRTUAL STORAGE", "REPOSITORY", "TARGET", "STATE", "ATTEMPT", "DUE", "WAITS FOR", "+REASON", "+CREATED", "ERROR"}
 
 func jobRows(out *output, jobs []admin.Job) [][]string {
-	rows := make([][]string, 0, len(jobs))
-	for _, j := range jobs {
+	return each(jobs, func(j admin.Job) []string {
 		due := ""
 		if j.State == "ready" || j.State == "failed" {
 			due = j.NotBefore.UTC().Format(time.RFC3339)
 		}
-		rows = append(rows, []string{
+		return []string{
 			out.mark(jobSign(j.State)), strconv.FormatInt(j.ID, 10), j.VirtualStorage, j.RelativePath, j.Target,
 			j.State, strconv.Itoa(j.Attempt), due, j.WaitsFor.String(),
 			j.Reason, timeText(&j.Created), j.Error,
-		})
-	}
-	return rows
+		}
+	})
 }
 
 func jobSign(state string) sign {

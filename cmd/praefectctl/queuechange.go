@@ -11,9 +11,7 @@ import (
 
 // planRetry counts the jobs that would be tried again.
 func (r *run) planRetry(ctx context.Context, request admin.RetryRequest) (simplePlan, error) {
-	ctx, cancel := r.bounded(ctx)
-	defer cancel()
-	return ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (simplePlan, error) {
+	return inTime(ctx, r, func(ctx context.Context, c *admin.Client) (simplePlan, error) {
 		n, more := 0, ""
 		for _, state := range []string{"failed", "dead"} {
 			page, err := c.QueueList(ctx, admin.QueueListRequest{VirtualStorage: request.VirtualStorage, RelativePath: request.RelativePath, State: state})
@@ -43,19 +41,14 @@ func (p *program) queueDrop() *cli.Command {
 			request := admin.DropRequest{
 				Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.cmd.String("repository"), State: r.cmd.String("state"),
 			}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planDrop(ctx, request) }); err != nil || !goOn {
-				return err
-			}
-			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.DropResponse, error) {
-				return c.DropJobs(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			if answer.AtLeast {
-				answer.Note = "there may be more: repeat the command"
-			}
-			return r.done(answer.Done, answer, "jobs dropped: %d", answer.Dropped)
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).DropJobs, request),
+				func() (simplePlan, error) { return r.planDrop(ctx, request) },
+				func(answer admin.DropResponse) error {
+					if answer.AtLeast {
+						answer.Note = "there may be more: repeat the command"
+					}
+					return r.done(answer.Done, answer, "jobs dropped: %d", answer.Dropped)
+				})
 		}),
 	}
 }
@@ -63,9 +56,7 @@ func (p *program) queueDrop() *cli.Command {
 // planDrop counts the jobs that would go.
 func (r *run) planDrop(ctx context.Context, request admin.DropRequest) (simplePlan, error) {
 	request.DryRun = true
-	planned, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.DropResponse, error) {
-		return c.DropJobs(ctx, request)
-	})
+	planned, err := once(ctx, r, request.RequestID, call((*admin.Client).DropJobs, request))
 	if err != nil {
 		return simplePlan{}, err
 	}

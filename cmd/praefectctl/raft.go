@@ -20,9 +20,11 @@ func (p *program) raftStatus() *cli.Command {
 			"says so; the exit code is 4.",
 		Flags: watchFlags(),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
-			return r.raft(ctx, func(answer admin.RaftStatusResponse) error {
-				return r.answer(answer, func(out *output) { showRaft(out, answer) })
-			})
+			answer, err := r.raftNow(ctx)
+			if err != nil {
+				return err
+			}
+			return r.answerWith(answer.Health.ExitCode(), answer, func(out *output) { showRaft(out, answer) })
 		}),
 	}
 }
@@ -33,37 +35,13 @@ func (p *program) raftPeers() *cli.Command {
 		Usage: "list the instances and their addresses",
 		Flags: watchFlags(),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
-			return r.raft(ctx, func(answer admin.RaftStatusResponse) error {
-				return r.answer(peersOf(answer), func(out *output) { showPeers(out, answer) })
-			})
+			answer, err := r.raftNow(ctx)
+			if err != nil {
+				return err
+			}
+			return r.answerWith(answer.Health.ExitCode(), peersOf(answer), func(out *output) { showPeers(out, answer) })
 		}),
 	}
-}
-
-// raft asks how the instances are, prefers an answer of one that knows a leader,
-// and makes the exit code of it.
-func (r *run) raft(ctx context.Context, show func(admin.RaftStatusResponse) error) error {
-	ctx, cancel := r.bounded(ctx)
-	defer cancel()
-	led := func(a admin.RaftStatusResponse) bool { return a.Leader != "" && !a.OwnView }
-	answer, err := askFor(ctx, r.to, led, func(ctx context.Context, _ string, c *admin.Client) (admin.RaftStatusResponse, error) {
-		return c.RaftStatus(ctx)
-	})
-	if err != nil {
-		return err
-	}
-	if err := show(answer); err != nil {
-		return err
-	}
-	return healthError(answer.Health)
-}
-
-// healthError carries the exit code of the health that was shown.
-func healthError(h condition.Health) error {
-	if code := h.ExitCode(); code != 0 {
-		return coded{code: code}
-	}
-	return nil
 }
 
 func showRaft(out *output, answer admin.RaftStatusResponse) {
@@ -99,9 +77,7 @@ func instanceSign(i admin.Instance) sign {
 		return bad
 	case i.State == admin.Joining:
 		return busy
-	case i.State == admin.NotMember:
-		return warning
-	case i.Error != "" || i.LeaseMillis <= 0:
+	case i.State == admin.NotMember || i.Error != "" || i.LeaseMillis <= 0:
 		return warning
 	}
 	return good
@@ -151,18 +127,13 @@ type peer struct {
 }
 
 func peersOf(answer admin.RaftStatusResponse) peersResponse {
-	response := peersResponse{Schema: admin.Schema, Instance: answer.Instance, Leader: answer.Leader, Peers: []peer{}}
-	for _, i := range answer.Instances {
-		response.Peers = append(response.Peers, peer{i.Name, i.ID, i.Addr, i.ClientAddr, i.Voter, i.State})
-	}
-	return response
+	peers := each(answer.Instances, func(i admin.Instance) peer { return peer{i.Name, i.ID, i.Addr, i.ClientAddr, i.Voter, i.State} })
+	return peersResponse{Schema: admin.Schema, Instance: answer.Instance, Leader: answer.Leader, Peers: peers}
 }
 
 func showPeers(out *output, answer admin.RaftStatusResponse) {
-	rows := make([][]string, 0, len(answer.Instances))
-	for _, i := range answer.Instances {
-		rows = append(rows, []string{out.mark(instanceSign(i)), i.Name, i.ID, i.Addr, i.ClientAddr, yesNo(i.Voter), string(i.State)})
-	}
-	out.table([]string{"", "INSTANCE", "ID", "RAFT ADDRESS", "CLIENT ADDRESS", "VOTER", "STATE"}, rows)
-	out.printf("\ninstances: %d; answered by %s\n", len(rows), answer.Instance)
+	out.table([]string{"", "INSTANCE", "ID", "RAFT ADDRESS", "CLIENT ADDRESS", "VOTER", "STATE"}, each(answer.Instances, func(i admin.Instance) []string {
+		return []string{out.mark(instanceSign(i)), i.Name, i.ID, i.Addr, i.ClientAddr, yesNo(i.Voter), string(i.State)}
+	}))
+	out.printf("\ninstances: %d; answered by %s\n", len(answer.Instances), answer.Instance)
 }

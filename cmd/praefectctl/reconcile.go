@@ -19,16 +19,11 @@ func (p *program) reconcile() *cli.Command {
 		Flags: planFlags(virtualStorageFlag()),
 		Action: p.action(nil, func(ctx context.Context, r *run) error {
 			request := admin.ReconcileRequest{Change: r.change(), VirtualStorage: r.cmd.String("virtual-storage")}
-			if goOn, err := r.agreed(ctx, func(ctx context.Context) (simplePlan, error) { return r.planReconcile(ctx, request) }); err != nil || !goOn {
-				return err
-			}
-			answer, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.ReconcileResponse, error) {
-				return c.Reconcile(ctx, request)
-			})
-			if err != nil {
-				return err
-			}
-			return r.done(answer.Done, answer, "repositories to repair: %d; jobs made: %d", answer.Due, answer.Made)
+			return inOneStep(ctx, r, request.RequestID, call((*admin.Client).Reconcile, request),
+				func() (simplePlan, error) { return r.planReconcile(ctx, request) },
+				func(answer admin.ReconcileResponse) error {
+					return r.done(answer.Done, answer, "repositories to repair: %d; jobs made: %d", answer.Due, answer.Made)
+				})
 		}),
 	}
 }
@@ -36,9 +31,7 @@ func (p *program) reconcile() *cli.Command {
 // planReconcile counts the jobs that would be made.
 func (r *run) planReconcile(ctx context.Context, request admin.ReconcileRequest) (simplePlan, error) {
 	request.DryRun = true
-	planned, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.ReconcileResponse, error) {
-		return c.Reconcile(ctx, request)
-	})
+	planned, err := once(ctx, r, request.RequestID, call((*admin.Client).Reconcile, request))
 	if err != nil {
 		return simplePlan{}, err
 	}

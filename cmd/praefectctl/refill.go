@@ -29,9 +29,7 @@ func (p *program) refill() *cli.Command {
 func (r *run) refill(ctx context.Context, request admin.RefillRequest) error {
 	plan := request
 	plan.DryRun = true
-	planned, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.RefillResponse, error) {
-		return c.Refill(ctx, plan)
-	})
+	planned, err := once(ctx, r, request.RequestID, call((*admin.Client).Refill, plan))
 	if err != nil {
 		return err
 	}
@@ -43,9 +41,7 @@ func (r *run) refill(ctx context.Context, request admin.RefillRequest) error {
 		return err
 	}
 	request.VirtualStorage = planned.VirtualStorage
-	done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.RefillResponse, error) {
-		return c.Refill(ctx, request)
-	})
+	done, err := once(ctx, r, request.RequestID, call((*admin.Client).Refill, request))
 	if err != nil {
 		return err
 	}

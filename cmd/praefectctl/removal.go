@@ -47,9 +47,7 @@ func (p *program) virtualStorageRemove() *cli.Command {
 func (r *run) remove(ctx context.Context, request admin.RemovalRequest) error {
 	plan := request
 	plan.DryRun = true
-	planned, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.RemovalResponse, error) {
-		return c.Remove(ctx, plan)
-	})
+	planned, err := once(ctx, r, request.RequestID, call((*admin.Client).Remove, plan))
 	if err != nil {
 		return err
 	}
@@ -65,9 +63,7 @@ func (r *run) remove(ctx context.Context, request admin.RemovalRequest) error {
 		return err
 	}
 	request.VirtualStorage = planned.VirtualStorage
-	done, err := once(ctx, r, request.RequestID, func(ctx context.Context, c *admin.Client) (admin.RemovalResponse, error) {
-		return c.Remove(ctx, request)
-	})
+	done, err := once(ctx, r, request.RequestID, call((*admin.Client).Remove, request))
 	if err != nil {
 		return err
 	}

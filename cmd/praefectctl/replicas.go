@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -33,17 +34,12 @@ func (p *program) datalossDiff() *cli.Command {
 			}
 			ctx, cancel := r.within(ctx, diffTimeout)
 			defer cancel()
-			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.DiffResponse, error) { return c.Diff(ctx, request) })
+			answer, err := ask(ctx, r.to, call((*admin.Client).Diff, request))
 			if err != nil {
 				return err
 			}
-			if err := r.answer(answer, func(out *output) { showDiff(out, answer) }); err != nil {
-				return err
-			}
-			if answer.Differing > 0 || answer.Here.Exists != answer.There.Exists {
-				return coded{code: exitDegraded}
-			}
-			return nil
+			differ := answer.Differing > 0 || answer.Here.Exists != answer.There.Exists
+			return r.answerWith(exitIf(differ, exitDegraded), answer, func(out *output) { showDiff(out, answer) })
 		}),
 	}
 }
@@ -63,7 +59,7 @@ func showDiff(out *output, a admin.DiffResponse) {
 		out.printf("%s %s: %s; references that only it has: %d\n", out.mark(s), side.Storage, text, side.Only)
 	}
 	if len(a.References) > 0 {
-		out.table([]string{"REFERENCE", "ON " + a.Here.Storage, "ON " + a.There.Storage}, referenceRows(a.References))
+		showReferences(out, a.Here.Storage, a.There.Storage, a.References)
 	}
 	if rest := a.Differing - len(a.References); rest > 0 {
 		out.printf("and %d more references differ; see -limit\n", rest)
@@ -75,19 +71,11 @@ func showDiff(out *output, a admin.DiffResponse) {
 	out.printf("\n%s of %s: references that differ: %d%s; answered by %s\n", a.RelativePath, a.VirtualStorage, a.Differing, least, a.Instance)
 }
 
-func referenceRows(list []state.DifferingReference) [][]string {
-	rows := make([][]string, 0, len(list))
-	for _, d := range list {
-		rows = append(rows, []string{d.Name, orDash(d.Here), orDash(d.There)})
-	}
-	return rows
-}
-
-func orDash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
+// showReferences lists references with their values on two storages.
+func showReferences(out *output, here, there string, list []state.DifferingReference) {
+	out.table([]string{"REFERENCE", "ON " + here, "ON " + there}, each(list, func(d state.DifferingReference) []string {
+		return []string{d.Name, cmp.Or(d.Here, "-"), cmp.Or(d.There, "-")}
+	}))
 }
 
 func (p *program) datalossAccepted() *cli.Command {
@@ -104,10 +92,8 @@ func (p *program) datalossAccepted() *cli.Command {
 			if limit < 0 {
 				return usage("-limit is %d: want 0 or more", limit)
 			}
-			ctx, cancel := r.bounded(ctx)
-			defer cancel()
 			request := admin.LossesRequest{VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.cmd.String("repository")}
-			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.LossesResponse, error) {
+			answer, err := inTime(ctx, r, func(ctx context.Context, c *admin.Client) (admin.LossesResponse, error) {
 				return lossesUpTo(ctx, c, request, limit)
 			})
 			if err != nil {
@@ -120,43 +106,34 @@ func (p *program) datalossAccepted() *cli.Command {
 
 // lossesUpTo collects pages into one answer of at most limit losses; 0 is all.
 func lossesUpTo(ctx context.Context, c *admin.Client, request admin.LossesRequest, limit int) (admin.LossesResponse, error) {
-	all := admin.LossesResponse{Schema: admin.Schema, Losses: []admin.Loss{}}
-	err := inPages(limit, func(most int) (int, bool, error) {
+	var all admin.LossesResponse
+	losses, err := inPages(limit, func(most int, last *admin.Loss) (page []admin.Loss, more bool, err error) {
 		request.Limit = most
-		page, err := c.Losses(ctx, request)
-		if err != nil {
-			return 0, false, err
+		if last != nil {
+			request.Before = last.Index
 		}
-		all.Instance, all.Dropped, all.More = page.Instance, page.Dropped, page.More
-		all.Losses = append(all.Losses, page.Losses...)
-		n := len(page.Losses)
-		if n > 0 {
-			request.Before = page.Losses[n-1].Index
-		}
-		return n, page.More, nil
+		all, err = c.Losses(ctx, request)
+		return all.Losses, all.More, err
 	})
-	if err != nil {
-		return admin.LossesResponse{}, err
-	}
-	return all, nil
+	all.Losses = losses
+	return all, err
 }
 
 func showLosses(out *output, a admin.LossesResponse) {
-	rows := make([][]string, 0, len(a.Losses))
-	for _, l := range a.Losses {
-		rows = append(rows, []string{
-			l.Time.Format(time.RFC3339), l.VirtualStorage, l.RelativePath, l.Storage, strings.Join(l.Behind, ", "), givenUpText(l), l.By,
-			strconv.FormatUint(uint64(l.Index), 10),
-		})
-	}
-	if len(rows) > 0 {
-		out.table([]string{"TIME", "VIRTUAL STORAGE", "REPOSITORY", "CHOSEN", "WERE BEHIND", "GIVEN UP", "BY", "+INDEX"}, rows)
+	if len(a.Losses) > 0 {
+		header := []string{"TIME", "VIRTUAL STORAGE", "REPOSITORY", "CHOSEN", "WERE BEHIND", "GIVEN UP", "BY", "+INDEX"}
+		out.table(header, each(a.Losses, func(l admin.Loss) []string {
+			return []string{
+				l.Time.Format(time.RFC3339), l.VirtualStorage, l.RelativePath, l.Storage, strings.Join(l.Behind, ", "), givenUpText(l), l.By,
+				strconv.FormatUint(uint64(l.Index), 10),
+			}
+		}))
 	}
 	if out.format == formatWide {
 		for _, l := range a.Losses {
 			for _, c := range l.GivenUp {
 				out.printf("\n%s of %s, %s: on %s in place of %s\n", l.RelativePath, l.VirtualStorage, l.Time.Format(time.RFC3339), c.Storage, c.Primary)
-				out.table([]string{"REFERENCE", "ON " + c.Primary, "ON " + c.Storage}, referenceRows(c.Sample))
+				showReferences(out, c.Primary, c.Storage, c.Sample)
 			}
 		}
 	}

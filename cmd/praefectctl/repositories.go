@@ -12,10 +12,7 @@ import (
 )
 
 func (p *program) repositoryList() *cli.Command {
-	var filters []string
-	for _, f := range admin.RepositoryFilters() {
-		filters = append(filters, string(f))
-	}
+	filters := each(admin.RepositoryFilters(), func(f admin.RepositoryFilter) string { return string(f) })
 	return &cli.Command{
 		Name:  "list",
 		Usage: "list repositories, all or those that something is wrong with",
@@ -35,9 +32,7 @@ func (p *program) repositoryList() *cli.Command {
 			request := admin.RepositoriesRequest{
 				VirtualStorage: r.cmd.String("virtual-storage"), Filter: admin.RepositoryFilter(r.cmd.String("filter")), Storage: r.cmd.String("storage"), Prefix: r.cmd.String("prefix"),
 			}
-			ctx, cancel := r.bounded(ctx)
-			defer cancel()
-			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.RepositoriesResponse, error) {
+			answer, err := inTime(ctx, r, func(ctx context.Context, c *admin.Client) (admin.RepositoriesResponse, error) {
 				if err := begin(ctx, c, &request, r.cmd.String("after")); err != nil {
 					return admin.RepositoriesResponse{}, err
 				}
@@ -73,42 +68,32 @@ func begin(ctx context.Context, c *admin.Client, request *admin.RepositoriesRequ
 
 // repositoriesUpTo collects pages into one answer of at most limit repositories; 0 is all.
 func repositoriesUpTo(ctx context.Context, c *admin.Client, request admin.RepositoriesRequest, limit int) (admin.RepositoriesResponse, error) {
-	all := admin.RepositoriesResponse{Schema: admin.Schema, Repositories: []admin.ListedRepository{}}
-	err := inPages(limit, func(most int) (int, bool, error) {
+	var all admin.RepositoriesResponse
+	repositories, err := inPages(limit, func(most int, last *admin.ListedRepository) (page []admin.ListedRepository, more bool, err error) {
 		request.Limit = most
-		page, err := c.Repositories(ctx, request)
-		if err != nil {
-			return 0, false, err
-		}
-		all.Instance, all.More = page.Instance, page.More
-		all.Repositories = append(all.Repositories, page.Repositories...)
-		n := len(page.Repositories)
-		if n > 0 {
-			last := page.Repositories[n-1]
+		if last != nil {
 			request.After = &state.Key{VirtualStorage: last.VirtualStorage, RelativePath: last.RelativePath}
 		}
-		return n, page.More, nil
+		all, err = c.Repositories(ctx, request)
+		return all.Repositories, all.More, err
 	})
-	if err != nil {
-		return admin.RepositoriesResponse{}, err
-	}
-	return all, nil
+	all.Repositories = repositories
+	return all, err
 }
 
 func showRepositories(out *output, a admin.RepositoriesResponse) {
-	rows := make([][]string, 0, len(a.Repositories))
-	for _, l := range a.Repositories {
-		rows = append(rows, []string{out.mark(repositorySign(l)), l.VirtualStorage, l.RelativePath, l.State, l.Primary, yesNo(l.Available), strings.Join(l.Behind, ", ")})
-	}
-	if len(rows) > 0 {
-		out.table([]string{"", "VIRTUAL STORAGE", "REPOSITORY", "STATE", "PRIMARY", "+AVAILABLE", "BEHIND"}, rows)
+	if len(a.Repositories) > 0 {
+		header := []string{"", "VIRTUAL STORAGE", "REPOSITORY", "STATE", "PRIMARY", "+AVAILABLE", "BEHIND"}
+		out.table(header, each(a.Repositories, func(l admin.ListedRepository) []string {
+			return []string{out.mark(repositorySign(l)), l.VirtualStorage, l.RelativePath, l.State, l.Primary, yesNo(l.Available), strings.Join(l.Behind, ", ")}
+		}))
 	}
 	more := ""
 	if a.More {
 		last := a.Repositories[len(a.Repositories)-1]
 		more = fmt.Sprintf("; there may be more: -virtual-storage %s -after %s", last.VirtualStorage, last.RelativePath)
 	}
-	out.printf("\nrepositories: %d%s; answered by %s\n", len(rows), more, a.Instance)
+	out.printf("\nrepositories: %d%s; answered by %s\n", len(a.Repositories), more, a.Instance)
 }
 
 func repositorySign(l admin.ListedRepository) sign {

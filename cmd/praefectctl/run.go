@@ -118,6 +118,21 @@ func (r *run) answer(document any, show func(*output)) error {
 	return nil
 }
 
+// answerWith is answer for a command whose exit code tells of the answer, 0 if all is well.
+func (r *run) answerWith(code int, document any, show func(*output)) error {
+	if err := r.answer(document, show); err != nil || code == 0 {
+		return err
+	}
+	return coded{code: code}
+}
+
+func exitIf(amiss bool, code int) int {
+	if amiss {
+		return code
+	}
+	return 0
+}
+
 // shareOf bounds one of several attempts that have to fit into ctx.
 func shareOf(ctx context.Context, attempts int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()

@@ -126,9 +126,9 @@ type snapshotStorage struct {
 }
 
 func describeSnapshot(path string, s *state.State) snapshotResponse {
-	answer := snapshotResponse{Schema: admin.Schema, File: path, ClusterID: s.ClusterID, Index: s.Index, Instances: []string{}, VirtualStorages: []snapshotVirtualStorage{}}
-	for _, in := range s.Instances {
-		answer.Instances = append(answer.Instances, in.Name)
+	answer := snapshotResponse{
+		Schema: admin.Schema, File: path, ClusterID: s.ClusterID, Index: s.Index, VirtualStorages: []snapshotVirtualStorage{},
+		Instances: each(s.Instances, func(in state.Instance) string { return in.Name }),
 	}
 	for i := range s.VirtualStorages {
 		vs := &s.VirtualStorages[i]
@@ -155,10 +155,8 @@ func showSnapshot(out *output, answer snapshotResponse) {
 	out.printf("cluster %s  index %d  instances: %d\n", answer.ClusterID, answer.Index, len(answer.Instances))
 	for _, v := range answer.VirtualStorages {
 		out.printf("\nvirtual storage %s  epoch %d  primary %s  repositories in the ledger: %d, in doubt: %d\n", v.Name, v.Epoch, v.Primary, v.Listed, v.InDoubt)
-		rows := make([][]string, 0, len(v.Storages))
-		for _, st := range v.Storages {
-			rows = append(rows, []string{st.Name, st.State, strconv.Itoa(st.Behind)})
-		}
-		out.table([]string{"STORAGE", "STATE", "BEHIND"}, rows)
+		out.table([]string{"STORAGE", "STATE", "BEHIND"}, each(v.Storages, func(st snapshotStorage) []string {
+			return []string{st.Name, st.State, strconv.Itoa(st.Behind)}
+		}))
 	}
 }

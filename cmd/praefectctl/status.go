@@ -22,28 +22,15 @@ func (p *program) status() *cli.Command {
 		Usage: "show the virtual storages and their storages",
 		Description: "Without a leader it shows what the instance that answers knows by itself, and\n" +
 			"says so; the exit code is 4.",
-		Flags:  watchFlags(virtualStorageFlag()),
-		Action: p.action(nil, func(ctx context.Context, r *run) error { return r.status(ctx) }),
+		Flags: watchFlags(virtualStorageFlag()),
+		Action: p.action(nil, func(ctx context.Context, r *run) error {
+			answer, err := r.statusNow(ctx, r.cmd.String("virtual-storage"))
+			if err != nil {
+				return err
+			}
+			return r.answerWith(answer.Health.ExitCode(), answer, func(out *output) { showStatus(out, answer) })
+		}),
 	}
-}
-
-// status shows once how the virtual storages are. It prefers an answer of an
-// instance that knows a leader.
-func (r *run) status(ctx context.Context) error {
-	ctx, cancel := r.bounded(ctx)
-	defer cancel()
-	request := admin.StatusRequest{VirtualStorage: r.cmd.String("virtual-storage")}
-	led := func(a admin.StatusResponse) bool { return !a.OwnView }
-	answer, err := askFor(ctx, r.to, led, func(ctx context.Context, _ string, c *admin.Client) (admin.StatusResponse, error) {
-		return c.Status(ctx, request)
-	})
-	if err != nil {
-		return err
-	}
-	if err := r.answer(answer, func(out *output) { showStatus(out, answer) }); err != nil {
-		return err
-	}
-	return healthError(answer.Health)
 }
 
 func virtualStorageFlag() cli.Flag {
@@ -54,18 +41,13 @@ func showStatus(out *output, answer admin.StatusResponse) {
 	for _, vs := range answer.VirtualStorages {
 		health := vs.Health
 		out.printf("%s %s: %s, primary %s, epoch %d\n", out.mark(healthSign(health)), vs.Name, health, cmp.Or(vs.Primary, "none"), vs.Epoch)
-		rows := make([][]string, 0, len(vs.Storages))
-		for _, st := range vs.Storages {
-			role := "secondary"
-			if st.Name == vs.Primary {
-				role = "primary"
-			}
-			rows = append(rows, []string{
-				out.mark(storageSign(st)), st.Name, role, storageState(st), yesNo(st.Reachable), strconv.Itoa(st.Behind), st.Version,
+		header := []string{"", "STORAGE", "ROLE", "STATE", "REACHABLE", "BEHIND", "VERSION", "+SINCE", "+VOTES", "PROBLEM"}
+		out.table(header, each(vs.Storages, func(st admin.Storage) []string {
+			return []string{
+				out.mark(storageSign(st)), st.Name, role(st.Name == vs.Primary), storageState(st), yesNo(st.Reachable), strconv.Itoa(st.Behind), st.Version,
 				timeText(st.Since), yesNo(st.Votes), st.Error,
-			})
-		}
-		out.table([]string{"", "STORAGE", "ROLE", "STATE", "REACHABLE", "BEHIND", "VERSION", "+SINCE", "+VOTES", "PROBLEM"}, rows)
+			}
+		}))
 		showConditions(out, answer.Conditions, func(c condition.Condition) bool { return c.VirtualStorage == vs.Name })
 		out.printf("\n")
 	}
@@ -80,6 +62,13 @@ func showStatus(out *output, answer admin.StatusResponse) {
 		level = fmt.Sprintf("; feature level %d", answer.FeatureLevel)
 	}
 	out.printf("%s; leader %s%s; answered by %s\n", answer.Health, answer.Leader, level, answer.Instance)
+}
+
+func role(primary bool) string {
+	if primary {
+		return "primary"
+	}
+	return "secondary"
 }
 
 // showLevel names the instances that keep the feature level from rising, if there are any.

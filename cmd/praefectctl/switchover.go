@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"praefect/cmd/terminal"
 	"praefect/proxy/admin"
 )
 
@@ -133,10 +134,10 @@ func (r *run) switchover(ctx context.Context, v verb) error {
 	to.addresses = append([]string{first}, slices.DeleteFunc(slices.Clone(to.addresses), func(a string) bool { return a == first })...)
 	bounded, cancel := context.WithTimeout(ctx, timeout+finishTime)
 	defer cancel()
-	lines := &progressLines{w: r.stderr, rewrite: r.interactive}
+	line := &progressLine{w: r.stderr, rewrite: r.interactive}
 	answer, err := carryOut(bounded, to, request.RequestID, false, func(ctx context.Context, _ string, c *admin.Client) (admin.SwitchResponse, error) {
-		defer lines.end()
-		return v.call(c, ctx, request, lines.show)
+		defer line.end()
+		return v.call(c, ctx, request, func(p admin.Progress) { line.show(string(p.Stage), terminal.Line(stageText(p))) })
 	})
 	if err != nil {
 		return gaveUp(ctx, err)

@@ -238,11 +238,3 @@ func (p *program) fulfil(wanted []order, by map[string]*authority, lasting time.
 func escapeGlob(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
-
-func each[From, To any](list []From, f func(From) To) []To {
-	to := make([]To, len(list))
-	for i, from := range list {
-		to[i] = f(from)
-	}
-	return to
-}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v3"
 
 	"praefect/proxy/admin"
@@ -92,9 +94,7 @@ func (r *run) sample(ctx context.Context) (sample, error) {
 	}
 	asking, cancel := r.bounded(ctx)
 	defer cancel()
-	history, err := ask(asking, r.to, func(ctx context.Context, c *admin.Client) (admin.HistoryResponse, error) {
-		return c.History(ctx, admin.HistoryRequest{Limit: topChanges})
-	})
+	history, err := ask(asking, r.to, call((*admin.Client).History, admin.HistoryRequest{Limit: topChanges}))
 	if err != nil {
 		return sample{}, err
 	}
@@ -149,22 +149,8 @@ func fit(lines []string, width, height int) []string {
 		lines = lines[:height]
 	}
 	for i, line := range lines {
-		room, escape, at := width, false, len(line)
-		for n, c := range line {
-			switch {
-			case c == '\x1b':
-				escape = true
-			case escape:
-				escape = c != 'm'
-			case room == 0:
-				at = n
-			default:
-				room--
-			}
-			if at < len(line) {
-				lines[i] = line[:at] + "\x1b[0m"
-				break
-			}
+		if text.StringWidthWithoutEscSequences(line) > width {
+			lines[i] = text.Trim(line, width) + "\x1b[0m"
 		}
 	}
 	return lines
@@ -176,50 +162,39 @@ func showTop(out *output, d topDocument) {
 		elections = fmt.Sprintf(" (elections since the start: %d)", d.Elections)
 	}
 	out.printf("%s %s %s  leader %s  term %d%s  can lose %d\n\n", out.mark(healthSign(d.Health)), d.Time.Format(time.RFC3339), d.Health,
-		orDash(d.Leader), d.Term, elections, d.CanLose)
-	rows := [][]string{}
-	for _, i := range d.Instances {
+		cmp.Or(d.Leader, "-"), d.Term, elections, d.CanLose)
+	header := []string{"", "INSTANCE", "STATE", "LEASE", "REQUESTS/S", "FAILED/S", "RUNNING", "P50 ≤", "P99 ≤", "VOTED/S", "WRITES WAITING"}
+	out.table(header, each(d.Instances, func(i topInstance) []string {
 		rate := func(v float64, digits int) string {
 			if !i.Asked || d.Seconds == 0 {
 				return "?"
 			}
 			return fmt.Sprintf("%.*f", digits, v)
 		}
-		now := "?"
-		waiting := "?"
+		now, waiting := "?", "?"
 		if i.Asked {
 			now, waiting = fmt.Sprintf("%.0f", i.Running), fmt.Sprintf("%.0f", i.Waiting)
 		}
 		s := instanceSign(admin.Instance{State: i.State, LeaseMillis: i.LeaseMS})
-		rows = append(rows, []string{
+		return []string{
 			out.mark(s), i.Name, string(i.State), lease(admin.Instance{LeaseMillis: i.LeaseMS}), rate(i.Requests, 1), rate(i.Failed, 1), now, seconds(i.P50), seconds(i.P99),
 			rate(i.Votes, 1), waiting,
-		})
-	}
-	out.table([]string{"", "INSTANCE", "STATE", "LEASE", "REQUESTS/S", "FAILED/S", "RUNNING", "P50 ≤", "P99 ≤", "VOTED/S", "WRITES WAITING"}, rows)
-	out.printf("\n")
-	rows = [][]string{}
-	for _, st := range d.Storages {
-		role := "secondary"
-		if st.Primary {
-			role = "primary"
 		}
+	}))
+	out.printf("\n")
+	out.table([]string{"", "VIRTUAL STORAGE", "STORAGE", "ROLE", "STATE", "REACHABLE", "READS/S", "BEHIND", "REPAIRS"}, each(d.Storages, func(st topStorage) []string {
 		reads := "?"
 		if d.Seconds > 0 {
 			reads = fmt.Sprintf("%.1f", st.Reads)
 		}
-		rows = append(rows, []string{
-			out.mark(storageSign(st.Storage)), st.VirtualStorage, st.Name, role, storageState(st.Storage), yesNo(st.Reachable), reads, fmt.Sprint(st.Behind), fmt.Sprintf("%.0f", st.Repairs),
-		})
-	}
-	out.table([]string{"", "VIRTUAL STORAGE", "STORAGE", "ROLE", "STATE", "REACHABLE", "READS/S", "BEHIND", "REPAIRS"}, rows)
+		return []string{
+			out.mark(storageSign(st.Storage)), st.VirtualStorage, st.Name, role(st.Primary), storageState(st.Storage), yesNo(st.Reachable), reads, fmt.Sprint(st.Behind), fmt.Sprintf("%.0f", st.Repairs),
+		}
+	}))
 	q := d.Queue
 	out.printf("\nqueue: ready %.0f, in progress %.0f, failed %.0f, dead %.0f\n", q["ready"], q["in_progress"], q["failed"], q["dead"])
 	if len(d.Methods) > 0 {
-		var parts []string
-		for _, m := range d.Methods {
-			parts = append(parts, fmt.Sprintf("%s %.1f/s", m.Name, m.Requests))
-		}
+		parts := each(d.Methods, func(m topMethod) string { return fmt.Sprintf("%s %.1f/s", m.Name, m.Requests) })
 		out.printf("methods: %s\n", strings.Join(parts, ", "))
 	}
 	for _, c := range d.Conditions {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -225,11 +227,7 @@ func (r rate) quantile(name string, q float64) float64 {
 	if total == 0 {
 		return 0
 	}
-	var bounds []float64
-	for bound := range counts {
-		bounds = append(bounds, bound)
-	}
-	slices.Sort(bounds)
+	bounds := slices.Sorted(maps.Keys(counts))
 	want := uint64(math.Ceil(q * total))
 	for _, bound := range bounds {
 		if counts[bound] >= want {
@@ -254,13 +252,7 @@ func busiest(rates map[string]rate) []topMethod {
 		list = append(list, topMethod{name, n})
 	}
 	slices.SortFunc(list, func(a, b topMethod) int {
-		switch {
-		case a.Requests != b.Requests && a.Requests > b.Requests:
-			return -1
-		case a.Requests != b.Requests:
-			return 1
-		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), strings.Compare(a.Name, b.Name))
 	})
 	return list[:min(len(list), topMethods)]
 }

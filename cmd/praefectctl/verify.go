@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -69,24 +69,15 @@ func (r *run) verifyOne(ctx context.Context) error {
 	request := admin.VerifyRequest{VirtualStorage: r.cmd.String("virtual-storage"), RelativePath: r.args[0]}
 	ctx, cancel := r.within(ctx, verifyTimeout)
 	defer cancel()
-	answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.VerifyResponse, error) {
-		return c.Verify(ctx, request)
-	})
+	answer, err := ask(ctx, r.to, call((*admin.Client).Verify, request))
 	if err != nil {
 		return err
 	}
-	if err := r.answer(answer, func(out *output) { showVerified(out, answer) }); err != nil {
-		return err
-	}
-	if answer.Undecided != "" {
-		return coded{code: exitError}
-	}
-	for _, replica := range answer.Replicas {
-		if replica.Result == admin.ReplicaDiffers || replica.Result == admin.ReplicaUnknown {
-			return coded{code: exitDegraded}
-		}
-	}
-	return nil
+	amiss := slices.ContainsFunc(answer.Replicas, func(replica admin.VerifiedReplica) bool {
+		return replica.Result == admin.ReplicaDiffers || replica.Result == admin.ReplicaUnknown
+	})
+	code := cmp.Or(exitIf(answer.Undecided != "", exitError), exitIf(amiss, exitDegraded))
+	return r.answerWith(code, answer, func(out *output) { showVerified(out, answer) })
 }
 
 func showVerified(out *output, answer admin.VerifyResponse) {
@@ -94,8 +85,7 @@ func showVerified(out *output, answer admin.VerifyResponse) {
 		out.printf("%s %s of %s could not be verified: %s\n", out.mark(warning), answer.RelativePath, answer.VirtualStorage, answer.Undecided)
 		return
 	}
-	rows := make([][]string, 0, len(answer.Replicas))
-	for _, replica := range answer.Replicas {
+	out.table([]string{"", "STORAGE", "ROLE", "RESULT", "OBJECTS", "WHAT"}, each(answer.Replicas, func(replica admin.VerifiedReplica) []string {
 		role, objects := "", ""
 		if replica.Storage == answer.Primary {
 			role = "primary"
@@ -103,9 +93,8 @@ func showVerified(out *output, answer admin.VerifyResponse) {
 		if replica.Checked {
 			objects = "checked"
 		}
-		rows = append(rows, []string{out.mark(resultSign(replica.Result)), replica.Storage, role, string(replica.Result), objects, replica.What})
-	}
-	out.table([]string{"", "STORAGE", "ROLE", "RESULT", "OBJECTS", "WHAT"}, rows)
+		return []string{out.mark(resultSign(replica.Result)), replica.Storage, role, string(replica.Result), objects, replica.What}
+	}))
 	out.printf("\n%s of %s; answered by %s\n", answer.RelativePath, answer.VirtualStorage, answer.Instance)
 	if answer.NotNoted != "" {
 		out.printf("%s Postgres did not take the time of this comparison, so the repository is compared again in its turn: %s\n", out.mark(warning), answer.NotNoted)
@@ -143,9 +132,7 @@ func (r *run) verifyMany(ctx context.Context) error {
 	done := verifiedMany{Schema: admin.Schema, Differences: []admin.Event{}}
 	for _, name := range names {
 		request := admin.RequestVerificationRequest{VirtualStorage: name, Storage: r.cmd.String("storage")}
-		answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.RequestVerificationResponse, error) {
-			return c.RequestVerification(ctx, request)
-		})
+		answer, err := ask(ctx, r.to, call((*admin.Client).RequestVerification, request))
 		if err != nil {
 			return err
 		}
@@ -163,13 +150,7 @@ func (r *run) verifyMany(ctx context.Context) error {
 			done.Differences = append(done.Differences, e)
 		}
 	}
-	if err := r.answer(done, func(out *output) { showVerifiedMany(out, done) }); err != nil {
-		return err
-	}
-	if len(done.Differences) > 0 {
-		return coded{code: exitDegraded}
-	}
-	return nil
+	return r.answerWith(exitIf(len(done.Differences) > 0, exitDegraded), done, func(out *output) { showVerifiedMany(out, done) })
 }
 
 func showVerifiedMany(out *output, done verifiedMany) {
@@ -177,24 +158,20 @@ func showVerifiedMany(out *output, done verifiedMany) {
 		out.printf("%s repositories looked at: %d; no replica differs\n", out.mark(good), done.Repositories)
 		return
 	}
-	rows := make([][]string, 0, len(done.Differences))
-	for _, e := range done.Differences {
-		rows = append(rows, []string{out.mark(bad), e.VirtualStorage, e.RelativePath, e.Storage, e.Why})
-	}
-	out.table([]string{"", "VIRTUAL STORAGE", "REPOSITORY", "STORAGE", "WHAT"}, rows)
+	out.table([]string{"", "VIRTUAL STORAGE", "REPOSITORY", "STORAGE", "WHAT"}, each(done.Differences, func(e admin.Event) []string {
+		return []string{out.mark(bad), e.VirtualStorage, e.RelativePath, e.Storage, e.Why}
+	}))
 	out.printf("\nrepositories looked at: %d; replicas that differ: %d; they are repaired from the primary\n", done.Repositories, len(done.Differences))
 }
 
 // awaitVerified waits until nothing is requested any more, and shows how much is left.
 func (r *run) awaitVerified(ctx context.Context, names []string, total int64) error {
-	lines := &verifyLines{w: r.stderr, rewrite: r.interactive}
-	defer lines.end()
+	line := &progressLine{w: r.stderr, rewrite: r.interactive}
+	defer line.end()
 	for {
 		left := 0
 		for _, name := range names {
-			answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.VerificationWaitingResponse, error) {
-				return c.VerificationWaiting(ctx, admin.VerificationWaitingRequest{VirtualStorage: name})
-			})
+			answer, err := ask(ctx, r.to, call((*admin.Client).VerificationWaiting, admin.VerificationWaitingRequest{VirtualStorage: name}))
 			if err != nil {
 				return goesOn(ctx, err)
 			}
@@ -207,7 +184,7 @@ func (r *run) awaitVerified(ctx context.Context, names []string, total int64) er
 		if left >= admin.WaitingLimit {
 			text = fmt.Sprintf("repositories to go: %d or more of %d", left, total)
 		}
-		lines.show(text)
+		line.show(text, text)
 		if !sleep(ctx, verifyPoll) {
 			return goesOn(ctx, ctx.Err())
 		}
@@ -225,15 +202,11 @@ func goesOn(ctx context.Context, err error) error {
 
 // toVerify are the virtual storages to verify, and the index of the last difference in the history.
 func (r *run) toVerify(ctx context.Context) (names []string, since state.Index, err error) {
-	status, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.StatusResponse, error) {
-		return c.Status(ctx, admin.StatusRequest{VirtualStorage: r.cmd.String("virtual-storage")})
-	})
+	status, err := ask(ctx, r.to, call((*admin.Client).Status, admin.StatusRequest{VirtualStorage: r.cmd.String("virtual-storage")}))
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, vs := range status.VirtualStorages {
-		names = append(names, vs.Name)
-	}
+	names = each(status.VirtualStorages, func(vs admin.VirtualStorage) string { return vs.Name })
 	if r.cmd.String("storage") != "" && len(names) != 1 {
 		return nil, 0, usage("verify: there are %d virtual storages: name one by -virtual-storage", len(names))
 	}
@@ -247,9 +220,7 @@ func (r *run) toVerify(ctx context.Context) (names []string, since state.Index, 
 // differences are the lines of the history about replicas that differ, oldest first.
 func (r *run) differences(ctx context.Context) ([]admin.Event, error) {
 	request := admin.HistoryRequest{VirtualStorage: r.cmd.String("virtual-storage")}
-	answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.HistoryResponse, error) {
-		return c.History(ctx, request)
-	})
+	answer, err := ask(ctx, r.to, call((*admin.Client).History, request))
 	if err != nil {
 		return nil, err
 	}
@@ -259,39 +230,12 @@ func (r *run) differences(ctx context.Context) ([]admin.Event, error) {
 // planVerification tells the cost of a verification of many, and asks whether to go on.
 func (r *run) planVerification(ctx context.Context, names []string) error {
 	for _, name := range names {
-		answer, err := ask(ctx, r.to, func(ctx context.Context, c *admin.Client) (admin.RequestVerificationResponse, error) {
-			return c.RequestVerification(ctx, admin.RequestVerificationRequest{VirtualStorage: name, Storage: r.cmd.String("storage"), DryRun: true})
-		})
+		request := admin.RequestVerificationRequest{VirtualStorage: name, Storage: r.cmd.String("storage"), DryRun: true}
+		answer, err := ask(ctx, r.to, call((*admin.Client).RequestVerification, request))
 		if err != nil {
 			return err
 		}
 		fmt.Fprintln(r.stderr, terminal.Line(fmt.Sprintf("%s: repositories to compare on all storages: %d, one at a time, before all others; repairs go first", name, answer.Repositories)))
 	}
 	return r.proceed(ctx)
-}
-
-// verifyLines shows how many repositories are left: one line that is written again on a terminal,
-// elsewhere a line for each change.
-type verifyLines struct {
-	w       io.Writer
-	rewrite bool
-	last    string
-}
-
-func (l *verifyLines) show(text string) {
-	switch {
-	case text == l.last:
-	case l.rewrite:
-		fmt.Fprintf(l.w, "\r\x1b[K  %s", text)
-	default:
-		fmt.Fprintf(l.w, "  %s\n", text)
-	}
-	l.last = text
-}
-
-// end leaves the cursor at the beginning of an empty line.
-func (l *verifyLines) end() {
-	if l.rewrite && l.last != "" {
-		fmt.Fprint(l.w, "\r\x1b[K")
-	}
 }
