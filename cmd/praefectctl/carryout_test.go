@@ -71,10 +71,7 @@ func TestCarryOut_asksTheNextWithTheSameID(t *testing.T) {
 func TestCarryOut_switchover(t *testing.T) {
 	i := newInstance(t).fails(true, admin.Errorf(admin.OutcomeUnknown, "the leader is gone"))
 	endpoints := i.serve(t) + "," + i.serveAs(t, "praefect-2", "tcp", "127.0.0.1:0", admin.Access{Peers: true})
-	got := praefectctl(t, nil, "-endpoints", endpoints, "promote", "gitaly-2")
-	if got.code != 0 || !strings.Contains(got.stdout, "answered by praefect-2") {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", endpoints, "promote", "gitaly-2").ends(t, 0, "answered by praefect-2")
 	if ids := i.requestIDs(); len(ids) != 1 {
 		t.Errorf("more than one id: %v", ids)
 	}
@@ -111,9 +108,7 @@ func TestProgram_exitCodesOfChanges(t *testing.T) {
 			t.Errorf("%s: got %+v", row.name, got)
 		}
 	}
-	if got := praefectctl(t, nil, "-endpoints", closedPort(t), "pause"); got.code != exitUnavailable || !strings.Contains(got.stderr, "refused") {
-		t.Errorf("nobody there: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", closedPort(t), "pause").fails(t, exitUnavailable, "refused") // no instance there
 }
 
 // An instance that hangs costs its share of the time, and leaves the outcome
@@ -124,23 +119,15 @@ func TestCarryOut_hangingInstance(t *testing.T) {
 		<-ctx.Done()
 		return false, ctx.Err()
 	}
-	got := praefectctl(t, nil, "-endpoints", hangs.serve(t)+","+well.serve(t), "-timeout", "4s", "pause")
-	if got.code != 0 {
-		t.Errorf("got %+v", got)
-	}
-	got = praefectctl(t, nil, "-endpoints", hangs.serve(t), "-timeout", "3s", "pause")
-	if got.code != exitUnknown {
-		t.Errorf("alone: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", hangs.serve(t)+","+well.serve(t), "-timeout", "4s", "pause").ends(t, 0)
+	praefectctl(t, nil, "-endpoints", hangs.serve(t), "-timeout", "3s", "pause").fails(t, exitUnknown) // alone
 }
 
 func TestCarryOut_interrupted(t *testing.T) {
 	silent := silentPort(t)
 	ctx, ctrlC := context.WithCancel(t.Context())
 	ctrlC()
-	if got := (operator{ctx: ctx}).run(t, "-endpoints", silent, "pause"); got.code != exitInterrupted {
-		t.Errorf("before there was a connection: got %+v", got)
-	}
+	(operator{ctx: ctx}).run(t, "-endpoints", silent, "pause").fails(t, exitInterrupted) // before there was a connection
 	i := newInstance(t)
 	ctx, ctrlC = context.WithCancel(t.Context())
 	i.At = func(ctx context.Context, _ string, _ admin.Stage) (bool, error) {
@@ -148,10 +135,7 @@ func TestCarryOut_interrupted(t *testing.T) {
 		<-ctx.Done()
 		return true, nil
 	}
-	got := operator{ctx: ctx}.run(t, "-endpoints", i.serve(t), "pause")
-	if got.code != exitUnknown || !strings.Contains(got.stderr, "-request-id") {
-		t.Errorf("under way: got %+v", got)
-	}
+	operator{ctx: ctx}.run(t, "-endpoints", i.serve(t), "pause").fails(t, exitUnknown, "-request-id") // under way
 }
 
 // What all instances say is said once, with all their addresses.

@@ -38,13 +38,9 @@ healthy; leader praefect-1; feature level 1; answered by praefect-1
 changes: 3; answered by praefect-1
 `},
 	} {
-		if got := alice.run(t, append([]string{"-endpoints", address}, row.args...)...); got != (outcome{0, row.stdout, ""}) {
-			t.Errorf("%v: got %d %s\n%s", row.args, got.code, got.stderr, got.stdout)
-		}
+		alice.run(t, append([]string{"-endpoints", address}, row.args...)...).is(t, outcome{0, row.stdout, ""})
 	}
-	if got := alice.run(t, "-endpoints", address, "pause", "-for", "-1s"); got.code != exitUsage {
-		t.Errorf("a pause of less than nothing: got %+v", got)
-	}
+	alice.run(t, "-endpoints", address, "pause", "-for", "-1s").fails(t, exitUsage) // a pause of less than nothing
 }
 
 func TestHistory_json(t *testing.T) {
@@ -104,13 +100,8 @@ func TestAcceptDataloss(t *testing.T) {
 	}
 
 	i := newInstance(t)
-	got := praefectctl(t, nil, append([]string{"-endpoints", i.serve(t)}, flags("-confirm", "gitaly-2")...)...)
-	if got.code != exitRefused || !strings.Contains(got.stderr, "nothing is lost") {
-		t.Errorf("a repository that is whole: got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", i.serve(t), "accept-dataloss"); got.code != exitUsage {
-		t.Errorf("no repository: got %+v", got)
-	}
+	praefectctl(t, nil, append([]string{"-endpoints", i.serve(t)}, flags("-confirm", "gitaly-2")...)...).fails(t, exitRefused, "nothing is lost") // a repository that is whole
+	praefectctl(t, nil, "-endpoints", i.serve(t), "accept-dataloss").fails(t, exitUsage)                                                          // no repository
 }
 
 func TestQueueRetry(t *testing.T) {
@@ -123,14 +114,10 @@ func TestQueueRetry(t *testing.T) {
 		{[]string{"-repository", "other.git"}, outcome{0, "* jobs made ready: 0; answered by praefect-1\n", ""}},
 		{nil, outcome{0, "* jobs made ready: 2; answered by praefect-1\n", ""}},
 	} {
-		if got := praefectctl(t, nil, append([]string{"-endpoints", address, "queue", "retry"}, row.args...)...); got != row.want {
-			t.Errorf("%v: got %+v", row.args, got)
-		}
+		praefectctl(t, nil, append([]string{"-endpoints", address, "queue", "retry"}, row.args...)...).is(t, row.want)
 	}
 	i.SetJobs(nil, admintest.ErrQueue)
-	if got := praefectctl(t, nil, "-endpoints", address, "queue", "retry"); got.code != exitUnavailable {
-		t.Errorf("without Postgres: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "queue", "retry").fails(t, exitUnavailable) // without Postgres
 }
 
 // TestProgram_whoMayChange goes through who has which token where.
@@ -193,31 +180,20 @@ func TestProgram_changesByTheSettings(t *testing.T) {
 	_, port, _ := net.SplitHostPort(newInstance(t).serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", admin.Access{Token: "secret"}))
 	settings := writeFile(t, fmt.Sprintf("listen_addr = \"127.0.0.1:%s\"\n[admin]\ntoken = \"secret\"\n[database]\nhost = \"/run\"\n"+
 		"[[virtual_storage]]\nname = \"default\"\n[[virtual_storage.node]]\nstorage = \"s\"\naddress = \"tcp://h:1\"\n", port))
-	if got := praefectctl(t, nil, "-config", settings, "pause"); got.code != 0 {
-		t.Errorf("got %+v", got)
-	}
-	got := praefectctl(t, nil, "-config", settings, "-admin-token-file", writeFile(t, "another"), "pause")
-	if got.code != exitError || !strings.Contains(got.stderr, "another admin token") {
-		t.Errorf("a flag before the settings: got %+v", got)
-	}
+	praefectctl(t, nil, "-config", settings, "pause").ends(t, 0)
+	praefectctl(t, nil, "-config", settings, "-admin-token-file", writeFile(t, "another"), "pause").fails(t, exitError, "another admin token") // a flag before the settings
 }
 
 // Where no admin token was given out, whoever can read the instance's data directory may change something.
 func TestProgram_changesByTheDataDirectory(t *testing.T) {
 	dir := t.TempDir()
 	secret, err := admin.MakeLocalToken(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, port, _ := net.SplitHostPort(newInstance(t).serveAs(t, "praefect-1", "tcp", "127.0.0.1:0", admin.Access{Local: secret}))
 	settings := func(dir string) string {
 		return writeFile(t, fmt.Sprintf("listen_addr = \"127.0.0.1:%s\"\n[raft]\ndata_dir = %q\n[database]\nhost = \"/run\"\n"+
 			"[[virtual_storage]]\nname = \"default\"\n[[virtual_storage.node]]\nstorage = \"s\"\naddress = \"tcp://h:1\"\n", port, dir))
 	}
-	if got := praefectctl(t, nil, "-config", settings(dir), "pause"); got.code != 0 {
-		t.Errorf("got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-config", settings(t.TempDir()), "pause"); got.code != exitError || !strings.Contains(got.stderr, "raft.data_dir") {
-		t.Errorf("one that cannot read it: got %+v", got)
-	}
+	praefectctl(t, nil, "-config", settings(dir), "pause").ends(t, 0)
+	praefectctl(t, nil, "-config", settings(t.TempDir()), "pause").fails(t, exitError, "raft.data_dir") // another data directory
 }

@@ -63,27 +63,19 @@ func TestContexts_precedence(t *testing.T) {
 	if got := praefectctl(t, env(), "status"); got.code != 0 || !strings.HasPrefix(*i.token.Load(), "Bearer v2.") {
 		t.Errorf("the token of the context was not shown: %+v", got)
 	}
-	if got := praefectctl(t, env(), "context", "use", "prod"); got.code != 0 {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, env(), "context", "use", "prod").ends(t, 0)
 	if got := praefectctl(t, env(), "status"); !strings.Contains(got.stdout, "answered by praefect-2") {
 		t.Errorf("got %+v", got)
 	}
 	if got := praefectctl(t, env(), "context", "list"); !strings.Contains(got.stdout, "*  prod") || !strings.Contains(got.stdout, "lab") {
 		t.Errorf("got %+v", got)
 	}
-	if got := praefectctl(t, env(), "context", "set", "-delete", "prod"); got.code != 0 {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, env(), "context", "set", "-delete", "prod").ends(t, 0)
 	for _, args := range [][]string{{"-context", "prod", "status"}, {"context", "use", "prod"}, {"context", "set", "new"}, {"status"}} {
 		if got := praefectctl(t, env(), args...); got.code != exitUsage {
 			t.Errorf("%v: got %+v", args, got)
 		}
 	}
-	if err := os.WriteFile(path, []byte("curent = \"lab\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := praefectctl(t, env(), "status"); got.code != exitUsage || !strings.Contains(got.stderr, "curent") {
-		t.Errorf("a key that is misspelt: got %+v", got)
-	}
+	must(t, os.WriteFile(path, []byte("curent = \"lab\"\n"), 0o600))
+	praefectctl(t, env(), "status").fails(t, exitUsage, "curent") // a key that is misspelt
 }

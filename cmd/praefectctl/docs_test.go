@@ -93,9 +93,7 @@ var scenes = map[string]func(*instance){
 		i.SetReferences("@hashed/ab/cd.git", "gitaly-3", map[string]string{"refs/heads/main": "41b06cc01e9f"})
 		i.Lose("gitaly-1")
 		losses := "default @hashed/ab/cd.git gitaly-2\ndefault @hashed/ef/01.git gitaly-3\n"
-		if err := os.WriteFile("losses.txt", []byte(losses), 0o600); err != nil {
-			i.t.Fatal(err)
-		}
+		must(i.t, os.WriteFile("losses.txt", []byte(losses), 0o600))
 	},
 	"verified": func(i *instance) {
 		i.SetVerified("@hashed/ab/cd.git", admin.VerifyResponse{Primary: "gitaly-1", Replicas: []admin.VerifiedReplica{
@@ -126,9 +124,7 @@ var scenes = map[string]func(*instance){
 // write the samples again: UPDATE_MANUAL=1 go test ./cmd/praefectctl -run TestManual
 func TestManual_samples(t *testing.T) {
 	paths, err := filepath.Glob(pages)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	samples := 0
 	for _, path := range paths {
 		t.Run(filepath.Base(path), func(t *testing.T) { samples += checkPage(t, path) })
@@ -141,9 +137,7 @@ func TestManual_samples(t *testing.T) {
 // checkPage compares the samples of one page, and returns how many it has.
 func checkPage(t *testing.T, path string) (samples int) {
 	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var out strings.Builder
 	for rest := string(text); ; {
 		before, after, found := strings.Cut(rest, "```console")
@@ -166,9 +160,7 @@ func checkPage(t *testing.T, path string) (samples int) {
 		samples++
 	}
 	if os.Getenv("UPDATE_MANUAL") != "" && out.String() != string(text) {
-		if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(out.String()), 0o644))
 	}
 	return samples
 }
@@ -177,17 +169,11 @@ func checkPage(t *testing.T, path string) (samples int) {
 // the sample as it is now.
 func replay(t *testing.T, set func(*instance), sample string) string {
 	back, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	home := t.TempDir() // the samples write files
-	if err := os.Chdir(home); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Chdir(home))
 	defer func() {
-		if err := os.Chdir(back); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Chdir(back))
 	}()
 	i := &instance{t: t, Cluster: admintest.NewAt(t, time.Date(2026, 11, 23, 9, 14, 3, 0, time.UTC), "gitaly-1", "gitaly-2", "gitaly-3")}
 	set(i)

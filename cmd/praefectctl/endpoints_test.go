@@ -14,9 +14,7 @@ func closedPort(t *testing.T) string {
 	if err == nil {
 		err = l.Close()
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return l.Addr().String()
 }
 
@@ -24,9 +22,7 @@ func closedPort(t *testing.T) string {
 func silentPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		if err := l.Close(); err != nil {
 			t.Error(err)
@@ -88,9 +84,6 @@ func TestProgram_exitCodes(t *testing.T) {
 		{"help", []string{"-help"}, 0, ""},
 		{"version", []string{"-version"}, 0, ""},
 	} {
-		got := praefectctl(t, nil, row.args...)
-		if got.code != row.code || !strings.Contains(got.stderr, row.stderr) {
-			t.Errorf("%s: got %+v", row.name, got)
-		}
+		t.Run(row.name, func(t *testing.T) { praefectctl(t, nil, row.args...).fails(t, row.code, row.stderr) })
 	}
 }

@@ -38,9 +38,7 @@ func TestProgram_formats(t *testing.T) {
 			t.Errorf("a table has the columns of wide:\n%s", got.stdout)
 		}
 	}
-	if got := praefectctl(t, nil, "-endpoints", address, "-o", "xml", "status"); got.code != exitUsage {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "-o", "xml", "status").fails(t, exitUsage)
 }
 
 // Colour only on a terminal, and not where NO_COLOR says so; the sign and the word are always there.

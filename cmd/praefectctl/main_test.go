@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -49,9 +50,7 @@ func (i *instance) socket(t *testing.T) string { return i.socketFor(t, admin.Acc
 func (i *instance) socketFor(t *testing.T, access admin.Access) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "") // a socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
@@ -64,9 +63,7 @@ func (i *instance) socketFor(t *testing.T, access admin.Access) string {
 func (i *instance) serveAs(t *testing.T, name, network, address string, access admin.Access) string {
 	t.Helper()
 	l, err := net.Listen(network, address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server := grpc.NewServer(grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 		md, _ := metadata.FromIncomingContext(ctx)
 		token := strings.Join(md.Get("authorization"), ",")
@@ -92,6 +89,34 @@ func (i *instance) serveAs(t *testing.T, name, network, address string, access a
 type outcome struct {
 	code           int
 	stdout, stderr string
+}
+
+// ends wants a command to have ended with the code, with the texts on standard output.
+func (o outcome) ends(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	o.has(t, code, o.stdout, texts)
+}
+
+// fails is ends for texts on standard error.
+func (o outcome) fails(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	o.has(t, code, o.stderr, texts)
+}
+
+func (o outcome) has(t *testing.T, code int, printed string, texts []string) {
+	t.Helper()
+	lacks := func(text string) bool { return !strings.Contains(printed, text) }
+	if o.code != code || slices.ContainsFunc(texts, lacks) {
+		t.Errorf("got %+v, want the code %d and %q", o, code, texts)
+	}
+}
+
+// is wants a command to have left exactly this.
+func (o outcome) is(t *testing.T, want outcome) {
+	t.Helper()
+	if o != want {
+		t.Errorf("got %d\n%s%s\nwant %d\n%s%s", o.code, o.stdout, o.stderr, want.code, want.stdout, want.stderr)
+	}
 }
 
 // screen is an environment that shows everything.
@@ -159,12 +184,18 @@ func (o operator) run(t *testing.T, args ...string) outcome {
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
+// must ends a test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // writeFile writes a file and returns its path.
 func writeFile(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }

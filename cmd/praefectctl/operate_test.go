@@ -24,33 +24,16 @@ func TestCanReboot(t *testing.T) {
 	ask := func(args ...string) outcome {
 		return praefectctl(t, nil, append([]string{"-endpoints", address, "can-i", "reboot"}, args...)...)
 	}
-	if got := ask("gitaly-2"); got.code != 0 || !strings.Contains(got.stdout, "yes: the machine of storage gitaly-2") ||
-		!strings.Contains(got.stdout, "before: praefectctl drain gitaly-2 -virtual-storage default -y") {
-		t.Errorf("got %+v", got)
-	}
-	if got := ask("praefect-1"); got.code != 0 || !strings.Contains(got.stdout, "raft transfer") {
-		t.Errorf("got %+v", got)
-	}
-	if got := ask("nothing"); got.code != exitError {
-		t.Errorf("got %+v", got)
-	}
+	ask("gitaly-2").ends(t, 0, "yes: the machine of storage gitaly-2", "before: praefectctl drain gitaly-2 -virtual-storage default -y")
+	ask("praefect-1").ends(t, 0, "raft transfer")
+	ask("nothing").fails(t, exitError)
 	i.WrittenOnlyTo("a.git", "gitaly-1")
-	if got := ask("gitaly-1"); got.code != exitRefused || !strings.Contains(got.stdout, "no: the machine of storage gitaly-1") || !strings.Contains(got.stdout, "a.git") {
-		t.Errorf("the only replica: got %+v", got)
-	}
-	if got := ask("-virtual-storage", "default", "gitaly-2"); got.code != 0 {
-		t.Errorf("got %+v", got)
-	}
+	ask("gitaly-1").ends(t, exitRefused, "no: the machine of storage gitaly-1", "a.git") // the only replica
+	ask("-virtual-storage", "default", "gitaly-2").ends(t, 0)
 	i.Lose("gitaly-3")
-	if got := ask("gitaly-2"); got.code != exitRefused || !strings.Contains(got.stdout, "fewer than consistency.copies (2)") {
-		t.Errorf("one is away: got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", address, "-o", "json", "can-i", "reboot", "gitaly-2"); got.code != exitRefused || !strings.Contains(got.stdout, `"allowed": false`) {
-		t.Errorf("got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", closedPort(t), "can-i", "reboot", "gitaly-2"); got.code != exitUnavailable {
-		t.Errorf("got %+v", got)
-	}
+	ask("gitaly-2").ends(t, exitRefused, "fewer than consistency.copies (2)") // a storage is away
+	praefectctl(t, nil, "-endpoints", address, "-o", "json", "can-i", "reboot", "gitaly-2").ends(t, exitRefused, `"allowed": false`)
+	praefectctl(t, nil, "-endpoints", closedPort(t), "can-i", "reboot", "gitaly-2").fails(t, exitUnavailable)
 }
 
 func TestDataloss_diff(t *testing.T) {
@@ -63,15 +46,9 @@ func TestDataloss_diff(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	i.SetReferences("a.git", "gitaly-2", map[string]string{"refs/heads/main": "8a90", "refs/heads/x": "1"})
-	if got := praefectctl(t, nil, "-endpoints", address, "dataloss", "diff", "a.git", "gitaly-1", "gitaly-2"); got.code != 0 {
-		t.Errorf("alike: got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", address, "dataloss", "diff", "a.git", "gitaly-1"); got.code != exitUsage {
-		t.Errorf("got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", address, "dataloss"); got.code != 0 {
-		t.Errorf("dataloss itself: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "dataloss", "diff", "a.git", "gitaly-1", "gitaly-2").ends(t, 0) // alike
+	praefectctl(t, nil, "-endpoints", address, "dataloss", "diff", "a.git", "gitaly-1").fails(t, exitUsage)
+	praefectctl(t, nil, "-endpoints", address, "dataloss").ends(t, 0) // dataloss itself
 }
 
 // A file of losses is shown as a plan, asked for once, carried out one by one, and recorded.
@@ -101,10 +78,7 @@ func TestAcceptDataloss_file(t *testing.T) {
 	if got := praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-file", file, "-confirm", "2"); got.code != 0 && got.code != exitRefused {
 		t.Errorf("again: got %+v", got)
 	}
-	list := praefectctl(t, nil, "-endpoints", address, "dataloss", "accepted")
-	if list.code != 0 || !strings.Contains(list.stdout, "a.git") || !strings.Contains(list.stdout, "gitaly-1: not known, could not be asked") || !strings.Contains(list.stdout, "alice@desk") {
-		t.Errorf("got %+v", list)
-	}
+	praefectctl(t, nil, "-endpoints", address, "dataloss", "accepted").ends(t, 0, "a.git", "gitaly-1: not known, could not be asked", "alice@desk")
 	for name, text := range map[string]string{
 		"two words": "default a.git\n", "twice": "default a.git gitaly-2\ndefault a.git gitaly-3\n", "nothing": "# nothing\n",
 	} {
@@ -113,16 +87,9 @@ func TestAcceptDataloss_file(t *testing.T) {
 		}
 	}
 	unknown := writeFile(t, "default a.git gitaly-9\nother a.git gitaly-2\n")
-	if got := praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-file", unknown, "-confirm", "2"); got.code != exitError ||
-		!strings.Contains(got.stderr, "line 1") || !strings.Contains(got.stderr, "line 2") {
-		t.Errorf("got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-file", file, "-repository", "a.git"); got.code != exitUsage {
-		t.Errorf("got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-repository", "a.git"); got.code != exitUsage {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-file", unknown, "-confirm", "2").fails(t, exitError, "line 1", "line 2")
+	praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-file", file, "-repository", "a.git").fails(t, exitUsage)
+	praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-repository", "a.git").fails(t, exitUsage)
 }
 
 // One that fails does not keep the others, and the command fails.
@@ -160,12 +127,8 @@ func TestRepositoryList(t *testing.T) {
 	if got := list("-filter", "behind"); got.code != 0 || !strings.Contains(got.stdout, "b.git") || strings.Contains(got.stdout, "a.git") {
 		t.Errorf("without Postgres: got %+v", got)
 	}
-	if got := list(); got.code != exitUnavailable || !strings.Contains(got.stderr, "give a filter") {
-		t.Errorf("got %+v", got)
-	}
-	if got := list("-filter", "odd"); got.code != exitUsage {
-		t.Errorf("got %+v", got)
-	}
+	list().fails(t, exitUnavailable, "give a filter")
+	list("-filter", "odd").fails(t, exitUsage)
 }
 
 func TestQueueDrop(t *testing.T) {
@@ -174,20 +137,10 @@ func TestQueueDrop(t *testing.T) {
 	i.WrittenOnlyTo("a.git", "gitaly-1")
 	jobs := []admin.Job{{ID: 1, VirtualStorage: "default", RelativePath: "a.git", State: "dead"}, {ID: 2, VirtualStorage: "default", RelativePath: "b.git", State: "failed"}}
 	i.SetJobs(jobs, nil)
-	plan := praefectctl(t, nil, "-endpoints", address, "queue", "drop", "-dry-run")
-	if plan.code != 0 || !strings.Contains(plan.stdout, "dead jobs that are dropped: 1") || !strings.Contains(plan.stdout, "made again") {
-		t.Errorf("got %+v", plan)
-	}
-	no := operator{types: "n\n", asked: true}.run(t, "-endpoints", address, "queue", "drop")
-	if no.code != exitRefused {
-		t.Errorf("got %+v", no)
-	}
-	if got := praefectctl(t, nil, "-endpoints", address, "queue", "drop", "-why", "moved away"); got.code != 0 || !strings.Contains(got.stdout, "jobs dropped: 1") {
-		t.Errorf("got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", address, "queue", "drop", "-state", "in_progress"); got.code != exitUsage {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "queue", "drop", "-dry-run").ends(t, 0, "dead jobs that are dropped: 1", "made again")
+	operator{types: "n\n", asked: true}.run(t, "-endpoints", address, "queue", "drop").fails(t, exitRefused)
+	praefectctl(t, nil, "-endpoints", address, "queue", "drop", "-why", "moved away").ends(t, 0, "jobs dropped: 1")
+	praefectctl(t, nil, "-endpoints", address, "queue", "drop", "-state", "in_progress").fails(t, exitUsage)
 	if got := praefectctl(t, nil, "-endpoints", address, "queue", "list"); strings.Contains(got.stdout, "a.git") || !strings.Contains(got.stdout, "b.git") {
 		t.Errorf("got %+v", got)
 	}
@@ -223,9 +176,7 @@ func TestEvents_follow(t *testing.T) {
 	out.seen = func(text string) {
 		if !paused && strings.Contains(text, "gitaly-2") {
 			paused = true
-			if got := praefectctl(t, nil, "-endpoints", address, "pause", "-why", "a test"); got.code != 0 {
-				t.Errorf("got %+v", got)
-			}
+			praefectctl(t, nil, "-endpoints", address, "pause", "-why", "a test").ends(t, 0)
 		}
 	}
 	got := operator{ctx: ctx, stdout: out}.run(t, "-endpoints", closedPort(t)+","+address, "events", "-f", "-limit", "3", "-interval", "10ms")
@@ -279,36 +230,26 @@ func TestDebugBundle(t *testing.T) {
 	if got := praefectctl(t, nil, args...); got.code != 0 || strings.Contains(unpack(t, file)["errors.txt"], "admin token") == false {
 		t.Errorf("without the admin token: got %+v", got)
 	}
-	if got := praefectctl(t, nil, "-endpoints", closedPort(t), "debug", "bundle", "-file", file); got.code != exitUnavailable {
-		t.Errorf("no instance: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", closedPort(t), "debug", "bundle", "-file", file).fails(t, exitUnavailable) // no instance
 }
 
 // unpack returns the files of a bundle by their names below its top.
 func unpack(t *testing.T, file string) map[string]string {
 	t.Helper()
 	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer func() { _ = f.Close() }() // it was only read
 	zip, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	files := map[string]string{}
 	for archive := tar.NewReader(zip); ; {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
 			return files
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		content, err := io.ReadAll(archive)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		_, name, _ := strings.Cut(header.Name, "/")
 		files[name] = string(content)
 	}
@@ -362,9 +303,7 @@ func TestChanges_planQuestionReason(t *testing.T) {
 			if got := (operator{types: "n\n", asked: true}).run(t, words...); got.code != exitRefused || !strings.Contains(got.stderr, "Proceed?") || i.View().Index != before {
 				t.Errorf("the question: got %+v", got)
 			}
-			if got := (operator{asked: true}).run(t, append(words, "-yes", "-why", "because of a test")...); got.code != 0 {
-				t.Errorf("-yes: got %+v", got)
-			}
+			(operator{asked: true}).run(t, append(words, "-yes", "-why", "because of a test")...).ends(t, 0) // -yes
 			changes := i.Asked()[asked:]
 			if len(changes) == 0 || changes[len(changes)-1].Why != "because of a test" {
 				t.Errorf("the reason: got %+v", changes)
@@ -422,9 +361,7 @@ func TestComplete(t *testing.T) {
 			t.Errorf("%s: got %+v", shell, got)
 		}
 	}
-	if got := praefectctl(t, nil, "completion", "csh"); got.code != exitUsage {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, nil, "completion", "csh").fails(t, exitUsage)
 }
 
 // The script works in bash itself: the words go to the program, and what it answers becomes the candidates.

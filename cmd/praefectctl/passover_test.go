@@ -21,9 +21,7 @@ import (
 func front(t *testing.T, code codes.Code) string {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, ss grpc.ServerStream) error {
 		return status.Error(code, map[codes.Code]string{
 			codes.Unauthenticated: "authentication required", codes.PermissionDenied: "permission denied", codes.Unimplemented: "unknown service",
@@ -56,10 +54,7 @@ func TestProgram_passesOverWhatIsNoPraefect(t *testing.T) {
 			t.Run(name+" "+strings.Join(command, " "), func(t *testing.T) {
 				t.Parallel()
 				list := wrong + "," + newInstance(t).serve(t)
-				got := praefectctl(t, nil, append([]string{"-timeout", "8s", "-endpoints", list}, command...)...)
-				if got.code != 0 {
-					t.Errorf("got %+v", got)
-				}
+				praefectctl(t, nil, append([]string{"-timeout", "8s", "-endpoints", list}, command...)...).ends(t, 0)
 			})
 		}
 	}
@@ -105,8 +100,5 @@ func TestProgram_errorsNameTheNextStep(t *testing.T) {
 func TestCarryOut_timeRunsOutWithoutALeader(t *testing.T) {
 	silent := silentPort(t)
 	i := newInstance(t).fails(false, slices.Repeat([]error{admin.Errorf(admin.NoLeader, "nobody leads")}, 100)...)
-	got := praefectctl(t, nil, "-timeout", "1s", "-endpoints", i.serve(t)+","+silent, "pause")
-	if got.code != exitUnavailable || !strings.Contains(got.stderr, "nobody leads") {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, nil, "-timeout", "1s", "-endpoints", i.serve(t)+","+silent, "pause").fails(t, exitUnavailable, "nobody leads")
 }

@@ -13,9 +13,7 @@ import (
 // The commands of the playbook are carried out as they stand, in their order, for one storage.
 func TestPlaybook_commandsAreCarriedOut(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/ansible/reboot-storage.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	i := &instance{t: t, Cluster: admintest.New(t, "gitaly-1", "gitaly-2", "gitaly-3")}
 	env := map[string]string{"PRAEFECT_ENDPOINTS": i.socket(t)}
 	names := strings.NewReplacer("{{ inventory_hostname }}", "gitaly-2", "{{ virtual_storage }}", "default")
@@ -54,7 +52,5 @@ func TestPlaybook_commandsAreCarriedOut(t *testing.T) {
 	}
 	// What makes the playbook wait, and stop, is by exit code.
 	i.Lose("gitaly-3")
-	if got := praefectctl(t, env, "-o", "json", "can-i", "reboot", "gitaly-1"); got.code != exitRefused {
-		t.Errorf("got %+v", got)
-	}
+	praefectctl(t, env, "-o", "json", "can-i", "reboot", "gitaly-1").fails(t, exitRefused)
 }

@@ -19,24 +19,14 @@ import (
 func openTerminal(t *testing.T, width, height uint16) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() { _ = person.Close() }) // a test may have closed it
 	number, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0))
 	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: width, Row: height}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, unix.IoctlSetWinsize(int(program.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: width, Row: height}))
 	return person, program
 }
 
@@ -55,9 +45,7 @@ func TestTop_onATerminal(t *testing.T) {
 		seen <- string(text)
 	}()
 	got := operator{env: map[string]string{"LANG": "C.UTF-8"}, tty: program}.run(t, "-endpoints", i.serve(t), "top", "-count", "2", "-interval", "10ms")
-	if err := program.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, program.Close())
 	var text string
 	select {
 	case text = <-seen:

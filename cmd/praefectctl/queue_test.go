@@ -32,10 +32,7 @@ jobs: 3
 	if got != (outcome{0, want, ""}) {
 		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
 	}
-	got = praefectctl(t, nil, "-endpoints", newInstance(t).serve(t), "queue", "list")
-	if got != (outcome{0, "* no jobs\n", ""}) {
-		t.Errorf("none: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", newInstance(t).serve(t), "queue", "list").is(t, outcome{0, "* no jobs\n", ""}) // no jobs
 }
 
 func TestQueueList_chooses(t *testing.T) {
@@ -64,9 +61,7 @@ func TestQueueList_chooses(t *testing.T) {
 			}
 		}
 	}
-	if got := praefectctl(t, nil, "-endpoints", address, "queue", "list", "-limit", "-1"); got.code != exitUsage {
-		t.Errorf("a negative limit: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "queue", "list", "-limit", "-1").fails(t, exitUsage) // a negative limit
 	i.SetJobs(nil, admintest.ErrQueue)
 	got := praefectctl(t, nil, "-endpoints", address, "queue", "list")
 	if got.code != exitUnavailable || got.stderr != "praefectctl: ask tcp://"+address+": queue unavailable: connection refused\n" {

@@ -193,12 +193,7 @@ func TestRaft_changes(t *testing.T) {
 		{[]string{"add", "praefect-4"}, outcome{2, "", "praefectctl: praefectctl raft add: HOST:PORT is missing\n"}},
 		{[]string{"transfer", "a", "b"}, outcome{2, "", "praefectctl: praefectctl raft transfer: \"b\" is one argument too many\n"}},
 	} {
-		if got := praefectctl(t, nil, append([]string{"-endpoints", address, "raft"}, row.args...)...); got != row.want {
-			t.Errorf("%v: got %+v", row.args, got)
-		}
+		praefectctl(t, nil, append([]string{"-endpoints", address, "raft"}, row.args...)...).is(t, row.want)
 	}
-	got := operator{types: "n\n", asked: true}.run(t, "-no-color", "-endpoints", address, "raft", "remove", "praefect-2")
-	if got != (outcome{exitRefused, "", "praefect-2 (follower, voter) goes out of the cluster\n  ! 2 of 3 voters are left, and 2 answer: none of them may fail then\nProceed? [y/N] praefectctl: not confirmed: nothing was changed\n"}) {
-		t.Errorf("no: got %+v", got)
-	}
+	operator{types: "n\n", asked: true}.run(t, "-no-color", "-endpoints", address, "raft", "remove", "praefect-2").is(t, outcome{exitRefused, "", "praefect-2 (follower, voter) goes out of the cluster\n  ! 2 of 3 voters are left, and 2 answer: none of them may fail then\nProceed? [y/N] praefectctl: not confirmed: nothing was changed\n"}) // the answer to the question is no
 }

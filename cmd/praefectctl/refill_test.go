@@ -13,9 +13,7 @@ func TestRefill(t *testing.T) {
 	run := func(args ...string) outcome {
 		return praefectctl(t, nil, append([]string{"-endpoints", address}, args...)...)
 	}
-	if got := run("refill", "gitaly-1", "-confirm", "gitaly-1"); got.code != exitRefused || !strings.Contains(got.stderr, "drain it before its content is replaced") {
-		t.Errorf("one that serves: got %+v", got)
-	}
+	run("refill", "gitaly-1", "-confirm", "gitaly-1").fails(t, exitRefused, "drain it before its content is replaced") // a storage that serves
 	if got := run("drain", "gitaly-1", "-y"); got.code != 0 {
 		t.Fatalf("got %+v", got)
 	}
@@ -29,9 +27,7 @@ func TestRefill(t *testing.T) {
 	if got := run("refill", "gitaly-1", "-confirm", "gitaly-2"); got.code != exitRefused || i.View() != before {
 		t.Errorf("another name: got %+v", got)
 	}
-	if got := run("refill", "gitaly-1", "-confirm", "gitaly-1", "-why", "restored"); got.code != 0 || !strings.Contains(got.stdout, "gitaly-1 of default is backfilled; answered by praefect-1") {
-		t.Errorf("got %+v", got)
-	}
+	run("refill", "gitaly-1", "-confirm", "gitaly-1", "-why", "restored").ends(t, 0, "gitaly-1 of default is backfilled; answered by praefect-1")
 	if st := i.View().VirtualStorage("default").Storage("gitaly-1"); st.State != state.Backfilling {
 		t.Errorf("gitaly-1 is %s", st.State)
 	}

@@ -112,9 +112,7 @@ func TestStatus_json(t *testing.T) {
 	if got.code != exitDegraded || answer.Schema != 1 || answer.VirtualStorages[0].Storages[1].Error != "connection refused" {
 		t.Errorf("got %d, %+v", got.code, answer)
 	}
-	if got := praefectctl(t, nil, "status", "-endpoints", i.serve(t), "-virtual-storage", "no"); got.code != exitError || !strings.Contains(got.stderr, `no virtual storage "no"`) {
-		t.Errorf("an unknown virtual storage: got %+v", got)
-	}
+	praefectctl(t, nil, "status", "-endpoints", i.serve(t), "-virtual-storage", "no").fails(t, exitError, `no virtual storage "no"`) // an unknown virtual storage
 }
 
 func TestStatus_withoutALeader(t *testing.T) {
@@ -136,21 +134,15 @@ unavailable; no leader, so this is what praefect-1 knows by itself
 `; got != (outcome{4, want, ""}) {
 		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
 	}
-	got = praefectctl(t, nil, "-endpoints", address, "-o", "json", "status")
-	if got.code != 4 || !strings.Contains(got.stdout, `"leader": "",
-  "own_view": true,`) {
-		t.Errorf("as JSON: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "-o", "json", "status").ends(t, 4, `"leader": "",
+  "own_view": true,`) // as JSON
 	// Somebody who knows a leader knows better.
 	other := led.serveAs(t, "praefect-2", "tcp", "127.0.0.1:0", admin.Access{})
 	got = praefectctl(t, nil, "-endpoints", address+","+other, "status")
 	if got.code != 0 || !strings.HasSuffix(got.stdout, "healthy; leader praefect-1; feature level 1; answered by praefect-2\n") {
 		t.Errorf("of two: got %+v", got)
 	}
-	got = praefectctl(t, nil, "-endpoints", closedPort(t)+","+address, "raft", "status")
-	if got.code != 4 || !strings.Contains(got.stdout, "x no-leader: praefect-1 reaches no leader") {
-		t.Errorf("raft status: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", closedPort(t)+","+address, "raft", "status").ends(t, 4, "x no-leader: praefect-1 reaches no leader") // raft status
 }
 
 // watched is standard output; it ends the watch when it has seen enough.
@@ -188,12 +180,8 @@ func TestStatus_watch(t *testing.T) {
 			t.Errorf("terminal %t: got %+v\n%q", row.terminal, got, out.String())
 		}
 	}
-	if got := praefectctl(t, nil, "-endpoints", i.serve(t), "status", "-w", "-interval", "0s"); got.code != exitUsage {
-		t.Errorf("without a pause: got %+v", got)
-	}
-	if got := praefectctl(t, nil, "-endpoints", i.serve(t), "status", "-w", "-virtual-storage", "no"); got.code != exitError {
-		t.Errorf("an unknown virtual storage: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", i.serve(t), "status", "-w", "-interval", "0s").fails(t, exitUsage)        // without a pause
+	praefectctl(t, nil, "-endpoints", i.serve(t), "status", "-w", "-virtual-storage", "no").fails(t, exitError) // an unknown virtual storage
 }
 
 func TestDataloss(t *testing.T) {

@@ -39,14 +39,8 @@ func TestPromote(t *testing.T) {
 	if got != want {
 		t.Errorf("got %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
-	got = praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2", "--dry-run")
-	if got != (outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""}) {
-		t.Errorf("again: got %+v", got)
-	}
-	got = praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2") // and no undo: nothing was done
-	if got != (outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""}) {
-		t.Errorf("again, without -dry-run: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2", "--dry-run").is(t, outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""}) // again
+	praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2").is(t, outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""})              // and no undo: nothing was done
 	got = praefectctl(t, nil, "-endpoints", address, "history", "-limit", "2")
 	if want := `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   CHANGE   WHY         BY
 2100-01-02T03:04:13Z  default          3      gitaly-1  fenced   switchover  operator: promote gitaly-2 (uid 0@desk)
@@ -122,9 +116,7 @@ func TestDrain(t *testing.T) {
 		{[]string{"drain", "gitaly-1"}, "default: gitaly-1 is drained already, epoch 4\n", ""},
 		{[]string{"undrain", "gitaly-1"}, "* gitaly-1 may return; answered by praefect-1\n  it serves again once it has been healthy for a while; what it misses is copied to it then\n", ""},
 	} {
-		if got := praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...); got != (outcome{0, row.stdout, row.stderr}) {
-			t.Errorf("%v: got %d\n%s%s", row.args, got.code, got.stdout, got.stderr)
-		}
+		praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...).is(t, outcome{0, row.stdout, row.stderr})
 	}
 	if st := i.View().VirtualStorage("default").Storage("gitaly-1"); st.Why != "dead" {
 		t.Errorf("the storage: got %+v", st)
@@ -235,10 +227,7 @@ func TestPromote_refusesAnotherPlanThanConfirmed(t *testing.T) {
 		i.Returned("default", "gitaly-2", "another disk")
 		i.Backfilled("default", "gitaly-2")
 	}
-	got := operator{types: "y\n", asked: true, thinks: think}.run(t, "-endpoints", address, "promote", "gitaly-2")
-	if got.code != exitRefused || !strings.Contains(got.stderr, "at epoch") {
-		t.Errorf("got %+v", got)
-	}
+	operator{types: "y\n", asked: true, thinks: think}.run(t, "-endpoints", address, "promote", "gitaly-2").fails(t, exitRefused, "at epoch")
 }
 
 func TestPromote_interrupted(t *testing.T) {
@@ -285,10 +274,7 @@ func TestPromote_inAnyOfSeveralVirtualStorages(t *testing.T) {
 		{[]string{"promote", "gitaly-3"}, 0, "other: primary gitaly-1 -> gitaly-3"},
 		{[]string{"promote", "gitaly-2", "-virtual-storage", "default"}, 0, "default: primary gitaly-1 -> gitaly-2"},
 	} {
-		got := praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...)
-		if got.code != row.code || !strings.Contains(got.stderr, row.text) {
-			t.Errorf("%v: got %+v", row.args, got)
-		}
+		praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...).fails(t, row.code, row.text)
 	}
 }
 

@@ -28,13 +28,9 @@ func initTLS(t *testing.T) string {
 func shows(t *testing.T, dir, pair, authority string, names ...string) *x509.Certificate {
 	t.Helper()
 	loaded, err := tls.LoadX509KeyPair(filepath.Join(dir, pair+".crt"), filepath.Join(dir, pair+".key"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	text, err := os.ReadFile(filepath.Join(dir, authority+".crt"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(text)
 	for _, name := range names {
@@ -68,19 +64,14 @@ func TestTLS_initMakesAllThatAClusterShows(t *testing.T) {
 		t.Error("a certificate for clients would let its owner in among instances")
 	}
 	// Nothing is overwritten.
-	got := praefectctl(t, nil, "tls", "init", "-dir", dir, "-instance", "praefect-3=10.0.0.3")
-	if got.code != exitRefused || !strings.Contains(got.stderr, "nothing was made") {
-		t.Errorf("again: got %+v", got)
-	}
+	praefectctl(t, nil, "tls", "init", "-dir", dir, "-instance", "praefect-3=10.0.0.3").fails(t, exitRefused, "nothing was made") // again
 }
 
 func TestTLS_renew(t *testing.T) {
 	dir := initTLS(t)
 	before := shows(t, dir, "praefect-1/server", "ca", "git.internal")
 	authority, err := os.ReadFile(filepath.Join(dir, "ca.crt"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	got := praefectctl(t, nil, "tls", "renew", "-dir", dir, "-days", "30")
 	if got.code != 0 || strings.Count(got.stdout, "\n") != 5 {
 		t.Fatalf("got %+v", got)
@@ -114,10 +105,7 @@ func TestTLS_usage(t *testing.T) {
 		{[]string{"init", "-dir", empty, "-instance", "a=10.0.0.1", "b"}, exitUsage, "no arguments"},
 		{[]string{"renew", "-dir", empty}, exitError, "none of tls init"},
 	} {
-		got := praefectctl(t, nil, append([]string{"tls"}, row.args...)...)
-		if got.code != row.code || !strings.Contains(got.stderr, row.says) {
-			t.Errorf("%q: got %+v, want %d and %q", row.args, got, row.code, row.says)
-		}
+		praefectctl(t, nil, append([]string{"tls"}, row.args...)...).fails(t, row.code, row.says)
 	}
 	if left, err := os.ReadDir(empty); err != nil || len(left) > 0 {
 		t.Errorf("a refused command left %v, %v", left, err)

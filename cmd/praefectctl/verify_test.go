@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"strings"
 	"testing"
 
 	"praefect/proxy/admin"
@@ -49,31 +48,19 @@ func TestVerify_many(t *testing.T) {
 		t.Errorf("none differs: got %+v\nwant %+v", got, want)
 	}
 	i.SetRepositories(7, nil, hooked)
-	got = praefectctl(t, nil, "-endpoints", address, "verify", "-storage", "gitaly-2")
-	if got.code != exitDegraded || !strings.Contains(got.stdout, "its references differ") || !strings.Contains(got.stdout, "replicas that differ: 1") {
-		t.Errorf("one differs: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "verify", "-storage", "gitaly-2").ends(t, exitDegraded, "its references differ", "replicas that differ: 1") // a replica differs
 	// One that was found before is not said again.
-	got = praefectctl(t, nil, "-endpoints", address, "-o", "json", "verify", "-all")
-	if got.code != 0 || !strings.Contains(got.stdout, `"differences": []`) {
-		t.Errorf("again: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "-o", "json", "verify", "-all").ends(t, 0, `"differences": []`) // again
 	i.SetRepositories(7, errors.New("postgres is stopped"))
-	if got := praefectctl(t, nil, "-endpoints", address, "verify", "-all"); got.code != exitUnavailable || !strings.Contains(got.stderr, "postgres is stopped") {
-		t.Errorf("without Postgres: got %+v", got)
-	}
+	praefectctl(t, nil, "-endpoints", address, "verify", "-all").fails(t, exitUnavailable, "postgres is stopped") // without Postgres
 }
 
 func TestVerify_asks(t *testing.T) {
 	i := newInstance(t)
 	i.SetRepositories(7, nil)
 	address := i.serve(t)
-	if got := (operator{asked: true, types: "n\n"}).run(t, "-endpoints", address, "verify", "-all"); got.code != exitRefused || !strings.Contains(got.stderr, "Proceed? [y/N]") {
-		t.Errorf("not confirmed: got %+v", got)
-	}
-	if got := (operator{asked: true}).run(t, "-endpoints", address, "verify", "-all", "-y"); got.code != 0 {
-		t.Errorf("with -y: got %+v", got)
-	}
+	(operator{asked: true, types: "n\n"}).run(t, "-endpoints", address, "verify", "-all").fails(t, exitRefused, "Proceed? [y/N]") // the answer to the question is no
+	(operator{asked: true}).run(t, "-endpoints", address, "verify", "-all", "-y").ends(t, 0)                                      // with -y
 }
 
 func TestVerify_wantsOneThing(t *testing.T) {
