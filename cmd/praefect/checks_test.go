@@ -32,18 +32,10 @@ func TestChecks_findWhatIsAway(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg, err := config.Load(t.Context(), tc.settings.write(t), func(string) string { return "" })
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			db, err := postgres.Open(cfg.Database.DSN(), slog.New(slog.DiscardHandler), postgres.Config{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() {
-				if err := db.Close(); err != nil {
-					t.Error(err)
-				}
-			}()
+			must(t, err)
+			defer func() { should(t, db.Close()) }()
 			if tc.migrate {
 				if _, err := db.Migrate(t.Context()); err != nil {
 					t.Fatal(err)

@@ -45,36 +45,22 @@ func TestServe_secondClusterRefusesToBegin(t *testing.T) {
 		t.Errorf("the second one ended with %d: %s", two.code, two.stdout)
 	}
 	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range []string{
+	must(t, err)
+	contains(t, two.stdout,
 		`virtual storage \"default\" belongs to cluster `, `virtual storage \"other\" belongs to cluster `,
 		fmt.Sprintf(`on host \"%s\" has claimed it at 20`, host), "raft.peer", removeClaimCommand,
-	} {
-		if !strings.Contains(two.stdout, part) {
-			t.Errorf("the second one does not say %q:\n%s", part, two.stdout)
-		}
-	}
+	)
 	// It has begun nothing: once the claims are removed it may.
-	if got := praefect(t, "default\n", "-config", second, "claim", "remove", "default"); got.code != exitError || !strings.Contains(got.stderr, "the cluster runs") {
-		t.Errorf("removed the claim of a cluster that runs: %+v", got)
-	}
-	if code := one.stop(); code != 0 {
-		t.Errorf("the first one ended with %d", code)
-	}
-	if got := praefect(t, "other\n", "-config", second, "claim", "remove", "-force", "default"); got.code != exitError || !strings.Contains(got.stderr, "not confirmed") {
-		t.Errorf("removed a claim without an answer to the question: %+v", got)
-	}
+	praefect(t, "default\n", "-config", second, "claim", "remove", "default").fails(t, exitError, "the cluster runs") // the claim of a cluster that runs
+	one.endsWell()
+	praefect(t, "other\n", "-config", second, "claim", "remove", "-force", "default").fails(t, exitError, "not confirmed") // another answer to the question
 	for _, vs := range []string{"default", "other"} {
 		got := praefect(t, vs+"\n", "-config", second, "claim", "remove", "-force", vs)
 		if got.code != 0 || !strings.Contains(got.stdout, "has claimed it at") || !strings.Contains(got.stdout, "was removed") {
 			t.Fatalf("got %+v", got)
 		}
 	}
-	if got := praefect(t, "", "-config", second, "claim", "remove", "default"); got.code != exitError || !strings.Contains(got.stderr, "no cluster has claimed") {
-		t.Errorf("got %+v", got)
-	}
+	praefect(t, "", "-config", second, "claim", "remove", "default").fails(t, exitError, "no cluster has claimed")
 	three := serve(t, second)
 	three.awaitReady()
 
@@ -112,9 +98,7 @@ func TestServe_newClusterWaitsForPostgres(t *testing.T) {
 		}
 		return nil
 	})
-	if code := i.stop(); code != 0 {
-		t.Errorf("ended with %d", code)
-	}
+	i.endsWell()
 }
 
 func TestServe_upstreamDatabaseIsLeftAlone(t *testing.T) {
@@ -133,10 +117,7 @@ func TestServe_upstreamDatabaseIsLeftAlone(t *testing.T) {
 	if got := praefect(t, "", "-config", config, "sql-migrate"); got.code != exitError || got.stdout != "" || !strings.Contains(got.stderr, "taking over from it is not supported yet, and nothing was touched") {
 		t.Errorf("sql-migrate: got %+v", got)
 	}
-	got := daemonEnds(t, config)
-	if got.code != exitError || !strings.Contains(got.stdout, "taking over from it is not supported yet, and nothing was touched") {
-		t.Errorf("got %+v", got)
-	}
+	daemonEnds(t, config).ends(t, exitError, "taking over from it is not supported yet, and nothing was touched")
 	if schemas, err := database.SQL(t.Context(), name, "select count(*) from pg_namespace where nspname = 'praefect_raft'"); err != nil || strings.TrimSpace(schemas) != "0" {
 		t.Errorf("the database was touched: %q, %v", schemas, err)
 	}
@@ -166,12 +147,8 @@ func TestRaftRename(t *testing.T) {
 	if got := daemonEnds(t, two); got.code != exitError || !strings.Contains(got.stdout, `belongs to the instance \"praefect-1\"`) {
 		t.Errorf("got %+v", got)
 	}
-	if got := praefect(t, "no\n", "-config", two, "raft", "rename"); got.code != exitError || !strings.Contains(got.stderr, "not confirmed") {
-		t.Errorf("got %+v", got)
-	}
-	if got := praefect(t, "", "-config", two, "raft", "rename", "-confirm", "praefect-2"); got.code != 0 || !strings.Contains(got.stdout, `"praefect-1" is "praefect-2" now`) {
-		t.Errorf("got %+v", got)
-	}
+	praefect(t, "no\n", "-config", two, "raft", "rename").fails(t, exitError, "not confirmed")
+	praefect(t, "", "-config", two, "raft", "rename", "-confirm", "praefect-2").ends(t, 0, `"praefect-1" is "praefect-2" now`)
 	serve(t, two).awaitReady()
 }
 
@@ -180,17 +157,10 @@ func TestRaftRejoin_alone(t *testing.T) {
 	one := serve(t, named(t, config, "praefect-1"))
 	one.awaitReady()
 	same := named(t, config, "praefect-1")
-	if got := praefect(t, "", "-config", same, "raft", "rejoin"); got.code != exitError || !strings.Contains(got.stderr, "stop praefect first") {
-		t.Errorf("beside the daemon: %+v", got)
-	}
+	praefect(t, "", "-config", same, "raft", "rejoin").fails(t, exitError, "stop praefect first") // beside the daemon
 	one.stop()
-	if got := praefect(t, "", "-config", same, "raft", "rejoin"); got.code != exitError || !strings.Contains(got.stderr, "nothing was changed") {
-		t.Errorf("with nothing to join: %+v", got)
-	}
-	got := praefect(t, "praefect-1\n", "-config", same, "raft", "rejoin", "-force")
-	if got.code != 0 || !strings.Contains(got.stdout, "The state was set aside to ") {
-		t.Errorf("got %+v", got)
-	}
+	praefect(t, "", "-config", same, "raft", "rejoin").fails(t, exitError, "nothing was changed") // with nothing to join
+	praefect(t, "praefect-1\n", "-config", same, "raft", "rejoin", "-force").ends(t, 0, "The state was set aside to ")
 	serve(t, same).awaitReady() // another cluster
 	asides, err := filepath.Glob(filepath.Join(filepath.Dir(config), "raft", "aside-*", "raft.db"))
 	if err != nil || len(asides) != 1 {
@@ -236,13 +206,9 @@ func databaseName(t *testing.T, section string) string {
 func named(t *testing.T, config, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	path := filepath.Join(t.TempDir(), name+".toml")
-	if err := os.WriteFile(path, []byte(strings.Replace(string(text), "[raft]\n", fmt.Sprintf("[raft]\nname = %q\n", name), 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte(strings.Replace(string(text), "[raft]\n", fmt.Sprintf("[raft]\nname = %q\n", name), 1)), 0o600))
 	return path
 }
 

@@ -45,22 +45,13 @@ func newSite(t *testing.T, database string) *site {
 	s.instance = serve(t, path)
 	s.awaitReady()
 	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s.config = filepath.Join(t.TempDir(), "config.toml")
 	listen := fmt.Sprintf("listen_addr = %q", strings.TrimPrefix(s.grpc, "tcp://"))
-	if err := os.WriteFile(s.config, []byte(strings.Replace(string(text), `listen_addr = "127.0.0.1:0"`, listen, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if s.conn, err = storage.NewClient(s.grpc, ""); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	must(t, os.WriteFile(s.config, []byte(strings.Replace(string(text), `listen_addr = "127.0.0.1:0"`, listen, 1)), 0o600))
+	s.conn, err = storage.NewClient(s.grpc, "")
+	must(t, err)
+	t.Cleanup(func() { should(t, s.conn.Close()) })
 	eventually(t, func() error { // migrated, and both virtual storages backfilled
 		if got := s.run("sql-migrate"); database != "" && !strings.Contains(got.stdout, "all migrations are up") {
 			return errors.New(got.stdout)
@@ -96,9 +87,7 @@ func (s *site) create(path string) {
 	_, err := s.repositories().CreateRepository(s.t.Context(), &gitalypb.CreateRepositoryRequest{
 		Repository: &gitalypb.Repository{StorageName: "default", RelativePath: path},
 	})
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	s.clean()
 }
 
@@ -200,9 +189,7 @@ All checks passed.
 	_, err = gitalypb.NewRepositoryServiceClient(s.conn).WriteRef(t.Context(), &gitalypb.WriteRefRequest{
 		Repository: &gitalypb.Repository{StorageName: "default", RelativePath: "a.git"}, Ref: []byte("refs/heads/main"), Revision: []byte(strings.Repeat("a", 40)),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	eventually(t, func() error {
 		want := `Virtual storage: default
   Repositories:
@@ -226,13 +213,8 @@ All checks passed.
 			"Checking praefect conditions... Failed (warning) error: one-good-copy: ") {
 		t.Errorf("check with a storage away: got %+v", failed)
 	}
-	if code := s.stop(); code != 0 {
-		t.Errorf("exit code %d: %s", code, s.stderr.String())
-	}
-	away := s.run("dataloss")
-	if away.code != 1 || !strings.Contains(away.stderr, "dial the instance at tcp://127.0.0.1:") {
-		t.Errorf("without an instance: got %+v", away)
-	}
+	s.endsWell()
+	s.run("dataloss").fails(t, 1, "dial the instance at tcp://127.0.0.1:") // without an instance
 }
 
 // Postgres is missed by nothing but what is in it.
@@ -241,9 +223,7 @@ func TestCommands_withoutPostgres(t *testing.T) {
 	_, err := s.repositories().CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{
 		Repository: &gitalypb.Repository{StorageName: "default", RelativePath: "a.git"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	got := s.run("metadata", "-virtual-storage", "default", "-relative-path", "a.git")
 	if got.code != 0 || !strings.HasPrefix(got.stdout, "Repository ID: 0\nVirtual Storage: \"default\"\nRelative Path: \"a.git\"\n") {
 		t.Errorf("by path: got %+v", got)
@@ -257,9 +237,7 @@ func TestCommands_withoutPostgres(t *testing.T) {
 		!strings.HasSuffix(checked.stdout, "Checking unavailable repositories... Passed\n3 check(s) failed, but none are fatal.\n") {
 		t.Errorf("check: got %+v", checked)
 	}
-	if code := s.stop(); code != 0 {
-		t.Errorf("exit code %d: %s", code, s.stderr.String())
-	}
+	s.endsWell()
 }
 
 func TestRemoveRepository(t *testing.T) {
@@ -292,24 +270,18 @@ func TestRemoveRepository(t *testing.T) {
 		}
 		return nil
 	})
-	if code := s.stop(); code != 0 {
-		t.Errorf("exit code %d: %s", code, s.stderr.String())
-	}
+	s.endsWell()
 }
 
 // exists asks a storage itself.
 func (s *site) exists(address, name, path string) bool {
 	s.t.Helper()
 	cc, err := storage.NewClient(address, "secret")
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, err)
 	answer, err := gitalypb.NewRepositoryServiceClient(cc).RepositoryExists(s.t.Context(), &gitalypb.RepositoryExistsRequest{
 		Repository: &gitalypb.Repository{StorageName: name, RelativePath: path},
 	})
-	if err := errors.Join(err, cc.Close()); err != nil {
-		s.t.Fatal(err)
-	}
+	must(s.t, errors.Join(err, cc.Close()))
 	return answer.GetExists()
 }
 
@@ -350,16 +322,10 @@ func TestListStorages(t *testing.T) {
 		"default\t\tgitaly-2\tunix:/run/g.sock\n" +
 		"other\t\tgitaly-1\ttcp://127.0.0.1:1\n" +
 		"other\t\tgitaly-2\tunix:/run/g.sock\n"
-	if got := praefect(t, "", "-config", config, "list-storages"); got != (outcome{0, want, ""}) {
-		t.Errorf("got %+v", got)
-	}
+	praefect(t, "", "-config", config, "list-storages").is(t, outcome{0, want, ""})
 	want = "VIRTUAL_STORAGE\tNODE\t\tADDRESS\nother\t\tgitaly-1\ttcp://127.0.0.1:1\nother\t\tgitaly-2\tunix:/run/g.sock\n"
-	if got := praefect(t, "", "-config", config, "list-storages", "-virtual-storage", "other"); got != (outcome{0, want, ""}) {
-		t.Errorf("one: got %+v", got)
-	}
-	if got := praefect(t, "", "-config", config, "list-storages", "-virtual-storage", "X"); got != (outcome{0, "No virtual storages named X.\n", ""}) {
-		t.Errorf("unknown: got %+v", got)
-	}
+	praefect(t, "", "-config", config, "list-storages", "-virtual-storage", "other").is(t, outcome{0, want, ""})
+	praefect(t, "", "-config", config, "list-storages", "-virtual-storage", "X").is(t, outcome{0, "No virtual storages named X.\n", ""})
 }
 
 // A replica that is marked is verified within seconds, whatever the interval, and metadata says when.
@@ -428,21 +394,15 @@ func TestShowLoss_escapesPaths(t *testing.T) {
 	var out strings.Builder
 	p := &program{stdout: &out}
 	loss := showLoss(&gitalypb.DatalossResponse_Repository{RelativePath: "a\x1b[2J\nVirtual storage: x.git", Unavailable: true})
-	if err := p.print(loss); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.println("storage: \x1b]0;title\a\u202e"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, p.print(loss))
+	must(t, p.println("storage: \x1b]0;title\a\u202e"))
 	want := `    a\x1b[2J\nVirtual storage: x.git (unavailable):
       Primary: No Primary
       In-Sync Storages:
       Outdated Storages:
 storage: \x1b]0;title\a\u202e
 `
-	if got := out.String(); got != want {
-		t.Errorf("got\n%q\nwant\n%q", got, want)
-	}
+	same(t, "lines", out.String(), want)
 }
 
 func TestShowMetadata_ofReplicasThatAreBehind(t *testing.T) {
@@ -451,11 +411,7 @@ func TestShowMetadata_ofReplicasThatAreBehind(t *testing.T) {
 			{Storage: "a", Generation: 40, VerifiedAt: timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC))}, {Storage: "b", Generation: -1},
 		},
 	})
-	for _, line := range []string{
+	contains(t, got,
 		"Generation: 41\n", "  Generation: 40, behind by 1 changes\n", "  Verified At: 2026-01-02 03:04:05 +0000 UTC\n", "  Generation: replica not yet created\n",
-	} {
-		if !strings.Contains(got, line) {
-			t.Errorf("no line %q in\n%s", line, got)
-		}
-	}
+	)
 }

@@ -41,17 +41,11 @@ func onlyConditions(answer admin.StatusResponse, first condition.Name, others ..
 func certificateFileOf(t *testing.T, path string, ends time.Time) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: ends.Add(-365 * 24 * time.Hour), NotAfter: ends}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
+	must(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
 }
 
 func TestCertificates_areReadAgain(t *testing.T) {
@@ -69,9 +63,7 @@ func TestCertificates_areReadAgain(t *testing.T) {
 	if got := c.left(later); got[0].Problem != "" || got[0].Left != 24*time.Hour-certificateAge || got[0].Key != "tls.certificate_path" {
 		t.Errorf("read again: got %+v", got)
 	}
-	if err := os.WriteFile(path, []byte("no certificate"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte("no certificate"), 0o600))
 	if got := c.left(later.Add(certificateAge)); got[0].Problem != errNoCertificate.Error() {
 		t.Errorf("of another file: got %+v", got)
 	}
@@ -152,10 +144,6 @@ func TestNotCompared_saysWhatIsLeft(t *testing.T) {
 	for left, want := range map[int]string{7: "7 repositories", -1: "because Postgres is away"} {
 		n.Left = left
 		text := notCompared(n)
-		for _, part := range []string{want, "1970-01-01T00:00:00Z", `["gitaly-3"] of default`} {
-			if !strings.Contains(text, part) {
-				t.Errorf("no %q in %q", part, text)
-			}
-		}
+		contains(t, text, want, "1970-01-01T00:00:00Z", `["gitaly-3"] of default`)
 	}
 }

@@ -26,9 +26,7 @@ func TestConfigurationInit_startsACluster(t *testing.T) {
 	}
 	password, inner := filepath.Join(t.TempDir(), "password"), filepath.Join(t.TempDir(), "token")
 	for path, text := range map[string]string{password: db["password"], inner: "secret"} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(text), 0o600))
 	}
 	// Addresses on which nothing else listens at the ports that the settings have.
 	net := fmt.Sprintf("127.%d.%d.", 2+rand.IntN(250), rand.IntN(250))
@@ -50,16 +48,12 @@ func TestConfigurationInit_startsACluster(t *testing.T) {
 		etc := filepath.Join(dir, fmt.Sprintf("praefect-%d", n+1))
 		path := filepath.Join(etc, "config.toml")
 		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		here := strings.NewReplacer(
 			"/etc/praefect", etc, "0.0.0.0:", fmt.Sprintf("%s%d:", net, n+1), `#format = "text"`, `format = "json"`,
 			"#port = 5432", "port = "+db["port"], `## sslmode = "verify-full"`, `sslmode = "disable"`,
 		).Replace(string(text))
-		if err := os.WriteFile(path, []byte(here), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(here), 0o600))
 		if got := praefect(t, here, "configuration", "validate"); got != (outcome{}) {
 			t.Fatalf("validate: got %+v", got)
 		}
@@ -68,16 +62,12 @@ func TestConfigurationInit_startsACluster(t *testing.T) {
 		running[n].grpc = fmt.Sprintf("tcp://%s%d:2305", net, n+1) // where it listens as soon as the others are there
 	}
 	token, err := os.ReadFile(filepath.Join(dir, "praefect-2", "secrets", "client-token"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	repository := &gitalypb.Repository{StorageName: "default", RelativePath: "a.git"}
 	for n, i := range running {
 		i.awaitReady()
 		cc, err := storage.NewClient(i.grpc, strings.TrimSpace(string(token)))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		client := gitalypb.NewRepositoryServiceClient(cc)
 		if n == 0 {
 			_, err = client.CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{Repository: repository})
@@ -101,9 +91,7 @@ func TestConfigurationInit_startsACluster(t *testing.T) {
 
 func TestConfigurationInit_refuses(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "b"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(filepath.Join(dir, "b"), 0o700))
 	three := []string{"-instance", "a=10.0.0.1", "-instance", "b=10.0.0.2", "-instance", "c=10.0.0.3"}
 	rest := []string{"-storage", "gitaly-1=tcp://10.0.0.11:8075", "-database-host", "db.internal"}
 	for _, row := range []struct {

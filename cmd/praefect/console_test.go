@@ -25,9 +25,7 @@ type browser struct {
 func newBrowser(t *testing.T, i *instance) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
 	return &browser{t: t, http: &http.Client{Jar: jar, Transport: transport}, url: "https://" + i.console}
 }
@@ -36,24 +34,16 @@ func newBrowser(t *testing.T, i *instance) *browser {
 func (b *browser) send(method, path string, document any) (int, string) {
 	b.t.Helper()
 	body, err := json.Marshal(document)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	must(b.t, err)
 	r, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, bytes.NewReader(body))
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	must(b.t, err)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Praefect-Csrf", b.csrf)
 	response, err := b.http.Do(r)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	must(b.t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	must(b.t, err)
 	return response.StatusCode, string(text)
 }
 
@@ -62,9 +52,7 @@ func (b *browser) signIn(token string) int {
 	b.t.Helper()
 	code, text := b.send(http.MethodPost, "/api/login", map[string]string{"token": token})
 	var id struct{ CSRF string }
-	if err := json.Unmarshal([]byte(text), &id); err != nil {
-		b.t.Fatal(err)
-	}
+	must(b.t, json.Unmarshal([]byte(text), &id))
 	b.csrf = id.CSRF
 	return code
 }
@@ -130,14 +118,10 @@ func TestConsoleTokens(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	allowed, err := access(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if got := consoleTokens(cfg).Act; got == "" || got != allowed.Local {
 		t.Errorf("the secret is %q, want that of the data directory", got)
 	}
 	cfg.Admin.Token = "admin"
-	if got := consoleTokens(cfg).Act; got != "admin" {
-		t.Errorf("the secret is %q, want the admin token", got)
-	}
+	same(t, "the secret", consoleTokens(cfg).Act, "admin")
 }

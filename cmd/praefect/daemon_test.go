@@ -139,6 +139,14 @@ func (i *instance) stop() int {
 	return <-i.code
 }
 
+// endsWell is stop for a daemon that has to end well.
+func (i *instance) endsWell() {
+	i.t.Helper()
+	if code := i.stop(); code != 0 {
+		i.t.Errorf("exit code %d: %s", code, i.stderr.String())
+	}
+}
+
 // eventually waits until check returns nil.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
@@ -196,9 +204,7 @@ func TestServe_withoutPostgres(t *testing.T) {
 			return err
 		})
 		answer, err := i.status()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if err := i.readinessCheck(); err != nil {
 			t.Errorf("life %d: readiness: %v", life, err)
 		}
@@ -212,9 +218,7 @@ func TestServe_withoutPostgres(t *testing.T) {
 			t.Errorf("metrics: got\n%s", body)
 		}
 		cc, err := storage.NewClient(i.grpc, "")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		explained, err := admin.NewClient(cc).Explain(t.Context(), admin.ExplainRequest{VirtualStorage: "default", RelativePath: "@hashed/a.git"})
 		if err != nil || !explained.Routes.Leased || explained.Routes.Writes.Primary != "gitaly-1" || len(explained.Routes.Reads.Storages) != 1 ||
 			explained.Entry != nil || explained.Existence.Storage != "gitaly-1" || explained.JobsError == "" || len(explained.Changes) == 0 {
@@ -227,12 +231,8 @@ func TestServe_withoutPostgres(t *testing.T) {
 		if grpcstatus.Code(err) != codes.Unavailable {
 			t.Errorf("queue list: got %v", err)
 		}
-		if err := cc.Close(); err != nil {
-			t.Error(err)
-		}
-		if code := i.stop(); code != 0 {
-			t.Errorf("life %d: exit code %d: %s", life, code, i.stderr.String())
-		}
+		should(t, cc.Close())
+		i.endsWell()
 	}
 }
 
@@ -244,31 +244,19 @@ func TestServe_failsIfItCannotListen(t *testing.T) {
 		}
 	}()
 	config := settings{listen: l.Addr().String()}.write(t)
-	got := praefect(t, "", "-config", config, "serve")
-	if got.code != 1 || !strings.Contains(got.stdout, "address already in use") {
-		t.Errorf("got %+v", got)
-	}
+	praefect(t, "", "-config", config, "serve").ends(t, 1, "address already in use")
 }
 
 func TestServe_namesADescriptorSetThatIsNone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "later.binpb")
-	if err := os.WriteFile(path, []byte("not a set"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte("not a set"), 0o600))
 	config := settings{top: fmt.Sprintf("method_descriptors = [%q]\n", path)}.write(t)
-	got := praefect(t, "", "-config", config)
-	if got.code != 1 || !strings.Contains(got.stdout, path) || !strings.Contains(got.stdout, "method_descriptors") {
-		t.Errorf("got %+v", got)
-	}
+	praefect(t, "", "-config", config).ends(t, 1, path, "method_descriptors")
 }
 
 func TestServe_namesSettingsWithoutEffect(t *testing.T) {
 	l := loopback(t)
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	defer func() { should(t, l.Close()) }()
 	config := settings{listen: l.Addr().String(), more: "[sentry]\nsentry_dsn = \"x\"\n"}.write(t)
 	got := praefect(t, "", "-config", config)
 	if n := strings.Count(got.stdout, `"key":"sentry.sentry_dsn"`); n != 1 {
@@ -284,9 +272,7 @@ func TestServe_namesAndCountsUnknownSettings(t *testing.T) {
 		}
 		return nil
 	})
-	if code := i.stop(); code != 0 {
-		t.Errorf("exit code %d: %s", code, i.stderr.String())
-	}
+	i.endsWell()
 	if n := strings.Count(i.log(), `"key":"sentry.zone"`); n != 1 {
 		t.Errorf("the log names the key %d times, want once", n)
 	}
@@ -299,17 +285,11 @@ func TestServe_migratesAndAnswersFromTheQueue(t *testing.T) {
 	i := serve(t, settings{nodes: []string{node}, database: databaseSettings(t)}.write(t))
 	i.awaitReady()
 	cc, err := storage.NewClient(i.grpc, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	eventually(t, func() error {
 		_, err := admin.NewClient(cc).QueueList(t.Context(), admin.QueueListRequest{})
 		return err
 	})
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
-	if code := i.stop(); code != 0 {
-		t.Errorf("exit code %d: %s", code, i.stderr.String())
-	}
+	should(t, cc.Close())
+	i.endsWell()
 }

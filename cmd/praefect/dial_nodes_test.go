@@ -34,13 +34,9 @@ func TestDialNodes_succeeds(t *testing.T) {
 
 func TestDialNodes_namesWhatIsWrong(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	away := "tcp://" + l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, l.Close())
 	readOnly := gitaly{storages: []*gitalypb.ServerInfoResponse_StorageStatus{status("gitaly-2", false)}}.serve(t)
 	empty := gitaly{}.serve(t)
 	got := praefect(t, "", "-config", settings{nodes: []string{away, readOnly, empty}}.write(t), "dial-nodes")

@@ -26,9 +26,7 @@ func TestConfigured_beginsWithThePrimary(t *testing.T) {
 	if diff := cmp.Diff(want, configured(cfg)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if got := targets(cfg)[0]; got != (storage.Target{VirtualStorage: "default", Storage: "a", Address: "tcp://a:1", Token: "x"}) {
-		t.Errorf("got %+v", got)
-	}
+	same(t, "target", targets(cfg)[0], (storage.Target{VirtualStorage: "default", Storage: "a", Address: "tcp://a:1", Token: "x"}))
 }
 
 // madeUp is a replicator that says what a test wants to read.
@@ -51,9 +49,7 @@ func TestAdminRepair(t *testing.T) {
 	err := jobs.Enqueue(t.Context(), []queue.Request{{
 		Key: queue.Key{VirtualStorage: "default", RelativePath: "a.git"}, Targets: []string{"b", "c"}, Reason: "behind",
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	view, results := (&state.State{}).Apply(1, state.Batch{Version: state.CommandVersion, RequestID: "1", Commands: []state.Command{
 		{Register: &state.Register{ID: "one", Name: "praefect-1", ClusterID: "c"}},
 	}})
@@ -76,9 +72,7 @@ func TestAdminRepair(t *testing.T) {
 		t.Errorf("the repository waits for %+v", w)
 	}
 	for _, name := range [][2]string{{"default", "a"}, {"other", "b"}} {
-		if got := r.Backfilling(name[0], name[1]); got != nil {
-			t.Errorf("%v: got %+v", name, got)
-		}
+		same(t, fmt.Sprint(name), r.Backfilling(name[0], name[1]), nil)
 	}
 }
 
@@ -94,9 +88,7 @@ func TestClientAddress_isOneThatPeersCanUse(t *testing.T) {
 		{"TLS only", config.Config{TLSListenAddr: "[::]:3305", Raft: config.Raft{AdvertiseAddr: "p1:2307"}}, "tls://p1:3305"},
 		{"a socket only", config.Config{SocketPath: "/run/p.sock"}, "unix:/run/p.sock"},
 	} {
-		if got := clientAddress(&row.cfg); got != row.want {
-			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
-		}
+		same(t, row.name, clientAddress(&row.cfg), row.want)
 	}
 }
 
@@ -113,8 +105,6 @@ func TestSwitchError_saysWhetherAnythingChanged(t *testing.T) {
 		{fmt.Errorf("%w: gone", session.ErrUnknown), admin.OutcomeUnknown},
 		{elector.ErrOvertaken, admin.OutcomeUnknown},
 	} {
-		if got := admin.KindOf(switchError(row.err)); got != row.want {
-			t.Errorf("%v: got %q, want %q", row.err, got, row.want)
-		}
+		same(t, fmt.Sprint(row.err), admin.KindOf(switchError(row.err)), row.want)
 	}
 }

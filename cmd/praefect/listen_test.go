@@ -22,26 +22,18 @@ import (
 func writeCertificate(t *testing.T, dir string) config.TLS {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	key, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cfg := config.TLS{CertificatePath: filepath.Join(dir, "crt"), KeyPath: filepath.Join(dir, "key")}
 	for path, block := range map[string]*pem.Block{
 		cfg.CertificatePath: {Type: "CERTIFICATE", Bytes: der},
 		cfg.KeyPath:         {Type: "PRIVATE KEY", Bytes: key},
 	} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, pem.EncodeToMemory(block), 0o600))
 	}
 	return cfg
 }
@@ -52,9 +44,7 @@ func TestListenForClients(t *testing.T) {
 		ListenAddr: "127.0.0.1:0", TLSListenAddr: "127.0.0.1:0", SocketPath: filepath.Join(dir, "socket"), TLS: writeCertificate(t, dir),
 	}
 	open, err := listenForClients(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var kinds []string
 	for _, l := range open {
 		kinds = append(kinds, l.kind)
@@ -62,9 +52,7 @@ func TestListenForClients(t *testing.T) {
 			t.Errorf("%s: credentials are %v", l.kind, l.credentials)
 		}
 	}
-	if got := strings.Join(kinds, " "); got != "tcp tls unix" {
-		t.Errorf("got %s", got)
-	}
+	same(t, "listeners", strings.Join(kinds, " "), "tcp tls unix")
 
 	// Another process that wants the same gets none, and leaves the first its.
 	cfg.ListenAddr = open[0].Addr().String()
@@ -79,27 +67,21 @@ func TestListenForClients(t *testing.T) {
 		if unix, ok := l.Listener.(*net.UnixListener); ok {
 			unix.SetUnlinkOnClose(false) // as a process that is killed leaves it
 		}
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
+		should(t, l.Close())
 	}
 	again, err := listenForClients(t.Context(), cfg)
 	if err != nil {
 		t.Fatalf("a stale socket: %v", err)
 	}
 	for _, l := range again {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
+		should(t, l.Close())
 	}
 }
 
 func TestListenForClients_refuses(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(file, nil, 0o600))
 	for _, row := range []struct {
 		name string
 		cfg  config.Config

@@ -19,9 +19,7 @@ func TestNewLogger(t *testing.T) {
 	log.Debug("not shown")
 	log.Warn("a line", "err", errors.New("broken"), "took", 1500*time.Millisecond)
 	var line map[string]any
-	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
-		t.Fatal(err)
-	}
+	must(t, json.Unmarshal(out.Bytes(), &line))
 	for key, want := range map[string]any{"level": "warning", "msg": "a line", "instance": "praefect-1", "err": "broken", "took": "1.5s"} {
 		if line[key] != want {
 			t.Errorf("%s: got %v, want %v", key, line[key], want)

@@ -66,9 +66,7 @@ func TestClaims_lostClaimOutlivesARestart(t *testing.T) {
 				view: func() *state.State { return view }, leads: func() bool { return step.leads },
 				own: make(map[string]bool), others: make(map[string]postgres.Claim),
 			}
-			if err := c.recall(); err != nil {
-				t.Fatal(err)
-			}
+			must(t, c.recall())
 			if got := c.barred(); (got != "") != step.before || step.before && !strings.Contains(got, "cluster Y: instance \"i\"") {
 				t.Errorf("before it has compared it is barred by %q", got)
 			}
@@ -85,32 +83,20 @@ func TestClaims_lostClaimOutlivesARestart(t *testing.T) {
 func TestClaims_lostClaimIsSettled(t *testing.T) {
 	dir := t.TempDir()
 	lost := []store.LostClaim{{VirtualStorage: "default", ClusterID: "Y"}, {VirtualStorage: "other", ClusterID: "Y"}}
-	if err := store.WriteLostClaims(dir, lost); err != nil {
-		t.Fatal(err)
-	}
+	must(t, store.WriteLostClaims(dir, lost))
 	view := &state.State{ClusterID: "X", VirtualStorages: []state.VirtualStorage{{Name: "default"}, {Name: "other"}}}
 	barred := func() string {
 		c := &claims{dir: dir, view: func() *state.State { return view }, own: make(map[string]bool), others: make(map[string]postgres.Claim)}
-		if err := c.recall(); err != nil {
-			t.Fatal(err)
-		}
+		must(t, c.recall())
 		return c.barred()
 	}
-	if err := forgetLostClaim(dir, "default"); err != nil {
-		t.Fatal(err)
-	}
+	must(t, forgetLostClaim(dir, "default"))
 	if got := barred(); strings.Contains(got, `"default"`) || !strings.Contains(got, `"other"`) {
 		t.Errorf("barred by %q", got)
 	}
 	view.ClusterID = "Y"
-	if got := barred(); got != "" {
-		t.Errorf("an instance of that cluster is barred by %q", got)
-	}
+	same(t, "an instance of that cluster is barred by", barred(), "")
 	view.ClusterID = "X"
-	if err := errors.Join(forgetLostClaim(dir, "other"), forgetLostClaim(dir, "other")); err != nil {
-		t.Fatal(err)
-	}
-	if got := barred(); got != "" {
-		t.Errorf("barred by %q", got)
-	}
+	must(t, errors.Join(forgetLostClaim(dir, "other"), forgetLostClaim(dir, "other")))
+	same(t, "barred by", barred(), "")
 }

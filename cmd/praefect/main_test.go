@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,10 +32,72 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// must ends a test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// should notes an error, and the test goes on.
+func should(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// contains wants a text to have the parts.
+func contains(t testing.TB, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			t.Errorf("no %q in %q", part, text)
+		}
+	}
+}
+
 // outcome is what a command left behind.
 type outcome struct {
 	code           int
 	stdout, stderr string
+}
+
+// is wants a command to have left exactly this.
+func (o outcome) is(t *testing.T, want outcome) {
+	t.Helper()
+	if o != want {
+		t.Errorf("got %d\n%s%s\nwant %d\n%s%s", o.code, o.stdout, o.stderr, want.code, want.stdout, want.stderr)
+	}
+}
+
+// ends wants a command to have ended with the code, with the texts on standard output.
+func (o outcome) ends(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	o.has(t, code, o.stdout, texts)
+}
+
+// fails is ends for texts on standard error.
+func (o outcome) fails(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	o.has(t, code, o.stderr, texts)
+}
+
+func (o outcome) has(t *testing.T, code int, printed string, texts []string) {
+	t.Helper()
+	lacks := func(text string) bool { return !strings.Contains(printed, text) }
+	if o.code != code || slices.ContainsFunc(texts, lacks) {
+		t.Errorf("got %+v, want the code %d and %q", o, code, texts)
+	}
+}
+
+// same compares what a test got with what is right.
+func same[T comparable](t testing.TB, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
 }
 
 // praefect runs the program with the arguments.
@@ -81,9 +144,7 @@ func (s settings) write(t *testing.T) string {
 		}
 	}
 	path := filepath.Join(dir, "config.toml")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte(text), 0o600))
 	return path
 }
 
@@ -101,9 +162,7 @@ func (g gitaly) ServerInfo(context.Context, *gitalypb.ServerInfoRequest) (*gital
 func (g gitaly) serve(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	s := grpc.NewServer()
 	gitalypb.RegisterServerServiceServer(s, g)
 	healthpb.RegisterHealthServer(s, health.NewServer())
@@ -111,9 +170,7 @@ func (g gitaly) serve(t *testing.T) string {
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
 		s.Stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		should(t, <-done)
 	})
 	return "tcp://" + l.Addr().String()
 }

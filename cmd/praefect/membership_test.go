@@ -12,8 +12,6 @@ func TestWasRetired(t *testing.T) {
 		{What: state.ChangeRetired, Instance: "praefect-3", Why: string(state.ProofRefused)},
 	}}
 	for name, want := range map[string]bool{"praefect-2": false, "praefect-3": true, "praefect-9": false} {
-		if got := wasRetired(view, name); got != want {
-			t.Errorf("%s: got %v, want %v", name, got, want)
-		}
+		same(t, name, wasRetired(view, name), want)
 	}
 }

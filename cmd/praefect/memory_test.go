@@ -38,9 +38,7 @@ func TestCollectGarbage(t *testing.T) {
 	defer timer.Stop()
 	<-timer.C
 	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	should(t, <-done)
 	if more := readHeap().cycles - cycles; more > 2 {
 		t.Errorf("%d more collections for nothing", more)
 	}
@@ -76,7 +74,5 @@ func TestCollectGarbage_reserve(t *testing.T) {
 		t.Errorf("%d collections for %d MiB of garbage, %d without the reserve", with, garbage>>20, without)
 	}
 	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	should(t, <-done)
 }

@@ -88,9 +88,7 @@ func registeredMetrics(t *testing.T, registry *prometheus.Registry) map[string][
 // name is upstream's or has the prefix of ours.
 func TestMetrics_pageNamesEveryMetric(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", metricsPage))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	node := gitaly{storages: []*gitalypb.ServerInfoResponse_StorageStatus{{
 		StorageName: "gitaly-1", FilesystemId: "disk-1", Readable: true, Writeable: true,
 	}}}.serve(t)
@@ -98,9 +96,7 @@ func TestMetrics_pageNamesEveryMetric(t *testing.T) {
 	i.awaitReady()
 	registered := registeredMetrics(t, i.registry)
 	families, err := i.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	kinds := make(map[string]string)
 	for _, f := range families {
 		kinds[f.GetName()] = strings.ToLower(f.GetType().String())
@@ -139,7 +135,5 @@ func TestMetrics_pageNamesEveryMetric(t *testing.T) {
 	if len(registered) < 40 {
 		t.Errorf("only %d metrics are registered: are they found?", len(registered))
 	}
-	if code := i.stop(); code != 0 {
-		t.Errorf("exit code %d: %s", code, i.stderr.String())
-	}
+	i.endsWell()
 }

@@ -22,23 +22,15 @@ type manager struct {
 func newManager(t *testing.T, name string) *manager {
 	t.Helper()
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	must(t, err)
+	t.Cleanup(func() { should(t, conn.Close()) })
 	return &manager{t, conn}
 }
 
 // hears waits for the next word and compares it with a pattern.
 func (m *manager) hears(pattern string) {
 	m.t.Helper()
-	if err := m.conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-		m.t.Fatal(err)
-	}
+	must(m.t, m.conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	word := make([]byte, 1<<10)
 	n, err := m.conn.Read(word)
 	if err != nil {

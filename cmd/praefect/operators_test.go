@@ -19,9 +19,7 @@ func TestInstance_answersOperators(t *testing.T) {
 	s := newSite(t, databaseSettings(t))
 	s.create("a.git")
 	cfg, err := config.Load(t.Context(), s.config, func(string) string { return "" })
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	cc := admin.NewClient(s.conn)
 	operator := cc.WithAdminToken(adminToken(cfg))
 	eventually(t, func() error {
@@ -36,23 +34,15 @@ func TestInstance_answersOperators(t *testing.T) {
 	}
 	diff := func() admin.DiffResponse {
 		answer, err := cc.Diff(t.Context(), admin.DiffRequest{VirtualStorage: "default", RelativePath: "a.git", Here: "gitaly-1", There: "gitaly-2"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		return answer
 	}
 	if d := diff(); d.Differing != 0 || !d.Here.Exists || !d.There.Exists || d.Here.Role != "primary" {
 		t.Errorf("alike: got %+v", d)
 	}
 	behindBack, err := storage.NewClient(s.addresses[1], "secret")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := behindBack.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	must(t, err)
+	defer func() { should(t, behindBack.Close()) }()
 	if _, err := gitalypb.NewRepositoryServiceClient(behindBack).RemoveRepository(t.Context(), &gitalypb.RemoveRepositoryRequest{
 		Repository: &gitalypb.Repository{StorageName: "gitaly-2", RelativePath: "a.git"},
 	}); err != nil {

@@ -18,9 +18,7 @@ func TestReadiness_followsTheDaemon(t *testing.T) {
 		var node error
 		waits := ""
 		r := newReadiness(func() string { return waits }, func() error { return node }, func() []condition.Condition { return nil })
-		if got := r.check(); got != errStarting {
-			t.Errorf("before the start: got %v", got)
-		}
+		same(t, "before the start", r.check(), errStarting)
 		waits = "peers are missing"
 		if got := r.check(); !errors.Is(got, errStarting) || got.Error() != "starting: peers are missing" {
 			t.Errorf("while it waits for something: got %v", got)
@@ -29,19 +27,13 @@ func TestReadiness_followsTheDaemon(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- r.part(10 * time.Second).run(ctx) }()
 		synctest.Wait()
-		if got := r.check(); got != nil {
-			t.Errorf("while it runs: got %v", got)
-		}
+		same(t, "while it runs", r.check(), nil)
 		node = errors.New("no leader")
-		if got := r.check(); got != node {
-			t.Errorf("without a leader: got %v", got)
-		}
+		same(t, "without a leader", r.check(), node)
 		cancel()
 		begun := time.Now()
 		synctest.Wait()
-		if got := r.check(); got != errStopping {
-			t.Errorf("while load balancers take notice: got %v", got)
-		}
+		same(t, "while load balancers take notice", r.check(), errStopping)
 		if err := <-done; err != nil || time.Since(begun) != 10*time.Second {
 			t.Errorf("ended with %v after %v", err, time.Since(begun))
 		}
@@ -73,8 +65,6 @@ func TestNotAgreed(t *testing.T) {
 		for _, name := range row.seen {
 			seen = append(seen, reachability.Observation{VirtualStorage: "default", Storage: name, Reachable: true})
 		}
-		if got := notAgreed(view, cfg, seen); got != row.want {
-			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
-		}
+		same(t, row.name, notAgreed(view, cfg, seen), row.want)
 	}
 }

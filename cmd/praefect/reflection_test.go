@@ -21,14 +21,8 @@ import (
 func TestServe_tellsItsServicesByReflection(t *testing.T) {
 	i := serve(t, settings{}.write(t))
 	cc, err := storage.NewClient(i.grpc, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := cc.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	must(t, err)
+	defer func() { should(t, cc.Close()) }()
 	told := newReflected(t, cc)
 	const name = "praefect.admin.v1.AdminService"
 	services := told.services()
@@ -69,21 +63,15 @@ func newReflected(t *testing.T, cc grpc.ClientConnInterface) reflected {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	stream, err := reflectionpb.NewServerReflectionClient(cc).ServerReflectionInfo(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	return reflected{t, stream}
 }
 
 func (r reflected) ask(request *reflectionpb.ServerReflectionRequest) *reflectionpb.ServerReflectionResponse {
 	r.t.Helper()
-	if err := r.stream.Send(request); err != nil {
-		r.t.Fatal(err)
-	}
+	must(r.t, r.stream.Send(request))
 	answer, err := r.stream.Recv()
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(r.t, err)
 	if e := answer.GetErrorResponse(); e != nil {
 		r.t.Errorf("%v: %s", request, e.GetErrorMessage())
 	}
@@ -107,9 +95,7 @@ func (r reflected) describe(service string) protoreflect.FileDescriptor {
 	set := &descriptorpb.FileDescriptorSet{}
 	for _, text := range answer.GetFileDescriptorResponse().GetFileDescriptorProto() {
 		file := &descriptorpb.FileDescriptorProto{}
-		if err := proto.Unmarshal(text, file); err != nil {
-			r.t.Fatal(err)
-		}
+		must(r.t, proto.Unmarshal(text, file))
 		set.File = append(set.File, file)
 	}
 	if len(set.File) == 0 {
@@ -121,8 +107,6 @@ func (r reflected) describe(service string) protoreflect.FileDescriptor {
 		r.t.Fatalf("%s: %v", service, err)
 	}
 	d, err := files.FindDescriptorByName(protoreflect.FullName(service))
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(r.t, err)
 	return d.ParentFile()
 }

@@ -46,9 +46,7 @@ func reloadableWith(t *testing.T, pair string, with settings) *reloadable {
 	t.Helper()
 	r := &reloadable{pair: pair, path: with.write(t)}
 	text, err := os.ReadFile(r.path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r.text = string(text)
 	r.instance = serveAt(t, r.path, 3)
 	r.awaitReady()
@@ -64,9 +62,7 @@ func (r *reloadable) reload(want string, oldnew ...string) {
 			r.t.Fatalf("the settings have no %q", oldnew[i])
 		}
 	}
-	if err := os.WriteFile(r.path, []byte(strings.NewReplacer(oldnew...).Replace(r.text)), 0o600); err != nil {
-		r.t.Fatal(err)
-	}
+	must(r.t, os.WriteFile(r.path, []byte(strings.NewReplacer(oldnew...).Replace(r.text)), 0o600))
 	before := strings.Count(r.log(), want)
 	r.hangup <- syscall.SIGHUP
 	eventually(r.t, func() error {
@@ -86,15 +82,11 @@ const (
 func (r *reloadable) asks(token string) codes.Code {
 	r.t.Helper()
 	cc, err := storage.NewClient(r.plain, token)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(r.t, err)
 	_, err = gitalypb.NewRepositoryServiceClient(cc).RepositoryExists(r.t.Context(), &gitalypb.RepositoryExistsRequest{
 		Repository: &gitalypb.Repository{StorageName: "default", RelativePath: "a.git"},
 	})
-	if err := cc.Close(); err != nil {
-		r.t.Error(err)
-	}
+	should(r.t, cc.Close())
 	return grpcstatus.Code(err)
 }
 
@@ -102,9 +94,7 @@ func (r *reloadable) asks(token string) codes.Code {
 func (r *reloadable) changes(token, adminToken string) error {
 	r.t.Helper()
 	cc, err := storage.NewClient(r.plain, token)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	must(r.t, err)
 	_, err = admin.NewClient(cc).WithAdminToken(adminToken).RetryJobs(r.t.Context(), admin.RetryRequest{Change: admin.Change{RequestID: "r"}})
 	return errors.Join(err, cc.Close())
 }
@@ -113,14 +103,8 @@ func (r *reloadable) changes(token, adminToken string) error {
 func (r *reloadable) shown() *x509.Certificate {
 	r.t.Helper()
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(r.secure, "tls://"), &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer func() {
-		if err := conn.Close(); err != nil {
-			r.t.Error(err)
-		}
-	}()
+	must(r.t, err)
+	defer func() { should(r.t, conn.Close()) }()
 	return conn.ConnectionState().PeerCertificates[0]
 }
 
@@ -138,31 +122,25 @@ func TestReload_appliesWhatItCan(t *testing.T) {
 		"[raft]\n", "level = \"warn\"\n[raft]\n", // of [logging]
 	)
 	log := r.log()
-	for _, want := range []string{
+	contains(t, log,
 		`"msg":"a setting changed","pid":`,
 		`"key":"auth.token","before":"[redacted]","after":"[redacted]"`,
 		`"key":"auth.previous_token","before":"","after":"[redacted]"`,
 		`"key":"admin.token","before":"[redacted]","after":"[redacted]"`,
 		`"key":"logging.level","before":"info","after":"warn"`,
-		`"key":"virtual_storage.other.node.gitaly-1.address","before":"tcp://127.0.0.1:` + port + `","after":"tcp://localhost:` + port + `"`,
+		`"key":"virtual_storage.other.node.gitaly-1.address","before":"tcp://127.0.0.1:`+port+`","after":"tcp://localhost:`+port+`"`,
 		`"msg":"a changed setting takes effect at the next start only"`,
 		`"key":"drain_wait","before":"0s","after":"1ms"`,
 		`"msg":"the certificate for clients is replaced"`,
 		`"changed":6,"at_next_start":1`,
-	} {
-		if !strings.Contains(log, want) {
-			t.Errorf("the log lacks %s", want)
-		}
-	}
+	)
 	for _, secret := range []string{"first token", "second token", "first admin", "second admin"} {
 		if strings.Contains(log, secret) {
 			t.Errorf("the log has the secret %q", secret)
 		}
 	}
 	for token, want := range map[string]codes.Code{"first token": codes.OK, "second token": codes.OK, "third token": codes.PermissionDenied} {
-		if got := r.asks(token); got != want {
-			t.Errorf("with the %s: got %v, want %v", token, got, want)
-		}
+		same(t, "with the "+token, r.asks(token), want)
 	}
 	if err := r.changes("second token", "first admin"); err == nil || !strings.Contains(err.Error(), "another admin token") {
 		t.Errorf("with the former admin token: got %v", err)
@@ -174,9 +152,7 @@ func TestReload_appliesWhatItCan(t *testing.T) {
 	if _, body := get(t, r.http+"/metrics"); !strings.Contains(body, `praefect_config_reloads_total{outcome="applied"} 1`) {
 		t.Error("the reload is not counted")
 	}
-	if code := r.stop(); code != 0 {
-		t.Errorf("exit code %d: %s", code, r.stderr.String())
-	}
+	r.endsWell()
 }
 
 func TestReload_refusesABadFileAsAWhole(t *testing.T) {
@@ -200,12 +176,8 @@ func TestReload_refusesABadFileAsAWhole(t *testing.T) {
 		if !strings.Contains(line, row.why) {
 			t.Errorf("%s: the log has %s, want it to say %q", row.what, line, row.why)
 		}
-		if got := r.asks("first token"); got != codes.OK {
-			t.Errorf("%s: the token of before: got %v", row.what, got)
-		}
-		if got := r.asks("second token"); got != codes.PermissionDenied {
-			t.Errorf("%s: the token of the bad file: got %v", row.what, got)
-		}
+		same(t, row.what+": the token of before", r.asks("first token"), codes.OK)
+		same(t, row.what+": the token of the bad file", r.asks("second token"), codes.PermissionDenied)
 		if _, body := get(t, r.http+"/metrics"); !strings.Contains(body, fmt.Sprintf("praefect_config_reloads_total{outcome=\"refused\"} %d\n", i+1)) ||
 			!strings.Contains(body, "praefect_config_last_reload_successful 0\n") {
 			t.Errorf("%s: it is not counted", row.what)
@@ -218,7 +190,5 @@ func TestReload_refusesABadFileAsAWhole(t *testing.T) {
 	if log := r.log(); strings.Contains(log, `"msg":"a setting changed"`) {
 		t.Error("something of a bad file was taken")
 	}
-	if code := r.stop(); code != 0 {
-		t.Errorf("exit code %d: %s", code, r.stderr.String())
-	}
+	r.endsWell()
 }

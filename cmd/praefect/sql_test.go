@@ -11,9 +11,7 @@ import (
 func databaseSettings(t *testing.T) string {
 	t.Helper()
 	dsn, err := database.NewDatabase(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	var lines []string
 	for _, word := range regexp.MustCompile(`(\w+)='([^']*)'`).FindAllStringSubmatch(dsn, -1) {
 		format := "%s = %q"
@@ -62,9 +60,7 @@ func TestSQLMigrateDownAndStatus(t *testing.T) {
 | 0005_verification.sql | no      |
 +-----------------------+---------+
 `, ""}
-	if got := run("sql-migrate-status"); got != before {
-		t.Errorf("at first: got %+v", got)
-	}
+	run("sql-migrate-status").is(t, before) // at first
 	if got := run("sql-migrate"); got.code != 0 {
 		t.Fatalf("got %+v", got)
 	}
@@ -73,15 +69,9 @@ func TestSQLMigrateDownAndStatus(t *testing.T) {
 		t.Errorf("when all are up: got %+v", got)
 	}
 	dry := outcome{0, "DRY RUN -- would roll back:\n\n- 0005_verification.sql\n\nTo apply these migrations run with -f\n", ""}
-	if got := run("sql-migrate-down", "1"); got != dry {
-		t.Errorf("a dry run: got %+v", got)
-	}
-	if got := run("sql-migrate-down", "-f", "5"); got != (outcome{0, "OK (applied 5 \"down\" migrations)\n", ""}) {
-		t.Errorf("got %+v", got)
-	}
-	if got := run("sql-migrate-status"); got != before {
-		t.Errorf("at last: got %+v", got)
-	}
+	run("sql-migrate-down", "1").is(t, dry) // a dry run
+	run("sql-migrate-down", "-f", "5").is(t, outcome{0, "OK (applied 5 \"down\" migrations)\n", ""})
+	run("sql-migrate-status").is(t, before) // at last
 	for _, args := range [][]string{{}, {"0"}, {"x"}, {"1", "2"}} {
 		if got := run(append([]string{"sql-migrate-down"}, args...)...); got.code != 1 || got.stderr == "" {
 			t.Errorf("%v: got %+v", args, got)
@@ -109,17 +99,11 @@ func TestSQLMigrateStatus_namesWhatANewerReleaseApplied(t *testing.T) {
 	if got := praefect(t, "", "-config", config, "sql-migrate-status"); got.code != 0 || !regexp.MustCompile(`\| 9999_later.sql +\| unknown migration +\|`).MatchString(got.stdout) {
 		t.Errorf("got %+v", got)
 	}
-	if got := praefect(t, "", "-config", config, "sql-migrate-down", "-f", "1"); got.code != 1 || !strings.Contains(got.stderr, "9999_later.sql") {
-		t.Errorf("taking it back: got %+v", got)
-	}
+	praefect(t, "", "-config", config, "sql-migrate-down", "-f", "1").fails(t, 1, "9999_later.sql") // taking it back
 }
 
 func TestSQLMigrate_besideANewerRelease(t *testing.T) {
 	config := migratedLater(t)
-	if got := praefect(t, "", "-config", config, "sql-migrate"); got.code != 0 || !strings.Contains(got.stdout, "all migrations are up") {
-		t.Errorf("got %+v", got)
-	}
-	if got := praefect(t, "", "-config", config, "sql-migrate", "-ignore-unknown=false"); got.code != 1 || !strings.Contains(got.stderr, "9999_later.sql") {
-		t.Errorf("not ignoring it: got %+v", got)
-	}
+	praefect(t, "", "-config", config, "sql-migrate").ends(t, 0, "all migrations are up")
+	praefect(t, "", "-config", config, "sql-migrate", "-ignore-unknown=false").fails(t, 1, "9999_later.sql") // not ignoring it
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 
@@ -48,9 +47,7 @@ func TestServe_traces(t *testing.T) {
 	go func() { served <- server.Serve(l) }()
 	t.Cleanup(func() {
 		server.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		should(t, <-served)
 	})
 	node := gitaly{storages: []*gitalypb.ServerInfoResponse_StorageStatus{{
 		StorageName: "gitaly-1", FilesystemId: "disk-1", Readable: true, Writeable: true,
@@ -60,9 +57,7 @@ func TestServe_traces(t *testing.T) {
 	}.write(t))
 	i.awaitReady()
 	cc, err := storage.NewClient(i.grpc, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	ctx := metadata.AppendToOutgoingContext(t.Context(), correlationHeader, "id-1")
 	_, err = gitalypb.NewRefServiceClient(cc).RefExists(ctx, &gitalypb.RefExistsRequest{
 		Repository: &gitalypb.Repository{StorageName: "default", RelativePath: "a.git"}, Ref: []byte("refs/heads/main"),
@@ -70,12 +65,8 @@ func TestServe_traces(t *testing.T) {
 	if grpcstatus.Code(err) != codes.Unimplemented { // as the storage says, which has no repositories
 		t.Errorf("got %v", err)
 	}
-	if err := cc.Close(); err != nil {
-		t.Error(err)
-	}
-	if code := i.stop(); code != 0 { // it sends the last spans
-		t.Errorf("exit code %d: %s", code, i.stderr.String())
-	}
+	should(t, cc.Close())
+	i.endsWell() // it sends the last spans
 	var outer, inner *wire.Span
 	for _, span := range sink.all {
 		switch {
@@ -89,11 +80,7 @@ func TestServe_traces(t *testing.T) {
 	if outer == nil || inner == nil || !bytes.Equal(inner.GetParentSpanId(), outer.GetSpanId()) {
 		t.Fatalf("the spans are no chain: %v", sink.all)
 	}
-	for _, want := range []string{"id-1", "default", "a.git", "gitaly-1"} {
-		if !strings.Contains(fmt.Sprint(outer.GetAttributes()), want) {
-			t.Errorf("the span lacks %q: %v", want, outer.GetAttributes())
-		}
-	}
+	contains(t, fmt.Sprint(outer.GetAttributes()), "id-1", "default", "a.git", "gitaly-1")
 }
 
 // correlationHeader is upstream's name.

@@ -28,9 +28,7 @@ func memoryStorage(t *testing.T, name, token string) string {
 func memoryServer(t *testing.T, name, token string) (*memory.Server, string) {
 	t.Helper()
 	server, err := memory.New(memory.Config{Storages: []string{name}, Token: token})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	l := loopback(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -49,15 +47,11 @@ func TestServe_upstreamExamples(t *testing.T) {
 	for release, listeners := range map[string]int{"16.7": 2, "18.9": 4} {
 		t.Run(release, func(t *testing.T) {
 			text, err := os.ReadFile("../../config/testdata/upstream-" + release + ".toml")
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			dir := t.TempDir()
 			pair := writeCertificate(t, dir)
 			token := filepath.Join(dir, "token")
-			if err := os.WriteFile(token, []byte("client token\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(token, []byte("client token\n"), 0o600))
 			places := []string{
 				"/home/git/cert.cert", pair.CertificatePath, "/home/git/key.pem", pair.KeyPath, "/path/to/token/file", token,
 				"/home/git/gitlab/tmp/sockets/private/praefect.socket", filepath.Join(dir, "socket"),
@@ -69,24 +63,16 @@ func TestServe_upstreamExamples(t *testing.T) {
 			config := filepath.Join(dir, "config.toml")
 			settings := strings.NewReplacer(places...).Replace(string(text)) +
 				"[database]\n" + databaseSettings(t) + fmt.Sprintf("\n[raft]\ndata_dir = %q\n", filepath.Join(dir, "raft"))
-			if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			must(t, os.WriteFile(config, []byte(settings), 0o600))
 			i := serveAt(t, config, listeners)
 			i.awaitReady()
 			cc, err := storage.NewClient(strings.Replace(i.grpc, "unix://", "unix:", 1), "client token")
-			if err != nil {
-				t.Fatal(err)
-			}
+			must(t, err)
 			_, err = gitalypb.NewRepositoryServiceClient(cc).CreateRepository(t.Context(), &gitalypb.CreateRepositoryRequest{
 				Repository: &gitalypb.Repository{StorageName: "praefect", RelativePath: "a.git"},
 			})
-			if err := errors.Join(err, cc.Close()); err != nil {
-				t.Error(err)
-			}
-			if code := i.stop(); code != 0 {
-				t.Errorf("exit code %d: %s", code, i.stderr.String())
-			}
+			should(t, errors.Join(err, cc.Close()))
+			i.endsWell()
 		})
 	}
 }

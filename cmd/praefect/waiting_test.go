@@ -13,9 +13,7 @@ import (
 // manual, and none stands there besides.
 func TestReasons_areWordsAndRowsOfThePage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations/dataloss.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	_, rows, _ := strings.Cut(string(page), "| reason | the repair waits for |")
 	for _, reason := range plan.Reasons {
 		if text := (&admin.Waiting{Reason: string(reason)}).String(); text == string(reason) || text == "" {
