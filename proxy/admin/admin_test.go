@@ -33,6 +33,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // three are the storages of most tests, gitaly-1 the primary.
 var three = []string{"gitaly-1", "gitaly-2", "gitaly-3"}
 
+// must ends a test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // client serves a cluster and returns a client of the service.
 func client(t *testing.T, c *admintest.Cluster, access admin.Access) *admin.Client {
 	t.Helper()
@@ -49,9 +57,7 @@ func dial(t *testing.T, service *admin.Service, options ...grpc.ServerOption) *g
 	go func() { done <- server.Serve(l) }()
 	cc, err := grpc.NewClient("passthrough:///admin", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	t.Cleanup(func() {
 		if err := cc.Close(); err != nil && status.Code(err) != codes.Canceled { // the test has closed it
 			t.Error(err)
@@ -75,9 +81,7 @@ func TestService_status(t *testing.T) {
 	c.Observe("gitaly-3", reachability.Observation{Reachable: true, FilesystemID: "new", Err: errors.New("late")})
 
 	got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	two := time.Unix(2, 0).UTC()
 	want := admin.StatusResponse{Schema: 1, Instance: "praefect-1", Leader: "praefect-1", VirtualStorages: []admin.VirtualStorage{{
 		Name: "default", Primary: "gitaly-1", Epoch: c.View().VirtualStorage("default").Epoch,
@@ -98,9 +102,7 @@ func TestService_statusOfOneThatCannotBeWritten(t *testing.T) {
 	c.Observe("gitaly-1", reachability.Observation{Reachable: true, FilesystemID: "another"})
 	c.WrittenOnlyTo("a.git", "gitaly-1")
 	got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{VirtualStorage: "default"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	vs := got.VirtualStorages[0]
 	if vs.Storages[0].Reachable || !strings.Contains(vs.Storages[0].Error, "another disk") || vs.Unavailable != 1 {
 		t.Errorf("a primary with another disk: got %+v", vs)
@@ -137,9 +139,7 @@ func TestService_statusShowsConditions(t *testing.T) {
 		c := admintest.New(t, three...)
 		row.spoil(c)
 		got, err := client(t, c, admin.Access{}).Status(t.Context(), admin.StatusRequest{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		var names []condition.Name
 		for _, one := range got.Conditions {
 			names = append(names, one.Name)
@@ -165,9 +165,7 @@ func TestService_shareConditions(t *testing.T) {
 	if err != nil || len(status.Conditions) != 2 {
 		t.Errorf("the leader's status: got %v, %v", status.Conditions, err)
 	}
-	if _, err := client(t, c, admin.Access{Token: "secret"}).ShareConditions(t.Context(), request); admin.KindOf(err) != admin.Denied {
-		t.Errorf("from an operator: got %v", err)
-	}
+	wantKind(t, admin.Denied, errorOf(client(t, c, admin.Access{Token: "secret"}).ShareConditions(t.Context(), request))) // from an operator
 }
 
 func TestService_datalossInPages(t *testing.T) {
@@ -182,9 +180,7 @@ func TestService_datalossInPages(t *testing.T) {
 	request := admin.DatalossRequest{Limit: 2}
 	for {
 		page, err := operator.Dataloss(t.Context(), request)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		for _, r := range page.Repositories {
 			if !r.Available || !cmp.Equal(r.Behind, []string{"gitaly-2", "gitaly-3"}) {
 				t.Errorf("got %+v", r)

@@ -33,65 +33,61 @@ type change struct {
 	call func(context.Context, admin.Change) error
 }
 
+// errorOf is the error of a call whose answer does not matter.
+func errorOf[Response any](_ Response, err error) error { return err }
+
+func wantKind(t *testing.T, want admin.Kind, err error) {
+	t.Helper()
+	if admin.KindOf(err) != want {
+		t.Errorf("got %v, want an error of the kind %s", err, want)
+	}
+}
+
 // everyChange are calls of all of them, in an order in which all succeed if a
 // write of a.git was lost before.
 func everyChange(c admin.Control) []change {
 	return []change{
 		{"AcceptLoss", func(ctx context.Context, r admin.Change) error {
-			_, err := c.AcceptLoss(ctx, admin.AcceptLossRequest{Change: r, VirtualStorage: "default", RelativePath: "a.git", Storage: "gitaly-1"})
-			return err
+			return errorOf(c.AcceptLoss(ctx, admin.AcceptLossRequest{Change: r, VirtualStorage: "default", RelativePath: "a.git", Storage: "gitaly-1"}))
 		}},
 		{"Promote", func(ctx context.Context, r admin.Change) error {
-			_, err := c.Promote(ctx, admin.SwitchRequest{Change: r, Storage: "gitaly-2"}, ignore)
-			return err
+			return errorOf(c.Promote(ctx, admin.SwitchRequest{Change: r, Storage: "gitaly-2"}, ignore))
 		}},
 		{"Drain", func(ctx context.Context, r admin.Change) error {
-			_, err := c.Drain(ctx, admin.SwitchRequest{Change: r, Storage: "gitaly-3"}, ignore)
-			return err
+			return errorOf(c.Drain(ctx, admin.SwitchRequest{Change: r, Storage: "gitaly-3"}, ignore))
 		}},
 		{"Undrain", func(ctx context.Context, r admin.Change) error {
-			_, err := c.Undrain(ctx, admin.UndrainRequest{Change: r, Storage: "gitaly-3"})
-			return err
+			return errorOf(c.Undrain(ctx, admin.UndrainRequest{Change: r, Storage: "gitaly-3"}))
 		}},
 		{"Refill", func(ctx context.Context, r admin.Change) error {
-			_, err := c.Refill(ctx, admin.RefillRequest{Change: r, Storage: "gitaly-3"})
-			return err
+			return errorOf(c.Refill(ctx, admin.RefillRequest{Change: r, Storage: "gitaly-3"}))
 		}},
 		{"Pause", func(ctx context.Context, r admin.Change) error {
-			_, err := c.Pause(ctx, admin.PauseRequest{Change: r})
-			return err
+			return errorOf(c.Pause(ctx, admin.PauseRequest{Change: r}))
 		}},
 		{"Resume", func(ctx context.Context, r admin.Change) error {
-			_, err := c.Resume(ctx, admin.ResumeRequest{Change: r})
-			return err
+			return errorOf(c.Resume(ctx, admin.ResumeRequest{Change: r}))
 		}},
 		{"RetryJobs", func(ctx context.Context, r admin.Change) error {
-			_, err := c.RetryJobs(ctx, admin.RetryRequest{Change: r})
-			return err
+			return errorOf(c.RetryJobs(ctx, admin.RetryRequest{Change: r}))
 		}},
 		{"DropJobs", func(ctx context.Context, r admin.Change) error {
-			_, err := c.DropJobs(ctx, admin.DropRequest{Change: r, State: "dead"})
-			return err
+			return errorOf(c.DropJobs(ctx, admin.DropRequest{Change: r, State: "dead"}))
 		}},
 		{"Reconcile", func(ctx context.Context, r admin.Change) error {
-			_, err := c.Reconcile(ctx, admin.ReconcileRequest{Change: r})
-			return err
+			return errorOf(c.Reconcile(ctx, admin.ReconcileRequest{Change: r}))
 		}},
 		{"AddInstance", func(ctx context.Context, r admin.Change) error {
-			_, err := c.AddInstance(ctx, admin.AddRequest{Change: r, Name: "praefect-4", Addr: "h:1"})
-			return err
+			return errorOf(c.AddInstance(ctx, admin.AddRequest{Change: r, Name: "praefect-4", Addr: "h:1"}))
 		}},
 		{"RemoveInstance", func(ctx context.Context, r admin.Change) error {
-			_, err := c.RemoveInstance(ctx, admin.RemoveRequest{Change: r, Name: "praefect-3"})
-			return err
+			return errorOf(c.RemoveInstance(ctx, admin.RemoveRequest{Change: r, Name: "praefect-3"}))
 		}},
 		{"RetireInstance", func(ctx context.Context, r admin.Change) error {
-			_, err := c.RetireInstance(ctx, admin.RetireRequest{Change: r, Name: "praefect-2"})
-			return err
+			return errorOf(c.RetireInstance(ctx, admin.RetireRequest{Change: r, Name: "praefect-2"}))
 		}},
 		{"TransferLeadership", func(ctx context.Context, r admin.Change) error {
-			_, err := c.TransferLeadership(ctx, admin.TransferRequest{Change: r, Name: "praefect-2"})
-			return err
+			return errorOf(c.TransferLeadership(ctx, admin.TransferRequest{Change: r, Name: "praefect-2"}))
 		}},
 	}
 }
@@ -168,9 +164,7 @@ func TestService_proofIsOfOneRequest(t *testing.T) {
 	unknown.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 1000, protowire.VarintType), 1))
 	pieces := strings.Split(proof, ".")
 	made, err := strconv.ParseInt(pieces[2], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, row := range []struct {
 		name, method string
 		body         proto.Message
@@ -197,11 +191,8 @@ func TestService_refusesWhatIsNotWellFormed(t *testing.T) {
 	c.Define("other", "gitaly-1")
 	operator := client(t, c, admin.Access{Peers: true})
 	before := c.View()
-	pause := func(r admin.PauseRequest) error { _, err := operator.Pause(t.Context(), r); return err }
-	promote := func(r admin.SwitchRequest) error {
-		_, err := operator.Promote(t.Context(), r, ignore)
-		return err
-	}
+	pause := func(r admin.PauseRequest) error { return errorOf(operator.Pause(t.Context(), r)) }
+	promote := func(r admin.SwitchRequest) error { return errorOf(operator.Promote(t.Context(), r, ignore)) }
 	for _, row := range []struct {
 		name string
 		err  error
@@ -429,15 +420,11 @@ func TestClient_frontRefuses(t *testing.T) {
 func TestClient_leaderIsNotReached(t *testing.T) {
 	c := admintest.New(t, three...)
 	gone := dial(t, admin.New(c.Deps(), admin.Config{}))
-	if err := gone.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, gone.Close())
 	deps := c.Deps()
 	deps.Control = admin.NewClient(gone)
 	follower := admin.NewClient(dial(t, admin.New(deps, admin.Config{Access: admin.Access{Peers: true}})))
-	if _, err := follower.Pause(t.Context(), admin.PauseRequest{Change: asked("1")}); admin.KindOf(err) != admin.NoLeader {
-		t.Errorf("got %v", err)
-	}
+	wantKind(t, admin.NoLeader, errorOf(follower.Pause(t.Context(), admin.PauseRequest{Change: asked("1")})))
 }
 
 // A client that is gone has given up, and one whose connection breaks does not
@@ -456,9 +443,7 @@ func TestService_clientIsGone(t *testing.T) {
 	if admin.KindOf(err) != admin.OutcomeUnknown {
 		t.Errorf("got %v", err)
 	}
-	if _, err := admin.NewClient(cc).Pause(t.Context(), admin.PauseRequest{Change: asked("2")}); admin.KindOf(err) != admin.NotReached {
-		t.Errorf("over no connection: got %v", err)
-	}
+	wantKind(t, admin.NotReached, errorOf(admin.NewClient(cc).Pause(t.Context(), admin.PauseRequest{Change: asked("2")}))) // over no connection
 	if primary, _ := c.View().VirtualStorage("default").Primary(nil); primary.Name != "gitaly-1" {
 		t.Errorf("the primary is %s", primary.Name)
 	}
@@ -474,7 +459,5 @@ func TestService_withoutAControl(t *testing.T) {
 			t.Errorf("%s: got %v", change.name, err)
 		}
 	}
-	if _, err := operator.RaftStatus(t.Context()); admin.KindOf(err) != admin.NotAvailable {
-		t.Errorf("raft status: got %v", err)
-	}
+	wantKind(t, admin.NotAvailable, errorOf(operator.RaftStatus(t.Context()))) // raft status
 }

@@ -19,9 +19,7 @@ import (
 func explained(t *testing.T, c *admintest.Cluster) admin.ExplainResponse {
 	t.Helper()
 	got, err := client(t, c, admin.Access{}).Explain(t.Context(), admin.ExplainRequest{RelativePath: "a.git"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	if got.Schema != 1 || got.Instance != "praefect-1" || got.VirtualStorage != "default" || got.RelativePath != "a.git" || got.Index != c.View().Index {
 		t.Errorf("got %+v", got)
 	}

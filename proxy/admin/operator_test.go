@@ -62,9 +62,7 @@ func TestService_diff(t *testing.T) {
 	c.SetReferences("a.git", "gitaly-2", map[string]string{"refs/heads/main": "9", "refs/heads/b": "2", "refs/tags/v1": "3"})
 	c.WrittenOnlyTo("a.git", "gitaly-1", "gitaly-3")
 	got, err := cc.Diff(t.Context(), admin.DiffRequest{RelativePath: "a.git", Here: "gitaly-1", There: "gitaly-2", Limit: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	want := admin.DiffResponse{
 		Schema: 1, Instance: "praefect-1", VirtualStorage: "default", RelativePath: "a.git", Differing: 3,
 		Here:       admin.DiffSide{Storage: "gitaly-1", Exists: true, Role: "primary", Only: 1},
@@ -167,9 +165,7 @@ func TestService_impact(t *testing.T) {
 			t.Errorf("%s: got %s, %v, want %s", storage, got, err, want)
 		}
 	}
-	if _, err := cc.Impact(t.Context(), admin.ImpactRequest{Storage: "gitaly-9"}); admin.KindOf(err) != admin.NotFound {
-		t.Errorf("got %v", err)
-	}
+	wantKind(t, admin.NotFound, errorOf(cc.Impact(t.Context(), admin.ImpactRequest{Storage: "gitaly-9"})))
 }
 
 func TestService_figures(t *testing.T) {
@@ -190,9 +186,7 @@ func TestService_figures(t *testing.T) {
 	if one, err := cc.Figures(t.Context(), "b"); err != nil || len(one.Figures) != 1 {
 		t.Errorf("got %+v, %v", one, err)
 	}
-	if _, err := cc.Figures(t.Context()); admin.KindOf(err) != admin.Invalid {
-		t.Errorf("no name: got %v", err)
-	}
+	wantKind(t, admin.Invalid, errorOf(cc.Figures(t.Context()))) // no name
 }
 
 // Debug files need what a change needs, and arrive whole.
@@ -245,13 +239,9 @@ func TestService_reconcile(t *testing.T) {
 	if err != nil || plan.Due != 2 || plan.Made != 1 || !plan.DryRun {
 		t.Errorf("a plan needs no admin token: got %+v, %v", plan, err)
 	}
-	if _, err := cc.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1")}); admin.KindOf(err) != admin.Denied {
-		t.Errorf("without the admin token: got %v", err)
-	}
+	wantKind(t, admin.Denied, errorOf(cc.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1")}))) // without the admin token
 	operator := cc.WithAdminToken("secret")
-	if _, err := operator.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1"), VirtualStorage: "none"}); admin.KindOf(err) != admin.NotFound {
-		t.Errorf("of another virtual storage: got %v", err)
-	}
+	wantKind(t, admin.NotFound, errorOf(operator.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1"), VirtualStorage: "none"}))) // of another virtual storage
 	done, err := operator.Reconcile(t.Context(), admin.ReconcileRequest{Change: asked("1")})
 	jobs, listErr := cc.QueueList(t.Context(), admin.QueueListRequest{})
 	if err != nil || listErr != nil || done.Due != 2 || done.Made != 1 || len(jobs.Jobs) != 2 {
@@ -269,12 +259,8 @@ func TestService_dropJobs(t *testing.T) {
 	if err != nil || plan.Dropped != 2 || plan.Listed != 1 || !plan.DryRun {
 		t.Errorf("a plan needs no admin token: got %+v, %v", plan, err)
 	}
-	if _, err := cc.DropJobs(t.Context(), admin.DropRequest{Change: asked("1"), State: "dead"}); admin.KindOf(err) != admin.Denied {
-		t.Errorf("got %v", err)
-	}
-	if _, err := cc.WithAdminToken("secret").DropJobs(t.Context(), admin.DropRequest{Change: asked("1"), State: "in_progress"}); admin.KindOf(err) != admin.Invalid {
-		t.Errorf("a job that runs: got %v", err)
-	}
+	wantKind(t, admin.Denied, errorOf(cc.DropJobs(t.Context(), admin.DropRequest{Change: asked("1"), State: "dead"})))
+	wantKind(t, admin.Invalid, errorOf(cc.WithAdminToken("secret").DropJobs(t.Context(), admin.DropRequest{Change: asked("1"), State: "in_progress"}))) // a job that runs
 	done, err := cc.WithAdminToken("secret").DropJobs(t.Context(), admin.DropRequest{Change: asked("1"), State: "dead"})
 	left, listErr := cc.QueueList(t.Context(), admin.QueueListRequest{})
 	if err != nil || listErr != nil || done.Dropped != 2 || len(left.Jobs) != 1 {

@@ -90,7 +90,5 @@ func TestService_history(t *testing.T) {
 	if err != nil || len(one.Changes) == 0 || one.Changes[0].VirtualStorage != "another" {
 		t.Errorf("of one: got %+v, %v", one, err)
 	}
-	if _, err := operator.History(t.Context(), admin.HistoryRequest{VirtualStorage: "no"}); admin.KindOf(err) != admin.NotFound {
-		t.Errorf("of none: got %v", err)
-	}
+	wantKind(t, admin.NotFound, errorOf(operator.History(t.Context(), admin.HistoryRequest{VirtualStorage: "no"}))) // of none
 }
