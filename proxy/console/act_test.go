@@ -83,15 +83,11 @@ func TestAct_givesUpBeforeTheCutOver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, w.url+"/api/act", strings.NewReader(`{"verb":"promote","storage":"gitaly-2","request_id":"1"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("X-Praefect-Csrf", u.csrf)
 	response, err := u.http.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer response.Body.Close()
 	bound := time.NewTimer(time.Minute)
 	defer bound.Stop()
@@ -124,9 +120,7 @@ func TestAct_lossWantsTheNameTyped(t *testing.T) {
 			t.Errorf("typed %q: status %d, %+v", typed, code, f)
 		}
 	}
-	if len(w.Asked()) != 0 {
-		t.Fatalf("the cluster was asked for changes: %v", w.Asked())
-	}
+	w.unchanged()
 	news := u.act(map[string]any{"verb": "accept-dataloss", "virtual_storage": "default", "relative_path": "a.git", "storage": "gitaly-2"})
 	if result := string(news[len(news)-1]["result"]); !strings.Contains(result, "gitaly-2 has the right replica of a.git") {
 		t.Errorf("the result is %s", result)

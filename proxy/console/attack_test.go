@@ -32,23 +32,17 @@ func TestAttack_nothingIsReadWithoutAToken(t *testing.T) {
 			}
 		}
 		for _, path := range changePaths {
-			if code := u.post(path, map[string]string{"verb": "promote", "storage": "gitaly-2"}, nil); code != http.StatusUnauthorized {
-				t.Errorf("%s: POST %s: status %d", name, path, code)
-			}
+			w.status(u.post(path, map[string]string{"verb": "promote", "storage": "gitaly-2"}, nil), http.StatusUnauthorized, "%s: POST %s", name, path)
 		}
 	}
-	if len(w.Asked()) != 0 {
-		t.Errorf("the cluster was asked for changes: %v", w.Asked())
-	}
+	w.unchanged()
 }
 
 // forged is a user with a cookie that no login gave.
 func (w *fixture) forged(value string) *user {
 	u := w.signedIn(readToken)
 	request, err := http.NewRequest(http.MethodGet, w.url, nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	cookies := u.http.Jar.Cookies(request.URL)
 	for _, c := range cookies {
 		c.Value = value
@@ -82,9 +76,7 @@ func TestAttack_tokens(t *testing.T) {
 	w := begin(t)
 	w.tokens.Store(&console.Tokens{Read: []string{readToken, ""}}) // an instance without admin token
 	for name, token := range map[string]string{"empty": "", "white space": "  ", "wrong": "guess", "a prefix": readToken[:3], "the admin token of others": actToken} {
-		if code := w.user().post("/api/login", map[string]string{"token": token}, nil); code != http.StatusUnauthorized {
-			t.Errorf("%s: status %d", name, code)
-		}
+		w.status(w.user().post("/api/login", map[string]string{"token": token}, nil), http.StatusUnauthorized, "%s", name)
 	}
 }
 
@@ -138,9 +130,7 @@ func TestAttack_otherSites(t *testing.T) {
 			t.Errorf("%s: status %d, want %d: %s", row.name, code, row.code, text)
 		}
 	}
-	if len(w.Asked()) != 0 {
-		t.Fatalf("the cluster was asked for changes: %v", w.Asked())
-	}
+	w.unchanged()
 	for _, path := range []string{"/", "/main.js", "/api/session", "/api/stream"} {
 		if code, _, _ := u.ask(http.MethodGet, path, nil, map[string]string{"Host": "evil.example.com:80"}); code != http.StatusMisdirectedRequest {
 			t.Errorf("GET %s under another name: status %d", path, code)
@@ -173,14 +163,10 @@ func TestAttack_theCookie(t *testing.T) {
 		t.Fatalf("logout: status %d", code)
 	}
 	u.http.Jar.SetCookies(request.URL, before) // somebody kept it
-	if code := u.get("/api/session", nil); code != http.StatusUnauthorized {
-		t.Errorf("the cookie works after the end of its session: status %d", code)
-	}
+	w.status(u.get("/api/session", nil), http.StatusUnauthorized, "the cookie works after the end of its session")
 	u = w.signedIn(readToken)
 	w.tokens.Store(&console.Tokens{Read: []string{"another"}})
-	if code := u.get("/api/session", nil); code != http.StatusUnauthorized {
-		t.Errorf("the session outlives its token: status %d", code)
-	}
+	w.status(u.get("/api/session", nil), http.StatusUnauthorized, "the session outlives its token")
 }
 
 func TestAttack_headersOfEveryAnswer(t *testing.T) {
@@ -233,15 +219,9 @@ func TestAttack_oversize(t *testing.T) {
 			t.Errorf("%q: status %d: %s", body, code, text)
 		}
 	}
-	if code := u.post("/api/login", map[string]string{"token": actToken, "name": strings.Repeat("n", 65)}, nil); code != http.StatusBadRequest {
-		t.Errorf("a long name: status %d", code)
-	}
-	if code := u.post("/api/login", map[string]string{"token": actToken, "name": "a\x1b[31mb"}, nil); code != http.StatusBadRequest {
-		t.Errorf("a name with control characters: status %d", code)
-	}
-	if len(w.Asked()) != 0 {
-		t.Errorf("the cluster was asked for changes: %v", w.Asked())
-	}
+	w.status(u.post("/api/login", map[string]string{"token": actToken, "name": strings.Repeat("n", 65)}, nil), http.StatusBadRequest, "a long name")
+	w.status(u.post("/api/login", map[string]string{"token": actToken, "name": "a\x1b[31mb"}, nil), http.StatusBadRequest, "a name with control characters")
+	w.unchanged()
 }
 
 // raw sends bytes, and returns the first line of the answer: a client that is refused while it
@@ -249,20 +229,14 @@ func TestAttack_oversize(t *testing.T) {
 func (w *fixture) raw(text string) string {
 	w.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	if _, err := io.WriteString(conn, text); err != nil {
 		w.t.Fatal(err)
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	return line
 }
 
@@ -272,9 +246,7 @@ func TestAttack_slowClients(t *testing.T) {
 	var conns []net.Conn
 	for _, text := range begun {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		defer conn.Close()
 		if _, err := io.WriteString(conn, text); err != nil {
 			t.Fatal(err)
@@ -282,9 +254,7 @@ func TestAttack_slowClients(t *testing.T) {
 		conns = append(conns, conn)
 	}
 	for i, conn := range conns {
-		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 		if _, err := io.Copy(io.Discard, conn); err != nil {
 			t.Errorf("%q is not ended by the console: %v", begun[i], err)
 		}
@@ -294,20 +264,9 @@ func TestAttack_slowClients(t *testing.T) {
 func TestAttack_streamsAreBounded(t *testing.T) {
 	w := begin(t)
 	u := w.signedIn(readToken)
-	var open []*http.Response
-	defer func() {
-		for _, r := range open {
-			r.Body.Close()
-		}
-	}()
 	refused := 0
 	for range 12 {
-		r, err := u.http.Get(w.url + "/api/stream")
-		if err != nil {
-			t.Fatal(err)
-		}
-		open = append(open, r)
-		if r.StatusCode == http.StatusTooManyRequests {
+		if u.stream().StatusCode == http.StatusTooManyRequests {
 			refused++
 		}
 	}
@@ -319,11 +278,7 @@ func TestAttack_streamsAreBounded(t *testing.T) {
 func TestStream_endsWithItsSession(t *testing.T) {
 	w := begin(t)
 	u := w.signedIn(readToken)
-	r, err := u.http.Get(w.url + "/api/stream")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
+	r := u.stream()
 	w.tokens.Store(&console.Tokens{Read: []string{"another"}})
 	text, err := io.ReadAll(r.Body)
 	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(text)), "event: end\ndata: {}") {
@@ -334,13 +289,7 @@ func TestStream_endsWithItsSession(t *testing.T) {
 func TestStream_tellsWhatIsNotKnown(t *testing.T) {
 	w := begin(t)
 	w.SetJobs(nil, fmt.Errorf("queue unavailable: connection refused"))
-	u := w.signedIn(readToken)
-	r, err := u.http.Get(w.url + "/api/stream")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	lines, name, seen := bufio.NewScanner(r.Body), "", map[string]bool{}
+	lines, name, seen := bufio.NewScanner(w.signedIn(readToken).stream().Body), "", map[string]bool{}
 	lines.Buffer(nil, 1<<20)
 	for len(seen) < 5 && lines.Scan() {
 		if event, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
@@ -356,9 +305,7 @@ func TestStream_tellsWhatIsNotKnown(t *testing.T) {
 			Error string
 			Since *time.Time
 		}
-		if err := json.Unmarshal([]byte(data), &part); err != nil {
-			t.Fatal(err)
-		}
+		must(t, json.Unmarshal([]byte(data), &part))
 		seen[name] = true
 		switch {
 		case name == "queue" && (part.Error == "" || part.Since == nil):

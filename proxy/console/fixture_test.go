@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -31,6 +32,14 @@ const (
 	actToken  = "the operator's token"
 )
 
+// must ends a test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fixture is a cluster in memory and a console that serves it at an address of this machine.
 type fixture struct {
 	t *testing.T
@@ -55,19 +64,13 @@ func beginWith(t *testing.T, cluster *admintest.Cluster) *fixture {
 	go func() { served <- server.Serve(inner) }()
 	cc, err := grpc.NewClient("passthrough:///admin", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return inner.DialContext(ctx) }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	pages, err := console.New(func(token string) console.Cluster { return admin.NewClient(cc).WithAdminToken(token) }, console.Config{
 		Instance: "praefect-1", Version: "1.2.3", Hosts: []string{"praefect.example.com"}, Tokens: func() console.Tokens { return *w.tokens.Load() },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	w.url = "http://" + listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -106,9 +109,7 @@ type user struct {
 
 func (w *fixture) user() *user {
 	jar, err := cookiejar.New(nil)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	must(w.t, err)
 	transport := &http.Transport{}
 	w.t.Cleanup(transport.CloseIdleConnections)
 	return &user{w: w, http: &http.Client{Jar: jar, Transport: transport}}
@@ -132,9 +133,7 @@ func (u *user) ask(method, path string, body []byte, header map[string]string) (
 	ctx, cancel := context.WithTimeout(u.w.t.Context(), time.Minute)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, u.w.url+path, bytes.NewReader(body))
-	if err != nil {
-		u.w.t.Fatal(err)
-	}
+	must(u.w.t, err)
 	for key, value := range header {
 		if key == "Host" {
 			r.Host = value
@@ -142,15 +141,20 @@ func (u *user) ask(method, path string, body []byte, header map[string]string) (
 		r.Header.Set(key, value)
 	}
 	response, err := u.http.Do(r)
-	if err != nil {
-		u.w.t.Fatal(err)
-	}
+	must(u.w.t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		u.w.t.Fatal(err)
-	}
+	must(u.w.t, err)
 	return response.StatusCode, text, response.Header
+}
+
+// stream begins one, which ends with the test.
+func (u *user) stream() *http.Response {
+	u.w.t.Helper()
+	r, err := u.http.Get(u.w.url + "/api/stream")
+	must(u.w.t, err)
+	u.w.t.Cleanup(func() { r.Body.Close() })
+	return r
 }
 
 // get asks for a document.
@@ -165,9 +169,7 @@ func (u *user) get(path string, into any) int {
 func (u *user) post(path string, document, into any) int {
 	u.w.t.Helper()
 	body, err := json.Marshal(document)
-	if err != nil {
-		u.w.t.Fatal(err)
-	}
+	must(u.w.t, err)
 	code, text, _ := u.ask(http.MethodPost, path, body, map[string]string{"Content-Type": "application/json", "X-Praefect-Csrf": u.csrf})
 	u.decode(text, into)
 	return code
@@ -180,6 +182,22 @@ func (u *user) decode(text []byte, into any) {
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		u.w.t.Fatalf("decode %q: %v", text, err)
+	}
+}
+
+// status compares that of an answer with the right one.
+func (w *fixture) status(code, want int, format string, args ...any) {
+	w.t.Helper()
+	if code != want {
+		w.t.Errorf("%s: status %d, want %d", fmt.Sprintf(format, args...), code, want)
+	}
+}
+
+// unchanged fails a test if the cluster was asked for changes.
+func (w *fixture) unchanged() {
+	w.t.Helper()
+	if asked := w.Asked(); len(asked) != 0 {
+		w.t.Errorf("the cluster was asked for changes: %v", asked)
 	}
 }
 
@@ -199,9 +217,7 @@ func (u *user) act(order map[string]any) (news []map[string]json.RawMessage) {
 	}
 	order["request_id"], order["epoch"], order["confirm"] = plan.RequestID, plan.Epoch, plan.Confirm
 	body, err := json.Marshal(order)
-	if err != nil {
-		u.w.t.Fatal(err)
-	}
+	must(u.w.t, err)
 	code, text, _ := u.ask(http.MethodPost, "/api/act", body, map[string]string{"Content-Type": "application/json", "X-Praefect-Csrf": u.csrf})
 	if code != http.StatusOK {
 		u.w.t.Fatalf("act: status %d: %s", code, text)
