@@ -9,6 +9,14 @@ import (
 	"testing"
 )
 
+// must ends a test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestHAProxy_isAccepted(t *testing.T) {
 	haproxy, err := exec.LookPath("haproxy")
 	if err != nil {
@@ -16,9 +24,7 @@ func TestHAProxy_isAccepted(t *testing.T) {
 	}
 	for name, text := range map[string]string{"haproxy.cfg": HAProxy, "haproxy-resolvers.cfg": HAProxyResolvers} {
 		path := filepath.Join(t.TempDir(), name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.WriteFile(path, []byte(text), 0o600))
 		check := exec.CommandContext(t.Context(), haproxy, "-c", "-f", path)
 		check.Env = []string{"PRAEFECT_1=127.0.0.1:1", "PRAEFECT_2=127.0.0.1:2", "PRAEFECT_3=127.0.0.1:3"}
 		out, err := check.CombinedOutput()
@@ -33,9 +39,7 @@ func TestHAProxy_isAccepted(t *testing.T) {
 func TestPlaybook_isAccepted(t *testing.T) {
 	dir := t.TempDir()
 	inventory := filepath.Join(dir, "hosts")
-	if err := os.WriteFile(inventory, []byte("[gitaly]\ngitaly-1\n[praefectctl]\npraefect-1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(inventory, []byte("[gitaly]\ngitaly-1\n[praefectctl]\npraefect-1\n"), 0o600))
 	check := exec.CommandContext(t.Context(), "ansible-playbook", "--syntax-check", "--inventory", inventory, filepath.Join("ansible", "reboot-storage.yml"))
 	check.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8")
 	out, err := check.CombinedOutput()
@@ -60,13 +64,9 @@ func TestUnit_hasWhatTheInstanceReliesOn(t *testing.T) {
 func TestUnit_isAccepted(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "praefect")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(program, []byte("#!/bin/sh\n"), 0o755))
 	path := filepath.Join(dir, "praefect.service")
-	if err := os.WriteFile(path, []byte(strings.Replace(Unit, "/usr/bin/praefect", program, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(path, []byte(strings.Replace(Unit, "/usr/bin/praefect", program, 1)), 0o600))
 	out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", "--recursive-errors=no", path).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v: %s", err, out)

@@ -33,13 +33,9 @@ func TestRules_areAccepted(t *testing.T) {
 // Each alert links to a section of the page, and each section is that of an alert.
 func TestRules_haveRunBooks(t *testing.T) {
 	rules, err := promql.ReadRules(rulesFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	text, err := os.ReadFile(alertsPage)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	sections := make(map[string]string)
 	for _, section := range strings.Split(string(text), "\n## ")[1:] {
 		title, body, _ := strings.Cut(section, "\n")
@@ -85,17 +81,13 @@ var ofLibraries = []string{"go_", "process_", "grpc_server_", "grpc_client_", "r
 // Each metric of an expression is on the page, and has the labels that the expression names.
 func TestExpressions_nameWhatIsExported(t *testing.T) {
 	text, err := os.ReadFile(metricsPage)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	labels := map[string][]string{"up": nil}
 	for _, row := range metricRow.FindAllStringSubmatch(string(text), -1) {
 		labels[row[1]] = regexp.MustCompile("[a-z_]+").FindAllString(row[3], -1)
 	}
 	rules, err := promql.ReadRules(rulesFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, r := range rules.All() {
 		if r.Record != "" {
 			labels[r.Record] = nil
@@ -137,9 +129,7 @@ func TestExpressions_nameWhatIsExported(t *testing.T) {
 		check(r.Alert+r.Record, r.Expr)
 	}
 	dashboards, err := promql.ReadDashboards("grafana")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	for _, d := range dashboards {
 		for _, p := range d.Panels {
 			for _, target := range p.Targets {

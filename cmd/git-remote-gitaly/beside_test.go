@@ -108,9 +108,7 @@ func TestProgram_fetchesBesideItsCall(t *testing.T) {
 		server := grpc.NewServer(opts...)
 		gitalypb.RegisterSSHServiceServer(server, uploadPacks{beside: row.beside})
 		lis, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		done := make(chan error, 1)
 		go func() { done <- server.Serve(lis) }()
 		got, err := converseWith(t, "connect git-upload-pack\nhave", nil, "origin", "gitaly://"+lis.Addr().String()+"/default/a.git")

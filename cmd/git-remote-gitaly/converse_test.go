@@ -90,9 +90,7 @@ func TestProgram_protocol(t *testing.T) {
 
 func TestProgram_badCommandLine(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
-	if err := os.WriteFile(empty, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(empty, nil, 0o600))
 	url := "gitaly://127.0.0.1:1/default/a.git"
 	for _, row := range []struct {
 		args []string

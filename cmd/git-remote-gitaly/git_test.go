@@ -69,24 +69,26 @@ type client struct {
 
 const token = "secret"
 
+// must ends a test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func newClient(t *testing.T) *client {
 	t.Helper()
 	c := &client{dir: t.TempDir(), home: t.TempDir()}
 	server, err := gitaly.New(gitaly.Config{Storages: map[string]string{"default": c.dir}, Token: token, Grace: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	address := gitalytest.Serve(t, server.Run)
 	c.url = "gitaly" + strings.TrimPrefix(address, "tcp") + "/default/"
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	bin := t.TempDir()
 	for _, name := range names() {
-		if err := os.Symlink(self, filepath.Join(bin, name)); err != nil {
-			t.Fatal(err)
-		}
+		must(t, os.Symlink(self, filepath.Join(bin, name)))
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	c.env = []string{
@@ -129,9 +131,7 @@ func (c *client) create(t *testing.T, path string) string {
 func (c *client) commit(t *testing.T, dir, name string, megabytes int) {
 	t.Helper()
 	file, err := os.Create(filepath.Join(dir, name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	source := mathrand.NewChaCha8([32]byte{1})
 	chunk := make([]byte, 1<<20)
 	for range megabytes {
@@ -140,9 +140,7 @@ func (c *client) commit(t *testing.T, dir, name string, megabytes int) {
 			t.Fatal(err)
 		}
 	}
-	if err := file.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must(t, file.Close())
 	c.git(t, dir, "add", name)
 	c.git(t, dir, "commit", "--quiet", "-m", "add "+name)
 }
@@ -205,9 +203,7 @@ func TestProgram_saysWhatIsWrong(t *testing.T) {
 	work := filepath.Join(c.home, "work")
 	c.commit(t, work, "a", 0)
 	tokenFile := filepath.Join(c.home, "token")
-	if err := os.WriteFile(tokenFile, []byte(token+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(tokenFile, []byte(token+"\n"), 0o600))
 	for _, row := range []struct {
 		name string
 		env  []string
@@ -255,13 +251,9 @@ func TestProgram_streamsInFlatMemory(t *testing.T) {
 			t.Fatalf("%v: %v: %s", step, err, out)
 		}
 		raw, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		used, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		if used > bound {
 			t.Errorf("%v: the program's heap took %d MiB, want at most %d", step, used>>20, bound>>20)
 		}
@@ -276,26 +268,18 @@ func TestProgram_streamsInFlatMemory(t *testing.T) {
 
 func TestProgram_servesGitOverTLS(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	roots := filepath.Join(t.TempDir(), "roots.pem")
-	if err := os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.WriteFile(roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), 0o600))
 	c := newClient(t)
 	server, err := gitaly.New(gitaly.Config{Storages: map[string]string{"default": t.TempDir()}, Token: token, Grace: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	address := gitalytest.Serve(t, func(ctx context.Context, lis net.Listener) error {
 		return server.Run(ctx, tls.NewListener(lis, &tls.Config{
 			Certificates: []tls.Certificate{{Certificate: [][]byte{cert}, PrivateKey: key}}, NextProtos: []string{"h2"},

@@ -50,9 +50,7 @@ func TestProgram_mayShow(t *testing.T) {
 		{name: "git may not ask", url: "gitalys://evil.example/default/a.git", env: map[string]string{"GIT_TERMINAL_PROMPT": "0"}, types: "y\n", asks: "does not name it"},
 	} {
 		to, err := parseTarget(row.url)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must(t, err)
 		at := &tty{types: strings.NewReader(row.types)}
 		p := program{getenv: func(name string) string { return row.env[name] }, terminal: func() (io.ReadWriteCloser, error) {
 			if row.types == "" {
@@ -74,9 +72,7 @@ func TestProgram_mayShow(t *testing.T) {
 // TestProgram_sendsNoTokenElsewhere: a server that the token is not for gets no connection.
 func TestProgram_sendsNoTokenElsewhere(t *testing.T) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, err)
 	defer lis.Close()
 	came := make(chan struct{})
 	go func() {
