@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"praefect/consensus"
+	"praefect/consensus/elector"
 	"praefect/consensus/library"
 	"praefect/consensus/member"
 	"praefect/consensus/membership"
@@ -182,7 +183,7 @@ func (m instances) RetireInstance(ctx context.Context, r admin.RetireRequest) (a
 		ctx, cancel := context.WithTimeout(ctx, retireTimeout)
 		defer cancel()
 		_, err := m.session.Retire(ctx, r.Name, r.By)
-		if errors.Is(err, session.ErrNoInstance) && wasRetired(m.node.View(), r.Name) {
+		if errors.Is(err, elector.ErrNoInstance) && wasRetired(m.node.View(), r.Name) {
 			return admin.Done{Already: true, Note: "praefectctl history shows when and why"}, nil
 		}
 		if err != nil {
@@ -221,9 +222,9 @@ func (m instances) TransferLeadership(ctx context.Context, r admin.TransferReque
 // One that is not known here leaves open whether anything has changed.
 func memberError(err error) error {
 	switch {
-	case errors.Is(err, membership.ErrNoMember), errors.Is(err, session.ErrNoInstance):
+	case errors.Is(err, membership.ErrNoMember), errors.Is(err, elector.ErrNoInstance):
 		return admin.Errorf(admin.NotFound, "%v", err)
-	case errors.Is(err, membership.ErrUnsafe), errors.Is(err, session.ErrAlive):
+	case errors.Is(err, membership.ErrUnsafe), errors.Is(err, elector.ErrAlive):
 		return admin.Errorf(admin.Refused, "%v", err)
 	case errors.Is(err, library.ErrNotLeader), errors.Is(err, session.ErrNotLeading):
 		return admin.Errorf(admin.NoLeader, "%v", err)

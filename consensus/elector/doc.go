@@ -2,11 +2,11 @@
 // virtual storages, fails dead storages over, lets storages that are well again rejoin, carries out
 // switchovers, and retires instances that are gone.
 //
-// It promises to decide purely: Decide and Operation are functions of values, and the loop of
-// package session fetches the values and carries out the results. It promises never to admit a
-// successor before every instance that may hold a lease has applied the fence, and to propose
-// nothing that the replicated state would refuse for a reason that the leader could see. Package
-// session and the simulation call it.
+// It promises to decide purely: Decide and Operation are functions of values, Term keeps the values
+// of one term, and the loop of package session brings them and carries out the results. It promises
+// never to admit a successor before every instance that may hold a lease has applied the fence, and
+// to propose nothing that the replicated state would refuse for a reason that the leader could see.
+// Package session and the simulation call it.
 //
 // # A failover
 //

@@ -15,7 +15,7 @@ func TestDecide_retiresWhatAnOperatorSaysIsGone(t *testing.T) {
 		say  func(r *fixture, gone state.Instance)
 	}{
 		{"removed", func(r *fixture, gone state.Instance) { r.in.Members = []string{"i0", "i1"} }},
-		{"called gone", func(r *fixture, gone state.Instance) { r.in.Gone = map[state.Incarnation]bool{gone.Incarnation: true} }},
+		{"called gone", func(r *fixture, gone state.Instance) { r.in.Gone = map[state.Incarnation]string{gone.Incarnation: ""} }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := newFixture(t)

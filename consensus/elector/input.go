@@ -101,8 +101,8 @@ type Input struct {
 	// Unclaimed says why a virtual storage that is not in the state cannot be defined yet, "" if it
 	// can. Nil lets every one be defined.
 	Unclaimed func(virtualStorage string) string
-	// Gone are the incarnations that an operator says are gone.
-	Gone map[state.Incarnation]bool
+	// Gone are the incarnations that an operator says are gone, with the operator's name and reason.
+	Gone map[state.Incarnation]string
 	// Silent is since when incarnations were not heard of, by this clock, as former leaders
 	// told.
 	Silent map[state.Incarnation]time.Duration

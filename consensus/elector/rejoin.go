@@ -111,7 +111,8 @@ func (d *decider) retire() {
 		}
 		// An operator that removed the instance, or calls it gone, has the last word. It gets no
 		// lease any more, so that its last one ends.
-		gone := d.Gone[inc] || len(d.Members) > 0 && !slices.Contains(d.Members, instance.ID)
+		by, called := d.Gone[inc]
+		gone := called || len(d.Members) > 0 && !slices.Contains(d.Members, instance.ID)
 		silence := d.Now - heard
 		if silence < d.Settings.ProbeAfter && !gone {
 			continue
@@ -126,7 +127,7 @@ func (d *decider) retire() {
 		retire := &state.Retire{Incarnation: inc}
 		switch {
 		case gone:
-			retire.Proof = state.ProofOperator
+			retire.Proof, retire.By = state.ProofOperator, by
 		case d.Refusals[inc] >= 2:
 			retire.Proof = state.ProofRefused
 		case silence >= d.Settings.RetireAfter:

@@ -22,6 +22,12 @@ type Holder struct {
 	// noted for ask n.
 	last  uint64
 	asked [asksKept]time.Duration
+
+	// The rest is what a leader has told of beside leases, and toldAt when the last one did.
+	watermark state.Index
+	pauses    []routing.WritePause
+	silent    map[state.Incarnation]time.Duration
+	toldAt    time.Duration
 }
 
 // Ask notes the instant and returns the number of a new ask. It is called before
@@ -81,4 +87,53 @@ func (h *Holder) Usable(view state.Index) routing.Lease {
 func (h *Holder) GiveBack() {
 	h.last += asksKept
 	h.leases = nil
+}
+
+// Received takes the message of a leader, from a stream to any leader. It reports whether the lease
+// has become longer.
+func (h *Holder) Received(now time.Duration, m *FromLeader) (longer bool) {
+	// An index that every leased instance has applied stays applied, under any leader.
+	h.watermark = max(h.watermark, m.Watermark)
+	h.silent, h.toldAt = make(map[state.Incarnation]time.Duration, len(m.Silent)), now
+	for _, silence := range m.Silent {
+		h.silent[silence.Incarnation] = now - time.Duration(silence.Millis)*time.Millisecond
+	}
+	var pauses []routing.WritePause
+	for _, p := range m.WritePauses {
+		pauses = append(pauses, h.pause(now, p))
+	}
+	h.pauses = pauses
+	return h.Granted(m.Grant())
+}
+
+// pause keeps the end of a pause where the first message about it put it.
+func (h *Holder) pause(now time.Duration, p WritePause) routing.WritePause {
+	for _, known := range h.pauses {
+		if known.ID == p.ID && known.VirtualStorage == p.VirtualStorage {
+			return known
+		}
+	}
+	return routing.WritePause{
+		ID: p.ID, VirtualStorage: p.VirtualStorage, Serving: p.Serving, Leaving: p.Leaving,
+		Until: now + time.Duration(p.RemainingMillis)*time.Millisecond,
+	}
+}
+
+// Watermark is an index that every leased instance has applied.
+func (h *Holder) Watermark() state.Index { return h.watermark }
+
+// WritePauses are the pauses in force. The slice is replaced, never changed.
+func (h *Holder) WritePauses() []routing.WritePause { return h.pauses }
+
+// silenceKept is for how long the report of a leader on silent incarnations counts. A later
+// leader may have heard of them since.
+const silenceKept = 10 * time.Second
+
+// SilentSince is since when incarnations were not heard of, as leaders told lately. The map is
+// replaced, never changed.
+func (h *Holder) SilentSince(now time.Duration) map[state.Incarnation]time.Duration {
+	if now-h.toldAt > silenceKept {
+		return nil
+	}
+	return h.silent
 }

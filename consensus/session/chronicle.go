@@ -73,7 +73,7 @@ func (t *term) noteEvidence(now time.Duration, view *state.State, commands []sta
 func (t *term) reported(now time.Duration, view *state.State, name health.Name, status health.Status) string {
 	var said []string
 	for _, in := range view.Instances {
-		last, ok := t.received[in.ID]
+		last, ok := t.known.Received[in.ID]
 		if !ok || now-last.At > t.s.cfg.ReportAge {
 			continue
 		}
@@ -97,16 +97,16 @@ func (t *term) reported(now time.Duration, view *state.State, name health.Name, 
 // absence describes an instance that is about to be retired. Caller holds mu.
 func (t *term) absence(now time.Duration, in *state.Instance) string {
 	var said []string
-	if heard, ok := t.grantor.LastReceived(in.Incarnation); ok {
+	if heard, ok := t.known.LastReceived(in.Incarnation); ok {
 		said = append(said, fmt.Sprintf("last heard %v ago", (now-heard).Round(time.Millisecond)))
 	}
-	if since, ok := t.silent[in.Incarnation]; ok {
+	if since, ok := t.known.Silent[in.Incarnation]; ok {
 		said = append(said, fmt.Sprintf("silent for %v", (now-since).Round(time.Second)))
 	}
-	if n := t.refused(now)[in.Incarnation]; n > 0 {
+	if n := t.known.Refusals(now)[in.Incarnation]; n > 0 {
 		said = append(said, fmt.Sprintf("its port refuses connections of %d instances", n))
 	}
-	if t.gone[in.Incarnation] {
+	if _, gone := t.known.Gone[in.Incarnation]; gone {
 		said = append(said, "an operator says that it is gone")
 	}
 	return strings.Join(said, "; ")

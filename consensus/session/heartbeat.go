@@ -11,7 +11,6 @@ import (
 	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/fsm/routing"
-	"praefect/fsm/state"
 )
 
 // heartbeat keeps a stream to the leader, until ctx ends.
@@ -262,33 +261,10 @@ func (s *Session) receive(m *lease.FromLeader) {
 	before := s.current.Load()
 	next := *before
 	s.told = m.Settings
-	s.holder.Granted(m.Grant())
-	next.lease = s.holder.Usable(s.routed)
-	// An index that every leased instance has applied stays applied, under any leader.
-	next.watermark = max(next.watermark, m.Watermark)
-	s.silent, s.toldAt = make(map[state.Incarnation]time.Duration, len(m.Silent)), now
-	for _, silence := range m.Silent {
-		s.silent[silence.Incarnation] = now - time.Duration(silence.Millis)*time.Millisecond
-	}
-	next.pauses = nil
-	for _, h := range m.WritePauses {
-		next.pauses = append(next.pauses, s.pause(before.pauses, h, now))
-	}
+	s.holder.Received(now, m)
+	next.lease, next.watermark, next.pauses = s.holder.Usable(s.routed), s.holder.Watermark(), s.holder.WritePauses()
 	if next.lease != before.lease || next.watermark != before.watermark || !slices.Equal(next.pauses, before.pauses) {
 		s.publish(next)
-	}
-}
-
-// pause keeps the end of a pause where the first message about it put it.
-func (s *Session) pause(before []routing.WritePause, h lease.WritePause, now time.Duration) routing.WritePause {
-	for _, b := range before {
-		if b.ID == h.ID && b.VirtualStorage == h.VirtualStorage {
-			return b
-		}
-	}
-	return routing.WritePause{
-		ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving,
-		Until: now + time.Duration(h.RemainingMillis)*time.Millisecond,
 	}
 }
 

@@ -84,7 +84,7 @@ func (t *term) answered(a answer) {
 	// An instance that is retired now is not let in any more. While that is not known it
 	// gets no lease: the entry may still come.
 	if a.err == nil || errors.Is(a.err, consensus.ErrNotProposed) {
-		t.bar(a.commands, false)
+		t.known.Answered(a.commands)
 	}
 	if a.err != nil {
 		t.s.cfg.Logger.Warn("a proposal of the leader has failed; the next decision looks at the state", "term", t.Term, "err", a.err)

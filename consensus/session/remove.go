@@ -15,7 +15,7 @@ func (s *Session) Remove(ctx context.Context, virtualStorage, storage, by string
 		return ErrNotLeading
 	}
 	t.mu.Lock()
-	command, err := elector.Removal(s.node.View(), t.reports, virtualStorage, storage, by)
+	command, err := elector.Removal(s.node.View(), t.known.Reports, virtualStorage, storage, by)
 	t.mu.Unlock()
 	if err != nil || dry {
 		return err

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"praefect/consensus/elector"
 	"praefect/consensus/session"
 	"praefect/fsm/state"
 )
@@ -25,9 +26,9 @@ func TestSession_Retire(t *testing.T) {
 			name string
 			want error
 		}{
-			{"praefect-9", session.ErrNoInstance},
-			{"praefect-0", session.ErrAlive}, // it leads
-			{"praefect-2", session.ErrAlive},
+			{"praefect-9", elector.ErrNoInstance},
+			{"praefect-0", elector.ErrAlive}, // it leads
+			{"praefect-2", elector.ErrAlive},
 		} {
 			if _, err := leader.session.Retire(t.Context(), tc.name, ""); !errors.Is(err, tc.want) {
 				t.Errorf("retire %s: got %v, want %v", tc.name, err, tc.want)

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"slices"
 	"sync"
 	"time"
 
-	"praefect/consensus/health"
 	"praefect/consensus/lease"
 	"praefect/consensus/peer"
 	"praefect/fsm/state"
@@ -108,31 +106,8 @@ func (t *term) receive(m *lease.ToLeader) {
 	now := t.s.cfg.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.grantor.Received(now, m)
-	before, known := t.received[m.InstanceID]
-	t.dirty = t.dirty || !known || !slices.Equal(before.Reports, m.Reports) || m.Stopping || m.Report != nil ||
-		t.reports[m.Incarnation].Digest != m.Settings || len(m.PauseReports)+len(m.Refused)+len(t.refusals) > 0
-	t.received[m.InstanceID] = health.Received{At: now, Reports: m.Reports}
-	if m.Report != nil {
-		t.reports[m.Incarnation] = *m.Report
-	} else if t.reports[m.Incarnation].Digest != m.Settings {
-		delete(t.reports, m.Incarnation) // its former report does not hold any more
-	}
-	delete(t.pauseReports, m.Incarnation)
-	for _, h := range m.PauseReports {
-		if t.running != nil && h.ID == t.running.op.ID {
-			t.pauseReports[m.Incarnation] = h
-		}
-	}
-	for _, by := range t.refusals {
-		delete(by, m.InstanceID)
-	}
-	for _, inc := range m.Refused {
-		if t.refusals[inc] == nil {
-			t.refusals[inc] = make(map[string]time.Duration)
-		}
-		t.refusals[inc][m.InstanceID] = now
-	}
+	news := t.known.Hear(now, m)
+	t.dirty = t.dirty || news
 	t.look()
 }
 
@@ -140,17 +115,9 @@ func (t *term) receive(m *lease.ToLeader) {
 // when there is more.
 func (t *term) message(inc state.Incarnation) (*lease.FromLeader, <-chan struct{}) {
 	now := t.s.cfg.Now()
-	m := &lease.FromLeader{}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.grantor.Fill(now, inc, m)
-	m.Probe = slices.Clone(t.probe)
-	m.Settings = t.reports[inc].Digest
-	for _, inc := range m.Probe {
-		if since, ok := t.silent[inc]; ok {
-			m.Silent = append(m.Silent, lease.Silence{Incarnation: inc, Millis: (now - since).Milliseconds()})
-		}
-	}
+	m := t.known.Message(now, inc)
 	if t.running != nil {
 		if pause, ok := t.running.op.WritePauses(now); ok {
 			m.WritePauses = []lease.WritePause{pause}

@@ -121,12 +121,10 @@ type Session struct {
 	routed       state.Index                // guarded by mu; by Report
 	pauseReports []routing.WritePauseReport // guarded by mu; by Report
 	refused      []state.Incarnation
-	silent       map[state.Incarnation]time.Duration // as leaders tell; guarded by mu
-	toldAt       time.Duration                       // when they last did; guarded by mu
-	news         chan struct{}                       // guarded by mu; closed when there is something to tell
-	told         string                              // guarded by mu; the digest of the settings that the leader has of this instance
-	leading      *term                               // guarded by mu; nil while this instance does not lead
-	alarms       []condition.Raised                  // guarded by mu; of the latest decision
+	news         chan struct{}      // guarded by mu; closed when there is something to tell
+	told         string             // guarded by mu; the digest of the settings that the leader has of this instance
+	leading      *term              // guarded by mu; nil while this instance does not lead
+	alarms       []condition.Raised // guarded by mu; of the latest decision
 	// rejoining is when storages serve again; guarded by mu; of the latest decision.
 	rejoining map[health.Name]time.Duration
 }
@@ -262,9 +260,9 @@ func (s *Session) Heard() []condition.Member {
 			if member.Name == "" {
 				member.Name = in.Name
 			}
-			at, ok := t.grantor.LastReceived(in.Incarnation)
+			at, ok := t.known.LastReceived(in.Incarnation)
 			member.Heard = member.Heard || ok && now-at <= lately
-			member.Leased = member.Leased || t.grantor.Leased(in.Incarnation, now)
+			member.Leased = member.Leased || t.known.Leased(in.Incarnation, now)
 		}
 		list = append(list, member)
 	}
@@ -324,7 +322,7 @@ func (s *Session) watchStorages(ctx context.Context) {
 		}
 		s.keepBar() // there may be no stream over which a lease would be asked for
 		if !isClosed(changed) && before == s.late.Load() {
-			continue // the stream repeats what is known
+			continue // the stream repeats the known reports
 		}
 		s.mu.Lock()
 		s.tell()

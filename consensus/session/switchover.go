@@ -9,7 +9,6 @@ import (
 
 	"praefect/consensus/elector"
 	"praefect/consensus/health"
-	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -58,7 +57,7 @@ type run struct {
 	progress elector.Progress
 	fenced   *state.Result
 	unknown  error
-	given    bool // up, by everybody who asked
+	given    bool // up, by every asker
 	askers   int
 
 	outcome Outcome
@@ -97,7 +96,8 @@ func (s *Session) request(r elector.Request) elector.Request {
 // plan begins an operation without carrying it out. Caller holds mu.
 func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 	now, view := t.s.cfg.Now(), t.s.node.View()
-	op, already, err := elector.Begin(r, elector.Moment{Now: now, View: view, Counts: t.counts(now), Leases: t.grantor})
+	_, voters := t.s.members()
+	op, already, err := elector.Begin(r, t.known.Moment(now, view, t.known.Counts(now, voters), r.ID))
 	if err != nil {
 		return op, Plan{}, err
 	}
@@ -122,11 +122,6 @@ func (t *term) plan(r elector.Request) (elector.Operation, Plan, error) {
 		}
 	}
 	return op, plan, nil
-}
-
-// counts counts the present reports of the voters. Caller holds mu.
-func (t *term) counts(now time.Duration) map[health.Name]health.Count {
-	return health.CountReports(now, t.s.cfg.ReportAge, t.s.voters(), t.received)
 }
 
 // Switch carries out a switchover, if this instance leads; one goes on at a
@@ -206,7 +201,7 @@ func (t *term) leave(r *run) {
 
 // advance goes on with the switchover, if there is one. It reports whether there
 // is something new to tell the instances. Caller holds mu.
-func (t *term) advance(ctx context.Context, proposals *sync.WaitGroup, m elector.Moment) bool {
+func (t *term) advance(ctx context.Context, proposals *sync.WaitGroup, now time.Duration, view *state.State, counts map[health.Name]health.Count) bool {
 	r := t.running
 	if r == nil {
 		return false
@@ -222,12 +217,12 @@ func (t *term) advance(ctx context.Context, proposals *sync.WaitGroup, m elector
 	case early && t.proposing != nil:
 		return false // the fence could not be proposed now
 	}
-	before := r.op.Phase
+	before, m := r.op.Phase, t.known.Moment(now, view, counts, r.op.ID)
 	m.Fenced = r.fenced
 	next, command, progress, err := r.op.Step(m)
 	r.op = next
 	if before != elector.PauseWrites && next.Phase == elector.PauseWrites {
-		t.pauseReports = make(map[state.Incarnation]routing.WritePauseReport)
+		t.known.ForgetPauses()
 	}
 	if command != nil {
 		t.cutOver = true

@@ -7,9 +7,6 @@ import (
 
 	"praefect/consensus/elector"
 	"praefect/consensus/health"
-	"praefect/consensus/lease"
-	"praefect/consensus/settings"
-	"praefect/fsm/routing"
 	"praefect/fsm/state"
 )
 
@@ -22,59 +19,6 @@ var electorSettings = elector.Settings{
 
 // reportAge is how old a report may be.
 const reportAge = 300 * time.Millisecond
-
-// electing is the leader's knowledge beyond its table of leases.
-type electing struct {
-	memory       elector.Memory
-	received     map[string]health.Received
-	pauseReports map[state.Incarnation]routing.WritePauseReport
-	refused      map[string]refusals // by the instance that found out
-	probe        []state.Incarnation
-	silent       map[state.Incarnation]time.Duration // since when each of probe is
-	gone         map[state.Incarnation]bool          // as an operator says
-	running      []*elector.Operation
-	reports      map[state.Incarnation]settings.Report
-}
-
-// refusals are the incarnations whose Raft port an instance found refusing.
-type refusals struct {
-	at   time.Duration
-	incs []state.Incarnation
-}
-
-func newElecting() electing {
-	return electing{
-		received: make(map[string]health.Received), pauseReports: make(map[state.Incarnation]routing.WritePauseReport),
-		refused: make(map[string]refusals), reports: make(map[state.Incarnation]settings.Report),
-		gone: make(map[state.Incarnation]bool),
-	}
-}
-
-func (e *electing) heard(now time.Duration, m *lease.ToLeader) {
-	e.received[m.InstanceID] = health.Received{At: now, Reports: m.Reports}
-	e.refused[m.InstanceID] = refusals{now, m.Refused}
-	if m.Report != nil {
-		e.reports[m.Incarnation] = *m.Report
-	}
-	delete(e.pauseReports, m.Incarnation)
-	for _, h := range m.PauseReports {
-		e.pauseReports[m.Incarnation] = h
-	}
-}
-
-func (e *electing) pauses(now time.Duration) []lease.WritePause {
-	var pauses []lease.WritePause
-	for _, op := range e.running {
-		if h, ok := op.WritePauses(now); ok {
-			pauses = append(pauses, h)
-		}
-	}
-	return pauses
-}
-
-func (l *leader) counts() map[health.Name]health.Count {
-	return health.CountReports(l.in.now(), reportAge, l.voters(), l.electing.received)
-}
 
 // members are the ids of all members of the cluster, away or not.
 func (l *leader) members() []string {
@@ -94,44 +38,23 @@ func (l *leader) voters() []string {
 	return ids
 }
 
-// mayLease are the incarnations that are registered, and whether each may get a lease.
-func (l *leader) mayLease() map[state.Incarnation]bool {
-	members, view := l.members(), l.in.raft.view
-	may := make(map[state.Incarnation]bool, len(view.Instances))
-	for _, known := range view.Instances {
-		may[known.Incarnation] = !l.electing.gone[known.Incarnation] && slices.Contains(members, known.ID)
-	}
-	return may
-}
-
 // elect decides about storages and instances as long as the term lasts.
 func (l *leader) elect(t *task) {
 	in, w := l.in, l.in.w
 	configured := elector.Configured{VirtualStorage: virtualStorage, Storages: in.file}
 	for l.leading() {
 		now := in.now()
-		refused := make(map[state.Incarnation]int)
-		for _, peer := range w.instances {
-			if r := l.electing.refused[peer.id]; now-r.at < reportAge {
-				for _, inc := range r.incs {
-					refused[inc]++
-				}
-			}
-		}
-		d := elector.Decide(elector.Input{
+		l.learn()
+		d, probes := l.known.Decide(elector.Input{
 			Settings: electorSettings, Configured: []elector.Configured{configured},
 			Now: now, Wall: time.UnixMilli(w.wall().Milliseconds()), Started: in.started,
-			Self: in.ledger.inc, View: in.raft.view, Leases: l.grantor, Counts: l.counts(), Refusals: refused,
-			Members: l.members(), Gone: l.electing.gone, Silent: in.session.silentSince(now),
-			Reports: l.reports(),
-		}, l.electing.memory)
-		l.electing.memory, l.electing.silent = d.Memory, d.Silent
-		if !slices.Equal(l.electing.probe, d.Probe) {
-			l.electing.probe = d.Probe
+			Self: in.ledger.inc, View: in.raft.view, Counts: l.counts(), Members: l.members(), Silent: in.session.holder.SilentSince(now),
+		})
+		if probes {
 			l.soon()
 		}
 		w.cov.Alarms += len(d.Alarms)
-		l.bar(d.Commands, true)
+		l.known.Proposing(d.Commands)
 		t.pause() // between the decision and the proposal
 		if len(d.Commands) > 0 {
 			w.check.admits(l, d.Commands)
@@ -142,42 +65,35 @@ func (l *leader) elect(t *task) {
 			}
 			// While the outcome is not known the entry may still come, as in session.answered.
 			if err == nil || errors.Is(err, errNotProposed) {
-				l.bar(d.Commands, false)
+				l.known.Answered(d.Commands)
 			}
 		}
 		t.sleep(w.between(10*time.Millisecond, 60*time.Millisecond))
 	}
 }
 
-// bar keeps incarnations that are being retired from getting a lease.
-func (l *leader) bar(commands []state.Command, barred bool) {
-	for _, c := range commands {
-		if c.Retire != nil {
-			l.grantor.Bar(c.Retire.Incarnation, barred)
-		}
-	}
+func (l *leader) counts() map[health.Name]health.Count {
+	return l.known.Counts(l.in.now(), l.voters())
 }
 
-func (l *leader) moment() elector.Moment {
-	return elector.Moment{
-		Now: l.in.now(), View: l.in.raft.view, Counts: l.counts(), Leases: l.grantor, PauseReports: l.electing.pauseReports,
-	}
+func (l *leader) moment(id string) elector.Moment {
+	return l.known.Moment(l.in.now(), l.in.raft.view, l.counts(), id)
 }
 
 // operate carries out an operator's request.
 func (l *leader) operate(t *task, r elector.Request) {
 	w := l.in.w
-	op, already, err := elector.Begin(r, l.moment())
+	op, already, err := elector.Begin(r, l.moment(r.ID))
 	w.tracef("%s: %s %s: already %v, %v", l.in.name, r.Verb, r.Storage, already, err)
 	if err != nil || already {
 		return
 	}
 	running := &op
-	l.electing.running = append(l.electing.running, running)
+	l.running = append(l.running, running)
 	defer func() {
-		l.electing.running = slices.DeleteFunc(l.electing.running, func(o *elector.Operation) bool { return o == running })
+		l.running = slices.DeleteFunc(l.running, func(o *elector.Operation) bool { return o == running })
 	}()
-	m := l.moment()
+	m := l.moment(r.ID)
 	for l.leading() {
 		next, cmd, _, err := running.Step(m)
 		if next.Phase != running.Phase {
@@ -213,7 +129,7 @@ func (l *leader) operate(t *task, r elector.Request) {
 		} else {
 			t.sleep(w.between(5*time.Millisecond, 30*time.Millisecond))
 		}
-		m = l.moment()
+		m = l.moment(r.ID)
 		m.Fenced = fenced
 	}
 }

@@ -113,16 +113,9 @@ func (l *leader) remove(in *instance) {
 
 // declareGone notes that an operator says that an instance is gone, unless it was heard of lately.
 func (l *leader) declareGone(in *instance) {
-	now := l.in.now()
-	for _, known := range l.in.raft.view.Instances {
-		if known.ID != in.id || known.Incarnation == l.in.ledger.inc {
-			continue
-		}
-		if heard, ok := l.grantor.LastReceived(known.Incarnation); ok && now-heard < lately {
-			return
-		}
-		l.in.w.tracef("%s: an operator says that %d is gone", l.in.name, known.Incarnation)
-		l.electing.gone[known.Incarnation] = true
+	gone, _ := l.known.DeclareGone(l.in.now(), l.in.raft.view, l.in.ledger.inc, in.id, "") // refused, it is asked for again
+	for _, inc := range gone {
+		l.in.w.tracef("%s: an operator says that %d is gone", l.in.name, inc)
 	}
 }
 

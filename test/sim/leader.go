@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"praefect/consensus/elector"
 	"praefect/consensus/lease"
 	"praefect/fsm/state"
 )
@@ -13,9 +14,9 @@ import (
 type leader struct {
 	in      *instance
 	term    uint64
-	grantor *lease.Grantor
+	known   *elector.Term
 	streams []*stream
-	electing
+	running []*elector.Operation
 	applied []appliedAt
 	looked  time.Duration // when applied was last looked at
 	pending bool          // something is to be told to all
@@ -33,10 +34,9 @@ func (in *instance) leadership() {
 	switch {
 	case r.leading && r.ready && (in.leads == nil || in.leads.term != r.term) && in.ledger != nil:
 		in.leads = &leader{
-			in: in, term: r.term, electing: newElecting(),
-			grantor: lease.NewGrantor(lease.Election{
+			in: in, term: r.term, known: elector.NewTerm(lease.Election{
 				Term: r.term, Since: in.now(), Self: in.id, Length: r.view.LeaseLength(),
-			}),
+			}, reportAge, lately),
 		}
 		in.w.tracef("%s begins its work as leader of term %d", in.name, r.term)
 		l := in.leads
@@ -59,9 +59,7 @@ func (l *leader) heard(st *stream, m *lease.ToLeader) {
 	if !l.leading() {
 		return
 	}
-	now := l.in.now()
-	l.grantor.Received(now, m)
-	l.electing.heard(now, m)
+	l.known.Hear(l.in.now(), m)
 	l.advance()
 }
 
@@ -72,24 +70,17 @@ func (l *leader) tick() {
 	}
 }
 
-// advance grants the leases that can be granted, and asks if the grantor waits.
+// advance grants the leases that can be granted, and asks if one waits. That the watermark has
+// risen is told with the next tick, later than package session tells it.
 func (l *leader) advance() {
-	now, r := l.in.now(), l.in.raft
-	l.grantor.Voters(l.voters())
-	l.grantor.Live(now, l.mayLease())
-	l.grantor.Committed(now, r.view.Index)
+	now := l.in.now()
+	granted, asked, _ := l.known.GrantLeases(now, l.in.raft.view, l.members(), l.voters(), false)
 	l.stalled(now)
-	before := l.grantor.Watermark(now)
-	if l.grantor.Waits() {
-		l.grantor.Ask()
-		l.soon()
-	}
-	granted := l.grantor.Grant(now, r.view.Index)
 	l.in.w.check.granted(l, granted)
-	if len(granted) > 0 || l.grantor.Watermark(now) > before {
+	if len(granted) > 0 || asked {
 		l.soon()
 	}
-	l.in.w.check.watermark = max(l.in.w.check.watermark, l.grantor.Watermark(now))
+	l.in.w.check.watermark = max(l.in.w.check.watermark, l.known.Watermark(now))
 	l.in.w.check.routes()
 }
 
@@ -102,7 +93,7 @@ func (l *leader) stalled(now time.Duration) {
 		l.applied = append(l.applied, appliedAt{now, l.in.raft.view.Index})
 	}
 	for len(l.applied) > 0 && now-l.applied[0].at > limit {
-		if mark := l.grantor.Watermark(now); mark < l.applied[0].index && now-l.looked < 100*time.Millisecond {
+		if mark := l.known.Watermark(now); mark < l.applied[0].index && now-l.looked < 100*time.Millisecond {
 			l.in.w.failf("%s: the watermark is %d, and index %d was applied %v ago", l.in.name, mark, l.applied[0].index, now-l.applied[0].at)
 		}
 		l.applied = l.applied[1:]
@@ -128,13 +119,10 @@ func (l *leader) tell() {
 	l.pending = false
 	l.streams = slices.DeleteFunc(l.streams, func(st *stream) bool { return !st.conn.alive(1) })
 	for _, st := range l.streams {
-		m := &lease.FromLeader{}
-		l.grantor.Fill(l.in.now(), st.from.inc, m)
-		m.WritePauses = l.pauses(l.in.now())
-		m.Probe = l.probe
-		for _, inc := range m.Probe {
-			if since, ok := l.silent[inc]; ok {
-				m.Silent = append(m.Silent, lease.Silence{Incarnation: inc, Millis: (l.in.now() - since).Milliseconds()})
+		m := l.known.Message(l.in.now(), st.from.inc)
+		for _, op := range l.running {
+			if pause, ok := op.WritePauses(l.in.now()); ok {
+				m.WritePauses = append(m.WritePauses, pause)
 			}
 		}
 		st.conn.send(1, func() {

@@ -82,7 +82,7 @@ func (c *check) admits(l *leader, commands []state.Command) {
 func (c *check) granted(l *leader, granted []state.Incarnation) {
 	for _, inc := range granted {
 		known := l.in.raft.view.Instance(inc)
-		if known != nil && (l.electing.gone[inc] || !slices.Contains(l.members(), known.ID)) {
+		if _, gone := l.known.Gone[inc]; known != nil && (gone || !slices.Contains(l.members(), known.ID)) {
 			c.w.failf("P5: %s gives a lease to %d, which is %s and was removed", l.in.name, inc, known.ID)
 		}
 	}

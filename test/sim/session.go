@@ -17,8 +17,6 @@ const (
 	repeatEvery = 100 * time.Millisecond
 	// streamSilence is after which an instance looks for the leader anew.
 	streamSilence = 700 * time.Millisecond
-	// silenceKept is for how long the word of a leader about silent incarnations counts.
-	silenceKept = 10 * time.Second
 	// starved is by how much timers may be late before an instance doubts
 	// itself.
 	starved = 200 * time.Millisecond
@@ -31,16 +29,12 @@ type session struct {
 	inc    state.Incarnation
 	routed state.Index // the view that the ledger has reported
 
-	stream    *stream // to the leader it believes in
-	echo      uint64
-	watermark state.Index
-	pauses    []routing.WritePause
-	late      time.Duration // by how much the last timer was
-	lateAt    time.Duration
-	refused   []refusal
-	silent    map[state.Incarnation]time.Duration // since when, as a leader told at toldAt
-	toldAt    time.Duration
-	inDoubt   bool // there is something to tell
+	stream  *stream // to the leader it believes in
+	echo    uint64
+	late    time.Duration // by how much the last timer was
+	lateAt  time.Duration
+	refused []refusal
+	inDoubt bool // there is something to tell
 }
 
 // refusal says that the Raft port of an incarnation refuses.
@@ -180,44 +174,22 @@ func (s *session) onStorages() []health.Report {
 func (s *session) heard(st *stream, m *lease.FromLeader) {
 	now := s.in.now()
 	st.heard = now
-	if s.holder.Granted(m.Grant()) {
+	if s.holder.Received(now, m) {
 		s.in.w.cov.Leases++
-	}
-	s.watermark = max(s.watermark, m.Watermark)
-	s.silent, s.toldAt = make(map[state.Incarnation]time.Duration, len(m.Silent)), now
-	for _, silence := range m.Silent {
-		s.silent[silence.Incarnation] = now - time.Duration(silence.Millis)*time.Millisecond
 	}
 	if m.Question > s.echo && st == s.stream {
 		s.echo = m.Question
 		s.inDoubt = true
 	}
-	pauses := make([]routing.WritePause, 0, len(m.WritePauses))
-	for _, h := range m.WritePauses {
-		until := now + time.Duration(h.RemainingMillis)*time.Millisecond
-		if i := slices.IndexFunc(s.pauses, func(o routing.WritePause) bool { return o.ID == h.ID }); i >= 0 {
-			until = min(until, s.pauses[i].Until)
-		}
-		pauses = append(pauses, routing.WritePause{ID: h.ID, VirtualStorage: h.VirtualStorage, Serving: h.Serving, Leaving: h.Leaving, Until: until})
-	}
-	s.pauses = pauses
 	for _, inc := range m.Probe {
 		s.probe(inc)
 	}
-	s.in.ledger.step(machine.Session{Lease: s.lease(), Watermark: s.watermark, WritePauses: s.pauses})
+	s.in.ledger.step(machine.Session{Lease: s.lease(), Watermark: s.holder.Watermark(), WritePauses: s.holder.WritePauses()})
 	s.in.w.check.routes()
 	if s.inDoubt {
 		s.inDoubt = false
 		s.soon()
 	}
-}
-
-// silentSince is since when incarnations were not heard of, as leaders told lately.
-func (s *session) silentSince(now time.Duration) map[state.Incarnation]time.Duration {
-	if now-s.toldAt > silenceKept {
-		return nil
-	}
-	return s.silent
 }
 
 // probe finds out whether the Raft port of an incarnation refuses: nothing but

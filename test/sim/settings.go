@@ -67,17 +67,15 @@ func (in *instance) report() settings.Report {
 	return settings.Report{Instance: in.name, VirtualStorages: []settings.VirtualStorage{vs}}.Seal()
 }
 
-// reports is the leader's knowledge of the settings. Where they never differ it knows them at once:
-// waiting for equal reports would only change the time of things.
-func (l *leader) reports() map[state.Incarnation]settings.Report {
+// learn has the leader know the settings at once where they never differ: waiting for equal reports
+// would only change the time of things.
+func (l *leader) learn() {
 	if l.in.w.setup.grows {
-		return l.electing.reports
+		return
 	}
-	all := make(map[state.Incarnation]settings.Report)
 	for _, known := range l.in.raft.view.Instances {
-		all[known.Incarnation] = l.in.report()
+		l.known.Reports[known.Incarnation] = l.in.report()
 	}
-	return all
 }
 
 // keeps checks that a virtual storage keeps its storages: no operator removes storages here.
