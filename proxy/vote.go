@@ -25,6 +25,12 @@ const (
 	maxVotes = 4096
 	// maxVote bounds a vote, which is a few hundred bytes.
 	maxVote = 64 << 10
+	// voteWorkers is how many goroutines of a connection wait for votes. Their stacks have grown
+	// already; a vote that finds none of them free gets its own.
+	voteWorkers = 32
+	// voteWindow bounds the votes that a connection may send ahead. Because it is fixed, the library
+	// does not measure the connection with a ping for every other vote.
+	voteWindow = 1 << 20
 )
 
 // VoteServer makes the server for the calls of a storage to us over its connection: its votes, to
@@ -32,7 +38,8 @@ const (
 func VoteServer(votes *transaction.Manager) func(*storage.Conn) *grpc.Server {
 	return func(conn *storage.Conn) *grpc.Server {
 		server := grpc.NewServer(
-			grpc.MaxConcurrentStreams(maxVotes), grpc.MaxRecvMsgSize(maxVote), grpc.MaxHeaderListSize(maxVote))
+			grpc.MaxConcurrentStreams(maxVotes), grpc.MaxRecvMsgSize(maxVote), grpc.MaxHeaderListSize(maxVote),
+			grpc.NumStreamWorkers(voteWorkers), grpc.InitialWindowSize(maxVote), grpc.InitialConnWindowSize(voteWindow))
 		gitalypb.RegisterRefTransactionServer(server, votes.Service(conn.Target().Storage, conn))
 		return server
 	}
