@@ -112,7 +112,9 @@ func benchmarkClients(addr string) error {
 	return nil
 }
 
-func benchmarkRepository(n int) *gitalypb.Repository { return repository(fmt.Sprintf("bench/%d.git", n)) }
+func benchmarkRepository(n int) *gitalypb.Repository {
+	return repository(fmt.Sprintf("bench/%d.git", n))
+}
 
 // helperProcess starts this program in a role.
 func helperProcess(b *testing.B, role string) (in io.Writer, out *bufio.Scanner) {

@@ -231,6 +231,37 @@ func TestManager_storageThatGivesUp(t *testing.T) {
 	})
 }
 
+// The vote that completes a round has the account made. If its storage gives up meanwhile, that is
+// noticed before the account is there, so that a vote that the primary takes back does not count.
+func TestManager_primaryGivesUpBeforeTheAccount(t *testing.T) {
+	run(t, func(w fixture) {
+		asked, made := make(chan struct{}), make(chan struct{})
+		tx := w.begin(func([]string) error {
+			close(asked)
+			<-made
+			return nil
+		})
+		ctx, cancel := context.WithCancel(w.Context())
+		answers := make(chan answer, 3)
+		w.vote(w.Context(), answers, tx.id, "gitaly-2", 1)
+		w.vote(w.Context(), answers, tx.id, "gitaly-3", 1)
+		synctest.Wait()
+		w.vote(ctx, answers, tx.id, "gitaly-1", 1)
+		<-asked
+		cancel()
+		synctest.Wait()
+		close(made)
+		for range storages {
+			if a := <-answers; a.err == nil && a.state != gitalypb.VoteTransactionResponse_ABORT {
+				w.Errorf("%+v", a)
+			}
+		}
+		if committed := tx.End().Committed; committed != nil {
+			w.Errorf("committed: %v", committed)
+		}
+	})
+}
+
 func TestManager_endAnswersWhoWaits(t *testing.T) {
 	run(t, func(w fixture) {
 		release := make(chan struct{})

@@ -68,7 +68,11 @@ type Transaction struct {
 	turns   map[string]chan bool          // hold 1; guarded by mu
 	voted   time.Duration                 // when the last vote was cast; guarded by mu
 	ended   bool                          // guarded by mu
-	timer   *time.Timer                   // guarded by mu
+	// timer calls tick at fires, if armed, which may be sooner than is needed; nil until it is needed.
+	// guarded by mu
+	timer *time.Timer
+	fires time.Duration
+	armed bool
 	// hurried and contended tell the state that the other writes were told; guarded by mu.
 	hurried, contended bool
 	lines              []func() // let others pass; guarded by Manager.mu
@@ -160,7 +164,7 @@ func (t *Transaction) End() Result {
 func (t *Transaction) cast(ctx context.Context, storage string, vote quorum.Vote) (quorum.Answer, error) {
 	answer := make(chan quorum.Answer, 1)
 	accepted := false
-	t.step(func(now time.Duration) []quorum.Effect {
+	due := t.advance(func(now time.Duration) []quorum.Effect {
 		if t.ended {
 			answer <- quorum.Abort
 			accepted = true
@@ -182,6 +186,13 @@ func (t *Transaction) cast(ctx context.Context, storage string, vote quorum.Vote
 	}
 	t.manager.contend(t)
 	t.manager.orders(t)
+	if due.ok {
+		// The vote that completes the round waits in any case: no other goroutine has to wake up for
+		// the account.
+		left := context.AfterFunc(ctx, func() { t.Leave(storage) })
+		t.allow(due)
+		left()
+	}
 	select {
 	case a := <-answer:
 		return a, nil
@@ -211,26 +222,66 @@ func (t *Transaction) yield() (ok bool) {
 	return ok
 }
 
+// account is an account that is due, if ok.
+type account struct {
+	ok       bool
+	round    int
+	agreeing []string
+	harmless bool
+}
+
 // step lets the votes know of something and carries out the effects.
 func (t *Transaction) step(event func(now time.Duration) []quorum.Effect) {
+	if due := t.advance(event); due.ok {
+		go t.allow(due) // counted in Manager.accounts
+	}
+}
+
+// advance is step without the account that is due: the caller calls allow.
+func (t *Transaction) advance(event func(now time.Duration) []quorum.Effect) (due account) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.carryOut(event(t.manager.now()))
-	if t.ended {
+	now := t.manager.now()
+	due = t.carryOut(event(now))
+	t.arm(now)
+	return due
+}
+
+// arm sees to a tick in time. A timer that fires sooner is left as it is, because most
+// writes end before it fires. Caller holds mu.
+func (t *Transaction) arm(now time.Duration) {
+	at, ok := t.votes.Next()
+	if t.ended || !ok || t.armed && t.fires <= at {
 		return
 	}
-	if t.timer != nil {
-		t.timer.Stop()
-		t.timer = nil
+	t.armed, t.fires = true, at
+	if t.timer == nil {
+		t.timer = time.AfterFunc(at-now, t.tick)
+	} else {
+		t.timer.Reset(at - now)
 	}
-	if at, ok := t.votes.Next(); ok {
-		t.timer = time.AfterFunc(at-t.manager.now(), t.tick)
+}
+
+// early tells that the timer fired before there was anything to look at, and sees to the next tick.
+// Caller holds mu.
+func (t *Transaction) early() bool {
+	t.armed = false
+	now := t.manager.now()
+	at, ok := t.votes.Next()
+	if !t.ended && ok && at <= now {
+		return false
 	}
+	t.arm(now)
+	return true
 }
 
 // tick lets time pass, and looks at the storages that are waited for.
 func (t *Transaction) tick() {
 	t.mu.Lock()
+	if t.early() {
+		t.mu.Unlock()
+		return
+	}
 	awaited := t.votes.Awaited()
 	t.mu.Unlock()
 	for _, name := range awaited {
@@ -241,8 +292,8 @@ func (t *Transaction) tick() {
 	t.manager.orders(t)
 }
 
-// carryOut carries out the effects of the votes. Caller holds mu.
-func (t *Transaction) carryOut(effects []quorum.Effect) {
+// carryOut carries out the effects of the votes, but for the account that may be due. Caller holds mu.
+func (t *Transaction) carryOut(effects []quorum.Effect) (due account) {
 	for _, effect := range effects {
 		switch e := effect.(type) {
 		case quorum.Reply:
@@ -260,23 +311,25 @@ func (t *Transaction) carryOut(effects []quorum.Effect) {
 				t.manager.metrics.short.Inc()
 			}
 			t.manager.late(t.cfg.Keys[0].VirtualStorage, e.Late)
-			round := t.votes.Rounds() + 1
-			t.manager.accounts.Go(func() { t.allow(round, e.Agreeing, e.Harmless) })
+			t.manager.accounts.Add(1) // until allow returns
+			due = account{ok: true, round: t.votes.Rounds() + 1, agreeing: e.Agreeing, harmless: e.Harmless}
 		}
 	}
+	return due
 }
 
 // allow has the storages accounted for that do not agree, and the votes of the others
 // answered.
-func (t *Transaction) allow(round int, agreeing []string, harmless bool) {
-	t.reached("votes", round)
-	err := t.cfg.Account(agreeing, harmless)
+func (t *Transaction) allow(due account) {
+	defer t.manager.accounts.Done()
+	t.reached("votes", due.round)
+	err := t.cfg.Account(due.agreeing, due.harmless)
 	if err != nil {
 		t.manager.log.Debug("votes are not allowed", "transaction", t.id, "err", err)
 	}
-	t.reached("accounted", round)
+	t.reached("accounted", due.round)
 	t.step(func(now time.Duration) []quorum.Effect { return t.votes.Allowed(now, err == nil) })
-	t.reached("allowed", round)
+	t.reached("allowed", due.round)
 }
 
 func (t *Transaction) reached(step string, round int) {
