@@ -27,7 +27,10 @@ import (
 	"praefect/test/gitaly/memory"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	playRole()
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	clientToken  = "outside"

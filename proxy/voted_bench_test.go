@@ -34,7 +34,8 @@ import (
 // then the processor time of the benchmark's process, and its profile, are of the proxy alone.
 const benchmarkRole = "PRAEFECT_BENCHMARK_ROLE"
 
-func init() {
+// playRole ends the process if it is one of a benchmark's.
+func playRole() {
 	role, of, _ := strings.Cut(os.Getenv(benchmarkRole), "=")
 	roles := map[string]func(string) error{"storage": benchmarkStorage, "clients": benchmarkClients}
 	play, ok := roles[role]
@@ -246,10 +247,12 @@ func serveAll(b *testing.B, node *node, set *storage.Set, names []string) {
 		}
 	}
 	must(state.Command{Define: &state.Define{VirtualStorage: "default", Storages: names}})
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for _, name := range names {
 		conn, err := set.Conn("default", name)
 		for deadline := time.Now().Add(30 * time.Second); err != nil && time.Now().Before(deadline); conn, err = set.Conn("default", name) {
-			time.Sleep(5 * time.Millisecond)
+			<-tick.C
 		}
 		if err != nil {
 			b.Fatal(err)
