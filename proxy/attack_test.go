@@ -97,9 +97,9 @@ type cost struct {
 	bytes      uint64
 }
 
-// measure runs attack, and looks all the time at what it costs beyond what was
+// costOf runs attack, and looks all the time at what it costs beyond what was
 // there before.
-func measure(t *testing.T, attack func()) cost {
+func costOf(t *testing.T, attack func()) cost {
 	t.Helper()
 	usage := func() (goroutines int, inUse uint64) {
 		var m runtime.MemStats
@@ -158,7 +158,7 @@ func TestAttack_rapidReset(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			w := newFixture(t)
 			w.create("a.git")
-			measure(t, func() {
+			costOf(t, func() {
 				var running sync.WaitGroup
 				for range 4 {
 					a := w.attack()
@@ -243,7 +243,7 @@ func TestAttack_unfinishedMessages(t *testing.T) {
 			w := newFixture(t)
 			w.grace = 100 * time.Millisecond
 			const size, calls = 4<<20 - 5, 300
-			measure(t, func() {
+			costOf(t, func() {
 				a := w.attack()
 				_ = a.conn.SetWriteDeadline(time.Now().Add(time.Second)) // the server may read slowly
 				for range calls {
@@ -272,7 +272,7 @@ func TestAttack_silentConnections(t *testing.T) {
 	w := newFixtureWith(t, Config{Connections: 100})
 	w.create("a.git")
 	before := descriptors(t)
-	measure(t, func() {
+	costOf(t, func() {
 		var silent []net.Conn
 		for range 300 {
 			conn, err := net.Dial("tcp", w.address)

@@ -176,7 +176,7 @@ func TestAttack_slowReaders(t *testing.T) {
 	before := inUse()
 	// The storage and the clients are in this process, too. The proxy alone takes 1 MiB of
 	// each stream (make attack ATTACKS=slow-readers).
-	measure(t, func() {
+	costOf(t, func() {
 		for range connections {
 			conn, err := grpc.NewClient("passthrough:///"+w.address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 				grpc.WithPerRPCCredentials(storage.Credentials(clientToken)), grpc.WithInitialWindowSize(64<<10))
@@ -304,7 +304,7 @@ func TestAttack_longStatuses(t *testing.T) {
 			var log lines
 			w.server.log = slog.New(slog.NewTextHandler(&log, nil))
 			const calls = 200
-			measure(t, func() {
+			costOf(t, func() {
 				var running sync.WaitGroup
 				for range 4 {
 					running.Go(func() {

@@ -146,16 +146,3 @@ func splitMethod(fullMethod string) (service, name string) {
 	service, name, _ = strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")
 	return service, name
 }
-
-// streamKind names how a method streams, as upstream and the libraries name it.
-func streamKind(clientStreams, serverStreams bool) string {
-	switch {
-	case clientStreams && serverStreams:
-		return "bidi_stream"
-	case clientStreams:
-		return "client_stream"
-	case serverStreams:
-		return "server_stream"
-	}
-	return "unary"
-}

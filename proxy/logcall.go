@@ -8,6 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+
+	"praefect/proxy/measure"
 )
 
 // rpc describes a call, by the name of its method.
@@ -29,7 +31,7 @@ func (s *Server) rpcOf(fullMethod string, registered, clientStreams, serverStrea
 	} else if !registered {
 		r.counted = unknownMethod
 	}
-	r.kind = streamKind(clientStreams, serverStreams)
+	r.kind = measure.KindOf(clientStreams, serverStreams)
 	return r
 }
 

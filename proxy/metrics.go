@@ -3,15 +3,16 @@ package proxy
 import (
 	"strconv"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+
+	"praefect/proxy/measure"
 )
 
 // metrics are the proxy's own; names that upstream has are kept, because
 // dashboards know them.
 type metrics struct {
-	grpc          *grpcprom.ServerMetrics
+	grpc          *measure.Server
 	connections   *prometheus.CounterVec
 	refused       *prometheus.CounterVec
 	methods       *prometheus.CounterVec
@@ -28,7 +29,7 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 	m := &metrics{
-		grpc: grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(grpcprom.WithHistogramBuckets(latencyBuckets))),
+		grpc: measure.NewServer(r, latencyBuckets),
 		connections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gitaly_praefect_connections_total",
 			Help: "Connections accepted from clients.",
@@ -78,7 +79,7 @@ func newMetrics(r prometheus.Registerer, latencyBuckets []float64) *metrics {
 	for _, reason := range []string{updated, outdated, noVotes, otherStatus, notCommitted} {
 		m.replications.WithLabelValues(reason) // so that each can be seen from the start
 	}
-	r.MustRegister(m.clients.total, m.replications, m.grpc, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics, m.unwritten, m.sentAgain)
+	r.MustRegister(m.clients.total, m.replications, m.connections, m.refused, m.methods, m.reads, m.retriedReads, m.authenticated, m.unleased, m.panics, m.unwritten, m.sentAgain)
 	return m
 }
 
@@ -91,16 +92,12 @@ func (m *metrics) authentication(a Auth, outcome string) {
 const unknownMethod = "/unknown/unknown"
 
 // measureStream counts the streams, each under a method that is known.
-func (s *Server) measureStream() grpc.StreamServerInterceptor {
-	measure := s.metrics.grpc.StreamServerInterceptor()
-	return func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-		if srv == nil { // no service is registered that has the method
-			if _, ok := s.methods.Lookup(info.FullMethod); !ok {
-				unknown := *info
-				unknown.FullMethod = unknownMethod
-				info = &unknown
-			}
+func (s *Server) measureStream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	method := info.FullMethod
+	if srv == nil { // no service is registered that has the method
+		if _, ok := s.methods.Lookup(method); !ok {
+			method = unknownMethod
 		}
-		return measure(srv, ss, info, handler)
 	}
+	return s.metrics.grpc.Stream(method, srv, ss, info, handler)
 }

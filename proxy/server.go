@@ -236,8 +236,8 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 	opts := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(stream.Codec{}),
 		grpc.UnknownServiceHandler(s.direct),
-		grpc.ChainUnaryInterceptor(s.metrics.grpc.UnaryServerInterceptor(), s.observeUnary),
-		grpc.ChainStreamInterceptor(s.measureStream(), s.observeStream),
+		grpc.ChainUnaryInterceptor(s.metrics.grpc.Unary, s.observeUnary),
+		grpc.ChainStreamInterceptor(s.measureStream, s.observeStream),
 		// The cost of a client before it has shown the token is bounded here; see
 		// docs/security.md.
 		grpc.InTapHandle(s.tap),

@@ -1,13 +1,12 @@
-// Package measure counts the calls that an instance makes of storages, under the names that clients
-// of gRPC are measured by everywhere (grpc_client_*). It promises that counting takes no lock and
-// allocates one small object for each call, because it is in the way of every read. The daemon
-// hangs it into the connections of package storage.
+// Package measure counts the calls that clients make of an instance, and the calls that an instance
+// makes of storages, under the names that gRPC is measured by everywhere (grpc_server_*,
+// grpc_client_*). It promises that counting takes no lock and allocates one small object for each
+// call, because it is in the way of every read. The proxy hangs a Server into its listeners, and the
+// daemon a Client into the connections of package storage; calls that run past gRPC are counted
+// with a Series.
 package measure
 
 import (
-	"context"
-	"errors"
-	"io"
 	"maps"
 	"strings"
 	"sync"
@@ -15,59 +14,50 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
-// Client counts calls. Make one with NewClient.
-type Client struct {
+// calls are the collectors of one side of calls.
+type calls struct {
 	started, handled, sent, received *prometheus.CounterVec
 	seconds                          *prometheus.HistogramVec
 
 	// series has the series of each method that was called, read without a lock: a new map replaces it.
-	series atomic.Pointer[map[key]*series]
+	series atomic.Pointer[map[key]*Series]
 	mu     sync.Mutex // of the writers of series
 }
 
 // key is a method and how it streams.
 type key struct{ method, kind string }
 
-// series are the collectors of one method.
-type series struct {
-	started, sent, received prometheus.Counter
-	handled                 [codes.Unauthenticated + 1]prometheus.Counter
-	seconds                 prometheus.Observer
-}
+// helps are the texts of the collectors of one side.
+type helps struct{ started, handled, sent, received, seconds string }
 
-// NewClient makes a Client and registers its metrics. buckets are for the time of a call, in
-// seconds.
-func NewClient(r prometheus.Registerer, buckets []float64) *Client {
+// newCalls makes the collectors of a side and registers them. buckets are for the time of a call,
+// in seconds.
+func newCalls(r prometheus.Registerer, side string, help helps, buckets []float64) *calls {
 	of := []string{"grpc_type", "grpc_service", "grpc_method"}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		name = "grpc_" + side + "_" + name
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append(of[:len(of):len(of)], labels...))
 	}
-	c := &Client{
-		started:  counter("grpc_client_started_total", "Calls that this instance began at storages."),
-		handled:  counter("grpc_client_handled_total", "Calls of this instance that storages ended, by their code.", "grpc_code"),
-		sent:     counter("grpc_client_msg_sent_total", "Messages that this instance sent to storages."),
-		received: counter("grpc_client_msg_received_total", "Messages that this instance got from storages."),
+	c := &calls{
+		started:  counter("started_total", help.started),
+		handled:  counter("handled_total", help.handled, "grpc_code"),
+		sent:     counter("msg_sent_total", help.sent),
+		received: counter("msg_received_total", help.received),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "grpc_client_handling_seconds", Help: "Time of the calls that storages ended.", Buckets: buckets,
+			Name: "grpc_" + side + "_handling_seconds", Help: help.seconds, Buckets: buckets,
 		}, of),
 	}
-	c.series.Store(&map[key]*series{})
+	c.series.Store(&map[key]*Series{})
 	r.MustRegister(c.started, c.handled, c.sent, c.received, c.seconds)
 	return c
 }
 
-// DialOptions hang the Client into a connection. Every method that is called over it has series of
-// its own, so that the caller must not call names from others.
-func (c *Client) DialOptions() []grpc.DialOption {
-	return []grpc.DialOption{grpc.WithChainUnaryInterceptor(c.unary), grpc.WithChainStreamInterceptor(c.stream)}
-}
-
-func (c *Client) of(method, kind string) *series {
+// Of is the Series of a method; kind says how the method streams, as KindOf names it. Every method
+// has series of its own, so that the caller must not ask for names from others.
+func (c *calls) Of(method, kind string) *Series {
 	if s := (*c.series.Load())[key{method, kind}]; s != nil {
 		return s
 	}
@@ -78,12 +68,11 @@ func (c *Client) of(method, kind string) *series {
 		return s
 	}
 	service, name, _ := strings.Cut(strings.TrimPrefix(method, "/"), "/")
-	s := &series{
-		started: c.started.WithLabelValues(kind, service, name), sent: c.sent.WithLabelValues(kind, service, name),
-		received: c.received.WithLabelValues(kind, service, name), seconds: c.seconds.WithLabelValues(kind, service, name),
-	}
-	for code := range s.handled {
-		s.handled[code] = c.handled.WithLabelValues(kind, service, name, codes.Code(code).String())
+	labels := []string{kind, service, name}
+	s := &Series{
+		started: c.started.WithLabelValues(labels...), sent: c.sent.WithLabelValues(labels...),
+		received: c.received.WithLabelValues(labels...), seconds: c.seconds.WithLabelValues(labels...),
+		handled: c.handled, labels: labels,
 	}
 	more := maps.Clone(known)
 	more[key{method, kind}] = s
@@ -91,82 +80,49 @@ func (c *Client) of(method, kind string) *series {
 	return s
 }
 
-// ended counts the end of a call.
-func (s *series) ended(start time.Time, err error) {
-	code := status.Code(err)
-	if int(code) >= len(s.handled) {
-		code = codes.Unknown // a storage may send any number
-	}
-	s.handled[code].Inc()
-	s.seconds.Observe(time.Since(start).Seconds())
-}
-
-func (c *Client) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	s, start := c.of(method, "unary"), time.Now()
-	s.started.Inc()
-	s.sent.Inc()
-	err := invoke(ctx, method, req, reply, cc, opts...)
-	if err == nil {
-		s.received.Inc()
-	}
-	s.ended(start, err)
-	return err
-}
-
-func (c *Client) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	s, start := c.of(method, kindOf(desc)), time.Now()
-	s.started.Inc()
-	stream, err := open(ctx, desc, cc, method, opts...)
-	if err != nil {
-		s.ended(start, err)
-		return nil, err
-	}
-	return &measured{ClientStream: stream, series: s, start: start, one: !desc.ServerStreams}, nil
-}
-
-// kindOf names how a method streams, as libraries name it.
-func kindOf(desc *grpc.StreamDesc) string {
+// KindOf names how a method streams, as libraries name it.
+func KindOf(clientStreams, serverStreams bool) string {
 	switch {
-	case desc.ClientStreams && desc.ServerStreams:
+	case clientStreams && serverStreams:
 		return "bidi_stream"
-	case desc.ClientStreams:
+	case clientStreams:
 		return "client_stream"
-	case desc.ServerStreams:
+	case serverStreams:
 		return "server_stream"
 	}
 	return "unary"
 }
 
-// measured is a stream whose messages and end are counted.
-type measured struct {
-	grpc.ClientStream
-	series *series
-	start  time.Time
-	one    bool // there is one response, and its arrival is the end
-	over   atomic.Bool
+// Series counts the calls of one method. It is safe for concurrent use.
+type Series struct {
+	started, sent, received prometheus.Counter
+	seconds                 prometheus.Observer
+
+	handled *prometheus.CounterVec
+	labels  []string
+	codes   [codes.Unauthenticated + 1]atomic.Pointer[prometheus.Counter] // of handled, once there was such an end
 }
 
-// SendMsg implements grpc.ClientStream.
-func (m *measured) SendMsg(message any) error {
-	err := m.ClientStream.SendMsg(message)
-	if err == nil {
-		m.series.sent.Inc()
-	}
-	return err
+// Started counts a call that begins.
+func (s *Series) Started() { s.started.Inc() }
+
+// Messages counts messages in both directions.
+func (s *Series) Messages(sent, received int) {
+	s.sent.Add(float64(sent))
+	s.received.Add(float64(received))
 }
 
-// RecvMsg implements grpc.ClientStream.
-func (m *measured) RecvMsg(message any) error {
-	err := m.ClientStream.RecvMsg(message)
-	if err == nil {
-		m.series.received.Inc()
+// Ended counts a call that has ended, and that began at start.
+func (s *Series) Ended(start time.Time, code codes.Code) {
+	if int(code) >= len(s.codes) {
+		code = codes.Unknown // a storage may send any number
 	}
-	if (err != nil || m.one) && m.over.CompareAndSwap(false, true) {
-		cause := err
-		if errors.Is(err, io.EOF) {
-			cause = nil
-		}
-		m.series.ended(m.start, cause)
+	counter := s.codes[code].Load()
+	if counter == nil {
+		made := s.handled.WithLabelValues(append(s.labels[:len(s.labels):len(s.labels)], code.String())...)
+		counter = &made
+		s.codes[code].Store(counter)
 	}
-	return err
+	(*counter).Inc()
+	s.seconds.Observe(time.Since(start).Seconds())
 }
