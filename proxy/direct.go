@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -87,13 +88,8 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 			return errClientWithoutBackchannel
 		}
 	}
-	if err := r.read(); err != nil {
-		return invalid(err)
-	}
-	r.call.virtualStorage = r.named.Target.StorageName + r.named.Storage
-	r.call.relativePath = r.named.Target.RelativePath
-	if s.logsCalls(r.ctx, codes.OK) {
-		r.call.glRepository, r.call.glProjectPath = m.Labels(first.Data())
+	if err := s.parse(r); err != nil {
+		return err
 	}
 
 	if handle := s.special(name); handle != nil {
@@ -110,6 +106,19 @@ func (s *Server) direct(_ any, ss grpc.ServerStream) error {
 		return s.maintain(r)
 	}
 	return s.mutate(r)
+}
+
+// parse finds the names in the first message, and notes them for the line of the call.
+func (s *Server) parse(r *request) error {
+	if err := r.read(); err != nil {
+		return invalid(err)
+	}
+	r.call.virtualStorage = r.named.Target.StorageName + r.named.Storage
+	r.call.relativePath = r.named.Target.RelativePath
+	if s.logsCalls(r.ctx, codes.OK) {
+		r.call.glRepository, r.call.glProjectPath = r.method.Labels(r.first.Data())
+	}
+	return nil
 }
 
 // mutate forwards a mutator, and says of which repository the existence may have
@@ -166,17 +175,22 @@ func (r *request) read() error {
 // adminHeader carries the proof of operators; see package admin.
 const adminHeader = "praefect-admin-authorization"
 
-// outgoing is the context of a call to a storage: the client's metadata but not
-// its credentials, which are for us alone, and not the id of its sidechannel,
-// which means nothing elsewhere.
+// forUs tells whether a header of a client goes to no storage: its credentials are for us alone, the
+// id of its sidechannel means nothing elsewhere, grpc-accept-encoding names the client's
+// decompressors, and votes are cast in transactions of ours only. The correlation id is set for
+// every call.
+func forUs(header string) bool {
+	switch header {
+	case "authorization", adminHeader, passedOnHeader, channel.IDHeader, "grpc-accept-encoding", transaction.Header, correlationHeader:
+		return true
+	}
+	return false
+}
+
+// outgoing is the context of a call to a storage: the client's metadata, but not the headers for us.
 func (r *request) outgoing(ctx context.Context) context.Context {
 	md, _ := metadata.FromIncomingContext(ctx) // a copy of our own
-	delete(md, "authorization")
-	delete(md, adminHeader)
-	delete(md, passedOnHeader)
-	delete(md, channel.IDHeader)
-	delete(md, "grpc-accept-encoding") // names the client's decompressors; our own connection names ours
-	delete(md, transaction.Header)     // votes are cast in transactions of ours only
+	maps.DeleteFunc(md, func(header string, _ []string) bool { return forUs(header) })
 	md.Set(correlationHeader, r.call.correlationID)
 	return metadata.NewOutgoingContext(ctx, md)
 }

@@ -67,19 +67,24 @@ func (s *Server) observe(ctx context.Context, rpc rpc, handler func(ctx context.
 			s.log.Error("panic in a call", "grpc.request.fullMethod", cut(fullMethod), "correlation_id", c.correlationID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			err = status.Error(codes.Internal, "internal error; the instance's log has a line with this correlation id: "+c.correlationID)
 		}
-		s.metrics.methods.WithLabelValues(c.kind).Inc()
 		if ctx.Err() != nil && time.Since(start) < soon {
 			noteTakenBack(ctx)
 		}
-		from := originOf(ctx)
-		s.metrics.clients.count(clientCall{
-			origin: from, method: rpc.counted, code: status.Code(err), kind: c.kind, scope: rpc.scope, exempt: fullMethod == exemptMethod,
-		})
-		s.cfg.Tracer.Annotate(ctx, "correlation_id", c.correlationID, "gitaly.virtual_storage", c.virtualStorage,
-			"gitaly.relative_path", c.relativePath, "gitaly.storage", c.storage, "gitaly.client_name", from.clientName)
-		s.logCall(ctx, c, rpc, from, start, err)
+		s.ended(ctx, c, rpc, start, err)
 	}()
 	return toStatus(handler(ctx))
+}
+
+// ended counts a call that has ended, and writes its line.
+func (s *Server) ended(ctx context.Context, c *call, rpc rpc, start time.Time, err error) {
+	s.metrics.methods.WithLabelValues(c.kind).Inc()
+	from := originOf(ctx)
+	s.metrics.clients.count(clientCall{
+		origin: from, method: rpc.counted, code: status.Code(err), kind: c.kind, scope: rpc.scope, exempt: rpc.fullMethod == exemptMethod,
+	})
+	s.cfg.Tracer.Annotate(ctx, "correlation_id", c.correlationID, "gitaly.virtual_storage", c.virtualStorage,
+		"gitaly.relative_path", c.relativePath, "gitaly.storage", c.storage, "gitaly.client_name", from.clientName)
+	s.logCall(ctx, c, rpc, from, start, err)
 }
 
 // takenBack ends a call that its client has given up before it began. Nothing is done for it,

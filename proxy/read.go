@@ -19,25 +19,27 @@ const accessorPolicyHeader = "gitaly-route-repository-accessor-policy"
 // read forwards an accessor to a storage that is in sync. One that fails before
 // the client saw anything of the answer is made up for by another.
 func (s *Server) read(r *request) error {
-	read := router.Read{Key: r.keys[0], PrimaryOnly: r.method.ForcePrimary || wantsPrimary(r)}
+	read := readOf(r)
 	vs := read.Key.VirtualStorage
-	var failure error
-	for old := false; ; {
-		view, leased := s.ledger.Reading()
-		if !leased && !old { // ▲ driver-read-without-lease: others may know of writes that the view does not
-			if answered, err := s.readWithoutLease(r); answered {
-				return err
-			}
-			old = true
+	var failure, answer error
+	var asked, answered bool
+	withoutLease := func() bool {
+		if !asked {
+			answered, answer = s.readWithoutLease(r)
+			asked = true
 		}
-		name, err := s.routeRead(view, read)
-		if err != nil {
-			if failure != nil {
-				return failure // the answers of the storages tell more
-			}
+		return !answered
+	}
+	for {
+		name, err := s.placeRead(&read, withoutLease)
+		switch {
+		case answered:
+			return answer
+		case err != nil && failure != nil:
+			return failure // the answers of the storages tell more
+		case err != nil:
 			return err
 		}
-		read.Tried = append(read.Tried, name)
 		conn, err := s.storages.Conn(vs, name)
 		if err != nil {
 			failure = err
@@ -59,6 +61,30 @@ func (s *Server) read(r *request) error {
 		failure = outcome.Err
 		s.metrics.retriedReads.WithLabelValues(vs, name).Inc()
 	}
+}
+
+// readOf is a read as it is routed.
+func readOf(r *request) router.Read {
+	return router.Read{Key: r.keys[0], PrimaryOnly: r.method.ForcePrimary || wantsPrimary(r)}
+}
+
+// errNotLeased says that no storage was named for a read, because this instance has no lease.
+var errNotLeased = errors.New("this instance has no lease")
+
+// placeRead names the storage that a read goes to next, and adds it to the storages that were tried.
+// Every read of a repository asks here, whether gRPC's server has it or a front. Without a lease the
+// view is used only if withoutLease permits that.
+func (s *Server) placeRead(read *router.Read, withoutLease func() bool) (string, error) {
+	view, leased := s.ledger.Reading()
+	if !leased && !withoutLease() { // ▲ driver-read-without-lease: others may know of writes that the view does not
+		return "", errNotLeased
+	}
+	name, err := s.routeRead(view, *read)
+	if err != nil {
+		return "", err
+	}
+	read.Tried = append(read.Tried, name)
+	return name, nil
 }
 
 // routeRead names the storage that serves a read.
