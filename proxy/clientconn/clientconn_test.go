@@ -281,3 +281,21 @@ func TestConn_takenBackAgainAndAgainIsSlow(t *testing.T) {
 		_ = client.Close()
 	})
 }
+
+func TestSet_close(t *testing.T) {
+	set := NewSet(Config{})
+	_, first := accept(t, set)
+	_, second := accept(t, set)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	set.Close()
+	for _, c := range []*Conn{first, second} {
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("a connection is open")
+		}
+	}
+	if open, unproved := set.Open(); open != 0 || unproved != 0 {
+		t.Errorf("%d are open, %d unproved", open, unproved)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -99,8 +100,19 @@ func FromContext(ctx context.Context) *Conn {
 	if !ok {
 		return nil
 	}
-	a, _ := p.Addr.(Addr)
+	return Of(p.Addr)
+}
+
+// Of returns the connection that has a remote address, nil if it came over no Listener of a Set.
+func Of(remote net.Addr) *Conn {
+	a, _ := remote.(Addr)
 	return a.conn
+}
+
+// Socket is what the bytes of the connection are written to, nil if that is no socket.
+func (c *Conn) Socket() syscall.Conn {
+	socket, _ := c.Conn.(syscall.Conn)
+	return socket
 }
 
 // RemoteAddr implements net.Conn.

@@ -4,7 +4,9 @@ import (
 	"container/list"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,10 +34,10 @@ type Set struct {
 	log                  *slog.Logger
 
 	mu       sync.Mutex
-	open     int       // guarded by mu
-	unproved list.List // of *Conn, the oldest first; guarded by mu
-	dropped  int       // since the last line in the log; guarded by mu
-	logged   time.Time // when that was; guarded by mu
+	open     map[*Conn]bool // guarded by mu
+	unproved list.List      // of *Conn, the oldest first; guarded by mu
+	dropped  int            // since the last line in the log; guarded by mu
+	logged   time.Time      // when that was; guarded by mu
 }
 
 // NewSet makes a Set without connections.
@@ -51,7 +53,7 @@ func NewSet(cfg Config) *Set {
 		cfg.Limit = max(1, int(files.Cur/4*3))
 	}
 	// A tenth is plenty for the connections that have yet to send their first call.
-	return &Set{limit: cfg.Limit, unprovedLimit: max(1, cfg.Limit/10), trusting: cfg.Trusting, log: cfg.Logger}
+	return &Set{limit: cfg.Limit, unprovedLimit: max(1, cfg.Limit/10), trusting: cfg.Trusting, log: cfg.Logger, open: make(map[*Conn]bool)}
 }
 
 // Limit is how many connections may be open at once.
@@ -61,7 +63,7 @@ func (s *Set) Limit() int { return s.limit }
 func (s *Set) Open() (all, unproved int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.open, s.unproved.Len()
+	return len(s.open), s.unproved.Len()
 }
 
 // Listener returns lis with its connections in the set. accepted is called for each that is taken.
@@ -97,12 +99,12 @@ func (s *Set) add(raw net.Conn) *Conn {
 	c := newConn(raw, s)
 	s.mu.Lock()
 	var oldest *Conn
-	if s.open >= s.limit || !s.trusting && s.unproved.Len() >= s.unprovedLimit {
+	if len(s.open) >= s.limit || !s.trusting && s.unproved.Len() >= s.unprovedLimit {
 		oldest = s.oldest()
 	}
-	full := s.open >= s.limit && oldest == nil
+	full := len(s.open) >= s.limit && oldest == nil
 	if !full {
-		s.open++
+		s.open[c] = true
 		if !s.trusting {
 			c.element = s.unproved.PushBack(c)
 		}
@@ -156,7 +158,7 @@ func (s *Set) noteDrop(message string, attrs ...any) {
 	if due {
 		s.dropped, s.logged = 0, time.Now()
 	}
-	open, unproved := s.open, s.unproved.Len()
+	open, unproved := len(s.open), s.unproved.Len()
 	s.mu.Unlock()
 	if due {
 		s.log.Warn(message, append(attrs, "open", open, "unproved", unproved, "dropped", dropped)...)
@@ -178,5 +180,15 @@ func (s *Set) closed(c *Conn) {
 	s.proved(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open--
+	delete(s.open, c)
+}
+
+// Close closes all connections that are open.
+func (s *Set) Close() {
+	s.mu.Lock()
+	all := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, c := range all {
+		_ = c.Close() // its reader learns of it
+	}
 }
