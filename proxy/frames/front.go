@@ -1,83 +1,217 @@
 package frames
 
 import (
+	"io"
 	"net"
-	"syscall"
+	"sync"
 	"time"
 
-	"golang.org/x/net/http2/hpack"
-	"google.golang.org/grpc/codes"
+	"golang.org/x/net/http2"
 )
 
-// Policy decides which calls are diverted, and where they go. Its methods are called by the goroutine that reads from the client,
-// and must not block.
-type Policy interface {
-	// May is asked when the headers of a call have arrived. False passes the call. The value that it returns is kept for Divert
-	// and Dropped. The fields, pseudo-headers included, may be kept and must not be changed.
-	May(client net.Conn, fields []hpack.HeaderField) (call any, ok bool)
-	// Divert is asked with the first and only message of a call, without its prefix. It returns nil to pass the call. The
-	// message stays valid until the call has ended or was passed.
-	Divert(call any, first []byte) *Diversion
-	// Dropped is told of a held call that the client reset before Divert was asked. gRPC's server never sees that call.
-	Dropped(call any, began time.Time)
+// Front is the connection of a client, as gRPC's server gets it: server credentials return it from ServerHandshake.
+type Front struct {
+	net.Conn
+	policy Policy
+	cfg    Config
+	out    *sender
+
+	in  inbound  // only Read
+	pre outbound // only Write
+
+	mu sync.Mutex
+	// calls are those that are held or diverted, or wait to be passed, by the client's id; guarded by mu, as is all that follows.
+	calls    map[uint32]*call
+	holding  []*call // those that are held, the oldest first
+	diverted int
+	// passed are the calls of gRPC's server, by both ids.
+	passed    map[uint32]*passedCall
+	byInner   map[uint32]*passedCall
+	nextInner uint32
+	resets    []*passedCall // reset by the client, whose inner ids gRPC's server may still use; oldest first
+	maxID     uint32        // the highest id of a call that the client has begun
+	lastID    uint32        // the last id in gRPC's final GOAWAY, in the client's numbers
+	away      bool          // gRPC's server has sent its final GOAWAY
+	graceful  bool          // which blames the client for nothing
+
+	windows windows
+	pings   pings
+
+	passing []*call     // wait for the reader to pass them
+	owed    int64       // bytes that gRPC's server thinks the client has not yet taken, but that were never sent
+	told    []*call     // ended: to be told without the lock
+	holds   *time.Timer // passes calls that were held too long
+	stalls  *time.Timer // resets calls of which the client takes nothing
+	closing *time.Timer // closed gracefully: ends diverted calls that go on too long; nil before
+	closed  bool        // nothing is read or written any more
+
+	stallWatched bool // stalls is running
+
+	waking sync.Mutex
+	woke   bool // the read deadline has passed only to wake the reader; guarded by waking
 }
 
-// Diversion says where a call goes. Its functions are called without a lock, by any goroutine, and must not block.
-type Diversion struct {
-	Backend *Backend
-	// Fields are the headers for the storage, pseudo-headers first. They have no grpc-timeout, which is added for the Deadline.
-	Fields []hpack.HeaderField
-	// Message is the message for the storage in pieces, without its prefix. It must stay unchanged until the call has ended.
-	Message [][]byte
-	// Deadline ends the call; zero for none. See [Timeout].
-	Deadline time.Time
-	// Headers, if not nil, gets the headers of the answer and returns the headers for the client. It is called for headers that
-	// stand before messages, and not for an answer that is nothing but a status. It runs under a lock of the connection.
-	Headers func([]hpack.HeaderField) []hpack.HeaderField
-	// Ended is called once if the call ended here, however it ended.
-	Ended func(Result)
-	// Passed is called once, in place of Ended, if gRPC's server gets the call after all.
-	Passed func()
+// passedCall is a call of gRPC's server.
+type passedCall struct {
+	id, inner              uint32
+	clientDone, serverDone bool
 }
 
-// Result says how a diverted call ended.
-type Result struct {
-	// Code and Message are the status as the client gets it, or Canceled if the client is gone.
-	Code    codes.Code
-	Message string
-	// FromStorage tells that the status arrived from the storage.
-	FromStorage bool
-	// Header and Trailer are the fields that the storage sent; nil for what it did not send. An answer that is nothing but a status
-	// has them in Trailer.
-	Header, Trailer []hpack.HeaderField
-	// RequestBytes and ResponseBytes are the bytes of the messages without their prefixes; Responses is how many whole messages
-	// were sent to the client.
-	RequestBytes, ResponseBytes int64
-	Responses                   int
-	// ClientGone tells that the client reset the call or hung up.
-	ClientGone bool
-	// Began is when the call's headers arrived, Sent when the request was handed to the Backend, Answered when the first frame of
-	// the answer came; Answered is zero without an answer.
-	Began, Sent, Answered time.Time
+// NewFront wraps the connection of a client, after TLS and before its HTTP/2 preface. gRPC's server must keep the default size of its
+// header table.
+func NewFront(conn net.Conn, p Policy, cfg Config) *Front {
+	cfg.setDefaults()
+	f := &Front{
+		Conn: conn, policy: p, cfg: cfg, out: newSender(conn, cfg.Socket),
+		calls: map[uint32]*call{}, passed: map[uint32]*passedCall{}, byInner: map[uint32]*passedCall{}, nextInner: 1,
+		windows: windows{conn: defaultWindow, initial: defaultWindow},
+	}
+	f.in = inbound{front: f, preface: len(http2.ClientPreface), decoder: newDecoder(cfg.MaxHeader)}
+	f.out.wrote = func(c *call, n int) { c.wrote(n) }
+	return f
 }
 
-// Config bounds a Front. A zero value stands for the default.
-type Config struct {
-	// Streams is how many calls may be diverted at a time; 1,000.
-	Streams int
-	// Held is how many calls may be held at a time (64), and Hold for how long (1 s).
-	Held int
-	Hold time.Duration
-	// MaxHeader bounds the size of a header list, as grpc.MaxHeaderListSize does; 128 KiB.
-	MaxHeader int
-	// PingMinTime is the shortest time between pings, as in gRPC's keepalive.EnforcementPolicy; 10 s.
-	PingMinTime time.Duration
-	// SendStall is how long a client may take nothing of a call; 10 min.
-	SendStall time.Duration
-	// Drain is how long diverted calls may go on after gRPC's server has closed the connection gracefully; 10 s. A second Close
-	// ends them at once.
-	Drain time.Duration
-	// Socket is the socket to which the bytes that are written to the connection go unchanged. Nil says that there is none, as for
-	// TLS and yamux: then a goroutine makes all writes of diverted calls.
-	Socket syscall.Conn
+func (c *Config) setDefaults() {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	if c.Streams == 0 {
+		c.Streams = 1000
+	}
+	if c.Held == 0 {
+		c.Held = 64
+	}
+	if c.MaxHeader == 0 {
+		c.MaxHeader = 128 << 10
+	}
+	set(&c.Hold, time.Second)
+	set(&c.PingMinTime, 10*time.Second)
+	set(&c.SendStall, 10*time.Minute)
+	set(&c.Drain, 10*time.Second)
+}
+
+// Outstanding is how many calls are diverted on the connection now.
+func (f *Front) Outstanding() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.diverted
+}
+
+// unlock unlocks mu, and tells the policy about the calls that have ended.
+func (f *Front) unlock() {
+	told := f.told
+	f.told = nil
+	finished := f.closing != nil && f.diverted == 0 && !f.closed
+	if finished {
+		f.closed = true
+		f.closing.Stop()
+	}
+	wake := (len(f.passing) > 0 || f.owed > 0) && !f.closed
+	f.mu.Unlock()
+	if wake {
+		f.wake()
+	}
+	for _, c := range told {
+		c.tell()
+	}
+	if finished {
+		f.out.finish()
+	}
+}
+
+// Close implements net.Conn. After gRPC's server has sent its final GOAWAY and has ended its own calls, the first Close lets the
+// diverted calls end. Any other Close ends them.
+func (f *Front) Close() error {
+	f.mu.Lock()
+	if f.graceful && len(f.passed) == 0 && f.diverted > 0 && f.closing == nil && !f.closed {
+		f.closing = time.AfterFunc(f.cfg.Drain, func() { _ = f.cut(net.ErrClosed) })
+		f.mu.Unlock()
+		return nil
+	}
+	f.mu.Unlock()
+	return f.cut(net.ErrClosed)
+}
+
+// cut ends everything on the connection.
+func (f *Front) cut(err error) error {
+	f.mu.Lock()
+	f.closed = true
+	for _, t := range []*time.Timer{f.holds, f.stalls, f.closing} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	cancelled := make([]*call, 0, len(f.calls))
+	for _, c := range f.calls {
+		cancelled = append(cancelled, c)
+	}
+	for _, c := range cancelled {
+		c.abandon()
+	}
+	f.unlock()
+	f.out.fail(err)
+	return f.out.close()
+}
+
+// Read implements net.Conn: gRPC's server gets the frames of the calls that are passed, and those of the connection.
+func (f *Front) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		if err := f.in.deferred(); err != nil {
+			return 0, err
+		}
+		if n := f.in.take(p); n > 0 {
+			return n, nil
+		}
+		n, err := f.Conn.Read(p)
+		kept, fault := 0, error(nil)
+		if n > 0 {
+			kept, fault = f.in.feed(p[:n], true)
+			f.in.endBatch()
+		}
+		switch {
+		case fault != nil:
+			_ = f.cut(fault)
+			return 0, fault
+		case kept > 0:
+			return kept, nil // an error comes again
+		case err != nil && len(f.in.spill) == 0 && !f.woken(err):
+			if f.gracefully() {
+				err = io.EOF
+			}
+			return 0, err
+		}
+	}
+}
+
+// wake has the reader look again what there is to pass.
+func (f *Front) wake() {
+	f.waking.Lock()
+	defer f.waking.Unlock()
+	f.woke = true
+	_ = f.SetReadDeadline(time.Unix(1, 0)) // fails if it is closed, which the reader learns by itself
+}
+
+// woken tells whether an error of a read is that of wake.
+func (f *Front) woken(err error) bool {
+	t, ok := err.(net.Error)
+	if !ok || !t.Timeout() {
+		return false
+	}
+	f.waking.Lock()
+	defer f.waking.Unlock()
+	was := f.woke
+	f.woke = false
+	return was && f.SetReadDeadline(time.Time{}) == nil
+}
+
+// gracefully tells whether the connection was closed gracefully.
+func (f *Front) gracefully() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closing != nil
 }

@@ -1,0 +1,205 @@
+package frames
+
+import (
+	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
+)
+
+// callState is what has become of a call.
+type callState int
+
+const (
+	held     callState = iota // its message is not yet whole
+	asked                     // the policy is being asked where it goes
+	diverted                  // a Backend has it
+	passing                   // its storage was lost, and the reader will pass it
+	passed                    // gRPC's server has it
+	ended
+)
+
+// call is a call that is not gRPC's: it is held or diverted. The front's mu guards its fields but the first five.
+type call struct {
+	front  *Front
+	id     uint32 // the client's
+	fields []hpack.HeaderField
+	kept   any // the policy's
+	first  []byte
+
+	d       *Diversion
+	state   callState
+	stream  *stream
+	padding int64 // of the client's DATA
+	empty   int   // DATA frames of the client without bytes
+	extra   int64 // by which the client has enlarged the window
+	window  int64 // the client's
+
+	answered  bool // a frame was sent to the client, or is about to be
+	messages  messages
+	pending   []byte // DATA that waits for a window
+	queued    bool   // the call is in windows.waiting
+	trailer   []byte // frames that end the call, once pending is sent
+	unwritten int    // bytes of DATA that wait for the socket
+	moved     time.Time
+	result    Result
+}
+
+// open gives the call to a Backend. mu is held.
+func (c *call) open(d *Diversion) bool {
+	f := c.front
+	c.window = f.windows.initial + c.extra
+	s, err := d.Backend.open(c, d.Fields, d.Message, d.Deadline)
+	if err != nil {
+		c.state = held
+		return false
+	}
+	f.release(c)
+	f.diverted++
+	c.state, c.stream, c.d = diverted, s, d
+	c.result.Sent = time.Now()
+	for _, m := range d.Message {
+		c.result.RequestBytes += int64(len(m))
+	}
+	return true
+}
+
+// release takes a call out of those that are held. mu is held.
+func (f *Front) release(c *call) {
+	for i, h := range f.holding {
+		if h == c {
+			f.holding = append(f.holding[:i], f.holding[i+1:]...)
+			return
+		}
+	}
+}
+
+// drop takes a call out of the front, with the state in which it leaves. mu is held.
+func (f *Front) drop(c *call, state callState) {
+	if c.state == diverted {
+		f.diverted--
+	}
+	f.release(c)
+	delete(f.calls, c.id)
+	c.state = state
+	c.pending = nil
+}
+
+// tell tells the policy how the call has ended.
+func (c *call) tell() {
+	switch {
+	case c.d == nil:
+		c.front.policy.Dropped(c.kept, c.result.Began)
+	case c.state == passed:
+		c.d.Passed()
+	default:
+		c.d.Ended(c.result)
+	}
+}
+
+// over ends the call here. mu is held.
+func (c *call) over() {
+	f := c.front
+	f.accept(c)
+	c.result.ResponseBytes, c.result.Responses = c.messages.bytes, c.messages.whole
+	f.drop(c, ended)
+	f.told = append(f.told, c)
+}
+
+// accept returns the bytes of the request to the client's window: they will not be passed. mu is held.
+func (f *Front) accept(c *call) {
+	f.repayLocked(int64(len(c.first)) + c.padding)
+	c.first, c.padding = nil, 0
+}
+
+// gone is the message of a call whose client is gone, which nobody but the proxy sees.
+const gone = "the client has given the call up"
+
+// abandon ends a call whose client is gone. mu is held.
+func (c *call) abandon() {
+	if c.state == asked { // the reader sees that it is gone
+		c.front.drop(c, ended)
+		return
+	}
+	if c.stream != nil {
+		c.stream.cancel(http2.ErrCodeCancel)
+	}
+	c.result.ClientGone = true
+	c.result.Code, c.result.Message = codes.Canceled, gone
+	c.over()
+}
+
+// stalled ends a call of which the client takes nothing. mu is held.
+func (c *call) stalled() {
+	c.front.out.stage(appendReset(nil, c.id, http2.ErrCodeCancel))
+	c.stream.cancel(http2.ErrCodeCancel)
+	c.result.Code, c.result.Message = codes.Canceled, "the client has taken nothing of the answer for too long"
+	c.over()
+}
+
+// takeBack has the reader pass a call that the client has seen nothing of. mu is held.
+func (c *call) takeBack(why string) {
+	f := c.front
+	if f.closing != nil { // gRPC's server reads no more
+		c.finish(codes.Unavailable, why, nil)
+		return
+	}
+	f.diverted--
+	c.state, c.stream = passing, nil
+	f.passing = append(f.passing, c)
+}
+
+// finish ends the call with a status, once its DATA is sent if the trailers are the storage's. mu is held.
+func (c *call) finish(code codes.Code, message string, trailers []hpack.HeaderField) {
+	f := c.front
+	r := &c.result
+	r.Code, r.Message = code, message
+	if trailers != nil {
+		r.FromStorage, r.Trailer = true, trailers
+	} else {
+		trailers = statusFields(code, message)
+		c.pending = nil
+	}
+	fields := make([]hpack.HeaderField, 0, len(trailers)+2)
+	if !c.answered {
+		c.answered = true
+		fields = append(fields, c.opening()...)
+	}
+	for _, t := range trailers {
+		if t.Name == "grpc-status" || t.Name == "grpc-message" || !reserved(t.Name) {
+			fields = append(fields, t)
+		}
+	}
+	c.trailer = f.frames(c, http2.FlagHeadersEndStream, fields)
+	c.sendTrailer()
+}
+
+// opening are the fields with which each answer begins.
+func (c *call) opening() []hpack.HeaderField {
+	return []hpack.HeaderField{{Name: ":status", Value: "200"}, {Name: "content-type", Value: Value(c.fields, "content-type")}}
+}
+
+// frames encodes fields for the client. A list that it does not take resets the call, as gRPC's server does.
+func (f *Front) frames(c *call, flags http2.Flags, fields []hpack.HeaderField) []byte {
+	if f.windows.maxList > 0 && listSize(fields) > f.windows.maxList {
+		c.stream.cancel(http2.ErrCodeCancel)
+		c.result.Code, c.result.Message = codes.Internal, "the client takes no header list of this size"
+		return appendReset(nil, c.id, http2.ErrCodeInternal)
+	}
+	block := appendFields(make([]byte, 0, 256), fields)
+	return appendHeaders(make([]byte, 0, len(block)+2*headLen), c.id, flags, block)
+}
+
+// sendTrailer ends the call if nothing waits before its end. mu is held.
+func (c *call) sendTrailer() {
+	if c.trailer == nil || len(c.pending) > 0 {
+		return
+	}
+	c.front.out.stage(c.trailer)
+	c.front.pings.sent = true
+	c.over()
+}
+
+// waits tells whether DATA waits for a window. mu is held.
+func (c *call) waits() bool { return len(c.pending) > 0 }

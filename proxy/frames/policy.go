@@ -1,0 +1,83 @@
+package frames
+
+import (
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc/codes"
+)
+
+// Policy decides which calls are diverted, and where they go. Its methods are called by the goroutine that reads from the client,
+// and must not block.
+type Policy interface {
+	// May is asked when the headers of a call have arrived. False passes the call. The value that it returns is kept for Divert
+	// and Dropped. The fields, pseudo-headers included, must not be changed; they may be kept if the call may be diverted.
+	May(client net.Conn, fields []hpack.HeaderField) (call any, ok bool)
+	// Divert is asked with the first and only message of a call, without its prefix. It returns nil to pass the call. The
+	// message stays valid until the call has ended or was passed.
+	Divert(call any, first []byte) *Diversion
+	// Dropped is told of a held call that the client reset before Divert was asked. gRPC's server never sees that call.
+	Dropped(call any, began time.Time)
+}
+
+// Diversion says where a call goes. Its functions are called without a lock, by any goroutine, and must not block.
+type Diversion struct {
+	Backend *Backend
+	// Fields are the headers for the storage, pseudo-headers first. They have no grpc-timeout, which is added for the Deadline.
+	Fields []hpack.HeaderField
+	// Message is the message for the storage in pieces, without its prefix. It must stay unchanged until the call has ended.
+	Message [][]byte
+	// Deadline ends the call; zero for none. See [Timeout].
+	Deadline time.Time
+	// Headers, if not nil, gets the headers of the answer and returns the headers for the client. It is called for headers that
+	// stand before messages, and not for an answer that is nothing but a status. It runs under a lock of the connection.
+	Headers func([]hpack.HeaderField) []hpack.HeaderField
+	// Ended is called once if the call ended here, however it ended.
+	Ended func(Result)
+	// Passed is called once, in place of Ended, if gRPC's server gets the call after all.
+	Passed func()
+}
+
+// Result says how a diverted call ended.
+type Result struct {
+	// Code and Message are the status as the client gets it, or Canceled if the client is gone.
+	Code    codes.Code
+	Message string
+	// FromStorage tells that the status arrived from the storage.
+	FromStorage bool
+	// Header and Trailer are the fields that the storage sent; nil for what it did not send. An answer that is nothing but a status
+	// has them in Trailer.
+	Header, Trailer []hpack.HeaderField
+	// RequestBytes and ResponseBytes are the bytes of the messages without their prefixes; Responses is how many whole messages
+	// were sent to the client.
+	RequestBytes, ResponseBytes int64
+	Responses                   int
+	// ClientGone tells that the client reset the call or hung up.
+	ClientGone bool
+	// Began is when the call's headers arrived, Sent when the request was handed to the Backend, Answered when the first frame of
+	// the answer came; Answered is zero without an answer.
+	Began, Sent, Answered time.Time
+}
+
+// Config bounds a Front. A zero value stands for the default.
+type Config struct {
+	// Streams is how many calls may be diverted at a time; 1,000.
+	Streams int
+	// Held is how many calls may be held at a time (64), and Hold for how long (1 s).
+	Held int
+	Hold time.Duration
+	// MaxHeader bounds the size of a header list, as grpc.MaxHeaderListSize does; 128 KiB.
+	MaxHeader int
+	// PingMinTime is the shortest time between pings, as in gRPC's keepalive.EnforcementPolicy; 10 s.
+	PingMinTime time.Duration
+	// SendStall is how long a client may take nothing of a call; 10 min.
+	SendStall time.Duration
+	// Drain is how long diverted calls may go on after gRPC's server has closed the connection gracefully; 10 s. A second Close
+	// ends them at once.
+	Drain time.Duration
+	// Socket is the socket to which the bytes that are written to the connection go unchanged. Nil says that there is none, as for
+	// TLS and yamux: then a goroutine makes all writes of diverted calls.
+	Socket syscall.Conn
+}
