@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -43,22 +44,42 @@ func (b *Backend) Call(ctx context.Context, fields []hpack.HeaderField, message 
 	return u.reply[prefixLen:], u.status, nil
 }
 
-// unary is the receiver of Call. The reader of the Backend has its fields until done is closed.
+// unary is the receiver of Call.
 type unary struct {
 	opened chan struct{} // closed when stream is set
 	stream *stream
-	done   chan struct{}
-	over   bool
+	done   chan struct{} // closed when the fields below do not change any more
+
+	mu     sync.Mutex
+	over   bool // guarded by mu, as is all that follows
 	reply  []byte
 	status *status.Status
 	err    error
 }
 
-func (u *unary) end(err error) {
+func (u *unary) end(st *status.Status, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if !u.over {
-		u.over, u.err = true, err
+		u.over, u.status, u.err = true, st, err
 		close(u.done)
 	}
+}
+
+// add keeps DATA, and tells whether there is room for it.
+func (u *unary) add(frames []byte) (n int, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.over {
+		return 0, false
+	}
+	for len(frames) > 0 {
+		length := parseHead(frames).length
+		u.reply = append(u.reply, frames[headLen:headLen+length]...)
+		frames = frames[headLen+length:]
+		n += length
+	}
+	return n, len(u.reply) <= maxReply
 }
 
 func (u *unary) headers(fields []hpack.HeaderField, end bool) bool {
@@ -67,24 +88,17 @@ func (u *unary) headers(fields []hpack.HeaderField, end bool) bool {
 	}
 	code, message, ok := statusOf(fields)
 	if !ok {
-		u.end(errors.New("the storage sent no valid grpc-status"))
+		u.end(nil, errors.New("the storage sent no valid grpc-status"))
 		return false
 	}
-	u.status = status.New(code, message)
-	u.end(nil)
+	u.end(status.New(code, message), nil)
 	return true
 }
 
 func (u *unary) data(frames []byte) bool {
-	n := 0
-	for len(frames) > 0 {
-		length := parseHead(frames).length
-		u.reply = append(u.reply, frames[headLen:headLen+length]...)
-		frames = frames[headLen+length:]
-		n += length
-	}
-	if len(u.reply) > maxReply {
-		u.end(fmt.Errorf("the storage's answer is larger than %d bytes", maxReply))
+	n, ok := u.add(frames)
+	if !ok {
+		u.end(nil, fmt.Errorf("the storage's answer is larger than %d bytes", maxReply))
 		return false
 	}
 	<-u.opened
@@ -92,8 +106,12 @@ func (u *unary) data(frames []byte) bool {
 	return true
 }
 
-func (u *unary) halfDone()                { u.end(errors.New("the storage sent no status")) }
-func (u *unary) reset(code http2.ErrCode) { _, m := resetStatus(code); u.end(errors.New(m)) }
-func (u *unary) lost(err error)           { u.end(err) }
-func (u *unary) expired()                 { u.end(context.DeadlineExceeded) }
-func (u *unary) flush()                   {}
+func (u *unary) reset(code http2.ErrCode) {
+	_, message := resetStatus(code)
+	u.end(nil, errors.New(message))
+}
+
+func (u *unary) halfDone()      { u.end(nil, errors.New("the storage sent no status")) }
+func (u *unary) lost(err error) { u.end(nil, err) }
+func (u *unary) expired()       { u.end(nil, context.DeadlineExceeded) }
+func (u *unary) flush()         {}
