@@ -192,6 +192,8 @@ func (c *call) end(code codes.Code, message string) {
 	f.mu.Lock()
 	switch {
 	case c.state != diverted:
+	case !c.d.Deadline.IsZero() && time.Until(c.d.Deadline) < tickEvery: // the storage may have noticed it first
+		c.finish(codes.DeadlineExceeded, lateMessage, nil)
 	case !c.answered:
 		c.takeBack(message)
 	default:
@@ -201,12 +203,15 @@ func (c *call) end(code codes.Code, message string) {
 	f.out.flush()
 }
 
+// lateMessage is what gRPC says of a deadline that has passed.
+const lateMessage = "context deadline exceeded"
+
 // expired implements receiver.
 func (c *call) expired() {
 	f := c.front
 	f.mu.Lock()
 	if c.state == diverted {
-		c.finish(codes.DeadlineExceeded, "context deadline exceeded", nil)
+		c.finish(codes.DeadlineExceeded, lateMessage, nil)
 	}
 	f.unlock()
 	f.out.flush()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -67,7 +68,7 @@ func TestFront_divertedLooksLikePassed(t *testing.T) {
 				if got, want := fmt.Sprint(read.header, read.trailer, read.err), fmt.Sprint(write.header, write.trailer, write.err); got != want {
 					t.Errorf("diverted: %s\npassed:   %s", got, want)
 				}
-				if fmt.Sprint(read.messages) != fmt.Sprint(write.messages) {
+				if !slices.EqualFunc(read.messages, write.messages, bytes.Equal) {
 					t.Errorf("diverted: %d messages, passed: %d", len(read.messages), len(write.messages))
 				}
 			})
