@@ -103,6 +103,8 @@ type receiver interface {
 	reset(code http2.ErrCode)
 	lost(err error)
 	expired()
+	// yield says that another storage may answer sooner.
+	yield()
 	// flush ends a batch.
 	flush()
 }

@@ -92,7 +92,7 @@ func (c *call) tell() {
 	case c.d == nil:
 		c.front.policy.Dropped(c.kept, c.result.Began)
 	case c.state == passed:
-		c.d.Passed()
+		c.d.Passed(true)
 	default:
 		c.d.Ended(c.result)
 	}
@@ -113,8 +113,8 @@ func (f *Front) accept(c *call) {
 	c.first, c.padding = nil, 0
 }
 
-// gone is the message of a call whose client is gone, which nobody but the proxy sees.
-const gone = "the client has given the call up"
+// gone is the message of a call whose client is gone, in gRPC's words: it stands in the log.
+const gone = "context canceled"
 
 // abandon ends a call whose client is gone. mu is held.
 func (c *call) abandon() {

@@ -183,7 +183,7 @@ func (p *testPolicy) Divert(call any, first []byte) *Diversion {
 			defer p.mu.Unlock()
 			p.results = append(p.results, r)
 		},
-		Passed: func() {
+		Passed: func(bool) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.passed++

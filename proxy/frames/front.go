@@ -180,7 +180,8 @@ func (f *Front) Read(p []byte) (int, error) {
 		case kept > 0:
 			return kept, nil // an error comes again
 		case err != nil && len(f.in.spill) == 0 && !f.woken(err):
-			if f.gracefully() {
+			if f.gracefully() { // gRPC's server does not close a connection twice
+				_ = f.cut(err)
 				err = io.EOF
 			}
 			return 0, err

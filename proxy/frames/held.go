@@ -97,7 +97,7 @@ func (f *Front) divert(in *inbound, c *call) {
 	if !c.open(d) {
 		f.mu.Unlock()
 		f.passCall(in, c, http2.FlagDataEndStream)
-		d.Passed()
+		d.Passed(false)
 		return
 	}
 	f.mu.Unlock()

@@ -36,8 +36,9 @@ type Diversion struct {
 	Headers func([]hpack.HeaderField) []hpack.HeaderField
 	// Ended is called once if the call ended here, however it ended.
 	Ended func(Result)
-	// Passed is called once, in place of Ended, if gRPC's server gets the call after all.
-	Passed func()
+	// Passed is called once, in place of Ended, if gRPC's server gets the call after all: because its storage was lost before it
+	// answered, or because the Backend had no room, and nothing was sent.
+	Passed func(lost bool)
 }
 
 // Result says how a diverted call ended.

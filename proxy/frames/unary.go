@@ -114,4 +114,5 @@ func (u *unary) reset(code http2.ErrCode) {
 func (u *unary) halfDone()      { u.end(nil, errors.New("the storage sent no status")) }
 func (u *unary) lost(err error) { u.end(nil, err) }
 func (u *unary) expired()       { u.end(nil, context.DeadlineExceeded) }
+func (u *unary) yield()         {} // it asks this storage
 func (u *unary) flush()         {}
