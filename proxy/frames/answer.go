@@ -25,7 +25,7 @@ func (c *call) headers(fields []hpack.HeaderField, end bool) (ok bool) {
 	}
 	switch {
 	case !c.answered && (Value(fields, ":status") != "200" || !isGRPC(Value(fields, "content-type")) || !valid):
-		c.takeBack("the storage does not answer as gRPC does") // gRPC knows what to make of it
+		c.takeBack("the storage does not answer as gRPC does") // gRPC can interpret the answer
 		return false
 	case c.answered && !end:
 		c.finish(codes.Internal, "a HEADERS frame cannot appear in the middle of a stream", nil)
@@ -147,7 +147,7 @@ func (c *call) wrote(n int) {
 	}
 }
 
-// sendPending sends a part of what waits, as far as the windows allow, and tells whether it sent any. mu is held.
+// sendPending sends a part of the DATA that waits, as far as the windows allow, and tells whether it sent any. mu is held.
 func (c *call) sendPending() bool {
 	f := c.front
 	n := f.room(c, min(len(c.pending), maxFrame))
@@ -203,7 +203,7 @@ func (c *call) end(code codes.Code, message string) {
 	f.out.flush()
 }
 
-// lateMessage is what gRPC says of a deadline that has passed.
+// lateMessage is gRPC's message for a deadline that has passed.
 const lateMessage = "context deadline exceeded"
 
 // expired implements receiver.

@@ -28,7 +28,7 @@ type BackendConfig struct {
 
 const (
 	// backendWindow is the window of the whole connection to a storage. It is enlarged as bytes arrive: the windows of the calls
-	// bound what is kept for clients.
+	// bound the bytes that are kept for clients.
 	backendWindow = 16 << 20
 	// firstWindow is the window of a call at first, and laterWindow once laterAfter bytes have been written to its client.
 	firstWindow = 64 << 10
@@ -66,8 +66,8 @@ type Backend struct {
 	lost       error // the connection has ended
 	maxStreams uint32
 	maxList    int64 // size of the largest header list that the storage takes; 0 for any
-	window     int64 // of the connection, for what is sent
-	initial    int64 // of a call, for what is sent
+	window     int64 // of the connection, for requests
+	initial    int64 // of a call, for requests
 	scratch    []byte
 	ticking    *time.Timer // looks for calls whose deadlines have passed, while there are calls
 	ticks      bool        // ticking is running
@@ -85,7 +85,7 @@ type stream struct {
 	// Guarded by the backend's mu:
 	gone   bool
 	window int64 // that the storage may still send
-	limit  int64 // what window is enlarged to
+	limit  int64 // to which window is enlarged
 	unpaid int64 // bytes that were written to the client, and not yet returned to the window
 	total  int64 // bytes that were written to the client
 }

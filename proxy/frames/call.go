@@ -8,7 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// callState is what has become of a call.
+// callState says where a call is.
 type callState int
 
 const (
@@ -65,7 +65,7 @@ func (c *call) open(d *Diversion) bool {
 	return true
 }
 
-// release takes a call out of those that are held. mu is held.
+// release takes a call out of the calls that are held. mu is held.
 func (f *Front) release(c *call) {
 	for i, h := range f.holding {
 		if h == c {

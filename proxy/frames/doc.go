@@ -11,7 +11,7 @@
 // Policy does not want, or that is not plain, is passed: gRPC's server gets its frames, with another stream id. The remaining calls
 // are diverted to a [Backend], which is a connection to a storage that carries diverted calls only.
 //
-// # What is diverted
+// # Which calls are diverted
 //
 // A call is held when its headers arrive and [Policy.May] agrees. It is diverted when exactly one whole message, uncompressed and at
 // most 64 KiB, and the end of the client's stream have arrived, and [Policy.Divert] names a Backend. Anything else passes the call,
@@ -19,13 +19,13 @@
 // more than Config.Held calls held, a Backend without room.
 //
 // A diverted call whose storage is lost before it answers, or that the storage resets before it answers, is passed too
-// ([Diversion.Passed]), with what is left of its deadline. Therefore a method must be a read to be diverted: it may be carried out
+// ([Diversion.Passed]), with the rest of its deadline. Therefore a method must be a read to be diverted: it may be carried out
 // twice. Once the first frame of an answer has been sent to the client, the call ends here ([Diversion.Ended]).
 //
-// # What gRPC's server does not notice
+// # Hidden from gRPC's server
 //
 //   - Stream ids: gRPC's server gets 1, 3, 5 … in the order in which calls are passed to it.
-//   - Headers: those of the client are decoded here and encoded again without a dynamic table. Those of gRPC's server go to the
+//   - Headers: the client's are decoded here and encoded again without a dynamic table. The headers of gRPC's server go to the
 //     client as they are; the headers of diverted answers use no dynamic table either.
 //   - Windows: gRPC's server believes that the client's whole connection window is its own. The bytes of diverted calls make a debt,
 //     which the client's next window updates repay first. Frames of gRPC's server that find too small a window wait here.
@@ -33,10 +33,10 @@
 //     would excuse them.
 //   - GOAWAY: the last stream id is the client's. Diverted calls finish before the connection closes, for at most Config.Drain.
 //
-// # Who writes and who waits
+// # Goroutines
 //
 // The goroutine in which gRPC's server reads parses the client's frames, within Front.Read. Each Backend has one goroutine that
-// reads. It writes to a client's socket only what the socket takes at once; the rest goes into a queue, which a goroutine writes
+// reads. It writes to a client's socket only the bytes that the socket takes at once; the rest goes into a queue, which a goroutine writes
 // that exists only while there is a queue. So no client makes a storage wait for more than its own call: the storage gets its
 // window back when bytes have been written to the client. A call of which the client takes nothing for Config.SendStall is reset.
 package frames

@@ -20,9 +20,9 @@ type Front struct {
 	pre outbound // only Write
 
 	mu sync.Mutex
-	// calls are those that are held or diverted, or wait to be passed, by the client's id; guarded by mu, as is all that follows.
+	// calls are the calls that are held or diverted, or wait to be passed, by the client's id; guarded by mu, as is all that follows.
 	calls    map[uint32]*call
-	holding  []*call // those that are held, the oldest first
+	holding  []*call // the calls that are held, the oldest first
 	diverted int
 	// passed are the calls of gRPC's server, by both ids.
 	passed    map[uint32]*passedCall
@@ -155,7 +155,7 @@ func (f *Front) cut(err error) error {
 	return f.out.close()
 }
 
-// Read implements net.Conn: gRPC's server gets the frames of the calls that are passed, and those of the connection.
+// Read implements net.Conn: gRPC's server gets the frames of the calls that are passed, and the frames of the connection.
 func (f *Front) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -189,7 +189,7 @@ func (f *Front) Read(p []byte) (int, error) {
 	}
 }
 
-// wake has the reader look again what there is to pass.
+// wake has the reader look again for calls to pass.
 func (f *Front) wake() {
 	f.waking.Lock()
 	defer f.waking.Unlock()

@@ -68,7 +68,7 @@ func appendField(dst []byte, f hpack.HeaderField) []byte {
 	}
 	kind := byte(0) // a literal that is not added to the table
 	if f.Sensitive {
-		kind = 0x10 // and must not be added by anybody
+		kind = 0x10 // and no hop may add it
 	}
 	if index := staticNames[f.Name]; index != 0 {
 		dst = appendInt(dst, 4, kind, uint64(index))
@@ -157,7 +157,7 @@ func timeoutValue(d time.Duration) string {
 	return strconv.FormatInt(int64(min(d/time.Hour+1, 1e8-1)), 10) + "H"
 }
 
-// withTimeout returns the fields with what is left of their grpc-timeout.
+// withTimeout returns the fields with the rest of their grpc-timeout.
 func withTimeout(fields []hpack.HeaderField, left time.Duration) []hpack.HeaderField {
 	changed := make([]hpack.HeaderField, len(fields))
 	copy(changed, fields)

@@ -167,7 +167,7 @@ func (f *Front) watchHeld() {
 	}
 }
 
-// passWaiting passes the calls that were held too long, and those whose storages were lost.
+// passWaiting passes the calls that were held too long, and the calls whose storages were lost.
 func (f *Front) passWaiting() {
 	f.mu.Lock()
 	if len(f.holding) == 0 && len(f.passing) == 0 && f.owed == 0 {
@@ -188,7 +188,7 @@ func (f *Front) passWaiting() {
 		}
 	}
 	in := &f.in
-	in.buf = nil // what it gives goes to the spill
+	in.buf = nil // all output goes to the spill
 	closing := f.closing != nil
 	f.mu.Unlock()
 	for _, c := range late {

@@ -6,24 +6,24 @@ import (
 )
 
 const (
-	// maxSpill is how many bytes for gRPC's server are kept before the parsing pauses: encoded headers are larger than what the
-	// client sent.
+	// maxSpill is how many bytes for gRPC's server are kept before the parsing pauses: encoded headers are larger than the
+	// client's.
 	maxSpill = 256 << 10
 	// keptSpill is how large a spill may be that an idle connection keeps.
 	keptSpill = 4 << 10
 )
 
-// inbound is what the client sends, on its way to gRPC's server. Only the goroutine that reads uses it.
+// inbound has the bytes that the client sends, on their way to gRPC's server. Only the goroutine that reads uses it.
 //
-// The bytes are parsed in the buffer of gRPC's server into which they were read, and rewritten there: what is removed leaves room.
-// What does not fit, such as headers that were encoded again, goes to the spill, and so does all that follows it in that buffer.
+// The bytes are parsed in the buffer of gRPC's server into which they were read, and rewritten there: removed frames leave room.
+// Bytes that do not fit, such as headers that were encoded again, goes to the spill, and so does all that follows it in that buffer.
 type inbound struct {
 	front   *Front
 	decoder *decoder
 	fields  []byte // scratch for encoding
 
 	preface int  // bytes of the preface that are still to come
-	raw     bool // gRPC's server ends the connection with what it was given: all passes
+	raw     bool // gRPC's server ends the connection when it reads the frame: all passes
 	head    [headLen]byte
 	filled  int // bytes of head that are known
 	frame   head
@@ -44,16 +44,16 @@ type inbound struct {
 	touched []*Backend // were sent a call in this batch
 }
 
-// mode says what becomes of the payload of a frame.
+// mode says where the payload of a frame goes.
 type mode int
 
 const (
 	collect mode = iota // it is needed as a whole
 	pass                // gRPC's server gets it as it comes
-	skip                // nobody gets it
+	skip                // it is dropped
 )
 
-// take gives p what is spilt.
+// take copies the spill to p.
 func (in *inbound) take(p []byte) int {
 	n := copy(p, in.spill[in.taken:])
 	if in.taken += n; in.taken == len(in.spill) {
@@ -65,7 +65,7 @@ func (in *inbound) take(p []byte) int {
 	return n
 }
 
-// deferred parses what was read before, and passes calls that wait for it, once there is room.
+// deferred parses the bytes that were read before, and passes calls that wait for it, once there is room.
 func (in *inbound) deferred() error {
 	if len(in.spill) > 0 {
 		return nil
@@ -232,7 +232,7 @@ func (in *inbound) emitHeaders(id uint32, flags http2.Flags, fields []hpack.Head
 	}
 }
 
-// endBatch sends what was parsed to the storages and the client.
+// endBatch sends the parsed frames to the storages and the client.
 func (in *inbound) endBatch() {
 	for i, b := range in.touched {
 		b.out.flush()

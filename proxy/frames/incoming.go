@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// beginData decides what becomes of a DATA frame of the client.
+// beginData decides where a DATA frame goes of the client.
 func (f *Front) beginData(in *inbound, h head) mode {
 	f.mu.Lock()
 	if c := f.calls[h.id]; c != nil {
@@ -153,7 +153,7 @@ func (f *Front) headers(in *inbound, h head, block []byte) error {
 	return nil
 }
 
-// plain tells whether headers are those of an ordinary call of gRPC without compression.
+// plain tells whether headers belong to an ordinary call of gRPC without compression.
 func plain(fields []hpack.HeaderField) bool {
 	var method, path, authority int
 	grpc, regular := false, false

@@ -9,10 +9,10 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// outbound is what gRPC's server writes, on its way to the client. Only the goroutine that writes uses it.
+// outbound has the bytes that gRPC's server writes, on their way to the client. Only the goroutine that writes uses it.
 type outbound struct {
 	tail   []byte // the beginning of a frame, or of a header block, whose rest is still to come
-	change bool   // something was changed, so that buf has what is to be written
+	change bool   // something was changed, so that buf has the bytes to write
 	buf    []byte
 	pooled *[]byte // where buf is from
 }
@@ -147,7 +147,7 @@ func (o *outbound) begin(before []byte) {
 	}
 }
 
-// serverFrame notes what a frame of gRPC's server ends. mu is held.
+// serverFrame notes which side of a call a frame of gRPC's server ends. mu is held.
 func (f *Front) serverFrame(p *passedCall, h head) {
 	ends := (h.typ == http2.FrameData || h.typ == http2.FrameHeaders) && h.flags.Has(http2.FlagDataEndStream)
 	if ends {

@@ -48,7 +48,7 @@ type Result struct {
 	Message string
 	// FromStorage tells that the status arrived from the storage.
 	FromStorage bool
-	// Header and Trailer are the fields that the storage sent; nil for what it did not send. An answer that is nothing but a status
+	// Header and Trailer are the fields that the storage sent; nil if it did not send them. An answer that is nothing but a status
 	// has them in Trailer.
 	Header, Trailer []hpack.HeaderField
 	// RequestBytes and ResponseBytes are the bytes of the messages without their prefixes; Responses is how many whole messages

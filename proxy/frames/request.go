@@ -68,7 +68,7 @@ func (b *Backend) stageRequest(id uint32, fields []hpack.HeaderField, left time.
 	}
 }
 
-// cancel takes a stream back. The receiver hears nothing more, but for what is being delivered.
+// cancel takes a stream back. The receiver hears nothing more, but for frames that are being delivered.
 func (s *stream) cancel(code http2.ErrCode) {
 	b := s.backend
 	b.mu.Lock()

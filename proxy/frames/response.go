@@ -15,7 +15,7 @@ const readSize = 128 << 10
 
 const cancelled = http2.ErrCodeCancel
 
-// backendReader reads what a storage sends. Its goroutine alone uses it.
+// backendReader reads the frames that a storage sends. Its goroutine alone uses it.
 type backendReader struct {
 	b       *Backend
 	decoder *decoder
@@ -320,7 +320,7 @@ func (b *Backend) take(id uint32) *stream {
 	return s
 }
 
-// goAway stops taking calls, and ends those that the storage does not know.
+// goAway stops taking calls, and ends the calls that the storage does not know.
 func (b *Backend) goAway(last uint32) {
 	b.mu.Lock()
 	b.leaveLocked(errAway)

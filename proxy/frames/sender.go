@@ -16,7 +16,7 @@ const (
 	maxStaged = 32 << 10
 )
 
-// sender writes to a connection for several goroutines, most of which must not wait. What the socket does not take at once is queued,
+// sender writes to a connection for several goroutines, most of which must not wait. Bytes that the socket does not take at once are queued,
 // and written by a goroutine that exists only while there is a queue.
 type sender struct {
 	conn  net.Conn
@@ -58,7 +58,7 @@ func newSender(conn net.Conn, socket syscall.Conn) *sender {
 	s := &sender{conn: conn, close: sync.OnceValue(conn.Close), wrote: func(*call, int) {}}
 	s.room.L = &s.mu
 	if socket != nil {
-		if raw, err := socket.SyscallConn(); err == nil { // otherwise the goroutine writes, and says what is wrong
+		if raw, err := socket.SyscallConn(); err == nil { // otherwise the goroutine writes, and reports the error
 			s.raw = raw
 		}
 	}

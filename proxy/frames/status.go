@@ -65,7 +65,7 @@ func encodeMessage(m string) string {
 		return m
 	}
 	var b strings.Builder
-	for _, r := range m { // what is no UTF-8 becomes U+FFFD
+	for _, r := range m { // invalid UTF-8 becomes U+FFFD
 		var encoded [utf8.UTFMax]byte
 		for _, c := range encoded[:utf8.EncodeRune(encoded[:], r)] {
 			if c >= ' ' && c <= '~' && c != '%' {

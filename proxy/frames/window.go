@@ -16,17 +16,17 @@ const (
 	maxBlocked = 16 << 20
 )
 
-// windows are those that the client has opened for what it is sent. The front's mu guards them.
+// windows are the windows that the client has opened for its answers. The front's mu guards them.
 type windows struct {
 	conn    int64 // of the whole connection
 	debt    int64 // by which gRPC's server believes conn to be larger
 	initial int64 // of a new call
 	maxList int64 // size of the largest header list that the client takes; 0 for any
-	noTable bool  // the client has shrunk its dynamic table, and waits for headers that say so: only gRPC's server sends those
+	noTable bool  // the client has shrunk its dynamic table, and waits for headers that say so: only gRPC's server sends such headers
 
 	unpaid  int64   // bytes of diverted requests that were not yet returned to the client's window
 	blocked []byte  // frames of gRPC's server that wait for conn
-	writing bool    // gRPC's server writes what stands before those that are blocked
+	writing bool    // gRPC's server writes the frames before the blocked ones
 	waiting []*call // have DATA that waits for a window
 }
 
@@ -123,7 +123,7 @@ func (f *Front) setting(id http2.SettingID, value uint32) {
 	}
 }
 
-// moveOn sends what the windows allow now. mu is held.
+// moveOn sends as much as the windows allow now. mu is held.
 func (f *Front) moveOn() {
 	f.sendBlocked()
 	w := &f.windows
@@ -143,7 +143,7 @@ func (f *Front) moveOn() {
 	}
 }
 
-// sendBlocked sends what waits of gRPC's server. mu is held.
+// sendBlocked sends the frames of gRPC's server that wait. mu is held.
 func (f *Front) sendBlocked() {
 	w := &f.windows
 	if w.writing {
