@@ -129,7 +129,12 @@ func (s *site) handle(_ any, ss grpc.ServerStream) error {
 		if method == "Half" {
 			return nil
 		}
-	case "Refuse":
+	case "Refuse", "RefuseAtLength":
+		if method == "RefuseAtLength" {
+			if err := ss.SetHeader(header); err != nil {
+				return err
+			}
+		}
 		return status.Error(codes.NotFound, "no such thing: ü %")
 	case "Deadline":
 		deadline, ok := ss.Context().Deadline()

@@ -103,7 +103,7 @@ func (f *Front) Outstanding() int {
 func (f *Front) unlock() {
 	told := f.told
 	f.told = nil
-	finished := f.closing != nil && f.diverted == 0 && !f.closed
+	finished := f.closing != nil && len(f.calls) == 0 && !f.closed
 	if finished {
 		f.closed = true
 		f.closing.Stop()
@@ -125,7 +125,7 @@ func (f *Front) unlock() {
 // diverted calls end. Any other Close ends them.
 func (f *Front) Close() error {
 	f.mu.Lock()
-	if f.graceful && len(f.passed) == 0 && f.diverted > 0 && f.closing == nil && !f.closed {
+	if f.graceful && len(f.passed) == 0 && len(f.calls) > 0 && f.closing == nil && !f.closed {
 		f.closing = time.AfterFunc(f.cfg.Drain, func() { _ = f.cut(net.ErrClosed) })
 		f.mu.Unlock()
 		return nil

@@ -38,6 +38,7 @@ func TestFront_divertedLooksLikePassed(t *testing.T) {
 			{method: "Echo", request: bytes.Repeat([]byte{7}, 60_000)},
 			{method: "Echo", request: bytes.Repeat([]byte{7}, 70_000)}, // too large to be diverted
 			{method: "Refuse", request: []byte("x")},
+			{method: "RefuseAtLength", request: []byte("x")},
 			{method: "Order", request: order{0, 0, codes.OK}.bytes()},
 			{method: "Order", request: order{3, 0, codes.OK}.bytes()},
 			{method: "Order", request: order{100, 17, codes.OK}.bytes()},

@@ -96,6 +96,10 @@ func (f *Front) headerFrame(in *inbound, h head, payload []byte) error {
 	return f.headers(in, h, block)
 }
 
+// maxUnread is how many bytes may wait for a client that reads nothing before its calls are passed: gRPC's server counts a call
+// until its answer is written, but a diverted one ends when its answer is queued.
+const maxUnread = 1 << 20
+
 // illegalID is a stream id that makes gRPC's server refuse the connection as it refuses headers that begin no call.
 const illegalID = 2
 
@@ -136,7 +140,7 @@ func (f *Front) headers(in *inbound, h head, block []byte) error {
 	}
 	mayHold := end == 0 && len(f.holding) < f.cfg.Held && f.diverted < f.cfg.Streams && !f.windows.noTable
 	f.mu.Unlock()
-	if mayHold && plain(fields) {
+	if mayHold && f.out.length() < maxUnread && plain(fields) {
 		if kept, ok := f.policy.May(f.Conn, fields); ok {
 			in.decoder.keep()
 			f.hold(h.id, fields, kept)

@@ -397,3 +397,27 @@ func TestBackend_answersPings(t *testing.T) {
 	first := x.backend.lastRead.Load()
 	eventually(t, "a ping is answered", func() bool { return x.backend.lastRead.Load() > first })
 }
+
+// TestFront_clientReadsNothing bounds the answers that are kept for a client that calls and calls and reads nothing.
+func TestFront_clientReadsNothing(t *testing.T) {
+	x := newFixture(t, nil)
+	c := x.rawClient()
+	wrote := make(chan error, 1)
+	go func() {
+		for {
+			block := c.headers("/read/RefuseAtLength", "echo", strings.Repeat("long", 1000))
+			param := http2.HeadersFrameParam{StreamID: c.next, BlockFragment: block, EndHeaders: true}
+			if err := errors.Join(c.framer.WriteHeaders(param), c.framer.WriteData(c.next, true, message(nil))); err != nil {
+				wrote <- err
+				return
+			}
+			c.next += 2
+		}
+	}()
+	eventually(t, "calls are passed", func() bool { return x.proxy.count("RefuseAtLength") > 10 })
+	if n := x.fronts[0].out.length(); n > 2*maxUnread {
+		t.Errorf("%d bytes are kept", n)
+	}
+	_ = c.conn.Close()
+	<-wrote
+}
