@@ -97,15 +97,18 @@ func (j *judge) add(c Condition) {
 	j.found = append(j.found, c)
 }
 
+// about returns what adds conditions of a subject, which of names it.
+func (j *judge) about(of Condition) func(name Name, format string, args ...any) {
+	return func(name Name, format string, args ...any) {
+		of.Name, of.Text = name, fmt.Sprintf(format, args...)
+		j.add(of)
+	}
+}
+
 // instances judges the instances and their part in the cluster.
 func (j *judge) instances() {
 	f := j.facts
-	own := func(name Name, format string, args ...any) {
-		j.add(Condition{Name: name, Instance: f.Instance, Text: fmt.Sprintf(format, args...)})
-	}
-	cluster := func(name Name, format string, args ...any) {
-		j.add(Condition{Name: name, Text: fmt.Sprintf(format, args...)})
-	}
+	own, cluster := j.about(Condition{Instance: f.Instance}), j.about(Condition{})
 	if f.Leader == "" {
 		cluster(NoLeader, "%s reaches no leader: nothing can be changed, and writes stop when the leases end", f.Instance)
 	}
@@ -148,13 +151,14 @@ func (j *judge) voters(cluster func(Name, string, ...any)) {
 		if m.Voter && m.Heard {
 			alive++
 		}
+		about := j.about(Condition{Instance: m.Name})
 		switch {
 		case m.Heard && m.Problem != "":
-			j.add(Condition{Name: InstanceAway, Instance: m.Name, Text: fmt.Sprintf("%s is not well: %s", m.Name, m.Problem)})
+			about(InstanceAway, "%s is not well: %s", m.Name, m.Problem)
 		case m.Heard && m.Voter && !m.Leased:
-			j.add(Condition{Name: NoLease, Instance: m.Name, Text: fmt.Sprintf("%s has no lease: it takes no writes", m.Name)})
+			about(NoLease, "%s has no lease: it takes no writes", m.Name)
 		case !m.Heard:
-			j.add(Condition{Name: InstanceAway, Instance: m.Name, Text: fmt.Sprintf("the leader %s does not hear %s", f.Leader, m.Name)})
+			about(InstanceAway, "the leader %s does not hear %s", f.Leader, m.Name)
 		}
 	}
 	if voters < f.Configured {
@@ -187,9 +191,7 @@ func versionsOf(running []Running) []string {
 
 // virtualStorage judges one virtual storage.
 func (j *judge) virtualStorage(vs VirtualStorage) {
-	about := func(name Name, storage, format string, args ...any) {
-		j.add(Condition{Name: name, VirtualStorage: vs.Name, Storage: storage, Text: fmt.Sprintf(format, args...)})
-	}
+	about := j.about(Condition{VirtualStorage: vs.Name})
 	serving, writable := 0, false
 	for _, s := range vs.Storages {
 		j.storage(vs, s)
@@ -200,27 +202,27 @@ func (j *judge) virtualStorage(vs VirtualStorage) {
 	}
 	switch {
 	case vs.Primary == "":
-		about(NoPrimary, "", "%s has no primary: it takes no writes", vs.Name)
+		about(NoPrimary, "%s has no primary: it takes no writes", vs.Name)
 	case !writable:
-		about(NoPrimary, "", "%s cannot reach %s, the primary of %s: it takes no writes here", j.facts.Instance, vs.Primary, vs.Name)
+		about(NoPrimary, "%s cannot reach %s, the primary of %s: it takes no writes here", j.facts.Instance, vs.Primary, vs.Name)
 	}
 	if vs.Unavailable > 0 {
-		about(RepositoryAway, "", "%s of %s cannot be served; list: praefectctl dataloss -virtual-storage %s", repositories(vs.Unavailable), vs.Name, vs.Name)
+		about(RepositoryAway, "%s of %s cannot be served; list: praefectctl dataloss -virtual-storage %s", repositories(vs.Unavailable), vs.Name, vs.Name)
 	}
 	if vs.Conflicts > 0 {
-		about(Conflict, "", "%s of %s: each side has what the other lacks, and both are kept; see: praefectctl dataloss -virtual-storage %s",
+		about(Conflict, "%s of %s: each side has what the other lacks, and both are kept; see: praefectctl dataloss -virtual-storage %s",
 			repositories(vs.Conflicts), vs.Name, vs.Name)
 	}
 	if vs.Short > 0 {
-		about(TooFewCopies, "", "%s of %s, such as %s, have been in sync on fewer than %d storages for more than %v",
+		about(TooFewCopies, "%s of %s, such as %s, have been in sync on fewer than %d storages for more than %v",
 			repositories(vs.Short), vs.Name, vs.ShortExample, min(vs.Copies, len(vs.Storages)), ShortAfter)
 	}
 	if serving == 1 && len(vs.Storages) > 1 {
-		about(OneGoodCopy, "", "one of the %d storages of %s serves: each new write has one copy", len(vs.Storages), vs.Name)
+		about(OneGoodCopy, "one of the %d storages of %s serves: each new write has one copy", len(vs.Storages), vs.Name)
 	}
 	j.releases(vs)
 	if vs.Paused != "" {
-		about(FailoverPaused, "", "automatic failover of %s is paused %s", vs.Name, vs.Paused)
+		about(FailoverPaused, "automatic failover of %s is paused %s", vs.Name, vs.Paused)
 	}
 }
 
@@ -247,9 +249,7 @@ func (j *judge) releases(vs VirtualStorage) {
 	if len(versions) < 2 {
 		return
 	}
-	about := func(name Name, format string, args ...any) {
-		j.add(Condition{Name: name, VirtualStorage: vs.Name, Text: fmt.Sprintf(format, args...)})
-	}
+	about := j.about(Condition{VirtualStorage: vs.Name})
 	about(ReleasesDiffer, "the storages of %s run different releases: %s", vs.Name, strings.Join(versions, ", "))
 	if want := min(vs.Copies, len(running)); alike > 0 && alike < want {
 		about(ReleaseAlone, "%d of the storages of %s that serve run what the primary %s runs (%s), fewer than %d: a write that the releases hash otherwise is on fewer storages until it is copied",
@@ -259,9 +259,7 @@ func (j *judge) releases(vs VirtualStorage) {
 
 // storage judges one storage.
 func (j *judge) storage(vs VirtualStorage, s Storage) {
-	about := func(name Name, format string, args ...any) {
-		j.add(Condition{Name: name, VirtualStorage: vs.Name, Storage: s.Name, Text: fmt.Sprintf(format, args...)})
-	}
+	about := j.about(Condition{VirtualStorage: vs.Name, Storage: s.Name})
 	switch {
 	case !s.Reachable:
 		about(StorageAway, "%s cannot reach %s of %s%s", j.facts.Instance, s.Name, vs.Name, because(s.Err))

@@ -1,12 +1,7 @@
 package condition
 
-import "strings"
-
-// runBooks is the page with a section for each kind; alertsPage has one for each alert.
-const (
-	runBooks   = "docs/operations/conditions.md"
-	alertsPage = "alerts.md"
-)
+// runBooks is the page with a section for each kind.
+const runBooks = "docs/operations/conditions.md"
 
 // RunBook is the section of the manual about conditions of that name: its path among the sources,
 // as the links of alerts are.
@@ -35,21 +30,4 @@ func (k Kind) Alert() string {
 		return "PraefectDegraded"
 	}
 	return ""
-}
-
-// Page is the part of docs/operations/conditions.md about the kinds: a table, and a section for each.
-func Page() string {
-	var b strings.Builder
-	b.WriteString("| condition | level | exit code | metric |\n|---|---|---|---|\n")
-	for _, k := range kinds {
-		exit := string('0' + rune(k.Level.Health().ExitCode()))
-		b.WriteString("| [`" + string(k.Name) + "`](#" + string(k.Name) + ") | " + string(k.Level) + " | " + exit + " | `" + k.Metric() + "` |\n")
-	}
-	for _, k := range kinds {
-		b.WriteString("\n### " + string(k.Name) + "\n\n" + k.Meaning + "\n\n- Do: " + k.Next + "\n")
-		if alert := k.Alert(); alert != "" {
-			b.WriteString("- Alert: [" + alert + "](" + alertsPage + "#" + strings.ToLower(alert) + ")\n")
-		}
-	}
-	return b.String()
 }
