@@ -103,7 +103,7 @@ func TestProgram_exitCodesOfChanges(t *testing.T) {
 		if len(row.errs) > 2 { // goes on until the end
 			timeout = "4s"
 		}
-		got := praefectctl(t, nil, "-endpoints", i.serve(t), "-timeout", timeout, "pause", "-request-id", "again")
+		got := i.ctl("-timeout", timeout, "pause", "-request-id", "again")
 		if got.code != row.code || !strings.Contains(got.stderr, row.text) {
 			t.Errorf("%s: got %+v", row.name, got)
 		}

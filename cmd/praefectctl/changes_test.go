@@ -45,8 +45,7 @@ changes: 3; answered by praefect-1
 
 func TestHistory_json(t *testing.T) {
 	i := newInstance(t)
-	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "history", "-limit", "1")
-	want := `{
+	i.ctl("-o", "json", "history", "-limit", "1").is(t, outcome{0, `{
   "schema": 1,
   "instance": "praefect-1",
   "changes": [
@@ -61,10 +60,7 @@ func TestHistory_json(t *testing.T) {
     }
   ]
 }
-`
-	if got != (outcome{0, want, ""}) {
-		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
-	}
+`, ""})
 }
 
 func TestAcceptDataloss(t *testing.T) {
@@ -101,12 +97,11 @@ func TestAcceptDataloss(t *testing.T) {
 
 	i := newInstance(t)
 	praefectctl(t, nil, append([]string{"-endpoints", i.serve(t)}, flags("-confirm", "gitaly-2")...)...).fails(t, exitRefused, "nothing is lost") // a repository that is whole
-	praefectctl(t, nil, "-endpoints", i.serve(t), "accept-dataloss").fails(t, exitUsage)                                                          // no repository
+	i.ctl("accept-dataloss").fails(t, exitUsage)                                                                                                  // no repository
 }
 
 func TestQueueRetry(t *testing.T) {
 	i := withJobs(t)
-	address := i.serve(t)
 	for _, row := range []struct {
 		args []string
 		want outcome
@@ -114,10 +109,10 @@ func TestQueueRetry(t *testing.T) {
 		{[]string{"-repository", "other.git"}, outcome{0, "* jobs made ready: 0; answered by praefect-1\n", ""}},
 		{nil, outcome{0, "* jobs made ready: 2; answered by praefect-1\n", ""}},
 	} {
-		praefectctl(t, nil, append([]string{"-endpoints", address, "queue", "retry"}, row.args...)...).is(t, row.want)
+		i.ctl(append([]string{"queue", "retry"}, row.args...)...).is(t, row.want)
 	}
 	i.SetJobs(nil, admintest.ErrQueue)
-	praefectctl(t, nil, "-endpoints", address, "queue", "retry").fails(t, exitUnavailable) // without Postgres
+	i.ctl("queue", "retry").fails(t, exitUnavailable) // without Postgres
 }
 
 // TestProgram_whoMayChange goes through who has which token where.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -13,13 +12,9 @@ import (
 func TestExplain_json(t *testing.T) {
 	i := newInstance(t)
 	i.WrittenOnlyTo("a.git", "gitaly-1")
-	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "explain", "a.git")
-	var answer admin.ExplainResponse
-	if err := json.Unmarshal([]byte(got.stdout), &answer); got.code != 0 || err != nil {
-		t.Fatalf("got %+v, %v", got, err)
-	}
+	answer := document[admin.ExplainResponse](t, i.ctl("-o", "json", "explain", "a.git"), 0)
 	if answer.Schema != 1 || answer.Entry == nil || len(answer.Entry.Behind) != 1 || answer.Routes.Writes.Primary != "gitaly-1" {
-		t.Errorf("got %s", got.stdout)
+		t.Errorf("got %+v", answer)
 	}
 }
 
@@ -52,7 +47,7 @@ func TestExplain_sayings(t *testing.T) {
 		}
 		i := newInstance(t)
 		row.given(i)
-		got := praefectctl(t, nil, "-endpoints", i.serve(t), "explain", "-virtual-storage", "default", "a.git")
+		got := i.ctl("explain", "-virtual-storage", "default", "a.git")
 		for _, want := range row.want {
 			if got.code != code || !strings.Contains(got.stdout, want) {
 				t.Errorf("%s: want %d and %q, got %d %s\n%s", row.name, code, want, got.code, got.stderr, got.stdout)

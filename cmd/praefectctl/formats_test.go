@@ -26,11 +26,10 @@ func TestYAMLOf(t *testing.T) {
 // Every format has the same facts; wide has columns that a table has not.
 func TestProgram_formats(t *testing.T) {
 	i := newInstance(t)
-	address := i.serve(t)
 	for format, want := range map[string]string{
 		"table": "STORAGE   ROLE", "wide": "VOTES", "json": `"name": "gitaly-2"`, "yaml": "\n      - name: \"gitaly-2\"\n",
 	} {
-		got := praefectctl(t, nil, "-endpoints", address, "-o", format, "status")
+		got := i.ctl("-o", format, "status")
 		if got.code != 0 || !strings.Contains(got.stdout, want) {
 			t.Errorf("%s: got %+v, want %q in it", format, got, want)
 		}
@@ -38,7 +37,7 @@ func TestProgram_formats(t *testing.T) {
 			t.Errorf("a table has the columns of wide:\n%s", got.stdout)
 		}
 	}
-	praefectctl(t, nil, "-endpoints", address, "-o", "xml", "status").fails(t, exitUsage)
+	i.ctl("-o", "xml", "status").fails(t, exitUsage)
 }
 
 // Colour only on a terminal, and not where NO_COLOR says so; the sign and the word are always there.

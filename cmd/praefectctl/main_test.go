@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -28,13 +29,23 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // instance is an instance of a cluster that the tools can ask.
 type instance struct {
 	*admintest.Cluster
-	t     *testing.T
-	token atomic.Pointer[string] // that the last caller showed
+	t       *testing.T
+	token   atomic.Pointer[string] // that the last caller showed
+	address string                 // where ctl asks it; empty at first
 }
 
 // newInstance makes one with the storages gitaly-1 (primary) and gitaly-2.
 func newInstance(t *testing.T) *instance {
 	return &instance{t: t, Cluster: admintest.New(t, "gitaly-1", "gitaly-2")}
+}
+
+// ctl runs the program for a script that asks this instance.
+func (i *instance) ctl(args ...string) outcome {
+	i.t.Helper()
+	if i.address == "" {
+		i.address = i.serve(i.t)
+	}
+	return praefectctl(i.t, nil, append([]string{"-endpoints", i.address}, args...)...)
 }
 
 // serve returns the host:port at which the instance answers until the test
@@ -117,6 +128,14 @@ func (o outcome) is(t *testing.T, want outcome) {
 	if o != want {
 		t.Errorf("got %d\n%s%s\nwant %d\n%s%s", o.code, o.stdout, o.stderr, want.code, want.stdout, want.stderr)
 	}
+}
+
+// document is the JSON that a command has printed which ended with the code.
+func document[Answer any](t *testing.T, o outcome, code int) (answer Answer) {
+	t.Helper()
+	o.ends(t, code)
+	must(t, json.Unmarshal([]byte(o.stdout), &answer))
+	return answer
 }
 
 // screen is an environment that shows everything.

@@ -20,9 +20,8 @@ import (
 
 func TestCanReboot(t *testing.T) {
 	i := &instance{t: t, Cluster: admintest.New(t, "gitaly-1", "gitaly-2", "gitaly-3")}
-	address := i.serve(t)
 	ask := func(args ...string) outcome {
-		return praefectctl(t, nil, append([]string{"-endpoints", address, "can-i", "reboot"}, args...)...)
+		return i.ctl(append([]string{"can-i", "reboot"}, args...)...)
 	}
 	ask("gitaly-2").ends(t, 0, "yes: the machine of storage gitaly-2", "before: praefectctl drain gitaly-2 -virtual-storage default -y")
 	ask("praefect-1").ends(t, 0, "raft transfer")
@@ -32,23 +31,19 @@ func TestCanReboot(t *testing.T) {
 	ask("-virtual-storage", "default", "gitaly-2").ends(t, 0)
 	i.Lose("gitaly-3")
 	ask("gitaly-2").ends(t, exitRefused, "fewer than consistency.copies (2)") // a storage is away
-	praefectctl(t, nil, "-endpoints", address, "-o", "json", "can-i", "reboot", "gitaly-2").ends(t, exitRefused, `"allowed": false`)
+	i.ctl("-o", "json", "can-i", "reboot", "gitaly-2").ends(t, exitRefused, `"allowed": false`)
 	praefectctl(t, nil, "-endpoints", closedPort(t), "can-i", "reboot", "gitaly-2").fails(t, exitUnavailable)
 }
 
 func TestDataloss_diff(t *testing.T) {
 	i := newInstance(t)
-	address := i.serve(t)
 	i.SetReferences("a.git", "gitaly-1", map[string]string{"refs/heads/main": "8a90", "refs/heads/x": "1"})
 	i.SetReferences("a.git", "gitaly-2", map[string]string{"refs/heads/main": "41b0", "refs/heads/x": "1"})
-	got := praefectctl(t, nil, "-endpoints", address, "dataloss", "diff", "a.git", "gitaly-1", "gitaly-2")
-	if got.code != exitDegraded || !strings.Contains(got.stdout, "refs/heads/main  8a90         41b0") || !strings.Contains(got.stdout, "references that differ: 1;") {
-		t.Errorf("got %+v", got)
-	}
+	i.ctl("dataloss", "diff", "a.git", "gitaly-1", "gitaly-2").ends(t, exitDegraded, "refs/heads/main  8a90         41b0", "references that differ: 1;")
 	i.SetReferences("a.git", "gitaly-2", map[string]string{"refs/heads/main": "8a90", "refs/heads/x": "1"})
-	praefectctl(t, nil, "-endpoints", address, "dataloss", "diff", "a.git", "gitaly-1", "gitaly-2").ends(t, 0) // alike
-	praefectctl(t, nil, "-endpoints", address, "dataloss", "diff", "a.git", "gitaly-1").fails(t, exitUsage)
-	praefectctl(t, nil, "-endpoints", address, "dataloss").ends(t, 0) // dataloss itself
+	i.ctl("dataloss", "diff", "a.git", "gitaly-1", "gitaly-2").ends(t, 0) // alike
+	i.ctl("dataloss", "diff", "a.git", "gitaly-1").fails(t, exitUsage)
+	i.ctl("dataloss").ends(t, 0) // dataloss itself
 }
 
 // A file of losses is shown as a plan, asked for once, carried out one by one, and recorded.
@@ -96,11 +91,10 @@ func TestAcceptDataloss_file(t *testing.T) {
 func TestAcceptDataloss_fileGoesOn(t *testing.T) {
 	i := &instance{t: t, Cluster: admintest.New(t, "gitaly-1", "gitaly-2", "gitaly-3")}
 	i.fails(false, admin.Errorf(admin.Refused, "a write is under way"))
-	address := i.serve(t)
 	i.WrittenOnlyTo("a.git", "gitaly-1")
 	i.WrittenOnlyTo("b.git", "gitaly-1")
 	file := writeFile(t, "default a.git gitaly-2\ndefault b.git gitaly-2\n")
-	got := praefectctl(t, nil, "-endpoints", address, "accept-dataloss", "-file", file, "-confirm", "2")
+	got := i.ctl("accept-dataloss", "-file", file, "-confirm", "2")
 	if got.code != exitRefused || !strings.Contains(got.stdout, "a write is under way") || !strings.Contains(got.stdout, "losses accepted: 1; failed: 1") || len(i.View().Losses) != 1 {
 		t.Errorf("got %+v", got)
 	}
@@ -108,11 +102,10 @@ func TestAcceptDataloss_fileGoesOn(t *testing.T) {
 
 func TestRepositoryList(t *testing.T) {
 	i := newInstance(t)
-	address := i.serve(t)
 	i.SetPaths("a.git", "b.git", "c.git")
 	i.WrittenOnlyTo("b.git", "gitaly-1")
 	list := func(args ...string) outcome {
-		return praefectctl(t, nil, append([]string{"-endpoints", address, "repository", "list"}, args...)...)
+		return i.ctl(append([]string{"repository", "list"}, args...)...)
 	}
 	if got := list(); got.code != 0 || strings.Count(got.stdout, ".git") != 3 || !strings.Contains(got.stdout, "repositories: 3;") {
 		t.Errorf("got %+v", got)

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,17 +21,13 @@ func withJobs(t *testing.T) *instance {
 }
 
 func TestQueueList_table(t *testing.T) {
-	got := praefectctl(t, nil, "-endpoints", withJobs(t).serve(t), "queue", "list")
-	want := `   ID  VIRTUAL STORAGE  REPOSITORY  TARGET    STATE        ATTEMPT  DUE                   WAITS FOR                                                ERROR
+	praefectctl(t, nil, "-endpoints", withJobs(t).serve(t), "queue", "list").is(t, outcome{0, `   ID  VIRTUAL STORAGE  REPOSITORY  TARGET    STATE        ATTEMPT  DUE                   WAITS FOR                                                ERROR
 !  1   default          a.git       gitaly-2  failed       2        2026-01-02T03:04:05Z  a late effect of what a retired instance began, 9s left  no route
 ~  2   default          b.git       gitaly-2  in_progress  1
 x  3   default          c.git       gitaly-2  dead         10                                                                                      broken
 
 jobs: 3
-`
-	if got != (outcome{0, want, ""}) {
-		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
-	}
+`, ""})
 	praefectctl(t, nil, "-endpoints", newInstance(t).serve(t), "queue", "list").is(t, outcome{0, "* no jobs\n", ""}) // no jobs
 }
 
@@ -49,16 +45,10 @@ func TestQueueList_chooses(t *testing.T) {
 		{[]string{"-state", "dead"}, []int64{3}, false},
 		{[]string{"-repository", "b.git"}, []int64{2}, false},
 	} {
-		got := praefectctl(t, nil, append([]string{"-endpoints", address, "-o", "json", "queue", "list"}, row.args...)...)
-		var answer admin.QueueListResponse
-		if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.More != row.more || len(answer.Jobs) != len(row.ids) {
-			t.Errorf("%v: got %v, %+v", row.args, err, answer)
-			continue
-		}
-		for n, id := range row.ids {
-			if answer.Jobs[n].ID != id {
-				t.Errorf("%v: got %+v", row.args, answer.Jobs)
-			}
+		listed := praefectctl(t, nil, append([]string{"-endpoints", address, "-o", "json", "queue", "list"}, row.args...)...)
+		answer := document[admin.QueueListResponse](t, listed, 0)
+		if ids := each(answer.Jobs, func(j admin.Job) int64 { return j.ID }); answer.More != row.more || !slices.Equal(ids, row.ids) {
+			t.Errorf("%v: got %+v", row.args, answer)
 		}
 	}
 	praefectctl(t, nil, "-endpoints", address, "queue", "list", "-limit", "-1").fails(t, exitUsage) // a negative limit

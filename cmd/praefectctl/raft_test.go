@@ -91,8 +91,7 @@ x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes st
 func TestRaftStatus_json(t *testing.T) {
 	i := newInstance(t)
 	i.Raft(func(v *admin.RaftView) { v.Instances = v.Instances[:2]; v.Instances[1].LastContactMillis = nil })
-	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "raft", "status")
-	want := `{
+	i.ctl("-o", "json", "raft", "status").is(t, outcome{3, `{
   "schema": 1,
   "instance": "praefect-1",
   "cluster_id": "cluster",
@@ -141,26 +140,19 @@ func TestRaftStatus_json(t *testing.T) {
     }
   ]
 }
-`
-	if got != (outcome{3, want, ""}) {
-		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
-	}
+`, ""})
 }
 
 func TestRaftPeers(t *testing.T) {
 	i := newInstance(t)
 	i.Raft(func(v *admin.RaftView) { v.Instances = v.Instances[:2] })
-	address := i.serve(t)
-	got := praefectctl(t, nil, "-endpoints", address, "raft", "peers")
-	if want := `   INSTANCE    ID    RAFT ADDRESS   CLIENT ADDRESS  VOTER  STATE
+	i.ctl("raft", "peers").is(t, outcome{3, `   INSTANCE    ID    RAFT ADDRESS   CLIENT ADDRESS  VOTER  STATE
 *  praefect-1  id-1  10.0.0.1:2307  10.0.0.1:2305   yes    leader
 *  praefect-2  id-2  10.0.0.2:2307  10.0.0.2:2305   yes    follower
 
 instances: 2; answered by praefect-1
-`; got != (outcome{3, want, ""}) {
-		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
-	}
-	got = praefectctl(t, nil, "-endpoints", address, "-o", "json", "raft", "peers")
+`, ""})
+	got := i.ctl("-o", "json", "raft", "peers")
 	if !strings.Contains(got.stdout, `"leader": "praefect-1",
   "peers": [
     {

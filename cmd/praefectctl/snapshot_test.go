@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -12,15 +10,8 @@ func TestSnapshot_savedAndInspected(t *testing.T) {
 	i := newInstance(t)
 	i.WrittenOnlyTo("@hashed/ab/cd.git", "gitaly-1")
 	file := filepath.Join(t.TempDir(), "state")
-	got := praefectctl(t, nil, "-endpoints", i.serve(t), "raft", "snapshot", "save", file)
-	if got.code != 0 || !strings.Contains(got.stdout, "saved by praefect-1") || !strings.Contains(got.stdout, "repositories in the ledger: 1") {
-		t.Fatalf("%+v", got)
-	}
-	got = praefectctl(t, nil, "-o", "json", "raft", "snapshot", "inspect", file)
-	var answer snapshotResponse
-	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || got.code != 0 {
-		t.Fatalf("%v: %+v", err, got)
-	}
+	i.ctl("raft", "snapshot", "save", file).ends(t, 0, "saved by praefect-1", "repositories in the ledger: 1")
+	answer := document[snapshotResponse](t, praefectctl(t, nil, "-o", "json", "raft", "snapshot", "inspect", file), 0)
 	if answer.Index != i.View().Index || answer.ClusterID != i.View().ClusterID || len(answer.VirtualStorages) != 1 {
 		t.Errorf("%+v", answer)
 	}

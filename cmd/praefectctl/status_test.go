@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -105,12 +104,9 @@ func TestStatus_json(t *testing.T) {
 	i := newInstance(t)
 	i.Lose("gitaly-2")
 	got := praefectctl(t, nil, "status", "-endpoints", i.serve(t), "-virtual-storage", "default", "-o", "json")
-	var answer admin.StatusResponse
-	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil {
-		t.Fatalf("%v: %s", err, got.stdout)
-	}
-	if got.code != exitDegraded || answer.Schema != 1 || answer.VirtualStorages[0].Storages[1].Error != "connection refused" {
-		t.Errorf("got %d, %+v", got.code, answer)
+	answer := document[admin.StatusResponse](t, got, exitDegraded)
+	if answer.Schema != 1 || answer.VirtualStorages[0].Storages[1].Error != "connection refused" {
+		t.Errorf("got %+v", answer)
 	}
 	praefectctl(t, nil, "status", "-endpoints", i.serve(t), "-virtual-storage", "no").fails(t, exitError, `no virtual storage "no"`) // an unknown virtual storage
 }
@@ -120,8 +116,7 @@ func TestStatus_withoutALeader(t *testing.T) {
 	alone.Raft(func(v *admin.RaftView) { v.Leader = "" })
 	alone.Raise(condition.Raised{Name: condition.PrimaryElsewhere, VirtualStorage: "default", Text: "the primary is gitaly-1"})
 	address := alone.serve(t)
-	got := praefectctl(t, nil, "-endpoints", address, "status")
-	if want := `x default: unavailable, primary gitaly-1, epoch 2
+	praefectctl(t, nil, "-endpoints", address, "status").is(t, outcome{4, `x default: unavailable, primary gitaly-1, epoch 2
    STORAGE   ROLE       STATE    REACHABLE  BEHIND
 *  gitaly-1  primary    serving  yes        0
 *  gitaly-2  secondary  serving  yes        0
@@ -131,14 +126,12 @@ func TestStatus_withoutALeader(t *testing.T) {
 x no-leader: praefect-1 reaches no leader: nothing can be changed, and writes stop when the leases end
   run-book: docs/operations/conditions.md#no-leader
 unavailable; no leader, so this is what praefect-1 knows by itself
-`; got != (outcome{4, want, ""}) {
-		t.Errorf("got %d %s\n%s", got.code, got.stderr, got.stdout)
-	}
+`, ""})
 	praefectctl(t, nil, "-endpoints", address, "-o", "json", "status").ends(t, 4, `"leader": "",
   "own_view": true,`) // as JSON
 	// Somebody who knows a leader knows better.
 	other := led.serveAs(t, "praefect-2", "tcp", "127.0.0.1:0", admin.Access{})
-	got = praefectctl(t, nil, "-endpoints", address+","+other, "status")
+	got := praefectctl(t, nil, "-endpoints", address+","+other, "status")
 	if got.code != 0 || !strings.HasSuffix(got.stdout, "healthy; leader praefect-1; feature level 1; answered by praefect-2\n") {
 		t.Errorf("of two: got %+v", got)
 	}
@@ -180,31 +173,23 @@ func TestStatus_watch(t *testing.T) {
 			t.Errorf("terminal %t: got %+v\n%q", row.terminal, got, out.String())
 		}
 	}
-	praefectctl(t, nil, "-endpoints", i.serve(t), "status", "-w", "-interval", "0s").fails(t, exitUsage)        // without a pause
-	praefectctl(t, nil, "-endpoints", i.serve(t), "status", "-w", "-virtual-storage", "no").fails(t, exitError) // an unknown virtual storage
+	i.ctl("status", "-w", "-interval", "0s").fails(t, exitUsage)        // without a pause
+	i.ctl("status", "-w", "-virtual-storage", "no").fails(t, exitError) // an unknown virtual storage
 }
 
 func TestDataloss(t *testing.T) {
 	i := newInstance(t)
-	address := i.serve(t)
-	got := praefectctl(t, nil, "-endpoints", address, "dataloss")
-	if want := (outcome{0, "* every repository is on every storage that serves\n", ""}); got != want {
-		t.Errorf("nothing: got %+v", got)
-	}
+	i.ctl("dataloss").is(t, outcome{0, "* every repository is on every storage that serves\n", ""})
 
 	i.WrittenOnlyTo("a.git", "gitaly-1")
-	got = praefectctl(t, nil, "-endpoints", address, "dataloss")
-	if want := `   VIRTUAL STORAGE  REPOSITORY  AVAILABLE  BEHIND
+	i.ctl("dataloss").is(t, outcome{0, `   VIRTUAL STORAGE  REPOSITORY  AVAILABLE  BEHIND
 ~  default          a.git       yes        gitaly-2
 
 repositories: 1 behind on a storage, 0 of them unavailable
-`; got != (outcome{0, want, ""}) {
-		t.Errorf("behind: got %d\n%s", got.code, got.stdout)
-	}
+`, ""})
 
 	i.Lose("gitaly-1")
-	got = praefectctl(t, nil, "-endpoints", address, "-o", "json", "dataloss")
-	if want := `{
+	i.ctl("-o", "json", "dataloss").is(t, outcome{4, `{
   "schema": 1,
   "repositories": [
     {
@@ -217,9 +202,7 @@ repositories: 1 behind on a storage, 0 of them unavailable
     }
   ]
 }
-`; got != (outcome{4, want, ""}) {
-		t.Errorf("unavailable: got %d\n%s", got.code, got.stdout)
-	}
+`, ""})
 }
 
 func TestDataloss_ofMoreThanOnePage(t *testing.T) {
@@ -228,10 +211,8 @@ func TestDataloss_ofMoreThanOnePage(t *testing.T) {
 	for n := range count {
 		i.WrittenOnlyTo(fmt.Sprintf("%d.git", n), "gitaly-1")
 	}
-	got := praefectctl(t, nil, "-endpoints", i.serve(t), "-o", "json", "dataloss")
-	var answer admin.DatalossResponse
-	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || len(answer.Repositories) != count {
-		t.Errorf("got %d repositories, %v", len(answer.Repositories), err)
+	if n := len(document[admin.DatalossResponse](t, i.ctl("-o", "json", "dataloss"), 0).Repositories); n != count {
+		t.Errorf("got %d repositories", n)
 	}
 }
 
@@ -240,7 +221,7 @@ func TestStatus_saysWhoHoldsTheFeatureLevelBack(t *testing.T) {
 	i := newInstance(t)
 	i.Apply(state.Command{Register: &state.Register{ID: "id-2", Name: "praefect-2", Level: state.Level + 1}})
 	i.Member("id-3", "praefect-3")
-	got := praefectctl(t, nil, "-endpoints", i.serve(t), "status")
+	got := i.ctl("status")
 	want := fmt.Sprintf("~ feature level %d of %d; it is held back by praefect-1 (knows level %d), praefect-3 (not registered: not started, or too old for level %d)\n",
 		max(1, i.View().Level), state.Level+1, max(1, i.View().Instances[0].Level), max(1, i.View().Level))
 	if got.code != 0 || !strings.Contains(got.stdout, want) {

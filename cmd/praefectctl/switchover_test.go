@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -41,21 +40,18 @@ func TestPromote(t *testing.T) {
 	}
 	praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2", "--dry-run").is(t, outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""}) // again
 	praefectctl(t, nil, "-endpoints", address, "promote", "gitaly-2").is(t, outcome{0, "default: gitaly-2 is the primary already, epoch 4\n", ""})              // and no undo: nothing was done
-	got = praefectctl(t, nil, "-endpoints", address, "history", "-limit", "2")
-	if want := `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   CHANGE   WHY         BY
+	praefectctl(t, nil, "-endpoints", address, "history", "-limit", "2").is(t, outcome{0, `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   CHANGE   WHY         BY
 2100-01-02T03:04:13Z  default          3      gitaly-1  fenced   switchover  operator: promote gitaly-2 (uid 0@desk)
 2100-01-02T03:04:14Z  default          4      gitaly-1  serving  admitted    operator: promote gitaly-2 (uid 0@desk)
 
 changes: 2; answered by praefect-1
-`; got != (outcome{0, want, ""}) {
-		t.Errorf("history: got %d\n%s%s", got.code, got.stdout, got.stderr)
-	}
+`, ""})
 }
 
 func TestPromote_json(t *testing.T) {
 	address := caughtBehind(t).serve(t)
 	got := praefectctl(t, nil, "-o", "json", "-endpoints", address, "promote", "gitaly-2", "-why", "kernel", "-request-id", "request-1")
-	want := `{
+	got.is(t, outcome{0, `{
   "schema": 1,
   "instance": "praefect-1",
   "request_id": "request-1",
@@ -81,10 +77,7 @@ func TestPromote_json(t *testing.T) {
   "took_ms": 1800,
   "paused_ms": 210
 }
-`
-	if got.code != 0 || got.stdout != want {
-		t.Errorf("got %d\n%s%s", got.code, got.stdout, got.stderr)
-	}
+`, got.stderr})
 }
 
 func TestPromote_dryRunChangesNothing(t *testing.T) {
@@ -100,7 +93,6 @@ func TestPromote_dryRunChangesNothing(t *testing.T) {
 
 func TestDrain(t *testing.T) {
 	i := newInstance(t)
-	address := i.serve(t)
 	for _, row := range []struct {
 		args   []string
 		stdout string
@@ -116,7 +108,7 @@ func TestDrain(t *testing.T) {
 		{[]string{"drain", "gitaly-1"}, "default: gitaly-1 is drained already, epoch 4\n", ""},
 		{[]string{"undrain", "gitaly-1"}, "* gitaly-1 may return; answered by praefect-1\n  it serves again once it has been healthy for a while; what it misses is copied to it then\n", ""},
 	} {
-		praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...).is(t, outcome{0, row.stdout, row.stderr})
+		i.ctl(row.args...).is(t, outcome{0, row.stdout, row.stderr})
 	}
 	if st := i.View().VirtualStorage("default").Storage("gitaly-1"); st.Why != "dead" {
 		t.Errorf("the storage: got %+v", st)
@@ -156,12 +148,12 @@ func TestPromote_planSaysWhatIsBusyAndInDoubt(t *testing.T) {
 	i.WrittenOnlyTo("a.git", "gitaly-1")
 	paths := []string{"a.git"}
 	i.Apply(state.Command{Open: &state.OpenIntent{VirtualStorage: "default", Paths: paths, Kind: state.PrimaryOnly}})
-	got := praefectctl(t, nil, "-endpoints", i.serve(t), "promote", "gitaly-2", "-dry-run")
+	got := i.ctl("promote", "gitaly-2", "-dry-run")
 	if want := "repositories behind on gitaly-2: 1, 1 of them being written to: they keep their present primary"; !strings.Contains(got.stdout, want) {
 		t.Errorf("busy: got %+v", got)
 	}
 	i.Apply(state.Command{Close: &state.CloseIntent{VirtualStorage: "default", Paths: paths, InDoubt: true}})
-	got = praefectctl(t, nil, "-endpoints", i.serve(t), "promote", "gitaly-2", "-dry-run")
+	got = i.ctl("promote", "gitaly-2", "-dry-run")
 	if !strings.Contains(got.stdout, "repositories with a write of unknown outcome: 1;") {
 		t.Errorf("in doubt: got %+v", got)
 	}
@@ -182,17 +174,13 @@ func TestHistory_tellsOfLossesAndInstances(t *testing.T) {
 			t.Fatalf("%v: got %+v", command, got)
 		}
 	}
-	got := alice.run(t, "-endpoints", address, "history", "-limit", "3")
-	want := `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   REPOSITORY  INSTANCE    CHANGE                    BY
+	alice.run(t, "-endpoints", address, "history", "-limit", "3").is(t, outcome{0, `TIME                  VIRTUAL STORAGE  EPOCH  STORAGE   REPOSITORY  INSTANCE    CHANGE                    BY
 2100-01-02T03:04:13Z  default          2      gitaly-2  a.git                   loss accepted             operator: accept-dataloss (alice@desk): disk gone
 2100-01-02T03:04:14Z                                                praefect-4  added                     operator: raft add praefect-4 (alice@desk): replaces 3
 2100-01-02T03:04:15Z                                                praefect-3  removed from the cluster  operator: raft remove praefect-3 (alice@desk): disk gone
 
 changes: 3; answered by praefect-1
-`
-	if got.code != 0 || got.stdout != want {
-		t.Errorf("got %d\n%s%s", got.code, got.stdout, got.stderr)
-	}
+`, ""})
 }
 
 func TestPromote_asksWhoeverSitsThere(t *testing.T) {
@@ -262,7 +250,6 @@ func TestPromote_interrupted(t *testing.T) {
 func TestPromote_inAnyOfSeveralVirtualStorages(t *testing.T) {
 	i := newInstance(t)
 	i.Define("other", "gitaly-1", "gitaly-2", "gitaly-3")
-	address := i.serve(t)
 	for _, row := range []struct {
 		args []string
 		code int
@@ -274,7 +261,7 @@ func TestPromote_inAnyOfSeveralVirtualStorages(t *testing.T) {
 		{[]string{"promote", "gitaly-3"}, 0, "other: primary gitaly-1 -> gitaly-3"},
 		{[]string{"promote", "gitaly-2", "-virtual-storage", "default"}, 0, "default: primary gitaly-1 -> gitaly-2"},
 	} {
-		praefectctl(t, nil, append([]string{"-endpoints", address}, row.args...)...).fails(t, row.code, row.text)
+		i.ctl(row.args...).fails(t, row.code, row.text)
 	}
 }
 
@@ -303,9 +290,8 @@ func TestSwitchRequest_fromFlags(t *testing.T) {
 	address := i.socket(t)
 	got := operator{env: map[string]string{"USER": "alice"}}.run(t, "-endpoints", address, "-o", "json", "-timeout", "7s",
 		"drain", "gitaly-2", "-y", "--force", "--why", "disk", "--request-id", "again")
-	var answer admin.SwitchResponse
-	if err := json.Unmarshal([]byte(got.stdout), &answer); err != nil || answer.RequestID != "again" {
-		t.Fatalf("got %+v, %v", got, err)
+	if id := document[admin.SwitchResponse](t, got, 0).RequestID; id != "again" {
+		t.Errorf("got the id %q", id)
 	}
 	want := admin.Change{RequestID: "again", By: "operator: drain gitaly-2 (alice@desk): disk", Why: "disk"}
 	for _, r := range i.Switched() {
