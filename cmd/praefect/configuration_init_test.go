@@ -108,10 +108,7 @@ func TestConfigurationInit_refuses(t *testing.T) {
 		{"a directory that exists", append(three[:6:6], rest...), "nothing was written"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got := praefect(t, "", append([]string{"configuration", "init", "-dir", dir}, row.args...)...)
-			if got.code != 1 || !strings.Contains(got.stderr, row.says) {
-				t.Errorf("got %+v, want it to say %q", got, row.says)
-			}
+			praefect(t, "", append([]string{"configuration", "init", "-dir", dir}, row.args...)...).fails(t, 1, row.says)
 		})
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {

@@ -9,10 +9,7 @@ import (
 
 func TestProgram_printsItsVersion(t *testing.T) {
 	for _, args := range [][]string{{"-version"}, {"--version"}, {"version"}} {
-		got := praefect(t, "", args...)
-		if want := (outcome{0, "Praefect, version 1.2.3\n", ""}); got != want {
-			t.Errorf("%v: got %+v", args, got)
-		}
+		praefect(t, "", args...).is(t, outcome{0, "Praefect, version 1.2.3\n", ""})
 	}
 }
 

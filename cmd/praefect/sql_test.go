@@ -41,10 +41,7 @@ func TestSQLMigrate(t *testing.T) {
 	if m := want.FindStringSubmatch(first.stdout); first.code != 0 || m == nil || m[1] != m[3] {
 		t.Errorf("the first time: got %+v", first)
 	}
-	again := praefect(t, "", "-config", config, "sql-migrate")
-	if want := (outcome{0, "praefect sql-migrate: all migrations are up\n", ""}); again != want {
-		t.Errorf("again: got %+v", again)
-	}
+	praefect(t, "", "-config", config, "sql-migrate").is(t, outcome{0, "praefect sql-migrate: all migrations are up\n", ""})
 }
 
 func TestSQLMigrateDownAndStatus(t *testing.T) {
