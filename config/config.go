@@ -68,6 +68,8 @@ type Config struct {
 	Yamux Yamux `toml:"yamux"`
 	// Limits bound the resources that clients may use.
 	Limits Limits `toml:"limits"`
+	// Forwarding is the way in which calls reach storages.
+	Forwarding Forwarding `toml:"forwarding"`
 	// Raft is this instance's part in the replicated state.
 	Raft Raft `toml:"raft"`
 	// Admin is the proof that an operator must present to change the cluster.
@@ -209,6 +211,14 @@ type Limits struct {
 	// SendStallTimeout ends a call whose client takes nothing of a stream for so long.
 	// Default 10m.
 	SendStallTimeout Duration `toml:"send_stall_timeout"`
+}
+
+// Forwarding is the way in which calls reach storages.
+type Forwarding struct {
+	// Frames has reads of a repository forwarded as HTTP/2 frames: the processor time of a read is a fraction
+	// of the time on gRPC's streams. It takes one more connection to each storage, and has no effect
+	// with tracing.otlp_endpoint. Default false, because it is new.
+	Frames bool `toml:"frames"`
 }
 
 // Admin is the secret of operators.

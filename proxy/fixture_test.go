@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 
 	"praefect/fsm/state"
 	"praefect/proxy/ledger"
+	"praefect/proxy/measure"
 	"praefect/proxy/storage"
 	"praefect/proxy/stream"
 	"praefect/proxy/transaction"
@@ -37,6 +39,10 @@ const (
 	storageToken = "inside"
 	zeroOID      = "0000000000000000000000000000000000000000"
 )
+
+// framesOn has the fixtures forward reads as frames; asFrames sets it for a test, the variable of the
+// environment for all.
+var framesOn = os.Getenv("PRAEFECT_TEST_FRAMES") != ""
 
 // fixture is one instance in front of real storage servers (in memory), with the
 // replicated state applied at once, as a cluster of one does.
@@ -150,7 +156,7 @@ func newFixtureWith(t *testing.T, cfg Config) *fixture {
 
 func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, voting bool, cfg Config) *fixture {
 	t.Helper()
-	cfg.Auth, cfg.WriteTimeout = Auth{Token: clientToken}, time.Minute
+	cfg.Auth, cfg.WriteTimeout, cfg.Frames = Auth{Token: clientToken}, time.Minute, framesOn
 	w := &fixture{
 		registry: prometheus.NewRegistry(),
 		t:        t, node: newNode(), session: newSession(), storages: make(map[string]*backend),
@@ -171,7 +177,8 @@ func newFixtureSet(t *testing.T, newBackend func(*testing.T, string) *backend, v
 		targets = append(targets, storage.Target{VirtualStorage: "default", Storage: name, Address: "tcp://" + b.address, Token: storageToken})
 	}
 	votes := transaction.NewManager(w.node.Incarnation, slog.New(slog.DiscardHandler), nil)
-	connections := storage.Config{DialOptions: []grpc.DialOption{grpc.WithStatsHandler(w.sent)}}
+	cfg.Calls = measure.NewClient(w.registry, nil)
+	connections := storage.Config{DialOptions: append(cfg.Calls.DialOptions(), grpc.WithStatsHandler(w.sent)), Frames: framesOn}
 	if voting {
 		connections.Backchannel = VoteServer(votes)
 	}
@@ -293,6 +300,12 @@ func (w *fixture) defineServing(set *storage.Set, names []string) {
 			conn, err := set.Conn("default", name)
 			if err == nil {
 				id = conn.FilesystemID()
+			}
+			if err == nil && framesOn {
+				if _, _, ok := conn.Divert(""); !ok {
+					return errors.New("there is no connection for frames yet")
+				}
+				conn.Diverted()
 			}
 			return err
 		})

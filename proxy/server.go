@@ -22,6 +22,7 @@ import (
 	"praefect/proxy/check"
 	"praefect/proxy/clientconn"
 	"praefect/proxy/ledger"
+	"praefect/proxy/measure"
 	"praefect/proxy/method"
 	"praefect/proxy/router"
 	"praefect/proxy/secure"
@@ -114,6 +115,11 @@ type Config struct {
 	Channels channel.Config
 	// Tracer makes spans of calls; nil for none.
 	Tracer *tracing.Tracer
+	// Frames has reads that need only their first message looked at forwarded as frames, past gRPC's
+	// server, where the storages have connections for frames. With a Tracer all calls are gRPC's.
+	Frames bool
+	// Calls counts the calls to storages that go past gRPC; nil for no count.
+	Calls *measure.Client
 	// Failpoint is called after each step of a write with its name; crash tests end
 	// the process there. It may be nil.
 	Failpoint func(name string)
@@ -127,6 +133,9 @@ const (
 	handshakeTimeout = 10 * time.Second
 	// maxHeader bounds the headers of a call, of which GitLab's clients send a few KiB.
 	maxHeader = 128 << 10
+	// pingMinTime is how often a client may ping. GitLab's clients ping every 20 s; more than one in 10 s
+	// is abuse.
+	pingMinTime = 10 * time.Second
 )
 
 // keptLimit bounds the bytes that all writes under way keep of their requests to send them again.
@@ -154,6 +163,7 @@ type Server struct {
 	auth     atomic.Pointer[Auth]
 	metrics  *metrics
 	methods  *method.Table
+	plain    map[string]plain // the methods whose calls may go past gRPC's server
 	health   *health.Server
 	clients  *clientconn.Set
 
@@ -219,6 +229,7 @@ func New(deps Deps, r prometheus.Registerer, cfg Config) (*Server, error) {
 		clients:  clientconn.NewSet(clientconn.Config{Limit: cfg.Connections, Trusting: cfg.Auth.Token == "", Logger: deps.Logger}),
 	}
 	r.MustRegister(failingCollector{s})
+	s.plain = s.plainMethods()
 	s.SetAuth(cfg.Auth)
 	s.kept.Limit = keptLimit
 	return s, nil
@@ -244,8 +255,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		grpc.MaxConcurrentStreams(s.cfg.Streams),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxHeaderListSize(maxHeader),
-		// GitLab's clients ping every 20 s; more than one in 10 s is abuse.
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingMinTime, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 5 * time.Minute}),
 		grpc.InitialWindowSize(1 << 20),
 		grpc.InitialConnWindowSize(16 << 20),
@@ -254,8 +264,7 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 		grpc.NumStreamWorkers(streamWorkers),
 		grpc.ReadBufferSize(128 << 10),
 		grpc.WriteBufferSize(128 << 10),
-		// Workhorse and gitlab-shell get the data of a fetch beside their calls.
-		grpc.Creds(channel.NewServerCredentials(creds, s.cfg.Channels)),
+		grpc.Creds(s.accepting(creds)),
 	}
 	server := grpc.NewServer(append(opts, s.cfg.Tracer.ServerOptions()...)...)
 	healthpb.RegisterHealthServer(server, healthService{Server: s.health, ledger: s.ledger})
@@ -272,6 +281,16 @@ func (s *Server) Serve(lis net.Listener, kind string, creds credentials.Transpor
 	s.servers = append(s.servers, server)
 	s.mu.Unlock()
 	return server.Serve(s.clients.Listener(lis, s.metrics.connections.WithLabelValues(kind).Inc))
+}
+
+// accepting are the credentials of a listener; creds is nil for one without TLS.
+func (s *Server) accepting(creds credentials.TransportCredentials) credentials.TransportCredentials {
+	// Workhorse and gitlab-shell get the data of a fetch beside their calls.
+	beside := channel.NewServerCredentials(creds, s.cfg.Channels)
+	if !s.cfg.Frames || s.cfg.Tracer != nil {
+		return beside
+	}
+	return fronted{TransportCredentials: beside, server: s, tls: creds != nil}
 }
 
 // lingerAtStop is how long storages have at the end of a Shutdown to abort the calls that they were
@@ -295,7 +314,10 @@ func (s *Server) Shutdown(ctx context.Context) {
 			server.GracefulStop()
 		})
 	}
+	// Diverted calls keep their connections, and gRPC's server waits for these but cannot cut them off.
+	cut := context.AfterFunc(ctx, s.clients.Close)
 	wg.Wait()
+	cut()
 	s.forwarder.Wait(lingerAtStop)
 	s.votes.Wait()
 	s.peers.close()

@@ -13,11 +13,14 @@ import (
 	"praefect/proxy/stream"
 )
 
+// existsMethod asks whether a repository exists.
+const existsMethod = gitalypb.RepositoryService_RepositoryExists_FullMethodName
+
 // special returns how a method is handled for which its kind does not say all,
 // nil for any other.
 func (s *Server) special(name string) func(*request) error {
 	switch name {
-	case gitalypb.RepositoryService_RepositoryExists_FullMethodName:
+	case existsMethod:
 		return s.repositoryExists
 	case gitalypb.ObjectPoolService_DeleteObjectPool_FullMethodName:
 		return s.deleteObjectPool

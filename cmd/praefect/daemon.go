@@ -146,15 +146,17 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		return nil, err
 	}
 	votes := transaction.NewManager(node.Incarnation, log, registry)
+	calls := measure.NewClient(registry, cfg.Prometheus.GRPCLatencyBuckets)
 	storages, err := storage.New(targets(cfg), log, storage.NewMetrics(registry), storage.Config{
 		ProbeInterval: time.Duration(cfg.Detection.ProbeInterval),
 		ProbeTimeout:  time.Duration(cfg.Detection.ProbeTimeout),
 		Silence:       time.Duration(cfg.Detection.Silence),
 		Stall:         time.Duration(max(cfg.Detection.Stall, cfg.Detection.Silence)),
-		DialOptions: slices.Concat(measure.NewClient(registry, cfg.Prometheus.GRPCLatencyBuckets).DialOptions(), tracer.DialOptions(),
+		DialOptions: slices.Concat(calls.DialOptions(), tracer.DialOptions(),
 			[]grpc.DialOption{grpc.WithStatsHandler(stream.StatsHandler{})}),
 		Backchannel: proxy.VoteServer(votes),
 		Channels:    d.channels(),
+		Frames:      cfg.Forwarding.Frames && tracer == nil,
 	})
 	if err != nil {
 		return nil, err
@@ -237,6 +239,8 @@ func (d *daemon) assemble(ctx context.Context, registry *prometheus.Registry, db
 		Channels:        d.channels(),
 		Failpoint:       d.failpoint,
 		Tracer:          tracer,
+		Frames:          cfg.Forwarding.Frames,
+		Calls:           calls,
 	})
 	if err != nil {
 		return nil, err

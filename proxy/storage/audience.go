@@ -39,6 +39,7 @@ func (a *audience) left() bool { return a.now.Load().last.Load() }
 func (c *Conn) stall(cause error) {
 	old := c.audience.now.Swap(newSpell())
 	old.end(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
+	c.yieldFrames()
 }
 
 // fallSilent ends the contexts that WhileAudible returned.
@@ -46,6 +47,7 @@ func (c *Conn) fallSilent(cause error) {
 	now := c.audience.now.Load()
 	now.last.Store(true)
 	now.end(status.Error(codes.Unavailable, unreachable(c.target, cause).Error()))
+	c.closeFrames(unreachable(c.target, cause))
 }
 
 // WhileAudible returns a context that ends with ctx, or when the storage fell

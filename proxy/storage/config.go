@@ -68,6 +68,9 @@ type Config struct {
 	// published, with a Conn of which it may keep no more than that. Nil: the
 	// backchannel is never spoken, and there are no sidechannels.
 	Backchannel func(*Conn) *grpc.Server
+	// Frames has each Conn make a network connection more, over which reads can be forwarded frame by
+	// frame; see Conn.Divert.
+	Frames bool
 	// Channels are the sizes of the streams that share a connection with the backchannel.
 	Channels channel.Config
 

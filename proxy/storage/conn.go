@@ -30,6 +30,9 @@ type Conn struct {
 	generation     uint64
 	identity       identity
 	plain, channel *path // the same one without backchannel
+	// frames is the third network connection, for reads that go past gRPC; nil while there is none.
+	frames atomic.Pointer[framePath]
+	place  *place
 	// sidechannels are the sidechannels that the storage may open; nil without backchannel.
 	sidechannels *channel.Registry
 
@@ -54,7 +57,7 @@ var _ grpc.ClientConnInterface = (*Conn)(nil)
 // dial makes a connection, with the backchannel or without, and verifies the server that is
 // behind it. The caller bounds it. Errors are *dialError.
 func dial(ctx context.Context, to *place, generation uint64, cfg Config, backchannel bool) (*Conn, error) {
-	c := &Conn{target: to.target, generation: generation, silentAfter: cfg.Silence, lost: make(chan struct{}), idle: make(chan struct{})}
+	c := &Conn{target: to.target, place: to, generation: generation, silentAfter: cfg.Silence, lost: make(chan struct{}), idle: make(chan struct{})}
 	c.audience.init()
 	c.finished = grpc.OnFinish(func(error) { c.unref() })
 	c.closeIdle = sync.OnceFunc(func() { close(c.idle) })

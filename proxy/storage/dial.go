@@ -95,6 +95,11 @@ func verify(ctx context.Context, cc *grpc.ClientConn, storageName string) (ident
 	if err != nil {
 		return identity{}, fmt.Errorf("ServerInfo: %w", err)
 	}
+	return identityIn(info, storageName)
+}
+
+// identityIn finds a storage in the answer of a server.
+func identityIn(info *gitalypb.ServerInfoResponse, storageName string) (identity, error) {
 	for _, s := range info.GetStorageStatuses() {
 		if s.GetStorageName() != storageName {
 			continue

@@ -152,6 +152,9 @@ func (l *link) watch(ctx context.Context, conn *Conn) error {
 			}
 		})
 	}
+	if l.cfg.Frames {
+		transports.Go(func() { conn.keepFrames(ctx, conn.place, l.cfg, l.log) })
+	}
 	l.watched.Store(&watched{conn.generation, end})
 	if conn.target.Address != l.place.Load().target.Address {
 		end(errMoved) // it moved while the connection was made; from here on Move ends the watch

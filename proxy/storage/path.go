@@ -65,9 +65,13 @@ func (c *Conn) paths() []*path {
 	return []*path{c.channel, c.plain}
 }
 
-// silence is the time since the storage was last heard, over either path.
+// silence is the time since the storage was last heard, over any path.
 func (c *Conn) silence() time.Duration {
-	return min(c.plain.wire.silence(), c.channel.wire.silence())
+	silence := min(c.plain.wire.silence(), c.channel.wire.silence())
+	if p := c.frames.Load(); p != nil {
+		silence = min(silence, p.wire.silence())
+	}
+	return silence
 }
 
 // Silent tells that nothing was heard of the storage for Config.Silence.
@@ -89,6 +93,7 @@ func (c *Conn) why(otherwise error) error {
 
 // close ends the RPCs under way on all paths.
 func (c *Conn) close() error {
+	c.closeFrames(unreachable(c.target, net.ErrClosed))
 	var faults []error
 	for _, p := range c.paths() {
 		faults = append(faults, p.cc.Close())

@@ -80,13 +80,18 @@ func newSecret(token string) *secret {
 // GetRequestMetadata implements credentials.PerRPCCredentials. A token has no finer date than its second, so that all
 // RPCs of a second show the same one.
 func (s *secret) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
-	current, second := s.current.Load(), tokenTimeOf(ctx).Unix()
+	return s.metadata(tokenTimeOf(ctx)), nil
+}
+
+// metadata is what an RPC shows that is dated t.
+func (s *secret) metadata(t time.Time) map[string]string {
+	current, second := s.current.Load(), t.Unix()
 	if last := s.last.Load(); last != nil && last.secret == current && last.second == second {
-		return last.metadata, nil
+		return last.metadata
 	}
 	now := &dated{current, second, tokenCredentials(*current).at(time.Unix(second, 0))}
 	s.last.Store(now)
-	return now.metadata, nil
+	return now.metadata
 }
 
 // RequireTransportSecurity implements credentials.PerRPCCredentials.

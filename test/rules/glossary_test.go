@@ -14,8 +14,8 @@ import (
 // "fence" is also found as "fenced" and "fences".
 var terms = []string{
 	"accept loss", "account for", "admit", "allow", "backchannel", "backfill", "behind", "bound", "branch", "call", "clean", "conclusion",
-	"conflict", "count", "cut-over", "decision", "doomed", "drain", "driver", "entry", "epoch", "failover", "failpoint", "feature level",
-	"fence", "grace", "guard", "heartbeat", "in sync", "in-doubt intent", "incarnation", "instance", "invalidated", "leader",
+	"conflict", "count", "cut-over", "decision", "divert", "doomed", "drain", "driver", "entry", "epoch", "failover", "failpoint", "feature level",
+	"fence", "front", "grace", "guard", "heartbeat", "in sync", "in-doubt intent", "incarnation", "instance", "invalidated", "leader",
 	"lease", "ledger", "listed", "mark behind", "mark in sync", "observation", "pause of writes", "planted defect", "primary",
 	"primary-only intent", "progress", "queued write", "quorum", "reachability", "reconcile", "rejoin", "repair", "repair lock", "replica",
 	"report", "resolve doubt", "round", "secondary", "serving", "sidechannel", "simulation", "step down", "storage state", "succession",

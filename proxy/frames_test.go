@@ -1,0 +1,392 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"testing"
+	"time"
+
+	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"praefect/proxy/storage"
+	"praefect/test/gitaly/memory"
+)
+
+const (
+	refExistsMethod = gitalypb.RefService_RefExists_FullMethodName
+	getBlobMethod   = gitalypb.BlobService_GetBlob_FullMethodName
+)
+
+// asFrames has the fixtures that the test makes forward reads as frames.
+func asFrames(t *testing.T) {
+	t.Helper()
+	before := framesOn
+	framesOn = true
+	t.Cleanup(func() { framesOn = before })
+}
+
+// TestFrames_bothWays runs tests of reads, of tokens and of the log again with reads as frames.
+func TestFrames_bothWays(t *testing.T) {
+	asFrames(t)
+	for name, test := range map[string]func(*testing.T){
+		"every method":              TestRouting_everyMethod,
+		"spread":                    TestRead_spreadsOverStoragesInSync,
+		"behind":                    TestRead_ofRepositoryThatIsBehindGoesToThePrimary,
+		"primary only":              TestRead_primaryOnly,
+		"storage lost":              TestRead_isMadeUpForByAnotherStorage,
+		"storage silent":            TestRead_silentStorageIsMadeUpFor,
+		"bulk":                      TestRead_bulkStream,
+		"without a lease":           TestRead_withoutLeaseIsServedAndMarked,
+		"errors of a storage":       TestWrite_errorsOfTheStoragePassUntouched,
+		"a write's storage is gone": TestWrite_storageGoneMidCall,
+		"payload in the log":        TestServer_logsPayloadBytes,
+		"bounded log":               TestLog_isBounded,
+		"maintenance":               TestMaintain_goesToAllThatServe,
+		"infos":                     TestInfo_showsVirtualStorages,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// framed is a fixture whose reads are forwarded as frames, and a connection to it over TCP that has
+// shown the token.
+func framed(t *testing.T) (*fixture, *grpc.ClientConn) {
+	t.Helper()
+	asFrames(t)
+	w := newFixture(t)
+	return w, w.proved(w.tcp(storage.Credentials(clientToken)))
+}
+
+// diverted is how many calls of a method came to storages past gRPC.
+func (w *fixture) diverted(method string) (n int) {
+	for _, b := range w.storages {
+		for _, call := range b.asked() {
+			if call.Method == method {
+				n++
+			}
+		}
+	}
+	return n - w.forwarded(method)
+}
+
+// exists asks over a connection for a reference of a repository.
+func exists(ctx context.Context, conn *grpc.ClientConn, path string, opts ...grpc.CallOption) error {
+	_, err := gitalypb.NewRefServiceClient(conn).RefExists(ctx, &gitalypb.RefExistsRequest{Repository: repository(path), Ref: []byte("refs/heads/main")}, opts...)
+	return err
+}
+
+// TestFrames_readsGoPastGRPC, to the storage that was routed to and under its name.
+func TestFrames_readsGoPastGRPC(t *testing.T) {
+	w, conn := framed(t)
+	for range 30 {
+		if err := exists(t.Context(), conn, "a.git"); status.Code(err) != codes.NotFound {
+			t.Fatal(err)
+		}
+	}
+	if n := w.diverted(refExistsMethod); n != 30 {
+		t.Errorf("%d of 30 reads were forwarded as frames", n)
+	}
+	for name, b := range w.storages {
+		for _, call := range b.asked() {
+			if call.Storage != name || call.RelativePath != "a.git" {
+				t.Errorf("%s was asked for %+v", name, call)
+			}
+		}
+	}
+}
+
+// TestFrames_firstCallIsForTheTap: a connection that has shown no token has nothing forwarded past it.
+func TestFrames_firstCallIsForTheTap(t *testing.T) {
+	w, _ := framed(t)
+	if err := exists(t.Context(), w.tcp(storage.Credentials(clientToken)), "a.git"); status.Code(err) != codes.NotFound {
+		t.Fatal(err)
+	}
+	if n := w.diverted(refExistsMethod); n != 0 {
+		t.Errorf("%d reads were forwarded as frames", n)
+	}
+}
+
+// TestFrames_aWrongTokenIsRefused, on a connection that has shown the right one, and the former one
+// as soon as it is replaced.
+func TestFrames_aWrongTokenIsRefused(t *testing.T) {
+	w, _ := framed(t)
+	conn := w.tcp(nil)
+	shows := func(secret string) error {
+		return exists(metadata.AppendToOutgoingContext(t.Context(), "authorization", storage.Token(secret, time.Now())), conn, "a.git")
+	}
+	for range 3 { // the first one proves the connection
+		if err := shows(clientToken); status.Code(err) != codes.NotFound {
+			t.Fatal(err)
+		}
+	}
+	before := w.diverted(refExistsMethod)
+	if before == 0 {
+		t.Error("no read was forwarded as frames: the test shows nothing")
+	}
+	refused := func(what, secret string, want codes.Code) {
+		t.Helper()
+		before := asked(w)
+		if err := shows(secret); status.Code(err) != want {
+			t.Errorf("%s: got %v", what, err)
+		}
+		if asked(w) != before {
+			t.Errorf("%s: a storage was asked", what)
+		}
+	}
+	refused("a wrong token", "wrong", codes.PermissionDenied)
+	if err := exists(t.Context(), conn, "a.git"); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("no token: got %v", err)
+	}
+	w.server.SetAuth(Auth{Token: "another"})
+	refused("the former token", clientToken, codes.PermissionDenied)
+	for range 2 {
+		if err := shows("another"); status.Code(err) != codes.NotFound {
+			t.Errorf("the new token: got %v", err)
+		}
+	}
+	if n := w.diverted(refExistsMethod); n <= before {
+		t.Error("no read with the new token was forwarded as frames")
+	}
+	w.server.SetAuth(Auth{Token: "third", Previous: "another"})
+	before = w.diverted(refExistsMethod)
+	if err := shows("another"); status.Code(err) != codes.NotFound {
+		t.Errorf("the previous token: got %v", err)
+	}
+	if n := w.diverted(refExistsMethod); n != before {
+		t.Error("a read with the previous token was forwarded as frames: it is not counted as such")
+	}
+}
+
+// TestFrames_withoutLeaseReadsAreGRPCs: only there are they marked, passed on or refused.
+func TestFrames_withoutLeaseReadsAreGRPCs(t *testing.T) {
+	w, conn := framed(t)
+	w.session.lose(true)
+	var trailer metadata.MD
+	err := exists(t.Context(), conn, "a.git", grpc.Trailer(&trailer))
+	if status.Code(err) != codes.NotFound || len(trailer.Get(oldViewTrailer)) != 1 || w.diverted(refExistsMethod) != 0 {
+		t.Errorf("got %v, trailer %v, %d as frames", err, trailer, w.diverted(refExistsMethod))
+	}
+	w.session.lose(false)
+	trailer = nil
+	err = exists(t.Context(), conn, "a.git", grpc.Trailer(&trailer))
+	if status.Code(err) != codes.NotFound || len(trailer.Get(oldViewTrailer)) != 0 || w.diverted(refExistsMethod) != 1 {
+		t.Errorf("under a lease: got %v, trailer %v, %d as frames", err, trailer, w.diverted(refExistsMethod))
+	}
+}
+
+// TestFrames_storageIsLostBeforeItAnswers: another one answers, through gRPC, and the call counts as
+// retried.
+func TestFrames_storageIsLostBeforeItAnswers(t *testing.T) {
+	w, conn := framed(t)
+	victim := w.storages["gitaly-2"]
+	var struck bool
+	victim.setHook(func(ctx context.Context, _ memory.Call) (bool, error) {
+		struck = struck || w.to(refExistsMethod, "gitaly-2") == 0
+		victim.Kill()
+		<-ctx.Done()
+		return true, nil
+	})
+	for i := range 40 {
+		if err := exists(t.Context(), conn, "a.git"); status.Code(err) != codes.NotFound {
+			t.Fatalf("read %d: %v", i, err)
+		}
+	}
+	if len(victim.asked()) == 0 || !struck {
+		t.Error("the storage that died was never asked with frames: the test shows nothing")
+	}
+	if n := w.sample("praefect_reads_retried_total"); n == 0 {
+		t.Error("no read counts as retried")
+	}
+}
+
+// TestFrames_largeAnswer compares a blob that is larger than every window with the storage's own.
+func TestFrames_largeAnswer(t *testing.T) {
+	asFrames(t)
+	w := newFixtureOf(t, func(t *testing.T, name string) *backend {
+		t.Helper()
+		b := &backend{}
+		server, err := memory.New(memory.Config{Storages: []string{name}, Token: storageToken, BlobSize: 40 << 20, Hook: b.ask})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Server, b.serve = server, server.Run
+		return b
+	}, true)
+	w.create("a.git")
+	conn := w.proved(w.tcp(storage.Credentials(clientToken)))
+	sum := func(conn *grpc.ClientConn, storage string) string {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		blob, err := gitalypb.NewBlobServiceClient(conn).GetBlob(ctx, &gitalypb.GetBlobRequest{
+			Repository: &gitalypb.Repository{StorageName: storage, RelativePath: "a.git"}, Oid: revision, Limit: -1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash, size := sha256.New(), 0
+		for {
+			part, err := blob.Recv()
+			if err == io.EOF {
+				return fmt.Sprintf("%d bytes, %x", size, hash.Sum(nil))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			size += len(part.GetData())
+			hash.Write(part.GetData())
+		}
+	}
+	direct, err := storage.NewClient("tcp://"+w.storages["gitaly-1"].address, storageToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close()
+	want := sum(direct, "gitaly-1")
+	before := w.diverted(getBlobMethod) // that one
+	for range 2 {
+		if got := sum(conn, "default"); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	if n := w.diverted(getBlobMethod) - before; n != 2 {
+		t.Errorf("%d of 2 were forwarded as frames", n)
+	}
+}
+
+// underWay begins a read that waits at its storage, until end is closed.
+func (w *fixture) underWay(conn *grpc.ClientConn, end <-chan struct{}) (done chan error) {
+	w.t.Helper()
+	began := make(chan struct{}, 1)
+	for _, b := range w.storages {
+		b.setHook(func(ctx context.Context, call memory.Call) (bool, error) {
+			began <- struct{}{}
+			select {
+			case <-end:
+			case <-ctx.Done():
+			}
+			return true, nil
+		})
+	}
+	done = make(chan error, 1)
+	go func() { done <- exists(w.t.Context(), conn, "a.git") }()
+	<-began
+	if n := w.diverted(refExistsMethod); n != 1 {
+		w.t.Fatalf("%d reads are under way as frames", n)
+	}
+	return done
+}
+
+// TestFrames_callsUnderWayCount for the storage's connection, by which reads are balanced.
+func TestFrames_callsUnderWayCount(t *testing.T) {
+	w, conn := framed(t)
+	end := make(chan struct{})
+	done := w.underWay(conn, end)
+	outstanding := func() (n int64) {
+		for _, name := range all {
+			to, err := w.server.storages.Conn("default", name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += to.Outstanding()
+		}
+		return n
+	}
+	if n := outstanding(); n != 1 {
+		t.Errorf("outstanding while the read is under way: %d", n)
+	}
+	close(end)
+	if err := <-done; status.Code(err) != codes.NotFound {
+		t.Error(err)
+	}
+	w.eventually(func() error {
+		if n := outstanding(); n != 0 {
+			return fmt.Errorf("outstanding after the read: %d", n)
+		}
+		return nil
+	})
+}
+
+// TestFrames_shutdownWaits for calls past gRPC's server, until its context ends.
+func TestFrames_shutdownWaits(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ends bool
+		code codes.Code
+	}{"the call ends": {true, codes.NotFound}, "the call is cut off": {false, codes.Unavailable}} {
+		t.Run(name, func(t *testing.T) {
+			w, conn := framed(t)
+			end := make(chan struct{})
+			done := w.underWay(conn, end)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			stopped := make(chan struct{})
+			go func() {
+				w.server.Shutdown(ctx)
+				close(stopped)
+			}()
+			select {
+			case <-stopped:
+				t.Error("Shutdown did not wait")
+			case err := <-done:
+				t.Errorf("the call ended: %v", err)
+			case <-time.After(100 * time.Millisecond):
+			}
+			if tc.ends {
+				close(end)
+			} else {
+				cancel()
+				defer close(end)
+			}
+			if err := <-done; status.Code(err) != tc.code {
+				t.Errorf("got %v, want %v", err, tc.code)
+			}
+			<-stopped
+		})
+	}
+}
+
+// TestServer_survivesAPanic of a call past gRPC, and counts it.
+func TestServer_survivesAPanic(t *testing.T) {
+	w := newFixture(t)
+	instead := false
+	func() {
+		defer w.server.survive("/a/b", func() { instead = true })
+		panic(errors.New("a fault"))
+	}()
+	if !instead || w.sample("praefect_panics_total") != 1 {
+		t.Errorf("instead %t, %v panics", instead, w.sample("praefect_panics_total"))
+	}
+}
+
+// tcp dials the instance over TCP with the given credentials.
+func (w *fixture) tcp(creds credentials.PerRPCCredentials) *grpc.ClientConn {
+	w.t.Helper()
+	opts := []grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}
+	if creds != nil {
+		opts = append(opts, grpc.WithPerRPCCredentials(creds))
+	}
+	conn, err := grpc.NewClient("passthrough:///"+w.address, opts...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// proved has a connection show its token, so that the next calls need not pass the tap.
+func (w *fixture) proved(conn *grpc.ClientConn) *grpc.ClientConn {
+	w.t.Helper()
+	if _, err := healthpb.NewHealthClient(conn).Check(w.t.Context(), &healthpb.HealthCheckRequest{}); err != nil {
+		w.t.Fatal(err)
+	}
+	return conn
+}
