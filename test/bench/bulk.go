@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,7 +94,7 @@ var bulkPaths = []string{direct, proxied, bare, copying}
 
 // storageOn is the name under which a path knows the first storage.
 func storageOn(path string) string {
-	if path == proxied {
+	if path == proxied || path == framed {
 		return "default"
 	}
 	return "gitaly-1"
@@ -113,16 +114,23 @@ func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 		return nil, err
 	}
 	defer m.stop()
+	paths := bulkPaths
+	if s.frames {
+		if err := m.addFramed(ctx, binaries); err != nil {
+			return nil, err
+		}
+		paths = append(slices.Clone(paths), framed)
+	}
 	conns := m.conns
 	up, down, cpu := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
-	for _, path := range bulkPaths {
+	for _, path := range paths {
 		_, err := gitalypb.NewRepositoryServiceClient(conns[path]).CreateRepository(ctx, &gitalypb.CreateRepositoryRequest{Repository: benchRepository(path, storageOn(path), 0)})
 		if err != nil {
 			return nil, err
 		}
 	}
 	for range s.runs {
-		for _, path := range bulkPaths {
+		for _, path := range paths {
 			repository := benchRepository(path, storageOn(path), 0)
 			var before float64
 			if path != direct {
@@ -150,6 +158,9 @@ func bulkMemory(ctx context.Context, binaries cluster.Binaries, s settings) (fig
 		}
 	}
 	all := append(speeds("down_memory", down), speeds("up_memory", up)...)
+	if s.frames {
+		all = append(all, of("down_memory_frames", proxied, 1, "MB/s", down[framed]), of("cpu_per_gb_frames", proxied, 1, "s", cpu[framed]))
+	}
 	return append(all, of("cpu_per_gb", proxied, 1, "s", cpu[proxied]),
 		of("cpu_per_gb_"+bare, proxied, 1, "s", cpu[bare]), of("cpu_per_gb_"+copying, proxied, 1, "s", cpu[copying])), nil
 }

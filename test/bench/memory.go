@@ -95,6 +95,7 @@ type inMemory struct {
 	pids  map[string]int // of the processes between, by path
 	// gateways are where the paths begin.
 	gateways map[string]gateway
+	settings string   // of the instance
 	first    string   // address of the first storage
 	addrs    []string // of all storages
 	undo     []func() error
@@ -126,10 +127,10 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, 
 	m.first = m.addrs[0]
 	text.WriteString("[[virtual_storage]]\nname = \"alone\"\n")
 	node("gitaly-1", m.first)
-	if m.c, err = cluster.Start(ctx, cluster.Options{Binaries: binaries, Settings: text.String()}); err != nil {
+	m.settings = text.String()
+	if m.c, err = m.startCluster(ctx, binaries, m.settings); err != nil {
 		return nil, err
 	}
-	m.undo = append(m.undo, func() error { stopCluster(ctx, m.c); return nil })
 	m.conns[proxied], m.conns[alone] = m.c.Instances[0].Conn(), m.c.Instances[0].Conn()
 	conn, err := cluster.Dial(m.first, memoryToken)
 	if err != nil {
@@ -147,6 +148,30 @@ func memoryCluster(ctx context.Context, binaries cluster.Binaries, mode string, 
 	m.pids[proxied] = m.c.Instances[0].PID()
 	m.gateways[proxied], m.gateways[direct] = gateway{m.c.Instances[0].Addr, m.c.Token}, gateway{m.first, memoryToken}
 	return m, err
+}
+
+// startCluster starts an instance that ends with the world.
+func (m *inMemory) startCluster(ctx context.Context, binaries cluster.Binaries, settings string) (*cluster.Cluster, error) {
+	c, err := cluster.Start(ctx, cluster.Options{Binaries: binaries, Settings: settings})
+	if err == nil {
+		m.undo = append(m.undo, func() error { stopCluster(ctx, c); return nil })
+	}
+	return c, err
+}
+
+// framed is the path through a second instance, in front of the same storages, that forwards reads as
+// frames.
+const framed = "frames"
+
+// addFramed starts that instance.
+func (m *inMemory) addFramed(ctx context.Context, binaries cluster.Binaries) error {
+	c, err := m.startCluster(ctx, binaries, m.settings+"[forwarding]\nframes = true\n")
+	if err != nil {
+		return err
+	}
+	i := c.Instances[0]
+	m.conns[framed], m.pids[framed], m.gateways[framed] = i.Conn(), i.PID(), gateway{i.Addr, c.Token}
+	return nil
 }
 
 // gateway is where a connection leads, and the secret that its calls prove to know.
@@ -177,6 +202,15 @@ func past(storage, token string) (conns map[string]*grpc.ClientConn, helpers map
 		conns[path], helpers[path] = conn, h
 	}
 	return conns, helpers, stop, nil
+}
+
+// spent is the processor time that the process of a path has used, 0 where there is none between.
+func (m *inMemory) spent(path string) (float64, error) {
+	pid, ok := m.pids[path]
+	if !ok {
+		return 0, nil
+	}
+	return cpuSeconds(pid)
 }
 
 // start starts a process that ends with the world.

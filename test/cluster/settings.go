@@ -29,6 +29,10 @@ func (c *Cluster) Configure(settings string) error {
 	return nil
 }
 
+// framesVariable has the instances of every cluster forward reads as frames, so that each suite can be
+// run that way.
+const framesVariable = "PRAEFECT_TEST_FRAMES"
+
 // writeConfig writes the configuration of an instance.
 func (c *Cluster) writeConfig(i *Instance) error {
 	database, err := databaseSettings(c.DSN)
@@ -44,6 +48,9 @@ func (c *Cluster) writeConfig(i *Instance) error {
 		"raft":                   c.raftSettings(i),
 		"database":               database,
 		"virtual_storage":        c.virtualStorageSettings(),
+	}
+	if os.Getenv(framesVariable) != "" {
+		settings["forwarding"] = table{"frames": true}
 	}
 	if i.ConsoleAddr != "" {
 		settings["console"] = table{"listen_addr": i.ConsoleAddr}
