@@ -57,16 +57,16 @@ screenshots: needs ## Take the screenshots of the web console for docs/images ag
 
 # The suites that start dozens of processes run apart from the other packages: they
 # would only measure how busy those keep the machine. The simulation needs one core,
-# and test/e2e mostly waits: they run side by side.
-SUITES := ./test/strong ./test/partition ./test/membership ./test/onecluster ./test/upgrade ./test/realgitaly ./test/install ./test/alerts
-APART := ./test/e2e ./test/console ./test/sim $(SUITES)
+# and test/faults mostly waits: they run side by side.
+SUITES := ./test/votes ./test/partition ./test/membership ./test/onecluster ./test/upgrade ./test/realgitaly ./test/install ./test/alerts
+APART := ./test/faults ./test/console ./test/sim $(SUITES)
 
 # $(1): flags of go test.
 define run-tests
 	{ failed=0; beside=$$(mktemp); trap 'rm -f "$$beside"' EXIT; \
 	  go test $(1) -json -count=1 -timeout 20m $$(go list ./... | grep -vxFf <(go list $(APART))) || failed=1; \
 	  nice go test $(1) -json -count=1 -timeout 28m ./test/sim > "$$beside" & \
-	  for suite in ./test/e2e ./test/console; do go test $(1) -json -count=1 -timeout 28m $$suite || failed=1; done; \
+	  for suite in ./test/faults ./test/console; do go test $(1) -json -count=1 -timeout 28m $$suite || failed=1; done; \
 	  wait $$! || failed=1; \
 	  cat "$$beside"; \
 	  exit $$failed; } | go run ./test/report

@@ -10,11 +10,11 @@ import (
 
 // Run starts a cluster for a test, which it fails if that is not possible. At the
 // test's end the cluster is stopped; if the test failed, its log then has the
-// ends of all processes' logs. Where $E2E_DIR names a directory, a cluster without
+// ends of all processes' logs. Where $SUITE_DIR names a directory, a cluster without
 // one is kept there, by the name of the test.
 func Run(t testing.TB, options Options) *Cluster {
 	t.Helper()
-	if dir := os.Getenv("E2E_DIR"); dir != "" && options.Dir == "" {
+	if dir := os.Getenv("SUITE_DIR"); dir != "" && options.Dir == "" {
 		options.Dir = filepath.Join(dir, t.Name())
 	}
 	c, err := Start(t.Context(), options)

@@ -7,7 +7,7 @@
 // all replicas are equal, the histories of single references are linearizable,
 // and no epoch has fallen. It is run by go test, as root, with these variables:
 //
-//	E2E_SEED     the seed of the order and of the targets (printed; default: the time)
-//	E2E_SECONDS  for how long new rounds of all faults begin (default: one round)
-//	E2E_DIR      an empty directory to keep repositories, logs and states in
+//	SUITE_SEED     the seed of the order and of the targets (printed; default: the time)
+//	SUITE_SECONDS  for how long new rounds of all faults begin (default: one round)
+//	SUITE_DIR      an empty directory to keep repositories, logs and states in
 package partition

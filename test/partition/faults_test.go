@@ -41,8 +41,8 @@ func faults() []fault {
 // TestThreeInstances_surviveWhatFails lets one fault after the other happen to
 // one cluster, in an order by chance.
 func TestThreeInstances_surviveWhatFails(t *testing.T) {
-	seed, seconds := workload.FromEnv(t, "E2E_SEED", uint64(time.Now().UnixNano())), workload.FromEnv(t, "E2E_SECONDS", 0)
-	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
+	seed, seconds := workload.FromEnv(t, "SUITE_SEED", uint64(time.Now().UnixNano())), workload.FromEnv(t, "SUITE_SECONDS", 0)
+	t.Logf("SUITE_SEED=%d SUITE_SECONDS=%d", seed, seconds)
 	began := time.Now()
 	random := rand.New(rand.NewPCG(seed, 0))
 	w := newHarness(t, random)

@@ -1,4 +1,4 @@
-package strong
+package votes
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 // branch or to two, through two instances or one. Each push succeeds or fails
 // cleanly, in bounded time, and of two to the same branch at most one succeeds.
 func contending(t *testing.T, w *harness) {
-	rounds := 2 * int(workload.FromEnv(t, "STRONG_ROUNDS", 1))
+	rounds := 2 * int(workload.FromEnv(t, "SUITE_ROUNDS", 1))
 	one, two := w.Instances[0], w.Instances[1]
 	for _, meeting := range []struct {
 		name     string

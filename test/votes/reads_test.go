@@ -1,4 +1,4 @@
-package strong
+package votes
 
 import (
 	"context"
@@ -26,7 +26,7 @@ func TestReads_areNeverStale(t *testing.T) {
 	seeds, err := workload.NewSeeds(t.Context(), t.TempDir(), repositories)
 	scenario.Must(t, err)
 	w := start(t, cluster.Options{Disk: seeds.Disk})
-	n := int(workload.FromEnv(t, "STRONG_N", 300))
+	n := int(workload.FromEnv(t, "SUITE_READS", 300))
 
 	r := w.readers(t, seeds)
 	r.run(t, n)

@@ -1,6 +1,7 @@
-package e2e
+package votes
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -11,5 +12,12 @@ import (
 var programs cluster.Binaries
 
 func TestMain(m *testing.M) {
+	if to := os.Getenv(lookVariable); to != "" {
+		if err := look(to, os.Stdin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(cluster.Main(m, &programs, "-tags=failpoint"))
 }

@@ -1,4 +1,4 @@
-package strong
+package votes
 
 import (
 	"archive/tar"
@@ -22,7 +22,7 @@ import (
 )
 
 // lookVariable has this program run in a hook: it names the file with a lookout.
-const lookVariable = "STRONG_LOOK"
+const lookVariable = "VOTES_LOOK"
 
 // lookout is what the program in a hook needs to know.
 type lookout struct {
@@ -132,7 +132,7 @@ func fromAHook(t *testing.T, w *harness) {
 
 	checkout := w.clone(t, path)
 	const pushes, commits = 3, 9
-	rounds := int(workload.FromEnv(t, "STRONG_ROUNDS", 1))
+	rounds := int(workload.FromEnv(t, "SUITE_ROUNDS", 1))
 	for n := range rounds * pushes {
 		_, err := checkout.Push(t.Context(), w.Instances[n%3].URL(vs, path), "pushed", fmt.Sprintf("push-%d", n))
 		scenario.Must(t, err)

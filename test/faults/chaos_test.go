@@ -1,4 +1,4 @@
-package e2e
+package faults
 
 import (
 	"context"
@@ -57,8 +57,8 @@ func newChaos(c *cluster.Cluster, seed uint64) *chaos {
 // TestChaos_randomKillsUnderLoad kills the instance and the storages again and
 // again while clients write, intents linger and repairs run.
 func TestChaos_randomKillsUnderLoad(t *testing.T) {
-	seed, seconds := workload.FromEnv(t, "E2E_SEED", 1), workload.FromEnv(t, "E2E_SECONDS", 25)
-	t.Logf("E2E_SEED=%d E2E_SECONDS=%d", seed, seconds)
+	seed, seconds := workload.FromEnv(t, "SUITE_SEED", 1), workload.FromEnv(t, "SUITE_SECONDS", 25)
+	t.Logf("SUITE_SEED=%d SUITE_SECONDS=%d", seed, seconds)
 	c := start(t, cluster.Options{Settings: impatient})
 	h := workload.NewHistory()
 	l := startMixture(t, c, h, seed)

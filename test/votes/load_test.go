@@ -1,4 +1,4 @@
-package strong
+package votes
 
 import (
 	"context"

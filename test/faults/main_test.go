@@ -1,7 +1,6 @@
-package strong
+package faults
 
 import (
-	"fmt"
 	"os"
 	"testing"
 
@@ -12,12 +11,5 @@ import (
 var programs cluster.Binaries
 
 func TestMain(m *testing.M) {
-	if to := os.Getenv(lookVariable); to != "" {
-		if err := look(to, os.Stdin); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
-	}
 	os.Exit(cluster.Main(m, &programs, "-tags=failpoint"))
 }

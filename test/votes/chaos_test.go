@@ -1,4 +1,4 @@
-package strong
+package votes
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 // time, again and again, while clients write and read at all instances.
 func TestChaos_randomKillsUnderLoad(t *testing.T) {
 	t.Parallel()
-	seed, seconds := workload.FromEnv(t, "STRONG_SEED", 1), workload.FromEnv(t, "STRONG_SECONDS", 8)
-	t.Logf("STRONG_SEED=%d STRONG_SECONDS=%d", seed, seconds)
+	seed, seconds := workload.FromEnv(t, "SUITE_SEED", 1), workload.FromEnv(t, "SUITE_SECONDS", 8)
+	t.Logf("SUITE_SEED=%d SUITE_SECONDS=%d", seed, seconds)
 	s := seeds(t)
 	w := start(t, cluster.Options{Disk: s.Disk})
 	l := w.load(t, s)
