@@ -2,6 +2,7 @@ package gitaly
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -26,11 +27,14 @@ func (h *handlers) CommitIsAncestor(ctx context.Context, req *gitalypb.CommitIsA
 			return nil, wire.Fault(err, "bad request (empty or malformed commit)")
 		}
 	}
-	value, err := repo.isAncestor(ctx, req.GetAncestorId(), req.GetChildId())
+	_, err = repo.output(ctx, "merge-base", "--is-ancestor", req.GetAncestorId(), req.GetChildId())
+	if failed, ok := errors.AsType[*gitError](err); ok && failed.code == 1 {
+		return &gitalypb.CommitIsAncestorResponse{}, nil
+	}
 	if err != nil {
 		return nil, wire.Fault(err, "check ancestry")
 	}
-	return &gitalypb.CommitIsAncestorResponse{Value: value}, nil
+	return &gitalypb.CommitIsAncestorResponse{Value: true}, nil
 }
 
 // ListCommits sends the commits that are reachable from the revisions, and

@@ -12,22 +12,6 @@ import (
 	"praefect/test/gitaly/internal/wire"
 )
 
-// CreateBundle sends all references and their objects as a bundle. An empty
-// repository has none; as in Gitaly that is Internal.
-func (h *handlers) CreateBundle(req *gitalypb.CreateBundleRequest, stream gitalypb.RepositoryService_CreateBundleServer) error {
-	repo, err := h.existing(req.GetRepository())
-	if err != nil {
-		return err
-	}
-	err = repo.run(stream.Context(), command{
-		args: []string{"bundle", "create", "--quiet", "-", "--all"},
-		stdout: wire.Sender(func(chunk []byte) error {
-			return stream.Send(&gitalypb.CreateBundleResponse{Data: chunk})
-		}),
-	})
-	return wire.Fault(err, "create bundle")
-}
-
 // CreateRepositoryFromBundle makes a repository with the objects and
 // references of the bundle that is streamed in.
 func (h *handlers) CreateRepositoryFromBundle(stream gitalypb.RepositoryService_CreateRepositoryFromBundleServer) error {

@@ -24,8 +24,6 @@ type refChange struct {
 	ref  string
 	old  string // zero: it is absent
 	new  string // zero: it is deleted
-	// options are told to hooks as the options of a push.
-	options []string
 }
 
 // change makes a user's change, with the hooks that a push would run. Its
@@ -55,7 +53,7 @@ func (r *repository) runHook(ctx context.Context, c refChange, input string, arg
 	err := r.run(ctx, command{
 		program: filepath.Join(r.storage.hooksDir(), args[0]),
 		args:    args,
-		env:     append(pusher(c.user.GetGlId(), c.user.GetGlUsername(), c.repo.GetGlRepository(), "web"), pushOptions(c.options)...),
+		env:     append(pusher(c.user.GetGlId(), c.user.GetGlUsername(), c.repo.GetGlRepository(), "web"), "GIT_PUSH_OPTION_COUNT=0"),
 		stdin:   strings.NewReader(input),
 		stdout:  &stdout,
 		stderr:  &stderr,
@@ -69,15 +67,6 @@ func (r *repository) runHook(ctx context.Context, c refChange, input string, arg
 // pusher is the environment that tells hooks the author of a change.
 func pusher(id, name, repository, protocol string) []string {
 	return []string{"GL_ID=" + id, "GL_USERNAME=" + name, "GL_REPOSITORY=" + repository, "GL_PROTOCOL=" + protocol}
-}
-
-// pushOptions tells hooks the options of a push as git does.
-func pushOptions(options []string) []string {
-	env := []string{fmt.Sprintf("GIT_PUSH_OPTION_COUNT=%d", len(options))}
-	for i, option := range options {
-		env = append(env, fmt.Sprintf("GIT_PUSH_OPTION_%d=%s", i, option))
-	}
-	return env
 }
 
 // hookRefusal is the error of a change that one of the repository's own hooks
@@ -108,30 +97,24 @@ func (e *hookRefusal) details() *gitalypb.CustomHookError {
 	return &gitalypb.CustomHookError{Stdout: e.stdout, Stderr: e.stderr, HookType: kind}
 }
 
-// refusal is why a change was refused: by a hook, or since the reference is not
-// where the user took it to be. One of the two is set.
-type refusal struct {
-	hook   *gitalypb.CustomHookError
-	update *gitalypb.ReferenceUpdateError
+// changed is the status of a commit whose change ended with err.
+func changed(err error, c refChange) error {
+	if hook, ok := errors.AsType[*hookRefusal](err); ok {
+		return withDetails(status.New(codes.PermissionDenied, hook.Error()), &gitalypb.UserCommitFilesError{
+			Error: &gitalypb.UserCommitFilesError_CustomHook{CustomHook: hook.details()},
+		})
+	}
+	if _, ok := errors.AsType[*gitError](err); ok {
+		return status.Errorf(codes.FailedPrecondition, "Could not update %s. Please refresh and try again.", c.ref)
+	}
+	return wire.Fault(err, "update reference")
 }
 
-// changed is the status of a change that ended with err; details puts a refusal
-// into the message that belongs to the method, nil for none.
-func changed(err error, c refChange, details func(refusal) protoadapt.MessageV1) error {
-	var fault *status.Status
-	var why refusal
-	if hook, ok := errors.AsType[*hookRefusal](err); ok {
-		fault, why.hook = status.New(codes.PermissionDenied, hook.Error()), hook.details()
-	} else if _, ok := errors.AsType[*gitError](err); ok {
-		fault = status.Newf(codes.FailedPrecondition, "Could not update %s. Please refresh and try again.", c.ref)
-		why.update = &gitalypb.ReferenceUpdateError{ReferenceName: []byte(c.ref), OldOid: c.old, NewOid: c.new}
-	} else {
-		return wire.Fault(err, "update reference")
+// withDetails returns a status with details as its error.
+func withDetails(fault *status.Status, details protoadapt.MessageV1) error {
+	detailed, err := fault.WithDetails(details)
+	if err != nil {
+		return wire.Fault(err, fault.Message())
 	}
-	if details != nil {
-		if message := details(why); message != nil {
-			return withDetails(fault, message)
-		}
-	}
-	return fault.Err()
+	return detailed.Err()
 }

@@ -1,6 +1,7 @@
 package gitaly
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"praefect/test/gitaly/internal/wire"
@@ -61,13 +61,7 @@ func (h *handlers) UserCommitFiles(stream gitalypb.OperationService_UserCommitFi
 		return wire.Fault(err, "write commit")
 	}
 	change := refChange{user: header.GetUser(), repo: header.GetRepository(), ref: plan.branch, old: plan.old, new: commit}
-	err = changed(repo.change(ctx, change), change, func(why refusal) protoadapt.MessageV1 {
-		if why.hook == nil {
-			return nil
-		}
-		return &gitalypb.UserCommitFilesError{Error: &gitalypb.UserCommitFilesError_CustomHook{CustomHook: why.hook}}
-	})
-	if err != nil {
+	if err := changed(repo.change(ctx, change), change); err != nil {
 		return err
 	}
 	return stream.SendAndClose(&gitalypb.UserCommitFilesResponse{BranchUpdate: &gitalypb.OperationBranchUpdate{
@@ -162,11 +156,12 @@ func (t *tree) commit(ctx context.Context, parent string, header *gitalypb.UserC
 	if err != nil {
 		return "", err
 	}
-	c := newCommit{tree: oid, message: header.GetCommitMessage(), env: env}
+	args := []string{"commit-tree", oid}
 	if parent != "" {
-		c.parents = []string{parent}
+		args = append(args, "-p", parent)
 	}
-	return t.repo.writeCommit(ctx, c)
+	out, err := t.repo.git.output(ctx, command{repo: t.repo, args: args, stdin: bytes.NewReader(header.GetCommitMessage()), env: env})
+	return strings.TrimSpace(string(out)), err
 }
 
 // identity is the author of a commit and its time, as git takes it from its

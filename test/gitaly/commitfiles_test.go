@@ -2,6 +2,7 @@ package gitaly_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -40,9 +41,9 @@ func edit(repo *gitalypb.Repository) *gitalypb.UserCommitFilesRequestHeader {
 }
 
 // commit sends a request and returns the answer. Content goes in small chunks.
-func (f *fixture) commit(t *testing.T, header *gitalypb.UserCommitFilesRequestHeader, actions ...action) (*gitalypb.OperationBranchUpdate, error) {
+func (c *clients) commit(t *testing.T, ctx context.Context, header *gitalypb.UserCommitFilesRequestHeader, actions ...action) (*gitalypb.OperationBranchUpdate, error) {
 	t.Helper()
-	stream, err := f.edits.UserCommitFiles(t.Context())
+	stream, err := c.edits.UserCommitFiles(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,13 +87,13 @@ func (f *fixture) files(t *testing.T, repo *gitalypb.Repository, revision string
 func TestServer_commitsFiles(t *testing.T) {
 	f := start(t)
 	repo := f.create(t, "a.git")
-	first, err := f.commit(t, edit(repo), create("a", "one"), create("dir/b", "two words"), create("dir/c", ""))
+	first, err := f.commit(t, t.Context(), edit(repo), create("a", "one"), create("dir/b", "two words"), create("dir/c", ""))
 	if err != nil || !first.GetRepoCreated() || !first.GetBranchCreated() {
 		t.Fatalf("got %v, %v, want a first branch", first, err)
 	}
 	type header = actionHeader
 	encoded := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("binary "), 100))
-	second, err := f.commit(t, edit(repo),
+	second, err := f.commit(t, t.Context(), edit(repo),
 		action{&header{Action: gitalypb.UserCommitFilesActionHeader_UPDATE, FilePath: []byte("a")}, "new"},
 		action{&header{Action: gitalypb.UserCommitFilesActionHeader_MOVE, FilePath: []byte("moved"), PreviousPath: []byte("dir/b"), InferContent: true}, ""},
 		action{&header{Action: gitalypb.UserCommitFilesActionHeader_CREATE_DIR, FilePath: []byte("empty")}, ""},
@@ -137,33 +138,33 @@ func TestServer_commitsFiles(t *testing.T) {
 func TestServer_commitParents(t *testing.T) {
 	f := start(t)
 	repo := f.create(t, "a.git")
-	main, err := f.commit(t, edit(repo), create("a", "1"))
+	main, err := f.commit(t, t.Context(), edit(repo), create("a", "1"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	topic := edit(repo)
 	topic.BranchName, topic.StartBranchName = []byte("topic"), []byte("main")
-	made, err := f.commit(t, topic, create("b", "2"))
+	made, err := f.commit(t, t.Context(), topic, create("b", "2"))
 	if err != nil || !made.GetBranchCreated() {
 		t.Fatalf("from a start branch: got %v, %v", made, err)
 	}
 	if got := f.files(t, repo, "topic"); len(got) != 2 {
 		t.Errorf("got files %v, want those of main too", got)
 	}
-	if _, err := f.commit(t, topic, create("b", "3")); status.Code(err) != codes.FailedPrecondition {
+	if _, err := f.commit(t, t.Context(), topic, create("b", "3")); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("from a start branch that is not the branch: got %v, want FailedPrecondition", err)
 	}
 	topic.Force = true
-	if _, err := f.commit(t, topic, create("b", "3")); err != nil {
+	if _, err := f.commit(t, t.Context(), topic, create("b", "3")); err != nil {
 		t.Errorf("the same with force: %v", err)
 	}
 	moved := edit(repo)
 	moved.ExpectedOldOid = made.GetCommitId()
-	if _, err := f.commit(t, moved, create("c", "4")); status.Code(err) != codes.FailedPrecondition {
+	if _, err := f.commit(t, t.Context(), moved, create("c", "4")); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("from an unexpected value: got %v, want FailedPrecondition", err)
 	}
 	moved.ExpectedOldOid, moved.StartSha = main.GetCommitId(), main.GetCommitId()
-	if _, err := f.commit(t, moved, create("c", "4")); err != nil {
+	if _, err := f.commit(t, t.Context(), moved, create("c", "4")); err != nil {
 		t.Errorf("from the expected value: %v", err)
 	}
 }
@@ -171,7 +172,7 @@ func TestServer_commitParents(t *testing.T) {
 func TestServer_commitFaults(t *testing.T) {
 	f := start(t)
 	repo := f.create(t, "a.git")
-	if _, err := f.commit(t, edit(repo), create("a", "1"), create("dir/b", "2")); err != nil {
+	if _, err := f.commit(t, t.Context(), edit(repo), create("a", "1"), create("dir/b", "2")); err != nil {
 		t.Fatal(err)
 	}
 	before := f.sum(t, repo)
@@ -198,7 +199,7 @@ func TestServer_commitFaults(t *testing.T) {
 		{"no such action", path(99, "a"), codes.InvalidArgument},
 		{"content before any action", action{content: "x"}, codes.InvalidArgument},
 	} {
-		if _, err := f.commit(t, edit(repo), row.action); status.Code(err) != row.want {
+		if _, err := f.commit(t, t.Context(), edit(repo), row.action); status.Code(err) != row.want {
 			t.Errorf("%s: got %v, want %v", row.name, err, row.want)
 		}
 	}
@@ -220,7 +221,7 @@ func TestServer_commitFaults(t *testing.T) {
 	} {
 		header := edit(&gitalypb.Repository{StorageName: "one", RelativePath: "a.git"})
 		row.spoil(header)
-		if _, err := f.commit(t, header, create("new", "")); status.Code(err) != row.want {
+		if _, err := f.commit(t, t.Context(), header, create("new", "")); status.Code(err) != row.want {
 			t.Errorf("%s: got %v, want %v", row.name, err, row.want)
 		}
 	}

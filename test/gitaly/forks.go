@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
-
-	"praefect/test/gitaly/internal/wire"
 )
 
 // CreateFork makes a repository with the branches and tags of another one, or
@@ -41,39 +39,4 @@ func (h *handlers) CreateFork(ctx context.Context, req *gitalypb.CreateForkReque
 		return nil, err
 	}
 	return &gitalypb.CreateForkResponse{}, nil
-}
-
-// FetchSourceBranch sets a reference to a branch of another repository, which
-// it reaches as the gitaly-servers header says. Without that branch it changes
-// nothing and says so.
-func (h *handlers) FetchSourceBranch(ctx context.Context, req *gitalypb.FetchSourceBranchRequest) (*gitalypb.FetchSourceBranchResponse, error) {
-	repo, err := h.existing(req.GetRepository())
-	if err != nil {
-		return nil, err
-	}
-	if err := wire.CheckRevision(string(req.GetSourceBranch())); err != nil {
-		return nil, err
-	}
-	if err := checkRefName(req.GetTargetRef()); err != nil {
-		return nil, err
-	}
-	source, err := h.openSource(ctx, req.GetSourceRepository())
-	if err != nil {
-		return nil, err
-	}
-	defer h.closeSource(source)
-	branch := "refs/heads/" + string(req.GetSourceBranch())
-	exists, err := gitalypb.NewRefServiceClient(source.conn).RefExists(wire.PeerContext(ctx), &gitalypb.RefExistsRequest{
-		Repository: source.repo, Ref: []byte(branch),
-	})
-	if err != nil {
-		return nil, wire.Fault(err, "look for branch of source")
-	}
-	if !exists.GetValue() {
-		return &gitalypb.FetchSourceBranchResponse{}, nil
-	}
-	if err := source.fetch(ctx, repo, "+"+branch+":"+string(req.GetTargetRef())); err != nil {
-		return nil, wire.Fault(err, "fetch source branch")
-	}
-	return &gitalypb.FetchSourceBranchResponse{Result: true}, nil
 }

@@ -139,24 +139,21 @@ func TestServer_customHookRefuses(t *testing.T) {
 // Changes by users run the same hooks, and say what they said.
 func TestServer_customHookRefusesUsers(t *testing.T) {
 	h := newHooked(t, map[string]string{"pre-receive": "echo not today >&2; exit 3"})
-	create := func(storage string, primary bool) error {
-		_, err := h.voting.edits.UserCreateBranch(gitalytest.InTransaction(t, t.Context(), pushID, storage, primary), &gitalypb.UserCreateBranchRequest{
-			Repository: h.repository(storage), BranchName: []byte("main"), StartPoint: []byte(h.objects.Commits[0]),
-			User: &gitalypb.User{GlId: "user-1", Name: []byte("U"), Email: []byte("u@example.org")},
-		})
+	committed := func(storage string, primary bool) error {
+		_, err := h.voting.commit(t, gitalytest.InTransaction(t, t.Context(), pushID, storage, primary), edit(h.repository(storage)), create("a", "one"))
 		return err
 	}
-	err := create("one", true)
+	err := committed("one", true)
 	var said *gitalypb.CustomHookError
 	for _, detail := range status.Convert(err).Details() {
-		if d, ok := detail.(*gitalypb.UserCreateBranchError); ok {
+		if d, ok := detail.(*gitalypb.UserCommitFilesError); ok {
 			said = d.GetCustomHook()
 		}
 	}
 	if status.Code(err) != codes.PermissionDenied || string(said.GetStderr()) != "not today\n" {
 		t.Errorf("primary: got %v with %v", err, said)
 	}
-	if err := create("two", false); status.Code(err) != codes.Aborted {
+	if err := committed("two", false); status.Code(err) != codes.Aborted {
 		t.Errorf("secondary: got %v, want Aborted", err)
 	}
 	for _, storage := range []string{"one", "two"} {

@@ -55,31 +55,6 @@ func (h *handlers) DeleteObjectPool(ctx context.Context, req *gitalypb.DeleteObj
 	return &gitalypb.DeleteObjectPoolResponse{}, nil
 }
 
-// FetchIntoObjectPool brings a pool's references up to date with its origin's.
-func (h *handlers) FetchIntoObjectPool(ctx context.Context, req *gitalypb.FetchIntoObjectPoolRequest) (*gitalypb.FetchIntoObjectPoolResponse, error) {
-	if _, err := h.locatePool(req.GetObjectPool()); err != nil {
-		return nil, err
-	}
-	pool, err := h.existing(req.GetObjectPool().GetRepository())
-	if err != nil {
-		return nil, err
-	}
-	origin, err := h.existing(req.GetOrigin())
-	if err != nil {
-		return nil, err
-	}
-	if origin.storage != pool.storage {
-		return nil, wire.InvalidArgument("origin has different storage than object pool")
-	}
-	// Nothing is pruned: a repository that borrows from the pool may need it.
-	fetch := fetchCommand(origin.path, []string{poolRefs})
-	fetch.hears = true
-	if err := pool.run(ctx, fetch); err != nil {
-		return nil, wire.Fault(err, "fetch into object pool")
-	}
-	return &gitalypb.FetchIntoObjectPoolResponse{}, nil
-}
-
 // LinkRepositoryToObjectPool lets a repository borrow a pool's objects.
 func (h *handlers) LinkRepositoryToObjectPool(ctx context.Context, req *gitalypb.LinkRepositoryToObjectPoolRequest) (*gitalypb.LinkRepositoryToObjectPoolResponse, error) {
 	repo, err := h.existing(req.GetRepository())

@@ -242,13 +242,9 @@ func indexError(name string, kind gitalypb.IndexError_ErrorType) error {
 	case gitalypb.IndexError_ERROR_TYPE_FILE_NOT_FOUND:
 		code, message = codes.NotFound, "A file with this name doesn't exist"
 	}
-	detailed, err := status.New(code, message).WithDetails(&gitalypb.UserCommitFilesError{
+	return withDetails(status.New(code, message), &gitalypb.UserCommitFilesError{
 		Error: &gitalypb.UserCommitFilesError_IndexUpdate{
 			IndexUpdate: &gitalypb.IndexError{Path: []byte(name), ErrorType: kind},
 		},
 	})
-	if err != nil {
-		return wire.Fault(err, message)
-	}
-	return detailed.Err()
 }

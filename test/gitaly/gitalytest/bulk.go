@@ -150,25 +150,15 @@ func (s *suite) blob(t *testing.T) {
 	wantCode(t, "no id", drain(stream, err), codes.InvalidArgument)
 }
 
-// bundle: out of one repository, into another.
+// bundle: a repository made of one, and of what is none.
 func (s *suite) bundle(t *testing.T) {
 	repo := s.repository("a.git")
 	objects := s.seeded(t, repo, nil)
-	stream, err := s.repos.CreateBundle(s.ctx, &gitalypb.CreateBundleRequest{Repository: repo})
-	wantCode(t, "bundle of nothing", drain(stream, err), codes.Internal)
 	for i, ref := range []string{"refs/heads/main", "refs/heads/b", "refs/keep/around"} {
 		s.write(t, repo, ref, objects.Commits[i], "")
 	}
 	s.write(t, repo, "HEAD", "refs/heads/b", "")
-	stream, err = s.repos.CreateBundle(s.ctx, &gitalypb.CreateBundleRequest{Repository: repo})
-	chunks, err := collect(stream, err)
-	if err != nil {
-		t.Fatalf("create bundle: %v", err)
-	}
-	var whole []byte
-	for _, chunk := range chunks {
-		whole = append(whole, chunk.GetData()...)
-	}
+	whole := s.bundleOf(t, repo)
 	restored := s.repository("restored.git")
 	if err := s.restore(restored, whole, len(whole)/3+1); err != nil {
 		t.Fatalf("create from bundle: %v", err)

@@ -36,17 +36,6 @@ func calls() []call {
 			_, err := repos(to).CreateRepository(c, &gitalypb.CreateRepositoryRequest{Repository: r})
 			return err
 		}},
-		{"CreateRepositoryFromBundle", creates, func(c ctx, to conn, r repo) error {
-			stream, err := repos(to).CreateRepositoryFromBundle(c)
-			if err != nil {
-				return err
-			}
-			if err := stream.Send(&gitalypb.CreateRepositoryFromBundleRequest{Repository: r}); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			_, err = stream.CloseAndRecv()
-			return err
-		}},
 		{"RemoveRepository", fails, func(c ctx, to conn, r repo) error {
 			_, err := repos(to).RemoveRepository(c, &gitalypb.RemoveRepositoryRequest{Repository: r})
 			return err
@@ -68,10 +57,6 @@ func calls() []call {
 				Repository: r, Source: &gitalypb.Repository{StorageName: "elsewhere", RelativePath: "a.git"},
 			})
 			return err
-		}},
-		{"CreateBundle", fails, func(c ctx, to conn, r repo) error {
-			stream, err := repos(to).CreateBundle(c, &gitalypb.CreateBundleRequest{Repository: r})
-			return drain(stream, err)
 		}},
 		{"WriteRef", fails, func(c ctx, to conn, r repo) error {
 			_, err := repos(to).WriteRef(c, &gitalypb.WriteRefRequest{Repository: r, Ref: []byte("HEAD"), Revision: []byte("refs/heads/main")})

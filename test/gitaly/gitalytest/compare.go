@@ -31,7 +31,7 @@ func CompareVotes(t *testing.T, subjects ...Subject) {
 		suites = append(suites, s)
 	}
 	of := func(s *suite) []mutator {
-		return slices.Concat(s.mutators(), s.gitMutators(), s.copyMutators(), s.editMutators(), s.realMutators())
+		return slices.Concat(s.mutators(), s.gitMutators(), s.userMutators(), s.copyMutators(), s.editMutators(), s.realMutators())
 	}
 	for i, m := range of(suites[0]) {
 		t.Run(m.name, func(t *testing.T) {
@@ -55,7 +55,7 @@ func RecordVotes(t *testing.T, subject Subject) map[string][]string {
 		s.objects = s.seeded(t, named(storage, source), map[string]int{"refs/heads/main": 1, "refs/heads/more": 2})
 	}
 	seen := make(map[string][]string)
-	for _, m := range slices.Concat(s.mutators(), s.gitMutators(), s.copyMutators(), s.editMutators(), s.realMutators()) {
+	for _, m := range slices.Concat(s.mutators(), s.gitMutators(), s.userMutators(), s.copyMutators(), s.editMutators(), s.realMutators()) {
 		t.Run(m.name, func(t *testing.T) {
 			votes := s.votesOf(t, m)
 			method, _, _ := strings.Cut(m.name, " ")

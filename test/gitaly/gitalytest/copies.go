@@ -25,10 +25,10 @@ func (s *suite) same(t *testing.T, what string, got, want *gitalypb.Repository) 
 	}
 }
 
-// forks: repositories and branches that come from another one.
+// forks: repositories that come from another one.
 func (s *suite) forks(t *testing.T) {
 	source := s.repository("a.git")
-	objects := s.seeded(t, source, map[string]int{"refs/heads/main": 0, "refs/heads/topic": 1, "refs/tags/v1": 0})
+	s.seeded(t, source, map[string]int{"refs/heads/main": 0, "refs/heads/topic": 1, "refs/tags/v1": 0})
 	s.write(t, source, "HEAD", "refs/heads/topic", "")
 	fork := func(path, revision string, from *gitalypb.Repository) error {
 		_, err := s.repos.CreateFork(s.context(t), &gitalypb.CreateForkRequest{
@@ -45,21 +45,6 @@ func (s *suite) forks(t *testing.T) {
 	}
 	wantCode(t, "fork of nothing", fork("b.git", "", s.repository("absent.git")), codes.NotFound)
 	wantCode(t, "fork of no source", fork("b.git", "", nil), codes.InvalidArgument)
-
-	s.write(t, source, "refs/heads/topic", objects.Commits[2], "")
-	for _, row := range []struct {
-		branch string
-		found  bool
-		value  string
-	}{{"topic", true, objects.Commits[2]}, {"absent", false, objects.Commits[2]}} {
-		resp, err := s.repos.FetchSourceBranch(s.context(t), &gitalypb.FetchSourceBranchRequest{
-			Repository: s.repository("fork.git"), SourceRepository: source, SourceBranch: []byte(row.branch), TargetRef: []byte("refs/merge/1"),
-		})
-		if err != nil || resp.GetResult() != row.found {
-			t.Errorf("fetch %q: got %v, %v, want %v", row.branch, resp, err, row.found)
-		}
-		s.want(t, "fetch "+row.branch, s.repository("fork.git"), "refs/merge/1", row.value)
-	}
 }
 
 // customHooks: set, read, replaced, and copied with the repository.
@@ -167,7 +152,7 @@ func (s *suite) pools(t *testing.T) {
 	origin := s.repository("a.git")
 	objects := s.seeded(t, origin, map[string]int{"refs/heads/main": 1})
 	service := gitalypb.NewObjectPoolServiceClient(s.Conn)
-	pool := &gitalypb.ObjectPool{Repository: s.repository(poolPath)}
+	pool := pool(s.Storage)
 	_, err := service.CreateObjectPool(s.ctx, &gitalypb.CreateObjectPoolRequest{ObjectPool: pool, Origin: origin})
 	wantCode(t, "create", err, codes.OK)
 	s.want(t, "create", pool.GetRepository(), "refs/remotes/origin/heads/main", objects.Commits[1])
@@ -193,10 +178,6 @@ func (s *suite) pools(t *testing.T) {
 			t.Errorf("linked: got pool %q, want %q", got, want)
 		}
 	}
-	s.write(t, origin, "refs/heads/main", objects.Commits[2], "")
-	_, err = service.FetchIntoObjectPool(s.ctx, &gitalypb.FetchIntoObjectPoolRequest{ObjectPool: pool, Origin: origin})
-	wantCode(t, "fetch", err, codes.OK)
-	s.want(t, "fetch", pool.GetRepository(), "refs/remotes/origin/heads/main", objects.Commits[2])
 	for _, repo := range []*gitalypb.Repository{origin, pool.GetRepository()} {
 		_, err = s.repos.OptimizeRepository(s.ctx, &gitalypb.OptimizeRepositoryRequest{Repository: repo})
 		wantCode(t, "optimize", err, codes.OK)
@@ -209,9 +190,7 @@ func (s *suite) pools(t *testing.T) {
 		_, err = service.DeleteObjectPool(s.ctx, &gitalypb.DeleteObjectPoolRequest{ObjectPool: pool})
 		wantCode(t, "delete", err, codes.OK)
 	}
-	if _, err := bytesOf(s.repos.CreateBundle(s.ctx, &gitalypb.CreateBundleRequest{Repository: origin})); err != nil {
-		t.Errorf("repository without its pool: %v", err)
-	}
+	s.bundleOf(t, origin) // which needs every object
 }
 
 // commits: the answers about history.

@@ -25,7 +25,7 @@ type Subject struct {
 	Other   string
 	// Seed puts objects into an existing repository, and no reference.
 	Seed func(t *testing.T, repo *gitalypb.Repository) Objects
-	// Path returns where an existing repository is on disk; ExerciseGit needs it.
+	// Path returns where an existing repository is on disk; all but Exercise and ExerciseVotes need it.
 	Path func(repo *gitalypb.Repository) string
 	// KillsGit tells that it ends a cancelled call by killing its git, which leaves locks
 	// behind, as Gitaly does since release 17; and that a new HEAD does not hear of an
@@ -63,7 +63,6 @@ func Exercise(t *testing.T, newSubject func(t *testing.T) Subject, only ...strin
 		"replicate":      (*suite).replicate,
 		"replicate HEAD": (*suite).replicateHead,
 		"blob":           (*suite).blob,
-		"bundle":         (*suite).bundle,
 		"push":           (*suite).push,
 	})
 }
@@ -73,9 +72,7 @@ func Exercise(t *testing.T, newSubject func(t *testing.T) Subject, only ...strin
 func ExerciseGit(t *testing.T, newSubject func(t *testing.T) Subject, only ...string) {
 	exercise(t, newSubject, only, map[string]func(*suite, *testing.T){
 		"addressing of git's": (*suite).addressingOfGits,
-		"branches":            (*suite).branches,
-		"tags":                (*suite).tags,
-		"merges":              (*suite).merges,
+		"bundle":              (*suite).bundle,
 		"many references":     (*suite).manyReferences,
 		"unasked of git's":    (*suite).unaskedOfGits,
 		"forks":               (*suite).forks,

@@ -2,6 +2,8 @@ package gitalytest
 
 import (
 	"context"
+	"errors"
+	"io"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
 	"google.golang.org/grpc"
@@ -15,31 +17,18 @@ func gitCalls() []call {
 		conn = *grpc.ClientConn
 		repo = *gitalypb.Repository
 	)
-	repos, refs, edits := gitalypb.NewRepositoryServiceClient, gitalypb.NewRefServiceClient, gitalypb.NewOperationServiceClient
+	repos, refs := gitalypb.NewRepositoryServiceClient, gitalypb.NewRefServiceClient
 	pools := gitalypb.NewObjectPoolServiceClient
 	return []call{
-		{"UserCreateBranch", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserCreateBranch(c, &gitalypb.UserCreateBranchRequest{Repository: r})
-			return err
-		}},
-		{"UserUpdateBranch", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserUpdateBranch(c, &gitalypb.UserUpdateBranchRequest{Repository: r})
-			return err
-		}},
-		{"UserDeleteBranch", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserDeleteBranch(c, &gitalypb.UserDeleteBranchRequest{Repository: r})
-			return err
-		}},
-		{"UserCreateTag", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserCreateTag(c, &gitalypb.UserCreateTagRequest{Repository: r})
-			return err
-		}},
-		{"UserDeleteTag", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserDeleteTag(c, &gitalypb.UserDeleteTagRequest{Repository: r})
-			return err
-		}},
-		{"UserFFBranch", fails, func(c ctx, to conn, r repo) error {
-			_, err := edits(to).UserFFBranch(c, &gitalypb.UserFFBranchRequest{Repository: r})
+		{"CreateRepositoryFromBundle", creates, func(c ctx, to conn, r repo) error {
+			stream, err := repos(to).CreateRepositoryFromBundle(c)
+			if err != nil {
+				return err
+			}
+			if err := stream.Send(&gitalypb.CreateRepositoryFromBundleRequest{Repository: r}); err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			_, err = stream.CloseAndRecv()
 			return err
 		}},
 		{"DeleteRefs", fails, func(c ctx, to conn, r repo) error {
@@ -48,10 +37,6 @@ func gitCalls() []call {
 		}},
 		{"CreateFork", creates, func(c ctx, to conn, r repo) error {
 			_, err := repos(to).CreateFork(c, &gitalypb.CreateForkRequest{Repository: r})
-			return err
-		}},
-		{"FetchSourceBranch", fails, func(c ctx, to conn, r repo) error {
-			_, err := repos(to).FetchSourceBranch(c, &gitalypb.FetchSourceBranchRequest{Repository: r})
 			return err
 		}},
 		{"GetCustomHooks", fails, func(c ctx, to conn, r repo) error {

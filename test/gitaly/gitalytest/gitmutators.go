@@ -1,9 +1,11 @@
 package gitalytest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"os/exec"
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -12,9 +14,6 @@ import (
 
 // gitMutators are the methods that only real git serves.
 func (s *suite) gitMutators() []mutator {
-	sources := func(ctx context.Context, t *testing.T) context.Context {
-		return WithServer(t, ctx, s.Storage, s.Address, s.Token)
-	}
 	repos, refs, edits := gitalypb.NewRepositoryServiceClient, gitalypb.NewRefServiceClient, gitalypb.NewOperationServiceClient
 	pools := gitalypb.NewObjectPoolServiceClient
 	type (
@@ -23,9 +22,6 @@ func (s *suite) gitMutators() []mutator {
 		conn = *grpc.ClientConn
 		repo = *gitalypb.Repository
 	)
-	pool := func(r repo) *gitalypb.ObjectPool {
-		return &gitalypb.ObjectPool{Repository: named(r.GetStorageName(), poolPath)}
-	}
 	return []mutator{
 		{"UserCommitFiles", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
 			elsewhere := *s
@@ -33,39 +29,24 @@ func (s *suite) gitMutators() []mutator {
 			_, err := elsewhere.tryCommit(t, r, "main", "", "new", "new")
 			return err
 		}},
-		{"UserCreateBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserCreateBranch(c, &gitalypb.UserCreateBranchRequest{
-				Repository: r, BranchName: []byte("absent"), StartPoint: []byte(o.Commits[1]), User: user(),
-			})
-			return err
-		}},
-		{"UserDeleteBranch", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserDeleteBranch(c, &gitalypb.UserDeleteBranchRequest{Repository: r, BranchName: []byte("gone"), User: user()})
-			return err
-		}},
-		{"UserCreateTag", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserCreateTag(c, &gitalypb.UserCreateTagRequest{
-				Repository: r, TagName: []byte("v1"), User: user(), TargetRevision: []byte(o.Commits[0]), Message: []byte("v1"), Timestamp: at(),
-			})
-			return err
-		}},
-		{"UserFFBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserFFBranch(c, &gitalypb.UserFFBranchRequest{Repository: r, User: user(), Branch: []byte("gone"), CommitId: o.Commits[2]})
-			return err
-		}},
 		{"DeleteRefs", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			_, err := refs(to).DeleteRefs(c, &gitalypb.DeleteRefsRequest{Repository: r, Refs: patterns("refs/heads/gone", "refs/heads/topic")})
 			return err
 		}},
-		{"CreateFork", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).CreateFork(sources(c, t), &gitalypb.CreateForkRequest{
-				Repository: r, SourceRepository: s.repository(source),
-			})
+		{"CreateRepositoryFromBundle", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
+			stream, err := repos(to).CreateRepositoryFromBundle(c)
+			if err != nil {
+				return err
+			}
+			if err := stream.Send(&gitalypb.CreateRepositoryFromBundleRequest{Repository: r, Data: s.bundleOf(t, s.repository(present))}); err != nil && !errors.Is(err, io.EOF) {
+				return err
+			}
+			_, err = stream.CloseAndRecv()
 			return err
 		}},
-		{"FetchSourceBranch", present, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := repos(to).FetchSourceBranch(sources(c, t), &gitalypb.FetchSourceBranchRequest{
-				Repository: r, SourceRepository: s.repository(source), SourceBranch: []byte("main"), TargetRef: []byte("refs/merge/1"),
+		{"CreateFork", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
+			_, err := repos(to).CreateFork(s.sources(t, c), &gitalypb.CreateForkRequest{
+				Repository: r, SourceRepository: s.repository(source),
 			})
 			return err
 		}},
@@ -82,38 +63,8 @@ func (s *suite) gitMutators() []mutator {
 			return err
 		}},
 		{"LinkRepositoryToObjectPool", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := pools(to).LinkRepositoryToObjectPool(c, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r, ObjectPool: pool(r)})
+			_, err := pools(to).LinkRepositoryToObjectPool(c, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r, ObjectPool: pool(r.GetStorageName())})
 			return err
-		}},
-		{"FetchIntoObjectPool", poolPath, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			origin := named(r.GetStorageName(), present)
-			_, err := pools(to).FetchIntoObjectPool(c, &gitalypb.FetchIntoObjectPoolRequest{ObjectPool: pool(r), Origin: origin})
-			return err
-		}},
-		{"UserUpdateBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			_, err := edits(to).UserUpdateBranch(c, &gitalypb.UserUpdateBranchRequest{
-				Repository: r, BranchName: []byte("main"), User: user(), Oldrev: []byte(o.Commits[1]), Newrev: []byte(o.Commits[2]),
-			})
-			return err
-		}},
-		{"UserDeleteTag", present, func(t test, r repo) { s.write(t, r, "refs/tags/v0", "refs/heads/main", "") }, func(_ test, c ctx, to conn, r repo, _ Objects) error {
-			_, err := edits(to).UserDeleteTag(c, &gitalypb.UserDeleteTagRequest{Repository: r, TagName: []byte("v0"), User: user()})
-			return err
-		}},
-		{"UserMergeBranch", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
-			stream, err := edits(to).UserMergeBranch(c)
-			if err != nil {
-				return err
-			}
-			for _, req := range []*gitalypb.UserMergeBranchRequest{
-				{Repository: r, User: user(), CommitId: o.Commits[2], Branch: []byte("main"), Message: []byte("merge"), Timestamp: at()},
-				{Apply: true},
-			} {
-				if err := stream.Send(req); err != nil && !errors.Is(err, io.EOF) {
-					return err
-				}
-			}
-			return drain(stream, nil)
 		}},
 		{"UpdateReferences", present, nil, func(_ test, c ctx, to conn, r repo, o Objects) error {
 			return update(c, refs(to), r, [3]string{"refs/heads/main", "", o.Commits[0]}, [3]string{"refs/heads/gone", "", zero})
@@ -148,7 +99,7 @@ func (s *suite) gitMutators() []mutator {
 			return err
 		}},
 		{"DisconnectGitAlternates", present, func(t test, r repo) {
-			_, err := pools(s.Conn).LinkRepositoryToObjectPool(s.ctx, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r, ObjectPool: pool(r)})
+			_, err := pools(s.Conn).LinkRepositoryToObjectPool(s.ctx, &gitalypb.LinkRepositoryToObjectPoolRequest{Repository: r, ObjectPool: pool(r.GetStorageName())})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,12 +110,25 @@ func (s *suite) gitMutators() []mutator {
 	}
 }
 
+// sources lets a storage reach the first one, which others are copied from.
+func (s *suite) sources(t *testing.T, ctx context.Context) context.Context {
+	return WithServer(t, ctx, s.Storage, s.Address, s.Token)
+}
+
+// pool is the object pool of a storage.
+func pool(storage string) *gitalypb.ObjectPool {
+	return &gitalypb.ObjectPool{Repository: named(storage, poolPath)}
+}
+
 // bundleOf returns a bundle of all references.
 func (s *suite) bundleOf(t *testing.T, repo *gitalypb.Repository) []byte {
 	t.Helper()
-	bundle, err := bytesOf(s.repos.CreateBundle(s.ctx, &gitalypb.CreateBundleRequest{Repository: repo}))
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(s.ctx, "git", "-C", s.Path(repo), "bundle", "create", "--quiet", "-", "--all")
+	cmd.Stderr = &stderr
+	bundle, err := cmd.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("make a bundle: %v: %s", err, &stderr)
 	}
 	return bundle
 }

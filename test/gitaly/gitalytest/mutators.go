@@ -2,8 +2,6 @@ package gitalytest
 
 import (
 	"context"
-	"errors"
-	"io"
 	"testing"
 
 	"gitlab.com/gitlab-org/gitaly/v16/proto/go/gitalypb"
@@ -50,17 +48,6 @@ func (s *suite) mutators() []mutator {
 		}},
 		{"CreateRepository", absent, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {
 			_, err := repos(to).CreateRepository(c, &gitalypb.CreateRepositoryRequest{Repository: r})
-			return err
-		}},
-		{"CreateRepositoryFromBundle", absent, nil, func(t test, c ctx, to conn, r repo, _ Objects) error {
-			stream, err := repos(to).CreateRepositoryFromBundle(c)
-			if err != nil {
-				return err
-			}
-			if err := stream.Send(&gitalypb.CreateRepositoryFromBundleRequest{Repository: r, Data: s.bundleOf(t, s.repository(present))}); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			_, err = stream.CloseAndRecv()
 			return err
 		}},
 		{"RemoveRepository", present, nil, func(_ test, c ctx, to conn, r repo, _ Objects) error {

@@ -19,13 +19,13 @@ import (
 func ExerciseRealVotes(t *testing.T, newSubject func(t *testing.T) Subject) {
 	names := slices.Values([]string{"commit", "abort", "abort when done", "same hashes"})
 	served := func(s *suite) []mutator { return s.servedByReal(t) }
-	exerciseVotes(t, newSubject, served, names, func(*suite, *testing.T, *gitalypb.Repository) {})
+	exerciseVotes(t, newSubject, served, names, (*suite).addPool)
 }
 
 // servedByReal are the methods that test/gitaly does not serve and the storage does.
 func (s *suite) servedByReal(t *testing.T) []mutator {
 	t.Helper()
-	all := slices.Concat(s.copyMutators(), s.editMutators()) // every release serves these
+	all := slices.Concat(s.userMutators(), s.copyMutators(), s.editMutators()) // every release serves these
 	for _, m := range s.realMutators() {
 		if s.serves(t, m) {
 			all = append(all, m)

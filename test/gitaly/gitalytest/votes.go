@@ -81,9 +81,8 @@ func exerciseVotes(t *testing.T, newSubject func(t *testing.T) Subject, mutators
 
 func (s *suite) addPool(t *testing.T, origin *gitalypb.Repository) {
 	t.Helper()
-	pool := named(origin.GetStorageName(), poolPath)
 	_, err := gitalypb.NewObjectPoolServiceClient(s.Conn).CreateObjectPool(s.ctx, &gitalypb.CreateObjectPoolRequest{
-		ObjectPool: &gitalypb.ObjectPool{Repository: pool}, Origin: origin,
+		ObjectPool: pool(origin.GetStorageName()), Origin: origin,
 	})
 	if err != nil {
 		t.Fatal(err)

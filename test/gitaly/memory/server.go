@@ -48,8 +48,6 @@ type Config struct {
 	Token string
 	// BlobSize is the size in bytes of every blob that GetBlob sends.
 	BlobSize int64
-	// BundleSize is how many bytes of padding CreateBundle adds.
-	BundleSize int64
 	// PackSize is how many bytes a fetch sends over its sidechannel.
 	PackSize int64
 	// Hook is asked before every call but health; nil applies all.

@@ -26,7 +26,7 @@ func TestServer_votes(t *testing.T) {
 }
 
 func newSubject(t *testing.T) gitalytest.Subject {
-	conn, address, _ := start(t, memory.Config{Token: "secret", BlobSize: 300_000, BundleSize: 200_000})
+	conn, address, _ := start(t, memory.Config{Token: "secret", BlobSize: 300_000})
 	return gitalytest.Subject{
 		Conn:    conn,
 		Address: address,
