@@ -23,6 +23,8 @@ const (
 	// repositories is one for each writer, and the last one for attacks.
 	repositories = writers + 1
 
+	// warm is how long clients are at work before the cost of rest is taken.
+	warm = 10 * time.Second
 	// settle is how long clients are at work before an attack, and after it.
 	settle = 2 * time.Second
 	// memoryBack is how long an attacked instance has to have its memory back, and
@@ -79,7 +81,7 @@ func (w *harness) play(ctx context.Context, aim func(context.Context) (hit strin
 func (w *harness) warmUp(ctx context.Context) error {
 	_, err := w.play(ctx, nil, func(ctx context.Context) (err error) {
 		watch := w.watch(ctx, w.c.Instances)
-		err = workload.Pass(ctx, 10*time.Second)
+		err = workload.Pass(ctx, warm)
 		most, failed := watch.end()
 		w.rest = most
 		return errors.Join(err, failed)

@@ -29,11 +29,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer ground.Close()
-	return onCluster(ctx, ground, *keep, func(w *harness) error { return w.suffer(ctx, *chosen, *attempts, stdout) })
+	return onCluster(ctx, ground, *keep, func(w *harness) error { return w.suffer(ctx, *chosen, *attempts, stdout, stderr) })
 }
 
 // suffer runs the attacks, and says the cost of each.
-func (w *harness) suffer(ctx context.Context, chosen []attack, attempts int, stdout io.Writer) error {
+func (w *harness) suffer(ctx context.Context, chosen []attack, attempts int, stdout, stderr io.Writer) error {
+	fmt.Fprintf(stderr, "%d attacks, 20 s to a minute and a half each; first the clients work for %v …\n", len(chosen), warm)
 	if err := w.warmUp(ctx); err != nil {
 		return err
 	}
@@ -42,6 +43,7 @@ func (w *harness) suffer(ctx context.Context, chosen []attack, attempts int, std
 	for _, a := range chosen {
 		var r report
 		for attempt := 1; attempt <= max(1, attempts); attempt++ {
+			fmt.Fprintf(stderr, "%s …\n", a.name)
 			var err error
 			if r, err = w.one(ctx, a); err != nil {
 				return fmt.Errorf("%s: %w", a.name, err)

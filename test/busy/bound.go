@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,8 +49,9 @@ type figure struct {
 	ReadsFailed  int     `json:"reads_failed"`
 }
 
-// one keeps the machine of a cluster busy.
-func one(ctx context.Context, ground *scenario.Ground, hungry *git, s settings, b bound) (f figure, err error) {
+// one keeps the machine of a cluster busy. It tells on progress how far it is, and at the end why
+// some operations of clients failed.
+func one(ctx context.Context, ground *scenario.Ground, hungry *git, s settings, b bound, progress io.Writer) (f figure, err error) {
 	name := strings.ReplaceAll(b.name, " ", "-")
 	options := cluster.Options{
 		Binaries: ground.Binaries, Instances: 3, Disk: ground.Seeds.Disk, Settings: tuning + b.settings,
@@ -77,6 +79,9 @@ func one(ctx context.Context, ground *scenario.Ground, hungry *git, s settings, 
 				began := time.Now()
 				busy, cancel := context.WithTimeout(ctx, s.length())
 				defer cancel()
+				defer scenario.Progress(progress, b.name, s.length(), func() string {
+					return fmt.Sprintf(", %d git runs, load %.0f", hungry.runs.Load()-runs, load())
+				})()
 				err := hungry.work(busy, s.processes)
 				f.Minutes, f.GitRuns, f.Load = time.Since(began).Minutes(), hungry.runs.Load()-runs, load()
 				return errors.Join(err, ctx.Err())
@@ -84,6 +89,7 @@ func one(ctx context.Context, ground *scenario.Ground, hungry *git, s settings, 
 			Seen: func(o scenario.Outcome) {
 				f.Writes, f.WritesFailed, f.Reads, f.ReadsFailed = o.Writes, o.WritesFailed, o.Reads, o.ReadsFailed
 				f.SlowestMS = float64(o.Slowest.Milliseconds())
+				o.Explain(progress)
 			},
 		}.Run(ctx)
 		if err != nil {

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var all []figure
 	for _, b := range bounds {
 		fmt.Fprintf(stderr, "%d git processes for %v, bound: %s …\n", s.processes, s.length(), b.name)
-		f, err := one(ctx, ground, hungry, s, b)
+		f, err := one(ctx, ground, hungry, s, b, stderr)
 		if err != nil {
 			return fmt.Errorf("bound %q: %w", b.name, err)
 		}

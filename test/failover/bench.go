@@ -96,10 +96,7 @@ func (b *bench) tell(s step, run int, o scenario.Outcome, clock *stopwatch) {
 		fmt.Fprintf(b.stdout, "  hit: until %d ms, back %d ms, %d failed", o.HitUntil.Milliseconds(), o.HitBack.Milliseconds(), o.HitFailed)
 	}
 	fmt.Fprintf(b.stdout, "  (%v)\n", clock)
-	const shown = 3
-	for _, fault := range o.Faults[:min(shown, len(o.Faults))] {
-		fmt.Fprintln(b.stdout, "    ", fault)
-	}
+	o.Explain(b.stdout)
 }
 
 func (b *bench) judge(s step, f figure) {

@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"praefect/test/cluster"
@@ -39,6 +40,14 @@ type Outcome struct {
 	workload.Figures
 	// Unavailable is how many repositories could not be read before Mend.
 	Unavailable int
+}
+
+// Explain prints some of the failures that the figures count.
+func (o Outcome) Explain(w io.Writer) {
+	const shown = 3
+	for _, fault := range o.Faults[:min(shown, len(o.Faults))] {
+		fmt.Fprintln(w, "    ", fault)
+	}
 }
 
 // Run plays it once, and checks that all storages are equal at the end and have every acknowledged
